@@ -1,0 +1,151 @@
+"""The pictures that several lessons draw. Each is a function of the data, and returns a :class:`Picture`."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from moe_tutorial.show import look
+from moe_tutorial.show.picture import Picture, is_narrow, picture
+from moe_tutorial.study.claims import Numbers, estimate
+
+
+def interval_chart(
+    rows: Mapping[str, Numbers],
+    title: str,
+    note: str,
+    *,
+    controls: Sequence[str] = (),
+    unit: str = "",
+    zero: float | None = None,
+) -> Picture:
+    """One line a condition: each seed as a small tick, the mean as a dot, its 95 % interval as a bar.
+
+    Args:
+        rows: condition -> one number a seed.
+        title, note: as in :func:`picture`.
+        controls: the conditions that are controls: hollow, dashed and grey.
+        unit: what the numbers are, written below the axis.
+        zero: where to draw an upright line of reference.
+    """
+
+    def draw(figure: Figure, theme: look.Theme) -> None:
+        axes = figure.add_subplot()
+        text, muted, line, ground = (look.color(name, theme) for name in ("text", "muted", "line", "ground"))
+        if zero is not None:
+            axes.axvline(zero, color=line, linewidth=1.5)
+        for place, (name, numbers) in enumerate(rows.items()):
+            is_control, mean = name in controls, estimate(numbers)
+            color = muted if is_control else text
+            each = np.atleast_1d(np.asarray(numbers, dtype=float))
+            axes.plot(each, np.full(each.shape, place), "|", color=line, ms=11, mew=1.5)
+            axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)
+            axes.plot(mean.mean, place, "o", ms=7, color=color, mfc=ground if is_control else color, mew=1.6)
+            axes.annotate(
+                f"{mean.mean:.3f}",
+                (max(mean.high, each.max()), place),
+                xytext=(7, 0),
+                textcoords="offset points",
+                va="center",
+                color=color,
+                weight="normal" if is_control else "bold",
+            )
+        labels = [f"○ control: {name}" if name in controls else name for name in rows]
+        if is_narrow(figure):  # a label beside its row would leave no room for the row
+            axes.set_yticks([])
+            for place, label in enumerate(labels):
+                axes.text(
+                    0, place - 0.3, label, transform=axes.get_yaxis_transform(), color=muted, va="bottom", fontsize=10.5
+                )
+        else:
+            axes.set_yticks(range(len(rows)), labels)
+        axes.set_ylim(len(rows) - 0.5, -0.8)
+        axes.margins(x=0.14)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(unit)
+
+    spoken = "; ".join(f"{name}: {estimate(numbers)}" for name, numbers in rows.items())
+    height = 70 + 40 * len(rows)
+    return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height, narrow_height=height + 14 * len(rows))
+
+
+def draw_regions(
+    axes: Axes,
+    theme: look.Theme,
+    probs: torch.Tensor,
+    extent: Sequence[float],
+    points: torch.Tensor,
+    labels: torch.Tensor,
+) -> None:
+    """The plane, each place in the colour of the expert that the router prefers there, deeper where it is surer.
+
+    Args:
+        probs: (resolution², E) probabilities, rows from the top.
+        extent: left, right, bottom, top.
+        points, labels: (N, 2) and (N,): a class is a shape.
+    """
+    n_experts = probs.shape[-1]
+    side = round(len(probs) ** 0.5)
+    confidence, winner = (values.reshape(side, side).numpy() for values in probs.max(-1))
+    ground = np.array(_rgb(look.color("ground", theme)))
+    colors = np.array([_rgb(look.expert_color(expert, theme)) for expert in range(n_experts)])
+    low, high = look.TOKENS["region"]["mixLow"], look.TOKENS["region"]["mixHigh"]
+    amount = low + (high - low) * (confidence - 1 / n_experts) / (1 - 1 / n_experts)
+    axes.imshow(
+        amount[..., None] * colors[winner] + (1 - amount[..., None]) * ground,
+        extent=extent,
+        interpolation="nearest",
+        aspect="equal",
+    )
+    xs = np.linspace(extent[0], extent[1], side)
+    ys = np.linspace(extent[3], extent[2], side)
+    for expert in np.unique(winner):
+        mine = winner == expert
+        if not mine.all():
+            axes.contour(xs, ys, mine, levels=[0.5], colors=[look.color("ground", theme)], linewidths=1.6)
+    for label in labels.unique().tolist():
+        chosen = points[labels == label]
+        axes.plot(
+            *chosen.T,
+            look.class_marker(label),
+            ms=3.2,
+            color=look.color("text", theme),
+            mec=look.color("ground", theme),
+            mew=0.5,
+        )
+    for expert in np.unique(winner):
+        rows, columns = np.nonzero(winner == expert)
+        # The badge stands on the region's own cell nearest to its middle: a region need not be convex.
+        nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+        badge(axes, xs[columns[nearest]], ys[rows[nearest]], int(expert), theme)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def badge(axes: Axes, x: float, y: float, expert: int, theme: look.Theme) -> None:
+    """The round badge that names an expert: its number on its colour."""
+    axes.text(
+        x,
+        y,
+        str(expert),
+        color=look.expert_color(expert, theme, "on"),
+        weight="bold",
+        fontsize=10,
+        ha="center",
+        va="center",
+        bbox={
+            "boxstyle": "circle,pad=0.28",
+            "facecolor": look.expert_color(expert, theme),
+            "edgecolor": look.color("ground", theme),
+            "linewidth": 1.2,
+        },
+        zorder=5,
+    )
+
+
+def _rgb(color: str) -> tuple[float, float, float]:
+    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))

@@ -1,0 +1,93 @@
+"""A matplotlib picture that fits where it is read: light or dark, wide or narrow, with title and text alternative."""
+
+import base64
+import html
+import io
+from collections.abc import Callable
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from moe_tutorial.show.look import TOKENS, Theme, css_variables, matplotlib_style
+
+WIDTH = {"wide": TOKENS["layout"]["text"], "narrow": 340}
+SHARPNESS = 2  # device pixels for each CSS pixel, so that text is crisp on a phone and a retina screen
+STYLE = f"""
+.moe-figure{{{css_variables("light")};margin:24px 0;max-width:{WIDTH["wide"]}px;background:var(--moe-ground);
+color:var(--moe-text);font-family:{TOKENS["type"]["family"]}}}
+html[data-theme=dark] .moe-figure,body[data-jp-theme-light=false] .moe-figure{{{css_variables("dark")}}}
+.moe-figure .moe-title{{font-size:17px;font-weight:600;line-height:1.35;margin:0;text-align:left;text-wrap:pretty}}
+.moe-figure .moe-note{{font-size:13.5px;line-height:1.45;color:var(--moe-muted);margin:3px 0 12px;text-align:left}}
+.moe-figure img{{display:block;width:100%;max-width:none;height:auto;margin:0;background:none}}
+.moe-figure .moe-dark,html[data-theme=dark] .moe-figure .moe-light,
+body[data-jp-theme-light=false] .moe-figure .moe-light{{display:none}}
+html[data-theme=dark] .moe-figure .moe-dark,body[data-jp-theme-light=false] .moe-figure .moe-dark{{display:block}}
+"""
+
+
+class Picture:
+    """What :func:`picture` returns; a notebook shows it as HTML."""
+
+    def __init__(self, html: str, title: str):
+        self.html, self.title = html, title
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return f"Picture: {self.title}"
+
+
+def picture(
+    draw: Callable[[Figure, Theme], None],
+    title: str,
+    note: str = "",
+    *,
+    alt: str,
+    height: int = 260,
+    narrow_height: int | None = None,
+) -> Picture:
+    """Draw one picture for both themes and for wide and narrow pages.
+
+    Args:
+        draw: called as ``draw(figure, theme)`` four times on an empty figure; it adds its axes and takes its colours
+            from the theme. ``is_narrow(figure)`` tells it when to lay them out for a phone.
+        title: the message, computed from the data that are shown.
+        note: the grey line that says what is encoded.
+        alt: what a reader who cannot see the picture needs to know.
+        height, narrow_height: of the drawing in CSS pixels.
+
+    Raises:
+        ValueError: ``title`` or ``alt`` is empty.
+    """
+    for name, text in {"title": title, "alt": alt}.items():
+        if not text.strip():
+            raise ValueError(f"{name} is empty; a picture needs a message and a text alternative")
+    heights = {"wide": height, "narrow": narrow_height or height}
+    drawings = []
+    for theme in ("light", "dark"):
+        png = {width: _png(draw, theme, WIDTH[width], heights[width]) for width in WIDTH}
+        drawings.append(
+            f'<picture class="moe-{theme}"><source media="(max-width:520px)" srcset="{png["narrow"]}">'
+            f'<img src="{png["wide"]}" alt="{html.escape(alt)}"></picture>'
+        )
+    caption = f'<p class="moe-title">{html.escape(title)}</p>'
+    if note:
+        caption += f'<p class="moe-note">{html.escape(note)}</p>'
+    return Picture(f'<style>{STYLE}</style><figure class="moe-figure">{caption}{"".join(drawings)}</figure>', title)
+
+
+def is_narrow(figure: Figure) -> bool:
+    """Is this the phone's drawing?"""
+    return figure.get_figwidth() * 100 < WIDTH["wide"]
+
+
+def _png(draw: Callable[[Figure, Theme], None], theme: Theme, width: int, height: int) -> str:
+    with matplotlib_style(theme):
+        # Not pyplot: its figures would pile up in the kernel and show themselves a second time.
+        figure = Figure(figsize=(width / 100, height / 100), dpi=100 * SHARPNESS, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure, theme)
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,0 +1,137 @@
+"""A claim: one sentence, the number that carries it, and the control that could have refuted it.
+
+The same rule judges both. It must say yes to what was measured and no to the control, which is the same measurement
+with the mechanism taken away. A rule that says yes to everything is caught here, in the lesson, by the control.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+Numbers = float | Sequence[float] | np.ndarray
+
+
+class ClaimFailed(AssertionError):
+    """What was measured does not hold, or the control holds too, so that the measurement shows nothing."""
+
+
+class Estimate(NamedTuple):
+    """Mean over the seeds and its 95 % confidence interval (Student's t); for one number the three are equal."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return _figure(self.mean)
+        return f"{_figure(self.mean)} [{_figure(self.low)}, {_figure(self.high)}]"
+
+
+def _figure(number: float) -> str:
+    """Three decimals, or powers of ten where three decimals would hide the number. Only a true zero prints as 0."""
+    if number == 0:
+        return "0"
+    return f"{number:.3f}" if 5e-4 <= abs(number) < 1e5 else f"{number:.0e}"
+
+
+def estimate(numbers: Numbers) -> Estimate:
+    """Mean and 95 % confidence interval of one number a seed, shape (n_seeds,)."""
+    values = np.atleast_1d(np.asarray(numbers, dtype=float))
+    mean = float(values.mean())
+    if len(values) == 1 or np.ptp(values) == 0:
+        return Estimate(mean, mean, mean)
+    reach = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Estimate(mean, mean - reach, mean + reach)
+
+
+def claim(
+    id: str,
+    statement: str,
+    measured: Numbers,
+    holds: Callable[[np.ndarray], bool] | bool,
+    n_seeds: int | None = None,
+    *,
+    control: Numbers | None = None,
+    control_is: str = "",
+    refutes: str = "",
+) -> None:
+    """Print the claim with its figures on one line, or raise where it does not hold.
+
+    Args:
+        id: lesson and number, such as ``"04.2"``.
+        statement: the sentence that is claimed.
+        measured: the number that carries it: one, or one for each seed (n_seeds,).
+        holds: the rule, given ``measured`` as an array (n_seeds,). A bool is a verdict already reached; it takes no
+            control, because only a rule can judge two measurements alike.
+        n_seeds: seeds behind the number. Left out: as many as ``measured`` has.
+        control: the same measurement with the mechanism taken away. The rule must say no to it.
+        control_is: what the control is, in words.
+        refutes: the popular version of the statement that this measurement shows to be false.
+
+    Raises:
+        ClaimFailed: the rule says no to what was measured, or yes to the control.
+        ValueError: a number is not finite, or a control has no rule to judge it or no words to name it.
+    """
+    values = _checked(id, "measured", measured)
+    if n_seeds is None:
+        n_seeds = len(values)
+    if n_seeds < 1 or len(values) not in (1, n_seeds):
+        raise ValueError(f"claim {id}: n_seeds is {n_seeds}, but measured has {len(values)} numbers")
+    other = None
+    if control is not None:
+        if not callable(holds):
+            raise ValueError(f"claim {id}: holds is {holds!r}; a control needs a rule (a function) that judges both")
+        if not control_is:
+            raise ValueError(f"claim {id}: control_is is empty; say in words what the control is")
+        other = _checked(id, "control", control)
+
+    verdict = bool(holds(values)) if callable(holds) else bool(holds)
+    parts = [
+        f"{'✓' if verdict else '✗'} claim {id} {'holds' if verdict else 'fails'}: {statement}",
+        f"measured {estimate(values)}",
+    ]
+    if other is not None:
+        parts.append(f"○ control ({control_is}) {estimate(other)}")
+    if n_seeds > 1:
+        parts.append(f"{n_seeds} seeds")
+    if refutes:
+        parts.append(f"✗ refutes: {refutes}")
+    line = " | ".join(parts)
+
+    if not verdict:
+        raise ClaimFailed(line)
+    if other is not None and callable(holds) and bool(holds(other)):
+        raise ClaimFailed(f"{line} | the control holds as well, so the measurement does not show this")
+    _record(
+        id=id,
+        statement=statement,
+        measured=values.tolist(),
+        control=None if other is None else other.tolist(),
+        control_is=control_is,
+        n_seeds=n_seeds,
+        refutes=refutes,
+        line=line,
+    )
+    print(line)
+
+
+def _checked(id: str, name: str, numbers: Numbers) -> np.ndarray:
+    values = np.atleast_1d(np.asarray(numbers, dtype=float))
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"claim {id}: {name} has shape {values.shape}; allowed is one number, or one for each seed")
+    if not np.isfinite(values).all():
+        raise ValueError(f"claim {id}: {name} is {values.tolist()}; a claim rests on finite numbers")
+    return values
+
+
+def _record(**fields: object) -> None:
+    """Append the claim to the file that MOE_CLAIMS names, for the tests that compare figures between runs."""
+    if path := os.environ.get("MOE_CLAIMS"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(fields, ensure_ascii=False) + "\n")

@@ -1,0 +1,138 @@
+"""The data of the course: small enough for a laptop, real enough to be worth an expert. Nothing is downloaded.
+
+Three sets, from the picture to the problem: points in the plane that you can see (``regimes_2d``), handwritten digits
+(``digits``), and digits under four rules at once (``digits4``), where one network has to be four.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+N_REGIMES = 4
+
+
+class Dataset(NamedTuple):
+    """Inputs, labels and (where there is one) the hidden rule that made each label, split for training and test.
+
+    ``x_*`` (N, d) float32 · ``y_*`` (N,) int64 class · ``regime_*`` (N,) int64 rule, all zero where there is one rule.
+    """
+
+    x_train: Tensor
+    y_train: Tensor
+    regime_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    regime_test: Tensor
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes the labels name."""
+        return int(self.y_train.max()) + 1
+
+
+def _inputs(kind: str, x_train: np.ndarray, x_test: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Raw pixels, or pixels standardised with the training set's own mean and deviation."""
+    if kind == "standardised":
+        # Border pixels are always blank: their deviation is 0, and a division by it would be NaN.
+        mean, deviation = x_train.mean(0), x_train.std(0)
+        deviation[deviation < 1e-6] = 1.0
+        x_train, x_test = (x_train - mean) / deviation, (x_test - mean) / deviation
+    elif kind != "raw":
+        raise ValueError(f"inputs is {kind!r}; allowed are 'raw' (pixels from 0 to 1) and 'standardised'")
+    return torch.tensor(x_train, dtype=torch.float32), torch.tensor(x_test, dtype=torch.float32)
+
+
+def _split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The images as (N, 8, 8) between 0 and 1, split once and for all: the seeds of a study vary the model, not it."""
+    images, labels = load_digits(return_X_y=True)
+    return train_test_split(images.reshape(-1, 8, 8) / 16, labels, test_size=0.25, random_state=0, stratify=labels)
+
+
+def regimes_2d(n: int = 1024, seed: int = 0) -> Dataset:
+    """Points in the square [-1, 1]², where each quarter has a rule of its own for telling class 0 from class 1.
+
+    In every quarter a straight line splits the points, and the line turns by 45 degrees from one quarter to the next.
+    One straight line can solve one quarter; nothing straight can solve all four.
+
+    Args:
+        n: points in the training set; as many again are drawn for the test set.
+        seed: of the draw.
+
+    Returns:
+        Dataset with ``x`` (n, 2), ``y`` in {0, 1}, ``regime`` in {0, 1, 2, 3} (the quarter).
+
+    Raises:
+        ValueError: ``n`` is smaller than 1.
+
+    Source: made up for this course.
+    """
+    if n < 1:
+        raise ValueError(f"n is {n}; allowed is a number of points from 1")
+    generator = torch.Generator().manual_seed(seed)
+    x = 2 * torch.rand(2 * n, 2, generator=generator) - 1
+    right, upper = (x > 0).long().T
+    regime = 2 * upper + (right ^ upper)  # counter-clockwise from the lower left
+    centre = 0.5 * x.sign()
+    angle = torch.pi * (0.25 * regime + 0.125)
+    normal = torch.stack([angle.cos(), angle.sin()], dim=-1)
+    y = (((x - centre) * normal).sum(-1) > 0).long()
+    return Dataset(x[:n], y[:n], regime[:n], x[n:], y[n:], regime[n:])
+
+
+def digits(inputs: str = "raw") -> Dataset:
+    """Handwritten digits, 8 x 8 pixels: 1,347 to train on, 450 to test.
+
+    Args:
+        inputs: ``"raw"`` for pixels from 0 to 1, ``"standardised"`` for mean 0 and deviation 1 per pixel.
+
+    Returns:
+        Dataset with ``x`` (N, 64), ``y`` in 0..9, ``regime`` all zero.
+
+    Raises:
+        ValueError: another kind of ``inputs``.
+
+    Source: the UCI optical digits (Alpaydin and Kaynak 1998, https://doi.org/10.24432/C50P49), the part that ships
+    with scikit-learn (``sklearn.datasets.load_digits``).
+    """
+    train, test, y_train, y_test = _split_digits()
+    x_train, x_test = _inputs(inputs, train.reshape(-1, 64), test.reshape(-1, 64))
+    y_train, y_test = torch.as_tensor(y_train), torch.as_tensor(y_test)
+    return Dataset(x_train, y_train, torch.zeros_like(y_train), x_test, y_test, torch.zeros_like(y_test))
+
+
+def digits4(inputs: str = "raw") -> Dataset:
+    """Digits under four rules: each image in four rotations, and each rotation with its own names for the digits.
+
+    A 7 on its side is not a 7 here: rotation r has a fixed permutation of the ten labels (rotation 0 keeps them). The
+    four rules share nothing but the pen strokes, which makes it a fair test of experts: with one rule, as in
+    :func:`digits`, there is nothing to divide.
+
+    Args:
+        inputs: ``"raw"`` for pixels from 0 to 1, ``"standardised"`` for mean 0 and deviation 1 per pixel.
+
+    Returns:
+        Dataset with ``x`` (5388 or 1800, 64), ``y`` in 0..9, ``regime`` in {0, 1, 2, 3}: quarter turns.
+
+    Raises:
+        ValueError: another kind of ``inputs``.
+
+    Source: scikit-learn's digits as in :func:`digits`; the rotations and the relabelling were made for this course.
+    """
+    train, test, y_train, y_test = _split_digits()
+    names = np.stack([np.arange(10), *(np.random.default_rng(r).permutation(10) for r in range(1, N_REGIMES))])
+
+    def under_four_rules(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, Tensor, Tensor]:
+        x = np.concatenate([np.rot90(images, r, axes=(1, 2)) for r in range(N_REGIMES)]).reshape(-1, 64)
+        y = np.concatenate([names[r][labels] for r in range(N_REGIMES)])
+        regime = np.repeat(np.arange(N_REGIMES), len(labels))
+        return x, torch.as_tensor(y), torch.as_tensor(regime)
+
+    # The split comes before the rotation: no test image has a rotated twin in the training set.
+    train, y_train, regime_train = under_four_rules(train, y_train)
+    test, y_test, regime_test = under_four_rules(test, y_test)
+    x_train, x_test = _inputs(inputs, train, test)
+    return Dataset(x_train, y_train, regime_train, x_test, y_test, regime_test)

@@ -1,0 +1,195 @@
+"""Train many seeds as one model: ten runs for the price of three or four.
+
+A claim rests on many seeds, and small models leave most of a processor idle. So the parameters of all seeds are
+stacked, ``torch.func.vmap`` runs the same model over the stack, and one optimiser step moves them all. Adam works
+element by element and the losses are added up, so no seed feels another.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from tqdm.auto import tqdm
+
+from moe_tutorial.study.data import Dataset
+
+EVALUATE_AT_ONCE = 2048
+"""Test points a forward pass: many seeds at once need memory for each."""
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became infinite or not a number; training stopped before that step changed anything."""
+
+
+def seeds(n: int) -> list[int]:
+    """``n`` seeds from the base that the environment variable ``MOE_SEED`` names (0 where it names none).
+
+    Every lesson takes its seeds from here, so that one variable moves the whole course to seeds nobody looked at.
+
+    Raises:
+        ValueError: ``MOE_SEED`` is not a whole number from 0, or ``n`` is smaller than 1.
+    """
+    text = os.environ.get("MOE_SEED", "0")
+    if not text.isdecimal():
+        raise ValueError(f"MOE_SEED is {text!r}; allowed is a whole number from 0")
+    if n < 1:
+        raise ValueError(f"n is {n}; allowed is a number of seeds from 1")
+    base = 1000 * int(text)  # so that two bases share no seed
+    return list(range(base, base + n))
+
+
+class Seeds:
+    """One trained model a seed, held as a stack; the first dimension of everything it returns is the seed.
+
+    Attributes:
+        model: the model's structure; its own parameters are not used.
+        parameters, buffers: name -> tensor (n_seeds, ...).
+        losses: task loss of each step, float (steps, n_seeds).
+    """
+
+    def __init__(self, models: Sequence[nn.Module]):
+        self.model = models[0]
+        self.parameters, self.buffers = stack_module_state(list(models))
+        self.losses = torch.empty(0, len(models))
+
+    def __len__(self) -> int:
+        return len(self.losses.T)
+
+    def __call__(self, x: Tensor) -> Any:
+        """Each seed's model on its own batch, (n_seeds, B, d), or on one batch that all of them get, (B, d)."""
+
+        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Any:
+            return functional_call(self.model, (parameters, buffers), (x,))
+
+        # Noise must differ from seed to seed, or the seeds would not be independent runs.
+        return vmap(one, in_dims=(0, 0, 0 if x.dim() == 3 else None), randomness="different")(
+            self.parameters, self.buffers, x
+        )
+
+    @torch.no_grad()
+    def scores(self, x: Tensor) -> Tensor:
+        """Class scores in evaluation mode: (B, d) -> (n_seeds, B, classes)."""
+        training = self.model.training
+        self.model.eval()
+        parts = [_scores_of(self(part)) for part in x.split(EVALUATE_AT_ONCE)]
+        self.model.train(training)
+        return torch.cat(parts, dim=1)
+
+    def accuracy(self, x: Tensor, y: Tensor) -> Tensor:
+        """Fraction of the points that each seed's model gets right: (n_seeds,)."""
+        return (self.scores(x).argmax(-1) == y).float().mean(-1)
+
+    def one(self, index: int) -> nn.Module:
+        """The model of one seed, as an ordinary module (a copy of the structure with that seed's parameters)."""
+        import copy
+
+        model = copy.deepcopy(self.model)
+        model.load_state_dict({name: value[index] for name, value in (self.parameters | self.buffers).items()})
+        return model
+
+
+def train(
+    build: Callable[[], nn.Module],
+    data: Dataset,
+    seeds: Sequence[int],
+    *,
+    steps: int = 800,
+    batch_size: int = 128,
+    learning_rate: float = 1e-2,
+    penalty: Callable[[Any], Tensor] | None = None,
+    freeze: Sequence[str] = (),
+    on_step: Callable[[int, Seeds], None] | None = None,
+) -> Seeds:
+    """Train one model a seed to classify ``data``, all seeds at once, with Adam on the cross-entropy.
+
+    A seed sets the model's start and the order of its batches. Its result does not depend on which other seeds are
+    trained beside it (noise excepted: its draws are shared out among the seeds).
+
+    Args:
+        build: makes one model; ``model(x)`` gives class scores (B, classes), or ``(scores, routing)``. It may not
+            branch on the values of tensors: a mixture takes ``dispatch="dense"`` here.
+        data: trained on ``x_train`` (N, d) and ``y_train`` (N,).
+        seeds: one model for each.
+        steps: of the optimiser.
+        batch_size: points a step and seed, drawn with replacement.
+        learning_rate: of Adam.
+        penalty: routing -> scalar, added to the loss of each seed.
+        freeze: names of parameters that stay as they were drawn.
+        on_step: called as ``on_step(step, trained)`` before each step and once after the last.
+
+    Raises:
+        TrainingDiverged: a loss is not finite.
+        ValueError: no seed, a number below 1, or a name in ``freeze`` that no parameter has.
+    """
+    if not len(seeds):
+        raise ValueError("seeds is empty; allowed is one seed or more")
+    for name, value in {"steps": steps, "batch_size": batch_size}.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}; allowed is a whole number from 1")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate is {learning_rate}; allowed is a number above 0")
+
+    device = data.x_train.device
+    trained = Seeds([_build(build, seed).to(device) for seed in seeds])
+    if unknown := set(freeze) - set(trained.parameters):
+        raise ValueError(f"freeze names {sorted(unknown)}; the parameters are {sorted(trained.parameters)}")
+    for name in freeze:
+        trained.parameters[name].requires_grad_(False)
+    learned = [parameter for parameter in trained.parameters.values() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learned, lr=learning_rate, fused=True)
+    batches = torch.stack([_batches(seed, len(data.x_train), steps, batch_size) for seed in seeds]).to(device)
+    trained.losses = torch.empty(steps, len(seeds))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seeds[0])
+        for step in tqdm(range(steps), desc=f"{len(seeds)} seeds", leave=False, disable=not _watched()):
+            if on_step:
+                on_step(step, trained)
+            rows = batches[:, step]
+            output = trained(data.x_train[rows])
+            scores, targets = _scores_of(output), data.y_train[rows]
+            task = F.cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets).mean(1)
+            loss = task if penalty is None else task + vmap(penalty)(output[1])
+            _check_finite(loss, step, seeds)
+            optimizer.zero_grad()
+            loss.sum().backward()
+            optimizer.step()
+            trained.losses[step] = task.detach()
+    if on_step:
+        on_step(steps, trained)
+    return trained
+
+
+def _build(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build()
+
+
+def _batches(seed: int, n: int, steps: int, batch_size: int) -> Tensor:
+    """Row numbers of every batch of one seed, (steps, batch_size), from a stream of its own."""
+    return torch.randint(n, (steps, batch_size), generator=torch.Generator().manual_seed(seed))
+
+
+def _scores_of(output: Any) -> Tensor:
+    return output if isinstance(output, Tensor) else output[0]
+
+
+def _check_finite(loss: Tensor, step: int, seeds: Sequence[int]) -> None:
+    finite = loss.isfinite()
+    if not finite.all():
+        first = int((~finite).nonzero()[0, 0])
+        raise TrainingDiverged(
+            f"the loss became {loss[first].item()} at step {step} (seed {seeds[first]}); training stopped there. "
+            "A smaller learning_rate, or inputs without extreme values, usually helps."
+        )
+
+
+def _watched() -> bool:
+    """Is a person looking? A progress bar in stored outputs or on a page would only be litter."""
+    return "JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()

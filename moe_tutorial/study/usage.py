@@ -1,0 +1,83 @@
+"""Who works? Measures of how the tokens spread over the experts.
+
+All but :func:`specialisation` read a share: the fraction of the choices that went to each expert, shape (..., E). The
+leading shape is free, so that the shares of many seeds or steps are measured at once.
+"""
+
+import math
+
+import torch
+from sklearn.metrics import normalized_mutual_info_score
+from torch import Tensor
+
+DEAD_BELOW = 0.01
+"""An expert with less than this share of the choices is called dead."""
+
+
+def share(indices: Tensor, n_experts: int) -> Tensor:
+    """Fraction of the choices that went to each expert.
+
+    Args:
+        indices: chosen experts, int (..., T, k), as in ``routing.indices``.
+        n_experts: E.
+
+    Returns:
+        float (..., E), summing to 1 (all zero for an empty batch).
+
+    Raises:
+        ValueError: an index is not in 0..E-1, or ``indices`` has fewer than two dimensions.
+    """
+    if indices.dim() < 2:
+        raise ValueError(f"indices has shape {tuple(indices.shape)}; allowed is (..., tokens, k)")
+    if indices.numel() and (indices.min() < 0 or indices.max() >= n_experts):
+        raise ValueError(
+            f"indices run from {int(indices.min())} to {int(indices.max())}; "
+            f"with n_experts={n_experts} allowed are 0 to {n_experts - 1}"
+        )
+    flat = indices.flatten(-2)
+    counts = torch.zeros(*flat.shape[:-1], n_experts, device=indices.device)
+    counts.scatter_add_(-1, flat, torch.ones(flat.shape, device=indices.device))
+    return counts / max(flat.shape[-1], 1)
+
+
+def max_share(shares: Tensor) -> Tensor:
+    """Share of the busiest expert, (..., E) -> (...). Even use gives 1/E, full collapse 1."""
+    return shares.amax(-1)
+
+
+def dead(shares: Tensor, threshold: float = DEAD_BELOW) -> Tensor:
+    """How many experts have a share below ``threshold``, (..., E) -> int (...)."""
+    return (shares < threshold).sum(-1)
+
+
+def entropy(shares: Tensor) -> Tensor:
+    """Entropy of the shares over its largest value log E, (..., E) -> (...). 1 is even use, 0 is one expert for all."""
+    n_experts = shares.shape[-1]
+    if n_experts == 1:
+        return torch.ones(shares.shape[:-1], device=shares.device)
+    return torch.special.entr(shares).sum(-1) / math.log(n_experts)
+
+
+def cv2(shares: Tensor) -> Tensor:
+    """Squared coefficient of variation, (..., E) -> (...): variance over squared mean. 0 is even use, E - 1 collapse.
+
+    Source: Shazeer et al. 2017 (https://arxiv.org/abs/1701.06538), equation 7, with the population variance.
+    """
+    return shares.var(-1, correction=0) / shares.mean(-1).square()
+
+
+def specialisation(choices: Tensor, labels: Tensor) -> float:
+    """How much the choice of expert tells about the label: normalised mutual information, 0 (nothing) to 1 (all).
+
+    Even use says nothing about it: a random choice is balanced and has a specialisation near 0.
+
+    Args:
+        choices: the first chosen expert of each token, int (T,).
+        labels: what the experts might have divided among themselves (a rule, a domain), int (T,).
+
+    Raises:
+        ValueError: the two differ in shape or are not one-dimensional.
+    """
+    if choices.dim() != 1 or choices.shape != labels.shape:
+        raise ValueError(f"choices {tuple(choices.shape)} and labels {tuple(labels.shape)} must both be (tokens,)")
+    return float(normalized_mutual_info_score(labels.cpu().numpy(), choices.cpu().numpy()))

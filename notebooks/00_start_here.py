@@ -1,0 +1,186 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Start here
+#
+# 10 minutes. You leave able to run a cell, move a slider, read a claim, and use the two words that every paper on
+# experts needs: *total* and *active*.
+#
+# A **mixture of experts** is a layer made of many small networks, the experts, and a **router** that sends each token
+# to a few of them. All experts are kept; few of them work. That is how a model grows without every token paying for
+# its size.
+#
+# This course builds one from nothing, trains it, and measures each thing that it says about it.
+
+# %% [markdown]
+# ## Run a cell
+#
+# Below is code. On the website you see what it printed. In JupyterLab it is yours: click into the cell and press
+# **Shift + Enter**.
+
+# %%
+import torch
+
+from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.show import bars, expert_cards, message, sweep
+from moe_tutorial.study import claim, parameters, seeds
+
+torch.set_num_threads(1)  # small models are fastest on one thread
+
+
+def mixture(top_k=2, seed=0):
+    """Eight experts; each token, 16 numbers wide, goes to `top_k` of them."""
+    torch.manual_seed(seed)
+    return MixtureOfExperts(d_model=16, d_hidden=32, n_experts=8, top_k=top_k, activation="gelu")
+
+
+moe = mixture(seed=seeds(1)[0])
+tokens = torch.randn(5, 16)
+output, routing = moe(tokens)
+
+print("in: ", tuple(tokens.shape))
+print("out:", tuple(output.shape))
+print("experts chosen for each token:", tuple(routing.indices.shape))
+
+# %% [markdown]
+# Five tokens go in and five come out, each as wide as before. Beside the output stands the *routing*: which experts
+# each token went to, and how much each of them counted.
+
+# %% [markdown]
+# ## Guess before you look
+#
+# > **Guess first.** The mixture keeps eight experts, and a token asks two of them. Of all the numbers that the layer
+# > has learned or will learn, what part does one token touch: an eighth, a quarter, a half, or all of them?
+
+# %% [markdown]
+# We can ask the layer itself. Send one token through, and let autograd say which parameters had a part in the answer:
+# their gradient is not zero.
+
+
+# %%
+def touched(layer, token):
+    """How many parameters had a part in this token's output."""
+    layer.zero_grad()
+    output = layer(token)
+    output = output[0] if isinstance(output, tuple) else output
+    output.square().sum().backward()
+    return sum(int((p.grad != 0).sum()) for p in layer.parameters() if p.grad is not None)
+
+
+total = parameters(moe)
+active = touched(moe, tokens[:1])
+print(f"total  {total:,} parameters are kept")
+print(f"active {active:,} parameters had a part in one token's output ({active / total:.0%})")
+
+# %% [markdown]
+# Those are the two words. **Total** parameters fill the memory. **Active** parameters are met by one token, and they
+# set how much arithmetic it costs.
+#
+# Why a little more than two eighths? The router is always asked: it has to look at the token before it can choose.
+
+# %% [markdown]
+# ## Move a slider
+#
+# Pick another token and another number of experts. The layer runs anew each time.
+
+
+# %% tags=["nbval-ignore-output"]
+def show_token(token, top_k):
+    layer = mixture(top_k=top_k, seed=seeds(1)[0])
+    _, routing = layer(tokens[[token]])
+    weights = torch.zeros(8).scatter(0, routing.indices[0], routing.weights[0].detach())
+    total, active = parameters(layer), touched(layer, tokens[[token]])
+    return (
+        message(
+            f"Token {token} asks {top_k} of 8 experts and meets {active / total:.0%} of the parameters",
+            "A coloured card is a chosen expert, with the gate weight that scales its answer.",
+        )
+        + expert_cards(weights.tolist())
+        + bars({"total": total, "active": active}, "parameters", strong=["active"])
+    )
+
+
+sweep(show_token, token=("Token", list(range(5))), top_k=("Experts chosen, k", list(range(1, 9))))
+
+# %% [markdown]
+# Two things to notice. Other tokens light up other experts, although nobody has trained anything yet: a fresh router
+# already divides its inputs, at random. And the upper bar never moves: choosing fewer experts saves arithmetic, not
+# memory.
+
+# %% [markdown]
+# ## Read a claim
+#
+# Whatever this course says about experts, it says as a **claim**: a sentence, the number that was measured for it, and
+# a **control**, the same measurement with the mechanism taken away. One rule judges both. It must say yes to the
+# measurement and no to the control. A rule that says yes to everything would be worth nothing.
+#
+# The claim here is that a token meets less than half of the layer. The mechanism is the choice, so the control is the
+# same layer where all eight experts are chosen.
+
+# %%
+active_part, without_choice = [], []
+for seed in seeds(10):
+    chooses, asks_all = mixture(top_k=2, seed=seed), mixture(top_k=8, seed=seed)
+    token = torch.randn(1, 16)
+    active_part.append(touched(chooses, token) / parameters(chooses))
+    without_choice.append(touched(asks_all, token) / parameters(asks_all))
+
+claim(
+    "00.1",
+    "With 2 of 8 experts chosen, one token meets less than half of the layer's parameters",
+    measured=active_part,
+    holds=lambda part: part.mean() < 0.5,
+    control=without_choice,
+    control_is="all 8 experts chosen",
+)
+
+# %% [markdown]
+# A claim that does not hold stops the lesson. Here is one that is wrong on purpose, caught so that you can read it.
+
+# %%
+from moe_tutorial.study import ClaimFailed
+
+try:
+    claim(
+        "00.0",
+        "One token meets less than a tenth of the layer's parameters",
+        measured=active_part,
+        holds=lambda part: part.mean() < 0.1,
+        control=without_choice,
+        control_is="all 8 experts chosen",
+    )
+except ClaimFailed as failure:
+    print("stopped here:", str(failure).split(" | ")[0])
+
+# %% [markdown]
+# ## The way ahead
+#
+# | lesson | the question |
+# |---|---|
+# | [01 Why experts?](01_why_experts) | How many neurons of an ordinary network does one input need? |
+# | [02 Experts](02_experts) | What do four small networks gain over one, if somebody tells each input where to go? |
+# | [03 The router](03_router) | How does a layer choose, and how much does each choice count? |
+# | [04 Training](04_training) | How does the loss reach the router through the gate, and when does it not? |
+#
+# ## Try it
+#
+# 1. Change `top_k=2` to `top_k=1` in the claim's cell. The rule still says yes. Which number in the line changes?
+# 2. Set both layers of that cell to `top_k=8`. The claim now fails: read what it prints.
+# 3. In `mixture`, make `d_hidden` ten times as large. Does the active part move closer to two eighths, and why?
+#
+# ## Recap
+#
+# - A mixture keeps all of its experts and asks a few of them for each token.
+# - *Total* parameters cost memory; *active* parameters cost arithmetic. The router is always active.
+# - A claim is a sentence with a number, and a control that could have refuted it.
+#
+# **Sources.** The mixture of experts: [Jacobs et al. 1991](https://doi.org/10.1162/neco.1991.3.1.79). The sparsely-gated
+# layer that this course builds: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538).

@@ -1,0 +1,305 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Why experts?
+#
+# 20 minutes. You leave able to show that a dense network computes every neuron although few contribute to a
+# prediction, and that *which* few depends on the input.
+#
+# Here is an ordinary network, a good one. It reads handwritten digits with one hidden layer of 512 neurons. For each
+# digit it computes all 512. How many of them does it need?
+#
+# > **Guess first.** For each digit we keep the neurons that contribute most and set the rest to zero. How many of 512
+# > can go before accuracy drops by two points: a tenth, half, or nine tenths?
+
+# %% [markdown]
+# ## Build it
+#
+# The data ship with scikit-learn: 8 x 8 pixels, ten classes, nothing to download. The network is two linear layers.
+
+# %%
+import plotly.graph_objects as go
+import torch
+from torch import nn
+
+from moe_tutorial.show import interval_chart, look, picture
+from moe_tutorial.study import claim, digits, seeds, train
+
+torch.set_num_threads(1)  # small models are fastest on one thread
+
+WIDTH = 512
+data = digits("standardised")
+print("training digits", tuple(data.x_train.shape), " test digits", tuple(data.x_test.shape))
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Linear(64, WIDTH)
+        self.out = nn.Linear(WIDTH, 10)
+
+    def forward(self, x):
+        return self.out(self.hidden(x).relu())
+
+
+# %% [markdown]
+# One training run proves little: perhaps this network was lucky. So we train ten, from ten seeds. `train` stacks them
+# and runs them as one batched model, so that ten cost little more than one; the arithmetic is the same.
+
+# %%
+trained = train(Network, data, seeds(10), steps=300, learning_rate=1e-3)
+accuracy_all = trained.accuracy(data.x_test, data.y_test)
+print("all ten networks read more than 95% of the test digits:", bool((accuracy_all > 0.95).all()))
+
+# %% [markdown]
+# ## Who contributes?
+#
+# A neuron adds its activation, times its column of output weights, to the ten scores. So its contribution to one
+# digit is as large as
+#
+# $$c_j(x) = |h_j(x)| \cdot \lVert w_j \rVert$$
+#
+# where $h_j(x)$ is the activation and $w_j$ are its ten output weights. Neurons that did not fire contribute nothing.
+
+# %%
+p = trained.parameters
+with torch.no_grad():
+    activation = torch.einsum("nd,shd->snh", data.x_test, p["hidden.weight"]) + p["hidden.bias"][:, None]
+    activation = activation.relu()  # (seed, digit, neuron)
+    contribution = activation * p["out.weight"].norm(dim=1)[:, None]
+
+
+def accuracy_with(kept):
+    """Test accuracy of each seed when only the neurons where `kept` is 1 may speak."""
+    with torch.no_grad():
+        scores = torch.einsum("snh,soh->sno", activation * kept, p["out.weight"]) + p["out.bias"][:, None]
+        return (scores.argmax(-1) == data.y_test).float().mean(-1)
+
+
+# %% [markdown]
+# Three ways to keep a few neurons. The first asks each digit for its own. The other two are controls: as many
+# neurons, but picked at random, or the same ones for all digits.
+
+
+# %%
+def own_best(n):
+    """The n neurons that contribute most, digit by digit."""
+    return torch.zeros_like(contribution).scatter(-1, contribution.topk(n).indices, 1.0)
+
+
+def random_ones(n):
+    """n neurons at random, digit by digit."""
+    draw = torch.rand(contribution.shape, generator=torch.Generator().manual_seed(seeds(1)[0]))
+    return torch.zeros_like(contribution).scatter(-1, draw.topk(n).indices, 1.0)
+
+
+def same_for_all(n):
+    """The n neurons that contribute most on average, the same for every digit."""
+    average = contribution.mean(1, keepdim=True)
+    return torch.zeros_like(average).scatter(-1, average.topk(n).indices, 1.0)
+
+
+# %% [markdown]
+# ## See it
+#
+# One digit, one network. Each square is a neuron, darker where it contributes more. Move the slider: only the
+# neurons that contribute most remain. Does the answer change?
+
+# %% tags=["nbval-ignore-output"]
+shown = 3  # which test digit
+ground, text, line, muted = (look.color(name) for name in ("ground", "text", "line", "muted"))
+counts = [5, 10, 25, 51, 102, 256, WIDTH]
+
+
+def neurons_kept(n):
+    """The contributions that remain, as a picture of 16 x 32 neurons, and what the network then says."""
+    kept = torch.zeros(WIDTH).scatter(0, contribution[0, shown].topk(n).indices, 1.0)
+    with torch.no_grad():
+        scores = p["out.weight"][0] @ (activation[0, shown] * kept) + p["out.bias"][0]
+    answer, sure = scores.argmax().item(), scores.softmax(-1).max().item()
+    verdict = "right" if answer == data.y_test[shown] else "wrong"
+    title = f"<b>{n} of {WIDTH} neurons say {answer}</b>, {sure:.0%} sure: {verdict}"
+    return (contribution[0, shown] * kept).reshape(16, 32), title
+
+
+def frame(n):
+    image, title = neurons_kept(n)
+    # New data and a new title belong together: a title may not outlive what it was computed from.
+    return go.Frame(name=str(n), data=[go.Heatmap(z=image.tolist())], layout={"title.text": title})
+
+
+image, title = neurons_kept(counts[-1])
+neurons = go.Figure(
+    data=[
+        go.Heatmap(
+            z=image.tolist(),
+            colorscale=[[0, look.color("sunken")], [1, text]],
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hovertemplate="contribution %{z:.2f}<extra></extra>",
+        )
+    ],
+    frames=[frame(n) for n in counts],
+)
+neurons.update_layout(
+    **look.plotly_layout(title, height=360),
+    xaxis={"visible": False},
+    yaxis={"visible": False, "autorange": "reversed"},
+    sliders=[
+        look.plotly_slider(
+            "neurons kept: ",
+            [(str(n), {"method": "animate", "args": [[str(n)], look.PLOTLY_JUMP]}) for n in counts],
+            active=len(counts) - 1,
+        )
+    ],
+)
+neurons
+
+# %% [markdown]
+# That was one digit. Now all 450 test digits, all ten networks, and all three ways of choosing.
+
+# %%
+fractions = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+curves = {
+    name: [accuracy_with(keep(max(1, int(f * WIDTH)))).mean().item() for f in fractions]
+    for name, keep in {
+        "each digit's own": own_best,
+        "random": random_ones,
+        "the same for all": same_for_all,
+    }.items()
+}
+
+# %% tags=["nbval-ignore-output"]
+tenth = {name: curve[fractions.index(0.1)] for name, curve in curves.items()}
+
+
+def draw(figure, theme):
+    axes = figure.add_subplot()
+    for name, curve in curves.items():
+        is_control = name != "each digit's own"
+        color = look.color("muted" if is_control else "text", theme)
+        axes.plot(
+            fractions, curve, "--o" if is_control else "-o", color=color, ms=5, mfc="none" if is_control else None
+        )
+        low = name == "the same for all"
+        axes.annotate(
+            ("○ control: " if is_control else "") + name,
+            (0.1, tenth[name]),
+            xytext=(6, -6 if low or is_control else 8),
+            textcoords="offset points",
+            va="top" if is_control else "bottom",
+            color=color,
+        )
+    axes.set_xscale("log")
+    axes.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
+    axes.minorticks_off()
+    axes.set_ylim(0, 1.08)
+    axes.set_xlabel("part of the neurons kept")
+    axes.set_ylabel("test accuracy")
+
+
+picture(
+    draw,
+    title=f"A tenth of the neurons keeps {tenth[max(tenth, key=tenth.get)]:.0%} accuracy, if each digit picks its own",
+    note="Mean of ten networks. Dashed: as many neurons, chosen without looking at the digit.",
+    alt="Accuracy against the part of the neurons kept. At a tenth: "
+    + ", ".join(f"{name} {value:.2f}" for name, value in tenth.items()),
+    height=320,
+)
+
+# %% [markdown]
+# ## Measure it
+#
+# The first claim is the answer to the guess. Its control takes away one thing, the choice by contribution.
+
+# %%
+N_KEPT = WIDTH // 10
+drop = {
+    "each digit's own tenth": accuracy_all - accuracy_with(own_best(N_KEPT)),
+    "a random tenth": accuracy_all - accuracy_with(random_ones(N_KEPT)),
+    "the same tenth for all": accuracy_all - accuracy_with(same_for_all(N_KEPT)),
+}
+
+claim(
+    "01.1",
+    "Keep the tenth of the neurons that contributes most to each digit, and accuracy drops by less than two points",
+    measured=drop["each digit's own tenth"],
+    holds=lambda drop: drop.mean() < 0.02,
+    control=drop["a random tenth"],
+    control_is="a random tenth",
+)
+
+# %% [markdown]
+# So nine tenths were not needed. Then why not throw them away for good, and have a smaller network? Because they are
+# others each time.
+
+# %%
+claim(
+    "01.2",
+    "Keep one tenth of the neurons for all digits alike, and accuracy drops by more than five points",
+    measured=drop["the same tenth for all"],
+    holds=lambda drop: drop.mean() > 0.05,
+    control=drop["each digit's own tenth"],
+    control_is="each digit's own tenth",
+)
+
+# %%
+fires = activation > 0  # (seed, digit, neuron)
+fires_sometime = fires.any(1).float().mean(-1)
+fires_at_once = fires.float().mean((1, 2))
+
+claim(
+    "01.3",
+    "Nearly every neuron fires for some digit, but not for any one digit",
+    measured=fires_sometime,
+    holds=lambda part: part.mean() > 0.95,
+    control=fires_at_once,
+    control_is="one digit at a time",
+)
+
+# %% tags=["nbval-ignore-output"]
+interval_chart(
+    drop,
+    title="What is lost depends on who chooses, not on how many are kept",
+    note="Drop in test accuracy with a tenth of the neurons: ten networks, their mean, and its 95 % interval.",
+    controls=["a random tenth"],
+    unit="drop in accuracy",
+    zero=0,
+)
+
+# %% [markdown]
+# ## What this does not show
+#
+# We saved nothing yet. To know which tenth contributes most, we computed all of them. What is missing is somebody who
+# can tell *before* the work is done which part of the network an input will need, and who costs little.
+#
+# That somebody is the router. And since a processor likes whole blocks better than scattered neurons, the parts will
+# be whole small networks: the experts.
+#
+# ## Try it
+#
+# 1. Set `shown` to another test digit. How few neurons does it need before the answer is wrong? Look for digits that
+#    need more than others.
+# 2. Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claim 01.3 now fails. Print
+#    `fires_sometime` to see how many neurons never fire.
+# 3. Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? Look at the first claim's number.
+#
+# ## Recap
+#
+# - A dense network computes every neuron for every input, and few of them matter for it.
+# - Which ones matter depends on the input: no fixed tenth will do.
+# - Choosing after computing saves nothing. The choice has to come first.
+#
+# **Sources.** Conditional computation: [Bengio et al. 2013](https://arxiv.org/abs/1308.3432). Sparse activations in
+# large transformers: [Li et al. 2022, The Lazy Neuron Phenomenon](https://arxiv.org/abs/2210.06313). Feed-forward
+# layers as hidden mixtures of experts: [Zhang et al. 2022, MoEfication](https://arxiv.org/abs/2110.01786). Data: UCI
+# optical digits, [Alpaydin and Kaynak 1998](https://doi.org/10.24432/C50P49).
