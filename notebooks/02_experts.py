@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 from moe_tutorial.layers import Experts, MixtureOfExperts
-from moe_tutorial.show import bars, interval_chart, look, message, picture, sweep
+from moe_tutorial.show import bars, interval_chart, message, picture, sweep
 from moe_tutorial.study import claim, digits4, multiplications, parameters, seeds, train
 
 torch.set_num_threads(1)  # small models are fastest on one thread

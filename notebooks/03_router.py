@@ -1,0 +1,319 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The router
+#
+# 25 minutes. You leave able to turn an input into probabilities, a choice, and gate weights; to read a picture of
+# decision regions; and to say what changes when softmax and top-k change places.
+#
+# In the last lesson an oracle chose the expert. Now the layer has to choose for itself, from the input alone. The
+# usual way is almost disappointingly plain: one matrix.
+#
+# > **Guess first.** A router's temperature divides its logits before the softmax. Turn it up, and the probabilities
+# > come closer together. How many tokens will go to another expert than before?
+
+# %% [markdown]
+# ## Build it: three steps
+#
+# **Score.** One row of weights for each expert; its product with the token is that expert's *logit*.
+
+# %%
+import torch
+
+from moe_tutorial.layers import Router
+from moe_tutorial.show import draw_regions, explore_router, grid, is_narrow, picture
+from moe_tutorial.study import claim, digits4, regimes_2d, seeds
+
+torch.set_num_threads(1)  # small models are fastest on one thread
+torch.manual_seed(seeds(1)[0])
+
+data = digits4("standardised")
+tokens = data.x_test[:6]
+weight = torch.randn(8, 64) / 8  # 8 experts, tokens 64 wide
+
+logits = tokens @ weight.T
+print("logits:", tuple(logits.shape), "= (tokens, experts)")
+
+# %% [markdown]
+# **Compare.** The softmax turns each row into probabilities: all positive, and they add up to 1.
+
+# %%
+probs = logits.softmax(dim=-1)
+print("each row adds up to 1:", torch.allclose(probs.sum(-1), torch.ones(6)))
+
+# %% [markdown]
+# **Choose.** Keep the `k` largest. Their probabilities become the *gate weights* that will scale the experts' outputs.
+
+# %%
+weights, chosen = probs.topk(2, dim=-1)
+print("chosen: ", tuple(chosen.shape), " gate weights:", tuple(weights.shape))
+
+# %% [markdown]
+# That was a router. The package's `Router` does the same three steps and returns all of it as a `Routing`.
+
+# %%
+router = Router(d_model=64, n_experts=8, top_k=2)
+with torch.no_grad():
+    router.weight.copy_(weight)
+routing = router(tokens)
+
+print("fields:", ", ".join(routing._fields[:4]))
+print("same choice: ", torch.equal(routing.indices, chosen))
+print("same weights:", torch.allclose(routing.weights, weights))
+
+# %% [markdown]
+# ## See it: the plane, divided
+#
+# Digits have 64 dimensions. To see what a router does, we give it points with two. Each place in the picture has the
+# colour of the expert that gets it, deeper where the router is surer.
+
+# %%
+points = regimes_2d(n=240, seed=seeds(1)[0])
+
+
+def fresh_router(d_model, n_experts=6):
+    """A router with weights large enough to have an opinion."""
+    router = Router(d_model, n_experts, top_k=1)
+    torch.nn.init.normal_(router.weight, std=2.0)
+    return router
+
+
+def with_one(x):
+    """The points with a third coordinate that is always 1."""
+    return torch.cat([x, torch.ones(len(x), 1)], dim=-1)
+
+
+through_the_middle = fresh_router(2)
+anywhere = fresh_router(3)
+places = grid(points.x_train, 96)
+
+# %% tags=["nbval-ignore-output"]
+with torch.no_grad():
+    views = {
+        "two inputs": through_the_middle(places).probs,
+        "two inputs and a 1": anywhere(with_one(places)).probs,
+    }
+extent = [-1.08, 1.08, -1.08, 1.08]
+
+
+def draw(figure, theme):
+    axes = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
+    for place, (name, view) in zip(axes, views.items(), strict=True):
+        draw_regions(place, theme, view, extent, points.x_train, points.y_train)
+        place.set_title(name, fontsize=12)
+
+
+owners = [len(view.argmax(-1).unique()) for view in views.values()]
+picture(
+    draw,
+    title="Straight cuts: through the middle, or anywhere once the input has a constant",
+    note=f"Six fresh routers' experts; {owners[0]} and {owners[1]} of them own a part of the plane. Shape: the class.",
+    alt="Two maps of the plane. On the left the regions are wedges that meet in the middle, on the right polygons.",
+    height=370,
+    narrow_height=660,
+)
+
+# %% [markdown]
+# On the left every border runs through the middle, because there all logits are 0. Add an input that is always 1, and
+# each expert gets an offset: the cuts may lie anywhere.
+#
+# All borders are straight. That is not an accident of these two routers, and we will claim it below.
+
+# %% [markdown]
+# ## Push it around
+#
+# Take the router on the right. Turn the temperature, ask for more experts, change the order of softmax and top-k, and
+# click on a point to see its probabilities and gate weights.
+#
+# Watch two things: which of your moves shift the *borders*, and which shift only the *weights*?
+
+# %% tags=["nbval-ignore-output"]
+explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
+
+# %% [markdown]
+# ## The order of softmax and top-k
+#
+# There are two ways to get gate weights for the chosen, and papers use both.
+#
+# - **Softmax, then top-k** (Switch Transformer, OLMoE): probabilities over all experts, keep the `k` largest. They add up to
+#   less than 1. Some models then divide by their sum, which is called *renormalising*.
+# - **Top-k, then softmax** (Shazeer et al., Mixtral): keep the `k` largest logits, softmax over those. They add up to 1.
+#
+# For one token, side by side:
+
+# %%
+orders = {
+    "softmax, then top-k": {"gate": "softmax_topk"},
+    "softmax, then top-k, renormalised": {"gate": "softmax_topk", "renormalize": True},
+    "top-k, then softmax": {"gate": "topk_softmax"},
+}
+
+
+def gate_weights(order, top_k, x, weight):
+    """Gate weights (tokens, k) of a router with this order and these logits."""
+    router = Router(weight.shape[1], weight.shape[0], top_k, **orders[order]).to(x.dtype)
+    with torch.no_grad():
+        router.weight.copy_(weight)
+        return router(x).weights
+
+
+some_logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+identity = torch.eye(4)  # with this weight, the token *is* its logits
+for top_k in (1, 2):
+    print(f"k = {top_k}")
+    for order in orders:
+        row = gate_weights(order, top_k, some_logits, identity)[0]
+        print(f"  {order:34}", "  ".join(f"{w:.3f}" for w in row), f"  sum {row.sum():.3f}")
+
+# %% [markdown]
+# Two things stand out. From `k = 2` on, the last two lines agree. And at `k = 1` both of them say 1.000. A weight that
+# is always 1 looks harmless, but the next lesson shows what it breaks.
+
+# %% [markdown]
+# ## Measure it
+#
+# First the guess. We turn the temperature from 0.1 to 10 and count the digits that change their two experts. The
+# control gives each expert a temperature of its own: there the choice should move.
+
+# %%
+x = data.x_test.double()  # double precision, so that rounding breaks no tie
+temperatures = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)
+
+
+def changed(divide):
+    """Part of the digits whose choice of two differs from the choice at temperature 1: one number a seed."""
+    parts = []
+    for seed in seeds(10):
+        draw = torch.Generator().manual_seed(seed)
+        logits = x @ (torch.randn(8, 64, generator=draw, dtype=torch.float64) / 8).T
+        before = logits.softmax(-1).topk(2).indices
+        moved = [(divide(logits, t, draw).softmax(-1).topk(2).indices != before).any(-1) for t in temperatures]
+        parts.append(torch.stack(moved).double().mean().item())
+    return parts
+
+
+def of_its_own(logits, temperature, draw):
+    """Every expert's logit divided by a temperature of its own, around the given one."""
+    return logits / (temperature * (0.5 + torch.rand(8, generator=draw, dtype=torch.float64)))
+
+
+claim(
+    "03.1",
+    "Temperature changes how much the chosen experts count, and never which ones are chosen",
+    measured=changed(lambda logits, temperature, draw: logits / temperature),
+    holds=lambda part: bool((part == 0).all()),
+    control=changed(of_its_own),
+    control_is="each expert has a temperature of its own",
+    refutes="A higher temperature sends tokens to other experts",
+)
+
+# %% [markdown]
+# Dividing all logits by one number keeps their order, and top-k looks at nothing else. (If the expert is *drawn* from
+# the probabilities, temperature does matter. Mixtures of experts as they are built today rarely draw.)
+#
+# Next, the order of softmax and top-k.
+
+# %%
+gap_renormalised, gap_plain = [], []
+for seed in seeds(10):
+    weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) / 8
+    inside = {order: gate_weights(order, 2, x, weight) for order in orders}
+    last = inside["top-k, then softmax"]
+    gap_renormalised.append((inside["softmax, then top-k, renormalised"] - last).abs().max().item())
+    gap_plain.append((inside["softmax, then top-k"] - last).abs().max().item())
+
+claim(
+    "03.2",
+    "Softmax, top-k and renormalise is the same function as top-k and softmax",
+    measured=gap_renormalised,
+    holds=lambda gap: bool((gap < 1e-12).all()),
+    control=gap_plain,
+    control_is="not renormalised",
+)
+
+# %% [markdown]
+# The reason fits on a line: both are $e^{z_i}$ over a sum of exponentials, and renormalising cancels the sum over all
+# experts, leaving the sum over the chosen.
+#
+# With one expert chosen, that fraction is a number over itself.
+
+# %%
+spread_picked, spread_all = [], []
+for seed in seeds(10):
+    weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) / 8
+    spread_picked.append(gate_weights("top-k, then softmax", 1, x, weight).std().item())
+    spread_all.append(gate_weights("softmax, then top-k", 1, x, weight).std().item())
+
+claim(
+    "03.3",
+    "With one expert chosen, a softmax over the chosen gives every token the same gate weight",
+    measured=spread_picked,
+    holds=lambda spread: bool((spread == 0).all()),
+    control=spread_all,
+    control_is="softmax over all experts",
+)
+
+# %% [markdown]
+# Last, the straight borders. If regions are bounded by straight cuts they are *convex*: between two points of one
+# expert, all points are that expert's. We test the midpoint of many pairs of digits. The control has a hidden layer
+# in the router, and may bend its borders.
+
+# %%
+pairs = torch.randint(len(x), (2, 20_000), generator=torch.Generator().manual_seed(seeds(1)[0]))
+
+
+def betrayed(route):
+    """Among pairs of digits with one expert: part of the midpoints that belong to another."""
+    first, second = x[pairs[0]], x[pairs[1]]
+    expert = route(first)
+    together = expert == route(second)
+    return (route((first + second) / 2) != expert)[together].double().mean().item()
+
+
+straight, bent = [], []
+for seed in seeds(10):
+    draw = torch.Generator().manual_seed(seed)
+    rows, hidden = (torch.randn(8, 64, generator=draw, dtype=torch.float64) for _ in range(2))
+    straight.append(betrayed(lambda x, rows=rows: (x @ rows.T).argmax(-1)))
+    bent.append(betrayed(lambda x, rows=rows, hidden=hidden: ((x @ rows.T).tanh() @ hidden[:, :8]).argmax(-1)))
+
+claim(
+    "03.4",
+    "A linear router's regions are convex: between two inputs of one expert there is no other",
+    measured=straight,
+    holds=lambda part: bool((part == 0).all()),
+    control=bent,
+    control_is="a router with a hidden layer",
+)
+
+# %% [markdown]
+# So a linear router can cut, but not encircle. Two groups of tokens that belong to one expert, with a third group
+# between them, cannot be had in a single layer. It is one reason why layers are stacked.
+#
+# ## Try it
+#
+# 1. In the explorer, set `k` to 2 and change the order. The borders stay; look at the weights of one point. Then do the
+#    same at `k = 1`.
+# 2. Give `fresh_router` a standard deviation of 0.1 instead of 2. The borders are like before, the colours fade. What
+#    has become of the gate weights, and of the output that they scale?
+# 3. Hand `explore_router` a router of your own: any function from (N, 2) to (N, experts). Try
+#    `lambda x: -torch.cdist(x, points.x_train[:6])`, which sends each point to the nearest of six.
+#
+# ## Recap
+#
+# - A router is one matrix, a softmax, and a choice of the `k` largest.
+# - Its regions are convex; temperature moves the weights, not the borders.
+# - Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both weigh every token alike.
+#
+# **Sources.** [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538) (top-k, then softmax);
+# [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961) (softmax, then top-1);
+# [OLMoE, Muennighoff et al. 2024](https://arxiv.org/abs/2409.02060) (softmax, then top-k, not renormalised);
+# [Mixtral, Jiang et al. 2024](https://arxiv.org/abs/2401.04088).
