@@ -1,0 +1,137 @@
+import pytest
+import torch
+from torch import nn
+
+from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.study import TrainingDiverged, regimes_2d, seeds, train
+
+DATA = regimes_2d(n=200)
+
+
+def mixture():
+    return MixtureOfExperts(2, 4, 4, 1, d_out=2, dispatch="dense")
+
+
+def test_many_seeds_at_once_are_the_same_seeds_one_by_one():
+    together = train(mixture, DATA, [5, 6, 7], steps=40)
+    for place, seed in enumerate([5, 6, 7]):
+        alone = train(mixture, DATA, [seed], steps=40)
+        torch.testing.assert_close(together.losses[:, place], alone.losses[:, 0], rtol=1e-4, atol=1e-5)
+        for name, value in alone.parameters.items():
+            torch.testing.assert_close(together.parameters[name][place], value[0], rtol=1e-3, atol=1e-4)
+
+
+def test_it_is_the_loop_that_everybody_writes():
+    trained = train(mixture, DATA, [3], steps=30, batch_size=16, learning_rate=0.02)
+    torch.manual_seed(3)
+    model = mixture()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    rows = torch.randint(200, (30, 16), generator=torch.Generator().manual_seed(3))
+    for step in range(30):
+        loss = nn.functional.cross_entropy(model(DATA.x_train[rows[step]])[0], DATA.y_train[rows[step]])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert trained.losses[step, 0] == pytest.approx(loss.item(), rel=1e-3)
+    one = trained.one(0)
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(one.get_parameter(name).detach(), value.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_training_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    train(mixture, DATA, [1, 2], steps=2)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_it_learns_and_accuracy_is_one_number_a_seed():
+    trained = train(mixture, DATA, [1, 2, 3], steps=300)
+    accuracy = trained.accuracy(DATA.x_test, DATA.y_test)
+    assert accuracy.shape == (3,)
+    assert len(trained) == 3
+    assert trained.losses.shape == (300, 3)
+    assert (accuracy > 0.6).all()
+    scores = trained.scores(DATA.x_test)
+    torch.testing.assert_close(scores[1], trained.one(1).eval()(DATA.x_test)[0].detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_frozen_parameter_stays_and_the_others_move():
+    start = {}
+    trained = train(
+        mixture,
+        DATA,
+        [1, 2],
+        steps=20,
+        freeze=["router.weight"],
+        on_step=lambda step, now: start or start.update({n: p.detach().clone() for n, p in now.parameters.items()}),
+    )
+    assert torch.equal(trained.parameters["router.weight"], start["router.weight"])
+    assert not torch.equal(trained.parameters["experts.w_in"], start["experts.w_in"])
+
+
+def test_a_penalty_on_the_routing_is_felt():
+    def uneven(routing):
+        return 100 * (routing.probs.mean(0) - 0.25).square().sum()
+
+    def unevenness(penalty):
+        trained = train(mixture, DATA, [1, 2, 3], steps=200, penalty=penalty)
+        return (trained(DATA.x_test)[1].probs.mean(1) - 0.25).square().sum().item()
+
+    assert unevenness(uneven) < 0.5 * unevenness(None)
+
+
+def test_each_seed_has_noise_of_its_own():
+    noisy = train(lambda: MixtureOfExperts(2, 4, 4, 1, noise=1.0, d_out=2, dispatch="dense"), DATA, [1, 2], steps=1)
+    noisy.model.train()
+    routing = noisy(DATA.x_test)[1]
+    noise = routing.noisy_logits - routing.logits
+    assert not torch.allclose(noise[0], noise[1])
+
+
+def test_on_step_sees_every_step_and_the_end():
+    seen = []
+    train(mixture, DATA, [1], steps=5, on_step=lambda step, trained: seen.append(step))
+    assert seen == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_loss_that_is_not_a_number_stops_at_that_step_and_says_which_seed():
+    steps = []
+
+    def poison(step, trained):
+        steps.append(step)
+        if step == 7:
+            with torch.no_grad():
+                trained.parameters["experts.b_out"][1] = float("nan")
+
+    with pytest.raises(TrainingDiverged, match=r"loss became nan at step 7 \(seed 22\)"):
+        train(mixture, DATA, [11, 22], steps=20, on_step=poison)
+    assert steps[-1] == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": []}, "seeds is empty"),
+        ({"steps": 0}, "steps is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"freeze": ["gate.weight"]}, "freeze names .*router.weight"),
+    ],
+)
+def test_bad_arguments_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        train(mixture, DATA, **{"seeds": [1], "steps": 2} | changes)
+
+
+def test_seed_bases_share_no_seed(monkeypatch):
+    monkeypatch.delenv("MOE_SEED", raising=False)
+    assert seeds(3) == [0, 1, 2]
+    monkeypatch.setenv("MOE_SEED", "7")
+    assert seeds(3) == [7000, 7001, 7002]
+    with pytest.raises(ValueError, match="n is 0"):
+        seeds(0)
+    monkeypatch.setenv("MOE_SEED", "-1")
+    with pytest.raises(ValueError, match="MOE_SEED is '-1'"):
+        seeds(3)

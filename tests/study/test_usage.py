@@ -1,0 +1,69 @@
+import math
+
+import pytest
+import torch
+
+from moe_tutorial.study import cv2, dead, entropy, max_share, share, specialisation
+
+
+def test_share_counts_choices():
+    indices = torch.tensor([[0, 1], [0, 2], [0, 1]])
+    assert torch.allclose(share(indices, 4), torch.tensor([3, 2, 1, 0]) / 6)
+
+
+def test_share_of_many_seeds_is_the_share_of_each():
+    indices = torch.randint(5, (3, 7, 40, 2))
+    many = share(indices, 5)
+    assert many.shape == (3, 7, 5)
+    assert torch.allclose(many[2, 4], share(indices[2, 4], 5))
+    assert torch.allclose(many.sum(-1), torch.ones(3, 7))
+
+
+def test_share_of_no_token_is_zero():
+    assert share(torch.empty(0, 2, dtype=torch.long), 3).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("n_experts", [1, 2, 8])
+def test_even_use(n_experts):
+    even = torch.full((n_experts,), 1 / n_experts)
+    assert max_share(even) == pytest.approx(1 / n_experts)
+    assert dead(even) == 0
+    assert entropy(even) == pytest.approx(1)
+    assert cv2(even) == pytest.approx(0, abs=1e-6)
+
+
+def test_full_collapse():
+    collapsed = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    assert max_share(collapsed) == 1
+    assert dead(collapsed) == 3
+    assert entropy(collapsed) == 0
+    assert cv2(collapsed) == pytest.approx(3)
+
+
+def test_against_formulas():
+    shares = torch.tensor([0.7, 0.2, 0.095, 0.005])
+    assert dead(shares) == 1
+    assert dead(shares, threshold=0.1) == 2
+    assert entropy(shares) == pytest.approx(-sum(s * math.log(s) for s in shares.tolist()) / math.log(4), rel=1e-5)
+    assert cv2(shares) == pytest.approx(sum((s - 0.25) ** 2 for s in shares.tolist()) / 4 / 0.25**2, rel=1e-5)
+
+
+def test_an_expert_at_the_threshold_is_alive():
+    assert dead(torch.tensor([0.01, 0.99], dtype=torch.float64)) == 0
+
+
+def test_specialisation():
+    labels = torch.arange(4).repeat(100)
+    assert specialisation((labels + 1) % 4, labels) == pytest.approx(1)  # which expert has which rule is all the same
+    assert specialisation(torch.zeros(400, dtype=torch.long), labels) == pytest.approx(0)
+    dice = torch.randint(4, (400,), generator=torch.Generator().manual_seed(0))
+    assert specialisation(dice, labels) < 0.05
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="indices run from 0 to 4"):
+        share(torch.tensor([[0], [4]]), 4)
+    with pytest.raises(ValueError, match="indices has shape"):
+        share(torch.tensor([0, 1]), 4)
+    with pytest.raises(ValueError, match=r"choices \(3, 1\) and labels \(3,\)"):
+        specialisation(torch.zeros(3, 1), torch.zeros(3))
