@@ -1,0 +1,52 @@
+"""What every layer asks of its arguments: an error names the argument, its value and what is allowed.
+
+All checks look at types, shapes and dtypes, never at the numbers in a tensor, so they also work under ``torch.vmap``.
+"""
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+
+
+def check_count(name: str, value: object, low: int = 1, high: int | None = None, high_name: str = "") -> int:
+    """``value`` as an int from ``low`` to ``high`` (both allowed); TypeError or ValueError otherwise."""
+    upper = "" if high is None else f" to {high_name + ' = ' if high_name else ''}{high}"
+    allowed = f"an integer from {low}{upper}" if upper else f"an integer of at least {low}"
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{name} must be {allowed}, got {value}")
+    return int(value)
+
+
+def check_number(name: str, value: object, low: float, allowed: str) -> float:
+    """``value`` as a finite float of at least ``low``; TypeError or ValueError otherwise."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+    if not math.isfinite(value) or value < low:
+        raise ValueError(f"{name} must be {allowed}, got {value}")
+    return float(value)
+
+
+def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
+    """``value`` if it is one of ``allowed``; ValueError otherwise."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return value
+
+
+def as_tokens(x: object, d_model: int) -> Tensor:
+    """``x`` (..., d_model) as a list of tokens (T, d_model); TypeError if it is no floating-point tensor,
+    ValueError if its last dimension is not ``d_model``.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a floating-point tensor of shape (..., {d_model}), got {type(x).__name__}")
+    if not torch.is_floating_point(x):
+        raise TypeError(f"x must be a floating-point tensor, got dtype {x.dtype}")
+    if x.ndim == 0 or x.shape[-1] != d_model:
+        raise ValueError(f"x must have shape (..., d_model = {d_model}), got {tuple(x.shape)}")
+    return x.reshape(-1, d_model)

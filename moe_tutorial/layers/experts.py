@@ -1,0 +1,122 @@
+"""Experts: many small networks of one shape, side by side.
+
+Neuron ``j`` of expert ``e`` reads the token through the row ``w_in[e, j]`` and writes to the output along the row
+``w_out[e, j]``. Stacking experts like this has a use: lay the ``E`` experts of width ``h`` end to end and they are one
+wide network of ``E * h`` neurons, in which a token uses a block here and there.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checks import as_tokens, check_choice, check_count
+
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+
+
+class Experts(nn.Module):
+    """``n_experts`` two-layer networks with their weights stacked.
+
+    Plain:  ``E_i(x) = W_out act(W_in x + b_in) + b_out``
+    Gated:  ``E_i(x) = W_out (act(W_gate x) * W_in x)``, SwiGLU when ``act`` is silu (Shazeer 2020, arXiv:2002.05202,
+    eq. 6), the expert of Mixtral, OLMoE, Qwen3 and DeepSeek-V3.
+
+    Args:
+        n_experts, d_model, d_hidden: ``E`` experts, each from width ``d`` through ``h`` neurons.
+        d_out: width of what an expert says; ``d_model`` if None.
+        activation: "relu", "gelu" or "silu"; None means "silu" for gated experts and "relu" for plain ones.
+        gated: multiply the neurons by a second, activated reading of the token.
+        bias: biases on all layers; None means no for gated experts and yes for plain ones.
+
+    Parameters: ``w_in`` (E, h, d), ``w_out`` (E, h, d_out), gated ``w_gate`` (E, h, d); with bias ``b_in`` (E, h),
+    ``b_out`` (E, d_out), gated ``b_gate`` (E, h). Each starts as ``nn.Linear`` would start it: uniform within
+    1/sqrt(inputs of that layer of that expert).
+
+    Raises TypeError or ValueError for a size that is no positive integer and for an unknown activation.
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        d_model: int,
+        d_hidden: int,
+        d_out: int | None = None,
+        activation: str | None = None,
+        gated: bool = False,
+        bias: bool | None = None,
+    ):
+        super().__init__()
+        self.n_experts = check_count("n_experts", n_experts)
+        self.d_model = check_count("d_model", d_model)
+        self.d_hidden = check_count("d_hidden", d_hidden)
+        self.d_out = self.d_model if d_out is None else check_count("d_out", d_out)
+        self.gated = gated
+        self.activation = check_choice("activation", activation or ("silu" if gated else "relu"), ACTIVATIONS)
+        bias = not gated if bias is None else bias
+
+        E, h, d = self.n_experts, self.d_hidden, self.d_model
+        self.w_in = uniform((E, h, d), fan_in=d)
+        self.b_in = uniform((E, h), fan_in=d) if bias else None
+        self.w_gate = uniform((E, h, d), fan_in=d) if gated else None
+        self.b_gate = uniform((E, h), fan_in=d) if gated and bias else None
+        self.w_out = uniform((E, h, self.d_out), fan_in=h)
+        self.b_out = uniform((E, self.d_out), fan_in=h) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Every expert's answer to every token: x (..., d) -> (..., E, d_out)."""
+        outputs = torch.einsum("teh,eho->teo", self.all_neurons(as_tokens(x, self.d_model)), self.w_out)
+        if self.b_out is not None:
+            outputs = outputs + self.b_out
+        return outputs.reshape(*x.shape[:-1], self.n_experts, self.d_out)
+
+    def mixed(self, tokens: Tensor, weights: Tensor) -> Tensor:
+        """Every expert computed, answers summed with ``weights``: (T, d), (T, E) -> (T, d_out).
+
+        An expert's output layer is linear, so scaling its neurons scales its answer. Then all output layers and the
+        sum over experts are ONE matrix product over E * h neurons.
+        """
+        neurons = self.all_neurons(tokens)
+        weights = weights.to(neurons.dtype)
+        y = (neurons * weights.unsqueeze(-1)).flatten(1) @ self.w_out.flatten(0, 1)
+        return y if self.b_out is None else y + weights @ self.b_out
+
+    def grouped(self, tokens: Tensor, counts: list[int]) -> Tensor:
+        """Each expert computes its own slice: the first ``counts[0]`` tokens belong to expert 0, the next
+        ``counts[1]`` to expert 1, and so on: (N, d) -> (N, d_out), where ``sum(counts) == N``.
+        """
+        # unbind hands out all experts' weights at once. Indexing w[e] in the loop would allocate a gradient of the
+        # whole stack for every expert.
+        stacks = (self.w_in, self.b_in, self.w_gate, self.b_gate, self.w_out, self.b_out)
+        per_expert = zip(*([None] * self.n_experts if s is None else s.unbind() for s in stacks), strict=True)
+        answers = []
+        for own, (w_in, b_in, w_gate, b_gate, w_out, b_out) in zip(tokens.split(counts), per_expert, strict=True):
+            if len(own) == 0 and len(tokens) > 0:  # with no token at all, empty slices keep the backward pass whole
+                continue
+            answer = self.neurons(own, w_in, b_in, w_gate, b_gate) @ w_out
+            answers.append(answer if b_out is None else answer + b_out)
+        return torch.cat(answers)
+
+    def all_neurons(self, tokens: Tensor) -> Tensor:
+        """The neurons of all experts as one wide layer: (T, d) -> (T, E, h)."""
+        stacks = (self.w_in, self.b_in, self.w_gate, self.b_gate)
+        wide = self.neurons(tokens, *(None if s is None else s.flatten(0, 1) for s in stacks))
+        return wide.unflatten(-1, (self.n_experts, self.d_hidden))
+
+    def neurons(self, tokens: Tensor, w_in: Tensor, b_in, w_gate, b_gate) -> Tensor:
+        """A layer of n neurons after their activation: (T, d), weights (n, d), biases (n,) or None -> (T, n)."""
+        act = ACTIVATIONS[self.activation]
+        if w_gate is None:
+            return act(F.linear(tokens, w_in, b_in))
+        return act(F.linear(tokens, w_gate, b_gate)) * F.linear(tokens, w_in, b_in)
+
+    def extra_repr(self) -> str:
+        kind = "gated " if self.gated else ""
+        return f"{self.n_experts} {kind}{self.activation} experts, {self.d_model} -> {self.d_hidden} -> {self.d_out}"
+
+
+def uniform(shape: tuple[int, ...], fan_in: int) -> nn.Parameter:
+    """A parameter drawn as ``nn.Linear`` draws its weights and biases: uniform within 1/sqrt(fan_in)."""
+    bound = 1 / math.sqrt(fan_in)
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))

@@ -1,0 +1,174 @@
+"""Routing: which experts a token goes to, and how much each of them counts."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checks import as_tokens, check_choice, check_count, check_number
+from .experts import uniform
+
+GATES = ("softmax_topk", "topk_softmax", "sigmoid_topk")
+
+
+class Routing(NamedTuple):
+    """What a router decided for ``T`` tokens. The last two fields are for losses that need to know the noise.
+
+    ``Router`` fills all fields with tensors, because ``torch.vmap`` can return nothing else; a router of your own may
+    leave the last two out.
+    """
+
+    logits: Tensor  # (T, E) the router's linear map, without noise or bias
+    probs: Tensor  # (T, E) softmax of the logits (sigmoid for "sigmoid_topk"), without noise or bias
+    indices: Tensor  # (T, k) the chosen experts, best first
+    weights: Tensor  # (T, k) what scales the chosen experts' outputs
+    noisy_logits: Tensor | None = None  # (T, E) logits + noise; the logits themselves when there was no noise
+    noise_std: Tensor | None = None  # (T, E) the noise's standard deviation; (T, 0) when there was no noise
+
+    @property
+    def noisy(self) -> bool:
+        """Whether noise took part in this choice."""
+        return self.noise_std is not None and self.noise_std.shape[-1] > 0
+
+
+class Router(nn.Module):
+    """One linear map without bias from a token to a logit per expert, and the choice of the ``top_k`` best.
+
+    Gates (how logits become a ranking and weights):
+        "softmax_topk": softmax over all experts, then pick; the weight is the picked probability (Switch,
+            arXiv:2101.03961, eq. 1 and 2; OLMoE; with ``renormalize`` Mixtral and Qwen3).
+        "topk_softmax": pick by logit, then softmax over the picked (Shazeer et al. 2017, arXiv:1701.06538, eq. 3 and
+            5; Mixtral, arXiv:2401.04088, section 2.1). Weights sum to 1, so at ``top_k=1`` the router gets no gradient.
+        "sigmoid_topk": a sigmoid per expert, then pick (DeepSeek-V3, arXiv:2412.19437, eq. 13 to 16).
+
+    Args:
+        d_model, n_experts, top_k: width ``d``, experts ``E``, and how many a token goes to (1 to E).
+        renormalize: divide a token's weights by their sum (DeepSeek-V3 eq. 13). Changes nothing in "topk_softmax".
+        noise: Gaussian noise on the logits, in ``train()`` only. It moves the choice AND the weights, as in Shazeer
+            et al. 2017: a number is its standard deviation; "learned" is their noisy top-k (eq. 4), with standard
+            deviation ``softplus(noise_weight @ x)``, where ``noise_weight`` (E, d) starts at zero.
+        bias: add the buffer ``bias`` (E,), zero at first, to the ranking and to nothing else (DeepSeek-V3 eq. 16). The
+            ranking is by probability, in "topk_softmax" by logit. It gets no gradient: somebody has to set it.
+        n_groups, top_groups: choose only within the ``top_groups`` best of ``n_groups`` equal groups of neighbouring
+            experts. A group is as good as the sum of its two best experts' rankings (DeepSeek-V3, section 2.1.2,
+            node-limited routing).
+        scale: a number that multiplies all weights (DeepSeek-V3's routed scaling factor).
+
+    Parameters: ``weight`` (E, d), started as ``nn.Linear`` starts it; with learned noise ``noise_weight`` (E, d).
+
+    Logits and weights are computed in float32 at least, whatever the tokens' dtype (Switch, section 2.4): in bfloat16
+    close experts tie, and a small bias is rounded away.
+
+    Raises TypeError or ValueError for sizes that do not fit, an unknown gate, negative noise, groups that do not
+    divide the experts or hold fewer than two each, and ``top_groups`` too few to hold ``top_k`` experts.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_experts: int,
+        top_k: int,
+        gate: str = "softmax_topk",
+        renormalize: bool = False,
+        noise: float | str | None = None,
+        bias: bool = False,
+        n_groups: int | None = None,
+        top_groups: int | None = None,
+        scale: float = 1.0,
+    ):
+        super().__init__()
+        self.d_model = check_count("d_model", d_model)
+        self.n_experts = check_count("n_experts", n_experts)
+        self.top_k = check_count("top_k", top_k, high=self.n_experts, high_name="n_experts")
+        self.gate = check_choice("gate", gate, GATES)
+        self.renormalize = renormalize
+        self.noise = check_noise(noise)
+        self.n_groups, self.top_groups = check_groups(n_groups, top_groups, self.n_experts, self.top_k)
+        self.scale = check_number("scale", scale, low=0.0, allowed="a finite number of at least 0")
+
+        self.weight = uniform((self.n_experts, self.d_model), fan_in=self.d_model)
+        self.noise_weight = nn.Parameter(torch.zeros_like(self.weight)) if noise == "learned" else None
+        self.register_buffer("bias", torch.zeros(self.n_experts) if bias else None)
+
+    def forward(self, x: Tensor) -> Routing:
+        """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
+        tokens = as_tokens(x, self.d_model)
+        tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+        logits = F.linear(tokens, self.weight.to(tokens.dtype))
+        noisy_logits, noise_std = self.add_noise(tokens, logits)
+
+        probs = self.probabilities(logits)
+        scores = probs if noisy_logits is logits else self.probabilities(noisy_logits)
+        indices = self.choose(noisy_logits if self.gate == "topk_softmax" else scores)
+        if self.gate == "topk_softmax":
+            weights = noisy_logits.gather(-1, indices).softmax(-1)
+        else:
+            weights = scores.gather(-1, indices)
+        if self.renormalize:
+            weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)  # sigmoids can all be 0
+        return Routing(logits, probs, indices, weights * self.scale, noisy_logits, noise_std)
+
+    def add_noise(self, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The noisy logits (T, E) and their standard deviation, (T, E) with noise and (T, 0) without."""
+        if not self.training or self.noise is None or self.noise == 0:
+            return logits, logits[:, :0].detach()
+        if self.noise == "learned":
+            noise_std = F.softplus(F.linear(tokens, self.noise_weight.to(tokens.dtype)))
+        else:
+            noise_std = torch.full_like(logits, self.noise)
+        return logits + torch.randn_like(logits) * noise_std, noise_std
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self.gate == "sigmoid_topk" else logits.softmax(-1)
+
+    def choose(self, ranking: Tensor) -> Tensor:
+        """The ``top_k`` experts that rank highest, best first: (T, E) -> (T, k)."""
+        if self.bias is not None:
+            ranking = ranking + self.bias
+        if self.n_groups is not None:
+            groups = ranking.unflatten(-1, (self.n_groups, -1))
+            best_groups = groups.topk(2).values.sum(-1).topk(self.top_groups).indices
+            kept = torch.zeros_like(groups[..., 0]).scatter(-1, best_groups, 1.0).bool()
+            ranking = groups.masked_fill(~kept.unsqueeze(-1), -torch.inf).flatten(-2)
+        return ranking.topk(self.top_k).indices
+
+    def extra_repr(self) -> str:
+        groups = "" if self.n_groups is None else f", best {self.top_groups} of {self.n_groups} groups"
+        return (
+            f"top {self.top_k} of {self.n_experts}, d_model={self.d_model}, gate={self.gate!r}, "
+            f"renormalize={self.renormalize}, noise={self.noise!r}, bias={self.bias is not None}, scale={self.scale}"
+            + groups
+        )
+
+
+def check_noise(noise: float | str | None) -> float | str | None:
+    """``noise`` if a router can use it."""
+    allowed = "None, 'learned' or a finite number of at least 0"
+    if noise is None or noise == "learned":
+        return noise
+    if isinstance(noise, str):
+        raise ValueError(f"noise must be {allowed}, got {noise!r}")
+    return check_number("noise", noise, low=0.0, allowed=allowed)
+
+
+def check_groups(
+    n_groups: int | None, top_groups: int | None, n_experts: int, top_k: int
+) -> tuple[int | None, int | None]:
+    """Both arguments if a router of this size can use them."""
+    if n_groups is None and top_groups is None:
+        return None, None
+    if n_groups is None or top_groups is None:
+        raise ValueError(f"n_groups and top_groups go together, got n_groups={n_groups} and top_groups={top_groups}")
+    n_groups = check_count("n_groups", n_groups, high=n_experts, high_name="n_experts")
+    top_groups = check_count("top_groups", top_groups, high=n_groups, high_name="n_groups")
+    if n_experts % n_groups or n_experts // n_groups < 2:
+        raise ValueError(
+            f"n_groups must divide n_experts = {n_experts} into groups of at least 2 experts, got {n_groups}"
+        )
+    if top_groups * (n_experts // n_groups) < top_k:
+        raise ValueError(
+            f"top_groups must leave at least top_k = {top_k} experts to choose from, "
+            f"got {top_groups} groups of {n_experts // n_groups}"
+        )
+    return n_groups, top_groups

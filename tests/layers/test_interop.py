@@ -1,0 +1,183 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from moe_tutorial.layers import from_transformers
+
+try:
+    import transformers
+    from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3MoE
+    from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+    from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
+    from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
+except ImportError:
+    if os.environ.get("CI"):
+        raise  # in CI the oracle is never left out
+    transformers = None
+
+needs_transformers = pytest.mark.skipif(transformers is None, reason="transformers, the oracle, is not installed")
+
+
+def mixtral(d=16, h=24, E=8, k=2, **more):
+    config = transformers.MixtralConfig(
+        hidden_size=d, intermediate_size=h, num_local_experts=E, num_experts_per_tok=k, **more
+    )
+    return MixtralSparseMoeBlock(config)
+
+
+def qwen3(d=16, h=24, E=8, k=2, norm=True, **more):
+    config = transformers.Qwen3MoeConfig(
+        hidden_size=d, moe_intermediate_size=h, num_experts=E, num_experts_per_tok=k, norm_topk_prob=norm, **more
+    )
+    return Qwen3MoeSparseMoeBlock(config)
+
+
+def olmoe(d=16, h=24, E=8, k=2, norm=False, **more):
+    config = transformers.OlmoeConfig(
+        hidden_size=d, intermediate_size=h, num_experts=E, num_experts_per_tok=k, norm_topk_prob=norm, **more
+    )
+    return OlmoeSparseMoeBlock(config)
+
+
+def deepseek(d=16, h=24, E=8, k=2, norm=True, groups=4, top_groups=2, shared=1, scale=2.5, **more):
+    config = transformers.DeepseekV3Config(
+        hidden_size=d,
+        moe_intermediate_size=h,
+        n_routed_experts=E,
+        num_experts_per_tok=k,
+        norm_topk_prob=norm,
+        n_group=groups,
+        topk_group=top_groups,
+        n_shared_experts=shared,
+        routed_scaling_factor=scale,
+        **more,
+    )
+    return DeepseekV3MoE(config)
+
+
+CASES = {
+    "mixtral": (mixtral, {}),
+    "mixtral top-1": (mixtral, {"k": 1}),
+    "mixtral of other sizes": (mixtral, {"d": 33, "h": 7, "E": 5, "k": 3}),
+    "mixtral, every expert, gelu": (mixtral, {"E": 4, "k": 4, "hidden_act": "gelu"}),
+    "qwen3, norm_topk_prob": (qwen3, {}),
+    "qwen3, no norm_topk_prob": (qwen3, {"norm": False}),
+    "qwen3, 32 experts, relu": (qwen3, {"d": 24, "h": 8, "E": 32, "k": 8, "hidden_act": "relu"}),
+    "olmoe, no norm_topk_prob": (olmoe, {}),
+    "olmoe, norm_topk_prob": (olmoe, {"norm": True}),
+    "olmoe, 64 experts": (olmoe, {"d": 8, "h": 12, "E": 64, "k": 8}),
+    "deepseek": (deepseek, {}),
+    "deepseek, no norm_topk_prob": (deepseek, {"norm": False}),
+    "deepseek, one group": (deepseek, {"groups": 1, "top_groups": 1, "k": 3}),
+    "deepseek, best of 8 groups": (deepseek, {"d": 20, "E": 32, "k": 4, "groups": 8, "top_groups": 1}),
+    "deepseek, 3 shared experts": (deepseek, {"shared": 3, "scale": 1.0, "k": 4}),
+}
+
+
+def random_block(case):
+    build, options = CASES[case]
+    block = build(**options)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    if build is deepseek:
+        nn.init.normal_(block.gate.e_score_correction_bias, std=0.3)
+    return block
+
+
+@needs_transformers
+@pytest.mark.parametrize("dispatch", ["sparse", "dense"])
+@pytest.mark.parametrize("case", CASES)
+def test_equal_to_the_published_block(case, dispatch):
+    block = random_block(case)
+    moe = from_transformers(block)
+    moe.dispatch = dispatch
+    x = torch.randn(3, 11, block.gate.weight.shape[1], requires_grad=True)
+    theirs, (ours, _) = block(x), moe(x)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+    direction = torch.randn_like(theirs)
+    (their_input,) = torch.autograd.grad((theirs * direction).sum(), x, retain_graph=True)
+    (our_input,) = torch.autograd.grad((ours * direction).sum(), x, retain_graph=True)
+    (theirs * direction).sum().backward(inputs=list(block.parameters()))
+    (ours * direction).sum().backward(inputs=list(moe.parameters()))
+    gate, up = block.experts.gate_up_proj.grad.chunk(2, dim=1)
+    pairs = {
+        "input": (our_input, their_input),
+        "router": (moe.router.weight.grad, block.gate.weight.grad),
+        "gate": (moe.experts.w_gate.grad, gate),
+        "up": (moe.experts.w_in.grad, up),
+        "down": (moe.experts.w_out.grad, block.experts.down_proj.grad.mT),
+    }
+    if moe.shared is not None:
+        pairs["shared gate"] = (moe.shared.w_gate.grad[0], block.shared_experts.gate_proj.weight.grad)
+        pairs["shared up"] = (moe.shared.w_in.grad[0], block.shared_experts.up_proj.weight.grad)
+        pairs["shared down"] = (moe.shared.w_out.grad[0], block.shared_experts.down_proj.weight.grad.T)
+    assert len(pairs) - 1 == len(list(moe.parameters()))  # every parameter is compared
+    for name, (our, their) in pairs.items():
+        torch.testing.assert_close(our, their, rtol=1e-5, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@needs_transformers
+@pytest.mark.parametrize("case", ["mixtral", "olmoe, no norm_topk_prob", "deepseek"])
+def test_the_same_experts_are_chosen(case):
+    block = random_block(case)
+    x = torch.randn(40, block.gate.weight.shape[1])
+    logits, weights, indices = block.gate(x)
+    routing = from_transformers(block)(x)[1]
+    torch.testing.assert_close(routing.logits, logits)
+    table, ours = torch.zeros_like(logits), torch.zeros_like(logits)
+    torch.testing.assert_close(
+        ours.scatter(-1, routing.indices, routing.weights), table.scatter(-1, indices, weights), rtol=1e-5, atol=1e-5
+    )
+
+
+@needs_transformers
+def test_weights_are_copied_with_dtype_device_and_mode():
+    block = random_block("deepseek").to(torch.bfloat16).eval()
+    block.gate.float()
+    moe = from_transformers(block)
+    assert not moe.training
+    assert moe.experts.w_in.dtype == torch.bfloat16
+    assert moe.router.weight.dtype == moe.router.bias.dtype == torch.float32
+    x = torch.randn(2, 5, 16).bfloat16()
+    y, _ = moe(x)
+    torch.testing.assert_close(y, block(x), rtol=0.05, atol=0.05)
+    with torch.no_grad():
+        for tensor in (*block.parameters(), *block.buffers()):
+            tensor.zero_()
+    assert torch.equal(moe(x)[0], y)
+    assert from_transformers(block.train()).training
+    on_meta = from_transformers(block.to("meta"))
+    assert {tensor.device.type for tensor in (*on_meta.parameters(), *on_meta.buffers())} == {"meta"}
+
+
+@needs_transformers
+@pytest.mark.parametrize(
+    ("build", "options", "message"),
+    [
+        ("mixtral", {"router_jitter_noise": 0.1}, "block's router_jitter_noise must be 0, got 0.1"),
+        ("mixtral", {"hidden_act": "gelu_new"}, "block's activation must be one of .*SiLU.*, got NewGELUActivation"),
+    ],
+)
+def test_what_cannot_be_expressed_is_named(build, options, message):
+    with pytest.raises(ValueError, match=message):
+        from_transformers(globals()[build](**options))
+
+
+def test_other_blocks_are_named():
+    message = (
+        "block must be one of MixtralSparseMoeBlock, Qwen3MoeSparseMoeBlock, OlmoeSparseMoeBlock, DeepseekV3MoE, got "
+    )
+    with pytest.raises(TypeError, match=f"^{message}Linear$"):
+        from_transformers(nn.Linear(2, 2))
+    with pytest.raises(TypeError, match=f"^{message}NoneType$"):
+        from_transformers(None)
+
+
+def test_the_package_does_not_load_transformers():
+    code = "import sys, moe_tutorial.layers; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

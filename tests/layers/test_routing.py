@@ -1,0 +1,289 @@
+import inspect
+
+import loop_oracle
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moe_tutorial.layers import Router, Routing
+from moe_tutorial.layers.routing import GATES
+
+quick = settings(max_examples=200, deadline=None, derandomize=True)
+
+
+@st.composite
+def routers(draw):
+    """A float64 router of any kind without noise, its bias random, and tokens for it."""
+    n_groups, group_size = draw(st.integers(1, 4)), draw(st.integers(2, 4))
+    E = n_groups * group_size
+    grouped = draw(st.booleans())
+    top_groups = draw(st.integers(1, n_groups)) if grouped else None
+    k = draw(st.integers(1, top_groups * group_size if grouped else E))
+    torch.manual_seed(draw(st.integers(0, 10**6)))
+    router = Router(
+        d_model=3,
+        n_experts=E,
+        top_k=k,
+        gate=draw(st.sampled_from(GATES)),
+        renormalize=draw(st.booleans()),
+        bias=draw(st.booleans()),
+        n_groups=n_groups if grouped else None,
+        top_groups=top_groups,
+        scale=draw(st.sampled_from([1.0, 2.5])),
+    ).double()
+    if router.bias is not None:
+        router.bias.normal_()
+    return router, 2 * torch.randn(draw(st.integers(0, 5)), 3, dtype=torch.float64)
+
+
+@quick
+@given(routers())
+def test_the_choice_is_valid_and_equals_the_loop(case):
+    router, x = case
+    routing = router(x)
+    T, E, k = len(x), router.n_experts, router.top_k
+    assert routing.logits.shape == routing.probs.shape == (T, E)
+    assert routing.indices.shape == routing.weights.shape == (T, k)
+    for t, token in enumerate(x):
+        chosen = routing.indices[t].tolist()
+        assert len(set(chosen)) == k
+        assert set(chosen) <= set(range(E))
+        indices, weights = loop_oracle.route(router, token)
+        assert chosen == indices
+        torch.testing.assert_close(routing.weights[t], torch.stack(weights))
+
+
+@quick
+@given(routers())
+def test_weights_are_what_the_gate_says(case):
+    router, x = case
+    routing = router(x)
+    assert (routing.weights > 0).all()
+    assert (routing.weights <= router.scale * (1 + 1e-12)).all()
+    if router.renormalize or router.gate == "topk_softmax":
+        torch.testing.assert_close(routing.weights.sum(-1), torch.full_like(routing.weights[:, 0], router.scale))
+    else:
+        torch.testing.assert_close(routing.weights, routing.probs.gather(-1, routing.indices) * router.scale)
+    torch.testing.assert_close(routing.logits, x @ router.weight.T)
+    if router.gate == "sigmoid_topk":
+        torch.testing.assert_close(routing.probs, 1 / (1 + (-routing.logits).exp()))
+    else:
+        torch.testing.assert_close(routing.probs, routing.logits.exp() / routing.logits.exp().sum(-1, keepdim=True))
+
+
+@quick
+@given(routers())
+def test_the_chosen_rank_highest(case):
+    router, x = case
+    routing = router(x)
+    ranking = routing.logits if router.gate == "topk_softmax" else routing.probs
+    if router.bias is not None:
+        ranking = ranking + router.bias
+    chosen = ranking.gather(-1, routing.indices)
+    assert (chosen.diff(dim=-1) <= 0).all()  # best first
+    if router.n_groups is None:
+        left_out = ranking.scatter(-1, routing.indices, -torch.inf)
+        assert (chosen.amin(-1) >= left_out.amax(-1)).all()
+    else:
+        groups = routing.indices // (router.n_experts // router.n_groups)
+        assert all(len(set(row.tolist())) <= router.top_groups for row in groups)
+
+
+@quick
+@given(routers())
+def test_without_noise_train_and_eval_agree(case):
+    router, x = case
+    train, evaluation = router.train()(x), router.eval()(x)
+    assert all(torch.equal(a, b) for a, b in zip(train, evaluation, strict=True))
+    assert not train.noisy
+    assert torch.equal(train.noisy_logits, train.logits)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_the_bias_picks_and_never_scales(gate):
+    x = torch.randn(50, 4, dtype=torch.float64)
+    plain = Router(4, 6, 2, gate=gate).double()
+    biased = Router(4, 6, 2, gate=gate, bias=True).double()
+    biased.weight = plain.weight
+    assert torch.equal(biased.bias, torch.zeros(6))
+    assert all(torch.equal(a, b) for a, b in zip(plain(x), biased(x), strict=True))
+
+    biased.bias += torch.tensor([100.0, 0, 0, 90, 0, 0])
+    routing = biased(x)
+    assert torch.equal(routing.indices, torch.tensor([[0, 3]]).expand(50, 2))
+    picked = plain(x).logits[:, [0, 3]]
+    weights = picked.softmax(-1) if gate == "topk_softmax" else plain(x).probs[:, [0, 3]]
+    torch.testing.assert_close(routing.weights, weights)
+    torch.testing.assert_close(routing.probs, plain(x).probs)
+    assert "bias" not in dict(biased.named_parameters())
+    assert "bias" in biased.state_dict()
+
+
+def test_a_group_is_as_good_as_its_two_best():
+    # Group 0 holds the single best expert, group 1 the best pair: the pair's group wins.
+    router = Router(6, 6, 2, gate="sigmoid_topk", n_groups=2, top_groups=1, bias=True, scale=3.0)
+    scores = torch.tensor([0.9, 0.1, 0.1, 0.6, 0.7, 0.2])
+    torch.nn.init.eye_(router.weight)
+    routing = router(scores.logit())
+    assert routing.indices.tolist() == [[4, 3]]
+    torch.testing.assert_close(routing.weights, torch.tensor([[2.1, 1.8]]))
+    router.bias[1] = 0.5  # now group 0 is worth .9 + .6 against 1.3; expert 1 is picked, and weighs what it did: .1
+    routing = router(scores.logit())
+    assert routing.indices.tolist() == [[0, 1]]
+    torch.testing.assert_close(routing.weights, torch.tensor([[2.7, 0.3]]))
+
+
+def gate_gradient(**options):
+    """The router's gradient when its weights scale fixed random answers."""
+    router = Router(8, 6, **options).double()
+    routing = router(torch.randn(40, 8, dtype=torch.float64))
+    (routing.weights * torch.randn(40, router.top_k, dtype=torch.float64)).sum().backward()
+    return router.weight.grad
+
+
+def test_at_k_1_a_router_whose_weights_sum_to_1_gets_no_gradient():
+    assert (gate_gradient(top_k=1, gate="topk_softmax") == 0).all()
+    assert gate_gradient(top_k=1, gate="softmax_topk", renormalize=True).abs().max() < 1e-12
+    assert gate_gradient(top_k=1, gate="sigmoid_topk", renormalize=True).abs().max() < 1e-12
+    assert gate_gradient(top_k=1, gate="softmax_topk").norm() > 0.1
+    assert gate_gradient(top_k=1, gate="sigmoid_topk").norm() > 0.1
+    assert gate_gradient(top_k=2, gate="topk_softmax").norm() > 0.1
+
+
+def test_from_k_2_on_renormalised_is_topk_softmax():
+    first = Router(4, 6, 3, gate="softmax_topk", renormalize=True).double()
+    second = Router(4, 6, 3, gate="topk_softmax").double()
+    second.weight = first.weight
+    x = torch.randn(30, 4, dtype=torch.float64)
+    torch.testing.assert_close(first(x).weights, second(x).weights)
+    assert torch.equal(first(x).indices, second(x).indices)
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("noise", [0.7, "learned"])
+def test_noise_moves_choice_and_weights_in_train_only(gate, noise):
+    router = Router(4, 6, 2, gate=gate, noise=noise).double()
+    x = torch.randn(60, 4, dtype=torch.float64)
+    first, second = router(x), router(x)
+    assert first.noisy
+    assert not torch.equal(first.indices, second.indices)
+    assert torch.equal(first.logits, second.logits)
+    assert torch.equal(first.logits, x @ router.weight.T)
+    assert torch.equal(first.probs, Router.probabilities(router, first.logits))  # clean
+    for t in range(60):  # choice and weights both follow from the noisy logits
+        indices, weights = loop_oracle.route(router, x[t], logits=list(first.noisy_logits[t]))
+        assert first.indices[t].tolist() == indices
+        torch.testing.assert_close(first.weights[t], torch.stack(weights))
+
+    router.eval()
+    first, second = router(x), router(x)
+    assert not first.noisy
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_noise_has_the_stated_size():
+    x = torch.randn(1, 3, dtype=torch.float64).expand(20_000, 3)
+    fixed = Router(3, 4, 1, noise=0.7).double()(x)
+    assert (fixed.noise_std == 0.7).all()
+    learned = Router(3, 4, 1, noise="learned").double()
+    torch.testing.assert_close(learned(x).noise_std, torch.full((20_000, 4), 2.0, dtype=torch.float64).log())
+    learned.noise_weight.data.normal_()
+    learned = learned(x)
+    for routing in (fixed, learned):
+        noise = routing.noisy_logits - routing.logits
+        torch.testing.assert_close(noise.std(0), routing.noise_std[0], rtol=0.03, atol=0)
+        assert (noise.mean(0).abs() < 0.03 * routing.noise_std[0]).all()
+        assert torch.corrcoef(noise.T).fill_diagonal_(0).abs().max() < 0.03  # independent for every expert
+    assert len(set(learned.noise_std[0].tolist())) == 4
+
+
+def test_learned_noise_is_learned_and_equals_its_formula():
+    router = Router(3, 4, 2, noise="learned").double()
+    router.noise_weight.data.normal_()
+    x = torch.randn(20, 3, dtype=torch.float64)
+    routing = router(x)
+    torch.testing.assert_close(routing.noise_std, (1 + (x @ router.noise_weight.T).exp()).log())
+    (routing.weights * torch.randn(20, 2, dtype=torch.float64)).sum().backward()
+    assert router.noise_weight.grad.norm() > 1e-3
+
+
+def test_noise_of_zero_is_no_noise():
+    router = Router(3, 4, 2, noise=0.0)
+    assert not router(torch.randn(5, 3)).noisy
+
+
+def test_leading_shapes_and_empty_batches():
+    router = Router(4, 6, 2, gate="sigmoid_topk", n_groups=3, top_groups=2, bias=True, noise=0.1)
+    x = torch.randn(2, 3, 4)
+    router.eval()
+    assert torch.equal(router(x).indices, router(x.reshape(6, 4)).indices)
+    assert router(x[0, 0]).indices.shape == (1, 2)
+    for mode in (True, False):
+        routing = router.train(mode)(torch.zeros(2, 0, 4))
+        assert routing.weights.shape == (0, 2)
+        routing.weights.sum().backward()
+
+
+def test_low_precision_tokens_are_routed_in_float32():
+    router = Router(8, 4, 2, bias=True, noise="learned").to(torch.bfloat16)
+    x = torch.randn(64, 8).bfloat16()
+    routing = router.eval()(x)
+    assert routing.logits.dtype == routing.weights.dtype == torch.float32
+    torch.testing.assert_close(routing.logits, x.float() @ router.weight.float().T)  # bfloat16 would be off by 1e-2
+    assert router.train()(x).noise_std.dtype == torch.float32
+    assert router.double()(x.double()).weights.dtype == torch.float64
+
+
+def test_routing_is_a_named_tuple_with_optional_noise():
+    assert Routing._fields == ("logits", "probs", "indices", "weights", "noisy_logits", "noise_std")
+    assert not Routing(*[torch.zeros(1, 1)] * 4).noisy
+    assert list(inspect.signature(Router).parameters)[:4] == ["d_model", "n_experts", "top_k", "gate"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"top_k": 0}, ValueError, "top_k must be an integer from 1 to n_experts = 8, got 0"),
+        ({"top_k": 9}, ValueError, "top_k must be an integer from 1 to n_experts = 8, got 9"),
+        ({"top_k": 1.5}, TypeError, "top_k must be an integer from 1 to n_experts = 8, got 1.5"),
+        ({"n_experts": 0}, ValueError, "n_experts must be an integer of at least 1, got 0"),
+        ({"d_model": 0}, ValueError, "d_model must be an integer of at least 1, got 0"),
+        (
+            {"gate": "softmax"},
+            ValueError,
+            "gate must be one of 'softmax_topk', 'topk_softmax', 'sigmoid_topk', got 'softmax'",
+        ),
+        ({"noise": -0.1}, ValueError, "noise must be None, 'learned' or a finite number of at least 0, got -0.1"),
+        ({"noise": float("nan")}, ValueError, "noise must be None, 'learned' or a finite number .*, got nan"),
+        ({"noise": "gaussian"}, ValueError, "noise must be None, 'learned' or a finite number .*, got 'gaussian'"),
+        ({"noise": True}, TypeError, "noise must be None, 'learned' or a finite number .*, got True"),
+        ({"scale": float("inf")}, ValueError, "scale must be a finite number of at least 0, got inf"),
+        ({"scale": "2"}, TypeError, "scale must be a finite number of at least 0, got '2'"),
+        ({"n_groups": 4}, ValueError, "n_groups and top_groups go together, got n_groups=4 and top_groups=None"),
+        ({"top_groups": 4}, ValueError, "n_groups and top_groups go together, got n_groups=None and top_groups=4"),
+        (
+            {"n_groups": 3, "top_groups": 1},
+            ValueError,
+            "n_groups must divide n_experts = 8 into groups of at least 2 experts, got 3",
+        ),
+        ({"n_groups": 8, "top_groups": 8}, ValueError, "n_groups must divide n_experts = 8 .* at least 2 .*, got 8"),
+        ({"n_groups": 4, "top_groups": 5}, ValueError, "top_groups must be an integer from 1 to n_groups = 4, got 5"),
+        (
+            {"n_groups": 4, "top_groups": 1, "top_k": 3},
+            ValueError,
+            "top_groups must leave at least top_k = 3 experts to choose from, got 1 groups of 2",
+        ),
+    ],
+)
+def test_bad_arguments_are_named(arguments, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        Router(**{"d_model": 4, "n_experts": 8, "top_k": 2, **arguments})
+
+
+def test_bad_input_is_named():
+    router = Router(4, 8, 2)
+    with pytest.raises(ValueError, match=r"x must have shape \(..., d_model = 4\), got \(3, 5\)"):
+        router(torch.zeros(3, 5))
+    with pytest.raises(TypeError, match=r"x must be a floating-point tensor, got dtype torch.int32"):
+        router(torch.zeros(3, 4, dtype=torch.int32))
