@@ -30,7 +30,7 @@ import plotly.graph_objects as go
 import torch
 from torch import nn
 
-from moe_tutorial.show import interval_chart, look, picture
+from moe_tutorial.show import interval_chart, is_narrow, look, picture
 from moe_tutorial.study import claim, digits, seeds, train
 
 torch.set_num_threads(1)  # small models are fastest on one thread
@@ -184,25 +184,26 @@ tenth = {name: curve[fractions.index(0.1)] for name, curve in curves.items()}
 
 def draw(figure, theme):
     axes = figure.add_subplot()
+    narrow = is_narrow(figure)
+    control = "○ " if narrow else "○ control: "
+    labels = {
+        "each digit's own": (0.05, 1.0, "left"),
+        "random": (0.033, 0.68, "right"),
+        "the same for all": (0.95, 0.58, "right"),
+    }
     for name, curve in curves.items():
         is_control = name != "each digit's own"
         color = look.color("muted" if is_control else "text", theme)
         axes.plot(
             fractions, curve, "--o" if is_control else "-o", color=color, ms=5, mfc="none" if is_control else None
         )
-        low = name == "the same for all"
-        axes.annotate(
-            ("○ control: " if is_control else "") + name,
-            (0.1, tenth[name]),
-            xytext=(6, -6 if low or is_control else 8),
-            textcoords="offset points",
-            va="top" if is_control else "bottom",
-            color=color,
-        )
+        x, y, side = labels[name]
+        axes.text(x, y, (control if is_control else "") + name, ha=side, va="bottom", color=color, in_layout=False)
+    ticks = [0.01, 0.1, 1.0] if narrow else fractions
     axes.set_xscale("log")
-    axes.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
+    axes.set_xticks(ticks, [f"{f:.0%}" for f in ticks])
     axes.minorticks_off()
-    axes.set_ylim(0, 1.08)
+    axes.set_ylim(0, 1.12)
     axes.set_xlabel("part of the neurons kept")
     axes.set_ylabel("test accuracy")
 

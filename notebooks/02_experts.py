@@ -170,7 +170,7 @@ print("by hand:", by_hand)
 # %% tags=["nbval-ignore-output"]
 def show_cost(n_experts, top_k, width):
     top_k = min(top_k, n_experts)
-    layer = MixtureOfExperts(64, width, n_experts, top_k, bias=False)
+    layer = MixtureOfExperts(64, width, n_experts, top_k, expert_bias=False)
     image = torch.randn(1, 64)
     total, active_cost = parameters(layer), multiplications(layer, image)
     same_total = multiplications(

@@ -107,7 +107,7 @@ extent = [-1.08, 1.08, -1.08, 1.08]
 def draw(figure, theme):
     axes = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
     for place, (name, view) in zip(axes, views.items(), strict=True):
-        draw_regions(place, theme, view, extent, points.x_train, points.y_train)
+        draw_regions(place, theme, view, extent, points.x_train[:120], points.y_train[:120])
         place.set_title(name, fontsize=12)
 
 

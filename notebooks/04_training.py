@@ -377,7 +377,7 @@ def draw(figure, theme):
     for place, moment in zip(axes.flat, moments, strict=True):
         logits, _, correct = history[moment]
         draw_regions(
-            place, theme, logits.softmax(-1), [-1.08, 1.08, -1.08, 1.08], plane.x_train[:160], plane.y_train[:160]
+            place, theme, logits.softmax(-1), [-1.08, 1.08, -1.08, 1.08], plane.x_train[:60], plane.y_train[:60]
         )
         place.set_title(f"step {range(0, STEPS + 1, EVERY)[moment]}\n{correct:.0%} right", fontsize=11)
 

@@ -1,0 +1,21 @@
+"""How it is seen: the visual language, pictures, and the widgets that move with or without a kernel."""
+
+from moe_tutorial.show.cards import bars, expert_cards, message
+from moe_tutorial.show.figures import draw_regions, interval_chart
+from moe_tutorial.show.picture import is_narrow, picture
+from moe_tutorial.show.regions import explore_router, grid, watch_training
+from moe_tutorial.show.sweep import sweep
+
+__all__ = [
+    "bars",
+    "draw_regions",
+    "expert_cards",
+    "explore_router",
+    "grid",
+    "interval_chart",
+    "is_narrow",
+    "message",
+    "picture",
+    "sweep",
+    "watch_training",
+]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from moe_tutorial.show import look
 from moe_tutorial.show.picture import Picture, is_narrow, picture
-from moe_tutorial.study.claims import Numbers, estimate
+from moe_tutorial.study.claims import Numbers, estimate, figure_text
 
 
 def interval_chart(
@@ -44,7 +44,7 @@ def interval_chart(
             axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)
             axes.plot(mean.mean, place, "o", ms=7, color=color, mfc=ground if is_control else color, mew=1.6)
             axes.annotate(
-                f"{mean.mean:.3f}",
+                figure_text(mean.mean),
                 (max(mean.high, each.max()), place),
                 xytext=(7, 0),
                 textcoords="offset points",
@@ -110,10 +110,10 @@ def draw_regions(
         axes.plot(
             *chosen.T,
             look.class_marker(label),
-            ms=3.2,
+            ms=4.5,
             color=look.color("text", theme),
             mec=look.color("ground", theme),
-            mew=0.5,
+            mew=0.8,
         )
     for expert in np.unique(winner):
         rows, columns = np.nonzero(winner == expert)

@@ -29,11 +29,11 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         if self.low == self.high:
-            return _figure(self.mean)
-        return f"{_figure(self.mean)} [{_figure(self.low)}, {_figure(self.high)}]"
+            return figure_text(self.mean)
+        return f"{figure_text(self.mean)} [{figure_text(self.low)}, {figure_text(self.high)}]"
 
 
-def _figure(number: float) -> str:
+def figure_text(number: float) -> str:
     """Three decimals, or powers of ten where three decimals would hide the number. Only a true zero prints as 0."""
     if number == 0:
         return "0"

@@ -1,0 +1,91 @@
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from moe_tutorial.show import draw_regions, interval_chart, is_narrow, look, picture
+
+
+def images(shown):
+    """The four drawings of a picture, in the order light, dark and wide, narrow."""
+    found = re.findall(r'srcset="data:image/png;base64,([^"]+)"><img src="data:image/png;base64,([^"]+)"', shown.html)
+    return [
+        Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+        for narrow, wide in found
+        for data in (wide, narrow)
+    ]
+
+
+def draw_line(figure, theme):
+    figure.add_subplot().plot([0, 1], [0, 1], color=look.color("text", theme))
+
+
+def test_a_picture_is_drawn_for_both_themes_and_both_widths():
+    wide_light, narrow_light, wide_dark, narrow_dark = images(picture(draw_line, "A line", alt="It rises."))
+    assert wide_light.size == wide_dark.size == (1440, 520)
+    assert narrow_light.size == narrow_dark.size == (680, 520)
+    for image, theme in ((wide_light, "light"), (narrow_light, "light"), (wide_dark, "dark"), (narrow_dark, "dark")):
+        ground = tuple(int(look.color("ground", theme)[i : i + 2], 16) for i in (1, 3, 5))
+        assert image.getpixel((0, 0)) == ground
+        assert len(image.getcolors(1 << 20)) > 10  # something was drawn
+
+
+def test_the_text_alternative_and_the_title_are_escaped():
+    shown = picture(draw_line, "a < b", "c & d", alt='says "hello"')
+    assert "a &lt; b" in shown.html
+    assert "c &amp; d" in shown.html
+    assert shown.html.count('alt="says &quot;hello&quot;"') == 2
+    assert repr(shown) == "Picture: a < b"
+
+
+@pytest.mark.parametrize("missing", ["title", "alt"])
+def test_a_picture_without_words_is_refused(missing):
+    words = {"title": "A line", "alt": "It rises."} | {missing: " "}
+    with pytest.raises(ValueError, match=f"{missing} is empty"):
+        picture(draw_line, **words)
+
+
+def test_the_drawing_knows_when_it_is_narrow():
+    seen = []
+    picture(lambda figure, theme: seen.append((theme, is_narrow(figure))), "t", alt="a")
+    assert seen == [("light", False), ("light", True), ("dark", False), ("dark", True)]
+
+
+def test_no_figure_is_left_open():
+    picture(draw_line, "t", alt="a")
+    assert plt.get_fignums() == []
+
+
+def test_an_interval_chart_says_its_numbers_aloud():
+    chart = interval_chart(
+        {"with": torch.tensor([0.8, 0.9, 1.0]), "without": np.array([0.1, 0.2, 0.3])},
+        "Better",
+        "note",
+        controls=["without"],
+    )
+    assert "with: 0.900 [0.652, 1.148]; without: 0.200 [-0.048, 0.448]" in chart.html
+
+
+def test_regions_take_the_colour_of_the_preferred_expert():
+    def draw(figure, theme):
+        logits = torch.zeros(64, 3)
+        logits[:32, 2] = 50.0  # the upper half belongs to expert 2, and the router is sure
+        logits[32:, 0] = 50.0
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((0, 0, 1, 1))
+        draw_regions(
+            axes, theme, logits.softmax(-1), [-1, 1, -1, 1], torch.zeros(1, 2), torch.zeros(1, dtype=torch.long)
+        )
+
+    image = images(picture(draw, "t", alt="a"))[0]
+    width, height = image.size
+    high = look.TOKENS["region"]["mixHigh"]
+    for y, expert in ((0.1, 2), (0.9, 0)):
+        expected = look.mix(look.expert_color(expert), look.color("ground"), high)
+        pixel = image.getpixel((width // 2 - 200, int(y * height)))
+        assert np.allclose(pixel, [int(expected[i : i + 2], 16) for i in (1, 3, 5)], atol=3)
