@@ -1,0 +1,239 @@
+"""JupyterLab for real: run notebooks to their end, move controls with the keyboard, and see the pictures change."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LESSON = ROOT / "notebooks" / "03_router.ipynb"
+WIDGETS = """
+import torch
+from moe_tutorial.show.regions import explore_router, grid, watch_training
+from moe_tutorial.show.sweep import sweep
+
+points = torch.rand(240, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+angle = torch.arange(8) * torch.pi / 4
+weight = 4 * torch.stack([angle.cos(), angle.sin()])
+explore_router(lambda x: x @ weight, points, (points[:, 0] > 0).long())
+#---
+places = grid(points, 32)
+watch_training([step * places @ weight for step in (0.1, 0.5, 1)], points, steps=[0, 50, 100], score=[0.2, 0.5, 0.9])
+#---
+def double(number):
+    if number == 3:
+        raise ValueError("three is not allowed here")
+    return f"<p>twice {number} is {2 * number}</p>"
+
+sweep(double, number=("Number", range(1, 41)))
+"""
+
+
+def notebook(*sources):
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{i}",
+            "metadata": {},
+            "execution_count": None,
+            "outputs": [],
+            "source": source,
+        }
+        for i, source in enumerate(sources)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab of its own, with a copy of a lesson and a notebook of widgets."""
+    home = tmp_path_factory.mktemp("lab")
+    (home / "widgets.ipynb").write_text(json.dumps(notebook(*WIDGETS.strip().split("#---\n"))), encoding="utf-8")
+    if LESSON.exists():
+        shutil.copy(LESSON, home)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    places = {f"JUPYTER_{name}_DIR": str(home / ".jupyter" / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    env = os.environ | places | {"IPYTHONDIR": str(home / ".ipython"), "OMP_NUM_THREADS": "1"}
+    env["JUPYTER_CONFIG_PATH"] = str(ROOT / "moe_tutorial" / "course")  # JupyterLab's settings for the course
+    env.pop("MOE_SITE", None)
+    log = (home / "lab.log").open("w")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={home}"]
+    options = [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token="]
+    server = subprocess.Popen([*command, *options], cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            if server.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(f"{address}/api", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        else:
+            server.terminate()
+        assert server.poll() is None, f"JupyterLab did not start:\n{(home / 'lab.log').read_text()[-2000:]}"
+        yield address
+    finally:
+        server.terminate()  # it shuts its kernels down first
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        log.close()
+
+
+@pytest.fixture
+def page(chromium):
+    context = chromium.new_context(viewport={"width": 1280, "height": 1400})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors
+
+
+def run_all(page, lab, name, seconds=120):
+    """Open a notebook, run all its cells, and fail on a cell that fails."""
+    page.goto(f"{lab}/lab/tree/{name}?reset")
+    page.locator(".jp-NotebookPanel .jp-Toolbar-kernelName").wait_for()
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=60_000)
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)  # the kernel has answered
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.wait_for_function(
+        r"""() => {const p = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+            return p.length && p.every((x) => /\[\d+\]:/.test(x.textContent))}""",
+        timeout=1000 * seconds,
+    )
+    failed = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr'] .ansi-red-fg")
+    assert failed.count() == 0, failed.first.inner_text()
+
+
+def picture(canvas):
+    return canvas.evaluate("(c) => c.toDataURL()")
+
+
+def move(page, slider, key="ArrowRight"):
+    slider.scroll_into_view_if_needed()
+    slider.focus()
+    page.keyboard.press(key)
+
+
+def repaint_times(page, slider, watched, *, back=True, presses=30):
+    """Milliseconds from a key press to the next frame after the watched element changed."""
+    page.evaluate(
+        """(watched) => {window.took = []; let pressed = 0;
+            addEventListener('keydown', () => (pressed = performance.now()), true);
+            new MutationObserver(() => pressed && requestAnimationFrame(() => setTimeout(() => {
+                if (pressed) took.push(performance.now() - pressed); pressed = 0})))
+              .observe(watched, {childList: true, characterData: true, subtree: true})}""",
+        watched.element_handle(),
+    )
+    slider.focus()
+    for i in range(presses):
+        page.keyboard.press("ArrowLeft" if back and i % 20 >= 10 else "ArrowRight")
+        page.wait_for_timeout(100)
+    took = sorted(page.evaluate("took"))
+    assert len(took) > presses / 2
+    return f"p50 {took[len(took) // 2]:.0f} ms, p95 {took[int(0.95 * len(took))]:.0f} ms over {len(took)} key presses"
+
+
+def test_the_region_controls_change_the_picture_and_its_title(page, lab):
+    run_all(page, lab, "widgets.ipynb")
+    widget = page.locator(".moe-widget", has=page.get_by_role("slider", name="Temperature"))
+    canvas, title = widget.locator("canvas"), widget.locator(".moe-title")
+    canvas.wait_for()
+    page.wait_for_function("document.querySelector('.moe-title').textContent")
+    for label in ("Temperature", "Chosen per point, k", "Order"):
+        before = picture(canvas), title.inner_text()
+        move(page, widget.get_by_label(label), "ArrowDown" if label == "Order" else "ArrowRight")
+        assert picture(canvas) != before[0], label
+        assert title.inner_text() != before[1], label
+        assert title.inner_text() in canvas.get_attribute("aria-label")
+    before = picture(canvas), widget.locator("table").inner_text()
+    move(page, widget.get_by_role("slider", name="Point", exact=True))
+    assert (picture(canvas) != before[0], widget.locator("table").inner_text() != before[1]) == (True, True)
+    canvas.click(position={"x": 30, "y": 30})
+    assert widget.get_by_role("slider", name="Point", exact=True).input_value() != "1"
+    print(
+        "\nregions, key press -> repaint:", repaint_times(page, widget.get_by_role("slider", name="Temperature"), title)
+    )
+
+
+def test_the_training_can_be_stepped_and_played(page, lab):
+    run_all(page, lab, "widgets.ipynb")
+    widget = page.locator(".moe-widget", has=page.get_by_role("slider", name="Step"))
+    canvas, title, step = (
+        widget.locator("canvas").first,
+        widget.locator(".moe-title"),
+        widget.get_by_role("slider", name="Step"),
+    )
+    step.wait_for()
+    assert step.input_value() == "2"
+    at_end = title.inner_text()
+    before = picture(canvas)
+    move(page, step, "ArrowLeft")
+    assert picture(canvas) != before
+    assert title.inner_text() != at_end
+    move(page, step, "End")
+    widget.get_by_role("button", name="Play").click()
+    assert "At step 0" in title.inner_text()
+    widget.get_by_role("button", name="Play").wait_for()  # it says Pause while it plays
+    assert title.inner_text() == at_end
+
+
+def test_a_sweep_asks_the_kernel_survives_an_error_and_shows_the_latest_move(page, lab):
+    run_all(page, lab, "widgets.ipynb")
+    widget = page.locator(".moe-widget", has=page.get_by_role("slider", name="Number"))
+    slider, out = widget.get_by_role("slider", name="Number"), widget.locator(".moe-out")
+    out.get_by_text("twice 1 is 2").wait_for()
+    move(page, slider)
+    out.get_by_text("twice 2 is 4").wait_for()
+    move(page, slider)
+    out.get_by_text("ValueError: three is not allowed here").wait_for()
+    move(page, slider)
+    out.get_by_text("twice 4 is 8").wait_for()
+    for key in ["Home", *["ArrowRight"] * 9, "End"]:  # faster than the kernel answers
+        move(page, slider, key)
+    out.get_by_text("twice 40 is 80").wait_for()
+    move(page, slider, "Home")
+    for _ in range(9):
+        move(page, slider)
+    out.get_by_text("twice 10 is 20").wait_for()
+    print("\nsweep, key press -> repaint:", repaint_times(page, slider, out, back=False, presses=25))
+
+
+def test_the_theme_of_jupyterlab_recolours_the_picture(page, lab):
+    run_all(page, lab, "widgets.ipynb")
+    canvas = page.locator(".moe-widget canvas").first
+    canvas.wait_for()
+    page.wait_for_function("document.querySelector('.moe-title').textContent")
+    before = picture(canvas)
+    page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    page.wait_for_timeout(300)
+    assert picture(canvas) != before
+
+
+@pytest.mark.skipif(not LESSON.exists(), reason=f"{LESSON.name} is not written yet")
+def test_a_lesson_runs_to_its_end_and_its_picture_moves(page, lab):
+    run_all(page, lab, LESSON.name)
+    widget = page.locator(".moe-widget:has(canvas)").first
+    canvas, title = widget.locator("canvas").first, widget.locator(".moe-title")
+    canvas.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.moe-title').textContent")
+    before = picture(canvas), title.inner_text()
+    move(page, widget.get_by_role("slider", name="Temperature"))
+    assert (picture(canvas) != before[0], title.inner_text() != before[1]) == (True, True)

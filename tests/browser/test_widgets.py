@@ -1,0 +1,141 @@
+"""The widgets on a page with no kernel and no network: their code gets a stub of the model, with the state alone."""
+
+import base64
+import json
+
+import pytest
+import torch
+
+from moe_tutorial.show.regions import explore_router, grid, watch_training
+from moe_tutorial.show.sweep import sweep
+
+POINTS = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+LABELS = torch.arange(100) % 10
+ANGLE = torch.arange(8) * torch.pi / 4
+WEIGHT = 4 * torch.stack([ANGLE.cos(), ANGLE.sin()])
+
+SCRIPT = """
+const state = %s;
+for (const key in state) if (state[key]?.base64 !== undefined)
+  state[key] = new DataView(Uint8Array.from(atob(state[key].base64), (c) => c.charCodeAt(0)).buffer);
+const code = await import("data:text/javascript;base64,%s");
+const refuse = () => { throw new Error("a page without a kernel has nobody to ask") };
+const model = { get: (key) => state[key], set: refuse, save_changes: refuse, on() {}, off() {} };
+window.stop = code.default.render({ model, el: document.querySelector("main") });
+"""
+
+
+@pytest.fixture
+def show(chromium):
+    """Shows a widget and returns its page, which must make no request and raise no error."""
+    contexts, requests, errors = [], [], []
+
+    def show(widget, width=1280, theme="light", **options):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        state = {
+            key: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+            for key, value in widget.get_state().items()
+            if not key.startswith("_") and key != "layout"
+        }
+        script = SCRIPT % (json.dumps(state), base64.b64encode(widget._esm.encode()).decode())
+        page.set_content(
+            f'<!doctype html><html lang="en" data-theme="{theme}"><style>{widget._css}</style>'
+            f'<body style="margin:0"><main></main><script type="module">{script}</script>'
+        )
+        page.locator(".moe-widget").wait_for()
+        page.wait_for_function(
+            "!document.querySelector('.moe-title') || document.querySelector('.moe-title').textContent"
+        )
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert [url for url in requests if not url.startswith("data:")] == []
+    assert errors == []
+
+
+def explorer(**options):
+    return explore_router(lambda x: x @ WEIGHT, POINTS, LABELS, **options)
+
+
+def trained():
+    places = grid(POINTS, 32)
+    collapsed = 0.2 * WEIGHT + 0
+    frames = [places @ WEIGHT, places @ collapsed + torch.tensor([9.0] + [0.0] * 7)]
+    return watch_training(frames, POINTS, LABELS, steps=[0, 300], score=[0.5, 0.9])
+
+
+def title(page):
+    return page.locator(".moe-title").inner_text()
+
+
+@pytest.mark.parametrize("make", [explorer, trained])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_it_fits_its_column_and_is_drawn_in_both_themes(show, make, width):
+    page = show(make(), width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    canvas = page.locator(".moe-plane")
+    assert canvas.evaluate("(c) => c.width === c.clientWidth && c.height === c.clientHeight")
+    light = canvas.evaluate("(c) => c.toDataURL()")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function("(light) => document.querySelector('.moe-plane').toDataURL() !== light", arg=light)
+
+
+def test_the_titles_say_what_is_drawn(show):
+    page = show(explorer(k=1))
+    assert title(page).startswith("All 8 experts have a region; the weight is 0.")
+    page.get_by_label("Order").select_option("top-k, then softmax")
+    assert title(page).endswith("the weight is exactly 1, whatever the logits say")
+    page.get_by_role("slider", name="Chosen per point, k").fill("2")
+    assert title(page) == "8 different pairs answer for the points; the weights always sum to 1"
+    page.get_by_role("slider", name="Chosen per point, k").fill("8")
+    assert "all 8 experts" in title(page)
+    page = show(trained())
+    first = 100 * ((POINTS @ WEIGHT).argmax(-1) == 0).float().mean()
+    assert title(page) == f"By step 300 expert 0 takes 100 % of the points, up from {first:.1f} %; 7 of 8 are dead"
+    assert page.locator(".moe-shares .moe-dead").count() == 7
+
+
+def test_the_inspected_point_shows_the_numbers_that_torch_computes(show):
+    page = show(explorer(k=2))
+    page.get_by_role("slider", name="Temperature").fill("0.5")
+    page.get_by_role("slider", name="Point", exact=True).fill("7")
+    probs = (POINTS[7] @ WEIGHT / 10**0.5).softmax(-1)
+    best = probs.topk(2)
+    shown = [text.strip() for text in page.locator("tbody td:nth-child(2)").all_inner_texts()]
+    assert shown == [f"{p:.2f}" for p in probs.tolist()]
+    rows = page.locator("tbody tr.moe-on")
+    assert {int(row.split()[0]) for row in rows.all_inner_texts()} == set(best.indices.tolist())
+    assert page.locator("tfoot td").inner_text() == f"{best.values.sum():.2f}"
+
+
+def test_training_plays_only_when_asked_and_in_leaps_with_reduced_motion(show):
+    page = show(trained(), reduced_motion="reduce")
+    at_end = title(page)
+    page.wait_for_timeout(700)
+    assert title(page) == at_end
+    page.get_by_role("button", name="Play").click()
+    assert title(page).startswith("At step 0")
+    page.get_by_role("button", name="Play").wait_for()
+    assert title(page) == at_end
+
+
+def test_a_stored_sweep_moves_without_a_kernel(show, monkeypatch):
+    monkeypatch.setenv("MOE_SITE", "1")
+    page = show(sweep(lambda a, b: f"<p>{a} and {b}</p>", a=[1, 2], b=("Second", [3, 4, 5])))
+    page.get_by_role("slider", name="Second").focus()
+    page.keyboard.press("End")
+    assert page.locator(".moe-out").inner_text() == "1 and 5"
+    assert page.get_by_role("slider", name="Second").get_attribute("aria-valuetext") == "5"
+
+
+def test_a_sweep_that_is_not_stored_shows_its_first_answer_and_no_dead_control(show, monkeypatch):
+    monkeypatch.delenv("MOE_SITE", raising=False)
+    page = show(sweep(lambda a: f"<p>a is {a}</p>", a=[1, 2]))
+    assert page.get_by_role("slider").count() == 0
+    assert page.locator(".moe-out").inner_text() == "a is 1"

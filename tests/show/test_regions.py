@@ -1,0 +1,159 @@
+"""The region widgets' Python side: what goes into the page, and what is refused."""
+
+import gzip
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from moe_tutorial.layers import MixtureOfExperts, Router
+from moe_tutorial.show.regions import FRAME_BUDGET, explore_router, grid, watch_training
+
+POINTS = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+LABELS = (POINTS[:, 0] > 0).long()
+
+
+def linear(n_experts=4, seed=0):
+    weight = torch.randn(n_experts, 2, generator=torch.Generator().manual_seed(seed))
+    return lambda x: x @ weight.to(x.dtype).T
+
+
+def recorded(n_frames=5, n_experts=4, resolution=16):
+    places = grid(POINTS, resolution)
+    return torch.stack([linear(n_experts, seed=s)(places) for s in range(n_frames)])
+
+
+def floats(data, *shape):
+    return np.frombuffer(data, np.float32).reshape(*shape)
+
+
+def test_grid_covers_the_points_row_by_row_from_the_top():
+    places = grid(POINTS, 10)
+    assert places.shape == (100, 2)
+    assert (places.min(0).values < POINTS.min(0).values).all()
+    assert (places.max(0).values > POINTS.max(0).values).all()
+    assert (places[:10, 1] == places[0, 1]).all()
+    assert places[0, 1] > places[-1, 1]
+    assert places[0, 0] < places[9, 0]
+
+
+def test_the_page_gets_the_learners_own_logits():
+    router = linear()
+    widget = explore_router(router, POINTS, LABELS, resolution=12)
+    np.testing.assert_allclose(floats(widget.point_logits, 60, 4), router(POINTS).numpy(), atol=1e-6)
+    np.testing.assert_allclose(floats(widget.logits, 144, 4), router(grid(POINTS, 12)).numpy(), atol=1e-6)
+    assert list(widget.labels) == LABELS.tolist()
+
+
+def test_a_router_may_return_logits_a_routing_or_an_output_with_its_routing():
+    torch.manual_seed(0)
+    router = Router(2, 4, top_k=2)
+    expected = router(POINTS).logits.detach().numpy()
+    moe = MixtureOfExperts(2, 8, 4, top_k=2)
+    moe_expected = moe(POINTS)[1].logits.detach().numpy()
+    for asked, logits, k in [(router, expected, 2), (moe, moe_expected, 2), (lambda x: router(x).logits, expected, 1)]:
+        widget = explore_router(asked, POINTS)
+        np.testing.assert_allclose(floats(widget.point_logits, 60, 4), logits, atol=1e-6)
+        assert widget.settings["k"] == k
+
+
+def test_a_module_is_asked_in_eval_mode_without_a_gradient_and_left_as_it_was():
+    router = nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.9))
+    router[0].eval()
+    widget = explore_router(router, POINTS)
+    assert (router.training, router[0].training, router[1].training) == (True, False, True)
+    np.testing.assert_allclose(floats(widget.point_logits, 60, 4), router[0](POINTS).detach().numpy(), atol=1e-6)
+
+
+def test_points_may_be_arrays_lists_or_doubles_and_the_module_may_be_double():
+    for points in (POINTS.numpy(), POINTS.tolist(), POINTS.double()):
+        assert explore_router(linear(), points).points == explore_router(linear(), POINTS).points
+    assert explore_router(nn.Linear(2, 3).double(), POINTS).settings["experts"] == 3
+
+
+def test_the_same_call_gives_the_same_page():
+    one, two = (explore_router(linear(), POINTS, LABELS).get_state() for _ in range(2))
+    assert {k: v for k, v in one.items() if k != "layout"} == {k: v for k, v in two.items() if k != "layout"}
+    one, two = (watch_training(recorded(), POINTS, steps=range(5)) for _ in range(2))
+    assert (one.frames, one.settings) == (two.frames, two.settings)
+
+
+def test_packed_frames_keep_who_is_best_and_how_sure_the_router_is():
+    frames = recorded() * 5
+    widget = watch_training(list(frames), POINTS, steps=range(5))
+    below = widget.settings["span"] * (np.frombuffer(widget.frames, np.uint8).reshape(frames.shape) / 255) ** 2
+    back, true = torch.from_numpy(-below).softmax(-1), frames.softmax(-1)
+    assert (back - true).abs().max() < 0.03
+    lead = true.topk(2).values.diff().abs().squeeze(-1)
+    assert (back.argmax(-1) == true.argmax(-1))[lead > 0.01].all()
+
+
+def test_a_page_stays_small_however_long_the_training():
+    frames = recorded(n_frames=300, n_experts=8, resolution=40)
+    widget = watch_training(frames, POINTS, steps=range(300), score=torch.rand(300), shares=torch.rand(300, 8))
+    kept = len(widget.settings["steps"])
+    assert len(widget.frames) == kept * 1600 * 8 <= FRAME_BUDGET
+    assert (widget.settings["steps"][0], widget.settings["steps"][-1]) == (0, 299)
+    assert len(widget.settings["score"]) == len(widget.settings["shares"]) == kept
+    assert len(gzip.compress(widget.frames)) < 1_000_000
+    explorer = explore_router(linear(16), POINTS)
+    assert sum(len(v) for v in explorer.get_state().values() if isinstance(v, bytes | str)) < 400_000
+
+
+def test_it_reads_as_a_line_of_text_where_widgets_are_not_shown():
+    assert repr(explore_router(linear(), POINTS)) == "Router regions: 4 experts, 60 points (an interactive picture)"
+    assert "5 frames" in repr(watch_training(recorded(), POINTS, steps=range(5)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"points": torch.rand(60, 3)}, r"points has shape \(60, 3\); allowed is \(N, 2\)"),
+        ({"points": torch.rand(60)}, r"points has shape \(60,\)"),
+        ({"points": torch.rand(2001, 2)}, "N from 1 to 2000"),
+        ({"points": torch.full((60, 2), float("nan"))}, "points holds 120 values that are NaN"),
+        ({"points": "abc"}, "points is str"),
+        ({"labels": LABELS[:59]}, r"labels has shape \(59,\); allowed is \(60,\)"),
+        ({"labels": LABELS + 9}, "labels holds 10; allowed are whole numbers from 0 to 9"),
+        ({"k": 0}, "k is 0; allowed are whole numbers from 1 to 4"),
+        ({"k": 5}, "k is 5"),
+        ({"k": 1.5}, "k is 1.5"),
+        ({"resolution": 4}, "resolution is 4; allowed are 8 to 128"),
+        ({"extent": (1, 0, 0, 1)}, "extent is"),
+        ({"router": linear(17)}, "router has 17 experts; allowed are 1 to 16"),
+        ({"router": lambda x: x.sum(-1)}, r"router returns shape \(\d+,\)"),
+        ({"router": lambda x: linear()(x) / 0}, "router holds"),
+    ],
+)
+def test_explore_refuses_with_name_value_and_what_is_allowed(change, message):
+    arguments = {"router": linear(), "points": POINTS, "labels": LABELS} | change
+    with pytest.raises(ValueError, match=message):
+        explore_router(arguments.pop("router"), arguments.pop("points"), arguments.pop("labels"), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": torch.rand(5, 15, 4)}, r"frames has shape \(5, 15, 4\)"),
+        ({"frames": torch.rand(256, 4)}, r"frames has shape \(256, 4\)"),
+        ({"frames": torch.rand(0, 256, 4)}, "F of 1 or more"),
+        ({"frames": torch.rand(5, 256, 17)}, "frames has 17 experts"),
+        ({"frames": [torch.rand(256, 4), torch.rand(256, 3)]}, "frames"),
+        ({"steps": [0, 1, 2]}, "allowed are 5 rising numbers"),
+        ({"steps": [0, 1, 2, 2, 3]}, "rising"),
+        ({"k": 5}, "k is 5"),
+        ({"shares": torch.rand(5, 3)}, r"shares has shape \(5, 3\); allowed is \(5, 4\)"),
+        ({"score": torch.rand(4)}, r"score has shape \(4,\); allowed is \(5,\)"),
+        ({"labels": [0]}, "labels has shape"),
+    ],
+)
+def test_watch_refuses_with_name_value_and_what_is_allowed(change, message):
+    arguments = {"frames": recorded(), "points": POINTS, "steps": range(5)} | change
+    with pytest.raises(ValueError, match=message):
+        watch_training(arguments.pop("frames"), arguments.pop("points"), arguments.pop("labels", None), **arguments)
+
+
+def test_one_frame_and_one_expert_are_enough():
+    assert watch_training(recorded(1, 1), POINTS, steps=[7]).settings["steps"] == [7]
+    assert explore_router(linear(1), POINTS).settings["experts"] == 1
