@@ -39,7 +39,9 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 def mixture(top_k=2, seed=0):
     """Eight experts; each token, 16 numbers wide, goes to `top_k` of them."""
     torch.manual_seed(seed)
-    return MixtureOfExperts(d_model=16, d_hidden=32, n_experts=8, top_k=top_k, activation="gelu")
+    return MixtureOfExperts(
+        d_model=16, d_hidden=32, n_experts=8, top_k=top_k, activation="gelu"
+    )
 
 
 moe = mixture(seed=seeds(1)[0])
@@ -72,13 +74,17 @@ def touched(layer, token):
     output = layer(token)
     output = output[0] if isinstance(output, tuple) else output
     output.square().sum().backward()
-    return sum(int((p.grad != 0).sum()) for p in layer.parameters() if p.grad is not None)
+    return sum(
+        int((p.grad != 0).sum()) for p in layer.parameters() if p.grad is not None
+    )
 
 
 total = parameters(moe)
 active = touched(moe, tokens[:1])
 print(f"total  {total:,} parameters are kept")
-print(f"active {active:,} parameters had a part in one token's output ({active / total:.0%})")
+print(
+    f"active {active:,} parameters had a part in one token's output ({active / total:.0%})"
+)
 
 # %% [markdown]
 # Those are the two words. **Total** parameters fill the memory. **Active** parameters are met by one token, and they
@@ -108,7 +114,11 @@ def show_token(token, top_k):
     )
 
 
-sweep(show_token, token=("Token", list(range(5))), top_k=("Experts chosen, k", list(range(1, 9))))
+sweep(
+    show_token,
+    token=("Token", list(range(5))),
+    top_k=("Experts chosen, k", list(range(1, 9))),
+)
 
 # %% [markdown]
 # Two things to notice. Other tokens light up other experts, although nobody has trained anything yet: a fresh router

@@ -37,7 +37,12 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 
 WIDTH = 512
 data = digits("standardised")
-print("training digits", tuple(data.x_train.shape), " test digits", tuple(data.x_test.shape))
+print(
+    "training digits",
+    tuple(data.x_train.shape),
+    " test digits",
+    tuple(data.x_test.shape),
+)
 
 
 class Network(nn.Module):
@@ -57,7 +62,10 @@ class Network(nn.Module):
 # %%
 trained = train(Network, data, seeds(10), steps=300, learning_rate=1e-3)
 accuracy_all = trained.accuracy(data.x_test, data.y_test)
-print("all ten networks read more than 95% of the test digits:", bool((accuracy_all > 0.95).all()))
+print(
+    "all ten networks read more than 95% of the test digits:",
+    bool((accuracy_all > 0.95).all()),
+)
 
 # %% [markdown]
 # ## Who contributes?
@@ -72,7 +80,10 @@ print("all ten networks read more than 95% of the test digits:", bool((accuracy_
 # %%
 p = trained.parameters
 with torch.no_grad():
-    activation = torch.einsum("nd,shd->snh", data.x_test, p["hidden.weight"]) + p["hidden.bias"][:, None]
+    activation = (
+        torch.einsum("nd,shd->snh", data.x_test, p["hidden.weight"])
+        + p["hidden.bias"][:, None]
+    )
     activation = activation.relu()  # (seed, digit, neuron)
     contribution = activation * p["out.weight"].norm(dim=1)[:, None]
 
@@ -80,7 +91,10 @@ with torch.no_grad():
 def accuracy_with(kept):
     """Test accuracy of each seed when only the neurons where `kept` is 1 may speak."""
     with torch.no_grad():
-        scores = torch.einsum("snh,soh->sno", activation * kept, p["out.weight"]) + p["out.bias"][:, None]
+        scores = (
+            torch.einsum("snh,soh->sno", activation * kept, p["out.weight"])
+            + p["out.bias"][:, None]
+        )
         return (scores.argmax(-1) == data.y_test).float().mean(-1)
 
 
@@ -97,7 +111,9 @@ def own_best(n):
 
 def random_ones(n):
     """n neurons at random, digit by digit."""
-    draw = torch.rand(contribution.shape, generator=torch.Generator().manual_seed(seeds(1)[0]))
+    draw = torch.rand(
+        contribution.shape, generator=torch.Generator().manual_seed(seeds(1)[0])
+    )
     return torch.zeros_like(contribution).scatter(-1, draw.topk(n).indices, 1.0)
 
 
@@ -113,9 +129,8 @@ def same_for_all(n):
 # One digit, one network. Each square is a neuron, darker where it contributes more. Move the slider: only the
 # neurons that contribute most remain. Does the answer change?
 
-# %% tags=["nbval-ignore-output"]
+# %%
 shown = 3  # which test digit
-ground, text, line, muted = (look.color(name) for name in ("ground", "text", "line", "muted"))
 counts = [5, 10, 25, 51, 102, 256, WIDTH]
 
 
@@ -130,10 +145,13 @@ def neurons_kept(n):
     return (contribution[0, shown] * kept).reshape(16, 32), title
 
 
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 def frame(n):
     image, title = neurons_kept(n)
     # New data and a new title belong together: a title may not outlive what it was computed from.
-    return go.Frame(name=str(n), data=[go.Heatmap(z=image.tolist())], layout={"title.text": title})
+    return go.Frame(
+        name=str(n), data=[go.Heatmap(z=image.tolist())], layout={"title.text": title}
+    )
 
 
 image, title = neurons_kept(counts[-1])
@@ -141,7 +159,7 @@ neurons = go.Figure(
     data=[
         go.Heatmap(
             z=image.tolist(),
-            colorscale=[[0, look.color("sunken")], [1, text]],
+            colorscale=[[0, look.color("sunken")], [1, look.color("text")]],
             showscale=False,
             xgap=2,
             ygap=2,
@@ -157,7 +175,10 @@ neurons.update_layout(
     sliders=[
         look.plotly_slider(
             "neurons kept: ",
-            [(str(n), {"method": "animate", "args": [[str(n)], look.PLOTLY_JUMP]}) for n in counts],
+            [
+                (str(n), {"method": "animate", "args": [[str(n)], look.PLOTLY_JUMP]})
+                for n in counts
+            ],
             active=len(counts) - 1,
         )
     ],
@@ -178,7 +199,7 @@ curves = {
     }.items()
 }
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 tenth = {name: curve[fractions.index(0.1)] for name, curve in curves.items()}
 
 
@@ -195,10 +216,23 @@ def draw(figure, theme):
         is_control = name != "each digit's own"
         color = look.color("muted" if is_control else "text", theme)
         axes.plot(
-            fractions, curve, "--o" if is_control else "-o", color=color, ms=5, mfc="none" if is_control else None
+            fractions,
+            curve,
+            "--o" if is_control else "-o",
+            color=color,
+            ms=5,
+            mfc="none" if is_control else None,
         )
         x, y, side = labels[name]
-        axes.text(x, y, (control if is_control else "") + name, ha=side, va="bottom", color=color, in_layout=False)
+        axes.text(
+            x,
+            y,
+            (control if is_control else "") + name,
+            ha=side,
+            va="bottom",
+            color=color,
+            in_layout=False,
+        )
     ticks = [0.01, 0.1, 1.0] if narrow else fractions
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{f:.0%}" for f in ticks])

@@ -37,8 +37,10 @@ data = digits4("standardised")
 print("training", tuple(data.x_train.shape), " test", tuple(data.x_test.shape))
 print("rules", data.regime_train.unique().tolist())
 
-# %% tags=["nbval-ignore-output"]
-pixels = digits4("raw").x_test.reshape(4, -1, 8, 8)  # the four rotations of each test image
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+pixels = digits4("raw").x_test.reshape(
+    4, -1, 8, 8
+)  # the four rotations of each test image
 names = data.y_test.reshape(4, -1)
 examples = [int((names[0] == digit).nonzero()[0]) for digit in (3, 4, 7)]
 
@@ -48,7 +50,9 @@ def draw(figure, theme):
     for row, example in enumerate(examples):
         for rule in range(4):
             place = axes[row, rule]
-            place.imshow(pixels[rule, example], cmap="gray_r" if theme == "light" else "gray")
+            place.imshow(
+                pixels[rule, example], cmap="gray_r" if theme == "light" else "gray"
+            )
             place.set_xticks([])
             place.set_yticks([])
             place.set_xlabel(f"called {names[rule, example]}", labelpad=2)
@@ -116,7 +120,10 @@ x, oracle = data.x_test[:100], data.regime_test[:100].roll(3)
 everyone = experts(x)  # (100, 4, 10): what each expert would say about each image
 picked = everyone[torch.arange(100), oracle]
 print("what every expert would say:", tuple(everyone.shape))
-print("stacked and looped experts agree:", torch.allclose(picked, by_loop(x, oracle), atol=1e-6))
+print(
+    "stacked and looped experts agree:",
+    torch.allclose(picked, by_loop(x, oracle), atol=1e-6),
+)
 
 # %% [markdown]
 # `experts(x)` asked *everyone* and then picked: the right answer for four times the work. Later layers sort the
@@ -137,7 +144,10 @@ def dense(width):
 bill = {
     "dense, 8 neurons": (parameters(dense(8)), multiplications(dense(8), x)),
     "four experts, all asked": (parameters(experts), multiplications(experts, x)),
-    "four experts, one asked": (parameters(experts), multiplications(lambda x: by_loop(x, oracle), x)),
+    "four experts, one asked": (
+        parameters(experts),
+        multiplications(lambda x: by_loop(x, oracle), x),
+    ),
     "dense, 32 neurons": (parameters(dense(32)), multiplications(dense(32), x)),
 }
 print(f"{'':26}{'parameters':>12}{'multiplications an image':>27}")
@@ -174,7 +184,10 @@ def show_cost(n_experts, top_k, width):
     image = torch.randn(1, 64)
     total, active_cost = parameters(layer), multiplications(layer, image)
     same_total = multiplications(
-        nn.Sequential(nn.Linear(64, n_experts * width), nn.Linear(n_experts * width, 64)), image
+        nn.Sequential(
+            nn.Linear(64, n_experts * width), nn.Linear(n_experts * width, 64)
+        ),
+        image,
     )
     return message(
         f"{top_k} of {n_experts} experts: {total:,} parameters, {active_cost:,} multiplications a token",
@@ -234,7 +247,8 @@ def told(train_word, test_word):
 dice = torch.Generator().manual_seed(seeds(1)[0])
 knows = told(data.regime_train, data.regime_test)
 knows_nothing = told(
-    torch.randint(4, data.y_train.shape, generator=dice), torch.randint(4, data.y_test.shape, generator=dice)
+    torch.randint(4, data.y_train.shape, generator=dice),
+    torch.randint(4, data.y_test.shape, generator=dice),
 )
 
 contestants = {

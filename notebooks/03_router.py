@@ -95,7 +95,7 @@ through_the_middle = fresh_router(2)
 anywhere = fresh_router(3)
 places = grid(points.x_train, 96)
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 with torch.no_grad():
     views = {
         "two inputs": through_the_middle(places).probs,
@@ -107,7 +107,9 @@ extent = [-1.08, 1.08, -1.08, 1.08]
 def draw(figure, theme):
     axes = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
     for place, (name, view) in zip(axes, views.items(), strict=True):
-        draw_regions(place, theme, view, extent, points.x_train[:120], points.y_train[:120])
+        draw_regions(
+            place, theme, view, extent, points.x_train[:120], points.y_train[:120]
+        )
         place.set_title(name, fontsize=12)
 
 
@@ -159,7 +161,9 @@ orders = {
 
 def gate_weights(order, top_k, x, weight):
     """Gate weights (tokens, k) of a router with this order and these logits."""
-    router = Router(weight.shape[1], weight.shape[0], top_k, **orders[order]).to(x.dtype)
+    router = Router(weight.shape[1], weight.shape[0], top_k, **orders[order]).to(
+        x.dtype
+    )
     with torch.no_grad():
         router.weight.copy_(weight)
         return router(x).weights
@@ -171,7 +175,11 @@ for top_k in (1, 2):
     print(f"k = {top_k}")
     for order in orders:
         row = gate_weights(order, top_k, some_logits, identity)[0]
-        print(f"  {order:34}", "  ".join(f"{w:.3f}" for w in row), f"  sum {row.sum():.3f}")
+        print(
+            f"  {order:34}",
+            "  ".join(f"{w:.3f}" for w in row),
+            f"  sum {row.sum():.3f}",
+        )
 
 # %% [markdown]
 # Two things stand out. From `k = 2` on, the last two lines agree. And at `k = 1` both of them say 1.000. A weight that
@@ -195,14 +203,19 @@ def changed(divide):
         draw = torch.Generator().manual_seed(seed)
         logits = x @ (torch.randn(8, 64, generator=draw, dtype=torch.float64) / 8).T
         before = logits.softmax(-1).topk(2).indices
-        moved = [(divide(logits, t, draw).softmax(-1).topk(2).indices != before).any(-1) for t in temperatures]
+        moved = [
+            (divide(logits, t, draw).softmax(-1).topk(2).indices != before).any(-1)
+            for t in temperatures
+        ]
         parts.append(torch.stack(moved).double().mean().item())
     return parts
 
 
 def of_its_own(logits, temperature, draw):
     """Every expert's logit divided by a temperature of its own, around the given one."""
-    return logits / (temperature * (0.5 + torch.rand(8, generator=draw, dtype=torch.float64)))
+    return logits / (
+        temperature * (0.5 + torch.rand(8, generator=draw, dtype=torch.float64))
+    )
 
 
 claim(
@@ -224,10 +237,17 @@ claim(
 # %%
 gap_renormalised, gap_plain = [], []
 for seed in seeds(10):
-    weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) / 8
+    weight = (
+        torch.randn(
+            8, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        )
+        / 8
+    )
     inside = {order: gate_weights(order, 2, x, weight) for order in orders}
     last = inside["top-k, then softmax"]
-    gap_renormalised.append((inside["softmax, then top-k, renormalised"] - last).abs().max().item())
+    gap_renormalised.append(
+        (inside["softmax, then top-k, renormalised"] - last).abs().max().item()
+    )
     gap_plain.append((inside["softmax, then top-k"] - last).abs().max().item())
 
 claim(
@@ -248,7 +268,12 @@ claim(
 # %%
 spread_picked, spread_all = [], []
 for seed in seeds(10):
-    weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) / 8
+    weight = (
+        torch.randn(
+            8, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        )
+        / 8
+    )
     spread_picked.append(gate_weights("top-k, then softmax", 1, x, weight).std().item())
     spread_all.append(gate_weights("softmax, then top-k", 1, x, weight).std().item())
 
@@ -267,7 +292,9 @@ claim(
 # in the router, and may bend its borders.
 
 # %%
-pairs = torch.randint(len(x), (2, 20_000), generator=torch.Generator().manual_seed(seeds(1)[0]))
+pairs = torch.randint(
+    len(x), (2, 20_000), generator=torch.Generator().manual_seed(seeds(1)[0])
+)
 
 
 def betrayed(route):
@@ -281,9 +308,17 @@ def betrayed(route):
 straight, bent = [], []
 for seed in seeds(10):
     draw = torch.Generator().manual_seed(seed)
-    rows, hidden = (torch.randn(8, 64, generator=draw, dtype=torch.float64) for _ in range(2))
+    rows, hidden = (
+        torch.randn(8, 64, generator=draw, dtype=torch.float64) for _ in range(2)
+    )
     straight.append(betrayed(lambda x, rows=rows: (x @ rows.T).argmax(-1)))
-    bent.append(betrayed(lambda x, rows=rows, hidden=hidden: ((x @ rows.T).tanh() @ hidden[:, :8]).argmax(-1)))
+    bent.append(
+        betrayed(
+            lambda x, rows=rows, hidden=hidden: (
+                (x @ rows.T).tanh() @ hidden[:, :8]
+            ).argmax(-1)
+        )
+    )
 
 claim(
     "03.4",

@@ -27,8 +27,23 @@ import torch
 import torch.nn.functional as F
 
 from moe_tutorial.layers import MixtureOfExperts, Router
-from moe_tutorial.show import draw_regions, grid, interval_chart, is_narrow, picture, watch_training
-from moe_tutorial.study import claim, digits4, regimes_2d, seeds, share, specialisation, train
+from moe_tutorial.show import (
+    draw_regions,
+    grid,
+    interval_chart,
+    is_narrow,
+    picture,
+    watch_training,
+)
+from moe_tutorial.study import (
+    claim,
+    digits4,
+    regimes_2d,
+    seeds,
+    share,
+    specialisation,
+    train,
+)
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 
@@ -115,7 +130,10 @@ def by_autograd(W, x, answers, target, k):
     return W.grad.numpy()
 
 
-print("same to ten decimals:", np.abs(by_hand - by_autograd(W, x, answers, target, k)).max() < 1e-10)
+print(
+    "same to ten decimals:",
+    np.abs(by_hand - by_autograd(W, x, answers, target, k)).max() < 1e-10,
+)
 
 # %% [markdown]
 # ## Read it
@@ -174,7 +192,9 @@ def gate_weight(kind, logits):
     if kind == "renormalised":  # pick, then divide by the sum of what was picked
         picked = probs.gather(-1, best)
         return picked / picked.sum(-1, keepdim=True)
-    return torch.ones_like(probs.gather(-1, best)) + 0 * logits.sum()  # "unscaled": the expert's output as it is
+    return (
+        torch.ones_like(probs.gather(-1, best)) + 0 * logits.sum()
+    )  # "unscaled": the expert's output as it is
 
 
 KINDS = ["probability", "softmax of the picked", "renormalised", "unscaled"]
@@ -183,7 +203,9 @@ KINDS = ["probability", "softmax of the picked", "renormalised", "unscaled"]
 def router_gradient(kind, seed):
     """Length of the gradient that reaches a router of 8 experts from 64 tokens."""
     draw = torch.Generator().manual_seed(seed)
-    x, outputs, target = (torch.randn(64, n, 16, generator=draw, dtype=torch.float64) for n in (1, 8, 1))
+    x, outputs, target = (
+        torch.randn(64, n, 16, generator=draw, dtype=torch.float64) for n in (1, 8, 1)
+    )
     W = torch.randn(8, 16, generator=draw, dtype=torch.float64).requires_grad_()
     logits = x[:, 0] @ W.T
     answer = outputs[torch.arange(64), logits.argmax(-1)]
@@ -191,9 +213,17 @@ def router_gradient(kind, seed):
     return torch.autograd.grad(loss, W)[0].norm().item()
 
 
-gradients = {kind: [router_gradient(kind, seed) for seed in seeds(10)] for kind in KINDS}
+gradients = {
+    kind: [router_gradient(kind, seed) for seed in seeds(10)] for kind in KINDS
+}
 for kind, lengths in gradients.items():
-    heard = "exactly zero" if max(lengths) == 0 else "rounding error" if max(lengths) < 1e-12 else "a real gradient"
+    heard = (
+        "exactly zero"
+        if max(lengths) == 0
+        else "rounding error"
+        if max(lengths) < 1e-12
+        else "a real gradient"
+    )
     print(f"{kind:>22}: {heard}")
 
 # %% [markdown]
@@ -271,7 +301,9 @@ def run(make_router):
             start.append(trained.parameters["router.weight"].detach().clone())
 
     trained = train(
-        lambda: MixtureOfExperts(64, 8, 8, 1, make_router(), d_out=10, dispatch="dense"),
+        lambda: MixtureOfExperts(
+            64, 8, 8, 1, make_router(), d_out=10, dispatch="dense"
+        ),
         digits,
         seeds(10),
         on_step=keep_start,
@@ -368,7 +400,7 @@ for step in range(STEPS + 1):
     optimizer.step()
 print("snapshots:", len(history))
 
-# %% tags=["nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 moments = [0, len(history) // 8, len(history) // 3, -1]
 
 
@@ -377,9 +409,17 @@ def draw(figure, theme):
     for place, moment in zip(axes.flat, moments, strict=True):
         logits, _, correct = history[moment]
         draw_regions(
-            place, theme, logits.softmax(-1), [-1.08, 1.08, -1.08, 1.08], plane.x_train[:60], plane.y_train[:60]
+            place,
+            theme,
+            logits.softmax(-1),
+            [-1.08, 1.08, -1.08, 1.08],
+            plane.x_train[:60],
+            plane.y_train[:60],
         )
-        place.set_title(f"step {range(0, STEPS + 1, EVERY)[moment]}\n{correct:.0%} right", fontsize=11)
+        place.set_title(
+            f"step {range(0, STEPS + 1, EVERY)[moment]}\n{correct:.0%} right",
+            fontsize=11,
+        )
 
 
 picture(
@@ -424,7 +464,9 @@ def specialisation_gained(gate):
             with torch.no_grad():
                 chosen = trained(plane.x_test)[1].indices[..., 0]
             trained.model.train()
-            measured[step] = np.array([specialisation(choice, plane.regime_test) for choice in chosen])
+            measured[step] = np.array(
+                [specialisation(choice, plane.regime_test) for choice in chosen]
+            )
 
     train(
         lambda: MixtureOfExperts(2, 4, 4, 1, gate=gate, d_out=2, dispatch="dense"),

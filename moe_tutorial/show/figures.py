@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from moe_tutorial.show import look
 from moe_tutorial.show.picture import Picture, is_narrow, picture
 from moe_tutorial.study.claims import Numbers, estimate, figure_text
+
+
+SHARP = 320
+"""Pixels along each side of a plane of regions."""
 
 
 def interval_chart(
@@ -87,8 +92,11 @@ def draw_regions(
         points, labels: (N, 2) and (N,): a class is a shape.
     """
     n_experts = probs.shape[-1]
-    side = round(len(probs) ** 0.5)
-    confidence, winner = (values.reshape(side, side).numpy() for values in probs.max(-1))
+    coarse, side = round(len(probs) ** 0.5), SHARP
+    # Between the places, logits are interpolated and not winners: a straight border stays straight.
+    logits = probs.clamp(min=1e-12).log().T.reshape(1, n_experts, coarse, coarse)
+    fine = F.interpolate(logits, (side, side), mode="bilinear", align_corners=True)[0].softmax(0)
+    confidence, winner = (values.numpy() for values in fine.max(0))
     ground = np.array(_rgb(look.color("ground", theme)))
     colors = np.array([_rgb(look.expert_color(expert, theme)) for expert in range(n_experts)])
     low, high = look.TOKENS["region"]["mixLow"], look.TOKENS["region"]["mixHigh"]
