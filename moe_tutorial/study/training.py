@@ -5,6 +5,7 @@ stacked, ``torch.func.vmap`` runs the same model over the stack, and one optimis
 element by element and the losses are added up, so no seed feels another.
 """
 
+import copy
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -86,8 +87,6 @@ class Seeds:
 
     def one(self, index: int) -> nn.Module:
         """The model of one seed, as an ordinary module (a copy of the structure with that seed's parameters)."""
-        import copy
-
         model = copy.deepcopy(self.model)
         model.load_state_dict({name: value[index] for name, value in (self.parameters | self.buffers).items()})
         return model
