@@ -131,18 +131,18 @@ def same_for_all(n):
 
 # %%
 shown = 3  # which test digit
-counts = [5, 10, 25, 51, 102, 256, WIDTH]
+counts = [n for n in (5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
 
 
 def neurons_kept(n):
-    """The contributions that remain, as a picture of 16 x 32 neurons, and what the network then says."""
+    """The contributions that remain, as a picture of 16 rows, and what the network then says."""
     kept = torch.zeros(WIDTH).scatter(0, contribution[0, shown].topk(n).indices, 1.0)
     with torch.no_grad():
         scores = p["out.weight"][0] @ (activation[0, shown] * kept) + p["out.bias"][0]
     answer, sure = scores.argmax().item(), scores.softmax(-1).max().item()
     verdict = "right" if answer == data.y_test[shown] else "wrong"
     title = f"<b>{n} of {WIDTH} neurons say {answer}</b>, {sure:.0%} sure: {verdict}"
-    return (contribution[0, shown] * kept).reshape(16, 32), title
+    return (contribution[0, shown] * kept).reshape(16, -1), title
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
@@ -326,7 +326,7 @@ interval_chart(
 #    need more than others.
 # 2. Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claim 01.3 now fails. Print
 #    `fires_sometime` to see how many neurons never fire.
-# 3. Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? Look at the first claim's number.
+# 3. Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? The first claim's line tells.
 #
 # ## Recap
 #

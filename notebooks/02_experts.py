@@ -315,12 +315,12 @@ claim(
 #
 # ## Try it
 #
-# 1. Let the oracle lie to some images: replace a tenth of `data.regime_test` by random numbers before `told`. How much
-#    accuracy does one wrong word in ten cost?
-# 2. Use `digits` instead of `digits4`, and the digit's own label modulo 4 as the oracle's word. Why is the accuracy so
-#    high, and why is it cheating?
-# 3. Give the oracle only two experts: rules 0 and 1 to expert 0, rules 2 and 3 to expert 1 (`data.regime_train // 2`).
-#    Where does the accuracy land between the contestants?
+# 1. Let the oracle lie to some images: before `told`, replace a tenth of `data.regime_test` by random numbers. Which
+#    claim stops the lesson, and how much did one wrong word in ten cost?
+# 2. Let the oracle's word be the answer's remainder: `told(data.y_train % 4, data.y_test % 4)`. Is that oracle better
+#    than the one that knows the rule, and why would it be cheating?
+# 3. Give the oracle only two experts: `told(data.regime_train // 2, data.regime_test // 2)`. Where does the accuracy
+#    land between the contestants?
 #
 # ## Recap
 #

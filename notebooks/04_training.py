@@ -493,8 +493,7 @@ claim(
 # 1. In the complete run, give the mixture `gate="topk_softmax"`. Play the film: the borders stand still. How accurate
 #    do the experts get all the same?
 # 2. Use 8 experts instead of 4 (in `snapshot` as well). Who is left without a region? That is lesson 05.
-# 3. In the derivation, change `k` to 1 and to 6. With all experts picked, what is the sum of the gradients of the
-#    logits, and why?
+# 3. In the derivation, change `k` to 1 and to 6, and print `dL_dz.sum()` each time. Why is it always the same number?
 #
 # ## Recap
 #
