@@ -1,0 +1,40 @@
+# make alone lists what there is. Everything is installed into .venv, and nothing outside this folder is touched.
+PYTHON ?=
+PORT ?= 8888
+
+PY := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
+setup = @sh moe_tutorial/course/setup.sh "$(PYTHON)"
+course = @$(PY) -m moe_tutorial.course
+
+.PHONY: help lab test lessons book check reference
+
+help: ## list these targets
+	@echo "make <target> [PYTHON=python3.13] [PORT=8888]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 | \2/p' Makefile | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
+
+lab: ## open the course in JupyterLab
+	$(setup) lab
+	$(course) lab --port "$(PORT)"
+
+test: ## run every test: the package, every lesson against its stored outputs, the pages in a browser
+	$(setup) all
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope
+
+lessons: ## run every lesson and count the claims that hold (MOE_SEED=7 runs them from other seeds)
+	$(setup) lab
+	$(course) lessons
+
+book: ## build the website into _build/html
+	$(setup) all
+	$(course) book
+
+check: ## style, import contracts, and every .py beside an equal .ipynb
+	$(setup) all
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+	$(course) sync
+
+reference: ## run the lessons and store their text outputs, against which make test compares
+	$(setup) lab
+	$(course) reference

@@ -1,0 +1,57 @@
+"""The course's command line: ``python -m moe_tutorial.course lab|lessons|reference|sync|book``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8, and the marks are
+        stream.reconfigure(encoding="utf-8", errors="replace")
+    parser = argparse.ArgumentParser(prog="python -m moe_tutorial.course", description="Run the course.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    lab = commands.add_parser("lab", help="open JupyterLab on the first lesson (further options go to JupyterLab)")
+    lab.add_argument("--port", default="8888")
+    for name, text in {
+        "lessons": "run every lesson and count the claims that hold; writes nothing",
+        "reference": "run the lessons and store their text outputs in the .ipynb",
+        "sync": "check that every .ipynb equals its .py and stores text only",
+    }.items():
+        commands.add_parser(name, help=text).add_argument("--folder", type=Path, default=REPOSITORY / "notebooks")
+    book = commands.add_parser("book", help="build the website into _build/html")
+    book.add_argument("--again", action="store_true", help="build even if nothing changed")
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command != "lab":
+        parser.error(f"unknown: {' '.join(rest)}")
+
+    # Imported here: each command needs only what it uses, and `sync` stays quick.
+    if chosen.command == "lab":
+        from moe_tutorial.course.lab import open_lab
+
+        open_lab(REPOSITORY, chosen.port, rest)
+        return 0
+    if chosen.command == "book":
+        from moe_tutorial.course.book import BookError, build
+
+        try:
+            build(REPOSITORY, again=chosen.again)
+        except BookError as error:
+            print(f"✗ {error}", file=sys.stderr)
+            return 1
+        return 0
+    from moe_tutorial.course import lessons
+
+    try:
+        return {"lessons": lessons.run, "sync": lessons.sync, "reference": lessons.reference}[chosen.command](
+            chosen.folder.resolve()
+        ) not in (0, None)
+    except lessons.LessonError as error:
+        print(f"✗ {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Open JupyterLab on the first lesson."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+PORTS_TRIED = 20
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on this port of this machine."""
+    with socket.socket() as probe:
+        if os.name == "posix":  # a port whose last user has just left is free; Windows gives the option another meaning
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(wanted: str) -> int:
+    """The wanted port, or the next free one after it, which is said.
+
+    Raises:
+        SystemExit: it is not a port, or none near it is free.
+    """
+    if not wanted.isdecimal() or not 1 <= int(wanted) <= 65535:
+        sys.exit(f"PORT is {wanted!r}; a port is a whole number from 1 to 65535")
+    first = int(wanted)
+    for port in range(first, min(first + PORTS_TRIED, 65536)):
+        if is_free(port):
+            if port != first:
+                print(f"Port {first} is taken: JupyterLab opens on {port}.", flush=True)
+            return port
+    sys.exit(f"Ports {first} to {port} are taken. Name another: make lab PORT=9000")
+
+
+def open_lab(repository: Path, port: str, extra: list[str]) -> None:
+    """Start JupyterLab in the repository; ``extra`` goes to it as it stands."""
+    number = free_port(port)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the lessons were recorded
+    # labconfig/ lies beside this module: no news, no update checks, and every cell stays on the page.
+    path = [str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, path))
+    start = "notebooks/00_start_here.ipynb"
+    from jupyterlab.labapp import main  # it reads the environment when it is imported
+
+    main(
+        [
+            str(repository / start),
+            f"--ServerApp.root_dir={repository}",
+            f"--ServerApp.port={number}",
+            "--ServerApp.port_retries=0",
+            "--ServerApp.log_level=WARN",  # the address is still printed
+            *extra,
+        ]
+    )

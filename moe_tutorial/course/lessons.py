@@ -1,0 +1,185 @@
+"""Run the lessons, store their text outputs, and check that every .ipynb equals its .py.
+
+The ``.py`` (Jupytext percent) is a lesson's source. Its ``.ipynb`` carries the same cells and the text that they
+printed: nbval's reference. Pictures and widgets come back when a cell runs, so they are not stored.
+"""
+
+import hashlib
+import os
+import re
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+from moe_tutorial.course.claim_lines import printed, read_claims
+
+CELL_TIMEOUT = 600
+COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
+IGNORE = "nbval-ignore-output"
+METADATA = {
+    "jupytext": {"formats": "ipynb,py:percent"},
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+class LessonError(Exception):
+    """A lesson failed; the message says where and why."""
+
+
+def sources(folder: Path) -> list[Path]:
+    """The lessons' sources in their order.
+
+    Raises:
+        LessonError: the folder holds none: running no lesson must not look like success.
+    """
+    found = sorted(folder.glob("[0-9][0-9]_*.py"))
+    if not found:
+        raise LessonError(f"no lessons (NN_name.py) in {folder}")
+    return found
+
+
+def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
+    """Run the cells in a fresh kernel, in the lesson's folder, on one thread.
+
+    Raises:
+        LessonError: a cell failed.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"  # the kernel inherits it: small models are fastest and steadiest on one thread
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a local kernel's warning about its sockets is noise
+    )
+    try:
+        return client.execute()
+    except CellExecutionError as error:
+        number = max(i for i, cell in enumerate(notebook.cells) if cell.get("execution_count"))
+        raise LessonError(f"{path.name}, cell {number}: {COLOUR_CODES.sub('', str(error)).strip()}") from None
+
+
+def run(folder: Path) -> int:
+    """Run every lesson without writing anything; print a line for each. Returns how many failed."""
+    failures = 0
+    claims = 0
+    begun = time.perf_counter()
+    for path in sources(folder):
+        start = time.perf_counter()
+        try:
+            notebook = execute(jupytext.read(path), path)
+        except LessonError as error:
+            failures += 1
+            print(f"✗ {error}", flush=True)
+            continue
+        held = sum(claim.holds for cell in notebook.cells for claim in read_claims(printed(cell.get("outputs", []))))
+        claims += held
+        print(f"✓ {path.stem}: {time.perf_counter() - start:.1f} s, {held} claims hold", flush=True)
+    seed = os.environ.get("MOE_SEED")
+    print(
+        f"{'✗' if failures else '✓'} all lessons: {time.perf_counter() - begun:.1f} s, {claims} claims hold, "
+        f"{failures} lessons failed" + (f" (MOE_SEED={seed})" if seed else "")
+    )
+    return failures
+
+
+def text_only(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """The outputs that are stored: streams joined, and the plain text of results."""
+    kept: list[NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "stream":
+            if kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
+                kept[-1].text += output.text
+            else:
+                kept.append(output)
+        elif "text/plain" in output.get("data", {}):
+            kept.append(output | {"data": {"text/plain": output.data["text/plain"]}, "metadata": {}})
+    return [nbformat.from_dict(output) for output in kept]
+
+
+def stored(notebook: NotebookNode) -> NotebookNode:
+    """The notebook as it is committed: the same whenever the sources and the outputs are the same."""
+    seen: dict[str, int] = {}
+    cells = []
+    for cell in notebook.cells:
+        digest = hashlib.sha1(f"{cell.cell_type}:{cell.source}".encode()).hexdigest()[:8]
+        seen[digest] = seen.get(digest, 0) + 1
+        tags = cell.metadata.get("tags", [])
+        clean = {
+            "cell_type": cell.cell_type,
+            "id": digest if seen[digest] == 1 else f"{digest}-{seen[digest]}",
+            "metadata": {key: cell.metadata[key] for key in sorted(cell.metadata) if key != "execution"},
+            "source": cell.source,
+        }
+        if cell.cell_type == "code":
+            clean["execution_count"] = cell.execution_count
+            clean["outputs"] = [] if IGNORE in tags else text_only(cell.outputs)
+        cells.append(clean)
+    return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
+
+
+def reference(folder: Path) -> None:
+    """Write every .ipynb anew from its .py, with the text that its cells print now, from the course's own seeds."""
+    os.environ.pop("MOE_SEED", None)
+    for path in sources(folder):
+        start = time.perf_counter()
+        notebook = stored(execute(jupytext.read(path), path))
+        nbformat.write(notebook, path.with_suffix(".ipynb"))
+        print(f"✓ {path.stem}.ipynb: {time.perf_counter() - start:.1f} s", flush=True)
+
+
+def out_of_sync(path: Path) -> str | None:
+    """The first difference between a lesson's .py and its .ipynb, or None."""
+    paired = path.with_suffix(".ipynb")
+    if not paired.exists():
+        return f"{paired.name} is missing"
+    notebook = nbformat.read(paired, as_version=4)
+    source, pair = (
+        [(cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells]
+        for cells in (jupytext.read(path).cells, notebook.cells)
+    )
+    for number, (left, right) in enumerate(zip(source, pair, strict=False)):
+        if left != right:
+            return f"{path.name} and {paired.name} differ in cell {number}: {first_difference(left, right)}"
+    if len(source) != len(pair):
+        return f"{path.name} has {len(source)} cells, {paired.name} has {len(pair)}"
+    if "widgets" in notebook.metadata:
+        return f"{paired.name} stores the state of widgets"
+    for number, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return f"{paired.name}, cell {number} stores an error"
+            if rich := set(output.get("data", {})) - {"text/plain"}:
+                return f"{paired.name}, cell {number} stores {', '.join(sorted(rich))}"
+    return None
+
+
+def first_difference(left: tuple, right: tuple) -> str:
+    """A short view of where two cells part."""
+    for name, one, other in zip(("type", "text", "tags"), left, right, strict=True):
+        if one != other and name == "text":
+            lines = [[*text.splitlines(), ""] for text in (one, other)]
+            for a, b in zip(*lines, strict=False):
+                if a != b:
+                    return f"{a[:60]!r} against {b[:60]!r}"
+        if one != other:
+            return f"{name} {one!r} against {other!r}"
+    return "no difference"
+
+
+def sync(folder: Path) -> int:
+    """Print every lesson that is out of step. Returns how many are."""
+    paths = sources(folder)
+    wrong = [found for path in paths if (found := out_of_sync(path))]
+    strays = {p.stem for p in folder.glob("*.ipynb")} - {p.stem for p in paths}
+    wrong += [f"{name}.ipynb has no {name}.py" for name in sorted(strays)]
+    for found in wrong:
+        print(f"✗ {found}. Fix: make reference")
+    if not wrong:
+        print(f"✓ {len(paths)} lessons: every .ipynb equals its .py and stores text only")
+    return len(wrong)

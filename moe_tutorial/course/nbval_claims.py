@@ -1,0 +1,42 @@
+"""A pytest plugin beside nbval: the figures of a claim are compared with tolerance instead of digit by digit.
+
+nbval compares a cell's text with the stored text. Means over seeds differ between CPUs in their last digits, so
+``tests/nbval.cfg`` takes the figures out of claim lines before that comparison; this plugin then compares them: the new
+mean must lie in the stored interval, widened by its width. The verdict, the statement and the seeds are nbval's.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from moe_tutorial.course.claim_lines import Claim, printed, read_claims
+
+
+def difference(stored: list[Claim], fresh: list[Claim]) -> str | None:
+    """The first way in which fresh figures disagree with the stored ones, or None."""
+    if [claim.id for claim in stored] != [claim.id for claim in fresh]:
+        return f"stored claims {[c.id for c in stored]}, fresh claims {[c.id for c in fresh]}"
+    for old, new in zip(stored, fresh, strict=True):
+        for name in ("measured", "control"):
+            before, now = getattr(old, name), getattr(new, name)
+            if (before is None) != (now is None) or (before and not before.agrees(now)):
+                texts = [figure.text if figure else "none" for figure in (before, now)]
+                return f"claim {old.id}, {name}: stored {texts[0]}, fresh {texts[1]}"
+    return None
+
+
+def pytest_configure() -> None:
+    """What is stored comes from the course's own seeds; so must the run that is compared with it."""
+    os.environ.pop("MOE_SEED", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """After nbval's own comparison of a cell, compare the figures of its claims."""
+    result = yield
+    if type(item).__name__ == "IPyNbCell" and item.test_outputs and item.options["check"]:
+        wrong = difference(read_claims(printed(item.cell.outputs)), read_claims(printed(item.test_outputs)))
+        if wrong:
+            item.raise_cell_error(f"{wrong}. If the change is meant, store it: make reference")
+    return result

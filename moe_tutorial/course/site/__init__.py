@@ -1,0 +1,84 @@
+"""The Sphinx extension of the website: local assets, the course's look, claim boxes, and plotly pictures.
+
+Every page loads its scripts, fonts and styles from the site itself, so that it works offline and from a folder.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+from moe_tutorial.course.site import claims, guess
+from moe_tutorial.show import look
+
+STATIC = Path(__file__).parent / "static"
+
+
+def tokens_script() -> str:
+    """The colours of both themes for the script that recolours plotly pictures."""
+    themes: dict[str, dict[str, str]] = {}
+    for theme in ("light", "dark"):
+        names = dict(look.TOKENS["color"][theme])
+        for expert in look.TOKENS["experts"]:
+            for short, part in {"e": "color", "t": "tint", "on": "on"}.items():
+                names[f"{short}{expert['id']}"] = expert[theme][part]
+        themes[theme] = names
+    return f"window.moeThemes = {json.dumps(themes)};\n"
+
+
+def icon() -> str:
+    """The page's icon: a token, and the two experts that it is sent to."""
+    paths = "".join(
+        f'<path d="M8 16L24 {y}" stroke="{look.expert_color(expert)}" stroke-width="4"/>'
+        f'<circle cx="25" cy="{y}" r="6" fill="{look.expert_color(expert)}"/>'
+        for expert, y in ((0, 8), (1, 24))
+    )
+    dot = f'<circle cx="7" cy="16" r="5" fill="{look.color("border")}"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{paths}{dot}</svg>\n'
+
+
+def configure(app: Sphinx, config: Any) -> None:
+    """Point Sphinx and MyST-NB to the assets that `make book` gathered beside the pages."""
+    assets = Path(app.srcdir).parent / "_build/assets"
+    if not (assets / "require.js").exists():
+        raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
+    made = assets / "moe"
+    made.mkdir(exist_ok=True)
+    (made / "tokens.css").write_text(look.css(), encoding="utf-8")
+    (made / "icon.svg").write_text(icon(), encoding="utf-8")
+    (made / "tokens.js").write_text(tokens_script(), encoding="utf-8")
+    # In _static, the assets keep their own folder's shape: MathJax and the widgets find their fonts beside them.
+    config.html_static_path += [str(assets), str(STATIC)]
+    config.html_context.setdefault("default_mode", "auto")  # the theme follows the reader's system
+    config.mathjax_path = "mathjax/tex-mml-chtml.js"
+    config.mathjax3_config = {"options": {"enableMenu": False}}
+    config.nb_ipywidgets_js = {"require.js": {}, "require-paths.js": {}, "html-manager/embed-amd.js": {}}
+
+
+def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Load plotly where a page draws with it, before require.js, which would take it for one of its modules.
+
+    Every page gets the icon: without one, a browser asks for a file that is not there.
+
+    Jupyter Book always adds Thebe, which would run code on another host's server: its scripts are taken out.
+    """
+    scripts = context["script_files"]
+    scripts[:] = [script for script in scripts if "thebe" not in str(script).lower()]
+    context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="_static/moe/icon.svg" />\n'
+    if 'class="moe-plotly' in context.get("body", ""):
+        app.add_js_file("plotly.min.js", priority=100)
+        app.add_js_file("plotly-pictures.js", priority=900, loading_method="defer")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register everything with Sphinx."""
+    app.connect("config-inited", configure)
+    app.connect("html-page-context", finish_head, priority=900)  # after Jupyter Book's own
+    app.add_css_file("moe/tokens.css", priority=800)
+    app.add_css_file("site.css", priority=900)
+    app.add_js_file("moe/tokens.js", priority=150)
+    claims.setup(app)
+    guess.setup(app)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

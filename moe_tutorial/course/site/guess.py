@@ -1,0 +1,23 @@
+"""A quotation that begins with "Guess first" becomes the panel that asks before the lesson answers."""
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+OPENING = "Guess first"
+
+
+def mark(app: Sphinx, doctree: nodes.document) -> None:
+    """Give such quotations their class; the words that open them become the panel's label."""
+    for quote in doctree.findall(nodes.block_quote):
+        if not quote.astext().startswith(OPENING):
+            continue
+        quote["classes"].append("moe-guess")
+        label = next(iter(quote.findall(nodes.strong)), None)
+        if label is not None and label.astext().startswith(OPENING):
+            label.children = [nodes.Text(label.astext().rstrip(":."))]
+            label["classes"].append("moe-label")
+
+
+def setup(app: Sphinx) -> None:
+    """Register it."""
+    app.connect("doctree-read", mark)

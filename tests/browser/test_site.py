@@ -1,0 +1,213 @@
+"""Every page of the built site in a real browser: offline, in both themes, wide and narrow."""
+
+import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
+PAGES = [*LESSONS, "claims"]
+NOISE = "strictTypes"  # the widgets' schema checker talks of its own schema
+
+# The contrast of each visible text with what it stands on, for the texts of a page; WCAG's formula.
+CONTRAST = """() => {
+  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (el) => {
+    for (; el; el = el.parentElement) {
+      const c = parse(getComputedStyle(el).backgroundColor);
+      if (c[3] === undefined || c[3] > 0.5) return c;
+    }
+    return [255, 255, 255];
+  };
+  const low = [];
+  const walk = document.createTreeWalker(document.querySelector("article"), NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const el = walk.currentNode.parentElement, text = walk.currentNode.textContent.trim();
+    if (!text || el.closest("script, style, mjx-container, .headerlink, button, option, svg")) continue;
+    if (!el.checkVisibility({ checkVisibilityCSS: true, checkOpacity: true })) continue;
+    const [a, b] = [light(parse(getComputedStyle(el).color)), light(ground(el))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) low.push(`${text.slice(0, 40)}: ${((a + 0.05) / (b + 0.05)).toFixed(2)}`);
+  }
+  return low;
+}"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A file server that keeps its log to itself."""
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def served(site):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def visit(chromium, served, site):
+    """Open a page and wait until it has drawn itself; what went wrong is in ``page.wrong``."""
+    contexts = []
+
+    def open_page(name, *, scheme="http", theme="light", width=1280):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+        contexts.append(context)
+        page = context.new_page()
+        page.wrong = []
+        allowed = (served, site.as_uri(), "data:", "blob:")
+        page.on("request", lambda r: r.url.startswith(allowed) or page.wrong.append(f"asks {r.url}"))
+        page.on("requestfailed", lambda r: page.wrong.append(f"cannot load {r.url}"))
+        page.on("response", lambda r: r.status >= 400 and page.wrong.append(f"{r.status} {r.url}"))
+        page.on("pageerror", lambda e: page.wrong.append(f"error {e}"))
+        page.on("console", lambda m: m.type == "error" and NOISE not in m.text and page.wrong.append(m.text))
+        page.goto(f"{served if scheme == 'http' else site.as_uri()}/{name}.html")
+        page.wait_for_function("!window.MathJax || !!window.MathJax.startup?.promise")
+        page.evaluate("window.MathJax?.startup?.promise")
+        page.wait_for_function("[...document.querySelectorAll('.moe-plotly')].every(box => box.dataset.drawn)")
+        views = page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
+        page.wait_for_function("n => document.querySelectorAll('.widget-subarea').length >= n", arg=views)
+        page.wait_for_timeout(300)  # fonts and the widgets' own code come last
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def test_the_site_has_a_page_for_every_lesson(site):
+    assert LESSONS
+    assert {path.stem for path in site.glob("*.html")} >= {*PAGES, "index", "search"}
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+@pytest.mark.parametrize("name", [*PAGES, "index", "search"])
+def test_a_page_asks_nothing_of_another_host_and_has_no_error(visit, name, scheme):
+    assert visit(name, scheme=scheme).wrong == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_everything_shows(visit, name, theme):
+    page = visit(name, theme=theme)
+    assert page.locator("html").get_attribute("data-theme") == theme
+    assert page.evaluate(CONTRAST) == []
+    formulas = page.locator("article .math").count()
+    assert page.locator("article .math mjx-container").count() >= formulas
+    assert page.locator("article mjx-merror").count() == 0
+    for kind in (".moe-figure", ".moe-plotly .main-svg", ".widget-subarea > *", ".moe-claim"):
+        for box in page.locator(kind).all():
+            if kind == ".moe-plotly .main-svg" or box.is_visible():
+                assert box.bounding_box()["width"] > 100, kind
+    for figure in page.locator(".moe-figure").all():
+        drawn = [image for image in figure.locator("img").all() if image.is_visible()]
+        assert len(drawn) == 1
+        assert drawn[0].evaluate("image => image.naturalWidth") > 0
+        assert drawn[0].get_attribute("alt")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_phone_scrolls_down_only(visit, name):
+    page = visit(name, width=360)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.wrong == []
+
+
+def drawing(page, box) -> str:
+    """What a plotly picture shows: its marks and title, without its slider."""
+    return box.evaluate(
+        "el => [...el.querySelectorAll('.plot, .gtitle, .annotation-text')].map(part => part.outerHTML).join()"
+    )
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_each_plotly_slider_moves_its_picture_and_keeps_its_place_in_the_other_theme(visit, name):
+    page = visit(name)
+    boxes = [box for box in page.locator(".moe-plotly").all() if box.locator(".slider-container").count()]
+    for box in boxes:
+        before = drawing(page, box)
+        area = box.locator(".slider-rail-touch-rect").first
+        area.scroll_into_view_if_needed()
+        place = area.bounding_box()
+        active = "el => el.querySelector('.js-plotly-plot').layout.sliders[0].active ?? 0"
+        first = box.evaluate(active) == 0
+        page.mouse.click(place["x"] + place["width"] * (0.95 if first else 0.05), place["y"] + place["height"] / 2)
+        page.wait_for_timeout(600)
+        assert drawing(page, box) != before
+    kept = [box.evaluate(active) for box in boxes]
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function("[...document.querySelectorAll('.moe-plotly')].every(box => box.dataset.drawn === 'dark')")
+    assert [box.evaluate(active) for box in boxes] == kept
+    assert page.wrong == []
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_each_widget_slider_changes_what_its_widget_shows(visit, name):
+    """With no kernel: the answers were computed when the site was built, or the page computes them."""
+    page = visit(name)
+    state = """el => [el.innerText, ...[...el.querySelectorAll('canvas')].map(c => c.toDataURL()),
+                      ...[...el.querySelectorAll('svg, img, .moe-out')].map(s => s.outerHTML)].join()"""
+    for widget in page.locator(".widget-subarea").all():
+        for slider in widget.locator("input[type=range]").all():
+            if not slider.is_visible() or slider.is_disabled():
+                continue
+            before = widget.evaluate(state)
+            slider.focus()
+            slider.press("End" if slider.evaluate("s => s.value !== s.max") else "Home")
+            page.wait_for_timeout(300)
+            assert widget.evaluate(state) != before, slider.get_attribute("aria-label")
+    assert page.wrong == []
+
+
+def test_the_course_has_something_to_move(visit):
+    plotly = widgets = 0
+    for name in LESSONS:
+        page = visit(name)
+        plotly += page.locator(".moe-plotly .slider-container").count()
+        widgets += page.locator(".widget-subarea input[type=range]").count()
+    assert plotly + widgets >= 2
+
+
+def test_every_claim_of_every_lesson_stands_on_the_page_of_claims(visit):
+    from moe_tutorial.course.claim_lines import printed, read_claims
+
+    claims = []
+    for name in LESSONS:
+        cells = json.loads((ROOT / f"notebooks/{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]
+        claims += read_claims(printed(outputs))
+    page = visit("claims")
+    assert page.locator(".moe-claim.holds").count() == len(claims) > 0
+    assert page.locator(".moe-claim h3").all_inner_texts() == [claim.statement for claim in claims]
+    page.locator(".moe-claim a").first.click()
+    page.wait_for_url("**#claim-*")
+    assert page.locator(":target").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_search_finds_a_lesson_offline(visit, scheme):
+    page = visit("search", scheme=scheme)
+    page.locator("article input[type=search], .bd-article input[type=search], #search-input, input[name=q]").locator(
+        "visible=true"
+    ).first.fill("router")
+    page.keyboard.press("Enter")
+    page.locator("#search-results li a, ul.search li a").first.wait_for()
+    assert page.wrong == []
+
+
+def test_the_lock_names_no_host_and_pins_what_the_site_serves():
+    web = ROOT / "moe_tutorial/course/web"
+    lock = json.loads((web / "package-lock.json").read_text())
+    assert all("resolved" not in package for package in lock["packages"].values())
+    assert all("integrity" in package for name, package in lock["packages"].items() if name)
+    wanted = json.loads((web / "package.json").read_text())["dependencies"]
+    assert all(version[0].isdigit() for version in wanted.values())

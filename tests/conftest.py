@@ -1,0 +1,53 @@
+"""What several test folders share: what this machine must have, and when its lack is a failure."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
+
+
+def lacking(what: str, how: str) -> None:
+    """Skip with a clear line on a reader's machine; fail in CI, where nothing may go untested."""
+    line = f"{what} is missing here: {how}"
+    if IN_CI:
+        pytest.fail(line, pytrace=False)
+    pytest.skip(line)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium: the machine's own, or else the one that Playwright installs."""
+    from playwright.sync_api import Error, sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except Error:
+            lacking("Chromium", "install it, or run `python -m playwright install chromium`")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(root: Path) -> Path:
+    """The built website; a build that is up to date is used as it is."""
+    from moe_tutorial.course.book import BookError, build
+
+    if not shutil.which("npm"):
+        lacking("npm", "install Node.js 18 or newer; the site is built with it")
+    try:
+        return build(root)
+    except BookError as error:
+        pytest.fail(str(error), pytrace=False)

@@ -1,0 +1,100 @@
+"""Every lie that a stored output could tell makes nbval fail; what two honest runs may differ in does not."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from moe_tutorial.course import lessons
+
+ROOT = Path(__file__).parents[2]
+LESSON = """# %%
+from moe_tutorial.study.claims import claim
+import uuid, time
+print("dead experts: 6 of 8")
+print(f"took {time.perf_counter():.3f} s, {uuid.uuid4()}, {object()}")
+
+# %%
+values = [0.50, 0.52, 0.48, 0.51, 0.49, 0.50, 0.53, 0.47, 0.50, 0.50]
+claim("09.1", "Half of 10 tokens stay (and 2 of 8 experts)", values, lambda v: v.mean() > 0.4,
+      control=[0.1] * 9 + [0.12], control_is="no router", refutes="All stay (always)")
+
+# %% tags=["nbval-ignore-output"]
+from IPython.display import HTML
+HTML("<b>a picture</b>")
+"""
+
+
+LIES = {
+    "a number in an evidence cell": ('"dead experts: 6 of 8\\n', '"dead experts: 5 of 8\\n'),
+    "a verdict": ("✓ claim 09.1 holds", "✗ claim 09.1 fails"),
+    "the claim's number": ("claim 09.1", "claim 09.2"),
+    "a number in the statement": ("holds: Half of 10", "holds: Half of 12"),
+    "a figure": ("measured 0.500", "measured 0.620"),
+    "the control's figure": ("(no router) 0.102", "(no router) 0.302"),
+    "the seeds": ("| 10 seeds", "| 60 seeds"),
+    "what it refutes": ("refutes: All", "refutes: None"),
+    "a claim that fails": ("v.mean() > 0.4", "v.mean() > 0.6"),
+    "a control that holds as well": ("v.mean() > 0.4", "v.mean() > 0.0"),
+    "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
+}
+HONEST = {
+    "nothing": ("measured", "measured"),
+    "the last digit of a mean": ("measured 0.500", "measured 0.501"),
+    "the last digit of an interval": ("[0.487, 0.513]", "[0.488, 0.512]"),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory) -> dict[str, list[str]]:
+    """What nbval, with the course's own settings, says of each cell of each changed notebook."""
+    folder = tmp_path_factory.mktemp("lesson")
+    (folder / "09_small.py").write_text(LESSON, encoding="utf-8")
+    lessons.reference(folder)
+    text = (folder / "09_small.ipynb").read_text(encoding="utf-8")
+    names = {}
+    for number, (name, (old, new)) in enumerate((HONEST | LIES).items()):
+        assert old in text, f"{name}: {old!r} is not there"
+        head, _, tail = text.partition(old)
+        names[f"{number:02}"] = name
+        (folder / f"{number:02}.ipynb").write_text(head + new + tail, encoding="utf-8")
+    (folder / "09_small.ipynb").unlink()
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+    command += ["-p", "no:cacheprovider", "-rA", "--tb=no", "--color=no", "-q", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
+    found: dict[str, list[str]] = {name: [] for name in names.values()}
+    for outcome, number in re.findall(r"^(PASSED|FAILED|ERROR).*?(\d\d)\.ipynb::Cell", done.stdout, re.MULTILINE):
+        found[names[number]].append(outcome)
+    assert all(len(cells) == 3 for cells in found.values()), done.stdout + done.stderr
+    return found
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_fails(outcomes, lie):
+    assert sorted(outcomes[lie]) == ["FAILED", "PASSED", "PASSED"]
+
+
+@pytest.mark.parametrize("difference", HONEST)
+def test_an_honest_difference_passes(outcomes, difference):
+    assert outcomes[difference] == ["PASSED"] * 3
+
+
+LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", LESSONS, ids=lambda path: path.stem)
+def test_every_stored_claim_is_read_as_one(notebook):
+    """A claim line that the site and the comparison of figures could not read would pass unnoticed."""
+    from moe_tutorial.course.claim_lines import printed, read_claims
+
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]
+    text = printed(outputs)
+    lines = [line for line in text.splitlines() if line.startswith(("✓ claim", "✗ claim"))]
+    claims = read_claims(text)
+    assert len(claims) == len(lines)
+    assert all(claim.holds for claim in claims)
+    assert all(claim.id.startswith(notebook.stem[:2] + ".") for claim in claims)
