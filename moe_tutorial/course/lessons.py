@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from moe_tutorial.course.claim_lines import printed, read_claims
+from moe_tutorial.study.claim_lines import printed, read_claims
 
 CELL_TIMEOUT = 600
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from moe_tutorial.course.claim_lines import Claim, printed, read_claims
+from moe_tutorial.study.claim_lines import Claim, printed, read_claims
 
 
 def difference(stored: list[Claim], fresh: list[Claim]) -> str | None:

@@ -54,7 +54,8 @@ def bars(rows: Mapping[str, float], unit: str, strong: Sequence[str] = ()) -> st
         color = "var(--moe-text)" if name in strong else "var(--moe-border)"
         lines.append(
             f'<div role="listitem" style="display:grid;grid-template-columns:minmax(90px,28%) 1fr;gap:2px 12px;'
-            f'align-items:center;margin:0 0 8px"><span style="font-size:13.5px;line-height:1.3">{html.escape(name)}</span>'
+            'align-items:center;margin:0 0 8px">'
+            f'<span style="font-size:13.5px;line-height:1.3">{html.escape(name)}</span>'
             f'<span style="display:flex;align-items:center;gap:8px"><span style="flex:0 1 {75 * number / largest:.2f}%;'
             f'min-width:1px;height:16px;background:{color};border-radius:2px"></span>'
             f'<b style="font-size:13.5px;{NUMERALS}">{number:,.0f}</b></span></div>'

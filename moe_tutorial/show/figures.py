@@ -12,7 +12,6 @@ from moe_tutorial.show import look
 from moe_tutorial.show.picture import Picture, is_narrow, picture
 from moe_tutorial.study.claims import Numbers, estimate, figure_text
 
-
 SHARP = 320
 """Pixels along each side of a plane of regions."""
 

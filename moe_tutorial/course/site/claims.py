@@ -8,8 +8,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
-from moe_tutorial.course.claim_lines import Claim
-from moe_tutorial.course.site.claim_box import anchor, box
+from moe_tutorial.show.claim_box import anchor, box
+from moe_tutorial.study.claim_lines import Claim
 
 
 class ClaimsHere(nodes.General, nodes.Element):

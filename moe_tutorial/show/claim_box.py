@@ -1,9 +1,14 @@
-"""Draw one claim as HTML: its verdict, statement, figures, control, and the popular version that it refutes."""
+"""A claim as a box: its verdict, statement, figures, control, and the popular version that it refutes.
+
+The site's pages and JupyterLab show the box; everywhere else a claim is the line that it prints.
+"""
 
 import math
 from html import escape
 
-from moe_tutorial.course.claim_lines import Claim, Figure
+from moe_tutorial.show import look
+from moe_tutorial.show.web import source
+from moe_tutorial.study.claim_lines import Claim, Figure
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -13,7 +18,7 @@ def ticks(low: float, high: float) -> list[float]:
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, max(last, first + 1) + 1)]
 
 
 def axis(figures: list[Figure]) -> list[float]:
@@ -96,6 +101,15 @@ def box(claim: Claim, *, link: str = "") -> str:
         f"Claim {escape(claim.id)} {escape(word)}</b> <span>{seeds}</span>{link}</p>"
         f"<h3>{escape(claim.statement)}</h3>{refutes}{chart(claim)}{table(claim)}</section>"
     )
+
+
+def present(line: str) -> None:
+    """Show a claim's line as its box in a notebook; its text stays the line."""
+    from IPython.display import display
+
+    claim = Claim.read(line)
+    html = f"<style>{look.css()}{source('claim.css')}</style>{box(claim)}" if claim else f"<pre>{escape(line)}</pre>"
+    display({"text/plain": line, "text/html": html}, raw=True)
 
 
 def anchor(claim: Claim) -> str:
