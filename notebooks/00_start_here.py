@@ -18,7 +18,61 @@
 # to a few of them. All experts are kept; few of them work. That is how a model grows without every token paying for
 # its size.
 #
-# This course builds one from nothing, trains it, and measures each thing that it says about it.
+# This course builds one from nothing, trains it, and measures each thing that it says about it. Here is one at work,
+# from lesson 04. Four experts share a plane in which every quarter has its own hidden rule, and the router has to find
+# out who should answer where.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+import torch
+
+from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.show import draw_regions, grid, is_narrow, picture
+from moe_tutorial.study import regimes_2d, seeds, train
+
+torch.set_num_threads(1)  # small models are fastest on one thread
+
+
+def look_ahead():
+    """Train a small mixture on the plane; draw its regions before and after."""
+    plane = regimes_2d(seed=seeds(1)[0])
+    places = grid(plane.x_train, 40)
+    moments = []
+
+    def remember(step, trained):
+        if step in (0, 800):
+            moe = trained.one(0).eval()
+            with torch.no_grad():
+                right = trained.accuracy(plane.x_test, plane.y_test).item()
+                moments.append((step, moe(places)[1].probs, right))
+
+    train(
+        lambda: MixtureOfExperts(2, 4, n_experts=4, top_k=1, d_out=2, dispatch="dense"),
+        plane,
+        seeds(1),
+        steps=800,
+        on_step=remember,
+    )
+
+    def draw(figure, theme):
+        axes = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
+        for place, (step, probs, right) in zip(axes, moments, strict=True):
+            extent = [-1.08, 1.08, -1.08, 1.08]
+            points, classes = plane.x_train[:120], plane.y_train[:120]
+            draw_regions(place, theme, probs, extent, points, classes)
+            when = "before training" if step == 0 else f"after {step} steps"
+            place.set_title(f"{when}: {right:.0%} right", fontsize=12)
+
+    return picture(
+        draw,
+        title=f"Training moved the borders, and accuracy from {moments[0][2]:.0%} to {moments[1][2]:.0%}",
+        note="Colour: the expert that answers, deeper where the router is surer. Shape: the class to be told.",
+        alt="Two maps of a plane that four experts divide among themselves: before training and after it.",
+        height=370,
+        narrow_height=660,
+    )
+
+
+look_ahead()
 
 # %% [markdown]
 # ## Run a cell
@@ -27,13 +81,8 @@
 # **Shift + Enter**.
 
 # %%
-import torch
-
-from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import bars, expert_cards, message, sweep
-from moe_tutorial.study import claim, parameters, seeds
-
-torch.set_num_threads(1)  # small models are fastest on one thread
+from moe_tutorial.study import claim, parameters
 
 
 def mixture(top_k=2, seed=0):
