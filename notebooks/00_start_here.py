@@ -65,8 +65,14 @@ def look_ahead():
     return picture(
         draw,
         title=f"Training moved the borders, and accuracy from {moments[0][2]:.0%} to {moments[1][2]:.0%}",
-        note="Colour: the expert that answers, deeper where the router is surer. Shape: the class to be told.",
-        alt="Two maps of a plane that four experts divide among themselves: before training and after it.",
+        note=(
+            "Colour: the expert that answers, deeper where the router is surer. "
+            "Shape: the class to be told."
+        ),
+        alt=(
+            "Two maps of a plane that four experts divide among themselves: "
+            "before training and after it."
+        ),
         height=370,
         narrow_height=660,
     )
@@ -131,9 +137,8 @@ def touched(layer, token):
 total = parameters(moe)
 active = touched(moe, tokens[:1])
 print(f"total  {total:,} parameters are kept")
-print(
-    f"active {active:,} parameters had a part in one token's output ({active / total:.0%})"
-)
+print(f"active {active:,} parameters had a part in one token's output")
+print(f"active part: {active / total:.0%}")
 
 # %% [markdown]
 # Those are the two words. **Total** parameters fill the memory. **Active** parameters are met by one token, and they
@@ -155,8 +160,10 @@ def show_token(token, top_k):
     total, active = parameters(layer), touched(layer, tokens[[token]])
     return (
         message(
-            f"Token {token} asks {top_k} of 8 experts and meets {active / total:.0%} of the parameters",
-            "A coloured card is a chosen expert, with the gate weight that scales its answer.",
+            f"Token {token} asks {top_k} of 8 experts and "
+            f"meets {active / total:.0%} of the parameters",
+            "A coloured card is a chosen expert, with the gate weight that scales its "
+            "answer.",
         )
         + expert_cards(weights.tolist())
         + bars({"total": total, "active": active}, "parameters", strong=["active"])
@@ -194,7 +201,8 @@ for seed in seeds(10):
 
 claim(
     "00.1",
-    "With 2 of 8 experts chosen, one token meets less than half of the layer's parameters",
+    "With 2 of 8 experts chosen, one token meets less than half of the layer's "
+    "parameters",
     measured=active_part,
     holds=lambda part: part.mean() < 0.5,
     control=without_choice,

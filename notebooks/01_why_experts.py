@@ -135,7 +135,7 @@ counts = [n for n in (5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
 
 
 def neurons_kept(n):
-    """The contributions that remain, as a picture of 16 rows, and what the network then says."""
+    """The contributions that remain, in 16 rows, and what the network then says."""
     kept = torch.zeros(WIDTH).scatter(0, contribution[0, shown].topk(n).indices, 1.0)
     with torch.no_grad():
         scores = p["out.weight"][0] @ (activation[0, shown] * kept) + p["out.bias"][0]
@@ -245,7 +245,10 @@ def draw(figure, theme):
 picture(
     draw,
     title=f"A tenth of the neurons keeps {tenth[max(tenth, key=tenth.get)]:.0%} accuracy, if each digit picks its own",
-    note="Mean of ten networks. Dashed: as many neurons, chosen without looking at the digit.",
+    note=(
+        "Mean of ten networks. Dashed: as many neurons, chosen without looking "
+        "at the digit."
+    ),
     alt="Accuracy against the part of the neurons kept. At a tenth: "
     + ", ".join(f"{name} {value:.2f}" for name, value in tenth.items()),
     height=320,
@@ -266,7 +269,8 @@ drop = {
 
 claim(
     "01.1",
-    "Keep the tenth of the neurons that contributes most to each digit, and accuracy drops by less than two points",
+    "Keep the tenth of the neurons that contributes most to each digit, and accuracy "
+    "drops by less than two points",
     measured=drop["each digit's own tenth"],
     holds=lambda drop: drop.mean() < 0.02,
     control=drop["a random tenth"],
@@ -280,7 +284,8 @@ claim(
 # %%
 claim(
     "01.2",
-    "Keep one tenth of the neurons for all digits alike, and accuracy drops by more than five points",
+    "Keep one tenth of the neurons for all digits alike, and accuracy drops by more "
+    "than five points",
     measured=drop["the same tenth for all"],
     holds=lambda drop: drop.mean() > 0.05,
     control=drop["each digit's own tenth"],
@@ -305,7 +310,10 @@ claim(
 interval_chart(
     drop,
     title="What is lost depends on who chooses, not on how many are kept",
-    note="Drop in test accuracy with a tenth of the neurons: ten networks, their mean, and its 95 % interval.",
+    note=(
+        "Drop in test accuracy with a tenth of the neurons: ten networks, their "
+        "mean, and its 95 % interval."
+    ),
     controls=["a random tenth"],
     unit="drop in accuracy",
     zero=0,

@@ -65,7 +65,10 @@ def draw(figure, theme):
 picture(
     draw,
     title="The same image has another name under each rule",
-    note="Three test images (rows) in their four rotations (columns). Only upright digits keep their usual names.",
+    note=(
+        "Three test images (rows) in their four rotations (columns). Only "
+        "upright digits keep their usual names."
+    ),
     alt="Images of a 3, a 4 and a 7 in four rotations, each with its own label.",
     height=360,
 )
@@ -95,7 +98,7 @@ as_list = nn.ModuleList(expert() for _ in range(4))
 
 # %%
 def by_loop(x, oracle):
-    """Class scores (B, 10): the image in row b is answered by expert oracle[b] alone."""
+    """Class scores (B, 10): image b is answered by expert oracle[b] alone."""
     scores = torch.zeros(len(x), 10)
     for number, expert in enumerate(as_list):
         mine = oracle == number
@@ -164,7 +167,8 @@ for name, (kept, done) in bill.items():
 by_hand = 64 * 8 + 8 * 10
 claim(
     "02.1",
-    "Asking one of four experts costs as many multiplications as one dense network of an expert's width",
+    "Asking one of four experts costs as many multiplications as one dense network of "
+    "an expert's width",
     measured=bill["four experts, one asked"][1] / bill["dense, 8 neurons"][1],
     holds=lambda ratio: bool((ratio == 1).all()),
     control=bill["four experts, all asked"][1] / bill["dense, 8 neurons"][1],
@@ -190,7 +194,8 @@ def show_cost(n_experts, top_k, width):
         image,
     )
     return message(
-        f"{top_k} of {n_experts} experts: {total:,} parameters, {active_cost:,} multiplications a token",
+        f"{top_k} of {n_experts} experts: {total:,} parameters, "
+        f"{active_cost:,} multiplications a token",
         f"The router alone takes {multiplications(layer.router, image):,} of them.",
     ) + bars(
         {
@@ -220,7 +225,7 @@ sweep(
 
 # %%
 class OracleMixture(nn.Module):
-    """Four experts. x (B, 65): 64 pixels, then the number of the expert that answers."""
+    """Four experts. x (B, 65): 64 pixels, then the number of the expert."""
 
     def __init__(self):
         super().__init__()
@@ -267,7 +272,8 @@ print("best to worst:", ", ".join(ranking))
 # %% tags=["nbval-ignore-output"]
 interval_chart(
     accuracy,
-    title=f"Experts that an oracle directs get {accuracy['experts and an oracle'].mean():.0%} right, "
+    title="Experts that an oracle directs get "
+    f"{accuracy['experts and an oracle'].mean():.0%} right, "
     f"the dense network of equal cost {accuracy['dense, 8 neurons'].mean():.0%}",
     note="Test accuracy on digits4: ten seeds, their mean, and its 95 % interval.",
     controls=["experts and dice"],
@@ -283,7 +289,8 @@ interval_chart(
 gain = {name: accuracy[name] - accuracy["dense, 8 neurons"] for name in accuracy}
 claim(
     "02.2",
-    "Experts directed by an oracle beat one dense network of equal active cost by more than ten points",
+    "Experts directed by an oracle beat one dense network of equal active cost by "
+    "more than ten points",
     measured=gain["experts and an oracle"],
     holds=lambda gain: gain.mean() > 0.10,
     control=gain["experts and dice"],

@@ -116,9 +116,14 @@ def draw(figure, theme):
 owners = [len(view.argmax(-1).unique()) for view in views.values()]
 picture(
     draw,
-    title="Straight cuts: through the middle, or anywhere once the input has a constant",
+    title=(
+        "Straight cuts: through the middle, or anywhere once the input has a constant"
+    ),
     note=f"Six fresh routers' experts; {owners[0]} and {owners[1]} of them own a part of the plane. Shape: the class.",
-    alt="Two maps of the plane. On the left the regions are wedges that meet in the middle, on the right polygons.",
+    alt=(
+        "Two maps of the plane. On the left the regions are wedges that meet in "
+        "the middle, on the right polygons."
+    ),
     height=370,
     narrow_height=660,
 )
@@ -197,7 +202,7 @@ temperatures = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)
 
 
 def changed(divide):
-    """Part of the digits whose choice of two differs from the choice at temperature 1: one number a seed."""
+    """Part of the digits that choose otherwise than at temperature 1, a number a seed."""
     parts = []
     for seed in seeds(10):
         draw = torch.Generator().manual_seed(seed)
@@ -212,7 +217,7 @@ def changed(divide):
 
 
 def of_its_own(logits, temperature, draw):
-    """Every expert's logit divided by a temperature of its own, around the given one."""
+    """Each expert's logit divided by a temperature of its own."""
     return logits / (
         temperature * (0.5 + torch.rand(8, generator=draw, dtype=torch.float64))
     )
@@ -220,7 +225,8 @@ def of_its_own(logits, temperature, draw):
 
 claim(
     "03.1",
-    "Temperature changes how much the chosen experts count, and never which ones are chosen",
+    "Temperature changes how much the chosen experts count, and never which ones are "
+    "chosen",
     measured=changed(lambda logits, temperature, draw: logits / temperature),
     holds=lambda part: bool((part == 0).all()),
     control=changed(of_its_own),
@@ -279,7 +285,8 @@ for seed in seeds(10):
 
 claim(
     "03.3",
-    "With one expert chosen, a softmax over the chosen gives every token the same gate weight",
+    "With one expert chosen, a softmax over the chosen gives every token the same "
+    "gate weight",
     measured=spread_picked,
     holds=lambda spread: bool((spread == 0).all()),
     control=spread_all,
@@ -298,7 +305,7 @@ pairs = torch.randint(
 
 
 def betrayed(route):
-    """Among pairs of digits with one expert: part of the midpoints that belong to another."""
+    """Pairs of digits with one expert: part of the midpoints that have another."""
     first, second = x[pairs[0]], x[pairs[1]]
     expert = route(first)
     together = expert == route(second)
@@ -322,7 +329,8 @@ for seed in seeds(10):
 
 claim(
     "03.4",
-    "A linear router's regions are convex: between two inputs of one expert there is no other",
+    "A linear router's regions are convex: between two inputs of one expert there is "
+    "no other",
     measured=straight,
     holds=lambda part: bool((part == 0).all()),
     control=bent,

@@ -167,7 +167,8 @@ for seed in seeds(10):
 
 claim(
     "04.1",
-    "The gradient through the gate is s_j - p_j * (sum of s): by hand and by autograd it is the same",
+    "The gradient through the gate is s_j - p_j * (sum of s): by hand and by autograd "
+    "it is the same",
     measured=with_both,
     holds=lambda gap: bool((gap < 1e-10).all()),
     control=first_only,
@@ -236,7 +237,8 @@ for kind, lengths in gradients.items():
 # %%
 claim(
     "04.2",
-    "With one expert picked, a weight that is the probability over all experts lets the loss reach the router",
+    "With one expert picked, a weight that is the probability over all experts lets "
+    "the loss reach the router",
     measured=gradients["probability"],
     holds=lambda length: bool((length > 1e-3).all()),
     control=gradients["softmax of the picked"],
@@ -246,7 +248,7 @@ claim(
 
 # %%
 def renormalised_part(top_k, seed):
-    """Router gradient with renormalised weights, as a part of the gradient without renormalising."""
+    """Router gradient with renormalising, over the gradient without."""
     lengths = []
     for renormalize in (True, False):
         torch.manual_seed(seed)
@@ -293,7 +295,7 @@ ROUTERS = {
 
 
 def run(make_router):
-    """Train ten seeds; returns their test accuracy and how far each router's weights moved, both (10,)."""
+    """Ten seeds' test accuracy, and how far each router's weights moved: both (10,)."""
     start = []
 
     def keep_start(step, trained):
@@ -320,11 +322,14 @@ print("weights bit for bit as they were drawn, in all ten seeds:", ", ".join(nev
 print("most accurate:", max(accuracy, key=lambda kind: accuracy[kind].mean()))
 
 # %% tags=["nbval-ignore-output"]
+points = 100 * (accuracy["probability"] - accuracy["softmax of the picked"]).mean()
 interval_chart(
     accuracy,
-    title=f"The router that can learn is worth "
-    f"{100 * (accuracy['probability'] - accuracy['softmax of the picked']).mean():.0f} points of accuracy",
-    note="Test accuracy on digits4: ten seeds, their mean, and its 95 % interval. Same picks at the start, same experts.",
+    title=f"The router that can learn is worth {points:.0f} points of accuracy",
+    note=(
+        "Test accuracy on digits4: ten seeds, their mean, and its 95 % interval. "
+        "Same picks at the start, same experts."
+    ),
     controls=["softmax of the picked"],
     unit="test accuracy",
 )
@@ -333,7 +338,8 @@ interval_chart(
 gain = {kind: accuracy[kind] - accuracy["unscaled"] for kind in KINDS}
 claim(
     "04.4",
-    "On digits4, a router that the loss can reach is more than two points more accurate than one left as it was drawn",
+    "On digits4, a router that the loss can reach is more than two points more "
+    "accurate than one left as it was drawn",
     measured=gain["probability"],
     holds=lambda gain: gain.mean() > 0.02,
     control=gain["softmax of the picked"],
@@ -345,11 +351,15 @@ claim(
 # and makes steps of noise.
 
 # %% tags=["nbval-ignore-output"]
+moved_part = {kind: moved[kind] / moved["probability"].mean() for kind in KINDS}
 interval_chart(
-    {kind: moved[kind] / moved["probability"].mean() for kind in KINDS},
-    title=f"Rounding error, enlarged by Adam, moves a router "
-    f"{moved['renormalised'].mean() / moved['probability'].mean():.0%} as far as learning does",
-    note="Distance between the router's weights before and after training; 1 is the mean of the router that learns.",
+    moved_part,
+    title="Rounding error, enlarged by Adam, moves a router "
+    f"{moved_part['renormalised'].mean():.0%} as far as learning does",
+    note=(
+        "Distance between the router's weights before and after training; 1 is "
+        "the mean of the router that learns."
+    ),
     controls=["softmax of the picked", "unscaled"],
     unit="distance moved",
     zero=0,
@@ -375,7 +385,7 @@ STEPS, EVERY = 800, 20
 
 
 def snapshot(moe):
-    """What we want to remember of a moment: logits all over the plane, each expert's share, and the accuracy."""
+    """A moment to remember: logits all over the plane, shares, and the accuracy."""
     moe.eval()
     with torch.no_grad():
         scores, routing = moe(plane.x_test)
@@ -425,8 +435,14 @@ def draw(figure, theme):
 picture(
     draw,
     title=f"The router's regions turn until accuracy has gone from {history[0][2]:.0%} to {history[-1][2]:.0%}",
-    note="One run, four moments. Colour: the expert that gets the place, deeper where the router is surer. Shape: class.",
-    alt="Four maps of the plane during training; the four regions move toward the four quarters.",
+    note=(
+        "One run, four moments. Colour: the expert that gets the place, deeper "
+        "where the router is surer. Shape: class."
+    ),
+    alt=(
+        "Four maps of the plane during training; the four regions move toward the "
+        "four quarters."
+    ),
     height=250,
     narrow_height=430,
 )

@@ -117,6 +117,11 @@ def build(repository: Path, again: bool = False) -> Path:
     print("Building the site. Lessons that changed run first.", flush=True)
     environment = os.environ | {"MOE_SITE": "1", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     environment.pop("MOE_SEED", None)
+    # A kernel on this machine warns about its sockets; among a build's own warnings that would only be noise.
+    profile = out / "ipython/profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n")
+    environment["IPYTHONDIR"] = str(profile.parent)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(notebooks), "--config", str(config)]
     command += ["--toc", str(toc), "--path-output", str(repository), "-W", "--keep-going", "--all", "--quiet"]

@@ -33,6 +33,10 @@ class Dataset(NamedTuple):
         """How many classes the labels name."""
         return int(self.y_train.max()) + 1
 
+    def to(self, device: torch.device | str) -> "Dataset":
+        """The same data on another device, such as ``"cuda"`` or ``"mps"``; `train` then works there."""
+        return Dataset(*(part.to(device) for part in self))
+
 
 def _inputs(kind: str, x_train: np.ndarray, x_test: np.ndarray) -> tuple[Tensor, Tensor]:
     """Raw pixels, or pixels standardised with the training set's own mean and deviation."""

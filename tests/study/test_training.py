@@ -135,3 +135,11 @@ def test_seed_bases_share_no_seed(monkeypatch):
     monkeypatch.setenv("MOE_SEED", "-1")
     with pytest.raises(ValueError, match="MOE_SEED is '-1'"):
         seeds(3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
+def test_it_trains_on_a_gpu():
+    trained = train(mixture, DATA.to("cuda"), [1, 2], steps=100)
+    there = DATA.to("cuda")
+    assert trained.accuracy(there.x_test, there.y_test).device.type == "cuda"
+    assert trained.losses[-20:].mean() < trained.losses[:20].mean()
