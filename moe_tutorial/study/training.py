@@ -33,11 +33,11 @@ def seeds(n: int) -> list[int]:
     Every lesson takes its seeds from here, so that one variable moves the whole course to seeds nobody looked at.
 
     Raises:
-        ValueError: ``MOE_SEED`` is not a whole number from 0, or ``n`` is smaller than 1.
+        ValueError: ``MOE_SEED`` is not a whole number from 0 to 10**12, or ``n`` is smaller than 1.
     """
     text = os.environ.get("MOE_SEED", "0")
-    if not text.isdecimal():
-        raise ValueError(f"MOE_SEED is {text!r}; allowed is a whole number from 0")
+    if not text.isdecimal() or int(text) > 10**12:  # a random generator takes no more than 64 bits
+        raise ValueError(f"MOE_SEED is {text!r}; allowed is a whole number from 0 to 10**12")
     if n < 1:
         raise ValueError(f"n is {n}; allowed is a number of seeds from 1")
     base = 1000 * int(text)  # so that two bases share no seed
