@@ -258,7 +258,7 @@ for seed in seeds(10):
 
 claim(
     "03.2",
-    "Softmax, top-k and renormalise is the same function as top-k and softmax",
+    "Softmax, top-k, then renormalise is the same function as top-k, then softmax",
     measured=gap_renormalised,
     holds=lambda gap: bool((gap < 1e-12).all()),
     control=gap_plain,
