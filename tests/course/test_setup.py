@@ -1,0 +1,87 @@
+"""What is missing on a reader's machine is said in one clear line."""
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from moe_tutorial.course.lab import free_port
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the Makefile's shell script is for POSIX shells")
+
+OLD = """#!/bin/sh
+# A Python 3.10, as far as setup.sh asks: it prints its version, and says no to the question whether it fits.
+case "$2" in *print*) echo 3.10 ;; *) exit 1 ;; esac
+"""
+NOT_A_PYTHON = "#!/bin/sh\nexit 1\n"
+NO_VENV = """#!/bin/sh
+case "$2" in *ensurepip*) exit 1 ;; *print*) echo 3.13 ;; esac
+"""
+
+
+def set_up(folder: Path, python: str) -> subprocess.CompletedProcess:
+    """Run the script in a folder that holds what it reads."""
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    script = ROOT / "moe_tutorial/course/setup.sh"
+    return subprocess.run(["sh", str(script), python, "lab"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def one_line(run: subprocess.CompletedProcess) -> str:
+    assert run.returncode != 0
+    assert run.stdout == ""
+    lines = run.stderr.splitlines()
+    assert len(lines) == 1, run.stderr
+    return lines[0]
+
+
+def test_a_missing_python(tmp_path):
+    assert "There is no python9.9 here" in one_line(set_up(tmp_path, "python9.9"))
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (OLD, "is Python 3.10; the course runs on 3.11, 3.12 and 3.13"),
+        (NOT_A_PYTHON, "does not answer as a Python"),
+        (NO_VENV, "lacks its venv module"),
+    ],
+)
+def test_a_python_that_does_not_do(tmp_path, script, says):
+    python = tmp_path / "python"
+    python.write_text(script)
+    python.chmod(0o755)
+    assert says in one_line(set_up(tmp_path, str(python)))
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_venv_that_is_not_ours_is_left_alone(tmp_path):
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/precious").touch()
+    assert "was not made by this Makefile" in one_line(set_up(tmp_path, ""))
+    assert (tmp_path / ".venv/precious").exists()
+
+
+def test_a_taken_port_moves_on_and_says_so(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert free_port(str(port)) > port
+    assert f"Port {port} is taken: JupyterLab opens on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("port", ["eighty", "0", "70000", "-1"])
+def test_a_port_that_is_none(port):
+    with pytest.raises(SystemExit, match=f"PORT is '{port}'"):
+        free_port(port)
+
+
+def test_make_alone_lists_the_targets():
+    run = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for target in ("lab", "test", "lessons", "book", "check", "reference"):
+        assert f"  {target} " in run.stdout
