@@ -63,6 +63,7 @@ def mix(colour: str, ground: str, amount: float) -> str:
 def css_variables(theme: Theme) -> str:
     """CSS variables of every colour: ``--moe-ground`` ...; per expert ``--moe-e0``, ``--moe-on0``, ``--moe-t0``."""
     roles = [f"--moe-{name}:{value}" for name, value in TOKENS["color"][theme].items()]
+    roles += [f"--moe-mixlow:{TOKENS['region']['mixLow']}", f"--moe-mixhigh:{TOKENS['region']['mixHigh']}"]
     for expert in TOKENS["experts"]:
         number, parts = expert["id"], expert[theme]
         roles += [

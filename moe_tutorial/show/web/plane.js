@@ -53,7 +53,7 @@ function readTheme(node) {
   const get = (name) => style.getPropertyValue(`--moe-${name}`).trim();
   const names = ["ground", "text", "muted", "line", "border", "accent"];
   const all = (name) => Array.from({ length: 16 }, (_, e) => get(name + e));
-  return { ...Object.fromEntries(names.map((n) => [n, get(n)])), experts: all("e"), on: all("on"), font: style.fontFamily };
+  return { ...Object.fromEntries(names.map((n) => [n, get(n)])), experts: all("e"), on: all("on"), low: +get("mixlow"), high: +get("mixhigh"), font: style.fontFamily };
 }
 
 // Calls draw() when the theme or the width changes; returns what ends it. A call per animation frame is enough.
@@ -142,7 +142,7 @@ function paint(ctx, width, plane, E, dead, theme) {
     const colour = rgb(theme.experts[e]);
     mark[e] = pack(mix(colour, ground, 0.62));
     for (let s = 0; s <= steps; s++)
-      lut[e * (steps + 1) + s] = pack(dead[e] ? mix(muted, ground, 0.1) : mix(colour, ground, 0.13 + (0.4 * s) / steps));
+      lut[e * (steps + 1) + s] = pack(dead[e] ? mix(muted, ground, 0.1) : mix(colour, ground, theme.low + ((theme.high - theme.low) * s) / steps));
   }
   scratch.width = scratch.height = n;
   const context = scratch.getContext("2d"), image = context.createImageData(n, n), out = new Int32Array(image.data.buffer);
