@@ -232,10 +232,10 @@ except ClaimFailed as failure:
 #
 # | lesson | the question |
 # |---|---|
-# | [01 Why experts?](01_why_experts) | How many neurons of an ordinary network does one input need? |
-# | [02 Experts](02_experts) | What do four small networks gain over one, if somebody tells each input where to go? |
-# | [03 The router](03_router) | How does a layer choose, and how much does each choice count? |
-# | [04 Training](04_training) | How does the loss reach the router through the gate, and when does it not? |
+# | [01 Why experts?](01_why_experts.ipynb) | How many neurons of an ordinary network does one input need? |
+# | [02 Experts](02_experts.ipynb) | What do four small networks gain over one, if somebody tells each input where to go? |
+# | [03 The router](03_router.ipynb) | How does a layer choose, and how much does each choice count? |
+# | [04 Training](04_training.ipynb) | How does the loss reach the router through the gate, and when does it not? |
 #
 # ## Try it
 #

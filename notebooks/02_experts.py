@@ -24,6 +24,8 @@
 # names for the digits. A 7 on its side may be called 2. Four rules share nothing but pen strokes.
 
 # %%
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
@@ -135,8 +137,9 @@ print(
 # %% [markdown]
 # ## Count it
 #
-# Before we train, the bill. PyTorch can count the multiplications of every matrix product while it runs. Three
-# candidates: one dense network as wide as an expert, all four experts, and one expert an image.
+# Before we train, the bill. PyTorch can count the multiplications of every matrix product while it runs. Four
+# candidates: a small and a large dense network, and four experts of which all or one are asked. *Total* parameters are
+# kept, *active* ones are met by one image.
 
 
 # %%
@@ -144,18 +147,28 @@ def dense(width):
     return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
 
 
-bill = {
-    "dense, 8 neurons": (parameters(dense(8)), multiplications(dense(8), x)),
-    "four experts, all asked": (parameters(experts), multiplications(experts, x)),
-    "four experts, one asked": (
-        parameters(experts),
-        multiplications(lambda x: by_loop(x, oracle), x),
-    ),
-    "dense, 32 neurons": (parameters(dense(32)), multiplications(dense(32), x)),
+class Bill(NamedTuple):
+    total: int  # parameters that are kept
+    active: int  # parameters that one image meets
+    multiplications: float  # for one image
+
+
+def bill_for(layer, ask, n_asked=1, n_experts=1):
+    """What is kept, what one image meets, and the work, counted while it is done."""
+    total = parameters(layer)
+    return Bill(total, total * n_asked // n_experts, multiplications(ask, x) / len(x))
+
+
+small, large = dense(8), dense(32)
+bills = {
+    "dense, 8 neurons": bill_for(small, small),
+    "four experts, all asked": bill_for(experts, experts, 4, 4),
+    "four experts, one asked": bill_for(experts, lambda x: by_loop(x, oracle), 1, 4),
+    "dense, 32 neurons": bill_for(large, large),
 }
-print(f"{'':26}{'parameters':>12}{'multiplications an image':>27}")
-for name, (kept, done) in bill.items():
-    print(f"{name:26}{kept:12,}{done / len(x):27,.0f}")
+print(f"{'':26}{'total':>8}{'active':>8}{'multiplications an image':>27}")
+for name, bill in bills.items():
+    print(f"{name:26}{bill.total:8,}{bill.active:8,}{bill.multiplications:27,.0f}")
 
 # %% [markdown]
 # By hand it is the same: an expert multiplies 64 x 8 numbers on the way in and 8 x 10 on the way out. Asking one of
@@ -165,13 +178,14 @@ for name, (kept, done) in bill.items():
 
 # %%
 by_hand = 64 * 8 + 8 * 10
+work = {name: bill.multiplications for name, bill in bills.items()}
 claim(
     "02.1",
     "Asking one of four experts costs as many multiplications as one dense network of "
     "an expert's width",
-    measured=bill["four experts, one asked"][1] / bill["dense, 8 neurons"][1],
+    measured=work["four experts, one asked"] / work["dense, 8 neurons"],
     holds=lambda ratio: bool((ratio == 1).all()),
-    control=bill["four experts, all asked"][1] / bill["dense, 8 neurons"][1],
+    control=work["four experts, all asked"] / work["dense, 8 neurons"],
     control_is="all four asked",
 )
 print("by hand:", by_hand)

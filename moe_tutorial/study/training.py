@@ -150,9 +150,9 @@ def train(
             if on_step:
                 on_step(step, trained)
             rows = batches[:, step]
-            output = trained(data.x_train[rows])
-            scores, targets = _scores_of(output), data.y_train[rows]
-            task = F.cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets).mean(1)
+            # Both say what indexing and a plain cross-entropy would, several times as fast on a processor.
+            output = trained(F.embedding(rows, data.x_train))
+            task = F.cross_entropy(_scores_of(output).transpose(1, 2), data.y_train[rows], reduction="none").mean(1)
             loss = task if penalty is None else task + vmap(penalty)(output[1])
             _check_finite(loss, step, seeds)
             optimizer.zero_grad()
