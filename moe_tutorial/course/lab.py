@@ -44,16 +44,17 @@ def open_lab(repository: Path, port: str, extra: list[str]) -> None:
     # labconfig/ lies beside this module: no news, no update checks, and every cell stays on the page.
     path = [str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH", "")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, path))
-    start = "notebooks/00_start_here.ipynb"
     from jupyterlab.labapp import main  # it reads the environment when it is imported
 
     main(
         [
-            str(repository / start),
             f"--ServerApp.root_dir={repository}",
             f"--ServerApp.port={number}",
             "--ServerApp.port_retries=0",
-            "--ServerApp.log_level=WARN",  # the address is still printed
+            "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
+            "--log-level=WARN",  # the address is still printed
+            # JupyterLab refuses to run as root unless told; in a container the reader is root.
+            *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
             *extra,
         ]
     )

@@ -4,6 +4,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,24 @@ def test_make_alone_lists_the_targets():
     run = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     for target in ("lab", "test", "lessons", "book", "check", "reference"):
         assert f"  {target} " in run.stdout
+
+
+def test_make_lab_opens_the_first_lesson_on_a_free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moe_tutorial.course", "lab", "--port", str(port), "--no-browser"]
+    lab = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", start_new_session=True
+    )
+    too_late = threading.Timer(60, lab.kill)  # or a Lab that never names its address would be waited for forever
+    too_late.start()
+    try:
+        address = next((line for line in lab.stdout if "/lab/tree/notebooks/00_start_here.ipynb" in line), "")
+        assert f":{port}/" in address
+        with urllib.request.urlopen(address.split()[-1], timeout=20) as page:
+            assert "JupyterLab" in page.read().decode()
+    finally:
+        too_late.cancel()
+        lab.terminate()
+        lab.communicate(timeout=20)
