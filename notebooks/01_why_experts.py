@@ -57,7 +57,7 @@ class Network(nn.Module):
 
 # %% [markdown]
 # One training run proves little: perhaps this network was lucky. So we train ten, from ten seeds. `train` stacks them
-# and runs them as one batched model, so that ten cost little more than one; the arithmetic is the same.
+# and runs them as one batched model; each seed's arithmetic stays the same.
 
 # %%
 trained = train(Network, data, seeds(10), steps=300, learning_rate=1e-3)
@@ -325,8 +325,7 @@ interval_chart(
 # We saved nothing yet. To know which tenth contributes most, we computed all of them. What is missing is somebody who
 # can tell *before* the work is done which part of the network an input will need, and who costs little.
 #
-# That somebody is the router. And since a processor likes whole blocks better than scattered neurons, the parts will
-# be whole small networks: the experts.
+# That somebody is the router. And the parts will not be scattered neurons, but whole small networks: the experts.
 #
 # ## Try it
 #

@@ -233,8 +233,8 @@ sweep(
 # ## Train it
 #
 # For training we write the oracle's word into one more column beside the pixels. `mixed` asks all experts and
-# multiplies by the weights, 1 for the chosen one and 0 for the others: at this size that is quicker than sorting, and
-# the answers are the same.
+# multiplies by the weights, 1 for the chosen one and 0 for the others. It sorts nothing, so that many seeds can run as one
+# batched model, and the answers are the same.
 
 
 # %%
@@ -329,8 +329,8 @@ claim(
 # ## What this does not show
 #
 # The oracle was told the rule; no real router is. And the data were made so that there is something to divide. Splitting
-# a network into experts is no good in itself: with dice it is worse than not splitting at all, because each expert has
-# to learn all four rules from a quarter of the data.
+# a network into experts is no good in itself: with dice it is worse than not splitting at all. Each expert then faces
+# all four rules, and sees a quarter of the data.
 #
 # So all of the gain lies in the choice. Who makes it?
 #
