@@ -218,14 +218,10 @@ gradients = {
     kind: [router_gradient(kind, seed) for seed in seeds(10)] for kind in KINDS
 }
 for kind, lengths in gradients.items():
-    heard = (
-        "exactly zero"
-        if max(lengths) == 0
-        else "rounding error"
-        if max(lengths) < 1e-12
-        else "a real gradient"
-    )
-    print(f"{kind:>22}: {heard}")
+    print(f"{kind:>22}: {'nothing' if max(lengths) < 1e-12 else 'a gradient'}")
+
+constant = ("softmax of the picked", "unscaled")
+print("exactly zero:", all(max(gradients[kind]) == 0 for kind in constant))
 
 # %% [markdown]
 # Only the first router hears anything. In the other three the weight is 1, *whatever the logits say*, and a constant

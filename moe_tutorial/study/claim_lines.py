@@ -43,12 +43,12 @@ class Figure:
         return self.low, self.mean, self.high
 
     def agrees(self, other: "Figure") -> bool:
-        """Whether mean and interval are no further off than this interval is wide. A lone figure may move by 1 %.
+        """Whether mean and interval are no further off than this interval is wide, and a little for a lone figure.
 
         CPUs differ in the last digits of a sum, and training carries that into the third digit of a mean.
         """
         low, mean, high = self.ends()
-        slack = high - low + 0.01 * abs(mean) + 1e-6
+        slack = high - low + 0.01 * abs(mean) + 0.001  # one unit of the last printed digit
         return all(abs(here - there) <= slack for here, there in zip(self.ends(), other.ends(), strict=True))
 
 
