@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -91,6 +93,19 @@ def test_make_alone_lists_the_targets():
         assert f"  {target} " in run.stdout
 
 
+def read(address: str, seconds: float = 30) -> str:
+    """The page at an address; JupyterLab names its address a moment before it answers there."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=seconds) as page:
+                return page.read().decode()
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
 def test_make_lab_opens_the_first_lesson_on_a_free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -104,8 +119,7 @@ def test_make_lab_opens_the_first_lesson_on_a_free_port():
     try:
         address = next((line for line in lab.stdout if "/lab/tree/notebooks/00_start_here.ipynb" in line), "")
         assert f":{port}/" in address
-        with urllib.request.urlopen(address.split()[-1], timeout=20) as page:
-            assert "JupyterLab" in page.read().decode()
+        assert "JupyterLab" in read(address.split()[-1])
     finally:
         too_late.cancel()
         os.killpg(lab.pid, signal.SIGKILL)  # a Lab that is asked to stop takes its time on a busy machine
