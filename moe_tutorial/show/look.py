@@ -16,9 +16,6 @@ Theme = Literal["light", "dark"]
 
 TOKENS: dict[str, Any] = json.loads(files(__package__).joinpath("tokens.json").read_text(encoding="utf-8"))
 
-FIRST_PATTERNED = 9
-"""From this many experts on, colour alone is not enough: the pattern is drawn as well."""
-
 
 def color(name: str, theme: Theme = "light") -> str:
     """The hex colour of a role: ground, panel, sunken, line, border, muted, text, accent, holds, fails or control."""
@@ -37,11 +34,6 @@ def expert_color(expert: int, theme: Theme = "light", part: Literal["color", "on
     return experts[expert][theme][part]
 
 
-def pattern(expert: int) -> dict[str, Any]:
-    """The second mark of an expert, for charts with many: its hatch, plotly shape and line dash."""
-    return TOKENS["expertPatterns"]["order"][expert // 4 % 4]
-
-
 def class_marker(label: int, library: Literal["matplotlib", "plotly"] = "matplotlib") -> str:
     """The marker of a class: a class is a shape, never a colour.
 
@@ -52,12 +44,6 @@ def class_marker(label: int, library: Literal["matplotlib", "plotly"] = "matplot
     if not 0 <= label < len(order):
         raise ValueError(f"label is {label}; shapes exist for the classes 0 to {len(order) - 1}")
     return order[label][library]
-
-
-def mix(colour: str, ground: str, amount: float) -> str:
-    """``amount`` of one hex colour over another, as hex."""
-    pairs = zip(mpl.colors.to_rgb(colour), mpl.colors.to_rgb(ground), strict=True)
-    return mpl.colors.to_hex([amount * a + (1 - amount) * b for a, b in pairs])
 
 
 def css_variables(theme: Theme) -> str:

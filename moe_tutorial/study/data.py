@@ -28,11 +28,6 @@ class Dataset(NamedTuple):
     y_test: Tensor
     regime_test: Tensor
 
-    @property
-    def n_classes(self) -> int:
-        """How many classes the labels name."""
-        return int(self.y_train.max()) + 1
-
     def to(self, device: torch.device | str) -> "Dataset":
         """The same data on another device, such as ``"cuda"`` or ``"mps"``; `train` then works there."""
         return Dataset(*(part.to(device) for part in self))

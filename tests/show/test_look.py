@@ -22,16 +22,6 @@ def test_classes_are_shapes_and_there_are_ten():
         look.class_marker(10)
 
 
-def test_patterns_change_every_four_experts():
-    assert [look.pattern(expert)["name"] for expert in (0, 3, 4, 8, 12)] == [
-        "solid",
-        "solid",
-        "rising",
-        "dots",
-        "falling",
-    ]
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_can_be_read_on_its_ground(theme):
     def luminance(colour):
@@ -47,12 +37,6 @@ def test_text_can_be_read_on_its_ground(theme):
     assert contrast(look.color("muted", theme), ground) >= 4.5
     for expert in range(16):
         assert contrast(look.expert_color(expert, theme, "on"), look.expert_color(expert, theme)) >= 4.5
-
-
-def test_mixing_is_between_the_two():
-    assert look.mix("#000000", "#ffffff", 0.0) == "#ffffff"
-    assert look.mix("#000000", "#ffffff", 1.0) == "#000000"
-    assert look.mix("#ff0000", "#0000ff", 0.5) == "#800080"
 
 
 def test_the_css_knows_every_colour_in_both_themes():

@@ -18,7 +18,7 @@ from moe_tutorial.study import digits, digits4, regimes_2d
 def test_shapes_and_types(data, train, test, classes):
     assert data.x_train.shape == train
     assert data.x_test.shape == test
-    assert data.n_classes == classes
+    assert data.y_train.unique().tolist() == list(range(classes))
     for x, y, regime in (data[:3], data[3:]):
         assert x.dtype == torch.float32
         assert y.dtype == regime.dtype == torch.int64
