@@ -1,8 +1,34 @@
 """The ground floor: the layers that the course teaches, in plain PyTorch. No data, no plots, no notebooks."""
 
+from .balance import (
+    BiasBalancer,
+    ExpertChoiceRouter,
+    HashRouter,
+    importance,
+    importance_loss,
+    load_estimate,
+    load_loss,
+    switch_loss,
+    z_loss,
+)
 from .experts import Experts
 from .interop import from_transformers
 from .mixture import MixtureOfExperts
 from .routing import Router, Routing
 
-__all__ = ["Experts", "MixtureOfExperts", "Router", "Routing", "from_transformers"]
+__all__ = [
+    "BiasBalancer",
+    "ExpertChoiceRouter",
+    "Experts",
+    "HashRouter",
+    "MixtureOfExperts",
+    "Router",
+    "Routing",
+    "from_transformers",
+    "importance",
+    "importance_loss",
+    "load_estimate",
+    "load_loss",
+    "switch_loss",
+    "z_loss",
+]

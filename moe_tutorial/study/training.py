@@ -51,12 +51,15 @@ class Seeds:
         model: the model's structure; its own parameters are not used.
         parameters, buffers: name -> tensor (n_seeds, ...).
         losses: task loss of each step, float (steps, n_seeds).
+        routing: what the last step's batches were routed to, fields (n_seeds, batch_size, ...); None before the first
+            step, and for a model that returns scores alone.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
         self.model = models[0]
         self.parameters, self.buffers = stack_module_state(list(models))
         self.losses = torch.empty(0, len(models))
+        self.routing: Any = None
 
     def __len__(self) -> int:
         return len(self.losses.T)
@@ -119,7 +122,8 @@ def train(
         learning_rate: of Adam.
         penalty: routing -> scalar, added to the loss of each seed.
         freeze: names of parameters that stay as they were drawn.
-        on_step: called as ``on_step(step, trained)`` before each step and once after the last.
+        on_step: called as ``on_step(step, trained)`` before each step and once after the last. ``trained.routing`` is
+            then what the step before chose.
 
     Raises:
         TrainingDiverged: a loss is not finite.
@@ -159,6 +163,7 @@ def train(
             loss.sum().backward()
             optimizer.step()
             trained.losses[step] = task.detach()
+            trained.routing = None if isinstance(output, Tensor) else output[1]
     if on_step:
         on_step(steps, trained)
     return trained

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.study import TrainingDiverged, regimes_2d, seeds, train
+from moe_tutorial.layers import BiasBalancer, MixtureOfExperts
+from moe_tutorial.study import TrainingDiverged, max_share, regimes_2d, seeds, share, train
 
 DATA = regimes_2d(n=200)
 
@@ -88,6 +88,34 @@ def test_each_seed_has_noise_of_its_own():
     routing = noisy(DATA.x_test)[1]
     noise = routing.noisy_logits - routing.logits
     assert not torch.allclose(noise[0], noise[1])
+
+
+def test_on_step_sees_the_routing_of_the_step_before_and_may_move_a_bias_by_it():
+    """Balancing without a loss: the bias is a buffer, moved between the steps."""
+    balancer, chosen = BiasBalancer(0.01), []
+
+    def balance(step, trained):
+        if step == 0:
+            assert trained.routing is None
+            return
+        assert trained.routing.indices.shape == (3, 128, 1)
+        balancer.update(trained.buffers["router.bias"], trained.routing.indices)
+        chosen.append(max_share(share(trained.routing.indices, 4)).mean())
+
+    uncentred = DATA._replace(x_train=DATA.x_train + 1)
+    train(
+        lambda: MixtureOfExperts(2, 4, 4, 1, d_out=2, bias=True, dispatch="dense"),
+        uncentred,
+        [1, 2, 3],
+        steps=200,
+        on_step=balance,
+    )
+    assert chosen[0] > 0.6
+    assert sum(chosen[-50:]) / 50 < 0.4
+
+
+def test_scores_alone_leave_no_routing():
+    assert train(lambda: nn.Linear(2, 2), DATA, [1], steps=2).routing is None
 
 
 def test_on_step_sees_every_step_and_the_end():

@@ -1,0 +1,244 @@
+"""Balance: what makes the experts share the work.
+
+The losses read the ``Routing`` of one batch of tokens and return one number, which training adds to its own loss with
+a small factor; ``torch.vmap`` takes them over a stack of routings. ``BiasBalancer`` moves a router's selection bias
+instead, without a gradient. Two routers at the end need no help: the one lets experts choose tokens, the other learns
+nothing.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checks import as_tokens, check_count, check_number
+from .experts import uniform
+from .routing import Routing
+
+_HASH_STEPS = 10_000  # steps per unit length: inputs a few ten-thousandths apart may go to different experts
+
+
+def importance(routing: Routing) -> Tensor:
+    """Sum over the tokens of each expert's gate weights: (E,).
+
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), eq. 6. Raises as ``switch_loss`` does.
+    """
+    _check_one_batch(routing)
+    return _per_expert(routing, routing.weights)
+
+
+def importance_loss(routing: Routing) -> Tensor:
+    """Squared coefficient of variation of the importance: a scalar, 0 if it is equal for all, E - 1 if one has it all.
+
+    After "topk_softmax" it has no gradient for an expert that nobody chooses, and cannot bring it back.
+
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), eq. 7 without the factor. Raises as ``switch_loss`` does.
+    """
+    return _cv2(importance(routing))
+
+
+def load_estimate(routing: Routing) -> Tensor:
+    """How many tokens would choose each expert if only its own noise were drawn again, in expectation: (E,).
+
+    A count has no gradient; this smooth stand-in has one, to the logits and to learned noise. Over the noise of all
+    experts its mean is the mean count, so it sums to ``k * T`` on average. It takes the choice to follow the noisy
+    logits alone, as it does in a ``Router`` without selection bias and groups.
+
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), eq. 8 to 10. Raises as ``switch_loss`` does, and ValueError for a
+    routing without noise.
+    """
+    _check_one_batch(routing)
+    if not routing.noisy:
+        raise ValueError("a load estimate needs noise: use a router with noise in train(), got a routing without noise")
+    noisy, k = routing.noisy_logits, routing.indices.shape[-1]
+    if k == noisy.shape[-1]:
+        return (0 * noisy + 1).sum(0)  # every expert is chosen, whatever its noise; the product keeps a (zero) gradient
+    # What expert i has to beat is the k-th best of the OTHERS. If i is among the k best, that is number k + 1 of all.
+    best = noisy.topk(k + 1).values
+    kth, next_best = best[:, k - 1 : k], best[:, k:]
+    to_beat = torch.where(noisy > next_best, next_best, kth)
+    std = routing.noise_std.clamp_min(torch.finfo(noisy.dtype).eps)  # 1 / 0 would make the gradient nan
+    return torch.special.ndtr((routing.logits - to_beat) / std).sum(0)
+
+
+def load_loss(routing: Routing) -> Tensor:
+    """Squared coefficient of variation of the load estimate: a scalar, 0 if it is equal for all, E - 1 if one has all.
+
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), eq. 11 without the factor. Raises as ``load_estimate`` does.
+    """
+    return _cv2(load_estimate(routing))
+
+
+def switch_loss(routing: Routing) -> Tensor:
+    """Part of the choices times mean probability, ``E * sum_i f_i P_i``: a scalar, exactly 1 at uniform use for any k.
+
+    ``f_i`` is the part of all ``T * k`` choices that went to expert i, and has no gradient. ``P_i`` is the mean over
+    the tokens of its probability among ALL experts, so that an expert that nobody chooses is pulled up too; sigmoid
+    scores are divided by their sum first, which changes nothing in a softmax. The most is ``E / k``, if k experts are
+    chosen with certainty. It is no distance to balance: it falls BELOW 1 where an expert is chosen often but narrowly.
+
+    Sources: Switch (arXiv:2101.03961), eq. 4 to 6; DeepSeek-V3 (arXiv:2412.19437), eq. 17 to 20; without the factor.
+
+    Raises TypeError for anything but a ``Routing``, ValueError for one that is not of one batch of at least one token.
+    """
+    _check_one_batch(routing)
+    probs, (T, k) = routing.probs, routing.indices.shape
+    chosen = _per_expert(routing, torch.ones_like(routing.weights)) / (T * k)
+    shares = probs / probs.sum(-1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)  # sigmoids can all be 0
+    return probs.shape[-1] * (chosen * shares.mean(0)).sum()
+
+
+def z_loss(routing: Routing) -> Tensor:
+    """Mean over the tokens of ``logsumexp(logits)^2``: a scalar from 0 up, which keeps logits small. No balance loss.
+
+    Source: ST-MoE (arXiv:2202.08906), eq. 5 without the factor. Raises as ``switch_loss`` does.
+    """
+    _check_one_batch(routing)
+    return routing.logits.logsumexp(-1).square().mean()
+
+
+class BiasBalancer:
+    """Balance without a loss: after each step, every selection bias moves by ``rate`` towards an even load.
+
+    An expert with fewer choices than the mean goes up, one with more goes down. The bias takes part in the ranking
+    only, so gate weights never feel it.
+
+    Sources: Wang et al. 2024 (arXiv:2408.15664), algorithm 1; DeepSeek-V3 (arXiv:2412.19437), section 2.1.2.
+
+    Raises TypeError or ValueError for a ``rate`` that is not a finite number above 0.
+    """
+
+    def __init__(self, rate: float):
+        self.rate = check_number("rate", rate, low=math.ulp(0.0), allowed="a finite number above 0")
+
+    @torch.no_grad()
+    def update(self, bias: Tensor | None, indices: Tensor) -> None:
+        """Move ``bias`` (..., E), in place, by the choices ``indices`` (..., T, k); leading dimensions are seeds.
+
+        Raises ValueError for a router without bias, shapes that do not fit, and an index that is no expert; TypeError
+        for other types.
+        """
+        _check_bias_and_indices(bias, indices)
+        chosen, E = indices.flatten(-2), bias.shape[-1]
+        load = chosen.new_zeros(bias.shape).scatter_add(-1, chosen, torch.ones_like(chosen))
+        too_few = (chosen.shape[-1] - E * load).sign()  # of E times mean minus load, in exact whole numbers
+        bias.add_(too_few.to(bias.dtype), alpha=self.rate)
+
+
+class ExpertChoiceRouter(nn.Module):
+    """Every expert chooses its tokens: softmax over the experts, then each takes the tokens that score highest for it.
+
+    Each takes ``ceil(T * top_k / E)`` tokens, so the load is even and a token has ``top_k`` experts on average, or more
+    where that rounds up: some tokens none, some all, a token alone in its batch all. Which ones depends on the other
+    tokens of the batch, LATER ones included: not for a causal model.
+
+    The routing names all E experts for every token, those that took it first, by weight. A weight is the probability
+    where the expert took the token and 0 elsewhere, so count a choice only where the weight is above 0. A mixture
+    computes the others too, and multiplies them by 0: this shows what expert choice learns, not what it saves.
+
+    Args:
+        d_model, n_experts, top_k: width ``d``, experts ``E``, and how many a token has on average (1 to E).
+
+    Parameters: ``weight`` (E, d), started as ``nn.Linear`` starts it.
+
+    Source: Zhou et al. 2022 (arXiv:2202.09368), section 3.2. Raises TypeError or ValueError for sizes that do not fit.
+    """
+
+    def __init__(self, d_model: int, n_experts: int, top_k: int):
+        super().__init__()
+        self.d_model = check_count("d_model", d_model)
+        self.n_experts = check_count("n_experts", n_experts)
+        self.top_k = check_count("top_k", top_k, high=self.n_experts, high_name="n_experts")
+        self.weight = uniform((self.n_experts, self.d_model), fan_in=self.d_model)
+
+    def forward(self, x: Tensor) -> Routing:
+        """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
+        tokens = as_tokens(x, self.d_model)
+        tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+        logits = F.linear(tokens, self.weight.to(tokens.dtype))
+        probs = logits.softmax(-1)
+        capacity = math.ceil(len(tokens) * self.top_k / self.n_experts)  # at least 1 token, at most T
+        taken = torch.zeros_like(probs).scatter(0, probs.topk(capacity, dim=0).indices, 1.0)
+        weights, indices = (probs * taken).sort(dim=-1, descending=True)
+        return Routing(logits, probs, indices, weights, logits, logits[:, :0].detach())
+
+    def extra_repr(self) -> str:
+        return f"top {self.top_k} of {self.n_experts} on average, d_model={self.d_model}"
+
+
+class HashRouter(nn.Module):
+    """A fixed choice that learns nothing: even use, and neighbouring inputs get unrelated experts.
+
+    Roller et al. hash the number of a word. Here inputs are vectors: count fine steps along a fixed random direction,
+    modulo ``E``. That names the first expert; the next ``top_k - 1`` follow, each with weight 1 / top_k. It is made for
+    inputs of size about 1: beyond 1,000, float32 is too coarse for the steps, and use can become uneven.
+
+    Args:
+        d_model, n_experts, top_k: width ``d``, experts ``E``, and how many a token goes to (1 to E).
+
+    Buffers: ``direction`` (d,), drawn from a normal distribution. No parameters.
+
+    Source: Roller et al. 2021 (arXiv:2106.04426). Raises TypeError or ValueError for sizes that do not fit.
+    """
+
+    def __init__(self, d_model: int, n_experts: int, top_k: int = 1):
+        super().__init__()
+        self.d_model = check_count("d_model", d_model)
+        self.n_experts = check_count("n_experts", n_experts)
+        self.top_k = check_count("top_k", top_k, high=self.n_experts, high_name="n_experts")
+        self.register_buffer("direction", torch.randn(self.d_model))
+
+    def forward(self, x: Tensor) -> Routing:
+        """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
+        tokens = as_tokens(x, self.d_model)
+        tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+        # Whole numbers before the sum: then its order cannot round a token to another expert.
+        steps = (tokens * (_HASH_STEPS * self.direction.to(tokens.dtype))).round().long().sum(-1, keepdim=True)
+        indices = (steps + torch.arange(self.top_k, device=tokens.device)) % self.n_experts
+        logits = tokens.new_zeros(len(tokens), self.n_experts)
+        weights = torch.full_like(indices, 1 / self.top_k, dtype=tokens.dtype)
+        return Routing(logits, logits.scatter(-1, indices, weights), indices, weights, logits, logits[:, :0])
+
+    def extra_repr(self) -> str:
+        return f"top {self.top_k} of {self.n_experts}, d_model={self.d_model}"
+
+
+def _per_expert(routing: Routing, values: Tensor) -> Tensor:
+    """Sum of the choices' ``values`` (T, k) for each expert: (E,)."""
+    return values.new_zeros(routing.probs.shape).scatter_add(-1, routing.indices, values).sum(0)
+
+
+def _cv2(x: Tensor) -> Tensor:
+    """Squared coefficient of variation, variance over squared mean: (E,) -> a scalar, 0 if all numbers are 0."""
+    return (x / x.mean().clamp_min(torch.finfo(x.dtype).tiny)).var(correction=0)
+
+
+def _check_one_batch(routing: Routing) -> None:
+    """Catch what is no routing of one batch of tokens."""
+    if not isinstance(routing, Routing):
+        raise TypeError(f"routing must be a Routing, got {type(routing).__name__}")
+    if routing.probs.ndim != 2 or len(routing.probs) == 0:
+        raise ValueError(
+            "routing must be of one batch, probs (T, E) with at least one token (torch.vmap takes a loss over a stack "
+            f"of routings), got probs {tuple(routing.probs.shape)}"
+        )
+
+
+def _check_bias_and_indices(bias: Tensor | None, indices: Tensor) -> None:
+    """Catch what a balancer cannot use, where the error can still say what is wrong."""
+    if bias is None:
+        raise ValueError("bias must be the router's selection bias, got None: build the router with bias=True")
+    allowed = "bias must be a floating-point tensor and indices an int64 tensor"
+    if not isinstance(bias, Tensor) or not isinstance(indices, Tensor):
+        raise TypeError(f"{allowed}, got {type(bias).__name__} and {type(indices).__name__}")
+    if not torch.is_floating_point(bias) or indices.dtype != torch.int64:
+        raise TypeError(f"{allowed}, got {bias.dtype} and {indices.dtype}")
+    if bias.ndim == 0 or indices.ndim < 2 or bias.shape[:-1] != indices.shape[:-2]:
+        raise ValueError(
+            "bias (..., E) and indices (..., T, k) must have the same leading dimensions, "
+            f"got {tuple(bias.shape)} and {tuple(indices.shape)}"
+        )
+    low, high = (int(indices.min()), int(indices.max())) if indices.numel() else (0, 0)
+    if low < 0 or high >= bias.shape[-1]:
+        raise ValueError(f"indices must run from 0 to {bias.shape[-1] - 1}, got {low} to {high}")
