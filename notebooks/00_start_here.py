@@ -236,6 +236,9 @@ except ClaimFailed as failure:
 # | [02 Experts](02_experts.ipynb) | What do four small networks gain over one, if somebody tells each input where to go? |
 # | [03 The router](03_router.ipynb) | How does a layer choose, and how much does each choice count? |
 # | [04 Training](04_training.ipynb) | How does the loss reach the router through the gate, and when does it not? |
+# | [05 Collapse](05_collapse.ipynb) | Left alone, do the experts share the work, and if not, why not? |
+# | [06 Noise](06_noise.ipynb) | Does noise prevent collapse? |
+# | [07 Balance](07_balance.ipynb) | What evens out the work, what does it cost, and is even use the goal? |
 #
 # ## Try it
 #

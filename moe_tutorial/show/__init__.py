@@ -3,15 +3,17 @@
 import os
 
 from moe_tutorial.show import claim_box
-from moe_tutorial.show.cards import bars, expert_cards, message
-from moe_tutorial.show.figures import draw_regions, interval_chart
-from moe_tutorial.show.picture import is_narrow, picture
-from moe_tutorial.show.regions import explore_router, grid, watch_training
+from moe_tutorial.show.cards import bars, beside, expert_cards, message, plane_map, seed_dots, usage_bars
+from moe_tutorial.show.figures import draw_regions, interval_chart, seed_strip
+from moe_tutorial.show.live import train_live
+from moe_tutorial.show.picture import is_narrow, picture, table
+from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.sweep import sweep
 from moe_tutorial.study import claims
 
 __all__ = [
     "bars",
+    "beside",
     "draw_regions",
     "expert_cards",
     "explore_router",
@@ -20,8 +22,15 @@ __all__ = [
     "is_narrow",
     "message",
     "picture",
+    "plane_map",
+    "seed_dots",
+    "seed_strip",
     "sweep",
+    "table",
+    "train_live",
+    "usage_bars",
     "watch_training",
+    "watch_usage",
 ]
 
 if "JPY_SESSION_NAME" in os.environ:  # JupyterLab sets it; nbval and the site's build, which read the lines, do not

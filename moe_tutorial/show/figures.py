@@ -75,6 +75,65 @@ def interval_chart(
     return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height, narrow_height=height + 14 * len(rows))
 
 
+def seed_strip(rows: Mapping[str, torch.Tensor], title: str, note: str) -> Picture:
+    """One row a condition, one column a seed: how the seed's choices divide among the experts.
+
+    Args:
+        rows: condition -> shares (S, E), each summing to 1; at most 16 experts.
+        title, note: as in :func:`picture`.
+    """
+    wide, narrow = 60, 20  # columns that fit beside each other, with room for a number in them
+
+    def draw(figure: Figure, theme: look.Theme) -> None:
+        across = narrow if is_narrow(figure) else wide
+        strips = [
+            (f"{name}, {len(shares)} seeds" if not start else "", shares[start : start + across])
+            for name, shares in rows.items()
+            for start in range(0, len(shares), across)
+        ]
+        places = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
+        columns = max(len(shares) for _, shares in strips)
+        for axes, (name, shares) in zip(places, strips, strict=True):
+            seeds, below = np.arange(len(shares)), np.zeros(len(shares))
+            for expert, part in enumerate(np.asarray(shares).T):
+                axes.bar(
+                    seeds,
+                    part,
+                    bottom=below,
+                    width=0.9,
+                    color=look.expert_color(expert, theme),
+                    edgecolor=look.color("ground", theme),
+                    linewidth=0.7,
+                )
+                for seed in np.flatnonzero(part > 0.2):
+                    axes.text(
+                        seed,
+                        below[seed] + part[seed] / 2,
+                        str(expert),
+                        color=look.expert_color(expert, theme, "on"),
+                        fontsize=8.5,
+                        ha="center",
+                        va="center",
+                    )
+                below = below + part
+            axes.set_xlim(-0.5, max(columns, narrow) - 0.5)
+            axes.set_ylim(0, 1)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.set_title(name, loc="left", fontsize=11, color=look.color("muted", theme))
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+
+    def height(across: int) -> int:
+        return sum(22 + 82 * -(-len(shares) // across) for shares in rows.values())
+
+    spoken = "; ".join(
+        f"{name}: the largest share is {float(np.asarray(shares).max(-1).mean()):.2f} on average"
+        for name, shares in rows.items()
+    )
+    return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height(wide), narrow_height=height(narrow))
+
+
 def draw_regions(
     axes: Axes,
     theme: look.Theme,
@@ -123,14 +182,19 @@ def draw_regions(
             mew=0.8,
         )
     for expert in np.unique(winner):
-        rows, columns = np.nonzero(winner == expert)
-        # The badge stands on the region's own cell nearest to its middle: a region need not be convex.
-        nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-        badge(axes, xs[columns[nearest]], ys[rows[nearest]], int(expert), theme)
+        row, column = middle(winner == expert)
+        badge(axes, xs[column], ys[row], int(expert), theme)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def middle(mine: np.ndarray) -> tuple[int, int]:
+    """Row and column for a region's number: its own place nearest to its mean, since it need not be convex."""
+    rows, columns = np.nonzero(mine)
+    nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
+    return int(rows[nearest]), int(columns[nearest])
 
 
 def badge(axes: Axes, x: float, y: float, expert: int, theme: look.Theme) -> None:

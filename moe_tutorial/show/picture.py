@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,6 +22,14 @@ html[data-theme=dark] .moe-figure,body[data-jp-theme-light=false] .moe-figure{{{
 .moe-figure .moe-dark,html[data-theme=dark] .moe-figure .moe-light,
 body[data-jp-theme-light=false] .moe-figure .moe-light{{display:none}}
 html[data-theme=dark] .moe-figure .moe-dark,body[data-jp-theme-light=false] .moe-figure .moe-dark{{display:block}}
+.moe-figure .moe-scroll{{overflow-x:auto}}
+.moe-figure table{{border-collapse:collapse;width:100%;margin:0;font-size:13.5px;font-variant-numeric:tabular-nums;
+border:0;color:inherit}}
+.moe-figure :is(tr,tr:nth-child(even),tr:hover){{background:none!important}}
+.moe-figure :is(th,td){{text-align:right;font-weight:400;padding:5px 0 5px 14px;border:0;
+border-bottom:1px solid var(--moe-line);white-space:nowrap}}
+.moe-figure :is(th,td):first-child{{text-align:left;padding-left:0}}
+.moe-figure thead th{{color:var(--moe-muted)}}
 """
 
 
@@ -71,10 +79,40 @@ def picture(
             f'<picture class="moe-{theme}"><source media="(max-width:520px)" srcset="{png["narrow"]}">'
             f'<img src="{png["wide"]}" alt="{html.escape(alt)}"></picture>'
         )
+    return _framed(title, note, "".join(drawings))
+
+
+def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, note: str = "") -> Picture:
+    """A table in the course's look.
+
+    Args:
+        header: what the columns are, the first of them the rows' names.
+        rows: name -> the other cells, as text.
+        title, note: as in :func:`picture`.
+
+    Raises:
+        ValueError: a row has more or fewer cells than the header.
+    """
+    for name, cells in rows.items():
+        if len(cells) + 1 != len(header):
+            raise ValueError(f"row {name!r} has {len(cells)} cells; allowed are {len(header) - 1}, as the header has")
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
+        for name, cells in rows.items()
+    )
+    return _framed(
+        title,
+        note,
+        f'<div class="moe-scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>',
+    )
+
+
+def _framed(title: str, note: str, content: str) -> Picture:
     caption = f'<p class="moe-title">{html.escape(title)}</p>'
     if note:
         caption += f'<p class="moe-note">{html.escape(note)}</p>'
-    return Picture(f'<style>{STYLE}</style><figure class="moe-figure">{caption}{"".join(drawings)}</figure>', title)
+    return Picture(f'<style>{STYLE}</style><figure class="moe-figure">{caption}{content}</figure>', title)
 
 
 def is_narrow(figure: Figure) -> bool:

@@ -22,6 +22,8 @@ MAX_POINTS = 2_000
 MAX_CLASSES = 10
 FRAME_BUDGET = 1_000_000
 """Bytes that a recorded training may put into the page; more frames than fit are thinned out evenly."""
+MAX_USAGE_FRAMES = 160
+"""Frames of a recorded usage: what a slider can step through, and Play in eight seconds."""
 
 Array = Any  # a tensor, an array, or nested sequences of numbers
 
@@ -43,7 +45,7 @@ class RouterRegions(anywidget.AnyWidget):
 
 
 class TrainingRegions(anywidget.AnyWidget):
-    """The widget behind `watch_training`. Everything it shows is in its state."""
+    """The widget behind `watch_training` and, without frames, `watch_usage`. Everything it shows is in its state."""
 
     _esm = source("plane.js", "watch.js")
     _css = style()
@@ -54,9 +56,8 @@ class TrainingRegions(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         s = self.settings
-        return (
-            f"Router regions while training: {s['experts']} experts, {len(s['steps'])} frames (an interactive picture)"
-        )
+        what = "Router regions" if s["resolution"] else "Expert usage"
+        return f"{what} while training: {s['experts']} experts, {len(s['steps'])} frames (an interactive picture)"
 
 
 def grid(points: Array, resolution: int = 40, extent: Sequence[float] | None = None) -> Tensor:
@@ -157,19 +158,9 @@ def watch_training(
     resolution = isqrt(n_places)
     if not 8 <= resolution <= 128:
         raise ValueError(f"frames has {resolution} places along each side; allowed are 8 to 128")
-    taken = [int(step) for step in steps]
-    if len(taken) != n_frames or taken != sorted(set(taken)):
-        raise ValueError(f"steps is {taken}; allowed are {n_frames} rising numbers, one per frame")
+    taken = _steps(steps, n_frames)
     kept = np.unique(np.linspace(0, n_frames - 1, max(2, FRAME_BUDGET // logits[0].size)).round().astype(int))
     codes, span = _pack(logits[kept])
-
-    def per_frame(values: Array | None, name: str, shape: tuple[int, ...]) -> list | None:
-        if values is None:
-            return None
-        values = _array(values, name)
-        if values.shape != shape:
-            raise ValueError(f"{name} has shape {values.shape}; allowed is {shape}")
-        return [[float(f"{v:.4g}") for v in row] if row.ndim else float(f"{row:.4g}") for row in values[kept]]
 
     return TrainingRegions(
         settings={
@@ -182,14 +173,70 @@ def watch_training(
             "title": title or "",
             "steps": [taken[i] for i in kept],
             "span": span,
-            "shares": per_frame(shares, "shares", (n_frames, n_experts)),
-            "score": per_frame(score, "score", (n_frames,)),
+            "shares": _per_frame(shares, "shares", (n_frames, n_experts), kept),
+            "score": _per_frame(score, "score", (n_frames,), kept),
             "scoreName": score_name,
         },
         frames=codes.tobytes(),
         points=xy.tobytes(),
         labels=classes.tobytes(),
     )
+
+
+def watch_usage(
+    shares: Array,
+    steps: Sequence[int],
+    *,
+    score: Array | None = None,
+    score_name: str = "accuracy",
+    title: str | None = None,
+) -> TrainingRegions:
+    """The experts' race for the data: their shares over the steps, a step slider, a play button, and a score.
+
+    Args:
+        shares: (F, experts) part of the choices that each expert got; every row sums to 1.
+        steps: the F training steps at which the shares were taken, rising. More than 160 are thinned out evenly.
+        score: (F,) one number per frame, drawn as a line.
+        score_name: what the score is: "accuracy", "loss".
+        title: a few words above the picture that name what is shown; its message is computed.
+    """
+    parts = _array(shares, "shares")
+    if parts.ndim != 2 or not len(parts):
+        raise ValueError(f"shares has shape {parts.shape}; allowed is (F, experts) with F of 1 or more")
+    _experts(parts.shape[1], "shares")
+    wrong = np.flatnonzero((parts < 0).any(1) | (np.abs(parts.sum(1) - 1) > 1e-3))
+    if len(wrong):
+        raise ValueError(f"shares sums to {parts[wrong[0]].sum():.4g} in row {wrong[0]}; allowed are parts of 1")
+    taken = _steps(steps, len(parts))
+    kept = np.unique(np.linspace(0, len(parts) - 1, MAX_USAGE_FRAMES).round().astype(int))
+    return TrainingRegions(
+        settings={
+            "experts": parts.shape[1],
+            "resolution": 0,
+            "title": title or "",
+            "steps": [taken[i] for i in kept],
+            "shares": _per_frame(parts, "shares", parts.shape, kept),
+            "score": _per_frame(score, "score", (len(parts),), kept),
+            "scoreName": score_name,
+        }
+    )
+
+
+def _steps(steps: Sequence[int], n_frames: int) -> list[int]:
+    taken = [int(step) for step in steps]
+    if len(taken) != n_frames or taken != sorted(set(taken)):
+        raise ValueError(f"steps is {taken}; allowed are {n_frames} rising numbers, one per frame")
+    return taken
+
+
+def _per_frame(values: Array | None, name: str, shape: tuple[int, ...], kept: np.ndarray) -> list | None:
+    """The kept frames' values as short numbers."""
+    if values is None:
+        return None
+    values = _array(values, name)
+    if values.shape != shape:
+        raise ValueError(f"{name} has shape {values.shape}; allowed is {shape}")
+    return [[float(f"{v:.4g}") for v in row] if row.ndim else float(f"{row:.4g}") for row in values[kept]]
 
 
 def _pack(logits: np.ndarray) -> tuple[np.ndarray, float]:

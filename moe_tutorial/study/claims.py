@@ -33,7 +33,11 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         if self.low == self.high:
             return figure_text(self.mean)
-        return f"{figure_text(self.mean)} [{figure_text(self.low)}, {figure_text(self.high)}]"
+        if 5e-4 <= max(abs(self.low), abs(self.high)) < 1e5:  # a number far smaller than its interval is rounding error
+            mean, low, high = (f"{round(number, 3) + 0:.3f}" for number in self)
+        else:
+            mean, low, high = map(figure_text, self)
+        return f"{mean} [{low}, {high}]"
 
 
 def figure_text(number: float) -> str:

@@ -1,5 +1,6 @@
 """Every page of the built site in a real browser: offline, in both themes, wide and narrow."""
 
+import gzip
 import json
 import threading
 from functools import partial
@@ -202,6 +203,30 @@ def test_search_finds_a_lesson_offline(visit, scheme):
     page.keyboard.press("Enter")
     page.locator("#search-results li a, ul.search li a").first.wait_for()
     assert page.wrong == []
+
+
+def test_the_sweep_of_noise_and_balance_moves_to_each_of_its_settings(visit):
+    """Two sliders of nine stops each, without a kernel: every pair shows numbers of its own setting."""
+    page = visit("07_balance")
+    widget = page.locator(".moe-widget", has=page.get_by_role("slider", name="Noise"))
+    noise, balance = widget.get_by_role("slider", name="Noise"), widget.get_by_role("slider", name="Switch loss")
+    shown = set()
+    for slider in (noise, balance):
+        assert slider.get_attribute("max") == "8"
+    for row in range(9):
+        noise.fill(str(row))
+        for column in range(9):
+            balance.fill(str(column))
+            said = [slider.get_attribute("aria-valuetext") for slider in (noise, balance)]
+            note = widget.locator(".moe-out p").nth(1).inner_text()
+            assert note.startswith(f"Noise {said[0]}, Switch loss {said[1]},")
+            shown.add(widget.locator(".moe-out").inner_text())
+    assert len(shown) == 81
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_light_enough_for_a_phone(site, name):
+    assert len(gzip.compress((site / f"{name}.html").read_bytes())) < 2_000_000
 
 
 def test_the_lock_names_no_host_and_pins_what_the_site_serves():

@@ -1,4 +1,6 @@
-from moe_tutorial.show import bars, expert_cards, message
+import re
+
+from moe_tutorial.show import bars, expert_cards, message, plane_map, seed_dots, usage_bars
 
 
 def test_a_chosen_expert_wears_its_colour_and_its_weight():
@@ -25,3 +27,34 @@ def test_bars_of_nothing():
 def test_words_are_escaped():
     assert "&lt;b&gt;" in message("<b>")
     assert "&lt;b&gt;" in bars({"<b>": 1}, "parameters")
+
+
+def test_usage_bars_strike_out_who_does_not_work():
+    html = usage_bars([0.75, 0.245, 0.005])
+    assert "75%" in html
+    assert "24%" in html
+    assert html.count("line-through") == html.count(">dead<") == 1
+    assert "var(--moe-e2)" not in html
+    assert html.count("left:33.3%") == 0  # even use lies at a third of the largest bar, which is 75 %
+    assert html.count("left:44.4%") == 3
+    assert ">never<" in usage_bars([1.0, 0.0], idle="never")
+
+
+def test_a_dot_stands_where_its_number_is():
+    html = seed_dots({"Accuracy": [0.5, 1.0], "Share <1>": [0.25, 0.25]})
+    assert re.findall(r"left:([\d.]+)%", html) == ["50.0", "100.0", "25.0", "25.0"]
+    assert ">0.75<" in html
+    assert "Share &lt;1&gt;" in html
+
+
+def test_the_map_gives_each_place_its_expert():
+    owners = [2] * 32 + [0, 0, 0, 0, 5, 5, 5, 5] * 4  # the upper half, and two quarters below it
+    html = plane_map(owners)
+    area = {}
+    for width, expert in re.findall(r"h(\d+)v1h-\d+z\" fill=\"var\(--moe-e(\d)", html):
+        area[expert] = area.get(expert, 0) + int(width)
+    assert area == {"2": 32, "0": 16, "5": 16}
+    assert "regions of the experts 0, 2, 5" in html
+    number = re.search(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>2<', html)
+    assert 0 < float(number[1]) < 8
+    assert 0 < float(number[2]) < 4.8

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from moe_tutorial.show import draw_regions, interval_chart, is_narrow, look, picture
+from moe_tutorial.show import draw_regions, interval_chart, is_narrow, look, picture, seed_strip, table
 
 
 def images(shown):
@@ -91,3 +91,27 @@ def test_regions_take_the_colour_of_the_preferred_expert():
         expected = [255 * (high * a + (1 - high) * b) for a, b in zip(own, ground, strict=True)]
         pixel = image.getpixel((width // 2 - 200, int(y * height)))
         assert np.allclose(pixel, expected, atol=3)
+
+
+def test_a_strip_shows_each_seed_in_its_experts_colours():
+    shares = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.25, 0.75]])
+    strip = seed_strip({"trained": shares}, "Two seeds", "note")
+    assert "trained: the largest share is 0.88 on average" in strip.html
+    image = images(strip)[0]
+    seen = {color for _, color in image.getcolors(1 << 20)}
+    for expert in range(3):
+        assert tuple(round(255 * part) for part in to_rgb(look.expert_color(expert))) in seen
+
+
+def test_a_strip_of_many_seeds_is_broken_into_lines_on_a_phone():
+    shares = torch.eye(4)[torch.arange(60) % 4]
+    wide, narrow = images(seed_strip({"a": shares}, "t", "n"))[:2]
+    assert narrow.size[1] > 2 * wide.size[1]
+
+
+def test_a_table_escapes_its_words_and_refuses_a_ragged_row():
+    shown = table(["", "a < b"], {"one & two": ["3"]}, "Title", "note")
+    assert '<th scope="col">a &lt; b</th>' in shown.html
+    assert '<th scope="row">one &amp; two</th><td>3</td>' in shown.html
+    with pytest.raises(ValueError, match="row 'x' has 2 cells; allowed are 1"):
+        table(["", "a"], {"x": ["1", "2"]}, "Title")

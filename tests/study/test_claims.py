@@ -95,3 +95,8 @@ def test_the_interval_is_students():
 )
 def test_only_a_true_zero_prints_as_zero(number, text):
     assert str(estimate(number)) == text
+
+
+def test_rounding_error_beside_its_interval_prints_as_zero():
+    assert str(estimate([-0.1, 0.1, -6e-9])) == "0.000 [-0.248, 0.248]"
+    assert str(estimate([1e-15, 3e-15])).startswith("2e-15 [")  # there is nothing larger beside it

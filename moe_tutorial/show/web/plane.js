@@ -16,6 +16,9 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+const subtitle = (words = "") => el("p", { className: "moe-subtitle" }, words);
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
+
 // A native control with its label, and its value in words, which tell() sets for the eye and for a screen reader.
 let fields = 0;
 const page = Math.random().toString(36).slice(2);
@@ -37,12 +40,36 @@ function mount(root, ...parts) {
   root.querySelectorAll("input,select,button").forEach((node) => node.setAttribute("data-lm-suppress-shortcuts", "true"));
 }
 
+// Each expert's share as a bar.
+function drawBars(list, now) {
+  const E = now.length, most = Math.max(...now, 0.25);
+  list.innerHTML = now.map((v, e) => `<li>${badge(e, v < DEAD)}<span class="moe-track"><i class="moe-p${E > 8 ? e >> 2 : 0}"
+    style="--c:var(--moe-e${e});--o:var(--moe-on${e});width:${v < DEAD ? 0 : ((100 * v) / most).toFixed(1)}%"></i><b style="left:${(100 / E / most).toFixed(1)}%"></b></span>
+    <span class="moe-r">${v < DEAD ? '<span class="moe-muted">dead</span>' : percent(v)}</span></li>`).join("");
+}
+const fairWords = (E) => `Upright line: a fair share, ${+(100 / E).toFixed(1)} %. Dead: under 1 %.`;
+
+// The message about who is used; `since` are the shares that a rise is told from.
+function usageTitle(when, now, things, since) {
+  const E = now.length, most = now.indexOf(Math.max(...now)), dead = now.filter((v) => v < DEAD).length;
+  const gone = dead ? `${dead} of ${E} ${dead === 1 ? "is" : "are"} dead` : `all ${E} work`;
+  const grew = since && since[most] < 0.8 * now[most] ? `, up from ${percent(since[most])}` : "";
+  return now[most] > 1.5 / E ? `${when} expert ${most} takes ${percent(now[most])} of the ${things}${grew}; ${gone}`
+    : `${when} ${dead ? gone : `all ${E} experts work`}; the largest takes ${percent(now[most])} of the ${things}`;
+}
+
 const badge = (e, dead) =>
   `<span class="moe-badge${dead ? " moe-dead" : ""}" style="--c:var(--moe-e${e});--o:var(--moe-on${e})">${e}</span>`;
 
 // A bytes trait as numbers. The copy matters: a message's buffer need not start on a 4-byte boundary.
 function numbers(view, Type = Float32Array) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+}
+
+// A byte holds the square root of how far a logit lies below the best one.
+function unpack(codes, span) {
+  const below = Float32Array.from({ length: 256 }, (_, q) => -span * (q / 255) ** 2);
+  return Float32Array.from(codes, (q) => below[q]);
 }
 
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -260,6 +287,88 @@ function drawPlane(canvas, plane, { E, dead, points, labels, extent, picked = -1
 }
 // How many pixels along a side are computed: no more than keep a slider quick, so a big picture is drawn slightly soft.
 const pixels = (canvas) => Math.round(Math.max(80, Math.min(400, canvas.clientWidth * (devicePixelRatio || 1))));
+
+// Shares over the steps as stacked bands, up to frame `at`; each number and share of `now` stands where its band ends.
+function drawBands(canvas, steps, rows, now, at = rows.length - 1) {
+  const theme = readTheme(canvas), [ctx, w, h] = fit(canvas), E = now.length, right = w - 66, bottom = h - 20;
+  const X = (f) => Math.max(f === at ? 6 : 0, (right * (steps[f] - steps[0])) / (steps.at(-1) - steps[0] || 1));
+  const edge = Array(at + 1).fill(0), labels = [];
+  let sofar = 0;
+  for (let e = 0; e < E; e++) {
+    const band = new Path2D();
+    band.moveTo(0, bottom * edge[0]);
+    for (let f = 0; f <= at; f++) band.lineTo(X(f), bottom * edge[f]);
+    for (let f = at; f >= 0; f--) band.lineTo(X(f), bottom * (edge[f] += rows[f][e]));
+    band.lineTo(0, bottom * edge[0]);
+    ctx.fillStyle = theme.experts[e];
+    ctx.fill(band);
+    if (E > 8 && e > 3) (ctx.fillStyle = hatch(ctx, e, theme)), ctx.fill(band);
+    ctx.strokeStyle = theme.ground;
+    ctx.stroke(band);
+    if (now[e] >= DEAD) labels.push([e, bottom * (sofar + now[e] / 2)]);
+    sofar += now[e];
+  }
+  const gap = Math.min(15, (bottom - 14) / (labels.length - 1 || 1)), small = gap < 13; // labels that collide move apart
+  labels.forEach((own, i) => (own[1] = Math.max(own[1], i ? labels[i - 1][1] + gap : 7)));
+  for (let i = labels.length - 1; i >= 0; i--) labels[i][1] = Math.min(labels[i][1], i < labels.length - 1 ? labels[i + 1][1] - gap : bottom - 7);
+  for (const [e, y] of labels) {
+    drawBadge(ctx, e, X(at) + 14, y, small ? 5.5 : 7, false, theme);
+    write(ctx, theme, percent(now[e]), X(at) + 26, y + 4, "left", theme.text);
+  }
+  write(ctx, theme, `step ${steps[0]}`, 0, h - 4, "left");
+  if (steps.length > 1) write(ctx, theme, steps.at(-1), right, h - 4, "right");
+}
+function hatch(ctx, e, theme) {
+  const tile = document.createElement("canvas"), size = (tile.width = tile.height = e >> 2 === 2 ? 6 : 7), pen = tile.getContext("2d");
+  pen.fillStyle = theme.on[e];
+  pen.globalAlpha = 0.6;
+  for (let i = 0; i < size * size; i++) if (stripes[e >> 2](i % size, (i / size) | 0)) pen.fillRect(i % size, (i / size) | 0, 1, 1);
+  return ctx.createPattern(tile, "repeat");
+}
+function write(ctx, theme, words, x, y, align, colour = theme.muted, weight = 400) {
+  ctx.font = `${weight} 11.5px ${theme.font}`;
+  ctx.textAlign = align;
+  ctx.textBaseline = "alphabetic";
+  ctx.fillStyle = colour;
+  ctx.fillText(words, x, y);
+}
+
+// Lines over the steps, [{values, words}, ...], with words where they end. The first is the message: after frame `at` it
+// is pale. The others are dashed, and cut off where they leave its scale.
+function drawLines(canvas, steps, lines, low, high, at = steps.length - 1) {
+  const theme = readTheme(canvas), [ctx, w, h] = fit(canvas), last = steps.length - 1;
+  ctx.font = `600 11.5px ${theme.font}`;
+  const right = w - 12 - Math.max(...lines.map(({ words }) => ctx.measureText(words).width));
+  const X = (f) => 30 + ((right - 30) * (steps[f] - steps[0])) / (steps[last] - steps[0] || 1), Y = (v) => h - 20 - ((h - 30) * (Math.min(v, high) - low)) / (high - low);
+  const line = (y, from, to) => (ctx.beginPath(), y.slice(from, to + 1).forEach((v, i) => ctx.lineTo(X(from + i), Y(v))), ctx.stroke());
+  ctx.lineWidth = 1;
+  ctx.strokeStyle = theme.line;
+  for (const v of [low, (low + high) / 2, high]) {
+    ctx.beginPath(), ctx.moveTo(30, Math.round(Y(v)) + 0.5), ctx.lineTo(right, Math.round(Y(v)) + 0.5), ctx.stroke();
+    write(ctx, theme, +v.toPrecision(2), 0, Y(v) + 4, "left");
+  }
+  write(ctx, theme, `step ${steps[0]}`, 30, h - 4, "left");
+  if (last) write(ctx, theme, steps[last], right, h - 4, "right");
+  ctx.lineJoin = "round";
+  ctx.lineWidth = 2;
+  let above = -99;
+  lines.forEach(({ values, words }, i) => {
+    const [x, y] = [X(at), Y(values[at])], colour = i ? theme.muted : theme.text;
+    ctx.setLineDash(i ? [5, 3] : []);
+    if (!i) (ctx.strokeStyle = theme.border), line(values, at, last);
+    (ctx.strokeStyle = colour), line(values, 0, at);
+    if (!i) ctx.beginPath(), ctx.arc(x, y, 4, 0, 7), (ctx.fillStyle = colour), ctx.fill();
+    let place = y + (x > right - 12 ? 4 : -8);
+    if (Math.abs(place - above) < 14) place = above + (place > above && above < h - 36 ? 14 : -14);
+    write(ctx, theme, words, Math.min(right, x) + 8, (above = place), "left", colour, i ? 400 : 600);
+  });
+}
+// The end of a scale: the next round number.
+function roundUp(v) {
+  if (!(v > 0)) return v || 1;
+  const power = 10 ** Math.floor(Math.log10(v));
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((m) => m * power >= v * 0.999) * power;
+}
 
 // For text alternatives.
 const shareWords = (shares) =>

@@ -1,7 +1,8 @@
-// A router while it trains: its regions, the experts' shares and a score, at any recorded step.
+// A router while it trains: its regions, the experts' shares and a score, at any recorded step. Without regions
+// (resolution 0) the shares over time stand in their place.
 
 function render({ model, el: root }) {
-  const s = model.get("settings"), E = s.experts, size = s.resolution ** 2 * E, last = s.steps.length - 1;
+  const s = model.get("settings"), E = s.experts, size = s.resolution ** 2 * E, last = s.steps.length - 1, flat = !s.resolution;
   const codes = numbers(model.get("frames"), Uint8Array);
   const points = numbers(model.get("points")), labels = numbers(model.get("labels"), Uint8Array);
   let frame = last, playing = 0;
@@ -10,19 +11,18 @@ function render({ model, el: root }) {
   const note = el("p", { className: "moe-note" });
   const play = el("button", { type: "button", className: "moe-button" }, "Play");
   const step = el("input", { type: "range", min: 0, max: last, value: last });
-  const canvas = el("canvas", { className: "moe-plane", role: "img" });
+  const canvas = el("canvas", { className: flat ? "" : "moe-plane", role: "img" });
+  const picture = flat ? el("div", { className: "moe-bands moe-tall" }, canvas) : canvas;
   const bars = el("ol", { className: "moe-shares" });
   const chart = el("canvas", { className: "moe-chart", role: "img" });
-  const scoreTitle = el("p", { className: "moe-subtitle" }), shareTitle = el("p", { className: "moe-subtitle" });
-  const fair = el("p", { className: "moe-note" }, `Upright line: a fair share, ${+(100 / E).toFixed(1)} %. Dead: under 1 %.`);
+  const scoreTitle = subtitle(), shareTitle = subtitle();
+  const fair = el("p", { className: "moe-note" }, fairWords(E));
   const side = el("div", { className: "moe-side" }, shareTitle, bars, fair, ...(s.score && last ? [scoreTitle, chart] : []));
   const transport = el("div", { className: "moe-transport" }, ...(last ? [play, field("Step", step)] : []));
-  mount(root, el("p", { className: "moe-kicker" }, s.title), message, note, transport, el("div", { className: "moe-split" }, canvas, side));
+  mount(root, el("p", { className: "moe-kicker" }, s.title), message, note, transport, el("div", { className: "moe-split" }, picture, side));
 
-  // A byte holds the square root of how far a logit lies below the best one.
-  const decode = Float32Array.from({ length: 256 }, (_, q) => -s.span * (q / 255) ** 2);
-  const logitsAt = (f) => Float32Array.from(codes.subarray(f * size, (f + 1) * size), (q) => decode[q]);
-  const [left, right, bottom, top] = s.extent, G = s.resolution;
+  const logitsAt = (f) => unpack(codes.subarray(f * size, (f + 1) * size), s.span);
+  const [left, right, bottom, top] = s.extent || [], G = s.resolution;
   function atPoints(logits) {
     const out = new Float32Array(s.points * E);
     for (let i = 0; i < s.points; i++) {
@@ -36,63 +36,35 @@ function render({ model, el: root }) {
   }
   const shares = s.shares || s.steps.map((_, f) => sharesOf(atPoints(logitsAt(f)), s.points, E, s.k));
 
-  function title() {
-    const now = shares[frame], most = now.indexOf(Math.max(...now)), dead = now.filter((v) => v < DEAD).length;
-    const when = frame || !last ? `By step ${s.steps[frame]}` : `At step ${s.steps[0]}`;
-    const gone = dead ? `${dead} of ${E} ${dead === 1 ? "is" : "are"} dead` : `all ${E} work`;
-    const grew = frame && shares[0][most] < 0.8 * now[most] ? `, up from ${percent(shares[0][most])}` : "";
-    const thing = s.k > 1 ? "choices" : "points";
-    return now[most] > 1.5 / E ? `${when} expert ${most} takes ${percent(now[most])} of the ${thing}${grew}; ${gone}`
-      : `${when} ${dead ? gone : `all ${E} experts work`}; the largest takes ${percent(now[most])} of the ${thing}`;
-  }
-
-  function drawBars(now) {
-    const most = Math.max(...now, 0.25);
-    bars.innerHTML = now.map((v, e) => `<li>${badge(e, v < DEAD)}<span class="moe-track"><i class="moe-p${E > 8 ? e >> 2 : 0}"
-      style="--c:var(--moe-e${e});--o:var(--moe-on${e});width:${v < DEAD ? 0 : ((100 * v) / most).toFixed(1)}%"></i><b style="left:${(100 / E / most).toFixed(1)}%"></b></span>
-      <span class="moe-r">${v < DEAD ? '<span class="moe-muted">dead</span>' : percent(v)}</span></li>`).join("");
-    shareTitle.textContent = `Shares at step ${s.steps[frame]}`;
-  }
+  const title = () => usageTitle(frame || !last ? `By step ${s.steps[frame]}` : `At step ${s.steps[0]}`, shares[frame], s.k === 1 ? "points" : "choices", frame && shares[0]);
 
   function drawScore() {
-    const theme = readTheme(chart), [ctx, w, h] = fit(chart), y = s.score;
-    const low = Math.min(0, ...y), high = Math.max(...y) <= 1 && /acc|right/i.test(s.scoreName) ? 1 : Math.max(...y) || 1;
-    const X = (f) => 26 + ((w - 74) * (s.steps[f] - s.steps[0])) / (s.steps[last] - s.steps[0]), Y = (v) => h - 20 - ((h - 30) * (v - low)) / (high - low);
-    const text = (words, x, at, align, colour = theme.muted, weight = 400) =>
-      ((ctx.font = `${weight} 11.5px ${theme.font}`), (ctx.textAlign = align), (ctx.fillStyle = colour), ctx.fillText(words, x, at));
-    const line = (from, to) => (ctx.beginPath(), y.slice(from, to + 1).forEach((v, i) => ctx.lineTo(X(from + i), Y(v))), ctx.stroke());
-    ctx.lineWidth = 1;
-    ctx.strokeStyle = theme.line;
-    for (const v of [low, (low + high) / 2, high]) {
-      ctx.beginPath(), ctx.moveTo(26, Math.round(Y(v)) + 0.5), ctx.lineTo(w - 48, Math.round(Y(v)) + 0.5), ctx.stroke();
-      text(v.toPrecision(2).replace(/\.?0+$/, "") || "0", 0, Y(v) + 4, "left");
-    }
-    text(`step ${s.steps[0]}`, 26, h - 4, "left");
-    text(s.steps[last], w - 48, h - 4, "right");
-    ctx.lineJoin = "round";
-    ctx.lineWidth = 2;
-    (ctx.strokeStyle = theme.border), line(frame, last);
-    (ctx.strokeStyle = theme.text), line(0, frame);
-    ctx.beginPath(), ctx.arc(X(frame), Y(y[frame]), 4, 0, 7), (ctx.fillStyle = theme.text), ctx.fill();
-    text(y[frame].toFixed(2), Math.min(w - 40, X(frame) + 8), Y(y[frame]) + (X(frame) > w - 60 ? 4 : -8), "left", theme.text, 600);
-    const name = s.scoreName[0].toUpperCase() + s.scoreName.slice(1);
-    scoreTitle.textContent = `${name} ${y[frame].toFixed(2)}${frame ? `, from ${y[0].toFixed(2)}` : ""}`;
-    chart.setAttribute("aria-label", `${name} by step, from ${y[0].toFixed(2)} to ${y[last].toFixed(2)}; ${y[frame].toFixed(2)} at step ${s.steps[frame]}.`);
+    const y = s.score, now = y[frame].toFixed(2), high = Math.max(...y) <= 1 && /acc|right/i.test(s.scoreName) ? 1 : roundUp(Math.max(...y));
+    drawLines(chart, s.steps, [{ values: y, words: now }], Math.min(0, ...y), high, frame);
+    const name = capital(s.scoreName);
+    scoreTitle.textContent = `${name} ${now}${frame ? `, from ${y[0].toFixed(2)}` : ""}`;
+    chart.setAttribute("aria-label", `${name} by step, from ${y[0].toFixed(2)} to ${y[last].toFixed(2)}; ${now} at step ${s.steps[frame]}.`);
   }
 
   function draw() {
     if (!canvas.clientWidth) return;
     const now = shares[frame], dead = now.map((v) => v < DEAD);
-    const plane = cut(logitsAt(frame), G, E, pixels(canvas), { k: s.k });
     step.value = frame;
     if (last) tell(step, s.steps[frame]);
     message.textContent = title();
-    note.textContent = `Colour: the ${s.k > 1 ? "most-weighted" : "chosen"} expert, deeper where the router is surer.` +
-      `${s.labelled ? " Shape: the class." : ""}${dead.some(Boolean) ? " Grey: dead." : ""}`;
-    canvas.setAttribute("aria-label", `Map of the plane. ${message.textContent}. Shares: ${shareWords(now)}.`);
-    drawPlane(canvas, plane, { E, dead, points, labels, extent: s.extent });
-    drawBars(now);
-    if (s.score && last) drawScore();
+    shareTitle.textContent = `Shares at step ${s.steps[frame]}`;
+    drawBars(bars, now);
+    if (s.score && last) drawScore(); // the side first, since the bands are as high as what stands beside them
+    if (flat) {
+      note.textContent = "Share of the choices that each expert gets, step by step.";
+      canvas.setAttribute("aria-label", `Shares over the steps. ${message.textContent}. Shares: ${shareWords(now)}.`);
+      drawBands(canvas, s.steps, shares, now, frame);
+    } else {
+      note.textContent = `Colour: the ${s.k > 1 ? "most-weighted" : "chosen"} expert, deeper where the router is surer.` +
+        `${s.labelled ? " Shape: the class." : ""}${dead.some(Boolean) ? " Grey: dead." : ""}`;
+      canvas.setAttribute("aria-label", `Map of the plane. ${message.textContent}. Shares: ${shareWords(now)}.`);
+      drawPlane(canvas, cut(logitsAt(frame), G, E, pixels(canvas), { k: s.k }), { E, dead, points, labels, extent: s.extent });
+    }
   }
 
   // Playing goes through all frames in about eight seconds; with reduced motion it shows one frame in ten.

@@ -1,0 +1,418 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Collapse
+#
+# 35 minutes. You leave able to measure who works, see one expert take the data, say why it happens, and what it costs.
+#
+# Eight experts start alike. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
+# and using more of them should make the network better. So it will, won't it?
+#
+# > **Guess first.** We train the same small mixture from sixty random starts, without noise and without any penalty. In
+# > how many of the sixty do at least five of the eight experts end up without work?
+
+# %%
+import math
+
+import torch
+from torch import nn
+
+from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.show import interval_chart, seed_strip, watch_usage
+from moe_tutorial.study import (
+    claim,
+    cv2,
+    dead,
+    digits,
+    digits4,
+    entropy,
+    max_share,
+    seeds,
+    share,
+    train,
+)
+
+torch.set_num_threads(1)  # small models are fastest on one thread
+E = 8
+
+# %% [markdown]
+# ## Who works?
+#
+# Before we look for collapse we need words for it. Everything starts from the **share**: which part of all choices went
+# to each expert. Ten tokens chose these experts, one each:
+
+# %%
+chosen = torch.tensor([[2], [0], [2], [2], [3], [2], [2], [0], [2], [2]])
+
+
+def my_share(indices, n_experts):
+    """indices (T, k) -> the part of the choices that each expert got, (n_experts,)."""
+    counts = torch.bincount(indices.flatten(), minlength=n_experts)
+    return counts / indices.numel()
+
+
+print("shares", [round(float(part), 2) for part in my_share(chosen, 4)])
+print("same as the package's:", torch.equal(my_share(chosen, 4), share(chosen, 4)))
+
+# %% [markdown]
+# Four numbers are easy to read. Sixty times eight are not, so we boil a set of shares down to one number. There are
+# four customs, and each hears something else.
+#
+# - The **largest share**: $\max_i s_i$. Even use gives $1/E$, one expert for everything gives 1.
+# - **Dead experts**: how many get less than one choice in a hundred.
+# - The **entropy** $-\sum_i s_i \log s_i$, divided by $\log E$: 1 is even, 0 is one for all.
+# - The **squared coefficient of variation**, variance over squared mean: 0 is even, $E - 1$ is one for all. The papers
+#   on balance use this one, because it has a slope that training can follow.
+
+
+# %%
+def my_entropy(shares):
+    """Entropy over its largest value, (n_experts,) -> a number from 0 to 1."""
+    used = shares[shares > 0]  # an unused expert adds nothing
+    return float((used * (1 / used).log()).sum() / math.log(len(shares)))
+
+
+def my_cv2(shares):
+    """Variance over squared mean, (n_experts,) -> a number from 0 to E - 1."""
+    return float(((shares - shares.mean()) ** 2).mean() / shares.mean() ** 2)
+
+
+situations = {
+    "even": torch.tensor([0.25, 0.25, 0.25, 0.25]),
+    "uneven": torch.tensor([0.55, 0.15, 0.15, 0.15]),
+    "two alive": torch.tensor([0.50, 0.50, 0.00, 0.00]),
+    "collapsed": torch.tensor([1.00, 0.00, 0.00, 0.00]),
+}
+print(f"{'':10}{'largest':>9}{'dead':>6}{'entropy':>9}{'cv2':>6}")
+for name, shares in situations.items():
+    print(
+        f"{name:10}{shares.max():9.2f}{(shares < 0.01).sum():6d}"
+        f"{my_entropy(shares):9.2f}{my_cv2(shares):6.2f}"
+    )
+    assert math.isclose(my_entropy(shares), entropy(shares), abs_tol=1e-6)
+    assert math.isclose(my_cv2(shares), cv2(shares), abs_tol=1e-6)
+
+# %% [markdown]
+# Read the two middle rows. The largest share finds *uneven* worse than *two alive*; the other three say the opposite. Half
+# of the experts are gone in *two alive*, and the largest share cannot see it. So look at two numbers, not at one.
+#
+# ## Sixty mixtures
+#
+# Now train. The data are handwritten digits as they come, pixels between 0 and 1. Eight experts of 16 neurons, one
+# picked for each image, 300 steps. Sixty starts are trained as one batched model, so this takes seconds.
+
+# %%
+raw = digits("raw")
+STEPS, EVERY = 300, 10
+
+
+def usage(trained, x):
+    """Each seed's shares on x, as the router chooses in evaluation: (n_seeds, E)."""
+    trained.model.eval()
+    with torch.no_grad():
+        shares = share(trained(x)[1].indices, E)
+    trained.model.train()
+    return shares
+
+
+def run(data, n_seeds, width=16, steps=STEPS, freeze=()):
+    """Shares by step, (snapshots, n_seeds, E), and each seed's test accuracy."""
+    history = []
+
+    def look(step, trained):
+        if step % EVERY == 0:
+            history.append(usage(trained, data.x_test))
+
+    trained = train(
+        lambda: MixtureOfExperts(64, width, E, 1, d_out=10, dispatch="dense"),
+        data,
+        seeds(n_seeds),
+        steps=steps,
+        freeze=freeze,
+        on_step=look,
+    )
+    return torch.stack(history), trained.accuracy(data.x_test, data.y_test)
+
+
+history, accuracy = run(raw, 60)
+start, end = history[0], history[-1]
+print("seeds in which at least five experts die:", int((dead(end) >= 5).sum()), "of 60")
+
+# %% tags=["nbval-ignore-output"]
+seed_strip(
+    {"before training": start, f"after {STEPS} steps": end},
+    title=f"After training {dead(end).float().mean():.1f} of 8 experts are dead; "
+    f"before it, {dead(start).float().mean():.1f}",
+    note=(
+        "One column is one seed: how the test images divide among the experts. "
+        "Number and colour: the expert."
+    ),
+)
+
+# %%
+claim(
+    "05.1",
+    "Without noise and without a penalty, at least five of eight experts are dead "
+    "after 300 steps on raw digits, in every seed",
+    measured=dead(end),
+    holds=lambda dead: bool((dead >= 5).all()),
+    control=dead(start),
+    control_is="the same routers before training",
+)
+
+# %% [markdown]
+# Nobody asked for this. The loss only asked for better answers.
+#
+# ## Watch it happen
+#
+# This is one of the sixty: the first in which the expert that is ahead at the start does not win. Press play, or pull
+# the slider, and watch the race.
+
+# %% tags=["nbval-ignore-output"]
+overtaken = int((start.argmax(-1) != end.argmax(-1)).nonzero()[0])
+watch_usage(
+    history[:, overtaken],
+    steps=list(range(0, STEPS + 1, EVERY)),
+    title="One of the sixty: raw digits, no noise, no penalty",
+)
+
+# %% [markdown]
+# ## Why, part one: the rich get richer
+#
+# Remember the gradient of lesson 04. A picked expert trains, and one that is not picked does not. A trained expert
+# answers better; an expert that helps is picked more; and so it trains more. Is this loop really the cause?
+#
+# Cut it, and look. We freeze the router as it was drawn and train only the experts.
+
+# %%
+_, frozen_accuracy = frozen = run(raw, 20, freeze=["router.weight"])
+growth = max_share(end) - max_share(start)
+claim(
+    "05.2",
+    "Training the router makes the largest share grow by more than a fifth of the data",
+    measured=growth,
+    holds=lambda growth: growth.mean() > 0.2,
+    control=max_share(frozen[0][-1]) - max_share(frozen[0][0]),
+    control_is="the router stays as it was drawn",
+)
+
+# %% [markdown]
+# If the rich get richer, whoever is ahead at the start should often win. *Often* needs a comparison: if the start
+# meant nothing, the leader would win one time in eight. So we also pair each end with the start of *another* seed.
+
+# %%
+leader, winner = start.argmax(-1), end.argmax(-1)
+claim(
+    "05.3",
+    "The expert that is ahead before training wins more than twice as often as by "
+    "chance",
+    measured=(leader == winner).float(),
+    holds=lambda won: won.mean() > 2 / E,
+    control=(leader.roll(1) == winner).float(),
+    control_is="the leader of another seed",
+)
+
+# %% [markdown]
+# More often, but by no means always. The start is an advantage, and the first steps of training can overturn it.
+#
+# ## Why, part two: what all inputs share
+#
+# Look at the strip again. Even *before* training, the use is far from even. Why should a random router prefer anyone?
+#
+# Pixels are never negative. So all images have something in common: their mean $m$. A logit is a row of the router's
+# matrix times the image, $w_i \cdot x = w_i \cdot m + w_i \cdot (x - m)$, and the first part is *the same for every image*.
+# How much of what tells the experts' logits apart is this constant?
+
+
+# %%
+def constant_part(x, seed):
+    """Part of the logits' differences (squared) that is the same for all inputs x."""
+    torch.manual_seed(seed)
+    router = MixtureOfExperts(64, 16, E, 1, d_out=10).router
+    with torch.no_grad():
+        logits = router(x).logits
+    logits = logits - logits.mean(-1, keepdim=True)  # only differences pick experts
+    return float(logits.mean(0).square().sum() / logits.square().sum(-1).mean())
+
+
+mean = raw.x_train.mean(0)
+claim(
+    "05.4",
+    "At the start, more than half of what tells the logits of raw digits apart is on "
+    "average the same for every image",
+    measured=[constant_part(raw.x_train, seed) for seed in seeds(20)],
+    holds=lambda part: part.mean() > 0.5,
+    control=[constant_part(raw.x_train - mean, seed) for seed in seeds(20)],
+    control_is="centred images",
+)
+
+# %% [markdown]
+# Most of the router's opinion is about images in general and not about the image at hand. All of them are pushed
+# to the same experts, and the loop does the rest.
+#
+# Then subtracting the mean should help. To be sure that it is the mean, and not that the inputs became smaller, the
+# control shrinks the raw pixels until they are as long as the centred ones.
+
+# %%
+centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
+length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
+shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
+
+centred_history, centred_accuracy = run(centred, 20)
+shrunk_history, _ = run(shrunk, 20)
+largest = max_share(end)[:20]
+claim(
+    "05.5",
+    "Subtracting the mean image lowers the largest share by more than 0.4",
+    measured=largest - max_share(centred_history[-1]),
+    holds=lambda less: less.mean() > 0.4,
+    control=largest - max_share(shrunk_history[-1]),
+    control_is="pixels shrunk to the same length, not centred",
+)
+
+# %% tags=["nbval-ignore-output"]
+largest_shares = {
+    "raw pixels": max_share(end),
+    "raw pixels, shrunk": max_share(shrunk_history[-1]),
+    "raw pixels, router frozen": max_share(frozen[0][-1]),
+    "centred": max_share(centred_history[-1]),
+}
+interval_chart(
+    largest_shares,
+    title=f"Centring takes the largest share from {max_share(end).mean():.2f} to "
+    f"{max_share(centred_history[-1]).mean():.2f}; freezing the router, to "
+    f"{max_share(frozen[0][-1]).mean():.2f}",
+    note=(
+        "Largest share on the test images: each seed, the mean, and its 95 % "
+        "interval. The upright line is even use."
+    ),
+    unit="largest share",
+    zero=1 / E,
+)
+
+# %% [markdown]
+# Two causes, and each needs the other. With centred inputs the loop still turns, but there is no common favourite for
+# it to feed. With raw inputs and a frozen router there is a favourite, and it stays no richer than it was born.
+#
+# ## What does it cost?
+#
+# A mixture in which one expert does the work has the parameters of eight and the wits of one. That must cost accuracy.
+# Compare: collapsed (raw) against not collapsed (centred), on the digits, and on `digits4`, where four rules compete.
+
+# %%
+rules = digits4("raw")
+middle = rules.x_train.mean(0)
+rules_centred = rules._replace(
+    x_train=rules.x_train - middle, x_test=rules.x_test - middle
+)
+mixtures = {
+    name: run(data, 20, width=8, steps=800)
+    for name, data in {"raw": rules, "centred": rules_centred}.items()
+}
+
+claim(
+    "05.6",
+    "On plain digits the collapsed mixtures are not less accurate than those that did "
+    "not collapse, within two points",
+    measured=accuracy[:20] - centred_accuracy,
+    holds=lambda gain: gain.mean() > -0.02,
+    control=mixtures["raw"][1] - mixtures["centred"][1],
+    control_is="digits4, where four rules compete",
+    refutes="A mixture that has collapsed is a worse network",
+)
+
+# %% [markdown]
+# On plain digits a single expert suffices, so losing seven costs nothing. Whoever shows collapse on such a problem,
+# and promises better accuracy from its cure, promises too much. On `digits4` the price is real.
+#
+# How high is it? Hold the mixtures against the cheap alternative: one dense network in which every input costs as many
+# multiplications as it does in the mixture. One expert has 8 neurons; the router's 8 logits cost as much as 7 more.
+
+
+# %%
+class Dense(nn.Module):
+    """One hidden layer: the network that a mixture has to beat."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+print("multiplications: mixture", 64 * E + (64 + 10) * 8, " dense", (64 + 10) * 15)
+
+
+def dense_accuracy(data):
+    trained = train(lambda: Dense(15), data, seeds(20))
+    return trained.accuracy(data.x_test, data.y_test)
+
+
+dense = {
+    name: dense_accuracy(data)
+    for name, data in {"raw": rules, "centred": rules_centred}.items()
+}
+claim(
+    "05.7",
+    "On digits4, mixtures on centred inputs beat the dense network of equal active "
+    "cost by more than half a point",
+    measured=mixtures["centred"][1] - dense["centred"],
+    holds=lambda lead: lead.mean() > 0.005,
+    control=mixtures["raw"][1] - dense["raw"],
+    control_is="raw inputs, where the mixture collapses",
+)
+
+# %% tags=["nbval-ignore-output"]
+lost = mixtures["centred"][1] - mixtures["raw"][1]
+interval_chart(
+    {
+        "dense, raw": dense["raw"],
+        "mixture, raw: collapsed": mixtures["raw"][1],
+        "dense, centred": dense["centred"],
+        "mixture, centred": mixtures["centred"][1],
+    },
+    title=f"On raw pixels the mixture loses {100 * lost.mean():.0f} points, "
+    f"the dense network {100 * (dense['centred'] - dense['raw']).mean():.0f}",
+    note=(
+        "Test accuracy on digits4 at equal active cost: each of 20 seeds, the mean, "
+        "and its 95 % interval."
+    ),
+    unit="test accuracy",
+)
+
+# %% [markdown]
+# Centring helps the dense network too; it is good advice for any network. The mixture gains more by it, because it
+# gets its experts back.
+#
+# So why not always centre and go home? Because an input can be centred, but a layer deep inside a network gets what
+# the layers below make of it, and that changes at every step. We need something that works there too. The popular
+# answer is noise. Let us see.
+#
+# ## Try it
+#
+# 1. Use `top_k` 2 in `run`. Does the collapse come? Which number would hide it: the largest share, or the dead experts?
+# 2. Give the optimiser a tenth of the steps, then ten times as many. Do dead experts ever come back?
+# 3. Make the experts identical at the start (copy expert 0's weights into all). Who wins now, and can you say why
+#    before you run it?
+#
+# ## Recap
+#
+# - Share is the raw number. Largest share, dead experts, entropy and squared variation each hear something else: read two.
+# - Left alone on raw digits, training collapses every mixture that we tried. Two causes work together: the picked get
+#   better and are picked more, and inputs that share a mean all start with the same favourite.
+# - Centring removes the favourite. A collapsed mixture costs nothing where one expert suffices, and a lot where it does not.
+#
+# **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
+# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,
+# equation 7.

@@ -1,0 +1,704 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Balance
+#
+# 45 minutes. You leave able to balance experts in five ways, to pick a coefficient from a trade-off curve, and to keep
+# *balanced* apart from *specialised*.
+#
+# Noise alone did not help, so we ask for balance outright: we add to the loss a number that is small when the work is
+# shared. Some say that this is all there is to it, and that even use is the goal. Is it?
+#
+# > **Guess first.** Two mixtures on `digits4`. In the first, most experts are dead. The second sends each image to an
+# > expert by a hash of its pixels: perfectly even, forever. Which of the two is more accurate?
+
+# %%
+import math
+
+import torch
+from matplotlib.patches import Rectangle
+
+from moe_tutorial.layers import (
+    BiasBalancer,
+    ExpertChoiceRouter,
+    HashRouter,
+    MixtureOfExperts,
+    Router,
+    Routing,
+    importance_loss,
+    load_loss,
+    switch_loss,
+    z_loss,
+)
+from moe_tutorial.show import (
+    beside,
+    grid,
+    is_narrow,
+    look,
+    message,
+    picture,
+    plane_map,
+    seed_dots,
+    sweep,
+    table,
+    train_live,
+    usage_bars,
+)
+from moe_tutorial.study import (
+    claim,
+    dead,
+    digits4,
+    max_share,
+    regimes_2d,
+    seeds,
+    share,
+    specialisation,
+    train,
+)
+
+torch.set_num_threads(1)  # small models are fastest on one thread
+E = 8
+
+# %% [markdown]
+# ## Penalty one: even importance
+#
+# An expert's **importance** is the sum of its gate weights over the batch. We want the importances equal, so we penalise
+# their squared coefficient of variation, which lesson 05 introduced: 0 when all are equal, $E - 1$ when one has all.
+
+
+# %%
+def my_importance_loss(routing):
+    """Squared coefficient of variation of the summed gate weights: a scalar."""
+    weights = torch.zeros_like(routing.probs)
+    weights = weights.scatter(-1, routing.indices, routing.weights)
+    importance = weights.sum(0)
+    return importance.var(correction=0) / importance.mean() ** 2
+
+
+torch.manual_seed(seeds(1)[0])
+routing = Router(16, E, 2)(torch.randn(256, 16))
+print(
+    "same as the package's:",
+    torch.allclose(my_importance_loss(routing), importance_loss(routing)),
+)
+
+# %% [markdown]
+# ## Penalty two: share times probability
+#
+# The **Switch loss** multiplies two things for each expert: the share of choices that it got, $f_i$, and the mean
+# probability that the router gave it, $P_i$.
+#
+# $$L = E \sum_i f_i \, P_i$$
+#
+# The share is a count and has no slope. The probability has one, and the share says how hard to push: the busier an
+# expert, the more its probability is pressed down. With even use the value is exactly 1, for every $k$.
+
+
+# %%
+def my_switch_loss(routing):
+    """E times the sum of share * mean probability: a scalar."""
+    chosen = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)
+    f = chosen.mean(0) / routing.indices.shape[-1]
+    return E * (f * routing.probs.mean(0)).sum()
+
+
+print(
+    "same as the package's:",
+    torch.allclose(my_switch_loss(routing), switch_loss(routing)),
+)
+for k in (1, 2, 4, 8):
+    token = torch.arange(E)
+    even = Routing(
+        logits=torch.zeros(E, E),
+        probs=torch.full((E, E), 1 / E),
+        indices=(token[:, None] + torch.arange(k)) % E,
+        weights=torch.full((E, k), 1 / E),
+    )
+    print(f"even use, k = {k}: {my_switch_loss(even):.3f}")
+
+# %% [markdown]
+# One detail decides whether it can wake the dead. $P_i$ has to come from the softmax over *all* experts. Some published
+# code takes the probabilities *after* the others were masked out. Then an expert that nobody picks has probability 0
+# everywhere, and a zero from a mask has no slope.
+
+
+# %%
+def gradient_for_the_dead(seed, masked):
+    """Size of the Switch loss's gradient for the row of an expert nobody picks."""
+    torch.manual_seed(seed)
+    x = torch.rand(256, 16)
+    weight = torch.randn(E, 16)
+    weight[0] = -0.5  # the inputs are positive, so expert 0 comes last
+    weight.requires_grad_()
+    logits = x @ weight.T
+    probs = logits.softmax(-1)
+    indices = probs.topk(1).indices
+    assert not (indices == 0).any()
+    if masked:
+        kept = torch.zeros_like(probs).scatter(-1, indices, 1.0).bool()
+        probs = logits.masked_fill(~kept, -torch.inf).softmax(-1)
+    loss = my_switch_loss(Routing(logits, probs, indices, probs))
+    return float(torch.autograd.grad(loss, weight)[0][0].norm())
+
+
+claim(
+    "07.1",
+    "The Switch loss reaches the router's row of an expert that nobody picks",
+    measured=[gradient_for_the_dead(seed, masked=False) for seed in seeds(10)],
+    holds=lambda size: bool((size > 1e-9).all()),
+    control=[gradient_for_the_dead(seed, masked=True) for seed in seeds(10)],
+    control_is="probabilities after masking the others",
+)
+
+# %% [markdown]
+# Is the value a measure of balance, then? Even use gives 1, and it is tempting to read 1 as *best*. Build a
+# counterexample: two experts. Nine tokens in ten slightly prefer expert 0, at .51 to .49. The tenth is certain of
+# expert 1. Who is used how much, and what does the loss say?
+
+# %%
+probs = torch.tensor([[0.51, 0.49]] * 9 + [[0.0, 1.0]])
+indices = probs.argmax(-1, keepdim=True)
+uneven = Routing(probs.log(), probs, indices, probs.gather(-1, indices))
+evenly = torch.tensor([[0.51, 0.49], [0.49, 0.51]])
+even = Routing(evenly.log(), evenly, torch.tensor([[0], [1]]), torch.full((2, 1), 0.51))
+
+print("shares:", [f"{part:.1f}" for part in share(indices, 2)])
+claim(
+    "07.2",
+    "A routing that gives one expert nine tenths of the tokens can have a Switch loss "
+    "below 1",
+    measured=switch_loss(uneven),
+    holds=lambda loss: loss.mean() < 1 - 1e-6,
+    control=switch_loss(even),
+    control_is="two experts used equally",
+    refutes="The Switch loss is smallest at even use",
+)
+
+# %% [markdown]
+# So use it to push, and measure balance with shares. The **z-loss**, often seen beside it, is the mean of
+# $(\log \sum_i e^{z_i})^2$. It keeps logits small. Does it balance? We shall see.
+#
+# ## No penalty at all: move a bias
+#
+# A penalty pulls at the router while the task does too. DeepSeek-V3 goes another way: add to each expert's probability
+# a **bias**, for the picking only. After each step, raise the bias of those who got less than the mean, and lower the
+# others'. The gate weight stays the probability *without* the bias, so the bias decides who works and never how much the
+# answer counts.
+
+
+# %%
+def my_bias_update(bias, indices, rate):
+    """The bias after a step: up for those with too little to do, down for the others."""
+    load = torch.bincount(indices.flatten(), minlength=len(bias)).float()
+    return bias + rate * torch.sign(load.mean() - load)
+
+
+torch.manual_seed(seeds(1)[0])
+router = Router(16, E, 1, bias=True)
+x = torch.rand(512, 16)  # never negative: lesson 05 says who will be busy
+before = router(x)
+for _ in range(400):
+    expected = my_bias_update(router.bias, router(x).indices, 0.001)
+    BiasBalancer(0.001).update(router.bias, router(x).indices)
+    assert torch.allclose(router.bias, expected)
+after = router(x)
+
+print(
+    "more even:",
+    bool(max_share(share(after.indices, E)) < max_share(share(before.indices, E))),
+)
+print("probabilities unchanged:", torch.equal(before.probs, after.probs))
+print(
+    "weights are probabilities without the bias:",
+    torch.equal(after.weights, after.probs.gather(-1, after.indices)),
+)
+
+# %% [markdown]
+# ## Turn the tables: experts choose
+#
+# In **expert choice** the experts pick: each takes the tokens that score highest for it, and each takes the same number.
+# Balance is then no longer a goal but a fact. A token may be picked by several experts, or by none.
+
+# %%
+torch.manual_seed(seeds(1)[0])
+router = ExpertChoiceRouter(16, E, top_k=1)
+routing = router(torch.rand(512, 16))
+picked = torch.zeros(512, E).scatter(-1, routing.indices, routing.weights) > 0
+print("tokens of each expert:", picked.sum(0).tolist())
+print("some tokens got nobody:", bool((picked.sum(-1) == 0).any()))
+print("some tokens got several:", bool((picked.sum(-1) > 1).any()))
+
+# %% [markdown]
+# ## Each on its own
+#
+# Now measure. `digits4` with raw pixels, where collapse is expensive (lesson 05). Eight experts of 8 neurons, one picked,
+# ten seeds. The **hash** router is our control for balance: it uses everyone evenly and learns nothing.
+
+# %%
+rules = digits4("raw")
+
+
+def usage_of(routing):
+    """Shares (n_seeds, E) of the choices that count: those with a weight above 0."""
+    got = torch.zeros(*routing.indices.shape[:-1], E)
+    got = got.scatter(-1, routing.indices, routing.weights).gt(0).float().sum(1)
+    return got / got.sum(-1, keepdim=True)
+
+
+def run(data=rules, penalty=None, router=None, bias_rate=None, **options):
+    """Accuracy, largest share, dead experts and specialisation: one a seed each."""
+
+    def move_bias(step, trained):
+        if bias_rate and trained.routing is not None:
+            BiasBalancer(bias_rate).update(
+                trained.buffers["router.bias"], trained.routing.indices
+            )
+
+    if bias_rate:
+        options["bias"] = True
+    trained = train(
+        lambda: MixtureOfExperts(
+            64, 8, E, 1, router and router(), d_out=10, dispatch="dense", **options
+        ),
+        data,
+        seeds(10),
+        penalty=penalty,
+        on_step=move_bias,
+    )
+    trained.model.eval()
+    with torch.no_grad():
+        routing = trained(data.x_test)[1]
+    shares = usage_of(routing)
+    return {
+        "accuracy": trained.accuracy(data.x_test, data.y_test),
+        "largest": max_share(shares),
+        "dead": dead(shares).float(),
+        "nmi": torch.tensor(
+            [
+                specialisation(choice, data.regime_test)
+                for choice in routing.indices[..., 0]
+            ]
+        ),
+    }
+
+
+alone = {
+    "nothing": run(),
+    "importance 1": run(penalty=importance_loss),
+    "Switch 0.1": run(penalty=lambda r: 0.1 * switch_loss(r)),
+    "noise 1, load 0.1": run(noise=1.0, penalty=lambda r: 0.1 * load_loss(r)),
+    "z-loss 0.001": run(penalty=lambda r: 0.001 * z_loss(r)),
+    "bias, rate 0.01": run(bias_rate=0.01),
+    "expert choice": run(router=lambda: ExpertChoiceRouter(64, E, 1)),
+    "hash": run(router=lambda: HashRouter(64, E)),
+}
+
+# %% [markdown]
+# And together, because that is how they are used.
+
+# %%
+together = {
+    "Switch 0.1, noise 0.3": run(noise=0.3, penalty=lambda r: 0.1 * switch_loss(r)),
+    "importance and load 0.1, noise 1": run(
+        noise=1.0, penalty=lambda r: 0.1 * (importance_loss(r) + load_loss(r))
+    ),
+    "Switch 0.1, bias 0.01": run(
+        bias_rate=0.01, penalty=lambda r: 0.1 * switch_loss(r)
+    ),
+}
+standardised = digits4("standardised")
+on_standardised = {
+    "nothing, standardised": run(standardised),
+    "Switch 0.1, standardised": run(standardised, lambda r: 0.1 * switch_loss(r)),
+}
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+everything = alone | together | on_standardised
+best = max(alone | together, key=lambda name: everything[name]["accuracy"].mean())
+gained = everything[best]["accuracy"] - alone["nothing"]["accuracy"]
+table(
+    ["", "accuracy", "largest share", "dead", "specialisation"],
+    {
+        name: [
+            f"{r['accuracy'].mean():.3f}",
+            f"{r['largest'].mean():.2f}",
+            f"{r['dead'].mean():.1f}",
+            f"{r['nmi'].mean():.2f}",
+        ]
+        for name, r in everything.items()
+    },
+    title=f"On raw pixels, {best} gets {100 * gained.mean():.0f} points more than nothing",
+    note=(
+        "Means over ten seeds on digits4. Specialisation: how much the expert tells "
+        "about the rule, from 0 to 1. Numbers in names are coefficients and rates."
+    ),
+)
+
+# %% [markdown]
+# Compare the last two rows with the rest, before you fall in love with a penalty. Much of what it repairs here was broken
+# by raw pixels: standardised inputs alone do as much. A penalty is for where you cannot choose the inputs, as deep
+# inside a network.
+
+# %%
+plain = alone["nothing"]["accuracy"]
+claim(
+    "07.3",
+    "On raw digits4, a Switch loss of 0.1 makes the mixture more than three points "
+    "more accurate",
+    measured=alone["Switch 0.1"]["accuracy"] - plain,
+    holds=lambda gain: gain.mean() > 0.03,
+    control=alone["z-loss 0.001"]["accuracy"] - plain,
+    control_is="the z-loss",
+)
+
+# %%
+claim(
+    "07.4",
+    "Standardised inputs without any penalty do as much as the Switch loss on raw "
+    "pixels, within a point",
+    measured=on_standardised["nothing, standardised"]["accuracy"]
+    - alone["Switch 0.1"]["accuracy"],
+    holds=lambda gain: gain.mean() > -0.01,
+    control=plain - alone["Switch 0.1"]["accuracy"],
+    control_is="raw pixels without any penalty",
+)
+
+# %% [markdown]
+# And the way without a penalty?
+
+# %%
+claim(
+    "07.5",
+    "Moving a bias keeps the largest share below a third in every seed, without any "
+    "penalty",
+    measured=alone["bias, rate 0.01"]["largest"],
+    holds=lambda largest: bool((largest < 1 / 3).all()),
+    control=alone["nothing"]["largest"],
+    control_is="the bias is never moved",
+)
+
+# %% [markdown]
+# ## How much?
+#
+# Every penalty has a coefficient. Too little does nothing. Too much, and the router listens to the penalty only. Between
+# them lies a curve, and it is worth seeing once. From no Switch loss at all, each stop has ten times more.
+
+# %%
+coefficients = [0, 0.01, 0.1, 1, 10, 100]
+curve = {
+    c: run(penalty=lambda r, c=c: c * switch_loss(r))
+    for c in coefficients
+    if c not in (0, 0.1)
+}
+curve[0], curve[0.1] = alone["nothing"], alone["Switch 0.1"]
+curve = {c: curve[c] for c in coefficients}
+
+claim(
+    "07.6",
+    "A Switch loss a hundred times too strong costs more than ten points",
+    measured=curve[1]["accuracy"] - curve[100]["accuracy"],
+    holds=lambda cost: cost.mean() > 0.1,
+    control=curve[1]["accuracy"] - curve[0.1]["accuracy"],
+    control_is="a tenth of the coefficient instead of a hundred times",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+others = {
+    name: result
+    for name, result in everything.items()
+    if name not in ("nothing", "Switch 0.1")
+}
+
+
+def height(c):
+    return float(curve[c]["accuracy"].mean())
+
+
+peak = max(curve, key=height)
+
+
+def where(result):
+    return 1 - float(result["largest"].mean()), float(result["accuracy"].mean())
+
+
+def draw(figure, theme):
+    narrow = is_narrow(figure)
+    axes = figure.add_subplot()
+    text, muted, line, ground = (
+        look.color(name, theme) for name in ("text", "muted", "line", "ground")
+    )
+    marks = {f"Switch {c}" if c else "nothing": where(r) for c, r in curve.items()}
+    axes.plot(*zip(*marks.values(), strict=True), "-o", color=text, ms=6, zorder=3)
+    for result in others.values():
+        axes.plot(*where(result), "o", ms=7, mew=1.6, color=muted, mfc=ground, zorder=2)
+    if narrow:  # the names of the rings would not fit; the table has them
+        marks["hash"] = where(others["hash"])
+    else:
+        marks |= {name: where(result) for name, result in others.items()}
+    # Names stand in one column, in the order of their marks and pushed apart.
+    column, free = max(x for x, _ in marks.values()) + 0.03, math.inf
+    for name, (x, y) in sorted(marks.items(), key=lambda mark: -mark[1][1]):
+        own = (
+            name == "nothing" or name.removeprefix("Switch ").replace(".", "").isdigit()
+        )
+        if x < 0.7:
+            axes.annotate(
+                name,
+                (x, y),
+                (0, 9 if name[0] == "z" else -17),
+                textcoords="offset points",
+                ha="center",
+                color=text if own else muted,
+                weight="bold" if own else "normal",
+            )
+            continue
+        free = min(y, free - (0.024 if narrow else 0.0195))
+        axes.plot([x, column], [y, free], color=line, lw=0.8, zorder=1)
+        axes.text(
+            column + 0.005,
+            free,
+            name,
+            va="center",
+            fontsize=10.5,
+            color=text if own else muted,
+            weight="bold" if own else "normal",
+        )
+    axes.set_xlim(0.3, column + (0.25 if narrow else 0.27))
+    axes.set_xticks([0.4, 0.6, 0.8])
+    axes.set_xlabel("1 minus the largest share", loc="left")
+    axes.set_ylabel("test accuracy")
+
+
+picture(
+    draw,
+    title=f"Accuracy climbs to {height(peak):.2f} at coefficient {peak} and falls to "
+    f"{height(100):.2f} at 100; the largest share goes from "
+    f"{curve[peak]['largest'].mean():.2f} to {curve[100]['largest'].mean():.2f}",
+    note=(
+        "Means over ten seeds on digits4. Line: the Switch loss on raw pixels, with "
+        "its coefficient. Rings: the other ways."
+    ),
+    alt="; ".join(
+        f"Switch coefficient {c}: largest share {r['largest'].mean():.2f}, "
+        f"accuracy {height(c):.2f}"
+        for c, r in curve.items()
+    ),
+    height=480,
+)
+
+# %% [markdown]
+# The right-hand side of the picture holds good and bad mixtures, and balance does not tell them apart.
+#
+# ## Balanced is not specialised
+#
+# Back to the guess. The hash router is as balanced as can be. But an image's hash has nothing to do with its rule, so
+# every expert has to learn all four rules, each from an eighth of the images.
+
+# %%
+claim(
+    "07.7",
+    "A mixture balanced by a hash is more than ten points less accurate than one that "
+    "was left to collapse",
+    measured=plain - alone["hash"]["accuracy"],
+    holds=lambda cost: cost.mean() > 0.1,
+    control=plain - alone["Switch 0.1"]["accuracy"],
+    control_is="balanced by the Switch loss",
+    refutes="Even use means that the experts have specialised",
+)
+
+# %%
+claim(
+    "07.8",
+    "A hash's choice of expert tells next to nothing about the rule: specialisation "
+    "below 0.05 in every seed",
+    measured=alone["hash"]["nmi"],
+    holds=lambda nmi: bool((nmi < 0.05).all()),
+    control=alone["Switch 0.1"]["nmi"],
+    control_is="balanced by the Switch loss",
+)
+
+# %% [markdown]
+# A balance number alone says that the experts are busy. It does not say that they are any good. Report it beside the
+# accuracy, and beside a measure of who does what.
+#
+# ## What expert choice may not do
+#
+# Expert choice balances perfectly without a coefficient. Why does not everyone use it? In a language model a token may
+# only depend on the tokens *before* it. But whether an expert picks a token depends on its competitors, and these
+# include tokens that come *later*. Keep the first eight tokens, change the eight that follow, and look at the first.
+
+
+# %%
+def experts_of(router, x):
+    """Which experts work on each token: (T, E), True or False."""
+    with torch.no_grad():
+        routing = router(x)
+    return torch.zeros(len(x), E).scatter(-1, routing.indices, routing.weights) > 0
+
+
+def two_futures(kind, seed):
+    """The first eight tokens' experts, followed by one future and by another."""
+    torch.manual_seed(seed)
+    router = kind(16, E, 2)
+    past, future, other = torch.randn(3, 8, 16)
+    return [experts_of(router, torch.cat([past, x]))[:8] for x in (future, other)]
+
+
+def changed(kind):
+    """Part of the first eight tokens that the future sends elsewhere: one a seed."""
+    pairs = [two_futures(kind, seed) for seed in seeds(20)]
+    return [float((a != b).any(-1).float().mean()) for a, b in pairs]
+
+
+claim(
+    "07.9",
+    "With expert choice, other later tokens change the experts of more than a tenth of "
+    "the earlier ones",
+    measured=changed(ExpertChoiceRouter),
+    holds=lambda part: part.mean() > 0.1,
+    control=changed(Router),
+    control_is="tokens choose",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+one, other = two_futures(ExpertChoiceRouter, seeds(1)[0])
+differs = (one != other).any(-1)
+
+
+def draw(figure, theme):
+    places = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
+    titles = "one future", "another future"
+    for axes, experts, name in zip(places, (one, other), titles, strict=True):
+        for token in range(8):
+            for expert in range(E):
+                axes.add_patch(
+                    Rectangle(
+                        (expert + 0.06, token + 0.06),
+                        0.88,
+                        0.88,
+                        facecolor=look.expert_color(expert, theme)
+                        if experts[token, expert]
+                        else look.color("ground", theme),
+                        edgecolor=look.color("line", theme),
+                    )
+                )
+                if experts[token, expert]:
+                    axes.text(
+                        expert + 0.5,
+                        token + 0.5,
+                        expert,
+                        ha="center",
+                        va="center",
+                        fontsize=9,
+                        color=look.expert_color(expert, theme, "on"),
+                    )
+        axes.set_xlim(0, E)
+        axes.set_ylim(8, 0)
+        axes.set_aspect("equal")
+        axes.set_xticks([])
+        axes.set_yticks(
+            [t + 0.5 for t in range(8)],
+            [("≠ " if differs[t] else "") + str(t) for t in range(8)],
+        )
+        axes.set_title(name, fontsize=11)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+
+
+picture(
+    draw,
+    title=f"{int(differs.sum())} of the same eight tokens get other experts because of "
+    "tokens that come later",
+    note=(
+        "One sequence, a row for each token. A filled square: this expert works on it. "
+        "≠ marks the tokens that differ."
+    ),
+    alt=f"Tokens and their experts; {int(differs.sum())} of 8 differ between the futures.",
+    height=330,
+    narrow_height=560,
+)
+
+# %% [markdown]
+# In training such a model can peek; when it writes text token by token, there is no future to choose from, and it has
+# to route differently from how it learned. It is fine where all tokens are there at once, as in encoders.
+#
+# ## Turn the knobs yourself
+#
+# The plane of lesson 04, with twice as many experts as rules. This is your own mixture: the panel trains whatever layer
+# you hand it. Press start, then pull at noise and balance while it runs.
+
+# %% tags=["nbval-ignore-output"]
+plane = regimes_2d(seed=seeds(1)[0])
+torch.manual_seed(seeds(1)[0])
+mine = MixtureOfExperts(d_model=2, d_hidden=4, n_experts=8, top_k=1, d_out=2)
+train_live(mine, plane, balance=switch_loss, balance_name="Switch loss")
+
+# %% [markdown]
+# The same experiment over seeds: six mixtures for each of 81 settings of noise and Switch loss. Where do you find the
+# most accurate ones, and are they the most balanced?
+
+# %% tags=["nbval-ignore-output"]
+places = grid(plane.x_train, 40)
+
+
+def six_seeds(noise, balance):
+    trained = train(
+        lambda: MixtureOfExperts(2, 4, E, 1, noise=noise, d_out=2, dispatch="dense"),
+        plane,
+        seeds(6),
+        steps=400,
+        penalty=lambda r: balance * switch_loss(r),
+    )
+    trained.model.eval()
+    with torch.no_grad():
+        shares = share(trained(plane.x_test)[1].indices, E)
+        owners = trained(places)[1].indices[0, :, 0]
+    accuracy = trained.accuracy(plane.x_test, plane.y_test)
+    return (
+        message(
+            f"{accuracy.mean():.0%} right, "
+            f"{dead(shares).float().mean():.1f} of 8 experts dead",
+            f"Noise {noise:g}, Switch loss {balance:g}, 400 steps. Map and bars: the "
+            "first of six seeds. Dots: all six.",
+        )
+        + beside(plane_map(owners), usage_bars(shares[0]))
+        + seed_dots({"Accuracy": accuracy, "Largest share": max_share(shares)})
+    )
+
+
+sweep(
+    six_seeds,
+    noise=("Noise", [0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 3.0]),
+    balance=("Switch loss", [0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]),
+)
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Give `run` a `bias_rate` of 0.001, the rate that DeepSeek-V3 uses. Is that enough for 800 steps? Look at the largest
+#    share *and* at the accuracy.
+# 2. In the live panel, wait until experts are dead, then raise the Switch loss. Who comes back first? Can you bring
+#    them back with noise alone?
+# 3. Hand the panel your own layer: any module that returns class scores and a `Routing`. Start from `Router`, and
+#    let it choose at random. What do the bars say, and what does the accuracy?
+#
+# ## Recap
+#
+# - Importance, load and Switch losses push toward even use; the z-loss does not. A bias balances without touching the loss or
+#   the weights; expert choice balances by construction, and looks into the future.
+# - The Switch loss pushes well and measures badly: it falls below 1 at uneven use. Its probabilities must be those of all experts.
+# - The coefficient is a trade-off. A little repairs collapse; too much makes the router deaf to the task.
+# - Balanced is not specialised. A hash is perfectly balanced, and worse than collapse.
+#
+# **Sources.** Importance and load: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). Share times probability:
+# [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
+# The bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664), [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437).
+# Expert choice: [Zhou et al. 2022](https://arxiv.org/abs/2202.09368). Hash: [Roller et al. 2021](https://arxiv.org/abs/2106.04426).
