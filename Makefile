@@ -6,7 +6,7 @@ PY := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 setup = @sh moe_tutorial/course/setup.sh "$(PYTHON)"
 course = @$(PY) -m moe_tutorial.course
 
-.PHONY: help lab test lessons book check reference
+.PHONY: help lab test lessons book check reference bench
 
 help: ## list these targets
 	@echo "make <target> [PYTHON=python3.13] [PORT=8888]"
@@ -38,3 +38,8 @@ check: ## style, import contracts, and every .py beside an equal .ipynb
 reference: ## run the lessons and store their text outputs, against which make test compares
 	$(setup) lab
 	$(course) reference
+
+bench: ## measure speed: ten seeds against one, and a slider of the live training until its picture
+	$(setup) all
+	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/many_seeds.py
+	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/live_panel.py

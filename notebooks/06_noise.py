@@ -309,7 +309,7 @@ rules = digits4("raw")
 
 
 def on_rules(noise=None, penalty=None):
-    return run(rules, 20, width=8, steps=800, noise=noise, penalty=penalty)[1:]
+    return run(rules, 20, width=8, steps=500, noise=noise, penalty=penalty)[1:]
 
 
 shares, accuracy = {}, {}
@@ -373,7 +373,7 @@ class ColleaguesRouter(Router):
 # > **Guess first.** You ask the trained mixture about the same image twice. What should happen, and what does?
 
 # %% tags=["hide-input"]
-trained, _, _ = run(rules, 10, 8, 800, lambda r: 0.1 * load_loss(r), noise=1.0)
+trained, _, _ = run(rules, 10, 8, 500, lambda r: 0.1 * load_loss(r), noise=1.0)
 
 
 def changed_answers(trained, x):

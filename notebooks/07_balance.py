@@ -240,7 +240,7 @@ print("some tokens got several:", bool((picked.sum(-1) > 1).any()))
 # ## Each on its own
 #
 # Now measure. `digits4` with raw pixels, where collapse is expensive (lesson 05). Eight experts of 8 neurons, one picked,
-# ten seeds. The **hash** router is our control for balance: it uses everyone evenly and learns nothing.
+# 600 steps, ten seeds. The **hash** router is our control for balance: it uses everyone evenly and learns nothing.
 
 # %%
 rules = digits4("raw")
@@ -270,6 +270,7 @@ def run(data=rules, penalty=None, router=None, bias_rate=None, **options):
         ),
         data,
         seeds(10),
+        steps=600,
         penalty=penalty,
         on_step=move_bias,
     )
@@ -683,7 +684,7 @@ sweep(
 # %% [markdown]
 # ## Try it
 #
-# 1. Give `run` a `bias_rate` of 0.001, the rate that DeepSeek-V3 uses. Is that enough for 800 steps? Look at the largest
+# 1. Give `run` a `bias_rate` of 0.001, the rate that DeepSeek-V3 uses. Is that enough for 600 steps? Look at the largest
 #    share *and* at the accuracy.
 # 2. In the live panel, wait until experts are dead, then raise the Switch loss. Who comes back first? Can you bring
 #    them back with noise alone?

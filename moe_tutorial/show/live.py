@@ -252,12 +252,14 @@ class LiveTraining(anywidget.AnyWidget):
                 if not (self.running or self._due or self._notes):
                     self._thread = None
                     return
+            asked = bool(self._notes)
             with _turn:
                 if not _cell_runs:
                     self._safely(self._work_a_little)
             if _cell_runs:
                 self._heard = time.monotonic()
-            time.sleep(0.02 if _cell_runs else 0.001)  # others' turn
+            # Others' turn: the cell's, or theirs who carry the answer to the page and draw it.
+            time.sleep(0.02 if _cell_runs or asked else 0.001)
 
     def _work_a_little(self) -> None:
         while self._notes:

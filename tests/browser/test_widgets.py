@@ -6,8 +6,11 @@ import json
 import pytest
 import torch
 
-from moe_tutorial.show.regions import explore_router, grid, watch_training
+from moe_tutorial.layers import MixtureOfExperts, switch_loss
+from moe_tutorial.show.live import train_live
+from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.sweep import sweep
+from moe_tutorial.study import digits, regimes_2d
 
 POINTS = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LABELS = torch.arange(100) % 10
@@ -15,12 +18,11 @@ ANGLE = torch.arange(8) * torch.pi / 4
 WEIGHT = 4 * torch.stack([ANGLE.cos(), ANGLE.sin()])
 
 SCRIPT = """
-const state = %s;
-for (const key in state) if (state[key]?.base64 !== undefined)
-  state[key] = new DataView(Uint8Array.from(atob(state[key].base64), (c) => c.charCodeAt(0)).buffer);
+const state = JSON.parse(%s, (_, value) => value?.base64 === undefined ? value
+  : new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer));
 const code = await import("data:text/javascript;base64,%s");
 const refuse = () => { throw new Error("a page without a kernel has nobody to ask") };
-const model = { get: (key) => state[key], set: refuse, save_changes: refuse, on() {}, off() {} };
+const model = { get: (key) => state[key], set: refuse, save_changes: refuse, send: refuse, on() {}, off() {} };
 window.stop = code.default.render({ model, el: document.querySelector("main") });
 """
 
@@ -36,12 +38,9 @@ def show(chromium):
         page = context.new_page()
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
-        state = {
-            key: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-            for key, value in widget.get_state().items()
-            if not key.startswith("_") and key != "layout"
-        }
-        script = SCRIPT % (json.dumps(state), base64.b64encode(widget._esm.encode()).decode())
+        state = {key: value for key, value in widget.get_state().items() if not key.startswith("_") and key != "layout"}
+        text = json.dumps(state, default=lambda value: {"base64": base64.b64encode(value).decode()})
+        script = SCRIPT % (json.dumps(text), base64.b64encode(widget._esm.encode()).decode())
         page.set_content(
             f'<!doctype html><html lang="en" data-theme="{theme}"><style>{widget._css}</style>'
             f'<body style="margin:0"><main></main><script type="module">{script}</script>'
@@ -74,16 +73,43 @@ def title(page):
     return page.locator(".moe-title").inner_text()
 
 
-@pytest.mark.parametrize("make", [explorer, trained])
+def raced():
+    """Expert 3 wins: from a fair share to almost all."""
+    steps = torch.arange(11)
+    shares = torch.zeros(11, 8) + ((1 - steps / 10.05) / 8)[:, None]
+    shares[:, 3] += 1 - shares.sum(-1)
+    return watch_usage(shares, 100 * steps, score=(steps + 1) / 12, score_name="loss")
+
+
+def run_live(data=None, **options):
+    data = data or regimes_2d(256)
+    torch.manual_seed(0)
+    layer = MixtureOfExperts(data.x_train.shape[1], 8, 8, 1, d_out=10)
+    return train_live(layer, data, balance=switch_loss, coefficient=0.1, headless_steps=60, **options)
+
+
+def run_live_flat():
+    return run_live(digits())
+
+
+@pytest.fixture(autouse=True)
+def _no_jupyterlab(monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+
+
+@pytest.mark.parametrize("make", [explorer, trained, raced, run_live, run_live_flat])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_it_fits_its_column_and_is_drawn_in_both_themes(show, make, width):
     page = show(make(), width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    canvas = page.locator(".moe-plane")
-    assert canvas.evaluate("(c) => c.width === c.clientWidth && c.height === c.clientHeight")
-    light = canvas.evaluate("(c) => c.toDataURL()")
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    page.wait_for_function("(light) => document.querySelector('.moe-plane').toDataURL() !== light", arg=light)
+    for number, canvas in enumerate(page.locator("canvas").all()):
+        assert canvas.evaluate("(c) => c.width === c.clientWidth && c.height === c.clientHeight && c.width > 200")
+        light = canvas.evaluate("(c) => c.toDataURL()")
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        changed = "([n, light]) => document.querySelectorAll('canvas')[n].toDataURL() !== light"
+        page.wait_for_function(changed, arg=[number, light])
+        page.evaluate("document.documentElement.dataset.theme = 'light'")
+        page.wait_for_function(f"(a) => !({changed})(a)", arg=[number, light])
 
 
 def test_the_titles_say_what_is_drawn(show):
@@ -139,3 +165,32 @@ def test_a_sweep_that_is_not_stored_shows_its_first_answer_and_no_dead_control(s
     page = show(sweep(lambda a: f"<p>a is {a}</p>", a=[1, 2]))
     assert page.get_by_role("slider").count() == 0
     assert page.locator(".moe-out").inner_text() == "a is 1"
+
+
+def test_a_usage_race_goes_by_its_slider_and_its_title_says_who_leads(show):
+    page = show(raced())
+    assert title(page) == "By step 1000 expert 3 takes 100 % of the choices, up from 13 %; 7 of 8 are dead"
+    canvas = page.locator("canvas").first
+    at_end = canvas.evaluate("(c) => c.toDataURL()")
+    page.get_by_role("slider", name="Step").fill("5")
+    assert title(page) == "By step 500 expert 3 takes 56 % of the choices, up from 13 %; all 8 work"
+    assert canvas.evaluate("(c) => c.toDataURL()") != at_end
+    assert "expert 3 56 %" in canvas.get_attribute("aria-label")
+    assert page.locator(".moe-shares li").nth(3).inner_text().split() == ["3", "56", "%"]
+    assert page.get_by_text("Loss 0.50, from 0.08").count() == 1
+
+
+@pytest.mark.parametrize("make", [run_live, run_live_flat])
+def test_a_live_panel_without_a_kernel_is_a_recorded_run(show, make):
+    widget = make()
+    page = show(widget)
+    shares = torch.tensor(widget.frame["shares"])
+    assert title(page).startswith("Step 60: ")
+    assert f"{100 * shares.max():.0f} %" in title(page)
+    assert title(page).endswith(f"test accuracy {100 * widget.frame['accuracy']:.1f} %")
+    assert page.get_by_text("A recorded run of 60 steps. In JupyterLab you train it yourself.").count() == 1
+    assert page.get_by_text("Balance loss: × 0.1 · Learning rate: 0.01 · Chosen per point, k: 1 of 8").count() == 1
+    assert (page.get_by_role("button").count(), page.get_by_role("slider").count()) == (0, 0)
+    labels = [canvas.get_attribute("aria-label") for canvas in page.locator("canvas").all()]
+    assert len(labels) == (3 if widget.settings["resolution"] else 2)
+    assert any(f"balance loss × 0.1 adds {widget.frame['extra']:.2f}" in label for label in labels)

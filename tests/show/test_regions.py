@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from moe_tutorial.layers import MixtureOfExperts, Router
-from moe_tutorial.show.regions import FRAME_BUDGET, explore_router, grid, watch_training
+from moe_tutorial.show.regions import FRAME_BUDGET, explore_router, grid, watch_training, watch_usage
 
 POINTS = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LABELS = (POINTS[:, 0] > 0).long()
@@ -157,3 +157,38 @@ def test_watch_refuses_with_name_value_and_what_is_allowed(change, message):
 def test_one_frame_and_one_expert_are_enough():
     assert watch_training(recorded(1, 1), POINTS, steps=[7]).settings["steps"] == [7]
     assert explore_router(linear(1), POINTS).settings["experts"] == 1
+
+
+def raced(n_frames=5, n_experts=4):
+    return torch.rand(n_frames, n_experts, generator=torch.Generator().manual_seed(0)).softmax(-1)
+
+
+def test_usage_keeps_its_shares_and_score_and_reads_as_a_line_of_text():
+    widget = watch_usage(raced(), range(0, 50, 10), score=[0.1, 0.2, 0.3, 0.4, 0.5])
+    np.testing.assert_allclose(widget.settings["shares"], raced().numpy(), atol=1e-3)
+    assert (widget.settings["steps"], widget.settings["score"][-1]) == ([0, 10, 20, 30, 40], 0.5)
+    assert repr(widget) == "Expert usage while training: 4 experts, 5 frames (an interactive picture)"
+
+
+def test_a_long_usage_is_thinned_out_and_keeps_its_ends():
+    widget = watch_usage(raced(1001, 8), range(1001))
+    steps = widget.settings["steps"]
+    assert (steps[0], steps[-1], len(steps), len(widget.settings["shares"])) == (0, 1000, 160, 160)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shares": torch.rand(5)}, r"shares has shape \(5,\); allowed is \(F, experts\)"),
+        ({"shares": torch.rand(0, 4)}, "F of 1 or more"),
+        ({"shares": torch.full((5, 4), 0.5)}, "shares sums to 2 in row 0; allowed are parts of 1"),
+        ({"shares": torch.tensor([[1.5, -0.5]] * 5)}, "allowed are parts of 1"),
+        ({"shares": raced(5, 17)}, "shares has 17 experts"),
+        ({"steps": [0, 1]}, "allowed are 5 rising numbers"),
+        ({"score": [1.0]}, r"score has shape \(1,\); allowed is \(5,\)"),
+    ],
+)
+def test_usage_refuses_with_name_value_and_what_is_allowed(change, message):
+    arguments = {"shares": raced(), "steps": range(5)} | change
+    with pytest.raises(ValueError, match=message):
+        watch_usage(arguments.pop("shares"), arguments.pop("steps"), **arguments)

@@ -359,7 +359,7 @@ function drawLines(canvas, steps, lines, low, high, at = steps.length - 1) {
     (ctx.strokeStyle = colour), line(values, 0, at);
     if (!i) ctx.beginPath(), ctx.arc(x, y, 4, 0, 7), (ctx.fillStyle = colour), ctx.fill();
     let place = y + (x > right - 12 ? 4 : -8);
-    if (Math.abs(place - above) < 14) place = above + (place > above && above < h - 36 ? 14 : -14);
+    if (Math.abs(place - above) < 14) place = above + (place > above && above < h - 16 ? 14 : -14);
     write(ctx, theme, words, Math.min(right, x) + 8, (above = place), "left", colour, i ? 400 : 600);
   });
 }

@@ -1,0 +1,95 @@
+"""A JupyterLab of its own for a test or a benchmark, and what a reader does in it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def notebook(*sources: str) -> str:
+    """A notebook of these cells, as text."""
+    cells = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{i}",
+            "metadata": {},
+            "execution_count": None,
+            "outputs": [],
+            "source": source,
+        }
+        for i, source in enumerate(sources)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells})
+
+
+@contextmanager
+def jupyterlab(home: Path) -> Iterator[str]:
+    """The address of a JupyterLab that serves this folder."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    places = {f"JUPYTER_{name}_DIR": str(home / ".jupyter" / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    env = os.environ | places | {"IPYTHONDIR": str(home / ".ipython"), "OMP_NUM_THREADS": "1"}
+    env["JUPYTER_CONFIG_PATH"] = str(ROOT / "moe_tutorial" / "course")  # JupyterLab's settings for the course
+    env.pop("MOE_SITE", None)
+    log = (home / "lab.log").open("w")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={home}"]
+    options = [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token="]
+    server = subprocess.Popen([*command, *options], cwd=home, env=env, stdout=log, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            if server.poll() is not None:
+                break
+            try:
+                urllib.request.urlopen(f"{address}/api", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        else:
+            server.terminate()
+        assert server.poll() is None, f"JupyterLab did not start:\n{(home / 'lab.log').read_text()[-2000:]}"
+        yield address
+    finally:
+        server.terminate()  # it shuts its kernels down first
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        log.close()
+
+
+def run_all(page, lab, name, seconds=120):
+    """Open a notebook, run all its cells, and fail on a cell that fails."""
+    page.goto(f"{lab}/lab/tree/{name}?reset")
+    page.locator(".jp-NotebookPanel .jp-Toolbar-kernelName").wait_for()
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=60_000)
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)  # the kernel has answered
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.wait_for_function(
+        r"""() => {const p = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
+            return p.length && p.every((x) => /\[\d+\]:/.test(x.textContent))}""",
+        timeout=1000 * seconds,
+    )
+    failed = page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr'] .ansi-red-fg")
+    assert failed.count() == 0, failed.first.inner_text()
+
+
+def picture(canvas):
+    return canvas.evaluate("(c) => c.toDataURL()")
+
+
+def move(page, slider, key="ArrowRight"):
+    slider.scroll_into_view_if_needed()
+    slider.focus()
+    page.keyboard.press(key)

@@ -1,0 +1,388 @@
+"""The live training's Python side: what it trains, what it disturbs, when its thread lives, what it refuses."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from moe_tutorial.layers import MixtureOfExperts, switch_loss
+from moe_tutorial.show import live, train_live
+from moe_tutorial.study import digits, regimes_2d
+
+DATA = regimes_2d(256)
+
+
+@pytest.fixture(autouse=True)
+def _in_jupyterlab(monkeypatch):
+    """Panels start paused at step 0, and what a test has started ends with it."""
+    monkeypatch.setenv("JPY_SESSION_NAME", "test.ipynb")
+    monkeypatch.delenv("MOE_SITE", raising=False)
+    yield
+    if live._running is not None:
+        live._running.pause()
+    until(lambda: threads() == [])
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "moe-live"]
+
+
+def mixture(n_experts=4, top_k=1, seed=0, d=2, classes=2, **options):
+    torch.manual_seed(seed)
+    return MixtureOfExperts(d, 8, n_experts, top_k, d_out=classes, **options)
+
+
+def panel(layer=None, data=DATA, **options):
+    return train_live(layer or mixture(), data, **options)
+
+
+def until(met, seconds=5):
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def history(panel):
+    return np.frombuffer(panel.frame["history"], np.float32).reshape(-1, 3 + panel.settings["experts"])
+
+
+def seen(panel):
+    """What is shown, without what differs between equal panels: how many frames there were."""
+    return {name: value for name, value in panel.frame.items() if name != "number"}
+
+
+def watch(panel):
+    """A page that draws every frame at once."""
+    panel.observe(lambda change: panel._receive(panel, {"seen": change["new"]["number"]}, []), "frame")
+    return panel
+
+
+def ask(panel, **content):
+    panel._receive(panel, content, [])
+
+
+def move(panel, **knobs):
+    ask(panel, set=knobs, serial=panel.frame["serial"] + 1)
+
+
+def parameters(layer):
+    return torch.cat([p.detach().flatten().clone() for p in layer.parameters()])
+
+
+def test_it_starts_paused_at_step_0_without_a_thread():
+    one = panel()
+    assert (one.step, one.running, threads()) == (0, False, [])
+    assert repr(one) == "Live training: 4 experts, step 0 (an interactive panel)"
+    assert sum(one.frame["shares"]) == pytest.approx(1)
+
+
+def test_the_same_seed_steps_and_settings_give_the_same_numbers():
+    one, two = (panel(mixture(noise=0.5), balance=switch_loss, coefficient=0.1, seed=3) for _ in range(2))
+    one.advance(100)
+    for _ in range(10):
+        torch.rand(7)  # the learner's own numbers do not matter
+        two.advance(10)
+    assert seen(one) == seen(two)
+    assert torch.equal(parameters(one.layer), parameters(two.layer))
+    assert not torch.equal(parameters(one.layer), parameters(panel(mixture(noise=0.5), seed=4).layer))
+
+
+def test_it_learns_and_measures_what_the_layer_then_does():
+    one = panel()
+    one.advance(300)
+    with torch.no_grad():
+        right = one.layer.eval()(DATA.x_test)[0].argmax(-1) == DATA.y_test
+    assert one.frame["accuracy"] == pytest.approx(right.float().mean().item())
+    assert one.frame["accuracy"] > 0.85
+    task = history(one)[:, 1]
+    assert task[-1] < 0.5 * task[0]
+
+
+def test_training_by_itself_takes_the_same_steps_as_advance():
+    one, two = watch(panel(mixture(noise=0.3))), panel(mixture(noise=0.3))
+    one.start()
+    until(lambda: one.step > 60)
+    one.pause()
+    two.advance(one.step)
+    assert torch.equal(parameters(one.layer), parameters(two.layer))
+    assert seen(one) == seen(two)
+
+
+def test_reset_gives_back_the_first_picture_and_the_first_layer():
+    one = panel(mixture(noise=0.5))
+    first, start = seen(one), parameters(one.layer)
+    one.advance(50)
+    assert not torch.equal(parameters(one.layer), start)
+    one.reset()
+    assert (seen(one), one.step) == (first, 0)
+    assert torch.equal(parameters(one.layer), start)
+    one.advance(50)
+    again = seen(one)
+    one.reset()
+    one.advance(50)
+    assert seen(one) == again
+
+
+def test_the_learners_random_numbers_are_not_touched():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    layer = mixture(noise=1.0)
+    torch.manual_seed(5)
+    one = watch(panel(layer))
+    one.advance(10)
+    move(one, noise=0.5)
+    one.start()
+    until(lambda: one.step > 30)
+    one.pause()
+    one.reset()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_look_does_not_change_the_layer():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = mixture()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            return self.inner(x)
+
+    one = panel(Counting())
+    assert one.layer.calls == 0
+    one.advance(3)
+    assert one.layer.calls == 3
+
+
+def test_each_slider_takes_effect_and_the_frame_names_the_move():
+    one = watch(panel(balance=switch_loss))
+    before = seen(one)
+    for knobs in ({"noise": 2.0}, {"coefficient": 10.0}, {"k": 2}, {"rate": 0.5}):
+        serial = one.frame["serial"]
+        move(one, **knobs)
+        until(lambda serial=serial: one.frame["serial"] == serial + 1)
+        assert one.frame["knobs"].items() >= knobs.items()
+    until(lambda: threads() == [])
+    assert (one.layer.router.noise, one.layer.router.top_k, one._optimizer.param_groups[0]["lr"]) == (2.0, 2, 0.5)
+    assert one.step == 0
+    assert one.frame["extra"] > 9 * before["extra"]
+    assert one.frame["shares"] != before["shares"]
+
+
+def test_moves_and_clicks_while_it_trains():
+    one = watch(panel(balance=switch_loss, coefficient=0.0))
+    one.start()
+    until(lambda: one.frame["step"] > 20)
+    assert one.frame["extra"] == 0
+    move(one, coefficient=1.0)
+    until(lambda: one.frame["serial"] == 1)
+    assert one.frame["extra"] > 0.5
+    ask(one, do="reset")
+    until(lambda: one.frame["step"] < 20)
+    ask(one, do="pause")
+    until(lambda: not one.frame["running"] and not threads())
+    step = one.step
+    ask(one, do="step")
+    until(lambda: one.frame["step"] == step + 1 and not threads())
+    ask(one, do="start")
+    until(lambda: one.frame["running"])
+
+
+def test_however_often_its_cell_is_run_one_thread_is_left_and_none_after_a_pause():
+    layer = mixture()
+    for _ in range(10):
+        one = watch(panel(layer))
+        one.start()
+        time.sleep(0.03)
+    until(lambda: len(threads()) == 1)
+    until(lambda: one.step > 5)
+    one.pause()
+    assert threads() == []
+    others = [watch(panel()), watch(panel())]
+    for other in others:
+        other.start()
+    until(lambda: len(threads()) == 1)
+    assert [other.running for other in others] == [False, True]
+    others[1].close()
+    until(lambda: threads() == [])
+
+
+def test_without_a_page_that_answers_it_pauses_and_can_be_started_again(monkeypatch):
+    monkeypatch.setattr(live, "ANSWER", 0.3)
+    one = panel()
+    one.start()
+    until(lambda: not one.running)
+    until(lambda: threads() == [])
+    assert one.step > 0
+    assert one.frame["running"] is False
+    number = one.frame["number"]
+    assert number <= live.ON_THE_WAY + 2
+    watch(one).start()
+    time.sleep(0.6)
+    assert one.running
+
+
+def test_it_waits_while_a_cell_runs():
+    one = watch(panel())
+    one.start()
+    until(lambda: one.step > 5)
+    live._cell_begins()
+    step, frame = one.step, one.frame["number"]
+    time.sleep(0.2)
+    assert (one.step, one.frame["number"], len(threads())) == (step, frame, 1)
+    one.advance(2)  # the cell's own
+    assert one.step == step + 2
+    live._cell_ends()
+    until(lambda: one.step > step + 5)
+
+
+def test_it_can_be_paused_by_the_cell_that_runs():
+    one = watch(panel())
+    one.start()
+    until(lambda: one.step > 5)
+    live._cell_begins()
+    one.pause()
+    assert threads() == []
+    assert (one.frame["running"], one.frame["step"]) == (False, one.step)
+    live._cell_ends()
+
+
+def test_a_layer_that_raises_is_shown_and_a_reset_recovers():
+    class Fragile(nn.Module):
+        broken = False
+
+        def __init__(self):
+            super().__init__()
+            self.inner = mixture()
+
+        def forward(self, x):
+            if self.broken:
+                raise ZeroDivisionError("the learner's mistake")
+            return self.inner(x)
+
+    one = watch(panel(Fragile()))
+    one.start()
+    until(lambda: one.step > 5)
+    one.layer.broken = True
+    until(lambda: one.frame["error"])
+    assert one.frame["error"] == "ZeroDivisionError: the learner's mistake"
+    until(lambda: threads() == [])
+    assert not one.running
+    one.layer.broken = False
+    ask(one, do="reset")
+    until(lambda: not one.frame["error"] and one.frame["step"] == 0)
+    ask(one, do="start")
+    until(lambda: one.step > 5)
+
+
+def test_a_loss_that_is_not_a_number_stops_before_the_update():
+    one = watch(panel(balance=lambda routing: routing.logits.sum() / 0 * 0))
+    move(one, coefficient=1.0)
+    until(lambda: "the loss became nan" in one.frame["error"])
+    before = parameters(one.layer)
+    with pytest.raises(live.TrainingDiverged, match="the loss became nan at step 0"):
+        one.advance(1)
+    assert torch.equal(parameters(one.layer), before)
+    move(one, coefficient=0.0)
+    until(lambda: not one.frame["error"])
+
+
+@pytest.mark.parametrize("site", [True, False])
+def test_where_there_is_no_jupyterlab_it_trains_at_once_and_starts_no_thread(monkeypatch, site):
+    monkeypatch.setenv("MOE_SITE", "1") if site else monkeypatch.delenv("JPY_SESSION_NAME")
+    one, two = panel(headless_steps=40), panel(headless_steps=40)
+    assert (one.step, one.frame["running"], threads()) == (40, False, [])
+    assert seen(one) == seen(two)
+    assert history(one)[:, 0].tolist() == list(range(41))
+    assert repr(one) == "Live training: 4 experts, step 40 (an interactive panel)"
+
+
+def test_a_page_stays_small_however_long_the_training():
+    one = panel(mixture(16, d=64, classes=10), digits(), batch_size=8)
+    one.advance(1500)
+    steps = history(one)[:, 0]
+    assert len(steps) <= live.MAX_HISTORY + 1
+    assert (steps[0], steps[-1]) == (0, 1500)
+    assert len(set(np.diff(steps[:-1]))) == 1
+    assert sum(len(value) for value in one.frame.values() if isinstance(value, bytes)) < 60_000
+    assert one.settings["resolution"] == 0
+
+
+def test_a_class_of_ones_own_needs_no_router():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate, self.experts = nn.Linear(2, 3), nn.Linear(2, 6)
+
+        def forward(self, x):
+            logits = self.gate(x)
+            indices = logits.topk(1).indices
+            answers = self.experts(x).view(-1, 3, 2)[torch.arange(len(x)), indices[:, 0]]
+            return answers * logits.softmax(-1).gather(-1, indices), SimpleNamespace(indices=indices, logits=logits)
+
+    one = panel(Own())
+    one.advance(20)
+    assert one.settings["sliders"] == ["rate"]
+    assert one.settings["remark"] == "No router.noise: no slider for it."
+    assert panel(mixture(noise="learned")).settings["sliders"] == ["rate", "k"]
+    assert panel(mixture(), balance=switch_loss).settings["sliders"] == ["noise", "coefficient", "rate", "k"]
+
+
+class Returns(nn.Module):
+    """Returns whatever it is told to."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.weight, self.make = nn.Parameter(torch.zeros(())), make
+
+    def forward(self, x):
+        return self.make(x)
+
+
+def answer(scores=2, experts=4, k=1, first=0):
+    def make(x):
+        indices = torch.full((len(x), k), first)
+        return torch.zeros(len(x), scores), SimpleNamespace(indices=indices, logits=torch.zeros(len(x), experts))
+
+    return Returns(make)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer": lambda x: x}, "layer is function; allowed is a torch.nn.Module with parameters"),
+        ({"layer": nn.ReLU()}, "layer is ReLU; allowed is a torch.nn.Module with parameters"),
+        ({"layer": nn.Linear(2, 2)}, r"layer returns Tensor; allowed is \(scores, routing\)"),
+        ({"layer": mixture(d=3)}, r"layer fails on x of shape \(128, 2\): ValueError: x must have shape"),
+        ({"layer": answer(scores=1)}, r"layer returns scores \(128, 1\).* of 2 classes"),
+        ({"layer": answer(experts=17)}, "layer has 17 experts; allowed are 1 to 16"),
+        ({"layer": answer(first=4)}, "routing.indices run from 4 to 4; allowed are 0 to 3"),
+        ({"layer": Returns(lambda x: (x, None))}, r"allowed is \(scores, routing\)"),
+        ({"data": (1, 2)}, "data is tuple; allowed is a Dataset"),
+        ({"data": DATA._replace(x_train=DATA.x_train[:, 0])}, "data is Dataset; allowed is"),
+        (
+            {"balance": lambda routing: routing.logits},
+            r"balance returns shape \(128, 4\); allowed is a tensor with one",
+        ),
+        ({"balance": lambda routing: 0.5}, "balance returns float; allowed is a tensor with one number"),
+        ({"coefficient": 0.1}, "coefficient is 0.1; allowed is a number from 0, and only 0 without a balance"),
+        ({"learning_rate": 0}, "learning_rate is 0; allowed is a number above 0"),
+        ({"batch_size": 0}, "batch_size is 0; allowed are whole numbers from 1"),
+        ({"headless_steps": 1.5}, "headless_steps is 1.5; allowed are whole numbers from 0"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_it_refuses_with_name_value_and_what_is_allowed(change, message):
+    with pytest.raises(ValueError, match=message):
+        panel(**change)
+
+
+def test_advance_refuses_what_is_no_number_of_steps():
+    with pytest.raises(ValueError, match="steps is -1; allowed are whole numbers from 0"):
+        panel().advance(-1)
