@@ -41,7 +41,7 @@ def open_lab(repository: Path, port: str, extra: list[str]) -> None:
     """Start JupyterLab in the repository; ``extra`` goes to it as it stands."""
     number = free_port(port)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the lessons were recorded
-    # labconfig/ lies beside this module: no news, no update checks, and every cell stays on the page.
+    # Beside this module lie labconfig/ (no news, no update checks, every cell stays on the page) and the server's JSON.
     path = [str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH", "")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, path))
     from jupyterlab.labapp import main  # it reads the environment when it is imported

@@ -73,7 +73,7 @@ function render({ model, el: root }) {
       const lines = [{ values: rows.map((row) => row[1]), words: `task ${f.task.toFixed(2)}` }];
       if (rows.some((row) => row[2])) lines.push({ values: rows.map((row) => row[2]), words: `balance ${f.extra.toFixed(2)}` });
       drawLines(chart, steps, lines, 0, roundUp(Math.max(...lines[0].values)));
-      const sharp = Math.round(pixels(plane) * (f.running ? 0.6 : 1)); // in motion quick, at rest sharp
+      const sharp = Math.round(pixels(plane) * (f.running ? 0.45 : 1)); // in motion quick, at rest sharp
       if (!flat) drawPlane(plane, cut(unpack(numbers(f.plane, Uint8Array), f.span), s.resolution, E, sharp, { k: f.knobs.k }), { E, dead, points, labels, extent: s.extent });
     }
     plane.setAttribute("aria-label", `Map of the plane. ${message.textContent}. Shares: ${shareWords(now)}.`);
