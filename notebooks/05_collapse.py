@@ -64,13 +64,13 @@ print("same as the package's:", torch.equal(my_share(chosen, 4), share(chosen, 4
 
 # %% [markdown]
 # Four numbers are easy to read. Sixty times eight are not, so we boil a set of shares down to one number. There are
-# four customs, and each hears something else.
+# four numbers in common use, and each notices something different.
 #
 # - The **largest share**: $\max_i s_i$. Even use gives $1/E$, one expert for everything gives 1.
 # - **Dead experts**: how many get less than one choice in a hundred.
 # - The **entropy** $-\sum_i s_i \log s_i$, divided by $\log E$: 1 is even, 0 is one for all.
-# - The **squared coefficient of variation**, variance over squared mean: 0 is even, $E - 1$ is one for all. The papers
-#   on balance use this one, because it has a slope that training can follow.
+# - The **squared coefficient of variation**, variance over squared mean: 0 is even, $E - 1$ is one for all. Shazeer et
+#   al. 2017 build their balance losses on it (lesson 07).
 
 
 # %%
@@ -123,7 +123,11 @@ def usage(trained, x):
     return shares
 
 
-def run(data, n_seeds, width=16, steps=STEPS, freeze=()):
+def mixture(width=16):
+    return MixtureOfExperts(64, width, E, 1, d_out=10, dispatch="dense")
+
+
+def run(data, n_seeds, build=mixture, steps=STEPS, freeze=()):
     """Shares by step, (snapshots, n_seeds, E), and each seed's test accuracy."""
     history = []
 
@@ -132,7 +136,7 @@ def run(data, n_seeds, width=16, steps=STEPS, freeze=()):
             history.append(usage(trained, data.x_test))
 
     trained = train(
-        lambda: MixtureOfExperts(64, width, E, 1, d_out=10, dispatch="dense"),
+        build,
         data,
         seeds(n_seeds),
         steps=steps,
@@ -185,33 +189,79 @@ watch_usage(
 )
 
 # %% [markdown]
-# ## Why, part one: the rich get richer
+# ## Why, part one: do the rich get richer?
 #
-# Remember the gradient of lesson 04. A picked expert trains, and one that is not picked does not. A trained expert
-# answers better; an expert that helps is picked more; and so it trains more. Is this loop really the cause?
+# The usual story goes like this. A picked expert trains, and one that is not picked does not. A trained expert answers
+# better; an expert that helps is picked more (lesson 04); and so it trains more. Is this loop the cause?
 #
-# Cut it, and look. We freeze the router as it was drawn and train only the experts.
+# Cut it, in three places. Freeze the router. Or freeze the experts, so that nobody gets better. Or let *everybody* learn
+# from every image, picked or not: then nobody is starved, and if the story is right, the collapse must end.
+
 
 # %%
-_, frozen_accuracy = frozen = run(raw, 20, freeze=["router.weight"])
-growth = max_share(end) - max_share(start)
+class EveryoneLearns(nn.Module):
+    """A mixture in which every expert gets a gradient from every image."""
+
+    def __init__(self):
+        super().__init__()
+        self.moe = mixture()
+
+    def forward(self, x):
+        scores, routing = self.moe(x)
+        everyone = self.moe.experts(x).mean(1)
+        # Adds nothing to the scores, but its gradient reaches all experts.
+        return scores + everyone - everyone.detach(), routing
+
+
+EXPERTS = ["experts.w_in", "experts.b_in", "experts.w_out", "experts.b_out"]
+cut = {
+    "router frozen": run(raw, 20, freeze=["router.weight"])[0],
+    "experts frozen": run(raw, 20, freeze=EXPERTS)[0],
+    "everyone learns": run(raw, 20, EveryoneLearns)[0],
+}
+
+
+def growth(history):
+    """How much the largest share grows in training, one a seed."""
+    return max_share(history[-1]) - max_share(history[0])
+
+
 claim(
     "05.2",
-    "Training the router makes the largest share grow by more than a fifth of the data",
-    measured=growth,
+    "Where router and experts learn, the largest share grows by more than a fifth of the "
+    "data",
+    measured=growth(history[:, :20]),
     holds=lambda growth: growth.mean() > 0.2,
-    control=max_share(frozen[0][-1]) - max_share(frozen[0][0]),
-    control_is="the router stays as it was drawn",
+    control=growth(cut["experts frozen"]),
+    control_is="the experts stay as they were drawn",
 )
 
 # %% [markdown]
-# If the rich get richer, whoever is ahead at the start should often win. *Often* needs a comparison: if the start
-# meant nothing, the leader would win one time in eight. So we also pair each end with the start of *another* seed.
+# With a frozen router the shares cannot move at all, of course. But with frozen *experts* the router is free, and still
+# no one takes over. So somebody has to become useful. And the third cut?
+
+# %%
+claim(
+    "05.3",
+    "When every expert learns from every image, one expert takes the data all the same",
+    measured=growth(cut["everyone learns"]),
+    holds=lambda growth: growth.mean() > 0.2,
+    control=growth(cut["experts frozen"]),
+    control_is="the experts stay as they were drawn",
+    refutes="Experts collapse because only the picked ones learn",
+)
+
+# %% [markdown]
+# So nobody has to be starved. It takes experts that become useful, and a router that is free to back them.
+#
+# Who is it that wins? If the rich get richer, whoever is ahead at the start should win often. *Often* needs a comparison:
+# if the start meant nothing, the leader would win one time in eight. So we also pair each end with the start of *another*
+# seed.
 
 # %%
 leader, winner = start.argmax(-1), end.argmax(-1)
 claim(
-    "05.3",
+    "05.4",
     "The expert that is ahead before training wins more than twice as often as by "
     "chance",
     measured=(leader == winner).float(),
@@ -221,7 +271,7 @@ claim(
 )
 
 # %% [markdown]
-# More often, but by no means always. The start is an advantage, and the first steps of training can overturn it.
+# More often, but by no means always. The start is an advantage, and training can overturn it.
 #
 # ## Why, part two: what all inputs share
 #
@@ -229,7 +279,7 @@ claim(
 #
 # Pixels are never negative. So all images have something in common: their mean $m$. A logit is a row of the router's
 # matrix times the image, $w_i \cdot x = w_i \cdot m + w_i \cdot (x - m)$, and the first part is *the same for every image*.
-# How much of what tells the experts' logits apart is this constant?
+# How much of the difference between the experts' logits is this constant? (Centred, it is zero by construction.)
 
 
 # %%
@@ -245,9 +295,9 @@ def constant_part(x, seed):
 
 mean = raw.x_train.mean(0)
 claim(
-    "05.4",
-    "At the start, more than half of what tells the logits of raw digits apart is on "
-    "average the same for every image",
+    "05.5",
+    "At the start, more than half of the difference between the experts' logits is, on "
+    "average, the same for every raw image",
     measured=[constant_part(raw.x_train, seed) for seed in seeds(20)],
     holds=lambda part: part.mean() > 0.5,
     control=[constant_part(raw.x_train - mean, seed) for seed in seeds(20)],
@@ -256,7 +306,7 @@ claim(
 
 # %% [markdown]
 # Most of the router's opinion is about images in general and not about the image at hand. All of them are pushed
-# to the same experts, and the loop does the rest.
+# to the same experts.
 #
 # Then subtracting the mean should help. To be sure that it is the mean, and not that the inputs became smaller, the
 # control shrinks the raw pixels until they are as long as the centred ones.
@@ -270,7 +320,7 @@ centred_history, centred_accuracy = run(centred, 20)
 shrunk_history, _ = run(shrunk, 20)
 largest = max_share(end)[:20]
 claim(
-    "05.5",
+    "05.6",
     "Subtracting the mean image lowers the largest share by more than 0.4",
     measured=largest - max_share(centred_history[-1]),
     holds=lambda less: less.mean() > 0.4,
@@ -282,14 +332,16 @@ claim(
 largest_shares = {
     "raw pixels": max_share(end),
     "raw pixels, shrunk": max_share(shrunk_history[-1]),
-    "raw pixels, router frozen": max_share(frozen[0][-1]),
+    "raw pixels, experts frozen": max_share(cut["experts frozen"][-1]),
+    "raw pixels, router frozen": max_share(cut["router frozen"][-1]),
+    "raw pixels, everyone learns": max_share(cut["everyone learns"][-1]),
     "centred": max_share(centred_history[-1]),
 }
 interval_chart(
     largest_shares,
     title=f"Centring takes the largest share from {max_share(end).mean():.2f} to "
-    f"{max_share(centred_history[-1]).mean():.2f}; freezing the router, to "
-    f"{max_share(frozen[0][-1]).mean():.2f}",
+    f"{max_share(centred_history[-1]).mean():.2f}; freezing the experts, to "
+    f"{max_share(cut['experts frozen'][-1]).mean():.2f}",
     note=(
         "Largest share on the test images: each seed, the mean, and its 95 % "
         "interval. The upright line is even use."
@@ -299,8 +351,8 @@ interval_chart(
 )
 
 # %% [markdown]
-# Two causes, and each needs the other. With centred inputs the loop still turns, but there is no common favourite for
-# it to feed. With raw inputs and a frozen router there is a favourite, and it stays no richer than it was born.
+# It takes both: inputs that share a mean, and experts that learn. Centred, nobody takes the data. Raw, with experts that
+# never learn, the largest share does not grow.
 #
 # ## What does it cost?
 #
@@ -314,12 +366,12 @@ rules_centred = rules._replace(
     x_train=rules.x_train - middle, x_test=rules.x_test - middle
 )
 mixtures = {
-    name: run(data, 20, width=8, steps=800)
+    name: run(data, 20, lambda: mixture(width=8), steps=800)
     for name, data in {"raw": rules, "centred": rules_centred}.items()
 }
 
 claim(
-    "05.6",
+    "05.7",
     "On plain digits the collapsed mixtures are not less accurate than those that did "
     "not collapse, within two points",
     measured=accuracy[:20] - centred_accuracy,
@@ -330,10 +382,10 @@ claim(
 )
 
 # %% [markdown]
-# On plain digits a single expert suffices, so losing seven costs nothing. Whoever shows collapse on such a problem,
-# and promises better accuracy from its cure, promises too much. On `digits4` the price is real.
+# On plain digits, losing most of the experts costs nothing. Whoever shows collapse on such a problem, and promises
+# better accuracy from its cure, promises too much. On `digits4` the raw mixtures fall behind.
 #
-# How high is it? Hold the mixtures against the cheap alternative: one dense network in which every input costs as many
+# But the inputs changed as well. So hold the mixtures against the cheap alternative: one dense network in which every input costs as many
 # multiplications as it does in the mixture. One expert has 8 neurons; the router's 8 logits cost as much as 7 more.
 
 
@@ -354,6 +406,7 @@ class Dense(nn.Module):
 print("multiplications: mixture", 64 * E + (64 + 10) * 8, " dense", (64 + 10) * 15)
 
 
+# %%
 def dense_accuracy(data):
     trained = train(lambda: Dense(15), data, seeds(20))
     return trained.accuracy(data.x_test, data.y_test)
@@ -364,7 +417,7 @@ dense = {
     for name, data in {"raw": rules, "centred": rules_centred}.items()
 }
 claim(
-    "05.7",
+    "05.8",
     "On digits4, mixtures on centred inputs beat the dense network of equal active "
     "cost by more than half a point",
     measured=mixtures["centred"][1] - dense["centred"],
@@ -392,26 +445,27 @@ interval_chart(
 )
 
 # %% [markdown]
-# Centring helps the dense network too; it is good advice for any network. The mixture gains more by it, because it
-# gets its experts back.
+# Centring helps the dense network too. The mixture gains more by it: raw, it has no lead over the dense network, and
+# centred it has one.
 #
-# So why not always centre and go home? Because an input can be centred, but a layer deep inside a network gets what
-# the layers below make of it, and that changes at every step. We need something that works there too. The popular
-# answer is noise. Let us see.
+# So why not always centre and go home? A layer deep inside a network gets what the layers below make of the input. That
+# changes at every step, so there is no mean to subtract once and for all. The popular answer is noise. Let us see.
 #
 # ## Try it
 #
-# 1. Use `top_k` 2 in `run`. Does the collapse come? Which number would hide it: the largest share, or the dead experts?
-# 2. Give the optimiser a tenth of the steps, then ten times as many. Do dead experts ever come back?
-# 3. Make the experts identical at the start (copy expert 0's weights into all). Who wins now, and can you say why
-#    before you run it?
+# 1. Pick two experts in `mixture`, and run the cells up to the strip. Does the collapse come? Which number would hide
+#    it: the largest share, or the dead experts?
+# 2. Train 20 seeds for a tenth of the steps, then for ten times as many. Do dead experts ever come back?
+# 3. Let all experts start the same: in a `build` of your own, copy expert 0's parameters into the others
+#    (`p[:] = p[:1].clone()` for each `p`, under `torch.no_grad()`). Does the collapse still come?
 #
 # ## Recap
 #
-# - Share is the raw number. Largest share, dead experts, entropy and squared variation each hear something else: read two.
-# - Left alone on raw digits, training collapses every mixture that we tried. Two causes work together: the picked get
-#   better and are picked more, and inputs that share a mean all start with the same favourite.
-# - Centring removes the favourite. A collapsed mixture costs nothing where one expert suffices, and a lot where it does not.
+# - Share is the raw number. Largest share, dead experts, entropy and squared variation each notice something different:
+#   read two.
+# - Left alone on raw digits, training collapses every mixture that we tried. It takes inputs that share a mean, and
+#   experts that become useful. It does not take starved ones.
+# - Centring removes the common favourite. Collapse costs nothing on plain digits; on `digits4` the mixture loses its lead.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,
