@@ -228,10 +228,10 @@ def growth(history):
 
 claim(
     "05.2",
-    "Where router and experts learn, the largest share grows by more than a fifth of the "
+    "Where router and experts learn, the largest share grows by more than a tenth of the "
     "data",
     measured=growth(history[:, :20]),
-    holds=lambda growth: growth.mean() > 0.2,
+    holds=lambda growth: growth.mean() > 0.1,
     control=growth(cut["experts frozen"]),
     control_is="the experts stay as they were drawn",
 )
@@ -245,7 +245,7 @@ claim(
     "05.3",
     "When every expert learns from every image, one expert takes the data all the same",
     measured=growth(cut["everyone learns"]),
-    holds=lambda growth: growth.mean() > 0.2,
+    holds=lambda growth: growth.mean() > 0.1,
     control=growth(cut["experts frozen"]),
     control_is="the experts stay as they were drawn",
     refutes="Experts collapse because only the picked ones learn",
