@@ -385,8 +385,9 @@ claim(
 # On plain digits, losing most of the experts costs nothing. Whoever shows collapse on such a problem, and promises
 # better accuracy from its cure, promises too much. On `digits4` the raw mixtures fall behind.
 #
-# But the inputs changed as well. So hold the mixtures against the cheap alternative: one dense network in which every input costs as many
-# multiplications as it does in the mixture. One expert has 8 neurons; the router's 8 logits cost as much as 7 more.
+# But the inputs changed as well. So hold the mixtures against the cheap alternative: one dense network in which every
+# input costs as many multiplications as it does in the mixture. One expert has 8 neurons; the router's 8 logits cost
+# as much as 7 more.
 
 
 # %%

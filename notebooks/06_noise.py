@@ -185,9 +185,7 @@ claim(
 STEPS = 300
 
 
-def run(
-    data, n_seeds=20, width=16, steps=STEPS, penalty=None, noise=None, on_step=None
-):
+def run(data, n_seeds=20, width=16, steps=STEPS, penalty=None, noise=None):
     """The trained seeds, their shares on the test images (n_seeds, E), and accuracy."""
     trained = train(
         lambda: MixtureOfExperts(
@@ -273,8 +271,7 @@ claim(
 )
 
 # %% [markdown]
-# Even without noise the router learns to shout, and with strong noise it shouts louder still. So the wobble that we put
-# in at the start is drowned in the end.
+# Even without noise the router learns to shout, and with strong noise it shouts louder still.
 #
 # Let us be exact about what we showed: these data, this size, one expert picked. It is enough to refute *always*.
 #

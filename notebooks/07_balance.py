@@ -479,6 +479,10 @@ def draw(figure, theme):
         own = (
             name == "nothing" or name.removeprefix("Switch ").replace(".", "").isdigit()
         )
+        style = {
+            "color": text if own else muted,
+            "weight": "bold" if own else "normal",
+        }
         if x < 0.7:
             axes.annotate(
                 name,
@@ -486,8 +490,7 @@ def draw(figure, theme):
                 (0, 9 if name[0] == "z" else -17),
                 textcoords="offset points",
                 ha="center",
-                color=text if own else muted,
-                weight="bold" if own else "normal",
+                **style,
             )
             continue
         free = min(y, free - (0.024 if narrow else 0.0195))
@@ -498,8 +501,7 @@ def draw(figure, theme):
             name,
             va="center",
             fontsize=10.5,
-            color=text if own else muted,
-            weight="bold" if own else "normal",
+            **style,
         )
     axes.set_xlim(0.3, column + (0.25 if narrow else 0.27))
     axes.set_xticks([0.4, 0.6, 0.8])
