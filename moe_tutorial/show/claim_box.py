@@ -79,7 +79,7 @@ def table(claim: Claim) -> str:
 
     def row(name: str, figure: Figure, kind: str) -> str:
         mean, _, rest = figure.text.partition(" [")
-        between = f"<td>{rest.rstrip(']').replace(', ', ' to ') or 'the same for every seed'}</td>" if interval else ""
+        between = f"<td>{rest.rstrip(']').replace(', ', ' to ') or 'always the same'}</td>" if interval else ""
         return f'<tr class="{kind}"><th scope="row">{escape(name)}</th><td class="mean">{mean}</td>{between}</tr>'
 
     rows = row("measured", claim.measured, "measured")
@@ -91,7 +91,9 @@ def table(claim: Claim) -> str:
 def box(claim: Claim, *, link: str = "") -> str:
     """The whole box. ``link`` is HTML that leads to where the claim is measured."""
     word = "holds" if claim.holds else claim.verdict
-    seeds = f"{claim.n_seeds} seeds" if claim.n_seeds else "one measurement"
+    seeds = f"{claim.n_seeds} {'turns' if claim.timed else 'seeds'}" if claim.n_seeds else "one measurement"
+    if claim.timed:
+        seeds += ", times of the machine that ran this page"
     refutes = ""
     if claim.refutes:
         refutes = f'<p class="refutes"><b>✗ Popular version refuted:</b> <s>{escape(claim.refutes)}</s></p>'

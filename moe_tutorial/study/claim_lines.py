@@ -13,9 +13,9 @@ FIGURE = rf"{NUMBER}(?: \[{NUMBER}, {NUMBER}\])?"
 
 LINE = re.compile(
     r"^(?P<mark>[✓✗]) claim (?P<id>\S+) (?P<verdict>\w[\w ]*): (?P<statement>[^\n]*?)"
-    rf" \| measured (?P<measured>{FIGURE})"
+    rf" \| measured (?P<timed>here )?(?P<measured>{FIGURE})"
     rf"(?: \| ○ control(?: \((?P<control_is>[^|\n]*)\))? (?P<control>{FIGURE}))?"
-    r"(?: \| (?P<n_seeds>\d+) seeds?)?"
+    r"(?: \| (?P<n_seeds>\d+) (?:seeds?|turns))?"
     r"(?: \| ✗ refutes: (?P<refutes>[^\n]*))?$",
     re.MULTILINE,
 )
@@ -54,7 +54,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim line. ``holds`` follows the mark, which is what a reader sees first."""
+    """One claim line. ``holds`` follows the mark, which is what a reader sees first.
+
+    ``timed``: times, of another machine other ones ("measured here"); ``n_seeds`` then counts turns of measuring.
+    """
 
     id: str
     holds: bool
@@ -65,6 +68,7 @@ class Claim:
     control_is: str
     n_seeds: int | None
     refutes: str
+    timed: bool
 
     @classmethod
     def read(cls, line: str) -> "Claim | None":
@@ -83,6 +87,7 @@ class Claim:
             control_is=part["control_is"] or "",
             n_seeds=int(part["n_seeds"]) if part["n_seeds"] else None,
             refutes=part["refutes"] or "",
+            timed=bool(part["timed"]),
         )
 
 

@@ -67,6 +67,7 @@ def claim(
     control: Numbers | None = None,
     control_is: str = "",
     refutes: str = "",
+    timed: bool = False,
 ) -> None:
     """Print the claim with its figures on one line, or raise where it does not hold.
 
@@ -80,6 +81,8 @@ def claim(
         control: the same measurement with the mechanism taken away. The rule must say no to it.
         control_is: what the control is, in words.
         refutes: the popular version of the statement that this measurement shows to be false.
+        timed: the figures are times or ratios of times, one for each turn of the measurement. Another machine has other
+            ones, so the line says "measured here", and tests compare its verdict alone with what is stored.
 
     Raises:
         ClaimFailed: the rule says no to what was measured, or yes to the control.
@@ -101,12 +104,12 @@ def claim(
     verdict = bool(holds(values)) if callable(holds) else bool(holds)
     parts = [
         f"{'✓' if verdict else '✗'} claim {id} {'holds' if verdict else 'fails'}: {statement}",
-        f"measured {estimate(values)}",
+        f"measured {'here ' if timed else ''}{estimate(values)}",
     ]
     if other is not None:
         parts.append(f"○ control ({control_is}) {estimate(other)}")
     if n_seeds > 1:
-        parts.append(f"{n_seeds} seeds")
+        parts.append(f"{n_seeds} {'turns' if timed else 'seeds'}")
     if refutes:
         parts.append(f"✗ refutes: {refutes}")
     line = " | ".join(parts)

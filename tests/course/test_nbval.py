@@ -22,6 +22,10 @@ values = [0.50, 0.52, 0.48, 0.51, 0.49, 0.50, 0.53, 0.47, 0.50, 0.50]
 claim("09.1", "Half of 10 tokens stay (and 2 of 8 experts)", values, lambda v: v.mean() > 0.4,
       control=[0.1] * 9 + [0.12], control_is="no router", refutes="All stay (always)")
 
+# %%
+claim("09.3", "It is twice as fast", [2.0, 2.1], lambda v: v.mean() > 1.5, control=[1.0, 1.1], control_is="one",
+      timed=True)
+
 # %% tags=["nbval-ignore-output"]
 from IPython.display import HTML
 HTML("<b>a picture</b>")
@@ -39,11 +43,15 @@ LIES = {
     "what it refutes": ("refutes: All", "refutes: None"),
     "a claim that fails": ("v.mean() > 0.4", "v.mean() > 0.6"),
     "a control that holds as well": ("v.mean() > 0.4", "v.mean() > 0.0"),
+    "the verdict on a time": ("✓ claim 09.3 holds", "✗ claim 09.3 fails"),
+    "a time that became a figure": ("measured here 2.050", "measured 2.050"),
     "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
 }
 HONEST = {
     "nothing": ("measured", "measured"),
     "the last digit of a mean": ("measured 0.500", "measured 0.501"),
+    "another machine's times": ("measured here 2.050", "measured here 5.050"),
+    "another machine's times of the control": ("(one) 1.050", "(one) 1.450"),
     "the last digit of an interval": ("[0.487, 0.513]", "[0.488, 0.512]"),
 }
 
@@ -68,18 +76,18 @@ def outcomes(tmp_path_factory) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in names.values()}
     for outcome, number in re.findall(r"^(PASSED|FAILED|ERROR).*?(\d\d)\.ipynb::Cell", done.stdout, re.MULTILINE):
         found[names[number]].append(outcome)
-    assert all(len(cells) == 3 for cells in found.values()), done.stdout + done.stderr
+    assert all(len(cells) == 4 for cells in found.values()), done.stdout + done.stderr
     return found
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_fails(outcomes, lie):
-    assert sorted(outcomes[lie]) == ["FAILED", "PASSED", "PASSED"]
+    assert sorted(outcomes[lie]) == ["FAILED", "PASSED", "PASSED", "PASSED"]
 
 
 @pytest.mark.parametrize("difference", HONEST)
 def test_an_honest_difference_passes(outcomes, difference):
-    assert outcomes[difference] == ["PASSED"] * 3
+    assert outcomes[difference] == ["PASSED"] * 4
 
 
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))

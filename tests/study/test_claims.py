@@ -33,6 +33,13 @@ def test_a_claim_prints_one_line_with_its_figures_and_control(capsys):
     )
 
 
+def test_a_claim_about_times_says_that_they_were_measured_here(capsys):
+    good(timed=True)
+    line = capsys.readouterr().out
+    assert "| measured here 0.020 [-0.005, 0.045] |" in line
+    assert line.endswith("| 3 turns\n")
+
+
 def test_a_claim_that_does_not_hold_stops_the_lesson_and_prints_nothing(capsys):
     with pytest.raises(ClaimFailed, match=r"^✗ claim 99.1 fails: It is small \| measured 0\.500"):
         good(measured=[0.5, 0.5, 0.5])

@@ -15,8 +15,8 @@ import runpy, sys
 from moe_tutorial import study
 from moe_tutorial.study import ClaimFailed, claims
 
-def probe(id, statement, measured, holds, n_seeds=None, *, control, control_is, refutes=""):
-    claims.claim(id, statement, measured, holds, n_seeds, control=control, control_is=control_is, refutes=refutes)
+def probe(id, statement, measured, holds, n_seeds=None, *, control, control_is, **rest):
+    claims.claim(id, statement, measured, holds, n_seeds, control=control, control_is=control_is, **rest)
     try:
         claims.claim(id, statement, control, holds)  # the mechanism is gone: only the control is left to measure
     except ClaimFailed:
