@@ -12,14 +12,17 @@ from .balance import (
     z_loss,
 )
 from .experts import Experts
+from .gpt import GPT, GPTConfig
 from .interop import from_transformers
 from .mixture import MixtureOfExperts
 from .routing import Router, Routing
 
 __all__ = [
+    "GPT",
     "BiasBalancer",
     "ExpertChoiceRouter",
     "Experts",
+    "GPTConfig",
     "HashRouter",
     "MixtureOfExperts",
     "Router",

@@ -1,9 +1,17 @@
 """The data of the course: small enough for a laptop, real enough to be worth an expert. Nothing is downloaded.
 
-Three sets, from the picture to the problem: points in the plane that you can see (``regimes_2d``), handwritten digits
-(``digits``), and digits under four rules at once (``digits4``), where one network has to be four.
+Three sets to classify, from the picture to the problem: points in the plane that you can see (``regimes_2d``),
+handwritten digits (``digits``), and digits under four rules at once (``digits4``), where one network has to be four.
+And three kinds of text, to predict the next character of (``texts``).
 """
 
+import ast
+import importlib.util
+import random
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from pydoc_data.topics import topics
 from typing import NamedTuple
 
 import numpy as np
@@ -135,3 +143,125 @@ def digits4(inputs: str = "raw") -> Dataset:
     test, y_test, regime_test = under_four_rules(test, y_test)
     x_train, x_test = _inputs(inputs, train, test)
     return Dataset(x_train, y_train, regime_train, x_test, y_test, regime_test)
+
+
+CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
+"""The vocabulary of the texts: line end and printable ASCII, 96 characters. A character's number is its place here."""
+
+CODE = "argparse bisect calendar configparser csv difflib fractions heapq optparse pprint statistics tarfile textwrap"
+"""Modules of the standard library, in pure Python and much the same in all versions, whose source is the code."""
+
+
+class Texts(NamedTuple):
+    """Texts of some domains, of equal length, as numbers of :data:`CHARACTERS`.
+
+    ``names`` of the D domains · ``train`` (D, N) and ``test`` (D, M) int64.
+    """
+
+    names: tuple[str, ...]
+    train: Tensor
+    test: Tensor
+
+
+def encode(text: str) -> Tensor:
+    """A text as numbers, int64 (N,). Accents are dropped, tabs become four spaces, and what is unknown becomes "?"."""
+    plain = unicodedata.normalize("NFKD", text.replace("\r\n", "\n").expandtabs(4))
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    known = {character: number for number, character in enumerate(CHARACTERS)}
+    return torch.tensor([known.get(c, known["?"]) for c in plain], dtype=torch.int64)
+
+
+def decode(tokens: Tensor) -> str:
+    """The text of these numbers, int (N,)."""
+    return "".join(CHARACTERS[number] for number in tokens.tolist())
+
+
+def texts(n: int = 120_000, own: Mapping[str, Path | str] | None = None) -> Texts:
+    """Prose, code and arithmetic to predict the next character of, each of ``n`` characters.
+
+    Nothing is downloaded. **Prose** is the paragraphs of Python's own manual (``pydoc_data.topics``), without its
+    examples; **code** is modules of the standard library without docstrings and comments, written out again by
+    :func:`ast.unparse`, so that its style is the same everywhere; **arithmetic** is generated sums and products.
+    Python's versions differ a little in the first two, so figures that rest on them need slack. The last tenth of each
+    domain is for testing.
+
+    Args:
+        n: characters a domain, the last tenth of them to test on.
+        own: domains of yours, name -> a text file in UTF-8; a known name replaces that domain. Each has to hold ``n``
+            characters.
+
+    Raises:
+        ValueError: ``n`` is smaller than 1,000, a text is shorter than ``n``, or a file is not text.
+        FileNotFoundError: there is no such file.
+
+    Sources: the Python Software Foundation's manual and library, part of every Python under the PSF licence.
+    """
+    if n < 1000:
+        raise ValueError(f"n is {n}; allowed is a number of characters from 1000")
+    sources = {"prose": _prose, "code": _code, "arithmetic": lambda: _arithmetic(n)}
+    for name, path in (own or {}).items():
+        sources[name] = lambda name=name, path=Path(path): _read(name, path)
+    streams = []
+    for name, source in sources.items():
+        tokens = encode(source())
+        if len(tokens) < n:
+            raise ValueError(f"{name} holds {len(tokens)} characters; allowed is n = {n} or more: choose a smaller n")
+        streams.append(tokens[:n])
+    both = torch.stack(streams)
+    return Texts(tuple(sources), both[:, : n - n // 10], both[:, n - n // 10 :])
+
+
+CHARACTER_CLASSES = ("lower case", "upper case", "digit", "space", "line end", "sign")
+
+
+def character_class(tokens: Tensor) -> Tensor:
+    """The place in :data:`CHARACTER_CLASSES` of each character, int (...) -> int64 (...)."""
+    tests = (str.islower, str.isupper, str.isdigit, " ".__eq__, "\n".__eq__)
+    kinds = [next((place for place, test in enumerate(tests) if test(c)), len(tests)) for c in CHARACTERS]
+    return torch.tensor(kinds)[tokens]
+
+
+def _prose() -> str:
+    """Paragraphs of the manual in running words: not indented, and mostly letters."""
+    paragraphs = []
+    for name in sorted(topics):
+        for paragraph in topics[name].split("\n\n"):
+            line = " ".join(paragraph.split())
+            letters = sum(c.isalpha() or c == " " for c in line)
+            if len(line) > 60 and not paragraph.startswith((" ", "*")) and letters > 0.9 * len(line):
+                paragraphs.append(line)
+    return "\n".join(paragraphs)
+
+
+def _code() -> str:
+    """Source code alone: what a docstring or a comment says is prose."""
+    modules = []
+    for name in CODE.split():
+        spec = importlib.util.find_spec(name)
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(
+                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            ) and ast.get_docstring(node):
+                node.body[:1] = [] if len(node.body) > 1 else [ast.Pass()]
+        modules.append(ast.unparse(tree))
+    return "\n".join(modules)
+
+
+def _arithmetic(n: int) -> str:
+    """Sums, differences and products of numbers below 100, one a line, from a fixed seed."""
+    draw = random.Random(0)
+    lines = []
+    for _ in range(n // 6 + 1):  # the shortest line, 0+0=0 with its end, has six characters
+        a, b, sign = draw.randrange(100), draw.randrange(100), draw.choice("+-*")
+        lines.append(f"{a}{sign}{b}={a + b if sign == '+' else a - b if sign == '-' else a * b}")
+    return "\n".join(lines)
+
+
+def _read(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} for {name!r} is not a text in UTF-8 ({error.reason}); allowed is a plain text file"
+        ) from None

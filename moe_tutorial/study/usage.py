@@ -7,7 +7,7 @@ leading shape is free, so that the shares of many seeds or steps are measured at
 import math
 
 import torch
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 from torch import Tensor
 
 DEAD_BELOW = 0.01
@@ -78,6 +78,28 @@ def specialisation(choices: Tensor, labels: Tensor) -> float:
     Raises:
         ValueError: the two differ in shape or are not one-dimensional.
     """
+    _check_pairs(choices, labels)
+    return float(normalized_mutual_info_score(labels.cpu().numpy(), choices.cpu().numpy()))
+
+
+def mutual_information(choices: Tensor, labels: Tensor) -> float:
+    """How many bits the choice of expert tells about the label: from 0 (nothing) to the label's own entropy (all).
+
+    Some bits come by chance where there are few tokens; shuffled labels show how many.
+
+    Args:
+        choices: the first chosen expert of each token, int (T,).
+        labels: what is asked about: a domain, a class of characters, int (T,).
+
+    Raises:
+        ValueError: the two differ in shape or are not one-dimensional.
+
+    Source: Cover and Thomas, Elements of Information Theory, eq. 2.28.
+    """
+    _check_pairs(choices, labels)
+    return float(mutual_info_score(labels.cpu().numpy(), choices.cpu().numpy())) / math.log(2)
+
+
+def _check_pairs(choices: Tensor, labels: Tensor) -> None:
     if choices.dim() != 1 or choices.shape != labels.shape:
         raise ValueError(f"choices {tuple(choices.shape)} and labels {tuple(labels.shape)} must both be (tokens,)")
-    return float(normalized_mutual_info_score(labels.cpu().numpy(), choices.cpu().numpy()))

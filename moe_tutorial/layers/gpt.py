@@ -1,0 +1,199 @@
+"""A small GPT whose feed-forward can be exchanged: one wide network for all tokens, or experts.
+
+Tokens go in as numbers; out comes, at each position, a score for every token that could be next. A block lets each
+position look back (attention), then think for itself (feed-forward). Only the second half is exchanged.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checks import check_choice, check_count, check_number
+from .mixture import MixtureOfExperts
+from .routing import Routing
+
+FEED_FORWARDS = ("dense", "moe")
+Cache = list[tuple[Tensor, Tensor]]  # of each block the keys and values so far, (B, heads, t, d / heads)
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The sizes of a ``GPT``.
+
+    Args:
+        vocab_size: how many different tokens there are.
+        context: how many positions it can see.
+        n_layers, n_heads, d_model: blocks, attention heads, and width ``d``, which the heads must divide.
+        feed_forward: "dense", one network of ``d_hidden`` neurons; "moe", ``n_experts`` of ``d_hidden`` neurons each.
+        d_hidden: neurons ``h``; ``4 * d_model`` if None.
+        n_experts, top_k: experts ``E`` of a mixture, and how many a token goes to.
+        mixture: further options of the ``MixtureOfExperts``, such as ``{"noise": 0.3}`` or ``{"dispatch": "dense"}``.
+
+    Raises TypeError or ValueError for sizes that do not fit and for an unknown feed-forward.
+    """
+
+    vocab_size: int
+    context: int = 64
+    n_layers: int = 2
+    n_heads: int = 4
+    d_model: int = 64
+    feed_forward: str = "dense"
+    d_hidden: int | None = None
+    n_experts: int = 8
+    top_k: int = 1
+    mixture: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in ("vocab_size", "context", "n_layers", "n_heads", "d_model"):
+            check_count(name, getattr(self, name))
+        if self.d_model % self.n_heads:
+            raise ValueError(f"n_heads must divide d_model = {self.d_model}, got {self.n_heads}")
+        check_choice("feed_forward", self.feed_forward, FEED_FORWARDS)
+        hidden = 4 * self.d_model if self.d_hidden is None else check_count("d_hidden", self.d_hidden)
+        object.__setattr__(self, "d_hidden", hidden)  # the dataclass is frozen
+
+
+class GPT(nn.Module):
+    """Scores for the next token: a decoder with learned positions and layer norm before each half of a block.
+
+    Source: Radford et al. 2019, GPT-2, section 2.3; here without dropout and without tied weights.
+    """
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.config = config
+        self.token = nn.Embedding(config.vocab_size, config.d_model)
+        self.position = nn.Embedding(config.context, config.d_model)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.d_model)
+        self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        for embedding in (self.token, self.position):
+            nn.init.normal_(embedding.weight, std=0.1)  # from torch's own 1, the first hundreds of steps are lost
+
+    def forward(
+        self, tokens: Tensor, targets: Tensor | None = None, cache: Cache | None = None
+    ) -> tuple[Tensor, Tensor | None, list[Routing | None]]:
+        """Score the next token at each position.
+
+        Args:
+            tokens: int (B, T), numbers of the vocabulary.
+            targets: int (B, T), the tokens that do come next; -100 where nobody asks.
+            cache: an empty list, which is filled, or one that an earlier call filled: then ``tokens`` go on from there.
+
+        Returns:
+            logits (B, T, vocab_size); the mean cross-entropy, a scalar in nats, None without targets; a record of each
+            block, the ``Routing`` of its B * T tokens in row-major order, None for a dense block.
+
+        Raises TypeError for tokens that are no integers, ValueError for a wrong shape and for more than ``context``.
+        """
+        past = cache[0][0].shape[2] if cache else 0
+        self.check_tokens(tokens, past)
+        x = self.token(tokens) + self.position(torch.arange(past, past + tokens.shape[1], device=tokens.device))
+        records = []
+        for number, block in enumerate(self.blocks):
+            x, record = block(x, cache, number)
+            records.append(record)
+        logits = self.head(self.norm(x))
+        loss = None if targets is None else F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return logits, loss, records
+
+    @torch.no_grad()
+    def generate(
+        self, tokens: Tensor, n_new: int, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Go on from ``tokens``, one at a time, in evaluation mode.
+
+        Keys and values of what went before are kept, so each new token costs one position. Where the context is full,
+        it goes on from the newer half alone, which is read again.
+
+        Args:
+            tokens: int (B, T) with T of at least 1.
+            n_new: tokens to add.
+            temperature: divides the logits before the softmax; 0 always takes the likeliest token.
+            generator: of the draws.
+
+        Returns int (B, T + n_new). Raises as ``forward`` does, and for numbers that do not fit.
+        """
+        check_count("n_new", n_new, low=0)
+        check_number("temperature", temperature, low=0.0, allowed="a finite number of at least 0")
+        training, context = self.training, self.config.context
+        self.eval()
+        cache: Cache = []
+        unread = tokens[:, -context:]
+        for _ in range(n_new):
+            if cache and cache[0][0].shape[2] == context:
+                cache, unread = [], tokens[:, -max(1, context // 2) :]
+            scores = self(unread, cache=cache)[0][:, -1]
+            if temperature == 0:
+                unread = scores.argmax(-1, keepdim=True)
+            else:
+                unread = torch.multinomial((scores / temperature).softmax(-1), 1, generator=generator)
+            tokens = torch.cat([tokens, unread], dim=1)
+        self.train(training)
+        return tokens
+
+    def check_tokens(self, tokens: Tensor, past: int) -> None:
+        """Catch what the embedding would answer with a riddle."""
+        if not isinstance(tokens, Tensor) or tokens.is_floating_point():
+            raise TypeError(
+                f"tokens must be a tensor of integers, got {getattr(tokens, 'dtype', type(tokens).__name__)}"
+            )
+        if tokens.ndim != 2 or tokens.shape[1] == 0:
+            raise ValueError(f"tokens must be (B, T) with T of at least 1, got {tuple(tokens.shape)}")
+        if past + tokens.shape[1] > self.config.context:
+            raise ValueError(f"tokens must be at most context = {self.config.context}, got {past + tokens.shape[1]}")
+
+
+class Block(nn.Module):
+    """Attention, then the feed-forward, each added to what came in."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.attention_norm, self.feed_forward_norm = nn.LayerNorm(config.d_model), nn.LayerNorm(config.d_model)
+        self.attention = Attention(config.d_model, config.n_heads)
+        self.feed_forward = build_feed_forward(config)
+
+    def forward(self, x: Tensor, cache: Cache | None = None, number: int = 0) -> tuple[Tensor, Routing | None]:
+        x = x + self.attention(self.attention_norm(x), cache, number)
+        y = self.feed_forward(self.feed_forward_norm(x))
+        y, record = y if isinstance(y, tuple) else (y, None)
+        return x + y, record
+
+
+class Attention(nn.Module):
+    """Each position gathers from itself and those before it (Vaswani et al. 2017, arXiv:1706.03762, eq. 1)."""
+
+    def __init__(self, d_model: int, n_heads: int):
+        super().__init__()
+        self.n_heads = n_heads
+        self.query_key_value = nn.Linear(d_model, 3 * d_model)
+        self.out = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, cache: Cache | None, number: int) -> Tensor:
+        T = x.shape[1]
+        q, k, v = (
+            part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in self.query_key_value(x).chunk(3, -1)
+        )
+        if cache is not None:
+            if number < len(cache):
+                k, v = (torch.cat([old, new], dim=2) for old, new in zip(cache[number], (k, v), strict=True))
+                cache[number] = k, v
+            else:
+                cache.append((k, v))
+        past = k.shape[2] - T
+        # A position sees what is cached and, of the new ones, itself and those before it.
+        seen = torch.ones(T, past + T, dtype=torch.bool, device=x.device).tril(past) if past and T > 1 else None
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=past == 0)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+def build_feed_forward(config: GPTConfig) -> nn.Module:
+    """The half of a block that this course exchanges. A mixture also returns its routing."""
+    if config.feed_forward == "dense":
+        return nn.Sequential(
+            nn.Linear(config.d_model, config.d_hidden), nn.GELU(), nn.Linear(config.d_hidden, config.d_model)
+        )
+    sizes = config.d_model, config.d_hidden, config.n_experts, config.top_k
+    return MixtureOfExperts(*sizes, **{"activation": "gelu"} | config.mixture)

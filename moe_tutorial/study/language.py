@@ -1,0 +1,112 @@
+"""Train a GPT on texts of several domains, and ask how well it predicts each of them."""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from moe_tutorial.layers import GPT, switch_loss
+from moe_tutorial.study.data import Texts
+from moe_tutorial.study.training import TrainingDiverged
+
+TEST_WINDOWS = 48
+"""Pieces of test text a domain that a loss rests on, the same for every model."""
+
+
+class Snapshot(NamedTuple):
+    """How far a training has come: steps done, processor seconds that they took, and the test loss (D,) in nats."""
+
+    step: int
+    seconds: float
+    loss: Tensor
+
+
+def windows(streams: Tensor, n: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Random pieces of text, the domains in turn: streams (D, N) -> tokens, targets (n, length), domains (n,).
+
+    A target is the character after its token.
+
+    Raises:
+        ValueError: the streams are shorter than a piece and the character after it.
+    """
+    if streams.shape[1] <= length:
+        raise ValueError(f"length is {length}; allowed is less than the streams' {streams.shape[1]} characters")
+    domains = torch.arange(n) % len(streams)
+    start = torch.randint(streams.shape[1] - length, (n,), generator=generator)
+    pieces = streams[domains[:, None], start[:, None] + torch.arange(length + 1)]
+    return pieces[:, :-1], pieces[:, 1:], domains
+
+
+def train_gpt(
+    model: GPT,
+    texts: Texts,
+    *,
+    seed: int,
+    steps: int,
+    batch_size: int = 16,
+    learning_rate: float = 3e-3,
+    balance: float = 0.01,
+    every: int = 100,
+) -> Iterator[Snapshot]:
+    """Train ``model`` in place with AdamW, as a generator: a snapshot at step 0 and after every ``every`` steps.
+
+    It stops between snapshots until the next is asked for, so several models can be trained in turn, side by side.
+
+    Args:
+        model: its context is the length of the pieces it learns from.
+        texts: trained on ``texts.train``, tested on ``texts.test``.
+        seed: of the batches; models with one seed see the same ones.
+        steps, batch_size, learning_rate: of the optimiser.
+        balance: times the sum of the blocks' Switch losses, added to the loss; a dense model has none.
+        every: steps from snapshot to snapshot.
+
+    Raises:
+        TrainingDiverged: the loss is not finite.
+        ValueError: a number below 1.
+    """
+    for name, value in {"steps": steps, "batch_size": batch_size, "every": every}.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}; allowed is a whole number from 1")
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=True)
+    generator = torch.Generator().manual_seed(seed)
+    seconds = 0.0
+    yield Snapshot(0, seconds, loss_by_domain(model, texts))
+    for step in range(1, steps + 1):
+        start = time.process_time()
+        tokens, targets, _ = windows(texts.train, batch_size, model.config.context, generator)
+        _, loss, records = model(tokens.to(device), targets.to(device))
+        if not loss.isfinite():
+            raise TrainingDiverged(
+                f"the loss became {loss.item()} at step {step} (seed {seed}); training stopped there"
+            )
+        for routing in records:
+            if routing is not None and balance:
+                loss = loss + balance * switch_loss(routing)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seconds += time.process_time() - start
+        if step % every == 0:
+            yield Snapshot(step, seconds, loss_by_domain(model, texts))
+
+
+@torch.no_grad()
+def loss_by_domain(model: GPT, texts: Texts) -> Tensor:
+    """Mean cross-entropy of the next test character in each domain, in nats: (D,). The model is asked in eval mode."""
+    tokens, targets, domains = test_windows(model, texts)
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    logits = model(tokens.to(device))[0].cpu()
+    model.train(training)
+    loss = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1)
+    return torch.stack([loss[domains == d].mean() for d in range(len(texts.names))])
+
+
+def test_windows(model: GPT, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
+    """The pieces of test text that every model is asked about, as :func:`windows` gives them."""
+    generator = torch.Generator().manual_seed(0)
+    return windows(texts.test, TEST_WINDOWS * len(texts.names), model.config.context, generator)

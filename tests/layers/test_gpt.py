@@ -1,0 +1,192 @@
+"""The GPT: no position hears from a later one, a cache changes nothing, and a dense block is torch's own."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig, Routing, switch_loss
+
+V, C = 20, 16
+
+
+def gpt(feed_forward="moe", **changes):
+    torch.manual_seed(0)
+    sizes = {"context": C, "n_heads": 2, "d_model": 16, "d_hidden": 24, "n_experts": 4, "feed_forward": feed_forward}
+    return GPT(GPTConfig(V, **sizes | changes)).eval()
+
+
+def tokens(*shape, seed=1):
+    return torch.randint(V, shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("options", [{"feed_forward": "dense"}, {}, {"top_k": 2}, {"mixture": {"n_shared": 1}}])
+@settings(max_examples=15, deadline=None)
+@given(at=st.integers(1, C - 1), seed=st.integers(0, 1000))
+def test_no_position_hears_from_a_later_one_not_even_through_routing(options, at, seed):
+    model = gpt(**options)
+    before = tokens(2, C, seed=seed)
+    after = torch.cat([before[:, :at], tokens(2, C - at, seed=seed + 1)], dim=1)
+    (one, _, records), (other, _, others) = model(before), model(after)
+    torch.testing.assert_close(one[:, :at], other[:, :at])
+    for record, changed in zip(records, others, strict=True):
+        if record is not None:
+            for name in ("indices", "weights", "logits"):
+                mine, its = (getattr(r, name).unflatten(0, (2, C))[:, :at] for r in (record, changed))
+                torch.testing.assert_close(mine, its)
+
+
+def test_that_test_would_find_a_leak():
+    model = gpt()
+    for block in model.blocks:
+        block.feed_forward.router = ExpertChoiceRouter(16, 4, 1)  # experts look at the whole batch
+    before = tokens(1, C)
+    after = torch.cat([before[:, :-4], tokens(1, 4, seed=9)], dim=1)
+    assert not torch.allclose(model(before)[0][:, :-4], model(after)[0][:, :-4])
+
+
+def test_a_dense_model_is_the_reference_of_torch():
+    model = gpt("dense")
+    x = tokens(3, C)
+    y = model.token(x) + model.position.weight
+    for block in model.blocks:
+        reference = nn.TransformerEncoderLayer(16, 2, 24, 0.0, F.gelu, batch_first=True, norm_first=True)
+        mine, its = block.state_dict(), reference.state_dict()
+        names = {
+            "self_attn.in_proj_": "attention.query_key_value.",
+            "self_attn.out_proj.": "attention.out.",
+            "linear1.": "feed_forward.0.",
+            "linear2.": "feed_forward.2.",
+            "norm1.": "attention_norm.",
+            "norm2.": "feed_forward_norm.",
+        }
+        for old, new in names.items():
+            for part in ("weight", "bias"):
+                its[old + part] = mine[new + part]
+        reference.load_state_dict(its)
+        y = reference(y, src_mask=nn.Transformer.generate_square_subsequent_mask(C), is_causal=True)
+    expected = model.head(model.norm(y))
+    torch.testing.assert_close(model(x)[0], expected)
+
+
+def test_one_expert_that_is_always_chosen_is_the_dense_model():
+    dense, moe = gpt("dense"), gpt(n_experts=1)
+    shared = {name: value for name, value in dense.state_dict().items() if "feed_forward." not in name}
+    moe.load_state_dict(shared, strict=False)
+    for block, other in zip(dense.blocks, moe.blocks, strict=True):
+        first, _, second = block.feed_forward
+        experts = other.feed_forward.experts
+        with torch.no_grad():
+            experts.w_in[0], experts.b_in[0] = first.weight, first.bias
+            experts.w_out[0], experts.b_out[0] = second.weight.T, second.bias
+    torch.testing.assert_close(moe(tokens(2, C))[0], dense(tokens(2, C))[0])
+
+
+@pytest.mark.parametrize("options", [{"feed_forward": "dense"}, {}, {"top_k": 2}])
+@settings(max_examples=15, deadline=None)
+@given(parts=st.lists(st.integers(1, 5), min_size=2, max_size=6).filter(lambda parts: sum(parts) <= C))
+def test_a_cache_changes_nothing_however_the_tokens_come(options, parts):
+    model, cache = gpt(**options), []
+    x = tokens(2, sum(parts))
+    whole, _, records = model(x)
+    came = [model(part, cache=cache) for part in x.split(parts, dim=1)]
+    torch.testing.assert_close(torch.cat([logits for logits, _, _ in came], dim=1), whole)
+    if records[0] is not None:
+        for number, record in enumerate(records):
+            pieces = [step[2][number].indices.unflatten(0, (2, -1)) for step in came]
+            assert torch.equal(torch.cat(pieces, dim=1).flatten(0, 1), record.indices)
+
+
+def without_cache(model, x, n_new, choose):
+    """What generate() promises, spelled out: read everything again for each token."""
+    seen = x[:, -C:]
+    for _ in range(n_new):
+        if seen.shape[1] > C:
+            seen = x[:, -(C // 2) :]
+        new = choose(model(seen)[0][:, -1])
+        x, seen = torch.cat([x, new], dim=1), torch.cat([seen, new], dim=1)
+    return x
+
+
+@pytest.mark.parametrize("feed_forward", ["dense", "moe"])
+@pytest.mark.parametrize("start", [1, 5, C, C + 7])
+def test_generation_with_a_cache_is_generation_without_one_past_the_context_too(feed_forward, start):
+    model = gpt(feed_forward)
+    x = tokens(2, start)
+    greedy = without_cache(model, x, 3 * C, lambda scores: scores.argmax(-1, keepdim=True))
+    assert torch.equal(model.generate(x, 3 * C, temperature=0), greedy)
+    g = torch.Generator().manual_seed(3)
+    drawn = without_cache(model, x, C, lambda s: torch.multinomial((s / 0.7).softmax(-1), 1, generator=g))
+    assert torch.equal(model.generate(x, C, 0.7, torch.Generator().manual_seed(3)), drawn)
+
+
+def test_temperature_sharpens_and_flattens():
+    model, x = gpt(), tokens(1, 4)
+    probs = model(x)[0][0, -1].softmax(-1)
+    many = x.expand(4000, -1)
+    for temperature in (0.5, 1.0, 3.0):
+        drawn = model.generate(many, 1, temperature, torch.Generator().manual_seed(0))[:, -1]
+        expected = (probs.log() / temperature).softmax(-1)
+        torch.testing.assert_close(drawn.bincount(minlength=V) / 4000, expected, atol=0.03, rtol=0)
+
+
+def test_generation_is_deterministic_in_its_generator_and_leaves_the_mode_alone():
+    model = gpt(mixture={"noise": 1.0}).train()
+    x = tokens(1, 3)
+    one, two = (model.generate(x, 10, generator=torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(one, two)  # noise would differ
+    assert model.training
+    assert torch.equal(model.generate(x, 0), x)
+
+
+def test_records_are_returned_and_nothing_is_kept():
+    model = gpt(top_k=2)
+    before = set(vars(model)) | {name for module in model.modules() for name in vars(module)}
+    logits, loss, records = model(tokens(3, 7), tokens(3, 7, seed=2))
+    assert [type(record) for record in records] == [Routing, Routing]
+    assert records[0].indices.shape == (21, 2)
+    assert logits.shape == (3, 7, V)
+    assert set(vars(model)) | {name for module in model.modules() for name in vars(module)} == before
+    (loss + sum(map(switch_loss, records))).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert gpt("dense")(tokens(3, 7))[1:] == (None, [None, None])
+
+
+def test_the_loss_is_the_mean_over_the_targets_that_are_asked_for():
+    model, x, y = gpt(), tokens(2, 6), tokens(2, 6, seed=2)
+    y[0, :4] = -100
+    logits, loss, _ = model(x, y)
+    own = -logits.log_softmax(-1).gather(-1, y.clamp_min(0)[..., None])[..., 0]
+    torch.testing.assert_close(loss, own[y >= 0].mean())
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: GPTConfig(0), ValueError, "vocab_size must be an integer of at least 1, got 0"),
+        (lambda: GPTConfig(V, n_heads=3), ValueError, "n_heads must divide d_model = 64, got 3"),
+        (
+            lambda: GPTConfig(V, feed_forward="wide"),
+            ValueError,
+            "feed_forward must be one of 'dense', 'moe', got 'wide'",
+        ),
+        (lambda: gpt(d_hidden=0), ValueError, "d_hidden must be an integer of at least 1, got 0"),
+        (lambda: gpt("dense", d_hidden=0), ValueError, "d_hidden must be an integer of at least 1, got 0"),
+        (lambda: gpt(top_k=9), ValueError, "top_k must be an integer from 1 to n_experts = 4, got 9"),
+        (lambda: gpt()(torch.rand(1, 3)), TypeError, "tokens must be a tensor of integers, got torch.float32"),
+        (lambda: gpt()(tokens(3)), ValueError, r"tokens must be \(B, T\) with T of at least 1, got \(3,\)"),
+        (lambda: gpt()(tokens(1, 17)), ValueError, "tokens must be at most context = 16, got 17"),
+        (lambda: gpt().generate(tokens(1, 2), -1), ValueError, "n_new must be an integer of at least 0, got -1"),
+        (lambda: gpt().generate(tokens(1, 2), 1, -1.0), ValueError, "temperature must be a finite number"),
+    ],
+)
+def test_bad_input_is_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_it_runs_in_half_precision():
+    model = gpt().to(torch.bfloat16)
+    assert model(tokens(1, 4))[0].dtype == torch.bfloat16
