@@ -1,0 +1,118 @@
+"""Who handled each character? A text tinted by the experts that a small GPT's routers chose, block by block.
+
+Everything is in the page: block, character and expert are chosen there, in JupyterLab and on the website alike.
+"""
+
+from collections.abc import Sequence
+
+import anywidget
+import numpy as np
+import traitlets as t
+
+from moe_tutorial.show.regions import MAX_EXPERTS, Array, _array
+from moe_tutorial.show.web import source, style
+
+MAX_CHARACTERS = 2_000
+PROBABILITY_STEPS = 65_535
+"""A probability travels as a uint16: it comes back to within 0.00001."""
+
+
+class TokenView(anywidget.AnyWidget):
+    """The widget behind `token_view`. Everything it shows is in its state."""
+
+    _esm = source("plane.js", "tokens.js")
+    _css = style()
+    settings = t.Dict().tag(sync=True)
+    text = t.Unicode().tag(sync=True)
+    indices = t.Bytes().tag(sync=True)  # uint8 (blocks, characters, k), best first
+    weights = t.Bytes().tag(sync=True)  # float32 (blocks, characters, k)
+    probs = t.Bytes().tag(sync=True)  # uint16 (blocks, characters, experts), or empty
+
+    def __repr__(self) -> str:
+        s = self.settings
+        return f"Token view: {len(self.text)} characters, {s['experts']} experts, blocks: {s['blocks']} (interactive)"
+
+
+def token_view(
+    text: str,
+    indices: Array,
+    weights: Array,
+    n_experts: int,
+    *,
+    labels: Sequence[tuple[str, int]] | None = None,
+    probs: Array | None = None,
+    title: str | None = None,
+) -> TokenView:
+    """A text in which every character shows the expert that handled it, in the block that the reader chooses.
+
+    A character is a token. One picked character shows its path through all blocks, one picked expert its characters.
+
+    Args:
+        text: T characters, 1 to 2,000.
+        indices: (blocks, T, k) the chosen experts, best first: `routing.indices` of each block's record.
+        weights: (blocks, T, k) their gate weights, 0 or more.
+        n_experts: E, 1 to 16.
+        labels: (name, length) of the text's parts in order, as [("prose", 120), ("code", 80)]; the lengths sum to T.
+            Each part gets a heading, and the page counts which experts handle it.
+        probs: (blocks, T, E) the routers' probabilities, shown as bars for the picked character.
+        title: a few words above the text that name what is shown; its message is computed.
+    """
+    if not isinstance(text, str) or not 1 <= len(text) <= MAX_CHARACTERS:
+        what = f"{len(text)} characters long" if isinstance(text, str) else type(text).__name__
+        raise ValueError(f"text is {what}; allowed is a str of 1 to {MAX_CHARACTERS} characters")
+    if not isinstance(n_experts, int) or not 1 <= n_experts <= MAX_EXPERTS:
+        raise ValueError(f"n_experts is {n_experts!r}; allowed are 1 to {MAX_EXPERTS}, one colour each")
+    chosen, gates = _chosen(indices, len(text), n_experts), _array(weights, "weights")
+    if gates.shape != chosen.shape:
+        raise ValueError(f"weights has shape {gates.shape}; allowed is {chosen.shape}, that of indices")
+    if (gates < 0).any():
+        raise ValueError(f"weights holds {gates.min():.4g}; allowed are gate weights of 0 or more")
+    return TokenView(
+        settings={
+            "experts": n_experts,
+            "blocks": chosen.shape[0],
+            "k": chosen.shape[2],
+            "labels": _parts(labels, len(text)),
+            "title": title or "",
+        },
+        text=text,
+        indices=chosen.tobytes(),
+        weights=gates.tobytes(),
+        probs=b"" if probs is None else _probabilities(probs, (*chosen.shape[:2], n_experts)).tobytes(),
+    )
+
+
+def _chosen(indices: Array, n_characters: int, n_experts: int) -> np.ndarray:
+    """The chosen experts as uint8 (blocks, T, k)."""
+    chosen = _array(indices, "indices")
+    if chosen.ndim != 3 or chosen.shape[1] != n_characters or not chosen.shape[0] or not chosen.shape[2]:
+        raise ValueError(
+            f"indices has shape {chosen.shape}; allowed is (blocks, {n_characters}, k), as the text is long"
+        )
+    wrong = chosen[(chosen < 0) | (chosen >= n_experts) | (chosen != chosen.round())]
+    if len(wrong):
+        raise ValueError(f"indices holds {wrong[0]:g}; allowed are whole numbers from 0 to {n_experts - 1}")
+    if (np.diff(np.sort(chosen, -1), axis=-1) == 0).any():
+        raise ValueError("indices names an expert twice for one character; allowed are k different experts")
+    return chosen.astype(np.uint8)
+
+
+def _parts(labels: Sequence[tuple[str, int]] | None, n_characters: int) -> list[list]:
+    parts = [[str(name), length] for name, length in labels or ()]
+    wrong = [length for _, length in parts if not isinstance(length, int) or length < 1]
+    if wrong:
+        raise ValueError(f"labels holds the length {wrong[0]!r}; allowed are whole numbers from 1")
+    total = sum(length for _, length in parts)
+    if parts and total != n_characters:
+        raise ValueError(f"labels cover {total} characters; allowed are {n_characters}, as the text is long")
+    return parts
+
+
+def _probabilities(probs: Array, shape: tuple[int, ...]) -> np.ndarray:
+    values = _array(probs, "probs")
+    if values.shape != shape:
+        raise ValueError(f"probs has shape {values.shape}; allowed is {shape}")
+    wrong = values[(values < 0) | (values > 1 + 1e-4)]
+    if len(wrong):
+        raise ValueError(f"probs holds {wrong[0]:.4g}; allowed are probabilities from 0 to 1")
+    return (values.clip(0, 1) * PROBABILITY_STEPS).round().astype(np.uint16)
