@@ -9,6 +9,7 @@ from moe_tutorial.show.live import train_live
 from moe_tutorial.show.picture import is_narrow, picture, table
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.sweep import sweep
+from moe_tutorial.show.tokens import token_view
 from moe_tutorial.study import claims
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "seed_strip",
     "sweep",
     "table",
+    "token_view",
     "train_live",
     "usage_bars",
     "watch_training",

@@ -91,7 +91,7 @@ def table(claim: Claim) -> str:
 def box(claim: Claim, *, link: str = "") -> str:
     """The whole box. ``link`` is HTML that leads to where the claim is measured."""
     word = "holds" if claim.holds else claim.verdict
-    seeds = f"{claim.n_seeds} {'turns' if claim.timed else 'seeds'}" if claim.n_seeds else "one measurement"
+    seeds = f"{claim.n_seeds} {'runs' if claim.timed else 'seeds'}" if claim.n_seeds else "one measurement"
     if claim.timed:
         seeds += ", times of the machine that ran this page"
     refutes = ""

@@ -1,29 +1,69 @@
 """How it is measured: data, training of many seeds at once, usage, cost and claims."""
 
 from moe_tutorial.study.claims import ClaimFailed, claim, estimate
-from moe_tutorial.study.cost import multiplications, parameters
-from moe_tutorial.study.data import Dataset, digits, digits4, regimes_2d
-from moe_tutorial.study.training import Seeds, TrainingDiverged, seeds, train
-from moe_tutorial.study.usage import cv2, dead, entropy, max_share, share, specialisation
+from moe_tutorial.study.cost import (
+    bytes_per_token,
+    count_parameters,
+    distinct_experts,
+    multiplications,
+    multiplications_per_token,
+    parameters,
+    parts,
+    published,
+)
+from moe_tutorial.study.data import (
+    CHARACTER_CLASSES,
+    CHARACTERS,
+    Dataset,
+    Texts,
+    character_class,
+    decode,
+    digits,
+    digits4,
+    encode,
+    regimes_2d,
+    texts,
+)
+from moe_tutorial.study.language import loss_by_domain, train_gpt, windows
+from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
+from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
 
 __all__ = [
+    "CHARACTERS",
+    "CHARACTER_CLASSES",
     "ClaimFailed",
     "Dataset",
     "Seeds",
+    "Texts",
     "TrainingDiverged",
+    "bytes_per_token",
+    "character_class",
     "claim",
+    "count_parameters",
     "cv2",
     "dead",
+    "decode",
     "digits",
     "digits4",
+    "distinct_experts",
+    "encode",
     "entropy",
     "estimate",
+    "loss_by_domain",
     "max_share",
     "multiplications",
+    "multiplications_per_token",
+    "mutual_information",
     "parameters",
+    "parts",
+    "progress",
+    "published",
     "regimes_2d",
     "seeds",
     "share",
     "specialisation",
+    "texts",
     "train",
+    "train_gpt",
+    "windows",
 ]

@@ -15,7 +15,7 @@ LINE = re.compile(
     r"^(?P<mark>[✓✗]) claim (?P<id>\S+) (?P<verdict>\w[\w ]*): (?P<statement>[^\n]*?)"
     rf" \| measured (?P<timed>here )?(?P<measured>{FIGURE})"
     rf"(?: \| ○ control(?: \((?P<control_is>[^|\n]*)\))? (?P<control>{FIGURE}))?"
-    r"(?: \| (?P<n_seeds>\d+) (?:seeds?|turns))?"
+    r"(?: \| (?P<n_seeds>\d+) (?:seeds?|runs))?"
     r"(?: \| ✗ refutes: (?P<refutes>[^\n]*))?$",
     re.MULTILINE,
 )
@@ -56,7 +56,7 @@ class Figure:
 class Claim:
     """One claim line. ``holds`` follows the mark, which is what a reader sees first.
 
-    ``timed``: times, of another machine other ones ("measured here"); ``n_seeds`` then counts turns of measuring.
+    ``timed``: times, of another machine other ones ("measured here"); ``n_seeds`` then counts the runs.
     """
 
     id: str

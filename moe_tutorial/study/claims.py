@@ -81,7 +81,7 @@ def claim(
         control: the same measurement with the mechanism taken away. The rule must say no to it.
         control_is: what the control is, in words.
         refutes: the popular version of the statement that this measurement shows to be false.
-        timed: the figures are times or ratios of times, one for each turn of the measurement. Another machine has other
+        timed: the figures are times or ratios of times, one for each run of the measurement. Another machine has other
             ones, so the line says "measured here", and tests compare its verdict alone with what is stored.
 
     Raises:
@@ -109,7 +109,7 @@ def claim(
     if other is not None:
         parts.append(f"○ control ({control_is}) {estimate(other)}")
     if n_seeds > 1:
-        parts.append(f"{n_seeds} {'turns' if timed else 'seeds'}")
+        parts.append(f"{n_seeds} {'runs' if timed else 'seeds'}")
     if refutes:
         parts.append(f"✗ refutes: {refutes}")
     line = " | ".join(parts)

@@ -8,7 +8,7 @@ element by element and the losses are added up, so no seed feels another.
 import copy
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -150,7 +150,7 @@ def train(
 
     with torch.random.fork_rng():
         torch.manual_seed(seeds[0])
-        for step in tqdm(range(steps), desc=f"{len(seeds)} seeds", leave=False, disable=not _watched()):
+        for step in progress(range(steps), steps, f"{len(seeds)} seeds"):
             if on_step:
                 on_step(step, trained)
             rows = batches[:, step]
@@ -194,6 +194,7 @@ def _check_finite(loss: Tensor, step: int, seeds: Sequence[int]) -> None:
         )
 
 
-def _watched() -> bool:
-    """Is a person looking? A progress bar in stored outputs or on a page would only be litter."""
-    return "JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()
+def progress(items: Iterable, total: int, name: str) -> Iterator:
+    """The items, with a progress bar where a person is looking: in stored outputs or on a page it would be litter."""
+    watched = "JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()
+    return iter(tqdm(items, total=total, desc=name, leave=False, disable=not watched))

@@ -37,7 +37,7 @@ def test_a_claim_about_times_says_that_they_were_measured_here(capsys):
     good(timed=True)
     line = capsys.readouterr().out
     assert "| measured here 0.020 [-0.005, 0.045] |" in line
-    assert line.endswith("| 3 turns\n")
+    assert line.endswith("| 3 runs\n")
 
 
 def test_a_claim_that_does_not_hold_stops_the_lesson_and_prints_nothing(capsys):

@@ -1,0 +1,55 @@
+"""Time several functions fairly: in turns, so that whatever else the machine does hits all of them alike."""
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+import torch
+
+
+def time_side_by_side(
+    functions: Mapping[str, Callable[[], Any]], turns: int = 10, seconds: float = 0.02
+) -> dict[str, list[float]]:
+    """Seconds for one call of each function, on one thread: name -> one median a turn.
+
+    In every turn each function is called again and again, and the median of these calls is its figure: a pause of the
+    machine falls on single calls. Compare figures of one turn with each other; between turns the machine may change
+    its pace.
+
+    Args:
+        functions: name -> a function without arguments. Each is called once before the clock starts.
+        turns: how often all functions have their turn.
+        seconds: how long a function is called in each turn; always at least once.
+
+    Raises:
+        ValueError: no function, ``turns`` below 1, or ``seconds`` below 0.
+    """
+    if not functions:
+        raise ValueError("functions is empty; allowed is one function or more")
+    if turns < 1 or seconds < 0:
+        raise ValueError(f"turns is {turns} and seconds is {seconds}; allowed are turns from 1 and seconds from 0")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for function in functions.values():
+            function()
+        results: dict[str, list[float]] = {name: [] for name in functions}
+        for _ in range(turns):
+            for name, function in functions.items():
+                results[name].append(_median_call(function, seconds))
+    finally:
+        torch.set_num_threads(threads)
+    return results
+
+
+def _median_call(function: Callable[[], Any], seconds: float) -> float:
+    calls = []
+    end = time.perf_counter() + seconds
+    while True:
+        start = time.perf_counter()
+        function()
+        now = time.perf_counter()
+        calls.append(now - start)
+        if now >= end:
+            return median(calls)

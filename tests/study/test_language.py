@@ -1,0 +1,168 @@
+"""Texts to predict, and the training that predicts them."""
+
+import ast
+import math
+
+import pytest
+import torch
+
+from moe_tutorial.layers import GPT, GPTConfig
+from moe_tutorial.study import (
+    CHARACTER_CLASSES,
+    CHARACTERS,
+    Texts,
+    TrainingDiverged,
+    character_class,
+    decode,
+    encode,
+    loss_by_domain,
+    mutual_information,
+    texts,
+    train_gpt,
+    windows,
+)
+
+N = 20_000
+
+
+@pytest.fixture(scope="module")
+def data() -> Texts:
+    return texts(N)
+
+
+def tiny(**changes):
+    torch.manual_seed(0)
+    return GPT(GPTConfig(len(CHARACTERS), **{"context": 16, "d_model": 16, "n_heads": 2, "d_hidden": 16} | changes))
+
+
+def test_three_domains_of_one_size_split_without_overlap(data):
+    assert data.names == ("prose", "code", "arithmetic")
+    assert data.train.shape == (3, N - N // 10)
+    assert data.test.shape == (3, N // 10)
+    assert data.train.dtype == torch.int64
+    assert data.train.min() >= 0
+    assert data.train.max() < len(CHARACTERS) == 96
+
+
+def test_each_domain_is_what_it_says(data):
+    prose, code, arithmetic = (decode(stream) for stream in data.train)
+    for line in arithmetic.split("\n")[:-1]:
+        left, right = line.split("=")
+        assert eval(left) == int(right), line
+    assert sum(c.isalpha() or c == " " for c in prose) > 0.9 * len(prose)
+    assert prose.count("\n    ") == 0
+    assert code.count("\n    ") > 100
+    assert '"""' not in code
+    assert "#" not in "".join(line for line in code.split("\n") if "'" not in line)
+    ast.parse(code[: code.rindex("\nclass ")])  # it is Python, up to where a statement is cut
+
+
+def test_the_text_is_the_same_every_time(data):
+    assert all(torch.equal(one, other) for one, other in zip(data[1:], texts(N)[1:], strict=True))
+
+
+def test_text_and_numbers_go_back_and_forth():
+    assert decode(encode(CHARACTERS)) == CHARACTERS
+    assert decode(encode("Zoë\tsaid\r\n“hi” €")) == "Zoe said\n?hi? ?"
+
+
+def test_every_character_has_its_class():
+    names = [CHARACTER_CLASSES[i] for i in character_class(encode("aZ7 \n+_"))]
+    assert names == ["lower case", "upper case", "digit", "space", "line end", "sign", "sign"]
+    assert character_class(torch.zeros(2, 3, dtype=torch.int64)).shape == (2, 3)
+
+
+def test_a_text_of_your_own_is_a_domain(tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("Ein schöner Tag. " * 500, encoding="utf-8")
+    data = texts(5000, own={"mine": mine, "prose": str(mine)})
+    assert data.names == ("prose", "code", "arithmetic", "mine")
+    assert decode(data.train[3, :16]) == "Ein schoner Tag."
+    assert torch.equal(data.train[0], data.train[3])
+
+
+def test_what_is_wrong_with_a_text_is_said(tmp_path):
+    short, binary = tmp_path / "short.txt", tmp_path / "picture.png"
+    short.write_text("too short")
+    binary.write_bytes(b"\x89PNG\xff\xfe" * 1000)
+    with pytest.raises(ValueError, match="n is 10; allowed is a number of characters from 1000"):
+        texts(10)
+    with pytest.raises(ValueError, match="mine holds 9 characters; allowed is n = 5000 or more"):
+        texts(5000, own={"mine": short})
+    with pytest.raises(ValueError, match="is not a text in UTF-8"):
+        texts(5000, own={"mine": binary})
+    with pytest.raises(FileNotFoundError):
+        texts(5000, own={"mine": tmp_path / "nowhere.txt"})
+
+
+def test_windows_are_pieces_of_their_domain_and_targets_come_next(data):
+    tokens, targets, domains = windows(data.train, 7, 16, torch.Generator().manual_seed(0))
+    assert domains.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert torch.equal(tokens[:, 1:], targets[:, :-1])
+    for piece, target, domain in zip(tokens, targets, domains, strict=True):
+        assert decode(torch.cat([piece, target[-1:]])) in decode(data.train[domain])
+    exact, following, _ = windows(data.train[:, :17], 3, 16, torch.Generator())
+    assert torch.equal(exact[0], data.train[0, :16])
+    assert torch.equal(following[0], data.train[0, 1:17])
+    with pytest.raises(ValueError, match="length is 16; allowed is less than the streams' 16 characters"):
+        windows(data.train[:, :16], 3, 16, torch.Generator())
+
+
+@pytest.mark.parametrize("feed_forward", ["dense", "moe"])
+def test_training_learns_and_tells_how_far_it_is(data, feed_forward):
+    model = tiny(feed_forward=feed_forward)
+    snapshots = list(train_gpt(model, data, seed=0, steps=60, every=20))
+    assert [snapshot.step for snapshot in snapshots] == [0, 20, 40, 60]
+    seconds = [snapshot.seconds for snapshot in snapshots]
+    assert seconds[0] == 0
+    assert seconds == sorted(seconds)
+    assert float(snapshots[0].loss.mean()) == pytest.approx(math.log(96), abs=0.4)
+    assert (snapshots[-1].loss < snapshots[0].loss - 0.5).all()
+    torch.testing.assert_close(loss_by_domain(model, data), snapshots[-1].loss)
+    again = tiny(feed_forward=feed_forward)
+    torch.testing.assert_close(list(train_gpt(again, data, seed=0, steps=60, every=60))[-1].loss, snapshots[-1].loss)
+
+
+def test_models_trained_in_turn_do_not_feel_each_other(data):
+    alone = list(train_gpt(tiny(), data, seed=3, steps=20, every=10))
+    runs = [train_gpt(tiny(feed_forward=kind), data, seed=3, steps=20, every=10) for kind in ("dense", "moe")]
+    beside = [one for one, _ in zip(*runs, strict=True)]
+    for one, other in zip(alone, beside, strict=True):
+        torch.testing.assert_close(one.loss, other.loss)
+
+
+def test_the_balance_loss_balances(data):
+    def largest(balance):
+        model = tiny(feed_forward="moe", n_layers=1)
+        list(train_gpt(model, data, seed=0, steps=60, balance=balance))
+        tokens, _, _ = windows(data.test, 60, 16, torch.Generator().manual_seed(0))
+        return float(model(tokens)[2][0].indices.flatten().bincount(minlength=8).max() / tokens.numel())
+
+    assert largest(1.0) < largest(0.0) - 0.05
+
+
+def test_the_loss_is_asked_for_in_evaluation_and_the_mode_comes_back(data):
+    model = tiny(feed_forward="moe", mixture={"noise": 2.0}).train()
+    assert torch.equal(loss_by_domain(model, data), loss_by_domain(model, data))
+    assert model.training
+
+
+def test_training_stops_where_it_makes_no_sense(data):
+    with pytest.raises(ValueError, match="steps is 0; allowed is a whole number from 1"):
+        next(train_gpt(tiny(), data, seed=0, steps=0))
+    model = tiny()
+    with torch.no_grad():
+        model.head.weight.fill_(float("inf"))
+    with pytest.raises(TrainingDiverged, match=r"at step 1 \(seed 0\)"):
+        list(train_gpt(model, data, seed=0, steps=2))
+
+
+def test_mutual_information_in_bits():
+    labels = torch.arange(4).repeat(100)
+    assert mutual_information(labels, labels) == pytest.approx(2.0)
+    assert mutual_information(labels // 2, labels) == pytest.approx(1.0)
+    assert mutual_information(torch.zeros(400, dtype=torch.long), labels) == pytest.approx(0.0)
+    shuffled = labels[torch.randperm(400, generator=torch.Generator().manual_seed(0))]
+    assert 0 < mutual_information(shuffled, labels) < 0.05  # a little by chance
+    with pytest.raises(ValueError, match=r"must both be \(tokens,\)"):
+        mutual_information(labels[:3], labels)

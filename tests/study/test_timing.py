@@ -1,0 +1,43 @@
+import time
+
+import pytest
+import torch
+
+from moe_tutorial.study.timing import time_side_by_side
+
+
+def test_each_function_has_one_figure_a_turn_and_the_slower_one_a_larger():
+    result = time_side_by_side(
+        {"short": lambda: time.sleep(0.001), "long": lambda: time.sleep(0.01)}, turns=4, seconds=0.02
+    )
+    assert [len(figures) for figures in result.values()] == [4, 4]
+    assert min(result["short"]) >= 0.001
+    assert all(one < other for one, other in zip(result["short"], result["long"], strict=True))
+
+
+def test_functions_take_turns_after_one_call_each():
+    calls = []
+    time_side_by_side({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, turns=2, seconds=0)
+    assert "".join(calls) == "ab" + "ab" * 2
+
+
+def test_it_runs_on_one_thread_and_gives_the_others_back_even_after_an_error():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = []
+        time_side_by_side({"a": lambda: seen.append(torch.get_num_threads())}, turns=1, seconds=0)
+        assert set(seen) == {1}
+        with pytest.raises(ZeroDivisionError):
+            time_side_by_side({"a": lambda: 1 / 0})
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"turns": 0}, "turns is 0"), ({"seconds": -1.0}, "seconds is -1.0"), ({}, "functions is")]
+)
+def test_bad_arguments_are_named(options, words):
+    with pytest.raises(ValueError, match=words):
+        time_side_by_side({"a": int} if options else {}, **options)
