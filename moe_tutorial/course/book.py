@@ -95,7 +95,8 @@ def build(repository: Path, again: bool = False) -> Path:
     out, config = repository / "_build", repository / "book.yml"
     notebooks, package = repository / "notebooks", repository / "moe_tutorial"
     html, stamp = out / "html", out / "html.stamp"
-    now = fingerprint([config, package, notebooks])
+    measured = sorted((out / "comparison").glob("*-seed-0.json"))  # a lesson shows it, so a new one is a new page
+    now = fingerprint([config, package, notebooks, *measured])
     if not again and not changed(stamp, now):
         print(f"✓ the site is up to date: {html / 'index.html'}")
         return html
@@ -107,7 +108,8 @@ def build(repository: Path, again: bool = False) -> Path:
     toc.write_text(yaml.safe_dump(contents, sort_keys=False))
 
     # Executed lessons are kept from build to build, unless the code that they import changed.
-    kept, code = out / "executed.stamp", fingerprint(package / floor for floor in ("layers", "study", "show"))
+    floors = [package / floor for floor in ("layers", "study", "show")]
+    kept, code = out / "executed.stamp", fingerprint(floors + measured)
     if changed(kept, code):
         shutil.rmtree(out / ".jupyter_cache", ignore_errors=True)
         kept.write_text(code)

@@ -1,4 +1,6 @@
-"""The long comparison of lesson 08: a dense GPT, the same with experts, and the same with dice, over ten seeds.
+"""The long comparison of lesson 08: a dense GPT, and experts that are chosen in three ways, over ten seeds.
+
+A learned router chooses them; or a fixed table, by the character alone; or dice, anew for each token.
 
 It takes minutes, so it is not part of the lesson. ``python -m moe_tutorial.study.comparison`` (``make comparison``)
 runs it and writes a file, named by a digest of the code that made it: when that code changes, the file is made again.
@@ -11,6 +13,7 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,7 +21,7 @@ import torch
 from torch import Tensor
 
 from moe_tutorial.layers import GPT, GPTConfig, Routing
-from moe_tutorial.study.data import CHARACTERS, character_class, texts
+from moe_tutorial.study.data import CHARACTERS, Texts, character_class, texts
 from moe_tutorial.study.language import test_windows, train_gpt
 from moe_tutorial.study.training import progress, seeds
 from moe_tutorial.study.usage import mutual_information
@@ -26,55 +29,104 @@ from moe_tutorial.study.usage import mutual_information
 COMMAND = "make comparison"
 PACKAGE = Path(__file__).parents[1]
 FOLDER = PACKAGE.parent / "_build" / "comparison"
-N_SEEDS, STEPS, DENSE_STEPS, EVERY = 10, 800, 1200, 100
+N_SEEDS, STEPS, DENSE_STEPS, EVERY = 10, 700, 1100, 100
 
 EXPERTS = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)
 # The router's logits cost as much as four neurons, which read and write one vector each.
 DENSE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.d_hidden + EXPERTS.n_experts // 2)
 
 
-def dice(tokens: Tensor) -> Routing:
-    """The control: a router that rolls a die for each token. The experts are the same, and nobody chooses them."""
-    chosen = torch.randint(EXPERTS.n_experts, (len(tokens), 1), device=tokens.device)
-    even = tokens.new_full((len(tokens), EXPERTS.n_experts), 1 / EXPERTS.n_experts)
-    return Routing(even.log(), even, chosen, torch.ones_like(chosen, dtype=tokens.dtype))
+def with_dice(seed: int) -> GPT:
+    """The same experts, and a router that rolls a die for each token, in training and in the test."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def roll(x: Tensor) -> Routing:
+        return always(torch.randint(EXPERTS.n_experts, (len(x),), generator=generator), x)
+
+    return GPT(replace(EXPERTS, mixture={"router": roll}))
+
+
+def with_table(seed: int) -> GPT:
+    """The same experts, and a table that names one for each character, drawn once and never trained.
+
+    Source: Roller et al. 2021 (https://arxiv.org/abs/2106.04426), hash layers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randperm(EXPERTS.vocab_size, generator=generator) % EXPERTS.n_experts
+    reading: list[Tensor] = []
+    model = GPT(replace(EXPERTS, mixture={"router": lambda x: always(table[reading[-1].flatten()], x)}))
+
+    def leave_characters(_: GPT, arguments: tuple) -> None:
+        reading[:] = arguments[:1]  # a router sees vectors, and this one has to know the characters
+
+    model.register_forward_pre_hook(leave_characters)
+    return model
+
+
+def always(experts: Tensor, x: Tensor) -> Routing:
+    """The routing that sends each token of x (T, d) to the given expert (T,), with weight 1."""
+    even = x.new_full((len(x), EXPERTS.n_experts), 1 / EXPERTS.n_experts)
+    return Routing(even.log(), even, experts[:, None], x.new_ones(len(x), 1))
 
 
 def one_seed(seed: int) -> dict:
-    """Train the three in turn, a hundred steps each, so that their times are those of one machine at one time."""
+    """Train the four in turn, a hundred steps each, so that their times are those of one machine at one time."""
     torch.set_num_threads(1)
     data = texts()
-    rolled = GPTConfig(**vars(EXPERTS) | {"mixture": {"router": dice}})
-    models, runs, curves = {}, {}, {}
-    for name, config, steps in (("dense", DENSE, DENSE_STEPS), ("experts", EXPERTS, STEPS), ("dice", rolled, STEPS)):
+    build = {
+        "dense": lambda: GPT(DENSE),
+        "experts": lambda: GPT(EXPERTS),
+        "table": lambda: with_table(seed),
+        "dice": lambda: with_dice(seed),
+    }
+    models, runs = {}, {}
+    for kind in build:
         torch.manual_seed(seed)
-        models[name] = GPT(config)
-        curves[name] = []
-        runs[name] = train_gpt(models[name], data, seed=seed, steps=steps, every=EVERY)
+        models[kind] = build[kind]()
+        steps = DENSE_STEPS if kind == "dense" else STEPS
+        runs[kind] = train_gpt(models[kind], data, seed=seed, steps=steps, every=EVERY)
     untrained = information(models["experts"], data)
+    curves: dict[str, list[dict]] = {kind: [] for kind in build}
     for _ in range(DENSE_STEPS // EVERY + 1):
-        for name, run in runs.items():
+        for kind, run in runs.items():
             if snapshot := next(run, None):
-                curves[name].append({"seconds": snapshot.seconds, "loss": snapshot.loss.tolist()})
+                curves[kind].append({"seconds": snapshot.seconds, "loss": snapshot.loss.tolist()})
     trained = information(models["experts"], data)
     return {"seed": seed, "curves": curves, "information": {"trained": trained, "untrained": untrained}}
 
 
 @torch.no_grad()
-def information(model: GPT, data) -> dict[str, list[float]]:
-    """Bits that the expert of a test character tells in each block about its domain and its class, and by chance."""
+def information(model: GPT, data: Texts) -> dict[str, list[float]]:
+    """Bits that the expert of a test character tells in each block: about its domain, about its class, about its domain
+    when the character itself is known; and the same by chance, with the labels shuffled.
+    """
     tokens, _, domains = test_windows(model, data)
     training = model.training
     model.eval()
-    records = model(tokens)[2]
+    chosen = [record.indices[:, 0] for record in model(tokens)[2]]
     model.train(training)
-    labels = {"domain": domains[:, None].expand_as(tokens).flatten(), "class": character_class(tokens).flatten()}
-    shuffled = torch.randperm(tokens.numel(), generator=torch.Generator().manual_seed(0))
-    found = {}
-    for name, label in labels.items():
-        found[name] = [mutual_information(r.indices[:, 0], label) for r in records]
-        found[f"{name}, shuffled"] = [mutual_information(r.indices[:, 0], label[shuffled]) for r in records]
-    return found
+    character, domain = tokens.flatten(), domains[:, None].expand_as(tokens).flatten()
+    kind = character_class(character)
+    generator = torch.Generator().manual_seed(0)
+    shuffle = torch.randperm(len(domain), generator=generator)
+    # Shuffled among equal characters: sorted by character, both ways, once by place and once by lot.
+    within = torch.empty_like(domain)
+    within[character.argsort(stable=True)] = domain[shuffle][character[shuffle].argsort(stable=True)]
+
+    def beyond(expert: Tensor, label: Tensor) -> float:
+        """I(expert; label | character), by the chain rule."""
+        both = character * len(data.names) + label
+        return mutual_information(expert, both) - mutual_information(expert, character)
+
+    return {
+        "domain": [mutual_information(expert, domain) for expert in chosen],
+        "domain, shuffled": [mutual_information(expert, domain[shuffle]) for expert in chosen],
+        "class": [mutual_information(expert, kind) for expert in chosen],
+        "class, shuffled": [mutual_information(expert, kind[shuffle]) for expert in chosen],
+        "domain beyond the character": [beyond(expert, domain) for expert in chosen],
+        "domain beyond the character, shuffled": [beyond(expert, within) for expert in chosen],
+        "most": [mutual_information(domain, domain), mutual_information(kind, kind)],
+    }
 
 
 def digest() -> str:
@@ -101,7 +153,7 @@ def results() -> dict | None:
 
 
 def build() -> Path:
-    """Run the comparison if its file is missing, on all cores; about four minutes on two."""
+    """Run the comparison if its file is missing, on all cores; about five minutes on two."""
     path = file()
     if path.exists():
         print(f"✓ the long comparison is up to date: {path}")

@@ -228,21 +228,12 @@ def test_strange_characters_each_keep_a_place_and_a_name(show):
         assert page.locator(".moe-panel .moe-subtitle").inner_text().endswith(f": {name}")
 
 
-def test_the_longest_text_answers_quickly(show):
+def test_the_longest_text_with_the_most_experts_is_shown_and_changes_its_block(show):
     text = (TEXT * 40)[:2000]
     probs = torch.randn(2, 2000, 16, generator=torch.Generator().manual_seed(0)).softmax(-1)
     best = probs.topk(2)
     page = show(token_view(text, best.indices, best.values, 16, probs=probs))
-    took = page.evaluate(
-        """async () => {const took = [];
-            for (let i = 0; i < 11; i++) {
-                const from = performance.now();
-                document.querySelectorAll('input[type=radio]')[i % 2].click();
-                document.body.offsetHeight;
-                took.push(performance.now() - from);
-                await new Promise(requestAnimationFrame);
-            }
-            return took.sort((a, b) => a - b)}"""
-    )
-    print(f"\n2,000 characters, another block: p50 {took[5]:.0f} ms, slowest {took[-1]:.0f} ms")
-    assert took[5] < 300  # 100 is the aim, and what an idle machine needs is far less; a busy one gets room
+    for block in (1, 0):
+        page.get_by_label(f"Block {block + 1}", exact=True).check(force=True)
+        shown = page.evaluate("[...document.querySelectorAll('[role=option]')].map((c) => +c.dataset.e)")
+        assert shown == best.indices[block, :, 0].tolist()
