@@ -239,6 +239,8 @@ except ClaimFailed as failure:
 # | [05 Collapse](05_collapse.ipynb) | Left alone, do the experts share the work, and if not, why not? |
 # | [06 Noise](06_noise.ipynb) | Does noise prevent collapse? |
 # | [07 Balance](07_balance.ipynb) | What evens out the work, what does it cost, and is even use the goal? |
+# | [08 A GPT with experts](08_moe_gpt.ipynb) | Does a language model predict better with experts, and who handles what? |
+# | [09 Where it pays](09_where_it_pays.ipynb) | What does a mixture buy with one token at a time, and with thousands? |
 #
 # ## Try it
 #

@@ -93,7 +93,7 @@ def box(claim: Claim, *, link: str = "") -> str:
     word = "holds" if claim.holds else claim.verdict
     seeds = f"{claim.n_seeds} {'runs' if claim.timed else 'seeds'}" if claim.n_seeds else "one measurement"
     if claim.timed:
-        seeds += ", times of the machine that ran this page"
+        seeds += ", on the machine that ran this page"
     refutes = ""
     if claim.refutes:
         refutes = f'<p class="refutes"><b>✗ Popular version refuted:</b> <s>{escape(claim.refutes)}</s></p>'

@@ -227,6 +227,25 @@ def test_the_sweep_of_noise_and_balance_moves_to_each_of_its_settings(visit):
     assert len(shown) == 81
 
 
+def test_the_token_view_follows_a_character_and_an_expert_without_a_kernel(visit):
+    page = visit("08_moe_gpt")
+    widget = page.locator(".moe-widget", has=page.locator(".moe-reader"))
+    experts = "el => [...el.querySelectorAll('[role=option]')].map((c) => c.dataset.e)"
+    last = widget.evaluate(experts)
+    widget.get_by_label("Block 1", exact=True).check(force=True)
+    first = widget.evaluate(experts)
+    assert len(first) == len(last) == 3 * 192
+    assert first != last
+    widget.get_by_role("option").nth(100).click()
+    said = widget.locator(".moe-panel").inner_text()
+    assert said.startswith("Character 101 of 576")
+    assert f"Block 1 {first[100]} " in " ".join(said.split())
+    assert f"Block 2 {last[100]} " in " ".join(said.split())
+    widget.locator(".moe-takes button").nth(int(first[100])).click()
+    assert {e for e in widget.evaluate(experts) if e} == {first[100]}
+    assert page.wrong == []
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_light_enough_for_a_phone(site, name):
     assert len(gzip.compress((site / f"{name}.html").read_bytes())) < 2_000_000

@@ -1,0 +1,1294 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Where it pays
+#
+# 50 minutes. You leave able to count a published model's parameters from its `config.json`, and to say what a mixture
+# buys on a phone, on a workstation and in a data centre, and what it costs there.
+#
+# So far a mixture was good or bad by its accuracy. Now it has to earn its keep. Its arithmetic is that of a small
+# network, and its memory that of a large one. Whether this is a bargain depends on how many tokens come at once.
+#
+# > **Guess first.** One layer, 16 experts, 2 chosen for each token. Beside it a dense layer that does just as many
+# > multiplications. One token takes the mixture longer (you will measure it). What about 16 tokens at once: is the
+# > gap smaller then, the same, or larger?
+
+# %%
+import copy
+import itertools
+import json
+import subprocess
+import sys
+import textwrap
+from collections import OrderedDict
+
+import numpy as np
+import torch
+from torch import nn
+
+from moe_tutorial.layers import MixtureOfExperts, switch_loss
+from moe_tutorial.show import (
+    bars,
+    is_narrow,
+    look,
+    message,
+    picture,
+    seed_dots,
+    sweep,
+    table,
+)
+from moe_tutorial.study import (
+    bytes_per_token,
+    claim,
+    count_parameters,
+    digits4,
+    distinct_experts,
+    multiplications,
+    multiplications_per_token,
+    parts,
+    published,
+    seeds,
+    train,
+)
+from moe_tutorial.study.parallel import run
+from moe_tutorial.study.serving import capacity, expert_step, kept, serve
+from moe_tutorial.study.timing import time_side_by_side
+
+torch.set_num_threads(1)  # times are compared on one thread
+E, K = 16, 2
+
+# %% [markdown]
+# ## Count a published model
+#
+# A model on the Hugging Face hub comes with a `config.json`. It holds all that is needed to count. Here is the part of
+# Mixtral 8x7B's that matters.
+
+# %%
+mixtral = {
+    "model_type": "mixtral",
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "tie_word_embeddings": False,
+}
+
+# %% [markdown]
+# Line by line. An expert has three matrices (it is gated: `gated=True` in the package). Attention has four; keys and values
+# are narrower, because four query heads share one of theirs.
+
+# %%
+d, h, n_layers = 4096, 14336, 32
+head = d // 32
+
+expert = 3 * d * h
+router = d * 8
+attention = 2 * d * d + 2 * d * (8 * head)
+norms = 2 * d
+embedding_and_output = 2 * 32000 * d
+
+everything_else = n_layers * (router + attention + norms) + embedding_and_output + d
+total = everything_else + n_layers * 8 * expert
+active = everything_else + n_layers * 2 * expert
+
+print(f"total  {total:,}")
+print(f"active {active:,}")
+print("same as the package's:", (total, active) == count_parameters(mixtral))
+print(f"two eighths of the total would be {total * 2 // 8:,}")
+
+# %% [markdown]
+# Compare the last lines. Only the experts are divided by four. Attention, embedding and router are there for every token.
+#
+# The name is worth a look as well: 8 x 7 would make 56 billion. But the experts share all the rest.
+#
+# ## Published models
+#
+# The same count for other families, from their public files, held against what their publishers state.
+
+# %%
+models = {model.name: model for model in published()}
+errors = [
+    abs(ours / theirs - 1)
+    for model in models.values()
+    for ours, theirs in zip(model.counted, (model.total, model.active), strict=True)
+]
+print(f"{'ours / stated':15}{'total':>8}{'active':>8}")
+for name, model in models.items():
+    total_ratio = model.counted.total / model.total
+    active_ratio = model.counted.active / model.active
+    print(f"{name:15}{total_ratio:8.3f}{active_ratio:8.3f}  {model.source}")
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+def billions(number):
+    return f"{number / 1e9:.2f}" if number < 1e10 else f"{number / 1e9:.1f}"
+
+
+table(
+    ["billions", "total", "stated", "active", "stated", "active part", "k/E"],
+    {
+        name: [
+            billions(model.counted.total),
+            billions(model.total),
+            billions(model.counted.active),
+            billions(model.active),
+            f"{model.counted.active / model.counted.total:.1%}",
+            "".join(
+                f"{part.active / part.total:.1%}"
+                for part in parts(model.config)
+                if part.name == "experts"
+            ),
+        ]
+        for name, model in models.items()
+    },
+    title=f"All counts are within {max(errors):.1%} of what the publishers state",
+    note=(
+        "Parameters in billions, from each model's config.json, counted as its "
+        "publisher counts where it says so. Qwen3's card and DeepSeek-V3's paper do "
+        "not say whether the embedding is active; we count it. Beside them the "
+        "publisher's own rounded figure."
+    ),
+)
+
+# %% [markdown]
+# How does each publisher count?
+
+# %%
+for name, model in models.items():
+    print(textwrap.fill(f"{name}: {model.note}", 88, subsequent_indent="    "))
+
+# %% [markdown]
+# Back to the table, to the two columns on the right. If *active is k/E of the total* were right, they would be equal.
+
+
+# %%
+def mixtures():
+    """The published models that have experts."""
+    for model in models.values():
+        experts = [part for part in parts(model.config) if part.name == "experts"]
+        if experts:
+            yield model, experts[0]
+
+
+def too_large(active, total, part):
+    """How many times more than k/E of the total is active."""
+    return active / (total * part.active / part.total)
+
+
+whole = [too_large(model.active, model.total, part) for model, part in mixtures()]
+experts_alone = [too_large(part.active, part.total, part) for _, part in mixtures()]
+
+claim(
+    "09.1",
+    "In every published mixture of the table, by its publisher's own figures, more than "
+    "k/E of the parameters are active, by 5 % at least",
+    measured=min(whole),
+    holds=lambda times: bool((times > 1.05).all()),
+    control=min(experts_alone),
+    control_is="the experts alone, by definition 1",
+    refutes="A token meets k/E of the parameters",
+)
+
+# %%
+by_the_part = [
+    abs(part.active / part.total * model.total / model.active - 1)
+    for model, part in mixtures()
+]
+claim(
+    "09.2",
+    "Counted part by part, every total and active figure of the table is within 3 % of "
+    "the published one",
+    measured=max(errors),
+    holds=lambda error: bool((error < 0.03).all()),
+    control=max(by_the_part),
+    control_is="active counted as k/E of the total",
+)
+
+# %% [markdown]
+# Now yours. Paste a `config.json` as a dict (`json.load(open("config.json"))`), or change ours.
+
+# %%
+my_config = mixtral | {"num_local_experts": 16, "num_experts_per_tok": 1}
+
+count = count_parameters(my_config)
+print(f"total {count.total:,}, active {count.active:,}")
+for part in parts(my_config):
+    print(f"{part.copies:3} x {part.name:12} {part.total:15,} each")
+print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
+
+# %% [markdown]
+# ## At the edge: one token at a time
+#
+# A phone serves one person, and writes one token after the other. We take one layer and two dense ones to hold it against.
+# `small` does as many multiplications as the mixture: those of two experts, and eight more neurons for the router's.
+# `large` does as many as all sixteen experts and the router.
+
+# %%
+WIDTH, HIDDEN = 512, 512
+ROUTER = E // 2  # neurons that multiply as much as a router of E outputs
+
+
+def dense(neurons):
+    return nn.Sequential(
+        nn.Linear(WIDTH, neurons), nn.ReLU(), nn.Linear(neurons, WIDTH)
+    )
+
+
+torch.manual_seed(seeds(1)[0])
+layers = {
+    "small": dense(K * HIDDEN + ROUTER),
+    "mixture": MixtureOfExperts(WIDTH, HIDDEN, E, K),
+    "mixture, all asked": MixtureOfExperts(WIDTH, HIDDEN, E, E),
+    "large": dense(E * HIDDEN + ROUTER),
+    "small again": dense(K * HIDDEN + ROUTER),
+}
+computed = {
+    name: multiplications(layer, torch.randn(16, WIDTH)) // 16
+    for name, layer in layers.items()
+}
+assert computed["small"] == computed["mixture"]
+assert computed["large"] == computed["mixture, all asked"]
+for name, number in computed.items():
+    print(f"{name:18} {number:9,} multiplications for each of 16 tokens")
+
+# %% [markdown]
+# **Memory first.** Some say that a mixture needs only $k/E$ of the memory, since only that part works. First we
+# count the bytes. Then we ask the operating system for the **resident memory** of a fresh process, the part of it that
+# lies in the machine's main memory: how much does it grow with four such layers and a token through each?
+
+# %%
+GROWTH = """
+import json, psutil, torch
+from torch import nn
+from moe_tutorial.layers import MixtureOfExperts
+
+def dense(neurons):
+    return nn.Sequential(nn.Linear(512, neurons), nn.ReLU(), nn.Linear(neurons, 512))
+
+build = {
+    "warm-up": lambda: MixtureOfExperts(512, 16, 4, 2),
+    "dense warm-up": lambda: dense(16),
+    "small": lambda: dense(2 * 512 + 8),
+    "mixture": lambda: MixtureOfExperts(512, 512, 16, 2),
+    "large": lambda: dense(16 * 512 + 8),
+}
+torch.set_num_threads(1)
+alive, growth = [], {}
+for name, make in build.items():
+    before = psutil.Process().memory_info().rss
+    layers = [make() for _ in range(4)]
+    with torch.inference_mode():
+        for layer in layers:
+            layer(torch.randn(1, 512))
+    alive.append(layers)
+    growth[name] = psutil.Process().memory_info().rss - before
+print(json.dumps(growth))
+"""
+answer = subprocess.run(
+    [sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True
+)
+resident = json.loads(answer.stdout)
+stored = {
+    name: sum(p.untyped_storage().nbytes() for p in layer.parameters())
+    for name, layer in layers.items()
+}
+for name in ("small", "mixture", "large"):
+    print(f"{name:8} a layer stores {stored[name]:10,} bytes")
+
+# %%
+claim(
+    "09.3",
+    "A process that has used four mixtures for one token each has grown more than 0.8 "
+    "times as much as with four large layers",
+    measured=resident["mixture"] / resident["large"],
+    holds=lambda part: bool((part > 0.8).all()),
+    control=resident["small"] / resident["large"],
+    control_is="the dense layer of the active size",
+    timed=True,
+    refutes="A mixture needs k/E of the memory",
+)
+
+# %% [markdown]
+# **Now the time.** The machine may be busy with other things, so the layers take turns, and each claim compares times of
+# one and the same turn. Every call gets other tokens, since experts that were just used would still lie in the cache, a
+# small and fast memory. What a stream saves that asks for the same experts again is the next section.
+
+
+# %%
+def times(names, n_tokens, turns=10, seconds=0.02, equal=False):
+    """Seconds a call on n_tokens (equal) tokens, for each layer one number a turn."""
+    n = max(2, min(64, 4096 // n_tokens))
+    different, copies = (1, n_tokens) if equal else (n_tokens, 1)
+    inputs = itertools.cycle(torch.randn(n, different, WIDTH).repeat(1, copies, 1))
+    with torch.inference_mode():
+        found = time_side_by_side(
+            {name: lambda layer=layers[name]: layer(next(inputs)) for name in names},
+            turns,
+            seconds,
+        )
+    return {name: np.array(numbers) for name, numbers in found.items()}
+
+
+alone = times(layers, 1)
+claim(
+    "09.4",
+    "For one token the mixture is faster than the large layer, by a factor of at "
+    "least 1.5",
+    measured=alone["large"] / alone["mixture"],
+    holds=lambda times: np.median(times) > 1.5,
+    control=alone["large"] / alone["mixture, all asked"],
+    control_is="all experts asked",
+    timed=True,
+)
+
+# %%
+claim(
+    "09.5",
+    "For one token the mixture is slower than the small layer, by a factor of at "
+    "least 1.5",
+    measured=alone["mixture"] / alone["small"],
+    holds=lambda times: np.median(times) > 1.5,
+    control=alone["small again"] / alone["small"],
+    control_is="a second small layer",
+    timed=True,
+)
+
+# %% [markdown]
+# That is the bargain of the edge: faster than a layer of its size, not as fast as one of its arithmetic, and as large as
+# the large one. Where memory is what is short, can the idle experts stay on disk?
+#
+# ## Offloading: fetch an expert when it is needed
+#
+# Keep a few experts in memory, and fetch the others when a token asks for them. When the memory is full, the expert that
+# was not used for longest has to go. How many experts must be fetched for each token? This is simulated: we count, and
+# nothing is read from disk.
+
+
+# %%
+def fetched(indices, room):
+    """Experts fetched per token, by a memory with room for so many of them."""
+    memory, n_fetched = OrderedDict(), 0
+    for expert in indices.flatten().tolist():
+        if expert in memory:
+            memory.move_to_end(expert)
+            continue
+        n_fetched += 1
+        memory[expert] = True
+        if len(memory) > room:
+            memory.popitem(last=False)
+    return n_fetched / len(indices)
+
+
+print("always the same two:", fetched(torch.tensor([[0, 1]] * 100), room=2))
+print("always two others:  ", fetched(torch.arange(200).view(100, 2) % E, room=8))
+
+# %% [markdown]
+# It depends on what comes next. So we need a trained router and a stream of real tokens: `digits4`, sixteen experts,
+# two chosen, balanced by the Switch loss. The test images come in two orders: *rule by rule*, like a text that stays
+# with its subject, or *shuffled*.
+
+# %%
+rules = digits4("standardised")
+trained = train(
+    lambda: MixtureOfExperts(64, 8, E, K, d_out=10, dispatch="dense"),
+    rules,
+    seeds(10),
+    steps=400,
+    penalty=lambda r: 0.1 * switch_loss(r),
+)
+trained.model.eval()
+with torch.no_grad():
+    choices = trained(rules.x_test)[1].indices  # (seeds, images, k), rule after rule
+
+dice = torch.Generator().manual_seed(seeds(1)[0])
+shuffled = choices[:, torch.randperm(choices.shape[1], generator=dice)]
+at_random = torch.rand(*choices.shape[:2], E, generator=dice).topk(K).indices
+streams = {
+    "rule by rule": choices,
+    "shuffled": shuffled,
+    "random experts": at_random,
+}
+
+claim(
+    "09.6",
+    "With room for half of the experts, less than half an expert is fetched for each "
+    "token, if the stream stays with its rule",
+    measured=[fetched(stream, E // 2) for stream in choices],
+    holds=lambda n: n.mean() < 0.5,
+    control=[fetched(stream, E // 2) for stream in shuffled],
+    control_is="the same tokens, shuffled",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+rooms = [2, 3, 4, 6, 8, 10, 12, 14, 16]
+fetches = {
+    name: [np.mean([fetched(s, room) for s in stream]) for room in rooms]
+    for name, stream in streams.items()
+}
+weights_of_all = layers["mixture"].experts.parameters()
+expert_bytes = sum(p.untyped_storage().nbytes() for p in weights_of_all) / E
+
+
+def draw(figure, theme):
+    axes = figure.add_subplot()
+    text, muted = look.color("text", theme), look.color("muted", theme)
+    styles = ("-", text), ("--", text), (":", muted)
+    narrow = is_narrow(figure)
+    places = [(2.2, 0.13), (6.5, 0.48), (9.4, 1.06) if narrow else (9, 1.02)]
+    for (name, ys), (dash, color), place in zip(
+        fetches.items(), styles, places, strict=True
+    ):
+        axes.plot(rooms, ys, dash, color=color)
+        axes.text(*place, name, color=color)
+    axes.set_xlabel("room for so many of 16 experts", loc="left")
+    axes.set_ylabel("fetched per token")
+    axes.set_xticks([2, 4, 8, 12, 16])
+    axes.set_ylim(0)
+
+
+half = rooms.index(8)
+picture(
+    draw,
+    title=f"With room for half, {fetches['rule by rule'][half]:.2f} experts "
+    f"are fetched per token; shuffled, {fetches['shuffled'][half]:.2f}",
+    note=(
+        "Simulated, means over ten trained mixtures on digits4. If those experts had the "
+        f"size of our layer's, {expert_bytes / 1e6:.1f} million bytes, a token would use "
+        f"{K * expert_bytes / 1e6:.1f} million bytes of experts. Fetched of these, with "
+        "room for half: "
+        + ", ".join(
+            f"{ys[half] * expert_bytes / 1e6:.1f} million {name}"
+            for name, ys in fetches.items()
+        )
+        + "."
+    ),
+    alt="; ".join(
+        f"{name}: {ys[half]:.2f} experts fetched per token with room for 8"
+        for name, ys in fetches.items()
+    ),
+    height=300,
+)
+
+# %% [markdown]
+# Is it the router, or the order? Shuffled, it is the same router with the same tokens.
+
+# %%
+mean_fetched = {
+    name: np.mean([fetched(s, E // 2) for s in stream])
+    for name, stream in streams.items()
+}
+for name in ("rule by rule", "shuffled"):
+    nearly = mean_fetched[name] / mean_fetched["random experts"] > 0.8
+    print(f"{name:12} more than 0.8 times the fetches of random experts: {nearly}")
+
+# %% [markdown]
+# Shuffled, its tokens need nearly as many fetches as experts drawn at random. It is the subject that lasts, and its experts
+# with it.
+
+# %% [markdown]
+# ## A few users: the awkward middle
+#
+# Now let a few tokens come at once. Each asks for two experts. How many of the sixteen does a batch of $B$
+# tokens need? Not $2B$, since tokens share. If every token draws at random, one token misses a given expert with
+# probability $1 - k/E$, so that all of them miss it with $(1 - k/E)^B$. On average a batch needs
+#
+# $$E \left(1 - (1 - k/E)^B\right)$$
+
+
+# %%
+def my_distinct_experts(n_experts, top_k, batch):
+    return n_experts * (1 - (1 - top_k / n_experts) ** batch)
+
+
+def counted_experts(batch, seed, draws=400):
+    """Distinct experts of a batch in which every token draws K of E: a mean."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(draws, batch, E, generator=generator).topk(K).indices
+    return torch.zeros(draws, E).scatter(1, drawn.flatten(1), 1.0).sum(1).mean().item()
+
+
+for batch in (1, 4, 8, 16, 64):
+    assert my_distinct_experts(E, K, batch) == distinct_experts(E, K, batch)
+    print(f"{batch:3} tokens need {distinct_experts(E, K, batch):5.2f} of {E} experts")
+
+# %%
+counted = np.array([counted_experts(8, seed) for seed in seeds(10)])
+claim(
+    "09.7",
+    "If every token draws at random, the formula tells within 3 % how many experts 8 "
+    "tokens need",
+    measured=abs(distinct_experts(E, K, 8) / counted - 1),
+    holds=lambda error: bool((error < 0.03).all()),
+    control=abs(min(E, 8 * K) / counted - 1),
+    control_is="counted as min(E, Bk)",
+    refutes="B tokens need min(E, Bk) experts",
+)
+
+# %% [markdown]
+# A trained router does not draw at random, and tokens that follow each other are not independent. Here are the mixtures
+# and the tokens of the last section once more.
+
+
+# %%
+def fewer_than_random(stream, batch=8):
+    """The formula minus the mean of distinct experts in batches of the stream."""
+    together = stream[: len(stream) // batch * batch].reshape(-1, batch * K)
+    needed = torch.zeros(len(together), E).scatter(1, together, 1.0).sum(1).mean()
+    return distinct_experts(E, K, batch) - float(needed)
+
+
+claim(
+    "09.8",
+    "Of real tokens, rule by rule, 8 in a row need fewer experts than the formula says, "
+    "by more than one expert",
+    measured=[fewer_than_random(stream) for stream in choices],
+    holds=lambda fewer: bool((fewer > 1).all()),
+    control=[fewer_than_random(stream) for stream in shuffled],
+    control_is="the same tokens, shuffled",
+)
+
+# %% [markdown]
+# With the formula we can count for published models how many weights a batch needs from memory. Pick a model and a batch:
+
+# %% tags=["nbval-ignore-output"]
+with_experts = [
+    name
+    for name, model in models.items()
+    if any(part.name == "experts" for part in parts(model.config))
+]
+
+
+def show_reads(model, batch):
+    config = models[model].config
+    part = next(part for part in parts(config) if part.name == "experts")
+    one, all_of_them = bytes_per_token(config), bytes_per_token(config, 10**6) * 10**6
+    step = bytes_per_token(config, batch) * batch
+    tokens = f"{batch} token{'s' * (batch > 1)}"
+    return message(
+        f"{tokens}: the step reads {step / all_of_them:.0%} of the weights, "
+        f"{step / one:.1f} times what one token reads",
+        f"{model}, even routing, 2 bytes a weight. {part.copies} layers with experts.",
+    ) + bars(
+        {
+            "a step, million bytes": step / 1e6,
+            "for each token": step / batch / 1e6,
+            "for a token alone": one / 1e6,
+        },
+        "million bytes read",
+        strong=["for each token"],
+    )
+
+
+sweep(
+    show_reads,
+    model=("Model", with_experts),
+    batch=("Tokens at once", [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]),
+)
+
+# %% [markdown]
+# That is a count. Does it show in the time? Back to our layer, with 16 tokens. Multiplications are as many as in
+# `small`, but the experts get two tokens each. The control is sixteen *equal* tokens: as many multiplications again, in
+# two experts only.
+#
+# Equal tokens take away two things at once: reading the other experts' weights, and a dozen small products of about two
+# rows each. To tell them apart we also build sixteen experts in **one memory**: views of a single expert's weights,
+# which then stay in the cache. The small products are still there.
+
+# %%
+one = copy.deepcopy(layers["mixture"])
+for name, w in list(one.experts.named_parameters()):
+    first = w.detach()[:1].clone()
+    setattr(one.experts, name, nn.Parameter(first.expand(E, *w.shape[1:])))
+layers["one memory"] = one
+
+for name in ("mixture", "one memory"):
+    stores = sum(
+        p.untyped_storage().nbytes() for p in layers[name].experts.parameters()
+    )
+    print(f"{name:10} its experts store {stores:10,} bytes")
+
+# %%
+several = ["small", "mixture", "one memory", "large"]
+few = times(several, 16, seconds=0.05)
+few_equal = times(several, 16, seconds=0.05, equal=True)
+claim(
+    "09.9",
+    "Sixteen tokens take the mixture more than 3.5 times as long as the small layer, "
+    "which multiplies as much",
+    measured=few["mixture"] / few["small"],
+    holds=lambda times: np.median(times) > 3.5,
+    control=few_equal["mixture"] / few_equal["small"],
+    control_is="sixteen equal tokens",
+    timed=True,
+    refutes="Equal multiplications take equal time",
+)
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+def ratio(found, name, other):
+    return f"{np.median(found[name] / found[other]):.1f}"
+
+
+table(
+    ["times as long as small", "16 tokens", "16 equal tokens"],
+    {
+        label: [ratio(few, name, "small"), ratio(few_equal, name, "small")]
+        for label, name in {
+            "sixteen experts in one memory": "one memory",
+            "the mixture": "mixture",
+            "the large layer": "large",
+        }.items()
+    },
+    title=f"Sixteen tokens: in one memory {ratio(few, 'one memory', 'small')} times as "
+    f"long as small, each expert in its own {ratio(few, 'mixture', 'small')} times",
+    note="Medians, measured here on one thread.",
+)
+
+# %% [markdown]
+# So two things cost: weights from memory, and products of two rows. The row of *one memory* shows the second alone; what
+# the mixture takes beyond it is the first. And what becomes of its lead over the large layer?
+
+# %%
+claim(
+    "09.10",
+    "For sixteen tokens the mixture is less than three times as fast as the large layer",
+    measured=few["large"] / few["mixture"],
+    holds=lambda times: np.median(times) < 3,
+    control=few_equal["large"] / few_equal["mixture"],
+    control_is="sixteen equal tokens",
+    timed=True,
+)
+
+# %% [markdown]
+# ## Many users: where it pays
+#
+# A good place for a break.
+#
+# Here is the answer to the guess, as a curve. An expert is **full** when computing its tokens takes as long as reading its
+# weights (in the fleet further down, with `READ / COMPUTE` tokens). From how many tokens on does the mixture take nearly
+# as little time as `small`?
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+batches = [1, 4, 16, 64, 256, 1024, 8192]
+shown = ["small", "mixture", "large"]
+curves = {name: [] for name in shown}
+for batch in batches:
+    found = times(shown, batch, turns=5 if batch < 1000 else 1)
+    for name in shown:
+        curves[name].append(1e6 * np.median(found[name]) / batch)
+slower = np.array(curves["mixture"]) / np.array(curves["small"])
+worst = int(slower.argmax())
+full = next((b for i, b in enumerate(batches) if (slower[i:] < 1.5).all()), None)
+
+
+def label_ends(axes, ends, gap):
+    """Names at the right end of their lines, pushed apart on the logarithmic axis."""
+    free = 0.0
+    for name, (x, y, color) in sorted(ends.items(), key=lambda end: end[1][1]):
+        free = max(y, free * gap)
+        axes.annotate(
+            name,
+            (x, free),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+            color=color,
+            annotation_clip=False,
+        )
+
+
+def draw(figure, theme):
+    axes = figure.add_subplot()
+    text, muted = look.color("text", theme), look.color("muted", theme)
+    styles = {"small": ("--", muted), "mixture": ("-", text), "large": ("--", muted)}
+    ends = {}
+    for name, (dash, color) in styles.items():
+        axes.loglog(batches, curves[name], dash, marker="o", ms=5, color=color)
+        ends[name] = (batches[-1], curves[name][-1], color)
+    label_ends(axes, ends, gap=1.35)
+    axes.set_xticks(batches, [f"{b:,}" for b in batches])
+    axes.set_yticks([10, 100, 1000], ["10", "100", "1,000"])
+    axes.minorticks_off()
+    if is_narrow(figure):
+        axes.set_xticks([1, 16, 256, 8192], ["1", "16", "256", "8,192"])
+    axes.set_xlabel("tokens at once", loc="left")
+    axes.set_ylabel("microseconds per token")
+
+
+close = (
+    f"from {full:,} on, {full * K // E} an expert, below 1.5 times"
+    if full
+    else f"at {batches[-1]:,} tokens {slower[-1]:.1f} times"
+)
+picture(
+    draw,
+    title=f"The gap is widest at {batches[worst]:,} tokens, where the mixture takes "
+    f"{slower[worst]:.1f} times as long as the small layer; {close}",
+    note="Measured here, on one thread.",
+    alt="Microseconds per token: "
+    + "; ".join(
+        f"{batch} tokens: " + ", ".join(f"{n} {curves[n][i]:.0f}" for n in shown)
+        for i, batch in enumerate(batches)
+    ),
+    height=360,
+)
+
+# %% [markdown]
+# Read it from left to right. One token: the mixture lies between the two dense layers. A few tokens: its line stays far
+# above the small layer's, since they are spread over many experts. Many tokens: the experts are full, and the mixture
+# costs little more than its arithmetic. From how many on, in all and for each expert, is what the title says. It is
+# another number on another machine.
+
+# %%
+many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
+claim(
+    "09.11",
+    "1,024 tokens take the mixture less than twice as long as the small layer",
+    measured=many["mixture"] / many["small"],
+    holds=lambda times: np.median(times) < 2,
+    control=few["mixture"] / few["small"],
+    control_is="16 tokens",
+    timed=True,
+)
+
+# %%
+claim(
+    "09.12",
+    "For 1,024 tokens the mixture is more than three times as fast as the large layer",
+    measured=many["large"] / many["mixture"],
+    holds=lambda times: np.median(times) > 3,
+    control=many["large"] / many["mixture, all asked"],
+    control_is="all experts asked",
+    timed=True,
+)
+
+# %% [markdown]
+# ## A place for every token: capacity
+#
+# Many machines like fixed shapes. So a lot of code gives every expert room for a fixed number of tokens: its even part
+# times a **capacity factor**. Tokens beyond that are dropped: this expert does nothing for them.
+
+
+# %%
+def my_capacity(n_tokens, n_experts, top_k, factor):
+    even_part = n_tokens * top_k / n_experts
+    return max(1, int(np.ceil(factor * even_part)))
+
+
+print("512 tokens:", my_capacity(512, E, K, 1.25), "for each expert")
+print("4 tokens:  ", my_capacity(4, E, K, 1.25), "for each expert, never 0")
+print(
+    "same as the package's:",
+    all(
+        my_capacity(n, E, K, factor) == capacity(n, E, K, factor)
+        for n in (1, 7, 64, 512)
+        for factor in (0.5, 1.0, 1.25, 2.0)
+    ),
+)
+
+# %% [markdown]
+# Who has to go? The package keeps the choices with the highest gate weights. We let tokens draw their experts by
+# popularity, so that we can make it as uneven as we like.
+
+
+# %%
+def route(n_tokens, skew, seed, n_experts=8):
+    """Choices (T, K) and gate weights; expert i is asked for like 1 / (i + 1)**skew."""
+    generator = torch.Generator().manual_seed(seed)
+    popularity = torch.arange(1, n_experts + 1.0) ** -skew
+    noise = torch.empty(n_tokens, n_experts).exponential_(generator=generator)
+    score = popularity / noise  # its k largest are k draws without replacement
+    weights, indices = (score / score.sum(-1, keepdim=True)).topk(K)
+    return indices, weights
+
+
+indices, weights = route(16, 0.5, seeds(1)[0])
+room = capacity(16, 8, K, factor=0.5)
+fits = kept(indices, weights, 8, room)
+within = indices[fits].bincount(minlength=8) <= room
+lowest_kept = all(
+    weights[(indices == e) & fits].min() >= weights[(indices == e) & ~fits].max()
+    for e in indices[~fits].unique()
+)
+print("no expert has more than its room:", bool(within.all()))
+print("nobody was kept before a higher weight:", lowest_kept)
+
+
+# %% [markdown]
+# Pull at the factor, at how uneven the experts' popularity is, and at the number of tokens.
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+def capacity_bars(indices, fits, room, n_experts=8):
+    """Kept choices in the expert's colour, dropped ones as a dashed box behind them."""
+    asked = indices.flatten().bincount(minlength=n_experts)
+    stays = indices[fits].bincount(minlength=n_experts)
+    longest = max(int(asked.max()), room)
+    rows = []
+    for expert, (n, own) in enumerate(zip(asked.tolist(), stays.tolist(), strict=True)):
+        rows.append(
+            '<div role="listitem" style="display:grid;grid-template-columns:24px 1fr '
+            "92px;gap:8px;align-items:center;height:26px;font-size:12.5px;"
+            'font-variant-numeric:tabular-nums">'
+            f'<span style="background:var(--moe-e{expert});color:var(--moe-on{expert});'
+            'border-radius:10px;text-align:center;font-size:11px;font-weight:600">'
+            f'{expert}</span><span style="position:relative;height:15px">'
+            f'<span style="position:absolute;inset:0 auto 0 0;box-sizing:border-box;'
+            f"width:{100 * n / longest:.1f}%;border:1px dashed var(--moe-border)"
+            '"></span><span style="position:absolute;inset:0 auto 0 0;'
+            f"width:{100 * own / longest:.1f}%;background:var(--moe-e{expert})"
+            '"></span><span style="position:absolute;top:-6px;bottom:-6px;'
+            f"left:{100 * room / longest:.1f}%;"
+            'border-left:1.5px solid var(--moe-text)"></span></span>'
+            f'<span style="text-align:right">{n - own or "none"} dropped</span></div>'
+        )
+    return f'<div role="list" aria-label="Choices of each expert">{"".join(rows)}</div>'
+
+
+def show_capacity(factor, skew, n_tokens):
+    indices, weights = route(n_tokens, skew, seeds(1)[0])
+    room = capacity(n_tokens, 8, K, factor)
+    fits = kept(indices, weights, 8, room)
+    lost = [
+        1 - kept(*route(n_tokens, skew, seed), 8, room).float().mean()
+        for seed in seeds(10)
+    ]
+    used = fits.sum() / (8 * room)
+    return (
+        message(
+            f"{1 - fits.float().mean():.0%} of the choices are dropped, and "
+            f"{1 - used:.0%} of the room stays empty",
+            f"{n_tokens} tokens choose {K} of 8 experts; room for {room} each, the "
+            "upright line. Dashed: dropped. Dots: ten draws.",
+        )
+        + capacity_bars(indices, fits, room)
+        + seed_dots({"Dropped": lost})
+    )
+
+
+sweep(
+    show_capacity,
+    factor=("Capacity factor", [1.0, 0.5, 0.75, 1.25, 1.5, 2.0, 4.0]),
+    skew=("Popularity skew", [0.0, 0.25, 0.5, 1.0]),
+    n_tokens=("Tokens", [64, 16, 256, 1024]),
+)
+
+# %% [markdown]
+# With a skew of zero every expert is equally popular. Nothing should be dropped then, should it?
+
+
+# %%
+def dropped_part(n_tokens, seed, factor=1.25, skew=0.0):
+    indices, weights = route(n_tokens, skew, seed)
+    fits = kept(indices, weights, 8, capacity(n_tokens, 8, K, factor))
+    return 1 - fits.float().mean().item()
+
+
+dropped_few = [dropped_part(16, seed) for seed in seeds(100)]
+dropped_many = [dropped_part(4096, seed) for seed in seeds(100)]
+claim(
+    "09.13",
+    "With perfectly even popularity and room for a quarter more than the even part, 16 "
+    "tokens lose more than 2 % of their choices",
+    measured=dropped_few,
+    holds=lambda part: part.mean() > 0.02,
+    control=dropped_many,
+    control_is="4,096 tokens",
+    refutes="A balanced router drops nothing",
+)
+
+# %% [markdown]
+# Chance is uneven in small numbers. Once more it takes many tokens.
+#
+# Much code keeps whoever comes first. That has favourites. But it has a virtue: no later token can push an earlier one out.
+# Keeping the highest weights lets the future decide, which a model that predicts the next token must not do (lesson 08).
+#
+# To see it, change the last 10 of 64 tokens, and look at the other 54. With weights that fall with the position, `kept`
+# keeps whoever comes first.
+
+
+# %%
+def keep(indices, weights, by_position):
+    """Which choices are kept at capacity factor 1."""
+    if by_position:
+        first_highest = torch.arange(float(len(indices)), 0, -1)
+        weights = first_highest[:, None].expand(-1, K)
+    return kept(indices, weights, 8, capacity(len(indices), 8, K, 1.0))
+
+
+def an_earlier_choice_changes(seed, by_position):
+    before = route(64, 0.5, seed)
+    after = [tensor.clone() for tensor in before]
+    for tensor, other in zip(after, route(64, 0.5, seed + 500), strict=True):
+        tensor[-10:] = other[-10:]
+    changes = keep(*before, by_position) != keep(*after, by_position)
+    return bool(changes[:-10].any())
+
+
+for rule in ("by weight", "by position"):
+    changes = [an_earlier_choice_changes(s, rule == "by position") for s in seeds(20)]
+    print(f"{rule:12} in 20 draws, some earlier choice changes: {any(changes)}")
+
+# %% [markdown]
+# And the favourites?
+
+
+# %%
+def late_minus_early(seed, by_position):
+    """Dropped part of the last quarter of the tokens minus that of the first."""
+    indices, weights = route(512, 0.5, seed)
+    drops = 1 - keep(indices, weights, by_position).float()
+    return float(drops[-128:].mean() - drops[:128].mean())
+
+
+claim(
+    "09.14",
+    "Keeping whoever comes first drops more late choices than early ones: the last "
+    "quarter loses 10 points more than the first",
+    measured=[late_minus_early(seed, by_position=True) for seed in seeds(20)],
+    holds=lambda more: more.mean() > 0.1,
+    control=[late_minus_early(seed, by_position=False) for seed in seeds(20)],
+    control_is="keeping the highest gate weights",
+)
+
+# %% [markdown]
+# ## A fleet: latency against load
+#
+# In a data centre requests come at random, and a step of the model makes one token for everybody who is there. Between two
+# steps, requests that are done leave, and waiting ones join (**continuous batching**). We simulate such a fleet: four
+# machines, four experts on each. A step waits for the busiest machine. The numbers are made up, round, and on the page, so
+# that you can put in your own:
+#
+# - **Read.** Reading an expert's weights takes 1 ms.
+# - **Compute.** One token in one expert takes 10 µs. An expert takes the longer of the two, reading or computing.
+# - **Rest.** Everything else takes 2 ms a step.
+# - **Length.** A request wants 32 tokens on average, and at most 1,024 requests share a step.
+#
+# Left out are sending tokens between the machines, prompts, and that attention costs more with more requests. All three
+# make a large batch dearer than here.
+#
+# Is the simulation right? Where queueing theory has a formula, it has to agree. One server, one request at a time, every
+# service one second, at 60 % load: the mean wait is $\rho / (2 (1 - \rho))$ seconds.
+
+# %%
+queue = serve(0.6, lambda n, rng: 1.0, 0, n_requests=100_000, n_tokens=1, max_batch=1)
+wait, theory = queue.latency.mean() - 1, 0.6 / (2 * (1 - 0.6))
+print("wait agrees with theory within 5 %:", abs(wait / theory - 1) < 0.05)
+
+# %% [markdown]
+# Now the fleet. When is an expert full there, and how many requests a second can a fleet serve, if its steps are full?
+
+# %%
+READ, COMPUTE, REST = 1e-3, 1e-5, 2e-3  # seconds
+LENGTH, TOGETHER = 32, 1024  # tokens of a request, requests in a step
+OWNER = [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4  # the machine of each expert
+
+
+def dense_step(n_experts):
+    """A dense model of as many weights as these experts, split evenly over four."""
+    return lambda n, rng: REST + n_experts * max(READ, n * COMPUTE) / 4
+
+
+def mixture_step(popularity, owner):
+    return expert_step(popularity, owner, K, base=REST, read=READ, compute=COMPUTE)
+
+
+even, four_popular = [1] * E, [4] * 4 + [1] * 12
+fleets = {
+    "small": dense_step(K),
+    "mixture": mixture_step(even, OWNER),
+    "large": dense_step(E),
+    "popular together": mixture_step(four_popular, OWNER),
+    "popular apart": mixture_step(four_popular, [0, 1, 2, 3] * 4),
+}
+print(f"an expert is full with {round(READ / COMPUTE)} tokens")
+ceiling = {}
+for name, step in fleets.items():
+    full_step = step(TOGETHER, np.random.default_rng(seeds(1)[0]))
+    ceiling[name] = TOGETHER / LENGTH / full_step
+    print(f"{name:16} serves at most {ceiling[name]:5,.0f} requests a second")
+
+
+def latency(name, rate, seed, n_requests=4000):
+    """Mean seconds from a request's arrival to its last token."""
+    served = serve(
+        rate,
+        fleets[name],
+        seed,
+        n_requests=n_requests,
+        n_tokens=LENGTH,
+        max_batch=TOGETHER,
+    )
+    return served.latency.mean()
+
+
+def large_over_mixture(rate):
+    """How many times as long a request takes the large model, seed by seed."""
+    return [
+        latency("large", rate, s, 500) / latency("mixture", rate, s, 500)
+        for s in seeds(10)
+    ]
+
+
+# %%
+claim(
+    "09.15",
+    "At 4 requests a second, the simulated large model takes more than 1.4 times as "
+    "long for a request as the mixture",
+    measured=large_over_mixture(4),
+    holds=lambda times: times.mean() > 1.4,
+    control=large_over_mixture(100),
+    control_is="100 requests a second",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+rates = [4, 16, 64, 250, 500, 650, 1000, 2000, 3000, 4000]
+lines = {
+    "small": ("small", "--", "muted"),
+    "mixture": ("mixture", "-", "text"),
+    "popular together": ("mixture, popular\nexperts together", ":", "text"),
+    "large": ("large", "--", "muted"),
+}
+waits = {
+    name: [
+        latency(name, rate, seeds(1)[0], 4000 if rate > 200 else 500) for rate in rates
+    ]
+    for name in lines
+}
+
+
+def draw(figure, theme):
+    axes = figure.add_subplot()
+    ends = {}
+    for name, (label, dash, role) in lines.items():
+        color = look.color(role, theme)
+        axes.loglog(rates, waits[name], dash, color=color)
+        ends[label] = (rates[-1], waits[name][-1], color)
+    label_ends(axes, ends, gap=1.35)
+    ticks = [4, 64, 1000] if is_narrow(figure) else [4, 16, 64, 250, 1000, 4000]
+    axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    axes.set_yticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
+    axes.minorticks_off()
+    axes.set_xlabel("requests a second", loc="left")
+    axes.set_ylabel("seconds a request")
+
+
+times_large = np.array(waits["large"]) / np.array(waits["mixture"])
+told = [f"{times_large[rates.index(rate)]:.1f} times" for rate in (4, 250, 650)]
+picture(
+    draw,
+    title=f"The large model takes {told[0]} as long as the mixture at 4 requests a "
+    f"second, {told[1]} at 250, and {told[2]} at 650",
+    note=(
+        "A simulated fleet of four machines, from the numbers above. Mean time from a "
+        "request's arrival to its last token. Beyond "
+        f"{ceiling['large']:,.0f} requests a second the large model is overloaded, and "
+        f"the popular experts together beyond {ceiling['popular together']:,.0f}: the "
+        "times there are those of 4,000 requests, and more would make them longer."
+    ),
+    alt="; ".join(
+        f"{name}: "
+        + ", ".join(f"{w:.2f} s at {r}" for r, w in zip(rates, ws, strict=True))
+        for name, ws in waits.items()
+    ),
+    height=360,
+)
+
+# %% [markdown]
+# At a low rate the mixture reads few experts. In the middle it reads all of them, and is no faster than the large model
+# (the control of 09.15). Under a heavy load reading is shared by so many tokens that arithmetic decides, and there the
+# mixture has less to do: look at how many requests the fleets above can serve, and where the lines part again.
+#
+# A fleet that gets more requests than it can serve has no mean latency: the queue grows for as long as requests come. So
+# we do not compare latencies there, but send twice as many requests at the same rate, and see who falls behind.
+
+
+# %%
+def growth(name, rate):
+    """Mean latency of 8,000 requests as a multiple of that of 4,000, seed by seed."""
+    return [latency(name, rate, s, 8000) / latency(name, rate, s) for s in seeds(10)]
+
+
+claim(
+    "09.16",
+    "At 1,500 requests a second, twice as many requests make the large model's mean "
+    "latency more than 1.3 times as long: it falls behind",
+    measured=growth("large", 1500),
+    holds=lambda times: times.mean() > 1.3,
+    control=growth("mixture", 1500),
+    control_is="the mixture at the same rate",
+)
+
+# %% [markdown]
+# Now suppose that four experts are four times as popular as the others. Does it matter where they live?
+
+# %%
+claim(
+    "09.17",
+    "At 3,000 requests a second, a mixture with its four popular experts on one machine "
+    "falls behind: twice as many requests make its mean latency more than 1.25 times as "
+    "long",
+    measured=growth("popular together", 3000),
+    holds=lambda times: times.mean() > 1.25,
+    control=growth("popular apart", 3000),
+    control_is="the popular experts on four machines",
+)
+
+# %% [markdown]
+# ## More than one machine
+#
+# When the experts live on several machines, tokens have to travel to them, and the answers back. This is **expert
+# parallelism**. Every machine sends to every other, twice in each layer: tokens out (**dispatch**), answers back
+# (**combine**). The field calls this exchange **all-to-all**. The package does it with `torch.distributed`: here it starts
+# four processes, each with two of eight experts and tokens of its own, and compares them with one process that has
+# everything.
+
+# %%
+result = run(ranks=4, tokens=256, seed=seeds(1)[0])
+print(
+    "same outputs as one process:  ",
+    result.forward_difference < 1e-5 * result.forward_largest,
+)
+print(
+    "same gradients as one process:",
+    result.gradient_difference < 1e-4 * result.gradient_largest,
+)
+print("every choice arrived:", int(result.traffic.sum()) == sum(result.tokens) * 2)
+
+
+# %%
+def leaves(traffic):
+    """Which part of the choices goes to another machine."""
+    return float(1 - traffic.diagonal().sum() / traffic.sum())
+
+
+claim(
+    "09.18",
+    "With the experts spread over four machines, about three quarters of all choices "
+    "leave their machine, within five points",
+    measured=leaves(result.traffic),
+    holds=lambda part: bool((abs(part - 0.75) < 0.05).all()),
+    control=leaves(run(ranks=2, tokens=256, seed=seeds(1)[0]).traffic),
+    control_is="two machines",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+traffic = result.traffic.numpy()
+
+
+def draw(figure, theme):
+    axes = figure.add_subplot()
+    ground, text = (
+        np.array([int(look.color(n, theme)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        for n in ("ground", "text")
+    )
+    depth = traffic[..., None] / traffic.max() * 0.35
+    axes.imshow(depth * text + (1 - depth) * ground, aspect="equal")
+    for sender, row in enumerate(traffic):
+        for receiver, number in enumerate(row):
+            axes.text(
+                receiver,
+                sender,
+                str(number),
+                ha="center",
+                va="center",
+                color=text,
+                weight="bold" if sender == receiver else "normal",
+            )
+    ends = range(len(traffic))
+    axes.set_xticks(ends, [f"to {r}" for r in ends])
+    axes.set_yticks(ends, [f"from {r}" for r in ends])
+    axes.xaxis.tick_top()
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+picture(
+    draw,
+    title=f"{leaves(result.traffic):.0%} of the choices travel to another machine",
+    note=(
+        "Choices that one machine sends to the experts of another; machine 0 owns the "
+        "experts 0 and 1, and so on. Bold: they stay at home."
+    ),
+    alt=f"Traffic between four machines: {traffic.tolist()}",
+    height=340,
+)
+
+# %% [markdown]
+# A token that may choose among all experts finds about a quarter of them at home. DeepSeek-V3 limits how many machines a
+# token may visit (`n_groups` and `top_groups` in the package's `Router`).
+#
+# ## The verdict
+#
+# The three columns are one layer on one thread with more and more tokens; no phone and no graphics processor was measured.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+of_large = f"{resident['mixture'] / resident['large']:.0%} (09.3)"
+table(
+    ["", "edge: 1 token", "a few users: 16", "many users: 1,024"],
+    {
+        "memory, of the large layer's": [of_large, of_large, of_large],
+        "against the large layer": [
+            f"{ratio(alone, 'large', 'mixture')} x faster (09.4)",
+            f"{ratio(few, 'large', 'mixture')} x faster (09.10)",
+            f"{ratio(many, 'large', 'mixture')} x faster (09.12)",
+        ],
+        "against the small layer": [
+            f"{ratio(alone, 'mixture', 'small')} x slower (09.5)",
+            f"{ratio(few, 'mixture', 'small')} x slower (09.9)",
+            f"{ratio(many, 'mixture', 'small')} x slower (09.11)",
+        ],
+    },
+    title="The memory of the large layer everywhere; the speed of the small one only "
+    "with many tokens at once",
+    note="Measured on this page; in brackets the claim that carries it. Weights do not "
+    "depend on the batch, so the memory was measured once.",
+)
+
+# %% [markdown]
+# Each number belongs to this layer, and each time to this machine. What decided, row after row, was how many tokens come
+# at once.
+#
+# ## Try it
+#
+# 1. Halve `intermediate_size` in `my_config`, and double both numbers of experts. What happens to the total, to the
+#    active part, and to `distinct_experts` of 8 tokens? Where would you rather run the finer mixture?
+# 2. In the cell that begins with `READ, COMPUTE`, set `READ` to nearly zero, then `COMPUTE` instead, and run the fleet's
+#    cells again. In which of the two is the mixture no better than the large model, and in which as good as the small
+#    one? A claim may fail: that is the answer.
+# 3. Train the mixtures of the offloading section without the penalty. Fewer fetches or more? Look at the shares, as in
+#    lesson 05, before you praise it.
+# 4. Take the capacity factor that loses next to nothing with 1,024 tokens and an even popularity. What does it lose
+#    with 16?
+#
+# ## Recap
+#
+# - Count part by part. The active part is larger than k/E, since attention, embedding and router work for every token.
+# - A mixture has the memory of its total. Part of it can stay on disk while the stream keeps to its subject.
+# - One token: faster than a layer of equal size, slower than one of equal arithmetic. A few tokens: each asks for two
+#   experts, and the mixture is far from equal arithmetic. Many tokens: the experts are full, and the gap nearly closes.
+# - Tokens in a row that keep to one subject share experts: fewer are fetched, and a batch needs fewer, than by chance.
+# - Capacity drops tokens by chance even under perfect balance, if they are few. Keeping the highest weights lets later
+#   tokens decide about earlier ones; keeping whoever comes first drops the late ones.
+# - Over machines, latency waits for the busiest one, and most choices travel.
+#
+# **Sources.** Mixtral: [Jiang et al. 2024](https://arxiv.org/abs/2401.04088). Capacity:
+# [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
+# [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). Keeping the highest weights:
+# [Riquelme et al. 2021](https://arxiv.org/abs/2106.05974), section 4. A memory of the experts last used:
+# [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against computing:
+# [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Batches that requests join and leave:
+# [Yu et al. 2022](https://www.usenix.org/conference/osdi22/presentation/yu). Few machines for a token:
+# [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437), section 2.1.2.
