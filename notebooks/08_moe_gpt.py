@@ -22,6 +22,8 @@
 # > And after the same *time*?
 
 # %%
+import textwrap
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -69,9 +71,15 @@ print("domains:", ", ".join(data.names))
 print("characters to train on, for each:", data.train.shape[1])
 print("back and forth:", decode(encode("7*8=56\n")) == "7*8=56\n")
 
+
 # %% tags=["nbval-ignore-output"]
+def show(name, text):
+    lines = [textwrap.fill(line, 72) for line in text.split("\n")]
+    print(f"--- {name}", *lines, "", sep="\n")
+
+
 for name, stream in zip(data.names, data.test, strict=True):
-    print(f"--- {name}\n{decode(stream[:240])}\n")
+    show(name, decode(stream[:240]))
 
 # %% [markdown]
 # ## The swap
@@ -255,7 +263,7 @@ for prompt in ("The value of ", "def get_", "12*11="):
         temperature=0.7,
         generator=torch.Generator().manual_seed(seed),
     )
-    print(f"--- {prompt!r}\n{decode(written[0, 1:])}\n")
+    show(repr(prompt), decode(written[0, 1:]))
 
 # %% [markdown]
 # Does it know what prose, code and sums *look* like? And does it know what they mean? Check a sum.
@@ -705,8 +713,8 @@ shown
 # 3. Give the dense model eight times the neurons, `d_hidden=8 * 128`. It has the *total* size of the mixture then: is it
 #    better, and what does a step cost?
 # 4. Add a text of your own as a fourth domain. Does it get an expert of its own?
-# 5. Freeze the router of each block before training: `block.feed_forward.router.weight.requires_grad_(False)`. What does the
-#    loss say, and what the token view?
+# 5. Freeze the routers before training: call `requires_grad_(False)` on `feed_forward.router` of each of `model.blocks`.
+#    What does the loss say, and what the token view?
 #
 # ## Recap
 #

@@ -1237,7 +1237,7 @@ picture(
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 of_large = f"{resident['mixture'] / resident['large']:.0%} (09.3)"
 table(
-    ["", "edge: 1 token", "a few users: 16", "many users: 1,024"],
+    ["", "edge: 1 token", "workstation: 16", "data centre: 1,024"],
     {
         "memory, of the large layer's": [of_large, of_large, of_large],
         "against the large layer": [

@@ -72,12 +72,6 @@ def kept(indices: Tensor, weights: Tensor, n_experts: int, capacity: int) -> Ten
     return (place < capacity).view_as(indices)
 
 
-def dropped(indices: Tensor, weights: Tensor, n_experts: int, capacity: int) -> float:
-    """Which part of the T * k choices does not fit, from 0 to 1. Arguments and errors as for :func:`kept`."""
-    fits = kept(indices, weights, n_experts, capacity)
-    return 1 - float(fits.double().mean()) if fits.numel() else 0.0
-
-
 class Served(NamedTuple):
     """What happened to the requests of one simulation, in order of arrival."""
 
