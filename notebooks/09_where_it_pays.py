@@ -752,7 +752,7 @@ picture(
 # another number on another machine.
 
 # %%
-many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
+many = times(["small", "mixture"], 1024, turns=25)
 claim(
     "09.11",
     "1,024 tokens take the mixture less than twice as long as the small layer",
@@ -764,12 +764,13 @@ claim(
 )
 
 # %%
+many_large = times(["mixture", "mixture, all asked", "large"], 1024, turns=7)
 claim(
     "09.12",
     "For 1,024 tokens the mixture is more than three times as fast as the large layer",
-    measured=many["large"] / many["mixture"],
+    measured=many_large["large"] / many_large["mixture"],
     holds=lambda times: np.median(times) > 3,
-    control=many["large"] / many["mixture, all asked"],
+    control=many_large["large"] / many_large["mixture, all asked"],
     control_is="all experts asked",
     timed=True,
 )
@@ -1157,14 +1158,8 @@ claim(
 
 # %%
 result = run(ranks=4, tokens=256, seed=seeds(1)[0])
-print(
-    "same outputs as one process:  ",
-    result.forward_difference < 1e-5 * result.forward_largest,
-)
-print(
-    "same gradients as one process:",
-    result.gradient_difference < 1e-4 * result.gradient_largest,
-)
+print("outputs equal one process to 1e-6:  ", result.forward_difference < 1e-6)
+print("gradients equal one process to 1e-6:", result.gradient_difference < 1e-6)
 print("every choice arrived:", int(result.traffic.sum()) == sum(result.tokens) * 2)
 
 
@@ -1243,7 +1238,7 @@ table(
         "against the large layer": [
             f"{ratio(alone, 'large', 'mixture')} x faster (09.4)",
             f"{ratio(few, 'large', 'mixture')} x faster (09.10)",
-            f"{ratio(many, 'large', 'mixture')} x faster (09.12)",
+            f"{ratio(many_large, 'large', 'mixture')} x faster (09.12)",
         ],
         "against the small layer": [
             f"{ratio(alone, 'mixture', 'small')} x slower (09.5)",
