@@ -881,9 +881,9 @@ def show_capacity(factor, skew, n_tokens):
 
 sweep(
     show_capacity,
-    factor=("Capacity factor", [1.0, 0.5, 0.75, 1.25, 1.5, 2.0, 4.0]),
+    factor=("Capacity factor", [0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 4.0]),
     skew=("Popularity skew", [0.0, 0.25, 0.5, 1.0]),
-    n_tokens=("Tokens", [64, 16, 256, 1024]),
+    n_tokens=("Tokens", [16, 64, 256, 1024]),
 )
 
 # %% [markdown]
