@@ -16,22 +16,28 @@ from .gpt import GPT, GPTConfig
 from .interop import from_transformers
 from .mixture import MixtureOfExperts
 from .routing import Router, Routing
+from .tree import Descent, FastFeedForward, hardening_loss, hardening_ramp, node_balance_loss
 
 __all__ = [
     "GPT",
     "BiasBalancer",
+    "Descent",
     "ExpertChoiceRouter",
     "Experts",
+    "FastFeedForward",
     "GPTConfig",
     "HashRouter",
     "MixtureOfExperts",
     "Router",
     "Routing",
     "from_transformers",
+    "hardening_loss",
+    "hardening_ramp",
     "importance",
     "importance_loss",
     "load_estimate",
     "load_loss",
+    "node_balance_loss",
     "switch_loss",
     "z_loss",
 ]

@@ -1,0 +1,283 @@
+"""Fast feedforward: a binary tree of decisions, with a small network in each of its leaves.
+
+A node asks one question of a token: on which side of a plane does it lie? After ``depth`` questions the token has
+arrived at one of ``2**depth`` leaves. In training all questions are answered softly, and all leaves speak, each as
+loudly as the tree is sure of it. In evaluation a token goes left or right, and one leaf alone is computed: the cost
+grows with the depth, which is the LOGARITHM of the number of leaves.
+
+Node ``n`` has the children ``2n + 1`` (left) and ``2n + 2`` (right, where its logit is 0 or more). Leaves are counted
+from the left.
+"""
+
+import copy
+from functools import cache
+from types import ModuleType
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.func import functional_call, vjp
+
+from .checks import as_tokens, check_choice, check_count, check_number
+from .experts import Experts, uniform
+
+DISPATCHES = ("sparse", "dense")
+PARAMETERS = ("node_weight", "node_bias", "leaves.w_in", "leaves.b_in", "leaves.w_out", "leaves.b_out")
+
+
+class Descent(NamedTuple):
+    """How ``T`` tokens came down a tree of ``N`` nodes and ``L = N + 1`` leaves.
+
+    ``eval()`` looks at the nodes on a token's way alone, so there the last two are None (with ``dispatch="dense"`` they
+    are not).
+    """
+
+    leaf: Tensor  # (T,) the leaf that the hard descent reaches
+    logits: Tensor | None = None  # (T, N) of going right; without region leak
+    weights: Tensor | None = None  # (T, L) how much each leaf counts; a row sums to 1
+
+
+class FastFeedForward(nn.Module):
+    """``2**depth`` leaves of ``leaf_width`` neurons each, and a tree of ``2**depth - 1`` nodes that leads to one.
+
+    The *training width* is ``2**depth * leaf_width`` neurons, the *inference width* ``leaf_width``.
+
+    Source: Belcak and Wattenhofer 2023, Fast Feedforward Networks (arXiv:2308.14711), algorithm 1. Nodes are single
+    neurons, as in the paper's experiments.
+
+    Args:
+        d_in, d_out: width of a token and of the answer.
+        depth: questions on the way to a leaf; 0 is a plain feedforward network of ``leaf_width`` neurons.
+        leaf_width: neurons of a leaf.
+        activation: "relu", "gelu" or "silu".
+        region_leak: the probability, from 0 to 0.5, with which a token's decision changes sides in ``train()``, so that
+            leaves learn from their neighbours' tokens too (``region_leak`` of the authors' code).
+        dispatch: how ``eval()`` computes. "sparse" descends. "dense" asks all nodes and all leaves, and silences all
+            but one: the same answer at the cost of the training width, which works under ``torch.vmap``.
+
+    Parameters: ``node_weight`` (N, d_in), ``node_bias`` (N,), and the leaves' ``leaves.w_in`` (L, h, d_in),
+    ``leaves.b_in`` (L, h), ``leaves.w_out`` (L, h, d_out), ``leaves.b_out`` (L, d_out), started as ``nn.Linear`` would.
+
+    On a processor, float32 tokens descend in a compiled kernel; elsewhere, and without numba, in plain torch.
+
+    Raises TypeError or ValueError for sizes that do not fit and for an unknown activation or dispatch.
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        d_out: int,
+        depth: int,
+        leaf_width: int,
+        activation: str = "relu",
+        region_leak: float = 0.0,
+        dispatch: str = "sparse",
+    ):
+        super().__init__()
+        self.depth = check_count("depth", depth, low=0)
+        check_count("leaf_width", leaf_width)
+        self.d_in, self.d_out = check_count("d_in", d_in), check_count("d_out", d_out)
+        self.region_leak = check_number("region_leak", region_leak, low=0.0, allowed="a number from 0 to 0.5")
+        if self.region_leak > 0.5:
+            raise ValueError(f"region_leak must be a number from 0 to 0.5, got {region_leak}")
+        self.dispatch = check_choice("dispatch", dispatch, DISPATCHES)
+        self.node_weight = uniform((2**self.depth - 1, self.d_in), fan_in=self.d_in)
+        self.node_bias = uniform((2**self.depth - 1,), fan_in=self.d_in)
+        self.leaves = Experts(2**self.depth, self.d_in, leaf_width, self.d_out, activation=activation)
+
+    @property
+    def n_leaves(self) -> int:
+        return 2**self.depth
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Descent]:
+        """x (..., d_in) -> y (..., d_out) and the descent of its T tokens: soft in ``train()``, hard in ``eval()``.
+
+        The hard answer has gradients to ``x`` and to the leaves. The nodes get none: a hard decision has no slope.
+        """
+        tokens = x if isinstance(x, Tensor) and x.ndim == 2 and x.shape[1] == self.d_in else as_tokens(x, self.d_in)
+        if self.training or self.dispatch == "dense":
+            y, descent = self.mix(tokens)
+        else:
+            y, leaf = self.descend(tokens)
+            descent = Descent(leaf)
+        return (y if y.ndim == x.ndim else y.reshape(*x.shape[:-1], self.d_out)), descent
+
+    def mix(self, tokens: Tensor) -> tuple[Tensor, Descent]:
+        """All nodes and all leaves, (T, d_in) -> (T, d_out). An answer is the sum of the leaves' answers, weighted; as
+        their output layers are linear, it is enough to weight their neurons (``Experts.mixed``): two matrix products.
+        """
+        logits = F.linear(tokens, self.node_weight, self.node_bias)
+        leaf = follow(logits, self.depth)
+        if self.training:
+            right = logits.sigmoid()
+            if self.region_leak:
+                right = torch.where(torch.rand_like(right) < self.region_leak, 1 - right, right)
+            weights = leaf_weights(right, self.depth)
+        else:
+            weights = F.one_hot(leaf, self.n_leaves).to(tokens.dtype)
+        return self.leaves.mixed(tokens, weights), Descent(leaf, logits, weights)
+
+    def descend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """One leaf for each token: (T, d_in) -> answers (T, d_out), leaves (T,)."""
+        parameters = self.in_order()
+        if torch.is_grad_enabled():
+            for tensor in (tokens, *parameters):
+                if tensor.requires_grad:
+                    return HardDescent.apply(self, tokens, *parameters)
+        return hard_answers(tokens, parameters, self._modules["leaves"])
+
+    def in_order(self) -> list[Tensor]:
+        """The six parameters as ``PARAMETERS`` names them."""
+        nodes, stacks = self._parameters, self._modules["leaves"]._parameters
+        try:  # nn.Module's own search for six attributes would cost more than a tree's level
+            return [
+                nodes["node_weight"], nodes["node_bias"],
+                stacks["w_in"], stacks["b_in"], stacks["w_out"], stacks["b_out"],
+            ]  # fmt: skip
+        except KeyError:  # pruned or parametrised: attributes all the same
+            leaves = self.leaves
+            return [self.node_weight, self.node_bias, leaves.w_in, leaves.b_in, leaves.w_out, leaves.b_out]
+
+    def usage(self, descent: Descent) -> tuple[Tensor, Tensor]:
+        """The part of the tokens that arrives at each leaf, (..., L), and that passes each node, (..., N), when all
+        decisions are hard. A leading dimension of ``descent.leaf`` (..., T), such as seeds, stays.
+        """
+        leaf = descent.leaf
+        counts = torch.zeros(*leaf.shape[:-1], self.n_leaves, device=leaf.device)
+        counts = counts.scatter_add(-1, leaf, torch.ones(leaf.shape, device=leaf.device))
+        leaves = counts / max(leaf.shape[-1], 1)
+        levels = [leaves.unflatten(-1, (2**level, -1)).sum(-1) for level in range(self.depth)]
+        return leaves, torch.cat([*levels, leaves[..., :0]], dim=-1)
+
+    def extra_repr(self) -> str:
+        return f"depth {self.depth}, {self.n_leaves} leaves, {self.d_in} -> {self.d_out}, dispatch={self.dispatch!r}"
+
+
+def follow(logits: Tensor, depth: int) -> Tensor:
+    """The leaf that hard decisions lead to: logits (T, N) -> int64 (T,)."""
+    right = (logits.detach() >= 0).long()
+    node = torch.zeros_like(logits[:, 0] if depth else logits.sum(-1), dtype=torch.long)
+    for _ in range(depth):
+        node = 2 * node + 1 + right.gather(-1, node.unsqueeze(-1)).squeeze(-1)
+    return node - (2**depth - 1)
+
+
+def leaf_weights(right: Tensor, depth: int) -> Tensor:
+    """The product of the decisions on the way to each leaf: probabilities of going right (T, N) -> (T, 2**depth)."""
+    weights = torch.ones_like(right[:, :1] if depth else right.sum(-1, keepdim=True))
+    for level in range(depth):
+        here = right[:, 2**level - 1 : 2 ** (level + 1) - 1]
+        weights = torch.stack([weights * (1 - here), weights * here], dim=-1).flatten(1)
+    return weights
+
+
+@cache
+def kernel() -> ModuleType | None:
+    """The compiled descent, or None where numba is missing."""
+    try:
+        from . import descend
+    except ImportError:
+        return None
+    return descend
+
+
+def hard_answers(tokens: Tensor, parameters: list[Tensor], leaves: Experts) -> tuple[Tensor, Tensor]:
+    """One leaf for each token, without gradients: (T, d_in) -> answers (T, d_out), leaves (T,)."""
+    compiled = kernel() if tokens.is_cpu else None
+    for tensor in (tokens, *parameters):
+        if tensor.dtype is not torch.float32 or not tensor.is_contiguous():
+            compiled = None
+    T, d_out = tokens.shape[0], leaves.d_out
+    if compiled:
+        y, leaf = torch.empty(T, d_out), torch.empty(T, dtype=torch.int64)
+        compiled.descend(tokens, parameters, leaves.activation, y, leaf)
+        return y, leaf
+
+    node_weight, node_bias, w_in, b_in, w_out, b_out = parameters
+    node = torch.zeros(T, dtype=torch.long, device=tokens.device)
+    for _ in range(len(w_in).bit_length() - 1):
+        logits = (tokens * node_weight[node]).sum(-1) + node_bias[node]
+        node = 2 * node + 1 + (logits >= 0)
+    leaf = node - len(node_weight)
+    y = tokens.new_empty(T, d_out)
+    order = leaf.argsort(stable=True)
+    used, counts = leaf[order].unique_consecutive(return_counts=True)
+    for number, rows in zip(used.tolist(), order.split(counts.tolist()), strict=True):
+        y[rows] = leaves.neurons(tokens[rows], w_in[number], b_in[number], None, None) @ w_out[number] + b_out[number]
+    return y, leaf
+
+
+class HardDescent(torch.autograd.Function):
+    """The hard descent with its gradients, which are those of the same answer computed with all leaves."""
+
+    @staticmethod
+    def forward(ctx, tree: FastFeedForward, tokens: Tensor, *parameters: Tensor):
+        y, leaf = hard_answers(tokens, parameters, tree.leaves)
+        ctx.tree = tree
+        ctx.save_for_backward(tokens, *parameters)
+        ctx.mark_non_differentiable(leaf)
+        return y, leaf
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor, _):
+        dense = copy.copy(ctx.tree)  # shares its parameters; the two settings are its own
+        dense.dispatch, dense.training = "dense", False
+
+        def again(tokens: Tensor, *parameters: Tensor) -> Tensor:
+            return functional_call(dense, dict(zip(PARAMETERS, parameters, strict=True)), (tokens,))[0]
+
+        return None, *vjp(again, *ctx.saved_tensors)[1](gradient)
+
+
+def hardening_loss(descent: Descent) -> Tensor:
+    """Mean entropy of the decisions, over tokens and nodes, in nats: a scalar from 0 (hard) to log 2 (undecided).
+
+    It is as low when all tokens are sent the same way as when they are divided.
+
+    Source: Belcak and Wattenhofer 2023 (arXiv:2308.14711), section "Hardening"; they add up the nodes' entropies.
+
+    Raises ValueError for a descent of ``eval()``, where most nodes were not asked.
+    """
+    logits = _logits(descent, "hardening_loss")
+    entropies = F.softplus(logits) - logits * logits.sigmoid()  # -p log p - (1-p) log(1-p), also where p is 0 or 1
+    return entropies.mean() if logits.shape[-1] else logits.sum()
+
+
+def node_balance_loss(descent: Descent) -> Tensor:
+    """How far each node's mean decision is from a half: mean over the nodes of (2 mean - 1)², a scalar from 0 to 1.
+
+    A node's mean counts each token by how much of it arrives there: it is about the tokens that the node divides.
+
+    Source: made for this course, after the importance loss of Shazeer et al. 2017 (arXiv:1701.06538), eq. 6 and 7.
+
+    Raises ValueError for a descent of ``eval()``.
+    """
+    logits = _logits(descent, "node_balance_loss")
+    load = descent.weights.mean(0)
+    uneven = []
+    while len(load) > 1:
+        left, right = load.unflatten(0, (-1, 2)).unbind(-1)
+        load = left + right
+        uneven.append(((right - left) / load.clamp_min(1e-6)).square())
+    return torch.cat(uneven).mean() if uneven else logits.sum()
+
+
+def hardening_ramp(step: int, start: int, end: int, peak: float) -> float:
+    """The hardening weight at a step: 0 until ``start``, then in a straight line up to ``peak`` at ``end``, and so on.
+
+    A tree that is hardened from the first step decides before it knows anything.
+
+    Raises ValueError where ``end`` is not after ``start``.
+    """
+    if not start < end:
+        raise ValueError(f"end must be after start = {start}, got {end}")
+    return peak * min(max((step - start) / (end - start), 0.0), 1.0)
+
+
+def _logits(descent: Descent, name: str) -> Tensor:
+    if descent.logits is None:
+        raise ValueError(f"{name} needs the decisions of all nodes: call the tree in train(), got a descent of eval()")
+    return descent.logits

@@ -1,0 +1,123 @@
+"""How fast is the tree? Each figure is a ratio of two things that took turns. Run it by hand: timings are for people.
+
+    python tests/benchmarks/trees.py
+
+768 -> 768, leaves of 32 neurons, one thread. "Repeated": one token again and again, so that its leaf lies in the cache.
+"Ever new": another token each time, so that its leaf comes from further away.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import fastfeedforward
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from moe_tutorial.layers import FastFeedForward
+from moe_tutorial.study.timing import time_side_by_side
+
+D, LEAF = 768, 32
+torch.manual_seed(0)
+TOKENS = torch.randn(1024, D)
+
+
+def tree(width: int) -> FastFeedForward:
+    return FastFeedForward(D, D, int(math.log2(width // LEAF)), LEAF)
+
+
+def dense(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(D, width), nn.ReLU(), nn.Linear(width, D))
+
+
+def on_new_tokens(layer: nn.Module) -> Callable[[], object]:
+    tokens: Iterator = itertools.cycle(TOKENS.split(1))
+    return lambda: layer(next(tokens))
+
+
+def ratio(top: Callable, bottom: Callable, seconds: float = 0.2, turns: int = 9) -> tuple[float, float]:
+    """How many times as long as ``bottom`` the ``top`` takes, and the seconds of ``bottom``: medians over the turns."""
+    times = time_side_by_side({"top": top, "bottom": bottom}, turns=turns, seconds=seconds)
+    return median(a / b for a, b in zip(times["top"], times["bottom"], strict=True)), median(times["bottom"])
+
+
+def row(what: str, number: float, must: str, aim: str) -> None:
+    print(f"{what:78}{number:9.2f}   must {must:8} aim {aim}", flush=True)
+
+
+def one_token() -> None:
+    for width, must, aim in ((2048, "35", "60"), (65536, "700", "1200")):
+        layer, wide = tree(width).eval(), dense(width)
+        times, took = ratio(lambda wide=wide: wide(TOKENS[:1]), lambda layer=layer: layer(TOKENS[:1]))
+        row(f"one token, repeated ({1e6 * took:.1f} µs), dense of width {width:,} takes longer", times, must, aim)
+        times, took = ratio(on_new_tokens(wide), on_new_tokens(layer))
+        row(f"one token, ever new ({1e6 * took:.1f} µs), dense of width {width:,} takes longer", times, "", "")
+    published = fastfeedforward.FFF(D, LEAF, D, 9).eval()
+    times, _ = ratio(on_new_tokens(published), on_new_tokens(tree(16384).eval()))
+    row("one token, the published FFF of width 16,384 takes longer", times, "10", "18")
+
+
+def many_tokens() -> None:
+    layer, wide, active = tree(65536).eval(), dense(65536), dense(LEAF)
+    times, took = ratio(lambda: wide(TOKENS), lambda: layer(TOKENS), turns=3)
+    row(f"1,024 tokens ({1e3 * took:.1f} ms), dense of width 65,536 takes longer", times, "150", "250")
+    leaves = len(layer(TOKENS)[1].leaf.unique())
+    touched = leaves * sum(weights[0].numel() for weights in layer.leaves.parameters())
+    memory = torch.randn(64 * 2**20)  # more than any cache near the core holds
+    slower, streamed = ratio(lambda: layer(TOKENS), lambda: memory.sum())
+    limit = streamed * touched / memory.numel()
+    row(
+        f"1,024 tokens, width 65,536: its time over reading {leaves} leaves at {4e-9 * memory.numel() / streamed:.1f} GB/s",
+        slower * streamed / limit,
+        "2",
+        "1.3",
+    )
+    times, took = ratio(lambda: layer(TOKENS), lambda: active(TOKENS))
+    row("1,024 tokens, width 65,536: its time over dense of the active size", times, "", "")
+    layer = tree(2048).eval()
+    times, took = ratio(lambda: layer(TOKENS), lambda: active(TOKENS))
+    row("1,024 tokens, width 2,048: its time over dense of the active size", times, "3", "1.5")
+
+
+def soft_step() -> None:
+    for width in (1024, 2048, 4096):
+        steps = []
+        for layer in (tree(width), dense(width)):
+            optimizer = torch.optim.SGD(layer.parameters(), lr=1e-4)
+
+            def step(layer=layer, optimizer=optimizer) -> None:
+                y = layer(TOKENS[:256])
+                loss = F.mse_loss(y[0] if isinstance(y, tuple) else y, TOKENS[:256])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+            steps.append(step)
+        times, _ = ratio(*steps)
+        row(f"soft training step, 256 tokens, its time over dense of width {width:,}", times, "1.10", "1.05")
+
+
+def growth() -> None:
+    depths = range(2, 12)
+    layers = {str(depth): FastFeedForward(D, D, depth, LEAF).eval() for depth in depths}
+    for name, call in (("repeated", lambda layer: lambda: layer(TOKENS[:1])), ("ever new", on_new_tokens)):
+        times = time_side_by_side({key: call(layer) for key, layer in layers.items()}, turns=9, seconds=0.1)
+        micros = np.array([1e6 * median(times[str(depth)]) for depth in depths])
+        slope, start = np.polyfit(depths, micros, 1)
+        r2 = 1 - ((micros - start - slope * np.array(depths)) ** 2).sum() / ((micros - micros.mean()) ** 2).sum()
+        print(
+            f"one token, {name}, widths 128 to 65,536: {start:.1f} µs and {slope:.2f} µs a level, R² {r2:.3f} (must 0.95)"
+        )
+        print("   " + "  ".join(f"{LEAF * 2**depth:,}: {m:.1f}" for depth, m in zip(depths, micros, strict=True)))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        one_token()
+        many_tokens()
+        growth()
+    soft_step()
