@@ -79,8 +79,8 @@ class Experts(nn.Module):
         """
         neurons = self.all_neurons(tokens)
         weights = weights.to(neurons.dtype)
-        y = (neurons * weights.unsqueeze(-1)).flatten(1) @ self.w_out.flatten(0, 1)
-        return y if self.b_out is None else y + weights @ self.b_out
+        neurons, w_out = (neurons * weights.unsqueeze(-1)).flatten(1), self.w_out.flatten(0, 1)
+        return neurons @ w_out if self.b_out is None else torch.addmm(weights @ self.b_out, neurons, w_out)
 
     def grouped(self, tokens: Tensor, counts: list[int]) -> Tensor:
         """Each expert computes its own slice: the first ``counts[0]`` tokens belong to expert 0, the next

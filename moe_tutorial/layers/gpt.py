@@ -1,4 +1,4 @@
-"""A small GPT whose feed-forward can be exchanged: one wide network for all tokens, or experts.
+"""A small GPT whose feed-forward can be exchanged: one wide network for all tokens, experts, or a tree.
 
 Tokens go in as numbers; out comes, at each position, a score for every token that could be next. A block lets each
 position look back (attention), then think for itself (feed-forward). Only the second half is exchanged.
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from .checks import check_choice, check_count, check_number
 from .mixture import MixtureOfExperts
 from .routing import Routing
+from .tree import Descent, FastFeedForward
 
-FEED_FORWARDS = ("dense", "moe")
+FEED_FORWARDS = ("dense", "moe", "fff")
 Cache = list[tuple[Tensor, Tensor]]  # of each block the keys and values so far, (B, heads, t, d / heads)
 
 
@@ -26,10 +27,11 @@ class GPTConfig:
         vocab_size: how many different tokens there are.
         context: how many positions it can see.
         n_layers, n_heads, d_model: blocks, attention heads, and width ``d``, which the heads must divide.
-        feed_forward: "dense", one network of ``d_hidden`` neurons; "moe", ``n_experts`` of ``d_hidden`` neurons each.
+        feed_forward: "dense", one network of ``d_hidden`` neurons; "moe", ``n_experts`` such; "fff", ``2**depth`` such.
         d_hidden: neurons ``h``; ``4 * d_model`` if None.
         n_experts, top_k: experts ``E`` of a mixture, and how many a token goes to.
         mixture: further options of the ``MixtureOfExperts``, such as ``{"noise": 0.3}`` or ``{"dispatch": "dense"}``.
+        depth, tree: questions of a tree, and further options of the ``FastFeedForward``.
 
     Raises TypeError or ValueError for sizes that do not fit and for an unknown feed-forward.
     """
@@ -44,6 +46,8 @@ class GPTConfig:
     n_experts: int = 8
     top_k: int = 1
     mixture: dict = field(default_factory=dict)
+    depth: int = 3
+    tree: dict = field(default_factory=dict)
 
     def __post_init__(self):
         for name in ("vocab_size", "context", "n_layers", "n_heads", "d_model"):
@@ -74,7 +78,7 @@ class GPT(nn.Module):
 
     def forward(
         self, tokens: Tensor, targets: Tensor | None = None, cache: Cache | None = None
-    ) -> tuple[Tensor, Tensor | None, list[Routing | None]]:
+    ) -> tuple[Tensor, Tensor | None, list[Routing | Descent | None]]:
         """Score the next token at each position.
 
         Args:
@@ -84,7 +88,7 @@ class GPT(nn.Module):
 
         Returns:
             logits (B, T, vocab_size); the mean cross-entropy, a scalar in nats, None without targets; a record of each
-            block, the ``Routing`` of its B * T tokens in row-major order, None for a dense block.
+            block, the ``Routing`` or ``Descent`` of its B * T tokens in row-major order, None for a dense block.
 
         Raises TypeError for tokens that are no integers, ValueError for a wrong shape and for more than ``context``.
         """
@@ -109,10 +113,8 @@ class GPT(nn.Module):
         it goes on from the newer half alone, which is read again.
 
         Args:
-            tokens: int (B, T) with T of at least 1.
-            n_new: tokens to add.
-            temperature: divides the logits before the softmax; 0 always takes the likeliest token.
-            generator: of the draws.
+            tokens, n_new: int (B, T) with T of at least 1, and how many to add.
+            temperature, generator: divides the logits before the softmax, 0 takes the likeliest token; of the draws.
 
         Returns int (B, T + n_new). Raises as ``forward`` does, and for numbers that do not fit.
         """
@@ -126,9 +128,8 @@ class GPT(nn.Module):
             if cache and cache[0][0].shape[2] == context:
                 cache, unread = [], tokens[:, -max(1, context // 2) :]
             scores = self(unread, cache=cache)[0][:, -1]
-            if temperature == 0:
-                unread = scores.argmax(-1, keepdim=True)
-            else:
+            unread = scores.argmax(-1, keepdim=True)
+            if temperature > 0:
                 unread = torch.multinomial((scores / temperature).softmax(-1), 1, generator=generator)
             tokens = torch.cat([tokens, unread], dim=1)
         self.train(training)
@@ -137,9 +138,8 @@ class GPT(nn.Module):
     def check_tokens(self, tokens: Tensor, past: int) -> None:
         """Catch what the embedding would answer with a riddle."""
         if not isinstance(tokens, Tensor) or tokens.is_floating_point():
-            raise TypeError(
-                f"tokens must be a tensor of integers, got {getattr(tokens, 'dtype', type(tokens).__name__)}"
-            )
+            got = getattr(tokens, "dtype", type(tokens).__name__)
+            raise TypeError(f"tokens must be a tensor of integers, got {got}")
         if tokens.ndim != 2 or tokens.shape[1] == 0:
             raise ValueError(f"tokens must be (B, T) with T of at least 1, got {tuple(tokens.shape)}")
         if past + tokens.shape[1] > self.config.context:
@@ -155,7 +155,7 @@ class Block(nn.Module):
         self.attention = Attention(config.d_model, config.n_heads)
         self.feed_forward = build_feed_forward(config)
 
-    def forward(self, x: Tensor, cache: Cache | None = None, number: int = 0) -> tuple[Tensor, Routing | None]:
+    def forward(self, x: Tensor, cache: Cache | None = None, number: int = 0):
         x = x + self.attention(self.attention_norm(x), cache, number)
         y = self.feed_forward(self.feed_forward_norm(x))
         y, record = y if isinstance(y, tuple) else (y, None)
@@ -190,10 +190,10 @@ class Attention(nn.Module):
 
 
 def build_feed_forward(config: GPTConfig) -> nn.Module:
-    """The half of a block that this course exchanges. A mixture also returns its routing."""
+    """The half of a block that this course exchanges. A mixture also returns its routing, a tree its descent."""
+    width, hidden = config.d_model, config.d_hidden
     if config.feed_forward == "dense":
-        return nn.Sequential(
-            nn.Linear(config.d_model, config.d_hidden), nn.GELU(), nn.Linear(config.d_hidden, config.d_model)
-        )
-    sizes = config.d_model, config.d_hidden, config.n_experts, config.top_k
-    return MixtureOfExperts(*sizes, **{"activation": "gelu"} | config.mixture)
+        return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+    if config.feed_forward == "fff":
+        return FastFeedForward(width, width, config.depth, hidden, **{"activation": "gelu"} | config.tree)
+    return MixtureOfExperts(width, hidden, config.n_experts, config.top_k, **{"activation": "gelu"} | config.mixture)

@@ -157,19 +157,19 @@ class FastFeedForward(nn.Module):
 
 def follow(logits: Tensor, depth: int) -> Tensor:
     """The leaf that hard decisions lead to: logits (T, N) -> int64 (T,)."""
-    right = (logits.detach() >= 0).long()
-    node = torch.zeros_like(logits[:, 0] if depth else logits.sum(-1), dtype=torch.long)
+    step = (logits.detach() >= 0).long() + 1
+    node = torch.zeros_like(logits[:, :1] if depth else logits.sum(-1, keepdim=True), dtype=torch.long)
     for _ in range(depth):
-        node = 2 * node + 1 + right.gather(-1, node.unsqueeze(-1)).squeeze(-1)
-    return node - (2**depth - 1)
+        node = torch.add(step.gather(-1, node), node, alpha=2)
+    return node.squeeze(-1) - (2**depth - 1)
 
 
 def leaf_weights(right: Tensor, depth: int) -> Tensor:
     """The product of the decisions on the way to each leaf: probabilities of going right (T, N) -> (T, 2**depth)."""
     weights = torch.ones_like(right[:, :1] if depth else right.sum(-1, keepdim=True))
     for level in range(depth):
-        here = right[:, 2**level - 1 : 2 ** (level + 1) - 1]
-        weights = torch.stack([weights * (1 - here), weights * here], dim=-1).flatten(1)
+        to_the_right = weights * right[:, 2**level - 1 : 2 ** (level + 1) - 1]
+        weights = torch.stack([weights - to_the_right, to_the_right], dim=-1).flatten(1)
     return weights
 
 

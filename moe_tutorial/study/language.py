@@ -1,14 +1,14 @@
 """Train a GPT on texts of several domains, and ask how well it predicts each of them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from moe_tutorial.layers import GPT, switch_loss
+from moe_tutorial.layers import GPT, Descent, Routing, switch_loss
 from moe_tutorial.study.data import Texts
 from moe_tutorial.study.training import TrainingDiverged
 
@@ -49,6 +49,7 @@ def train_gpt(
     batch_size: int = 16,
     learning_rate: float = 3e-3,
     balance: float = 0.01,
+    penalty: Callable[[Descent, int], Tensor] | None = None,
     every: int = 100,
 ) -> Iterator[Snapshot]:
     """Train ``model`` in place with AdamW, as a generator: a snapshot at step 0 and after every ``every`` steps.
@@ -60,7 +61,8 @@ def train_gpt(
         texts: trained on ``texts.train``, tested on ``texts.test``.
         seed: of the batches; models with one seed see the same ones.
         steps, batch_size, learning_rate: of the optimiser.
-        balance: times the sum of the blocks' Switch losses, added to the loss; a dense model has none.
+        balance: times the sum of the blocks' Switch losses, added to the loss of a mixture.
+        penalty: (descent of a block, step) -> scalar, added to the loss of a GPT with trees, for each block.
         every: steps from snapshot to snapshot.
 
     Raises:
@@ -83,9 +85,11 @@ def train_gpt(
             raise TrainingDiverged(
                 f"the loss became {loss.item()} at step {step} (seed {seed}); training stopped there"
             )
-        for routing in records:
-            if routing is not None and balance:
-                loss = loss + balance * switch_loss(routing)
+        for record in records:
+            if isinstance(record, Routing) and balance:
+                loss = loss + balance * switch_loss(record)
+            if isinstance(record, Descent) and penalty:
+                loss = loss + penalty(record, step)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -68,9 +68,9 @@ def many_tokens() -> None:
     touched = leaves * sum(weights[0].numel() for weights in layer.leaves.parameters())
     memory = torch.randn(64 * 2**20)  # more than any cache near the core holds
     slower, streamed = ratio(lambda: layer(TOKENS), lambda: memory.sum())
-    limit = streamed * touched / memory.numel()
+    limit, speed = streamed * touched / memory.numel(), 4e-9 * memory.numel() / streamed
     row(
-        f"1,024 tokens, width 65,536: its time over reading {leaves} leaves at {4e-9 * memory.numel() / streamed:.1f} GB/s",
+        f"1,024 tokens, width 65,536: its time over reading {leaves} leaves at {speed:.1f} GB/s",
         slower * streamed / limit,
         "2",
         "1.3",
@@ -96,7 +96,7 @@ def soft_step() -> None:
                 optimizer.step()
 
             steps.append(step)
-        times, _ = ratio(*steps)
+        times, _ = ratio(*steps, turns=21)
         row(f"soft training step, 256 tokens, its time over dense of width {width:,}", times, "1.10", "1.05")
 
 
@@ -109,7 +109,7 @@ def growth() -> None:
         slope, start = np.polyfit(depths, micros, 1)
         r2 = 1 - ((micros - start - slope * np.array(depths)) ** 2).sum() / ((micros - micros.mean()) ** 2).sum()
         print(
-            f"one token, {name}, widths 128 to 65,536: {start:.1f} µs and {slope:.2f} µs a level, R² {r2:.3f} (must 0.95)"
+            f"one token, {name}, widths 128 to 65,536: {start:.1f} µs and {slope:.2f} a level; R² {r2:.3f}; must 0.95"
         )
         print("   " + "  ".join(f"{LEAF * 2**depth:,}: {m:.1f}" for depth, m in zip(depths, micros, strict=True)))
 

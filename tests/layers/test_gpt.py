@@ -170,7 +170,7 @@ def test_the_loss_is_the_mean_over_the_targets_that_are_asked_for():
         (
             lambda: GPTConfig(V, feed_forward="wide"),
             ValueError,
-            "feed_forward must be one of 'dense', 'moe', got 'wide'",
+            "feed_forward must be one of 'dense', 'moe', 'fff', got 'wide'",
         ),
         (lambda: gpt(d_hidden=0), ValueError, "d_hidden must be an integer of at least 1, got 0"),
         (lambda: gpt("dense", d_hidden=0), ValueError, "d_hidden must be an integer of at least 1, got 0"),
