@@ -49,4 +49,4 @@ def as_tokens(x: object, d_model: int) -> Tensor:
         raise TypeError(f"x must be a floating-point tensor, got dtype {x.dtype}")
     if x.ndim == 0 or x.shape[-1] != d_model:
         raise ValueError(f"x must have shape (..., d_model = {d_model}), got {tuple(x.shape)}")
-    return x.reshape(-1, d_model)
+    return x if x.ndim == 2 else x.reshape(-1, d_model)

@@ -96,7 +96,7 @@ class FastFeedForward(nn.Module):
 
         The hard answer has gradients to ``x`` and to the leaves. The nodes get none: a hard decision has no slope.
         """
-        tokens = x if isinstance(x, Tensor) and x.ndim == 2 and x.shape[1] == self.d_in else as_tokens(x, self.d_in)
+        tokens = as_tokens(x, self.d_in)
         if self.training or self.dispatch == "dense":
             y, descent = self.mix(tokens)
         else:

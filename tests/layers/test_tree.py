@@ -1,0 +1,363 @@
+"""The tree: soft equals hard where decisions are hard, soft is the published answer, and losses mean what they say."""
+
+import copy
+import math
+import os
+import subprocess
+import sys
+
+import fastfeedforward
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from moe_tutorial.layers import FastFeedForward, hardening_loss, hardening_ramp, node_balance_loss, tree
+
+HAS_NUMBA = tree.kernel() is not None
+
+
+def make(depth=3, leaf_width=4, d_in=6, d_out=5, seed=0, **options) -> FastFeedForward:
+    torch.manual_seed(seed)
+    return FastFeedForward(d_in, d_out, depth, leaf_width, **options)
+
+
+def certain(layer: FastFeedForward) -> FastFeedForward:
+    """The same tree with decisions that leave no doubt."""
+    with torch.no_grad():
+        layer.node_weight.mul_(1e8)
+        layer.node_bias.mul_(1e8)
+    return layer
+
+
+def by_hand(layer: FastFeedForward, x: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+    """Token by token, question by question: the definition of the hard answer."""
+    act = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}[layer.leaves.activation]
+    answers, arrived = [], []
+    for token in x:
+        node = 0
+        for _ in range(layer.depth):
+            node = 2 * node + (2 if token @ layer.node_weight[node] + layer.node_bias[node] >= 0 else 1)
+        leaf = node - (2**layer.depth - 1)
+        hidden = act(layer.leaves.w_in[leaf] @ token + layer.leaves.b_in[leaf])
+        answers.append(hidden @ layer.leaves.w_out[leaf] + layer.leaves.b_out[leaf])
+        arrived.append(leaf)
+    return torch.stack(answers), arrived
+
+
+# Hard and soft
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    depth=st.integers(0, 12),
+    leaf_width=st.integers(1, 64),
+    tokens=st.integers(0, 200),
+    activation=st.sampled_from(["relu", "gelu", "silu"]),
+    seed=st.integers(0, 2**20),
+)
+def test_soft_equals_hard_where_decisions_are_hard(depth, leaf_width, tokens, activation, seed):
+    layer = certain(make(depth, leaf_width if depth < 9 else leaf_width % 8 + 1, seed=seed, activation=activation))
+    x = torch.randn(tokens, 6)
+    with torch.no_grad():
+        soft, whole = layer.train()(x)
+        hard, way = layer.eval()(x)
+    torch.testing.assert_close(hard, soft, atol=1e-5, rtol=1e-5)
+    assert torch.equal(way.leaf, whole.leaf)
+    assert whole.weights.shape == (tokens, layer.n_leaves)
+    assert torch.equal(whole.weights.argmax(-1), way.leaf) or tokens == 0
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
+@pytest.mark.parametrize(("depth", "leaf_width"), [(0, 3), (1, 1), (2, 7), (5, 4)])
+def test_the_hard_answer_is_the_definition(depth, leaf_width, activation):
+    layer, x = make(depth, leaf_width, activation=activation).eval(), torch.randn(50, 6)
+    with torch.no_grad():
+        y, descent = layer(x)
+        expected, leaf = by_hand(layer, x)
+    torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+    assert descent.leaf.tolist() == leaf
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
+@pytest.mark.parametrize("tokens", [1, 3, 40, 700])
+@pytest.mark.parametrize(("depth", "leaf_width"), [(0, 32), (3, 5), (4, 32), (9, 2)])
+def test_the_kernel_equals_plain_torch_on_one_thread_and_on_two(depth, leaf_width, tokens, monkeypatch):
+    layer, x = make(depth, leaf_width, d_in=33, d_out=21).eval(), torch.randn(tokens, 33)
+    threads = torch.get_num_threads()
+    with torch.no_grad():
+        kernel, way = layer(x)
+        torch.set_num_threads(2)
+        parallel, other_way = layer(x)
+        torch.set_num_threads(threads)
+        monkeypatch.setattr(tree, "kernel", lambda: None)
+        plain, plain_way = layer(x)
+    torch.testing.assert_close(kernel, plain, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(parallel, plain, atol=1e-5, rtol=1e-5)
+    assert torch.equal(way.leaf, plain_way.leaf)
+    assert torch.equal(other_way.leaf, plain_way.leaf)
+
+
+def test_every_kind_of_input_gets_the_same_answer():
+    layer, x = make(leaf_width=3).eval(), torch.randn(2, 7, 6)
+    with torch.no_grad():
+        y, descent = layer(x)
+        flat, _ = layer(x.reshape(-1, 6))
+        spread, _ = layer(x.reshape(-1, 6).T.contiguous().T)  # one column after the other in memory
+        one, _ = layer(x[0, 0])
+        double, _ = copy.deepcopy(layer).double()(x.double())
+        transposed = copy.deepcopy(layer)
+        transposed.leaves.w_in = nn.Parameter(layer.leaves.w_in.transpose(1, 2).contiguous().transpose(1, 2))
+        other, _ = transposed(x)
+    assert y.shape == (2, 7, 5)
+    assert descent.leaf.shape == (14,)
+    for same in (flat, spread):
+        torch.testing.assert_close(same.reshape(2, 7, 5), y)
+    torch.testing.assert_close(one, y[0, 0])
+    torch.testing.assert_close(double.float(), y)
+    torch.testing.assert_close(other, y)
+
+
+def test_a_parametrised_tree_still_answers():
+    layer, x = make().eval(), torch.randn(9, 6)
+    before = layer(x)[0].detach()
+    nn.utils.parametrize.register_parametrization(layer, "node_weight", nn.Identity())
+    nn.utils.parametrize.register_parametrization(layer.leaves, "w_in", nn.Identity())
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x)[0], before)
+
+
+def test_dense_dispatch_gives_the_hard_answer_from_all_leaves():
+    layer, x = make().eval(), torch.randn(40, 6)
+    y, descent = layer(x)
+    layer.dispatch = "dense"
+    dense, whole = layer(x)
+    torch.testing.assert_close(dense, y, atol=1e-6, rtol=1e-5)
+    assert torch.equal(whole.leaf, descent.leaf)
+    assert (whole.weights.sum(-1) == 1).all()
+
+
+def test_nan_goes_left_and_harms_no_other_token():
+    layer, x = make().eval(), torch.randn(30, 6)
+    broken = x.clone()
+    broken[7, 2] = math.nan
+    y, descent = layer(broken)
+    assert descent.leaf[7] == 0
+    assert y[7].isnan().all()
+    others = torch.arange(30) != 7
+    torch.testing.assert_close(y[others], layer(x)[0][others])
+
+
+# The published layer
+
+
+def published(layer: FastFeedForward) -> fastfeedforward.FFF:
+    """The authors' layer with our weights."""
+    leaves = layer.leaves
+    theirs = fastfeedforward.FFF(layer.d_in, leaves.d_hidden, layer.d_out, layer.depth)
+    with torch.no_grad():
+        theirs.node_weights.copy_(layer.node_weight)
+        theirs.node_biases.copy_(layer.node_bias[:, None])
+        theirs.w1s.copy_(leaves.w_in.transpose(1, 2))
+        theirs.b1s.copy_(leaves.b_in)
+        theirs.w2s.copy_(leaves.w_out)
+        theirs.b2s.copy_(leaves.b_out)
+    return theirs
+
+
+def formula(layer: FastFeedForward, x: torch.Tensor) -> torch.Tensor:
+    """Belcak and Wattenhofer 2023, algorithm 1, forward in training, as it is written: node by node."""
+
+    def forward(node: int, level: int) -> torch.Tensor:
+        if level == layer.depth:
+            leaf = node - (2**layer.depth - 1)
+            hidden = F.relu(x @ layer.leaves.w_in[leaf].T + layer.leaves.b_in[leaf])
+            return hidden @ layer.leaves.w_out[leaf] + layer.leaves.b_out[leaf]
+        c = torch.sigmoid(x @ layer.node_weight[node] + layer.node_bias[node])[:, None]
+        return c * forward(2 * node + 2, level + 1) + (1 - c) * forward(2 * node + 1, level + 1)
+
+    return forward(0, 0)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3, 5])
+def test_the_soft_answer_is_the_published_one(depth):
+    layer, x = make(depth).double(), torch.randn(20, 6, dtype=torch.float64)
+    torch.testing.assert_close(layer(x)[0], formula(layer, x), atol=1e-12, rtol=1e-12)
+    theirs = published(layer.float())
+    torch.testing.assert_close(layer(x.float())[0], theirs(x.float()), atol=1e-5, rtol=1e-5)
+
+
+def test_the_published_evaluation_leaves_out_the_leaves_output_bias_and_ours_does_not():
+    layer, x = make().eval(), torch.randn(20, 6)
+    with torch.no_grad():
+        y, descent = layer(x)
+        theirs = published(layer).eval()(x)
+    torch.testing.assert_close(theirs + layer.leaves.b_out[descent.leaf], y, atol=1e-5, rtol=1e-5)
+
+
+def test_the_soft_losses_gradients_are_right():
+    layer, x = make(2, 3).double(), torch.randn(4, 6, dtype=torch.float64)
+    parameters = dict(layer.named_parameters())
+
+    def loss(*values):
+        y, descent = torch.func.functional_call(layer, dict(zip(parameters, values, strict=True)), (x,))
+        return y.square().sum() + hardening_loss(descent) + node_balance_loss(descent)
+
+    assert torch.autograd.gradcheck(loss, tuple(parameters.values()))
+
+
+# Gradients of the hard answer
+
+
+def test_the_hard_answer_has_the_gradients_of_the_same_answer_from_all_leaves():
+    layer, x, target = make().eval(), torch.randn(40, 6, requires_grad=True), torch.randn(40, 5)
+    gradients = []
+    for dispatch in ("sparse", "dense"):
+        layer.dispatch = dispatch
+        loss = F.mse_loss(layer(x)[0], target)
+        gradients.append(torch.autograd.grad(loss, [x, *layer.leaves.parameters()]))
+    for ours, expected in zip(*gradients, strict=True):
+        assert expected.abs().max() > 0
+        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_weights_that_changed_before_the_backward_pass_are_noticed():
+    layer = make().eval()
+    loss = layer(torch.randn(8, 6))[0].sum()
+    with torch.no_grad():
+        layer.leaves.w_in.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+# Losses, usage, region leak
+
+
+def test_the_hardening_loss_is_the_mean_entropy_of_the_decisions():
+    layer = make()
+    _, descent = layer(torch.randn(30, 6))
+    p = descent.logits.sigmoid()
+    torch.testing.assert_close(hardening_loss(descent), (-p * p.log() - (1 - p) * (1 - p).log()).mean())
+    undecided = descent._replace(logits=torch.zeros(3, 7))
+    assert hardening_loss(undecided).item() == pytest.approx(math.log(2))
+    assert hardening_loss(descent._replace(logits=torch.full((3, 7), -200.0))).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_hardened_tree_can_still_learn_its_questions():
+    """The authors' `train_hardened` rounds, and a rounded decision has no slope."""
+    layer, x = make(), torch.randn(30, 6)
+    y, descent = layer(x)
+    (F.mse_loss(y, torch.randn(30, 5)) + hardening_loss(descent)).backward()
+    assert layer.node_weight.grad.abs().amin(1).min() > 0
+
+
+def test_the_node_balance_loss_is_0_where_all_leaves_get_as_much_and_1_where_one_gets_all():
+    _, descent = make()(torch.randn(8, 6))
+    assert node_balance_loss(descent._replace(weights=torch.eye(8))).item() == pytest.approx(0)
+    one = torch.zeros(8, 8)
+    one[:, 5] = 1
+    # The three nodes on the way are as uneven as can be; nobody comes to the other four.
+    assert node_balance_loss(descent._replace(weights=one)).item() == pytest.approx(3 / 7)
+    three_quarters = torch.tensor([[0.25, 0.75]])
+    assert node_balance_loss(descent._replace(weights=three_quarters)).item() == pytest.approx(0.25)
+
+
+def test_losses_of_a_tree_without_nodes_are_0_and_have_a_gradient_path():
+    _, descent = make(0)(torch.randn(8, 6))
+    assert hardening_loss(descent).item() == 0
+    assert node_balance_loss(descent).item() == 0
+
+
+@pytest.mark.parametrize("loss", [hardening_loss, node_balance_loss])
+def test_a_loss_says_that_a_hard_descent_is_not_enough(loss):
+    with pytest.raises(ValueError, match=f"{loss.__name__} needs the decisions of all nodes: call the tree in train()"):
+        loss(make().eval()(torch.randn(8, 6))[1])
+
+
+def test_the_ramp_rises_from_start_to_end():
+    assert [hardening_ramp(step, 100, 300, 4.0) for step in (0, 100, 150, 200, 300, 999)] == [0, 0, 1, 2, 4, 4]
+    with pytest.raises(ValueError, match="end must be after start = 5, got 5"):
+        hardening_ramp(0, 5, 5, 1.0)
+
+
+def test_usage_counts_tokens_in_leaves_and_through_nodes():
+    layer, x = make(2).eval(), torch.randn(200, 6)
+    _, descent = layer(x)
+    leaves, nodes = layer.usage(descent)
+    counts = [int((descent.leaf == leaf).sum()) / 200 for leaf in range(4)]
+    assert leaves.tolist() == pytest.approx(counts)
+    assert nodes.tolist() == pytest.approx([1, counts[0] + counts[1], counts[2] + counts[3]])
+    several = descent._replace(leaf=torch.stack([descent.leaf, torch.zeros_like(descent.leaf)]))
+    assert layer.usage(several)[0].shape == (2, 4)
+    assert layer.usage(several)[1][1].tolist() == [1, 1, 0]
+    assert make(0).usage(descent._replace(leaf=torch.zeros(5, dtype=torch.long)))[1].shape == (0,)
+
+
+def test_a_region_leaks_in_training_only_and_as_often_as_asked():
+    layer, x = certain(make(3, region_leak=0.2)), torch.randn(4000, 6)
+    _, descent = layer(x)
+    moved = (descent.weights.argmax(-1) != descent.leaf).float().mean().item()
+    assert moved == pytest.approx(1 - 0.8**3, abs=0.03)
+    tight = certain(make(3))
+    assert torch.equal(layer.eval()(x)[0], tight.eval()(x)[0])
+    assert torch.equal(descent.logits, tight.train()(x)[1].logits)
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"depth": -1}, ValueError, "depth must be an integer of at least 0, got -1"),
+        ({"depth": 1.5}, TypeError, "depth must be an integer of at least 0, got 1.5"),
+        ({"leaf_width": 0}, ValueError, "leaf_width must be an integer of at least 1, got 0"),
+        ({"d_in": 0}, ValueError, "d_in must be an integer of at least 1, got 0"),
+        ({"activation": "tanh"}, ValueError, "activation must be one of 'relu', 'gelu', 'silu', got 'tanh'"),
+        ({"dispatch": "fast"}, ValueError, "dispatch must be one of 'sparse', 'dense', got 'fast'"),
+        ({"region_leak": 0.7}, ValueError, "region_leak must be a number from 0 to 0.5, got 0.7"),
+    ],
+)
+def test_bad_settings_are_named(options, error, text):
+    with pytest.raises(error, match=text.replace("(", r"\(")):
+        make(**options)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("x", "error"),
+    [(torch.randn(3, 5), ValueError), (torch.ones(3, 6, dtype=torch.long), TypeError), ([1.0], TypeError)],
+)
+def test_bad_input_is_named(x, error, training):
+    with pytest.raises(error, match="x must"):
+        make().train(training)(x)
+
+
+# Without numba, and the first call
+
+WITHOUT = "import sys; sys.modules['numba'] = None; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
+def test_everything_here_passes_without_numba():
+    command = [sys.executable, "-c", WITHOUT, "-q", "-p", "no:cacheprovider", "-o", "addopts=", __file__]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "skipped" in done.stdout  # what is about the kernel: so there was none
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
+def test_the_first_call_says_that_it_compiled_and_the_next_process_need_not(tmp_path):
+    code = (
+        "import torch; from moe_tutorial.layers import FastFeedForward\n"
+        "layer = FastFeedForward(4, 4, 2, 2).eval(); [layer(torch.randn(1, 4)) for _ in range(3)]"
+    )
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "JPY_SESSION_NAME": "a notebook"}
+    said = [
+        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300).stderr
+        for _ in range(2)
+    ]
+    assert said[0].count("The tree's descent was compiled") == 1
+    assert said[1] == ""
