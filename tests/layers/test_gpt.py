@@ -10,6 +10,7 @@ from torch import nn
 from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig, Routing, switch_loss
 
 V, C = 20, 16
+TREE = {"feed_forward": "fff", "depth": 2}
 
 
 def gpt(feed_forward="moe", **changes):
@@ -22,7 +23,7 @@ def tokens(*shape, seed=1):
     return torch.randint(V, shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("options", [{"feed_forward": "dense"}, {}, {"top_k": 2}, {"mixture": {"n_shared": 1}}])
+@pytest.mark.parametrize("options", [{"feed_forward": "dense"}, {}, {"top_k": 2}, {"mixture": {"n_shared": 1}}, TREE])
 @settings(max_examples=15, deadline=None)
 @given(at=st.integers(1, C - 1), seed=st.integers(0, 1000))
 def test_no_position_hears_from_a_later_one_not_even_through_routing(options, at, seed):
@@ -33,7 +34,7 @@ def test_no_position_hears_from_a_later_one_not_even_through_routing(options, at
     torch.testing.assert_close(one[:, :at], other[:, :at])
     for record, changed in zip(records, others, strict=True):
         if record is not None:
-            for name in ("indices", "weights", "logits"):
+            for name in ("leaf",) if options == TREE else ("indices", "weights", "logits"):
                 mine, its = (getattr(r, name).unflatten(0, (2, C))[:, :at] for r in (record, changed))
                 torch.testing.assert_close(mine, its)
 
@@ -84,7 +85,7 @@ def test_one_expert_that_is_always_chosen_is_the_dense_model():
     torch.testing.assert_close(moe(tokens(2, C))[0], dense(tokens(2, C))[0])
 
 
-@pytest.mark.parametrize("options", [{"feed_forward": "dense"}, {}, {"top_k": 2}])
+@pytest.mark.parametrize("options", [{"feed_forward": "dense"}, {}, {"top_k": 2}, TREE])
 @settings(max_examples=15, deadline=None)
 @given(parts=st.lists(st.integers(1, 5), min_size=2, max_size=6).filter(lambda parts: sum(parts) <= C))
 def test_a_cache_changes_nothing_however_the_tokens_come(options, parts):
@@ -94,9 +95,10 @@ def test_a_cache_changes_nothing_however_the_tokens_come(options, parts):
     came = [model(part, cache=cache) for part in x.split(parts, dim=1)]
     torch.testing.assert_close(torch.cat([logits for logits, _, _ in came], dim=1), whole)
     if records[0] is not None:
+        name = "leaf" if options == TREE else "indices"
         for number, record in enumerate(records):
-            pieces = [step[2][number].indices.unflatten(0, (2, -1)) for step in came]
-            assert torch.equal(torch.cat(pieces, dim=1).flatten(0, 1), record.indices)
+            pieces = [getattr(step[2][number], name).unflatten(0, (2, -1)) for step in came]
+            assert torch.equal(torch.cat(pieces, dim=1).flatten(0, 1), getattr(record, name))
 
 
 def without_cache(model, x, n_new, choose):
@@ -110,7 +112,7 @@ def without_cache(model, x, n_new, choose):
     return x
 
 
-@pytest.mark.parametrize("feed_forward", ["dense", "moe"])
+@pytest.mark.parametrize("feed_forward", ["dense", "moe", "fff"])
 @pytest.mark.parametrize("start", [1, 5, C, C + 7])
 def test_generation_with_a_cache_is_generation_without_one_past_the_context_too(feed_forward, start):
     model = gpt(feed_forward)
@@ -152,6 +154,8 @@ def test_records_are_returned_and_nothing_is_kept():
     (loss + sum(map(switch_loss, records))).backward()
     assert all(p.grad is not None for p in model.parameters())
     assert gpt("dense")(tokens(3, 7))[1:] == (None, [None, None])
+    soft = gpt(**TREE).train()(tokens(3, 7))[2]
+    assert [record.weights.shape for record in soft] == [(21, 4), (21, 4)]
 
 
 def test_the_loss_is_the_mean_over_the_targets_that_are_asked_for():
@@ -187,6 +191,7 @@ def test_bad_input_is_named(make, error, message):
         make()
 
 
-def test_it_runs_in_half_precision():
-    model = gpt().to(torch.bfloat16)
+@pytest.mark.parametrize("options", [{}, TREE])
+def test_it_runs_in_half_precision(options):
+    model = gpt(**options).to(torch.bfloat16)
     assert model(tokens(1, 4))[0].dtype == torch.bfloat16

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from moe_tutorial.layers import GPT, GPTConfig
+from moe_tutorial.layers import GPT, GPTConfig, hardening_loss
 from moe_tutorial.study import (
     CHARACTER_CLASSES,
     CHARACTERS,
@@ -108,7 +108,7 @@ def test_windows_are_pieces_of_their_domain_and_targets_come_next(data):
         windows(data.train[:, :16], 3, 16, torch.Generator())
 
 
-@pytest.mark.parametrize("feed_forward", ["dense", "moe"])
+@pytest.mark.parametrize("feed_forward", ["dense", "moe", "fff"])
 def test_training_learns_and_tells_how_far_it_is(data, feed_forward):
     model = tiny(feed_forward=feed_forward)
     snapshots = list(train_gpt(model, data, seed=0, steps=60, every=20))
@@ -139,6 +139,23 @@ def test_the_balance_loss_balances(data):
         return float(model(tokens)[2][0].indices.flatten().bincount(minlength=8).max() / tokens.numel())
 
     assert largest(1.0) < largest(0.0) - 0.05
+
+
+def test_a_penalty_hardens_a_tree_and_knows_the_step(data):
+    def entropy(weight):
+        steps = []
+
+        def penalty(descent, step):
+            steps.append(step)
+            return weight * hardening_loss(descent)
+
+        model = tiny(feed_forward="fff", depth=2)
+        list(train_gpt(model, data, seed=0, steps=40, penalty=penalty))
+        assert steps == [step for step in range(1, 41) for _ in model.blocks]
+        tokens, _, _ = windows(data.test, 60, 16, torch.Generator().manual_seed(0))
+        return float(hardening_loss(model.train()(tokens)[2][0]).detach())
+
+    assert entropy(3.0) < 0.8 * entropy(0.0)
 
 
 def test_the_loss_is_asked_for_in_evaluation_and_the_mode_comes_back(data):
