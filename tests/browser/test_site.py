@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -88,6 +89,16 @@ def visit(chromium, served, site):
 def test_the_site_has_a_page_for_every_lesson(site):
     assert LESSONS
     assert {path.stem for path in site.glob("*.html")} >= {*PAGES, "index", "search"}
+
+
+def test_every_page_names_an_icon_that_is_there(site):
+    """A browser asks a page that names none for /favicon.ico: a 404, now and then."""
+    for path in site.glob("*.html"):
+        icons = re.findall(r'<link rel="icon" href="([^"]+)"', path.read_text(encoding="utf-8"))
+        assert len(icons) == 1, path.name
+        assert icons[0].startswith("data:image/svg+xml,") or (site / icons[0]).is_file(), path.name
+    # It is left at once, and a file would then be asked for in vain.
+    assert '<link rel="icon" href="data:' in (site / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])

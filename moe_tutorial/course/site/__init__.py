@@ -4,8 +4,10 @@ Every page loads its scripts, fonts and styles from the site itself, so that it 
 """
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -73,10 +75,27 @@ def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], 
         app.add_js_file("plotly-pictures.js", priority=900, loading_method="defer")
 
 
+def write_index(app: Sphinx, exception: Exception | None) -> None:
+    """Send the site's bare address on to the first page, as Jupyter Book would, but with an icon.
+
+    The icon stands in the page itself: a file would be asked for and then dropped, because the reader moves on at once.
+    """
+    if exception or app.builder.format != "html":
+        return
+    first = f"{app.config.root_doc}.html"
+    (Path(app.outdir) / "index.html").write_text(
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(app.config.html_title)}</title>\n'
+        f'<link rel="icon" href="data:image/svg+xml,{quote(icon().strip())}">\n'
+        f'<meta http-equiv="refresh" content="0; url={first}">\n<a href="{first}">The course</a>\n</html>\n',
+        encoding="utf-8",
+    )
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
     app.connect("config-inited", configure)
     app.connect("html-page-context", finish_head, priority=900)  # after Jupyter Book's own
+    app.connect("build-finished", write_index, priority=400)  # before Jupyter Book's own, which keeps what is there
     app.add_css_file("moe/tokens.css", priority=800)
     app.add_css_file("site.css", priority=900)
     app.add_js_file("moe/tokens.js", priority=150)
