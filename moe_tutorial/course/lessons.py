@@ -13,7 +13,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from moe_tutorial.study.claim_lines import printed, read_claims
@@ -48,19 +48,26 @@ def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
     """Run the cells in a fresh kernel, in the lesson's folder, on one thread.
 
     Raises:
-        LessonError: a cell failed.
+        LessonError: a cell failed, took too long, or ended its kernel.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # the kernel inherits it: small models are fastest and steadiest on one thread
+    number = 0
+
+    def begin(cell: NotebookNode, cell_index: int) -> None:
+        nonlocal number
+        number = cell_index
+
     client = NotebookClient(
         notebook,
+        on_cell_start=begin,
         timeout=CELL_TIMEOUT,
+        record_timing=False,  # times in its metadata would make it another notebook to the book's cache
         resources={"metadata": {"path": str(path.parent)}},
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a local kernel's warning about its sockets is noise
     )
     try:
         return client.execute()
-    except CellExecutionError as error:
-        number = max(i for i, cell in enumerate(notebook.cells) if cell.get("execution_count"))
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise LessonError(f"{path.name}, cell {number}: {COLOUR_CODES.sub('', str(error)).strip()}") from None
 
 
@@ -113,7 +120,7 @@ def stored(notebook: NotebookNode) -> NotebookNode:
         clean = {
             "cell_type": cell.cell_type,
             "id": digest if seen[digest] == 1 else f"{digest}-{seen[digest]}",
-            "metadata": {key: cell.metadata[key] for key in sorted(cell.metadata) if key != "execution"},
+            "metadata": {key: cell.metadata[key] for key in sorted(cell.metadata)},
             "source": cell.source,
         }
         if cell.cell_type == "code":
