@@ -1,6 +1,7 @@
 """What several test folders share: what this machine must have, and when its lack is a failure."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,39 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
+
+
+# What runs for minutes, the longest first, so that no worker begins it when the other has nothing left to do.
+CAN_FAIL = "tests/study/test_every_claim_can_fail.py"
+LONG = ("notebooks/", CAN_FAIL, "tests/browser/")
+
+
+def urgency(test: str) -> tuple[int, int]:
+    """The place of a test's group in the queue: by LONG, and a later lesson before an earlier one."""
+    rank = next((i for i, start in enumerate(LONG) if test.startswith(start)), len(LONG))
+    lesson = re.search(r"(?:notebooks/|can_fail\[)(\d\d)_", test)
+    return rank, -int(lesson[1]) if lesson else 0
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the order of their urgency where workers share the tests; each file keeps its own order."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: urgency(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """`--dist loadscope` in that order. A file stays in one worker, but the lessons of CAN_FAIL go one by one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LongestFirst(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith(CAN_FAIL) else super()._split_scope(nodeid)
+
+    if config.getoption("dist") != "loadscope":
+        return None
+    config.option.loadscopereorder = False  # or the groups with most tests go first, however short they are
+    return LongestFirst(config, log)
 
 
 def lacking(what: str, how: str) -> None:
