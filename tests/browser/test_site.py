@@ -56,14 +56,12 @@ def served(site):
     server.shutdown()
 
 
-@pytest.fixture
-def visit(chromium, served, site):
-    """Open a page and wait until it has drawn itself; what went wrong is in ``page.wrong``."""
-    contexts = []
+@pytest.fixture(scope="module")
+def open_page(chromium, served, site):
+    """Open a page in a context of its own and wait until it has drawn itself; what went wrong is in ``page.wrong``."""
 
     def open_page(name, *, scheme="http", theme="light", width=1280):
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-        contexts.append(context)
         page = context.new_page()
         page.wrong = []
         allowed = (served, site.as_uri(), "data:", "blob:")
@@ -73,6 +71,8 @@ def visit(chromium, served, site):
         page.on("pageerror", lambda e: page.wrong.append(f"error {e}"))
         page.on("console", lambda m: m.type == "error" and NOISE not in m.text and page.wrong.append(m.text))
         page.goto(f"{served if scheme == 'http' else site.as_uri()}/{name}.html")
+        if name == "index":
+            page.wait_for_url(f"**/{LESSONS[0]}.html")
         page.wait_for_function("!window.MathJax || !!window.MathJax.startup?.promise")
         page.evaluate("window.MathJax?.startup?.promise")
         page.wait_for_function("[...document.querySelectorAll('.moe-plotly')].every(box => box.dataset.drawn)")
@@ -81,9 +81,29 @@ def visit(chromium, served, site):
         page.wait_for_timeout(300)  # fonts and the widgets' own code come last
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return open_page
+
+
+@pytest.fixture
+def visit(open_page):
+    """Open pages for one test, which may change them."""
+    pages = []
+
+    def visit(name, **options):
+        pages.append(open_page(name, **options))
+        return pages[-1]
+
+    yield visit
+    for page in pages:
+        page.context.close()
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def at_rest(request, open_page):
+    """A page that several tests look at, one page after the other; none of them touches it."""
+    page = open_page(request.param)
+    yield page
+    page.context.close()
 
 
 def test_the_site_has_a_page_for_every_lesson(site):
@@ -101,17 +121,33 @@ def test_every_page_names_an_icon_that_is_there(site):
     assert '<link rel="icon" href="data:' in (site / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_a_page_asks_nothing_of_another_host_and_has_no_error(at_rest):
+    assert at_rest.wrong == []
+
+
+@pytest.mark.parametrize("name", ["index", "search"])
+def test_nor_do_the_pages_that_are_no_lessons(visit, name):
+    assert visit(name).wrong == []
+
+
 @pytest.mark.parametrize("name", [*PAGES, "index", "search"])
-def test_a_page_asks_nothing_of_another_host_and_has_no_error(visit, name, scheme):
-    assert visit(name, scheme=scheme).wrong == []
+def test_nor_does_a_page_that_is_opened_from_a_folder(visit, name):
+    assert visit(name, scheme="file").wrong == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everything_shows(at_rest):
+    assert at_rest.locator("html").get_attribute("data-theme") == "light"
+    shows_everything(at_rest)
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_everything_shows(visit, name, theme):
-    page = visit(name, theme=theme)
-    assert page.locator("html").get_attribute("data-theme") == theme
+def test_everything_shows_in_the_dark(visit, name):
+    page = visit(name, theme="dark")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    shows_everything(page)
+
+
+def shows_everything(page):
     assert page.evaluate(CONTRAST) == []
     formulas = page.locator("article .math").count()
     assert page.locator("article .math mjx-container").count() >= formulas
