@@ -98,9 +98,21 @@ def visit(open_page):
         page.context.close()
 
 
-@pytest.fixture(scope="module", params=PAGES)
+@pytest.fixture(
+    scope="module", params=[(n, s, t) for n in PAGES for s, t in (("http", "light"), ("file", "dark"))], ids="-".join
+)
 def at_rest(request, open_page):
-    """A page that several tests look at, one page after the other; none of them touches it."""
+    """A page that several tests look at and none touches, served or opened from a folder; then comes the next one."""
+    name, scheme, theme = request.param
+    page = open_page(name, scheme=scheme, theme=theme)
+    page.theme = theme
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(scope="module", params=LESSONS)
+def in_use(request, open_page):
+    """A lesson's page whose controls are moved, each kind by a test of its own."""
     page = open_page(request.param)
     yield page
     page.context.close()
@@ -125,29 +137,15 @@ def test_a_page_asks_nothing_of_another_host_and_has_no_error(at_rest):
     assert at_rest.wrong == []
 
 
+@pytest.mark.parametrize("scheme", ["http", "file"])
 @pytest.mark.parametrize("name", ["index", "search"])
-def test_nor_do_the_pages_that_are_no_lessons(visit, name):
-    assert visit(name).wrong == []
+def test_nor_do_the_pages_that_are_no_lessons(visit, name, scheme):
+    assert visit(name, scheme=scheme).wrong == []
 
 
-@pytest.mark.parametrize("name", [*PAGES, "index", "search"])
-def test_nor_does_a_page_that_is_opened_from_a_folder(visit, name):
-    assert visit(name, scheme="file").wrong == []
-
-
-def test_everything_shows(at_rest):
-    assert at_rest.locator("html").get_attribute("data-theme") == "light"
-    shows_everything(at_rest)
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_everything_shows_in_the_dark(visit, name):
-    page = visit(name, theme="dark")
-    assert page.locator("html").get_attribute("data-theme") == "dark"
-    shows_everything(page)
-
-
-def shows_everything(page):
+def test_everything_shows_in_both_themes(at_rest):
+    page = at_rest
+    assert page.locator("html").get_attribute("data-theme") == page.theme
     assert page.evaluate(CONTRAST) == []
     formulas = page.locator("article .math").count()
     assert page.locator("article .math mjx-container").count() >= formulas
@@ -180,9 +178,25 @@ def drawing(page, box) -> str:
     )
 
 
-@pytest.mark.parametrize("name", LESSONS)
-def test_each_plotly_slider_moves_its_picture_and_keeps_its_place_in_the_other_theme(visit, name):
-    page = visit(name)
+def test_each_widget_slider_changes_what_its_widget_shows(in_use):
+    """With no kernel: the answers were computed when the site was built, or the page computes them."""
+    page = in_use
+    state = """el => [el.innerText, ...[...el.querySelectorAll('canvas')].map(c => c.toDataURL()),
+                      ...[...el.querySelectorAll('svg, img, .moe-out')].map(s => s.outerHTML)].join()"""
+    for widget in page.locator(".widget-subarea").all():
+        for slider in widget.locator("input[type=range]").all():
+            if not slider.is_visible() or slider.is_disabled():
+                continue
+            before = widget.evaluate(state)
+            slider.focus()
+            slider.press("End" if slider.evaluate("s => s.value !== s.max") else "Home")
+            page.wait_for_timeout(300)
+            assert widget.evaluate(state) != before, slider.get_attribute("aria-label")
+    assert page.wrong == []
+
+
+def test_each_plotly_slider_moves_its_picture_and_keeps_its_place_in_the_other_theme(in_use):
+    page = in_use
     boxes = [box for box in page.locator(".moe-plotly").all() if box.locator(".slider-container").count()]
     for box in boxes:
         before = drawing(page, box)
@@ -201,30 +215,14 @@ def test_each_plotly_slider_moves_its_picture_and_keeps_its_place_in_the_other_t
     assert page.wrong == []
 
 
-@pytest.mark.parametrize("name", LESSONS)
-def test_each_widget_slider_changes_what_its_widget_shows(visit, name):
-    """With no kernel: the answers were computed when the site was built, or the page computes them."""
-    page = visit(name)
-    state = """el => [el.innerText, ...[...el.querySelectorAll('canvas')].map(c => c.toDataURL()),
-                      ...[...el.querySelectorAll('svg, img, .moe-out')].map(s => s.outerHTML)].join()"""
-    for widget in page.locator(".widget-subarea").all():
-        for slider in widget.locator("input[type=range]").all():
-            if not slider.is_visible() or slider.is_disabled():
-                continue
-            before = widget.evaluate(state)
-            slider.focus()
-            slider.press("End" if slider.evaluate("s => s.value !== s.max") else "Home")
-            page.wait_for_timeout(300)
-            assert widget.evaluate(state) != before, slider.get_attribute("aria-label")
-    assert page.wrong == []
-
-
 def test_the_course_has_something_to_move(visit):
     plotly = widgets = 0
     for name in LESSONS:
         page = visit(name)
         plotly += page.locator(".moe-plotly .slider-container").count()
         widgets += page.locator(".widget-subarea input[type=range]").count()
+        if plotly + widgets >= 2:
+            break
     assert plotly + widgets >= 2
 
 
