@@ -208,6 +208,20 @@ def test_the_soft_losses_gradients_are_right():
     assert torch.autograd.gradcheck(loss, tuple(parameters.values()))
 
 
+@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_descent_leaves_torchs_number_of_threads_as_it_was(threads):
+    code = (
+        "import torch; from moe_tutorial.layers import FastFeedForward\n"
+        f"torch.set_num_threads({threads}); layer = FastFeedForward(4, 4, 2, 2).eval(); torch.get_num_threads()\n"
+        "for tokens in (1, 200, 200): layer(torch.randn(tokens, 4))\n"
+        "print(torch.get_num_threads())"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
+    assert done.stdout == f"{threads}\n", done.stderr
+
+
 # Gradients of the hard answer
 
 
