@@ -1,0 +1,34 @@
+// Runs the playground's engine for test_playground_engine.py: a request on standard input, the answer on standard output.
+// The folder of the modules is the argument.
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
+const { makeData } = await load("data");
+const { createModel } = await load("model");
+const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
+const parameters = (model) => Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
+
+const jobs = {
+  // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of steps.
+  golden({ cases, rows, noise, stops }) {
+    return cases.map(({ settings, start, knocked }) => {
+      const model = createModel(settings), after = {};
+      let first;
+      if (knocked !== undefined) model.knock(knocked);
+      for (const name in start) (model.params[name] ?? model[name]).set(start[name]);
+      for (let step = 0; step < rows.length; step++) {
+        model.stepOn(Int32Array.from(rows[step]), Float64Array.from(noise[step]));
+        if (stops.includes(step + 1)) after[step + 1] = { ...parameters(model), bias: Array.from(model.bias) };
+        first ??= model.recent();
+      }
+      return { after, first };
+    });
+  },
+  data: ({ name, seed, centred }) => makeData(name, seed, centred),
+  // What comes of lines of JavaScript, in which createModel and makeData are known.
+  run: ({ code }) => new Function("createModel", "makeData", "parameters", code)(createModel, makeData, parameters),
+};
+
+const { job, ...request } = JSON.parse(readFileSync(0, "utf8"));
+process.stdout.write(JSON.stringify(jobs[job](request), plain));
