@@ -2,7 +2,7 @@
 
 export const DATASETS = { regimes: "Four regimes", spirals: "Spirals", checkerboard: "Checkerboard", clusters: "Uneven clusters" };
 export const POINTS = 512, TEST_POINTS = 1024;
-export const SHIFT = [4, 3]; // where uncentred points lie: far enough from the origin that all of them look alike to a router
+export const SHIFT = [2, 1.5]; // where uncentred points lie: so far from the origin that a router tells them apart badly
 
 // A small fast counter generator (sfc32). Its state is an array, and it fills arrays: a training step allocates nothing.
 export function randomState(seed, stream) {
