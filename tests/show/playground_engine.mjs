@@ -5,7 +5,8 @@ import { pathToFileURL } from "node:url";
 
 const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
 const { makeData } = await load("data");
-const { createModel } = await load("model");
+const { createModel, DEFAULTS } = await load("model");
+const { PRESETS } = await load("presets");
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
 const parameters = (model) => Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
 
@@ -24,6 +25,20 @@ const jobs = {
       }
       return { after, first };
     });
+  },
+  // Each preset from its own seed and from these: what there is to see after its own steps, and after those that it proposes then.
+  presets({ seeds }) {
+    return PRESETS.map((preset) => ({
+      ...preset,
+      runs: [preset.settings.seed ?? DEFAULTS.seed, ...seeds].map((seed) => {
+        const model = createModel({ ...preset.settings, seed }), first = model.evaluate().shares;
+        model.train(preset.steps);
+        const before = { ...model.evaluate(), routerGradient: model.recent().routerGradient };
+        model.set(preset.then.set);
+        model.train(preset.then.steps);
+        return { first, before, after: { ...model.evaluate(), routerGradient: model.recent().routerGradient } };
+      }),
+    }));
   },
   data: ({ name, seed, centred }) => makeData(name, seed, centred),
   // What comes of lines of JavaScript, in which createModel and makeData are known.

@@ -2,15 +2,11 @@
 
 import itertools
 import json
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import lacking
 
 from moe_tutorial.layers import BiasBalancer, HashRouter, MixtureOfExperts, importance_loss, switch_loss
 from moe_tutorial.layers.routing import GATES
@@ -27,35 +23,9 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def node(root, tmp_path_factory):
-    """A job of playground_engine.mjs: job, request -> its answer."""
-    path = shutil.which("node")
-    if not path:
-        lacking("Node.js", "install version 18 or newer; the playground's engine is tested with it")
-    modules = tmp_path_factory.mktemp("engine")
-    for module in (root / "moe_tutorial" / "show" / "playground").glob("*.js"):
-        shutil.copy(module, modules)
-    (modules / "package.json").write_text('{"type": "module"}')
-
-    def run(job: str, **request):
-        script = Path(__file__).with_name("playground_engine.mjs")
-        done = subprocess.run(
-            [path, script, modules],
-            input=json.dumps({"job": job} | request),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def points(node):
+def points(engine):
     """The engine's points as tensors, (N, 2) and (N,)."""
-    data = node("data", **DATA)
+    data = engine("data", **DATA)
     return torch.tensor(data["x"], dtype=torch.float64).reshape(-1, 2), torch.tensor(data["y"])
 
 
@@ -115,10 +85,10 @@ def train_by_torch(moe, case, points):
 
 
 @pytest.fixture(scope="module")
-def golden(node):
+def golden(engine):
     """All cases in one run of Node.js: case number -> the engine's answer."""
     steps = range(STEPS)
-    return node(
+    return engine(
         "golden",
         cases=[{"settings": settings(case), "start": start(layer(case))} for case in CASES],
         rows=[rows(step).tolist() for step in steps],
@@ -161,7 +131,7 @@ def test_it_trains_as_torch_does(golden, points, number):
 KNOCKED, KEPT = 2, [0, 1, 3, 4]
 
 
-def test_a_mixture_without_one_expert_is_the_smaller_mixture(node, points):
+def test_a_mixture_without_one_expert_is_the_smaller_mixture(engine, points):
     cases = [case for case in CASES if case["k"] == 2 and case["gate"] != "hash"]
     requests = []
     for case in cases:
@@ -174,7 +144,7 @@ def test_a_mixture_without_one_expert_is_the_smaller_mixture(node, points):
     noise = torch.zeros(STEPS, BATCH, E, dtype=torch.float64)
     for step in range(STEPS):
         noise[step][:, KEPT] = draws(step, E - 1)
-    answers = node(
+    answers = engine(
         "golden",
         cases=requests,
         rows=[rows(step).tolist() for step in range(STEPS)],
@@ -204,8 +174,8 @@ LOOK = """
 
 
 @pytest.mark.parametrize("case", LOOKS, ids=lambda c: f"{c['gate']}-k{c['k']}-{'' if c['centred'] else 'un'}centred")
-def test_what_it_shows_is_what_torch_sees(node, case):
-    answer = node("run", code=LOOK.format(settings=json.dumps(case)))
+def test_what_it_shows_is_what_torch_sees(engine, case):
+    answer = engine("run", code=LOOK.format(settings=json.dumps(case)))
     data = {what: torch.tensor(answer["data"][what]) for what in ("y", "yTest", "regime")}
     x, x_test = (torch.tensor(answer["data"][what], dtype=torch.float64).reshape(-1, 2) for what in ("x", "xTest"))
     k, n_classes = case["k"], answer["data"]["classes"]
@@ -256,7 +226,7 @@ def test_what_it_shows_is_what_torch_sees(node, case):
         np.testing.assert_allclose(point["gradient"], expected, atol=1e-9)
 
 
-def test_the_seed_decides_the_run_and_looking_changes_nothing(node):
+def test_the_seed_decides_the_run_and_looking_changes_nothing(engine):
     code = """
         const settings = { noise: 0.5, balance: "switch", E: 4, batch: 50 };
         const run = (seed, look) => {
@@ -271,11 +241,11 @@ def test_the_seed_decides_the_run_and_looking_changes_nothing(node):
         whole.train(80);
         return [run(0, false), run(0, true), parameters(whole), run(1, false)].map((p) => JSON.stringify(p));
     """
-    first, looked_at, at_once, other = node("run", code=code)
+    first, looked_at, at_once, other = engine("run", code=code)
     assert first == looked_at == at_once != other
 
 
-def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewhere(node):
+def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewhere(engine):
     code = """
         const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
         return ["regimes", "spirals", "checkerboard", "clusters"].map((name) => {
@@ -284,7 +254,7 @@ def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewh
           return { name, again, other, one, far };
         });
     """
-    for answer in node("run", code=code):
+    for answer in engine("run", code=code):
         one, far = answer["one"], answer["far"]
         assert answer["again"], answer["name"]
         assert not answer["other"], answer["name"]
@@ -297,7 +267,7 @@ def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewh
         left, right, bottom, top = one["extent"]
         assert ((x > [left, bottom]) & (x < [right, top])).all()
         assert right - left == pytest.approx(top - bottom)
-    quarters = node("data", name="regimes", seed=0, centred=True)
+    quarters = engine("data", name="regimes", seed=0, centred=True)
     x = np.reshape(quarters["x"], (-1, 2))
     for regime in range(4):  # a straight line solves each quarter, and the lines differ
         own = np.equal(quarters["regime"], regime)
@@ -306,7 +276,7 @@ def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewh
         assert np.mean(across == np.equal(np.array(quarters["y"])[own], 1)) > 0.9
 
 
-def test_who_is_knocked_out_is_never_chosen_and_can_come_back(node):
+def test_who_is_knocked_out_is_never_chosen_and_can_come_back(engine):
     code = """
         const model = createModel({ E: 4, k: 1 });
         model.train(300);
@@ -323,7 +293,7 @@ def test_who_is_knocked_out_is_never_chosen_and_can_come_back(node):
         try { model.knock(3, true); } catch (e) { error = e.message; }
         return { top, before: before.shares, out: out.shares, owners, knocked, later, back, last, error };
     """
-    answer = node("run", code=code)
+    answer = engine("run", code=code)
     top = answer["top"]
     assert answer["before"][top] > 0.2
     assert answer["out"][top] == answer["later"][top] == 0
@@ -338,7 +308,7 @@ def test_who_is_knocked_out_is_never_chosen_and_can_come_back(node):
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("balance", ["none", "bias"])
-def test_a_forced_share_is_exact_and_can_be_released(node, gate, k, balance):
+def test_a_forced_share_is_exact_and_can_be_released(engine, gate, k, balance):
     code = f"""
         const settings = {{ gate: "{gate}", balance: "{balance}", coefficient: 0.001, noise: 0.1 }};
         const model = createModel({{ E: 6, k: {k}, ...settings }});
@@ -356,7 +326,7 @@ def test_a_forced_share_is_exact_and_can_be_released(node, gate, k, balance):
         twin.bias.set(model.bias);
         return {{ free, seen, released: model.evaluate().shares, twin: twin.evaluate().shares, forced: model.forced }};
     """
-    answer = node("run", code=code)
+    answer = engine("run", code=code)
     for wanted, shares, recent, forced, chosen in answer["seen"]:
         assert shares[2] == pytest.approx(wanted, abs=1e-3)
         assert recent[2] == pytest.approx(wanted, abs=1e-3)
@@ -367,7 +337,7 @@ def test_a_forced_share_is_exact_and_can_be_released(node, gate, k, balance):
     assert answer["forced"] is None
 
 
-def test_what_may_change_while_it_trains(node):
+def test_what_may_change_while_it_trains(engine):
     code = """
         const model = createModel({ E: 4, k: 1, balance: "bias", coefficient: 0.01 });
         model.train(50);
@@ -379,7 +349,7 @@ def test_what_may_change_while_it_trains(node):
         const { step, settings } = model, { shares } = model.recent();
         return { bias, after: model.bias, step, shares, settings, before, kept };
     """
-    answer = node("run", code=code)
+    answer = engine("run", code=code)
     assert any(answer["bias"])
     assert answer["after"] == [0] * 4
     assert answer["step"] == 53
@@ -388,14 +358,14 @@ def test_what_may_change_while_it_trains(node):
     assert answer["before"] == answer["kept"]
 
 
-def test_the_history_stays_short_and_keeps_its_ends(node):
+def test_the_history_stays_short_and_keeps_its_ends(engine):
     code = """
         const model = createModel({ E: 3, batch: 8, width: 2 });
         const at = [];
         for (const n of [0, 10, 290, 5000]) (model.train(n), at.push(model.history.map((row) => row.step)));
         return { at, row: model.history.at(-1) };
     """
-    answer = node("run", code=code)
+    answer = engine("run", code=code)
     assert answer["at"][0] == [0]
     assert answer["at"][1] == list(range(11))
     for steps in answer["at"]:
@@ -436,11 +406,11 @@ def test_the_history_stays_short_and_keeps_its_ends(node):
         ("makeData('moons', 0, true)", 'data is "moons"; allowed are regimes'),
     ],
 )
-def test_what_it_cannot_use_it_refuses(node, code, message):
-    assert message in node("run", code=f"try {{ {code}; return ''; }} catch (error) {{ return error.message; }}")
+def test_what_it_cannot_use_it_refuses(engine, code, message):
+    assert message in engine("run", code=f"try {{ {code}; return ''; }} catch (error) {{ return error.message; }}")
 
 
-def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(node):
+def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(engine):
     code = """
         const model = createModel({ E: 4 });
         model.train(5);
@@ -450,7 +420,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(node):
         try { model.train(1); } catch (e) { error = e.message; }
         return { error, same: before === JSON.stringify(parameters(model)), step: model.step };
     """
-    answer = node("run", code=code)
+    answer = engine("run", code=code)
     assert "at step 5; that step changed nothing. Reset" in answer["error"]
     assert answer["same"]
     assert answer["step"] == 5

@@ -13,6 +13,7 @@ export const DEFAULTS = {
 export const LIMITS = { seed: [0, 999999], batch: [1, 512], rate: [1e-5, 1], E: [2, 16], width: [1, 64], noise: [0, 10], coefficient: [0, 1000] };
 export const LIVE = ["noise", "balance", "coefficient", "rate", "k", "gate", "batch"]; // what may change while it trains
 
+const [SOFTMAX_FIRST, TOPK_FIRST, SIGMOID, HASH] = [0, 1, 2, 3]; // places in GATES
 const DEAD_BELOW = 0.01, RECENT = 20, MAX_HISTORY = 300;
 const BETA1 = 0.9, BETA2 = 0.999, EPSILON = 1e-8; // torch.optim.Adam's
 const HASH_STEPS = 10000; // HashRouter's
@@ -60,7 +61,7 @@ export function createModel(given = {}) {
   const direction = new Float64Array(2); // of the hash
   fillNormal(init, direction);
   const bias = new Float64Array(E), out = new Uint8Array(E); // selection bias; who is knocked out
-  let alive = E, k = settings.k, forced = null, forcedStep = -1, offset = 0;
+  let alive = E, k, gate, biased, forced = null, forcedStep = -1, offset = 0;
   const batches = randomState(seed, 3), draws = randomState(seed, 4);
 
   // Scratch, so that nothing is allocated later. Of one point: clean logits, noisy ones (the same array without noise),
@@ -80,7 +81,12 @@ export function createModel(given = {}) {
     batchChosen = new Int32Array(B * E);
     [batchWeights, batchProbs, batchNoisy] = [0, 0, 0].map(() => new Float64Array(B * E));
   }
-  makeRoom();
+  function adopt() { // the settings that the loops read
+    [gate, biased] = [GATES.indexOf(settings.gate), settings.balance === "bias"];
+    k = Math.min(settings.k, alive);
+    if (settings.batch !== B) makeRoom();
+  }
+  adopt();
 
   // Routing of one point.
 
@@ -89,7 +95,7 @@ export function createModel(given = {}) {
   }
 
   function probabilities(logits, into) {
-    if (settings.gate === "sigmoid_topk") {
+    if (gate === SIGMOID) {
       for (let e = 0; e < E; e++) into[e] = 1 / (1 + Math.exp(-logits[e]));
       return;
     }
@@ -101,7 +107,7 @@ export function createModel(given = {}) {
 
   // What the choice goes by. Probabilities rank as their logits do, until a bias joins them.
   function readRanking(logits, p) {
-    const biased = settings.balance === "bias", byProb = biased && settings.gate !== "topk_softmax";
+    const byProb = biased && gate !== TOPK_FIRST;
     for (let e = 0; e < E; e++) rank[e] = out[e] ? -Infinity : (byProb ? p[e] : logits[e]) + (biased ? bias[e] : 0);
   }
 
@@ -117,7 +123,7 @@ export function createModel(given = {}) {
   }
 
   function weigh(logits, p) {
-    if (settings.gate !== "topk_softmax") {
+    if (gate !== TOPK_FIRST) {
       for (let c = 0; c < k; c++) weights[c] = p[chosen[c]];
       return;
     }
@@ -154,7 +160,7 @@ export function createModel(given = {}) {
     return wanted === n ? Infinity : (sorted[wanted - 1] + sorted[wanted]) / 2;
   }
 
-  const forcing = () => forced !== null && settings.gate !== "hash" && k < alive;
+  const forcing = () => forced !== null && gate !== HASH && k < alive;
 
   // The same for evaluation, from all training points, once a step.
   function readOffset() {
@@ -171,7 +177,7 @@ export function createModel(given = {}) {
 
   // A point's routing without noise: z, probs, chosen, weights. Needs readOffset() once before.
   function route(x0, x1) {
-    if (settings.gate === "hash") return hash(x0, x1);
+    if (gate === HASH) return hash(x0, x1);
     readLogits(x0, x1);
     probabilities(z, probs);
     readRanking(z, probs);
@@ -193,7 +199,7 @@ export function createModel(given = {}) {
 
   // The chosen experts' answers, summed with the given weights.
   function answer(x0, x1, list, given, at) {
-    scores.fill(0);
+    for (let o = 0; o < C; o++) scores[o] = 0; // on so few numbers a loop is faster than fill()
     for (let c = 0; c < k; c++) {
       ask(list[at + c], x0, x1, c);
       for (let o = 0; o < C; o++) scores[o] += given[at + c] * answers[c * C + o];
@@ -211,24 +217,23 @@ export function createModel(given = {}) {
 
   // dLogits from dWeights, the gradient for the k weights of the chosen (list, at): through the gate, from its probabilities.
   function throughGate(list, at, given, p, pAt) {
-    const gate = settings.gate;
-    dLogits.fill(0);
-    if (gate === "hash") return;
-    if (gate === "sigmoid_topk") {
+    for (let e = 0; e < E; e++) dLogits[e] = 0;
+    if (gate === HASH) return;
+    if (gate === SIGMOID) {
       for (let c = 0; c < k; c++) dLogits[list[at + c]] = dWeights[c] * given[at + c] * (1 - given[at + c]);
       return;
     }
     let sum = 0;
     for (let c = 0; c < k; c++) sum += dWeights[c] * given[at + c];
-    if (gate === "softmax_topk") for (let e = 0; e < E; e++) dLogits[e] = -p[pAt + e] * sum;
-    for (let c = 0; c < k; c++) dLogits[list[at + c]] += given[at + c] * (gate === "softmax_topk" ? dWeights[c] : dWeights[c] - sum);
+    if (gate === SOFTMAX_FIRST) for (let e = 0; e < E; e++) dLogits[e] = -p[pAt + e] * sum;
+    for (let c = 0; c < k; c++) dLogits[list[at + c]] += given[at + c] * (gate === SOFTMAX_FIRST ? dWeights[c] : dWeights[c] - sum);
   }
 
   // Training.
 
   // One step on these points (their numbers) with these standard normal draws (batch, E), which count only with noise.
   function stepOn(rows, draws) {
-    const { gate, balance, coefficient } = settings, hashed = gate === "hash", noisy = settings.noise > 0 && !hashed;
+    const { balance, coefficient } = settings, hashed = gate === HASH, noisy = settings.noise > 0 && !hashed;
     const logits = noisy ? zNoisy : z, p = noisy ? noisyProbs : probs, T = rows.length, force = forcing();
     counts.fill(0);
     importance.fill(0);
@@ -238,7 +243,7 @@ export function createModel(given = {}) {
       const i = 2 * rows[t];
       readLogits(X[i], X[i + 1]);
       if (noisy) for (let e = 0; e < E; e++) zNoisy[e] = z[e] + settings.noise * draws[t * E + e];
-      if (!(noisy && gate === "topk_softmax")) probabilities(logits, p);
+      if (!(noisy && gate === TOPK_FIRST)) probabilities(logits, p);
       readRanking(logits, p);
     };
     let batchOffset = 0;
@@ -264,11 +269,11 @@ export function createModel(given = {}) {
         counts[chosen[c]]++;
         importance[chosen[c]] += weights[c];
       }
-      if (gate === "softmax_topk") for (let e = 0; e < E; e++) batchNoisy[at + e] = p[e];
+      if (gate === SOFTMAX_FIRST) for (let e = 0; e < E; e++) batchNoisy[at + e] = p[e];
       if (balance === "switch") {
         if (noisy) probabilities(z, probs);
         let sum = 1;
-        if (gate === "sigmoid_topk") {
+        if (gate === SIGMOID) {
           sum = 0;
           for (let e = 0; e < E; e++) sum += probs[e];
         }
@@ -338,7 +343,7 @@ export function createModel(given = {}) {
           mean += pull[e] * batchProbs[at + e];
         }
         mean /= sum;
-        for (let e = 0; e < E; e++) dLogits[e] += ((pull[e] - mean) / sum) * batchProbs[at + e] * (gate === "sigmoid_topk" ? 1 - batchProbs[at + e] : 1);
+        for (let e = 0; e < E; e++) dLogits[e] += ((pull[e] - mean) / sum) * batchProbs[at + e] * (gate === SIGMOID ? 1 - batchProbs[at + e] : 1);
       }
       for (let e = 0; e < E; e++) {
         grads.weight[2 * e] += dLogits[e] * x0;
@@ -428,9 +433,8 @@ export function createModel(given = {}) {
     set(partial) {
       for (const name in partial) if (!LIVE.includes(name)) throw new Error(`${name} cannot change while it trains; allowed are ${LIVE.join(", ")}`);
       settings = checkSettings({ ...settings, ...partial });
-      k = Math.min(settings.k, alive);
-      if (settings.batch !== B) makeRoom();
-      if (settings.balance !== "bias") bias.fill(0);
+      adopt();
+      if (!biased) bias.fill(0);
       if (forced && forced.share > 1 / settings.k) forced = { ...forced, share: 1 / settings.k };
       if (Object.keys(partial).some((name) => name !== "rate")) forget();
     },
@@ -455,7 +459,7 @@ export function createModel(given = {}) {
       } else {
         if (!(share >= 0 && share <= 1 / settings.k)) throw new Error(`share is ${share}; allowed are numbers from 0 to 1 / k = ${1 / settings.k}, or null`);
         if (out[expert]) throw new Error(`expert ${expert} is knocked out; only one that works can be forced`);
-        if (settings.gate === "hash") throw new Error("the hash has no ranking to move; allowed are the other gates");
+        if (gate === HASH) throw new Error("the hash has no ranking to move; allowed are the other gates");
         forced = { expert, share };
       }
       forget();
