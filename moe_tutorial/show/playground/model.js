@@ -3,6 +3,7 @@
 // tests/show/test_playground_engine.py holds it to the torch layers, step by step. No page is needed to run it.
 
 import { DATASETS, fillNormal, fillUniform, makeData, randomState } from "./data.js";
+import { checkFinite, checkLive, checkPlace, checked, each, largest, makeParameters, makeRecord, usage } from "./training.js";
 
 export const GATES = ["softmax_topk", "topk_softmax", "sigmoid_topk", "hash"];
 export const BALANCES = ["none", "switch", "importance", "bias"];
@@ -14,50 +15,25 @@ export const LIMITS = { seed: [0, 999999], batch: [1, 512], rate: [1e-5, 1], E: 
 export const LIVE = ["noise", "balance", "coefficient", "rate", "k", "gate", "batch"]; // what may change while it trains
 
 const [SOFTMAX_FIRST, TOPK_FIRST, SIGMOID, HASH] = [0, 1, 2, 3]; // places in GATES
-const DEAD_BELOW = 0.01, RECENT = 20, MAX_HISTORY = 300;
-const BETA1 = 0.9, BETA2 = 0.999, EPSILON = 1e-8; // torch.optim.Adam's
 const HASH_STEPS = 10000; // HashRouter's
 
 // The settings, complete, or an error that says what is allowed.
 export function checkSettings(settings) {
-  const all = { ...DEFAULTS, ...settings };
-  const refuse = (name, allowed) => {
-    throw new Error(`${name} is ${JSON.stringify(all[name])}; allowed ${allowed}`);
-  };
-  for (const name in all) if (!Object.hasOwn(DEFAULTS, name)) throw new Error(`there is no setting ${name}; allowed are ${Object.keys(DEFAULTS).join(", ")}`);
-  const choices = { data: Object.keys(DATASETS), gate: GATES, balance: BALANCES };
-  for (const name in choices) if (!choices[name].includes(all[name])) refuse(name, `are ${choices[name].join(", ")}`);
-  if (typeof all.centred !== "boolean") refuse("centred", "are true and false");
-  for (const [name, [low, high]] of Object.entries(LIMITS)) {
-    const whole = Number.isInteger(DEFAULTS[name]) && name !== "noise";
-    const fits = typeof all[name] === "number" && all[name] >= low && all[name] <= high && (!whole || Number.isInteger(all[name]));
-    if (!fits) refuse(name, `are ${whole ? "whole numbers" : "numbers"} from ${low} to ${high}`);
-  }
-  if (!Number.isInteger(all.k) || all.k < 1 || all.k > all.E) refuse("k", `are whole numbers from 1 to ${all.E}, the number of experts`);
+  const choices = { data: Object.keys(DATASETS), gate: GATES, balance: BALANCES, centred: [true, false] };
+  const all = checked(settings, DEFAULTS, LIMITS, ["seed", "batch", "E", "width"], choices);
+  if (!Number.isInteger(all.k) || all.k < 1 || all.k > all.E) throw new Error(`k is ${JSON.stringify(all.k)}; allowed are whole numbers from 1 to ${all.E}, the number of experts`);
   return all;
 }
 
-export function createModel(given = {}) {
+// `own`: points brought along, in the shape of makeData's.
+export function createModel(given = {}, own) {
   let settings = checkSettings(given);
-  const { E, width: H, seed } = settings, data = makeData(settings.data, seed, settings.centred), C = data.classes;
+  const { E, width: H, seed } = settings, data = own ?? makeData(settings.data, seed, settings.centred), C = data.classes;
   const { x: X, y: Y, xTest, yTest } = data, N = Y.length;
 
-  // All parameters in one array, so that Adam is one loop; params are views of it.
-  const sizes = { weight: E * 2, w_in: E * H * 2, b_in: E * H, w_out: E * H * C, b_out: E * C };
-  const total = Object.values(sizes).reduce((a, b) => a + b);
-  const theta = new Float64Array(total), gradient = new Float64Array(total), m = new Float64Array(total), v = new Float64Array(total);
-  const view = (array) => {
-    let from = 0;
-    return Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, array.subarray(from, (from += size))]));
-  };
-  const params = view(theta), grads = view(gradient);
-  const { weight, w_in, b_in, w_out, b_out } = params;
-  const init = randomState(seed, 2);
-  for (const name in sizes) { // as nn.Linear starts: uniform within 1 / sqrt(inputs)
-    const bound = 1 / Math.sqrt(name.endsWith("out") ? H : 2);
-    fillUniform(init, params[name]);
-    params[name].forEach((u, i) => (params[name][i] = bound * (2 * u - 1)));
-  }
+  const init = randomState(seed, 2), sizes = { weight: E * 2, w_in: E * H * 2, b_in: E * H, w_out: E * H * C, b_out: E * C };
+  const { params, grads, gradient, learn } = makeParameters(sizes, (name) => (name.endsWith("out") ? H : 2), init);
+  const { weight, w_in, b_in, w_out, b_out } = params, record = makeRecord(["task", "balance", "routerGradient"], E);
   const direction = new Float64Array(2); // of the hash
   fillNormal(init, direction);
   const bias = new Float64Array(E), out = new Uint8Array(E); // selection bias; who is knocked out
@@ -350,65 +326,23 @@ export function createModel(given = {}) {
         grads.weight[2 * e + 1] += dLogits[e] * x1;
       }
     }
-    if (!Number.isFinite(task + term)) throw new Error(`the loss became ${task + term} at step ${model.step}; that step changed nothing. Reset, and take a smaller learning rate or coefficient.`);
+    checkFinite(task + term, model.step);
 
-    adam();
+    learn(++model.step, settings.rate);
     if (balance === "bias") for (let e = 0; e < E; e++) if (!out[e]) bias[e] += coefficient * Math.sign(T * k - alive * counts[e]);
     let square = 0;
     for (let j = 0; j < 2 * E; j++) square += grads.weight[j] * grads.weight[j];
-    record(task, term, Math.sqrt(square), T * k);
-  }
-
-  function adam() {
-    const step = ++model.step, size = settings.rate / (1 - BETA1 ** step), root = Math.sqrt(1 - BETA2 ** step);
-    for (let j = 0; j < total; j++) {
-      const g = gradient[j];
-      m[j] += (1 - BETA1) * (g - m[j]);
-      v[j] = BETA2 * v[j] + (1 - BETA2) * g * g;
-      theta[j] -= (size * m[j]) / (Math.sqrt(v[j]) / root + EPSILON);
-    }
-  }
-
-  // What is remembered of the last steps: a ring of rows (task, balance, router gradient, shares).
-  const ring = new Float64Array(RECENT * (3 + E)), mean = new Float64Array(3 + E);
-  let filled = 0, next = 0, every = 1;
-  function record(task, term, router, choices) {
-    const at = next * (3 + E);
-    ring[at] = task;
-    ring[at + 1] = term;
-    ring[at + 2] = router;
-    for (let e = 0; e < E; e++) ring[at + 3 + e] = counts[e] / choices;
-    next = (next + 1) % RECENT;
-    filled = Math.min(filled + 1, RECENT);
-    if (model.step % every) return;
-    average();
-    model.history.push({ step: model.step, task: mean[0], balance: mean[1], shares: mean.slice(3) });
-    if (model.history.length > MAX_HISTORY) {
-      every *= 2;
-      model.history = model.history.filter((row) => row.step % every === 0);
-    }
-  }
-  function average() {
-    mean.fill(0);
-    for (let r = 0; r < filled; r++) for (let j = 0; j < 3 + E; j++) mean[j] += ring[r * (3 + E) + j] / filled;
+    record.row[0] = task;
+    record.row[1] = term;
+    record.row[2] = Math.sqrt(square);
+    for (let e = 0; e < E; e++) record.row[3 + e] = counts[e] / (T * k);
+    record.keep(model.step);
   }
 
   // Looking.
 
-  const best = (values, from, n) => {
-    let at = from;
-    for (let i = from + 1; i < from + n; i++) if (values[i] > values[at]) at = i;
-    return at - from;
-  };
-  function each(resolution, look) {
-    const [left, right, bottom, top] = data.extent, n = resolution - 1;
-    for (let j = 0, at = 0; j <= n; j++) for (let i = 0; i <= n; i++, at++) look(left + ((right - left) * i) / n, top - ((top - bottom) * j) / n, at);
-  }
-  const checkExpert = (e) => {
-    if (!Number.isInteger(e) || e < 0 || e >= E) throw new Error(`expert is ${e}; allowed are 0 to ${E - 1}`);
-  };
   function forget() { // choices with other settings
-    filled = next = 0;
+    record.forget();
     forcedStep = -1;
   }
 
@@ -417,7 +351,7 @@ export function createModel(given = {}) {
     get settings() { return settings; },
     data, params, direction, bias,
     step: 0,
-    history: [],
+    get history() { return record.history; },
 
     train(steps = 1) {
       for (let s = 0; s < steps; s++) {
@@ -431,7 +365,7 @@ export function createModel(given = {}) {
 
     // What may change while it trains; the rest needs another model.
     set(partial) {
-      for (const name in partial) if (!LIVE.includes(name)) throw new Error(`${name} cannot change while it trains; allowed are ${LIVE.join(", ")}`);
+      checkLive(partial, LIVE);
       settings = checkSettings({ ...settings, ...partial });
       adopt();
       if (!biased) bias.fill(0);
@@ -441,7 +375,7 @@ export function createModel(given = {}) {
 
     // Out: as if it were not there. Its logit is minus infinity, and averages over experts are over those who are left.
     knock(expert, gone = true) {
-      checkExpert(expert);
+      checkPlace("expert", expert, E);
       if (gone && alive === 1 && !out[expert]) throw new Error(`expert ${expert} is the last one; one has to stay`);
       if (gone && forced?.expert === expert) forced = null;
       out[expert] = +gone;
@@ -453,7 +387,7 @@ export function createModel(given = {}) {
 
     // Its share of all choices, at most 1 / k, by an offset to its ranking and to nothing else. One expert at a time.
     force(expert, share) {
-      checkExpert(expert);
+      checkPlace("expert", expert, E);
       if (share === null) {
         if (forced?.expert === expert) forced = null;
       } else {
@@ -467,75 +401,69 @@ export function createModel(given = {}) {
     get forced() { return forced && { ...forced }; },
 
     recent() {
-      if (!filled) { // nothing was trained with these settings yet: what would be chosen?
-        const { shares, loss } = model.evaluate();
-        return { task: loss, balance: 0, shares, routerGradient: 0 };
-      }
-      average();
-      return { task: mean[0], balance: mean[1], shares: mean.slice(3), routerGradient: mean[2] };
+      if (record.filled) return { steps: record.filled, ...record.mean() };
+      const { shares, loss } = model.evaluate(); // nothing was trained with these settings yet: what would be chosen?
+      return { steps: 0, task: loss, balance: 0, shares, routerGradient: 0 };
     },
 
     // Without noise: shares, loss and specialisation on the training points, accuracy on the test points.
     evaluate() {
       readOffset();
-      const shares = new Float64Array(E), table = new Map();
+      const shares = new Float64Array(E), predicted = new Uint8Array(N), first = new Uint8Array(N);
       let loss = 0, right = 0;
       for (let i = 0; i < N; i++) {
         route(X[2 * i], X[2 * i + 1]);
         for (let c = 0; c < k; c++) shares[chosen[c]] += 1 / (N * k);
-        const pair = 256 * chosen[0] + data.regime[i];
-        table.set(pair, (table.get(pair) ?? 0) + 1 / N);
+        first[i] = chosen[0];
         answer(X[2 * i], X[2 * i + 1], chosen, weights, 0);
+        predicted[i] = largest(scores, 0, C);
         loss += crossEntropy(Y[i], 0) / N;
       }
       for (let i = 0; i < yTest.length; i++) {
         route(xTest[2 * i], xTest[2 * i + 1]);
         answer(xTest[2 * i], xTest[2 * i + 1], chosen, weights, 0);
-        right += best(scores, 0, C) === yTest[i];
+        right += largest(scores, 0, C) === yTest[i];
       }
-      return {
-        shares, loss, accuracy: right / yTest.length, dead: shares.filter((s) => s < DEAD_BELOW).length,
-        entropy: entropyOf(shares) / Math.log(E), nmi: mutualInformation(table), largest: Math.max(...shares),
-      };
+      return { ...usage(shares, first, data.regime), predicted, loss, accuracy: right / yTest.length };
     },
 
     // Over the plane, row by row from the top: the first expert chosen, its probability, the predicted class.
     plane(resolution) {
       readOffset();
       const n = resolution * resolution, owner = new Uint8Array(n), confidence = new Float32Array(n), predicted = new Uint8Array(n);
-      each(resolution, (x0, x1, at) => {
+      each(data.extent, resolution, (x0, x1, at) => {
         route(x0, x1);
         owner[at] = chosen[0];
         confidence[at] = probs[chosen[0]];
         answer(x0, x1, chosen, weights, 0);
-        predicted[at] = best(scores, 0, C);
+        predicted[at] = largest(scores, 0, C);
       });
       return { owner, confidence, predicted };
     },
 
     expertPlane(expert, resolution) {
-      checkExpert(expert);
+      checkPlace("expert", expert, E);
       const says = new Uint8Array(resolution * resolution);
-      each(resolution, (x0, x1, at) => {
+      each(data.extent, resolution, (x0, x1, at) => {
         ask(expert, x0, x1, 0);
-        says[at] = best(answers, 0, C);
+        says[at] = largest(answers, 0, C);
       });
       return says;
     },
 
     // One training point, without noise: who answers it, and what its own cross-entropy tells the router.
     inspect(i) {
-      if (!Number.isInteger(i) || i < 0 || i >= N) throw new Error(`point is ${i}; allowed are 0 to ${N - 1}`);
+      checkPlace("point", i, N);
       readOffset();
       const x0 = X[2 * i], x1 = X[2 * i + 1], says = [];
       for (let e = 0; e < E; e++) {
         ask(e, x0, x1, 0);
-        says.push(best(answers, 0, C));
+        says.push(largest(answers, 0, C));
       }
       z.fill(0);
       route(x0, x1);
       answer(x0, x1, chosen, weights, 0);
-      const predicted = best(scores, 0, C);
+      const predicted = largest(scores, 0, C);
       crossEntropy(Y[i], 1);
       for (let c = 0; c < k; c++) {
         dWeights[c] = 0;
@@ -549,21 +477,6 @@ export function createModel(given = {}) {
     },
   };
   const { shares, loss } = model.evaluate();
-  model.history.push({ step: 0, task: loss, balance: 0, shares });
+  record.history.push({ step: 0, task: loss, balance: 0, shares });
   return model;
-}
-
-const entropyOf = (parts) => parts.reduce((sum, s) => (s > 0 ? sum - s * Math.log(s) : sum), 0);
-
-// Normalised mutual information of expert and regime, as scikit-learn's (arithmetic mean): 0 nothing, 1 all.
-function mutualInformation(table) {
-  const experts = new Float64Array(256), regimes = new Float64Array(256);
-  let both = 0;
-  for (const [pair, part] of table) {
-    experts[pair >> 8] += part;
-    regimes[pair & 255] += part;
-    both -= part * Math.log(part);
-  }
-  const of = entropyOf(experts), against = entropyOf(regimes);
-  return of + against > 0 ? Math.max(0, (2 * (of + against - both)) / (of + against)) : 1;
 }
