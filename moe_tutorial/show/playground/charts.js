@@ -58,7 +58,7 @@ export function drawMixture(canvas, plane, data, predicted) {
 
 // What one expert would say everywhere: in its colour where the router asks it first, else in grey.
 export function drawExpert(canvas, e, says, m, plane, classes, { dead, patterned }) {
-  const theme = readTheme(canvas), [ctx, width] = fit(canvas), n = Math.min(160, canvas.width);
+  const theme = readTheme(canvas), [ctx, width] = fit(canvas), n = 168;
   const own = shadesOf(rgb(dead ? theme.muted : theme.experts[e]), theme, classes, dead ? 0.04 : 0.2, dead ? 0.27 : 0.8);
   const unheard = shadesOf(rgb(theme.muted), theme, classes, 0.04, 0.27), striped = patterned && e > 3 && !dead, mark = packed(rgb(theme.ground));
   const places = Array.from({ length: n }, (_, i) => [Math.floor((i / n) * m), Math.floor((i / n) * plane.n)]);

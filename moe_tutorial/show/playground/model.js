@@ -477,6 +477,6 @@ export function createModel(given = {}, own) {
     },
   };
   const { shares, loss } = model.evaluate();
-  record.history.push({ step: 0, task: loss, balance: 0, shares });
+  record.history.push({ step: 0, task: loss, balance: 0, routerGradient: 0, shares });
   return model;
 }

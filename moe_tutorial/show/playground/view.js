@@ -11,7 +11,7 @@ import { expertsTitle, gradientWords, lossTitle, message, mixtureTitle, pointWor
 const DRAWN = 300; // points that are drawn; all of them are learnt from
 const SIDES = { quick: 130, sharp: 320, expert: 44 }; // places along a side: while it trains, at rest, of one expert
 const GATE_NAMES = { softmax_topk: "softmax, then top-k", topk_softmax: "top-k, then softmax", sigmoid_topk: "sigmoid, then top-k", hash: "a fixed hash, no router" };
-const BALANCE_NAMES = { none: "none", switch: "Switch: share × probability", importance: "importance", bias: "bias on the choice" };
+const BALANCE_NAMES = { none: "nothing", switch: "Switch loss", importance: "importance loss", bias: "bias on the choice" };
 const same = (v) => v, power = (p) => +(10 ** p).toPrecision(2), short = (v) => String(+v.toPrecision(2));
 const stops = (list) => [{ min: 0, max: list.length - 1, step: 1 }, (i) => list[i], (v) => list.reduce((a, b, i) => (Math.abs(b - v) < Math.abs(list[a] - v) ? i : a), 0)];
 // name: [label, the slider's range, slider -> setting, setting -> slider, words]
@@ -72,7 +72,7 @@ function render({ model, el: root }) {
   const controls = el("details", { open: true }, el("summary", {}, "Change the experiment"), el("div", { className: "pg-fields" },
     group("Data", select("data", "Points", own ? { [state.settings.data]: "your own" } : DATASETS), check(centred, "Centred input", "subtract the mean first"), el("div", { className: "pg-seed" }, field("Seed", seed), dice)),
     group("Router", slider("E"), slider("k"), select("gate", "Gate", Object.fromEntries(GATES.map((g) => [g, GATE_NAMES[g]]))), slider("noise")),
-    group("Balance", select("balance", "Loss", BALANCE_NAMES), slider("coefficient")),
+    group("Balance", select("balance", "Balanced by", BALANCE_NAMES), slider("coefficient")),
     group("Training", slider("rate"), slider("batch"), slider("width"), ...(live && options.kernel ? [field("Train in", engines)] : []), check(patterns, "Patterns", "as well as colours"))));
   const key = [
     ["<circle cx='5' cy='8' r='3.6' fill='var(--moe-text)'/><path d='M16 3.5l4.3 7.5h-8.6z' fill='var(--moe-text)'/><rect x='24.5' y='4.5' width='7' height='7' fill='none' stroke='var(--moe-text)' stroke-width='1.5'/>", "a class, as its shape"],
@@ -202,16 +202,16 @@ function render({ model, el: root }) {
   function draw(next) {
     frame = next;
     if (!frame || !root.clientWidth) return;
-    const { settings: s, now: seen, busy, data } = frame, E = s.E, dead = Array.from(seen.shares, (v) => v < DEAD), striped = E > 8 || patterns.checked, scattered = s.gate === "hash";
+    const { settings: s, now: seen, busy, settled, data } = frame, E = s.E, dead = Array.from(seen.shares, (v) => v < DEAD), striped = E > 8 || patterns.checked, scattered = s.gate === "hash";
     data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
-    plane = frame.plane(busy ? SIDES.quick : Math.min(SIDES.sharp, pixels(map)));
+    plane = frame.plane(!settled ? SIDES.quick : Math.min(SIDES.sharp, pixels(map)));
     drawRegions(map, plane, data, { E, dead, picked: Math.min(frame.point, data.drawn - 1), patterned: striped, scattered });
-    drawMixture(mixture, plane, data, seen.predicted);
+    if (!busy || turn % 2 === 0) drawMixture(mixture, plane, data, seen.predicted);
     drawUsage(dead, striped);
     drawInspected(dead);
-    if (!busy || turn % 3 === 0) drawTime(striped);
-    drawSmalls(dead, striped, busy ? turn % 4 : -1);
+    if (settled || (busy && turn % 3 === 0)) drawTime(striped);
+    drawSmalls(dead, striped, settled ? -1 : turn % 4);
 
     set(title, message(frame));
     set(kicker, [options.title, `${own ? "your own points" : DATASETS[s.data].toLowerCase()} · ${E} experts, ${s.k} per point`].filter(Boolean).join(" · "));
@@ -228,9 +228,9 @@ function render({ model, el: root }) {
     map.ariaLabel = `Map of the plane. ${titles.map.textContent}. Shares of the points: ${shareWords(Array.from(seen.shares))}.`;
     mixture.ariaLabel = `What the mixture predicts. ${titles.mixture.textContent}.`;
     drawReads();
-    if (!busy || performance.now() - spokenAt > 6000) (set(spoken, summary(frame)), (spokenAt = performance.now()));
-    Object.assign(root.dataset, { step: frame.step, serial: frame.serial, running: frame.running, busy, engine: frame.kind, paints: +(root.dataset.paints ?? 0) + 1 });
-    if (!busy || !written) remember();
+    if (settled || performance.now() - spokenAt > 6000) (set(spoken, summary(frame)), (spokenAt = performance.now()));
+    Object.assign(root.dataset, { step: frame.step, serial: frame.serial, running: frame.running, settled, engine: frame.kind, paints: +(root.dataset.paints ?? 0) + 1 });
+    if (settled || !written) remember();
     allow();
   }
   const set = (node, words) => node.textContent !== words && (node.textContent = words);
@@ -285,7 +285,7 @@ function render({ model, el: root }) {
       set(says.firstChild, p.says ? SHAPES[p.says[e]].sign : "");
       set(says.lastChild, p.says ? SHAPES[p.says[e]].name : "");
       set(weight, at < 0 ? "–" : p.weights[at].toFixed(2));
-      set(pull, p.gradient === null ? "" : p.gradient[e] === 0 ? "0" : (p.gradient[e] > 0 ? "−" : "+") + Math.abs(p.gradient[e]).toPrecision(2));
+      set(pull, p.gradient === null ? "" : pullWords(-p.gradient[e]));
     });
     const result = words.right ? '<b class="pg-right">✓ right</b>' : '<b class="pg-wrong">✗ wrong</b>', html = `${words.verdict}${result}`;
     if (verdict.dataset.now !== html) (verdict.innerHTML = html), (verdict.dataset.now = html);
@@ -351,6 +351,7 @@ function flatten({ settings, steps, point, knocked, forced }) {
   if (forced) flat.forced = [forced.expert, forced.share];
   return flat;
 }
+const pullWords = (v) => (v === 0 ? "0" : Math.abs(v) < 0.005 ? "≈ 0" : `${v > 0 ? "+" : "−"}${Math.abs(v).toFixed(2)}`);
 const python = (value) => (value === true ? "True" : value === false ? "False" : JSON.stringify(value));
 const inPython = (flat) => `playground(${Object.entries(flat).map(([name, value]) => `${name}=${python(value)}`).join(", ")})`;
 function ownData(own) {

@@ -19,7 +19,9 @@ export function message(frame) {
 }
 
 export function regionsTitle({ settings: { gate }, now }, plane) {
-  const owners = new Set(plane.owner).size, best = most(now.shares);
+  const met = new Uint8Array(16);
+  for (const e of plane.owner) met[e] = 1;
+  const owners = sum(Array.from(met)), best = most(now.shares);
   if (gate === "hash") return `A hash scatters the plane over ${owners} experts`;
   return owners === 1 ? `The router sends the whole plane to expert ${plane.owner[0]}` : now.shares[best] > 0.9
     ? `The router sends nearly all points to expert ${best}` : `The router cuts the plane into ${owners} regions`;
