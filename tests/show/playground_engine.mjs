@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
 const { makeData } = await load("data");
 const { createModel, DEFAULTS } = await load("model");
+const { createTree } = await load("tree");
 const { PRESETS } = await load("presets");
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
 const parameters = (model) => Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
@@ -26,6 +27,19 @@ const jobs = {
       return { after, first };
     });
   },
+  goldenTree({ cases, rows, stops }) {
+    return cases.map(({ settings, start }) => {
+      const tree = createTree(settings), after = {};
+      let first;
+      for (const name in start) tree.params[name].set(start[name]);
+      rows.forEach((batch, step) => {
+        tree.stepOn(Int32Array.from(batch));
+        if (stops.includes(step + 1)) after[step + 1] = parameters(tree);
+        first ??= tree.recent();
+      });
+      return { after, first };
+    });
+  },
   // Each preset from its own seed and from these: what there is to see after its own steps, and after those that it proposes then.
   presets({ seeds }) {
     return PRESETS.map((preset) => ({
@@ -41,8 +55,8 @@ const jobs = {
     }));
   },
   data: ({ name, seed, centred }) => makeData(name, seed, centred),
-  // What comes of lines of JavaScript, in which createModel and makeData are known.
-  run: ({ code }) => new Function("createModel", "makeData", "parameters", code)(createModel, makeData, parameters),
+  // What comes of lines of JavaScript, in which these functions are known.
+  run: ({ code }) => new Function("createModel", "createTree", "makeData", "parameters", code)(createModel, createTree, makeData, parameters),
 };
 
 const { job, ...request } = JSON.parse(readFileSync(0, "utf8"));

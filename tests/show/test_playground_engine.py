@@ -374,7 +374,7 @@ def test_the_history_stays_short_and_keeps_its_ends(engine):
         assert len(set(np.diff(steps))) <= 1
     assert answer["at"][-1][-1] > 5250
     assert sum(answer["row"]["shares"]) == pytest.approx(1)
-    assert set(answer["row"]) == {"step", "task", "balance", "shares"}
+    assert set(answer["row"]) == {"step", "task", "balance", "routerGradient", "shares"}
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_the_history_stays_short_and_keeps_its_ends(engine):
             "createModel({ data: 'toString' })",
             'data is "toString"; allowed are regimes, spirals, checkerboard, clusters',
         ),
-        ("createModel({ centred: 1 })", "centred is 1; allowed are true and false"),
+        ("createModel({ centred: 1 })", "centred is 1; allowed are true, false"),
         ("createModel({ experts: 8 })", "there is no setting experts; allowed are data, centred, seed"),
         ("createModel().set({ E: 4 })", "E cannot change while it trains; allowed are noise, balance"),
         ("createModel().set({ k: 9 })", "k is 9; allowed are whole numbers from 1 to 8"),
