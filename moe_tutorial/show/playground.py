@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets as t
 from torch import Tensor, nn
 
+from moe_tutorial.show.playground_kernel import KernelTraining
 from moe_tutorial.show.regions import _extent, _labels, _points
 from moe_tutorial.show.web import source, style
 
@@ -55,7 +55,7 @@ PRESETS = tuple(re.findall(r'^    id: "([\w-]+)"', _read("presets.js"), flags=re
 """The names of the experiments to start from."""
 
 
-class Playground(anywidget.AnyWidget):
+class Playground(KernelTraining):
     """The widget behind `playground`.
 
     Attributes:
@@ -127,7 +127,12 @@ def playground(
         _whole("forced", expert, 0, experts - 1)
         if not 0 <= share <= 1 / settings.get("k", 1):
             raise ValueError(f"forced has the share {share!r}; allowed are numbers from 0 to 1 / k")
+    if layer is not None and not isinstance(layer, nn.Module):
+        raise ValueError(f"layer is {type(layer).__name__}; allowed is a torch.nn.Module, as train_live takes it")
     return Playground(
+        layer,
+        None if own is None else data,
+        own["extent"] if own else (),
         options={
             "preset": preset,
             "settings": settings,
@@ -139,7 +144,8 @@ def playground(
             "link": link,
             "page": "playground.html",
             "own": own,
-            "kernel": False,
+            "kernel": True,
+            "engine": "browser" if layer is None else "kernel",
         }
     )
 

@@ -1,4 +1,4 @@
-"""The playground's engine in the kernel: torch trains what the page asks for, and measures what the page's own would."""
+"""The playground's engine in the kernel: torch trains what the page asks for, and measures what the page's would."""
 
 import threading
 import time

@@ -1,5 +1,5 @@
 // The other engine: torch trains in the kernel. Clicks and slider moves go out as messages, frames come in (see
-// playground_torch.py), and become the frames that the page's own engine makes.
+// playground_kernel.py), and become the frames that the page's own engine makes.
 import { makeData } from "./data.js";
 import { RESTARTS } from "./engine.js";
 

@@ -49,7 +49,7 @@ function render({ model, el: root }) {
   const which = el("select", {}), knock = button("Knock it out", { ariaPressed: "false" }), force = el("input", { type: "range", min: -0.05, max: 1, step: 0.05 });
   const linked = el("input", { type: "text", readOnly: true }), patterns = el("input", { type: "checkbox" }), centred = el("input", { type: "checkbox" });
   const seed = el("input", { type: "number", min: 0, max: 999999, step: 1 }), dice = button("Another", { title: "The next seed" });
-  const engines = el("select", {}, el("option", { value: "browser" }, "this page"), el("option", { value: "kernel" }, "the kernel, with torch"));
+  const engines = el("select", {}, el("option", { value: "browser" }, "this page"), el("option", { value: "kernel" }, options.layer ? "the kernel: your layer" : "the kernel, with torch"));
 
   const inputs = {};
   const select = (name, words, choices) => {
@@ -123,6 +123,8 @@ function render({ model, el: root }) {
     notice.textContent = notice.hidden ? "" : `Not everything in this link could be used: ${next.notices.join("; ")}. The rest stands.`;
     engine?.begin(state.settings, state.steps, state);
     showSettings();
+    const meddled = state.forced?.expert ?? state.knocked.indexOf(true);
+    if (meddled >= 0) which.value = meddled;
   }
   function showSettings() {
     const s = state.settings, preset = PRESETS.find((p) => p.id === state.preset);
@@ -187,13 +189,14 @@ function render({ model, el: root }) {
 
   // The state, as a link and as a dict.
   const now = () => ({ preset: state.preset, settings: { ...frame.settings }, steps: frame.step, point: frame.point, knocked: frame.knocked, forced: frame.forced });
+  const here = location.href.replace(/#.*/, ""), folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
   let written = "";
   function remember() {
     const s = now(), text = toHash(s), flat = flatten(s);
     if (text === written) return;
     written = text;
     if (owner && !frame.busy && text !== location.hash.slice(1)) history.replaceState(history.state, "", text ? `#${text}` : location.pathname + location.search);
-    linked.value = live ? inPython(flat) : new URL(`${owner ? "" : options.page}#${text || "steps=0"}`, location.href).href;
+    linked.value = live ? inPython(flat) : `${owner ? here : folder + options.page}#${text || "steps=0"}`;
     if (live) (model.set("state", flat), model.save_changes());
   }
 
@@ -284,7 +287,7 @@ function render({ model, el: root }) {
       set(number, p.probs[e].toFixed(2));
       set(says.firstChild, p.says ? SHAPES[p.says[e]].sign : "");
       set(says.lastChild, p.says ? SHAPES[p.says[e]].name : "");
-      set(weight, at < 0 ? "–" : p.weights[at].toFixed(2));
+      set(weight, at < 0 ? "–" : p.weights[at]?.toFixed(2) ?? "asked");
       set(pull, p.gradient === null ? "" : pullWords(-p.gradient[e]));
     });
     const result = words.right ? '<b class="pg-right">✓ right</b>' : '<b class="pg-wrong">✗ wrong</b>', html = `${words.verdict}${result}`;
@@ -330,7 +333,7 @@ function render({ model, el: root }) {
   if (owner) addEventListener("hashchange", onHash);
   if (root.clientWidth && root.clientWidth < 560) controls.open = false;
   begin(state);
-  use(options.engine ?? "browser");
+  use(live && options.layer ? "kernel" : "browser");
   sight.observe(root);
   const stop = redrawOnChange(root, () => draw(frame));
   return () => (stop(), sight.disconnect(), removeEventListener("hashchange", onHash), engine.dispose());
