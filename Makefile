@@ -49,7 +49,8 @@ comparison: ## train dense and MoE over ten seeds for lesson 08 (minutes, once; 
 	$(setup) lab
 	@$(PY) -m moe_tutorial.study.comparison
 
-bench: ## measure speed: ten seeds against one, and a slider of the live training until its picture
+bench: ## measure speed: ten seeds against one, a slider of the live training until its picture, the playground
 	$(setup) all
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/many_seeds.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/live_panel.py
+	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/playground.py

@@ -17,7 +17,18 @@ from moe_tutorial.show.playground_kernel import KernelTraining
 from moe_tutorial.show.regions import _extent, _labels, _points
 from moe_tutorial.show.web import source, style
 
-FILES = ("data.js", "training.js", "model.js", "presets.js", "engine.js", "kernel.js", "url.js", "charts.js", "words.js", "view.js")
+FILES = (
+    "data.js",
+    "training.js",
+    "model.js",
+    "presets.js",
+    "engine.js",
+    "kernel.js",
+    "url.js",
+    "charts.js",
+    "words.js",
+    "view.js",
+)
 """In an order in which each file comes after those that it imports."""
 MAX_STEPS = 20_000
 """That an experiment may train by itself when it is opened."""
@@ -91,7 +102,7 @@ def playground(
     ``playground(**widget.state)`` where another playground stands.
 
     Args:
-        layer: your own layer, for the kernel to train with torch; as in `train_live`. The page's own stays a click away.
+        layer: your own layer, as `train_live` takes it, for the kernel to train. The page's own stays a click away.
         data: "regimes", "spirals", "checkerboard" or "clusters", or your own Dataset of points in the plane.
         preset: "rules", "deaf", "kill", "revive", "penalty" or "hash".
         state: another playground's ``state``, in place of its parts.
@@ -145,8 +156,8 @@ def playground(
             "page": "playground.html",
             "own": own,
             "kernel": True,
-            "engine": "browser" if layer is None else "kernel",
-        }
+            "layer": layer is not None,
+        },
     )
 
 
