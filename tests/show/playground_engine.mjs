@@ -4,10 +4,8 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
-const { makeData } = await load("data");
-const { createModel, DEFAULTS } = await load("model");
-const { createTree } = await load("tree");
-const { PRESETS } = await load("presets");
+const engine = Object.assign({}, ...(await Promise.all(["data", "model", "tree", "presets"].map(load))));
+const { createModel, createTree, makeData, DEFAULTS, PRESETS } = engine;
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
 const parameters = (model) => Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
 
@@ -55,8 +53,8 @@ const jobs = {
     }));
   },
   data: ({ name, seed, centred }) => makeData(name, seed, centred),
-  // What comes of lines of JavaScript, in which these functions are known.
-  run: ({ code }) => new Function("createModel", "createTree", "makeData", "parameters", code)(createModel, createTree, makeData, parameters),
+  // What comes of lines of JavaScript, which know all that the modules export.
+  run: ({ code }) => new Function("parameters", ...Object.keys(engine), code)(parameters, ...Object.values(engine)),
 };
 
 const { job, ...request } = JSON.parse(readFileSync(0, "utf8"));
