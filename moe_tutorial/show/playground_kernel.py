@@ -48,11 +48,12 @@ class PlaygroundRouter(Router):
         self.offset = torch.zeros(())
 
     def probabilities(self, logits: Tensor) -> Tensor:
+        self._logits = logits.detach()  # the last are those that the choice goes by
         return super().probabilities(logits.masked_fill(self.out, -torch.inf))
 
     def choose(self, ranking: Tensor) -> Tensor:
         if self.gate != "topk_softmax" and not self.bias.any():
-            ranking = ranking.log()  # ranks the same, and tells small probabilities apart when an offset is added
+            ranking = self._logits  # rank the same, and tell small probabilities apart when an offset is added
         ranking = (ranking + self.bias).masked_fill(self.out, -torch.inf)
         alive = int((~self.out).sum())
         k, n = min(self.top_k, alive), len(ranking)

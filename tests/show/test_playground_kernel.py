@@ -172,10 +172,8 @@ def test_who_is_knocked_out_is_never_chosen_and_the_others_count_alone(points, b
 
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("gate", ["softmax_topk", "topk_softmax", "sigmoid_topk"])
-def test_a_forced_share_is_exact_even_where_one_expert_has_it_all(points, gate, k):
-    kernel = built(points, gate=gate, k=k)
-    with torch.no_grad():
-        kernel.layer.router.weight[0] *= 40
+def test_a_forced_share_is_exact_and_can_be_released(points, gate, k):
+    kernel = built(points, gate=gate, k=k, noise=0.5)
     for part in (0, 0.25, 1 / k):
         frame = tell(kernel, {"force": [3, part]})
         assert frame["usage"][3] == pytest.approx(part, abs=4e-3)
@@ -183,6 +181,18 @@ def test_a_forced_share_is_exact_even_where_one_expert_has_it_all(points, gate, 
     kernel.advance(5)
     assert kernel.frame["shares"][3] == pytest.approx(1 / k, abs=4e-3)
     assert tell(kernel, {"force": [3, None]})["forced"] is None
+
+
+@pytest.mark.parametrize("gate", ["softmax_topk", "topk_softmax", "sigmoid_topk"])
+def test_a_share_can_be_forced_where_one_expert_has_it_all(gate):
+    torch.manual_seed(0)
+    router, x = PlaygroundRouter(2, 6, 1, gate=gate), 1 + torch.rand(200, 2)
+    with torch.no_grad():
+        router.weight[0] = 300.0
+    assert (router(x).indices == 0).all()
+    router.forced = (3, 0.25)
+    assert (router(x).indices == 3).sum() == 50
+    assert (router.eval()(x).indices == 3).sum() == 50
 
 
 def test_a_hash_cannot_be_knocked_or_forced(points):
@@ -244,6 +254,12 @@ def test_it_trains_by_itself_while_the_page_draws(points):
         time.sleep(0.01)
     tell(kernel, {"do": "pause"})
     assert not kernel.frame["running"]
+    tell(kernel, {"do": "start"})
+    kernel._receive(kernel, {"do": "build", "settings": SETTINGS, "serial": 2}, points[1])
+    while kernel.frame["serial"] < 2:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert not kernel.running
     step = kernel.step
     time.sleep(0.1)
     assert kernel.step == step
