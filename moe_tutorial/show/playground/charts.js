@@ -31,7 +31,8 @@ function ring(ctx, [x, y], radius, colour, width, theme) {
 // The map of the router: regions, points, numbers, and a ring around the inspected point.
 export function drawRegions(canvas, plane, data, { E, dead, picked, patterned, scattered }) {
   const theme = readTheme(canvas), [ctx, width] = fit(canvas);
-  paint(ctx, width, { owner: plane.owner, set: plane.owner, depth: plane.confidence, n: plane.n }, E, dead, theme, patterned);
+  const set = scattered ? new Uint8Array(plane.owner.length) : plane.owner; // no borders where every place has another owner
+  paint(ctx, width, { owner: plane.owner, set, depth: plane.confidence, n: plane.n }, E, dead, theme, patterned);
   ctx.drawImage(marksOf(canvas, data, width, Math.max(2.7, width / 140), theme), 0, 0, width, width);
   if (!scattered) middles(plane, E).forEach((m, e) => m && drawBadge(ctx, e, m.x * width, m.y * width, m.room * width > 18 ? 11 : 8.5, dead[e], theme));
   const at = placeOf(data, picked, width);

@@ -139,6 +139,8 @@ function render({ model, el: root }) {
     centred.checked = s.centred;
     seed.value = s.seed;
     PRESETS.forEach((p, i) => (chips[i].ariaPressed = String(p === preset)));
+    const pressed = chips[PRESETS.indexOf(preset)], strip = chips[0].parentNode; // on a phone the chips are a strip to push along
+    if (pressed) strip.scrollLeft += pressed.getBoundingClientRect().left - strip.getBoundingClientRect().left - 12;
     story.textContent = preset?.sentence ?? "";
     then.hidden = !preset?.then;
     then.textContent = preset?.then?.words ?? "";
@@ -239,9 +241,9 @@ function render({ model, el: root }) {
   const set = (node, words) => node.textContent !== words && (node.textContent = words);
 
   function drawReads() {
-    const { now: n, recent: r, settings: s, step: at } = frame, trained = at > 0 && r.steps > 0 && r.routerGradient !== null;
+    const { now: n, recent: r, settings: s, step: at } = frame, hashed = s.gate === "hash", trained = !hashed && at > 0 && r.steps > 0 && r.routerGradient !== null;
     const list = [["Dead experts", n.dead, ` of ${s.E}`], ["Right, held out", (100 * n.accuracy).toFixed(0), " %"], ["Usage entropy", n.entropy.toFixed(2), " of 1"], ["Specialisation", n.nmi.toFixed(2), " NMI"],
-      ["Largest share", Math.round(100 * n.largest), " %"], ["Router gradient", trained ? gradientWords(r.routerGradient).replace("exactly ", "") : "–", trained && r.routerGradient === 0 ? " exactly" : ""]];
+      ["Largest share", Math.round(100 * n.largest), " %"], ["Router gradient", trained ? gradientWords(r.routerGradient).replace("exactly ", "") : "–", hashed ? " no router" : trained && r.routerGradient === 0 ? " exactly" : ""]];
     if (!reads.children.length) reads.innerHTML = list.map(([name]) => `<div><dt>${name}</dt><dd><b></b><small></small></dd></div>`).join("");
     list.forEach(([, value, unit], i) => (set(reads.children[i].lastChild.firstChild, String(value)), set(reads.children[i].lastChild.lastChild, unit)));
   }
@@ -328,7 +330,9 @@ function render({ model, el: root }) {
   const sight = new IntersectionObserver(([entry]) => ((visible = entry.isIntersecting), engine.show(visible)), { rootMargin: "100px" });
   const onHash = () => {
     const next = fromHash(location.hash);
-    if (next && location.hash.slice(1) !== written) begin(next);
+    if (!next || location.hash.slice(1) === written) return;
+    begin(next);
+    if (root.getBoundingClientRect().bottom < 100 || root.getBoundingClientRect().top > innerHeight - 100) root.scrollIntoView(); // a link further down asked for it
   };
   if (owner) addEventListener("hashchange", onHash);
   if (root.clientWidth && root.clientWidth < 560) controls.open = false;
