@@ -222,7 +222,7 @@ def test_the_seed_decides_the_run_and_looking_changes_nothing(engine):
 
 RUNS = """
     return Array.from({{ length: 10 }}, (_, i) => {plans}.map(([settings, ...stages]) => {{
-      const tree = createTree({{ ...settings, seed: 1000 + i }});
+      const tree = createTree({{ ...settings, seed: 2000 + i }});
       for (const stage of stages) {{
         tree.set(stage);
         tree.train(200);
