@@ -1,7 +1,7 @@
 """The playground's experiments keep what their names promise, over seeds that did not choose their settings.
 
-Settings and rules were chosen with seeds below 2000. The rule: a promise about runs holds in at least four of five seeds of
-those below, and from the preset's own seed, which the reader sees first; what is said of all holds in all.
+Settings and rules were chosen with seeds below 2000. The rule: a promise about runs holds in at least four of five
+seeds of those below, and from the preset's own seed, which the reader sees first; what is said of all holds in all.
 """
 
 import numpy as np
