@@ -26,7 +26,7 @@ from playwright.sync_api import Page, sync_playwright
 from moe_tutorial.show import playground
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
-from conftest import page_of
+from on_page import page_of
 
 MODULES = Path(__file__).parents[2] / "moe_tutorial" / "show" / "playground"
 TURNS, STEPS = 9, 500

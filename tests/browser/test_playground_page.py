@@ -8,8 +8,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from conftest import page_of
 from in_lab import ROOT, jupyterlab, notebook, run_all
+from on_page import page_of
 
 from moe_tutorial.show import playground
 from moe_tutorial.study.data import Dataset

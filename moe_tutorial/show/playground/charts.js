@@ -32,6 +32,7 @@ function ring(ctx, [x, y], radius, colour, width, theme) {
 export function drawRegions(canvas, plane, data, { E, dead, picked, patterned, scattered }) {
   const theme = readTheme(canvas), [ctx, width] = fit(canvas);
   const set = scattered ? new Uint8Array(plane.owner.length) : plane.owner; // no borders where every place has another owner
+  ctx.imageSmoothingEnabled = !scattered;
   paint(ctx, width, { owner: plane.owner, set, depth: plane.confidence, n: plane.n }, E, dead, theme, patterned);
   ctx.drawImage(marksOf(canvas, data, width, Math.max(2.7, width / 140), theme), 0, 0, width, width);
   if (!scattered) middles(plane, E).forEach((m, e) => m && drawBadge(ctx, e, m.x * width, m.y * width, m.room * width > 18 ? 11 : 8.5, dead[e], theme));
@@ -59,13 +60,13 @@ export function drawMixture(canvas, plane, data, predicted) {
 
 // What one expert would say everywhere: in its colour where the router asks it first, else in grey.
 export function drawExpert(canvas, e, says, m, plane, classes, { dead, patterned }) {
-  const theme = readTheme(canvas), [ctx, width] = fit(canvas), n = 168;
+  const theme = readTheme(canvas), [ctx, width] = fit(canvas), n = 112;
   const own = shadesOf(rgb(dead ? theme.muted : theme.experts[e]), theme, classes, dead ? 0.04 : 0.2, dead ? 0.27 : 0.8);
   const unheard = shadesOf(rgb(theme.muted), theme, classes, 0.04, 0.27), striped = patterned && e > 3 && !dead, mark = packed(rgb(theme.ground));
   const places = Array.from({ length: n }, (_, i) => [Math.floor((i / n) * m), Math.floor((i / n) * plane.n)]);
   image(ctx, width, n, (p, i, j) => {
     const [a, b] = places[i], [c, d] = places[j], asked = plane.owner[d * plane.n + b] === e;
-    if (asked && striped && stripes[e >> 2](i / 2 | 0, j / 2 | 0)) return mark;
+    if (asked && striped && stripes[e >> 2](i, j)) return mark;
     return (asked ? own : unheard)[says[c * m + a]];
   });
 }

@@ -9,7 +9,7 @@ import { drawExpert, drawMixture, drawRegions } from "./charts.js";
 import { expertsTitle, gradientWords, lossTitle, message, mixtureTitle, pointWords, regionsTitle, sharesTitle, summary, usageTitleOf } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; all of them are learnt from
-const SIDES = { quick: 130, sharp: 320, expert: 44 }; // places along a side: while it trains, at rest, of one expert
+const SIDES = { quick: 112, sharp: 320, scattered: 72, expert: 44 }; // places along a side: in motion, at rest, of a hash, of one expert
 const GATE_NAMES = { softmax_topk: "softmax, then top-k", topk_softmax: "top-k, then softmax", sigmoid_topk: "sigmoid, then top-k", hash: "a fixed hash, no router" };
 const BALANCE_NAMES = { none: "nothing", switch: "Switch loss", importance: "importance loss", bias: "bias on the choice" };
 const same = (v) => v, power = (p) => +(10 ** p).toPrecision(2), short = (v) => String(+v.toPrecision(2));
@@ -210,7 +210,7 @@ function render({ model, el: root }) {
     const { settings: s, now: seen, busy, settled, data } = frame, E = s.E, dead = Array.from(seen.shares, (v) => v < DEAD), striped = E > 8 || patterns.checked, scattered = s.gate === "hash";
     data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
-    plane = frame.plane(!settled ? SIDES.quick : Math.min(SIDES.sharp, pixels(map)));
+    plane = frame.plane(scattered ? SIDES.scattered : !settled ? SIDES.quick : Math.min(SIDES.sharp, pixels(map)));
     drawRegions(map, plane, data, { E, dead, picked: Math.min(frame.point, data.drawn - 1), patterned: striped, scattered });
     if (!busy || turn % 2 === 0) drawMixture(mixture, plane, data, seen.predicted);
     drawUsage(dead, striped);
@@ -313,7 +313,8 @@ function render({ model, el: root }) {
 
   function drawSmalls(dead, striped, only) {
     const { shares } = frame.now, E = shares.length;
-    if (smalls.children.length !== E) smalls.replaceChildren(...Array.from(shares, (_, e) => el("li", {}, el("div", { className: "pg-cap", innerHTML: `${badge(e)}<span></span>` }), square(canvas(`expert-${e}`)))));
+    while (smalls.children.length > E) smalls.lastChild.remove();
+    for (let e = smalls.children.length; e < E; e++) smalls.append(el("li", {}, el("div", { className: "pg-cap", innerHTML: `${badge(e)}<span></span>` }), square(canvas(`expert-${e}`))));
     shares.forEach((v, e) => {
       const item = smalls.children[e], [mark, words] = item.firstChild.children, picture = item.querySelector("canvas");
       item.classList.toggle("pg-dead", dead[e]);
