@@ -30,7 +30,7 @@ FILES = (
     "view.js",
 )
 """In an order in which each file comes after those that it imports."""
-MAX_STEPS = 20_000
+MAX_STEPS = 1_000_000
 """That an experiment may train by itself when it is opened."""
 
 CHOICES = {

@@ -2,7 +2,7 @@
 import { DEFAULTS, checkSettings } from "./model.js";
 import { PRESETS } from "./presets.js";
 
-const MOST_STEPS = 20000; // that a link may ask for
+export const MOST_STEPS = 1000000; // that a link may ask for
 
 export function toHash({ preset, settings, steps, point, knocked, forced }) {
   const chosen = PRESETS.find((p) => p.id === preset), from = { ...DEFAULTS, ...chosen?.settings }, parts = chosen ? [["preset", preset]] : [];

@@ -4,7 +4,7 @@ import { DATASETS } from "./data.js";
 import { PRESETS } from "./presets.js";
 import { RESTARTS, browserEngine } from "./engine.js";
 import { kernelEngine } from "./kernel.js";
-import { fromHash, toHash } from "./url.js";
+import { MOST_STEPS, fromHash, toHash } from "./url.js";
 import { drawExpert, drawMixture, drawRegions } from "./charts.js";
 import { expertsTitle, gradientWords, lossTitle, message, mixtureTitle, pointWords, regionsTitle, sharesTitle, summary, usageTitleOf } from "./words.js";
 
@@ -160,7 +160,7 @@ function render({ model, el: root }) {
   }
 
   // What a reader does.
-  play.onclick = () => (frame.running ? engine.pause() : engine.play());
+  play.onclick = () => (frame.busy ? engine.pause() : engine.play());
   step.onclick = () => engine.step();
   reset.onclick = () => ((state.knocked = []), (state.forced = null), engine.reset());
   chips.forEach((chip, i) => (chip.onclick = () => begin(fromPreset(PRESETS[i]))));
@@ -190,7 +190,7 @@ function render({ model, el: root }) {
   linked.onfocus = () => linked.select();
 
   // The state, as a link and as a dict.
-  const now = () => ({ preset: state.preset, settings: { ...frame.settings }, steps: frame.step, point: frame.point, knocked: frame.knocked, forced: frame.forced });
+  const now = () => ({ preset: state.preset, settings: { ...frame.settings }, steps: Math.min(frame.step, MOST_STEPS), point: frame.point, knocked: frame.knocked, forced: frame.forced });
   const here = location.href.replace(/#.*/, ""), folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
   let written = "";
   function remember() {
@@ -225,7 +225,7 @@ function render({ model, el: root }) {
     set(titles.mixture, mixtureTitle(frame));
     set(titles.experts, expertsTitle(frame));
     set(titles.usage, usageTitleOf(frame));
-    set(play, frame.running ? "Pause" : "Play");
+    set(play, busy ? "Pause" : "Play");
     set(count, `step ${frame.step.toLocaleString("en")}${frame.speed ? ` · ${Math.round(frame.speed / 10) * 10} a second` : ""}`);
     step.disabled = busy;
     error.hidden = !frame.error;
