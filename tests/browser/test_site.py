@@ -252,7 +252,7 @@ def test_a_link_to_an_experiment_opens_it(visit):
     links = set()
     for name in PAGES:
         page = visit(name)
-        links |= set(page.locator("a[href*='playground.html#']").evaluate_all("a => a.map(a => a.href.split('#')[1])"))
+        links |= set(page.locator("a[href*='#preset=']").evaluate_all("a => a.map(a => a.href.split('#')[1])"))
     assert links == {f"preset={name}" for name in PRESETS}
     page = visit("04_training")
     page.locator("a[href*='#preset=deaf']").click()

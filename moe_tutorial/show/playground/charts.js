@@ -8,7 +8,7 @@ function marksOf(canvas, data, width, radius, theme) {
   if (kept && kept.key === key && kept.data === data) return kept.image;
   const image = document.createElement("canvas"), dpr = canvas.width / width;
   image.width = image.height = canvas.width;
-  const ctx = image.getContext("2d");
+  const ctx = image.getContext("2d", { willReadFrequently: true });
   ctx.scale(dpr, dpr);
   for (let i = 0; i < data.drawn; i++) drawPoint(ctx, SHAPES[data.y[i]], ...placeOf(data, i, width), radius, theme);
   layers.set(canvas, { key, data, image });
@@ -76,7 +76,7 @@ const shadesOf = (colour, theme, classes, low, high) =>
   Array.from({ length: classes }, (_, c) => packed(mix(colour, rgb(theme.ground), low + ((high - low) * c) / Math.max(1, classes - 1))));
 function image(ctx, width, n, colourOf) {
   scratch.width = scratch.height = n;
-  const context = scratch.getContext("2d"), pixels = context.createImageData(n, n), out = new Int32Array(pixels.data.buffer);
+  const context = scratch.getContext("2d", { willReadFrequently: true }), pixels = context.createImageData(n, n), out = new Int32Array(pixels.data.buffer);
   for (let j = 0, p = 0; j < n; j++) for (let i = 0; i < n; i++, p++) out[p] = colourOf(p, i, j);
   context.putImageData(pixels, 0, 0);
   ctx.imageSmoothingQuality = "high";

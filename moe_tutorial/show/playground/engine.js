@@ -2,6 +2,7 @@
 //   play() pause() step() reset() run(steps) change(settings) look(point) knock(expert, out) force(expert, share)
 //   show(visible) subscribe(draw) dispose()
 // A frame holds what was measured at one step, and plane() and expertPlane() to be asked for pictures of it.
+import { makeData } from "./data.js";
 import { createModel } from "./model.js";
 
 const SLICE = 9; // ms of training between two animation frames, so that a slider finds the page free
@@ -15,12 +16,14 @@ export const RESTARTS = ["data", "centred", "seed", "E", "width"]; // settings t
 // Trains in this page: between two pictures, and only while somebody can see it. `own`: points brought along.
 export function browserEngine(first, own) {
   const listeners = new Set();
-  let model = create(first), running = false, goal = 0, shown = true, point = 0, serial = 0, error = "";
+  let made = {}, model = create(first), running = false, goal = 0, shown = true, point = 0, serial = 0, error = "";
   let handle = 0, due = true, sharp = true, settling = 0, moved = -GIVE_WAY, drawn = 0, slice = 1, marks = [];
 
   function create(settings) {
     const fit = { ...settings, k: Math.min(settings.k, settings.E) };
-    return createModel(fit, own);
+    const name = [fit.data, fit.seed, fit.centred].join();
+    if (!own && made.name !== name) made = { name, data: makeData(fit.data, fit.seed, fit.centred) };
+    return createModel(fit, own ?? made.data); // the same points as before are not drawn anew
   }
   const busy = () => running || model.step < goal;
   const soon = () => {
@@ -76,7 +79,7 @@ export function browserEngine(first, own) {
     // The charts end where the training stands, whatever rows are kept of it.
     const history = recent.steps && kept.at(-1).step < model.step ? [...kept, { step: model.step, ...recent }] : kept;
     return {
-      kind: "browser", settings: model.settings, data: model.data, step: model.step, running, busy: busy(), settled, error, serial, speed: speed(),
+      kind: "browser", settings: model.settings, data: model.data, step: model.step, running, busy: busy(), hurried: performance.now() - moved < GIVE_WAY, settled, error, serial, speed: speed(),
       recent, now: model.evaluate(), history, knocked: model.knocked, forced: model.forced, point,
       inspected: model.inspect(point), plane: (n) => ({ n, ...model.plane(n) }), expertPlane: (e, n) => model.expertPlane(e, n), can: null,
     };

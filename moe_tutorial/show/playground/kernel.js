@@ -52,7 +52,7 @@ export function kernelEngine(model, first, own) {
     const area = f.expertSide ** 2, planes = bytes(f.expertPlanes);
     data.classes = Math.max(data.classes, f.classes);
     return {
-      kind: "kernel", settings: { ...settings, ...f.knobs, E }, data, step: f.step, running: f.running, busy: f.running, settled: !f.running, error: f.error || waiting, serial: f.serial, speed,
+      kind: "kernel", settings: { ...settings, ...f.knobs, E }, data, step: f.step, running: f.running, busy: f.running, settled: !f.running, hurried: false, error: f.error || waiting, serial: f.serial, speed,
       recent: { task: f.task, balance: f.extra, shares: f.shares, routerGradient: f.routerGradient, steps: f.recent },
       now: { shares: f.usage, accuracy: f.accuracy, loss: f.loss, dead: f.dead, entropy: f.entropy, nmi: f.nmi, largest: f.largest, predicted: bytes(f.pointPredicted) },
       history, knocked: f.knocked ?? Array(E).fill(false), forced: f.forced ?? null, point, inspected: f.inspected, can: f.can,

@@ -212,11 +212,12 @@ function render({ model, el: root }) {
     turn += 1;
     plane = frame.plane(scattered ? SIDES.scattered : !settled ? SIDES.quick : Math.min(SIDES.sharp, pixels(map)));
     drawRegions(map, plane, data, { E, dead, picked: Math.min(frame.point, data.drawn - 1), patterned: striped, scattered });
-    if (!busy || turn % 2 === 0) drawMixture(mixture, plane, data, seen.predicted);
+    if (settled || turn % 2 === 0) drawMixture(mixture, plane, data, seen.predicted);
     drawUsage(dead, striped);
     drawInspected(dead);
-    if (settled || (busy && turn % 3 === 0)) drawTime(striped);
-    drawSmalls(dead, striped, settled ? -1 : turn % 4);
+    const idle = busy && !frame.hurried; // a slider that moves has the page for the map, the bars and the numbers
+    if (settled || (idle && turn % 3 === 0)) drawTime(striped);
+    drawSmalls(dead, striped, settled ? -1 : idle ? turn % 4 : 4);
 
     set(title, message(frame));
     set(kicker, [options.title, `${own ? "your own points" : DATASETS[s.data].toLowerCase()} · ${E} experts, ${s.k} per point`].filter(Boolean).join(" · "));

@@ -105,7 +105,7 @@ function fit(canvas) {
   const dpr = Math.min(3, devicePixelRatio || 1);
   const [w, h] = [canvas.clientWidth, canvas.clientHeight], size = [Math.round(w * dpr), Math.round(h * dpr)];
   if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
-  const ctx = canvas.getContext("2d");
+  const ctx = canvas.getContext("2d", { willReadFrequently: true });
   ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
   ctx.setLineDash([]);
   ctx.clearRect(0, 0, w, h);
@@ -177,7 +177,7 @@ function paint(ctx, width, plane, E, dead, theme, patterned = E > 8) {
       lut[e * (steps + 1) + s] = pack(dead[e] ? mix(muted, ground, 0.1) : mix(colour, ground, theme.low + ((theme.high - theme.low) * s) / steps));
   }
   scratch.width = scratch.height = n;
-  const context = scratch.getContext("2d"), image = context.createImageData(n, n), out = new Int32Array(image.data.buffer);
+  const context = scratch.getContext("2d", { willReadFrequently: true }), image = context.createImageData(n, n), out = new Int32Array(image.data.buffer);
   const g = Math.max(1, Math.round(1 / scale)), floor = 1 / E;
   for (let j = 0, p = 0; j < n; j++)
     for (let i = 0; i < n; i++, p++) {
@@ -324,7 +324,7 @@ function drawBands(canvas, steps, rows, now, at = rows.length - 1, patterned = n
   if (steps.length > 1) write(ctx, theme, steps.at(-1), right, h - 4, "right");
 }
 function hatch(ctx, e, theme) {
-  const tile = document.createElement("canvas"), size = (tile.width = tile.height = e >> 2 === 2 ? 6 : 7), pen = tile.getContext("2d");
+  const tile = document.createElement("canvas"), size = (tile.width = tile.height = e >> 2 === 2 ? 6 : 7), pen = tile.getContext("2d", { willReadFrequently: true });
   pen.fillStyle = theme.on[e];
   pen.globalAlpha = 0.6;
   for (let i = 0; i < size * size; i++) if (stripes[e >> 2](i % size, (i / size) | 0)) pen.fillRect(i % size, (i / size) | 0, 1, 1);
