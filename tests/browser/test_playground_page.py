@@ -510,7 +510,9 @@ def test_in_jupyterlab_both_engines_train_and_the_state_is_a_dict(page, lab):
     mine.settle()
     assert (mine.data("engine"), mine.root.locator(".moe-shares li").count()) == ("kernel", 5)
     assert mine.slider("Experts, E").is_disabled()
+    assert mine.slider("Experts, E").get_attribute("aria-valuetext") == "5"
     assert mine.slider("Learning rate").is_enabled()
+    assert mine.button("Kill seven experts").is_disabled()
     mine.button("Step").click()
     page.wait_for_function("document.querySelectorAll('.moe-root')[1].dataset.step === '1'")
     # What Python sees.

@@ -31,7 +31,8 @@ function ring(ctx, [x, y], radius, colour, width, theme) {
 // The map of the router: regions, points, numbers, and a ring around the inspected point.
 export function drawRegions(canvas, plane, data, { E, dead, picked, patterned, scattered }) {
   const theme = readTheme(canvas), [ctx, width] = fit(canvas);
-  const set = scattered ? new Uint8Array(plane.owner.length) : plane.owner; // no borders where every place has another owner
+  // No borders where every place has another owner, or where they would be as wide as the kernel's coarse places.
+  const set = scattered || plane.n < 100 ? new Uint8Array(plane.owner.length) : plane.owner;
   ctx.imageSmoothingEnabled = !scattered;
   paint(ctx, width, { owner: plane.owner, set, depth: plane.confidence, n: plane.n }, E, dead, theme, patterned);
   ctx.drawImage(marksOf(canvas, data, width, Math.max(2.7, width / 140), theme), 0, 0, width, width);

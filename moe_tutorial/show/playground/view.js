@@ -97,16 +97,20 @@ function render({ model, el: root }) {
   );
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
+  root.querySelector("summary").setAttribute("data-lm-suppress-shortcuts", "true");
   titles.point.textContent = "Inspect a point";
 
   // Engines.
   function use(kind) {
     engine?.dispose();
+    frame = undefined;
+    widget.inert = true; // until there is something to act on: a kernel may be busy
     engine = kind === "kernel" ? kernelEngine(model, state.settings, own) : browserEngine(state.settings, own);
     engine.begin(state.settings, state.steps, state);
     engine.subscribe(draw);
     engine.show(visible);
     engines.value = kind;
+    showSettings();
   }
   function change(partial) {
     if (!Object.hasOwn(partial, "seed") || state.preset !== null) state.preset = null;
@@ -152,6 +156,7 @@ function render({ model, el: root }) {
   // What this engine's layer lets be changed; the page's own lets everything.
   function allow() {
     const can = frame?.can;
+    chips.forEach((chip) => (chip.disabled = !!can && !can.includes("build")));
     if (!can) return;
     for (const [name, input] of [...Object.entries(inputs), ["seed", seed], ["centred", centred], ["seed", dice]]) {
       const restart = RESTARTS.includes(name) || name === "gate";
@@ -207,7 +212,12 @@ function render({ model, el: root }) {
   function draw(next) {
     frame = next;
     if (!frame || !root.clientWidth) return;
+    widget.inert = false;
     const { settings: s, now: seen, busy, settled, data } = frame, E = s.E, dead = Array.from(seen.shares, (v) => v < DEAD), striped = E > 8 || patterns.checked, scattered = s.gate === "hash";
+    if (frame.can && !frame.can.includes("build") && ["E", "k", "noise"].some((name) => state.settings[name] !== s[name])) {
+      state.settings = { ...state.settings, E, k: s.k, noise: s.noise ?? 0 }; // a layer brought along says what it is
+      showSettings();
+    }
     data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
     plane = frame.plane(scattered ? SIDES.scattered : !settled ? SIDES.quick : Math.min(SIDES.sharp, pixels(map)));
