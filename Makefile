@@ -49,8 +49,9 @@ comparison: ## train dense and MoE over ten seeds for lesson 08 (minutes, once; 
 	$(setup) lab
 	@$(PY) -m moe_tutorial.study.comparison
 
-bench: ## measure speed: ten seeds against one, sliders of the live training, and the tree against dense layers
+bench: ## measure speed: ten seeds, the live training's sliders, the tree against dense layers, the playground
 	$(setup) all
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/many_seeds.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/live_panel.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/trees.py
+	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/playground.py

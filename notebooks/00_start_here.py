@@ -242,6 +242,8 @@ except ClaimFailed as failure:
 # | [08 A GPT with experts](08_moe_gpt.ipynb) | Does a language model predict better with experts, and who handles what? |
 # | [09 Where it pays](09_where_it_pays.ipynb) | What does a mixture buy with one token at a time, and with thousands? |
 #
+# And in the [playground](playground.ipynb) you can train one without a line of code, whenever you like.
+#
 # ## Try it
 #
 # 1. Change `top_k=2` to `top_k=1` in the claim's cell. The rule still says yes. Which number in the line changes?

@@ -503,7 +503,8 @@ claim(
 # ## Try it
 #
 # 1. In the complete run, give the mixture `gate="topk_softmax"`. Play the film: the borders stand still. How accurate
-#    do the experts get all the same?
+#    do the experts get all the same? The [gate that cannot learn](playground.ipynb#preset=deaf) is in the playground too:
+#    change its gate while it trains.
 # 2. Use 8 experts instead of 4 (in `snapshot` as well). Who is left without a region? That is lesson 05.
 # 3. In the derivation, change `k` to 1 and to 6, and print `dL_dz.sum()` each time. Why is it always the same number?
 #

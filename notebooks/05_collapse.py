@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.show import interval_chart, seed_strip, watch_usage
+from moe_tutorial.show import interval_chart, playground, seed_strip, watch_usage
 from moe_tutorial.study import (
     claim,
     cv2,
@@ -449,6 +449,15 @@ interval_chart(
 # Centring helps the dense network too. The mixture gains more by it: raw, it has no lead over the dense network, and
 # centred it has one.
 #
+# ## Let it happen in your hands
+#
+# This mixture trains in the page. Its points lie away from the origin, like raw pixels. Reset it, press play, and watch
+# the shares. Then take the mean away (*Centred input*), or change the seed: how often does one expert win?
+
+# %% tags=["nbval-ignore-output"]
+playground(preset="revive")
+
+# %% [markdown]
 # So why not always centre and go home? A layer deep inside a network gets what the layers below make of the input. That
 # changes at every step, so there is no mean to subtract once and for all. The popular answer is noise. Let us see.
 #

@@ -31,7 +31,14 @@ from moe_tutorial.layers import (
     load_estimate,
     load_loss,
 )
-from moe_tutorial.show import interval_chart, message, seed_strip, sweep, usage_bars
+from moe_tutorial.show import (
+    interval_chart,
+    message,
+    playground,
+    seed_strip,
+    sweep,
+    usage_bars,
+)
 from moe_tutorial.study import (
     claim,
     dead,
@@ -275,6 +282,13 @@ claim(
 #
 # Let us be exact about what we showed: these data, this size, one expert picked. It is enough to refute *always*.
 #
+# Here is one more, which trains in the page. Its noise is strong, and its points lie away from the origin. Reset it, press
+# play, and pull at the noise while the experts die.
+
+# %% tags=["nbval-ignore-output"]
+playground(preset="kill")
+
+# %% [markdown]
 # ## What noise does do
 #
 # Noise is not useless. On *centred* digits no expert takes everything (lesson 05), and there noise turns out to be good

@@ -46,6 +46,7 @@ from moe_tutorial.show import (
     message,
     picture,
     plane_map,
+    playground,
     seed_dots,
     sweep,
     table,
@@ -562,6 +563,13 @@ claim(
 # A balance number alone says that the experts are busy. It does not say that they are any good. Report it beside the
 # accuracy, and beside a measure of who does what.
 #
+# See it on the plane: a hash chooses here, and every expert is asked everywhere. Then choose a gate that learns. The
+# opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
+
+# %% tags=["nbval-ignore-output"]
+playground(preset="hash")
+
+# %% [markdown]
 # ## What expert choice cannot do
 #
 # Expert choice balances perfectly without a coefficient. So why doesn't everyone use it? In a language model a token may

@@ -59,6 +59,15 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def node() -> str:
+    """Node.js, which runs the playground's engine without a page."""
+    path = shutil.which("node")
+    if not path:
+        lacking("Node.js", "install version 18 or newer; the playground's engine is tested with it")
+    return path
+
+
+@pytest.fixture(scope="session")
 def chromium():
     """A headless Chromium: the machine's own, or else the one that Playwright installs."""
     from playwright.sync_api import Error, sync_playwright

@@ -33,7 +33,7 @@ class LessonError(Exception):
 
 
 def sources(folder: Path) -> list[Path]:
-    """The lessons' sources in their order.
+    """The lessons' sources in their order, and the playground's page, which is a notebook like theirs.
 
     Raises:
         LessonError: the folder holds none: running no lesson must not look like success.
@@ -41,7 +41,7 @@ def sources(folder: Path) -> list[Path]:
     found = sorted(folder.glob("[0-9][0-9]_*.py"))
     if not found:
         raise LessonError(f"no lessons (NN_name.py) in {folder}")
-    return found
+    return [*found, *folder.glob("playground.py")]
 
 
 def execute(notebook: NotebookNode, path: Path) -> NotebookNode:

@@ -7,6 +7,7 @@ from moe_tutorial.show.cards import bars, beside, expert_cards, message, plane_m
 from moe_tutorial.show.figures import draw_regions, interval_chart, seed_strip
 from moe_tutorial.show.live import train_live
 from moe_tutorial.show.picture import is_narrow, picture, table
+from moe_tutorial.show.playground import playground
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.sweep import sweep
 from moe_tutorial.show.tokens import token_view
@@ -24,6 +25,7 @@ __all__ = [
     "message",
     "picture",
     "plane_map",
+    "playground",
     "seed_dots",
     "seed_strip",
     "sweep",

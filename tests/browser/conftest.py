@@ -1,18 +1,7 @@
 """What the tests in JupyterLab share, and how a widget is shown on a page with no kernel and no network."""
 
-import base64
-import json
-
 import pytest
-
-SCRIPT = """
-const state = JSON.parse(%s, (_, value) => value?.base64 === undefined ? value
-  : new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer));
-const code = await import("data:text/javascript;base64,%s");
-const refuse = () => { throw new Error("a page without a kernel has nobody to ask") };
-const model = { get: (key) => state[key], set: refuse, save_changes: refuse, send: refuse, on() {}, off() {} };
-window.stop = code.default.render({ model, el: document.querySelector("main") });
-"""
+from on_page import page_of
 
 
 @pytest.fixture
@@ -38,13 +27,7 @@ def show(chromium):
         page = context.new_page()
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
-        state = {key: value for key, value in widget.get_state().items() if not key.startswith("_") and key != "layout"}
-        text = json.dumps(state, default=lambda value: {"base64": base64.b64encode(value).decode()})
-        script = SCRIPT % (json.dumps(text), base64.b64encode(widget._esm.encode()).decode())
-        page.set_content(
-            f'<!doctype html><html lang="en" data-theme="{theme}"><style>{widget._css}</style>'
-            f'<body style="margin:0"><main></main><script type="module">{script}</script>'
-        )
+        page.set_content(page_of(widget, theme=theme))
         page.locator(".moe-widget").wait_for()
         page.wait_for_function(
             "!document.querySelector('.moe-title') || document.querySelector('.moe-title').textContent"

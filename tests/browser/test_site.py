@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from moe_tutorial.show.playground import PRESETS
+
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
-PAGES = [*LESSONS, "claims"]
+PAGES = [*LESSONS, "playground", "claims"]
 NOISE = "strictTypes"  # the widgets' schema checker talks of its own schema
 
 # The contrast of each visible text with what it stands on, for the texts of a page; WCAG's formula.
@@ -288,6 +290,22 @@ def test_the_token_view_follows_a_character_and_an_expert_without_a_kernel(visit
     assert f"Block 2 {last[100]} " in " ".join(said.split())
     widget.locator(".moe-takes button").nth(int(first[100])).click()
     assert {e for e in widget.evaluate(experts) if e} == {first[100]}
+    assert page.wrong == []
+
+
+def test_a_link_to_an_experiment_opens_it(visit):
+    links = set()
+    for name in PAGES:
+        page = visit(name)
+        links |= set(page.locator("a[href*='#preset=']").evaluate_all("a => a.map(a => a.href.split('#')[1])"))
+    assert links == {f"preset={name}" for name in PRESETS}
+    page = visit("04_training")
+    page.locator("a[href*='#preset=deaf']").click()
+    page.wait_for_function("document.querySelector('.moe-root')?.dataset.settled === 'true'")
+    assert page.locator(".pg-chip[aria-pressed=true]").inner_text() == "The gate that cannot learn"
+    page.locator("a[href='#preset=hash']").click()  # further down on the same page
+    page.get_by_text("A hash scatters the plane").wait_for()
+    assert page.evaluate("document.querySelector('.moe-root').getBoundingClientRect().top") < 900
     assert page.wrong == []
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from moe_tutorial.course.site import claims, guess
+from moe_tutorial.course.site import claims, experiments, guess
 from moe_tutorial.show import look
 from moe_tutorial.show.web import source
 
@@ -100,5 +100,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_css_file("site.css", priority=900)
     app.add_js_file("moe/tokens.js", priority=150)
     claims.setup(app)
+    experiments.setup(app)
     guess.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -75,12 +75,16 @@ function unpack(codes, span) {
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 const mix = (a, b, amount) => a.map((v, i) => v * amount + b[i] * (1 - amount));
 
-function readTheme(node) {
+let themeNow = { key: "" };
+function readTheme(node) { // read once until the page changes its theme: a running picture asks thirty times a second
+  const key = `${document.documentElement.dataset.theme} ${document.body.dataset.jpThemeLight}`;
+  if (themeNow.key === key && themeNow.ground) return themeNow;
   const style = getComputedStyle(node);
   const get = (name) => style.getPropertyValue(`--moe-${name}`).trim();
-  const names = ["ground", "text", "muted", "line", "border", "accent"];
+  const names = ["ground", "text", "muted", "line", "border", "accent", "fails"];
   const all = (name) => Array.from({ length: 16 }, (_, e) => get(name + e));
-  return { ...Object.fromEntries(names.map((n) => [n, get(n)])), experts: all("e"), on: all("on"), low: +get("mixlow"), high: +get("mixhigh"), font: style.fontFamily };
+  themeNow = { key, ...Object.fromEntries(names.map((n) => [n, get(n)])), experts: all("e"), on: all("on"), low: +get("mixlow"), high: +get("mixhigh"), font: style.fontFamily };
+  return themeNow;
 }
 
 // Calls draw() when the theme or the width changes; returns what ends it. A call per animation frame is enough.
@@ -99,11 +103,12 @@ function redrawOnChange(node, draw) {
 // A canvas in CSS pixels, sharp on any screen.
 function fit(canvas) {
   const dpr = Math.min(3, devicePixelRatio || 1);
-  const [w, h] = [canvas.clientWidth, canvas.clientHeight];
-  canvas.width = Math.round(w * dpr);
-  canvas.height = Math.round(h * dpr);
-  const ctx = canvas.getContext("2d");
+  const [w, h] = [canvas.clientWidth, canvas.clientHeight], size = [Math.round(w * dpr), Math.round(h * dpr)];
+  if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+  const ctx = canvas.getContext("2d", { willReadFrequently: true });
   ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
+  ctx.setLineDash([]);
+  ctx.clearRect(0, 0, w, h);
   return [ctx, w, h];
 }
 
@@ -160,7 +165,7 @@ const stripes = [() => false, (x, y) => (x + y) % 7 < 1.3, (x, y) => x % 6 < 1.6
 const scratch = document.createElement("canvas");
 
 // Colour: the owner, deeper with its weight. A gap in the ground colour where another set is chosen.
-function paint(ctx, width, plane, E, dead, theme) {
+function paint(ctx, width, plane, E, dead, theme, patterned = E > 8) {
   const { owner, set, depth, n } = plane, steps = 32;
   const ground = rgb(theme.ground), muted = rgb(theme.muted), scale = width / n;
   const pack = (c) => (255 << 24) | (c[2] << 16) | (c[1] << 8) | c[0];
@@ -172,14 +177,14 @@ function paint(ctx, width, plane, E, dead, theme) {
       lut[e * (steps + 1) + s] = pack(dead[e] ? mix(muted, ground, 0.1) : mix(colour, ground, theme.low + ((theme.high - theme.low) * s) / steps));
   }
   scratch.width = scratch.height = n;
-  const context = scratch.getContext("2d"), image = context.createImageData(n, n), out = new Int32Array(image.data.buffer);
+  const context = scratch.getContext("2d", { willReadFrequently: true }), image = context.createImageData(n, n), out = new Int32Array(image.data.buffer);
   const g = Math.max(1, Math.round(1 / scale)), floor = 1 / E;
   for (let j = 0, p = 0; j < n; j++)
     for (let i = 0; i < n; i++, p++) {
       const e = owner[p], s = set[p];
       const edge = (i >= g && set[p - g] !== s) || (i < n - g && set[p + g] !== s) || (j >= g && set[p - g * n] !== s) || (j < n - g && set[p + g * n] !== s);
       const level = Math.max(0, Math.min(steps, Math.round((steps * (depth[p] - floor)) / (1 - floor || 1))));
-      const striped = E > 8 && e > 3 && !dead[e] && stripes[e >> 2](i * scale, j * scale);
+      const striped = patterned && e > 3 && !dead[e] && stripes[e >> 2](i * scale, j * scale);
       out[p] = edge ? gapColour : striped ? mark[e] : lut[e * (steps + 1) + level];
     }
   context.putImageData(image, 0, 0);
@@ -289,7 +294,7 @@ function drawPlane(canvas, plane, { E, dead, points, labels, extent, picked = -1
 const pixels = (canvas) => Math.round(Math.max(80, Math.min(400, canvas.clientWidth * (devicePixelRatio || 1))));
 
 // Shares over the steps as stacked bands, up to frame `at`; each number and share of `now` stands where its band ends.
-function drawBands(canvas, steps, rows, now, at = rows.length - 1) {
+function drawBands(canvas, steps, rows, now, at = rows.length - 1, patterned = now.length > 8) {
   const theme = readTheme(canvas), [ctx, w, h] = fit(canvas), E = now.length, right = w - 66, bottom = h - 20;
   const X = (f) => Math.max(f === at ? 6 : 0, (right * (steps[f] - steps[0])) / (steps.at(-1) - steps[0] || 1));
   const edge = Array(at + 1).fill(0), labels = [];
@@ -302,7 +307,7 @@ function drawBands(canvas, steps, rows, now, at = rows.length - 1) {
     band.lineTo(0, bottom * edge[0]);
     ctx.fillStyle = theme.experts[e];
     ctx.fill(band);
-    if (E > 8 && e > 3) (ctx.fillStyle = hatch(ctx, e, theme)), ctx.fill(band);
+    if (patterned && e > 3) (ctx.fillStyle = hatch(ctx, e, theme)), ctx.fill(band);
     ctx.strokeStyle = theme.ground;
     ctx.stroke(band);
     if (now[e] >= DEAD) labels.push([e, bottom * (sofar + now[e] / 2)]);
@@ -319,7 +324,7 @@ function drawBands(canvas, steps, rows, now, at = rows.length - 1) {
   if (steps.length > 1) write(ctx, theme, steps.at(-1), right, h - 4, "right");
 }
 function hatch(ctx, e, theme) {
-  const tile = document.createElement("canvas"), size = (tile.width = tile.height = e >> 2 === 2 ? 6 : 7), pen = tile.getContext("2d");
+  const tile = document.createElement("canvas"), size = (tile.width = tile.height = e >> 2 === 2 ? 6 : 7), pen = tile.getContext("2d", { willReadFrequently: true });
   pen.fillStyle = theme.on[e];
   pen.globalAlpha = 0.6;
   for (let i = 0; i < size * size; i++) if (stripes[e >> 2](i % size, (i / size) | 0)) pen.fillRect(i % size, (i / size) | 0, 1, 1);

@@ -1,0 +1,528 @@
+"""The playground in a browser: what it shows is what it computed, a link is an experiment, and it is kind."""
+
+import json
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+from in_lab import ROOT, jupyterlab, notebook, run_all
+from on_page import page_of
+
+from moe_tutorial.show import playground
+from moe_tutorial.study.data import Dataset
+
+CODE = ROOT / "moe_tutorial/show/playground"
+SETTLED = "document.querySelectorAll('.moe-root')[{n}]?.dataset.settled === 'true'"
+# What the page shows must be what this computes, from the same settings and as many steps.
+ENGINE = """async ([settings, steps]) => {
+  const { createModel } = await import("/playground/model.js");
+  const model = createModel(settings);
+  model.train(steps);
+  const { shares, accuracy, dead, entropy, nmi, largest, predicted } = model.evaluate(), recent = model.recent();
+  const right = predicted.filter((c, i) => c === model.data.y[i]).length;
+  return { shares: [...shares], accuracy, dead, entropy, nmi, largest, right,
+    recent: [...recent.shares], gradient: recent.routerGradient };
+}"""
+FOCUSED = "[...document.querySelectorAll('.moe-pg :is(button,input,select,summary)')]"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A folder with pages of playgrounds, its address on this machine, and the engine's own files beside them."""
+    folder = tmp_path_factory.mktemp("playground")
+    shutil.copytree(CODE, folder / "playground")
+    pages = {
+        "playground": [playground(preset="rules", link=True)],
+        "two": [playground(preset="rules", link=True), playground(preset="hash", title="The second")],
+    }
+    for name, widgets in pages.items():
+        (folder / f"{name}.html").write_text(page_of(*widgets), encoding="utf-8")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", folder
+    server.shutdown()
+
+
+class Opened:
+    """A playground on a page, and what a reader does with it."""
+
+    def __init__(self, page, number=0):
+        self.page, self.number = page, number
+        self.root = page.locator(".moe-root").nth(number)
+
+    def settle(self):
+        self.page.wait_for_function(SETTLED.format(n=self.number))
+        return self
+
+    def data(self, name):
+        return self.root.get_attribute(f"data-{name}")
+
+    def step(self):
+        return int(self.data("step"))
+
+    def button(self, name):
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def slider(self, name):
+        return self.root.get_by_role("slider", name=name, exact=True)
+
+    def message(self):
+        return self.root.locator(".pg-message").inner_text()
+
+    def bars(self):
+        return self.root.locator(".moe-shares li").all_inner_texts()
+
+    def readouts(self):
+        texts = self.root.locator(".pg-reads div").all_inner_texts()
+        return dict(text.split("\n", 1) for text in texts)
+
+    def pictures(self):
+        return self.root.evaluate("(r) => [...r.querySelectorAll('canvas')].map((c) => c.toDataURL())")
+
+    def hash(self):
+        return self.page.evaluate("location.hash")
+
+    def press(self, slider, key, times=1):
+        self.slider(slider).focus()
+        for _ in range(times):
+            self.page.keyboard.press(key)
+        return self
+
+
+@pytest.fixture(scope="module")
+def contexts(chromium):
+    kept = []
+    yield kept
+    for context in kept:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def visit(chromium, served, contexts):
+    """Open a page; what went wrong on any is an error at the end."""
+    wrong = []
+
+    def visit(name="playground", fragment="", width=1280, height=900, scheme="http", **options):
+        base, folder = served
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        home = base if scheme == "http" else folder.as_uri()
+        page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or wrong.append(f"asks {r.url}"))
+        page.on("pageerror", lambda e: wrong.append(str(e)))
+        page.goto(f"{home}/{name}.html{fragment}")
+        return Opened(page).settle()
+
+    yield visit
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def wide(visit):
+    """One page that most tests share; each begins by pressing a preset."""
+    return visit()
+
+
+def preset(opened, name):
+    opened.button(name).click()
+    opened.page.wait_for_function("document.querySelector('.moe-root').dataset.settled === 'false'")
+    return opened.settle()
+
+
+def percent(v):
+    """As plane.js writes shares."""
+    if v > 0.995:
+        return "100 %"
+    return "0 %" if v < 0.0005 else f"{100 * v:.1f} %" if v < 0.1 else f"{int(100 * v + 0.5)} %"
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_it_trains_from_a_server_and_from_a_folder_and_asks_nobody(visit, scheme):
+    opened = visit(scheme=scheme)
+    assert (opened.step(), opened.data("engine")) == (600, "browser")
+    before = opened.pictures()
+    opened.button("Step").click()
+    opened.page.wait_for_function("document.querySelector('.moe-root').dataset.step === '601'")
+    opened.settle()
+    assert opened.pictures()[0] != before[0] or opened.pictures()[-1] != before[-1]
+
+
+@pytest.mark.parametrize("settings", [{}, {"E": 5, "k": 2, "noise": 0.5, "balance": "switch", "data": "spirals"}])
+def test_the_numbers_shown_are_the_engines(visit, settings):
+    fragment = "#" + "&".join(f"{name}={value}" for name, value in settings.items()) + "&steps=300"
+    opened = visit(fragment=fragment)
+    truth = opened.page.evaluate(ENGINE, [settings, 300])
+    shown = [bar.split("\n")[-1] for bar in opened.bars()]
+    assert shown == [percent(share) if share >= 0.01 else "dead" for share in truth["shares"]]
+    alive = [f"expert {e} {percent(s)}" for e, s in enumerate(truth["shares"]) if s >= 0.01]
+    label = opened.root.locator("[data-picture=regions]").get_attribute("aria-label")
+    assert sorted(label.split("Shares of the points: ")[1].rstrip(".").split(", ")) == sorted(alive)
+    label = opened.root.locator("[data-picture=shares]").get_attribute("aria-label")
+    recent = [f"expert {e} {percent(s)}" for e, s in enumerate(truth["recent"]) if s >= 0.01]
+    assert sorted(label.split("At the end: ")[1].rstrip(".").split(", ")) == sorted(recent)
+    reads = opened.readouts()
+    assert reads["Dead experts"] == f"{truth['dead']} of {settings.get('E', 8)}"
+    assert reads["Right, held out"] == f"{100 * truth['accuracy']:.0f} %"
+    assert reads["Usage entropy"] == f"{truth['entropy']:.2f} of 1"
+    assert reads["Specialisation"] == f"{truth['nmi']:.2f} NMI"
+    assert float(reads["Router gradient"].split()[0]) == pytest.approx(truth["gradient"], abs=5e-4)
+    assert opened.root.get_by_text(f"Together they get {truth['right']} of 512 right").count() == 1
+
+
+def test_each_preset_is_a_chip_with_a_sentence_and_a_link(wide):
+    chips = wide.root.locator(".pg-chip").all()
+    assert len(chips) == 6
+    stories, messages = set(), set()
+    for chip in chips:
+        opened = preset(wide, chip.inner_text())
+        assert chip.get_attribute("aria-pressed") == "true"
+        assert wide.root.locator(".pg-chip[aria-pressed=true]").count() == 1
+        assert opened.hash().startswith("#preset=")
+        assert opened.step() == 600
+        stories.add(opened.root.locator(".pg-story").inner_text())
+        messages.add(opened.message())
+    assert len(stories) == 6
+    assert len(messages) >= 5  # each shows something else
+    opened = preset(wide, "The gate that cannot learn")
+    assert opened.message() == "The router hears nothing: its gradient is exactly zero"
+    assert opened.readouts()["Router gradient"] == "0 exactly"
+    opened.root.locator(".pg-then").click()
+    opened.page.wait_for_function("document.querySelector('.moe-root').dataset.step === '1200'")
+    opened.settle()
+    assert opened.message() != "The router hears nothing: its gradient is exactly zero"
+
+
+def test_a_link_is_an_experiment(wide, visit):
+    preset(wide, "Bring the dead back")
+    wide.press("Experts, E", "ArrowLeft", 2).press("Chosen per point, k", "ArrowRight").press("Point", "ArrowRight", 7)
+    wide.root.get_by_label("Gate").select_option("sigmoid_topk")
+    wide.root.get_by_label("Expert", exact=True).select_option("2")
+    wide.button("Knock it out").click()
+    wide.press("Learning rate", "ArrowLeft")
+    wide.page.wait_for_timeout(300)
+    wide.button("Reset").click()
+    wide.page.wait_for_timeout(100)
+    wide.settle()
+    for _ in range(3):
+        wide.button("Step").click()
+        wide.settle()
+    wide.page.wait_for_function("location.hash.includes('steps=3')")
+    again = visit(fragment=wide.hash())
+    assert again.step() == 3
+    assert (again.bars(), again.readouts(), again.message()) == (wide.bars(), wide.readouts(), wide.message())
+    assert again.pictures() == wide.pictures()
+    assert again.root.locator(".moe-pg tbody").inner_text() == wide.root.locator(".moe-pg tbody").inner_text()
+    values = f"{FOCUSED}.map((n) => n.type === 'checkbox' ? n.checked : n.value)"
+    assert again.page.evaluate(values) == wide.page.evaluate(values)
+    link = wide.root.get_by_label("A link to this experiment").input_value()
+    assert link == wide.page.url
+
+
+@pytest.mark.parametrize(
+    ("fragment", "said", "kept"),
+    [
+        ("#preset=gone&steps=5", 'there is no preset "gone"', "steps=5"),
+        ("#E=99&k=2&steps=5", "E is 99; allowed are whole numbers from 2 to 16", "k=2&steps=5"),
+        ("#E=4&k=7&noise=loud&colour=red", "there is no setting colour", "E=4"),
+        ("#preset=kill&steps=-1&out=1.99&force=3.500", "steps is", "preset=kill"),
+    ],
+)
+def test_what_a_link_cannot_say_falls_back_with_a_notice(wide, fragment, said, kept):
+    wide.page.evaluate(f"location.hash = {json.dumps(fragment)}")
+    notice = wide.root.locator(".pg-notice")
+    notice.get_by_text(said).wait_for()
+    assert notice.inner_text().endswith("The rest stands.")
+    wide.settle()
+    wide.page.wait_for_function(f"location.hash === '#{kept}'")
+    preset(wide, "Four rules, four experts")
+    assert notice.is_hidden()
+
+
+def test_an_anchor_of_the_page_is_no_experiment(wide):
+    preset(wide, "Too much penalty")
+    wide.page.evaluate("location.hash = '#the-playground'")
+    wide.page.wait_for_timeout(200)
+    assert wide.root.locator(".pg-notice").is_hidden()
+    assert wide.root.locator(".pg-chip[aria-pressed=true]").inner_text() == "Too much penalty"
+
+
+def test_everything_goes_by_the_keyboard(wide):
+    page = wide.page
+    preset(wide, "Four rules, four experts")
+    page.evaluate("document.activeElement.blur()")
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate(f"{FOCUSED}.indexOf(document.activeElement)"))
+    usable = page.evaluate(
+        f"{FOCUSED}.flatMap((n, i) => !n.disabled && n.checkVisibility() && n.offsetWidth ? [i] : [])"
+    )
+    assert set(usable) <= reached
+    wide.button("Play").focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("+document.querySelector('.moe-root').dataset.step > 700")
+    page.keyboard.press("Space")
+    wide.settle()
+    step = wide.step()
+    page.wait_for_timeout(300)
+    assert wide.step() == step
+    before = wide.pictures(), wide.root.locator("tbody").inner_text()
+    wide.press("Point", "ArrowRight", 9).settle()
+    wide.page.wait_for_timeout(250)
+    assert wide.slider("Point").get_attribute("aria-valuetext") == "10 of 300"
+    assert wide.pictures()[0] != before[0][0]
+    assert wide.root.locator("tbody").inner_text() != before[1]
+    wide.root.get_by_label("Gate").focus()
+    page.keyboard.press("ArrowDown")
+    assert wide.root.get_by_label("Gate").input_value() == "topk_softmax"
+
+
+def test_a_click_inspects_the_nearest_point(wide):
+    preset(wide, "Four rules, four experts")
+    box = wide.root.locator("[data-picture=regions]").bounding_box()
+    wide.root.locator("[data-picture=regions]").click(position={"x": box["width"] * 0.8, "y": box["height"] * 0.2})
+    wide.page.wait_for_timeout(300)
+    chosen = int(wide.slider("Point").input_value())
+    x = wide.page.evaluate(
+        """async (i) => { const { makeData } = await import("/playground/data.js");
+        const d = makeData("regimes", 0, true), [l, r, b, t] = d.extent, u = l + 0.8 * (r - l), v = t - 0.2 * (t - b);
+        const far = (j) => (d.x[2 * j] - u) ** 2 + (d.x[2 * j + 1] - v) ** 2;
+        return [...Array(300).keys()].every((j) => far(i) <= far(j)); }""",
+        chosen,
+    )
+    assert x
+    rows = wide.root.locator("tbody tr")
+    assert rows.count() == 4
+    assert rows.first.get_attribute("class") == "moe-on"
+
+
+def test_an_expert_can_be_knocked_out_and_its_share_forced(wide):
+    preset(wide, "Four rules, four experts")
+    shares = [bar.split("\n")[-1] for bar in wide.bars()]
+    best = max(range(8), key=lambda e: float(shares[e].split()[0]) if "%" in shares[e] else 0)
+    wide.root.get_by_label("Expert", exact=True).select_option(str(best))
+    wide.button("Knock it out").click()
+    wide.page.wait_for_timeout(300)
+    assert wide.bars()[best].split("\n")[-1] == "out"
+    assert "knocked out" in wide.message()
+    wide.button("Bring it back").click()
+    wide.page.wait_for_timeout(300)
+    assert [bar.split("\n")[-1] for bar in wide.bars()] == shares
+    dead = next(e for e in range(8) if shares[e] == "dead")
+    wide.root.get_by_label("Expert", exact=True).select_option(str(dead))
+    wide.press("Force its share", "ArrowRight", 11)
+    wide.page.wait_for_timeout(300)
+    assert wide.slider("Force its share").get_attribute("aria-valuetext") == "50 %"
+    assert wide.bars()[dead].split("\n")[-1] == "50 %"
+    assert "by force" in wide.message()
+
+
+def test_what_changes_is_said_in_words(wide):
+    preset(wide, "Kill seven experts")
+    said = wide.root.locator("[role=status]").filter(has_text="Step 600.").inner_text()
+    assert "7 of 8 dead" in said
+    assert wide.message() in said
+    for canvas in wide.root.locator("canvas").all():
+        assert canvas.get_attribute("role") == "img"
+        assert len(canvas.get_attribute("aria-label")) > 20
+
+
+@pytest.fixture(scope="module")
+def axe(root):
+    from moe_tutorial.course.book import BookError, fetch_npm
+
+    try:
+        modules = fetch_npm(root / "moe_tutorial/course/web", root / "_build")
+    except BookError as error:
+        pytest.skip(str(error))
+    return (modules / "axe-core/axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (360, "light")])
+def test_axe_finds_nothing(visit, axe, width, theme):
+    opened = visit(fragment="#preset=kill&E=none", width=width)
+    opened.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    if width == 360:
+        opened.root.locator("summary").click()
+    opened.page.wait_for_timeout(300)
+    opened.page.evaluate(axe)
+    found = opened.page.evaluate("axe.run('.moe-root').then((r) => [r.violations, r.passes.length])")
+    assert [(v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in found[0]] == []
+    assert found[1] > 15
+
+
+def test_a_phone_scrolls_down_only_and_has_room_for_a_finger(visit):
+    opened = visit(width=360, has_touch=True)
+    opened.root.locator("summary").click()
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+    heights = opened.page.evaluate(
+        f"{FOCUSED}.filter((n) => n.offsetWidth && n.type !== 'checkbox').map((n) => [n.offsetHeight, n.outerHTML])"
+    )
+    assert [small for small in heights if small[0] < 44] == []
+
+
+def test_two_on_a_page_do_not_disturb_each_other(visit):
+    first = visit("two")
+    second = Opened(first.page, 1)
+    first.page.evaluate("scrollTo(0, document.body.scrollHeight)")  # off-screen it would wait
+    second.settle()
+    assert (first.step(), second.step()) == (600, 600)
+    at, pictures = first.hash(), first.pictures()
+    second.button("Play").click()
+    first.page.wait_for_function("+document.querySelectorAll('.moe-root')[1].dataset.step > 700")
+    second.button("Pause").click()
+    second.settle()
+    second.root.get_by_label("Points", exact=True).select_option("spirals")
+    second.settle()
+    assert (first.step(), first.hash(), first.pictures()) == (600, at, pictures)
+    assert second.root.get_by_label("A link to this experiment").input_value().endswith("gate=hash&steps=500")
+    ids = first.page.evaluate("[...document.querySelectorAll('[id]')].map((n) => n.id)")
+    assert len(ids) == len(set(ids))
+
+
+def test_what_nobody_sees_does_not_compute(visit):
+    opened = visit()
+    page = opened.page
+    opened.button("Play").click()
+    page.wait_for_function("+document.querySelector('.moe-root').dataset.step > 650")
+
+    def stands_still():
+        page.wait_for_timeout(150)
+        paints, step = opened.data("paints"), opened.step()
+        page.wait_for_timeout(400)
+        return (opened.data("paints"), opened.step()) == (paints, step)
+
+    page.evaluate("document.body.style.paddingTop = '5000px'")  # off-screen
+    assert stands_still()
+    page.evaluate("document.body.style.paddingTop = '0'")
+    page.wait_for_timeout(300)
+    assert not stands_still()
+    hide = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true });"
+    tell = "document.dispatchEvent(new Event('visibilitychange'))"
+    page.evaluate(hide % "true" + tell)
+    assert stands_still()
+    page.evaluate(hide % "false" + tell)
+    page.wait_for_timeout(300)
+    assert not stands_still()
+    page.evaluate("stop()")
+    assert stands_still()
+
+
+def test_with_reduced_motion_the_picture_changes_twice_a_second(visit):
+    opened = visit(reduced_motion="reduce")
+    opened.button("Play").click()
+    opened.page.wait_for_timeout(300)
+    paints, step = int(opened.data("paints")), opened.step()
+    opened.page.wait_for_timeout(2000)
+    assert 1 <= int(opened.data("paints")) - paints <= 5
+    assert opened.step() > step + 100
+
+
+def test_a_loss_that_runs_away_is_said_and_reset_mends_it(visit):
+    opened = visit(fragment="#rate=1&balance=importance&coefficient=1000&gate=sigmoid_topk&noise=10&steps=20")
+    opened.button("Play").click()
+    opened.page.wait_for_timeout(800)
+    if not opened.root.locator(".moe-error").is_hidden():  # whether it runs away is the numbers' affair
+        assert "Reset" in opened.root.locator(".moe-error").inner_text()
+        opened.button("Reset").click()
+        opened.page.wait_for_timeout(300)
+        assert opened.root.locator(".moe-error").is_hidden()
+
+
+def test_ones_own_points_are_learnt_in_the_page(show):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 2, generator=draw)
+    y = (x[:, 0] * x[:, 1] > 0).long()
+    own = Dataset(x[:200], y[:200], y[:200], x[200:], y[200:], y[200:])
+    page = show(playground(data=own, E=4, steps=200))
+    page.wait_for_function(SETTLED.format(n=0))
+    assert Opened(page).step() == 200
+    assert page.locator(".moe-kicker").inner_text() == "your own points · 4 experts, 1 per point"
+    assert "of 200 right" in page.locator(".pg-mixture").inner_text()
+
+
+LAB = """
+import torch
+from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.show import playground
+torch.manual_seed(0)
+widget = playground(preset="rules")
+widget
+#---
+mine = playground(MixtureOfExperts(2, 6, 5, 1, d_out=2), title="My own")
+mine
+#---
+print("state", widget.state, mine.step)
+again = playground(state=widget.state | {"steps": 3})
+print("options", again.options["settings"], again.options["steps"])
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    home = tmp_path_factory.mktemp("playground_lab")
+    (home / "play.ipynb").write_text(notebook(*LAB.strip().split("#---\n")), encoding="utf-8")
+    with jupyterlab(home) as address:
+        yield address
+
+
+def test_in_jupyterlab_both_engines_train_and_the_state_is_a_dict(page, lab):
+    run_all(page, lab, "play.ipynb")
+    first, mine = Opened(page), Opened(page, 1)
+    first.root.scroll_into_view_if_needed()
+    first.settle()
+    assert (first.data("engine"), first.step()) == ("browser", 600)
+    first.press("Learning rate", "ArrowRight").settle()
+    shown = first.bars()
+    # The same experiment, now with torch.
+    first.root.get_by_label("Train in").select_option("kernel")
+    page.wait_for_function("document.querySelector('.moe-root').dataset.engine === 'kernel'")
+    first.settle()
+    assert first.step() == 0
+    before = first.pictures()
+    first.button("Play").click()
+    page.wait_for_function("+document.querySelector('.moe-root').dataset.step > 60")
+    first.button("Pause").click()
+    first.settle()
+    after = first.pictures()
+    assert all(now != then for now, then in zip(after[:2], before[:2], strict=True))
+    assert first.bars() != shown
+    step = first.step()
+    page.wait_for_timeout(400)
+    assert first.step() == step
+    for name in ("Experts, E", "Noise on the logits"):  # one makes the layer anew, the other moves a knob
+        serial = int(first.data("serial"))
+        first.press(name, "ArrowRight")
+        page.wait_for_function(f"+document.querySelector('.moe-root').dataset.serial > {serial}")
+    assert (first.root.locator(".moe-shares li").count(), first.step()) == (9, 0)
+    assert first.root.locator(".moe-error").is_hidden()
+    # The learner's own layer: only what it has can be moved.
+    mine.root.scroll_into_view_if_needed()
+    mine.settle()
+    assert (mine.data("engine"), mine.root.locator(".moe-shares li").count()) == ("kernel", 5)
+    assert mine.slider("Experts, E").is_disabled()
+    assert mine.slider("Experts, E").get_attribute("aria-valuetext") == "5"
+    assert mine.slider("Learning rate").is_enabled()
+    assert mine.button("Kill seven experts").is_disabled()
+    mine.button("Step").click()
+    page.wait_for_function("document.querySelectorAll('.moe-root')[1].dataset.step === '1'")
+    # What Python sees.
+    first.root.scroll_into_view_if_needed()
+    first.root.get_by_label("Train in").select_option("browser")
+    page.wait_for_function("document.querySelector('.moe-root').dataset.engine === 'browser'")
+    page.wait_for_timeout(500)
+    assert first.root.get_by_label("This experiment in Python").input_value().startswith("playground(")
+    cell = page.locator(".jp-CodeCell").nth(2)
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    cell.get_by_text("'E': 9").first.wait_for()
+    assert "{'rate': 0.018, 'E': 9, 'noise': 0.1} 1" in cell.locator(".jp-OutputArea").inner_text()

@@ -1,0 +1,61 @@
+// Runs the playground's engine for test_playground_engine.py: a request on standard input, the answer on standard output.
+// The folder of the modules is the argument.
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
+const engine = Object.assign({}, ...(await Promise.all(["data", "model", "tree", "presets"].map(load))));
+const { createModel, createTree, makeData, DEFAULTS, PRESETS } = engine;
+const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
+const parameters = (model) => Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
+
+const jobs = {
+  // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of steps.
+  golden({ cases, rows, noise, stops }) {
+    return cases.map(({ settings, start, knocked }) => {
+      const model = createModel(settings), after = {};
+      let first;
+      if (knocked !== undefined) model.knock(knocked);
+      for (const name in start) (model.params[name] ?? model[name]).set(start[name]);
+      for (let step = 0; step < rows.length; step++) {
+        model.stepOn(Int32Array.from(rows[step]), Float64Array.from(noise[step]));
+        if (stops.includes(step + 1)) after[step + 1] = { ...parameters(model), bias: Array.from(model.bias) };
+        first ??= model.recent();
+      }
+      return { after, first };
+    });
+  },
+  goldenTree({ cases, rows, stops }) {
+    return cases.map(({ settings, start }) => {
+      const tree = createTree(settings), after = {};
+      let first;
+      for (const name in start) tree.params[name].set(start[name]);
+      rows.forEach((batch, step) => {
+        tree.stepOn(Int32Array.from(batch));
+        if (stops.includes(step + 1)) after[step + 1] = parameters(tree);
+        first ??= tree.recent();
+      });
+      return { after, first };
+    });
+  },
+  // Each preset from its own seed and from these: what there is to see after its own steps, and after those that it proposes then.
+  presets({ seeds }) {
+    return PRESETS.map((preset) => ({
+      ...preset,
+      runs: [preset.settings.seed ?? DEFAULTS.seed, ...seeds].map((seed) => {
+        const model = createModel({ ...preset.settings, seed }), first = model.evaluate().shares;
+        model.train(preset.steps);
+        const before = { ...model.evaluate(), routerGradient: model.recent().routerGradient };
+        model.set(preset.then.set);
+        model.train(preset.then.steps);
+        return { first, before, after: { ...model.evaluate(), routerGradient: model.recent().routerGradient } };
+      }),
+    }));
+  },
+  data: ({ name, seed, centred }) => makeData(name, seed, centred),
+  // What comes of lines of JavaScript, which know all that the modules export.
+  run: ({ code }) => new Function("parameters", ...Object.keys(engine), code)(parameters, ...Object.values(engine)),
+};
+
+const { job, ...request } = JSON.parse(readFileSync(0, "utf8"));
+process.stdout.write(JSON.stringify(jobs[job](request), plain));

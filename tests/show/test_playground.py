@@ -1,0 +1,102 @@
+"""The playground's Python side: what it hands to the page, what it refuses, and that it holds nothing by itself."""
+
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.show import playground
+from moe_tutorial.show.playground import CHOICES, FILES, NUMBERS, PRESETS, WHOLE, joined
+from moe_tutorial.study import Dataset, digits, regimes_2d
+
+
+def test_the_page_gets_one_module_that_loads_nothing(node, root, tmp_path):
+    code = joined()
+    assert {path.name for path in (root / "moe_tutorial/show/playground").glob("*.js")} >= set(FILES)
+    assert len((code + playground()._css).encode()) < 150_000
+    assert not [line for line in code.splitlines() if line.startswith(("import ", "export ")) and "default" not in line]
+    assert code.count("export default") == 1
+    module = tmp_path / "playground.mjs"
+    module.write_text(code, encoding="utf-8")
+    done = subprocess.run([node, "--check", module], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_notebook_and_page_allow_the_same(engine):
+    page = engine(
+        "run", code="return { DATASETS, GATES, BALANCES, LIMITS, DEFAULTS, presets: PRESETS.map((p) => p.id) };"
+    )
+    assert list(CHOICES["data"]) == list(page["DATASETS"])
+    assert list(CHOICES["gate"]) == page["GATES"]
+    assert list(CHOICES["balance"]) == page["BALANCES"]
+    assert {name: list(limits) for name, limits in (WHOLE | NUMBERS).items() if name != "k"} == page["LIMITS"]
+    assert set(CHOICES) | set(WHOLE) | set(NUMBERS) == set(page["DEFAULTS"])
+    assert list(PRESETS) == page["presets"]
+
+
+def test_it_holds_no_layer_and_no_thread_until_the_page_asks():
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    widget = playground(preset="kill")
+    assert repr(widget) == "Playground: a mixture of experts to train in the page (interactive)"
+    assert widget.frame == {}
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not [thread for thread in threading.enumerate() if thread.name == "moe-live"]
+
+
+def test_a_state_opens_the_same_experiment():
+    state = {"data": "spirals", "E": 4, "k": 2, "steps": 300, "point": 7, "out": [1], "forced": [2, 0.25]}
+    first, again = playground(**state), playground(state=state)
+    assert first.options == again.options
+    assert first.options["settings"] == {"data": "spirals", "E": 4, "k": 2}
+
+
+def test_your_own_points_and_layer_reach_the_page():
+    data = regimes_2d(50)
+    layer = MixtureOfExperts(2, 4, 4, 1, d_out=2)
+    widget = playground(layer, data)
+    own = widget.options["own"]
+    np.testing.assert_allclose(np.frombuffer(own["x"]).reshape(-1, 2), data.x_train, atol=1e-7)
+    np.testing.assert_array_equal(np.frombuffer(own["regimeTest"], np.uint8), data.regime_test)
+    assert own["classes"] == 2
+    left, right, bottom, top = own["extent"]
+    assert right - left == pytest.approx(top - bottom)
+    assert widget.options["layer"]
+    assert not playground(data=data).options["layer"]
+    assert playground().options["own"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"preset": "dead"}, "preset is 'dead'; allowed are rules, deaf, kill, revive, penalty, hash, or None"),
+        ({"E": 17}, "E is 17; allowed are whole numbers from 2 to 16"),
+        ({"E": 4, "k": 5}, "k is 5; allowed are whole numbers from 1 to 4"),
+        ({"E": True}, "E is True; allowed are whole numbers"),
+        ({"noise": -0.1}, "noise is -0.1; allowed are numbers from 0 to 10"),
+        ({"noise": float("nan")}, "noise is nan; allowed are numbers from 0 to 10"),
+        ({"gate": "argmax"}, "gate is 'argmax'; allowed are softmax_topk"),
+        ({"experts": 8}, "there is no setting 'experts'; allowed are data, gate"),
+        ({"data": "moons"}, "data is 'moons'; allowed are regimes"),
+        ({"data": [1, 2]}, "data is list; allowed is a name"),
+        ({"steps": -1}, "steps is -1; allowed are whole numbers from 0"),
+        ({"E": 2, "out": (0, 1)}, r"out is \[0, 1\]; one of the 2 experts has to stay"),
+        ({"out": (8,)}, "out is 8; allowed are whole numbers from 0 to 7"),
+        ({"k": 2, "forced": (0, 0.6)}, "forced has the share 0.6; allowed are numbers from 0 to 1 / k"),
+        ({"layer": "mine"}, "layer is str; allowed is a torch.nn.Module"),
+    ],
+)
+def test_what_it_cannot_use_it_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        playground(**arguments)
+
+
+def test_points_outside_the_plane_are_refused():
+    with pytest.raises(ValueError, match=r"points has shape \(1347, 64\); allowed is \(N, 2\)"):
+        playground(data=digits())
+    data = regimes_2d(50)
+    with pytest.raises(ValueError, match="labels holds 12; allowed are whole numbers from 0 to 9"):
+        playground(data=Dataset(*data[:1], data.y_train + 12, *data[2:]))

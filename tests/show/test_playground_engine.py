@@ -1,0 +1,426 @@
+"""The playground's engine under Node.js: it computes what the torch layers compute, and keeps its own promises."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from moe_tutorial.layers import BiasBalancer, HashRouter, MixtureOfExperts, importance_loss, switch_loss
+from moe_tutorial.layers.routing import GATES
+from moe_tutorial.study import dead, entropy, max_share, share, specialisation
+
+E, H, BATCH, STEPS = 5, 3, 32, 50
+NOISE, COEFFICIENT, RATE = 0.7, 0.3, 0.01
+LOSSES = {"switch": switch_loss, "importance": importance_loss}
+DATA = {"name": "clusters", "seed": 3, "centred": True}
+CASES = [
+    {"gate": gate, "balance": balance, "k": k, "noise": noise}
+    for gate, balance, k, noise in itertools.product(GATES, ("none", *LOSSES, "bias"), (1, 2), (0, NOISE))
+] + [{"gate": "hash", "balance": "none", "k": k, "noise": 0} for k in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def points(engine):
+    """The engine's points as tensors, (N, 2) and (N,)."""
+    data = engine("data", **DATA)
+    return torch.tensor(data["x"], dtype=torch.float64).reshape(-1, 2), torch.tensor(data["y"])
+
+
+def rows(step: int) -> torch.Tensor:
+    return torch.randint(512, (BATCH,), generator=torch.Generator().manual_seed(1000 + step))
+
+
+def draws(step: int, n_experts: int = E) -> torch.Tensor:
+    """What a router draws when torch is seeded with the step: it asks for its noise and for nothing else."""
+    torch.manual_seed(step)
+    return torch.randn(BATCH, n_experts, dtype=torch.float64)
+
+
+def layer(case: dict, n_experts: int = E) -> MixtureOfExperts:
+    torch.manual_seed(7)
+    if case["gate"] == "hash":
+        return MixtureOfExperts(2, H, n_experts, case["k"], HashRouter(2, n_experts, case["k"]), d_out=3).double()
+    options = {"gate": case["gate"], "noise": case["noise"], "bias": case["balance"] == "bias"}
+    return MixtureOfExperts(2, H, n_experts, case["k"], d_out=3, **options).double()
+
+
+def state(moe: MixtureOfExperts) -> dict[str, torch.Tensor]:
+    """Its parameters (a copy) under the engine's names."""
+    return {name.split(".")[1]: value.detach().clone() for name, value in moe.named_parameters()}
+
+
+def start(moe: MixtureOfExperts) -> dict[str, list[float]]:
+    """The same as lists, with what else the engine has to know."""
+    known = state(moe) | {name: value for name, value in moe.router.named_buffers() if name == "direction"}
+    return {name: value.flatten().tolist() for name, value in known.items()}
+
+
+def settings(case: dict) -> dict:
+    data = {"data": DATA["name"], "seed": DATA["seed"], "centred": DATA["centred"]}
+    coefficient = RATE if case["balance"] == "bias" else COEFFICIENT
+    return data | {"E": E, "width": H, "batch": BATCH, "rate": 0.02, "coefficient": coefficient} | case
+
+
+def train_by_torch(moe, case, points):
+    """Torch's Adam on the real layers. Yields the parameters after each step, and what was measured in it."""
+    x, y = points
+    optimizer = torch.optim.Adam(moe.parameters(), lr=0.02)
+    for step in range(STEPS):
+        torch.manual_seed(step)
+        scores, routing = moe(x[rows(step)])
+        task = F.cross_entropy(scores, y[rows(step)])
+        term = COEFFICIENT * LOSSES[case["balance"]](routing) if case["balance"] in LOSSES else torch.zeros(())
+        optimizer.zero_grad()
+        (task + term).backward()
+        weight = dict(moe.named_parameters()).get("router.weight")
+        optimizer.step()
+        if case["balance"] == "bias":
+            BiasBalancer(RATE).update(moe.router.bias, routing.indices)
+        shares = share(routing.indices, moe.experts.n_experts)
+        norm = 0.0 if weight is None else weight.grad.norm().item()
+        yield state(moe), {"task": task.item(), "balance": term.item(), "shares": shares, "routerGradient": norm}
+
+
+@pytest.fixture(scope="module")
+def golden(engine):
+    """All cases in one run of Node.js: case number -> the engine's answer."""
+    steps = range(STEPS)
+    return engine(
+        "golden",
+        cases=[{"settings": settings(case), "start": start(layer(case))} for case in CASES],
+        rows=[rows(step).tolist() for step in steps],
+        noise=[draws(step).flatten().tolist() for step in steps],
+        stops=[1, STEPS],
+    )
+
+
+def name(case: dict) -> str:
+    return f"{case['gate']}-{case['balance']}-k{case['k']}{'-noise' if case['noise'] else ''}"
+
+
+def check(answer, step, expected, seen, kept=slice(None)):
+    """The engine's parameters (of the experts that are kept) and measurements against torch's, after 1 or all steps."""
+    if step == 1:
+        for what, value in seen.items():
+            ours = np.asarray(answer["first"][what])
+            np.testing.assert_allclose(ours[kept] if what == "shares" else ours, value, atol=1e-7, err_msg=what)
+    if step in (1, STEPS):
+        for what, values in expected.items():
+            ours = torch.tensor(answer["after"][str(step)][what], dtype=torch.float64)
+            worst = (ours.reshape(E, -1)[kept] - values.flatten(1)).abs().max().item()
+            assert worst < (1e-10 if step == 1 else 1e-6), f"{what} differs by {worst} after {step} steps"
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[name(case) for case in CASES])
+def test_it_trains_as_torch_does(golden, points, number):
+    case, answer, moe = CASES[number], golden[number], layer(CASES[number])
+    first = state(moe)
+    for step, (expected, seen) in enumerate(train_by_torch(moe, case, points), 1):
+        check(answer, step, expected, seen)
+    still = {what for what, values in state(moe).items() if torch.equal(values, first[what])}
+    deaf = case["gate"] == "topk_softmax" and case["k"] == 1 and case["balance"] != "switch"
+    assert still == ({"weight"} if deaf else set()), "all learn, but a router behind a gate that lets nothing through"
+    if case["balance"] == "bias" and case["gate"] != "hash":
+        np.testing.assert_allclose(answer["after"][str(STEPS)]["bias"], moe.router.bias, atol=1e-12)
+        assert moe.router.bias.abs().max() > RATE
+
+
+KNOCKED, KEPT = 2, [0, 1, 3, 4]
+
+
+def test_a_mixture_without_one_expert_is_the_smaller_mixture(engine, points):
+    cases = [case for case in CASES if case["k"] == 2 and case["gate"] != "hash"]
+    requests = []
+    for case in cases:
+        small = start(layer(case, E - 1))
+        for what, values in small.items():
+            wide = np.full((E, len(values) // (E - 1)), 0.5)
+            wide[KEPT] = np.reshape(values, (E - 1, -1))
+            small[what] = wide.flatten().tolist()
+        requests.append({"settings": settings(case), "start": small, "knocked": KNOCKED})
+    noise = torch.zeros(STEPS, BATCH, E, dtype=torch.float64)
+    for step in range(STEPS):
+        noise[step][:, KEPT] = draws(step, E - 1)
+    answers = engine(
+        "golden",
+        cases=requests,
+        rows=[rows(step).tolist() for step in range(STEPS)],
+        noise=noise.flatten(1).tolist(),
+        stops=[1, STEPS],
+    )
+    for case, answer in zip(cases, answers, strict=True):
+        moe = layer(case, E - 1)
+        for step, (expected, seen) in enumerate(train_by_torch(moe, case, points), 1):
+            check(answer, step, expected, seen, KEPT)
+        assert answer["first"]["shares"][KNOCKED] == 0
+
+
+LOOKS = [
+    {"gate": gate, "k": k, "data": data, "centred": centred, "E": 6, "width": 5, "batch": 64, "rate": 0.03}
+    for (gate, centred), (k, data) in itertools.product(
+        itertools.product((*GATES, "hash"), (True, False)), ((1, "regimes"), (2, "clusters"))
+    )
+]
+LOOK = """
+    const model = createModel({settings});
+    model.train(150);
+    const trained = parameters(model), seen = model.evaluate(), plane = model.plane(16);
+    const points = [0, 7, 100, 511].map((i) => [i, model.inspect(i)]), opinion = model.expertPlane(3, 16);
+    return {{ data: model.data, trained, direction: model.direction, seen, plane, points, opinion }};
+"""
+
+
+@pytest.mark.parametrize("case", LOOKS, ids=lambda c: f"{c['gate']}-k{c['k']}-{'' if c['centred'] else 'un'}centred")
+def test_what_it_shows_is_what_torch_sees(engine, case):
+    answer = engine("run", code=LOOK.format(settings=json.dumps(case)))
+    data = {what: torch.tensor(answer["data"][what]) for what in ("y", "yTest", "regime")}
+    x, x_test = (torch.tensor(answer["data"][what], dtype=torch.float64).reshape(-1, 2) for what in ("x", "xTest"))
+    k, n_classes = case["k"], answer["data"]["classes"]
+    router = HashRouter(2, 6, k) if case["gate"] == "hash" else None
+    options = {} if router else {"gate": case["gate"]}
+    moe = MixtureOfExperts(2, 5, 6, k, router, d_out=n_classes, **options).double().eval()
+    own = dict(moe.named_parameters())
+    with torch.no_grad():
+        for name, parameter in own.items():
+            values = answer["trained"][name.split(".")[1]]
+            parameter.copy_(torch.tensor(values, dtype=torch.float64).reshape(parameter.shape))
+        if router:
+            router.direction.copy_(torch.tensor(answer["direction"], dtype=torch.float64))
+
+        scores, routing = moe(x)
+        shares, seen = share(routing.indices, 6), answer["seen"]
+        np.testing.assert_allclose(seen["shares"], shares, atol=1e-6)
+        assert seen["loss"] == pytest.approx(F.cross_entropy(scores, data["y"]).item(), abs=1e-9)
+        assert seen["accuracy"] == (moe(x_test)[0].argmax(-1) == data["yTest"]).double().mean()
+        assert seen["dead"] == int(dead(shares))
+        assert seen["entropy"] == pytest.approx(float(entropy(shares)), abs=1e-6)
+        assert seen["largest"] == pytest.approx(float(max_share(shares)), abs=1e-6)
+        assert seen["nmi"] == pytest.approx(specialisation(routing.indices[:, 0], data["regime"]), abs=1e-9)
+
+        left, right, bottom, top = answer["data"]["extent"]
+        rows = torch.linspace(top, bottom, 16, dtype=torch.float64)  # as moe_tutorial.show.grid lays places out
+        columns = torch.linspace(left, right, 16, dtype=torch.float64)
+        places = torch.cartesian_prod(rows, columns).flip(1)
+        scores, routing = moe(places)
+        plane, first = answer["plane"], routing.indices[:, :1]
+        assert np.mean(first.flatten().numpy() == plane["owner"]) >= 0.99
+        assert np.mean(scores.argmax(-1).numpy() == plane["predicted"]) >= 0.99
+        np.testing.assert_allclose(plane["confidence"], routing.probs.gather(-1, first).flatten(), atol=1e-6)
+        assert np.mean(moe.experts(places)[:, 3].argmax(-1).numpy() == answer["opinion"]) >= 0.99
+
+    for i, point in answer["points"]:
+        scores, routing = moe(x[i : i + 1])
+        assert point["chosen"] == routing.indices[0].tolist()
+        np.testing.assert_allclose(point["logits"], routing.logits[0].detach(), atol=1e-9)
+        np.testing.assert_allclose(point["probs"], routing.probs[0].detach(), atol=1e-9)
+        np.testing.assert_allclose(point["weights"], routing.weights[0].detach(), atol=1e-9)
+        assert point["says"] == moe.experts(x[i]).argmax(-1).tolist()
+        assert (point["predicted"], point["label"]) == (int(scores.argmax()), int(data["y"][i]))
+        expected = torch.zeros(6)
+        if not router:
+            loss = F.cross_entropy(scores, data["y"][i : i + 1])
+            expected = torch.autograd.grad(loss, routing.logits)[0][0]
+        np.testing.assert_allclose(point["gradient"], expected, atol=1e-9)
+
+
+def test_the_seed_decides_the_run_and_looking_changes_nothing(engine):
+    code = """
+        const settings = { noise: 0.5, balance: "switch", E: 4, batch: 50 };
+        const run = (seed, look) => {
+          const model = createModel({ ...settings, seed });
+          for (let i = 0; i < 4; i++) {
+            model.train(20);
+            if (look) model.evaluate(), model.plane(20), model.inspect(3), model.recent();
+          }
+          return parameters(model);
+        };
+        const whole = createModel(settings);
+        whole.train(80);
+        return [run(0, false), run(0, true), parameters(whole), run(1, false)].map((p) => JSON.stringify(p));
+    """
+    first, looked_at, at_once, other = engine("run", code=code)
+    assert first == looked_at == at_once != other
+
+
+def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewhere(engine):
+    code = """
+        const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+        return ["regimes", "spirals", "checkerboard", "clusters"].map((name) => {
+          const one = makeData(name, 5, true), far = makeData(name, 5, false);
+          const again = same(one, makeData(name, 5, true)), other = same(one, makeData(name, 6, true));
+          return { name, again, other, one, far };
+        });
+    """
+    for answer in engine("run", code=code):
+        one, far = answer["one"], answer["far"]
+        assert answer["again"], answer["name"]
+        assert not answer["other"], answer["name"]
+        x, moved = (np.reshape(part["x"], (-1, 2)) for part in (one, far))
+        np.testing.assert_allclose(x.mean(0), 0, atol=1e-12)
+        np.testing.assert_allclose(moved - x, np.broadcast_to(moved[0] - x[0], x.shape), atol=1e-12)
+        assert np.linalg.norm(moved.mean(0)) > 1.5 * np.linalg.norm(x, axis=1).mean()
+        assert one["y"] == far["y"]
+        assert sorted(set(one["y"])) == list(range(one["classes"]))
+        left, right, bottom, top = one["extent"]
+        assert ((x > [left, bottom]) & (x < [right, top])).all()
+        assert right - left == pytest.approx(top - bottom)
+    quarters = engine("data", name="regimes", seed=0, centred=True)
+    x = np.reshape(quarters["x"], (-1, 2))
+    for regime in range(4):  # a straight line solves each quarter, and the lines differ
+        own = np.equal(quarters["regime"], regime)
+        angle = np.pi * (regime / 4 + 1 / 8)
+        across = (x[own] - x[own].mean(0)) @ [np.cos(angle), np.sin(angle)] > 0
+        assert np.mean(across == np.equal(np.array(quarters["y"])[own], 1)) > 0.9
+
+
+def test_who_is_knocked_out_is_never_chosen_and_can_come_back(engine):
+    code = """
+        const model = createModel({ E: 4, k: 1 });
+        model.train(300);
+        const before = model.evaluate(), top = before.shares.indexOf(before.largest);
+        model.knock(top, true);
+        const out = model.evaluate(), owners = [...new Set(model.plane(20).owner)], knocked = model.knocked;
+        model.train(40);
+        const later = model.recent().shares;
+        model.knock(top, false);
+        const back = model.evaluate().shares;
+        for (const e of [0, 1, 2]) model.knock(e, true);
+        const last = model.evaluate().shares;
+        let error;
+        try { model.knock(3, true); } catch (e) { error = e.message; }
+        return { top, before: before.shares, out: out.shares, owners, knocked, later, back, last, error };
+    """
+    answer = engine("run", code=code)
+    top = answer["top"]
+    assert answer["before"][top] > 0.2
+    assert answer["out"][top] == answer["later"][top] == 0
+    assert sum(answer["out"]) == pytest.approx(1)
+    assert top not in answer["owners"]
+    assert answer["knocked"] == [e == top for e in range(4)]
+    assert answer["back"][top] > 0
+    assert answer["last"] == [0, 0, 0, pytest.approx(1)]
+    assert answer["error"] == "expert 3 is the last one; one has to stay"
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("balance", ["none", "bias"])
+def test_a_forced_share_is_exact_and_can_be_released(engine, gate, k, balance):
+    code = f"""
+        const settings = {{ gate: "{gate}", balance: "{balance}", coefficient: 0.001, noise: 0.1 }};
+        const model = createModel({{ E: 6, k: {k}, ...settings }});
+        model.train(100);
+        const free = model.evaluate().shares, seen = [];
+        for (const share of [0, 0.25, {1 / k}]) {{
+          model.force(2, share);
+          const at = model.evaluate(), owners = model.plane(64).owner;
+          model.train(20);
+          seen.push([share, at.shares, model.recent().shares, model.forced, model.inspect(0).chosen]);
+        }}
+        const twin = createModel(model.settings);
+        model.force(2, null);
+        for (const name in model.params) twin.params[name].set(model.params[name]);
+        twin.bias.set(model.bias);
+        return {{ free, seen, released: model.evaluate().shares, twin: twin.evaluate().shares, forced: model.forced }};
+    """
+    answer = engine("run", code=code)
+    for wanted, shares, recent, forced, chosen in answer["seen"]:
+        assert shares[2] == pytest.approx(wanted, abs=1e-3)
+        assert recent[2] == pytest.approx(wanted, abs=1e-3)
+        assert sum(shares) == pytest.approx(1)
+        assert forced == {"expert": 2, "share": wanted}
+        assert (2 in chosen) or wanted < 1 / k
+    assert answer["released"] == answer["twin"]
+    assert answer["forced"] is None
+
+
+def test_what_may_change_while_it_trains(engine):
+    code = """
+        const model = createModel({ E: 4, k: 1, balance: "bias", coefficient: 0.01 });
+        model.train(50);
+        const bias = Array.from(model.bias), before = model.recent();
+        model.set({ rate: 0.5 });
+        const kept = model.recent();
+        model.set({ noise: 1, balance: "switch", coefficient: 1, k: 2, gate: "sigmoid_topk", batch: 300, rate: 0.001 });
+        model.train(3);
+        const { step, settings } = model, { shares } = model.recent();
+        return { bias, after: model.bias, step, shares, settings, before, kept };
+    """
+    answer = engine("run", code=code)
+    assert any(answer["bias"])
+    assert answer["after"] == [0] * 4
+    assert answer["step"] == 53
+    assert sum(answer["shares"]) == pytest.approx(1)
+    assert answer["settings"]["k"] == 2
+    assert answer["before"] == answer["kept"]
+
+
+def test_the_history_stays_short_and_keeps_its_ends(engine):
+    code = """
+        const model = createModel({ E: 3, batch: 8, width: 2 });
+        const at = [];
+        for (const n of [0, 10, 290, 5000]) (model.train(n), at.push(model.history.map((row) => row.step)));
+        return { at, row: model.history.at(-1) };
+    """
+    answer = engine("run", code=code)
+    assert answer["at"][0] == [0]
+    assert answer["at"][1] == list(range(11))
+    for steps in answer["at"]:
+        assert len(steps) <= 301
+        assert steps[0] == 0
+        assert len(set(np.diff(steps))) <= 1
+    assert answer["at"][-1][-1] > 5250
+    assert sum(answer["row"]["shares"]) == pytest.approx(1)
+    assert set(answer["row"]) == {"step", "task", "balance", "routerGradient", "shares"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("createModel({ E: 17 })", "E is 17; allowed are whole numbers from 2 to 16"),
+        ("createModel({ E: 4, k: 5 })", "k is 5; allowed are whole numbers from 1 to 4, the number of experts"),
+        ("createModel({ k: 1.5 })", "k is 1.5; allowed are whole numbers from 1 to 8"),
+        ("createModel({ noise: -1 })", "noise is -1; allowed are numbers from 0 to 10"),
+        ("createModel({ noise: NaN })", "noise is null; allowed are numbers from 0 to 10"),
+        ("createModel({ rate: '1' })", 'rate is "1"; allowed are numbers'),
+        (
+            "createModel({ gate: 'argmax' })",
+            'gate is "argmax"; allowed are softmax_topk, topk_softmax, sigmoid_topk, hash',
+        ),
+        ("createModel({ balance: 'z' })", 'balance is "z"; allowed are none, switch, importance, bias'),
+        (
+            "createModel({ data: 'toString' })",
+            'data is "toString"; allowed are regimes, spirals, checkerboard, clusters',
+        ),
+        ("createModel({ centred: 1 })", "centred is 1; allowed are true, false"),
+        ("createModel({ experts: 8 })", "there is no setting experts; allowed are data, centred, seed"),
+        ("createModel().set({ E: 4 })", "E cannot change while it trains; allowed are noise, balance"),
+        ("createModel().set({ k: 9 })", "k is 9; allowed are whole numbers from 1 to 8"),
+        ("createModel().knock(8, true)", "expert is 8; allowed are 0 to 7"),
+        ("createModel({ k: 2 }).force(0, 0.6)", "share is 0.6; allowed are numbers from 0 to 1 / k = 0.5, or null"),
+        ("createModel({ gate: 'hash' }).force(0, 0.5)", "the hash has no ranking to move"),
+        ("createModel().inspect(512)", "point is 512; allowed are 0 to 511"),
+        ("makeData('moons', 0, true)", 'data is "moons"; allowed are regimes'),
+    ],
+)
+def test_what_it_cannot_use_it_refuses(engine, code, message):
+    assert message in engine("run", code=f"try {{ {code}; return ''; }} catch (error) {{ return error.message; }}")
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(engine):
+    code = """
+        const model = createModel({ E: 4 });
+        model.train(5);
+        model.params.w_out.fill(1e308);
+        const before = JSON.stringify(parameters(model));
+        let error = "";
+        try { model.train(1); } catch (e) { error = e.message; }
+        return { error, same: before === JSON.stringify(parameters(model)), step: model.step };
+    """
+    answer = engine("run", code=code)
+    assert "at step 5; that step changed nothing. Reset" in answer["error"]
+    assert answer["same"]
+    assert answer["step"] == 5

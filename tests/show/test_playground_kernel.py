@@ -1,0 +1,275 @@
+"""The playground's engine in the kernel: torch trains what the page asks for, and measures what the page's would."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from moe_tutorial.layers import MixtureOfExperts, Router
+from moe_tutorial.show import live
+from moe_tutorial.show.playground_kernel import EXPERT_SIDE, SIDE, KernelTraining, PlaygroundRouter
+from moe_tutorial.study import regimes_2d
+
+SETTINGS = {
+    "data": "clusters", "centred": True, "seed": 3, "batch": 64, "rate": 0.02, "E": 6, "k": 1, "width": 5,
+    "gate": "softmax_topk", "noise": 0, "balance": "none", "coefficient": 0.1,
+}  # fmt: skip
+EXTENT = [-1.1, 1.1, -1.1, 1.1]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_outlives_its_test():
+    yield
+    if live._running is not None:
+        live._running.pause()
+    end = time.monotonic() + 5
+    while any(thread.name == "moe-live" for thread in threading.enumerate()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def points(engine):
+    """The page's points, and as it sends them."""
+    data = engine("data", name="clusters", seed=3, centred=True)
+    names = [("x", np.float64), ("y", np.uint8), ("regime", np.uint8)]
+    names += [("xTest", np.float64), ("yTest", np.uint8), ("regimeTest", np.uint8), ("extent", np.float64)]
+    return data, [np.array(data[name], dtype).tobytes() for name, dtype in names]
+
+
+def tell(kernel, content, buffers=()):
+    """A message from the page, obeyed when this returns."""
+    kernel._receive(kernel, content, list(buffers))
+    end = time.monotonic() + 10
+    while kernel._notes or (kernel._thread is not None and not kernel.running):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return kernel.frame
+
+
+def built(points, **settings):
+    kernel = KernelTraining()
+    tell(kernel, {"do": "build", "settings": SETTINGS | settings, "serial": 1}, points[1])
+    assert kernel.frame["error"] == ""
+    return kernel
+
+
+def bytes_of(frame, name):
+    return np.frombuffer(frame[name], np.uint8)
+
+
+def test_it_holds_nothing_until_the_page_asks(points):
+    kernel = KernelTraining()
+    assert kernel.frame == {}
+    tell(kernel, {"do": "step"})
+    tell(kernel, {"do": "start"})
+    assert not kernel.running
+    assert "side" not in kernel.frame
+    frame = tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 7}, points[1])
+    assert (frame["step"], frame["serial"], frame["experts"], frame["classes"]) == (0, 7, 6, 3)
+    assert frame["knobs"].items() >= {"rate": 0.02, "coefficient": 0.1, "balance": "none", "k": 1, "noise": 0}.items()
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("gate", ["softmax_topk", "topk_softmax", "sigmoid_topk"])
+def test_a_frame_measures_what_the_pages_engine_measures(engine, points, gate, k):
+    kernel = built(points, gate=gate, k=k)
+    kernel.advance(60)
+    frame = tell(kernel, {"look": 11})
+    parameters = {
+        name.split(".")[1]: value.double().flatten().tolist() for name, value in kernel.layer.named_parameters()
+    }
+    asked = SETTINGS | {"gate": gate, "k": k}
+    code = f"""
+        const model = createModel({str(asked).replace("True", "true")}), given = {parameters};
+        for (const name in given) model.params[name].set(given[name]);
+        const plane = model.plane({SIDE}), says = model.expertPlane(4, {EXPERT_SIDE});
+        return {{ ...model.evaluate(), point: model.inspect(11), plane, says }};
+    """
+    page = engine("run", code=code)
+    np.testing.assert_allclose(frame["usage"], page["shares"], atol=2e-3)  # float32 here, float64 there
+    for name in ("loss", "entropy", "nmi", "largest"):
+        assert frame[name] == pytest.approx(page[name], abs=5e-3), name
+    assert frame["accuracy"] == pytest.approx(page["accuracy"], abs=2e-3)
+    assert frame["dead"] == page["dead"]
+    assert np.mean(bytes_of(frame, "pointPredicted") == page["predicted"]) > 0.99
+    assert np.mean(bytes_of(frame, "owner") == page["plane"]["owner"]) > 0.99
+    assert np.mean(bytes_of(frame, "predicted") == page["plane"]["predicted"]) > 0.99
+    np.testing.assert_allclose(bytes_of(frame, "confidence") / 255, page["plane"]["confidence"], atol=0.01)
+    own = bytes_of(frame, "expertPlanes").reshape(6, -1)[4]
+    assert np.mean(own == page["says"]) > 0.99
+    point, theirs = frame["inspected"], page["point"]
+    for name in ("chosen", "says", "predicted", "label"):
+        assert point[name] == theirs[name], name
+    for name in ("logits", "probs", "weights", "gradient"):
+        np.testing.assert_allclose(point[name], theirs[name], atol=1e-4, err_msg=name)
+
+
+def test_it_trains_with_every_balance_and_resets(points):
+    for balance in ("none", "switch", "importance", "bias"):
+        kernel = built(points, balance=balance, coefficient=0.05)
+        start = {name: value.clone() for name, value in kernel.layer.state_dict().items()}
+        kernel.advance(50)
+        frame = kernel.frame
+        assert frame["step"] == 50
+        assert (frame["extra"] > 0) == (balance in ("switch", "importance"))
+        assert frame["routerGradient"] > 0
+        assert kernel.layer.router.bias.any() == (balance == "bias")
+        rows = np.frombuffer(frame["history"], np.float32).reshape(-1, 9)
+        np.testing.assert_array_equal(rows[:, 0], range(51))
+        np.testing.assert_allclose(rows[:, 3:].sum(1), 1, atol=1e-5)
+        tell(kernel, {"do": "reset"})
+        assert all(torch.equal(value, start[name]) for name, value in kernel.layer.state_dict().items())
+
+
+def test_the_gate_that_cannot_learn_says_zero(points):
+    kernel = built(points, gate="topk_softmax")
+    kernel.advance(20)
+    assert kernel.frame["routerGradient"] == 0
+
+
+def test_sliders_change_it_while_it_trains(points):
+    kernel = built(points, balance="bias", coefficient=0.05)
+    kernel.advance(20)
+    tell(
+        kernel,
+        {"set": {"noise": 0.5, "k": 2, "balance": "switch", "coefficient": 1, "rate": 0.001, "batch": 10}, "serial": 2},
+    )
+    frame = kernel.frame
+    router = kernel.layer.router
+    assert (router.noise, router.top_k, kernel._batch_size, frame["serial"]) == (0.5, 2, 10, 2)
+    assert not router.bias.any()
+    assert frame["recent"] == 0
+    kernel.advance(3)
+    assert kernel.frame["recent"] == 3
+    assert kernel.frame["extra"] > 0.5
+
+
+@pytest.mark.parametrize("balance", ["none", "switch", "importance", "bias"])
+def test_who_is_knocked_out_is_never_chosen_and_the_others_count_alone(points, balance):
+    kernel = built(points, balance=balance, k=2)
+    kernel.advance(20)
+    frame = tell(kernel, {"knock": [2, True]})
+    assert frame["usage"][2] == 0
+    assert 2 not in bytes_of(frame, "owner")
+    assert frame["knocked"] == [e == 2 for e in range(6)]
+    kernel.advance(20)
+    assert kernel.frame["shares"][2] == pytest.approx(0, abs=1e-6)
+    even = torch.tensor([0, 1, 3, 4, 5]).repeat(12)[:, None]
+    routing = kernel.layer.router(torch.randn(len(even), 2))
+    term = kernel._term(routing._replace(indices=even, weights=torch.ones(len(even), 1)))
+    assert term.item() == pytest.approx({"switch": 1.0}.get(balance, 0.0), abs=1e-5)
+    frame = tell(kernel, {"knock": [2, False]})
+    assert frame["knocked"] == [False] * 6
+    for expert in range(5):
+        tell(kernel, {"knock": [expert, True]})
+    frame = tell(kernel, {"knock": [5, True]})
+    assert "expert 5 is the last one" in frame["error"]
+    assert frame["usage"][5] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("gate", ["softmax_topk", "topk_softmax", "sigmoid_topk"])
+def test_a_forced_share_is_exact_and_can_be_released(points, gate, k):
+    kernel = built(points, gate=gate, k=k, noise=0.5)
+    for part in (0, 0.25, 1 / k):
+        frame = tell(kernel, {"force": [3, part]})
+        assert frame["usage"][3] == pytest.approx(part, abs=4e-3)
+        assert frame["forced"] == {"expert": 3, "share": part}
+    kernel.advance(5)
+    assert kernel.frame["shares"][3] == pytest.approx(1 / k, abs=4e-3)
+    assert tell(kernel, {"force": [3, None]})["forced"] is None
+
+
+@pytest.mark.parametrize("gate", ["softmax_topk", "topk_softmax", "sigmoid_topk"])
+def test_a_share_can_be_forced_where_one_expert_has_it_all(gate):
+    torch.manual_seed(0)
+    router, x = PlaygroundRouter(2, 6, 1, gate=gate), 1 + torch.rand(200, 2)
+    with torch.no_grad():
+        router.weight[0] = 300.0
+    assert (router(x).indices == 0).all()
+    router.forced = (3, 0.25)
+    assert (router(x).indices == 3).sum() == 50
+    assert (router.eval()(x).indices == 3).sum() == 50
+
+
+def test_a_hash_cannot_be_knocked_or_forced(points):
+    kernel = built(points, gate="hash")
+    kernel.advance(10)
+    assert not {"knock", "force", "noise"} & set(kernel.frame["can"])
+    assert kernel.frame["knocked"] is None
+    assert kernel.frame["routerGradient"] == 0
+    assert kernel.frame["inspected"]["gradient"] == [0] * 6
+
+
+def test_the_learners_own_layer_and_points():
+    data = regimes_2d(200)
+    torch.manual_seed(0)
+    mine = MixtureOfExperts(2, 4, 4, 2, d_out=2)
+    first = mine.router.weight.detach().clone()
+    kernel = KernelTraining(mine, data, EXTENT)
+    tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 1})
+    kernel.advance(30)
+    frame = kernel.frame
+    assert (frame["experts"], frame["knobs"]["k"]) == (4, 2)
+    assert set(frame["can"]) == {"rate", "batch", "noise", "k", "balance", "coefficient"}
+    assert not torch.equal(mine.router.weight, first)
+    tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 2})
+    assert torch.equal(mine.router.weight, first)
+    assert kernel.frame["step"] == 0
+
+
+def test_a_layer_that_fails_says_so_and_the_engine_lives(points):
+    class Broken(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.moe = MixtureOfExperts(2, 4, 4, 1, d_out=3)
+            self.bad = False
+
+        def forward(self, x):
+            if self.bad:
+                raise RuntimeError("it broke")
+            return self.moe(x)
+
+    layer = Broken()
+    kernel = KernelTraining(layer)
+    frame = tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 1}, points[1])
+    assert frame["inspected"]["says"] is None
+    assert len(frame["expertPlanes"]) == 0
+    layer.bad = True
+    assert tell(kernel, {"do": "step"})["error"] == "RuntimeError: it broke"
+    layer.bad = False
+    assert tell(kernel, {"do": "step"})["error"] == ""
+
+
+def test_it_trains_by_itself_while_the_page_draws(points):
+    kernel = built(points)
+    kernel.observe(lambda change: kernel._receive(kernel, {"seen": change["new"]["number"]}, []), "frame")
+    tell(kernel, {"do": "start"})
+    end = time.monotonic() + 10
+    while kernel.frame["step"] < 50:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    tell(kernel, {"do": "pause"})
+    assert not kernel.frame["running"]
+    tell(kernel, {"do": "start"})
+    kernel._receive(kernel, {"do": "build", "settings": SETTINGS, "serial": 2}, points[1])
+    while kernel.frame["serial"] < 2:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert not kernel.running
+    step = kernel.step
+    time.sleep(0.1)
+    assert kernel.step == step
+
+
+def test_a_router_without_meddling_is_the_courses_router():
+    torch.manual_seed(0)
+    ours = PlaygroundRouter(2, 5, 2)
+    x = torch.randn(50, 2)
+    theirs = Router(2, 5, 2, bias=True)
+    theirs.load_state_dict(ours.state_dict())
+    for a, b in zip(ours(x)[:4], theirs(x)[:4], strict=True):
+        assert torch.equal(a, b)
