@@ -1,0 +1,1069 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Fast feedforward trees
+#
+# 45 minutes. You leave able to build the tree: soft training, hardening, log-time descent, measured against both fair
+# dense baselines.
+#
+# A router compares a token with every expert. With a thousand experts that is a thousand comparisons, most of them for
+# nothing. A **tree** asks one question, then another that depends on the answer, and after ten questions it has found
+# one of a thousand leaves. In each leaf lives a small network. That is a **fast feedforward network**, FFF for short.
+#
+# Two things are often said about it: that it is as accurate as the network it was trained as, and that its leaves are
+# balanced by nature, so that it needs no balance loss. We measure both.
+#
+# > **Guess first.** We train a tree of eight leaves in which, during training, all leaves speak at once, each as loudly
+# > as the tree is sure of it. Then we use it as a tree: one leaf for each image. How many points of accuracy does that
+# > cost?
+
+# %%
+import itertools
+from statistics import median
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from moe_tutorial.layers import (
+    FastFeedForward,
+    hardening_loss,
+    hardening_ramp,
+    node_balance_loss,
+)
+from moe_tutorial.show import (
+    beside,
+    draw_regions,
+    grid,
+    is_narrow,
+    look,
+    message,
+    picture,
+    plane_map,
+    seed_strip,
+    sweep,
+    table,
+    usage_bars,
+)
+from moe_tutorial.study import (
+    claim,
+    dead,
+    digits4,
+    max_share,
+    regimes_2d,
+    seeds,
+    train,
+)
+from moe_tutorial.study.timing import time_side_by_side
+
+torch.set_num_threads(1)  # small models are fastest on one thread
+
+# %% [markdown]
+# ## One node: a soft *if*
+#
+# Two small networks, $L$ and $R$, and one question: on which side of a plane does the token lie? A program would say *if
+# right: R, else: L*, and such a jump has no slope to learn from. So we let the answer be a number between 0 and 1, the
+# sigmoid of how far the token lies to the right, and mix:
+#
+# $$y = (1 - p)\, L(x) + p\, R(x), \qquad p = \sigma(w \cdot x + b)$$
+#
+# Here the token is a single number and the two networks are straight lines. Make the question steeper. When does the
+# soft *if* become a plain one?
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+def line(x, y, color, width):
+    places = " ".join(
+        f"{60 * a + 150:.1f},{90 - 38 * b:.1f}" for a, b in zip(x, y, strict=True)
+    )
+    return (
+        f'<polyline points="{places}" fill="none" stroke="var(--moe-{color})" '
+        f'stroke-width="{width}"/>'
+    )
+
+
+def one_node(steepness):
+    x = torch.linspace(-2.4, 2.4, 97)
+    left, right = -0.6 * x - 0.8, 0.5 * x + 0.6
+    p = (steepness * x).sigmoid()
+    blurred = float(((p > 0.05) & (p < 0.95)).float().mean())
+    return (
+        message(
+            f"{blurred:.0%} of this axis is undecided",
+            "Coloured: the leaves 0 (left) and 1 (right). Dark: the mixture. Undecided: "
+            "each leaf has more than 5 % of the say.",
+        )
+        + '<svg viewBox="0 0 300 180" role="img" aria-label="Two lines and their '
+        'mixture" style="width:100%;max-width:420px;display:block">'
+        + line(x, left, "e0", 2)
+        + line(x, right, "e1", 2)
+        + line(x, (1 - p) * left + p * right, "text", 3.5)
+        + "</svg>"
+    )
+
+
+sweep(one_node, steepness=("Steepness", [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0]))
+
+# %% [markdown]
+# ## From a node to a tree
+#
+# Now the trick: let each of the two networks be such a mixture itself. That is the tree. Node $n$ has the children
+# $2n+1$ on the left and $2n+2$ on the right; below the last nodes come the leaves, counted from the left. A tree of
+# depth $d$ has $2^d - 1$ nodes and $2^d$ leaves.
+
+
+# %%
+def leaf_says(tree, leaf, x):
+    """One leaf's answer: a small network with one hidden layer."""
+    hidden = F.relu(x @ tree.leaves.w_in[leaf].T + tree.leaves.b_in[leaf])
+    return hidden @ tree.leaves.w_out[leaf] + tree.leaves.b_out[leaf]
+
+
+def soft_tree(tree, x, node=0):
+    """All that lies below a node, mixed: (T, d_in) -> (T, d_out)."""
+    n_nodes = len(tree.node_weight)
+    if node >= n_nodes:
+        return leaf_says(tree, node - n_nodes, x)
+    p = torch.sigmoid(x @ tree.node_weight[node] + tree.node_bias[node])[:, None]
+    return (1 - p) * soft_tree(tree, x, 2 * node + 1) + p * soft_tree(
+        tree, x, 2 * node + 2
+    )
+
+
+torch.manual_seed(seeds(1)[0])
+tree = FastFeedForward(d_in=64, d_out=10, depth=3, leaf_width=8)
+x = torch.randn(256, 64)
+with torch.no_grad():
+    package = tree.train()(x)[0]
+    ours = soft_tree(tree, x)
+print("same as the package's train():", torch.allclose(ours, package, atol=1e-6))
+
+# %% [markdown]
+# (The package does not visit the leaves one after the other. A leaf's output layer is linear, so it is enough to scale
+# the leaf's *neurons* by the leaf's weight, and all leaves together are two matrix products.)
+#
+# ## Down the tree
+#
+# Once trained, we take the questions at their word: one question a level, left or right, and one leaf.
+
+
+# %%
+def hard_tree(tree, token):
+    """One token's way down: (d_in,) -> (d_out,)."""
+    node = 0
+    for _ in range(tree.depth):
+        logit = token @ tree.node_weight[node] + tree.node_bias[node]
+        node = 2 * node + 1 + int(logit >= 0)
+    return leaf_says(tree, node - len(tree.node_weight), token)
+
+
+with torch.no_grad():
+    package = tree.eval()(x)[0]
+    ours = torch.stack([hard_tree(tree, token) for token in x])
+print("same as the package's eval():", torch.allclose(ours, package, atol=1e-6))
+
+# %% [markdown]
+# Both at once, for a few tokens. In a node: how likely it sends the token to the right. Under a leaf: its weight in the
+# mixture. The strong line is the descent.
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+def way_down(token):
+    with torch.no_grad():
+        descent = tree.train()(4 * x[token : token + 1])[1]
+    right, weights = descent.logits[0].sigmoid().tolist(), descent.weights[0].tolist()
+    leaf, depth = int(descent.leaf), tree.depth
+    way = {(leaf + 2**depth) >> up for up in range(depth + 1)}  # nodes, the root is 1
+    lines, marks = [], []
+    for number in range(1, 2 ** (depth + 1)):
+        level = number.bit_length() - 1
+        a, b = 344 * (number - 2**level + 0.5) / 2**level, 22 + 54 * level
+        if number > 1:
+            above = 344 * (number // 2 - 2 ** (level - 1) + 0.5) / 2 ** (level - 1)
+            style = ("text", 3) if number in way else ("border", 1)
+            lines.append(
+                f'<path d="M{above:.1f} {b - 54}L{a:.1f} {b}" '
+                f'stroke="var(--moe-{style[0]})" stroke-width="{style[1]}"/>'
+            )
+        if level < depth:
+            fill, ink, text = "ground", "text", f"{right[number - 1]:.0%}"
+        else:
+            at = number - 2**depth
+            fill, ink, text = f"e{at}", f"on{at}", str(at)
+            marks.append(
+                f'<text x="{a:.1f}" y="{b + 32}" font-size="11" text-anchor="middle" '
+                f'fill="var(--moe-text)">{weights[at]:.0%}</text>'
+            )
+        marks.append(
+            f'<circle cx="{a:.1f}" cy="{b}" r="16" fill="var(--moe-{fill})" '
+            f'stroke="var(--moe-border)"/><text x="{a:.1f}" y="{b + 4}" '
+            f'font-size="11" text-anchor="middle" fill="var(--moe-{ink})">{text}</text>'
+        )
+    heaviest = max(range(2**depth), key=weights.__getitem__)
+    other = "the heaviest" if heaviest == leaf else f"leaf {heaviest} weighs more"
+    return (
+        message(f"Leaf {leaf} answers, with {weights[leaf]:.0%} of the say: {other}")
+        + f'<svg viewBox="0 0 344 220" role="img" aria-label="A tree; the descent ends '
+        f'in leaf {leaf}" style="width:100%;max-width:520px;display:block">'
+        + "".join(lines + marks)
+        + "</svg>"
+    )
+
+
+sweep(way_down, token=("Token", list(range(16))))
+
+# %% [markdown]
+# How much does each of the two compute? In training every node and every leaf speaks, so the tree costs what a dense
+# layer of all its neurons costs, the **training width**. Going down it costs one leaf, the **inference width**, and the
+# questions.
+
+# %%
+print("depth  training width  inference width  questions")
+for depth in (0, 1, 3, 6, 9, 11):
+    print(f"{depth:5}{32 * 2**depth:16,}{32:17}{depth:11}")
+
+# %% [markdown]
+# One thing to know before we measure. Is the leaf at the end of the descent always the one with the largest weight? Go
+# through the tokens above, or work it out for a tree of two levels. The first node leans to the right. The left child is
+# sure of itself, the right child is not.
+
+# %%
+root, left_child, right_child = 0.55, 0.90, 0.50  # probabilities of going right
+weights = {
+    "leaf 0": (1 - root) * (1 - left_child),
+    "leaf 1": (1 - root) * left_child,
+    "leaf 2": root * (1 - right_child),
+    "leaf 3": root * right_child,
+}
+for name, weight in weights.items():
+    print(f"{name} weighs {weight:.3f}")
+print("the heaviest:", max(weights, key=weights.get))
+print("the descent turns right at the root: leaf 2 or 3")
+
+# %% [markdown]
+# So the descent is a chain of small decisions, and no search for the best leaf.
+#
+# ## Soft and hard, side by side
+#
+# Now train. `digits4` again, where four rules compete, with centred pixels (lesson 05 says why). Eight leaves of 8
+# neurons, 500 steps, ten seeds at once. In training the tree is soft. Then we ask the *same* trained tree twice: softly,
+# all leaves speaking, and hard, one leaf for each image.
+#
+# To make a tree decide, Belcak and Wattenhofer add a **hardening loss**: the entropy of the nodes' decisions. It is 0 when
+# all decisions are clear, and $\log 2$ when all are open. (They add up the nodes' entropies and we take the mean, so a
+# weight of 10 here, with seven nodes, is 10/7 of theirs.)
+
+
+# %%
+def my_hardening_loss(descent):
+    """Mean entropy of all decisions, in nats."""
+    p = descent.logits.sigmoid()
+    return -(p * p.log() + (1 - p) * (1 - p).log()).mean()
+
+
+descent = tree.train()(x)[1]
+print(
+    "same as the package's:",
+    torch.allclose(my_hardening_loss(descent), hardening_loss(descent)),
+)
+
+# %%
+raw = digits4("raw")
+mean = raw.x_train.mean(0)
+centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
+STEPS, DEPTH = 500, 3
+
+
+def run(data, harden=0.0, balance=None, region_leak=0.0):
+    """Train ten trees; look at each of them twice.
+
+    harden: the hardening loss's weight, a number or a function of the step.
+    balance: descent -> a loss that is added.
+    """
+    weight = {"now": 0.0}
+
+    def before_step(step, trained):
+        weight["now"] = harden(step) if callable(harden) else harden
+
+    def penalty(descent):
+        loss = weight["now"] * hardening_loss(descent)
+        return loss + balance(descent) if balance else loss
+
+    trained = train(
+        lambda: FastFeedForward(
+            64, 10, DEPTH, 8, region_leak=region_leak, dispatch="dense"
+        ),
+        data,
+        seeds(10),
+        steps=STEPS,
+        penalty=penalty,
+        on_step=before_step,
+    )
+    trained.model.region_leak = 0.0  # only while training
+    with torch.no_grad():
+        scores, descent = trained(data.x_test)  # still in train(): soft
+    soft, hard = scores.argmax(-1), trained.scores(data.x_test).argmax(-1)
+    return {
+        "soft": (soft == data.y_test).float().mean(-1),
+        "hard": (hard == data.y_test).float().mean(-1),
+        "differ": soft != hard,
+        "heaviest": descent.weights.amax(-1),
+        "shares": trained.model.usage(descent)[0],
+    }
+
+
+by_weight = {weight: run(centred, harden=weight) for weight in (0, 0.1, 1, 10)}
+
+
+def gap(result):
+    """How much accuracy is lost from soft to hard, one a seed."""
+    return result["soft"] - result["hard"]
+
+
+claim(
+    "10.1",
+    "Without hardening, the same trained tree is more than 10 points less accurate "
+    "with one leaf an image than with all leaves mixed",
+    measured=gap(by_weight[0]),
+    holds=lambda lost: lost.mean() > 0.1,
+    control=gap(by_weight[10]),
+    control_is="trees hardened with weight 10",
+    refutes="After soft training one leaf is as good as the mixture",
+)
+
+# %% [markdown]
+# Compare with your guess. Why does it lose so much?
+#
+# While a node says .6 and .4, the mixture uses both sides, and training has fitted the *mixture*. Hard, one side is cut
+# off. If that is the reason, then it is the undecided images that change their answer. Order the images by the
+# weight of their heaviest leaf, and compare the lower half with the upper half. (The control shuffles the images first.)
+
+
+# %%
+def changed_more(result, order):
+    """How much more often the first half of an order changes its answer, one a seed."""
+    changed = result["differ"].float().gather(-1, order)
+    undecided, decided = changed.chunk(2, dim=-1)
+    return undecided.mean(-1) - decided.mean(-1)
+
+
+shuffled = torch.stack(
+    [
+        torch.randperm(len(raw.x_test), generator=torch.Generator().manual_seed(seed))
+        for seed in seeds(10)
+    ]
+)
+claim(
+    "10.2",
+    "From soft to hard, the undecided half of the images changes its answer more often "
+    "than the decided half, by more than 10 in a hundred",
+    measured=changed_more(by_weight[0], by_weight[0]["heaviest"].argsort(-1)),
+    holds=lambda more: more.mean() > 0.1,
+    control=changed_more(by_weight[0], shuffled),
+    control_is="two halves by lot",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+means = {
+    name: [float(result[name].mean()) for result in by_weight.values()]
+    for name in ("soft", "hard")
+}
+
+
+def draw(figure, theme):
+    axes = figure.add_subplot()
+    text, muted, line = (look.color(n, theme) for n in ("text", "muted", "line"))
+    places = range(len(by_weight))
+    axes.fill_between(places, means["hard"], means["soft"], color=line, alpha=0.5)
+    for name, dash, color in (("soft", "--", muted), ("hard", "-", text)):
+        axes.plot(places, means[name], dash, marker="o", ms=6, color=color)
+        axes.annotate(
+            name,
+            (0, means[name][0]),
+            (0, 10 if name == "soft" else -18),
+            textcoords="offset points",
+            ha="center",
+            color=color,
+            weight="bold",
+        )
+    axes.set_xticks(places, [f"{weight:g}" for weight in by_weight])
+    axes.set_xlabel("weight of the hardening loss", loc="left")
+    axes.set_ylabel("test accuracy")
+    axes.margins(x=0.1, y=0.15)
+
+
+picture(
+    draw,
+    title=f"From weight 0 to 10 the hard tree goes from {means['hard'][0]:.2f} to "
+    f"{means['hard'][-1]:.2f}, and the soft one from {means['soft'][0]:.2f} to "
+    f"{means['soft'][-1]:.2f}",
+    note="Centred digits4, mean of ten seeds. The grey band is the gap.",
+    alt="; ".join(
+        f"weight {w:g}: soft {s:.2f}, hard {h:.2f}"
+        for w, s, h in zip(by_weight, means["soft"], means["hard"], strict=True)
+    ),
+    height=320,
+)
+
+# %% [markdown]
+# Hardening closes the gap, and it is tempting to report only that. But a gap has two ends. Look at the upper one.
+
+# %%
+claim(
+    "10.3",
+    "Hardening with weight 10 costs the soft model more than 4 points of accuracy: the "
+    "gap closes from above, too",
+    measured=by_weight[0]["soft"] - by_weight[10]["soft"],
+    holds=lambda cost: cost.mean() > 0.04,
+    control=by_weight[0]["soft"] - by_weight[0.1]["soft"],
+    control_is="hardening with weight 0.1",
+    refutes="Hardening makes the tree as good as its soft model was",
+)
+
+# %% [markdown]
+# So judge a tree by its *hard* accuracy, and never by how small the gap is. A tree that sends all images to one
+# leaf has no gap at all. (We are about to meet it.)
+#
+# ## See it: the regions as the tree grows
+#
+# On the plane of lesson 04, four trees of depth 1 to 4 with leaves of 4 neurons. Each question is a straight cut, and it
+# cuts only what its parent left over.
+
+# %%
+plane = regimes_2d(seed=seeds(1)[0])
+places = grid(plane.x_train, 40)
+fine = grid(plane.x_train, 128)
+LONGER, EVERY = 600, 50
+films, regions = {}, {}
+for depth in (1, 2, 3, 4):
+    weight, film = {"now": 0.0}, []
+
+    def before_step(step, trained, weight=weight, film=film):
+        weight["now"] = hardening_ramp(step, start=100, end=LONGER, peak=10.0)
+        if step % EVERY == 0:
+            with torch.no_grad():
+                soft = trained(plane.x_test)[0].argmax(-1) == plane.y_test
+                trained.model.eval()
+                answer, descent = trained(plane.x_test)
+                frame = {
+                    "soft": float(soft.float().mean()),
+                    "hard": float((answer.argmax(-1) == plane.y_test).float().mean()),
+                    "owners": trained(places)[1].leaf[0],
+                    "shares": trained.model.usage(descent)[0][0],
+                }
+                trained.model.train()
+            film.append(frame)
+
+    trained = train(
+        lambda depth=depth: FastFeedForward(2, 2, depth, 4, dispatch="dense"),
+        plane,
+        seeds(1),
+        steps=LONGER,
+        learning_rate=2e-2,
+        penalty=lambda d, w=weight: w["now"] * hardening_loss(d) + node_balance_loss(d),
+        on_step=before_step,
+    )
+    films[depth] = film
+    trained.model.eval()
+    with torch.no_grad():
+        regions[depth] = trained(fine)[1].weights[0]  # 1 for the leaf that answers
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+last = {depth: film[-1] for depth, film in films.items()}
+sample = slice(0, 60)
+low, high = fine.min(0).values.tolist(), fine.max(0).values.tolist()
+extent = [low[0], high[0], low[1], high[1]]
+
+
+def draw(figure, theme):
+    shape = (2, 2) if is_narrow(figure) else (1, 4)
+    for axes, (depth, frame) in zip(
+        figure.subplots(*shape).flat, last.items(), strict=True
+    ):
+        draw_regions(
+            axes,
+            theme,
+            regions[depth],
+            extent,
+            plane.x_train[sample],
+            plane.y_train[sample],
+        )
+        axes.set_title(f"depth {depth}: {frame['hard']:.2f}", fontsize=11)
+
+
+accuracies = ", ".join(f"{frame['hard']:.2f}" for frame in last.values())
+best = max(last, key=lambda depth: last[depth]["hard"])
+picture(
+    draw,
+    title=f"Hard accuracy from depth 1 to 4: {accuracies}; best at depth {best}",
+    note=(
+        "One seed. Colour and number: the leaf that answers there. Shape: the class. "
+        "Four quarters have four rules."
+    ),
+    alt="; ".join(
+        f"depth {depth}: {len(frame['owners'].unique())} leaves own a region, "
+        f"hard accuracy {frame['hard']:.2f}"
+        for depth, frame in last.items()
+    ),
+    height=230,
+    narrow_height=380,
+)
+
+# %% [markdown]
+# And the way there. Choose a depth, and pull the step: first the cuts search, then the ramp hardens them. Watch the
+# hard accuracy against the soft one.
+
+
+# %% tags=["nbval-ignore-output"]
+def growing(depth, step):
+    frame = films[depth][step // EVERY]
+    return message(
+        f"Hard {frame['hard']:.0%}, soft {frame['soft']:.0%}",
+        f"{2**depth} leaves, step {step:,} of {LONGER:,}. Map: the leaf that answers. "
+        "Bars: each leaf's share of the test points.",
+    ) + beside(plane_map(frame["owners"]), usage_bars(frame["shares"]))
+
+
+sweep(
+    growing,
+    depth=("Depth", [1, 2, 3, 4]),
+    step=("Step", list(range(0, LONGER + 1, EVERY))),
+)
+
+# %% [markdown]
+# ## Collapse of the tree
+#
+# Those trees were trained with a balance loss. Do they need one? It is said that they do not: a tree has no
+# router that could play favourites, every node has a left and a right, and the hardening loss makes it decide.
+#
+# > **Guess first.** Raw pixels, hardening weight 10 from the first step, eight leaves, ten seeds. How many leaves have
+# > work in the end?
+#
+# Before you look, ask what the hardening loss wants. Which of these two nodes does it prefer?
+
+# %%
+divides = torch.tensor([[8.0], [-8.0]])  # logits of one node for two tokens
+favours = torch.tensor([[8.0], [8.0]])
+for name, logits in (("one left, one right", divides), ("both right", favours)):
+    loss = my_hardening_loss(descent._replace(logits=logits))
+    print(f"{name:>20}: {loss:.4f}")
+
+# %% [markdown]
+# It cannot tell them apart. To send everybody the same way is a clear decision too, and it is the easier one: with pixels
+# that are never negative, one push on the weights moves all logits to the same side.
+
+# %%
+strong = run(raw, harden=10.0)
+plain = run(raw)
+claim(
+    "10.4",
+    "Hardened with weight 10 on raw pixels, the tree sends more than 99 of 100 images "
+    "to one leaf, in every seed",
+    measured=max_share(strong["shares"]),
+    holds=lambda largest: bool((largest > 0.99).all()),
+    control=max_share(plain["shares"]),
+    control_is="the same trees without hardening",
+    refutes="A tree is balanced by nature and needs no balance loss",
+)
+
+# %% [markdown]
+# What do we do about it? Three cures come to mind. Each is measured alone, with a control that resembles it but lacks what
+# makes it work.
+#
+# **Centre the inputs.** Then no push moves all of them to one side. The control shrinks raw pixels to the same length
+# without centring them.
+
+# %%
+by_centring = by_weight[10]
+length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
+shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
+
+
+def less(result):
+    """How much smaller the largest share is than under strong hardening alone."""
+    return max_share(strong["shares"]) - max_share(result["shares"])
+
+
+claim(
+    "10.5",
+    "Centred inputs lower the largest share by more than 0.3",
+    measured=less(by_centring),
+    holds=lambda less: less.mean() > 0.3,
+    control=less(run(shrunk, harden=10.0)),
+    control_is="pixels shrunk to the same length, not centred",
+)
+
+# %% [markdown]
+# **Ramp the hardening up.** First let the tree learn something, then make it decide. The control spends the same sum of
+# hardening the other way round: most at first, nothing at the end.
+
+
+# %%
+def ramp(step):
+    return hardening_ramp(step, start=0, end=STEPS, peak=10.0)
+
+
+by_ramp = run(raw, harden=ramp)
+claim(
+    "10.6",
+    "Raising the hardening from 0 to 10 lowers the largest share by more than 0.2",
+    measured=less(by_ramp),
+    holds=lambda less: less.mean() > 0.2,
+    control=less(run(raw, harden=lambda step: 10.0 - ramp(step))),
+    control_is="lowering it from 10 to 0",
+)
+
+# %% [markdown]
+# **Ask for balance.** Pull each node's mean decision toward one half, as lesson 07 pulled the experts' shares. But whose
+# mean? A node deep in the tree is asked about all tokens in training, while only a part of them ever arrives there. So
+# we count each token by how much of it arrives.
+
+
+# %%
+def my_node_balance_loss(descent):
+    """Mean over the nodes of (2 m - 1)², m the mean decision of those who arrive."""
+    p, arrives = descent.logits.sigmoid(), torch.ones(len(descent.logits), 1)
+    losses = []
+    for level in range(DEPTH):
+        q = p[:, 2**level - 1 : 2 ** (level + 1) - 1]
+        m = (arrives * q).sum(0) / arrives.sum(0)
+        losses.append((2 * m - 1) ** 2)
+        arrives = torch.stack([arrives * (1 - q), arrives * q], dim=-1).flatten(1)
+    return torch.cat(losses).mean()
+
+
+print(
+    "same as the package's:",
+    torch.allclose(my_node_balance_loss(descent), node_balance_loss(descent)),
+)
+
+
+def over_all_tokens(descent):
+    """The control: a node's mean decision over all tokens, arriving or not."""
+    return (2 * descent.logits.sigmoid().mean(0) - 1).square().mean()
+
+
+# %%
+by_balance = run(raw, 10.0, lambda d: 10 * node_balance_loss(d))
+of_all = run(raw, 10.0, lambda d: 10 * over_all_tokens(d))
+claim(
+    "10.7",
+    "With a node-balance loss of weight 10, fewer than one of eight leaves is dead on "
+    "average",
+    measured=dead(by_balance["shares"]),
+    holds=lambda dead: dead.mean() < 1,
+    control=dead(of_all["shares"]),
+    control_is="each node's mean taken over all tokens",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+seed_strip(
+    {
+        "strong hardening": strong["shares"],
+        "centred": by_centring["shares"],
+        "ramp": by_ramp["shares"],
+        "balance over all tokens": of_all["shares"],
+        "balance over those who arrive": by_balance["shares"],
+    },
+    title=f"Leaves at work: {8 - dead(strong['shares']).float().mean():.1f} of 8 with "
+    f"strong hardening, {8 - dead(by_centring['shares']).float().mean():.1f} centred, "
+    f"{8 - dead(by_ramp['shares']).float().mean():.1f} with a ramp, "
+    f"{8 - dead(by_balance['shares']).float().mean():.1f} balanced where they arrive",
+    note="One column is one seed: how the test images divide among the leaves.",
+)
+
+# %% [markdown]
+# Look at the second and the fourth row: they are alike. Centring makes *all* images even around zero, and a mean over all
+# tokens asks for the same. So the root divides. But those on one side of a plane are not centred: they lie to one side. So
+# at the child the story begins anew. Of these cures only the loss that counts who arrives reaches every node.
+
+# %%
+claim(
+    "10.8",
+    "Under strong hardening, centring alone leaves more than four of eight leaves dead "
+    "on average: it cures the root",
+    measured=dead(by_centring["shares"]),
+    holds=lambda dead: dead.mean() > 4,
+    control=dead(by_balance["shares"]),
+    control_is="raw pixels with the node-balance loss",
+    refutes="With centred inputs a tree needs no balance loss",
+)
+
+# %% [markdown]
+# And accuracy, and the cures together? All eight combinations, and the tree's own kind of noise for comparison: **region
+# leak**, which turns some decisions round at random while training.
+
+# %%
+balance = {False: None, True: lambda d: 10 * node_balance_loss(d)}
+known = {
+    (False, False, False): strong,
+    (True, False, False): by_centring,
+    (False, True, False): by_ramp,
+    (False, False, True): by_balance,
+}
+combined = {
+    at: known.get(at)
+    or run(centred if at[0] else raw, ramp if at[1] else 10.0, balance[at[2]])
+    for at in itertools.product((False, True), repeat=3)
+}
+leaky = run(raw, harden=10.0, region_leak=0.1)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+names = ("centred", "ramp", "balance")
+rows = {
+    " + ".join(itertools.compress(names, at)) or "strong hardening alone": result
+    for at, result in sorted(combined.items(), key=lambda row: sum(row[0]))
+}
+rows |= {"region leak 0.1": leaky, "no hardening, raw": plain}
+rows |= {"no hardening, centred": by_weight[0]}
+winner = max(rows, key=lambda name: rows[name]["hard"].mean())
+table(
+    ["", "hard", "soft", "largest share", "dead"],
+    {
+        name: [
+            f"{r['hard'].mean():.3f}",
+            f"{r['soft'].mean():.3f}",
+            f"{max_share(r['shares']).mean():.2f}",
+            f"{dead(r['shares']).float().mean():.1f}",
+        ]
+        for name, r in rows.items()
+    },
+    title=f"The best hard tree: {winner}, {rows[winner]['hard'].mean():.3f}",
+    note="Accuracy on digits4, means of ten seeds; hardening weight 10 where not said.",
+)
+
+# %%
+either = torch.maximum(by_centring["hard"], by_balance["hard"])
+both = combined[True, False, True]["hard"]
+claim(
+    "10.9",
+    "Centring and balance together make the hard tree more accurate than the better of "
+    "the two alone, by more than a point",
+    measured=both - either,
+    holds=lambda gain: gain.mean() > 0.01,
+    control=combined[True, True, True]["hard"] - both,
+    control_is="adding the ramp to both",
+)
+
+# %% [markdown]
+# The control is worth a second look. A ramp helps a tree that nothing else helps, but beside centring and balance it does
+# not. More cures are not better cures. And noise is no cure here: see the row of region leak.
+#
+# ## Log time
+#
+# Now what the tree is made for. Tokens of width 768, leaves of 32 neurons, one token at a time, one thread. With each level
+# the training width doubles. There are two fair opponents, and whoever shows only one is selling something:
+#
+# - the dense layer of the **training width**, which has as many neurons;
+# - the dense layer of the **inference width**, which computes as many neurons for a token.
+#
+# Each call brings another token, as in life: its leaf is not in the processor's cache, unless the whole tree is.
+
+# %%
+D, LEAF = 768, 32
+depths = range(2, 10)
+torch.manual_seed(seeds(1)[0])
+tokens = torch.randn(1024, D)
+
+
+def dense(width):
+    return nn.Sequential(nn.Linear(D, width), nn.ReLU(), nn.Linear(width, D))
+
+
+trees = {depth: FastFeedForward(D, D, depth, LEAF).eval() for depth in depths}
+wide = {depth: dense(LEAF * 2**depth) for depth in (2, 3, 4, 5, 6, 9)}
+leaf_only, narrow = FastFeedForward(D, D, 0, LEAF).eval(), dense(LEAF)
+soft = FastFeedForward(D, D, 9, LEAF)
+soft.load_state_dict(trees[9].state_dict(), assign=True)  # the same weights, in train()
+stream = torch.randn(32 * 2**20)  # more than most caches hold
+
+
+def ever_new(layer):
+    """A function that gives the layer another token at each call."""
+    one = itertools.cycle(tokens.split(1))
+    return lambda: layer(next(one))
+
+
+def by_hand(tree):
+    one = itertools.cycle(tokens)
+    return lambda: hard_tree(tree, next(one))
+
+
+with torch.inference_mode():
+    found = time_side_by_side(
+        {
+            **{f"tree {d}": ever_new(layer) for d, layer in trees.items()},
+            **{f"by hand {d}": by_hand(layer) for d, layer in trees.items()},
+            **{f"dense {d}": ever_new(layer) for d, layer in wide.items()},
+            "soft": ever_new(soft),
+            "narrow": ever_new(narrow),
+            "leaf": ever_new(leaf_only),
+            "stream": stream.sum,
+        },
+        turns=10,
+        seconds=0.01,
+    )
+one = {name: 1e6 * np.array(times) for name, times in found.items()}  # microseconds
+
+claim(
+    "10.10",
+    "For one token, the tree of width 16,384 is more than 20 times as fast as the "
+    "dense layer of its training width",
+    measured=one["dense 9"] / one["tree 9"],
+    holds=lambda times: np.median(times) > 20,
+    control=one["dense 9"] / one["soft"],
+    control_is="the same tree in training, all leaves mixed",
+    timed=True,
+)
+
+# %% [markdown]
+# And the growth: 128 times as many neurons, seven questions more.
+
+# %%
+claim(
+    "10.11",
+    "A tree 128 times as wide takes one token less than 6 times as long",
+    measured=one["tree 9"] / one["tree 2"],
+    holds=lambda times: np.median(times) < 6,
+    control=one["dense 9"] / one["dense 2"],
+    control_is="dense layers of the same widths",
+    timed=True,
+)
+
+# %% [markdown]
+# Is it *logarithmic*, then: the same amount for each level, a straight line in depth? Compiled, a question takes so little
+# that its line is drowned by the call and by the memory. The `hard_tree` that you built is slow enough to show it. We fit
+# a line to its times and ask how much of their variance the line explains ($R^2$, 1 is all).
+
+
+# %%
+def straight(name, depths):
+    """R² of a straight line through the times, one a turn."""
+    times = np.stack([one[f"{name} {d}"] for d in depths])
+    return [np.corrcoef(list(depths), turn)[0, 1] ** 2 for turn in times.T]
+
+
+claim(
+    "10.12",
+    "The time of the descent is a straight line in the depth, with R² above 0.85",
+    measured=straight("by hand", depths),
+    holds=lambda r2: np.median(r2) > 0.85,
+    control=straight("dense", wide),
+    control_is="dense layers of the same widths",
+    timed=True,
+)
+
+# %% [markdown]
+# What limits the tree? A token needs its leaf, and the leaf has to come from memory. The time for that is the bytes of
+# one leaf, and of the questions, over the speed at which this machine streams memory, which we measure by summing up a
+# long row of numbers. No way of computing gets below this line, except by keeping the weights in a cache.
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+def bytes_touched(depth, leaves=1, nodes=None):
+    """Bytes of these leaves and of the nodes, in float32."""
+    a_leaf = LEAF * D + LEAF + LEAF * D + D
+    return 4 * (leaves * a_leaf + (depth if nodes is None else nodes) * (D + 1))
+
+
+per_byte = median(one["stream"]) / (4 * len(stream))
+limit = {depth: bytes_touched(depth) * per_byte for depth in depths}
+middle = {name: float(np.median(times)) for name, times in one.items()}
+
+
+def draw(figure, theme):
+    axes = figure.add_subplot()
+    text, muted, border = (look.color(n, theme) for n in ("text", "muted", "border"))
+    width = {depth: LEAF * 2**depth for depth in depths}
+    lines = {
+        "dense, full width": (
+            [width[d] for d in wide],
+            [middle[f"dense {d}"] for d in wide],
+            ("--", muted),
+        ),
+        "your descent": (
+            list(width.values()),
+            [middle[f"by hand {d}"] for d in depths],
+            ("-.", muted),
+        ),
+        "the tree": (
+            list(width.values()),
+            [middle[f"tree {d}"] for d in depths],
+            ("-", text),
+        ),
+        "memory": (list(width.values()), list(limit.values()), (":", border)),
+        "dense, one leaf": (
+            list(width.values()),
+            [middle["narrow"]] * len(width),
+            ("--", muted),
+        ),
+    }
+    free = 0.0
+    for name, (x, y, (dash, color)) in sorted(
+        lines.items(), key=lambda line: line[1][1][-1]
+    ):
+        own = name == "the tree"
+        axes.loglog(x, y, dash, color=color, lw=2.6 if own else 1.8)
+        free = max(y[-1], free * 1.5)
+        axes.annotate(
+            name,
+            (x[-1], free),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+            color=color,
+            weight="bold" if own else "normal",
+            annotation_clip=False,
+        )
+    ticks = [128, 16384] if is_narrow(figure) else [128, 512, 2048, 16384]
+    axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    axes.set_yticks([10, 100, 1000, 10000], ["10", "100", "1,000", "10,000"])
+    axes.minorticks_off()
+    axes.set_xlabel("training width", loc="left")
+    axes.set_ylabel("microseconds a token")
+
+
+faster = middle["dense 9"] / middle["tree 9"]
+picture(
+    draw,
+    title=f"At width 16,384 the tree takes a token 1/{faster:.0f} of the time of its "
+    f"training width, and {middle['tree 9'] / middle['narrow']:.1f} times that of its "
+    "inference width",
+    note=(
+        "One token, ever new, measured here on one thread. Dense: as wide as all leaves, "
+        "and as wide as one. Memory: one leaf and the "
+        f"questions at {1e-3 / per_byte:.0f} GB a second. Below that line the weights "
+        "were in the cache."
+    ),
+    alt="; ".join(
+        f"width {LEAF * 2**d:,}: tree {middle[f'tree {d}']:.0f} µs, "
+        f"memory {limit[d]:.0f} µs"
+        for d in depths
+    )
+    + "; "
+    + "; ".join(
+        f"dense of width {LEAF * 2**d:,} {middle[f'dense {d}']:.0f} µs" for d in wide
+    )
+    + f"; dense of width {LEAF} {middle['narrow']:.0f} µs",
+    height=400,
+)
+
+# %% [markdown]
+# Against its training width the tree wins by a wide margin, and the margin grows with each level. Against its inference
+# width it has no arithmetic to save.
+#
+# And with many tokens at once? A dense layer reads its weights once for all of them. A tree sends the tokens to hundreds
+# of leaves, and each of those has to be read for a token or two. Compare with one such leaf for all tokens, a tree of
+# depth 0: it *is* a dense layer of the inference width, in the same code. (The control sends 1,024 equal tokens down
+# the large tree. All of them want the same leaf.)
+
+# %%
+equal = tokens[:1].repeat(len(tokens), 1)
+with torch.inference_mode():
+    found = time_side_by_side(
+        {
+            "tree 6": lambda: trees[6](tokens),
+            "tree 9": lambda: trees[9](tokens),
+            "equal": lambda: trees[9](equal),
+            "dense 6": lambda: wide[6](tokens),
+            "leaf": lambda: leaf_only(tokens),
+            "narrow": lambda: narrow(tokens),
+            "stream": stream.sum,
+        },
+        turns=10,
+        seconds=0.015,
+    )
+many = {name: 1e6 * np.array(times) for name, times in found.items()}
+
+claim(
+    "10.13",
+    "1,024 tokens at once take the tree of width 16,384 more than 2.5 times as long as "
+    "a layer of its inference width",
+    measured=many["tree 9"] / many["leaf"],
+    holds=lambda times: np.median(times) > 2.5,
+    control=many["equal"] / many["leaf"],
+    control_is="1,024 equal tokens, which share one leaf",
+    refutes="A tree costs what a layer of one leaf's width costs",
+    timed=True,
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+with torch.inference_mode():
+    used = {depth: len(trees[depth](tokens)[1].leaf.unique()) for depth in (6, 9)}
+memory = {
+    depth: bytes_touched(depth, used[depth], 2**depth - 1)
+    * median(many["stream"])
+    / (4 * len(stream))
+    / len(tokens)
+    for depth in used
+}
+a_token = {name: float(np.median(times)) / len(tokens) for name, times in many.items()}
+table(
+    ["microseconds a token", "one token", "1,024 at once"],
+    {
+        "dense, training width 16,384": [f"{middle['dense 9']:,.1f}", "not timed"],
+        "tree, width 16,384": [f"{middle['tree 9']:.1f}", f"{a_token['tree 9']:.2f}"],
+        "memory limit, 16,384": [f"{limit[9]:.1f}", f"{memory[9]:.2f}"],
+        "dense, training width 2,048": [
+            f"{middle['dense 6']:,.1f}",
+            f"{a_token['dense 6']:.2f}",
+        ],
+        "tree, width 2,048": [f"{middle['tree 6']:.1f}", f"{a_token['tree 6']:.2f}"],
+        "memory limit, 2,048": [f"{limit[6]:.1f}", f"{memory[6]:.2f}"],
+        "dense, inference width 32": [
+            f"{middle['narrow']:.1f}",
+            f"{a_token['narrow']:.2f}",
+        ],
+    },
+    title=f"With 1,024 tokens the inference-width layer is "
+    f"{a_token['tree 6'] / a_token['narrow']:.1f} and "
+    f"{a_token['tree 9'] / a_token['narrow']:.1f} times as fast as the trees",
+    note=(
+        f"Measured here, one thread. The 1,024 tokens meet {used[6]} leaves of the "
+        f"smaller tree and {used[9]} of the larger one."
+    ),
+)
+
+# %% [markdown]
+# So *fast* has two conditions: compared with its training width, and with few tokens at once. Whether one leaf of 32
+# neurons is as *good* as a dense layer of 32, or of 16,384, is another question. It is the next lesson's.
+#
+# ## Try it
+#
+# 1. **Region leak.** Give `run` a `region_leak` of 0.1 on *centred* inputs, without hardening. What happens to the gap, and
+#    what to the soft accuracy? Then 0.5: what does a node's decision tell about the token now?
+# 2. **A bug to find.** In evaluation, the published code computes a leaf as `hidden @ w_out`, without the leaf's bias
+#    `b_out`; in training it has it. Give `hard_tree` that bug. Nothing crashes, so who would notice? Find the smallest
+#    tree on which soft and hard *must* agree, and make a test of it.
+# 3. **Depth 0.** What should a tree without any question be? Ask `FastFeedForward(64, 10, 0, 8)`, in `train()` and in
+#    `eval()`, and your own two functions. (The published code's evaluation stops with an error here: it reads a
+#    variable that its loop over the levels never set. So the test of exercise 2 could not run there.)
+# 4. **One leaf, no gap.** Compute `gap(strong)`. Would you report this number in a paper? What would you put beside it?
+# 5. **Heaviest or last?** In `run`, add to the result how often `descent.leaf` is not `descent.weights.argmax(-1)`. How
+#    often without hardening, and how often with weight 10?
+#
+# ## Recap
+#
+# - A node is a soft *if*, and a tree is a soft *if* whose branches are soft *ifs*. Trained softly, it costs its training
+#   width. Evaluated hard, it costs one question a level and one leaf.
+# - Undecided nodes open a gap: training fits the mixture, and the descent cuts it off. Hardening closes the gap from below
+#   and from above. Judge a tree by its hard accuracy.
+# - Trees are not balanced by nature. Clear decisions may be the same for everybody. Centring cures the root, a ramp helps,
+#   and a balance loss that counts who arrives reaches every node.
+# - One token: far faster than the training width, and time grows with depth in a straight line. Many tokens: the small
+#   dense layer is faster, for the tree has to read many leaves.
+#
+# **Sources.** The layer and its hardening loss: [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711); region
+# leak: their code, [fastfeedforward](https://pypi.org/project/fastfeedforward/). In a language model (UltraFastBERT):
+# [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2311.10770). Soft trees of experts, thirty years earlier:
+# [Jordan and Jacobs 1994](https://doi.org/10.1162/neco.1994.6.2.181). Balance by importance:
+# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538); the node-balance loss was made for this course after it.
