@@ -225,7 +225,10 @@ def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str, y: Tenso
         return
     begun = time.perf_counter()
     with _one_at_a_time:
-        numba.set_num_threads(threads)
+        if threads > 1:
+            torch_threads = torch.get_num_threads()
+            numba.set_num_threads(threads)  # its first call starts OpenMP anew, with all processors, for torch as well
+            torch.set_num_threads(torch_threads)
         kernel(*sizes, *addresses)
     if kernel not in _ready:
         _ready.add(kernel)
