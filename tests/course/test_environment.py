@@ -35,7 +35,7 @@ def test_every_lesson_is_on_the_site():
     toc = yaml.safe_load((ROOT / "book.yml").read_text(encoding="utf-8"))["toc"]
     pages = [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]
     lessons = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
-    assert pages == [*lessons, "claims"]
+    assert pages == [*lessons, "playground", "claims"]
 
 
 def test_a_fork_tests_on_three_systems_and_on_the_oldest_and_newest_python():
