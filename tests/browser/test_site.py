@@ -258,8 +258,11 @@ def test_search_finds_a_lesson_offline(visit, scheme):
 def test_the_sweep_of_noise_and_balance_moves_to_each_of_its_settings(visit):
     """Two sliders of nine stops each, without a kernel: every pair shows numbers of its own setting."""
     page = visit("07_balance")
-    widget = page.locator(".moe-widget", has=page.get_by_role("slider", name="Noise"))
-    noise, balance = widget.get_by_role("slider", name="Noise"), widget.get_by_role("slider", name="Switch loss")
+    widget = page.locator(".moe-widget", has=page.get_by_role("slider", name="Noise", exact=True))
+    noise, balance = (
+        widget.get_by_role("slider", name="Noise", exact=True),
+        widget.get_by_role("slider", name="Switch loss"),
+    )
     shown = set()
     for slider in (noise, balance):
         assert slider.get_attribute("max") == "8"
