@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from .checks import as_tokens, check_choice, check_count
 
-ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+# The neurons are fresh from their matrix product, which needs no memory of them: relu may overwrite them.
+ACTIVATIONS = {"relu": torch.relu_, "gelu": F.gelu, "silu": F.silu}
 
 
 class Experts(nn.Module):
