@@ -240,9 +240,8 @@ class KernelTraining(LiveTraining):
         now = np.mean(self._recent, 0) if self._recent else None
         with _looking(layer, self._seed):
             router = getattr(layer, "router", None)
-            if (
-                getattr(router, "forced", None) is not None
-            ):  # its offset in evaluation is that of all points, without noise
+            if getattr(router, "forced", None) is not None:
+                # Its offset in evaluation is that of all points, without noise.
                 noise, router.noise = router.noise, None
                 layer(data.x_train)
                 router.noise = noise

@@ -9,6 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from moe_tutorial.layers import FastFeedForward, hardening_loss, node_balance_loss
+
 DEPTH, H, BATCH, STEPS, RATE = 3, 3, 32, 50, 0.02
 L = 2**DEPTH
 CASES = [
@@ -268,10 +270,9 @@ def test_what_it_cannot_use_it_refuses(engine, code, message):
 
 
 def test_it_is_the_tree_of_the_layers(look):
-    tree = pytest.importorskip("moe_tutorial.layers.tree", reason="the layer's own tree is not built yet")
     answer, p = look
     data = answer["data"]
-    fff = tree.FastFeedForward(2, data["classes"], DEPTH, H).double()
+    fff = FastFeedForward(2, data["classes"], DEPTH, H).double()
     with torch.no_grad():
         for name, value in fff.named_parameters():
             value.copy_(p[name.removeprefix("leaves.")])
@@ -279,8 +280,8 @@ def test_it_is_the_tree_of_the_layers(look):
     scores, descent = fff.train()(x)
     expected, logits, weights = soft_tree(p, x)
     torch.testing.assert_close(scores, expected, atol=1e-9, rtol=0)
-    assert tree.hardening_loss(descent).item() == pytest.approx(node_entropy(logits).item(), abs=1e-9)
-    assert tree.node_balance_loss(descent).item() == pytest.approx(unevenness(weights).item(), abs=1e-9)
+    assert hardening_loss(descent).item() == pytest.approx(node_entropy(logits).item(), abs=1e-9)
+    assert node_balance_loss(descent).item() == pytest.approx(unevenness(weights).item(), abs=1e-9)
     hard, descent = fff.eval()(x)
     assert hard.argmax(-1).tolist() == answer["seen"]["predicted"]
     np.testing.assert_allclose(answer["seen"]["shares"], fff.usage(descent)[0], atol=1e-6)
