@@ -218,10 +218,19 @@ def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str, y: Tenso
     L, h, o = tensors[4].shape
     sizes = ACTIVATIONS.index(activation), T, d, h, o, L.bit_length() - 1
     addresses = [tensor.data_ptr() for tensor in (tokens, *tensors, y, leaf)]
-    threads = 1 if T < MANY else min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-    kernel = on_one_thread if threads == 1 else on_threads
+    threads = threads_for(T)
+    run(on_one_thread if threads == 1 else on_threads, threads, *sizes, *addresses)
+
+
+def threads_for(tokens: int) -> int:
+    """Among how many threads these tokens are shared out: torch's number, where numba has as many."""
+    return 1 if tokens < MANY else min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+
+
+def run(kernel, threads: int, *arguments: int) -> None:
+    """A kernel on so many threads. Its first call compiles it, or loads it, and says so where somebody waits."""
     if threads == 1 and kernel in _ready:
-        kernel(*sizes, *addresses)
+        kernel(*arguments)
         return
     begun = time.perf_counter()
     with _one_at_a_time:
@@ -229,7 +238,7 @@ def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str, y: Tenso
             torch_threads = torch.get_num_threads()
             numba.set_num_threads(threads)  # its first call starts OpenMP anew, with all processors, for torch as well
             torch.set_num_threads(torch_threads)
-        kernel(*sizes, *addresses)
+        kernel(*arguments)
     if kernel not in _ready:
         _ready.add(kernel)
         if kernel.stats.cache_misses and ("JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()):

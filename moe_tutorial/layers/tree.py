@@ -11,6 +11,7 @@ from the left.
 
 import copy
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
 
@@ -60,7 +61,8 @@ class FastFeedForward(nn.Module):
     Parameters: ``node_weight`` (N, d_in), ``node_bias`` (N,), and the leaves' ``leaves.w_in`` (L, h, d_in),
     ``leaves.b_in`` (L, h), ``leaves.w_out`` (L, h, d_out), ``leaves.b_out`` (L, d_out), started as ``nn.Linear`` would.
 
-    On a processor, float32 tokens descend in a compiled kernel; elsewhere, and without numba, in plain torch.
+    On a processor, float32 tokens descend in a compiled kernel, and relu leaves are weighted in one, whose gradient has
+    no gradient; elsewhere, and without numba, all is plain torch.
 
     Raises TypeError or ValueError for sizes that do not fit and for an unknown activation or dispatch.
     """
@@ -110,14 +112,24 @@ class FastFeedForward(nn.Module):
         """
         logits = F.linear(tokens, self.node_weight, self.node_bias)
         leaf = follow(logits, self.depth)
-        if self.training:
-            right = logits.sigmoid()
-            if self.region_leak:
-                right = torch.where(torch.rand_like(right) < self.region_leak, 1 - right, right)
-            weights = leaf_weights(right, self.depth)
-        else:
+        if not self.training:
             weights = F.one_hot(leaf, self.n_leaves).to(tokens.dtype)
-        return self.leaves.mixed(tokens, weights), Descent(leaf, logits, weights)
+            return self.leaves.mixed(tokens, weights), Descent(leaf, logits, weights)
+        decisions = logits
+        if self.region_leak:
+            decisions = torch.where(torch.rand_like(logits) < self.region_leak, -logits, logits)
+        y, weights = self.mix_softly(tokens, decisions)
+        return y, Descent(leaf, logits, weights)
+
+    def mix_softly(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor]:
+        """All leaves by these decisions: (T, d_in), logits (T, N) -> answers (T, d_out), the leaves' weights (T, L)."""
+        leaves, kernel = self.leaves, compiled("soften")
+        if kernel is None or not kernel.fits(decisions, leaves):
+            weights = leaf_weights(decisions.sigmoid(), self.depth)
+            return leaves.mixed(tokens, weights), weights
+        neurons = F.linear(tokens, leaves.w_in.flatten(0, 1), leaves.b_in.flatten())
+        weighted, weights, _ = kernel.Soften.apply(decisions, neurons.unflatten(-1, leaves.b_in.shape))
+        return torch.addmm(weights @ leaves.b_out, weighted.flatten(1), leaves.w_out.flatten(0, 1)), weights
 
     def descend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """One leaf for each token: (T, d_in) -> answers (T, d_out), leaves (T,)."""
@@ -174,25 +186,24 @@ def leaf_weights(right: Tensor, depth: int) -> Tensor:
 
 
 @cache
-def kernel() -> ModuleType | None:
-    """The compiled descent, or None where numba is missing."""
+def compiled(name: str) -> ModuleType | None:
+    """The kernels of "descend" (hard) or "soften" (soft), or None where numba is missing."""
     try:
-        from . import descend
+        return import_module(f"{__package__}.{name}")
     except ImportError:
         return None
-    return descend
 
 
 def hard_answers(tokens: Tensor, parameters: list[Tensor], leaves: Experts) -> tuple[Tensor, Tensor]:
     """One leaf for each token, without gradients: (T, d_in) -> answers (T, d_out), leaves (T,)."""
-    compiled = kernel() if tokens.is_cpu else None
+    kernel = compiled("descend") if tokens.is_cpu else None
     for tensor in (tokens, *parameters):
         if tensor.dtype is not torch.float32 or not tensor.is_contiguous():
-            compiled = None
+            kernel = None
     T, d_out = tokens.shape[0], leaves.d_out
-    if compiled:
+    if kernel:
         y, leaf = torch.empty(T, d_out), torch.empty(T, dtype=torch.int64)
-        compiled.descend(tokens, parameters, leaves.activation, y, leaf)
+        kernel.descend(tokens, parameters, leaves.activation, y, leaf)
         return y, leaf
 
     node_weight, node_bias, w_in, b_in, w_out, b_out = parameters
