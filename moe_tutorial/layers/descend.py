@@ -243,4 +243,4 @@ def run(kernel, threads: int, *arguments: int) -> None:
         _ready.add(kernel)
         if kernel.stats.cache_misses and ("JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()):
             took = time.perf_counter() - begun
-            print(f"The tree's descent was compiled ({took:.0f} s) and is kept for the next time.", file=sys.stderr)
+            print(f"A part of the tree was compiled ({took:.0f} s) and is kept for the next time.", file=sys.stderr)

@@ -6,8 +6,10 @@
 "Ever new": another token each time, so that its leaf comes from further away.
 """
 
+import ctypes
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterator
 from statistics import median
 
@@ -82,7 +84,18 @@ def many_tokens() -> None:
     row("1,024 tokens, width 2,048: its time over dense of the active size", times, "3", "1.5")
 
 
+def keep_memory() -> None:
+    """Let the process keep what it freed. Else a step's arrays go back to the system and are faulted in again, or not:
+    luck that falls on tree and dense by turns, and is up to a tenth of a step."""
+    if sys.platform == "linux":
+        glibc = ctypes.CDLL(None)
+        if hasattr(glibc, "mallopt"):
+            glibc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+            glibc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD
+
+
 def soft_step() -> None:
+    keep_memory()
     for width in (1024, 2048, 4096):
         steps = []
         for layer in (tree(width), dense(width)):
@@ -104,7 +117,7 @@ def growth() -> None:
     depths = range(2, 12)
     layers = {str(depth): FastFeedForward(D, D, depth, LEAF).eval() for depth in depths}
     for name, call in (("repeated", lambda layer: lambda: layer(TOKENS[:1])), ("ever new", on_new_tokens)):
-        times = time_side_by_side({key: call(layer) for key, layer in layers.items()}, turns=9, seconds=0.1)
+        times = time_side_by_side({key: call(layer) for key, layer in layers.items()}, turns=41, seconds=0.05)
         micros = np.array([1e6 * median(times[str(depth)]) for depth in depths])
         slope, start = np.polyfit(depths, micros, 1)
         r2 = 1 - ((micros - start - slope * np.array(depths)) ** 2).sum() / ((micros - micros.mean()) ** 2).sum()

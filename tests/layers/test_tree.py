@@ -428,5 +428,5 @@ def test_the_first_call_says_that_it_compiled_and_the_next_process_need_not(tmp_
         subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300).stderr
         for _ in range(2)
     ]
-    assert said[0].count("The tree's descent was compiled") == 1
+    assert said[0].count("A part of the tree was compiled") == 1
     assert said[1] == ""
