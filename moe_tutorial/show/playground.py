@@ -1,4 +1,4 @@
-"""The playground: a mixture of experts to train in the page, without a kernel, or in the kernel with torch.
+"""The playground: a mixture of experts or a tree to train in the page, without a kernel; a mixture in the kernel too.
 
 The widget is JavaScript (the files in ``playground/``): data, model, backward pass, pictures. Here they are joined into
 the single text that an anywidget wants, and an experiment that a notebook asks for is checked.
@@ -13,6 +13,7 @@ import numpy as np
 import traitlets as t
 from torch import Tensor, nn
 
+from moe_tutorial.layers import FastFeedForward
 from moe_tutorial.show.playground_kernel import KernelTraining
 from moe_tutorial.show.regions import _extent, _labels, _points
 from moe_tutorial.show.web import source, style
@@ -21,10 +22,13 @@ FILES = (
     "data.js",
     "training.js",
     "model.js",
+    "tree.js",
+    "kinds.js",
     "presets.js",
     "engine.js",
     "kernel.js",
     "url.js",
+    "flow.js",
     "charts.js",
     "words.js",
     "view.js",
@@ -41,6 +45,8 @@ CHOICES = {
 }
 WHOLE = {"seed": (0, 999_999), "batch": (1, 512), "E": (2, 16), "k": (1, 16), "width": (1, 64)}
 NUMBERS = {"rate": (1e-5, 1), "noise": (0, 10), "coefficient": (0, 1000)}
+TREE_WHOLE = {"seed": WHOLE["seed"], "batch": WHOLE["batch"], "depth": (1, 4), "leaf_width": (1, 32)}
+TREE_NUMBERS = {"rate": NUMBERS["rate"], "hardening": (0, 100), "node_balance": (0, 100)}
 
 
 def _read(name: str) -> str:
@@ -48,7 +54,10 @@ def _read(name: str) -> str:
 
 
 def joined() -> str:
-    """The playground's modules as one: each in a scope of its own, which hands out what the others import from it."""
+    """The playground's modules as one: each in a scope of its own, which hands out what the others import from it.
+
+    Comments and indentation stay behind: every page with a playground carries this text.
+    """
     code = {name: _read(name) for name in FILES}
     wanted: dict[str, set[str]] = {name: set() for name in FILES}
     for text in code.values():
@@ -59,11 +68,14 @@ def joined() -> str:
         body = re.sub(r"^import .*;\n|^export (?!default)", "", text, flags=re.MULTILINE)
         names = ", ".join(sorted(wanted[name]))
         parts.append(f"const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();" if names else body)
-    return "\n".join(parts)
+    return re.sub(r"^ *//.*\n|^ +", "", "\n".join(parts), flags=re.MULTILINE)
 
 
-PRESETS = tuple(re.findall(r'^    id: "([\w-]+)"', _read("presets.js"), flags=re.MULTILINE))
-"""The names of the experiments to start from."""
+PRESETS = {
+    name: "tree" if 'layer: "tree"' in rest else "mixture"
+    for name, rest in re.findall(r'^    id: "([\w-]+)"(.*?)^  \}', _read("presets.js"), flags=re.MULTILINE | re.DOTALL)
+}
+"""The names of the experiments to start from, and what each trains."""
 
 
 class Playground(KernelTraining):
@@ -79,11 +91,12 @@ class Playground(KernelTraining):
     state = t.Dict().tag(sync=True)
 
     def __repr__(self) -> str:
-        return "Playground: a mixture of experts to train in the page (interactive)"
+        trained = "a binary tree" if self.options["settings"]["layer"] == "tree" else "a mixture of experts"
+        return f"Playground: {trained} to train in the page (interactive)"
 
 
 def playground(
-    layer: nn.Module | None = None,
+    layer: nn.Module | str | None = None,
     data: Any = "regimes",
     preset: str | None = None,
     *,
@@ -96,36 +109,41 @@ def playground(
     link: bool = False,
     **settings: Any,
 ) -> Playground:
-    """A mixture of experts to train in the page, with every slider of the course in hand. It needs no kernel.
+    """A mixture of experts, or a tree, to train in the page, with every slider of the course in hand, and no kernel.
 
-    ``playground()`` starts untrained, ``playground(preset="kill")`` with one of the experiments above the picture, and
-    ``playground(**widget.state)`` where another playground stands.
+    ``playground()`` starts untrained, ``playground("tree")`` with a fast feedforward tree, ``playground(preset="kill")``
+    with one of the experiments above the picture, and ``playground(**widget.state)`` where another playground stands.
 
     Args:
-        layer: your own layer, as `train_live` takes it, for the kernel to train. The page's own stays a click away.
+        layer: "mixture" (the default) or "tree"; or your own mixture, as `train_live` takes it, for the kernel to train.
+            The page's own stays a click away.
         data: "regimes", "spirals", "checkerboard" or "clusters", or your own Dataset of points in the plane.
-        preset: "rules", "deaf", "kill", "revive", "penalty" or "hash".
+        preset: "rules", "deaf", "kill", "revive", "penalty" or "hash"; with a tree, "leaves", "mixed" or "one".
         state: another playground's ``state``, in place of its parts.
         steps: trained when it opens; by default the preset's, or none.
         point: the training point that is inspected.
-        out: experts that are knocked out.
-        forced: an expert and its share of the choices, such as ``(3, 0.5)``.
+        out: experts of a mixture that are knocked out.
+        forced: an expert of a mixture and its share of the choices, such as ``(3, 0.5)``.
         title: a few words above the picture.
         link: on the site, the page's address carries the experiment. At most one playground on a page should own it.
-        settings: what differs from the preset: centred, seed, batch, rate, E, k, width, gate, noise, balance,
-            coefficient.
+        settings: what differs from the preset: centred, seed, batch, rate; of a mixture E, k, width, gate, noise,
+            balance, coefficient; of a tree depth, leaf_width, hardening, node_balance.
     """
     if state is not None:
-        return playground(layer, preset=preset, title=title, link=link, **{"data": data, **state})
+        asked = {"data": data, **state}
+        return playground(asked.pop("layer", layer), preset=preset, title=title, link=link, **asked)
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset is {preset!r}; allowed are {', '.join(PRESETS)}, or None")
+    kind = _kind(layer, preset)
     own = None
     if isinstance(data, str):
         if data != "regimes" or preset is None:
             settings = {"data": data, **settings}
     else:
         own = _own(data)
-    _check(settings)
+    _check(kind, settings)
+    if kind == "tree" and (out or forced is not None):
+        raise ValueError("out and forced are for a mixture's experts; a tree has leaves, which nobody can knock out")
     experts = settings.get("E", 8)
     _whole("steps", 0 if steps is None else steps, 0, MAX_STEPS)
     _whole("point", point, 0, 1_000_000)
@@ -138,15 +156,14 @@ def playground(
         _whole("forced", expert, 0, experts - 1)
         if not 0 <= share <= 1 / settings.get("k", 1):
             raise ValueError(f"forced has the share {share!r}; allowed are numbers from 0 to 1 / k")
-    if layer is not None and not isinstance(layer, nn.Module):
-        raise ValueError(f"layer is {type(layer).__name__}; allowed is a torch.nn.Module, as train_live takes it")
+    brought = layer if isinstance(layer, nn.Module) else None
     return Playground(
-        layer,
+        brought,
         None if own is None else data,
         own["extent"] if own else (),
         options={
             "preset": preset,
-            "settings": settings,
+            "settings": {"layer": kind, **settings},
             "steps": steps,
             "point": point,
             "out": list(out),
@@ -156,7 +173,7 @@ def playground(
             "page": "playground.html",
             "own": own,
             "kernel": True,
-            "layer": layer is not None,
+            "layer": brought is not None,
         },
     )
 
@@ -166,22 +183,38 @@ def _whole(name: str, value: Any, low: int, high: int) -> None:
         raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {low} to {high}")
 
 
-def _check(settings: Mapping[str, Any]) -> None:
-    """The same limits as the page's (model.js); a notebook hears of a mistake at once."""
+def _kind(layer: Any, preset: str | None) -> str:
+    """What is trained: "mixture" or "tree"."""
+    if isinstance(layer, FastFeedForward):
+        raise ValueError('layer is FastFeedForward; the kernel trains mixtures. A tree trains in the page: "tree"')
+    if not (layer is None or isinstance(layer, nn.Module) or (isinstance(layer, str) and layer in PRESETS.values())):
+        given = repr(layer) if isinstance(layer, str) else type(layer).__name__
+        raise ValueError(f'layer is {given}; allowed are "mixture", "tree", or a torch.nn.Module as train_live takes it')
+    kind = layer if isinstance(layer, str) else "mixture" if layer is not None else PRESETS.get(preset or "", "mixture")
+    if preset is not None and PRESETS[preset] != kind:
+        raise ValueError(f"preset is {preset!r}, an experiment with a {PRESETS[preset]}, and layer says {kind}")
+    return kind
+
+
+def _check(kind: str, settings: Mapping[str, Any]) -> None:
+    """The same limits as the page's (model.js, tree.js); a notebook hears of a mistake at once."""
+    choices, whole, numbers = CHOICES, WHOLE, NUMBERS
+    if kind == "tree":
+        choices, whole, numbers = {name: CHOICES[name] for name in ("data", "centred")}, TREE_WHOLE, TREE_NUMBERS
     for name, value in settings.items():
-        if name in CHOICES:
-            if value not in CHOICES[name]:
-                raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(str, CHOICES[name]))}")
-        elif name in WHOLE:
-            low, high = WHOLE[name]
+        if name in choices:
+            if value not in choices[name]:
+                raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(str, choices[name]))}")
+        elif name in whole:
+            low, high = whole[name]
             _whole(name, value, low, settings.get("E", 8) if name == "k" else high)
-        elif name in NUMBERS:
-            low, high = NUMBERS[name]
+        elif name in numbers:
+            low, high = numbers[name]
             if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
                 raise ValueError(f"{name} is {value!r}; allowed are numbers from {low} to {high}")
         else:
-            known = ", ".join([*CHOICES, *WHOLE, *NUMBERS])
-            raise ValueError(f"there is no setting {name!r}; allowed are {known}")
+            known = ", ".join([*choices, *whole, *numbers])
+            raise ValueError(f"there is no setting {name!r} for a {kind}; allowed are {known}")
 
 
 def _own(data: Any) -> dict[str, Any]:

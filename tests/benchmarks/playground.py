@@ -40,7 +40,7 @@ MIXTURES = [
     {"E": 8, "k": 2},
     {"E": 16, "k": 4, "width": 32, "noise": 1, "balance": "switch"},
 ]
-TREES = [{"depth": 3}, {"depth": 4, "hardening": 1, "balance": 1}]
+TREES = [{"depth": 3}, {"depth": 4, "hardening": 1, "node_balance": 1}]
 CODE = """
 import { createModel } from "./model.js";
 import { createTree } from "./tree.js";

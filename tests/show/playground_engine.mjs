@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
-const engine = Object.assign({}, ...(await Promise.all(["data", "model", "tree", "presets"].map(load))));
-const { createModel, createTree, makeData, DEFAULTS, PRESETS } = engine;
+const engine = Object.assign({}, ...(await Promise.all(["data", "model", "tree", "kinds", "presets", "url"].map(load))));
+const { createLayer, createModel, createTree, defaultsOf, layerOf, makeData, PRESETS } = engine;
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
 const parameters = (model) => Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
 
@@ -42,13 +42,18 @@ const jobs = {
   presets({ seeds }) {
     return PRESETS.map((preset) => ({
       ...preset,
-      runs: [preset.settings.seed ?? DEFAULTS.seed, ...seeds].map((seed) => {
-        const model = createModel({ ...preset.settings, seed }), first = model.evaluate().shares;
+      layer: layerOf(preset),
+      runs: [preset.settings.seed ?? 0, ...seeds].map((seed) => {
+        const settings = { ...defaultsOf(layerOf(preset)), ...preset.settings, seed };
+        const model = createLayer(settings), first = model.evaluate().shares;
+        const seen = () => ({ ...model.evaluate(), routerGradient: model.recent().routerGradient });
         model.train(preset.steps);
-        const before = { ...model.evaluate(), routerGradient: model.recent().routerGradient };
+        const before = seen();
         model.set(preset.then.set);
         model.train(preset.then.steps);
-        return { first, before, after: { ...model.evaluate(), routerGradient: model.recent().routerGradient } };
+        const after = seen(), anew = createLayer({ ...settings, ...preset.then.set });
+        anew.train(preset.steps); // as after "Reset"
+        return { first, before, after, anew: anew.evaluate() };
       }),
     }));
   },

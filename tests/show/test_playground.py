@@ -7,15 +7,24 @@ import numpy as np
 import pytest
 import torch
 
-from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.layers import FastFeedForward, MixtureOfExperts
 from moe_tutorial.show import playground
-from moe_tutorial.show.playground import CHOICES, FILES, NUMBERS, PRESETS, WHOLE, joined
+from moe_tutorial.show.playground import (
+    CHOICES,
+    FILES,
+    NUMBERS,
+    PRESETS,
+    TREE_NUMBERS,
+    TREE_WHOLE,
+    WHOLE,
+    joined,
+)
 from moe_tutorial.study import Dataset, digits, regimes_2d
 
 
 def test_the_page_gets_one_module_that_loads_nothing(node, root, tmp_path):
     code = joined()
-    assert {path.name for path in (root / "moe_tutorial/show/playground").glob("*.js")} >= set(FILES)
+    assert {path.name for path in (root / "moe_tutorial/show/playground").glob("*.js")} == set(FILES)
     assert len((code + playground()._css).encode()) < 150_000
     assert not [line for line in code.splitlines() if line.startswith(("import ", "export ")) and "default" not in line]
     assert code.count("export default") == 1
@@ -26,15 +35,18 @@ def test_the_page_gets_one_module_that_loads_nothing(node, root, tmp_path):
 
 
 def test_notebook_and_page_allow_the_same(engine):
-    page = engine(
-        "run", code="return { DATASETS, GATES, BALANCES, LIMITS, DEFAULTS, presets: PRESETS.map((p) => p.id) };"
-    )
+    names = "DATASETS, GATES, BALANCES, LIMITS, DEFAULTS, TREE_LIMITS, TREE_DEFAULTS, LAYERS"
+    presets = "Object.fromEntries(PRESETS.map((preset) => [preset.id, layerOf(preset)]))"
+    page = engine("run", code=f"return {{ {names}, presets: {presets} }};")
     assert list(CHOICES["data"]) == list(page["DATASETS"])
     assert list(CHOICES["gate"]) == page["GATES"]
     assert list(CHOICES["balance"]) == page["BALANCES"]
     assert {name: list(limits) for name, limits in (WHOLE | NUMBERS).items() if name != "k"} == page["LIMITS"]
     assert set(CHOICES) | set(WHOLE) | set(NUMBERS) == set(page["DEFAULTS"])
-    assert list(PRESETS) == page["presets"]
+    assert {name: list(limits) for name, limits in (TREE_WHOLE | TREE_NUMBERS).items()} == page["TREE_LIMITS"]
+    assert {"data", "centred"} | set(TREE_WHOLE) | set(TREE_NUMBERS) == set(page["TREE_DEFAULTS"])
+    assert list(PRESETS.items()) == list(page["presets"].items())
+    assert set(PRESETS.values()) == set(page["LAYERS"])
 
 
 def test_it_holds_no_layer_and_no_thread_until_the_page_asks():
@@ -51,7 +63,17 @@ def test_a_state_opens_the_same_experiment():
     state = {"data": "spirals", "E": 4, "k": 2, "steps": 300, "point": 7, "out": [1], "forced": [2, 0.25]}
     first, again = playground(**state), playground(state=state)
     assert first.options == again.options
-    assert first.options["settings"] == {"data": "spirals", "E": 4, "k": 2}
+    assert first.options["settings"] == {"layer": "mixture", "data": "spirals", "E": 4, "k": 2}
+    state = {"layer": "tree", "depth": 2, "hardening": 0.3, "steps": 9}
+    assert playground(state=state).options == playground("tree", depth=2, hardening=0.3, steps=9).options
+
+
+def test_a_tree_is_asked_for_by_name_or_by_its_preset():
+    assert playground("tree").options["settings"] == {"layer": "tree", "data": "regimes"}
+    assert playground(preset="one").options["settings"] == {"layer": "tree"}
+    assert not playground("tree").options["layer"]  # nothing was brought along
+    assert repr(playground("tree")) == "Playground: a binary tree to train in the page (interactive)"
+    assert playground("mixture").options == playground().options
 
 
 def test_your_own_points_and_layer_reach_the_page():
@@ -72,21 +94,28 @@ def test_your_own_points_and_layer_reach_the_page():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"preset": "dead"}, "preset is 'dead'; allowed are rules, deaf, kill, revive, penalty, hash, or None"),
+        ({"preset": "dead"}, "preset is 'dead'; allowed are rules, deaf, kill, .*, mixed, one, or None"),
         ({"E": 17}, "E is 17; allowed are whole numbers from 2 to 16"),
         ({"E": 4, "k": 5}, "k is 5; allowed are whole numbers from 1 to 4"),
         ({"E": True}, "E is True; allowed are whole numbers"),
         ({"noise": -0.1}, "noise is -0.1; allowed are numbers from 0 to 10"),
         ({"noise": float("nan")}, "noise is nan; allowed are numbers from 0 to 10"),
         ({"gate": "argmax"}, "gate is 'argmax'; allowed are softmax_topk"),
-        ({"experts": 8}, "there is no setting 'experts'; allowed are data, gate"),
+        ({"experts": 8}, "there is no setting 'experts' for a mixture; allowed are data, gate"),
+        ({"layer": "tree", "E": 8}, "there is no setting 'E' for a tree; allowed are data, centred, seed"),
+        ({"layer": "tree", "depth": 5}, "depth is 5; allowed are whole numbers from 1 to 4"),
+        ({"layer": "tree", "hardening": -1}, "hardening is -1; allowed are numbers from 0 to 100"),
+        ({"layer": "tree", "out": (0,)}, "out and forced are for a mixture's experts"),
+        ({"layer": "tree", "preset": "kill"}, "preset is 'kill', an experiment with a mixture, and layer says tree"),
+        ({"layer": FastFeedForward(2, 2, 2, 4)}, "layer is FastFeedForward; the kernel trains mixtures"),
         ({"data": "moons"}, "data is 'moons'; allowed are regimes"),
         ({"data": [1, 2]}, "data is list; allowed is a name"),
         ({"steps": -1}, "steps is -1; allowed are whole numbers from 0"),
         ({"E": 2, "out": (0, 1)}, r"out is \[0, 1\]; one of the 2 experts has to stay"),
         ({"out": (8,)}, "out is 8; allowed are whole numbers from 0 to 7"),
         ({"k": 2, "forced": (0, 0.6)}, "forced has the share 0.6; allowed are numbers from 0 to 1 / k"),
-        ({"layer": "mine"}, "layer is str; allowed is a torch.nn.Module"),
+        ({"layer": "mine"}, "layer is 'mine'; allowed are \"mixture\", \"tree\", or a torch.nn.Module"),
+        ({"layer": 3}, "layer is int; allowed are \"mixture\", \"tree\", or a torch.nn.Module"),
     ],
 )
 def test_what_it_cannot_use_it_refuses(arguments, message):

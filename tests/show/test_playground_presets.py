@@ -4,6 +4,8 @@ Settings and rules were chosen with seeds below 2000. The rule: a promise about 
 seeds of those below, and from the preset's own seed, which the reader sees first; what is said of all holds in all.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -16,9 +18,13 @@ def presets(engine):
     return {preset["id"]: preset for preset in engine("presets", seeds=list(SEEDS))}
 
 
-def measured(preset, what):
+def measured(preset, *what):
     """Before and after the change that the preset proposes, one a seed, the preset's own first."""
-    return [np.array([run[when][what] for run in preset["runs"]]) for when in ("before", "after")]
+    return [np.array([get(run[when], what) for run in preset["runs"]]) for when in ("before", "after")]
+
+
+def get(seen, names):
+    return functools.reduce(lambda part, name: part[name], names, seen)
 
 
 def mostly(holds):
@@ -75,9 +81,45 @@ def test_hash_is_even_and_knows_no_rule(presets):
     assert mostly(accuracy_then - accuracy > 0.1)
 
 
-def test_six_experiments_with_a_sentence_each_for_the_lessons_03_to_07(presets, root):
-    assert len(presets) == 6
-    assert {lesson for preset in presets.values() for lesson in preset["lessons"]} == {"03", "04", "05", "06", "07"}
+def test_leaves_all_work_and_clear_decisions_bring_one_leaf_closer_to_the_mixture(presets):
+    dead, _ = measured(presets["leaves"], "dead")
+    hard, hard_then = measured(presets["leaves"], "hard", "accuracy")
+    soft, soft_then = measured(presets["leaves"], "soft", "accuracy")
+    assert mostly(dead == 0)
+    assert mostly(soft_then - hard_then < soft - hard)
+    assert (hard_then - hard).mean() > 0.02
+
+
+def test_mixed_all_leaves_get_nearly_all_right_and_one_leaf_far_fewer(presets):
+    hard, hard_then = measured(presets["mixed"], "hard", "accuracy")
+    soft, soft_then = measured(presets["mixed"], "soft", "accuracy")
+    assert mostly(soft > 0.93)
+    assert mostly(soft - hard > 0.1)
+    assert mostly(soft_then - hard_then < soft - hard)
+    assert 0.2 < ((soft_then - hard_then).mean() / (soft - hard).mean()) < 0.9  # a part of the gap, not all
+
+
+def test_one_leaf_takes_all_and_balance_helps_only_from_the_start(presets):
+    dead, dead_then = measured(presets["one"], "dead")
+    leans = [leaning(run["before"]) for run in presets["one"]["runs"]]
+    assert (dead == 7).all()
+    assert min(map(min, leans)) > 0.98
+    assert mostly(dead_then == 7)
+    assert mostly(np.array([run["anew"]["dead"] for run in presets["one"]["runs"]]) <= 1)
+
+
+def leaning(seen):
+    """Of each question that is asked: how large a part of its points gets the same answer."""
+    shares = [*seen["nodes"], *seen["shares"]]
+    return [max(shares[2 * n + 1 : 2 * n + 3]) / part for n, part in enumerate(seen["nodes"]) if part > 0]
+
+
+def test_six_experiments_for_the_lessons_03_to_07_and_three_with_a_tree(presets, root):
+    kinds = [preset["layer"] for preset in presets.values()]
+    assert kinds == ["mixture"] * 6 + ["tree"] * 3
+    for kind, lessons in (("mixture", {"03", "04", "05", "06", "07"}), ("tree", {"10"})):
+        chosen = [preset for preset in presets.values() if preset["layer"] == kind]
+        assert {lesson for preset in chosen for lesson in preset["lessons"]} == lessons
     for preset in presets.values():
         assert preset["steps"] == preset["then"]["steps"] == STEPS
         assert len(preset["runs"]) == len(SEEDS) + 1

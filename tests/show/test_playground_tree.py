@@ -14,7 +14,7 @@ from moe_tutorial.layers import FastFeedForward, hardening_loss, node_balance_lo
 DEPTH, H, BATCH, STEPS, RATE = 3, 3, 32, 50, 0.02
 L = 2**DEPTH
 CASES = [
-    {"data": data, "hardening": hardening, "balance": balance, "centred": centred}
+    {"data": data, "hardening": hardening, "node_balance": balance, "centred": centred}
     for (data, centred), hardening, balance in itertools.product(
         (("regimes", True), ("clusters", False)), (0, 0.7), (0, 1.5)
     )
@@ -62,7 +62,7 @@ def unevenness(weights):
 
 @pytest.fixture(scope="module")
 def golden(engine):
-    sizes = {"depth": DEPTH, "leafWidth": H, "batch": BATCH, "rate": RATE, "seed": 3}
+    sizes = {"depth": DEPTH, "leaf_width": H, "batch": BATCH, "rate": RATE, "seed": 3}
     cases = []
     for case in CASES:
         first = start(3 if case["data"] == "clusters" else 2)
@@ -82,13 +82,13 @@ def test_it_trains_as_torch_does(golden, engine, number):
         scores, logits, weights = soft_tree(p, x[batch])
         parts = F.cross_entropy(scores, y[batch]), node_entropy(logits), unevenness(weights)
         optimizer.zero_grad()
-        (parts[0] + case["hardening"] * parts[1] + case["balance"] * parts[2]).backward()
+        (parts[0] + case["hardening"] * parts[1] + case["node_balance"] * parts[2]).backward()
         optimizer.step()
         if step == 1:
             first = answer["first"]
             assert first["task"] == pytest.approx(parts[0].item(), abs=1e-12)
             assert first["hardening"] == pytest.approx(case["hardening"] * parts[1].item(), abs=1e-12)
-            assert first["balance"] == pytest.approx(case["balance"] * parts[2].item(), abs=1e-12)
+            assert first["balance"] == pytest.approx(case["node_balance"] * parts[2].item(), abs=1e-12)
         if step in (1, STEPS):
             for name, values in p.items():
                 ours = torch.tensor(answer["after"][str(step)][name], dtype=torch.float64)
@@ -105,9 +105,9 @@ LOOK = """
 """
 
 
-@pytest.fixture(scope="module", params=[{"hardening": 0.3}, {"data": "clusters", "centred": False, "balance": 1}])
+@pytest.fixture(scope="module", params=[{"hardening": 0.3}, {"data": "clusters", "centred": False, "node_balance": 1}])
 def look(engine, request):
-    settings = {"depth": DEPTH, "leafWidth": H, "rate": 0.03} | request.param
+    settings = {"depth": DEPTH, "leaf_width": H, "rate": 0.03} | request.param
     answer = engine("run", code=LOOK.format(settings=json.dumps(settings), leaves=list(range(L))))
     n_classes = answer["data"]["classes"]
     p = {
@@ -138,7 +138,7 @@ def test_what_it_shows_is_what_the_formula_says(look):
     data, seen = answer["data"], answer["seen"]
     for part, labels in (("x", "y"), ("xTest", "yTest")):
         x, y = torch.tensor(data[part], dtype=torch.float64).reshape(-1, 2), torch.tensor(data[labels])
-        scores, logits, _ = soft_tree(p, x)
+        scores, logits, weights = soft_tree(p, x)
         leaf = hard_leaf(logits)
         hard = leaf_answers(p, x)[torch.arange(len(x)), leaf]
         if part == "x":
@@ -152,6 +152,10 @@ def test_what_it_shows_is_what_the_formula_says(look):
             assert 0 <= seen["undecided"] <= math.log(2)
             passed = [shares.reshape(2**level, -1).sum(-1) for level in range(DEPTH)]
             np.testing.assert_allclose(seen["nodes"], torch.cat(passed), atol=1e-6)
+            mean = weights.detach().mean(0)
+            arriving = [mean.reshape(2**level, -1).sum(-1) for level in range(DEPTH + 1)]
+            np.testing.assert_allclose(seen["weights"], torch.cat(arriving), atol=1e-9)
+            assert seen["soft"]["predicted"] == scores.argmax(-1).tolist()
         else:
             assert seen["soft"]["accuracy"] == pytest.approx((scores.argmax(-1) == y).double().mean().item())
             assert seen["hard"]["accuracy"] == pytest.approx((hard.argmax(-1) == y).double().mean().item())
@@ -209,7 +213,7 @@ def test_the_plane_and_its_lines_agree_with_the_decisions(look):
 def test_the_seed_decides_the_run_and_looking_changes_nothing(engine):
     code = """
         const run = (seed, look) => {
-          const tree = createTree({ seed, hardening: 0.5, balance: 1 });
+          const tree = createTree({ seed, hardening: 0.5, node_balance: 1 });
           for (let i = 0; i < 4; i++) {
             tree.train(20);
             if (look) tree.evaluate(), tree.plane(20), tree.inspect(3), tree.recent(), tree.boundaries();
@@ -249,7 +253,7 @@ def test_hardening_makes_decisions_and_closes_a_part_of_the_gap(engine):
 
 
 def test_away_from_the_origin_hardening_empties_all_leaves_but_one_and_node_balance_cures_it(engine):
-    plans = [[{"centred": False, "rate": 0.03, "hardening": 3, "balance": weight}, {}] for weight in (0, 3)]
+    plans = [[{"centred": False, "rate": 0.03, "hardening": 3, "node_balance": weight}, {}] for weight in (0, 3)]
     (dead,) = runs(engine, plans, "dead")
     assert (dead[:, 0] == 7).all()
     assert (dead[:, 1] <= 1).all()
@@ -261,7 +265,7 @@ def test_away_from_the_origin_hardening_empties_all_leaves_but_one_and_node_bala
         ("createTree({ depth: 5 })", "depth is 5; allowed are whole numbers from 1 to 4"),
         ("createTree({ hardening: -1 })", "hardening is -1; allowed are numbers from 0 to 100"),
         ("createTree({ E: 8 })", "there is no setting E; allowed are data, centred, seed"),
-        ("createTree().set({ depth: 2 })", "depth cannot change while it trains; allowed are hardening, balance"),
+        ("createTree().set({ depth: 2 })", "depth cannot change while it trains; allowed are hardening, node_balance"),
         ("createTree().leafPlane(8, 10)", "leaf is 8; allowed are 0 to 7"),
     ],
 )

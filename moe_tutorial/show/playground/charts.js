@@ -1,5 +1,6 @@
 // The playground's pictures that no other widget has. What they share with the others (colours, marks, badges, bands,
 // lines) is plane.js, which stands before them.
+import { drawCuts } from "./flow.js";
 
 // The points' marks, drawn once: they move only with the data, the size and the theme.
 const layers = new WeakMap();
@@ -28,21 +29,24 @@ function ring(ctx, [x, y], radius, colour, width, theme) {
   ctx.stroke();
 }
 
-// The map of the router: regions, points, numbers, and a ring around the inspected point.
-export function drawRegions(canvas, plane, data, { E, dead, picked, patterned, scattered }) {
+// The map of the router, or of a tree with its questions as lines: regions, points, numbers, and a ring around the
+// inspected point.
+export function drawRegions(canvas, plane, data, { E, dead, picked, patterned, scattered, cuts }) {
   const theme = readTheme(canvas), [ctx, width] = fit(canvas);
   // No borders where every place has another owner, or where they would be as wide as the kernel's coarse places.
   const set = scattered || plane.n < 100 ? new Uint8Array(plane.owner.length) : plane.owner;
   ctx.imageSmoothingEnabled = !scattered;
   paint(ctx, width, { owner: plane.owner, set, depth: plane.confidence, n: plane.n }, E, dead, theme, patterned);
+  const letters = cuts ? drawCuts(ctx, cuts, data.extent, width, theme) : [];
   ctx.drawImage(marksOf(canvas, data, width, Math.max(2.7, width / 140), theme), 0, 0, width, width);
+  letters.forEach((draw) => draw());
   if (!scattered) middles(plane, E).forEach((m, e) => m && drawBadge(ctx, e, m.x * width, m.y * width, m.room * width > 18 ? 11 : 8.5, dead[e], theme));
   const at = placeOf(data, picked, width);
   ring(ctx, at, 9.5, theme.accent, 2.2, theme);
   drawPoint(ctx, SHAPES[data.y[picked]], ...at, Math.max(2.7, width / 140), theme);
 }
 
-// What the mixture predicts, as shades of grey, and the points that it gets wrong.
+// What all together predict, as shades of grey, and the points that it gets wrong.
 export function drawMixture(canvas, plane, data, predicted) {
   const theme = readTheme(canvas), [ctx, width] = fit(canvas);
   const shades = shadesOf(rgb(theme.muted), theme, data.classes, 0.04, 0.36);
@@ -59,7 +63,7 @@ export function drawMixture(canvas, plane, data, predicted) {
   }
 }
 
-// What one expert would say everywhere: in its colour where the router asks it first, else in grey.
+// What one expert or leaf would say everywhere: in its colour where it is asked first, else in grey.
 export function drawExpert(canvas, e, says, m, plane, classes, { dead, patterned }) {
   const theme = readTheme(canvas), [ctx, width] = fit(canvas), n = 112;
   const own = shadesOf(rgb(dead ? theme.muted : theme.experts[e]), theme, classes, dead ? 0.04 : 0.2, dead ? 0.27 : 0.8);

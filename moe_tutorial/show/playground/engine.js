@@ -1,29 +1,31 @@
 // Who trains: this page, or the kernel. The view knows one interface and one shape of frame:
-//   play() pause() step() reset() run(steps) change(settings) look(point) knock(expert, out) force(expert, share)
-//   show(visible) subscribe(draw) dispose()
-// A frame holds what was measured at one step, and plane() and expertPlane() to be asked for pictures of it.
+//   begin(settings, steps, more) play() pause() step() reset() run(steps) change(settings) look(point)
+//   knock(expert, out) force(expert, share) show(visible) subscribe(draw) dispose()
+// A frame holds what was measured at one step, and plane() and partPlane() to be asked for pictures of it. A part is what
+// does the work: an expert, or a tree's leaf.
 import { makeData } from "./data.js";
-import { createModel } from "./model.js";
+import { createLayer } from "./kinds.js";
 
 const SLICE = 9; // ms of training between two animation frames, so that a slider finds the page free
 const PAINT = 28; // ms between two pictures of a training
 const STILL = 500; // the same for readers who asked for little motion
 const GIVE_WAY = 400; // ms after a slider moved in which training takes only short turns, since it will move again
 const SETTLE = 150; // ms after the last move until a resting picture becomes sharp
-const CATCH_UP = 500; // steps that a new start trains by itself, if the one before had come so far
-export const RESTARTS = ["data", "centred", "seed", "E", "width"]; // settings that need a new model
+export const CATCH_UP = 500; // steps that a new start trains by itself, if the one before had come so far
+export const RESTARTS = ["data", "centred", "seed", "E", "width", "depth", "leaf_width"]; // settings that need a new model
 
 // Trains in this page: between two pictures, and only while somebody can see it. `own`: points brought along.
 export function browserEngine(first, own) {
   const listeners = new Set();
-  let made = {}, model = create(first), running = false, goal = 0, shown = true, point = 0, serial = 0, error = "";
+  let made = {}, layer = first.layer, model = create(first), running = false, goal = 0, shown = true, point = 0, serial = 0, error = "";
   let handle = 0, due = true, sharp = true, settling = 0, moved = -GIVE_WAY, drawn = 0, slice = 1, marks = [];
 
   function create(settings) {
-    const fit = { ...settings, k: Math.min(settings.k, settings.E) };
+    const fit = settings.layer === "mixture" ? { ...settings, k: Math.min(settings.k, settings.E) } : settings;
     const name = [fit.data, fit.seed, fit.centred].join();
     if (!own && made.name !== name) made = { name, data: makeData(fit.data, fit.seed, fit.centred) };
-    return createModel(fit, own ?? made.data); // the same points as before are not drawn anew
+    layer = fit.layer;
+    return createLayer(fit, own ?? made.data); // the same points as before are not drawn anew
   }
   const busy = () => running || model.step < goal;
   const soon = () => {
@@ -78,25 +80,24 @@ export function browserEngine(first, own) {
     const recent = model.recent(), kept = model.history;
     // The charts end where the training stands, whatever rows are kept of it.
     const history = recent.steps && kept.at(-1).step < model.step ? [...kept, { step: model.step, ...recent }] : kept;
+    const theirs = layer === "tree" ? { cuts: model.boundaries(), partPlane: model.leafPlane } : { knocked: model.knocked, forced: model.forced, partPlane: model.expertPlane };
     return {
-      kind: "browser", settings: model.settings, data: model.data, step: model.step, running, busy: busy(), hurried: performance.now() - moved < GIVE_WAY, settled, error, serial, speed: speed(),
-      recent, now: model.evaluate(), history, knocked: model.knocked, forced: model.forced, point,
-      inspected: model.inspect(point), plane: (n) => ({ n, ...model.plane(n) }), expertPlane: (e, n) => model.expertPlane(e, n), can: null,
+      ...theirs, kind: "browser", settings: { layer, ...model.settings }, data: model.data, step: model.step, running, busy: busy(), hurried: performance.now() - moved < GIVE_WAY, settled, error, serial, speed: speed(),
+      recent, now: model.evaluate(), history, point, inspected: model.inspect(point), plane: (n) => ({ n, ...model.plane(n) }), can: null,
     };
   };
-  function start(settings) {
-    const { knocked, forced } = model;
+  function start(settings, { knocked = [], forced = null } = model) {
     model = create(settings);
-    meddle(knocked, forced);
+    if (layer === "mixture") meddle(knocked, forced);
+    point = Math.min(point, model.data.y.length - 1);
+    marks = [];
+    error = "";
   }
   // Knocks out and forces as before, as far as these experts are there.
   function meddle(knocked, forced) {
     const { E, k, gate } = model.settings;
     knocked.slice(0, E).forEach((gone, e) => gone && sum(model.knocked) < E - 1 && model.knock(e, true));
     if (forced && forced.expert < E && gate !== "hash" && !model.knocked[forced.expert]) model.force(forced.expert, Math.min(forced.share, 1 / k));
-    point = Math.min(point, model.data.y.length - 1);
-    marks = [];
-    error = "";
   }
 
   document.addEventListener("visibilitychange", soon);
@@ -104,14 +105,14 @@ export function browserEngine(first, own) {
     play: () => ((running = true), (goal = 0), (error = ""), (marks = [[performance.now(), model.step]]), now()),
     pause: () => ((running = false), (goal = 0), settle()),
     step: () => (train(0), now()),
-    reset: () => ((goal = 0), start(model.settings), now()),
+    reset: () => ((goal = 0), start({ layer, ...model.settings }), now()),
     run: (steps) => ((running = false), (goal = steps), now()),
     change(partial) {
       serial += 1;
       moved = performance.now();
       const reached = Math.max(model.step, goal);
       if (Object.keys(partial).some((name) => RESTARTS.includes(name) && partial[name] !== model.settings[name])) {
-        start({ ...model.settings, ...partial });
+        start({ layer, ...model.settings, ...partial });
         goal = running ? 0 : Math.min(reached, CATCH_UP);
       } else model.set(partial);
       now();
@@ -120,9 +121,8 @@ export function browserEngine(first, own) {
     begin(settings, steps, extra = {}) {
       serial += 1;
       running = false;
-      model = create(settings);
       point = extra.point ?? point;
-      meddle(extra.knocked ?? [], extra.forced ?? null);
+      start(settings, extra);
       goal = steps;
       now();
     },

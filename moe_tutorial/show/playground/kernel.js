@@ -57,7 +57,7 @@ export function kernelEngine(model, first, own) {
       now: { shares: f.usage, accuracy: f.accuracy, loss: f.loss, dead: f.dead, entropy: f.entropy, nmi: f.nmi, largest: f.largest, predicted: bytes(f.pointPredicted) },
       history, knocked: f.knocked ?? Array(E).fill(false), forced: f.forced ?? null, point, inspected: f.inspected, can: f.can,
       plane: () => ({ n: side, owner: bytes(f.owner), confidence: Float32Array.from(bytes(f.confidence), (c) => c / 255), predicted: bytes(f.predicted) }),
-      expertPlane: (e) => (planes.length ? planes.subarray(e * area, (e + 1) * area) : new Uint8Array(1)),
+      partPlane: (e) => (planes.length ? planes.subarray(e * area, (e + 1) * area) : new Uint8Array(1)),
     };
   }
   model.on("change:frame", receive);

@@ -2,6 +2,7 @@
 // not choose its settings, and from the seed that the reader sees first. "kill" starts from seed 1, since seed 0 is one of
 // the few that leave six dead. `then` is what to try next: settings that change while it trains on, and for how many steps.
 
+export const layerOf = ({ settings }) => settings.layer ?? "mixture";
 export const PRESETS = [
   {
     id: "rules", name: "Four rules, four experts", lessons: ["03", "04"], steps: 600,
@@ -38,5 +39,23 @@ export const PRESETS = [
     sentence: "A fixed hash uses all experts evenly, forever. No expert knows a rule, because each meets all four.",
     settings: { gate: "hash" },
     then: { words: "Let a router choose instead: less even, and more right.", set: { gate: "softmax_topk" }, steps: 600 },
+  },
+  {
+    id: "leaves", name: "A tree of eight leaves", lessons: ["10"], steps: 600,
+    sentence: "Seven questions, eight leaves: each point is asked three of them and ends in one leaf. A mild balance loss keeps every leaf at work.",
+    settings: { layer: "tree", rate: 0.03, hardening: 0.3, node_balance: 0.3 },
+    then: { words: "Press harder for clear decisions, and one leaf comes closer to all leaves mixed.", set: { hardening: 3 }, steps: 600 },
+  },
+  {
+    id: "mixed", name: "Soft is not hard", lessons: ["10"], steps: 600,
+    sentence: "Trained softly, all leaves answer together and get nearly everything right. Ask the same tree for one leaf a point, and it gets far fewer.",
+    settings: { layer: "tree", rate: 0.03, data: "spirals" },
+    then: { words: "Hardening makes it decide: a part of the gap closes.", set: { hardening: 3 }, steps: 600 },
+  },
+  {
+    id: "one", name: "All into one leaf", lessons: ["10"], steps: 600,
+    sentence: "Points away from the origin, hardened from the first step: every question gets the same answer from everybody.",
+    settings: { layer: "tree", rate: 0.03, centred: false, hardening: 3 },
+    then: { words: "A balance loss comes too late: nobody returns. Then reset and play: from the start it works.", set: { node_balance: 3 }, steps: 600 },
   },
 ];

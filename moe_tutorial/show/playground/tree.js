@@ -6,20 +6,20 @@ import { DATASETS, fillUniform, makeData, randomState } from "./data.js";
 import { checkFinite, checkLive, checkPlace, checked, each, largest, makeParameters, makeRecord, usage } from "./training.js";
 
 export const TREE_DEFAULTS = {
-  data: "regimes", centred: true, seed: 0, batch: 128, rate: 0.01, depth: 3, leafWidth: 4,
-  hardening: 0, balance: 0, // how much the decisions' entropy, and the nodes' unevenness, count beside the task
+  data: "regimes", centred: true, seed: 0, batch: 128, rate: 0.01, depth: 3, leaf_width: 4,
+  hardening: 0, node_balance: 0, // how much the decisions' entropy, and the nodes' unevenness, count beside the task
 };
-export const TREE_LIMITS = { seed: [0, 999999], batch: [1, 512], rate: [1e-5, 1], depth: [1, 4], leafWidth: [1, 32], hardening: [0, 100], balance: [0, 100] };
-export const TREE_LIVE = ["hardening", "balance", "rate", "batch"]; // what may change while it trains
+export const TREE_LIMITS = { seed: [0, 999999], batch: [1, 512], rate: [1e-5, 1], depth: [1, 4], leaf_width: [1, 32], hardening: [0, 100], node_balance: [0, 100] };
+export const TREE_LIVE = ["hardening", "node_balance", "rate", "batch"]; // what may change while it trains
 
 export function checkTreeSettings(settings) {
-  return checked(settings, TREE_DEFAULTS, TREE_LIMITS, ["seed", "batch", "depth", "leafWidth"], { data: Object.keys(DATASETS), centred: [true, false] });
+  return checked(settings, TREE_DEFAULTS, TREE_LIMITS, ["seed", "batch", "depth", "leaf_width"], { data: Object.keys(DATASETS), centred: [true, false] });
 }
 
 // `own`: points brought along, in the shape of makeData's.
 export function createTree(given = {}, own) {
   let settings = checkTreeSettings(given);
-  const { depth, leafWidth: H, seed } = settings, L = 2 ** depth, NODES = L - 1, MAX_BATCH = TREE_LIMITS.batch[1];
+  const { depth, leaf_width: H, seed } = settings, L = 2 ** depth, NODES = L - 1, MAX_BATCH = TREE_LIMITS.batch[1];
   const data = own ?? makeData(settings.data, seed, settings.centred), C = data.classes, { x: X, y: Y, xTest, yTest } = data, N = Y.length;
 
   const sizes = { node_weight: NODES * 2, node_bias: NODES, w_in: L * H * 2, b_in: L * H, w_out: L * H * C, b_out: L * C };
@@ -93,7 +93,7 @@ export function createTree(given = {}, own) {
 
   // One step on these points (their numbers).
   function stepOn(rows) {
-    const { hardening, balance } = settings, T = rows.length;
+    const { hardening, node_balance: balance } = settings, T = rows.length;
     let task = 0, entropy = 0, uneven = 0;
     load.fill(0);
     counts.fill(0);
@@ -200,9 +200,10 @@ export function createTree(given = {}, own) {
 
     // Leaf usage by hard decisions on the training points; loss on these and accuracy on the test points, softly as in
     // training and hard as in use; `entropy` of the usage, and `undecided`: the mean entropy of the decisions, log 2 at most.
+    // Of each node: its part of the points by hard decisions (nodes), and of it and each leaf the mean soft weight (weights).
     evaluate() {
       const shares = new Float64Array(L), leaves = new Uint8Array(N), predicted = new Uint8Array(N), nodes = new Float64Array(NODES + L);
-      const soft = { loss: 0, accuracy: 0 }, hard = { loss: 0, accuracy: 0 };
+      const weights = new Float64Array(NODES + L), soft = { loss: 0, accuracy: 0, predicted: new Uint8Array(N) }, hard = { loss: 0, accuracy: 0 };
       let open = 0;
       for (let i = 0; i < N; i++) {
         const x0 = X[2 * i], x1 = X[2 * i + 1];
@@ -210,7 +211,9 @@ export function createTree(given = {}, own) {
         leaves[i] = follow();
         shares[leaves[i]] += 1 / N;
         for (let n = 0; n < NODES; n++) open += undecided(n) / (N * NODES);
+        for (let n = 0; n < NODES + L; n++) weights[n] += arriving[n] / N;
         answerSoftly(x0, x1);
+        soft.predicted[i] = largest(scores, 0, C);
         soft.loss += crossEntropy(Y[i], 0) / N;
         answerHard(leaves[i], x0, x1);
         hard.loss += crossEntropy(Y[i], 0) / N;
@@ -226,7 +229,7 @@ export function createTree(given = {}, own) {
       }
       nodes.set(shares, NODES);
       for (let n = NODES - 1; n >= 0; n--) nodes[n] = nodes[2 * n + 1] + nodes[2 * n + 2];
-      return { ...usage(shares, leaves, data.regime), nodes: nodes.slice(0, NODES), predicted, soft, hard, undecided: open };
+      return { ...usage(shares, leaves, data.regime), nodes: nodes.slice(0, NODES), weights, predicted, soft, hard, undecided: open };
     },
 
     // Over the plane, row by row from the top: the leaf that hard decisions lead to, how much it counts in the soft mixture,

@@ -1,12 +1,13 @@
 // An experiment as text: what stands in a link after the #, and back. Only what differs from the defaults is written.
-import { DEFAULTS, checkSettings } from "./model.js";
-import { PRESETS } from "./presets.js";
+import { LAYERS, checkExperiment, defaultsOf } from "./kinds.js";
+import { PRESETS, layerOf } from "./presets.js";
 
 export const MOST_STEPS = 1000000; // that a link may ask for
 
 export function toHash({ preset, settings, steps, point, knocked, forced }) {
-  const chosen = PRESETS.find((p) => p.id === preset), from = { ...DEFAULTS, ...chosen?.settings }, parts = chosen ? [["preset", preset]] : [];
-  for (const name in DEFAULTS) if (settings[name] !== from[name]) parts.push([name, settings[name]]);
+  const chosen = PRESETS.find((p) => p.id === preset), parts = chosen ? [["preset", preset]] : settings.layer === "tree" ? [["layer", "tree"]] : [];
+  const from = { ...defaultsOf(settings.layer), ...chosen?.settings };
+  for (const name in from) if (settings[name] !== from[name]) parts.push([name, settings[name]]);
   if (steps !== (chosen?.steps ?? 0)) parts.push(["steps", steps]);
   if (point) parts.push(["point", point]);
   if (knocked.includes(true)) parts.push(["out", knocked.flatMap((gone, e) => (gone ? [e] : [])).join(".")]);
@@ -20,7 +21,10 @@ export function fromHash(text) {
   if (!words.includes("=")) return null;
   const asked = new URLSearchParams(words), notices = [], id = asked.get("preset"), chosen = PRESETS.find((p) => p.id === id);
   if (id !== null && !chosen) notices.push(`there is no preset ${JSON.stringify(id)}`);
-  const state = { preset: chosen?.id ?? null, settings: { ...DEFAULTS, ...chosen?.settings }, steps: chosen?.steps ?? 0, point: 0, knocked: [], forced: null, notices };
+  const kinds = chosen ? [layerOf(chosen)] : LAYERS, wanted = asked.get("layer") ?? kinds[0], layer = kinds.includes(wanted) ? wanted : kinds[0];
+  if (layer !== wanted) notices.push(`layer is ${JSON.stringify(wanted)}; allowed ${chosen ? "with this preset is" : "are"} ${kinds.join(", ")}`);
+  const defaults = defaultsOf(layer);
+  const state = { preset: chosen?.id ?? null, settings: { ...defaults, ...chosen?.settings }, steps: chosen?.steps ?? 0, point: 0, knocked: [], forced: null, notices };
   const whole = (name, value, most) => {
     const number = Number(value);
     if (value.trim() && Number.isInteger(number) && number >= 0 && number <= most) return number;
@@ -31,17 +35,17 @@ export function fromHash(text) {
   const names = [...asked.keys()].sort((a, b) => (b === "E") - (a === "E"));
   for (const name of new Set(names)) {
     const value = asked.get(name);
-    if (name === "preset") continue;
+    if (name === "preset" || name === "layer") continue;
     else if (name === "steps") state.steps = whole(name, value, MOST_STEPS) ?? state.steps;
     else if (name === "point") state.point = whole(name, value, 1e6) ?? 0;
+    else if (!Object.hasOwn(defaults, name) && !(layer === "mixture" && ["out", "force"].includes(name))) notices.push(`there is no setting ${name} for a ${layer}`);
     else if (name === "out") state.knocked = outOf(value, state.settings.E, notices);
     else if (name === "force") state.forced = forcedBy(value, state.settings, notices);
-    else if (!Object.hasOwn(DEFAULTS, name)) notices.push(`there is no setting ${name}`);
     else {
-      const tried = { ...state.settings, [name]: typed(name, value) };
+      const tried = { ...state.settings, [name]: typed(defaults[name], value) };
       if (name === "E") tried.k = Math.min(tried.k, tried.E);
       try {
-        state.settings = checkSettings(tried);
+        state.settings = checkExperiment(tried);
       } catch (problem) {
         notices.push(problem.message);
       }
@@ -50,10 +54,11 @@ export function fromHash(text) {
   return state;
 }
 
-const typed = (name, value) => {
-  if (typeof DEFAULTS[name] === "number") return value.trim() ? Number(value) : NaN;
-  return typeof DEFAULTS[name] === "boolean" ? { true: true, false: false }[value] ?? value : value;
+const typed = (like, value) => {
+  if (typeof like === "number") return value.trim() ? Number(value) : NaN;
+  return typeof like === "boolean" ? { true: true, false: false }[value] ?? value : value;
 };
+
 function outOf(value, E, notices) {
   const experts = value.split(".").map(Number), fits = experts.every((e) => Number.isInteger(e) && e >= 0 && e < E) && new Set(experts).size < E;
   if (!fits) notices.push(`out is ${JSON.stringify(value)}; allowed are experts from 0 to ${E - 1}, not all of them`);

@@ -1,19 +1,25 @@
 // The playground's face: controls, pictures and readouts. It knows engines by their interface alone (see engine.js).
-import { DEFAULTS, GATES, checkSettings } from "./model.js";
+import { GATES } from "./model.js";
 import { DATASETS } from "./data.js";
-import { PRESETS } from "./presets.js";
-import { RESTARTS, browserEngine } from "./engine.js";
+import { carried, checkExperiment, defaultsOf } from "./kinds.js";
+import { PRESETS, layerOf } from "./presets.js";
+import { CATCH_UP, RESTARTS, browserEngine } from "./engine.js";
 import { kernelEngine } from "./kernel.js";
 import { MOST_STEPS, fromHash, toHash } from "./url.js";
 import { drawExpert, drawMixture, drawRegions } from "./charts.js";
-import { expertsTitle, gradientWords, lossTitle, message, mixtureTitle, pointWords, regionsTitle, sharesTitle, summary, usageTitleOf } from "./words.js";
+import { drawFlow, letter } from "./flow.js";
+import { expertsTitle, flowTitle, gradientWords, kickerWords, lossTitle, message, mixtureTitle, partOf, pointWords, regionsTitle, sharesTitle, softTitle, summary, usageTitleOf } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; all of them are learnt from
 const SIDES = { quick: 112, sharp: 320, scattered: 72, expert: 44 }; // places along a side: in motion, at rest, of a hash, of one expert
 const GATE_NAMES = { softmax_topk: "softmax, then top-k", topk_softmax: "top-k, then softmax", sigmoid_topk: "sigmoid, then top-k", hash: "a fixed hash, no router" };
 const BALANCE_NAMES = { none: "nothing", switch: "Switch loss", importance: "importance loss", bias: "bias on the choice" };
+const LAYER_NAMES = { mixture: "Mixture", tree: "Tree" };
+const MIXTURE_NOTE = "Shade: the class it would predict. Colour: only where the router asks it first. Grey: an opinion that nobody hears.";
+const TREE_NOTE = "Width: the points, each on its way down; pale, how the soft mixture spreads them. Below: what each leaf would predict, in colour where it is asked.";
 const same = (v) => v, power = (p) => +(10 ** p).toPrecision(2), short = (v) => String(+v.toPrecision(2));
 const stops = (list) => [{ min: 0, max: list.length - 1, step: 1 }, (i) => list[i], (v) => list.reduce((a, b, i) => (Math.abs(b - v) < Math.abs(list[a] - v) ? i : a), 0)];
+const WEIGHTS = [0, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
 // name: [label, the slider's range, slider -> setting, setting -> slider, words]
 const SLIDERS = {
   E: ["Experts, E", { min: 2, max: 16, step: 1 }, same, same, String],
@@ -23,6 +29,10 @@ const SLIDERS = {
   coefficient: ["Coefficient", { min: -3, max: 2, step: 0.25 }, power, Math.log10, short],
   rate: ["Learning rate", { min: -3.5, max: 0, step: 0.25 }, power, Math.log10, short],
   batch: ["Batch", ...stops([8, 16, 32, 64, 128, 256, 512]), String],
+  depth: ["Depth", { min: 1, max: 4, step: 1 }, same, same, (v) => `${v}, ${2 ** v} leaves`],
+  leaf_width: ["Neurons per leaf", ...stops([1, 2, 3, 4, 6, 8, 12, 16, 24, 32]), String],
+  hardening: ["Hardening loss", ...stops(WEIGHTS), (v) => (v ? short(v) : "off")],
+  node_balance: ["Node-balance loss", ...stops(WEIGHTS), (v) => (v ? short(v) : "off")],
 };
 
 function render({ model, el: root }) {
@@ -32,6 +42,7 @@ function render({ model, el: root }) {
 
   // Parts.
   const button = (words, extra = {}) => el("button", { type: "button", className: "moe-button moe-quiet", ...extra }, words);
+  const kinds = Object.entries(LAYER_NAMES).map(([value, words]) => el("button", { type: "button", className: "pg-chip", value, ariaPressed: "false" }, words));
   const kicker = el("p", { className: "moe-kicker" }), title = el("p", { className: "pg-message" });
   const play = el("button", { type: "button", className: "moe-button" }, "Play"), step = button("Step", { title: "One training step" });
   const reset = button("Reset", { title: "Back to the start, with these settings" }), count = el("span", { className: "pg-count" });
@@ -40,12 +51,12 @@ function render({ model, el: root }) {
   const chips = PRESETS.map((p) => el("button", { type: "button", className: "pg-chip", ariaPressed: "false" }, p.name));
   const story = el("p", { className: "pg-story" }), then = button("", { className: "moe-button moe-quiet pg-then" });
   const canvas = (name) => el("canvas", { role: "img", "data-picture": name });
-  const map = canvas("regions"), mixture = canvas("mixture"), bands = canvas("shares"), curve = canvas("loss");
-  const titles = Object.fromEntries(["map", "mixture", "experts", "shares", "loss", "usage", "point"].map((name) => [name, subtitle()]));
+  const map = canvas("regions"), mixture = canvas("mixture"), soft = canvas("soft"), flow = canvas("flow"), bands = canvas("shares"), curve = canvas("loss");
+  const titles = Object.fromEntries(["map", "mixture", "soft", "experts", "shares", "loss", "usage", "point"].map((name) => [name, subtitle()]));
   const note = (words) => el("p", { className: "moe-note" }, words);
-  const mapNote = note(), usageNote = note(), fair = note(), smalls = el("ul", { className: "pg-smalls" }), bars = el("ol", { className: "moe-shares" });
+  const mapNote = note(), partsNote = note(), sharesNote = note(), usageNote = note(), fair = note(), smalls = el("ul", { className: "pg-smalls" }), bars = el("ol", { className: "moe-shares" });
   const reads = el("dl", { className: "pg-reads" }), point = el("input", { type: "range", min: 0, step: 1 });
-  const rows = el("tbody"), verdict = el("p", { className: "pg-verdict" }), heard = note();
+  const heads = el("tr"), rows = el("tbody"), verdict = el("p", { className: "pg-verdict" }), heard = note();
   const which = el("select", {}), knock = button("Knock it out", { ariaPressed: "false" }), force = el("input", { type: "range", min: -0.05, max: 1, step: 0.05 });
   const linked = el("input", { type: "text", readOnly: true }), patterns = el("input", { type: "checkbox" }), centred = el("input", { type: "checkbox" });
   const seed = el("input", { type: "number", min: 0, max: 999999, step: 1 }), dice = button("Another", { title: "The next seed" });
@@ -67,32 +78,39 @@ function render({ model, el: root }) {
     return el("div", { className: "pg-check" }, input, el("label", { htmlFor: input.id }, words, el("small", {}, more)));
   };
   const group = (words, ...parts) => el("fieldset", {}, el("legend", {}, words), ...parts);
+  // What only a mixture, or only a tree, has.
+  const only = { mixture: [], tree: [] };
+  const ofLayer = (layer, node) => (only[layer].push(node), node);
   const part = (area, label, ...parts) => el("div", { className: `pg-${area}`, role: "group", ariaLabel: label }, ...parts);
   const square = (node) => el("div", { className: "pg-square" }, node);
   const controls = el("details", { open: true }, el("summary", {}, "Change the experiment"), el("div", { className: "pg-fields" },
     group("Data", select("data", "Points", own ? { [state.settings.data]: "your own" } : DATASETS), check(centred, "Centred input", "subtract the mean first"), el("div", { className: "pg-seed" }, field("Seed", seed), dice)),
-    group("Router", slider("E"), slider("k"), select("gate", "Gate", Object.fromEntries(GATES.map((g) => [g, GATE_NAMES[g]]))), slider("noise")),
-    group("Balance", select("balance", "Balanced by", BALANCE_NAMES), slider("coefficient")),
-    group("Training", slider("rate"), slider("batch"), slider("width"), ...(live && options.kernel ? [field("Train in", engines)] : []), check(patterns, "Patterns", "as well as colours"))));
+    ofLayer("tree", group("Tree", slider("depth"), slider("leaf_width"))), ofLayer("tree", group("Decisions", slider("hardening"), slider("node_balance"))),
+    ofLayer("mixture", group("Router", slider("E"), slider("k"), select("gate", "Gate", Object.fromEntries(GATES.map((g) => [g, GATE_NAMES[g]]))), slider("noise"))),
+    ofLayer("mixture", group("Balance", select("balance", "Balanced by", BALANCE_NAMES), slider("coefficient"))),
+    group("Training", slider("rate"), slider("batch"), ofLayer("mixture", slider("width")), ...(live && options.kernel ? [ofLayer("mixture", field("Train in", engines))] : []), check(patterns, "Patterns", "as well as colours"))));
   const key = [
-    ["<circle cx='5' cy='8' r='3.6' fill='var(--moe-text)'/><path d='M16 3.5l4.3 7.5h-8.6z' fill='var(--moe-text)'/><rect x='24.5' y='4.5' width='7' height='7' fill='none' stroke='var(--moe-text)' stroke-width='1.5'/>", "a class, as its shape"],
+    ["<circle cx='5' cy='8' r='3.6' fill='var(--moe-text)'/><path d='M16 3.5l4.3 7.5h-8.6z' fill='var(--moe-text)'/><rect x='24.5' y='4.5' width='7' height='7' fill='none' stroke='var(--moe-text)' stroke-width='1.5'/>", "a class, as its shape", 34],
     ["<circle cx='8' cy='8' r='3' fill='var(--moe-text)'/><circle cx='8' cy='8' r='6.2' fill='none' stroke='var(--moe-fails)' stroke-width='1.7'/>", "predicted wrongly"],
     ["<circle cx='8' cy='8' r='3' fill='var(--moe-text)'/><circle cx='8' cy='8' r='6.6' fill='none' stroke='var(--moe-accent)' stroke-width='2'/>", "the inspected point"],
-  ].map(([drawing, words]) => `<li><svg width="34" height="16" viewBox="0 0 34 16" aria-hidden="true">${drawing}</svg><span>${words}</span></li>`).join("") +
-    `<li><span>${badge(2)}</span><span>an expert, always this number and colour</span></li><li><span>${badge(5, true)}</span><span>dead: under 1 % of the points</span></li>`;
+  ].map(([drawing, words, width = 16]) => `<li><svg width="${width}" height="16" viewBox="0 0 ${width} 16" aria-hidden="true">${drawing}</svg><span>${words}</span></li>`).join("") +
+    `<li><span>${badge(2)}</span><span></span></li><li><span>${badge(5, true)}</span><span>dead: under 1 % of the points</span></li>`;
+  const keys = el("ul", { className: "pg-key", innerHTML: key }), keyOfPart = keys.children[3].lastChild;
+  const softPart = ofLayer("tree", el("div", { className: "pg-soft" }, titles.soft, square(soft)));
+  const mixturePart = el("div", { className: "pg-mixture" }, titles.mixture, ofLayer("mixture", note("Shade of grey: the predicted class.")), square(mixture));
+  const mainPart = part("main", "The plane", el("div", {}, titles.map, mapNote, square(map)), mixturePart, softPart);
 
   mount(root,
     el("div", { className: "pg-head" }, el("div", {}, kicker, title), el("div", { className: "pg-transport" }, play, step, reset, count)),
-    el("div", { className: "pg-top" }, part("try", "Experiments to start from", el("span", { className: "moe-note" }, "Try"), ...chips), el("div", { className: "pg-told" }, story, then), notice, error, spoken),
+    el("div", { className: "pg-top" }, el("div", { className: "pg-start" }, part("kinds", "What is trained", ...kinds), part("try", "Experiments to start from", el("span", { className: "moe-note" }, "Try"), ...chips)), el("div", { className: "pg-told" }, story, then), notice, error, spoken),
     part("controls", "Controls", controls),
-    part("main", "The plane", el("div", {}, titles.map, mapNote, square(map)),
-      el("div", { className: "pg-mixture" }, titles.mixture, note("Shade of grey: the predicted class."), square(mixture), el("ul", { className: "pg-key", innerHTML: key }))),
-    part("experts", "Each expert by itself", titles.experts, note("Shade: the class it would predict. Colour: only where the router asks it first. Grey: an opinion that nobody hears."), smalls),
-    part("time", "Over time", el("div", {}, titles.shares, note("Share of the choices in training, noise included."), el("div", { className: "pg-chart" }, bands)),
+    mainPart,
+    part("experts", "Each by itself", titles.experts, partsNote, ofLayer("tree", el("div", { className: "pg-flow" }, flow)), smalls),
+    part("time", "Over time", el("div", {}, titles.shares, sharesNote, el("div", { className: "pg-chart" }, bands)),
       el("div", {}, titles.loss, note("Loss per training step, averaged over twenty."), el("div", { className: "pg-chart" }, curve))),
     el("div", { className: "pg-side" }, reads, part("usage", "Usage", titles.usage, usageNote, bars, fair),
-      part("point", "Inspect a point", titles.point, field("Point", point), el("table", {}, el("thead", { innerHTML: '<tr><th scope="col">Expert</th><th scope="col">Router</th><th scope="col">Says</th><th scope="col" class="moe-r">Weight</th><th scope="col" class="moe-r">Pull</th></tr>' }), rows), verdict, heard),
-      part("meddle", "Step in", subtitle("Step in"), el("div", { className: "pg-row" }, field("Expert", which), knock), field("Force its share", force))),
+      part("point", "Inspect a point", titles.point, field("Point", point), el("table", {}, el("thead", {}, heads), rows), verdict, heard),
+      ofLayer("mixture", part("meddle", "Step in", subtitle("Step in"), el("div", { className: "pg-row" }, field("Expert", which), knock), field("Force its share", force)))),
     el("div", { className: "pg-foot" }, field(live ? "This experiment in Python" : "A link to this experiment", linked)),
   );
   const widget = root.firstChild;
@@ -113,12 +131,12 @@ function render({ model, el: root }) {
     showSettings();
   }
   function change(partial) {
-    if (!Object.hasOwn(partial, "seed") || state.preset !== null) state.preset = null;
-    const settings = { ...state.settings, ...partial };
-    settings.k = Math.min(settings.k, settings.E);
+    state.preset = null;
+    const settings = { ...state.settings, ...partial }, fewer = settings.k > settings.E;
+    if (fewer) settings.k = settings.E;
     state.settings = settings;
     notice.hidden = true;
-    engine.change(settings.k === frame?.settings.k ? partial : { ...partial, k: settings.k });
+    engine.change(fewer ? { ...partial, k: settings.k } : partial);
     showSettings();
   }
   function begin(next) {
@@ -130,9 +148,29 @@ function render({ model, el: root }) {
     const meddled = state.forced?.expert ?? state.knocked.indexOf(true);
     if (meddled >= 0) which.value = meddled;
   }
+  // The other kind: its first experiment in place of an experiment, else the same points, trained as long.
+  function turnTo(layer) {
+    if (layer === state.settings.layer) return;
+    const known = !own && state.preset && PRESETS.find((p) => layerOf(p) === layer);
+    const next = known ? fromPreset(known) : { preset: null, settings: carried(state.settings, layer), steps: Math.min(frame.step, CATCH_UP), point: frame.point, knocked: [], forced: null };
+    if (engines.value === "browser" || layer === "mixture") return begin(next);
+    state = next;
+    use("browser"); // the kernel has no tree to show
+  }
   function showSettings() {
-    const s = state.settings, preset = PRESETS.find((p) => p.id === state.preset);
+    const s = state.settings, tree = s.layer === "tree", preset = PRESETS.find((p) => p.id === state.preset);
+    for (const [layer, nodes] of Object.entries(only)) nodes.forEach((node) => (node.hidden = layer !== s.layer));
+    kinds.forEach((button) => (button.ariaPressed = String(button.value === s.layer)));
+    widget.classList.toggle("pg-tree", tree);
+    (tree ? mainPart : mixturePart).append(keys); // under all three pictures, or beside the one
+    set(keyOfPart, `${tree ? "a leaf" : "an expert"}, always this number and colour`);
+    set(partsNote, tree ? TREE_NOTE : MIXTURE_NOTE);
+    set(sharesNote, tree ? "Share of the points that hard decisions send there." : "Share of the choices in training, noise included.");
+    heads.innerHTML = (tree ? ["Asked", "Right", "Goes", "Weight", "Pull"] : ["Expert", "Router", "Says", "Weight", "Pull"]).map((word, i) => `<th scope="col"${i > 2 ? ' class="moe-r"' : ""}>${word}</th>`).join("");
+    rows.replaceChildren();
+    reads.replaceChildren();
     for (const [name, input] of Object.entries(inputs)) {
+      if (!Object.hasOwn(s, name)) continue;
       if (!SLIDERS[name]) input.value = s[name];
       else (input.value = SLIDERS[name][3](s[name])), tell(input, SLIDERS[name][4](s[name]));
     }
@@ -142,14 +180,14 @@ function render({ model, el: root }) {
     for (const name of ["noise", "balance"]) inputs[name].disabled = s.gate === "hash" && name === "noise";
     centred.checked = s.centred;
     seed.value = s.seed;
-    PRESETS.forEach((p, i) => (chips[i].ariaPressed = String(p === preset)));
+    PRESETS.forEach((p, i) => ((chips[i].ariaPressed = String(p === preset)), (chips[i].hidden = layerOf(p) !== s.layer)));
     const pressed = chips[PRESETS.indexOf(preset)], strip = chips[0].parentNode; // on a phone the chips are a strip to push along
     if (pressed) strip.scrollLeft += pressed.getBoundingClientRect().left - strip.getBoundingClientRect().left - 12;
     story.textContent = preset?.sentence ?? "";
     then.hidden = !preset?.then;
     then.textContent = preset?.then?.words ?? "";
     story.parentNode.hidden = !preset;
-    if (which.length !== s.E) which.replaceChildren(...Array.from({ length: s.E }, (_, e) => el("option", { value: e }, String(e))));
+    if (!tree && which.length !== s.E) which.replaceChildren(...Array.from({ length: s.E }, (_, e) => el("option", { value: e }, String(e))));
     for (const [input, off] of [[inputs.data, own], [centred, own], [dice, false]]) input.disabled = !!off;
     allow();
   }
@@ -168,6 +206,7 @@ function render({ model, el: root }) {
   play.onclick = () => (frame.busy ? engine.pause() : engine.play());
   step.onclick = () => engine.step();
   reset.onclick = () => ((state.knocked = []), (state.forced = null), engine.reset());
+  kinds.forEach((button) => (button.onclick = () => turnTo(button.value)));
   chips.forEach((chip, i) => (chip.onclick = () => begin(fromPreset(PRESETS[i]))));
   then.onclick = () => {
     const { set, steps } = PRESETS.find((p) => p.id === state.preset).then;
@@ -195,7 +234,7 @@ function render({ model, el: root }) {
   linked.onfocus = () => linked.select();
 
   // The state, as a link and as a dict.
-  const now = () => ({ preset: state.preset, settings: { ...frame.settings }, steps: Math.min(frame.step, MOST_STEPS), point: frame.point, knocked: frame.knocked, forced: frame.forced });
+  const now = () => ({ preset: state.preset, settings: { ...frame.settings }, steps: Math.min(frame.step, MOST_STEPS), point: frame.point, knocked: frame.knocked ?? [], forced: frame.forced ?? null });
   const here = location.href.replace(/#.*/, ""), folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
   let written = "";
   function remember() {
@@ -213,7 +252,7 @@ function render({ model, el: root }) {
     frame = next;
     if (!frame || !root.clientWidth) return;
     widget.inert = false;
-    const { settings: s, now: seen, busy, settled, data } = frame, E = s.E, dead = Array.from(seen.shares, (v) => v < DEAD), striped = E > 8 || patterns.checked, scattered = s.gate === "hash";
+    const { settings: s, now: seen, busy, settled, data } = frame, tree = s.layer === "tree", E = seen.shares.length, dead = Array.from(seen.shares, (v) => v < DEAD), striped = E > 8 || patterns.checked, scattered = s.gate === "hash";
     if (frame.can && !frame.can.includes("build") && ["E", "k", "noise"].some((name) => state.settings[name] !== s[name])) {
       state.settings = { ...state.settings, E, k: s.k, noise: s.noise ?? 0 }; // a layer brought along says what it is
       showSettings();
@@ -221,8 +260,11 @@ function render({ model, el: root }) {
     data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
     plane = frame.plane(scattered ? SIDES.scattered : !settled ? SIDES.quick : Math.min(SIDES.sharp, pixels(map)));
-    drawRegions(map, plane, data, { E, dead, picked: Math.min(frame.point, data.drawn - 1), patterned: striped, scattered });
+    drawRegions(map, plane, data, { E, dead, picked: Math.min(frame.point, data.drawn - 1), patterned: striped, scattered, cuts: frame.cuts });
     if (settled || turn % 2 === 0) drawMixture(mixture, plane, data, seen.predicted);
+    if (tree && (settled || turn % 2 === 1)) drawMixture(soft, { n: plane.n, predicted: plane.soft }, data, seen.soft.predicted);
+    if (tree) drawDescent(dead, striped);
+    else drawMeddling();
     drawUsage(dead, striped);
     drawInspected(dead);
     const idle = busy && !frame.hurried; // a slider that moves has the page for the map, the bars and the numbers
@@ -230,19 +272,21 @@ function render({ model, el: root }) {
     drawSmalls(dead, striped, settled ? -1 : idle ? turn % 4 : 4);
 
     set(title, message(frame));
-    set(kicker, [options.title, `${own ? "your own points" : DATASETS[s.data].toLowerCase()} · ${E} experts, ${s.k} per point`].filter(Boolean).join(" · "));
+    set(kicker, [options.title, `${own ? "your own points" : DATASETS[s.data].toLowerCase()} · ${kickerWords(s)}`].filter(Boolean).join(" · "));
     set(titles.map, regionsTitle(frame, plane));
-    set(mapNote, `Colour: the ${s.k > 1 ? "first of the chosen experts" : "chosen expert"}, deeper where the router is surer. Shape: the class.`);
+    set(mapNote, tree ? "Colour: the leaf at the end, deeper the more weight it has in the soft mixture. Lines: the questions. Shape: the class." : `Colour: the ${s.k > 1 ? "first of the chosen experts" : "chosen expert"}, deeper where the router is surer. Shape: the class.`);
     set(titles.mixture, mixtureTitle(frame));
-    set(titles.experts, expertsTitle(frame));
+    set(titles.experts, tree ? flowTitle(frame) : expertsTitle(frame));
+    if (tree) set(titles.soft, softTitle(frame));
     set(titles.usage, usageTitleOf(frame));
     set(play, busy ? "Pause" : "Play");
     set(count, `step ${frame.step.toLocaleString("en")}${frame.speed ? ` · ${Math.round(frame.speed / 10) * 10} a second` : ""}`);
     step.disabled = busy;
     error.hidden = !frame.error;
     set(error, frame.error);
-    map.ariaLabel = `Map of the plane. ${titles.map.textContent}. Shares of the points: ${shareWords(Array.from(seen.shares))}.`;
-    mixture.ariaLabel = `What the mixture predicts. ${titles.mixture.textContent}.`;
+    map.ariaLabel = `Map of the plane. ${titles.map.textContent}. Shares of the points: ${shareWords(Array.from(seen.shares), partOf(s))}.`;
+    mixture.ariaLabel = `What ${tree ? "one leaf for each place" : "the mixture"} predicts. ${titles.mixture.textContent}.`;
+    soft.ariaLabel = `What all leaves mixed predict. ${titles.soft.textContent}.`;
     drawReads();
     if (settled || performance.now() - spokenAt > 6000) (set(spoken, summary(frame)), (spokenAt = performance.now()));
     Object.assign(root.dataset, { step: frame.step, serial: frame.serial, running: frame.running, settled, engine: frame.kind, paints: +(root.dataset.paints ?? 0) + 1 });
@@ -253,7 +297,8 @@ function render({ model, el: root }) {
 
   function drawReads() {
     const { now: n, recent: r, settings: s, step: at } = frame, hashed = s.gate === "hash", trained = !hashed && at > 0 && r.steps > 0 && r.routerGradient !== null;
-    const list = [["Dead experts", n.dead, ` of ${s.E}`], ["Right, held out", (100 * n.accuracy).toFixed(0), " %"], ["Usage entropy", n.entropy.toFixed(2), " of 1"], ["Specialisation", n.nmi.toFixed(2), " NMI"],
+    const tree = s.layer === "tree", list = tree ? [["Dead leaves", n.dead, ` of ${n.shares.length}`], ["Undecided", (n.undecided / Math.log(2)).toFixed(2), " of 1"], ["Right, one leaf", (100 * n.hard.accuracy).toFixed(0), " %"],
+      ["Right, all mixed", (100 * n.soft.accuracy).toFixed(0), " %"], ["Usage entropy", n.entropy.toFixed(2), " of 1"], ["Specialisation", n.nmi.toFixed(2), " NMI"]] : [["Dead experts", n.dead, ` of ${s.E}`], ["Right, held out", (100 * n.accuracy).toFixed(0), " %"], ["Usage entropy", n.entropy.toFixed(2), " of 1"], ["Specialisation", n.nmi.toFixed(2), " NMI"],
       ["Largest share", Math.round(100 * n.largest), " %"], ["Router gradient", trained ? gradientWords(r.routerGradient).replace("exactly ", "") : "–", hashed ? " no router" : trained && r.routerGradient === 0 ? " exactly" : ""]];
     if (!reads.children.length) reads.innerHTML = list.map(([name]) => `<div><dt>${name}</dt><dd><b></b><small></small></dd></div>`).join("");
     list.forEach(([, value, unit], i) => (set(reads.children[i].lastChild.firstChild, String(value)), set(reads.children[i].lastChild.lastChild, unit)));
@@ -268,12 +313,15 @@ function render({ model, el: root }) {
       bar.className = striped ? `moe-p${e >> 2}` : "";
       bar.style.width = dead[e] ? "0" : `${((100 * v) / top).toFixed(1)}%`;
       line.style.left = `${(100 / E / top).toFixed(1)}%`;
-      set(words, frame.knocked[e] ? "out" : dead[e] ? "dead" : percent(v));
+      set(words, frame.knocked?.[e] ? "out" : dead[e] ? "dead" : percent(v));
       words.classList.toggle("moe-muted", dead[e]);
     });
-    set(usageNote, `Share of the ${frame.settings.k > 1 ? "choices" : "points"}, without noise.`);
+    set(usageNote, frame.settings.layer === "tree" ? "Share of the points, one leaf each." : `Share of the ${frame.settings.k > 1 ? "choices" : "points"}, without noise.`);
     set(fair, fairWords(E));
-    const e = +which.value, forced = frame.forced?.expert === e ? frame.forced.share : null;
+  }
+
+  function drawMeddling() {
+    const E = frame.now.shares.length, e = +which.value, forced = frame.forced?.expert === e ? frame.forced.share : null;
     knock.ariaPressed = String(!!frame.knocked[e]);
     set(knock, frame.knocked[e] ? "Bring it back" : "Knock it out");
     const can = frame.can?.includes("knock") ?? true, alone = sum(frame.knocked.map(Number)) >= E - 1;
@@ -285,11 +333,48 @@ function render({ model, el: root }) {
     if (E !== which.length) showSettings();
   }
 
+  function drawDescent(dead, striped) {
+    const { now: seen, settings: s, inspected: p } = frame;
+    flow.parentNode.style.height = `${30 + 50 * s.depth}px`;
+    widget.style.setProperty("--leaves", dead.length);
+    drawFlow(flow, s, seen, p, { dead, patterned: striped });
+    flow.ariaLabel = `The tree. ${titles.experts.textContent}. ${Array.from(seen.nodes, (part, n) => (part < DEAD ? "" : `Question ${letter(n)} is asked ${percent(part)} of the points. `)).join("")}` +
+      `Shares of the leaves: ${shareWords(Array.from(seen.shares), "leaf")}. The inspected point goes down ${p.path.map(letter).join(", ")} to leaf ${p.leaf}.`;
+  }
+
+  // The inspected point: its number, and what is said of it below the table.
   function drawInspected(dead) {
-    const p = frame.inspected, { E, k } = frame.settings, words = pointWords(frame), count = Math.min(E, Math.max(k + 2, 4));
+    const words = pointWords(frame), result = words.right ? '<b class="pg-right">✓ right</b>' : '<b class="pg-wrong">✗ wrong</b>', html = `${words.verdict}${result}`;
     point.max = frame.data.drawn - 1;
     point.value = frame.point;
     tell(point, `${frame.point + 1} of ${frame.data.drawn}`);
+    if (verdict.dataset.now !== html) (verdict.innerHTML = html), (verdict.dataset.now = html);
+    set(heard, words.heard);
+    if (frame.settings.layer === "tree") drawWay(dead);
+    else drawChoice(dead);
+  }
+
+  // Its way down: the questions, then the leaf.
+  function drawWay(dead) {
+    const { right, weights, gradient, path, leaf, says } = frame.inspected;
+    if (rows.children.length !== path.length + 1) rows.innerHTML = [...path, 0].map(() => '<tr class="moe-on"><th scope="row"><span></span></th><td><span class="moe-bar"><i></i><span></span></span></td><td><span aria-hidden="true"></span><span class="moe-sr"></span></td><td class="moe-r"></td><td class="moe-r"></td></tr>').join("");
+    let arriving = 1;
+    [...path, -1].forEach((n, i) => {
+      const [name, prob, goes, weight, pull] = rows.children[i].children, [bar, number] = prob.firstChild.children, next = path[i + 1] ?? leaf + right.length, rightwards = next === 2 * n + 2;
+      arriving = n < 0 ? weights[leaf] : arriving * (rightwards ? right[n] : 1 - right[n]);
+      const shown = n < 0 ? badge(leaf, dead[leaf]) : letter(n);
+      if (name.dataset.now !== shown) (name.innerHTML = shown), (name.dataset.now = shown);
+      bar.style.cssText = n < 0 ? "display:none" : `--c:var(--moe-muted);width:${(26 * right[n]).toFixed(1)}px`;
+      set(number, n < 0 ? "" : right[n].toFixed(2));
+      set(goes.firstChild, n < 0 ? SHAPES[says[leaf]].sign : rightwards ? "→" : "←");
+      set(goes.lastChild, n < 0 ? SHAPES[says[leaf]].name : rightwards ? "right" : "left");
+      set(weight, arriving.toFixed(2));
+      set(pull, n < 0 ? "" : pullWords(-gradient[n]));
+    });
+  }
+
+  function drawChoice(dead) {
+    const p = frame.inspected, { E, k } = frame.settings, count = Math.min(E, Math.max(k + 2, 4));
     const order = Array.from(p.probs, (_, e) => e).sort((a, b) => p.chosen.includes(b) - p.chosen.includes(a) || p.probs[b] - p.probs[a]).slice(0, count);
     if (rows.children.length !== count) rows.innerHTML = order.map(() => '<tr><th scope="row"><span></span></th><td><span class="moe-bar"><i></i><span></span></span></td><td><span aria-hidden="true"></span><span class="moe-sr"></span></td><td class="moe-r"></td><td class="moe-r"></td></tr>').join("");
     order.forEach((e, i) => {
@@ -303,22 +388,19 @@ function render({ model, el: root }) {
       set(weight, at < 0 ? "–" : p.weights[at]?.toFixed(2) ?? "asked");
       set(pull, p.gradient === null ? "" : pullWords(-p.gradient[e]));
     });
-    const result = words.right ? '<b class="pg-right">✓ right</b>' : '<b class="pg-wrong">✗ wrong</b>', html = `${words.verdict}${result}`;
-    if (verdict.dataset.now !== html) (verdict.innerHTML = html), (verdict.dataset.now = html);
-    set(heard, words.heard);
   }
 
   function drawTime(striped) {
     const { history, settings: s } = frame, steps = history.map((row) => row.step), last = history.at(-1);
-    bands.parentNode.classList.toggle("pg-tall", s.E > 9);
-    curve.parentNode.classList.toggle("pg-tall", s.E > 9);
+    bands.parentNode.classList.toggle("pg-tall", last.shares.length > 9);
+    curve.parentNode.classList.toggle("pg-tall", last.shares.length > 9);
     drawBands(bands, steps, history.map((row) => row.shares), Array.from(last.shares), history.length - 1, striped);
     const lines = [{ values: history.map((row) => row.task), words: `task ${last.task.toFixed(2)}` }];
-    if (history.some((row) => row.balance)) lines.push({ values: history.map((row) => row.balance), words: `balance ${short(last.balance)}` });
+    for (const name of ["hardening", "balance"]) if (history.some((row) => row[name])) lines.push({ values: history.map((row) => row[name]), words: `${name} ${short(last[name])}` });
     drawLines(curve, steps, lines, 0, roundUp(Math.max(...lines[0].values)));
     set(titles.shares, sharesTitle(frame));
     set(titles.loss, lossTitle(frame));
-    bands.ariaLabel = `Usage over ${last.step} steps. ${titles.shares.textContent}. At the end: ${shareWords(Array.from(last.shares))}.`;
+    bands.ariaLabel = `Usage over ${last.step} steps. ${titles.shares.textContent}. At the end: ${shareWords(Array.from(last.shares), partOf(s))}.`;
     curve.ariaLabel = `Loss over ${last.step} steps. ${titles.loss.textContent}.`;
   }
 
@@ -330,10 +412,10 @@ function render({ model, el: root }) {
       const item = smalls.children[e], [mark, words] = item.firstChild.children, picture = item.querySelector("canvas");
       item.classList.toggle("pg-dead", dead[e]);
       mark.classList.toggle("moe-dead", dead[e]);
-      set(words, frame.knocked[e] ? "out" : dead[e] ? "dead" : percent(v));
-      const says = only < 0 || e % 4 === only ? frame.expertPlane(e, SIDES.expert) : null;
+      set(words, frame.knocked?.[e] ? "out" : dead[e] ? "dead" : percent(v));
+      const says = only < 0 || e % 4 === only ? frame.partPlane(e, SIDES.expert) : null;
       if (says && picture.clientWidth) drawExpert(picture, e, says, Math.sqrt(says.length), plane, frame.data.classes, { dead: dead[e], patterned: striped });
-      picture.ariaLabel = `What expert ${e} would predict; ${dead[e] ? "dead, nobody asks it" : `used for ${percent(v)}`}.`;
+      picture.ariaLabel = `What ${partOf(frame.settings)} ${e} would predict; ${dead[e] ? "dead, nobody asks it" : `used for ${percent(v)}`}.`;
     });
   }
 
@@ -355,15 +437,16 @@ function render({ model, el: root }) {
   return () => (stop(), sight.disconnect(), removeEventListener("hashchange", onHash), engine.dispose());
 }
 
-const fromPreset = (p) => ({ preset: p.id, settings: { ...DEFAULTS, ...p.settings }, steps: p.steps, point: 0, knocked: [], forced: null });
+const fromPreset = (p) => ({ preset: p.id, settings: { ...defaultsOf(layerOf(p)), ...p.settings }, steps: p.steps, point: 0, knocked: [], forced: null });
 function fromOptions({ preset, settings, steps, point, out, forced }) {
-  const base = PRESETS.find((p) => p.id === preset), chosen = { ...DEFAULTS, ...base?.settings, ...settings };
+  const base = PRESETS.find((p) => p.id === preset), layer = base ? layerOf(base) : settings.layer ?? "mixture", chosen = { ...defaultsOf(layer), ...base?.settings, ...settings };
+  if (layer === "mixture") chosen.k = Math.min(chosen.k, chosen.E);
   const knocked = Array.from({ length: chosen.E }, (_, e) => !!out?.includes(e)), touched = settings && Object.keys(settings).length;
-  return { preset: base && !touched ? preset : null, settings: checkSettings({ ...chosen, k: Math.min(chosen.k, chosen.E) }), steps: steps ?? base?.steps ?? 0, point: point ?? 0, knocked, forced: forced ? { expert: forced[0], share: forced[1] } : null };
+  return { preset: base && !touched ? preset : null, settings: checkExperiment(chosen), steps: steps ?? base?.steps ?? 0, point: point ?? 0, knocked, forced: forced ? { expert: forced[0], share: forced[1] } : null };
 }
 // As playground() takes it: plain names and values, only what differs.
 function flatten({ settings, steps, point, knocked, forced }) {
-  const flat = Object.fromEntries(Object.entries(settings).filter(([name, value]) => value !== DEFAULTS[name]));
+  const usual = { ...defaultsOf(settings.layer), layer: "mixture" }, flat = Object.fromEntries(Object.entries(settings).filter(([name, value]) => value !== usual[name]));
   if (steps) flat.steps = steps;
   if (point) flat.point = point;
   if (knocked.includes(true)) flat.out = knocked.flatMap((gone, e) => (gone ? [e] : []));

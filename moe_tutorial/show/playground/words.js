@@ -1,13 +1,32 @@
 // The titles: each says what its picture shows, computed from the numbers that are drawn.
 
+import { letter } from "./flow.js";
+
 const most = (values) => values.indexOf(Math.max(...values));
 const some = (n, one, many = `${one}s`) => `${n === 1 ? "one" : n} ${n === 1 ? one : many}`;
 const starved = ({ recent, step }) => step > 0 && recent.steps > 0 && recent.routerGradient === 0;
 
+// What does the work: an expert, or a tree's leaf.
+export const partOf = ({ layer }) => (layer === "tree" ? "leaf" : "expert");
+const parts = (settings) => (settings.layer === "tree" ? "leaves" : "experts");
+
+export const kickerWords = ({ layer, E, k, depth, leaf_width }) =>
+  layer === "tree" ? `a tree of depth ${depth}: ${2 ** depth - 1} ${depth === 1 ? "question" : "questions"}, ${2 ** depth} leaves of ${some(leaf_width, "neuron")}` : `${E} experts, ${k} per point`;
+
 export function message(frame) {
-  const { settings: s, now, step, knocked, forced } = frame, { E, gate } = s, right = percent(now.accuracy), best = most(now.shares);
+  if (!frame.step) return "Nobody has learned anything yet";
+  return frame.settings.layer === "tree" ? treeMessage(frame) : mixtureMessage(frame);
+}
+
+function treeMessage({ now: { shares, dead, soft, hard } }) {
+  const L = shares.length, best = most(shares), compared = `one leaf gets ${percent(hard.accuracy)} right, all mixed ${percent(soft.accuracy)}`;
+  if (dead === L - 1) return `${shares[best] === 1 ? "Everything" : "Nearly everything"} goes down to leaf ${best}: ${compared}`;
+  return `${dead ? `${dead} of ${L} leaves are dead` : `All ${L} leaves work`}: ${compared}`;
+}
+
+function mixtureMessage(frame) {
+  const { settings: s, now, knocked, forced } = frame, { E, gate } = s, right = percent(now.accuracy), best = most(now.shares);
   const gone = sum(knocked.map(Number)), dead = now.dead - gone, left = E - gone;
-  if (!step) return "Nobody has learned anything yet";
   if (gone) return `${capital(some(gone, "expert"))} knocked out: expert ${best} takes ${percent(now.shares[best])}, and ${right} comes out right`;
   if (forced) return `Expert ${forced.expert} gets ${percent(now.shares[forced.expert])} by force, and ${right} comes out right`;
   if (gate === "hash") return now.nmi < 0.15 ? `Evenly shared, and nobody specialises: ${right} right` : `A fixed hash chooses; ${right} comes out right`;
@@ -18,16 +37,27 @@ export function message(frame) {
   return `All ${E} experts work, and ${right} comes out right`;
 }
 
-export function regionsTitle({ settings: { gate }, now }, plane) {
+export function regionsTitle({ settings: { layer, gate }, now }, plane) {
   const met = new Uint8Array(16);
   for (const e of plane.owner) met[e] = 1;
   const owners = sum(Array.from(met)), best = most(now.shares);
+  if (layer === "tree") return owners === 1 ? `The questions send the whole plane to leaf ${plane.owner[0]}` : `Straight cuts divide the plane among ${owners} leaves`;
   if (gate === "hash") return `A hash scatters the plane over ${owners} experts`;
   return owners === 1 ? `The router sends the whole plane to expert ${plane.owner[0]}` : now.shares[best] > 0.9
     ? `The router sends nearly all points to expert ${best}` : `The router cuts the plane into ${owners} regions`;
 }
 
-export const mixtureTitle = ({ now, data }) => `Together they get ${sum(Array.from(data.y, (y, i) => +(y === now.predicted[i])))} of ${data.y.length} right`;
+const rightOf = ({ y }, predicted) => `${sum(Array.from(y, (label, i) => +(label === predicted[i])))} of ${y.length} right`;
+export const mixtureTitle = ({ settings, now, data }) => `${settings.layer === "tree" ? "Hard, one leaf each:" : "Together they get"} ${rightOf(data, now.predicted)}`;
+export const softTitle = ({ now, data }) => `Soft, all leaves mixed: ${rightOf(data, now.soft.predicted)}`;
+
+// First of all, whether a question that is asked tells nobody apart.
+export function flowTitle({ now: { nodes, shares, dead } }) {
+  const all = [...nodes, ...shares], right = Array.from(nodes, (part, n) => (part < DEAD ? 0.5 : all[2 * n + 2] / part));
+  const leans = right.map((part) => Math.abs(2 * part - 1)), idle = most(leans);
+  if (leans[idle] > 0.98) return `Question ${letter(idle)} gets the same answer from ${leans[idle] === 1 ? "everybody" : "nearly everybody"}`;
+  return dead ? `${shares.length - dead} of ${shares.length} leaves are reached` : `All ${shares.length} leaves are reached`;
+}
 
 export function expertsTitle({ settings: { E, gate }, now: { dead, nmi }, step }) {
   if (!step) return "What each expert would say, untrained";
@@ -36,13 +66,13 @@ export function expertsTitle({ settings: { E, gate }, now: { dead, nmi }, step }
   return nmi > 0.3 ? "Every expert has its own patch, and its own opinion" : "Every expert is asked, and has its own opinion";
 }
 
-export function sharesTitle({ history, settings: { E } }) {
-  const last = history.at(-1), best = most(last.shares), share = last.shares[best], first = history.find((row) => row.shares[best] > 0.5);
+export function sharesTitle({ history, settings }) {
+  const last = history.at(-1), E = last.shares.length, part = partOf(settings), best = most(last.shares), share = last.shares[best], first = history.find((row) => row.shares[best] > 0.5);
   if (history.length < 2) return "The shares, step by step";
   if (Math.max(...last.shares.map((v, e) => Math.abs(v - history[0].shares[e]))) < 0.02) return "The shares end where they began";
-  if (share > 0.5) return first.step ? `Expert ${best} passed half of the choices at step ${first.step}` : `Expert ${best} leads from the start`;
-  if (share * E > 2.2) return `Nobody dominates, yet expert ${best} takes ${(share * E).toFixed(1)} fair shares`;
-  return share * E < 1.8 ? "The shares end near equal" : `No expert takes more than ${percent(share)}`;
+  if (share > 0.5) return first.step ? `${capital(part)} ${best} passed half of the ${part === "leaf" ? "points" : "choices"} at step ${first.step}` : `${capital(part)} ${best} leads from the start`;
+  if (share * E > 2.2) return `Nobody dominates, yet ${part} ${best} takes ${(share * E).toFixed(1)} fair shares`;
+  return share * E < 1.8 ? "The shares end near equal" : `No ${part} takes more than ${percent(share)}`;
 }
 
 export function lossTitle({ history }) {
@@ -51,14 +81,20 @@ export function lossTitle({ history }) {
   return to < 0.1 ? `The loss is nearly gone: ${to.toFixed(2)}` : to < 0.75 * from ? `The loss fell from ${from.toFixed(2)} to ${to.toFixed(2)}` : `The loss stalls at ${to.toFixed(2)}`;
 }
 
-export function usageTitleOf({ now: { shares, dead }, settings: { E } }) {
+export function usageTitleOf({ now: { shares, dead }, settings }) {
   const best = most(shares);
-  return shares[best] > 0.5 ? `Expert ${best} takes ${percent(shares[best])}` : dead ? `${E - dead} experts share the work` : "Everyone works";
+  return shares[best] > 0.5 ? `${capital(partOf(settings))} ${best} takes ${percent(shares[best])}` : dead ? `${shares.length - dead} ${parts(settings)} share the work` : "Everyone works";
 }
 
 // What the router hears of one point. The gradient of its own cross-entropy, before any average over a batch.
-export function pointWords({ inspected: { label, predicted, gradient }, settings: { gate } }) {
-  const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
+const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
+export function pointWords({ inspected, settings: { layer, gate } }) {
+  const { label, predicted, gradient } = inspected;
+  if (layer === "tree") {
+    const { leaf, weights, soft } = inspected, heaviest = most(weights);
+    const heard = `All leaves mixed say ${shape(soft)}. ${heaviest === leaf ? `Leaf ${leaf} is the heaviest of them.` : `The heaviest of them is leaf ${heaviest}, with ${percent(weights[heaviest])}.`} Pull: which way this point alone would move each question.`;
+    return { verdict: `It is a ${shape(label)}. Leaf ${leaf} says ${shape(predicted)}: `, right: predicted === label, heard };
+  }
   const verdict = `It is a ${shape(label)}. The mixture says ${shape(predicted)}: `;
   const heard = gradient === null ? "" : gate === "hash" ? "A hash has no router that could learn from it."
     : gradient.every((g) => g === 0) ? "Nothing of it reaches the router: every gradient is exactly zero." : "Pull: which way this point alone would move each logit.";
@@ -67,8 +103,8 @@ export function pointWords({ inspected: { label, predicted, gradient }, settings
 
 // The whole picture in words, for who does not see it.
 export function summary(frame) {
-  const { step, now, recent, settings: { E } } = frame;
-  return `Step ${step}. ${message(frame)}. Loss ${now.loss.toFixed(2)}, usage entropy ${now.entropy.toFixed(2)} of 1, specialisation ${now.nmi.toFixed(2)}, ` +
-    `${now.dead} of ${E} dead. Shares: ${shareWords(Array.from(now.shares))}.${recent.steps ? ` Router gradient ${gradientWords(recent.routerGradient)}.` : ""}`;
+  const { step, now, recent, settings } = frame, tree = settings.layer === "tree";
+  return `Step ${step}. ${message(frame)}. Loss ${(tree ? now.soft : now).loss.toFixed(2)}, usage entropy ${now.entropy.toFixed(2)} of 1, specialisation ${now.nmi.toFixed(2)}, ` +
+    `${now.dead} of ${now.shares.length} dead. Shares: ${shareWords(Array.from(now.shares), partOf(settings))}.${!tree && recent.steps ? ` Router gradient ${gradientWords(recent.routerGradient)}.` : ""}`;
 }
 export const gradientWords = (g) => (g === 0 ? "exactly 0" : g < 0.001 ? g.toExponential(0) : g.toFixed(3));

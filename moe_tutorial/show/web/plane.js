@@ -376,5 +376,5 @@ function roundUp(v) {
 }
 
 // For text alternatives.
-const shareWords = (shares) =>
-  shares.map((s, e) => [s, e]).filter(([s]) => s >= DEAD).sort((a, b) => b[0] - a[0]).map(([s, e]) => `expert ${e} ${percent(s)}`).join(", ");
+const shareWords = (shares, part = "expert") =>
+  shares.map((s, e) => [s, e]).filter(([s]) => s >= DEAD).sort((a, b) => b[0] - a[0]).map(([s, e]) => `${part} ${e} ${percent(s)}`).join(", ");
