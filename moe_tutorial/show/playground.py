@@ -111,12 +111,13 @@ def playground(
 ) -> Playground:
     """A mixture of experts, or a tree, to train in the page, with every slider of the course in hand, and no kernel.
 
-    ``playground()`` starts untrained, ``playground("tree")`` with a fast feedforward tree, ``playground(preset="kill")``
-    with one of the experiments above the picture, and ``playground(**widget.state)`` where another playground stands.
+    ``playground()`` starts untrained, ``playground("tree")`` with a fast feedforward tree,
+    ``playground(preset="kill")`` with one of the experiments above the picture, and ``playground(**widget.state)``
+    where another playground stands.
 
     Args:
-        layer: "mixture" (the default) or "tree"; or your own mixture, as `train_live` takes it, for the kernel to train.
-            The page's own stays a click away.
+        layer: "mixture" (the default) or "tree"; or your own mixture, as `train_live` takes it, for the kernel to
+            train. The page's own stays a click away.
         data: "regimes", "spirals", "checkerboard" or "clusters", or your own Dataset of points in the plane.
         preset: "rules", "deaf", "kill", "revive", "penalty" or "hash"; with a tree, "leaves", "mixed" or "one".
         state: another playground's ``state``, in place of its parts.
@@ -187,10 +188,15 @@ def _kind(layer: Any, preset: str | None) -> str:
     """What is trained: "mixture" or "tree"."""
     if isinstance(layer, FastFeedForward):
         raise ValueError('layer is FastFeedForward; the kernel trains mixtures. A tree trains in the page: "tree"')
-    if not (layer is None or isinstance(layer, nn.Module) or (isinstance(layer, str) and layer in PRESETS.values())):
+    if layer is None:
+        return PRESETS.get(preset or "", "mixture")
+    if isinstance(layer, nn.Module):
+        kind = "mixture"
+    elif isinstance(layer, str) and layer in PRESETS.values():
+        kind = layer
+    else:
         given = repr(layer) if isinstance(layer, str) else type(layer).__name__
-        raise ValueError(f'layer is {given}; allowed are "mixture", "tree", or a torch.nn.Module as train_live takes it')
-    kind = layer if isinstance(layer, str) else "mixture" if layer is not None else PRESETS.get(preset or "", "mixture")
+        raise ValueError(f'layer is {given}; allowed are "mixture", "tree", or a torch.nn.Module')
     if preset is not None and PRESETS[preset] != kind:
         raise ValueError(f"preset is {preset!r}, an experiment with a {PRESETS[preset]}, and layer says {kind}")
     return kind

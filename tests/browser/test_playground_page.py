@@ -1,6 +1,8 @@
 """The playground in a browser: what it shows is what it computed, a link is an experiment, and it is kind."""
 
 import json
+import math
+import re
 import shutil
 import threading
 from functools import partial
@@ -26,6 +28,27 @@ ENGINE = """async ([settings, steps]) => {
   return { shares: [...shares], accuracy, dead, entropy, nmi, largest, right,
     recent: [...recent.shares], gradient: recent.routerGradient };
 }"""
+ENGINE_OF_TREE = """async ([settings, steps]) => {
+  const { createTree } = await import("/playground/tree.js");
+  const tree = createTree(settings);
+  tree.train(steps);
+  const { shares, nodes, soft, hard, predicted, dead, undecided } = tree.evaluate(), { path, leaf } = tree.inspect(0);
+  const count = (says) => says.filter((c, i) => c === tree.data.y[i]).length;
+  return { shares: [...shares], nodes: [...nodes], dead, undecided, soft: soft.accuracy, hard: hard.accuracy, path,
+    leaf, recent: [...tree.recent().shares], right: { soft: count(soft.predicted), hard: count(predicted) } };
+}"""
+# Pixels of each leaf's colour in the row above the leaves, where the streams end.
+STREAMS = """() => {
+  const canvas = document.querySelector("[data-picture=flow]"), style = getComputedStyle(canvas);
+  const { data } = canvas.getContext("2d").getImageData(0, canvas.height - 30, canvas.width, 1);
+  return Array.from({ length: 16 }, (_, e) => {
+    const colour = style.getPropertyValue("--moe-e" + e).trim();
+    const wanted = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+    let count = 0;
+    for (let i = 0; i < data.length; i += 4) count += wanted.every((v, j) => Math.abs(v - data[i + j]) < 12);
+    return count;
+  });
+}"""
 FOCUSED = "[...document.querySelectorAll('.moe-pg :is(button,input,select,summary)')]"
 
 
@@ -42,6 +65,7 @@ def served(tmp_path_factory):
     pages = {
         "playground": [playground(preset="rules", link=True)],
         "two": [playground(preset="rules", link=True), playground(preset="hash", title="The second")],
+        "tree": [playground("tree", depth=2, steps=50)],
     }
     for name, widgets in pages.items():
         (folder / f"{name}.html").write_text(page_of(*widgets), encoding="utf-8")
@@ -85,7 +109,9 @@ class Opened:
         return dict(text.split("\n", 1) for text in texts)
 
     def pictures(self):
-        return self.root.evaluate("(r) => [...r.querySelectorAll('canvas')].map((c) => c.toDataURL())")
+        return self.root.evaluate(
+            "(r) => [...r.querySelectorAll('canvas')].filter((c) => c.offsetWidth).map((c) => c.toDataURL())"
+        )
 
     def hash(self):
         return self.page.evaluate("location.hash")
@@ -132,10 +158,26 @@ def wide(visit):
     return visit()
 
 
+def kind(opened, name):
+    """Mixture or Tree."""
+    if opened.button(name).get_attribute("aria-pressed") == "false":
+        begin(opened, name)
+
+
 def preset(opened, name):
+    kind(opened, "Tree" if name in TREE_PRESETS else "Mixture")
+    return begin(opened, name)
+
+
+def begin(opened, name):
+    """Click on what begins an experiment, and wait until its picture stands still."""
+    serial = int(opened.data("serial"))
     opened.button(name).click()
-    opened.page.wait_for_function("document.querySelector('.moe-root').dataset.settled === 'false'")
+    opened.page.wait_for_function(f"+document.querySelector('.moe-root').dataset.serial > {serial}")
     return opened.settle()
+
+
+TREE_PRESETS = ("A tree of eight leaves", "Soft is not hard", "All into one leaf")
 
 
 def percent(v):
@@ -178,20 +220,105 @@ def test_the_numbers_shown_are_the_engines(visit, settings):
     assert opened.root.get_by_text(f"Together they get {truth['right']} of 512 right").count() == 1
 
 
-def test_each_preset_is_a_chip_with_a_sentence_and_a_link(wide):
-    chips = wide.root.locator(".pg-chip").all()
-    assert len(chips) == 6
+@pytest.mark.parametrize("settings", [{"node_balance": 0.3}, {"depth": 4, "data": "clusters", "node_balance": 1}])
+def test_the_numbers_shown_of_a_tree_are_the_engines(visit, settings):
+    fragment = "#layer=tree&" + "&".join(f"{name}={value}" for name, value in settings.items()) + "&steps=300"
+    opened = visit(fragment=fragment)
+    truth = opened.page.evaluate(ENGINE_OF_TREE, [settings, 300])
+    shown = [bar.split("\n")[-1] for bar in opened.bars()]
+    words = [percent(share) if share >= 0.01 else "dead" for share in truth["shares"]]
+    assert shown == words
+    assert [text.split("\n")[-1] for text in opened.root.locator(".pg-cap").all_inner_texts()] == words
+    for picture, before, shares in (("regions", "points: ", "shares"), ("shares", "end: ", "recent")):
+        label = opened.root.locator(f"[data-picture={picture}]").get_attribute("aria-label")
+        alive = [f"leaf {e} {percent(s)}" for e, s in enumerate(truth[shares]) if s >= 0.01]
+        assert sorted(label.split(before)[1].rstrip(".").split(", ")) == sorted(alive)
+    label = opened.root.locator("[data-picture=flow]").get_attribute("aria-label")
+    asked = re.findall(r"Question (\w) is asked ([\d.]+ %)", label)
+    assert asked == [("ABCDEFGHIJKLMNO"[n], percent(s)) for n, s in enumerate(truth["nodes"]) if s >= 0.01]
+    way = ", ".join("ABCDEFGHIJKLMNO"[n] for n in truth["path"])
+    assert label.endswith(f"goes down {way} to leaf {truth['leaf']}.")
+    reads = opened.readouts()
+    assert reads["Dead leaves"] == f"{truth['dead']} of {len(truth['shares'])}"
+    assert reads["Right, one leaf"] == f"{100 * truth['hard']:.0f} %"
+    assert reads["Right, all mixed"] == f"{100 * truth['soft']:.0f} %"
+    assert reads["Undecided"] == f"{truth['undecided'] / math.log(2):.2f} of 1"
+    assert opened.root.get_by_text(f"Hard, one leaf each: {truth['right']['hard']} of 512 right").count() == 1
+    assert opened.root.get_by_text(f"Soft, all leaves mixed: {truth['right']['soft']} of 512 right").count() == 1
+    # A stream is as wide as its leaf's share, where it ends.
+    wide = opened.page.evaluate(STREAMS)
+    plain = [e for e, share in enumerate(truth["shares"]) if share >= 0.03 and e != truth["leaf"]][:4]
+    if len(truth["shares"]) <= 8:  # more have patterns in their streams
+        assert len(plain) > 2
+        scale = sum(wide[e] for e in plain) / sum(truth["shares"][e] for e in plain)
+        for e in plain:
+            assert wide[e] == pytest.approx(scale * truth["shares"][e], abs=3)
+
+
+def test_from_an_experiment_the_other_kind_begins_with_its_own_and_else_with_the_same_points(wide):
+    preset(wide, "Kill seven experts")
+    wide.button("Tree").click()
+    wide.page.wait_for_function("location.hash === '#preset=leaves'")
+    assert wide.root.locator(".pg-try .pg-chip:visible").all_inner_texts() == list(TREE_PRESETS)
+    wide.root.get_by_label("Points", exact=True).select_option("checkerboard")
+    wide.press("Learning rate", "ArrowLeft")
+    wide.page.wait_for_function("location.hash.includes('rate=0.018')")
+    wide.settle()
+    points = wide.root.locator("[data-picture=mixture]").get_attribute("aria-label")
+    wide.button("Mixture").click()
+    wide.page.wait_for_function("location.hash === '#data=checkerboard&rate=0.018&steps=500'")
+    assert wide.root.locator("[data-picture=mixture]").get_attribute("aria-label") != points
+    assert wide.root.get_by_label("Gate").is_visible()
+    assert wide.slider("Depth").is_hidden()
+
+
+def test_a_tree_grows_and_its_point_goes_down(wide):
+    preset(wide, "A tree of eight leaves")
+    assert wide.root.locator("tbody tr").count() == 4  # three questions and a leaf
+    wide.press("Depth", "ArrowRight").settle()
+    wide.page.wait_for_function("document.querySelectorAll('.moe-shares li').length === 16")
+    wide.settle()
+    assert wide.root.locator("tbody tr").count() == 5
+    before = wide.pictures()
+    assert wide.root.locator("canvas:visible").count() == 6 + 16
+    wide.press("Hardening loss", "ArrowRight", 3)
+    wide.button("Play").click()
+    wide.page.wait_for_function("+document.querySelector('.moe-root').dataset.step > 600")
+    wide.button("Pause").click()
+    wide.settle()
+    assert all(now != then for now, then in zip(wide.pictures()[:4], before[:4], strict=True))
+    weights = [float(row.split("\t")[3]) for row in wide.root.locator("tbody tr").all_inner_texts()]
+    assert weights == sorted(weights, reverse=True)  # less of the point arrives after each question
+
+
+def test_a_tree_asked_for_in_python_opens_as_one(visit):
+    opened = visit("tree")
+    assert opened.step() == 50
+    assert opened.root.locator(".pg-kinds [aria-pressed=true]").inner_text() == "Tree"
+    assert opened.root.locator(".moe-shares li").count() == 4
+    link = opened.root.get_by_label("A link to this experiment").input_value()
+    assert link.endswith("#layer=tree&depth=2&steps=50")
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("Mixture", 6), ("Tree", 3)])
+def test_each_preset_is_a_chip_with_a_sentence_and_a_link(wide, name, chosen):
+    kind(wide, name)
+    chips = wide.root.locator(".pg-try .pg-chip:visible").all()
+    assert len(chips) == chosen
     stories, messages = set(), set()
     for chip in chips:
         opened = preset(wide, chip.inner_text())
         assert chip.get_attribute("aria-pressed") == "true"
-        assert wide.root.locator(".pg-chip[aria-pressed=true]").count() == 1
+        assert wide.root.locator(".pg-try .pg-chip[aria-pressed=true]").count() == 1
         assert opened.hash().startswith("#preset=")
         assert opened.step() == 600
         stories.add(opened.root.locator(".pg-story").inner_text())
         messages.add(opened.message())
-    assert len(stories) == 6
-    assert len(messages) >= 5  # each shows something else
+    assert len(stories) == chosen
+    assert len(messages) >= chosen - 1  # each shows something else
+
+
+def test_what_a_preset_proposes_then_is_a_click(wide):
     opened = preset(wide, "The gate that cannot learn")
     assert opened.message() == "The router hears nothing: its gradient is exactly zero"
     assert opened.readouts()["Router gradient"] == "0 exactly"
@@ -221,10 +348,21 @@ def test_a_link_is_an_experiment(wide, visit):
     assert (again.bars(), again.readouts(), again.message()) == (wide.bars(), wide.readouts(), wide.message())
     assert again.pictures() == wide.pictures()
     assert again.root.locator(".moe-pg tbody").inner_text() == wide.root.locator(".moe-pg tbody").inner_text()
-    values = f"{FOCUSED}.map((n) => n.type === 'checkbox' ? n.checked : n.value)"
+    values = f"{FOCUSED}.filter((n) => n.checkVisibility()).map((n) => n.type === 'checkbox' ? n.checked : n.value)"
     assert again.page.evaluate(values) == wide.page.evaluate(values)
     link = wide.root.get_by_label("A link to this experiment").input_value()
     assert link == wide.page.url
+
+
+def test_a_link_is_an_experiment_with_a_tree(wide, visit):
+    preset(wide, "Soft is not hard")
+    wide.press("Neurons per leaf", "ArrowRight").press("Node-balance loss", "ArrowRight", 4)
+    wide.press("Point", "ArrowRight", 7).settle()
+    wide.page.wait_for_function("location.hash.includes('point=7')")
+    again = visit(fragment=wide.hash())
+    assert again.hash() == wide.hash()
+    assert (again.bars(), again.readouts(), again.message()) == (wide.bars(), wide.readouts(), wide.message())
+    assert again.root.locator("tbody").inner_text() == wide.root.locator("tbody").inner_text()
 
 
 @pytest.mark.parametrize(
@@ -234,6 +372,9 @@ def test_a_link_is_an_experiment(wide, visit):
         ("#E=99&k=2&steps=5", "E is 99; allowed are whole numbers from 2 to 16", "k=2&steps=5"),
         ("#E=4&k=7&noise=loud&colour=red", "there is no setting colour", "E=4"),
         ("#preset=kill&steps=-1&out=1.99&force=3.500", "steps is", "preset=kill"),
+        ("#layer=forest&k=2", 'layer is "forest"; allowed are mixture, tree', "k=2"),
+        ("#layer=tree&E=4&depth=9&hardening=1", "there is no setting E for a tree", "layer=tree&hardening=1"),
+        ("#preset=one&layer=mixture&out=1", "allowed with this preset is tree", "preset=one"),
     ],
 )
 def test_what_a_link_cannot_say_falls_back_with_a_notice(wide, fragment, said, kept):
@@ -252,12 +393,13 @@ def test_an_anchor_of_the_page_is_no_experiment(wide):
     wide.page.evaluate("location.hash = '#the-playground'")
     wide.page.wait_for_timeout(200)
     assert wide.root.locator(".pg-notice").is_hidden()
-    assert wide.root.locator(".pg-chip[aria-pressed=true]").inner_text() == "Too much penalty"
+    assert wide.root.locator(".pg-try .pg-chip[aria-pressed=true]").inner_text() == "Too much penalty"
 
 
-def test_everything_goes_by_the_keyboard(wide):
+@pytest.mark.parametrize("name", ["A tree of eight leaves", "Four rules, four experts"])
+def test_everything_is_reached_by_the_keyboard(wide, name):
     page = wide.page
-    preset(wide, "Four rules, four experts")
+    preset(wide, name)
     page.evaluate("document.activeElement.blur()")
     reached = set()
     for _ in range(60):
@@ -267,6 +409,11 @@ def test_everything_goes_by_the_keyboard(wide):
         f"{FOCUSED}.flatMap((n, i) => !n.disabled && n.checkVisibility() && n.offsetWidth ? [i] : [])"
     )
     assert set(usable) <= reached
+
+
+def test_everything_goes_by_the_keyboard(wide):
+    page = wide.page
+    preset(wide, "Four rules, four experts")
     wide.button("Play").focus()
     page.keyboard.press("Space")
     page.wait_for_function("+document.querySelector('.moe-root').dataset.step > 700")
@@ -331,9 +478,21 @@ def test_what_changes_is_said_in_words(wide):
     said = wide.root.locator("[role=status]").filter(has_text="Step 600.").inner_text()
     assert "7 of 8 dead" in said
     assert wide.message() in said
-    for canvas in wide.root.locator("canvas").all():
+    for canvas in wide.root.locator("canvas:visible").all():
         assert canvas.get_attribute("role") == "img"
         assert len(canvas.get_attribute("aria-label")) > 20
+
+
+def test_what_changes_in_a_tree_is_said_in_words(wide):
+    preset(wide, "All into one leaf")
+    said = wide.root.locator("[role=status]").filter(has_text="Step 600.").inner_text()
+    assert "7 of 8 dead" in said
+    assert wide.message() in said
+    assert wide.root.locator("canvas:visible").count() == 6 + 8
+    for canvas in wide.root.locator("canvas:visible").all():
+        assert canvas.get_attribute("role") == "img"
+        assert len(canvas.get_attribute("aria-label")) > 20
+    assert "Question A gets the same answer" in wide.root.locator(".pg-experts").inner_text()
 
 
 @pytest.fixture(scope="module")
@@ -347,9 +506,10 @@ def axe(root):
     return (modules / "axe-core/axe.min.js").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("experiment", ["kill", "leaves"])
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (360, "light")])
-def test_axe_finds_nothing(visit, axe, width, theme):
-    opened = visit(fragment="#preset=kill&E=none", width=width)
+def test_axe_finds_nothing(visit, axe, width, theme, experiment):
+    opened = visit(fragment=f"#preset={experiment}&E=none", width=width)
     opened.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     if width == 360:
         opened.root.locator("summary").click()
@@ -360,8 +520,9 @@ def test_axe_finds_nothing(visit, axe, width, theme):
     assert found[1] > 15
 
 
-def test_a_phone_scrolls_down_only_and_has_room_for_a_finger(visit):
-    opened = visit(width=360, has_touch=True)
+@pytest.mark.parametrize("experiment", ["preset=rules", "layer=tree&depth=4&steps=100"])
+def test_a_phone_scrolls_down_only_and_has_room_for_a_finger(visit, experiment):
+    opened = visit(fragment=f"#{experiment}", width=360, has_touch=True)
     opened.root.locator("summary").click()
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
     heights = opened.page.evaluate(
@@ -499,6 +660,18 @@ def test_in_jupyterlab_both_engines_train_and_the_state_is_a_dict(page, lab):
     step = first.step()
     page.wait_for_timeout(400)
     assert first.step() == step
+    # The tree trains in the page, whoever trained the mixture.
+    first.button("Tree").click()
+    page.wait_for_function("document.querySelector('.moe-root').dataset.engine === 'browser'")
+    first.settle()
+    assert (first.root.locator(".moe-shares li").count(), first.step() > 60) == (8, True)
+    assert first.root.get_by_label("Train in").is_hidden()
+    assert first.root.get_by_label("This experiment in Python").input_value().startswith('playground(layer="tree", ')
+    first.button("Mixture").click()
+    first.settle()
+    first.root.get_by_label("Train in").select_option("kernel")
+    page.wait_for_function("document.querySelector('.moe-root').dataset.engine === 'kernel'")
+    first.settle()
     for name in ("Experts, E", "Noise on the logits"):  # one makes the layer anew, the other moves a knob
         serial = int(first.data("serial"))
         first.press(name, "ArrowRight")

@@ -114,8 +114,8 @@ def test_your_own_points_and_layer_reach_the_page():
         ({"E": 2, "out": (0, 1)}, r"out is \[0, 1\]; one of the 2 experts has to stay"),
         ({"out": (8,)}, "out is 8; allowed are whole numbers from 0 to 7"),
         ({"k": 2, "forced": (0, 0.6)}, "forced has the share 0.6; allowed are numbers from 0 to 1 / k"),
-        ({"layer": "mine"}, "layer is 'mine'; allowed are \"mixture\", \"tree\", or a torch.nn.Module"),
-        ({"layer": 3}, "layer is int; allowed are \"mixture\", \"tree\", or a torch.nn.Module"),
+        ({"layer": "mine"}, 'layer is \'mine\'; allowed are "mixture", "tree", or a torch.nn.Module'),
+        ({"layer": 3}, 'layer is int; allowed are "mixture", "tree", or a torch.nn.Module'),
     ],
 )
 def test_what_it_cannot_use_it_refuses(arguments, message):

@@ -50,7 +50,7 @@ export const PRESETS = [
     id: "mixed", name: "Soft is not hard", lessons: ["10"], steps: 600,
     sentence: "Trained softly, all leaves answer together and get nearly everything right. Ask the same tree for one leaf a point, and it gets far fewer.",
     settings: { layer: "tree", rate: 0.03, data: "spirals" },
-    then: { words: "Hardening makes it decide: a part of the gap closes.", set: { hardening: 3 }, steps: 600 },
+    then: { words: "Hardening makes it decide: a part of the gap closes.", set: { hardening: 10 }, steps: 600 },
   },
   {
     id: "one", name: "All into one leaf", lessons: ["10"], steps: 600,
