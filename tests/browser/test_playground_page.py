@@ -358,7 +358,12 @@ def test_a_link_is_an_experiment_with_a_tree(wide, visit):
     preset(wide, "Soft is not hard")
     wide.press("Neurons per leaf", "ArrowRight").press("Node-balance loss", "ArrowRight", 4)
     wide.press("Point", "ArrowRight", 7).settle()
-    wide.page.wait_for_function("location.hash.includes('point=7')")
+    wide.button("Reset").click()  # what changed on the way is not in a link
+    for step in (1, 2, 3):
+        wide.button("Step").click()
+        wide.page.wait_for_function(f"document.querySelector('.moe-root').dataset.step === '{step}'")
+    wide.settle()
+    wide.page.wait_for_function("location.hash.endsWith('&steps=3&point=7')")
     again = visit(fragment=wide.hash())
     assert again.hash() == wide.hash()
     assert (again.bars(), again.readouts(), again.message()) == (wide.bars(), wide.readouts(), wide.message())
