@@ -90,7 +90,10 @@ def engine() -> None:
 
 
 PRESSES = 60
-SLIDERS = ("Noise on the logits", "Chosen per point, k", "Learning rate", "Experts, E")
+SLIDERS = {
+    "mixture": ("Noise on the logits", "Chosen per point, k", "Learning rate", "Experts, E"),
+    "tree": ("Hardening loss", "Node-balance loss", "Learning rate", "Depth"),
+}
 CLOCK = """() => {
   const root = document.querySelector(".moe-root");
   let pressed = 0, before = root.dataset.serial;
@@ -125,36 +128,39 @@ def moved(tab: Page, slider: str) -> str:
 
 
 def page() -> None:
-    """The page, at 8 experts and batch 128."""
-    widget = playground(link=True)
-    code, style = len(widget._esm.encode()), len(widget._css.encode())
+    """The page, with a mixture of 8 experts and with a tree of 8 leaves, at batch 128."""
+    widgets = {kind: playground(kind, link=True) for kind in SLIDERS}
+    code, style = len(widgets["tree"]._esm.encode()), len(widgets["tree"]._css.encode())
     print(f"\ncode {code / 1000:.0f} kB, with its style {(code + style) / 1000:.0f} kB")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        Path(folder, "index.html").write_text(page_of(widget), encoding="utf-8")
+        for kind, widget in widgets.items():
+            Path(folder, f"{kind}.html").write_text(page_of(widget), encoding="utf-8")
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        first = []
-        for _ in range(5):
-            tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-            tab.goto(f"http://127.0.0.1:{server.server_port}/")
-            tab.wait_for_function("document.querySelector('.moe-root')?.dataset.settled === 'true'")
-            first.append(tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
-        print(f"first paint, from a server on this machine: {sorted(first)[2]:.0f} ms (median of 5)")
-        tab.evaluate(CLOCK)
-        print(f"{'key press to paint':32}{'at rest':>16}{'while it trains':>20}   p50, p95 of {PRESSES} presses")
-        rest = [moved(tab, slider) for slider in SLIDERS]
-        tab.get_by_role("button", name="Reset").click()
-        tab.get_by_role("button", name="Play").click()
-        tab.wait_for_timeout(1500)
-        before = tab.evaluate(STAND)
-        tab.wait_for_timeout(5000)
-        steps, paints, time = (after - then for after, then in zip(tab.evaluate(STAND), before, strict=True))
-        for slider, still in zip(SLIDERS, rest, strict=True):
-            print(f"{slider:32}{still:>16}{moved(tab, slider):>20}", flush=True)
-        print(f"while it trains: {1000 * steps / time:.0f} steps/s and {1000 * paints / time:.1f} paints/s", end="")
-        print(f" (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)" if hasattr(os, "getloadavg") else "")
+        for kind, sliders in SLIDERS.items():
+            first = []
+            for _ in range(5):
+                tab = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+                tab.goto(f"http://127.0.0.1:{server.server_port}/{kind}.html")
+                tab.wait_for_function("document.querySelector('.moe-root')?.dataset.settled === 'true'")
+                first.append(tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+            print(f"\n{kind}: first paint, from a server on this machine: {sorted(first)[2]:.0f} ms (median of 5)")
+            tab.evaluate(CLOCK)
+            print(f"{'key press to paint':32}{'at rest':>16}{'while it trains':>20}   p50, p95 of {PRESSES} presses")
+            rest = [moved(tab, slider) for slider in sliders]
+            tab.get_by_role("button", name="Reset").click()
+            tab.get_by_role("button", name="Play").click()
+            tab.wait_for_timeout(1500)
+            before = tab.evaluate(STAND)
+            tab.wait_for_timeout(5000)
+            steps, paints, time = (after - then for after, then in zip(tab.evaluate(STAND), before, strict=True))
+            for slider, still in zip(sliders, rest, strict=True):
+                print(f"{slider:32}{still:>16}{moved(tab, slider):>20}", flush=True)
+            print(f"while it trains: {1000 * steps / time:.0f} steps/s and {1000 * paints / time:.1f} paints/s", end="")
+            print(f" (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)" if hasattr(os, "getloadavg") else "")
+            tab.close()
         browser.close()
         server.shutdown()
 
