@@ -11,7 +11,8 @@ import { drawFlow, letter } from "./flow.js";
 import { expertsTitle, flowTitle, gradientWords, kickerWords, lossTitle, message, mixtureTitle, partOf, pointWords, regionsTitle, sharesTitle, softTitle, summary, usageTitleOf } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; all of them are learnt from
-const SIDES = { quick: 112, sharp: 320, scattered: 72, expert: 44 }; // places along a side: in motion, at rest, of a hash, of one expert
+// Places along a side: in motion, at rest, of a hash, of one part. A tree asks all its leaves everywhere, and its lines are drawn sharp.
+const SIDES = { mixture: { quick: 112, sharp: 320 }, tree: { quick: 92, sharp: 208 }, scattered: 72, part: 44 };
 const GATE_NAMES = { softmax_topk: "softmax, then top-k", topk_softmax: "top-k, then softmax", sigmoid_topk: "sigmoid, then top-k", hash: "a fixed hash, no router" };
 const BALANCE_NAMES = { none: "nothing", switch: "Switch loss", importance: "importance loss", bias: "bias on the choice" };
 const LAYER_NAMES = { mixture: "Mixture", tree: "Tree" };
@@ -259,7 +260,7 @@ function render({ model, el: root }) {
     }
     data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
-    plane = frame.plane(scattered ? SIDES.scattered : !settled ? SIDES.quick : Math.min(SIDES.sharp, pixels(map)));
+    plane = frame.plane(scattered ? SIDES.scattered : !settled ? SIDES[s.layer].quick : Math.min(SIDES[s.layer].sharp, pixels(map)));
     drawRegions(map, plane, data, { E, dead, picked: Math.min(frame.point, data.drawn - 1), patterned: striped, scattered, cuts: frame.cuts });
     if (settled || turn % 2 === 0) drawMixture(mixture, plane, data, seen.predicted);
     if (tree && (settled || turn % 2 === 1)) drawMixture(soft, { n: plane.n, predicted: plane.soft }, data, seen.soft.predicted);
@@ -413,7 +414,7 @@ function render({ model, el: root }) {
       item.classList.toggle("pg-dead", dead[e]);
       mark.classList.toggle("moe-dead", dead[e]);
       set(words, frame.knocked?.[e] ? "out" : dead[e] ? "dead" : percent(v));
-      const says = only < 0 || e % 4 === only ? frame.partPlane(e, SIDES.expert) : null;
+      const says = only < 0 || e % 4 === only ? frame.partPlane(e, SIDES.part) : null;
       if (says && picture.clientWidth) drawExpert(picture, e, says, Math.sqrt(says.length), plane, frame.data.classes, { dead: dead[e], patterned: striped });
       picture.ariaLabel = `What ${partOf(frame.settings)} ${e} would predict; ${dead[e] ? "dead, nobody asks it" : `used for ${percent(v)}`}.`;
     });
