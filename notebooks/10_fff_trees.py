@@ -49,6 +49,7 @@ from moe_tutorial.show import (
     message,
     picture,
     plane_map,
+    playground,
     seed_strip,
     sweep,
     table,
@@ -757,6 +758,19 @@ claim(
 # %% [markdown]
 # The control is worth a second look. A ramp helps a tree that nothing else helps, but beside centring and balance it does
 # not. More cures are not better cures. And noise is no cure here: see the row of region leak.
+#
+# ## Let it happen in your hands
+#
+# This tree trains in the page. Its points lie away from the origin, and it is hardened from the first step. The lines are
+# its questions, and the streams are the points on their way down. Pull at *Node-balance loss*: can a cure still save a
+# tree that has collapsed? Then reset it with the cure in place, and press play.
+
+# %% tags=["nbval-ignore-output"]
+playground(preset="one")
+
+# %% [markdown]
+# [Another tree](playground.ipynb#preset=mixed) has no hardening at all: look at what its leaves say together, and what
+# one of them says alone.
 #
 # ## Log time
 #

@@ -12,6 +12,7 @@
 # # The playground
 #
 # A mixture of experts that trains in this page: no kernel, no network. Press play, and pull at any slider while it runs.
+# *Tree* puts a fast feedforward tree in its place.
 
 # %% tags=["nbval-ignore-output", "hide-input"]
 from moe_tutorial.show import playground
@@ -27,6 +28,11 @@ playground(preset="rules", link=True)
 # asked, with what weight, and what the router hears of it. *Pull* is the direction in which this point alone would move
 # each logit. An expert can be knocked out, or forced to take a share.
 #
+# Of a tree, the map shows the leaves that the points end in, and the questions that lead there as lines: A first, then B or
+# C, and so on. Below it the points stream down the tree, and each leaf's opinion stands under its leaf. Two grey pictures
+# stand side by side, since a tree answers in two ways: *hard* with one leaf for each point, and *soft* with all of them
+# mixed, as it was trained.
+#
 # On the website, the page's address holds the experiment: copy it, and whoever opens it sees the same numbers.
 #
 # ## Six experiments
@@ -41,8 +47,16 @@ playground(preset="rules", link=True)
 # - [Too much penalty](playground.ipynb#preset=penalty): the router serves the penalty. Lesson [07](07_balance.ipynb).
 # - [Balanced by a hash](playground.ipynb#preset=hash): even use, and nobody specialises. Lesson [07](07_balance.ipynb).
 #
+# ## Three with a tree
+#
+# All for lesson [10](10_fff_trees.ipynb).
+#
+# - [A tree of eight leaves](playground.ipynb#preset=leaves): seven questions, and every leaf at work.
+# - [Soft is not hard](playground.ipynb#preset=mixed): nearly all right with all leaves, far fewer with one.
+# - [All into one leaf](playground.ipynb#preset=one): the tree collapses, and balance comes too late.
+#
 # ## Your own layer, your own points
 #
-# In JupyterLab, `playground(layer)` trains your own torch layer in the kernel, with the same pictures, and
-# `playground(data=data)` takes your own points in the plane. `widget.state` is the experiment as a dict, and
-# `playground(**widget.state)` opens it again.
+# In JupyterLab, `playground(layer)` trains your own torch layer in the kernel, with the same pictures,
+# `playground("tree")` begins with a tree, and `playground(data=data)` takes your own points in the plane. `widget.state`
+# is the experiment as a dict, and `playground(**widget.state)` opens it again.

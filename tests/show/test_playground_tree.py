@@ -259,6 +259,13 @@ def test_away_from_the_origin_hardening_empties_all_leaves_but_one_and_node_bala
     assert (dead[:, 1] <= 1).all()
 
 
+def test_a_mild_balance_loss_keeps_the_leaves_at_work(engine):
+    plans = [[{"rate": 0.03, "hardening": 0.3, "node_balance": weight}, {}, {}, {}] for weight in (0, 0.3)]
+    (dead,) = runs(engine, plans, "dead")
+    assert dead[:, 0].mean() > 2
+    assert dead[:, 1].mean() < 0.5
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
