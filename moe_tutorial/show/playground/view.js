@@ -365,7 +365,7 @@ function render({ model, el: root }) {
       arriving = n < 0 ? weights[leaf] : arriving * (rightwards ? right[n] : 1 - right[n]);
       const shown = n < 0 ? badge(leaf, dead[leaf]) : letter(n);
       if (name.dataset.now !== shown) (name.innerHTML = shown), (name.dataset.now = shown);
-      bar.style.cssText = n < 0 ? "display:none" : `--c:var(--moe-muted);width:${(26 * right[n]).toFixed(1)}px`;
+      bar.style.cssText = n < 0 ? "display:none" : `--c:var(--moe-muted);width:${(16 * right[n]).toFixed(1)}px`;
       set(number, n < 0 ? "" : right[n].toFixed(2));
       set(goes.firstChild, n < 0 ? SHAPES[says[leaf]].sign : rightwards ? "→" : "←");
       set(goes.lastChild, n < 0 ? SHAPES[says[leaf]].name : rightwards ? "right" : "left");
