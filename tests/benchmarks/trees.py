@@ -11,7 +11,7 @@ import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator
-from statistics import median
+from statistics import mean, median
 
 import fastfeedforward
 import numpy as np
@@ -35,6 +35,11 @@ def dense(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(D, width), nn.ReLU(), nn.Linear(width, D))
 
 
+def on_one_token(layer: nn.Module, number: int = 0) -> Callable[[], object]:
+    token = TOKENS[number : number + 1]
+    return lambda: layer(token)
+
+
 def on_new_tokens(layer: nn.Module) -> Callable[[], object]:
     tokens: Iterator = itertools.cycle(TOKENS.split(1))
     return lambda: layer(next(tokens))
@@ -53,7 +58,7 @@ def row(what: str, number: float, must: str, aim: str) -> None:
 def one_token() -> None:
     for width, must, aim in ((2048, "35", "60"), (65536, "700", "1200")):
         layer, wide = tree(width).eval(), dense(width)
-        times, took = ratio(lambda wide=wide: wide(TOKENS[:1]), lambda layer=layer: layer(TOKENS[:1]))
+        times, took = ratio(on_one_token(wide), on_one_token(layer))
         row(f"one token, repeated ({1e6 * took:.1f} µs), dense of width {width:,} takes longer", times, must, aim)
         times, took = ratio(on_new_tokens(wide), on_new_tokens(layer))
         row(f"one token, ever new ({1e6 * took:.1f} µs), dense of width {width:,} takes longer", times, "", "")
@@ -114,11 +119,19 @@ def soft_step() -> None:
 
 
 def growth() -> None:
+    """Of repeated tokens the mean over several: where a leaf happens to lie in memory is a tenth of a microsecond."""
     depths = range(2, 12)
-    layers = {str(depth): FastFeedForward(D, D, depth, LEAF).eval() for depth in depths}
-    for name, call in (("repeated", lambda layer: lambda: layer(TOKENS[:1])), ("ever new", on_new_tokens)):
-        times = time_side_by_side({key: call(layer) for key, layer in layers.items()}, turns=41, seconds=0.05)
-        micros = np.array([1e6 * median(times[str(depth)]) for depth in depths])
+    layers = {depth: FastFeedForward(D, D, depth, LEAF).eval() for depth in depths}
+    for name, calls in (
+        ("repeated", lambda layer: [on_one_token(layer, number) for number in range(8)]),
+        ("ever new", lambda layer: [on_new_tokens(layer)]),
+    ):
+        asked = {depth: calls(layer) for depth, layer in layers.items()}
+        every = {f"{depth} {i}": call for depth, some in asked.items() for i, call in enumerate(some)}
+        times = time_side_by_side(every, turns=21, seconds=0.1 / len(asked[2]))
+        micros = np.array(
+            [mean(1e6 * median(times[f"{depth} {i}"]) for i in range(len(asked[depth]))) for depth in depths]
+        )
         slope, start = np.polyfit(depths, micros, 1)
         r2 = 1 - ((micros - start - slope * np.array(depths)) ** 2).sum() / ((micros - micros.mean()) ** 2).sum()
         print(
