@@ -256,7 +256,7 @@ print("the descent turns right at the root: leaf 2 or 3")
 # ## Soft and hard, side by side
 #
 # Now train. `digits4` again, where four rules compete, with centred pixels (lesson 05 says why). Eight leaves of 8
-# neurons, 500 steps, ten seeds at once. In training the tree is soft. Then we ask the *same* trained tree twice: softly,
+# neurons, 400 steps, ten seeds at once. In training the tree is soft. Then we ask the *same* trained tree twice: softly,
 # all leaves speaking, and hard, one leaf for each image.
 #
 # To make a tree decide, Belcak and Wattenhofer add a **hardening loss**: the entropy of the nodes' decisions. It is 0 when
@@ -281,7 +281,7 @@ print(
 raw = digits4("raw")
 mean = raw.x_train.mean(0)
 centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
-STEPS, DEPTH = 500, 3
+STEPS, DEPTH = 400, 3
 
 
 def run(data, harden=0.0, balance=None, region_leak=0.0):
