@@ -234,7 +234,7 @@ def test_the_numbers_shown_of_a_tree_are_the_engines(visit, settings):
         alive = [f"leaf {e} {percent(s)}" for e, s in enumerate(truth[shares]) if s >= 0.01]
         assert sorted(label.split(before)[1].rstrip(".").split(", ")) == sorted(alive)
     label = opened.root.locator("[data-picture=flow]").get_attribute("aria-label")
-    asked = re.findall(r"Question (\w) is asked ([\d.]+ %)", label)
+    asked = re.findall(r"Question (\w) is put to ([\d.]+ %)", label)
     assert asked == [("ABCDEFGHIJKLMNO"[n], percent(s)) for n, s in enumerate(truth["nodes"]) if s >= 0.01]
     way = ", ".join("ABCDEFGHIJKLMNO"[n] for n in truth["path"])
     assert label.endswith(f"goes down {way} to leaf {truth['leaf']}.")

@@ -158,18 +158,22 @@ function render({ model, el: root }) {
     state = next;
     use("browser"); // the kernel has no tree to show
   }
-  function showSettings() {
-    const s = state.settings, tree = s.layer === "tree", preset = PRESETS.find((p) => p.id === state.preset);
-    for (const [layer, nodes] of Object.entries(only)) nodes.forEach((node) => (node.hidden = layer !== s.layer));
-    kinds.forEach((button) => (button.ariaPressed = String(button.value === s.layer)));
+  // What is there for this kind, and how it is called.
+  function showLayer(shown) {
+    const tree = shown === "tree";
+    widget.dataset.layer = shown;
+    for (const [layer, nodes] of Object.entries(only)) nodes.forEach((node) => (node.hidden = layer !== shown));
+    kinds.forEach((button) => (button.ariaPressed = String(button.value === shown)));
     widget.classList.toggle("pg-tree", tree);
     (tree ? mainPart : mixturePart).append(keys); // under all three pictures, or beside the one
     set(keyOfPart, `${tree ? "a leaf" : "an expert"}, always this number and colour`);
     set(partsNote, tree ? TREE_NOTE : MIXTURE_NOTE);
     set(sharesNote, tree ? "Share of the points that hard decisions send there." : "Share of the choices in training, noise included.");
     heads.innerHTML = (tree ? ["Asked", "Right", "Goes", "Weight", "Pull"] : ["Expert", "Router", "Says", "Weight", "Pull"]).map((word, i) => `<th scope="col"${i > 2 ? ' class="moe-r"' : ""}>${word}</th>`).join("");
-    rows.replaceChildren();
-    reads.replaceChildren();
+  }
+  function showSettings() {
+    const s = state.settings, tree = s.layer === "tree", preset = PRESETS.find((p) => p.id === state.preset);
+    if (widget.dataset.layer !== s.layer) showLayer(s.layer);
     for (const [name, input] of Object.entries(inputs)) {
       if (!Object.hasOwn(s, name)) continue;
       if (!SLIDERS[name]) input.value = s[name];
@@ -301,7 +305,7 @@ function render({ model, el: root }) {
     const tree = s.layer === "tree", list = tree ? [["Dead leaves", n.dead, ` of ${n.shares.length}`], ["Undecided", (n.undecided / Math.log(2)).toFixed(2), " of 1"], ["Right, one leaf", (100 * n.hard.accuracy).toFixed(0), " %"],
       ["Right, all mixed", (100 * n.soft.accuracy).toFixed(0), " %"], ["Usage entropy", n.entropy.toFixed(2), " of 1"], ["Specialisation", n.nmi.toFixed(2), " NMI"]] : [["Dead experts", n.dead, ` of ${s.E}`], ["Right, held out", (100 * n.accuracy).toFixed(0), " %"], ["Usage entropy", n.entropy.toFixed(2), " of 1"], ["Specialisation", n.nmi.toFixed(2), " NMI"],
       ["Largest share", Math.round(100 * n.largest), " %"], ["Router gradient", trained ? gradientWords(r.routerGradient).replace("exactly ", "") : "–", hashed ? " no router" : trained && r.routerGradient === 0 ? " exactly" : ""]];
-    if (!reads.children.length) reads.innerHTML = list.map(([name]) => `<div><dt>${name}</dt><dd><b></b><small></small></dd></div>`).join("");
+    if (reads.dataset.layer !== s.layer) (reads.dataset.layer = s.layer), (reads.innerHTML = list.map(([name]) => `<div><dt>${name}</dt><dd><b></b><small></small></dd></div>`).join(""));
     list.forEach(([, value, unit], i) => (set(reads.children[i].lastChild.firstChild, String(value)), set(reads.children[i].lastChild.lastChild, unit)));
   }
 
@@ -339,7 +343,7 @@ function render({ model, el: root }) {
     flow.parentNode.style.height = `${30 + 50 * s.depth}px`;
     widget.style.setProperty("--leaves", dead.length);
     drawFlow(flow, s, seen, p, { dead, patterned: striped });
-    flow.ariaLabel = `The tree. ${titles.experts.textContent}. ${Array.from(seen.nodes, (part, n) => (part < DEAD ? "" : `Question ${letter(n)} is asked ${percent(part)} of the points. `)).join("")}` +
+    flow.ariaLabel = `The tree. ${flowTitle(frame)}. ${Array.from(seen.nodes, (part, n) => (part < DEAD ? "" : `Question ${letter(n)} is put to ${percent(part)} of the points. `)).join("")}` +
       `Shares of the leaves: ${shareWords(Array.from(seen.shares), "leaf")}. The inspected point goes down ${p.path.map(letter).join(", ")} to leaf ${p.leaf}.`;
   }
 
@@ -355,13 +359,19 @@ function render({ model, el: root }) {
     else drawChoice(dead);
   }
 
+  function makeRows(count) {
+    const row = '<tr><th scope="row"><span></span></th><td><span class="moe-bar"><i></i><span></span></span></td><td><span aria-hidden="true"></span><span class="moe-sr"></span></td><td class="moe-r"></td><td class="moe-r"></td></tr>';
+    if (rows.children.length !== count) rows.innerHTML = row.repeat(count);
+  }
+
   // Its way down: the questions, then the leaf.
   function drawWay(dead) {
     const { right, weights, gradient, path, leaf, says } = frame.inspected;
-    if (rows.children.length !== path.length + 1) rows.innerHTML = [...path, 0].map(() => '<tr class="moe-on"><th scope="row"><span></span></th><td><span class="moe-bar"><i></i><span></span></span></td><td><span aria-hidden="true"></span><span class="moe-sr"></span></td><td class="moe-r"></td><td class="moe-r"></td></tr>').join("");
+    makeRows(path.length + 1);
     let arriving = 1;
     [...path, -1].forEach((n, i) => {
       const [name, prob, goes, weight, pull] = rows.children[i].children, [bar, number] = prob.firstChild.children, next = path[i + 1] ?? leaf + right.length, rightwards = next === 2 * n + 2;
+      rows.children[i].className = "moe-on";
       arriving = n < 0 ? weights[leaf] : arriving * (rightwards ? right[n] : 1 - right[n]);
       const shown = n < 0 ? badge(leaf, dead[leaf]) : letter(n);
       if (name.dataset.now !== shown) (name.innerHTML = shown), (name.dataset.now = shown);
@@ -377,7 +387,7 @@ function render({ model, el: root }) {
   function drawChoice(dead) {
     const p = frame.inspected, { E, k } = frame.settings, count = Math.min(E, Math.max(k + 2, 4));
     const order = Array.from(p.probs, (_, e) => e).sort((a, b) => p.chosen.includes(b) - p.chosen.includes(a) || p.probs[b] - p.probs[a]).slice(0, count);
-    if (rows.children.length !== count) rows.innerHTML = order.map(() => '<tr><th scope="row"><span></span></th><td><span class="moe-bar"><i></i><span></span></span></td><td><span aria-hidden="true"></span><span class="moe-sr"></span></td><td class="moe-r"></td><td class="moe-r"></td></tr>').join("");
+    makeRows(count);
     order.forEach((e, i) => {
       const row = rows.children[i], [name, prob, says, weight, pull] = row.children, at = p.chosen.indexOf(e), [bar, number] = prob.firstChild.children;
       row.className = at < 0 ? "moe-off" : "moe-on";
