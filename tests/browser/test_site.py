@@ -305,7 +305,7 @@ def test_a_link_to_an_experiment_opens_it(visit):
     page = visit("04_training")
     page.locator("a[href*='#preset=deaf']").click()
     page.wait_for_function("document.querySelector('.moe-root')?.dataset.settled === 'true'")
-    assert page.locator(".pg-chip[aria-pressed=true]").inner_text() == "The gate that cannot learn"
+    assert page.locator(".pg-try .pg-chip[aria-pressed=true]").inner_text() == "The gate that cannot learn"
     page.locator("a[href='#preset=hash']").click()  # further down on the same page
     page.get_by_text("A hash scatters the plane").wait_for()
     assert page.evaluate("document.querySelector('.moe-root').getBoundingClientRect().top") < 900
