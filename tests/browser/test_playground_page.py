@@ -66,6 +66,9 @@ def served(tmp_path_factory):
         "playground": [playground(preset="rules", link=True)],
         "two": [playground(preset="rules", link=True), playground(preset="hash", title="The second")],
         "tree": [playground("tree", depth=2, steps=50)],
+        "one": [playground(preset="one")],
+        "kill": [playground(preset="kill")],
+        "changed": [playground(preset="kill", noise=1)],
     }
     for name, widgets in pages.items():
         (folder / f"{name}.html").write_text(page_of(*widgets), encoding="utf-8")
@@ -289,6 +292,22 @@ def test_a_tree_grows_and_its_point_goes_down(wide):
     assert all(now != then for now, then in zip(wide.pictures()[:4], before[:4], strict=True))
     weights = [float(row.split("\t")[3]) for row in wide.root.locator("tbody tr").all_inner_texts()]
     assert weights == sorted(weights, reverse=True)  # less of the point arrives after each question
+
+
+@pytest.mark.parametrize(
+    ("name", "pressed", "link"),
+    [
+        ("one", ["All into one leaf"], "#preset=one"),
+        ("kill", ["Kill seven experts"], "#preset=kill"),
+        ("changed", [], 0),
+    ],
+)
+def test_a_preset_asked_for_in_python_is_pressed_and_tells_its_story(visit, name, pressed, link):
+    opened = visit(name)
+    assert opened.root.locator(".pg-try .pg-chip[aria-pressed=true]").all_inner_texts() == pressed
+    assert opened.root.locator(".pg-story").is_visible() == bool(pressed)
+    written = opened.root.get_by_label("A link to this experiment").input_value()
+    assert written.endswith(link or "&noise=1&steps=600")
 
 
 def test_a_tree_asked_for_in_python_opens_as_one(visit):

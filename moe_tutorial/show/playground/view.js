@@ -452,7 +452,7 @@ const fromPreset = (p) => ({ preset: p.id, settings: { ...defaultsOf(layerOf(p))
 function fromOptions({ preset, settings, steps, point, out, forced }) {
   const base = PRESETS.find((p) => p.id === preset), layer = base ? layerOf(base) : settings.layer ?? "mixture", chosen = { ...defaultsOf(layer), ...base?.settings, ...settings };
   if (layer === "mixture") chosen.k = Math.min(chosen.k, chosen.E);
-  const knocked = Array.from({ length: chosen.E }, (_, e) => !!out?.includes(e)), touched = settings && Object.keys(settings).length;
+  const knocked = Array.from({ length: chosen.E }, (_, e) => !!out?.includes(e)), touched = Object.keys(settings).some((name) => name !== "layer");
   return { preset: base && !touched ? preset : null, settings: checkExperiment(chosen), steps: steps ?? base?.steps ?? 0, point: point ?? 0, knocked, forced: forced ? { expert: forced[0], share: forced[1] } : null };
 }
 // As playground() takes it: plain names and values, only what differs.
