@@ -93,7 +93,7 @@ def find_leaves(x, node_weight, node_bias, depth, leaf, first, last):
 @kept()
 def answer_one(x, w_in, b_in, w_out, b_out, y, kind):
     """One token, one leaf: (d,) -> y (o,). Each weight is read once, in the order in which it lies in memory: several
-    rows at a time would be quicker from the nearest cache, and half as quick from memory, where leaves come from."""
+    rows at a time would be quicker from the nearest cache, and slower from memory, where leaves come from."""
     hidden = np.empty_like(b_in)
     for j in range(w_in.shape[0]):
         hidden[j] = activate(dot(w_in[j], x) + b_in[j], kind)

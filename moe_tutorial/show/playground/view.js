@@ -11,8 +11,12 @@ import { drawFlow, letter } from "./flow.js";
 import { expertsTitle, flowTitle, gradientWords, kickerWords, lossTitle, message, mixtureTitle, partOf, pointWords, regionsTitle, sharesTitle, softTitle, summary, usageTitleOf } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; all of them are learnt from
-// Places along a side: in motion, at rest, of a hash, of one part. A tree asks all its leaves everywhere, and its lines are drawn sharp.
-const SIDES = { mixture: { quick: 112, sharp: 320 }, tree: { quick: 92, sharp: 208 }, scattered: 72, part: 44 };
+const SIDES = { scattered: 72, part: 44 }; // places along a side: of a hash, of one part
+// And of the map, in motion and at rest: the more neurons are asked at a place, the fewer places, so that a slider stays quick.
+function sidesOf({ layer, E, k, width, depth, leaf_width }) {
+  const few = Math.sqrt(16 / (layer === "tree" ? 2 ** depth * leaf_width : E + k * width)), side = (most, least) => Math.max(least, Math.min(most, Math.round(most * few)));
+  return { quick: side(112, 56), sharp: side(320, 180) };
+}
 const GATE_NAMES = { softmax_topk: "softmax, then top-k", topk_softmax: "top-k, then softmax", sigmoid_topk: "sigmoid, then top-k", hash: "a fixed hash, no router" };
 const BALANCE_NAMES = { none: "nothing", switch: "Switch loss", importance: "importance loss", bias: "bias on the choice" };
 const LAYER_NAMES = { mixture: "Mixture", tree: "Tree" };
@@ -264,7 +268,8 @@ function render({ model, el: root }) {
     }
     data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
-    plane = frame.plane(scattered ? SIDES.scattered : !settled ? SIDES[s.layer].quick : Math.min(SIDES[s.layer].sharp, pixels(map)));
+    const { quick, sharp } = sidesOf(s);
+    plane = frame.plane(scattered ? SIDES.scattered : !settled ? quick : Math.min(sharp, pixels(map)));
     drawRegions(map, plane, data, { E, dead, picked: Math.min(frame.point, data.drawn - 1), patterned: striped, scattered, cuts: frame.cuts });
     if (settled || turn % 2 === 0) drawMixture(mixture, plane, data, seen.predicted);
     if (tree && (settled || turn % 2 === 1)) drawMixture(soft, { n: plane.n, predicted: plane.soft }, data, seen.soft.predicted);
