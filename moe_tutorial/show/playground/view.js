@@ -12,10 +12,11 @@ import { expertsTitle, flowTitle, gradientWords, kickerWords, lossTitle, message
 
 const DRAWN = 300; // points that are drawn; all of them are learnt from
 const SIDES = { scattered: 72, part: 44 }; // places along a side: of a hash, of one part
-// And of the map, in motion and at rest: the more neurons are asked at a place, the fewer places, so that a slider stays quick.
-function sidesOf({ layer, E, k, width, depth, leaf_width }) {
+// And of the map, in motion and at rest: the more neurons are asked at a place, the fewer places, so that a slider stays quick. Patterns
+// need all places at rest: their dots are two pixels wide.
+function sidesOf({ layer, E, k, width, depth, leaf_width }, striped) {
   const few = Math.sqrt(16 / (layer === "tree" ? 2 ** depth * leaf_width : E + k * width)), side = (most, least) => Math.max(least, Math.min(most, Math.round(most * few)));
-  return { quick: side(112, 56), sharp: side(320, 180) };
+  return { quick: side(112, 56), sharp: striped ? 320 : side(320, 180) };
 }
 const GATE_NAMES = { softmax_topk: "softmax, then top-k", topk_softmax: "top-k, then softmax", sigmoid_topk: "sigmoid, then top-k", hash: "a fixed hash, no router" };
 const BALANCE_NAMES = { none: "nothing", switch: "Switch loss", importance: "importance loss", bias: "bias on the choice" };
@@ -268,7 +269,7 @@ function render({ model, el: root }) {
     }
     data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
-    const { quick, sharp } = sidesOf(s);
+    const { quick, sharp } = sidesOf(s, striped);
     plane = frame.plane(scattered ? SIDES.scattered : !settled ? quick : Math.min(sharp, pixels(map)));
     drawRegions(map, plane, data, { E, dead, picked: Math.min(frame.point, data.drawn - 1), patterned: striped, scattered, cuts: frame.cuts });
     if (settled || turn % 2 === 0) drawMixture(mixture, plane, data, seen.predicted);
