@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable
 from numbers import Integral, Real
 
-import torch
 from torch import Tensor
 
 
@@ -45,7 +44,7 @@ def as_tokens(x: object, d_model: int) -> Tensor:
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"x must be a floating-point tensor of shape (..., {d_model}), got {type(x).__name__}")
-    if not torch.is_floating_point(x):
+    if not x.is_floating_point():
         raise TypeError(f"x must be a floating-point tensor, got dtype {x.dtype}")
     if x.ndim == 0 or x.shape[-1] != d_model:
         raise ValueError(f"x must have shape (..., d_model = {d_model}), got {tuple(x.shape)}")

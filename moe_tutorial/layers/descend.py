@@ -191,8 +191,8 @@ def on_threads(kind, T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in, w
         answer_leaves(x, order, start, w_in, b_in, w_out, b_out, y, kind, border[part], border[part + 1])
 
 
-def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str, y: Tensor, leaf: Tensor) -> None:
-    """Write each token's answer into ``y`` (T, o) and the leaf that gave it into ``leaf`` (T,).
+def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str) -> tuple[Tensor, Tensor]:
+    """Each token's answer (T, o), and the leaf that gave it (T,), int64.
 
     Args:
         tokens: float32 (T, d). All tensors lie on the processor, one row after the other (contiguous).
@@ -201,10 +201,12 @@ def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str, y: Tenso
     """
     T, d = tokens.shape
     L, h, o = tensors[4].shape
-    sizes = ACTIVATIONS.index(activation), T, d, h, o, L.bit_length() - 1
-    addresses = [tensor.data_ptr() for tensor in (tokens, *tensors, y, leaf)]
+    y, leaf = tokens.new_empty(T, o), tokens.new_empty(T, dtype=torch.int64)  # whatever torch's defaults are
+    addresses = map(Tensor.data_ptr, (tokens, *tensors, y, leaf))
     threads = threads_for(T)
-    run(on_one_thread if threads == 1 else on_threads, threads, *sizes, *addresses)
+    kernel = on_one_thread if threads == 1 else on_threads
+    run(kernel, threads, ACTIVATIONS.index(activation), T, d, h, o, L.bit_length() - 1, *addresses)
+    return y, leaf
 
 
 def threads_for(tokens: int) -> int:

@@ -104,7 +104,7 @@ class FastFeedForward(nn.Module):
         else:
             y, leaf = self.descend(tokens)
             descent = Descent(leaf)
-        return (y if y.ndim == x.ndim else y.reshape(*x.shape[:-1], self.d_out)), descent
+        return (y if tokens is x else y.reshape(*x.shape[:-1], self.d_out)), descent
 
     def mix(self, tokens: Tensor) -> tuple[Tensor, Descent]:
         """All nodes and all leaves, (T, d_in) -> (T, d_out). An answer is the sum of the leaves' answers, weighted; as
@@ -197,15 +197,14 @@ def compiled(name: str) -> ModuleType | None:
 def hard_answers(tokens: Tensor, parameters: list[Tensor], leaves: Experts) -> tuple[Tensor, Tensor]:
     """One leaf for each token, without gradients: (T, d_in) -> answers (T, d_out), leaves (T,)."""
     kernel = compiled("descend") if tokens.is_cpu else None
+    float32 = torch.float32
     for tensor in (tokens, *parameters):
-        if tensor.dtype is not torch.float32 or not tensor.is_contiguous():
+        if tensor.dtype is not float32 or not tensor.is_contiguous():
             kernel = None
-    T, d_out = tokens.shape[0], leaves.d_out
     if kernel:
-        y, leaf = torch.empty(T, d_out), torch.empty(T, dtype=torch.int64)
-        kernel.descend(tokens, parameters, leaves.activation, y, leaf)
-        return y, leaf
+        return kernel.descend(tokens, parameters, leaves.activation)
 
+    T, d_out = tokens.shape[0], leaves.d_out
     node_weight, node_bias, w_in, b_in, w_out, b_out = parameters
     node = torch.zeros(T, dtype=torch.long, device=tokens.device)
     for _ in range(len(w_in).bit_length() - 1):

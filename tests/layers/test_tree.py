@@ -121,6 +121,19 @@ def test_every_kind_of_input_gets_the_same_answer():
     torch.testing.assert_close(other, y)
 
 
+def test_torchs_default_dtype_changes_no_answer():
+    layer, x = make().eval(), torch.randn(9, 6)
+    with torch.no_grad():
+        y, descent = layer(x)
+        torch.set_default_dtype(torch.float64)
+        try:
+            again, way = layer(x)
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(again, y)
+    assert torch.equal(way.leaf, descent.leaf)
+
+
 def test_a_parametrised_tree_still_answers():
     layer, x = make().eval(), torch.randn(9, 6)
     before = layer(x)[0].detach()
