@@ -1,0 +1,599 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Capstone: match a published model, find the planted bugs
+#
+# 50 minutes. You leave able to rebuild a published model's mixture from its weights, to prove that it is the same, and to
+# find a bug in a mixture that trains as if nothing was wrong.
+#
+# Everything you need you have built before: experts, router, gate, balance. Two jobs are left, and they are the jobs that
+# people who work with mixtures have every week. First: *here are the weights of a model; compute what it computes.* Second:
+# *something is wrong with this layer; what?*
+#
+# > **Guess first.** Eight mixtures have a bug planted, one each. A ninth is right. All nine are trained on the same data.
+# > How many of the eight bugs can you see in the test accuracy: all, half, or none?
+
+# %%
+import copy
+import re
+
+import torch
+import torch.nn.functional as F
+import transformers
+from torch import nn
+from transformers import DeepseekV3Config, MixtralConfig, OlmoeConfig, Qwen3MoeConfig
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3MoE
+from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
+from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
+
+from moe_tutorial.layers import BiasBalancer, MixtureOfExperts, from_transformers
+from moe_tutorial.show import interval_chart, table
+from moe_tutorial.study import claim, digits4, seeds, train
+from moe_tutorial.study.suspects import BUGS, SUSPECTS, accuse, suspect
+
+transformers.logging.set_verbosity_error()  # it has views on blocks without a model
+torch.set_num_threads(1)  # small models are fastest on one thread
+D, H, E, K = 16, 24, 8, 2
+
+# %% [markdown]
+# ## Here are the weights
+#
+# The library `transformers` holds the code that published models run on. We take Mixtral's block from it and make it
+# small. The course downloads nothing, so its weights are drawn here; the real ones have the same names and more numbers.
+
+
+# %%
+def filled(block, seed):
+    """The block with weights, and a selection bias where it has one, drawn from a seed."""
+    draw = torch.Generator().manual_seed(seed)
+    for numbers in (*block.parameters(), *block.buffers()):
+        nn.init.normal_(numbers, std=0.3, generator=draw)
+    return block.eval()
+
+
+def mixtral(seed):
+    sizes = {"hidden_size": D, "intermediate_size": H}
+    config = MixtralConfig(**sizes, num_local_experts=E, num_experts_per_tok=K)
+    return filled(MixtralSparseMoeBlock(config), seed)
+
+
+def on_the_hub(block):
+    """The block's weights, one matrix at a time, as Mixtral's files name them."""
+    weights = {"gate.weight": block.gate.weight}
+    for e in range(E):
+        gate, up = block.experts.gate_up_proj[e].chunk(2)
+        weights |= {
+            f"experts.{e}.w1.weight": gate,
+            f"experts.{e}.w2.weight": block.experts.down_proj[e],
+            f"experts.{e}.w3.weight": up,
+        }
+    return {name: tensor.detach() for name, tensor in weights.items()}
+
+
+block = mixtral(seeds(1)[0])
+weights = on_the_hub(block)
+for name, tensor in list(weights.items())[:4]:
+    print(f"{name:20} {tuple(tensor.shape)}")
+print("and so on for", E - 1, "more experts")
+
+# %% [markdown]
+# ## Rebuild it
+#
+# One router, and three matrices an expert. Mixtral's experts are gated: one reading of the token goes through a silu and
+# multiplies the other. Write it down from what you know: softmax, the two likeliest, their weights divided by their sum.
+
+
+# %%
+def expert(x, w1, w2, w3):
+    """A gated expert, (T, d) -> (T, d)."""
+    return (F.silu(x @ w1.T) * (x @ w3.T)) @ w2.T
+
+
+def mixtral_by_hand(x, weights):
+    """Mixtral's block, (T, d) -> (T, d), from the weights as the hub names them."""
+    probs = (x @ weights["gate.weight"].T).softmax(-1)
+    g, indices = probs.topk(K)
+    g = g / g.sum(-1, keepdim=True)
+    y = torch.zeros_like(x)
+    for e in range(E):
+        own = [weights[f"experts.{e}.{name}.weight"] for name in ("w1", "w2", "w3")]
+        rows, place = (indices == e).nonzero(as_tuple=True)
+        y[rows] += g[rows, place, None] * expert(x[rows], *own)
+    return y
+
+
+def gap(ours, theirs):
+    """How far apart two answers are, as a part of the second's size: a number from 0."""
+    return float(((ours - theirs).norm() / theirs.norm()).detach())
+
+
+torch.manual_seed(seeds(1)[0])
+x = torch.randn(64, D)
+theirs = block(x[None])[0]  # published blocks want (batch, tokens, d)
+print("same as the published block:", gap(mixtral_by_hand(x, weights), theirs) < 1e-5)
+
+# %% [markdown]
+# How do we know that `w1` is the gate and not `w3`? Both are (h, d). The names do not say. Try the other way round:
+
+# %%
+other_name = {"w1": "w3", "w3": "w1", "w2": "w2"}
+swapped = {
+    re.sub(r"w\d", lambda match: other_name[match[0]], name): tensor
+    for name, tensor in weights.items()
+}
+fits = all(swapped[name].shape == tensor.shape for name, tensor in weights.items())
+print("every shape fits:", fits)
+print("same as the published block:", gap(mixtral_by_hand(x, swapped), theirs) < 1e-5)
+
+# %% [markdown]
+# Right shapes, no error, wrong answer. **Only comparing with the original's outputs tells.** Make it a habit: the first
+# thing to write beside a rebuilt layer is this one comparison.
+#
+# ## Four families
+#
+# The package's `from_transformers` does this for Mixtral, Qwen3-MoE, OLMoE and DeepSeek-V3, by copying the weights into a
+# `MixtureOfExperts` and setting the router as the model's config says. Are they the same to rounding error? In the control
+# one setting is turned round: whether the picked weights are divided by their sum.
+
+
+# %%
+def qwen3(seed):
+    sizes = {"hidden_size": D, "moe_intermediate_size": H}
+    config = Qwen3MoeConfig(
+        **sizes, num_experts=E, num_experts_per_tok=K, norm_topk_prob=True
+    )
+    return filled(Qwen3MoeSparseMoeBlock(config), seed)
+
+
+def olmoe(seed):
+    sizes = {"hidden_size": D, "intermediate_size": H}
+    config = OlmoeConfig(
+        **sizes, num_experts=E, num_experts_per_tok=K, norm_topk_prob=False
+    )
+    return filled(OlmoeSparseMoeBlock(config), seed)
+
+
+def deepseek(seed):
+    sizes = {"hidden_size": D, "moe_intermediate_size": H, "n_shared_experts": 1}
+    routing = {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 2.5}
+    config = DeepseekV3Config(
+        **sizes, **routing, n_routed_experts=E, num_experts_per_tok=K
+    )
+    return filled(DeepseekV3MoE(config), seed)
+
+
+FAMILIES = {
+    "Mixtral": mixtral,
+    "Qwen3-MoE": qwen3,
+    "OLMoE": olmoe,
+    "DeepSeek-V3": deepseek,
+}
+
+
+def rebuilt_gap(family, seed, change=lambda moe: None):
+    """Gap between a published block and the package's copy of it, after a change to the copy."""
+    block = FAMILIES[family](seed)
+    moe = from_transformers(block)
+    change(moe)
+    x = torch.randn(1, 64, D, generator=torch.Generator().manual_seed(seed))
+    return gap(moe(x)[0], block(x))
+
+
+def turn_renormalising(moe):
+    moe.router.renormalize = not moe.router.renormalize
+
+
+claim(
+    "12.1",
+    "Rebuilt from their weights, the blocks of Mixtral, Qwen3-MoE, OLMoE and DeepSeek-V3 "
+    "answer as the published code does, to a hundred-thousandth of the answer",
+    measured=[max(rebuilt_gap(f, seed) for f in FAMILIES) for seed in seeds(10)],
+    holds=lambda gap: bool((gap < 1e-5).all()),
+    control=[
+        min(rebuilt_gap(f, seed, turn_renormalising) for f in FAMILIES)
+        for seed in seeds(10)
+    ],
+    control_is="renormalising turned round, the family that minds least",
+)
+
+# %% [markdown]
+# ## What no shape shows
+#
+# Which lines of a config decide what is computed, although every tensor fits without them? We change one at a time, and
+# measure how far the answer moves.
+
+
+# %%
+def swap_gate_and_up(moe):
+    moe.experts.w_gate, moe.experts.w_in = moe.experts.w_in, moe.experts.w_gate
+
+
+CHANGES = {
+    "w1 and w3 swapped": ("Mixtral", swap_gate_and_up),
+    "not renormalised": ("Mixtral", turn_renormalising),
+    "norm_topk_prob=True ignored": ("Qwen3-MoE", turn_renormalising),
+    "norm_topk_prob=False ignored": ("OLMoE", turn_renormalising),
+    "routed_scaling_factor ignored": (
+        "DeepSeek-V3",
+        lambda moe: setattr(moe.router, "scale", 1.0),
+    ),
+    "groups ignored": (
+        "DeepSeek-V3",
+        lambda moe: setattr(moe.router, "n_groups", None),
+    ),
+    "selection bias forgotten": ("DeepSeek-V3", lambda moe: moe.router.bias.zero_()),
+    "shared expert forgotten": (
+        "DeepSeek-V3",
+        lambda moe: setattr(moe, "shared", None),
+    ),
+}
+moved = {
+    what: torch.tensor([rebuilt_gap(family, seed, change) for seed in seeds(10)])
+    for what, (family, change) in CHANGES.items()
+}
+claim(
+    "12.2",
+    "Each of eight changes fits every tensor, raises no error, and moves the answer on "
+    "average by more than a tenth of its size",
+    measured=torch.stack(list(moved.values())).amin(0),
+    holds=lambda gap: gap.mean() > 0.1,
+    control=[max(rebuilt_gap(f, seed) for f in FAMILIES) for seed in seeds(10)],
+    control_is="nothing changed",
+    refutes="Weights that load without an error are loaded right",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+least = min(moved, key=lambda what: moved[what].mean())
+table(
+    ["one change", "in", "the answer moves by"],
+    {what: [CHANGES[what][0], f"{gaps.mean():.0%}"] for what, gaps in moved.items()},
+    title=f"The mildest mistake, “{least}”, moves the answer by {moved[least].mean():.0%}",
+    note="Distance between the changed copy's answers and the published block's, as a part "
+    "of the published answers' size: mean over ten seeds.",
+)
+
+# %% [markdown]
+# ## Nine suspects
+#
+# Now there is no original to compare with. Nine mixtures, A to I: eight experts, two picked by a softmax over all, weights
+# not renormalised, a selection bias that a balancer moves. One of them is right. In each of the others one of these bugs is
+# planted. You know them all from earlier lessons, or from code that people publish.
+
+# %%
+for bug in BUGS:
+    print(bug)
+
+# %% [markdown]
+# Train all nine on `digits4`, ten seeds each, from the same starts.
+
+
+# %%
+rules = digits4("standardised")
+
+
+def balance(step, trained):
+    if trained.routing is not None:
+        bias, indices = trained.buffers["router.bias"], trained.routing.indices
+        BiasBalancer(0.001).update(bias, indices)
+
+
+runs = {
+    letter: train(
+        lambda letter=letter: suspect(letter, d_out=10),
+        rules,
+        seeds(10),
+        steps=400,
+        on_step=balance,
+    )
+    for letter in SUSPECTS
+}
+accuracy = {
+    letter: run.accuracy(rules.x_test, rules.y_test) for letter, run in runs.items()
+}
+fell = {
+    letter: bool((run.losses[-20:].mean(0) < run.losses[0] / 2).all())
+    for letter, run in runs.items()
+}
+print("loss fell to less than half, in all ten seeds:", *[n for n in fell if fell[n]])
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+best = max(accuracy, key=lambda letter: accuracy[letter].mean())
+close = [n for n in accuracy if accuracy[n].mean() > accuracy[best].mean() - 0.01]
+interval_chart(
+    accuracy,
+    title=f"{len(close)} of the nine are within a point of each other: "
+    f"{', '.join(close)}. One is right",
+    note="Test accuracy on digits4: ten seeds, their mean, and its 95 % interval.",
+    unit="test accuracy",
+)
+
+# %% [markdown]
+# Every loss falls. Some suspects are plainly worse. But in the group at the top, one mixture is right and the others are
+# not, and nothing in the figure says which.
+#
+# So: the answer to the guess. (It names the letter that is right. The bugs' names stay with you.)
+
+# %%
+QUIET, LOUD = "DFGH", "ABCI"
+
+
+def cost(letters):
+    """Accuracy lost to the bugs of these letters: their mean, for each seed."""
+    return torch.stack([accuracy["E"] - accuracy[letter] for letter in letters]).mean(0)
+
+
+claim(
+    "12.3",
+    "Four of the eight bugs, D, F, G and H, cost less than half a point of test accuracy "
+    "on average",
+    measured=cost(QUIET),
+    holds=lambda lost: lost.mean() < 0.005,
+    control=cost(LOUD),
+    control_is="the other four",
+    refutes="If the loss falls and the accuracy is good, the code is right",
+)
+
+# %% [markdown]
+# ## Ask a question whose answer you know
+#
+# A test set asks how good the layer is. A **probe** asks something that *must* hold for a right mixture, whatever its
+# weights: then no training is needed, and no original. Ask twice, and the answer has to be the same. Ask about a token
+# alone, and it must be told what it was told in company.
+
+
+# %%
+def twice(moe, x):
+    """In evaluation, the same question has the same answer."""
+    return gap(moe(x)[0], moe(x)[0])
+
+
+def alone(moe, x):
+    """A token gets the same answer alone as among others."""
+    return gap(torch.cat([moe(token)[0] for token in x.split(1)]), moe(x)[0])
+
+
+def reordered(moe, x):
+    """The order of the tokens changes nothing for any of them."""
+    order = torch.randperm(len(x))
+    return gap(moe(x[order])[0], moe(x)[0][order])
+
+
+# %% [markdown]
+# The next three change the layer, and know what has to come of it. Experts have no rank: give them other numbers, with
+# their rows of the router, and nothing may change. A bias for selection, raised for all alike, selects as before. And a
+# router that is quite sure must say what its one expert says.
+
+
+# %%
+def bias_of(moe):
+    """The router's selection bias, (E,), or None where it has none."""
+    return getattr(moe.router, "bias", None)
+
+
+@torch.no_grad()
+def renamed(moe, x):
+    """Experts that trade their numbers, router rows and all, answer as before."""
+    other, order = copy.deepcopy(moe), torch.arange(moe.experts.n_experts).flip(0)
+    for numbers in (other.router.weight, bias_of(other), *other.experts.parameters()):
+        if numbers is not None:
+            numbers.copy_(numbers[order])
+    return gap(other(x)[0], moe(x)[0])
+
+
+@torch.no_grad()
+def lifted(moe, x):
+    """A selection bias that rises by 1 for all experts changes nothing."""
+    other = copy.deepcopy(moe)
+    if bias_of(other) is not None:
+        bias_of(other).add_(1)
+    return gap(other(x)[0], moe(x)[0])
+
+
+@torch.no_grad()
+def certain(moe, x):
+    """A router that is sure of one expert gives that expert's answer."""
+    other = copy.deepcopy(moe)
+    other.router.weight *= 1e6
+    if bias_of(other) is not None:
+        bias_of(other).zero_()
+    y, routing = other(x)
+    likeliest = routing.logits.argmax(-1)
+    return gap(y, other.experts(x)[torch.arange(len(x)), likeliest])
+
+
+# %% [markdown]
+# Two more. Double what one expert says: exactly the tokens that asked it may change. And the loss must reach the router.
+
+
+# %%
+@torch.no_grad()
+def who_changes(moe, x, e):
+    """Double expert e's answers: which tokens change, and which asked for it, (T,) each."""
+    y, routing = moe(x)
+    other = copy.deepcopy(moe)
+    other.experts.w_out[e] *= 2
+    other.experts.b_out[e] *= 2
+    changed = (other(x)[0] - y).norm(dim=-1) > 1e-5 * y.norm(dim=-1).mean()
+    return changed, (routing.indices == e).any(-1)
+
+
+def doubled(moe, x):
+    """An expert that says everything twice as loud is heard by those who asked it."""
+    pairs = [who_changes(moe, x, e) for e in range(moe.experts.n_experts)]
+    return sum(float((c != a).float().mean()) for c, a in pairs) / len(pairs)
+
+
+def unheard(moe, x):
+    """1 if the loss does not reach the router, else 0."""
+    y, _ = moe(x)
+    reached = torch.autograd.grad(
+        y.square().sum(), moe.router.weight, allow_unused=True
+    )[0]
+    return float(reached is None or not reached.any())
+
+
+PROBES = [twice, alone, reordered, renamed, lifted, certain, doubled, unheard]
+
+
+def examine(moe, x):
+    """The probes that a mixture fails."""
+    moe.eval()
+    return [probe.__name__ for probe in PROBES if probe(moe, x) > 1e-3]
+
+
+# %% [markdown]
+# First a mixture that we trust, the package's. Then suspect D, to see how it is done.
+
+
+# %%
+def drawn(letter, seed):
+    """A suspect with weights and selection bias from a seed, untrained, and tokens for it."""
+    torch.manual_seed(seed)
+    moe = suspect(letter, D, 8, E, K)
+    nn.init.normal_(moe.router.weight, std=0.3)
+    nn.init.normal_(moe.router.bias, std=0.1)
+    return moe, torch.randn(96, D)
+
+
+torch.manual_seed(seeds(1)[0])
+print("the package's fails:", examine(MixtureOfExperts(D, 8, E, K), torch.randn(96, D)))
+print("suspect D fails:    ", examine(*drawn("D", seeds(1)[0])))
+
+# %% [markdown]
+# D does not answer the same question twice with the same words. Then of course it fails the others too: they compare two
+# answers. Something random is at work where nothing random should be. That is enough for a verdict:
+
+# %%
+accuse(D="noise in evaluation")
+
+# %% [markdown]
+# ## Your turn
+#
+# Here is what every suspect fails. Which bug fails just these? Put your verdicts into the cell above: `accuse(D=..., A=...)`.
+
+# %%
+failed = {letter: examine(*drawn(letter, seeds(1)[0])) for letter in SUSPECTS}
+for letter, probes in failed.items():
+    print(letter, ", ".join(probes) or "nothing")
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+clean = [letter for letter, probes in failed.items() if not probes]
+table(
+    ["", *[probe.__name__ for probe in PROBES]],
+    {
+        letter: ["✗" if probe.__name__ in probes else "·" for probe in PROBES]
+        for letter, probes in failed.items()
+    },
+    title=f"Every suspect fails some probe, except {' and '.join(clean)}",
+    note="✗: the mixture fails the probe. Untrained, one seed.",
+)
+
+# %% [markdown]
+# B and I fail the same probes. Look closer: double one expert after the other, and count who hears it.
+
+# %%
+for letter in "BI":
+    moe, x = drawn(letter, seeds(1)[0])
+    print(f"{letter}: expert   asked by  heard by")
+    for e in range(E):
+        heard, asked = who_changes(moe.eval(), x, e)
+        print(f"{e:9} {int(asked.sum()):10} {int(heard.sum()):9}")
+
+# %% [markdown]
+# In one of them, a single expert does all the talking. In the other, experts with high numbers are heard, and those with
+# low numbers are talked over.
+#
+# Was it luck that one seed sufficed? Ten seeds, all suspects. In the control, eight mixtures without a bug stand in the
+# dock.
+
+# %%
+claim(
+    "12.4",
+    "Without training and without an original, the probes catch all eight bugs in every "
+    "seed",
+    measured=[
+        sum(bool(examine(*drawn(letter, seed))) for letter in QUIET + LOUD)
+        for seed in seeds(10)
+    ],
+    holds=lambda caught: bool((caught == 8).all()),
+    control=[
+        sum(bool(examine(*drawn("E", 100 + 8 * seed + i))) for i in range(8))
+        for seed in seeds(10)
+    ],
+    control_is="eight mixtures without a bug",
+)
+
+# %% [markdown]
+# <details>
+# <summary>The verdicts, when you have yours</summary>
+#
+# - **A**, softmax over the tokens: the softmax runs down the batch, so a token's weights depend on its company. In a batch
+#   of one, every expert has weight 1. That a new order changes nothing shows that it is not about places.
+# - **B**, last answer wins: `y[rows] = ...` where `+=` was meant. Of a token's two experts the one computed later stays.
+# - **C**, router cut off: a `detach` too many. Everything that it computes is right; it just never learns to choose.
+# - **D**, noise in evaluation: the noise does not ask whether the layer trains.
+# - **E**, nothing.
+# - **F**, softmax twice: of eight probabilities a second softmax makes eight nearly equal weights. A router could be as sure
+#   as it likes, and its expert would still whisper.
+# - **G**, late tokens dropped: each expert has room for 1.25 times the mean load, and whoever comes later in the batch gets
+#   nothing. Alone, a token finds no room at all.
+# - **H**, bias in the weights: selected with the bias, as it should be, and weighted with it, as it should not. It cannot
+#   be seen until a balancer moves the bias.
+# - **I**, one expert under every name: `[expert] * 8` is eight times the same expert.
+#
+# </details>
+#
+# ## Your own layer
+#
+# `examine` takes any mixture with the package's names: `router`, `experts`, and a call that returns the answer and the
+# routing. Plant a bug of your own, and see whether it is caught. This one forgets to scale what the experts say:
+
+
+# %%
+class Mine(MixtureOfExperts):
+    def dense(self, tokens, routing):
+        return super().dense(
+            tokens, routing._replace(weights=torch.ones_like(routing.weights))
+        )
+
+
+torch.manual_seed(seeds(1)[0])
+print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96, D)))
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Give `Mine` a bug that no probe catches. (A hint: which probe would notice that the third best expert is picked instead
+#    of the second?) Then write the probe that catches it.
+# 2. With how many tokens do `alone` and `reordered` catch suspect G? Try 1, 2, 8 and 1,000, and explain the ends.
+# 3. Which probes does an `ExpertChoiceRouter` fail, and why is that no bug? What does it say about using one in a GPT?
+# 4. Load a real block: `AutoModelForCausalLM.from_pretrained("allenai/OLMoE-1B-7B-0924")`, then
+#    `from_transformers(model.model.layers[0].mlp)`, and run the comparison of 12.1. It needs the network and a large disk,
+#    so it is not run here.
+#
+# ## Recap
+#
+# - Weights that fit are not yet a model that is right. One comparison with the original's outputs says more than any
+#   number of shapes.
+# - A mixture learns around its bugs. Accuracy shows how good a layer is, not whether it is what you think it is.
+# - Ask questions whose answers you know: twice, alone, in another order, under other names, quite sure, twice as loud. They
+#   need no training, no data and no original.
+#
+# This was the last lesson. You can build a mixture of experts from nothing, train it, keep its experts at work, say what it
+# costs and where it pays, and tell when it is wrong. [What this course proves](claims.md) has every claim in one place;
+# the [playground](playground.ipynb) is open.
+#
+# **Sources.** Mixtral: [Jiang et al. 2024](https://arxiv.org/abs/2401.04088). Qwen3:
+# [Yang et al. 2025](https://arxiv.org/abs/2505.09388). OLMoE: [Muennighoff et al. 2024](https://arxiv.org/abs/2409.02060).
+# DeepSeek-V3: [DeepSeek-AI 2024](https://arxiv.org/abs/2412.19437). Their code:
+# [transformers](https://github.com/huggingface/transformers). Questions whose answers are known from one another:
+# metamorphic testing, [Chen et al. 1998](https://arxiv.org/abs/2002.12543).
