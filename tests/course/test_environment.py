@@ -36,6 +36,10 @@ def test_every_lesson_is_on_the_site():
     pages = [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]
     lessons = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
     assert pages == [*lessons, "playground", "claims"]
+    for page in ("README.md", "notebooks/00_start_here.py"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        missing = [name for name in lessons if f"{name}.ipynb" not in text and f"{name}.py" != Path(page).name]
+        assert not missing, page
 
 
 def test_a_fork_tests_on_three_systems_and_on_the_oldest_and_newest_python():
