@@ -53,7 +53,7 @@ D, H, E, K = 16, 24, 8, 2
 
 # %%
 def filled(block, seed):
-    """The block with weights, and a selection bias where it has one, drawn from a seed."""
+    """The block with weights, and a selection bias if it has one, from a seed."""
     draw = torch.Generator().manual_seed(seed)
     for numbers in (*block.parameters(), *block.buffers()):
         nn.init.normal_(numbers, std=0.3, generator=draw)
@@ -195,8 +195,9 @@ def turn_renormalising(moe):
 
 claim(
     "12.1",
-    "Rebuilt from their weights, the blocks of Mixtral, Qwen3-MoE, OLMoE and DeepSeek-V3 "
-    "answer as the published code does, to a hundred-thousandth of the answer",
+    "Rebuilt from their weights, the blocks of Mixtral, Qwen3-MoE, OLMoE and "
+    "DeepSeek-V3 answer as the published code does, to a hundred-thousandth of the "
+    "answer",
     measured=[max(rebuilt_gap(f, seed) for f in FAMILIES) for seed in seeds(10)],
     holds=lambda gap: bool((gap < 1e-5).all()),
     control=[
@@ -267,7 +268,7 @@ table(
 #
 # Now there is no original to compare with. Nine mixtures, A to I: eight experts, two picked by a softmax over all, weights
 # not renormalised, a selection bias that a balancer moves. One of them is right. In each of the others one of these bugs is
-# planted. You know them all from earlier lessons, or from code that people publish.
+# planted. What they break you have built in earlier lessons.
 
 # %%
 for bug in BUGS:
@@ -334,8 +335,8 @@ def cost(letters):
 
 claim(
     "12.3",
-    "Four of the eight bugs, D, F, G and H, cost less than half a point of test accuracy "
-    "on average",
+    "Four of the eight bugs, D, F, G and H, cost less than half a point of test "
+    "accuracy on average",
     measured=cost(QUIET),
     holds=lambda lost: lost.mean() < 0.005,
     control=cost(LOUD),
@@ -524,8 +525,8 @@ for letter in "BI":
 # %%
 claim(
     "12.4",
-    "Without training and without an original, the probes catch all eight bugs in every "
-    "seed",
+    "Without training and without an original, the probes catch all eight bugs in "
+    "every seed",
     measured=[
         sum(bool(examine(*drawn(letter, seed))) for letter in QUIET + LOUD)
         for seed in seeds(10)
@@ -583,9 +584,9 @@ print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96,
 #    of the second?) Then write the probe that catches it.
 # 2. With how many tokens do `alone` and `reordered` catch suspect G? Try 1, 2, 8 and 1,000. Why not with very few?
 # 3. Which probes does an `ExpertChoiceRouter` fail, and why is that no bug? What does it say about using one in a GPT?
-# 4. Load a real block: `AutoModelForCausalLM.from_pretrained("allenai/OLMoE-1B-7B-0924")`, then
-#    `from_transformers(model.model.layers[0].mlp)`, and run the comparison of 12.1. It needs the network and a large disk,
-#    so it is not run here.
+# 4. Load a real model with transformers' `AutoModelForCausalLM`, such as `allenai/OLMoE-1B-7B-0924`, give the `mlp` of its
+#    first layer to `from_transformers`, and run the comparison of 12.1. It needs the network and a large disk, so it is
+#    not run here.
 #
 # ## Recap
 #
