@@ -32,6 +32,7 @@ HTML("<b>a picture</b>")
 """
 
 
+CELLS = 4  # of the lesson
 LIES = {
     "a number in an evidence cell": ('"dead experts: 6 of 8\\n', '"dead experts: 5 of 8\\n'),
     "a verdict": ("✓ claim 09.1 holds", "✗ claim 09.1 fails"),
@@ -58,26 +59,29 @@ HONEST = {
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory) -> dict[str, list[str]]:
-    """What nbval, with the course's own settings, says of each cell of each changed notebook."""
+    """What nbval, with the course's own settings, says of each cell of each changed copy of the lesson.
+
+    All copies are one notebook, one after the other: a kernel for each would be most of the time.
+    """
     folder = tmp_path_factory.mktemp("lesson")
     (folder / "09_small.py").write_text(LESSON, encoding="utf-8")
     lessons.reference(folder)
-    text = (folder / "09_small.ipynb").read_text(encoding="utf-8")
-    names = {}
-    for number, (name, (old, new)) in enumerate((HONEST | LIES).items()):
+    path = folder / "09_small.ipynb"
+    text = path.read_text(encoding="utf-8")
+    cases, cells = HONEST | LIES, []
+    for number, (name, (old, new)) in enumerate(cases.items()):
         assert old in text, f"{name}: {old!r} is not there"
-        head, _, tail = text.partition(old)
-        names[f"{number:02}"] = name
-        (folder / f"{number:02}.ipynb").write_text(head + new + tail, encoding="utf-8")
-    (folder / "09_small.ipynb").unlink()
+        changed = json.loads(text.replace(old, new, 1))["cells"]
+        assert len(changed) == CELLS
+        cells += [cell | {"id": f"{number}-{cell['id']}"} for cell in changed]
+    path.write_text(json.dumps(json.loads(text) | {"cells": cells}), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     command += ["-p", "no:cacheprovider", "-rA", "--tb=no", "--color=no", "-q", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
-    found: dict[str, list[str]] = {name: [] for name in names.values()}
-    for outcome, number in re.findall(r"^(PASSED|FAILED|ERROR).*?(\d\d)\.ipynb::Cell", done.stdout, re.MULTILINE):
-        found[names[number]].append(outcome)
-    assert all(len(cells) == 4 for cells in found.values()), done.stdout + done.stderr
-    return found
+    said = re.findall(r"^(PASSED|FAILED|ERROR) .*::Cell (\d+)", done.stdout, re.MULTILINE)
+    by_cell = {int(cell): outcome for outcome, cell in said}
+    assert sorted(by_cell) == list(range(len(cells))), done.stdout + done.stderr
+    return {name: [by_cell[CELLS * i + j] for j in range(CELLS)] for i, name in enumerate(cases)}
 
 
 @pytest.mark.parametrize("lie", LIES)
