@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 ACTIVATIONS = ("relu", "gelu", "silu")  # the kernels know them by number
-FEW = 4  # tokens of a leaf from which on packing them into one matrix product pays
+FEW = 4  # tokens of a leaf from which on taking them together pays
 BLOCK = 32  # tokens of a leaf at a time, so that they stay in the cache
 MANY = 64  # tokens from which on several threads share the work
 
@@ -71,6 +71,12 @@ def dot(a, b):
     return total
 
 
+@kept(inline="always")
+def add(y, value, row):
+    for i in range(y.shape[0]):
+        y[i] += value * row[i]
+
+
 @kept()
 def activate(value, kind):
     if kind == 0:
@@ -99,25 +105,51 @@ def answer_one(x, w_in, b_in, w_out, b_out, y, kind):
         hidden[j] = activate(dot(w_in[j], x) + b_in[j], kind)
     y[:] = b_out
     for j in range(w_in.shape[0]):
-        value, row = hidden[j], w_out[j]
-        for i in range(y.shape[0]):
-            y[i] += value * row[i]
+        add(y, hidden[j], w_out[j])
+
+
+@kept()
+def dot_four(w, x):
+    """x (d,) with each of four rows (4, d): it is read once for the four."""
+    a = b = c = d = np.float32(0)
+    for i in range(x.shape[0]):
+        a += w[0, i] * x[i]
+        b += w[1, i] * x[i]
+        c += w[2, i] * x[i]
+        d += w[3, i] * x[i]
+    return a, b, c, d
+
+
+@kept()
+def add_four(y, values, w):
+    """Add four rows (4, o), each times its value, to y (o,): it is written once for the four."""
+    a, b, c, d = values[0], values[1], values[2], values[3]
+    for i in range(y.shape[0]):
+        y[i] += a * w[0, i] + b * w[1, i] + c * w[2, i] + d * w[3, i]
 
 
 @kept()
 def answer_block(x, rows, w_in, b_in, w_out, b_out, y, kind):
-    """Several tokens of one leaf: gathered, then two matrix products."""
-    block = np.empty((rows.shape[0], x.shape[1]), np.float32)
-    for r in range(rows.shape[0]):
-        block[r] = x[rows[r]]
-    hidden = np.dot(block, w_in.T)
-    for r in range(rows.shape[0]):
-        for j in range(w_in.shape[0]):
+    """Several tokens of one leaf: four of its neurons stay in the nearest cache while all the tokens pass."""
+    n, h = rows.shape[0], w_in.shape[0]
+    fours = h - h % 4
+    hidden = np.empty((n, h), np.float32)
+    for j in range(0, fours, 4):
+        for r in range(n):
+            hidden[r, j], hidden[r, j + 1], hidden[r, j + 2], hidden[r, j + 3] = dot_four(w_in[j : j + 4], x[rows[r]])
+    for j in range(fours, h):
+        for r in range(n):
+            hidden[r, j] = dot(w_in[j], x[rows[r]])
+    for r in range(n):
+        for j in range(h):
             hidden[r, j] = activate(hidden[r, j] + b_in[j], kind)
-    answers = np.dot(hidden, w_out)
-    for r in range(rows.shape[0]):
-        for i in range(y.shape[1]):
-            y[rows[r], i] = answers[r, i] + b_out[i]
+        y[rows[r]] = b_out
+    for j in range(0, fours, 4):
+        for r in range(n):
+            add_four(y[rows[r]], hidden[r, j : j + 4], w_out[j : j + 4])
+    for j in range(fours, h):
+        for r in range(n):
+            add(y[rows[r]], hidden[r, j], w_out[j])
 
 
 @kept()

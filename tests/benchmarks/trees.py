@@ -4,7 +4,8 @@
 
 768 -> 768, leaves of 32 neurons, one thread. "Repeated": one token again and again, so that its leaf lies in the cache.
 "Ever new": another token each time, so that its leaf comes from further away. A dense layer reads all its weights for
-each token: where it does so faster than memory streams (the figure further down), they lie in a cache.
+each token: where it does so faster than memory streams (the figure further down), they lie in a cache, where they stay
+only while no other layer is asked.
 """
 
 import ctypes
@@ -59,14 +60,32 @@ def row(what: str, number: float, must: str, aim: str) -> None:
 def one_token() -> None:
     for width, must, aim in ((2048, "35", "60"), (65536, "700", "1200")):
         layer, wide = tree(width).eval(), dense(width)
-        for name, call, musts in (("repeated", on_one_token, (must, aim)), ("ever new", on_new_tokens, ("", ""))):
-            times, took = ratio(call(wide), call(layer))
-            speed = 8e-9 * D * width / (times * took)
-            what = f"{name}: {1e6 * took:.1f} µs; dense of width {width:,}, at {speed:.0f} GB/s, takes longer"
-            row("one token, " + what, times, *musts)
+        against("repeated", width, on_one_token(layer), on_one_token(wide), must, aim)
+        against("ever new", width, on_new_tokens(layer), on_new_tokens(wide))
+    stacks = [[build(2048).eval() for _ in range(8)] for build in (tree, dense)]
+    against("8 layers one after the other", 2048, *map(through, stacks), "35", "60", n_layers=8)
     published = fastfeedforward.FFF(D, LEAF, D, 9).eval()
     times, _ = ratio(on_new_tokens(published), on_new_tokens(tree(16384).eval()))
     row("one token, the published FFF of width 16,384 takes longer", times, "10", "18")
+
+
+def through(layers: list[nn.Module]) -> Callable[[], object]:
+    """A token through layers as in a model: until a layer's turn comes again, the others have been read."""
+    token = TOKENS[:1]
+
+    def call() -> None:
+        for layer in layers:
+            layer(token)
+
+    return call
+
+
+def against(what: str, width: int, on_tree: Callable, on_dense: Callable, must="", aim="", n_layers: int = 1) -> None:
+    """The row of one token: what a tree takes, how fast dense reads its weights, and how much longer that takes."""
+    times, took = ratio(on_dense, on_tree)
+    speed = n_layers * 8e-9 * D * width / (times * took)
+    micros = 1e6 * took / n_layers
+    row(f"{what}: {micros:.1f} µs; dense of width {width:,}, at {speed:.0f} GB/s, takes longer", times, must, aim)
 
 
 def many_tokens() -> None:
