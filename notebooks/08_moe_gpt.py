@@ -151,8 +151,7 @@ for name, config in {"dense": dense_config, "experts": moe_config}.items():
     )
 
 # %% [markdown]
-# Equal work, and nearly four times the parameters. (The counter leaves out the products inside attention, which are the
-# same for both.)
+# Equal work, and nearly four times the parameters.
 #
 # ## No peeking
 #

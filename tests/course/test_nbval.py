@@ -39,6 +39,8 @@ LIES = {
     "the claim's number": ("claim 09.1", "claim 09.2"),
     "a number in the statement": ("holds: Half of 10", "holds: Half of 12"),
     "a figure": ("measured 0.500", "measured 0.620"),
+    "an interval that is too narrow": ("[0.487, 0.513]", "[0.500, 0.500]"),
+    "an interval elsewhere": ("[0.487, 0.513]", "[0.587, 0.613]"),
     "the control's figure": ("(no router) 0.102", "(no router) 0.302"),
     "the seeds": ("| 10 seeds", "| 60 seeds"),
     "what it refutes": ("refutes: All", "refutes: None"),
@@ -54,6 +56,7 @@ HONEST = {
     "another machine's times": ("measured here 2.050", "measured here 5.050"),
     "another machine's times of the control": ("(one) 1.050", "(one) 1.450"),
     "the last digit of an interval": ("[0.487, 0.513]", "[0.488, 0.512]"),
+    "seeds that vary less by luck": ("[0.487, 0.513]", "[0.495, 0.505]"),
 }
 
 

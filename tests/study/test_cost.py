@@ -3,6 +3,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -105,6 +106,14 @@ def test_parameters():
 def test_a_mixture_multiplies_for_the_router_and_the_chosen_experts_only(top_k):
     moe = MixtureOfExperts(16, 32, 8, top_k)
     assert multiplications(moe, torch.randn(5, 16)) == 5 * (16 * 8 + top_k * 2 * 16 * 32)
+
+
+def test_the_products_inside_attention_are_counted():
+    # Scores and sums of values: each query with every key, and masked afterwards.
+    T, heads, size = 7, 3, 4
+    x = torch.randn(1, heads, T, size)
+    counted = multiplications(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), x)
+    assert counted == heads * 2 * T * T * size
 
 
 def test_the_table_has_the_six_models():
