@@ -17,6 +17,7 @@ from moe_tutorial.show import playground
 from moe_tutorial.study.data import Dataset
 
 CODE = ROOT / "moe_tutorial/show/playground"
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SETTLED = "document.querySelectorAll('.moe-root')[{n}]?.dataset.settled === 'true'"
 # What the page shows must be what this computes, from the same settings and as many steps.
 ENGINE = """async ([settings, steps]) => {
@@ -86,6 +87,7 @@ class Opened:
         self.root = page.locator(".moe-root").nth(number)
 
     def settle(self):
+        self.page.evaluate(TWO_FRAMES)  # until then it may still say so of the picture before
         self.page.wait_for_function(SETTLED.format(n=self.number))
         return self
 
