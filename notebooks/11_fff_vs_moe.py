@@ -753,8 +753,8 @@ sweep(
 # %% [markdown]
 # ## In a language model
 #
-# Does the balance go the same way in a GPT? We put trees into the GPT of lesson 08, much smaller so that ten seeds fit:
-# one block, width 32, context 32, 8 leaves of 16 neurons, a hundred steps. Layer norm stands before the tree, so the
+# Does the balance go the same way in a GPT? We put trees into the GPT of lesson 08, much smaller so that twenty seeds
+# fit: one block, width 32, context 32, 8 leaves of 16 neurons, a hundred steps. Layer norm stands before the tree, so the
 # inputs are centred in their way. Is the balance loss still needed?
 
 # %%
@@ -794,15 +794,15 @@ def small_gpt(seed, hardening=1.0, node_balance=0.0, **options):
     return hard, float(soft), n_dead
 
 
-def ten(**options):
+def twenty(**options):
     """(seeds, 3): hard loss, soft loss, dead leaves."""
-    return np.array([small_gpt(seed, **options) for seed in seeds(10)])
+    return np.array([small_gpt(seed, **options) for seed in seeds(20)])
 
 
 in_gpt = {
-    "tree, no balance loss": ten(feed_forward="fff", depth=DEPTH),
-    "tree, balance loss": ten(feed_forward="fff", depth=DEPTH, node_balance=1.0),
-    "dense 16": ten(),
+    "tree, no balance loss": twenty(feed_forward="fff", depth=DEPTH),
+    "tree, balance loss": twenty(feed_forward="fff", depth=DEPTH, node_balance=1.0),
+    "dense 16": twenty(),
 }
 claim(
     "11.15",
@@ -830,7 +830,7 @@ table(
     title=f"The balance loss brings {(alone - held)[:, 2].mean():.1f} of 8 leaves back, "
     f"and changes the hard test loss by {(held - alone)[:, 0].mean():+.3f} nats",
     note="Test loss in nats a character, hard and soft, and dead leaves of 8: means over "
-    f"ten seeds after {GPT_STEPS} steps, the very beginning of a training. Lower is better.",
+    f"twenty seeds after {GPT_STEPS} steps, the very beginning of a training. Lower is better.",
 )
 
 # %% [markdown]

@@ -2,8 +2,8 @@
 
 nbval compares a cell's text with the stored text. Means over seeds differ between CPUs in their last digits, so
 ``tests/nbval.cfg`` takes the figures out of claim lines before that comparison; this plugin then compares them: the new
-mean must be no further from the stored one than the stored interval is wide, and the ends no further than twice that.
-Times are not compared, because they are the machine's. The verdict, the statement and the seeds are nbval's.
+mean must lie in the stored interval, widened by its width. Times are not compared, because they are the machine's. The
+verdict, the statement and the seeds are nbval's.
 """
 
 import os

@@ -43,17 +43,13 @@ class Figure:
         return self.low, self.mean, self.high
 
     def agrees(self, other: "Figure") -> bool:
-        """Whether the mean is no further off than this interval is wide, its ends no further than twice that, and a
-        lone figure only a little.
+        """Whether mean and interval are no further off than this interval is wide, and a little for a lone figure.
 
-        CPUs differ in the last digits of a sum, and training carries that into the third digit of a mean. Versions of
-        Python differ in the texts that they bring (:func:`~moe_tutorial.study.data.texts`), which is like other seeds:
-        then the ends move most, for they rest on how much a few seeds vary.
+        CPUs differ in the last digits of a sum, and training carries that into the third digit of a mean.
         """
         low, mean, high = self.ends()
         slack = high - low + 0.01 * abs(mean) + 0.001  # one unit of the last printed digit
-        off = [abs(here - there) for here, there in zip(self.ends(), other.ends(), strict=True)]
-        return off[1] <= slack and max(off) <= 2 * slack
+        return all(abs(here - there) <= slack for here, there in zip(self.ends(), other.ends(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Eight mixtures for lesson 12: one is right, and each of the others has one bug planted.
+"""Nine mixtures for lesson 12: one is right, and each of the others has one bug planted.
 
-All eight have the same parameters and the same shapes, and all of them learn. Reading on spoils the lesson.
+All nine have the same parameters and the same shapes, and all of them learn. Reading on spoils the lesson.
 """
 
 import torch

@@ -56,7 +56,6 @@ HONEST = {
     "another machine's times": ("measured here 2.050", "measured here 5.050"),
     "another machine's times of the control": ("(one) 1.050", "(one) 1.450"),
     "the last digit of an interval": ("[0.487, 0.513]", "[0.488, 0.512]"),
-    "seeds that vary less by luck": ("[0.487, 0.513]", "[0.495, 0.505]"),
 }
 
 
