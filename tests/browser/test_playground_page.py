@@ -11,14 +11,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 from in_lab import ROOT, jupyterlab, notebook, run_all
-from on_page import page_of
+from on_page import FRAMES, page_of
 
 from moe_tutorial.show import playground
 from moe_tutorial.study.data import Dataset
 
 CODE = ROOT / "moe_tutorial/show/playground"
-# Twenty-five of the page's own frames: what would still happen, has happened then, however busy the machine is.
-FRAMES = "new Promise((done) => { let n = 25; const next = () => --n ? requestAnimationFrame(next) : done(); next(); })"
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SETTLED = "document.querySelectorAll('.moe-root')[{n}]?.dataset.settled === 'true'"
 # What the page shows must be what this computes, from the same settings and as many steps.
