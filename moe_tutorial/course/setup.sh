@@ -4,7 +4,7 @@
 # Whatever is missing is said in one line.
 wanted=$1
 extras=$2
-fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'
 version='import sys; print("%d.%d" % sys.version_info[:2])'
 
 stop() {
@@ -13,9 +13,9 @@ stop() {
 }
 
 if [ -n "$wanted" ]; then
-    command -v "$wanted" >/dev/null 2>&1 || stop "There is no $wanted here. Name a Python 3.11, 3.12 or 3.13: make ... PYTHON=python3.13"
-    has=$("$wanted" -c "$version" 2>/dev/null) || stop "$wanted does not answer as a Python. Name a Python 3.11, 3.12 or 3.13."
-    "$wanted" -c "$fits" || stop "$wanted is Python $has; the course runs on 3.11, 3.12 and 3.13. Name another: make ... PYTHON=python3.13"
+    command -v "$wanted" >/dev/null 2>&1 || stop "There is no $wanted here. Name a Python 3.11 to 3.14: make ... PYTHON=python3.13"
+    has=$("$wanted" -c "$version" 2>/dev/null) || stop "$wanted does not answer as a Python. Name a Python 3.11 to 3.14."
+    "$wanted" -c "$fits" || stop "$wanted is Python $has; the course runs on 3.11 to 3.14. Name another: make ... PYTHON=python3.13"
 fi
 
 if [ "$OS" = Windows_NT ]; then bin=.venv/Scripts; else bin=.venv/bin; fi
@@ -34,10 +34,10 @@ fi
 if [ ! -d .venv ]; then
     python=$wanted
     if [ -z "$python" ]; then
-        for name in python3 python3.13 python3.12 python3.11 python; do
+        for name in python3 python3.14 python3.13 python3.12 python3.11 python; do
             if "$name" -c "$fits" >/dev/null 2>&1; then python=$name && break; fi
         done
-        [ -n "$python" ] || stop "No Python 3.11, 3.12 or 3.13 was found. Install one, or name it: make ... PYTHON=/path/to/python3"
+        [ -n "$python" ] || stop "No Python 3.11 to 3.14 was found. Install one, or name it: make ... PYTHON=/path/to/python3"
     fi
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
         stop "$python lacks its venv module. Debian and Ubuntu: apt install $(basename "$python")-venv; elsewhere install a full Python."
