@@ -44,7 +44,8 @@ if [ ! -d .venv ]; then
         [ -n "$python" ] || stop "No Python 3.11 to 3.14 was found. Install one, or name it: make ... PYTHON=/path/to/python3"
     fi
     if [ -n "$uv" ]; then
-        "$uv" venv --quiet --no-project --python "$(command -v "$python")" .venv || stop "uv could not make .venv with $python."
+        why=$("$uv" venv --quiet --no-project --python "$(command -v "$python")" .venv 2>&1) ||
+            stop "uv could not make .venv with $python: $(echo "$why" | sed -n 1p)"
     else
         "$python" -c 'import venv, ensurepip' 2>/dev/null ||
             stop "$python lacks its venv module. Debian and Ubuntu: apt install $(basename "$python")-venv; elsewhere install a full Python."

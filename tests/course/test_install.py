@@ -1,4 +1,4 @@
-"""What setup.sh installs, by uv or by pip, and which PyTorch: shown with indexes of a few empty wheels on this machine."""
+"""What setup.sh installs, by uv or by pip, and which PyTorch: shown with indexes of a few empty wheels."""
 
 import functools
 import http.server
@@ -19,18 +19,8 @@ ROOT = Path(__file__).parents[2]
 SETUP = ROOT / "moe_tutorial/course/setup.sh"
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the Makefile's shell script is for POSIX shells")
 
-TOOLS = (
-    "basename",
-    "cat",
-    "cksum",
-    "grep",
-    "rm",
-    "sed",
-    "sh",
-    "tail",
-    "tee",
-    "tr",
-)  # all that setup.sh needs beside Python
+# All that setup.sh needs beside Python.
+TOOLS = ("basename", "cat", "cksum", "grep", "rm", "sed", "sh", "tail", "tee", "tr")
 NOTHING = "http://127.0.0.1:9"  # the port of the discard service, on which nothing listens
 PROJECT = """
 [build-system]
@@ -68,9 +58,25 @@ def wheel(folder: Path | str, name: str, version: str, *metadata: str) -> Path:
     return path
 
 
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def lay_tools(folder: Path, with_uv: bool = False) -> None:
+    """Make a folder for the PATH that has what setup.sh needs and nothing else of this machine, but uv if asked."""
+    folder.mkdir()
+    for tool in TOOLS:
+        (folder / tool).symlink_to(shutil.which(tool))
+    if with_uv:
+        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        assert uv, "uv belongs to the test extra"
+        (folder / "uv").symlink_to(uv)
+
+
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    """The address of a server with indexes: usual/ in PyPI's place, cpu/ in that of PyTorch's CPU builds, and without/ any PyTorch."""
+    """A server with three indexes: usual/ stands for PyPI, cpu/ for PyTorch's own, and without/ has no PyTorch."""
     folder = tmp_path_factory.mktemp("indexes")
     wheel(folder / "usual/torch", "torch", "9.9.9", "Requires-Dist: helper")
     wheel(folder / "usual/helper", "helper", "1.0")
@@ -108,16 +114,12 @@ def machine(tmp_path, index, with_pip, request):
     """A machine with pip, or with uv, on which a tiny course is installed: call it with setup.sh's environment."""
     folder, bin_ = tmp_path / "course", tmp_path / "bin"
     folder.mkdir()
-    bin_.mkdir()
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "backend.py").write_text(BACKEND.format(wheel=inspect.getsource(wheel)))
-    for tool in TOOLS:
-        (bin_ / tool).symlink_to(shutil.which(tool))
+    lay_tools(bin_, with_uv=request.param == "uv")
     (bin_ / "python3").symlink_to(sys.executable)
     program(bin_ / "uname", "case $1 in -s) echo Linux ;; -m) echo x86_64 ;; esac")
-    if request.param == "uv":
-        (bin_ / "uv").symlink_to(shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"))
-    else:
+    if request.param == "pip":
         shutil.copytree(with_pip, folder / ".venv", symlinks=True)
 
     def set_up(cpu_index=f"{index.url}/cpu", usual=f"{index.url}/usual", **environment):
@@ -144,11 +146,6 @@ def machine(tmp_path, index, with_pip, request):
 
     set_up.folder, set_up.bin = folder, bin_
     return set_up
-
-
-def program(path: Path, script: str) -> None:
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
 
 
 def installed(machine) -> dict[str, str]:
