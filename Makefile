@@ -56,5 +56,5 @@ bench: ## measure speed: ten seeds, the live training's sliders, the tree agains
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/trees.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/playground.py
 
-fresh: ## for maintainers: lab and test on a minimal system with Python 3.14, from a fresh clone (debootstrap, docker or podman)
+fresh: ## for maintainers: lab and test on a minimal system with Python 3.14, from a fresh clone
 	@bash .ci/fresh

@@ -36,6 +36,11 @@ def test_environment_holds_what_every_command_needs():
     assert course == "-e ."
 
 
+def test_the_changelog_tells_of_this_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## .*\b{re.escape(project()['version'])}\b", changelog, re.M)
+
+
 def test_every_lesson_is_on_the_site():
     toc = yaml.safe_load((ROOT / "book.yml").read_text(encoding="utf-8"))["toc"]
     pages = [toc["root"], *(chapter["file"] for chapter in toc["chapters"])]

@@ -107,6 +107,15 @@ def test_make_alone_lists_the_targets():
         assert f"  {target} " in run.stdout
 
 
+def test_make_fresh_says_what_it_needs(tmp_path):
+    for tool in ("bash", "dirname", "id"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    environment = os.environ | {"PATH": str(tmp_path)}
+    command = [str(tmp_path / "bash"), str(ROOT / ".ci/fresh")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "debootstrap as root, docker, or podman. None is here." in one_line(run)
+
+
 def read(address: str, seconds: float = 30) -> str:
     """The page at an address; JupyterLab names its address a moment before it answers there."""
     deadline = time.monotonic() + seconds
