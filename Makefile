@@ -8,10 +8,10 @@ course = @$(PY) -m moe_tutorial.course
 # Lesson 08 reads its results. What is stored and published comes from the course's own seeds.
 comparison = @MOE_SEED=0 $(PY) -m moe_tutorial.study.comparison
 
-.PHONY: help lab test lessons book check reference comparison bench
+.PHONY: help lab test lessons book check reference comparison bench fresh
 
 help: ## list these targets
-	@echo "make <target> [PYTHON=python3.13] [PORT=8888]"
+	@echo "make <target> [PYTHON=python3.14] [PORT=8888]"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 | \2/p' Makefile | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
 
 lab: ## open the course in JupyterLab
@@ -55,3 +55,6 @@ bench: ## measure speed: ten seeds, the live training's sliders, the tree agains
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/live_panel.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/trees.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/playground.py
+
+fresh: ## for maintainers: lab and test on a minimal system with Python 3.14, from a fresh clone
+	@bash .ci/fresh
