@@ -32,8 +32,8 @@ def test_a_lesson_runs_once_in_the_sites_environment_and_jupyter_book_finds_its_
         return [printed(notebook) for notebook in done], log.read_text().count("run")
 
     assert execute() == ([["1\n", "1\n"], ["1\n", "2\n"]], 2)
-    assert execute() == ([["1\n", "1\n"], ["1\n", "2\n"]], 2)
     write(lessons[1], run, "print(3)")
+    assert execute() == ([["1\n", "1\n"], ["1\n", "3\n"]], 3)
     assert execute() == ([["1\n", "1\n"], ["1\n", "3\n"]], 3)
     assert execute("other code") == ([["1\n", "1\n"], ["1\n", "3\n"]], 5)
 
