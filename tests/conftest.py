@@ -106,3 +106,15 @@ def site(root: Path) -> Path:
         return build(root)
     except BookError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def axe(root: Path) -> str:
+    """The code of axe, which finds what keeps people out of a page."""
+    from moe_tutorial.course.book import BookError, fetch_npm
+
+    try:
+        modules = fetch_npm(root / "moe_tutorial/course/web", root / "_build")
+    except BookError as error:
+        lacking("axe", str(error))
+    return (modules / "axe-core/axe.min.js").read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
 nbval compares a cell's text with the stored text. Means over seeds differ between CPUs in their last digits, so
 ``tests/nbval.cfg`` takes the figures out of claim lines before that comparison; this plugin then compares them: the new
-mean must lie in the stored interval, widened by its width. Times are not compared, because they are the machine's. The
-verdict, the statement and the seeds are nbval's.
+mean must lie in the stored interval, widened by its width. Times and the verdicts on them are the machine's,
+and not compared. The verdict, the statement and the seeds are nbval's.
 """
 
 import os
@@ -20,7 +20,7 @@ def difference(stored: list[Claim], fresh: list[Claim]) -> str | None:
         return f"stored claims {[c.id for c in stored]}, fresh claims {[c.id for c in fresh]}"
     for old, new in zip(stored, fresh, strict=True):
         if old.timed and new.timed:
-            continue  # another machine, other times: the rule has judged them
+            continue  # another machine, other times
         for name in ("measured", "control"):
             before, now = getattr(old, name), getattr(new, name)
             if (before is None) != (now is None) or (before and not before.agrees(now)):

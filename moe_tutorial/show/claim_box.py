@@ -90,17 +90,17 @@ def table(claim: Claim) -> str:
 
 def box(claim: Claim, *, link: str = "") -> str:
     """The whole box. ``link`` is HTML that leads to where the claim is measured."""
-    word = "holds" if claim.holds else claim.verdict
+    mark, kind = ("✓", "holds") if claim.holds else ("–", "elsewhere") if claim.timed else ("✗", "fails")
     seeds = f"{claim.n_seeds} {'runs' if claim.timed else 'seeds'}" if claim.n_seeds else "one measurement"
     if claim.timed:
-        seeds += ", on the machine that ran this page"
+        seeds += ", timed on the machine that ran this page"
     refutes = ""
     if claim.refutes:
         refutes = f'<p class="refutes"><b>✗ Popular version refuted:</b> <s>{escape(claim.refutes)}</s></p>'
     return (
-        f'<section class="moe-claim {"holds" if claim.holds else "fails"}" id="{anchor(claim)}">'
-        f'<p class="verdict"><b><span aria-hidden="true">{"✓" if claim.holds else "✗"}</span> '
-        f"Claim {escape(claim.id)} {escape(word)}</b> <span>{seeds}</span>{link}</p>"
+        f'<section class="moe-claim {kind}" id="{anchor(claim)}">'
+        f'<p class="verdict"><b><span aria-hidden="true">{mark}</span> '
+        f"Claim {escape(claim.id)} {escape(claim.verdict)}</b> <span>{seeds}</span>{link}</p>"
         f"<h3>{escape(claim.statement)}</h3>{refutes}{chart(claim)}{table(claim)}</section>"
     )
 

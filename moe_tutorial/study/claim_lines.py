@@ -3,6 +3,7 @@
 A line reads: mark, id, verdict, statement, then fields set apart by ``|``::
 
     ✓ claim 02.1 holds: Experts win | measured 0.12 [0.11, 0.14] | ○ control (dice) 0.00 [-0.01, 0.01] | 10 seeds
+    – claim 09.4 not on this machine: It is faster | measured here 1.02 [0.97, 1.07] | 4 runs
 """
 
 import re
@@ -12,7 +13,7 @@ NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf|nan)%?"
 FIGURE = rf"{NUMBER}(?: \[{NUMBER}, {NUMBER}\])?"
 
 LINE = re.compile(
-    r"^(?P<mark>[✓✗]) claim (?P<id>\S+) (?P<verdict>\w[\w ]*): (?P<statement>[^\n]*?)"
+    r"^(?P<mark>[✓✗–]) claim (?P<id>\S+) (?P<verdict>\w[\w ]*): (?P<statement>[^\n]*?)"
     rf" \| measured (?P<timed>here )?(?P<measured>{FIGURE})"
     rf"(?: \| ○ control(?: \((?P<control_is>[^|\n]*)\))? (?P<control>{FIGURE}))?"
     r"(?: \| (?P<n_seeds>\d+) (?:seeds?|runs))?"
@@ -56,7 +57,8 @@ class Figure:
 class Claim:
     """One claim line. ``holds`` follows the mark, which is what a reader sees first.
 
-    ``timed``: times, of another machine other ones ("measured here"); ``n_seeds`` then counts the runs.
+    ``timed``: times, of another machine other ones ("measured here"). ``n_seeds`` then counts the runs, and a claim
+    that does not hold is not false, but "not on this machine".
     """
 
     id: str

@@ -129,8 +129,7 @@ def test_the_theme_of_jupyterlab_recolours_the_picture(page, lab):
     page.wait_for_function("document.querySelector('.moe-title').textContent")
     before = picture(canvas)
     page.evaluate("document.body.dataset.jpThemeLight = 'false'")
-    page.wait_for_timeout(300)
-    assert picture(canvas) != before
+    page.wait_for_function("([c, before]) => c.toDataURL() !== before", arg=[canvas.element_handle(), before])
 
 
 def test_a_lesson_runs_to_its_end_and_its_picture_moves(page, lab):

@@ -24,7 +24,7 @@ claim("09.1", "Half of 10 tokens stay (and 2 of 8 experts)", values, lambda v: v
 
 # %%
 claim("09.3", "It is twice as fast", [2.0, 2.1], lambda v: v.mean() > 1.5, control=[1.0, 1.1], control_is="one",
-      timed=True)
+      refutes="It costs the same", timed=True)
 
 # %% tags=["nbval-ignore-output"]
 from IPython.display import HTML
@@ -46,7 +46,9 @@ LIES = {
     "what it refutes": ("refutes: All", "refutes: None"),
     "a claim that fails": ("v.mean() > 0.4", "v.mean() > 0.6"),
     "a control that holds as well": ("v.mean() > 0.4", "v.mean() > 0.0"),
-    "the verdict on a time": ("✓ claim 09.3 holds", "✗ claim 09.3 fails"),
+    "a time's statement": ("holds: It is twice", "holds: It is thrice"),
+    "a time's runs": ("| 2 runs", "| 3 runs"),
+    "a time that fails": ("✓ claim 09.3 holds", "✗ claim 09.3 fails"),
     "a time that became a figure": ("measured here 2.050", "measured 2.050"),
     "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
 }
@@ -55,6 +57,11 @@ HONEST = {
     "the last digit of a mean": ("measured 0.500", "measured 0.501"),
     "another machine's times": ("measured here 2.050", "measured here 5.050"),
     "another machine's times of the control": ("(one) 1.050", "(one) 1.450"),
+    "what a time refutes": (" | ✗ refutes: It costs the same", ""),
+    "the verdict on a time": (
+        "✓ claim 09.3 holds: It is twice as fast | measured here 2.050",
+        "– claim 09.3 not on this machine: It is twice as fast | measured here 1.050",
+    ),
     "the last digit of an interval": ("[0.487, 0.513]", "[0.488, 0.512]"),
 }
 
@@ -110,5 +117,5 @@ def test_every_stored_claim_is_read_as_one(notebook):
     lines = [line for line in text.splitlines() if line.startswith(("✓ claim", "✗ claim"))]
     claims = read_claims(text)
     assert len(claims) == len(lines)
-    assert all(claim.holds for claim in claims)
+    assert all(claim.holds or claim.timed for claim in claims)
     assert all(claim.id.startswith(notebook.stem[:2] + ".") for claim in claims)

@@ -29,6 +29,14 @@ def test_a_box_says_all_that_the_line_says_with_mark_and_word():
     assert "<b>" not in html.split("<h3>")[1].split("</h3>")[0]
 
 
+def test_a_time_that_is_another_machines_is_no_failure():
+    html = box(Claim.read("– claim 09.4 not on this machine: It is fast | measured here 1.02 [0.97, 1.07] | 4 runs"))
+    assert "Claim 09.4 not on this machine" in html
+    assert "4 runs, timed on the machine that ran this page" in html
+    assert 'class="moe-claim elsewhere"' in html
+    assert "✗" not in html
+
+
 def test_a_claim_without_control_or_interval_has_no_chart():
     html = box(Claim.read("✓ claim 02.1 holds: It is so | measured 1.000"))
     assert "moe-claim-chart" not in html

@@ -1,10 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from moe_tutorial.study import ClaimFailed, claim, estimate
+from moe_tutorial.study.claim_lines import Claim
 
 
 def small(values):
@@ -38,6 +37,22 @@ def test_a_claim_about_times_says_that_they_were_measured_here(capsys):
     line = capsys.readouterr().out
     assert "| measured here 0.020 [-0.005, 0.045] |" in line
     assert line.endswith("| 3 runs\n")
+
+
+@pytest.mark.parametrize("changes", [{"measured": [0.5, 0.5, 0.5]}, {"control": [0.01, 0.01, 0.01]}])
+def test_a_claim_about_times_that_does_not_hold_here_says_so_and_stops_nothing(capsys, changes):
+    good(timed=True, refutes="It is large", **changes)
+    line = capsys.readouterr().out
+    assert line.startswith("– claim 99.1 not on this machine: It is small | measured here ")
+    assert "○ control (the mechanism is off)" in line
+    assert "refutes" not in line
+    read = Claim.read(line)
+    assert (read.timed, read.holds, read.verdict) == (True, False, "not on this machine")
+
+
+def test_a_time_is_a_finite_number_too():
+    with pytest.raises(ValueError, match="finite"):
+        good(timed=True, measured=[float("nan")])
 
 
 def test_a_claim_that_does_not_hold_stops_the_lesson_and_prints_nothing(capsys):
@@ -78,17 +93,6 @@ def test_a_verdict_already_reached():
 def test_bad_arguments_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         good(**changes)
-
-
-def test_the_record_holds_what_the_line_says(tmp_path, monkeypatch):
-    file = tmp_path / "claims.jsonl"
-    monkeypatch.setenv("MOE_CLAIMS", str(file))
-    good()
-    good(id="99.2")
-    first, second = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
-    assert (first["id"], second["id"]) == ("99.1", "99.2")
-    assert first["measured"] == [0.01, 0.02, 0.03]
-    assert first["control"] == [0.5, 0.6, 0.7]
 
 
 def test_the_interval_is_students():
