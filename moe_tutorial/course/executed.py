@@ -8,12 +8,14 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
 FLOORS = ("layers", "study", "show")  # of the package: the code that lessons import, and the results stored beside it
+SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the version that made its state
 IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 CODE = "moe_code"  # under this name, a kept notebook's metadata hold the digest of the code that it ran with
 
@@ -31,7 +33,8 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 def code_digest(repository: Path) -> str:
     """A digest of all that a lesson's outputs rest on besides its own cells."""
-    return fingerprint(repository / "moe_tutorial" / floor for floor in FLOORS)
+    code = fingerprint(repository / "moe_tutorial" / floor for floor in FLOORS)
+    return " ".join([code, *(f"{package}=={version(package)}" for package in SHOWN_BY)])
 
 
 def folder(repository: Path) -> Path:

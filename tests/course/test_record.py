@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import jupytext
@@ -192,3 +193,9 @@ def test_nor_those_of_other_code(course, floor):
     assert kept(course, "01_right") is None
     code.write_text("x = 1\n")
     assert kept(course, "01_right") is not None
+
+
+@pytest.mark.parametrize("package", executed.SHOWN_BY)
+def test_nor_those_of_another_version(course, monkeypatch, package):
+    monkeypatch.setattr(executed, "version", lambda name: "0.0" if name == package else metadata.version(name))
+    assert kept(course, "01_right") is None
