@@ -108,9 +108,15 @@ def visit(open_page):
         page.context.close()
 
 
-@pytest.fixture(
-    scope="module", params=[(n, s, t) for n in PAGES for s, t in (("http", "light"), ("file", "dark"))], ids="-".join
-)
+WAYS = (("http", "light"), ("file", "dark"))  # each page goes one of them, nightly both
+VISITS = [
+    pytest.param((name, *way), marks=() if (page + number) % 2 == 0 else pytest.mark.nightly)
+    for page, name in enumerate(PAGES)
+    for number, way in enumerate(WAYS)
+]
+
+
+@pytest.fixture(scope="module", params=VISITS, ids="-".join)
 def at_rest(request, open_page):
     """A page that several tests look at and none touches, served or opened from a folder; then comes the next one."""
     name, scheme, theme = request.param
