@@ -157,7 +157,7 @@ print(
 unpicked = np.setdiff1d(np.arange(E), picked)
 for renormalize in (False, True):
     gradient = by_autograd(W, x, answers, target, k, renormalize)
-    heard = np.abs(gradient[unpicked]).max() > 1e-12
+    heard = np.abs(gradient[unpicked]).sum() > 1e-12
     name = "probability, renormalised" if renormalize else "probability"
     print(
         f"{name:>26}: the unpicked hear {'how the picked did' if heard else 'nothing'}"
