@@ -68,10 +68,10 @@ def draw(figure, theme):
 
 picture(
     draw,
-    title="The same image has another name under each rule",
+    title="Each rule has its own names for the digits",
     note=(
-        "Three test images (rows) in their four rotations (columns). Only "
-        "upright digits keep their usual names."
+        "Three test images (rows) in their four rotations (columns). Only rule 0 "
+        "keeps all the usual names."
     ),
     alt="Images of a 3, a 4 and a 7 in four rotations, each with its own label.",
     height=360,

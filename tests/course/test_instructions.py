@@ -75,6 +75,13 @@ INSTRUCTIONS = [
         stops="01.1",
     ),
     Instruction(
+        "01_why_experts",
+        "`learning_rate=1e-3`. What does the line of claim 01.4 say then, and what with `steps=1000` as well?",
+        {"steps=300, learning_rate=1e-2": "steps=1000, learning_rate=1e-3"},
+        last='"01.4"',
+        shows=r"^✓ claim 01\.4 holds",
+    ),
+    Instruction(
         "02_experts",
         "before `told`, replace a tenth of `data.regime_test` by random numbers. Which claim stops the lesson",
         {TOLD: f"data.regime_test[::10] = torch.randint(4, data.regime_test[::10].shape)\n{TOLD}"},
