@@ -236,10 +236,10 @@ print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
 # `small` does as many multiplications as the mixture: those of two experts, and eight more neurons for the router's.
 # `large` does as many as all sixteen experts and the router.
 #
-# A model has many layers, and uses one after the other. When the first has its turn again, its weights have long left the
-# **cache**, a small and fast memory, and come from main memory once more. So we build several layers of each sort, as many
-# as fill the same number of bytes, and use them in turn. Beside them, to see what the cache does, one small layer that is
-# called again and again.
+# A model has many layers, and uses one after the other. When the first has its turn again, the others have pushed its
+# weights out of the **cache**, a small and fast memory, and they come from main memory once more. So we build several
+# layers of each sort, as many as fill about the same number of bytes, and use them in turn. Beside them, to see what the
+# cache does, one small layer that is called again and again.
 
 # %%
 WIDTH, HIDDEN = 512, 512
@@ -278,6 +278,11 @@ for name, in_turn in layers.items():
     )
 assert computed["small"] == computed["mixture"]
 assert computed["large"] == computed["mixture, all asked"]
+
+expert_bytes = sum(p.nbytes for p in mixtures[0].experts.parameters()) // E
+router_bytes = sum(p.nbytes for p in mixtures[0].router.parameters())
+one_token = K * expert_bytes + router_bytes
+print(f"for one token the mixture reads {one_token:,} bytes")
 
 # %% [markdown]
 # **Memory first.** Some say that a mixture needs only $k/E$ of the memory, since only that part works. We ask the
@@ -531,7 +536,6 @@ claim(
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 rooms = range(1, config.n_experts + 1)
 curve = {name: [fetches(name, room).mean() for room in rooms] for name in streams}
-expert_bytes = sum(p.nbytes for p in mixtures[0].experts.parameters()) / E
 
 
 def draw(figure, theme):
@@ -901,9 +905,9 @@ picture(
 
 # %% [markdown]
 # Read it from left to right, beside the counts. One token: the mixture reads and multiplies as much as the small layer. A
-# few tokens: it still multiplies as little, but reads nearly as much as the large one. Many tokens: reading is shared by so
-# many that arithmetic decides. From how many on, in all and for each expert, is what the title says. It is another number
-# on another machine.
+# few tokens: it still multiplies as little, but reads more and more, with sixteen nearly as much as the large one. Many
+# tokens: it reads everything, but each weight that is read serves many. Where that makes up for the reading is what the
+# title says, in all and for each expert. It is another number on another machine.
 
 # %%
 many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
@@ -1385,7 +1389,6 @@ picture(
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 of_large = f"{resident['mixture'] / resident['large']:.0%} (09.3)"
-router_bytes = sum(p.nbytes for p in mixtures[0].router.parameters())
 
 
 def used(batch):
@@ -1421,8 +1424,8 @@ table(
 )
 
 # %% [markdown]
-# Each number belongs to this layer, and each time to this machine. What decided, row after row, was how many tokens come
-# at once.
+# Each number belongs to this layer, and each time to this machine. What changes along a row is how many tokens come at
+# once.
 #
 # ## Try it
 #
@@ -1431,9 +1434,8 @@ table(
 # 2. In the cell that begins with `READ, COMPUTE`, set `READ` to nearly zero, then `COMPUTE` instead, and run the fleet's
 #    cells again. In which of the two is the mixture no better than the large model, and in which as good as the small
 #    one? A claim may fail: that is the answer.
-# 3. Train the GPTs of the offloading section for 600 steps, as in lesson 08. Does a text still keep to its
-#    experts? Then train them with `balance=0`. Fewer fetches or more? Look at the shares, as in lesson 05, before you
-#    praise it.
+# 3. Train the GPTs of the offloading section for 600 steps, as in lesson 08. Does a text still keep to its experts? Then
+#    train them with `balance=0`. Fewer fetches or more? Look at the shares, as in lesson 05, before you praise it.
 # 4. Take the capacity factor that loses next to nothing with 1,024 tokens and an even popularity. What does it lose
 #    with 16?
 #
@@ -1443,8 +1445,8 @@ table(
 # - A mixture has the memory of its total. Mapped from a file, a token touches a part of it, and a text all of it. Part of it
 #   can stay on disk while the stream keeps to its subject.
 # - One token: the mixture reads and multiplies as little as the small layer. A few tokens: each asks for two experts, so it
-#   multiplies as little and reads nearly as much as the large one. Many tokens: the experts are full, and multiplications
-#   decide. The claims say what this is in time, with weights that come from memory.
+#   multiplies as little, but reads nearly as much as the large one. Many tokens: it reads everything, and each weight
+#   serves many. The claims say what this is in time; a fair opponent has its weights in memory, not in the cache.
 # - Tokens of one subject share experts: fewer are fetched, and a batch needs fewer, than by chance. It matters little
 #   whether they are neighbours.
 # - Capacity drops tokens by chance even under perfect balance, if they are few. Keeping the highest weights lets later
