@@ -462,8 +462,8 @@ print("always two others:  ", fetched(torch.arange(200).view(100, 2) % E, room=8
 
 # %% [markdown]
 # It depends on what comes next. So we need trained routers and a stream of real tokens: lesson 08's GPT with eight
-# experts in each of its two blocks, one of them chosen for each character. We train ten, each for a hundred steps only.
-# Then they read prose, code and arithmetic that they have never seen.
+# experts in each of its two blocks, one of them chosen for each character. We train ten, each for a hundred short steps
+# only. Then they read prose, code and arithmetic that they have never seen.
 
 # %%
 data, LENGTH, ROOM = texts(), 1920, 4
@@ -474,7 +474,7 @@ def chosen(seed):
     """Train a GPT and read the test texts: experts (blocks, texts, LENGTH)."""
     torch.manual_seed(seed)
     model = GPT(config)
-    list(train_gpt(model, data, seed=seed, steps=100))
+    list(train_gpt(model, data, seed=seed, steps=100, batch_size=8))
     model.eval()
     with torch.no_grad():
         read = [model(text[:LENGTH].view(-1, config.context))[2] for text in data.test]
@@ -1436,7 +1436,7 @@ table(
 # 2. In the cell that begins with `READ, COMPUTE`, set `READ` to nearly zero, then `COMPUTE` instead, and run the fleet's
 #    cells again. In which of the two is the mixture no better than the large model, and in which as good as the small
 #    one? A claim may fail: that is the answer.
-# 3. Train the GPTs of the offloading section for 600 steps, as in lesson 08. Does a text still keep to its experts? Then
+# 3. Train the GPTs of the offloading section as lesson 08 does: 600 steps of 16 pieces. Does a text still keep to its experts? Then
 #    train them with `balance=0`. Fewer fetches or more? Look at the shares, as in lesson 05, before you praise it.
 # 4. Take the capacity factor that loses next to nothing with 1,024 tokens and an even popularity. What does it lose
 #    with 16?
