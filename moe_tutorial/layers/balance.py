@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .checks import as_tokens, check_count, check_number
 from .experts import uniform
-from .routing import Routing
+from .routing import Routing, full_linear
 
 _HASH_STEPS = 10_000  # steps per unit length: inputs a few ten-thousandths apart may go to different experts
 
@@ -156,7 +156,7 @@ class ExpertChoiceRouter(nn.Module):
         """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
         tokens = as_tokens(x, self.d_model)
         tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
-        logits = F.linear(tokens, self.weight.to(tokens.dtype))
+        logits = full_linear(tokens, self.weight)
         probs = logits.softmax(-1)
         capacity = math.ceil(len(tokens) * self.top_k / self.n_experts)  # at least 1 token, at most T
         taken = torch.zeros_like(probs).scatter(0, probs.topk(capacity, dim=0).indices, 1.0)

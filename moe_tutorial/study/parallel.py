@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from moe_tutorial.layers import MixtureOfExperts, Routing
-from moe_tutorial.layers.checks import as_tokens, check_count
+from moe_tutorial.layers.checks import as_tokens, check_count, check_dtype
 from moe_tutorial.layers.mixture import check_routing
 
 SILENCE = timedelta(seconds=10)
@@ -77,6 +77,7 @@ class ExpertParallel(nn.Module):
         """
         # 1. Route. Sorted by expert, the choices are sorted by rank as well, for a rank's experts are neighbours.
         tokens = as_tokens(x, self.experts.d_model)
+        check_dtype(tokens, self.experts.w_in)
         routing = self.router(tokens)
         check_routing(routing, len(tokens))
         choice = routing.indices.flatten()
