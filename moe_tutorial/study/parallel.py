@@ -49,7 +49,9 @@ class ExpertParallel(nn.Module):
         group: the process group; None means all ranks.
 
     A training step is: ``backward()`` on every rank, ``reduce_shared_gradients()``, then each rank's optimiser. The
-    gradients are then those of one process that sums the losses of all ranks.
+    gradients are then those of one process that sums the losses of all ranks. Give ``BiasBalancer.update`` and
+    ``switch_loss`` the group too (``torch.distributed.group.WORLD`` for all ranks): the load to be balanced is that of
+    all ranks, and the routers' copies have to stay equal.
 
     Raises ValueError if the ranks do not divide the experts.
     """
