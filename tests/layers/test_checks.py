@@ -88,10 +88,8 @@ def test_under_autocast_dtypes_may_meet_but_float64_may_not(build):
 
 @pytest.mark.parametrize("kind", ["dense", "moe", "fff"])
 def test_a_gpt_of_any_dtype_and_under_autocast(kind):
-    config, tokens = (
-        GPTConfig(11, context=8, d_model=8, n_heads=2, feed_forward=kind, d_hidden=4),
-        torch.arange(8)[None],
-    )
+    config = GPTConfig(11, context=8, d_model=8, n_heads=2, feed_forward=kind, d_hidden=4)
+    tokens = torch.arange(8)[None]
     for training in (True, False):
         for dtype in (torch.float32, torch.float64, torch.bfloat16):
             assert GPT(config).to(dtype).train(training)(tokens)[0].dtype == dtype
