@@ -2,19 +2,19 @@
 
 The losses read the ``Routing`` of one batch of tokens and return one number, which training adds to its own loss with
 a small factor; ``torch.vmap`` takes them over a stack of routings. ``BiasBalancer`` moves a router's selection bias
-instead, without a gradient. Two routers at the end need no help: the one lets experts choose tokens, the other learns
-nothing.
+instead, without a gradient. Where several processes share a batch, both can look at all of it: see ``group``. Two
+routers at the end need no help: the one lets experts choose tokens, the other learns nothing.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from .checks import as_tokens, check_count, check_number
 from .experts import uniform
-from .routing import Routing
+from .routing import Routing, full_linear
 
 _HASH_STEPS = 10_000  # steps per unit length: inputs a few ten-thousandths apart may go to different experts
 
@@ -70,7 +70,7 @@ def load_loss(routing: Routing) -> Tensor:
     return _cv2(load_estimate(routing))
 
 
-def switch_loss(routing: Routing) -> Tensor:
+def switch_loss(routing: Routing, group: "dist.ProcessGroup | None" = None) -> Tensor:
     """Part of the choices times mean probability, ``E * sum_i f_i P_i``: a scalar, exactly 1 at uniform use for any k.
 
     ``f_i`` is the part of all ``T * k`` choices that went to expert i, and has no gradient. ``P_i`` is the mean over
@@ -78,15 +78,29 @@ def switch_loss(routing: Routing) -> Tensor:
     scores are divided by their sum first, which changes nothing in a softmax. The most is ``E / k``, if k experts are
     chosen with certainty. It is no distance to balance: it falls BELOW 1 where an expert is chosen often but narrowly.
 
+    With a ``group`` of R processes (``torch.distributed.group.WORLD`` for all), ``f`` and ``P`` are those of their
+    batches together, which may differ in size and may be empty, and the loss is one number on all ranks, which all have
+    to call it. ``P`` is a sum over the ranks, and each knows the gradient of its own tokens' part alone: it takes R
+    times that. So the mean of the ranks' gradients, which DistributedDataParallel takes, is the gradient of the loss of
+    the whole batch; their sum is that of the sum of the R equal losses.
+
     Sources: Switch (arXiv:2101.03961), eq. 4 to 6; DeepSeek-V3 (arXiv:2412.19437), eq. 17 to 20; without the factor.
+    Over the whole batch: Qiu et al. 2025 (arXiv:2501.11873).
 
     Raises TypeError for anything but a ``Routing``, ValueError for one that is not of one batch of at least one token.
     """
-    _check_one_batch(routing)
+    _check_one_batch(routing, may_be_empty=group is not None)
     probs, (T, k) = routing.probs, routing.indices.shape
-    chosen = _per_expert(routing, torch.ones_like(routing.weights)) / (T * k)
+    counts = _per_expert(routing, torch.ones_like(routing.weights))
     shares = probs / probs.sum(-1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)  # sigmoids can all be 0
-    return probs.shape[-1] * (chosen * shares.mean(0)).sum()
+    if group is None:
+        chosen, mean = counts / (T * k), shares.mean(0)
+    else:
+        counts, summed = _over_ranks(torch.stack([counts, shares.detach().sum(0)]), group)
+        T = (counts.sum() / k).clamp_min(1)  # of all ranks
+        own = shares.sum(0) * (dist.get_world_size(group) / T)
+        chosen, mean = counts / (T * k), own + (summed / T - own).detach()  # all ranks' number, its own gradient
+    return probs.shape[-1] * (chosen * mean).sum()
 
 
 def z_loss(routing: Routing) -> Tensor:
@@ -113,8 +127,12 @@ class BiasBalancer:
         self.rate = check_number("rate", rate, low=math.ulp(0.0), allowed="a finite number above 0")
 
     @torch.no_grad()
-    def update(self, bias: Tensor | None, indices: Tensor) -> None:
+    def update(self, bias: Tensor | None, indices: Tensor, group: "dist.ProcessGroup | None" = None) -> None:
         """Move ``bias`` (..., E), in place, by the choices ``indices`` (..., T, k); leading dimensions are seeds.
+
+        With a ``group`` of processes (``torch.distributed.group.WORLD`` for all) the load is that of all their choices,
+        of which a rank may have more or fewer than another, or none: biases that start equal stay equal. All ranks
+        have to call it. Without, each rank's bias follows its own batch, and they drift apart.
 
         Raises ValueError for a router without bias, shapes that do not fit, and an index that is no expert; TypeError
         for other types.
@@ -122,7 +140,9 @@ class BiasBalancer:
         _check_bias_and_indices(bias, indices)
         chosen, E = indices.flatten(-2), bias.shape[-1]
         load = chosen.new_zeros(bias.shape).scatter_add(-1, chosen, torch.ones_like(chosen))
-        too_few = (chosen.shape[-1] - E * load).sign()  # of E times mean minus load, in exact whole numbers
+        if group is not None:
+            load = _over_ranks(load, group)
+        too_few = (load.sum(-1, keepdim=True) - E * load).sign()  # of E times mean minus load, in exact whole numbers
         bias.add_(too_few.to(bias.dtype), alpha=self.rate)
 
 
@@ -156,7 +176,7 @@ class ExpertChoiceRouter(nn.Module):
         """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
         tokens = as_tokens(x, self.d_model)
         tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
-        logits = F.linear(tokens, self.weight.to(tokens.dtype))
+        logits = full_linear(tokens, self.weight)
         probs = logits.softmax(-1)
         capacity = math.ceil(len(tokens) * self.top_k / self.n_experts)  # at least 1 token, at most T
         taken = torch.zeros_like(probs).scatter(0, probs.topk(capacity, dim=0).indices, 1.0)
@@ -214,11 +234,18 @@ def _cv2(x: Tensor) -> Tensor:
     return (x / x.mean().clamp_min(torch.finfo(x.dtype).tiny)).var(correction=0)
 
 
-def _check_one_batch(routing: Routing) -> None:
+def _over_ranks(own: Tensor, group: "dist.ProcessGroup") -> Tensor:
+    """The sum of every rank's ``own``, which stays as it is."""
+    total = own.clone()
+    dist.all_reduce(total, group=group)
+    return total
+
+
+def _check_one_batch(routing: Routing, may_be_empty: bool = False) -> None:
     """Catch what is no routing of one batch of tokens."""
     if not isinstance(routing, Routing):
         raise TypeError(f"routing must be a Routing, got {type(routing).__name__}")
-    if routing.probs.ndim != 2 or len(routing.probs) == 0:
+    if routing.probs.ndim != 2 or (len(routing.probs) == 0 and not may_be_empty):
         raise ValueError(
             "routing must be of one batch, probs (T, E) with at least one token (torch.vmap takes a loss over a stack "
             f"of routings), got probs {tuple(routing.probs.shape)}"

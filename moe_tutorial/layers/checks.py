@@ -7,7 +7,10 @@ import math
 from collections.abc import Iterable
 from numbers import Integral, Real
 
+import torch
 from torch import Tensor
+
+CASTS = {torch.float32: "float()", torch.float64: "double()", torch.bfloat16: "bfloat16()", torch.float16: "half()"}
 
 
 def check_count(name: str, value: object, low: int = 1, high: int | None = None, high_name: str = "") -> int:
@@ -49,3 +52,21 @@ def as_tokens(x: object, d_model: int) -> Tensor:
     if x.ndim == 0 or x.shape[-1] != d_model:
         raise ValueError(f"x must have shape (..., d_model = {d_model}), got {tuple(x.shape)}")
     return x if x.ndim == 2 else x.reshape(-1, d_model)
+
+
+def autocasts(x: Tensor) -> bool:
+    """Whether autocast is on where ``x`` lies."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def check_dtype(x: Tensor, weight: Tensor) -> None:
+    """TypeError where ``x`` and a layer's weights are of two dtypes. Under autocast they may be, for it casts both; all
+    but float64, which it leaves as it is.
+    """
+    given, own = x.dtype, weight.dtype
+    if given is own or (torch.float64 not in (given, own) and autocasts(x)):
+        return
+    of_x, of_layer = (CASTS.get(dtype, f"to({dtype})") for dtype in (own, given))
+    given, own = (str(dtype).removeprefix("torch.") for dtype in (given, own))
+    raise TypeError(f"x is {given} and the layer's weights are {own}: call x.{of_x}, or layer.{of_layer}")

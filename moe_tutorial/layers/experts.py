@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import as_tokens, check_choice, check_count
+from .checks import as_tokens, check_choice, check_count, check_dtype
 
 # The neurons are fresh from their matrix product, which needs no memory of them: relu may overwrite them.
 ACTIVATIONS = {"relu": torch.relu_, "gelu": F.gelu, "silu": F.silu}
@@ -66,8 +66,13 @@ class Experts(nn.Module):
         self.b_out = uniform((E, self.d_out), fan_in=h) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Every expert's answer to every token: x (..., d) -> (..., E, d_out)."""
-        outputs = torch.einsum("teh,eho->teo", self.all_neurons(as_tokens(x, self.d_model)), self.w_out)
+        """Every expert's answer to every token: x (..., d) -> (..., E, d_out).
+
+        TypeError for an integer tensor or another dtype than the weights', ValueError for a wrong width.
+        """
+        tokens = as_tokens(x, self.d_model)
+        check_dtype(tokens, self.w_in)
+        outputs = torch.einsum("teh,eho->teo", self.all_neurons(tokens), self.w_out)
         if self.b_out is not None:
             outputs = outputs + self.b_out
         return outputs.reshape(*x.shape[:-1], self.n_experts, self.d_out)

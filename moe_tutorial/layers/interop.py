@@ -21,6 +21,7 @@ def from_transformers(block: nn.Module) -> MixtureOfExperts:
             is recognised by the name of its class, so this package does not need transformers.
 
     Returns a mixture on the block's device, in its dtypes and its mode (train or eval): ``moe(x)[0]`` is ``block(x)``.
+    The selection bias is float32, as a ``Router`` keeps it.
 
     Raises TypeError for any other block, and ValueError for one that does what no mixture here does: an activation
     other than silu, gelu and relu, or Mixtral's jitter, noise that multiplies the input of the block.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from .checks import as_tokens, check_choice, check_count
+from .checks import as_tokens, check_choice, check_count, check_dtype
 from .experts import Experts
 from .routing import Router, Routing
 
@@ -64,10 +64,11 @@ class MixtureOfExperts(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
         """x (..., d) -> y (..., d_out) and the routing of its T tokens.
 
-        TypeError for an integer tensor and for a router that returns no ``Routing``, ValueError for a wrong width and
-        for a routing of the wrong shape.
+        TypeError for an integer tensor, another dtype than the experts' and a router that returns no ``Routing``,
+        ValueError for a wrong width and for a routing of the wrong shape.
         """
         tokens = as_tokens(x, self.experts.d_model)
+        check_dtype(tokens, self.experts.w_in)
         routing = self.router(tokens)
         check_routing(routing, len(tokens))
         y = self.sparse(tokens, routing) if self.dispatch == "sparse" else self.dense(tokens, routing)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import as_tokens, check_choice, check_count, check_number
+from .checks import as_tokens, autocasts, check_choice, check_count, check_number
 from .experts import uniform
 
 GATES = ("softmax_topk", "topk_softmax", "sigmoid_topk")
@@ -57,8 +57,9 @@ class Router(nn.Module):
 
     Parameters: ``weight`` (E, d), started as ``nn.Linear`` starts it; with learned noise ``noise_weight`` (E, d).
 
-    Logits and weights are computed in float32 at least, whatever the tokens' dtype (Switch, section 2.4): in bfloat16
-    close experts tie, and a small bias is rounded away.
+    Logits and weights are computed in float32 at least, whatever the tokens' dtype and under autocast too (Switch,
+    section 2.4): in bfloat16 close experts tie. The selection bias stays float32 whatever the module is cast to: in
+    bfloat16 it would not grow beyond 0.5 by steps of .001.
 
     Raises TypeError or ValueError for sizes that do not fit, an unknown gate, negative noise, groups that do not
     divide the experts or hold fewer than two each, and ``top_groups`` too few to hold ``top_k`` experts.
@@ -89,13 +90,13 @@ class Router(nn.Module):
 
         self.weight = uniform((self.n_experts, self.d_model), fan_in=self.d_model)
         self.noise_weight = nn.Parameter(torch.zeros_like(self.weight)) if noise == "learned" else None
-        self.register_buffer("bias", torch.zeros(self.n_experts) if bias else None)
+        self.register_buffer("bias", torch.zeros(self.n_experts, dtype=torch.float32) if bias else None)
 
     def forward(self, x: Tensor) -> Routing:
         """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
         tokens = as_tokens(x, self.d_model)
         tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
-        logits = F.linear(tokens, self.weight.to(tokens.dtype))
+        logits = full_linear(tokens, self.weight)
         noisy_logits, noise_std = self.add_noise(tokens, logits)
 
         probs = self.probabilities(logits)
@@ -114,7 +115,7 @@ class Router(nn.Module):
         if not self.training or self.noise is None or self.noise == 0:
             return logits, logits[:, :0].detach()
         if self.noise == "learned":
-            noise_std = F.softplus(F.linear(tokens, self.noise_weight.to(tokens.dtype)))
+            noise_std = F.softplus(full_linear(tokens, self.noise_weight))
         else:
             noise_std = torch.full_like(logits, self.noise)
         return logits + torch.randn_like(logits) * noise_std, noise_std
@@ -133,6 +134,14 @@ class Router(nn.Module):
             ranking = groups.masked_fill(~kept.unsqueeze(-1), -torch.inf).flatten(-2)
         return ranking.topk(self.top_k).indices
 
+    def _apply(self, fn, recurse=True):
+        """What ``to``, ``half``, ``cuda`` and their like call: the bias moves with the module, and stays float32."""
+        bias = self.bias
+        super()._apply(fn, recurse)
+        if bias is not None and self.bias.dtype != bias.dtype:
+            self.bias = bias.to(self.bias.device)
+        return self
+
     def extra_repr(self) -> str:
         groups = "" if self.n_groups is None else f", best {self.top_groups} of {self.n_groups} groups"
         return (
@@ -140,6 +149,15 @@ class Router(nn.Module):
             f"renormalize={self.renormalize}, noise={self.noise!r}, bias={self.bias is not None}, scale={self.scale}"
             + groups
         )
+
+
+def full_linear(tokens: Tensor, weight: Tensor) -> Tensor:
+    """``tokens @ weight.T`` in the tokens' own precision, which autocast would lower."""
+    weight = weight.to(tokens.dtype)
+    if not autocasts(tokens):
+        return F.linear(tokens, weight)
+    with torch.autocast(tokens.device.type, enabled=False):
+        return F.linear(tokens, weight)
 
 
 def check_noise(noise: float | str | None) -> float | str | None:

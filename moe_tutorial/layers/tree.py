@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call, vjp
 
-from .checks import as_tokens, check_choice, check_count, check_number
+from .checks import as_tokens, check_choice, check_count, check_dtype, check_number
 from .experts import Experts, uniform
 
 DISPATCHES = ("sparse", "dense")
@@ -97,6 +97,8 @@ class FastFeedForward(nn.Module):
         """x (..., d_in) -> y (..., d_out) and the descent of its T tokens: soft in ``train()``, hard in ``eval()``.
 
         The hard answer has gradients to ``x`` and to the leaves. The nodes get none: a hard decision has no slope.
+
+        TypeError for an integer tensor or another dtype than the weights', ValueError for a wrong width.
         """
         tokens = as_tokens(x, self.d_in)
         if self.training or self.dispatch == "dense":
@@ -110,6 +112,7 @@ class FastFeedForward(nn.Module):
         """All nodes and all leaves, (T, d_in) -> (T, d_out). An answer is the sum of the leaves' answers, weighted; as
         their output layers are linear, it is enough to weight their neurons (``Experts.mixed``): two matrix products.
         """
+        check_dtype(tokens, self.leaves.w_in)
         logits = F.linear(tokens, self.node_weight, self.node_bias)
         leaf = follow(logits, self.depth)
         if not self.training:
@@ -134,6 +137,10 @@ class FastFeedForward(nn.Module):
     def descend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """One leaf for each token: (T, d_in) -> answers (T, d_out), leaves (T,)."""
         parameters = self.in_order()
+        dtype = parameters[2].dtype
+        if tokens.dtype is not dtype:
+            check_dtype(tokens, parameters[2])
+            tokens = tokens.to(dtype)  # autocast is on, and reaches neither the kernel nor the decisions
         if torch.is_grad_enabled():
             for tensor in (tokens, *parameters):
                 if tensor.requires_grad:

@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from moe_tutorial.layers import MixtureOfExperts, Routing
-from moe_tutorial.layers.checks import as_tokens, check_count
+from moe_tutorial.layers.checks import as_tokens, check_count, check_dtype
 from moe_tutorial.layers.mixture import check_routing
 
 SILENCE = timedelta(seconds=10)
@@ -49,7 +49,9 @@ class ExpertParallel(nn.Module):
         group: the process group; None means all ranks.
 
     A training step is: ``backward()`` on every rank, ``reduce_shared_gradients()``, then each rank's optimiser. The
-    gradients are then those of one process that sums the losses of all ranks.
+    gradients are then those of one process that sums the losses of all ranks. Give ``BiasBalancer.update`` and
+    ``switch_loss`` the group too (``torch.distributed.group.WORLD`` for all ranks): the load to be balanced is that of
+    all ranks, and the routers' copies have to stay equal.
 
     Raises ValueError if the ranks do not divide the experts.
     """
@@ -77,6 +79,7 @@ class ExpertParallel(nn.Module):
         """
         # 1. Route. Sorted by expert, the choices are sorted by rank as well, for a rank's experts are neighbours.
         tokens = as_tokens(x, self.experts.d_model)
+        check_dtype(tokens, self.experts.w_in)
         routing = self.router(tokens)
         check_routing(routing, len(tokens))
         choice = routing.indices.flatten()

@@ -18,6 +18,8 @@ panel
 """
 THREADS = 'print("threads", [t.name for t in threading.enumerate() if "moe" in t.name], panel.running, panel.step)'
 LONG = "for _ in range(600):\n    time.sleep(0.1)"
+PLAYGROUND = "from moe_tutorial.show import playground\nplayground()"
+GONE = "The kernel is gone: it was restarted, or it died. Run this cell again."
 SLIDERS = ("Noise on the logits", "Balance loss", "Learning rate", "Chosen per point, k")
 
 
@@ -25,6 +27,7 @@ SLIDERS = ("Noise on the logits", "Balance loss", "Learning rate", "Chosen per p
 def lab(tmp_path_factory):
     home = tmp_path_factory.mktemp("live")
     (home / "live.ipynb").write_text(notebook(PANEL, THREADS), encoding="utf-8")
+    (home / "play.ipynb").write_text(notebook(PLAYGROUND), encoding="utf-8")
     (home / "interrupt.ipynb").write_text(notebook(PANEL, THREADS, "# a long one comes here"), encoding="utf-8")
     with jupyterlab(home) as address:
         yield address
@@ -162,6 +165,76 @@ def test_it_waits_for_a_cell_and_survives_an_interrupt(page, lab):
     panel.pause()
     panel.click("Start")
     panel.until("running === 'true'")
+
+
+def restart_from_the_menu(page, lab):
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_text("Restart Kernel…", exact=True).click()
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+
+
+def restart_from_elsewhere(page, lab):
+    kernels = page.request.get(f"{lab}/api/kernels").json()
+    newest = max(kernels, key=lambda kernel: kernel["last_activity"])
+    restart = "fetch(url, {method: 'POST', headers: {'X-XSRFToken': /_xsrf=([^;]+)/.exec(document.cookie)[1]}})"
+    assert page.evaluate(f"async (url) => (await {restart}).ok", f"{lab}/api/kernels/{newest['id']}/restart")
+
+
+def kill(page, lab):
+    cell = page.locator(".jp-CodeCell").nth(1).locator(".cm-content")
+    cell.click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("import os\nos._exit(1)")
+    page.keyboard.press("Control+Enter")
+    page.locator(".jp-Dialog .jp-mod-accept").click()  # "appears to have died"
+
+
+@pytest.mark.parametrize("end", [restart_from_the_menu, restart_from_elsewhere, kill])
+def test_a_kernel_that_ends_in_training_is_gone_and_its_cell_run_again_trains(page, lab, end):
+    panel = Panel(page, lab)
+    panel.click("Start")
+    panel.until("+step > 20")
+    end(page, lab)
+    panel.root.get_by_text("The kernel is gone").wait_for()
+    page.wait_for_timeout(2500)  # longer than it takes to acknowledge a frame, or to say that it waits
+    assert panel.root.get_by_role("alert").inner_text() == GONE
+    assert panel.root.get_by_text("Waiting for the kernel").count() == 0
+    assert all(node.is_disabled() for node in panel.root.locator("button, input").all())
+    assert panel.root.get_attribute("data-running") == "false"
+    panel.run_cell(0, wait=False)
+    page.wait_for_function("document.querySelector('.moe-root')?.dataset.step === '0'")
+    panel.click("Start")
+    panel.until("+step > 20")
+    panel.pause()
+
+
+def test_the_playgrounds_kernel_that_ends_in_training_is_gone_and_its_cell_run_again_trains(page, lab):
+    def train():
+        root.scroll_into_view_if_needed()
+        page.wait_for_function("document.querySelector('.moe-root')?.dataset.engine === 'browser'")
+        root.get_by_label("Train in").select_option("kernel")
+        page.wait_for_function("document.querySelector('.moe-root').dataset.engine === 'kernel'")
+        root.get_by_role("button", name="Play", exact=True).click()
+        page.wait_for_function("+document.querySelector('.moe-root').dataset.step > 20")
+
+    run_all(page, lab, "play.ipynb")
+    root = page.locator(".moe-root")
+    train()
+    restart_from_the_menu(page, lab)
+    root.get_by_text("The kernel is gone").wait_for()
+    page.wait_for_timeout(2500)
+    assert root.get_by_role("alert").inner_text() == GONE
+    root.get_by_role("button", name="Play", exact=True).click()  # in vain, and without an error
+    root.get_by_role("slider", name="Learning rate").press("ArrowRight")
+    page.wait_for_timeout(1500)
+    assert root.get_by_role("alert").inner_text() == GONE
+    assert root.get_attribute("data-running") == "false"
+    page.locator(".jp-CodeCell .cm-content").click()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("document.querySelector('.moe-root')?.dataset.engine === 'browser'")
+    train()
+    root.get_by_role("button", name="Pause", exact=True).click()
+    page.wait_for_function("document.querySelector('.moe-root').dataset.running === 'false'")
 
 
 def test_a_closed_tab_pauses_and_opened_again_it_goes_on_from_there(page, lab):

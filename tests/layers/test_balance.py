@@ -161,6 +161,18 @@ def test_many_routers_train_as_one(loss):
         assert parameters["router.weight"].grad[s].norm() > 1e-4
 
 
+@pytest.mark.parametrize("loss", [*LOSSES, importance, load_estimate])
+def test_autocast_lowers_no_loss(loss):
+    router, x, found = build().float(), torch.randn(40, 4), []
+    for lowered in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+            value = loss(router(x))
+        found.append((value, torch.autograd.grad(value.sum(), list(router.parameters()), allow_unused=True)))
+    assert found[1][0].dtype == torch.float32
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)
+
+
 @every_k
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("loss", LOSSES)
@@ -525,6 +537,16 @@ def test_bad_input_of_the_balancer_is_named():
 
 
 # Both other routers
+
+
+@pytest.mark.parametrize("kind", OTHER_ROUTERS)
+def test_autocast_lowers_no_routing(kind):
+    router, x = kind(4, 6, 2), torch.randn(40, 4)
+    exact = router(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        routing = router(x)
+    assert {field.dtype for field in routing} == {torch.float32, torch.int64}
+    torch.testing.assert_close(routing, exact, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", OTHER_ROUTERS)

@@ -156,6 +156,28 @@ def test_weights_are_copied_with_dtype_device_and_mode():
 
 
 @needs_transformers
+@pytest.mark.parametrize("gate_dtype", [torch.bfloat16, torch.float32])
+def test_a_float32_correction_bias_in_a_bfloat16_block_is_not_rounded(gate_dtype):
+    block = random_block("deepseek, one group").to(torch.bfloat16)
+    block.gate.to(gate_dtype)
+    # A published bias lies far above the scores, which differ by less than bfloat16's steps of 1/32 there.
+    bias = 7 + torch.rand(8) / 50
+    block.gate.e_score_correction_bias = nn.Buffer(bias.clone())
+    moe = from_transformers(block)
+    assert moe.router.weight.dtype == gate_dtype
+    assert torch.equal(moe.router.bias, bias)
+    x = 0.01 * torch.randn(300, 16).bfloat16()
+    theirs, (ours, routing) = block(x), moe(x)
+    _, weights, indices = block.gate(x)
+    assert torch.equal(routing.indices.sort().values, indices.sort().values)
+    assert len(set(map(tuple, indices.sort().values.tolist()))) > 3  # it is not the bias alone that chooses
+    torch.testing.assert_close(routing.weights.sort().values, weights.sort().values)
+    torch.testing.assert_close(ours, theirs, rtol=0.05, atol=1e-3)
+    moe.router.bias.copy_(bias.bfloat16())
+    assert not torch.equal(moe(x)[1].indices.sort().values, indices.sort().values)  # rounded, others are chosen
+
+
+@needs_transformers
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [

@@ -235,7 +235,8 @@ def test_dtypes(dispatch):
         assert routing.weights.dtype == torch.float32
         torch.testing.assert_close(low.double(), y, rtol=tolerance, atol=tolerance)
     with torch.autocast("cpu", torch.bfloat16):
-        low, _ = copy.deepcopy(moe).float()(x.float())
+        low, routing = copy.deepcopy(moe).float()(x.float())
+    assert {field.dtype for field in routing} == {torch.float32, torch.int64}
     torch.testing.assert_close(low.double(), y, rtol=0.1, atol=0.1)
 
 

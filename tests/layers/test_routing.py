@@ -1,12 +1,15 @@
+import copy
 import inspect
+import pickle
 
 import loop_oracle
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.func import functional_call, stack_module_state, vmap
 
-from moe_tutorial.layers import Router, Routing
+from moe_tutorial.layers import BiasBalancer, Router, Routing
 from moe_tutorial.layers.routing import GATES
 
 quick = settings(max_examples=200, deadline=None, derandomize=True)
@@ -233,6 +236,98 @@ def test_low_precision_tokens_are_routed_in_float32():
     torch.testing.assert_close(routing.logits, x.float() @ router.weight.float().T)  # bfloat16 would be off by 1e-2
     assert router.train()(x).noise_std.dtype == torch.float32
     assert router.double()(x.double()).weights.dtype == torch.float64
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("noise", [None, 0.7, "learned"])
+def test_autocast_lowers_nothing_forward_and_backward(gate, noise):
+    router = Router(8, 6, 2, gate=gate, noise=noise, bias=True, renormalize=True)
+    if noise == "learned":
+        torch.nn.init.normal_(router.noise_weight)
+    x, found = torch.randn(40, 8, requires_grad=True), []
+    for lowered in (False, True):
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=lowered):
+            routing = router(x)
+        # The gradient of all that a loss can use, also of the noise.
+        smooth = (routing.logits, routing.probs, routing.weights, routing.noisy_logits, routing.noise_std)
+        total = sum((field * torch.randn_like(field)).sum() for field in smooth)
+        found.append((routing, torch.autograd.grad(total, [x, *router.parameters()])))
+    assert {field.dtype for field in found[1][0]} == {torch.float32, torch.int64}
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)
+
+
+def test_under_autocast_low_tokens_are_routed_in_float32_and_float64_stays():
+    router, x = Router(8, 6, 2), torch.randn(40, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        low, high = router(x.bfloat16()), router.double()(x.double())
+    torch.testing.assert_close(low.logits, x.bfloat16().float() @ router.weight.float().T)
+    torch.testing.assert_close(high.logits, x.double() @ router.weight.T)
+
+
+def test_autocast_lowers_nothing_of_routers_that_train_as_one():
+    routers = [Router(8, 6, 2, noise="learned", bias=True) for _ in range(3)]
+    parameters, buffers = stack_module_state(routers)
+    base, x = copy.deepcopy(routers[0]).eval().to("meta"), torch.randn(3, 20, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        together = vmap(lambda p, b, x: functional_call(base, (p, b), (x,)))(parameters, buffers, x)
+    for n, router in enumerate(routers):
+        alone = router.eval()(x[n])
+        torch.testing.assert_close([field[n] for field in together], list(alone))
+
+
+CASTS = {
+    "bfloat16": lambda router: router.bfloat16(),
+    "half": lambda router: router.half(),
+    "double": lambda router: router.double(),
+    "to": lambda router: router.to("cpu", torch.bfloat16),
+    "type": lambda router: router.type(torch.float16),
+    "there and back": lambda router: router.half().float(),
+    "within a model": lambda router: torch.nn.ModuleList([router]).bfloat16()[0],
+    "a copy": lambda router: copy.deepcopy(router.bfloat16()),
+    "pickled": lambda router: pickle.loads(pickle.dumps(router.bfloat16())),
+}
+
+
+@pytest.mark.parametrize("cast", CASTS)
+def test_no_cast_rounds_the_selection_bias(cast):
+    router, kept = Router(4, 6, 2, bias=True), torch.rand(6) + 7
+    router.bias.copy_(kept)
+    router = CASTS[cast](router)
+    assert router.bias.dtype == torch.float32
+    assert torch.equal(router.bias, kept)
+    assert torch.equal(router.state_dict()["bias"], kept)
+    assert not router.bias.requires_grad
+    loaded = Router(4, 6, 2, bias=True).bfloat16()
+    loaded.load_state_dict(router.state_dict())
+    assert torch.equal(loaded.bias, kept)
+    stacked = stack_module_state([router, loaded])[1]["bias"]
+    assert torch.equal(stacked, torch.stack([kept, kept]))
+    y = functional_call(loaded, {"bias": kept - 7}, (torch.randn(3, 4).to(loaded.weight.dtype),))
+    assert y.weights.shape == (3, 2)
+    assert torch.equal(loaded.bias, kept)
+
+
+def test_the_selection_bias_moves_with_its_router_and_starts_as_float32_whatever_the_default():
+    router = Router(4, 6, 2, bias=True).bfloat16()
+    assert router.to("meta", torch.float16).bias.device.type == "meta"
+    assert router.bias.dtype == torch.float32
+    assert router.to_empty(device="cpu").bias.device.type == "cpu"
+    assert Router(4, 6, 2).bfloat16().bias is None
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert Router(4, 6, 2, bias=True).bias.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("cast", ["bfloat16", "half"])
+def test_two_thousand_small_steps_move_a_bias_by_all_of_them(cast):
+    router = CASTS[cast](Router(4, 2, 1, bias=True))
+    balancer, chosen = BiasBalancer(0.001), torch.zeros(5, 1, dtype=torch.int64)
+    for _ in range(2000):
+        balancer.update(router.bias, chosen)
+    torch.testing.assert_close(router.bias, torch.tensor([-2.0, 2.0]), rtol=0, atol=1e-3)
 
 
 def test_routing_is_a_named_tuple_with_optional_noise():

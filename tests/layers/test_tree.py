@@ -101,6 +101,34 @@ def test_the_kernel_equals_plain_torch_on_one_thread_and_on_two(depth, leaf_widt
     assert torch.equal(other_way.leaf, plain_way.leaf)
 
 
+@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("tokens", [1, 3, 700])
+def test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch(tokens, threads, monkeypatch):
+    layer = make(3, 2).eval()
+    with torch.no_grad():  # small whole numbers: their sums are exact, and often 0
+        for nodes in (layer.node_weight, layer.node_bias):
+            nodes.copy_(torch.randint(-1, 2, nodes.shape))
+        layer.node_weight[0], layer.node_bias[0] = 0, 0  # whoever the token, -0.0 included
+    x = torch.randint(-1, 2, (tokens, 6)).float() * torch.tensor([1.0, -1.0])[torch.randint(2, (tokens, 1))]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    with torch.no_grad():
+        answers = [layer(x)]
+        torch.set_num_threads(before)
+        monkeypatch.setattr(tree, "compiled", lambda name: None)
+        answers.append(layer(x))
+        layer.dispatch = "dense"
+        answers.append(layer(x))
+    _, expected = by_hand(layer, x)
+    assert min(expected) >= 4  # the root's logit is 0 for all
+    logits = answers[2][1].logits
+    assert tokens < 700 or (logits[:, 1:] == 0).float().mean() > 0.1
+    for y, descent in answers:
+        assert descent.leaf.tolist() == expected
+        torch.testing.assert_close(y, answers[0][0], atol=1e-6, rtol=1e-5)
+
+
 def test_every_kind_of_input_gets_the_same_answer():
     layer, x = make(leaf_width=3).eval(), torch.randn(2, 7, 6)
     with torch.no_grad():
@@ -344,6 +372,33 @@ def test_the_node_balance_loss_is_0_where_all_leaves_get_as_much_and_1_where_one
     assert node_balance_loss(descent._replace(weights=one)).item() == pytest.approx(3 / 7)
     three_quarters = torch.tensor([[0.25, 0.75]])
     assert node_balance_loss(descent._replace(weights=three_quarters)).item() == pytest.approx(0.25)
+
+
+def test_the_node_balance_loss_counts_a_token_by_how_much_of_it_arrives():
+    layer = make(3)
+    with torch.no_grad():
+        layer.node_weight.mul_(3)
+        layer.node_bias[0] = 3  # most tokens go right at the root, so that few arrive at the nodes on its left
+    _, descent = layer(torch.randn(60, 6))
+    uneven, uneven_over_all = [], []
+    for node in range(7):
+        arriving, total, over_all = [1.0] * 60, 0.0, 0.0
+        for t, logits in enumerate(descent.logits.tolist()):
+            below, right = node, 1 / (1 + math.exp(-logits[node]))
+            while below:  # up to the root
+                above = (below - 1) // 2
+                goes_right = 1 / (1 + math.exp(-logits[above]))
+                arriving[t] *= goes_right if below == 2 * above + 2 else 1 - goes_right
+                below = above
+            total += arriving[t] * right
+            over_all += right
+        uneven.append((2 * total / sum(arriving) - 1) ** 2)
+        uneven_over_all.append((2 * over_all / 60 - 1) ** 2)
+    assert node_balance_loss(descent).item() == pytest.approx(sum(uneven) / 7, abs=1e-5)
+    assert abs(sum(uneven) - sum(uneven_over_all)) / 7 > 0.01  # the mean over all tokens is another number
+    # Not how many of ALL tokens go to each side: at a node where few arrive, that difference is small.
+    few = torch.tensor([[0.8, 0.0, 0.1, 0.1]])
+    assert node_balance_loss(descent._replace(weights=few)).item() == pytest.approx((0.6**2 + 1 + 0) / 3)
 
 
 def test_losses_of_a_tree_without_nodes_are_0_and_have_a_gradient_path():

@@ -1,11 +1,15 @@
 // Training that runs in the kernel and is drawn here: clicks and slider moves go out as messages, frames come in.
 // The newest frame that was drawn is acknowledged five times a second, no oftener, since JupyterLab spends more on each
-// message than the drawing takes. Without it the kernel soon sends no other frame, and pauses.
+// message than the drawing takes. Without it the kernel soon sends no other frame, and pauses. A kernel that was
+// restarted, or died, knows this panel no more, and JupyterLab refuses what is still sent to it.
+
+const GONE = "The kernel is gone: it was restarted, or it died. Run this cell again.";
+const ENDS = ["restarting", "autorestarting", "starting", "dead"]; // JupyterLab's words for a kernel that is not the one it was
 
 function render({ model, el: root }) {
-  const s = model.get("settings"), E = s.experts, flat = !s.resolution, live = !!model.widget_manager?.kernel;
+  const s = model.get("settings"), E = s.experts, flat = !s.resolution, kernel = model.widget_manager?.kernel, live = !!kernel;
   const points = numbers(model.get("points")), labels = numbers(model.get("labels"), Uint8Array);
-  let f = model.get("frame"), serial = f.serial, drawing = 0, late = 0, told = 0;
+  let f = model.get("frame"), serial = f.serial, drawing = 0, late = 0, told = 0, gone = false;
 
   const message = el("p", { className: "moe-title moe-steady" }), note = el("p", { className: "moe-note" });
   const play = el("button", { type: "button", className: "moe-button" }, "Start");
@@ -47,13 +51,29 @@ function render({ model, el: root }) {
 
   // Whoever waits longer than it should is told so.
   const expect = (ms) => (clearTimeout(late), (late = setTimeout(() => (status.textContent = "Waiting for the kernel: training stands still while a cell runs."), ms)));
-  const send = (what) => (expect(500), model.send(what));
+  const send = (what) => (expect(500), post(what));
+  const post = (what) => {
+    try {
+      model.send(what);
+    } catch {
+      lose();
+    }
+  };
+  const lose = () => {
+    gone = true;
+    [late, told].forEach(clearTimeout);
+    status.textContent = "";
+    root.querySelectorAll("button, input").forEach((node) => (node.disabled = true));
+    draw();
+  };
+  const watch = (_, now) => ENDS.includes(now) && lose();
+  kernel?.statusChanged.connect(watch);
   play.onclick = () => send({ do: f.running ? "pause" : "start" });
   step.onclick = () => send({ do: "step" });
   reset.onclick = () => send({ do: "reset" });
 
   function draw() {
-    f = model.get("frame");
+    f = { ...model.get("frame"), ...(gone && { running: false, error: GONE }) };
     const now = f.shares, dead = now.map((v) => v < DEAD), width = 3 + E, history = numbers(f.history);
     const rows = Array.from({ length: history.length / width }, (_, i) => history.subarray(i * width, (i + 1) * width));
     const steps = rows.map((row) => row[0]), things = f.knobs.k === 1 ? "points" : "choices";
@@ -62,7 +82,7 @@ function render({ model, el: root }) {
     note.textContent = flat ? "" : `Map: the ${f.knobs.k > 1 ? "most-weighted" : "chosen"} expert without noise, deeper where the router is surer.${s.labelled ? " Shape: the class." : ""}`;
     shareNote.textContent = f.recent ? `Of the last ${f.recent} training step${f.recent > 1 ? "s" : ""}${f.knobs.noise ? ", noise included" : ""}.` : "Of the training points, with these settings.";
     play.textContent = f.running ? "Pause" : "Start";
-    step.disabled = f.running;
+    step.disabled = f.running || gone;
     error.hidden = !f.error;
     error.textContent = f.error;
     shareTitle.textContent = `Shares at step ${f.step}`;
@@ -86,7 +106,7 @@ function render({ model, el: root }) {
     drawing ||= requestAnimationFrame(() => {
       drawing = 0;
       draw();
-      if (live) told ||= setTimeout(() => ((told = 0), model.send({ seen: f.number })), f.running ? 200 : 0);
+      if (live && !gone) told ||= setTimeout(() => ((told = 0), post({ seen: f.number })), f.running ? 200 : 0);
       clearTimeout(late);
       status.textContent = "";
       if (f.running) expect(1500);
@@ -95,6 +115,6 @@ function render({ model, el: root }) {
   model.on("change:frame", receive);
   const stop = redrawOnChange(root, draw);
   receive();
-  return () => (model.off("change:frame", receive), stop(), cancelAnimationFrame(drawing), clearTimeout(late), clearTimeout(told));
+  return () => (model.off("change:frame", receive), kernel?.statusChanged.disconnect(watch), stop(), cancelAnimationFrame(drawing), clearTimeout(late), clearTimeout(told));
 }
 export default { render };
