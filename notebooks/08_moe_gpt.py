@@ -416,11 +416,13 @@ print(f"{comparison.STEPS} steps; dense goes on to {comparison.DENSE_STEPS}.")
 
 # %% tags=["nbval-ignore-output"]
 made = long["made"]
-print(f"made by {made['command']} on {made['date']}", end=" ")
-print(f"in {made['minutes']:.0f} minutes, {made['workers']} seeds at a time,")
-print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']};")
+print(
+    f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
+)
+print(f"in {made['processor minutes']:.0f} minutes of a processor's time,")
+print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']}.")
 same = comparison.fingerprints(data) == made["texts"]
-print("your Python's texts are", "the same." if same else "a little different.")
+print("Your Python's texts are", "the same." if same else "a little different.")
 
 
 # %%
