@@ -5,47 +5,51 @@ PORT ?= 8888
 PY := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 setup = @sh moe_tutorial/course/setup.sh "$(PYTHON)"
 course = @$(PY) -m moe_tutorial.course
-# Lesson 08 reads its results. What is stored and published comes from the course's own seeds.
+# The results that lesson 08 reads, and what is stored and published, come from the course's own seeds.
 comparison = @MOE_SEED=0 $(PY) -m moe_tutorial.study.comparison
+# Two workers; a lesson or a file of tests stays in one.
+pytest = @OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope
 
-.PHONY: help lab test lessons book check reference comparison bench
+.PHONY: help lab check test nightly lessons book reference comparison bench fresh
 
 help: ## list these targets
-	@echo "make <target> [PYTHON=python3.13] [PORT=8888]"
+	@echo "make <target> [PYTHON=python3.14] [PORT=8888]"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 | \2/p' Makefile | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
 
 lab: ## open the course in JupyterLab
 	$(setup) lab
 	$(course) lab --port "$(PORT)"
 
-test: ## run every test: the package, every lesson against its stored outputs, the pages in a browser
-	$(setup) all
-	$(comparison)
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope
-
-lessons: ## run every lesson and count the claims that hold (MOE_SEED=7 runs them from other seeds)
-	$(setup) lab
-	@$(PY) -m moe_tutorial.study.comparison
-	$(course) lessons
-
-book: ## build the website into _build/html
-	$(setup) all
-	$(comparison)
-	$(course) book
-
-check: ## style, import contracts, and every .py beside an equal .ipynb
+check: ## in 40 seconds: style, import contracts, and every .py beside an equal .ipynb
 	$(setup) all
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(course) sync
 
+test: ## in 15 minutes, set-up included: the package, every lesson against its stored outputs, the pages in a browser
+	$(setup) all
+	$(pytest)
+
+nightly: ## in 90 minutes: all of that whole, every lesson from further seeds, and lesson 08's results made again
+	$(setup) all
+	$(comparison)
+	$(pytest) -m ""
+
+lessons: ## run every lesson and count the claims that hold (MOE_SEED=7 runs them from other seeds)
+	$(setup) lab
+	$(course) lessons
+
+book: ## build the website into _build/html
+	$(setup) all
+	$(course) book
+
 reference: ## run the lessons and store their text outputs, against which make test compares
 	$(setup) lab
 	$(comparison)
 	$(course) reference
 
-comparison: ## train dense and MoE over ten seeds for lesson 08 (minutes, once; test, lessons and book need it)
+comparison: ## train lesson 08's models again, over ten seeds, and store their results (minutes)
 	$(setup) lab
 	@$(PY) -m moe_tutorial.study.comparison
 
@@ -55,3 +59,6 @@ bench: ## measure speed: ten seeds, the live training's sliders, the tree agains
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/live_panel.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/trees.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/playground.py
+
+fresh: ## for maintainers: lab and test on a minimal system with Python 3.14, from a fresh clone
+	@bash .ci/fresh

@@ -23,17 +23,16 @@
 # out who should answer where.
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-import torch
-
-from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.show import draw_regions, grid, is_narrow, picture
-from moe_tutorial.study import regimes_2d, seeds, train
-
-torch.set_num_threads(1)  # small models are fastest on one thread
-
-
 def look_ahead():
     """Train a small mixture on the plane; draw its regions before and after."""
+    # Its own imports, so that this cell and the next can each be the first to run.
+    import torch
+
+    from moe_tutorial.layers import MixtureOfExperts
+    from moe_tutorial.show import draw_regions, grid, is_narrow, picture
+    from moe_tutorial.study import regimes_2d, seeds, train
+
+    torch.set_num_threads(1)  # small models are fastest on one thread
     plane = regimes_2d(seed=seeds(1)[0])
     places = grid(plane.x_train, 40)
     moments = []
@@ -84,11 +83,17 @@ look_ahead()
 # ## Run a cell
 #
 # Below is code. On the website you see what it printed. In JupyterLab it is yours: click into the cell and press
-# **Shift + Enter**.
+# **Shift + Enter**. The picture above comes from a cell too, which is folded away: click on its three dots, and press the
+# same keys.
 
 # %%
+import torch
+
+from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import bars, expert_cards, message, sweep
-from moe_tutorial.study import claim, parameters
+from moe_tutorial.study import claim, parameters, seeds
+
+torch.set_num_threads(1)  # small models are fastest on one thread
 
 
 def mixture(top_k=2, seed=0):
@@ -110,6 +115,8 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 # %% [markdown]
 # Five tokens go in and five come out, each as wide as before. Beside the output stands the *routing*: which experts
 # each token went to, and how much each of them counted.
+#
+# From here on a cell may need what the cells above it made. Run them in their order, or all at once: *Run*, *Run All Cells*.
 
 # %% [markdown]
 # ## Guess before you look
@@ -119,7 +126,8 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 
 # %% [markdown]
 # We can ask the layer itself. Send one token through, and let autograd say which parameters had a part in the answer:
-# their gradient is not zero.
+# their gradient is not zero. (That counts right here because the experts' activation, gelu, has a slope nearly
+# everywhere. A silent relu has none: its neuron would be computed, and not be counted.)
 
 
 # %%
@@ -225,7 +233,11 @@ try:
         control_is="all 8 experts chosen",
     )
 except ClaimFailed as failure:
-    print("stopped here:", str(failure).split(" | ")[0])
+    print("stopped here:", failure)
+
+# %% [markdown]
+# Read the line to its end. The rule asked for less than a tenth; *measured* says what it was given, and that refutes the
+# sentence.
 
 # %% [markdown]
 # ## The way ahead

@@ -132,7 +132,7 @@ picture(
 # On the left every border runs through the middle, because there all logits are 0. Add an input that is always 1, and
 # each expert gets an offset: the cuts may lie anywhere.
 #
-# All borders are straight. That is not an accident of these two routers, and we will claim it below.
+# All borders are straight. That is not an accident of these two routers; below we claim what follows from it.
 
 # %% [markdown]
 # ## Push it around
@@ -225,8 +225,7 @@ def of_its_own(logits, temperature, draw):
 
 claim(
     "03.1",
-    "Temperature changes how much the chosen experts count, and never which ones are "
-    "chosen",
+    "Temperature, one for all experts, never changes which ones are chosen",
     measured=changed(lambda logits, temperature, draw: logits / temperature),
     holds=lambda part: bool((part == 0).all()),
     control=changed(of_its_own),
@@ -235,7 +234,8 @@ claim(
 )
 
 # %% [markdown]
-# Dividing all logits by one number keeps their order, and top-k looks at nothing else. (If the expert is *drawn* from
+# Dividing all logits by one number keeps their order, and top-k looks at nothing else. How much the chosen ones count is
+# another question, asked further down. (If the expert is *drawn* from
 # the probabilities, temperature does matter. Mixtures of experts as they are built today rarely draw.)
 #
 # Next, the order of softmax and top-k.
@@ -294,9 +294,23 @@ claim(
 )
 
 # %% [markdown]
-# Last, the straight borders. If regions are bounded by straight cuts they are *convex*: between two points of one
-# expert, all points are that expert's. We test the midpoint of many pairs of digits. The control has a hidden layer
-# in the router, and may bend its borders.
+# And a weight that is always 1 is 1 at any temperature. Which gate weights does temperature move? We divide the logits by
+# 3; a token divided by 3 has such logits.
+
+# %%
+print("Temperature 3 changes the gate weights:")
+for top_k in (1, 2):
+    for order in orders:
+        moved = gate_weights(order, top_k, x / 3, weight) - gate_weights(
+            order, top_k, x, weight
+        )
+        print(f"  k = {top_k}  {order:34}", bool(moved.abs().max() > 1e-6))
+
+# %% [markdown]
+# Last, the straight borders. One expert's logit is above another's on one side of a straight cut. With *one* expert
+# chosen, a region is where its expert is above all others: a piece with straight cuts on all sides, and so *convex*.
+# Between two points of one expert, all points are that expert's. We test the midpoint of many pairs of digits. The control
+# has a hidden layer in the router, and may bend its borders.
 
 # %%
 pairs = torch.randint(
@@ -304,33 +318,37 @@ pairs = torch.randint(
 )
 
 
-def betrayed(route):
-    """Pairs of digits with one expert: part of the midpoints that have another."""
+def betrayed(logits, top_k=1):
+    """Of the experts that both digits of a pair go to: the part that their midpoint does not go to."""
+
+    def chosen(x):
+        indices = logits(x).topk(top_k).indices
+        return torch.zeros(len(x), 8).scatter(-1, indices, 1.0).bool()
+
     first, second = x[pairs[0]], x[pairs[1]]
-    expert = route(first)
-    together = expert == route(second)
-    return (route((first + second) / 2) != expert)[together].double().mean().item()
+    shared = chosen(first) & chosen(second)
+    lost = shared & ~chosen((first + second) / 2)
+    return (lost.sum() / shared.sum()).item()
 
 
-straight, bent = [], []
+straight, bent, two_chosen = [], [], []
 for seed in seeds(10):
     draw = torch.Generator().manual_seed(seed)
     rows, hidden = (
         torch.randn(8, 64, generator=draw, dtype=torch.float64) for _ in range(2)
     )
-    straight.append(betrayed(lambda x, rows=rows: (x @ rows.T).argmax(-1)))
+    straight.append(betrayed(lambda x, rows=rows: x @ rows.T))
+    two_chosen.append(betrayed(lambda x, rows=rows: x @ rows.T, top_k=2))
     bent.append(
         betrayed(
-            lambda x, rows=rows, hidden=hidden: (
-                (x @ rows.T).tanh() @ hidden[:, :8]
-            ).argmax(-1)
+            lambda x, rows=rows, hidden=hidden: (x @ rows.T).tanh() @ hidden[:, :8]
         )
     )
 
 claim(
     "03.4",
-    "A linear router's regions are convex: between two inputs of one expert there is "
-    "no other",
+    "With one expert chosen, a linear router's regions are convex: between two inputs "
+    "of one expert there is no other",
     measured=straight,
     holds=lambda part: bool((part == 0).all()),
     control=bent,
@@ -338,8 +356,26 @@ claim(
 )
 
 # %% [markdown]
-# So a linear router can cut, but not encircle. Two groups of tokens that belong to one expert, with a third group
-# between them, cannot be had in a single layer. It is one reason why layers are stacked.
+# So with one expert chosen a linear router can cut, but not encircle. Two groups of tokens that belong to one expert, with
+# a third group between them, cannot be had in a single layer. It is one reason why layers are stacked.
+#
+# With two chosen it is another matter. An expert may come second at both ends, behind a different first each time, and
+# third in the middle, where those two are both above it.
+
+# %%
+claim(
+    "03.5",
+    "With two experts chosen, there are inputs that both go to an expert to which their "
+    "midpoint does not go",
+    measured=two_chosen,
+    holds=lambda part: bool((part > 0).all()),
+    control=straight,
+    control_is="one expert chosen",
+    refutes="A linear router's regions are convex, however many experts are chosen",
+)
+
+# %% [markdown]
+# It is rare here, but it happens: of the experts that two digits share, that part is lost half-way.
 #
 # ## Try it
 #
@@ -355,7 +391,8 @@ claim(
 # ## Recap
 #
 # - A router is one matrix, a softmax, and a choice of the `k` largest.
-# - Its regions are convex; temperature moves the weights, not the borders.
+# - With one expert chosen its regions are convex; with two they need not be.
+# - Temperature never moves the borders. It moves the weights, except where they are always 1.
 # - Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both weigh every token alike.
 #
 # **Sources.** [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538) (top-k, then softmax);

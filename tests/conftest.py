@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,27 @@ ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
 
 
-# What runs for minutes, the longest first, so that no worker begins it when the other has nothing left to do.
-CAN_FAIL = "tests/study/test_every_claim_can_fail.py"
-LONG = ("notebooks/", CAN_FAIL, "tests/browser/")
+# What runs for minutes, the longest first, so that no worker begins it when the other has nothing left to do. The tests
+# of the site come when the lessons have run: it is built from what they showed.
+LONG = ("notebooks/", "tests/course/test_further_seeds.py", "tests/browser/test_live_panel.py", "tests/browser/")
+ONE_BY_ONE = ("tests/course/test_further_seeds.py",)  # files whose tests need not stay in one worker
 
 
 def urgency(test: str) -> tuple[int, int]:
     """The place of a test's group in the queue: by LONG, and a later lesson before an earlier one."""
     rank = next((i for i, start in enumerate(LONG) if test.startswith(start)), len(LONG))
-    lesson = re.search(r"(?:notebooks/|can_fail\[)(\d\d)_", test)
+    lesson = re.search(r"(?:notebooks/|seeds\.py.*\[)(\d\d)_", test)
     return rank, -int(lesson[1]) if lesson else 0
+
+
+def pytest_configure() -> None:
+    """The date draws the seeds that nobody has looked at: once, for all workers."""
+    os.environ.setdefault("MOE_NIGHT", f"{date.today():%Y%m%d}")
+
+
+def pytest_report_header() -> str:
+    """So that they can be had again."""
+    return f"further seeds (nightly): MOE_SEED={os.environ['MOE_NIGHT']}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,12 +43,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """`--dist loadscope` in that order. A file stays in one worker, but the lessons of CAN_FAIL go one by one."""
+    """`--dist loadscope` in that order. A file stays in one worker, but for ONE_BY_ONE."""
     from xdist.scheduler import LoadScopeScheduling
 
     class LongestFirst(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return nodeid if nodeid.startswith(CAN_FAIL) else super()._split_scope(nodeid)
+            return nodeid if nodeid.startswith(ONE_BY_ONE) else super()._split_scope(nodeid)
 
     if config.getoption("dist") != "loadscope":
         return None
@@ -94,3 +106,15 @@ def site(root: Path) -> Path:
         return build(root)
     except BookError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def axe(root: Path) -> str:
+    """The code of axe, which finds what keeps people out of a page."""
+    from moe_tutorial.course.book import BookError, fetch_npm
+
+    try:
+        modules = fetch_npm(root / "moe_tutorial/course/web", root / "_build")
+    except BookError as error:
+        lacking("axe", str(error))
+    return (modules / "axe-core/axe.min.js").read_text(encoding="utf-8")

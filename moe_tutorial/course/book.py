@@ -3,34 +3,25 @@
 A build is skipped when nothing that it reads has changed since the last one.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+
+import nbformat
+from filelock import FileLock
+from nbformat import NotebookNode
+
+from moe_tutorial.course import executed
 
 AT_ONCE = 2  # lessons; more would disturb the ones that measure times
-IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 
 
 class BookError(Exception):
     """The site could not be built; the message says why in one line."""
-
-
-def fingerprint(paths: Iterable[Path]) -> str:
-    """A digest of every file in these files and folders: their names and contents."""
-    digest = hashlib.sha256(sys.version.encode())
-    for path in paths:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        for file in files:
-            if not IGNORED & set(file.parts) and file.suffix != ".pyc":
-                digest.update(f"{file.relative_to(path.parent)}\0".encode() + file.read_bytes())
-    return digest.hexdigest()
 
 
 def changed(stamp: Path, now: str) -> bool:
@@ -45,7 +36,7 @@ def fetch_npm(web: Path, build: Path) -> Path:
         BookError: there is no npm, or it could not fetch.
     """
     target, stamp = build / "npm", build / "npm.stamp"
-    now = fingerprint([web / "package.json", web / "package-lock.json"])
+    now = executed.fingerprint([web / "package.json", web / "package-lock.json"])
     if not changed(stamp, now):
         return target / "node_modules"
     npm = shutil.which("npm")
@@ -94,47 +85,50 @@ def enter(environment: dict[str, str]) -> None:
     os.environ.update(environment)
 
 
-def executed(path: Path) -> Any:
+def run_lesson(path: Path) -> NotebookNode:
     """A lesson's notebook with its outputs."""
-    import nbformat
-
     from moe_tutorial.course.lessons import execute
 
     return execute(nbformat.read(path, as_version=4), path)
 
 
-def execute_lessons(folder: Path, kept: Path, environment: dict[str, str]) -> None:
-    """Run the lessons that changed, two at a time, and keep their outputs where Jupyter Book looks for them.
+def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[str, str]) -> list[NotebookNode]:
+    """Each lesson with its outputs: as it is kept, or else run now, two at a time, and kept.
 
-    Left to itself, it would run one after another.
+    Left to itself, Jupyter Book would run one after another.
 
     Raises:
         BookError: a cell failed; the message names it.
     """
-    import nbformat
-    from jupyter_cache import get_cache
-    from jupyter_cache.base import CacheBundleIn
-
     from moe_tutorial.course.lessons import LessonError
 
-    cache, due = get_cache(kept), []
-    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"), reverse=True):  # the later ones take longest
-        try:
-            cache.match_cache_notebook(nbformat.read(path, as_version=4))
-        except KeyError:
-            due.append(path)
+    done = {path: found for path in paths if (found := executed.find(path, kept, code))}
     failed = []
     with ProcessPoolExecutor(AT_ONCE, get_context("spawn"), enter, (environment,)) as pool:
-        runs = {pool.submit(executed, path): path for path in due}
+        runs = {pool.submit(run_lesson, path): path for path in paths if path not in done}
         for run in as_completed(runs):
+            path = runs[run]
             try:
-                bundle = CacheBundleIn(run.result(), str(runs[run]))
+                done[path] = run.result()
             except LessonError as error:
                 failed.append(str(error))
             else:
-                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                executed.keep(done[path], kept / path.name, code)
     if failed:
         raise BookError("\n".join(failed))
+    print(f"{len(paths) - len(runs)} lessons had run already, {len(runs)} ran now.", flush=True)
+    return [done[path] for path in paths]
+
+
+def fill_cache(notebooks: list[NotebookNode], folder: Path) -> None:
+    """Put executed notebooks where Jupyter Book looks for them, and nothing else."""
+    from jupyter_cache import get_cache
+    from jupyter_cache.base import CacheBundleIn
+
+    shutil.rmtree(folder, ignore_errors=True)
+    cache = get_cache(folder)
+    for number, notebook in enumerate(notebooks):
+        cache.cache_notebook_bundle(CacheBundleIn(notebook, str(number)), check_validity=False)
 
 
 def build(repository: Path, again: bool = False) -> Path:
@@ -143,38 +137,34 @@ def build(repository: Path, again: bool = False) -> Path:
     Raises:
         BookError: npm is missing, a lesson failed, or a page did not build without a warning.
     """
+    (repository / "_build").mkdir(exist_ok=True)
+    with FileLock(repository / "_build" / "site.lock"):  # two of the tests' workers may ask at once
+        return _build(repository, again)
+
+
+def _build(repository: Path, again: bool) -> Path:
     import yaml
 
     out, config = repository / "_build", repository / "book.yml"
     notebooks, package = repository / "notebooks", repository / "moe_tutorial"
     html, stamp = out / "html", out / "html.stamp"
-    measured = sorted((out / "comparison").glob("*-seed-0.json"))  # a lesson shows it, so a new one is a new page
-    now = fingerprint([config, package, notebooks, *measured])
+    now = executed.fingerprint([config, package, notebooks])
     if not again and not changed(stamp, now):
         print(f"✓ the site is up to date: {html / 'index.html'}")
         return html
 
-    out.mkdir(exist_ok=True)
     gather_assets(fetch_npm(package / "course/web", out), out / "assets")
     toc = out / "_toc.yml"
     contents = {"format": "jb-book", **yaml.safe_load(config.read_text(encoding="utf-8"))["toc"]}
     toc.write_text(yaml.safe_dump(contents, sort_keys=False))
 
-    # Executed lessons are kept from build to build, unless the code that they import changed.
-    floors = [package / floor for floor in ("layers", "study", "show")]
-    kept, code = out / "executed.stamp", fingerprint(floors + measured)
-    if changed(kept, code):
-        shutil.rmtree(out / ".jupyter_cache", ignore_errors=True)
-        kept.write_text(code)
-
     shutil.rmtree(html, ignore_errors=True)
     stamp.unlink(missing_ok=True)
-    print("Building the site. Lessons that changed run first.", flush=True)
-    environment = os.environ | {"MOE_SITE": "1", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
-    environment.pop("MOE_SEED", None)
-    # The kernels start from IPython's own settings, whatever the reader's are.
-    environment["IPYTHONDIR"] = str(out / "ipython")
-    execute_lessons(notebooks, out / ".jupyter_cache", environment)
+    print("Building the site.", flush=True)
+    environment = executed.environment(repository)
+    kept, code = executed.folder(repository), executed.code_digest(repository)
+    lessons = sorted(notebooks.glob("*.ipynb"), reverse=True)  # the later ones take longest
+    fill_cache(execute_lessons(lessons, kept, code, environment), out / ".jupyter_cache")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(notebooks), "--config", str(config)]
     command += ["--toc", str(toc), "--path-output", str(repository), "-W", "--keep-going", "--all", "--quiet"]

@@ -1,10 +1,13 @@
 #!/bin/sh
 # Make .venv and install the course into it; at once when nothing changed. Called by the Makefile, from the repository:
 #   setup.sh PYTHON lab|all       PYTHON may be empty: then the first Python that fits is taken
+# uv does the work where it is on the PATH, venv and pip elsewhere. On Linux without an NVIDIA GPU, PyTorch is its CPU
+# build. TORCH_INDEX=pypi takes PyTorch from where everything else comes from, TORCH_INDEX=ADDRESS from that index.
 # Whatever is missing is said in one line.
 wanted=$1
 extras=$2
-fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+cpu_index=https://download.pytorch.org/whl/cpu # PyTorch's own
+fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'
 version='import sys; print("%d.%d" % sys.version_info[:2])'
 
 stop() {
@@ -13,9 +16,9 @@ stop() {
 }
 
 if [ -n "$wanted" ]; then
-    command -v "$wanted" >/dev/null 2>&1 || stop "There is no $wanted here. Name a Python 3.11, 3.12 or 3.13: make ... PYTHON=python3.13"
-    has=$("$wanted" -c "$version" 2>/dev/null) || stop "$wanted does not answer as a Python. Name a Python 3.11, 3.12 or 3.13."
-    "$wanted" -c "$fits" || stop "$wanted is Python $has; the course runs on 3.11, 3.12 and 3.13. Name another: make ... PYTHON=python3.13"
+    command -v "$wanted" >/dev/null 2>&1 || stop "There is no $wanted here. Name a Python 3.11 to 3.14: make ... PYTHON=python3.14"
+    has=$("$wanted" -c "$version" 2>/dev/null) || stop "$wanted does not answer as a Python. Name a Python 3.11 to 3.14."
+    "$wanted" -c "$fits" || stop "$wanted is Python $has; the course runs on 3.11 to 3.14. Name another: make ... PYTHON=python3.14"
 fi
 
 if [ "$OS" = Windows_NT ]; then bin=.venv/Scripts; else bin=.venv/bin; fi
@@ -31,24 +34,30 @@ if [ -d .venv ]; then
     fi
 fi
 
+uv=$(command -v uv)
 if [ ! -d .venv ]; then
     python=$wanted
     if [ -z "$python" ]; then
-        for name in python3 python3.13 python3.12 python3.11 python; do
+        for name in python3 python3.14 python3.13 python3.12 python3.11 python; do
             if "$name" -c "$fits" >/dev/null 2>&1; then python=$name && break; fi
         done
-        [ -n "$python" ] || stop "No Python 3.11, 3.12 or 3.13 was found. Install one, or name it: make ... PYTHON=/path/to/python3"
+        [ -n "$python" ] || stop "No Python 3.11 to 3.14 was found. Install one, or name it: make ... PYTHON=/path/to/python3"
     fi
-    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
-        stop "$python lacks its venv module. Debian and Ubuntu: apt install $(basename "$python")-venv; elsewhere install a full Python."
-    "$python" -m venv .venv >/dev/null || stop "$python could not make .venv."
+    if [ -n "$uv" ]; then
+        why=$("$uv" venv --quiet --no-project --python "$(command -v "$python")" .venv 2>&1) ||
+            stop "uv could not make .venv with $python: $(echo "$why" | sed -n 1p)"
+    else
+        "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+            stop "$python lacks its venv module. Debian and Ubuntu: apt install $(basename "$python")-venv; elsewhere install a full Python."
+        "$python" -m venv .venv >/dev/null || stop "$python could not make .venv."
+    fi
     : >"$made"
 fi
 
 # One stamp per set of extras: it holds what was installed from, so that only a change installs again.
 case $extras in
-lab) install='.[lab]' ;;
-all) install='.[lab,book,test]' ;;
+lab) course='.[lab]' ;;
+all) course='.[lab,book,test]' ;;
 *) stop "setup.sh: $extras is neither lab nor all" ;;
 esac
 now=$(cksum <pyproject.toml)
@@ -56,18 +65,68 @@ for stamp in .venv/installed-all ".venv/installed-$extras"; do
     [ "$(cat "$stamp" 2>/dev/null)" = "$now" ] && exit 0
 done
 
+log=.venv/install.log
+if [ -n "$uv" ]; then from=--default-index; else from=--index-url; fi
+installer() {
+    if [ -n "$uv" ]; then
+        "$uv" pip install --python "$bin/python" "$@" 2>&1
+    else
+        "$bin/python" -m pip install --disable-pip-version-check --retries 2 --timeout 20 "$@" 2>&1
+    fi
+}
+
+# install WHAT: the log has everything; what is fetched is named as it comes
+install() {
+    rm -f .venv/install-failed
+    { installer "$@" || : >.venv/install-failed; } | tee "$log" | sed -n \
+        -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Downloading \([^ ]*\) (.*/  \1/p' \
+        -e 's/^Installing collected.*/  (unpacking)/p'
+    [ ! -f .venv/install-failed ]
+}
+
+give_up() {
+    why=$(grep -iE '^ *(error|warning|caused by|cause):|╰─▶' "$log")
+    if echo "$why" | grep -qiE 'connection|resolve host|name resolution|dns error|network is unreachable|timed out|timeout'; then
+        stop "The packages could not be fetched: no network. Connect and run make again. (Details: $log)"
+    fi
+    why=$(echo "$why" | grep -vi '^ *warning' | sed -n '1,2s/^ *//p' | tr '\n' ' ')
+    stop "The install failed: ${why:-$(tail -n 1 "$log") }(Details: $log)"
+}
+
+# PyPI's PyTorch for Linux brings CUDA: gigabytes that do nothing without an NVIDIA GPU.
+brings_idle_cuda() {
+    case "$(uname -s) $(uname -m)" in "Linux x86_64" | "Linux aarch64") ;; *) return 1 ;; esac
+    [ ! -e /proc/driver/nvidia ] && [ ! -e /dev/nvidia0 ] && ! nvidia-smi >/dev/null 2>&1
+}
+
+# answers ADDRESS: within five seconds, finding the host included
+answers() {
+    "$bin/python" -c 'import signal, sys, urllib.request
+signal.alarm(5)
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers={"User-Agent": "moe-tutorial"}))' "$1"
+} >/dev/null 2>&1
+
 echo "Installing the course into .venv (the first time takes some minutes)"
-failed=.venv/install-failed
-rm -f "$failed"
-{
-    "$bin/python" -m pip install --disable-pip-version-check --retries 2 --timeout 20 -e "$install" 2>.venv/install.log ||
-        : >"$failed"
-} | sed -n -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/  (unpacking)/p'
-if [ ! -f "$failed" ]; then
-    echo "$now" >".venv/installed-$extras"
-    exit 0
+torch=$("$bin/python" -c 'import tomllib
+needs = tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]
+print(next(need for need in needs if need.startswith("torch")))')
+
+# From another index, torch comes first and alone: what else that index has is not taken.
+if [ -n "$TORCH_INDEX" ]; then
+    if [ "$TORCH_INDEX" != pypi ]; then
+        echo "PyTorch comes from TORCH_INDEX, $TORCH_INDEX."
+        install --no-deps $from "$TORCH_INDEX" "$torch" || give_up
+    fi
+elif brings_idle_cuda && ! installer --no-index --no-deps "$torch" >/dev/null; then # unless a torch that fits is there
+    if ! answers "$cpu_index/torch/"; then
+        echo "PyTorch's own index does not answer, so PyTorch comes with CUDA, gigabytes that are of no use here."
+    else
+        echo "No NVIDIA GPU is here: PyTorch's CPU build is taken. TORCH_INDEX=pypi takes the one with CUDA."
+        install --no-deps $from "$cpu_index" "$torch" ||
+            echo "It could not be had ($(tail -n 1 "$log")), so PyTorch comes with CUDA."
+    fi
 fi
-if grep -qiE 'connection|resolve host|name resolution|network|timed out|timeout' .venv/install.log; then
-    stop "The packages could not be fetched: no network. Connect and run make again. (Details: .venv/install.log)"
-fi
-stop "The install failed: $(grep -m1 ERROR .venv/install.log || tail -n 1 .venv/install.log) (Details: .venv/install.log)"
+
+# Without pip, which uv's environments lack, %pip would not work in a notebook.
+install ${uv:+pip} -e "$course" || give_up
+echo "$now" >".venv/installed-$extras"

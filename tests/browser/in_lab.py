@@ -68,12 +68,17 @@ def jupyterlab(home: Path) -> Iterator[str]:
         log.close()
 
 
-def run_all(page, lab, name, seconds=120):
-    """Open a notebook, run all its cells, and fail on a cell that fails."""
+def open_notebook(page, lab, name):
+    """Open a notebook with a kernel that has answered and run nothing yet."""
     page.goto(f"{lab}/lab/tree/{name}?reset")
     page.locator(".jp-NotebookPanel .jp-Toolbar-kernelName").wait_for()
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=60_000)
     page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)  # the kernel has answered
+
+
+def run_all(page, lab, name, seconds=120):
+    """Open a notebook, run all its cells, and fail on a cell that fails."""
+    open_notebook(page, lab, name)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     page.wait_for_function(

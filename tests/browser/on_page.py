@@ -3,6 +3,8 @@
 import base64
 import json
 
+# Twenty-five of the page's own frames: what would still happen has happened then, however busy the machine is.
+FRAMES = "new Promise((done) => { let n = 25; const next = () => --n ? requestAnimationFrame(next) : done(); next(); })"
 SCRIPT = """
 const state = JSON.parse(%s, (_, value) => value?.base64 === undefined ? value
   : new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer));

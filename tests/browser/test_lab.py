@@ -3,8 +3,9 @@
 import shutil
 
 import pytest
-from in_lab import ROOT, jupyterlab, move, notebook, picture, run_all
+from in_lab import ROOT, jupyterlab, move, notebook, open_notebook, picture, run_all
 
+FIRST = ROOT / "notebooks" / "00_start_here.ipynb"
 LESSON = ROOT / "notebooks" / "03_router.ipynb"
 WIDGETS = """
 import torch
@@ -30,15 +31,16 @@ sweep(double, number=("Number", range(1, 41)))
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab with a copy of a lesson and a notebook of widgets."""
+    """The address of a JupyterLab with copies of two lessons and a notebook of widgets."""
     home = tmp_path_factory.mktemp("lab")
     (home / "widgets.ipynb").write_text(notebook(*WIDGETS.strip().split("#---\n")), encoding="utf-8")
+    shutil.copy(FIRST, home)
     shutil.copy(LESSON, home)
     with jupyterlab(home) as address:
         yield address
 
 
-def repaint_times(page, slider, watched, *, back=True, presses=30):
+def repaint_times(page, slider, watched, *, back=True, presses=12):
     """Milliseconds from a key press to the next frame after the watched element changed."""
     page.evaluate(
         """(watched) => {window.took = []; let pressed = 0;
@@ -50,7 +52,7 @@ def repaint_times(page, slider, watched, *, back=True, presses=30):
     )
     slider.focus()
     for i in range(presses):
-        page.keyboard.press("ArrowLeft" if back and i % 20 >= 10 else "ArrowRight")
+        page.keyboard.press("ArrowLeft" if back and i >= presses / 2 else "ArrowRight")
         page.wait_for_timeout(100)
     took = sorted(page.evaluate("took"))
     assert len(took) > presses / 2
@@ -119,7 +121,7 @@ def test_a_sweep_asks_the_kernel_survives_an_error_and_shows_the_latest_move(pag
     for _ in range(9):
         move(page, slider)
     out.get_by_text("twice 10 is 20").wait_for()
-    print("\nsweep, key press -> repaint:", repaint_times(page, slider, out, back=False, presses=25))
+    print("\nsweep, key press -> repaint:", repaint_times(page, slider, out, back=False))
 
 
 def test_the_theme_of_jupyterlab_recolours_the_picture(page, lab):
@@ -129,8 +131,21 @@ def test_the_theme_of_jupyterlab_recolours_the_picture(page, lab):
     page.wait_for_function("document.querySelector('.moe-title').textContent")
     before = picture(canvas)
     page.evaluate("document.body.dataset.jpThemeLight = 'false'")
-    page.wait_for_timeout(300)
-    assert picture(canvas) != before
+    page.wait_for_function("([c, before]) => c.toDataURL() !== before", arg=[canvas.element_handle(), before])
+
+
+def test_the_first_instruction_works_on_a_fresh_kernel(page, lab):
+    """00 says: click into the cell and press Shift + Enter; and the same on the three dots above it."""
+    open_notebook(page, lab, FIRST.name)
+    code, folded = page.locator(".jp-CodeCell").nth(1), page.locator(".jp-CodeCell").nth(0)
+    code.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    code.locator(".jp-InputPrompt").get_by_text("[1]:").wait_for()  # before that it shows what is stored
+    assert "experts chosen for each token: (5, 2)" in code.locator(".jp-OutputArea").inner_text()
+    assert page.locator(".moe-figure").count() == 0
+    folded.locator(".jp-InputPlaceholder").click()
+    page.keyboard.press("Shift+Enter")
+    folded.locator(".moe-figure .moe-title").get_by_text("Training moved the borders").wait_for(timeout=120_000)
 
 
 def test_a_lesson_runs_to_its_end_and_its_picture_moves(page, lab):
@@ -147,7 +162,7 @@ def test_a_lesson_runs_to_its_end_and_its_picture_moves(page, lab):
 def test_a_lesson_shows_its_claims_as_boxes_and_its_pictures_in_the_theme(page, lab):
     run_all(page, lab, LESSON.name)
     claims = page.locator(".jp-OutputArea-output .moe-claim.holds")
-    assert claims.count() == 4
+    assert claims.count() == 5
     assert "Claim 03.1 holds" in claims.first.inner_text()
     for is_light, drawn in (("true", "moe-light"), ("false", "moe-dark")):
         page.evaluate(f"document.body.dataset.jpThemeLight = '{is_light}'")

@@ -9,12 +9,16 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import TimeoutError
 
 from moe_tutorial.show.playground import PRESETS
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 PAGES = [*LESSONS, "playground", "claims"]
+WIDGET = re.compile(
+    r"^(sweep|explore_router|watch_training|watch_usage|train_live|token_view|playground)\(", re.MULTILINE
+)
 NOISE = "strictTypes"  # the widgets' schema checker talks of its own schema
 
 # The contrast of each visible text with what it stands on, for the texts of a page; WCAG's formula.
@@ -80,7 +84,11 @@ def open_page(chromium, served, site):
         page.wait_for_function("[...document.querySelectorAll('.moe-plotly')].every(box => box.dataset.drawn)")
         views = page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
         page.wait_for_function("n => document.querySelectorAll('.widget-subarea').length >= n", arg=views)
-        page.wait_for_timeout(300)  # fonts and the widgets' own code come last
+        page.wait_for_function(
+            "[...document.querySelectorAll('.widget-subarea')].every(area => area.childElementCount)"
+        )
+        page.evaluate("document.fonts.ready")
+        page.wait_for_load_state("networkidle")
         return page
 
     return open_page
@@ -100,9 +108,15 @@ def visit(open_page):
         page.context.close()
 
 
-@pytest.fixture(
-    scope="module", params=[(n, s, t) for n in PAGES for s, t in (("http", "light"), ("file", "dark"))], ids="-".join
-)
+WAYS = (("http", "light"), ("file", "dark"))  # each page goes one of them, nightly both
+VISITS = [
+    pytest.param((name, *way), marks=() if (page + number) % 2 == 0 else pytest.mark.nightly)
+    for page, name in enumerate(PAGES)
+    for number, way in enumerate(WAYS)
+]
+
+
+@pytest.fixture(scope="module", params=VISITS, ids="-".join)
 def at_rest(request, open_page):
     """A page that several tests look at and none touches, served or opened from a folder; then comes the next one."""
     name, scheme, theme = request.param
@@ -116,6 +130,7 @@ def at_rest(request, open_page):
 def in_use(request, open_page):
     """A lesson's page whose controls are moved, each kind by a test of its own."""
     page = open_page(request.param)
+    page.name = request.param
     yield page
     page.context.close()
 
@@ -173,16 +188,13 @@ def test_a_phone_scrolls_down_only(visit, name):
     assert page.wrong == []
 
 
-def drawing(page, box) -> str:
-    """What a plotly picture shows: its marks and title, without its slider."""
-    return box.evaluate(
-        "el => [...el.querySelectorAll('.plot, .gtitle, .annotation-text')].map(part => part.outerHTML).join()"
-    )
+# What a plotly picture shows: its marks and title, without its slider.
+DRAWING = "el => [...el.querySelectorAll('.plot, .gtitle, .annotation-text')].map(part => part.outerHTML).join()"
 
 
 def test_each_widget_slider_changes_what_its_widget_shows(in_use):
     """With no kernel: the answers were computed when the site was built, or the page computes them."""
-    page = in_use
+    page, moved = in_use, 0
     state = """el => [el.innerText, ...[...el.querySelectorAll('canvas')].map(c => c.toDataURL()),
                       ...[...el.querySelectorAll('svg, img, .moe-out')].map(s => s.outerHTML)].join()"""
     for widget in page.locator(".widget-subarea").all():
@@ -192,8 +204,14 @@ def test_each_widget_slider_changes_what_its_widget_shows(in_use):
             before = widget.evaluate(state)
             slider.focus()
             slider.press("End" if slider.evaluate("s => s.value !== s.max") else "Home")
-            page.wait_for_timeout(300)
-            assert widget.evaluate(state) != before, slider.get_attribute("aria-label")
+            changed = f"([el, before]) => ({state})(el) !== before"
+            try:
+                page.wait_for_function(changed, arg=[widget.element_handle(), before], timeout=5000)
+            except TimeoutError:
+                pytest.fail(f"{slider.get_attribute('aria-label')} changes nothing")
+            moved += 1
+    source = (ROOT / "notebooks" / f"{page.name}.py").read_text(encoding="utf-8")
+    assert (moved > 0) == bool(WIDGET.search(source)), f"{moved} sliders moved"
     assert page.wrong == []
 
 
@@ -201,15 +219,14 @@ def test_each_plotly_slider_moves_its_picture_and_keeps_its_place_in_the_other_t
     page = in_use
     boxes = [box for box in page.locator(".moe-plotly").all() if box.locator(".slider-container").count()]
     for box in boxes:
-        before = drawing(page, box)
+        before = box.evaluate(DRAWING)
         area = box.locator(".slider-rail-touch-rect").first
         area.scroll_into_view_if_needed()
         place = area.bounding_box()
         active = "el => el.querySelector('.js-plotly-plot').layout.sliders[0].active ?? 0"
         first = box.evaluate(active) == 0
         page.mouse.click(place["x"] + place["width"] * (0.95 if first else 0.05), place["y"] + place["height"] / 2)
-        page.wait_for_timeout(600)
-        assert drawing(page, box) != before
+        page.wait_for_function(f"([el, before]) => ({DRAWING})(el) !== before", arg=[box.element_handle(), before])
     kept = [box.evaluate(active) for box in boxes]
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     page.wait_for_function("[...document.querySelectorAll('.moe-plotly')].every(box => box.dataset.drawn === 'dark')")

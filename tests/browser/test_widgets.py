@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from on_page import FRAMES
 
 from moe_tutorial.layers import MixtureOfExperts, switch_loss
 from moe_tutorial.show.live import train_live
@@ -100,7 +101,8 @@ def test_the_inspected_point_shows_the_numbers_that_torch_computes(show):
 def test_training_plays_only_when_asked_and_in_leaps_with_reduced_motion(show):
     page = show(trained(), reduced_motion="reduce")
     at_end = title(page)
-    page.wait_for_timeout(700)
+    for _ in range(2):
+        page.evaluate(FRAMES)
     assert title(page) == at_end
     page.get_by_role("button", name="Play").click()
     assert title(page).startswith("At step 0")

@@ -36,6 +36,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def paired(tmp_path_factory) -> str:
+    """The lesson's notebook, as `make reference` writes it."""
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "09_small.py").write_text(LESSON, encoding="utf-8")
+    lessons.reference(folder)
+    return (folder / "09_small.ipynb").read_text(encoding="utf-8")
+
+
 def test_lessons_run_count_claims_and_write_nothing(folder, capfd, monkeypatch):
     monkeypatch.setenv("MOE_SEED", "7")
     assert main(["lessons", "--folder", str(folder)]) == 0
@@ -86,13 +95,10 @@ def test_the_reference_keeps_text_and_stays_the_same(folder, monkeypatch):
         (lambda nb: nb["cells"][2]["outputs"][1]["data"].update({"image/png": "AAAA"}), "image/png"),
     ],
 )
-def test_sync_names_what_differs(folder, capsys, change, says):
-    paired = folder / "09_small.ipynb"
-    lessons.reference(folder)
-    notebook = json.loads(paired.read_text(encoding="utf-8"))
+def test_sync_names_what_differs(folder, paired, capsys, change, says):
+    notebook = json.loads(paired)
     change(notebook)
-    paired.write_text(json.dumps(notebook), encoding="utf-8")
-    capsys.readouterr()
+    (folder / "09_small.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     assert main(["sync", "--folder", str(folder)]) == 1
     printed = capsys.readouterr().out
     assert says in printed

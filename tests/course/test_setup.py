@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from test_install import lay_tools, program
 
 from moe_tutorial.course.lab import free_port
 
@@ -25,15 +26,17 @@ case "$2" in *print*) echo 3.10 ;; *) exit 1 ;; esac
 """
 NOT_A_PYTHON = "#!/bin/sh\nexit 1\n"
 NO_VENV = """#!/bin/sh
-case "$2" in *ensurepip*) exit 1 ;; *print*) echo 3.13 ;; esac
+case "$2" in *ensurepip*) exit 1 ;; *print*) echo 3.14 ;; esac
 """
 
 
-def set_up(folder: Path, python: str) -> subprocess.CompletedProcess:
-    """Run the script in a folder that holds what it reads."""
+def set_up(folder: Path, python: str, with_uv: bool = False) -> subprocess.CompletedProcess:
+    """Run the script in a folder that holds what it reads, on a machine that has no more than it needs."""
     shutil.copy(ROOT / "pyproject.toml", folder)
-    script = ROOT / "moe_tutorial/course/setup.sh"
-    return subprocess.run(["sh", str(script), python, "lab"], cwd=folder, capture_output=True, text=True, check=False)
+    lay_tools(folder / "bin", with_uv)
+    command = ["sh", str(ROOT / "moe_tutorial/course/setup.sh"), python, "lab"]
+    environment = os.environ | {"PATH": str(folder / "bin")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def one_line(run: subprocess.CompletedProcess) -> str:
@@ -52,7 +55,7 @@ def test_a_missing_python(tmp_path):
 @pytest.mark.parametrize(
     ("script", "says"),
     [
-        (OLD, "is Python 3.10; the course runs on 3.11, 3.12 and 3.13"),
+        (OLD, "is Python 3.10; the course runs on 3.11 to 3.14"),
         (NOT_A_PYTHON, "does not answer as a Python"),
         (NO_VENV, "lacks its venv module"),
     ],
@@ -62,6 +65,17 @@ def test_a_python_that_does_not_do(tmp_path, script, says):
     python.write_text(script)
     python.chmod(0o755)
     assert says in one_line(set_up(tmp_path, str(python)))
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_no_python_that_fits(tmp_path):
+    assert "No Python 3.11 to 3.14 was found" in one_line(set_up(tmp_path, ""))
+
+
+def test_uv_needs_no_venv_module_but_a_python(tmp_path):
+    program(tmp_path / "python", "case $2 in *print*) echo 3.14 ;; *sys.exit*) ;; *) exit 1 ;; esac")
+    line = one_line(set_up(tmp_path, str(tmp_path / "python"), with_uv=True))
+    assert line.startswith("uv could not make .venv with ")
     assert not (tmp_path / ".venv").exists()
 
 
@@ -91,6 +105,15 @@ def test_make_alone_lists_the_targets():
     run = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     for target in ("lab", "test", "lessons", "book", "check", "reference"):
         assert f"  {target} " in run.stdout
+
+
+def test_make_fresh_says_what_it_needs(tmp_path):
+    for tool in ("bash", "dirname", "id"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    environment = os.environ | {"PATH": str(tmp_path)}
+    command = [str(tmp_path / "bash"), str(ROOT / ".ci/fresh")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "debootstrap as root, docker, or podman. None is here." in one_line(run)
 
 
 def read(address: str, seconds: float = 30) -> str:

@@ -51,7 +51,9 @@ const jobs = {
         const before = seen();
         model.set(preset.then.set);
         model.train(preset.then.steps);
-        const after = seen(), anew = createLayer({ ...settings, ...preset.then.set });
+        const after = seen();
+        if (layerOf(preset) !== "tree") return { first, before, after };
+        const anew = createLayer({ ...settings, ...preset.then.set });
         anew.train(preset.steps); // as after "Reset"
         return { first, before, after, anew: anew.evaluate() };
       }),

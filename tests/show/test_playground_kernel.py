@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 import torch
+from front_end import draw_at_once, say
 
 from moe_tutorial.layers import MixtureOfExperts, Router
-from moe_tutorial.show import live
 from moe_tutorial.show.playground_kernel import EXPERT_SIDE, SIDE, KernelTraining, PlaygroundRouter
 from moe_tutorial.study import regimes_2d
 
@@ -16,17 +16,27 @@ SETTINGS = {
     "data": "clusters", "centred": True, "seed": 3, "batch": 64, "rate": 0.02, "E": 6, "k": 1, "width": 5,
     "gate": "softmax_topk", "noise": 0, "balance": "none", "coefficient": 0.1,
 }  # fmt: skip
+made = []  # by the test that runs
 EXTENT = [-1.1, 1.1, -1.1, 1.1]
 
 
 @pytest.fixture(autouse=True)
 def _no_thread_outlives_its_test():
     yield
-    if live._running is not None:
-        live._running.pause()
-    end = time.monotonic() + 5
-    while any(thread.name == "moe-live" for thread in threading.enumerate()):
-        assert time.monotonic() < end
+    for kernel in made:
+        kernel.pause()
+    made.clear()
+    until(lambda: not trains_by_itself())
+
+
+def trains_by_itself():
+    return any(thread.name == "moe-live" for thread in threading.enumerate())
+
+
+def until(met):
+    end = time.monotonic() + 10
+    while not met():
+        assert time.monotonic() < end, "it did not happen"
         time.sleep(0.01)
 
 
@@ -39,18 +49,20 @@ def points(engine):
     return data, [np.array(data[name], dtype).tobytes() for name, dtype in names]
 
 
+def new(*arguments):
+    made.append(KernelTraining(*arguments))
+    return made[-1]
+
+
 def tell(kernel, content, buffers=()):
     """A message from the page, obeyed when this returns."""
-    kernel._receive(kernel, content, list(buffers))
-    end = time.monotonic() + 10
-    while kernel._notes or (kernel._thread is not None and not kernel.running):
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    say(kernel, content, buffers)
+    until(lambda: kernel.running or not trains_by_itself())
     return kernel.frame
 
 
 def built(points, **settings):
-    kernel = KernelTraining()
+    kernel = new()
     tell(kernel, {"do": "build", "settings": SETTINGS | settings, "serial": 1}, points[1])
     assert kernel.frame["error"] == ""
     return kernel
@@ -61,7 +73,7 @@ def bytes_of(frame, name):
 
 
 def test_it_holds_nothing_until_the_page_asks(points):
-    kernel = KernelTraining()
+    kernel = new()
     assert kernel.frame == {}
     tell(kernel, {"do": "step"})
     tell(kernel, {"do": "start"})
@@ -209,7 +221,7 @@ def test_the_learners_own_layer_and_points():
     torch.manual_seed(0)
     mine = MixtureOfExperts(2, 4, 4, 2, d_out=2)
     first = mine.router.weight.detach().clone()
-    kernel = KernelTraining(mine, data, EXTENT)
+    kernel = new(mine, data, EXTENT)
     tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 1})
     kernel.advance(30)
     frame = kernel.frame
@@ -234,7 +246,7 @@ def test_a_layer_that_fails_says_so_and_the_engine_lives(points):
             return self.moe(x)
 
     layer = Broken()
-    kernel = KernelTraining(layer)
+    kernel = new(layer)
     frame = tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 1}, points[1])
     assert frame["inspected"]["says"] is None
     assert len(frame["expertPlanes"]) == 0
@@ -246,23 +258,16 @@ def test_a_layer_that_fails_says_so_and_the_engine_lives(points):
 
 def test_it_trains_by_itself_while_the_page_draws(points):
     kernel = built(points)
-    kernel.observe(lambda change: kernel._receive(kernel, {"seen": change["new"]["number"]}, []), "frame")
+    draw_at_once(kernel)
     tell(kernel, {"do": "start"})
-    end = time.monotonic() + 10
-    while kernel.frame["step"] < 50:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: kernel.frame["step"] >= 50)
     tell(kernel, {"do": "pause"})
     assert not kernel.frame["running"]
     tell(kernel, {"do": "start"})
-    kernel._receive(kernel, {"do": "build", "settings": SETTINGS, "serial": 2}, points[1])
-    while kernel.frame["serial"] < 2:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    say(kernel, {"do": "build", "settings": SETTINGS, "serial": 2}, points[1])
+    until(lambda: kernel.frame["serial"] == 2)
+    until(lambda: not trains_by_itself())
     assert not kernel.running
-    step = kernel.step
-    time.sleep(0.1)
-    assert kernel.step == step
 
 
 def test_a_router_without_meddling_is_the_courses_router():

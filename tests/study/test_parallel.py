@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import torch.distributed as dist
@@ -239,15 +241,17 @@ def test_by_hand_a_lost_rank_is_one_line_and_a_status(tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="looks for processes with ps")
 def test_no_process_outlives_a_run_that_takes_too_long():
     mark = f"--seed={os.getpid()}0123"
 
     def alive():
-        return mark in subprocess.run(["ps", "-A", "-o", "args"], capture_output=True, text=True, check=True).stdout
+        return any(mark in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
 
+    before = []
+    threading.Timer(1, lambda: before.append(alive())).start()
     with pytest.raises(TimeoutError, match=r"the ranks did not finish within 2\.5 s and were stopped"):
         parallel.run(2, seed=int(mark.removeprefix("--seed=")), timeout=2.5)
+    assert before == [True]
     assert not alive()
 
 

@@ -114,6 +114,15 @@ def test_on_step_sees_the_routing_of_the_step_before_and_may_move_a_bias_by_it()
     assert sum(chosen[-50:]) / 50 < 0.4
 
 
+def test_scores_are_asked_for_in_evaluation():
+    def noisy():
+        return MixtureOfExperts(2, 4, 3, 1, d_out=2, noise=5.0, dispatch="dense")
+
+    trained = train(noisy, DATA, [0, 1], steps=2)
+    assert torch.equal(trained.scores(DATA.x_test), trained.scores(DATA.x_test))
+    assert trained.model.training  # and the mode comes back
+
+
 def test_scores_alone_leave_no_routing():
     assert train(lambda: nn.Linear(2, 2), DATA, [1], steps=2).routing is None
 

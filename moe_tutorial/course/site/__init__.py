@@ -12,7 +12,7 @@ from urllib.parse import quote
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from moe_tutorial.course.site import claims, experiments, guess
+from moe_tutorial.course.site import claims, experiments, guess, repository
 from moe_tutorial.show import look
 from moe_tutorial.show.web import source
 
@@ -102,4 +102,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     claims.setup(app)
     experiments.setup(app)
     guess.setup(app)
+    repository.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,201 @@
+"""Only a lesson that nbval finds right is kept, as a run of its own would leave it; and a page shows no other."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+from moe_tutorial.course import executed, lessons
+from moe_tutorial.course.book import execute_lessons
+
+ROOT = Path(__file__).parents[2]
+CLAIM = "✓ claim 01.1 holds: It is so | measured 0.50 [0.40, 0.60] | ○ control (not so) 0.10 [0.00, 0.20] | 10 seeds"
+LESSON = """# %% [markdown]
+# # A small lesson
+
+# %%
+import os, sys
+import anywidget, ipywidgets, traitlets
+print("page", os.environ["MOE_SITE"], os.environ["OMP_NUM_THREADS"], os.environ.get("MOE_SEED"), end="; ")
+print("in", os.path.basename(os.getcwd()), flush=True)
+print("aside", file=sys.stderr)
+6 * 7
+
+# %%
+class Picture(anywidget.AnyWidget):
+    _esm = "export default { render({ model, el }) { el.textContent = model.get('data').byteLength } }"
+    data = traitlets.Bytes().tag(sync=True)
+    more = traitlets.Dict().tag(sync=True)
+
+    def __repr__(self):
+        return "a picture"
+
+picture = Picture(data=bytes(range(200)), more={"inside": b"\\x00\\x01", "n": 3})
+picture
+
+# %%
+slider = ipywidgets.IntSlider(value=3, max=9)
+box = ipywidgets.VBox([slider, ipywidgets.Label("a label")])
+box
+
+# %%
+shown = ipywidgets.Output()
+with shown:
+    print("inside the output")
+display(shown)
+handle = display("first", display_id=True)
+
+# %%
+handle.update("second")
+slider.value = 5
+picture.data = bytes(300)
+
+# %%
+import matplotlib.pyplot as plt
+fig, ax = plt.subplots(figsize=(1, 1))
+_ = ax.plot([1, 2])
+
+# %%
+import plotly.graph_objects as go
+go.Figure(go.Scatter(y=[1, 2]))
+
+# %%
+import threading
+later = ipywidgets.IntText(1)
+threading.Timer(0.05, lambda: setattr(later, "value", 8)).start()
+later
+
+# %%
+print(CLAIM)
+""".replace("CLAIM", repr(CLAIM))
+
+
+def write(path: Path, *cells: tuple[str, str]) -> None:
+    """A notebook whose code cells store what they print."""
+    notebook = nbformat.v4.new_notebook(metadata=lessons.METADATA)
+    for number, (source, stored) in enumerate(cells):
+        outputs = [nbformat.v4.new_output("stream", text=stored)] if stored else []
+        cell = nbformat.v4.new_code_cell(source, id=str(number), execution_count=number + 1, outputs=outputs)
+        notebook.cells.append(cell)
+    nbformat.write(notebook, path)
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> Path:
+    """A repository with four lessons, after nbval has judged them: one is right."""
+    folder = tmp_path_factory.mktemp("course")
+    notebooks = folder / "notebooks"
+    notebooks.mkdir()
+    for floor in executed.FLOORS:
+        (folder / "moe_tutorial" / floor).mkdir(parents=True)
+        (folder / "moe_tutorial" / floor / "code.py").write_text("x = 1\n")
+    notebook = jupytext.reads(LESSON, fmt="py:percent")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.metadata.tags = ["nbval-ignore-output"]
+    notebook.cells[-1].metadata.tags = []
+    notebook.cells[-1] |= {"execution_count": 9, "outputs": [nbformat.v4.new_output("stream", text=CLAIM + "\n")]}
+    nbformat.write(notebook, notebooks / "01_right.ipynb")
+    write(notebooks / "02_lies.ipynb", ("print(1)", "2\n"), ("print(2)", "2\n"))
+    write(notebooks / "03_breaks.ipynb", ("print(1)", "1\n"), ("raise ValueError", ""))
+    write(notebooks / "04_in_part.ipynb", ("print(1)", "1\n"), ("print(2)", "2\n"))
+    write(notebooks / "05_figure.ipynb", (f"print({CLAIM!r})", CLAIM.replace("0.50 [0.40, 0.60]", "0.80 [0.75, 0.85]")))
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "-n", "0"]
+    command += ["--nbval-sanitize-with", str(ROOT / "tests/nbval.cfg"), "-p", "no:cacheprovider", "-q", "--tb=short"]
+    command += ["--deselect", "notebooks/04_in_part.ipynb::Cell 0", str(notebooks)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+    assert "3 failed, 12 passed, 1 deselected" in done.stdout, done.stdout + done.stderr
+    return folder
+
+
+def kept(course: Path, name: str) -> nbformat.NotebookNode | None:
+    """What the page of a lesson would show."""
+    return executed.find(course / f"notebooks/{name}.ipynb", executed.folder(course), executed.code_digest(course))
+
+
+def widgets(notebook: nbformat.NotebookNode) -> dict[str, dict]:
+    return notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+
+
+def without_ids(notebook: nbformat.NotebookNode) -> tuple[list, list]:
+    """Outputs, and the widgets in the order of their texts: the ids of widgets are random."""
+    parts = [[cell.get("outputs") for cell in notebook.cells], list(widgets(notebook).values())]
+    outputs, states = json.loads(re.sub(r"\b(IPY_MODEL_)?[0-9a-f]{32}\b", "a widget", json.dumps(parts)))
+    return outputs, sorted(json.dumps(state, sort_keys=True) for state in states)
+
+
+def test_what_nbval_ran_is_what_a_run_of_its_own_leaves(course):
+    path = course / "notebooks/01_right.ipynb"
+    (own,) = execute_lessons([path], course / "own", "code", executed.environment(course))
+    heard = kept(course, "01_right")
+    late = [state for state in widgets(heard).values() if state["model_name"] == "IntTextModel"]
+    assert [state["state"]["value"] for state in late] == [8]  # changed while no cell ran: nbclient would miss it
+    late[0]["state"]["value"] = 1
+    assert without_ids(heard) == without_ids(own)
+    assert [cell.get("execution_count") for cell in heard.cells] == [None, *range(1, 10)]
+
+
+def test_it_holds_texts_pictures_and_living_widgets(course):
+    notebook = kept(course, "01_right")
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert outputs[0].text == "page 1 1 None; in notebooks\n"
+    shown = {kind: data for output in outputs for kind, data in output.get("data", {}).items()}
+    assert base64.b64decode(shown["image/png"]).startswith(b"\x89PNG")
+    assert list(shown["application/vnd.plotly.v1+json"]["data"][0]["y"]) == [1, 2]
+    assert "'second'" in [output.get("data", {}).get("text/plain") for output in outputs][4:]
+    states = widgets(notebook)
+    views = [o.data["application/vnd.jupyter.widget-view+json"].model_id for o in outputs if "widget-view" in str(o)]
+    assert len(views) == 4
+    assert set(views) <= set(states)
+    picture, box, output, _ = (states[view] for view in views)
+    buffers = {tuple(buffer["path"]): base64.b64decode(buffer["data"]) for buffer in picture["buffers"]}
+    assert buffers == {("data",): bytes(300), ("more", "inside"): b"\0\1"}
+    assert states[box["state"]["children"][0].removeprefix("IPY_MODEL_")]["state"]["value"] == 5
+    assert output["state"]["outputs"][0]["text"] == "inside the output\n"
+
+
+@pytest.mark.parametrize("name", ["02_lies", "03_breaks", "04_in_part", "05_figure"])
+def test_a_lesson_that_did_not_pass_whole_is_not_kept(course, name):
+    assert kept(course, name) is None
+    assert not (executed.folder(course) / f"{name}.ipynb").exists()
+
+
+CHANGES = {
+    "a cell's text": lambda cells: cells[1].update(source=cells[1].source + "\n"),
+    "a text between cells": lambda cells: cells[0].update(source="# Another title"),
+    "a tag": lambda cells: cells[1].metadata.update(tags=[]),
+    "one cell fewer": lambda cells: cells.pop(),
+    "the order": lambda cells: cells.reverse(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_outputs_of_another_source_are_not_used(course, tmp_path, change):
+    notebook = nbformat.read(course / "notebooks/01_right.ipynb", as_version=4)
+    CHANGES[change](notebook.cells)
+    path = tmp_path / "01_right.ipynb"
+    nbformat.write(notebook, path)
+    assert executed.find(path, executed.folder(course), executed.code_digest(course)) is None
+
+
+@pytest.mark.parametrize("floor", executed.FLOORS)
+def test_nor_those_of_other_code(course, floor):
+    code = course / "moe_tutorial" / floor / "code.py"
+    assert kept(course, "01_right") is not None
+    code.write_text("x = 2\n")
+    assert kept(course, "01_right") is None
+    code.write_text("x = 1\n")
+    assert kept(course, "01_right") is not None
+
+
+@pytest.mark.parametrize("package", executed.SHOWN_BY)
+def test_nor_those_of_another_version(course, monkeypatch, package):
+    monkeypatch.setattr(executed, "version", lambda name: "0.0" if name == package else metadata.version(name))
+    assert kept(course, "01_right") is None

@@ -1,0 +1,115 @@
+"""The site's buttons: where the course lies on GitHub they lead there, and elsewhere there are none."""
+
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from moe_tutorial.course.site.repository import page_on_github, repository
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "https://github.com/some-one/the.course",
+        "https://github.com/some-one/the.course.git\n",
+        "https://github.com/some-one/the.course/",
+        "http://GitHub.com/some-one/the.course",
+        "https://www.github.com/some-one/the.course.git",
+        "https://user:secret@github.com/some-one/the.course.git",
+        "https://secret@github.com/some-one/the.course",
+        "git@github.com:some-one/the.course.git",
+        "git@github.com:/some-one/the.course",
+        "ssh://git@github.com/some-one/the.course.git",
+        "ssh://git@github.com:22/some-one/the.course.git",
+    ],
+)
+def test_a_remote_on_github(remote):
+    assert page_on_github(remote) == "https://github.com/some-one/the.course"
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "",
+        "/home/some-one/course",
+        "../course.git",
+        "file:///home/github.com/some-one/course",
+        "C:\\github.com\\some-one\\course",
+        "https://github.com",
+        "https://github.com/some-one",
+        "https://github.com/some-one/course/tree/main",
+        "https://github.company.example/some-one/course",
+        "https://notgithub.com/some-one/course",
+        "https://example.org/github.com/some-one/course",
+        "git@example.org:github.com/some-one/course",
+    ],
+)
+def test_a_remote_elsewhere(remote):
+    assert page_on_github(remote) is None
+
+
+def test_the_repository_is_origins_unless_the_variable_names_another(tmp_path, monkeypatch):
+    monkeypatch.delenv("MOE_REPOSITORY", raising=False)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    assert repository(folder) is None  # not in git
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    assert repository(folder) is None  # no origin
+    origin = ["git", "-C", str(tmp_path), "remote", "add", "origin", "git@github.com:some-one/course.git"]
+    subprocess.run(origin, check=True)
+    assert repository(folder) == "https://github.com/some-one/course"
+    monkeypatch.setenv("MOE_REPOSITORY", "https://github.com/another/course")
+    assert repository(folder) == "https://github.com/another/course"
+    monkeypatch.setenv("MOE_REPOSITORY", "")
+    assert repository(folder) is None
+    monkeypatch.delenv("MOE_REPOSITORY")
+    monkeypatch.setenv("PATH", "")
+    assert repository(folder) is None  # no git at all
+
+
+CONFIGURATION = """
+extensions = ["myst_nb", "moe_tutorial.course.site.repository"]
+html_theme, nb_execution_mode = "sphinx_book_theme", "off"
+"""
+
+
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """Builds a page with the theme of the site; tells its links to other hosts, and what it loads from any."""
+    (tmp_path / "conf.py").write_text(CONFIGURATION)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    cells = [nbformat.v4.new_markdown_cell("# A lesson"), nbformat.v4.new_code_cell("1 + 1")]
+    lesson = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(lesson, tmp_path / "00_start_here.ipynb")
+
+    def build(address):
+        monkeypatch.setenv("MOE_REPOSITORY", address)
+        command = [sys.executable, "-m", "sphinx", "-qW", "-D", "root_doc=00_start_here", str(tmp_path)]
+        subprocess.run([*command, str(tmp_path / "html")], check=True)
+        page = (tmp_path / "html/00_start_here.html").read_text(encoding="utf-8")
+        tags = re.findall(r"<(\w+)\b([^>]*?\b(?:href|src)=\"(https?:[^\"]*)\"[^>]*)>", page)
+        links = {url: attributes for tag, attributes, url in tags if tag == "a"}
+        return links, [url for tag, _, url in tags if tag != "a"]
+
+    return build
+
+
+def test_a_page_has_buttons_where_the_address_is_known(built):
+    links, loaded = built("https://github.com/some-one/course")
+    binder = "https://mybinder.org/v2/gh/some-one/course/main?urlpath=lab/tree/notebooks/00_start_here.ipynb"
+    colab = "https://colab.research.google.com/github/some-one/course/blob/main/notebooks/00_start_here.ipynb"
+    assert binder in links
+    assert colab in links
+    (report,) = (url for url in links if url.startswith("https://github.com/some-one/course/issues/new?"))
+    assert 'title="Report an error"' in links[report]
+    assert loaded == []
+
+
+def test_a_page_has_no_button_where_no_address_is_known(built):
+    links, loaded = built("")
+    assert not [url for url in links if re.search("github.com/|binder|colab", url)]
+    assert loaded == []
