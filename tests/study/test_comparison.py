@@ -1,4 +1,4 @@
-"""The long comparison: what it writes, when it is made again, and that a lesson finds it. Made small here, but run."""
+"""The long comparison: its parts, made small but run; and that its results are of the experiment that stands here."""
 
 import json
 import math
@@ -7,15 +7,29 @@ from dataclasses import replace
 import pytest
 import torch
 
-from moe_tutorial.layers import GPT
+from moe_tutorial.layers import GPT, Router
 from moe_tutorial.study import comparison, multiplications, texts
 
 
+@pytest.fixture(scope="module")
+def data():
+    return texts(comparison.N_CHARACTERS)
+
+
 @pytest.fixture
-def small(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(comparison, "FOLDER", tmp_path)
     monkeypatch.delenv("MOE_SEED", raising=False)
     return tmp_path
+
+
+def first_steps(monkeypatch, data):
+    monkeypatch.setattr(comparison, "texts", lambda n: data)  # read once
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found = comparison.plain(comparison.first_steps())
+    torch.set_num_threads(threads)
+    return found
 
 
 def test_the_two_cost_the_same():
@@ -24,22 +38,16 @@ def test_the_two_cost_the_same():
     assert dense == experts
 
 
-def test_one_seed_trains_four_models_side_by_side(monkeypatch):
-    for name, value in {"STEPS": 4, "DENSE_STEPS": 6, "EVERY": 2}.items():
-        monkeypatch.setattr(comparison, name, value)
-    threads = torch.get_num_threads()
-    found = comparison.one_seed(3)
-    torch.set_num_threads(threads)
-    tests = {kind: len(curve) for kind, curve in found["curves"].items()}
+def test_one_seed_trains_four_models_side_by_side(data):
+    found = comparison.one_seed(3, data, steps=4, dense_steps=6, every=2)
+    tests = {kind: len(curve["seconds"]) for kind, curve in found["curves"].items()}
     assert tests == {"dense": 4, "experts": 3, "table": 3, "dice": 3}
-    losses = [curve[-1]["loss"] for curve in found["curves"].values()]
-    assert all(len(loss) == 3 for loss in losses)
-    assert len({sum(loss) for loss in losses}) == 4
+    ends = [[curve[name][-1] for name in data.names] for curve in found["curves"].values()]
+    assert len({sum(loss) for loss in ends}) == 4
     assert json.loads(json.dumps(found)) == found
 
 
-def test_the_expert_tells_no_more_than_there_is_to_know_and_chance_tells_next_to_nothing():
-    data = texts()
+def test_the_expert_tells_no_more_than_there_is_to_know_and_chance_tells_next_to_nothing(data):
     bits = comparison.information(comparison.with_table(0), data)
     domain, kind = bits.pop("most")
     assert domain == pytest.approx(math.log2(3))
@@ -83,32 +91,131 @@ def test_the_table_names_an_expert_for_each_character_whatever_stands_around_it(
     assert list(model.state_dict()) == list(comparison.with_dice(0).state_dict())  # nothing to learn in either
 
 
-def test_results_are_found_by_seed_and_otherwise_those_of_the_course(small, monkeypatch):
-    assert comparison.results() is None
-    own = small / f"{comparison.digest()}-seed-0.json"
-    own.write_text('{"runs": "of the course"}')
-    assert comparison.file() == own
-    assert comparison.results() == {"runs": "of the course"}
+def test_the_course_has_results_of_this_experiment(folder, monkeypatch, data):
+    """Where this fails, the experiment has changed: make comparison, and read what the lesson's claims say then."""
+    found = comparison.results()
+    assert comparison.difference(first_steps(monkeypatch, data), found["first steps"], comparison.WITHIN) is None
+    assert [run["seed"] for run in found["runs"]] == list(range(comparison.N_SEEDS))
+    for run in found["runs"]:
+        tests = {kind: {len(column) for column in curve.values()} for kind, curve in run["curves"].items()}
+        few, many = ({steps // comparison.EVERY + 1} for steps in (comparison.STEPS, comparison.DENSE_STEPS))
+        assert tests == {"dense": many, "experts": few, "table": few, "dice": few}
+        assert set(run["curves"]["dense"]) == {"seconds", *data.names}
+
+
+def test_the_results_are_of_texts_like_those_that_stand_here(data):
+    """The manual and the library are a little different in each Python; the sums are everybody's."""
+    made = comparison.results(first=0)["made"]
+    assert comparison.fingerprints(data)["arithmetic"] == made["texts"]["arithmetic"]
+    assert comparison.entropies(data) == pytest.approx(made["entropies"], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("N_SEEDS", 11, "seeds: 11 here, 10 there"),
+        ("STEPS", 800, "steps: 800 here, 700 there"),
+        ("DENSE_STEPS", 1200, "steps of dense: 1200 here"),
+        ("EVERY", 50, "steps from test to test: 50 here"),
+        ("N_CHARACTERS", 60_000, "characters a domain: 60000 here"),
+        ("TEST_WINDOWS", 24, "test windows a domain: 24 here"),
+        ("TRAINING", comparison.TRAINING | {"learning_rate": 4e-3}, "training, learning_rate: 0.004 here, 0.003 there"),
+        (
+            "EXPERTS",
+            replace(comparison.EXPERTS, mixture={"noise": 0.3}),
+            "experts, mixture: {'noise': 0.3} here, {} there",
+        ),
+        ("DENSE", replace(comparison.DENSE, d_hidden=128), "dense, d_hidden: 128 here, 132 there"),
+    ],
+)
+def test_results_of_another_definition_are_not_read(folder, monkeypatch, name, value, found):
+    monkeypatch.setattr(comparison, name, value)
+    with pytest.raises(comparison.OtherExperiment, match=rf"{found}.*Make it again: make comparison"):
+        comparison.results()
+
+
+def another_gate():
+    gate, *others = Router.__init__.__defaults__
+    assert gate == "softmax_topk"
+    return Router.__init__, "__defaults__", ("topk_softmax", *others)
+
+
+def another_table():
+    build = comparison.with_table
+    return comparison, "with_table", lambda seed: build(seed + 1)
+
+
+def other_dice():
+    build = comparison.with_dice
+    return comparison, "with_dice", lambda seed: build(seed + 1)
+
+
+def no_decay():
+    return torch.optim, "AdamW", torch.optim.Adam
+
+
+def other_bits():
+    measure = comparison.mutual_information
+    return comparison, "mutual_information", lambda one, other: 0.99 * measure(one, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "noticed"),
+    [
+        (another_gate, "curves, experts"),
+        (another_table, "curves, table"),
+        (other_dice, "curves, dice"),
+        (no_decay, "information, trained"),
+        (other_bits, "information, trained"),
+    ],
+)
+def test_results_of_another_code_differ_in_the_first_steps(monkeypatch, data, change, noticed):
+    monkeypatch.setattr(*change())
+    stored = comparison.results(first=0)["first steps"]
+    assert noticed in comparison.difference(first_steps(monkeypatch, data), stored, comparison.WITHIN)
+
+
+def test_other_seeds_have_results_of_their_own_or_none(folder, monkeypatch):
     monkeypatch.setenv("MOE_SEED", "7")
-    assert comparison.results() == {"runs": "of the course"}
-    comparison.file().write_text('{"runs": "of seed 7"}')
-    assert comparison.results() == {"runs": "of seed 7"}
-
-
-def test_what_is_there_is_not_made_again_and_other_code_has_other_results(small, monkeypatch, capsys):
-    comparison.file().write_text("{}")
-    monkeypatch.setattr(comparison, "one_seed", None)  # would fail
-    assert comparison.build() == comparison.file()
-    assert "up to date" in capsys.readouterr().out
-    before = comparison.digest()
-    copy = small / "package"
-    for part in ("layers", "study"):
-        (copy / part).mkdir(parents=True)
-        for path in (comparison.PACKAGE / part).glob("*.py"):
-            (copy / part / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(comparison, "PACKAGE", copy)
-    assert comparison.digest() == before
-    with (copy / "layers" / "gpt.py").open("a") as file:
-        file.write("# a change\n")
-    assert comparison.digest() != before
     assert comparison.results() is None
+    assert comparison.command(7000) == "MOE_SEED=7 make comparison"
+    own = comparison.results(first=0) | {"runs": "of seed 7"}
+    path = folder / "seeds-from-7000.json"
+    path.write_text(json.dumps(own))
+    assert comparison.results()["runs"] == "of seed 7"
+    assert comparison.results(first=0)["runs"] != "of seed 7"
+    own["first steps"]["curves"]["table"]["code"][2] += 0.002
+    path.write_text(json.dumps(own))
+    with pytest.raises(comparison.OtherExperiment, match=r"curves, table, code, 2.*: MOE_SEED=7 make comparison"):
+        comparison.results()
+    monkeypatch.setattr(comparison, "STEPS", 800)
+    with pytest.raises(comparison.OtherExperiment, match="steps: 800 here, 700 there"):
+        comparison.results()
+
+
+def test_a_difference_is_named_by_its_place():
+    there = {"a": [1, {"b": 0.5}], "c": "d"}
+    assert comparison.difference({"a": [1, {"b": 0.5009}], "c": "d"}, there, 1e-3) is None
+    assert (
+        comparison.difference({"a": [1, {"b": 0.5011}], "c": "d"}, there, 1e-3) == ", a, 1, b: 0.5011 here, 0.5 there"
+    )
+    assert comparison.difference({"a": [1], "c": "d"}, there).startswith(", a: [1] here, [1, {'b'")
+    assert comparison.difference({"a": 1}, there).startswith(": {'a': 1} here")
+    assert comparison.difference({"a": [2, {"b": 0.5}], "c": "d"}, there, 1e-3) == ", a, 0: 2 here, 1 there"
+    assert comparison.difference([math.nan], [0.5], 1e-3) is not None
+
+
+def test_the_program_writes_what_is_read(folder, monkeypatch, capsys):
+    for name, value in {"N_SEEDS": 2, "STEPS": 2, "DENSE_STEPS": 4, "EVERY": 2}.items():
+        monkeypatch.setattr(comparison, name, value)
+    monkeypatch.setenv("MOE_SEED", "7")
+    path = comparison.build()
+    assert str(path) in capsys.readouterr().out
+    assert list(folder.iterdir()) == [path]
+    found = comparison.results()
+    assert [run["seed"] for run in found["runs"]] == [7000, 7001]
+    assert found["made"]["command"] == "MOE_SEED=7 make comparison"
+    loss = found["runs"][1]["curves"]["dice"]["prose"]
+    assert loss == [round(number, 4) for number in loss]
+    assert len(loss) == 2
+    assert json.dumps(loss) in path.read_text()  # numbers in one line
