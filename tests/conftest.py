@@ -14,8 +14,15 @@ IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
 
 # What runs for minutes, the longest first, so that no worker begins it when the other has nothing left to do. The tests
 # of the site come when the lessons have run: it is built from what they showed.
-LONG = ("notebooks/", "tests/course/test_further_seeds.py", "tests/browser/test_live_panel.py", "tests/browser/")
-ONE_BY_ONE = ("tests/course/test_further_seeds.py",)  # files whose tests need not stay in one worker
+PLANTED = "tests/planted/"
+LONG = (
+    "notebooks/",
+    "tests/course/test_further_seeds.py",
+    PLANTED,
+    "tests/browser/test_live_panel.py",
+    "tests/browser/",
+)
+ONE_BY_ONE = ("tests/course/test_further_seeds.py", PLANTED)  # files whose tests need not stay in one worker
 
 
 def urgency(test: str) -> tuple[int, int]:

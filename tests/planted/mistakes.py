@@ -110,26 +110,41 @@ MISTAKES = {
         "weights",
         (INTEROP + "test_equal_to_the_published_block",),
     ),
+    "autocast-lowers-logits": Mistake(
+        "autocast computes the router's logits in bfloat16",
+        "layers/routing.py",
+        "    with torch.autocast(tokens.device.type, enabled=False):\n        return F.linear(tokens, weight)\n",
+        "    return F.linear(tokens, weight)\n",
+        (ROUTING + "test_autocast_lowers_nothing_forward_and_backward",),
+    ),
+    "bias-rounded": Mistake(
+        "the selection bias is cast with the module, and stalls at .5 in bfloat16",
+        "layers/routing.py",
+        "if bias is not None and self.bias.dtype != bias.dtype:",
+        "if False:",
+        (ROUTING + "test_two_thousand_small_steps_move_a_bias_by_all_of_them",),
+    ),
     # ── balance ──
     "switch-loss-not-by-k": Mistake(
         "the Switch loss whose balanced value is k, not 1",
         "layers/balance.py",
-        "/ (T * k)",
-        "/ T",
+        "chosen, mean = counts / (T * k), shares.mean(0)",
+        "chosen, mean = counts / T, shares.mean(0)",
         (BALANCE + "test_every_loss_equals_its_loop",),
     ),
     "switch-loss-of-the-chosen": Mistake(
         "P is the masked softmax, so that an expert that nobody chooses gets no gradient",
         "layers/balance.py",
-        "(chosen * shares.mean(0)).sum()",
-        "(chosen * (shares * torch.zeros_like(shares).scatter(-1, routing.indices, 1.0)).mean(0)).sum()",
+        "chosen, mean = counts / (T * k), shares.mean(0)",
+        "mean = (shares * torch.zeros_like(shares).scatter(-1, routing.indices, 1.0)).mean(0)\n"
+        "        chosen = counts / (T * k)",
         (BALANCE + "test_every_loss_equals_its_loop",),
     ),
     "switch-loss-detached": Mistake(
         "P is detached: the loss is right, and nothing learns from it",
         "layers/balance.py",
-        "(chosen * shares.mean(0)).sum()",
-        "(chosen * shares.detach().mean(0)).sum()",
+        "chosen, mean = counts / (T * k), shares.mean(0)",
+        "chosen, mean = counts / (T * k), shares.detach().mean(0)",
         (BALANCE + "test_gradcheck",),
     ),
     "load-against-probabilities": Mistake(
@@ -180,6 +195,20 @@ MISTAKES = {
         "probs.topk(capacity, dim=0).indices",
         "probs.topk(min(capacity, self.n_experts), dim=1).indices",
         (BALANCE + "test_every_expert_takes_its_best_tokens_and_no_more",),
+    ),
+    "load-of-one-rank": Mistake(
+        "each rank moves its biases by its own load",
+        "layers/balance.py",
+        "            load = _over_ranks(load, group)\n",
+        "            pass\n",
+        (PARALLEL + "test_the_balance_is_that_of_the_whole_batch",),
+    ),
+    "gradient-of-one-rank": Mistake(
+        "the Switch loss of the whole batch, whose averaged gradient is too small by the number of ranks",
+        "layers/balance.py",
+        "own = shares.sum(0) * (dist.get_world_size(group) / T)",
+        "own = shares.sum(0) / T",
+        (PARALLEL + "test_the_balance_is_that_of_the_whole_batch",),
     ),
     # ── experts and the mixture ──
     "gate-forgotten": Mistake(
@@ -251,21 +280,21 @@ MISTAKES = {
         "layers/tree.py",
         "    load = descent.weights.mean(0)\n    uneven = []\n",
         "    return (2 * logits.sigmoid().mean(0) - 1).square().mean()\n    load, uneven = 0, []\n",
-        (TREE + "test_the_node_balance_loss_is_0_where_all_leaves_get_as_much_and_1_where_one_gets_all",),
+        (TREE + "test_the_node_balance_loss_counts_a_token_by_how_much_of_it_arrives",),
     ),
     "tie-goes-left": Mistake(
         "the compiled descent sends a logit of exactly 0 to the left",
         "layers/descend.py",
         "+ node_bias[node] >= 0)",
         "+ node_bias[node] > 0)",
-        (TREE + "?",),
+        (TREE + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
     ),
     "tie-goes-left-in-torch": Mistake(
         "the readable descent sends a logit of exactly 0 to the left",
         "layers/tree.py",
         "node = 2 * node + 1 + (logits >= 0)",
         "node = 2 * node + 1 + (logits > 0)",
-        (TREE + "?",),
+        (TREE + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
     ),
     "leaf-bias-left-out": Mistake(
         "the hard answer leaves out the leaf's output bias, as the published code does",
