@@ -282,6 +282,13 @@ MISTAKES = {
         "    return (2 * logits.sigmoid().mean(0) - 1).square().mean()\n    load, uneven = 0, []\n",
         (TREE + "test_the_node_balance_loss_counts_a_token_by_how_much_of_it_arrives",),
     ),
+    "balance-not-by-arrivals": Mistake(
+        "how uneven a node divides is not divided by how much arrives there",
+        "layers/tree.py",
+        "((right - left) / load.clamp_min(1e-6)).square()",
+        "(right - left).square()",
+        (TREE + "test_the_node_balance_loss_counts_a_token_by_how_much_of_it_arrives",),
+    ),
     "tie-goes-left": Mistake(
         "the compiled descent sends a logit of exactly 0 to the left",
         "layers/descend.py",
