@@ -1037,7 +1037,7 @@ with torch.inference_mode():
     }
 for depth, leaves in used.items():
     read = bytes_touched(depth, leaves, 2**depth - 1) / 2**20
-    print(f"{2**depth:3} leaves: 1,024 tokens read {read:5.0f} MB")
+    print(f"leaves {2**depth:3}: 1,024 tokens have to read {read:5.1f} MB")
 
 with torch.inference_mode():
     found = time_side_by_side(
