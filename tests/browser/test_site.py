@@ -16,9 +16,8 @@ from moe_tutorial.show.playground import PRESETS
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 PAGES = [*LESSONS, "playground", "claims"]
-WIDGET = re.compile(
-    r"^(sweep|explore_router|watch_training|watch_usage|train_live|token_view|playground)\(", re.MULTILINE
-)
+# What a lesson calls for a widget with sliders.
+SLIDERS = re.compile(r"^(sweep|explore_router|watch_training|watch_usage|train_live|playground)\(", re.MULTILINE)
 NOISE = "strictTypes"  # the widgets' schema checker talks of its own schema
 
 # The contrast of each visible text with what it stands on, for the texts of a page; WCAG's formula.
@@ -211,7 +210,7 @@ def test_each_widget_slider_changes_what_its_widget_shows(in_use):
                 pytest.fail(f"{slider.get_attribute('aria-label')} changes nothing")
             moved += 1
     source = (ROOT / "notebooks" / f"{page.name}.py").read_text(encoding="utf-8")
-    assert (moved > 0) == bool(WIDGET.search(source)), f"{moved} sliders moved"
+    assert (moved > 0) == bool(SLIDERS.search(source)), f"{moved} sliders moved"
     assert page.wrong == []
 
 
