@@ -253,7 +253,10 @@ def test_every_claim_of_every_lesson_stands_on_the_page_of_claims(visit):
         outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]
         claims += read_claims(printed(outputs))
     page = visit("claims")
-    assert page.locator(".moe-claim.holds").count() == len(claims) > 0
+    assert page.locator(".moe-claim").count() == len(claims) > 0
+    untimed = sum(not claim.timed for claim in claims)  # a time may be another machine's
+    assert page.locator(".moe-claim.holds").count() >= untimed
+    assert page.locator(".moe-claim.fails").count() == 0
     assert page.locator(".moe-claim h3").all_inner_texts() == [claim.statement for claim in claims]
     page.locator(".moe-claim a").first.click()
     page.wait_for_url("**#claim-*")

@@ -114,7 +114,7 @@ def test_every_stored_claim_is_read_as_one(notebook):
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]
     text = printed(outputs)
-    lines = [line for line in text.splitlines() if line.startswith(("✓ claim", "✗ claim"))]
+    lines = [line for line in text.splitlines() if line.startswith(("✓ claim", "✗ claim", "– claim"))]
     claims = read_claims(text)
     assert len(claims) == len(lines)
     assert all(claim.holds or claim.timed for claim in claims)

@@ -107,7 +107,18 @@ def course(tmp_path_factory) -> Path:
     write(notebooks / "03_breaks.ipynb", ("print(1)", "1\n"), ("raise ValueError", ""))
     write(notebooks / "04_in_part.ipynb", ("print(1)", "1\n"), ("print(2)", "2\n"))
     write(notebooks / "05_figure.ipynb", (f"print({CLAIM!r})", CLAIM.replace("0.50 [0.40, 0.60]", "0.80 [0.75, 0.85]")))
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "-n", "0"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "--rootdir",
+        str(folder),
+        "-n",
+        "0",
+    ]
     command += ["--nbval-sanitize-with", str(ROOT / "tests/nbval.cfg"), "-p", "no:cacheprovider", "-q", "--tb=short"]
     command += ["--deselect", "notebooks/04_in_part.ipynb::Cell 0", str(notebooks)]
     done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)

@@ -13,6 +13,11 @@ def say(widget: Widget, content: dict[str, Any], buffers: Iterable[bytes] = ()) 
 
 
 def draw_at_once(widget: Widget) -> Widget:
-    """A page that draws every frame as soon as it comes, and says so."""
-    widget.observe(lambda change: say(widget, {"seen": change["new"]["number"]}), "frame")
+    """A page that draws every frame as soon as it comes, and says so, until the widget is closed."""
+
+    def drawn(change: dict[str, Any]) -> None:
+        if widget.comm is not None:
+            say(widget, {"seen": change["new"]["number"]})
+
+    widget.observe(drawn, "frame")
     return widget

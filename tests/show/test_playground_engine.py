@@ -44,7 +44,10 @@ def layer(case: dict, n_experts: int = E) -> MixtureOfExperts:
     if case["gate"] == "hash":
         return MixtureOfExperts(2, H, n_experts, case["k"], HashRouter(2, n_experts, case["k"]), d_out=3).double()
     options = {"gate": case["gate"], "noise": case["noise"], "bias": case["balance"] == "bias"}
-    return MixtureOfExperts(2, H, n_experts, case["k"], d_out=3, **options).double()
+    moe = MixtureOfExperts(2, H, n_experts, case["k"], d_out=3, **options).double()
+    if moe.router.bias is not None:
+        moe.router.bias = moe.router.bias.double()  # no cast of a module lets it leave float32
+    return moe
 
 
 def state(moe: MixtureOfExperts) -> dict[str, torch.Tensor]:
