@@ -445,11 +445,11 @@ MISTAKES = {
         "torch.stack([_batches(seeds[0], len(data.x_train), steps, batch_size) for seed in seeds])",
         (TRAINING + "test_many_seeds_at_once_are_the_same_seeds_one_by_one",),
     ),
-    "mean-over-seeds": Mistake(
-        "losses are averaged over the seeds, so that more seeds learn more slowly",
+    "only-the-first-learns": Mistake(
+        "only the first seed's loss is followed",
         "study/training.py",
         "loss.sum().backward()",
-        "loss.mean().backward()",
+        "loss[0].backward()",
         (TRAINING + "test_many_seeds_at_once_are_the_same_seeds_one_by_one",),
     ),
     "gradients-pile-up": Mistake(

@@ -34,6 +34,10 @@ def test_raw_is_pixels_and_standardised_is_centred(make):
     assert torch.allclose(standard.x_train.mean(0), torch.zeros(64), atol=1e-5)
     deviation = standard.x_train.std(0)
     assert (((deviation - 1).abs() < 1e-2) | (deviation == 0)).all()
+    # The test images by the training images' mean and deviation: their own are not known when a model is asked.
+    scale = raw.x_train.std(0, correction=0)
+    expected = (raw.x_test - raw.x_train.mean(0)) / torch.where(scale < 1e-6, 1.0, scale)
+    torch.testing.assert_close(standard.x_test, expected, atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="inputs is 'grey'"):
         make("grey")
 
