@@ -35,7 +35,12 @@ def fetch_npm(web: Path, build: Path) -> Path:
     Raises:
         BookError: there is no npm, or it could not fetch.
     """
-    target, stamp = build / "npm", build / "npm.stamp"
+    build.mkdir(parents=True, exist_ok=True)
+    with FileLock(build / "npm.lock"):  # two of the tests' workers may ask at once
+        return _fetch_npm(web, build / "npm", build / "npm.stamp")
+
+
+def _fetch_npm(web: Path, target: Path, stamp: Path) -> Path:
     now = executed.fingerprint([web / "package.json", web / "package-lock.json"])
     if not changed(stamp, now):
         return target / "node_modules"
