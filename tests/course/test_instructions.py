@@ -166,7 +166,12 @@ def run(notebook, numbers, root):
     return notebook.cells[number].outputs
 
 
-@pytest.mark.parametrize("which", INSTRUCTIONS, ids=lambda which: f"{which.lesson[:2]}-{which.says[:30]}")
+def of_lesson_00_or_nightly(which):
+    marks = [] if which.lesson.startswith("00") else pytest.mark.nightly
+    return pytest.param(which, marks=marks, id=f"{which.lesson[:2]}-{which.says[:30]}")
+
+
+@pytest.mark.parametrize("which", map(of_lesson_00_or_nightly, INSTRUCTIONS))
 def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("MOE_SEED", raising=False)
