@@ -171,7 +171,7 @@ def of_lesson_00_or_nightly(which):
     return pytest.param(which, marks=marks, id=f"{which.lesson[:2]}-{which.says[:30]}")
 
 
-@pytest.mark.parametrize("which", map(of_lesson_00_or_nightly, INSTRUCTIONS))
+@pytest.mark.parametrize("which", [of_lesson_00_or_nightly(which) for which in INSTRUCTIONS])
 def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("MOE_SEED", raising=False)
