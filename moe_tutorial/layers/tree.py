@@ -269,7 +269,7 @@ def node_balance_loss(descent: Descent) -> Tensor:
     A node's mean counts each token by how much of it arrives there: it is about the tokens that the node divides.
 
     Source: after the importance loss of Shazeer et al. 2017 (arXiv:1701.06538), eq. 6 and 7, node by node. Load
-    balancing for these trees was proposed before, by Charalampopoulos et al. 2024 (arXiv:2405.16836), in another way.
+    balancing for these trees was proposed before, by Charalampopoulos et al. 2024 (arXiv:2405.16836); not compared.
 
     Raises ValueError for a descent of ``eval()``.
     """
