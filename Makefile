@@ -20,12 +20,13 @@ lab: ## open the course in JupyterLab
 	$(setup) lab
 	$(course) lab --port "$(PORT)"
 
-check: ## in 40 seconds: style, import contracts, and every .py beside an equal .ipynb
+check: ## in 40 seconds: style, types of the JavaScript, import contracts, and every .py beside an equal .ipynb
 	$(setup) all
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(course) sync
+	$(course) scripts
 
 test: ## in 15 minutes, set-up included: the package, every lesson against its stored outputs, the pages in a browser
 	$(setup) all

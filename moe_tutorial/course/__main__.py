@@ -1,4 +1,4 @@
-"""The course's command line: ``python -m moe_tutorial.course lab|lessons|reference|sync|book``."""
+"""The course's command line: ``python -m moe_tutorial.course lab|lessons|reference|sync|scripts|book``."""
 
 import argparse
 import sys
@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         commands.add_parser(name, help=text).add_argument("--folder", type=Path, default=REPOSITORY / "notebooks")
     book = commands.add_parser("book", help="build the website into _build/html")
     book.add_argument("--again", action="store_true", help="build even if nothing changed")
+    commands.add_parser("scripts", help="check the JavaScript: prettier, eslint, and types")
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.command != "lab":
         parser.error(f"unknown: {' '.join(rest)}")
@@ -33,10 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
 
         open_lab(REPOSITORY, chosen.port, rest)
         return 0
-    if chosen.command == "book":
+    if chosen.command in ("book", "scripts"):
         from moe_tutorial.course.book import BookError, build
+        from moe_tutorial.course.scripts import check
 
         try:
+            if chosen.command == "scripts":
+                return check(REPOSITORY)
             build(REPOSITORY, again=chosen.again)
         except BookError as error:
             print(f"✗ {error}", file=sys.stderr)

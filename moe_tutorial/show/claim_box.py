@@ -7,7 +7,7 @@ import math
 from html import escape
 
 from moe_tutorial.show import look
-from moe_tutorial.show.web import source
+from moe_tutorial.show.web import read
 from moe_tutorial.study.claim_lines import Claim, Figure
 
 
@@ -110,7 +110,7 @@ def present(line: str) -> None:
     from IPython.display import display
 
     claim = Claim.read(line)
-    html = f"<style>{look.css()}{source('claim.css')}</style>{box(claim)}" if claim else f"<pre>{escape(line)}</pre>"
+    html = f"<style>{look.css()}{read('web/claim.css')}</style>{box(claim)}" if claim else f"<pre>{escape(line)}</pre>"
     display({"text/plain": line, "text/html": html}, raw=True)
 
 

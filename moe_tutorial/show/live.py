@@ -22,7 +22,7 @@ from IPython import get_ipython
 from torch import Tensor, nn
 
 from moe_tutorial.show.regions import MAX_CLASSES, MAX_POINTS, _ask, _experts, _extent, _labels, _pack, _points, grid
-from moe_tutorial.show.web import source, style
+from moe_tutorial.show.web import bundle, style
 from moe_tutorial.study import TrainingDiverged
 
 RECENT = 20
@@ -61,7 +61,7 @@ class LiveTraining(anywidget.AnyWidget):
         running: whether it trains by itself.
     """
 
-    _esm = source("plane.js", "live.js")
+    _esm = bundle("web/live.js")
     _css = style()
     settings = t.Dict().tag(sync=True)  # what stays the same
     points = t.Bytes().tag(sync=True)

@@ -1,12 +1,11 @@
 """The playground: a mixture of experts or a tree to train in the page, without a kernel; a mixture in the kernel too.
 
-The widget is JavaScript (the files in ``playground/``): data, model, backward pass, pictures. Here they are joined into
-the single text that an anywidget wants, and an experiment that a notebook asks for is checked.
+The widget is JavaScript (the files in ``playground/``): data, model, backward pass, pictures. Here an experiment that a
+notebook asks for is checked.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -16,24 +15,8 @@ from torch import Tensor, nn
 from moe_tutorial.layers import FastFeedForward
 from moe_tutorial.show.playground_kernel import KernelTraining
 from moe_tutorial.show.regions import _extent, _labels, _points
-from moe_tutorial.show.web import source, style
+from moe_tutorial.show.web import bundle, read, style
 
-FILES = (
-    "data.js",
-    "training.js",
-    "model.js",
-    "tree.js",
-    "kinds.js",
-    "presets.js",
-    "engine.js",
-    "kernel.js",
-    "url.js",
-    "flow.js",
-    "charts.js",
-    "words.js",
-    "view.js",
-)
-"""In an order in which each file comes after those that it imports."""
 MAX_STEPS = 1_000_000
 """That an experiment may train by itself when it is opened."""
 
@@ -49,31 +32,11 @@ TREE_WHOLE = {"seed": WHOLE["seed"], "batch": WHOLE["batch"], "depth": (1, 4), "
 TREE_NUMBERS = {"rate": NUMBERS["rate"], "hardening": (0, 100), "node_balance": (0, 100)}
 
 
-def _read(name: str) -> str:
-    return (files("moe_tutorial.show") / "playground" / name).read_text(encoding="utf-8")
-
-
-def joined() -> str:
-    """The playground's modules as one: each in a scope of its own, which hands out what the others import from it.
-
-    Comments and indentation stay behind: every page with a playground carries this text.
-    """
-    code = {name: _read(name) for name in FILES}
-    wanted: dict[str, set[str]] = {name: set() for name in FILES}
-    for text in code.values():
-        for names, file in re.findall(r'^import \{ (.*) \} from "\./(.*)";$', text, flags=re.MULTILINE):
-            wanted[file].update(names.split(", "))
-    parts = [source("plane.js")]
-    for name, text in code.items():
-        body = re.sub(r"^import .*;\n|^export (?!default)", "", text, flags=re.MULTILINE)
-        names = ", ".join(sorted(wanted[name]))
-        parts.append(f"const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();" if names else body)
-    return re.sub(r"^ *//.*\n|^ +", "", "\n".join(parts), flags=re.MULTILINE)
-
-
 PRESETS = {
     name: "tree" if 'layer: "tree"' in rest else "mixture"
-    for name, rest in re.findall(r'^    id: "([\w-]+)"(.*?)^  \}', _read("presets.js"), flags=re.MULTILINE | re.DOTALL)
+    for name, rest in re.findall(
+        r'^    id: "([\w-]+)"(.*?)^  \}', read("playground/presets.js"), flags=re.MULTILINE | re.DOTALL
+    )
 }
 """The names of the experiments to start from, and what each trains."""
 
@@ -85,8 +48,8 @@ class Playground(KernelTraining):
         state: the experiment as the page has it now, as a plain dict: ``playground(**widget.state)`` opens it again.
     """
 
-    _esm = joined()
-    _css = style() + _read("playground.css")
+    _esm = bundle("playground/view.js")
+    _css = style("playground/playground.css")
     options = t.Dict().tag(sync=True)
     state = t.Dict().tag(sync=True)
 

@@ -14,7 +14,7 @@ import torch
 import traitlets as t
 from torch import Tensor
 
-from moe_tutorial.show.web import source, style
+from moe_tutorial.show.web import bundle, style
 
 MAX_EXPERTS = 16
 """There are 16 expert colours, and a colour names one expert."""
@@ -31,7 +31,7 @@ Array = Any  # a tensor, an array, or nested sequences of numbers
 class RouterRegions(anywidget.AnyWidget):
     """The widget behind `explore_router`. Everything it shows is in its state."""
 
-    _esm = source("plane.js", "explore.js")
+    _esm = bundle("web/explore.js")
     _css = style()
     settings = t.Dict().tag(sync=True)
     logits = t.Bytes().tag(sync=True)  # float32 (resolution * resolution, experts), rows from the top
@@ -47,7 +47,7 @@ class RouterRegions(anywidget.AnyWidget):
 class TrainingRegions(anywidget.AnyWidget):
     """The widget behind `watch_training` and, without frames, `watch_usage`. Everything it shows is in its state."""
 
-    _esm = source("plane.js", "watch.js")
+    _esm = bundle("web/watch.js")
     _css = style()
     settings = t.Dict().tag(sync=True)
     frames = t.Bytes().tag(sync=True)  # uint8 (frames, resolution * resolution, experts), see _pack

@@ -13,7 +13,7 @@ from typing import Any
 import anywidget
 import traitlets as t
 
-from moe_tutorial.show.web import source, style
+from moe_tutorial.show.web import bundle, style
 
 MAX_STORED = 400
 """Combinations that the website stores for one sweep."""
@@ -22,7 +22,7 @@ MAX_STORED = 400
 class Sweep(anywidget.AnyWidget):
     """The widget behind `sweep`. The page asks for one place at a time and shows only the newest answer."""
 
-    _esm = source("plane.js", "sweep.js")
+    _esm = bundle("web/sweep.js")
     _css = style()
     controls = t.List().tag(sync=True)  # [{"label": str, "values": [str, ...]}, ...]
     stored = t.Dict().tag(sync=True)  # "i,j" -> HTML, known from the start

@@ -10,7 +10,7 @@ import numpy as np
 import traitlets as t
 
 from moe_tutorial.show.regions import MAX_EXPERTS, Array, _array
-from moe_tutorial.show.web import source, style
+from moe_tutorial.show.web import bundle, style
 
 MAX_CHARACTERS = 2_000
 PROBABILITY_STEPS = 65_535
@@ -20,7 +20,7 @@ PROBABILITY_STEPS = 65_535
 class TokenView(anywidget.AnyWidget):
     """The widget behind `token_view`. Everything it shows is in its state."""
 
-    _esm = source("plane.js", "tokens.js")
+    _esm = bundle("web/tokens.js")
     _css = style()
     settings = t.Dict().tag(sync=True)
     text = t.Unicode().tag(sync=True)

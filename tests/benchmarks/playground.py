@@ -28,7 +28,7 @@ from moe_tutorial.show import playground
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from on_page import page_of
 
-MODULES = Path(__file__).parents[2] / "moe_tutorial" / "show" / "playground"
+SHOW = Path(__file__).parents[2] / "moe_tutorial" / "show"
 TURNS, STEPS = 9, 500
 MIXTURES = [
     {"E": 2},
@@ -42,8 +42,8 @@ MIXTURES = [
 ]
 TREES = [{"depth": 3}, {"depth": 4, "hardening": 1, "node_balance": 1}]
 CODE = """
-import { createModel } from "./model.js";
-import { createTree } from "./tree.js";
+import { createModel } from "./playground/model.js";
+import { createTree } from "./playground/tree.js";
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 const [mixtures, trees, turns, steps] = JSON.parse(process.argv[2]);
 const makers = [...mixtures.map((s) => [createModel, s]), ...trees.map((s) => [createTree, s])];
@@ -75,8 +75,8 @@ def engine() -> None:
     if not node:
         raise SystemExit("Node.js is missing: install version 18 or newer")
     with tempfile.TemporaryDirectory() as folder:
-        for module in MODULES.glob("*.js"):
-            shutil.copy(module, folder)
+        for part in ("playground", "web"):
+            shutil.copytree(SHOW / part, Path(folder, part))
         Path(folder, "package.json").write_text('{"type": "module"}', encoding="utf-8")
         script = Path(folder, "bench.js")
         script.write_text(CODE, encoding="utf-8")

@@ -16,7 +16,7 @@ from on_page import FRAMES, page_of
 from moe_tutorial.show import playground
 from moe_tutorial.study.data import Dataset
 
-CODE = ROOT / "moe_tutorial/show/playground"
+CODE = ROOT / "moe_tutorial/show"
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SETTLED = "document.querySelectorAll('.moe-root')[{n}]?.dataset.settled === 'true'"
 # What the page shows must be what this computes, from the same settings and as many steps.
@@ -62,7 +62,8 @@ class Quiet(SimpleHTTPRequestHandler):
 def served(tmp_path_factory):
     """A folder with pages of playgrounds, its address on this machine, and the engine's own files beside them."""
     folder = tmp_path_factory.mktemp("playground")
-    shutil.copytree(CODE, folder / "playground")
+    for part in ("playground", "web"):
+        shutil.copytree(CODE / part, folder / part)
     pages = {
         "playground": [playground(preset="rules", link=True)],
         "two": [playground(preset="rules", link=True), playground(preset="hash", title="The second")],

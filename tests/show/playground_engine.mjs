@@ -4,16 +4,21 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
-const engine = Object.assign({}, ...(await Promise.all(["data", "model", "tree", "kinds", "presets", "url"].map(load))));
+const engine = Object.assign(
+  {},
+  ...(await Promise.all(["data", "model", "tree", "kinds", "presets", "url"].map(load))),
+);
 const { createLayer, createModel, createTree, defaultsOf, layerOf, makeData, PRESETS } = engine;
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
-const parameters = (model) => Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
+const parameters = (model) =>
+  Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
 
 const jobs = {
   // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of steps.
   golden({ cases, rows, noise, stops }) {
     return cases.map(({ settings, start, knocked }) => {
-      const model = createModel(settings), after = {};
+      const model = createModel(settings),
+        after = {};
       let first;
       if (knocked !== undefined) model.knock(knocked);
       for (const name in start) (model.params[name] ?? model[name]).set(start[name]);
@@ -27,7 +32,8 @@ const jobs = {
   },
   goldenTree({ cases, rows, stops }) {
     return cases.map(({ settings, start }) => {
-      const tree = createTree(settings), after = {};
+      const tree = createTree(settings),
+        after = {};
       let first;
       for (const name in start) tree.params[name].set(start[name]);
       rows.forEach((batch, step) => {
@@ -45,7 +51,8 @@ const jobs = {
       layer: layerOf(preset),
       runs: [preset.settings.seed ?? 0, ...seeds].map((seed) => {
         const settings = { ...defaultsOf(layerOf(preset)), ...preset.settings, seed };
-        const model = createLayer(settings), first = model.evaluate().shares;
+        const model = createLayer(settings),
+          first = model.evaluate().shares;
         const seen = () => ({ ...model.evaluate(), routerGradient: model.recent().routerGradient });
         model.train(preset.steps);
         const before = seen();

@@ -14,7 +14,7 @@ from sphinx.errors import ExtensionError
 
 from moe_tutorial.course.site import claims, experiments, guess, repository
 from moe_tutorial.show import look
-from moe_tutorial.show.web import source
+from moe_tutorial.show.web import read
 
 STATIC = Path(__file__).parent / "static"
 
@@ -49,7 +49,7 @@ def configure(app: Sphinx, config: Any) -> None:
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
-    (made / "tokens.css").write_text(look.css() + source("claim.css"), encoding="utf-8")
+    (made / "tokens.css").write_text(look.css() + read("web/claim.css"), encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "tokens.js").write_text(tokens_script(), encoding="utf-8")
     # In _static, the assets keep their own folder's shape: MathJax and the widgets find their fonts beside them.

@@ -3,6 +3,8 @@
 //   knock(expert, out) force(expert, share) show(visible) subscribe(draw) dispose()
 // A frame holds what was measured at one step, and plane() and partPlane() to be asked for pictures of it. A part is what
 // does the work: an expert, or a tree's leaf.
+import { stillness } from "../web/dom.js";
+import { sum } from "../web/words.js";
 import { makeData } from "./data.js";
 import { createLayer } from "./kinds.js";
 
@@ -17,8 +19,23 @@ export const RESTARTS = ["data", "centred", "seed", "E", "width", "depth", "leaf
 // Trains in this page: between two pictures, and only while somebody can see it. `own`: points brought along.
 export function browserEngine(first, own) {
   const listeners = new Set();
-  let made = {}, layer = first.layer, model = create(first), running = false, goal = 0, shown = true, point = 0, serial = 0, error = "";
-  let handle = 0, due = true, sharp = true, settling = 0, moved = -GIVE_WAY, drawn = 0, slice = 1, marks = [];
+  let made = {},
+    layer = first.layer,
+    model = create(first),
+    running = false,
+    goal = 0,
+    shown = true,
+    point = 0,
+    serial = 0,
+    error = "";
+  let handle = 0,
+    due = true,
+    sharp = true,
+    settling = 0,
+    moved = -GIVE_WAY,
+    drawn = 0,
+    slice = 1,
+    marks = [];
 
   function create(settings) {
     const fit = settings.layer === "mixture" ? { ...settings, k: Math.min(settings.k, settings.E) } : settings;
@@ -52,14 +69,16 @@ export function browserEngine(first, own) {
   }
 
   function train(end) {
-    const begun = performance.now(), from = model.step;
+    const begun = performance.now(),
+      from = model.step;
     try {
       do model.train(Math.max(1, running ? slice : Math.min(slice, goal - model.step)));
       while (busy() && performance.now() < end);
     } catch (problem) {
       stop(problem.message);
     }
-    const took = performance.now() - begun, steps = model.step - from;
+    const took = performance.now() - begun,
+      steps = model.step - from;
     slice = Math.max(1, Math.min(64, Math.round(steps / Math.max(took, 0.1)))); // about a millisecond
     marks.push([performance.now(), model.step]);
     while (marks.length > 2 && marks[0][0] < performance.now() - 1000) marks.shift();
@@ -77,13 +96,34 @@ export function browserEngine(first, own) {
     return (1000 * (b[1] - a[1])) / Math.max(1, b[0] - a[0]);
   }
   const look = (settled) => {
-    const recent = model.recent(), kept = model.history;
+    const recent = model.recent(),
+      kept = model.history;
     // The charts end where the training stands, whatever rows are kept of it.
     const history = recent.steps && kept.at(-1).step < model.step ? [...kept, { step: model.step, ...recent }] : kept;
-    const theirs = layer === "tree" ? { cuts: model.boundaries(), partPlane: model.leafPlane } : { knocked: model.knocked, forced: model.forced, partPlane: model.expertPlane };
+    const theirs =
+      layer === "tree"
+        ? { cuts: model.boundaries(), partPlane: model.leafPlane }
+        : { knocked: model.knocked, forced: model.forced, partPlane: model.expertPlane };
     return {
-      ...theirs, kind: "browser", settings: { layer, ...model.settings }, data: model.data, step: model.step, running, busy: busy(), hurried: performance.now() - moved < GIVE_WAY, settled, error, serial, speed: speed(),
-      recent, now: model.evaluate(), history, point, inspected: model.inspect(point), plane: (n) => ({ n, ...model.plane(n) }), can: null,
+      ...theirs,
+      kind: "browser",
+      settings: { layer, ...model.settings },
+      data: model.data,
+      step: model.step,
+      running,
+      busy: busy(),
+      hurried: performance.now() - moved < GIVE_WAY,
+      settled,
+      error,
+      serial,
+      speed: speed(),
+      recent,
+      now: model.evaluate(),
+      history,
+      point,
+      inspected: model.inspect(point),
+      plane: (n) => ({ n, ...model.plane(n) }),
+      can: null,
     };
   };
   function start(settings, { knocked = [], forced = null } = model) {
@@ -97,7 +137,8 @@ export function browserEngine(first, own) {
   function meddle(knocked, forced) {
     const { E, k, gate } = model.settings;
     knocked.slice(0, E).forEach((gone, e) => gone && sum(model.knocked) < E - 1 && model.knock(e, true));
-    if (forced && forced.expert < E && gate !== "hash" && !model.knocked[forced.expert]) model.force(forced.expert, Math.min(forced.share, 1 / k));
+    if (forced && forced.expert < E && gate !== "hash" && !model.knocked[forced.expert])
+      model.force(forced.expert, Math.min(forced.share, 1 / k));
   }
 
   document.addEventListener("visibilitychange", soon);
@@ -129,7 +170,12 @@ export function browserEngine(first, own) {
     look: (i) => ((point = i), now()),
     knock: (e, out) => ((serial += 1), model.knock(e, out), now()),
     force: (e, share) => ((serial += 1), model.force(e, share), now()),
-    show: (visible) => ((shown = visible), (due ||= visible), (sharp ||= visible), visible ? soon() : (cancelAnimationFrame(handle), (handle = 0))),
+    show: (visible) => (
+      (shown = visible),
+      (due ||= visible),
+      (sharp ||= visible),
+      visible ? soon() : (cancelAnimationFrame(handle), (handle = 0))
+    ),
     subscribe: (draw) => (listeners.add(draw), now(), () => listeners.delete(draw)),
     dispose() {
       document.removeEventListener("visibilitychange", soon);

@@ -1,5 +1,7 @@
 // A tree's own pictures: the points on their way down, and the questions as lines in the plane. Questions are letters,
 // from A at the root, level by level, since numbers are leaves.
+import { DEAD, percent } from "../web/words.js";
+import { drawBadge, fit, hatch, mix, readTheme, rgb, write } from "../web/pen.js";
 
 export const letter = (n) => String.fromCharCode(65 + n);
 export const columnGap = 8; // between the leaves' small pictures, which stand under the leaves of the tree
@@ -7,17 +9,33 @@ export const columnGap = 8; // between the leaves' small pictures, which stand u
 // Widths are points: solid as hard decisions lead them, pale as the soft mixture spreads them. A strong line is the
 // inspected point's way.
 export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, leaf }, { dead, patterned }) {
-  const theme = readTheme(canvas), [ctx, w, h] = fit(canvas), L = 2 ** depth, NODES = L - 1, all = [...nodes, ...shares];
-  const small = w / L < 30, radius = small ? 8 : 10.5, top = radius + 3, gap = (h - top - radius - 4) / depth, full = Math.min(150, 0.34 * w);
-  const level = (n) => Math.floor(Math.log2(n + 1)), Y = (n) => top + gap * level(n);
+  const theme = readTheme(canvas),
+    [ctx, w, h] = fit(canvas),
+    L = 2 ** depth,
+    NODES = L - 1,
+    all = [...nodes, ...shares];
+  const small = w / L < 30,
+    radius = small ? 8 : 10.5,
+    top = radius + 3,
+    gap = (h - top - radius - 4) / depth,
+    full = Math.min(150, 0.34 * w);
+  const level = (n) => Math.floor(Math.log2(n + 1)),
+    Y = (n) => top + gap * level(n);
   // The middle of the leaves below; wide streams keep inside the picture.
   const X = (n) => {
-    const below = 2 ** (depth - level(n)), middle = ((n + 1 - 2 ** level(n) + 0.5) * below * (w + columnGap)) / L - columnGap / 2, half = Math.max(radius + 1, (full * Math.max(all[n], weights[n])) / 2);
+    const below = 2 ** (depth - level(n)),
+      middle = ((n + 1 - 2 ** level(n) + 0.5) * below * (w + columnGap)) / L - columnGap / 2,
+      half = Math.max(radius + 1, (full * Math.max(all[n], weights[n])) / 2);
     return Math.max(half + 1, Math.min(w - half - 1, middle));
   };
   const stream = (n, amounts, from, to) => {
-    const x = X(n) - (full * amounts[n]) / 2, width = full * amounts[n], path = new Path2D(), bend = (to - from) / 2;
-    const parent = (n - 1) >> 1, sibling = n % 2 ? 0 : full * amounts[n - 1], start = X(parent) - (full * (amounts[2 * parent + 1] + amounts[2 * parent + 2])) / 2 + sibling;
+    const x = X(n) - (full * amounts[n]) / 2,
+      width = full * amounts[n],
+      path = new Path2D(),
+      bend = (to - from) / 2;
+    const parent = (n - 1) >> 1,
+      sibling = n % 2 ? 0 : full * amounts[n - 1],
+      start = X(parent) - (full * (amounts[2 * parent + 1] + amounts[2 * parent + 2])) / 2 + sibling;
     path.moveTo(start, from);
     path.bezierCurveTo(start, from + bend, x, to - bend, x, to);
     path.lineTo(x + width, to);
@@ -25,11 +43,14 @@ export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, 
     path.closePath();
     return path;
   };
-  const parts = all.map((_, n) => n).slice(1), pale = mix(rgb(theme.muted), rgb(theme.ground), 0.2), solid = mix(rgb(theme.muted), rgb(theme.ground), 0.6);
+  const parts = all.map((_, n) => n).slice(1),
+    pale = mix(rgb(theme.muted), rgb(theme.ground), 0.2),
+    solid = mix(rgb(theme.muted), rgb(theme.ground), 0.6);
   const css = (colour) => `rgb(${colour.map(Math.round).join()})`;
-  for (const n of parts) (ctx.fillStyle = css(pale)), ctx.fill(stream(n, weights, Y((n - 1) >> 1), Y(n)));
+  for (const n of parts) ((ctx.fillStyle = css(pale)), ctx.fill(stream(n, weights, Y((n - 1) >> 1), Y(n))));
   for (const n of parts) {
-    const from = Y((n - 1) >> 1), e = n - NODES;
+    const from = Y((n - 1) >> 1),
+      e = n - NODES;
     if (all[n] < DEAD) {
       ctx.setLineDash([3, 3]);
       ctx.lineWidth = 1;
@@ -44,13 +65,16 @@ export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, 
     const shape = stream(n, all, from, Y(n));
     ctx.fillStyle = e < 0 ? css(solid) : theme.experts[e];
     ctx.fill(shape);
-    if (patterned && e > 3) (ctx.fillStyle = hatch(ctx, e, theme)), ctx.fill(shape);
+    if (patterned && e > 3) ((ctx.fillStyle = hatch(ctx, e, theme)), ctx.fill(shape));
     ctx.strokeStyle = theme.ground;
     ctx.lineWidth = 1;
     ctx.stroke(shape);
   }
   const way = [...path, NODES + leaf];
-  for (const [colour, width] of [[theme.ground, 5], [theme.accent, 2.2]]) {
+  for (const [colour, width] of [
+    [theme.ground, 5],
+    [theme.accent, 2.2],
+  ]) {
     ctx.strokeStyle = colour;
     ctx.lineWidth = width;
     ctx.beginPath();
@@ -60,9 +84,11 @@ export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, 
   }
   for (let n = 0; n < NODES; n++) {
     drawLetter(ctx, n, X(n), Y(n), radius, theme, nodes[n] < DEAD, path.includes(n));
-    const room = (w / 2 ** level(n)) / 2 - radius;
+    const room = w / 2 ** level(n) / 2 - radius;
     if (nodes[n] < DEAD || room < 40) continue;
-    const words = `${percent(all[2 * n + 2] / nodes[n])} →`, aside = Math.max(radius, (full * nodes[n]) / 2) + 5, fits = X(n) + aside + 44 < w;
+    const words = `${percent(all[2 * n + 2] / nodes[n])} →`,
+      aside = Math.max(radius, (full * nodes[n]) / 2) + 5,
+      fits = X(n) + aside + 44 < w;
     write(ctx, theme, words, X(n) + (fits ? aside : -aside), Y(n) + 4, fits ? "left" : "right");
   }
   shares.forEach((_, e) => drawBadge(ctx, e, X(NODES + e), Y(NODES + e), radius, dead[e], theme));
@@ -87,10 +113,17 @@ function drawLetter(ctx, n, x, y, radius, theme, unasked, strong) {
 
 // Each question's line where it is asked, thinner from level to level, with its letter where there is room.
 export function drawCuts(ctx, cuts, [left, right, bottom, top], width, theme) {
-  const place = ([u, v]) => [((u - left) / (right - left)) * width, ((top - v) / (top - bottom)) * width], drawn = cuts.filter((cut) => cut.ends).map((cut) => ({ ...cut, ends: cut.ends.map(place) }));
+  const place = ([u, v]) => [((u - left) / (right - left)) * width, ((top - v) / (top - bottom)) * width],
+    drawn = cuts.filter((cut) => cut.ends).map((cut) => ({ ...cut, ends: cut.ends.map(place) }));
   ctx.lineCap = "round";
-  for (const { ends: [a, b], level } of drawn.reverse()) {
-    for (const [colour, wide] of [[theme.ground, 3], [theme.text, 0]]) {
+  for (const {
+    ends: [a, b],
+    level,
+  } of drawn.reverse()) {
+    for (const [colour, wide] of [
+      [theme.ground, 3],
+      [theme.text, 0],
+    ]) {
       ctx.strokeStyle = colour;
       ctx.lineWidth = wide + [2.8, 2.1, 1.5, 1.1][level];
       ctx.beginPath();
@@ -100,5 +133,11 @@ export function drawCuts(ctx, cuts, [left, right, bottom, top], width, theme) {
     }
   }
   ctx.lineCap = "butt";
-  return drawn.filter(({ ends: [a, b] }) => Math.hypot(a[0] - b[0], a[1] - b[1]) > 40).map(({ node, ends: [a, b] }) => () => drawLetter(ctx, node, (a[0] + b[0]) / 2, (a[1] + b[1]) / 2, 8, theme));
+  return drawn
+    .filter(({ ends: [a, b] }) => Math.hypot(a[0] - b[0], a[1] - b[1]) > 40)
+    .map(
+      ({ node, ends: [a, b] }) =>
+        () =>
+          drawLetter(ctx, node, (a[0] + b[0]) / 2, (a[1] + b[1]) / 2, 8, theme),
+    );
 }

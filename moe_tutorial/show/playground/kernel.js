@@ -1,5 +1,6 @@
 // The other engine: torch trains in the kernel. Clicks and slider moves go out as messages, frames come in (see
 // playground_kernel.py), and become the frames that the page's own engine makes.
+import { numbers } from "../web/dom.js";
 import { makeData } from "./data.js";
 import { RESTARTS } from "./engine.js";
 
@@ -10,7 +11,19 @@ const REBUILD = [...RESTARTS, "gate", "batch"]; // settings for which the kernel
 
 export function kernelEngine(model, first, own) {
   const listeners = new Set();
-  let settings = first, data = dataOf(first), point = 0, serial = 0, goal = 0, shown = true, handle = 0, told = 0, late = 0, waiting = "", marks = [], asked = 0, gone = false;
+  let settings = first,
+    data = dataOf(first),
+    point = 0,
+    serial = 0,
+    goal = 0,
+    shown = true,
+    handle = 0,
+    told = 0,
+    late = 0,
+    waiting = "",
+    marks = [],
+    asked = 0,
+    gone = false;
 
   function dataOf({ data: name, seed, centred }) {
     return own ?? makeData(name, seed, centred);
@@ -24,13 +37,25 @@ export function kernelEngine(model, first, own) {
     }
   };
   const lose = () => ((gone = true), [late, told].forEach(clearTimeout), (waiting = GONE), soon());
-  const kernel = model.widget_manager.kernel, watch = (_, now) => ENDS.includes(now) && lose();
-  const expect = (ms) => (clearTimeout(late), (late = setTimeout(() => ((waiting = "Waiting for the kernel: training stands still while a cell runs."), soon()), ms)));
+  const kernel = model.widget_manager.kernel,
+    watch = (_, now) => ENDS.includes(now) && lose();
+  const expect = (ms) => (
+    clearTimeout(late),
+    (late = setTimeout(
+      () => ((waiting = "Waiting for the kernel: training stands still while a cell runs."), soon()),
+      ms,
+    ))
+  );
   function build() {
-    const d = own ? [] : [data.x, data.y, data.regime, data.xTest, data.yTest, data.regimeTest, Float64Array.from(data.extent)];
+    const d = own
+      ? []
+      : [data.x, data.y, data.regime, data.xTest, data.yTest, data.regimeTest, Float64Array.from(data.extent)];
     marks = [];
     asked = serial += 1;
-    send({ do: "build", settings, serial }, d.map((array) => array.buffer));
+    send(
+      { do: "build", settings, serial },
+      d.map((array) => array.buffer),
+    );
   }
   const soon = () => (handle ||= requestAnimationFrame(() => ((handle = 0), paint())));
 
@@ -53,21 +78,62 @@ export function kernelEngine(model, first, own) {
     }
     soon();
     // An unseen training is not acknowledged, so the kernel soon pauses it.
-    if (shown && !document.hidden) told ||= setTimeout(() => ((told = 0), post({ seen: model.get("frame").number })), f.running ? TELL : 0);
+    if (shown && !document.hidden)
+      told ||= setTimeout(() => ((told = 0), post({ seen: model.get("frame").number })), f.running ? TELL : 0);
   }
 
   function read(f) {
-    const E = f.experts, rows = numbers(f.history), width = 3 + E, side = f.side, bytes = (view) => numbers(view, Uint8Array);
-    const history = Array.from({ length: rows.length / width }, (_, i) => rows.subarray(i * width, (i + 1) * width)).map((row) => ({ step: row[0], task: row[1], balance: row[2], shares: row.subarray(3) }));
-    const running = f.running && !gone, speed = running && marks.length > 1 ? (1000 * (marks.at(-1)[1] - marks[0][1])) / Math.max(1, marks.at(-1)[0] - marks[0][0]) : 0;
-    const area = f.expertSide ** 2, planes = bytes(f.expertPlanes);
+    const E = f.experts,
+      rows = numbers(f.history),
+      width = 3 + E,
+      side = f.side,
+      bytes = (view) => numbers(view, Uint8Array);
+    const history = Array.from({ length: rows.length / width }, (_, i) =>
+      rows.subarray(i * width, (i + 1) * width),
+    ).map((row) => ({ step: row[0], task: row[1], balance: row[2], shares: row.subarray(3) }));
+    const running = f.running && !gone,
+      speed =
+        running && marks.length > 1
+          ? (1000 * (marks.at(-1)[1] - marks[0][1])) / Math.max(1, marks.at(-1)[0] - marks[0][0])
+          : 0;
+    const area = f.expertSide ** 2,
+      planes = bytes(f.expertPlanes);
     data.classes = Math.max(data.classes, f.classes);
     return {
-      kind: "kernel", settings: { ...settings, ...f.knobs, E }, data, step: f.step, running, busy: running, settled: !running, hurried: false, error: f.error || waiting, serial: f.serial, speed,
+      kind: "kernel",
+      settings: { ...settings, ...f.knobs, E },
+      data,
+      step: f.step,
+      running,
+      busy: running,
+      settled: !running,
+      hurried: false,
+      error: f.error || waiting,
+      serial: f.serial,
+      speed,
       recent: { task: f.task, balance: f.extra, shares: f.shares, routerGradient: f.routerGradient, steps: f.recent },
-      now: { shares: f.usage, accuracy: f.accuracy, loss: f.loss, dead: f.dead, entropy: f.entropy, nmi: f.nmi, largest: f.largest, predicted: bytes(f.pointPredicted) },
-      history, knocked: f.knocked ?? Array(E).fill(false), forced: f.forced ?? null, point, inspected: f.inspected, can: f.can,
-      plane: () => ({ n: side, owner: bytes(f.owner), confidence: Float32Array.from(bytes(f.confidence), (c) => c / 255), predicted: bytes(f.predicted) }),
+      now: {
+        shares: f.usage,
+        accuracy: f.accuracy,
+        loss: f.loss,
+        dead: f.dead,
+        entropy: f.entropy,
+        nmi: f.nmi,
+        largest: f.largest,
+        predicted: bytes(f.pointPredicted),
+      },
+      history,
+      knocked: f.knocked ?? Array(E).fill(false),
+      forced: f.forced ?? null,
+      point,
+      inspected: f.inspected,
+      can: f.can,
+      plane: () => ({
+        n: side,
+        owner: bytes(f.owner),
+        confidence: Float32Array.from(bytes(f.confidence), (c) => c / 255),
+        predicted: bytes(f.predicted),
+      }),
       partPlane: (e) => (planes.length ? planes.subarray(e * area, (e + 1) * area) : new Uint8Array(1)),
     };
   }

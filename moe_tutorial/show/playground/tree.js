@@ -3,36 +3,93 @@
 // 2n + 2 (right, where its logit is 0 or more); leaves are counted from the left.
 
 import { DATASETS, fillUniform, makeData, randomState } from "./data.js";
-import { checkFinite, checkLive, checkPlace, checked, each, largest, makeParameters, makeRecord, usage } from "./training.js";
+import {
+  checkFinite,
+  checkLive,
+  checkPlace,
+  checked,
+  each,
+  largest,
+  makeParameters,
+  makeRecord,
+  usage,
+} from "./training.js";
 
 export const TREE_DEFAULTS = {
-  data: "regimes", centred: true, seed: 0, batch: 128, rate: 0.01, depth: 3, leaf_width: 4,
-  hardening: 0, node_balance: 0, // how much the decisions' entropy, and the nodes' unevenness, count beside the task
+  data: "regimes",
+  centred: true,
+  seed: 0,
+  batch: 128,
+  rate: 0.01,
+  depth: 3,
+  leaf_width: 4,
+  hardening: 0,
+  node_balance: 0, // how much the decisions' entropy, and the nodes' unevenness, count beside the task
 };
-export const TREE_LIMITS = { seed: [0, 999999], batch: [1, 512], rate: [1e-5, 1], depth: [1, 4], leaf_width: [1, 32], hardening: [0, 100], node_balance: [0, 100] };
+export const TREE_LIMITS = {
+  seed: [0, 999999],
+  batch: [1, 512],
+  rate: [1e-5, 1],
+  depth: [1, 4],
+  leaf_width: [1, 32],
+  hardening: [0, 100],
+  node_balance: [0, 100],
+};
 export const TREE_LIVE = ["hardening", "node_balance", "rate", "batch"]; // what may change while it trains
 
 export function checkTreeSettings(settings) {
-  return checked(settings, TREE_DEFAULTS, TREE_LIMITS, ["seed", "batch", "depth", "leaf_width"], { data: Object.keys(DATASETS), centred: [true, false] });
+  return checked(settings, TREE_DEFAULTS, TREE_LIMITS, ["seed", "batch", "depth", "leaf_width"], {
+    data: Object.keys(DATASETS),
+    centred: [true, false],
+  });
 }
 
 // `own`: points brought along, in the shape of makeData's.
 export function createTree(given = {}, own) {
   let settings = checkTreeSettings(given);
-  const { depth, leaf_width: H, seed } = settings, L = 2 ** depth, NODES = L - 1, MAX_BATCH = TREE_LIMITS.batch[1];
-  const data = own ?? makeData(settings.data, seed, settings.centred), C = data.classes, { x: X, y: Y, xTest, yTest } = data, N = Y.length;
+  const { depth, leaf_width: H, seed } = settings,
+    L = 2 ** depth,
+    NODES = L - 1,
+    MAX_BATCH = TREE_LIMITS.batch[1];
+  const data = own ?? makeData(settings.data, seed, settings.centred),
+    C = data.classes,
+    { x: X, y: Y, xTest, yTest } = data,
+    N = Y.length;
 
-  const sizes = { node_weight: NODES * 2, node_bias: NODES, w_in: L * H * 2, b_in: L * H, w_out: L * H * C, b_out: L * C };
-  const { params, grads, gradient, learn } = makeParameters(sizes, (name) => (name.endsWith("out") ? H : 2), randomState(seed, 5));
-  const { node_weight, node_bias, w_in, b_in, w_out, b_out } = params, record = makeRecord(["task", "hardening", "balance"], L);
+  const sizes = {
+    node_weight: NODES * 2,
+    node_bias: NODES,
+    w_in: L * H * 2,
+    b_in: L * H,
+    w_out: L * H * C,
+    b_out: L * C,
+  };
+  const { params, grads, gradient, learn } = makeParameters(
+    sizes,
+    (name) => (name.endsWith("out") ? H : 2),
+    randomState(seed, 5),
+  );
+  const { node_weight, node_bias, w_in, b_in, w_out, b_out } = params,
+    record = makeRecord(["task", "hardening", "balance"], L);
   const batches = randomState(seed, 6);
 
   // Of one point: the nodes' logits and how likely they say right; what arrives at each node and, after them, at each leaf;
   // and, on the way back, what the loss gains by more of it.
-  const z = new Float64Array(NODES), right = new Float64Array(NODES), arriving = new Float64Array(NODES + L), worth = new Float64Array(NODES + L);
-  const neurons = new Float64Array(L * H), answers = new Float64Array(L * C), scores = new Float64Array(C), dScores = new Float64Array(C), dAnswer = new Float64Array(C);
+  const z = new Float64Array(NODES),
+    right = new Float64Array(NODES),
+    arriving = new Float64Array(NODES + L),
+    worth = new Float64Array(NODES + L);
+  const neurons = new Float64Array(L * H),
+    answers = new Float64Array(L * C),
+    scores = new Float64Array(C),
+    dScores = new Float64Array(C),
+    dAnswer = new Float64Array(C);
   // Of a batch: where its points arrive, on average, and each leaf's hard usage.
-  const rows = new Int32Array(MAX_BATCH), uniform = new Float64Array(MAX_BATCH), load = new Float64Array(NODES + L), pull = new Float64Array(NODES + L), counts = new Float64Array(L);
+  const rows = new Int32Array(MAX_BATCH),
+    uniform = new Float64Array(MAX_BATCH),
+    load = new Float64Array(NODES + L),
+    pull = new Float64Array(NODES + L),
+    counts = new Float64Array(L);
 
   function descend(x0, x1) {
     arriving[0] = 1;
@@ -76,7 +133,8 @@ export function createTree(given = {}, own) {
 
   // Cross-entropy of `scores`; dScores becomes its gradient times `scale`.
   function crossEntropy(label, scale) {
-    let top = -Infinity, sum = 0;
+    let top = -Infinity,
+      sum = 0;
     for (let o = 0; o < C; o++) if (scores[o] > top) top = scores[o];
     for (let o = 0; o < C; o++) sum += dScores[o] = Math.exp(scores[o] - top);
     for (let o = 0; o < C; o++) dScores[o] = scale * (dScores[o] / sum - (o === label ? 1 : 0));
@@ -93,8 +151,11 @@ export function createTree(given = {}, own) {
 
   // One step on these points (their numbers).
   function stepOn(rows) {
-    const { hardening, node_balance: balance } = settings, T = rows.length;
-    let task = 0, entropy = 0, uneven = 0;
+    const { hardening, node_balance: balance } = settings,
+      T = rows.length;
+    let task = 0,
+      entropy = 0,
+      uneven = 0;
     load.fill(0);
     counts.fill(0);
     pull.fill(0);
@@ -106,15 +167,21 @@ export function createTree(given = {}, own) {
       }
       // How far each node's mean decision, over what arrives there, is from a half: (2 mean - 1)^2, on average over nodes.
       for (let n = 0; n < NODES; n++) {
-        const l = load[2 * n + 1], r = load[2 * n + 2], sum = Math.max(l + r, 1e-6), lean = (r - l) / sum;
+        const l = load[2 * n + 1],
+          r = load[2 * n + 2],
+          sum = Math.max(l + r, 1e-6),
+          lean = (r - l) / sum;
         uneven += (lean * lean) / NODES;
-        const through = l + r > 1e-6 ? lean : 0, scale = (2 * balance * lean) / (NODES * T * sum);
+        const through = l + r > 1e-6 ? lean : 0,
+          scale = (2 * balance * lean) / (NODES * T * sum);
         pull[2 * n + 1] = pull[n] + scale * (-1 - through);
         pull[2 * n + 2] = pull[n] + scale * (1 - through);
       }
     }
     for (let t = 0; t < T; t++) {
-      const i = rows[t], x0 = X[2 * i], x1 = X[2 * i + 1];
+      const i = rows[t],
+        x0 = X[2 * i],
+        x1 = X[2 * i + 1];
       descend(x0, x1);
       counts[follow()]++;
       answerSoftly(x0, x1);
@@ -160,23 +227,32 @@ export function createTree(given = {}, own) {
 
   // The part of the square `extent` that hard decisions lead through node n, as corners; and the node's line in it.
   function cut(corners, n, side) {
-    const value = ([x0, x1]) => side * (node_weight[2 * n] * x0 + node_weight[2 * n + 1] * x1 + node_bias[n]), kept = [];
+    const value = ([x0, x1]) => side * (node_weight[2 * n] * x0 + node_weight[2 * n + 1] * x1 + node_bias[n]),
+      kept = [];
     corners.forEach((a, i) => {
-      const b = corners[(i + 1) % corners.length], va = value(a), vb = value(b);
+      const b = corners[(i + 1) % corners.length],
+        va = value(a),
+        vb = value(b);
       if (va >= 0) kept.push(a);
-      if ((va >= 0) !== (vb >= 0)) kept.push([0, 1].map((axis) => a[axis] + ((b[axis] - a[axis]) * va) / (va - vb)));
+      if (va >= 0 !== vb >= 0) kept.push([0, 1].map((axis) => a[axis] + ((b[axis] - a[axis]) * va) / (va - vb)));
     });
     return kept;
   }
 
   const tree = {
-    get settings() { return settings; },
-    data, params,
+    get settings() {
+      return settings;
+    },
+    data,
+    params,
     step: 0,
-    get history() { return record.history; },
+    get history() {
+      return record.history;
+    },
 
     train(steps = 1) {
-      const T = settings.batch, batch = rows.subarray(0, T);
+      const T = settings.batch,
+        batch = rows.subarray(0, T);
       for (let s = 0; s < steps; s++) {
         fillUniform(batches, uniform, T);
         for (let t = 0; t < T; t++) batch[t] = Math.floor(uniform[t] * N);
@@ -202,11 +278,17 @@ export function createTree(given = {}, own) {
     // training and hard as in use; `entropy` of the usage, and `undecided`: the mean entropy of the decisions, log 2 at most.
     // Of each node: its part of the points by hard decisions (nodes), and of it and each leaf the mean soft weight (weights).
     evaluate() {
-      const shares = new Float64Array(L), leaves = new Uint8Array(N), predicted = new Uint8Array(N), nodes = new Float64Array(NODES + L);
-      const weights = new Float64Array(NODES + L), soft = { loss: 0, accuracy: 0, predicted: new Uint8Array(N) }, hard = { loss: 0, accuracy: 0 };
+      const shares = new Float64Array(L),
+        leaves = new Uint8Array(N),
+        predicted = new Uint8Array(N),
+        nodes = new Float64Array(NODES + L);
+      const weights = new Float64Array(NODES + L),
+        soft = { loss: 0, accuracy: 0, predicted: new Uint8Array(N) },
+        hard = { loss: 0, accuracy: 0 };
       let open = 0;
       for (let i = 0; i < N; i++) {
-        const x0 = X[2 * i], x1 = X[2 * i + 1];
+        const x0 = X[2 * i],
+          x1 = X[2 * i + 1];
         descend(x0, x1);
         leaves[i] = follow();
         shares[leaves[i]] += 1 / N;
@@ -220,7 +302,8 @@ export function createTree(given = {}, own) {
         predicted[i] = largest(scores, 0, C);
       }
       for (let i = 0; i < yTest.length; i++) {
-        const x0 = xTest[2 * i], x1 = xTest[2 * i + 1];
+        const x0 = xTest[2 * i],
+          x1 = xTest[2 * i + 1];
         descend(x0, x1);
         answerSoftly(x0, x1);
         soft.accuracy += (largest(scores, 0, C) === yTest[i]) / yTest.length;
@@ -229,13 +312,25 @@ export function createTree(given = {}, own) {
       }
       nodes.set(shares, NODES);
       for (let n = NODES - 1; n >= 0; n--) nodes[n] = nodes[2 * n + 1] + nodes[2 * n + 2];
-      return { ...usage(shares, leaves, data.regime), nodes: nodes.slice(0, NODES), weights, predicted, soft, hard, undecided: open };
+      return {
+        ...usage(shares, leaves, data.regime),
+        nodes: nodes.slice(0, NODES),
+        weights,
+        predicted,
+        soft,
+        hard,
+        undecided: open,
+      };
     },
 
     // Over the plane, row by row from the top: the leaf that hard decisions lead to, how much it counts in the soft mixture,
     // and the classes that the hard and the soft tree predict.
     plane(resolution) {
-      const n = resolution * resolution, owner = new Uint8Array(n), confidence = new Float32Array(n), predicted = new Uint8Array(n), soft = new Uint8Array(n);
+      const n = resolution * resolution,
+        owner = new Uint8Array(n),
+        confidence = new Float32Array(n),
+        predicted = new Uint8Array(n),
+        soft = new Uint8Array(n);
       each(data.extent, resolution, (x0, x1, at) => {
         descend(x0, x1);
         const leaf = (owner[at] = follow());
@@ -260,12 +355,25 @@ export function createTree(given = {}, own) {
     // Each node's line, clipped to the part of the extent where hard decisions ask it: its two ends, or null where it is
     // never asked, or sends everything one way.
     boundaries() {
-      const [left, right, bottom, top] = data.extent, regions = [[[left, bottom], [right, bottom], [right, top], [left, top]]], lines = [];
+      const [left, right, bottom, top] = data.extent,
+        regions = [
+          [
+            [left, bottom],
+            [right, bottom],
+            [right, top],
+            [left, top],
+          ],
+        ],
+        lines = [];
       for (let n = 0; n < NODES; n++) {
-        const region = regions[n], value = ([x0, x1]) => node_weight[2 * n] * x0 + node_weight[2 * n + 1] * x1 + node_bias[n], ends = [];
+        const region = regions[n],
+          value = ([x0, x1]) => node_weight[2 * n] * x0 + node_weight[2 * n + 1] * x1 + node_bias[n],
+          ends = [];
         region.forEach((a, i) => {
-          const b = region[(i + 1) % region.length], va = value(a), vb = value(b);
-          if ((va >= 0) !== (vb >= 0)) ends.push([0, 1].map((axis) => a[axis] + ((b[axis] - a[axis]) * va) / (va - vb)));
+          const b = region[(i + 1) % region.length],
+            va = value(a),
+            vb = value(b);
+          if (va >= 0 !== vb >= 0) ends.push([0, 1].map((axis) => a[axis] + ((b[axis] - a[axis]) * va) / (va - vb)));
         });
         lines.push({ node: n, level: Math.floor(Math.log2(n + 1)), ends: ends.length === 2 ? ends : null });
         regions[2 * n + 1] = cut(region, n, -1);
@@ -278,7 +386,10 @@ export function createTree(given = {}, own) {
     // cross-entropy tells the nodes (gradient of their logits).
     inspect(i) {
       checkPlace("point", i, N);
-      const x0 = X[2 * i], x1 = X[2 * i + 1], says = [], path = [];
+      const x0 = X[2 * i],
+        x1 = X[2 * i + 1],
+        says = [],
+        path = [];
       descend(x0, x1);
       const leaf = follow();
       for (let n = 0; n < NODES; n = 2 * n + (z[n] >= 0 ? 2 : 1)) path.push(n);
@@ -292,7 +403,15 @@ export function createTree(given = {}, own) {
       }
       weighNodes();
       return {
-        logits: z.slice(), right: right.slice(), weights: arriving.slice(NODES), path, leaf, says, predicted: says[leaf], soft, label: Y[i],
+        logits: z.slice(),
+        right: right.slice(),
+        weights: arriving.slice(NODES),
+        path,
+        leaf,
+        says,
+        predicted: says[leaf],
+        soft,
+        label: Y[i],
         gradient: Float64Array.from({ length: NODES }, (_, n) => slope(n)),
       };
     },

@@ -1,14 +1,19 @@
 // Sliders for a Python function. With a kernel each new place is asked for; without, the page must hold all of them.
+import { el, field, mount, tell } from "./dom.js";
 
 function render({ model, el: root }) {
-  const controls = model.get("controls"), known = new Map(Object.entries(model.get("stored")));
+  const controls = model.get("controls"),
+    known = new Map(Object.entries(model.get("stored")));
   const live = !!model.widget_manager?.kernel;
-  const total = controls.reduce((n, c) => n * c.values.length, 1), movable = live || known.size >= total;
-  const place = controls.map(() => 0), key = () => place.join(",");
+  const total = controls.reduce((n, c) => n * c.values.length, 1),
+    movable = live || known.size >= total;
+  const place = controls.map(() => 0),
+    key = () => place.join(",");
   let asked = null;
 
   const inputs = controls.map((c, i) => {
-    const input = el("input", { type: "range", min: 0, max: c.values.length - 1, value: 0 }), node = field(c.label, input);
+    const input = el("input", { type: "range", min: 0, max: c.values.length - 1, value: 0 }),
+      node = field(c.label, input);
     input.oninput = () => ((place[i] = +input.value), tell(input, c.values[place[i]]), update());
     tell(input, c.values[0]);
     return node;

@@ -12,7 +12,8 @@
 
   // A colour between the ground and an expert (a region, drawn paler where the router is less sure) stays between them.
   function mixed(colour) {
-    const c = rgb(colour), ground = rgb(light.ground);
+    const c = rgb(colour),
+      ground = rgb(light.ground);
     let best = null;
     for (const name of experts) {
       const way = rgb(light[name]).map((v, i) => v - ground[i]);
@@ -22,7 +23,8 @@
       if (amount > 0.05 && amount < 1 && miss < 2 && (!best || miss < best.miss)) best = { name, amount, miss };
     }
     if (!best) return colour;
-    const to = rgb(dark[best.name]), from = rgb(dark.ground);
+    const to = rgb(dark[best.name]),
+      from = rgb(dark.ground);
     return hex(to.map((v, i) => from[i] + best.amount * (v - from[i])));
   }
 
@@ -53,7 +55,11 @@
     layout.autosize = true;
     layout.paper_bgcolor = "rgba(0,0,0,0)";
     layout.plot_bgcolor = "rgba(0,0,0,0)";
-    layout.font = { family: getComputedStyle(document.body).fontFamily, ...layout.font, color: layout.font?.color ?? colours.text };
+    layout.font = {
+      family: getComputedStyle(document.body).fontFamily,
+      ...layout.font,
+      color: layout.font?.color ?? colours.text,
+    };
     const axis = { gridcolor: colours.line, zerolinecolor: colours.line, linecolor: colours.line };
     const template = layout.template?.layout ?? {};
     layout.template = {
@@ -86,7 +92,8 @@
     active?.forEach((place, i) => (figure.layout.sliders[i].active = place));
     await Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displayModeBar: false });
     if (figure.frames) await Plotly.addFrames(plot, figure.frames);
-    for (const slider of figure.layout.sliders ?? []) { // a new theme keeps the place of the slider
+    for (const slider of figure.layout.sliders ?? []) {
+      // a new theme keeps the place of the slider
       const step = slider.steps?.[slider.active];
       if (active && step?.method) await Plotly[step.method](plot, ...step.args);
     }

@@ -1,0 +1,19 @@
+import js from "@eslint/js";
+import globals from "globals";
+
+// The rules for all of the project's JavaScript; `make check` runs them, and prettier beside them.
+export default [
+  {
+    ...js.configs.recommended,
+    languageOptions: { ecmaVersion: 2024, sourceType: "module", globals: globals.browser },
+  },
+  { files: ["tests/**"], languageOptions: { globals: globals.node } },
+  // Scripts of the site, which require.js and Plotly come before.
+  {
+    files: ["moe_tutorial/course/site/static/*"],
+    languageOptions: {
+      sourceType: "script",
+      globals: { ...globals.browser, MathJax: "readonly", Plotly: "readonly", requirejs: "readonly" },
+    },
+  },
+];
