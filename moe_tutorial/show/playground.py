@@ -13,8 +13,8 @@ import traitlets as t
 from torch import Tensor, nn
 
 from moe_tutorial.layers import FastFeedForward
+from moe_tutorial.show.arrays import extent_around, labels_of, points_of
 from moe_tutorial.show.playground_kernel import KernelTraining
-from moe_tutorial.show.regions import _extent, _labels, _points
 from moe_tutorial.show.web import bundle, read, style
 
 MAX_STEPS = 1_000_000
@@ -195,9 +195,9 @@ def _own(data: Any) -> dict[str, Any]:
             "with the tensors x_train and x_test (N, 2), y_train and y_test (N,)"
         )
     x, y, x_test, y_test = parts
-    points, tested = _points(x), _points(x_test)
-    labels, test_labels = _labels(y, x), _labels(y_test, x_test)
-    left, right, bottom, top = _extent(points, None)
+    points, tested = points_of(x), points_of(x_test)
+    labels, test_labels = labels_of(y, x), labels_of(y_test, x_test)
+    left, right, bottom, top = extent_around(points, None)
     half, across, up = max(right - left, top - bottom) / 2, (left + right) / 2, (bottom + top) / 2
     regimes = [getattr(data, name, fallback) for name, fallback in (("regime_train", y), ("regime_test", y_test))]
     return {

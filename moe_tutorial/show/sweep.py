@@ -1,10 +1,9 @@
 """Sliders that run your own function: move one, and the page shows what the function returns for it.
 
-In JupyterLab every move calls the function in the kernel. The website has no kernel, so its build (``MOE_SITE=1``)
+In JupyterLab every move calls the function in the kernel. The website has no kernel, so its build
 computes every combination beforehand, and the same sliders look the answers up.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
@@ -14,6 +13,7 @@ import anywidget
 import traitlets as t
 
 from moe_tutorial.show.web import bundle, style
+from moe_tutorial.study.watched import builds_page
 
 MAX_STORED = 400
 """Combinations that the website stores for one sweep."""
@@ -34,7 +34,7 @@ class Sweep(anywidget.AnyWidget):
         self._cache: dict[str, str] = {}
         start = [0] * len(names)
         places = [start]
-        if os.environ.get("MOE_SITE") == "1":
+        if builds_page():
             count = prod(map(len, values))
             if count > MAX_STORED:
                 raise ValueError(f"controls make {count} combinations; a page holds at most {MAX_STORED}")

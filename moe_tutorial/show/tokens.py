@@ -9,7 +9,7 @@ import anywidget
 import numpy as np
 import traitlets as t
 
-from moe_tutorial.show.regions import MAX_EXPERTS, Array, _array
+from moe_tutorial.show.arrays import MAX_EXPERTS, Array, floats
 from moe_tutorial.show.web import bundle, style
 
 MAX_CHARACTERS = 2_000
@@ -62,7 +62,7 @@ def token_view(
         raise ValueError(f"text is {what}; allowed is a str of 1 to {MAX_CHARACTERS} characters")
     if not isinstance(n_experts, int) or not 1 <= n_experts <= MAX_EXPERTS:
         raise ValueError(f"n_experts is {n_experts!r}; allowed are 1 to {MAX_EXPERTS}, one colour each")
-    chosen, gates = _chosen(indices, len(text), n_experts), _array(weights, "weights")
+    chosen, gates = _chosen(indices, len(text), n_experts), floats(weights, "weights")
     if gates.shape != chosen.shape:
         raise ValueError(f"weights has shape {gates.shape}; allowed is {chosen.shape}, that of indices")
     if (gates < 0).any():
@@ -84,7 +84,7 @@ def token_view(
 
 def _chosen(indices: Array, n_characters: int, n_experts: int) -> np.ndarray:
     """The chosen experts as uint8 (blocks, T, k)."""
-    chosen = _array(indices, "indices")
+    chosen = floats(indices, "indices")
     if chosen.ndim != 3 or chosen.shape[1] != n_characters or not chosen.shape[0] or not chosen.shape[2]:
         raise ValueError(
             f"indices has shape {chosen.shape}; allowed is (blocks, {n_characters}, k), as the text is long"
@@ -109,7 +109,7 @@ def _parts(labels: Sequence[tuple[str, int]] | None, n_characters: int) -> list[
 
 
 def _probabilities(probs: Array, shape: tuple[int, ...]) -> np.ndarray:
-    values = _array(probs, "probs")
+    values = floats(probs, "probs")
     if values.shape != shape:
         raise ValueError(f"probs has shape {values.shape}; allowed is {shape}")
     wrong = values[(values < 0) | (values > 1 + 1e-4)]

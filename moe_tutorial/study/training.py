@@ -7,7 +7,6 @@ element by element and the losses are added up, so no seed feels another.
 
 import copy
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from tqdm.auto import tqdm
 
 from moe_tutorial.study.data import Dataset
+from moe_tutorial.study.watched import watched
 
 EVALUATE_AT_ONCE = 2048
 """Test points a forward pass: many seeds at once need memory for each."""
@@ -196,5 +196,4 @@ def _check_finite(loss: Tensor, step: int, seeds: Sequence[int]) -> None:
 
 def progress(items: Iterable, total: int, name: str) -> Iterator:
     """The items, with a progress bar where a person is looking: in stored outputs or on a page it would be litter."""
-    watched = "JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()
-    return iter(tqdm(items, total=total, desc=name, leave=False, disable=not watched))
+    return iter(tqdm(items, total=total, desc=name, leave=False, disable=not watched()))

@@ -14,7 +14,8 @@ from torch import nn
 from traitlets.config import Config
 
 from moe_tutorial.layers import MixtureOfExperts, switch_loss
-from moe_tutorial.show import live, train_live
+from moe_tutorial.show import train_live
+from moe_tutorial.show.live import trainer
 from moe_tutorial.study import digits, regimes_2d
 
 DATA = regimes_2d(256)
@@ -218,7 +219,7 @@ def test_however_often_its_cell_is_run_one_thread_is_left_and_none_after_a_pause
 
 
 def test_without_a_page_that_answers_it_pauses_and_can_be_started_again(monkeypatch):
-    monkeypatch.setattr(live, "ANSWER", 0.3)
+    monkeypatch.setattr(trainer, "ANSWER", 0.3)
     one = panel()
     one.start()
     until(lambda: not one.running)
@@ -226,8 +227,8 @@ def test_without_a_page_that_answers_it_pauses_and_can_be_started_again(monkeypa
     assert one.step > 0
     assert one.frame["running"] is False
     number = one.frame["number"]
-    assert number <= live.ON_THE_WAY + 2
-    monkeypatch.setattr(live, "ANSWER", 10.0)  # on a busy machine an answer may take longer than 0.3 s
+    assert number <= trainer.ON_THE_WAY + 2
+    monkeypatch.setattr(trainer, "ANSWER", 10.0)  # on a busy machine an answer may take longer than 0.3 s
     step = one.step
     watch(one).start()
     until(lambda: one.step > step + 5)
@@ -312,7 +313,7 @@ def test_a_loss_that_is_not_a_number_stops_before_the_update():
     move(one, coefficient=1.0)
     until(lambda: "the loss became nan" in one.frame["error"])
     before = parameters(one.layer)
-    with pytest.raises(live.TrainingDiverged, match="the loss became nan at step 0"):
+    with pytest.raises(trainer.TrainingDiverged, match="the loss became nan at step 0"):
         one.advance(1)
     assert torch.equal(parameters(one.layer), before)
     move(one, coefficient=0.0)
@@ -333,7 +334,7 @@ def test_a_page_stays_small_however_long_the_training():
     one = panel(mixture(16, d=64, classes=10), digits(), batch_size=8)
     one.advance(1500)
     steps = history(one)[:, 0]
-    assert len(steps) <= live.MAX_HISTORY + 1
+    assert len(steps) <= trainer.MAX_HISTORY + 1
     assert (steps[0], steps[-1]) == (0, 1500)
     assert len(set(np.diff(steps[:-1]))) == 1
     assert sum(len(value) for value in one.frame.values() if isinstance(value, bytes)) < 60_000

@@ -24,7 +24,7 @@ EXTENT = [-1.1, 1.1, -1.1, 1.1]
 def _no_thread_outlives_its_test():
     yield
     for kernel in made:
-        kernel.pause()
+        kernel.trainer.pause()
     made.clear()
     until(lambda: not trains_by_itself())
 
@@ -57,7 +57,7 @@ def new(*arguments):
 def tell(kernel, content, buffers=()):
     """A message from the page, obeyed when this returns."""
     say(kernel, content, buffers)
-    until(lambda: kernel.running or not trains_by_itself())
+    until(lambda: kernel.trainer.running or not trains_by_itself())
     return kernel.frame
 
 
@@ -77,7 +77,7 @@ def test_it_holds_nothing_until_the_page_asks(points):
     assert kernel.frame == {}
     tell(kernel, {"do": "step"})
     tell(kernel, {"do": "start"})
-    assert not kernel.running
+    assert not kernel.trainer.running
     assert "side" not in kernel.frame
     frame = tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 7}, points[1])
     assert (frame["step"], frame["serial"], frame["experts"], frame["classes"]) == (0, 7, 6, 3)
@@ -88,10 +88,11 @@ def test_it_holds_nothing_until_the_page_asks(points):
 @pytest.mark.parametrize("gate", ["softmax_topk", "topk_softmax", "sigmoid_topk"])
 def test_a_frame_measures_what_the_pages_engine_measures(engine, points, gate, k):
     kernel = built(points, gate=gate, k=k)
-    kernel.advance(60)
+    kernel.trainer.advance(60)
     frame = tell(kernel, {"look": 11})
     parameters = {
-        name.split(".")[1]: value.double().flatten().tolist() for name, value in kernel.layer.named_parameters()
+        name.split(".")[1]: value.double().flatten().tolist()
+        for name, value in kernel.trainer.run.layer.named_parameters()
     }
     asked = SETTINGS | {"gate": gate, "k": k}
     code = f"""
@@ -122,39 +123,39 @@ def test_a_frame_measures_what_the_pages_engine_measures(engine, points, gate, k
 def test_it_trains_with_every_balance_and_resets(points):
     for balance in ("none", "switch", "importance", "bias"):
         kernel = built(points, balance=balance, coefficient=0.05)
-        start = {name: value.clone() for name, value in kernel.layer.state_dict().items()}
-        kernel.advance(50)
+        start = {name: value.clone() for name, value in kernel.trainer.run.layer.state_dict().items()}
+        kernel.trainer.advance(50)
         frame = kernel.frame
         assert frame["step"] == 50
         assert (frame["extra"] > 0) == (balance in ("switch", "importance"))
         assert frame["routerGradient"] > 0
-        assert kernel.layer.router.bias.any() == (balance == "bias")
+        assert kernel.trainer.run.layer.router.bias.any() == (balance == "bias")
         rows = np.frombuffer(frame["history"], np.float32).reshape(-1, 9)
         np.testing.assert_array_equal(rows[:, 0], range(51))
         np.testing.assert_allclose(rows[:, 3:].sum(1), 1, atol=1e-5)
         tell(kernel, {"do": "reset"})
-        assert all(torch.equal(value, start[name]) for name, value in kernel.layer.state_dict().items())
+        assert all(torch.equal(value, start[name]) for name, value in kernel.trainer.run.layer.state_dict().items())
 
 
 def test_the_gate_that_cannot_learn_says_zero(points):
     kernel = built(points, gate="topk_softmax")
-    kernel.advance(20)
+    kernel.trainer.advance(20)
     assert kernel.frame["routerGradient"] == 0
 
 
 def test_sliders_change_it_while_it_trains(points):
     kernel = built(points, balance="bias", coefficient=0.05)
-    kernel.advance(20)
+    kernel.trainer.advance(20)
     tell(
         kernel,
         {"set": {"noise": 0.5, "k": 2, "balance": "switch", "coefficient": 1, "rate": 0.001, "batch": 10}, "serial": 2},
     )
     frame = kernel.frame
-    router = kernel.layer.router
-    assert (router.noise, router.top_k, kernel._batch_size, frame["serial"]) == (0.5, 2, 10, 2)
+    router = kernel.trainer.run.layer.router
+    assert (router.noise, router.top_k, kernel.trainer.run.batch_size, frame["serial"]) == (0.5, 2, 10, 2)
     assert not router.bias.any()
     assert frame["recent"] == 0
-    kernel.advance(3)
+    kernel.trainer.advance(3)
     assert kernel.frame["recent"] == 3
     assert kernel.frame["extra"] > 0.5
 
@@ -162,15 +163,15 @@ def test_sliders_change_it_while_it_trains(points):
 @pytest.mark.parametrize("balance", ["none", "switch", "importance", "bias"])
 def test_who_is_knocked_out_is_never_chosen_and_the_others_count_alone(points, balance):
     kernel = built(points, balance=balance, k=2)
-    kernel.advance(20)
+    kernel.trainer.advance(20)
     frame = tell(kernel, {"knock": [2, True]})
     assert frame["usage"][2] == 0
     assert 2 not in bytes_of(frame, "owner")
     assert frame["knocked"] == [e == 2 for e in range(6)]
-    kernel.advance(20)
+    kernel.trainer.advance(20)
     assert kernel.frame["shares"][2] == pytest.approx(0, abs=1e-6)
     even = torch.tensor([0, 1, 3, 4, 5]).repeat(12)[:, None]
-    routing = kernel.layer.router(torch.randn(len(even), 2))
+    routing = kernel.trainer.run.layer.router(torch.randn(len(even), 2))
     term = kernel._term(routing._replace(indices=even, weights=torch.ones(len(even), 1)))
     assert term.item() == pytest.approx({"switch": 1.0}.get(balance, 0.0), abs=1e-5)
     frame = tell(kernel, {"knock": [2, False]})
@@ -190,7 +191,7 @@ def test_a_forced_share_is_exact_and_can_be_released(points, gate, k):
         frame = tell(kernel, {"force": [3, part]})
         assert frame["usage"][3] == pytest.approx(part, abs=4e-3)
         assert frame["forced"] == {"expert": 3, "share": part}
-    kernel.advance(5)
+    kernel.trainer.advance(5)
     assert kernel.frame["shares"][3] == pytest.approx(1 / k, abs=4e-3)
     assert tell(kernel, {"force": [3, None]})["forced"] is None
 
@@ -209,7 +210,7 @@ def test_a_share_can_be_forced_where_one_expert_has_it_all(gate):
 
 def test_a_hash_cannot_be_knocked_or_forced(points):
     kernel = built(points, gate="hash")
-    kernel.advance(10)
+    kernel.trainer.advance(10)
     assert not {"knock", "force", "noise"} & set(kernel.frame["can"])
     assert kernel.frame["knocked"] is None
     assert kernel.frame["routerGradient"] == 0
@@ -223,7 +224,7 @@ def test_the_learners_own_layer_and_points():
     first = mine.router.weight.detach().clone()
     kernel = new(mine, data, EXTENT)
     tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 1})
-    kernel.advance(30)
+    kernel.trainer.advance(30)
     frame = kernel.frame
     assert (frame["experts"], frame["knobs"]["k"]) == (4, 2)
     assert set(frame["can"]) == {"rate", "batch", "noise", "k", "balance", "coefficient"}
@@ -267,7 +268,7 @@ def test_it_trains_by_itself_while_the_page_draws(points):
     say(kernel, {"do": "build", "settings": SETTINGS, "serial": 2}, points[1])
     until(lambda: kernel.frame["serial"] == 2)
     until(lambda: not trains_by_itself())
-    assert not kernel.running
+    assert not kernel.trainer.running
 
 
 def test_a_router_without_meddling_is_the_courses_router():

@@ -1,0 +1,128 @@
+"""What every widget asks of the numbers it is given, and how they travel to the page.
+
+An error names the argument, its value and what is allowed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MAX_EXPERTS = 16
+"""There are 16 expert colours, and a colour names one expert."""
+MAX_POINTS = 2_000
+MAX_CLASSES = 10
+
+Array = Any  # a tensor, an array, or nested sequences of numbers
+
+
+def grid(points: Array, resolution: int = 40, extent: Sequence[float] | None = None) -> Tensor:
+    """Evenly spaced places that cover the points, row by row from the top: (resolution**2, 2), float32.
+
+    Record a router's logits here while it trains, and hand them to `watch_training`.
+
+    Args:
+        points: (N, 2) data that the plane has to show.
+        resolution: places along each side, 8 to 128.
+        extent: left, right, bottom, top of the plane; by default the points' range and a margin.
+    """
+    if not 8 <= resolution <= 128:
+        raise ValueError(f"resolution is {resolution}; allowed are 8 to 128 places along each side")
+    left, right, bottom, top = extent_around(points_of(points), extent)
+    x = torch.linspace(left, right, resolution)
+    y = torch.linspace(top, bottom, resolution)
+    return torch.cartesian_prod(y, x).flip(1).contiguous()
+
+
+def pack_logits(logits: np.ndarray) -> tuple[np.ndarray, float]:
+    """One byte per logit: how far it lies below the best one, on a square-root scale, so finest where regions meet."""
+    below = logits.max(-1, keepdims=True) - logits
+    span = float(below.max()) or 1.0
+    return np.round(255 * np.sqrt(below / span)).astype(np.uint8), span
+
+
+def ask_router(router: Callable[[Tensor], Any], x: Tensor) -> tuple[np.ndarray, int]:
+    """The router's clean logits at x, float32 (N, experts), and how many experts its own routing chooses."""
+    modules = list(router.modules()) if isinstance(router, torch.nn.Module) else []
+    modes = [module.training for module in modules]
+    for parameter in router.parameters() if modules else ():
+        x = x.to(parameter)
+        break
+    try:
+        for module in modules:
+            module.training = False
+        with torch.no_grad():
+            out = router(x)
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+    if isinstance(out, tuple) and not hasattr(out, "logits"):
+        out = out[-1]
+    chosen = out.indices.shape[-1] if hasattr(out, "logits") and hasattr(out, "indices") else 1
+    logits = floats(getattr(out, "logits", out), "router")
+    if logits.ndim != 2 or len(logits) != len(x):
+        raise ValueError(f"router returns shape {logits.shape} for {len(x)} points; allowed is ({len(x)}, experts)")
+    check_experts(logits.shape[1], "router")
+    return np.ascontiguousarray(logits), chosen
+
+
+def floats(values: Array, name: str) -> np.ndarray:
+    """Values as finite float32."""
+    try:
+        array = torch.as_tensor(np.asarray(values) if isinstance(values, list | tuple) else values)
+        array = array.detach().cpu().to(torch.float32).numpy()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} is {type(values).__name__}; allowed are numbers in a regular shape ({error})"
+        ) from None
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite; none may be"
+        )
+    return array
+
+
+def points_of(points: Array) -> np.ndarray:
+    array = floats(points, "points")
+    if array.ndim != 2 or array.shape[1] != 2 or not 1 <= len(array) <= MAX_POINTS:
+        raise ValueError(f"points has shape {array.shape}; allowed is (N, 2) with N from 1 to {MAX_POINTS}")
+    return np.ascontiguousarray(array)
+
+
+def labels_of(labels: Array | None, points: Array) -> np.ndarray:
+    n_points = len(points)
+    if labels is None:
+        return np.zeros(n_points, np.uint8)
+    array = floats(labels, "labels")
+    if array.shape != (n_points,):
+        raise ValueError(f"labels has shape {array.shape}; allowed is ({n_points},), one per point")
+    wrong = array[(array < 0) | (array >= MAX_CLASSES) | (array != array.round())]
+    if len(wrong):
+        raise ValueError(f"labels holds {wrong[0]:g}; allowed are whole numbers from 0 to {MAX_CLASSES - 1}")
+    return array.astype(np.uint8)
+
+
+def extent_around(points: np.ndarray, extent: Sequence[float] | None) -> list[float]:
+    """Left, right, bottom, top: as given, or the points' range with a margin of 4 %."""
+    if extent is None:
+        low, high = points.min(0).astype(float), points.max(0).astype(float)
+        margin = np.where(high > low, 0.04 * (high - low), 1.0)
+        low, high = low - margin, high + margin
+        return [float(low[0]), float(high[0]), float(low[1]), float(high[1])]
+    sides = [float(side) for side in extent]
+    if len(sides) != 4 or not np.isfinite(sides).all() or sides[0] >= sides[1] or sides[2] >= sides[3]:
+        raise ValueError(f"extent is {sides}; allowed are left, right, bottom, top with left < right and bottom < top")
+    return sides
+
+
+def check_experts(n_experts: int, name: str) -> None:
+    if not 1 <= n_experts <= MAX_EXPERTS:
+        raise ValueError(f"{name} has {n_experts} experts; allowed are 1 to {MAX_EXPERTS}, one colour each")
+
+
+def check_k(k: int, n_experts: int) -> int:
+    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= n_experts:
+        raise ValueError(f"k is {k!r}; allowed are whole numbers from 1 to {n_experts}, the number of experts")
+    return k

@@ -1,0 +1,233 @@
+"""Train a layer and watch it, sliders in hand: the learner's own layer, in the kernel, while the page draws."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anywidget
+import numpy as np
+import torch
+import traitlets as t
+from torch import Tensor, nn
+
+from moe_tutorial.show.arrays import (
+    MAX_CLASSES,
+    MAX_POINTS,
+    ask_router,
+    check_experts,
+    extent_around,
+    grid,
+    labels_of,
+    pack_logits,
+    points_of,
+)
+from moe_tutorial.show.live.trainer import Run, Trainer, looking
+from moe_tutorial.show.web import bundle, style
+from moe_tutorial.study.watched import interactive
+
+POINTS_DRAWN, RESOLUTION = 240, 40
+
+
+class LiveTraining(anywidget.AnyWidget):
+    """The widget behind `train_live`.
+
+    Attributes:
+        trainer: the thread that trains by itself, and the run that it trains.
+        layer: the layer that is trained, in place.
+        step: training steps done since the start.
+        running: whether it trains by itself.
+        frame: what the page draws.
+    """
+
+    _esm = bundle("web/live.js")
+    _css = style()
+    settings = t.Dict().tag(sync=True)  # what stays the same
+    points = t.Bytes().tag(sync=True)
+    labels = t.Bytes().tag(sync=True)
+    frame = t.Dict().tag(sync=True)
+
+    def __init__(self, run: Run, **traits: Any) -> None:
+        super().__init__(**traits)
+        self._run = run
+        side = self.settings["resolution"]
+        self._places = grid(run.data.x_train[:MAX_POINTS], side, self.settings["extent"]) if side else None
+        self.trainer = Trainer(self._obey, self._measure, self._put, run)
+        self.on_msg(lambda widget, content, buffers: self.trainer.receive(content))
+        self.reset()
+
+    def __repr__(self) -> str:
+        return f"Live training: {self.settings['experts']} experts, step {self.step} (an interactive panel)"
+
+    @property
+    def layer(self) -> nn.Module:
+        return self._run.layer
+
+    @property
+    def step(self) -> int:
+        return self.trainer.step
+
+    @property
+    def running(self) -> bool:
+        return self.trainer.running
+
+    def start(self) -> None:
+        """Train by itself, a few milliseconds at a time, while a page shows the panel and no cell runs."""
+        self.trainer.start()
+
+    def pause(self) -> None:
+        """Stop training by itself; its thread has ended when this returns."""
+        self.trainer.pause()
+
+    def advance(self, steps: int = 1) -> None:
+        """Train so many steps here and now."""
+        self.trainer.advance(steps)
+
+    def reset(self) -> None:
+        """Back to the layer as it was given, with the sliders as they are."""
+        self.trainer.reset()
+
+    def close(self) -> None:
+        self.trainer.running = False
+        super().close()
+
+    # The trainer's questions.
+
+    def _obey(self, note: dict) -> None:
+        """Move sliders: coefficient and learning rate are the run's, noise and k the router's own."""
+        for name, value in note.get("set", {}).items():
+            if name in ("coefficient", "rate"):
+                setattr(self._run, name, value)
+            else:
+                setattr(self.layer.router, {"k": "top_k"}.get(name, name), value)
+            if name != "rate":
+                self._run.recent.clear()  # choices with other settings
+
+    def _measure(self) -> dict[str, Any]:
+        run, data, plane, span = self._run, self._run.data, b"", 0.0
+        with looking(self.layer, run.seed):
+            record = run.record(data.x_train[:MAX_POINTS], data.y_train[:MAX_POINTS])
+            if self._places is not None:
+                codes, span = pack_logits(ask_router(self.layer, self._places)[0])
+                plane = codes.tobytes()
+            self.layer.eval()
+            right = self.layer(data.x_test)[0].argmax(-1) == data.y_test
+        return record | {"error": "", "plane": plane, "span": span, "accuracy": right.float().mean().item()}
+
+    def _put(self, frame: dict[str, Any]) -> None:
+        knobs = {"coefficient": self._run.coefficient, "rate": self._run.rate, "k": self._run.k}
+        if "noise" in self.settings["sliders"]:
+            knobs["noise"] = self.layer.router.noise or 0.0
+        self.frame = self.frame | frame | {"knobs": knobs}
+
+
+def train_live(
+    layer: nn.Module,
+    data: Any,
+    *,
+    balance: Callable[[Any], Tensor] | None = None,
+    balance_name: str = "balance loss",
+    coefficient: float = 0.0,
+    learning_rate: float = 0.01,
+    batch_size: int = 128,
+    seed: int = 0,
+    headless_steps: int = 200,
+    title: str | None = None,
+) -> LiveTraining:
+    """Train your own layer and watch it: buttons, sliders, each expert's share and region, the loss.
+
+    In JupyterLab it starts paused at step 0. Elsewhere (tests, the website) it trains ``headless_steps`` at once. The
+    same seed, steps and settings give the same numbers, and your own random numbers are not touched.
+
+    Args:
+        layer: a MixtureOfExperts, or a module whose call on (B, d) returns ``(scores, routing)``: (B, classes), and an
+            object with ``indices`` (B, k) and ``logits`` (B, experts). It is trained in place, by Adam. The sliders for
+            noise and k set ``layer.router.noise`` and ``layer.router.top_k``; without these there are none.
+        data: a Dataset, or anything with ``x_train``, ``y_train``, ``x_test``, ``y_test``. The map needs width 2.
+        balance: routing -> a tensor with one number, such as ``switch_loss``; times the coefficient it joins the
+            cross-entropy. Without it there is no such slider.
+        balance_name: what the page calls it.
+        coefficient, learning_rate: where these sliders start.
+        batch_size: points a step, drawn with replacement.
+        seed: of the batches and of the noise.
+        headless_steps: trained at once where there is no JupyterLab.
+        title: a few words above the picture that name what is shown; its message is computed.
+    """
+    for name, value, low in [("batch_size", batch_size, 1), ("seed", seed, 0), ("headless_steps", headless_steps, 0)]:
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {low}")
+    if not 0 < learning_rate < float("inf"):
+        raise ValueError(f"learning_rate is {learning_rate!r}; allowed is a number above 0")
+    if not 0 <= coefficient < float("inf") or (coefficient and balance is None):
+        raise ValueError(f"coefficient is {coefficient!r}; allowed is a number from 0, and only 0 without a balance")
+    n_experts, n_classes = _try(layer, data, balance, batch_size)
+    router = getattr(layer, "router", None)
+    noise = getattr(router, "noise", "absent")
+    sliders = {
+        "noise": not isinstance(noise, str),
+        "coefficient": balance is not None,
+        "rate": True,
+        "k": hasattr(router, "top_k"),
+    }
+    remarks = {"learned": "The noise is learned: no slider for it.", "absent": "No router.noise: no slider for it."}
+    drawn, mapped = data.x_train[:POINTS_DRAWN], data.x_train.shape[1] == 2
+    labels = np.zeros(len(drawn), np.uint8)
+    if labelled := mapped and n_classes <= MAX_CLASSES:
+        labels = labels_of(data.y_train[:POINTS_DRAWN], drawn)
+    settings = {
+        "experts": n_experts,
+        "sliders": [name for name, there in sliders.items() if there],
+        "remark": remarks.get(noise, "") if isinstance(noise, str) else "",
+        "balanceName": balance_name,
+        "resolution": RESOLUTION if mapped else 0,
+        "extent": extent_around(points_of(data.x_train[:MAX_POINTS]), None) if mapped else [],
+        "labelled": labelled,
+        "title": title or "",
+    }
+    points = points_of(drawn).tobytes() if mapped else b""
+    run = Run(
+        layer, data, n_experts,
+        seed=seed, batch_size=batch_size, rate=float(learning_rate), coefficient=float(coefficient), balance=balance,
+    )  # fmt: skip
+    panel = LiveTraining(run, settings=settings, points=points, labels=labels.tobytes())
+    if not interactive():
+        panel.advance(headless_steps)
+    return panel
+
+
+def _try(layer: nn.Module, data: Any, balance: Callable | None, batch_size: int) -> tuple[int, int]:
+    """One batch forward, so that what does not fit is said at once; returns how many experts and classes there are."""
+    if not isinstance(layer, nn.Module) or not any(p.requires_grad for p in layer.parameters()):
+        raise ValueError(f"layer is {type(layer).__name__}; allowed is a torch.nn.Module with parameters to train")
+    parts = [getattr(data, name, None) for name in ("x_train", "y_train", "x_test", "y_test")]
+    if not all(isinstance(part, Tensor) and len(part) for part in parts) or parts[0].ndim != 2:
+        raise ValueError(
+            f"data is {type(data).__name__}; allowed is a Dataset, or anything with the tensors x_train and x_test "
+            "(N, d) and y_train and y_test (N,)"
+        )
+    x, n_classes = data.x_train[:batch_size], int(data.y_train.max()) + 1
+    with looking(layer, 0):
+        try:
+            out = layer(x)
+        except Exception as error:
+            raise ValueError(f"layer fails on x of shape {tuple(x.shape)}: {type(error).__name__}: {error}") from error
+        scores, routing = out if isinstance(out, tuple) and len(out) == 2 else (out, None)
+        if not isinstance(scores, Tensor) or not all(hasattr(routing, name) for name in ("indices", "logits")):
+            raise ValueError(
+                f"layer returns {type(out).__name__}; allowed is (scores, routing): a tensor, and an object with "
+                "indices and logits"
+            )
+        shapes = [tuple(part.shape) for part in (scores, routing.logits, routing.indices)]
+        if any(len(shape) != 2 or shape[0] != len(x) for shape in shapes) or shapes[0][1] < n_classes:
+            raise ValueError(
+                f"layer returns scores {shapes[0]}, logits {shapes[1]}, indices {shapes[2]} for {len(x)} points of "
+                f"{n_classes} classes; allowed are ({len(x)}, {n_classes} or more), ({len(x)}, experts), ({len(x)}, k)"
+            )
+        n_experts = shapes[1][1]
+        check_experts(n_experts, "layer")
+        low, high = int(routing.indices.min()), int(routing.indices.max())
+        if low < 0 or high >= n_experts:
+            raise ValueError(f"routing.indices run from {low} to {high}; allowed are 0 to {n_experts - 1}")
+        term = balance(routing) if balance else torch.tensor(0.0)
+        if not isinstance(term, Tensor) or term.ndim:
+            got = f"shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+            raise ValueError(f"balance returns {got}; allowed is a tensor with one number, of shape ()")
+    return n_experts, n_classes
