@@ -1,29 +1,18 @@
-// What can be trained here: a mixture of experts or a tree. An experiment's settings name their kind as `layer`.
-import { DEFAULTS, checkSettings, createModel } from "./model.js";
-import { TREE_DEFAULTS, checkTreeSettings, createTree } from "./tree.js";
+// What can be trained here. A kind brings its model, its words, its pictures and its controls; this is the only list of them.
+import { mixtureControls } from "./mixture/controls.js";
+import { mixturePictures } from "./mixture/draw.js";
+import { createMixture } from "./mixture/model.js";
+import { mixtureWords } from "./mixture/words.js";
+import { treeControls } from "./tree/controls.js";
+import { treePictures } from "./tree/draw.js";
+import { createTree } from "./tree/model.js";
+import { treeWords } from "./tree/words.js";
 
-const KINDS = {
-  mixture: { defaults: DEFAULTS, check: checkSettings, create: createModel },
-  tree: { defaults: TREE_DEFAULTS, check: checkTreeSettings, create: createTree },
+export const KINDS = {
+  mixture: { create: createMixture, words: mixtureWords, pictures: mixturePictures, controls: mixtureControls },
+  tree: { create: createTree, words: treeWords, pictures: treePictures, controls: treeControls },
 };
-export const LAYERS = Object.keys(KINDS);
-
-export const defaultsOf = (layer) => ({ layer, ...KINDS[layer].defaults });
-
-// The settings, complete, or an error that says what is allowed.
-export function checkExperiment({ layer = "mixture", ...settings }) {
-  if (!LAYERS.includes(layer)) throw new Error(`layer is ${JSON.stringify(layer)}; allowed are ${LAYERS.join(", ")}`);
-  return { layer, ...KINDS[layer].check(settings) };
-}
+export const kindNames = Object.keys(KINDS);
 
 // What trains; `own`: points brought along, in the shape of makeData's.
-export function createLayer({ layer, ...settings }, own) {
-  return KINDS[layer].create(settings, own);
-}
-
-// These settings for the other kind: what both have stays.
-export function carried(settings, layer) {
-  const next = defaultsOf(layer);
-  for (const name in next) if (name !== "layer" && Object.hasOwn(settings, name)) next[name] = settings[name];
-  return next;
-}
+export const createLayer = (settings, own) => KINDS[settings.layer].create(settings, own);

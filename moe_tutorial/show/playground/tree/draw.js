@@ -1,10 +1,12 @@
 // A tree's own pictures: the points on their way down, and the questions as lines in the plane. Questions are letters,
 // from A at the root, level by level, since numbers are leaves.
-import { DEAD, percent } from "../web/words.js";
-import { drawBadge, fit, hatch, mix, readTheme, rgb, write } from "../web/pen.js";
+import { DEAD, percent } from "../../web/words.js";
+import { SHAPES, drawBadge, fit, hatch, mix, readTheme, rgb, write } from "../../web/pen.js";
+import { badge } from "../../web/shares.js";
+import { pullWords } from "../words.js";
+import { letter } from "./words.js";
 
-export const letter = (n) => String.fromCharCode(65 + n);
-export const columnGap = 8; // between the leaves' small pictures, which stand under the leaves of the tree
+const columnGap = 8; // between the leaves' small pictures, which stand under the leaves of the tree
 
 // Widths are points: solid as hard decisions lead them, pale as the soft mixture spreads them. A strong line is the
 // inspected point's way.
@@ -112,9 +114,11 @@ function drawLetter(ctx, n, x, y, radius, theme, unasked, strong) {
 }
 
 // Each question's line where it is asked, thinner from level to level, with its letter where there is room.
-export function drawCuts(ctx, cuts, [left, right, bottom, top], width, theme) {
-  const place = ([u, v]) => [((u - left) / (right - left)) * width, ((top - v) / (top - bottom)) * width],
-    drawn = cuts.filter((cut) => cut.ends).map((cut) => ({ ...cut, ends: cut.ends.map(place) }));
+// They are drawn below the points; what is returned draws the letters, above them.
+function drawLines(ctx, { now, data }, width, theme) {
+  const [left, right, bottom, top] = data.extent;
+  const place = ([u, v]) => [((u - left) / (right - left)) * width, ((top - v) / (top - bottom)) * width];
+  const drawn = now.lines.filter((line) => line.ends).map((line) => ({ ...line, ends: line.ends.map(place) }));
   ctx.lineCap = "round";
   for (const {
     ends: [a, b],
@@ -133,11 +137,41 @@ export function drawCuts(ctx, cuts, [left, right, bottom, top], width, theme) {
     }
   }
   ctx.lineCap = "butt";
-  return drawn
-    .filter(({ ends: [a, b] }) => Math.hypot(a[0] - b[0], a[1] - b[1]) > 40)
-    .map(
-      ({ node, ends: [a, b] }) =>
-        () =>
-          drawLetter(ctx, node, (a[0] + b[0]) / 2, (a[1] + b[1]) / 2, 8, theme),
-    );
+  return () => {
+    for (const { node, ends } of drawn) {
+      const [a, b] = ends;
+      if (Math.hypot(a[0] - b[0], a[1] - b[1]) > 40)
+        drawLetter(ctx, node, (a[0] + b[0]) / 2, (a[1] + b[1]) / 2, 8, theme);
+    }
+  };
 }
+
+// The inspected point's way down: the questions, then the leaf.
+function rows({ inspected: { right, weights, gradient, path, leaf, says } }, dead) {
+  let arriving = 1;
+  const questions = path.map((n, i) => {
+    const next = path[i + 1] ?? leaf + right.length;
+    const rightwards = next === 2 * n + 2;
+    arriving *= rightwards ? right[n] : 1 - right[n];
+    return {
+      on: true,
+      name: letter(n),
+      bar: `--c:var(--moe-muted);width:${(16 * right[n]).toFixed(1)}px`,
+      number: right[n].toFixed(2),
+      sign: rightwards ? "→" : "←",
+      said: rightwards ? "right" : "left",
+      weight: arriving.toFixed(2),
+      pull: pullWords(-gradient[n]),
+    };
+  });
+  const { sign, name } = SHAPES[says[leaf]];
+  const end = { on: true, name: badge(leaf, dead[leaf]), bar: "display:none", number: "", sign, said: name };
+  return [...questions, { ...end, weight: weights[leaf].toFixed(2), pull: "" }];
+}
+
+export const treePictures = {
+  cost: ({ depth, leaf_width }) => 2 ** depth * leaf_width, // neurons that are asked at a place
+  scattered: () => false,
+  overlay: drawLines,
+  rows,
+};

@@ -2,7 +2,6 @@
 // lines) is plane.js, which stands before them.
 import { SHAPES, drawBadge, drawPoint, fit, mix, readTheme, rgb, stripes } from "../web/pen.js";
 import { middles, paint, scratch } from "../web/plane.js";
-import { drawCuts } from "./flow.js";
 
 // The points' marks, drawn once: they move only with the data, the size and the theme.
 const layers = new WeakMap();
@@ -33,18 +32,20 @@ function ring(ctx, [x, y], radius, colour, width, theme) {
   ctx.stroke();
 }
 
-// The map of the router, or of a tree with its questions as lines: regions, points, numbers, and a ring around the
-// inspected point.
-export function drawRegions(canvas, plane, data, { E, dead, picked, patterned, scattered, cuts }) {
+// The map: regions, what a kind draws over them, points, numbers, and a ring around the inspected point.
+export function drawRegions(canvas, plane, frame, { dead, patterned, scattered, overlay }) {
+  const { data } = frame;
+  const E = dead.length;
+  const picked = Math.min(frame.point, data.drawn - 1);
   const theme = readTheme(canvas),
     [ctx, width] = fit(canvas);
   // No borders where every place has another owner, or where they would be as wide as the kernel's coarse places.
   const set = scattered || plane.n < 100 ? new Uint8Array(plane.owner.length) : plane.owner;
   ctx.imageSmoothingEnabled = !scattered;
   paint(ctx, width, { owner: plane.owner, set, depth: plane.confidence, n: plane.n }, E, dead, theme, patterned);
-  const letters = cuts ? drawCuts(ctx, cuts, data.extent, width, theme) : [];
+  const drawAbove = overlay(ctx, frame, width, theme);
   ctx.drawImage(marksOf(canvas, data, width, Math.max(2.7, width / 140), theme), 0, 0, width, width);
-  letters.forEach((draw) => draw());
+  drawAbove?.();
   if (!scattered)
     middles(plane, E).forEach(
       (m, e) => m && drawBadge(ctx, e, m.x * width, m.y * width, m.room * width > 18 ? 11 : 8.5, dead[e], theme),
@@ -55,11 +56,11 @@ export function drawRegions(canvas, plane, data, { E, dead, picked, patterned, s
 }
 
 // What all together predict, as shades of grey, and the points that it gets wrong.
-export function drawMixture(canvas, plane, data, predicted) {
+export function drawPredictions(canvas, said, n, data, predicted) {
   const theme = readTheme(canvas),
     [ctx, width] = fit(canvas);
   const shades = shadesOf(rgb(theme.muted), theme, data.classes, 0.04, 0.36);
-  image(ctx, width, plane.n, (p) => shades[plane.predicted[p]]);
+  image(ctx, width, n, (p) => shades[said[p]]);
   const radius = Math.max(2.2, width / 125);
   ctx.drawImage(marksOf(canvas, data, width, radius, theme), 0, 0, width, width);
   ctx.strokeStyle = theme.fails;

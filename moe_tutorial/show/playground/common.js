@@ -1,0 +1,185 @@
+// @ts-check
+// What training a mixture and training a tree have in common: batches, cross-entropy, Adam, the memory of the last steps,
+// and the measures.
+import { fillUniform } from "./data.js";
+
+const RECENT = 20; // steps that are averaged
+const MAX_HISTORY = 300; // rows that the history keeps
+const BETA1 = 0.9; // torch.optim.Adam's
+const BETA2 = 0.999;
+const EPSILON = 1e-8;
+export const DEAD_BELOW = 0.01;
+
+/** @typedef {Record<string, Float64Array>} Arrays named parts of one array */
+
+/** Parameters of these sizes in one array, so that Adam is one loop, and views of it by name. They start as nn.Linear
+ * does: uniform within 1 / sqrt(inputs).
+ * @param {Record<string, number>} sizes
+ * @param {(name: string) => number} inputs
+ * @param {Uint32Array} state of the random numbers */
+export function makeParameters(sizes, inputs, state) {
+  const total = Object.values(sizes).reduce((a, b) => a + b);
+  const theta = new Float64Array(total);
+  const gradient = new Float64Array(total);
+  const m = new Float64Array(total);
+  const v = new Float64Array(total);
+
+  /** @param {Float64Array} array @returns {Arrays} */
+  function view(array) {
+    let from = 0;
+    return Object.fromEntries(
+      Object.entries(sizes).map(([name, size]) => [name, array.subarray(from, (from += size))]),
+    );
+  }
+  const params = view(theta);
+  fillUniform(state, theta);
+  for (const name in sizes) params[name].forEach((u, i) => (params[name][i] = (2 * u - 1) / Math.sqrt(inputs(name))));
+
+  /** One step of Adam, the step-th. @param {number} step @param {number} rate */
+  function learn(step, rate) {
+    const size = rate / (1 - BETA1 ** step);
+    const root = Math.sqrt(1 - BETA2 ** step);
+    for (let j = 0; j < total; j++) {
+      const g = gradient[j];
+      m[j] += (1 - BETA1) * (g - m[j]);
+      v[j] = BETA2 * v[j] + (1 - BETA2) * g * g;
+      theta[j] -= (size * m[j]) / (Math.sqrt(v[j]) / root + EPSILON);
+    }
+  }
+  return { params, grads: view(gradient), gradient, learn };
+}
+
+/** Draws the numbers of a batch's points, with replacement.
+ * @param {Uint32Array} state of the random numbers
+ * @param {number} most points in a batch
+ * @param {number} n points to draw from */
+export function makeBatches(state, most, n) {
+  const rows = new Int32Array(most);
+  const uniform = new Float64Array(most);
+  let batch = rows;
+  /** @param {number} size */
+  return function draw(size) {
+    if (batch.length !== size) batch = rows.subarray(0, size);
+    fillUniform(state, uniform, size);
+    for (let t = 0; t < size; t++) batch[t] = Math.floor(uniform[t] * n);
+    return batch;
+  };
+}
+
+/** Cross-entropy of these scores; `back` becomes its gradient times `scale`.
+ * @param {Float64Array} scores @param {number} label @param {number} scale @param {Float64Array} back */
+export function crossEntropy(scores, label, scale, back) {
+  const C = scores.length;
+  let top = -Infinity;
+  let sum = 0;
+  for (let o = 0; o < C; o++) if (scores[o] > top) top = scores[o];
+  for (let o = 0; o < C; o++) sum += back[o] = Math.exp(scores[o] - top);
+  for (let o = 0; o < C; o++) back[o] = scale * (back[o] / sum - (o === label ? 1 : 0));
+  return Math.log(sum) + top - scores[label];
+}
+
+/** The last steps, averaged, so that a single batch does not make the picture flicker, and a thinned history of that. A
+ * row holds the named numbers, then the shares.
+ * @param {string[]} names @param {number} E */
+export function makeRecord(names, E) {
+  const width = names.length + E;
+  const ring = new Float64Array(RECENT * width);
+  const mean = new Float64Array(width);
+  let filled = 0;
+  let next = 0;
+  let every = 1;
+  const record = {
+    row: new Float64Array(width),
+    /** @type {Record<string, any>[]} */
+    history: [],
+    get filled() {
+      return filled;
+    },
+    forget() {
+      filled = next = 0;
+    },
+    /** Keeps record.row as what was measured in this step. @param {number} step */
+    keep(step) {
+      ring.set(record.row, next * width);
+      next = (next + 1) % RECENT;
+      filled = Math.min(filled + 1, RECENT);
+      if (step % every) return;
+      record.history.push({ step, ...record.mean() });
+      if (record.history.length <= MAX_HISTORY) return;
+      every *= 2;
+      record.history = record.history.filter((row) => row.step % every === 0);
+    },
+    mean() {
+      mean.fill(0);
+      for (let r = 0; r < filled; r++) for (let j = 0; j < width; j++) mean[j] += ring[r * width + j] / filled;
+      return { ...Object.fromEntries(names.map((name, j) => [name, mean[j]])), shares: mean.slice(names.length) };
+    },
+  };
+  return record;
+}
+
+/** @param {string} what @param {number} i @param {number} n */
+export function checkPlace(what, i, n) {
+  if (!Number.isInteger(i) || i < 0 || i >= n) throw new Error(`${what} is ${i}; allowed are 0 to ${n - 1}`);
+}
+
+/** @param {number} loss @param {number} step */
+export function checkFinite(loss, step) {
+  if (Number.isFinite(loss)) return;
+  throw new Error(
+    `the loss became ${loss} at step ${step}; that step changed nothing. Reset, and take a smaller learning rate or coefficient.`,
+  );
+}
+
+/** Where the largest of n values from `from` stands, counted from there.
+ * @param {Float64Array} values @param {number} from @param {number} n */
+export function largest(values, from, n) {
+  let at = from;
+  for (let i = from + 1; i < from + n; i++) if (values[i] > values[at]) at = i;
+  return at - from;
+}
+
+/** Evenly spaced places, row by row from the top, as moe_tutorial/show/regions.py's grid.
+ * @param {number[]} extent @param {number} resolution @param {(x0: number, x1: number, at: number) => void} look */
+export function each([left, right, bottom, top], resolution, look) {
+  const n = resolution - 1;
+  for (let j = 0, at = 0; j <= n; j++)
+    for (let i = 0; i <= n; i++, at++) look(left + ((right - left) * i) / n, top - ((top - bottom) * j) / n, at);
+}
+
+/** Of shares (they sum to 1), as moe_tutorial/study/usage.py; and of the first choices of N points against their regimes.
+ * @param {Float64Array} shares @param {Uint8Array} choices @param {Uint8Array} regimes */
+export function usage(shares, choices, regimes) {
+  const table = new Map();
+  const N = choices.length;
+  for (let i = 0; i < N; i++) {
+    const pair = 256 * choices[i] + regimes[i];
+    table.set(pair, (table.get(pair) ?? 0) + 1 / N);
+  }
+  return {
+    shares,
+    dead: shares.filter((s) => s < DEAD_BELOW).length,
+    largest: Math.max(...shares),
+    entropy: entropyOf(shares) / Math.log(shares.length),
+    nmi: mutualInformation(table),
+  };
+}
+
+/** @param {Float64Array} parts */
+const entropyOf = (parts) => parts.reduce((sum, s) => (s > 0 ? sum - s * Math.log(s) : sum), 0);
+
+/** Normalised mutual information, as scikit-learn's (arithmetic mean): 0 nothing, 1 all.
+ * @param {Map<number, number>} table pair -> part */
+function mutualInformation(table) {
+  const experts = new Float64Array(256);
+  const regimes = new Float64Array(256);
+  let both = 0;
+  for (const [pair, part] of table) {
+    experts[pair >> 8] += part;
+    regimes[pair & 255] += part;
+    both -= part * Math.log(part);
+  }
+  const of = entropyOf(experts);
+  const against = entropyOf(regimes);
+  return of + against > 0 ? Math.max(0, (2 * (of + against - both)) / (of + against)) : 1;
+}

@@ -1,0 +1,66 @@
+// @ts-check
+// Who trains: this page, or the kernel. The page knows one interface and one shape of frame.
+
+/**
+ * @typedef {Object} Engine
+ * @property {(settings: Record<string, any>, steps: number, more?: { point?: number, knocked?: boolean[] }) => void} begin
+ *   a new experiment: these settings and nothing of the old, trained so many steps
+ * @property {() => void} play
+ * @property {() => void} pause
+ * @property {() => void} step
+ * @property {() => void} reset
+ * @property {(step: number) => void} run until so many steps are done
+ * @property {(partial: Record<string, any>) => void} change some settings
+ * @property {(point: number) => void} look inspect another point
+ * @property {(part: number, out: boolean) => void} knock
+ * @property {(visible: boolean) => void} show
+ * @property {(draw: (frame: Frame) => void) => () => void} subscribe
+ * @property {() => void} dispose
+ */
+
+/**
+ * What was measured at one step, and what can be asked of it. A part is what does the work: an expert, or a tree's leaf.
+ * @typedef {Object} Frame
+ * @property {"browser" | "kernel"} engine
+ * @property {Record<string, any>} settings all of the kind's, with its name as `layer`
+ * @property {import("../data.js").Data & { drawn?: number }} data
+ * @property {number} step
+ * @property {boolean} running by itself
+ * @property {boolean} busy running, or on its way to a step
+ * @property {boolean} settled nothing will come after it by itself
+ * @property {boolean} hurried a slider moves
+ * @property {string} error
+ * @property {number} serial of the last change that is obeyed
+ * @property {number} speed steps a second
+ * @property {Record<string, any>} recent the last steps: steps, task, shares, and what the kind adds
+ * @property {Record<string, any>} now evaluated: shares, dead, entropy, nmi, largest, and what the kind adds
+ * @property {Record<string, any>[]} history rows like `recent`, each of a step
+ * @property {boolean[]} knocked by part; empty where nobody is
+ * @property {number} point the one that is inspected
+ * @property {Record<string, any>} inspected
+ * @property {string[] | null} can settings that may change, and "build" and "knock"; null: all
+ * @property {(n: number) => Plane} plane with about n places along a side
+ * @property {(part: number, n: number) => Uint8Array} partPlane the classes that it would predict
+ */
+/** @typedef {{ n: number, owner: Uint8Array, confidence: Float32Array, predicted: Uint8Array }} Plane */
+
+export const CATCH_UP = 500; // steps that a new start trains by itself, if the one before had come so far
+
+/** Steps a second, over the last second. */
+export function makeSpeed() {
+  /** @type {[number, number][]} */
+  let marks = [];
+  return {
+    restart: () => void (marks = []),
+    /** @param {number} step */
+    mark(step) {
+      marks.push([performance.now(), step]);
+      while (marks.length > 2 && marks[0][0] < performance.now() - 1000) marks.shift();
+    },
+    now() {
+      if (marks.length < 2) return 0;
+      const [from, to] = [marks[0], marks[marks.length - 1]];
+      return (1000 * (to[1] - from[1])) / Math.max(1, to[0] - from[0]);
+    },
+  };
+}

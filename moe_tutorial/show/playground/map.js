@@ -1,0 +1,107 @@
+// The plane: the map of who is asked where, and what is predicted.
+import { el, subtitle } from "../web/dom.js";
+import { shareWords } from "../web/words.js";
+import { badge } from "../web/shares.js";
+import { pixels } from "../web/plane.js";
+import { drawPredictions, drawRegions } from "./pictures.js";
+
+const SCATTERED = 72; // places along a side where each has another owner
+
+// Places along the map's side, in motion and at rest: the more neurons are asked at a place, the fewer places, so that a
+// slider stays quick. Patterns need all places at rest: their dots are two pixels wide.
+function sidesOf(cost, patterned) {
+  const few = Math.sqrt(16 / cost);
+  const side = (most, least) => Math.max(least, Math.min(most, Math.round(most * few)));
+  return { quick: side(112, 56), sharp: patterned ? 320 : side(320, 180) };
+}
+
+export const set = (node, words) => node.textContent !== words && (node.textContent = words);
+export const square = (node) => el("div", { className: "pg-square" }, node);
+export const makeCanvas = (name) => el("canvas", { role: "img", "data-picture": name });
+const makeNote = (words = "") => el("p", { className: "moe-note" }, words);
+
+const SHAPES_DRAWN =
+  "<circle cx='5' cy='8' r='3.6' fill='var(--moe-text)'/><path d='M16 3.5l4.3 7.5h-8.6z' fill='var(--moe-text)'/>" +
+  "<rect x='24.5' y='4.5' width='7' height='7' fill='none' stroke='var(--moe-text)' stroke-width='1.5'/>";
+const ringed = (radius, colour, width) =>
+  "<circle cx='8' cy='8' r='3' fill='var(--moe-text)'/>" +
+  `<circle cx='8' cy='8' r='${radius}' fill='none' stroke='var(--moe-${colour})' stroke-width='${width}'/>`;
+
+function makeKey() {
+  const drawn = (drawing, width = 16) =>
+    `<svg width="${width}" height="16" viewBox="0 0 ${width} 16" aria-hidden="true">${drawing}</svg>`;
+  const row = (mark, words) => `<li>${mark}<span>${words}</span></li>`;
+  const innerHTML = [
+    row(drawn(SHAPES_DRAWN, 34), "a class, as its shape"),
+    row(drawn(ringed(6.2, "fails", 1.7)), "predicted wrongly"),
+    row(drawn(ringed(6.6, "accent", 2)), "the inspected point"),
+    row(`<span>${badge(2)}</span>`, ""),
+    row(`<span>${badge(5, true)}</span>`, "dead: under 1 % of the points"),
+  ].join("");
+  const node = el("ul", { className: "pg-key", innerHTML });
+  return { node, part: node.children[3].lastChild };
+}
+
+// kinds: name -> kind; look(i): a point is inspected.
+export function makeMap(kinds, look) {
+  const map = makeCanvas("regions");
+  const title = subtitle();
+  const note = makeNote();
+  const key = makeKey();
+  const node = el("div", { className: "pg-main", role: "group", ariaLabel: "The plane" });
+  node.append(el("div", {}, title, note, square(map)));
+  const most = Math.max(...Object.values(kinds).map(({ words }) => words.predictions.length));
+  const pictures = Array.from({ length: most }, (_, i) => {
+    const canvas = makeCanvas(i ? "soft" : "mixture");
+    const parts = { title: subtitle(), note: makeNote(), canvas };
+    const box = el("div", { className: i ? "pg-soft" : "pg-mixture" }, parts.title, parts.note, square(canvas));
+    node.append(box);
+    return { ...parts, box };
+  });
+  let frame;
+  map.onclick = (event) => {
+    const box = map.getBoundingClientRect();
+    const [left, right, bottom, top] = frame.data.extent;
+    const u = left + ((event.clientX - box.left) / box.width) * (right - left);
+    const v = top - ((event.clientY - box.top) / box.height) * (top - bottom);
+    const far = (i) => (frame.data.x[2 * i] - u) ** 2 + (frame.data.x[2 * i + 1] - v) ** 2;
+    let best = 0;
+    for (let i = 1; i < frame.data.drawn; i++) if (far(i) < far(best)) best = i;
+    look(best);
+  };
+
+  function show({ words }) {
+    const several = words.predictions.length > 1;
+    (several ? node : pictures[0].box).append(key.node); // under all pictures, or beside the one
+    set(key.part, `${words.key}, always this number and colour`);
+    pictures.forEach(({ box, note }, i) => {
+      box.hidden = !words.predictions[i];
+      note.hidden = !words.predictions[i]?.note;
+      set(note, words.predictions[i]?.note ?? "");
+    });
+  }
+
+  // Returns the plane, which other pictures are drawn from too. In motion the predictions take turns.
+  function draw(next, kind, { dead, patterned, turn }) {
+    frame = next;
+    const { words, pictures: own } = kind;
+    const { settings, settled, data, now } = frame;
+    const scattered = own.scattered(settings);
+    const { quick, sharp } = sidesOf(own.cost(settings), patterned);
+    const side = settled ? Math.min(sharp, pixels(map)) : quick;
+    const plane = frame.plane(scattered ? SCATTERED : side);
+    drawRegions(map, plane, frame, { dead, patterned, scattered, overlay: own.overlay });
+    set(title, words.mapTitle(frame, plane));
+    set(note, words.mapNote(settings));
+    const shares = shareWords(Array.from(now.shares), words.part);
+    map.ariaLabel = `Map of the plane. ${title.textContent}. Shares of the points: ${shares}.`;
+    words.predictions.forEach(({ of, points, title, label }, i) => {
+      const { canvas, title: above } = pictures[i];
+      if (settled || turn % 2 === i) drawPredictions(canvas, of(plane), plane.n, data, points(now));
+      set(above, title(frame));
+      canvas.ariaLabel = `${label} ${above.textContent}.`;
+    });
+    return plane;
+  }
+  return { node, show, draw };
+}

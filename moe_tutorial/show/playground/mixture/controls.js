@@ -1,0 +1,46 @@
+// A mixture's controls beyond the table's: what a setting makes of the others, and who is knocked out.
+import { el, field, subtitle } from "../../web/dom.js";
+import { sum } from "../../web/words.js";
+
+// Out it goes, and back: the panel, for whoever acts on engine.knock.
+function stepIn(act) {
+  const which = el("select", {});
+  const knock = el("button", { type: "button", className: "moe-button moe-quiet", ariaPressed: "false" });
+  let frame;
+  const node = el(
+    "div",
+    { className: "pg-meddle", role: "group", ariaLabel: "Step in" },
+    subtitle("Step in"),
+    el("div", { className: "pg-row" }, field("Expert", which), knock),
+  );
+  function draw(next) {
+    frame = next;
+    const E = frame.now.shares.length;
+    if (which.length !== E)
+      which.replaceChildren(...Array.from({ length: E }, (_, e) => el("option", { value: e }, String(e))));
+    const gone = !!frame.knocked[+which.value];
+    const words = gone ? "Bring it back" : "Knock it out";
+    if (knock.textContent !== words) knock.textContent = words;
+    knock.ariaPressed = String(gone);
+    knock.disabled =
+      (frame.can && !frame.can.includes("knock")) || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
+  }
+  which.onchange = () => draw(frame);
+  knock.onclick = () => act.knock(+which.value, !frame.knocked[+which.value]);
+  // A link that knocks somebody out shows whom.
+  const begin = (state) => {
+    const gone = state.knocked.indexOf(true);
+    if (gone < 0) return;
+    which.replaceChildren(...state.knocked.map((_, e) => el("option", { value: e }, String(e))));
+    which.value = gone;
+  };
+  return { area: "side", node, draw, begin };
+}
+
+export const mixtureControls = {
+  knocks: true,
+  panel: stepIn,
+  // Settings that mean nothing beside these, and labels that they change.
+  idle: ({ gate, balance }) => [gate === "hash" ? "noise" : "", balance === "none" ? "coefficient" : ""],
+  labels: ({ balance }) => ({ coefficient: balance === "bias" ? "Rate of the bias" : "Coefficient" }),
+};

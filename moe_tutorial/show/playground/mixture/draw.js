@@ -1,0 +1,30 @@
+// A mixture's own in the pictures: how finely a hash is drawn, and the rows of an inspected point.
+import { SHAPES } from "../../web/pen.js";
+import { badge } from "../../web/shares.js";
+import { pullWords } from "../words.js";
+
+// Whom the router asks, and who comes next.
+function rows({ inspected: p, settings: { E, k } }, dead) {
+  const asked = (e) => +p.chosen.includes(e);
+  const order = Array.from(p.probs, (_, e) => e).sort((a, b) => asked(b) - asked(a) || p.probs[b] - p.probs[a]);
+  return order.slice(0, Math.min(E, Math.max(k + 2, 4))).map((e) => {
+    const at = p.chosen.indexOf(e);
+    return {
+      on: at >= 0,
+      name: badge(e, dead[e]),
+      bar: `--c:var(--moe-${dead[e] ? "border" : `e${e}`});width:${(36 * Math.min(1, p.probs[e])).toFixed(1)}px`,
+      number: p.probs[e].toFixed(2),
+      sign: p.says ? SHAPES[p.says[e]].sign : "",
+      said: p.says ? SHAPES[p.says[e]].name : "",
+      weight: at < 0 ? "–" : (p.weights[at]?.toFixed(2) ?? "asked"),
+      pull: pullWords(-p.gradient[e]),
+    };
+  });
+}
+
+export const mixturePictures = {
+  cost: ({ E, k, width }) => E + k * width, // neurons that are asked at a place
+  scattered: ({ gate }) => gate === "hash",
+  overlay: () => null,
+  rows,
+};

@@ -1,0 +1,98 @@
+// @ts-check
+// What there is to see of a mixture, always without noise: its measures, the plane as it is divided, one point's routing.
+import { checkPlace, crossEntropy, each, largest, usage } from "../common.js";
+
+/**
+ * @param {Object} mixture
+ * @param {import("../data.js").Data} mixture.data
+ * @param {number} mixture.E
+ * @param {import("./routing.js").Router} mixture.router
+ * @param {import("../experts.js").Experts} mixture.experts
+ */
+export function makeLooks({ data, E, router, experts }) {
+  const { x: X, y: Y, xTest, yTest, classes: C } = data;
+  const { scores } = experts;
+  const N = Y.length;
+  const dScores = new Float64Array(C);
+  const dWeights = new Float64Array(E);
+
+  /** Routes a place and answers it: the choice stands in the router, the answer in the experts.
+   * @param {number} x0 @param {number} x1 */
+  function look(x0, x1) {
+    router.route(x0, x1);
+    experts.mix(x0, x1, router.chosen, router.weights, 0, router.k);
+    return largest(scores, 0, C);
+  }
+
+  /** Shares, loss and specialisation on the training points, accuracy on the test points. */
+  function evaluate() {
+    const { k, chosen } = router;
+    const shares = new Float64Array(E);
+    const predicted = new Uint8Array(N);
+    const first = new Uint8Array(N);
+    let loss = 0;
+    let right = 0;
+    for (let i = 0; i < N; i++) {
+      predicted[i] = look(X[2 * i], X[2 * i + 1]);
+      first[i] = chosen[0];
+      for (let c = 0; c < k; c++) shares[chosen[c]] += 1 / (N * k);
+      loss += crossEntropy(scores, Y[i], 0, dScores) / N;
+    }
+    for (let i = 0; i < yTest.length; i++) right += +(look(xTest[2 * i], xTest[2 * i + 1]) === yTest[i]);
+    return { ...usage(shares, first, data.regime), predicted, loss, accuracy: right / yTest.length };
+  }
+
+  /** Row by row from the top: the first expert chosen, its probability, the predicted class. @param {number} resolution */
+  function plane(resolution) {
+    const n = resolution * resolution;
+    const owner = new Uint8Array(n);
+    const confidence = new Float32Array(n);
+    const predicted = new Uint8Array(n);
+    each(data.extent, resolution, (x0, x1, at) => {
+      predicted[at] = look(x0, x1);
+      owner[at] = router.chosen[0];
+      confidence[at] = router.probs[owner[at]];
+    });
+    return { owner, confidence, predicted };
+  }
+
+  /** What one expert would predict there. @param {number} expert @param {number} resolution */
+  function partPlane(expert, resolution) {
+    checkPlace("expert", expert, E);
+    const says = new Uint8Array(resolution * resolution);
+    each(data.extent, resolution, (x0, x1, at) => {
+      experts.ask(expert, x0, x1, 0);
+      says[at] = largest(experts.answers, 0, C);
+    });
+    return says;
+  }
+
+  /** One training point: who answers it, and what its own cross-entropy tells the router. @param {number} i */
+  function inspect(i) {
+    checkPlace("point", i, N);
+    const x0 = X[2 * i];
+    const x1 = X[2 * i + 1];
+    const says = [];
+    for (let e = 0; e < E; e++) {
+      experts.ask(e, x0, x1, 0);
+      says.push(largest(experts.answers, 0, C));
+    }
+    const predicted = look(x0, x1);
+    const { k, z, probs, chosen, weights, dLogits } = router;
+    crossEntropy(scores, Y[i], 1, dScores);
+    experts.weigh(dScores, k, dWeights, 0);
+    router.throughGate(dWeights, chosen, weights, probs, 0);
+    return {
+      logits: z.slice(),
+      probs: probs.slice(),
+      chosen: Array.from(chosen.subarray(0, k)),
+      weights: Array.from(weights.subarray(0, k)),
+      says,
+      predicted,
+      label: Y[i],
+      gradient: dLogits.slice(),
+    };
+  }
+
+  return { evaluate, plane, partPlane, inspect };
+}

@@ -1,0 +1,250 @@
+// The playground's face: it puts the parts in place, keeps the experiment's state, and draws each frame of the engine. It
+// knows kinds and engines by their interface alone.
+import { el, field, mount, numbers, redrawOnChange } from "../web/dom.js";
+import { DEAD } from "../web/words.js";
+import { check, makeControls } from "./controls.js";
+import { browserEngine } from "./engines/browser.js";
+import { CATCH_UP } from "./engines/frame.js";
+import { kernelEngine } from "./engines/kernel.js";
+import { PRESETS, SETTINGS, carried, fitted } from "./experiment.js";
+import { makeHead } from "./head.js";
+import { MOST_STEPS, fromHash, toHash } from "./hash.js";
+import { KINDS } from "./kinds.js";
+import { makeMap, set } from "./map.js";
+import { makeReads, makeSmalls, makeUsage } from "./parts.js";
+import { makePoint } from "./point.js";
+import { makeStart } from "./start.js";
+import { flatten, fromOptions, fromPreset, inPython } from "./state.js";
+import { makeTime } from "./time.js";
+import { summary } from "./words.js";
+
+const DRAWN = 300; // points that are drawn; all of them are learnt from
+const SPEAK = 6000; // ms between two summaries while it trains
+
+function render({ model, el: root }) {
+  const options = model.get("options");
+  const live = !!model.widget_manager?.kernel;
+  const own = ownData(options.own);
+  const owner = options.link && !live;
+  const here = location.href.replace(/#.*/, "");
+  const folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
+  let state = (owner && fromHash(location.hash)) || fromOptions(options);
+  let engine;
+  let engineName = live && options.layer ? "kernel" : "browser";
+  let frame;
+  let shown; // the kind that the page is set up for
+  let written = "";
+  let turn = 0;
+  let spokenAt = 0;
+
+  // Parts.
+  const patterns = el("input", { type: "checkbox" });
+  const kernelWords = options.layer ? "the kernel: your layer" : "the kernel, with torch";
+  const choices = [el("option", { value: "browser" }, "this page"), el("option", { value: "kernel" }, kernelWords)];
+  const engines = el("select", {}, ...choices);
+  const training = [{ node: check(patterns, "Patterns", "as well as colours") }];
+  if (live && options.kernel) training.unshift({ node: field("Train in", engines), only: "mixture" });
+  const controls = makeControls(change, { own, more: { Training: training } });
+  const panels = Object.fromEntries(
+    Object.entries(KINDS).map(([name, kind]) => [name, kind.controls.panel({ knock: (e, out) => engine.knock(e, out) })]),
+  );
+  const panelsOf = (area) =>
+    Object.values(panels)
+      .filter((panel) => panel.area === area)
+      .map((panel) => panel.node);
+  const look = (i) => engine.look((state.point = i));
+  const head = makeHead({ toggle: () => (frame.busy ? engine.pause() : engine.play()), step: () => engine.step(), reset });
+  const start = makeStart({ turnTo, begin: (preset) => begin(fromPreset(preset)), then: goOn });
+  const map = makeMap(KINDS, look);
+  const smalls = makeSmalls(panelsOf("parts"));
+  const time = makeTime();
+  const reads = makeReads();
+  const usage = makeUsage();
+  const point = makePoint(look);
+  const notice = el("p", { className: "pg-notice", role: "status", hidden: true });
+  const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
+  const spoken = el("p", { className: "moe-sr", role: "status" });
+  const linked = el("input", { type: "text", readOnly: true });
+  mount(
+    root,
+    head.node,
+    el("div", { className: "pg-top" }, ...start.nodes, notice, error, spoken),
+    el("div", { className: "pg-controls", role: "group", ariaLabel: "Controls" }, controls.node),
+    map.node,
+    smalls.node,
+    time.node,
+    el("div", { className: "pg-side" }, reads.node, usage.node, point.node, ...panelsOf("side")),
+    el(
+      "div",
+      { className: "pg-foot" },
+      field(live ? "This experiment in Python" : "A link to this experiment", linked),
+    ),
+  );
+  const widget = root.firstChild;
+  widget.classList.add("moe-pg");
+  root.querySelector("summary").setAttribute("data-lm-suppress-shortcuts", "true");
+  patterns.onchange = () => draw(frame);
+  engines.onchange = () => {
+    state = { ...standing(), steps: 0 };
+    use(engines.value);
+  };
+  linked.onfocus = () => linked.select();
+
+  // What a reader does.
+  function use(name) {
+    engine?.dispose();
+    frame = undefined;
+    engineName = engines.value = name;
+    widget.inert = true; // until there is something to act on: a kernel may be busy
+    engine = name === "kernel" ? kernelEngine(model, state.settings, own) : browserEngine(state.settings, own);
+    engine.begin(state.settings, state.steps, state);
+    engine.subscribe(draw);
+    engine.show(visible);
+    showSettings();
+  }
+  function change(partial) {
+    const settings = fitted({ ...state.settings, ...partial });
+    const changed = Object.keys(settings).filter((name) => settings[name] !== state.settings[name]);
+    state = { ...state, preset: null, settings };
+    notice.hidden = true;
+    engine.change(Object.fromEntries(changed.map((name) => [name, settings[name]])));
+    showSettings();
+  }
+  function begin(next) {
+    state = next;
+    notice.hidden = !next.notices?.length;
+    if (!notice.hidden)
+      notice.textContent = `Not everything in this link could be used: ${next.notices.join("; ")}. The rest stands.`;
+    engine?.begin(state.settings, state.steps, state);
+    showSettings();
+    panels[state.settings.layer].begin(state);
+  }
+  function reset() {
+    state.knocked = [];
+    engine.reset();
+  }
+  // The other kind: its first experiment in place of an experiment, else the same points, trained as long.
+  function turnTo(kind) {
+    if (kind === state.settings.layer) return;
+    const known = !own && state.preset && PRESETS.find((preset) => preset.kind === kind);
+    const steps = Math.min(frame.step, CATCH_UP);
+    const same = { preset: null, settings: carried(state.settings, kind), steps, point: frame.point, knocked: [] };
+    const next = known ? fromPreset(known) : same;
+    if (engineName === "browser") return begin(next);
+    state = next;
+    use("browser"); // the kernel trains one kind
+  }
+  // What a preset proposes.
+  function goOn({ then }) {
+    change(then.set);
+    engine.run(frame.step + then.steps);
+  }
+
+  function showSettings() {
+    const kind = KINDS[state.settings.layer];
+    if (shown !== kind) {
+      shown = kind;
+      widget.dataset.kind = state.settings.layer;
+      for (const [name, panel] of Object.entries(panels)) panel.node.hidden = name !== state.settings.layer;
+      for (const part of [map, smalls, time, point]) part.show(kind);
+    }
+    controls.show(state.settings, kind, frame?.can);
+    start.show(state, frame?.can);
+  }
+
+  // The state, as a link and as a dict.
+  const standing = () => ({
+    preset: state.preset,
+    settings: { ...frame.settings },
+    steps: Math.min(frame.step, MOST_STEPS),
+    point: frame.point,
+    knocked: frame.knocked,
+  });
+  function remember() {
+    const now = standing();
+    const text = toHash(now);
+    if (text === written) return;
+    written = text;
+    if (owner && !frame.busy && text !== location.hash.slice(1))
+      history.replaceState(history.state, "", text ? `#${text}` : location.pathname + location.search);
+    linked.value = live ? inPython(flatten(now)) : `${owner ? here : folder + options.page}#${text || "steps=0"}`;
+    if (!live) return;
+    model.set("state", flatten(now));
+    model.save_changes();
+  }
+
+  // Drawing: what must keep up with a slider first, the rest in turns while it trains.
+  function draw(next) {
+    const first = !frame;
+    frame = next;
+    if (!frame || !root.clientWidth) return;
+    widget.inert = false;
+    const { settings, now, busy, settled, data } = frame;
+    const kind = KINDS[settings.layer];
+    const broughtAlong = frame.can && !frame.can.includes("build");
+    if (broughtAlong) state.settings = { ...state.settings, ...settings }; // it says itself what it is
+    if (first || broughtAlong) showSettings();
+    data.drawn ??= Math.min(DRAWN, data.y.length);
+    turn += 1;
+    const calm = busy && !frame.hurried; // a slider that moves has the page for the map, the bars and the numbers
+    const dead = Array.from(now.shares, (share) => share < DEAD);
+    const how = { dead, patterned: dead.length > 8 || patterns.checked, turn, calm };
+    const plane = map.draw(frame, kind, how);
+    panels[settings.layer].draw(frame, how);
+    usage.draw(frame, kind, how);
+    point.draw(frame, kind, how);
+    if (settled || (calm && turn % 3 === 0)) time.draw(frame, kind, how);
+    smalls.draw(frame, kind, { ...how, plane });
+    reads.draw(frame, kind);
+    const points = own ? "your own points" : SETTINGS.data.choices[settings.data].toLowerCase();
+    head.draw(frame, [options.title, `${points} · ${kind.words.kicker(settings)}`], kind.words.message(frame));
+    error.hidden = !frame.error;
+    set(error, frame.error);
+    if (settled || performance.now() - spokenAt > SPEAK) {
+      set(spoken, summary(frame, kind.words));
+      spokenAt = performance.now();
+    }
+    const { step, serial, running, engine } = frame;
+    Object.assign(root.dataset, { step, serial, running, settled, engine, paints: +(root.dataset.paints ?? 0) + 1 });
+    if (settled || !written) remember();
+  }
+
+  // Off-screen it stands still.
+  let visible = true;
+  const sight = new IntersectionObserver(
+    ([entry]) => {
+      visible = entry.isIntersecting;
+      engine.show(visible);
+    },
+    { rootMargin: "100px" },
+  );
+  const onHash = () => {
+    const next = fromHash(location.hash);
+    if (!next || location.hash.slice(1) === written) return;
+    begin(next);
+    const { top, bottom } = root.getBoundingClientRect();
+    if (bottom < 100 || top > innerHeight - 100) root.scrollIntoView(); // a link further down asked for it
+  };
+  if (owner) addEventListener("hashchange", onHash);
+  if (root.clientWidth && root.clientWidth < 560) controls.node.open = false;
+  begin(state);
+  use(engineName);
+  sight.observe(root);
+  const stop = redrawOnChange(root, () => draw(frame));
+  return () => {
+    stop();
+    sight.disconnect();
+    removeEventListener("hashchange", onHash);
+    engine.dispose();
+  };
+}
+
+// The learner's own points, as Python sends them.
+function ownData(own) {
+  if (!own) return undefined;
+  const { x, xTest, classes, extent } = own;
+  const labels = ["y", "regime", "yTest", "regimeTest"].map((name) => [name, numbers(own[name], Uint8Array)]);
+  const places = { x: numbers(x, Float64Array), xTest: numbers(xTest, Float64Array) };
+  return { ...places, ...Object.fromEntries(labels), classes, extent };
+}
+export default { render };

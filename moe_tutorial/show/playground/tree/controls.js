@@ -1,0 +1,26 @@
+// A tree's controls are the table's. Its panel is the picture of the points on their way down.
+import { el } from "../../web/dom.js";
+import { DEAD, percent, shareWords } from "../../web/words.js";
+import { drawFlow } from "./draw.js";
+import { letter, partsTitle } from "./words.js";
+
+function descent() {
+  const canvas = el("canvas", { role: "img", "data-picture": "flow" });
+  const node = el("div", { className: "pg-flow" }, canvas);
+  function draw(frame, { dead, patterned }) {
+    const { now, settings, inspected } = frame;
+    node.style.height = `${30 + 50 * settings.depth}px`;
+    node.closest(".moe-widget")?.style.setProperty("--leaves", dead.length);
+    drawFlow(canvas, settings, now, inspected, { dead, patterned });
+    const questions = Array.from(now.nodes, (part, n) =>
+      part < DEAD ? "" : `Question ${letter(n)} is put to ${percent(part)} of the points. `,
+    );
+    canvas.ariaLabel =
+      `The tree. ${partsTitle(frame)}. ${questions.join("")}` +
+      `Shares of the leaves: ${shareWords(Array.from(now.shares), "leaf")}. ` +
+      `The inspected point goes down ${inspected.path.map(letter).join(", ")} to leaf ${inspected.leaf}.`;
+  }
+  return { area: "parts", node, draw, begin() {} };
+}
+
+export const treeControls = { knocks: false, panel: descent, idle: () => [], labels: () => ({}) };

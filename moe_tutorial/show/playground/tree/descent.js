@@ -1,0 +1,52 @@
+// @ts-check
+// The way down a binary tree of soft decisions. Node n has the children 2n + 1 (left) and 2n + 2 (right, where its logit is
+// 0 or more); leaves are counted from the left, and follow the nodes where both have a number.
+
+/** @typedef {ReturnType<typeof makeDescent>} Descent */
+
+/** One point at a time: after `descend`, the nodes' logits and how likely they say right, and what arrives at each node
+ * and leaf; on the way back, what the loss gains by more of it.
+ * @param {number} depth @param {import("../common.js").Arrays} params node_weight (N, 2), node_bias (N) */
+export function makeDescent(depth, params) {
+  const { node_weight, node_bias } = params;
+  const L = 2 ** depth;
+  const NODES = L - 1;
+  const z = new Float64Array(NODES);
+  const right = new Float64Array(NODES);
+  const arriving = new Float64Array(NODES + L);
+  const worth = new Float64Array(NODES + L);
+
+  /** A node's logit at a place. @param {number} n @param {number} x0 @param {number} x1 */
+  const logit = (n, x0, x1) => node_weight[2 * n] * x0 + node_weight[2 * n + 1] * x1 + node_bias[n];
+
+  /** @param {number} x0 @param {number} x1 */
+  function descend(x0, x1) {
+    arriving[0] = 1;
+    for (let n = 0; n < NODES; n++) {
+      z[n] = logit(n, x0, x1);
+      right[n] = 1 / (1 + Math.exp(-z[n]));
+      arriving[2 * n + 1] = arriving[n] * (1 - right[n]);
+      arriving[2 * n + 2] = arriving[n] * right[n];
+    }
+  }
+
+  /** The leaf that hard decisions lead to. */
+  function follow() {
+    let n = 0;
+    while (n < NODES) n = 2 * n + (z[n] >= 0 ? 2 : 1);
+    return n - NODES;
+  }
+
+  /** From the leaves' worth to that of every node. */
+  function weighNodes() {
+    for (let n = NODES - 1; n >= 0; n--) worth[n] = (1 - right[n]) * worth[2 * n + 1] + right[n] * worth[2 * n + 2];
+  }
+
+  /** The loss's gradient for a node's logit, once the nodes are weighed. @param {number} n */
+  const slope = (n) => arriving[n] * (worth[2 * n + 2] - worth[2 * n + 1]) * right[n] * (1 - right[n]);
+
+  /** The entropy of a decision: -p log p - (1 - p) log(1 - p), also where p is 0 or 1. @param {number} n */
+  const undecided = (n) => Math.max(z[n], 0) + Math.log1p(Math.exp(-Math.abs(z[n]))) - z[n] * right[n];
+
+  return { L, NODES, z, right, arriving, worth, logit, descend, follow, weighNodes, slope, undecided };
+}

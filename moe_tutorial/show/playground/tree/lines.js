@@ -1,0 +1,47 @@
+// @ts-check
+// The nodes' questions as lines in the plane.
+
+/** @typedef {number[]} Place */
+/** @typedef {{ node: number, level: number, ends: Place[] | null }} Line */
+
+/** Where the border of an area crosses a node's line, and the corners on the side where its logit times `side` is 0 or more.
+ * @param {Place[]} corners @param {(place: Place) => number} logit @param {number} side */
+function cut(corners, logit, side) {
+  /** @type {Place[]} */
+  const kept = [];
+  /** @type {Place[]} */
+  const ends = [];
+  corners.forEach((a, i) => {
+    const b = corners[(i + 1) % corners.length];
+    const va = side * logit(a);
+    const vb = side * logit(b);
+    if (va >= 0) kept.push(a);
+    if (va >= 0 === vb >= 0) return;
+    const crossing = [0, 1].map((axis) => a[axis] + ((b[axis] - a[axis]) * va) / (va - vb));
+    kept.push(crossing);
+    ends.push(crossing);
+  });
+  return { kept, ends };
+}
+
+/** Each node's line, clipped to the part of the extent where hard decisions ask it: its two ends, or null where it is never
+ * asked, or sends everything one way.
+ * @param {import("./descent.js").Descent} descent @param {number[]} extent @returns {Line[]} */
+export function linesOf({ NODES, logit }, [left, right, bottom, top]) {
+  const areas = [
+    [
+      [left, bottom],
+      [right, bottom],
+      [right, top],
+      [left, top],
+    ],
+  ];
+  return Array.from({ length: NODES }, (_, n) => {
+    const value = (/** @type {Place} */ [x0, x1]) => logit(n, x0, x1);
+    const rightwards = cut(areas[n], value, 1);
+    areas[2 * n + 1] = cut(areas[n], value, -1).kept;
+    areas[2 * n + 2] = rightwards.kept;
+    const { ends } = rightwards;
+    return { node: n, level: Math.floor(Math.log2(n + 1)), ends: ends.length === 2 ? ends : null };
+  });
+}

@@ -1,0 +1,144 @@
+// @ts-check
+// A fast feedforward tree that trains itself: a binary tree of soft decisions, with a small network in each leaf. What it
+// computes is what FastFeedForward of moe_tutorial/layers/tree.py computes.
+import { checkFinite, crossEntropy, makeBatches, makeParameters, makeRecord } from "../common.js";
+import { makeData, randomState } from "../data.js";
+import { SETTINGS, checkLive, checkSettings } from "../experiment.js";
+import { makeExperts } from "../experts.js";
+import { nodeBalance } from "./balance.js";
+import { makeDescent } from "./descent.js";
+import { makeLooks } from "./looks.js";
+
+const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a batch
+
+/** @param {import("../experiment.js").Settings} [given] what differs from the table
+ * @param {import("../data.js").Data} [own] points brought along */
+export function createTree(given = {}, own) {
+  let settings = checkSettings("tree", given);
+  const { depth, leaf_width: H, seed } = settings;
+  const L = 2 ** depth;
+  const NODES = L - 1;
+  const data = own ?? makeData(settings.data, seed, settings.centred);
+  const { x: X, y: Y, classes: C } = data;
+
+  const { params, grads, gradient, learn } = makeParameters(
+    { node_weight: NODES * 2, node_bias: NODES, w_in: L * H * 2, b_in: L * H, w_out: L * H * C, b_out: L * C },
+    (name) => (name.endsWith("out") ? H : 2),
+    randomState(seed, 5),
+  );
+  const descent = makeDescent(depth, params);
+  const leaves = makeExperts(params, grads, { E: L, H, C });
+  const record = makeRecord(["task", "hardening", "balance"], L);
+  const drawBatch = makeBatches(randomState(seed, 6), MOST, Y.length);
+
+  const dScores = new Float64Array(C);
+  // Of a batch: where its points arrive, on average; node balance's gradient there; and each leaf's hard usage.
+  const load = new Float64Array(NODES + L);
+  const pull = new Float64Array(NODES + L);
+  const counts = new Float64Array(L);
+  const all = Int32Array.from({ length: NODES + L }, (_, n) => n - NODES); // the leaves, where `arriving` has them
+
+  /** All leaves' answers, each as loudly as the tree is sure of it. @param {number} x0 @param {number} x1 */
+  const answerSoftly = (x0, x1) => leaves.mix(x0, x1, all, descent.arriving, NODES, L);
+
+  /** Node balance on these points, times its weight; `pull` becomes its gradient. @param {Int32Array} rows */
+  function readBalance(rows) {
+    const T = rows.length;
+    pull.fill(0);
+    if (!settings.node_balance) return 0;
+    load.fill(0);
+    for (let t = 0; t < T; t++) {
+      descent.descend(X[2 * rows[t]], X[2 * rows[t] + 1]);
+      for (let n = 0; n < load.length; n++) load[n] += descent.arriving[n] / T;
+    }
+    const uneven = nodeBalance(load, T, pull);
+    for (let n = 0; n < pull.length; n++) pull[n] *= settings.node_balance;
+    return settings.node_balance * uneven;
+  }
+
+  /** One point's part of the gradients; returns its cross-entropy. @param {number} i @param {number} T */
+  function learnFrom(i, T) {
+    const { z, right, arriving, worth } = descent;
+    const x0 = X[2 * i];
+    const x1 = X[2 * i + 1];
+    descent.descend(x0, x1);
+    counts[descent.follow()]++;
+    answerSoftly(x0, x1);
+    const loss = crossEntropy(leaves.scores, Y[i], 1 / T, dScores);
+    leaves.learnFrom(x0, x1, all, arriving, NODES, L, dScores);
+    leaves.weigh(dScores, L, worth, NODES);
+    for (let n = NODES; n < NODES + L; n++) worth[n] += pull[n];
+    descent.weighNodes();
+    for (let n = 0; n < NODES; n++) {
+      const harder = (settings.hardening * z[n] * right[n] * (1 - right[n])) / (T * NODES);
+      const back = descent.slope(n) - harder;
+      grads.node_weight[2 * n] += back * x0;
+      grads.node_weight[2 * n + 1] += back * x1;
+      grads.node_bias[n] += back;
+    }
+    return loss;
+  }
+
+  /** One step on these points (their numbers). @param {Int32Array} rows */
+  function stepOn(rows) {
+    const T = rows.length;
+    const uneven = readBalance(rows);
+    let task = 0;
+    let entropy = 0;
+    gradient.fill(0);
+    counts.fill(0);
+    for (let t = 0; t < T; t++) {
+      task += learnFrom(rows[t], T) / T;
+      for (let n = 0; n < NODES; n++) entropy += descent.undecided(n) / (T * NODES);
+    }
+    const hardening = settings.hardening * entropy;
+    checkFinite(task + hardening + uneven, tree.step);
+    learn(++tree.step, settings.rate);
+    record.row[0] = task;
+    record.row[1] = hardening;
+    record.row[2] = uneven;
+    for (let l = 0; l < L; l++) record.row[3 + l] = counts[l] / T;
+    record.keep(tree.step);
+  }
+
+  function train(steps = 1) {
+    for (let s = 0; s < steps; s++) stepOn(drawBatch(settings.batch));
+  }
+
+  /** What may change while it trains; the rest needs another tree.
+   * @param {import("../experiment.js").Settings} partial */
+  function set(partial) {
+    checkLive("tree", partial);
+    settings = checkSettings("tree", { ...settings, ...partial });
+    if (Object.keys(partial).some((name) => name !== "rate")) record.forget();
+  }
+
+  const looks = makeLooks({ data, descent, leaves, answerSoftly });
+
+  /** Over the last steps. Shares: where hard decisions led. The losses are as they were added to the task. */
+  function recent() {
+    if (record.filled) return { steps: record.filled, ...record.mean() };
+    const { shares, soft } = looks.evaluate();
+    return { steps: 0, task: soft.loss, hardening: 0, balance: 0, shares };
+  }
+
+  const tree = {
+    get settings() {
+      return settings;
+    },
+    get history() {
+      return record.history;
+    },
+    data,
+    params,
+    step: 0,
+    train,
+    stepOn,
+    set,
+    recent,
+    ...looks,
+  };
+  const { shares, soft } = looks.evaluate();
+  record.history.push({ step: 0, task: soft.loss, hardening: 0, balance: 0, shares });
+  return tree;
+}

@@ -1,0 +1,99 @@
+// What is said of a tree.
+import { DEAD, percent } from "../../web/words.js";
+import { SHAPES } from "../../web/pen.js";
+import { most, rightOf, some } from "../words.js";
+
+export const letter = (n) => String.fromCharCode(65 + n); // questions are letters, since numbers are leaves
+
+function message({ step, now: { shares, dead, soft, hard } }) {
+  if (!step) return "Nobody has learned anything yet";
+  const L = shares.length;
+  const best = most(shares);
+  const compared = `one leaf gets ${percent(hard.accuracy)} right, all mixed ${percent(soft.accuracy)}`;
+  if (dead === L - 1)
+    return `${shares[best] === 1 ? "Everything" : "Nearly everything"} goes down to leaf ${best}: ${compared}`;
+  return `${dead ? `${dead} of ${L} leaves are dead` : `All ${L} leaves work`}: ${compared}`;
+}
+
+function mapTitle(_, plane) {
+  const owners = new Set(plane.owner).size;
+  return owners === 1
+    ? `The questions send the whole plane to leaf ${plane.owner[0]}`
+    : `Straight cuts divide the plane among ${owners} leaves`;
+}
+
+// First of all, whether a question that is asked tells nobody apart.
+export function partsTitle({ now: { nodes, shares, dead } }) {
+  const all = [...nodes, ...shares];
+  const leans = Array.from(nodes, (part, n) => (part < DEAD ? 0 : Math.abs((2 * all[2 * n + 2]) / part - 1)));
+  const idle = most(leans);
+  if (leans[idle] > 0.98)
+    return `Question ${letter(idle)} gets the same answer from ${leans[idle] === 1 ? "everybody" : "nearly everybody"}`;
+  return dead
+    ? `${shares.length - dead} of ${shares.length} leaves are reached`
+    : `All ${shares.length} leaves are reached`;
+}
+
+const reads = ({ now }) => [
+  ["Dead leaves", now.dead, ` of ${now.shares.length}`],
+  ["Undecided", (now.undecided / Math.log(2)).toFixed(2), " of 1"],
+  ["Right, one leaf", (100 * now.hard.accuracy).toFixed(0), " %"],
+  ["Right, all mixed", (100 * now.soft.accuracy).toFixed(0), " %"],
+  ["Usage entropy", now.entropy.toFixed(2), " of 1"],
+  ["Specialisation", now.nmi.toFixed(2), " NMI"],
+];
+
+function point({ inspected: { label, predicted, leaf, weights, soft } }) {
+  const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
+  const heaviest = most(weights);
+  const which =
+    heaviest === leaf
+      ? `Leaf ${leaf} is the heaviest of them.`
+      : `The heaviest of them is leaf ${heaviest}, with ${percent(weights[heaviest])}.`;
+  return {
+    verdict: `It is a ${shape(label)}. Leaf ${leaf} says ${shape(predicted)}: `,
+    right: predicted === label,
+    heard: `All leaves mixed say ${shape(soft)}. ${which} Pull: which way this point alone would move each question.`,
+  };
+}
+
+export const treeWords = {
+  name: "Tree",
+  part: "leaf",
+  parts: "leaves",
+  shared: "points",
+  key: "a leaf",
+  heads: ["Asked", "Right", "Goes", "Weight", "Pull"],
+  partsNote:
+    "Width: the points, each on its way down; pale, how the soft mixture spreads them. Below: what each leaf would predict, in colour where it is asked.",
+  sharesNote: "Share of the points that hard decisions send there.",
+  count: ({ depth }) => 2 ** depth,
+  kicker: ({ depth, leaf_width }) =>
+    `a tree of depth ${depth}: ${2 ** depth - 1} ${depth === 1 ? "question" : "questions"}, ${2 ** depth} leaves of ${some(leaf_width, "neuron")}`,
+  mapNote: () =>
+    "Colour: the leaf at the end, deeper the more weight it has in the soft mixture. Lines: the questions. Shape: the class.",
+  usageNote: () => "Share of the points, one leaf each.",
+  loss: (now) => now.soft.loss,
+  more: () => "",
+  message,
+  mapTitle,
+  partsTitle,
+  reads,
+  point,
+  predictions: [
+    {
+      name: "mixture",
+      of: (plane) => plane.predicted,
+      title: ({ now, data }) => `Hard, one leaf each: ${rightOf(data, now.hard.predicted)}`,
+      points: (now) => now.hard.predicted,
+      label: "What one leaf for each place predicts.",
+    },
+    {
+      name: "soft",
+      of: (plane) => plane.soft,
+      title: ({ now, data }) => `Soft, all leaves mixed: ${rightOf(data, now.soft.predicted)}`,
+      points: (now) => now.soft.predicted,
+      label: "What all leaves mixed predict.",
+    },
+  ],
+};
