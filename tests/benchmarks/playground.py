@@ -42,11 +42,11 @@ MIXTURES = [
 ]
 TREES = [{"depth": 3}, {"depth": 4, "hardening": 1, "node_balance": 1}]
 CODE = """
-import { createModel } from "./playground/model.js";
-import { createTree } from "./playground/tree.js";
+import { createMixture } from "./playground/mixture/model.js";
+import { createTree } from "./playground/tree/model.js";
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 const [mixtures, trees, turns, steps] = JSON.parse(process.argv[2]);
-const makers = [...mixtures.map((s) => [createModel, s]), ...trees.map((s) => [createTree, s])];
+const makers = [...mixtures.map((s) => [createMixture, s]), ...trees.map((s) => [createTree, s])];
 const rates = makers.map(([make, settings]) => {
   const model = make(settings), wall = [], busy = [];
   model.train(steps);

@@ -21,8 +21,8 @@ TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimation
 SETTLED = "document.querySelectorAll('.moe-root')[{n}]?.dataset.settled === 'true'"
 # What the page shows must be what this computes, from the same settings and as many steps.
 ENGINE = """async ([settings, steps]) => {
-  const { createModel } = await import("/playground/model.js");
-  const model = createModel(settings);
+  const { createMixture } = await import("/playground/mixture/model.js");
+  const model = createMixture(settings);
   model.train(steps);
   const { shares, accuracy, dead, entropy, nmi, largest, predicted } = model.evaluate(), recent = model.recent();
   const right = predicted.filter((c, i) => c === model.data.y[i]).length;
@@ -30,7 +30,7 @@ ENGINE = """async ([settings, steps]) => {
     recent: [...recent.shares], gradient: recent.routerGradient };
 }"""
 ENGINE_OF_TREE = """async ([settings, steps]) => {
-  const { createTree } = await import("/playground/tree.js");
+  const { createTree } = await import("/playground/tree/model.js");
   const tree = createTree(settings);
   tree.train(steps);
   const { shares, nodes, soft, hard, predicted, dead, undecided } = tree.evaluate(), { path, leaf } = tree.inspect(0);
@@ -397,6 +397,7 @@ def test_a_link_is_an_experiment_with_a_tree(wide, visit):
         ("#E=99&k=2&steps=5", "E is 99; allowed are whole numbers from 2 to 16", "k=2&steps=5"),
         ("#E=4&k=7&noise=loud&colour=red", "there is no setting colour", "E=4"),
         ("#preset=kill&steps=-1&out=1.99&force=3.500", "steps is", "preset=kill"),
+        ("#E=4&force=3.50&steps=5", "force is no more", "E=4&steps=5"),
         ("#layer=forest&k=2", 'layer is "forest"; allowed are mixture, tree', "k=2"),
         ("#layer=tree&E=4&depth=9&hardening=1", "there is no setting E for a tree", "layer=tree&hardening=1"),
         ("#preset=one&layer=mixture&out=1", "allowed with this preset is tree", "preset=one"),
@@ -476,7 +477,7 @@ def test_a_click_inspects_the_nearest_point(wide):
     assert rows.first.get_attribute("class") == "moe-on"
 
 
-def test_an_expert_can_be_knocked_out_and_its_share_forced(wide):
+def test_an_expert_can_be_knocked_out_and_comes_back(wide):
     preset(wide, "Four rules, four experts")
     shares = [bar.split("\n")[-1] for bar in wide.bars()]
     best = max(range(8), key=lambda e: float(shares[e].split()[0]) if "%" in shares[e] else 0)
@@ -488,13 +489,6 @@ def test_an_expert_can_be_knocked_out_and_its_share_forced(wide):
     wide.button("Bring it back").click()
     wide.settle()
     assert [bar.split("\n")[-1] for bar in wide.bars()] == shares
-    dead = next(e for e in range(8) if shares[e] == "dead")
-    wide.root.get_by_label("Expert", exact=True).select_option(str(dead))
-    wide.press("Force its share", "ArrowRight", 11)
-    wide.settle()
-    assert wide.slider("Force its share").get_attribute("aria-valuetext") == "50 %"
-    assert wide.bars()[dead].split("\n")[-1] == "50 %"
-    assert "by force" in wide.message()
 
 
 def test_what_changes_is_said_in_words(wide):

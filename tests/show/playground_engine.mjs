@@ -6,9 +6,9 @@ import { pathToFileURL } from "node:url";
 const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
 const engine = Object.assign(
   {},
-  ...(await Promise.all(["data", "model", "tree", "kinds", "presets", "url"].map(load))),
+  ...(await Promise.all(["data", "experiment", "mixture/model", "mixture/balance", "tree/model", "kinds", "state", "hash"].map(load))),
 );
-const { createLayer, createModel, createTree, defaultsOf, layerOf, makeData, PRESETS } = engine;
+const { createLayer, createMixture, createTree, defaultsOf, makeData, PRESETS } = engine;
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);
 const parameters = (model) =>
   Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
@@ -17,7 +17,7 @@ const jobs = {
   // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of steps.
   golden({ cases, rows, noise, stops }) {
     return cases.map(({ settings, start, knocked }) => {
-      const model = createModel(settings),
+      const model = createMixture(settings),
         after = {};
       let first;
       if (knocked !== undefined) model.knock(knocked);
@@ -48,9 +48,9 @@ const jobs = {
   presets({ seeds }) {
     return PRESETS.map((preset) => ({
       ...preset,
-      layer: layerOf(preset),
+      layer: preset.kind,
       runs: [preset.settings.seed ?? 0, ...seeds].map((seed) => {
-        const settings = { ...defaultsOf(layerOf(preset)), ...preset.settings, seed };
+        const settings = { ...defaultsOf(preset.kind), ...preset.settings, seed };
         const model = createLayer(settings),
           first = model.evaluate().shares;
         const seen = () => ({ ...model.evaluate(), routerGradient: model.recent().routerGradient });
@@ -59,7 +59,7 @@ const jobs = {
         model.set(preset.then.set);
         model.train(preset.then.steps);
         const after = seen();
-        if (layerOf(preset) !== "tree") return { first, before, after };
+        if (preset.kind !== "tree") return { first, before, after };
         const anew = createLayer({ ...settings, ...preset.then.set });
         anew.train(preset.steps); // as after "Reset"
         return { first, before, after, anew: anew.evaluate() };

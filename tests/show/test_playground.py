@@ -9,14 +9,8 @@ import torch
 
 from moe_tutorial.layers import FastFeedForward, MixtureOfExperts
 from moe_tutorial.show import playground
-from moe_tutorial.show.playground import (
-    CHOICES,
-    NUMBERS,
-    PRESETS,
-    TREE_NUMBERS,
-    TREE_WHOLE,
-    WHOLE,
-)
+from moe_tutorial.show.playground import KINDS, PRESETS, SETTINGS
+from moe_tutorial.show.playground.kernel import LOSSES
 from moe_tutorial.study import Dataset, digits, regimes_2d
 
 
@@ -31,19 +25,42 @@ def test_the_page_gets_one_module_that_loads_nothing(node, root, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_notebook_and_page_allow_the_same(engine):
-    names = "DATASETS, GATES, BALANCES, LIMITS, DEFAULTS, TREE_LIMITS, TREE_DEFAULTS, LAYERS"
-    presets = "Object.fromEntries(PRESETS.map((preset) => [preset.id, layerOf(preset)]))"
-    page = engine("run", code=f"return {{ {names}, presets: {presets} }};")
-    assert list(CHOICES["data"]) == list(page["DATASETS"])
-    assert list(CHOICES["gate"]) == page["GATES"]
-    assert list(CHOICES["balance"]) == page["BALANCES"]
-    assert {name: list(limits) for name, limits in (WHOLE | NUMBERS).items() if name != "k"} == page["LIMITS"]
-    assert set(CHOICES) | set(WHOLE) | set(NUMBERS) == set(page["DEFAULTS"])
-    assert {name: list(limits) for name, limits in (TREE_WHOLE | TREE_NUMBERS).items()} == page["TREE_LIMITS"]
-    assert {"data", "centred"} | set(TREE_WHOLE) | set(TREE_NUMBERS) == set(page["TREE_DEFAULTS"])
-    assert list(PRESETS.items()) == list(page["presets"].items())
-    assert set(PRESETS.values()) == set(page["LAYERS"])
+def test_page_and_notebook_read_one_table(engine):
+    presets = "Object.fromEntries(PRESETS.map((preset) => [preset.id, preset.kind]))"
+    balances, defaults = "Object.keys(BALANCES)", "kindNames.map(defaultsOf)"
+    names = f"SETTINGS, kindNames, presets: {presets}, balances: {balances}, defaults: {defaults}"
+    page = engine("run", code=f"return {{ {names} }};")
+    assert page["SETTINGS"] == SETTINGS
+    assert list(page["presets"].items()) == list(PRESETS.items())
+    assert page["kindNames"] == list(KINDS)
+    for kind, defaults in zip(KINDS, page["defaults"], strict=True):
+        own = {name: row["default"] for name, row in SETTINGS.items() if row["kind"] in (kind, "both")}
+        assert defaults == {"layer": kind} | own
+        assert playground(kind, **own).options["settings"] == {"layer": kind} | own
+    assert page["balances"] == list(SETTINGS["balance"]["choices"])
+    assert set(LOSSES) < set(SETTINGS["balance"]["choices"])
+
+
+KNOWN = {
+    "kind", "group", "label", "note", "type", "choices", "range", "most", "default", "change", "kernel", "slider",
+    "words",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_row_of_the_table_says_what_it_has_to(name):
+    row = SETTINGS[name]
+    assert set(row) <= KNOWN
+    assert row["kind"] in (*KINDS, "both")
+    assert row["change"] in ("live", "rebuild")
+    if row["type"] == "choice":
+        assert row["default"] in row["choices"]
+    elif row["type"] == "flag":
+        assert isinstance(row["default"], bool)
+    else:
+        low, high = row["range"]
+        assert low <= row["default"] <= high
+        assert all(low <= stop <= high for stop in row.get("slider", {}).get("stops", []))
 
 
 def test_it_holds_no_layer_and_no_thread_until_the_page_asks():
@@ -57,12 +74,18 @@ def test_it_holds_no_layer_and_no_thread_until_the_page_asks():
 
 
 def test_a_state_opens_the_same_experiment():
-    state = {"data": "spirals", "E": 4, "k": 2, "steps": 300, "point": 7, "out": [1], "forced": [2, 0.25]}
+    state = {"data": "spirals", "E": 4, "k": 2, "steps": 300, "point": 7, "out": [1]}
     first, again = playground(**state), playground(state=state)
     assert first.options == again.options
     assert first.options["settings"] == {"layer": "mixture", "data": "spirals", "E": 4, "k": 2}
     state = {"layer": "tree", "depth": 2, "hardening": 0.3, "steps": 9}
     assert playground(state=state).options == playground("tree", depth=2, hardening=0.3, steps=9).options
+
+
+def test_a_state_of_an_older_version_opens_without_the_forced_share():
+    with pytest.warns(UserWarning, match="forced is no more"):
+        widget = playground(state={"E": 4, "forced": [2, 0.25], "steps": 3})
+    assert widget.options == playground(E=4, steps=3).options
 
 
 def test_a_tree_is_asked_for_by_name_or_by_its_preset():
@@ -98,11 +121,11 @@ def test_your_own_points_and_layer_reach_the_page():
         ({"noise": -0.1}, "noise is -0.1; allowed are numbers from 0 to 10"),
         ({"noise": float("nan")}, "noise is nan; allowed are numbers from 0 to 10"),
         ({"gate": "argmax"}, "gate is 'argmax'; allowed are softmax_topk"),
-        ({"experts": 8}, "there is no setting 'experts' for a mixture; allowed are data, gate"),
+        ({"experts": 8}, "there is no setting 'experts' for a mixture; allowed are data, centred, seed"),
         ({"layer": "tree", "E": 8}, "there is no setting 'E' for a tree; allowed are data, centred, seed"),
         ({"layer": "tree", "depth": 5}, "depth is 5; allowed are whole numbers from 1 to 4"),
         ({"layer": "tree", "hardening": -1}, "hardening is -1; allowed are numbers from 0 to 100"),
-        ({"layer": "tree", "out": (0,)}, "out and forced are for a mixture's experts"),
+        ({"layer": "tree", "out": (0,)}, "out is for a mixture's experts"),
         ({"layer": "tree", "preset": "kill"}, "preset is 'kill', an experiment with a mixture, and layer says tree"),
         ({"layer": FastFeedForward(2, 2, 2, 4)}, "layer is FastFeedForward; the kernel trains mixtures"),
         ({"data": "moons"}, "data is 'moons'; allowed are regimes"),
@@ -110,7 +133,6 @@ def test_your_own_points_and_layer_reach_the_page():
         ({"steps": -1}, "steps is -1; allowed are whole numbers from 0"),
         ({"E": 2, "out": (0, 1)}, r"out is \[0, 1\]; one of the 2 experts has to stay"),
         ({"out": (8,)}, "out is 8; allowed are whole numbers from 0 to 7"),
-        ({"k": 2, "forced": (0, 0.6)}, "forced has the share 0.6; allowed are numbers from 0 to 1 / k"),
         ({"layer": "mine"}, 'layer is \'mine\'; allowed are "mixture", "tree", or a torch.nn.Module'),
         ({"layer": 3}, 'layer is int; allowed are "mixture", "tree", or a torch.nn.Module'),
     ],

@@ -168,10 +168,10 @@ LOOKS = [
     )
 ]
 LOOK = """
-    const model = createModel({settings});
+    const model = createMixture({settings});
     model.train(150);
     const trained = parameters(model), seen = model.evaluate(), plane = model.plane(16);
-    const points = [0, 7, 100, 511].map((i) => [i, model.inspect(i)]), opinion = model.expertPlane(3, 16);
+    const points = [0, 7, 100, 511].map((i) => [i, model.inspect(i)]), opinion = model.partPlane(3, 16);
     return {{ data: model.data, trained, direction: model.direction, seen, plane, points, opinion }};
 """
 
@@ -233,14 +233,14 @@ def test_the_seed_decides_the_run_and_looking_changes_nothing(engine):
     code = """
         const settings = { noise: 0.5, balance: "switch", E: 4, batch: 50 };
         const run = (seed, look) => {
-          const model = createModel({ ...settings, seed });
+          const model = createMixture({ ...settings, seed });
           for (let i = 0; i < 4; i++) {
             model.train(20);
             if (look) model.evaluate(), model.plane(20), model.inspect(3), model.recent();
           }
           return parameters(model);
         };
-        const whole = createModel(settings);
+        const whole = createMixture(settings);
         whole.train(80);
         return [run(0, false), run(0, true), parameters(whole), run(1, false)].map((p) => JSON.stringify(p));
     """
@@ -281,7 +281,7 @@ def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewh
 
 def test_who_is_knocked_out_is_never_chosen_and_can_come_back(engine):
     code = """
-        const model = createModel({ E: 4, k: 1 });
+        const model = createMixture({ E: 4, k: 1 });
         model.train(300);
         const before = model.evaluate(), top = before.shares.indexOf(before.largest);
         model.knock(top, true);
@@ -308,41 +308,9 @@ def test_who_is_knocked_out_is_never_chosen_and_can_come_back(engine):
     assert answer["error"] == "expert 3 is the last one; one has to stay"
 
 
-@pytest.mark.parametrize("k", [1, 2])
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("balance", ["none", "bias"])
-def test_a_forced_share_is_exact_and_can_be_released(engine, gate, k, balance):
-    code = f"""
-        const settings = {{ gate: "{gate}", balance: "{balance}", coefficient: 0.001, noise: 0.1 }};
-        const model = createModel({{ E: 6, k: {k}, ...settings }});
-        model.train(100);
-        const free = model.evaluate().shares, seen = [];
-        for (const share of [0, 0.25, {1 / k}]) {{
-          model.force(2, share);
-          const at = model.evaluate(), owners = model.plane(64).owner;
-          model.train(20);
-          seen.push([share, at.shares, model.recent().shares, model.forced, model.inspect(0).chosen]);
-        }}
-        const twin = createModel(model.settings);
-        model.force(2, null);
-        for (const name in model.params) twin.params[name].set(model.params[name]);
-        twin.bias.set(model.bias);
-        return {{ free, seen, released: model.evaluate().shares, twin: twin.evaluate().shares, forced: model.forced }};
-    """
-    answer = engine("run", code=code)
-    for wanted, shares, recent, forced, chosen in answer["seen"]:
-        assert shares[2] == pytest.approx(wanted, abs=1e-3)
-        assert recent[2] == pytest.approx(wanted, abs=1e-3)
-        assert sum(shares) == pytest.approx(1)
-        assert forced == {"expert": 2, "share": wanted}
-        assert (2 in chosen) or wanted < 1 / k
-    assert answer["released"] == answer["twin"]
-    assert answer["forced"] is None
-
-
 def test_what_may_change_while_it_trains(engine):
     code = """
-        const model = createModel({ E: 4, k: 1, balance: "bias", coefficient: 0.01 });
+        const model = createMixture({ E: 4, k: 1, balance: "bias", coefficient: 0.01 });
         model.train(50);
         const bias = Array.from(model.bias), before = model.recent();
         model.set({ rate: 0.5 });
@@ -363,7 +331,7 @@ def test_what_may_change_while_it_trains(engine):
 
 def test_the_history_stays_short_and_keeps_its_ends(engine):
     code = """
-        const model = createModel({ E: 3, batch: 8, width: 2 });
+        const model = createMixture({ E: 3, batch: 8, width: 2 });
         const at = [];
         for (const n of [0, 10, 290, 5000]) (model.train(n), at.push(model.history.map((row) => row.step)));
         return { at, row: model.history.at(-1) };
@@ -383,29 +351,27 @@ def test_the_history_stays_short_and_keeps_its_ends(engine):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("createModel({ E: 17 })", "E is 17; allowed are whole numbers from 2 to 16"),
-        ("createModel({ E: 4, k: 5 })", "k is 5; allowed are whole numbers from 1 to 4, the number of experts"),
-        ("createModel({ k: 1.5 })", "k is 1.5; allowed are whole numbers from 1 to 8"),
-        ("createModel({ noise: -1 })", "noise is -1; allowed are numbers from 0 to 10"),
-        ("createModel({ noise: NaN })", "noise is null; allowed are numbers from 0 to 10"),
-        ("createModel({ rate: '1' })", 'rate is "1"; allowed are numbers'),
+        ("createMixture({ E: 17 })", "E is 17; allowed are whole numbers from 2 to 16"),
+        ("createMixture({ E: 4, k: 5 })", "k is 5; allowed are whole numbers from 1 to 4, the number of experts"),
+        ("createMixture({ k: 1.5 })", "k is 1.5; allowed are whole numbers from 1 to 8"),
+        ("createMixture({ noise: -1 })", "noise is -1; allowed are numbers from 0 to 10"),
+        ("createMixture({ noise: NaN })", "noise is null; allowed are numbers from 0 to 10"),
+        ("createMixture({ rate: '1' })", 'rate is "1"; allowed are numbers'),
         (
-            "createModel({ gate: 'argmax' })",
+            "createMixture({ gate: 'argmax' })",
             'gate is "argmax"; allowed are softmax_topk, topk_softmax, sigmoid_topk, hash',
         ),
-        ("createModel({ balance: 'z' })", 'balance is "z"; allowed are none, switch, importance, bias'),
+        ("createMixture({ balance: 'z' })", 'balance is "z"; allowed are none, switch, importance, bias'),
         (
-            "createModel({ data: 'toString' })",
+            "createMixture({ data: 'toString' })",
             'data is "toString"; allowed are regimes, spirals, checkerboard, clusters',
         ),
-        ("createModel({ centred: 1 })", "centred is 1; allowed are true, false"),
-        ("createModel({ experts: 8 })", "there is no setting experts; allowed are data, centred, seed"),
-        ("createModel().set({ E: 4 })", "E cannot change while it trains; allowed are noise, balance"),
-        ("createModel().set({ k: 9 })", "k is 9; allowed are whole numbers from 1 to 8"),
-        ("createModel().knock(8, true)", "expert is 8; allowed are 0 to 7"),
-        ("createModel({ k: 2 }).force(0, 0.6)", "share is 0.6; allowed are numbers from 0 to 1 / k = 0.5, or null"),
-        ("createModel({ gate: 'hash' }).force(0, 0.5)", "the hash has no ranking to move"),
-        ("createModel().inspect(512)", "point is 512; allowed are 0 to 511"),
+        ("createMixture({ centred: 1 })", "centred is 1; allowed are true, false"),
+        ("createMixture({ experts: 8 })", "there is no setting experts; allowed are data, centred, seed"),
+        ("createMixture().set({ E: 4 })", "E cannot change while it trains; allowed are rate, batch"),
+        ("createMixture().set({ k: 9 })", "k is 9; allowed are whole numbers from 1 to 8"),
+        ("createMixture().knock(8, true)", "expert is 8; allowed are 0 to 7"),
+        ("createMixture().inspect(512)", "point is 512; allowed are 0 to 511"),
         ("makeData('moons', 0, true)", 'data is "moons"; allowed are regimes'),
     ],
 )
@@ -415,7 +381,7 @@ def test_what_it_cannot_use_it_refuses(engine, code, message):
 
 def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(engine):
     code = """
-        const model = createModel({ E: 4 });
+        const model = createMixture({ E: 4 });
         model.train(5);
         model.params.w_out.fill(1e308);
         const before = JSON.stringify(parameters(model));

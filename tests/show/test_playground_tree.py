@@ -100,7 +100,7 @@ LOOK = """
     const tree = createTree({settings});
     tree.train(200);
     const points = [0, 7, 100, 511].map((i) => [i, tree.inspect(i)]), seen = tree.evaluate(), plane = tree.plane(40);
-    const leaves = {leaves}.map((l) => tree.leafPlane(l, 40)), lines = tree.boundaries();
+    const leaves = {leaves}.map((l) => tree.partPlane(l, 40)), lines = tree.evaluate().lines;
     return {{ data: tree.data, params: parameters(tree), points, seen, plane, leaves, lines, recent: tree.recent() }};
 """
 
@@ -216,7 +216,7 @@ def test_the_seed_decides_the_run_and_looking_changes_nothing(engine):
           const tree = createTree({ seed, hardening: 0.5, node_balance: 1 });
           for (let i = 0; i < 4; i++) {
             tree.train(20);
-            if (look) tree.evaluate(), tree.plane(20), tree.inspect(3), tree.recent(), tree.boundaries();
+            if (look) tree.evaluate(), tree.plane(20), tree.inspect(3), tree.recent(), tree.evaluate().lines;
           }
           return JSON.stringify(parameters(tree));
         };
@@ -272,8 +272,8 @@ def test_a_mild_balance_loss_keeps_the_leaves_at_work(engine):
         ("createTree({ depth: 5 })", "depth is 5; allowed are whole numbers from 1 to 4"),
         ("createTree({ hardening: -1 })", "hardening is -1; allowed are numbers from 0 to 100"),
         ("createTree({ E: 8 })", "there is no setting E; allowed are data, centred, seed"),
-        ("createTree().set({ depth: 2 })", "depth cannot change while it trains; allowed are hardening, node_balance"),
-        ("createTree().leafPlane(8, 10)", "leaf is 8; allowed are 0 to 7"),
+        ("createTree().set({ depth: 2 })", "depth cannot change while it trains; allowed are rate, batch"),
+        ("createTree().partPlane(8, 10)", "leaf is 8; allowed are 0 to 7"),
     ],
 )
 def test_what_it_cannot_use_it_refuses(engine, code, message):

@@ -5,7 +5,7 @@ import globals from "globals";
 export default [
   {
     ...js.configs.recommended,
-    languageOptions: { ecmaVersion: 2024, sourceType: "module", globals: globals.browser },
+    languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: globals.browser },
   },
   { files: ["tests/**"], languageOptions: { globals: globals.node } },
   // Scripts of the site, which require.js and Plotly come before.

@@ -4,7 +4,8 @@ The widget is JavaScript (the files in ``playground/``): data, model, backward p
 notebook asks for is checked.
 """
 
-import re
+import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,31 +15,18 @@ from torch import Tensor, nn
 
 from moe_tutorial.layers import FastFeedForward
 from moe_tutorial.show.arrays import extent_around, labels_of, points_of
-from moe_tutorial.show.playground_kernel import KernelTraining
+from moe_tutorial.show.playground.kernel import KernelTraining
 from moe_tutorial.show.web import bundle, read, style
 
 MAX_STEPS = 1_000_000
 """That an experiment may train by itself when it is opened."""
 
-CHOICES = {
-    "data": ("regimes", "spirals", "checkerboard", "clusters"),
-    "gate": ("softmax_topk", "topk_softmax", "sigmoid_topk", "hash"),
-    "balance": ("none", "switch", "importance", "bias"),
-    "centred": (True, False),
-}
-WHOLE = {"seed": (0, 999_999), "batch": (1, 512), "E": (2, 16), "k": (1, 16), "width": (1, 64)}
-NUMBERS = {"rate": (1e-5, 1), "noise": (0, 10), "coefficient": (0, 1000)}
-TREE_WHOLE = {"seed": WHOLE["seed"], "batch": WHOLE["batch"], "depth": (1, 4), "leaf_width": (1, 32)}
-TREE_NUMBERS = {"rate": NUMBERS["rate"], "hardening": (0, 100), "node_balance": (0, 100)}
-
-
-PRESETS = {
-    name: "tree" if 'layer: "tree"' in rest else "mixture"
-    for name, rest in re.findall(
-        r'^    id: "([\w-]+)"(.*?)^  \}', read("playground/presets.js"), flags=re.MULTILINE | re.DOTALL
-    )
-}
+_table = json.loads(read("playground/experiment.json"))
+SETTINGS: dict[str, dict[str, Any]] = _table["settings"]
+"""What an experiment may be: the table that the page reads too."""
+PRESETS: dict[str, str] = {preset["id"]: preset["kind"] for preset in _table["presets"]}
 """The names of the experiments to start from, and what each trains."""
+KINDS = tuple(dict.fromkeys(PRESETS.values()))
 
 
 class Playground(KernelTraining):
@@ -48,7 +36,7 @@ class Playground(KernelTraining):
         state: the experiment as the page has it now, as a plain dict: ``playground(**widget.state)`` opens it again.
     """
 
-    _esm = bundle("playground/view.js")
+    _esm = bundle("playground/page.js")
     _css = style("playground/playground.css")
     options = t.Dict().tag(sync=True)
     state = t.Dict().tag(sync=True)
@@ -67,7 +55,6 @@ def playground(
     steps: int | None = None,
     point: int = 0,
     out: Sequence[int] = (),
-    forced: Sequence[float] | None = None,
     title: str | None = None,
     link: bool = False,
     **settings: Any,
@@ -87,7 +74,6 @@ def playground(
         steps: trained when it opens; by default the preset's, or none.
         point: the training point that is inspected.
         out: experts of a mixture that are knocked out.
-        forced: an expert of a mixture and its share of the choices, such as ``(3, 0.5)``.
         title: a few words above the picture.
         link: on the site, the page's address carries the experiment. At most one playground on a page should own it.
         settings: what differs from the preset: centred, seed, batch, rate; of a mixture E, k, width, gate, noise,
@@ -95,6 +81,8 @@ def playground(
     """
     if state is not None:
         asked = {"data": data, **state}
+        if asked.pop("forced", None) is not None:
+            warnings.warn("forced is no more: no expert's share can be forced. The rest of state stands.", stacklevel=2)
         return playground(asked.pop("layer", layer), preset=preset, title=title, link=link, **asked)
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset is {preset!r}; allowed are {', '.join(PRESETS)}, or None")
@@ -106,20 +94,15 @@ def playground(
     else:
         own = _own(data)
     _check(kind, settings)
-    if kind == "tree" and (out or forced is not None):
-        raise ValueError("out and forced are for a mixture's experts; a tree has leaves, which nobody can knock out")
-    experts = settings.get("E", 8)
+    if kind == "tree" and out:
+        raise ValueError("out is for a mixture's experts; a tree has leaves, which nobody can knock out")
+    experts = settings.get("E", SETTINGS["E"]["default"])
     _whole("steps", 0 if steps is None else steps, 0, MAX_STEPS)
     _whole("point", point, 0, 1_000_000)
     for expert in out:
         _whole("out", expert, 0, experts - 1)
     if len(set(out)) >= experts:
         raise ValueError(f"out is {list(out)}; one of the {experts} experts has to stay")
-    if forced is not None:
-        expert, share = forced
-        _whole("forced", expert, 0, experts - 1)
-        if not 0 <= share <= 1 / settings.get("k", 1):
-            raise ValueError(f"forced has the share {share!r}; allowed are numbers from 0 to 1 / k")
     brought = layer if isinstance(layer, nn.Module) else None
     return Playground(
         brought,
@@ -131,7 +114,6 @@ def playground(
             "steps": steps,
             "point": point,
             "out": list(out),
-            "forced": None if forced is None else list(forced),
             "title": title or "",
             "link": link,
             "page": "playground.html",
@@ -155,7 +137,7 @@ def _kind(layer: Any, preset: str | None) -> str:
         return PRESETS.get(preset or "", "mixture")
     if isinstance(layer, nn.Module):
         kind = "mixture"
-    elif isinstance(layer, str) and layer in PRESETS.values():
+    elif isinstance(layer, str) and layer in KINDS:
         kind = layer
     else:
         given = repr(layer) if isinstance(layer, str) else type(layer).__name__
@@ -166,24 +148,24 @@ def _kind(layer: Any, preset: str | None) -> str:
 
 
 def _check(kind: str, settings: Mapping[str, Any]) -> None:
-    """The same limits as the page's (model.js, tree.js); a notebook hears of a mistake at once."""
-    choices, whole, numbers = CHOICES, WHOLE, NUMBERS
-    if kind == "tree":
-        choices, whole, numbers = {name: CHOICES[name] for name in ("data", "centred")}, TREE_WHOLE, TREE_NUMBERS
+    """The table's limits, as the page checks them; a notebook hears of a mistake at once."""
+    rows = {name: row for name, row in SETTINGS.items() if row["kind"] in (kind, "both")}
     for name, value in settings.items():
-        if name in choices:
-            if value not in choices[name]:
-                raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(str, choices[name]))}")
-        elif name in whole:
-            low, high = whole[name]
-            _whole(name, value, low, settings.get("E", 8) if name == "k" else high)
-        elif name in numbers:
-            low, high = numbers[name]
-            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-                raise ValueError(f"{name} is {value!r}; allowed are numbers from {low} to {high}")
-        else:
-            known = ", ".join([*choices, *whole, *numbers])
-            raise ValueError(f"there is no setting {name!r} for a {kind}; allowed are {known}")
+        if name not in rows:
+            raise ValueError(f"there is no setting {name!r} for a {kind}; allowed are {', '.join(rows)}")
+        row = rows[name]
+        if row["type"] in ("choice", "flag"):
+            allowed = tuple(row.get("choices", (True, False)))
+            if value not in allowed:
+                raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(str, allowed))}")
+            continue
+        low, high = row["range"]
+        if most := row.get("most"):
+            high = settings.get(most["of"], rows[most["of"]]["default"])
+        if row["type"] == "whole":
+            _whole(name, value, low, high)
+        elif not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"{name} is {value!r}; allowed are numbers from {low} to {high}")
 
 
 def _own(data: Any) -> dict[str, Any]:
@@ -191,8 +173,8 @@ def _own(data: Any) -> dict[str, Any]:
     parts = [getattr(data, name, None) for name in ("x_train", "y_train", "x_test", "y_test")]
     if not all(isinstance(part, Tensor) and len(part) for part in parts):
         raise ValueError(
-            f"data is {type(data).__name__}; allowed is a name ({', '.join(CHOICES['data'])}) or a Dataset: anything "
-            "with the tensors x_train and x_test (N, 2), y_train and y_test (N,)"
+            f"data is {type(data).__name__}; allowed is a name ({', '.join(SETTINGS['data']['choices'])}) or a "
+            "Dataset: anything with the tensors x_train and x_test (N, 2), y_train and y_test (N,)"
         )
     x, y, x_test, y_test = parts
     points, tested = points_of(x), points_of(x_test)

@@ -98,7 +98,8 @@ export function makeControls(change, { own, more = {} }) {
   function show(settings, kind, can) {
     const names = namesOf(settings.layer);
     for (const group of groups) group.node.hidden = !group.names.some((name) => names.includes(name));
-    for (const { node, only } of Object.values(more).flat()) node.hidden = only !== undefined && only !== settings.layer;
+    for (const { node, only } of Object.values(more).flat())
+      node.hidden = only !== undefined && only !== settings.layer;
     for (const name in controls) {
       const { node, inputs, show } = controls[name];
       node.hidden = !names.includes(name);

@@ -18,8 +18,7 @@ export function toHash({ preset, settings, steps, point, knocked }) {
   const parts = [];
   if (chosen) parts.push(["preset", preset]);
   else if (settings.layer !== kindOf({})) parts.push(["layer", settings.layer]);
-  for (const name of namesOf(settings.layer))
-    if (settings[name] !== usual[name]) parts.push([name, settings[name]]);
+  for (const name of namesOf(settings.layer)) if (settings[name] !== usual[name]) parts.push([name, settings[name]]);
   if (steps !== (chosen?.steps ?? 0)) parts.push(["steps", steps]);
   if (point) parts.push(["point", point]);
   if (knocked.includes(true)) parts.push(["out", outOf(knocked).join(".")]);

@@ -1,3 +1,4 @@
+// @ts-check
 // What can be trained here. A kind brings its model, its words, its pictures and its controls; this is the only list of them.
 import { mixtureControls } from "./mixture/controls.js";
 import { mixturePictures } from "./mixture/draw.js";
@@ -8,11 +9,13 @@ import { treePictures } from "./tree/draw.js";
 import { createTree } from "./tree/model.js";
 import { treeWords } from "./tree/words.js";
 
+/** @type {Record<string, { create: (settings?: any, own?: any) => any, words: any, pictures: any, controls: any }>} */
 export const KINDS = {
   mixture: { create: createMixture, words: mixtureWords, pictures: mixturePictures, controls: mixtureControls },
   tree: { create: createTree, words: treeWords, pictures: treePictures, controls: treeControls },
 };
 export const kindNames = Object.keys(KINDS);
 
-// What trains; `own`: points brought along, in the shape of makeData's.
+/** What trains; `own`: points brought along.
+ * @param {import("./experiment.js").Settings} settings @param {import("./data.js").Data} [own] */
 export const createLayer = (settings, own) => KINDS[settings.layer].create(settings, own);

@@ -46,14 +46,21 @@ function render({ model, el: root }) {
   if (live && options.kernel) training.unshift({ node: field("Train in", engines), only: "mixture" });
   const controls = makeControls(change, { own, more: { Training: training } });
   const panels = Object.fromEntries(
-    Object.entries(KINDS).map(([name, kind]) => [name, kind.controls.panel({ knock: (e, out) => engine.knock(e, out) })]),
+    Object.entries(KINDS).map(([name, kind]) => [
+      name,
+      kind.controls.panel({ knock: (e, out) => engine.knock(e, out) }),
+    ]),
   );
   const panelsOf = (area) =>
     Object.values(panels)
       .filter((panel) => panel.area === area)
       .map((panel) => panel.node);
   const look = (i) => engine.look((state.point = i));
-  const head = makeHead({ toggle: () => (frame.busy ? engine.pause() : engine.play()), step: () => engine.step(), reset });
+  const head = makeHead({
+    toggle: () => (frame.busy ? engine.pause() : engine.play()),
+    step: () => engine.step(),
+    reset,
+  });
   const start = makeStart({ turnTo, begin: (preset) => begin(fromPreset(preset)), then: goOn });
   const map = makeMap(KINDS, look);
   const smalls = makeSmalls(panelsOf("parts"));

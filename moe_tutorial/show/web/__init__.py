@@ -1,12 +1,14 @@
 """The widgets' JavaScript and CSS: they load nothing, and run in JupyterLab as on a page with no kernel."""
 
+import json
 import posixpath
 import re
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 
 from moe_tutorial.show import look
 
+TABLE = re.compile(r'^import (\w+) from "([^"]*\.json)" with \{ type: "json" \};\n', re.MULTILINE)
 IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]*)";\n', re.MULTILINE)
 
 
@@ -25,8 +27,8 @@ def bundle(entry: str) -> str:
     """A module and all that it imports as the one text that an anywidget wants.
 
     Each module becomes a scope of its own, which hands out what others import from it. They import by name and from
-    relative addresses alone, and only the entry has a default export. Comments and indentation stay behind: every page
-    with the widget carries this text.
+    relative addresses alone, and only the entry has a default export; a JSON file may be imported as a whole. Comments
+    and indentation stay behind: every page with the widget carries this text.
 
     Raises ValueError where a module imports in another way, or in a circle.
     """
@@ -40,9 +42,10 @@ def bundle(entry: str) -> str:
         if name in under_way:
             raise ValueError(f"{' -> '.join([*under_way, name])} is a circle of imports")
         under_way.append(name)
-        text = read(name)
+        folder = posixpath.dirname(name)
+        text = TABLE.sub(partial(_table, folder), read(name))
         for names, address in IMPORT.findall(text):
-            other = posixpath.normpath(posixpath.join(posixpath.dirname(name), address))
+            other = posixpath.normpath(posixpath.join(folder, address))
             wanted.setdefault(other, set()).update(part.strip() for part in names.split(",") if part.strip())
             visit(other)
         under_way.pop()
@@ -57,3 +60,9 @@ def bundle(entry: str) -> str:
         names = ", ".join(sorted(wanted.get(name, ())))
         parts.append(body if name == entry else f"const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();")
     return re.sub(r"^ *//.*\n|^ +", "", "\n".join(parts), flags=re.MULTILINE)
+
+
+def _table(folder: str, found: re.Match[str]) -> str:
+    """A JSON file as a constant, in one line, in place of its import."""
+    table = json.loads(read(posixpath.normpath(posixpath.join(folder, found[2]))))
+    return f"const {found[1]} = {json.dumps(table, ensure_ascii=False, separators=(',', ':'))};\n"

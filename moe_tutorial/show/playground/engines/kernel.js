@@ -1,180 +1,179 @@
-// The other engine: torch trains in the kernel. Clicks and slider moves go out as messages, frames come in (see
-// playground_kernel.py), and become the frames that the page's own engine makes.
-import { numbers } from "../web/dom.js";
-import { makeData } from "./data.js";
-import { RESTARTS } from "./engine.js";
+// Torch trains in the kernel: clicks and slider moves go out as messages, frames come in (see kernel.py), as this page's own
+// engine makes them, but with arrays as bytes.
+import { numbers } from "../../web/dom.js";
+import { GONE, WAITING, watchKernel } from "../../web/kernel.js";
+import { makeData } from "../data.js";
+import { isLive } from "../experiment.js";
+import { makeSpeed } from "./frame.js";
 
 const TELL = 200; // ms between two acknowledgements of a drawn frame; JupyterLab spends more on each message than the drawing takes
-const GONE = "The kernel is gone: it was restarted, or it died. Run this cell again.";
-const ENDS = ["restarting", "autorestarting", "starting", "dead"]; // JupyterLab's words for a kernel that is not the one it was
-const REBUILD = [...RESTARTS, "gate", "batch"]; // settings for which the kernel makes its layer anew
+const ANSWER = 800; // ms in which a message is answered
+const FRAME = 1500; // ms in which a running training sends a frame
+const POINTS = ["x", "y", "regime", "xTest", "yTest", "regimeTest"];
 
+/** `own`: points brought along. @returns {import("./frame.js").Engine} */
 export function kernelEngine(model, first, own) {
   const listeners = new Set();
-  let settings = first,
-    data = dataOf(first),
-    point = 0,
-    serial = 0,
-    goal = 0,
-    shown = true,
-    handle = 0,
-    told = 0,
-    late = 0,
-    waiting = "",
-    marks = [],
-    asked = 0,
-    gone = false;
+  const speed = makeSpeed();
+  let settings = first;
+  let data = dataOf(first);
+  let point = 0;
+  let serial = 0; // of the last change
+  let asked = 0; // of the last that needs a new layer
+  let goal = 0; // a step to train up to
+  let shown = true;
+  let handle = 0; // of the animation frame
+  let told = 0; // timer of the next acknowledgement
+  let problem = "";
 
+  const watch = watchKernel(model, {
+    late() {
+      problem = WAITING;
+      soon();
+    },
+    lost() {
+      clearTimeout(told);
+      problem = GONE;
+      soon();
+    },
+  });
   function dataOf({ data: name, seed, centred }) {
     return own ?? makeData(name, seed, centred);
   }
-  const send = (message, buffers) => !gone && (expect(800), post(message, buffers));
-  const post = (message, buffers) => {
-    try {
-      model.send(message, undefined, buffers);
-    } catch {
-      lose(); // JupyterLab refuses what is sent to a kernel that knows this widget no more
-    }
-  };
-  const lose = () => ((gone = true), [late, told].forEach(clearTimeout), (waiting = GONE), soon());
-  const kernel = model.widget_manager.kernel,
-    watch = (_, now) => ENDS.includes(now) && lose();
-  const expect = (ms) => (
-    clearTimeout(late),
-    (late = setTimeout(
-      () => ((waiting = "Waiting for the kernel: training stands still while a cell runs."), soon()),
-      ms,
-    ))
-  );
-  function build() {
-    const d = own
-      ? []
-      : [data.x, data.y, data.regime, data.xTest, data.yTest, data.regimeTest, Float64Array.from(data.extent)];
-    marks = [];
-    asked = serial += 1;
-    send(
-      { do: "build", settings, serial },
-      d.map((array) => array.buffer),
-    );
+  function send(message, buffers) {
+    if (watch.gone) return;
+    watch.expect(ANSWER);
+    watch.post(message, buffers);
   }
-  const soon = () => (handle ||= requestAnimationFrame(() => ((handle = 0), paint())));
-
+  function build() {
+    const arrays = own ? [] : [...POINTS.map((name) => data[name]), Float64Array.from(data.extent)];
+    speed.restart();
+    asked = serial += 1;
+    const buffers = arrays.map((array) => array.buffer);
+    send({ do: "build", settings, serial }, buffers);
+  }
+  function soon() {
+    handle ||= requestAnimationFrame(() => {
+      handle = 0;
+      paint();
+    });
+  }
   function paint() {
-    const f = model.get("frame");
-    if (!shown || f?.side === undefined || (f.serial < asked && !gone)) return;
-    const frame = read(f);
-    listeners.forEach((draw) => draw(frame));
+    const sent = model.get("frame");
+    if (!shown || !sent?.plane || (sent.serial < asked && !watch.gone)) return;
+    const frame = read(sent);
+    for (const listen of listeners) listen(frame);
   }
   function receive() {
-    const f = model.get("frame");
-    if (f.side === undefined || gone) return;
-    clearTimeout(late);
-    waiting = "";
-    if (f.running) {
-      expect(1500);
-      marks.push([performance.now(), f.step]);
-      while (marks.length > 2 && marks[0][0] < performance.now() - 1000) marks.shift();
-      if (goal && f.step >= goal) (send({ do: "pause" }), (goal = 0));
+    const { plane, running, step } = model.get("frame");
+    if (!plane || watch.gone) return;
+    watch.heard();
+    problem = "";
+    if (running) {
+      watch.expect(FRAME);
+      speed.mark(step);
+      if (goal && step >= goal) {
+        send({ do: "pause" });
+        goal = 0;
+      }
     }
     soon();
     // An unseen training is not acknowledged, so the kernel soon pauses it.
-    if (shown && !document.hidden)
-      told ||= setTimeout(() => ((told = 0), post({ seen: model.get("frame").number })), f.running ? TELL : 0);
+    if (shown && !document.hidden) told ||= setTimeout(acknowledge, running ? TELL : 0);
+  }
+  function acknowledge() {
+    told = 0;
+    watch.post({ seen: model.get("frame").number });
   }
 
-  function read(f) {
-    const E = f.experts,
-      rows = numbers(f.history),
-      width = 3 + E,
-      side = f.side,
-      bytes = (view) => numbers(view, Uint8Array);
-    const history = Array.from({ length: rows.length / width }, (_, i) =>
-      rows.subarray(i * width, (i + 1) * width),
-    ).map((row) => ({ step: row[0], task: row[1], balance: row[2], shares: row.subarray(3) }));
-    const running = f.running && !gone,
-      speed =
-        running && marks.length > 1
-          ? (1000 * (marks.at(-1)[1] - marks[0][1])) / Math.max(1, marks.at(-1)[0] - marks[0][0])
-          : 0;
-    const area = f.expertSide ** 2,
-      planes = bytes(f.expertPlanes);
-    data.classes = Math.max(data.classes, f.classes);
+  function read(sent) {
+    const bytes = (view) => numbers(view, Uint8Array);
+    const { n, owner, confidence, predicted } = sent.plane;
+    const running = sent.running && !watch.gone;
+    data.classes = Math.max(data.classes, sent.classes);
     return {
-      kind: "kernel",
-      settings: { ...settings, ...f.knobs, E },
+      ...sent,
+      engine: "kernel",
+      settings: { ...settings, ...sent.settings },
       data,
-      step: f.step,
       running,
       busy: running,
       settled: !running,
       hurried: false,
-      error: f.error || waiting,
-      serial: f.serial,
-      speed,
-      recent: { task: f.task, balance: f.extra, shares: f.shares, routerGradient: f.routerGradient, steps: f.recent },
-      now: {
-        shares: f.usage,
-        accuracy: f.accuracy,
-        loss: f.loss,
-        dead: f.dead,
-        entropy: f.entropy,
-        nmi: f.nmi,
-        largest: f.largest,
-        predicted: bytes(f.pointPredicted),
-      },
-      history,
-      knocked: f.knocked ?? Array(E).fill(false),
-      forced: f.forced ?? null,
+      error: sent.error || problem,
+      speed: running ? speed.now() : 0,
+      now: { ...sent.now, predicted: bytes(sent.now.predicted) },
+      history: rowsOf(numbers(sent.history), sent.settings.E),
       point,
-      inspected: f.inspected,
-      can: f.can,
-      plane: () => ({
-        n: side,
-        owner: bytes(f.owner),
-        confidence: Float32Array.from(bytes(f.confidence), (c) => c / 255),
-        predicted: bytes(f.predicted),
-      }),
-      partPlane: (e) => (planes.length ? planes.subarray(e * area, (e + 1) * area) : new Uint8Array(1)),
+      plane: () => ({ n, owner: bytes(owner), confidence: numbers(confidence), predicted: bytes(predicted) }),
+      partPlane: (e) => (sent.parts[e] ? bytes(sent.parts[e]) : new Uint8Array(1)),
     };
   }
   model.on("change:frame", receive);
-  kernel.statusChanged.connect(watch);
 
   return {
-    play: () => ((goal = 0), send({ do: "start" })),
-    pause: () => ((goal = 0), send({ do: "pause" })),
+    play() {
+      goal = 0;
+      send({ do: "start" });
+    },
+    pause() {
+      goal = 0;
+      send({ do: "pause" });
+    },
     step: () => send({ do: "step" }),
     reset: () => send({ do: "reset" }),
-    run: (steps) => ((goal = steps), send({ do: "start" })),
+    run(steps) {
+      goal = steps;
+      send({ do: "start" });
+    },
     change(partial) {
       settings = { ...settings, ...partial };
-      if (Object.keys(partial).some((name) => REBUILD.includes(name))) {
-        data = dataOf(settings);
-        build();
-      } else send({ set: partial, serial: (serial += 1) });
+      if (Object.keys(partial).every((name) => isLive(name, "kernel"))) {
+        serial += 1;
+        return send({ set: partial, serial });
+      }
+      data = dataOf(settings);
+      build();
     },
-    begin(next, steps, extra = {}) {
+    begin(next, steps, more = {}) {
       settings = next;
       data = dataOf(next);
-      point = extra.point ?? 0;
+      point = more.point ?? 0;
       build();
       send({ look: point });
-      (extra.knocked ?? []).forEach((gone, e) => gone && send({ knock: [e, true] }));
-      if (extra.forced) send({ force: [extra.forced.expert, extra.forced.share] });
+      for (const [e, gone] of (more.knocked ?? []).entries()) if (gone) send({ knock: [e, true] });
       if (steps) this.run(steps);
     },
-    look: (i) => ((point = i), send({ look: i })),
+    look(i) {
+      point = i;
+      send({ look: i });
+    },
     knock: (e, out) => send({ knock: [e, out] }),
-    force: (e, share) => send({ force: [e, share] }),
-    show: (visible) => ((shown = visible), visible && soon()),
-    subscribe: (draw) => (listeners.add(draw), soon(), () => listeners.delete(draw)),
+    show(visible) {
+      shown = visible;
+      if (visible) soon();
+    },
+    subscribe(listen) {
+      listeners.add(listen);
+      soon();
+      return () => listeners.delete(listen);
+    },
     dispose() {
-      if (model.get("frame")?.running && !gone) post({ do: "pause" });
+      if (model.get("frame")?.running) watch.post({ do: "pause" });
       model.off("change:frame", receive);
-      kernel.statusChanged.disconnect(watch);
+      watch.dispose();
       listeners.clear();
-      [late, told].forEach(clearTimeout);
+      clearTimeout(told);
       cancelAnimationFrame(handle);
     },
   };
+}
+
+// The history's rows: step, task, balance, shares.
+function rowsOf(values, E) {
+  const width = 3 + E;
+  return Array.from({ length: values.length / width }, (_, i) => {
+    const [step, task, balance] = values.subarray(i * width, i * width + 3);
+    return { step, task, balance, shares: values.subarray(i * width + 3, (i + 1) * width) };
+  });
 }

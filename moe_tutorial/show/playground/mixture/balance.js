@@ -51,8 +51,7 @@ export const BALANCES = {
     value(batch) {
       const mean = meanImportance(batch);
       let sum = 0;
-      for (let e = 0; e < batch.E; e++)
-        if (!batch.out[e]) sum += (batch.importance[e] / mean - 1) ** 2 / batch.alive;
+      for (let e = 0; e < batch.E; e++) if (!batch.out[e]) sum += (batch.importance[e] / mean - 1) ** 2 / batch.alive;
       return sum;
     },
     gradient(batch, into) {

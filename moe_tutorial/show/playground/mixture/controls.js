@@ -22,8 +22,7 @@ function stepIn(act) {
     const words = gone ? "Bring it back" : "Knock it out";
     if (knock.textContent !== words) knock.textContent = words;
     knock.ariaPressed = String(gone);
-    knock.disabled =
-      (frame.can && !frame.can.includes("knock")) || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
+    knock.disabled = (frame.can && !frame.can.includes("knock")) || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
   }
   which.onchange = () => draw(frame);
   knock.onclick = () => act.knock(+which.value, !frame.knocked[+which.value]);

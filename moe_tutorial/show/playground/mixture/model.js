@@ -2,13 +2,7 @@
 // A mixture of experts that trains itself: router, balance, the backward pass by hand, and Adam. What it computes is what
 // moe_tutorial/layers computes (router without bias, experts with one hidden layer of ReLU):
 // tests/show/test_playground_engine.py holds it to the torch layers, step by step. No page is needed to run it.
-import {
-  checkFinite,
-  checkPlace,
-  makeBatches,
-  makeParameters,
-  makeRecord,
-} from "../common.js";
+import { checkFinite, checkPlace, makeBatches, makeParameters, makeRecord } from "../common.js";
 import { fillNormal, makeData, randomState } from "../data.js";
 import { SETTINGS, checkLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";

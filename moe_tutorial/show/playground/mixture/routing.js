@@ -41,7 +41,7 @@ export function makeRouter(sizes, params, direction) {
   let alive = E;
   let biased = false;
 
-  /** @param {{ gate: string, k: number, balance: string }} settings */
+  /** @param {import("../experiment.js").Settings} settings */
   function set(settings) {
     gate = GATES.indexOf(settings.gate);
     biased = settings.balance === "bias";

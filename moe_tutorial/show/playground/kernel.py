@@ -1,7 +1,8 @@
 """The playground's other engine: torch trains in the kernel, the page only draws.
 
 It trains as the live panel does (`live/trainer.py`), with more to see and to do. The page says what to build and on
-which points, or the learner hands in a layer; a frame then holds all that the page's own engine would measure.
+which points, or the learner hands in a layer. What it sends is the frame that the page's own engine makes
+(`engines/frame.js`), with arrays as bytes.
 """
 
 from collections import deque
@@ -32,22 +33,19 @@ from moe_tutorial.study import Dataset, dead, entropy, max_share, share, special
 SIDE, EXPERT_SIDE = 80, 40
 """Places along each side of the plane, and of an expert's small picture."""
 LOSSES = {"switch": switch_loss, "importance": importance_loss}
+"""The losses among the table's `balance`."""
 
 
 class PlaygroundRouter(Router):
-    """A router of which experts can be knocked out, or one forced to have a share of the choices.
+    """A router of which experts can be knocked out.
 
     Attributes:
         out: (E,) who is knocked out: probability 0, and never chosen.
-        forced: an expert and its share of all choices, by an offset to its ranking and to nothing else; or None.
-        offset: what this offset is in ``eval()``. In ``train()`` each batch finds its own, and leaves it here.
     """
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, bias=True, **options)
         self.out = torch.zeros(self.n_experts, dtype=torch.bool)
-        self.forced: tuple[int, float] | None = None
-        self.offset = torch.zeros(())
 
     def probabilities(self, logits: Tensor) -> Tensor:
         self._logits = logits.detach()  # the last are those that the choice goes by
@@ -55,20 +53,24 @@ class PlaygroundRouter(Router):
 
     def choose(self, ranking: Tensor) -> Tensor:
         if self.gate != "topk_softmax" and not self.bias.any():
-            ranking = self._logits  # rank the same, and tell small probabilities apart when an offset is added
+            ranking = self._logits  # rank the same, and do not tie where probabilities round to 0
         ranking = (ranking + self.bias).masked_fill(self.out, -torch.inf)
-        alive = int((~self.out).sum())
-        k, n = min(self.top_k, alive), len(ranking)
-        if self.forced is not None and k < alive:
-            expert, part = self.forced
-            if self.training:
-                rivals = ranking.index_fill(1, torch.tensor(expert), -torch.inf).topk(k).values[:, -1]
-                missing = (rivals - ranking[:, expert]).sort().values
-                missing = torch.cat([missing.new_tensor([-torch.inf]), missing, missing.new_tensor([torch.inf])])
-                wanted = min(n, round(part * k * n))
-                self.offset = (missing[wanted : wanted + 2].sum() / 2).detach()
-            ranking = ranking.index_add(1, torch.tensor([expert]), self.offset.expand(n, 1))
-        return ranking.topk(k).indices
+        return ranking.topk(min(self.top_k, int((~self.out).sum()))).indices
+
+
+def without(routing: Routing, out: Tensor) -> Routing:
+    """The routing as if the experts that are ``out`` (E,) had never been there, in all of its fields.
+
+    Nobody may have chosen one of them. What has a column for each expert loses theirs, and the others move up.
+    """
+    n_experts, place = len(out), (~out).cumsum(0) - 1
+    fields = routing._asdict()
+    kept = {
+        name: value[:, ~out]
+        for name, value in fields.items()
+        if name not in ("indices", "weights") and value is not None and value.shape[1] == n_experts
+    }
+    return routing._replace(indices=place[routing.indices], **kept)
 
 
 def build(wanted: dict, n_classes: int) -> MixtureOfExperts:
@@ -132,9 +134,7 @@ class KernelTraining(anywidget.AnyWidget):
             self._point = note["look"]
         if "knock" in note:
             self._knock(*note["knock"])
-        if "force" in note:
-            self._force(*note["force"])
-        if note.get("set", {}).keys() - {"rate"} or "knock" in note or "force" in note:
+        if note.get("set", {}).keys() - {"rate"} or "knock" in note:
             run.recent.clear()  # choices with other settings
             self._gradients.clear()
         if note.get("do") == "reset":
@@ -182,7 +182,6 @@ class KernelTraining(anywidget.AnyWidget):
             "coefficient": isinstance(routing, Routing),
             "build": self._own is None,
             "knock": hasattr(router, "out"),
-            "force": hasattr(router, "forced"),
         }
         free = ["data", "centred", "seed"] if self._points is None else []
         return ["rate", "batch", *free, *(name for name in can if can[name])]
@@ -204,17 +203,6 @@ class KernelTraining(anywidget.AnyWidget):
         if out.all():
             raise ValueError(f"expert {expert} is the last one; one has to stay")
         router.out = out
-        if gone and router.forced is not None and router.forced[0] == expert:
-            router.forced = None
-
-    def _force(self, expert: int, part: float | None) -> None:
-        router = self.trainer.run.layer.router
-        if part is not None and router.out[expert]:
-            raise ValueError(f"expert {expert} is knocked out; only one that works can be forced")
-        if part is not None:
-            router.forced = (expert, part)
-        elif router.forced is not None and router.forced[0] == expert:
-            router.forced = None
 
     # The run's questions.
 
@@ -223,10 +211,7 @@ class KernelTraining(anywidget.AnyWidget):
         if self._balance not in LOSSES:
             return torch.zeros(())
         out = getattr(getattr(self.trainer.run.layer, "router", None), "out", None)
-        if out is not None:
-            place = (~out).cumsum(0) - 1
-            routing = routing._replace(probs=routing.probs[:, ~out], indices=place[routing.indices])
-        return LOSSES[self._balance](routing)
+        return LOSSES[self._balance](routing if out is None else without(routing, out))
 
     def _after_step(self, routing: Any) -> None:
         run = self.trainer.run
@@ -245,64 +230,62 @@ class KernelTraining(anywidget.AnyWidget):
     def _put(self, frame: dict[str, Any]) -> None:
         run = self.trainer.run
         if run is not None:
-            knobs = {
-                "rate": run.rate,
-                "coefficient": run.coefficient,
-                "balance": self._balance,
-                "batch": run.batch_size,
-                "k": run.k,
-            }
+            settings = {
+                "rate": run.rate, "coefficient": run.coefficient, "balance": self._balance, "batch": run.batch_size,
+                "E": run.n_experts, "k": run.k,
+            }  # fmt: skip
             if _noisy(run.layer):
-                knobs["noise"] = run.layer.router.noise or 0.0
-            frame = frame | {"knobs": knobs}
+                settings["noise"] = run.layer.router.noise or 0.0
+            frame = frame | {"settings": settings}
         self.frame = self.frame | frame
 
     def _measure(self) -> dict[str, Any]:
         run = self.trainer.run
         if run is None:
             return {}
-        data, layer, n_experts = run.data, run.layer, run.n_experts
+        data, layer = run.data, run.layer
         with looking(layer, run.seed):
-            router = getattr(layer, "router", None)
-            if getattr(router, "forced", None) is not None:
-                # Its offset in evaluation is that of all points, without noise.
-                noise, router.noise = router.noise, None
-                layer(data.x_train)
-                router.noise = noise
             layer.eval()
             record = run.record(data.x_train, data.y_train)
             scores, routing = layer(data.x_train)
-            usage = share(routing.indices, n_experts)
             right = layer(data.x_test)[0].argmax(-1) == data.y_test
             answers, plane = layer(self._planes[0])
             experts = getattr(layer, "experts", None)
-            opinions = experts(self._planes[1]).argmax(-1).T if isinstance(experts, Experts) else torch.empty(0)
+            says = experts(self._planes[1]).argmax(-1).T if isinstance(experts, Experts) else ()
             inspected = self._inspect(run)
-        out, forced = (getattr(router, name, None) for name in ("out", "forced"))
-        owner = plane.indices[:, :1]
+        out = getattr(getattr(layer, "router", None), "out", None)
+        usage, owner = share(routing.indices, run.n_experts), plane.indices[:, :1]
         probs = plane.probs if isinstance(plane, Routing) else plane.logits.softmax(-1)
-        return record | {
+        return {
             "error": "",
-            "routerGradient": float(np.mean(self._gradients)) if self._gradients else 0.0,
-            "accuracy": right.float().mean().item(),
-            "loss": F.cross_entropy(scores, data.y_train).item(),
-            "usage": usage.tolist(),
-            "dead": int(dead(usage)),
-            "entropy": float(entropy(usage)),
-            "largest": float(max_share(usage)),
-            "nmi": specialisation(routing.indices[:, 0], getattr(data, "regime_train", data.y_train)),
-            "pointPredicted": _bytes(scores.argmax(-1)),
-            "side": SIDE,
-            "owner": _bytes(owner),
-            "predicted": _bytes(answers.argmax(-1)),
-            "confidence": _bytes((255 * probs.gather(1, owner)).round()),
-            "expertSide": EXPERT_SIDE,
-            "expertPlanes": _bytes(opinions),
-            "experts": n_experts,
+            "recent": {
+                "steps": record["recent"],
+                "task": record["task"],
+                "balance": record["extra"],
+                "shares": record["shares"],
+                "routerGradient": float(np.mean(self._gradients)) if self._gradients else 0.0,
+            },
+            "history": record["history"],
+            "now": {
+                "shares": usage.tolist(),
+                "dead": int(dead(usage)),
+                "entropy": float(entropy(usage)),
+                "largest": float(max_share(usage)),
+                "nmi": specialisation(routing.indices[:, 0], getattr(data, "regime_train", data.y_train)),
+                "accuracy": right.float().mean().item(),
+                "loss": F.cross_entropy(scores, data.y_train).item(),
+                "predicted": _bytes(scores.argmax(-1)),
+            },
+            "plane": {
+                "n": SIDE,
+                "owner": _bytes(owner),
+                "confidence": probs.gather(1, owner).float().numpy().tobytes(),
+                "predicted": _bytes(answers.argmax(-1)),
+            },
+            "parts": [_bytes(part) for part in says],
             "classes": self._classes,
+            "knocked": [] if out is None else out.tolist(),
             "inspected": inspected,
-            "knocked": None if out is None else out.tolist(),
-            "forced": None if forced is None else {"expert": forced[0], "share": forced[1]},
             "can": self._can,
         }
 
