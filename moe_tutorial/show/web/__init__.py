@@ -9,6 +9,8 @@ from importlib.resources import files
 from moe_tutorial.show import look
 
 TABLE = re.compile(r'^import (\w+) from "([^"]*\.json)" with \{ type: "json" \};\n', re.MULTILINE)
+# With what is left of a line: JSDoc, a line's comment, a comment behind code, indentation.
+COMMENT = re.compile(r"^ */\*\*(?:[^*]|\*(?!/))*\*/\n|^ *//.*\n|(?<=[;,{}\])]) // .*$|^ +", re.MULTILINE)
 IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]*)";\n', re.MULTILINE)
 
 
@@ -59,7 +61,7 @@ def bundle(entry: str) -> str:
             raise ValueError(f"{name} says {found[0]!r}; a widget's modules import {{ names }} from addresses alone")
         names = ", ".join(sorted(wanted.get(name, ())))
         parts.append(body if name == entry else f"const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();")
-    return re.sub(r"^ *//.*\n|^ +", "", "\n".join(parts), flags=re.MULTILINE)
+    return COMMENT.sub("", "\n".join(parts))
 
 
 def _table(folder: str, found: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ import { checkPlace, crossEntropy, each, largest, usage } from "../common.js";
  * @param {import("./routing.js").Router} mixture.router
  * @param {import("../experts.js").Experts} mixture.experts
  */
-export function makeLooks({ data, E, router, experts }) {
+export function makeMixtureLooks({ data, E, router, experts }) {
   const { x: X, y: Y, xTest, yTest, classes: C } = data;
   const { scores } = experts;
   const N = Y.length;

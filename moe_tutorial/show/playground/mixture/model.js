@@ -7,7 +7,7 @@ import { fillNormal, makeData, randomState } from "../data.js";
 import { SETTINGS, checkLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
 import { BALANCES } from "./balance.js";
-import { makeLooks } from "./looks.js";
+import { makeMixtureLooks } from "./looks.js";
 import { makeRouter } from "./routing.js";
 
 /** @typedef {import("../experiment.js").Settings} Settings */
@@ -127,7 +127,7 @@ export function createMixture(given = {}, own) {
     record.forget();
   }
 
-  const looks = makeLooks({ data, E, router, experts });
+  const looks = makeMixtureLooks({ data, E, router, experts });
 
   /** Over the last steps. */
   function recent() {

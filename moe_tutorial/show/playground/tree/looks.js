@@ -10,7 +10,7 @@ import { linesOf } from "./lines.js";
  * @param {import("../experts.js").Experts} tree.leaves
  * @param {(x0: number, x1: number) => void} tree.answerSoftly
  */
-export function makeLooks({ data, descent, leaves, answerSoftly }) {
+export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
   const { x: X, y: Y, xTest, yTest, classes: C } = data;
   const { L, NODES, z, right, arriving, worth, descend, follow } = descent;
   const { scores } = leaves;

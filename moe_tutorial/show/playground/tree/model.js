@@ -7,7 +7,7 @@ import { SETTINGS, checkLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
 import { nodeBalance } from "./balance.js";
 import { makeDescent } from "./descent.js";
-import { makeLooks } from "./looks.js";
+import { makeTreeLooks } from "./looks.js";
 
 const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a batch
 
@@ -113,7 +113,7 @@ export function createTree(given = {}, own) {
     if (Object.keys(partial).some((name) => name !== "rate")) record.forget();
   }
 
-  const looks = makeLooks({ data, descent, leaves, answerSoftly });
+  const looks = makeTreeLooks({ data, descent, leaves, answerSoftly });
 
   /** Over the last steps. Shares: where hard decisions led. The losses are as they were added to the task. */
   function recent() {
