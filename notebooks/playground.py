@@ -26,7 +26,7 @@ playground(preset="rules", link=True)
 # small ones show what each expert would say everywhere, in colour only where it is asked. The bars count the points
 # without noise, the bands what happened in training, noise included. Click on a point, or use its slider, to see who is
 # asked, with what weight, and what the router hears of it. *Pull* is the direction in which this point alone would move
-# each logit. An expert can be knocked out, or forced to take a share.
+# each logit. An expert can be knocked out.
 #
 # Of a tree, the map shows the leaves that the points end in, and the questions that lead there as lines: A first, then B or
 # C, and so on. Below it the points stream down the tree, and each leaf's opinion stands under its leaf. Two grey pictures

@@ -6,7 +6,9 @@ import { pathToFileURL } from "node:url";
 const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
 const engine = Object.assign(
   {},
-  ...(await Promise.all(["data", "experiment", "mixture/model", "mixture/balance", "tree/model", "kinds", "state", "hash"].map(load))),
+  ...(await Promise.all(
+    ["data", "experiment", "mixture/model", "mixture/balance", "tree/model", "kinds", "state", "hash"].map(load),
+  )),
 );
 const { createLayer, createMixture, createTree, defaultsOf, makeData, PRESETS } = engine;
 const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);

@@ -13,11 +13,15 @@ function stepIn(act) {
     subtitle("Step in"),
     el("div", { className: "pg-row" }, field("Expert", which), knock),
   );
+  function offer(E) {
+    const before = which.value;
+    which.replaceChildren(...Array.from({ length: E }, (_, e) => el("option", { value: e }, String(e))));
+    if (before && +before < E) which.value = before;
+  }
   function draw(next) {
     frame = next;
     const E = frame.now.shares.length;
-    if (which.length !== E)
-      which.replaceChildren(...Array.from({ length: E }, (_, e) => el("option", { value: e }, String(e))));
+    if (which.length !== E) offer(E);
     const gone = !!frame.knocked[+which.value];
     const words = gone ? "Bring it back" : "Knock it out";
     if (knock.textContent !== words) knock.textContent = words;
@@ -30,7 +34,7 @@ function stepIn(act) {
   const begin = (state) => {
     const gone = state.knocked.indexOf(true);
     if (gone < 0) return;
-    which.replaceChildren(...state.knocked.map((_, e) => el("option", { value: e }, String(e))));
+    if (gone >= which.length) offer(gone + 1);
     which.value = gone;
   };
   return { area: "side", node, draw, begin };
