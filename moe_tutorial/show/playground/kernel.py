@@ -110,6 +110,11 @@ class KernelTraining(anywidget.AnyWidget):
         self.trainer = Trainer(self._obey, self._measure, self._put)
         self.on_msg(self._receive)
 
+    @property
+    def step(self) -> int:
+        """Training steps done in the kernel since the start."""
+        return self.trainer.step
+
     def close(self) -> None:
         self.trainer.running = False
         super().close()
