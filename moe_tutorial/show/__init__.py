@@ -8,7 +8,7 @@ from moe_tutorial.show.picture import is_narrow, picture, table
 from moe_tutorial.show.playground import playground
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.sweep import sweep
-from moe_tutorial.show.tokens import token_view
+from moe_tutorial.show.token_view import token_view
 from moe_tutorial.study import claims
 from moe_tutorial.study.watched import interactive
 

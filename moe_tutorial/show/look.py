@@ -1,6 +1,6 @@
 """The visual language in one place: colour means expert, shape means class, everything else is grey.
 
-``tokens.json`` beside this file holds every colour, pattern, size and weight; matplotlib, plotly, the widgets and the
+``look.json`` beside this file holds every colour, pattern, size and weight; matplotlib, plotly, the widgets and the
 site all read it from here, so that expert 3 looks the same wherever it is met.
 """
 
@@ -14,7 +14,7 @@ import matplotlib as mpl
 
 Theme = Literal["light", "dark"]
 
-TOKENS: dict[str, Any] = json.loads(files(__package__).joinpath("tokens.json").read_text(encoding="utf-8"))
+TOKENS: dict[str, Any] = json.loads(files(__package__).joinpath("look.json").read_text(encoding="utf-8"))
 
 
 def color(name: str, theme: Theme = "light") -> str:

@@ -19,7 +19,7 @@ from moe_tutorial.show.web import read
 STATIC = Path(__file__).parent / "static"
 
 
-def tokens_script() -> str:
+def look_script() -> str:
     """The colours of both themes for the script that recolours plotly pictures."""
     themes: dict[str, dict[str, str]] = {}
     for theme in ("light", "dark"):
@@ -49,9 +49,9 @@ def configure(app: Sphinx, config: Any) -> None:
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
-    (made / "tokens.css").write_text(look.css() + read("web/claim.css"), encoding="utf-8")
+    (made / "look.css").write_text(look.css() + read("web/claim.css"), encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
-    (made / "tokens.js").write_text(tokens_script(), encoding="utf-8")
+    (made / "look.js").write_text(look_script(), encoding="utf-8")
     # In _static, the assets keep their own folder's shape: MathJax and the widgets find their fonts beside them.
     config.html_static_path += [str(assets), str(STATIC)]
     config.html_context.setdefault("default_mode", "auto")  # the theme follows the reader's system
@@ -96,9 +96,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", configure)
     app.connect("html-page-context", finish_head, priority=900)  # after Jupyter Book's own
     app.connect("build-finished", write_index, priority=400)  # before Jupyter Book's own, which keeps what is there
-    app.add_css_file("moe/tokens.css", priority=800)
+    app.add_css_file("moe/look.css", priority=800)
     app.add_css_file("site.css", priority=900)
-    app.add_js_file("moe/tokens.js", priority=150)
+    app.add_js_file("moe/look.js", priority=150)
     claims.setup(app)
     experiments.setup(app)
     guess.setup(app)

@@ -63,7 +63,7 @@ export function drawBadge(ctx, e, x, y, radius, dead, theme) {
   ctx.fillText(e, x, y + 0.5);
   if (dead) ctx.fillRect(x - radius * 0.55, y, radius * 1.1, 1);
 }
-// A class is a shape in the text colour with a halo. Order as in tokens.json; "line" shapes are strokes, "open" ones hollow.
+// A class is a shape in the text colour with a halo. Order as in look.json; "line" shapes are strokes, "open" ones hollow.
 export const turn = (n, r, from = -90) =>
   Array.from({ length: n }, (_, i) => [r, ((from + (360 * i) / n) * Math.PI) / 180]).map(([q, a]) => [
     q * Math.cos(a),
