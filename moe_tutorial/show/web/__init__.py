@@ -8,6 +8,7 @@ from importlib.resources import files
 from moe_tutorial.show import look
 
 IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]*)";\n', re.MULTILINE)
+COMMENT = re.compile(r"^ *//.*\n|^ */\*\*(?:[^*]|\*(?!/))*\*/\n|^ +", re.MULTILINE)  # and indentation
 
 
 def read(name: str) -> str:
@@ -56,4 +57,4 @@ def bundle(entry: str) -> str:
             raise ValueError(f"{name} says {found[0]!r}; a widget's modules import {{ names }} from addresses alone")
         names = ", ".join(sorted(wanted.get(name, ())))
         parts.append(body if name == entry else f"const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();")
-    return re.sub(r"^ *//.*\n|^ +", "", "\n".join(parts), flags=re.MULTILINE)
+    return COMMENT.sub("", "\n".join(parts))
