@@ -5,10 +5,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from .checks import as_tokens, check_choice, check_count, check_dtype
-from .experts import Experts
+from .experts import DISPATCHES, Experts
 from .routing import Router, Routing
-
-DISPATCHES = ("sparse", "dense")
 
 
 class MixtureOfExperts(nn.Module):

@@ -291,7 +291,7 @@ MISTAKES = {
     ),
     "tie-goes-left": Mistake(
         "the compiled descent sends a logit of exactly 0 to the left",
-        "layers/descend.py",
+        "layers/fast/descend_kernel.py",
         "+ node_bias[node] >= 0)",
         "+ node_bias[node] > 0)",
         (TREE + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
@@ -305,7 +305,7 @@ MISTAKES = {
     ),
     "leaf-bias-left-out": Mistake(
         "the hard answer leaves out the leaf's output bias, as the published code does",
-        "layers/descend.py",
+        "layers/fast/descend_kernel.py",
         "    y[:] = b_out\n",
         "    y[:] = 0\n",
         (TREE + "test_the_published_evaluation_leaves_out_the_leaves_output_bias_and_ours_does_not",),
@@ -326,7 +326,7 @@ MISTAKES = {
     ),
     "soft-gradient-sign": Mistake(
         "the compiled soft step's gradient by a decision has the wrong sign",
-        "layers/soften.py",
+        "layers/fast/soften_kernel.py",
         "by_decisions[t, n] = worth[2 * n + 2] - right[t, n] * worth[n]",
         "by_decisions[t, n] = right[t, n] * worth[n] - worth[2 * n + 2]",
         (TREE + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
