@@ -73,7 +73,7 @@ class FastFeedForward(nn.Module):
         self.depth = check_count("depth", depth, low=0)
         check_count("leaf_width", leaf_width)
         self.d_in, self.d_out = check_count("d_in", d_in), check_count("d_out", d_out)
-        self.region_leak = check_number("region_leak", region_leak, low=0.0, allowed="a number from 0 to 0.5")
+        self.region_leak = check_number("region_leak", region_leak, allowed="a number from 0 to 0.5")
         if self.region_leak > 0.5:
             raise ValueError(f"region_leak must be a number from 0 to 0.5, got {region_leak}")
         self.dispatch = check_choice("dispatch", dispatch, DISPATCHES)

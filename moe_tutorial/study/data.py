@@ -20,6 +20,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from moe_tutorial.layers.checks import check_count
+
 N_REGIMES = 4
 
 
@@ -73,12 +75,11 @@ def regimes_2d(n: int = 1024, seed: int = 0) -> Dataset:
         Dataset with ``x`` (n, 2), ``y`` in {0, 1}, ``regime`` in {0, 1, 2, 3} (the quarter).
 
     Raises:
-        ValueError: ``n`` is smaller than 1.
+        TypeError, ValueError: ``n`` is no integer of at least 1.
 
     Source: made up for this course.
     """
-    if n < 1:
-        raise ValueError(f"n is {n}; allowed is a number of points from 1")
+    check_count("n", n)
     generator = torch.Generator().manual_seed(seed)
     x = 2 * torch.rand(2 * n, 2, generator=generator) - 1
     right, upper = (x > 0).long().T
@@ -191,13 +192,12 @@ def texts(n: int = 120_000, own: Mapping[str, Path | str] | None = None) -> Text
             characters.
 
     Raises:
-        ValueError: ``n`` is smaller than 1,000, a text is shorter than ``n``, or a file is not text.
+        TypeError, ValueError: ``n`` is no integer of at least 1,000, a text is shorter, or a file is not text.
         FileNotFoundError: there is no such file.
 
     Sources: the Python Software Foundation's manual and library, part of every Python under the PSF licence.
     """
-    if n < 1000:
-        raise ValueError(f"n is {n}; allowed is a number of characters from 1000")
+    check_count("n", n, low=1000)
     sources = {"prose": _prose, "code": _code, "arithmetic": lambda: _arithmetic(n)}
     for name, path in (own or {}).items():
         sources[name] = lambda name=name, path=Path(path): _read(name, path)

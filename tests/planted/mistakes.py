@@ -363,8 +363,8 @@ MISTAKES = {
     "generates-in-training": Mistake(
         "generate() leaves the model in evaluation mode",
         "layers/gpt.py",
-        "        self.train(training)\n        return tokens\n",
-        "        return tokens\n",
+        "        with evaluating(self):\n",
+        "        self.eval()\n        if True:\n",
         (GPT + "test_generation_is_deterministic_in_its_generator_and_leaves_the_mode_alone",),
     ),
     # ── how it is measured ──
@@ -462,9 +462,23 @@ MISTAKES = {
     "tested-in-training": Mistake(
         "accuracy is measured in training mode",
         "study/training.py",
-        "        self.model.eval()\n",
-        "        self.model.train()\n",
-        (TRAINING + "test_scores_are_asked_for_in_evaluation",),
+        "        with evaluating(self.model):\n            return torch.cat(",
+        "        if True:\n            return torch.cat(",
+        (TRAINING + "test_scores_and_routing_are_asked_for_in_evaluation",),
+    ),
+    "routed-in-training": Mistake(
+        "the routing of an evaluation is measured in training mode, with its noise",
+        "study/training.py",
+        "        with evaluating(self.model):\n            return self(x)[1]",
+        "        if True:\n            return self(x)[1]",
+        (TRAINING + "test_scores_and_routing_are_asked_for_in_evaluation",),
+    ),
+    "stays-dense": Mistake(
+        "the model of one seed is handed out with the dispatch of the stack",
+        "study/training.py",
+        'model.get_submodule(name).dispatch = "sparse"',
+        'model.get_submodule(name).dispatch = "dense"',
+        (TRAINING + "test_routing_and_shares_are_those_of_each_seeds_own_model_which_computes_as_it_was_built",),
     ),
     "seeds-overlap": Mistake(
         "two bases share seeds",

@@ -77,7 +77,7 @@ def test_one_line_solves_a_quarter_of_the_plane_and_none_solves_all():
 def test_a_seed_decides_the_plane():
     assert torch.equal(regimes_2d(seed=3).x_train, regimes_2d(seed=3).x_train)
     assert not torch.equal(regimes_2d(seed=3).x_train, regimes_2d(seed=4).x_train)
-    with pytest.raises(ValueError, match="n is 0"):
+    with pytest.raises(ValueError, match="n must be an integer of at least 1, got 0"):
         regimes_2d(n=0)
 
 
