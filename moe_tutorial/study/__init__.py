@@ -1,5 +1,6 @@
 """How it is measured: data, training of many seeds at once, usage, cost and claims."""
 
+from moe_tutorial.layers import fast
 from moe_tutorial.study.claims import ClaimFailed, claim, estimate
 from moe_tutorial.study.cost import (
     bytes_per_token,
@@ -27,6 +28,7 @@ from moe_tutorial.study.data import (
 from moe_tutorial.study.language import loss_by_domain, train_gpt, windows
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
+from moe_tutorial.study.watched import say_compiled
 
 __all__ = [
     "CHARACTERS",
@@ -67,3 +69,5 @@ __all__ = [
     "train_gpt",
     "windows",
 ]
+
+fast.on_compile = say_compiled

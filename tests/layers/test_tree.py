@@ -2,9 +2,6 @@
 
 import copy
 import math
-import os
-import subprocess
-import sys
 
 import fastfeedforward
 import pytest
@@ -13,15 +10,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from tree_oracle import by_hand, make
 
-from moe_tutorial.layers import FastFeedForward, fast, hardening_loss, hardening_ramp, node_balance_loss
-
-HAS_NUMBA = fast.dispatch.load("descend_kernel") is not None
-
-
-def make(depth=3, leaf_width=4, d_in=6, d_out=5, seed=0, **options) -> FastFeedForward:
-    torch.manual_seed(seed)
-    return FastFeedForward(d_in, d_out, depth, leaf_width, **options)
+from moe_tutorial.layers import FastFeedForward, hardening_loss, hardening_ramp, node_balance_loss
 
 
 def certain(layer: FastFeedForward) -> FastFeedForward:
@@ -30,21 +21,6 @@ def certain(layer: FastFeedForward) -> FastFeedForward:
         layer.node_weight.mul_(1e8)
         layer.node_bias.mul_(1e8)
     return layer
-
-
-def by_hand(layer: FastFeedForward, x: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
-    """Token by token, question by question: the definition of the hard answer."""
-    act = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}[layer.leaves.activation]
-    answers, arrived = [], []
-    for token in x:
-        node = 0
-        for _ in range(layer.depth):
-            node = 2 * node + (2 if token @ layer.node_weight[node] + layer.node_bias[node] >= 0 else 1)
-        leaf = node - (2**layer.depth - 1)
-        hidden = act(layer.leaves.w_in[leaf] @ token + layer.leaves.b_in[leaf])
-        answers.append(hidden @ layer.leaves.w_out[leaf] + layer.leaves.b_out[leaf])
-        arrived.append(leaf)
-    return torch.stack(answers), arrived
 
 
 # Hard and soft
@@ -80,53 +56,6 @@ def test_the_hard_answer_is_the_definition(depth, leaf_width, activation):
         expected, leaf = by_hand(layer, x)
     torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
     assert descent.leaf.tolist() == leaf
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-@pytest.mark.parametrize("tokens", [1, 3, 40, 700])
-@pytest.mark.parametrize(("depth", "leaf_width"), [(0, 32), (3, 5), (4, 32), (9, 2)])
-def test_the_kernel_equals_plain_torch_on_one_thread_and_on_two(depth, leaf_width, tokens, monkeypatch):
-    layer, x = make(depth, leaf_width, d_in=33, d_out=21).eval(), torch.randn(tokens, 33)
-    threads = torch.get_num_threads()
-    with torch.no_grad():
-        kernel, way = layer(x)
-        torch.set_num_threads(2)
-        parallel, other_way = layer(x)
-        torch.set_num_threads(threads)
-        monkeypatch.setattr(fast.dispatch, "load", lambda name: None)
-        plain, plain_way = layer(x)
-    torch.testing.assert_close(kernel, plain, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(parallel, plain, atol=1e-5, rtol=1e-5)
-    assert torch.equal(way.leaf, plain_way.leaf)
-    assert torch.equal(other_way.leaf, plain_way.leaf)
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("tokens", [1, 3, 700])
-def test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch(tokens, threads, monkeypatch):
-    layer = make(3, 2).eval()
-    with torch.no_grad():  # small whole numbers: their sums are exact, and often 0
-        for nodes in (layer.node_weight, layer.node_bias):
-            nodes.copy_(torch.randint(-1, 2, nodes.shape))
-        layer.node_weight[0], layer.node_bias[0] = 0, 0  # whoever the token, -0.0 included
-    x = torch.randint(-1, 2, (tokens, 6)).float() * torch.tensor([1.0, -1.0])[torch.randint(2, (tokens, 1))]
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    with torch.no_grad():
-        answers = [layer(x)]
-        torch.set_num_threads(before)
-        monkeypatch.setattr(fast.dispatch, "load", lambda name: None)
-        answers.append(layer(x))
-        layer.dispatch = "dense"
-        answers.append(layer(x))
-    _, expected = by_hand(layer, x)
-    assert min(expected) >= 4  # the root's logit is 0 for all
-    logits = answers[2][1].logits
-    assert tokens < 700 or (logits[:, 1:] == 0).float().mean() > 0.1
-    for y, descent in answers:
-        assert descent.leaf.tolist() == expected
-        torch.testing.assert_close(y, answers[0][0], atol=1e-6, rtol=1e-5)
 
 
 def test_every_kind_of_input_gets_the_same_answer():
@@ -250,32 +179,6 @@ def test_the_soft_losses_gradients_are_right():
     assert torch.autograd.gradcheck(loss, tuple(parameters.values()))
 
 
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("tokens", [0, 1, 40, 300])
-@pytest.mark.parametrize(("depth", "leaf_width", "region_leak"), [(0, 32, 0.0), (1, 5, 0.0), (4, 7, 0.3), (8, 2, 0.0)])
-def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
-    depth, leaf_width, region_leak, tokens, threads, monkeypatch
-):
-    layer, x = make(depth, leaf_width, region_leak=region_leak), torch.randn(tokens, 6, requires_grad=True)
-    target, found, before = torch.randn(tokens, 5), [], torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        for with_kernel in (True, False):
-            if not with_kernel:
-                monkeypatch.setattr(fast.dispatch, "load", lambda name: None)
-            torch.manual_seed(1)  # for the leak
-            y, descent = layer(x)
-            assert ("Soften" in str(descent.weights.grad_fn)) == with_kernel
-            loss = (y - target).square().sum() + 9 * descent.weights[:, 0].square().sum()
-            gradients = torch.autograd.grad(loss / max(tokens, 1), [x, *layer.parameters()], materialize_grads=True)
-            found.append([y, descent.weights, *gradients])
-    finally:
-        torch.set_num_threads(before)
-    for ours, expected in zip(*found, strict=True):
-        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
-
-
 def test_trees_of_many_seeds_learn_under_vmap_as_each_alone():
     layers, x = [make(3, 4, seed=seed) for seed in range(3)], torch.randn(20, 6)
     stacked, _ = torch.func.stack_module_state(layers)
@@ -303,21 +206,6 @@ def test_a_nan_in_training_stays_with_its_token():
     assert layer.leaves.w_out.grad.isnan().any()  # learnt from it, the tree is lost: nothing hides that
 
 
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_descent_leaves_torchs_number_of_threads_as_it_was(threads):
-    code = (
-        "import torch; from moe_tutorial.layers import FastFeedForward\n"
-        f"torch.set_num_threads({threads}); layer = FastFeedForward(4, 4, 2, 2).eval(); torch.get_num_threads()\n"
-        "for tokens in (1, 200, 200): layer(torch.randn(tokens, 4))\n"
-        "layer.train()(torch.randn(200, 4))[0].sum().backward()\n"
-        "print(torch.get_num_threads())"
-    )
-    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
-    assert done.stdout == f"{threads}\n", done.stderr
-
-
 # Gradients of the hard answer
 
 
@@ -331,40 +219,6 @@ def test_the_hard_answer_has_the_gradients_of_the_same_answer_from_all_leaves():
     for ours, expected in zip(*gradients, strict=True):
         assert expected.abs().max() > 0
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-def test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_either():
-    layer, target = make(4, 5).eval(), torch.randn(60, 5)
-    x, leaves = torch.randn(60, 6, requires_grad=True), list(layer.leaves.parameters())
-    by_kernel, descent = layer(x)
-    plain, leaf = layer.descend(x)
-    assert "Descend" in str(by_kernel.grad_fn)
-    assert "Descend" not in str(plain.grad_fn)
-    assert torch.equal(descent.leaf, leaf)
-    torch.testing.assert_close(by_kernel, plain, atol=1e-6, rtol=1e-5)
-    gradients = []
-    for y in (by_kernel, plain):
-        gradients.append(torch.autograd.grad(F.mse_loss(y, target), [x, *leaves], retain_graph=True))
-        asked = torch.autograd.grad(F.mse_loss(y, target), [layer.node_weight, layer.node_bias], allow_unused=True)
-        assert asked == (None, None)
-    for ours, expected in zip(*gradients, strict=True):
-        assert expected.abs().max() > 0
-        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
-
-
-def test_weights_that_changed_before_the_backward_pass_harm_no_gradient_unnoticed():
-    layer, x = make().eval(), torch.randn(8, 6)
-    (expected,) = torch.autograd.grad(layer(x)[0].square().sum(), layer.leaves.w_in)
-    loss = layer(x)[0].square().sum()
-    with torch.no_grad():
-        layer.leaves.w_in.add_(1)
-        layer.leaves.w_out.add_(1)
-    if HAS_NUMBA:  # the kernel's gradient would be computed from the new weights
-        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-            loss.backward()
-    else:  # plain torch has kept those of the used leaves
-        torch.testing.assert_close(torch.autograd.grad(loss, layer.leaves.w_in)[0], expected)
 
 
 # Losses, usage, region leak
@@ -495,32 +349,3 @@ def test_bad_settings_are_named(options, error, text):
 def test_bad_input_is_named(x, error, training):
     with pytest.raises(error, match="x must"):
         make().train(training)(x)
-
-
-# Without numba, and the first call
-
-WITHOUT = "import sys; sys.modules['numba'] = None; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-def test_everything_here_passes_without_numba():
-    command = [sys.executable, "-c", WITHOUT, "-q", "-p", "no:cacheprovider", "-o", "addopts=", __file__]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "skipped" in done.stdout  # what is about the kernel: so there was none
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-def test_who_asks_is_told_that_the_first_call_compiled_and_the_next_process_need_not(tmp_path):
-    code = (
-        "import torch; from moe_tutorial.layers import FastFeedForward, fast\n"
-        "fast.on_compile = lambda seconds: print(f'compiled in {seconds:.1f} s')\n"
-        "layer = FastFeedForward(4, 4, 2, 2).eval(); [layer(torch.randn(1, 4)) for _ in range(3)]"
-    )
-    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    said = [
-        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
-        for _ in range(2)
-    ]
-    assert said[0].stdout.count("compiled in ") == 1
-    assert [said[0].stderr, said[1].stderr, said[1].stdout] == ["", "", ""]

@@ -19,7 +19,8 @@ class Mistake(NamedTuple):
 
 ROUTING, BALANCE = "layers/test_routing.py::", "layers/test_balance.py::"
 MIXTURE, EXPERTS = "layers/test_mixture.py::", "layers/test_experts.py::"
-TREE, GPT, INTEROP = "layers/test_tree.py::", "layers/test_gpt.py::", "layers/test_interop.py::"
+TREE, FAST = "layers/test_tree.py::", "layers/test_fast.py::"
+GPT, INTEROP = "layers/test_gpt.py::", "layers/test_interop.py::"
 USAGE, COST, SERVING = "study/test_usage.py::", "study/test_cost.py::", "study/test_serving.py::"
 TRAINING, LANGUAGE, DATA = "study/test_training.py::", "study/test_language.py::", "study/test_data.py::"
 CLAIMS, PARALLEL, TIMING = "study/test_claims.py::", "study/test_parallel.py::", "study/test_timing.py::"
@@ -294,14 +295,14 @@ MISTAKES = {
         "layers/fast/descend_kernel.py",
         "+ node_bias[node] >= 0)",
         "+ node_bias[node] > 0)",
-        (TREE + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
+        (FAST + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
     ),
     "tie-goes-left-in-torch": Mistake(
         "the readable descent sends a logit of exactly 0 to the left",
         "layers/tree.py",
         "node = 2 * node + 1 + (logits >= 0)",
         "node = 2 * node + 1 + (logits > 0)",
-        (TREE + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
+        (FAST + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
     ),
     "leaf-bias-left-out": Mistake(
         "the hard answer leaves out the leaf's output bias, as the published code does",
@@ -329,7 +330,21 @@ MISTAKES = {
         "layers/fast/soften_kernel.py",
         "by_decisions[t, n] = worth[2 * n + 2] - right[t, n] * worth[n]",
         "by_decisions[t, n] = right[t, n] * worth[n] - worth[2 * n + 2]",
-        (TREE + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
+        (FAST + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
+    ),
+    "hard-gradient-of-all-leaves": Mistake(
+        "the compiled descent's gradient is that of the soft answer",
+        "layers/fast/descend_kernel.py",
+        'dense.dispatch, dense.training = "dense", False',
+        'dense.dispatch, dense.training = "dense", True',
+        (FAST + "test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_either",),
+    ),
+    "plain-answers-by-leaf": Mistake(
+        "the readable descent hands its answers out in the order of the leaves",
+        "layers/tree.py",
+        "return torch.cat(answers)[order.argsort()], leaf",
+        "return torch.cat(answers), leaf",
+        (FAST + "test_the_kernel_equals_plain_torch_on_one_thread_and_on_two",),
     ),
     # ── the GPT ──
     "router-reads-before-the-norm": Mistake(

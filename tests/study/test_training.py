@@ -123,7 +123,7 @@ def test_scores_and_routing_are_asked_for_in_evaluation():
     assert torch.equal(trained.routing(DATA.x_test).indices, trained.routing(DATA.x_test).indices)
     assert not torch.equal(trained(DATA.x_test)[1].indices, trained(DATA.x_test)[1].indices)
     assert trained.model.training  # and the mode comes back
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="x must have shape"):
         trained.scores(torch.zeros(3, 5))
     assert trained.model.training  # after an error, too
 
