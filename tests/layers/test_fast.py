@@ -1,4 +1,4 @@
-"""What is compiled equals the plain way, in answers, gradients and ties; without numba, the plain way is all there is."""
+"""What is compiled equals the plain way, in answers, gradients and ties; without numba the plain way is all there is."""
 
 import os
 import subprocess
