@@ -25,7 +25,7 @@ from moe_tutorial.study.data import (
     regimes_2d,
     texts,
 )
-from moe_tutorial.study.language import loss_by_domain, train_gpt, windows
+from moe_tutorial.study.language import loss_by_domain, route_text, train_gpt, windows
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
 from moe_tutorial.study.watched import say_compiled
@@ -61,6 +61,7 @@ __all__ = [
     "progress",
     "published",
     "regimes_2d",
+    "route_text",
     "seeds",
     "share",
     "specialisation",

@@ -109,6 +109,19 @@ def loss_by_domain(model: GPT, texts: Texts) -> Tensor:
     return torch.stack([loss[domains == d].mean() for d in range(len(texts.names))])
 
 
+@torch.no_grad()
+def route_text(model: GPT, text: Tensor) -> list[Routing | Descent]:
+    """How the characters of a text were handled in each block, in evaluation: int (N,) -> a record a block, its fields
+    (N, ...). The text is read in pieces of the model's context, of which none knows the one before.
+    """
+    whole = len(text) - len(text) % model.config.context
+    pieces = [text[:whole].view(-1, model.config.context), text[whole:].view(1, -1)]
+    with evaluating(model):
+        read = [model(piece)[2] for piece in pieces if piece.numel()]
+    fields = [zip(*block, strict=True) for block in zip(*read, strict=True)]  # of each block, field by field
+    return [type(read[0][0])(*(None if f[0] is None else torch.cat(f) for f in block)) for block in fields]
+
+
 def unseen_windows(model: GPT, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
     """The pieces of test text that every model is asked about, as :func:`windows` gives them."""
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""What is compiled equals the plain way, in answers, gradients and ties; without numba the plain way is all there is."""
+"""What is compiled equals the plain way, in answers, gradients and ties; and without numba the plain way is all."""
 
 import os
 import subprocess

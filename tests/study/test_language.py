@@ -17,6 +17,7 @@ from moe_tutorial.study import (
     encode,
     loss_by_domain,
     mutual_information,
+    route_text,
     texts,
     train_gpt,
     windows,
@@ -183,3 +184,22 @@ def test_mutual_information_in_bits():
     assert 0 < mutual_information(shuffled, labels) < 0.05  # a little by chance
     with pytest.raises(ValueError, match=r"must both be \(tokens,\)"):
         mutual_information(labels[:3], labels)
+
+
+@pytest.mark.parametrize("length", [5, 32, 39])
+@pytest.mark.parametrize("options", [{"feed_forward": "moe", "top_k": 2}, {"feed_forward": "fff"}])
+def test_a_texts_records_are_those_of_its_pieces_in_evaluation(data, options, length):
+    model, text = tiny(**options).train(), data.test[0, :length]
+    found = route_text(model, text)
+    assert model.training
+    pieces = [model.eval()(piece[None])[2] for piece in text.split(16)]
+    assert len(found) == len(model.blocks)
+    for block, record in enumerate(found):
+        for name, field in record._asdict().items():
+            parts = [getattr(piece[block], name) for piece in pieces]
+            if field is None:
+                assert parts[0] is None
+            else:
+                torch.testing.assert_close(field, torch.cat(parts).detach(), atol=1e-5, rtol=1e-5)
+                assert len(field) == length
+                assert not field.requires_grad
