@@ -317,7 +317,7 @@ def run(data, harden=0.0, balance=None, region_leak=0.0):
         "hard": (hard == data.y_test).float().mean(-1),
         "differ": soft != hard,
         "heaviest": descent.weights.amax(-1),
-        "shares": trained.model.usage(descent)[0],
+        "shares": trained.shares(data.x_test),
     }
 
 

@@ -142,17 +142,6 @@ class FastFeedForward(nn.Module):
             answers.append(self.leaves.neurons(own, w_in, b_in, None, None) @ w_out + b_out)
         return torch.cat(answers)[order.argsort()], leaf
 
-    def usage(self, descent: Descent) -> tuple[Tensor, Tensor]:
-        """The part of the tokens that arrives at each leaf, (..., L), and that passes each node, (..., N), when all
-        decisions are hard. A leading dimension of ``descent.leaf`` (..., T), such as seeds, stays.
-        """
-        leaf = descent.leaf
-        counts = torch.zeros(*leaf.shape[:-1], self.n_leaves, device=leaf.device)
-        counts = counts.scatter_add(-1, leaf, torch.ones(leaf.shape, device=leaf.device))
-        leaves = counts / max(leaf.shape[-1], 1)
-        levels = [leaves.unflatten(-1, (2**level, -1)).sum(-1) for level in range(self.depth)]
-        return leaves, torch.cat([*levels, leaves[..., :0]], dim=-1)
-
     def extra_repr(self) -> str:
         return f"depth {self.depth}, {self.n_leaves} leaves, {self.d_in} -> {self.d_out}, dispatch={self.dispatch!r}"
 

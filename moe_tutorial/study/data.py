@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from moe_tutorial.layers.checks import check_count
+from moe_tutorial.layers.checks import check_choice, check_count
 
 N_REGIMES = 4
 
@@ -45,13 +45,11 @@ class Dataset(NamedTuple):
 
 def _inputs(kind: str, x_train: np.ndarray, x_test: np.ndarray) -> tuple[Tensor, Tensor]:
     """Raw pixels, or pixels standardised with the training set's own mean and deviation."""
-    if kind == "standardised":
+    if check_choice("inputs", kind, ("raw", "standardised")) == "standardised":
         # Border pixels are always blank: their deviation is 0, and a division by it would be NaN.
         mean, deviation = x_train.mean(0), x_train.std(0)
         deviation[deviation < 1e-6] = 1.0
         x_train, x_test = (x_train - mean) / deviation, (x_test - mean) / deviation
-    elif kind != "raw":
-        raise ValueError(f"inputs is {kind!r}; allowed are 'raw' (pixels from 0 to 1) and 'standardised'")
     return torch.tensor(x_train, dtype=torch.float32), torch.tensor(x_test, dtype=torch.float32)
 
 

@@ -221,7 +221,7 @@ def test_the_hard_answer_has_the_gradients_of_the_same_answer_from_all_leaves():
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
-# Losses, usage, region leak
+# Losses, region leak
 
 
 def test_the_hardening_loss_is_the_mean_entropy_of_the_decisions():
@@ -296,19 +296,6 @@ def test_the_ramp_rises_from_start_to_end():
     assert [hardening_ramp(step, 100, 300, 4.0) for step in (0, 100, 150, 200, 300, 999)] == [0, 0, 1, 2, 4, 4]
     with pytest.raises(ValueError, match="end must be after start = 5, got 5"):
         hardening_ramp(0, 5, 5, 1.0)
-
-
-def test_usage_counts_tokens_in_leaves_and_through_nodes():
-    layer, x = make(2).eval(), torch.randn(200, 6)
-    _, descent = layer(x)
-    leaves, nodes = layer.usage(descent)
-    counts = [int((descent.leaf == leaf).sum()) / 200 for leaf in range(4)]
-    assert leaves.tolist() == pytest.approx(counts)
-    assert nodes.tolist() == pytest.approx([1, counts[0] + counts[1], counts[2] + counts[3]])
-    several = descent._replace(leaf=torch.stack([descent.leaf, torch.zeros_like(descent.leaf)]))
-    assert layer.usage(several)[0].shape == (2, 4)
-    assert layer.usage(several)[1][1].tolist() == [1, 1, 0]
-    assert make(0).usage(descent._replace(leaf=torch.zeros(5, dtype=torch.long)))[1].shape == (0,)
 
 
 def test_a_region_leaks_in_training_only_and_as_often_as_asked():

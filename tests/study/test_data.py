@@ -38,7 +38,7 @@ def test_raw_is_pixels_and_standardised_is_centred(make):
     scale = raw.x_train.std(0, correction=0)
     expected = (raw.x_test - raw.x_train.mean(0)) / torch.where(scale < 1e-6, 1.0, scale)
     torch.testing.assert_close(standard.x_test, expected, atol=1e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match="inputs is 'grey'"):
+    with pytest.raises(ValueError, match="inputs must be one of 'raw', 'standardised', got 'grey'"):
         make("grey")
 
 
