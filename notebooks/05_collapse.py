@@ -126,7 +126,7 @@ def run(data, n_seeds, build=mixture, steps=STEPS, freeze=(), penalty=None):
 
     def look(step, trained):
         if step % EVERY == 0:
-            history.append(trained.shares(data.x_test))
+            history.append(share(trained.routing(data.x_test).indices, E))
 
     trained = train(
         build,
