@@ -315,9 +315,7 @@ def run(make_router, freeze=()):
             start.append(trained.parameters["router.weight"].detach().clone())
 
     trained = train(
-        lambda: MixtureOfExperts(
-            64, 8, 8, 1, make_router(), d_out=10, dispatch="dense"
-        ),
+        lambda: MixtureOfExperts(64, 8, 8, 1, make_router(), d_out=10),
         digits,
         seeds(10),
         freeze=freeze,
@@ -411,11 +409,9 @@ STEPS, EVERY = 800, 20
 
 def snapshot(moe):
     """A moment to remember: logits all over the plane, shares, and the accuracy."""
-    moe.eval()
     with torch.no_grad():
         scores, routing = moe(plane.x_test)
         logits = moe(places)[1].logits
-    moe.train()
     accuracy = (scores.argmax(-1) == plane.y_test).float().mean().item()
     return logits, share(routing.indices, 4), accuracy
 
@@ -506,16 +502,13 @@ def specialisation_of(gate):
 
     def measure(step, trained):
         if step in (0, STEPS):
-            trained.model.eval()
-            with torch.no_grad():
-                chosen = trained(plane.x_test)[1].indices[..., 0]
-            trained.model.train()
+            chosen = trained.routing(plane.x_test).indices[..., 0]
             measured[step] = np.array(
                 [specialisation(choice, plane.regime_test) for choice in chosen]
             )
 
     train(
-        lambda: MixtureOfExperts(2, 4, 4, 1, gate=gate, d_out=2, dispatch="dense"),
+        lambda: MixtureOfExperts(2, 4, 4, 1, gate=gate, d_out=2),
         plane,
         seeds(20),
         steps=STEPS,

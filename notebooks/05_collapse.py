@@ -116,17 +116,8 @@ raw = digits("raw")
 STEPS, EVERY = 300, 10
 
 
-def usage(trained, x):
-    """Each seed's shares on x, as the router chooses in evaluation: (n_seeds, E)."""
-    trained.model.eval()
-    with torch.no_grad():
-        shares = share(trained(x)[1].indices, E)
-    trained.model.train()
-    return shares
-
-
 def mixture(width=16):
-    return MixtureOfExperts(64, width, E, 1, d_out=10, dispatch="dense")
+    return MixtureOfExperts(64, width, E, 1, d_out=10)
 
 
 def run(data, n_seeds, build=mixture, steps=STEPS, freeze=(), penalty=None):
@@ -135,7 +126,7 @@ def run(data, n_seeds, build=mixture, steps=STEPS, freeze=(), penalty=None):
 
     def look(step, trained):
         if step % EVERY == 0:
-            history.append(usage(trained, data.x_test))
+            history.append(share(trained.routing(data.x_test).indices, E))
 
     trained = train(
         build,

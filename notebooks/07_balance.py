@@ -266,26 +266,22 @@ def run(data=rules, penalty=None, router=None, bias_rate=None, **options):
     """
 
     def move_bias(step, trained):
-        if bias_rate and trained.routing is not None:
+        if bias_rate and trained.last_routing is not None:
             BiasBalancer(bias_rate).update(
-                trained.buffers["router.bias"], trained.routing.indices
+                trained.buffers["router.bias"], trained.last_routing.indices
             )
 
     if bias_rate:
         options["bias"] = True
     trained = train(
-        lambda: MixtureOfExperts(
-            64, 8, E, 1, router and router(), d_out=10, dispatch="dense", **options
-        ),
+        lambda: MixtureOfExperts(64, 8, E, 1, router and router(), d_out=10, **options),
         data,
         seeds(10),
         steps=600,
         penalty=penalty,
         on_step=move_bias,
     )
-    trained.model.eval()
-    with torch.no_grad():
-        routing = trained(data.x_test)[1]
+    routing = trained.routing(data.x_test)
     shares = usage_of(routing)
     return {
         "trained": trained,
@@ -364,12 +360,10 @@ def served(result):
         len(rules.x_test), generator=torch.Generator().manual_seed(0)
     )
     right = []
-    with torch.no_grad():
-        nobody = (trained(rules.x_test)[1].weights == 0).all(-1).float().mean(-1)
-        for rows in order.split(32):
-            right.append(
-                trained(rules.x_test[rows])[0].argmax(-1) == rules.y_test[rows]
-            )
+    nobody = (trained.routing(rules.x_test).weights == 0).all(-1).float().mean(-1)
+    for rows in order.split(32):
+        scores = trained.scores(rules.x_test[rows])
+        right.append(scores.argmax(-1) == rules.y_test[rows])
     return nobody, torch.cat(right, -1).float().mean(-1)
 
 
@@ -803,16 +797,14 @@ places = grid(plane.x_train, 40)
 
 def six_seeds(noise, balance):
     trained = train(
-        lambda: MixtureOfExperts(2, 4, E, 1, noise=noise, d_out=2, dispatch="dense"),
+        lambda: MixtureOfExperts(2, 4, E, 1, noise=noise, d_out=2),
         plane,
         seeds(6),
         steps=400,
         penalty=lambda r: balance * switch_loss(r),
     )
-    trained.model.eval()
-    with torch.no_grad():
-        shares = share(trained(plane.x_test)[1].indices, E)
-        owners = trained(places)[1].indices[0, :, 0]
+    shares = trained.shares(plane.x_test)
+    owners = trained.routing(places).indices[0, :, 0]
     accuracy = trained.accuracy(plane.x_test, plane.y_test)
     return (
         message(

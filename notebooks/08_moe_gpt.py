@@ -49,6 +49,7 @@ from moe_tutorial.study import (
     multiplications,
     parameters,
     progress,
+    route_text,
     seeds,
     texts,
     train_gpt,
@@ -162,7 +163,6 @@ for name, config in {"dense": dense_config, "experts": moe_config}.items():
 # %%
 def notices(model):
     """Do scores or routing of the first 54 characters depend on the last 10?"""
-    model.eval()
     before = data.test[:1, :64]
     after = torch.cat([before[:, :54], data.test[1:2, :10]], dim=1)
     (one, _, records), (other, _, others) = model(before), model(after)
@@ -275,7 +275,6 @@ for prompt in ("The value of ", "def get_", "12*11="):
 # %%
 def without_cache(model, tokens, n_new):
     """The likeliest continuation, reading everything again for each character."""
-    model.eval()
     for _ in range(n_new):
         scores = model(tokens)[0][:, -1]
         tokens = torch.cat([tokens, scores.argmax(-1, keepdim=True)], dim=1)
@@ -308,17 +307,10 @@ print("multiplications are less than a tenth:", with_it < without / 10)
 
 # %%
 def routed(model, text):
-    """Read the text in pieces of the context: experts, weights, probabilities."""
-    model.eval()
-    with torch.no_grad():
-        pieces = [model(piece[None])[2] for piece in encode(text).split(64)]
-
-    def joined(name):
-        """One field of the records, (blocks, characters, ...)."""
-        blocks = zip(*pieces, strict=True)  # the pieces of each block
-        return torch.stack([torch.cat([getattr(r, name) for r in b]) for b in blocks])
-
-    return joined("indices"), joined("weights"), joined("probs")
+    """Experts, weights and probabilities, each (blocks, characters, ...)."""
+    blocks = route_text(model, encode(text))
+    fields = ("indices", "weights", "probs")
+    return [torch.stack([getattr(r, field) for r in blocks]) for field in fields]
 
 
 LENGTH = 192

@@ -55,6 +55,7 @@ from moe_tutorial.study import (
     parts,
     progress,
     published,
+    route_text,
     seeds,
     texts,
     train_gpt,
@@ -475,9 +476,7 @@ def chosen(seed):
     torch.manual_seed(seed)
     model = GPT(config)
     list(train_gpt(model, data, seed=seed, steps=100, batch_size=8))
-    model.eval()
-    with torch.no_grad():
-        read = [model(text[:LENGTH].view(-1, config.context))[2] for text in data.test]
+    read = [route_text(model, text[:LENGTH]) for text in data.test]
     blocks = zip(*read, strict=True)  # the records of each block, text by text
     return torch.stack(
         [torch.stack([r.indices.flatten() for r in block]) for block in blocks]

@@ -301,9 +301,7 @@ def run(data, harden=0.0, balance=None, region_leak=0.0):
         return loss + balance(descent) if balance else loss
 
     trained = train(
-        lambda: FastFeedForward(
-            64, 10, DEPTH, 8, region_leak=region_leak, dispatch="dense"
-        ),
+        lambda: FastFeedForward(64, 10, DEPTH, 8, region_leak=region_leak),
         data,
         seeds(10),
         steps=STEPS,
@@ -319,7 +317,7 @@ def run(data, harden=0.0, balance=None, region_leak=0.0):
         "hard": (hard == data.y_test).float().mean(-1),
         "differ": soft != hard,
         "heaviest": descent.weights.amax(-1),
-        "shares": trained.model.usage(descent)[0],
+        "shares": trained.shares(data.x_test),
     }
 
 
@@ -452,19 +450,16 @@ for depth in (1, 2, 3, 4):
         if step % EVERY == 0:
             with torch.no_grad():
                 soft = trained(plane.x_test)[0].argmax(-1) == plane.y_test
-                trained.model.eval()
-                answer, descent = trained(plane.x_test)
-                frame = {
-                    "soft": float(soft.float().mean()),
-                    "hard": float((answer.argmax(-1) == plane.y_test).float().mean()),
-                    "owners": trained(places)[1].leaf[0],
-                    "shares": trained.model.usage(descent)[0][0],
-                }
-                trained.model.train()
+            frame = {
+                "soft": float(soft.float().mean()),
+                "hard": float(trained.accuracy(plane.x_test, plane.y_test)),
+                "owners": trained.routing(places).leaf[0],
+                "shares": trained.shares(plane.x_test)[0],
+            }
             film.append(frame)
 
     trained = train(
-        lambda depth=depth: FastFeedForward(2, 2, depth, 4, dispatch="dense"),
+        lambda depth=depth: FastFeedForward(2, 2, depth, 4),
         plane,
         seeds(1),
         steps=LONGER,
@@ -473,9 +468,7 @@ for depth in (1, 2, 3, 4):
         on_step=before_step,
     )
     films[depth] = film
-    trained.model.eval()
-    with torch.no_grad():
-        regions[depth] = trained(fine)[1].weights[0]  # 1 for the leaf that answers
+    regions[depth] = trained.routing(fine).weights[0]  # 1 for the leaf that answers
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 last = {depth: film[-1] for depth, film in films.items()}

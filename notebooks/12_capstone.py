@@ -301,8 +301,8 @@ rules = digits4("standardised")
 
 
 def balance(step, trained):
-    if trained.routing is not None:
-        bias, indices = trained.buffers["router.bias"], trained.routing.indices
+    if trained.last_routing is not None:
+        bias, indices = trained.buffers["router.bias"], trained.last_routing.indices
         BiasBalancer(0.001).update(bias, indices)
 
 

@@ -1,5 +1,6 @@
 """How it is measured: data, training of many seeds at once, usage, cost and claims."""
 
+from moe_tutorial.layers import fast
 from moe_tutorial.study.claims import ClaimFailed, claim, estimate
 from moe_tutorial.study.cost import (
     bytes_per_token,
@@ -24,9 +25,10 @@ from moe_tutorial.study.data import (
     regimes_2d,
     texts,
 )
-from moe_tutorial.study.language import loss_by_domain, train_gpt, windows
+from moe_tutorial.study.language import loss_by_domain, route_text, train_gpt, windows
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
+from moe_tutorial.study.watched import say_compiled
 
 __all__ = [
     "CHARACTERS",
@@ -59,6 +61,7 @@ __all__ = [
     "progress",
     "published",
     "regimes_2d",
+    "route_text",
     "seeds",
     "share",
     "specialisation",
@@ -67,3 +70,5 @@ __all__ = [
     "train_gpt",
     "windows",
 ]
+
+fast.on_compile = say_compiled
