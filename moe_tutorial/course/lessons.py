@@ -16,6 +16,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from moe_tutorial.course.executed import printed
+
 CELL_TIMEOUT = 600
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 IGNORE = "nbval-ignore-output"
@@ -71,7 +73,7 @@ def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
 
 def run(folder: Path) -> int:
     """Run every lesson without writing anything; print a line for each. Returns how many failed."""
-    from moe_tutorial.study.claim_lines import printed, read_claims  # it loads PyTorch, which `sync` does without
+    from moe_tutorial.study.claims import read_claims  # it loads PyTorch, which `sync` does without
 
     failures = claims = elsewhere = 0
     begun = time.perf_counter()

@@ -1,6 +1,6 @@
 """How it is measured: data, training of many seeds at once, usage, cost and claims."""
 
-from moe_tutorial.study.claims import ClaimFailed, claim, estimate
+from moe_tutorial.study.claims import ClaimFailed, claim
 from moe_tutorial.study.cost import (
     bytes_per_token,
     count_parameters,
@@ -24,7 +24,9 @@ from moe_tutorial.study.data import (
     regimes_2d,
     texts,
 )
+from moe_tutorial.study.estimates import estimate
 from moe_tutorial.study.language import loss_by_domain, train_gpt, windows
+from moe_tutorial.study.rules import above, below, between, exactly, in_every_seed, in_the_median
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
 
@@ -36,6 +38,9 @@ __all__ = [
     "Seeds",
     "Texts",
     "TrainingDiverged",
+    "above",
+    "below",
+    "between",
     "bytes_per_token",
     "character_class",
     "claim",
@@ -49,6 +54,9 @@ __all__ = [
     "encode",
     "entropy",
     "estimate",
+    "exactly",
+    "in_every_seed",
+    "in_the_median",
     "loss_by_domain",
     "max_share",
     "multiplications",

@@ -109,7 +109,8 @@ LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 @pytest.mark.parametrize("notebook", LESSONS, ids=lambda path: path.stem)
 def test_every_stored_claim_is_read_as_one(notebook):
     """A claim line that the site and the comparison of figures could not read would pass unnoticed."""
-    from moe_tutorial.study.claim_lines import printed, read_claims
+    from moe_tutorial.course.executed import printed
+    from moe_tutorial.study.claims import read_claims
 
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]

@@ -9,7 +9,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.show.claim_box import anchor, box
-from moe_tutorial.study.claim_lines import Claim
+from moe_tutorial.study.claims import Claim
 
 
 class ClaimsHere(nodes.General, nodes.Element):
