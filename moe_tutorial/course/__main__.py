@@ -20,7 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
         "reference": "run the lessons and store their text outputs in the .ipynb",
         "sync": "check that every .ipynb equals its .py and stores text only",
     }.items():
-        commands.add_parser(name, help=text).add_argument("--folder", type=Path, default=REPOSITORY / "notebooks")
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--folder", type=Path, default=REPOSITORY / "notebooks")
+        if name == "reference":
+            command.add_argument("lesson", nargs="*", help="such as 03_router: run these alone; without one, run all")
     book = commands.add_parser("book", help="build the website into _build/html")
     book.add_argument("--again", action="store_true", help="build even if nothing changed")
     commands.add_parser("scripts", help="check the JavaScript: prettier, eslint, and types")
@@ -49,9 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     from moe_tutorial.course import lessons
 
     try:
-        return {"lessons": lessons.run, "sync": lessons.sync, "reference": lessons.reference}[chosen.command](
-            chosen.folder.resolve()
-        ) not in (0, None)
+        folder = chosen.folder.resolve()
+        if chosen.command == "reference":
+            lessons.reference(folder, chosen.lesson)
+            return 0
+        return int({"lessons": lessons.run, "sync": lessons.sync}[chosen.command](folder) > 0)
     except lessons.LessonError as error:
         print(f"✗ {error}", file=sys.stderr)
         return 1

@@ -150,6 +150,8 @@ def build(repository: Path, again: bool = False) -> Path:
 def _build(repository: Path, again: bool) -> Path:
     import yaml
 
+    from moe_tutorial.course.tables import contents
+
     out, config = repository / "_build", repository / "book.yml"
     notebooks, package = repository / "notebooks", repository / "moe_tutorial"
     html, stamp = out / "html", out / "html.stamp"
@@ -160,8 +162,9 @@ def _build(repository: Path, again: bool) -> Path:
 
     gather_assets(fetch_npm(package / "course/web", out), out / "assets")
     toc = out / "_toc.yml"
-    contents = {"format": "jb-book", **yaml.safe_load(config.read_text(encoding="utf-8"))["toc"]}
-    toc.write_text(yaml.safe_dump(contents, sort_keys=False))
+    pages = contents(repository)
+    chapters = [{key: chapter[key] for key in chapter if key != "asks"} for chapter in pages["chapters"]]
+    toc.write_text(yaml.safe_dump({"format": "jb-book", **pages, "chapters": chapters}, sort_keys=False))
 
     shutil.rmtree(html, ignore_errors=True)
     stamp.unlink(missing_ok=True)

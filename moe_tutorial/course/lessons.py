@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from moe_tutorial.course import tables
 from moe_tutorial.course.executed import printed
 
 CELL_TIMEOUT = 600
@@ -137,14 +138,59 @@ def stored(notebook: NotebookNode) -> NotebookNode:
     return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
 
 
-def reference(folder: Path) -> None:
-    """Write every .ipynb anew from its .py, with the text that its cells print now, from the course's own seeds."""
+def reference(folder: Path, names: list[str]) -> None:
+    """Write every .ipynb anew from its .py, with the text that its cells print now, from the course's own seeds.
+
+    Where ``names`` are given, those lessons alone run; of the others, an .ipynb is written whose words alone changed.
+
+    Raises:
+        LessonError: a name is no lesson's, or a lesson failed, or a table of lessons cannot be made.
+    """
     os.environ.pop("MOE_SEED", None)
-    for path in sources(folder):
+    paths = sources(folder)
+    if unknown := set(names) - {path.stem for path in paths}:
+        known = ", ".join(path.stem for path in paths)
+        raise LessonError(f"there is no lesson {', '.join(sorted(unknown))}; there are {known}")
+    for table, text in tables_of(folder).items():
+        table.write_text(text, encoding="utf-8")
+    for path in paths:
         start = time.perf_counter()
-        notebook = stored(execute(jupytext.read(path), path))
-        nbformat.write(notebook, path.with_suffix(".ipynb"))
-        print(f"✓ {path.stem}.ipynb: {time.perf_counter() - start:.1f} s", flush=True)
+        if names and path.stem not in names:
+            notebook = with_stored_outputs(path)
+        else:
+            notebook = execute(jupytext.read(path), path)
+            print(f"✓ {path.stem}.ipynb: {time.perf_counter() - start:.1f} s", flush=True)
+        if notebook:
+            nbformat.write(stored(notebook), path.with_suffix(".ipynb"))
+
+
+def tables_of(folder: Path) -> dict[Path, str]:
+    """The tables of lessons as they should be, where the folder belongs to a course."""
+    if not (folder.parent / "book.yml").exists():
+        return {}
+    try:
+        return tables.tables(folder.parent)
+    except tables.TableError as error:
+        raise LessonError(str(error)) from None
+
+
+def with_stored_outputs(path: Path) -> NotebookNode | None:
+    """The lesson's source with the outputs that its .ipynb stores; None where they are those of other code."""
+    paired = path.with_suffix(".ipynb")
+    if not paired.exists():
+        return None
+    notebook, then = jupytext.read(path), nbformat.read(paired, as_version=4)
+    now, old = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (notebook, then))
+    if [as_compared(cell) for cell in now] != [as_compared(cell) for cell in old]:
+        return None
+    for cell, ran in zip(now, old, strict=True):
+        cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    return notebook
+
+
+def as_compared(cell: NotebookNode) -> tuple:
+    """What of a cell is the same in a lesson's .py and its .ipynb."""
+    return cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))
 
 
 def out_of_sync(path: Path) -> str | None:
@@ -153,10 +199,7 @@ def out_of_sync(path: Path) -> str | None:
     if not paired.exists():
         return f"{paired.name} is missing"
     notebook = nbformat.read(paired, as_version=4)
-    source, pair = (
-        [(cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells]
-        for cells in (jupytext.read(path).cells, notebook.cells)
-    )
+    source, pair = ([as_compared(cell) for cell in each.cells] for each in (jupytext.read(path), notebook))
     for number, (left, right) in enumerate(zip(source, pair, strict=False)):
         if left != right:
             return f"{path.name} and {paired.name} differ in cell {number}: {first_difference(left, right)}"
@@ -192,6 +235,9 @@ def sync(folder: Path) -> int:
     wrong = [found for path in paths if (found := out_of_sync(path))]
     strays = {p.stem for p in folder.glob("*.ipynb")} - {p.stem for p in paths}
     wrong += [f"{name}.ipynb has no {name}.py" for name in sorted(strays)]
+    for file, text in tables_of(folder).items():
+        if file.read_text(encoding="utf-8") != text:
+            wrong.append(f"{file.name} has another table of lessons than book.yml and the lessons' first lines make")
     for found in wrong:
         print(f"✗ {found}. Fix: make reference")
     if not wrong:

@@ -74,7 +74,7 @@ def outcomes(tmp_path_factory) -> dict[str, list[str]]:
     """
     folder = tmp_path_factory.mktemp("lesson")
     (folder / "09_small.py").write_text(LESSON, encoding="utf-8")
-    lessons.reference(folder)
+    lessons.reference(folder, [])
     path = folder / "09_small.ipynb"
     text = path.read_text(encoding="utf-8")
     cases, cells = HONEST | LIES, []
