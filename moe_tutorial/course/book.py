@@ -46,7 +46,7 @@ def _fetch_npm(web: Path, target: Path, stamp: Path) -> Path:
         return target / "node_modules"
     npm = shutil.which("npm")
     if not npm:
-        raise BookError("there is no npm here; the site serves three npm packages. Install Node.js 18 or newer")
+        raise BookError("there is no npm here; the site serves three npm packages. Install Node.js 20 or newer")
     target.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(web / name, target)
