@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from moe_tutorial.course import CourseError
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -31,35 +33,36 @@ def main(arguments: list[str] | None = None) -> int:
     if rest and chosen.command != "lab":
         parser.error(f"unknown: {' '.join(rest)}")
 
-    # Imported here: each command needs only what it uses, and `sync` stays quick.
+    try:
+        return run(chosen, rest)
+    except CourseError as error:
+        print(f"✗ {error}", file=sys.stderr)
+        return 1
+
+
+def run(chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Run this command; returns the exit status. Each imports only what it uses, so that `sync` stays quick."""
     if chosen.command == "lab":
         from moe_tutorial.course.lab import open_lab
 
         open_lab(REPOSITORY, chosen.port, rest)
         return 0
-    if chosen.command in ("book", "scripts"):
-        from moe_tutorial.course.book import BookError, build
+    if chosen.command == "book":
+        from moe_tutorial.course.book import build
+
+        build(REPOSITORY, again=chosen.again)
+        return 0
+    if chosen.command == "scripts":
         from moe_tutorial.course.scripts import check
 
-        try:
-            if chosen.command == "scripts":
-                return check(REPOSITORY)
-            build(REPOSITORY, again=chosen.again)
-        except BookError as error:
-            print(f"✗ {error}", file=sys.stderr)
-            return 1
-        return 0
+        return check(REPOSITORY)
     from moe_tutorial.course import lessons
 
-    try:
-        folder = chosen.folder.resolve()
-        if chosen.command == "reference":
-            lessons.reference(folder, chosen.lesson)
-            return 0
-        return int({"lessons": lessons.run, "sync": lessons.sync}[chosen.command](folder) > 0)
-    except lessons.LessonError as error:
-        print(f"✗ {error}", file=sys.stderr)
-        return 1
+    folder = chosen.folder.resolve()
+    if chosen.command == "reference":
+        lessons.reference(folder, chosen.lesson)
+        return 0
+    return int({"lessons": lessons.run, "sync": lessons.sync}[chosen.command](folder) > 0)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ import nbformat
 from filelock import FileLock
 from nbformat import NotebookNode
 
-from moe_tutorial.course import executed
+from moe_tutorial.course import CourseError, executed
 
 AT_ONCE = 2  # lessons; more would disturb the ones that measure times
 
 
-class BookError(Exception):
+class BookError(CourseError):
     """The site could not be built; the message says why in one line."""
 
 

@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from moe_tutorial.course import tables
+from moe_tutorial.course import CourseError, tables
 from moe_tutorial.course.executed import printed
 
 CELL_TIMEOUT = 600
@@ -29,7 +29,7 @@ METADATA = {
 }
 
 
-class LessonError(Exception):
+class LessonError(CourseError):
     """A lesson failed; the message says where and why."""
 
 
@@ -144,15 +144,16 @@ def reference(folder: Path, names: list[str]) -> None:
     Where ``names`` are given, those lessons alone run; of the others, an .ipynb is written whose words alone changed.
 
     Raises:
-        LessonError: a name is no lesson's, or a lesson failed, or a table of lessons cannot be made.
+        LessonError: a name is no lesson's, or a lesson failed.
+        TableError: a table of lessons cannot be made.
     """
     os.environ.pop("MOE_SEED", None)
     paths = sources(folder)
     if unknown := set(names) - {path.stem for path in paths}:
         known = ", ".join(path.stem for path in paths)
         raise LessonError(f"there is no lesson {', '.join(sorted(unknown))}; there are {known}")
-    for table, text in tables_of(folder).items():
-        table.write_text(text, encoding="utf-8")
+    for file, text in tables.tables(folder.parent).items():
+        file.write_text(text, encoding="utf-8")
     for path in paths:
         start = time.perf_counter()
         if names and path.stem not in names:
@@ -162,16 +163,6 @@ def reference(folder: Path, names: list[str]) -> None:
             print(f"✓ {path.stem}.ipynb: {time.perf_counter() - start:.1f} s", flush=True)
         if notebook:
             nbformat.write(stored(notebook), path.with_suffix(".ipynb"))
-
-
-def tables_of(folder: Path) -> dict[Path, str]:
-    """The tables of lessons as they should be, where the folder belongs to a course."""
-    if not (folder.parent / "book.yml").exists():
-        return {}
-    try:
-        return tables.tables(folder.parent)
-    except tables.TableError as error:
-        raise LessonError(str(error)) from None
 
 
 def with_stored_outputs(path: Path) -> NotebookNode | None:
@@ -235,7 +226,7 @@ def sync(folder: Path) -> int:
     wrong = [found for path in paths if (found := out_of_sync(path))]
     strays = {p.stem for p in folder.glob("*.ipynb")} - {p.stem for p in paths}
     wrong += [f"{name}.ipynb has no {name}.py" for name in sorted(strays)]
-    for file, text in tables_of(folder).items():
+    for file, text in tables.tables(folder.parent).items():
         if file.read_text(encoding="utf-8") != text:
             wrong.append(f"{file.name} has another table of lessons than book.yml and the lessons' first lines make")
     for found in wrong:

@@ -11,10 +11,12 @@ from typing import NamedTuple
 import jupytext
 import yaml
 
+from moe_tutorial.course import CourseError
+
 OPENING = re.compile(r"# (?P<title>[^\n]+)\n\n\d+ minutes\. You leave able to (?P<able>.+?)\.(?:\n\n|$)", re.DOTALL)
 
 
-class TableError(Exception):
+class TableError(CourseError):
     """A lesson or ``book.yml`` lacks what its row is made from; the message names it."""
 
 
@@ -67,7 +69,13 @@ def filled(text: str, head: str, rows: list[str]) -> str:
 
 
 def tables(repository: Path) -> dict[Path, str]:
-    """Each file with a table of lessons, and its text as it should be."""
+    """Each file with a table of lessons, and its text as it should be; none where there is no ``book.yml``.
+
+    Raises:
+        TableError: as ``lessons``, or a file has no such table.
+    """
+    if not (repository / "book.yml").exists():
+        return {}
     rows = lessons(repository)
     readme, start = repository / "README.md", repository / "notebooks" / f"{rows[0].file}.py"
     able = [f"| [{row.title}](notebooks/{row.file}.ipynb) | {row.able} |" for row in rows]
