@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moe_tutorial.study import rules
 from moe_tutorial.study.estimates import FIGURE, Figure, Numbers, estimate
 from moe_tutorial.study.rules import Rule
 
@@ -26,7 +27,7 @@ LINE = re.compile(
     rf"(?: \| ○ control(?: \((?P<control_is>[^|\n]*)\))? (?P<control>{FIGURE}))?"
     r"(?: \| (?P<n_seeds>\d+) (?:seeds?|runs))?"
     r"(?: \| quantity: (?P<quantity>[^|\n]*?)(?: \((?P<unit>[^|\n()]*)\))?)?"
-    r"(?: \| rule: (?P<rule>[^|\n]*?))?"
+    rf"(?: \| rule: (?P<rule>{rules.TEXT}))?"
     r"(?: \| ✗ refutes: (?P<refutes>[^\n]*))?$",
     re.MULTILINE,
 )

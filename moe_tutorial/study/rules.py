@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from moe_tutorial.study.estimates import NUMBER
+
 ASKED = {"mean": np.mean, "median": np.median, "every seed": np.asarray}
 """What a rule looks at -> the function that takes it from one number for each seed, (n_seeds,)."""
 
-TEXT = re.compile(
-    rf"(?P<asks>{'|'.join(ASKED)}) (?:> (?P<above>\S+)|< (?P<below>\S+)|= (?P<exactly>\S+)|"
-    r"between (?P<low>\S+) and (?P<high>\S+))"
-)
+TEXT = rf"(?:{'|'.join(ASKED)}) (?:[><=] {NUMBER}|between {NUMBER} and {NUMBER})"
+"""The form of a rule as it is printed, such as ``mean > 0.9``."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +41,25 @@ class Rule:
 
     def __str__(self) -> str:
         if self.low == self.high:
-            words = f"= {self.low:g}"
+            words = f"= {self.low:.10g}"
         elif self.high == math.inf:
-            words = f"> {self.low:g}"
+            words = f"> {self.low:.10g}"
         elif self.low == -math.inf:
-            words = f"< {self.high:g}"
+            words = f"< {self.high:.10g}"
         else:
-            words = f"between {self.low:g} and {self.high:g}"
+            words = f"between {self.low:.10g} and {self.high:.10g}"
         return f"{self.asks} {words}"
 
     @classmethod
     def read(cls, text: str) -> "Rule":
-        """Read ``mean > 0.9``, as ``str`` writes it. Raises ValueError for another text."""
-        found = TEXT.fullmatch(text)
-        if not found:
+        """Read what ``str`` wrote. Raises ValueError for another text."""
+        if not re.fullmatch(TEXT, text):
             raise ValueError(f"{text!r} is no rule; one reads like 'mean > 0.9' or 'every seed between 0 and 1'")
-        part = found.groupdict()
-        low = part["above"] or part["exactly"] or part["low"] or -math.inf
-        high = part["below"] or part["exactly"] or part["high"] or math.inf
-        return cls(float(low), float(high), part["asks"])
+        asks = next(name for name in ASKED if text.startswith(name))
+        numbers = [float(number) for number in re.findall(NUMBER, text)]
+        low = -math.inf if "<" in text else numbers[0]
+        high = math.inf if ">" in text else numbers[-1]
+        return cls(low, high, asks)
 
 
 def above(threshold: float) -> Rule:

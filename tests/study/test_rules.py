@@ -16,6 +16,7 @@ FEW = np.array([0.0, 0.0, 3.0])  # mean 1, median 0
         (above(1), False, "mean > 1", [1]),
         (below(1), False, "mean < 1", [1]),
         (below(1.1), True, "mean < 1.1", [1.1]),
+        (below(1 - 1e-6), False, "mean < 0.999999", [1 - 1e-6]),
         (between(-0.5, 1.5), True, "mean between -0.5 and 1.5", [-0.5, 1.5]),
         (between(1, 2), False, "mean between 1 and 2", [1, 2]),
         (exactly(0), False, "every seed = 0", [0]),
