@@ -162,9 +162,9 @@ def _build(repository: Path, again: bool) -> Path:
 
     gather_assets(fetch_npm(package / "course/web", out), out / "assets")
     toc = out / "_toc.yml"
-    pages = contents(repository)
-    chapters = [{key: chapter[key] for key in chapter if key != "asks"} for chapter in pages["chapters"]]
-    toc.write_text(yaml.safe_dump({"format": "jb-book", **pages, "chapters": chapters}, sort_keys=False))
+    first, *pages = contents(repository)
+    chapters = [{key: page[key] for key in ("file", "title") if key in page} for page in pages]
+    toc.write_text(yaml.safe_dump({"format": "jb-book", "root": first["file"], "chapters": chapters}, sort_keys=False))
 
     shutil.rmtree(html, ignore_errors=True)
     stamp.unlink(missing_ok=True)

@@ -5,21 +5,86 @@ in mind. The twenty of ``MUTANTS`` examine the probes: two to four mistakes for 
 that order before a probe was run on any of them, and all kept. Reading on spoils the lesson.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from moe_tutorial.layers import Experts, MixtureOfExperts, Router, Routing
 
-
-class Unsure(Router):
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return super().probabilities(logits).softmax(-1)  # a softmax of what was a softmax already
+# Ways to be wrong: each makes a router or a mixture that differs from the right one in what ``change`` says.
 
 
-class AcrossTokens(Router):
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return logits.softmax(0)  # over the tokens of the batch, not over the experts
+def reads(change: Callable[[Tensor], Tensor]) -> type[Router]:
+    """A router that gets changed tokens (T, d)."""
+
+    class Reads(Router):
+        def forward(self, x: Tensor) -> Routing:
+            return super().forward(change(x))
+
+    return Reads
+
+
+def scores(change: Callable[[Router, Tensor], Tensor]) -> type[Router]:
+    """A router with other probabilities, from its logits (T, E)."""
+
+    class Scores(Router):
+        def probabilities(self, logits: Tensor) -> Tensor:
+            return change(self, logits)
+
+    return Scores
+
+
+def chooses(change: Callable[[Router, Tensor], Tensor]) -> type[Router]:
+    """A router that chooses otherwise, from its ranking (T, E) without the bias."""
+
+    class Chooses(Router):
+        def choose(self, ranking: Tensor) -> Tensor:
+            return change(self, ranking)
+
+    return Chooses
+
+
+def weighs(change: Callable[[Router, Routing], Tensor]) -> type[Router]:
+    """A router that gives the chosen experts other weights (T, k)."""
+
+    class Weighs(Router):
+        def forward(self, x: Tensor) -> Routing:
+            routing = super().forward(x)
+            return routing._replace(weights=change(self, routing))
+
+    return Weighs
+
+
+def obeys(change: Callable[[Routing], Routing]) -> type[MixtureOfExperts]:
+    """A mixture that follows another routing than its router's."""
+
+    class Obeys(MixtureOfExperts):
+        def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+            return super().dense(tokens, change(routing))
+
+    return Obeys
+
+
+def adds(change: Callable[[MixtureOfExperts, Tensor, Routing], Tensor]) -> type[MixtureOfExperts]:
+    """A mixture that makes something else of its answers' weighted sum (T, d_out)."""
+
+    class Adds(MixtureOfExperts):
+        def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+            return change(self, super().dense(tokens, routing), routing)
+
+    return Adds
+
+
+def softmax(router: Router, logits: Tensor) -> Tensor:
+    """As the right router scores."""
+    return Router.probabilities(router, logits)
+
+
+def k_hot(routing: Routing, values: Tensor) -> Tensor:
+    """Values (T, k) in the places of the chosen experts, (T, E)."""
+    return torch.zeros_like(routing.probs).scatter(-1, routing.indices, values)
 
 
 class Shaky(Router):
@@ -28,129 +93,42 @@ class Shaky(Router):
         return logits + torch.randn_like(logits) * std, std
 
 
-class Leaky(Router):
-    def forward(self, x: Tensor) -> Routing:
-        routing = super().forward(x)
-        return routing._replace(weights=(routing.probs + self.bias).gather(-1, routing.indices))
+def crowded(routing: Routing) -> Routing:
+    """Whoever comes to a full expert later is left out."""
+    asked = k_hot(routing, torch.ones_like(routing.weights))
+    room = 1.25 * routing.indices.numel() / routing.probs.shape[-1]
+    kept = (asked.cumsum(0) <= room).to(asked.dtype).gather(-1, routing.indices)
+    return routing._replace(weights=routing.weights * kept)
 
 
-class Deaf(Router):
-    def forward(self, x: Tensor) -> Routing:
-        routing = super().forward(x)
-        return routing._replace(weights=routing.weights.detach())
+def overwritten(routing: Routing) -> Routing:
+    """y[rows] = ..., where += was meant."""
+    last = routing.indices == routing.indices.amax(-1, keepdim=True)
+    return routing._replace(weights=routing.weights * last)
 
 
-class Crowded(MixtureOfExperts):
-    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        asked = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)
-        room = 1.25 * routing.indices.numel() / self.experts.n_experts  # whoever comes later is left out
-        kept = (asked.cumsum(0) <= room).to(asked.dtype).gather(-1, routing.indices)
-        return super().dense(tokens, routing._replace(weights=routing.weights * kept))
-
-
-class Overwritten(MixtureOfExperts):
-    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        last = routing.indices == routing.indices.amax(-1, keepdim=True)  # y[rows] = ..., where += was meant
-        return super().dense(tokens, routing._replace(weights=routing.weights * last))
-
-
-class Alike(MixtureOfExperts):
-    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        return super().dense(tokens, routing._replace(indices=torch.zeros_like(routing.indices)))  # [expert] * E
+def alike(routing: Routing) -> Routing:
+    """[expert] * E: one expert under every name."""
+    return routing._replace(indices=torch.zeros_like(routing.indices))
 
 
 SUSPECTS = {
-    "A": ("softmax over the tokens", AcrossTokens, MixtureOfExperts),
-    "B": ("last answer wins", Router, Overwritten),
-    "C": ("router cut off", Deaf, MixtureOfExperts),
+    "A": ("softmax over the tokens", scores(lambda _, logits: logits.softmax(0)), MixtureOfExperts),
+    "B": ("last answer wins", Router, obeys(overwritten)),
+    "C": ("router cut off", weighs(lambda _, routing: routing.weights.detach()), MixtureOfExperts),
     "D": ("noise in evaluation", Shaky, MixtureOfExperts),
     "E": ("nothing", Router, MixtureOfExperts),
-    "F": ("softmax twice", Unsure, MixtureOfExperts),
-    "G": ("late tokens dropped", Router, Crowded),
-    "H": ("bias in the weights", Leaky, MixtureOfExperts),
-    "I": ("one expert under every name", Router, Alike),
+    "F": ("softmax twice", scores(lambda router, logits: softmax(router, logits).softmax(-1)), MixtureOfExperts),
+    "G": ("late tokens dropped", Router, obeys(crowded)),
+    "H": (
+        "bias in the weights",
+        weighs(lambda router, routing: (routing.probs + router.bias).gather(-1, routing.indices)),
+        MixtureOfExperts,
+    ),
+    "I": ("one expert under every name", Router, obeys(alike)),
 }
 BUGS = tuple(sorted(name for name, _, _ in SUSPECTS.values()))
 """The names to accuse with; "nothing" is the name of the mixture without a bug."""
-
-
-# What the router reads
-
-
-class OverBatch(Router):
-    def forward(self, x: Tensor) -> Routing:
-        return super().forward(x - x.mean(0))  # a token's choice hangs on its company
-
-
-class OffByOne(Router):
-    def forward(self, x: Tensor) -> Routing:
-        return super().forward(x.roll(1, 0))
-
-
-# Scores
-
-
-class Cooled(Router):
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return super().probabilities(logits / self.d_model**0.5)  # attention divides like this, a router does not
-
-
-class EachForItself(Router):
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid()
-
-
-class Coarse(Router):
-    def probabilities(self, logits: Tensor) -> Tensor:
-        return super().probabilities(logits.bfloat16().to(logits.dtype))
-
-
-# Choice
-
-
-class Contrary(Router):
-    def choose(self, ranking: Tensor) -> Tensor:
-        return super().choose(ranking - 2 * self.bias)  # which is then added once
-
-
-class NextBest(Router):
-    def choose(self, ranking: Tensor) -> Tensor:
-        return (ranking + self.bias).topk(self.top_k + 1).indices[:, 1:]
-
-
-class Worst(Router):
-    def choose(self, ranking: Tensor) -> Tensor:
-        return (ranking + self.bias).topk(self.top_k, largest=False).indices
-
-
-# Weights
-
-
-class Whole(Router):
-    def forward(self, x: Tensor) -> Routing:
-        routing = super().forward(x)
-        return routing._replace(weights=routing.weights / routing.weights.sum(-1, keepdim=True))
-
-
-class Crossed(Router):
-    def forward(self, x: Tensor) -> Routing:
-        routing = super().forward(x)
-        return routing._replace(weights=routing.weights.flip(-1))
-
-
-class Squared(Router):
-    def forward(self, x: Tensor) -> Routing:
-        routing = super().forward(x)
-        return routing._replace(weights=routing.weights.square())  # applied here and once more later
-
-
-class Unsquashed(Router):
-    def forward(self, x: Tensor) -> Routing:
-        routing = super().forward(x)
-        return routing._replace(weights=routing.logits.gather(-1, routing.indices))
-
-
-# Experts
 
 
 class Flat(Experts):
@@ -174,55 +152,42 @@ class GateFirst(MixtureOfExperts):
 class CutOff(MixtureOfExperts):
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         answers = self.experts(tokens).detach()
-        table = torch.zeros_like(routing.probs).scatter(-1, routing.indices, routing.weights)
-        return torch.einsum("te,teo->to", table, answers)
-
-
-# The sum
-
-
-class Mean(MixtureOfExperts):
-    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        return super().dense(tokens, routing) / routing.indices.shape[-1]
-
-
-class BiasInFull(MixtureOfExperts):
-    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        asked = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1 - routing.weights)
-        return super().dense(tokens, routing) + asked @ self.experts.b_out
-
-
-class OnlyTheFirst(MixtureOfExperts):
-    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        return super().dense(tokens, routing._replace(indices=routing.indices[:, :1], weights=routing.weights[:, :1]))
-
-
-class AlwaysDropping(MixtureOfExperts):
-    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        return F.dropout(super().dense(tokens, routing), 0.1)  # whether it trains or not
+        return torch.einsum("te,teo->to", k_hot(routing, routing.weights), answers)
 
 
 MUTANTS: dict[str, type] = {
-    "router input centred over the batch": OverBatch,
-    "router reads the neighbour": OffByOne,
-    "logits divided by a root": Cooled,
-    "sigmoid for softmax": EachForItself,
-    "logits in bfloat16": Coarse,
-    "selection bias subtracted": Contrary,
-    "the best left out": NextBest,
-    "the least likely chosen": Worst,
-    "weights divided by their sum": Whole,
-    "weights in the other order": Crossed,
-    "weights squared": Squared,
-    "logits as weights": Unsquashed,
+    # What the router reads
+    "router input centred over the batch": reads(lambda x: x - x.mean(0)),  # a token's choice hangs on its company
+    "router reads the neighbour": reads(lambda x: x.roll(1, 0)),
+    # Scores. Attention divides by a root, a router does not.
+    "logits divided by a root": scores(lambda router, logits: softmax(router, logits / router.d_model**0.5)),
+    "sigmoid for softmax": scores(lambda _, logits: logits.sigmoid()),
+    "logits in bfloat16": scores(lambda router, logits: softmax(router, logits.bfloat16().to(logits.dtype))),
+    # Choice. The right one adds the bias once.
+    "selection bias subtracted": chooses(lambda router, ranking: Router.choose(router, ranking - 2 * router.bias)),
+    "the best left out": chooses(lambda router, ranking: (ranking + router.bias).topk(router.top_k + 1).indices[:, 1:]),
+    "the least likely chosen": chooses(
+        lambda router, ranking: (ranking + router.bias).topk(router.top_k, largest=False).indices
+    ),
+    # Weights
+    "weights divided by their sum": weighs(lambda _, routing: routing.weights / routing.weights.sum(-1, keepdim=True)),
+    "weights in the other order": weighs(lambda _, routing: routing.weights.flip(-1)),
+    "weights squared": weighs(lambda _, routing: routing.weights.square()),  # applied here and once more later
+    "logits as weights": weighs(lambda _, routing: routing.logits.gather(-1, routing.indices)),
+    # Experts
     "activation forgotten": Flat,
     "hidden bias forgotten": Unbiased,
     "token weighted, not the answer": GateFirst,
     "experts cut off": CutOff,
-    "mean for sum": Mean,
-    "output bias not weighted": BiasInFull,
-    "second answer forgotten": OnlyTheFirst,
-    "dropout in evaluation": AlwaysDropping,
+    # The sum
+    "mean for sum": adds(lambda _, y, routing: y / routing.indices.shape[-1]),
+    "output bias not weighted": adds(
+        lambda moe, y, routing: y + k_hot(routing, 1 - routing.weights) @ moe.experts.b_out
+    ),
+    "second answer forgotten": obeys(
+        lambda routing: routing._replace(indices=routing.indices[:, :1], weights=routing.weights[:, :1])
+    ),
+    "dropout in evaluation": adds(lambda _, y, routing: F.dropout(y, 0.1)),  # whether it trains or not
 }
 """What is wrong -> the router, the mixture or the experts that do it."""
 

@@ -14,7 +14,7 @@ LAST = "12_capstone"
 @pytest.fixture
 def course(root: Path, tmp_path: Path) -> Path:
     """The course's words, without its package."""
-    for name in ("README.md", "book.yml"):
+    for name in ("README.md", "CONTRIBUTING.md", "book.yml"):
         shutil.copy(root / name, tmp_path)
     shutil.copytree(root / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns(".*"))
     return tmp_path
@@ -57,9 +57,15 @@ def test_a_lesson_whose_code_changed_keeps_no_outputs(course):
     ("file", "old", "new", "says"),
     [
         ("book.yml", f"file: {LAST}", "file: 13_other", f"{LAST}.py is not in the toc of book.yml"),
-        ("book.yml", "asks: How do you match", "says: How do you match", f"book.yml does not say what {LAST} asks"),
+        (
+            "book.yml",
+            "asks: How do you match",
+            "says: How do you match",
+            f"the toc of book.yml has no 'asks' for {LAST}",
+        ),
         (f"notebooks/{LAST}.py", "You leave able to", "You can", f"{LAST}.py must open with its title"),
-        ("README.md", "| you leave able to |", "| you can |", "there is no table with the head '| lesson"),
+        ("book.yml", "home: [layers/interop]", "homes: []", f"the toc of book.yml has no 'home' for {LAST}"),
+        ("README.md", "| you leave able to |", "| you can |", "README.md has no table with the head '| lesson"),
     ],
 )
 def test_what_a_table_lacks_is_named(course, capsys, file, old, new, says):

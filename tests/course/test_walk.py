@@ -96,6 +96,7 @@ def test_a_lesson_stands_in_every_table_and_is_in_step(lesson):
     assert f"{len(list((ROOT / 'notebooks').glob('*.ipynb'))) + 1} lessons: every .ipynb equals its .py" in said
     able = "| say how even chance is when it gives tokens to experts |"
     assert f"| [13 Dice]({LESSON}.ipynb) {able}\n" in (lesson / "README.md").read_text(encoding="utf-8")
+    assert "| 13_dice | `study/usage` |\n" in (lesson / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for kind in ("py", "ipynb"):
         start = (lesson / f"notebooks/00_start_here.{kind}").read_text(encoding="utf-8")
         assert "| [13 Dice](13_dice.ipynb) | How even is chance? |" in start
