@@ -62,7 +62,7 @@ def follow(course: Path, name: str) -> None:
             file.write_text(step["text"], encoding="utf-8")
             continue
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        places = [number for number, line in enumerate(lines) if step["below"] in line]
+        places = [number for number, line in enumerate(lines) if line.strip() == step["below"]]
         assert len(places) == 1, f"{step['file']} has {len(places)} lines with {step['below']!r}"
         lines.insert(places[0] + 1, step["text"])
         file.write_text("".join(lines), encoding="utf-8")
