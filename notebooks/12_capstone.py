@@ -38,10 +38,7 @@ from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
 from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
 
-from moe_tutorial.layers import BiasBalancer, MixtureOfExperts, from_transformers
-from moe_tutorial.show import interval_chart, table
-from moe_tutorial.study import claim, digits4, seeds, train
-from moe_tutorial.study.suspects import (
+from moe_tutorial.course.suspects import (
     BUGS,
     MUTANTS,
     SUSPECTS,
@@ -49,6 +46,9 @@ from moe_tutorial.study.suspects import (
     mutant,
     suspect,
 )
+from moe_tutorial.layers import BiasBalancer, MixtureOfExperts, from_transformers
+from moe_tutorial.show import interval_chart, table
+from moe_tutorial.study import claim, digits4, seeds, train
 
 transformers.logging.set_verbosity_error()  # it has views on blocks without a model
 torch.set_num_threads(1)  # small models are fastest on one thread

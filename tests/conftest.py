@@ -82,7 +82,7 @@ def node() -> str:
     """Node.js, which runs the playground's engine without a page."""
     path = shutil.which("node")
     if not path:
-        lacking("Node.js", "install version 18 or newer; the playground's engine is tested with it")
+        lacking("Node.js", "install version 20 or newer; the playground's engine is tested with it")
     return path
 
 
@@ -108,7 +108,7 @@ def site(root: Path) -> Path:
     from moe_tutorial.course.book import BookError, build
 
     if not shutil.which("npm"):
-        lacking("npm", "install Node.js 18 or newer; the site is built with it")
+        lacking("npm", "install Node.js 20 or newer; the site is built with it")
     try:
         return build(root)
     except BookError as error:

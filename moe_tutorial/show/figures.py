@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from moe_tutorial.show import look
 from moe_tutorial.show.picture import Picture, is_narrow, picture
-from moe_tutorial.study.claims import Numbers, estimate, figure_text
+from moe_tutorial.study.estimates import Numbers, estimate, figure_text
 
 SHARP = 320
 """Pixels along each side of a plane of regions."""

@@ -245,7 +245,8 @@ def test_the_course_has_something_to_move(visit):
 
 
 def test_every_claim_of_every_lesson_stands_on_the_page_of_claims(visit):
-    from moe_tutorial.study.claim_lines import printed, read_claims
+    from moe_tutorial.course.executed import printed
+    from moe_tutorial.study.claims import read_claims
 
     claims = []
     for name in LESSONS:

@@ -24,6 +24,7 @@ GPT, INTEROP = "layers/test_gpt.py::", "layers/test_interop.py::"
 USAGE, COST, SERVING = "study/test_usage.py::", "study/test_cost.py::", "study/test_serving.py::"
 TRAINING, LANGUAGE, DATA = "study/test_training.py::", "study/test_language.py::", "study/test_data.py::"
 CLAIMS, PARALLEL, TIMING = "study/test_claims.py::", "study/test_parallel.py::", "study/test_timing.py::"
+ESTIMATES = "study/test_estimates.py::"
 
 MISTAKES = {
     # ── the router ──
@@ -518,10 +519,10 @@ MISTAKES = {
     ),
     "interval-of-the-values": Mistake(
         "the interval is that of one seed, not of the mean",
-        "study/claims.py",
-        " * values.std(ddof=1) / np.sqrt(len(values))",
-        " * values.std(ddof=1)",
-        (CLAIMS + "test_the_interval_is_students",),
+        "study/estimates.py",
+        "scale=stats.sem(values)",
+        "scale=values.std(ddof=1)",
+        (ESTIMATES + "test_the_interval_is_students",),
     ),
     "control-not-judged": Mistake(
         "the rule is never asked about the control",
