@@ -28,7 +28,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.show import interval_chart, playground, seed_strip, watch_usage
+from moe_tutorial.show import (
+    explorable,
+    interval_chart,
+    look,
+    playground,
+    seed_strip,
+    watch_usage,
+)
 from moe_tutorial.study import (
     claim,
     cv2,
@@ -422,6 +429,80 @@ interval_chart(
     ),
     unit="largest share",
     zero=1 / E,
+)
+
+# %% [markdown]
+# And the way there, seed by seed. Point at a line: which expert wins, and when? The names above the picture show and
+# hide the conditions.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+steps = list(range(0, STEPS + 1, EVERY))
+conditions = {
+    "raw pixels": history,
+    "centred": centred_history,
+    "raw, experts frozen": cut["experts frozen"],
+    "raw, everyone learns": cut["everyone learns"],
+}
+
+
+def seed_line(name, seed, shares):
+    """The largest share of one seed, step by step, in the colour of the expert that wins."""
+    winner = int(shares[-1].argmax())
+    return {
+        "type": "scatter",
+        "x": steps,
+        "y": [round(share, 3) for share in max_share(shares).tolist()],
+        "text": [f"{n} dead" for n in dead(shares).int().tolist()],
+        "hovertemplate": f"{name}, seed {seed}: expert {winner} wins<br>"
+        "step %{x}: largest share %{y:.2f}, %{text}<extra></extra>",
+        "mode": "lines",
+        "line": {"color": look.expert_color(winner), "width": 1.5},
+        "opacity": 0.7,
+        "legendgroup": name,
+        "showlegend": False,
+        "visible": True if name == "raw pixels" else "legendonly",
+    }
+
+
+def group_name(name):
+    """A grey line in the legend that stands for all seeds of a condition."""
+    style = {"type": "scatter", "mode": "lines", "line": {"color": look.color("muted")}}
+    visible = True if name == "raw pixels" else "legendonly"
+    return (
+        style
+        | {"x": [None], "y": [None], "visible": visible}
+        | {
+            "name": f"{name}, {conditions[name].shape[1]} seeds",
+            "legendgroup": name,
+        }
+    )
+
+
+late = int((max_share(history[len(steps) // 2]) < max_share(history[-1]) - 0.1).sum())
+explorable(
+    [
+        trace
+        for name, shares in conditions.items()
+        for trace in (
+            group_name(name),
+            *(seed_line(name, s, shares[:, s]) for s in range(shares.shape[1])),
+        )
+    ],
+    title=f"In {late} of 60 seeds the largest share still grows by more than a tenth in the second half of training",
+    note=(
+        "One line a seed, in the colour of the expert that wins there. Drag to look "
+        "closer, and click twice to go back."
+    ),
+    alt="Largest share, mean of the seeds, before training, half-way, and at the end. "
+    + ". ".join(
+        f"{name}: "
+        + ", ".join(
+            f"{max_share(shares[i]).mean():.2f}" for i in (0, len(steps) // 2, -1)
+        )
+        for name, shares in conditions.items()
+    ),
+    xaxis_title="steps",
+    yaxis={"title": {"text": "largest share"}, "range": [0, 1.02]},
 )
 
 # %% [markdown]
