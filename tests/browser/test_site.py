@@ -81,7 +81,6 @@ def open_page(chromium, served, site):
         page.wait_for_function("!window.MathJax || !!window.MathJax.startup?.promise")
         page.evaluate("window.MathJax?.startup?.promise")
         for box in page.locator(".moe-plotly").all():  # drawn when a reader comes near
-            box.evaluate("box => box.closest('details')?.setAttribute('open', '')")
             box.scroll_into_view_if_needed()
             page.wait_for_function("box => box.dataset.drawn", arg=box.element_handle())
         page.evaluate("scrollTo(0, 0)")
