@@ -52,9 +52,10 @@ def look_ahead():
         on_step=remember,
     )
 
+    when = ["before training", "after 800 steps"]
     maps = {
-        f"{'before training' if step == 0 else f'after {step} steps'}: {right:.0%} right": probs
-        for step, probs, right in moments
+        f"{moment}: {right:.0%} right": probs
+        for moment, (_, probs, right) in zip(when, moments, strict=True)
     }
     return region_maps(
         maps,

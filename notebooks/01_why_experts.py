@@ -173,8 +173,11 @@ explorable(
             "showlegend": True,
         }
     ],
-    title=f"From {enough} of {WIDTH} neurons on, the network calls this {digit} a {digit}",
-    note="Point at a bar for its neuron; drag to look closer, and click twice to go back.",
+    title=f"From {enough} of {WIDTH} neurons on, the network calls this {digit} a "
+    f"{digit}",
+    note=(
+        "Point at a bar for its neuron; drag to look closer, and click twice to go back."
+    ),
     alt=". ".join(told.values()),
     xaxis_title="neurons, sorted",
     yaxis_title="contribution",

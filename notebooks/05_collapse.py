@@ -33,6 +33,7 @@ from moe_tutorial.show import (
     interval_chart,
     look,
     playground,
+    scatter,
     seed_strip,
     watch_usage,
 )
@@ -445,50 +446,29 @@ conditions = {
 }
 
 
-def seed_line(name, seed, shares):
-    """The largest share of one seed, step by step, in the colour of the expert that wins."""
-    winner = int(shares[-1].argmax())
-    return {
-        "type": "scatter",
-        "x": steps,
-        "y": [round(share, 3) for share in max_share(shares).tolist()],
-        "text": [f"{n} dead" for n in dead(shares).int().tolist()],
-        "hovertemplate": f"{name}, seed {seed}: expert {winner} wins<br>"
-        "step %{x}: largest share %{y:.2f}, %{text}<extra></extra>",
-        "mode": "lines",
-        "line": {"color": look.expert_color(winner), "width": 1.5},
-        "opacity": 0.7,
-        "legendgroup": name,
-        "showlegend": False,
-        "visible": True if name == "raw pixels" else "legendonly",
-    }
-
-
-def group_name(name):
-    """A grey line in the legend that stands for all seeds of a condition."""
-    style = {"type": "scatter", "mode": "lines", "line": {"color": look.color("muted")}}
-    visible = True if name == "raw pixels" else "legendonly"
-    return (
-        style
-        | {"x": [None], "y": [None], "visible": visible}
-        | {
-            "name": f"{name}, {conditions[name].shape[1]} seeds",
-            "legendgroup": name,
-        }
-    )
+def seed_lines(name, shares):
+    """The largest share of each seed, in the colour of the expert that wins there."""
+    group = {"mode": "lines", "legendgroup": name}
+    group["visible"] = True if name == "raw pixels" else "legendonly"
+    n_seeds, muted = shares.shape[1], {"color": look.color("muted")}
+    yield scatter([None], [None], [], f"{name}, {n_seeds} seeds", line=muted, **group)
+    for seed in range(n_seeds):
+        winner = int(shares[-1, seed].argmax())
+        tops, n_dead = max_share(shares[:, seed]), dead(shares[:, seed])
+        hover = [
+            f"{name}, seed {seed}: expert {winner} wins<br>step {step}: largest share "
+            f"{top:.2f}, {gone} dead"
+            for step, top, gone in zip(steps, tops, n_dead, strict=True)
+        ]
+        color = {"color": look.expert_color(winner), "width": 1.5}
+        yield scatter(steps, tops, hover, line=color, opacity=0.7, **group)
 
 
 late = int((max_share(history[len(steps) // 2]) < max_share(history[-1]) - 0.1).sum())
 explorable(
-    [
-        trace
-        for name, shares in conditions.items()
-        for trace in (
-            group_name(name),
-            *(seed_line(name, s, shares[:, s]) for s in range(shares.shape[1])),
-        )
-    ],
-    title=f"In {late} of 60 seeds the largest share still grows by more than a tenth in the second half of training",
+    [line for name, shares in conditions.items() for line in seed_lines(name, shares)],
+    title=f"In {late} of 60 seeds the largest share still grows by more than a tenth in "
+    "the second half of training",
     note=(
         "One line a seed, in the colour of the expert that wins there. Drag to look "
         "closer, and click twice to go back."

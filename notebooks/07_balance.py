@@ -49,6 +49,7 @@ from moe_tutorial.show import (
     picture,
     playground,
     region_map,
+    scatter,
     seed_dots,
     sweep,
     table,
@@ -529,68 +530,55 @@ def height(c):
 peak = max(curve, key=height)
 
 
-def cloud(results, name, shown, **marker):
-    """Every seed of some results, a dot each."""
-    seeds_of = [
-        (way, seed)
-        for way, result in results.items()
-        for seed in range(len(result["accuracy"]))
+def each_seed(results, name, **more):
+    """A small mark for every seed of some ways."""
+    every = [
+        (way, seed, 1 - float(largest), float(accuracy))
+        for way, r in results.items()
+        for seed, (largest, accuracy) in enumerate(
+            zip(r["largest"], r["accuracy"], strict=True)
+        )
     ]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [
-            round(1 - float(results[way]["largest"][seed]), 4) for way, seed in seeds_of
-        ],
-        "y": [
-            round(float(results[way]["accuracy"][seed]), 4) for way, seed in seeds_of
-        ],
-        "text": [f"{way}, seed {seed}" for way, seed in seeds_of],
-        "marker": {"color": look.color("border"), "size": 5, "opacity": 0.7} | marker,
-        "name": name,
-        "visible": shown,
-    }
+    hover = [f"{way}, seed {seed}: accuracy {y:.3f}" for way, seed, _, y in every]
+    marker = {"color": look.color("border"), "size": 5, "opacity": 0.7}
+    _, _, xs, ys = zip(*every, strict=True)
+    return scatter(xs, ys, hover, name, marker=marker | more)
 
 
-def means(results, **style):
-    """The mean over the seeds of each result."""
-    return {
-        "type": "scatter",
-        "x": [1 - float(r["largest"].mean()) for r in results.values()],
-        "y": [float(r["accuracy"].mean()) for r in results.values()],
-        "customdata": list(results),
-        "hovertemplate": "%{customdata}, mean<br>accuracy %{y:.3f}<br>"
-        "1 minus the largest share %{x:.2f}<extra></extra>",
-    } | style
+def means(results, name, **more):
+    """A mark for the mean of each way."""
+    xs = [1 - float(r["largest"].mean()) for r in results.values()]
+    ys = [float(r["accuracy"].mean()) for r in results.values()]
+    hover = [
+        f"{way}, mean: accuracy {y:.3f}" for way, y in zip(results, ys, strict=True)
+    ]
+    return scatter(xs, ys, hover, name, **more)
 
 
-line = {f"Switch {c}" if c else "nothing": result for c, result in curve.items()}
-hollow = {
-    "color": look.color("ground"),
-    "size": 9,
-    "line": {"color": look.color("muted"), "width": 1.6},
-}
+switch = {f"Switch {c}" if c else "nothing": r for c, r in curve.items()}
+text, rim = look.color("text"), {"color": look.color("muted"), "width": 1.6}
+hidden = {"visible": "legendonly"}
 explorable(
     [
-        cloud(line, "Switch loss, each seed", True),
-        cloud(others, "the others, each seed", "legendonly", symbol="circle-open"),
+        each_seed(switch, "Switch loss, each seed"),
+        each_seed(others, "the others, each seed", symbol="circle-open") | hidden,
         means(
             others,
-            mode="markers+text",
-            name="the other ways",
-            text=[name if name == "hash" else "" for name in others],
+            "the other ways",
+            text=[way if way == "hash" else "" for way in others],
             textposition="middle left",
-            marker=hollow,
+            marker={"color": look.color("ground"), "size": 9, "line": rim},
+            mode="markers+text",
         ),
         means(
-            line,
-            mode="lines+markers+text",
-            name="Switch loss, its coefficient",
+            switch,
+            "Switch loss, its coefficient",
             text=[f"<b>{c}</b>" for c in curve],
             textposition=["bottom right"] * 2 + ["top left"] + ["middle right"] * 3,
-            textfont={"color": look.color("text")},
-            line={"color": look.color("text")},
+            textfont={"color": text},
+            line={"color": text},
             marker={"size": 8},
+            mode="lines+markers+text",
         ),
     ],
     title=f"Accuracy climbs to {height(peak):.2f} at coefficient {peak} and falls to "

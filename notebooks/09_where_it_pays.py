@@ -37,13 +37,14 @@ from torch import nn
 from moe_tutorial.layers import GPT, GPTConfig, MixtureOfExperts
 from moe_tutorial.show import (
     Line,
-    badge,
     bars,
     curves,
+    expert_bars,
     explorable,
     look,
     message,
     picture,
+    scatter,
     seed_dots,
     sweep,
     table,
@@ -207,71 +208,65 @@ claim(
 )
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-sparse = {model.name: (model, part) for model, part in mixtures()}
+sparse = {model.name: model for model, _ in mixtures()}
+k_of_e = {
+    model.name: model.total * part.active / part.total for model, part in mixtures()
+}
+actives = {name: model.active for name, model in models.items()}
 
 
-def of_models(names, y, name, what, **style):
-    """A mark for each model, in billions: total to the right, and upward what y gives."""
-    return {
-        "type": "scatter",
-        "x": [models[n].total / 1e9 for n in names],
-        "y": [y(n) / 1e9 for n in names],
-        "text": list(names),
-        "hovertemplate": "%{text}<br>total %{x:.4g} billion<br>"
-        + what
-        + " %{y:.3g} billion<extra></extra>",
-        "mode": "markers",
-        "name": name,
-    } | style
+def marks(numbers, what, name, **more):
+    """A mark for each model at its total, in billions, and at another number of it."""
+    hover = [
+        f"{n}<br>total {billions(models[n].total)}<br>{what} {billions(number)}"
+        for n, number in numbers.items()
+    ]
+    xs = [models[n].total / 1e9 for n in numbers]
+    return scatter(xs, [y / 1e9 for y in numbers.values()], hover, name, marker=more)
 
 
-def part_of_total(name):
-    model, part = sparse[name]
-    return model.total * part.active / part.total
-
-
-dense_models = [name for name in models if name not in sparse]
-gap = [y for n in sparse for y in (part_of_total(n), models[n].active, None)]
 explorable(
     [
-        {
-            "type": "scatter",
-            "x": [models[n].total / 1e9 for n in sparse for _ in range(3)],
-            "y": [y and y / 1e9 for y in gap],
-            "mode": "lines",
-            "line": {"color": look.color("line"), "width": 3},
-            "hoverinfo": "skip",
-            "showlegend": False,
-        },
-        of_models(
-            dense_models,
-            lambda n: models[n].active,
-            "dense models",
-            "active",
-            marker={"color": look.color("border"), "size": 9, "symbol": "square"},
+        scatter(
+            [x for m in sparse.values() for x in [m.total / 1e9] * 2 + [None]],
+            [y for n in sparse for y in (k_of_e[n] / 1e9, actives[n] / 1e9, None)],
+            [],
+            mode="lines",
+            line={"color": look.color("line"), "width": 3},
         ),
-        of_models(
-            sparse,
-            lambda n: models[n].active,
+        marks(
+            {n: a for n, a in actives.items() if n not in sparse},
+            "active",
+            "dense",
+            color=look.color("border"),
+            size=9,
+            symbol="square",
+        ),
+        marks(
+            {n: actives[n] for n in sparse},
+            "active",
             "mixtures",
-            "active",
-            marker={"color": look.color("text"), "size": 11},
+            color=look.color("text"),
+            size=11,
         ),
-        of_models(
-            sparse,
-            part_of_total,
+        marks(
+            k_of_e,
             "k/E of the total",
             "k/E of the total",
-            marker={"color": look.color("muted"), "size": 9, "symbol": "circle-open"},
+            color=look.color("muted"),
+            size=9,
+            symbol="circle-open",
         ),
     ],
-    title=f"Between {min(whole):.2f} and {max(whole):.1f} times k/E of the total is active",
+    title=f"Between {min(whole):.2f} and {max(whole):.2f} times k/E of the total is "
+    "active",
     note=(
-        "Published figures. Point at a mark for its model; drag to look closer, and click twice to go back."
+        "Published figures. Point at a mark for its model; drag to look closer, and click "
+        "twice to go back."
     ),
     alt="; ".join(
         f"{name}: {models[name].total / 1e9:.3g} billion, active "
-        f"{models[name].active / 1e9:.3g}, k/E of the total {part_of_total(name) / 1e9:.3g}"
+        f"{models[name].active / 1e9:.3g}, k/E of the total {k_of_e[name] / 1e9:.3g}"
         for name in sparse
     ),
     height=420,
@@ -1048,24 +1043,10 @@ def capacity_bars(indices, fits, room, n_experts=8):
     """Kept choices in the expert's colour, dropped ones as a dashed box behind them."""
     asked = indices.flatten().bincount(minlength=n_experts)
     stays = indices[fits].bincount(minlength=n_experts)
-    longest = max(int(asked.max()), room)
-    rows = []
-    for expert, (n, own) in enumerate(zip(asked.tolist(), stays.tolist(), strict=True)):
-        rows.append(
-            '<div role="listitem" style="display:grid;grid-template-columns:24px 1fr '
-            "92px;gap:8px;align-items:center;height:26px;font-size:12.5px;"
-            'font-variant-numeric:tabular-nums">'
-            f'{badge(expert)}<span style="position:relative;height:15px">'
-            f'<span style="position:absolute;inset:0 auto 0 0;box-sizing:border-box;'
-            f"width:{100 * n / longest:.1f}%;border:1px dashed var(--moe-border)"
-            '"></span><span style="position:absolute;inset:0 auto 0 0;'
-            f"width:{100 * own / longest:.1f}%;background:var(--moe-e{expert})"
-            '"></span><span style="position:absolute;top:-6px;bottom:-6px;'
-            f"left:{100 * room / longest:.1f}%;"
-            'border-left:1.5px solid var(--moe-text)"></span></span>'
-            f'<span style="text-align:right">{n - own or "none"} dropped</span></div>'
-        )
-    return f'<div role="list" aria-label="Choices of each expert">{"".join(rows)}</div>'
+    lost = [f"{n or 'none'} dropped" for n in (asked - stays).tolist()]
+    return expert_bars(
+        stays.tolist(), lost, room, "Choices of each expert", behind=asked.tolist()
+    )
 
 
 def show_capacity(factor, skew, n_tokens):

@@ -1,8 +1,8 @@
 """How it is seen: the visual language, pictures, and the widgets that move with or without a kernel."""
 
 from moe_tutorial.show import claim_box
-from moe_tutorial.show.cards import badge, bars, beside, expert_cards, message, seed_dots, usage_bars
-from moe_tutorial.show.explorable import explorable, plotly_slider
+from moe_tutorial.show.cards import badge, bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
+from moe_tutorial.show.explorable import explorable, plotly_slider, scatter
 from moe_tutorial.show.figures import Line, curves, draw_curves, interval_chart, seed_strip
 from moe_tutorial.show.live import train_live
 from moe_tutorial.show.picture import is_narrow, picture, table
@@ -21,6 +21,7 @@ __all__ = [
     "beside",
     "curves",
     "draw_curves",
+    "expert_bars",
     "expert_cards",
     "explorable",
     "explore_router",
@@ -33,6 +34,7 @@ __all__ = [
     "plotly_slider",
     "region_map",
     "region_maps",
+    "scatter",
     "seed_dots",
     "seed_strip",
     "sweep",

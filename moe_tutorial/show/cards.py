@@ -84,6 +84,46 @@ def badge(expert: int, is_dead: bool = False) -> str:
     )
 
 
+def expert_bars(
+    lengths: Sequence[float],
+    texts: Sequence[str],
+    line: float,
+    label: str,
+    *,
+    behind: Sequence[float] = (),
+    least: float = 0,
+) -> str:
+    """One bar an expert, in its colour, with its text on the right. An expert of no length is struck through.
+
+    Args:
+        lengths: (E,) from 0; at most 16 experts.
+        texts: (E,) what stands beside the bars.
+        line: where the upright line of reference stands.
+        label: what the bars are, read aloud.
+        behind: (E,) lengths of dashed frames behind the bars.
+        least: the length that the room is for, if no other is greater.
+    """
+    longest = max(*lengths, *behind, line, least)
+    columns = f"24px 1fr {max(map(len, texts)) + 1}ch"
+
+    def bar(length: float, look: str) -> str:
+        width = f"{100 * length / longest:.1f}%"
+        return f'<span style="position:absolute;inset:0 auto 0 0;box-sizing:border-box;width:{width};{look}"></span>'
+
+    upright = f"left:{100 * line / longest:.1f}%;border-left:1.5px solid var(--moe-text)"
+    rows = []
+    for expert, (length, text) in enumerate(zip(lengths, texts, strict=True)):
+        drawn = bar(behind[expert], "border:1px dashed var(--moe-border)") if behind else ""
+        drawn += bar(length, f"background:var(--moe-e{expert})") if length else ""
+        rows.append(
+            f'<div role="listitem" style="display:grid;grid-template-columns:{columns};gap:8px;align-items:center;'
+            f'height:24px;font-size:12.5px">{badge(expert, not length)}<span style="position:relative;height:14px">'
+            f'{drawn}<span style="position:absolute;top:-5px;bottom:-5px;{upright}"></span></span>'
+            f'<span style="text-align:right;{NUMERALS}">{html.escape(text)}</span></div>'
+        )
+    return f'<div role="list" aria-label="{html.escape(label)}">{"".join(rows)}</div>'
+
+
 def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
     """One bar an expert, in its colour, with its share. The upright line is even use.
 
@@ -91,20 +131,9 @@ def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
         shares: (E,) summing to 1; at most 16 experts.
         idle: the word for an expert with less than one choice in a hundred, which is struck through.
     """
-    largest, even = max(*shares, 0.25), 1 / len(shares)
-    lines = []
-    for expert, share in enumerate(float(share) for share in shares):
-        is_dead = share < DEAD_BELOW
-        bar = "" if is_dead else f"width:{100 * share / largest:.1f}%;background:var(--moe-e{expert})"
-        lines.append(
-            '<div role="listitem" style="display:grid;grid-template-columns:24px 1fr 48px;gap:8px;align-items:center;'
-            f'height:24px;font-size:12.5px">{badge(expert, is_dead)}<span style="position:relative;height:14px">'
-            f'<span style="position:absolute;top:0;bottom:0;left:0;{bar}"></span>'
-            f'<span style="position:absolute;top:-5px;bottom:-5px;left:{100 * even / largest:.1f}%;'
-            'border-left:1.5px solid var(--moe-text)"></span></span>'
-            f'<span style="text-align:right;{NUMERALS}">{idle if is_dead else f"{share:.0%}"}</span></div>'
-        )
-    return f'<div role="list" aria-label="Share of each expert">{"".join(lines)}</div>'
+    working = [0.0 if share < DEAD_BELOW else float(share) for share in shares]
+    texts = [f"{share:.0%}" if share else idle for share in working]
+    return expert_bars(working, texts, 1 / len(working), "Share of each expert", least=0.25)
 
 
 def seed_dots(rows: Mapping[str, Sequence[float]]) -> str:

@@ -1,6 +1,6 @@
 """Pictures that are better explored than looked at: hover, zoom, a legend that shows and hides. plotly draws them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,18 @@ def explorable(
             raise ValueError(f"type of a trace is {trace['type']!r}; allowed are {', '.join(DRAWN)}")
     figure = go.Figure(traces, plotly_layout(title, note, alt, height))
     return figure.update_layout(**layout)
+
+
+def scatter(
+    x: Iterable[float | None], y: Iterable[float | None], hover: Sequence[str], name: str = "", **more: Any
+) -> dict[str, Any]:
+    """A trace of marks, or of a line with ``mode="lines"``; each place says its own text, if it has one, on hover.
+
+    A name stands in the legend, and None interrupts a line.
+    """
+    x, y = ([None if number is None else round(float(number), 4) for number in numbers] for numbers in (x, y))
+    words = {"hovertext": hover, "hoverinfo": "text" if hover else "skip", "name": name, "showlegend": bool(name)}
+    return {"type": "scatter", "mode": "markers", "x": x, "y": y} | words | more
 
 
 def plotly_layout(title: str, note: str, alt: str, height: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import re
 
-from moe_tutorial.show import bars, expert_cards, message, seed_dots, usage_bars
+from moe_tutorial.show import bars, expert_bars, expert_cards, message, seed_dots, usage_bars
 
 
 def test_a_chosen_expert_wears_its_colour_and_its_weight():
@@ -45,3 +45,15 @@ def test_a_dot_stands_where_its_number_is():
     assert re.findall(r"left:([\d.]+)%", html) == ["50.0", "100.0", "25.0", "25.0"]
     assert ">0.75<" in html
     assert "Share &lt;1&gt;" in html
+
+
+def test_bars_may_stand_before_a_dashed_frame():
+    html = expert_bars([2, 0], ["2 & more", "none"], 4, "Choices", behind=[8, 1])
+    assert re.findall(r"width:([\d.]+)%;(border|background)", html) == [
+        ("100.0", "border"),
+        ("25.0", "background"),
+        ("12.5", "border"),
+    ]
+    assert html.count("left:50.0%") == 2
+    assert "2 &amp; more" in html
+    assert html.count("line-through") == 1
