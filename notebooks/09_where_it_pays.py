@@ -631,6 +631,7 @@ curves(
     {name: Line(rooms, ys, *styles[name]) for name, ys in curve.items()},
     x="room for so many of 8 experts",
     y="fetched per character",
+    xticks=rooms,
     ylim=(0, 1),
     legend=True,
     title=f"With room for half, {at_room['mixed']:.2f} experts are fetched per "

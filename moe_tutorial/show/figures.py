@@ -166,7 +166,8 @@ def draw_curves(
         lines: name -> line; what the lesson is about in "text", what it is held against in "muted".
         x, y: what the axes show, with the unit.
         log: which axes are logarithmic.
-        xticks, yticks: where the axes carry numbers; a mapping gives the text. A phone has room for every second on x.
+        xticks, yticks: where the axes carry numbers; a mapping gives the text. Where there are more than
+            four on x, a phone has room for every second.
         ylim: from where to where the upright axis goes.
         legend: a legend above instead of the names, where the curves' ends meet.
     """
@@ -183,13 +184,13 @@ def draw_curves(
     axes.set_ylim(ylim)
     if xticks:
         texts = xticks if isinstance(xticks, Mapping) else {tick: f"{tick:,g}" for tick in xticks}
-        shown = list(texts)[:: 2 if is_narrow(axes.figure) and len(texts) > 3 else 1]
+        shown = list(texts)[:: 2 if is_narrow(axes.figure) and len(texts) > 4 else 1]
         axes.set_xticks(shown, [texts[tick] for tick in shown])
     if yticks:
         axes.set_yticks(yticks, [f"{tick:,g}" for tick in yticks])
     axes.minorticks_off()
     if legend:
-        columns = 2 if is_narrow(axes.figure) else len(lines)
+        columns = 1 if is_narrow(axes.figure) else len(lines)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, labelcolor="linecolor", borderpad=0)
     else:
         _name_ends(axes, theme, lines)

@@ -92,10 +92,10 @@ def test_names_at_the_ends_of_curves_stand_apart(log):
 
 
 def test_a_phone_has_every_second_number_and_a_control_is_hollow():
-    for width, expected in ((7.2, ["1", "10", "100", "1,000"]), (3.4, ["1", "100"])):
+    for width, expected in ((7.2, ["1", "10", "100", "1,000", "10,000"]), (3.4, ["1", "100", "10,000"])):
         axes = Figure(figsize=(width, 3)).add_subplot()
         lines = {"ours": Line([1, 1000], [0, 1], marker="●"), "fresh": Line([1, 1000], [1, 0], "--", "muted", "○")}
-        draw_curves(axes, "light", lines, x="n", log="x", xticks=[1, 10, 100, 1000], legend=True)
+        draw_curves(axes, "light", lines, x="n", log="x", xticks=[1, 10, 100, 1000, 10_000], legend=True)
         assert [text.get_text() for text in axes.get_xticklabels()] == expected
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ours", "○ control: fresh"]
         assert [to_rgb(line.get_markerfacecolor()) for line in axes.lines] == [
