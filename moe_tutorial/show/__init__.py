@@ -1,7 +1,7 @@
 """How it is seen: the visual language, pictures, and the widgets that move with or without a kernel."""
 
 from moe_tutorial.show import claim_box
-from moe_tutorial.show.cards import badge, bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
+from moe_tutorial.show.cards import bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
 from moe_tutorial.show.explorable import explorable, plotly_slider, scatter
 from moe_tutorial.show.figures import Line, curves, draw_curves, interval_chart, seed_strip
 from moe_tutorial.show.live import train_live
@@ -16,7 +16,6 @@ from moe_tutorial.study.watched import interactive
 
 __all__ = [
     "Line",
-    "badge",
     "bars",
     "beside",
     "curves",

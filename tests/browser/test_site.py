@@ -191,7 +191,7 @@ def test_a_phone_scrolls_down_only(visit, name):
 
 
 # What a plotly picture shows: its marks, without its slider.
-DRAWING = "el => [...el.querySelectorAll('.plot')].map(part => part.outerHTML).join()"
+DRAWING = "el => [...el.querySelectorAll('.cartesianlayer, .legend')].map(part => part.outerHTML).join()"
 
 
 def test_each_widget_slider_changes_what_its_widget_shows(in_use):
