@@ -28,11 +28,9 @@ import torch.nn.functional as F
 
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
-    draw_regions,
     grid,
     interval_chart,
-    is_narrow,
-    picture,
+    region_maps,
     watch_training,
 )
 from moe_tutorial.study import (
@@ -435,26 +433,17 @@ print("snapshots:", len(history))
 moments = [0, len(history) // 8, len(history) // 3, -1]
 
 
-def draw(figure, theme):
-    axes = figure.subplots(2, 2) if is_narrow(figure) else figure.subplots(1, 4)
-    for place, moment in zip(axes.flat, moments, strict=True):
-        logits, _, correct = history[moment]
-        draw_regions(
-            place,
-            theme,
-            logits.softmax(-1),
-            [-1.08, 1.08, -1.08, 1.08],
-            plane.x_train[:60],
-            plane.y_train[:60],
-        )
-        place.set_title(
-            f"step {range(0, STEPS + 1, EVERY)[moment]}\n{correct:.0%} right",
-            fontsize=11,
-        )
-
-
-picture(
-    draw,
+steps = range(0, STEPS + 1, EVERY)
+region_maps(
+    {
+        f"step {steps[moment]}, {history[moment][2]:.0%} right": history[moment][
+            0
+        ].softmax(-1)
+        for moment in moments
+    },
+    places,
+    plane.x_train[:60],
+    plane.y_train[:60],
     title=f"The router's regions turn until accuracy has gone from {history[0][2]:.0%} to {history[-1][2]:.0%}",
     note=(
         "One run, four moments. Colour: the expert that gets the place, deeper "
@@ -464,8 +453,6 @@ picture(
         "Four maps of the plane during training; the four regions move toward the "
         "four quarters."
     ),
-    height=250,
-    narrow_height=430,
 )
 
 # %% [markdown]

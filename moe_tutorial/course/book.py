@@ -46,7 +46,7 @@ def _fetch_npm(web: Path, target: Path, stamp: Path) -> Path:
         return target / "node_modules"
     npm = shutil.which("npm")
     if not npm:
-        raise BookError("there is no npm here; the site serves three npm packages. Install Node.js 20 or newer")
+        raise BookError("there is no npm here; the site serves four npm packages. Install Node.js 20 or newer")
     target.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(web / name, target)
@@ -63,8 +63,6 @@ def _fetch_npm(web: Path, target: Path, stamp: Path) -> Path:
 
 def gather_assets(modules: Path, target: Path) -> None:
     """Copy what the pages load from the npm packages and from pip's into one folder."""
-    import plotly
-
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     shutil.copy(modules / "requirejs/require.js", target)
@@ -81,7 +79,7 @@ def gather_assets(modules: Path, target: Path) -> None:
     for part in ("input/tex/extensions", "output/chtml/fonts/woff-v2"):
         shutil.copytree(es5 / part, mathjax / part)
     shutil.copy(Path(sys.prefix, "share/jupyter/nbextensions/anywidget/index.js"), target / "anywidget.js")
-    shutil.copy(Path(plotly.__file__).parent / "package_data/plotly.min.js", target)
+    shutil.copy(modules / "plotly.js-basic-dist-min/plotly-basic.min.js", target)
 
 
 def enter(environment: dict[str, str]) -> None:
