@@ -93,13 +93,19 @@ def chromium():
 
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     path = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except Error:
-            lacking("Chromium", "install it, or run `python -m playwright install chromium`")
-        yield browser
-        browser.close()
+    install = "install it, or run `python -m playwright install --with-deps chromium`"
+    try:
+        playwright = sync_playwright().start()
+    except Exception:  # on a minimal system its own Node.js finds no libatomic, and it says no more than "closed"
+        lacking("Chromium, or a library that Playwright needs,", install)
+    try:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    except Error:
+        playwright.stop()
+        lacking("Chromium", install)
+    yield browser
+    browser.close()
+    playwright.stop()
 
 
 @pytest.fixture(scope="session")
