@@ -41,7 +41,8 @@ def test_the_map_gives_each_place_its_expert():
 
 
 def test_a_straight_border_stays_straight_on_a_coarse_grid():
-    places = grid(torch.tensor([[-1.0, -1.0], [1.0, 1.0]]), 8, [-1, 1, -1, 1])
+    line = torch.linspace(-1, 1, 8)
+    places = torch.cartesian_prod(-line, line).flip(1)
     logits = torch.stack([places @ torch.tensor([3.0, 1.0]), torch.zeros(64)], -1)
     (ring,) = outlines(region_map(logits.softmax(-1)))[1]
     inner = ring[(ring > 0).all(1) & (ring < SIDE).all(1)]
@@ -69,7 +70,8 @@ def test_a_hole_in_a_region_belongs_to_its_own_expert():
 
 def test_points_stand_at_their_places_in_the_shape_of_their_class():
     points, labels = torch.tensor([[-1.0, -1.0], [1.0, 0.0]]), torch.tensor([0, 4])
-    places = grid(points, 8, [-1, 1, -1, 1])
+    line = torch.linspace(-1, 1, 8)
+    places = torch.cartesian_prod(-line, line).flip(1)
     html = region_map(torch.ones(64, 1), places, points, labels)
     assert re.findall(r'<use href="#[^"]+-(\d)" x="([\d.]+)" y="([\d.]+)"', html) == [
         ("0", "0.0", "100.0"),
