@@ -29,7 +29,7 @@ def look_ahead():
     import torch
 
     from moe_tutorial.layers import MixtureOfExperts
-    from moe_tutorial.show import draw_regions, grid, is_narrow, picture
+    from moe_tutorial.show import grid, region_maps
     from moe_tutorial.study import regimes_2d, seeds, train
 
     torch.set_num_threads(1)  # small models are fastest on one thread
@@ -39,30 +39,27 @@ def look_ahead():
 
     def remember(step, trained):
         if step in (0, 800):
-            moe = trained.one(0).eval()
-            with torch.no_grad():
-                right = trained.accuracy(plane.x_test, plane.y_test).item()
-                moments.append((step, moe(places)[1].probs, right))
+            right = trained.accuracy(plane.x_test, plane.y_test).item()
+            moments.append((step, trained.routing(places).probs[0], right))
 
     train(
-        lambda: MixtureOfExperts(2, 4, n_experts=4, top_k=1, d_out=2, dispatch="dense"),
+        lambda: MixtureOfExperts(2, 4, n_experts=4, top_k=1, d_out=2),
         plane,
         seeds(1),
         steps=800,
         on_step=remember,
     )
 
-    def draw(figure, theme):
-        axes = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
-        for place, (step, probs, right) in zip(axes, moments, strict=True):
-            extent = [-1.08, 1.08, -1.08, 1.08]
-            points, classes = plane.x_train[:120], plane.y_train[:120]
-            draw_regions(place, theme, probs, extent, points, classes)
-            when = "before training" if step == 0 else f"after {step} steps"
-            place.set_title(f"{when}: {right:.0%} right", fontsize=12)
-
-    return picture(
-        draw,
+    when = ["before training", "after 800 steps"]
+    maps = {
+        f"{moment}: {right:.0%} right": probs
+        for moment, (_, probs, right) in zip(when, moments, strict=True)
+    }
+    return region_maps(
+        maps,
+        places,
+        plane.x_train[:120],
+        plane.y_train[:120],
         title=f"Training moved the borders, and accuracy from {moments[0][2]:.0%} to {moments[1][2]:.0%}",
         note=(
             "Colour: the expert that answers, deeper where the router is surer. "
@@ -72,8 +69,6 @@ def look_ahead():
             "Two maps of a plane that four experts divide among themselves: "
             "before training and after it."
         ),
-        height=370,
-        narrow_height=660,
     )
 
 

@@ -26,11 +26,17 @@
 # The data ship with scikit-learn: 8 x 8 pixels, ten classes, nothing to download. The network is two linear layers.
 
 # %%
-import plotly.graph_objects as go
 import torch
 from torch import nn
 
-from moe_tutorial.show import interval_chart, is_narrow, look, picture
+from moe_tutorial.show import (
+    Line,
+    curves,
+    explorable,
+    interval_chart,
+    look,
+    plotly_slider,
+)
 from moe_tutorial.study import claim, digits, seeds, train
 
 torch.set_num_threads(1)  # small models are fastest on one thread
@@ -126,71 +132,77 @@ def same_for_all(n):
 # %% [markdown]
 # ## See it
 #
-# One digit, one network. Each square is a neuron, darker where it contributes more. Move the slider: only the
-# neurons that contribute most remain. Does the answer change?
+# One digit, one network. Each bar is a neuron, and the one that contributes most stands first. Move the slider: only
+# the neurons that contribute most remain. Does the answer change?
 
 # %%
 shown = 3  # which test digit
 counts = [n for n in (5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
+order = contribution[0, shown].argsort(descending=True)
 
 
-def neurons_kept(n):
-    """The contributions that remain, in 16 rows, and what the network then says."""
-    kept = torch.zeros(WIDTH).scatter(0, contribution[0, shown].topk(n).indices, 1.0)
+def say(n):
+    """What the network says, and how sure it is, when n neurons remain."""
+    kept = torch.zeros(WIDTH).scatter(0, order[:n], 1.0)
     with torch.no_grad():
         scores = p["out.weight"][0] @ (activation[0, shown] * kept) + p["out.bias"][0]
-    answer, sure = scores.argmax().item(), scores.softmax(-1).max().item()
-    verdict = "right" if answer == data.y_test[shown] else "wrong"
-    title = f"<b>{n} of {WIDTH} neurons say {answer}</b>, {sure:.0%} sure: {verdict}"
-    return (contribution[0, shown] * kept).reshape(16, -1), title
+    return scores.argmax().item(), scores.softmax(-1).max().item()
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-def frame(n):
-    image, title = neurons_kept(n)
-    # New data and a new title belong together: a title may not outlive what it was computed from.
-    return go.Frame(
-        name=str(n), data=[go.Heatmap(z=image.tolist())], layout={"title.text": title}
-    )
-
-
-image, title = neurons_kept(counts[-1])
-neurons = go.Figure(
-    data=[
-        go.Heatmap(
-            z=image.tolist(),
-            colorscale=[[0, look.color("sunken")], [1, look.color("text")]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-            hovertemplate="contribution %{z:.2f}<extra></extra>",
-        )
-    ],
-    frames=[frame(n) for n in counts],
+digit, heights = int(data.y_test[shown]), contribution[0, shown, order]
+told = {}
+for n in counts:
+    answer, sure = say(n)
+    verdict = "right" if answer == digit else "wrong"
+    told[n] = f"{n} of {WIDTH} neurons say {answer}, {sure:.0%} sure: {verdict}"
+enough = next(
+    n for i, n in enumerate(counts) if all(say(m)[0] == digit for m in counts[i:])
 )
-neurons.update_layout(
-    **look.plotly_layout(title, height=360),
-    xaxis={"visible": False},
-    yaxis={"visible": False, "autorange": "reversed"},
+explorable(
+    [
+        {
+            "type": "bar",
+            "x": list(range(1, WIDTH + 1)),
+            "y": heights.tolist(),
+            "text": [f"neuron {neuron}" for neuron in order.tolist()],
+            "textposition": "none",
+            "hovertemplate": "%{text} contributes %{y:.2f}<extra></extra>",
+            "marker": {"color": look.color("text"), "line": {"width": 0}},
+            "name": told[WIDTH],
+            "showlegend": True,
+        }
+    ],
+    title=f"From {enough} of {WIDTH} neurons on, the network calls this {digit} a "
+    f"{digit}",
+    note=(
+        "Point at a bar for its neuron; drag to look closer, and click twice to go back."
+    ),
+    alt=". ".join(told.values()),
+    xaxis_title="neurons, sorted",
+    yaxis_title="contribution",
+    bargap=0,
+    legend_itemclick=False,
     sliders=[
-        look.plotly_slider(
+        plotly_slider(
             "neurons kept: ",
-            [
-                (str(n), {"method": "animate", "args": [[str(n)], look.PLOTLY_JUMP]})
+            {
+                str(n): {
+                    "y": [torch.where(torch.arange(WIDTH) < n, heights, 0).tolist()],
+                    "name": [told[n]],
+                }
                 for n in counts
-            ],
-            active=len(counts) - 1,
+            },
         )
     ],
 )
-neurons
 
 # %% [markdown]
 # That was one digit. Now all 450 test digits, all ten networks, and all three ways of choosing.
 
 # %%
 fractions = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
-curves = {
+curves_kept = {
     name: [accuracy_with(keep(max(1, int(f * WIDTH)))).mean().item() for f in fractions]
     for name, keep in {
         "each digit's own": own_best,
@@ -200,50 +212,22 @@ curves = {
 }
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-tenth = {name: curve[fractions.index(0.1)] for name, curve in curves.items()}
+tenth = {name: curve[fractions.index(0.1)] for name, curve in curves_kept.items()}
 
 
-def draw(figure, theme):
-    axes = figure.add_subplot()
-    narrow = is_narrow(figure)
-    control = "○ " if narrow else "○ control: "
-    labels = {
-        "each digit's own": (0.05, 1.0, "left"),
-        "random": (0.033, 0.68, "right"),
-        "the same for all": (0.95, 0.58, "right"),
-    }
-    for name, curve in curves.items():
-        is_control = name != "each digit's own"
-        color = look.color("muted" if is_control else "text", theme)
-        axes.plot(
-            fractions,
-            curve,
-            "--o" if is_control else "-o",
-            color=color,
-            ms=5,
-            mfc="none" if is_control else None,
-        )
-        x, y, side = labels[name]
-        axes.text(
-            x,
-            y,
-            (control if is_control else "") + name,
-            ha=side,
-            va="bottom",
-            color=color,
-            in_layout=False,
-        )
-    ticks = [0.01, 0.1, 1.0] if narrow else fractions
-    axes.set_xscale("log")
-    axes.set_xticks(ticks, [f"{f:.0%}" for f in ticks])
-    axes.minorticks_off()
-    axes.set_ylim(0, 1.12)
-    axes.set_xlabel("part of the neurons kept")
-    axes.set_ylabel("test accuracy")
-
-
-picture(
-    draw,
+own, *controls = curves_kept
+curves(
+    {own: Line(fractions, curves_kept[own], marker="●")}
+    | {
+        name: Line(fractions, curves_kept[name], "--", "muted", marker="○")
+        for name in controls
+    },
+    x="part of the neurons kept",
+    y="test accuracy",
+    log="x",
+    xticks={f: f"{f:.0%}" for f in fractions},
+    ylim=(0, 1.05),
+    legend=True,
     title=f"A tenth of the neurons keeps {tenth[max(tenth, key=tenth.get)]:.0%} accuracy, if each digit picks its own",
     note=(
         "Mean of ten networks. Dashed: as many neurons, chosen without looking "
@@ -251,7 +235,6 @@ picture(
     ),
     alt="Accuracy against the part of the neurons kept. At a tenth: "
     + ", ".join(f"{name} {value:.2f}" for name, value in tenth.items()),
-    height=320,
 )
 
 # %% [markdown]

@@ -29,7 +29,7 @@
 import torch
 
 from moe_tutorial.layers import Router
-from moe_tutorial.show import draw_regions, explore_router, grid, is_narrow, picture
+from moe_tutorial.show import explore_router, grid, region_maps
 from moe_tutorial.study import claim, digits4, regimes_2d, seeds
 
 torch.set_num_threads(1)  # small models are fastest on one thread
@@ -101,21 +101,12 @@ with torch.no_grad():
         "two inputs": through_the_middle(places).probs,
         "two inputs and a 1": anywhere(with_one(places)).probs,
     }
-extent = [-1.08, 1.08, -1.08, 1.08]
-
-
-def draw(figure, theme):
-    axes = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
-    for place, (name, view) in zip(axes, views.items(), strict=True):
-        draw_regions(
-            place, theme, view, extent, points.x_train[:120], points.y_train[:120]
-        )
-        place.set_title(name, fontsize=12)
-
-
 owners = [len(view.argmax(-1).unique()) for view in views.values()]
-picture(
-    draw,
+region_maps(
+    views,
+    places,
+    points.x_train[:120],
+    points.y_train[:120],
     title=(
         "Straight cuts: through the middle, or anywhere once the input has a constant"
     ),
@@ -124,8 +115,6 @@ picture(
         "Two maps of the plane. On the left the regions are wedges that meet in "
         "the middle, on the right polygons."
     ),
-    height=370,
-    narrow_height=660,
 )
 
 # %% [markdown]

@@ -28,11 +28,9 @@ import torch.nn.functional as F
 
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
-    draw_regions,
     grid,
     interval_chart,
-    is_narrow,
-    picture,
+    region_maps,
     watch_training,
 )
 from moe_tutorial.study import (
@@ -315,9 +313,7 @@ def run(make_router, freeze=()):
             start.append(trained.parameters["router.weight"].detach().clone())
 
     trained = train(
-        lambda: MixtureOfExperts(
-            64, 8, 8, 1, make_router(), d_out=10, dispatch="dense"
-        ),
+        lambda: MixtureOfExperts(64, 8, 8, 1, make_router(), d_out=10),
         digits,
         seeds(10),
         freeze=freeze,
@@ -411,11 +407,9 @@ STEPS, EVERY = 800, 20
 
 def snapshot(moe):
     """A moment to remember: logits all over the plane, shares, and the accuracy."""
-    moe.eval()
     with torch.no_grad():
         scores, routing = moe(plane.x_test)
         logits = moe(places)[1].logits
-    moe.train()
     accuracy = (scores.argmax(-1) == plane.y_test).float().mean().item()
     return logits, share(routing.indices, 4), accuracy
 
@@ -439,26 +433,17 @@ print("snapshots:", len(history))
 moments = [0, len(history) // 8, len(history) // 3, -1]
 
 
-def draw(figure, theme):
-    axes = figure.subplots(2, 2) if is_narrow(figure) else figure.subplots(1, 4)
-    for place, moment in zip(axes.flat, moments, strict=True):
-        logits, _, correct = history[moment]
-        draw_regions(
-            place,
-            theme,
-            logits.softmax(-1),
-            [-1.08, 1.08, -1.08, 1.08],
-            plane.x_train[:60],
-            plane.y_train[:60],
-        )
-        place.set_title(
-            f"step {range(0, STEPS + 1, EVERY)[moment]}\n{correct:.0%} right",
-            fontsize=11,
-        )
-
-
-picture(
-    draw,
+steps = range(0, STEPS + 1, EVERY)
+region_maps(
+    {
+        f"step {steps[moment]}, {history[moment][2]:.0%} right": history[moment][
+            0
+        ].softmax(-1)
+        for moment in moments
+    },
+    places,
+    plane.x_train[:60],
+    plane.y_train[:60],
     title=f"The router's regions turn until accuracy has gone from {history[0][2]:.0%} to {history[-1][2]:.0%}",
     note=(
         "One run, four moments. Colour: the expert that gets the place, deeper "
@@ -468,8 +453,6 @@ picture(
         "Four maps of the plane during training; the four regions move toward the "
         "four quarters."
     ),
-    height=250,
-    narrow_height=430,
 )
 
 # %% [markdown]
@@ -506,16 +489,13 @@ def specialisation_of(gate):
 
     def measure(step, trained):
         if step in (0, STEPS):
-            trained.model.eval()
-            with torch.no_grad():
-                chosen = trained(plane.x_test)[1].indices[..., 0]
-            trained.model.train()
+            chosen = trained.routing(plane.x_test).indices[..., 0]
             measured[step] = np.array(
                 [specialisation(choice, plane.regime_test) for choice in chosen]
             )
 
     train(
-        lambda: MixtureOfExperts(2, 4, 4, 1, gate=gate, d_out=2, dispatch="dense"),
+        lambda: MixtureOfExperts(2, 4, 4, 1, gate=gate, d_out=2),
         plane,
         seeds(20),
         steps=STEPS,

@@ -28,7 +28,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.show import interval_chart, playground, seed_strip, watch_usage
+from moe_tutorial.show import (
+    explorable,
+    interval_chart,
+    look,
+    playground,
+    scatter,
+    seed_strip,
+    watch_usage,
+)
 from moe_tutorial.study import (
     claim,
     cv2,
@@ -116,17 +124,8 @@ raw = digits("raw")
 STEPS, EVERY = 300, 10
 
 
-def usage(trained, x):
-    """Each seed's shares on x, as the router chooses in evaluation: (n_seeds, E)."""
-    trained.model.eval()
-    with torch.no_grad():
-        shares = share(trained(x)[1].indices, E)
-    trained.model.train()
-    return shares
-
-
 def mixture(width=16):
-    return MixtureOfExperts(64, width, E, 1, d_out=10, dispatch="dense")
+    return MixtureOfExperts(64, width, E, 1, d_out=10)
 
 
 def run(data, n_seeds, build=mixture, steps=STEPS, freeze=(), penalty=None):
@@ -135,7 +134,7 @@ def run(data, n_seeds, build=mixture, steps=STEPS, freeze=(), penalty=None):
 
     def look(step, trained):
         if step % EVERY == 0:
-            history.append(usage(trained, data.x_test))
+            history.append(share(trained.routing(data.x_test).indices, E))
 
     trained = train(
         build,
@@ -422,6 +421,59 @@ interval_chart(
     ),
     unit="largest share",
     zero=1 / E,
+)
+
+# %% [markdown]
+# And the way there, seed by seed. Point at a line: which expert wins, and when? The names above the picture show and
+# hide the conditions.
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+steps = list(range(0, STEPS + 1, EVERY))
+conditions = {
+    "raw pixels": history,
+    "centred": centred_history,
+    "raw, experts frozen": cut["experts frozen"],
+    "raw, everyone learns": cut["everyone learns"],
+}
+
+
+def seed_lines(name, shares):
+    """The largest share of each seed, in the colour of the expert that wins there."""
+    group = {"mode": "lines", "legendgroup": name}
+    group["visible"] = True if name == "raw pixels" else "legendonly"
+    n_seeds, muted = shares.shape[1], {"color": look.color("muted")}
+    yield scatter([None], [None], [], f"{name}, {n_seeds} seeds", line=muted, **group)
+    for seed in range(n_seeds):
+        winner = int(shares[-1, seed].argmax())
+        tops, n_dead = max_share(shares[:, seed]), dead(shares[:, seed])
+        hover = [
+            f"{name}, seed {seed}: expert {winner} wins<br>step {step}: largest share "
+            f"{top:.2f}, {gone} dead"
+            for step, top, gone in zip(steps, tops, n_dead, strict=True)
+        ]
+        color = {"color": look.expert_color(winner), "width": 1.5}
+        yield scatter(steps, tops, hover, line=color, opacity=0.7, **group)
+
+
+late = int((max_share(history[len(steps) // 2]) < max_share(history[-1]) - 0.1).sum())
+explorable(
+    [line for name, shares in conditions.items() for line in seed_lines(name, shares)],
+    title=f"In {late} of 60 seeds the largest share still grows by more than a tenth in "
+    "the second half of training",
+    note=(
+        "One line a seed, in the colour of the expert that wins there. Drag to look "
+        "closer, and click twice to go back."
+    ),
+    alt="Largest share, mean of the seeds, before training, half-way, and at the end. "
+    + ". ".join(
+        f"{name}: "
+        + ", ".join(
+            f"{max_share(shares[i]).mean():.2f}" for i in (0, len(steps) // 2, -1)
+        )
+        for name, shares in conditions.items()
+    ),
+    xaxis_title="steps",
+    yaxis={"title": {"text": "largest share"}, "range": [0, 1.02]},
 )
 
 # %% [markdown]

@@ -195,18 +195,13 @@ STEPS = 300
 def run(data, penalty=None, noise=None, top_k=k):
     """The trained seeds, their shares on the test images (n_seeds, E), and accuracy."""
     trained = train(
-        lambda: MixtureOfExperts(
-            64, 16, E, top_k, noise=noise, d_out=10, dispatch="dense"
-        ),
+        lambda: MixtureOfExperts(64, 16, E, top_k, noise=noise, d_out=10),
         data,
         seeds(20),
         steps=STEPS,
         penalty=penalty,
     )
-    trained.model.eval()
-    with torch.no_grad():
-        shares = share(trained(data.x_test)[1].indices, E)
-    trained.model.train()
+    shares = trained.shares(data.x_test)
     return trained, shares, trained.accuracy(data.x_test, data.y_test)
 
 
@@ -455,10 +450,7 @@ trained = on_rules["penalty, noise 1"][0]
 
 def changed_answers(trained, x):
     """Part of the inputs that get another answer when asked again: one a seed."""
-    trained.model.eval()
-    with torch.no_grad():
-        first, second = (trained(x)[0].argmax(-1) for _ in range(2))
-    trained.model.train()
+    first, second = (trained.scores(x).argmax(-1) for _ in range(2))
     return (first != second).float().mean(-1)
 
 

@@ -21,10 +21,10 @@
 # > expert by a hash of its pixels: almost perfectly even, forever. Which of the two is more accurate?
 
 # %%
-import math
 
 import torch
-from matplotlib.patches import Rectangle
+import torch.nn.functional as F
+from matplotlib.colors import ListedColormap
 from torch import nn
 
 from moe_tutorial.layers import (
@@ -41,13 +41,15 @@ from moe_tutorial.layers import (
 )
 from moe_tutorial.show import (
     beside,
+    explorable,
     grid,
     is_narrow,
     look,
     message,
     picture,
-    plane_map,
     playground,
+    region_map,
+    scatter,
     seed_dots,
     sweep,
     table,
@@ -266,26 +268,22 @@ def run(data=rules, penalty=None, router=None, bias_rate=None, **options):
     """
 
     def move_bias(step, trained):
-        if bias_rate and trained.routing is not None:
+        if bias_rate and trained.last_routing is not None:
             BiasBalancer(bias_rate).update(
-                trained.buffers["router.bias"], trained.routing.indices
+                trained.buffers["router.bias"], trained.last_routing.indices
             )
 
     if bias_rate:
         options["bias"] = True
     trained = train(
-        lambda: MixtureOfExperts(
-            64, 8, E, 1, router and router(), d_out=10, dispatch="dense", **options
-        ),
+        lambda: MixtureOfExperts(64, 8, E, 1, router and router(), d_out=10, **options),
         data,
         seeds(10),
         steps=600,
         penalty=penalty,
         on_step=move_bias,
     )
-    trained.model.eval()
-    with torch.no_grad():
-        routing = trained(data.x_test)[1]
+    routing = trained.routing(data.x_test)
     shares = usage_of(routing)
     return {
         "trained": trained,
@@ -364,12 +362,10 @@ def served(result):
         len(rules.x_test), generator=torch.Generator().manual_seed(0)
     )
     right = []
-    with torch.no_grad():
-        nobody = (trained(rules.x_test)[1].weights == 0).all(-1).float().mean(-1)
-        for rows in order.split(32):
-            right.append(
-                trained(rules.x_test[rows])[0].argmax(-1) == rules.y_test[rows]
-            )
+    nobody = (trained.routing(rules.x_test).weights == 0).all(-1).float().mean(-1)
+    for rows in order.split(32):
+        scores = trained.scores(rules.x_test[rows])
+        right.append(scores.argmax(-1) == rules.y_test[rows])
     return nobody, torch.cat(right, -1).float().mean(-1)
 
 
@@ -528,68 +524,64 @@ def height(c):
 peak = max(curve, key=height)
 
 
-def where(result):
-    return 1 - float(result["largest"].mean()), float(result["accuracy"].mean())
-
-
-def draw(figure, theme):
-    narrow = is_narrow(figure)
-    axes = figure.add_subplot()
-    text, muted, line, ground = (
-        look.color(name, theme) for name in ("text", "muted", "line", "ground")
-    )
-    marks = {f"Switch {c}" if c else "nothing": where(r) for c, r in curve.items()}
-    axes.plot(*zip(*marks.values(), strict=True), "-o", color=text, ms=6, zorder=3)
-    for result in others.values():
-        axes.plot(*where(result), "o", ms=7, mew=1.6, color=muted, mfc=ground, zorder=2)
-    if narrow:  # the names of the rings would not fit; the table has them
-        marks["hash"] = where(others["hash"])
-    else:
-        marks |= {name: where(result) for name, result in others.items()}
-    # Names stand in one column, in the order of their marks and pushed apart.
-    column, free = max(x for x, _ in marks.values()) + 0.03, math.inf
-    for name, (x, y) in sorted(marks.items(), key=lambda mark: -mark[1][1]):
-        own = (
-            name == "nothing" or name.removeprefix("Switch ").replace(".", "").isdigit()
+def each_seed(results, name, **more):
+    """A small mark for every seed of some ways."""
+    every = [
+        (way, seed, 1 - float(largest), float(accuracy))
+        for way, r in results.items()
+        for seed, (largest, accuracy) in enumerate(
+            zip(r["largest"], r["accuracy"], strict=True)
         )
-        style = {
-            "color": text if own else muted,
-            "weight": "bold" if own else "normal",
-        }
-        if x < 0.7:
-            axes.annotate(
-                name,
-                (x, y),
-                (0, 9 if name[0] == "z" else -17),
-                textcoords="offset points",
-                ha="center",
-                **style,
-            )
-            continue
-        free = min(y, free - (0.024 if narrow else 0.0195))
-        axes.plot([x, column], [y, free], color=line, lw=0.8, zorder=1)
-        axes.text(
-            column + 0.005,
-            free,
-            name,
-            va="center",
-            fontsize=10.5,
-            **style,
-        )
-    axes.set_xlim(0.3, column + (0.25 if narrow else 0.27))
-    axes.set_xticks([0.4, 0.6, 0.8])
-    axes.set_xlabel("1 minus the largest share", loc="left")
-    axes.set_ylabel("test accuracy")
+    ]
+    hover = [f"{way}, seed {seed}: accuracy {y:.3f}" for way, seed, _, y in every]
+    marker = {"color": look.color("border"), "size": 5, "opacity": 0.7}
+    _, _, xs, ys = zip(*every, strict=True)
+    return scatter(xs, ys, hover, name, marker=marker | more)
 
 
-picture(
-    draw,
+def means(results, name, **more):
+    """A mark for the mean of each way."""
+    xs = [1 - float(r["largest"].mean()) for r in results.values()]
+    ys = [float(r["accuracy"].mean()) for r in results.values()]
+    hover = [
+        f"{way}, mean: accuracy {y:.3f}" for way, y in zip(results, ys, strict=True)
+    ]
+    return scatter(xs, ys, hover, name, **more)
+
+
+switch = {f"Switch {c}" if c else "nothing": r for c, r in curve.items()}
+text, rim = look.color("text"), {"color": look.color("muted"), "width": 1.6}
+hidden = {"visible": "legendonly"}
+explorable(
+    [
+        each_seed(switch, "Switch loss, each seed"),
+        each_seed(others, "the others, each seed", symbol="circle-open") | hidden,
+        means(
+            others,
+            "the other ways",
+            text=[way if way == "hash" else "" for way in others],
+            textposition="middle left",
+            marker={"color": look.color("ground"), "size": 9, "line": rim},
+            mode="markers+text",
+        ),
+        means(
+            switch,
+            "Switch loss, its coefficient",
+            text=[f"<b>{c}</b>" for c in curve],
+            textposition=["bottom right"] * 2 + ["top left"] + ["middle right"] * 3,
+            textfont={"color": text},
+            line={"color": text},
+            marker={"size": 8},
+            mode="lines+markers+text",
+        ),
+    ],
     title=f"Accuracy climbs to {height(peak):.2f} at coefficient {peak} and falls to "
     f"{height(100):.2f} at 100; the largest share goes from "
     f"{curve[peak]['largest'].mean():.2f} to {curve[100]['largest'].mean():.2f}",
     note=(
-        "Means over ten seeds on digits4. Line: the Switch loss on raw pixels, with "
-        "its coefficient. Rings: the other ways."
+        "digits4, means over ten seeds, and a dot a seed. Line: the Switch loss on raw "
+        "pixels, with its coefficient. Rings: the other ways; point at one for its name. "
+        "Drag to look closer, and click twice to go back."
     ),
     alt="; ".join(
         f"Switch coefficient {c}: largest share {r['largest'].mean():.2f}, "
@@ -597,6 +589,8 @@ picture(
         for c, r in curve.items()
     ),
     height=480,
+    xaxis_title="1 minus the largest share",
+    yaxis_title="test accuracy",
 )
 
 # %% [markdown]
@@ -703,41 +697,20 @@ differs = (one != other).any(-1)
 def draw(figure, theme):
     places = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
     titles = "one future", "another future"
+    ground, line = look.color("ground", theme), look.color("line", theme)
+    colors = ListedColormap([ground, *(look.expert_color(e, theme) for e in range(E))])
     for axes, experts, name in zip(places, (one, other), titles, strict=True):
-        for token in range(8):
-            for expert in range(E):
-                axes.add_patch(
-                    Rectangle(
-                        (expert + 0.06, token + 0.06),
-                        0.88,
-                        0.88,
-                        facecolor=look.expert_color(expert, theme)
-                        if experts[token, expert]
-                        else look.color("ground", theme),
-                        edgecolor=look.color("line", theme),
-                    )
-                )
-                if experts[token, expert]:
-                    axes.text(
-                        expert + 0.5,
-                        token + 0.5,
-                        expert,
-                        ha="center",
-                        va="center",
-                        fontsize=9,
-                        color=look.expert_color(expert, theme, "on"),
-                    )
-        axes.set_xlim(0, E)
-        axes.set_ylim(8, 0)
-        axes.set_aspect("equal")
-        axes.set_xticks([])
-        axes.set_yticks(
-            [t + 0.5 for t in range(8)],
-            [("≠ " if differs[t] else "") + str(t) for t in range(8)],
-        )
-        axes.set_title(name, fontsize=11)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        numbers = experts * torch.arange(1, E + 1)  # 0: this expert does not work on it
+        axes.pcolormesh(numbers, cmap=colors, vmin=0, vmax=E, edgecolor=line, lw=1.5)
+        for token, expert in experts.nonzero().tolist():
+            color = look.expert_color(expert, theme, "on")
+            place = {"ha": "center", "va": "center", "fontsize": 9, "color": color}
+            axes.text(expert + 0.5, token + 0.5, expert, **place)
+        axes.set(title=name, aspect="equal", xticks=[])
+        axes.invert_yaxis()
+        tokens = [f"≠ {t}" if differs[t] else str(t) for t in range(8)]
+        axes.set_yticks(torch.arange(8) + 0.5, tokens)
+        axes.spines[:].set_visible(False)
 
 
 picture(
@@ -803,16 +776,14 @@ places = grid(plane.x_train, 40)
 
 def six_seeds(noise, balance):
     trained = train(
-        lambda: MixtureOfExperts(2, 4, E, 1, noise=noise, d_out=2, dispatch="dense"),
+        lambda: MixtureOfExperts(2, 4, E, 1, noise=noise, d_out=2),
         plane,
         seeds(6),
         steps=400,
         penalty=lambda r: balance * switch_loss(r),
     )
-    trained.model.eval()
-    with torch.no_grad():
-        shares = share(trained(plane.x_test)[1].indices, E)
-        owners = trained(places)[1].indices[0, :, 0]
+    shares = trained.shares(plane.x_test)
+    owners = trained.routing(places).indices[0, :, 0]
     accuracy = trained.accuracy(plane.x_test, plane.y_test)
     return (
         message(
@@ -821,7 +792,7 @@ def six_seeds(noise, balance):
             f"Noise {noise:g}, Switch loss {balance:g}, 400 steps. Map and bars: the "
             "first of six seeds. Dots: all six.",
         )
-        + beside(plane_map(owners), usage_bars(shares[0]))
+        + beside(region_map(F.one_hot(owners, E)), usage_bars(shares[0]))
         + seed_dots({"Accuracy": accuracy, "Largest share": max_share(shares)})
     )
 

@@ -36,7 +36,14 @@ from moe_tutorial.layers import (
     MixtureOfExperts,
     switch_loss,
 )
-from moe_tutorial.show import is_narrow, look, picture, table, token_view
+from moe_tutorial.show import (
+    Line,
+    draw_curves,
+    is_narrow,
+    picture,
+    table,
+    token_view,
+)
 from moe_tutorial.study import (
     CHARACTER_CLASSES,
     CHARACTERS,
@@ -49,6 +56,7 @@ from moe_tutorial.study import (
     multiplications,
     parameters,
     progress,
+    route_text,
     seeds,
     texts,
     train_gpt,
@@ -162,7 +170,6 @@ for name, config in {"dense": dense_config, "experts": moe_config}.items():
 # %%
 def notices(model):
     """Do scores or routing of the first 54 characters depend on the last 10?"""
-    model.eval()
     before = data.test[:1, :64]
     after = torch.cat([before[:, :54], data.test[1:2, :10]], dim=1)
     (one, _, records), (other, _, others) = model(before), model(after)
@@ -275,7 +282,6 @@ for prompt in ("The value of ", "def get_", "12*11="):
 # %%
 def without_cache(model, tokens, n_new):
     """The likeliest continuation, reading everything again for each character."""
-    model.eval()
     for _ in range(n_new):
         scores = model(tokens)[0][:, -1]
         tokens = torch.cat([tokens, scores.argmax(-1, keepdim=True)], dim=1)
@@ -308,17 +314,10 @@ print("multiplications are less than a tenth:", with_it < without / 10)
 
 # %%
 def routed(model, text):
-    """Read the text in pieces of the context: experts, weights, probabilities."""
-    model.eval()
-    with torch.no_grad():
-        pieces = [model(piece[None])[2] for piece in encode(text).split(64)]
-
-    def joined(name):
-        """One field of the records, (blocks, characters, ...)."""
-        blocks = zip(*pieces, strict=True)  # the pieces of each block
-        return torch.stack([torch.cat([getattr(r, name) for r in b]) for b in blocks])
-
-    return joined("indices"), joined("weights"), joined("probs")
+    """Experts, weights and probabilities, each (blocks, characters, ...)."""
+    blocks = route_text(model, encode(text))
+    fields = ("indices", "weights", "probs")
+    return [torch.stack([getattr(r, field) for r in blocks]) for field in fields]
 
 
 LENGTH = 192
@@ -553,40 +552,30 @@ def verdict(lead):
 
 
 def draw(figure, theme):
-    narrow = is_narrow(figure)
-    panels = figure.subplots(2, 1) if narrow else figure.subplots(1, 2, sharey=True)
-    text, muted = look.color("text", theme), look.color("muted", theme)
+    panels = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
     styles = {
-        "dice": (look.color("control", theme), "--", (4, 4)),
-        "dense": (muted, "-", (9, -3)),
-        "experts": (text, "-", (-2, 10)),
-        "table": (muted, ":", (-13, -13)),
+        "dice": ("--", "control"),
+        "dense": ("-", "muted"),
+        "experts": ("-", "text"),
+        "table": (":", "muted"),
     }
     for axes, by_time in zip(panels, (False, True), strict=True):
-        for kind, (color, dash, shift) in styles.items():
-            ys = mean[kind] if by_time else mean[kind][:, : end + 1]
-            xs = comparison.EVERY * np.arange(ys.shape[1])
+        lines = {}
+        for kind, style in styles.items():
+            ys = (mean[kind] if by_time else mean[kind][:, : end + 1])[:, 1:]
+            xs = comparison.EVERY * np.arange(1, ys.shape[1] + 1)
             if by_time:
-                xs = seconds[kind].mean(0)
-            axes.plot(xs[1:], ys.mean(0)[1:], dash, color=color)
-            axes.fill_between(
-                xs[1:], ys.min(0)[1:], ys.max(0)[1:], color=color, alpha=0.15, lw=0
-            )
-            axes.annotate(
-                kind,
-                (xs[-1], ys.mean(0)[-1]),
-                (6, shift[by_time]),
-                textcoords="offset points",
-                va="center",
-                color=color,
-                annotation_clip=False,
-            )
-        axes.set_xlabel("seconds of training" if by_time else "steps", loc="left")
-        axes.set_ylim(1.33, 2.75)
-        axes.set_yticks([1.6, 2.0, 2.4])
-        widest = seconds["dense"].mean(0)[-1] if by_time else comparison.STEPS
-        axes.set_xlim(0, 1.3 * widest)
-    panels[0].set_ylabel("test loss, nats")
+                xs = seconds[kind].mean(0)[1:]
+            lines[kind] = Line(xs, ys.mean(0), *style, low=ys.min(0), high=ys.max(0))
+        draw_curves(
+            axes,
+            theme,
+            lines,
+            x="seconds of training" if by_time else "steps",
+            y="" if by_time else "test loss, nats",
+            ylim=(1.33, 2.75),
+            yticks=[1.6, 2.0, 2.4],
+        )
 
 
 lead = mean["dense"][:, : end + 1] - mean["experts"]

@@ -31,15 +31,20 @@ from collections import OrderedDict
 
 import numpy as np
 import torch
+from matplotlib.colors import LinearSegmentedColormap
 from torch import nn
 
 from moe_tutorial.layers import GPT, GPTConfig, MixtureOfExperts
 from moe_tutorial.show import (
+    Line,
     bars,
-    is_narrow,
+    curves,
+    expert_bars,
+    explorable,
     look,
     message,
     picture,
+    scatter,
     seed_dots,
     sweep,
     table,
@@ -55,6 +60,7 @@ from moe_tutorial.study import (
     parts,
     progress,
     published,
+    route_text,
     seeds,
     texts,
     train_gpt,
@@ -200,6 +206,81 @@ claim(
     control=min(experts_alone),
     control_is="the experts alone, by definition 1",
     refutes="A token meets k/E of the parameters",
+)
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+sparse = {model.name: model for model, _ in mixtures()}
+k_of_e = {
+    model.name: model.total * part.active / part.total for model, part in mixtures()
+}
+actives = {name: model.active for name, model in models.items()}
+
+
+def marks(numbers, what, name, **more):
+    """A mark for each model at its total, in billions, and at another number of it."""
+    hover = [
+        f"{n}<br>total {billions(models[n].total)}<br>{what} {billions(number)}"
+        for n, number in numbers.items()
+    ]
+    xs = [models[n].total / 1e9 for n in numbers]
+    return scatter(xs, [y / 1e9 for y in numbers.values()], hover, name, marker=more)
+
+
+explorable(
+    [
+        scatter(
+            [x for m in sparse.values() for x in [m.total / 1e9] * 2 + [None]],
+            [y for n in sparse for y in (k_of_e[n] / 1e9, actives[n] / 1e9, None)],
+            [],
+            mode="lines",
+            line={"color": look.color("line"), "width": 3},
+        ),
+        marks(
+            {n: a for n, a in actives.items() if n not in sparse},
+            "active",
+            "dense",
+            color=look.color("border"),
+            size=9,
+            symbol="square",
+        ),
+        marks(
+            {n: actives[n] for n in sparse},
+            "active",
+            "mixtures",
+            color=look.color("text"),
+            size=11,
+        ),
+        marks(
+            k_of_e,
+            "k/E of the total",
+            "k/E of the total",
+            color=look.color("muted"),
+            size=9,
+            symbol="circle-open",
+        ),
+    ],
+    title=f"Between {min(whole):.2f} and {max(whole):.2f} times k/E of the total is "
+    "active",
+    note=(
+        "Published figures. Point at a mark for its model; drag to look closer, and click "
+        "twice to go back."
+    ),
+    alt="; ".join(
+        f"{name}: {models[name].total / 1e9:.3g} billion, active "
+        f"{models[name].active / 1e9:.3g}, k/E of the total {k_of_e[name] / 1e9:.3g}"
+        for name in sparse
+    ),
+    height=420,
+    xaxis={
+        "type": "log",
+        "title": {"text": "total, billions"},
+        "tickvals": [10, 20, 50, 100, 200, 500],
+    },
+    yaxis={
+        "type": "log",
+        "title": {"text": "active, billions"},
+        "tickvals": [1, 2, 5, 10, 20, 50, 100, 200],
+    },
 )
 
 # %%
@@ -475,9 +556,7 @@ def chosen(seed):
     torch.manual_seed(seed)
     model = GPT(config)
     list(train_gpt(model, data, seed=seed, steps=100, batch_size=8))
-    model.eval()
-    with torch.no_grad():
-        read = [model(text[:LENGTH].view(-1, config.context))[2] for text in data.test]
+    read = [route_text(model, text[:LENGTH]) for text in data.test]
     blocks = zip(*read, strict=True)  # the records of each block, text by text
     return torch.stack(
         [torch.stack([r.indices.flatten() for r in block]) for block in blocks]
@@ -540,26 +619,20 @@ rooms = range(1, config.n_experts + 1)
 curve = {name: [fetches(name, room).mean() for room in rooms] for name in streams}
 
 
-def draw(figure, theme):
-    axes = figure.add_subplot()
-    text, muted = look.color("text", theme), look.color("muted", theme)
-    styles = {
-        "in order": ("-", text),
-        "text by text": ("--", text),
-        "mixed": ("-.", text),
-        "random experts": (":", muted),
-    }
-    for (name, ys), (dash, color) in zip(curve.items(), styles.values(), strict=True):
-        axes.plot(rooms, ys, dash, color=color, label=name)
-    axes.legend(frameon=False)
-    axes.set_xlabel("room for so many of 8 experts", loc="left")
-    axes.set_ylabel("fetched per character")
-    axes.set_ylim(0, 1.4 if is_narrow(figure) else None)  # room for the names
-
-
+styles = {
+    "in order": ("-", "text"),
+    "text by text": ("--", "text"),
+    "mixed": ("-.", "text"),
+    "random experts": (":", "muted"),
+}
 at_room = {name: ys[ROOM - 1] for name, ys in curve.items()}
-picture(
-    draw,
+curves(
+    {name: Line(rooms, ys, *styles[name]) for name, ys in curve.items()},
+    x="room for so many of 8 experts",
+    y="fetched per character",
+    xticks=rooms,
+    ylim=(0, 1),
+    legend=True,
     title=f"With room for half, {at_room['mixed']:.2f} experts are fetched per "
     f"character if texts are mixed, {at_room['text by text']:.2f} text by text, and "
     f"{at_room['in order']:.2f} in order",
@@ -843,48 +916,14 @@ for batch in (1, 4, 16, 64, 256, 1024, 4096):
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 batches = [1, 4, 16, 64, 256, 1024, 4096]
 shown = ["small", "mixture", "large"]
-curves = {name: [] for name in shown}
+times_at = {name: [] for name in shown}
 for batch in batches:
     found = times(shown, batch, turns=5 if batch < 1000 else 1)
     for name in shown:
-        curves[name].append(1e6 * np.median(found[name]) / batch)
-slower = np.array(curves["mixture"]) / np.array(curves["small"])
+        times_at[name].append(1e6 * np.median(found[name]) / batch)
+slower = np.array(times_at["mixture"]) / np.array(times_at["small"])
 worst = int(slower.argmax())
 full = next((b for i, b in enumerate(batches) if (slower[i:] < 1.5).all()), None)
-
-
-def label_ends(axes, ends, gap):
-    """Names at the right end of their lines, pushed apart on the logarithmic axis."""
-    free = 0.0
-    for name, (x, y, color) in sorted(ends.items(), key=lambda end: end[1][1]):
-        free = max(y, free * gap)
-        axes.annotate(
-            name,
-            (x, free),
-            (8, 0),
-            textcoords="offset points",
-            va="center",
-            color=color,
-            annotation_clip=False,
-        )
-
-
-def draw(figure, theme):
-    axes = figure.add_subplot()
-    text, muted = look.color("text", theme), look.color("muted", theme)
-    styles = {"small": ("--", muted), "mixture": ("-", text), "large": ("--", muted)}
-    ends = {}
-    for name, (dash, color) in styles.items():
-        axes.loglog(batches, curves[name], dash, marker="o", ms=5, color=color)
-        ends[name] = (batches[-1], curves[name][-1], color)
-    label_ends(axes, ends, gap=1.35)
-    axes.set_xticks(batches, [f"{b:,}" for b in batches])
-    axes.set_yticks([10, 100, 1000], ["10", "100", "1,000"])
-    axes.minorticks_off()
-    if is_narrow(figure):
-        axes.set_xticks([1, 16, 256, 4096], ["1", "16", "256", "4,096"])
-    axes.set_xlabel("tokens at once", loc="left")
-    axes.set_ylabel("microseconds per token")
 
 
 close = (
@@ -892,14 +931,23 @@ close = (
     if full
     else f"at {batches[-1]:,} tokens {slower[-1]:.1f} times"
 )
-picture(
-    draw,
+curves(
+    {
+        "small": Line(batches, times_at["small"], "--", "muted", marker="●"),
+        "mixture": Line(batches, times_at["mixture"], marker="●"),
+        "large": Line(batches, times_at["large"], "--", "muted", marker="●"),
+    },
+    x="tokens at once",
+    y="microseconds per token",
+    log="xy",
+    xticks=batches,
+    yticks=[10, 100, 1000],
     title=f"The gap is widest at {batches[worst]:,} tokens, where the mixture takes "
     f"{slower[worst]:.1f} times as long as the small layer; {close}",
     note="Measured here, on one thread.",
     alt="Microseconds per token: "
     + "; ".join(
-        f"{batch} tokens: " + ", ".join(f"{n} {curves[n][i]:.0f}" for n in shown)
+        f"{batch} tokens: " + ", ".join(f"{n} {times_at[n][i]:.0f}" for n in shown)
         for i, batch in enumerate(batches)
     ),
     height=360,
@@ -995,26 +1043,10 @@ def capacity_bars(indices, fits, room, n_experts=8):
     """Kept choices in the expert's colour, dropped ones as a dashed box behind them."""
     asked = indices.flatten().bincount(minlength=n_experts)
     stays = indices[fits].bincount(minlength=n_experts)
-    longest = max(int(asked.max()), room)
-    rows = []
-    for expert, (n, own) in enumerate(zip(asked.tolist(), stays.tolist(), strict=True)):
-        rows.append(
-            '<div role="listitem" style="display:grid;grid-template-columns:24px 1fr '
-            "92px;gap:8px;align-items:center;height:26px;font-size:12.5px;"
-            'font-variant-numeric:tabular-nums">'
-            f'<span style="background:var(--moe-e{expert});color:var(--moe-on{expert});'
-            'border-radius:10px;text-align:center;font-size:11px;font-weight:600">'
-            f'{expert}</span><span style="position:relative;height:15px">'
-            f'<span style="position:absolute;inset:0 auto 0 0;box-sizing:border-box;'
-            f"width:{100 * n / longest:.1f}%;border:1px dashed var(--moe-border)"
-            '"></span><span style="position:absolute;inset:0 auto 0 0;'
-            f"width:{100 * own / longest:.1f}%;background:var(--moe-e{expert})"
-            '"></span><span style="position:absolute;top:-6px;bottom:-6px;'
-            f"left:{100 * room / longest:.1f}%;"
-            'border-left:1.5px solid var(--moe-text)"></span></span>'
-            f'<span style="text-align:right">{n - own or "none"} dropped</span></div>'
-        )
-    return f'<div role="list" aria-label="Choices of each expert">{"".join(rows)}</div>'
+    lost = [f"{n or 'none'} dropped" for n in (asked - stays).tolist()]
+    return expert_bars(
+        stays.tolist(), lost, room, "Choices of each expert", behind=asked.tolist()
+    )
 
 
 def show_capacity(factor, skew, n_tokens):
@@ -1229,26 +1261,18 @@ waits = {
 }
 
 
-def draw(figure, theme):
-    axes = figure.add_subplot()
-    ends = {}
-    for name, (label, dash, role) in lines.items():
-        color = look.color(role, theme)
-        axes.loglog(rates, waits[name], dash, color=color)
-        ends[label] = (rates[-1], waits[name][-1], color)
-    label_ends(axes, ends, gap=1.35)
-    ticks = [4, 64, 1000] if is_narrow(figure) else [4, 16, 64, 250, 1000, 4000]
-    axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
-    axes.set_yticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
-    axes.minorticks_off()
-    axes.set_xlabel("requests a second", loc="left")
-    axes.set_ylabel("seconds a request")
-
-
 times_large = np.array(waits["large"]) / np.array(waits["mixture"])
 told = [f"{times_large[rates.index(rate)]:.1f} times" for rate in (4, 250, 650)]
-picture(
-    draw,
+curves(
+    {
+        label: Line(rates, waits[name], dash, role)
+        for name, (label, dash, role) in lines.items()
+    },
+    x="requests a second",
+    y="seconds a request",
+    log="xy",
+    xticks=[4, 16, 64, 250, 1000, 4000],
+    yticks=[0.1, 0.2, 0.5, 1, 2],
     title=f"The large model takes {told[0]} as long as the mixture at 4 requests a "
     f"second, {told[1]} at 250, and {told[2]} at 650",
     note=(
@@ -1344,29 +1368,18 @@ traffic = result.traffic.numpy()
 
 def draw(figure, theme):
     axes = figure.add_subplot()
-    ground, text = (
-        np.array([int(look.color(n, theme)[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        for n in ("ground", "text")
-    )
-    depth = traffic[..., None] / traffic.max() * 0.35
-    axes.imshow(depth * text + (1 - depth) * ground, aspect="equal")
-    for sender, row in enumerate(traffic):
-        for receiver, number in enumerate(row):
-            axes.text(
-                receiver,
-                sender,
-                str(number),
-                ha="center",
-                va="center",
-                color=text,
-                weight="bold" if sender == receiver else "normal",
-            )
+    shades = [look.color(name, theme) for name in ("ground", "border")]
+    depths = LinearSegmentedColormap.from_list("traffic", shades)
+    axes.imshow(traffic, cmap=depths, vmin=0, vmax=2 * traffic.max())
+    for (sender, receiver), number in np.ndenumerate(traffic):
+        weight = "bold" if sender == receiver else "normal"
+        place = {"ha": "center", "va": "center", "weight": weight}
+        axes.text(receiver, sender, number, **place)
     ends = range(len(traffic))
     axes.set_xticks(ends, [f"to {r}" for r in ends])
     axes.set_yticks(ends, [f"from {r}" for r in ends])
     axes.xaxis.tick_top()
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 picture(

@@ -42,15 +42,14 @@ from moe_tutorial.layers import (
     node_balance_loss,
 )
 from moe_tutorial.show import (
+    Line,
     beside,
-    draw_regions,
+    curves,
     grid,
-    is_narrow,
-    look,
     message,
-    picture,
-    plane_map,
     playground,
+    region_map,
+    region_maps,
     seed_strip,
     sweep,
     table,
@@ -301,9 +300,7 @@ def run(data, harden=0.0, balance=None, region_leak=0.0):
         return loss + balance(descent) if balance else loss
 
     trained = train(
-        lambda: FastFeedForward(
-            64, 10, DEPTH, 8, region_leak=region_leak, dispatch="dense"
-        ),
+        lambda: FastFeedForward(64, 10, DEPTH, 8, region_leak=region_leak),
         data,
         seeds(10),
         steps=STEPS,
@@ -319,7 +316,7 @@ def run(data, harden=0.0, balance=None, region_leak=0.0):
         "hard": (hard == data.y_test).float().mean(-1),
         "differ": soft != hard,
         "heaviest": descent.weights.amax(-1),
-        "shares": trained.model.usage(descent)[0],
+        "shares": trained.shares(data.x_test),
     }
 
 
@@ -380,30 +377,21 @@ means = {
 }
 
 
-def draw(figure, theme):
-    axes = figure.add_subplot()
-    text, muted, line = (look.color(n, theme) for n in ("text", "muted", "line"))
-    places = range(len(by_weight))
-    axes.fill_between(places, means["hard"], means["soft"], color=line, alpha=0.5)
-    for name, dash, color in (("soft", "--", muted), ("hard", "-", text)):
-        axes.plot(places, means[name], dash, marker="o", ms=6, color=color)
-        axes.annotate(
-            name,
-            (0, means[name][0]),
-            (0, 10 if name == "soft" else -18),
-            textcoords="offset points",
-            ha="center",
-            color=color,
-            weight="bold",
-        )
-    axes.set_xticks(places, [f"{weight:g}" for weight in by_weight])
-    axes.set_xlabel("weight of the hardening loss", loc="left")
-    axes.set_ylabel("test accuracy")
-    axes.margins(x=0.1, y=0.15)
-
-
-picture(
-    draw,
+curves(
+    {
+        "soft": Line(range(len(by_weight)), means["soft"], "--", "muted", marker="●"),
+        "hard": Line(
+            range(len(by_weight)),
+            means["hard"],
+            marker="●",
+            low=means["hard"],
+            high=means["soft"],
+        ),
+    },
+    x="weight of the hardening loss",
+    y="test accuracy",
+    xticks={place: f"{weight:g}" for place, weight in enumerate(by_weight)},
+    legend=True,
     title=f"From weight 0 to 10 the hard tree goes from {means['hard'][0]:.2f} to "
     f"{means['hard'][-1]:.2f}, and the soft one from {means['soft'][0]:.2f} to "
     f"{means['soft'][-1]:.2f}",
@@ -412,7 +400,6 @@ picture(
         f"weight {w:g}: soft {s:.2f}, hard {h:.2f}"
         for w, s, h in zip(by_weight, means["soft"], means["hard"], strict=True)
     ),
-    height=320,
 )
 
 # %% [markdown]
@@ -452,19 +439,16 @@ for depth in (1, 2, 3, 4):
         if step % EVERY == 0:
             with torch.no_grad():
                 soft = trained(plane.x_test)[0].argmax(-1) == plane.y_test
-                trained.model.eval()
-                answer, descent = trained(plane.x_test)
-                frame = {
-                    "soft": float(soft.float().mean()),
-                    "hard": float((answer.argmax(-1) == plane.y_test).float().mean()),
-                    "owners": trained(places)[1].leaf[0],
-                    "shares": trained.model.usage(descent)[0][0],
-                }
-                trained.model.train()
+            frame = {
+                "soft": float(soft.float().mean()),
+                "hard": float(trained.accuracy(plane.x_test, plane.y_test)),
+                "owners": trained.routing(places).leaf[0],
+                "shares": trained.shares(plane.x_test)[0],
+            }
             film.append(frame)
 
     trained = train(
-        lambda depth=depth: FastFeedForward(2, 2, depth, 4, dispatch="dense"),
+        lambda depth=depth: FastFeedForward(2, 2, depth, 4),
         plane,
         seeds(1),
         steps=LONGER,
@@ -473,37 +457,20 @@ for depth in (1, 2, 3, 4):
         on_step=before_step,
     )
     films[depth] = film
-    trained.model.eval()
-    with torch.no_grad():
-        regions[depth] = trained(fine)[1].weights[0]  # 1 for the leaf that answers
+    regions[depth] = trained.routing(fine).weights[0]  # 1 for the leaf that answers
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
 last = {depth: film[-1] for depth, film in films.items()}
-sample = slice(0, 60)
-low, high = fine.min(0).values.tolist(), fine.max(0).values.tolist()
-extent = [low[0], high[0], low[1], high[1]]
-
-
-def draw(figure, theme):
-    shape = (2, 2) if is_narrow(figure) else (1, 4)
-    for axes, (depth, frame) in zip(
-        figure.subplots(*shape).flat, last.items(), strict=True
-    ):
-        draw_regions(
-            axes,
-            theme,
-            regions[depth],
-            extent,
-            plane.x_train[sample],
-            plane.y_train[sample],
-        )
-        axes.set_title(f"depth {depth}: {frame['hard']:.2f}", fontsize=11)
-
-
 accuracies = ", ".join(f"{frame['hard']:.2f}" for frame in last.values())
 best = max(last, key=lambda depth: last[depth]["hard"])
-picture(
-    draw,
+region_maps(
+    {
+        f"depth {depth}: {frame['hard']:.2f}": regions[depth]
+        for depth, frame in last.items()
+    },
+    fine,
+    plane.x_train[:60],
+    plane.y_train[:60],
     title=f"Hard accuracy from depth 1 to 4: {accuracies}; best at depth {best}",
     note=(
         "One seed. Colour and number: the leaf that answers there. Shape: the class. "
@@ -514,8 +481,6 @@ picture(
         f"hard accuracy {frame['hard']:.2f}"
         for depth, frame in last.items()
     ),
-    height=230,
-    narrow_height=380,
 )
 
 # %% [markdown]
@@ -530,7 +495,9 @@ def growing(depth, step):
         f"Hard {frame['hard']:.0%}, soft {frame['soft']:.0%}",
         f"{2**depth} leaves, step {step:,} of {LONGER:,}. Map: the leaf that answers. "
         "Bars: each leaf's share of the test points.",
-    ) + beside(plane_map(frame["owners"]), usage_bars(frame["shares"]))
+    ) + beside(
+        region_map(F.one_hot(frame["owners"], 2**depth)), usage_bars(frame["shares"])
+    )
 
 
 sweep(
@@ -940,61 +907,26 @@ limit = {depth: bytes_touched(depth) * per_byte for depth in depths}
 middle = {name: float(np.median(times)) for name, times in one.items()}
 
 
-def draw(figure, theme):
-    axes = figure.add_subplot()
-    text, muted, border = (look.color(n, theme) for n in ("text", "muted", "border"))
-    width = {depth: LEAF * 2**depth for depth in depths}
-    lines = {
-        "dense, full width": (
-            [width[d] for d in wide],
-            [middle[f"dense {d}"] for d in wide],
-            ("--", muted),
-        ),
-        "your descent": (
-            list(width.values()),
-            [middle[f"by hand {d}"] for d in depths],
-            ("-.", muted),
-        ),
-        "the tree": (
-            list(width.values()),
-            [middle[f"tree {d}"] for d in depths],
-            ("-", text),
-        ),
-        "memory": (list(width.values()), list(limit.values()), (":", border)),
-        "dense, one leaf": (
-            list(width.values()),
-            [middle["narrow"]] * len(width),
-            ("--", muted),
-        ),
-    }
-    free = 0.0
-    for name, (x, y, (dash, color)) in sorted(
-        lines.items(), key=lambda line: line[1][1][-1]
-    ):
-        own = name == "the tree"
-        axes.loglog(x, y, dash, color=color, lw=2.6 if own else 1.8)
-        free = max(y[-1], free * 1.5)
-        axes.annotate(
-            name,
-            (x[-1], free),
-            (8, 0),
-            textcoords="offset points",
-            va="center",
-            color=color,
-            weight="bold" if own else "normal",
-            annotation_clip=False,
-        )
-    ticks = [128, 16384] if is_narrow(figure) else [128, 512, 2048, 16384]
-    axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
-    axes.set_yticks([10, 100, 1000, 10000], ["10", "100", "1,000", "10,000"])
-    axes.minorticks_off()
-    axes.set_xlabel("training width", loc="left")
-    axes.set_ylabel("microseconds a token")
-
-
+widths = [LEAF * 2**depth for depth in depths]
+lines = {
+    "dense, full width": Line(
+        [LEAF * 2**d for d in wide], [middle[f"dense {d}"] for d in wide], "--", "muted"
+    ),
+    "your descent": Line(
+        widths, [middle[f"by hand {d}"] for d in depths], "-.", "muted"
+    ),
+    "the tree": Line(widths, [middle[f"tree {d}"] for d in depths]),
+    "memory": Line(widths, list(limit.values()), ":", "border"),
+    "dense, one leaf": Line(widths, [middle["narrow"]] * len(widths), "--", "muted"),
+}
 faster = middle["dense 9"] / middle["tree 9"]
-picture(
-    draw,
+curves(
+    lines,
+    x="training width",
+    y="microseconds a token",
+    log="xy",
+    xticks=[128, 1024, 16384],
+    yticks=[10, 100, 1000, 10000],
     title=f"At width 16,384 the tree takes a token 1/{faster:.0f} of the time of its "
     f"training width, and {middle['tree 9'] / middle['narrow']:.1f} times that of its "
     "inference width",

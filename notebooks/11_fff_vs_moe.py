@@ -35,6 +35,7 @@ import itertools
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numba import carray
 from torch import nn
 
 from moe_tutorial.layers import (
@@ -42,12 +43,13 @@ from moe_tutorial.layers import (
     FastFeedForward,
     GPTConfig,
     MixtureOfExperts,
-    descend,
     hardening_loss,
     hardening_ramp,
     node_balance_loss,
     switch_loss,
 )
+from moe_tutorial.layers.fast import descend_kernel, kernels
+from moe_tutorial.layers.fast.dispatch import in_order
 from moe_tutorial.show import (
     bars,
     interval_chart,
@@ -70,7 +72,7 @@ from moe_tutorial.study import (
     train,
     train_gpt,
 )
-from moe_tutorial.study.language import test_windows
+from moe_tutorial.study.language import unseen_windows
 from moe_tutorial.study.timing import time_side_by_side
 
 torch.set_num_threads(1)  # small models are fastest, and times fair, on one thread
@@ -199,12 +201,10 @@ def run(
         output = trained(data.x_test)  # still in training mode: the tree is soft
     if isinstance(output, tuple):
         scores, record = output
-        is_tree = hasattr(record, "leaf")
-        chosen = record.leaf[..., None] if is_tree else record.indices
-        found["shares"] = share(chosen, E)
+        found["shares"] = trained.shares(data.x_test)
         found["dead"] = dead(found["shares"]).float()
         found["entropy"] = entropy(found["shares"])
-        if is_tree:
+        if hasattr(record, "leaf"):
             found["soft"] = (scores.argmax(-1) == data.y_test).float().mean(-1)
     return found
 
@@ -216,11 +216,11 @@ def dense(neurons):
 
 
 def a_mixture():
-    return MixtureOfExperts(64, LEAF, E, 1, d_out=10, dispatch="dense")
+    return MixtureOfExperts(64, LEAF, E, 1, d_out=10)
 
 
 def a_tree():
-    return FastFeedForward(64, 10, DEPTH, LEAF, dispatch="dense")
+    return FastFeedForward(64, 10, DEPTH, LEAF)
 
 
 # %% [markdown]
@@ -479,9 +479,7 @@ claim(
 
 # %%
 noisy = run(
-    lambda: MixtureOfExperts(
-        64, LEAF, E, 1, d_out=10, noise="learned", dispatch="dense"
-    ),
+    lambda: MixtureOfExperts(64, LEAF, E, 1, d_out=10, noise="learned"),
     standardised,
     **TRIES["mixture"][0],
 )
@@ -730,23 +728,23 @@ claim(
 
 
 # %%
-@descend.kept()
+@kernels.kernel()
 def top_one(T, d, h, o, n, x, router, w_in, b_in, w_out, b_out, y, expert):
     """A mixture's answers, from and to these addresses; n experts, one a token, relu."""
-    x = descend.carray(descend.floats_at(x), (T, d))
-    router = descend.carray(descend.floats_at(router), (n, d))
-    w_in = descend.carray(descend.floats_at(w_in), (n, h, d))
-    b_in = descend.carray(descend.floats_at(b_in), (n, h))
-    w_out = descend.carray(descend.floats_at(w_out), (n, h, o))
-    b_out = descend.carray(descend.floats_at(b_out), (n, o))
-    y = descend.carray(descend.floats_at(y), (T, o))
-    expert = descend.carray(descend.integers_at(expert), T)
+    x = carray(kernels.floats_at(x), (T, d))
+    router = carray(kernels.floats_at(router), (n, d))
+    w_in = carray(kernels.floats_at(w_in), (n, h, d))
+    b_in = carray(kernels.floats_at(b_in), (n, h))
+    w_out = carray(kernels.floats_at(w_out), (n, h, o))
+    b_out = carray(kernels.floats_at(b_out), (n, o))
+    y = carray(kernels.floats_at(y), (T, o))
+    expert = carray(kernels.integers_at(expert), T)
     scores = np.empty(n, np.float32)
     for t in range(T):
         for e in range(n):
-            scores[e] = descend.dot(router[e], x[t])
+            scores[e] = descend_kernel.dot(router[e], x[t])
         best = scores.argmax()
-        descend.answer_one(
+        descend_kernel.answer_one(
             x[t], w_in[best], b_in[best], w_out[best], b_out[best], y[t], 0
         )
         y[t] *= 1 / np.exp(scores - scores[best]).sum()  # the softmax of the best
@@ -754,23 +752,23 @@ def top_one(T, d, h, o, n, x, router, w_in, b_in, w_out, b_out, y, expert):
 
 
 def compiled_mixture(x, tensors):
-    """(T, d), the six weights -> answers (T, o), experts (T,): as ``descend.descend`` does it for a tree."""
+    """(T, d), the six weights -> answers (T, o), experts (T,): as ``descend_kernel.descend`` does it for a tree."""
     T, d = x.shape
     n, h, o = tensors[3].shape
     y, expert = x.new_empty(T, o), x.new_empty(T, dtype=torch.int64)
     addresses = map(torch.Tensor.data_ptr, (x, *tensors, y, expert))
-    descend.run(top_one, 1, T, d, h, o, n, *addresses)
+    kernels.run(top_one, 1, T, d, h, o, n, *addresses)
     return y, expert
 
 
 def compiled_tree(x, tensors):
-    return descend.descend(x, tensors, "relu")
+    return descend_kernel.descend(x, tensors, "relu")
 
 
 def weights(layer):
     """What the compiled function needs, in its order."""
     if isinstance(layer, FastFeedForward):
-        return layer.in_order()
+        return in_order(layer)
     e = layer.experts
     return [layer.router.weight, e.w_in, e.b_in, e.w_out, e.b_out]
 
@@ -930,7 +928,7 @@ GRID_STEPS = 200
 def knobs(depth, leaf_width):
     now = {"step": 0}
     trained = train(
-        lambda: FastFeedForward(64, 10, depth, leaf_width, dispatch="dense"),
+        lambda: FastFeedForward(64, 10, depth, leaf_width),
         standardised,
         seeds(3),
         steps=GRID_STEPS,
@@ -943,8 +941,7 @@ def knobs(depth, leaf_width):
     hard = trained.accuracy(standardised.x_test, standardised.y_test)
     with torch.no_grad():
         soft = trained(standardised.x_test)[0].argmax(-1) == standardised.y_test
-    tree = trained.one(0).eval()
-    tree.dispatch = "sparse"
+    tree = trained.one(0).eval()  # hard: this is what is timed
     width = 2**depth * leaf_width
     opponents = {"tree": tree, "dense, wide": dense(width)()}
     opponents["dense, narrow"] = dense(leaf_width)()
@@ -1013,7 +1010,7 @@ def small_gpt(seed, hardening=1.0, node_balance=0.0, **options):
         every=GPT_STEPS,
     )
     hard = float(list(run)[-1].loss.mean())
-    tokens, targets, _ = test_windows(model, data)
+    tokens, targets, _ = unseen_windows(model, data)
     with torch.no_grad():
         _, soft, (record,) = model(tokens, targets)
     chosen = record.leaf[:, None] if hasattr(record, "leaf") else record.indices
@@ -1026,7 +1023,7 @@ def in_seeds(n, **options):
 
 
 a_moe = {"feed_forward": "moe", "n_experts": E, "top_k": 1}
-a_moe["mixture"] = {"dispatch": "dense"}  # the quicker way at this size
+a_moe["dispatch"] = "dense"  # the quicker way at this size
 in_gpt = {
     "tree, no balance loss": in_seeds(20, feed_forward="fff", depth=DEPTH),
     "tree, balance loss": in_seeds(

@@ -38,10 +38,7 @@ from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
 from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
 
-from moe_tutorial.layers import BiasBalancer, MixtureOfExperts, from_transformers
-from moe_tutorial.show import interval_chart, table
-from moe_tutorial.study import claim, digits4, seeds, train
-from moe_tutorial.study.suspects import (
+from moe_tutorial.course.suspects import (
     BUGS,
     MUTANTS,
     SUSPECTS,
@@ -49,6 +46,9 @@ from moe_tutorial.study.suspects import (
     mutant,
     suspect,
 )
+from moe_tutorial.layers import BiasBalancer, MixtureOfExperts, from_transformers
+from moe_tutorial.show import interval_chart, table
+from moe_tutorial.study import claim, digits4, seeds, train
 
 transformers.logging.set_verbosity_error()  # it has views on blocks without a model
 torch.set_num_threads(1)  # small models are fastest on one thread
@@ -301,8 +301,8 @@ rules = digits4("standardised")
 
 
 def balance(step, trained):
-    if trained.routing is not None:
-        bias, indices = trained.buffers["router.bias"], trained.routing.indices
+    if trained.last_routing is not None:
+        bias, indices = trained.buffers["router.bias"], trained.last_routing.indices
         BiasBalancer(0.001).update(bias, indices)
 
 

@@ -82,7 +82,7 @@ def node() -> str:
     """Node.js, which runs the playground's engine without a page."""
     path = shutil.which("node")
     if not path:
-        lacking("Node.js", "install version 18 or newer; the playground's engine is tested with it")
+        lacking("Node.js", "install version 20 or newer; the playground's engine is tested with it")
     return path
 
 
@@ -93,13 +93,19 @@ def chromium():
 
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     path = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except Error:
-            lacking("Chromium", "install it, or run `python -m playwright install chromium`")
-        yield browser
-        browser.close()
+    install = "install it, or run `python -m playwright install --with-deps chromium`"
+    try:
+        playwright = sync_playwright().start()
+    except Exception:  # on a minimal system its own Node.js finds no libatomic, and it says no more than "closed"
+        lacking("Chromium, or a library that Playwright needs,", install)
+    try:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    except Error:
+        playwright.stop()
+        lacking("Chromium", install)
+    yield browser
+    browser.close()
+    playwright.stop()
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +114,7 @@ def site(root: Path) -> Path:
     from moe_tutorial.course.book import BookError, build
 
     if not shutil.which("npm"):
-        lacking("npm", "install Node.js 18 or newer; the site is built with it")
+        lacking("npm", "install Node.js 20 or newer; the site is built with it")
     try:
         return build(root)
     except BookError as error:

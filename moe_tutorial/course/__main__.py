@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from moe_tutorial.course import CourseError
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -20,7 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
         "reference": "run the lessons and store their text outputs in the .ipynb",
         "sync": "check that every .ipynb equals its .py and stores text only",
     }.items():
-        commands.add_parser(name, help=text).add_argument("--folder", type=Path, default=REPOSITORY / "notebooks")
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--folder", type=Path, default=REPOSITORY / "notebooks")
+        if name == "reference":
+            command.add_argument("lesson", nargs="*", help="such as 03_router: run these alone; without one, run all")
     book = commands.add_parser("book", help="build the website into _build/html")
     book.add_argument("--again", action="store_true", help="build even if nothing changed")
     commands.add_parser("scripts", help="check the JavaScript: prettier, eslint, and types")
@@ -28,33 +33,36 @@ def main(arguments: list[str] | None = None) -> int:
     if rest and chosen.command != "lab":
         parser.error(f"unknown: {' '.join(rest)}")
 
-    # Imported here: each command needs only what it uses, and `sync` stays quick.
+    try:
+        return run(chosen, rest)
+    except CourseError as error:
+        print(f"✗ {error}", file=sys.stderr)
+        return 1
+
+
+def run(chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Run this command; returns the exit status. Each imports only what it uses, so that `sync` stays quick."""
     if chosen.command == "lab":
         from moe_tutorial.course.lab import open_lab
 
         open_lab(REPOSITORY, chosen.port, rest)
         return 0
-    if chosen.command in ("book", "scripts"):
-        from moe_tutorial.course.book import BookError, build
+    if chosen.command == "book":
+        from moe_tutorial.course.book import build
+
+        build(REPOSITORY, again=chosen.again)
+        return 0
+    if chosen.command == "scripts":
         from moe_tutorial.course.scripts import check
 
-        try:
-            if chosen.command == "scripts":
-                return check(REPOSITORY)
-            build(REPOSITORY, again=chosen.again)
-        except BookError as error:
-            print(f"✗ {error}", file=sys.stderr)
-            return 1
-        return 0
+        return check(REPOSITORY)
     from moe_tutorial.course import lessons
 
-    try:
-        return {"lessons": lessons.run, "sync": lessons.sync, "reference": lessons.reference}[chosen.command](
-            chosen.folder.resolve()
-        ) not in (0, None)
-    except lessons.LessonError as error:
-        print(f"✗ {error}", file=sys.stderr)
-        return 1
+    folder = chosen.folder.resolve()
+    if chosen.command == "reference":
+        lessons.reference(folder, chosen.lesson)
+        return 0
+    return int({"lessons": lessons.run, "sync": lessons.sync}[chosen.command](folder) > 0)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ import nbformat
 from filelock import FileLock
 from nbformat import NotebookNode
 
-from moe_tutorial.course import executed
+from moe_tutorial.course import CourseError, executed
 
 AT_ONCE = 2  # lessons; more would disturb the ones that measure times
 
 
-class BookError(Exception):
+class BookError(CourseError):
     """The site could not be built; the message says why in one line."""
 
 
@@ -46,7 +46,7 @@ def _fetch_npm(web: Path, target: Path, stamp: Path) -> Path:
         return target / "node_modules"
     npm = shutil.which("npm")
     if not npm:
-        raise BookError("there is no npm here; the site serves three npm packages. Install Node.js 18 or newer")
+        raise BookError("there is no npm here; the site serves four npm packages. Install Node.js 20 or newer")
     target.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(web / name, target)
@@ -63,8 +63,6 @@ def _fetch_npm(web: Path, target: Path, stamp: Path) -> Path:
 
 def gather_assets(modules: Path, target: Path) -> None:
     """Copy what the pages load from the npm packages and from pip's into one folder."""
-    import plotly
-
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     shutil.copy(modules / "requirejs/require.js", target)
@@ -81,7 +79,7 @@ def gather_assets(modules: Path, target: Path) -> None:
     for part in ("input/tex/extensions", "output/chtml/fonts/woff-v2"):
         shutil.copytree(es5 / part, mathjax / part)
     shutil.copy(Path(sys.prefix, "share/jupyter/nbextensions/anywidget/index.js"), target / "anywidget.js")
-    shutil.copy(Path(plotly.__file__).parent / "package_data/plotly.min.js", target)
+    shutil.copy(modules / "plotly.js-basic-dist-min/plotly-basic.min.js", target)
 
 
 def enter(environment: dict[str, str]) -> None:
@@ -150,6 +148,8 @@ def build(repository: Path, again: bool = False) -> Path:
 def _build(repository: Path, again: bool) -> Path:
     import yaml
 
+    from moe_tutorial.course.tables import contents
+
     out, config = repository / "_build", repository / "book.yml"
     notebooks, package = repository / "notebooks", repository / "moe_tutorial"
     html, stamp = out / "html", out / "html.stamp"
@@ -160,8 +160,9 @@ def _build(repository: Path, again: bool) -> Path:
 
     gather_assets(fetch_npm(package / "course/web", out), out / "assets")
     toc = out / "_toc.yml"
-    contents = {"format": "jb-book", **yaml.safe_load(config.read_text(encoding="utf-8"))["toc"]}
-    toc.write_text(yaml.safe_dump(contents, sort_keys=False))
+    first, *pages = contents(repository)
+    chapters = [{key: page[key] for key in ("file", "title") if key in page} for page in pages]
+    toc.write_text(yaml.safe_dump({"format": "jb-book", "root": first["file"], "chapters": chapters}, sort_keys=False))
 
     shutil.rmtree(html, ignore_errors=True)
     stamp.unlink(missing_ok=True)

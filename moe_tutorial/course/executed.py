@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-FLOORS = ("layers", "study", "show")  # of the package: the code that lessons import, and the results stored beside it
+USED = ("layers", "study", "show", "course/suspects.py")  # by lessons: what they import, and results stored with it
 SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the version that made its state
 IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 CODE = "moe_code"  # under this name, a kept notebook's metadata hold the digest of the code that it ran with
@@ -33,7 +33,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 def code_digest(repository: Path) -> str:
     """A digest of all that a lesson's outputs rest on besides its own cells."""
-    code = fingerprint(repository / "moe_tutorial" / floor for floor in FLOORS)
+    code = fingerprint(repository / "moe_tutorial" / part for part in USED)
     return " ".join([code, *(f"{package}=={version(package)}" for package in SHOWN_BY)])
 
 
@@ -48,6 +48,11 @@ def environment(repository: Path) -> dict[str, str]:
     settings.mkdir(parents=True, exist_ok=True)
     own = {"MOE_SITE": "1", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "IPYTHONDIR": str(settings)}
     return {name: value for name, value in (os.environ | own).items() if name != "MOE_SEED"}
+
+
+def printed(outputs: list) -> str:
+    """What a cell printed: the text of its streams, in order."""
+    return "".join(output["text"] for output in outputs if output["output_type"] == "stream")
 
 
 def keep(notebook: NotebookNode, file: Path, code: str) -> None:

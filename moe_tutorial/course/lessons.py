@@ -16,6 +16,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from moe_tutorial.course import CourseError, tables
+from moe_tutorial.course.executed import printed
+
 CELL_TIMEOUT = 600
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 IGNORE = "nbval-ignore-output"
@@ -26,7 +29,7 @@ METADATA = {
 }
 
 
-class LessonError(Exception):
+class LessonError(CourseError):
     """A lesson failed; the message says where and why."""
 
 
@@ -71,7 +74,7 @@ def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
 
 def run(folder: Path) -> int:
     """Run every lesson without writing anything; print a line for each. Returns how many failed."""
-    from moe_tutorial.study.claim_lines import printed, read_claims  # it loads PyTorch, which `sync` does without
+    from moe_tutorial.study.claims import read_claims  # it loads PyTorch, which `sync` does without
 
     failures = claims = elsewhere = 0
     begun = time.perf_counter()
@@ -135,14 +138,50 @@ def stored(notebook: NotebookNode) -> NotebookNode:
     return nbformat.from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
 
 
-def reference(folder: Path) -> None:
-    """Write every .ipynb anew from its .py, with the text that its cells print now, from the course's own seeds."""
+def reference(folder: Path, names: list[str]) -> None:
+    """Write every .ipynb anew from its .py, with the text that its cells print now, from the course's own seeds.
+
+    Where ``names`` are given, those lessons alone run; of the others, an .ipynb is written whose words alone changed.
+
+    Raises:
+        LessonError: a name is no lesson's, or a lesson failed.
+        TableError: a table of lessons cannot be made.
+    """
     os.environ.pop("MOE_SEED", None)
-    for path in sources(folder):
+    paths = sources(folder)
+    if unknown := set(names) - {path.stem for path in paths}:
+        known = ", ".join(path.stem for path in paths)
+        raise LessonError(f"there is no lesson {', '.join(sorted(unknown))}; there are {known}")
+    for file, text in tables.tables(folder.parent).items():
+        file.write_text(text, encoding="utf-8")
+    for path in paths:
         start = time.perf_counter()
-        notebook = stored(execute(jupytext.read(path), path))
-        nbformat.write(notebook, path.with_suffix(".ipynb"))
-        print(f"✓ {path.stem}.ipynb: {time.perf_counter() - start:.1f} s", flush=True)
+        if names and path.stem not in names:
+            notebook = with_stored_outputs(path)
+        else:
+            notebook = execute(jupytext.read(path), path)
+            print(f"✓ {path.stem}.ipynb: {time.perf_counter() - start:.1f} s", flush=True)
+        if notebook:
+            nbformat.write(stored(notebook), path.with_suffix(".ipynb"))
+
+
+def with_stored_outputs(path: Path) -> NotebookNode | None:
+    """The lesson's source with the outputs that its .ipynb stores; None where they are those of other code."""
+    paired = path.with_suffix(".ipynb")
+    if not paired.exists():
+        return None
+    notebook, then = jupytext.read(path), nbformat.read(paired, as_version=4)
+    now, old = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (notebook, then))
+    if [as_compared(cell) for cell in now] != [as_compared(cell) for cell in old]:
+        return None
+    for cell, ran in zip(now, old, strict=True):
+        cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    return notebook
+
+
+def as_compared(cell: NotebookNode) -> tuple:
+    """What of a cell is the same in a lesson's .py and its .ipynb."""
+    return cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))
 
 
 def out_of_sync(path: Path) -> str | None:
@@ -151,10 +190,7 @@ def out_of_sync(path: Path) -> str | None:
     if not paired.exists():
         return f"{paired.name} is missing"
     notebook = nbformat.read(paired, as_version=4)
-    source, pair = (
-        [(cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells]
-        for cells in (jupytext.read(path).cells, notebook.cells)
-    )
+    source, pair = ([as_compared(cell) for cell in each.cells] for each in (jupytext.read(path), notebook))
     for number, (left, right) in enumerate(zip(source, pair, strict=False)):
         if left != right:
             return f"{path.name} and {paired.name} differ in cell {number}: {first_difference(left, right)}"
@@ -190,6 +226,9 @@ def sync(folder: Path) -> int:
     wrong = [found for path in paths if (found := out_of_sync(path))]
     strays = {p.stem for p in folder.glob("*.ipynb")} - {p.stem for p in paths}
     wrong += [f"{name}.ipynb has no {name}.py" for name in sorted(strays)]
+    for file, text in tables.tables(folder.parent).items():
+        if file.read_text(encoding="utf-8") != text:
+            wrong.append(f"{file.name} has another table of lessons than book.yml and the lessons' first lines make")
     for found in wrong:
         print(f"✗ {found}. Fix: make reference")
     if not wrong:

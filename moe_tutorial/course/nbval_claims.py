@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from moe_tutorial.study.claim_lines import Claim, printed, read_claims
+from moe_tutorial.course.executed import printed
+from moe_tutorial.study.claims import Claim, read_claims
 
 
 def difference(stored: list[Claim], fresh: list[Claim]) -> str | None:

@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .checks import as_tokens, check_count, check_number
+from .checks import as_precise_tokens, check_positive
 from .experts import uniform
-from .routing import Routing, full_linear
+from .routing import Routing, check_sizes, full_linear
 
 _HASH_STEPS = 10_000  # steps per unit length: inputs a few ten-thousandths apart may go to different experts
 
@@ -124,7 +124,7 @@ class BiasBalancer:
     """
 
     def __init__(self, rate: float):
-        self.rate = check_number("rate", rate, low=math.ulp(0.0), allowed="a finite number above 0")
+        self.rate = check_positive("rate", rate)
 
     @torch.no_grad()
     def update(self, bias: Tensor | None, indices: Tensor, group: "dist.ProcessGroup | None" = None) -> None:
@@ -167,15 +167,12 @@ class ExpertChoiceRouter(nn.Module):
 
     def __init__(self, d_model: int, n_experts: int, top_k: int):
         super().__init__()
-        self.d_model = check_count("d_model", d_model)
-        self.n_experts = check_count("n_experts", n_experts)
-        self.top_k = check_count("top_k", top_k, high=self.n_experts, high_name="n_experts")
+        self.d_model, self.n_experts, self.top_k = check_sizes(d_model, n_experts, top_k)
         self.weight = uniform((self.n_experts, self.d_model), fan_in=self.d_model)
 
     def forward(self, x: Tensor) -> Routing:
         """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
-        tokens = as_tokens(x, self.d_model)
-        tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+        tokens = as_precise_tokens(x, self.d_model)
         logits = full_linear(tokens, self.weight)
         probs = logits.softmax(-1)
         capacity = math.ceil(len(tokens) * self.top_k / self.n_experts)  # at least 1 token, at most T
@@ -204,15 +201,12 @@ class HashRouter(nn.Module):
 
     def __init__(self, d_model: int, n_experts: int, top_k: int = 1):
         super().__init__()
-        self.d_model = check_count("d_model", d_model)
-        self.n_experts = check_count("n_experts", n_experts)
-        self.top_k = check_count("top_k", top_k, high=self.n_experts, high_name="n_experts")
+        self.d_model, self.n_experts, self.top_k = check_sizes(d_model, n_experts, top_k)
         self.register_buffer("direction", torch.randn(self.d_model))
 
     def forward(self, x: Tensor) -> Routing:
         """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
-        tokens = as_tokens(x, self.d_model)
-        tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+        tokens = as_precise_tokens(x, self.d_model)
         # Whole numbers before the sum: then its order cannot round a token to another expert.
         steps = (tokens * (_HASH_STEPS * self.direction.to(tokens.dtype))).round().long().sum(-1, keepdim=True)
         indices = (steps + torch.arange(self.top_k, device=tokens.device)) % self.n_experts

@@ -24,13 +24,18 @@ def check_count(name: str, value: object, low: int = 1, high: int | None = None,
     return int(value)
 
 
-def check_number(name: str, value: object, low: float, allowed: str) -> float:
+def check_number(name: str, value: object, low: float = 0.0, allowed: str = "a finite number of at least 0") -> float:
     """``value`` as a finite float of at least ``low``; TypeError or ValueError otherwise."""
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be {allowed}, got {value!r}")
     if not math.isfinite(value) or value < low:
         raise ValueError(f"{name} must be {allowed}, got {value}")
     return float(value)
+
+
+def check_positive(name: str, value: object) -> float:
+    """``value`` as a finite float above 0; TypeError or ValueError otherwise."""
+    return check_number(name, value, low=math.ulp(0.0), allowed="a finite number above 0")
 
 
 def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
@@ -52,6 +57,12 @@ def as_tokens(x: object, d_model: int) -> Tensor:
     if x.ndim == 0 or x.shape[-1] != d_model:
         raise ValueError(f"x must have shape (..., d_model = {d_model}), got {tuple(x.shape)}")
     return x if x.ndim == 2 else x.reshape(-1, d_model)
+
+
+def as_precise_tokens(x: object, d_model: int) -> Tensor:
+    """``x`` as ``as_tokens`` has it, in float32 at least: in bfloat16 close experts tie."""
+    tokens = as_tokens(x, d_model)
+    return tokens.to(torch.promote_types(tokens.dtype, torch.float32))
 
 
 def autocasts(x: Tensor) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .checks import as_tokens, check_choice, check_count, check_dtype
 
+DISPATCHES = ("sparse", "dense")  # compute the chosen experts or leaves alone, or all, and silence the others
 # The neurons are fresh from their matrix product, which needs no memory of them: relu may overwrite them.
 ACTIVATIONS = {"relu": torch.relu_, "gelu": F.gelu, "silu": F.silu}
 

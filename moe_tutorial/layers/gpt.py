@@ -4,14 +4,17 @@ Tokens go in as numbers; out comes, at each position, a score for every token th
 position look back (attention), then think for itself (feed-forward). Only the second half is exchanged.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_choice, check_count, check_number
+from .experts import DISPATCHES
 from .mixture import MixtureOfExperts
+from .modes import evaluating
 from .routing import Routing
 from .tree import Descent, FastFeedForward
 
@@ -30,10 +33,15 @@ class GPTConfig:
         feed_forward: "dense", one network of ``d_hidden`` neurons; "moe", ``n_experts`` such; "fff", ``2**depth`` such.
         d_hidden: neurons ``h``; ``4 * d_model`` if None.
         n_experts, top_k: experts ``E`` of a mixture, and how many a token goes to.
-        mixture: further options of the ``MixtureOfExperts``, such as ``{"noise": 0.3}`` or ``{"dispatch": "dense"}``.
-        depth, tree: questions of a tree, and further options of the ``FastFeedForward``.
+        noise, n_shared: of a mixture, as in ``Router`` and in ``MixtureOfExperts``.
+        router: chooses in all blocks, from tokens (T, d) to a ``Routing``; if None, each block has a ``Router``.
+        depth: questions of a tree.
+        dispatch: "sparse" or "dense", how a mixture computes, and how a tree does in ``eval()``.
 
-    Raises TypeError or ValueError for sizes that do not fit and for an unknown feed-forward.
+    The layers themselves have more options: put one of your own in the place of a block's ``feed_forward``.
+
+    Raises TypeError or ValueError for sizes that do not fit and for an unknown feed-forward or dispatch. What only a
+    mixture or a tree can judge, it judges when it is built.
     """
 
     vocab_size: int
@@ -45,9 +53,11 @@ class GPTConfig:
     d_hidden: int | None = None
     n_experts: int = 8
     top_k: int = 1
-    mixture: dict = field(default_factory=dict)
+    noise: float | str | None = None
+    n_shared: int = 0
+    router: Callable[[Tensor], Routing] | None = None
     depth: int = 3
-    tree: dict = field(default_factory=dict)
+    dispatch: str = "sparse"
 
     def __post_init__(self):
         for name in ("vocab_size", "context", "n_layers", "n_heads", "d_model"):
@@ -55,6 +65,7 @@ class GPTConfig:
         if self.d_model % self.n_heads:
             raise ValueError(f"n_heads must divide d_model = {self.d_model}, got {self.n_heads}")
         check_choice("feed_forward", self.feed_forward, FEED_FORWARDS)
+        check_choice("dispatch", self.dispatch, DISPATCHES)
         hidden = 4 * self.d_model if self.d_hidden is None else check_count("d_hidden", self.d_hidden)
         object.__setattr__(self, "d_hidden", hidden)  # the dataclass is frozen
 
@@ -119,20 +130,19 @@ class GPT(nn.Module):
         Returns int (B, T + n_new). Raises as ``forward`` does, and for numbers that do not fit.
         """
         check_count("n_new", n_new, low=0)
-        check_number("temperature", temperature, low=0.0, allowed="a finite number of at least 0")
-        training, context = self.training, self.config.context
-        self.eval()
+        check_number("temperature", temperature)
+        context = self.config.context
         cache: Cache = []
         unread = tokens[:, -context:]
-        for _ in range(n_new):
-            if cache and cache[0][0].shape[2] == context:
-                cache, unread = [], tokens[:, -max(1, context // 2) :]
-            scores = self(unread, cache=cache)[0][:, -1]
-            unread = scores.argmax(-1, keepdim=True)
-            if temperature > 0:
-                unread = torch.multinomial((scores / temperature).softmax(-1), 1, generator=generator)
-            tokens = torch.cat([tokens, unread], dim=1)
-        self.train(training)
+        with evaluating(self):
+            for _ in range(n_new):
+                if cache and cache[0][0].shape[2] == context:
+                    cache, unread = [], tokens[:, -max(1, context // 2) :]
+                scores = self(unread, cache=cache)[0][:, -1]
+                unread = scores.argmax(-1, keepdim=True)
+                if temperature > 0:
+                    unread = torch.multinomial((scores / temperature).softmax(-1), 1, generator=generator)
+                tokens = torch.cat([tokens, unread], dim=1)
         return tokens
 
     def check_tokens(self, tokens: Tensor, past: int) -> None:
@@ -195,5 +205,15 @@ def build_feed_forward(config: GPTConfig) -> nn.Module:
     if config.feed_forward == "dense":
         return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
     if config.feed_forward == "fff":
-        return FastFeedForward(width, width, config.depth, hidden, **{"activation": "gelu"} | config.tree)
-    return MixtureOfExperts(width, hidden, config.n_experts, config.top_k, **{"activation": "gelu"} | config.mixture)
+        return FastFeedForward(width, width, config.depth, hidden, "gelu", dispatch=config.dispatch)
+    return MixtureOfExperts(
+        width,
+        hidden,
+        config.n_experts,
+        config.top_k,
+        config.router,
+        activation="gelu",
+        n_shared=config.n_shared,
+        dispatch=config.dispatch,
+        **({} if config.noise is None else {"noise": config.noise}),  # a router of your own has its own
+    )

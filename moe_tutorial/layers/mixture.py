@@ -5,10 +5,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from .checks import as_tokens, check_choice, check_count, check_dtype
-from .experts import Experts
+from .experts import DISPATCHES, Experts
 from .routing import Router, Routing
-
-DISPATCHES = ("sparse", "dense")
 
 
 class MixtureOfExperts(nn.Module):
@@ -78,14 +76,8 @@ class MixtureOfExperts(nn.Module):
 
     def sparse(self, tokens: Tensor, routing: Routing) -> Tensor:
         """Sort the T * k choices by expert, let each expert answer its slice, add the answers up per token."""
-        n_experts, k = self.experts.n_experts, routing.indices.shape[-1]
-        choice = routing.indices.flatten()
-        order = choice.argsort(stable=True)
-        counts = choice.bincount(minlength=n_experts).tolist()
-        if len(counts) > n_experts:
-            raise ValueError(f"the router chose expert {len(counts) - 1}, but there are only {n_experts}")
-        token = order // k  # choice number n belongs to token n // k
-        answers = self.experts.grouped(tokens[token], counts)
+        order, token, counts = sort_by_expert(routing.indices, self.experts.n_experts)
+        answers = self.experts.grouped(tokens[token], counts.tolist())
         weights = routing.weights.flatten()[order].to(answers.dtype)
         return answers.new_zeros(len(tokens), self.experts.d_out).index_add(0, token, answers * weights.unsqueeze(-1))
 
@@ -113,6 +105,18 @@ def build_router(
             if getattr(router, name) != wanted:
                 raise ValueError(f"router must have {name} = {wanted} like the mixture, got {getattr(router, name)}")
     return router
+
+
+def sort_by_expert(indices: Tensor, n_experts: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The choices (T, k), sorted by expert: the number of each (T * k,), counted row by row; its token (T * k,); and
+    how many each expert got (E,). ValueError for an expert that there is not.
+    """
+    choice = indices.flatten()
+    order = choice.argsort(stable=True)
+    counts = choice.bincount(minlength=n_experts)
+    if len(counts) > n_experts:
+        raise ValueError(f"the router chose expert {len(counts) - 1}, but there are only {n_experts}")
+    return order, order // indices.shape[-1], counts  # choice number n belongs to token n // k
 
 
 def check_routing(routing: Routing, n_tokens: int) -> None:

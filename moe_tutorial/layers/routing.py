@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import as_tokens, autocasts, check_choice, check_count, check_number
+from .checks import as_precise_tokens, autocasts, check_choice, check_count, check_number
 from .experts import uniform
 
 GATES = ("softmax_topk", "topk_softmax", "sigmoid_topk")
@@ -79,14 +79,12 @@ class Router(nn.Module):
         scale: float = 1.0,
     ):
         super().__init__()
-        self.d_model = check_count("d_model", d_model)
-        self.n_experts = check_count("n_experts", n_experts)
-        self.top_k = check_count("top_k", top_k, high=self.n_experts, high_name="n_experts")
+        self.d_model, self.n_experts, self.top_k = check_sizes(d_model, n_experts, top_k)
         self.gate = check_choice("gate", gate, GATES)
         self.renormalize = renormalize
         self.noise = check_noise(noise)
         self.n_groups, self.top_groups = check_groups(n_groups, top_groups, self.n_experts, self.top_k)
-        self.scale = check_number("scale", scale, low=0.0, allowed="a finite number of at least 0")
+        self.scale = check_number("scale", scale)
 
         self.weight = uniform((self.n_experts, self.d_model), fan_in=self.d_model)
         self.noise_weight = nn.Parameter(torch.zeros_like(self.weight)) if noise == "learned" else None
@@ -94,8 +92,7 @@ class Router(nn.Module):
 
     def forward(self, x: Tensor) -> Routing:
         """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
-        tokens = as_tokens(x, self.d_model)
-        tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+        tokens = as_precise_tokens(x, self.d_model)
         logits = full_linear(tokens, self.weight)
         noisy_logits, noise_std = self.add_noise(tokens, logits)
 
@@ -160,6 +157,13 @@ def full_linear(tokens: Tensor, weight: Tensor) -> Tensor:
         return F.linear(tokens, weight)
 
 
+def check_sizes(d_model: int, n_experts: int, top_k: int) -> tuple[int, int, int]:
+    """The three sizes of a router, if they fit."""
+    n_experts = check_count("n_experts", n_experts)
+    top_k = check_count("top_k", top_k, high=n_experts, high_name="n_experts")
+    return check_count("d_model", d_model), n_experts, top_k
+
+
 def check_noise(noise: float | str | None) -> float | str | None:
     """``noise`` if a router can use it."""
     allowed = "None, 'learned' or a finite number of at least 0"
@@ -167,7 +171,7 @@ def check_noise(noise: float | str | None) -> float | str | None:
         return noise
     if isinstance(noise, str):
         raise ValueError(f"noise must be {allowed}, got {noise!r}")
-    return check_number("noise", noise, low=0.0, allowed=allowed)
+    return check_number("noise", noise, allowed=allowed)
 
 
 def check_groups(

@@ -9,23 +9,15 @@ Node ``n`` has the children ``2n + 1`` (left) and ``2n + 2`` (right, where its l
 from the left.
 """
 
-import copy
-from functools import cache
-from importlib import import_module
-from types import ModuleType
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.func import functional_call, vjp
 
+from . import fast
 from .checks import as_tokens, check_choice, check_count, check_dtype, check_number
-from .experts import Experts, uniform
-
-DISPATCHES = ("sparse", "dense")
-PARAMETERS = ("node_weight", "node_bias", "leaves.w_in", "leaves.b_in", "leaves.w_out", "leaves.b_out")
+from .experts import DISPATCHES, Experts, uniform
 
 
 class Descent(NamedTuple):
@@ -61,8 +53,8 @@ class FastFeedForward(nn.Module):
     Parameters: ``node_weight`` (N, d_in), ``node_bias`` (N,), and the leaves' ``leaves.w_in`` (L, h, d_in),
     ``leaves.b_in`` (L, h), ``leaves.w_out`` (L, h, d_out), ``leaves.b_out`` (L, d_out), started as ``nn.Linear`` would.
 
-    On a processor, float32 tokens descend in a compiled kernel, and relu leaves are weighted in one, whose gradient has
-    no gradient; elsewhere, and without numba, all is plain torch.
+    ``descend`` and ``soften`` say what is computed. On a processor and in float32, compiled kernels do the same for
+    them (see ``fast``), soft ones for relu leaves; a kernel's gradient has no gradient.
 
     Raises TypeError or ValueError for sizes that do not fit and for an unknown activation or dispatch.
     """
@@ -81,7 +73,7 @@ class FastFeedForward(nn.Module):
         self.depth = check_count("depth", depth, low=0)
         check_count("leaf_width", leaf_width)
         self.d_in, self.d_out = check_count("d_in", d_in), check_count("d_out", d_out)
-        self.region_leak = check_number("region_leak", region_leak, low=0.0, allowed="a number from 0 to 0.5")
+        self.region_leak = check_number("region_leak", region_leak, allowed="a number from 0 to 0.5")
         if self.region_leak > 0.5:
             raise ValueError(f"region_leak must be a number from 0 to 0.5, got {region_leak}")
         self.dispatch = check_choice("dispatch", dispatch, DISPATCHES)
@@ -104,7 +96,7 @@ class FastFeedForward(nn.Module):
         if self.training or self.dispatch == "dense":
             y, descent = self.mix(tokens)
         else:
-            y, leaf = self.descend(tokens)
+            y, leaf = fast.descend(self, tokens) or self.descend(tokens)
             descent = Descent(leaf)
         return (y if tokens is x else y.reshape(*x.shape[:-1], self.d_out)), descent
 
@@ -121,54 +113,34 @@ class FastFeedForward(nn.Module):
         decisions = logits
         if self.region_leak:
             decisions = torch.where(torch.rand_like(logits) < self.region_leak, -logits, logits)
-        y, weights = self.mix_softly(tokens, decisions)
+        y, weights = fast.soften(self, tokens, decisions) or self.soften(tokens, decisions)
         return y, Descent(leaf, logits, weights)
 
-    def mix_softly(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor]:
+    def soften(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor]:
         """All leaves by these decisions: (T, d_in), logits (T, N) -> answers (T, d_out), the leaves' weights (T, L)."""
-        leaves, kernel = self.leaves, compiled("soften")
-        if kernel is None or not kernel.fits(decisions, leaves):
-            weights = leaf_weights(decisions.sigmoid(), self.depth)
-            return leaves.mixed(tokens, weights), weights
-        neurons = F.linear(tokens, leaves.w_in.flatten(0, 1), leaves.b_in.flatten())
-        weighted, weights, _ = kernel.Soften.apply(decisions, neurons.unflatten(-1, leaves.b_in.shape))
-        return torch.addmm(weights @ leaves.b_out, weighted.flatten(1), leaves.w_out.flatten(0, 1)), weights
+        weights = leaf_weights(decisions.sigmoid(), self.depth)
+        return self.leaves.mixed(tokens, weights), weights
 
     def descend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """One leaf for each token: (T, d_in) -> answers (T, d_out), leaves (T,)."""
-        parameters = self.in_order()
-        dtype = parameters[2].dtype
-        if tokens.dtype is not dtype:
-            check_dtype(tokens, parameters[2])
-            tokens = tokens.to(dtype)  # autocast is on, and reaches neither the kernel nor the decisions
-        if torch.is_grad_enabled():
-            for tensor in (tokens, *parameters):
-                if tensor.requires_grad:
-                    return HardDescent.apply(self, tokens, *parameters)
-        return hard_answers(tokens, parameters, self._modules["leaves"])
+        """One leaf for each token, and no other is read: (T, d_in) -> answers (T, d_out), leaves (T,)."""
+        stacks = (self.leaves.w_in, self.leaves.b_in, self.leaves.w_out, self.leaves.b_out)
+        check_dtype(tokens, stacks[0])
+        tokens = tokens.to(stacks[0].dtype)  # where they differ, autocast is on, which does not reach the questions
+        node = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
+        for _ in range(self.depth):
+            logits = (tokens * self.node_weight[node]).sum(-1) + self.node_bias[node]
+            node = 2 * node + 1 + (logits >= 0)
+        leaf = node - (self.n_leaves - 1)
 
-    def in_order(self) -> list[Tensor]:
-        """The six parameters as ``PARAMETERS`` names them."""
-        nodes, stacks = self._parameters, self._modules["leaves"]._parameters
-        try:  # nn.Module's own search for six attributes would cost more than a tree's level
-            return [
-                nodes["node_weight"], nodes["node_bias"],
-                stacks["w_in"], stacks["b_in"], stacks["w_out"], stacks["b_out"],
-            ]  # fmt: skip
-        except KeyError:  # pruned or parametrised: attributes all the same
-            leaves = self.leaves
-            return [self.node_weight, self.node_bias, leaves.w_in, leaves.b_in, leaves.w_out, leaves.b_out]
-
-    def usage(self, descent: Descent) -> tuple[Tensor, Tensor]:
-        """The part of the tokens that arrives at each leaf, (..., L), and that passes each node, (..., N), when all
-        decisions are hard. A leading dimension of ``descent.leaf`` (..., T), such as seeds, stays.
-        """
-        leaf = descent.leaf
-        counts = torch.zeros(*leaf.shape[:-1], self.n_leaves, device=leaf.device)
-        counts = counts.scatter_add(-1, leaf, torch.ones(leaf.shape, device=leaf.device))
-        leaves = counts / max(leaf.shape[-1], 1)
-        levels = [leaves.unflatten(-1, (2**level, -1)).sum(-1) for level in range(self.depth)]
-        return leaves, torch.cat([*levels, leaves[..., :0]], dim=-1)
+        # Leaf by leaf. The used ones are taken from their stacks at once: one by one, each would allocate a gradient of
+        # the whole stack.
+        order = leaf.argsort(stable=True)
+        used, counts = leaf[order].unique_consecutive(return_counts=True)
+        of_each = zip(tokens[order].split(counts.tolist()), *(stack[used].unbind() for stack in stacks), strict=True)
+        answers = [tokens.new_empty(0, self.d_out)]  # so that no token at all has an answer, too
+        for own, w_in, b_in, w_out, b_out in of_each:
+            answers.append(self.leaves.neurons(own, w_in, b_in, None, None) @ w_out + b_out)
+        return torch.cat(answers)[order.argsort()], leaf
 
     def extra_repr(self) -> str:
         return f"depth {self.depth}, {self.n_leaves} leaves, {self.d_in} -> {self.d_out}, dispatch={self.dispatch!r}"
@@ -190,63 +162,6 @@ def leaf_weights(right: Tensor, depth: int) -> Tensor:
         to_the_right = weights * right[:, 2**level - 1 : 2 ** (level + 1) - 1]
         weights = torch.stack([weights - to_the_right, to_the_right], dim=-1).flatten(1)
     return weights
-
-
-@cache
-def compiled(name: str) -> ModuleType | None:
-    """The kernels of "descend" (hard) or "soften" (soft), or None where numba is missing."""
-    try:
-        return import_module(f"{__package__}.{name}")
-    except ImportError:
-        return None
-
-
-def hard_answers(tokens: Tensor, parameters: list[Tensor], leaves: Experts) -> tuple[Tensor, Tensor]:
-    """One leaf for each token, without gradients: (T, d_in) -> answers (T, d_out), leaves (T,)."""
-    kernel = compiled("descend") if tokens.is_cpu else None
-    float32 = torch.float32
-    for tensor in (tokens, *parameters):
-        if tensor.dtype is not float32 or not tensor.is_contiguous():
-            kernel = None
-    if kernel:
-        return kernel.descend(tokens, parameters, leaves.activation)
-
-    T, d_out = tokens.shape[0], leaves.d_out
-    node_weight, node_bias, w_in, b_in, w_out, b_out = parameters
-    node = torch.zeros(T, dtype=torch.long, device=tokens.device)
-    for _ in range(len(w_in).bit_length() - 1):
-        logits = (tokens * node_weight[node]).sum(-1) + node_bias[node]
-        node = 2 * node + 1 + (logits >= 0)
-    leaf = node - len(node_weight)
-    y = tokens.new_empty(T, d_out)
-    order = leaf.argsort(stable=True)
-    used, counts = leaf[order].unique_consecutive(return_counts=True)
-    for number, rows in zip(used.tolist(), order.split(counts.tolist()), strict=True):
-        y[rows] = leaves.neurons(tokens[rows], w_in[number], b_in[number], None, None) @ w_out[number] + b_out[number]
-    return y, leaf
-
-
-class HardDescent(torch.autograd.Function):
-    """The hard descent with its gradients, which are those of the same answer computed with all leaves."""
-
-    @staticmethod
-    def forward(ctx, tree: FastFeedForward, tokens: Tensor, *parameters: Tensor):
-        y, leaf = hard_answers(tokens, parameters, tree.leaves)
-        ctx.tree = tree
-        ctx.save_for_backward(tokens, *parameters)
-        ctx.mark_non_differentiable(leaf)
-        return y, leaf
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient: Tensor, _):
-        dense = copy.copy(ctx.tree)  # shares its parameters; the two settings are its own
-        dense.dispatch, dense.training = "dense", False
-
-        def again(tokens: Tensor, *parameters: Tensor) -> Tensor:
-            return functional_call(dense, dict(zip(PARAMETERS, parameters, strict=True)), (tokens,))[0]
-
-        return None, *vjp(again, *ctx.saved_tensors)[1](gradient)
 
 
 def hardening_loss(descent: Descent) -> Tensor:

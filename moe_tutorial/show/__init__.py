@@ -1,30 +1,39 @@
 """How it is seen: the visual language, pictures, and the widgets that move with or without a kernel."""
 
-from moe_tutorial.show import claim_box
-from moe_tutorial.show.cards import bars, beside, expert_cards, message, plane_map, seed_dots, usage_bars
-from moe_tutorial.show.figures import draw_regions, interval_chart, seed_strip
+from moe_tutorial.show.cards import bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
+from moe_tutorial.show.claim_box import display_box
+from moe_tutorial.show.explorable import explorable, plotly_slider, scatter
+from moe_tutorial.show.figures import Line, curves, draw_curves, interval_chart, seed_strip
 from moe_tutorial.show.live import train_live
 from moe_tutorial.show.picture import is_narrow, picture, table
 from moe_tutorial.show.playground import playground
+from moe_tutorial.show.region_map import region_map, region_maps
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.sweep import sweep
-from moe_tutorial.show.tokens import token_view
-from moe_tutorial.study import claims
+from moe_tutorial.show.token_view import token_view
+from moe_tutorial.study.claims import show_claims_with
 from moe_tutorial.study.watched import interactive
 
 __all__ = [
+    "Line",
     "bars",
     "beside",
-    "draw_regions",
+    "curves",
+    "draw_curves",
+    "expert_bars",
     "expert_cards",
+    "explorable",
     "explore_router",
     "grid",
     "interval_chart",
     "is_narrow",
     "message",
     "picture",
-    "plane_map",
     "playground",
+    "plotly_slider",
+    "region_map",
+    "region_maps",
+    "scatter",
     "seed_dots",
     "seed_strip",
     "sweep",
@@ -37,4 +46,4 @@ __all__ = [
 ]
 
 if interactive():  # nbval and the site's build read the lines
-    claims.present = claim_box.present
+    show_claims_with(display_box)

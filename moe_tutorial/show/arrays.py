@@ -3,22 +3,26 @@
 An error names the argument, its value and what is allowed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from moe_tutorial.layers.checks import check_count
+
 MAX_EXPERTS = 16
 """There are 16 expert colours, and a colour names one expert."""
 MAX_POINTS = 2_000
 MAX_CLASSES = 10
+RESOLUTIONS = (8, 128)
+"""Places along each side of a plane: at least, at most."""
 
 Array = Any  # a tensor, an array, or nested sequences of numbers
 
 
-def grid(points: Array, resolution: int = 40, extent: Sequence[float] | None = None) -> Tensor:
+def grid(points: Array, resolution: int = 40) -> Tensor:
     """Evenly spaced places that cover the points, row by row from the top: (resolution**2, 2), float32.
 
     Record a router's logits here while it trains, and hand them to `watch_training`.
@@ -26,11 +30,9 @@ def grid(points: Array, resolution: int = 40, extent: Sequence[float] | None = N
     Args:
         points: (N, 2) data that the plane has to show.
         resolution: places along each side, 8 to 128.
-        extent: left, right, bottom, top of the plane; by default the points' range and a margin.
     """
-    if not 8 <= resolution <= 128:
-        raise ValueError(f"resolution is {resolution}; allowed are 8 to 128 places along each side")
-    left, right, bottom, top = extent_around(points_of(points), extent)
+    check_count("resolution", resolution, *RESOLUTIONS)
+    left, right, bottom, top = extent_of(points_of(points))
     x = torch.linspace(left, right, resolution)
     y = torch.linspace(top, bottom, resolution)
     return torch.cartesian_prod(y, x).flip(1).contiguous()
@@ -85,6 +87,7 @@ def floats(values: Array, name: str) -> np.ndarray:
 
 
 def points_of(points: Array) -> np.ndarray:
+    """Points in the plane as float32 (N, 2), at most MAX_POINTS."""
     array = floats(points, "points")
     if array.ndim != 2 or array.shape[1] != 2 or not 1 <= len(array) <= MAX_POINTS:
         raise ValueError(f"points has shape {array.shape}; allowed is (N, 2) with N from 1 to {MAX_POINTS}")
@@ -92,6 +95,7 @@ def points_of(points: Array) -> np.ndarray:
 
 
 def labels_of(labels: Array | None, points: Array) -> np.ndarray:
+    """One class per point as uint8 (N,); all are 0 where there are no labels."""
     n_points = len(points)
     if labels is None:
         return np.zeros(n_points, np.uint8)
@@ -104,25 +108,15 @@ def labels_of(labels: Array | None, points: Array) -> np.ndarray:
     return array.astype(np.uint8)
 
 
-def extent_around(points: np.ndarray, extent: Sequence[float] | None) -> list[float]:
-    """Left, right, bottom, top: as given, or the points' range with a margin of 4 %."""
-    if extent is None:
-        low, high = points.min(0).astype(float), points.max(0).astype(float)
-        margin = np.where(high > low, 0.04 * (high - low), 1.0)
-        low, high = low - margin, high + margin
-        return [float(low[0]), float(high[0]), float(low[1]), float(high[1])]
-    sides = [float(side) for side in extent]
-    if len(sides) != 4 or not np.isfinite(sides).all() or sides[0] >= sides[1] or sides[2] >= sides[3]:
-        raise ValueError(f"extent is {sides}; allowed are left, right, bottom, top with left < right and bottom < top")
-    return sides
+def extent_of(points: np.ndarray) -> list[float]:
+    """Left, right, bottom, top of a plane that shows the points (N, 2): their range and a margin of 4 %."""
+    low, high = points.min(0).astype(float), points.max(0).astype(float)
+    margin = np.where(high > low, 0.04 * (high - low), 1.0)
+    (left, bottom), (right, top) = (low - margin).tolist(), (high + margin).tolist()
+    return [left, right, bottom, top]
 
 
 def check_experts(n_experts: int, name: str) -> None:
+    """ValueError where there are more experts than colours."""
     if not 1 <= n_experts <= MAX_EXPERTS:
         raise ValueError(f"{name} has {n_experts} experts; allowed are 1 to {MAX_EXPERTS}, one colour each")
-
-
-def check_k(k: int, n_experts: int) -> int:
-    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= n_experts:
-        raise ValueError(f"k is {k!r}; allowed are whole numbers from 1 to {n_experts}, the number of experts")
-    return k

@@ -2,11 +2,7 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
-import numpy as np
-
-from moe_tutorial.show.figures import middle
 from moe_tutorial.show.look import TOKENS
 from moe_tutorial.study.usage import DEAD_BELOW
 
@@ -77,6 +73,57 @@ def bars(rows: Mapping[str, float], unit: str, strong: Sequence[str] = ()) -> st
     return f'<div role="list" aria-label="{html.escape(unit)}">{"".join(lines)}</div>'
 
 
+def badge(expert: int, is_dead: bool = False) -> str:
+    """An expert's number on its colour; struck through in an empty frame where the expert is dead."""
+    look = f"border:1px solid var(--moe-ground);background:var(--moe-e{expert});color:var(--moe-on{expert})"
+    if is_dead:
+        look = "border:1px dashed var(--moe-border);color:var(--moe-muted);text-decoration:line-through"
+    return (
+        f'<span style="{look};display:inline-block;box-sizing:border-box;min-width:22px;border-radius:11px;'
+        f'text-align:center;font-size:11px;line-height:18px;font-weight:600">{expert}</span>'
+    )
+
+
+def expert_bars(
+    lengths: Sequence[float],
+    texts: Sequence[str],
+    line: float,
+    label: str,
+    *,
+    behind: Sequence[float] = (),
+    least: float = 0,
+) -> str:
+    """One bar an expert, in its colour, with its text on the right. An expert of no length is struck through.
+
+    Args:
+        lengths: (E,) from 0; at most 16 experts.
+        texts: (E,) what stands beside the bars.
+        line: where the upright line of reference stands.
+        label: what the bars are, read aloud.
+        behind: (E,) lengths of dashed frames behind the bars.
+        least: the length that the room is for, if no other is greater.
+    """
+    longest = max(*lengths, *behind, line, least)
+    columns = f"24px 1fr {max(map(len, texts)) + 1}ch"
+
+    def bar(length: float, look: str) -> str:
+        width = f"{100 * length / longest:.1f}%"
+        return f'<span style="position:absolute;inset:0 auto 0 0;box-sizing:border-box;width:{width};{look}"></span>'
+
+    upright = f"left:{100 * line / longest:.1f}%;border-left:1.5px solid var(--moe-text)"
+    rows = []
+    for expert, (length, text) in enumerate(zip(lengths, texts, strict=True)):
+        drawn = bar(behind[expert], "border:1px dashed var(--moe-border)") if behind else ""
+        drawn += bar(length, f"background:var(--moe-e{expert})") if length else ""
+        rows.append(
+            f'<div role="listitem" style="display:grid;grid-template-columns:{columns};gap:8px;align-items:center;'
+            f'height:24px;font-size:12.5px">{badge(expert, not length)}<span style="position:relative;height:14px">'
+            f'{drawn}<span style="position:absolute;top:-5px;bottom:-5px;{upright}"></span></span>'
+            f'<span style="text-align:right;{NUMERALS}">{html.escape(text)}</span></div>'
+        )
+    return f'<div role="list" aria-label="{html.escape(label)}">{"".join(rows)}</div>'
+
+
 def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
     """One bar an expert, in its colour, with its share. The upright line is even use.
 
@@ -84,26 +131,9 @@ def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
         shares: (E,) summing to 1; at most 16 experts.
         idle: the word for an expert with less than one choice in a hundred, which is struck through.
     """
-    largest, even = max(*shares, 0.25), 1 / len(shares)
-    lines = []
-    for expert, share in enumerate(float(share) for share in shares):
-        is_dead = share < DEAD_BELOW
-        badge = (
-            "border:1px dashed var(--moe-border);color:var(--moe-muted);text-decoration:line-through"
-            if is_dead
-            else f"border:1px solid transparent;background:var(--moe-e{expert});color:var(--moe-on{expert})"
-        )
-        bar = "" if is_dead else f"width:{100 * share / largest:.1f}%;background:var(--moe-e{expert})"
-        lines.append(
-            '<div role="listitem" style="display:grid;grid-template-columns:24px 1fr 48px;gap:8px;align-items:center;'
-            f'height:24px;font-size:12.5px"><span style="{badge};border-radius:10px;text-align:center;font-size:11px;'
-            f'font-weight:600">{expert}</span><span style="position:relative;height:14px">'
-            f'<span style="position:absolute;top:0;bottom:0;left:0;{bar}"></span>'
-            f'<span style="position:absolute;top:-5px;bottom:-5px;left:{100 * even / largest:.1f}%;'
-            'border-left:1.5px solid var(--moe-text)"></span></span>'
-            f'<span style="text-align:right;{NUMERALS}">{idle if is_dead else f"{share:.0%}"}</span></div>'
-        )
-    return f'<div role="list" aria-label="Share of each expert">{"".join(lines)}</div>'
+    working = [0.0 if share < DEAD_BELOW else float(share) for share in shares]
+    texts = [f"{share:.0%}" if share else idle for share in working]
+    return expert_bars(working, texts, 1 / len(working), "Share of each expert", least=0.25)
 
 
 def seed_dots(rows: Mapping[str, Sequence[float]]) -> str:
@@ -128,34 +158,3 @@ def seed_dots(rows: Mapping[str, Sequence[float]]) -> str:
             f'<b style="text-align:right;{NUMERALS}">{mean:.2f}</b></div>'
         )
     return f'<div role="list" aria-label="One dot a seed, on a line from 0 to 1">{"".join(lines)}</div>'
-
-
-def plane_map(owners: Sequence[int]) -> str:
-    """A small map of the plane: each place in the colour of its expert, whose number stands in its region.
-
-    Args:
-        owners: the expert at each place of ``grid(points, resolution)``, resolution² numbers, rows from the top.
-    """
-    side = round(len(owners) ** 0.5)
-    table = np.asarray(owners).reshape(side, side)
-    runs, numbers = [], []
-    for row, line in enumerate(table):
-        starts = [0, *(np.flatnonzero(np.diff(line)) + 1), side]
-        runs += [
-            f'<path d="M{start} {row}h{end - start}v1h{start - end}z" fill="var(--moe-e{line[start]})"/>'
-            for start, end in pairwise(starts)
-        ]
-    for expert in np.unique(table):
-        row, column = middle(table == expert)
-        x, y = column + 0.5, row + 0.5
-        numbers.append(
-            f'<circle cx="{x}" cy="{y}" r="1.6" fill="var(--moe-e{expert})"/><text x="{x}" y="{y + 0.7}" font-size="2" '
-            f'fill="var(--moe-on{expert})" text-anchor="middle" font-weight="600">{expert}</text>'
-        )
-    spoken = ", ".join(map(str, np.unique(table)))
-    return (
-        f'<svg viewBox="0 0 {side} {side}" role="img" aria-label="Map of the plane; regions of the experts {spoken}" '
-        'style="width:100%;max-width:300px;display:block;border-radius:4px">'
-        f'<g opacity="{TOKENS["region"]["mixHigh"]}" shape-rendering="crispEdges">{"".join(runs)}</g>'
-        f"{''.join(numbers)}</svg>"
-    )

@@ -1,69 +1,83 @@
-"""A claim as a box: its verdict, statement, figures, control, and the popular version that it refutes.
+"""A claim as a box: its verdict, statement, figures, control, rule, and the popular version that it refutes.
 
 The site's pages and JupyterLab show the box; everywhere else a claim is the line that it prints.
 """
 
-import math
 from html import escape
+
+from matplotlib.ticker import MaxNLocator
 
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
-from moe_tutorial.study.claim_lines import Claim, Figure
+from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.estimates import Figure
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """About four round numbers that enclose low to high."""
-    rough = (high - low) / 4 or abs(high) / 4 or 1.0
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
-    first = math.floor(low / step + 1e-9)
-    last = math.ceil(high / step - 1e-9)
-    return [float(f"{i * step:.12g}") for i in range(first, max(last, first + 1) + 1)]
+class Axis:
+    """The numbers of all rows on one line, placed in per cent, so that it fits any width with text that keeps its size.
+
+    Zero is shown unless the numbers lie far from it, close together.
+    """
+
+    def __init__(self, numbers: list[float]) -> None:
+        low, high = min(numbers), max(numbers)
+        if 0 < low < 3 * (high - low):
+            low = 0.0
+        self.ticks = [float(tick) for tick in MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
+
+    def at(self, number: float) -> str:
+        """Where a number stands; one beyond the ends stands at the end."""
+        first, last = self.ticks[0], self.ticks[-1]
+        return f"{3 + 94 * (min(max(number, first), last) - first) / (last - first):.2f}%"
+
+    def track(self, kind: str, marks: str) -> str:
+        """One row, with its grid."""
+        grid = "".join(line("grid", self.at(tick)) for tick in self.ticks)
+        return f'<div class="track"><svg class="{kind}">{grid}{marks}</svg></div>'
+
+    def labels(self) -> str:
+        """The ticks' numbers."""
+        spans = "".join(f'<span style="left:{self.at(tick)}">{tick:g}</span>' for tick in self.ticks)
+        return f'<div class="ticks">{spans}</div>'
 
 
-def axis(figures: list[Figure]) -> list[float]:
-    """Ticks for all figures. Zero is shown unless the figures lie far from it, close together."""
-    ends = [end for f in figures for end in (f.mean, f.low, f.high) if end is not None]
-    low, high = min(ends), max(ends)
-    if low > 0 and low < 3 * (high - low):
-        low = 0.0
-    return ticks(low, high)
+def line(kind: str, x: str, y1: str = "0", y2: str = "100%", x2: str = "") -> str:
+    """A line of the chart, upright unless ``x2`` says where else it ends."""
+    return f'<line class="{kind}" x1="{x}" x2="{x2 or x}" y1="{y1}" y2="{y2}"/>'
 
 
-def track(figure: Figure, scale: list[float], control: bool) -> str:
-    """One row's dot and interval, placed in per cent, so that it fits any width with text that keeps its size."""
-    span = scale[-1] - scale[0]
-
-    def at(value: float) -> str:
-        return f"{3 + 94 * (value - scale[0]) / span:.2f}%"
-
-    lines = "".join(f'<line class="grid" x1="{at(t)}" x2="{at(t)}" y1="0" y2="100%"/>' for t in scale)
-    interval = ""
-    if figure.low is not None and figure.high is not None:
-        interval = f'<line class="interval" x1="{at(figure.low)}" x2="{at(figure.high)}" y1="50%" y2="50%"/>'
-        interval += "".join(
-            f'<line class="end" x1="{at(end)}" x2="{at(end)}" y1="34%" y2="66%"/>' for end in (figure.low, figure.high)
+def dot_and_interval(figure: Figure, axis: Axis) -> str:
+    """A figure's marks in its row."""
+    marks = ""
+    if figure.has_interval:
+        low, high = axis.at(figure.low), axis.at(figure.high)
+        marks = (
+            line("interval", low, "50%", "50%", high) + line("end", low, "34%", "66%") + line("end", high, "34%", "66%")
         )
-    kind = "control" if control else "measured"
-    dot = f'<circle cx="{at(figure.mean)}" cy="50%" r="5"/>'
-    return f'<div class="track"><svg class="{kind}">{lines}{interval}{dot}</svg></div>'
+    return f'{marks}<circle cx="{axis.at(figure.mean)}" cy="50%" r="5"/>'
 
 
 def chart(claim: Claim) -> str:
-    """Measured against control on one axis; nothing where there is only one lone figure."""
-    if claim.control is None and claim.measured.low is None:
-        return ""
-    rows = [("measured", claim.measured, False)]
+    """Measured against control on one axis, and where the rule says yes; nothing for one lone figure."""
+    rows = {"measured": ("measured", claim.measured)}
     if claim.control is not None:
-        rows.append((control_name(claim), claim.control, True))
-    scale = axis([figure for _, figure, _ in rows])
+        rows["control"] = (control_name(claim), claim.control)
+    thresholds = claim.rule.thresholds if claim.rule else []
+    if len(rows) == 1 and not claim.measured.has_interval and not thresholds:
+        return ""
+    ends = [end for _, figure in rows.values() for end in (figure.low, figure.mean, figure.high)]
+    axis = Axis(ends + thresholds)
+    lines = "".join(line("threshold", axis.at(threshold)) for threshold in thresholds)
     parts = [
-        f'<span class="{"control" if control else "measured"}">{escape(name)}</span>{track(figure, scale, control)}'
-        for name, figure, control in rows
+        f'<span class="{kind}">{escape(name)}</span>{axis.track(kind, lines + dot_and_interval(figure, axis))}'
+        for kind, (name, figure) in rows.items()
     ]
-    span = scale[-1] - scale[0]
-    labels = "".join(f'<span style="left:{3 + 94 * (t - scale[0]) / span:.2f}%">{t:g}</span>' for t in scale)
-    parts.append(f'<span></span><div class="ticks">{labels}</div>')
+    if claim.rule:
+        allowed = line("allowed", axis.at(claim.rule.low), "50%", "50%", axis.at(claim.rule.high))
+        parts.append(
+            f'<span class="rule">holds where: {escape(str(claim.rule))}</span>{axis.track("rule", lines + allowed)}'
+        )
+    parts.append(f'<span class="quantity">{escape(quantity(claim))}</span>{axis.labels()}')
     return f'<div class="moe-claim-chart" aria-hidden="true">{"".join(parts)}</div>'
 
 
@@ -72,26 +86,35 @@ def control_name(claim: Claim) -> str:
     return f"○ control: {claim.control_is}" if claim.control_is else "○ control"
 
 
+def quantity(claim: Claim) -> str:
+    """What was measured, and in what unit; empty where the claim does not say."""
+    return f"{claim.quantity}, {claim.unit}" if claim.unit else claim.quantity
+
+
 def table(claim: Claim) -> str:
-    """The same figures as numbers."""
-    interval = any(f is not None and f.low is not None for f in (claim.measured, claim.control))
-    head = "<th></th><th>Mean</th><th>95 % interval</th>" if interval else "<th></th><th>Figure</th>"
+    """The same figures as numbers, and the rule in words."""
+    interval = claim.measured.has_interval or (claim.control is not None and claim.control.has_interval)
+    columns = ["Mean", "95 % interval"] if interval else ["Figure"]
+    head = "".join(f"<th>{escape(name)}</th>" for name in (quantity(claim), *columns))
 
     def row(name: str, figure: Figure, kind: str) -> str:
-        mean, _, rest = figure.text.partition(" [")
-        between = f"<td>{rest.rstrip(']').replace(', ', ' to ') or 'always the same'}</td>" if interval else ""
+        mean, _, ends = figure.text.partition(" [")
+        between = f"<td>{ends.rstrip(']').replace(', ', ' to ') or 'always the same'}</td>" if interval else ""
         return f'<tr class="{kind}"><th scope="row">{escape(name)}</th><td class="mean">{mean}</td>{between}</tr>'
 
     rows = row("measured", claim.measured, "measured")
     if claim.control is not None:
         rows += row(control_name(claim), claim.control, "control")
+    if claim.rule:
+        says = f'<td colspan="{len(columns)}">{escape(str(claim.rule))}</td>'
+        rows += f'<tr class="rule"><th scope="row">holds where</th>{says}</tr>'
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def box(claim: Claim, *, link: str = "") -> str:
     """The whole box. ``link`` is HTML that leads to where the claim is measured."""
-    mark, kind = ("✓", "holds") if claim.holds else ("–", "elsewhere") if claim.timed else ("✗", "fails")
-    seeds = f"{claim.n_seeds} {'runs' if claim.timed else 'seeds'}" if claim.n_seeds else "one measurement"
+    kind = {"✓": "holds", "–": "elsewhere", "✗": "fails"}[claim.mark]
+    seeds = f"{claim.n_seeds} {'runs' if claim.timed else 'seeds'}" if claim.n_seeds > 1 else "one measurement"
     if claim.timed:
         seeds += ", timed on the machine that ran this page"
     refutes = ""
@@ -99,19 +122,18 @@ def box(claim: Claim, *, link: str = "") -> str:
         refutes = f'<p class="refutes"><b>✗ Popular version refuted:</b> <s>{escape(claim.refutes)}</s></p>'
     return (
         f'<section class="moe-claim {kind}" id="{anchor(claim)}">'
-        f'<p class="verdict"><b><span aria-hidden="true">{mark}</span> '
+        f'<p class="verdict"><b><span aria-hidden="true">{claim.mark}</span> '
         f"Claim {escape(claim.id)} {escape(claim.verdict)}</b> <span>{seeds}</span>{link}</p>"
         f"<h3>{escape(claim.statement)}</h3>{refutes}{chart(claim)}{table(claim)}</section>"
     )
 
 
-def present(line: str) -> None:
-    """Show a claim's line as its box in a notebook; its text stays the line."""
+def display_box(claim: Claim) -> None:
+    """Show a claim as its box in a notebook; its text stays the line."""
     from IPython.display import display
 
-    claim = Claim.read(line)
-    html = f"<style>{look.css()}{read('web/claim.css')}</style>{box(claim)}" if claim else f"<pre>{escape(line)}</pre>"
-    display({"text/plain": line, "text/html": html}, raw=True)
+    html = f"<style>{look.css()}{read('web/claim.css')}</style>{box(claim)}"
+    display({"text/plain": claim.line, "text/html": html}, raw=True)
 
 
 def anchor(claim: Claim) -> str:

@@ -1,19 +1,16 @@
 """The pictures that several lessons draw. Each is a function of the data, and returns a :class:`Picture`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from moe_tutorial.show import look
 from moe_tutorial.show.picture import Picture, is_narrow, picture
-from moe_tutorial.study.claims import Numbers, estimate, figure_text
-
-SHARP = 320
-"""Pixels along each side of a plane of regions."""
+from moe_tutorial.study.estimates import Numbers, estimate, figure_text
 
 
 def interval_chart(
@@ -134,89 +131,104 @@ def seed_strip(rows: Mapping[str, torch.Tensor], title: str, note: str) -> Pictu
     return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height(wide), narrow_height=height(narrow))
 
 
-def draw_regions(
+class Line(NamedTuple):
+    """One line of :func:`curves`."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    dash: str = "-"
+    """As matplotlib writes it: ``"-"``, ``"--"``, ``":"`` or ``"-."``; controls are dashed."""
+    color: str = "text"
+    """A role's name, as in :func:`look.color`."""
+    marker: Literal["", "●", "○"] = ""
+    """A control's is hollow, and stands before its name."""
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    """Lower and upper edge of a band around the line."""
+
+
+def draw_curves(
     axes: Axes,
     theme: look.Theme,
-    probs: torch.Tensor,
-    extent: Sequence[float],
-    points: torch.Tensor,
-    labels: torch.Tensor,
+    lines: Mapping[str, Line],
+    *,
+    x: str,
+    y: str = "",
+    log: Literal["", "x", "y", "xy"] = "",
+    xticks: Mapping[float, str] | Sequence[float] = (),
+    yticks: Sequence[float] = (),
+    ylim: tuple[float, float] | None = None,
+    legend: bool = False,
 ) -> None:
-    """The plane, each place in the colour of the expert that the router prefers there, deeper where it is surer.
+    """Curves over a parameter, with their names on the right, as high as the curves end and pushed apart.
 
     Args:
-        probs: (resolution², E) probabilities, rows from the top.
-        extent: left, right, bottom, top.
-        points, labels: (N, 2) and (N,): a class is a shape.
+        lines: name -> line; what the lesson is about in "text", what it is held against in "muted".
+        x, y: what the axes show, with the unit.
+        log: which axes are logarithmic.
+        xticks, yticks: where the axes carry numbers; a mapping gives the text. Where there are more than
+            four on x, a phone has room for every second.
+        ylim: from where to where the upright axis goes.
+        legend: a legend above instead of the names, where the curves' ends meet.
     """
-    n_experts = probs.shape[-1]
-    coarse, side = round(len(probs) ** 0.5), SHARP
-    # Between the places, logits are interpolated and not winners: a straight border stays straight.
-    logits = probs.clamp(min=1e-12).log().T.reshape(1, n_experts, coarse, coarse)
-    fine = F.interpolate(logits, (side, side), mode="bilinear", align_corners=True)[0].softmax(0)
-    confidence, winner = (values.numpy() for values in fine.max(0))
-    ground = np.array(_rgb(look.color("ground", theme)))
-    colors = np.array([_rgb(look.expert_color(expert, theme)) for expert in range(n_experts)])
-    low, high = look.TOKENS["region"]["mixLow"], look.TOKENS["region"]["mixHigh"]
-    amount = low + (high - low) * (confidence - 1 / n_experts) / (1 - 1 / n_experts)
-    axes.imshow(
-        amount[..., None] * colors[winner] + (1 - amount[..., None]) * ground,
-        extent=extent,
-        interpolation="nearest",
-        aspect="equal",
-    )
-    xs = np.linspace(extent[0], extent[1], side)
-    ys = np.linspace(extent[3], extent[2], side)
-    for expert in np.unique(winner):
-        mine = winner == expert
-        if not mine.all():
-            axes.contour(xs, ys, mine, levels=[0.5], colors=[look.color("ground", theme)], linewidths=1.6)
-    for label in labels.unique().tolist():
-        chosen = points[labels == label]
-        axes.plot(
-            *chosen.T,
-            look.class_marker(label),
-            ms=4.5,
-            color=look.color("text", theme),
-            mec=look.color("ground", theme),
-            mew=0.8,
+    axes.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear", ylabel=y)
+    axes.set_xlabel(x, loc="left")
+    for name, line in lines.items():
+        color = look.color(line.color, theme)
+        marks = {"marker": "o" if line.marker else "", "ms": 5}
+        if line.marker == "○":
+            marks["mfc"], name = look.color("ground", theme), f"○ control: {name}"
+        axes.plot(line.x, line.y, line.dash, color=color, label=name, **marks)
+        if line.low is not None and line.high is not None:
+            axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.15, lw=0)
+    axes.set_ylim(ylim)
+    if xticks:
+        texts = xticks if isinstance(xticks, Mapping) else {tick: f"{tick:,g}" for tick in xticks}
+        shown = list(texts)[:: 2 if is_narrow(axes.figure) and len(texts) > 4 else 1]
+        axes.set_xticks(shown, [texts[tick] for tick in shown])
+    if yticks:
+        axes.set_yticks(yticks, [f"{tick:,g}" for tick in yticks])
+    axes.minorticks_off()
+    if legend:
+        columns = 1 if is_narrow(axes.figure) else len(lines)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, labelcolor="linecolor", borderpad=0)
+    else:
+        _name_ends(axes, theme, lines)
+
+
+def _name_ends(axes: Axes, theme: look.Theme, lines: Mapping[str, Line]) -> None:
+    axes.get_ylim()  # settles the limits, which the heights depend on
+    to_height = axes.transScale + axes.transLimits
+    heights = {name: to_height.transform((line.x[-1], line.y[-1]))[1] for name, line in lines.items()}
+    gap = 20 / (100 * axes.get_subplotspec().get_position(axes.figure).height * axes.figure.get_figheight())
+    free = -1.0
+    for name in sorted(heights, key=heights.__getitem__):
+        rest = gap * name.count("\n") / 2  # of a name in two lines
+        place = max(heights[name], free + rest)
+        axes.annotate(
+            name,
+            (1, place),
+            (2, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="center",
+            color=look.color(lines[name].color, theme),
+            annotation_clip=False,
         )
-    for expert in np.unique(winner):
-        row, column = middle(winner == expert)
-        badge(axes, xs[column], ys[row], int(expert), theme)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+        free = place + rest + gap
 
 
-def middle(mine: np.ndarray) -> tuple[int, int]:
-    """Row and column for a region's number: its own place nearest to its mean, since it need not be convex."""
-    rows, columns = np.nonzero(mine)
-    nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-    return int(rows[nearest]), int(columns[nearest])
+def curves(
+    lines: Mapping[str, Line], title: str, note: str, *, alt: str, height: int = 340, **axes_options: Any
+) -> Picture:
+    """Curves over a parameter.
 
+    Args:
+        lines, axes_options: as in :func:`draw_curves`.
+        title, note, alt, height: as in :func:`picture`.
+    """
 
-def badge(axes: Axes, x: float, y: float, expert: int, theme: look.Theme) -> None:
-    """The round badge that names an expert: its number on its colour."""
-    axes.text(
-        x,
-        y,
-        str(expert),
-        color=look.expert_color(expert, theme, "on"),
-        weight="bold",
-        fontsize=10,
-        ha="center",
-        va="center",
-        bbox={
-            "boxstyle": "circle,pad=0.28",
-            "facecolor": look.expert_color(expert, theme),
-            "edgecolor": look.color("ground", theme),
-            "linewidth": 1.2,
-        },
-        zorder=5,
-    )
+    def draw(figure: Figure, theme: look.Theme) -> None:
+        draw_curves(figure.add_subplot(), theme, lines, **axes_options)
 
-
-def _rgb(color: str) -> tuple[float, float, float]:
-    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return picture(draw, title, note, alt=alt, height=height)

@@ -1,6 +1,6 @@
 """The visual language in one place: colour means expert, shape means class, everything else is grey.
 
-``tokens.json`` beside this file holds every colour, pattern, size and weight; matplotlib, plotly, the widgets and the
+``look.json`` beside this file holds every colour, pattern, size and weight; matplotlib, plotly, the widgets and the
 site all read it from here, so that expert 3 looks the same wherever it is met.
 """
 
@@ -14,7 +14,7 @@ import matplotlib as mpl
 
 Theme = Literal["light", "dark"]
 
-TOKENS: dict[str, Any] = json.loads(files(__package__).joinpath("tokens.json").read_text(encoding="utf-8"))
+TOKENS: dict[str, Any] = json.loads(files(__package__).joinpath("look.json").read_text(encoding="utf-8"))
 
 
 def color(name: str, theme: Theme = "light") -> str:
@@ -34,8 +34,8 @@ def expert_color(expert: int, theme: Theme = "light", part: Literal["color", "on
     return experts[expert][theme][part]
 
 
-def class_marker(label: int, library: Literal["matplotlib", "plotly"] = "matplotlib") -> str:
-    """The marker of a class: a class is a shape, never a colour.
+def class_marker(label: int) -> str:
+    """The marker of a class, as matplotlib names it: a class is a shape, never a colour.
 
     Raises:
         ValueError: ten shapes exist.
@@ -43,7 +43,7 @@ def class_marker(label: int, library: Literal["matplotlib", "plotly"] = "matplot
     order = TOKENS["classMarks"]["order"]
     if not 0 <= label < len(order):
         raise ValueError(f"label is {label}; shapes exist for the classes 0 to {len(order) - 1}")
-    return order[label][library]
+    return order[label]["matplotlib"]
 
 
 def css_variables(theme: Theme) -> str:
@@ -103,34 +103,3 @@ def matplotlib_style(theme: Theme) -> Iterator[None]:
         }
     ):
         yield
-
-
-PLOTLY_JUMP = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-"""Animation options: show the frame at once, as an answer to a slider."""
-
-
-def plotly_layout(title: str, height: int = 320) -> dict[str, Any]:
-    """Layout of a plotly figure in the course's look. The site's pages swap its colours with the theme."""
-    return {
-        "title": {"text": title, "x": 0, "xanchor": "left", "font": {"size": 17, "color": color("text")}},
-        "height": height,
-        "margin": {"l": 8, "r": 8, "t": 48, "b": 16},
-        "font": {"family": TOKENS["type"]["family"], "size": 12.5, "color": color("muted")},
-        "paper_bgcolor": color("ground"),
-        "plot_bgcolor": color("ground"),
-        "showlegend": False,
-    }
-
-
-def plotly_slider(label: str, steps: list[tuple[str, dict[str, Any]]], active: int = 0) -> dict[str, Any]:
-    """A plotly slider in the course's look: (what the step shows, its plotly arguments) for each step."""
-    return {
-        "active": active,
-        "currentvalue": {"prefix": label, "font": {"size": 13.5, "color": color("text")}},
-        "steps": [{"label": name} | arguments for name, arguments in steps],
-        "bgcolor": color("accent"),
-        "activebgcolor": color("accent"),
-        "bordercolor": color("line"),
-        "tickcolor": color("border"),
-        "pad": {"t": 24, "b": 8},
-    }

@@ -68,9 +68,7 @@ def picture(
     Raises:
         ValueError: ``title`` or ``alt`` is empty.
     """
-    for name, text in {"title": title, "alt": alt}.items():
-        if not text.strip():
-            raise ValueError(f"{name} is empty; a picture needs a message and a text alternative")
+    check_words(title=title, alt=alt)
     heights = {"wide": height, "narrow": narrow_height or height}
     drawings = []
     for theme in ("light", "dark"):
@@ -79,7 +77,7 @@ def picture(
             f'<picture class="moe-{theme}"><source media="(max-width:520px)" srcset="{png["narrow"]}">'
             f'<img src="{png["wide"]}" alt="{html.escape(alt)}"></picture>'
         )
-    return _framed(title, note, "".join(drawings))
+    return framed(title, note, "".join(drawings))
 
 
 def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, note: str = "") -> Picture:
@@ -101,18 +99,23 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
         f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
         for name, cells in rows.items()
     )
-    return _framed(
-        title,
-        note,
-        f'<div class="moe-scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>',
-    )
+    content = f'<div class="moe-scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return framed(title, note, content)
 
 
-def _framed(title: str, note: str, content: str) -> Picture:
+def framed(title: str, note: str, content: str) -> Picture:
+    """HTML with a title and a note, in the course's colours and type."""
     caption = f'<p class="moe-title">{html.escape(title)}</p>'
     if note:
         caption += f'<p class="moe-note">{html.escape(note)}</p>'
     return Picture(f'<style>{STYLE}</style><figure class="moe-figure">{caption}{content}</figure>', title)
+
+
+def check_words(**words: str) -> None:
+    """Raises ValueError where a title or a text alternative is empty."""
+    for name, text in words.items():
+        if not text.strip():
+            raise ValueError(f"{name} is empty; a picture needs a message and a text alternative")
 
 
 def is_narrow(figure: Figure) -> bool:

@@ -14,12 +14,13 @@ import torch
 import traitlets as t
 from torch import Tensor
 
+from moe_tutorial.layers.checks import check_count
 from moe_tutorial.show.arrays import (
+    RESOLUTIONS,
     Array,
     ask_router,
     check_experts,
-    check_k,
-    extent_around,
+    extent_of,
     floats,
     grid,
     labels_of,
@@ -28,6 +29,8 @@ from moe_tutorial.show.arrays import (
 )
 from moe_tutorial.show.web import bundle, style
 
+RESOLUTION = 64
+"""Places along each side where `explore_router` asks the router."""
 FRAME_BUDGET = 1_000_000
 """Bytes that a recorded training may put into the page; more frames than fit are thinned out evenly."""
 MAX_USAGE_FRAMES = 160
@@ -70,11 +73,6 @@ def explore_router(
     router: Callable[[Tensor], Any],
     points: Array,
     labels: Array | None = None,
-    *,
-    k: int | None = None,
-    resolution: int = 64,
-    title: str | None = None,
-    extent: Sequence[float] | None = None,
 ) -> RouterRegions:
     """Your router's decision regions, with temperature, k and the order of softmax and top-k to play with.
 
@@ -83,25 +81,19 @@ def explore_router(
             MixtureOfExperts does. Its logits are read in eval mode; choice and weights are made from them in the page.
         points: (N, 2), at most 2,000.
         labels: N whole numbers from 0 to 9; a class is drawn as a shape.
-        k: experts chosen at first; by default as many as the router's Routing holds, or 1.
-        resolution: places along each side where the router is asked.
-        title: a few words above the picture that name what is shown; its message is computed.
-        extent: left, right, bottom, top of the plane; by default the points' range and a margin.
     """
     xy, classes = points_of(points), labels_of(labels, points)
-    extent = extent_around(xy, extent)
-    plane, _ = ask_router(router, grid(xy, resolution, extent))
+    plane, _ = ask_router(router, grid(xy, RESOLUTION))
     at_points, chosen = ask_router(router, torch.from_numpy(xy))
     n_experts = plane.shape[1]
     return RouterRegions(
         settings={
             "experts": n_experts,
             "points": len(xy),
-            "resolution": resolution,
-            "extent": extent,
-            "k": check_k(chosen if k is None else k, n_experts),
+            "resolution": RESOLUTION,
+            "extent": extent_of(xy),
+            "k": check_count("k", chosen, 1, n_experts, "n_experts"),
             "labelled": labels is not None,
-            "title": title or "",
         },
         logits=plane.tobytes(),
         point_logits=at_points.tobytes(),
@@ -117,11 +109,9 @@ def watch_training(
     *,
     steps: Sequence[int],
     k: int = 1,
-    extent: Sequence[float] | None = None,
     shares: Array | None = None,
     score: Array | None = None,
     score_name: str = "accuracy",
-    title: str | None = None,
 ) -> TrainingRegions:
     """A router's regions while it trains: a step slider, a play button, each expert's share, and a score.
 
@@ -131,11 +121,9 @@ def watch_training(
         labels: N whole numbers from 0 to 9; a class is drawn as a shape.
         steps: the F training steps at which the frames were taken, rising.
         k: experts chosen per point.
-        extent: as given to `grid`.
         shares: (F, experts) part of the choices that each expert got; by default counted on the points.
         score: (F,) one number per frame, drawn as a line.
         score_name: what the score is: "accuracy", "loss".
-        title: a few words above the picture that name what is shown; its message is computed.
     """
     xy, classes = points_of(points), labels_of(labels, points)
     logits = floats(frames if not isinstance(frames, list | tuple) else [floats(f, "frames") for f in frames], "frames")
@@ -144,8 +132,7 @@ def watch_training(
     n_frames, n_places, n_experts = logits.shape
     check_experts(n_experts, "frames")
     resolution = isqrt(n_places)
-    if not 8 <= resolution <= 128:
-        raise ValueError(f"frames has {resolution} places along each side; allowed are 8 to 128")
+    check_count("frames' places along each side", resolution, *RESOLUTIONS)
     taken = _steps(steps, n_frames)
     kept = np.unique(np.linspace(0, n_frames - 1, max(2, FRAME_BUDGET // logits[0].size)).round().astype(int))
     codes, span = pack_logits(logits[kept])
@@ -155,10 +142,10 @@ def watch_training(
             "experts": n_experts,
             "points": len(xy),
             "resolution": resolution,
-            "extent": extent_around(xy, extent),
-            "k": check_k(k, n_experts),
+            "extent": extent_of(xy),
+            "k": check_count("k", k, 1, n_experts, "n_experts"),
             "labelled": labels is not None,
-            "title": title or "",
+            "title": "",
             "steps": [taken[i] for i in kept],
             "span": span,
             "shares": _per_frame(shares, "shares", (n_frames, n_experts), kept),

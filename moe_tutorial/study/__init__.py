@@ -1,6 +1,7 @@
 """How it is measured: data, training of many seeds at once, usage, cost and claims."""
 
-from moe_tutorial.study.claims import ClaimFailed, claim, estimate
+from moe_tutorial.layers import fast
+from moe_tutorial.study.claims import ClaimFailed, claim
 from moe_tutorial.study.cost import (
     bytes_per_token,
     count_parameters,
@@ -24,9 +25,12 @@ from moe_tutorial.study.data import (
     regimes_2d,
     texts,
 )
-from moe_tutorial.study.language import loss_by_domain, train_gpt, windows
+from moe_tutorial.study.estimates import estimate
+from moe_tutorial.study.language import loss_by_domain, route_text, train_gpt, windows
+from moe_tutorial.study.rules import above, below, between, exactly, in_every_seed, in_the_median
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
+from moe_tutorial.study.watched import say_compiled
 
 __all__ = [
     "CHARACTERS",
@@ -36,6 +40,9 @@ __all__ = [
     "Seeds",
     "Texts",
     "TrainingDiverged",
+    "above",
+    "below",
+    "between",
     "bytes_per_token",
     "character_class",
     "claim",
@@ -49,6 +56,9 @@ __all__ = [
     "encode",
     "entropy",
     "estimate",
+    "exactly",
+    "in_every_seed",
+    "in_the_median",
     "loss_by_domain",
     "max_share",
     "multiplications",
@@ -59,6 +69,7 @@ __all__ = [
     "progress",
     "published",
     "regimes_2d",
+    "route_text",
     "seeds",
     "share",
     "specialisation",
@@ -67,3 +78,5 @@ __all__ = [
     "train_gpt",
     "windows",
 ]
+
+fast.on_compile = say_compiled

@@ -2,67 +2,144 @@
 
 The same rule judges both. It must say yes to what was measured and no to the control, which is the same measurement
 with the mechanism taken away. A rule that says yes to everything is caught here, in the lesson, by the control.
+
+A claim is written as one line: mark, id, verdict, statement, then fields set apart by ``|``::
+
+    ✓ claim 02.1 holds: Experts win | measured 0.120 [0.110, 0.140] | ○ control (dice) 0.000 [-0.010, 0.010] | 10 seeds
+    – claim 09.4 not on this machine: It is faster | measured here 1.020 [0.970, 1.070] | 4 runs
+
+The site, nbval and the course's own count read these lines.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-Numbers = float | Sequence[float] | np.ndarray
+from moe_tutorial.study import rules
+from moe_tutorial.study.estimates import FIGURE, Figure, Numbers, estimate
+from moe_tutorial.study.rules import Rule
 
-present: Callable[[str], None] = print
-"""How a claim that holds is shown: as its line. In JupyterLab the floor above puts a box in its place."""
+LINE = re.compile(
+    r"^(?P<mark>[✓✗–]) claim (?P<id>\S+) \w[\w ]*: (?P<statement>[^\n]*?)"
+    rf" \| measured (?P<timed>here )?(?P<measured>{FIGURE})"
+    rf"(?: \| ○ control(?: \((?P<control_is>[^|\n]*)\))? (?P<control>{FIGURE}))?"
+    r"(?: \| (?P<n_seeds>\d+) (?:seeds?|runs))?"
+    r"(?: \| quantity: (?P<quantity>[^|\n]*?)(?: \((?P<unit>[^|\n()]*)\))?)?"
+    rf"(?: \| rule: (?P<rule>{rules.TEXT}))?"
+    r"(?: \| ✗ refutes: (?P<refutes>[^\n]*))?$",
+    re.MULTILINE,
+)
 
 
 class ClaimFailed(AssertionError):
     """What was measured does not hold, or the control holds too, so that the measurement shows nothing."""
 
 
-class Estimate(NamedTuple):
-    """Mean over the seeds and its 95 % confidence interval (Student's t); for one number the three are equal."""
+@dataclass(frozen=True)
+class Claim:
+    """A claim that was judged. ``holds``: the rule says yes to what was measured, and no to the control.
 
-    mean: float
-    low: float
-    high: float
+    ``timed``: the figures are times, of another machine other ones. ``n_seeds`` then counts the runs, and a claim that
+    does not hold is not false, but "not on this machine". ``rule`` is None where a function without a name judged.
+    """
 
-    def __str__(self) -> str:
-        if self.low == self.high:
-            return figure_text(self.mean)
-        if 5e-4 <= max(abs(self.low), abs(self.high)) < 1e5:  # a number far smaller than its interval is rounding error
-            mean, low, high = (f"{round(number, 3) + 0:.3f}" for number in self)
-        else:
-            mean, low, high = map(figure_text, self)
-        return f"{mean} [{low}, {high}]"
+    id: str
+    statement: str
+    measured: Figure
+    holds: bool
+    control: Figure | None = None
+    control_is: str = ""
+    n_seeds: int = 1
+    quantity: str = ""
+    unit: str = ""
+    rule: Rule | None = None
+    refutes: str = ""
+    timed: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What a reader sees first."""
+        return "✓" if self.holds else "–" if self.timed else "✗"
+
+    @property
+    def verdict(self) -> str:
+        """The mark in words."""
+        return {"✓": "holds", "–": "not on this machine", "✗": "fails"}[self.mark]
+
+    @property
+    def line(self) -> str:
+        """The claim as it is printed."""
+        parts = [
+            f"{self.mark} claim {self.id} {self.verdict}: {self.statement}",
+            f"measured {'here ' if self.timed else ''}{self.measured}",
+        ]
+        if self.control is not None:
+            parts.append(f"○ control ({self.control_is}) {self.control}")
+        if self.n_seeds > 1:
+            parts.append(f"{self.n_seeds} {'runs' if self.timed else 'seeds'}")
+        if self.quantity:
+            parts.append(f"quantity: {self.quantity}" + (f" ({self.unit})" if self.unit else ""))
+        if self.rule is not None:
+            parts.append(f"rule: {self.rule}")
+        if self.refutes:
+            parts.append(f"✗ refutes: {self.refutes}")
+        return " | ".join(parts)
+
+    @classmethod
+    def read(cls, line: str) -> "Claim | None":
+        """The claim in this line, or None if the line is none."""
+        found = LINE.match(line)
+        if not found:
+            return None
+        part = found.groupdict(default="")
+        return cls(
+            id=part["id"],
+            statement=part["statement"],
+            measured=Figure.read(part["measured"]),
+            holds=part["mark"] == "✓",
+            control=Figure.read(part["control"]) if part["control"] else None,
+            control_is=part["control_is"],
+            n_seeds=int(part["n_seeds"] or 1),
+            quantity=part["quantity"],
+            unit=part["unit"],
+            rule=Rule.read(part["rule"]) if part["rule"] else None,
+            refutes=part["refutes"],
+            timed=bool(part["timed"]),
+        )
 
 
-def figure_text(number: float) -> str:
-    """Three decimals, or powers of ten where three decimals would hide the number. Only a true zero prints as 0."""
-    if number == 0:
-        return "0"
-    return f"{number:.3f}" if 5e-4 <= abs(number) < 1e5 else f"{number:.0e}"
+def read_claims(text: str) -> list[Claim]:
+    """Every claim in a text, in order."""
+    return [claim for line in text.splitlines() if (claim := Claim.read(line))]
 
 
-def estimate(numbers: Numbers) -> Estimate:
-    """Mean and 95 % confidence interval of one number a seed, shape (n_seeds,)."""
-    values = np.atleast_1d(np.asarray(numbers, dtype=float))
-    mean = float(values.mean())
-    if len(values) == 1 or np.ptp(values) == 0:
-        return Estimate(mean, mean, mean)
-    reach = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return Estimate(mean, mean - reach, mean + reach)
+def print_claim(claim: Claim) -> None:
+    """Show a claim as its line."""
+    print(claim.line)
+
+
+_show: Callable[[Claim], None] = print_claim
+
+
+def show_claims_with(show: Callable[[Claim], None]) -> None:
+    """From now on, claims that hold are shown by this function. A floor above has a box for them in JupyterLab."""
+    global _show
+    _show = show
 
 
 def claim(
     id: str,
     statement: str,
     measured: Numbers,
-    holds: Callable[[np.ndarray], bool] | bool,
+    holds: Rule | Callable[[np.ndarray], bool] | bool,
     n_seeds: int | None = None,
     *,
     control: Numbers | None = None,
     control_is: str = "",
+    quantity: str = "",
+    unit: str = "",
     refutes: str = "",
     timed: bool = False,
 ) -> None:
@@ -72,11 +149,14 @@ def claim(
         id: lesson and number, such as ``"04.2"``.
         statement: the sentence that is claimed.
         measured: the number that carries it: one, or one for each seed (n_seeds,).
-        holds: the rule, given ``measured`` as an array (n_seeds,). A bool is a verdict already reached; it takes no
-            control, because only a rule can judge two measurements alike.
+        holds: the rule, given ``measured`` as an array (n_seeds,): one of ``study.rules``, such as ``above(0.9)``,
+            which the line then names and the box draws, or a function of your own where none fits. A bool is a verdict
+            already reached; it takes no control, because only a rule can judge two measurements alike.
         n_seeds: seeds behind the number. Left out: as many as ``measured`` has.
         control: the same measurement with the mechanism taken away. The rule must say no to it.
         control_is: what the control is, in words.
+        quantity: what was measured, in words, such as ``"accuracy gained"``.
+        unit: its unit, such as ``"points"``.
         refutes: the popular version of the statement that this measurement shows to be false.
         timed: the figures are times or ratios of times, one for each run of the measurement. They are this machine's,
             so the claim never raises ``ClaimFailed``: where the rule does not hold, or holds for the control as well,
@@ -84,13 +164,19 @@ def claim(
 
     Raises:
         ClaimFailed: the rule says no to what was measured, or yes to the control, and the figures are not times.
-        ValueError: a number is not finite, or a control has no rule to judge it or no words to name it.
+        ValueError: a number is not finite, a control has no rule to judge it or no words to name it, a unit has no
+            quantity, or a text holds what would end its field of the line.
     """
     values = _checked(id, "measured", measured)
     if n_seeds is None:
         n_seeds = len(values)
     if n_seeds < 1 or len(values) not in (1, n_seeds):
         raise ValueError(f"claim {id}: n_seeds is {n_seeds}, but measured has {len(values)} numbers")
+    if unit and not quantity:
+        raise ValueError(f"claim {id}: quantity is empty, but unit is {unit!r}; say what is measured in it")
+    for name, text in {"statement": statement, "control_is": control_is, "quantity": quantity, "unit": unit}.items():
+        if "|" in text or "\n" in text:
+            raise ValueError(f"claim {id}: {name} is {text!r}; a line's fields take neither | nor a line break")
     other = None
     if control is not None:
         if not callable(holds):
@@ -99,26 +185,26 @@ def claim(
             raise ValueError(f"claim {id}: control_is is empty; say in words what the control is")
         other = _checked(id, "control", control)
 
-    verdict = bool(holds(values)) if callable(holds) else bool(holds)
+    yes = bool(holds(values)) if callable(holds) else bool(holds)
     too = other is not None and bool(holds(other))  # the control does it as well
-    if timed:
-        mark, word = ("✓", "holds") if verdict and not too else ("–", "not on this machine")
-    else:
-        mark, word = ("✓", "holds") if verdict else ("✗", "fails")
-    parts = [f"{mark} claim {id} {word}: {statement}", f"measured {'here ' if timed else ''}{estimate(values)}"]
-    if other is not None:
-        parts.append(f"○ control ({control_is}) {estimate(other)}")
-    if n_seeds > 1:
-        parts.append(f"{n_seeds} {'runs' if timed else 'seeds'}")
-    if refutes and mark != "–":
-        parts.append(f"✗ refutes: {refutes}")
-    line = " | ".join(parts)
-
-    if not timed and not verdict:
-        raise ClaimFailed(line)
-    if not timed and too:
-        raise ClaimFailed(f"{line} | the control holds as well, so the measurement does not show this")
-    present(line)
+    judged = Claim(
+        id,
+        statement,
+        estimate(values),
+        holds=yes and not too,
+        control=None if other is None else estimate(other),
+        control_is=control_is,
+        n_seeds=n_seeds,
+        quantity=quantity,
+        unit=unit,
+        rule=holds if isinstance(holds, Rule) else None,
+        refutes=refutes if yes and not too else "",
+        timed=timed,
+    )
+    if not judged.holds and not timed:
+        why = " | the control holds as well, so the measurement does not show this" if too else ""
+        raise ClaimFailed(judged.line + why)
+    _show(judged)
 
 
 def _checked(id: str, name: str, numbers: Numbers) -> np.ndarray:

@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 
 from moe_tutorial.layers import GPT, GPTConfig, Routing
+from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import CHARACTERS, Texts, character_class, decode, texts
-from moe_tutorial.study.language import TEST_WINDOWS, test_windows, train_gpt
+from moe_tutorial.study.language import TEST_WINDOWS, train_gpt, unseen_windows
 from moe_tutorial.study.training import progress, seeds
 from moe_tutorial.study.usage import mutual_information
 
@@ -55,7 +56,7 @@ def with_dice(seed: int) -> GPT:
     def roll(x: Tensor) -> Routing:
         return always(torch.randint(EXPERTS.n_experts, (len(x),), generator=generator), x)
 
-    return GPT(replace(EXPERTS, mixture={"router": roll}))
+    return GPT(replace(EXPERTS, router=roll))
 
 
 def with_table(seed: int) -> GPT:
@@ -66,7 +67,7 @@ def with_table(seed: int) -> GPT:
     generator = torch.Generator().manual_seed(seed)
     table = torch.randperm(EXPERTS.vocab_size, generator=generator) % EXPERTS.n_experts
     reading: list[Tensor] = []
-    model = GPT(replace(EXPERTS, mixture={"router": lambda x: always(table[reading[-1].flatten()], x)}))
+    model = GPT(replace(EXPERTS, router=lambda x: always(table[reading[-1].flatten()], x)))
 
     def leave_characters(_: GPT, arguments: tuple) -> None:
         reading[:] = arguments[:1]  # a router sees vectors, and this one has to know the characters
@@ -116,11 +117,9 @@ def information(model: GPT, data: Texts) -> dict[str, list[float]]:
     """Bits that the expert of a test character tells in each block: about its domain, about its class, about its domain
     when the character itself is known; and the same by chance, with the labels shuffled.
     """
-    tokens, _, domains = test_windows(model, data)
-    training = model.training
-    model.eval()
-    chosen = [record.indices[:, 0] for record in model(tokens)[2]]
-    model.train(training)
+    tokens, _, domains = unseen_windows(model, data)
+    with evaluating(model):
+        chosen = [record.indices[:, 0] for record in model(tokens)[2]]
     character, domain = tokens.flatten(), domains[:, None].expand_as(tokens).flatten()
     kind = character_class(character)
     generator = torch.Generator().manual_seed(0)

@@ -130,7 +130,7 @@ def bytes_per_token(config: dict, batch: int = 1, context: int = 0, bytes_per_we
         bytes_per_weight: 2 for bfloat16, 1 for 8-bit and 0.5 for 4-bit weights.
     """
     check_count("batch", batch)
-    check_number("bytes_per_weight", bytes_per_weight, 0, "a number of at least 0")
+    check_number("bytes_per_weight", bytes_per_weight)
     model = parts(config, context)
     # Whole experts are read, so the share of an expert part that is read is the share of its experts that are used.
     read = [p.copies * distinct_experts(p.total, p.active, batch) for p in model if not p.name.endswith("embedding")]

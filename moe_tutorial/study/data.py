@@ -20,6 +20,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from moe_tutorial.layers.checks import check_choice, check_count
+
 N_REGIMES = 4
 
 
@@ -43,13 +45,11 @@ class Dataset(NamedTuple):
 
 def _inputs(kind: str, x_train: np.ndarray, x_test: np.ndarray) -> tuple[Tensor, Tensor]:
     """Raw pixels, or pixels standardised with the training set's own mean and deviation."""
-    if kind == "standardised":
+    if check_choice("inputs", kind, ("raw", "standardised")) == "standardised":
         # Border pixels are always blank: their deviation is 0, and a division by it would be NaN.
         mean, deviation = x_train.mean(0), x_train.std(0)
         deviation[deviation < 1e-6] = 1.0
         x_train, x_test = (x_train - mean) / deviation, (x_test - mean) / deviation
-    elif kind != "raw":
-        raise ValueError(f"inputs is {kind!r}; allowed are 'raw' (pixels from 0 to 1) and 'standardised'")
     return torch.tensor(x_train, dtype=torch.float32), torch.tensor(x_test, dtype=torch.float32)
 
 
@@ -73,12 +73,11 @@ def regimes_2d(n: int = 1024, seed: int = 0) -> Dataset:
         Dataset with ``x`` (n, 2), ``y`` in {0, 1}, ``regime`` in {0, 1, 2, 3} (the quarter).
 
     Raises:
-        ValueError: ``n`` is smaller than 1.
+        TypeError, ValueError: ``n`` is no integer of at least 1.
 
     Source: made up for this course.
     """
-    if n < 1:
-        raise ValueError(f"n is {n}; allowed is a number of points from 1")
+    check_count("n", n)
     generator = torch.Generator().manual_seed(seed)
     x = 2 * torch.rand(2 * n, 2, generator=generator) - 1
     right, upper = (x > 0).long().T
@@ -191,13 +190,12 @@ def texts(n: int = 120_000, own: Mapping[str, Path | str] | None = None) -> Text
             characters.
 
     Raises:
-        ValueError: ``n`` is smaller than 1,000, a text is shorter than ``n``, or a file is not text.
+        TypeError, ValueError: ``n`` is no integer of at least 1,000, a text is shorter, or a file is not text.
         FileNotFoundError: there is no such file.
 
     Sources: the Python Software Foundation's manual and library, part of every Python under the PSF licence.
     """
-    if n < 1000:
-        raise ValueError(f"n is {n}; allowed is a number of characters from 1000")
+    check_count("n", n, low=1000)
     sources = {"prose": _prose, "code": _code, "arithmetic": lambda: _arithmetic(n)}
     for name, path in (own or {}).items():
         sources[name] = lambda name=name, path=Path(path): _read(name, path)

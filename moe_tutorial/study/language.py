@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from moe_tutorial.layers import GPT, Descent, Routing, switch_loss
+from moe_tutorial.layers.checks import check_count
+from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import Texts
 from moe_tutorial.study.training import TrainingDiverged
 
@@ -67,11 +69,10 @@ def train_gpt(
 
     Raises:
         TrainingDiverged: the loss is not finite.
-        ValueError: a number below 1.
+        TypeError, ValueError: a number of steps or pieces that is no integer of at least 1.
     """
     for name, value in {"steps": steps, "batch_size": batch_size, "every": every}.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; allowed is a whole number from 1")
+        check_count(name, value)
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=True)
     generator = torch.Generator().manual_seed(seed)
@@ -101,16 +102,27 @@ def train_gpt(
 @torch.no_grad()
 def loss_by_domain(model: GPT, texts: Texts) -> Tensor:
     """Mean cross-entropy of the next test character in each domain, in nats: (D,). The model is asked in eval mode."""
-    tokens, targets, domains = test_windows(model, texts)
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    logits = model(tokens.to(device))[0].cpu()
-    model.train(training)
+    tokens, targets, domains = unseen_windows(model, texts)
+    with evaluating(model):
+        logits = model(tokens.to(next(model.parameters()).device))[0].cpu()
     loss = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1)
     return torch.stack([loss[domains == d].mean() for d in range(len(texts.names))])
 
 
-def test_windows(model: GPT, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
+@torch.no_grad()
+def route_text(model: GPT, text: Tensor) -> list[Routing | Descent]:
+    """How the characters of a text were handled in each block, in evaluation: int (N,) -> a record a block, its fields
+    (N, ...). The text is read in pieces of the model's context, of which none knows the one before.
+    """
+    whole = len(text) - len(text) % model.config.context
+    pieces = [text[:whole].view(-1, model.config.context), text[whole:].view(1, -1)]
+    with evaluating(model):
+        read = [model(piece)[2] for piece in pieces if piece.numel()]
+    fields = [zip(*block, strict=True) for block in zip(*read, strict=True)]  # of each block, field by field
+    return [type(read[0][0])(*(None if f[0] is None else torch.cat(f) for f in block)) for block in fields]
+
+
+def unseen_windows(model: GPT, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
     """The pieces of test text that every model is asked about, as :func:`windows` gives them."""
     generator = torch.Generator().manual_seed(0)
     return windows(texts.test, TEST_WINDOWS * len(texts.names), model.config.context, generator)

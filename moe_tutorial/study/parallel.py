@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from moe_tutorial.layers import MixtureOfExperts, Routing
 from moe_tutorial.layers.checks import as_tokens, check_count, check_dtype
-from moe_tutorial.layers.mixture import check_routing
+from moe_tutorial.layers.mixture import check_routing, sort_by_expert
 
 SILENCE = timedelta(seconds=10)
 """How long a rank waits for a peer that says nothing. A connection that closes is noticed at once."""
@@ -82,12 +82,7 @@ class ExpertParallel(nn.Module):
         check_dtype(tokens, self.experts.w_in)
         routing = self.router(tokens)
         check_routing(routing, len(tokens))
-        choice = routing.indices.flatten()
-        order = choice.argsort(stable=True)
-        token = order // routing.indices.shape[-1]  # choice number n belongs to token n // k
-        counts = choice.bincount(minlength=self.n_experts)
-        if len(counts) > self.n_experts:
-            raise ValueError(f"the router chose expert {len(counts) - 1}, but there are only {self.n_experts}")
+        order, token, counts = sort_by_expert(routing.indices, self.n_experts)
 
         # 2. Exchange the counts: nobody can receive tokens without knowing how many will come, and for whom.
         outgoing = counts.view(self.ranks, -1)  # [to this rank, for this expert of that rank]

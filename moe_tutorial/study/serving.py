@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moe_tutorial.layers.checks import check_count, check_number
+from moe_tutorial.layers.checks import check_count, check_number, check_positive
+from moe_tutorial.study.usage import check_indices
 
 StepTime = Callable[[int, np.random.Generator], float]
 """(requests in the batch, random generator) -> seconds that one decoding step takes."""
@@ -31,7 +32,7 @@ def capacity(n_tokens: int, n_experts: int, top_k: int, factor: float) -> int:
     """
     for name, value in {"n_tokens": n_tokens, "n_experts": n_experts, "top_k": top_k}.items():
         check_count(name, value)
-    check_number("factor", factor, low=0.0, allowed="a finite number of at least 0")
+    check_number("factor", factor)
     return max(1, math.ceil(factor * n_tokens * top_k / n_experts))
 
 
@@ -55,13 +56,8 @@ def kept(indices: Tensor, weights: Tensor, n_experts: int, capacity: int) -> Ten
     """
     if indices.dim() != 2 or indices.shape != weights.shape:
         raise ValueError(f"indices {tuple(indices.shape)} and weights {tuple(weights.shape)} must both be (tokens, k)")
-    if indices.numel() and (indices.min() < 0 or indices.max() >= n_experts):
-        raise ValueError(
-            f"indices run from {int(indices.min())} to {int(indices.max())}; "
-            f"with n_experts={n_experts} allowed are 0 to {n_experts - 1}"
-        )
-    if capacity < 1:
-        raise ValueError(f"capacity is {capacity}; allowed is an integer from 1")
+    check_indices(indices, n_experts)
+    check_count("capacity", capacity)
     choice = indices.flatten()
     best_first = weights.flatten().argsort(descending=True, stable=True)
     by_expert = best_first[choice[best_first].argsort(stable=True)]  # expert by expert, each one's best first
@@ -117,8 +113,7 @@ def serve(
     check_count("n_requests", n_requests)
     check_count("max_batch", max_batch)
     check_number("n_tokens", n_tokens, low=1.0, allowed="a finite number of at least 1")
-    if check_number("rate", rate, low=0.0, allowed="a finite number above 0") == 0:
-        raise ValueError("rate must be a finite number above 0, got 0")
+    check_positive("rate", rate)
     rng = np.random.default_rng(seed)
     arrivals = rng.exponential(1.0, n_requests).cumsum() / rate
     left = rng.geometric(1 / n_tokens, n_requests)

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from moe_tutorial.layers.checks import check_count, check_number
+
 
 def time_side_by_side(
     functions: Mapping[str, Callable[[], Any]], turns: int = 10, seconds: float = 0.02
@@ -23,12 +25,12 @@ def time_side_by_side(
         seconds: how long a function is called in each turn; always at least once.
 
     Raises:
-        ValueError: no function, ``turns`` below 1, or ``seconds`` below 0.
+        TypeError, ValueError: no function, ``turns`` below 1, or ``seconds`` below 0.
     """
     if not functions:
         raise ValueError("functions is empty; allowed is one function or more")
-    if turns < 1 or seconds < 0:
-        raise ValueError(f"turns is {turns} and seconds is {seconds}; allowed are turns from 1 and seconds from 0")
+    check_count("turns", turns)
+    check_number("seconds", seconds)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

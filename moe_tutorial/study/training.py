@@ -16,7 +16,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from tqdm.auto import tqdm
 
+from moe_tutorial.layers import Descent
+from moe_tutorial.layers.checks import check_count, check_positive
+from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import Dataset
+from moe_tutorial.study.usage import share
 from moe_tutorial.study.watched import watched
 
 EVALUATE_AT_ONCE = 2048
@@ -33,13 +37,12 @@ def seeds(n: int) -> list[int]:
     Every lesson takes its seeds from here, so that one variable moves the whole course to seeds nobody looked at.
 
     Raises:
-        ValueError: ``MOE_SEED`` is not a whole number from 0 to 10**12, or ``n`` is smaller than 1.
+        TypeError, ValueError: ``MOE_SEED`` is not a whole number from 0 to 10**12, or ``n`` no integer of at least 1.
     """
     text = os.environ.get("MOE_SEED", "0")
     if not text.isdecimal() or int(text) > 10**12:  # a random generator takes no more than 64 bits
         raise ValueError(f"MOE_SEED is {text!r}; allowed is a whole number from 0 to 10**12")
-    if n < 1:
-        raise ValueError(f"n is {n}; allowed is a number of seeds from 1")
+    check_count("n", n)
     base = 1000 * int(text)  # so that two bases share no seed
     return list(range(base, base + n))
 
@@ -47,19 +50,25 @@ def seeds(n: int) -> list[int]:
 class Seeds:
     """One trained model a seed, held as a stack; the first dimension of everything it returns is the seed.
 
+    Called, it answers in the mode that ``model`` is in, which is training; its methods ask in evaluation.
+
     Attributes:
-        model: the model's structure; its own parameters are not used.
+        model: the model's structure; its own parameters are not used. Its mixtures and trees compute all their experts
+            and leaves (``dispatch="dense"``), as no step of a stack may depend on the data.
         parameters, buffers: name -> tensor (n_seeds, ...).
         losses: task loss of each step, float (steps, n_seeds).
-        routing: what the last step's batches were routed to, fields (n_seeds, batch_size, ...); None before the first
-            step, and for a model that returns scores alone.
+        last_routing: what the last step's batches were routed to, fields (n_seeds, batch_size, ...); None before the
+            first step, and for a model that returns scores alone.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
         self.model = models[0]
         self.parameters, self.buffers = stack_module_state(list(models))
         self.losses = torch.empty(0, len(models))
-        self.routing: Any = None
+        self.last_routing: Any = None
+        self._sparse = [name for name, part in self.model.named_modules() if getattr(part, "dispatch", "") == "sparse"]
+        for name in self._sparse:
+            self.model.get_submodule(name).dispatch = "dense"
 
     def __len__(self) -> int:
         return len(self.losses.T)
@@ -77,20 +86,34 @@ class Seeds:
 
     @torch.no_grad()
     def scores(self, x: Tensor) -> Tensor:
-        """Class scores in evaluation mode: (B, d) -> (n_seeds, B, classes)."""
-        training = self.model.training
-        self.model.eval()
-        parts = [_scores_of(self(part)) for part in x.split(EVALUATE_AT_ONCE)]
-        self.model.train(training)
-        return torch.cat(parts, dim=1)
+        """Class scores: (B, d) -> (n_seeds, B, classes)."""
+        with evaluating(self.model):
+            return torch.cat([_scores_of(self(part)) for part in x.split(EVALUATE_AT_ONCE)], dim=1)
+
+    @torch.no_grad()
+    def routing(self, x: Tensor) -> Any:
+        """The second thing that the models return, a ``Routing`` or a ``Descent``, its fields (n_seeds, B, ...), for x
+        (B, d) as one batch.
+        """
+        with evaluating(self.model):
+            return self(x)[1]
+
+    def shares(self, x: Tensor) -> Tensor:
+        """Fraction of the choices that went to each expert, or of the points that came to each leaf: (n_seeds, E)."""
+        record = self.routing(x)
+        if isinstance(record, Descent):
+            return share(record.leaf.unsqueeze(-1), record.weights.shape[-1])
+        return share(record.indices, record.probs.shape[-1])
 
     def accuracy(self, x: Tensor, y: Tensor) -> Tensor:
         """Fraction of the points that each seed's model gets right: (n_seeds,)."""
         return (self.scores(x).argmax(-1) == y).float().mean(-1)
 
     def one(self, index: int) -> nn.Module:
-        """The model of one seed, as an ordinary module (a copy of the structure with that seed's parameters)."""
+        """The model of one seed, as an ordinary module: as it was built, with what the seed has learned (a copy)."""
         model = copy.deepcopy(self.model)
+        for name in self._sparse:
+            model.get_submodule(name).dispatch = "sparse"
         model.load_state_dict({name: value[index] for name, value in (self.parameters | self.buffers).items()})
         return model
 
@@ -114,7 +137,7 @@ def train(
 
     Args:
         build: makes one model; ``model(x)`` gives class scores (B, classes), or ``(scores, routing)``. It may not
-            branch on the values of tensors: a mixture takes ``dispatch="dense"`` here.
+            branch on the values of tensors (of mixtures and trees, ``Seeds`` sees to it).
         data: trained on ``x_train`` (N, d) and ``y_train`` (N,).
         seeds: one model for each.
         steps: of the optimiser.
@@ -122,20 +145,19 @@ def train(
         learning_rate: of Adam.
         penalty: routing -> scalar, added to the loss of each seed.
         freeze: names of parameters that stay as they were drawn.
-        on_step: called as ``on_step(step, trained)`` before each step and once after the last. ``trained.routing`` is
-            then what the step before chose.
+        on_step: called as ``on_step(step, trained)`` before each step and once after the last.
+            ``trained.last_routing`` is then what the step before chose.
 
     Raises:
         TrainingDiverged: a loss is not finite.
-        ValueError: no seed, a number below 1, or a name in ``freeze`` that no parameter has.
+        TypeError, ValueError: no seed, ``steps`` or ``batch_size`` that is no integer of at least 1, ``learning_rate``
+            that is not above 0, or a name in ``freeze`` that no parameter has.
     """
     if not len(seeds):
         raise ValueError("seeds is empty; allowed is one seed or more")
-    for name, value in {"steps": steps, "batch_size": batch_size}.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; allowed is a whole number from 1")
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate is {learning_rate}; allowed is a number above 0")
+    check_count("steps", steps)
+    check_count("batch_size", batch_size)
+    check_positive("learning_rate", learning_rate)
 
     device = data.x_train.device
     trained = Seeds([_build(build, seed).to(device) for seed in seeds])
@@ -163,7 +185,7 @@ def train(
             loss.sum().backward()
             optimizer.step()
             trained.losses[step] = task.detach()
-            trained.routing = None if isinstance(output, Tensor) else output[1]
+            trained.last_routing = None if isinstance(output, Tensor) else output[1]
     if on_step:
         on_step(steps, trained)
     return trained

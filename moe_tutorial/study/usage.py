@@ -29,11 +29,7 @@ def share(indices: Tensor, n_experts: int) -> Tensor:
     """
     if indices.dim() < 2:
         raise ValueError(f"indices has shape {tuple(indices.shape)}; allowed is (..., tokens, k)")
-    if indices.numel() and (indices.min() < 0 or indices.max() >= n_experts):
-        raise ValueError(
-            f"indices run from {int(indices.min())} to {int(indices.max())}; "
-            f"with n_experts={n_experts} allowed are 0 to {n_experts - 1}"
-        )
+    check_indices(indices, n_experts)
     flat = indices.flatten(-2)
     counts = torch.zeros(*flat.shape[:-1], n_experts, device=indices.device)
     counts.scatter_add_(-1, flat, torch.ones(flat.shape, device=indices.device))
@@ -98,6 +94,15 @@ def mutual_information(choices: Tensor, labels: Tensor) -> float:
     """
     _check_pairs(choices, labels)
     return float(mutual_info_score(labels.cpu().numpy(), choices.cpu().numpy())) / math.log(2)
+
+
+def check_indices(indices: Tensor, n_experts: int) -> None:
+    """ValueError where a choice is of no expert."""
+    if indices.numel() and (indices.min() < 0 or indices.max() >= n_experts):
+        raise ValueError(
+            f"indices run from {int(indices.min())} to {int(indices.max())}; "
+            f"with n_experts={n_experts} allowed are 0 to {n_experts - 1}"
+        )
 
 
 def _check_pairs(choices: Tensor, labels: Tensor) -> None:

@@ -17,3 +17,9 @@ def builds_page() -> bool:
 def watched() -> bool:
     """Whether somebody would see a progress bar now, in JupyterLab or a terminal. Where nobody does it is litter."""
     return interactive() or sys.stderr.isatty()
+
+
+def say_compiled(seconds: float) -> None:
+    """What a first call of a compiled kernel lets a person know who waits for it."""
+    if watched():
+        print(f"A part of the tree was compiled ({seconds:.0f} s) and is kept for the next time.", file=sys.stderr)

@@ -1,5 +1,7 @@
 """The widgets on a page with no kernel and no network: their code gets a stub of the model, with the state alone."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from on_page import FRAMES
@@ -16,8 +18,12 @@ ANGLE = torch.arange(8) * torch.pi / 4
 WEIGHT = 4 * torch.stack([ANGLE.cos(), ANGLE.sin()])
 
 
-def explorer(**options):
-    return explore_router(lambda x: x @ WEIGHT, POINTS, LABELS, **options)
+def explorer(k=1):
+    def route(x):
+        logits = x @ WEIGHT
+        return SimpleNamespace(logits=logits, indices=logits.topk(k).indices)
+
+    return explore_router(route, POINTS, LABELS)
 
 
 def trained():
@@ -39,11 +45,11 @@ def raced():
     return watch_usage(shares, 100 * steps, score=(steps + 1) / 12, score_name="loss")
 
 
-def run_live(data=None, **options):
+def run_live(data=None):
     data = data or regimes_2d(256)
     torch.manual_seed(0)
     layer = MixtureOfExperts(data.x_train.shape[1], 8, 8, 1, d_out=10)
-    return train_live(layer, data, balance=switch_loss, coefficient=0.1, headless_steps=60, **options)
+    return train_live(layer, data, balance=switch_loss, coefficient=0.1, headless_steps=60)
 
 
 def run_live_flat():
@@ -71,7 +77,7 @@ def test_it_fits_its_column_and_is_drawn_in_both_themes(show, make, width):
 
 
 def test_the_titles_say_what_is_drawn(show):
-    page = show(explorer(k=1))
+    page = show(explorer())
     assert title(page).startswith("All 8 experts have a region; the weight is 0.")
     page.get_by_label("Order").select_option("top-k, then softmax")
     assert title(page).endswith("the weight is exactly 1, whatever the logits say")

@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from moe_tutorial.study.claim_lines import printed
+from moe_tutorial.course.executed import printed
 
 
 class Instruction(NamedTuple):

@@ -41,7 +41,7 @@ def paired(tmp_path_factory) -> str:
     """The lesson's notebook, as `make reference` writes it."""
     folder = tmp_path_factory.mktemp("reference")
     (folder / "09_small.py").write_text(LESSON, encoding="utf-8")
-    lessons.reference(folder)
+    lessons.reference(folder, [])
     return (folder / "09_small.ipynb").read_text(encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ from moe_tutorial.course import lessons
 
 ROOT = Path(__file__).parents[2]
 LESSON = """# %%
-from moe_tutorial.study.claims import claim
+from moe_tutorial.study import above, claim
 import uuid, time
 print("dead experts: 6 of 8")
 print(f"took {time.perf_counter():.3f} s, {uuid.uuid4()}, {object()}")
@@ -23,8 +23,8 @@ claim("09.1", "Half of 10 tokens stay (and 2 of 8 experts)", values, lambda v: v
       control=[0.1] * 9 + [0.12], control_is="no router", refutes="All stay (always)")
 
 # %%
-claim("09.3", "It is twice as fast", [2.0, 2.1], lambda v: v.mean() > 1.5, control=[1.0, 1.1], control_is="one",
-      refutes="It costs the same", timed=True)
+claim("09.3", "It is twice as fast", [2.0, 2.1], above(1.5), control=[1.0, 1.1], control_is="one",
+      quantity="speed", unit="times", refutes="It costs the same", timed=True)
 
 # %% tags=["nbval-ignore-output"]
 from IPython.display import HTML
@@ -48,6 +48,8 @@ LIES = {
     "a control that holds as well": ("v.mean() > 0.4", "v.mean() > 0.0"),
     "a time's statement": ("holds: It is twice", "holds: It is thrice"),
     "a time's runs": ("| 2 runs", "| 3 runs"),
+    "a time's rule": ("rule: mean > 1.5", "rule: mean > 1.2"),
+    "a time's quantity": ("quantity: speed", "quantity: cost"),
     "a time that fails": ("✓ claim 09.3 holds", "✗ claim 09.3 fails"),
     "a time that became a figure": ("measured here 2.050", "measured 2.050"),
     "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
@@ -74,7 +76,7 @@ def outcomes(tmp_path_factory) -> dict[str, list[str]]:
     """
     folder = tmp_path_factory.mktemp("lesson")
     (folder / "09_small.py").write_text(LESSON, encoding="utf-8")
-    lessons.reference(folder)
+    lessons.reference(folder, [])
     path = folder / "09_small.ipynb"
     text = path.read_text(encoding="utf-8")
     cases, cells = HONEST | LIES, []
@@ -109,7 +111,8 @@ LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 @pytest.mark.parametrize("notebook", LESSONS, ids=lambda path: path.stem)
 def test_every_stored_claim_is_read_as_one(notebook):
     """A claim line that the site and the comparison of figures could not read would pass unnoticed."""
-    from moe_tutorial.study.claim_lines import printed, read_claims
+    from moe_tutorial.course.executed import printed
+    from moe_tutorial.study.claims import read_claims
 
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]

@@ -89,15 +89,22 @@ def write(path: Path, *cells: tuple[str, str]) -> None:
     nbformat.write(notebook, path)
 
 
+def code_of(folder: Path, part: str) -> Path:
+    """A file of this part of the package: of a floor, or the part itself."""
+    path = folder / "moe_tutorial" / part
+    return path if path.suffix else path / "code.py"
+
+
 @pytest.fixture(scope="module")
 def course(tmp_path_factory) -> Path:
     """A repository with four lessons, after nbval has judged them: one is right."""
     folder = tmp_path_factory.mktemp("course")
     notebooks = folder / "notebooks"
     notebooks.mkdir()
-    for floor in executed.FLOORS:
-        (folder / "moe_tutorial" / floor).mkdir(parents=True)
-        (folder / "moe_tutorial" / floor / "code.py").write_text("x = 1\n")
+    for part in executed.USED:
+        code = code_of(folder, part)
+        code.parent.mkdir(parents=True)
+        code.write_text("x = 1\n")
     notebook = jupytext.reads(LESSON, fmt="py:percent")
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -197,9 +204,9 @@ def test_the_outputs_of_another_source_are_not_used(course, tmp_path, change):
     assert executed.find(path, executed.folder(course), executed.code_digest(course)) is None
 
 
-@pytest.mark.parametrize("floor", executed.FLOORS)
-def test_nor_those_of_other_code(course, floor):
-    code = course / "moe_tutorial" / floor / "code.py"
+@pytest.mark.parametrize("part", executed.USED)
+def test_nor_those_of_other_code(course, part):
+    code = code_of(course, part)
     assert kept(course, "01_right") is not None
     code.write_text("x = 2\n")
     assert kept(course, "01_right") is None

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig, Routing, switch_loss
+from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig, Router, Routing, switch_loss
 
 V, C = 20, 16
 TREE = {"feed_forward": "fff", "depth": 2}
@@ -23,7 +23,7 @@ def tokens(*shape, seed=1):
     return torch.randint(V, shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("options", [{"feed_forward": "dense"}, {}, {"top_k": 2}, {"mixture": {"n_shared": 1}}, TREE])
+@pytest.mark.parametrize("options", [{"feed_forward": "dense"}, {}, {"top_k": 2}, {"n_shared": 1}, TREE])
 @settings(max_examples=15, deadline=None)
 @given(at=st.integers(1, C - 1), seed=st.integers(0, 1000))
 def test_no_position_hears_from_a_later_one_not_even_through_routing(options, at, seed):
@@ -135,7 +135,7 @@ def test_temperature_sharpens_and_flattens():
 
 
 def test_generation_is_deterministic_in_its_generator_and_leaves_the_mode_alone():
-    model = gpt(mixture={"noise": 1.0}).train()
+    model = gpt(noise=1.0).train()
     x = tokens(1, 3)
     one, two = (model.generate(x, 10, generator=torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(one, two)  # noise would differ
@@ -176,6 +176,16 @@ def test_the_loss_is_the_mean_over_the_targets_that_are_asked_for():
             ValueError,
             "feed_forward must be one of 'dense', 'moe', 'fff', got 'wide'",
         ),
+        (lambda: gpt(dispatch="quick"), ValueError, "dispatch must be one of 'sparse', 'dense', got 'quick'"),
+        (
+            lambda: gpt(noise=-1.0),
+            ValueError,
+            "noise must be None, 'learned' or a finite number of at least 0, got -1.0",
+        ),
+        (lambda: gpt(n_shared=-1), ValueError, "n_shared must be an integer of at least 0, got -1"),
+        (lambda: gpt(router=4), TypeError, "router must be a Router or a callable that returns a Routing, got 4"),
+        (lambda: gpt(router=Router(16, 4, 1), noise=1.0), TypeError, "pass router or router options, not both"),
+        (lambda: gpt("fff", depth=-1), ValueError, "depth must be an integer of at least 0, got -1"),
         (lambda: gpt(d_hidden=0), ValueError, "d_hidden must be an integer of at least 1, got 0"),
         (lambda: gpt("dense", d_hidden=0), ValueError, "d_hidden must be an integer of at least 1, got 0"),
         (lambda: gpt(top_k=9), ValueError, "top_k must be an integer from 1 to n_experts = 4, got 9"),
@@ -189,6 +199,17 @@ def test_the_loss_is_the_mean_over_the_targets_that_are_asked_for():
 def test_bad_input_is_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_the_options_reach_the_layers():
+    router = Router(16, 4, 1)
+    blocks = gpt(router=router, n_shared=2, dispatch="dense").blocks
+    assert [block.feed_forward.router is router for block in blocks] == [True, True]
+    assert [block.feed_forward.shared.n_experts for block in blocks] == [2, 2]
+    assert [block.feed_forward.dispatch for block in blocks] == ["dense", "dense"]
+    assert [block.feed_forward.router.noise for block in gpt(noise="learned").blocks] == ["learned", "learned"]
+    assert [block.feed_forward.dispatch for block in gpt("fff", dispatch="dense").blocks] == ["dense", "dense"]
+    assert [block.feed_forward.leaves.activation for block in gpt("fff").blocks] == ["gelu", "gelu"]
 
 
 @pytest.mark.parametrize("options", [{}, TREE])

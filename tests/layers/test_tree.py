@@ -2,9 +2,6 @@
 
 import copy
 import math
-import os
-import subprocess
-import sys
 
 import fastfeedforward
 import pytest
@@ -13,15 +10,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from tree_oracle import by_hand, make
 
-from moe_tutorial.layers import FastFeedForward, hardening_loss, hardening_ramp, node_balance_loss, tree
-
-HAS_NUMBA = tree.compiled("descend") is not None
-
-
-def make(depth=3, leaf_width=4, d_in=6, d_out=5, seed=0, **options) -> FastFeedForward:
-    torch.manual_seed(seed)
-    return FastFeedForward(d_in, d_out, depth, leaf_width, **options)
+from moe_tutorial.layers import FastFeedForward, hardening_loss, hardening_ramp, node_balance_loss
 
 
 def certain(layer: FastFeedForward) -> FastFeedForward:
@@ -30,21 +21,6 @@ def certain(layer: FastFeedForward) -> FastFeedForward:
         layer.node_weight.mul_(1e8)
         layer.node_bias.mul_(1e8)
     return layer
-
-
-def by_hand(layer: FastFeedForward, x: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
-    """Token by token, question by question: the definition of the hard answer."""
-    act = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}[layer.leaves.activation]
-    answers, arrived = [], []
-    for token in x:
-        node = 0
-        for _ in range(layer.depth):
-            node = 2 * node + (2 if token @ layer.node_weight[node] + layer.node_bias[node] >= 0 else 1)
-        leaf = node - (2**layer.depth - 1)
-        hidden = act(layer.leaves.w_in[leaf] @ token + layer.leaves.b_in[leaf])
-        answers.append(hidden @ layer.leaves.w_out[leaf] + layer.leaves.b_out[leaf])
-        arrived.append(leaf)
-    return torch.stack(answers), arrived
 
 
 # Hard and soft
@@ -80,53 +56,6 @@ def test_the_hard_answer_is_the_definition(depth, leaf_width, activation):
         expected, leaf = by_hand(layer, x)
     torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
     assert descent.leaf.tolist() == leaf
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-@pytest.mark.parametrize("tokens", [1, 3, 40, 700])
-@pytest.mark.parametrize(("depth", "leaf_width"), [(0, 32), (3, 5), (4, 32), (9, 2)])
-def test_the_kernel_equals_plain_torch_on_one_thread_and_on_two(depth, leaf_width, tokens, monkeypatch):
-    layer, x = make(depth, leaf_width, d_in=33, d_out=21).eval(), torch.randn(tokens, 33)
-    threads = torch.get_num_threads()
-    with torch.no_grad():
-        kernel, way = layer(x)
-        torch.set_num_threads(2)
-        parallel, other_way = layer(x)
-        torch.set_num_threads(threads)
-        monkeypatch.setattr(tree, "compiled", lambda name: None)
-        plain, plain_way = layer(x)
-    torch.testing.assert_close(kernel, plain, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(parallel, plain, atol=1e-5, rtol=1e-5)
-    assert torch.equal(way.leaf, plain_way.leaf)
-    assert torch.equal(other_way.leaf, plain_way.leaf)
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("tokens", [1, 3, 700])
-def test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch(tokens, threads, monkeypatch):
-    layer = make(3, 2).eval()
-    with torch.no_grad():  # small whole numbers: their sums are exact, and often 0
-        for nodes in (layer.node_weight, layer.node_bias):
-            nodes.copy_(torch.randint(-1, 2, nodes.shape))
-        layer.node_weight[0], layer.node_bias[0] = 0, 0  # whoever the token, -0.0 included
-    x = torch.randint(-1, 2, (tokens, 6)).float() * torch.tensor([1.0, -1.0])[torch.randint(2, (tokens, 1))]
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    with torch.no_grad():
-        answers = [layer(x)]
-        torch.set_num_threads(before)
-        monkeypatch.setattr(tree, "compiled", lambda name: None)
-        answers.append(layer(x))
-        layer.dispatch = "dense"
-        answers.append(layer(x))
-    _, expected = by_hand(layer, x)
-    assert min(expected) >= 4  # the root's logit is 0 for all
-    logits = answers[2][1].logits
-    assert tokens < 700 or (logits[:, 1:] == 0).float().mean() > 0.1
-    for y, descent in answers:
-        assert descent.leaf.tolist() == expected
-        torch.testing.assert_close(y, answers[0][0], atol=1e-6, rtol=1e-5)
 
 
 def test_every_kind_of_input_gets_the_same_answer():
@@ -250,32 +179,6 @@ def test_the_soft_losses_gradients_are_right():
     assert torch.autograd.gradcheck(loss, tuple(parameters.values()))
 
 
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("tokens", [0, 1, 40, 300])
-@pytest.mark.parametrize(("depth", "leaf_width", "region_leak"), [(0, 32, 0.0), (1, 5, 0.0), (4, 7, 0.3), (8, 2, 0.0)])
-def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
-    depth, leaf_width, region_leak, tokens, threads, monkeypatch
-):
-    layer, x = make(depth, leaf_width, region_leak=region_leak), torch.randn(tokens, 6, requires_grad=True)
-    target, found, before = torch.randn(tokens, 5), [], torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        for with_kernel in (True, False):
-            if not with_kernel:
-                monkeypatch.setattr(tree, "compiled", lambda name: None)
-            torch.manual_seed(1)  # for the leak
-            y, descent = layer(x)
-            assert ("Soften" in str(descent.weights.grad_fn)) == with_kernel
-            loss = (y - target).square().sum() + 9 * descent.weights[:, 0].square().sum()
-            gradients = torch.autograd.grad(loss / max(tokens, 1), [x, *layer.parameters()], materialize_grads=True)
-            found.append([y, descent.weights, *gradients])
-    finally:
-        torch.set_num_threads(before)
-    for ours, expected in zip(*found, strict=True):
-        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
-
-
 def test_trees_of_many_seeds_learn_under_vmap_as_each_alone():
     layers, x = [make(3, 4, seed=seed) for seed in range(3)], torch.randn(20, 6)
     stacked, _ = torch.func.stack_module_state(layers)
@@ -303,21 +206,6 @@ def test_a_nan_in_training_stays_with_its_token():
     assert layer.leaves.w_out.grad.isnan().any()  # learnt from it, the tree is lost: nothing hides that
 
 
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_descent_leaves_torchs_number_of_threads_as_it_was(threads):
-    code = (
-        "import torch; from moe_tutorial.layers import FastFeedForward\n"
-        f"torch.set_num_threads({threads}); layer = FastFeedForward(4, 4, 2, 2).eval(); torch.get_num_threads()\n"
-        "for tokens in (1, 200, 200): layer(torch.randn(tokens, 4))\n"
-        "layer.train()(torch.randn(200, 4))[0].sum().backward()\n"
-        "print(torch.get_num_threads())"
-    )
-    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
-    assert done.stdout == f"{threads}\n", done.stderr
-
-
 # Gradients of the hard answer
 
 
@@ -333,16 +221,7 @@ def test_the_hard_answer_has_the_gradients_of_the_same_answer_from_all_leaves():
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_weights_that_changed_before_the_backward_pass_are_noticed():
-    layer = make().eval()
-    loss = layer(torch.randn(8, 6))[0].sum()
-    with torch.no_grad():
-        layer.leaves.w_in.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
-
-
-# Losses, usage, region leak
+# Losses, region leak
 
 
 def test_the_hardening_loss_is_the_mean_entropy_of_the_decisions():
@@ -419,19 +298,6 @@ def test_the_ramp_rises_from_start_to_end():
         hardening_ramp(0, 5, 5, 1.0)
 
 
-def test_usage_counts_tokens_in_leaves_and_through_nodes():
-    layer, x = make(2).eval(), torch.randn(200, 6)
-    _, descent = layer(x)
-    leaves, nodes = layer.usage(descent)
-    counts = [int((descent.leaf == leaf).sum()) / 200 for leaf in range(4)]
-    assert leaves.tolist() == pytest.approx(counts)
-    assert nodes.tolist() == pytest.approx([1, counts[0] + counts[1], counts[2] + counts[3]])
-    several = descent._replace(leaf=torch.stack([descent.leaf, torch.zeros_like(descent.leaf)]))
-    assert layer.usage(several)[0].shape == (2, 4)
-    assert layer.usage(several)[1][1].tolist() == [1, 1, 0]
-    assert make(0).usage(descent._replace(leaf=torch.zeros(5, dtype=torch.long)))[1].shape == (0,)
-
-
 def test_a_region_leaks_in_training_only_and_as_often_as_asked():
     layer, x = certain(make(3, region_leak=0.2)), torch.randn(4000, 6)
     _, descent = layer(x)
@@ -470,31 +336,3 @@ def test_bad_settings_are_named(options, error, text):
 def test_bad_input_is_named(x, error, training):
     with pytest.raises(error, match="x must"):
         make().train(training)(x)
-
-
-# Without numba, and the first call
-
-WITHOUT = "import sys; sys.modules['numba'] = None; import pytest; sys.exit(pytest.main(sys.argv[1:]))"
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-def test_everything_here_passes_without_numba():
-    command = [sys.executable, "-c", WITHOUT, "-q", "-p", "no:cacheprovider", "-o", "addopts=", __file__]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "skipped" in done.stdout  # what is about the kernel: so there was none
-
-
-@pytest.mark.skipif(not HAS_NUMBA, reason="this is the run without numba")
-def test_the_first_call_says_that_it_compiled_and_the_next_process_need_not(tmp_path):
-    code = (
-        "import torch; from moe_tutorial.layers import FastFeedForward\n"
-        "layer = FastFeedForward(4, 4, 2, 2).eval(); [layer(torch.randn(1, 4)) for _ in range(3)]"
-    )
-    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "JPY_SESSION_NAME": "a notebook"}
-    said = [
-        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300).stderr
-        for _ in range(2)
-    ]
-    assert said[0].count("A part of the tree was compiled") == 1
-    assert said[1] == ""

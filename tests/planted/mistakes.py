@@ -19,10 +19,12 @@ class Mistake(NamedTuple):
 
 ROUTING, BALANCE = "layers/test_routing.py::", "layers/test_balance.py::"
 MIXTURE, EXPERTS = "layers/test_mixture.py::", "layers/test_experts.py::"
-TREE, GPT, INTEROP = "layers/test_tree.py::", "layers/test_gpt.py::", "layers/test_interop.py::"
+TREE, FAST = "layers/test_tree.py::", "layers/test_fast.py::"
+GPT, INTEROP = "layers/test_gpt.py::", "layers/test_interop.py::"
 USAGE, COST, SERVING = "study/test_usage.py::", "study/test_cost.py::", "study/test_serving.py::"
 TRAINING, LANGUAGE, DATA = "study/test_training.py::", "study/test_language.py::", "study/test_data.py::"
 CLAIMS, PARALLEL, TIMING = "study/test_claims.py::", "study/test_parallel.py::", "study/test_timing.py::"
+ESTIMATES = "study/test_estimates.py::"
 
 MISTAKES = {
     # ── the router ──
@@ -291,21 +293,21 @@ MISTAKES = {
     ),
     "tie-goes-left": Mistake(
         "the compiled descent sends a logit of exactly 0 to the left",
-        "layers/descend.py",
+        "layers/fast/descend_kernel.py",
         "+ node_bias[node] >= 0)",
         "+ node_bias[node] > 0)",
-        (TREE + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
+        (FAST + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
     ),
     "tie-goes-left-in-torch": Mistake(
         "the readable descent sends a logit of exactly 0 to the left",
         "layers/tree.py",
         "node = 2 * node + 1 + (logits >= 0)",
         "node = 2 * node + 1 + (logits > 0)",
-        (TREE + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
+        (FAST + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
     ),
     "leaf-bias-left-out": Mistake(
         "the hard answer leaves out the leaf's output bias, as the published code does",
-        "layers/descend.py",
+        "layers/fast/descend_kernel.py",
         "    y[:] = b_out\n",
         "    y[:] = 0\n",
         (TREE + "test_the_published_evaluation_leaves_out_the_leaves_output_bias_and_ours_does_not",),
@@ -326,10 +328,24 @@ MISTAKES = {
     ),
     "soft-gradient-sign": Mistake(
         "the compiled soft step's gradient by a decision has the wrong sign",
-        "layers/soften.py",
+        "layers/fast/soften_kernel.py",
         "by_decisions[t, n] = worth[2 * n + 2] - right[t, n] * worth[n]",
         "by_decisions[t, n] = right[t, n] * worth[n] - worth[2 * n + 2]",
-        (TREE + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
+        (FAST + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
+    ),
+    "hard-gradient-stops": Mistake(
+        "the compiled descent hands no gradient on to the layer below",
+        "layers/fast/descend_kernel.py",
+        "return None, by_tokens, None, None, *by_leaves",
+        "return None, None, None, None, *by_leaves",
+        (FAST + "test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_either",),
+    ),
+    "plain-answers-by-leaf": Mistake(
+        "the readable descent hands its answers out in the order of the leaves",
+        "layers/tree.py",
+        "return torch.cat(answers)[order.argsort()], leaf",
+        "return torch.cat(answers), leaf",
+        (FAST + "test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_either",),
     ),
     # ── the GPT ──
     "router-reads-before-the-norm": Mistake(
@@ -363,8 +379,8 @@ MISTAKES = {
     "generates-in-training": Mistake(
         "generate() leaves the model in evaluation mode",
         "layers/gpt.py",
-        "        self.train(training)\n        return tokens\n",
-        "        return tokens\n",
+        "        with evaluating(self):\n",
+        "        self.eval()\n        if True:\n",
         (GPT + "test_generation_is_deterministic_in_its_generator_and_leaves_the_mode_alone",),
     ),
     # ── how it is measured ──
@@ -462,9 +478,23 @@ MISTAKES = {
     "tested-in-training": Mistake(
         "accuracy is measured in training mode",
         "study/training.py",
-        "        self.model.eval()\n",
-        "        self.model.train()\n",
-        (TRAINING + "test_scores_are_asked_for_in_evaluation",),
+        "        with evaluating(self.model):\n            return torch.cat(",
+        "        if True:\n            return torch.cat(",
+        (TRAINING + "test_scores_and_routing_are_asked_for_in_evaluation",),
+    ),
+    "routed-in-training": Mistake(
+        "the routing of an evaluation is measured in training mode, with its noise",
+        "study/training.py",
+        "        with evaluating(self.model):\n            return self(x)[1]",
+        "        if True:\n            return self(x)[1]",
+        (TRAINING + "test_scores_and_routing_are_asked_for_in_evaluation",),
+    ),
+    "stays-dense": Mistake(
+        "the model of one seed is handed out with the dispatch of the stack",
+        "study/training.py",
+        'model.get_submodule(name).dispatch = "sparse"',
+        'model.get_submodule(name).dispatch = "dense"',
+        (TRAINING + "test_routing_and_shares_are_those_of_each_seeds_own_model_which_computes_as_it_was_built",),
     ),
     "seeds-overlap": Mistake(
         "two bases share seeds",
@@ -489,10 +519,10 @@ MISTAKES = {
     ),
     "interval-of-the-values": Mistake(
         "the interval is that of one seed, not of the mean",
-        "study/claims.py",
-        " * values.std(ddof=1) / np.sqrt(len(values))",
-        " * values.std(ddof=1)",
-        (CLAIMS + "test_the_interval_is_students",),
+        "study/estimates.py",
+        "scale=stats.sem(values)",
+        "scale=values.std(ddof=1)",
+        (ESTIMATES + "test_the_interval_is_students",),
     ),
     "control-not-judged": Mistake(
         "the rule is never asked about the control",

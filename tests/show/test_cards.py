@@ -1,6 +1,6 @@
 import re
 
-from moe_tutorial.show import bars, expert_cards, message, plane_map, seed_dots, usage_bars
+from moe_tutorial.show import bars, expert_bars, expert_cards, message, seed_dots, usage_bars
 
 
 def test_a_chosen_expert_wears_its_colour_and_its_weight():
@@ -47,14 +47,13 @@ def test_a_dot_stands_where_its_number_is():
     assert "Share &lt;1&gt;" in html
 
 
-def test_the_map_gives_each_place_its_expert():
-    owners = [2] * 32 + [0, 0, 0, 0, 5, 5, 5, 5] * 4  # the upper half, and two quarters below it
-    html = plane_map(owners)
-    area = {}
-    for width, expert in re.findall(r"h(\d+)v1h-\d+z\" fill=\"var\(--moe-e(\d)", html):
-        area[expert] = area.get(expert, 0) + int(width)
-    assert area == {"2": 32, "0": 16, "5": 16}
-    assert "regions of the experts 0, 2, 5" in html
-    number = re.search(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>2<', html)
-    assert 0 < float(number[1]) < 8
-    assert 0 < float(number[2]) < 4.8
+def test_bars_may_stand_before_a_dashed_frame():
+    html = expert_bars([2, 0], ["2 & more", "none"], 4, "Choices", behind=[8, 1])
+    assert re.findall(r"width:([\d.]+)%;(border|background)", html) == [
+        ("100.0", "border"),
+        ("25.0", "background"),
+        ("12.5", "border"),
+    ]
+    assert html.count("left:50.0%") == 2
+    assert "2 &amp; more" in html
+    assert html.count("line-through") == 1

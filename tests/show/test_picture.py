@@ -1,15 +1,17 @@
 import base64
 import io
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 
-from moe_tutorial.show import draw_regions, interval_chart, is_narrow, look, picture, seed_strip, table
+from moe_tutorial.show import Line, curves, draw_curves, interval_chart, is_narrow, look, picture, seed_strip, table
 
 
 def images(shown):
@@ -72,25 +74,40 @@ def test_an_interval_chart_says_its_numbers_aloud():
     assert "with: 0.900 [0.652, 1.148]; without: 0.200 [-0.048, 0.448]" in chart.html
 
 
-def test_regions_take_the_colour_of_the_preferred_expert():
-    def draw(figure, theme):
-        logits = torch.zeros(64, 3)
-        logits[:32, 2] = 50.0  # the upper half belongs to expert 2, and the router is sure
-        logits[32:, 0] = 50.0
-        figure.set_layout_engine("none")
-        axes = figure.add_axes((0, 0, 1, 1))
-        draw_regions(
-            axes, theme, logits.softmax(-1), [-1, 1, -1, 1], torch.zeros(1, 2), torch.zeros(1, dtype=torch.long)
-        )
+@pytest.mark.parametrize("log", ["", "y", "xy"])
+def test_names_at_the_ends_of_curves_stand_apart(log):
+    lines = {f"line {i}": Line([1, 10, 100], [1, 2, 1 + i / 1000], "--", "muted") for i in range(4)}
+    lines["far above"] = Line([1, 10, 100], [1, 5, 50])
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    draw_curves(axes, "light", lines, x="x", log=log)
+    figure.canvas.draw()
+    names = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert set(names) == set(lines)
+    below = sorted(names.values(), key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(below))
+    end = axes.transData.transform((100, 50))[1]
+    assert abs((names["far above"].y0 + names["far above"].y1) / 2 - end) < 3  # it had room
+    assert names["line 0"].x0 >= axes.transData.transform((100, 1))[0]
 
-    image = images(picture(draw, "t", alt="a"))[0]
-    width, height = image.size
-    high = look.TOKENS["region"]["mixHigh"]
-    for y, expert in ((0.1, 2), (0.9, 0)):
-        own, ground = to_rgb(look.expert_color(expert)), to_rgb(look.color("ground"))
-        expected = [255 * (high * a + (1 - high) * b) for a, b in zip(own, ground, strict=True)]
-        pixel = image.getpixel((width // 2 - 200, int(y * height)))
-        assert np.allclose(pixel, expected, atol=3)
+
+def test_a_phone_has_every_second_number_and_a_control_is_hollow():
+    for width, expected in ((7.2, ["1", "10", "100", "1,000", "10,000"]), (3.4, ["1", "100", "10,000"])):
+        axes = Figure(figsize=(width, 3)).add_subplot()
+        lines = {"ours": Line([1, 1000], [0, 1], marker="●"), "fresh": Line([1, 1000], [1, 0], "--", "muted", "○")}
+        draw_curves(axes, "light", lines, x="n", log="x", xticks=[1, 10, 100, 1000, 10_000], legend=True)
+        assert [text.get_text() for text in axes.get_xticklabels()] == expected
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ours", "○ control: fresh"]
+        assert [to_rgb(line.get_markerfacecolor()) for line in axes.lines] == [
+            to_rgb(look.color("text")),
+            to_rgb(look.color("ground")),
+        ]
+
+
+def test_curves_with_a_band_in_both_themes():
+    line = Line([0, 1, 2], [1.0, 2.0, 3.0], low=[0.5, 1.5, 2.5], high=[1.5, 2.5, 3.5])
+    shown = curves({"loss": line}, "It rises", "note", alt="From 1 to 3.", x="steps", y="loss", ylim=(0, 4))
+    assert len({image.tobytes() for image in images(shown)}) == 4
 
 
 def test_a_strip_shows_each_seed_in_its_experts_colours():

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from scipy import stats
 
-from moe_tutorial.study import ClaimFailed, claim, estimate
-from moe_tutorial.study.claim_lines import Claim
+from moe_tutorial.study import ClaimFailed, below, claim, in_every_seed
+from moe_tutorial.study.claims import Claim, print_claim, show_claims_with
 
 
 def small(values):
@@ -88,6 +87,9 @@ def test_a_verdict_already_reached():
         ({"n_seeds": 0}, "n_seeds is 0"),
         ({"holds": True}, "a control needs a rule"),
         ({"control_is": ""}, "control_is is empty"),
+        ({"unit": "ms"}, "quantity is empty, but unit is 'ms'"),
+        ({"statement": "It is | small"}, r"statement is 'It is \| small'; a line's fields take neither"),
+        ({"control_is": "off\n"}, "control_is is 'off.n'; a line's fields take neither"),
     ],
 )
 def test_bad_arguments_are_named(changes, message):
@@ -95,19 +97,46 @@ def test_bad_arguments_are_named(changes, message):
         good(**changes)
 
 
-def test_the_interval_is_students():
-    values = np.random.default_rng(0).normal(size=12)
-    expected = stats.t.interval(0.95, 11, loc=values.mean(), scale=stats.sem(values))
-    np.testing.assert_allclose(estimate(values)[1:], expected)
+def test_a_claim_with_a_named_rule_says_what_was_measured_and_how_it_was_judged(capsys):
+    good(holds=below(0.1), quantity="error", unit="points", refutes="It is large")
+    line = capsys.readouterr().out
+    assert line == (
+        "✓ claim 99.1 holds: It is small | measured 0.020 [-0.005, 0.045] | ○ control (the mechanism is off) "
+        "0.600 [0.352, 0.848] | 3 seeds | quantity: error (points) | rule: mean < 0.1 | ✗ refutes: It is large\n"
+    )
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0.0, "0"), (-0.0, "0"), (1.5, "1.500"), (0.0004, "4e-04"), (2e-16, "2e-16"), (3e7, "3e+07")]
+    "changes",
+    [
+        {},
+        {"control": None, "control_is": "", "measured": 0.01},
+        {"refutes": "It is large: f(x) = |x| | y"},
+        {"timed": True, "holds": below(0.1), "quantity": "time (of one token)", "unit": "ms"},
+        {"timed": True, "measured": [0.5, 0.6], "holds": in_every_seed(below(0.1)), "quantity": "time"},
+        {"statement": "rule: 3 seeds", "control_is": "measured (here) 0.5"},
+        {"statement": "It is (small): f(x) [0, 1] ✗", "quantity": "x"},
+    ],
 )
-def test_only_a_true_zero_prints_as_zero(number, text):
-    assert str(estimate(number)) == text
+def test_the_line_of_a_claim_is_read_back(capsys, changes):
+    good(**changes)
+    line = capsys.readouterr().out.rstrip("\n")
+    read = Claim.read(line)
+    assert read.line == line
+    wanted = {"id": "99.1", "statement": "It is small", "control_is": "the mechanism is off"} | changes
+    for name in ("id", "statement", "control_is", "quantity", "unit", "timed"):
+        assert getattr(read, name) == wanted.get(name, "" if name != "timed" else False), name
+    assert read.rule == (wanted["holds"] if "holds" in changes else None)
 
 
-def test_rounding_error_beside_its_interval_prints_as_zero():
-    assert str(estimate([-0.1, 0.1, -6e-9])) == "0.000 [-0.248, 0.248]"
-    assert str(estimate([1e-15, 3e-15])).startswith("2e-15 [")  # there is nothing larger beside it
+def test_a_floor_above_may_show_claims_in_its_own_way(capsys):
+    shown = []
+    show_claims_with(shown.append)
+    try:
+        good(holds=below(0.1))
+    finally:
+        show_claims_with(print_claim)
+    assert capsys.readouterr().out == ""
+    assert shown[0].rule == below(0.1)
+    assert shown[0].measured.mean == pytest.approx(0.02)  # the number itself, not its printed digits
+    assert (shown[0].mark, shown[0].verdict) == ("✓", "holds")

@@ -58,8 +58,8 @@ def test_the_expert_tells_no_more_than_there_is_to_know_and_chance_tells_next_to
     # A table of characters knows nothing of the domain beyond them.
     assert bits["domain beyond the character"] == pytest.approx([0, 0], abs=1e-9)
     # A router that is told the domain tells all of it, and most of it beyond the character.
-    told = comparison.test_windows(GPT(comparison.EXPERTS), data)[2].repeat_interleave(comparison.EXPERTS.context)
-    model = GPT(replace(comparison.EXPERTS, mixture={"router": lambda x: comparison.always(told, x)}))
+    told = comparison.unseen_windows(GPT(comparison.EXPERTS), data)[2].repeat_interleave(comparison.EXPERTS.context)
+    model = GPT(replace(comparison.EXPERTS, router=lambda x: comparison.always(told, x)))
     bits = comparison.information(model, data)
     assert bits["domain"][0] == pytest.approx(domain)
     assert 0.5 < bits["domain beyond the character"][0] < domain
@@ -122,8 +122,8 @@ def test_the_results_are_of_texts_like_those_that_stand_here(data):
         ("TRAINING", comparison.TRAINING | {"learning_rate": 4e-3}, "training, learning_rate: 0.004 here, 0.003 there"),
         (
             "EXPERTS",
-            replace(comparison.EXPERTS, mixture={"noise": 0.3}),
-            "experts, mixture: {'noise': 0.3} here, {} there",
+            replace(comparison.EXPERTS, noise=0.3),
+            "experts, noise: 0.3 here, None there",
         ),
         ("DENSE", replace(comparison.DENSE, d_hidden=128), "dense, d_hidden: 128 here, 132 there"),
     ],

@@ -38,7 +38,7 @@ def test_raw_is_pixels_and_standardised_is_centred(make):
     scale = raw.x_train.std(0, correction=0)
     expected = (raw.x_test - raw.x_train.mean(0)) / torch.where(scale < 1e-6, 1.0, scale)
     torch.testing.assert_close(standard.x_test, expected, atol=1e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match="inputs is 'grey'"):
+    with pytest.raises(ValueError, match="inputs must be one of 'raw', 'standardised', got 'grey'"):
         make("grey")
 
 
@@ -77,7 +77,7 @@ def test_one_line_solves_a_quarter_of_the_plane_and_none_solves_all():
 def test_a_seed_decides_the_plane():
     assert torch.equal(regimes_2d(seed=3).x_train, regimes_2d(seed=3).x_train)
     assert not torch.equal(regimes_2d(seed=3).x_train, regimes_2d(seed=4).x_train)
-    with pytest.raises(ValueError, match="n is 0"):
+    with pytest.raises(ValueError, match="n must be an integer of at least 1, got 0"):
         regimes_2d(n=0)
 
 

@@ -17,6 +17,7 @@ from moe_tutorial.study import (
     encode,
     loss_by_domain,
     mutual_information,
+    route_text,
     texts,
     train_gpt,
     windows,
@@ -85,7 +86,7 @@ def test_what_is_wrong_with_a_text_is_said(tmp_path):
     short, binary = tmp_path / "short.txt", tmp_path / "picture.png"
     short.write_text("too short")
     binary.write_bytes(b"\x89PNG\xff\xfe" * 1000)
-    with pytest.raises(ValueError, match="n is 10; allowed is a number of characters from 1000"):
+    with pytest.raises(ValueError, match="n must be an integer of at least 1000, got 10"):
         texts(10)
     with pytest.raises(ValueError, match="mine holds 9 characters; allowed is n = 5000 or more"):
         texts(5000, own={"mine": short})
@@ -159,13 +160,13 @@ def test_a_penalty_hardens_a_tree_and_knows_the_step(data):
 
 
 def test_the_loss_is_asked_for_in_evaluation_and_the_mode_comes_back(data):
-    model = tiny(feed_forward="moe", mixture={"noise": 2.0}).train()
+    model = tiny(feed_forward="moe", noise=2.0).train()
     assert torch.equal(loss_by_domain(model, data), loss_by_domain(model, data))
     assert model.training
 
 
 def test_training_stops_where_it_makes_no_sense(data):
-    with pytest.raises(ValueError, match="steps is 0; allowed is a whole number from 1"):
+    with pytest.raises(ValueError, match="steps must be an integer of at least 1, got 0"):
         next(train_gpt(tiny(), data, seed=0, steps=0))
     model = tiny()
     with torch.no_grad():
@@ -183,3 +184,22 @@ def test_mutual_information_in_bits():
     assert 0 < mutual_information(shuffled, labels) < 0.05  # a little by chance
     with pytest.raises(ValueError, match=r"must both be \(tokens,\)"):
         mutual_information(labels[:3], labels)
+
+
+@pytest.mark.parametrize("length", [5, 32, 39])
+@pytest.mark.parametrize("options", [{"feed_forward": "moe", "top_k": 2}, {"feed_forward": "fff"}])
+def test_a_texts_records_are_those_of_its_pieces_in_evaluation(data, options, length):
+    model, text = tiny(**options).train(), data.test[0, :length]
+    found = route_text(model, text)
+    assert model.training
+    pieces = [model.eval()(piece[None])[2] for piece in text.split(16)]
+    assert len(found) == len(model.blocks)
+    for block, record in enumerate(found):
+        for name, field in record._asdict().items():
+            parts = [getattr(piece[block], name) for piece in pieces]
+            if field is None:
+                assert parts[0] is None
+            else:
+                torch.testing.assert_close(field, torch.cat(parts).detach(), atol=1e-5, rtol=1e-5)
+                assert len(field) == length
+                assert not field.requires_grad

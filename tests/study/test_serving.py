@@ -157,7 +157,7 @@ def test_distinct_experts_of_a_batch_follow_the_formula():
         (lambda: capacity(8, 8, 1, math.inf), "factor must be a finite number"),
         (lambda: kept(torch.zeros(4, dtype=torch.long), torch.zeros(4), 2, 1), r"must both be \(tokens, k\)"),
         (lambda: kept(torch.tensor([[5]]), torch.ones(1, 1), 4, 1), "indices run from 5 to 5"),
-        (lambda: kept(torch.tensor([[1]]), torch.ones(1, 1), 4, 0), "capacity is 0"),
+        (lambda: kept(torch.tensor([[1]]), torch.ones(1, 1), 4, 0), "capacity must be an integer of at least 1, got 0"),
         (lambda: serve(0.0, steady(1.0), 0), "rate must be a finite number above 0, got 0"),
         (lambda: serve(1.0, steady(0.0), 0), "step_time gave 0.0 for 1 requests"),
         (lambda: serve(1.0, steady(1.0), 0, n_tokens=0.5), "n_tokens must be a finite number of at least 1"),

@@ -36,7 +36,8 @@ def test_it_runs_on_one_thread_and_gives_the_others_back_even_after_an_error():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"turns": 0}, "turns is 0"), ({"seconds": -1.0}, "seconds is -1.0"), ({}, "functions is")]
+    ("options", "words"),
+    [({"turns": 0}, "turns must be"), ({"seconds": -1.0}, "seconds must be"), ({}, "functions is")],
 )
 def test_bad_arguments_are_named(options, words):
     with pytest.raises(ValueError, match=words):

@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from moe_tutorial.layers import BiasBalancer, MixtureOfExperts
+from moe_tutorial.layers import BiasBalancer, FastFeedForward, MixtureOfExperts
 from moe_tutorial.study import TrainingDiverged, max_share, regimes_2d, seeds, share, train
 
 DATA = regimes_2d(n=200)
 
 
 def mixture():
-    return MixtureOfExperts(2, 4, 4, 1, d_out=2, dispatch="dense")
+    return MixtureOfExperts(2, 4, 4, 1, d_out=2)
 
 
 def test_many_seeds_at_once_are_the_same_seeds_one_by_one():
@@ -83,7 +83,7 @@ def test_a_penalty_on_the_routing_is_felt():
 
 
 def test_each_seed_has_noise_of_its_own():
-    noisy = train(lambda: MixtureOfExperts(2, 4, 4, 1, noise=1.0, d_out=2, dispatch="dense"), DATA, [1, 2], steps=1)
+    noisy = train(lambda: MixtureOfExperts(2, 4, 4, 1, noise=1.0, d_out=2), DATA, [1, 2], steps=1)
     noisy.model.train()
     routing = noisy(DATA.x_test)[1]
     noise = routing.noisy_logits - routing.logits
@@ -96,15 +96,15 @@ def test_on_step_sees_the_routing_of_the_step_before_and_may_move_a_bias_by_it()
 
     def balance(step, trained):
         if step == 0:
-            assert trained.routing is None
+            assert trained.last_routing is None
             return
-        assert trained.routing.indices.shape == (3, 128, 1)
-        balancer.update(trained.buffers["router.bias"], trained.routing.indices)
-        chosen.append(max_share(share(trained.routing.indices, 4)).mean())
+        assert trained.last_routing.indices.shape == (3, 128, 1)
+        balancer.update(trained.buffers["router.bias"], trained.last_routing.indices)
+        chosen.append(max_share(share(trained.last_routing.indices, 4)).mean())
 
     uncentred = DATA._replace(x_train=DATA.x_train + 1)
     train(
-        lambda: MixtureOfExperts(2, 4, 4, 1, d_out=2, bias=True, dispatch="dense"),
+        lambda: MixtureOfExperts(2, 4, 4, 1, d_out=2, bias=True),
         uncentred,
         [1, 2, 3],
         steps=200,
@@ -114,17 +114,64 @@ def test_on_step_sees_the_routing_of_the_step_before_and_may_move_a_bias_by_it()
     assert sum(chosen[-50:]) / 50 < 0.4
 
 
-def test_scores_are_asked_for_in_evaluation():
+def test_scores_and_routing_are_asked_for_in_evaluation():
     def noisy():
-        return MixtureOfExperts(2, 4, 3, 1, d_out=2, noise=5.0, dispatch="dense")
+        return MixtureOfExperts(2, 4, 3, 1, d_out=2, noise=5.0)
 
     trained = train(noisy, DATA, [0, 1], steps=2)
     assert torch.equal(trained.scores(DATA.x_test), trained.scores(DATA.x_test))
+    assert torch.equal(trained.routing(DATA.x_test).indices, trained.routing(DATA.x_test).indices)
+    assert not torch.equal(trained(DATA.x_test)[1].indices, trained(DATA.x_test)[1].indices)
     assert trained.model.training  # and the mode comes back
+    with pytest.raises(ValueError, match="x must have shape"):
+        trained.scores(torch.zeros(3, 5))
+    assert trained.model.training  # after an error, too
+
+
+@pytest.mark.parametrize("dispatch", ["sparse", "dense"])
+def test_routing_and_shares_are_those_of_each_seeds_own_model_which_computes_as_it_was_built(dispatch):
+    trained = train(lambda: MixtureOfExperts(2, 4, 4, 2, d_out=2, dispatch=dispatch), DATA, [1, 2, 3], steps=5)
+    routing, shares = trained.routing(DATA.x_test), trained.shares(DATA.x_test)
+    assert routing.indices.shape == (3, 200, 2)
+    assert routing.probs.requires_grad is False
+    assert trained.model.dispatch == "dense"
+    for seed in range(3):
+        one = trained.one(seed)
+        assert one.dispatch == dispatch
+        own = one.eval()(DATA.x_test)[1]
+        assert torch.equal(routing.indices[seed], own.indices)
+        torch.testing.assert_close(shares[seed], share(own.indices, 4))
+
+
+def test_trees_are_put_into_the_dispatch_that_a_stack_needs_and_come_back_too():
+    trained = train(lambda: FastFeedForward(2, 2, 3, 4), DATA, [1, 2], steps=5)
+    descent, shares = trained.routing(DATA.x_test), trained.shares(DATA.x_test)
+    assert shares.shape == (2, 8)
+    for seed in range(2):
+        tree = trained.one(seed).eval()
+        assert tree.dispatch == "sparse"
+        answer, own = tree(DATA.x_test)
+        assert torch.equal(descent.leaf[seed], own.leaf)
+        torch.testing.assert_close(shares[seed], own.leaf.bincount(minlength=8) / 200)
+        torch.testing.assert_close(trained.scores(DATA.x_test)[seed], answer.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_layers_inside_a_model_are_put_into_the_dispatch_that_a_stack_needs():
+    class Sandwich(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside = MixtureOfExperts(2, 4, 4, 1, d_out=2)
+
+        def forward(self, x):
+            return self.inside(x)[0]
+
+    trained = train(Sandwich, DATA, [1, 2], steps=3)
+    torch.testing.assert_close(trained.scores(DATA.x_test)[1], trained.one(1)(DATA.x_test).detach())
+    assert trained.one(1).inside.dispatch == "sparse"
 
 
 def test_scores_alone_leave_no_routing():
-    assert train(lambda: nn.Linear(2, 2), DATA, [1], steps=2).routing is None
+    assert train(lambda: nn.Linear(2, 2), DATA, [1], steps=2).last_routing is None
 
 
 def test_on_step_sees_every_step_and_the_end():
@@ -151,9 +198,9 @@ def test_a_loss_that_is_not_a_number_stops_at_that_step_and_says_which_seed():
     ("changes", "message"),
     [
         ({"seeds": []}, "seeds is empty"),
-        ({"steps": 0}, "steps is 0"),
-        ({"batch_size": -1}, "batch_size is -1"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"steps": 0}, "steps must be an integer of at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be an integer of at least 1, got -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
         ({"freeze": ["gate.weight"]}, "freeze names .*router.weight"),
     ],
 )
@@ -167,7 +214,7 @@ def test_seed_bases_share_no_seed(monkeypatch):
     assert seeds(3) == [0, 1, 2]
     monkeypatch.setenv("MOE_SEED", "7")
     assert seeds(3) == [7000, 7001, 7002]
-    with pytest.raises(ValueError, match="n is 0"):
+    with pytest.raises(ValueError, match="n must be an integer of at least 1, got 0"):
         seeds(0)
     monkeypatch.setenv("MOE_SEED", str(10**12))
     torch.Generator().manual_seed(seeds(3)[-1])

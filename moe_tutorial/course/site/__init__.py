@@ -19,15 +19,13 @@ from moe_tutorial.show.web import read
 STATIC = Path(__file__).parent / "static"
 
 
-def tokens_script() -> str:
-    """The colours of both themes for the script that recolours plotly pictures."""
-    themes: dict[str, dict[str, str]] = {}
-    for theme in ("light", "dark"):
-        names = dict(look.TOKENS["color"][theme])
-        for expert in look.TOKENS["experts"]:
-            for short, part in {"e": "color", "t": "tint", "on": "on"}.items():
-                names[f"{short}{expert['id']}"] = expert[theme][part]
-        themes[theme] = names
+def themes_script() -> str:
+    """The colours of both themes, by role and by expert, for the script that recolours plotly pictures."""
+    experts = look.TOKENS["experts"]
+    themes = {
+        theme: look.TOKENS["color"][theme] | {f"e{expert['id']}": expert[theme]["color"] for expert in experts}
+        for theme in ("light", "dark")
+    }
     return f"window.moeThemes = {json.dumps(themes)};\n"
 
 
@@ -49,9 +47,9 @@ def configure(app: Sphinx, config: Any) -> None:
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
-    (made / "tokens.css").write_text(look.css() + read("web/claim.css"), encoding="utf-8")
+    (made / "look.css").write_text(look.css() + read("web/claim.css"), encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
-    (made / "tokens.js").write_text(tokens_script(), encoding="utf-8")
+    (made / "themes.js").write_text(themes_script(), encoding="utf-8")
     # In _static, the assets keep their own folder's shape: MathJax and the widgets find their fonts beside them.
     config.html_static_path += [str(assets), str(STATIC)]
     config.html_context.setdefault("default_mode", "auto")  # the theme follows the reader's system
@@ -61,7 +59,7 @@ def configure(app: Sphinx, config: Any) -> None:
 
 
 def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Load plotly where a page draws with it, before require.js, which would take it for one of its modules.
+    """Load what draws plotly pictures where a page has some; plotly itself comes when a reader is near one.
 
     Every page gets the icon: without one, a browser asks for a file that is not there.
 
@@ -71,7 +69,7 @@ def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     scripts[:] = [script for script in scripts if "thebe" not in str(script).lower()]
     context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="_static/moe/icon.svg" />\n'
     if 'class="moe-plotly' in context.get("body", ""):
-        app.add_js_file("plotly.min.js", priority=100)
+        app.add_js_file("moe/themes.js", priority=150)
         app.add_js_file("plotly-pictures.js", priority=900, loading_method="defer")
 
 
@@ -96,9 +94,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", configure)
     app.connect("html-page-context", finish_head, priority=900)  # after Jupyter Book's own
     app.connect("build-finished", write_index, priority=400)  # before Jupyter Book's own, which keeps what is there
-    app.add_css_file("moe/tokens.css", priority=800)
+    app.add_css_file("moe/look.css", priority=800)
     app.add_css_file("site.css", priority=900)
-    app.add_js_file("moe/tokens.js", priority=150)
     claims.setup(app)
     experiments.setup(app)
     guess.setup(app)

@@ -9,7 +9,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.show.claim_box import anchor, box
-from moe_tutorial.study.claim_lines import Claim
+from moe_tutorial.study.claims import Claim
 
 
 class ClaimsHere(nodes.General, nodes.Element):
@@ -31,6 +31,18 @@ def store(env: BuildEnvironment) -> dict[str, list[Claim]]:
     return env.moe_claims  # type: ignore[attr-defined]
 
 
+def parts(text: str) -> list[Claim | str]:
+    """An output's claims, and the text between them."""
+    found: list[Claim | str] = []
+    for line in text.splitlines():
+        part = Claim.read(line) or line
+        if isinstance(part, str) and found and isinstance(found[-1], str):
+            found[-1] += f"\n{part}"
+        else:
+            found.append(part)
+    return [part for part in found if isinstance(part, Claim) or part.strip()]
+
+
 def draw(app: Sphinx, doctree: nodes.document) -> None:
     """Replace each claim line by its box; other lines of the same output stay as they are."""
     found: list[Claim] = []
@@ -38,25 +50,15 @@ def draw(app: Sphinx, doctree: nodes.document) -> None:
         if "output" not in block["classes"] or " claim " not in block.astext():
             continue
         new: list[nodes.Node] = []
-        plain: list[str] = []
-
-        def flush(block=block, new=new, plain=plain) -> None:
-            text = "\n".join(plain).strip("\n")
-            plain.clear()
-            if text:
-                copy = block.deepcopy()
-                copy.children, copy.rawsource = [nodes.Text(text)], text
-                new.append(copy)
-
-        for line in block.astext().splitlines():
-            claim = Claim.read(line)
-            if claim is None:
-                plain.append(line)
+        for part in parts(block.astext()):
+            if isinstance(part, Claim):
+                found.append(part)
+                new.append(nodes.raw("", box(part), format="html"))
             else:
-                flush()
-                found.append(claim)
-                new.append(nodes.raw("", box(claim), format="html"))
-        flush()
+                plain = block.deepcopy()
+                plain.rawsource = part.strip("\n")
+                plain.children = [nodes.Text(plain.rawsource)]
+                new.append(plain)
         block.replace_self(new)
     if found:
         store(app.env)[app.env.docname] = found

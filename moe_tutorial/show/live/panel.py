@@ -9,12 +9,13 @@ import torch
 import traitlets as t
 from torch import Tensor, nn
 
+from moe_tutorial.layers.checks import check_count, check_number
 from moe_tutorial.show.arrays import (
     MAX_CLASSES,
     MAX_POINTS,
     ask_router,
     check_experts,
-    extent_around,
+    extent_of,
     grid,
     labels_of,
     pack_logits,
@@ -25,6 +26,8 @@ from moe_tutorial.show.web import bundle, style
 from moe_tutorial.study.watched import interactive
 
 POINTS_DRAWN, RESOLUTION = 240, 40
+BATCH, RATE = 128, 0.01
+"""Points a step, drawn with replacement, and where the slider of the learning rate starts."""
 
 
 class LiveTraining(anywidget.AnyWidget):
@@ -49,7 +52,7 @@ class LiveTraining(anywidget.AnyWidget):
         super().__init__(**traits)
         self._run = run
         side = self.settings["resolution"]
-        self._places = grid(run.data.x_train[:MAX_POINTS], side, self.settings["extent"]) if side else None
+        self._places = grid(run.data.x_train[:MAX_POINTS], side) if side else None
         self.trainer = Trainer(self._obey, self._measure, self._put, run)
         self.on_msg(lambda widget, content, buffers: self.trainer.receive(content))
         self.reset()
@@ -126,11 +129,8 @@ def train_live(
     balance: Callable[[Any], Tensor] | None = None,
     balance_name: str = "balance loss",
     coefficient: float = 0.0,
-    learning_rate: float = 0.01,
-    batch_size: int = 128,
     seed: int = 0,
     headless_steps: int = 200,
-    title: str | None = None,
 ) -> LiveTraining:
     """Train your own layer and watch it: buttons, sliders, each expert's share and region, the loss.
 
@@ -145,20 +145,16 @@ def train_live(
         balance: routing -> a tensor with one number, such as ``switch_loss``; times the coefficient it joins the
             cross-entropy. Without it there is no such slider.
         balance_name: what the page calls it.
-        coefficient, learning_rate: where these sliders start.
-        batch_size: points a step, drawn with replacement.
+        coefficient: where this slider starts.
         seed: of the batches and of the noise.
         headless_steps: trained at once where there is no JupyterLab.
-        title: a few words above the picture that name what is shown; its message is computed.
     """
-    for name, value, low in [("batch_size", batch_size, 1), ("seed", seed, 0), ("headless_steps", headless_steps, 0)]:
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {low}")
-    if not 0 < learning_rate < float("inf"):
-        raise ValueError(f"learning_rate is {learning_rate!r}; allowed is a number above 0")
-    if not 0 <= coefficient < float("inf") or (coefficient and balance is None):
-        raise ValueError(f"coefficient is {coefficient!r}; allowed is a number from 0, and only 0 without a balance")
-    n_experts, n_classes = _try(layer, data, balance, batch_size)
+    check_count("seed", seed, 0)
+    check_count("headless_steps", headless_steps, 0)
+    check_number("coefficient", coefficient, 0, "a finite number of at least 0")
+    if coefficient and balance is None:
+        raise ValueError(f"coefficient must be 0 without a balance, got {coefficient}")
+    n_experts, n_classes = _try(layer, data, balance)
     router = getattr(layer, "router", None)
     noise = getattr(router, "noise", "absent")
     sliders = {
@@ -178,14 +174,13 @@ def train_live(
         "remark": remarks.get(noise, "") if isinstance(noise, str) else "",
         "balanceName": balance_name,
         "resolution": RESOLUTION if mapped else 0,
-        "extent": extent_around(points_of(data.x_train[:MAX_POINTS]), None) if mapped else [],
+        "extent": extent_of(points_of(data.x_train[:MAX_POINTS])) if mapped else [],
         "labelled": labelled,
-        "title": title or "",
     }
     points = points_of(drawn).tobytes() if mapped else b""
     run = Run(
         layer, data, n_experts,
-        seed=seed, batch_size=batch_size, rate=float(learning_rate), coefficient=float(coefficient), balance=balance,
+        seed=seed, batch_size=BATCH, rate=RATE, coefficient=float(coefficient), balance=balance,
     )  # fmt: skip
     panel = LiveTraining(run, settings=settings, points=points, labels=labels.tobytes())
     if not interactive():
@@ -193,7 +188,7 @@ def train_live(
     return panel
 
 
-def _try(layer: nn.Module, data: Any, balance: Callable | None, batch_size: int) -> tuple[int, int]:
+def _try(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int, int]:
     """One batch forward, so that what does not fit is said at once; returns how many experts and classes there are."""
     if not isinstance(layer, nn.Module) or not any(p.requires_grad for p in layer.parameters()):
         raise ValueError(f"layer is {type(layer).__name__}; allowed is a torch.nn.Module with parameters to train")
@@ -203,7 +198,7 @@ def _try(layer: nn.Module, data: Any, balance: Callable | None, batch_size: int)
             f"data is {type(data).__name__}; allowed is a Dataset, or anything with the tensors x_train and x_test "
             "(N, d) and y_train and y_test (N,)"
         )
-    x, n_classes = data.x_train[:batch_size], int(data.y_train.max()) + 1
+    x, n_classes = data.x_train[:BATCH], int(data.y_train.max()) + 1
     with looking(layer, 0):
         try:
             out = layer(x)

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from IPython import get_ipython
 from torch import Tensor, nn
 
+from moe_tutorial.layers.checks import check_count
 from moe_tutorial.study import TrainingDiverged
 
 RECENT = 20
@@ -209,8 +210,7 @@ class Trainer:
 
     def advance(self, steps: int = 1) -> None:
         """Train so many steps here and now."""
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
-            raise ValueError(f"steps is {steps!r}; allowed are whole numbers from 0")
+        check_count("steps", steps, 0)
         with _turn:
             self.run.train(steps)
             self._show()

@@ -14,7 +14,7 @@ import traitlets as t
 from torch import Tensor, nn
 
 from moe_tutorial.layers import FastFeedForward
-from moe_tutorial.show.arrays import extent_around, labels_of, points_of
+from moe_tutorial.show.arrays import extent_of, labels_of, points_of
 from moe_tutorial.show.playground.kernel import KernelTraining
 from moe_tutorial.show.web import bundle, read, style
 
@@ -179,7 +179,7 @@ def _own(data: Any) -> dict[str, Any]:
     x, y, x_test, y_test = parts
     points, tested = points_of(x), points_of(x_test)
     labels, test_labels = labels_of(y, x), labels_of(y_test, x_test)
-    left, right, bottom, top = extent_around(points, None)
+    left, right, bottom, top = extent_of(points)
     half, across, up = max(right - left, top - bottom) / 2, (left + right) / 2, (bottom + top) / 2
     regimes = [getattr(data, name, fallback) for name, fallback in (("regime_train", y), ("regime_test", y_test))]
     return {

@@ -1,5 +1,12 @@
+// @ts-check
 // Elements, native controls with their labels, and what a widget needs of the page it stands in.
+
+/** Whether the reader asked for less motion. */
 export const stillness = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** An element with its properties or attributes, and its children.
+ * @param {string} tag @param {Record<string, any>} attributes @param {...(Node | string)} children
+ * @returns {any} */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -10,41 +17,76 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 export const subtitle = (words = "") => el("p", { className: "moe-subtitle" }, words);
-// A native control with its label, and its value in words, which tell() sets for the eye and for a screen reader.
+export const note = (words = "") => el("p", { className: "moe-note" }, words);
+/** @param {string} words @param {Record<string, any>} attributes */
+export const button = (words, attributes = {}) =>
+  el("button", { type: "button", className: "moe-button", ...attributes }, words);
+/** A canvas that a screen reader is told of, see describe(). */
+export const picture = (className = "") => el("canvas", { className, role: "img" });
+/** @param {Element} node @param {string} words */
+export const describe = (node, words) => node.setAttribute("aria-label", words);
+
 let fields = 0;
 const page = Math.random().toString(36).slice(2);
 export const freshId = () => `moe-${page}-${fields++}`;
+
+/** A native control with its label, and its value in words, which tell() sets for the eye and for a screen reader.
+ * @param {string} name @param {any} input */
 export function field(name, input) {
   input.id = freshId();
   const value = el("span", { className: "moe-value", ariaHidden: "true" });
   return el("div", { className: "moe-field" }, el("label", { htmlFor: input.id }, name), value, input);
 }
+/** @param {any} input @param {string | number} words */
 export function tell(input, words) {
   input.previousSibling.textContent = words;
   input.setAttribute("aria-valuetext", words);
 }
-// Puts the widget's parts in place. JupyterLab would take the arrow keys for itself: the attribute leaves them to us,
-// and has to be on the focused element, where Lab looks first.
+
+/** Puts the widget's parts in place. JupyterLab would take the arrow keys for itself: the attribute leaves them to us,
+ * and has to be on the focused element, where Lab looks first.
+ * @param {HTMLElement} root @param {...(Node | string)} parts */
 export function mount(root, ...parts) {
   root.classList.add("moe-root");
   root.replaceChildren(el("div", { className: "moe-widget" }, ...parts));
-  root
-    .querySelectorAll("input,select,button")
-    .forEach((node) => node.setAttribute("data-lm-suppress-shortcuts", "true"));
+  for (const node of root.querySelectorAll("input,select,button"))
+    node.setAttribute("data-lm-suppress-shortcuts", "true");
 }
-// A bytes trait as numbers. The copy matters: a message's buffer need not start on a 4-byte boundary.
+
+/** A bytes trait as numbers. The copy matters: a message's buffer need not start on a 4-byte boundary.
+ * @param {DataView} view @param {any} Type */
 export function numbers(view, Type = Float32Array) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
-// Calls draw() when the theme or the width changes; returns what ends it. A call per animation frame is enough.
+
+/** An action that, however often it is asked for, happens once in an animation frame.
+ * @param {() => void} action */
+export function perFrame(action) {
+  let handle = 0;
+  const act = () => {
+    handle = 0;
+    action();
+  };
+  return { ask: () => (handle ||= requestAnimationFrame(act)), cancel: () => cancelAnimationFrame(handle) };
+}
+
+/** Calls draw() when the theme or the width changes; returns what ends it.
+ * @param {HTMLElement} node @param {() => void} draw */
 export function redrawOnChange(node, draw) {
-  let waiting = 0;
-  const soon = () => (waiting ||= requestAnimationFrame(() => ((waiting = 0), draw())));
-  const theme = new MutationObserver(soon);
+  const drawing = perFrame(draw);
+  const theme = new MutationObserver(drawing.ask);
   theme.observe(document.documentElement, { attributeFilter: ["data-theme", "class", "style"] });
   theme.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
   let width = 0;
-  const size = new ResizeObserver(() => node.clientWidth !== width && ((width = node.clientWidth), soon()));
+  const size = new ResizeObserver(() => {
+    if (node.clientWidth === width) return;
+    width = node.clientWidth;
+    drawing.ask();
+  });
   size.observe(node);
-  return () => (theme.disconnect(), size.disconnect(), cancelAnimationFrame(waiting));
+  return () => {
+    theme.disconnect();
+    size.disconnect();
+    drawing.cancel();
+  };
 }

@@ -1,18 +1,32 @@
+// @ts-check
 // What every picture is drawn with: the theme's colours, a sharp canvas, experts' numbers, and a shape for each class.
+
+/**
+ * @typedef {{ key: string, ground: string, text: string, muted: string, line: string, border: string, accent: string,
+ *   fails: string, experts: string[], on: string[], low: number, high: number, font: string }} Theme
+ * @typedef {{ name: string, sign: string, round?: number, points?: number[][], lines?: number[][], open?: boolean }} Shape
+ */
+
+/** @param {string} hex */
 export const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+/** @param {number[]} a @param {number[]} b @param {number} amount of a */
 export const mix = (a, b, amount) => a.map((v, i) => v * amount + b[i] * (1 - amount));
-let themeNow = { key: "" };
+
+const ROLES = ["ground", "text", "muted", "line", "border", "accent", "fails"];
+/** @type {any} */
+let themeNow = {};
+
+/** The page's colours, read once until it changes its theme: a running picture asks thirty times a second.
+ * @param {Element} node @returns {Theme} */
 export function readTheme(node) {
-  // read once until the page changes its theme: a running picture asks thirty times a second
   const key = `${document.documentElement.dataset.theme} ${document.body.dataset.jpThemeLight}`;
   if (themeNow.key === key && themeNow.ground) return themeNow;
   const style = getComputedStyle(node);
   const get = (name) => style.getPropertyValue(`--moe-${name}`).trim();
-  const names = ["ground", "text", "muted", "line", "border", "accent", "fails"];
   const all = (name) => Array.from({ length: 16 }, (_, e) => get(name + e));
   themeNow = {
     key,
-    ...Object.fromEntries(names.map((n) => [n, get(n)])),
+    ...Object.fromEntries(ROLES.map((name) => [name, get(name)])),
     experts: all("e"),
     on: all("on"),
     low: +get("mixlow"),
@@ -21,31 +35,69 @@ export function readTheme(node) {
   };
   return themeNow;
 }
-// A canvas in CSS pixels, sharp on any screen.
+
+/** A canvas in CSS pixels, sharp on any screen, and its width and height.
+ * @param {HTMLCanvasElement} canvas @returns {[CanvasRenderingContext2D, number, number]} */
 export function fit(canvas) {
   const dpr = Math.min(3, devicePixelRatio || 1);
-  const [w, h] = [canvas.clientWidth, canvas.clientHeight],
-    size = [Math.round(w * dpr), Math.round(h * dpr)];
-  if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+  const { clientWidth: w, clientHeight: h } = canvas;
+  const [width, height] = [Math.round(w * dpr), Math.round(h * dpr)];
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   const ctx = canvas.getContext("2d", { willReadFrequently: true });
   ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
   ctx.setLineDash([]);
   ctx.clearRect(0, 0, w, h);
   return [ctx, w, h];
 }
+
+/** Where the patterns of the experts 4 to 15 have ink, four experts each. */
 export const stripes = [
   () => false,
   (x, y) => (x + y) % 7 < 1.3,
   (x, y) => x % 6 < 1.6 && y % 6 < 1.6,
   (x, y) => (((x - y) % 7) + 7) % 7 < 1.3,
 ];
-export function drawBadge(ctx, e, x, y, radius, dead, theme) {
-  ctx.beginPath();
-  ctx.arc(x, y, radius + 1.5, 0, 7);
-  ctx.fillStyle = theme.ground;
-  ctx.fill();
+
+/** An expert's pattern as a fill.
+ * @param {CanvasRenderingContext2D} ctx @param {number} e @param {Theme} theme */
+export function hatch(ctx, e, theme) {
+  const tile = document.createElement("canvas");
+  const size = e >> 2 === 2 ? 6 : 7;
+  tile.width = tile.height = size;
+  const pen = tile.getContext("2d", { willReadFrequently: true });
+  pen.fillStyle = theme.on[e];
+  pen.globalAlpha = 0.6;
+  for (let y = 0; y < size; y++) for (let x = 0; x < size; x++) if (stripes[e >> 2](x, y)) pen.fillRect(x, y, 1, 1);
+  return ctx.createPattern(tile, "repeat");
+}
+
+/** @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y @param {number} radius */
+export function circle(ctx, x, y, radius) {
   ctx.beginPath();
   ctx.arc(x, y, radius, 0, 7);
+}
+
+/** A circle's line in a colour, on a wider one in the ground's colour.
+ * @param {CanvasRenderingContext2D} ctx @param {number[]} at @param {number} radius @param {string} colour
+ * @param {number} width @param {Theme} theme */
+export function ring(ctx, [x, y], radius, colour, width, theme) {
+  circle(ctx, x, y, radius);
+  ctx.strokeStyle = theme.ground;
+  ctx.lineWidth = width + 2.8;
+  ctx.stroke();
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = width;
+  ctx.stroke();
+}
+
+/** An expert's number on its colour; a dead one's is crossed out.
+ * @param {CanvasRenderingContext2D} ctx @param {number} e @param {number} x @param {number} y
+ * @param {number} radius @param {boolean} dead @param {Theme} theme */
+export function drawBadge(ctx, e, x, y, radius, dead, theme) {
+  circle(ctx, x, y, radius + 1.5);
+  ctx.fillStyle = theme.ground;
+  ctx.fill();
+  circle(ctx, x, y, radius);
   if (dead) {
     ctx.setLineDash([3, 2]);
     ctx.lineWidth = 1;
@@ -60,60 +112,52 @@ export function drawBadge(ctx, e, x, y, radius, dead, theme) {
   ctx.font = `600 ${Math.round(radius * 1.25)}px ${theme.font}`;
   ctx.textAlign = "center";
   ctx.textBaseline = "middle";
-  ctx.fillText(e, x, y + 0.5);
+  ctx.fillText(String(e), x, y + 0.5);
   if (dead) ctx.fillRect(x - radius * 0.55, y, radius * 1.1, 1);
 }
-// A class is a shape in the text colour with a halo. Order as in tokens.json; "line" shapes are strokes, "open" ones hollow.
+
+/** The corners of a regular polygon. @param {number} n @param {number} r */
 export const turn = (n, r, from = -90) =>
-  Array.from({ length: n }, (_, i) => [r, ((from + (360 * i) / n) * Math.PI) / 180]).map(([q, a]) => [
-    q * Math.cos(a),
-    q * Math.sin(a),
+  Array.from({ length: n }, (_, i) => ((from + (360 * i) / n) * Math.PI) / 180).map((a) => [
+    r * Math.cos(a),
+    r * Math.sin(a),
   ]);
+const starCorner = ([x, y], i) => (i % 2 ? [0.55 * x, 0.55 * y] : [1.3 * x, 1.3 * y]);
+// prettier-ignore
+const CROSS = [[-0.8, -0.8, 0.8, 0.8], [-0.8, 0.8, 0.8, -0.8]];
+// prettier-ignore
+const PLUS = [[-1, 0, 1, 0], [0, -1, 0, 1]];
+// prettier-ignore
+const TRIANGLE = [[0, -1.1], [1, 0.75], [-1, 0.75]];
+
+/** A class is a shape in the text colour with a halo. Order as in look.json; "lines" are strokes, "open" ones hollow.
+ * @type {Shape[]} */
 export const SHAPES = [
   { name: "circle", sign: "●", round: 0.86 },
-  {
-    name: "triangle",
-    sign: "▲",
-    points: [
-      [0, -1.1],
-      [1, 0.75],
-      [-1, 0.75],
-    ],
-  },
+  { name: "triangle", sign: "▲", points: TRIANGLE },
   { name: "square", sign: "□", points: turn(4, 1.12, 45), open: true },
   { name: "diamond", sign: "◆", points: turn(4, 1.2) },
-  {
-    name: "cross",
-    sign: "✕",
-    lines: [
-      [-0.8, -0.8, 0.8, 0.8],
-      [-0.8, 0.8, 0.8, -0.8],
-    ],
-  },
-  {
-    name: "plus",
-    sign: "+",
-    lines: [
-      [-1, 0, 1, 0],
-      [0, -1, 0, 1],
-    ],
-  },
-  {
-    name: "star",
-    sign: "★",
-    points: turn(10, 1).map(([x, y], i) => (i % 2 ? [x * 0.55, y * 0.55] : [x * 1.3, y * 1.3])),
-  },
+  { name: "cross", sign: "✕", lines: CROSS },
+  { name: "plus", sign: "+", lines: PLUS },
+  { name: "star", sign: "★", points: turn(10, 1).map(starCorner) },
   { name: "hexagon", sign: "⬢", points: turn(6, 1.05) },
   { name: "bar", sign: "–", lines: [[-1.1, 0, 1.1, 0]] },
   { name: "ring", sign: "○", round: 0.9, open: true },
 ];
+
+/** @param {CanvasRenderingContext2D} ctx @param {Shape} shape @param {number} x @param {number} y
+ * @param {number} r @param {Theme} theme */
 export function drawPoint(ctx, shape, x, y, r, theme) {
   const path = new Path2D();
   if (shape.round) path.arc(x, y, r * shape.round, 0, 7);
   shape.points?.forEach(([a, b], i) => path[i ? "lineTo" : "moveTo"](x + r * a, y + r * b));
   if (shape.points) path.closePath();
-  shape.lines?.forEach(([a, b, c, d]) => (path.moveTo(x + r * a, y + r * b), path.lineTo(x + r * c, y + r * d)));
-  const line = shape.lines ? 1.8 : shape.open ? 1.4 : 0;
+  for (const [a, b, c, d] of shape.lines ?? []) {
+    path.moveTo(x + r * a, y + r * b);
+    path.lineTo(x + r * c, y + r * d);
+  }
+  const hollow = shape.open ? 1.4 : 0;
+  const line = shape.lines ? 1.8 : hollow;
   ctx.lineJoin = "round";
   ctx.strokeStyle = theme.ground;
   ctx.lineWidth = line + 3;
@@ -124,20 +168,13 @@ export function drawPoint(ctx, shape, x, y, r, theme) {
   ctx.lineWidth = line;
   if (line) ctx.stroke(path);
 }
-export function hatch(ctx, e, theme) {
-  const tile = document.createElement("canvas"),
-    size = (tile.width = tile.height = e >> 2 === 2 ? 6 : 7),
-    pen = tile.getContext("2d", { willReadFrequently: true });
-  pen.fillStyle = theme.on[e];
-  pen.globalAlpha = 0.6;
-  for (let i = 0; i < size * size; i++)
-    if (stripes[e >> 2](i % size, (i / size) | 0)) pen.fillRect(i % size, (i / size) | 0, 1, 1);
-  return ctx.createPattern(tile, "repeat");
-}
+
+/** @param {CanvasRenderingContext2D} ctx @param {Theme} theme @param {string | number} words @param {number} x
+ * @param {number} y @param {CanvasTextAlign} align */
 export function write(ctx, theme, words, x, y, align, colour = theme.muted, weight = 400) {
   ctx.font = `${weight} 11.5px ${theme.font}`;
   ctx.textAlign = align;
   ctx.textBaseline = "alphabetic";
   ctx.fillStyle = colour;
-  ctx.fillText(words, x, y);
+  ctx.fillText(String(words), x, y);
 }

@@ -1,109 +1,125 @@
+// @ts-check
 // The picture of a plane that experts divide.
-import { SHAPES, drawBadge, drawPoint, fit, mix, readTheme, rgb, stripes } from "./pen.js";
+import { SHAPES, circle, drawBadge, drawPoint, fit, mix, readTheme, rgb, ring, stripes } from "./pen.js";
 
+/**
+ * @typedef {import("./pen.js").Theme} Theme
+ * @typedef {ArrayLike<number>} Numbers
+ * @typedef {{ owner: Numbers, set: Numbers, depth: Numbers, n: number }} Plane n * n pixels, rows from the top
+ */
+
+const LEVELS = 32; // shades of an expert's colour
 export const scratch = document.createElement("canvas");
-// Colour: the owner, deeper with its weight. A gap in the ground colour where another set is chosen.
-export function paint(ctx, width, plane, E, dead, theme, patterned = E > 8) {
-  const { owner, set, depth, n } = plane,
-    steps = 32;
-  const ground = rgb(theme.ground),
-    muted = rgb(theme.muted),
-    scale = width / n;
-  const pack = (c) => (255 << 24) | (c[2] << 16) | (c[1] << 8) | c[0];
-  const lut = new Int32Array(E * (steps + 1)),
-    mark = new Int32Array(E),
-    gapColour = pack(ground);
-  for (let e = 0; e < E; e++) {
-    const colour = rgb(theme.experts[e]);
-    mark[e] = pack(mix(colour, ground, 0.62));
-    for (let s = 0; s <= steps; s++)
-      lut[e * (steps + 1) + s] = pack(
-        dead[e] ? mix(muted, ground, 0.1) : mix(colour, ground, theme.low + ((theme.high - theme.low) * s) / steps),
-      );
-  }
+/** A colour as a pixel of a canvas. @param {number[]} colour */
+export const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
+
+/** n * n pixels as a picture.
+ * @param {CanvasRenderingContext2D} ctx @param {number} width @param {number} n
+ * @param {(p: number, i: number, j: number) => number} colourOf a packed colour, by pixel, column and row */
+export function drawPixels(ctx, width, n, colourOf) {
   scratch.width = scratch.height = n;
-  const context = scratch.getContext("2d", { willReadFrequently: true }),
-    image = context.createImageData(n, n),
-    out = new Int32Array(image.data.buffer);
-  const g = Math.max(1, Math.round(1 / scale)),
-    floor = 1 / E;
-  for (let j = 0, p = 0; j < n; j++)
-    for (let i = 0; i < n; i++, p++) {
-      const e = owner[p],
-        s = set[p];
-      const edge =
-        (i >= g && set[p - g] !== s) ||
-        (i < n - g && set[p + g] !== s) ||
-        (j >= g && set[p - g * n] !== s) ||
-        (j < n - g && set[p + g * n] !== s);
-      const level = Math.max(0, Math.min(steps, Math.round((steps * (depth[p] - floor)) / (1 - floor || 1))));
-      const striped = patterned && e > 3 && !dead[e] && stripes[e >> 2](i * scale, j * scale);
-      out[p] = edge ? gapColour : striped ? mark[e] : lut[e * (steps + 1) + level];
-    }
+  const context = scratch.getContext("2d", { willReadFrequently: true });
+  const image = context.createImageData(n, n);
+  const out = new Int32Array(image.data.buffer);
+  for (let j = 0, p = 0; j < n; j++) for (let i = 0; i < n; i++, p++) out[p] = colourOf(p, i, j);
   context.putImageData(image, 0, 0);
   ctx.imageSmoothingQuality = "high";
   ctx.drawImage(scratch, 0, 0, width, width);
 }
-// The roomiest place of every region, for its number: distance to the region's edge on a coarse copy, in two passes.
-export function middles(plane, E, m = 60) {
-  const own = (i, j) =>
-    plane.owner[Math.floor(((j + 0.5) / m) * plane.n) * plane.n + Math.floor(((i + 0.5) / m) * plane.n)];
-  const d = Array.from({ length: m * m }, (_, p) => {
-    const i = p % m,
-      j = (p / m) | 0,
-      e = own(i, j);
-    const inside =
-      i &&
-      j &&
-      i < m - 1 &&
-      j < m - 1 &&
-      own(i - 1, j) === e &&
-      own(i + 1, j) === e &&
-      own(i, j - 1) === e &&
-      own(i, j + 1) === e;
-    return inside ? 1e9 : 1;
+
+/** Colour: the owner, deeper with its weight. A gap in the ground colour where another set is chosen.
+ * @param {CanvasRenderingContext2D} ctx @param {number} width @param {Plane} plane @param {number} E
+ * @param {boolean[]} dead @param {Theme} theme */
+export function paint(ctx, width, { owner, set, depth, n }, E, dead, theme, patterned = E > 8) {
+  const ground = rgb(theme.ground);
+  const muted = packed(mix(rgb(theme.muted), ground, 0.1));
+  const strength = (level) => theme.low + ((theme.high - theme.low) * level) / LEVELS;
+  const shades = [];
+  for (let e = 0; e < E; e++)
+    for (let level = 0; level <= LEVELS; level++)
+      shades.push(dead[e] ? muted : packed(mix(rgb(theme.experts[e]), ground, strength(level))));
+  const inks = Array.from({ length: E }, (_, e) => packed(mix(rgb(theme.experts[e]), ground, 0.62)));
+  const gap = packed(ground);
+  const scale = width / n;
+  const g = Math.max(1, Math.round(1 / scale));
+  const differs = (p, q) => set[p] !== set[q];
+
+  drawPixels(ctx, width, n, (p, i, j) => {
+    if ((i >= g && differs(p, p - g)) || (i < n - g && differs(p, p + g))) return gap;
+    if ((j >= g && differs(p, p - g * n)) || (j < n - g && differs(p, p + g * n))) return gap;
+    const e = owner[p];
+    if (patterned && e > 3 && !dead[e] && stripes[e >> 2](i * scale, j * scale)) return inks[e];
+    const level = Math.round((LEVELS * (depth[p] - 1 / E)) / (1 - 1 / E || 1));
+    return shades[e * (LEVELS + 1) + Math.max(0, Math.min(LEVELS, level))];
   });
-  const relax = (p, ...around) => around.forEach(([q, cost]) => (d[p] = Math.min(d[p], d[q] + cost)));
-  for (let p = m + 1; p < m * (m - 1) - 1; p++)
-    if (d[p] > 1) relax(p, [p - 1, 1], [p - m, 1], [p - m - 1, 1.41], [p - m + 1, 1.41]);
-  for (let p = m * (m - 1) - 2; p > m; p--)
-    if (d[p] > 1) relax(p, [p + 1, 1], [p + m, 1], [p + m + 1, 1.41], [p + m - 1, 1.41]);
-  const best = Array(E).fill(null);
-  d.forEach((room, p) => {
-    const i = p % m,
-      j = (p / m) | 0,
-      e = own(i, j);
-    if (room > 1 && (!best[e] || room > best[e].room + 1e-9)) best[e] = { room, x: (i + 0.5) / m, y: (j + 0.5) / m };
-  });
-  return best.map((b) => b && { ...b, room: b.room / m });
 }
-// The whole picture: regions, points, numbers, and a ring around the inspected point.
+
+/** The roomiest place of every region, for its number: distance to the region's edge on a coarse copy, in two passes.
+ * @param {{ owner: Numbers, n: number }} plane @param {number} E
+ * @returns {({ room: number, x: number, y: number } | null)[]} in parts of the width */
+export function middles({ owner, n }, E, m = 60) {
+  const middle = (i) => Math.floor(((i + 0.5) / m) * n);
+  const own = (p) => owner[middle(Math.floor(p / m)) * n + middle(p % m)];
+  const within = (p) => p % m > 0 && p % m < m - 1 && p > m && p < m * (m - 1);
+  const inside = (p) => within(p) && [p - 1, p + 1, p - m, p + m].every((q) => own(q) === own(p));
+  /** @type {number[]} */
+  const room = Array.from({ length: m * m }, (_, p) => (inside(p) ? 1e9 : 1));
+  const relax = (p, step) => {
+    if (room[p] === 1) return;
+    const beside = Math.min(room[p + step], room[p + step * m]) + 1;
+    const across = Math.min(room[p + step * (m + 1)], room[p + step * (m - 1)]) + 1.41;
+    room[p] = Math.min(room[p], beside, across);
+  };
+  for (let p = 0; p < m * m; p++) relax(p, -1);
+  for (let p = m * m - 1; p >= 0; p--) relax(p, 1);
+  const best = Array(E).fill(null);
+  room.forEach((r, p) => {
+    const e = own(p);
+    if (r > 1 && r > (best[e]?.room ?? 0) + 1e-9) best[e] = { room: r, p };
+  });
+  return best.map((b) => b && { room: b.room / m, x: ((b.p % m) + 0.5) / m, y: (Math.floor(b.p / m) + 0.5) / m });
+}
+
+/** Every region's number, where it has most room.
+ * @param {CanvasRenderingContext2D} ctx @param {number} width @param {{ owner: Numbers, n: number }} plane
+ * @param {number} E @param {boolean[]} dead @param {Theme} theme */
+export function drawNumbers(ctx, width, plane, E, dead, theme) {
+  middles(plane, E).forEach((spot, e) => {
+    if (spot) drawBadge(ctx, e, spot.x * width, spot.y * width, spot.room * width > 18 ? 11 : 8.5, dead[e], theme);
+  });
+}
+
+/** Where a point lies in the picture.
+ * @param {Numbers} points (N, 2) @param {number} i @param {number[]} extent left, right, bottom, top
+ * @param {number} width */
+export const placeOf = (points, i, [left, right, bottom, top], width) => [
+  ((points[2 * i] - left) / (right - left)) * width,
+  ((top - points[2 * i + 1]) / (top - bottom)) * width,
+];
+
+/** The whole picture: regions, points, numbers, and a ring around the inspected point.
+ * @param {HTMLCanvasElement} canvas @param {Plane} plane
+ * @param {{ E: number, dead: boolean[], points: Numbers, labels: Numbers, extent: number[], picked?: number }} data */
 export function drawPlane(canvas, plane, { E, dead, points, labels, extent, picked = -1 }) {
-  const theme = readTheme(canvas),
-    [ctx, width] = fit(canvas),
-    [left, right, bottom, top] = extent;
-  const place = (i) => [
-    ((points[2 * i] - left) / (right - left)) * width,
-    ((top - points[2 * i + 1]) / (top - bottom)) * width,
-  ];
+  const theme = readTheme(canvas);
+  const [ctx, width] = fit(canvas);
+  const place = (i) => placeOf(points, i, extent, width);
+  const point = (i) => {
+    const [x, y] = place(i);
+    drawPoint(ctx, SHAPES[labels[i]], x, y, Math.max(2.9, width / 135), theme);
+  };
   paint(ctx, width, plane, E, dead, theme);
-  const point = (i) => drawPoint(ctx, SHAPES[labels[i]], ...place(i), Math.max(2.9, width / 135), theme);
   for (let i = 0; i < labels.length; i++) point(i);
-  middles(plane, E).forEach(
-    (m, e) => m && drawBadge(ctx, e, m.x * width, m.y * width, m.room * width > 18 ? 11 : 8.5, dead[e], theme),
-  );
+  drawNumbers(ctx, width, plane, E, dead, theme);
   if (picked < 0) return;
-  ctx.beginPath();
-  ctx.arc(...place(picked), 9.5, 0, 7);
+  const [x, y] = place(picked);
+  circle(ctx, x, y, 9.5);
   ctx.fillStyle = theme.ground;
   ctx.fill();
-  ctx.strokeStyle = theme.ground;
-  ctx.lineWidth = 5;
-  ctx.stroke();
-  ctx.strokeStyle = theme.accent;
-  ctx.lineWidth = 2.2;
-  ctx.stroke();
+  ring(ctx, [x, y], 9.5, theme.accent, 2.2, theme);
   point(picked); // again, should a number cover it
 }
-// How many pixels along a side are computed: no more than keep a slider quick, so a big picture is drawn slightly soft.
+
+/** How many pixels along a side are computed: no more than keep a slider quick, so a big picture is slightly soft.
+ * @param {Element} canvas */
 export const pixels = (canvas) => Math.round(Math.max(80, Math.min(400, canvas.clientWidth * (devicePixelRatio || 1))));

@@ -1,64 +1,94 @@
+// @ts-check
 // A router's choice, computed in the page from its logits.
-// A byte holds the square root of how far a logit lies below the best one.
 import { sum } from "./words.js";
 
+/** @typedef {{ k: number, temperature?: number, softmaxFirst?: boolean }} Choice */
+
+/** Logits from bytes: each holds the square root of how far a logit lies below the best one.
+ * @param {Uint8Array} codes @param {number} span */
 export function unpack(codes, span) {
   const below = Float32Array.from({ length: 256 }, (_, q) => -span * (q / 255) ** 2);
   return Float32Array.from(codes, (q) => below[q]);
 }
-// One point's routing: probabilities of all experts, the k chosen ones (best first), and their gate weights.
+
+/** One point's routing: probabilities of all experts, the k chosen ones (best first), and their gate weights.
+ * @param {Float32Array} logits @param {number} at @param {number} E @param {Choice} choice */
 export function route(logits, at, E, { k, temperature = 1, softmaxFirst = true }) {
   const z = Array.from(logits.subarray(at, at + E));
-  const chosen = z
-    .map((_, e) => e)
-    .sort((a, b) => z[b] - z[a] || a - b)
-    .slice(0, k);
+  const ranked = z.map((_, e) => e).sort((a, b) => z[b] - z[a] || a - b);
+  const chosen = ranked.slice(0, k);
   const raw = z.map((v) => Math.exp((v - z[chosen[0]]) / temperature));
   const total = sum(raw);
   const picked = softmaxFirst ? total : sum(chosen.map((e) => raw[e]));
   return { probs: raw.map((v) => v / total), chosen, weights: chosen.map((e) => raw[e] / picked) };
 }
-// Each expert's part of all choices.
+
+/** Each expert's part of all choices.
+ * @param {Float32Array} logits (n, E) @param {number} n @param {number} E @param {number} k @returns {number[]} */
 export function sharesOf(logits, n, E, k) {
   const shares = Array(E).fill(0);
   for (let i = 0; i < n; i++) for (const e of route(logits, i * E, E, { k }).chosen) shares[e] += 1 / (n * k);
   return shares;
 }
-// The plane as n * n pixels: logits interpolated between the grid's places, then routed.
-// owner: the most-weighted expert; set: the chosen ones as bits; depth: the owner's gate weight.
+
+/** The logits at points, interpolated between the grid's places.
+ * @param {Float32Array} logits (G * G, E), rows from the top @param {number} G @param {number} E
+ * @param {Float32Array} points (n, 2) @param {number[]} extent left, right, bottom, top of the grid */
+export function atPoints(logits, G, E, points, [left, right, bottom, top]) {
+  const out = new Float32Array((points.length / 2) * E);
+  const inside = (v) => Math.max(0, Math.min(1, v)) * (G - 1);
+  for (let i = 0; i < points.length / 2; i++) {
+    const u = inside((points[2 * i] - left) / (right - left));
+    const v = inside((top - points[2 * i + 1]) / (top - bottom));
+    const column = Math.min(G - 2, Math.floor(u));
+    const row = Math.min(G - 2, Math.floor(v));
+    const x = u - column;
+    const y = v - row;
+    const at = (row * G + column) * E;
+    for (let e = 0; e < E; e++) {
+      const above = logits[at + e] * (1 - x) + logits[at + E + e] * x;
+      const below = logits[at + G * E + e] * (1 - x) + logits[at + G * E + E + e] * x;
+      out[i * E + e] = above * (1 - y) + below * y;
+    }
+  }
+  return out;
+}
+
+/** The plane as n * n pixels: logits interpolated between the grid's places, then routed.
+ * owner: the most-weighted expert; set: the chosen ones as bits; depth: the owner's gate weight.
+ * @param {Float32Array} logits (G * G, E), rows from the top @param {number} G @param {number} E
+ * @param {number} n @param {Choice} choice */
 export function cut(logits, G, E, n, { k, temperature = 1, softmaxFirst = true }) {
-  const owner = new Uint8Array(n * n),
-    set = new Uint16Array(n * n),
-    depth = new Float32Array(n * n);
-  const row = new Float64Array(G * E),
-    z = new Float64Array(E),
-    order = new Uint8Array(k);
+  const owner = new Uint8Array(n * n);
+  const set = new Uint16Array(n * n);
+  const depth = new Float32Array(n * n);
+  const row = new Float64Array(G * E);
+  const z = new Float64Array(E);
+  const order = new Uint8Array(k); // the best so far, best first
   for (let j = 0; j < n; j++) {
-    const v = (j / (n - 1)) * (G - 1),
-      j0 = Math.min(G - 2, v | 0),
-      b = v - j0;
+    const v = (j / (n - 1)) * (G - 1);
+    const j0 = Math.min(G - 2, Math.floor(v));
+    const b = v - j0;
     for (let i = 0, at = j0 * G * E; i < G * E; i++, at++) row[i] = logits[at] * (1 - b) + logits[at + G * E] * b;
     for (let i = 0; i < n; i++) {
-      const u = (i / (n - 1)) * (G - 1),
-        i0 = Math.min(G - 2, u | 0),
-        a = u - i0,
-        at = i0 * E,
-        p = j * n + i;
+      const u = (i / (n - 1)) * (G - 1);
+      const i0 = Math.min(G - 2, Math.floor(u));
+      const a = u - i0;
       for (let e = 0, filled = 0; e < E; e++) {
-        const value = (z[e] = row[at + e] * (1 - a) + row[at + E + e] * a);
-        if (filled === k && value <= z[order[k - 1]]) continue;
-        let c = filled < k ? filled++ : k - 1; // insert e among the best k so far
-        for (; c > 0 && z[order[c - 1]] < value; c--) order[c] = order[c - 1];
-        order[c] = e;
+        z[e] = row[i0 * E + e] * (1 - a) + row[i0 * E + E + e] * a;
+        if (filled === k && z[e] <= z[order[k - 1]]) continue;
+        let place = filled < k ? filled++ : k - 1;
+        for (; place > 0 && z[order[place - 1]] < z[e]; place--) order[place] = order[place - 1];
+        order[place] = e;
       }
-      const top = z[order[0]];
-      let total = 0,
-        bits = 0;
+      let bits = 0;
       for (let c = 0; c < k; c++) bits |= 1 << order[c];
+      let total = 0;
       for (let e = 0; e < E; e++) {
-        const x = (z[e] - top) / temperature;
+        const x = (z[e] - z[order[0]]) / temperature;
         if (x > -9 && (softmaxFirst || (bits >> e) & 1)) total += Math.exp(x);
       }
+      const p = j * n + i;
       owner[p] = order[0];
       set[p] = bits;
       depth[p] = 1 / total;

@@ -1,17 +1,54 @@
-// Experts' numbers and shares as HTML.
-// Each expert's share as a bar.
-import { DEAD, percent } from "./words.js";
+// @ts-check
+// Experts' numbers and shares as elements.
+import { el, note, subtitle } from "./dom.js";
+import { DEAD, fairWords, percent } from "./words.js";
 
-export function drawBars(list, now) {
-  const E = now.length,
-    most = Math.max(...now, 0.25);
-  list.innerHTML = now
-    .map(
-      (v, e) => `<li>${badge(e, v < DEAD)}<span class="moe-track"><i class="moe-p${E > 8 ? e >> 2 : 0}"
-    style="--c:var(--moe-e${e});--o:var(--moe-on${e});width:${v < DEAD ? 0 : ((100 * v) / most).toFixed(1)}%"></i><b style="left:${(100 / E / most).toFixed(1)}%"></b></span>
-    <span class="moe-r">${v < DEAD ? '<span class="moe-muted">dead</span>' : percent(v)}</span></li>`,
-    )
-    .join("");
+/** An expert's colours as the style of an element: its own, that of text on it, its tint. @param {number} e */
+export const dye = (e) => `--c:var(--moe-e${e});--o:var(--moe-on${e});--t:var(--moe-t${e})`;
+/** Among more than eight experts, colours come with a pattern: which of four. @param {number} e @param {number} E */
+export const pattern = (e, E) => (E > 8 ? e >> 2 : 0);
+
+/** An expert's number on its colour. @param {number} e @param {boolean} dead */
+export const number = (e, dead = false) =>
+  el("span", { className: `moe-badge${dead ? " moe-dead" : ""}`, style: dye(e) }, String(e));
+/** The same as text, for what is put together as HTML. @param {number} e @param {boolean} dead */
+export const badge = (e, dead = false) => number(e, dead).outerHTML;
+
+/** An expert's number, a bar as long as `part` of its track, and words; a line across it at `fair`.
+ * @param {number} e @param {number} E
+ * @param {{ dead: boolean, part: number, fair?: number, words: Node | string }} bar */
+export function barRow(e, E, { dead, part, fair, words }) {
+  const colour = dead ? "--c:var(--moe-border);" : "";
+  const style = `${dye(e)};${colour}width:${(100 * part).toFixed(1)}%`;
+  const track = el("span", { className: "moe-track" }, el("i", { className: `moe-p${pattern(e, E)}`, style }));
+  if (fair) track.append(el("b", { style: `left:${(100 * fair).toFixed(1)}%` }));
+  return el("li", {}, number(e, dead), track, el("span", { className: "moe-r" }, words));
 }
-export const badge = (e, dead) =>
-  `<span class="moe-badge${dead ? " moe-dead" : ""}" style="--c:var(--moe-e${e});--o:var(--moe-on${e})">${e}</span>`;
+
+/** Each expert's share as a bar, with a line where a fair share ends.
+ * @param {Element} list @param {number[]} now */
+export function drawBars(list, now) {
+  const E = now.length;
+  const most = Math.max(...now, 0.25);
+  const rows = now.map((share, e) => {
+    const dead = share < DEAD;
+    const words = dead ? el("span", { className: "moe-muted" }, "dead") : percent(share);
+    return barRow(e, E, { dead, part: dead ? 0 : share / most, fair: 1 / E / most, words });
+  });
+  list.replaceChildren(...rows);
+}
+
+/** The shares at a step, for widgets that go through the steps of a training.
+ * @param {number} E @param {...Node} remarks between the title and the bars */
+export function sharePanel(E, ...remarks) {
+  const title = subtitle();
+  const bars = el("ol", { className: "moe-shares" });
+  return {
+    nodes: [title, ...remarks, bars, note(fairWords(E))],
+    /** @param {number} step @param {number[]} now */
+    draw(step, now) {
+      title.textContent = `Shares at step ${step}`;
+      drawBars(bars, now);
+    },
+  };
+}

@@ -1,107 +1,58 @@
-// Draws every plotly picture of the page and gives it the colours of the page's theme. The figures are made in the
-// light theme; in the dark one each colour becomes the dark colour of the same role or expert.
+// Draws each plotly picture of the page when it comes near the screen, in the colours of the page's theme. The figures
+// are made in the light theme; each of their colours has a role or an expert, and in the dark theme that one's colour.
 (() => {
-  const { light, dark } = window.moeThemes;
-  const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-  const hex = (parts) => "#" + parts.map((v) => Math.round(v).toString(16).padStart(2, "0")).join("");
-
-  // Two roles may share a light colour (white is the ground, and the text on some experts): the ground comes first.
-  const swap = new Map();
-  for (const name of Object.keys(light)) if (!swap.has(light[name])) swap.set(light[name], dark[name]);
-  const experts = Object.keys(light).filter((name) => /^e\d+$/.test(name));
-
-  // A colour between the ground and an expert (a region, drawn paler where the router is less sure) stays between them.
-  function mixed(colour) {
-    const c = rgb(colour),
-      ground = rgb(light.ground);
-    let best = null;
-    for (const name of experts) {
-      const way = rgb(light[name]).map((v, i) => v - ground[i]);
-      const length = way.reduce((sum, v) => sum + v * v, 0);
-      const amount = way.reduce((sum, v, i) => sum + v * (c[i] - ground[i]), 0) / length;
-      const miss = Math.max(...way.map((v, i) => Math.abs(ground[i] + amount * v - c[i])));
-      if (amount > 0.05 && amount < 1 && miss < 2 && (!best || miss < best.miss)) best = { name, amount, miss };
-    }
-    if (!best) return colour;
-    const to = rgb(dark[best.name]),
-      from = rgb(dark.ground);
-    return hex(to.map((v, i) => from[i] + best.amount * (v - from[i])));
-  }
-
-  function darken(value) {
-    if (typeof value === "string") {
-      const key = value.toLowerCase();
-      if (/^#[0-9a-f]{6}$/.test(key)) {
-        if (!swap.has(key)) swap.set(key, mixed(key));
-        return swap.get(key);
-      }
-      const parts = key.match(/^rgba?\((\d+), ?(\d+), ?(\d+)(, ?[\d.]+)?\)$/);
-      if (!parts) return value;
-      const [r, g, b] = rgb(darken(hex(parts.slice(1, 4).map(Number))));
-      return parts[4] ? `rgba(${r},${g},${b}${parts[4]})` : `rgb(${r},${g},${b})`;
-    }
-    if (Array.isArray(value)) return value.map(darken);
-    if (value && typeof value === "object" && !ArrayBuffer.isView(value))
-      return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, darken(part)]));
-    return value;
-  }
-
+  const NEAR = "400px";
+  const address = new URL("plotly-basic.min.js", document.currentScript.src).href;
   const theme = () => (document.documentElement.dataset.theme === "dark" ? "dark" : "light");
+  const shown = new Map(); // box of a picture -> the theme that its figure is in
+  let library = null;
 
-  // What a figure leaves open falls to the page: its ground, its text, its lines.
-  function settle(figure, colours) {
-    const layout = figure.layout ?? (figure.layout = {});
-    delete layout.width; // the page's width rules
-    layout.autosize = true;
-    layout.paper_bgcolor = "rgba(0,0,0,0)";
-    layout.plot_bgcolor = "rgba(0,0,0,0)";
-    layout.font = {
-      family: getComputedStyle(document.body).fontFamily,
-      ...layout.font,
-      color: layout.font?.color ?? colours.text,
-    };
-    const axis = { gridcolor: colours.line, zerolinecolor: colours.line, linecolor: colours.line };
-    const template = layout.template?.layout ?? {};
-    layout.template = {
-      ...layout.template,
-      layout: { ...template, xaxis: { ...template.xaxis, ...axis }, yaxis: { ...template.yaxis, ...axis } },
-    };
-    for (const slider of layout.sliders ?? []) {
-      slider.bgcolor ??= colours.sunken;
-      slider.bordercolor ??= colours.border;
-      slider.activebgcolor ??= colours.accent;
-      slider.tickcolor ??= colours.border;
-    }
-    for (const menu of layout.updatemenus ?? []) {
-      menu.bgcolor ??= colours.panel;
-      menu.bordercolor ??= colours.border;
-    }
-    return figure;
+  function load() {
+    library ??= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.onload = resolve;
+      script.onerror = reject;
+      script.src = address;
+      document.head.append(script);
+    });
+    return library;
   }
 
+  function recoloured(figure, from, to) {
+    const colours = new Map(Object.keys(from).map((role) => [from[role], to[role]]));
+    const text = JSON.stringify(figure, (_, value) => (ArrayBuffer.isView(value) ? [...value] : value));
+    return JSON.parse(text.replace(/#[0-9a-f]{6}/gi, (colour) => colours.get(colour.toLowerCase()) ?? colour));
+  }
+
+  // A picture that is drawn already keeps what its reader did: zoom, slider, and what the legend hides.
   async function draw(box) {
-    const source = JSON.parse(box.querySelector("script").textContent);
-    const colours = window.moeThemes[theme()];
-    const figure = settle(theme() === "dark" ? darken(source) : source, colours);
-    let plot = box.querySelector(".js-plotly-plot");
-    const active = plot?.layout?.sliders?.map((slider) => slider.active ?? 0);
-    if (!plot) {
-      plot = document.createElement("div");
-      box.append(plot);
-    }
-    active?.forEach((place, i) => (figure.layout.sliders[i].active = place));
-    await Plotly.newPlot(plot, figure.data, figure.layout, { responsive: true, displayModeBar: false });
-    if (figure.frames) await Plotly.addFrames(plot, figure.frames);
-    for (const slider of figure.layout.sliders ?? []) {
-      // a new theme keeps the place of the slider
-      const step = slider.steps?.[slider.active];
-      if (active && step?.method) await Plotly[step.method](plot, ...step.args);
-    }
-    box.dataset.drawn = theme();
+    await load();
+    const plot = box.querySelector(".moe-plot");
+    const before = shown.get(box);
+    const now = theme();
+    if (before === now) return;
+    shown.set(box, now);
+    const { data, layout } = recoloured(
+      before ? { data: plot.data, layout: plot.layout } : JSON.parse(box.querySelector("script").textContent),
+      window.moeThemes[before ?? "light"],
+      window.moeThemes[now],
+    );
+    if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger on a picture scrolls the page
+    await Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false, showTips: false });
+    box.dataset.drawn = now;
   }
 
-  const boxes = [...document.querySelectorAll(".moe-plotly")];
-  const drawAll = () => boxes.forEach((box) => box.dataset.drawn !== theme() && draw(box));
-  new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  drawAll();
+  const approach = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (!isIntersecting) continue;
+        approach.unobserve(target);
+        draw(target);
+      }
+    },
+    { rootMargin: NEAR },
+  );
+  for (const box of document.querySelectorAll(".moe-plotly")) approach.observe(box);
+  const swap = () => [...shown.keys()].forEach(draw);
+  new MutationObserver(swap).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 })();

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.func import functional_call, stack_module_state, vmap
 
+from moe_tutorial.course.suspects import BUGS, MUTANTS, SUSPECTS, accuse, mutant, suspect
 from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.study.suspects import BUGS, MUTANTS, SUSPECTS, accuse, mutant, suspect
 
 LETTER = {bug: letter for letter, (bug, _, _) in SUSPECTS.items()}
 D, H, E, K, T = 12, 6, 8, 2, 40

@@ -9,6 +9,7 @@ import anywidget
 import numpy as np
 import traitlets as t
 
+from moe_tutorial.layers.checks import check_count
 from moe_tutorial.show.arrays import MAX_EXPERTS, Array, floats
 from moe_tutorial.show.web import bundle, style
 
@@ -20,7 +21,7 @@ PROBABILITY_STEPS = 65_535
 class TokenView(anywidget.AnyWidget):
     """The widget behind `token_view`. Everything it shows is in its state."""
 
-    _esm = bundle("web/tokens.js")
+    _esm = bundle("web/token_view.js")
     _css = style()
     settings = t.Dict().tag(sync=True)
     text = t.Unicode().tag(sync=True)
@@ -60,8 +61,7 @@ def token_view(
     if not isinstance(text, str) or not 1 <= len(text) <= MAX_CHARACTERS:
         what = f"{len(text)} characters long" if isinstance(text, str) else type(text).__name__
         raise ValueError(f"text is {what}; allowed is a str of 1 to {MAX_CHARACTERS} characters")
-    if not isinstance(n_experts, int) or not 1 <= n_experts <= MAX_EXPERTS:
-        raise ValueError(f"n_experts is {n_experts!r}; allowed are 1 to {MAX_EXPERTS}, one colour each")
+    check_count("n_experts", n_experts, high=MAX_EXPERTS)
     chosen, gates = _chosen(indices, len(text), n_experts), floats(weights, "weights")
     if gates.shape != chosen.shape:
         raise ValueError(f"weights has shape {gates.shape}; allowed is {chosen.shape}, that of indices")
@@ -99,10 +99,7 @@ def _chosen(indices: Array, n_characters: int, n_experts: int) -> np.ndarray:
 
 def _parts(labels: Sequence[tuple[str, int]] | None, n_characters: int) -> list[list]:
     parts = [[str(name), length] for name, length in labels or ()]
-    wrong = [length for _, length in parts if not isinstance(length, int) or length < 1]
-    if wrong:
-        raise ValueError(f"labels holds the length {wrong[0]!r}; allowed are whole numbers from 1")
-    total = sum(length for _, length in parts)
+    total = sum(check_count("a length in labels", length) for _, length in parts)
     if parts and total != n_characters:
         raise ValueError(f"labels cover {total} characters; allowed are {n_characters}, as the text is long")
     return parts

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moe_tutorial.show.tokens import token_view
+from moe_tutorial.show.token_view import token_view
 
 PROSE, CODE, SUMS = (
     "The <b>late</b> train & its lamps.\nAll is lost. ",

@@ -1,69 +1,25 @@
-"""The hard descent compiled for processors: a token reads one node a level and one leaf, and nothing else.
+"""The hard descent compiled for processors: a token reads one node a level and one leaf, and nothing else."""
 
-Importing this module needs numba; ``tree.py`` goes on in plain torch where there is none. Each kernel compiles at its
-first call and is kept beside this file for the next process.
-
-Tensors arrive as addresses: turning one into a NumPy array takes half a microsecond, and a token as a whole takes ten.
-"""
-
+import copy
 import math
-import os
-import sys
-import threading
-import time
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 import torch
-from numba import carray, njit, prange, types
-from numba.extending import intrinsic
+from numba import carray, prange
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.func import functional_call, vjp
+
+from .kernels import floats_at, integers_at, kernel, run, threads_for
 
 ACTIVATIONS = ("relu", "gelu", "silu")  # the kernels know them by number
 FEW = 4  # tokens of a leaf from which on taking them together pays
 BLOCK = 32  # tokens of a leaf at a time, so that they stay in the cache
-MANY = 64  # tokens from which on several threads share the work
-
-# Sums may be reordered, so that they use the processor's vectors; infinities and NaN keep their meaning.
-_options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "nogil": True}
-_ready = set()  # kernels that this process has compiled or loaded
-_one_at_a_time = threading.Lock()  # numba's own thread pool ends the process when two threads use it at once
+PARAMETERS = ("node_weight", "node_bias", "leaves.w_in", "leaves.b_in", "leaves.w_out", "leaves.b_out")
 
 
-def kept(**more):
-    """numba's njit, its result kept on disk where there is a folder that can be written."""
-
-    def compile(function):
-        try:
-            return njit(cache=True, **_options, **more)(function)
-        except RuntimeError:  # no such folder: a read-only installation
-            return njit(**_options, **more)(function)
-
-    return compile
-
-
-@intrinsic
-def floats_at(context, address):
-    """The float32 numbers at an address."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.float32)(types.int64), generate
-
-
-@intrinsic
-def integers_at(context, address):
-    """The int64 numbers at an address."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.int64)(types.int64), generate
-
-
-@kept(inline="always")
+@kernel(inline="always")
 def dot(a, b):
     total = np.float32(0)
     for i in range(a.shape[0]):
@@ -71,13 +27,13 @@ def dot(a, b):
     return total
 
 
-@kept(inline="always")
+@kernel(inline="always")
 def add(y, value, row):
     for i in range(y.shape[0]):
         y[i] += value * row[i]
 
 
-@kept()
+@kernel()
 def activate(value, kind):
     if kind == 0:
         return max(value, np.float32(0))
@@ -86,7 +42,7 @@ def activate(value, kind):
     return np.float32(value / (1 + math.exp(-value)))
 
 
-@kept()
+@kernel()
 def find_leaves(x, node_weight, node_bias, depth, leaf, first, last):
     """The leaf of each token from ``first`` up to ``last``."""
     for t in range(first, last):
@@ -96,7 +52,7 @@ def find_leaves(x, node_weight, node_bias, depth, leaf, first, last):
         leaf[t] = node - node_weight.shape[0]
 
 
-@kept()
+@kernel()
 def answer_one(x, w_in, b_in, w_out, b_out, y, kind):
     """One token, one leaf: (d,) -> y (o,). Each weight is read once, in the order in which it lies in memory: several
     rows at a time would be quicker from the nearest cache, and slower from memory, where leaves come from."""
@@ -108,7 +64,7 @@ def answer_one(x, w_in, b_in, w_out, b_out, y, kind):
         add(y, hidden[j], w_out[j])
 
 
-@kept()
+@kernel()
 def dot_four(w, x):
     """x (d,) with each of four rows (4, d): it is read once for the four."""
     a = b = c = d = np.float32(0)
@@ -120,7 +76,7 @@ def dot_four(w, x):
     return a, b, c, d
 
 
-@kept()
+@kernel()
 def add_four(y, values, w):
     """Add four rows (4, o), each times its value, to y (o,): it is written once for the four."""
     a, b, c, d = values[0], values[1], values[2], values[3]
@@ -128,7 +84,7 @@ def add_four(y, values, w):
         y[i] += a * w[0, i] + b * w[1, i] + c * w[2, i] + d * w[3, i]
 
 
-@kept()
+@kernel()
 def answer_block(x, rows, w_in, b_in, w_out, b_out, y, kind):
     """Several tokens of one leaf: four of its neurons stay in the nearest cache while all the tokens pass."""
     n, h = rows.shape[0], w_in.shape[0]
@@ -152,7 +108,7 @@ def answer_block(x, rows, w_in, b_in, w_out, b_out, y, kind):
             add(y[rows[r]], hidden[r, j], w_out[j])
 
 
-@kept()
+@kernel()
 def answer_leaves(x, order, start, w_in, b_in, w_out, b_out, y, kind, first, last):
     """The tokens of each leaf from ``first`` up to ``last``: those of leaf l are ``order[start[l]:start[l + 1]]``."""
     for leaf in range(first, last):
@@ -168,14 +124,14 @@ def answer_leaves(x, order, start, w_in, b_in, w_out, b_out, y, kind, first, las
             at = until
 
 
-@kept()
+@kernel()
 def sort_by_leaf(leaf, n_leaves):
     """The tokens in the order of their leaves, and where each leaf's begin."""
     order = np.argsort(leaf, kind="mergesort")
     return order, np.searchsorted(leaf[order], np.arange(n_leaves + 1))
 
 
-@kept()
+@kernel()
 def arrays(T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in, w_out, b_out, y, leaf):
     """Everything at these addresses, in its shape."""
     n_nodes, n_leaves = (1 << depth) - 1, 1 << depth
@@ -192,7 +148,7 @@ def arrays(T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in, w_out, b_ou
     )
 
 
-@kept()
+@kernel()
 def on_one_thread(kind, T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in, w_out, b_out, y, leaf):
     x, node_weight, node_bias, w_in, b_in, w_out, b_out, y, leaf = arrays(
         T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in, w_out, b_out, y, leaf
@@ -207,7 +163,7 @@ def on_one_thread(kind, T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in
         answer_leaves(x, order, start, w_in, b_in, w_out, b_out, y, kind, 0, w_in.shape[0])
 
 
-@kept(parallel=True)
+@kernel(parallel=True)
 def on_threads(kind, T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in, w_out, b_out, y, leaf):
     x, node_weight, node_bias, w_in, b_in, w_out, b_out, y, leaf = arrays(
         T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in, w_out, b_out, y, leaf
@@ -228,7 +184,8 @@ def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str) -> tuple
 
     Args:
         tokens: float32 (T, d). All tensors lie on the processor, one row after the other (contiguous).
-        tensors: node_weight (N, d), node_bias (N,), w_in (L, h, d), b_in (L, h), w_out (L, h, o), b_out (L, o).
+        tensors: node_weight (N, d), node_bias (N,), w_in (L, h, d), b_in (L, h), w_out (L, h, o), b_out (L, o): those
+            of ``PARAMETERS``.
         activation: one of ``ACTIVATIONS``.
     """
     T, d = tokens.shape
@@ -236,30 +193,30 @@ def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str) -> tuple
     y, leaf = tokens.new_empty(T, o), tokens.new_empty(T, dtype=torch.int64)  # whatever torch's defaults are
     addresses = map(Tensor.data_ptr, (tokens, *tensors, y, leaf))
     threads = threads_for(T)
-    kernel = on_one_thread if threads == 1 else on_threads
-    run(kernel, threads, ACTIVATIONS.index(activation), T, d, h, o, L.bit_length() - 1, *addresses)
+    compiled = on_one_thread if threads == 1 else on_threads
+    run(compiled, threads, ACTIVATIONS.index(activation), T, d, h, o, L.bit_length() - 1, *addresses)
     return y, leaf
 
 
-def threads_for(tokens: int) -> int:
-    """Among how many threads these tokens are shared out: torch's number, where numba has as many."""
-    return 1 if tokens < MANY else min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+class Descend(torch.autograd.Function):
+    """The kernel with its gradients, which are those of the same answer computed with all leaves."""
 
+    @staticmethod
+    def forward(ctx, tree, tokens: Tensor, *parameters: Tensor):
+        y, leaf = descend(tokens, parameters, tree.leaves.activation)
+        ctx.tree = tree
+        ctx.save_for_backward(tokens, *parameters)
+        ctx.mark_non_differentiable(leaf)
+        return y, leaf
 
-def run(kernel, threads: int, *arguments: int) -> None:
-    """A kernel on so many threads. Its first call compiles it, or loads it, and says so where somebody waits."""
-    if threads == 1 and kernel in _ready:
-        kernel(*arguments)
-        return
-    begun = time.perf_counter()
-    with _one_at_a_time:
-        if threads > 1:
-            torch_threads = torch.get_num_threads()
-            numba.set_num_threads(threads)  # its first call starts OpenMP anew, with all processors, for torch as well
-            torch.set_num_threads(torch_threads)
-        kernel(*arguments)
-    if kernel not in _ready:
-        _ready.add(kernel)
-        if kernel.stats.cache_misses and ("JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()):
-            took = time.perf_counter() - begun
-            print(f"A part of the tree was compiled ({took:.0f} s) and is kept for the next time.", file=sys.stderr)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor, _):
+        dense = copy.copy(ctx.tree)  # shares its parameters; the two settings are its own
+        dense.dispatch, dense.training = "dense", False
+
+        def again(tokens: Tensor, *parameters: Tensor) -> Tensor:
+            return functional_call(dense, dict(zip(PARAMETERS, parameters, strict=True)), (tokens,))[0]
+
+        by_tokens, _, _, *by_leaves = vjp(again, *ctx.saved_tensors)[1](gradient)
+        return None, by_tokens, None, None, *by_leaves  # a hard decision has no slope

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from moe_tutorial.show.tokens import token_view
+from moe_tutorial.show.token_view import token_view
 
 TEXT = "a <b>&\tö 🙂\n12"
 T = len(TEXT)
@@ -59,9 +59,9 @@ def test_it_reads_as_a_line_of_text_where_widgets_are_not_shown():
         ({"text": "x" * 2001}, "text is 2001 characters long"),
         ({"text": 7}, "text is int"),
         ({"text": TEXT[:-1]}, r"indices has shape \(2, 13, 2\); allowed is \(blocks, 12, k\)"),
-        ({"n_experts": 17}, "n_experts is 17; allowed are 1 to 16"),
-        ({"n_experts": 0}, "n_experts is 0"),
-        ({"n_experts": 4.0}, "n_experts is 4.0"),
+        ({"n_experts": 17}, "n_experts must be an integer from 1 to 16, got 17"),
+        ({"n_experts": 0}, "n_experts must be .*, got 0"),
+        ({"n_experts": 4.0}, "n_experts must be .*, got 4.0"),
         ({"n_experts": 3}, "indices holds 3; allowed are whole numbers from 0 to 2"),
         ({"indices": BEST.indices[0]}, r"indices has shape \(13, 2\)"),
         ({"indices": BEST.indices[:0]}, r"indices has shape \(0, 13, 2\)"),
@@ -73,11 +73,11 @@ def test_it_reads_as_a_line_of_text_where_widgets_are_not_shown():
         ({"weights": -BEST.values}, "weights holds -"),
         ({"weights": BEST.values / 0}, "weights holds 52 values that are NaN or infinite"),
         ({"labels": [("a", 5), ("b", 5)]}, "labels cover 10 characters; allowed are 13"),
-        ({"labels": [("a", 14), ("b", -1)]}, "labels holds the length -1"),
+        ({"labels": [("a", 14), ("b", -1)]}, "a length in labels must be an integer of at least 1, got -1"),
         ({"probs": PROBS[0]}, r"probs has shape \(13, 4\); allowed is \(2, 13, 4\)"),
         ({"probs": PROBS * 9}, "probs holds .* allowed are probabilities from 0 to 1"),
     ],
 )
 def test_it_refuses_with_name_value_and_what_is_allowed(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         view(**change)

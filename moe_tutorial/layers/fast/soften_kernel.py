@@ -1,8 +1,4 @@
-"""The soft descent compiled for processors: one pass over the neurons on the way forward, and one on the way back.
-
-In plain torch the same takes four passes more and as many arrays, which is felt beside two matrix products. Importing
-this module needs numba; ``tree.py`` goes on in plain torch where there is none.
-"""
+"""The soft descent compiled for processors: one pass over the neurons on the way forward, and one on the way back."""
 
 import numpy as np
 import torch
@@ -10,21 +6,20 @@ from numba import carray, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .descend import floats_at, kept, run, threads_for
-from .experts import Experts
+from .kernels import floats_at, kernel, run, threads_for
 
 
-@kept()
+@kernel()
 def rows(address, T, n):
     return carray(floats_at(address), (T, n))
 
 
-@kept()
+@kernel()
 def stack(address, T, leaves, h):
     return carray(floats_at(address), (T, leaves, h))
 
 
-@kept()
+@kernel()
 def weigh(T, leaves, h, decisions, neurons, right, weights, mixed, first, last):
     """Of each token from ``first`` up to ``last``: the leaves' weights, and the activated neurons times these."""
     nodes = leaves - 1
@@ -44,7 +39,7 @@ def weigh(T, leaves, h, decisions, neurons, right, weights, mixed, first, last):
                 mixed[t, leaf, j] = (np.float32(0) if value <= 0 else value) * weight  # NaN stays NaN, as in torch
 
 
-@kept()
+@kernel()
 def weigh_back(T, leaves, h, by_mixed, by_weights, right, weights, mixed, by_neurons, by_decisions, first, last):
     """The gradients by weighted neurons and by weights -> the gradients by neurons and by decisions."""
     nodes = leaves - 1
@@ -69,7 +64,7 @@ def weigh_back(T, leaves, h, by_mixed, by_weights, right, weights, mixed, by_neu
             by_decisions[t, n] = worth[2 * n + 2] - right[t, n] * worth[n]
 
 
-@kept(parallel=True)
+@kernel(parallel=True)
 def weigh_on_threads(T, leaves, h, decisions, neurons, right, weights, mixed):
     parts = T // 16 + 1
     for part in prange(parts):
@@ -77,7 +72,7 @@ def weigh_on_threads(T, leaves, h, decisions, neurons, right, weights, mixed):
         weigh(T, leaves, h, decisions, neurons, right, weights, mixed, first, last)
 
 
-@kept(parallel=True)
+@kernel(parallel=True)
 def weigh_back_on_threads(T, leaves, h, by_mixed, by_weights, right, weights, mixed, by_neurons, by_decisions):
     parts = T // 16 + 1
     for part in prange(parts):
@@ -95,12 +90,6 @@ def share_out(alone, on_threads, shape: tuple[int, int, int], *tensors: Tensor) 
         run(alone, 1, *shape, *addresses, 0, T)
     else:
         run(on_threads, threads, *shape, *addresses)
-
-
-def fits(decisions: Tensor, leaves: Experts) -> bool:
-    """Whether ``Soften`` computes this: float32 on the processor, and leaves of relu."""
-    dtypes = decisions.dtype, leaves.w_in.dtype
-    return decisions.is_cpu and leaves.activation == "relu" and dtypes == (torch.float32, torch.float32)
 
 
 class Soften(torch.autograd.Function):

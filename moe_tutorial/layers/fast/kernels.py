@@ -1,0 +1,77 @@
+"""How a kernel is written and called: numba's options, arrays at addresses, threads.
+
+Importing this module needs numba. A kernel compiles at its first call and is kept beside its file for the next process.
+Tensors arrive as addresses: turning one into a NumPy array takes half a microsecond, and a token as a whole takes ten.
+"""
+
+import threading
+import time
+
+import numba
+import torch
+from numba import njit, types
+from numba.extending import intrinsic
+
+from moe_tutorial.layers import fast
+
+MANY = 64  # tokens from which on several threads share the work
+
+# Sums may be reordered, so that they use the processor's vectors; infinities and NaN keep their meaning.
+_options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "nogil": True}
+_ready = set()  # kernels that this process has compiled or loaded
+_one_at_a_time = threading.Lock()  # numba's own thread pool ends the process when two threads use it at once
+
+
+def kernel(**more):
+    """A decorator: numba's njit, its result kept on disk where there is a folder that can be written."""
+
+    def compile(function):
+        try:
+            return njit(cache=True, **_options, **more)(function)
+        except RuntimeError:  # no such folder: a read-only installation
+            return njit(**_options, **more)(function)
+
+    return compile
+
+
+@intrinsic
+def floats_at(context, address):
+    """The float32 numbers at an address."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.float32)(types.int64), generate
+
+
+@intrinsic
+def integers_at(context, address):
+    """The int64 numbers at an address."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.int64)(types.int64), generate
+
+
+def threads_for(tokens: int) -> int:
+    """Among how many threads these tokens are shared out: torch's number, where numba has as many."""
+    return 1 if tokens < MANY else min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+
+
+def run(compiled, threads: int, *arguments: int) -> None:
+    """A kernel on so many threads. Its first call compiles it, or loads what an earlier process compiled."""
+    if threads == 1 and compiled in _ready:
+        compiled(*arguments)
+        return
+    begun = time.perf_counter()
+    with _one_at_a_time:
+        if threads > 1:
+            torch_threads = torch.get_num_threads()
+            numba.set_num_threads(threads)  # its first call starts OpenMP anew, with all processors, for torch as well
+            torch.set_num_threads(torch_threads)
+        compiled(*arguments)
+    if compiled not in _ready:
+        _ready.add(compiled)
+        if compiled.stats.cache_misses and fast.on_compile:
+            fast.on_compile(time.perf_counter() - begun)

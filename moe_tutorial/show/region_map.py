@@ -1,0 +1,148 @@
+"""The plane that experts divide, as SVG: it follows the theme and the width of the page by itself.
+
+Each place has the colour of the expert that gets it, deeper where the router is surer. A point's class is its shape.
+"""
+
+import base64
+import hashlib
+import html
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from contourpy import FillType, contour_generator
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path
+from PIL import Image
+
+from moe_tutorial.show import look
+from moe_tutorial.show.cards import badge
+from moe_tutorial.show.picture import Picture, check_words, framed
+
+SIDE = 100
+"""Units along each side of a map's own coordinates; they begin in the upper left corner."""
+
+
+def region_map(
+    probs: np.ndarray,
+    places: np.ndarray | None = None,
+    points: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+) -> str:
+    """A map of the plane, as HTML, with each expert's number in its region.
+
+    Args:
+        probs: (resolution², E) the router's probabilities at the places; one-hot where only the winner is known. At
+            most 16 experts.
+        places: (resolution², 2) what :func:`grid` returns; needed where points are shown.
+        points, labels: (N, 2) and (N,) data to show; a class is a shape.
+    """
+    table = np.asarray(probs, dtype=float)
+    side, n_experts = round(len(table) ** 0.5), table.shape[-1]
+    winner, confidence = (values.reshape(side, side) for values in (table.argmax(-1), table.max(-1)))
+    experts = np.unique(winner).tolist()
+    regions = "".join(
+        f'<path d="{_outline(table, expert)}" fill="var(--moe-e{expert})" stroke="var(--moe-ground)" stroke-width="1.6"'
+        ' fill-rule="evenodd" vector-effect="non-scaling-stroke"/>'
+        for expert in experts
+    )
+    mask = _mask(confidence, n_experts)
+    name = f"moe-{hashlib.sha1((mask + regions).encode()).hexdigest()[:10]}"  # of its own on any page
+    marks = ""
+    if points is not None:
+        marks = _marks(name, *(np.asarray(each) for each in (places, points, labels)))
+    numbers = []
+    for expert in experts:
+        x, y = SIDE * middle(winner == expert) / (side - 1)
+        place = f"position:absolute;left:{x:.1f}%;top:{y:.1f}%;transform:translate(-50%,-50%)"
+        numbers.append(f'<span style="{place}">{badge(expert)}</span>')
+    return (
+        f'<div role="img" aria-label="Map of the plane; regions of the experts {", ".join(map(str, experts))}" '
+        'style="position:relative;max-width:345px;line-height:1">'
+        f'<svg viewBox="0 0 {SIDE} {SIDE}" aria-hidden="true" style="width:100%;display:block;border-radius:4px">'
+        f'<mask id="{name}">{mask}</mask><g mask="url(#{name})">{regions}</g>{marks}</svg>{"".join(numbers)}</div>'
+    )
+
+
+def region_maps(
+    maps: Mapping[str, np.ndarray],
+    places: np.ndarray,
+    points: np.ndarray,
+    labels: np.ndarray,
+    title: str,
+    note: str,
+    *,
+    alt: str,
+) -> Picture:
+    """Maps side by side, as many as there is room for, each below its name.
+
+    Args:
+        maps: name -> probabilities, as in :func:`region_map`.
+        places, points, labels: as in :func:`region_map`, the same on each map.
+        title, note, alt: as in :func:`picture`.
+    """
+    check_words(title=title, alt=alt)
+    width = 260 if len(maps) < 3 else 140
+    pieces = "".join(
+        f'<div><p class="moe-note">{html.escape(name)}</p>{region_map(probs, places, points, labels)}</div>'
+        for name, probs in maps.items()
+    )
+    grid = f"display:grid;gap:12px 20px;grid-template-columns:repeat(auto-fit,minmax({width}px,1fr));align-items:end"
+    return framed(title, note, f'<div role="img" aria-label="{html.escape(alt)}" style="{grid}">{pieces}</div>')
+
+
+def middle(mine: np.ndarray) -> np.ndarray:
+    """Column and row for a region's number: its own place nearest to its mean, since it need not be convex."""
+    places = np.argwhere(mine)[:, ::-1]
+    return places[np.square(places - places.mean(0)).sum(-1).argmin()]
+
+
+def _outline(table: np.ndarray, expert: int) -> str:
+    """An expert's region as an SVG path.
+
+    Between the places, logits are interpolated and not winners: a straight border stays straight.
+    """
+    logits = np.log(table.clip(min=1e-12))
+    lead = logits[:, expert] - np.delete(logits, expert, 1).max(1, initial=-99.0)
+    side = round(len(table) ** 0.5)
+    along = np.linspace(0, SIDE, side)
+    contours = contour_generator(along, along, lead.reshape(side, side), fill_type=FillType.OuterOffset)
+    rings = [
+        ring
+        for corners, ends in zip(*contours.filled(0, np.inf), strict=True)
+        for ring in np.split(corners, ends[1:-1].astype(int))
+    ]
+    return "".join("M" + "L".join(f"{x:.4g} {y:.4g}" for x, y in ring[:-1]) + "Z" for ring in rings)
+
+
+def _mask(confidence: np.ndarray, n_experts: int) -> str:
+    """How deep the colours are, place by place: an SVG image, stretched so that its pixels' middles are the places."""
+    low, high = look.TOKENS["region"]["mixLow"], look.TOKENS["region"]["mixHigh"]
+    sure = (confidence * n_experts - 1) / max(n_experts - 1, 1)
+    file = io.BytesIO()
+    Image.fromarray(np.rint(255 * (low + (high - low) * sure)).astype(np.uint8)).save(file, "PNG")
+    cell = SIDE / (len(confidence) - 1)
+    return (
+        f'<image x="{-cell / 2:.3f}" y="{-cell / 2:.3f}" width="{SIDE + cell:.3f}" height="{SIDE + cell:.3f}" '
+        f'href="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"/>'
+    )
+
+
+def _marks(name: str, places: np.ndarray, points: np.ndarray, labels: np.ndarray) -> str:
+    """The points, each the shape of its class: drawn once, and used at every place."""
+    low, high = places.min(0), places.max(0)
+    xs, ys = (SIDE * (points - low) / (high - low)).T
+    shapes = "".join(f'<path id="{name}-{label}" {_shape(label)}/>' for label in np.unique(labels).tolist())
+    marks = zip(xs, SIDE - ys, labels, strict=True)
+    uses = "".join(f'<use href="#{name}-{label}" x="{x:.1f}" y="{y:.1f}"/>' for x, y, label in marks)
+    return f"<defs>{shapes}</defs>{uses}"
+
+
+def _shape(label: int) -> str:
+    """A class's marker around (0, 0), with its colours, as the attributes of an SVG path."""
+    marker = MarkerStyle(look.class_marker(label))
+    path = ""
+    for corners, code in marker.get_path().transformed(marker.get_transform().scale(2.4, -2.4)).iter_segments():
+        path += "Z" if code == Path.CLOSEPOLY else "?MLQC"[code] + " ".join(f"{number:.3g}" for number in corners)
+    inner, line = ("var(--moe-text)", "var(--moe-ground)") if marker.is_filled() else ("none", "var(--moe-text)")
+    return f'd="{path}" fill="{inner}" stroke="{line}" stroke-width=".5"'

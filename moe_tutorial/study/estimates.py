@@ -1,0 +1,70 @@
+"""A mean over seeds with its confidence interval: computed, printed, read again, and compared."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+Numbers = float | Sequence[float] | np.ndarray
+
+NUMBER = r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?"
+FIGURE = rf"{NUMBER}(?: \[{NUMBER}, {NUMBER}\])?"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Mean over the seeds and its 95 % confidence interval (Student's t); for one number the three are equal.
+
+    ``text`` is how they are printed: ``0.120 [0.110, 0.140]``, or ``0.120`` without an interval.
+    """
+
+    mean: float
+    low: float
+    high: float
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether it is more than one number, the same in every seed."""
+        return self.text.endswith("]")
+
+    @classmethod
+    def read(cls, text: str) -> "Figure":
+        """Read what ``str`` wrote."""
+        numbers = [float(number) for number in re.findall(NUMBER, text)]
+        return cls(*(numbers if len(numbers) == 3 else numbers * 3), text)
+
+    def agrees(self, other: "Figure") -> bool:
+        """Whether mean and interval are no further off than this interval is wide, and a little for a lone figure.
+
+        CPUs differ in the last digits of a sum, and training carries that into the third digit of a mean.
+        """
+        slack = self.high - self.low + 0.01 * abs(self.mean) + 0.001  # one unit of the last printed digit
+        pairs = ((self.low, other.low), (self.mean, other.mean), (self.high, other.high))
+        return all(abs(here - there) <= slack for here, there in pairs)
+
+
+def figure_text(number: float) -> str:
+    """Three decimals, or powers of ten where three decimals would hide the number. Only a true zero prints as 0."""
+    if number == 0:
+        return "0"
+    return f"{number:.3f}" if 5e-4 <= abs(number) < 1e5 else f"{number:.0e}"
+
+
+def estimate(numbers: Numbers) -> Figure:
+    """Mean and 95 % confidence interval of one number a seed, shape (n_seeds,)."""
+    values = np.atleast_1d(np.asarray(numbers, dtype=float))
+    mean = float(values.mean())
+    if len(values) == 1 or np.ptp(values) == 0:
+        return Figure(mean, mean, mean, figure_text(mean))
+    low, high = map(float, stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values)))
+    if 5e-4 <= max(abs(low), abs(high)) < 1e5:  # a number far smaller than its interval is rounding error
+        texts = [f"{round(number, 3) + 0:.3f}" for number in (mean, low, high)]
+    else:
+        texts = [figure_text(number) for number in (mean, low, high)]
+    return Figure(mean, low, high, "{} [{}, {}]".format(*texts))

@@ -1,0 +1,132 @@
+"""CONTRIBUTING's walks, followed to the letter on a copy of the course: its text is the script."""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from moe_tutorial.course.executed import printed
+from moe_tutorial.study import below
+from moe_tutorial.study.claims import read_claims
+
+ROOT = Path(__file__).parents[2]
+# A step is a block of code: a new file, lines for a file below one of its lines, or commands.
+STEP = re.compile(
+    r"^`(?P<file>[^\n]+?)`(?:, a new file|, below `(?P<below>[^\n]+)`):\n```\w+\n(?P<text>.*?)^```$"
+    r"|^```sh\n(?P<commands>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+LESSON = "notebooks/13_dice"
+
+
+def walk(name: str) -> list[dict[str, str | None]]:
+    """The steps below this heading."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.split(f"\n### {name}\n")[1].split("\n#")
+    whole = section[0]
+    for more in section[1:]:  # a comment in a block begins with #, too
+        if whole.count("```") % 2 == 0:
+            break
+        whole += f"\n#{more}"
+    steps = [found.groupdict() for found in STEP.finditer(whole)]
+    assert len(steps) == whole.count("```") / 2, f"a block of the walk {name!r} says neither a file nor commands"
+    return steps
+
+
+def run(course: Path, *command: str) -> str:
+    """What a command prints in the copy; it must succeed."""
+    environment = os.environ | {"PYTHONPATH": str(course), "PYTHONUTF8": "1"}
+    done = subprocess.run(command, cwd=course, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert not done.returncode, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def follow(course: Path, name: str) -> None:
+    """Do what the walk says."""
+    for step in walk(name):
+        if step["commands"]:
+            for command in step["commands"].splitlines():
+                assert command.startswith("make ")
+                # This Python has everything already.
+                run(course, *command.split(), f"PY={sys.executable}", "setup=@:")
+            continue
+        file = course / step["file"]
+        if not step["below"]:
+            assert not file.exists()
+            file.write_text(step["text"], encoding="utf-8")
+            continue
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        places = [number for number, line in enumerate(lines) if line.strip() == step["below"]]
+        assert len(places) == 1, f"{step['file']} has {len(places)} lines with {step['below']!r}"
+        lines.insert(places[0] + 1, step["text"])
+        file.write_text("".join(lines), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> Path:
+    """A copy of what git knows, and of what it will."""
+    if not (ROOT / ".git").exists() or not shutil.which("git") or not shutil.which("make"):
+        pytest.skip("a walk begins with git and make")
+    folder = tmp_path_factory.mktemp("walk") / "course"
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lesson(course) -> Path:
+    """The copy with a lesson more, and a claim in it."""
+    follow(course, "To add a lesson")
+    follow(course, "To add a claim")
+    return course
+
+
+def test_a_lesson_stands_in_every_table_and_is_in_step(lesson):
+    said = run(lesson, sys.executable, "-m", "moe_tutorial.course", "sync")
+    assert f"{len(list((ROOT / 'notebooks').glob('*.ipynb'))) + 1} lessons: every .ipynb equals its .py" in said
+    able = "| say how even chance is when it gives tokens to experts |"
+    assert f"| [13 Dice]({LESSON}.ipynb) {able}\n" in (lesson / "README.md").read_text(encoding="utf-8")
+    assert "| 13_dice | `study/usage` |\n" in (lesson / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for kind in ("py", "ipynb"):
+        start = (lesson / f"notebooks/00_start_here.{kind}").read_text(encoding="utf-8")
+        assert "| [13 Dice](13_dice.ipynb) | How even is chance? |" in start
+    tests = runpy.run_path(str(lesson / "tests/course/test_environment.py"))
+    tests["test_every_lesson_is_on_the_site"]()
+
+
+def test_a_claim_is_printed_judged_by_its_rule_and_read(lesson):
+    notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
+    text = "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
+    (claim,) = read_claims(text)
+    assert (claim.id, claim.holds, claim.n_seeds, claim.rule) == ("13.1", True, 10, below(0.2))
+    assert (claim.quantity, claim.unit) == ("share of the busiest expert", "of all tokens")
+    assert "○ control (all tokens throw one die together) 1.000" in text
+
+
+def test_what_the_walks_write_is_in_the_courses_style(lesson):
+    ruff = [sys.executable, "-m", "ruff"]
+    run(lesson, *ruff, "check", f"{LESSON}.py")
+    run(lesson, *ruff, "format", "--check", f"{LESSON}.py")
+
+
+@pytest.mark.nightly
+def test_the_lesson_is_judged_as_the_others_are(lesson, monkeypatch):
+    """nbval runs it, from its own seeds; and it holds from others."""
+    said = run(lesson, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{LESSON}.ipynb")
+    assert "2 passed" in said
+    only = lesson / "only"
+    only.mkdir()
+    shutil.copy(lesson / f"{LESSON}.py", only)
+    monkeypatch.setenv("MOE_SEED", "7")
+    said = run(lesson, sys.executable, "-m", "moe_tutorial.course", "lessons", "--folder", str(only))
+    assert "1 claims hold" in said
