@@ -61,7 +61,8 @@ def bundle(entry: str) -> str:
             raise ValueError(f"{name} says {found[0]!r}; a widget's modules import {{ names }} from addresses alone")
         names = ", ".join(sorted(wanted.get(name, ())))
         parts.append(body if name == entry else f"const {{ {names} }} = (() => {{\n{body}return {{ {names} }};\n}})();")
-    return COMMENT.sub("", "\n".join(parts))
+    text = COMMENT.sub("", "\n".join(parts))
+    return re.sub(r"(?<=[,;{])\n(?!export )", "", text)  # three thousand ends of lines
 
 
 def _table(folder: str, found: re.Match[str]) -> str:
