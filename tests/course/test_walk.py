@@ -1,5 +1,6 @@
 """CONTRIBUTING's walks, followed to the letter on a copy of the course: its text is the script."""
 
+import json
 import os
 import re
 import runpy
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from moe_tutorial.course.executed import printed
@@ -130,3 +132,43 @@ def test_the_lesson_is_judged_as_the_others_are(lesson, monkeypatch):
     monkeypatch.setenv("MOE_SEED", "7")
     said = run(lesson, sys.executable, "-m", "moe_tutorial.course", "lessons", "--folder", str(only))
     assert "1 claims hold" in said
+
+
+NODE = """
+import { BALANCES } from "./mixture/balance.js";
+import { checkSettings, namesOf } from "./experiment.js";
+const batch = JSON.parse(process.argv[1]);
+const gradient = new Float64Array(batch.E);
+BALANCES.entropy.gradient(batch, gradient);
+const settings = checkSettings("mixture", { balance: "entropy", decay: 0.01 });
+const trees = namesOf("tree").includes("decay");
+console.log(JSON.stringify({ value: BALANCES.entropy.value(batch), gradient: [...gradient], settings, trees }));
+"""
+TWIN = """
+import json, sys, torch
+from moe_tutorial.layers import Routing
+from moe_tutorial.show import playground
+from moe_tutorial.show.playground.kernel import LOSSES
+probs = torch.tensor([json.loads(sys.argv[1])["meanProbs"]], dtype=torch.float64, requires_grad=True)
+value = LOSSES["entropy"](Routing(*[probs] * len(Routing._fields)))
+value.backward()
+chosen = playground(balance="entropy", decay=0.01).options["settings"]
+print(json.dumps({"value": value.item(), "gradient": probs.grad[0].tolist(), "settings": chosen}))
+"""
+
+
+def test_a_balance_loss_and_a_setting_are_known_to_page_and_notebook(course, node):
+    """The loss and its gradient by hand are those of its twin; both sides take the setting."""
+    follow(course, "To add a balance loss")
+    follow(course, "To add a setting")
+    probs = np.array([0.5, 0.25, 0.2, 0.05])
+    batch = json.dumps({"E": 4, "alive": 4, "out": [0, 0, 0, 0], "meanProbs": probs.tolist()})
+    folder = course / "moe_tutorial/show/playground"
+    page = json.loads(run(folder, node, "--input-type=module", "--eval", NODE, batch))
+    twin = json.loads(run(course, sys.executable, "-c", TWIN, batch))
+    assert page["value"] == pytest.approx(twin["value"], rel=1e-12)
+    gradient = np.array(page["gradient"])
+    np.testing.assert_allclose(gradient - probs @ gradient, twin["gradient"], rtol=1e-12)  # their sum stays 1
+    assert page["trees"]
+    for settings in (page["settings"], twin["settings"]):
+        assert (settings["balance"], settings["decay"]) == ("entropy", 0.01)
