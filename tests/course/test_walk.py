@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import pytest
 
 from moe_tutorial.course.executed import printed
@@ -134,41 +133,62 @@ def test_the_lesson_is_judged_as_the_others_are(lesson, monkeypatch):
     assert "1 claims hold" in said
 
 
+LINK = "decay=0.01&balance=entropy"
 NODE = """
-import { BALANCES } from "./mixture/balance.js";
-import { checkSettings, namesOf } from "./experiment.js";
-const batch = JSON.parse(process.argv[1]);
-const gradient = new Float64Array(batch.E);
-BALANCES.entropy.gradient(batch, gradient);
-const settings = checkSettings("mixture", { balance: "entropy", decay: 0.01 });
-const trees = namesOf("tree").includes("decay");
-console.log(JSON.stringify({ value: BALANCES.entropy.value(batch), gradient: [...gradient], settings, trees }));
+import { fromHash, toHash } from "./hash.js";
+const state = fromHash(process.argv[1]);
+const tree = fromHash("layer=tree&decay=0.1");
+const notices = [...state.notices, ...tree.notices, ...fromHash("decay=2").notices];
+console.log(JSON.stringify({ settings: state.settings, link: toHash(state), tree: toHash(tree), notices }));
 """
 TWIN = """
-import json, sys, torch
-from moe_tutorial.layers import Routing
+import json, sys
+sys.path.append("tests/browser")
+from on_page import page_of
 from moe_tutorial.show import playground
-from moe_tutorial.show.playground.kernel import LOSSES
-probs = torch.tensor([json.loads(sys.argv[1])["meanProbs"]], dtype=torch.float64, requires_grad=True)
-value = LOSSES["entropy"](Routing(*[probs] * len(Routing._fields)))
-value.backward()
-chosen = playground(balance="entropy", decay=0.01).options["settings"]
-print(json.dumps({"value": value.item(), "gradient": probs.grad[0].tolist(), "settings": chosen}))
+said = ""
+try:
+    playground(decay=2)
+except ValueError as error:
+    said = str(error)
+widget = playground(balance="entropy", decay=0.01)
+print(json.dumps({"settings": widget.options["settings"], "said": said, "page": page_of(playground())}))
 """
 
 
-def test_a_balance_loss_and_a_setting_are_known_to_page_and_notebook(course, node):
-    """The loss and its gradient by hand are those of its twin; both sides take the setting."""
+@pytest.fixture(scope="module")
+def table(course) -> Path:
+    """The copy with a balance loss and a setting more."""
     follow(course, "To add a balance loss")
     follow(course, "To add a setting")
-    probs = np.array([0.5, 0.25, 0.2, 0.05])
-    batch = json.dumps({"E": 4, "alive": 4, "out": [0, 0, 0, 0], "meanProbs": probs.tolist()})
-    folder = course / "moe_tutorial/show/playground"
-    page = json.loads(run(folder, node, "--input-type=module", "--eval", NODE, batch))
-    twin = json.loads(run(course, sys.executable, "-c", TWIN, batch))
-    assert page["value"] == pytest.approx(twin["value"], rel=1e-12)
-    gradient = np.array(page["gradient"])
-    np.testing.assert_allclose(gradient - probs @ gradient, twin["gradient"], rtol=1e-12)  # their sum stays 1
-    assert page["trees"]
-    for settings in (page["settings"], twin["settings"]):
+    return course
+
+
+def test_a_balance_loss_and_a_setting_stand_in_link_notebook_and_controls(table, node, chromium):
+    known = json.loads(run(table / "moe_tutorial/show/playground", node, "--input-type=module", "--eval", NODE, LINK))
+    assert (known["link"], known["tree"]) == (LINK, "layer=tree&decay=0.1")
+    assert known["notices"] == ["decay is 2; allowed are numbers from 0 to 1"]
+    said = json.loads(run(table, sys.executable, "-c", TWIN))
+    assert said["said"] == known["notices"][0]
+    for settings in (known["settings"], said["settings"]):
         assert (settings["balance"], settings["decay"]) == ("entropy", 0.01)
+    page = chromium.new_page()
+    page.set_content(said["page"])
+    page.get_by_label("Balanced by").select_option(label="entropy loss")
+    decay = page.get_by_role("slider", name="Weight decay")
+    assert decay.get_attribute("aria-valuetext") == "off"
+    decay.press("ArrowRight")
+    decay.press("ArrowRight")
+    link = page.get_by_label("A link to this experiment")
+    page.wait_for_function("(input) => input.value.includes('decay')", arg=link.element_handle())
+    assert link.input_value().split("#")[1] == LINK
+    page.close()
+
+
+def test_the_added_loss_trains_in_the_page_as_its_twin_does_in_torch(table, node):
+    """The golden test takes its cases from the table, and its losses from the kernel's engine."""
+    test = "tests/show/test_playground_engine.py"
+    said = run(
+        table, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test, "-k", "torch_does and entropy"
+    )
+    assert "12 passed" in said

@@ -10,7 +10,7 @@ import torch
 from front_end import draw_at_once, say
 
 from moe_tutorial.layers import MixtureOfExperts, Router, importance_loss, load_loss, switch_loss, z_loss
-from moe_tutorial.show.playground.kernel import EXPERT_SIDE, SIDE, KernelTraining, PlaygroundRouter, without
+from moe_tutorial.show.playground.kernel import EXPERT_SIDE, LOSSES, SIDE, KernelTraining, PlaygroundRouter, without
 from moe_tutorial.study import regimes_2d
 
 SETTINGS = {
@@ -126,13 +126,13 @@ def test_a_frame_measures_what_the_pages_engine_measures(engine, points, gate, k
 
 
 def test_it_trains_with_every_balance_and_resets(points):
-    for balance in ("none", "switch", "importance", "bias"):
+    for balance in ("none", *LOSSES, "bias"):
         kernel = built(points, balance=balance, coefficient=0.05)
         start = {name: value.clone() for name, value in kernel.trainer.run.layer.state_dict().items()}
         kernel.trainer.advance(50)
         frame = kernel.frame
         assert frame["step"] == 50
-        assert (frame["recent"]["balance"] > 0) == (balance in ("switch", "importance"))
+        assert (frame["recent"]["balance"] != 0) == (balance in LOSSES)
         assert frame["recent"]["routerGradient"] > 0
         assert kernel.trainer.run.layer.router.bias.any() == (balance == "bias")
         rows = np.frombuffer(frame["history"], np.float32).reshape(-1, 9)

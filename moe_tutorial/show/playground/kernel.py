@@ -32,7 +32,10 @@ from moe_tutorial.study import Dataset, dead, entropy, max_share, share, special
 
 SIDE, EXPERT_SIDE = 80, 40
 """Places along each side of the plane, and of an expert's small picture."""
-LOSSES = {"switch": switch_loss, "importance": importance_loss}
+LOSSES = {
+    "switch": switch_loss,
+    "importance": importance_loss,
+}
 """The losses among the table's `balance`."""
 
 

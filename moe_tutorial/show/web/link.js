@@ -7,7 +7,7 @@ export const GONE = "The kernel is gone: it was restarted, or it died. Run this 
 export const LATE = "Waiting for the kernel: training stands still while a cell runs.";
 const ENDS = ["restarting", "autorestarting", "starting", "dead"]; // JupyterLab's words for a kernel that is not the one it was
 const TELL = 200; // ms between two acknowledgements
-const ANSWER = 500; // ms in which an answer is due,
+const ANSWER = 800; // ms in which an answer is due,
 const FRAME = 1500; // and a frame while it trains
 
 /** @param {any} model @param {() => void} late called when the kernel takes longer than it should

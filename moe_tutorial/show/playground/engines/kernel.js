@@ -1,20 +1,23 @@
+// @ts-check
 // Torch trains in the kernel: clicks and slider moves go out as messages, frames come in (see kernel.py), as this page's own
 // engine makes them, but with arrays as bytes.
-import { numbers } from "../../web/dom.js";
-import { GONE, WAITING, watchKernel } from "../../web/kernel.js";
+import { numbers, perFrame } from "../../web/dom.js";
+import { GONE, LATE, connect } from "../../web/link.js";
 import { makeData } from "../data.js";
 import { isLive } from "../experiment.js";
 import { makeSpeed } from "./frame.js";
 
-const TELL = 200; // ms between two acknowledgements of a drawn frame; JupyterLab spends more on each message than the drawing takes
-const ANSWER = 800; // ms in which a message is answered
-const FRAME = 1500; // ms in which a running training sends a frame
-const POINTS = ["x", "y", "regime", "xTest", "yTest", "regimeTest"];
+/** @typedef {import("../data.js").Data} Data */
+/** @typedef {import("../experiment.js").Settings} Settings */
 
-/** `own`: points brought along. @returns {import("./frame.js").Engine} */
+/** @param {any} model the widget's
+ * @param {Settings} first
+ * @param {Data} [own] points brought along
+ * @returns {import("./frame.js").Engine} */
 export function kernelEngine(model, first, own) {
   const listeners = new Set();
   const speed = makeSpeed();
+  const drawing = perFrame(paint);
   let settings = first;
   let data = dataOf(first);
   let point = 0;
@@ -22,74 +25,57 @@ export function kernelEngine(model, first, own) {
   let asked = 0; // of the last that needs a new layer
   let goal = 0; // a step to train up to
   let shown = true;
-  let handle = 0; // of the animation frame
-  let told = 0; // timer of the next acknowledgement
+  let drawn = 0; // the number of the newest frame that was
   let problem = "";
+  const link = connect(
+    model,
+    () => complain(LATE),
+    () => complain(GONE),
+  );
 
-  const watch = watchKernel(model, {
-    late() {
-      problem = WAITING;
-      soon();
-    },
-    lost() {
-      clearTimeout(told);
-      problem = GONE;
-      soon();
-    },
-  });
+  /** @param {string} words */
+  function complain(words) {
+    problem = words;
+    drawing.ask();
+  }
+  /** @param {Settings} settings @returns {Data} */
   function dataOf({ data: name, seed, centred }) {
     return own ?? makeData(name, seed, centred);
   }
-  function send(message, buffers) {
-    if (watch.gone) return;
-    watch.expect(ANSWER);
-    watch.post(message, buffers);
-  }
   function build() {
-    const arrays = own ? [] : [...POINTS.map((name) => data[name]), Float64Array.from(data.extent)];
+    const { x, y, regime, xTest, yTest, regimeTest, extent } = data;
+    const arrays = own ? [] : [x, y, regime, xTest, yTest, regimeTest, Float64Array.from(extent)];
     speed.restart();
     asked = serial += 1;
-    const buffers = arrays.map((array) => array.buffer);
-    send({ do: "build", settings, serial }, buffers);
-  }
-  function soon() {
-    handle ||= requestAnimationFrame(() => {
-      handle = 0;
-      paint();
-    });
-  }
-  function paint() {
-    const sent = model.get("frame");
-    if (!shown || !sent?.plane || (sent.serial < asked && !watch.gone)) return;
-    const frame = read(sent);
-    for (const listen of listeners) listen(frame);
+    const buffers = arrays.map((array) => /** @type {ArrayBuffer} */ (array.buffer));
+    link.send({ do: "build", settings, serial }, buffers);
   }
   function receive() {
     const { plane, running, step } = model.get("frame");
-    if (!plane || watch.gone) return;
-    watch.heard();
+    if (!plane || link.gone()) return;
     problem = "";
-    if (running) {
-      watch.expect(FRAME);
-      speed.mark(step);
-      if (goal && step >= goal) {
-        send({ do: "pause" });
-        goal = 0;
-      }
+    if (running) speed.mark(step);
+    if (running && goal && step >= goal) {
+      link.send({ do: "pause" });
+      goal = 0;
     }
-    soon();
-    // An unseen training is not acknowledged, so the kernel soon pauses it.
-    if (shown && !document.hidden) told ||= setTimeout(acknowledge, running ? TELL : 0);
+    drawing.ask();
   }
-  function acknowledge() {
-    told = 0;
-    watch.post({ seen: model.get("frame").number });
+  // An unseen training is not acknowledged, so the kernel soon pauses it.
+  function paint() {
+    const sent = model.get("frame");
+    if (!shown || !sent?.plane || (sent.serial < asked && !link.gone())) return;
+    const frame = read(sent);
+    for (const listen of listeners) listen(frame);
+    if (sent.number !== drawn) link.drawn(() => drawn, sent.running);
+    drawn = sent.number;
   }
 
+  /** @param {any} sent @returns {import("./frame.js").Frame} */
   function read(sent) {
-    const bytes = (view) => numbers(view, Uint8Array);
+    const bytes = (/** @type {DataView} */ view) => numbers(view, Uint8Array);
     const { n, owner, confidence, predicted } = sent.plane;
-    const running = sent.running && !watch.gone;
+    const running = sent.running && !link.gone();
     data.classes = Math.max(data.classes, sent.classes);
     return {
       ...sent,
@@ -109,28 +95,27 @@ export function kernelEngine(model, first, own) {
       partPlane: (e) => (sent.parts[e] ? bytes(sent.parts[e]) : new Uint8Array(1)),
     };
   }
+  /** @param {number} steps 0: without end */
+  function run(steps) {
+    goal = steps;
+    link.send({ do: "start" });
+  }
   model.on("change:frame", receive);
 
   return {
-    play() {
-      goal = 0;
-      send({ do: "start" });
-    },
+    play: () => run(0),
     pause() {
       goal = 0;
-      send({ do: "pause" });
+      link.send({ do: "pause" });
     },
-    step: () => send({ do: "step" }),
-    reset: () => send({ do: "reset" }),
-    run(steps) {
-      goal = steps;
-      send({ do: "start" });
-    },
+    step: () => link.send({ do: "step" }),
+    reset: () => link.send({ do: "reset" }),
+    run,
     change(partial) {
       settings = { ...settings, ...partial };
       if (Object.keys(partial).every((name) => isLive(name, "kernel"))) {
         serial += 1;
-        return send({ set: partial, serial });
+        return link.send({ set: partial, serial });
       }
       data = dataOf(settings);
       build();
@@ -140,36 +125,35 @@ export function kernelEngine(model, first, own) {
       data = dataOf(next);
       point = more.point ?? 0;
       build();
-      send({ look: point });
-      for (const [e, gone] of (more.knocked ?? []).entries()) if (gone) send({ knock: [e, true] });
-      if (steps) this.run(steps);
+      link.send({ look: point });
+      for (const [e, gone] of (more.knocked ?? []).entries()) if (gone) link.send({ knock: [e, true] });
+      if (steps) run(steps);
     },
     look(i) {
       point = i;
-      send({ look: i });
+      link.send({ look: i });
     },
-    knock: (e, out) => send({ knock: [e, out] }),
+    knock: (e, out) => link.send({ knock: [e, out] }),
     show(visible) {
       shown = visible;
-      if (visible) soon();
+      drawing.ask();
     },
     subscribe(listen) {
       listeners.add(listen);
-      soon();
+      drawing.ask();
       return () => listeners.delete(listen);
     },
     dispose() {
-      if (model.get("frame")?.running) watch.post({ do: "pause" });
+      if (model.get("frame")?.running) link.send({ do: "pause" });
       model.off("change:frame", receive);
-      watch.dispose();
+      link.close();
       listeners.clear();
-      clearTimeout(told);
-      cancelAnimationFrame(handle);
+      drawing.cancel();
     },
   };
 }
 
-// The history's rows: step, task, balance, shares.
+/** The history's rows: step, task, balance, shares. @param {Float32Array} values @param {number} E */
 function rowsOf(values, E) {
   const width = 3 + E;
   return Array.from({ length: values.length / width }, (_, i) => {
