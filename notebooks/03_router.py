@@ -28,8 +28,8 @@
 # %%
 import torch
 
-from moe_tutorial.layers import Router
-from moe_tutorial.show import explore_router, grid, region_maps
+from moe_tutorial.layers import MixtureOfExperts, Router
+from moe_tutorial.show import explore_router, grid, playground, region_maps
 from moe_tutorial.study import claim, digits4, regimes_2d, seeds
 
 torch.set_num_threads(1)  # small models are fastest on one thread
@@ -376,6 +376,19 @@ claim(
 #    `lambda x: -torch.cdist(x, points.x_train[:6])`, which sends each point to the nearest of six.
 # 4. In the [playground](playground.ipynb#preset=rules) a router learns on four quarters with a rule each. Reset it, press
 #    play, and watch the straight borders turn.
+#
+# Or let a router of this lesson learn: the one of the left map, with an untrained expert behind each of its six rows. In
+# JupyterLab your kernel trains this very layer; on the site, the page trains six experts of its own. Press play.
+
+# %% tags=["nbval-ignore-output"]
+moe = MixtureOfExperts(  # 3 outputs, as some of the points come in three classes
+    d_model=2, d_hidden=8, n_experts=6, top_k=1, router=through_the_middle, d_out=3
+)
+playground(moe, E=6)
+
+# %% [markdown]
+# The borders turn, and stay straight. How a router can learn at all, with a choice in the middle, is the next lesson's
+# question.
 #
 # ## Recap
 #

@@ -73,7 +73,7 @@ def engine() -> None:
     """The engine under Node.js, at batch 128."""
     node = shutil.which("node")
     if not node:
-        raise SystemExit("Node.js is missing: install version 18 or newer")
+        raise SystemExit("Node.js is missing: install version 20 or newer")
     with tempfile.TemporaryDirectory() as folder:
         for part in ("playground", "web"):
             shutil.copytree(SHOW / part, Path(folder, part))

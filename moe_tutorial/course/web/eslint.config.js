@@ -8,6 +8,17 @@ export default [
     languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: globals.browser },
   },
   { files: ["tests/**"], languageOptions: { globals: globals.node } },
+  // A widget's modules: bundle() cuts comments, indentation and ends of lines, and must not find any in a text.
+  {
+    files: ["moe_tutorial/show/**"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        { selector: "TemplateElement[value.raw=/\\n| \\/\\/ /]", message: "bundle() would cut it" },
+        { selector: "Literal[raw=/ \\/\\/ |\\\\\\n/]", message: "bundle() would cut it" },
+      ],
+    },
+  },
   // Scripts of the site, which require.js and Plotly come before.
   {
     files: ["moe_tutorial/course/site/static/*"],

@@ -118,7 +118,6 @@ def playground(
             "link": link,
             "page": "playground.html",
             "own": own,
-            "kernel": True,
             "layer": brought is not None,
         },
     )

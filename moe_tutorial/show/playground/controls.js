@@ -1,5 +1,5 @@
 // The controls of an experiment, made from the table: one for each setting, in its group, shown where its kind is.
-import { el, field, freshId, tell } from "../web/dom.js";
+import { button, el, field, freshId, tell } from "../web/dom.js";
 import { GROUPS, SETTINGS, isLive, mostOf, namesOf } from "./experiment.js";
 
 const short = (v) => String(+v.toPrecision(2));
@@ -65,7 +65,7 @@ function makeNumber(name, change) {
   const [min, max] = range;
   const input = el("input", { type: "number", min, max, step: 1 });
   const title = `The next ${label.toLowerCase()}`;
-  const next = el("button", { type: "button", className: "moe-button moe-quiet", title }, "Another");
+  const next = button("Another", { className: "moe-button moe-quiet", title });
   let now = min;
   const set = (value) => {
     if (Number.isInteger(value) && value >= min && value <= max) change({ [name]: value });
@@ -77,7 +77,7 @@ function makeNumber(name, change) {
   return { node, inputs: [input, next], show: (value) => (input.value = now = value) };
 }
 
-// All of them. `more`: further fields by group, of { node, kind }; `own`: the learner's points, which stay as they are.
+// All of them. `more`: further fields by group, of { node, needs }, what a kind's controls must have; `own`: the learner's points, which stay as they are.
 export function makeControls(change, { own, more = {} }) {
   const controls = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, makeControl(name, change)]));
   const fixed = own ? ["data", "centred"] : [];
@@ -98,8 +98,7 @@ export function makeControls(change, { own, more = {} }) {
   function show(settings, kind, can) {
     const names = namesOf(settings.layer);
     for (const group of groups) group.node.hidden = !group.names.some((name) => names.includes(name));
-    for (const { node, only } of Object.values(more).flat())
-      node.hidden = only !== undefined && only !== settings.layer;
+    for (const { node, needs } of Object.values(more).flat()) node.hidden = !!needs && !kind.controls[needs];
     for (const name in controls) {
       const { node, inputs, show } = controls[name];
       node.hidden = !names.includes(name);

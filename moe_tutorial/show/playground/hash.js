@@ -4,8 +4,7 @@ import { SETTINGS, checkSettings, defaultsOf, fitted, kindOf, namesOf, read } fr
 import { KINDS, kindNames } from "./kinds.js";
 import { fromPreset, knockedOf, outOf, presetOf } from "./state.js";
 
-/** @typedef {{ preset: string | null, settings: import("./experiment.js").Settings, steps: number, point: number,
- *   knocked: boolean[], notices?: string[] }} State */
+/** @typedef {import("./state.js").State} State */
 
 export const MOST_STEPS = 1000000; // that a link may ask for
 const MOST_POINTS = 1e6;

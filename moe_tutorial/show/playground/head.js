@@ -1,15 +1,16 @@
 // The head: what it is about, the message, and the buttons of the training.
-import { el } from "../web/dom.js";
-import { set } from "./map.js";
+import { button, el } from "../web/dom.js";
+import { set } from "./elements.js";
+
+const quiet = (words, title) => button(words, { className: "moe-button moe-quiet", title });
 
 // act: toggle(), step(), reset().
 export function makeHead(act) {
-  const button = (words, title) => el("button", { type: "button", className: "moe-button moe-quiet", title }, words);
   const kicker = el("p", { className: "moe-kicker" });
   const message = el("p", { className: "pg-message" });
-  const play = el("button", { type: "button", className: "moe-button" }, "Play");
-  const step = button("Step", "One training step");
-  const reset = button("Reset", "Back to the start, with these settings");
+  const play = button("Play");
+  const step = quiet("Step", "One training step");
+  const reset = quiet("Reset", "Back to the start, with these settings");
   const count = el("span", { className: "pg-count" });
   play.onclick = act.toggle;
   step.onclick = act.step;

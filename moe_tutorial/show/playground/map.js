@@ -1,8 +1,9 @@
 // The plane: the map of who is asked where, and what is predicted.
-import { el, subtitle } from "../web/dom.js";
+import { el, note, subtitle } from "../web/dom.js";
 import { shareWords } from "../web/words.js";
-import { badge } from "../web/shares.js";
+import { number } from "../web/shares.js";
 import { pixels } from "../web/plane.js";
+import { group, makeCanvas, set, square } from "./elements.js";
 import { drawPredictions, drawRegions } from "./pictures.js";
 
 const SCATTERED = 72; // places along a side where each has another owner
@@ -15,46 +16,44 @@ function sidesOf(cost, patterned) {
   return { quick: side(112, 56), sharp: patterned ? 320 : side(320, 180) };
 }
 
-export const set = (node, words) => node.textContent !== words && (node.textContent = words);
-export const square = (node) => el("div", { className: "pg-square" }, node);
-export const makeCanvas = (name) => el("canvas", { role: "img", "data-picture": name });
-const makeNote = (words = "") => el("p", { className: "moe-note" }, words);
-
-const SHAPES_DRAWN =
+const DISCS =
   "<circle cx='5' cy='8' r='3.6' fill='var(--moe-text)'/><path d='M16 3.5l4.3 7.5h-8.6z' fill='var(--moe-text)'/>" +
   "<rect x='24.5' y='4.5' width='7' height='7' fill='none' stroke='var(--moe-text)' stroke-width='1.5'/>";
 const ringed = (radius, colour, width) =>
   "<circle cx='8' cy='8' r='3' fill='var(--moe-text)'/>" +
   `<circle cx='8' cy='8' r='${radius}' fill='none' stroke='var(--moe-${colour})' stroke-width='${width}'/>`;
 
+const svg = (drawing, width = 16) =>
+  `<svg width="${width}" height="16" viewBox="0 0 ${width} 16" aria-hidden="true">${drawing}</svg>`;
+
+// What the marks mean. `part` is said by each kind.
 function makeKey() {
-  const drawn = (drawing, width = 16) =>
-    `<svg width="${width}" height="16" viewBox="0 0 ${width} 16" aria-hidden="true">${drawing}</svg>`;
-  const row = (mark, words) => `<li>${mark}<span>${words}</span></li>`;
-  const innerHTML = [
-    row(drawn(SHAPES_DRAWN, 34), "a class, as its shape"),
+  const drawn = (drawing, width) => el("span", { innerHTML: svg(drawing, width) }).firstChild;
+  const badge = (e, dead) => el("span", {}, number(e, dead));
+  const row = (mark, words) => el("li", {}, mark, el("span", {}, words));
+  const part = el("span");
+  const rows = [
+    row(drawn(DISCS, 34), "a class, as its shape"),
     row(drawn(ringed(6.2, "fails", 1.7)), "predicted wrongly"),
     row(drawn(ringed(6.6, "accent", 2)), "the inspected point"),
-    row(`<span>${badge(2)}</span>`, ""),
-    row(`<span>${badge(5, true)}</span>`, "dead: under 1 % of the points"),
-  ].join("");
-  const node = el("ul", { className: "pg-key", innerHTML });
-  return { node, part: node.children[3].lastChild };
+    row(badge(2), part),
+    row(badge(5, true), "dead: under 1 % of the points"),
+  ];
+  return { node: el("ul", { className: "pg-key" }, ...rows), part };
 }
 
 // kinds: name -> kind; look(i): a point is inspected.
 export function makeMap(kinds, look) {
   const map = makeCanvas("regions");
   const title = subtitle();
-  const note = makeNote();
+  const remark = note();
   const key = makeKey();
-  const node = el("div", { className: "pg-main", role: "group", ariaLabel: "The plane" });
-  node.append(el("div", {}, title, note, square(map)));
+  const node = group("pg-main", "The plane", el("div", {}, title, remark, square(map)));
   const most = Math.max(...Object.values(kinds).map(({ words }) => words.predictions.length));
   const pictures = Array.from({ length: most }, (_, i) => {
     const canvas = makeCanvas(i ? "soft" : "mixture");
-    const parts = { title: subtitle(), note: makeNote(), canvas };
-    const box = el("div", { className: i ? "pg-soft" : "pg-mixture" }, parts.title, parts.note, square(canvas));
+    const parts = { title: subtitle(), remark: note(), canvas };
+    const box = el("div", { className: i ? "pg-soft" : "pg-mixture" }, parts.title, parts.remark, square(canvas));
     node.append(box);
     return { ...parts, box };
   });
@@ -74,10 +73,11 @@ export function makeMap(kinds, look) {
     const several = words.predictions.length > 1;
     (several ? node : pictures[0].box).append(key.node); // under all pictures, or beside the one
     set(key.part, `${words.key}, always this number and colour`);
-    pictures.forEach(({ box, note }, i) => {
+    pictures.forEach(({ box, remark }, i) => {
+      const said = words.predictions[i]?.note ?? "";
       box.hidden = !words.predictions[i];
-      note.hidden = !words.predictions[i]?.note;
-      set(note, words.predictions[i]?.note ?? "");
+      remark.hidden = !said;
+      set(remark, said);
     });
   }
 
@@ -92,7 +92,7 @@ export function makeMap(kinds, look) {
     const plane = frame.plane(scattered ? SCATTERED : side);
     drawRegions(map, plane, frame, { dead, patterned, scattered, overlay: own.overlay });
     set(title, words.mapTitle(frame, plane));
-    set(note, words.mapNote(settings));
+    set(remark, words.mapNote(settings));
     const shares = shareWords(Array.from(now.shares), words.part);
     map.ariaLabel = `Map of the plane. ${title.textContent}. Shares of the points: ${shares}.`;
     words.predictions.forEach(({ of, points, title, label }, i) => {

@@ -3,14 +3,15 @@
 import { el, field, mount, numbers, redrawOnChange } from "../web/dom.js";
 import { DEAD } from "../web/words.js";
 import { check, makeControls } from "./controls.js";
+import { group, set } from "./elements.js";
 import { browserEngine } from "./engines/browser.js";
 import { CATCH_UP } from "./engines/frame.js";
 import { kernelEngine } from "./engines/kernel.js";
 import { PRESETS, SETTINGS, carried, fitted } from "./experiment.js";
 import { makeHead } from "./head.js";
 import { MOST_STEPS, fromHash, toHash } from "./hash.js";
-import { KINDS } from "./kinds.js";
-import { makeMap, set } from "./map.js";
+import { KINDS, kindNames } from "./kinds.js";
+import { makeMap } from "./map.js";
 import { makeReads, makeSmalls, makeUsage } from "./parts.js";
 import { makePoint } from "./point.js";
 import { makeStart } from "./start.js";
@@ -40,21 +41,14 @@ function render({ model, el: root }) {
   // Parts.
   const patterns = el("input", { type: "checkbox" });
   const kernelWords = options.layer ? "the kernel: your layer" : "the kernel, with torch";
-  const choices = [el("option", { value: "browser" }, "this page"), el("option", { value: "kernel" }, kernelWords)];
-  const engines = el("select", {}, ...choices);
+  const engines = el("select", {}, el("option", { value: "browser" }, "this page"));
+  engines.append(el("option", { value: "kernel" }, kernelWords));
   const training = [{ node: check(patterns, "Patterns", "as well as colours") }];
-  if (live && options.kernel) training.unshift({ node: field("Train in", engines), only: "mixture" });
+  if (live) training.unshift({ node: field("Train in", engines), needs: "inKernel" });
   const controls = makeControls(change, { own, more: { Training: training } });
-  const panels = Object.fromEntries(
-    Object.entries(KINDS).map(([name, kind]) => [
-      name,
-      kind.controls.panel({ knock: (e, out) => engine.knock(e, out) }),
-    ]),
-  );
-  const panelsOf = (area) =>
-    Object.values(panels)
-      .filter((panel) => panel.area === area)
-      .map((panel) => panel.node);
+  const panels = {};
+  for (const name of kindNames) panels[name] = KINDS[name].controls.panel({ knock: (e, out) => engine.knock(e, out) });
+  const panelsOf = (area) => Object.values(panels).flatMap((panel) => (panel.area === area ? [panel.node] : []));
   const look = (i) => engine.look((state.point = i));
   const head = makeHead({
     toggle: () => (frame.busy ? engine.pause() : engine.play()),
@@ -76,7 +70,7 @@ function render({ model, el: root }) {
     root,
     head.node,
     el("div", { className: "pg-top" }, ...start.nodes, notice, error, spoken),
-    el("div", { className: "pg-controls", role: "group", ariaLabel: "Controls" }, controls.node),
+    group("pg-controls", "Controls", controls.node),
     map.node,
     smalls.node,
     time.node,
@@ -120,8 +114,7 @@ function render({ model, el: root }) {
   function begin(next) {
     state = next;
     notice.hidden = !next.notices?.length;
-    if (!notice.hidden)
-      notice.textContent = `Not everything in this link could be used: ${next.notices.join("; ")}. The rest stands.`;
+    notice.textContent = `Not everything in this link could be used: ${next.notices?.join("; ")}. The rest stands.`;
     engine?.begin(state.settings, state.steps, state);
     showSettings();
     panels[state.settings.layer].begin(state);
@@ -139,7 +132,7 @@ function render({ model, el: root }) {
     const next = known ? fromPreset(known) : same;
     if (engineName === "browser") return begin(next);
     state = next;
-    use("browser"); // the kernel trains one kind
+    use("browser"); // which trains every kind
   }
   // What a preset proposes.
   function goOn({ then }) {

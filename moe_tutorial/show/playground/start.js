@@ -1,35 +1,27 @@
 // Where an experiment begins: what is trained, the presets, and a preset's story with what to try next.
-import { el } from "../web/dom.js";
+import { button, el } from "../web/dom.js";
+import { group } from "./elements.js";
 import { PRESETS } from "./experiment.js";
 import { KINDS, kindNames } from "./kinds.js";
 import { presetOf } from "./state.js";
 
-const chip = (words, extra = {}) =>
-  el("button", { type: "button", className: "pg-chip", ariaPressed: "false", ...extra }, words);
+const chip = (words, act) => button(words, { className: "pg-chip", ariaPressed: "false", onclick: act });
 
 // act: turnTo(kind), begin(preset), then(preset).
 export function makeStart(act) {
-  const kinds = kindNames.map((value) => chip(KINDS[value].words.name, { value }));
-  const chips = PRESETS.map((preset) => chip(preset.name));
+  const kinds = kindNames.map((name) => chip(KINDS[name].words.name, () => act.turnTo(name)));
+  const chips = PRESETS.map((preset) => chip(preset.name, () => act.begin(preset)));
   const story = el("p", { className: "pg-story" });
-  const then = el("button", { type: "button", className: "moe-button moe-quiet pg-then" });
-  const strip = el(
-    "div",
-    { className: "pg-try", role: "group", ariaLabel: "Experiments to start from" },
-    el("span", { className: "moe-note" }, "Try"),
-    ...chips,
-  );
-  const kindsNode = el("div", { className: "pg-kinds", role: "group", ariaLabel: "What is trained" }, ...kinds);
+  const then = button("", { className: "moe-button moe-quiet pg-then", onclick: () => act.then(preset) });
   const told = el("div", { className: "pg-told" }, story, then);
+  const words = el("span", { className: "moe-note" }, "Try");
+  const strip = group("pg-try", "Experiments to start from", words, ...chips);
   let preset;
-  kinds.forEach((button) => (button.onclick = () => act.turnTo(button.value)));
-  chips.forEach((button, i) => (button.onclick = () => act.begin(PRESETS[i])));
-  then.onclick = () => act.then(preset);
 
   function show(state, can) {
     const { layer } = state.settings;
     preset = presetOf(state.preset);
-    kinds.forEach((button) => (button.ariaPressed = String(button.value === layer)));
+    kindNames.forEach((name, i) => (kinds[i].ariaPressed = String(name === layer)));
     PRESETS.forEach((known, i) => {
       chips[i].ariaPressed = String(known === preset);
       chips[i].hidden = known.kind !== layer;
@@ -41,5 +33,6 @@ export function makeStart(act) {
     then.textContent = preset?.then.words ?? "";
     told.hidden = !preset;
   }
-  return { nodes: [el("div", { className: "pg-start" }, kindsNode, strip), told], show };
+  const choice = group("pg-kinds", "What is trained", ...kinds);
+  return { nodes: [el("div", { className: "pg-start" }, choice, strip), told], show };
 }

@@ -1,8 +1,15 @@
+// @ts-check
 // An experiment as it is opened and as it stands: settings, how far it has come, the point that is inspected, who is
 // knocked out; and, as long as nothing was changed, the preset that it is.
 import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment.js";
 
+/** @typedef {import("./experiment.js").Settings} Settings */
+/** @typedef {{ preset: string | null, settings: Settings, steps: number, point: number, knocked: boolean[],
+ *   notices?: string[] }} State `knocked` by expert; `notices`: what of a link could not be used */
+
+/** @param {string | null} id */
 export const presetOf = (id) => PRESETS.find((preset) => preset.id === id);
+/** @param {import("./experiment.js").Preset} preset @returns {State} */
 export const fromPreset = ({ id, kind, settings, steps }) => ({
   preset: id,
   settings: { ...defaultsOf(kind), ...settings },
@@ -11,7 +18,9 @@ export const fromPreset = ({ id, kind, settings, steps }) => ({
   knocked: [],
 });
 
-// As playground() in Python hands it over, checked there but for what the preset adds.
+/** As playground() in Python hands it over, checked there but for what the preset adds.
+ * @param {{ preset: string | null, settings: Settings, steps?: number, point?: number, out?: number[] }} options
+ * @returns {State} */
 export function fromOptions({ preset, settings, steps, point, out }) {
   const base = presetOf(preset);
   const kind = base?.kind ?? kindOf(settings);
@@ -26,10 +35,12 @@ export function fromOptions({ preset, settings, steps, point, out }) {
   };
 }
 
+/** @param {number[]} out @returns {boolean[]} */
 export const knockedOf = (out) => Array.from({ length: Math.max(-1, ...out) + 1 }, (_, e) => out.includes(e));
+/** @param {boolean[]} knocked */
 export const outOf = (knocked) => knocked.flatMap((gone, e) => (gone ? [e] : []));
 
-// As playground() takes it: plain names and values, only what differs.
+/** As playground() takes it: plain names and values, only what differs. @param {State} state */
 export function flatten({ settings, steps, point, knocked }) {
   const usual = { ...defaultsOf(settings.layer), layer: kindOf({}) };
   const flat = Object.fromEntries(Object.entries(settings).filter(([name, value]) => value !== usual[name]));
@@ -39,8 +50,12 @@ export function flatten({ settings, steps, point, knocked }) {
   return flat;
 }
 
-const python = (value) => (typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value));
-export const inPython = (flat) =>
-  `playground(${Object.entries(flat)
-    .map(([name, value]) => `${name}=${python(value)}`)
-    .join(", ")})`;
+const PYTHON = new Map([
+  [true, "True"],
+  [false, "False"],
+]);
+/** @param {Record<string, any>} flat */
+export function inPython(flat) {
+  const given = Object.entries(flat).map(([name, value]) => `${name}=${PYTHON.get(value) ?? JSON.stringify(value)}`);
+  return `playground(${given.join(", ")})`;
+}

@@ -1,5 +1,5 @@
 // Titles that every kind has: each says what its picture shows, computed from the numbers that are drawn.
-import { DEAD, capital, percent, shareWords } from "../web/words.js";
+import { capital, percent, shareWords } from "../web/words.js";
 
 export const most = (values) => values.indexOf(Math.max(...values));
 export const some = (n, one, many = `${one}s`) => `${n === 1 ? "one" : n} ${n === 1 ? one : many}`;
@@ -53,6 +53,3 @@ export function summary(frame, words) {
     `${now.dead} of ${now.shares.length} dead. Shares: ${shares}.${words.more(frame)}`
   );
 }
-
-// What a part of the whole is used for.
-export const useWords = (share, knocked) => (knocked ? "out" : share < DEAD ? "dead" : percent(share));

@@ -1,7 +1,7 @@
 // @ts-check
 // Experts' numbers and shares as elements.
 import { el, note, subtitle } from "./dom.js";
-import { DEAD, fairWords, percent } from "./words.js";
+import { DEAD, fairWords, useWords } from "./words.js";
 
 /** An expert's colours as the style of an element: its own, that of text on it, its tint. @param {number} e */
 export const dye = (e) => `--c:var(--moe-e${e});--o:var(--moe-on${e});--t:var(--moe-t${e})`;
@@ -11,29 +11,26 @@ export const pattern = (e, E) => (E > 8 ? e >> 2 : 0);
 /** An expert's number on its colour. @param {number} e @param {boolean} dead */
 export const number = (e, dead = false) =>
   el("span", { className: `moe-badge${dead ? " moe-dead" : ""}`, style: dye(e) }, String(e));
-/** The same as text, for what is put together as HTML. @param {number} e @param {boolean} dead */
-export const badge = (e, dead = false) => number(e, dead).outerHTML;
 
 /** An expert's number, a bar as long as `part` of its track, and words; a line across it at `fair`.
- * @param {number} e @param {number} E
+ * @param {number} e @param {boolean} patterned
  * @param {{ dead: boolean, part: number, fair?: number, words: Node | string }} bar */
-export function barRow(e, E, { dead, part, fair, words }) {
+export function barRow(e, patterned, { dead, part, fair, words }) {
   const colour = dead ? "--c:var(--moe-border);" : "";
   const style = `${dye(e)};${colour}width:${(100 * part).toFixed(1)}%`;
-  const track = el("span", { className: "moe-track" }, el("i", { className: `moe-p${pattern(e, E)}`, style }));
+  const track = el("span", { className: "moe-track" }, el("i", { className: `moe-p${patterned ? e >> 2 : 0}`, style }));
   if (fair) track.append(el("b", { style: `left:${(100 * fair).toFixed(1)}%` }));
   return el("li", {}, number(e, dead), track, el("span", { className: "moe-r" }, words));
 }
 
 /** Each expert's share as a bar, with a line where a fair share ends.
- * @param {Element} list @param {number[]} now */
-export function drawBars(list, now) {
-  const E = now.length;
+ * @param {Element} list @param {number[]} now @param {string[]} said */
+export function drawBars(list, now, said = now.map((share) => useWords(share)), patterned = now.length > 8) {
   const most = Math.max(...now, 0.25);
   const rows = now.map((share, e) => {
     const dead = share < DEAD;
-    const words = dead ? el("span", { className: "moe-muted" }, "dead") : percent(share);
-    return barRow(e, E, { dead, part: dead ? 0 : share / most, fair: 1 / E / most, words });
+    const words = dead ? el("span", { className: "moe-muted" }, said[e]) : said[e];
+    return barRow(e, patterned, { dead, part: dead ? 0 : share / most, fair: 1 / now.length / most, words });
   });
   list.replaceChildren(...rows);
 }

@@ -219,7 +219,7 @@ function characterPart({ E, k, T, letters, blocks, dead, hasProbs, at, weightsAt
     const order = [...own, ...rest.sort((a, b) => p[b] - p[a])];
     const shown = order.slice(0, Math.max(4, k));
     const left = order.slice(shown.length).map((e) => p[e]);
-    const row = (e) => barRow(e, E, { dead: dead[block][e], part: p[e], words: p[e].toFixed(2) });
+    const row = (e) => barRow(e, E > 8, { dead: dead[block][e], part: p[e], words: p[e].toFixed(2) });
     likelyTitle.textContent = `Probabilities in block ${block + 1}`;
     likely.replaceChildren(...shown.map(row));
     others.textContent = left.length ? `The other ${left.length} together: ${sum(left).toFixed(2)}.` : "";

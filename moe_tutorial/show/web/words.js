@@ -9,6 +9,11 @@ export function percent(v) {
   if (v < 0.0005) return "0 %";
   return v < 0.1 ? `${(100 * v).toFixed(1)} %` : `${Math.round(100 * v)} %`;
 }
+/** What a share is said to be; `out`: knocked out. @param {number} share @param {boolean} [out] */
+export function useWords(share, out) {
+  if (out) return "out";
+  return share < DEAD ? "dead" : percent(share);
+}
 /** @param {number[]} values */
 export const sum = (values) => values.reduce((a, b) => a + b, 0);
 /** @param {string} words */

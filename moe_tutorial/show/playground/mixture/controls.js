@@ -1,18 +1,15 @@
 // A mixture's controls beyond the table's: what a setting makes of the others, and who is knocked out.
-import { el, field, subtitle } from "../../web/dom.js";
+import { button, el, field, subtitle } from "../../web/dom.js";
 import { sum } from "../../web/words.js";
+import { group, set } from "../elements.js";
 
 // Out it goes, and back: the panel, for whoever acts on engine.knock.
 function stepIn(act) {
   const which = el("select", {});
-  const knock = el("button", { type: "button", className: "moe-button moe-quiet", ariaPressed: "false" });
+  const knock = button("", { className: "moe-button moe-quiet", ariaPressed: "false" });
   let frame;
-  const node = el(
-    "div",
-    { className: "pg-meddle", role: "group", ariaLabel: "Step in" },
-    subtitle("Step in"),
-    el("div", { className: "pg-row" }, field("Expert", which), knock),
-  );
+  const row = el("div", { className: "pg-row" }, field("Expert", which), knock);
+  const node = group("pg-meddle", "Step in", subtitle("Step in"), row);
   function offer(E) {
     const before = which.value;
     which.replaceChildren(...Array.from({ length: E }, (_, e) => el("option", { value: e }, String(e))));
@@ -23,8 +20,7 @@ function stepIn(act) {
     const E = frame.now.shares.length;
     if (which.length !== E) offer(E);
     const gone = !!frame.knocked[+which.value];
-    const words = gone ? "Bring it back" : "Knock it out";
-    if (knock.textContent !== words) knock.textContent = words;
+    set(knock, gone ? "Bring it back" : "Knock it out");
     knock.ariaPressed = String(gone);
     knock.disabled = (frame.can && !frame.can.includes("knock")) || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
   }
@@ -41,7 +37,8 @@ function stepIn(act) {
 }
 
 export const mixtureControls = {
-  knocks: true,
+  inKernel: true, // kernel.py trains it, too
+  knocks: true, // links may say `out`
   panel: stepIn,
   // Settings that mean nothing beside these, and labels that they change.
   idle: ({ gate, balance }) => [gate === "hash" ? "noise" : "", balance === "none" ? "coefficient" : ""],

@@ -1,6 +1,6 @@
 // A mixture's own in the pictures: how finely a hash is drawn, and the rows of an inspected point.
 import { SHAPES } from "../../web/pen.js";
-import { badge } from "../../web/shares.js";
+import { number } from "../../web/shares.js";
 import { pullWords } from "../words.js";
 
 // Whom the router asks, and who comes next.
@@ -11,7 +11,7 @@ function rows({ inspected: p, settings: { E, k } }, dead) {
     const at = p.chosen.indexOf(e);
     return {
       on: at >= 0,
-      name: badge(e, dead[e]),
+      name: number(e, dead[e]),
       bar: `--c:var(--moe-${dead[e] ? "border" : `e${e}`});width:${(36 * Math.min(1, p.probs[e])).toFixed(1)}px`,
       number: p.probs[e].toFixed(2),
       sign: p.says ? SHAPES[p.says[e]].sign : "",

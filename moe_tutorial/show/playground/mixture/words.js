@@ -81,6 +81,7 @@ export const mixtureWords = {
   part: "expert",
   parts: "experts",
   shared: "choices",
+  losses: ["balance"], // beside the task, in the history's rows
   key: "an expert",
   heads: ["Expert", "Router", "Says", "Weight", "Pull"],
   partsNote:

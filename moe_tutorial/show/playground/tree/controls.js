@@ -1,11 +1,12 @@
 // A tree's controls are the table's. Its panel is the picture of the points on their way down.
 import { el } from "../../web/dom.js";
 import { DEAD, percent, shareWords } from "../../web/words.js";
+import { makeCanvas } from "../elements.js";
 import { drawFlow } from "./draw.js";
 import { letter, partsTitle } from "./words.js";
 
 function descent() {
-  const canvas = el("canvas", { role: "img", "data-picture": "flow" });
+  const canvas = makeCanvas("flow");
   const node = el("div", { className: "pg-flow" }, canvas);
   function draw(frame, { dead, patterned }) {
     const { now, settings, inspected } = frame;
@@ -23,4 +24,4 @@ function descent() {
   return { area: "parts", node, draw, begin() {} };
 }
 
-export const treeControls = { knocks: false, panel: descent, idle: () => [], labels: () => ({}) };
+export const treeControls = { panel: descent, idle: () => [], labels: () => ({}) };

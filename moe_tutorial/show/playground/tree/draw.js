@@ -1,8 +1,8 @@
 // A tree's own pictures: the points on their way down, and the questions as lines in the plane. Questions are letters,
 // from A at the root, level by level, since numbers are leaves.
 import { DEAD, percent } from "../../web/words.js";
-import { SHAPES, drawBadge, fit, hatch, mix, readTheme, rgb, write } from "../../web/pen.js";
-import { badge } from "../../web/shares.js";
+import { SHAPES, circle, drawBadge, fit, hatch, mix, readTheme, rgb, write } from "../../web/pen.js";
+import { number } from "../../web/shares.js";
 import { pullWords } from "../words.js";
 import { letter } from "./words.js";
 
@@ -97,8 +97,7 @@ export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, 
 }
 
 function drawLetter(ctx, n, x, y, radius, theme, unasked, strong) {
-  ctx.beginPath();
-  ctx.arc(x, y, radius, 0, 7);
+  circle(ctx, x, y, radius);
   ctx.fillStyle = theme.ground;
   ctx.fill();
   ctx.setLineDash(unasked ? [3, 2] : []);
@@ -165,7 +164,7 @@ function rows({ inspected: { right, weights, gradient, path, leaf, says } }, dea
     };
   });
   const { sign, name } = SHAPES[says[leaf]];
-  const end = { on: true, name: badge(leaf, dead[leaf]), bar: "display:none", number: "", sign, said: name };
+  const end = { on: true, name: number(leaf, dead[leaf]), bar: "display:none", number: "", sign, said: name };
   return [...questions, { ...end, weight: weights[leaf].toFixed(2), pull: "" }];
 }
 

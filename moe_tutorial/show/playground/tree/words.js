@@ -62,6 +62,7 @@ export const treeWords = {
   part: "leaf",
   parts: "leaves",
   shared: "points",
+  losses: ["hardening", "balance"],
   key: "a leaf",
   heads: ["Asked", "Right", "Goes", "Weight", "Pull"],
   partsNote:

@@ -1,0 +1,72 @@
+"""A widget's modules become one text: in scopes of their own, and without what nobody reads."""
+
+import json
+import subprocess
+
+import pytest
+
+from moe_tutorial.show import web
+
+
+@pytest.fixture
+def bundled(monkeypatch):
+    """The bundle of these files, of which the first is the entry."""
+
+    def bundled(**files):
+        files = {f"{name}.js": text for name, text in files.items()}
+        monkeypatch.setattr(web, "read", files.__getitem__)
+        return web.bundle.__wrapped__(next(iter(files)))
+
+    return bundled
+
+
+def test_each_module_has_a_scope_of_its_own(bundled, node, tmp_path):
+    code = bundled(
+        entry='import { one } from "./one.js";\nconst two = 20; // its own\nexport default { sum: one() + two };\n',
+        one='import { two } from "./two.js";\nconst hidden = [\n  1, // by itself\n  `{ ${two} , `,\n];\n'
+        "/** @returns {number} */\nexport function one() {\n  // in two lines\n  return hidden[0] + two;\n}\n",
+        two="const hidden = 2;\nexport const two = hidden;\n",
+    )
+    module = tmp_path / "module.mjs"
+    module.write_text(f"{code}\n", encoding="utf-8")
+    show = f"import it from {json.dumps(module.as_uri())}; console.log(it.sum);"
+    done = subprocess.run([node, "--input-type=module", "-e", show], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("23", "")
+    assert "//" not in code.replace("://", "")
+    assert "/*" not in code
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {
+                "entry": 'import { a } from "./one.js";\nexport default a;\n',
+                "one": "const a = 1;\nexport { a };\n",
+            },
+            r"one.js says 'export \{ a \};'",
+        ),
+        (
+            {
+                "entry": 'import { a } from "./one.js";\nimport { b } from "./two.js";\nexport default { a, b };\n',
+                "one": 'import { set } from "./three.js";\nexport const a = set;\n',
+                "two": 'import { set } from "./four.js";\nexport const b = set;\n',
+                "three": "export const set = 1;\n",
+                "four": "export const set = 2;\n",
+            },
+            "three.js and four.js both hand out set",
+        ),
+        (
+            {
+                "entry": 'import { a } from "./one.js";\nexport default a;\n',
+                "one": 'import { b } from "./two.js";\nexport const a = b;\n',
+                "two": 'import { a } from "./one.js";\nexport const b = a;\n',
+            },
+            "one.js -> two.js -> one.js is a circle",
+        ),
+        ({"entry": 'import everything from "./one.js";\nexport default everything;\n'}, "entry.js says 'import every"),
+    ],
+)
+def test_what_would_break_in_the_page_alone_is_refused(bundled, files, said):
+    with pytest.raises(ValueError, match=said):
+        bundled(**files)
