@@ -1,6 +1,6 @@
 // The playground's face: it puts the parts in place, keeps the experiment's state, and draws each frame of the engine. It
 // knows kinds and engines by their interface alone.
-import { el, field, mount, numbers, redrawOnChange } from "../web/dom.js";
+import { el, field, mount, redrawOnChange } from "../web/dom.js";
 import { DEAD } from "../web/words.js";
 import { check, makeControls } from "./controls.js";
 import { group, set } from "./elements.js";
@@ -8,14 +8,15 @@ import { browserEngine } from "./engines/browser.js";
 import { CATCH_UP } from "./engines/frame.js";
 import { kernelEngine } from "./engines/kernel.js";
 import { PRESETS, SETTINGS, carried, fitted } from "./experiment.js";
+import { makeFoot } from "./foot.js";
 import { makeHead } from "./head.js";
-import { MOST_STEPS, fromHash, toHash } from "./hash.js";
+import { MOST_STEPS, fromHash } from "./hash.js";
 import { KINDS, kindNames } from "./kinds.js";
 import { makeMap } from "./map.js";
 import { makeReads, makeSmalls, makeUsage } from "./parts.js";
 import { makePoint } from "./point.js";
 import { makeStart } from "./start.js";
-import { flatten, fromOptions, fromPreset, inPython } from "./state.js";
+import { fromOptions, fromPreset, ownData } from "./state.js";
 import { makeTime } from "./time.js";
 import { summary } from "./words.js";
 
@@ -27,14 +28,11 @@ function render({ model, el: root }) {
   const live = !!model.widget_manager?.kernel;
   const own = ownData(options.own);
   const owner = options.link && !live;
-  const here = location.href.replace(/#.*/, "");
-  const folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
   let state = (owner && fromHash(location.hash)) || fromOptions(options);
   let engine;
   let engineName = live && options.layer ? "kernel" : "browser";
   let frame;
   let shown; // the kind that the page is set up for
-  let written = "";
   let turn = 0;
   let spokenAt = 0;
 
@@ -65,7 +63,7 @@ function render({ model, el: root }) {
   const notice = el("p", { className: "pg-notice", role: "status", hidden: true });
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
-  const linked = el("input", { type: "text", readOnly: true });
+  const foot = makeFoot(model, { live, owner });
   mount(
     root,
     head.node,
@@ -75,11 +73,7 @@ function render({ model, el: root }) {
     smalls.node,
     time.node,
     el("div", { className: "pg-side" }, reads.node, usage.node, point.node, ...panelsOf("side")),
-    el(
-      "div",
-      { className: "pg-foot" },
-      field(live ? "This experiment in Python" : "A link to this experiment", linked),
-    ),
+    foot.node,
   );
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
@@ -89,7 +83,6 @@ function render({ model, el: root }) {
     state = { ...standing(), steps: 0 };
     use(engines.value);
   };
-  linked.onfocus = () => linked.select();
 
   // What a reader does.
   function use(name) {
@@ -113,8 +106,9 @@ function render({ model, el: root }) {
   }
   function begin(next) {
     state = next;
-    notice.hidden = !next.notices?.length;
-    notice.textContent = `Not everything in this link could be used: ${next.notices?.join("; ")}. The rest stands.`;
+    const unused = next.notices ?? [];
+    notice.hidden = !unused.length;
+    notice.textContent = `Not everything in this link could be used: ${unused.join("; ")}. The rest stands.`;
     engine?.begin(state.settings, state.steps, state);
     showSettings();
     panels[state.settings.layer].begin(state);
@@ -152,7 +146,7 @@ function render({ model, el: root }) {
     start.show(state, frame?.can);
   }
 
-  // The state, as a link and as a dict.
+  // The experiment as it has come to stand.
   const standing = () => ({
     preset: state.preset,
     settings: { ...frame.settings },
@@ -160,18 +154,6 @@ function render({ model, el: root }) {
     point: frame.point,
     knocked: frame.knocked,
   });
-  function remember() {
-    const now = standing();
-    const text = toHash(now);
-    if (text === written) return;
-    written = text;
-    if (owner && !frame.busy && text !== location.hash.slice(1))
-      history.replaceState(history.state, "", text ? `#${text}` : location.pathname + location.search);
-    linked.value = live ? inPython(flatten(now)) : `${owner ? here : folder + options.page}#${text || "steps=0"}`;
-    if (!live) return;
-    model.set("state", flatten(now));
-    model.save_changes();
-  }
 
   // Drawing: what must keep up with a slider first, the rest in turns while it trains.
   function draw(next) {
@@ -206,7 +188,7 @@ function render({ model, el: root }) {
     }
     const { step, serial, running, engine } = frame;
     Object.assign(root.dataset, { step, serial, running, settled, engine, paints: +(root.dataset.paints ?? 0) + 1 });
-    if (settled || !written) remember();
+    if (settled || !foot.written()) foot.remember(standing(), busy);
   }
 
   // Off-screen it stands still.
@@ -220,7 +202,7 @@ function render({ model, el: root }) {
   );
   const onHash = () => {
     const next = fromHash(location.hash);
-    if (!next || location.hash.slice(1) === written) return;
+    if (!next || location.hash.slice(1) === foot.written()) return;
     begin(next);
     const { top, bottom } = root.getBoundingClientRect();
     if (bottom < 100 || top > innerHeight - 100) root.scrollIntoView(); // a link further down asked for it
@@ -239,12 +221,4 @@ function render({ model, el: root }) {
   };
 }
 
-// The learner's own points, as Python sends them.
-function ownData(own) {
-  if (!own) return undefined;
-  const { x, xTest, classes, extent } = own;
-  const labels = ["y", "regime", "yTest", "regimeTest"].map((name) => [name, numbers(own[name], Uint8Array)]);
-  const places = { x: numbers(x, Float64Array), xTest: numbers(xTest, Float64Array) };
-  return { ...places, ...Object.fromEntries(labels), classes, extent };
-}
 export default { render };

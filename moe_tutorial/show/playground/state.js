@@ -1,6 +1,7 @@
 // @ts-check
 // An experiment as it is opened and as it stands: settings, how far it has come, the point that is inspected, who is
 // knocked out; and, as long as nothing was changed, the preset that it is.
+import { numbers } from "../web/dom.js";
 import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment.js";
 
 /** @typedef {import("./experiment.js").Settings} Settings */
@@ -58,4 +59,21 @@ const PYTHON = new Map([
 export function inPython(flat) {
   const given = Object.entries(flat).map(([name, value]) => `${name}=${PYTHON.get(value) ?? JSON.stringify(value)}`);
   return `playground(${given.join(", ")})`;
+}
+
+/** The learner's own points, as Python sends them. @param {any} own @returns {import("./data.js").Data | undefined} */
+export function ownData(own) {
+  if (!own) return undefined;
+  const { x, xTest, classes, extent } = own;
+  const labels = (/** @type {string} */ name) => numbers(own[name], Uint8Array);
+  return {
+    x: numbers(x, Float64Array),
+    y: labels("y"),
+    regime: labels("regime"),
+    xTest: numbers(xTest, Float64Array),
+    yTest: labels("yTest"),
+    regimeTest: labels("regimeTest"),
+    classes,
+    extent,
+  };
 }

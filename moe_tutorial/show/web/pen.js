@@ -117,7 +117,7 @@ export function drawBadge(ctx, e, x, y, radius, dead, theme) {
 }
 
 /** The corners of a regular polygon. @param {number} n @param {number} r */
-export const turn = (n, r, from = -90) =>
+const turn = (n, r, from = -90) =>
   Array.from({ length: n }, (_, i) => ((from + (360 * i) / n) * Math.PI) / 180).map((a) => [
     r * Math.cos(a),
     r * Math.sin(a),

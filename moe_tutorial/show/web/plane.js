@@ -9,7 +9,7 @@ import { SHAPES, circle, drawBadge, drawPoint, fit, mix, readTheme, rgb, ring, s
  */
 
 const LEVELS = 32; // shades of an expert's colour
-export const scratch = document.createElement("canvas");
+const scratch = document.createElement("canvas");
 /** A colour as a pixel of a canvas. @param {number[]} colour */
 export const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
 
@@ -57,7 +57,7 @@ export function paint(ctx, width, { owner, set, depth, n }, E, dead, theme, patt
 /** The roomiest place of every region, for its number: distance to the region's edge on a coarse copy, in two passes.
  * @param {{ owner: Numbers, n: number }} plane @param {number} E
  * @returns {({ room: number, x: number, y: number } | null)[]} in parts of the width */
-export function middles({ owner, n }, E, m = 60) {
+function middles({ owner, n }, E, m = 60) {
   const middle = (i) => Math.floor(((i + 0.5) / m) * n);
   const own = (p) => owner[middle(Math.floor(p / m)) * n + middle(p % m)];
   const within = (p) => p % m > 0 && p % m < m - 1 && p > m && p < m * (m - 1);

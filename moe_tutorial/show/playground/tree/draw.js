@@ -1,110 +1,121 @@
 // A tree's own pictures: the points on their way down, and the questions as lines in the plane. Questions are letters,
 // from A at the root, level by level, since numbers are leaves.
 import { DEAD, percent } from "../../web/words.js";
-import { SHAPES, circle, drawBadge, fit, hatch, mix, readTheme, rgb, write } from "../../web/pen.js";
+import { SHAPES, drawBadge, fit, hatch, mix, readTheme, rgb, write } from "../../web/pen.js";
+import { placeOf } from "../../web/plane.js";
 import { number } from "../../web/shares.js";
 import { pullWords } from "../words.js";
 import { letter } from "./words.js";
 
-const columnGap = 8; // between the leaves' small pictures, which stand under the leaves of the tree
+const COLUMN_GAP = 8; // between the leaves' small pictures, which stand under the leaves of the tree
+const parentOf = (n) => (n - 1) >> 1;
+const levelOf = (n) => Math.floor(Math.log2(n + 1));
+const css = (colour) => `rgb(${colour.map(Math.round).join()})`;
+
+/** Where nodes and leaves stand in a picture, and how wide a stream of all points is; `widest`: of each one's streams. */
+function layOut(w, h, depth, widest) {
+  const radius = w < 30 * 2 ** depth ? 8 : 10.5;
+  const top = radius + 3;
+  const gap = (h - top - radius - 4) / depth;
+  const full = Math.min(150, 0.34 * w);
+  const Y = (n) => top + gap * levelOf(n);
+  // The middle of the leaves below; wide streams keep inside the picture.
+  function X(n) {
+    const column = (w + COLUMN_GAP) / 2 ** levelOf(n);
+    const middle = (n + 1.5 - 2 ** levelOf(n)) * column - COLUMN_GAP / 2;
+    const half = Math.max(radius + 1, (full * widest(n)) / 2);
+    return Math.max(half + 1, Math.min(w - half - 1, middle));
+  }
+  return { radius, gap, full, X, Y };
+}
+
+/** The way from a node's parent to it, `amount` of all points wide. */
+function streamOf(n, amounts, { full, X, Y }) {
+  const parent = parentOf(n);
+  const [from, to] = [Y(parent), Y(n)];
+  const bend = (to - from) / 2;
+  const width = full * amounts[n];
+  const x = X(n) - width / 2;
+  const both = full * (amounts[2 * parent + 1] + amounts[2 * parent + 2]);
+  const start = X(parent) - both / 2 + (n % 2 ? 0 : full * amounts[n - 1]); // beside its left sibling
+  const path = new Path2D();
+  path.moveTo(start, from);
+  path.bezierCurveTo(start, from + bend, x, to - bend, x, to);
+  path.lineTo(x + width, to);
+  path.bezierCurveTo(x + width, to - bend, start + width, from + bend, start + width, from);
+  path.closePath();
+  return path;
+}
+
+/** A line through these nodes. */
+function lineOf(nodes, { gap, X, Y }) {
+  const path = new Path2D();
+  path.moveTo(X(nodes[0]), Y(nodes[0]));
+  nodes.slice(1).forEach((n, i) => {
+    const middle = Y(n) - gap / 2;
+    path.bezierCurveTo(X(nodes[i]), middle, X(n), middle, X(n), Y(n));
+  });
+  return path;
+}
+
+function stroke(ctx, path, colour, width, dashes = []) {
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = width;
+  ctx.setLineDash(dashes);
+  ctx.stroke(path);
+  ctx.setLineDash([]);
+}
+function fill(ctx, path, colour) {
+  ctx.fillStyle = colour;
+  ctx.fill(path);
+}
 
 // Widths are points: solid as hard decisions lead them, pale as the soft mixture spreads them. A strong line is the
 // inspected point's way.
 export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, leaf }, { dead, patterned }) {
-  const theme = readTheme(canvas),
-    [ctx, w, h] = fit(canvas),
-    L = 2 ** depth,
-    NODES = L - 1,
-    all = [...nodes, ...shares];
-  const small = w / L < 30,
-    radius = small ? 8 : 10.5,
-    top = radius + 3,
-    gap = (h - top - radius - 4) / depth,
-    full = Math.min(150, 0.34 * w);
-  const level = (n) => Math.floor(Math.log2(n + 1)),
-    Y = (n) => top + gap * level(n);
-  // The middle of the leaves below; wide streams keep inside the picture.
-  const X = (n) => {
-    const below = 2 ** (depth - level(n)),
-      middle = ((n + 1 - 2 ** level(n) + 0.5) * below * (w + columnGap)) / L - columnGap / 2,
-      half = Math.max(radius + 1, (full * Math.max(all[n], weights[n])) / 2);
-    return Math.max(half + 1, Math.min(w - half - 1, middle));
-  };
-  const stream = (n, amounts, from, to) => {
-    const x = X(n) - (full * amounts[n]) / 2,
-      width = full * amounts[n],
-      path = new Path2D(),
-      bend = (to - from) / 2;
-    const parent = (n - 1) >> 1,
-      sibling = n % 2 ? 0 : full * amounts[n - 1],
-      start = X(parent) - (full * (amounts[2 * parent + 1] + amounts[2 * parent + 2])) / 2 + sibling;
-    path.moveTo(start, from);
-    path.bezierCurveTo(start, from + bend, x, to - bend, x, to);
-    path.lineTo(x + width, to);
-    path.bezierCurveTo(x + width, to - bend, start + width, from + bend, start + width, from);
-    path.closePath();
-    return path;
-  };
-  const parts = all.map((_, n) => n).slice(1),
-    pale = mix(rgb(theme.muted), rgb(theme.ground), 0.2),
-    solid = mix(rgb(theme.muted), rgb(theme.ground), 0.6);
-  const css = (colour) => `rgb(${colour.map(Math.round).join()})`;
-  for (const n of parts) ((ctx.fillStyle = css(pale)), ctx.fill(stream(n, weights, Y((n - 1) >> 1), Y(n))));
+  const theme = readTheme(canvas);
+  const [ctx, w, h] = fit(canvas);
+  const NODES = nodes.length;
+  const all = [...nodes, ...shares];
+  const parts = [...all.keys()].slice(1);
+  const place = layOut(w, h, depth, (n) => Math.max(all[n], weights[n]));
+  const { radius, full, X, Y } = place;
+  const grey = (amount) => css(mix(rgb(theme.muted), rgb(theme.ground), amount));
+
+  for (const n of parts) fill(ctx, streamOf(n, weights, place), grey(0.2));
   for (const n of parts) {
-    const from = Y((n - 1) >> 1),
-      e = n - NODES;
     if (all[n] < DEAD) {
-      ctx.setLineDash([3, 3]);
-      ctx.lineWidth = 1;
-      ctx.strokeStyle = theme.border;
-      ctx.beginPath();
-      ctx.moveTo(X((n - 1) >> 1), from);
-      ctx.bezierCurveTo(X((n - 1) >> 1), from + gap / 2, X(n), from + gap / 2, X(n), from + gap);
-      ctx.stroke();
-      ctx.setLineDash([]);
+      stroke(ctx, lineOf([parentOf(n), n], place), theme.border, 1, [3, 3]);
       continue;
     }
-    const shape = stream(n, all, from, Y(n));
-    ctx.fillStyle = e < 0 ? css(solid) : theme.experts[e];
-    ctx.fill(shape);
-    if (patterned && e > 3) ((ctx.fillStyle = hatch(ctx, e, theme)), ctx.fill(shape));
-    ctx.strokeStyle = theme.ground;
-    ctx.lineWidth = 1;
-    ctx.stroke(shape);
+    const e = n - NODES;
+    const stream = streamOf(n, all, place);
+    fill(ctx, stream, e < 0 ? grey(0.6) : theme.experts[e]);
+    if (patterned && e > 3) fill(ctx, stream, hatch(ctx, e, theme));
+    stroke(ctx, stream, theme.ground, 1);
   }
-  const way = [...path, NODES + leaf];
-  for (const [colour, width] of [
-    [theme.ground, 5],
-    [theme.accent, 2.2],
-  ]) {
-    ctx.strokeStyle = colour;
-    ctx.lineWidth = width;
-    ctx.beginPath();
-    ctx.moveTo(X(0), Y(0));
-    way.slice(1).forEach((n, i) => ctx.bezierCurveTo(X(way[i]), Y(n) - gap / 2, X(n), Y(n) - gap / 2, X(n), Y(n)));
-    ctx.stroke();
-  }
+  const way = lineOf([...path, NODES + leaf], place);
+  stroke(ctx, way, theme.ground, 5);
+  stroke(ctx, way, theme.accent, 2.2);
+
   for (let n = 0; n < NODES; n++) {
     drawLetter(ctx, n, X(n), Y(n), radius, theme, nodes[n] < DEAD, path.includes(n));
-    const room = w / 2 ** level(n) / 2 - radius;
+    const room = w / 2 ** levelOf(n) / 2 - radius;
     if (nodes[n] < DEAD || room < 40) continue;
-    const words = `${percent(all[2 * n + 2] / nodes[n])} →`,
-      aside = Math.max(radius, (full * nodes[n]) / 2) + 5,
-      fits = X(n) + aside + 44 < w;
+    const words = `${percent(all[2 * n + 2] / nodes[n])} →`;
+    const aside = Math.max(radius, (full * nodes[n]) / 2) + 5;
+    const fits = X(n) + aside + 44 < w;
     write(ctx, theme, words, X(n) + (fits ? aside : -aside), Y(n) + 4, fits ? "left" : "right");
   }
   shares.forEach((_, e) => drawBadge(ctx, e, X(NODES + e), Y(NODES + e), radius, dead[e], theme));
 }
 
-function drawLetter(ctx, n, x, y, radius, theme, unasked, strong) {
-  circle(ctx, x, y, radius);
-  ctx.fillStyle = theme.ground;
-  ctx.fill();
-  ctx.setLineDash(unasked ? [3, 2] : []);
-  ctx.lineWidth = strong ? 2 : 1.2;
-  ctx.strokeStyle = strong ? theme.accent : unasked ? theme.border : theme.text;
-  ctx.stroke();
-  ctx.setLineDash([]);
+function drawLetter(ctx, n, x, y, radius, theme, unasked = false, strong = false) {
+  const line = unasked ? theme.border : theme.text;
+  const disc = new Path2D();
+  disc.arc(x, y, radius, 0, 7);
+  fill(ctx, disc, theme.ground);
+  stroke(ctx, disc, strong ? theme.accent : line, strong ? 2 : 1.2, unasked ? [3, 2] : []);
   ctx.fillStyle = unasked ? theme.muted : theme.text;
   ctx.font = `600 ${Math.round(radius * 1.2)}px ${theme.font}`;
   ctx.textAlign = "center";
@@ -115,34 +126,22 @@ function drawLetter(ctx, n, x, y, radius, theme, unasked, strong) {
 // Each question's line where it is asked, thinner from level to level, with its letter where there is room.
 // They are drawn below the points; what is returned draws the letters, above them.
 function drawLines(ctx, { now, data }, width, theme) {
-  const [left, right, bottom, top] = data.extent;
-  const place = ([u, v]) => [((u - left) / (right - left)) * width, ((top - v) / (top - bottom)) * width];
-  const drawn = now.lines.filter((line) => line.ends).map((line) => ({ ...line, ends: line.ends.map(place) }));
+  const drawn = now.lines.filter((line) => line.ends);
+  const ends = drawn.map((line) => line.ends.map((end) => placeOf(end, 0, data.extent, width)));
   ctx.lineCap = "round";
-  for (const {
-    ends: [a, b],
-    level,
-  } of drawn.reverse()) {
-    for (const [colour, wide] of [
-      [theme.ground, 3],
-      [theme.text, 0],
-    ]) {
-      ctx.strokeStyle = colour;
-      ctx.lineWidth = wide + [2.8, 2.1, 1.5, 1.1][level];
-      ctx.beginPath();
-      ctx.moveTo(...a);
-      ctx.lineTo(...b);
-      ctx.stroke();
-    }
+  for (let i = drawn.length - 1; i >= 0; i--) {
+    const thin = [2.8, 2.1, 1.5, 1.1][drawn[i].level];
+    const path = new Path2D();
+    for (const [x, y] of ends[i]) path.lineTo(x, y);
+    stroke(ctx, path, theme.ground, thin + 3);
+    stroke(ctx, path, theme.text, thin);
   }
   ctx.lineCap = "butt";
-  return () => {
-    for (const { node, ends } of drawn) {
-      const [a, b] = ends;
-      if (Math.hypot(a[0] - b[0], a[1] - b[1]) > 40)
-        drawLetter(ctx, node, (a[0] + b[0]) / 2, (a[1] + b[1]) / 2, 8, theme);
-    }
-  };
+  return () =>
+    drawn.forEach(({ node }, i) => {
+      const [[x, y], [u, v]] = ends[i];
+      if (Math.hypot(x - u, y - v) > 40) drawLetter(ctx, node, (x + u) / 2, (y + v) / 2, 8, theme);
+    });
 }
 
 // The inspected point's way down: the questions, then the leaf.
