@@ -159,6 +159,20 @@ def test_a_lesson_runs_to_its_end_and_its_picture_moves(page, lab):
     assert (picture(canvas) != before[0], title.inner_text() != before[1]) == (True, True)
 
 
+def test_a_lessons_own_router_learns_in_the_kernel(page, lab):
+    run_all(page, lab, LESSON.name)
+    playground = page.locator(".moe-root:has(.moe-pg)")
+    playground.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.moe-root:has(.moe-pg)').dataset.settled === 'true'")
+    assert playground.get_attribute("data-engine") == "kernel"
+    assert playground.locator(".moe-shares li").count() == 6
+    playground.get_by_role("button", name="Play").click()
+    page.wait_for_function("+document.querySelector('.moe-root:has(.moe-pg)').dataset.step > 20")
+    playground.get_by_role("button", name="Pause").click()
+    page.wait_for_function("document.querySelector('.moe-root:has(.moe-pg)').dataset.settled === 'true'")
+    assert playground.locator(".moe-error").is_hidden()
+
+
 def test_a_lesson_shows_its_claims_as_boxes_and_its_pictures_in_the_theme(page, lab):
     run_all(page, lab, LESSON.name)
     claims = page.locator(".jp-OutputArea-output .moe-claim.holds")
