@@ -9,7 +9,8 @@ import { SHAPES, circle, drawBadge, drawPoint, fit, mix, readTheme, rgb, ring, s
  */
 
 const LEVELS = 32; // shades of an expert's colour
-const scratch = document.createElement("canvas");
+/** @type {HTMLCanvasElement} */
+let scratch; // made when something is drawn, since the models run without a page, too
 /** A colour as a pixel of a canvas. @param {number[]} colour */
 export const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
 
@@ -17,6 +18,7 @@ export const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
  * @param {CanvasRenderingContext2D} ctx @param {number} width @param {number} n
  * @param {(p: number, i: number, j: number) => number} colourOf a packed colour, by pixel, column and row */
 export function drawPixels(ctx, width, n, colourOf) {
+  scratch ??= document.createElement("canvas");
   scratch.width = scratch.height = n;
   const context = scratch.getContext("2d", { willReadFrequently: true });
   const image = context.createImageData(n, n);
