@@ -27,7 +27,7 @@ export function createTree(given = {}, own) {
     randomState(seed, 5),
   );
   const descent = makeDescent(depth, params);
-  const leaves = makeExperts(params, grads, { E: L, H, C });
+  const leaves = makeExperts(params, grads, data, { E: L, H });
   const record = makeRecord(["task", "hardening", "balance"], L);
   const drawBatch = makeBatches(randomState(seed, 6), MOST, Y.length);
 
@@ -63,10 +63,7 @@ export function createTree(given = {}, own) {
     const x1 = X[2 * i + 1];
     descent.descend(x0, x1);
     counts[descent.follow()]++;
-    answerSoftly(x0, x1);
-    const loss = crossEntropy(leaves.scores, Y[i], 1 / T, dScores);
-    leaves.learnFrom(x0, x1, all, arriving, NODES, L, dScores);
-    leaves.weigh(dScores, L, worth, NODES);
+    const loss = leaves.learnFrom(i, T, all, arriving, NODES, L, worth);
     for (let n = NODES; n < NODES + L; n++) worth[n] += pull[n];
     descent.weighNodes();
     for (let n = 0; n < NODES; n++) {
