@@ -10,8 +10,8 @@ import { crossEntropy } from "./common.js";
  * @param {import("./data.js").Data} data
  * @param {{ E: number, H: number }} sizes */
 export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
-  // A loop is up to twice as fast over its own function's constants as over those of a function around it: each function
-  // begins by naming what it reads.
+  // Each function below begins by naming what it reads, since V8 is faster with a function's own constants than with those
+  // of a function around it, once there has been more than one model.
   const net = {
     H,
     C: classes,
@@ -23,9 +23,9 @@ export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
     b_inBack: grads.b_in,
     w_outBack: grads.w_out,
     b_outBack: grads.b_out,
-    fired: new Int32Array(E * H), // by place: the neurons above 0, so many, and their values
-    firedCount: new Int32Array(E),
-    neurons: new Float64Array(E * H),
+    fired: new Int32Array(E * H), // by place: the neurons above 0, their values, and how many they are
+    values: new Float64Array(E * H),
+    counts: new Int32Array(E),
     answers: new Float64Array(E * classes),
     scores: new Float64Array(classes),
     dScores: new Float64Array(classes),
@@ -35,20 +35,20 @@ export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
   /** Expert e's answer to one point, at this place.
    * @param {number} e @param {number} x0 @param {number} x1 @param {number} place */
   function ask(e, x0, x1, place) {
-    const { H, C, w_in, b_in, w_out, b_out, fired, firedCount, neurons, answers } = net;
+    const { H, C, w_in, b_in, w_out, b_out, fired, values, counts, answers } = net;
     const first = place * H;
     let end = first;
     for (let j = e * H; j < (e + 1) * H; j++) {
       const value = w_in[2 * j] * x0 + w_in[2 * j + 1] * x1 + b_in[j];
       if (value <= 0) continue;
       fired[end] = j;
-      neurons[end] = value;
+      values[end] = value;
       end++;
     }
-    firedCount[place] = end - first;
+    counts[place] = end - first;
     for (let o = 0; o < C; o++) {
       let sum = b_out[e * C + o];
-      for (let n = first; n < end; n++) sum += neurons[n] * w_out[fired[n] * C + o];
+      for (let n = first; n < end; n++) sum += values[n] * w_out[fired[n] * C + o];
       answers[place * C + o] = sum;
     }
   }
@@ -84,7 +84,8 @@ export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
    * @param {number} i @param {number} T @param {Int32Array} list @param {Float64Array} weights @param {number} at
    * @param {number} k @param {Float64Array} worth */
   function learnFrom(i, T, list, weights, at, k, worth) {
-    const { H, C, w_out, fired, firedCount, neurons, scores, dScores, dAnswer, w_inBack, b_inBack, w_outBack, b_outBack } = net;
+    const { H, C, w_out, w_inBack, b_inBack, w_outBack, b_outBack } = net;
+    const { fired, values, counts, scores, dScores, dAnswer } = net;
     const x0 = X[2 * i];
     const x1 = X[2 * i + 1];
     mix(x0, x1, list, weights, at, k);
@@ -97,10 +98,10 @@ export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
         dAnswer[o] = weight * dScores[o];
         b_outBack[e * C + o] += dAnswer[o];
       }
-      const end = c * H + firedCount[c];
+      const end = c * H + counts[c];
       for (let n = c * H; n < end; n++) {
         const j = fired[n];
-        const value = neurons[n];
+        const value = values[n];
         let back = 0;
         for (let o = 0; o < C; o++) {
           w_outBack[j * C + o] += value * dAnswer[o];

@@ -8,16 +8,9 @@ const [SOFTMAX_FIRST, TOPK_FIRST, SIGMOID, HASH] = GATES.map((_, i) => i);
 const HASH_STEPS = 10000; // HashRouter's
 
 /** @typedef {ReturnType<typeof makeRouter>} Router */
-/**
- * @typedef {Object} Routed a batch's routing: by point, (T, E), and summed up, (E)
- * @property {Int32Array} list the chosen, best first
- * @property {Float64Array} weighed their weights
- * @property {Float64Array} ranked the probabilities that these came from
- * @property {Float64Array} clean the probabilities without noise
- * @property {Float64Array} counts how often each expert was chosen
- * @property {Float64Array} importance the sum of its weights
- * @property {Float64Array} meanProbs its mean probability, of probabilities that sum to 1, without noise
- */
+/** @typedef {{ list: Int32Array, weighed: Float64Array, ranked: Float64Array, clean: Float64Array }} ByPoint (T, E): the
+ *   chosen, best first; their weights; the probabilities that these came from; the probabilities without noise */
+/** @typedef {ByPoint & import("./balance.js").Batch} Routed a batch's routing, also summed up */
 
 /** @param {Float64Array} logits @param {Float64Array} into */
 function softmax(logits, into) {
@@ -34,8 +27,7 @@ function sigmoid(logits, into) {
   for (let e = 0; e < logits.length; e++) into[e] = 1 / (1 + Math.exp(-logits[e]));
 }
 
-/** The softmax of the chosen alone. @param {Float64Array} logits @param {Int32Array} chosen @param {number} k
- * @param {Float64Array} into */
+/** Of the chosen alone. @param {Float64Array} logits @param {Int32Array} chosen @param {number} k @param {Float64Array} into */
 function softmaxOf(logits, chosen, k, into) {
   let top = -Infinity;
   let sum = 0;
@@ -71,6 +63,7 @@ export function makeRouter(E, params, direction) {
   const chosen = new Int32Array(E); // the first k count
   const weights = new Float64Array(E);
   const dLogits = new Float64Array(E);
+  // What may change; loops read it, and the arrays, as constants of their own functions (as in experts.js).
   let gate = 0;
   let k = 1;
   let alive = E;
@@ -137,9 +130,8 @@ export function makeRouter(E, params, direction) {
     chooseAndWeigh(zNoisy, noisyProbs);
   }
 
-  /** Routes a batch into these arrays, (T, E) of which the first k count or (E). `means`: whether anybody asks for `clean`
-   * and `meanProbs`.
-   * @param {Float64Array} X points @param {Int32Array} rows which of them @param {number} std of the noise
+  /** Routes a batch: (T, E), of which the first k count, and the sums. `means`: whether anybody asks for `clean` and
+   * `meanProbs`. @param {Float64Array} X points @param {Int32Array} rows which of them @param {number} std of the noise
    * @param {Float64Array} draws standard normal, (T, E) @param {Routed} into @param {boolean} means */
   function routeBatch(X, rows, std, draws, into, means) {
     const { list, weighed, ranked, clean, counts, importance, meanProbs } = into;
@@ -211,7 +203,8 @@ export function makeRouter(E, params, direction) {
       mean += pull[e] * p[at + e];
     }
     mean /= sum;
-    for (let e = 0; e < n; e++) into[e] += ((pull[e] - mean) / sum) * p[at + e] * (gate === SIGMOID ? 1 - p[at + e] : 1);
+    for (let e = 0; e < n; e++)
+      into[e] += ((pull[e] - mean) / sum) * p[at + e] * (gate === SIGMOID ? 1 - p[at + e] : 1);
   }
 
   /** Adds to the gradient of the router's weight, from the gradients for a batch's weights and, with `pull`, for each
