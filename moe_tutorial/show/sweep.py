@@ -23,7 +23,7 @@ class Sweep(anywidget.AnyWidget):
     """The widget behind `sweep`. The page asks for one place at a time and shows only the newest answer."""
 
     _esm = bundle("web/sweep.js")
-    _css = style()
+    _css = style("web/cards.css")
     controls = t.List().tag(sync=True)  # [{"label": str, "values": [str, ...]}, ...]
     stored = t.Dict().tag(sync=True)  # "i,j" -> HTML, known from the start
     wanted = t.List().tag(sync=True)  # the place that the page asks for
