@@ -70,8 +70,10 @@ def find(path: Path, kept: Path, code: str) -> NotebookNode | None:
     if not file.exists():
         return None
     then, now = (nbformat.read(each, as_version=4) for each in (file, path))
-    return then if then.metadata.get(CODE) == code and _cells(then) == _cells(now) else None
+    same = then.metadata.get(CODE) == code and compared(then.cells) == compared(now.cells)
+    return then if same else None
 
 
-def _cells(notebook: NotebookNode) -> list[tuple]:
-    return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+def compared(cells: list[NotebookNode]) -> list[tuple]:
+    """What of cells is the same in a lesson's .py, its .ipynb, and what was executed: type, text and tags."""
+    return [(cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells]

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 import jupytext
@@ -17,7 +18,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError, tables
-from moe_tutorial.course.executed import printed
+from moe_tutorial.course.executed import compared, printed
 
 CELL_TIMEOUT = 600
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
@@ -52,15 +53,10 @@ def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
         LessonError: a cell failed, took too long, or ended its kernel.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # the kernel inherits it: small models are fastest and steadiest on one thread
-    number = 0
-
-    def begin(cell: NotebookNode, cell_index: int) -> None:
-        nonlocal number
-        number = cell_index
-
+    begun = [0]
     client = NotebookClient(
         notebook,
-        on_cell_start=begin,
+        on_cell_start=lambda cell, cell_index: begun.append(cell_index),
         timeout=CELL_TIMEOUT,
         record_timing=False,  # times in its metadata would make it another notebook to the book's cache
         resources={"metadata": {"path": str(path.parent)}},
@@ -69,7 +65,7 @@ def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
     try:
         return client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise LessonError(f"{path.name}, cell {number}: {COLOUR_CODES.sub('', str(error)).strip()}") from None
+        raise LessonError(f"{path.name}, cell {begun[-1]}: {COLOUR_CODES.sub('', str(error)).strip()}") from None
 
 
 def run(folder: Path) -> int:
@@ -172,16 +168,11 @@ def with_stored_outputs(path: Path) -> NotebookNode | None:
         return None
     notebook, then = jupytext.read(path), nbformat.read(paired, as_version=4)
     now, old = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (notebook, then))
-    if [as_compared(cell) for cell in now] != [as_compared(cell) for cell in old]:
+    if compared(now) != compared(old):
         return None
     for cell, ran in zip(now, old, strict=True):
         cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
     return notebook
-
-
-def as_compared(cell: NotebookNode) -> tuple:
-    """What of a cell is the same in a lesson's .py and its .ipynb."""
-    return cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))
 
 
 def out_of_sync(path: Path) -> str | None:
@@ -190,7 +181,7 @@ def out_of_sync(path: Path) -> str | None:
     if not paired.exists():
         return f"{paired.name} is missing"
     notebook = nbformat.read(paired, as_version=4)
-    source, pair = ([as_compared(cell) for cell in each.cells] for each in (jupytext.read(path), notebook))
+    source, pair = compared(jupytext.read(path).cells), compared(notebook.cells)
     for number, (left, right) in enumerate(zip(source, pair, strict=False)):
         if left != right:
             return f"{path.name} and {paired.name} differ in cell {number}: {first_difference(left, right)}"
@@ -208,16 +199,15 @@ def out_of_sync(path: Path) -> str | None:
 
 
 def first_difference(left: tuple, right: tuple) -> str:
-    """A short view of where two cells part."""
-    for name, one, other in zip(("type", "text", "tags"), left, right, strict=True):
-        if one != other and name == "text":
-            lines = [[*text.splitlines(), ""] for text in (one, other)]
-            for a, b in zip(*lines, strict=False):
-                if a != b:
-                    return f"{a[:60]!r} against {b[:60]!r}"
-        if one != other:
-            return f"{name} {one!r} against {other!r}"
-    return "no difference"
+    """A short view of where two cells part: their types, their tags, or a line of their text."""
+    (kind, text, tags), (other_kind, other_text, other_tags) = left, right
+    if kind != other_kind:
+        return f"type {kind!r} against {other_kind!r}"
+    if text == other_text:
+        return f"tags {tags!r} against {other_tags!r}"
+    lines = zip_longest(text.splitlines(True), other_text.splitlines(True), fillvalue="")
+    one, other = next((a, b) for a, b in lines if a != b)
+    return f"{one[:60]!r} against {other[:60]!r}"
 
 
 def sync(folder: Path) -> int:

@@ -76,14 +76,32 @@ def floats(values: Array, name: str) -> np.ndarray:
         array = torch.as_tensor(np.asarray(values) if isinstance(values, list | tuple) else values)
         array = array.detach().cpu().to(torch.float32).numpy()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"{name} is {type(values).__name__}; allowed are numbers in a regular shape ({error})"
-        ) from None
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"{name} holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite; none may be"
-        )
+        got = f"{name} is {type(values).__name__}"
+        raise ValueError(f"{got}; allowed are numbers in a regular shape ({error})") from None
+    if wrong := int((~np.isfinite(array)).sum()):
+        raise ValueError(f"{name} holds {wrong} values that are NaN or infinite; none may be")
     return array
+
+
+def shaped(values: Array, name: str, shape: tuple[int, ...], why: str = "") -> np.ndarray:
+    """Values as finite float32 of this shape."""
+    array = floats(values, name)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; allowed is {shape}{why}")
+    return array
+
+
+def refuse(wrong: np.ndarray, name: str, allowed: str) -> None:
+    """ValueError that shows the first of the wrong values, if there are any."""
+    if wrong.size:
+        raise ValueError(f"{name} holds {wrong[0]:g}; allowed are {allowed}")
+
+
+def whole_below(array: np.ndarray, limit: int, name: str) -> np.ndarray:
+    """Whole numbers from 0 to below the limit, at most 256, as uint8."""
+    wrong = array[(array < 0) | (array >= limit) | (array != array.round())]
+    refuse(wrong, name, f"whole numbers from 0 to {limit - 1}")
+    return array.astype(np.uint8)
 
 
 def points_of(points: Array) -> np.ndarray:
@@ -96,16 +114,9 @@ def points_of(points: Array) -> np.ndarray:
 
 def labels_of(labels: Array | None, points: Array) -> np.ndarray:
     """One class per point as uint8 (N,); all are 0 where there are no labels."""
-    n_points = len(points)
     if labels is None:
-        return np.zeros(n_points, np.uint8)
-    array = floats(labels, "labels")
-    if array.shape != (n_points,):
-        raise ValueError(f"labels has shape {array.shape}; allowed is ({n_points},), one per point")
-    wrong = array[(array < 0) | (array >= MAX_CLASSES) | (array != array.round())]
-    if len(wrong):
-        raise ValueError(f"labels holds {wrong[0]:g}; allowed are whole numbers from 0 to {MAX_CLASSES - 1}")
-    return array.astype(np.uint8)
+        return np.zeros(len(points), np.uint8)
+    return whole_below(shaped(labels, "labels", (len(points),), ", one per point"), MAX_CLASSES, "labels")
 
 
 def extent_of(points: np.ndarray) -> list[float]:

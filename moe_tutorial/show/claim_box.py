@@ -51,17 +51,14 @@ def dot_and_interval(figure: Figure, axis: Axis) -> str:
     marks = ""
     if figure.has_interval:
         low, high = axis.at(figure.low), axis.at(figure.high)
-        marks = (
-            line("interval", low, "50%", "50%", high) + line("end", low, "34%", "66%") + line("end", high, "34%", "66%")
-        )
+        marks = line("interval", low, "50%", "50%", high)
+        marks += line("end", low, "34%", "66%") + line("end", high, "34%", "66%")
     return f'{marks}<circle cx="{axis.at(figure.mean)}" cy="50%" r="5"/>'
 
 
 def chart(claim: Claim) -> str:
     """Measured against control on one axis, and where the rule says yes; nothing for one lone figure."""
-    rows = {"measured": ("measured", claim.measured)}
-    if claim.control is not None:
-        rows["control"] = (control_name(claim), claim.control)
+    rows = figures_of(claim)
     thresholds = claim.rule.thresholds if claim.rule else []
     if len(rows) == 1 and not claim.measured.has_interval and not thresholds:
         return ""
@@ -74,16 +71,18 @@ def chart(claim: Claim) -> str:
     ]
     if claim.rule:
         allowed = line("allowed", axis.at(claim.rule.low), "50%", "50%", axis.at(claim.rule.high))
-        parts.append(
-            f'<span class="rule">holds where: {escape(str(claim.rule))}</span>{axis.track("rule", lines + allowed)}'
-        )
+        words = f'<span class="rule">holds where: {escape(str(claim.rule))}</span>'
+        parts.append(words + axis.track("rule", lines + allowed))
     parts.append(f'<span class="quantity">{escape(quantity(claim))}</span>{axis.labels()}')
     return f'<div class="moe-claim-chart" aria-hidden="true">{"".join(parts)}</div>'
 
 
-def control_name(claim: Claim) -> str:
-    """The control in words, behind its hollow mark."""
-    return f"○ control: {claim.control_is}" if claim.control_is else "○ control"
+def figures_of(claim: Claim) -> dict[str, tuple[str, Figure]]:
+    """What was measured, and the control behind its hollow mark, if there is one: kind -> name and figure."""
+    found = {"measured": ("measured", claim.measured)}
+    if claim.control is not None:
+        found["control"] = (f"○ control: {claim.control_is}" if claim.control_is else "○ control", claim.control)
+    return found
 
 
 def quantity(claim: Claim) -> str:
@@ -93,18 +92,16 @@ def quantity(claim: Claim) -> str:
 
 def table(claim: Claim) -> str:
     """The same figures as numbers, and the rule in words."""
-    interval = claim.measured.has_interval or (claim.control is not None and claim.control.has_interval)
+    figures = figures_of(claim)
+    interval = any(figure.has_interval for _, figure in figures.values())
     columns = ["Mean", "95 % interval"] if interval else ["Figure"]
     head = "".join(f"<th>{escape(name)}</th>" for name in (quantity(claim), *columns))
 
-    def row(name: str, figure: Figure, kind: str) -> str:
+    rows = ""
+    for kind, (name, figure) in figures.items():
         mean, _, ends = figure.text.partition(" [")
         between = f"<td>{ends.rstrip(']').replace(', ', ' to ') or 'always the same'}</td>" if interval else ""
-        return f'<tr class="{kind}"><th scope="row">{escape(name)}</th><td class="mean">{mean}</td>{between}</tr>'
-
-    rows = row("measured", claim.measured, "measured")
-    if claim.control is not None:
-        rows += row(control_name(claim), claim.control, "control")
+        rows += f'<tr class="{kind}"><th scope="row">{escape(name)}</th><td class="mean">{mean}</td>{between}</tr>'
     if claim.rule:
         says = f'<td colspan="{len(columns)}">{escape(str(claim.rule))}</td>'
         rows += f'<tr class="rule"><th scope="row">holds where</th>{says}</tr>'

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from moe_tutorial.show.look import TOKENS, color
+from moe_tutorial.show.look import LOOK, color
 from moe_tutorial.show.picture import check_words
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def plotly_layout(title: str, note: str, alt: str, height: int) -> dict[str, Any
         "meta": {"title": title, "note": note, "alt": alt, "height": height},
         "height": height + above,
         "margin": {"l": 8, "r": 8, "t": above, "b": 8},
-        "font": {"family": TOKENS["type"]["family"], "size": 12.5, "color": color("muted")},
+        "font": {"family": LOOK["type"]["family"], "size": 12.5, "color": color("muted")},
         "paper_bgcolor": color("ground"),
         "plot_bgcolor": color("ground"),
         "hoverlabel": {"bgcolor": color("panel"), "bordercolor": color("border"), "font": {"color": color("text")}},

@@ -44,22 +44,14 @@ def interval_chart(
             axes.plot(each, np.full(each.shape, place), "|", color=line, ms=11, mew=1.5)
             axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)
             axes.plot(mean.mean, place, "o", ms=7, color=color, mfc=ground if is_control else color, mew=1.6)
-            axes.annotate(
-                figure_text(mean.mean),
-                (max(mean.high, each.max()), place),
-                xytext=(7, 0),
-                textcoords="offset points",
-                va="center",
-                color=color,
-                weight="normal" if is_control else "bold",
-            )
+            words = {"color": color, "weight": "normal" if is_control else "bold"}
+            _beside(axes, figure_text(mean.mean), (max(mean.high, each.max()), place), 7, "data", **words)
         labels = [f"○ control: {name}" if name in controls else name for name in rows]
         if is_narrow(figure):  # a label beside its row would leave no room for the row
             axes.set_yticks([])
             for place, label in enumerate(labels):
-                axes.text(
-                    0, place - 0.3, label, transform=axes.get_yaxis_transform(), color=muted, va="bottom", fontsize=10.5
-                )
+                at = axes.get_yaxis_transform()
+                axes.text(0, place - 0.3, label, transform=at, color=muted, va="bottom", fontsize=10.5)
         else:
             axes.set_yticks(range(len(rows)), labels)
         axes.set_ylim(len(rows) - 0.5, -0.8)
@@ -88,38 +80,20 @@ def seed_strip(rows: Mapping[str, torch.Tensor], title: str, note: str) -> Pictu
             for name, shares in rows.items()
             for start in range(0, len(shares), across)
         ]
-        places = figure.subplots(len(strips), 1, squeeze=False)[:, 0]
+        ground, places = look.color("ground", theme), figure.subplots(len(strips), 1, squeeze=False)[:, 0]
         columns = max(len(shares) for _, shares in strips)
         for axes, (name, shares) in zip(places, strips, strict=True):
             seeds, below = np.arange(len(shares)), np.zeros(len(shares))
             for expert, part in enumerate(np.asarray(shares).T):
-                axes.bar(
-                    seeds,
-                    part,
-                    bottom=below,
-                    width=0.9,
-                    color=look.expert_color(expert, theme),
-                    edgecolor=look.color("ground", theme),
-                    linewidth=0.7,
-                )
-                for seed in np.flatnonzero(part > 0.2):
-                    axes.text(
-                        seed,
-                        below[seed] + part[seed] / 2,
-                        str(expert),
-                        color=look.expert_color(expert, theme, "on"),
-                        fontsize=8.5,
-                        ha="center",
-                        va="center",
-                    )
+                color, on = (look.expert_color(expert, theme, which) for which in ("color", "on"))
+                bars = axes.bar(seeds, part, 0.9, below, color=color, edgecolor=ground, linewidth=0.7)
+                names = [str(expert) if share > 0.2 else "" for share in part]
+                axes.bar_label(bars, names, label_type="center", color=on, fontsize=8.5)
                 below = below + part
             axes.set_xlim(-0.5, max(columns, narrow) - 0.5)
             axes.set_ylim(0, 1)
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes.axis("off")
             axes.set_title(name, loc="left", fontsize=11, color=look.color("muted", theme))
-            for spine in axes.spines.values():
-                spine.set_visible(False)
 
     def height(across: int) -> int:
         return sum(22 + 82 * -(-len(shares) // across) for shares in rows.values())
@@ -205,17 +179,14 @@ def _name_ends(axes: Axes, theme: look.Theme, lines: Mapping[str, Line]) -> None
     for name in sorted(heights, key=heights.__getitem__):
         rest = gap * name.count("\n") / 2  # of a name in two lines
         place = max(heights[name], free + rest)
-        axes.annotate(
-            name,
-            (1, place),
-            (2, 0),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            va="center",
-            color=look.color(lines[name].color, theme),
-            annotation_clip=False,
-        )
+        color = look.color(lines[name].color, theme)
+        _beside(axes, name, (1, place), 2, "axes fraction", color=color, annotation_clip=False)
         free = place + rest + gap
+
+
+def _beside(axes: Axes, text: str, place: tuple[float, float], points: float, where: str, **style: Any) -> None:
+    """Text so many points to the right of a place, at its height."""
+    axes.annotate(text, place, (points, 0), xycoords=where, textcoords="offset points", va="center", **style)
 
 
 def curves(

@@ -14,12 +14,14 @@ import matplotlib as mpl
 
 Theme = Literal["light", "dark"]
 
-TOKENS: dict[str, Any] = json.loads(files(__package__).joinpath("look.json").read_text(encoding="utf-8"))
+LOOK: dict[str, Any] = json.loads(files(__package__).joinpath("look.json").read_text(encoding="utf-8"))
+PARTS = {"e": "color", "on": "on", "t": "tint"}
+"""An expert's colours, by the letters that begin their CSS variables' names."""
 
 
 def color(name: str, theme: Theme = "light") -> str:
     """The hex colour of a role: ground, panel, sunken, line, border, muted, text, accent, holds, fails or control."""
-    return TOKENS["color"][theme][name]
+    return LOOK["color"][theme][name]
 
 
 def expert_color(expert: int, theme: Theme = "light", part: Literal["color", "on", "tint"] = "color") -> str:
@@ -28,7 +30,7 @@ def expert_color(expert: int, theme: Theme = "light", part: Literal["color", "on
     Raises:
         ValueError: there are 16 colours; they are never recycled, because a colour names one expert.
     """
-    experts = TOKENS["experts"]
+    experts = LOOK["experts"]
     if not 0 <= expert < len(experts):
         raise ValueError(f"expert is {expert}; colours exist for the experts 0 to {len(experts) - 1}")
     return experts[expert][theme][part]
@@ -40,7 +42,7 @@ def class_marker(label: int) -> str:
     Raises:
         ValueError: ten shapes exist.
     """
-    order = TOKENS["classMarks"]["order"]
+    order = LOOK["classMarks"]["order"]
     if not 0 <= label < len(order):
         raise ValueError(f"label is {label}; shapes exist for the classes 0 to {len(order) - 1}")
     return order[label]["matplotlib"]
@@ -48,16 +50,10 @@ def class_marker(label: int) -> str:
 
 def css_variables(theme: Theme) -> str:
     """CSS variables of every colour: ``--moe-ground`` ...; per expert ``--moe-e0``, ``--moe-on0``, ``--moe-t0``."""
-    roles = [f"--moe-{name}:{value}" for name, value in TOKENS["color"][theme].items()]
-    roles += [f"--moe-mixlow:{TOKENS['region']['mixLow']}", f"--moe-mixhigh:{TOKENS['region']['mixHigh']}"]
-    for expert in TOKENS["experts"]:
-        number, parts = expert["id"], expert[theme]
-        roles += [
-            f"--moe-e{number}:{parts['color']}",
-            f"--moe-on{number}:{parts['on']}",
-            f"--moe-t{number}:{parts['tint']}",
-        ]
-    return ";".join(roles)
+    values = LOOK["color"][theme] | {f"mix{end}": LOOK["region"][f"mix{end.title()}"] for end in ("low", "high")}
+    for expert in LOOK["experts"]:
+        values |= {f"{short}{expert['id']}": expert[theme][part] for short, part in PARTS.items()}
+    return ";".join(f"--moe-{name}:{value}" for name, value in values.items())
 
 
 def css() -> str:
@@ -73,33 +69,7 @@ def css() -> str:
 @contextmanager
 def matplotlib_style(theme: Theme) -> Iterator[None]:
     """Within it, matplotlib draws in the course's look."""
-    size = TOKENS["type"]["figure"]
-    ground, text, muted, line = (color(name, theme) for name in ("ground", "text", "muted", "line"))
-    with mpl.rc_context(
-        {
-            "figure.facecolor": ground,
-            "axes.facecolor": ground,
-            "savefig.facecolor": ground,
-            "axes.edgecolor": line,
-            "axes.labelcolor": muted,
-            "axes.labelsize": size["label"],
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": False,
-            "axes.axisbelow": True,
-            "grid.color": line,
-            "grid.linewidth": TOKENS["stroke"]["hair"],
-            "xtick.color": muted,
-            "ytick.color": muted,
-            "xtick.labelsize": size["tick"],
-            "ytick.labelsize": size["tick"],
-            "xtick.major.size": 0,
-            "ytick.major.size": 0,
-            "text.color": text,
-            "font.size": size["label"],
-            "lines.linewidth": TOKENS["stroke"]["data"],
-            "hatch.linewidth": TOKENS["expertPatterns"]["lineWidth"],
-            "legend.frameon": False,
-        }
-    ):
+    rows = LOOK["matplotlib"]
+    colors = {setting: color(role, theme) for setting, role in rows["colors"].items()}
+    with mpl.rc_context(rows["settings"] | colors):
         yield

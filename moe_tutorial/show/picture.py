@@ -8,29 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from moe_tutorial.show.look import TOKENS, Theme, css_variables, matplotlib_style
+from moe_tutorial.show.look import LOOK, Theme, css, matplotlib_style
+from moe_tutorial.show.web import read
 
-WIDTH = {"wide": TOKENS["layout"]["text"], "narrow": 340}
+WIDTH = {"wide": LOOK["layout"]["text"], "narrow": 340}
 SHARPNESS = 2  # device pixels for each CSS pixel, so that text is crisp on a phone and a retina screen
-STYLE = f"""
-.moe-figure{{{css_variables("light")};margin:24px 0;max-width:{WIDTH["wide"]}px;background:var(--moe-ground);
-color:var(--moe-text);font-family:{TOKENS["type"]["family"]}}}
-html[data-theme=dark] .moe-figure,body[data-jp-theme-light=false] .moe-figure{{{css_variables("dark")}}}
-.moe-figure .moe-title{{font-size:17px;font-weight:600;line-height:1.35;margin:0;text-align:left;text-wrap:pretty}}
-.moe-figure .moe-note{{font-size:13.5px;line-height:1.45;color:var(--moe-muted);margin:3px 0 12px;text-align:left}}
-.moe-figure img{{display:block;width:100%;max-width:none;height:auto;margin:0;background:none}}
-.moe-figure .moe-dark,html[data-theme=dark] .moe-figure .moe-light,
-body[data-jp-theme-light=false] .moe-figure .moe-light{{display:none}}
-html[data-theme=dark] .moe-figure .moe-dark,body[data-jp-theme-light=false] .moe-figure .moe-dark{{display:block}}
-.moe-figure .moe-scroll{{overflow-x:auto}}
-.moe-figure table{{border-collapse:collapse;width:100%;margin:0;font-size:13.5px;font-variant-numeric:tabular-nums;
-border:0;color:inherit}}
-.moe-figure :is(tr,tr:nth-child(even),tr:hover){{background:none!important}}
-.moe-figure :is(th,td){{text-align:right;font-weight:400;padding:5px 0 5px 14px;border:0;
-border-bottom:1px solid var(--moe-line);white-space:nowrap}}
-.moe-figure :is(th,td):first-child{{text-align:left;padding-left:0}}
-.moe-figure thead th{{color:var(--moe-muted)}}
-"""
 
 
 class Picture:
@@ -108,7 +90,8 @@ def framed(title: str, note: str, content: str) -> Picture:
     caption = f'<p class="moe-title">{html.escape(title)}</p>'
     if note:
         caption += f'<p class="moe-note">{html.escape(note)}</p>'
-    return Picture(f'<style>{STYLE}</style><figure class="moe-figure">{caption}{content}</figure>', title)
+    style = css() + read("web/figure.css")
+    return Picture(f'<style>{style}</style><figure class="moe-figure">{caption}{content}</figure>', title)
 
 
 def check_words(**words: str) -> None:

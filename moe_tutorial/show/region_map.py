@@ -18,6 +18,7 @@ from PIL import Image
 from moe_tutorial.show import look
 from moe_tutorial.show.cards import badge
 from moe_tutorial.show.picture import Picture, check_words, framed
+from moe_tutorial.show.web import read
 
 SIDE = 100
 """Units along each side of a map's own coordinates; they begin in the upper left corner."""
@@ -41,11 +42,7 @@ def region_map(
     side, n_experts = round(len(table) ** 0.5), table.shape[-1]
     winner, confidence = (values.reshape(side, side) for values in (table.argmax(-1), table.max(-1)))
     experts = np.unique(winner).tolist()
-    regions = "".join(
-        f'<path d="{_outline(table, expert)}" fill="var(--moe-e{expert})" stroke="var(--moe-ground)" stroke-width="1.6"'
-        ' fill-rule="evenodd" vector-effect="non-scaling-stroke"/>'
-        for expert in experts
-    )
+    regions = "".join(f'<path d="{_outline(table, expert)}" fill="var(--moe-e{expert})"/>' for expert in experts)
     mask = _mask(confidence, n_experts)
     name = f"moe-{hashlib.sha1((mask + regions).encode()).hexdigest()[:10]}"  # of its own on any page
     marks = ""
@@ -54,13 +51,12 @@ def region_map(
     numbers = []
     for expert in experts:
         x, y = SIDE * middle(winner == expert) / (side - 1)
-        place = f"position:absolute;left:{x:.1f}%;top:{y:.1f}%;transform:translate(-50%,-50%)"
-        numbers.append(f'<span style="{place}">{badge(expert)}</span>')
+        numbers.append(f'<span style="left:{x:.1f}%;top:{y:.1f}%">{badge(expert)}</span>')
     return (
-        f'<div role="img" aria-label="Map of the plane; regions of the experts {", ".join(map(str, experts))}" '
-        'style="position:relative;max-width:345px;line-height:1">'
-        f'<svg viewBox="0 0 {SIDE} {SIDE}" aria-hidden="true" style="width:100%;display:block;border-radius:4px">'
-        f'<mask id="{name}">{mask}</mask><g mask="url(#{name})">{regions}</g>{marks}</svg>{"".join(numbers)}</div>'
+        '<div class="moe-map" role="img" '
+        f'aria-label="Map of the plane; regions of the experts {", ".join(map(str, experts))}">'
+        f'<svg viewBox="0 0 {SIDE} {SIDE}" aria-hidden="true"><mask id="{name}">{mask}</mask>'
+        f'<g mask="url(#{name})">{regions}</g>{marks}</svg>{"".join(numbers)}</div>'
     )
 
 
@@ -87,8 +83,8 @@ def region_maps(
         f'<div><p class="moe-note">{html.escape(name)}</p>{region_map(probs, places, points, labels)}</div>'
         for name, probs in maps.items()
     )
-    grid = f"display:grid;gap:12px 20px;grid-template-columns:repeat(auto-fit,minmax({width}px,1fr));align-items:end"
-    return framed(title, note, f'<div role="img" aria-label="{html.escape(alt)}" style="{grid}">{pieces}</div>')
+    shape = f'class="moe-maps" style="--least:{width}px" role="img" aria-label="{html.escape(alt)}"'
+    return framed(title, note, f"<style>{read('web/cards.css')}</style><div {shape}>{pieces}</div>")
 
 
 def middle(mine: np.ndarray) -> np.ndarray:
@@ -117,7 +113,7 @@ def _outline(table: np.ndarray, expert: int) -> str:
 
 def _mask(confidence: np.ndarray, n_experts: int) -> str:
     """How deep the colours are, place by place: an SVG image, stretched so that its pixels' middles are the places."""
-    low, high = look.TOKENS["region"]["mixLow"], look.TOKENS["region"]["mixHigh"]
+    low, high = look.LOOK["region"]["mixLow"], look.LOOK["region"]["mixHigh"]
     sure = (confidence * n_experts - 1) / max(n_experts - 1, 1)
     file = io.BytesIO()
     Image.fromarray(np.rint(255 * (low + (high - low) * sure)).astype(np.uint8)).save(file, "PNG")

@@ -11,6 +11,7 @@ from typing import Any
 import anywidget
 import numpy as np
 import torch
+import torch.nn.functional as F
 import traitlets as t
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from moe_tutorial.show.arrays import (
     labels_of,
     pack_logits,
     points_of,
+    shaped,
 )
 from moe_tutorial.show.web import bundle, style
 
@@ -37,31 +39,32 @@ MAX_USAGE_FRAMES = 160
 """Frames of a recorded usage: what a slider can step through, and Play in eight seconds."""
 
 
-class RouterRegions(anywidget.AnyWidget):
-    """The widget behind `explore_router`. Everything it shows is in its state."""
+class Regions(anywidget.AnyWidget):
+    """Points in the plane, and what a router does with them. Everything that the page shows is in its state."""
 
-    _esm = bundle("web/explore.js")
     _css = style()
     settings = t.Dict().tag(sync=True)
-    logits = t.Bytes().tag(sync=True)  # float32 (resolution * resolution, experts), rows from the top
-    point_logits = t.Bytes().tag(sync=True)  # float32 (points, experts)
     points = t.Bytes().tag(sync=True)  # float32 (points, 2)
     labels = t.Bytes().tag(sync=True)  # uint8 (points,)
+
+
+class RouterRegions(Regions):
+    """The widget behind `explore_router`."""
+
+    _esm = bundle("web/explore.js")
+    logits = t.Bytes().tag(sync=True)  # float32 (resolution * resolution, experts), rows from the top
+    point_logits = t.Bytes().tag(sync=True)  # float32 (points, experts)
 
     def __repr__(self) -> str:
         s = self.settings
         return f"Router regions: {s['experts']} experts, {s['points']} points (an interactive picture)"
 
 
-class TrainingRegions(anywidget.AnyWidget):
-    """The widget behind `watch_training` and, without frames, `watch_usage`. Everything it shows is in its state."""
+class TrainingRegions(Regions):
+    """The widget behind `watch_training` and, without frames, `watch_usage`."""
 
     _esm = bundle("web/watch.js")
-    _css = style()
-    settings = t.Dict().tag(sync=True)
     frames = t.Bytes().tag(sync=True)  # uint8 (frames, resolution * resolution, experts), see `pack_logits`
-    points = t.Bytes().tag(sync=True)
-    labels = t.Bytes().tag(sync=True)
 
     def __repr__(self) -> str:
         s = self.settings
@@ -69,11 +72,7 @@ class TrainingRegions(anywidget.AnyWidget):
         return f"{what} while training: {s['experts']} experts, {len(s['steps'])} frames (an interactive picture)"
 
 
-def explore_router(
-    router: Callable[[Tensor], Any],
-    points: Array,
-    labels: Array | None = None,
-) -> RouterRegions:
+def explore_router(router: Callable[[Tensor], Any], points: Array, labels: Array | None = None) -> RouterRegions:
     """Your router's decision regions, with temperature, k and the order of softmax and top-k to play with.
 
     Args:
@@ -82,23 +81,16 @@ def explore_router(
         points: (N, 2), at most 2,000.
         labels: N whole numbers from 0 to 9; a class is drawn as a shape.
     """
-    xy, classes = points_of(points), labels_of(labels, points)
+    xy, settings, data = _shown(points, labels)
     plane, _ = ask_router(router, grid(xy, RESOLUTION))
     at_points, chosen = ask_router(router, torch.from_numpy(xy))
     n_experts = plane.shape[1]
+    k = check_count("k", chosen, 1, n_experts, "n_experts")
     return RouterRegions(
-        settings={
-            "experts": n_experts,
-            "points": len(xy),
-            "resolution": RESOLUTION,
-            "extent": extent_of(xy),
-            "k": check_count("k", chosen, 1, n_experts, "n_experts"),
-            "labelled": labels is not None,
-        },
+        settings=settings | {"experts": n_experts, "resolution": RESOLUTION, "k": k},
         logits=plane.tobytes(),
         point_logits=at_points.tobytes(),
-        points=xy.tobytes(),
-        labels=classes.tobytes(),
+        **data,
     )
 
 
@@ -125,37 +117,20 @@ def watch_training(
         score: (F,) one number per frame, drawn as a line.
         score_name: what the score is: "accuracy", "loss".
     """
-    xy, classes = points_of(points), labels_of(labels, points)
+    xy, settings, data = _shown(points, labels)
     logits = floats(frames if not isinstance(frames, list | tuple) else [floats(f, "frames") for f in frames], "frames")
     if logits.ndim != 3 or isqrt(logits.shape[1]) ** 2 != logits.shape[1] or not len(logits):
         raise ValueError(f"frames has shape {logits.shape}; allowed is (F, resolution**2, experts) with F of 1 or more")
-    n_frames, n_places, n_experts = logits.shape
+    n_experts, resolution = logits.shape[2], isqrt(logits.shape[1])
     check_experts(n_experts, "frames")
-    resolution = isqrt(n_places)
     check_count("frames' places along each side", resolution, *RESOLUTIONS)
-    taken = _steps(steps, n_frames)
-    kept = np.unique(np.linspace(0, n_frames - 1, max(2, FRAME_BUDGET // logits[0].size)).round().astype(int))
+    check_count("k", k, 1, n_experts, "n_experts")
+    if shares is None:
+        shares = _counted(logits, xy, k)
+    kept, film = _film(shares, n_experts, steps, len(logits), FRAME_BUDGET // logits[0].size, score, score_name)
     codes, span = pack_logits(logits[kept])
-
-    return TrainingRegions(
-        settings={
-            "experts": n_experts,
-            "points": len(xy),
-            "resolution": resolution,
-            "extent": extent_of(xy),
-            "k": check_count("k", k, 1, n_experts, "n_experts"),
-            "labelled": labels is not None,
-            "title": "",
-            "steps": [taken[i] for i in kept],
-            "span": span,
-            "shares": _per_frame(shares, "shares", (n_frames, n_experts), kept),
-            "score": _per_frame(score, "score", (n_frames,), kept),
-            "scoreName": score_name,
-        },
-        frames=codes.tobytes(),
-        points=xy.tobytes(),
-        labels=classes.tobytes(),
-    )
+    own = {"resolution": resolution, "k": k, "title": "", "span": span}
+    return TrainingRegions(settings=settings | film | own, frames=codes.tobytes(), **data)
 
 
 def watch_usage(
@@ -182,33 +157,53 @@ def watch_usage(
     wrong = np.flatnonzero((parts < 0).any(1) | (np.abs(parts.sum(1) - 1) > 1e-3))
     if len(wrong):
         raise ValueError(f"shares sums to {parts[wrong[0]].sum():.4g} in row {wrong[0]}; allowed are parts of 1")
-    taken = _steps(steps, len(parts))
-    kept = np.unique(np.linspace(0, len(parts) - 1, MAX_USAGE_FRAMES).round().astype(int))
-    return TrainingRegions(
-        settings={
-            "experts": parts.shape[1],
-            "resolution": 0,
-            "title": title or "",
-            "steps": [taken[i] for i in kept],
-            "shares": _per_frame(parts, "shares", parts.shape, kept),
-            "score": _per_frame(score, "score", (len(parts),), kept),
-            "scoreName": score_name,
-        }
-    )
+    _, film = _film(parts, parts.shape[1], steps, len(parts), MAX_USAGE_FRAMES, score, score_name)
+    return TrainingRegions(settings=film | {"resolution": 0, "title": title or ""})
 
 
-def _steps(steps: Sequence[int], n_frames: int) -> list[int]:
+def _shown(points: Array, labels: Array | None) -> tuple[np.ndarray, dict[str, Any], dict[str, bytes]]:
+    """The points as an array, and what a widget's settings and its other traits say of them."""
+    xy, classes = points_of(points), labels_of(labels, points)
+    settings = {"points": len(xy), "extent": extent_of(xy), "labelled": labels is not None}
+    return xy, settings, {"points": xy.tobytes(), "labels": classes.tobytes()}
+
+
+def _film(
+    shares: Array,
+    n_experts: int,
+    steps: Sequence[int],
+    n_frames: int,
+    most: int,
+    score: Array | None,
+    score_name: str,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Which frames are kept, evenly, at most so many but two; and what the settings say of them, in short numbers."""
     taken = [int(step) for step in steps]
     if len(taken) != n_frames or taken != sorted(set(taken)):
         raise ValueError(f"steps is {taken}; allowed are {n_frames} rising numbers, one per frame")
-    return taken
+    kept = np.unique(np.linspace(0, n_frames - 1, max(2, most)).round().astype(int))
+    parts = shaped(shares, "shares", (n_frames, n_experts))[kept]
+    scores = None if score is None else shaped(score, "score", (n_frames,))[kept]
+    return kept, {
+        "experts": n_experts,
+        "steps": [taken[i] for i in kept],
+        "shares": [[_short(part) for part in row] for row in parts],
+        "score": None if scores is None else [_short(one) for one in scores],
+        "scoreName": score_name,
+    }
 
 
-def _per_frame(values: Array | None, name: str, shape: tuple[int, ...], kept: np.ndarray) -> list | None:
-    """The kept frames' values as short numbers."""
-    if values is None:
-        return None
-    values = floats(values, name)
-    if values.shape != shape:
-        raise ValueError(f"{name} has shape {values.shape}; allowed is {shape}")
-    return [[float(f"{v:.4g}") for v in row] if row.ndim else float(f"{row:.4g}") for row in values[kept]]
+def _short(number: float) -> float:
+    return float(f"{number:.4g}")
+
+
+def _counted(logits: np.ndarray, points: np.ndarray, k: int) -> Tensor:
+    """Each expert's part of the choices at the points, (F, experts): logits are interpolated between the places."""
+    side, n_experts = isqrt(logits.shape[1]), logits.shape[2]
+    left, right, bottom, top = extent_of(points)
+    middle, half = [(left + right) / 2, (bottom + top) / 2], [(right - left) / 2, (bottom - top) / 2]
+    where = (torch.from_numpy(points) - torch.tensor(middle)) / torch.tensor(half)
+    planes = torch.from_numpy(logits).unflatten(1, (side, side)).movedim(-1, 1)
+    there = F.grid_sample(planes, where.expand(len(planes), 1, -1, -1), padding_mode="border", align_corners=True)
+    chosen = there.argsort(dim=1, descending=True, stable=True)[:, :k]  # (F, k, 1, points)
+    return F.one_hot(chosen, n_experts).float().mean((1, 2, 3))

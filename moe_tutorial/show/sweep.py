@@ -23,7 +23,7 @@ class Sweep(anywidget.AnyWidget):
     """The widget behind `sweep`. The page asks for one place at a time and shows only the newest answer."""
 
     _esm = bundle("web/sweep.js")
-    _css = style()
+    _css = style("web/cards.css")
     controls = t.List().tag(sync=True)  # [{"label": str, "values": [str, ...]}, ...]
     stored = t.Dict().tag(sync=True)  # "i,j" -> HTML, known from the start
     wanted = t.List().tag(sync=True)  # the place that the page asks for
@@ -33,17 +33,16 @@ class Sweep(anywidget.AnyWidget):
         self._fn, self._names, self._values = fn, names, values
         self._cache: dict[str, str] = {}
         start = [0] * len(names)
-        places = [start]
+        self._compute(start)
         if builds_page():
             count = prod(map(len, values))
             if count > MAX_STORED:
                 raise ValueError(f"controls make {count} combinations; a page holds at most {MAX_STORED}")
-            places = [list(place) for place in product(*(range(len(v)) for v in values))]
-        for place in places:
-            self._compute(place)
+            for place in product(*(range(len(each)) for each in values)):
+                self._compute(place)
         super().__init__(stored=dict(self._cache), wanted=start, **traits)
 
-    def _compute(self, place: list[int]) -> str:
+    def _compute(self, place: Sequence[int]) -> str:
         key = ",".join(map(str, place))
         if key not in self._cache:
             chosen = {name: values[i] for name, values, i in zip(self._names, self._values, place, strict=True)}
@@ -90,9 +89,8 @@ def sweep(fn: Callable[..., str], **controls: Sequence | tuple[str, Sequence]) -
             label, values = control
         values = list(values) if hasattr(values, "__iter__") and not isinstance(values, str) else None
         if not values:
-            raise ValueError(
-                f"{name} is {control!r}; allowed is [values] or ('label', [values]) with at least one value"
-            )
+            allowed = "[values] or ('label', [values]) with at least one value"
+            raise ValueError(f"{name} is {control!r}; allowed is {allowed}")
         shown.append({"label": label, "values": [_text(value) for value in values]})
         lists.append(values)
     return Sweep(fn, list(controls), lists, controls=shown)

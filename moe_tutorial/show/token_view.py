@@ -10,7 +10,7 @@ import numpy as np
 import traitlets as t
 
 from moe_tutorial.layers.checks import check_count
-from moe_tutorial.show.arrays import MAX_EXPERTS, Array, floats
+from moe_tutorial.show.arrays import MAX_EXPERTS, Array, floats, refuse, shaped, whole_below
 from moe_tutorial.show.web import bundle, style
 
 MAX_CHARACTERS = 2_000
@@ -62,11 +62,9 @@ def token_view(
         what = f"{len(text)} characters long" if isinstance(text, str) else type(text).__name__
         raise ValueError(f"text is {what}; allowed is a str of 1 to {MAX_CHARACTERS} characters")
     check_count("n_experts", n_experts, high=MAX_EXPERTS)
-    chosen, gates = _chosen(indices, len(text), n_experts), floats(weights, "weights")
-    if gates.shape != chosen.shape:
-        raise ValueError(f"weights has shape {gates.shape}; allowed is {chosen.shape}, that of indices")
-    if (gates < 0).any():
-        raise ValueError(f"weights holds {gates.min():.4g}; allowed are gate weights of 0 or more")
+    chosen = _chosen(indices, len(text), n_experts)
+    gates = shaped(weights, "weights", chosen.shape, ", that of indices")
+    refuse(gates[gates < 0], "weights", "gate weights of 0 or more")
     return TokenView(
         settings={
             "experts": n_experts,
@@ -89,12 +87,10 @@ def _chosen(indices: Array, n_characters: int, n_experts: int) -> np.ndarray:
         raise ValueError(
             f"indices has shape {chosen.shape}; allowed is (blocks, {n_characters}, k), as the text is long"
         )
-    wrong = chosen[(chosen < 0) | (chosen >= n_experts) | (chosen != chosen.round())]
-    if len(wrong):
-        raise ValueError(f"indices holds {wrong[0]:g}; allowed are whole numbers from 0 to {n_experts - 1}")
+    chosen = whole_below(chosen, n_experts, "indices")
     if (np.diff(np.sort(chosen, -1), axis=-1) == 0).any():
         raise ValueError("indices names an expert twice for one character; allowed are k different experts")
-    return chosen.astype(np.uint8)
+    return chosen
 
 
 def _parts(labels: Sequence[tuple[str, int]] | None, n_characters: int) -> list[list]:
@@ -106,10 +102,6 @@ def _parts(labels: Sequence[tuple[str, int]] | None, n_characters: int) -> list[
 
 
 def _probabilities(probs: Array, shape: tuple[int, ...]) -> np.ndarray:
-    values = floats(probs, "probs")
-    if values.shape != shape:
-        raise ValueError(f"probs has shape {values.shape}; allowed is {shape}")
-    wrong = values[(values < 0) | (values > 1 + 1e-4)]
-    if len(wrong):
-        raise ValueError(f"probs holds {wrong[0]:.4g}; allowed are probabilities from 0 to 1")
+    values = shaped(probs, "probs", shape)
+    refuse(values[(values < 0) | (values > 1 + 1e-4)], "probs", "probabilities from 0 to 1")
     return (values.clip(0, 1) * PROBABILITY_STEPS).round().astype(np.uint16)

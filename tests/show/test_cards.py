@@ -7,7 +7,7 @@ def test_a_chosen_expert_wears_its_colour_and_its_weight():
     html = expert_cards([0.0, 0.75])
     assert html.count("<li") == 2
     assert "not asked" in html
-    assert "background:var(--moe-e1);color:var(--moe-on1)" in html
+    assert "--c:var(--moe-e1);--o:var(--moe-on1)" in html
     assert "0.75" in html
     assert "var(--moe-e0)" not in html
 
@@ -33,7 +33,7 @@ def test_usage_bars_strike_out_who_does_not_work():
     html = usage_bars([0.75, 0.245, 0.005])
     assert "75%" in html
     assert "24%" in html
-    assert html.count("line-through") == html.count(">dead<") == 1
+    assert html.count("moe-dead") == html.count(">dead<") == 1
     assert "var(--moe-e2)" not in html
     assert html.count("left:33.3%") == 0  # even use lies at a third of the largest bar, which is 75 %
     assert html.count("left:44.4%") == 3
@@ -49,11 +49,11 @@ def test_a_dot_stands_where_its_number_is():
 
 def test_bars_may_stand_before_a_dashed_frame():
     html = expert_bars([2, 0], ["2 & more", "none"], 4, "Choices", behind=[8, 1])
-    assert re.findall(r"width:([\d.]+)%;(border|background)", html) == [
-        ("100.0", "border"),
-        ("25.0", "background"),
-        ("12.5", "border"),
+    assert re.findall(r'<i(| class="moe-frame") style="width:([\d.]+)%', html) == [
+        (' class="moe-frame"', "100.0"),
+        ("", "25.0"),
+        (' class="moe-frame"', "12.5"),
     ]
     assert html.count("left:50.0%") == 2
     assert "2 &amp; more" in html
-    assert html.count("line-through") == 1
+    assert html.count("moe-dead") == 1

@@ -54,7 +54,7 @@ def test_a_straight_border_stays_straight_on_a_coarse_grid():
 def test_a_region_is_deeper_where_the_router_is_surer():
     probs = torch.full((64, 4), 0.25)
     probs[0] = torch.tensor([0.0, 0.0, 1.0, 0.0])
-    found, region = depth(region_map(probs)), look.TOKENS["region"]
+    found, region = depth(region_map(probs)), look.LOOK["region"]
     assert found.shape == (8, 8)
     assert found[0, 0] == pytest.approx(region["mixHigh"], abs=0.003)
     assert found[1, 1] == pytest.approx(region["mixLow"], abs=0.003)

@@ -21,9 +21,9 @@ STATIC = Path(__file__).parent / "static"
 
 def themes_script() -> str:
     """The colours of both themes, by role and by expert, for the script that recolours plotly pictures."""
-    experts = look.TOKENS["experts"]
+    experts = look.LOOK["experts"]
     themes = {
-        theme: look.TOKENS["color"][theme] | {f"e{expert['id']}": expert[theme]["color"] for expert in experts}
+        theme: look.LOOK["color"][theme] | {f"e{expert['id']}": expert[theme]["color"] for expert in experts}
         for theme in ("light", "dark")
     }
     return f"window.moeThemes = {json.dumps(themes)};\n"

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import anywidget
-import numpy as np
 import torch
 import traitlets as t
 from torch import Tensor, nn
@@ -157,32 +156,26 @@ def train_live(
     n_experts, n_classes = _try(layer, data, balance)
     router = getattr(layer, "router", None)
     noise = getattr(router, "noise", "absent")
-    sliders = {
-        "noise": not isinstance(noise, str),
-        "coefficient": balance is not None,
-        "rate": True,
-        "k": hasattr(router, "top_k"),
-    }
+    there = {"noise": not isinstance(noise, str), "coefficient": balance is not None, "rate": True}
+    there["k"] = hasattr(router, "top_k")
     remarks = {"learned": "The noise is learned: no slider for it.", "absent": "No router.noise: no slider for it."}
-    drawn, mapped = data.x_train[:POINTS_DRAWN], data.x_train.shape[1] == 2
-    labels = np.zeros(len(drawn), np.uint8)
-    if labelled := mapped and n_classes <= MAX_CLASSES:
-        labels = labels_of(data.y_train[:POINTS_DRAWN], drawn)
+    x = data.x_train[:MAX_POINTS]
+    drawn, mapped = x[:POINTS_DRAWN], x.shape[1] == 2
+    labelled = mapped and n_classes <= MAX_CLASSES
     settings = {
         "experts": n_experts,
-        "sliders": [name for name, there in sliders.items() if there],
-        "remark": remarks.get(noise, "") if isinstance(noise, str) else "",
+        "sliders": [name for name, given in there.items() if given],
+        "remark": "" if there["noise"] else remarks.get(noise, ""),
         "balanceName": balance_name,
         "resolution": RESOLUTION if mapped else 0,
-        "extent": extent_of(points_of(data.x_train[:MAX_POINTS])) if mapped else [],
+        "extent": extent_of(points_of(x)) if mapped else [],
         "labelled": labelled,
     }
+    labels = labels_of(data.y_train[:POINTS_DRAWN] if labelled else None, drawn).tobytes()
     points = points_of(drawn).tobytes() if mapped else b""
-    run = Run(
-        layer, data, n_experts,
-        seed=seed, batch_size=BATCH, rate=RATE, coefficient=float(coefficient), balance=balance,
-    )  # fmt: skip
-    panel = LiveTraining(run, settings=settings, points=points, labels=labels.tobytes())
+    start = {"seed": seed, "batch_size": BATCH, "rate": RATE, "coefficient": float(coefficient)}
+    run = Run(layer, data, n_experts, balance=balance, **start)
+    panel = LiveTraining(run, settings=settings, points=points, labels=labels)
     if not interactive():
         panel.advance(headless_steps)
     return panel
@@ -194,10 +187,8 @@ def _try(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int, in
         raise ValueError(f"layer is {type(layer).__name__}; allowed is a torch.nn.Module with parameters to train")
     parts = [getattr(data, name, None) for name in ("x_train", "y_train", "x_test", "y_test")]
     if not all(isinstance(part, Tensor) and len(part) for part in parts) or parts[0].ndim != 2:
-        raise ValueError(
-            f"data is {type(data).__name__}; allowed is a Dataset, or anything with the tensors x_train and x_test "
-            "(N, d) and y_train and y_test (N,)"
-        )
+        tensors = "the tensors x_train and x_test (N, d) and y_train and y_test (N,)"
+        raise ValueError(f"data is {type(data).__name__}; allowed is a Dataset, or anything with {tensors}")
     x, n_classes = data.x_train[:BATCH], int(data.y_train.max()) + 1
     with looking(layer, 0):
         try:
@@ -206,10 +197,8 @@ def _try(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int, in
             raise ValueError(f"layer fails on x of shape {tuple(x.shape)}: {type(error).__name__}: {error}") from error
         scores, routing = out if isinstance(out, tuple) and len(out) == 2 else (out, None)
         if not isinstance(scores, Tensor) or not all(hasattr(routing, name) for name in ("indices", "logits")):
-            raise ValueError(
-                f"layer returns {type(out).__name__}; allowed is (scores, routing): a tensor, and an object with "
-                "indices and logits"
-            )
+            pair = "(scores, routing): a tensor, and an object with indices and logits"
+            raise ValueError(f"layer returns {type(out).__name__}; allowed is {pair}")
         shapes = [tuple(part.shape) for part in (scores, routing.logits, routing.indices)]
         if any(len(shape) != 2 or shape[0] != len(x) for shape in shapes) or shapes[0][1] < n_classes:
             raise ValueError(

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from math import isfinite
 from typing import Any
 
@@ -36,18 +37,9 @@ _cell_runs = False
 _active: "Trainer | None" = None  # one trains at a time
 
 
+@dataclass(eq=False)
 class Run:
     """One training of one layer by Adam, and what is recorded of it.
-
-    Args:
-        layer: trained in place; its call on (B, d) returns ``(scores, routing)``, as for `train_live`.
-        data: with ``x_train`` (N, d) and ``y_train`` (N,).
-        n_experts: E.
-        seed: of the batches, and of the stream that the layer's noise is drawn from.
-        batch_size: points a step, drawn with replacement.
-        rate: of Adam.
-        coefficient, balance: ``coefficient * balance(routing)`` joins the cross-entropy.
-        after_step: called with the routing after each step.
 
     Attributes:
         step: steps done since the start.
@@ -55,23 +47,26 @@ class Run:
         recent: the records of the last steps: task loss, balance term, each expert's share of the choices.
     """
 
-    def __init__(
-        self,
-        layer: nn.Module,
-        data: Any,
-        n_experts: int,
-        *,
-        seed: int,
-        batch_size: int,
-        rate: float,
-        coefficient: float = 0.0,
-        balance: Callable[[Any], Tensor] | None = None,
-        after_step: Callable[[Any], None] | None = None,
-    ) -> None:
-        self.layer, self.data, self.n_experts = layer, data, n_experts
-        self.seed, self.batch_size, self.rate = seed, batch_size, rate
-        self.coefficient, self.balance, self.after_step = coefficient, balance, after_step
-        self._first = {name: value.detach().clone() for name, value in layer.state_dict().items()}
+    layer: nn.Module
+    """Trained in place; its call on (B, d) returns ``(scores, routing)``, as for `train_live`."""
+    data: Any
+    """With ``x_train`` (N, d) and ``y_train`` (N,)."""
+    n_experts: int
+    _: KW_ONLY
+    seed: int
+    """Of the batches, and of the stream that the layer's noise is drawn from."""
+    batch_size: int
+    """Points a step, drawn with replacement."""
+    rate: float
+    """Of Adam."""
+    coefficient: float = 0.0
+    balance: Callable[[Any], Tensor] | None = None
+    """``coefficient * balance(routing)`` joins the cross-entropy."""
+    after_step: Callable[[Any], None] | None = None
+    """Called with the routing after each step."""
+
+    def __post_init__(self) -> None:
+        self._first = {name: value.detach().clone() for name, value in self.layer.state_dict().items()}
         self.restart()
 
     def restart(self) -> None:
@@ -131,10 +126,8 @@ class Run:
         if self.coefficient:
             loss = task + self.coefficient * self.balance(routing)
         if not isfinite(loss.item()):
-            raise TrainingDiverged(
-                f"the loss became {loss.item()} at step {self.step}; that step changed nothing. Reset, and take a "
-                "smaller learning rate or coefficient."
-            )
+            what = f"the loss became {loss.item()} at step {self.step}; that step changed nothing"
+            raise TrainingDiverged(f"{what}. Reset, and take a smaller learning rate or coefficient.")
         counts = torch.bincount(routing.indices.flatten(), minlength=self.n_experts).numpy()
         self.k = routing.indices.shape[-1]
         return loss, routing, np.array([task.item(), loss.item() - task.item(), *(counts / counts.sum())])

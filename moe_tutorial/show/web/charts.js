@@ -86,10 +86,8 @@ export function drawLines(canvas, steps, lines, low, high, at = steps.length - 1
   ctx.lineWidth = 1;
   for (const v of [low, (low + high) / 2, high]) {
     const level = Math.round(y(v)) + 0.5;
-    trace(
-      [30, right].map((end) => [end, level]),
-      theme.line,
-    );
+    const ends = [30, right].map((end) => [end, level]);
+    trace(ends, theme.line);
     write(ctx, theme, +v.toPrecision(2), 0, y(v) + 4, "left");
   }
   write(ctx, theme, `step ${steps[0]}`, 30, h - 4, "left");

@@ -31,29 +31,6 @@ export function sharesOf(logits, n, E, k) {
   return shares;
 }
 
-/** The logits at points, interpolated between the grid's places.
- * @param {Float32Array} logits (G * G, E), rows from the top @param {number} G @param {number} E
- * @param {Float32Array} points (n, 2) @param {number[]} extent left, right, bottom, top of the grid */
-export function atPoints(logits, G, E, points, [left, right, bottom, top]) {
-  const out = new Float32Array((points.length / 2) * E);
-  const inside = (v) => Math.max(0, Math.min(1, v)) * (G - 1);
-  for (let i = 0; i < points.length / 2; i++) {
-    const u = inside((points[2 * i] - left) / (right - left));
-    const v = inside((top - points[2 * i + 1]) / (top - bottom));
-    const column = Math.min(G - 2, Math.floor(u));
-    const row = Math.min(G - 2, Math.floor(v));
-    const x = u - column;
-    const y = v - row;
-    const at = (row * G + column) * E;
-    for (let e = 0; e < E; e++) {
-      const above = logits[at + e] * (1 - x) + logits[at + E + e] * x;
-      const below = logits[at + G * E + e] * (1 - x) + logits[at + G * E + E + e] * x;
-      out[i * E + e] = above * (1 - y) + below * y;
-    }
-  }
-  return out;
-}
-
 /** The plane as n * n pixels: logits interpolated between the grid's places, then routed.
  * owner: the most-weighted expert; set: the chosen ones as bits; depth: the owner's gate weight.
  * @param {Float32Array} logits (G * G, E), rows from the top @param {number} G @param {number} E

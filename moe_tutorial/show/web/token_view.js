@@ -58,25 +58,7 @@ function read(model) {
   const shares = totals.map((counts) => counts.map((n) => n / (T * k)));
   const dead = shares.map((own) => own.map((share) => share < DEAD));
   const hasProbs = probs.length > 0;
-  return {
-    E,
-    B,
-    k,
-    T,
-    letters,
-    all,
-    blocks,
-    kinds,
-    parts,
-    totals,
-    shares,
-    dead,
-    hasProbs,
-    at,
-    weightsAt,
-    probsAt,
-    count,
-  };
+  return { E, k, T, letters, all, blocks, kinds, parts, totals, shares, dead, hasProbs, at, weightsAt, probsAt, count };
 }
 
 // The one or two kinds that are more than half of an expert's characters, if it gets more of them than of others.
@@ -244,7 +226,7 @@ function characterPart({ E, k, T, letters, blocks, dead, hasProbs, at, weightsAt
   };
 }
 
-// The experts' shares of a block, with the characters that each handles most often; `light` is told who is looked at.
+// The shares of a block, with the characters that each expert handles most often; `light` hears at whom one points or clicks.
 function usagePart({ E, k, letters, shares, dead, at }, light) {
   const title = subtitle();
   const bars = el("ol", { className: "moe-shares moe-takes" });
@@ -263,9 +245,9 @@ function usagePart({ E, k, letters, shares, dead, at }, light) {
     const ariaLabel = `Expert ${e}, ${share}${often.length ? `, most often: ${often.map(nameOf).join(" ")}` : ""}`;
     const attributes = { type: "button", "data-lm-suppress-shortcuts": "true", ariaLabel };
     const node = el("button", attributes, ...row.childNodes, mono(...often.map(sign)));
-    node.onmouseenter = node.onfocus = () => light.point(e);
-    node.onmouseleave = node.onblur = () => light.point(-1);
-    node.onclick = () => light.hold(e);
+    node.onmouseenter = node.onfocus = () => light(e);
+    node.onmouseleave = node.onblur = () => light(-1);
+    node.onclick = () => light(e, true);
     row.append(node);
   }
   return {
@@ -321,8 +303,8 @@ function blockButtons(blocks, choose) {
 
 function render({ model, el: root }) {
   const data = read(model);
-  const { B, k, T, all, blocks, parts, dead, at, weightsAt } = data;
-  let block = B - 1;
+  const { k, T, all, blocks, parts, dead, at, weightsAt } = data;
+  let block = blocks.length - 1;
   let picked = 0;
   let pinned = false;
   let pointed = -1; // at which expert, and which one was clicked
@@ -332,15 +314,10 @@ function render({ model, el: root }) {
   const remark = note();
   const text = textPart(data);
   const character = characterPart(data);
-  const usage = usagePart(data, {
-    point(e) {
-      pointed = e;
-      tint();
-    },
-    hold(e) {
-      held = held === e ? -1 : e;
-      tint();
-    },
+  const usage = usagePart(data, (e, click) => {
+    if (click) held = held === e ? -1 : e;
+    else pointed = e;
+    tint();
   });
   const domains = domainsPart(data);
   const choose = (b) => {
@@ -352,7 +329,7 @@ function render({ model, el: root }) {
     el("p", { className: "moe-kicker" }, model.get("settings").title),
     message,
     remark,
-    ...(B > 1 ? [blockButtons(blocks, choose)] : []),
+    ...(blocks.length > 1 ? [blockButtons(blocks, choose)] : []),
     el(
       "div",
       { className: "moe-split moe-reader" },

@@ -16,7 +16,7 @@ import {
 } from "./dom.js";
 import { DEAD, capital, mapWords, shareWords, usageTitle } from "./words.js";
 import { sharePanel } from "./shares.js";
-import { atPoints, cut, sharesOf, unpack } from "./routing.js";
+import { cut, unpack } from "./routing.js";
 import { drawPlane, pixels } from "./plane.js";
 import { drawBands, drawLines, roundUp } from "./charts.js";
 
@@ -67,15 +67,13 @@ function player(last, { show, frame, stopped }) {
 
 function render({ model, el: root }) {
   const s = model.get("settings");
-  const { experts: E, resolution: G, steps } = s;
+  const { experts: E, resolution: G, steps, shares } = s;
   const last = steps.length - 1;
   const codes = numbers(model.get("frames"), Uint8Array);
   const points = numbers(model.get("points"));
   const labels = numbers(model.get("labels"), Uint8Array);
   const size = G * G * E;
   const logitsAt = (f) => unpack(codes.subarray(f * size, (f + 1) * size), s.span);
-  const counted = (f) => sharesOf(atPoints(logitsAt(f), G, E, points, s.extent), s.points, E, s.k);
-  const shares = s.shares ?? steps.map((_, f) => counted(f));
   let frame = last;
 
   const message = el("p", { className: "moe-title", ariaLive: "polite" });

@@ -1,3 +1,4 @@
+// @ts-check
 // Trains in this page: between two pictures, and only while somebody can see it.
 import { stillness } from "../../web/dom.js";
 import { makeData } from "../data.js";
@@ -11,11 +12,17 @@ const STILL = 500; // the same for readers who asked for little motion
 const GIVE_WAY = 400; // ms after a slider moved in which training takes only short turns, since it will move again
 const SETTLE = 150; // ms after the last move until a resting picture becomes sharp
 
-/** `own`: points brought along. @returns {import("./frame.js").Engine} */
+/** @typedef {import("../experiment.js").Settings} Settings */
+/** @typedef {import("../data.js").Data} Data */
+/** @typedef {import("./frame.js").Frame} Frame */
+
+/** @param {Settings} first @param {Data} [own] points brought along @returns {import("./frame.js").Engine} */
 export function browserEngine(first, own) {
+  /** @type {Set<(frame: Frame) => void>} */
   const listeners = new Set();
   const speed = makeSpeed();
-  let made = {}; // the same points as before are not drawn anew
+  /** @type {{ name: string, data: Data } | undefined} */
+  let made; // the same points as before are not drawn anew
   let model = create(first);
   let running = false;
   let goal = 0; // a step to train up to
@@ -26,16 +33,19 @@ export function browserEngine(first, own) {
   let handle = 0; // of the animation frame
   let due = true; // a picture is
   let sharp = true; // and will be
-  let settling = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let settling;
   let moved = -GIVE_WAY; // when a slider did
   let drawn = 0; // when the last picture was
   let slice = 1; // steps in about a millisecond
 
+  /** @param {Settings} settings */
   function create(settings) {
     const fit = fitted(settings);
+    if (own) return createLayer(fit, own);
     const name = [fit.data, fit.seed, fit.centred].join();
-    if (!own && made.name !== name) made = { name, data: makeData(fit.data, fit.seed, fit.centred) };
-    return createLayer(fit, own ?? made.data);
+    if (made?.name !== name) made = { name, data: makeData(fit.data, fit.seed, fit.centred) };
+    return createLayer(fit, made.data);
   }
   const busy = () => running || model.step < goal;
   const hurried = () => performance.now() - moved < GIVE_WAY;
@@ -52,6 +62,7 @@ export function browserEngine(first, own) {
   }
 
   // First the picture, then the training: whoever moved a slider sees it before the next steps are computed.
+  /** @param {number} time */
   function tick(time) {
     handle = 0;
     const painting = due || time - drawn >= (stillness() ? STILL : PAINT);
@@ -59,6 +70,7 @@ export function browserEngine(first, own) {
     if (busy()) train(performance.now() + (painting || time - moved < GIVE_WAY ? SLICE / 3 : SLICE));
     soon();
   }
+  /** @param {number} time */
   function paint(time) {
     const frame = look(sharp && !busy());
     due = sharp = false;
@@ -67,6 +79,7 @@ export function browserEngine(first, own) {
     clearTimeout(settling);
     if (!frame.settled && !busy()) settling = setTimeout(settle, SETTLE);
   }
+  /** At least once, and until this time. @param {number} end */
   function train(end) {
     const begun = performance.now();
     const from = model.step;
@@ -74,7 +87,7 @@ export function browserEngine(first, own) {
       do model.train(Math.max(1, running ? slice : Math.min(slice, goal - model.step)));
       while (busy() && performance.now() < end);
     } catch (problem) {
-      error = problem.message;
+      error = problem instanceof Error ? problem.message : String(problem);
       running = false;
       goal = 0;
     }
@@ -84,6 +97,7 @@ export function browserEngine(first, own) {
     if (!busy()) due = sharp = true;
   }
 
+  /** @param {boolean} settled @returns {Frame} */
   function look(settled) {
     const recent = model.recent();
     const kept = model.history;
@@ -112,7 +126,8 @@ export function browserEngine(first, own) {
       partPlane: model.partPlane,
     };
   }
-  // Knocks out as before, as far as these experts are there and one stays.
+  /** Knocks out as before, as far as these experts are there and one stays.
+   * @param {Settings} settings @param {boolean[]} [knocked] */
   function start(settings, knocked = model.knocked ?? []) {
     model = create(settings);
     for (const e of knocked.keys()) {

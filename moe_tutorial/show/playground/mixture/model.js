@@ -28,8 +28,8 @@ export function createMixture(given = {}, own) {
   const { params, grads, gradient, learn } = makeParameters(sizes, (name) => (name.endsWith("out") ? H : 2), init);
   const direction = new Float64Array(2);
   fillNormal(init, direction);
-  const router = makeRouter({ E }, params, direction);
-  const experts = makeExperts(params, grads, { E, H, C });
+  const router = makeRouter(E, params, direction);
+  const experts = makeExperts(params, grads, data, { E, H });
   const record = makeRecord(["task", "balance", "routerGradient"], E);
   const draws = randomState(seed, 4);
   const drawBatch = makeBatches(randomState(seed, 3), MOST, data.y.length);
@@ -75,7 +75,9 @@ export function createMixture(given = {}, own) {
     router.routeBatch(X, rows, settings.noise, draws, batch, balance.of === "meanProbs");
     const term = readBalance(balance, T);
     gradient.fill(0);
-    const task = experts.learnBatch(data, rows, batch.list, batch.weighed, k, dWeights);
+    let task = 0;
+    for (let t = 0; t < T; t++)
+      task += experts.learnFrom(rows[t], T, batch.list, batch.weighed, t * E, k, dWeights) / T;
     if (balance.of === "importance") addPull(T, k);
     router.learnBatch(X, rows, dWeights, batch, balance.of === "meanProbs" ? pull : null, grads.weight);
     checkFinite(task + term, model.step);

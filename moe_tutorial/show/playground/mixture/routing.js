@@ -8,23 +8,50 @@ const [SOFTMAX_FIRST, TOPK_FIRST, SIGMOID, HASH] = GATES.map((_, i) => i);
 const HASH_STEPS = 10000; // HashRouter's
 
 /** @typedef {ReturnType<typeof makeRouter>} Router */
-/**
- * @typedef {Object} Routed a batch's routing: by point, (T, E), and summed up, (E)
- * @property {Int32Array} list the chosen, best first
- * @property {Float64Array} weighed their weights
- * @property {Float64Array} ranked the probabilities that these came from
- * @property {Float64Array} clean the probabilities without noise
- * @property {Float64Array} counts how often each expert was chosen
- * @property {Float64Array} importance the sum of its weights
- * @property {Float64Array} meanProbs its mean probability, of probabilities that sum to 1, without noise
- */
+/** @typedef {{ list: Int32Array, weighed: Float64Array, ranked: Float64Array, clean: Float64Array }} ByPoint (T, E): the
+ *   chosen, best first; their weights; the probabilities that these came from; the probabilities without noise */
+/** @typedef {ByPoint & import("./balance.js").Batch} Routed a batch's routing, also summed up */
+
+/** @param {Float64Array} logits @param {Float64Array} into */
+function softmax(logits, into) {
+  const n = logits.length;
+  let top = -Infinity;
+  let sum = 0;
+  for (let e = 0; e < n; e++) if (logits[e] > top) top = logits[e];
+  for (let e = 0; e < n; e++) sum += into[e] = Math.exp(logits[e] - top);
+  for (let e = 0; e < n; e++) into[e] /= sum;
+}
+
+/** @param {Float64Array} logits @param {Float64Array} into */
+function sigmoid(logits, into) {
+  for (let e = 0; e < logits.length; e++) into[e] = 1 / (1 + Math.exp(-logits[e]));
+}
+
+/** Of the chosen alone. @param {Float64Array} logits @param {Int32Array} chosen @param {number} k @param {Float64Array} into */
+function softmaxOf(logits, chosen, k, into) {
+  let top = -Infinity;
+  let sum = 0;
+  for (let c = 0; c < k; c++) if (logits[chosen[c]] > top) top = logits[chosen[c]];
+  for (let c = 0; c < k; c++) sum += into[c] = Math.exp(logits[chosen[c]] - top);
+  for (let c = 0; c < k; c++) into[c] /= sum;
+}
+
+/** The k that rank highest, best first. @param {Float64Array} rank @param {number} k @param {Int32Array} chosen */
+function choose(rank, k, chosen) {
+  for (let e = 0, filled = 0; e < rank.length; e++) {
+    const value = rank[e];
+    if (filled === k && value <= rank[chosen[k - 1]]) continue;
+    let c = filled < k ? filled++ : k - 1;
+    for (; c > 0 && rank[chosen[c - 1]] < value; c--) chosen[c] = chosen[c - 1];
+    chosen[c] = e;
+  }
+}
 
 /** The routing of one point at a time: after `route` it stands in z, probs, chosen and weights.
- * @param {{ E: number }} sizes
+ * @param {number} E
  * @param {import("../common.js").Arrays} params weight (E, 2)
  * @param {Float64Array} direction (2) of the hash */
-export function makeRouter(sizes, params, direction) {
-  const { E } = sizes; // constants, not arguments: the loops are faster for it
+export function makeRouter(E, params, direction) {
   const { weight } = params;
   const bias = new Float64Array(E); // on the choice
   const out = new Uint8Array(E); // who is knocked out
@@ -36,6 +63,7 @@ export function makeRouter(sizes, params, direction) {
   const chosen = new Int32Array(E); // the first k count
   const weights = new Float64Array(E);
   const dLogits = new Float64Array(E);
+  // What may change; loops read it, and the arrays, as constants of their own functions (as in experts.js).
   let gate = 0;
   let k = 1;
   let alive = E;
@@ -52,51 +80,24 @@ export function makeRouter(sizes, params, direction) {
 
   /** @param {number} x0 @param {number} x1 */
   function readLogits(x0, x1) {
-    for (let e = 0; e < E; e++) z[e] = out[e] ? -Infinity : weight[2 * e] * x0 + weight[2 * e + 1] * x1;
+    for (let e = 0; e < z.length; e++) z[e] = out[e] ? -Infinity : weight[2 * e] * x0 + weight[2 * e + 1] * x1;
   }
 
   /** @param {Float64Array} logits @param {Float64Array} into */
-  function probabilities(logits, into) {
-    if (gate === SIGMOID) {
-      for (let e = 0; e < E; e++) into[e] = 1 / (1 + Math.exp(-logits[e]));
-      return;
-    }
-    let top = -Infinity;
-    let sum = 0;
-    for (let e = 0; e < E; e++) if (logits[e] > top) top = logits[e];
-    for (let e = 0; e < E; e++) sum += into[e] = Math.exp(logits[e] - top);
-    for (let e = 0; e < E; e++) into[e] /= sum;
-  }
+  const probabilities = (logits, into) => (gate === SIGMOID ? sigmoid(logits, into) : softmax(logits, into));
 
-  /** What the choice goes by. Probabilities rank as their logits do, until a bias joins them.
-   * @param {Float64Array} logits @param {Float64Array} p */
-  function readRanking(logits, p) {
-    const byProb = biased && gate !== TOPK_FIRST;
-    for (let e = 0; e < E; e++) rank[e] = out[e] ? -Infinity : (byProb ? p[e] : logits[e]) + (biased ? bias[e] : 0);
-  }
-
-  /** The k that rank highest, best first. */
-  function choose() {
-    for (let e = 0, filled = 0; e < E; e++) {
-      const value = rank[e];
-      if (filled === k && value <= rank[chosen[k - 1]]) continue;
-      let c = filled < k ? filled++ : k - 1;
-      for (; c > 0 && rank[chosen[c - 1]] < value; c--) chosen[c] = chosen[c - 1];
-      chosen[c] = e;
-    }
+  /** What a choice with a bias goes by. Without one, probabilities rank as their logits do.
+   * @param {Float64Array} values */
+  function readRanking(values) {
+    for (let e = 0; e < E; e++) rank[e] = out[e] ? -Infinity : values[e] + bias[e];
+    return rank;
   }
 
   /** @param {Float64Array} logits @param {Float64Array} p */
-  function weigh(logits, p) {
-    if (gate !== TOPK_FIRST) {
-      for (let c = 0; c < k; c++) weights[c] = p[chosen[c]];
-      return;
-    }
-    let top = -Infinity;
-    let sum = 0;
-    for (let c = 0; c < k; c++) if (logits[chosen[c]] > top) top = logits[chosen[c]];
-    for (let c = 0; c < k; c++) sum += weights[c] = Math.exp(logits[chosen[c]] - top);
-    for (let c = 0; c < k; c++) weights[c] /= sum;
+  function chooseAndWeigh(logits, p) {
+    choose(biased ? readRanking(gate === TOPK_FIRST ? logits : p) : logits, k, chosen);
+    if (gate === TOPK_FIRST) softmaxOf(logits, chosen, k, weights);
+    else for (let c = 0; c < k; c++) weights[c] = p[chosen[c]];
   }
 
   /** A choice that learns nothing: fine steps along a direction, modulo E. The next experts follow; who is out is passed
@@ -117,58 +118,52 @@ export function makeRouter(sizes, params, direction) {
     if (gate === HASH) return hash(x0, x1);
     readLogits(x0, x1);
     probabilities(z, probs);
-    readRanking(z, probs);
-    choose();
-    weigh(z, probs);
+    chooseAndWeigh(z, probs);
   }
 
-  /** The same with noise of this size: its standard normal draws stand in `draws` from `at`. z and probs stay without it;
-   * probs are read where `clean` asks for them.
-   * @param {number} x0 @param {number} x1 @param {number} std @param {Float64Array} draws @param {number} at
-   * @param {boolean} clean */
-  function routeNoisy(x0, x1, std, draws, at, clean) {
+  /** The same with noise of this size: its standard normal draws stand in `draws` from `at`. z stays without it.
+   * @param {number} x0 @param {number} x1 @param {number} std @param {Float64Array} draws @param {number} at */
+  function routeNoisy(x0, x1, std, draws, at) {
     readLogits(x0, x1);
     for (let e = 0; e < E; e++) zNoisy[e] = z[e] + std * draws[at + e];
     if (gate !== TOPK_FIRST) probabilities(zNoisy, noisyProbs);
-    readRanking(zNoisy, noisyProbs);
-    choose();
-    weigh(zNoisy, noisyProbs);
-    if (clean) probabilities(z, probs);
+    chooseAndWeigh(zNoisy, noisyProbs);
   }
 
-  /** Routes a batch into these arrays, (T, E) of which the first k count or (E). `means`: whether anybody asks for `clean`
-   * and `meanProbs`.
-   * @param {Float64Array} X points @param {Int32Array} rows which of them @param {number} std of the noise
+  /** Routes a batch: (T, E), of which the first k count, and the sums. `means`: whether anybody asks for `clean` and
+   * `meanProbs`. @param {Float64Array} X points @param {Int32Array} rows which of them @param {number} std of the noise
    * @param {Float64Array} draws standard normal, (T, E) @param {Routed} into @param {boolean} means */
   function routeBatch(X, rows, std, draws, into, means) {
     const { list, weighed, ranked, clean, counts, importance, meanProbs } = into;
+    const n = E;
+    const picks = k;
     const T = rows.length;
     const noisy = std > 0 && gate !== HASH;
     const p = noisy ? noisyProbs : probs;
     counts.fill(0);
     importance.fill(0);
     meanProbs.fill(0);
-    for (let t = 0; t < T; t++) {
-      const at = t * E;
+    for (let t = 0, at = 0; t < T; t++, at += n) {
       const x0 = X[2 * rows[t]];
       const x1 = X[2 * rows[t] + 1];
-      if (noisy) routeNoisy(x0, x1, std, draws, at, means);
+      if (noisy) routeNoisy(x0, x1, std, draws, at);
       else route(x0, x1);
-      for (let c = 0; c < k; c++) {
+      for (let c = 0; c < picks; c++) {
         const e = chosen[c];
         list[at + c] = e;
         weighed[at + c] = weights[c];
         counts[e]++;
         importance[e] += weights[c];
       }
-      if (gate === SOFTMAX_FIRST) for (let e = 0; e < E; e++) ranked[at + e] = p[e];
+      if (gate === SOFTMAX_FIRST) for (let e = 0; e < n; e++) ranked[at + e] = p[e];
       if (!means) continue;
+      if (noisy) probabilities(z, probs);
       let sum = 1;
       if (gate === SIGMOID) {
         sum = 0;
-        for (let e = 0; e < E; e++) sum += probs[e];
+        for (let e = 0; e < n; e++) sum += probs[e];
       }
-      for (let e = 0; e < E; e++) {
+      for (let e = 0; e < n; e++) {
         clean[at + e] = probs[e];
         meanProbs[e] += probs[e] / (sum * T);
       }
@@ -180,31 +175,36 @@ export function makeRouter(sizes, params, direction) {
    * @param {Float64Array} dWeights from `at` too @param {Int32Array} list @param {Float64Array} given @param {Float64Array} p
    * @param {number} at */
   function throughGate(dWeights, list, given, p, at) {
-    for (let e = 0; e < E; e++) dLogits[e] = 0;
+    const into = dLogits;
+    const picks = k;
+    const softmaxFirst = gate === SOFTMAX_FIRST;
+    if (!softmaxFirst) for (let e = 0; e < into.length; e++) into[e] = 0;
     if (gate === HASH) return;
     if (gate === SIGMOID) {
-      for (let c = 0; c < k; c++) dLogits[list[at + c]] = dWeights[at + c] * given[at + c] * (1 - given[at + c]);
+      for (let c = 0; c < picks; c++) into[list[at + c]] = dWeights[at + c] * given[at + c] * (1 - given[at + c]);
       return;
     }
     let sum = 0;
-    for (let c = 0; c < k; c++) sum += dWeights[at + c] * given[at + c];
-    if (gate === SOFTMAX_FIRST) for (let e = 0; e < E; e++) dLogits[e] = -p[at + e] * sum;
-    for (let c = 0; c < k; c++)
-      dLogits[list[at + c]] += given[at + c] * (gate === SOFTMAX_FIRST ? dWeights[at + c] : dWeights[at + c] - sum);
+    for (let c = 0; c < picks; c++) sum += dWeights[at + c] * given[at + c];
+    if (softmaxFirst) for (let e = 0; e < into.length; e++) into[e] = -p[at + e] * sum;
+    for (let c = 0; c < picks; c++)
+      into[list[at + c]] += given[at + c] * (softmaxFirst ? dWeights[at + c] : dWeights[at + c] - sum);
   }
 
   /** Adds to dLogits: from a gradient for the probabilities (made to sum to 1), which stand in `p` from `at`.
    * @param {Float64Array} pull (E) @param {Float64Array} p @param {number} at */
   function throughProbabilities(pull, p, at) {
+    const into = dLogits;
+    const n = E;
     let sum = 0;
     let mean = 0;
-    for (let e = 0; e < E; e++) {
+    for (let e = 0; e < n; e++) {
       sum += p[at + e];
       mean += pull[e] * p[at + e];
     }
     mean /= sum;
-    for (let e = 0; e < E; e++)
-      dLogits[e] += ((pull[e] - mean) / sum) * p[at + e] * (gate === SIGMOID ? 1 - p[at + e] : 1);
+    for (let e = 0; e < n; e++)
+      into[e] += ((pull[e] - mean) / sum) * p[at + e] * (gate === SIGMOID ? 1 - p[at + e] : 1);
   }
 
   /** Adds to the gradient of the router's weight, from the gradients for a batch's weights and, with `pull`, for each
@@ -213,15 +213,17 @@ export function makeRouter(sizes, params, direction) {
    * @param {Float64Array | null} pull (E) @param {Float64Array} into (E, 2) */
   function learnBatch(X, rows, dWeights, { list, weighed, ranked, clean }, pull, into) {
     if (gate === HASH) return;
+    const d = dLogits;
+    const n = E;
     const T = rows.length;
-    for (let t = 0, at = 0; t < T; t++, at += E) {
+    for (let t = 0, at = 0; t < T; t++, at += n) {
       const x0 = X[2 * rows[t]];
       const x1 = X[2 * rows[t] + 1];
       throughGate(dWeights, list, weighed, ranked, at);
       if (pull) throughProbabilities(pull, clean, at);
-      for (let e = 0; e < E; e++) {
-        into[2 * e] += dLogits[e] * x0;
-        into[2 * e + 1] += dLogits[e] * x1;
+      for (let e = 0; e < n; e++) {
+        into[2 * e] += d[e] * x0;
+        into[2 * e + 1] += d[e] * x1;
       }
     }
   }

@@ -8,25 +8,30 @@
  * and leaf; on the way back, what the loss gains by more of it.
  * @param {number} depth @param {import("../common.js").Arrays} params node_weight (N, 2), node_bias (N) */
 export function makeDescent(depth, params) {
-  const { node_weight, node_bias } = params;
   const L = 2 ** depth;
   const NODES = L - 1;
   const z = new Float64Array(NODES);
   const right = new Float64Array(NODES);
   const arriving = new Float64Array(NODES + L);
   const worth = new Float64Array(NODES + L);
+  const nodes = { z, right, arriving, worth, node_weight: params.node_weight, node_bias: params.node_bias }; // as in experts.js
 
   /** A node's logit at a place. @param {number} n @param {number} x0 @param {number} x1 */
-  const logit = (n, x0, x1) => node_weight[2 * n] * x0 + node_weight[2 * n + 1] * x1 + node_bias[n];
+  function logit(n, x0, x1) {
+    const { node_weight, node_bias } = nodes;
+    return node_weight[2 * n] * x0 + node_weight[2 * n + 1] * x1 + node_bias[n];
+  }
 
   /** @param {number} x0 @param {number} x1 */
   function descend(x0, x1) {
+    const { z, right, arriving } = nodes;
     arriving[0] = 1;
-    for (let n = 0; n < NODES; n++) {
+    for (let n = 0; n < z.length; n++) {
       z[n] = logit(n, x0, x1);
-      right[n] = 1 / (1 + Math.exp(-z[n]));
-      arriving[2 * n + 1] = arriving[n] * (1 - right[n]);
-      arriving[2 * n + 2] = arriving[n] * right[n];
+      const p = 1 / (1 + Math.exp(-z[n]));
+      right[n] = p;
+      arriving[2 * n + 1] = arriving[n] * (1 - p);
+      arriving[2 * n + 2] = arriving[n] * p;
     }
   }
 
@@ -39,11 +44,16 @@ export function makeDescent(depth, params) {
 
   /** From the leaves' worth to that of every node. */
   function weighNodes() {
-    for (let n = NODES - 1; n >= 0; n--) worth[n] = (1 - right[n]) * worth[2 * n + 1] + right[n] * worth[2 * n + 2];
+    const { right, worth } = nodes;
+    for (let n = right.length - 1; n >= 0; n--)
+      worth[n] = (1 - right[n]) * worth[2 * n + 1] + right[n] * worth[2 * n + 2];
   }
 
   /** The loss's gradient for a node's logit, once the nodes are weighed. @param {number} n */
-  const slope = (n) => arriving[n] * (worth[2 * n + 2] - worth[2 * n + 1]) * right[n] * (1 - right[n]);
+  function slope(n) {
+    const { right, arriving, worth } = nodes;
+    return arriving[n] * (worth[2 * n + 2] - worth[2 * n + 1]) * right[n] * (1 - right[n]);
+  }
 
   /** The entropy of a decision: -p log p - (1 - p) log(1 - p), also where p is 0 or 1. @param {number} n */
   const undecided = (n) => Math.max(z[n], 0) + Math.log1p(Math.exp(-Math.abs(z[n]))) - z[n] * right[n];

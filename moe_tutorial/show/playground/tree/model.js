@@ -1,7 +1,7 @@
 // @ts-check
 // A fast feedforward tree that trains itself: a binary tree of soft decisions, with a small network in each leaf. What it
 // computes is what FastFeedForward of moe_tutorial/layers/tree.py computes.
-import { checkFinite, crossEntropy, makeBatches, makeParameters, makeRecord } from "../common.js";
+import { checkFinite, makeBatches, makeParameters, makeRecord } from "../common.js";
 import { makeData, randomState } from "../data.js";
 import { SETTINGS, checkLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
@@ -19,7 +19,7 @@ export function createTree(given = {}, own) {
   const L = 2 ** depth;
   const NODES = L - 1;
   const data = own ?? makeData(settings.data, seed, settings.centred);
-  const { x: X, y: Y, classes: C } = data;
+  const { x: X, classes: C } = data;
 
   const { params, grads, gradient, learn } = makeParameters(
     { node_weight: NODES * 2, node_bias: NODES, w_in: L * H * 2, b_in: L * H, w_out: L * H * C, b_out: L * C },
@@ -27,11 +27,10 @@ export function createTree(given = {}, own) {
     randomState(seed, 5),
   );
   const descent = makeDescent(depth, params);
-  const leaves = makeExperts(params, grads, { E: L, H, C });
+  const leaves = makeExperts(params, grads, data, { E: L, H });
   const record = makeRecord(["task", "hardening", "balance"], L);
-  const drawBatch = makeBatches(randomState(seed, 6), MOST, Y.length);
+  const drawBatch = makeBatches(randomState(seed, 6), MOST, data.y.length);
 
-  const dScores = new Float64Array(C);
   // Of a batch: where its points arrive, on average; node balance's gradient there; and each leaf's hard usage.
   const load = new Float64Array(NODES + L);
   const pull = new Float64Array(NODES + L);
@@ -59,22 +58,20 @@ export function createTree(given = {}, own) {
   /** One point's part of the gradients; returns its cross-entropy. @param {number} i @param {number} T */
   function learnFrom(i, T) {
     const { z, right, arriving, worth } = descent;
+    const { node_weight, node_bias } = grads;
     const x0 = X[2 * i];
     const x1 = X[2 * i + 1];
     descent.descend(x0, x1);
     counts[descent.follow()]++;
-    answerSoftly(x0, x1);
-    const loss = crossEntropy(leaves.scores, Y[i], 1 / T, dScores);
-    leaves.learnFrom(x0, x1, all, arriving, NODES, L, dScores);
-    leaves.weigh(dScores, L, worth, NODES);
-    for (let n = NODES; n < NODES + L; n++) worth[n] += pull[n];
+    const loss = leaves.learnFrom(i, T, all, arriving, NODES, L, worth);
+    if (settings.node_balance) for (let n = NODES; n < worth.length; n++) worth[n] += pull[n];
     descent.weighNodes();
-    for (let n = 0; n < NODES; n++) {
-      const harder = (settings.hardening * z[n] * right[n] * (1 - right[n])) / (T * NODES);
-      const back = descent.slope(n) - harder;
-      grads.node_weight[2 * n] += back * x0;
-      grads.node_weight[2 * n + 1] += back * x1;
-      grads.node_bias[n] += back;
+    const harden = settings.hardening / (T * NODES);
+    for (let n = 0; n < z.length; n++) {
+      const back = descent.slope(n) - harden * z[n] * right[n] * (1 - right[n]);
+      node_weight[2 * n] += back * x0;
+      node_weight[2 * n + 1] += back * x1;
+      node_bias[n] += back;
     }
     return loss;
   }
@@ -89,7 +86,7 @@ export function createTree(given = {}, own) {
     counts.fill(0);
     for (let t = 0; t < T; t++) {
       task += learnFrom(rows[t], T) / T;
-      for (let n = 0; n < NODES; n++) entropy += descent.undecided(n) / (T * NODES);
+      if (settings.hardening) for (let n = 0; n < NODES; n++) entropy += descent.undecided(n) / (T * NODES);
     }
     const hardening = settings.hardening * entropy;
     checkFinite(task + hardening + uneven, tree.step);
