@@ -75,9 +75,9 @@ export function createMixture(given = {}, own) {
     router.routeBatch(X, rows, settings.noise, draws, batch, balance.of === "meanProbs");
     const term = readBalance(balance, T);
     gradient.fill(0);
-    let task = 0;
-    for (let t = 0; t < T; t++)
-      task += experts.learnFrom(rows[t], T, batch.list, batch.weighed, t * E, k, dWeights) / T;
+    let sum = 0;
+    for (let t = 0; t < T; t++) sum += experts.learnFrom(rows[t], T, batch.list, batch.weighed, t * E, k, dWeights);
+    const task = sum / T;
     if (balance.of === "importance") addPull(T, k);
     router.learnBatch(X, rows, dWeights, batch, balance.of === "meanProbs" ? pull : null, grads.weight);
     checkFinite(task + term, model.step);

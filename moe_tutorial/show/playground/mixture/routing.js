@@ -113,11 +113,12 @@ export function makeRouter(E, params, direction) {
     }
   }
 
-  /** A point's routing without noise. @param {number} x0 @param {number} x1 */
-  function route(x0, x1) {
+  /** A point's routing without noise. `all`: whether probs are read, also where the gate needs none of them.
+   * @param {number} x0 @param {number} x1 @param {boolean} [all] */
+  function route(x0, x1, all = true) {
     if (gate === HASH) return hash(x0, x1);
     readLogits(x0, x1);
-    probabilities(z, probs);
+    if (all || gate !== TOPK_FIRST) probabilities(z, probs);
     chooseAndWeigh(z, probs);
   }
 
@@ -147,7 +148,7 @@ export function makeRouter(E, params, direction) {
       const x0 = X[2 * rows[t]];
       const x1 = X[2 * rows[t] + 1];
       if (noisy) routeNoisy(x0, x1, std, draws, at);
-      else route(x0, x1);
+      else route(x0, x1, means);
       for (let c = 0; c < picks; c++) {
         const e = chosen[c];
         list[at + c] = e;
