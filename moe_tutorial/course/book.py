@@ -65,20 +65,11 @@ def gather_assets(modules: Path, target: Path) -> None:
     """Copy what the pages load from the npm packages and from pip's into one folder."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    shutil.copy(modules / "requirejs/require.js", target)
-    shutil.copytree(
-        modules / "@jupyter-widgets/html-manager/dist",
-        target / "html-manager",
-        ignore=lambda _, names: [
-            n for n in names if n.endswith((".map", ".txt")) or ("embed" in n and n != "embed-amd.js")
-        ],
-    )
     mathjax, es5 = target / "mathjax", modules / "mathjax/es5"
     mathjax.mkdir()
     shutil.copy(es5 / "tex-mml-chtml.js", mathjax)
     for part in ("input/tex/extensions", "output/chtml/fonts/woff-v2"):
         shutil.copytree(es5 / part, mathjax / part)
-    shutil.copy(Path(sys.prefix, "share/jupyter/nbextensions/anywidget/index.js"), target / "anywidget.js")
     shutil.copy(modules / "plotly.js-basic-dist-min/plotly-basic.min.js", target)
 
 
@@ -148,6 +139,7 @@ def build(repository: Path, again: bool = False) -> Path:
 def _build(repository: Path, again: bool) -> Path:
     import yaml
 
+    from moe_tutorial.course.site.late import FOLDER, publish
     from moe_tutorial.course.tables import contents
 
     out, config = repository / "_build", repository / "book.yml"
@@ -170,7 +162,8 @@ def _build(repository: Path, again: bool) -> Path:
     environment = executed.environment(repository)
     kept, code = executed.folder(repository), executed.code_digest(repository)
     lessons = sorted(notebooks.glob("*.ipynb"), reverse=True)  # the later ones take longest
-    fill_cache(execute_lessons(lessons, kept, code, environment), out / ".jupyter_cache")
+    shown = [publish(lesson, out / "assets" / FOLDER) for lesson in execute_lessons(lessons, kept, code, environment)]
+    fill_cache(shown, out / ".jupyter_cache")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(notebooks), "--config", str(config)]
     command += ["--toc", str(toc), "--path-output", str(repository), "-W", "--keep-going", "--all", "--quiet"]

@@ -28,6 +28,7 @@ class Lesson(NamedTuple):
     asks: str
     home: list[str]
     able: str
+    needs: list[str]
 
 
 def contents(repository: Path) -> list[dict]:
@@ -54,7 +55,7 @@ def lessons(repository: Path) -> list[Lesson]:
         if not opening:
             raise TableError(f'{path.name} must open with its title and "NN minutes. You leave able to ..."')
         able = " ".join(opening[1].split())
-        found.append(Lesson(path.stem, page["title"], page["asks"], page["home"], able))
+        found.append(Lesson(path.stem, page["title"], page["asks"], page["home"], able, page.get("needs", [])))
     return found
 
 

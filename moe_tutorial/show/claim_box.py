@@ -95,7 +95,8 @@ def table(claim: Claim) -> str:
     figures = figures_of(claim)
     interval = any(figure.has_interval for _, figure in figures.values())
     columns = ["Mean", "95 % interval"] if interval else ["Figure"]
-    head = "".join(f"<th>{escape(name)}</th>" for name in (quantity(claim), *columns))
+    corner = f"<th>{escape(quantity(claim))}</th>" if claim.quantity else "<td></td>"
+    head = corner + "".join(f"<th>{name}</th>" for name in columns)
 
     rows = ""
     for kind, (name, figure) in figures.items():

@@ -27,13 +27,19 @@ def double(number):
 
 sweep(double, number=("Number", range(1, 41)))
 """
+PICTURE = """
+from moe_tutorial.show import picture
+
+picture(lambda figure, theme: figure.subplots().plot([0, 1]), "A line rises", alt="A line that rises.")
+"""
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab with copies of two lessons and a notebook of widgets."""
+    """The address of a JupyterLab with copies of two lessons, a notebook of widgets, and one of a picture."""
     home = tmp_path_factory.mktemp("lab")
     (home / "widgets.ipynb").write_text(notebook(*WIDGETS.strip().split("#---\n")), encoding="utf-8")
+    (home / "picture.ipynb").write_text(notebook(PICTURE.strip()), encoding="utf-8")
     shutil.copy(FIRST, home)
     shutil.copy(LESSON, home)
     with jupyterlab(home) as address:
@@ -173,11 +179,15 @@ def test_a_lessons_own_router_learns_in_the_kernel(page, lab):
     assert playground.locator(".moe-error").is_hidden()
 
 
-def test_a_lesson_shows_its_claims_as_boxes_and_its_pictures_in_the_theme(page, lab):
+def test_a_lesson_shows_its_claims_as_boxes(page, lab):
     run_all(page, lab, LESSON.name)
     claims = page.locator(".jp-OutputArea-output .moe-claim.holds")
     assert claims.count() == 5
     assert "Claim 03.1 holds" in claims.first.inner_text()
+
+
+def test_a_picture_follows_the_theme(page, lab):
+    run_all(page, lab, "picture.ipynb")
     for is_light, drawn in (("true", "moe-light"), ("false", "moe-dark")):
         page.evaluate(f"document.body.dataset.jpThemeLight = '{is_light}'")
         images = page.locator(".moe-figure img:visible").all()

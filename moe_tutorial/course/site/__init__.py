@@ -4,15 +4,13 @@ Every page loads its scripts, fonts and styles from the site itself, so that it 
 """
 
 import json
-from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from moe_tutorial.course.site import claims, experiments, guess, repository
+from moe_tutorial.course.site import claims, experiments, front, guess, pages, repository
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
 
@@ -43,7 +41,7 @@ def icon() -> str:
 def configure(app: Sphinx, config: Any) -> None:
     """Point Sphinx and MyST-NB to the assets that `make book` gathered beside the pages."""
     assets = Path(app.srcdir).parent / "_build/assets"
-    if not (assets / "require.js").exists():
+    if not (assets / "mathjax").exists():
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
@@ -53,51 +51,31 @@ def configure(app: Sphinx, config: Any) -> None:
     # In _static, the assets keep their own folder's shape: MathJax and the widgets find their fonts beside them.
     config.html_static_path += [str(assets), str(STATIC)]
     config.html_context.setdefault("default_mode", "auto")  # the theme follows the reader's system
-    config.mathjax_path = "mathjax/tex-mml-chtml.js"
-    config.mathjax3_config = {"options": {"enableMenu": False}}
-    config.nb_ipywidgets_js = {"require.js": {}, "require-paths.js": {}, "html-manager/embed-amd.js": {}}
 
 
 def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Load what draws plotly pictures where a page has some; plotly itself comes when a reader is near one.
-
-    Every page gets the icon: without one, a browser asks for a file that is not there.
-
-    Jupyter Book always adds Thebe, which would run code on another host's server: its scripts are taken out.
-    """
-    scripts = context["script_files"]
-    scripts[:] = [script for script in scripts if "thebe" not in str(script).lower()]
+    """Give a page the scripts that it uses, and the icon: without one, a browser asks for a file that is not there."""
+    body = context.get("body", "")
     context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="_static/moe/icon.svg" />\n'
-    if 'class="moe-plotly' in context.get("body", ""):
+    if 'class="math' in body:
+        app.add_js_file("formulas.js", priority=900, loading_method="defer")
+    if 'class="moe-late' in body:
+        app.add_js_file("widgets.js", priority=900, loading_method="defer")
+    if 'class="moe-plotly' in body:
         app.add_js_file("moe/themes.js", priority=150)
         app.add_js_file("plotly-pictures.js", priority=900, loading_method="defer")
-
-
-def write_index(app: Sphinx, exception: Exception | None) -> None:
-    """Send the site's bare address on to the first page, as Jupyter Book would, but with an icon.
-
-    The icon stands in the page itself: a file would be asked for and then dropped, because the reader moves on at once.
-    """
-    if exception or app.builder.format != "html":
-        return
-    first = f"{app.config.root_doc}.html"
-    (Path(app.outdir) / "index.html").write_text(
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(app.config.html_title)}</title>\n'
-        f'<link rel="icon" href="data:image/svg+xml,{quote(icon().strip())}">\n'
-        f'<meta http-equiv="refresh" content="0; url={first}">\n<a href="{first}">The course</a>\n</html>\n',
-        encoding="utf-8",
-    )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
     app.connect("config-inited", configure)
     app.connect("html-page-context", finish_head, priority=900)  # after Jupyter Book's own
-    app.connect("build-finished", write_index, priority=400)  # before Jupyter Book's own, which keeps what is there
     app.add_css_file("moe/look.css", priority=800)
     app.add_css_file("site.css", priority=900)
     claims.setup(app)
     experiments.setup(app)
+    front.setup(app)
     guess.setup(app)
     repository.setup(app)
+    pages.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

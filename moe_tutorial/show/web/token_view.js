@@ -122,7 +122,10 @@ function textPart({ E, T, letters, parts, all, at }) {
     const shown = c in MARKS ? c : glyph(c);
     const attributes = { role: "option", tabIndex: -1, "data-i": i, "data-lm-suppress-shortcuts": "true" };
     const cell = el("span", attributes, c === "\n" ? "" : shown);
-    if (c in MARKS) cell.dataset.mark = MARKS[c];
+    if (c in MARKS) {
+      cell.dataset.mark = MARKS[c];
+      cell.ariaLabel = c === "\n" ? "line end" : "space";
+    }
     return cell;
   });
   const broken = (i) => (letters[i] === "\n" ? [cells[i], "\n"] : [cells[i]]);

@@ -1,0 +1,90 @@
+"""What cells showed becomes files: a widget's code and state, and pictures, each loaded when a reader is near."""
+
+import base64
+import copy
+import json
+import subprocess
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from moe_tutorial.course.site.late import FOLDER, STATES, VIEW, publish
+
+HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (640).to_bytes(4, "big") + (480).to_bytes(4, "big")
+PNG = base64.b64encode(HEAD + bytes(range(256)) * 20).decode()
+
+
+def lesson(html="", module="anywidget", code="export default { render({ el }) { el.textContent = 1; } };\n"):
+    """A notebook that shows a widget and a picture."""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("sweep()"), v4.new_code_cell("picture()")])
+    view = {VIEW: {"model_id": "a", "version_major": 2}, "text/plain": "Sweep (an interactive picture)"}
+    notebook.cells[0].outputs = [v4.new_output("display_data", view)]
+    notebook.cells[1].outputs = [v4.new_output("execute_result", {"text/html": html, "text/plain": "Picture"})]
+    own = {"_esm": code, "_css": ".a{}", "_model_name": "AnyModel", "layout": "IPY_MODEL_b", "settings": {"steps": [1]}}
+    buffers = [{"path": ["points"], "encoding": "base64", "data": base64.b64encode(b"\1\2").decode()}]
+    model = {"model_name": "AnyModel", "model_module": module, "state": own, "buffers": buffers}
+    notebook.metadata["widgets"] = {STATES: {"state": {"a": model}, "version_major": 2, "version_minor": 0}}
+    return nbformat.from_dict(notebook)
+
+
+def test_a_widgets_place_names_its_files_and_says_what_will_stand_there(tmp_path):
+    given = lesson()
+    before = copy.deepcopy(given)
+    page = publish(given, tmp_path)
+    assert given == before
+    assert "widgets" not in page.metadata
+    html = page.cells[0].outputs[0].data["text/html"]
+    assert list(page.cells[0].outputs[0].data) == ["text/html"]
+    assert "Sweep (an interactive picture)" in html
+    assert "<noscript>" in html
+    assert {path.suffix for path in tmp_path.iterdir()} == {".js", ".css"}
+    for path in tmp_path.iterdir():
+        assert path.stem in html
+
+
+def test_its_scripts_hand_over_code_and_state_when_they_run(tmp_path, node):
+    publish(lesson(), tmp_path)
+    scripts = "".join(path.read_text() for path in sorted(tmp_path.glob("*.js")))
+    ask = "const el = {}; for (const c of Object.values(window.moeWidgets)) c.render({ el });"
+    ask += "console.log(JSON.stringify([el.textContent, ...Object.values(window.moeStates)]));"
+    code = f"const window = {{}};\n{scripts}{ask}"
+    told = json.loads(subprocess.run([node, "-e", code], capture_output=True, text=True, check=True).stdout)
+    assert told == [1, {"state": {"settings": {"steps": [1]}}, "buffers": [[["points"], "AQI="]]}]
+
+
+def test_one_code_serves_all_lessons_and_each_state_is_its_own(tmp_path):
+    publish(lesson(), tmp_path)
+    publish(lesson(), tmp_path)
+    assert len(list(tmp_path.glob("*.js"))) == 2
+    other = lesson()
+    other.metadata["widgets"][STATES]["state"]["a"]["state"]["settings"] = {"steps": [2]}
+    publish(other, tmp_path)
+    assert len(list(tmp_path.glob("*.js"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"module": "@jupyter-widgets/controls"}, "AnyModel is of @jupyter-widgets/controls; on the site, allowed are"),
+        ({"code": "export const render = 1;"}, "one default export, this has 0"),
+    ],
+)
+def test_what_no_page_could_draw_is_refused(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        publish(lesson(**change), tmp_path)
+
+
+def test_a_picture_becomes_a_file_that_loads_late_and_a_tiny_one_stays(tmp_path):
+    data = f"data:image/png;base64,{PNG}"
+    tiny = "data:image/png;base64,iVBORw0KGgo="
+    html = f'<picture><source srcset="{data}"><img src="{data}" alt="words"></picture><img src="{tiny}">'
+    shown = publish(lesson(html), tmp_path).cells[1].outputs[0].data
+    (file,) = tmp_path.glob("*.png")
+    assert file.read_bytes() == base64.b64decode(PNG)
+    address = f"_static/{FOLDER}/{file.name}"
+    shape = 'width="640" height="480"'
+    image = f'<img src="{address}" {shape} loading="lazy" alt="words">'
+    late = f'<picture><source srcset="{address}" {shape}>{image}</picture>'
+    assert shown["text/html"] == f'{late}<img src="{tiny}">'
+    assert shown["text/plain"] == "Picture"
