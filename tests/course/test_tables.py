@@ -1,5 +1,6 @@
 """The tables of lessons come from one source, and whatever that lacks is named."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -79,3 +80,15 @@ def test_what_a_table_lacks_is_named(course, capsys, file, old, new, says):
 def test_a_lesson_that_is_none_is_named(course, capsys):
     assert main(["reference", "--folder", str(course / "notebooks"), "13_none"]) == 1
     assert "there is no lesson 13_none; there are 00_start_here, 01_" in capsys.readouterr().err
+
+
+def test_the_hour_that_the_front_page_names_is_an_hour(root):
+    """The lessons that it names take no longer, by their own first lines."""
+    text = (root / "notebooks/index.md").read_text(encoding="utf-8").split("For an hour, take")[1].split(":")[0]
+    named = re.findall(r"\((\w+)\.ipynb\)", text)
+    minutes = [
+        int(re.search(r"^# (\d+) minutes", (root / f"notebooks/{name}.py").read_text(encoding="utf-8"), re.M)[1])
+        for name in named
+    ]
+    assert len(minutes) >= 2
+    assert sum(minutes) <= 60
