@@ -77,9 +77,11 @@ def fold_code(parent: nodes.Element) -> None:
 def fold_section(section: nodes.section) -> None:
     """Put all below a section's title into one fold."""
     title, *rest = section.children
-    outputs = (block for block in section.findall(nodes.literal_block) if "output" in block["classes"])
-    n = sum(isinstance(part, Claim) for block in outputs for part in parts(block.astext()))
-    fold = Fold(label=f"Open: {n} claim{'s' * (n != 1)}, measured" if n else "Open")
+    outputs = [block for block in section.findall(nodes.literal_block) if "output" in block["classes"]]
+    claims = sum(isinstance(part, Claim) for block in outputs for part in parts(block.astext()))
+    figures = sum(box.get("nb_element") == "mime_bundle" for box in section.findall(nodes.container))
+    held = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((claims, "claim"), (figures, "figure")) if n]
+    fold = Fold(label=f"Open: {', '.join(held)}" if held else "Open")
     fold.extend(rest)
     section.children = [title]
     section += fold
