@@ -129,11 +129,15 @@ torch.manual_seed(seeds(1)[0])
 mine = MyBlock(64, 4, MixtureOfExperts(64, 128, E, 1, activation="gelu"))
 
 # %% [markdown]
+# ### Further: it is the package's block
+#
 # The package's GPT is made of such blocks, and its config's `feed_forward` makes the swap. Give its first block the
 # parameters of ours, and the numbers have to agree.
 
 # %% tags=["measure"]
 moe_config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=E)
+
+# %% tags=["measure"]
 block = GPT(moe_config).blocks[0]
 names = [name.removeprefix("attention.") for name in block.state_dict()]
 own = mine.state_dict()
@@ -641,30 +645,6 @@ def bits(about, model="trained"):
     return np.array([run["information"][model][about] for run in long["runs"]])
 
 
-claim(
-    "08.5",
-    "In the first block, the expert's number tells more than 0.2 bits about the domain",
-    measured=bits("domain")[:, 0],
-    holds=lambda bits: bits.mean() > 0.2,
-    control=bits("domain, shuffled")[:, 0],
-    control_is="shuffled labels",
-)
-
-# %% [markdown]
-# Shuffled labels are an easy opponent. An *untrained* model also sends equal characters the same way, since they look
-# the same to it. What does training add?
-
-# %% tags=["measure"]
-claim(
-    "08.6",
-    "In the first block of a trained model, the expert's number tells more than 0.5 "
-    "bits about the kind of character",
-    measured=bits("class")[:, 0],
-    holds=lambda bits: bits.mean() > 0.5,
-    control=bits("class", "untrained")[:, 0],
-    control_is="the same model, untrained",
-)
-
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 domain_most, class_most = bits("most").mean(0)
 table(
@@ -693,6 +673,34 @@ table(
 # %% [markdown]
 # So there is structure of both sorts, and not by chance. Is it the router that learned it, or the model around it, whose
 # vectors the router reads? This comparison cannot say; exercise 5 helps.
+
+# %% [markdown]
+# ### Further: is it more than chance, and more than an untrained model knows?
+
+# %% tags=["measure"]
+claim(
+    "08.5",
+    "In the first block, the expert's number tells more than 0.2 bits about the domain",
+    measured=bits("domain")[:, 0],
+    holds=lambda bits: bits.mean() > 0.2,
+    control=bits("domain, shuffled")[:, 0],
+    control_is="shuffled labels",
+)
+
+# %% [markdown]
+# Shuffled labels are an easy opponent. An *untrained* model also sends equal characters the same way, since they look
+# the same to it. What does training add?
+
+# %% tags=["measure"]
+claim(
+    "08.6",
+    "In the first block of a trained model, the expert's number tells more than 0.5 "
+    "bits about the kind of character",
+    measured=bits("class")[:, 0],
+    holds=lambda bits: bits.mean() > 0.5,
+    control=bits("class", "untrained")[:, 0],
+    control_is="the same model, untrained",
+)
 
 # %% [markdown]
 # ### Further: is the domain only the character in disguise?
