@@ -428,16 +428,6 @@ if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
 print(f"seeds {long['runs'][0]['seed']} to {long['runs'][-1]['seed']},", end=" ")
 print(f"{comparison.STEPS} steps; dense goes on to {comparison.DENSE_STEPS}.")
 
-# %% tags=["measure", "nbval-ignore-output"]
-made = long["made"]
-print(
-    f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
-)
-print(f"in {made['processor minutes']:.0f} minutes of a processor's time,")
-print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']}.")
-same = comparison.fingerprints(data) == made["texts"]
-print("Your Python's texts are", "the same." if same else "a little different.")
-
 
 # %% tags=["measure"]
 def curves(kind, column):
@@ -598,8 +588,21 @@ picture(
 # step with experts costs little more than a dense one.
 
 # %% [markdown]
-# ### Further: on which text do experts help?
+# ### Further: where the results come from, and on which text experts help
 #
+# The results and their machine:
+
+# %% tags=["measure", "nbval-ignore-output"]
+made = long["made"]
+print(
+    f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
+)
+print(f"in {made['processor minutes']:.0f} minutes of a processor's time,")
+print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']}.")
+same = comparison.fingerprints(data) == made["texts"]
+print("Your Python's texts are", "the same." if same else "a little different.")
+
+# %% [markdown]
 # All three domains count the same above. One by one:
 
 # %% tags=["measure"]
@@ -675,7 +678,7 @@ table(
 # vectors the router reads? This comparison cannot say; exercise 5 helps.
 
 # %% [markdown]
-# ### Further: is it more than chance, and more than an untrained model knows?
+# ### Further: more than chance, more than an untrained model knows, more than the character tells
 
 # %% tags=["measure"]
 claim(
@@ -703,8 +706,6 @@ claim(
 )
 
 # %% [markdown]
-# ### Further: is the domain only the character in disguise?
-#
 # Digits are mostly arithmetic. So is the domain only the character in disguise? Compare equal characters: the same `e`, in
 # prose and in code. If the expert still tells the domain, it has looked at what stands around. The control shuffles the
 # domains among equal characters.

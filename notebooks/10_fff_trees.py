@@ -224,6 +224,8 @@ def way_down(token):
 sweep(way_down, token=("Token", list(range(16))))
 
 # %% [markdown]
+# ### Further: what it computes, and which leaf it finds
+#
 # How much does each of the two compute? In training every node and every leaf speaks, so the tree costs what a dense
 # layer of all its neurons costs, the **training width**. Going down it costs one leaf, the **inference width**, and the
 # questions.
@@ -234,8 +236,6 @@ for depth in (0, 1, 3, 6, 9, 11):
     print(f"{depth:5}{32 * 2**depth:16,}{32:17}{depth:11}")
 
 # %% [markdown]
-# ### Further: is the last leaf the heaviest?
-#
 # Is the leaf at the end of the descent always the one with the largest weight? Go through the tokens above, or work it
 # out for a tree of two levels. The first node leans to the right. The left child is
 # sure of itself, the right child is not.
@@ -628,7 +628,7 @@ claim(
 )
 
 # %% [markdown]
-# ### Further: each cure by itself
+# ### Further: each cure by itself, all together, and noise
 #
 # The balance loss first. Each node's mean decision, pulled toward one half: but whose mean? A node deep in the tree is asked about all tokens in
 # training, while only a part of them ever arrives there. So we count each token by how much of it arrives.
@@ -687,9 +687,7 @@ claim(
 )
 
 # %% [markdown]
-# ### Further: the cures together, and noise
-#
-# And accuracy? All eight combinations, and the tree's own kind of noise for comparison: **region
+# And accuracy, and the cures together? All eight combinations, and the tree's own kind of noise for comparison: **region
 # leak**, which turns some decisions round at random while training.
 
 # %% tags=["measure"]
@@ -952,6 +950,44 @@ curves(
 )
 
 # %% [markdown]
+# And the count itself: how many nodes does a token ask on its way down? Turn the nodes round, one after the other, and see
+# whether its answer changes. (The control asks the same trees in training.)
+
+
+# %% tags=["measure"]
+@torch.no_grad()
+def asked(tree, x):
+    """How many nodes have a say in each token's answer: (T, d) -> (T,)."""
+    y, count = tree(x)[0], torch.zeros(len(x))
+    for node in range(len(tree.node_weight)):
+        for numbers in (tree.node_weight, tree.node_bias):
+            numbers[node] *= -1
+        count += (tree(x)[0] - y).abs().amax(-1) > 1e-5
+        for numbers in (tree.node_weight, tree.node_bias):
+            numbers[node] *= -1
+    return count
+
+
+def asked_a_level(seed, training):
+    torch.manual_seed(seed)
+    found = []
+    for depth in range(1, 7):
+        small = FastFeedForward(16, 16, depth, 4).train(training)
+        found.append(asked(small, torch.randn(32, 16)) / depth)
+    return float(torch.stack(found).mean())
+
+
+claim(
+    "10.12",
+    "On its way down a token asks exactly one node a level, in trees of 2 to 64 leaves: "
+    "a straight line in the depth",
+    measured=[asked_a_level(seed, training=False) for seed in seeds(10)],
+    holds=lambda nodes: bool((nodes == 1).all()),
+    control=[asked_a_level(seed, training=True) for seed in seeds(10)],
+    control_is="the same trees in training",
+)
+
+# %% [markdown]
 # ### Further: many tokens at once
 #
 # A dense layer reads its weights once for all of them. A tree sends the tokens to hundreds
@@ -1033,46 +1069,6 @@ table(
         f"Measured here, one thread. The 1,024 tokens meet {used[6]} leaves of the "
         f"smaller tree and {used[9]} of the larger one."
     ),
-)
-
-# %% [markdown]
-# ### Further: does it ask one node a level?
-#
-# How many nodes does a token ask on its way down? Turn the nodes round, one after the other, and see
-# whether its answer changes. (The control asks the same trees in training.)
-
-
-# %% tags=["measure"]
-@torch.no_grad()
-def asked(tree, x):
-    """How many nodes have a say in each token's answer: (T, d) -> (T,)."""
-    y, count = tree(x)[0], torch.zeros(len(x))
-    for node in range(len(tree.node_weight)):
-        for numbers in (tree.node_weight, tree.node_bias):
-            numbers[node] *= -1
-        count += (tree(x)[0] - y).abs().amax(-1) > 1e-5
-        for numbers in (tree.node_weight, tree.node_bias):
-            numbers[node] *= -1
-    return count
-
-
-def asked_a_level(seed, training):
-    torch.manual_seed(seed)
-    found = []
-    for depth in range(1, 7):
-        small = FastFeedForward(16, 16, depth, 4).train(training)
-        found.append(asked(small, torch.randn(32, 16)) / depth)
-    return float(torch.stack(found).mean())
-
-
-claim(
-    "10.12",
-    "On its way down a token asks exactly one node a level, in trees of 2 to 64 leaves: "
-    "a straight line in the depth",
-    measured=[asked_a_level(seed, training=False) for seed in seeds(10)],
-    holds=lambda nodes: bool((nodes == 1).all()),
-    control=[asked_a_level(seed, training=True) for seed in seeds(10)],
-    control_is="the same trees in training",
 )
 
 # %% [markdown]
