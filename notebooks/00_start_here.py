@@ -22,7 +22,7 @@
 # from lesson 04. Four experts share a plane in which every quarter has its own hidden rule, and the router has to find
 # out who should answer where.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 def look_ahead():
     """Train a small mixture on the plane; draw its regions before and after."""
     # Its own imports, so that this cell and the next can each be the first to run.
@@ -155,7 +155,7 @@ print(f"active part: {active / total:.0%}")
 # Pick another token and another number of experts. The layer runs anew each time.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 def show_token(token, top_k):
     layer = mixture(top_k=top_k, seed=seeds(1)[0])
     _, routing = layer(tokens[[token]])
@@ -194,7 +194,7 @@ sweep(
 # The claim here is that a token meets less than half of the layer. The mechanism is the choice, so the control is the
 # same layer where all eight experts are chosen.
 
-# %%
+# %% tags=["measure"]
 active_part, without_choice = [], []
 for seed in seeds(10):
     chooses, asks_all = mixture(top_k=2, seed=seed), mixture(top_k=8, seed=seed)
@@ -215,7 +215,7 @@ claim(
 # %% [markdown]
 # A claim that does not hold stops the lesson. Here is one that is wrong on purpose, caught so that you can read it.
 
-# %%
+# %% tags=["measure"]
 from moe_tutorial.study import ClaimFailed
 
 try:

@@ -25,7 +25,7 @@
 #
 # The data ship with scikit-learn: 8 x 8 pixels, ten classes, nothing to download. The network is two linear layers.
 
-# %%
+# %% tags=["setup"]
 import torch
 from torch import nn
 
@@ -41,6 +41,7 @@ from moe_tutorial.study import claim, digits, seeds, train
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 
+# %%
 WIDTH = 512
 data = digits("standardised")
 print(
@@ -135,7 +136,7 @@ def same_for_all(n):
 # One digit, one network. Each bar is a neuron, and the one that contributes most stands first. Move the slider: only
 # the neurons that contribute most remain. Does the answer change?
 
-# %%
+# %% tags=["measure"]
 shown = 3  # which test digit
 counts = [n for n in (5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
 order = contribution[0, shown].argsort(descending=True)
@@ -149,7 +150,7 @@ def say(n):
     return scores.argmax().item(), scores.softmax(-1).max().item()
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 digit, heights = int(data.y_test[shown]), contribution[0, shown, order]
 told = {}
 for n in counts:
@@ -200,7 +201,7 @@ explorable(
 # %% [markdown]
 # That was one digit. Now all 450 test digits, all ten networks, and all three ways of choosing.
 
-# %%
+# %% tags=["measure"]
 fractions = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 curves_kept = {
     name: [accuracy_with(keep(max(1, int(f * WIDTH)))).mean().item() for f in fractions]
@@ -211,7 +212,7 @@ curves_kept = {
     }.items()
 }
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 tenth = {name: curve[fractions.index(0.1)] for name, curve in curves_kept.items()}
 
 
@@ -242,7 +243,7 @@ curves(
 #
 # The first claim is the answer to the guess. Its control takes away one thing, the choice by contribution.
 
-# %%
+# %% tags=["measure"]
 N_KEPT = WIDTH // 10
 drop = {
     "each digit's own tenth": accuracy_all - accuracy_with(own_best(N_KEPT)),
@@ -264,7 +265,7 @@ claim(
 # So one digit does not need the other nine tenths. Can we throw them away for good? Not from this network as it stands:
 # cut down to the tenth that contributes most on average, it loses much more.
 
-# %%
+# %% tags=["measure"]
 claim(
     "01.2",
     "Cut the trained network down to one tenth for all digits alike, without training it "
@@ -278,7 +279,7 @@ claim(
 # %% [markdown]
 # Is a part of the network idle, then? No: nearly every neuron has its digits.
 
-# %%
+# %% tags=["measure"]
 fires = activation > 0  # (seed, digit, neuron)
 fires_sometime = fires.any(1).float().mean(-1)
 fires_at_once = fires.float().mean((1, 2))
@@ -301,7 +302,7 @@ claim(
 # With the large network's 1e-3 it needs more steps: see below.)
 
 
-# %%
+# %% tags=["measure"]
 def small_network():
     return nn.Sequential(nn.Linear(64, N_KEPT), nn.ReLU(), nn.Linear(N_KEPT, 10))
 
@@ -324,7 +325,7 @@ claim(
 # So these digits need neither 512 neurons nor experts: where a small network learns the whole task, it is the better
 # bargain. Experts are for tasks that a small network cannot hold. The next lesson makes one.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 interval_chart(
     drop,
     title="A tenth is enough if each digit chooses it, or if it was trained alone",

@@ -23,7 +23,7 @@
 # `digits4` is the digits data set with a twist. Each image comes in four rotations, and each rotation has its own
 # names for the digits: a 7 on its side is not called 7. Four rules share nothing but pen strokes.
 
-# %%
+# %% tags=["setup"]
 from typing import NamedTuple
 
 import torch
@@ -42,7 +42,7 @@ print("rules", data.regime_train.unique().tolist())
 names = data.y_test.reshape(4, -1)
 print("a 7 is called", names[:, names[0] == 7].unique(dim=1).flatten().tolist())
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 pixels = digits4("raw").x_test.reshape(
     4, -1, 8, 8
 )  # the four rotations of each test image
@@ -145,7 +145,7 @@ print(
 # kept, *active* ones are met by one image.
 
 
-# %%
+# %% tags=["measure"]
 def dense(width):
     return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
 
@@ -179,7 +179,7 @@ for name, bill in bills.items():
 # cost**. The other fair baseline has as many parameters in total: it keeps as much, and works harder. Remember both;
 # comparisons in the wild like to show only one.
 
-# %%
+# %% tags=["measure"]
 by_hand = 64 * 8 + 8 * 10
 work = {name: bill.multiplications for name, bill in bills.items()}
 claim(
@@ -198,7 +198,7 @@ print("by hand:", by_hand)
 # on the bill as well.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 def show_cost(n_experts, top_k, width):
     top_k = min(top_k, n_experts)
     layer = MixtureOfExperts(64, width, n_experts, top_k, expert_bias=False)
@@ -265,7 +265,7 @@ def told(train_word, test_word):
 # The control is an oracle that knows nothing: it sends each image to one of the four experts by a throw of dice. Same
 # experts, same cost, same training. Only the knowledge is gone.
 
-# %%
+# %% tags=["measure"]
 dice = torch.Generator().manual_seed(seeds(1)[0])
 knows = told(data.regime_train, data.regime_test)
 knows_nothing = told(
@@ -288,7 +288,7 @@ print("of 20 test images they read, to the nearest whole one:")
 for name in ranking:
     print(f"{20 * accuracy[name].mean():4.0f}  {name}")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 interval_chart(
     accuracy,
     title="Experts that an oracle directs get "
@@ -304,7 +304,7 @@ interval_chart(
 #
 # Against the dense network of equal active cost:
 
-# %%
+# %% tags=["measure"]
 gain = {name: accuracy[name] - accuracy["dense, 8 neurons"] for name in accuracy}
 claim(
     "02.2",
@@ -320,7 +320,7 @@ claim(
 # And against the other fair baseline, the dense network with as many parameters in total, which does four times the
 # work for each image:
 
-# %%
+# %% tags=["measure"]
 claim(
     "02.3",
     "On this data they also beat the dense network of equal total size",
@@ -339,7 +339,7 @@ claim(
 # Why worse? Each expert then faces all four rules, and sees a quarter of the data. Is that the reason? Then one dense
 # network of 8 neurons that learns from a quarter of the images, in batches a quarter as large, should do as badly.
 
-# %%
+# %% tags=["measure"]
 quarter = knows_nothing.x_train[:, 64] == 0  # the images that the dice sent to expert 0
 few_images = data._replace(x_train=data.x_train[quarter], y_train=data.y_train[quarter])
 on_a_quarter = train(lambda: dense(8), few_images, seeds(10), batch_size=128 // 4)

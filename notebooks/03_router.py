@@ -25,7 +25,7 @@
 #
 # **Score.** One row of weights for each expert; its product with the token is that expert's *logit*.
 
-# %%
+# %% tags=["setup"]
 import torch
 
 from moe_tutorial.layers import MixtureOfExperts, Router
@@ -33,6 +33,8 @@ from moe_tutorial.show import explore_router, grid, playground, region_maps
 from moe_tutorial.study import claim, digits4, regimes_2d, seeds
 
 torch.set_num_threads(1)  # small models are fastest on one thread
+
+# %%
 torch.manual_seed(seeds(1)[0])
 
 data = digits4("standardised")
@@ -75,7 +77,7 @@ print("same weights:", torch.allclose(routing.weights, weights))
 # Digits have 64 dimensions. To see what a router does, we give it points with two. Each place in the picture has the
 # colour of the expert that gets it, deeper where the router is surer.
 
-# %%
+# %% tags=["draw"]
 points = regimes_2d(n=240, seed=seeds(1)[0])
 
 
@@ -95,7 +97,7 @@ through_the_middle = fresh_router(2)
 anywhere = fresh_router(3)
 places = grid(points.x_train, 96)
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 with torch.no_grad():
     views = {
         "two inputs": through_the_middle(places).probs,
@@ -131,7 +133,7 @@ region_maps(
 #
 # Watch two things: which of your moves shift the *borders*, and which shift only the *weights*?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 
 # %% [markdown]
@@ -145,7 +147,7 @@ explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 #
 # For one token, side by side:
 
-# %%
+# %% tags=["measure"]
 orders = {
     "softmax, then top-k": {"gate": "softmax_topk"},
     "softmax, then top-k, renormalised": {"gate": "softmax_topk", "renormalize": True},
@@ -185,7 +187,7 @@ for top_k in (1, 2):
 # First the guess. We turn the temperature from 0.1 to 10 and count the digits that change their two experts. The
 # control gives each expert a temperature of its own: there the choice should move.
 
-# %%
+# %% tags=["measure"]
 x = data.x_test.double()  # double precision, so that rounding breaks no tie
 temperatures = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)
 
@@ -229,7 +231,7 @@ claim(
 #
 # Next, the order of softmax and top-k.
 
-# %%
+# %% tags=["measure"]
 gap_renormalised, gap_plain = [], []
 for seed in seeds(10):
     weight = (
@@ -260,7 +262,7 @@ claim(
 #
 # With one expert chosen, that fraction is a number over itself.
 
-# %%
+# %% tags=["measure"]
 spread_picked, spread_all = [], []
 for seed in seeds(10):
     weight = (
@@ -286,7 +288,7 @@ claim(
 # And a weight that is always 1 is 1 at any temperature. Which gate weights does temperature move? We divide the logits by
 # 3; a token divided by 3 has such logits.
 
-# %%
+# %% tags=["measure"]
 print("Temperature 3 changes the gate weights:")
 for top_k in (1, 2):
     for order in orders:
@@ -301,7 +303,7 @@ for top_k in (1, 2):
 # Between two points of one expert, all points are that expert's. We test the midpoint of many pairs of digits. The control
 # has a hidden layer in the router, and may bend its borders.
 
-# %%
+# %% tags=["measure"]
 pairs = torch.randint(
     len(x), (2, 20_000), generator=torch.Generator().manual_seed(seeds(1)[0])
 )
@@ -351,7 +353,7 @@ claim(
 # With two chosen it is another matter. An expert may come second at both ends, behind a different first each time, and
 # third in the middle, where those two are both above it.
 
-# %%
+# %% tags=["measure"]
 claim(
     "03.5",
     "With two experts chosen, there are inputs that both go to an expert to which their "
@@ -380,7 +382,7 @@ claim(
 # Or let a router of this lesson learn: the one of the left map, with an untrained expert behind each of its six rows. In
 # JupyterLab your kernel trains this very layer; on the site, the page trains six experts of its own. Press play.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 moe = MixtureOfExperts(  # 3 outputs, as some of the points come in three classes
     d_model=2, d_hidden=8, n_experts=6, top_k=1, router=through_the_middle, d_out=3
 )
