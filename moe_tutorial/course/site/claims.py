@@ -1,5 +1,6 @@
 """Claim lines in a lesson's outputs become rows that unfold, and one page collects them all, with a filter."""
 
+from collections import Counter
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from moe_tutorial.study.claims import Claim
 ALL_CLAIMS = "tag_all-claims"  # the cell that shows them in JupyterLab; the site puts what its own build measured there
 KINDS = {
     "holds": "holds here",
+    "fails": "fails",
     "elsewhere": "not on this machine",
     "refutes": "refutes a popular belief",
     "timed": "depends on the machine",
@@ -80,13 +82,11 @@ def contents(lessons: list[Measured]) -> str:
 
 def choices(lessons: list[Measured]) -> str:
     """The filter. ``static/claims.js`` shows it and makes it work; without that, the whole list stands."""
-    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
-    for kind in (kind for lesson in lessons for claim in lesson.claims for kind in kinds(claim)):
-        counts[kind] += 1
+    counts = Counter(kind for lesson in lessons for claim in lesson.claims for kind in kinds(claim))
     boxes = "".join(
-        f'<label><input type="checkbox" name="{kind}"> {KINDS[kind]} <small>{count}</small></label>'
-        for kind, count in counts.items()
-        if count
+        f'<label><input type="checkbox" name="{kind}"> {words} <small>{counts[kind]}</small></label>'
+        for kind, words in KINDS.items()
+        if counts[kind]
     )
     options = "".join(f'<option value="{lesson.number}">{escape(lesson.title)}</option>' for lesson in lessons)
     return (
@@ -97,6 +97,12 @@ def choices(lessons: list[Measured]) -> str:
     )
 
 
+def all_claims(lessons: list[Measured]) -> str:
+    """The page's list, and what stands before it."""
+    figures = summary([claim for lesson in lessons for claim in lesson.claims])
+    return figures + contents(lessons) + choices(lessons) + listed(lessons, in_page=True)
+
+
 def collect(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Fill the page of all claims, lesson by lesson."""
     for place in list(doctree.findall(ClaimsHere)):
@@ -105,9 +111,7 @@ def collect(app: Sphinx, doctree: nodes.document, page: str) -> None:
             Measured(lesson, titles[lesson], app.builder.get_relative_uri(page, lesson), claims)
             for lesson, claims in sorted(store(app.env).items())
         ]
-        figures = summary([claim for lesson in lessons for claim in lesson.claims])
-        html = figures + contents(lessons) + choices(lessons) + listed(lessons, in_page=True)
-        place.replace_self(nodes.raw("", html, format="html"))
+        place.replace_self(nodes.raw("", all_claims(lessons), format="html"))
 
 
 def add_files(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
