@@ -20,4 +20,4 @@
 # %% tags=["nbval-ignore-output", "all-claims"]
 from moe_tutorial.show import show_claims
 
-show_claims()  # what the lessons beside this page have printed
+show_claims()  # Shift + Enter, and here stands what the lessons beside this page have printed
