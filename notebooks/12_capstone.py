@@ -723,7 +723,7 @@ print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96,
 #   an original or a test by hand can tell (12.5).
 #
 # This was the last lesson. You can build a mixture of experts from nothing, train it, keep its experts at work, say what it
-# costs and where it pays, and tell when it is wrong. [What this course proves](claims.md) has every claim in one place;
+# costs and where it pays, and tell when it is wrong. [What this course proves](claims.ipynb) has every claim in one place;
 # the [playground](playground.ipynb) is open.
 #
 # **Sources.** Mixtral: [Jiang et al. 2024](https://arxiv.org/abs/2401.04088). Qwen3:

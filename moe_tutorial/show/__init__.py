@@ -2,6 +2,7 @@
 
 from moe_tutorial.show.cards import bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
 from moe_tutorial.show.claim_box import display_box
+from moe_tutorial.show.claim_list import show_claims
 from moe_tutorial.show.explorable import explorable, plotly_slider, scatter
 from moe_tutorial.show.figures import Line, curves, draw_curves, interval_chart, seed_strip
 from moe_tutorial.show.live import train_live
@@ -36,6 +37,7 @@ __all__ = [
     "scatter",
     "seed_dots",
     "seed_strip",
+    "show_claims",
     "sweep",
     "table",
     "token_view",

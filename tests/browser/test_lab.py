@@ -36,12 +36,13 @@ picture(lambda figure, theme: figure.subplots().plot([0, 1]), "A line rises", al
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab with copies of two lessons, a notebook of widgets, and one of a picture."""
+    """The address of a JupyterLab with copies of two lessons and the claims, and notebooks of widgets and a picture."""
     home = tmp_path_factory.mktemp("lab")
     (home / "widgets.ipynb").write_text(notebook(*WIDGETS.strip().split("#---\n")), encoding="utf-8")
     (home / "picture.ipynb").write_text(notebook(PICTURE.strip()), encoding="utf-8")
     shutil.copy(FIRST, home)
     shutil.copy(LESSON, home)
+    shutil.copy(ROOT / "notebooks" / "claims.ipynb", home)
     with jupyterlab(home) as address:
         yield address
 
@@ -183,7 +184,19 @@ def test_a_lesson_shows_its_claims_as_boxes(page, lab):
     run_all(page, lab, LESSON.name)
     claims = page.locator(".jp-OutputArea-output .moe-claim.holds")
     assert claims.count() == 5
-    assert "Claim 03.1 holds" in claims.first.inner_text()
+    assert claims.first.locator(".verdict").inner_text().split() == ["✓", "holds", "03.1"]
+
+
+def test_the_page_of_claims_shows_what_the_lessons_store(page, lab):
+    """Those of the two lessons beside it."""
+    run_all(page, lab, "claims.ipynb")
+    claims = page.locator(".jp-OutputArea-output .moe-claim")
+    claims.first.wait_for()
+    assert claims.locator("visible=true").count() >= 6
+    first = claims.filter(has_text="With 2 of 8 experts chosen")
+    assert not first.locator("table").is_visible()
+    first.locator("summary").press("Enter")
+    assert "control: all 8 experts chosen" in first.locator("table").inner_text()
 
 
 def test_a_picture_follows_the_theme(page, lab):

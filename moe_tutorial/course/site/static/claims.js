@@ -1,0 +1,59 @@
+// Claims on a page: an address unfolds the claim that it names. The page of all claims has a filter, whose state is the
+// address: #refutes=on&lesson=05&text=dead
+(() => {
+  const claims = [...document.querySelectorAll(".moe-claim")];
+  const form = document.querySelector(".moe-claims-filter");
+
+  function filter() {
+    const { text, lesson, ...kinds } = Object.fromEntries(new FormData(form));
+    const words = text.toLowerCase().split(/\s+/);
+    for (const claim of claims) {
+      const said = claim.querySelector("summary").textContent.toLowerCase();
+      claim.hidden = !(
+        (!lesson || claim.parentElement.id === `lesson-${lesson}`) &&
+        Object.keys(kinds).every((kind) => claim.classList.contains(kind)) &&
+        words.every((word) => said.includes(word))
+      );
+    }
+    for (const part of document.querySelectorAll(".moe-claims")) {
+      part.hidden = !part.querySelector(".moe-claim:not([hidden])");
+    }
+    const shown = claims.filter((claim) => !claim.hidden).length;
+    form.querySelector("[role=status]").textContent = `${shown} of ${claims.length} claims`;
+  }
+
+  function set(values) {
+    form.reset();
+    for (const [name, value] of values) {
+      const field = form.elements.namedItem(name);
+      if (field?.type === "checkbox") field.checked = true;
+      else if (field) field.value = value;
+    }
+    if (form.elements.lesson.selectedIndex < 0) form.elements.lesson.value = ""; // an address with another lesson
+    filter();
+  }
+
+  // The page's address names a claim or another place, or says what to filter by.
+  function follow() {
+    const name = location.hash.slice(1);
+    const place = document.getElementById(name);
+    const hidden = place?.closest("[hidden]");
+    if (form && (!place || hidden)) set(new URLSearchParams(name)); // a place's name asks for nothing: all are shown
+    const claim = place?.matches(".moe-claim");
+    if (claim) place.querySelector("details").open = true;
+    if (claim || hidden) place.scrollIntoView();
+  }
+
+  if (form) {
+    form.hidden = false;
+    filter();
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      filter();
+      const asked = [...new FormData(form)].filter(([, value]) => value);
+      history.replaceState(null, "", `#${new URLSearchParams(asked)}`);
+    });
+  }
+  addEventListener("hashchange", follow);
+  follow();
+})();
