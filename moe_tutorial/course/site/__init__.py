@@ -10,10 +10,25 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from moe_tutorial.course.site import claims, experiments, folds, front, guess, pages, repository
+from moe_tutorial.course.site import (
+    claims,
+    experiments,
+    folds,
+    front,
+    guess,
+    head,
+    lost,
+    pages,
+    repository,
+    sources,
+    terms,
+)
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
 
+NO_FORMULAS = (
+    '<noscript><p class="moe-note">JavaScript is off, so formulas stand here as they are written in TeX.</p></noscript>'
+)
 STATIC = Path(__file__).parent / "static"
 
 
@@ -58,12 +73,15 @@ def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     body = context.get("body", "")
     context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="_static/moe/icon.svg" />\n'
     if 'class="math' in body:
+        context["body"] = NO_FORMULAS + body
         app.add_js_file("formulas.js", priority=900, loading_method="defer")
     if 'class="moe-late' in body:
         app.add_js_file("widgets.js", priority=900, loading_method="defer")
     if 'class="moe-plotly' in body:
         app.add_js_file("moe/themes.js", priority=150)
         app.add_js_file("plotly-pictures.js", priority=900, loading_method="defer")
+    if page == "search":
+        app.add_js_file("excerpts.js", priority=300)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -72,11 +90,16 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", finish_head, priority=900)  # after Jupyter Book's own
     app.add_css_file("moe/look.css", priority=800)
     app.add_css_file("site.css", priority=900)
+    app.add_js_file("print.js", priority=900, loading_method="defer")
     claims.setup(app)
     experiments.setup(app)
     folds.setup(app)
     front.setup(app)
     guess.setup(app)
+    head.setup(app)
+    lost.setup(app)
+    sources.setup(app)
+    terms.setup(app)
     repository.setup(app)
     pages.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,10 +1,12 @@
 """The front page's own parts: the picture that moves, what is measured in figures, and the map of the lessons."""
 
 import re
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -25,8 +27,10 @@ class MeasuredHere(nodes.General, nodes.Element):
     """Stands where the figures go, until every page is read."""
 
 
-def still() -> str:
-    """What four experts made of the plane, for readers without JavaScript."""
+@cache
+def divided() -> tuple[np.ndarray, str]:
+    """What four experts made of the plane: the router's probabilities, and a map for readers without JavaScript."""
+    torch.set_num_threads(1)
     plane = regimes_2d(seed=0)
     trained = train(
         lambda: MixtureOfExperts(2, 8, n_experts=4, top_k=1, d_out=2),
@@ -36,45 +40,55 @@ def still() -> str:
         penalty=lambda routing: 0.1 * switch_loss(routing),
     )
     places = grid(plane.x_train, 40)
-    return region_map(trained.routing(places).probs[0], places, plane.x_train[:120], plane.y_train[:120])
+    probs = trained.routing(places).probs[0].numpy()
+    return probs, region_map(probs, places, plane.x_train[:120], plane.y_train[:120])
 
 
 class Hero(SphinxDirective):
     """``{hero}``: four experts that divide a plane."""
 
+    has_content = True
+
     def run(self) -> list[nodes.Node]:
         """Its place; the code comes as a widget's does."""
-        torch.set_num_threads(1)
         target = Path(self.env.app.srcdir).parent / "_build/assets" / FOLDER
         target.mkdir(parents=True, exist_ok=True)
         css = style("web/hero.css", "web/cards.css")
         model = {"model_module": "anywidget", "state": {"_esm": bundle("web/hero.js"), "_css": css}}
         here = place(model, "Four experts divide a plane", target)
         link = f'<link rel="stylesheet" href="_static/{FOLDER}/{digest(css)}.css">'
-        pale = f'<noscript>{link}<div class="moe-still">{still()}</div>'
+        pale = f'<noscript>{link}<div class="moe-figure moe-still">{divided()[1]}</div>'
         return [nodes.raw("", here.replace("<noscript>", pale, 1), format="html")]
 
 
+def cards(repository: Path) -> str:
+    """The lessons' map: what each asks, how long it takes, and what it needs."""
+    items = []
+    for lesson in lessons(repository):
+        source = (repository / "notebooks" / f"{lesson.file}.py").read_text(encoding="utf-8")
+        minutes = MINUTES.search(source)[1]
+        after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
+        items.append(
+            f'<li><a href="{lesson.file}.html"><b>{escape(lesson.title)}</b><span>{escape(lesson.asks)}</span>'
+            f"<small>{minutes} minutes{after}</small></a></li>"
+        )
+    return f'<ol class="moe-lessons">{"".join(items)}</ol>'
+
+
 class Lessons(SphinxDirective):
-    """``{lessons}``: what each lesson asks, how long it takes, and what it needs."""
+    """``{lessons}``: their map."""
+
+    has_content = True  # for readers in JupyterLab, as in the others below
 
     def run(self) -> list[nodes.Node]:
         """A card for each."""
-        repository = Path(self.env.app.srcdir).parent
-        cards = []
-        for lesson in lessons(repository):
-            source = (repository / "notebooks" / f"{lesson.file}.py").read_text(encoding="utf-8")
-            minutes = MINUTES.search(source)[1]
-            after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
-            cards.append(
-                f'<li><a href="{lesson.file}.html"><b>{escape(lesson.title)}</b><span>{escape(lesson.asks)}</span>'
-                f"<small>{minutes} minutes{after}</small></a></li>"
-            )
-        return [nodes.raw("", f'<ol class="moe-lessons">{"".join(cards)}</ol>', format="html")]
+        return [nodes.raw("", cards(Path(self.env.app.srcdir).parent), format="html")]
 
 
 class Measured(SphinxDirective):
     """``{measured}``: how many claims, and how many beliefs that turned out false."""
+
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
         """Mark the place."""

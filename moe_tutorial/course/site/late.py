@@ -59,7 +59,7 @@ def place(model: dict, words: str, target: Path) -> str:
     return (
         f'<div class="moe-late" data-code="{kind}" data-state="{held}" data-style="{style}"{link}>'
         f'<p class="moe-note">{escape(words)}</p>'
-        "<noscript><p>This picture is drawn by JavaScript, which is off here.</p></noscript></div>"
+        "<noscript><p>What moves here is drawn by JavaScript, which is off.</p></noscript></div>"
     )
 
 

@@ -34,6 +34,15 @@ def repository(folder: Path) -> str | None:
     return page_on_github(remote)
 
 
+def pages_address(repository: str | None) -> str | None:
+    """Where GitHub publishes the pages of a repository that it has at this address."""
+    if not repository:
+        return None
+    owner, name = repository.rsplit("/", 2)[-2:]
+    host = f"{owner.lower()}.github.io"
+    return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
+
+
 def add_buttons(app: Sphinx, config: Any) -> None:
     """Tell the theme where the course lies, if that is known; without it, no page has such a button."""
     address = repository(Path(app.srcdir))

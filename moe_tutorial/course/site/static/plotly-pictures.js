@@ -54,5 +54,6 @@
   );
   for (const box of document.querySelectorAll(".moe-plotly")) approach.observe(box);
   const swap = () => [...shown.keys()].forEach(draw);
+  addEventListener("beforeprint", () => document.querySelectorAll(".moe-plotly").forEach(draw));
   new MutationObserver(swap).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 })();

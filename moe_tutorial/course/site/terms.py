@@ -1,0 +1,112 @@
+"""Terms lead to the glossary from where a lesson first uses them, and searches for their other names to their lesson.
+
+``glossary.md`` beside the lessons is the source: a term, its meaning, its other names, and the lesson that is its home.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+PAGE = "glossary"
+ENTRY = re.compile(r"^\*\*(?P<name>[^*\n]+)\*\*\n: (?P<text>.+?)(?=\n\n|\n?\Z)", re.MULTILINE | re.DOTALL)
+PARTS = re.compile(
+    r"(?P<meaning>.+?)(?: Also called (?P<aliases>[^.]+)\.)? Lesson \[\d\d\]\((?P<lesson>\w+)\.ipynb\)\."
+)
+# Everyday words, too: they are terms where a lesson sets them in bold or italics.
+EVERYDAY = {"active", "bias", "claim", "control", "groups", "importance", "share", "total"}
+
+
+class Term(NamedTuple):
+    """What the glossary says of a word."""
+
+    name: str
+    meaning: str
+    aliases: list[str]
+    lesson: str
+
+    @property
+    def anchor(self) -> str:
+        """Its place in the glossary, and that of its first use on a lesson's page."""
+        return nodes.make_id(f"term-{self.name}")
+
+    @property
+    def pattern(self) -> str:
+        """Finds the term in prose, in the singular and in the plural."""
+        return r"s?\s+".join(re.escape(word) for word in self.name.split()) + "(?:e?s)?"
+
+
+def terms(glossary: Path) -> list[Term]:
+    """The entries of the glossary.
+
+    Raises ValueError where an entry does not end in its lesson.
+    """
+    found = []
+    for entry in ENTRY.finditer(glossary.read_text(encoding="utf-8")):
+        parts = PARTS.fullmatch(" ".join(entry["text"].split()))
+        if not parts:
+            how = "Lesson [03](03_router.ipynb)."
+            raise ValueError(f"{glossary.name}: {entry['name']!r} must end in its lesson, as in: {how}")
+        aliases = re.findall(r"\*([^*]+)\*", parts["aliases"] or "")
+        found.append(Term(entry["name"], parts["meaning"], aliases, parts["lesson"]))
+    return found
+
+
+def prose(doctree: nodes.document) -> list[nodes.Text]:
+    """The words of a page's paragraphs below the line that opens it; none of a table, a link, a formula or code."""
+    texts = []
+    for paragraph in list(doctree.findall(nodes.paragraph))[1:]:
+        if isinstance(paragraph.parent, nodes.entry):
+            continue
+        for text in paragraph.findall(nodes.Text):
+            parent = text.parent
+            inner = isinstance(parent, nodes.strong | nodes.emphasis) and parent.parent is paragraph
+            if parent is paragraph or inner:
+                texts.append(text)
+    return texts
+
+
+def link(app: Sphinx, doctree: nodes.document) -> None:
+    """In a lesson, link each term's first use; in the glossary, give each term its place."""
+    page = app.env.docname
+    known = terms(Path(app.srcdir) / f"{PAGE}.md")
+    if page == PAGE:
+        places = {term.name: term.anchor for term in known}
+        for word in doctree.findall(nodes.term):
+            word["ids"].append(places[word.astext()])
+    elif page[0].isdigit():
+        words = sorted(known, key=lambda term: -len(term.name))  # "expert choice" before "expert"
+        pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(f'({t.pattern})' for t in words)})(?![\w-])", re.IGNORECASE)
+        unused = {term.name for term in words}
+        for text in prose(doctree):
+            _link_in(text, words, pattern, unused, page)
+
+
+def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: set[str], page: str) -> None:
+    parent, whole, end = text.parent, str(text), 0
+    stressed = not isinstance(parent, nodes.paragraph)
+    pieces: list[nodes.Node] = []
+    for found in pattern.finditer(whole):
+        term = words[found.lastindex - 1]
+        if term.name not in unused or (term.name in EVERYDAY and not stressed):
+            continue
+        unused.remove(term.name)
+        address = f"{PAGE}.html#{term.anchor}"
+        pieces.append(nodes.Text(whole[end : found.start()]))
+        pieces.append(nodes.reference("", found[0], refuri=address, reftitle=term.meaning, classes=["moe-term"]))
+        end = found.end()
+        if term.lesson == page:
+            paragraph = parent.parent if stressed else parent
+            paragraph["ids"].append(term.anchor)
+            names = [("single", name, term.anchor, "main", None) for name in (term.name, *term.aliases)]
+            pieces.append(addnodes.index(entries=names))
+    if pieces:
+        parent.replace(text, [*pieces, nodes.Text(whole[end:])])
+
+
+def setup(app: Sphinx) -> None:
+    """Register it."""
+    app.connect("doctree-read", link)
