@@ -10,7 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from moe_tutorial.course.site import claims, experiments, formulas, front, guess, pages, repository
+from moe_tutorial.course.site import claims, experiments, formulas, front, guess, head, pages, repository
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
 
@@ -77,6 +77,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     formulas.setup(app)
     front.setup(app)
     guess.setup(app)
+    head.setup(app)
     repository.setup(app)
     pages.setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
