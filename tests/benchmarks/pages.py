@@ -17,10 +17,10 @@ from playwright.sync_api import sync_playwright
 
 from moe_tutorial.course.book import build
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests/browser"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from on_site import PAGES, serving, weigh
 
+ROOT = Path(__file__).parents[2]
 TURNS = 3
 
 

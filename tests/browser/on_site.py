@@ -80,7 +80,10 @@ class Weight(NamedTuple):
 
 
 def weigh(browser: Browser, address: str) -> Weight:
-    """Open a page over Lighthouse's slow 4G: 1.6 Mbit/s down, .75 up, 150 ms a request. Its server is on this machine, and so is its processor."""
+    """Open a page over Lighthouse's slow 4G: 1.6 Mbit/s down, .75 up, 150 ms a request.
+
+    Its server is on this machine, and the processor is this machine's.
+    """
     page = browser.new_context(viewport={"width": 360, "height": 740}, bypass_csp=True).new_page()
     tools = page.context.new_cdp_session(page)
     tools.send("Network.emulateNetworkConditions", SLOW_4G)

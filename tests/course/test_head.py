@@ -7,7 +7,10 @@ OPTIONS = '<script src="_static/documentation_options.js?v=1"></script>'
 
 def test_scripts_come_after_the_page_in_their_order():
     given = f'{OPTIONS}<script src="a.js"></script><script data-b="c" src="b.js?v=2"></script>'
-    assert quicken(given) == f'{OPTIONS}<script defer src="a.js"></script><script defer data-b="c" src="b.js?v=2"></script>'
+    assert (
+        quicken(given)
+        == f'{OPTIONS}<script defer src="a.js"></script><script defer data-b="c" src="b.js?v=2"></script>'
+    )
 
 
 def test_what_is_deferred_or_stands_in_the_page_stays_as_it_is():

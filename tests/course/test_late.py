@@ -15,7 +15,6 @@ from PIL import Image
 from moe_tutorial.course.site.late import FOLDER, STATES, VIEW, publish
 
 
-
 def png(width=64, height=48):
     """A picture without two pixels alike, as matplotlib writes it, and its pixels."""
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
