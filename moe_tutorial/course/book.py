@@ -65,11 +65,10 @@ def gather_assets(modules: Path, target: Path) -> None:
     """Copy what the pages load from the npm packages and from pip's into one folder."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    mathjax, es5 = target / "mathjax", modules / "mathjax/es5"
-    mathjax.mkdir()
-    shutil.copy(es5 / "tex-mml-chtml.js", mathjax)
-    for part in ("input/tex/extensions", "output/chtml/fonts/woff-v2"):
-        shutil.copytree(es5 / part, mathjax / part)
+    katex, fonts = target / "katex", "fonts/*.woff2"  # every browser that the pages work in reads these
+    (katex / "fonts").mkdir(parents=True)
+    for path in (modules / "katex/dist/katex.min.css", *(modules / "katex/dist").glob(fonts)):
+        shutil.copy(path, katex / path.relative_to(modules / "katex/dist"))
     shutil.copy(modules / "plotly.js-basic-dist-min/plotly-basic.min.js", target)
 
 

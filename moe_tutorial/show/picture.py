@@ -81,7 +81,9 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
         f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
         for name, cells in rows.items()
     )
-    content = f'<div class="moe-scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    # Where it scrolls, the keyboard has to reach it.
+    scroll = f'<div class="moe-scroll" tabindex="0" role="group" aria-label="{html.escape(title)}">'
+    content = f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     return framed(title, note, content)
 
 

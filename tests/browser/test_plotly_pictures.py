@@ -26,7 +26,7 @@ def figure():
             line | {"name": "falls", "y": [4, 1, 0], "line": {"color": look.expert_color(3)}},
         ],
         title="One rises and the other falls, however long the title is that says so above the picture",
-        note="Two lines.",
+        note="Point at a line for its name; drag to look closer, and click twice to go back.",
         alt=ALT,
         sliders=[plotly_slider("times ", {"1": {"x": [[0, 1, 2]]}, "2": {"x": [[0, 2, 4]]}})],
     )
@@ -155,6 +155,7 @@ def test_a_finger_on_a_picture_scrolls_the_page(visit):
     page = visit(360, has_touch=True, is_mobile=True)
     draw(page)
     assert page.evaluate("document.querySelector('.moe-plot').layout.dragmode") is False
+    assert page.locator(".moe-note").first.inner_text() == "Tap a line for its name."
 
 
 def test_without_javascript_and_on_paper_the_words_stand_in(visit):

@@ -2,17 +2,25 @@
 
 import base64
 import copy
+import io
 import json
 import subprocess
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat import v4
+from PIL import Image
 
 from moe_tutorial.course.site.late import FOLDER, STATES, VIEW, publish
 
-HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (640).to_bytes(4, "big") + (480).to_bytes(4, "big")
-PNG = base64.b64encode(HEAD + bytes(range(256)) * 20).decode()
+
+def png(width=64, height=48):
+    """A picture without two pixels alike, as matplotlib writes it, and its pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode(), pixels
 
 
 def lesson(html="", module="anywidget", code="export default { render({ el }) { el.textContent = 1; } };\n"):
@@ -76,14 +84,15 @@ def test_what_no_page_could_draw_is_refused(tmp_path, change, message):
 
 
 def test_a_picture_becomes_a_file_that_loads_late_and_a_tiny_one_stays(tmp_path):
-    data = f"data:image/png;base64,{PNG}"
+    code, pixels = png()
+    data = f"data:image/png;base64,{code}"
     tiny = "data:image/png;base64,iVBORw0KGgo="
     html = f'<picture><source srcset="{data}"><img src="{data}" alt="words"></picture><img src="{tiny}">'
     shown = publish(lesson(html), tmp_path).cells[1].outputs[0].data
-    (file,) = tmp_path.glob("*.png")
-    assert file.read_bytes() == base64.b64decode(PNG)
+    (file,) = tmp_path.glob("*.webp")
+    assert (np.asarray(Image.open(file)) == pixels).all()
     address = f"_static/{FOLDER}/{file.name}"
-    shape = 'width="640" height="480"'
+    shape = 'width="64" height="48"'
     image = f'<img src="{address}" {shape} loading="lazy" alt="words">'
     late = f'<picture><source srcset="{address}" {shape}>{image}</picture>'
     assert shown["text/html"] == f'{late}<img src="{tiny}">'

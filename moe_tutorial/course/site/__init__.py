@@ -12,8 +12,10 @@ from sphinx.errors import ExtensionError
 
 from moe_tutorial.course.site import (
     claims,
+    deferred,
     experiments,
     folds,
+    formulas,
     front,
     guess,
     head,
@@ -26,9 +28,6 @@ from moe_tutorial.course.site import (
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
 
-NO_FORMULAS = (
-    '<noscript><p class="moe-note">JavaScript is off, so formulas stand here as they are written in TeX.</p></noscript>'
-)
 STATIC = Path(__file__).parent / "static"
 
 
@@ -56,14 +55,14 @@ def icon() -> str:
 def configure(app: Sphinx, config: Any) -> None:
     """Point Sphinx and MyST-NB to the assets that `make book` gathered beside the pages."""
     assets = Path(app.srcdir).parent / "_build/assets"
-    if not (assets / "mathjax").exists():
+    if not (assets / "katex").exists():
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
     (made / "look.css").write_text(look.css() + read("web/claim.css"), encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")
-    # In _static, the assets keep their own folder's shape: MathJax and the widgets find their fonts beside them.
+    # In _static, the assets keep their own folder's shape: KaTeX finds its fonts beside it.
     config.html_static_path += [str(assets), str(STATIC)]
     config.html_context.setdefault("default_mode", "auto")  # the theme follows the reader's system
 
@@ -73,8 +72,7 @@ def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     body = context.get("body", "")
     context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="_static/moe/icon.svg" />\n'
     if 'class="math' in body:
-        context["body"] = NO_FORMULAS + body
-        app.add_js_file("formulas.js", priority=900, loading_method="defer")
+        app.add_css_file("katex/katex.min.css", priority=800)
     if 'class="moe-late' in body:
         app.add_js_file("widgets.js", priority=900, loading_method="defer")
     if 'class="moe-plotly' in body:
@@ -93,7 +91,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file("print.js", priority=900, loading_method="defer")
     claims.setup(app)
     experiments.setup(app)
+    deferred.setup(app)
     folds.setup(app)
+    formulas.setup(app)
     front.setup(app)
     guess.setup(app)
     head.setup(app)

@@ -23,10 +23,9 @@ ICONS = re.compile(r"<script[^>]*/fontawesome\.js[^>]*></script>\n?")  # the few
 
 
 def trim(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Take out Thebe, which would run code on another host's server, and MathJax, which ``formulas.js`` loads late."""
-    unused = ("thebe", "mathjax")
+    """Take out Thebe, which would run code on another host's server."""
     for kind in ("script_files", "css_files"):
-        context[kind][:] = [file for file in context[kind] if not any(name in told(file) for name in unused)]
+        context[kind][:] = [file for file in context[kind] if "thebe" not in told(file)]
 
 
 def told(file: Any) -> str:

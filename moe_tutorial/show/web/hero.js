@@ -2,7 +2,7 @@
 import { button, describe, el, mount, note, picture, redrawOnChange, stillness } from "./dom.js";
 import { drawPlane } from "./plane.js";
 import { drawBars } from "./shares.js";
-import { DEAD, fairWords, percent } from "./words.js";
+import { DEAD, fairWords, percent, shareWords } from "./words.js";
 import { createMixture } from "../playground/mixture/model.js";
 
 const FOUR = { E: 4, k: 1, rate: 0.02, balance: "switch", coefficient: 0.1 };
@@ -53,7 +53,8 @@ function render({ el: root }) {
     drawBars(shares, Array.from(now.shares));
     title.textContent = words(model.step, now);
     count.textContent = `Training step ${model.step} of ${STEPS}`;
-    describe(map, `A plane that four experts divide. ${title.textContent}.`);
+    const parts = shareWords(Array.from(now.shares));
+    describe(map, `A plane that four experts divide. ${title.textContent}. Shares of the points: ${parts}.`);
     play.textContent = running ? "Pause" : model.step < STEPS ? "Play" : "Play again";
     Object.assign(root.dataset, { step: model.step, running });
   }

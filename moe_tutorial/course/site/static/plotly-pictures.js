@@ -4,6 +4,8 @@
   const NEAR = "400px";
   const address = new URL("plotly-basic.min.js", document.currentScript.src).href;
   const theme = () => (document.documentElement.dataset.theme === "dark" ? "dark" : "light");
+  const fingers = matchMedia("(pointer: coarse)").matches; // a finger on a picture scrolls the page
+  const byMouse = /(?:; d|\.? D)rag to look closer, and click twice to go back\./;
   const shown = new Map(); // box of a picture -> the theme that its figure is in
   let library = null;
 
@@ -37,7 +39,7 @@
       window.moeThemes[before ?? "light"],
       window.moeThemes[now],
     );
-    if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; // a finger on a picture scrolls the page
+    if (fingers) layout.dragmode = false;
     await Plotly.react(plot, data, layout, { responsive: true, displayModeBar: false, showTips: false });
     box.dataset.drawn = now;
   }
@@ -52,7 +54,11 @@
     },
     { rootMargin: NEAR },
   );
-  for (const box of document.querySelectorAll(".moe-plotly")) approach.observe(box);
+  for (const box of document.querySelectorAll(".moe-plotly")) {
+    const note = box.querySelector(".moe-note");
+    if (fingers) note.textContent = note.textContent.replace(byMouse, ".").replace(/\bpoint at/i, (words) => (words[0] === "P" ? "Tap" : "tap"));
+    approach.observe(box);
+  }
   const swap = () => [...shown.keys()].forEach(draw);
   addEventListener("beforeprint", () => document.querySelectorAll(".moe-plotly").forEach(draw));
   new MutationObserver(swap).observe(document.documentElement, { attributeFilter: ["data-theme"] });

@@ -1,0 +1,58 @@
+"""Formulas are set when the site is built, by KaTeX: a page shows them at once, without JavaScript too.
+
+Each brings MathML along, which a screen reader reads.
+"""
+
+import json
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+CODE = """
+const [formula, displayMode] = JSON.parse(require("fs").readFileSync(0, "utf8"));
+process.stdout.write(require("katex").renderToString(formula, { displayMode, strict: "error" }));
+"""
+
+
+@cache
+def typeset(formula: str, block: bool, packages: Path) -> str:
+    """A formula in LaTeX as HTML.
+
+    Raises ExtensionError where KaTeX does not understand it.
+    """
+    node = shutil.which("node")
+    if not node:
+        raise ExtensionError("there is no Node.js here, which sets the formulas; install version 20 or newer")
+    asked = json.dumps([formula, block])
+    done = subprocess.run([node, "-e", CODE], cwd=packages, input=asked, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = next((line for line in done.stderr.splitlines() if "Error: " in line), done.stderr)
+        raise ExtensionError(f"the formula {formula!r} cannot be set: {reason.strip()}")
+    return done.stdout
+
+
+def visit(translator: Any, node: nodes.math | nodes.math_block) -> None:
+    """Put a formula into its page."""
+    block = isinstance(node, nodes.math_block)
+    packages = Path(translator.builder.srcdir).parent / "_build/npm"
+    tag = "div" if block else "span"
+    translator.body.append(translator.starttag(node, tag, "", CLASS="math notranslate nohighlight"))
+    translator.body.append(f"{typeset(node.astext(), block, packages)}</{tag}>")
+    raise nodes.SkipNode
+
+
+def choose(app: Sphinx, config: Any) -> None:
+    """Sphinx sets formulas this way, and not with MathJax."""
+    config.html_math_renderer = "katex"
+
+
+def setup(app: Sphinx) -> None:
+    """Register it."""
+    app.add_html_math_renderer("katex", (visit, None), (visit, None))
+    app.connect("config-inited", choose)

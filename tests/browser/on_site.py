@@ -1,0 +1,98 @@
+"""The built site as its readers meet it: its pages, a server that compresses as hosts do, and a way down to the end."""
+
+import gzip
+import mimetypes
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+from playwright.sync_api import Browser, Page
+
+from moe_tutorial.course.tables import contents
+
+PAGES = [page["file"] for page in contents(Path(__file__).parents[2])] + ["search"]
+COMPRESSED = {".webp", ".png", ".woff2"}  # by themselves
+PARTS = ".moe-late, .moe-plotly, .moe-figure img"  # what comes when a reader is near
+PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+CAME = """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+    .map((entry) => [entry.encodedBodySize, entry.responseEnd])"""
+SLOW_4G = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 0.75e6 / 8}
+UNHURT = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+ARRIVED = "part => part.complete || part.dataset.drawn || part.dataset.mounted || !part.checkVisibility()"
+
+
+class Compressing(SimpleHTTPRequestHandler):
+    """A file server that compresses, and keeps its log to itself."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            return self.send_error(404)
+        body, small = path.read_bytes(), path.suffix in COMPRESSED
+        body = body if small else gzip.compress(body, 6)
+        self.send_response(200)
+        self.send_header("Content-Type", mimetypes.guess_type(path.name)[0] or "application/octet-stream")
+        if not small:
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@contextmanager
+def serving(folder: Path):
+    """The address at which a folder is served, as long as it is needed."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Compressing, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def read_on(page: Page) -> None:
+    """Scroll to every picture and widget, to the end, and back: all that loads late has come."""
+    for part in page.locator(PARTS).element_handles():
+        if part.is_visible():
+            part.scroll_into_view_if_needed()
+            page.wait_for_function(ARRIVED, arg=part)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    page.wait_for_load_state("networkidle")
+    page.evaluate("scrollTo(0, 0)")
+
+
+class Weight(NamedTuple):
+    """What a page costs a reader on a phone's line, in bytes as they travel."""
+
+    painted: float
+    """Milliseconds until the first text or picture stands on the screen."""
+    before: int
+    """Bytes that had come by then."""
+    whole: int
+    """Bytes in all, when the page is read to its end and nothing is played."""
+    requests: int
+
+
+def weigh(browser: Browser, address: str) -> Weight:
+    """Open a page over Lighthouse's slow 4G: 1.6 Mbit/s down, .75 up, 150 ms a request.
+
+    Its server is on this machine, and the processor is this machine's.
+    """
+    page = browser.new_context(viewport={"width": 360, "height": 740}, bypass_csp=True).new_page()
+    tools = page.context.new_cdp_session(page)
+    tools.send("Network.emulateNetworkConditions", SLOW_4G)
+    page.goto(address)
+    painted = page.wait_for_function(PAINTED).json_value()
+    page.wait_for_load_state("networkidle")
+    tools.send("Network.emulateNetworkConditions", UNHURT)
+    read_on(page)
+    came = page.evaluate(CAME)
+    page.context.close()
+    before = sum(size for size, end in came if end <= painted)
+    return Weight(painted, before, sum(size for size, _ in came), len(came))
