@@ -1,29 +1,19 @@
 // The controls of an experiment, made from the table: one for each setting, in its group, shown where its kind is.
-import { button, el, field, freshId, tell } from "../web/dom.js";
+import { button, el, field, freshId } from "../web/dom.js";
+import { makeSlider } from "../web/slider.js";
 import { GROUPS, SETTINGS, isLive, mostOf, namesOf } from "./experiment.js";
-
-const short = (v) => String(+v.toPrecision(2));
-
-// A slider's positions: attributes, position -> value, value -> position, and how a value is written.
-function scaleOf({ slider, type }) {
-  const { stops, scale, from, to, step } = slider;
-  if (stops) {
-    const nearest = (v) => stops.reduce((a, b, i) => (Math.abs(b - v) < Math.abs(stops[a] - v) ? i : a), 0);
-    const write = type === "whole" ? String : short;
-    return { range: { min: 0, max: stops.length - 1, step: 1 }, value: (i) => stops[i], position: nearest, write };
-  }
-  const range = { min: from, max: to, step };
-  if (scale) return { range, value: (p) => +(10 ** p).toPrecision(2), position: Math.log10, write: short };
-  const decimals = String(step).split(".")[1]?.length ?? 0;
-  return { range, value: (v) => +v.toFixed(decimals), position: (v) => v, write: (v) => v.toFixed(decimals) };
-}
 
 // One setting's control: its node, its inputs, and show(value, settings).
 function makeControl(name, change) {
   const { type } = SETTINGS[name];
   if (type === "choice") return makeChoice(name, change);
   if (type === "flag") return makeFlag(name, change);
-  return SETTINGS[name].slider ? makeSlider(name, change) : makeNumber(name, change);
+  if (!SETTINGS[name].slider) return makeNumber(name, change);
+  const { show, ...slider } = makeSlider(SETTINGS[name], (value) => change({ [name]: value }));
+  return {
+    ...slider,
+    show: (value, settings) => show(value, SETTINGS[name].most ? mostOf(name, settings) : undefined),
+  };
 }
 
 function makeChoice(name, change) {
@@ -44,19 +34,6 @@ function makeFlag(name, change) {
   const input = el("input", { type: "checkbox" });
   input.onchange = () => change({ [name]: input.checked });
   return { node: check(input, label, note), inputs: [input], show: (value) => (input.checked = value) };
-}
-
-function makeSlider(name, change) {
-  const { label, words = {} } = SETTINGS[name];
-  const scale = scaleOf(SETTINGS[name]);
-  const input = el("input", { type: "range", ...scale.range });
-  input.oninput = () => change({ [name]: scale.value(+input.value) });
-  function show(value, settings) {
-    input.max = SETTINGS[name].most ? Math.min(scale.range.max, mostOf(name, settings)) : scale.range.max;
-    input.value = scale.position(value);
-    tell(input, words[value] ?? (words.else ?? "#").replace("#", scale.write(value)));
-  }
-  return { node: field(label, input), inputs: [input], show };
 }
 
 // A number in a box, and a button for the next one.

@@ -1,5 +1,5 @@
 // The inspected point: who is asked, with what weight, and what is learnt from it.
-import { el, field, note, subtitle, tell } from "../web/dom.js";
+import { el, field, note, renew, subtitle, tell } from "../web/dom.js";
 import { group, set } from "./elements.js";
 
 const rowOf = ({ on, name, bar, number, sign, said, weight, pull }) =>
@@ -37,9 +37,9 @@ export function makePoint(look) {
     input.max = frame.data.drawn - 1;
     input.value = frame.point;
     tell(input, `${frame.point + 1} of ${frame.data.drawn}`);
-    verdict.replaceChildren(said.verdict, el("b", { className }, result));
+    renew(verdict, new Text(said.verdict), el("b", { className }, result));
     set(heard, said.heard);
-    rows.replaceChildren(...pictures.rows(frame, dead).map(rowOf));
+    renew(rows, ...pictures.rows(frame, dead).map(rowOf));
   }
   return { node, show, draw };
 }

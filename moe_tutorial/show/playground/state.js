@@ -1,7 +1,7 @@
 // @ts-check
 // An experiment as it is opened and as it stands: settings, how far it has come, the point that is inspected, who is
 // knocked out; and, as long as nothing was changed, the preset that it is.
-import { numbers } from "../web/dom.js";
+import { numbers } from "../web/wire.js";
 import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment.js";
 
 /** @typedef {import("./experiment.js").Settings} Settings */

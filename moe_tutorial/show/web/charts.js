@@ -122,3 +122,21 @@ export function roundUp(v) {
   const power = 10 ** Math.floor(Math.log10(v));
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((m) => m * power >= v * 0.999) * power;
 }
+
+/** What happened in training: the shares as bands, the losses as lines, that of the task first.
+ * @param {HTMLCanvasElement} bands @param {HTMLCanvasElement} curve
+ * @param {Record<string, any>[]} history rows: step, shares, task, and the further losses that are named
+ * @param {string[]} names @param {boolean} [patterned] */
+export function drawHistory(bands, curve, history, names, patterned) {
+  const last = history.at(-1);
+  const column = (name) => history.map((row) => row[name]);
+  const steps = column("step");
+  const task = column("task");
+  const lines = [{ values: task, words: `task ${last.task.toFixed(2)}` }];
+  for (const name of names) {
+    const values = column(name);
+    if (values.some(Boolean)) lines.push({ values, words: `${name} ${+last[name].toPrecision(2)}` });
+  }
+  drawBands(bands, steps, column("shares"), Array.from(last.shares), history.length - 1, patterned);
+  drawLines(curve, steps, lines, 0, roundUp(Math.max(...task)));
+}

@@ -1,10 +1,11 @@
 // A router to explore: temperature, k, the order of softmax and top-k, and any point's routing.
-import { describe, el, field, mount, note, numbers, picture, redrawOnChange, subtitle, tell } from "./dom.js";
+import { describe, el, field, mount, note, picture, redrawOnChange, subtitle, tell } from "./dom.js";
 import { DEAD, mapWords, percent, shareWords, sum } from "./words.js";
 import { number } from "./shares.js";
 import { SHAPES } from "./pen.js";
 import { cut, route, sharesOf } from "./routing.js";
 import { drawPlane, pixels, placeOf } from "./plane.js";
+import { numbers } from "./wire.js";
 
 // The message: who answers for the points, and what the gate weights add up to.
 function title(routed, shares, E, { k, softmaxFirst }) {

@@ -1,6 +1,6 @@
 // @ts-check
 // Experts' numbers and shares as elements.
-import { el, note, subtitle } from "./dom.js";
+import { el, note, renew, subtitle } from "./dom.js";
 import { DEAD, fairWords, useWords } from "./words.js";
 
 /** An expert's colours as the style of an element: its own, that of text on it, its tint. @param {number} e */
@@ -32,7 +32,7 @@ export function drawBars(list, now, said = now.map((share) => useWords(share)), 
     const words = dead ? el("span", { className: "moe-muted" }, said[e]) : said[e];
     return barRow(e, patterned, { dead, part: dead ? 0 : share / most, fair: 1 / now.length / most, words });
   });
-  list.replaceChildren(...rows);
+  renew(list, ...rows);
 }
 
 /** The shares at a step, for widgets that go through the steps of a training.

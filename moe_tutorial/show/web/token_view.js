@@ -1,7 +1,8 @@
 // Who handled each character: a text tinted by the experts of one block, a character's path, an expert's characters.
-import { describe, el, freshId, mount, note, numbers, subtitle } from "./dom.js";
+import { describe, el, freshId, mount, note, subtitle } from "./dom.js";
 import { DEAD, fairWords, percent, shareWords, sum } from "./words.js";
 import { barRow, drawBars, dye, number, pattern } from "./shares.js";
+import { numbers } from "./wire.js";
 
 // What is invisible: its mark in the text, and its name.
 const INVISIBLE = new Map([

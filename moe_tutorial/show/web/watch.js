@@ -1,24 +1,12 @@
 // A router while it trains: its regions, the experts' shares and a score, at any recorded step. Without regions
 // (resolution 0) the shares over time stand in their place.
-import {
-  button,
-  describe,
-  el,
-  field,
-  mount,
-  note,
-  numbers,
-  picture,
-  redrawOnChange,
-  stillness,
-  subtitle,
-  tell,
-} from "./dom.js";
+import { button, describe, el, field, mount, note, picture, redrawOnChange, stillness, subtitle, tell } from "./dom.js";
 import { DEAD, capital, mapWords, shareWords, usageTitle } from "./words.js";
 import { sharePanel } from "./shares.js";
-import { cut, unpack } from "./routing.js";
+import { cut } from "./routing.js";
 import { drawPlane, pixels } from "./plane.js";
 import { drawBands, drawLines, roundUp } from "./charts.js";
+import { numbers, unpack } from "./wire.js";
 
 const WHOLE = 8000; // ms that playing takes, if its frames fit
 

@@ -1,8 +1,9 @@
 // @ts-check
 // Torch trains in the kernel: clicks and slider moves go out as messages, frames come in (see kernel.py), as this page's own
 // engine makes them, but with arrays as bytes.
-import { numbers, perFrame } from "../../web/dom.js";
+import { perFrame } from "../../web/dom.js";
 import { GONE, LATE, connect } from "../../web/link.js";
+import { historyOf, numbers } from "../../web/wire.js";
 import { makeData } from "../data.js";
 import { isLive } from "../experiment.js";
 import { makeSpeed } from "./frame.js";
@@ -89,7 +90,7 @@ export function kernelEngine(model, first, own) {
       error: sent.error || problem,
       speed: running ? speed.now() : 0,
       now: { ...sent.now, predicted: bytes(sent.now.predicted) },
-      history: rowsOf(numbers(sent.history), sent.settings.E),
+      history: historyOf(sent.history, sent.settings.E),
       point,
       plane: () => ({ n, owner: bytes(owner), confidence: numbers(confidence), predicted: bytes(predicted) }),
       partPlane: (e) => (sent.parts[e] ? bytes(sent.parts[e]) : new Uint8Array(1)),
@@ -151,13 +152,4 @@ export function kernelEngine(model, first, own) {
       drawing.cancel();
     },
   };
-}
-
-/** The history's rows: step, task, balance, shares. @param {Float32Array} values @param {number} E */
-function rowsOf(values, E) {
-  const width = 3 + E;
-  return Array.from({ length: values.length / width }, (_, i) => {
-    const [step, task, balance] = values.subarray(i * width, i * width + 3);
-    return { step, task, balance, shares: values.subarray(i * width + 3, (i + 1) * width) };
-  });
 }

@@ -1,6 +1,7 @@
 // @ts-check
 // Who is asked: a point's logits, probabilities, ranking, the k experts that rank highest and their weights, and the way
 // back from these weights to the logits. What it computes is what moe_tutorial/layers/routing.py computes.
+import { choose } from "../../web/routing.js";
 import { SETTINGS } from "../experiment.js";
 
 const GATES = Object.keys(SETTINGS.gate.choices ?? {});
@@ -34,17 +35,6 @@ function softmaxOf(logits, chosen, k, into) {
   for (let c = 0; c < k; c++) if (logits[chosen[c]] > top) top = logits[chosen[c]];
   for (let c = 0; c < k; c++) sum += into[c] = Math.exp(logits[chosen[c]] - top);
   for (let c = 0; c < k; c++) into[c] /= sum;
-}
-
-/** The k that rank highest, best first. @param {Float64Array} rank @param {number} k @param {Int32Array} chosen */
-function choose(rank, k, chosen) {
-  for (let e = 0, filled = 0; e < rank.length; e++) {
-    const value = rank[e];
-    if (filled === k && value <= rank[chosen[k - 1]]) continue;
-    let c = filled < k ? filled++ : k - 1;
-    for (; c > 0 && rank[chosen[c - 1]] < value; c--) chosen[c] = chosen[c - 1];
-    chosen[c] = e;
-  }
 }
 
 /** The routing of one point at a time: after `route` it stands in z, probs, chosen and weights.
