@@ -1,6 +1,6 @@
 // @ts-check
 // Small networks side by side, each with one hidden layer of ReLU: a mixture's experts, and a tree's leaves.
-import { crossEntropy } from "./common.js";
+import { checkPlace, crossEntropy, each, largest } from "./common.js";
 
 /** @typedef {ReturnType<typeof makeExperts>} Experts */
 
@@ -8,8 +8,8 @@ import { crossEntropy } from "./common.js";
  * @param {import("./common.js").Arrays} params w_in (E, H, 2), b_in (E, H), w_out (E, H, C), b_out (E, C)
  * @param {import("./common.js").Arrays} grads of the same sizes
  * @param {import("./data.js").Data} data
- * @param {{ E: number, H: number }} sizes */
-export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
+ * @param {{ E: number, H: number, name: string }} sizes and what one is called */
+export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E, H, name }) {
   // Each function below begins by naming what it reads, since V8 is faster with a function's own constants than with those
   // of a function around it, once there has been more than one model.
   const net = {
@@ -114,5 +114,18 @@ export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
     }
     return loss;
   }
-  return { answers: net.answers, scores: net.scores, ask, mix, weigh, learnFrom };
+
+  /** The class that one of them says at a place. @param {number} e @param {number} x0 @param {number} x1 */
+  function says(e, x0, x1) {
+    ask(e, x0, x1, 0);
+    return largest(net.answers, 0, classes);
+  }
+  /** And all over the plane, row by row from the top. @param {number} e @param {number} resolution */
+  function partPlane(e, resolution) {
+    checkPlace(name, e, E);
+    const said = new Uint8Array(resolution * resolution);
+    each(extent, resolution, (x0, x1, at) => (said[at] = says(e, x0, x1)));
+    return said;
+  }
+  return { answers: net.answers, scores: net.scores, ask, mix, weigh, learnFrom, says, partPlane };
 }

@@ -90,9 +90,9 @@ function render({ model, el: root }) {
     frame = undefined;
     engineName = engines.value = name;
     widget.inert = true; // until there is something to act on: a kernel may be busy
-    engine = name === "kernel" ? kernelEngine(model, state.settings, own) : browserEngine(state.settings, own);
+    engine =
+      name === "kernel" ? kernelEngine(model, draw, state.settings, own) : browserEngine(draw, state.settings, own);
     engine.begin(state.settings, state.steps, state);
-    engine.subscribe(draw);
     engine.show(visible);
     showSettings();
   }

@@ -2,6 +2,11 @@
 import { capital, percent, shareWords } from "../web/words.js";
 
 export const most = (values) => values.indexOf(Math.max(...values));
+export const ownersIn = ({ owner }) => {
+  const met = [];
+  for (const e of owner) met[e] = true;
+  return met.filter(Boolean).length;
+};
 export const some = (n, one, many = `${one}s`) => `${n === 1 ? "one" : n} ${n === 1 ? one : many}`;
 export const rightOf = ({ y }, predicted) =>
   `${y.reduce((right, label, i) => right + (label === predicted[i]), 0)} of ${y.length} right`;
@@ -48,7 +53,7 @@ export function summary(frame, words) {
   const { step, now } = frame;
   const shares = shareWords(Array.from(now.shares), words.part);
   return (
-    `Step ${step}. ${words.message(frame)}. Loss ${words.loss(now).toFixed(2)}, ` +
+    `Step ${step}. ${words.message(frame)}. Loss ${now.loss.toFixed(2)}, ` +
     `usage entropy ${now.entropy.toFixed(2)} of 1, specialisation ${now.nmi.toFixed(2)}, ` +
     `${now.dead} of ${now.shares.length} dead. Shares: ${shares}.${words.more(frame)}`
   );

@@ -18,7 +18,7 @@ export function el(tag, attributes = {}, ...children) {
 }
 /** Makes a node hold what these elements are, and touches only what differs: in motion, little is laid out anew. An element
  * of the same tag is kept, so it has to have the same attributes each time.
- * @param {Node} node @param {...Node} next @returns {void} */
+ * @param {any} node @param {...any} next */
 export function renew(node, ...next) {
   while (node.childNodes.length > next.length) node.lastChild.remove();
   next.forEach((fresh, i) => {

@@ -12,11 +12,11 @@ import { makeSpeed } from "./frame.js";
 /** @typedef {import("../experiment.js").Settings} Settings */
 
 /** @param {any} model the widget's
+ * @param {(frame: import("./frame.js").Frame) => void} show
  * @param {Settings} first
  * @param {Data} [own] points brought along
  * @returns {import("./frame.js").Engine} */
-export function kernelEngine(model, first, own) {
-  const listeners = new Set();
+export function kernelEngine(model, show, first, own) {
   const speed = makeSpeed();
   const drawing = perFrame(paint);
   let settings = first;
@@ -66,8 +66,7 @@ export function kernelEngine(model, first, own) {
   function paint() {
     const sent = model.get("frame");
     if (!shown || !sent?.plane || (sent.serial < asked && !link.gone())) return;
-    const frame = read(sent);
-    for (const listen of listeners) listen(frame);
+    show(read(sent));
     if (sent.number !== drawn) link.drawn(() => drawn, sent.running);
     drawn = sent.number;
   }
@@ -139,16 +138,10 @@ export function kernelEngine(model, first, own) {
       shown = visible;
       drawing.ask();
     },
-    subscribe(listen) {
-      listeners.add(listen);
-      drawing.ask();
-      return () => listeners.delete(listen);
-    },
     dispose() {
       if (model.get("frame")?.running) link.send({ do: "pause" });
       model.off("change:frame", receive);
       link.close();
-      listeners.clear();
       drawing.cancel();
     },
   };

@@ -56,27 +56,12 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     return { owner, confidence, predicted };
   }
 
-  /** What one expert would predict there. @param {number} expert @param {number} resolution */
-  function partPlane(expert, resolution) {
-    checkPlace("expert", expert, E);
-    const says = new Uint8Array(resolution * resolution);
-    each(data.extent, resolution, (x0, x1, at) => {
-      experts.ask(expert, x0, x1, 0);
-      says[at] = largest(experts.answers, 0, C);
-    });
-    return says;
-  }
-
   /** One training point: who answers it, and what its own cross-entropy tells the router. @param {number} i */
   function inspect(i) {
     checkPlace("point", i, N);
     const x0 = X[2 * i];
     const x1 = X[2 * i + 1];
-    const says = [];
-    for (let e = 0; e < E; e++) {
-      experts.ask(e, x0, x1, 0);
-      says.push(largest(experts.answers, 0, C));
-    }
+    const says = Array.from({ length: E }, (_, e) => experts.says(e, x0, x1));
     const predicted = look(x0, x1);
     const { k, z, probs, chosen, weights, dLogits } = router;
     crossEntropy(scores, Y[i], 1, dScores);
@@ -94,5 +79,5 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     };
   }
 
-  return { evaluate, plane, partPlane, inspect };
+  return { evaluate, plane, inspect, partPlane: experts.partPlane };
 }

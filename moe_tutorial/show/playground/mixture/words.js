@@ -1,7 +1,7 @@
 // What is said of a mixture.
 import { capital, percent, sum } from "../../web/words.js";
 import { SHAPES } from "../../web/pen.js";
-import { most, rightOf, some } from "../words.js";
+import { most, ownersIn, rightOf, some } from "../words.js";
 
 const starved = ({ recent, step }) => step > 0 && recent.steps > 0 && recent.routerGradient === 0;
 const gradientWords = (g) => {
@@ -33,7 +33,7 @@ function message(frame) {
 }
 
 function mapTitle({ settings, now }, plane) {
-  const owners = new Set(plane.owner).size;
+  const owners = ownersIn(plane);
   const best = most(now.shares);
   if (settings.gate === "hash") return `A hash scatters the plane over ${owners} experts`;
   if (owners === 1) return `The router sends the whole plane to expert ${plane.owner[0]}`;
@@ -92,7 +92,6 @@ export const mixtureWords = {
   mapNote: ({ k }) =>
     `Colour: the ${k > 1 ? "first of the chosen experts" : "chosen expert"}, deeper where the router is surer. Shape: the class.`,
   usageNote: ({ k }) => `Share of the ${k > 1 ? "choices" : "points"}, without noise.`,
-  loss: (now) => now.loss,
   more: ({ recent }) => (recent.steps ? ` Router gradient ${gradientWords(recent.routerGradient)}.` : ""),
   message,
   mapTitle,

@@ -1,7 +1,7 @@
 // What is said of a tree.
 import { DEAD, percent } from "../../web/words.js";
 import { SHAPES } from "../../web/pen.js";
-import { most, rightOf, some } from "../words.js";
+import { most, ownersIn, rightOf, some } from "../words.js";
 
 export const letter = (n) => String.fromCharCode(65 + n); // questions are letters, since numbers are leaves
 
@@ -16,7 +16,7 @@ function message({ step, now: { shares, dead, soft, hard } }) {
 }
 
 function mapTitle(_, plane) {
-  const owners = new Set(plane.owner).size;
+  const owners = ownersIn(plane);
   return owners === 1
     ? `The questions send the whole plane to leaf ${plane.owner[0]}`
     : `Straight cuts divide the plane among ${owners} leaves`;
@@ -74,7 +74,6 @@ export const treeWords = {
   mapNote: () =>
     "Colour: the leaf at the end, deeper the more weight it has in the soft mixture. Lines: the questions. Shape: the class.",
   usageNote: () => "Share of the points, one leaf each.",
-  loss: (now) => now.soft.loss,
   more: () => "",
   message,
   mapTitle,
