@@ -15,14 +15,6 @@ export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E,
   const net = {
     H,
     C: classes,
-    w_in: params.w_in,
-    b_in: params.b_in,
-    w_out: params.w_out,
-    b_out: params.b_out,
-    w_inBack: grads.w_in,
-    b_inBack: grads.b_in,
-    w_outBack: grads.w_out,
-    b_outBack: grads.b_out,
     fired: new Int32Array(E * H), // by place: the neurons above 0, their values, and how many they are
     values: new Float64Array(E * H),
     counts: new Int32Array(E),
@@ -35,7 +27,8 @@ export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E,
   /** Expert e's answer to one point, at this place.
    * @param {number} e @param {number} x0 @param {number} x1 @param {number} place */
   function ask(e, x0, x1, place) {
-    const { H, C, w_in, b_in, w_out, b_out, fired, values, counts, answers } = net;
+    const { H, C, fired, values, counts, answers } = net;
+    const { w_in, b_in, w_out, b_out } = params;
     const first = place * H;
     let end = first;
     for (let j = e * H; j < (e + 1) * H; j++) {
@@ -84,8 +77,9 @@ export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E,
    * @param {number} i @param {number} T @param {Int32Array} list @param {Float64Array} weights @param {number} at
    * @param {number} k @param {Float64Array} worth */
   function learnFrom(i, T, list, weights, at, k, worth) {
-    const { H, C, w_out, w_inBack, b_inBack, w_outBack, b_outBack } = net;
-    const { fired, values, counts, scores, dScores, dAnswer } = net;
+    const { H, C, fired, values, counts, scores, dScores, dAnswer } = net;
+    const { w_out } = params;
+    const { w_in: w_inBack, b_in: b_inBack, w_out: w_outBack, b_out: b_outBack } = grads;
     const x0 = X[2 * i];
     const x1 = X[2 * i + 1];
     mix(x0, x1, list, weights, at, k);

@@ -1,8 +1,8 @@
 // @ts-check
 // An experiment as text: what stands in a link after the #, and back. Only what differs from the defaults is written.
-import { SETTINGS, checkSettings, defaultsOf, fitted, kindOf, namesOf, read } from "./experiment.js";
+import { SETTINGS, checkSettings, defaultsOf, fitted, namesOf, read } from "./experiment.js";
 import { KINDS, kindNames } from "./kinds.js";
-import { fromPreset, knockedOf, outOf, presetOf } from "./state.js";
+import { flatten, fromPreset, knockedOf, presetOf, stateOf } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -10,18 +10,13 @@ export const MOST_STEPS = 1000000; // that a link may ask for
 const MOST_POINTS = 1e6;
 
 /** @param {State} state @returns {string} */
-export function toHash({ preset, settings, steps, point, knocked }) {
-  const chosen = presetOf(preset);
-  const usual = { ...defaultsOf(settings.layer), ...chosen?.settings };
-  /** @type {[string, any][]} */
-  const parts = [];
-  if (chosen) parts.push(["preset", preset]);
-  else if (settings.layer !== kindOf({})) parts.push(["layer", settings.layer]);
-  for (const name of namesOf(settings.layer)) if (settings[name] !== usual[name]) parts.push([name, settings[name]]);
-  if (steps !== (chosen?.steps ?? 0)) parts.push(["steps", steps]);
-  if (point) parts.push(["point", point]);
-  if (knocked.includes(true)) parts.push(["out", outOf(knocked).join(".")]);
-  return parts.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
+export function toHash(state) {
+  const chosen = presetOf(state.preset);
+  const parts = { ...(chosen && { preset: state.preset }), ...flatten(state, chosen) };
+  const words = (value) => encodeURIComponent([value].flat().join("."));
+  return Object.entries(parts)
+    .map(([name, value]) => `${name}=${words(value)}`)
+    .join("&");
 }
 
 /** @param {string} text
@@ -62,8 +57,7 @@ function begun(asked, notices) {
   const kind = kinds.includes(wanted) ? wanted : kinds[0];
   const allowed = `allowed ${chosen ? "with this preset is" : "are"} ${kinds.join(", ")}`;
   if (kind !== wanted) notices.push(`layer is ${JSON.stringify(wanted)}; ${allowed}`);
-  if (chosen) return fromPreset(chosen);
-  return { preset: null, settings: defaultsOf(kind), steps: 0, point: 0, knocked: [] };
+  return chosen ? fromPreset(chosen) : stateOf(defaultsOf(kind));
 }
 
 /** These settings with one changed, if it can be.

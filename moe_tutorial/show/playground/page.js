@@ -16,7 +16,7 @@ import { makeMap } from "./map.js";
 import { makeReads, makeSmalls, makeUsage } from "./parts.js";
 import { makePoint } from "./point.js";
 import { makeStart } from "./start.js";
-import { fromOptions, fromPreset, ownData } from "./state.js";
+import { fromOptions, fromPreset, ownData, stateOf } from "./state.js";
 import { makeTime } from "./time.js";
 import { summary } from "./words.js";
 
@@ -122,8 +122,8 @@ function render({ model, el: root }) {
     if (kind === state.settings.layer) return;
     const known = !own && state.preset && PRESETS.find((preset) => preset.kind === kind);
     const steps = Math.min(frame.step, CATCH_UP);
-    const same = { preset: null, settings: carried(state.settings, kind), steps, point: frame.point, knocked: [] };
-    const next = known ? fromPreset(known) : same;
+    const { point } = frame;
+    const next = known ? fromPreset(known) : stateOf(carried(state.settings, kind), { steps, point });
     if (engineName === "browser") return begin(next);
     state = next;
     use("browser"); // which trains every kind
