@@ -44,8 +44,8 @@ function render({ model, el: root }) {
   const training = [{ node: check(patterns, "Patterns", "as well as colours") }];
   if (live) training.unshift({ node: field("Train in", engines), needs: "inKernel" });
   const controls = makeControls(change, { own, more: { Training: training } });
-  const panels = {};
-  for (const name of kindNames) panels[name] = KINDS[name].controls.panel({ knock: (e, out) => engine.knock(e, out) });
+  const act = { knock: (e, out) => engine.knock(e, out) };
+  const panels = Object.fromEntries(kindNames.map((name) => [name, KINDS[name].controls.panel(act)]));
   const panelsOf = (area) => Object.values(panels).flatMap((panel) => (panel.area === area ? [panel.node] : []));
   const look = (i) => engine.look((state.point = i));
   const head = makeHead({
@@ -77,7 +77,6 @@ function render({ model, el: root }) {
   );
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
-  root.querySelector("summary").setAttribute("data-lm-suppress-shortcuts", "true");
   patterns.onchange = () => draw(frame);
   engines.onchange = () => {
     state = { ...standing(), steps: 0 };
@@ -90,8 +89,8 @@ function render({ model, el: root }) {
     frame = undefined;
     engineName = engines.value = name;
     widget.inert = true; // until there is something to act on: a kernel may be busy
-    engine =
-      name === "kernel" ? kernelEngine(model, draw, state.settings, own) : browserEngine(draw, state.settings, own);
+    const makeEngine = name === "kernel" ? kernelEngine : browserEngine;
+    engine = makeEngine(draw, state.settings, own, model);
     engine.begin(state.settings, state.steps, state);
     engine.show(visible);
     showSettings();

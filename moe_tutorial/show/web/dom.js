@@ -63,7 +63,7 @@ export function tell(input, words) {
 export function mount(root, ...parts) {
   root.classList.add("moe-root");
   root.replaceChildren(el("div", { className: "moe-widget" }, ...parts));
-  for (const node of root.querySelectorAll("input,select,button"))
+  for (const node of root.querySelectorAll("input,select,button,summary"))
     node.setAttribute("data-lm-suppress-shortcuts", "true");
 }
 

@@ -27,14 +27,6 @@ export function route(logits, at, E, { k, temperature = 1, softmaxFirst = true }
   return { probs: raw.map((v) => v / total), chosen, weights: chosen.map((e) => raw[e] / picked) };
 }
 
-/** Each expert's part of all choices.
- * @param {Float32Array} logits (n, E) @param {number} n @param {number} E @param {number} k @returns {number[]} */
-export function sharesOf(logits, n, E, k) {
-  const shares = Array(E).fill(0);
-  for (let i = 0; i < n; i++) for (const e of route(logits, i * E, E, { k }).chosen) shares[e] += 1 / (n * k);
-  return shares;
-}
-
 /** The plane as n * n pixels: logits interpolated between the grid's places, then routed.
  * owner: the most-weighted expert; set: the chosen ones as bits; depth: the owner's gate weight.
  * @param {Float32Array} logits (G * G, E), rows from the top @param {number} G @param {number} E

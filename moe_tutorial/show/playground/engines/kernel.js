@@ -11,12 +11,12 @@ import { makeSpeed } from "./frame.js";
 /** @typedef {import("../data.js").Data} Data */
 /** @typedef {import("../experiment.js").Settings} Settings */
 
-/** @param {any} model the widget's
- * @param {(frame: import("./frame.js").Frame) => void} show
+/** @param {(frame: import("./frame.js").Frame) => void} show
  * @param {Settings} first
- * @param {Data} [own] points brought along
+ * @param {Data} own points brought along, if there are
+ * @param {any} model the widget's
  * @returns {import("./frame.js").Engine} */
-export function kernelEngine(model, show, first, own) {
+export function kernelEngine(show, first, own, model) {
   const speed = makeSpeed();
   const drawing = perFrame(paint);
   let settings = first;

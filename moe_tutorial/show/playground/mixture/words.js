@@ -109,7 +109,6 @@ export const mixtureWords = {
   // What is predicted over the plane, of which a picture each is drawn.
   predictions: [
     {
-      name: "mixture",
       note: "Shade of grey: the predicted class.",
       of: (plane) => plane.predicted,
       title: ({ now, data }) => `Together they get ${rightOf(data, now.predicted)}`,

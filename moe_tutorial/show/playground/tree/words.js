@@ -46,10 +46,8 @@ const reads = ({ now }) => [
 function point({ inspected: { label, predicted, leaf, weights, soft } }) {
   const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
   const heaviest = most(weights);
-  const which =
-    heaviest === leaf
-      ? `Leaf ${leaf} is the heaviest of them.`
-      : `The heaviest of them is leaf ${heaviest}, with ${percent(weights[heaviest])}.`;
+  const other = `The heaviest of them is leaf ${heaviest}, with ${percent(weights[heaviest])}.`;
+  const which = heaviest === leaf ? `Leaf ${leaf} is the heaviest of them.` : other;
   return {
     verdict: `It is a ${shape(label)}. Leaf ${leaf} says ${shape(predicted)}: `,
     right: predicted === label,
@@ -82,14 +80,12 @@ export const treeWords = {
   point,
   predictions: [
     {
-      name: "mixture",
       of: (plane) => plane.predicted,
       title: ({ now, data }) => `Hard, one leaf each: ${rightOf(data, now.hard.predicted)}`,
       points: (now) => now.hard.predicted,
       label: "What one leaf for each place predicts.",
     },
     {
-      name: "soft",
       of: (plane) => plane.soft,
       title: ({ now, data }) => `Soft, all leaves mixed: ${rightOf(data, now.soft.predicted)}`,
       points: (now) => now.soft.predicted,
