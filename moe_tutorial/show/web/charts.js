@@ -1,7 +1,7 @@
 // @ts-check
 // Charts over the steps of a training: shares as bands, losses as lines.
 import { DEAD, percent } from "./words.js";
-import { circle, drawBadge, fit, hatch, readTheme, write } from "./pen.js";
+import { circle, drawBadge, fill, fit, hatch, lineThrough, readTheme, stroke, write } from "./pen.js";
 
 /** Shares over the steps as stacked bands; each expert's number and share of `now` stand where its band ends.
  * @param {HTMLCanvasElement} canvas @param {ArrayLike<number>} steps
@@ -14,23 +14,15 @@ export function drawBands(canvas, steps, rows, now, at = rows.length - 1, patter
   const bottom = h - 20;
   const last = steps.length - 1;
   const x = (f) => Math.max(f === at ? 6 : 0, (right * (steps[f] - steps[0])) / (steps[last] - steps[0] || 1));
-  const edge = Array(at + 1).fill(0);
+  let edge = Array(at + 1).fill(0);
   for (let e = 0; e < now.length; e++) {
-    const band = new Path2D();
-    band.moveTo(0, bottom * edge[0]);
-    for (let f = 0; f <= at; f++) band.lineTo(x(f), bottom * edge[f]);
-    for (let f = at; f >= 0; f--) {
-      edge[f] += rows[f][e];
-      band.lineTo(x(f), bottom * edge[f]);
-    }
-    band.lineTo(0, bottom * edge[0]);
-    const fills = patterned && e > 3 ? [theme.experts[e], hatch(ctx, e, theme)] : [theme.experts[e]];
-    for (const fill of fills) {
-      ctx.fillStyle = fill;
-      ctx.fill(band);
-    }
-    ctx.strokeStyle = theme.ground;
-    ctx.stroke(band);
+    const above = edge.map((v, f) => [x(f), bottom * v]);
+    edge = edge.map((v, f) => v + rows[f][e]);
+    const below = edge.map((v, f) => [x(f), bottom * v]);
+    const band = lineThrough([[0, above[0][1]], ...above, ...below.reverse(), [0, bottom * edge[0]]]);
+    fill(ctx, band, theme.experts[e]);
+    if (patterned && e > 3) fill(ctx, band, hatch(ctx, e, theme));
+    stroke(ctx, band, theme.ground, 1);
   }
   const { labels, gap } = bandLabels(now, bottom);
   for (const { e, y } of labels) {
@@ -76,39 +68,24 @@ export function drawLines(canvas, steps, lines, low, high, at = steps.length - 1
   const right = w - 12 - Math.max(...lines.map(({ words }) => ctx.measureText(words).width));
   const x = (f) => 30 + ((right - 30) * (steps[f] - steps[0])) / (steps[last] - steps[0] || 1);
   const y = (v) => h - 20 - ((h - 30) * (Math.min(v, high) - low)) / (high - low);
-  const trace = (places, colour) => {
-    ctx.strokeStyle = colour;
-    ctx.beginPath();
-    for (const [a, b] of places) ctx.lineTo(a, b);
-    ctx.stroke();
-  };
-
-  ctx.lineWidth = 1;
   for (const v of [low, (low + high) / 2, high]) {
     const level = Math.round(y(v)) + 0.5;
-    const ends = [30, right].map((end) => [end, level]);
-    trace(ends, theme.line);
+    stroke(ctx, lineThrough([30, right].map((end) => [end, level])), theme.line, 1);
     write(ctx, theme, +v.toPrecision(2), 0, y(v) + 4, "left");
   }
   write(ctx, theme, `step ${steps[0]}`, 30, h - 4, "left");
   if (last) write(ctx, theme, steps[last], right, h - 4, "right");
 
   ctx.lineJoin = "round";
-  ctx.lineWidth = 2;
   let above = -99; // where the words before stand
   lines.forEach(({ values, words }, i) => {
     const first = i === 0;
     const colour = first ? theme.text : theme.muted;
     const places = values.map((v, f) => [x(f), y(v)]);
     const [endX, endY] = places[at];
-    ctx.setLineDash(first ? [] : [5, 3]);
-    if (first) trace(places.slice(at), theme.border);
-    trace(places.slice(0, at + 1), colour);
-    if (first) {
-      circle(ctx, endX, endY, 4);
-      ctx.fillStyle = colour;
-      ctx.fill();
-    }
+    if (first) stroke(ctx, lineThrough(places.slice(at)), theme.border, 2);
+    stroke(ctx, lineThrough(places.slice(0, at + 1)), colour, 2, first ? [] : [5, 3]);
+    if (first) fill(ctx, circle(endX, endY, 4), colour);
     let place = endY + (endX > right - 12 ? 4 : -8);
     if (Math.abs(place - above) < 14) place = above + (place > above && above < h - 16 ? 14 : -14);
     above = place;

@@ -1,6 +1,6 @@
 // @ts-check
 // The picture of a plane that experts divide.
-import { SHAPES, circle, drawBadge, drawPoint, fit, mix, readTheme, rgb, ring, stripes } from "./pen.js";
+import { SHAPES, circle, drawBadge, drawPoint, fill, fit, mix, readTheme, rgb, ring, stripes } from "./pen.js";
 
 /**
  * @typedef {import("./pen.js").Theme} Theme
@@ -115,10 +115,9 @@ export function drawPlane(canvas, plane, { E, dead, points, labels, extent, pick
   drawNumbers(ctx, width, plane, E, dead, theme);
   if (picked < 0) return;
   const [x, y] = place(picked);
-  circle(ctx, x, y, 9.5);
-  ctx.fillStyle = theme.ground;
-  ctx.fill();
-  ring(ctx, [x, y], 9.5, theme.accent, 2.2, theme);
+  const around = circle(x, y, 9.5);
+  fill(ctx, around, theme.ground);
+  ring(ctx, around, theme.accent, 2.2, theme);
   point(picked); // again, should a number cover it
 }
 
