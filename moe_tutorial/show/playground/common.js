@@ -1,6 +1,7 @@
 // @ts-check
 // What training a mixture and training a tree have in common: batches, cross-entropy, Adam, the memory of the last steps,
 // and the measures.
+import { DEAD } from "../web/words.js";
 import { fillUniform } from "./data.js";
 
 const RECENT = 20; // steps that are averaged
@@ -8,7 +9,6 @@ const MAX_HISTORY = 300; // rows that the history keeps
 const BETA1 = 0.9; // torch.optim.Adam's
 const BETA2 = 0.999;
 const EPSILON = 1e-8;
-export const DEAD_BELOW = 0.01;
 
 /** @typedef {Record<string, Float64Array>} Arrays named parts of one array */
 
@@ -161,7 +161,7 @@ export function usage(shares, choices, regimes) {
   const both = entropyBy(choices, (i) => 256 * choices[i] + regimes[i]);
   return {
     shares,
-    dead: shares.filter((s) => s < DEAD_BELOW).length,
+    dead: shares.filter((s) => s < DEAD).length,
     largest: Math.max(...shares),
     entropy: entropyOf(shares) / Math.log(shares.length),
     nmi: mean > 0 ? Math.max(0, (2 * mean - both) / mean) : 1,

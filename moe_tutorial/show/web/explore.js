@@ -4,7 +4,7 @@ import { DEAD, mapWords, percent, shareWords, sum } from "./words.js";
 import { figureCell, number, pointHead, pointRow } from "./shares.js";
 import { SHAPES } from "./pen.js";
 import { cut, route } from "./routing.js";
-import { drawPlane, pixels, placeOf } from "./plane.js";
+import { drawPlane, nearestTo, pixels } from "./plane.js";
 import { numbers } from "./wire.js";
 
 // The message: who answers for the points, and what the gate weights add up to.
@@ -115,13 +115,7 @@ function render({ model, el: root }) {
   k.oninput = () => change("k", +k.value);
   order.oninput = () => change("softmaxFirst", order.value === "0");
   point.oninput = () => pick(+point.value);
-  canvas.onclick = ({ offsetX, offsetY }) => {
-    const far = Array.from(labels, (_, i) => {
-      const [x, y] = placeOf(points, i, extent, canvas.clientWidth);
-      return Math.hypot(x - offsetX, y - offsetY);
-    });
-    pick(far.indexOf(Math.min(...far)));
-  };
+  canvas.onclick = (click) => pick(nearestTo(click, points, count, extent));
   return redrawOnChange(root, draw);
 }
 export default { render };

@@ -1,7 +1,7 @@
 // Training that runs in the kernel and is drawn here: clicks and slider moves go out as messages, frames come in.
 import { button, describe, el, mount, note, perFrame, picture, redrawOnChange, subtitle } from "./dom.js";
 import { DEAD, capital, mapWords, shareWords, usageTitle } from "./words.js";
-import { GONE, LATE, connect } from "./link.js";
+import { GONE, connect } from "./link.js";
 import { sharePanel } from "./shares.js";
 import { makeSlider, short } from "./slider.js";
 import { cut } from "./routing.js";
@@ -42,15 +42,12 @@ function render({ model, el: root }) {
   const shareNote = note();
   const usage = sharePanel(E, shareNote);
 
-  const link = connect(
-    model,
-    () => (status.textContent = LATE),
-    () => {
-      status.textContent = "";
-      for (const node of root.querySelectorAll("button, input")) node.disabled = true;
-      draw();
-    },
-  );
+  const link = connect(model, (words) => {
+    status.textContent = link.gone() ? "" : words;
+    if (!link.gone()) return;
+    for (const node of root.querySelectorAll("button, input")) node.disabled = true;
+    draw();
+  });
   play.onclick = () => link.send({ do: frame.running ? "pause" : "start" });
   step.onclick = () => link.send({ do: "step" });
   reset.onclick = () => link.send({ do: "reset" });

@@ -121,6 +121,17 @@ export function drawPlane(canvas, plane, { E, dead, points, labels, extent, pick
   point(picked); // again, should a number cover it
 }
 
+/** Which of the first n points is nearest to a click on the picture.
+ * @param {{ offsetX: number, offsetY: number, target: any }} click @param {Numbers} points @param {number} n
+ * @param {number[]} extent */
+export function nearestTo({ offsetX, offsetY, target }, points, n, extent) {
+  const far = Array.from({ length: n }, (_, i) => {
+    const [x, y] = placeOf(points, i, extent, target.clientWidth);
+    return Math.hypot(x - offsetX, y - offsetY);
+  });
+  return far.indexOf(Math.min(...far));
+}
+
 /** How many pixels along a side are computed: no more than keep a slider quick, so a big picture is slightly soft.
  * @param {Element} canvas */
 export const pixels = (canvas) => Math.round(Math.max(80, Math.min(400, canvas.clientWidth * (devicePixelRatio || 1))));

@@ -1,7 +1,7 @@
 // @ts-check
 // Trains in this page: between two pictures, and only while somebody can see it.
 import { stillness } from "../../web/dom.js";
-import { makeData } from "../data.js";
+import { dataOf } from "../data.js";
 import { fitted, isLive } from "../experiment.js";
 import { createLayer } from "../kinds.js";
 import { CATCH_UP, makeSpeed } from "./frame.js";
@@ -41,9 +41,8 @@ export function browserEngine(show, first, own) {
   /** @param {Settings} settings */
   function create(settings) {
     const fit = fitted(settings);
-    if (own) return createLayer(fit, own);
     const name = [fit.data, fit.seed, fit.centred].join();
-    if (made?.name !== name) made = { name, data: makeData(fit.data, fit.seed, fit.centred) };
+    if (made?.name !== name) made = { name, data: dataOf(fit, own) };
     return createLayer(fit, made.data);
   }
   const busy = () => running || model.step < goal;

@@ -2,9 +2,9 @@
 // Torch trains in the kernel: clicks and slider moves go out as messages, frames come in (see kernel.py), as this page's own
 // engine makes them, but with arrays as bytes.
 import { perFrame } from "../../web/dom.js";
-import { GONE, LATE, connect } from "../../web/link.js";
+import { connect } from "../../web/link.js";
 import { historyOf, numbers } from "../../web/wire.js";
-import { makeData } from "../data.js";
+import { dataOf } from "../data.js";
 import { isLive } from "../experiment.js";
 import { makeSpeed } from "./frame.js";
 
@@ -20,7 +20,7 @@ export function kernelEngine(show, first, own, model) {
   const speed = makeSpeed();
   const drawing = perFrame(paint);
   let settings = first;
-  let data = dataOf(first);
+  let data = dataOf(first, own);
   let point = 0;
   let serial = 0; // of the last change
   let asked = 0; // of the last that needs a new layer
@@ -28,20 +28,12 @@ export function kernelEngine(show, first, own, model) {
   let shown = true;
   let drawn = 0; // the number of the newest frame that was
   let problem = "";
-  const link = connect(
-    model,
-    () => complain(LATE),
-    () => complain(GONE),
-  );
+  const link = connect(model, complain);
 
   /** @param {string} words */
   function complain(words) {
     problem = words;
     drawing.ask();
-  }
-  /** @param {Settings} settings @returns {Data} */
-  function dataOf({ data: name, seed, centred }) {
-    return own ?? makeData(name, seed, centred);
   }
   function build() {
     const { x, y, regime, xTest, yTest, regimeTest, extent } = data;
@@ -56,10 +48,7 @@ export function kernelEngine(show, first, own, model) {
     if (!plane || link.gone()) return;
     problem = "";
     if (running) speed.mark(step);
-    if (running && goal && step >= goal) {
-      link.send({ do: "pause" });
-      goal = 0;
-    }
+    if (running && goal && step >= goal) pause();
     drawing.ask();
   }
   // An unseen training is not acknowledged, so the kernel soon pauses it.
@@ -95,6 +84,10 @@ export function kernelEngine(show, first, own, model) {
       partPlane: (e) => (sent.parts[e] ? bytes(sent.parts[e]) : new Uint8Array(1)),
     };
   }
+  function pause() {
+    goal = 0;
+    link.send({ do: "pause" });
+  }
   /** @param {number} steps 0: without end */
   function run(steps) {
     goal = steps;
@@ -104,10 +97,7 @@ export function kernelEngine(show, first, own, model) {
 
   return {
     play: () => run(0),
-    pause() {
-      goal = 0;
-      link.send({ do: "pause" });
-    },
+    pause,
     step: () => link.send({ do: "step" }),
     reset: () => link.send({ do: "reset" }),
     run,
@@ -117,12 +107,12 @@ export function kernelEngine(show, first, own, model) {
         serial += 1;
         return link.send({ set: partial, serial });
       }
-      data = dataOf(settings);
+      data = dataOf(settings, own);
       build();
     },
     begin(next, steps, more = {}) {
       settings = next;
-      data = dataOf(next);
+      data = dataOf(next, own);
       point = more.point ?? 0;
       build();
       link.send({ look: point });
@@ -139,7 +129,7 @@ export function kernelEngine(show, first, own, model) {
       drawing.ask();
     },
     dispose() {
-      if (model.get("frame")?.running) link.send({ do: "pause" });
+      if (model.get("frame")?.running) pause();
       model.off("change:frame", receive);
       link.close();
       drawing.cancel();

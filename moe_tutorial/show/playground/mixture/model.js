@@ -3,7 +3,7 @@
 // moe_tutorial/layers computes (router without bias, experts with one hidden layer of ReLU):
 // tests/show/test_playground_engine.py holds it to the torch layers, step by step. No page is needed to run it.
 import { checkFinite, checkPlace, makeBatches, makeParameters, makeRecord } from "../common.js";
-import { fillNormal, makeData, randomState } from "../data.js";
+import { dataOf, fillNormal, randomState } from "../data.js";
 import { SETTINGS, changedLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
 import { BALANCES } from "./balance.js";
@@ -20,7 +20,7 @@ const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a b
 export function createMixture(given = {}, own) {
   const settings = checkSettings("mixture", given);
   const { E, width: H, seed } = settings;
-  const data = own ?? makeData(settings.data, seed, settings.centred);
+  const data = dataOf(settings, own);
   const { x: X, classes: C } = data;
 
   const init = randomState(seed, 2);

@@ -2,7 +2,7 @@
 // A fast feedforward tree that trains itself: a binary tree of soft decisions, with a small network in each leaf. What it
 // computes is what FastFeedForward of moe_tutorial/layers/tree.py computes.
 import { checkFinite, makeBatches, makeParameters, makeRecord } from "../common.js";
-import { makeData, randomState } from "../data.js";
+import { dataOf, randomState } from "../data.js";
 import { SETTINGS, changedLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
 import { nodeBalance } from "./balance.js";
@@ -18,7 +18,7 @@ export function createTree(given = {}, own) {
   const { depth, leaf_width: H, seed } = settings;
   const L = 2 ** depth;
   const NODES = L - 1;
-  const data = own ?? makeData(settings.data, seed, settings.centred);
+  const data = dataOf(settings, own);
   const { x: X, classes: C } = data;
 
   const { params, grads, gradient, learn } = makeParameters(
