@@ -9,11 +9,8 @@ function makeControl(name, change) {
   if (type === "choice") return makeChoice(name, change);
   if (type === "flag") return makeFlag(name, change);
   if (!SETTINGS[name].slider) return makeNumber(name, change);
-  const { show, ...slider } = makeSlider(SETTINGS[name], (value) => change({ [name]: value }));
-  return {
-    ...slider,
-    show: (value, settings) => show(value, SETTINGS[name].most ? mostOf(name, settings) : undefined),
-  };
+  const slider = makeSlider(SETTINGS[name], (value) => change({ [name]: value }));
+  return { ...slider, show: (value, settings) => slider.show(value, SETTINGS[name].most && mostOf(name, settings)) };
 }
 
 function makeChoice(name, change) {
@@ -44,12 +41,11 @@ function makeNumber(name, change) {
   const title = `The next ${label.toLowerCase()}`;
   const next = button("Another", { className: "moe-button moe-quiet", title });
   let now = min;
-  const set = (value) => {
-    if (Number.isInteger(value) && value >= min && value <= max) change({ [name]: value });
+  input.onchange = () => {
+    if (input.value && input.checkValidity()) change({ [name]: +input.value });
     else input.value = now;
   };
-  input.onchange = () => set(input.value === "" ? NaN : +input.value);
-  next.onclick = () => set((now + 1) % (max + 1));
+  next.onclick = () => change({ [name]: (now + 1) % (max + 1) });
   const node = el("div", { className: "pg-seed" }, field(label, input), next);
   return { node, inputs: [input, next], show: (value) => (input.value = now = value) };
 }
@@ -64,12 +60,9 @@ export function makeControls(change, { own, more = {} }) {
     const nodes = [...names.map((name) => controls[name].node), ...(more[group] ?? []).map(({ node }) => node)];
     return { names, node: el("fieldset", {}, el("legend", {}, group), ...nodes) };
   });
-  const node = el(
-    "details",
-    { open: true },
-    el("summary", {}, "Change the experiment"),
-    el("div", { className: "pg-fields" }, ...groups.map((group) => group.node)),
-  );
+  const title = el("summary", {}, "Change the experiment");
+  const fields = el("div", { className: "pg-fields" }, ...groups.map((group) => group.node));
+  const node = el("details", { open: true }, title, fields);
 
   // `can`: what the kernel's layer lets be changed; null where all can be.
   function show(settings, kind, can) {

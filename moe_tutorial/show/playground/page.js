@@ -48,11 +48,8 @@ function render({ model, el: root }) {
   const panels = Object.fromEntries(kindNames.map((name) => [name, KINDS[name].controls.panel(act)]));
   const panelsOf = (area) => Object.values(panels).flatMap((panel) => (panel.area === area ? [panel.node] : []));
   const look = (i) => engine.look((state.point = i));
-  const head = makeHead({
-    toggle: () => (frame.busy ? engine.pause() : engine.play()),
-    step: () => engine.step(),
-    reset,
-  });
+  const toggle = () => (frame.busy ? engine.pause() : engine.play());
+  const head = makeHead({ toggle, step: () => engine.step(), reset });
   const start = makeStart({ turnTo, begin: (preset) => begin(fromPreset(preset)), then: goOn });
   const map = makeMap(KINDS, look);
   const smalls = makeSmalls(panelsOf("parts"));
@@ -146,13 +143,10 @@ function render({ model, el: root }) {
   }
 
   // The experiment as it has come to stand.
-  const standing = () => ({
-    preset: state.preset,
-    settings: { ...frame.settings },
-    steps: Math.min(frame.step, MOST_STEPS),
-    point: frame.point,
-    knocked: frame.knocked,
-  });
+  function standing() {
+    const { settings, step, point, knocked } = frame;
+    return stateOf({ ...settings }, { preset: state.preset, steps: Math.min(step, MOST_STEPS), point, knocked });
+  }
 
   // Drawing: what must keep up with a slider first, the rest in turns while it trains.
   function draw(next) {
@@ -192,13 +186,8 @@ function render({ model, el: root }) {
 
   // Off-screen it stands still.
   let visible = true;
-  const sight = new IntersectionObserver(
-    ([entry]) => {
-      visible = entry.isIntersecting;
-      engine.show(visible);
-    },
-    { rootMargin: "100px" },
-  );
+  const see = ([{ isIntersecting }]) => engine.show((visible = isIntersecting));
+  const sight = new IntersectionObserver(see, { rootMargin: "100px" });
   const onHash = () => {
     const next = fromHash(location.hash);
     if (!next || location.hash.slice(1) === foot.written()) return;

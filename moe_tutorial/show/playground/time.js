@@ -12,19 +12,14 @@ export function makeTime() {
   const lossAbove = subtitle();
   const sharesNote = note();
   const lossNote = note("Loss per training step, averaged over twenty.");
-  const boxes = [bands, curve].map((canvas) => el("div", { className: "pg-chart" }, canvas));
-  const node = group(
-    "pg-time",
-    "Over time",
-    el("div", {}, sharesAbove, sharesNote, boxes[0]),
-    el("div", {}, lossAbove, lossNote, boxes[1]),
-  );
+  const part = (above, said, canvas) => el("div", {}, above, said, el("div", { className: "pg-chart" }, canvas));
+  const node = group("pg-time", "Over time", part(sharesAbove, sharesNote, bands), part(lossAbove, lossNote, curve));
 
   function draw(frame, { words }, { patterned }) {
     const { history } = frame;
     const last = history.at(-1);
     const shares = Array.from(last.shares);
-    for (const box of boxes) box.classList.toggle("pg-tall", shares.length > 9);
+    node.classList.toggle("pg-tall", shares.length > 9);
     drawHistory(bands, curve, history, words.losses, patterned);
     set(sharesAbove, sharesTitle(frame, words));
     set(lossAbove, lossTitle(frame));
