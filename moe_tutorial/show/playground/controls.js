@@ -1,5 +1,5 @@
 // The controls of an experiment, made from the table: one for each setting, in its group, shown where its kind is.
-import { button, el, field, freshId } from "../web/dom.js";
+import { el, field, freshId, quietly } from "../web/dom.js";
 import { makeSlider } from "../web/slider.js";
 import { GROUPS, SETTINGS, isLive, mostOf, namesOf } from "./experiment.js";
 
@@ -16,8 +16,7 @@ function makeControl(name, change) {
 function makeChoice(name, change) {
   const { label, choices } = SETTINGS[name];
   const options = Object.entries(choices).map(([value, words]) => el("option", { value }, words));
-  const input = el("select", {}, ...options);
-  input.onchange = () => change({ [name]: input.value });
+  const input = el("select", { onchange: () => change({ [name]: input.value }) }, ...options);
   return { node: field(label, input), inputs: [input], show: (value) => (input.value = value) };
 }
 
@@ -28,24 +27,24 @@ export function check(input, words, more) {
 
 function makeFlag(name, change) {
   const { label, note = "" } = SETTINGS[name];
-  const input = el("input", { type: "checkbox" });
-  input.onchange = () => change({ [name]: input.checked });
+  const input = el("input", { type: "checkbox", onchange: () => change({ [name]: input.checked }) });
   return { node: check(input, label, note), inputs: [input], show: (value) => (input.checked = value) };
 }
 
 // A number in a box, and a button for the next one.
 function makeNumber(name, change) {
-  const { label, range } = SETTINGS[name];
-  const [min, max] = range;
+  const {
+    label,
+    range: [min, max],
+  } = SETTINGS[name];
   const input = el("input", { type: "number", min, max, step: 1 });
-  const title = `The next ${label.toLowerCase()}`;
-  const next = button("Another", { className: "moe-button moe-quiet", title });
+  const another = () => change({ [name]: (now + 1) % (max + 1) });
+  const next = quietly("Another", { title: `The next ${label.toLowerCase()}`, onclick: another });
   let now = min;
   input.onchange = () => {
     if (input.value && input.checkValidity()) change({ [name]: +input.value });
     else input.value = now;
   };
-  next.onclick = () => change({ [name]: (now + 1) % (max + 1) });
   const node = el("div", { className: "pg-seed" }, field(label, input), next);
   return { node, inputs: [input, next], show: (value) => (input.value = now = value) };
 }

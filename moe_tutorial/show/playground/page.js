@@ -37,10 +37,10 @@ function render({ model, el: root }) {
   let spokenAt = 0;
 
   // Parts.
-  const patterns = el("input", { type: "checkbox" });
+  const patterns = el("input", { type: "checkbox", onchange: () => draw(frame) });
   const kernelWords = options.layer ? "the kernel: your layer" : "the kernel, with torch";
-  const engines = el("select", {}, el("option", { value: "browser" }, "this page"));
-  engines.append(el("option", { value: "kernel" }, kernelWords));
+  const engines = el("select", { onchange: () => move(engines.value) });
+  engines.append(new Option("this page", "browser"), new Option(kernelWords, "kernel"));
   const training = [{ node: check(patterns, "Patterns", "as well as colours") }];
   if (live) training.unshift({ node: field("Train in", engines), needs: "inKernel" });
   const controls = makeControls(change, { own, more: { Training: training } });
@@ -74,13 +74,12 @@ function render({ model, el: root }) {
   );
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
-  patterns.onchange = () => draw(frame);
-  engines.onchange = () => {
-    state = { ...standing(), steps: 0 };
-    use(engines.value);
-  };
 
   // What a reader does.
+  function move(name) {
+    state = { ...standing(), steps: 0 };
+    use(name);
+  }
   function use(name) {
     engine?.dispose();
     frame = undefined;

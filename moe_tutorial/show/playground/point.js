@@ -9,7 +9,7 @@ function rowOf({ on, name, bar, number, sign, said, weight, pull }) {
 }
 
 export function makePoint(look) {
-  const input = el("input", { type: "range", min: 0, step: 1 });
+  const input = el("input", { type: "range", min: 0, step: 1, oninput: () => look(+input.value) });
   const heads = el("tr");
   const rows = el("tbody");
   const verdict = el("p", { className: "pg-verdict" });
@@ -17,7 +17,6 @@ export function makePoint(look) {
   const table = el("table", {}, el("thead", {}, heads), rows);
   const title = subtitle("Inspect a point");
   const node = group("pg-point", "Inspect a point", title, field("Point", input), table, verdict, heard);
-  input.oninput = () => look(+input.value);
 
   const show = ({ words }) => heads.replaceChildren(...pointHead(words.heads, 3));
 

@@ -35,6 +35,8 @@ export const note = (words = "") => el("p", { className: "moe-note" }, words);
 /** @param {string} words @param {Record<string, any>} attributes */
 export const button = (words, attributes = {}) =>
   el("button", { type: "button", className: "moe-button", ...attributes }, words);
+/** One that asks for less attention. @param {string} words @param {Record<string, any>} attributes */
+export const quietly = (words, attributes) => button(words, { className: "moe-button moe-quiet", ...attributes });
 /** A canvas that a screen reader is told of, see describe(). */
 export const picture = (className = "") => el("canvas", { className, role: "img" });
 /** @param {Element} node @param {string} words */

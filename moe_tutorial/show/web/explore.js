@@ -61,23 +61,20 @@ function render({ model, el: root }) {
 
   const message = el("p", { className: "moe-title", ariaLive: "polite" });
   const remark = note();
-  const temperature = el("input", { type: "range", min: -1, max: 1, step: 0.05, value: 0 });
-  const k = el("input", { type: "range", min: 1, max: E, value: first });
+  const warm = () => change("temperature", 10 ** +temperature.value);
+  const temperature = el("input", { type: "range", min: -1, max: 1, step: 0.05, value: 0, oninput: warm });
+  const k = el("input", { type: "range", min: 1, max: E, value: first, oninput: () => change("k", +k.value) });
   const orders = ["softmax, then top-k", "top-k, then softmax"];
-  const order = el("select", {}, ...orders.map((words, value) => el("option", { value }, words)));
-  const point = el("input", { type: "range", min: 0, max: count - 1, value: 0 });
+  const turn = () => change("softmaxFirst", order.value === "0");
+  const order = el("select", { oninput: turn }, ...orders.map((words, value) => el("option", { value }, words)));
+  const point = el("input", { type: "range", min: 0, max: count - 1, value: 0, oninput: () => pick(+point.value) });
   const canvas = picture("moe-plane moe-pick");
   const table = el("div");
   const hint = note("Or click the plane; arrow keys move the slider.");
   const side = el("div", { className: "moe-side" }, subtitle("Inspect a point"), field("Point", point), table, hint);
   const controls = [field("Temperature", temperature), field("Chosen per point, k", k), field("Order", order)];
-  mount(
-    root,
-    message,
-    remark,
-    el("div", { className: "moe-controls" }, ...controls),
-    el("div", { className: "moe-split" }, canvas, side),
-  );
+  const split = el("div", { className: "moe-split" }, canvas, side);
+  mount(root, message, remark, el("div", { className: "moe-controls" }, ...controls), split);
 
   function inspect() {
     table.replaceChildren(routingTable(route(pointLogits, picked * E, E, choice), dead));
@@ -106,15 +103,11 @@ function render({ model, el: root }) {
     describe(canvas, `Map of the plane. ${message.textContent}. Shares of the points: ${shareWords(shares)}.`);
     inspect();
   }
-  const change = (name, value) => {
+  function change(name, value) {
     choice[name] = value;
     draw();
-  };
+  }
 
-  temperature.oninput = () => change("temperature", 10 ** +temperature.value);
-  k.oninput = () => change("k", +k.value);
-  order.oninput = () => change("softmaxFirst", order.value === "0");
-  point.oninput = () => pick(+point.value);
   canvas.onclick = (click) => pick(nearestTo(click, points, count, extent));
   return redrawOnChange(root, draw);
 }

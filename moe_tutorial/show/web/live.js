@@ -1,5 +1,5 @@
 // Training that runs in the kernel and is drawn here: clicks and slider moves go out as messages, frames come in.
-import { button, describe, el, mount, note, perFrame, picture, redrawOnChange, subtitle } from "./dom.js";
+import { button, describe, el, mount, note, perFrame, picture, quietly, redrawOnChange, subtitle } from "./dom.js";
 import { DEAD, capital, mapWords, shareWords, usageTitle } from "./words.js";
 import { GONE, connect } from "./link.js";
 import { sharePanel } from "./shares.js";
@@ -31,10 +31,11 @@ function render({ model, el: root }) {
   const remark = note();
   const status = note();
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
-  const play = button("Start");
-  const quiet = "moe-button moe-quiet";
-  const step = button("Step", { className: quiet, title: "One training step" });
-  const reset = button("Reset", { className: quiet, title: "Back to the start, with the sliders as they are" });
+  const ask = (word) => link.send({ do: word });
+  const back = "Back to the start, with the sliders as they are";
+  const play = button("Start", { onclick: () => ask(frame.running ? "pause" : "start") });
+  const step = quietly("Step", { title: "One training step", onclick: () => ask("step") });
+  const reset = quietly("Reset", { title: back, onclick: () => ask("reset") });
   const map = picture("moe-plane");
   const bands = picture();
   const chart = picture("moe-chart");
@@ -48,9 +49,6 @@ function render({ model, el: root }) {
     for (const node of root.querySelectorAll("button, input")) node.disabled = true;
     draw();
   });
-  play.onclick = () => link.send({ do: frame.running ? "pause" : "start" });
-  step.onclick = () => link.send({ do: "step" });
-  reset.onclick = () => link.send({ do: "reset" });
 
   function controls() {
     const rows = sliders(s);

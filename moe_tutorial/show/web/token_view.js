@@ -320,14 +320,10 @@ function render({ model, el: root }) {
     draw();
   };
   const aside = [...character.nodes, takes.node, ...(parts.length ? [domains.node] : [])];
-  mount(
-    root,
-    el("p", { className: "moe-kicker" }, model.get("settings").title),
-    message,
-    remark,
-    ...(blocks.length > 1 ? [blockButtons(blocks, choose)] : []),
-    el("div", { className: "moe-split moe-reader" }, text.node, el("div", { className: "moe-aside" }, ...aside)),
-  );
+  const kicker = el("p", { className: "moe-kicker" }, model.get("settings").title);
+  const choice = blocks.length > 1 ? [blockButtons(blocks, choose)] : [];
+  const side = el("div", { className: "moe-aside" }, ...aside);
+  mount(root, kicker, message, remark, ...choice, el("div", { className: "moe-split moe-reader" }, text.node, side));
 
   function tint() {
     const lit = pointed < 0 ? held : pointed;

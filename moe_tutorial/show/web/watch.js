@@ -48,19 +48,11 @@ function render({ model, el: root }) {
   const canvas = picture(G ? "moe-plane" : "");
   const usage = sharePanel(E);
   const score = s.score && last ? scorePanel(s) : null;
-  mount(
-    root,
-    el("p", { className: "moe-kicker" }, s.title),
-    message,
-    remark,
-    el("div", { className: "moe-transport" }, ...(last ? [play, field("Step", step)] : [])),
-    el(
-      "div",
-      { className: "moe-split" },
-      G ? canvas : el("div", { className: "moe-bands moe-tall" }, canvas),
-      el("div", { className: "moe-side" }, ...usage.nodes, ...(score?.nodes ?? [])),
-    ),
-  );
+  const kicker = el("p", { className: "moe-kicker" }, s.title);
+  const transport = el("div", { className: "moe-transport" }, ...(last ? [play, field("Step", step)] : []));
+  const main = G ? canvas : el("div", { className: "moe-bands moe-tall" }, canvas);
+  const side = el("div", { className: "moe-side" }, ...usage.nodes, ...(score?.nodes ?? []));
+  mount(root, kicker, message, remark, transport, el("div", { className: "moe-split" }, main, side));
 
   function drawMap(now) {
     const dead = now.map((share) => share < DEAD);
