@@ -60,10 +60,8 @@ export const mostOf = (name, settings) => {
 export function checkSettings(kind, given) {
   const names = namesOf(kind);
   const all = { ...defaultsOf(kind), ...given };
-  for (const name in all) {
-    if (name !== "layer" && !names.includes(name))
-      throw new Error(`there is no setting ${name}; allowed are ${names.join(", ")}`);
-  }
+  const unknown = Object.keys(all).find((name) => name !== "layer" && !names.includes(name));
+  if (unknown) throw new Error(`there is no setting ${unknown}; allowed are ${names.join(", ")}`);
   for (const name of names) checkValue(name, all);
   return all;
 }

@@ -290,6 +290,7 @@ class KernelTraining(anywidget.AnyWidget):
                 gradient = torch.autograd.grad(F.cross_entropy(scores, label), routing.logits, allow_unused=True)[0]
         experts = getattr(run.layer, "experts", None)
         return {
+            "logits": routing.logits[0].tolist(),
             "probs": (routing.probs if isinstance(routing, Routing) else routing.logits.softmax(-1))[0].tolist(),
             "chosen": routing.indices[0].tolist(),
             "weights": routing.weights[0].tolist() if isinstance(routing, Routing) else [],

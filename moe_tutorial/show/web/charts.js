@@ -42,16 +42,9 @@ function bandLabels(now, bottom) {
     below += share;
   });
   const gap = Math.min(15, (bottom - 14) / (labels.length - 1 || 1));
-  let least = 7;
-  for (const label of labels) {
-    label.y = Math.max(label.y, least);
-    least = label.y + gap;
-  }
-  let most = bottom - 7;
-  for (const label of labels.toReversed()) {
-    label.y = Math.min(label.y, most);
-    most = label.y - gap;
-  }
+  labels.forEach((label, i) => (label.y = Math.max(label.y, i ? labels[i - 1].y + gap : 7)));
+  labels.reverse(); // and back again, from the bottom
+  labels.forEach((label, i) => (label.y = Math.min(label.y, i ? labels[i - 1].y - gap : bottom - 7)));
   return { labels, gap };
 }
 
