@@ -54,12 +54,11 @@ export function makeParameters(sizes, inputs, state) {
  * @param {number} most points in a batch
  * @param {number} n points to draw from */
 export function makeBatches(state, most, n) {
-  const rows = new Int32Array(most);
   const uniform = new Float64Array(most);
-  let batch = rows;
+  let batch = new Int32Array(most);
   /** @param {number} size */
   return function draw(size) {
-    if (batch.length !== size) batch = rows.subarray(0, size);
+    if (batch.length !== size) batch = new Int32Array(size);
     fillUniform(state, uniform, size);
     for (let t = 0; t < size; t++) batch[t] = Math.floor(uniform[t] * n);
     return batch;
@@ -132,9 +131,8 @@ export function checkPlace(what, i, n) {
 /** @param {number} loss @param {number} step */
 export function checkFinite(loss, step) {
   if (Number.isFinite(loss)) return;
-  throw new Error(
-    `the loss became ${loss} at step ${step}; that step changed nothing. Reset, and take a smaller learning rate or coefficient.`,
-  );
+  const advice = "Reset, and take a smaller learning rate or coefficient.";
+  throw new Error(`the loss became ${loss} at step ${step}; that step changed nothing. ${advice}`);
 }
 
 /** Where the largest of n values from `from` stands, counted from there.

@@ -13,10 +13,8 @@ const MOST_POINTS = 1e6;
 export function toHash(state) {
   const chosen = presetOf(state.preset);
   const parts = { ...(chosen && { preset: state.preset }), ...flatten(state, chosen) };
-  const words = (value) => encodeURIComponent([value].flat().join("."));
-  return Object.entries(parts)
-    .map(([name, value]) => `${name}=${words(value)}`)
-    .join("&");
+  const write = ([name, value]) => `${name}=${encodeURIComponent([value].flat().join("."))}`;
+  return Object.entries(parts).map(write).join("&");
 }
 
 /** @param {string} text

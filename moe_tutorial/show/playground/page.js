@@ -61,17 +61,10 @@ function render({ model, el: root }) {
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
   const foot = makeFoot(model, { live, owner });
-  mount(
-    root,
-    head.node,
-    el("div", { className: "pg-top" }, ...start.nodes, notice, error, spoken),
-    group("pg-controls", "Controls", controls.node),
-    map.node,
-    smalls.node,
-    time.node,
-    el("div", { className: "pg-side" }, reads.node, usage.node, point.node, ...panelsOf("side")),
-    foot.node,
-  );
+  const top = el("div", { className: "pg-top" }, ...start.nodes, notice, error, spoken);
+  const side = el("div", { className: "pg-side" }, reads.node, usage.node, point.node, ...panelsOf("side"));
+  const left = group("pg-controls", "Controls", controls.node);
+  mount(root, head.node, top, left, map.node, smalls.node, time.node, side, foot.node);
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
 

@@ -72,15 +72,9 @@ function render({ model, el: root }) {
   const race = el("div", { className: `moe-bands${tall}` }, bands);
   const over = el("div", { className: "moe-over" }, subtitle("Shares, step by step"), race);
   const side = el("div", { className: "moe-side" }, ...usage.nodes, ...(resolution ? loss : []));
-  mount(
-    root,
-    message,
-    remark,
-    ...controls(),
-    error,
-    el("div", { className: "moe-split moe-even" }, resolution ? map : over, side),
-    resolution ? over : el("div", { className: "moe-over" }, ...loss),
-  );
+  const main = el("div", { className: "moe-split moe-even" }, resolution ? map : over, side);
+  const below = resolution ? over : el("div", { className: "moe-over" }, ...loss);
+  mount(root, message, remark, ...controls(), error, main, below);
 
   function write() {
     const { knobs, shares, recent, running } = frame;

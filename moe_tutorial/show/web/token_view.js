@@ -191,9 +191,8 @@ function characterPart({ E, k, T, letters, blocks, at, weightsAt, probsAt }) {
     const order = [...own, ...rest];
     const shown = order.splice(0, Math.max(4, k));
     likelyTitle.textContent = `Probabilities in ${name.toLowerCase()}`;
-    likely.replaceChildren(
-      ...shown.map((e) => barRow(e, E > 8, { dead: dead[e], part: p[e], words: p[e].toFixed(2) })),
-    );
+    const row = (e) => barRow(e, E > 8, { dead: dead[e], part: p[e], words: p[e].toFixed(2) });
+    likely.replaceChildren(...shown.map(row));
     const left = sum(order.map((e) => p[e])).toFixed(2);
     others.textContent = order.length ? `The other ${order.length} together: ${left}.` : "";
   }
@@ -227,12 +226,8 @@ function usagePart({ E, k, letters, blocks, at }, light) {
   function oftenBy(b) {
     const tally = Array.from({ length: E }, () => new Map());
     letters.forEach((c, i) => at(b, i).forEach((e) => tally[e].set(c, (tally[e].get(c) ?? 0) + 1)));
-    return tally.map((counts) =>
-      [...counts]
-        .sort((a, b) => b[1] - a[1])
-        .slice(0, 4)
-        .map(([c]) => c),
-    );
+    const few = (counts) => [...counts].sort((a, b) => b[1] - a[1]).slice(0, 4);
+    return tally.map((counts) => few(counts).map(([c]) => c));
   }
   const sign = (c) => el("span", INVISIBLE.has(c) ? { className: "moe-muted" } : {}, c === "\n" ? "⏎" : nameOf(c));
   // What is seen in the button is its name, too: its parts say more to those who only hear them.

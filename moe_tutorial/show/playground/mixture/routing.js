@@ -217,11 +217,7 @@ export function makeRouter(E, params, direction) {
     chosen,
     weights,
     dLogits,
-    get k() {
-      return k;
-    },
-    get alive() {
-      return alive;
-    },
+    k: () => k,
+    alive: () => alive,
   };
 }

@@ -21,11 +21,16 @@ export function createTree(given = {}, own) {
   const data = dataOf(settings, own);
   const { x: X, classes: C } = data;
 
-  const { params, grads, gradient, learn } = makeParameters(
-    { node_weight: NODES * 2, node_bias: NODES, w_in: L * H * 2, b_in: L * H, w_out: L * H * C, b_out: L * C },
-    (name) => (name.endsWith("out") ? H : 2),
-    randomState(seed, 5),
-  );
+  const sizes = {
+    node_weight: NODES * 2,
+    node_bias: NODES,
+    w_in: L * H * 2,
+    b_in: L * H,
+    w_out: L * H * C,
+    b_out: L * C,
+  };
+  const inputs = (/** @type {string} */ name) => (name.endsWith("out") ? H : 2);
+  const { params, grads, gradient, learn } = makeParameters(sizes, inputs, randomState(seed, 5));
   const descent = makeDescent(depth, params);
   const leaves = makeExperts(params, grads, data, { E: L, H, name: "leaf" });
   const record = makeRecord(["task", "hardening", "balance"], L);
