@@ -198,15 +198,10 @@ def out_of_sync(path: Path) -> str | None:
     return None
 
 
-def first_difference(left: tuple, right: tuple) -> str:
+def first_difference(*cells: tuple) -> str:
     """A short view of where two cells part: their types, their tags, or a line of their text."""
-    (kind, text, tags), (other_kind, other_text, other_tags) = left, right
-    if kind != other_kind:
-        return f"type {kind!r} against {other_kind!r}"
-    if text == other_text:
-        return f"tags {tags!r} against {other_tags!r}"
-    lines = zip_longest(text.splitlines(True), other_text.splitlines(True), fillvalue="")
-    one, other = next((a, b) for a, b in lines if a != b)
+    lines = ([f"type {kind}", f"tags {tags}", *text.splitlines()] for kind, text, tags in cells)
+    one, other = next((a, b) for a, b in zip_longest(*lines, fillvalue="") if a != b)
     return f"{one[:60]!r} against {other[:60]!r}"
 
 

@@ -3,7 +3,7 @@
 An error names the argument, its value and what is allowed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,13 @@ def grid(points: Array, resolution: int = 40) -> Tensor:
         resolution: places along each side, 8 to 128.
     """
     check_count("resolution", resolution, *RESOLUTIONS)
-    left, right, bottom, top = extent_of(points_of(points))
-    x = torch.linspace(left, right, resolution)
-    y = torch.linspace(top, bottom, resolution)
+    return plane(extent_of(points_of(points)), resolution)
+
+
+def plane(extent: Sequence[float], resolution: int) -> Tensor:
+    """Evenly spaced places within left, right, bottom, top, row by row from the top: (resolution**2, 2)."""
+    left, right, bottom, top = extent
+    x, y = torch.linspace(left, right, resolution), torch.linspace(top, bottom, resolution)
     return torch.cartesian_prod(y, x).flip(1).contiguous()
 
 

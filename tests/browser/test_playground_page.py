@@ -491,6 +491,19 @@ def test_an_expert_can_be_knocked_out_and_comes_back(wide):
     assert [bar.split("\n")[-1] for bar in wide.bars()] == shares
 
 
+def test_a_picture_that_moves_touches_only_what_differs(wide):
+    """What is made anew, the page lays out anew, thirty times a second."""
+    preset(wide, "Four rules, four experts")
+    kept = [".pg-usage li i", ".pg-reads b", ".pg-point tbody th", ".pg-verdict b"]
+    wide.page.evaluate("(kept) => kept.forEach((of) => (document.querySelector(of).kept = true))", kept)
+    before = wide.bars()
+    wide.root.locator(".pg-then").click()
+    wide.page.wait_for_function("document.querySelector('.moe-root').dataset.step === '1200'")
+    wide.settle()
+    assert wide.bars() != before
+    assert wide.page.evaluate("(kept) => kept.filter((of) => !document.querySelector(of).kept)", kept) == []
+
+
 def test_what_changes_is_said_in_words(wide):
     preset(wide, "Kill seven experts")
     said = wide.root.locator("[role=status]").filter(has_text="Step 600.").inner_text()

@@ -1,5 +1,7 @@
 """The token view on a page with no kernel and no network: the tints, the title, what is picked, and who is lit."""
 
+import re
+
 import pytest
 import torch
 
@@ -237,3 +239,16 @@ def test_the_longest_text_with_the_most_experts_is_shown_and_changes_its_block(s
         page.get_by_label(f"Block {block + 1}", exact=True).check(force=True)
         shown = page.evaluate("[...document.querySelectorAll('[role=option]')].map((c) => +c.dataset.e)")
         assert shown == best.indices[block, :, 0].tolist()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_and_a_button_is_called_what_stands_in_it(show, axe, theme):
+    page = show(view(n_experts=16, k=2, lead=3), theme=theme)
+    page.evaluate(axe)
+    found = page.evaluate("axe.run('.moe-widget')")["violations"]
+    assert [(each["id"], len(each["nodes"])) for each in found] == []
+    for e, row in enumerate(page.locator(".moe-takes li").all()):
+        button = page.locator(".moe-takes").get_by_role(
+            "button", name=re.compile(rf"^Expert {e} (\S+ %|dead) most often ")
+        )
+        assert row.locator("button").element_handle().evaluate("(a, b) => a === b", button.element_handle())

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass
 from math import isfinite
 from typing import Any
@@ -66,7 +67,7 @@ class Run:
     """Called with the routing after each step."""
 
     def __post_init__(self) -> None:
-        self._first = {name: value.detach().clone() for name, value in self.layer.state_dict().items()}
+        self._first = deepcopy(self.layer.state_dict())
         self.restart()
 
     def restart(self) -> None:

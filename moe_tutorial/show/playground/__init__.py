@@ -176,18 +176,13 @@ def _own(data: Any) -> dict[str, Any]:
             "Dataset: anything with the tensors x_train and x_test (N, 2), y_train and y_test (N,)"
         )
     x, y, x_test, y_test = parts
-    points, tested = points_of(x), points_of(x_test)
-    labels, test_labels = labels_of(y, x), labels_of(y_test, x_test)
-    left, right, bottom, top = extent_of(points)
+    left, right, bottom, top = extent_of(points_of(x))
     half, across, up = max(right - left, top - bottom) / 2, (left + right) / 2, (bottom + top) / 2
-    regimes = [getattr(data, name, fallback) for name, fallback in (("regime_train", y), ("regime_test", y_test))]
-    return {
-        "x": points.astype(np.float64).tobytes(),
-        "y": labels.tobytes(),
-        "regime": regimes[0].numpy().astype(np.uint8).tobytes(),
-        "xTest": tested.astype(np.float64).tobytes(),
-        "yTest": test_labels.tobytes(),
-        "regimeTest": regimes[1].numpy().astype(np.uint8).tobytes(),
-        "classes": int(max(labels.max(), test_labels.max())) + 1,
-        "extent": [across - half, across + half, up - half, up + half],
-    }
+    own: dict[str, Any] = {"classes": 1, "extent": [across - half, across + half, up - half, up + half]}
+    for end, points, labels, name in (("", x, y, "regime_train"), ("Test", x_test, y_test, "regime_test")):
+        classes = labels_of(labels, points)
+        own["classes"] = max(own["classes"], int(classes.max()) + 1)
+        own[f"x{end}"] = points_of(points).astype(np.float64).tobytes()
+        own[f"y{end}"] = classes.tobytes()
+        own[f"regime{end}"] = getattr(data, name, labels).numpy().astype(np.uint8).tobytes()
+    return own

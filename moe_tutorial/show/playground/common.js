@@ -1,6 +1,7 @@
 // @ts-check
 // What training a mixture and training a tree have in common: batches, cross-entropy, Adam, the memory of the last steps,
 // and the measures.
+import { DEAD } from "../web/words.js";
 import { fillUniform } from "./data.js";
 
 const RECENT = 20; // steps that are averaged
@@ -8,7 +9,6 @@ const MAX_HISTORY = 300; // rows that the history keeps
 const BETA1 = 0.9; // torch.optim.Adam's
 const BETA2 = 0.999;
 const EPSILON = 1e-8;
-export const DEAD_BELOW = 0.01;
 
 /** @typedef {Record<string, Float64Array>} Arrays named parts of one array */
 
@@ -54,12 +54,11 @@ export function makeParameters(sizes, inputs, state) {
  * @param {number} most points in a batch
  * @param {number} n points to draw from */
 export function makeBatches(state, most, n) {
-  const rows = new Int32Array(most);
   const uniform = new Float64Array(most);
-  let batch = rows;
+  let batch = new Int32Array(most);
   /** @param {number} size */
   return function draw(size) {
-    if (batch.length !== size) batch = rows.subarray(0, size);
+    if (batch.length !== size) batch = new Int32Array(size);
     fillUniform(state, uniform, size);
     for (let t = 0; t < size; t++) batch[t] = Math.floor(uniform[t] * n);
     return batch;
@@ -79,43 +78,49 @@ export function crossEntropy(scores, label, scale, back) {
 }
 
 /** The last steps, averaged, so that a single batch does not make the picture flicker, and a thinned history of that. A
- * row holds the named numbers, then the shares.
- * @param {string[]} names @param {number} E */
-export function makeRecord(names, E) {
-  const width = names.length + E;
+ * step is measured by these losses and by the choices that each of E got.
+ * @param {string[]} losses @param {number} E */
+export function makeRecord(losses, E) {
+  const width = losses.length + E;
   const ring = new Float64Array(RECENT * width);
   const mean = new Float64Array(width);
   let filled = 0;
   let next = 0;
   let every = 1;
-  const record = {
-    row: new Float64Array(width),
-    /** @type {Record<string, any>[]} */
-    history: [],
-    get filled() {
-      return filled;
-    },
+  /** @type {Record<string, any>[]} */
+  const history = [];
+
+  function average() {
+    mean.fill(0);
+    for (let r = 0; r < filled; r++) for (let j = 0; j < width; j++) mean[j] += ring[r * width + j] / filled;
+    return { ...Object.fromEntries(losses.map((name, j) => [name, mean[j]])), shares: mean.slice(losses.length) };
+  }
+  return {
+    history,
     forget() {
       filled = next = 0;
     },
-    /** Keeps record.row as what was measured in this step. @param {number} step */
-    keep(step) {
-      ring.set(record.row, next * width);
+    /** What was measured in this step, of so many choices.
+     * @param {number} step @param {number[]} values @param {Float64Array} counts @param {number} choices */
+    keep(step, values, counts, choices) {
+      const at = next * width;
+      for (let j = 0; j < width; j++) ring[at + j] = values[j] ?? counts[j - values.length] / choices;
       next = (next + 1) % RECENT;
       filled = Math.min(filled + 1, RECENT);
       if (step % every) return;
-      record.history.push({ step, ...record.mean() });
-      if (record.history.length <= MAX_HISTORY) return;
+      history.push({ step, ...average() });
+      if (history.length <= MAX_HISTORY) return;
       every *= 2;
-      record.history = record.history.filter((row) => row.step % every === 0);
+      history.splice(0, history.length, ...history.filter((row) => row.step % every === 0));
     },
-    mean() {
-      mean.fill(0);
-      for (let r = 0; r < filled; r++) for (let j = 0; j < width; j++) mean[j] += ring[r * width + j] / filled;
-      return { ...Object.fromEntries(names.map((name, j) => [name, mean[j]])), shares: mean.slice(names.length) };
+    /** Over the last steps; before any with these settings, what would be chosen now.
+     * @param {() => { loss: number, shares: Float64Array }} evaluate @returns {Record<string, any>} */
+    recent(evaluate) {
+      if (filled) return { steps: filled, ...average() };
+      const { loss, shares } = evaluate();
+      return { steps: 0, ...Object.fromEntries(losses.map((name) => [name, 0])), task: loss, shares };
     },
   };
-  return record;
 }
 
 /** @param {string} what @param {number} i @param {number} n */
@@ -126,9 +131,8 @@ export function checkPlace(what, i, n) {
 /** @param {number} loss @param {number} step */
 export function checkFinite(loss, step) {
   if (Number.isFinite(loss)) return;
-  throw new Error(
-    `the loss became ${loss} at step ${step}; that step changed nothing. Reset, and take a smaller learning rate or coefficient.`,
-  );
+  const advice = "Reset, and take a smaller learning rate or coefficient.";
+  throw new Error(`the loss became ${loss} at step ${step}; that step changed nothing. ${advice}`);
 }
 
 /** Where the largest of n values from `from` stands, counted from there.
@@ -147,39 +151,30 @@ export function each([left, right, bottom, top], resolution, look) {
     for (let i = 0; i <= n; i++, at++) look(left + ((right - left) * i) / n, top - ((top - bottom) * j) / n, at);
 }
 
-/** Of shares (they sum to 1), as moe_tutorial/study/usage.py; and of the first choices of N points against their regimes.
+/** Of shares (they sum to 1), as moe_tutorial/study/usage.py; and of the first choices of N points the normalised mutual
+ * information with their regimes, as scikit-learn's (arithmetic mean): 0 nothing, 1 all.
  * @param {Float64Array} shares @param {Uint8Array} choices @param {Uint8Array} regimes */
 export function usage(shares, choices, regimes) {
-  const table = new Map();
-  const N = choices.length;
-  for (let i = 0; i < N; i++) {
-    const pair = 256 * choices[i] + regimes[i];
-    table.set(pair, (table.get(pair) ?? 0) + 1 / N);
-  }
+  const mean = (entropyBy(choices, (i) => choices[i]) + entropyBy(choices, (i) => regimes[i])) / 2;
+  const both = entropyBy(choices, (i) => 256 * choices[i] + regimes[i]);
   return {
     shares,
-    dead: shares.filter((s) => s < DEAD_BELOW).length,
+    dead: shares.filter((s) => s < DEAD).length,
     largest: Math.max(...shares),
     entropy: entropyOf(shares) / Math.log(shares.length),
-    nmi: mutualInformation(table),
+    nmi: mean > 0 ? Math.max(0, (2 * mean - both) / mean) : 1,
   };
 }
 
-/** @param {Float64Array} parts */
-const entropyOf = (parts) => parts.reduce((sum, s) => (s > 0 ? sum - s * Math.log(s) : sum), 0);
-
-/** Normalised mutual information, as scikit-learn's (arithmetic mean): 0 nothing, 1 all.
- * @param {Map<number, number>} table pair -> part */
-function mutualInformation(table) {
-  const experts = new Float64Array(256);
-  const regimes = new Float64Array(256);
-  let both = 0;
-  for (const [pair, part] of table) {
-    experts[pair >> 8] += part;
-    regimes[pair & 255] += part;
-    both -= part * Math.log(part);
-  }
-  const of = entropyOf(experts);
-  const against = entropyOf(regimes);
-  return of + against > 0 ? Math.max(0, (2 * (of + against - both)) / (of + against)) : 1;
+/** @param {Iterable<number>} parts */
+function entropyOf(parts) {
+  let sum = 0;
+  for (const part of parts) if (part > 0) sum -= part * Math.log(part);
+  return sum;
+}
+/** Of what is the same in these points. @param {Uint8Array} points @param {(i: number) => number} key */
+function entropyBy(points, key) {
+  const parts = new Map();
+  for (const i of points.keys()) parts.set(key(i), (parts.get(key(i)) ?? 0) + 1 / points.length);
+  return entropyOf(parts.values());
 }

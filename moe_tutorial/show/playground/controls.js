@@ -1,36 +1,22 @@
 // The controls of an experiment, made from the table: one for each setting, in its group, shown where its kind is.
-import { button, el, field, freshId, tell } from "../web/dom.js";
+import { el, field, freshId, quietly } from "../web/dom.js";
+import { makeSlider } from "../web/slider.js";
 import { GROUPS, SETTINGS, isLive, mostOf, namesOf } from "./experiment.js";
-
-const short = (v) => String(+v.toPrecision(2));
-
-// A slider's positions: attributes, position -> value, value -> position, and how a value is written.
-function scaleOf({ slider, type }) {
-  const { stops, scale, from, to, step } = slider;
-  if (stops) {
-    const nearest = (v) => stops.reduce((a, b, i) => (Math.abs(b - v) < Math.abs(stops[a] - v) ? i : a), 0);
-    const write = type === "whole" ? String : short;
-    return { range: { min: 0, max: stops.length - 1, step: 1 }, value: (i) => stops[i], position: nearest, write };
-  }
-  const range = { min: from, max: to, step };
-  if (scale) return { range, value: (p) => +(10 ** p).toPrecision(2), position: Math.log10, write: short };
-  const decimals = String(step).split(".")[1]?.length ?? 0;
-  return { range, value: (v) => +v.toFixed(decimals), position: (v) => v, write: (v) => v.toFixed(decimals) };
-}
 
 // One setting's control: its node, its inputs, and show(value, settings).
 function makeControl(name, change) {
   const { type } = SETTINGS[name];
   if (type === "choice") return makeChoice(name, change);
   if (type === "flag") return makeFlag(name, change);
-  return SETTINGS[name].slider ? makeSlider(name, change) : makeNumber(name, change);
+  if (!SETTINGS[name].slider) return makeNumber(name, change);
+  const slider = makeSlider(SETTINGS[name], (value) => change({ [name]: value }));
+  return { ...slider, show: (value, settings) => slider.show(value, SETTINGS[name].most && mostOf(name, settings)) };
 }
 
 function makeChoice(name, change) {
   const { label, choices } = SETTINGS[name];
   const options = Object.entries(choices).map(([value, words]) => el("option", { value }, words));
-  const input = el("select", {}, ...options);
-  input.onchange = () => change({ [name]: input.value });
+  const input = el("select", { onchange: () => change({ [name]: input.value }) }, ...options);
   return { node: field(label, input), inputs: [input], show: (value) => (input.value = value) };
 }
 
@@ -41,38 +27,24 @@ export function check(input, words, more) {
 
 function makeFlag(name, change) {
   const { label, note = "" } = SETTINGS[name];
-  const input = el("input", { type: "checkbox" });
-  input.onchange = () => change({ [name]: input.checked });
+  const input = el("input", { type: "checkbox", onchange: () => change({ [name]: input.checked }) });
   return { node: check(input, label, note), inputs: [input], show: (value) => (input.checked = value) };
-}
-
-function makeSlider(name, change) {
-  const { label, words = {} } = SETTINGS[name];
-  const scale = scaleOf(SETTINGS[name]);
-  const input = el("input", { type: "range", ...scale.range });
-  input.oninput = () => change({ [name]: scale.value(+input.value) });
-  function show(value, settings) {
-    input.max = SETTINGS[name].most ? Math.min(scale.range.max, mostOf(name, settings)) : scale.range.max;
-    input.value = scale.position(value);
-    tell(input, words[value] ?? (words.else ?? "#").replace("#", scale.write(value)));
-  }
-  return { node: field(label, input), inputs: [input], show };
 }
 
 // A number in a box, and a button for the next one.
 function makeNumber(name, change) {
-  const { label, range } = SETTINGS[name];
-  const [min, max] = range;
+  const {
+    label,
+    range: [min, max],
+  } = SETTINGS[name];
   const input = el("input", { type: "number", min, max, step: 1 });
-  const title = `The next ${label.toLowerCase()}`;
-  const next = button("Another", { className: "moe-button moe-quiet", title });
+  const another = () => change({ [name]: (now + 1) % (max + 1) });
+  const next = quietly("Another", { title: `The next ${label.toLowerCase()}`, onclick: another });
   let now = min;
-  const set = (value) => {
-    if (Number.isInteger(value) && value >= min && value <= max) change({ [name]: value });
+  input.onchange = () => {
+    if (input.value && input.checkValidity()) change({ [name]: +input.value });
     else input.value = now;
   };
-  input.onchange = () => set(input.value === "" ? NaN : +input.value);
-  next.onclick = () => set((now + 1) % (max + 1));
   const node = el("div", { className: "pg-seed" }, field(label, input), next);
   return { node, inputs: [input, next], show: (value) => (input.value = now = value) };
 }
@@ -87,12 +59,9 @@ export function makeControls(change, { own, more = {} }) {
     const nodes = [...names.map((name) => controls[name].node), ...(more[group] ?? []).map(({ node }) => node)];
     return { names, node: el("fieldset", {}, el("legend", {}, group), ...nodes) };
   });
-  const node = el(
-    "details",
-    { open: true },
-    el("summary", {}, "Change the experiment"),
-    el("div", { className: "pg-fields" }, ...groups.map((group) => group.node)),
-  );
+  const title = el("summary", {}, "Change the experiment");
+  const fields = el("div", { className: "pg-fields" }, ...groups.map((group) => group.node));
+  const node = el("details", { open: true }, title, fields);
 
   // `can`: what the kernel's layer lets be changed; null where all can be.
   function show(settings, kind, can) {

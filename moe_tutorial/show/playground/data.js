@@ -130,6 +130,10 @@ export function makeData(name, seed, centred) {
   return { ...train, xTest: test.x, yTest: test.y, regimeTest: test.regime, classes, extent };
 }
 
+/** The points that an experiment learns from; `own` were brought along.
+ * @param {Record<string, any>} settings @param {Data} [own] */
+export const dataOf = ({ data, seed, centred }, own) => own ?? makeData(data, seed, centred);
+
 /** @param {number} n @param {string} name @param {Uint32Array} state */
 function sample(n, name, state) {
   const u = new Float64Array(3);

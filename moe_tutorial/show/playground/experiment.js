@@ -60,10 +60,8 @@ export const mostOf = (name, settings) => {
 export function checkSettings(kind, given) {
   const names = namesOf(kind);
   const all = { ...defaultsOf(kind), ...given };
-  for (const name in all) {
-    if (name !== "layer" && !names.includes(name))
-      throw new Error(`there is no setting ${name}; allowed are ${names.join(", ")}`);
-  }
+  const unknown = Object.keys(all).find((name) => name !== "layer" && !names.includes(name));
+  if (unknown) throw new Error(`there is no setting ${unknown}; allowed are ${names.join(", ")}`);
   for (const name of names) checkValue(name, all);
   return all;
 }
@@ -98,12 +96,14 @@ export function fitted(settings) {
 export const isLive = (name, engine = "browser") =>
   SETTINGS[name].change === "live" && !(engine === "kernel" && SETTINGS[name].kernel === "rebuild");
 
-/** @param {string} kind @param {Settings} partial
+/** These settings with some changed, as something that trains takes them.
+ * @param {Settings} settings @param {Settings} partial
  * @throws {Error} where one of these needs a new model */
-export function checkLive(kind, partial) {
-  const live = namesOf(kind).filter((name) => isLive(name));
+export function changedLive(settings, partial) {
+  const live = namesOf(settings.layer).filter((name) => isLive(name));
   for (const name in partial)
     if (!live.includes(name)) throw new Error(`${name} cannot change while it trains; allowed are ${live.join(", ")}`);
+  return checkSettings(settings.layer, { ...settings, ...partial });
 }
 
 /** What text in a link means as a value of this setting; what it cannot mean stays text, or becomes NaN.

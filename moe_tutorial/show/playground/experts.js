@@ -1,6 +1,6 @@
 // @ts-check
 // Small networks side by side, each with one hidden layer of ReLU: a mixture's experts, and a tree's leaves.
-import { crossEntropy } from "./common.js";
+import { checkPlace, crossEntropy, each, largest } from "./common.js";
 
 /** @typedef {ReturnType<typeof makeExperts>} Experts */
 
@@ -8,21 +8,13 @@ import { crossEntropy } from "./common.js";
  * @param {import("./common.js").Arrays} params w_in (E, H, 2), b_in (E, H), w_out (E, H, C), b_out (E, C)
  * @param {import("./common.js").Arrays} grads of the same sizes
  * @param {import("./data.js").Data} data
- * @param {{ E: number, H: number }} sizes */
-export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
+ * @param {{ E: number, H: number, name: string }} sizes and what one is called */
+export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E, H, name }) {
   // Each function below begins by naming what it reads, since V8 is faster with a function's own constants than with those
   // of a function around it, once there has been more than one model.
   const net = {
     H,
     C: classes,
-    w_in: params.w_in,
-    b_in: params.b_in,
-    w_out: params.w_out,
-    b_out: params.b_out,
-    w_inBack: grads.w_in,
-    b_inBack: grads.b_in,
-    w_outBack: grads.w_out,
-    b_outBack: grads.b_out,
     fired: new Int32Array(E * H), // by place: the neurons above 0, their values, and how many they are
     values: new Float64Array(E * H),
     counts: new Int32Array(E),
@@ -35,7 +27,8 @@ export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
   /** Expert e's answer to one point, at this place.
    * @param {number} e @param {number} x0 @param {number} x1 @param {number} place */
   function ask(e, x0, x1, place) {
-    const { H, C, w_in, b_in, w_out, b_out, fired, values, counts, answers } = net;
+    const { H, C, fired, values, counts, answers } = net;
+    const { w_in, b_in, w_out, b_out } = params;
     const first = place * H;
     let end = first;
     for (let j = e * H; j < (e + 1) * H; j++) {
@@ -84,8 +77,9 @@ export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
    * @param {number} i @param {number} T @param {Int32Array} list @param {Float64Array} weights @param {number} at
    * @param {number} k @param {Float64Array} worth */
   function learnFrom(i, T, list, weights, at, k, worth) {
-    const { H, C, w_out, w_inBack, b_inBack, w_outBack, b_outBack } = net;
-    const { fired, values, counts, scores, dScores, dAnswer } = net;
+    const { H, C, fired, values, counts, scores, dScores, dAnswer } = net;
+    const { w_out } = params;
+    const { w_in: w_inBack, b_in: b_inBack, w_out: w_outBack, b_out: b_outBack } = grads;
     const x0 = X[2 * i];
     const x1 = X[2 * i + 1];
     mix(x0, x1, list, weights, at, k);
@@ -114,5 +108,18 @@ export function makeExperts(params, grads, { x: X, y: Y, classes }, { E, H }) {
     }
     return loss;
   }
-  return { answers: net.answers, scores: net.scores, ask, mix, weigh, learnFrom };
+
+  /** The class that one of them says at a place. @param {number} e @param {number} x0 @param {number} x1 */
+  function says(e, x0, x1) {
+    ask(e, x0, x1, 0);
+    return largest(net.answers, 0, classes);
+  }
+  /** And all over the plane, row by row from the top. @param {number} e @param {number} resolution */
+  function partPlane(e, resolution) {
+    checkPlace(name, e, E);
+    const said = new Uint8Array(resolution * resolution);
+    each(extent, resolution, (x0, x1, at) => (said[at] = says(e, x0, x1)));
+    return said;
+  }
+  return { answers: net.answers, scores: net.scores, ask, mix, weigh, learnFrom, says, partPlane };
 }

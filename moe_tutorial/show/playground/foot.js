@@ -8,10 +8,9 @@ export function makeFoot(model, { live, owner }) {
   const here = location.href.replace(/#.*/, "");
   const folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
   const page = owner ? here : folder + model.get("options").page;
-  const text = el("input", { type: "text", readOnly: true });
+  const text = el("input", { type: "text", readOnly: true, onfocus: () => text.select() });
   const title = live ? "This experiment in Python" : "A link to this experiment";
   let written = "";
-  text.onfocus = () => text.select();
 
   // `busy`: it trains, so the address would change all the time.
   function remember(state, busy) {

@@ -1,8 +1,8 @@
 // @ts-check
 // An experiment as text: what stands in a link after the #, and back. Only what differs from the defaults is written.
-import { SETTINGS, checkSettings, defaultsOf, fitted, kindOf, namesOf, read } from "./experiment.js";
+import { SETTINGS, checkSettings, defaultsOf, fitted, namesOf, read } from "./experiment.js";
 import { KINDS, kindNames } from "./kinds.js";
-import { fromPreset, knockedOf, outOf, presetOf } from "./state.js";
+import { flatten, fromPreset, knockedOf, presetOf, stateOf } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -10,18 +10,11 @@ export const MOST_STEPS = 1000000; // that a link may ask for
 const MOST_POINTS = 1e6;
 
 /** @param {State} state @returns {string} */
-export function toHash({ preset, settings, steps, point, knocked }) {
-  const chosen = presetOf(preset);
-  const usual = { ...defaultsOf(settings.layer), ...chosen?.settings };
-  /** @type {[string, any][]} */
-  const parts = [];
-  if (chosen) parts.push(["preset", preset]);
-  else if (settings.layer !== kindOf({})) parts.push(["layer", settings.layer]);
-  for (const name of namesOf(settings.layer)) if (settings[name] !== usual[name]) parts.push([name, settings[name]]);
-  if (steps !== (chosen?.steps ?? 0)) parts.push(["steps", steps]);
-  if (point) parts.push(["point", point]);
-  if (knocked.includes(true)) parts.push(["out", outOf(knocked).join(".")]);
-  return parts.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
+export function toHash(state) {
+  const chosen = presetOf(state.preset);
+  const parts = { ...(chosen && { preset: state.preset }), ...flatten(state, chosen) };
+  const write = ([name, value]) => `${name}=${encodeURIComponent([value].flat().join("."))}`;
+  return Object.entries(parts).map(write).join("&");
 }
 
 /** @param {string} text
@@ -32,23 +25,16 @@ export function fromHash(text) {
   const asked = new URLSearchParams(words);
   /** @type {string[]} */
   const notices = [];
-  const state = { ...begun(asked, notices), notices };
-  const kind = state.settings.layer;
-  // What others depend on comes first: how many may be chosen depends on how many there are.
-  const limiting = Object.values(SETTINGS).map(({ most }) => most?.of);
-  const names = [...new Set(asked.keys())].sort((a, b) => +limiting.includes(b) - +limiting.includes(a));
-  for (const name of names) {
-    const value = asked.get(name) ?? "";
-    if (name === "preset" || name === "layer") continue;
-    else if (name === "steps") state.steps = whole(name, value, MOST_STEPS, notices) ?? state.steps;
-    else if (name === "point") state.point = whole(name, value, MOST_POINTS, notices) ?? 0;
-    else if (name === "out" && KINDS[kind].controls.knocks)
-      state.knocked = knockedIn(value, KINDS[kind].words.count(state.settings), notices);
-    else if (name === "force") notices.push("force is no more: no expert's share can be forced");
-    else if (!namesOf(kind).includes(name)) notices.push(`there is no setting ${name} for a ${kind}`);
-    else state.settings = changed(state.settings, name, value, notices);
+  let state = begun(asked, notices);
+  const names = [...new Set(asked.keys())].filter((name) => !["preset", "layer"].includes(name));
+  for (const name of names.sort((a, b) => +isLimit(b) - +isLimit(a))) {
+    try {
+      state = { ...state, ...partOf(state, name, asked.get(name) ?? "") };
+    } catch (problem) {
+      notices.push(/** @type {Error} */ (problem).message);
+    }
   }
-  return state;
+  return { ...state, notices };
 }
 
 /** The preset that is asked for, or the kind's defaults.
@@ -62,35 +48,37 @@ function begun(asked, notices) {
   const kind = kinds.includes(wanted) ? wanted : kinds[0];
   const allowed = `allowed ${chosen ? "with this preset is" : "are"} ${kinds.join(", ")}`;
   if (kind !== wanted) notices.push(`layer is ${JSON.stringify(wanted)}; ${allowed}`);
-  if (chosen) return fromPreset(chosen);
-  return { preset: null, settings: defaultsOf(kind), steps: 0, point: 0, knocked: [] };
+  return chosen ? fromPreset(chosen) : stateOf(defaultsOf(kind));
 }
 
-/** These settings with one changed, if it can be.
- * @param {State["settings"]} settings @param {string} name @param {string} value @param {string[]} notices */
-function changed(settings, name, value, notices) {
+/** Whether others depend on it; it comes first: how many may be chosen depends on how many there are. @param {string} name */
+const isLimit = (name) => Object.values(SETTINGS).some(({ most }) => most?.of === name);
+
+/** What of the state one word of a link changes.
+ * @param {State} state @param {string} name @param {string} value @returns {Partial<State>}
+ * @throws {Error} where it cannot be used */
+function partOf({ settings }, name, value) {
+  const kind = settings.layer;
+  if (name === "steps") return { steps: whole(name, value, MOST_STEPS) };
+  if (name === "point") return { point: whole(name, value, MOST_POINTS) };
+  if (name === "out" && KINDS[kind].controls.knocks)
+    return { knocked: knockedIn(value, KINDS[kind].words.count(settings)) };
+  if (name === "force") throw new Error("force is no more: no expert's share can be forced");
+  if (!namesOf(kind).includes(name)) throw new Error(`there is no setting ${name} for a ${kind}`);
   const tried = { ...settings, [name]: read(name, value) };
-  try {
-    const limits = Object.values(SETTINGS).some(({ most }) => most?.of === name);
-    return checkSettings(settings.layer, limits ? fitted(tried) : tried);
-  } catch (problem) {
-    notices.push(/** @type {Error} */ (problem).message);
-    return settings;
-  }
+  return { settings: checkSettings(kind, isLimit(name) ? fitted(tried) : tried) };
 }
 
-/** @param {string} name @param {string} value @param {number} most @param {string[]} notices */
-function whole(name, value, most, notices) {
+/** @param {string} name @param {string} value @param {number} most */
+function whole(name, value, most) {
   const number = Number(value);
   if (value.trim() && Number.isInteger(number) && number >= 0 && number <= most) return number;
-  notices.push(`${name} is ${JSON.stringify(value)}; allowed are whole numbers from 0 to ${most}`);
-  return null;
+  throw new Error(`${name} is ${JSON.stringify(value)}; allowed are whole numbers from 0 to ${most}`);
 }
 
-/** @param {string} value @param {number} E @param {string[]} notices */
-function knockedIn(value, E, notices) {
+/** @param {string} value @param {number} E */
+function knockedIn(value, E) {
   const out = value.split(".").map(Number);
   if (out.every((e) => Number.isInteger(e) && e >= 0 && e < E) && new Set(out).size < E) return knockedOf(out);
-  notices.push(`out is ${JSON.stringify(value)}; allowed are experts from 0 to ${E - 1}, not all of them`);
-  return [];
+  throw new Error(`out is ${JSON.stringify(value)}; allowed are experts from 0 to ${E - 1}, not all of them`);
 }

@@ -7,6 +7,7 @@ which points, or the learner hands in a layer. What it sends is the frame that t
 
 from collections import deque
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import anywidget
@@ -26,7 +27,7 @@ from moe_tutorial.layers import (
     importance_loss,
     switch_loss,
 )
-from moe_tutorial.show.arrays import check_experts
+from moe_tutorial.show.arrays import check_experts, plane
 from moe_tutorial.show.live.trainer import RECENT, Run, Trainer, looking
 from moe_tutorial.study import Dataset, dead, entropy, max_share, share, specialisation
 
@@ -37,6 +38,8 @@ LOSSES = {
     "importance": importance_loss,
 }
 """The losses among the table's `balance`."""
+RECENTLY = {"steps": "recent", "task": "task", "balance": "extra", "shares": "shares"}
+"""What the page calls the parts of a run's record."""
 
 
 class PlaygroundRouter(Router):
@@ -105,9 +108,7 @@ class KernelTraining(anywidget.AnyWidget):
     def __init__(self, layer: nn.Module | None = None, points: Any = None, extent: Sequence[float] = (), **traits: Any):
         super().__init__(**traits)
         self._own, self._points, self._extent = layer, points, list(extent)
-        self._own_first = (
-            {} if layer is None else {name: value.detach().clone() for name, value in layer.state_dict().items()}
-        )
+        self._own_first = {} if layer is None else deepcopy(layer.state_dict())
         self._point, self._balance = 0, "none"
         self._gradients: deque[float] = deque(maxlen=RECENT)
         self.trainer = Trainer(self._obey, self._measure, self._put)
@@ -155,17 +156,11 @@ class KernelTraining(anywidget.AnyWidget):
         if data is None:
             data, self._extent = _received(buffers), np.frombuffer(buffers[-1]).tolist()
         self._point = min(self._point, len(data.x_train) - 1)
-        left, right, bottom, top = self._extent
-        self._planes = [
-            torch.cartesian_prod(torch.linspace(top, bottom, side), torch.linspace(left, right, side)).flip(1)
-            for side in (SIDE, EXPERT_SIDE)
-        ]
+        self._planes = [plane(self._extent, side) for side in (SIDE, EXPERT_SIDE)]
         classes = int(torch.cat([data.y_train, data.y_test]).max()) + 1
-        if self._own is None:
-            layer = build(wanted, classes)
-        else:
-            layer = self._own
-            layer.load_state_dict(self._own_first)
+        if self._own is not None:
+            self._own.load_state_dict(self._own_first)
+        layer = build(wanted, classes) if self._own is None else self._own
         with looking(layer, 0):
             scores, routing = layer(data.x_train[:1])
         n_experts = routing.logits.shape[1]
@@ -182,15 +177,9 @@ class KernelTraining(anywidget.AnyWidget):
 
     def _possible(self, layer: nn.Module, routing: Any) -> list[str]:
         """The settings that the page may offer for this layer."""
-        router = getattr(layer, "router", None)
-        can = {
-            "noise": _noisy(layer),
-            "k": hasattr(router, "top_k"),
-            "balance": isinstance(routing, Routing),
-            "coefficient": isinstance(routing, Routing),
-            "build": self._own is None,
-            "knock": hasattr(router, "out"),
-        }
+        can = {"noise": _noisy(layer), "build": self._own is None}
+        can |= {"k": _of_router(layer, "top_k") is not None, "knock": _of_router(layer, "out") is not None}
+        can |= dict.fromkeys(("balance", "coefficient"), isinstance(routing, Routing))
         free = ["data", "centred", "seed"] if self._points is None else []
         return ["rate", "batch", *free, *(name for name in can if can[name])]
 
@@ -218,20 +207,18 @@ class KernelTraining(anywidget.AnyWidget):
         """The balance loss. Who is knocked out does not count."""
         if self._balance not in LOSSES:
             return torch.zeros(())
-        out = getattr(getattr(self.trainer.run.layer, "router", None), "out", None)
+        out = _of_router(self.trainer.run.layer, "out")
         return LOSSES[self._balance](routing if out is None else without(routing, out))
 
     def _after_step(self, routing: Any) -> None:
         run = self.trainer.run
-        router = getattr(run.layer, "router", None)
-        gradient = getattr(getattr(router, "weight", None), "grad", None)
-        self._gradients.append(0.0 if gradient is None else gradient.norm().item())
-        bias = getattr(router, "bias", None)
+        weight, bias = (_of_router(run.layer, name) for name in ("weight", "bias"))
+        self._gradients.append(0.0 if weight is None or weight.grad is None else weight.grad.norm().item())
         if self._balance == "bias" and run.coefficient and bias is not None:
-            out = getattr(router, "out", torch.zeros(len(bias), dtype=torch.bool))
-            place, moved = (~out).cumsum(0) - 1, bias[~out]
+            there = ~_of_router(run.layer, "out", torch.zeros(len(bias), dtype=torch.bool))
+            place, moved = there.cumsum(0) - 1, bias[there]
             BiasBalancer(run.coefficient).update(moved, place[routing.indices])
-            bias[~out] = moved
+            bias[there] = moved
 
     # What the page sees.
 
@@ -261,16 +248,12 @@ class KernelTraining(anywidget.AnyWidget):
             experts = getattr(layer, "experts", None)
             says = experts(self._planes[1]).argmax(-1).T if isinstance(experts, Experts) else ()
             inspected = self._inspect(run)
-        out = getattr(getattr(layer, "router", None), "out", None)
         usage, owner = share(routing.indices, run.n_experts), plane.indices[:, :1]
         probs = plane.probs if isinstance(plane, Routing) else plane.logits.softmax(-1)
         return {
             "error": "",
             "recent": {
-                "steps": record["recent"],
-                "task": record["task"],
-                "balance": record["extra"],
-                "shares": record["shares"],
+                **{name: record[of] for name, of in RECENTLY.items()},
                 "routerGradient": float(np.mean(self._gradients)) if self._gradients else 0.0,
             },
             "history": record["history"],
@@ -292,7 +275,7 @@ class KernelTraining(anywidget.AnyWidget):
             },
             "parts": [_bytes(part) for part in says],
             "classes": self._classes,
-            "knocked": [] if out is None else out.tolist(),
+            "knocked": _of_router(layer, "out", torch.zeros(0)).tolist(),
             "inspected": inspected,
             "can": self._can,
         }
@@ -328,8 +311,12 @@ def _received(buffers: list[bytes]) -> Dataset:
 
 def _noisy(layer: nn.Module) -> bool:
     """Whether a slider can set its noise."""
-    router = getattr(layer, "router", None)
-    return hasattr(router, "noise") and not isinstance(router.noise, str)
+    return not isinstance(_of_router(layer, "noise", "absent"), str)
+
+
+def _of_router(layer: nn.Module, name: str, default: Any = None) -> Any:
+    """A part of the layer's router, if both are there."""
+    return getattr(getattr(layer, "router", None), name, default)
 
 
 def _bytes(values: Tensor) -> bytes:

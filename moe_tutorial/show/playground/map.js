@@ -2,7 +2,7 @@
 import { el, note, subtitle } from "../web/dom.js";
 import { shareWords } from "../web/words.js";
 import { number } from "../web/shares.js";
-import { pixels } from "../web/plane.js";
+import { nearestTo, pixels } from "../web/plane.js";
 import { group, makeCanvas, set, square } from "./elements.js";
 import { drawPredictions, drawRegions } from "./pictures.js";
 
@@ -58,16 +58,7 @@ export function makeMap(kinds, look) {
     return { ...parts, box };
   });
   let frame;
-  map.onclick = (event) => {
-    const box = map.getBoundingClientRect();
-    const [left, right, bottom, top] = frame.data.extent;
-    const u = left + ((event.clientX - box.left) / box.width) * (right - left);
-    const v = top - ((event.clientY - box.top) / box.height) * (top - bottom);
-    const far = (i) => (frame.data.x[2 * i] - u) ** 2 + (frame.data.x[2 * i + 1] - v) ** 2;
-    let best = 0;
-    for (let i = 1; i < frame.data.drawn; i++) if (far(i) < far(best)) best = i;
-    look(best);
-  };
+  map.onclick = (click) => look(nearestTo(click, frame.data.x, frame.data.drawn, frame.data.extent));
 
   function show({ words }) {
     const several = words.predictions.length > 1;

@@ -16,7 +16,7 @@ import { makeMap } from "./map.js";
 import { makeReads, makeSmalls, makeUsage } from "./parts.js";
 import { makePoint } from "./point.js";
 import { makeStart } from "./start.js";
-import { fromOptions, fromPreset, ownData } from "./state.js";
+import { fromOptions, fromPreset, ownData, stateOf } from "./state.js";
 import { makeTime } from "./time.js";
 import { summary } from "./words.js";
 
@@ -37,22 +37,19 @@ function render({ model, el: root }) {
   let spokenAt = 0;
 
   // Parts.
-  const patterns = el("input", { type: "checkbox" });
+  const patterns = el("input", { type: "checkbox", onchange: () => draw(frame) });
   const kernelWords = options.layer ? "the kernel: your layer" : "the kernel, with torch";
-  const engines = el("select", {}, el("option", { value: "browser" }, "this page"));
-  engines.append(el("option", { value: "kernel" }, kernelWords));
+  const engines = el("select", { onchange: () => move(engines.value) });
+  engines.append(new Option("this page", "browser"), new Option(kernelWords, "kernel"));
   const training = [{ node: check(patterns, "Patterns", "as well as colours") }];
   if (live) training.unshift({ node: field("Train in", engines), needs: "inKernel" });
   const controls = makeControls(change, { own, more: { Training: training } });
-  const panels = {};
-  for (const name of kindNames) panels[name] = KINDS[name].controls.panel({ knock: (e, out) => engine.knock(e, out) });
+  const act = { knock: (e, out) => engine.knock(e, out) };
+  const panels = Object.fromEntries(kindNames.map((name) => [name, KINDS[name].controls.panel(act)]));
   const panelsOf = (area) => Object.values(panels).flatMap((panel) => (panel.area === area ? [panel.node] : []));
   const look = (i) => engine.look((state.point = i));
-  const head = makeHead({
-    toggle: () => (frame.busy ? engine.pause() : engine.play()),
-    step: () => engine.step(),
-    reset,
-  });
+  const toggle = () => (frame.busy ? engine.pause() : engine.play());
+  const head = makeHead({ toggle, step: () => engine.step(), reset });
   const start = makeStart({ turnTo, begin: (preset) => begin(fromPreset(preset)), then: goOn });
   const map = makeMap(KINDS, look);
   const smalls = makeSmalls(panelsOf("parts"));
@@ -64,35 +61,26 @@ function render({ model, el: root }) {
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
   const foot = makeFoot(model, { live, owner });
-  mount(
-    root,
-    head.node,
-    el("div", { className: "pg-top" }, ...start.nodes, notice, error, spoken),
-    group("pg-controls", "Controls", controls.node),
-    map.node,
-    smalls.node,
-    time.node,
-    el("div", { className: "pg-side" }, reads.node, usage.node, point.node, ...panelsOf("side")),
-    foot.node,
-  );
+  const top = el("div", { className: "pg-top" }, ...start.nodes, notice, error, spoken);
+  const side = el("div", { className: "pg-side" }, reads.node, usage.node, point.node, ...panelsOf("side"));
+  const left = group("pg-controls", "Controls", controls.node);
+  mount(root, head.node, top, left, map.node, smalls.node, time.node, side, foot.node);
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
-  root.querySelector("summary").setAttribute("data-lm-suppress-shortcuts", "true");
-  patterns.onchange = () => draw(frame);
-  engines.onchange = () => {
-    state = { ...standing(), steps: 0 };
-    use(engines.value);
-  };
 
   // What a reader does.
+  function move(name) {
+    state = { ...standing(), steps: 0 };
+    use(name);
+  }
   function use(name) {
     engine?.dispose();
     frame = undefined;
     engineName = engines.value = name;
     widget.inert = true; // until there is something to act on: a kernel may be busy
-    engine = name === "kernel" ? kernelEngine(model, state.settings, own) : browserEngine(state.settings, own);
+    const makeEngine = name === "kernel" ? kernelEngine : browserEngine;
+    engine = makeEngine(draw, state.settings, own, model);
     engine.begin(state.settings, state.steps, state);
-    engine.subscribe(draw);
     engine.show(visible);
     showSettings();
   }
@@ -122,8 +110,8 @@ function render({ model, el: root }) {
     if (kind === state.settings.layer) return;
     const known = !own && state.preset && PRESETS.find((preset) => preset.kind === kind);
     const steps = Math.min(frame.step, CATCH_UP);
-    const same = { preset: null, settings: carried(state.settings, kind), steps, point: frame.point, knocked: [] };
-    const next = known ? fromPreset(known) : same;
+    const { point } = frame;
+    const next = known ? fromPreset(known) : stateOf(carried(state.settings, kind), { steps, point });
     if (engineName === "browser") return begin(next);
     state = next;
     use("browser"); // which trains every kind
@@ -147,13 +135,10 @@ function render({ model, el: root }) {
   }
 
   // The experiment as it has come to stand.
-  const standing = () => ({
-    preset: state.preset,
-    settings: { ...frame.settings },
-    steps: Math.min(frame.step, MOST_STEPS),
-    point: frame.point,
-    knocked: frame.knocked,
-  });
+  function standing() {
+    const { settings, step, point, knocked } = frame;
+    return stateOf({ ...settings }, { preset: state.preset, steps: Math.min(step, MOST_STEPS), point, knocked });
+  }
 
   // Drawing: what must keep up with a slider first, the rest in turns while it trains.
   function draw(next) {
@@ -193,13 +178,8 @@ function render({ model, el: root }) {
 
   // Off-screen it stands still.
   let visible = true;
-  const sight = new IntersectionObserver(
-    ([entry]) => {
-      visible = entry.isIntersecting;
-      engine.show(visible);
-    },
-    { rootMargin: "100px" },
-  );
+  const see = ([{ isIntersecting }]) => engine.show((visible = isIntersecting));
+  const sight = new IntersectionObserver(see, { rootMargin: "100px" });
   const onHash = () => {
     const next = fromHash(location.hash);
     if (!next || location.hash.slice(1) === foot.written()) return;

@@ -1,5 +1,5 @@
 // The parts that do the work, experts or leaves: what each is used for, and what each would predict.
-import { el, note, subtitle } from "../web/dom.js";
+import { el, note, renew, subtitle } from "../web/dom.js";
 import { drawBars, number } from "../web/shares.js";
 import { fairWords, percent, useWords } from "../web/words.js";
 import { group, makeCanvas, set, square } from "./elements.js";
@@ -69,5 +69,5 @@ export function makeReads() {
   const node = el("dl", { className: "pg-reads" });
   const row = ([name, value, unit]) =>
     el("div", {}, el("dt", {}, name), el("dd", {}, el("b", {}, String(value)), el("small", {}, unit)));
-  return { node, draw: (frame, { words }) => node.replaceChildren(...words.reads(frame).map(row)) };
+  return { node, draw: (frame, { words }) => renew(node, ...words.reads(frame).map(row)) };
 }

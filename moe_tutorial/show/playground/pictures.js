@@ -1,5 +1,5 @@
 // The playground's pictures of the plane: regions and points, what is predicted, and what one part would predict.
-import { SHAPES, circle, drawPoint, fit, mix, readTheme, rgb, ring, stripes } from "../web/pen.js";
+import { SHAPES, circle, drawPoint, fit, mix, readTheme, rgb, ring, stripes, stroke } from "../web/pen.js";
 import { drawNumbers, drawPixels, packed, paint, placeOf } from "../web/plane.js";
 
 const PIXELS = 112; // along the side of a part's picture
@@ -39,7 +39,8 @@ export function drawRegions(canvas, plane, frame, { dead, patterned, scattered, 
   drawAbove?.();
   if (!scattered) drawNumbers(ctx, width, plane, E, dead, theme);
   const picked = Math.min(frame.point, data.drawn - 1);
-  ring(ctx, placeOf(data.x, picked, data.extent, width), 9.5, theme.accent, 2.2, theme);
+  const [x, y] = placeOf(data.x, picked, data.extent, width);
+  ring(ctx, circle(x, y, 9.5), theme.accent, 2.2, theme);
   drawMark(ctx, data, picked, width, radius, theme);
 }
 
@@ -51,13 +52,12 @@ export function drawPredictions(canvas, said, n, data, predicted) {
   const radius = Math.max(2.2, width / 125);
   drawPixels(ctx, width, n, (p) => shades[said[p]]);
   ctx.drawImage(marksOf(canvas, data, width, radius, theme), 0, 0, width, width);
-  ctx.strokeStyle = theme.fails;
-  ctx.lineWidth = 1.6;
+  const wrong = new Path2D();
   for (let i = 0; i < data.drawn; i++) {
-    if (predicted[i] === data.y[i]) continue;
-    circle(ctx, ...placeOf(data.x, i, data.extent, width), radius + 2.9);
-    ctx.stroke();
+    const [x, y] = placeOf(data.x, i, data.extent, width);
+    if (predicted[i] !== data.y[i]) wrong.addPath(circle(x, y, radius + 2.9));
   }
+  stroke(ctx, wrong, theme.fails, 1.6);
 }
 
 // What one expert or leaf says everywhere: in its colour where it is asked first, else in grey.

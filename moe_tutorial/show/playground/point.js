@@ -1,20 +1,15 @@
 // The inspected point: who is asked, with what weight, and what is learnt from it.
-import { el, field, note, subtitle, tell } from "../web/dom.js";
+import { el, field, note, renew, subtitle, tell } from "../web/dom.js";
+import { figureCell, pointHead, pointRow } from "../web/shares.js";
 import { group, set } from "./elements.js";
 
-const rowOf = ({ on, name, bar, number, sign, said, weight, pull }) =>
-  el(
-    "tr",
-    { className: on ? "moe-on" : "moe-off" },
-    el("th", { scope: "row" }, name),
-    el("td", {}, el("span", { className: "moe-bar" }, el("i", { style: bar }), number)),
-    el("td", {}, el("span", { ariaHidden: "true" }, sign), el("span", { className: "moe-sr" }, said)),
-    el("td", { className: "moe-r" }, weight),
-    el("td", { className: "moe-r" }, pull),
-  );
+function rowOf({ on, name, bar, number, sign, said, weight, pull }) {
+  const says = el("td", {}, el("span", { ariaHidden: "true" }, sign), el("span", { className: "moe-sr" }, said));
+  return pointRow(on, name, bar, number, says, figureCell(weight), figureCell(pull));
+}
 
 export function makePoint(look) {
-  const input = el("input", { type: "range", min: 0, step: 1 });
+  const input = el("input", { type: "range", min: 0, step: 1, oninput: () => look(+input.value) });
   const heads = el("tr");
   const rows = el("tbody");
   const verdict = el("p", { className: "pg-verdict" });
@@ -22,24 +17,18 @@ export function makePoint(look) {
   const table = el("table", {}, el("thead", {}, heads), rows);
   const title = subtitle("Inspect a point");
   const node = group("pg-point", "Inspect a point", title, field("Point", input), table, verdict, heard);
-  input.oninput = () => look(+input.value);
 
-  function show({ words }) {
-    const head = (word, i) => el("th", { scope: "col", className: i > 2 ? "moe-r" : "" }, word);
-    heads.replaceChildren(...words.heads.map(head));
-  }
+  const show = ({ words }) => heads.replaceChildren(...pointHead(words.heads, 3));
 
   function draw(frame, { words, pictures }, { dead }) {
     const said = words.point(frame);
-    const { className, result } = said.right
-      ? { className: "pg-right", result: "✓ right" }
-      : { className: "pg-wrong", result: "✗ wrong" };
+    const [className, result] = said.right ? ["pg-right", "✓ right"] : ["pg-wrong", "✗ wrong"];
     input.max = frame.data.drawn - 1;
     input.value = frame.point;
     tell(input, `${frame.point + 1} of ${frame.data.drawn}`);
-    verdict.replaceChildren(said.verdict, el("b", { className }, result));
+    renew(verdict, new Text(said.verdict), el("b", { className }, result));
     set(heard, said.heard);
-    rows.replaceChildren(...pictures.rows(frame, dead).map(rowOf));
+    renew(rows, ...pictures.rows(frame, dead).map(rowOf));
   }
   return { node, show, draw };
 }

@@ -1,7 +1,8 @@
 // @ts-check
 // An experiment as it is opened and as it stands: settings, how far it has come, the point that is inspected, who is
 // knocked out; and, as long as nothing was changed, the preset that it is.
-import { numbers } from "../web/dom.js";
+import { numbers } from "../web/wire.js";
+import { capital } from "../web/words.js";
 import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment.js";
 
 /** @typedef {import("./experiment.js").Settings} Settings */
@@ -10,30 +11,22 @@ import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment
 
 /** @param {string | null} id */
 export const presetOf = (id) => PRESETS.find((preset) => preset.id === id);
-/** @param {import("./experiment.js").Preset} preset @returns {State} */
-export const fromPreset = ({ id, kind, settings, steps }) => ({
-  preset: id,
-  settings: { ...defaultsOf(kind), ...settings },
-  steps,
-  point: 0,
-  knocked: [],
-});
+/** With these settings, and else at its beginning. @param {Settings} settings @param {Partial<State>} more @returns {State} */
+export const stateOf = (settings, more = {}) => ({ preset: null, settings, steps: 0, point: 0, knocked: [], ...more });
+/** @param {import("./experiment.js").Preset} preset */
+export const fromPreset = ({ id, kind, settings, steps }) =>
+  stateOf({ ...defaultsOf(kind), ...settings }, { preset: id, steps });
 
 /** As playground() in Python hands it over, checked there but for what the preset adds.
- * @param {{ preset: string | null, settings: Settings, steps?: number, point?: number, out?: number[] }} options
- * @returns {State} */
-export function fromOptions({ preset, settings, steps, point, out }) {
+ * @param {{ preset: string | null, settings: Settings, steps?: number, point?: number, out?: number[] }} options */
+export function fromOptions({ preset, settings, steps, point = 0, out = [] }) {
   const base = presetOf(preset);
   const kind = base?.kind ?? kindOf(settings);
   const chosen = fitted({ ...defaultsOf(kind), ...base?.settings, ...settings });
-  const touched = Object.keys(settings).some((name) => name !== "layer");
-  return {
-    preset: base && !touched ? preset : null,
-    settings: checkSettings(kind, chosen),
-    steps: steps ?? base?.steps ?? 0,
-    point: point ?? 0,
-    knocked: knockedOf(out ?? []),
-  };
+  const untouched = Object.keys(settings).every((name) => name === "layer");
+  const knocked = knockedOf(out);
+  steps ??= base?.steps ?? 0;
+  return stateOf(checkSettings(kind, chosen), { preset: base && untouched ? preset : null, steps, point, knocked });
 }
 
 /** @param {number[]} out @returns {boolean[]} */
@@ -41,36 +34,35 @@ export const knockedOf = (out) => Array.from({ length: Math.max(-1, ...out) + 1 
 /** @param {boolean[]} knocked */
 export const outOf = (knocked) => knocked.flatMap((gone, e) => (gone ? [e] : []));
 
-/** As playground() takes it: plain names and values, only what differs. @param {State} state */
-export function flatten({ settings, steps, point, knocked }) {
-  const usual = { ...defaultsOf(settings.layer), layer: kindOf({}) };
+/** As playground() takes it: plain names and values, only what differs from a preset, or from the first kind's defaults.
+ * @param {State} state */
+export function flatten({ settings, steps, point, knocked }, base = { kind: kindOf({}), settings: {}, steps: 0 }) {
+  const usual = { ...defaultsOf(settings.layer), ...base.settings, layer: base.kind };
   const flat = Object.fromEntries(Object.entries(settings).filter(([name, value]) => value !== usual[name]));
-  if (steps) flat.steps = steps;
+  if (steps !== base.steps) flat.steps = steps;
   if (point) flat.point = point;
   if (knocked.includes(true)) flat.out = outOf(knocked);
   return flat;
 }
 
-const PYTHON = new Map([
-  [true, "True"],
-  [false, "False"],
-]);
 /** @param {Record<string, any>} flat */
 export function inPython(flat) {
-  const given = Object.entries(flat).map(([name, value]) => `${name}=${PYTHON.get(value) ?? JSON.stringify(value)}`);
-  return `playground(${given.join(", ")})`;
+  const write = (value) => (typeof value === "boolean" ? capital(String(value)) : JSON.stringify(value));
+  return `playground(${Object.entries(flat)
+    .map(([name, value]) => `${name}=${write(value)}`)
+    .join(", ")})`;
 }
 
 /** The learner's own points, as Python sends them. @param {any} own @returns {import("./data.js").Data | undefined} */
 export function ownData(own) {
   if (!own) return undefined;
-  const { x, xTest, classes, extent } = own;
+  const { classes, extent } = own;
   const labels = (/** @type {string} */ name) => numbers(own[name], Uint8Array);
+  const places = (/** @type {string} */ name) => numbers(own[name], Float64Array);
+  const train = { x: places("x"), y: labels("y"), regime: labels("regime") };
   return {
-    x: numbers(x, Float64Array),
-    y: labels("y"),
-    regime: labels("regime"),
-    xTest: numbers(xTest, Float64Array),
+    ...train,
+    xTest: places("xTest"),
     yTest: labels("yTest"),
     regimeTest: labels("regimeTest"),
     classes,

@@ -1,7 +1,7 @@
 // What happened in training: the shares as bands, the losses as lines.
 import { el, note, subtitle } from "../web/dom.js";
 import { shareWords } from "../web/words.js";
-import { drawBands, drawLines, roundUp } from "../web/charts.js";
+import { drawHistory } from "../web/charts.js";
 import { group, makeCanvas, set } from "./elements.js";
 import { lossTitle, sharesTitle } from "./words.js";
 
@@ -12,29 +12,15 @@ export function makeTime() {
   const lossAbove = subtitle();
   const sharesNote = note();
   const lossNote = note("Loss per training step, averaged over twenty.");
-  const boxes = [bands, curve].map((canvas) => el("div", { className: "pg-chart" }, canvas));
-  const node = group(
-    "pg-time",
-    "Over time",
-    el("div", {}, sharesAbove, sharesNote, boxes[0]),
-    el("div", {}, lossAbove, lossNote, boxes[1]),
-  );
+  const part = (above, said, canvas) => el("div", {}, above, said, el("div", { className: "pg-chart" }, canvas));
+  const node = group("pg-time", "Over time", part(sharesAbove, sharesNote, bands), part(lossAbove, lossNote, curve));
 
   function draw(frame, { words }, { patterned }) {
     const { history } = frame;
     const last = history.at(-1);
     const shares = Array.from(last.shares);
-    const column = (name) => history.map((row) => row[name]);
-    const steps = column("step");
-    for (const box of boxes) box.classList.toggle("pg-tall", shares.length > 9);
-    drawBands(bands, steps, column("shares"), shares, history.length - 1, patterned);
-    const task = column("task");
-    const lines = [{ values: task, words: `task ${last.task.toFixed(2)}` }];
-    for (const name of words.losses) {
-      const values = column(name);
-      if (values.some(Boolean)) lines.push({ values, words: `${name} ${+last[name].toPrecision(2)}` });
-    }
-    drawLines(curve, steps, lines, 0, roundUp(Math.max(...task)));
+    node.classList.toggle("pg-tall", shares.length > 9);
+    drawHistory(bands, curve, history, words.losses, patterned);
     set(sharesAbove, sharesTitle(frame, words));
     set(lossAbove, lossTitle(frame));
     const end = shareWords(shares, words.part);

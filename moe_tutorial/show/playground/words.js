@@ -1,10 +1,22 @@
 // Titles that every kind has: each says what its picture shows, computed from the numbers that are drawn.
+import { SHAPES } from "../web/pen.js";
 import { capital, percent, shareWords } from "../web/words.js";
 
 export const most = (values) => values.indexOf(Math.max(...values));
+export const ownersIn = ({ owner }) => {
+  const met = [];
+  for (const e of owner) met[e] = true;
+  return met.filter(Boolean).length;
+};
 export const some = (n, one, many = `${one}s`) => `${n === 1 ? "one" : n} ${n === 1 ? one : many}`;
 export const rightOf = ({ y }, predicted) =>
   `${y.reduce((right, label, i) => right + (label === predicted[i]), 0)} of ${y.length} right`;
+export const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
+/** What an inspected point is, and what `who` says it is. */
+export const verdictOn = ({ label, predicted }, who) => ({
+  verdict: `It is a ${shape(label)}. ${who} ${shape(predicted)}: `,
+  right: predicted === label,
+});
 export const pullWords = (v) => {
   if (v === 0) return "0";
   return Math.abs(v) < 0.005 ? "≈ 0" : `${v > 0 ? "+" : "−"}${Math.abs(v).toFixed(2)}`;
@@ -32,9 +44,8 @@ export function lossTitle({ history }) {
   const to = history.at(-1).task;
   if (history.length < 2) return `The loss starts at ${from.toFixed(2)}`;
   if (to < 0.1) return `The loss is nearly gone: ${to.toFixed(2)}`;
-  return to < 0.75 * from
-    ? `The loss fell from ${from.toFixed(2)} to ${to.toFixed(2)}`
-    : `The loss stalls at ${to.toFixed(2)}`;
+  if (to < 0.75 * from) return `The loss fell from ${from.toFixed(2)} to ${to.toFixed(2)}`;
+  return `The loss stalls at ${to.toFixed(2)}`;
 }
 
 export function usageTitle({ now: { shares, dead } }, { part, parts }) {
@@ -48,7 +59,7 @@ export function summary(frame, words) {
   const { step, now } = frame;
   const shares = shareWords(Array.from(now.shares), words.part);
   return (
-    `Step ${step}. ${words.message(frame)}. Loss ${words.loss(now).toFixed(2)}, ` +
+    `Step ${step}. ${words.message(frame)}. Loss ${now.loss.toFixed(2)}, ` +
     `usage entropy ${now.entropy.toFixed(2)} of 1, specialisation ${now.nmi.toFixed(2)}, ` +
     `${now.dead} of ${now.shares.length} dead. Shares: ${shares}.${words.more(frame)}`
   );

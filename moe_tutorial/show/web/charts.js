@@ -1,7 +1,7 @@
 // @ts-check
 // Charts over the steps of a training: shares as bands, losses as lines.
 import { DEAD, percent } from "./words.js";
-import { circle, drawBadge, fit, hatch, readTheme, write } from "./pen.js";
+import { circle, drawBadge, fill, fit, hatch, lineThrough, readTheme, stroke, write } from "./pen.js";
 
 /** Shares over the steps as stacked bands; each expert's number and share of `now` stand where its band ends.
  * @param {HTMLCanvasElement} canvas @param {ArrayLike<number>} steps
@@ -14,23 +14,15 @@ export function drawBands(canvas, steps, rows, now, at = rows.length - 1, patter
   const bottom = h - 20;
   const last = steps.length - 1;
   const x = (f) => Math.max(f === at ? 6 : 0, (right * (steps[f] - steps[0])) / (steps[last] - steps[0] || 1));
-  const edge = Array(at + 1).fill(0);
+  let edge = Array(at + 1).fill(0);
   for (let e = 0; e < now.length; e++) {
-    const band = new Path2D();
-    band.moveTo(0, bottom * edge[0]);
-    for (let f = 0; f <= at; f++) band.lineTo(x(f), bottom * edge[f]);
-    for (let f = at; f >= 0; f--) {
-      edge[f] += rows[f][e];
-      band.lineTo(x(f), bottom * edge[f]);
-    }
-    band.lineTo(0, bottom * edge[0]);
-    const fills = patterned && e > 3 ? [theme.experts[e], hatch(ctx, e, theme)] : [theme.experts[e]];
-    for (const fill of fills) {
-      ctx.fillStyle = fill;
-      ctx.fill(band);
-    }
-    ctx.strokeStyle = theme.ground;
-    ctx.stroke(band);
+    const above = edge.map((v, f) => [x(f), bottom * v]);
+    edge = edge.map((v, f) => v + rows[f][e]);
+    const below = edge.map((v, f) => [x(f), bottom * v]);
+    const band = lineThrough([[0, above[0][1]], ...above, ...below.reverse(), [0, bottom * edge[0]]]);
+    fill(ctx, band, theme.experts[e]);
+    if (patterned && e > 3) fill(ctx, band, hatch(ctx, e, theme));
+    stroke(ctx, band, theme.ground, 1);
   }
   const { labels, gap } = bandLabels(now, bottom);
   for (const { e, y } of labels) {
@@ -50,16 +42,9 @@ function bandLabels(now, bottom) {
     below += share;
   });
   const gap = Math.min(15, (bottom - 14) / (labels.length - 1 || 1));
-  let least = 7;
-  for (const label of labels) {
-    label.y = Math.max(label.y, least);
-    least = label.y + gap;
-  }
-  let most = bottom - 7;
-  for (const label of labels.toReversed()) {
-    label.y = Math.min(label.y, most);
-    most = label.y - gap;
-  }
+  labels.forEach((label, i) => (label.y = Math.max(label.y, i ? labels[i - 1].y + gap : 7)));
+  labels.reverse(); // and back again, from the bottom
+  labels.forEach((label, i) => (label.y = Math.min(label.y, i ? labels[i - 1].y - gap : bottom - 7)));
   return { labels, gap };
 }
 
@@ -76,39 +61,24 @@ export function drawLines(canvas, steps, lines, low, high, at = steps.length - 1
   const right = w - 12 - Math.max(...lines.map(({ words }) => ctx.measureText(words).width));
   const x = (f) => 30 + ((right - 30) * (steps[f] - steps[0])) / (steps[last] - steps[0] || 1);
   const y = (v) => h - 20 - ((h - 30) * (Math.min(v, high) - low)) / (high - low);
-  const trace = (places, colour) => {
-    ctx.strokeStyle = colour;
-    ctx.beginPath();
-    for (const [a, b] of places) ctx.lineTo(a, b);
-    ctx.stroke();
-  };
-
-  ctx.lineWidth = 1;
   for (const v of [low, (low + high) / 2, high]) {
     const level = Math.round(y(v)) + 0.5;
-    const ends = [30, right].map((end) => [end, level]);
-    trace(ends, theme.line);
+    stroke(ctx, lineThrough([30, right].map((end) => [end, level])), theme.line, 1);
     write(ctx, theme, +v.toPrecision(2), 0, y(v) + 4, "left");
   }
   write(ctx, theme, `step ${steps[0]}`, 30, h - 4, "left");
   if (last) write(ctx, theme, steps[last], right, h - 4, "right");
 
   ctx.lineJoin = "round";
-  ctx.lineWidth = 2;
   let above = -99; // where the words before stand
   lines.forEach(({ values, words }, i) => {
     const first = i === 0;
     const colour = first ? theme.text : theme.muted;
     const places = values.map((v, f) => [x(f), y(v)]);
     const [endX, endY] = places[at];
-    ctx.setLineDash(first ? [] : [5, 3]);
-    if (first) trace(places.slice(at), theme.border);
-    trace(places.slice(0, at + 1), colour);
-    if (first) {
-      circle(ctx, endX, endY, 4);
-      ctx.fillStyle = colour;
-      ctx.fill();
-    }
+    if (first) stroke(ctx, lineThrough(places.slice(at)), theme.border, 2);
+    stroke(ctx, lineThrough(places.slice(0, at + 1)), colour, 2, first ? [] : [5, 3]);
+    if (first) fill(ctx, circle(endX, endY, 4), colour);
     let place = endY + (endX > right - 12 ? 4 : -8);
     if (Math.abs(place - above) < 14) place = above + (place > above && above < h - 16 ? 14 : -14);
     above = place;
@@ -121,4 +91,22 @@ export function roundUp(v) {
   if (!(v > 0)) return v || 1;
   const power = 10 ** Math.floor(Math.log10(v));
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((m) => m * power >= v * 0.999) * power;
+}
+
+/** What happened in training: the shares as bands, the losses as lines, that of the task first.
+ * @param {HTMLCanvasElement} bands @param {HTMLCanvasElement} curve
+ * @param {Record<string, any>[]} history rows: step, shares, task, and the further losses that are named
+ * @param {string[]} names @param {boolean} [patterned] */
+export function drawHistory(bands, curve, history, names, patterned) {
+  const last = history.at(-1);
+  const column = (name) => history.map((row) => row[name]);
+  const steps = column("step");
+  const task = column("task");
+  const lines = [{ values: task, words: `task ${last.task.toFixed(2)}` }];
+  for (const name of names) {
+    const values = column(name);
+    if (values.some(Boolean)) lines.push({ values, words: `${name} ${+last[name].toPrecision(2)}` });
+  }
+  drawBands(bands, steps, column("shares"), Array.from(last.shares), history.length - 1, patterned);
+  drawLines(curve, steps, lines, 0, roundUp(Math.max(...task)));
 }

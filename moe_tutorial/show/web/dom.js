@@ -16,11 +16,27 @@ export function el(tag, attributes = {}, ...children) {
   node.append(...children);
   return node;
 }
+/** Makes a node hold what these elements are, and touches only what differs: in motion, little is laid out anew. An element
+ * of the same tag is kept, so it has to have the same attributes each time.
+ * @param {any} node @param {...any} next */
+export function renew(node, ...next) {
+  while (node.childNodes.length > next.length) node.lastChild.remove();
+  next.forEach((fresh, i) => {
+    const old = node.childNodes[i];
+    if (old?.nodeName !== fresh.nodeName) return old ? old.replaceWith(fresh) : node.appendChild(fresh);
+    if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+    for (const { name, value } of fresh.attributes ?? [])
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    renew(old, ...fresh.childNodes);
+  });
+}
 export const subtitle = (words = "") => el("p", { className: "moe-subtitle" }, words);
 export const note = (words = "") => el("p", { className: "moe-note" }, words);
 /** @param {string} words @param {Record<string, any>} attributes */
 export const button = (words, attributes = {}) =>
   el("button", { type: "button", className: "moe-button", ...attributes }, words);
+/** One that asks for less attention. @param {string} words @param {Record<string, any>} attributes */
+export const quietly = (words, attributes) => button(words, { className: "moe-button moe-quiet", ...attributes });
 /** A canvas that a screen reader is told of, see describe(). */
 export const picture = (className = "") => el("canvas", { className, role: "img" });
 /** @param {Element} node @param {string} words */
@@ -49,14 +65,8 @@ export function tell(input, words) {
 export function mount(root, ...parts) {
   root.classList.add("moe-root");
   root.replaceChildren(el("div", { className: "moe-widget" }, ...parts));
-  for (const node of root.querySelectorAll("input,select,button"))
+  for (const node of root.querySelectorAll("input,select,button,summary"))
     node.setAttribute("data-lm-suppress-shortcuts", "true");
-}
-
-/** A bytes trait as numbers. The copy matters: a message's buffer need not start on a 4-byte boundary.
- * @param {DataView} view @param {any} Type */
-export function numbers(view, Type = Float32Array) {
-  return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
 /** An action that, however often it is asked for, happens once in an animation frame.

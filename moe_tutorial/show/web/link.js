@@ -4,15 +4,15 @@
 // Without it the kernel soon sends no other frame, and pauses.
 
 export const GONE = "The kernel is gone: it was restarted, or it died. Run this cell again.";
-export const LATE = "Waiting for the kernel: training stands still while a cell runs.";
+const LATE = "Waiting for the kernel: training stands still while a cell runs.";
 const ENDS = ["restarting", "autorestarting", "starting", "dead"]; // JupyterLab's words for a kernel that is not the one it was
 const TELL = 200; // ms between two acknowledgements
 const ANSWER = 800; // ms in which an answer is due,
 const FRAME = 1500; // and a frame while it trains
 
-/** @param {any} model @param {() => void} late called when the kernel takes longer than it should
- * @param {() => void} lost called when it is gone for good */
-export function connect(model, late, lost) {
+/** @param {any} model @param {(words: string) => void} complain called when the kernel takes longer than it should, and when
+ * it is gone for good */
+export function connect(model, complain) {
   const kernel = model.widget_manager?.kernel;
   let due = 0;
   let telling = 0;
@@ -20,7 +20,7 @@ export function connect(model, late, lost) {
 
   function expect(ms) {
     clearTimeout(due);
-    due = setTimeout(late, ms);
+    due = setTimeout(complain, ms, LATE);
   }
   function post(message, buffers) {
     if (gone) return;
@@ -34,7 +34,7 @@ export function connect(model, late, lost) {
     gone = true;
     clearTimeout(due);
     clearTimeout(telling);
-    lost();
+    complain(GONE);
   }
   const watch = (_, status) => {
     if (ENDS.includes(status)) lose();

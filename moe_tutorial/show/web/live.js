@@ -1,61 +1,23 @@
 // Training that runs in the kernel and is drawn here: clicks and slider moves go out as messages, frames come in.
-import {
-  button,
-  describe,
-  el,
-  field,
-  mount,
-  note,
-  numbers,
-  perFrame,
-  picture,
-  redrawOnChange,
-  subtitle,
-  tell,
-} from "./dom.js";
+import { button, describe, el, mount, note, perFrame, picture, quietly, redrawOnChange, subtitle } from "./dom.js";
 import { DEAD, capital, mapWords, shareWords, usageTitle } from "./words.js";
-import { GONE, LATE, connect } from "./link.js";
+import { GONE, connect } from "./link.js";
 import { sharePanel } from "./shares.js";
-import { cut, unpack } from "./routing.js";
+import { makeSlider, short } from "./slider.js";
+import { cut } from "./routing.js";
 import { drawPlane, pixels } from "./plane.js";
-import { drawBands, drawLines, roundUp } from "./charts.js";
+import { drawHistory } from "./charts.js";
+import { historyOf, numbers, unpack } from "./wire.js";
 
 const MOVING = 0.45; // of the pixels: in motion the map is quick, at rest it is sharp
+const POWERS = Array.from({ length: 21 }, (_, i) => +(10 ** (i / 4 - 3)).toPrecision(2));
 
-const short = (v) => String(+v.toPrecision(2));
-const power = (p) => +(10 ** p).toPrecision(2);
-const same = (v) => v;
-// Each slider: its label, range and step, the setting in words, and, where they differ, the setting at a place and back.
-const knobs = ({ experts: E, balanceName }) => ({
-  noise: { label: "Noise on the logits", range: [0, 2, 0.05], say: (v) => (v ? v.toFixed(2) : "off") },
-  coefficient: {
-    label: capital(balanceName),
-    range: [-3.25, 2, 0.25],
-    say: (v) => (v ? `× ${short(v)}` : "off"),
-    setting: (p) => (p < -3 ? 0 : power(p)),
-    place: (v) => (v ? Math.log10(v) : -3.25),
-  },
-  rate: { label: "Learning rate", range: [-4, 0, 0.25], say: short, setting: power, place: Math.log10 },
-  k: { label: "Chosen per point, k", range: [1, E, 1], say: (v) => `${v} of ${E}` },
+const sliders = ({ experts: E, balanceName }) => ({
+  noise: { label: "Noise on the logits", slider: { from: 0, to: 2, step: 0.05 }, words: { 0: "off" } },
+  coefficient: { label: capital(balanceName), slider: { stops: [0, ...POWERS] }, words: { 0: "off", else: "× #" } },
+  rate: { label: "Learning rate", slider: { scale: "power of ten", from: -4, to: 0, step: 0.25 } },
+  k: { label: "Chosen per point, k", slider: { from: 1, to: E, step: 1 }, words: { else: `# of ${E}` } },
 });
-function slider({ label, range: [min, max, step], say, setting = same, place = same }, value, change) {
-  const input = el("input", { type: "range", min, max, step, value: place(value) });
-  const node = field(label, input);
-  tell(input, say(value));
-  input.oninput = () => {
-    const now = setting(+input.value);
-    tell(input, say(now));
-    change(now);
-  };
-  return node;
-}
-
-// The rows of a frame's history: step, task loss, balance term, each expert's share.
-function rowsOf(history, E) {
-  const values = numbers(history);
-  const width = 3 + E;
-  return Array.from({ length: values.length / width }, (_, i) => values.subarray(i * width, (i + 1) * width));
-}
 
 function render({ model, el: root }) {
   const s = model.get("settings");
@@ -69,10 +31,11 @@ function render({ model, el: root }) {
   const remark = note();
   const status = note();
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
-  const play = button("Start");
-  const quiet = "moe-button moe-quiet";
-  const step = button("Step", { className: quiet, title: "One training step" });
-  const reset = button("Reset", { className: quiet, title: "Back to the start, with the sliders as they are" });
+  const ask = (word) => link.send({ do: word });
+  const back = "Back to the start, with the sliders as they are";
+  const play = button("Start", { onclick: () => ask(frame.running ? "pause" : "start") });
+  const step = quietly("Step", { title: "One training step", onclick: () => ask("step") });
+  const reset = quietly("Reset", { title: back, onclick: () => ask("reset") });
   const map = picture("moe-plane");
   const bands = picture();
   const chart = picture("moe-chart");
@@ -80,31 +43,27 @@ function render({ model, el: root }) {
   const shareNote = note();
   const usage = sharePanel(E, shareNote);
 
-  const link = connect(
-    model,
-    () => (status.textContent = LATE),
-    () => {
-      status.textContent = "";
-      for (const node of root.querySelectorAll("button, input")) node.disabled = true;
-      draw();
-    },
-  );
-  play.onclick = () => link.send({ do: frame.running ? "pause" : "start" });
-  step.onclick = () => link.send({ do: "step" });
-  reset.onclick = () => link.send({ do: "reset" });
+  const link = connect(model, (words) => {
+    status.textContent = link.gone() ? "" : words;
+    if (!link.gone()) return;
+    for (const node of root.querySelectorAll("button, input")) node.disabled = true;
+    draw();
+  });
 
   function controls() {
-    const kinds = knobs(s);
-    if (!link.live) {
-      const said = s.sliders.map((name) => `${kinds[name].label}: ${kinds[name].say(frame.knobs[name])}`);
-      return [note(`A recorded run of ${frame.step} steps. In JupyterLab you train it yourself. ${said.join(" · ")}`)];
-    }
-    const sliders = s.sliders.map((name) =>
-      slider(kinds[name], frame.knobs[name], (value) => link.send({ set: { [name]: value }, serial: ++serial })),
-    );
+    const rows = sliders(s);
+    const made = s.sliders.map((name) => {
+      const send = (value) => link.send({ set: { [name]: value }, serial: ++serial });
+      const { node, show, say } = makeSlider(rows[name], send);
+      show(frame.knobs[name]);
+      return { node, words: `${rows[name].label}: ${say(frame.knobs[name])}` };
+    });
+    const said = made.map(({ words }) => words).join(" · ");
+    if (!link.live)
+      return [note(`A recorded run of ${frame.step} steps. In JupyterLab you train it yourself. ${said}`)];
     return [
       el("div", { className: "moe-row" }, play, step, reset, status),
-      el("div", { className: "moe-controls" }, ...sliders),
+      el("div", { className: "moe-controls" }, ...made.map(({ node }) => node)),
       note(s.remark),
     ];
   }
@@ -113,15 +72,9 @@ function render({ model, el: root }) {
   const race = el("div", { className: `moe-bands${tall}` }, bands);
   const over = el("div", { className: "moe-over" }, subtitle("Shares, step by step"), race);
   const side = el("div", { className: "moe-side" }, ...usage.nodes, ...(resolution ? loss : []));
-  mount(
-    root,
-    message,
-    remark,
-    ...controls(),
-    error,
-    el("div", { className: "moe-split moe-even" }, resolution ? map : over, side),
-    resolution ? over : el("div", { className: "moe-over" }, ...loss),
-  );
+  const main = el("div", { className: "moe-split moe-even" }, resolution ? map : over, side);
+  const below = resolution ? over : el("div", { className: "moe-over" }, ...loss);
+  mount(root, message, remark, ...controls(), error, main, below);
 
   function write() {
     const { knobs, shares, recent, running } = frame;
@@ -146,17 +99,6 @@ function render({ model, el: root }) {
     describe(chart, `Loss over ${frame.step} steps. ${lossTitle.textContent}.`);
     Object.assign(root.dataset, { step: frame.step, serial: frame.serial, running });
   }
-  function drawCharts() {
-    const rows = rowsOf(frame.history, E);
-    const steps = rows.map((row) => row[0]);
-    const shares = rows.map((row) => row.subarray(3));
-    drawBands(bands, steps, shares, frame.shares);
-    const task = rows.map((row) => row[1]);
-    const balance = rows.map((row) => row[2]);
-    const lines = [{ values: task, words: `task ${frame.task.toFixed(2)}` }];
-    if (balance.some(Boolean)) lines.push({ values: balance, words: `balance ${frame.extra.toFixed(2)}` });
-    drawLines(chart, steps, lines, 0, roundUp(Math.max(...task)));
-  }
   function drawMap() {
     const dead = frame.shares.map((share) => share < DEAD);
     const logits = unpack(numbers(frame.plane, Uint8Array), frame.span);
@@ -170,7 +112,7 @@ function render({ model, el: root }) {
     write();
     usage.draw(frame.step, frame.shares);
     if (!bands.clientWidth) return;
-    drawCharts();
+    drawHistory(bands, chart, historyOf(frame.history, E), ["balance"]);
     if (resolution) drawMap();
   }
 

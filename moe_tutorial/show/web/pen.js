@@ -71,48 +71,59 @@ export function hatch(ctx, e, theme) {
   return ctx.createPattern(tile, "repeat");
 }
 
-/** @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y @param {number} radius */
-export function circle(ctx, x, y, radius) {
-  ctx.beginPath();
-  ctx.arc(x, y, radius, 0, 7);
+/** @param {number} x @param {number} y @param {number} radius */
+export function circle(x, y, radius) {
+  const path = new Path2D();
+  path.arc(x, y, radius, 0, 7);
+  return path;
+}
+/** A line through these places. @param {Iterable<number[]>} places */
+export function lineThrough(places) {
+  const path = new Path2D();
+  for (const [x, y] of places) path.lineTo(x, y);
+  return path;
+}
+/** @param {CanvasRenderingContext2D} ctx @param {Path2D} path @param {string} colour @param {number} width */
+export function stroke(ctx, path, colour, width, dashes = []) {
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = width;
+  ctx.setLineDash(dashes);
+  ctx.stroke(path);
+  ctx.setLineDash([]);
+}
+/** @param {CanvasRenderingContext2D} ctx @param {Path2D} path @param {string | CanvasPattern} colour */
+export function fill(ctx, path, colour) {
+  ctx.fillStyle = colour;
+  ctx.fill(path);
 }
 
 /** A circle's line in a colour, on a wider one in the ground's colour.
- * @param {CanvasRenderingContext2D} ctx @param {number[]} at @param {number} radius @param {string} colour
- * @param {number} width @param {Theme} theme */
-export function ring(ctx, [x, y], radius, colour, width, theme) {
-  circle(ctx, x, y, radius);
-  ctx.strokeStyle = theme.ground;
-  ctx.lineWidth = width + 2.8;
-  ctx.stroke();
-  ctx.strokeStyle = colour;
-  ctx.lineWidth = width;
-  ctx.stroke();
+ * @param {CanvasRenderingContext2D} ctx @param {Path2D} path @param {string} colour @param {number} width
+ * @param {Theme} theme */
+export function ring(ctx, path, colour, width, theme) {
+  stroke(ctx, path, theme.ground, width + 2.8);
+  stroke(ctx, path, colour, width);
+}
+
+/** A disc's number or letter. @param {CanvasRenderingContext2D} ctx @param {string} words @param {number} x
+ * @param {number} y @param {number} size @param {string} colour @param {Theme} theme */
+export function label(ctx, words, x, y, size, colour, theme) {
+  ctx.fillStyle = colour;
+  ctx.font = `600 ${Math.round(size)}px ${theme.font}`;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  ctx.fillText(words, x, y + 0.5);
 }
 
 /** An expert's number on its colour; a dead one's is crossed out.
  * @param {CanvasRenderingContext2D} ctx @param {number} e @param {number} x @param {number} y
  * @param {number} radius @param {boolean} dead @param {Theme} theme */
 export function drawBadge(ctx, e, x, y, radius, dead, theme) {
-  circle(ctx, x, y, radius + 1.5);
-  ctx.fillStyle = theme.ground;
-  ctx.fill();
-  circle(ctx, x, y, radius);
-  if (dead) {
-    ctx.setLineDash([3, 2]);
-    ctx.lineWidth = 1;
-    ctx.strokeStyle = theme.border;
-    ctx.stroke();
-    ctx.setLineDash([]);
-  } else {
-    ctx.fillStyle = theme.experts[e];
-    ctx.fill();
-  }
-  ctx.fillStyle = dead ? theme.muted : theme.on[e];
-  ctx.font = `600 ${Math.round(radius * 1.25)}px ${theme.font}`;
-  ctx.textAlign = "center";
-  ctx.textBaseline = "middle";
-  ctx.fillText(String(e), x, y + 0.5);
+  const disc = circle(x, y, radius);
+  fill(ctx, circle(x, y, radius + 1.5), theme.ground);
+  if (dead) stroke(ctx, disc, theme.border, 1, [3, 2]);
+  else fill(ctx, disc, theme.experts[e]);
+  label(ctx, String(e), x, y, radius * 1.25, dead ? theme.muted : theme.on[e], theme);
   if (dead) ctx.fillRect(x - radius * 0.55, y, radius * 1.1, 1);
 }
 
@@ -159,14 +170,9 @@ export function drawPoint(ctx, shape, x, y, r, theme) {
   const hollow = shape.open ? 1.4 : 0;
   const line = shape.lines ? 1.8 : hollow;
   ctx.lineJoin = "round";
-  ctx.strokeStyle = theme.ground;
-  ctx.lineWidth = line + 3;
-  ctx.stroke(path);
-  ctx.fillStyle = shape.open ? theme.ground : theme.text;
-  if (!shape.lines) ctx.fill(path);
-  ctx.strokeStyle = theme.text;
-  ctx.lineWidth = line;
-  if (line) ctx.stroke(path);
+  stroke(ctx, path, theme.ground, line + 3);
+  if (!shape.lines) fill(ctx, path, shape.open ? theme.ground : theme.text);
+  if (line) stroke(ctx, path, theme.text, line);
 }
 
 /** @param {CanvasRenderingContext2D} ctx @param {Theme} theme @param {string | number} words @param {number} x

@@ -1,6 +1,6 @@
 // @ts-check
 // The picture of a plane that experts divide.
-import { SHAPES, circle, drawBadge, drawPoint, fit, mix, readTheme, rgb, ring, stripes } from "./pen.js";
+import { SHAPES, circle, drawBadge, drawPoint, fill, fit, mix, readTheme, rgb, ring, stripes } from "./pen.js";
 
 /**
  * @typedef {import("./pen.js").Theme} Theme
@@ -115,11 +115,21 @@ export function drawPlane(canvas, plane, { E, dead, points, labels, extent, pick
   drawNumbers(ctx, width, plane, E, dead, theme);
   if (picked < 0) return;
   const [x, y] = place(picked);
-  circle(ctx, x, y, 9.5);
-  ctx.fillStyle = theme.ground;
-  ctx.fill();
-  ring(ctx, [x, y], 9.5, theme.accent, 2.2, theme);
+  const around = circle(x, y, 9.5);
+  fill(ctx, around, theme.ground);
+  ring(ctx, around, theme.accent, 2.2, theme);
   point(picked); // again, should a number cover it
+}
+
+/** Which of the first n points is nearest to a click on the picture.
+ * @param {{ offsetX: number, offsetY: number, target: any }} click @param {Numbers} points @param {number} n
+ * @param {number[]} extent */
+export function nearestTo({ offsetX, offsetY, target }, points, n, extent) {
+  const far = Array.from({ length: n }, (_, i) => {
+    const [x, y] = placeOf(points, i, extent, target.clientWidth);
+    return Math.hypot(x - offsetX, y - offsetY);
+  });
+  return far.indexOf(Math.min(...far));
 }
 
 /** How many pixels along a side are computed: no more than keep a slider quick, so a big picture is slightly soft.

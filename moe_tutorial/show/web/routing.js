@@ -4,11 +4,15 @@ import { sum } from "./words.js";
 
 /** @typedef {{ k: number, temperature?: number, softmaxFirst?: boolean }} Choice */
 
-/** Logits from bytes: each holds the square root of how far a logit lies below the best one.
- * @param {Uint8Array} codes @param {number} span */
-export function unpack(codes, span) {
-  const below = Float32Array.from({ length: 256 }, (_, q) => -span * (q / 255) ** 2);
-  return Float32Array.from(codes, (q) => below[q]);
+/** The k that rank highest, best first. @param {Float64Array} rank @param {number} k @param {Int32Array} chosen */
+export function choose(rank, k, chosen) {
+  for (let e = 0, filled = 0; e < rank.length; e++) {
+    const value = rank[e];
+    if (filled === k && value <= rank[chosen[k - 1]]) continue;
+    let c = filled < k ? filled++ : k - 1;
+    for (; c > 0 && rank[chosen[c - 1]] < value; c--) chosen[c] = chosen[c - 1];
+    chosen[c] = e;
+  }
 }
 
 /** One point's routing: probabilities of all experts, the k chosen ones (best first), and their gate weights.
@@ -23,14 +27,6 @@ export function route(logits, at, E, { k, temperature = 1, softmaxFirst = true }
   return { probs: raw.map((v) => v / total), chosen, weights: chosen.map((e) => raw[e] / picked) };
 }
 
-/** Each expert's part of all choices.
- * @param {Float32Array} logits (n, E) @param {number} n @param {number} E @param {number} k @returns {number[]} */
-export function sharesOf(logits, n, E, k) {
-  const shares = Array(E).fill(0);
-  for (let i = 0; i < n; i++) for (const e of route(logits, i * E, E, { k }).chosen) shares[e] += 1 / (n * k);
-  return shares;
-}
-
 /** The plane as n * n pixels: logits interpolated between the grid's places, then routed.
  * owner: the most-weighted expert; set: the chosen ones as bits; depth: the owner's gate weight.
  * @param {Float32Array} logits (G * G, E), rows from the top @param {number} G @param {number} E
@@ -41,7 +37,7 @@ export function cut(logits, G, E, n, { k, temperature = 1, softmaxFirst = true }
   const depth = new Float32Array(n * n);
   const row = new Float64Array(G * E);
   const z = new Float64Array(E);
-  const order = new Uint8Array(k); // the best so far, best first
+  const order = new Int32Array(k);
   for (let j = 0; j < n; j++) {
     const v = (j / (n - 1)) * (G - 1);
     const j0 = Math.min(G - 2, Math.floor(v));
@@ -51,13 +47,8 @@ export function cut(logits, G, E, n, { k, temperature = 1, softmaxFirst = true }
       const u = (i / (n - 1)) * (G - 1);
       const i0 = Math.min(G - 2, Math.floor(u));
       const a = u - i0;
-      for (let e = 0, filled = 0; e < E; e++) {
-        z[e] = row[i0 * E + e] * (1 - a) + row[i0 * E + E + e] * a;
-        if (filled === k && z[e] <= z[order[k - 1]]) continue;
-        let place = filled < k ? filled++ : k - 1;
-        for (; place > 0 && z[order[place - 1]] < z[e]; place--) order[place] = order[place - 1];
-        order[place] = e;
-      }
+      for (let e = 0; e < E; e++) z[e] = row[i0 * E + e] * (1 - a) + row[i0 * E + E + e] * a;
+      choose(z, k, order);
       let bits = 0;
       for (let c = 0; c < k; c++) bits |= 1 << order[c];
       let total = 0;

@@ -1,6 +1,6 @@
 // @ts-check
 // Experts' numbers and shares as elements.
-import { el, note, subtitle } from "./dom.js";
+import { el, note, renew, subtitle } from "./dom.js";
 import { DEAD, fairWords, useWords } from "./words.js";
 
 /** An expert's colours as the style of an element: its own, that of text on it, its tint. @param {number} e */
@@ -23,6 +23,24 @@ export function barRow(e, patterned, { dead, part, fair, words }) {
   return el("li", {}, number(e, dead), track, el("span", { className: "moe-r" }, words));
 }
 
+/** The head of a table about one point; from its `figures`-th word on, columns of figures. @param {string[]} words */
+export const pointHead = (words, figures = 2) =>
+  words.map((word, i) => el("th", { scope: "col", className: i < figures ? "" : "moe-r" }, word));
+/** A row of it: of whom it is, a bar with its figure, further cells; pale unless `on`.
+ * @param {boolean} on @param {Node | string} name @param {string} bar style @param {string} figure @param {...Node} cells */
+export function pointRow(on, name, bar, figure, ...cells) {
+  const track = el("span", { className: "moe-bar" }, el("i", { style: bar }), figure);
+  return el(
+    "tr",
+    { className: on ? "moe-on" : "moe-off" },
+    el("th", { scope: "row" }, name),
+    el("td", {}, track),
+    ...cells,
+  );
+}
+/** @param {...(Node | string)} words */
+export const figureCell = (...words) => el("td", { className: "moe-r" }, ...words);
+
 /** Each expert's share as a bar, with a line where a fair share ends.
  * @param {Element} list @param {number[]} now @param {string[]} said */
 export function drawBars(list, now, said = now.map((share) => useWords(share)), patterned = now.length > 8) {
@@ -32,7 +50,7 @@ export function drawBars(list, now, said = now.map((share) => useWords(share)), 
     const words = dead ? el("span", { className: "moe-muted" }, said[e]) : said[e];
     return barRow(e, patterned, { dead, part: dead ? 0 : share / most, fair: 1 / now.length / most, words });
   });
-  list.replaceChildren(...rows);
+  renew(list, ...rows);
 }
 
 /** The shares at a step, for widgets that go through the steps of a training.

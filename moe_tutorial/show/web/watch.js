@@ -1,24 +1,12 @@
 // A router while it trains: its regions, the experts' shares and a score, at any recorded step. Without regions
 // (resolution 0) the shares over time stand in their place.
-import {
-  button,
-  describe,
-  el,
-  field,
-  mount,
-  note,
-  numbers,
-  picture,
-  redrawOnChange,
-  stillness,
-  subtitle,
-  tell,
-} from "./dom.js";
+import { button, describe, el, field, mount, note, picture, redrawOnChange, stillness, subtitle, tell } from "./dom.js";
 import { DEAD, capital, mapWords, shareWords, usageTitle } from "./words.js";
 import { sharePanel } from "./shares.js";
-import { cut, unpack } from "./routing.js";
+import { cut } from "./routing.js";
 import { drawPlane, pixels } from "./plane.js";
 import { drawBands, drawLines, roundUp } from "./charts.js";
+import { numbers, unpack } from "./wire.js";
 
 const WHOLE = 8000; // ms that playing takes, if its frames fit
 
@@ -27,40 +15,17 @@ function scorePanel({ score, scoreName, steps }) {
   const last = steps.length - 1;
   const title = subtitle();
   const chart = picture("moe-chart");
+  const name = capital(scoreName);
+  const from = score[0].toFixed(2);
   const isPart = Math.max(...score) <= 1 && /acc|right/i.test(scoreName);
   const high = isPart ? 1 : roundUp(Math.max(...score));
   return {
     nodes: [title, chart],
     draw(frame) {
       const words = score[frame].toFixed(2);
-      const name = capital(scoreName);
-      const from = score[0].toFixed(2);
       drawLines(chart, steps, [{ values: score, words }], Math.min(0, ...score), high, frame);
       title.textContent = `${name} ${words}${frame ? `, from ${from}` : ""}`;
       describe(chart, `${name} by step, from ${from} to ${score[last].toFixed(2)}; ${words} at step ${steps[frame]}.`);
-    },
-  };
-}
-
-// Play goes through all frames; with reduced motion it shows one in ten.
-function player(last, { show, frame, stopped }) {
-  let playing = 0;
-  function stop() {
-    clearInterval(playing);
-    playing = 0;
-    stopped();
-  }
-  function next() {
-    const now = frame() + 1;
-    show(now, !stillness() || now % 10 === 0 || now >= last);
-    if (now >= last) stop();
-  }
-  return {
-    stop,
-    playing: () => playing !== 0,
-    start() {
-      if (frame() === last) show(0, true);
-      playing = setInterval(next, Math.max(50, Math.min(500, WHOLE / (last + 1))));
     },
   };
 }
@@ -83,32 +48,22 @@ function render({ model, el: root }) {
   const canvas = picture(G ? "moe-plane" : "");
   const usage = sharePanel(E);
   const score = s.score && last ? scorePanel(s) : null;
-  mount(
-    root,
-    el("p", { className: "moe-kicker" }, s.title),
-    message,
-    remark,
-    el("div", { className: "moe-transport" }, ...(last ? [play, field("Step", step)] : [])),
-    el(
-      "div",
-      { className: "moe-split" },
-      G ? canvas : el("div", { className: "moe-bands moe-tall" }, canvas),
-      el("div", { className: "moe-side" }, ...usage.nodes, ...(score?.nodes ?? [])),
-    ),
-  );
+  const kicker = el("p", { className: "moe-kicker" }, s.title);
+  const transport = el("div", { className: "moe-transport" }, ...(last ? [play, field("Step", step)] : []));
+  const main = G ? canvas : el("div", { className: "moe-bands moe-tall" }, canvas);
+  const side = el("div", { className: "moe-side" }, ...usage.nodes, ...(score?.nodes ?? []));
+  mount(root, kicker, message, remark, transport, el("div", { className: "moe-split" }, main, side));
 
   function drawMap(now) {
     const dead = now.map((share) => share < DEAD);
-    const grey = dead.some(Boolean) ? " Grey: dead." : "";
-    remark.textContent = `Colour: ${mapWords(s.k, s.labelled, ", deeper where the router is surer")}${grey}`;
-    describe(canvas, `Map of the plane. ${message.textContent}. Shares: ${shareWords(now)}.`);
     const plane = cut(logitsAt(frame), G, E, pixels(canvas), { k: s.k });
     drawPlane(canvas, plane, { E, dead, points, labels, extent: s.extent });
+    const grey = dead.some(Boolean) ? " Grey: dead." : "";
+    return ["Map of the plane", `Colour: ${mapWords(s.k, s.labelled, ", deeper where the router is surer")}${grey}`];
   }
   function drawRace(now) {
-    remark.textContent = "Share of the choices that each expert gets, step by step.";
-    describe(canvas, `Shares over the steps. ${message.textContent}. Shares: ${shareWords(now)}.`);
     drawBands(canvas, steps, shares, now, frame);
+    return ["Shares over the steps", "Share of the choices that each expert gets, step by step."];
   }
   function draw() {
     if (!canvas.clientWidth) return;
@@ -119,35 +74,39 @@ function render({ model, el: root }) {
     if (last) tell(step, steps[frame]);
     usage.draw(steps[frame], now);
     score?.draw(frame); // the side first, since the bands are as high as what stands beside them
-    if (G) drawMap(now);
-    else drawRace(now);
+    const [name, words] = G ? drawMap(now) : drawRace(now);
+    remark.textContent = words;
+    describe(canvas, `${name}. ${message.textContent}. Shares: ${shareWords(now)}.`);
   }
 
-  const film = player(last, {
-    frame: () => frame,
-    show(next, visible) {
-      frame = next;
-      if (visible) draw();
-    },
-    stopped() {
-      play.textContent = "Play";
-      message.ariaLive = "polite";
-    },
-  });
+  // Play goes through all frames; with reduced motion it shows one in ten.
+  let playing = 0;
+  function stop() {
+    clearInterval(playing);
+    playing = 0;
+    play.textContent = "Play";
+    message.ariaLive = "polite";
+  }
+  function show(next, visible = true) {
+    frame = next;
+    if (visible) draw();
+    if (frame === last) stop();
+  }
   play.onclick = () => {
-    if (film.playing()) return film.stop();
+    if (playing) return stop();
+    if (frame === last) show(0);
     play.textContent = "Pause";
     message.ariaLive = "off";
-    film.start();
+    const next = () => show(frame + 1, !stillness() || (frame + 1) % 10 === 0 || frame + 1 === last);
+    playing = setInterval(next, Math.max(50, Math.min(500, WHOLE / (last + 1))));
   };
   step.oninput = () => {
-    film.stop();
-    frame = +step.value;
-    draw();
+    stop();
+    show(+step.value);
   };
   const stopDrawing = redrawOnChange(root, draw);
   return () => {
-    film.stop();
+    stop();
     stopDrawing();
   };
 }

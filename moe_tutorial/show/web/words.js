@@ -37,13 +37,10 @@ export function usageTitle(when, now, things, since = 0) {
 
 /** Shares for text alternatives, the largest first.
  * @param {number[]} shares */
-export const shareWords = (shares, part = "expert") =>
-  shares
-    .map((share, e) => ({ share, e }))
-    .filter(({ share }) => share >= DEAD)
-    .sort((a, b) => b.share - a.share)
-    .map(({ share, e }) => `${part} ${e} ${percent(share)}`)
-    .join(", ");
+export function shareWords(shares, part = "expert") {
+  const living = [...shares.keys()].filter((e) => shares[e] >= DEAD).sort((a, b) => shares[b] - shares[a]);
+  return living.map((e) => `${part} ${e} ${percent(shares[e])}`).join(", ");
+}
 
 /** What a map of the plane shows.
  * @param {number} k @param {boolean} labelled */

@@ -1,7 +1,7 @@
 // @ts-check
 // Trains in this page: between two pictures, and only while somebody can see it.
 import { stillness } from "../../web/dom.js";
-import { makeData } from "../data.js";
+import { dataOf } from "../data.js";
 import { fitted, isLive } from "../experiment.js";
 import { createLayer } from "../kinds.js";
 import { CATCH_UP, makeSpeed } from "./frame.js";
@@ -16,10 +16,9 @@ const SETTLE = 150; // ms after the last move until a resting picture becomes sh
 /** @typedef {import("../data.js").Data} Data */
 /** @typedef {import("./frame.js").Frame} Frame */
 
-/** @param {Settings} first @param {Data} [own] points brought along @returns {import("./frame.js").Engine} */
-export function browserEngine(first, own) {
-  /** @type {Set<(frame: Frame) => void>} */
-  const listeners = new Set();
+/** @param {(frame: Frame) => void} show @param {Settings} first @param {Data} [own] points brought along
+ * @returns {import("./frame.js").Engine} */
+export function browserEngine(show, first, own) {
   const speed = makeSpeed();
   /** @type {{ name: string, data: Data } | undefined} */
   let made; // the same points as before are not drawn anew
@@ -42,13 +41,11 @@ export function browserEngine(first, own) {
   /** @param {Settings} settings */
   function create(settings) {
     const fit = fitted(settings);
-    if (own) return createLayer(fit, own);
     const name = [fit.data, fit.seed, fit.centred].join();
-    if (made?.name !== name) made = { name, data: makeData(fit.data, fit.seed, fit.centred) };
+    if (made?.name !== name) made = { name, data: dataOf(fit, own) };
     return createLayer(fit, made.data);
   }
   const busy = () => running || model.step < goal;
-  const hurried = () => performance.now() - moved < GIVE_WAY;
   function soon() {
     if (!handle && shown && !document.hidden && (due || busy())) handle = requestAnimationFrame(tick);
   }
@@ -75,7 +72,7 @@ export function browserEngine(first, own) {
     const frame = look(sharp && !busy());
     due = sharp = false;
     drawn = time;
-    for (const listen of listeners) listen(frame);
+    show(frame);
     clearTimeout(settling);
     if (!frame.settled && !busy()) settling = setTimeout(settle, SETTLE);
   }
@@ -111,7 +108,7 @@ export function browserEngine(first, own) {
       running,
       busy: busy(),
       settled,
-      hurried: hurried(),
+      hurried: performance.now() - moved < GIVE_WAY,
       error,
       serial,
       speed: running ? speed.now() : 0,
@@ -198,24 +195,14 @@ export function browserEngine(first, own) {
     },
     show(visible) {
       shown = visible;
-      due ||= visible;
-      sharp ||= visible;
-      if (visible) return soon();
       cancelAnimationFrame(handle);
       handle = 0;
-    },
-    subscribe(listen) {
-      listeners.add(listen);
-      draw();
-      return () => listeners.delete(listen);
+      if (visible) settle();
     },
     dispose() {
       document.removeEventListener("visibilitychange", soon);
       cancelAnimationFrame(handle);
       clearTimeout(settling);
-      listeners.clear();
-      running = false;
-      goal = 0;
       shown = false;
     },
   };

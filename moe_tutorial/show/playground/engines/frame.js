@@ -14,7 +14,6 @@
  * @property {(point: number) => void} look inspect another point
  * @property {(part: number, out: boolean) => void} knock
  * @property {(visible: boolean) => void} show
- * @property {(draw: (frame: Frame) => void) => () => void} subscribe
  * @property {() => void} dispose
  */
 

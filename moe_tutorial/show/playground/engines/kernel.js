@@ -1,25 +1,26 @@
 // @ts-check
 // Torch trains in the kernel: clicks and slider moves go out as messages, frames come in (see kernel.py), as this page's own
 // engine makes them, but with arrays as bytes.
-import { numbers, perFrame } from "../../web/dom.js";
-import { GONE, LATE, connect } from "../../web/link.js";
-import { makeData } from "../data.js";
+import { perFrame } from "../../web/dom.js";
+import { connect } from "../../web/link.js";
+import { historyOf, numbers } from "../../web/wire.js";
+import { dataOf } from "../data.js";
 import { isLive } from "../experiment.js";
 import { makeSpeed } from "./frame.js";
 
 /** @typedef {import("../data.js").Data} Data */
 /** @typedef {import("../experiment.js").Settings} Settings */
 
-/** @param {any} model the widget's
+/** @param {(frame: import("./frame.js").Frame) => void} show
  * @param {Settings} first
- * @param {Data} [own] points brought along
+ * @param {Data} own points brought along, if there are
+ * @param {any} model the widget's
  * @returns {import("./frame.js").Engine} */
-export function kernelEngine(model, first, own) {
-  const listeners = new Set();
+export function kernelEngine(show, first, own, model) {
   const speed = makeSpeed();
   const drawing = perFrame(paint);
   let settings = first;
-  let data = dataOf(first);
+  let data = dataOf(first, own);
   let point = 0;
   let serial = 0; // of the last change
   let asked = 0; // of the last that needs a new layer
@@ -27,20 +28,12 @@ export function kernelEngine(model, first, own) {
   let shown = true;
   let drawn = 0; // the number of the newest frame that was
   let problem = "";
-  const link = connect(
-    model,
-    () => complain(LATE),
-    () => complain(GONE),
-  );
+  const link = connect(model, complain);
 
   /** @param {string} words */
   function complain(words) {
     problem = words;
     drawing.ask();
-  }
-  /** @param {Settings} settings @returns {Data} */
-  function dataOf({ data: name, seed, centred }) {
-    return own ?? makeData(name, seed, centred);
   }
   function build() {
     const { x, y, regime, xTest, yTest, regimeTest, extent } = data;
@@ -55,18 +48,14 @@ export function kernelEngine(model, first, own) {
     if (!plane || link.gone()) return;
     problem = "";
     if (running) speed.mark(step);
-    if (running && goal && step >= goal) {
-      link.send({ do: "pause" });
-      goal = 0;
-    }
+    if (running && goal && step >= goal) pause();
     drawing.ask();
   }
   // An unseen training is not acknowledged, so the kernel soon pauses it.
   function paint() {
     const sent = model.get("frame");
     if (!shown || !sent?.plane || (sent.serial < asked && !link.gone())) return;
-    const frame = read(sent);
-    for (const listen of listeners) listen(frame);
+    show(read(sent));
     if (sent.number !== drawn) link.drawn(() => drawn, sent.running);
     drawn = sent.number;
   }
@@ -89,11 +78,15 @@ export function kernelEngine(model, first, own) {
       error: sent.error || problem,
       speed: running ? speed.now() : 0,
       now: { ...sent.now, predicted: bytes(sent.now.predicted) },
-      history: rowsOf(numbers(sent.history), sent.settings.E),
+      history: historyOf(sent.history, sent.settings.E),
       point,
       plane: () => ({ n, owner: bytes(owner), confidence: numbers(confidence), predicted: bytes(predicted) }),
       partPlane: (e) => (sent.parts[e] ? bytes(sent.parts[e]) : new Uint8Array(1)),
     };
+  }
+  function pause() {
+    goal = 0;
+    link.send({ do: "pause" });
   }
   /** @param {number} steps 0: without end */
   function run(steps) {
@@ -104,10 +97,7 @@ export function kernelEngine(model, first, own) {
 
   return {
     play: () => run(0),
-    pause() {
-      goal = 0;
-      link.send({ do: "pause" });
-    },
+    pause,
     step: () => link.send({ do: "step" }),
     reset: () => link.send({ do: "reset" }),
     run,
@@ -117,12 +107,12 @@ export function kernelEngine(model, first, own) {
         serial += 1;
         return link.send({ set: partial, serial });
       }
-      data = dataOf(settings);
+      data = dataOf(settings, own);
       build();
     },
     begin(next, steps, more = {}) {
       settings = next;
-      data = dataOf(next);
+      data = dataOf(next, own);
       point = more.point ?? 0;
       build();
       link.send({ look: point });
@@ -138,26 +128,11 @@ export function kernelEngine(model, first, own) {
       shown = visible;
       drawing.ask();
     },
-    subscribe(listen) {
-      listeners.add(listen);
-      drawing.ask();
-      return () => listeners.delete(listen);
-    },
     dispose() {
-      if (model.get("frame")?.running) link.send({ do: "pause" });
+      if (model.get("frame")?.running) pause();
       model.off("change:frame", receive);
       link.close();
-      listeners.clear();
       drawing.cancel();
     },
   };
-}
-
-/** The history's rows: step, task, balance, shares. @param {Float32Array} values @param {number} E */
-function rowsOf(values, E) {
-  const width = 3 + E;
-  return Array.from({ length: values.length / width }, (_, i) => {
-    const [step, task, balance] = values.subarray(i * width, i * width + 3);
-    return { step, task, balance, shares: values.subarray(i * width + 3, (i + 1) * width) };
-  });
 }

@@ -1,19 +1,20 @@
 // A mixture's controls beyond the table's: what a setting makes of the others, and who is knocked out.
-import { button, el, field, subtitle } from "../../web/dom.js";
+import { el, field, quietly, subtitle } from "../../web/dom.js";
 import { sum } from "../../web/words.js";
 import { group, set } from "../elements.js";
 
-// Out it goes, and back: the panel, for whoever acts on engine.knock.
-function stepIn(act) {
-  const which = el("select", {});
-  const knock = button("", { className: "moe-button moe-quiet", ariaPressed: "false" });
+// Out it goes, and back: the panel.
+function stepIn({ knock: knockOut }) {
+  const which = el("select", { onchange: () => draw(frame) });
+  const act = () => knockOut(+which.value, !frame.knocked[+which.value]);
+  const knock = quietly("", { ariaPressed: "false", onclick: act });
   let frame;
   const row = el("div", { className: "pg-row" }, field("Expert", which), knock);
   const node = group("pg-meddle", "Step in", subtitle("Step in"), row);
   function offer(E) {
-    const before = which.value;
-    which.replaceChildren(...Array.from({ length: E }, (_, e) => el("option", { value: e }, String(e))));
-    if (before && +before < E) which.value = before;
+    const before = +which.value;
+    which.replaceChildren(...Array.from({ length: E }, (_, e) => new Option(e, e)));
+    which.value = before < E ? before : 0;
   }
   function draw(next) {
     frame = next;
@@ -24,15 +25,12 @@ function stepIn(act) {
     knock.ariaPressed = String(gone);
     knock.disabled = (frame.can && !frame.can.includes("knock")) || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
   }
-  which.onchange = () => draw(frame);
-  knock.onclick = () => act.knock(+which.value, !frame.knocked[+which.value]);
   // A link that knocks somebody out shows whom.
-  const begin = (state) => {
-    const gone = state.knocked.indexOf(true);
-    if (gone < 0) return;
-    if (gone >= which.length) offer(gone + 1);
-    which.value = gone;
-  };
+  function begin({ knocked }) {
+    if (!knocked.includes(true)) return;
+    offer(knocked.length);
+    which.value = knocked.indexOf(true);
+  }
   return { area: "side", node, draw, begin };
 }
 

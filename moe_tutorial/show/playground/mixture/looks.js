@@ -20,13 +20,14 @@ export function makeMixtureLooks({ data, E, router, experts }) {
    * @param {number} x0 @param {number} x1 */
   function look(x0, x1) {
     router.route(x0, x1);
-    experts.mix(x0, x1, router.chosen, router.weights, 0, router.k);
+    experts.mix(x0, x1, router.chosen, router.weights, 0, router.k());
     return largest(scores, 0, C);
   }
 
   /** Shares, loss and specialisation on the training points, accuracy on the test points. */
   function evaluate() {
-    const { k, chosen } = router;
+    const { chosen } = router;
+    const k = router.k();
     const shares = new Float64Array(E);
     const predicted = new Uint8Array(N);
     const first = new Uint8Array(N);
@@ -56,37 +57,22 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     return { owner, confidence, predicted };
   }
 
-  /** What one expert would predict there. @param {number} expert @param {number} resolution */
-  function partPlane(expert, resolution) {
-    checkPlace("expert", expert, E);
-    const says = new Uint8Array(resolution * resolution);
-    each(data.extent, resolution, (x0, x1, at) => {
-      experts.ask(expert, x0, x1, 0);
-      says[at] = largest(experts.answers, 0, C);
-    });
-    return says;
-  }
-
   /** One training point: who answers it, and what its own cross-entropy tells the router. @param {number} i */
   function inspect(i) {
     checkPlace("point", i, N);
     const x0 = X[2 * i];
     const x1 = X[2 * i + 1];
-    const says = [];
-    for (let e = 0; e < E; e++) {
-      experts.ask(e, x0, x1, 0);
-      says.push(largest(experts.answers, 0, C));
-    }
+    const says = Array.from({ length: E }, (_, e) => experts.says(e, x0, x1));
     const predicted = look(x0, x1);
-    const { k, z, probs, chosen, weights, dLogits } = router;
+    const { z, probs, chosen, weights, dLogits } = router;
     crossEntropy(scores, Y[i], 1, dScores);
-    experts.weigh(dScores, k, dWeights, 0);
+    experts.weigh(dScores, router.k(), dWeights, 0);
     router.throughGate(dWeights, chosen, weights, probs, 0);
     return {
       logits: z.slice(),
       probs: probs.slice(),
-      chosen: Array.from(chosen.subarray(0, k)),
-      weights: Array.from(weights.subarray(0, k)),
+      chosen: Array.from(chosen.subarray(0, router.k())),
+      weights: Array.from(weights.subarray(0, router.k())),
       says,
       predicted,
       label: Y[i],
@@ -94,5 +80,5 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     };
   }
 
-  return { evaluate, plane, partPlane, inspect };
+  return { evaluate, plane, inspect, partPlane: experts.partPlane };
 }

@@ -3,8 +3,8 @@
 // moe_tutorial/layers computes (router without bias, experts with one hidden layer of ReLU):
 // tests/show/test_playground_engine.py holds it to the torch layers, step by step. No page is needed to run it.
 import { checkFinite, checkPlace, makeBatches, makeParameters, makeRecord } from "../common.js";
-import { fillNormal, makeData, randomState } from "../data.js";
-import { SETTINGS, checkLive, checkSettings } from "../experiment.js";
+import { dataOf, fillNormal, randomState } from "../data.js";
+import { SETTINGS, changedLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
 import { BALANCES } from "./balance.js";
 import { makeMixtureLooks } from "./looks.js";
@@ -18,9 +18,9 @@ const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a b
 /** @param {Settings} [given] what differs from the table
  * @param {import("../data.js").Data} [own] points brought along */
 export function createMixture(given = {}, own) {
-  let settings = checkSettings("mixture", given);
+  const settings = checkSettings("mixture", given);
   const { E, width: H, seed } = settings;
-  const data = own ?? makeData(settings.data, seed, settings.centred);
+  const data = dataOf(settings, own);
   const { x: X, classes: C } = data;
 
   const init = randomState(seed, 2);
@@ -29,7 +29,7 @@ export function createMixture(given = {}, own) {
   const direction = new Float64Array(2);
   fillNormal(init, direction);
   const router = makeRouter(E, params, direction);
-  const experts = makeExperts(params, grads, data, { E, H });
+  const experts = makeExperts(params, grads, data, { E, H, name: "expert" });
   const record = makeRecord(["task", "balance", "routerGradient"], E);
   const draws = randomState(seed, 4);
   const drawBatch = makeBatches(randomState(seed, 3), MOST, data.y.length);
@@ -57,20 +57,22 @@ export function createMixture(given = {}, own) {
 
   /** The balance term; `pull` becomes its gradient for each point. @param {Balance} balance @param {number} T */
   function readBalance({ of, value, gradient }, T) {
+    const { coefficient } = model.settings;
     if (!value || !gradient) return 0;
     const points = of === "meanProbs" ? T : 1;
     gradient(batch, pull);
-    for (let e = 0; e < E; e++) pull[e] = (settings.coefficient * pull[e]) / points;
-    return settings.coefficient * value(batch);
+    for (let e = 0; e < E; e++) pull[e] = (coefficient * pull[e]) / points;
+    return coefficient * value(batch);
   }
 
   /** One step on these points (their numbers) with these standard normal draws (T, E), which count only with noise.
    * @param {Int32Array} rows @param {Float64Array} draws */
   function stepOn(rows, draws) {
+    const { settings } = model;
     const balance = BALANCES[settings.balance];
-    const { k } = router;
+    const k = router.k();
     const T = rows.length;
-    batch.alive = router.alive;
+    batch.alive = router.alive();
     batch.choices = T * k;
     router.routeBatch(X, rows, settings.noise, draws, batch, balance.of === "meanProbs");
     const term = readBalance(balance, T);
@@ -83,7 +85,8 @@ export function createMixture(given = {}, own) {
     checkFinite(task + term, model.step);
     learn(++model.step, settings.rate);
     balance.afterStep?.(batch, router.bias, settings.coefficient);
-    keep(task, term);
+    const square = grads.weight.reduce((sum, g) => sum + g * g, 0);
+    record.keep(model.step, [task, term, Math.sqrt(square)], batch.counts, batch.choices);
   }
 
   /** To the gradients for the weights. @param {number} T @param {number} k */
@@ -91,18 +94,8 @@ export function createMixture(given = {}, own) {
     for (let t = 0; t < T; t++) for (let c = t * E; c < t * E + k; c++) dWeights[c] += pull[batch.list[c]];
   }
 
-  /** @param {number} task @param {number} term */
-  function keep(task, term) {
-    let square = 0;
-    for (let j = 0; j < 2 * E; j++) square += grads.weight[j] * grads.weight[j];
-    record.row[0] = task;
-    record.row[1] = term;
-    record.row[2] = Math.sqrt(square);
-    for (let e = 0; e < E; e++) record.row[3 + e] = batch.counts[e] / batch.choices;
-    record.keep(model.step);
-  }
-
   function train(steps = 1) {
+    const { settings } = model;
     for (let s = 0; s < steps; s++) {
       const rows = drawBatch(settings.batch);
       if (settings.noise > 0) fillNormal(draws, noise, settings.batch * E);
@@ -112,9 +105,8 @@ export function createMixture(given = {}, own) {
 
   /** What may change while it trains; the rest needs another model. @param {Settings} partial */
   function set(partial) {
-    checkLive("mixture", partial);
-    settings = checkSettings("mixture", { ...settings, ...partial });
-    router.set(settings);
+    model.settings = changedLive(model.settings, partial);
+    router.set(model.settings);
     if (Object.keys(partial).some((name) => name !== "rate")) record.forget();
   }
 
@@ -122,45 +114,33 @@ export function createMixture(given = {}, own) {
    * @param {number} expert */
   function knock(expert, gone = true) {
     checkPlace("expert", expert, E);
-    if (gone && router.alive === 1 && !router.out[expert])
+    if (gone && router.alive() === 1 && !router.out[expert])
       throw new Error(`expert ${expert} is the last one; one has to stay`);
     router.out[expert] = +gone;
-    router.set(settings);
+    router.set(model.settings);
     record.forget();
   }
 
   const looks = makeMixtureLooks({ data, E, router, experts });
 
-  /** Over the last steps. */
-  function recent() {
-    if (record.filled) return { steps: record.filled, ...record.mean() };
-    const { shares, loss } = looks.evaluate(); // nothing was trained with these settings yet: what would be chosen?
-    return { steps: 0, task: loss, balance: 0, shares, routerGradient: 0 };
-  }
-
   const model = {
-    get settings() {
-      return settings;
-    },
-    get history() {
-      return record.history;
-    },
-    get knocked() {
-      return Array.from(router.out, Boolean);
-    },
+    settings,
     data,
     params,
     direction,
     bias: router.bias,
+    history: record.history,
     step: 0,
+    get knocked() {
+      return Array.from(router.out, Boolean);
+    },
     train,
     stepOn,
     set,
     knock,
-    recent,
+    recent: () => record.recent(looks.evaluate),
     ...looks,
   };
-  const { shares, loss } = looks.evaluate();
-  record.history.push({ step: 0, task: loss, balance: 0, routerGradient: 0, shares });
+  record.history.push({ step: 0, ...model.recent() });
   return model;
 }

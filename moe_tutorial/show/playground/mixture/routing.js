@@ -1,6 +1,7 @@
 // @ts-check
 // Who is asked: a point's logits, probabilities, ranking, the k experts that rank highest and their weights, and the way
 // back from these weights to the logits. What it computes is what moe_tutorial/layers/routing.py computes.
+import { choose } from "../../web/routing.js";
 import { SETTINGS } from "../experiment.js";
 
 const GATES = Object.keys(SETTINGS.gate.choices ?? {});
@@ -34,17 +35,6 @@ function softmaxOf(logits, chosen, k, into) {
   for (let c = 0; c < k; c++) if (logits[chosen[c]] > top) top = logits[chosen[c]];
   for (let c = 0; c < k; c++) sum += into[c] = Math.exp(logits[chosen[c]] - top);
   for (let c = 0; c < k; c++) into[c] /= sum;
-}
-
-/** The k that rank highest, best first. @param {Float64Array} rank @param {number} k @param {Int32Array} chosen */
-function choose(rank, k, chosen) {
-  for (let e = 0, filled = 0; e < rank.length; e++) {
-    const value = rank[e];
-    if (filled === k && value <= rank[chosen[k - 1]]) continue;
-    let c = filled < k ? filled++ : k - 1;
-    for (; c > 0 && rank[chosen[c - 1]] < value; c--) chosen[c] = chosen[c - 1];
-    chosen[c] = e;
-  }
 }
 
 /** The routing of one point at a time: after `route` it stands in z, probs, chosen and weights.
@@ -93,13 +83,6 @@ export function makeRouter(E, params, direction) {
     return rank;
   }
 
-  /** @param {Float64Array} logits @param {Float64Array} p */
-  function chooseAndWeigh(logits, p) {
-    choose(biased ? readRanking(gate === TOPK_FIRST ? logits : p) : logits, k, chosen);
-    if (gate === TOPK_FIRST) softmaxOf(logits, chosen, k, weights);
-    else for (let c = 0; c < k; c++) weights[c] = p[chosen[c]];
-  }
-
   /** A choice that learns nothing: fine steps along a direction, modulo E. The next experts follow; who is out is passed
    * over. @param {number} x0 @param {number} x1 */
   function hash(x0, x1) {
@@ -113,22 +96,20 @@ export function makeRouter(E, params, direction) {
     }
   }
 
-  /** A point's routing without noise. `all`: whether probs are read, also where the gate needs none of them.
-   * @param {number} x0 @param {number} x1 @param {boolean} [all] */
-  function route(x0, x1, all = true) {
+  /** A point's routing; z stays without noise. `all`: whether probs are read, also where the gate needs none of them.
+   * @param {number} x0 @param {number} x1 @param {boolean} [all] @param {number} [std] of the noise
+   * @param {Float64Array} [draws] of it, standard normal, from `at` @param {number} [at] */
+  function route(x0, x1, all = true, std = 0, draws = z, at = 0) {
     if (gate === HASH) return hash(x0, x1);
+    const noisy = std > 0;
+    const logits = noisy ? zNoisy : z;
+    const p = noisy ? noisyProbs : probs;
     readLogits(x0, x1);
-    if (all || gate !== TOPK_FIRST) probabilities(z, probs);
-    chooseAndWeigh(z, probs);
-  }
-
-  /** The same with noise of this size: its standard normal draws stand in `draws` from `at`. z stays without it.
-   * @param {number} x0 @param {number} x1 @param {number} std @param {Float64Array} draws @param {number} at */
-  function routeNoisy(x0, x1, std, draws, at) {
-    readLogits(x0, x1);
-    for (let e = 0; e < E; e++) zNoisy[e] = z[e] + std * draws[at + e];
-    if (gate !== TOPK_FIRST) probabilities(zNoisy, noisyProbs);
-    chooseAndWeigh(zNoisy, noisyProbs);
+    if (noisy) for (let e = 0; e < E; e++) zNoisy[e] = z[e] + std * draws[at + e];
+    if (all || gate !== TOPK_FIRST) probabilities(logits, p);
+    choose(biased ? readRanking(gate === TOPK_FIRST ? logits : p) : logits, k, chosen);
+    if (gate === TOPK_FIRST) softmaxOf(logits, chosen, k, weights);
+    else for (let c = 0; c < k; c++) weights[c] = p[chosen[c]];
   }
 
   /** Routes a batch: (T, E), of which the first k count, and the sums. `means`: whether anybody asks for `clean` and
@@ -145,10 +126,7 @@ export function makeRouter(E, params, direction) {
     importance.fill(0);
     meanProbs.fill(0);
     for (let t = 0, at = 0; t < T; t++, at += n) {
-      const x0 = X[2 * rows[t]];
-      const x1 = X[2 * rows[t] + 1];
-      if (noisy) routeNoisy(x0, x1, std, draws, at);
-      else route(x0, x1, means);
+      route(X[2 * rows[t]], X[2 * rows[t] + 1], means && !noisy, noisy ? std : 0, draws, at);
       for (let c = 0; c < picks; c++) {
         const e = chosen[c];
         list[at + c] = e;
@@ -159,11 +137,8 @@ export function makeRouter(E, params, direction) {
       if (gate === SOFTMAX_FIRST) for (let e = 0; e < n; e++) ranked[at + e] = p[e];
       if (!means) continue;
       if (noisy) probabilities(z, probs);
-      let sum = 1;
-      if (gate === SIGMOID) {
-        sum = 0;
-        for (let e = 0; e < n; e++) sum += probs[e];
-      }
+      let sum = gate === SIGMOID ? 0 : 1;
+      if (gate === SIGMOID) for (let e = 0; e < n; e++) sum += probs[e];
       for (let e = 0; e < n; e++) {
         clean[at + e] = probs[e];
         meanProbs[e] += probs[e] / (sum * T);
@@ -242,11 +217,7 @@ export function makeRouter(E, params, direction) {
     chosen,
     weights,
     dLogits,
-    get k() {
-      return k;
-    },
-    get alive() {
-      return alive;
-    },
+    k: () => k,
+    alive: () => alive,
   };
 }

@@ -1,73 +1,12 @@
 // What is said of a mixture.
 import { capital, percent, sum } from "../../web/words.js";
-import { SHAPES } from "../../web/pen.js";
-import { most, rightOf, some } from "../words.js";
+import { most, ownersIn, rightOf, some, verdictOn } from "../words.js";
 
 const starved = ({ recent, step }) => step > 0 && recent.steps > 0 && recent.routerGradient === 0;
 const gradientWords = (g) => {
   if (g === 0) return "exactly 0";
   return g < 0.001 ? g.toExponential(0) : g.toFixed(3);
 };
-
-function message(frame) {
-  const { step, now, knocked } = frame;
-  const { E, gate } = frame.settings;
-  const right = percent(now.accuracy);
-  const best = most(now.shares);
-  const gone = sum(knocked.map(Number));
-  const left = E - gone;
-  const dead = now.dead - gone;
-  const even = `Evenly shared, and nobody specialises: ${right} right`;
-  if (!step) return "Nobody has learned anything yet";
-  if (gone)
-    return `${capital(some(gone, "expert"))} knocked out: expert ${best} takes ${percent(now.shares[best])}, and ${right} comes out right`;
-  if (gate === "hash") return now.nmi < 0.15 ? even : `A fixed hash chooses; ${right} comes out right`;
-  if (starved(frame)) return "The router hears nothing: its gradient is exactly zero";
-  if (dead >= left / 2) {
-    const who = left - dead === 1 ? "One expert takes everything" : `${left - dead} experts share the plane`;
-    return `${who}; ${dead} of ${E} are dead`;
-  }
-  if (now.entropy > 0.8 && now.nmi < 0.15) return even;
-  if (dead) return `${dead} of ${E} experts died; the others get ${right} right`;
-  return `All ${E} experts work, and ${right} comes out right`;
-}
-
-function mapTitle({ settings, now }, plane) {
-  const owners = new Set(plane.owner).size;
-  const best = most(now.shares);
-  if (settings.gate === "hash") return `A hash scatters the plane over ${owners} experts`;
-  if (owners === 1) return `The router sends the whole plane to expert ${plane.owner[0]}`;
-  return now.shares[best] > 0.9
-    ? `The router sends nearly all points to expert ${best}`
-    : `The router cuts the plane into ${owners} regions`;
-}
-
-function partsTitle({ settings: { E, gate }, now: { dead, nmi }, step }) {
-  if (!step) return "What each expert would say, untrained";
-  if (gate === "hash") return "Asked everywhere, nobody learns one place well";
-  if (dead) return E - dead === 1 ? "One expert does the work" : `${E - dead} of ${E} experts do the work`;
-  return nmi > 0.3
-    ? "Every expert has its own patch, and its own opinion"
-    : "Every expert is asked, and has its own opinion";
-}
-
-function reads({ now, recent, settings, step }) {
-  const hashed = settings.gate === "hash";
-  const trained = !hashed && step > 0 && recent.steps > 0;
-  const exact = trained && recent.routerGradient === 0 ? " exactly" : "";
-  return [
-    ["Dead experts", now.dead, ` of ${settings.E}`],
-    ["Right, held out", (100 * now.accuracy).toFixed(0), " %"],
-    ["Usage entropy", now.entropy.toFixed(2), " of 1"],
-    ["Specialisation", now.nmi.toFixed(2), " NMI"],
-    ["Largest share", Math.round(100 * now.largest), " %"],
-    [
-      "Router gradient",
-      trained ? gradientWords(recent.routerGradient).replace("exactly ", "") : "–",
-      hashed ? " no router" : exact,
-    ],
-  ];
-}
 
 // What the router hears of one point. The gradient of its own cross-entropy, before any average over a batch.
 function heardOf({ gradient }, { gate }) {
@@ -92,25 +31,68 @@ export const mixtureWords = {
   mapNote: ({ k }) =>
     `Colour: the ${k > 1 ? "first of the chosen experts" : "chosen expert"}, deeper where the router is surer. Shape: the class.`,
   usageNote: ({ k }) => `Share of the ${k > 1 ? "choices" : "points"}, without noise.`,
-  loss: (now) => now.loss,
   more: ({ recent }) => (recent.steps ? ` Router gradient ${gradientWords(recent.routerGradient)}.` : ""),
-  message,
-  mapTitle,
-  partsTitle,
-  reads,
-  point({ inspected, settings }) {
-    const { label, predicted } = inspected;
-    const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
-    return {
-      verdict: `It is a ${shape(label)}. The mixture says ${shape(predicted)}: `,
-      right: predicted === label,
-      heard: heardOf(inspected, settings),
-    };
+  message(frame) {
+    const { step, now, knocked } = frame;
+    const { E, gate } = frame.settings;
+    const right = percent(now.accuracy);
+    const best = most(now.shares);
+    const gone = sum(knocked.map(Number));
+    const left = E - gone;
+    const dead = now.dead - gone;
+    const even = `Evenly shared, and nobody specialises: ${right} right`;
+    if (!step) return "Nobody has learned anything yet";
+    if (gone)
+      return `${capital(some(gone, "expert"))} knocked out: expert ${best} takes ${percent(now.shares[best])}, and ${right} comes out right`;
+    if (gate === "hash") return now.nmi < 0.15 ? even : `A fixed hash chooses; ${right} comes out right`;
+    if (starved(frame)) return "The router hears nothing: its gradient is exactly zero";
+    if (dead >= left / 2) {
+      const who = left - dead === 1 ? "One expert takes everything" : `${left - dead} experts share the plane`;
+      return `${who}; ${dead} of ${E} are dead`;
+    }
+    if (now.entropy > 0.8 && now.nmi < 0.15) return even;
+    if (dead) return `${dead} of ${E} experts died; the others get ${right} right`;
+    return `All ${E} experts work, and ${right} comes out right`;
   },
+  mapTitle({ settings, now }, plane) {
+    const owners = ownersIn(plane);
+    const best = most(now.shares);
+    if (settings.gate === "hash") return `A hash scatters the plane over ${owners} experts`;
+    if (owners === 1) return `The router sends the whole plane to expert ${plane.owner[0]}`;
+    if (now.shares[best] > 0.9) return `The router sends nearly all points to expert ${best}`;
+    return `The router cuts the plane into ${owners} regions`;
+  },
+  partsTitle({ settings: { E, gate }, now: { dead, nmi }, step }) {
+    if (!step) return "What each expert would say, untrained";
+    if (gate === "hash") return "Asked everywhere, nobody learns one place well";
+    if (dead) return E - dead === 1 ? "One expert does the work" : `${E - dead} of ${E} experts do the work`;
+    if (nmi > 0.3) return "Every expert has its own patch, and its own opinion";
+    return "Every expert is asked, and has its own opinion";
+  },
+  reads({ now, recent, settings, step }) {
+    const hashed = settings.gate === "hash";
+    const trained = !hashed && step > 0 && recent.steps > 0;
+    const exact = trained && recent.routerGradient === 0 ? " exactly" : "";
+    return [
+      ["Dead experts", now.dead, ` of ${settings.E}`],
+      ["Right, held out", (100 * now.accuracy).toFixed(0), " %"],
+      ["Usage entropy", now.entropy.toFixed(2), " of 1"],
+      ["Specialisation", now.nmi.toFixed(2), " NMI"],
+      ["Largest share", Math.round(100 * now.largest), " %"],
+      [
+        "Router gradient",
+        trained ? gradientWords(recent.routerGradient).replace("exactly ", "") : "–",
+        hashed ? " no router" : exact,
+      ],
+    ];
+  },
+  point: ({ inspected, settings }) => ({
+    ...verdictOn(inspected, "The mixture says"),
+    heard: heardOf(inspected, settings),
+  }),
   // What is predicted over the plane, of which a picture each is drawn.
   predictions: [
     {
-      name: "mixture",
       note: "Shade of grey: the predicted class.",
       of: (plane) => plane.predicted,
       title: ({ now, data }) => `Together they get ${rightOf(data, now.predicted)}`,

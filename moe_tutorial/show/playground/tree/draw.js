@@ -1,7 +1,8 @@
 // A tree's own pictures: the points on their way down, and the questions as lines in the plane. Questions are letters,
 // from A at the root, level by level, since numbers are leaves.
 import { DEAD, percent } from "../../web/words.js";
-import { SHAPES, drawBadge, fit, hatch, mix, readTheme, rgb, write } from "../../web/pen.js";
+import { SHAPES, circle, drawBadge, fill, fit, hatch, label, lineThrough, stroke, write } from "../../web/pen.js";
+import { mix, readTheme, rgb } from "../../web/pen.js";
 import { placeOf } from "../../web/plane.js";
 import { number } from "../../web/shares.js";
 import { pullWords } from "../words.js";
@@ -58,18 +59,6 @@ function lineOf(nodes, { gap, X, Y }) {
   return path;
 }
 
-function stroke(ctx, path, colour, width, dashes = []) {
-  ctx.strokeStyle = colour;
-  ctx.lineWidth = width;
-  ctx.setLineDash(dashes);
-  ctx.stroke(path);
-  ctx.setLineDash([]);
-}
-function fill(ctx, path, colour) {
-  ctx.fillStyle = colour;
-  ctx.fill(path);
-}
-
 // Widths are points: solid as hard decisions lead them, pale as the soft mixture spreads them. A strong line is the
 // inspected point's way.
 export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, leaf }, { dead, patterned }) {
@@ -112,15 +101,10 @@ export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, 
 
 function drawLetter(ctx, n, x, y, radius, theme, unasked = false, strong = false) {
   const line = unasked ? theme.border : theme.text;
-  const disc = new Path2D();
-  disc.arc(x, y, radius, 0, 7);
+  const disc = circle(x, y, radius);
   fill(ctx, disc, theme.ground);
   stroke(ctx, disc, strong ? theme.accent : line, strong ? 2 : 1.2, unasked ? [3, 2] : []);
-  ctx.fillStyle = unasked ? theme.muted : theme.text;
-  ctx.font = `600 ${Math.round(radius * 1.2)}px ${theme.font}`;
-  ctx.textAlign = "center";
-  ctx.textBaseline = "middle";
-  ctx.fillText(letter(n), x, y + 0.5);
+  label(ctx, letter(n), x, y, radius * 1.2, unasked ? theme.muted : theme.text, theme);
 }
 
 // Each question's line where it is asked, thinner from level to level, with its letter where there is room.
@@ -131,8 +115,7 @@ function drawLines(ctx, { now, data }, width, theme) {
   ctx.lineCap = "round";
   for (let i = drawn.length - 1; i >= 0; i--) {
     const thin = [2.8, 2.1, 1.5, 1.1][drawn[i].level];
-    const path = new Path2D();
-    for (const [x, y] of ends[i]) path.lineTo(x, y);
+    const path = lineThrough(ends[i]);
     stroke(ctx, path, theme.ground, thin + 3);
     stroke(ctx, path, theme.text, thin);
   }

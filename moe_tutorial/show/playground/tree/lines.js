@@ -28,14 +28,8 @@ function cut(corners, logit, side) {
  * asked, or sends everything one way.
  * @param {import("./descent.js").Descent} descent @param {number[]} extent @returns {Line[]} */
 export function linesOf({ NODES, logit }, [left, right, bottom, top]) {
-  const areas = [
-    [
-      [left, bottom],
-      [right, bottom],
-      [right, top],
-      [left, top],
-    ],
-  ];
+  const corner = (x, y) => [x, y];
+  const areas = [[corner(left, bottom), corner(right, bottom), corner(right, top), corner(left, top)]];
   return Array.from({ length: NODES }, (_, n) => {
     const value = (/** @type {Place} */ [x0, x1]) => logit(n, x0, x1);
     const rightwards = cut(areas[n], value, 1);

@@ -63,6 +63,7 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
       nodes: nodes.slice(0, NODES),
       weights,
       predicted: hard.predicted,
+      loss: soft.loss,
       soft,
       hard,
       undecided,
@@ -86,17 +87,6 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
       predicted[at] = seen.hard;
     });
     return { owner, confidence, predicted, soft };
-  }
-
-  /** What one leaf would predict there. @param {number} leaf @param {number} resolution */
-  function partPlane(leaf, resolution) {
-    checkPlace("leaf", leaf, L);
-    const says = new Uint8Array(resolution * resolution);
-    each(data.extent, resolution, (x0, x1, at) => {
-      leaves.ask(leaf, x0, x1, leaf);
-      says[at] = saidBy(leaf);
-    });
-    return says;
   }
 
   /** One training point: the decisions, the leaves' weights, its way down, what each leaf says, and what its own soft
@@ -124,5 +114,5 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
     };
   }
 
-  return { evaluate, plane, partPlane, inspect };
+  return { evaluate, plane, inspect, partPlane: leaves.partPlane };
 }

@@ -2,8 +2,8 @@
 // A fast feedforward tree that trains itself: a binary tree of soft decisions, with a small network in each leaf. What it
 // computes is what FastFeedForward of moe_tutorial/layers/tree.py computes.
 import { checkFinite, makeBatches, makeParameters, makeRecord } from "../common.js";
-import { makeData, randomState } from "../data.js";
-import { SETTINGS, checkLive, checkSettings } from "../experiment.js";
+import { dataOf, randomState } from "../data.js";
+import { SETTINGS, changedLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
 import { nodeBalance } from "./balance.js";
 import { makeDescent } from "./descent.js";
@@ -14,20 +14,25 @@ const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a b
 /** @param {import("../experiment.js").Settings} [given] what differs from the table
  * @param {import("../data.js").Data} [own] points brought along */
 export function createTree(given = {}, own) {
-  let settings = checkSettings("tree", given);
+  const settings = checkSettings("tree", given);
   const { depth, leaf_width: H, seed } = settings;
   const L = 2 ** depth;
   const NODES = L - 1;
-  const data = own ?? makeData(settings.data, seed, settings.centred);
+  const data = dataOf(settings, own);
   const { x: X, classes: C } = data;
 
-  const { params, grads, gradient, learn } = makeParameters(
-    { node_weight: NODES * 2, node_bias: NODES, w_in: L * H * 2, b_in: L * H, w_out: L * H * C, b_out: L * C },
-    (name) => (name.endsWith("out") ? H : 2),
-    randomState(seed, 5),
-  );
+  const sizes = {
+    node_weight: NODES * 2,
+    node_bias: NODES,
+    w_in: L * H * 2,
+    b_in: L * H,
+    w_out: L * H * C,
+    b_out: L * C,
+  };
+  const inputs = (/** @type {string} */ name) => (name.endsWith("out") ? H : 2);
+  const { params, grads, gradient, learn } = makeParameters(sizes, inputs, randomState(seed, 5));
   const descent = makeDescent(depth, params);
-  const leaves = makeExperts(params, grads, data, { E: L, H });
+  const leaves = makeExperts(params, grads, data, { E: L, H, name: "leaf" });
   const record = makeRecord(["task", "hardening", "balance"], L);
   const drawBatch = makeBatches(randomState(seed, 6), MOST, data.y.length);
 
@@ -43,21 +48,23 @@ export function createTree(given = {}, own) {
   /** Node balance on these points, times its weight; `pull` becomes its gradient. @param {Int32Array} rows */
   function readBalance(rows) {
     const T = rows.length;
+    const { node_balance } = model.settings;
     pull.fill(0);
-    if (!settings.node_balance) return 0;
+    if (!node_balance) return 0;
     load.fill(0);
     for (let t = 0; t < T; t++) {
       descent.descend(X[2 * rows[t]], X[2 * rows[t] + 1]);
       for (let n = 0; n < load.length; n++) load[n] += descent.arriving[n] / T;
     }
     const uneven = nodeBalance(load, T, pull);
-    for (let n = 0; n < pull.length; n++) pull[n] *= settings.node_balance;
-    return settings.node_balance * uneven;
+    for (let n = 0; n < pull.length; n++) pull[n] *= node_balance;
+    return node_balance * uneven;
   }
 
   /** One point's part of the gradients; returns its cross-entropy. @param {number} i @param {number} T */
   function learnFrom(i, T) {
     const { z, right, arriving, worth } = descent;
+    const { settings } = model;
     const { node_weight, node_bias } = grads;
     const x0 = X[2 * i];
     const x1 = X[2 * i + 1];
@@ -78,6 +85,7 @@ export function createTree(given = {}, own) {
 
   /** One step on these points (their numbers). @param {Int32Array} rows */
   function stepOn(rows) {
+    const { settings } = model;
     const T = rows.length;
     const uneven = readBalance(rows);
     let task = 0;
@@ -89,53 +97,36 @@ export function createTree(given = {}, own) {
       if (settings.hardening) for (let n = 0; n < NODES; n++) entropy += descent.undecided(n) / (T * NODES);
     }
     const hardening = settings.hardening * entropy;
-    checkFinite(task + hardening + uneven, tree.step);
-    learn(++tree.step, settings.rate);
-    record.row[0] = task;
-    record.row[1] = hardening;
-    record.row[2] = uneven;
-    for (let l = 0; l < L; l++) record.row[3 + l] = counts[l] / T;
-    record.keep(tree.step);
+    checkFinite(task + hardening + uneven, model.step);
+    learn(++model.step, settings.rate);
+    record.keep(model.step, [task, hardening, uneven], counts, T);
   }
 
   function train(steps = 1) {
-    for (let s = 0; s < steps; s++) stepOn(drawBatch(settings.batch));
+    for (let s = 0; s < steps; s++) stepOn(drawBatch(model.settings.batch));
   }
 
   /** What may change while it trains; the rest needs another tree.
    * @param {import("../experiment.js").Settings} partial */
   function set(partial) {
-    checkLive("tree", partial);
-    settings = checkSettings("tree", { ...settings, ...partial });
+    model.settings = changedLive(model.settings, partial);
     if (Object.keys(partial).some((name) => name !== "rate")) record.forget();
   }
 
   const looks = makeTreeLooks({ data, descent, leaves, answerSoftly });
 
-  /** Over the last steps. Shares: where hard decisions led. The losses are as they were added to the task. */
-  function recent() {
-    if (record.filled) return { steps: record.filled, ...record.mean() };
-    const { shares, soft } = looks.evaluate();
-    return { steps: 0, task: soft.loss, hardening: 0, balance: 0, shares };
-  }
-
-  const tree = {
-    get settings() {
-      return settings;
-    },
-    get history() {
-      return record.history;
-    },
+  const model = {
+    settings,
     data,
     params,
+    history: record.history,
     step: 0,
     train,
     stepOn,
     set,
-    recent,
+    recent: () => record.recent(looks.evaluate),
     ...looks,
   };
-  const { shares, soft } = looks.evaluate();
-  record.history.push({ step: 0, task: soft.loss, hardening: 0, balance: 0, shares });
-  return tree;
+  record.history.push({ step: 0, ...model.recent() });
+  return model;
 }

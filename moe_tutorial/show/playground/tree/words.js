@@ -1,26 +1,8 @@
 // What is said of a tree.
 import { DEAD, percent } from "../../web/words.js";
-import { SHAPES } from "../../web/pen.js";
-import { most, rightOf, some } from "../words.js";
+import { most, ownersIn, rightOf, shape, some, verdictOn } from "../words.js";
 
 export const letter = (n) => String.fromCharCode(65 + n); // questions are letters, since numbers are leaves
-
-function message({ step, now: { shares, dead, soft, hard } }) {
-  if (!step) return "Nobody has learned anything yet";
-  const L = shares.length;
-  const best = most(shares);
-  const compared = `one leaf gets ${percent(hard.accuracy)} right, all mixed ${percent(soft.accuracy)}`;
-  if (dead === L - 1)
-    return `${shares[best] === 1 ? "Everything" : "Nearly everything"} goes down to leaf ${best}: ${compared}`;
-  return `${dead ? `${dead} of ${L} leaves are dead` : `All ${L} leaves work`}: ${compared}`;
-}
-
-function mapTitle(_, plane) {
-  const owners = new Set(plane.owner).size;
-  return owners === 1
-    ? `The questions send the whole plane to leaf ${plane.owner[0]}`
-    : `Straight cuts divide the plane among ${owners} leaves`;
-}
 
 // First of all, whether a question that is asked tells nobody apart.
 export function partsTitle({ now: { nodes, shares, dead } }) {
@@ -29,9 +11,7 @@ export function partsTitle({ now: { nodes, shares, dead } }) {
   const idle = most(leans);
   if (leans[idle] > 0.98)
     return `Question ${letter(idle)} gets the same answer from ${leans[idle] === 1 ? "everybody" : "nearly everybody"}`;
-  return dead
-    ? `${shares.length - dead} of ${shares.length} leaves are reached`
-    : `All ${shares.length} leaves are reached`;
+  return `${dead ? `${shares.length - dead} of` : "All"} ${shares.length} leaves are reached`;
 }
 
 const reads = ({ now }) => [
@@ -42,20 +22,6 @@ const reads = ({ now }) => [
   ["Usage entropy", now.entropy.toFixed(2), " of 1"],
   ["Specialisation", now.nmi.toFixed(2), " NMI"],
 ];
-
-function point({ inspected: { label, predicted, leaf, weights, soft } }) {
-  const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
-  const heaviest = most(weights);
-  const which =
-    heaviest === leaf
-      ? `Leaf ${leaf} is the heaviest of them.`
-      : `The heaviest of them is leaf ${heaviest}, with ${percent(weights[heaviest])}.`;
-  return {
-    verdict: `It is a ${shape(label)}. Leaf ${leaf} says ${shape(predicted)}: `,
-    right: predicted === label,
-    heard: `All leaves mixed say ${shape(soft)}. ${which} Pull: which way this point alone would move each question.`,
-  };
-}
 
 export const treeWords = {
   name: "Tree",
@@ -74,23 +40,42 @@ export const treeWords = {
   mapNote: () =>
     "Colour: the leaf at the end, deeper the more weight it has in the soft mixture. Lines: the questions. Shape: the class.",
   usageNote: () => "Share of the points, one leaf each.",
-  loss: (now) => now.soft.loss,
   more: () => "",
-  message,
-  mapTitle,
+  message({ step, now: { shares, dead, soft, hard } }) {
+    if (!step) return "Nobody has learned anything yet";
+    const L = shares.length;
+    const best = most(shares);
+    const compared = `one leaf gets ${percent(hard.accuracy)} right, all mixed ${percent(soft.accuracy)}`;
+    if (dead === L - 1)
+      return `${shares[best] === 1 ? "Everything" : "Nearly everything"} goes down to leaf ${best}: ${compared}`;
+    return `${dead ? `${dead} of ${L} leaves are dead` : `All ${L} leaves work`}: ${compared}`;
+  },
+  mapTitle(_, plane) {
+    const owners = ownersIn(plane);
+    if (owners === 1) return `The questions send the whole plane to leaf ${plane.owner[0]}`;
+    return `Straight cuts divide the plane among ${owners} leaves`;
+  },
   partsTitle,
   reads,
-  point,
+  point({ inspected }) {
+    const { leaf, weights, soft } = inspected;
+    const heaviest = most(weights);
+    const other = `The heaviest of them is leaf ${heaviest}, with ${percent(weights[heaviest])}.`;
+    const which = heaviest === leaf ? `Leaf ${leaf} is the heaviest of them.` : other;
+    const pull = "Pull: which way this point alone would move each question.";
+    return {
+      ...verdictOn(inspected, `Leaf ${leaf} says`),
+      heard: `All leaves mixed say ${shape(soft)}. ${which} ${pull}`,
+    };
+  },
   predictions: [
     {
-      name: "mixture",
       of: (plane) => plane.predicted,
       title: ({ now, data }) => `Hard, one leaf each: ${rightOf(data, now.hard.predicted)}`,
       points: (now) => now.hard.predicted,
       label: "What one leaf for each place predicts.",
     },
     {
-      name: "soft",
       of: (plane) => plane.soft,
       title: ({ now, data }) => `Soft, all leaves mixed: ${rightOf(data, now.soft.predicted)}`,
       points: (now) => now.soft.predicted,
