@@ -574,7 +574,7 @@ switch = {f"Switch {c}" if c else "nothing": r for c, r in curve.items()}
 text, rim = look.color("text"), {"color": look.color("muted"), "width": 1.6}
 hidden = {"visible": "legendonly"}
 # Where each label stands, in pixels from its mark: clear of the line and of the rings.
-places = {
+spots = {
     0: (0, 15),
     0.01: (6, -15),
     0.1: (-6, 16),
