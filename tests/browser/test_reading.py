@@ -46,7 +46,7 @@ COVERED = """plot => {
   const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
   const texts = [...plot.querySelectorAll(".cartesianlayer .textpoint text, .annotation-text")];
   const labels = texts.filter((text) => text.textContent.trim());
-  const marks = [...plot.querySelectorAll(".cartesianlayer .scatter:has(.textpoint) .points path")];
+  const marks = [...plot.querySelectorAll(".cartesianlayer .scatter .points path")];
   const found = [];
   labels.forEach((label, i) => {
     for (const other of labels.slice(i + 1))
