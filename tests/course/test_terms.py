@@ -75,6 +75,14 @@ def test_the_first_use_in_prose_is_linked(linked):
     assert linked("::\n\n    expert\n")[1] == []
 
 
+def test_a_term_on_two_lines_is_one_though_each_line_is_a_text(tmp_path):
+    (tmp_path / "glossary.md").write_text(GLOSSARY)
+    doctree = publish_doctree("Opening.\n\nHere.\n")
+    doctree[1][:] = [nodes.Text("An expert"), nodes.Text("\n"), nodes.Text("choice.")]
+    link(SimpleNamespace(env=SimpleNamespace(docname="07_balance"), srcdir=tmp_path), doctree)
+    assert [each.astext() for each in doctree.findall(nodes.reference)] == ["expert\nchoice"]
+
+
 def test_an_everyday_word_is_a_term_where_it_is_stressed(linked):
     assert linked("They share it.\n\nThe **share** of each.")[1] == [("share", "term-share", "A part.")]
 

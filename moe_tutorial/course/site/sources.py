@@ -73,7 +73,7 @@ class Sources(SphinxDirective):
             line += nodes.Text(" In lessons " if len(places) > 1 else " In lesson ")
             for number, lesson in enumerate(places):
                 line += nodes.Text(", " if number else "")
-                line += nodes.reference("", lesson.file[:2], refuri=f"{lesson.file}.html", reftitle=lesson.title)
+                line += nodes.reference("", lesson.file[:2], refuri=f"{lesson.file}.html", internal=True)
             line += nodes.Text(".")
             code = entry.to_string("bibtex").strip()
             items.append(

@@ -61,12 +61,26 @@ def prose(doctree: nodes.document) -> list[nodes.Text]:
     for paragraph in list(doctree.findall(nodes.paragraph))[1:]:
         if isinstance(paragraph.parent, nodes.entry):
             continue
-        for text in paragraph.findall(nodes.Text):
-            parent = text.parent
-            inner = isinstance(parent, nodes.strong | nodes.emphasis) and parent.parent is paragraph
-            if parent is paragraph or inner:
-                texts.append(text)
+        stressed = [each for each in paragraph.children if isinstance(each, nodes.strong | nodes.emphasis)]
+        for part in (paragraph, *stressed):
+            _join_lines(part)
+        texts += [
+            text
+            for text in paragraph.findall(nodes.Text)
+            if text.parent is paragraph or any(text.parent is part for part in stressed)
+        ]
     return texts
+
+
+def _join_lines(part: nodes.Element) -> None:
+    """MyST makes a text of each line, and a term may stand on two."""
+    joined: list[nodes.Node] = []
+    for child in part.children:
+        if isinstance(child, nodes.Text) and joined and isinstance(joined[-1], nodes.Text):
+            joined[-1] = nodes.Text(joined[-1] + child)
+        else:
+            joined.append(child)
+    part[:] = joined
 
 
 def link(app: Sphinx, doctree: nodes.document) -> None:
@@ -74,15 +88,24 @@ def link(app: Sphinx, doctree: nodes.document) -> None:
     page = app.env.docname
     known = terms(Path(app.srcdir) / f"{PAGE}.md")
     if page == PAGE:
-        places = {term.name: term.anchor for term in known}
-        for word in doctree.findall(nodes.term):
-            word["ids"].append(places[word.astext()])
+        places = {term.name: term for term in known}
+        for entry in list(doctree.findall(nodes.definition_list_item)):
+            word, meaning = entry.children
+            term = places[word.astext()]
+            word["ids"].append(term.anchor)
+            meaning["ids"].append(f"{term.anchor}-means")
+            meaning.insert(0, found_by(term, meaning["ids"][-1]))
     elif page[0].isdigit():
         words = sorted(known, key=lambda term: -len(term.name))  # "expert choice" before "expert"
         pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(f'({t.pattern})' for t in words)})(?![\w-])", re.IGNORECASE)
         unused = {term.name for term in words}
         for text in prose(doctree):
             _link_in(text, words, pattern, unused, page)
+
+
+def found_by(term: Term, place: str) -> addnodes.index:
+    """A search for any of the term's names finds this place."""
+    return addnodes.index(entries=[("single", name, place, "main", None) for name in (term.name, *term.aliases)])
 
 
 def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: set[str], page: str) -> None:
@@ -96,13 +119,13 @@ def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: s
         unused.remove(term.name)
         address = f"{PAGE}.html#{term.anchor}"
         pieces.append(nodes.Text(whole[end : found.start()]))
-        pieces.append(nodes.reference("", found[0], refuri=address, reftitle=term.meaning, classes=["moe-term"]))
+        how = {"refuri": address, "reftitle": term.meaning, "internal": True, "classes": ["moe-term"]}
+        pieces.append(nodes.reference("", found[0], **how))
         end = found.end()
         if term.lesson == page:
             paragraph = parent.parent if stressed else parent
             paragraph["ids"].append(term.anchor)
-            names = [("single", name, term.anchor, "main", None) for name in (term.name, *term.aliases)]
-            pieces.append(addnodes.index(entries=names))
+            pieces.append(found_by(term, term.anchor))
     if pieces:
         parent.replace(text, [*pieces, nodes.Text(whole[end:])])
 
