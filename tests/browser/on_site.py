@@ -47,10 +47,16 @@ class Compressing(SimpleHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    """One that lets a browser's connections wait, however busy the machine is."""
+
+    request_queue_size = 64
+
+
 @contextmanager
 def serving(folder: Path):
     """The address at which a folder is served, as long as it is needed."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Compressing, directory=str(folder)))
+    server = Server(("127.0.0.1", 0), partial(Compressing, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -56,7 +56,10 @@
   );
   for (const box of document.querySelectorAll(".moe-plotly")) {
     const note = box.querySelector(".moe-note");
-    if (fingers) note.textContent = note.textContent.replace(byMouse, ".").replace(/\bpoint at/i, (words) => (words[0] === "P" ? "Tap" : "tap"));
+    if (fingers)
+      note.textContent = note.textContent
+        .replace(byMouse, ".")
+        .replace(/\bpoint at/i, (words) => (words[0] === "P" ? "Tap" : "tap"));
     approach.observe(box);
   }
   const swap = () => [...shown.keys()].forEach(draw);
