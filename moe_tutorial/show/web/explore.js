@@ -76,16 +76,13 @@ function render({ model, el: root }) {
   const split = el("div", { className: "moe-split" }, canvas, side);
   mount(root, message, remark, el("div", { className: "moe-controls" }, ...controls), split);
 
-  function inspect() {
+  function pick(i = picked) {
+    picked = i;
     table.replaceChildren(routingTable(route(pointLogits, picked * E, E, choice), dead));
     const where = `(${points[2 * picked].toFixed(2)}, ${points[2 * picked + 1].toFixed(2)})`;
     tell(point, `${picked}${labelled ? ` ${SHAPES[labels[picked]].sign}` : ""} at ${where}`);
     point.value = picked;
     drawPlane(canvas, plane, { E, dead, points, labels, extent, picked });
-  }
-  function pick(i) {
-    picked = i;
-    inspect();
   }
   function draw() {
     if (!canvas.clientWidth) return;
@@ -101,7 +98,7 @@ function render({ model, el: root }) {
     const grey = dead.some(Boolean) ? " Grey: dead, under 1 % of the choices." : "";
     remark.textContent = `Colour: ${mapWords(choice.k, labelled, `, deeper with its weight${gaps}`)}${grey}`;
     describe(canvas, `Map of the plane. ${message.textContent}. Shares of the points: ${shareWords(shares)}.`);
-    inspect();
+    pick();
   }
   function change(name, value) {
     choice[name] = value;

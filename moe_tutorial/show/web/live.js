@@ -84,9 +84,8 @@ function render({ model, el: root }) {
     message.ariaLive = running ? "off" : "polite";
     const how = " without noise, deeper where the router is surer";
     remark.textContent = resolution ? `Map: ${mapWords(knobs.k, s.labelled, how)}` : "";
-    shareNote.textContent = recent
-      ? `Of the last ${recent} training step${recent > 1 ? "s" : ""}${knobs.noise ? ", noise included" : ""}.`
-      : "Of the training points, with these settings.";
+    const steps = `${recent} training step${recent > 1 ? "s" : ""}${knobs.noise ? ", noise included" : ""}`;
+    shareNote.textContent = `Of the ${recent ? `last ${steps}` : "training points, with these settings"}.`;
     play.textContent = running ? "Pause" : "Start";
     step.disabled = running || link.gone();
     error.hidden = !frame.error;

@@ -208,9 +208,8 @@ function characterPart({ E, k, T, letters, blocks, at, weightsAt, probsAt }) {
       heading.replaceChildren(`Character ${i + 1} of ${T}: `, INVISIBLE.has(letters[i]) ? name : mono(name));
       drawPath(i, b);
       if (probsAt) drawLikely(i, b);
-      help.textContent = pinned
-        ? "Pinned. Escape lets it go."
-        : "Beside each expert: its gate weight. Point at a character, click to pin it, or use the arrow keys.";
+      const how = "Point at a character, click to pin it, or use the arrow keys.";
+      help.textContent = pinned ? "Pinned. Escape lets it go." : `Beside each expert: its gate weight. ${how}`;
       if (pinned) speak(i);
     },
   };
@@ -310,13 +309,9 @@ function render({ model, el: root }) {
     tint();
   });
   const domains = domainsPart(data);
-  const choose = (b) => {
-    block = b;
-    draw();
-  };
   const aside = [...character.nodes, takes.node, ...(parts.length ? [domains.node] : [])];
   const kicker = el("p", { className: "moe-kicker" }, model.get("settings").title);
-  const choice = blocks.length > 1 ? [blockButtons(blocks, choose)] : [];
+  const choice = blocks.length > 1 ? [blockButtons(blocks, draw)] : [];
   const side = el("div", { className: "moe-aside" }, ...aside);
   mount(root, kicker, message, remark, ...choice, el("div", { className: "moe-split moe-reader" }, text.node, side));
 
@@ -338,7 +333,8 @@ function render({ model, el: root }) {
     text.cells[i].tabIndex = 0;
     inspect();
   }
-  function draw() {
+  function draw(b = block) {
+    block = b;
     const { words, about } = story(data, block);
     message.textContent = words;
     const shares = `Shares: ${shareWords(blocks[block].shares)}.`;

@@ -30,9 +30,9 @@ export function usageTitle(when, now, things, since = 0) {
   const dead = now.filter((v) => v < DEAD).length;
   const gone = dead ? `${dead} of ${E} ${dead === 1 ? "is" : "are"} dead` : `all ${E} work`;
   const grew = since && since[most] < 0.8 * now[most] ? `, up from ${percent(since[most])}` : "";
-  return now[most] > 1.5 / E
-    ? `${when} expert ${most} takes ${percent(now[most])} of the ${things}${grew}; ${gone}`
-    : `${when} ${dead ? gone : `all ${E} experts work`}; the largest takes ${percent(now[most])} of the ${things}`;
+  const share = `${percent(now[most])} of the ${things}`;
+  if (now[most] > 1.5 / E) return `${when} expert ${most} takes ${share}${grew}; ${gone}`;
+  return `${when} ${dead ? gone : `all ${E} experts work`}; the largest takes ${share}`;
 }
 
 /** Shares for text alternatives, the largest first.
