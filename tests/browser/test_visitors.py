@@ -201,7 +201,7 @@ def test_a_term_leads_to_the_glossary_and_says_what_it_means(open_page):
 @pytest.mark.parametrize("name", [*PAGES, "404", "search"])
 def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, name):
     page = open_page(f"{name}.html", java_script_enabled=False)
-    assert page.locator("article h1").first.is_visible()
+    assert page.get_by_role("heading", level=1).first.is_visible()
     for place in page.locator(".moe-late").all():
         assert place.locator("noscript > p").inner_text() == "What moves here is drawn by JavaScript, which is off."
         assert place.locator("noscript > p").is_visible()
@@ -226,7 +226,7 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page, name):
     for picture in page.locator("article img:visible").all():
         assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
     assert page.locator("article details:not([open])").count() == 0
-    assert page.locator("article h1").first.is_visible()
+    assert page.get_by_role("heading", level=1).first.is_visible()
     for gone in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article", ".prev-next-footer"):
         assert not page.locator(gone).first.is_visible()
     assert page.locator("article :is(button, input[type=range]):visible").count() == 0
