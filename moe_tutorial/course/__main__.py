@@ -9,9 +9,9 @@ from moe_tutorial.course import CourseError
 from moe_tutorial.course.folders import lessons_folder, repository
 
 LEARNERS = {
-    "lab": "open your own folder of the course in JupyterLab, and make it first if need be (further options go to JupyterLab)",
+    "lab": "open your own folder of the course in JupyterLab; make it if need be (further options go to JupyterLab)",
     "new": "make your own folder of the course, without opening it",
-    "update": "bring your folder up to date with the course: your answers and your own cells are put into the new lessons",
+    "update": "bring your folder up to date with the course: your answers and your own cells go into the new lessons",
     "reset": "give a lesson anew; yours is kept in old/",
     "status": "say how far you are",
     "export": "write your progress to a file",
@@ -80,7 +80,7 @@ def learn(chosen: argparse.Namespace, rest: list[str]) -> int:
 
 
 def contribute(chosen: argparse.Namespace) -> int:
-    """Run a contributor's command; returns the exit status. Each imports only what it uses, so that `sync` stays quick."""
+    """Run a contributor's command; returns the exit status. Each imports only what it uses: `sync` stays quick."""
     if chosen.command == "book":
         from moe_tutorial.course.book import build
 

@@ -1,1 +1,1 @@
-"""A learner's own folder: lessons with stubs in place of solutions, made from the course and brought up to date with it."""
+"""A learner's own folder of the course: lessons with stubs in place of solutions, brought up to date without loss."""

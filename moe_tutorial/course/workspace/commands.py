@@ -12,7 +12,6 @@ from moe_tutorial.course.workspace.update import (
     Report,
     is_workspace,
     make_or_update,
-    refuse_foreign,
     refuse_other,
     reset,
 )
@@ -55,7 +54,7 @@ def new(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
         said(report)
     else:
         print(
-            f"✓ {folder.resolve()} is your own folder of the course: {len(course)} notebooks, and {status.START} to begin with"
+            f"✓ {folder.resolve()} is your own folder of the course: {len(course)} notebooks, and {status.START} first"
         )
     if report.waiting:
         names = ", ".join(report.waiting)

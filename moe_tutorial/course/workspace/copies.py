@@ -64,8 +64,8 @@ def learners_copy(path: Path) -> NotebookNode:
         seen[given] += 1
         id = cell.metadata.nbgrader.grade_id if "nbgrader" in cell.metadata else f"{given}-{seen[given]}"
         cell.metadata[MARK] = {"id": id, "given": given}
-    cells = json.dumps(notebook.cells, sort_keys=True)
-    mark = {"lesson": path.stem, "version": hashlib.sha1(cells.encode()).hexdigest()[:12]}
+    whole = [path.stem, *((cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells)]
+    mark = {"lesson": path.stem, "version": hashlib.sha1(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]}
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}, MARK: mark})
     return notebook
 
@@ -86,6 +86,18 @@ def read_course(folder: Path | None = None, contents: Path | None = None) -> lis
     if not pages:
         raise CourseError(f"no lessons in {folder}")
     return pages
+
+
+def find(course: list[Page], which: str) -> Page:
+    """The page that a learner names by its number or its name.
+
+    Raises:
+        CourseError: there is no such page.
+    """
+    for page in course:
+        if which in (page.name, page.file) or page.name.startswith(f"{which.zfill(2)}_"):
+            return page
+    raise CourseError(f"there is no lesson {which!r}; there are {', '.join(page.name for page in course)}")
 
 
 def as_file(notebook: NotebookNode) -> bytes:

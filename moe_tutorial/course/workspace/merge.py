@@ -2,12 +2,13 @@
 
 - An answer to an exercise goes into the exercise of the same id.
 - A cell of their own goes below the course's cell that stood above it.
-- A change to another cell of the course stays in its place where the course's text is the same as before. Where that has
-  changed as well, the new text stands, and the learner's below it as text, so that running all cells does not stop there.
+- A change to another cell of the course stays in its place where the course's text is the same as before. Where that
+  has changed as well, the new text stands, and the learner's below it as text: running all cells does not stop there.
 """
 
 import copy
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 import nbformat
@@ -15,6 +16,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from moe_tutorial.course.workspace.copies import MARK, text_digest
+
+
+ALIKE = 0.5  # of their letters, if one cell is the other's new version
 
 
 @dataclass
@@ -42,8 +46,8 @@ class Cell(NamedTuple):
 
 
 def sorted_out(notebook: NotebookNode) -> list[Cell]:
-    """The cells of a learner's notebook. Of two cells with one id (JupyterLab copies marks when it splits a cell) the first
-    is the course's. Empty cells of their own are left out: JupyterLab adds those by itself."""
+    """The cells of a learner's notebook. Of two cells with one id (JupyterLab copies marks when it splits a cell) the
+    first is the course's. Empty cells of their own are left out: JupyterLab adds those by itself."""
     cells, seen = [], set()
     for cell in notebook.cells:
         mark = cell.metadata.get(MARK)
@@ -81,8 +85,8 @@ def untouched(notebook: NotebookNode) -> bool:
 def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], elsewhere: set[str], day: str) -> Merged:
     """The course's ``new`` version with what the learner wrote in ``yours``.
 
-    ``answered`` are the learner's answers in the whole workspace; those to exercises ``elsewhere``, in other lessons of the
-    new course, go in there. ``day`` is said where the learner's text stands below the course's.
+    ``answered`` are the learner's answers in the whole workspace; those to exercises ``elsewhere``, in other lessons of
+    the new course, go in there. ``day`` is said where the learner's text stands below the course's.
     """
     merged = Merged(copy.deepcopy(new))
     cells = merged.notebook.cells
@@ -97,8 +101,8 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], else
     for each in sorted_out(yours):
         if each.id in places:
             place = places[each.id]
-        elif each.id and place + 1 < len(cells) and cells[place + 1].metadata[MARK].id not in known:
-            place += 1  # a cell whose text is new has taken its place
+        elif each.id:
+            place = successor(each.cell, cells, place, known)
         if not each.touched or each.id in tasks or each.id in elsewhere:
             continue
         if each.id is None:
@@ -119,6 +123,17 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], else
     return merged
 
 
+def successor(cell: NotebookNode, cells: list[NotebookNode], place: int, known: set[str]) -> int:
+    """The place of the new version of a cell whose text has changed: the next new cell that is like it, if there is one
+    before a cell that was there already; or else where it was, after the cell at ``place``."""
+    for number in range(place + 1, len(cells)):
+        if cells[number].metadata[MARK].id in known:
+            break
+        if SequenceMatcher(None, cell.source, cells[number].source).ratio() >= ALIKE:
+            return number
+    return place
+
+
 def own(cell: NotebookNode) -> NotebookNode:
     """A cell of the learner's without the marks that it may have from being copied or split."""
     cell = copy.deepcopy(cell)
@@ -129,10 +144,11 @@ def own(cell: NotebookNode) -> NotebookNode:
 
 def in_place(cell: NotebookNode, given: NotebookNode) -> NotebookNode:
     """The learner's version of a cell whose text in the course is as it was."""
-    cell = copy.deepcopy(cell) | {"metadata": given.metadata}
+    cell = copy.deepcopy(cell)
+    cell.metadata = given.metadata
     if cell.cell_type == "code":
         cell.outputs, cell.execution_count = [], None
-    return nbformat.from_dict(cell)
+    return cell
 
 
 def as_text(cell: NotebookNode, day: str) -> NotebookNode:

@@ -28,8 +28,8 @@ def opened(folder: Path) -> dict[Path, str]:
             sessions = ask(server)
         except (OSError, ValueError):
             raise CourseError(
-                f"a Jupyter server on this folder ({server['url']}, process {server['pid']}) does not say which notebooks "
-                "are open; stop it first"
+                f"a Jupyter server on this folder ({server['url']}, process {server['pid']}) does not say which "
+                "notebooks are open; stop it first"
             ) from None
         for session in sessions:
             found[(root / session["path"]).resolve()] = server["url"]
@@ -55,6 +55,6 @@ def refuse_open(paths: list[Path]) -> None:
     there = opened(paths[0].parent)
     if names := [path.name for path in paths if path.resolve() in there]:
         raise CourseError(
-            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} open in JupyterLab, and nothing was changed. Save, "
-            "choose File, Close and Shut Down Notebook, and try again"
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} open in JupyterLab, and nothing was changed. "
+            "Save there, choose File, Close and Shut Down Notebook, and try again"
         )

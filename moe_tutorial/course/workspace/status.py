@@ -123,7 +123,7 @@ above is made from it when the course is opened. In a terminal (*File*, *New*, *
 
 Whatever they replace is kept in the folder `old`, with its date.
 """
-    return f"{text}\n<!-- Made by the course {digest(text)}; what you write here is kept in old/ when it is made again -->\n"
+    return f"{text}\n<!-- Made by the course {digest(text)}, again and again; what you add is kept in old/ -->\n"
 
 
 def forget(folder: Path, page: Page, now: datetime) -> Path | None:

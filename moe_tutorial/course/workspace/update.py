@@ -1,61 +1,25 @@
 """Make a learner's folder, bring it up to date with the course, and give a lesson anew.
 
-Nothing of the learner's is lost: whatever is replaced lies in ``old`` first. A run that was stopped halfway is finished by
-the next one.
+Nothing of the learner's is lost: whatever is replaced lies in ``old`` first. A run that was stopped halfway is finished
+by the next one.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import nbformat
 from filelock import FileLock, Timeout
-from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.progress import FILE
 from moe_tutorial.course.workspace import files, status
-from moe_tutorial.course.workspace.copies import MARK, Page, as_file
-from moe_tutorial.course.workspace.merge import Merged, answers, exercises, ids, merge, untouched
+from moe_tutorial.course.workspace.copies import Page, as_file, find
+from moe_tutorial.course.workspace.merge import Merged, untouched
 from moe_tutorial.course.workspace.opened import refuse_open
+from moe_tutorial.course.workspace.plan import Change, Report, follow, plan, read_all
 
 LOCK = ".workspace.lock"
-ALIKE = 1 / 3  # the least part of their cells that a lesson and its new version, under another name, have in common
-
-
-@dataclass
-class Theirs:
-    """A notebook of the course in a learner's folder: its file, the bytes in it, and what they say."""
-
-    path: Path
-    content: bytes
-    notebook: NotebookNode
-
-
-@dataclass
-class Change:
-    """What is to be done for one page of the course."""
-
-    page: Page
-    theirs: Theirs | None  # None: the learner has none yet
-    merged: Merged
-    receives: bool  # an answer that stands in another notebook until now
-
-    @property
-    def path(self) -> Path:
-        """The file that is to be replaced."""
-        return self.theirs.path
-
-
-@dataclass
-class Report:
-    """What an update says: line by line what it did, the lessons that it left to `update`, and what is amiss."""
-
-    done: list[str] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    amiss: list[str] = field(default_factory=list)
 
 
 def is_workspace(folder: Path) -> bool:
@@ -73,8 +37,8 @@ def refuse_foreign(folder: Path) -> None:
         raise CourseError(f"{folder} is a file; name a folder: --folder my-course")
     if folder.is_dir() and not is_workspace(folder) and any(not each.name.startswith(".") for each in folder.iterdir()):
         raise CourseError(
-            f"{folder} is not empty, and not a folder that this course made (those hold a {FILE}). Nothing was changed. Name "
-            "a new one: --folder my-course"
+            f"{folder} is not empty, and not a folder of this course (those hold a {FILE}). Nothing was changed. "
+            "Name a new one: --folder my-course"
         )
 
 
@@ -116,9 +80,7 @@ def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = F
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
         if not is_workspace(folder):
-            files.write(
-                folder / FILE, b"{}\n"
-            )  # first, so that a workspace that is half made is finished the next time
+            files.write(folder / FILE, b"{}\n")  # first: what is half made is then finished the next time
         report = Report()
         update(folder, course, report, only_untouched, datetime.now())
         status.write_start(folder, course)
@@ -131,80 +93,19 @@ def update(folder: Path, course: list[Page], report: Report, only_untouched: boo
     renamed, gone = follow(found, course)
     for old, name in renamed.items():
         found[name] = found.pop(old)
-    changes = sorted(plan(found, course, now, report), key=lambda change: not change.receives)
-    for page in course if only_untouched else []:
-        change = next((each for each in changes if each.page is page and each.theirs), None)
-        if change and not untouched(change.theirs.notebook):
-            report.waiting.append(page.name)
-            changes.remove(change)
-    replaced = [change for change in changes if change.theirs]
-    leaving = [found[name] for name in gone if not only_untouched or untouched(found[name].notebook)]
-    refuse_open([each.path for each in [*replaced, *leaving]])
-    for change in changes:
+    changes = list(plan(found, course, f"{now:%Y-%m-%d}"))
+    leaving = [found[name] for name in gone]
+    if only_untouched:
+        report.waiting = [each.page.name for each in changes if each.theirs and not untouched(each.theirs.notebook)]
+        changes = [each for each in changes if each.page.name not in report.waiting]
+        leaving = [each for each in leaving if untouched(each.notebook)]
+    refuse_open([each.path for each in [*(change.theirs for change in changes if change.theirs), *leaving]])
+    for change in sorted(changes, key=lambda each: not each.receives):  # an answer is in its new place before it leaves
         report.done += carry_out(folder, change, now)
     for theirs in leaving:
         copy = files.keep(theirs.path, now)
         theirs.path.unlink()
         report.done.append(f"✓ {theirs.path.stem} is no longer in the course; yours is {copy.relative_to(folder)}")
-
-
-def read_all(folder: Path, course: list[Page], report: Report) -> dict[str, Theirs]:
-    """The notebooks in the folder that are the course's or were, by their names. What cannot be read is amiss."""
-    names = {page.name for page in course}
-    found = {}
-    for path in sorted(folder.glob("*.ipynb")):
-        content = path.read_bytes()
-        try:
-            notebook = nbformat.reads(content.decode(), as_version=4)
-            mark = notebook.metadata.get(MARK, {})
-        except Exception:  # nbformat raises what the many ways of being no notebook lead to
-            mark = None
-        if path.stem in names and not mark:
-            lacks = "does not say what in it is the course's" if mark is not None else "is not a notebook any more"
-            report.amiss.append(
-                f"{path.name} {lacks}, and was left alone; `moe-tutorial reset {path.stem}` gives it anew"
-            )
-            found[path.stem] = None
-        elif mark and path.stem in names | {mark.get("lesson")}:
-            found[path.stem] = Theirs(path, content, notebook)
-    return found
-
-
-def follow(found: dict[str, Theirs | None], course: list[Page]) -> tuple[dict[str, str], list[str]]:
-    """Which of the learner's lessons have another name in the course now, and which are no longer in it."""
-    free = {page.name: ids(page.notebook) for page in course if page.name not in found}
-    names = {page.name for page in course}
-    renamed, gone = {}, []
-    for name in [name for name in found if name not in names]:
-        marks = ids(found[name].notebook)
-        asked = set(exercises(found[name].notebook))
-        shared = {other: len(marks & theirs) / len(marks | theirs) for other, theirs in free.items()}
-        likely = [other for other in free if asked & free[other] or shared[other] >= ALIKE or other[2:] == name[2:]]
-        if likely:
-            renamed[name] = max(likely, key=shared.get)
-            del free[renamed[name]]
-        else:
-            gone.append(name)
-    return renamed, gone
-
-
-def plan(found: dict[str, Theirs | None], course: list[Page], now: datetime, report: Report) -> Iterator[Change]:
-    """What has to be done so that every page is the course's, with what the learner wrote."""
-    written = {name: answers(theirs.notebook) for name, theirs in found.items() if theirs}
-    everywhere = {id: text for each in written.values() for id, text in each.items()}
-    asked = {page.name: set(exercises(page.notebook)) for page in course}
-    for page in course:
-        if page.name in found and not found[page.name]:
-            continue
-        theirs, own = found.get(page.name), written.get(page.name, {})
-        receives = bool(asked[page.name] & (everywhere.keys() - own.keys()))
-        if theirs and theirs.notebook.metadata[MARK].get("version") == page.version and not receives:
-            continue
-        elsewhere = set().union(*(each for name, each in asked.items() if name != page.name))
-        before = theirs.notebook if theirs else page.notebook
-        yield Change(
-            page, theirs, merge(before, page.notebook, everywhere | own, elsewhere, f"{now:%Y-%m-%d}"), receives
-        )
 
 
 def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
@@ -243,18 +144,6 @@ def told(merged: Merged) -> list[str]:
     return said
 
 
-def find(course: list[Page], which: str) -> Page:
-    """The page that a learner names by its number or its name.
-
-    Raises:
-        CourseError: there is no such page.
-    """
-    for page in course:
-        if which in (page.name, page.file) or page.name.startswith(f"{which.zfill(2)}_"):
-            return page
-    raise CourseError(f"there is no lesson {which!r}; there are {', '.join(page.name for page in course)}")
-
-
 def reset(folder: Path, course: list[Page], which: str) -> list[str]:
     """Give a lesson anew, with nothing answered in it; returns the lines that say what became of the former.
 
@@ -274,6 +163,6 @@ def reset(folder: Path, course: list[Page], which: str) -> list[str]:
         status.write_start(folder, course)
     if forgotten:
         said.append(
-            f"    its guesses, exercises and quiz are open again; the former progress is {forgotten.relative_to(folder)}"
+            f"    its guesses, exercises and quiz are open again; your progress before: {forgotten.relative_to(folder)}"
         )
     return said
