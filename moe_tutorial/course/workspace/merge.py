@@ -9,6 +9,7 @@
 import copy
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from itertools import takewhile
 from typing import NamedTuple
 
 import nbformat
@@ -16,7 +17,6 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from moe_tutorial.course.workspace.copies import MARK, text_digest
-
 
 ALIKE = 0.5  # of their letters, if one cell is the other's new version
 
@@ -124,14 +124,12 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], else
 
 
 def successor(cell: NotebookNode, cells: list[NotebookNode], place: int, known: set[str]) -> int:
-    """The place of the new version of a cell whose text has changed: the next new cell that is like it, if there is one
-    before a cell that was there already; or else where it was, after the cell at ``place``."""
-    for number in range(place + 1, len(cells)):
-        if cells[number].metadata[MARK].id in known:
-            break
-        if SequenceMatcher(None, cell.source, cells[number].source).ratio() >= ALIKE:
-            return number
-    return place
+    """The place of what stands for a cell whose text is no longer in the course: below ``place`` and before a cell that
+    was there already, the first that is like it, or else the first of its type; or ``place``, where there is none."""
+    rest = range(place + 1, len(cells))
+    new = list(takewhile(lambda number: cells[number].metadata[MARK].id not in known, rest))
+    like = (n for n in new if SequenceMatcher(None, cell.source, cells[n].source).ratio() >= ALIKE)
+    return next(like, next((n for n in new if cells[n].cell_type == cell.cell_type), place))
 
 
 def own(cell: NotebookNode) -> NotebookNode:
