@@ -50,8 +50,8 @@ def server(tmp_path):
         one.shutdown()
 
 
-def new_course(tmp_path, text=ADD.replace("It adds", "It sums")):
-    return course_in(write_course(tmp_path / "course", COURSE | {"01_add": text}))
+def new_course(tmp_path):
+    return course_in(write_course(tmp_path / "course", COURSE | {"01_add": ADD.replace("It adds", "It sums")}))
 
 
 @pytest.mark.parametrize("below", [True, False])
