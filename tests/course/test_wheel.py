@@ -1,4 +1,4 @@
-"""The course as a wheel: installed in a fresh environment, it makes a learner's folder in an empty one, and runs there."""
+"""The course as a wheel: in a fresh environment it makes a learner's folder, and that needs no repository."""
 
 import os
 import shutil
@@ -14,17 +14,9 @@ import pytest
 from moe_tutorial.course.executed import printed
 
 ROOT = Path(__file__).parents[2]
-IN_WHEEL = [
-    "pyproject.toml",
-    "setup.py",
-    "MANIFEST.in",
-    "README.md",
-    "LICENSE",
-    "book.yml",
-    "moe_tutorial",
-    "notebooks",
-]
-BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+SOURCE = ["pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "book.yml", "moe_tutorial", "notebooks"]
+IGNORED = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
+BUILD = "import sys; from setuptools.build_meta import build_{0}; print(build_{0}(sys.argv[1]))"
 FIRST_CELLS = """
 import sys
 import nbformat
@@ -48,18 +40,17 @@ def run(*command, folder, **more):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy, since a build leaves its traces."""
+    """Built from a source distribution, and that from a copy, since a build leaves its traces."""
     copy, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in IN_WHEEL:
+    for name in SOURCE:
         if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".*", "node_modules")
-            )
+            shutil.copytree(ROOT / name, copy / name, ignore=IGNORED)
         else:
             shutil.copy(ROOT / name, copy)
-    run(sys.executable, "-c", BUILD, str(out), folder=copy)
-    (built,) = out.iterdir()
-    return built
+    sdist = run(sys.executable, "-c", BUILD.format("sdist"), str(out), folder=copy).splitlines()[-1]
+    shutil.unpack_archive(out / sdist, out)
+    name = run(sys.executable, "-c", BUILD.format("wheel"), "..", folder=out / sdist.removesuffix(".tar.gz"))
+    return out / name.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +77,16 @@ def test_the_wheel_has_the_lessons_and_the_stored_results(wheel):
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"moe_tutorial"}
 
 
-def test_a_learners_folder_is_made_and_runs_without_the_repository(python, tmp_path):
+def test_a_learners_folder_is_made_without_the_repository(python, tmp_path):
     command = python.with_name("moe-tutorial" + python.suffix)
     assert "is your own folder of the course" in run(str(command), "new", folder=tmp_path)
     assert "00 Start here" in run(str(command), "status", folder=tmp_path)
     assert run(str(command), "update", folder=tmp_path) == "✓ every lesson is up to date\n"
+
+
+@pytest.mark.nightly
+def test_a_lesson_runs_without_the_repository(python, tmp_path):
+    run(str(python), "-m", "moe_tutorial.course", "new", folder=tmp_path)
     run(str(python), "-c", FIRST_CELLS, str(tmp_path / "ran.ipynb"), folder=tmp_path)
     first, second, where = nbformat.read(tmp_path / "ran.ipynb", as_version=4).cells
     assert any("text/html" in output.get("data", {}) for output in first.outputs)
