@@ -1,4 +1,4 @@
-"""The course's command line: ``moe-tutorial`` for learners, and ``python -m moe_tutorial.course`` for everyone."""
+"""The course's command line: ``moe-tutorial``, or ``python -m moe_tutorial.course``."""
 
 import argparse
 import sys
@@ -17,6 +17,7 @@ LEARNERS = {
     "export": "write your progress to a file",
     "import": "put in the progress that `export` wrote",
 }
+INSTRUCTORS = {"nbgrader": "make a course of nbgrader's from the lessons with exercises, in a new folder"}
 CONTRIBUTORS = {
     "lessons": "run every lesson and count the claims that hold; writes nothing",
     "reference": "run the lessons and store their text outputs in the .ipynb",
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         stream.reconfigure(encoding="utf-8", errors="replace")
     chosen, rest = parsed(arguments)
     try:
-        return learn(chosen, rest) if chosen.command in LEARNERS else contribute(chosen)
+        return learn(chosen, rest) if chosen.command in LEARNERS | INSTRUCTORS else contribute(chosen)
     except CourseError as error:
         print(f"✗ {error}", file=sys.stderr)
         return 1
@@ -43,7 +44,8 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     name = "moe-tutorial" if not sys.argv[0].endswith("__main__.py") else "python -m moe_tutorial.course"
     parser = argparse.ArgumentParser(prog=name, description="Learn with the course, or work on it.")
     commands = parser.add_subparsers(dest="command", required=True)
-    added = {name: commands.add_parser(name, help=text) for name, text in (LEARNERS | CONTRIBUTORS).items()}
+    texts = LEARNERS | INSTRUCTORS | CONTRIBUTORS
+    added = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
     for name in LEARNERS:
         said = "your folder: this one if it is one, or else my-course in it"
         added[name].add_argument("--folder", type=Path, help=said)
@@ -54,6 +56,7 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     added["reset"].add_argument("lesson", help="such as 03")
     added["export"].add_argument("file", type=Path, nargs="?", default=Path(f"progress-{date.today()}.json"))
     added["import"].add_argument("file", type=Path)
+    added["nbgrader"].add_argument("folder", type=Path)
     added["reference"].add_argument(
         "lesson", nargs="*", help="such as 03_router: run these alone; without one, run all"
     )
@@ -65,7 +68,7 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
 
 
 def learn(chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Run a learner's command; returns the exit status."""
+    """Run a learner's command, or an instructor's; returns the exit status."""
     try:
         from moe_tutorial.course.workspace import commands
     except ModuleNotFoundError as error:

@@ -4,12 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import nbformat
 import pytest
+from fresh_python import fresh_python
 
 from moe_tutorial.course.executed import printed
 
@@ -56,13 +56,9 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def python(wheel, tmp_path_factory):
     """A fresh environment with the wheel and, so that nothing is fetched, this one's other packages."""
-    folder = tmp_path_factory.mktemp("fresh") / ".venv"
-    run(sys.executable, "-m", "venv", str(folder), folder=folder.parent)
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = fresh_python(tmp_path_factory.mktemp("fresh"))
     install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
-    run(str(python), *install, folder=folder.parent)
-    own = run(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=folder.parent).strip()
-    (Path(own) / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    run(str(python), *install, folder=python.parent)
     return python
 
 

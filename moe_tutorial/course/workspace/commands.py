@@ -1,4 +1,4 @@
-"""What a learner's commands do and say."""
+"""What the commands of learners and instructors do and say."""
 
 import argparse
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.lab import open_lab
+from moe_tutorial.course.nbgrader import make_class
 from moe_tutorial.course.workspace import status
 from moe_tutorial.course.workspace.copies import read_course
 from moe_tutorial.course.workspace.update import (
@@ -112,6 +113,14 @@ def take_in(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+def teach(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Make a course of nbgrader's."""
+    made = make_class(folder)
+    print(f"✓ {folder} is a course of nbgrader's: {', '.join(made)}")
+    print(f"  next, in it: nbgrader generate_assignment {made[0]}")
+    return 0
+
+
 COMMANDS: dict[str, Callable[[Path, argparse.Namespace, list[str]], int]] = {
     "lab": lab,
     "new": new,
@@ -120,4 +129,5 @@ COMMANDS: dict[str, Callable[[Path, argparse.Namespace, list[str]], int]] = {
     "status": how_far,
     "export": export,
     "import": take_in,
+    "nbgrader": teach,
 }
