@@ -10,9 +10,10 @@ from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, place, re
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.__main__ import main
-from moe_tutorial.course.workspace import commands, files, status
+from moe_tutorial.course.workspace import carry, commands, files, status
 from moe_tutorial.course.workspace.copies import MARK, read_course
 from moe_tutorial.course.workspace.merge import as_text
+from moe_tutorial.course.workspace.start import write_start
 from moe_tutorial.course.workspace.update import alone, make_or_update, reset
 
 
@@ -352,6 +353,18 @@ def test_a_folder_that_nobody_may_write_to(tmp_path, monkeypatch):
         commands.run(Namespace(command="new", folder=None), [])
 
 
+def test_opening_the_course_says_in_a_line_what_is_new_and_what_waits(mine, course, monkeypatch, capsys):
+    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
+    changed = {name: text.replace("It adds", "It sums") for name, text in COURSE.items()}
+    write_course(course, changed)
+    monkeypatch.setattr(commands, "read_course", lambda: course_in(course))
+    commands.run(Namespace(command="new", folder=mine), [])
+    assert capsys.readouterr().out == (
+        "✓ The course's newer version, where you had written nothing: 01_add\n"
+        "`moe-tutorial update` brings 02_double up to date, where you wrote, and takes your work along\n"
+    )
+
+
 # How far a learner is
 
 DONE = {
@@ -368,7 +381,7 @@ def test_status_counts_each_lesson_and_the_front_page_shows_it(mine, course):
         "✓ 01 Add     1 of 1 exercises",
         "  02 Double  0 of 1 exercises, 1 of 1 guesses, quiz 2 of 4",
     ]
-    status.write_start(mine, course_in(course))
+    write_start(mine, course_in(course))
     page = (mine / "START.md").read_text()
     assert "Go on with **[02 Double](02_double.ipynb)**" in page
     assert "| ✓ | [01 Add](01_add.ipynb) | How? |  | 1 of 1 exercises |" in page
@@ -397,12 +410,12 @@ def test_reset_gives_a_lesson_anew_with_its_guesses_open(mine, course):
 
 def test_progress_goes_to_another_machine(mine, course, tmp_path):
     (mine / "progress.json").write_text(json.dumps(DONE))
-    status.export(mine, tmp_path / "mine.json")
+    carry.export(mine, tmp_path / "mine.json")
     with pytest.raises(CourseError, match="is there already"):
-        status.export(mine, tmp_path / "mine.json")
+        carry.export(mine, tmp_path / "mine.json")
     make_or_update(tmp_path / "there", course_in(course))
     (tmp_path / "there/progress.json").write_text(json.dumps({"guess": {"01.other": {"said": "3"}}}))
-    entries, copy = status.take_in(tmp_path / "there", tmp_path / "mine.json")
+    entries, copy = carry.take_in(tmp_path / "there", tmp_path / "mine.json")
     kept = json.loads((tmp_path / "there/progress.json").read_text())
     assert entries == 4
     assert kept == DONE | {"guess": {"01.other": {"said": "3"}, "02.twice": {"said": "4"}}}
@@ -413,7 +426,7 @@ def test_progress_goes_to_another_machine(mine, course, tmp_path):
 def test_a_file_that_is_no_progress(mine, tmp_path, text):
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(CourseError, match="is no progress that `moe-tutorial export` wrote; nothing was changed"):
-        status.take_in(mine, tmp_path / "other.json")
+        carry.take_in(mine, tmp_path / "other.json")
 
 
 def test_the_solution_of_an_exercise_is_nowhere_in_the_folder(mine):

@@ -18,7 +18,7 @@ from test_workspace import DONE
 from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, read, sources, write_course
 
 from moe_tutorial.course.progress import Progress
-from moe_tutorial.course.workspace import status
+from moe_tutorial.course.workspace import carry
 from moe_tutorial.course.workspace.update import make_or_update, reset
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a command is killed in a fork of the test")
@@ -114,7 +114,7 @@ def checked(mine: Path) -> None:
 COMMANDS = {
     "update": make_or_update,
     "reset": lambda mine, course: reset(mine, course, "01"),
-    "import": lambda mine, course: status.take_in(mine, mine.parent / "exported.json"),
+    "import": lambda mine, course: carry.take_in(mine, mine.parent / "exported.json"),
 }
 
 
@@ -125,7 +125,7 @@ def test_killed_at_each_step(prepared, tmp_path, name, torn):
     if name == "reset":
         course = course_in(write_course(tmp_path / "course", BEFORE))
     make_or_update(tmp_path / "other", course)
-    status.export(tmp_path / "other", tmp_path / "exported.json")
+    carry.export(tmp_path / "other", tmp_path / "exported.json")
     whole = tmp_path / "whole"
     shutil.copytree(before, whole)
     COMMANDS[name](whole, course)

@@ -7,10 +7,11 @@ from pathlib import Path
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.lab import open_lab
 from moe_tutorial.course.nbgrader import make_class
-from moe_tutorial.course.workspace import status
+from moe_tutorial.course.workspace import carry, status
 from moe_tutorial.course.workspace.copies import read_course
+from moe_tutorial.course.workspace.plan import Report
+from moe_tutorial.course.workspace.start import START, write_start
 from moe_tutorial.course.workspace.update import (
-    Report,
     is_workspace,
     make_or_update,
     refuse_other,
@@ -37,7 +38,7 @@ def run(chosen: argparse.Namespace, rest: list[str]) -> int:
 def lab(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Open it; what changes nobody's work is brought up to date before."""
     new(folder, chosen, rest)
-    open_lab(folder, status.START, chosen.port, rest)
+    open_lab(folder, START, chosen.port, rest)
     return 0
 
 
@@ -51,17 +52,14 @@ def new(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
             raise
         print(f"The course was not brought up to date: {error}")  # the folder can be opened all the same
         return 1
-    if had:
-        said(report)
-    else:
-        print(
-            f"✓ {folder.resolve()} is your own folder of the course: {len(course)} notebooks, and {status.START} first"
-        )
+    if not had:
+        print(f"✓ {folder.resolve()} is your own folder of the course: {len(course)} notebooks, and {START} first")
+    elif report.renewed:
+        print(f"✓ The course's newer version, where you had written nothing: {', '.join(report.renewed)}")
     if report.waiting:
         names = ", ".join(report.waiting)
-        print(
-            f"The course has a newer version of {names}, where you wrote: `moe-tutorial update` takes your work along."
-        )
+        print(f"`moe-tutorial update` brings {names} up to date, where you wrote, and takes your work along")
+    complain(report)
     return 0
 
 
@@ -69,16 +67,18 @@ def update(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Bring it up to date."""
     refuse_other(folder)
     report = make_or_update(folder, read_course())
-    said(report)
+    for line in report.done:
+        print(line)
+    complain(report)
     if not report.done and not report.amiss:
         print("✓ every lesson is up to date")
     return int(bool(report.amiss))
 
 
-def said(report: Report) -> None:
-    """Print what an update did, and what is amiss."""
-    for line in [*report.done, *(f"✗ {each}" for each in report.amiss)]:
-        print(line)
+def complain(report: Report) -> None:
+    """Print what is amiss."""
+    for line in report.amiss:
+        print(f"✗ {line}")
 
 
 def anew(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
@@ -92,14 +92,14 @@ def how_far(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     refuse_other(folder)
     course = read_course()
     print("\n".join(status.lines(folder, course)))
-    status.write_start(folder, course)
+    write_start(folder, course)
     return 0
 
 
 def export(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Write the progress to a file."""
     refuse_other(folder)
-    status.export(folder, chosen.file)
+    carry.export(folder, chosen.file)
     print(f"✓ your progress is in {chosen.file}; on another machine: moe-tutorial import {chosen.file.name}")
     return 0
 
@@ -107,9 +107,9 @@ def export(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
 def take_in(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Put a progress in that was exported."""
     refuse_other(folder)
-    entries, copy = status.take_in(folder, chosen.file)
+    entries, copy = carry.take_in(folder, chosen.file)
     print(f"✓ {entries} entries are in your progress now; what it was before is {copy.relative_to(folder)}")
-    status.write_start(folder, read_course())
+    write_start(folder, read_course())
     return 0
 
 

@@ -34,9 +34,11 @@ class Change:
 
 @dataclass
 class Report:
-    """What an update says: line by line what it did, the lessons that it left to `update`, and what is amiss."""
+    """What an update says: line by line what it did, the lessons that are new now, those that it left alone because the
+    learner wrote in them, and what is amiss."""
 
     done: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     amiss: list[str] = field(default_factory=list)
 

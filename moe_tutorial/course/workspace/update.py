@@ -13,11 +13,13 @@ from filelock import FileLock, Timeout
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.progress import FILE
-from moe_tutorial.course.workspace import files, status
+from moe_tutorial.course.workspace import files
+from moe_tutorial.course.workspace.carry import forget
 from moe_tutorial.course.workspace.copies import Page, as_file, find
 from moe_tutorial.course.workspace.merge import Merged, untouched
 from moe_tutorial.course.workspace.opened import refuse_open
 from moe_tutorial.course.workspace.plan import Change, Report, follow, plan, read_all
+from moe_tutorial.course.workspace.start import write_start
 
 LOCK = ".workspace.lock"
 
@@ -83,7 +85,7 @@ def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = F
             files.write(folder / FILE, b"{}\n")  # first: what is half made is then finished the next time
         report = Report()
         update(folder, course, report, only_untouched, datetime.now())
-        status.write_start(folder, course)
+        write_start(folder, course)
     return report
 
 
@@ -102,6 +104,7 @@ def update(folder: Path, course: list[Page], report: Report, only_untouched: boo
     refuse_open([each.path for each in [*(change.theirs for change in changes if change.theirs), *leaving]])
     for change in sorted(changes, key=lambda each: not each.receives):  # an answer is in its new place before it leaves
         report.done += carry_out(folder, change, now)
+        report.renewed.append(change.page.name)
     for theirs in leaving:
         copy = files.keep(theirs.path, now)
         theirs.path.unlink()
@@ -159,8 +162,8 @@ def reset(folder: Path, course: list[Page], which: str) -> list[str]:
             refuse_open([path])
             said.append(f"    yours is {files.keep(path, now).relative_to(folder)}")
         files.write(path, as_file(page.notebook))
-        forgotten = status.forget(folder, page, now)
-        status.write_start(folder, course)
+        forgotten = forget(folder, page, now)
+        write_start(folder, course)
     if forgotten:
         said.append(
             f"    its guesses, exercises and quiz are open again; your progress before: {forgotten.relative_to(folder)}"
