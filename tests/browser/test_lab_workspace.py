@@ -52,7 +52,7 @@ def test_a_double_click_opens_a_lesson_and_an_open_lesson_is_not_replaced(page, 
     with pytest.raises(CourseError, match=r"02_experts\.ipynb is open in JupyterLab"):
         make_or_update(mine, read_course())
     page.get_by_role("menuitem", name="File", exact=True).click()
-    page.get_by_text("Close and Shut Down Notebook", exact=True).click()
+    page.get_by_text("Close and Shut Down Notebook").click()
     dialog = page.locator(".jp-Dialog button.jp-mod-accept")
     dialog.wait_for()
     dialog.click()

@@ -55,6 +55,7 @@ def nbgrader(tmp_path_factory):
     def run(course, *command):
         path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
         environment = os.environ | {"PYTHONPATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+        environment["PATH"] = os.pathsep.join([str(python.parent), os.environ["PATH"]])  # it calls alembic
         environment.pop("MOE_SITE", None)
         call = [str(python), "-m", "nbgrader", *command]
         done = subprocess.run(call, cwd=course, env=environment, capture_output=True, text=True, check=False)
