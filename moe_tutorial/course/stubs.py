@@ -47,17 +47,23 @@ def exercise_ids(cells: list[NotebookNode], name: str) -> dict[int, str]:
     return found
 
 
-def add_nbgrader(cells: list[NotebookNode], name: str) -> None:
-    """Give exercises and their checks the metadata by which nbgrader releases and grades them."""
-    checks = {id: f"{id}.check" for id in exercise_ids(cells, name).values()}
-    for place, id in exercise_ids(cells, name).items():
+def add_nbgrader(cells: list[NotebookNode], name: str) -> dict[int, str]:
+    """Give exercises and their checks the metadata by which nbgrader releases and grades them.
+
+    Returns the places of these cells and the id of each; a check's is its exercise's with ``.check`` behind it.
+    """
+    ids = exercise_ids(cells, name)
+    for place, id in ids.items():
         cells[place].metadata["nbgrader"] = nbgrader(id, solution=True)
-    for cell in cells:
-        if cell.cell_type == "code" and (check := CHECK.search(cell.source)) and check[1] in checks:
-            cell.metadata["nbgrader"] = nbgrader(checks[check[1]], solution=False) | {"points": 1}
+    asked = set(ids.values())
+    for place, cell in enumerate(cells):
+        if cell.cell_type == "code" and (check := CHECK.search(cell.source)) and check[1] in asked:
+            ids[place] = f"{check[1]}.check"
+            cell.metadata["nbgrader"] = nbgrader(ids[place], solution=False) | {"points": 1}
+    return ids
 
 
-def nbgrader(grade_id: str, solution: bool) -> dict:
-    """nbgrader's metadata of a cell that is written in, or of one that grades what was written."""
+def nbgrader(id: str, solution: bool) -> dict:
+    """nbgrader's metadata of a cell that is written in, or of one that grades what was written. It allows no dot."""
     kind = {"grade": not solution, "locked": not solution, "solution": solution, "task": False}
-    return {"grade_id": grade_id, "schema_version": 3} | kind
+    return {"grade_id": id.replace(".", "-"), "schema_version": 3} | kind

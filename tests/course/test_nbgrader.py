@@ -31,7 +31,7 @@ def test_a_class_is_made_of_the_lessons_with_exercises(tmp_path):
     assert [path.name for path in (tmp_path / "class/source").iterdir()] == ["01_add"]
     notebook = nbformat.read(tmp_path / "class/source/01_add/01_add.ipynb", as_version=4)
     assert "### BEGIN SOLUTION" in notebook.cells[3].source  # nbgrader cuts it out
-    assert notebook.cells[3].metadata.nbgrader.grade_id == "01.add"
+    assert notebook.cells[3].metadata.nbgrader.grade_id == "01-add"
     assert "jupytext" not in notebook.metadata
     assert not notebook.cells[1].outputs
     compile((tmp_path / "class/nbgrader_config.py").read_text(), "config", "exec")

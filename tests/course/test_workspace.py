@@ -57,8 +57,8 @@ def test_a_learner_gets_stubs_no_outputs_and_no_second_form(mine):
     assert [cell.outputs for cell in notebook.cells if cell.cell_type == "code"] == [[], [], []]
     exercise, check = (cell.metadata.nbgrader for cell in notebook.cells if "nbgrader" in cell.metadata)
     common = {"schema_version": 3, "task": False}
-    assert exercise == common | {"grade_id": "01.add", "grade": False, "locked": False, "solution": True}
-    assert check == common | {"grade_id": "01.add.check", "grade": True, "locked": True, "solution": False, "points": 1}
+    assert exercise == common | {"grade_id": "01-add", "grade": False, "locked": False, "solution": True}
+    assert check == common | {"grade_id": "01-add-check", "grade": True, "locked": True, "solution": False, "points": 1}
 
 
 def test_the_real_course_is_made_whole():
@@ -118,7 +118,7 @@ def test_answers_and_own_cells_come_along(mine, course):
         'add = check("01.add", add)', "A new cell.", "## Recap", "y = 2  # at the end",
     ]  # fmt: skip
     assert notebook.cells[4].source == SOLVED
-    assert notebook.cells[4].metadata.nbgrader.grade_id == "01.add"
+    assert notebook.cells[4].metadata.nbgrader.grade_id == "01-add"
     assert report.done[0] == "✓ 01_add is the course's present version"
     assert report.done[1] == "    your answers are in it: 01.add"
     assert report.done[2] == "    your own cells are in it, each below the cell that it followed: 2"

@@ -53,17 +53,16 @@ def learners_copy(path: Path) -> NotebookNode:
         CourseError: an exercise in it is not written as exercises are.
     """
     notebook = nbformat.read(path, as_version=4)
-    add_nbgrader(notebook.cells, path.name)
+    ids = add_nbgrader(notebook.cells, path.name)
     seen: Counter[str] = Counter()
-    for cell in notebook.cells:
+    for place, cell in enumerate(notebook.cells):
         if is_exercise(cell):
             cell.source = stub(cell.source)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         given = text_digest(cell)
         seen[given] += 1
-        id = cell.metadata.nbgrader.grade_id if "nbgrader" in cell.metadata else f"{given}-{seen[given]}"
-        cell.metadata[MARK] = {"id": id, "given": given}
+        cell.metadata[MARK] = {"id": ids.get(place, f"{given}-{seen[given]}"), "given": given}
     whole = [path.stem, *((cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells)]
     mark = {"lesson": path.stem, "version": hashlib.sha1(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]}
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}, MARK: mark})

@@ -67,8 +67,8 @@ def ids(notebook: NotebookNode) -> set[str]:
 
 def exercises(notebook: NotebookNode) -> list[str]:
     """The ids of its exercises."""
-    marked = [cell.metadata.get("nbgrader", {}) for cell in notebook.cells]
-    return [mark["grade_id"] for mark in marked if mark.get("solution")]
+    marked = [cell.metadata for cell in notebook.cells if MARK in cell.metadata]
+    return [mark[MARK]["id"] for mark in marked if mark.get("nbgrader", {}).get("solution")]
 
 
 def answers(notebook: NotebookNode) -> dict[str, str]:

@@ -37,8 +37,10 @@ def start(folder: Path, course: list[Page]) -> str:
     kept = Progress(folder / FILE).read()
     counts = {page.name: count(page, kept) for page in course}
     lessons = [page for page in course if page.name[:2].isdecimal()]
-    begun = any(any(done[0] for done in each[:3]) for each in counts.values())
-    following = next((page for page in lessons if not counts[page.name].is_all), lessons[0])
+    begun = [number for number, page in enumerate(lessons) if counts[page.name].is_begun]
+    following = lessons[begun[-1] if begun else 0]
+    if counts[following.name].is_all and following != lessons[-1]:
+        following = lessons[begun[-1] + 1]
     titles = {page.name: page.title for page in course}
     rows = [
         f"| {'✓' if counts[page.name].is_all else ''} | [{page.title}]({page.file}) | {page.asks} "

@@ -28,6 +28,11 @@ class Count(NamedTuple):
         return ", ".join(said)
 
     @property
+    def is_begun(self) -> bool:
+        """Whether something is done."""
+        return any(done for done, _ in (self.exercises, self.guesses, self.questions))
+
+    @property
     def is_all(self) -> bool:
         """Whether nothing is left to do; never where there was nothing."""
         whole = all(done == of for done, of in (self.exercises, self.guesses, self.questions))
