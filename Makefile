@@ -11,15 +11,19 @@ comparison = @MOE_SEED=0 $(PY) -m moe_tutorial.study.comparison
 # Two workers; a lesson or a file of tests stays in one.
 pytest = @OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadscope
 
-.PHONY: help lab check test nightly lessons book reference comparison bench fresh
+.PHONY: help lab edit check test nightly lessons book reference comparison bench fresh
 
 help: ## list these targets
 	@echo "make <target> [PYTHON=python3.14] [PORT=8888] [LESSON=03_router]"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 | \2/p' Makefile | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
 
-lab: ## open the course in JupyterLab
+lab: ## open the course in JupyterLab, in your own folder of it, my-course
 	$(setup) lab
 	$(course) lab --port "$(PORT)"
+
+edit: ## open the repository itself in JupyterLab, to work on the course
+	$(setup) lab
+	$(course) lab --repository --port "$(PORT)"
 
 check: ## in 40 seconds: style, types of the JavaScript, import contracts, and every .py beside an equal .ipynb
 	$(setup) all

@@ -1,61 +1,98 @@
-"""The course's command line: ``python -m moe_tutorial.course lab|lessons|reference|sync|scripts|book``."""
+"""The course's command line: ``moe-tutorial``, or ``python -m moe_tutorial.course``."""
 
 import argparse
 import sys
+from datetime import date
 from pathlib import Path
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.course.folders import lessons_folder, repository
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+LEARNERS = {
+    "lab": "open your own folder of the course in JupyterLab; make it if need be (further options go to JupyterLab)",
+    "new": "make your own folder of the course, without opening it",
+    "update": "bring your folder up to date with the course: your answers and your own cells go into the new lessons",
+    "reset": "give a lesson anew; yours is kept in old/",
+    "status": "say how far you are",
+    "export": "write your progress to a file",
+    "import": "put in the progress that `export` wrote",
+}
+INSTRUCTORS = {"nbgrader": "make a course of nbgrader's from the lessons with exercises, in a new folder"}
+CONTRIBUTORS = {
+    "lessons": "run every lesson and count the claims that hold; writes nothing",
+    "reference": "run the lessons and store their text outputs in the .ipynb",
+    "sync": "check that every .ipynb equals its .py and stores text only",
+    "book": "build the website into _build/html",
+    "scripts": "check the JavaScript: prettier, eslint, and types",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8, and the marks are
         stream.reconfigure(encoding="utf-8", errors="replace")
-    parser = argparse.ArgumentParser(prog="python -m moe_tutorial.course", description="Run the course.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    lab = commands.add_parser("lab", help="open JupyterLab on the first lesson (further options go to JupyterLab)")
-    lab.add_argument("--port", default="8888")
-    for name, text in {
-        "lessons": "run every lesson and count the claims that hold; writes nothing",
-        "reference": "run the lessons and store their text outputs in the .ipynb",
-        "sync": "check that every .ipynb equals its .py and stores text only",
-    }.items():
-        command = commands.add_parser(name, help=text)
-        command.add_argument("--folder", type=Path, default=REPOSITORY / "notebooks")
-        if name == "reference":
-            command.add_argument("lesson", nargs="*", help="such as 03_router: run these alone; without one, run all")
-    book = commands.add_parser("book", help="build the website into _build/html")
-    book.add_argument("--again", action="store_true", help="build even if nothing changed")
-    commands.add_parser("scripts", help="check the JavaScript: prettier, eslint, and types")
-    chosen, rest = parser.parse_known_args(arguments)
-    if rest and chosen.command != "lab":
-        parser.error(f"unknown: {' '.join(rest)}")
-
+    chosen, rest = parsed(arguments)
     try:
-        return run(chosen, rest)
+        return learn(chosen, rest) if chosen.command in LEARNERS | INSTRUCTORS else contribute(chosen)
     except CourseError as error:
         print(f"✗ {error}", file=sys.stderr)
         return 1
 
 
-def run(chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Run this command; returns the exit status. Each imports only what it uses, so that `sync` stays quick."""
-    if chosen.command == "lab":
+def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The command with its options, and what goes on to JupyterLab."""
+    name = "moe-tutorial" if not sys.argv[0].endswith("__main__.py") else "python -m moe_tutorial.course"
+    parser = argparse.ArgumentParser(prog=name, description="Learn with the course, or work on it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    texts = LEARNERS | INSTRUCTORS | CONTRIBUTORS
+    added = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
+    for name in LEARNERS:
+        said = "your folder: this one if it is one, or else my-course in it"
+        added[name].add_argument("--folder", type=Path, help=said)
+    for name in ("lessons", "reference", "sync"):
+        added[name].add_argument("--folder", type=Path, default=lessons_folder())
+    added["lab"].add_argument("--port", default="8888")
+    added["lab"].add_argument("--repository", action="store_true", help="for contributors: open the repository itself")
+    added["reset"].add_argument("lesson", help="such as 03")
+    added["export"].add_argument("file", type=Path, nargs="?", default=Path(f"progress-{date.today()}.json"))
+    added["import"].add_argument("file", type=Path)
+    added["nbgrader"].add_argument("folder", type=Path)
+    added["reference"].add_argument(
+        "lesson", nargs="*", help="such as 03_router: run these alone; without one, run all"
+    )
+    added["book"].add_argument("--again", action="store_true", help="build even if nothing changed")
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command != "lab":
+        parser.error(f"unknown: {' '.join(rest)}")
+    return chosen, rest
+
+
+def learn(chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Run a learner's command, or an instructor's; returns the exit status."""
+    try:
+        from moe_tutorial.course.workspace import commands
+    except ModuleNotFoundError as error:
+        raise CourseError(f'{error.name} is missing here: pip install "moe-tutorial[lab]"') from None
+
+    if chosen.command == "lab" and chosen.repository:
         from moe_tutorial.course.lab import open_lab
 
-        open_lab(REPOSITORY, chosen.port, rest)
+        open_lab(repository(), "notebooks/00_start_here.ipynb", chosen.port, rest)
         return 0
+    return commands.run(chosen, rest)
+
+
+def contribute(chosen: argparse.Namespace) -> int:
+    """Run a contributor's command; returns the exit status. Each imports only what it uses: `sync` stays quick."""
     if chosen.command == "book":
         from moe_tutorial.course.book import build
 
-        build(REPOSITORY, again=chosen.again)
+        build(repository(), again=chosen.again)
         return 0
     if chosen.command == "scripts":
         from moe_tutorial.course.scripts import check
 
-        return check(REPOSITORY)
+        return check(repository())
     from moe_tutorial.course import lessons
 
     folder = chosen.folder.resolve()

@@ -1,4 +1,4 @@
-"""Open JupyterLab on the first lesson."""
+"""Open JupyterLab on a folder, with the course's settings."""
 
 import os
 import socket
@@ -37,9 +37,11 @@ def free_port(wanted: str) -> int:
     sys.exit(f"Ports {first} to {port} are taken. Name another: make lab PORT=9000")
 
 
-def open_lab(repository: Path, port: str, extra: list[str]) -> None:
-    """Start JupyterLab in the repository; ``extra`` goes to it as it stands."""
+def open_lab(folder: Path, first: str, port: str, extra: list[str]) -> None:
+    """Start JupyterLab in this folder, with the file ``first`` open; ``extra`` goes to it as it stands."""
     number = free_port(port)
+    # In its terminals, `moe-tutorial` is the one of this Python.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the lessons were recorded
     # Beside this module lie labconfig/ (no news, no update checks, every cell stays on the page) and the server's JSON.
     path = [str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH", "")]
@@ -48,10 +50,10 @@ def open_lab(repository: Path, port: str, extra: list[str]) -> None:
 
     main(
         [
-            f"--ServerApp.root_dir={repository}",
+            f"--ServerApp.root_dir={folder.resolve()}",
             f"--ServerApp.port={number}",
             "--ServerApp.port_retries=0",
-            "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb",
+            f"--LabApp.default_url=/lab/tree/{first}",
             "--log-level=WARN",  # the address is still printed
             # JupyterLab refuses to run as root unless told; in a container the reader is root.
             *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),

@@ -5,6 +5,7 @@ Outside a workspace (the repository, CI, a build of the site) there is none, and
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,22 +28,30 @@ class Progress:
             found = json.loads(self.file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return found if isinstance(found, dict) and all(isinstance(each, dict) for each in found.values()) else {}
 
     def get(self, kind: str, id: str) -> Any:
         """One value, or None."""
         return self.read().get(kind, {}).get(id)
 
     def put(self, kind: str, id: str, value: Any) -> None:
-        """Keep a value that JSON can hold. Several notebooks may write at once; nobody finds the file half written."""
-        with FileLock(self.file.with_suffix(".lock")):
+        """Keep a value that JSON can hold. Several notebooks may write at once."""
+        with self.alone():
             kept = self.read()
             if not kept and self.file.exists() and self.file.stat().st_size > len("{}\n"):
-                self.file.replace(self.file.with_suffix(".unreadable.json"))
+                shutil.copyfile(self.file, self.file.with_suffix(".unreadable.json"))
             kept.setdefault(kind, {})[id] = value
-            half = self.file.with_suffix(f".{os.getpid()}")
-            half.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            half.replace(self.file)
+            self.write(kept)
+
+    def alone(self) -> FileLock:
+        """While this is held, nobody else writes."""
+        return FileLock(self.file.with_name(f".{self.file.stem}.lock"))
+
+    def write(self, kept: dict[str, dict[str, Any]]) -> None:
+        """Write everything. Nobody finds the file half written."""
+        half = self.file.with_name(f".{self.file.stem}.{os.getpid()}")
+        half.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        half.replace(self.file)
 
 
 def progress() -> Progress | None:

@@ -45,7 +45,8 @@ def test_every_lesson_is_on_the_site():
     toc = yaml.safe_load((ROOT / "book.yml").read_text(encoding="utf-8"))["toc"]
     pages = [page["file"] for page in toc]
     lessons = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
-    assert pages == ["index", *lessons, "playground", "claims", "glossary", "notation", "sources"]
+    further = ["glossary", "notation", "sources", "instructors"]
+    assert pages == ["index", *lessons, "playground", "claims", *further]
     for page in ("README.md", "notebooks/00_start_here.py"):
         text = (ROOT / page).read_text(encoding="utf-8")
         missing = [name for name in lessons if f"{name}.ipynb" not in text and f"{name}.py" != Path(page).name]

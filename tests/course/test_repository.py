@@ -100,7 +100,7 @@ def built(tmp_path, monkeypatch):
 
 def test_a_page_has_buttons_where_the_address_is_known(built):
     links, loaded = built("https://github.com/some-one/course")
-    binder = "https://mybinder.org/v2/gh/some-one/course/main?urlpath=lab/tree/notebooks/00_start_here.ipynb"
+    binder = "https://mybinder.org/v2/gh/some-one/course/main?urlpath=lab/tree/my-course/00_start_here.ipynb"
     colab = "https://colab.research.google.com/github/some-one/course/blob/main/notebooks/00_start_here.ipynb"
     assert binder in links
     assert colab in links

@@ -129,20 +129,29 @@ def read(address: str, seconds: float = 30) -> str:
             time.sleep(0.2)
 
 
-def test_make_lab_opens_the_first_lesson_on_a_free_port():
+def test_make_lab_opens_the_learners_own_folder_on_a_free_port(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "moe_tutorial.course", "lab", "--port", str(port), "--no-browser"]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"}
     lab = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", start_new_session=True
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        start_new_session=True,
     )
     too_late = threading.Timer(60, lab.kill)  # or a Lab that never names its address would be waited for forever
     too_late.start()
     try:
-        address = next((line for line in lab.stdout if "/lab/tree/notebooks/00_start_here.ipynb" in line), "")
+        address = next((line for line in lab.stdout if "/lab/tree/START.md" in line), "")
         assert f":{port}/" in address
         assert "JupyterLab" in read(address.split()[-1])
+        assert (tmp_path / "my-course/00_start_here.ipynb").exists()
     finally:
         too_late.cancel()
         os.killpg(lab.pid, signal.SIGKILL)  # a Lab that is asked to stop takes its time on a busy machine

@@ -60,15 +60,19 @@ def add_buttons(app: Sphinx, config: Any) -> None:
         }
 
 
-def name_the_button(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """The theme's button says "Open an issue", which not every reader understands."""
+def mend_the_buttons(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """The theme's button says "Open an issue", which not every reader understands; and on Binder a lesson is opened in
+    the learner's folder, which ``postBuild`` makes there."""
     for button in context.get("header_buttons", []):
         if button.get("label") == "source-issues-button":
             button["tooltip"] = "Report an error"
+        for launch in button.get("buttons", []):
+            if "mybinder.org" in launch.get("url", ""):
+                launch["url"] = launch["url"].replace("lab/tree/notebooks/", "lab/tree/my-course/")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("config-inited", add_buttons)
-    app.connect("html-page-context", name_the_button, priority=900)  # after the theme's own
+    app.connect("html-page-context", mend_the_buttons, priority=900)  # after the theme's own
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

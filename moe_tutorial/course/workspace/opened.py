@@ -1,0 +1,60 @@
+"""Which notebooks are open: the Jupyter servers that run here are asked for the notebooks that have a kernel."""
+
+import json
+import os
+import urllib.request
+from pathlib import Path
+
+from moe_tutorial.course import CourseError
+
+SECONDS = 5
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a server on this machine needs no proxy
+
+
+def opened(folder: Path) -> dict[Path, str]:
+    """The notebooks with a kernel in this folder, each with the address of its server.
+
+    Raises:
+        CourseError: a server that may have one of them open does not say so.
+    """
+    from jupyter_server.serverapp import list_running_servers  # it takes a second to load
+
+    found = {}
+    for server in list_running_servers():
+        root = Path(server.get("root_dir") or server.get("notebook_dir") or "/").resolve()
+        if not folder.resolve().is_relative_to(root) and not root.is_relative_to(folder.resolve()):
+            continue
+        try:
+            sessions = ask(server)
+        except (OSError, ValueError):
+            raise CourseError(
+                f"a Jupyter server on this folder ({server['url']}, process {server['pid']}) does not say which "
+                "notebooks are open; stop it first"
+            ) from None
+        for session in sessions:
+            found[(root / session["path"]).resolve()] = server["url"]
+    return {path: address for path, address in found.items() if path.is_relative_to(folder.resolve())}
+
+
+def ask(server: dict) -> list[dict]:
+    """The sessions of a server: a notebook's path, and its kernel."""
+    token = server.get("token") or os.environ.get("JUPYTERHUB_API_TOKEN", "")
+    request = urllib.request.Request(f"{server['url']}api/sessions", headers={"Authorization": f"token {token}"})
+    with DIRECT.open(request, timeout=SECONDS) as answer:
+        return json.load(answer)
+
+
+def refuse_open(paths: list[Path]) -> None:
+    """Raise where one of these notebooks is open.
+
+    Raises:
+        CourseError: it names them, and says how to close them.
+    """
+    if not paths:
+        return
+    there = opened(paths[0].parent)
+    if names := [path.name for path in paths if path.resolve() in there]:
+        raise CourseError(
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} open in JupyterLab, and nothing was changed. "
+            "Save there, choose File, Close and Shut Down Notebook, and try again"
+        )

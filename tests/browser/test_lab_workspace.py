@@ -1,0 +1,61 @@
+"""A learner's folder in JupyterLab: the front page is a page, a double-click opens a lesson, and what is open stays."""
+
+import nbformat
+import pytest
+from in_lab import jupyterlab
+
+from moe_tutorial.course import CourseError
+from moe_tutorial.course.workspace.copies import MARK, read_course
+from moe_tutorial.course.workspace.update import make_or_update
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A learner's folder."""
+    folder = tmp_path_factory.mktemp("workspace") / "my-course"
+    make_or_update(folder, read_course())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(mine):
+    """The address of a JupyterLab on it."""
+    with jupyterlab(mine) as address:
+        yield address
+
+
+def test_the_front_page_leads_to_the_first_lesson(page, lab):
+    page.goto(f"{lab}/lab/tree/START.md?reset")
+    start = page.locator(".jp-MarkdownViewer")
+    start.get_by_role("heading", name="Mixture of experts, measured").wait_for(timeout=60_000)
+    assert start.locator("tbody tr").count() >= len(read_course()) - 1
+    start.get_by_role("link", name="00 Start here").first.click()
+    page.locator(".jp-NotebookPanel h1", has_text="Start here").wait_for(timeout=60_000)
+
+
+def test_a_double_click_opens_a_lesson_and_an_open_lesson_is_not_replaced(page, lab, mine, monkeypatch):
+    page.goto(f"{lab}/lab/tree/START.md?reset")
+    files = page.locator(".jp-DirListing-item")
+    files.first.wait_for(timeout=60_000)
+    names = [name.strip() for name in page.locator(".jp-DirListing-itemText").all_inner_texts()]
+    lessons = [name for name in names if name.endswith(".ipynb")]
+    assert lessons == [page_.file for page_ in read_course()]
+    assert not [name for name in names if name.endswith(".py")]
+    files.filter(has_text="02_experts").dblclick()
+    page.locator(".jp-NotebookPanel h1", has_text="Experts").wait_for(timeout=60_000)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=60_000)
+
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(mine / ".jupyter/RUNTIME"))
+    lesson = nbformat.read(mine / "02_experts.ipynb", as_version=4)
+    lesson.metadata[MARK].version = "an older one"
+    nbformat.write(lesson, mine / "02_experts.ipynb")
+    with pytest.raises(CourseError, match=r"02_experts\.ipynb is open in JupyterLab"):
+        make_or_update(mine, read_course())
+    page.get_by_role("menuitem", name="File", exact=True).click()
+    page.get_by_text("Close and Shut Down Notebook").click()
+    dialog = page.locator(".jp-Dialog button.jp-mod-accept")
+    dialog.wait_for()
+    dialog.click()
+    page.locator(".jp-NotebookPanel").wait_for(state="detached")
+    page.wait_for_timeout(2000)
+    assert make_or_update(mine, read_course()).done == ["✓ 02_experts is the course's present version"]

@@ -1,0 +1,100 @@
+"""The course as a wheel: in a fresh environment it makes a learner's folder, and that needs no repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from fresh_python import fresh_python
+
+from moe_tutorial.course.executed import printed
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ["pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "book.yml", "moe_tutorial", "notebooks"]
+IGNORED = shutil.ignore_patterns("__pycache__", ".*", "node_modules")
+BUILD = "import sys; from setuptools.build_meta import build_{0}; print(build_{0}(sys.argv[1]))"
+FIRST_CELLS = """
+import sys
+import nbformat
+from nbclient import NotebookClient
+
+notebook = nbformat.read("my-course/00_start_here.ipynb", as_version=4)
+code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+notebook.cells = [*code[:2], nbformat.v4.new_code_cell("import moe_tutorial; print(moe_tutorial.__file__)")]
+NotebookClient(notebook, timeout=300, resources={"metadata": {"path": "my-course"}}).execute()
+nbformat.write(notebook, sys.argv[1])
+"""
+
+
+def run(*command, folder, **more):
+    """What a command prints, outside the repository."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MOE_SITE")} | more
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from a source distribution, and that from a copy, since a build leaves its traces."""
+    copy, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in SOURCE:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=IGNORED)
+        else:
+            shutil.copy(ROOT / name, copy)
+    sdist = run(sys.executable, "-c", BUILD.format("sdist"), str(out), folder=copy).splitlines()[-1]
+    shutil.unpack_archive(out / sdist, out)
+    name = run(sys.executable, "-c", BUILD.format("wheel"), "..", folder=out / sdist.removesuffix(".tar.gz"))
+    return out / name.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """A fresh environment with the wheel and, so that nothing is fetched, this one's other packages."""
+    python = fresh_python(tmp_path_factory.mktemp("fresh"))
+    install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--disable-pip-version-check", str(wheel)]
+    run(str(python), *install, folder=python.parent)
+    return python
+
+
+def test_the_wheel_has_the_lessons_and_the_stored_results(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    lessons = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    for kind in ("ipynb", "py"):  # the exercises are read in the sources
+        assert {f"moe_tutorial/course/notebooks/{name}.{kind}" for name in lessons} <= names
+    data = [path for kind in ("json", "js", "css") for path in (ROOT / "moe_tutorial").rglob(f"*.{kind}")]
+    kept = {path.relative_to(ROOT).as_posix() for path in data if "node_modules" not in path.parts}
+    assert {"moe_tutorial/course/notebooks/book.yml", "moe_tutorial/study/comparison.json"} | kept <= names
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"moe_tutorial"}
+
+
+def test_a_learners_folder_is_made_without_the_repository(python, tmp_path):
+    command = python.with_name("moe-tutorial" + python.suffix)
+    assert "is your own folder of the course" in run(str(command), "new", folder=tmp_path)
+    assert "00 Start here" in run(str(command), "status", folder=tmp_path)
+    assert run(str(command), "update", folder=tmp_path) == "✓ every lesson is up to date\n"
+
+
+@pytest.mark.nightly
+def test_a_lesson_runs_without_the_repository(python, tmp_path):
+    run(str(python), "-m", "moe_tutorial.course", "new", folder=tmp_path)
+    run(str(python), "-c", FIRST_CELLS, str(tmp_path / "ran.ipynb"), folder=tmp_path)
+    first, second, where = nbformat.read(tmp_path / "ran.ipynb", as_version=4).cells
+    assert any("text/html" in output.get("data", {}) for output in first.outputs)
+    assert "experts chosen for each token: (5, 2)" in printed(second.outputs)
+    assert Path(printed(where.outputs).strip()).is_relative_to(python.parents[1])
+
+
+def test_what_a_contributor_does_needs_the_repository(python, tmp_path):
+    done = subprocess.run(
+        [str(python), "-m", "moe_tutorial.course", "book"], cwd=tmp_path, capture_output=True, encoding="utf-8",
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1, "✗ this is done in the course's repository, and here the course is installed without it\n",
+    )  # fmt: skip

@@ -1,0 +1,434 @@
+"""A learner's own folder: how it is made from the course, brought up to date, reset, and counted."""
+
+import json
+from argparse import Namespace
+from datetime import datetime
+
+import nbformat
+import pytest
+from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, place, read, sources, write_course
+
+from moe_tutorial.course import CourseError
+from moe_tutorial.course.__main__ import main
+from moe_tutorial.course.workspace import carry, commands, files, status
+from moe_tutorial.course.workspace.copies import MARK, read_course
+from moe_tutorial.course.workspace.merge import as_text
+from moe_tutorial.course.workspace.start import write_start
+from moe_tutorial.course.workspace.update import alone, make_or_update, reset
+
+
+@pytest.fixture
+def course(tmp_path):
+    """The folder of the tiny course."""
+    return write_course(tmp_path / "course")
+
+
+@pytest.fixture
+def mine(tmp_path, course):
+    """A learner's folder, just made."""
+    make_or_update(tmp_path / "mine", course_in(course))
+    return tmp_path / "mine"
+
+
+def update(mine, course, lessons=None, **options):
+    """The course changes to these lessons, and the learner's folder follows."""
+    if lessons:
+        write_course(course, lessons)
+    return make_or_update(mine, course_in(course), **options)
+
+
+def old(mine):
+    """The names of what is kept, without their dates."""
+    return sorted(path.name.split(".")[0] + path.suffix for path in (mine / "old").glob("*"))
+
+
+# How it is made
+
+
+def test_a_learner_gets_stubs_no_outputs_and_no_second_form(mine):
+    assert sorted(path.name for path in mine.iterdir() if not path.name.startswith(".")) == [
+        "01_add.ipynb", "02_double.ipynb", "START.md", "progress.json",
+    ]  # fmt: skip
+    notebook = read(mine / "01_add.ipynb")
+    assert notebook.cells[3].source == (
+        'def add(a, b):\n    """a + b"""\n    # YOUR CODE HERE\n    raise NotImplementedError()'
+    )
+    assert "jupytext" not in notebook.metadata
+    assert [cell.outputs for cell in notebook.cells if cell.cell_type == "code"] == [[], [], []]
+    exercise, check = (cell.metadata.nbgrader for cell in notebook.cells if "nbgrader" in cell.metadata)
+    common = {"schema_version": 3, "task": False}
+    assert exercise == common | {"grade_id": "01-add", "grade": False, "locked": False, "solution": True}
+    assert check == common | {"grade_id": "01-add-check", "grade": True, "locked": True, "solution": False, "points": 1}
+
+
+def test_the_real_course_is_made_whole():
+    course = read_course()
+    assert course[0].name == "00_start_here"
+    assert course[-1].name == "playground"
+    for page in course:
+        nbformat.validate(page.notebook)
+        assert "SOLUTION" not in nbformat.writes(page.notebook), page.name
+        marks = [cell.metadata[MARK].id for cell in page.notebook.cells]
+        assert len(set(marks)) == len(marks)
+        if page.name[:2].isdecimal():
+            assert page.asks
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (ADD.replace("### BEGIN SOLUTION", ""), "an exercise needs ### BEGIN SOLUTION and ### END SOLUTION"),
+        (ADD.replace("add = check", "add = chek"), r'01_add.ipynb, cell 3: no check\("..."\) follows this exercise'),
+    ],
+)
+def test_an_exercise_that_is_written_wrong_is_said(tmp_path, text, says):
+    write_course(tmp_path, {"01_add": text})
+    with pytest.raises(CourseError, match=says):
+        course_in(tmp_path)
+
+
+def test_made_again_nothing_changes(mine, course):
+    before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    report = update(mine, course)
+    assert (report.done, report.waiting, report.amiss) == ([], [], [])
+    assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
+
+
+def test_what_was_half_made_is_finished(mine, course):
+    (mine / "02_double.ipynb").unlink()
+    (mine / "START.md").unlink()
+    (mine / ".02_double.ipynb.part").write_text("{")
+    assert update(mine, course).done == ["✓ 02_double is new"]
+    assert (mine / "START.md").exists()
+    assert not list(mine.glob(".*.part"))
+
+
+# How it is brought up to date
+
+
+def test_answers_and_own_cells_come_along(mine, course):
+    lesson = mine / "01_add.ipynb"
+    learn(lesson, {"YOUR CODE": SOLVED}, {"print": "x = 1  # after the imports", "It adds": "y = 2  # at the end"})
+    text = ADD.replace("Now you:", "Now it is your turn:").replace("It adds.", "It adds, and adds.")
+    text = text.replace("# %% [markdown]\n# ## Recap", "# %% [markdown]\n# A new cell.\n\n# %% [markdown]\n# ## Recap")
+    report = update(mine, course, COURSE | {"01_add": text})
+    notebook = read(lesson)
+    assert [cell.source.split("\n")[0] for cell in notebook.cells] == [
+        "# Add", "import math", "x = 1  # after the imports", "Now it is your turn:", "def add(a, b):",
+        'add = check("01.add", add)', "A new cell.", "## Recap", "y = 2  # at the end",
+    ]  # fmt: skip
+    assert notebook.cells[4].source == SOLVED
+    assert notebook.cells[4].metadata.nbgrader.grade_id == "01-add"
+    assert report.done[0] == "✓ 01_add is the course's present version"
+    assert report.done[1] == "    your answers are in it: 01.add"
+    assert report.done[2] == "    your own cells are in it, each below the cell that it followed: 2"
+    (copy,) = (mine / "old").iterdir()
+    assert report.done[3] == f"    as it was before: old/{copy.name}"
+    assert datetime.strptime(copy.name, "01_add.%Y-%m-%d-%H%M.ipynb")
+    assert SOLVED in sources(copy)
+    assert not update(mine, course).done  # once is enough
+
+
+def test_a_changed_stub_takes_the_answer_and_an_unanswered_one_is_renewed(mine, course):
+    text = ADD.replace('"""a + b"""', '"""The sum."""')
+    update(mine, course, COURSE | {"01_add": text})
+    assert '"""The sum."""' in sources(mine / "01_add.ipynb")[3]
+    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED})
+    update(mine, course)
+    update(mine, course, COURSE)
+    assert sources(mine / "01_add.ipynb")[3] == SOLVED
+
+
+def test_a_changed_cell_stays_where_the_courses_text_is_the_same(mine, course):
+    learn(mine / "01_add.ipynb", {"print": 'import math\nprint("mine")', "Now you": "Now me!"})
+    report = update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
+    assert sources(mine / "01_add.ipynb")[1:3] == ['import math\nprint("mine")', "Now me!"]
+    assert "    cells of the course that you had changed stay so: 2" in report.done
+
+
+def test_a_cell_that_both_changed_is_the_courses_and_the_learners_below_as_text(mine, course):
+    lesson = mine / "01_add.ipynb"
+    learn(lesson, {"print": 'raise ValueError("mine")', "Now you": "Now me!"})
+    text = ADD.replace('print("ready")', 'print("steady")').replace("Now you:", "Your turn:")
+    report = update(mine, course, COURSE | {"01_add": text})
+    cells = read(lesson).cells
+    assert [cell.cell_type for cell in cells[1:5]] == ["code", "markdown", "markdown", "markdown"]
+    assert cells[1].source == 'import math\nprint("steady")'
+    assert '````python\nraise ValueError("mine")\n````' in cells[2].source
+    assert cells[3].source == "Your turn:"
+    assert cells[4].source.endswith("Now me!")
+    assert any("cells that you and the course had changed: 2" in line for line in report.done)
+    again = update(mine, course, COURSE | {"01_add": text.replace("It adds", "It sums")})
+    assert "    your own cells are in it, each below the cell that it followed: 2" in again.done
+    assert len(read(lesson).cells) == len(cells)
+
+
+def test_a_check_that_changed_is_renewed_even_where_the_learner_wrote_in_it(mine, course):
+    learn(mine / "01_add.ipynb", {'check("01.add"': 'add = check("01.add", sum)'})
+    update(mine, course, COURSE | {"01_add": ADD.replace('check("01.add", add)', 'check("01.add", add, 2)')})
+    text = sources(mine / "01_add.ipynb")
+    assert text[4] == 'add = check("01.add", add, 2)'
+    assert 'check("01.add", sum)' in text[5]
+
+
+def test_an_answer_whose_exercise_is_gone_is_kept_as_text(mine, course):
+    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED})
+    plain = ADD.replace(' tags=["exercise"]', "").replace("    ### BEGIN SOLUTION\n", "")
+    update(mine, course, COURSE | {"01_add": plain.replace("    ### END SOLUTION\n", "").replace("01.add", "01.sum")})
+    assert any(SOLVED in source for source in sources(mine / "01_add.ipynb"))
+
+
+def test_cells_that_were_split_copied_and_moved(mine, course):
+    lesson = mine / "01_add.ipynb"
+    learn(lesson, {"YOUR CODE": SOLVED})
+    notebook = read(lesson)
+    half = nbformat.from_dict(notebook.cells[3]) | {"id": "half", "source": "print(add(1, 2))"}  # the mark is copied
+    notebook.cells.insert(4, nbformat.from_dict(half))
+    notebook.cells.append(notebook.cells.pop(0))  # the title goes to the end
+    notebook.cells.append(nbformat.v4.new_code_cell(""))
+    nbformat.write(notebook, lesson)
+    update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
+    assert [source.split("\n")[0] for source in sources(lesson)] == [
+        "# Add", "import math", "Now you:", "def add(a, b):", "print(add(1, 2))",
+        'add = check("01.add", add)', "## Recap",
+    ]  # fmt: skip
+    assert MARK not in read(lesson).cells[4].metadata
+
+
+def test_a_kernel_that_the_learner_chose_and_pictures_that_they_pasted_stay(mine, course):
+    lesson = mine / "01_add.ipynb"
+    notebook = read(lesson)
+    notebook.metadata.kernelspec = {"name": "other", "display_name": "Other"}
+    notebook.cells.append(
+        nbformat.v4.new_markdown_cell("![](attachment:a.png)", attachments={"a.png": {"image/png": "x"}})
+    )
+    nbformat.write(notebook, lesson)
+    update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
+    assert read(lesson).metadata.kernelspec.name == "other"
+    assert read(lesson).cells[-1].attachments == {"a.png": {"image/png": "x"}}
+
+
+def test_a_lesson_that_was_renamed_is_followed(mine, course):
+    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED}, {"print": "x = 1"})
+    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
+    new = {"01_zero": "# %% [markdown]\n# # Zero\n", "02_sum": ADD.replace("# Add", "# Sum"), "03_double": DOUBLE}
+    report = update(mine, course, new)
+    assert [path.stem for path in sorted(mine.glob("*.ipynb"))] == ["01_zero", "02_sum", "03_double"]
+    assert SOLVED in sources(mine / "02_sum.ipynb")
+    assert "x = 1" in sources(mine / "02_sum.ipynb")
+    assert "y = 1" in sources(mine / "03_double.ipynb")
+    assert "✓ 02_sum is the course's present version; it was 01_add" in report.done
+    assert old(mine) == ["01_add.ipynb", "02_double.ipynb"]
+
+
+def test_an_answer_follows_its_exercise_into_another_lesson(mine, course):
+    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED})
+    opening = '# %% [markdown]\n# # Add\n\n# %%\nimport math\nprint("ready")\n'
+    report = update(mine, course, {"01_add": opening, "02_double": DOUBLE, "03_more": ADD.replace("# Add", "# More")})
+    assert SOLVED in sources(mine / "03_more.ipynb")
+    assert SOLVED not in sources(mine / "01_add.ipynb")
+    assert report.done[:2] == ["✓ 03_more is new", "    your answers are in it: 01.add"]
+
+
+def test_a_lesson_that_is_no_longer_in_the_course_is_kept(mine, course):
+    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
+    report = update(mine, course, {"01_add": ADD})
+    assert [path.stem for path in mine.glob("*.ipynb")] == ["01_add"]
+    (copy,) = (mine / "old").iterdir()
+    assert "y = 1" in sources(copy)
+    assert report.done == [f"✓ 02_double is no longer in the course; yours is old/{copy.name}"]
+
+
+def test_a_learners_own_notebooks_are_none_of_the_courses_business(mine, course):
+    (mine / "scratch.ipynb").write_bytes((mine / "01_add.ipynb").read_bytes())
+    (mine / "01_add-Copy1.ipynb").write_bytes((mine / "01_add.ipynb").read_bytes())
+    before = {name: (mine / name).read_bytes() for name in ("scratch.ipynb", "01_add-Copy1.ipynb")}
+    update(mine, course, {"02_sum": ADD.replace("It adds", "It sums")})
+    assert {name: (mine / name).read_bytes() for name in before} == before
+
+
+def test_opening_the_course_renews_untouched_lessons_alone(mine, course):
+    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
+    changed = {name: text.replace("It adds", "It sums") for name, text in COURSE.items()}
+    report = update(mine, course, changed, only_untouched=True)
+    assert report.done == ["✓ 01_add is the course's present version"]
+    assert report.waiting == ["02_double"]
+    assert "It sums" in sources(mine / "01_add.ipynb")[-1]
+    assert not (mine / "old").exists()  # nothing of the learner's was in it
+
+
+def test_what_ran_in_an_untouched_lesson_is_kept(mine, course):
+    notebook = read(mine / "01_add.ipynb")
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="ready\n")]
+    nbformat.write(notebook, mine / "01_add.ipynb")
+    update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")}, only_untouched=True)
+    assert old(mine) == ["01_add.ipynb"]
+
+
+def test_two_copies_of_one_minute_are_two(tmp_path):
+    now, file = datetime(2026, 11, 26, 10, 15), tmp_path / "03_router.ipynb"
+    for content in ("one", "two", "one"):
+        file.write_text(content)
+        files.keep(file, now)
+    kept = {path.name: path.read_text() for path in (tmp_path / "old").iterdir()}
+    assert kept == {"03_router.2026-11-26-1015.ipynb": "one", "03_router.2026-11-26-1015-2.ipynb": "two"}
+
+
+def test_code_with_backticks_is_quoted_whole():
+    assert as_text(nbformat.v4.new_code_cell("a = '''\n```\n'''"), "today").source.count("````") == 2
+
+
+# What cannot be
+
+
+def test_a_notebook_that_is_none_is_left_alone_and_said(mine, course):
+    (mine / "01_add.ipynb").write_text('{"cells": [')
+    nbformat.write(nbformat.v4.new_notebook(), mine / "02_double.ipynb")
+    report = update(mine, course)
+    assert report.amiss == [
+        "01_add.ipynb is not a notebook any more, and was left alone; `moe-tutorial reset 01_add` gives it anew",
+        "02_double.ipynb does not say what in it is the course's, and was left alone; "
+        "`moe-tutorial reset 02_double` gives it anew",
+    ]
+    assert (mine / "01_add.ipynb").read_text() == '{"cells": ['
+    reset(mine, course_in(course), "01")
+    assert (next(iter((mine / "old").glob("01*")))).read_text() == '{"cells": ['
+    assert "# Add" in sources(mine / "01_add.ipynb")[0]
+
+
+def test_a_folder_that_is_something_else(tmp_path, course):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CourseError, match="file is a file; name a folder"):
+        make_or_update(tmp_path / "file", course_in(course))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.md").write_text("mine")
+    with pytest.raises(CourseError, match="is not empty, and not a folder of this course"):
+        make_or_update(tmp_path / "full", course_in(course))
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.md"]
+    (tmp_path / "empty/.git").mkdir(parents=True)
+    make_or_update(tmp_path / "empty", course_in(course))
+
+
+def test_two_commands_at_once(mine, course):
+    with alone(mine), pytest.raises(CourseError, match="another command is at work on"):
+        update(mine, course)
+
+
+def test_a_notebook_that_is_saved_meanwhile_is_not_replaced(mine, course, monkeypatch):
+    def save_now(paths):
+        learn(paths[0], added={"print": "saved = True"})
+
+    monkeypatch.setattr("moe_tutorial.course.workspace.update.refuse_open", save_now)
+    with pytest.raises(CourseError, match=r"01_add\.ipynb was saved by another program just now"):
+        update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
+    assert "saved = True" in sources(mine / "01_add.ipynb")
+
+
+def test_from_the_command_line(tmp_path, monkeypatch, capsys):
+    def run(folder, *command):
+        monkeypatch.chdir(folder)
+        status = main([*command])
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    assert run(tmp_path, "status") == (1, "✗ there is no course in my-course yet; `moe-tutorial lab` makes one\n")
+    error, said = run(tmp_path, "new")
+    assert (error, said.split(":")[0]) == (0, f"✓ {tmp_path / 'my-course'} is your own folder of the course")
+    assert run(tmp_path / "my-course", "update") == (0, "✓ every lesson is up to date\n")
+    error, said = run(tmp_path, "reset", "77")
+    assert (error, said.split(";")[0]) == (1, "✗ there is no lesson '77'")
+    assert run(tmp_path, "reset", "3")[1].startswith(
+        "✓ 03_router is as the course gives it\n    yours is old/03_router."
+    )
+    assert run(tmp_path, "import", "none.json") == (1, "✗ none.json cannot be read: No such file or directory\n")
+
+
+def test_a_folder_that_nobody_may_write_to(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", "my-course")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pathlib.Path.mkdir", refused)
+    with pytest.raises(CourseError, match="my-course: Permission denied"):
+        commands.run(Namespace(command="new", folder=None), [])
+
+
+def test_opening_the_course_says_in_a_line_what_is_new_and_what_waits(mine, course, monkeypatch, capsys):
+    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
+    changed = {name: text.replace("It adds", "It sums") for name, text in COURSE.items()}
+    write_course(course, changed)
+    monkeypatch.setattr(commands, "read_course", lambda: course_in(course))
+    commands.run(Namespace(command="new", folder=mine), [])
+    assert capsys.readouterr().out == (
+        "✓ The course's newer version, where you had written nothing: 01_add\n"
+        "`moe-tutorial update` brings 02_double up to date, where you wrote, and takes your work along\n"
+    )
+
+
+# How far a learner is
+
+DONE = {
+    "exercise": {"01.add": {"attempts": 3, "solved": True}, "02.double": {"attempts": 1, "solved": False}},
+    "guess": {"02.twice": {"said": "4"}},
+    "quiz": {"02": {"of": 4, "tries": {"a": 1, "b": 2}, "right": ["a", "b"]}},
+}
+
+
+def test_status_counts_each_lesson_and_the_front_page_shows_it(mine, course):
+    assert "Begin with **[01 Add](01_add.ipynb)**" in (mine / "START.md").read_text()
+    (mine / "progress.json").write_text(json.dumps(DONE))
+    assert list(status.lines(mine, course_in(course))) == [
+        "✓ 01 Add     1 of 1 exercises",
+        "  02 Double  0 of 1 exercises, 1 of 1 guesses, quiz 2 of 4",
+    ]
+    write_start(mine, course_in(course))
+    page = (mine / "START.md").read_text()
+    assert "Go on with **[02 Double](02_double.ipynb)**" in page
+    assert "| ✓ | [01 Add](01_add.ipynb) | How? |  | 1 of 1 exercises |" in page
+    assert not (mine / "old").exists()
+
+
+def test_words_that_a_learner_adds_to_the_front_page_are_kept(mine, course):
+    (mine / "START.md").write_text((mine / "START.md").read_text() + "Tuesdays!\n")
+    update(mine, course)
+    (copy,) = (mine / "old").iterdir()
+    assert "Tuesdays!" in copy.read_text()
+    assert "Tuesdays!" not in (mine / "START.md").read_text()
+
+
+def test_reset_gives_a_lesson_anew_with_its_guesses_open(mine, course):
+    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
+    (mine / "progress.json").write_text(json.dumps(DONE))
+    said = reset(mine, course_in(course), "02")
+    assert "y = 1" not in sources(mine / "02_double.ipynb")
+    kept = json.loads((mine / "progress.json").read_text())
+    assert kept == {"exercise": {"01.add": DONE["exercise"]["01.add"]}, "guess": {}, "quiz": {}}
+    assert old(mine) == ["02_double.ipynb", "progress.json"]
+    assert len(said) == 3
+    assert json.loads(next((mine / "old").glob("progress*")).read_text()) == DONE
+
+
+def test_progress_goes_to_another_machine(mine, course, tmp_path):
+    (mine / "progress.json").write_text(json.dumps(DONE))
+    carry.export(mine, tmp_path / "mine.json")
+    with pytest.raises(CourseError, match="is there already"):
+        carry.export(mine, tmp_path / "mine.json")
+    make_or_update(tmp_path / "there", course_in(course))
+    (tmp_path / "there/progress.json").write_text(json.dumps({"guess": {"01.other": {"said": "3"}}}))
+    entries, copy = carry.take_in(tmp_path / "there", tmp_path / "mine.json")
+    kept = json.loads((tmp_path / "there/progress.json").read_text())
+    assert entries == 4
+    assert kept == DONE | {"guess": {"01.other": {"said": "3"}, "02.twice": {"said": "4"}}}
+    assert "01.other" in copy.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"guess": {}}', '{"form": "other", "progress": {}}', '{"progress": 3'])
+def test_a_file_that_is_no_progress(mine, tmp_path, text):
+    (tmp_path / "other.json").write_text(text)
+    with pytest.raises(CourseError, match="is no progress that `moe-tutorial export` wrote; nothing was changed"):
+        carry.take_in(mine, tmp_path / "other.json")
+
+
+def test_the_solution_of_an_exercise_is_nowhere_in_the_folder(mine):
+    assert not any("return a + b" in path.read_text() for path in mine.rglob("*") if path.is_file())
+    assert place(read(mine / "02_double.ipynb"), "YOUR CODE")
