@@ -49,7 +49,8 @@ class Keeper(Asking):
     kept = t.Dict(default_value=None, allow_none=True).tag(sync=True)
 
     def __init__(self, kind: str, id: str, **traits: Any) -> None:
-        super().__init__(kind=kind, id=id, place=place(), kept=answered().get(kind, {}).get(id), **traits)
+        kept = answered().get(kind, {}).get(id)
+        super().__init__(kind=kind, id=id, place=place(), kept=kept if isinstance(kept, dict) else None, **traits)
         self.observe(self._keep, "kept")
 
     def _keep(self, change: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ def test_a_quiz_has_three_to_five_questions_of_several_kinds_each_with_its_own_i
     assert len({each["id"] for each in asked}) == len(asked)
     assert len({each["kind"] for each in asked} & KINDS) >= 2
     for each in asked:
-        assert each["ask"].strip().endswith("?")
+        assert "?" in each["ask"]
         assert len(each["why"]) > 20
 
 

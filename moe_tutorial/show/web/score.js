@@ -36,7 +36,7 @@ function quizWords(values) {
 /** @type {{kind: string, name: string, words: (values: any[]) => string}[]} */
 const COLUMNS = [
   { kind: "guess", name: "Guesses", words: guessWords },
-  { kind: "exercise", name: "Exercises", words: (values) => `${values.filter(({ passed }) => passed).length} solved` },
+  { kind: "exercise", name: "Exercises", words: (values) => `${values.filter(({ solved }) => solved).length} solved` },
   { kind: "quiz", name: "Quiz", words: quizWords },
 ];
 
