@@ -38,11 +38,13 @@ class Quiz(Keeper):
         """The questions, and what can be answered; not the answers."""
         parts = []
         for number, each in enumerate(self.questions, 1):
-            shown = "".join(f"<li>{prose(text)}</li>" for text in each.get("left") or each.get("texts", []))
-            choice = f"<p>To each belongs: {prose('; '.join(each['texts']))}.</p>" if "left" in each else ""
+            items = "".join(f"<li>{prose(text)}</li>" for text in each.get("left") or each.get("texts", []))
+            below = f"<ul>{items}</ul>" if items else ""
+            if "left" in each:
+                below += f"<p>To each belongs one of: {prose('; '.join(each['texts']))}.</p>"
             parts.append(
                 f'<section class="moe-ask"><p class="moe-label">Question {number} of {len(self.questions)}</p>'
-                f'<p class="moe-question">{prose(each["ask"])}</p>{f"<ul>{shown}</ul>" if shown else ""}{choice}</section>'
+                f'<p class="moe-question">{prose(each["ask"])}</p>{below}</section>'
             )
         return "".join(parts) + NO_SCRIPT
 
