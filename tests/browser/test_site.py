@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 PAGES = ["index", *LESSONS, "playground", "claims", "glossary", "notation", "sources"]
 # What a lesson calls for a widget with sliders.
-SLIDERS = re.compile(r"^(sweep|explore_router|watch_training|watch_usage|train_live|playground)\(", re.MULTILINE)
+SLIDERS = re.compile(
+    r"^(sweep|explore_router|watch_training|watch_usage|train_live|playground)\(|^guess\([^=]*slider=", re.MULTILINE
+)
 
 # The contrast of each visible text with what it stands on, for the texts of a page; WCAG's formula.
 CONTRAST = """() => {

@@ -51,6 +51,14 @@ def test_a_widgets_place_names_its_files_and_says_what_will_stand_there(tmp_path
         assert path.stem in html
 
 
+def test_a_widgets_own_html_stands_there_until_it_comes(tmp_path):
+    given = lesson()
+    given.cells[0].outputs[0].data["text/html"] = '<section class="moe-ask">Which one?</section>'
+    html = publish(given, tmp_path).cells[0].outputs[0].data["text/html"]
+    assert html.endswith('><section class="moe-ask">Which one?</section></div>')
+    assert "This picture" not in html
+
+
 def test_its_scripts_hand_over_code_and_state_when_they_run(tmp_path, node):
     publish(lesson(), tmp_path)
     scripts = "".join(path.read_text() for path in sorted(tmp_path.glob("*.js")))

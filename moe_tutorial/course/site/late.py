@@ -37,14 +37,19 @@ def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
             data = output.get("data", {})
             if VIEW in data:
                 words = "".join(data.get("text/plain", ""))
-                output["data"] = NotebookNode({"text/html": place(states[data[VIEW]["model_id"]], words, target)})
+                still = "".join(data.get("text/html", ""))
+                html = place(states[data[VIEW]["model_id"]], words, target, still)
+                output["data"] = NotebookNode({"text/html": html})
             elif "text/html" in data:
                 data["text/html"] = PICTURE.sub(lambda found: picture(found, target), "".join(data["text/html"]))
     return page
 
 
-def place(model: dict, words: str, target: Path) -> str:
-    """Where a widget will stand: its files, and what a reader without JavaScript is told."""
+def place(model: dict, words: str, target: Path, still: str = "") -> str:
+    """Where a widget will stand: its files, and what stands there until it comes, and without JavaScript.
+
+    That is ``still``, the widget's own HTML; or else its ``words``, and a notice that it is a picture.
+    """
     if model["model_module"] != "anywidget":
         raise ValueError(f"{model['model_name']} is of {model['model_module']}; on the site, allowed are anywidgets")
     state = {name: value for name, value in model["state"].items() if not name.startswith("_") and name not in OWN}
@@ -56,12 +61,12 @@ def place(model: dict, words: str, target: Path) -> str:
     held = named(target, "js", "moeStates", json.dumps({"state": state, "buffers": buffers}))
     style = digest(css) + ".css"
     (target / style).write_text(css, encoding="utf-8")
-    link = " data-link" if state.get("options", {}).get("link") else ""
-    return (
-        f'<div class="moe-late" data-code="{kind}" data-state="{held}" data-style="{style}"{link}>'
+    still = still or (
         f'<p class="moe-note">{escape(words)}</p>'
-        "<noscript><p>What moves here is drawn by JavaScript, which is off.</p></noscript></div>"
+        "<noscript><p>What moves here is drawn by JavaScript, which is off.</p></noscript>"
     )
+    link = " data-link" if state.get("options", {}).get("link") else ""
+    return f'<div class="moe-late" data-code="{kind}" data-state="{held}" data-style="{style}"{link}>{still}</div>'
 
 
 def named(target: Path, ending: str, table: str, value: str) -> str:

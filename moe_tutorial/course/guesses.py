@@ -1,0 +1,148 @@
+"""Commit before you look: ``guess`` asks at the top of a lesson, ``reveal`` answers beside the measurement."""
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import traitlets as t
+
+from moe_tutorial.course.kept import Keeper, prose
+from moe_tutorial.show.web import bundle
+
+ID = re.compile(r"\d\d\.[a-z0-9_]+")
+NO_SCRIPT = "<noscript><div>It takes JavaScript to answer, which is off here.</div></noscript>"
+
+_asked: dict[str, "Guess"] = {}  # by this kernel, so that `reveal` knows the question
+
+
+class Guess(Keeper):
+    """The widget behind `guess`."""
+
+    _esm = bundle("web/guess.js")
+    question = t.Unicode().tag(sync=True)
+    answers = t.Dict().tag(sync=True)  # {"choices": [...]}, {"order": [...]} or {"low", "high", "step", "unit"}
+
+    def __repr__(self) -> str:
+        return f"Guess first: {self.question} ({' · '.join(self._offered())})"
+
+    def _offered(self) -> list[str]:
+        """What can be answered, in words."""
+        given = self.answers
+        if "low" in given:
+            return [f"{_number(given['low'])} to {with_unit(given['high'], given['unit'])}"]
+        return given.get("choices") or given["order"]
+
+    def page(self) -> str:
+        """The question, and what can be answered."""
+        items = "".join(f"<li>{prose(text)}</li>" for text in self._offered())
+        return (
+            f'<section class="moe-ask" id="guess-{self.id}"><p class="moe-label">Guess first</p>'
+            f'<p class="moe-question">{prose(self.question)}</p><ul>{items}</ul>{NO_SCRIPT}</section>'
+        )
+
+
+class Reveal(Keeper):
+    """The widget behind `reveal`."""
+
+    _esm = bundle("web/reveal.js")
+    answers = t.Dict().tag(sync=True)  # of the guess
+    measured = t.Any().tag(sync=True)  # what the lesson measured, such as the guess is
+
+    def __repr__(self) -> str:
+        said = (self.kept or {}).get("said")
+        begin = "No guess was made here" if said is None else f"The guess was {self._words(said)}"
+        return f"{begin}; it is {self._words(self.measured)}"
+
+    def _words(self, value: Any) -> str:
+        if "low" in self.answers:
+            return with_unit(value, self.answers["unit"])
+        return value if isinstance(value, str) else "; ".join(value)
+
+    def page(self) -> str:
+        """The measured value, which a reader with JavaScript sees when their guess is locked."""
+        said = f"Measured: <b>{prose(self._words(self.measured))}</b>."
+        return (
+            '<section class="moe-ask"><p class="moe-label">Your guess, measured</p>'
+            f"<noscript><div>{said}</div></noscript></section>"
+        )
+
+
+def guess(
+    id: str,
+    question: str,
+    *,
+    choices: Sequence[str] | None = None,
+    slider: tuple[float, float, float, str] | None = None,
+    order: Sequence[str] | None = None,
+) -> Guess:
+    """Ask the learner to commit to an answer. Once it is locked it stays; resetting the lesson frees it.
+
+    Args:
+        id: permanent: the lesson's number and a name, such as ``"05.sixty"``.
+        question: one or two sentences; what stands between backticks is code.
+        choices: the answers, of which one is picked; or
+        slider: the least and the greatest number, the step, and the unit, such as ``(0, 60, 1, "of 60")``; or
+        order: things to be put in order. They are offered as they stand here.
+    """
+    if not ID.fullmatch(id):
+        raise ValueError(f"id is {id!r}; allowed is a lesson's number and a name in small letters, such as '03.order'")
+    given = {name: value for name, value in (("choices", choices), ("slider", slider), ("order", order)) if value}
+    if len(given) != 1:
+        said = ", ".join(given) or "none"
+        raise ValueError(f"{id} needs choices=[...], slider=(low, high, step, unit) or order=[...]; given: {said}")
+    (name, value), *_ = given.items()
+    answers = _slider(id, value) if name == "slider" else {name: texts(f"{id}: {name}", value)}
+    _asked[id] = Guess("guess", id, question=question, answers=answers)
+    return _asked[id]
+
+
+def reveal(id: str, measured: Any) -> Reveal:
+    """Set the guess beside what was measured: a slider's number, one of the choices, or the things in their order."""
+    if id not in _asked:
+        known = ", ".join(sorted(_asked)) or "none yet: run the cell with guess(...) first"
+        raise ValueError(f"there is no guess {id!r} in this notebook; asked were: {known}")
+    answers = _asked[id].answers
+    if "low" in answers:
+        measured = round(float(measured), _decimals(answers["step"]) + 1)
+    else:
+        measured = list(measured) if "order" in answers else measured
+        allowed = answers.get("choices") or answers["order"]
+        fits = measured in allowed if "choices" in answers else sorted(measured) == sorted(allowed)
+        if not fits:
+            which = "one of" if "choices" in answers else "each of"
+            raise ValueError(f"measured for {id} is {measured!r}; allowed is {which} {', '.join(map(repr, allowed))}")
+    return Reveal("guess", id, answers=answers, measured=measured)
+
+
+def texts(name: str, given: Sequence[str]) -> list[str]:
+    """At least two different texts."""
+    found = list(given) if not isinstance(given, str) else []
+    if len(found) < 2 or len(set(found)) < len(found) or not all(isinstance(text, str) for text in found):
+        raise ValueError(f"{name} is {given!r}; allowed are two or more different texts")
+    return found
+
+
+def _slider(id: str, given: tuple[float, float, float, str]) -> dict[str, Any]:
+    try:
+        low, high, step, unit = given
+        fits = low < high and 0 < step <= high - low and isinstance(unit, str)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        allowed = "(low, high, step, unit) with low < high and a step from 0 to high - low"
+        raise ValueError(f"{id}: slider is {given!r}; allowed is {allowed}, such as (0, 60, 1, 'of 60')")
+    return {"low": low, "high": high, "step": step, "unit": unit}
+
+
+def with_unit(value: float, unit: str) -> str:
+    """A number with its unit, as ``show/web/answers.js`` writes it, too."""
+    return f"{_number(value)} {unit}".strip()
+
+
+def _number(value: float) -> str:
+    return f"{value:,.10g}"
+
+
+def _decimals(step: float) -> int:
+    return max(0, -int(Decimal(str(step)).as_tuple().exponent))

@@ -1,0 +1,310 @@
+"""Guess, reveal, quiz and score card on a page with no kernel: keyboard, storage, and what they say."""
+
+import json
+
+import pytest
+from on_page import page_of
+from playwright.sync_api import expect
+
+from moe_tutorial.course import guess, guesses, questions, quiz, reveal, score_card
+
+BLOCKED = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError') } })"
+QUESTIONS = [
+    {
+        "id": "one",
+        "kind": "choose",
+        "ask": "Which one?",
+        "choices": {"this": "This is not it.", "that": ""},
+        "why": "That is it.",
+    },
+    {
+        "id": "two",
+        "kind": "number",
+        "ask": "How many?",
+        "unit": "of 8",
+        "answer": 0.5,
+        "tolerance": 0.01,
+        "traps": [[8, "Those are all."]],
+        "otherwise": "Far from it.",
+        "why": "A half.",
+    },
+    {
+        "id": "three",
+        "kind": "order",
+        "ask": "In which order?",
+        "items": {"zero": "Zero is least.", "one": "One is less than two.", "two": ""},
+        "why": "They grow.",
+    },
+    {
+        "id": "four",
+        "kind": "match",
+        "ask": "What is what?",
+        "pairs": [["dog", "animal", "A dog is alive."], ["pen", "thing", "A pen is no animal."]],
+        "why": "Of course.",
+    },
+]
+
+
+@pytest.fixture(autouse=True)
+def _builds_page(monkeypatch):
+    monkeypatch.setenv("MOE_SITE", "1")
+    monkeypatch.setattr(guesses, "_asked", {})
+
+
+@pytest.fixture
+def small_quiz(tmp_path, monkeypatch):
+    (tmp_path / "03.json").write_text(json.dumps(QUESTIONS))
+    monkeypatch.setattr(questions, "FOLDER", tmp_path)
+    return quiz("03")
+
+
+@pytest.fixture
+def visit(chromium):
+    """Shows widgets as a page of a site, in a browser that keeps what it is given; returns the page."""
+    contexts, errors = {}, []
+
+    def visit(*widgets, site="course", width=760, theme="light", blocked=False, **options):
+        context = contexts.setdefault(blocked, chromium.new_context(**options))
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.set_default_timeout(5000)
+        if blocked:
+            page.add_init_script(BLOCKED)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        html = page_of(*widgets, theme=theme)
+        page.route("**/*", lambda route: route.fulfill(content_type="text/html", body=html))
+        page.goto(f"http://site.test/{site}/lesson.html")
+        page.locator(".moe-ask").first.wait_for()
+        return page
+
+    yield visit
+    for context in contexts.values():
+        context.close()
+    assert errors == []
+
+
+def sixty(measured=60):
+    asked = guess("05.sixty", "In how many of the sixty?", slider=(0, 60, 1, "of 60"))
+    return asked, reveal("05.sixty", measured)
+
+
+def ranked():
+    asked = guess("02.rank", "Who is best?", order=["dice", "dense", "oracle"])
+    return asked, reveal("02.rank", ["oracle", "dense", "dice"])
+
+
+def chosen():
+    asked = guess("03.order", "How much?", choices=["not at all", "a little"])
+    return asked, reveal("03.order", "not at all")
+
+
+def card(page, label):
+    return page.locator(".moe-ask", has_text=label)
+
+
+def test_a_guess_is_locked_by_keyboard_and_set_beside_the_measurement(visit):
+    page = visit(*sixty())
+    measured = card(page, "Your guess, measured")
+    assert "60 of 60" not in measured.inner_text()
+    page.keyboard.press("Tab")
+    slider = page.get_by_role("slider", name="In how many of the sixty?")
+    expect(slider).to_be_focused()
+    expect(slider).to_have_attribute("aria-valuetext", "30 of 60")
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    told = card(page, "Guess first").get_by_role("status")
+    expect(told).to_have_text("You said 20 of 60. Locked: the lesson answers further down.")
+    expect(told).to_be_focused()
+    expect(measured.get_by_role("status")).to_have_text("You said 20 of 60; it is 60 of 60.")
+    assert page.get_by_role("slider").count() == page.get_by_role("button").count() == 0
+    page.reload()
+    expect(measured.get_by_role("status")).to_have_text("You said 20 of 60; it is 60 of 60.")
+    assert page.get_by_role("button").count() == 0
+
+
+@pytest.mark.parametrize(("measured", "verdict"), [(30.4, "✓ Right."), (36, "Close."), (36.2, "Not what happened")])
+def test_a_sliders_verdict_tells_the_same_step_a_tenth_of_the_range_and_farther(visit, measured, verdict):
+    page = visit(*sixty(measured))
+    page.get_by_role("button", name="Lock my guess").click()
+    expect(card(page, "Your guess, measured")).to_contain_text(verdict)
+
+
+def test_an_order_is_made_by_keyboard_and_each_move_is_told(visit):
+    page = visit(*ranked())
+    page.get_by_role("button", name="Move up: oracle").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").first).to_have_text("oracle: now 2 of 3.")
+    expect(page.get_by_role("button", name="Move up: oracle")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Move down: oracle")).to_be_focused()  # there is no further up
+    page.get_by_role("button", name="Lock my guess").click()
+    expect(card(page, "Guess first")).to_contain_text("You said oracle; dice; dense. Locked")
+    measured = card(page, "Your guess, measured")
+    expect(measured).to_contain_text("You had 1 of 3 in their place.")
+    expect(measured).to_contain_text("Close.")
+    assert measured.locator("li").all_inner_texts() == ["oracle", "denseyou: 3", "diceyou: 2"]
+
+
+def test_a_choice_must_be_made_before_it_is_locked(visit):
+    page = visit(*chosen())
+    page.get_by_role("button", name="Lock my guess").click()
+    expect(page.get_by_role("status").first).to_have_text("Choose an answer first.")
+    page.get_by_label("not at all").check()
+    page.get_by_role("button", name="Lock my guess").click()
+    expect(card(page, "Your guess, measured")).to_contain_text("✓ Right.")
+
+
+def test_who_did_not_guess_is_led_there_or_shown_the_answer(visit):
+    page = visit(*sixty())
+    page.get_by_role("link", name="Lock your guess first").press("Enter")
+    expect(page.get_by_role("slider")).to_be_focused()
+    page.get_by_role("button", name="Show it").press("Enter")
+    told = card(page, "Your guess, measured").get_by_role("status")
+    expect(told).to_have_text("You made no guess here; it is 60 of 60.")
+    expect(told).to_be_focused()
+    page.get_by_role("link", name="guess").click()
+    expect(page.get_by_role("slider")).to_be_focused()
+
+
+def test_each_site_of_a_host_keeps_its_own(visit):
+    visit(*sixty()).get_by_role("button", name="Lock my guess").click()
+    assert visit(*sixty()).get_by_role("button", name="Lock my guess").count() == 0
+    assert visit(*sixty(), site="other").get_by_role("button", name="Lock my guess").count() == 1
+
+
+def test_a_browser_that_keeps_nothing_is_said_and_the_page_works_all_the_same(visit, small_quiz):
+    page = visit(*sixty(), small_quiz, score_card(), blocked=True)
+    page.get_by_role("button", name="Lock my guess").click()
+    expect(card(page, "Guess first")).to_contain_text("this browser keeps nothing for it")
+    expect(card(page, "Your guess, measured")).to_contain_text("You said 30 of 60; it is 60 of 60.")
+    page.get_by_label("that").check()
+    page.get_by_role("button", name="Check").first.click()
+    expect(page.locator(".moe-note").last).to_contain_text("1 of 4 right, 1 at the first try. It is kept until you")
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    expect(card(page, "Your score card").locator("tfoot")).to_contain_text("1 far off1 of 4 right")
+    page.reload()
+    expect(page.get_by_role("button", name="Lock my guess")).to_be_visible()
+
+
+def answered(page, number):
+    return card(page, f"Question {number} of 4")
+
+
+def test_each_kind_of_question_is_answered_wrong_and_right(visit, small_quiz):
+    page = visit(small_quiz)
+    one, two, three, four = (answered(page, n) for n in (1, 2, 3, 4))
+    for each in (one, two, four):
+        each.get_by_role("button", name="Check").click()
+    expect(one.get_by_role("status")).to_have_text("Choose an answer first.")
+    expect(two.get_by_role("status")).to_have_text("Type a number first, such as 0.25.")
+    expect(four.get_by_role("status")).to_have_text("Choose one for each first.")
+
+    one.get_by_label("this").check()
+    one.get_by_role("button", name="Check").click()
+    expect(one.get_by_role("status")).to_have_text("✗ Not so. This is not it.")
+    one.get_by_label("that").check()
+    one.get_by_role("button", name="Check").press("Enter")
+    expect(one.get_by_role("status")).to_have_text("✓ Right. That is it.")
+    expect(one.get_by_role("status")).to_be_focused()
+    assert one.get_by_role("button").count() == 0
+    assert one.get_by_label("this").is_disabled()
+
+    for text, said in (
+        ("8", "✗ Not so. Those are all."),
+        ("2", "✗ Not so. Far from it."),
+        ("0,505", "✓ Right. A half."),
+    ):
+        two.get_by_label("Your number").fill(text)
+        two.get_by_role("button", name="Check").click()
+        expect(two.get_by_role("status")).to_have_text(said)
+
+    three.get_by_role("button", name="Check").click()  # one, two, zero
+    expect(three.get_by_role("status")).to_have_text("✗ Not so. Zero is least.")
+    three.get_by_role("button", name="Move up: zero").click()
+    three.get_by_role("button", name="Move up: zero").click()
+    three.get_by_role("button", name="Check").click()
+    expect(three.get_by_role("status")).to_have_text("✓ Right. They grow.")
+
+    four.get_by_label("dog").select_option("animal")
+    four.get_by_label("pen").select_option("animal")
+    four.get_by_role("button", name="Check").click()
+    expect(four.get_by_role("status")).to_have_text("✗ Not so. A pen is no animal.")
+    four.get_by_label("pen").select_option("thing")
+    four.get_by_role("button", name="Check").click()
+    expect(four.get_by_role("status")).to_have_text("✓ Right. Of course.")
+
+    expect(page.locator(".moe-note")).to_have_text("4 of 4 right, 0 at the first try. It is kept in this browser.")
+    page.reload()
+    expect(two.get_by_role("status")).to_have_text("✓ Right. A half.")
+    assert page.get_by_role("button").count() == 0
+
+
+def test_the_score_card_counts_what_this_browser_keeps_and_forgets_it_when_asked_twice(visit, small_quiz):
+    page = visit(score_card())
+    expect(page.locator(".moe-ask")).to_contain_text("Nothing is counted yet.")
+    other = visit(*sixty(30), *chosen(), small_quiz)
+    other.get_by_role("button", name="Lock my guess").first.click()
+    other.get_by_label("a little").check()
+    other.get_by_role("button", name="Lock my guess").click()
+    answered(other, 1).get_by_label("that").check()
+    answered(other, 1).get_by_role("button", name="Check").click()
+    page.evaluate("dispatchEvent(new Event('focus'))")  # as a reader comes back to it
+    rows = [row.split("\t") for row in page.locator("tr").all_inner_texts()]
+    assert rows == [
+        ["Lesson", "Guesses", "Quiz"],
+        ["03", "1 far off", "1 of 4 right, 1 at the first try"],
+        ["05", "1 right", "–"],
+        ["All", "1 right, 1 far off", "1 of 4 right, 1 at the first try"],
+    ]
+    page.get_by_role("button", name="Forget all of it").click()
+    assert page.locator("tr").count() == 4
+    page.get_by_role("button", name="Forget it? Press again").click()
+    expect(page.locator(".moe-ask")).to_contain_text("Nothing is counted yet.")
+    other.reload()
+    assert other.get_by_role("button", name="Lock my guess").count() == 2
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_axe_finds_nothing_before_and_after_the_answers(visit, small_quiz, axe, theme, width):
+    page = visit(*sixty(), *ranked(), *chosen(), small_quiz, score_card(), theme=theme, width=width, color_scheme=theme)
+    page.evaluate(axe)
+
+    def look():
+        found = page.evaluate("axe.run(document.querySelector('main'))")["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+    look()
+    page.get_by_label("a little").check()
+    for button in page.get_by_role("button", name="Lock my guess").all()[::-1]:
+        button.click()
+    answered(page, 1).get_by_label("this").check()
+    answered(page, 1).get_by_role("button", name="Check").click()
+    answered(page, 2).get_by_label("Your number").fill("0.5")
+    answered(page, 2).get_by_role("button", name="Check").click()
+    page.evaluate("dispatchEvent(new Event('focus'))")
+    assert page.locator("table").is_visible()
+    look()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_what_is_tapped_is_large_enough_for_a_thumb(visit, small_quiz, width):
+    page = visit(*sixty(), *ranked(), *chosen(), small_quiz, width=width)
+    taps = page.locator("button, select, .moe-option, input:not([type=radio])").all()
+    assert len(taps) > 20
+    for tap in taps:
+        box = tap.bounding_box()
+        assert box["height"] >= 44, tap.evaluate("tap => tap.outerHTML")
+        assert box["width"] >= 44, tap.evaluate("tap => tap.outerHTML")
+
+
+def test_forced_colours_leave_every_control_and_mark_to_be_seen(visit, small_quiz):
+    page = visit(*sixty(), small_quiz, forced_colors="active")
+    page.get_by_role("button", name="Lock my guess").click()
+    for mark in page.locator(".moe-mark i").all():
+        assert mark.evaluate("mark => getComputedStyle(mark).borderTopWidth") == "2px"
+    for button in page.get_by_role("button").all():
+        assert button.evaluate("button => getComputedStyle(button).borderTopStyle") == "solid"

@@ -1,0 +1,131 @@
+"""Guess and reveal: what their widgets get, what is kept where, and what bad arguments are told."""
+
+import re
+
+import pytest
+
+from moe_tutorial.course import guess, guesses, kept, reveal
+from moe_tutorial.course.progress import FILE, progress
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(tmp_path, monkeypatch):
+    """A folder that is no workspace, and a kernel that has just started."""
+    monkeypatch.delenv("MOE_SITE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(guesses, "_asked", {})
+    monkeypatch.setattr(kept, "_in_kernel", {})
+    return tmp_path
+
+
+@pytest.fixture
+def workspace(nothing_kept):
+    (nothing_kept / FILE).write_text("{}\n")
+    return nothing_kept
+
+
+def sixty():
+    return guess("05.sixty", "In how many of the sixty?", slider=(0, 60, 1, "of 60"))
+
+
+def test_a_widget_gets_the_question_and_what_can_be_answered():
+    assert sixty().answers == {"low": 0, "high": 60, "step": 1, "unit": "of 60"}
+    assert guess("03.order", "How much?", choices=["not at all", "a little"]).answers == {
+        "choices": ["not at all", "a little"]
+    }
+    asked = guess("02.rank", "Who is best?", order=["dice", "oracle"])
+    assert (asked.answers, asked.kept, asked.place) == ({"order": ["dice", "oracle"]}, None, "kernel")
+    assert repr(asked) == "Guess first: Who is best? (dice · oracle)"
+
+
+def test_a_measurement_gets_the_form_of_its_guess():
+    sixty()
+    guess("10.cost", "How many points?", slider=(0, 5, 0.5, "points"))
+    guess("02.rank", "Who is best?", order=["dice", "oracle"])
+    assert repr(reveal("05.sixty", 60)) == "No guess was made here; it is 60 of 60"
+    assert reveal("10.cost", 0.123456).measured == 0.12
+    assert reveal("02.rank", ("oracle", "dice")).measured == ["oracle", "dice"]
+
+
+def test_without_a_workspace_the_kernel_keeps_it_and_nothing_is_written(nothing_kept):
+    sixty().kept = {"said": 20}
+    assert sixty().kept == {"said": 20}
+    assert repr(reveal("05.sixty", 60)) == "The guess was 20 of 60; it is 60 of 60"
+    assert list(nothing_kept.iterdir()) == []
+
+
+def test_a_workspace_keeps_it_for_the_next_kernel(workspace, monkeypatch):
+    sixty().kept = {"said": 20}
+    assert progress().read() == {"guess": {"05.sixty": {"said": 20}}}
+    monkeypatch.setattr(kept, "_in_kernel", {})
+    asked = sixty()
+    assert (asked.kept, asked.place) == ({"said": 20}, "workspace")
+    reveal("05.sixty", 60).kept = {"said": 20, "is": 60, "how": "far"}
+    assert progress().get("guess", "05.sixty")["how"] == "far"
+    (workspace / FILE).write_text("{}\n")  # as a reset of the lesson leaves it
+    assert sixty().kept is None
+
+
+def test_a_build_of_the_site_reads_and_writes_no_workspace(workspace, monkeypatch):
+    (workspace / FILE).write_text('{"guess": {"05.sixty": {"said": 20}}}')
+    monkeypatch.setenv("MOE_SITE", "1")
+    asked = sixty()
+    assert (asked.kept, asked.place) == (None, "browser")
+    assert reveal("05.sixty", 60).kept is None
+    asked.kept = {"said": 3}
+    assert sixty().kept is None
+    assert (workspace / FILE).read_text() == '{"guess": {"05.sixty": {"said": 20}}}'
+
+
+def test_a_workspace_that_cannot_be_written_is_said(workspace, monkeypatch):
+    def full(*arguments):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("moe_tutorial.course.progress.Progress.put", full)
+    asked = sixty()
+    asked.kept = {"said": 20}
+    assert asked.place == "page"
+
+
+def test_its_plain_html_has_the_question_and_no_measurement_but_for_readers_without_javascript():
+    html = guess("03.order", "Is `k < 2`?", choices=["yes & no", "no"])._repr_mimebundle_()[0]["text/html"]
+    assert "Is <code>k &lt; 2</code>?" in html
+    assert "<li>yes &amp; no</li>" in html
+    html = reveal("03.order", "no")._repr_mimebundle_()[0]["text/html"]
+    assert "Measured: <b>no</b>" in re.search("<noscript>.*</noscript>", html)[0]
+    assert "<b>no</b>" not in re.sub("<noscript>.*</noscript>", "", html)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"id": "order", "choices": ["a", "b"]}, "id is 'order'; allowed is a lesson's number and a name"),
+        ({}, r"03.it needs choices=\[...\], slider=.*; given: none"),
+        ({"choices": []}, "given: none"),
+        ({"choices": ["a", "b"], "order": ["a", "b"]}, "given: choices, order"),
+        ({"choices": ["a", "a"]}, r"03.it: choices is \['a', 'a'\]; allowed are two or more different texts"),
+        ({"choices": "yes"}, "choices is 'yes'; allowed are two or more"),
+        ({"order": [1, 2]}, "two or more different texts"),
+        ({"slider": (60, 0, 1, "of 60")}, "slider is .*; allowed is .*low < high"),
+        ({"slider": (0, 60, 0, "of 60")}, "a step from 0 to high - low"),
+        ({"slider": (0, 60)}, "allowed is .low, high, step, unit."),
+    ],
+)
+def test_a_guess_that_makes_no_sense_says_what_is_allowed(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        guess(**{"id": "03.it", "question": "What?"} | arguments)
+
+
+def test_a_measurement_that_does_not_fit_its_guess_says_what_does():
+    with pytest.raises(ValueError, match=r"no guess '05.sixty' in this notebook; asked were: none yet: run the cell"):
+        reveal("05.sixty", 60)
+    guess("03.order", "How much?", choices=["not at all", "a little"])
+    guess("02.rank", "Who is best?", order=["dice", "oracle"])
+    with pytest.raises(ValueError, match=r"'05.sixty' in this notebook; asked were: 02.rank, 03.order"):
+        reveal("05.sixty", 60)
+    with pytest.raises(
+        ValueError, match=r"measured for 03.order is 'much'; allowed is one of 'not at all', 'a little'"
+    ):
+        reveal("03.order", "much")
+    with pytest.raises(ValueError, match="allowed is each of 'dice', 'oracle'"):
+        reveal("02.rank", ["dice"])
