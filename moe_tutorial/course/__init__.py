@@ -1,5 +1,17 @@
 """How it is taught: the lessons run and stored, the website, and the command line for both."""
 
+from importlib import import_module
+from typing import Any
+
+TAUGHT = {"check": "checking", "solution": "checking"}
+"""What a lesson imports from here -> the module it is in, which is loaded when somebody asks for it."""
+
 
 class CourseError(Exception):
     """A command cannot go on; the message says why."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in TAUGHT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{TAUGHT[name]}"), name)

@@ -14,7 +14,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-USED = ("layers", "study", "show", "course/suspects.py")  # by lessons: what they import, and results stored with it
+EXERCISES = tuple(f"course/{name}" for name in ("checking.py", "checks", "exercises.py", "running.py"))
+USED = ("layers", "study", "show", "course/suspects.py", *EXERCISES)  # by lessons: what they import, and stored results
 SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the version that made its state
 IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 CODE = "moe_code"  # under this name, a kept notebook's metadata hold the digest of the code that it ran with
