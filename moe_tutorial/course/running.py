@@ -103,7 +103,7 @@ class Watch:
 
     def _trace(self, frame: FrameType, event: str, arg: Any) -> Callable:
         if event == "call":
-            # A library's calls are enough. Elsewhere each instruction: to Python 3.11, a loop in one line is no new line.
+            # A library's calls are enough. Elsewhere each instruction: in Python 3.11 a loop may be one line for ever.
             frame.f_trace_lines = frame.f_trace_opcodes = not frame.f_code.co_filename.startswith(LIBRARIES)
             self._depth += 1
             if self._depth > sys.getrecursionlimit() - FRAMES_LEFT:

@@ -33,11 +33,11 @@ def token_path(routing: Any, token: int = 0, name: str = "") -> Picture:
     alt += "each times its gate weight."
     content = (
         f'<div class="moe-path" role="img" aria-label="{html.escape(alt)}"><div aria-hidden="true">'
-        f'<b class="moe-end">x</b>{_fan(n, {i: 0.0 for i in range(n)} | picked, towards_sum=False)}'
+        f'<b class="moe-end">x</b>{_fan(n, dict.fromkeys(range(n), 0.0) | picked, towards_sum=False)}'
         f'<div class="moe-rows">{rows}</div>{_fan(n, picked, towards_sum=True)}<b class="moe-end">y</b></div>'
         f'<p aria-hidden="true">y = {terms}</p></div>'
     )
-    note = "Bars: the router's probability for each expert. Coloured: the picked, with the gate weight that scales the answer."
+    note = "Bars: the router's probability for each expert. In colour: the picked, and their answers' weights."
     return framed(title, note, f"<style>{read('web/cards.css')}{read('web/token_path.css')}</style>{content}")
 
 

@@ -97,9 +97,12 @@ def test_in_jupyterlab_it_is_a_panel_with_the_same_text(monkeypatch, capsys):
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
     check(ID, answer("return '<b>'"))
     ((text, html),) = [(data["text/plain"], data["text/html"]) for data in shown]
-    assert "is a str" in text and capsys.readouterr().out == ""
-    assert '<section class="moe-check wrong" role="status">' in html and "--moe-fails" in html
-    assert "is a str" in html and "Hint 1 of 3" in html
+    assert "is a str" in text
+    assert capsys.readouterr().out == ""
+    assert '<section class="moe-check wrong" role="status">' in html
+    assert "--moe-fails" in html
+    assert "is a str" in html
+    assert "Hint 1 of 3" in html
 
 
 def test_an_unknown_exercise_names_those_that_there_are():
@@ -109,7 +112,8 @@ def test_an_unknown_exercise_names_those_that_there_are():
 
 def test_the_command_line_does_without():
     """`course` itself loads nothing; the names come when they are asked for."""
-    assert course.check is check and not hasattr(course, "nonsense")
+    assert course.check is check
+    assert not hasattr(course, "nonsense")
     import subprocess
 
     code = "import sys, moe_tutorial.course.__main__; print('torch' in sys.modules)"

@@ -38,7 +38,8 @@ def test_an_exercise_is_one_function_with_its_words(id):
     assert ast.get_docstring(function) == ast.get_docstring(unwritten)
     assert "# YOUR CODE HERE\n    raise NotImplementedError()" in exercise.stub
     assert "SOLUTION" not in exercise.stub + exercise.solution
-    assert len(exercise.hints) == 3 and len(set(exercise.hints)) == 3
+    assert len(exercise.hints) == 3
+    assert len(set(exercise.hints)) == 3
 
 
 @pytest.mark.parametrize(("id", "answer", "says"), named(WRONG))

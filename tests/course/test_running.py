@@ -135,8 +135,10 @@ def test_a_wrong_answer_says_the_property_the_input_what_was_expected_and_what_c
     message = examine(f"return {RIGHT} + 1").message
     property, logits, k, expected, got = message.splitlines()
     assert property == "It should return for each token, a softmax over its 2 largest logits, best first."
-    assert logits.startswith("logits = [[") and k == "k = 2"
-    assert expected.startswith("expected [[") and got.startswith("got      [[")
+    assert logits.startswith("logits = [[")
+    assert k == "k = 2"
+    assert expected.startswith("expected [[")
+    assert got.startswith("got      [[")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,8 @@ def test_a_megabyte_of_print_is_cut(capsys):
     result = examine(f"print('x' * 1_000_000)\nreturn {RIGHT}")
     assert result.passed
     assert result.printed.startswith("x" * KEPT + "\n... and ")
-    assert result.printed.endswith(" characters more") and len(result.printed) < KEPT + 50
+    assert result.printed.endswith(" characters more")
+    assert len(result.printed) < KEPT + 50
     assert capsys.readouterr() == ("", "")
     assert examine("print('here')\nreturn 1 / 0").printed == "here\n"
 

@@ -60,7 +60,8 @@ def route(ask: Ask) -> None:
         "With the experts in another order, the same ones should be chosen, under their new numbers.",
     )
     x, weight = draw(1, 3, 2), draw(2, 4, 2).requires_grad_()
-    reaches(ask(x, weight, 2)[1], weight, "No gradient comes from the gate weights to `weight`: something detaches it.")
+    _, weights = ask({"x": x, "weight": weight, "k": 2})
+    reaches(weights, weight, "No gradient comes from the gate weights to `weight`: something detaches it.")
 
 
 def double_softmax(logits, k):
@@ -172,8 +173,8 @@ def my_mixture(ask: Ask) -> None:
         ),
         "The weights go to the wrong experts: the weight in column j belongs to the expert that column j of `chosen` "
         "names.": with_weights(lambda weights, chosen: weights.flip(-1)),
-        "The weights go to the wrong experts, as if `chosen` were sorted by number. It is sorted by weight: column j of "
-        "`weights` belongs to the expert in column j of `chosen`.": with_weights(in_order),
+        "The weights go to the wrong experts, as if `chosen` were sorted by number. It is sorted by weight: column j "
+        "of `weights` belongs to the expert in column j of `chosen`.": with_weights(in_order),
         "You ask the first k experts of the list. Which ones a token asks stands in `chosen`.": (
             lambda x, chosen, weights, experts: mixed(
                 x, torch.arange(chosen.shape[1]).expand_as(chosen), weights, experts
@@ -185,7 +186,7 @@ def my_mixture(ask: Ask) -> None:
         "Only the last choice of each token counts in your sum. Its other choices are missing.": with_weights(
             lambda weights, chosen: weights * (torch.arange(weights.shape[1]) == weights.shape[1] - 1)
         ),
-        "An expert's answer takes the place of the one before. Add it: y[rows] += ..., not y[rows] = ...": last_one_wins,
+        "An answer takes the place of the one before. Add it: y[rows] += ..., not y[rows] = ...": last_one_wins,
         "You scale the token before the expert reads it. The gate weight scales the expert's answer.": gate_first,
         "Every token goes where the first one goes. Each has its own row in `chosen`.": (
             lambda x, chosen, weights, experts: mixed(x, chosen[:1].expand_as(chosen), weights, experts)
@@ -213,6 +214,6 @@ def my_mixture(ask: Ask) -> None:
         "With the experts under other numbers, in the list and in `chosen`, the answer should be the same.",
     )
     weights = given["weights"].clone().requires_grad_()
-    y = ask(given["x"], chosen, weights, given["experts"])
+    y = ask(given | {"weights": weights})
     reaches(y, weights, "No gradient comes from y to the gate weights: .item(), .detach() or no_grad cuts it off.")
     reaches(y, given["experts"][0].factor, "No gradient comes from y to the experts: something detaches their answers.")

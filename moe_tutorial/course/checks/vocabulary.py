@@ -1,7 +1,7 @@
 """The words that checks are made of.
 
-A check is a function that gets an :class:`Ask`, calls the learner's answer through it, and compares. It raises
-:class:`NotYet` by these words alone, so that each failure says the property, the input, what was expected, and what came.
+A check is a function that gets an :class:`Ask`, calls the learner's answer through it, and compares. It fails by these
+words alone, so that each failure says the property, the input, what was expected and what came.
 """
 
 import copy
@@ -60,13 +60,13 @@ class Ask:
         self.file = getattr(getattr(inspect.unwrap(answer), "__code__", None), "co_filename", "")
         self.calls = 0
 
-    def __call__(self, *given: Any, where: str = "") -> Any:
-        """What the answer returns for this input.
+    def __call__(self, given: Mapping[str, Any], where: str = "") -> Any:
+        """What the answer returns for these arguments, given by name. ``where`` says what is special about them.
 
         Raises:
             NotYet: it raised, returned nothing, changed its input, or says something else when it is asked again.
         """
-        before, again = copy.deepcopy(given), copy.deepcopy(given)
+        before, again = copy.deepcopy((given, given))
         found = self._call(given, where)
         if not self.changes and not same(before, given):
             raise NotYet("It changes what it is given: the input is another one afterwards. Make a new tensor instead.")
@@ -74,17 +74,18 @@ class Ask:
             raise NotYet("The same input gives another answer when it is asked again. Does it draw random numbers?")
         return found
 
-    def _call(self, given: tuple, where: str) -> Any:
+    def _call(self, given: Mapping[str, Any], where: str) -> Any:
         reseed(self.calls)
         self.calls += 1
+        shown = on(given, where)
         try:
-            found = self.watch.call(self.answer, *given)
+            found = self.watch.call(self.answer, *given.values())
         except NotImplementedError as error:
             if not error.args:
                 raise NotWritten("It is not written yet.") from None
-            raise NotYet(_at(sentence(error, self.file), where)) from None
+            raise NotYet(sentence(error, self.file) + shown) from None
         except BaseException as error:
-            raise NotYet(_at(sentence(error, self.file), where)) from None
+            raise NotYet(sentence(error, self.file) + shown) from None
         if found is None:
             raise NotYet("It returns None. Does it end with `return`, and what you computed behind it?")
         return found
@@ -104,22 +105,20 @@ class Ask:
         Raises:
             NotYet: as when called, or another answer came.
         """
-        found = self(*given.values(), where=where)
-        compare(found, expected, f"It should return {says}.", given, mistakes or {}, where)
+        compare(self(given, where), expected, f"It should return {says}.", given, mistakes or {}, where)
 
     def follows(self, given: Mapping[str, Any], moved: Mapping[str, Any], move: Callable, says: str) -> None:
         """An invariance: where the input is moved, the answer moves along.
 
         Args:
             given, moved: the input, and the other one.
-            move: what became of the first answer, if the answer is right.
+            move: what becomes of the first answer then, if all is right.
             says: the property, as a sentence.
 
         Raises:
             NotYet: as when called, or it did not move along.
         """
-        expected = move(self(*given.values()))
-        compare(self(*moved.values()), named(expected), says, moved, {}, "")
+        compare(self(moved), named(move(self(given))), says, moved, {}, "")
 
 
 def named(found: Any) -> Answers:
@@ -133,22 +132,20 @@ def compare(found: Any, expected: Answers, says: str, given: Mapping[str, Any], 
     parts = list(found) if len(right) > 1 and isinstance(found, tuple | list) else [found]
     if _all_close(parts, right):
         return
-    for mistake, make in mistakes.items():
-        if _all_close(parts, _made(make, given)):
-            raise NotYet(mistake)
     if len(parts) != len(right):
         raise NotYet(f"It returns {kind(found)}. It should return {len(right)} things: {', '.join(expected)}.")
+    why = next((mistake for mistake, make in mistakes.items() if _all_close(parts, _made(make, given))), "")
     for (name, one), part in zip(expected.items(), parts, strict=True):
-        if why := _unlike(part, one):
-            raise NotYet(_at(f"{name or 'The answer'} {why}", where))
-    shown = "\n".join(f"{name} = {text(value)}" for name, value in given.items())
+        if (differs := _unlike(part, one)) and not why:
+            why = f"{name or 'The answer'} {differs}"
     wanted, came = (", ".join(map(text, each)) for each in (right, parts))
-    raise NotYet(f"{_at(says, where)}\n{shown}\nexpected {wanted}\ngot      {came}")
+    raise NotYet(f"{why or says}{on(given, where)}\nexpected {wanted}\ngot      {came}")
 
 
-def _at(says: str, where: str) -> str:
-    """A sentence, and on which input."""
-    return f"{says}\nThis happens where {where}." if where else says
+def on(given: Mapping[str, Any], where: str) -> str:
+    """Which input something happens on, below a sentence that says what."""
+    special = f"\nThis happens where {where}:" if where else ""
+    return special + "".join(f"\n{name} = {text(value)}" for name, value in given.items())
 
 
 def _made(make: Callable, given: Mapping[str, Any]) -> list:
@@ -225,7 +222,10 @@ def text(value: Any) -> str:
         return _listed(tensor.tolist())
     if isinstance(value, float):
         return f"{value:.4g}"
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except Exception:  # a learner's own class
+        return kind(value)
     return shown if len(shown) <= 200 else f"{shown[:200]} ..."
 
 
@@ -236,7 +236,7 @@ def _listed(value: Any) -> str:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values hold the same; of what is neither numbers nor a container of them, that is taken for granted."""
+    """Whether two values hold the same; what is neither numbers nor a container of them is taken to do so."""
     if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
