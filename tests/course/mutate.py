@@ -27,6 +27,8 @@ def instead_of(node: ast.AST) -> Iterator[ast.AST]:
     """What may stand in the place of one node."""
     if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in OPERATORS:
         yield _with(node, op=OPERATORS[type(node.op)]())
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div | ast.MatMult):
+        yield _with(node, left=node.right, right=node.left)
     if isinstance(node, ast.Compare) and type(node.ops[0]) in OPERATORS:
         yield _with(node, ops=[OPERATORS[type(node.ops[0])]()])
     if isinstance(node, ast.Constant):

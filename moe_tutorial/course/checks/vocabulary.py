@@ -286,3 +286,20 @@ def reaches(answer: Tensor, learned: Tensor, missing: str) -> None:
     (gradient,) = torch.autograd.grad(answer.sum(), learned, allow_unused=True, retain_graph=True)
     if gradient is None or not gradient.any():
         raise NotYet(missing)
+
+
+def verdicts(ask: Ask, cases: Mapping[str, tuple[Mapping[str, Any], bool]]) -> dict[str, bool]:
+    """The answer's yes or no to each case: name -> (input, what is right) becomes name -> what it says.
+
+    Raises:
+        NotYet: as when asked, or it says neither yes nor no.
+    """
+    found = {}
+    for name, (given, right) in cases.items():
+        said = ask(given)
+        if isinstance(said, Tensor | np.ndarray) and numbers(said).numel() > 1:
+            raise NotYet("It says yes or no several times. One verdict is asked for, such as by .all() or of the mean.")
+        if differs := _unlike(said, right):
+            raise NotYet(f"The answer {differs}")
+        found[name] = bool(said)
+    return found
