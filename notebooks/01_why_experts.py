@@ -25,10 +25,11 @@
 #
 # The data ship with scikit-learn: 8 x 8 pixels, ten classes, nothing to download. The network is two linear layers.
 
-# %%
+# %% tags=["setup"]
 import torch
 from torch import nn
 
+from moe_tutorial.course import check
 from moe_tutorial.show import (
     Line,
     curves,
@@ -41,6 +42,7 @@ from moe_tutorial.study import claim, digits, seeds, train
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 
+# %%
 WIDTH = 512
 data = digits("standardised")
 print(
@@ -82,16 +84,35 @@ print(
 # $$c_j(x) = |h_j(x)| \cdot \lVert w_j \rVert$$
 #
 # where $h_j(x)$ is the activation and $w_j$ are its ten output weights. Neurons that did not fire contribute nothing.
+#
+# **Your turn.** For one network. Its first layer reads by the rows of `w_in`, and neuron $j$ writes through the column
+# `w_out[:, j]`.
+
+
+# %% tags=["exercise"]
+def contribution(x, w_in, b_in, w_out):
+    """x (N, d), w_in (h, d), b_in (h,), w_out (10, h) -> contributions (N, h)."""
+    ### BEGIN SOLUTION
+    activation = (x @ w_in.T + b_in).relu()
+    return activation * w_out.norm(dim=0)
+    ### END SOLUTION
+
 
 # %%
+contribution = check("01.contribution", contribution)
+
+# %% tags=["measure"]
 p = trained.parameters
 with torch.no_grad():
+    networks = zip(
+        p["hidden.weight"], p["hidden.bias"], p["out.weight"], strict=True
+    )  # ten of each
+    contributions = torch.stack([contribution(data.x_test, *own) for own in networks])
     activation = (
         torch.einsum("nd,shd->snh", data.x_test, p["hidden.weight"])
         + p["hidden.bias"][:, None]
     )
     activation = activation.relu()  # (seed, digit, neuron)
-    contribution = activation * p["out.weight"].norm(dim=1)[:, None]
 
 
 def accuracy_with(kept):
@@ -107,25 +128,40 @@ def accuracy_with(kept):
 # %% [markdown]
 # Three ways to keep a few neurons. The first asks each digit for its own. The other two are controls: as many
 # neurons, but picked at random, or the same ones for all digits.
+#
+# **Your turn.** The first way, again for one network.
+
+
+# %% tags=["exercise"]
+def keep_top(contribution, n):
+    """contribution (N, h) -> (N, h): 1 for each digit's n largest, 0 for the others."""
+    ### BEGIN SOLUTION
+    best = contribution.topk(n, dim=-1).indices
+    return torch.zeros_like(contribution).scatter(-1, best, 1.0)
+    ### END SOLUTION
 
 
 # %%
+keep_top = check("01.keep_top", keep_top)
+
+
+# %% tags=["measure"]
 def own_best(n):
-    """The n neurons that contribute most, digit by digit."""
-    return torch.zeros_like(contribution).scatter(-1, contribution.topk(n).indices, 1.0)
+    """The n neurons that contribute most, digit by digit, in each network."""
+    return torch.stack([keep_top(own, n) for own in contributions])
 
 
 def random_ones(n):
     """n neurons at random, digit by digit."""
     draw = torch.rand(
-        contribution.shape, generator=torch.Generator().manual_seed(seeds(1)[0])
+        contributions.shape, generator=torch.Generator().manual_seed(seeds(1)[0])
     )
-    return torch.zeros_like(contribution).scatter(-1, draw.topk(n).indices, 1.0)
+    return torch.zeros_like(contributions).scatter(-1, draw.topk(n).indices, 1.0)
 
 
 def same_for_all(n):
     """The n neurons that contribute most on average, the same for every digit."""
-    average = contribution.mean(1, keepdim=True)
+    average = contributions.mean(1, keepdim=True)
     return torch.zeros_like(average).scatter(-1, average.topk(n).indices, 1.0)
 
 
@@ -135,10 +171,10 @@ def same_for_all(n):
 # One digit, one network. Each bar is a neuron, and the one that contributes most stands first. Move the slider: only
 # the neurons that contribute most remain. Does the answer change?
 
-# %%
+# %% tags=["measure"]
 shown = 3  # which test digit
 counts = [n for n in (5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
-order = contribution[0, shown].argsort(descending=True)
+order = contributions[0, shown].argsort(descending=True)
 
 
 def say(n):
@@ -149,8 +185,8 @@ def say(n):
     return scores.argmax().item(), scores.softmax(-1).max().item()
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-digit, heights = int(data.y_test[shown]), contribution[0, shown, order]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+digit, heights = int(data.y_test[shown]), contributions[0, shown, order]
 told = {}
 for n in counts:
     answer, sure = say(n)
@@ -200,7 +236,7 @@ explorable(
 # %% [markdown]
 # That was one digit. Now all 450 test digits, all ten networks, and all three ways of choosing.
 
-# %%
+# %% tags=["measure"]
 fractions = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 curves_kept = {
     name: [accuracy_with(keep(max(1, int(f * WIDTH)))).mean().item() for f in fractions]
@@ -211,7 +247,7 @@ curves_kept = {
     }.items()
 }
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 tenth = {name: curve[fractions.index(0.1)] for name, curve in curves_kept.items()}
 
 
@@ -242,7 +278,7 @@ curves(
 #
 # The first claim is the answer to the guess. Its control takes away one thing, the choice by contribution.
 
-# %%
+# %% tags=["measure"]
 N_KEPT = WIDTH // 10
 drop = {
     "each digit's own tenth": accuracy_all - accuracy_with(own_best(N_KEPT)),
@@ -264,7 +300,7 @@ claim(
 # So one digit does not need the other nine tenths. Can we throw them away for good? Not from this network as it stands:
 # cut down to the tenth that contributes most on average, it loses much more.
 
-# %%
+# %% tags=["measure"]
 claim(
     "01.2",
     "Cut the trained network down to one tenth for all digits alike, without training it "
@@ -278,7 +314,7 @@ claim(
 # %% [markdown]
 # Is a part of the network idle, then? No: nearly every neuron has its digits.
 
-# %%
+# %% tags=["measure"]
 fires = activation > 0  # (seed, digit, neuron)
 fires_sometime = fires.any(1).float().mean(-1)
 fires_at_once = fires.float().mean((1, 2))
@@ -297,16 +333,32 @@ claim(
 # that a tenth of them carries the answer.
 #
 # All this is about a network that was trained large. Does the *task* need 512 neurons? Only training can tell. So we train
-# a network that has a tenth of the neurons from its first step on. (Its learning rate is 1e-2, the usual one of `train`.
-# With the large network's 1e-3 it needs more steps: see below.)
+# a network that has a tenth of the neurons from its first step on.
+#
+# **Your turn.** `train(build, data, seeds, steps=...)` trains one network a seed; `build` is a function that makes one. Leave
+# the learning rate to it: 1e-2. (With the large network's 1e-3 it needs more steps: see below.)
+
+
+# %% tags=["exercise"]
+def train_small(data, n_neurons, seeds, steps):
+    """Networks with one hidden layer of n_neurons and a relu, one a seed -> what train returns."""
+    ### BEGIN SOLUTION
+    n_inputs, n_classes = data.x_train.shape[1], int(data.y_train.max()) + 1
+
+    def build():
+        return nn.Sequential(
+            nn.Linear(n_inputs, n_neurons), nn.ReLU(), nn.Linear(n_neurons, n_classes)
+        )
+
+    return train(build, data, seeds, steps=steps)
+    ### END SOLUTION
 
 
 # %%
-def small_network():
-    return nn.Sequential(nn.Linear(64, N_KEPT), nn.ReLU(), nn.Linear(N_KEPT, 10))
+train_small = check("01.train_small", train_small)
 
-
-small = train(small_network, data, seeds(10), steps=300, learning_rate=1e-2)
+# %% tags=["measure"]
+small = train_small(data, N_KEPT, seeds(10), steps=300)
 drop["a tenth, trained alone"] = accuracy_all - small.accuracy(data.x_test, data.y_test)
 
 claim(
@@ -324,7 +376,7 @@ claim(
 # So these digits need neither 512 neurons nor experts: where a small network learns the whole task, it is the better
 # bargain. Experts are for tasks that a small network cannot hold. The next lesson makes one.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 interval_chart(
     drop,
     title="A tenth is enough if each digit chooses it, or if it was trained alone",

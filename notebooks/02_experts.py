@@ -101,7 +101,7 @@ as_list = nn.ModuleList(expert() for _ in range(4))
 
 # %% tags=["exercise"]
 def by_loop(x, oracle, experts, n_classes):
-    """x (B, d), oracle (B,) -> class scores (B, n_classes): experts[oracle[b]] alone answers image b."""
+    """x (B, d) -> class scores (B, n_classes): experts[oracle[b]] answers image b."""
     ### BEGIN SOLUTION
     scores = torch.zeros(len(x), n_classes)
     for i, expert in enumerate(experts):
@@ -123,7 +123,10 @@ by_loop = check("02.by_loop", by_loop)
 
 # %% tags=["exercise"]
 def stacked(x, w_in, b_in, w_out, b_out):
-    """x (B, d), w_in (E, h, d), b_in (E, h), w_out (E, h, d_out), b_out (E, d_out) -> answers (B, E, d_out)."""
+    """What every expert says about every image: x (B, d) -> (B, E, d_out).
+
+    w_in (E, h, d), b_in (E, h), w_out (E, h, d_out), b_out (E, d_out)
+    """
     ### BEGIN SOLUTION
     neurons = torch.einsum("bd,ehd->beh", x, w_in) + b_in
     return torch.einsum("beh,eho->beo", neurons.relu(), w_out) + b_out
@@ -154,7 +157,8 @@ print(
     "stacked and looped experts agree:",
     torch.allclose(picked, by_loop(x, oracle, as_list, 10), atol=1e-6),
 )
-print("the package's agree, too:", torch.allclose(experts(x), everyone, atol=1e-6))
+same = torch.allclose(experts(x), everyone, atol=1e-6)
+print(f"the package's agree, too: {same}")
 
 # %% [markdown]
 # `stacked` asked *everyone*, and then we picked: the right answer for four times the work. Later layers sort the
@@ -170,7 +174,7 @@ print("the package's agree, too:", torch.allclose(experts(x), everyone, atol=1e-
 
 # %% tags=["exercise"]
 def bill(n_experts, n_asked, d, h, d_out):
-    """Experts d -> h -> d_out, of which an image asks some -> (total, active): parameters kept, and met by one image."""
+    """Experts d -> h -> d_out, some asked -> parameters (kept, met by one image)."""
     ### BEGIN SOLUTION
     one = d * h + h + h * d_out + d_out
     return n_experts * one, n_asked * one
@@ -207,7 +211,8 @@ work = {name: multiplications(ask, x) / len(x) for name, (_, ask) in candidates.
 print(f"{'':26}{'total':>8}{'active':>8}{'multiplications an image':>27}")
 for name, ((total, active), _) in candidates.items():
     print(f"{name:26}{total:8,}{active:8,}{work[name]:27,.0f}")
-print("PyTorch finds as many:", parameters(experts) == bill(4, 1, 64, 8, 10)[0])
+as_many = parameters(experts) == bill(4, 1, 64, 8, 10)[0]
+print(f"PyTorch finds as many parameters: {as_many}")
 
 # %% [markdown]
 # By hand it is the same: an expert multiplies 64 x 8 numbers on the way in and 8 x 10 on the way out. Asking one of

@@ -46,13 +46,12 @@ from moe_tutorial.study import claim, digits4, regimes_2d, seeds
 torch.set_num_threads(1)  # small models are fastest on one thread
 
 # %% [markdown]
-# **Your turn.** A line for each step. `x` holds `T` tokens of width `d`, `weight` a row for each of `E` experts. Write your
-# lines in place of those that say that it is not written, run the cell, and then the one below it, which answers.
+# **Your turn.** A line for each step. `x` holds `T` tokens of width `d`, `weight` a row for each of `E` experts.
 
 
 # %% tags=["exercise"]
 def route(x, weight, k):
-    """x (T, d), weight (E, d) -> each token's k experts, best first, and their gate weights: both (T, k)."""
+    """x (T, d), weight (E, d) -> the chosen, best first, and their weights, both (T, k)."""
     ### BEGIN SOLUTION
     logits = x @ weight.T
     probs = logits.softmax(dim=-1)
@@ -169,7 +168,7 @@ explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 
 # %% tags=["exercise"]
 def topk_then_softmax(logits, k):
-    """logits (T, E) -> the gate weights of each token's k best experts, best first: (T, k)."""
+    """logits (T, E) -> gate weights of each token's k experts, best first (T, k)."""
     ### BEGIN SOLUTION
     best = logits.topk(k, dim=-1).values
     return best.softmax(dim=-1)
@@ -443,7 +442,8 @@ chosen, weights = route(tokens, router.weight, k=2)
 y = my_mixture(tokens, chosen, weights, experts)
 
 package, routing = moe(tokens)
-print("same answers as the package's layer:", torch.allclose(y, package, atol=1e-6))
+same = torch.allclose(y, package, atol=1e-6)
+print(f"same answers as the package's layer: {same}")
 
 # %% [markdown]
 # And this is the way that one digit takes through it:

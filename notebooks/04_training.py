@@ -21,11 +21,12 @@
 # > probability; a softmax over the picked; its probability divided by the sum of the picked; or no scaling at all. In
 # > which of them does the router stay exactly as it was, however long you train?
 
-# %%
+# %% tags=["setup"]
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from moe_tutorial.course import check
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     grid,
@@ -44,6 +45,102 @@ from moe_tutorial.study import (
 )
 
 torch.set_num_threads(1)  # small models are fastest on one thread
+
+# %% tags=["setup"]
+plane = regimes_2d(seed=seeds(1)[0])
+places = grid(plane.x_train, 40)
+STEPS, EVERY = 800, 20
+
+
+def snapshot(moe):
+    """A moment to remember: logits all over the plane, shares, and the accuracy."""
+    with torch.no_grad():
+        scores, routing = moe(plane.x_test)
+        logits = moe(places)[1].logits
+    accuracy = (scores.argmax(-1) == plane.y_test).float().mean().item()
+    return logits, share(routing.indices, 4), accuracy
+
+
+# %% [markdown]
+# ## A complete run, watched
+#
+# First see that it can. The plane has four quarters, each with its own rule. Four experts of four neurons; one expert's
+# neurons suffice for one rule. Nobody tells the router where the quarters are.
+#
+# **Your turn.** One step of training, as for any network. The mixture's output is the class scores, the loss their
+# cross-entropy, and it reaches experts and router in one backward pass.
+
+
+# %% tags=["exercise"]
+def training_step(moe, optimizer, x, y):
+    """One step on the inputs x (B, d) and their classes y (B,) -> the loss before it."""
+    ### BEGIN SOLUTION
+    scores, _ = moe(x)
+    loss = F.cross_entropy(scores, y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss
+    ### END SOLUTION
+
+
+# %%
+training_step = check("04.training_step", training_step)
+
+# %% [markdown]
+# The rest of the training is a loop:
+
+# %%
+torch.manual_seed(seeds(1)[0])
+moe = MixtureOfExperts(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)
+optimizer = torch.optim.Adam(moe.parameters(), lr=1e-2)
+history = []
+for step in range(STEPS + 1):
+    if step % EVERY == 0:
+        history.append(snapshot(moe))
+    rows = torch.randint(len(plane.x_train), (128,))
+    training_step(moe, optimizer, plane.x_train[rows], plane.y_train[rows])
+print("snapshots:", len(history))
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+moments = [0, len(history) // 8, len(history) // 3, -1]
+
+
+steps = range(0, STEPS + 1, EVERY)
+region_maps(
+    {
+        f"step {steps[moment]}, {history[moment][2]:.0%} right": history[moment][
+            0
+        ].softmax(-1)
+        for moment in moments
+    },
+    places,
+    plane.x_train[:60],
+    plane.y_train[:60],
+    title=f"The router's regions turn until accuracy has gone from {history[0][2]:.0%} to {history[-1][2]:.0%}",
+    note=(
+        "One run, four moments. Colour: the expert that gets the place, deeper "
+        "where the router is surer. Shape: class."
+    ),
+    alt=(
+        "Four maps of the plane during training; the four regions move toward the "
+        "four quarters."
+    ),
+)
+
+# %% [markdown]
+# The same run as a film. Press play, or pull the slider, and watch the borders look for the quarters.
+
+# %% tags=["draw", "nbval-ignore-output"]
+watch_training(
+    torch.stack([logits for logits, _, _ in history]),
+    plane.x_train[:240],
+    plane.y_train[:240],
+    steps=list(range(0, STEPS + 1, EVERY)),
+    shares=torch.stack([shares for _, shares, _ in history]),
+    score=[correct for _, _, correct in history],
+    score_name="accuracy",
+)
 
 # %% [markdown]
 # ## Derive it: one token
@@ -101,16 +198,32 @@ dL_dg[picked] = answers[picked] @ dL_dy
 #
 # $$\frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j)$$
 #
-# Put the steps together. With $s_i = g_i \,\langle \partial L/\partial y,\, E_i(x)\rangle$, which is zero for experts
-# that were not picked,
+# where $\delta_{ij}$ is 1 if $i = j$, and 0 otherwise. So a logit moves the weights of all picked experts at once, and the
+# chain rule adds up what comes through each:
 #
-# $$\boxed{\;\frac{\partial L}{\partial z_j} = s_j - p_j \sum_i s_i\;}$$
+# $$\frac{\partial L}{\partial z_j} = \sum_{i \in C} \frac{\partial L}{\partial g_i}\, p_i\,(\delta_{ij} - p_j)$$
+#
+# **Your turn.** This sum, for all $j$. Experts that were not picked have a 0 in `dL_dg`, so it may run over all.
+
+
+# %% tags=["exercise"]
+def gate_gradient(p, dL_dg):
+    """p (E,), dL_dg (E,), 0 for experts that were not picked -> dL_dz (E,)."""
+    ### BEGIN SOLUTION
+    s = p * dL_dg
+    return s - p * s.sum()
+    ### END SOLUTION
+
 
 # %%
-s = g * dL_dg
-dL_dz = s - p * s.sum()
+gate_gradient = check("04.gate_gradient", gate_gradient)
+dL_dz = gate_gradient(p, dL_dg)
 
 # %% [markdown]
+# Sort the sum by its two parts. With $s_i = p_i \, \partial L/\partial g_i$, which is zero for experts that were not picked,
+#
+# $$\boxed{\;\frac{\partial L}{\partial z_j} = s_j - p_j \sum_i s_i\;}$$
+#
 # **Step 4: from the logits to the router.** A logit is a row of $W$ times the token: $\partial L/\partial W = (\partial L /
 # \partial z)\, x^\top$. That is all. Now let autograd do the same.
 
@@ -151,7 +264,7 @@ print(
 # It learns this through the sum over *all* experts in a probability. Divide the weights by their sum, and that sum cancels:
 # the unpicked ones hear nothing at all.
 
-# %%
+# %% tags=["measure"]
 unpicked = np.setdiff1d(np.arange(E), picked)
 for renormalize in (False, True):
     gradient = by_autograd(W, x, answers, target, k, renormalize)
@@ -164,7 +277,7 @@ for renormalize in (False, True):
 # %% [markdown]
 # Is the second term needed? The first claim takes it away.
 
-# %%
+# %% tags=["measure"]
 with_both, first_only = [], []
 for seed in seeds(10):
     rng = np.random.default_rng(seed)
@@ -214,7 +327,59 @@ def gate_weight(kind, logits):
 
 KINDS = ["probability", "softmax of the picked", "renormalised", "unscaled"]
 
+# %% [markdown]
+# **Your turn.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
+# `moe.router.weight.grad` afterwards. Beware of two things: where the loss does not depend on the router at all, PyTorch
+# leaves `None` there; and a gradient of a billionth is rounding.
 
+
+# %% tags=["exercise"]
+def can_it_learn(moe, x, target):
+    """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
+    ### BEGIN SOLUTION
+    moe.zero_grad()
+    output, _ = moe(x)
+    F.mse_loss(output, target).backward()
+    gradient = moe.router.weight.grad
+    return gradient is not None and bool(gradient.norm() > 1e-6)
+    ### END SOLUTION
+
+
+# %%
+can_it_learn = check("04.can_it_learn", can_it_learn)
+
+
+# %%
+class Unscaled(Router):
+    """Picks like a router, and leaves the output as it is."""
+
+    def forward(self, x):
+        routing = super().forward(x)
+        return routing._replace(weights=torch.ones_like(routing.weights))
+
+
+ROUTERS = {
+    "probability": lambda: Router(64, 8, 1),
+    "softmax of the picked": lambda: Router(64, 8, 1, gate="topk_softmax"),
+    "renormalised": lambda: Router(64, 8, 1, renormalize=True),
+    "unscaled": lambda: Unscaled(64, 8, 1),
+}
+torch.manual_seed(seeds(1)[0])
+some_tokens, some_targets = torch.randn(2, 100, 64)
+for kind, make_router in ROUTERS.items():
+    mixture = MixtureOfExperts(64, 8, 8, 1, make_router())
+    hears = can_it_learn(mixture, some_tokens, some_targets)
+    print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
+
+# %% [markdown]
+# Only the first router hears anything. In the other three the weight is 1, *whatever the logits say*, and a constant
+# has no slope.
+#
+# For the second and the fourth this holds to the last bit. In the third, PyTorch computes the slope of a number over
+# itself as the difference of two equal terms, and rounding may leave a trace of it. The same four over ten seeds:
+
+
+# %% tags=["measure"]
 def router_gradient(kind, seed):
     """Length of the gradient that reaches a router of 8 experts from 64 tokens."""
     draw = torch.Generator().manual_seed(seed)
@@ -231,20 +396,10 @@ def router_gradient(kind, seed):
 gradients = {
     kind: [router_gradient(kind, seed) for seed in seeds(10)] for kind in KINDS
 }
-for kind, lengths in gradients.items():
-    print(f"{kind:>22}: {'nothing' if max(lengths) < 1e-12 else 'a gradient'}")
-
 constant = ("softmax of the picked", "unscaled")
 print("exactly zero:", all(max(gradients[kind]) == 0 for kind in constant))
 
-# %% [markdown]
-# Only the first router hears anything. In the other three the weight is 1, *whatever the logits say*, and a constant
-# has no slope.
-#
-# For the second and the fourth this holds to the last bit. In the third, PyTorch computes the slope of a number over
-# itself as the difference of two equal terms, and rounding may leave a trace of it.
-
-# %%
+# %% tags=["measure"]
 claim(
     "04.2",
     "With one expert picked, a weight that is the probability over all experts lets "
@@ -256,7 +411,7 @@ claim(
 )
 
 
-# %%
+# %% tags=["measure"]
 def renormalised_part(top_k, seed):
     """Router gradient with renormalising, over the gradient without."""
     lengths = []
@@ -286,22 +441,8 @@ claim(
 # We train the four on `digits4`, ten seeds each, from the same starts: 8 experts of 8 neurons, one picked.
 
 
-# %%
-class Unscaled(Router):
-    """Picks like a router, and leaves the output as it is."""
-
-    def forward(self, x):
-        routing = super().forward(x)
-        return routing._replace(weights=torch.ones_like(routing.weights))
-
-
+# %% tags=["measure"]
 digits = digits4("standardised")
-ROUTERS = {
-    "probability": lambda: Router(64, 8, 1),
-    "softmax of the picked": lambda: Router(64, 8, 1, gate="topk_softmax"),
-    "renormalised": lambda: Router(64, 8, 1, renormalize=True),
-    "unscaled": lambda: Unscaled(64, 8, 1),
-}
 
 
 def run(make_router, freeze=()):
@@ -334,12 +475,12 @@ print("most accurate:", max(accuracy, key=lambda kind: accuracy[kind].mean()))
 # The first router differs from the others in two ways: it learns, and it scales the output by a probability. Which of the
 # two makes the difference? A fifth run keeps the scaling and takes away the learning: its router's weights stay as drawn.
 
-# %%
+# %% tags=["measure"]
 FROZEN = "probability, router frozen"
 accuracy[FROZEN], moved[FROZEN] = run(ROUTERS["probability"], freeze=["router.weight"])
 print("the frozen router moved:", bool((moved[FROZEN] > 0).any()))
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 points = 100 * (accuracy["probability"] - accuracy[FROZEN]).mean()
 interval_chart(
     accuracy,
@@ -352,7 +493,7 @@ interval_chart(
     unit="test accuracy",
 )
 
-# %%
+# %% tags=["measure"]
 gain = {kind: accuracy[kind] - accuracy["unscaled"] for kind in accuracy}
 claim(
     "04.4",
@@ -368,10 +509,12 @@ print(
 )
 
 # %% [markdown]
-# Was the renormalised router quite still? Its gradient is rounding error, but Adam divides a gradient by its own size,
+# ### Further: was the renormalised router quite still?
+#
+# Its gradient is rounding error, but Adam divides a gradient by its own size,
 # and makes steps of noise.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 moved_part = {kind: moved[kind] / moved["probability"].mean() for kind in KINDS}
 interval_chart(
     moved_part,
@@ -391,88 +534,9 @@ interval_chart(
 # looks broken.
 
 # %% [markdown]
-# ## A complete run, watched
-#
-# Back to the plane, where we can see it: four quarters, each with its own rule. Four experts of four neurons; one
-# expert's neurons suffice for one rule. Nobody tells the router where the quarters are.
-#
-# This is the whole training loop. The mixture's output is the class scores, and the loss reaches experts and router in
-# one backward pass.
-
-# %%
-plane = regimes_2d(seed=seeds(1)[0])
-places = grid(plane.x_train, 40)
-STEPS, EVERY = 800, 20
-
-
-def snapshot(moe):
-    """A moment to remember: logits all over the plane, shares, and the accuracy."""
-    with torch.no_grad():
-        scores, routing = moe(plane.x_test)
-        logits = moe(places)[1].logits
-    accuracy = (scores.argmax(-1) == plane.y_test).float().mean().item()
-    return logits, share(routing.indices, 4), accuracy
-
-
-torch.manual_seed(seeds(1)[0])
-moe = MixtureOfExperts(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)
-optimizer = torch.optim.Adam(moe.parameters(), lr=1e-2)
-history = []
-for step in range(STEPS + 1):
-    if step % EVERY == 0:
-        history.append(snapshot(moe))
-    rows = torch.randint(len(plane.x_train), (128,))
-    scores, routing = moe(plane.x_train[rows])
-    loss = F.cross_entropy(scores, plane.y_train[rows])
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-print("snapshots:", len(history))
-
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-moments = [0, len(history) // 8, len(history) // 3, -1]
-
-
-steps = range(0, STEPS + 1, EVERY)
-region_maps(
-    {
-        f"step {steps[moment]}, {history[moment][2]:.0%} right": history[moment][
-            0
-        ].softmax(-1)
-        for moment in moments
-    },
-    places,
-    plane.x_train[:60],
-    plane.y_train[:60],
-    title=f"The router's regions turn until accuracy has gone from {history[0][2]:.0%} to {history[-1][2]:.0%}",
-    note=(
-        "One run, four moments. Colour: the expert that gets the place, deeper "
-        "where the router is surer. Shape: class."
-    ),
-    alt=(
-        "Four maps of the plane during training; the four regions move toward the "
-        "four quarters."
-    ),
-)
-
-# %% [markdown]
-# The same run as a film. Press play, or pull the slider, and watch the borders look for the quarters.
-
-# %% tags=["nbval-ignore-output"]
-watch_training(
-    torch.stack([logits for logits, _, _ in history]),
-    plane.x_train[:240],
-    plane.y_train[:240],
-    steps=list(range(0, STEPS + 1, EVERY)),
-    shares=torch.stack([shares for _, shares, _ in history]),
-    score=[correct for _, _, correct in history],
-    score_name="accuracy",
-)
-
-# %% [markdown]
 # ## Measure it
 #
-# One run is an anecdote. Do the regions move toward the quarters in general? *Specialisation* says how much the picked
+# The run at the top is an anecdote. Do the regions move toward the quarters in general? *Specialisation* says how much the picked
 # expert tells about the quarter. It is their normalised mutual information (NMI): the information that the two have in
 # common, over what they hold each, on average. 0: knowing the expert says nothing about the quarter. 1: each tells the
 # other without a doubt.
@@ -482,7 +546,7 @@ watch_training(
 # apart by themselves.
 
 
-# %%
+# %% tags=["measure"]
 def specialisation_of(gate):
     """Specialisation before and after training: each one number a seed."""
     measured = {}

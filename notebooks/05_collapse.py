@@ -19,7 +19,7 @@
 # > **Guess first.** We train the same small mixture from sixty random starts, without noise and without any penalty. In
 # > how many of the sixty do at least five of the eight experts end up without work?
 
-# %%
+# %% tags=["setup"]
 import math
 from typing import NamedTuple
 
@@ -54,9 +54,87 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 E = 8
 
 # %% [markdown]
+# ## Sixty mixtures
+#
+# The data are handwritten digits as they come, pixels between 0 and 1. Eight experts of 16 neurons, one picked for each
+# image, 300 steps. Sixty starts are trained as one batched model, so this takes seconds. An expert counts as **dead** when
+# it gets less than one choice in a hundred.
+
+# %% tags=["measure"]
+raw = digits("raw")
+STEPS, EVERY = 300, 10
+
+
+def mixture(width=16):
+    return MixtureOfExperts(64, width, E, 1, d_out=10)
+
+
+def run(data, n_seeds, build=mixture, steps=STEPS, freeze=(), penalty=None):
+    """Shares by step, (snapshots, n_seeds, E), and each seed's test accuracy."""
+    history = []
+
+    def look(step, trained):
+        if step % EVERY == 0:
+            history.append(share(trained.routing(data.x_test).indices, E))
+
+    trained = train(
+        build,
+        data,
+        seeds(n_seeds),
+        steps=steps,
+        penalty=penalty,
+        freeze=freeze,
+        on_step=look,
+    )
+    return torch.stack(history), trained.accuracy(data.x_test, data.y_test)
+
+
+history, accuracy = run(raw, 60)
+start, end = history[0], history[-1]
+print("seeds in which at least five experts die:", int((dead(end) >= 5).sum()), "of 60")
+
+# %% tags=["draw", "nbval-ignore-output"]
+seed_strip(
+    {"before training": start, f"after {STEPS} steps": end},
+    title=f"After training {dead(end).float().mean():.1f} of 8 experts are dead; "
+    f"before it, {dead(start).float().mean():.1f}",
+    note=(
+        "One column is one seed: how the test images divide among the experts. "
+        "Number and colour: the expert."
+    ),
+)
+
+# %% tags=["measure"]
+claim(
+    "05.1",
+    "Without noise and without a penalty, at least five of eight experts are dead "
+    "after 300 steps on raw digits, in every seed",
+    measured=dead(end),
+    holds=lambda dead: bool((dead >= 5).all()),
+    control=dead(start),
+    control_is="the same routers before training",
+)
+
+# %% [markdown]
+# Nobody asked for this. The loss only asked for better answers.
+#
+# ## Watch it happen
+#
+# This is one of the sixty: the first in which the expert that is ahead at the start does not win. Press play, or pull
+# the slider, and watch the race.
+
+# %% tags=["draw", "nbval-ignore-output"]
+overtaken = int((start.argmax(-1) != end.argmax(-1)).nonzero()[0])
+watch_usage(
+    history[:, overtaken],
+    steps=list(range(0, STEPS + 1, EVERY)),
+    title="One of the sixty: raw digits, no noise, no penalty",
+)
+
+# %% [markdown]
 # ## Who works?
 #
-# Before we look for collapse we need words for it. Everything starts from the **share**: which part of all choices went
+# To say how bad this is, and why, we need words for it. Everything starts from the **share**: which part of all choices went
 # to each expert. Ten tokens chose these experts, one each:
 
 # %%
@@ -95,6 +173,7 @@ def my_cv2(shares):
     return float(((shares - shares.mean()) ** 2).mean() / shares.mean() ** 2)
 
 
+# %% tags=["measure"]
 situations = {
     "even": torch.tensor([0.25, 0.25, 0.25, 0.25]),
     "uneven": torch.tensor([0.55, 0.15, 0.15, 0.15]),
@@ -113,82 +192,6 @@ for name, shares in situations.items():
 # %% [markdown]
 # Read the two middle rows. The largest share finds *uneven* worse than *two alive*; the other three say the opposite. Half
 # of the experts are gone in *two alive*, and the largest share cannot see it. So look at two numbers, not at one.
-#
-# ## Sixty mixtures
-#
-# Now train. The data are handwritten digits as they come, pixels between 0 and 1. Eight experts of 16 neurons, one
-# picked for each image, 300 steps. Sixty starts are trained as one batched model, so this takes seconds.
-
-# %%
-raw = digits("raw")
-STEPS, EVERY = 300, 10
-
-
-def mixture(width=16):
-    return MixtureOfExperts(64, width, E, 1, d_out=10)
-
-
-def run(data, n_seeds, build=mixture, steps=STEPS, freeze=(), penalty=None):
-    """Shares by step, (snapshots, n_seeds, E), and each seed's test accuracy."""
-    history = []
-
-    def look(step, trained):
-        if step % EVERY == 0:
-            history.append(share(trained.routing(data.x_test).indices, E))
-
-    trained = train(
-        build,
-        data,
-        seeds(n_seeds),
-        steps=steps,
-        penalty=penalty,
-        freeze=freeze,
-        on_step=look,
-    )
-    return torch.stack(history), trained.accuracy(data.x_test, data.y_test)
-
-
-history, accuracy = run(raw, 60)
-start, end = history[0], history[-1]
-print("seeds in which at least five experts die:", int((dead(end) >= 5).sum()), "of 60")
-
-# %% tags=["nbval-ignore-output"]
-seed_strip(
-    {"before training": start, f"after {STEPS} steps": end},
-    title=f"After training {dead(end).float().mean():.1f} of 8 experts are dead; "
-    f"before it, {dead(start).float().mean():.1f}",
-    note=(
-        "One column is one seed: how the test images divide among the experts. "
-        "Number and colour: the expert."
-    ),
-)
-
-# %%
-claim(
-    "05.1",
-    "Without noise and without a penalty, at least five of eight experts are dead "
-    "after 300 steps on raw digits, in every seed",
-    measured=dead(end),
-    holds=lambda dead: bool((dead >= 5).all()),
-    control=dead(start),
-    control_is="the same routers before training",
-)
-
-# %% [markdown]
-# Nobody asked for this. The loss only asked for better answers.
-#
-# ## Watch it happen
-#
-# This is one of the sixty: the first in which the expert that is ahead at the start does not win. Press play, or pull
-# the slider, and watch the race.
-
-# %% tags=["nbval-ignore-output"]
-overtaken = int((start.argmax(-1) != end.argmax(-1)).nonzero()[0])
-watch_usage(
-    history[:, overtaken],
-    steps=list(range(0, STEPS + 1, EVERY)),
-    title="One of the sixty: raw digits, no noise, no penalty",
-)
 
 # %% [markdown]
 # ## Why, part one: do the rich get richer?
@@ -201,7 +204,7 @@ watch_usage(
 # nobody anything, and if the story is right, the collapse must end.
 
 
-# %%
+# %% tags=["measure"]
 class Choice(NamedTuple):
     """What a mixture in which everyone learns hands out beside its scores."""
 
@@ -268,7 +271,7 @@ claim(
 # With a frozen router the shares cannot move at all, of course. But with frozen *experts* the router is free, and still
 # no one takes over. So somebody has to become useful. And the third cut?
 
-# %%
+# %% tags=["measure"]
 claim(
     "05.3",
     "When every expert learns from every image, by its own loss, the largest share grows "
@@ -283,12 +286,15 @@ claim(
 # %% [markdown]
 # So nobody has to be starved. It takes experts that become useful, and a router that is free to back them: it is the
 # router in which the rich get richer.
+
+# %% [markdown]
+# ### Further: does the leader win?
 #
 # Who is it that wins? If the rich get richer, whoever is ahead at the start should win often. *Often* needs a comparison:
 # if the start meant nothing, the leader would win one time in eight. So we also pair each end with the start of *another*
 # seed.
 
-# %%
+# %% tags=["measure"]
 leader, winner = start.argmax(-1), end.argmax(-1)
 claim(
     "05.4",
@@ -312,7 +318,7 @@ claim(
 # How much of the difference between the experts' logits is this constant? (Centred, it is zero by construction.)
 
 
-# %%
+# %% tags=["measure"]
 def constant_part(x, seed):
     """Part of the logits' differences (squared) that is the same for all inputs x."""
     torch.manual_seed(seed)
@@ -348,7 +354,7 @@ claim(
 # images. Take a plain gradient step, and look.
 
 
-# %%
+# %% tags=["measure"]
 def one_step(x_train, x_test, seed):
     """A step on one image: the part of the other images on which the picked expert's
     logit moves the same way, and how far it moves there on average (1: as on the image).
@@ -384,7 +390,7 @@ for name, centre in {"raw": 0 * raw.x_train[0], "centred": raw.x_train.mean(0)}.
 # Then subtracting the mean should help. To be sure that it is the mean, and not that the inputs became smaller, the
 # control shrinks the raw pixels until they are as long as the centred ones.
 
-# %%
+# %% tags=["measure"]
 centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
 length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
 shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
@@ -401,7 +407,7 @@ claim(
     control_is="pixels shrunk to the same length, not centred",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 largest_shares = {
     "raw pixels": max_share(end),
     "raw pixels, shrunk": max_share(shrunk_history[-1]),
@@ -424,10 +430,14 @@ interval_chart(
 )
 
 # %% [markdown]
-# And the way there, seed by seed. Point at a line: which expert wins, and when? The names above the picture show and
-# hide the conditions.
+# It takes both: inputs that share a mean, and experts that learn. Centred, nobody takes the data. Raw, with experts that
+# never learn, the largest share does not grow.
+#
+# ### Further: the way there, seed by seed
+#
+# Point at a line: which expert wins, and when? The names above the picture show and hide the conditions.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 steps = list(range(0, STEPS + 1, EVERY))
 conditions = {
     "raw pixels": history,
@@ -477,16 +487,13 @@ explorable(
 )
 
 # %% [markdown]
-# It takes both: inputs that share a mean, and experts that learn. Centred, nobody takes the data. Raw, with experts that
-# never learn, the largest share does not grow.
-#
 # ## What does it cost?
 #
 # A mixture in which one expert does the work has the parameters of eight and the wits of one. That must cost accuracy.
 # Compare raw inputs with centred ones: on the digits, where the raw mixtures collapsed and the centred did not, and on
 # `digits4`, where four rules compete.
 
-# %%
+# %% tags=["measure"]
 rules = digits4("raw")
 middle = rules.x_train.mean(0)
 rules_centred = rules._replace(
@@ -517,7 +524,7 @@ claim(
 # as much as 7 more.
 
 
-# %%
+# %% tags=["measure"]
 class Dense(nn.Module):
     """One hidden layer: the network that a mixture has to beat."""
 
@@ -534,7 +541,7 @@ class Dense(nn.Module):
 print("multiplications: mixture", 64 * E + (64 + 10) * 8, " dense", (64 + 10) * 15)
 
 
-# %%
+# %% tags=["measure"]
 def dense_accuracy(data):
     trained = train(lambda: Dense(15), data, seeds(20))
     return trained.accuracy(data.x_test, data.y_test)
@@ -554,7 +561,7 @@ claim(
     control_is="raw inputs",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 lost = mixtures["centred"][1] - mixtures["raw"][1]
 interval_chart(
     {
@@ -576,9 +583,11 @@ interval_chart(
 # Centring helps the dense network too. The mixture gains more by it: raw, it has no lead over the dense network, and
 # centred it has one.
 #
-# Have the raw mixtures collapsed here? We said it of the digits, and have not looked at `digits4`. Read two numbers.
+# ### Further: have the raw mixtures collapsed here?
+#
+# We said it of the digits, and have not looked at `digits4`. Read two numbers.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 on_rules = {name: history[-1] for name, (history, _) in mixtures.items()}
 seed_strip(
     on_rules,
@@ -591,7 +600,7 @@ seed_strip(
     ),
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "05.9",
     "On digits4, raw, more than 4.5 of eight experts are dead after training, on average",
@@ -610,7 +619,7 @@ claim(
 # This mixture trains in the page. Its points lie away from the origin, like raw pixels. Reset it, press play, and watch
 # the shares. Then take the mean away (*Centred input*), or change the seed: how often does one expert win?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["playground", "nbval-ignore-output"]
 playground(preset="revive")
 
 # %% [markdown]

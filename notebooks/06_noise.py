@@ -20,7 +20,7 @@
 # > **Guess first.** We take the collapsing mixture of lesson 05 and add noise that is larger than the differences
 # > between its logits. After training, how many of the eight experts are alive?
 
-# %%
+# %% tags=["setup"]
 import torch
 import torch.nn.functional as F
 
@@ -76,17 +76,6 @@ def noisy_logits(x, weight, noise):
     return logits, logits + torch.randn_like(logits) * scale, scale
 
 
-raw = digits("raw")
-torch.manual_seed(seeds(1)[0])
-constant, learned = Router(64, E, k, noise=1.0), Router(64, E, k, noise="learned")
-torch.nn.init.normal_(learned.noise_weight, std=0.1)  # as training might leave it
-for router, noise in ((constant, 1.0), (learned, learned.noise_weight)):
-    torch.manual_seed(1)
-    _, ours, _ = noisy_logits(raw.x_train, router.weight, noise)
-    torch.manual_seed(1)
-    theirs = router(raw.x_train).noisy_logits
-    print("same as the package's:", torch.allclose(ours, theirs, atol=1e-5))
-
 # %% [markdown]
 # ## See it: one image, a thousand choices
 #
@@ -94,7 +83,14 @@ for router, noise in ((constant, 1.0), (learned, learned.noise_weight)):
 # Move the slider: how much noise until everybody gets a turn?
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["measure"]
+raw = digits("raw")
+torch.manual_seed(seeds(1)[0])
+constant, learned = Router(64, E, k, noise=1.0), Router(64, E, k, noise="learned")
+torch.nn.init.normal_(learned.noise_weight, std=0.1)  # as training might leave it
+
+
+# %% tags=["draw", "nbval-ignore-output"]
 def a_thousand_choices(noise):
     torch.manual_seed(0)
     image = raw.x_test[:1].expand(1000, -1)
@@ -113,6 +109,14 @@ def a_thousand_choices(noise):
 
 
 sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]))
+
+# %% tags=["measure"]
+for router, noise in ((constant, 1.0), (learned, learned.noise_weight)):
+    torch.manual_seed(1)
+    _, ours, _ = noisy_logits(raw.x_train, router.weight, noise)
+    torch.manual_seed(1)
+    theirs = router(raw.x_train).noisy_logits
+    print("same as the package's:", torch.allclose(ours, theirs, atol=1e-5))
 
 # %% [markdown]
 # So noise does what it promises, *before* training.
@@ -148,12 +152,14 @@ theirs = load_estimate(routing)
 print("same as the package's:", torch.allclose(ours, theirs, rtol=1e-4))
 
 # %% [markdown]
-# How do we know that it is right? Every token chooses $k$ experts, so the loads must add up to $k$ times the tokens, on
+# ### Further: do the loads add up?
+#
+# How do we know that the estimate is right? Every token chooses $k$ experts, so the loads must add up to $k$ times the tokens, on
 # average. This is worth a test, because a small slip in the threshold goes unnoticed. The control makes
 # one: everybody has to beat the $k$-th best of *all*, even the one who is the $k$-th best.
 
 
-# %%
+# %% tags=["measure"]
 def sum_of_loads(seed, threshold):
     """Sum of the load estimate over k * T, on average over 20 draws."""
     torch.manual_seed(seed)
@@ -188,7 +194,7 @@ claim(
 # it noise, a little and a lot, constant and learned, twenty seeds each. And to see what success would look like: the same
 # noise, and a small penalty on the load estimate (the next lesson is about penalties).
 
-# %%
+# %% tags=["measure"]
 STEPS = 300
 
 
@@ -223,7 +229,7 @@ for name, (_, shares, _) in on_raw.items():
 alive = E - dead(on_raw["noise 3"][1]).float().mean()
 print(f"alive with noise 3: {alive:.0f} of {E}")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 alive = {name: E - dead(shares).float() for name, (_, shares, _) in on_raw.items()}
 seed_strip(
     {
@@ -238,7 +244,7 @@ seed_strip(
     ),
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "06.2",
     "With one expert picked, noise of standard deviation 1 and no penalty, at least five "
@@ -256,7 +262,7 @@ claim(
 # apart does training drive them, with strong noise and without?
 
 
-# %%
+# %% tags=["measure"]
 def gap(logits):
     """Median distance between the best and the second-best logit, one a seed."""
     best = logits.topk(2).values
@@ -288,7 +294,7 @@ claim(
     control_is="noise of standard deviation 0.3",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 interval_chart(
     {"before training": before}
     | {name: gaps[name] for name in ("no noise", "noise 0.3", "noise 1", "noise 3")},
@@ -308,7 +314,7 @@ interval_chart(
 # Let us be exact about what we showed: these data, this size, one expert picked. It is enough to refute *always*. But the
 # recipe that is quoted, Shazeer et al.'s, picks two or more. So pick two, and change nothing else.
 
-# %%
+# %% tags=["measure"]
 two_picked = {
     "no noise": run(raw, top_k=2),
     "noise 3": run(raw, noise=3.0, top_k=2),
@@ -331,7 +337,7 @@ claim(
     control_is="noise of standard deviation 1, with a penalty on the load estimate",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 still_dead = {
     name: dead(shares).float().mean() for name, (_, shares, _) in two_picked.items()
 }
@@ -351,7 +357,7 @@ seed_strip(
 # Here is one more, which trains in the page. Its noise is strong, and its points lie away from the origin. Reset it, press
 # play, and pull at the noise while the experts die.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["playground", "nbval-ignore-output"]
 playground(preset="kill")
 
 # %% [markdown]
@@ -360,7 +366,7 @@ playground(preset="kill")
 # Noise is not useless. On *centred* digits no expert takes everything (lesson 05), and there noise turns out to be good
 # for something else. The control has a hundredth of it.
 
-# %%
+# %% tags=["measure"]
 mean = raw.x_train.mean(0)
 centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
 on_centred = {noise: run(centred, noise=noise)[2] for noise in (None, 0.01, 1.0)}
@@ -380,7 +386,7 @@ claim(
 # penalise uneven *importance*, the sum of an expert's gate weights, with coefficient 1. Under it alone some experts stay
 # dead. Beside it we try our weakest noise, and noise 1.
 
-# %%
+# %% tags=["measure"]
 rules = digits4("raw")
 on_rules = {
     "nothing": run(rules),
@@ -401,7 +407,7 @@ claim(
     control_is="the same noise without the penalty",
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 accuracy = {name: accuracy for name, (_, _, accuracy) in on_rules.items()}
 
 
@@ -444,7 +450,7 @@ class ColleaguesRouter(Router):
 # %% [markdown]
 # > **Guess first.** You ask the trained mixture about the same image twice. What should happen, and what does?
 
-# %% tags=["hide-input"]
+# %% tags=["measure"]
 trained = on_rules["penalty, noise 1"][0]
 
 

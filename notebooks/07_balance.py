@@ -20,7 +20,7 @@
 # > **Guess first.** Two mixtures on `digits4`. In the first, most experts are dead. The second sends each image to an
 # > expert by a hash of its pixels: almost perfectly even, forever. Which of the two is more accurate?
 
-# %%
+# %% tags=["setup"]
 
 import torch
 import torch.nn.functional as F
@@ -72,6 +72,19 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 E = 8
 
 # %% [markdown]
+# ## Turn the knobs first
+#
+# The plane of lesson 04, with twice as many experts as rules. This is your own mixture: the panel trains whatever layer
+# you hand it. Press start, wait until experts are dead, then pull at noise and balance while it runs. What the *Switch
+# loss* asks for is said below.
+
+# %% tags=["nbval-ignore-output"]
+plane = regimes_2d(seed=seeds(1)[0])
+torch.manual_seed(seeds(1)[0])
+mine = MixtureOfExperts(d_model=2, d_hidden=4, n_experts=8, top_k=1, d_out=2)
+train_live(mine, plane, balance=switch_loss, balance_name="Switch loss")
+
+# %% [markdown]
 # ## Penalty one: even importance
 #
 # An expert's **importance** is the sum of its gate weights over the batch. We want the importances equal, so we penalise
@@ -87,6 +100,7 @@ def my_importance_loss(routing):
     return importance.var(correction=0) / importance.mean() ** 2
 
 
+# %% tags=["measure"]
 torch.manual_seed(seeds(1)[0])
 routing = Router(16, E, 2)(torch.randn(256, 16))
 print(
@@ -114,6 +128,7 @@ def my_switch_loss(routing):
     return E * (f * routing.probs.mean(0)).sum()
 
 
+# %% tags=["measure"]
 print(
     "same as the package's:",
     torch.allclose(my_switch_loss(routing), switch_loss(routing)),
@@ -129,12 +144,17 @@ for k in (1, 2, 4, 8):
     print(f"even use, k = {k}: {my_switch_loss(even):.3f}")
 
 # %% [markdown]
+# So use it to push. To measure balance, use shares: this value can fall below 1 at uneven use (claim 07.2). The **z-loss**,
+# often seen beside it, is the mean of $(\log \sum_i e^{z_i})^2$. It punishes large logits. Does it balance? We shall see.
+#
+# ### Further: whom it reaches, and what it does not tell
+#
 # One detail decides whether it can wake the dead. $P_i$ has to come from the softmax over *all* experts. Some published
 # code takes the probabilities *after* the others were masked out. Then an expert that nobody picks has probability 0
 # everywhere, and a zero from a mask has no slope.
 
 
-# %%
+# %% tags=["measure"]
 def gradient_for_the_dead(seed, masked):
     """Size of the Switch loss's gradient for the row of an expert nobody picks."""
     torch.manual_seed(seed)
@@ -167,7 +187,7 @@ claim(
 # counterexample: two experts. Nine tokens in ten slightly prefer expert 0, at .51 to .49. The tenth is certain of
 # expert 1. Who is used how much, and what does the loss say?
 
-# %%
+# %% tags=["measure"]
 probs = torch.tensor([[0.51, 0.49]] * 9 + [[0.0, 1.0]])
 indices = probs.argmax(-1, keepdim=True)
 uneven = Routing(probs.log(), probs, indices, probs.gather(-1, indices))
@@ -187,9 +207,6 @@ claim(
 )
 
 # %% [markdown]
-# So use it to push, and measure balance with shares. The **z-loss**, often seen beside it, is the mean of
-# $(\log \sum_i e^{z_i})^2$. It punishes large logits. Does it balance? We shall see.
-#
 # ## No penalty at all: move a bias
 #
 # A penalty pulls at the router while the task does too. Wang et al. go another way, and DeepSeek-V3 uses it, with a very
@@ -205,6 +222,7 @@ def my_bias_update(bias, indices, rate):
     return bias + rate * torch.sign(load.mean() - load)
 
 
+# %% tags=["measure"]
 torch.manual_seed(seeds(1)[0])
 router = Router(16, E, 1, bias=True)
 x = torch.rand(512, 16)  # never negative, so there is a favourite, as in lesson 05
@@ -247,7 +265,7 @@ print("some tokens got several:", bool((picked.sum(-1) > 1).any()))
 # Now measure. `digits4` with raw pixels, where collapse is expensive (lesson 05). Eight experts of 8 neurons, one picked,
 # 600 steps, ten seeds. The **hash** router is our control for balance: it uses everyone evenly and learns nothing.
 
-# %%
+# %% tags=["measure"]
 rules = digits4("raw")
 
 
@@ -315,7 +333,7 @@ alone = {
 # %% [markdown]
 # And together, because that is how they are used.
 
-# %%
+# %% tags=["measure"]
 together = {
     "Switch 0.1, noise 0.3": run(noise=0.3, penalty=lambda r: 0.1 * switch_loss(r)),
     "importance and load 0.1, noise 1": run(
@@ -338,7 +356,7 @@ on_standardised = {
 # in shuffled batches of 32 instead of all 1,800 at once.
 
 
-# %%
+# %% tags=["measure"]
 def dense_accuracy(data):
     trained = train(
         lambda: nn.Sequential(nn.Linear(64, 15), nn.ReLU(), nn.Linear(15, 10)),
@@ -372,7 +390,7 @@ def served(result):
 nobody, in_batches = served(alone["expert choice"])
 nobody_control, in_batches_control = served(alone["nothing"])
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 everything = alone | together | on_standardised
 best = max(alone | together, key=lambda name: everything[name]["accuracy"].mean())
 gained = everything[best]["accuracy"] - alone["nothing"]["accuracy"]
@@ -400,12 +418,7 @@ table(
     ),
 )
 
-# %% [markdown]
-# Compare the rows with *standardised* with the rest, before you fall in love with a penalty. Standardised inputs alone reach
-# the accuracy that the Switch loss reaches on raw pixels. But they do not do the same thing. Some experts stay dead, and
-# the dense network gains too: part of what they repair has nothing to do with experts. (The two together do best.)
-
-# %%
+# %% tags=["measure"]
 plain = alone["nothing"]["accuracy"]
 claim(
     "07.3",
@@ -420,7 +433,7 @@ claim(
 # %% [markdown]
 # That is accuracy. Do both of them balance?
 
-# %%
+# %% tags=["measure"]
 claim(
     "07.4",
     "With a Switch loss of 0.1, fewer than three of eight experts are dead on average",
@@ -431,7 +444,28 @@ claim(
     refutes="The z-loss balances the experts",
 )
 
-# %%
+# %% [markdown]
+# And the way without a penalty?
+
+# %% tags=["measure"]
+claim(
+    "07.6",
+    "Moving a bias keeps the largest share below a third on average, without any "
+    "penalty",
+    measured=alone["bias, rate 0.01"]["largest"],
+    holds=lambda largest: largest.mean() < 1 / 3,
+    control=alone["nothing"]["largest"],
+    control_is="the bias is never moved",
+)
+
+# %% [markdown]
+# ### Further: what do standardised inputs repair?
+#
+# Compare the rows with *standardised* with the rest, before you fall in love with a penalty. Standardised inputs alone reach
+# the accuracy that the Switch loss reaches on raw pixels. But they do not do the same thing. Some experts stay dead, and
+# the dense network gains too: part of what they repair has nothing to do with experts. (The two together do best.)
+
+# %% tags=["measure"]
 claim(
     "07.5",
     "Standardised inputs without any penalty reach the accuracy of the Switch loss on raw "
@@ -443,7 +477,7 @@ claim(
     control_is="raw pixels without any penalty",
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "07.12",
     "Standardised inputs without any penalty lift the mixture's accuracy by more than 6.5 "
@@ -456,19 +490,6 @@ claim(
 
 # %% [markdown]
 # The control's figure is the part of the gain that any network has.
-#
-# And the way without a penalty?
-
-# %%
-claim(
-    "07.6",
-    "Moving a bias keeps the largest share below a third on average, without any "
-    "penalty",
-    measured=alone["bias, rate 0.01"]["largest"],
-    holds=lambda largest: largest.mean() < 1 / 3,
-    control=alone["nothing"]["largest"],
-    control_is="the bias is never moved",
-)
 
 # %% [markdown]
 # ## How much?
@@ -478,7 +499,7 @@ claim(
 # that, and nobody would use it: it shows what balance is worth when it is all that counts. Above we took 0.1; the picture
 # shows what the usual one does in 600 steps.
 
-# %%
+# %% tags=["measure"]
 coefficients = [0, 0.01, 0.1, 1, 10, 100]
 curve = {
     c: run(penalty=lambda r, c=c: c * switch_loss(r))
@@ -498,7 +519,7 @@ claim(
     control_is="the usual 0.01 against 1",
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "07.8",
     "A Switch loss of 100, ten thousand times the usual 0.01, instead of 1 lowers "
@@ -509,7 +530,7 @@ claim(
     control_is="a Switch loss of 0.1 instead of 1",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 others = {
     name: result
     for name, result in everything.items()
@@ -601,7 +622,7 @@ explorable(
 # Back to the guess. The hash router is very nearly even. But this hash knows nothing of the rule, so that every expert
 # meets all four of them.
 
-# %%
+# %% tags=["measure"]
 claim(
     "07.9",
     "A mixture balanced by a hash is more than ten points less accurate than one that "
@@ -613,7 +634,7 @@ claim(
     refutes="The more evenly the experts are used, the better the mixture",
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "07.10",
     "A hash's choice of expert tells next to nothing about the rule: specialisation "
@@ -625,7 +646,7 @@ claim(
     refutes="Even use means that the experts have specialised",
 )
 
-# %%
+# %% tags=["measure"]
 images = rules.x_test[:100]
 brighter = images[:, None] + torch.eye(64) / 16  # each pixel in turn, one level of grey
 torch.manual_seed(seeds(1)[0])
@@ -646,18 +667,18 @@ print(
 # See it on the plane: a hash chooses here, and every expert is asked everywhere. Then choose a gate that learns. The
 # opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["playground", "nbval-ignore-output"]
 playground(preset="hash")
 
 # %% [markdown]
-# ## What expert choice cannot do
+# ## Further: what expert choice cannot do
 #
 # Expert choice balances perfectly without a coefficient. So why doesn't everyone use it? In a language model a token may
 # only depend on the tokens *before* it. But whether an expert picks a token depends on its competitors, and these
 # include tokens that come *later*. Keep the first eight tokens, change the eight that follow, and look at the first.
 
 
-# %%
+# %% tags=["measure"]
 def experts_of(router, x):
     """Which experts work on each token: (T, E), True or False."""
     with torch.no_grad():
@@ -689,7 +710,7 @@ claim(
     control_is="tokens choose",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 one, other = two_futures(ExpertChoiceRouter, seeds(1)[0])
 differs = (one != other).any(-1)
 
@@ -730,7 +751,7 @@ picture(
 # Peeking is one price. The two others stand below the table of results: an expert may be nobody's, and the rest of the
 # batch matters.
 
-# %%
+# %% tags=["measure"]
 claim(
     "07.13",
     "Expert choice leaves more than two test images in a hundred without any expert",
@@ -740,7 +761,7 @@ claim(
     control_is="tokens choose",
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "07.14",
     "Asked in batches of 32 instead of all at once, expert choice is more than three points "
@@ -754,23 +775,14 @@ claim(
 # %% [markdown]
 # In training such a model can peek; when it writes text token by token, there is no future to choose from, and it has
 # to route differently from how it learned. It is fine where all tokens are there at once, as in encoders.
-#
-# ## Turn the knobs yourself
-#
-# The plane of lesson 04, with twice as many experts as rules. This is your own mixture: the panel trains whatever layer
-# you hand it. Press start, then pull at noise and balance while it runs.
-
-# %% tags=["nbval-ignore-output"]
-plane = regimes_2d(seed=seeds(1)[0])
-torch.manual_seed(seeds(1)[0])
-mine = MixtureOfExperts(d_model=2, d_hidden=4, n_experts=8, top_k=1, d_out=2)
-train_live(mine, plane, balance=switch_loss, balance_name="Switch loss")
 
 # %% [markdown]
-# The same experiment over seeds: six mixtures for each setting of noise and Switch loss. Where do you find the
+# ## Turn the knobs over seeds
+#
+# The experiment of the live panel, six mixtures for each setting of noise and Switch loss. Where do you find the
 # most accurate ones, and are they the most balanced?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 places = grid(plane.x_train, 40)
 
 

@@ -21,7 +21,7 @@
 # > other eight experts of about that size and picks one. Which predicts better after the same number of training steps?
 # > And after the same *time*?
 
-# %%
+# %% tags=["setup"]
 import textwrap
 
 import numpy as np
@@ -80,6 +80,10 @@ print("characters to train on, for each:", data.train.shape[1])
 print("back and forth:", decode(encode("7*8=56\n")) == "7*8=56\n")
 
 
+# %% [markdown]
+# ### Further: a sample of each
+
+
 # %% tags=["nbval-ignore-output"]
 def show(name, text):
     lines = [textwrap.fill(line, 72) for line in text.split("\n")]
@@ -87,7 +91,7 @@ def show(name, text):
 
 
 for name, stream in zip(data.names, data.test, strict=True):
-    show(name, decode(stream[:240]))
+    show(name, decode(stream[:120]))
 
 # %% [markdown]
 # ## The swap
@@ -128,7 +132,7 @@ mine = MyBlock(64, 4, MixtureOfExperts(64, 128, E, 1, activation="gelu"))
 # The package's GPT is made of such blocks, and its config's `feed_forward` makes the swap. Give its first block the
 # parameters of ours, and the numbers have to agree.
 
-# %%
+# %% tags=["measure"]
 moe_config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=E)
 block = GPT(moe_config).blocks[0]
 names = [name.removeprefix("attention.") for name in block.state_dict()]
@@ -148,7 +152,7 @@ print("same experts:", torch.equal(routing.indices, other_routing.indices))
 # The mixture asks one expert of 128 neurons for each character. Its router computes eight logits, each from 64 numbers;
 # that costs as much as four more neurons. So the dense opponent gets 132.
 
-# %%
+# %% tags=["measure"]
 dense_config = GPTConfig(len(CHARACTERS), d_hidden=132)
 characters = torch.zeros(1, 64, dtype=torch.long)
 for name, config in {"dense": dense_config, "experts": moe_config}.items():
@@ -161,13 +165,13 @@ for name, config in {"dense": dense_config, "experts": moe_config}.items():
 # %% [markdown]
 # Equal work, and nearly four times the parameters.
 #
-# ## No peeking
+# ## Further: no peeking
 #
 # A model that predicts the next character must not see it. Attention hides what comes later. Routing could give it away:
 # so we change the last ten characters, and look whether anything before them notices, scores or choice of experts.
 
 
-# %%
+# %% tags=["measure"]
 def notices(model):
     """Do scores or routing of the first 54 characters depend on the last 10?"""
     before = data.test[:1, :64]
@@ -218,6 +222,7 @@ def build(config, seed):
     return GPT(config)
 
 
+# %% tags=["measure"]
 seed = seeds(1)[0]
 by_hand = my_train(build(moe_config, seed), 10, seed)
 *_, last = train_gpt(build(moe_config, seed), data, seed=seed, steps=10, every=10)
@@ -229,7 +234,7 @@ print("same losses as the package's:", torch.allclose(by_hand, last.loss, atol=1
 # The loss is in **nats**: with a loss of $L$, the right character got a probability of $e^{-L}$, in the geometric mean. One
 # nat is 1.44 bits.
 
-# %%
+# %% tags=["measure"]
 STEPS = 600
 models, history = {}, {}
 for name, config in {"dense": dense_config, "experts": moe_config}.items():
@@ -237,7 +242,7 @@ for name, config in {"dense": dense_config, "experts": moe_config}.items():
     run = train_gpt(models[name], data, seed=seed, steps=STEPS, every=50)
     history[name] = list(progress(run, STEPS // 50 + 1, name))
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 ends = {name: snapshots[-1].loss for name, snapshots in history.items()}
 lead = float(ends["dense"].mean() - ends["experts"].mean())
 table(
@@ -273,13 +278,16 @@ for prompt in ("The value of ", "def get_", "12*11="):
 
 # %% [markdown]
 # Does it know what prose, code and sums *look* like? And does it know what they mean? Check a sum.
+
+# %% [markdown]
+# ### Further: what the cache saves
 #
 # Each new character needs the keys and values of all characters before it, which do not change. `generate` keeps them: a
 # **key-value cache**. As long as everything fits into the context of 64, the cache may change the cost, but not the text.
 # Beyond that, `generate` goes on from the newer half.
 
 
-# %%
+# %% tags=["measure"]
 def without_cache(model, tokens, n_new):
     """The likeliest continuation, reading everything again for each character."""
     for _ in range(n_new):
@@ -312,7 +320,7 @@ print("multiplications are less than a tenth:", with_it < without / 10)
 # block.
 
 
-# %%
+# %% tags=["measure"]
 def routed(model, text):
     """Experts, weights and probabilities, each (blocks, characters, ...)."""
     blocks = route_text(model, encode(text))
@@ -325,7 +333,7 @@ text = "".join(decode(stream[:LENGTH]) for stream in data.test)
 indices, weights, probs = routed(models["experts"], text)
 print("blocks, characters, experts each:", *indices.shape)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 token_view(
     text,
     indices,
@@ -338,10 +346,13 @@ token_view(
 
 # %% [markdown]
 # Does any expert prefer spaces, digits, line ends, or one domain? Nobody told them what a digit is.
-#
-# Is this structure, or do we see faces in clouds? That needs numbers, and more than one run.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% [markdown]
+# Is this structure, or do we see faces in clouds? That needs numbers, and more than one run.
+#
+# ### Further: who takes how much of this text
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 kinds = character_class(encode(text))
 where = torch.arange(len(data.names)).repeat_interleave(LENGTH)
 groups = {name: where == i for i, name in enumerate(data.names)} | {
@@ -396,7 +407,7 @@ table(
 # It takes some minutes, so its results come with the course: those of one machine, on the manual and the library of its
 # Python. In a terminal, `make comparison` makes them again, of yours.
 
-# %%
+# %% tags=["measure"]
 long = comparison.results()
 if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
     print(
@@ -413,7 +424,7 @@ if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
 print(f"seeds {long['runs'][0]['seed']} to {long['runs'][-1]['seed']},", end=" ")
 print(f"{comparison.STEPS} steps; dense goes on to {comparison.DENSE_STEPS}.")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["measure", "nbval-ignore-output"]
 made = long["made"]
 print(
     f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
@@ -424,7 +435,7 @@ same = comparison.fingerprints(data) == made["texts"]
 print("Your Python's texts are", "the same." if same else "a little different.")
 
 
-# %%
+# %% tags=["measure"]
 def curves(kind, column):
     """(seeds, tests) of a domain's loss, or of "seconds"."""
     return np.array([run["curves"][kind][column] for run in long["runs"]])
@@ -442,7 +453,7 @@ end = comparison.STEPS // comparison.EVERY
 # **Equal steps.** All have read the same text, and all do the same work per character (the table and the dice save the
 # router's).
 
-# %%
+# %% tags=["measure"]
 claim(
     "08.1",
     "After 700 equal steps, the GPT with experts predicts better than the dense one "
@@ -457,7 +468,7 @@ claim(
 # So parameters alone do not help: with dice, the same experts are far *behind*. Is it the learning of the router, then? The
 # table has learned nothing. Guess where it ends before you run the next cell.
 
-# %%
+# %% tags=["measure"]
 claim(
     "08.2",
     "A fixed table from character to expert predicts better than the router that "
@@ -473,41 +484,12 @@ claim(
 # Table and dice have both learned nothing. But with the table the same character always comes back to the same expert.
 # That is enough here, and after so few steps the learned router does not do better. Whether it would catch up, this
 # comparison does not say.
-#
-# On which text do experts help?
-
-# %%
-by_domain = loss["dense"][:, end] - loss["experts"][:, end]
-by_dice = loss["dense"][:, end] - loss["dice"][:, end]
-prose, code, arithmetic = range(3)
-claim(
-    "08.3",
-    "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
-    measured=by_domain[:, prose] - by_domain[:, arithmetic],
-    holds=lambda more: more.mean() > 0.04,
-    control=by_dice[:, prose] - by_dice[:, arithmetic],
-    control_is="dice in place of the router",
-)
 
 # %% [markdown]
-# Is there nothing to win on arithmetic? Operands and signs are random, so nobody can foresee them. Only the result can be
-# calculated. A perfect calculator would pay for the random part alone:
-
-# %%
-lines = decode(data.test[2]).split("\n")[1:-1]
-length = np.mean([len(line) + 1 for line in lines])
-random_part = (2 * np.log(100) + np.log(3)) / length
-print(f"a perfect calculator's loss on arithmetic: {random_part:.1f} nats a character")
-ours = loss["experts"][:, end, arithmetic].mean()
-print(f"the experts' loss on arithmetic:           {ours:.1f}")
-
-# %% [markdown]
-# There would be a lot to win. With this training the experts have not found it.
-#
 # **Equal time.** The tokens of a mixture have to be sorted by expert, and each expert gets a small matrix product of
 # its own. The multiplications are as many. Is the time? *Here* is the machine that made the results.
 
-# %%
+# %% tags=["measure"]
 step_time = {
     kind: seconds[kind][:, end] / comparison.STEPS for kind in ("dense", "experts")
 }
@@ -526,7 +508,7 @@ claim(
 )
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 def lead_at_the_time_of(test):
     """Lead of the experts, one a seed, over what dense has reached in the same time."""
     return np.array(
@@ -610,14 +592,48 @@ picture(
 # %% [markdown]
 # Whoever counts steps sees the experts win. Whoever counts seconds has to read the title again. Lesson 09 asks where a
 # step with experts costs little more than a dense one.
+
+# %% [markdown]
+# ### Further: on which text do experts help?
 #
+# All three domains count the same above. One by one:
+
+# %% tags=["measure"]
+by_domain = loss["dense"][:, end] - loss["experts"][:, end]
+by_dice = loss["dense"][:, end] - loss["dice"][:, end]
+prose, code, arithmetic = range(3)
+claim(
+    "08.3",
+    "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
+    measured=by_domain[:, prose] - by_domain[:, arithmetic],
+    holds=lambda more: more.mean() > 0.04,
+    control=by_dice[:, prose] - by_dice[:, arithmetic],
+    control_is="dice in place of the router",
+)
+
+# %% [markdown]
+# Is there nothing to win on arithmetic? Operands and signs are random, so nobody can foresee them. Only the result can be
+# calculated. A perfect calculator would pay for the random part alone:
+
+# %% tags=["measure"]
+lines = decode(data.test[2]).split("\n")[1:-1]
+length = np.mean([len(line) + 1 for line in lines])
+random_part = (2 * np.log(100) + np.log(3)) / length
+print(f"a perfect calculator's loss on arithmetic: {random_part:.1f} nats a character")
+ours = loss["experts"][:, end, arithmetic].mean()
+print(f"the experts' loss on arithmetic:           {ours:.1f}")
+
+# %% [markdown]
+# There would be a lot to win. With this training the experts have not found it.
+
+# %% [markdown]
 # ## Structure, in numbers
 #
 # Back to the faces in the clouds. How many bits does the expert's number tell about a character? This is the **mutual
 # information** between expert and label: how much less uncertain the label is when you hear the expert's number. Three
 # equally likely domains have 1.58 bits to tell. By chance a little is told as well, so we shuffle the labels.
 
-# %%
+# %% tags=["measure"]
 
 
 def bits(about, model="trained"):
@@ -638,7 +654,7 @@ claim(
 # Shuffled labels are an easy opponent. An *untrained* model also sends equal characters the same way, since they look
 # the same to it. What does training add?
 
-# %%
+# %% tags=["measure"]
 claim(
     "08.6",
     "In the first block of a trained model, the expert's number tells more than 0.5 "
@@ -649,23 +665,7 @@ claim(
     control_is="the same model, untrained",
 )
 
-# %% [markdown]
-# Digits are mostly arithmetic. So is the domain only the character in disguise? Compare equal characters: the same `e`, in
-# prose and in code. If the expert still tells the domain, it has looked at what stands around. The control shuffles the
-# domains among equal characters.
-
-# %%
-claim(
-    "08.7",
-    "In the second block, the expert's number tells more than 0.08 bits about the "
-    "domain that the character itself does not tell",
-    measured=bits("domain beyond the character")[:, 1],
-    holds=lambda bits: bits.mean() > 0.08,
-    control=bits("domain beyond the character, shuffled")[:, 1],
-    control_is="domains shuffled among equal characters",
-)
-
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 domain_most, class_most = bits("most").mean(0)
 table(
     ["bits about", "trained", "untrained", "shuffled", "at most"],
@@ -693,7 +693,26 @@ table(
 # %% [markdown]
 # So there is structure of both sorts, and not by chance. Is it the router that learned it, or the model around it, whose
 # vectors the router reads? This comparison cannot say; exercise 5 helps.
+
+# %% [markdown]
+# ### Further: is the domain only the character in disguise?
 #
+# Digits are mostly arithmetic. So is the domain only the character in disguise? Compare equal characters: the same `e`, in
+# prose and in code. If the expert still tells the domain, it has looked at what stands around. The control shuffles the
+# domains among equal characters.
+
+# %% tags=["measure"]
+claim(
+    "08.7",
+    "In the second block, the expert's number tells more than 0.08 bits about the "
+    "domain that the character itself does not tell",
+    measured=bits("domain beyond the character")[:, 1],
+    holds=lambda bits: bits.mean() > 0.08,
+    control=bits("domain beyond the character, shuffled")[:, 1],
+    control_is="domains shuffled among equal characters",
+)
+
+# %% [markdown]
 # ## Try it
 #
 # 1. Pick two experts of 64 neurons each: `GPTConfig(..., d_hidden=64, top_k=2)`. Is the active cost the same? Train it,

@@ -21,7 +21,7 @@
 # > multiplications. For one token both read about as many weights. How many times as many does the mixture read for 16
 # > tokens at once? And for 1,024: does it fall further behind then, or catch up?
 
-# %%
+# %% tags=["setup"]
 import itertools
 import json
 import subprocess
@@ -73,58 +73,12 @@ torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
 
 # %% [markdown]
-# ## Count a published model
-#
-# A model on the Hugging Face hub comes with a `config.json`. It holds all that is needed to count. Here is the part of
-# Mixtral 8x7B's that matters.
-
-# %%
-mixtral = {
-    "model_type": "mixtral",
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "num_local_experts": 8,
-    "num_experts_per_tok": 2,
-    "tie_word_embeddings": False,
-}
-
-# %% [markdown]
-# Line by line. An expert has three matrices (it is gated: `gated=True` in the package). Attention has four; keys and values
-# are narrower, because four query heads share one of theirs.
-
-# %%
-d, h, n_layers = 4096, 14336, 32
-head = d // 32
-
-expert = 3 * d * h
-router = d * 8
-attention = 2 * d * d + 2 * d * (8 * head)
-norms = 2 * d
-embedding_and_output = 2 * 32000 * d
-
-everything_else = n_layers * (router + attention + norms) + embedding_and_output + d
-total = everything_else + n_layers * 8 * expert
-active = everything_else + n_layers * 2 * expert
-
-print(f"total  {total:,}")
-print(f"active {active:,}")
-print("same as the package's:", (total, active) == count_parameters(mixtral))
-print(f"two eighths of the total would be {total * 2 // 8:,}")
-
-# %% [markdown]
-# Compare the last lines. Only the experts are divided by four. Attention, embedding and router are there for every token.
-#
-# The name is worth a look as well: 8 x 7 would make 56 billion. But the experts share all the rest.
-#
 # ## Published models
 #
-# The same count for other families, from their public files, held against what their publishers state.
+# A model on the Hugging Face hub comes with a `config.json`. It holds all that is needed to count its parameters. Here are
+# some families, counted from their public files, and held against what their publishers state.
 
-# %%
+# %% tags=["measure"]
 models = {model.name: model for model in published()}
 errors = [
     abs(ours / theirs - 1)
@@ -138,7 +92,7 @@ for name, model in models.items():
     print(f"{name:15}{total_ratio:8.3f}{active_ratio:8.3f}  {model.source}")
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 def billions(number):
     return f"{number / 1e9:.2f}" if number < 1e10 else f"{number / 1e9:.1f}"
 
@@ -170,17 +124,10 @@ table(
 )
 
 # %% [markdown]
-# How does each publisher count?
-
-# %%
-for name, model in models.items():
-    print(textwrap.fill(f"{name}: {model.note}", 88, subsequent_indent="    "))
-
-# %% [markdown]
-# Back to the table, to the two columns on the right. If *active is k/E of the total* were right, they would be equal.
+# Look at the two columns on the right. If *active is k/E of the total* were right, they would be equal.
 
 
-# %%
+# %% tags=["measure"]
 def mixtures():
     """The published models that have experts."""
     for model in models.values():
@@ -208,7 +155,25 @@ claim(
     refutes="A token meets k/E of the parameters",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% tags=["measure"]
+by_the_part = [
+    abs(part.active / part.total * model.total / model.active - 1)
+    for model, part in mixtures()
+]
+claim(
+    "09.2",
+    "Counted part by part, every total and active figure of the table is within 3 % of "
+    "the published one",
+    measured=max(errors),
+    holds=lambda error: bool((error < 0.03).all()),
+    control=max(by_the_part),
+    control_is="active counted as k/E of the total",
+)
+
+# %% [markdown]
+# ### Further: model by model
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 sparse = {model.name: model for model, _ in mixtures()}
 k_of_e = {
     model.name: model.total * part.active / part.total for model, part in mixtures()
@@ -283,23 +248,57 @@ explorable(
     },
 )
 
+# %% [markdown]
+# ## Count one by hand
+#
+# Here is the part of Mixtral 8x7B's `config.json` that matters.
+
 # %%
-by_the_part = [
-    abs(part.active / part.total * model.total / model.active - 1)
-    for model, part in mixtures()
-]
-claim(
-    "09.2",
-    "Counted part by part, every total and active figure of the table is within 3 % of "
-    "the published one",
-    measured=max(errors),
-    holds=lambda error: bool((error < 0.03).all()),
-    control=max(by_the_part),
-    control_is="active counted as k/E of the total",
-)
+mixtral = {
+    "model_type": "mixtral",
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "tie_word_embeddings": False,
+}
 
 # %% [markdown]
-# Now yours. Paste a `config.json` as a dict (`json.load(open("config.json"))`), or change ours.
+# Line by line. An expert has three matrices (it is gated: `gated=True` in the package). Attention has four; keys and values
+# are narrower, because four query heads share one of theirs.
+
+# %%
+d, h, n_layers = 4096, 14336, 32
+head = d // 32
+
+expert = 3 * d * h
+router = d * 8
+attention = 2 * d * d + 2 * d * (8 * head)
+norms = 2 * d
+embedding_and_output = 2 * 32000 * d
+
+everything_else = n_layers * (router + attention + norms) + embedding_and_output + d
+total = everything_else + n_layers * 8 * expert
+active = everything_else + n_layers * 2 * expert
+
+print(f"total  {total:,}")
+print(f"active {active:,}")
+print("same as the package's:", (total, active) == count_parameters(mixtral))
+print(f"two eighths of the total would be {total * 2 // 8:,}")
+
+# %% [markdown]
+# Compare the last lines. Only the experts are divided by four. Attention, embedding and router are there for every token.
+#
+# The name is worth a look as well: 8 x 7 would make 56 billion. But the experts share all the rest.
+
+# %% [markdown]
+# ### Further: count your own
+#
+# Paste a `config.json` as a dict (`json.load(open("config.json"))`), or change ours.
 
 # %%
 my_config = mixtral | {"num_local_experts": 16, "num_experts_per_tok": 1}
@@ -309,6 +308,15 @@ print(f"total {count.total:,}, active {count.active:,}")
 for part in parts(my_config):
     print(f"{part.copies:3} x {part.name:12} {part.total:15,} each")
 print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
+
+# %% [markdown]
+# ### Further: how does each publisher count?
+#
+# In the notes that come with the figures:
+
+# %% tags=["measure"]
+for name, model in models.items():
+    print(textwrap.fill(f"{name}: {model.note}", 88, subsequent_indent="    "))
 
 # %% [markdown]
 # ## At the edge: one token at a time
@@ -322,7 +330,7 @@ print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
 # layers of each sort, as many as fill about the same number of bytes, and use them in turn. Beside them, to see what the
 # cache does, one small layer that is called again and again.
 
-# %%
+# %% tags=["measure"]
 WIDTH, HIDDEN = 512, 512
 ROUTER = E // 2  # neurons that multiply as much as a router of E outputs
 
@@ -366,14 +374,71 @@ one_token = K * expert_bytes + router_bytes
 print(f"for one token the mixture reads {one_token:,} bytes")
 
 # %% [markdown]
-# **Memory first.** Some say that a mixture needs only $k/E$ of the memory, since only that part works. We ask the
+# The machine may be busy with other things, so the sorts of layers take turns, and each claim compares
+# times of one and the same turn. Every call gets other tokens and, in turn, the next layer of its sort.
+
+
+# %% tags=["measure"]
+def times(names, n_tokens, turns=10, seconds=0.02, equal=False):
+    """Seconds a call on n_tokens (equal) tokens, for each layer one number a turn."""
+    n = max(2, min(64, 4096 // n_tokens))
+    different, copies = (1, n_tokens) if equal else (n_tokens, 1)
+    inputs = itertools.cycle(torch.randn(n, different, WIDTH).repeat(1, copies, 1))
+    in_turn = {name: itertools.cycle(layers[name]) for name in names}
+    with torch.inference_mode():
+        found = time_side_by_side(
+            {
+                name: lambda name=name: next(in_turn[name])(next(inputs))
+                for name in names
+            },
+            turns,
+            seconds,
+        )
+    return {name: np.array(numbers) for name, numbers in found.items()}
+
+
+alone = times(layers, 1)
+claim(
+    "09.4",
+    "For one token the mixture is faster than the large layer, by a factor of at "
+    "least 1.5",
+    measured=alone["large"] / alone["mixture"],
+    holds=lambda times: np.median(times) > 1.5,
+    control=alone["large"] / alone["mixture, all asked"],
+    control_is="all experts asked",
+    timed=True,
+)
+
+# %% tags=["measure"]
+claim(
+    "09.5",
+    "One token takes the mixture less than three times as long as the small layer, if "
+    "both read their weights from main memory",
+    measured=alone["mixture"] / alone["small"],
+    holds=lambda times: np.median(times) < 3,
+    control=alone["mixture"] / alone["one small"],
+    control_is="one small layer again and again, from the cache",
+    timed=True,
+)
+
+# %% [markdown]
+# The control is how such comparisons often go wrong: a layer that is called again and again stays in the cache, and makes
+# a baseline that no model has.
+#
+# That is the bargain of the edge: for each token the mixture reads and multiplies as little as the small layer, and it is
+# as large as the large one. (Loaded, it takes as much memory: claim 09.3.)
+
+# %% [markdown]
+# ### Further: memory, loaded and mapped
+#
+# Some say that a mixture needs only $k/E$ of the memory, since only that part works. We ask the
 # operating system for the **resident memory** of a fresh process, the part of it that lies in the machine's main memory:
 # how much does it grow with four such layers and a token through each?
 #
 # Then the same for a mixture that is not loaded but **mapped**: its weights stay in a file, and the system brings a page
 # of it into memory when somebody touches it. So here *stored* and *touched* come apart.
 
-# %%
+# %% tags=["measure"]
 GROWTH = """
 import json, os, tempfile, psutil, torch
 from torch import nn
@@ -430,7 +495,7 @@ for n_tokens, experts in touched.items():
         f"{n_tokens:>2} tokens touch {experts:2} of {E} experts of the mapped mixture"
     )
 
-# %%
+# %% tags=["measure"]
 claim(
     "09.3",
     "A process that has loaded four mixtures and used each for one token has grown more "
@@ -443,7 +508,7 @@ claim(
     refutes="What is not asked is not in memory",
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "09.19",
     "A process that maps a mixture from a file has grown by more than 0.8 times its "
@@ -462,63 +527,9 @@ claim(
 # text, a mixture needs the memory of all of them.
 
 # %% [markdown]
-# **Now the time.** The machine may be busy with other things, so the sorts of layers take turns, and each claim compares
-# times of one and the same turn. Every call gets other tokens and, in turn, the next layer of its sort.
-
-
-# %%
-def times(names, n_tokens, turns=10, seconds=0.02, equal=False):
-    """Seconds a call on n_tokens (equal) tokens, for each layer one number a turn."""
-    n = max(2, min(64, 4096 // n_tokens))
-    different, copies = (1, n_tokens) if equal else (n_tokens, 1)
-    inputs = itertools.cycle(torch.randn(n, different, WIDTH).repeat(1, copies, 1))
-    in_turn = {name: itertools.cycle(layers[name]) for name in names}
-    with torch.inference_mode():
-        found = time_side_by_side(
-            {
-                name: lambda name=name: next(in_turn[name])(next(inputs))
-                for name in names
-            },
-            turns,
-            seconds,
-        )
-    return {name: np.array(numbers) for name, numbers in found.items()}
-
-
-alone = times(layers, 1)
-claim(
-    "09.4",
-    "For one token the mixture is faster than the large layer, by a factor of at "
-    "least 1.5",
-    measured=alone["large"] / alone["mixture"],
-    holds=lambda times: np.median(times) > 1.5,
-    control=alone["large"] / alone["mixture, all asked"],
-    control_is="all experts asked",
-    timed=True,
-)
-
-# %%
-claim(
-    "09.5",
-    "One token takes the mixture less than three times as long as the small layer, if "
-    "both read their weights from main memory",
-    measured=alone["mixture"] / alone["small"],
-    holds=lambda times: np.median(times) < 3,
-    control=alone["mixture"] / alone["one small"],
-    control_is="one small layer again and again, from the cache",
-    timed=True,
-)
-
-# %% [markdown]
-# The control is how such comparisons often go wrong: a layer that is called again and again stays in the cache, and makes
-# a baseline that no model has.
+# ## Further: offloading, an expert is fetched when it is needed
 #
-# That is the bargain of the edge: for each token the mixture reads and multiplies as little as the small layer, and it is
-# as large as the large one. Where memory is what is short, can the idle experts stay on disk?
-#
-# ## Offloading: fetch an expert when it is needed
-#
-# Keep a few experts in memory, and fetch the others when a token asks for them. When the memory is full, the expert that
+# Where memory is short, can the idle experts stay on disk? Keep a few experts in memory, and fetch the others when a token asks for them. When the memory is full, the expert that
 # was not used for longest has to go. How many experts must be fetched for each token? This is simulated: we count, and
 # nothing is read from disk.
 
@@ -546,7 +557,7 @@ print("always two others:  ", fetched(torch.arange(200).view(100, 2) % E, room=8
 # experts in each of its two blocks, one of them chosen for each character. We train ten, each for a hundred short steps
 # only. Then they read prose, code and arithmetic that they have never seen.
 
-# %%
+# %% tags=["measure"]
 data, LENGTH, ROOM = texts(), 1920, 4
 config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)
 
@@ -575,7 +586,7 @@ print("GPTs, blocks, texts, characters:", *choices.shape)
 #
 # So *mixed* against *text by text* is what the subject does. *Text by text* against *in order* is what the neighbour does.
 
-# %%
+# %% tags=["measure"]
 dice = torch.Generator().manual_seed(seeds(1)[0])
 
 
@@ -614,7 +625,7 @@ claim(
     refutes="Tokens in a row share experts because they are neighbours",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 rooms = range(1, config.n_experts + 1)
 curve = {name: [fetches(name, room).mean() for room in rooms] for name in streams}
 
@@ -653,7 +664,7 @@ curves(
     height=300,
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 of_each_text = [
     {
         order: np.mean([fetched(block, ROOM) for block in stream.flatten(0, 1)])
@@ -680,7 +691,7 @@ table(
 # %% [markdown]
 # Is it the router, or the order? Mixed, they are the same routers with the same characters.
 
-# %%
+# %% tags=["measure"]
 for name in ("text by text", "mixed"):
     most = n_fetched[name].mean() / n_fetched["random experts"].mean() > 0.7
     print(f"{name:12} more than 0.7 times the fetches of random experts: {most}")
@@ -716,52 +727,109 @@ for batch in (1, 4, 8, 16, 64):
     assert my_distinct_experts(E, K, batch) == distinct_experts(E, K, batch)
     print(f"{batch:3} tokens need {distinct_experts(E, K, batch):5.2f} of {E} experts")
 
-# %%
-counted = np.array([counted_experts(8, seed) for seed in seeds(10)])
+# %% [markdown]
+# That is a count. Does it show in the time? Back to our layers, with 16 tokens. Multiplications are as many as in
+# `small`, but the experts get two tokens each. The control is sixteen *equal* tokens: as many multiplications again, in
+# two experts only.
+#
+# Equal tokens take away two things at once: reading the other experts' weights, and a dozen small products of about two
+# rows each. To tell them apart we also build sixteen experts in **one memory**: views of a single expert's weights. It is
+# read once, and the other fifteen find it in the cache. The small products are still there.
+
+
+# %% tags=["measure"]
+def one_memory(expert, mixture):
+    """A mixture whose experts are all one and the same."""
+    with torch.device("meta"):  # without weights
+        layer = MixtureOfExperts(WIDTH, HIDDEN, E, K)
+    layer.router = mixture.router
+    for name, w in mixture.experts.named_parameters():
+        own = w.detach()[expert : expert + 1].clone()
+        setattr(layer.experts, name, nn.Parameter(own.expand(w.shape)))
+    return layer
+
+
+layers["one memory"] = [
+    one_memory(i, mixture) for mixture in mixtures for i in range(E)
+]
+
+
+def asked(name, equal):
+    """How many experts 16 (equal) tokens ask for, the mean of the layers."""
+    tokens = torch.randn(1 if equal else 16, WIDTH)
+    return np.mean([len(layer(tokens)[1].indices.unique()) for layer in layers[name]])
+
+
+with torch.inference_mode():
+    print("16 tokens ask for more than 12 experts:", bool(asked("mixture", False) > 12))
+    print("16 equal tokens ask for two:           ", asked("mixture", True) == 2)
+one = layers["one memory"][0]
+for name, layer in {"mixture": mixtures[0], "one memory": one}.items():
+    stores = sum(p.untyped_storage().nbytes() for p in layer.experts.parameters())
+    print(f"{name:10} its experts store {stores:10,} bytes")
+tokens = torch.randn(16, WIDTH)
+print(
+    "as many multiplications:", multiplications(one, tokens) // 16 == computed["small"]
+)
+
+# %% tags=["measure"]
+several = ["small", "mixture", "one memory", "large"]
+few = times(several, 16, seconds=0.05)
+few_equal = times(several, 16, seconds=0.05, equal=True)
 claim(
-    "09.7",
-    "If every token draws at random, the formula tells within 3 % how many experts 8 "
-    "tokens need",
-    measured=abs(distinct_experts(E, K, 8) / counted - 1),
-    holds=lambda error: bool((error < 0.03).all()),
-    control=abs(min(E, 8 * K) / counted - 1),
-    control_is="counted as min(E, Bk)",
-    refutes="B tokens need min(E, Bk) experts",
+    "09.9",
+    "Sixteen tokens take the mixture more than 3.5 times as long as the small layer, "
+    "which multiplies as much",
+    measured=few["mixture"] / few["small"],
+    holds=lambda times: np.median(times) > 3.5,
+    control=few_equal["mixture"] / few_equal["small"],
+    control_is="sixteen equal tokens",
+    timed=True,
+    refutes="Equal multiplications take equal time",
+)
+
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+def ratio(found, name, other, digits=1):
+    return f"{np.median(found[name] / found[other]):.{digits}f}"
+
+
+table(
+    ["times as long as small", "16 tokens", "16 equal tokens"],
+    {
+        label: [ratio(few, name, "small"), ratio(few_equal, name, "small")]
+        for label, name in {
+            "sixteen experts in one memory": "one memory",
+            "the mixture": "mixture",
+            "the large layer": "large",
+        }.items()
+    },
+    title=f"Sixteen tokens: in one memory {ratio(few, 'one memory', 'small')} times as "
+    f"long as small, each expert in its own {ratio(few, 'mixture', 'small')} times",
+    note="Medians, measured here on one thread.",
 )
 
 # %% [markdown]
-# A trained router does not draw at random. And users who write at once are not tokens in a row: each is at another place,
-# of a text of the same kind or of another. Here are the GPTs of the last section once more.
+# Two things can cost: weights from memory, and products of two rows. The row of *one memory* shows the second nearly alone;
+# what the mixture takes beyond it is the first. And how does it do against the large layer, which reads little more?
 
-
-# %%
-def fewer_than_random(stream, batch=8):
-    """The formula minus the mean of distinct experts in batches of the stream."""
-    n = config.n_experts
-    together = stream[..., : stream.shape[-1] // batch * batch].reshape(-1, batch)
-    needed = torch.zeros(len(together), n).scatter(1, together, 1.0).sum(1).mean()
-    return distinct_experts(n, 1, batch) - float(needed)
-
-
-fewer = {name: [fewer_than_random(gpt) for gpt in s] for name, s in streams.items()}
+# %% tags=["measure"]
 claim(
-    "09.8",
-    "8 characters from anywhere in one text need fewer experts than the formula says, "
-    "by more than 0.7",
-    measured=fewer["text by text"],
-    holds=lambda fewer: fewer.mean() > 0.7,
-    control=fewer["mixed"],
-    control_is="from three texts",
+    "09.10",
+    "For sixteen tokens the mixture is less than three times as fast as the large layer",
+    measured=few["large"] / few["mixture"],
+    holds=lambda times: np.median(times) < 3,
+    control=few_equal["large"] / few_equal["mixture"],
+    control_is="sixteen equal tokens",
+    timed=True,
 )
 
-# %%
-more = np.mean(fewer["in order"]) - np.mean(fewer["text by text"])
-print("in a row, 8 characters save less than 0.3 experts more:", bool(more < 0.3))
-
 # %% [markdown]
+# ### Further: the weights that a published model reads
+#
 # With the formula we can count for published models how many weights a batch needs from memory. Pick a model and a batch:
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 with_experts = [
     name
     for name, model in models.items()
@@ -797,101 +865,51 @@ sweep(
 )
 
 # %% [markdown]
-# That is a count. Does it show in the time? Back to our layers, with 16 tokens. Multiplications are as many as in
-# `small`, but the experts get two tokens each. The control is sixteen *equal* tokens: as many multiplications again, in
-# two experts only.
+# ### Further: do tokens draw at random?
 #
-# Equal tokens take away two things at once: reading the other experts' weights, and a dozen small products of about two
-# rows each. To tell them apart we also build sixteen experts in **one memory**: views of a single expert's weights. It is
-# read once, and the other fifteen find it in the cache. The small products are still there.
+# First the formula, for those that do.
 
-
-# %%
-def one_memory(expert, mixture):
-    """A mixture whose experts are all one and the same."""
-    with torch.device("meta"):  # without weights
-        layer = MixtureOfExperts(WIDTH, HIDDEN, E, K)
-    layer.router = mixture.router
-    for name, w in mixture.experts.named_parameters():
-        own = w.detach()[expert : expert + 1].clone()
-        setattr(layer.experts, name, nn.Parameter(own.expand(w.shape)))
-    return layer
-
-
-layers["one memory"] = [
-    one_memory(i, mixture) for mixture in mixtures for i in range(E)
-]
-
-
-def asked(name, equal):
-    """How many experts 16 (equal) tokens ask for, the mean of the layers."""
-    tokens = torch.randn(1 if equal else 16, WIDTH)
-    return np.mean([len(layer(tokens)[1].indices.unique()) for layer in layers[name]])
-
-
-with torch.inference_mode():
-    print("16 tokens ask for more than 12 experts:", bool(asked("mixture", False) > 12))
-    print("16 equal tokens ask for two:           ", asked("mixture", True) == 2)
-one = layers["one memory"][0]
-for name, layer in {"mixture": mixtures[0], "one memory": one}.items():
-    stores = sum(p.untyped_storage().nbytes() for p in layer.experts.parameters())
-    print(f"{name:10} its experts store {stores:10,} bytes")
-tokens = torch.randn(16, WIDTH)
-print(
-    "as many multiplications:", multiplications(one, tokens) // 16 == computed["small"]
-)
-
-# %%
-several = ["small", "mixture", "one memory", "large"]
-few = times(several, 16, seconds=0.05)
-few_equal = times(several, 16, seconds=0.05, equal=True)
+# %% tags=["measure"]
+counted = np.array([counted_experts(8, seed) for seed in seeds(10)])
 claim(
-    "09.9",
-    "Sixteen tokens take the mixture more than 3.5 times as long as the small layer, "
-    "which multiplies as much",
-    measured=few["mixture"] / few["small"],
-    holds=lambda times: np.median(times) > 3.5,
-    control=few_equal["mixture"] / few_equal["small"],
-    control_is="sixteen equal tokens",
-    timed=True,
-    refutes="Equal multiplications take equal time",
-)
-
-
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-def ratio(found, name, other, digits=1):
-    return f"{np.median(found[name] / found[other]):.{digits}f}"
-
-
-table(
-    ["times as long as small", "16 tokens", "16 equal tokens"],
-    {
-        label: [ratio(few, name, "small"), ratio(few_equal, name, "small")]
-        for label, name in {
-            "sixteen experts in one memory": "one memory",
-            "the mixture": "mixture",
-            "the large layer": "large",
-        }.items()
-    },
-    title=f"Sixteen tokens: in one memory {ratio(few, 'one memory', 'small')} times as "
-    f"long as small, each expert in its own {ratio(few, 'mixture', 'small')} times",
-    note="Medians, measured here on one thread.",
+    "09.7",
+    "If every token draws at random, the formula tells within 3 % how many experts 8 "
+    "tokens need",
+    measured=abs(distinct_experts(E, K, 8) / counted - 1),
+    holds=lambda error: bool((error < 0.03).all()),
+    control=abs(min(E, 8 * K) / counted - 1),
+    control_is="counted as min(E, Bk)",
+    refutes="B tokens need min(E, Bk) experts",
 )
 
 # %% [markdown]
-# Two things can cost: weights from memory, and products of two rows. The row of *one memory* shows the second nearly alone;
-# what the mixture takes beyond it is the first. And how does it do against the large layer, which reads little more?
+# A trained router does not draw at random. And users who write at once are not tokens in a row: each is at another place,
+# of a text of the same kind or of another. Here are the GPTs of the last section once more.
 
-# %%
+
+# %% tags=["measure"]
+def fewer_than_random(stream, batch=8):
+    """The formula minus the mean of distinct experts in batches of the stream."""
+    n = config.n_experts
+    together = stream[..., : stream.shape[-1] // batch * batch].reshape(-1, batch)
+    needed = torch.zeros(len(together), n).scatter(1, together, 1.0).sum(1).mean()
+    return distinct_experts(n, 1, batch) - float(needed)
+
+
+fewer = {name: [fewer_than_random(gpt) for gpt in s] for name, s in streams.items()}
 claim(
-    "09.10",
-    "For sixteen tokens the mixture is less than three times as fast as the large layer",
-    measured=few["large"] / few["mixture"],
-    holds=lambda times: np.median(times) < 3,
-    control=few_equal["large"] / few_equal["mixture"],
-    control_is="sixteen equal tokens",
-    timed=True,
+    "09.8",
+    "8 characters from anywhere in one text need fewer experts than the formula says, "
+    "by more than 0.7",
+    measured=fewer["text by text"],
+    holds=lambda fewer: fewer.mean() > 0.7,
+    control=fewer["mixed"],
+    control_is="from three texts",
 )
+
+# %% tags=["measure"]
+more = np.mean(fewer["in order"]) - np.mean(fewer["text by text"])
+print("in a row, 8 characters save less than 0.3 experts more:", bool(more < 0.3))
 
 # %% [markdown]
 # ## Many users: where it pays
@@ -901,7 +919,7 @@ claim(
 # An expert is **full** when computing its tokens takes as long as reading its weights (in the fleet further down, with
 # `READ / COMPUTE` tokens). How many does it get? Here is the answer to the guess, counted with the formula.
 
-# %%
+# %% tags=["measure"]
 for batch in (1, 4, 16, 64, 256, 1024, 4096):
     n_asked = distinct_experts(E, K, batch)
     print(
@@ -913,7 +931,7 @@ for batch in (1, 4, 16, 64, 256, 1024, 4096):
 # `small` reads the same for any number of tokens, and so does `large`. Now as a curve in time: from how many tokens on does
 # the mixture take nearly as little as `small`?
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 batches = [1, 4, 16, 64, 256, 1024, 4096]
 shown = ["small", "mixture", "large"]
 times_at = {name: [] for name in shown}
@@ -959,7 +977,7 @@ curves(
 # tokens: it reads everything, but each weight that is read serves many. Where that makes up for the reading is what the
 # title says, in all and for each expert. It is another number on another machine.
 
-# %%
+# %% tags=["measure"]
 many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
 claim(
     "09.11",
@@ -971,7 +989,7 @@ claim(
     timed=True,
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "09.12",
     "For 1,024 tokens the mixture is more than three times as fast as the large layer",
@@ -983,7 +1001,7 @@ claim(
 )
 
 # %% [markdown]
-# ## A place for every token: capacity
+# ## Further: a place for every token, the capacity
 #
 # Many machines like fixed shapes. So a lot of code gives every expert room for a fixed number of tokens: its even part
 # times a **capacity factor**. Tokens beyond that are dropped: this expert does nothing for them.
@@ -1011,7 +1029,7 @@ print(
 # popularity, so that we can make it as uneven as we like.
 
 
-# %%
+# %% tags=["measure"]
 def route(n_tokens, skew, seed, n_experts=8):
     """Choices (T, K) and gate weights; expert i is asked for like 1 / (i + 1)**skew."""
     generator = torch.Generator().manual_seed(seed)
@@ -1038,7 +1056,7 @@ print("nobody was kept before a higher weight:", lowest_kept)
 # Pull at the factor, at how uneven the experts' popularity is, and at the number of tokens.
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 def capacity_bars(indices, fits, room, n_experts=8):
     """Kept choices in the expert's colour, dropped ones as a dashed box behind them."""
     asked = indices.flatten().bincount(minlength=n_experts)
@@ -1081,7 +1099,7 @@ sweep(
 # With a skew of zero every expert is equally popular. Nothing should be dropped then, should it?
 
 
-# %%
+# %% tags=["measure"]
 def dropped_part(n_tokens, seed, factor=1.25, skew=0.0):
     indices, weights = route(n_tokens, skew, seed)
     fits = kept(indices, weights, 8, capacity(n_tokens, 8, K, factor))
@@ -1111,7 +1129,7 @@ claim(
 # keeps whoever comes first.
 
 
-# %%
+# %% tags=["measure"]
 def keep(indices, weights, by_position):
     """Which choices are kept at capacity factor 1."""
     if by_position:
@@ -1137,7 +1155,7 @@ for rule in ("by weight", "by position"):
 # And the favourites?
 
 
-# %%
+# %% tags=["measure"]
 def late_minus_early(seed, by_position):
     """Dropped part of the last quarter of the tokens minus that of the first."""
     indices, weights = route(512, 0.5, seed)
@@ -1156,7 +1174,7 @@ claim(
 )
 
 # %% [markdown]
-# ## A fleet: latency against load
+# ## Further: a fleet, latency against load
 #
 # In a data centre requests come at random, and a step of the model makes one token for everybody who is there. Between two
 # steps, requests that are done leave, and waiting ones join (**continuous batching**). We simulate such a fleet: four
@@ -1174,7 +1192,7 @@ claim(
 # Is the simulation right? Where queueing theory has a formula, it has to agree. One server, one request at a time, every
 # service one second, at 60 % load: the mean wait is $\rho / (2 (1 - \rho))$ seconds.
 
-# %%
+# %% tags=["measure"]
 queue = serve(0.6, lambda n, rng: 1.0, 0, n_requests=100_000, n_tokens=1, max_batch=1)
 wait, theory = queue.latency.mean() - 1, 0.6 / (2 * (1 - 0.6))
 print("wait agrees with theory within 5 %:", abs(wait / theory - 1) < 0.05)
@@ -1182,7 +1200,7 @@ print("wait agrees with theory within 5 %:", abs(wait / theory - 1) < 0.05)
 # %% [markdown]
 # Now the fleet. When is an expert full there, and how many requests a second can a fleet serve, if its steps are full?
 
-# %%
+# %% tags=["measure"]
 READ, COMPUTE, REST = 1e-3, 1e-5, 2e-3  # seconds
 LENGTH, TOGETHER = 32, 1024  # tokens of a request, requests in a step
 OWNER = [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4  # the machine of each expert
@@ -1234,7 +1252,7 @@ def large_over_mixture(rate):
     ]
 
 
-# %%
+# %% tags=["measure"]
 claim(
     "09.15",
     "At 4 requests a second, the simulated large model takes more than 1.4 times as "
@@ -1245,7 +1263,7 @@ claim(
     control_is="100 requests a second",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 rates = [4, 16, 64, 250, 650, 1000, 2000, 3000, 4000]
 lines = {
     "small": ("small", "--", "muted"),
@@ -1299,7 +1317,7 @@ curves(
 # we do not compare latencies there, but send twice as many requests at the same rate, and see who falls behind.
 
 
-# %%
+# %% tags=["measure"]
 def growth(name, rate):
     """Mean latency of 8,000 requests as a multiple of that of 4,000, seed by seed."""
     return [latency(name, rate, s, 8000) / latency(name, rate, s) for s in seeds(10)]
@@ -1318,7 +1336,7 @@ claim(
 # %% [markdown]
 # Now suppose that four experts are four times as popular as the others. Does it matter where they live?
 
-# %%
+# %% tags=["measure"]
 claim(
     "09.17",
     "At 3,000 requests a second, a mixture with its four popular experts on one machine "
@@ -1331,7 +1349,7 @@ claim(
 )
 
 # %% [markdown]
-# ## More than one machine
+# ## Further: more than one machine
 #
 # When the experts live on several machines, tokens have to travel to them, and the answers back. This is **expert
 # parallelism**. Every machine sends to every other, twice in each layer: tokens out (**dispatch**), answers back
@@ -1339,14 +1357,14 @@ claim(
 # four processes, each with two of eight experts and tokens of its own, and compares them with one process that has
 # everything.
 
-# %%
+# %% tags=["measure"]
 result = run(ranks=4, tokens=256, seed=seeds(1)[0])
 print("outputs equal one process to 1e-6:  ", result.forward_difference < 1e-6)
 print("gradients equal one process to 1e-6:", result.gradient_difference < 1e-6)
 print("every choice arrived:", int(result.traffic.sum()) == sum(result.tokens) * 2)
 
 
-# %%
+# %% tags=["measure"]
 def leaves(traffic):
     """Which part of the choices goes to another machine."""
     return float(1 - traffic.diagonal().sum() / traffic.sum())
@@ -1362,7 +1380,7 @@ claim(
     control_is="two machines",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 traffic = result.traffic.numpy()
 
 
@@ -1402,7 +1420,7 @@ picture(
 # The three columns are layers in turn on one thread, with more and more tokens; no phone and no graphics processor was
 # measured. What is used is counted, what it takes is timed on this machine.
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 of_large = f"{resident['mixture'] / resident['large']:.0%} (09.3)"
 
 

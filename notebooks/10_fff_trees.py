@@ -26,7 +26,7 @@
 # > as the tree is sure of it. Then we use it as a tree: one leaf for each image. How many points of accuracy does that
 # > cost?
 
-# %%
+# %% tags=["setup"]
 import itertools
 from statistics import median
 
@@ -81,7 +81,7 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 # soft *if* become a plain one?
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 def line(x, y, color, width):
     places = " ".join(
         f"{60 * a + 150:.1f},{90 - 38 * b:.1f}" for a, b in zip(x, y, strict=True)
@@ -177,7 +177,7 @@ print("same as the package's eval():", torch.allclose(ours, package, atol=1e-6))
 # mixture. The strong line is the descent.
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 def way_down(token):
     with torch.no_grad():
         descent = tree.train()(4 * x[token : token + 1])[1]
@@ -222,18 +222,15 @@ def way_down(token):
 
 sweep(way_down, token=("Token", list(range(16))))
 
-# %% [markdown]
-# How much does each of the two compute? In training every node and every leaf speaks, so the tree costs what a dense
-# layer of all its neurons costs, the **training width**. Going down it costs one leaf, the **inference width**, and the
-# questions.
-
-# %%
+# %% tags=["measure"]
 print("depth  training width  inference width  questions")
 for depth in (0, 1, 3, 6, 9, 11):
     print(f"{depth:5}{32 * 2**depth:16,}{32:17}{depth:11}")
 
 # %% [markdown]
-# One thing to know before we measure. Is the leaf at the end of the descent always the one with the largest weight? Go
+# ### Further: is the last leaf the heaviest?
+#
+# Is the leaf at the end of the descent always the one with the largest weight? Go
 # through the tokens above, or work it out for a tree of two levels. The first node leans to the right. The left child is
 # sure of itself, the right child is not.
 
@@ -252,7 +249,8 @@ print("the descent turns right at the root: leaf 2 or 3")
 
 # %% [markdown]
 # So the descent is a chain of small decisions, and no search for the best leaf.
-#
+
+# %% [markdown]
 # ## Soft and hard, side by side
 #
 # Now train. `digits4` again, where four rules compete, with centred pixels (lesson 05 says why). Eight leaves of 8
@@ -277,7 +275,7 @@ print(
     torch.allclose(my_hardening_loss(descent), hardening_loss(descent)),
 )
 
-# %%
+# %% tags=["measure"]
 raw = digits4("raw")
 mean = raw.x_train.mean(0)
 centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
@@ -342,35 +340,9 @@ claim(
 # Compare with your guess. Why does it lose so much?
 #
 # While a node says .6 and .4, the mixture uses both sides, and training has fitted the *mixture*. Hard, one side is cut
-# off. If that is the reason, then it is the undecided images that change their answer. Order the images by the
-# weight of their heaviest leaf, and compare the lower half with the upper half. (The control shuffles the images first.)
+# off.
 
-
-# %%
-def changed_more(result, order):
-    """How much more often the first half of an order changes its answer, one a seed."""
-    changed = result["differ"].float().gather(-1, order)
-    undecided, decided = changed.chunk(2, dim=-1)
-    return undecided.mean(-1) - decided.mean(-1)
-
-
-shuffled = torch.stack(
-    [
-        torch.randperm(len(raw.x_test), generator=torch.Generator().manual_seed(seed))
-        for seed in seeds(10)
-    ]
-)
-claim(
-    "10.2",
-    "From soft to hard, the undecided half of the images changes its answer more often "
-    "than the decided half, by more than 10 in a hundred",
-    measured=changed_more(by_weight[0], by_weight[0]["heaviest"].argsort(-1)),
-    holds=lambda more: more.mean() > 0.1,
-    control=changed_more(by_weight[0], shuffled),
-    control_is="two halves by lot",
-)
-
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 means = {
     name: [float(result[name].mean()) for result in by_weight.values()]
     for name in ("soft", "hard")
@@ -405,7 +377,7 @@ curves(
 # %% [markdown]
 # Hardening closes the gap, and it is tempting to report only that. But a gap has two ends. Look at the upper one.
 
-# %%
+# %% tags=["measure"]
 claim(
     "10.3",
     "Hardening with weight 10 costs the soft model more than 4 points of accuracy: the "
@@ -419,13 +391,45 @@ claim(
 # %% [markdown]
 # So judge a tree by its *hard* accuracy, and never by how small the gap is. A tree that sends all images to one
 # leaf has no gap at all. (We are about to meet it.)
+
+# %% [markdown]
+# ### Further: do the undecided images change their answer?
 #
+# If the cut is the reason, then it is the undecided images that change their answer. Order the images by the weight of
+# their heaviest leaf, and compare the lower half with the upper half. (The control shuffles the images first.)
+
+
+# %% tags=["measure"]
+def changed_more(result, order):
+    """How much more often the first half of an order changes its answer, one a seed."""
+    changed = result["differ"].float().gather(-1, order)
+    undecided, decided = changed.chunk(2, dim=-1)
+    return undecided.mean(-1) - decided.mean(-1)
+
+
+shuffled = torch.stack(
+    [
+        torch.randperm(len(raw.x_test), generator=torch.Generator().manual_seed(seed))
+        for seed in seeds(10)
+    ]
+)
+claim(
+    "10.2",
+    "From soft to hard, the undecided half of the images changes its answer more often "
+    "than the decided half, by more than 10 in a hundred",
+    measured=changed_more(by_weight[0], by_weight[0]["heaviest"].argsort(-1)),
+    holds=lambda more: more.mean() > 0.1,
+    control=changed_more(by_weight[0], shuffled),
+    control_is="two halves by lot",
+)
+
+# %% [markdown]
 # ## See it: the regions as the tree grows
 #
 # On the plane of lesson 04, four trees of depth 1 to 4 with leaves of 4 neurons. Each question is a straight cut, and it
 # cuts only what its parent left over.
 
-# %%
+# %% tags=["measure"]
 plane = regimes_2d(seed=seeds(1)[0])
 places = grid(plane.x_train, 40)
 fine = grid(plane.x_train, 128)
@@ -459,7 +463,7 @@ for depth in (1, 2, 3, 4):
     films[depth] = film
     regions[depth] = trained.routing(fine).weights[0]  # 1 for the leaf that answers
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 last = {depth: film[-1] for depth, film in films.items()}
 accuracies = ", ".join(f"{frame['hard']:.2f}" for frame in last.values())
 best = max(last, key=lambda depth: last[depth]["hard"])
@@ -484,11 +488,13 @@ region_maps(
 )
 
 # %% [markdown]
-# And the way there. Choose a depth, and pull the step: first the cuts search, then the ramp hardens them. Watch the
+# ### Further: the way there, step by step
+#
+# Choose a depth, and pull the step: first the cuts search, then the ramp hardens them. Watch the
 # hard accuracy against the soft one.
 
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 def growing(depth, step):
     frame = films[depth][step // EVERY]
     return message(
@@ -529,7 +535,7 @@ for name, logits in (("one left, one right", divides), ("both right", favours)):
 # It cannot tell them apart. To send everybody the same way is a clear decision too, and it is the easier one: with pixels
 # that are never negative, one push on the weights moves all logits to the same side.
 
-# %%
+# %% tags=["measure"]
 strong = run(raw, harden=10.0)
 plain = run(raw)
 claim(
@@ -545,55 +551,83 @@ claim(
 
 # %% [markdown]
 # What do we do about it? Three cures come to mind. Each is measured alone, with a control that resembles it but lacks what
-# makes it work.
+# makes it work:
 #
-# **Centre the inputs.** Then no push moves all of them to one side. The control shrinks raw pixels to the same length
-# without centring them.
+# - **Centre the inputs.** Then no push moves all of them to one side.
+# - **Ramp the hardening up.** First let the tree learn something, then make it decide.
+# - **Ask for balance.** Pull each node's mean decision toward one half, as lesson 07 pulled the experts' shares. The mean
+#   is over those tokens that arrive at the node.
 
-# %%
+# %% tags=["measure"]
 by_centring = by_weight[10]
-length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
-shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
 
 
-def less(result):
-    """How much smaller the largest share is than under strong hardening alone."""
-    return max_share(strong["shares"]) - max_share(result["shares"])
-
-
-claim(
-    "10.5",
-    "Centred inputs lower the largest share by more than 0.3",
-    measured=less(by_centring),
-    holds=lambda less: less.mean() > 0.3,
-    control=less(run(shrunk, harden=10.0)),
-    control_is="pixels shrunk to the same length, not centred",
-)
-
-# %% [markdown]
-# **Ramp the hardening up.** First let the tree learn something, then make it decide. The control spends the same sum of
-# hardening the other way round: most at first, nothing at the end.
-
-
-# %%
+# %% tags=["measure"]
 def ramp(step):
     return hardening_ramp(step, start=0, end=STEPS, peak=10.0)
 
 
 by_ramp = run(raw, harden=ramp)
+
+
+# %% tags=["measure"]
+def over_all_tokens(descent):
+    """The control: a node's mean decision over all tokens, arriving or not."""
+    return (2 * descent.logits.sigmoid().mean(0) - 1).square().mean()
+
+
+# %% tags=["measure"]
+by_balance = run(raw, 10.0, lambda d: 10 * node_balance_loss(d))
+of_all = run(raw, 10.0, lambda d: 10 * over_all_tokens(d))
 claim(
-    "10.6",
-    "Raising the hardening from 0 to 10 lowers the largest share by more than 0.2",
-    measured=less(by_ramp),
-    holds=lambda less: less.mean() > 0.2,
-    control=less(run(raw, harden=lambda step: 10.0 - ramp(step))),
-    control_is="lowering it from 10 to 0",
+    "10.7",
+    "With a node-balance loss of weight 10, fewer than one of eight leaves is dead on "
+    "average",
+    measured=dead(by_balance["shares"]),
+    holds=lambda dead: dead.mean() < 1,
+    control=dead(of_all["shares"]),
+    control_is="each node's mean taken over all tokens",
+)
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+seed_strip(
+    {
+        "strong hardening": strong["shares"],
+        "centred": by_centring["shares"],
+        "ramp": by_ramp["shares"],
+        "balance over all tokens": of_all["shares"],
+        "balance over those who arrive": by_balance["shares"],
+    },
+    title=f"Leaves at work: {8 - dead(strong['shares']).float().mean():.1f} of 8 with "
+    f"strong hardening, {8 - dead(by_centring['shares']).float().mean():.1f} centred, "
+    f"{8 - dead(by_ramp['shares']).float().mean():.1f} with a ramp, "
+    f"{8 - dead(by_balance['shares']).float().mean():.1f} balanced where they arrive",
+    note="One column is one seed: how the test images divide among the leaves.",
 )
 
 # %% [markdown]
-# **Ask for balance.** Pull each node's mean decision toward one half, as lesson 07 pulled the experts' shares. But whose
-# mean? A node deep in the tree is asked about all tokens in training, while only a part of them ever arrives there. So
-# we count each token by how much of it arrives.
+# Look at the second and the fourth row: they are alike. Centring makes *all* images even around zero, and a mean over all
+# tokens asks for the same. So the root divides. But those on one side of a plane are not centred: they lie to one side. So
+# at the child the story begins anew. Of these cures only the loss that counts who arrives reaches every node.
+
+# %% tags=["measure"]
+claim(
+    "10.8",
+    "Under strong hardening, centring alone leaves more than four of eight leaves dead "
+    "on average: it cures the root",
+    measured=dead(by_centring["shares"]),
+    holds=lambda dead: dead.mean() > 4,
+    control=dead(by_balance["shares"]),
+    control_is="raw pixels with the node-balance loss",
+    refutes="With centred inputs a hardened tree needs no balance loss",
+)
+
+# %% [markdown]
+# ### Further: a loss that counts who arrives
+#
+# Each node's mean decision, pulled toward one half. But whose mean? A node deep in the tree is
+# asked about all tokens in training, while only a part of them ever arrives there. So we count each token by how much of
+# it arrives.
 
 
 # %%
@@ -615,62 +649,48 @@ print(
 )
 
 
-def over_all_tokens(descent):
-    """The control: a node's mean decision over all tokens, arriving or not."""
-    return (2 * descent.logits.sigmoid().mean(0) - 1).square().mean()
+# %% [markdown]
+# ### Further: centring and the ramp, each against its control
+#
+# The control of centring shrinks raw pixels to the same length without centring them. The control of the ramp spends the
+# same sum of hardening the other way round: most at first, nothing at the end.
+
+# %% tags=["measure"]
+length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
+shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
 
 
-# %%
-by_balance = run(raw, 10.0, lambda d: 10 * node_balance_loss(d))
-of_all = run(raw, 10.0, lambda d: 10 * over_all_tokens(d))
+def less(result):
+    """How much smaller the largest share is than under strong hardening alone."""
+    return max_share(strong["shares"]) - max_share(result["shares"])
+
+
 claim(
-    "10.7",
-    "With a node-balance loss of weight 10, fewer than one of eight leaves is dead on "
-    "average",
-    measured=dead(by_balance["shares"]),
-    holds=lambda dead: dead.mean() < 1,
-    control=dead(of_all["shares"]),
-    control_is="each node's mean taken over all tokens",
+    "10.5",
+    "Centred inputs lower the largest share by more than 0.3",
+    measured=less(by_centring),
+    holds=lambda less: less.mean() > 0.3,
+    control=less(run(shrunk, harden=10.0)),
+    control_is="pixels shrunk to the same length, not centred",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-seed_strip(
-    {
-        "strong hardening": strong["shares"],
-        "centred": by_centring["shares"],
-        "ramp": by_ramp["shares"],
-        "balance over all tokens": of_all["shares"],
-        "balance over those who arrive": by_balance["shares"],
-    },
-    title=f"Leaves at work: {8 - dead(strong['shares']).float().mean():.1f} of 8 with "
-    f"strong hardening, {8 - dead(by_centring['shares']).float().mean():.1f} centred, "
-    f"{8 - dead(by_ramp['shares']).float().mean():.1f} with a ramp, "
-    f"{8 - dead(by_balance['shares']).float().mean():.1f} balanced where they arrive",
-    note="One column is one seed: how the test images divide among the leaves.",
+# %% tags=["measure"]
+claim(
+    "10.6",
+    "Raising the hardening from 0 to 10 lowers the largest share by more than 0.2",
+    measured=less(by_ramp),
+    holds=lambda less: less.mean() > 0.2,
+    control=less(run(raw, harden=lambda step: 10.0 - ramp(step))),
+    control_is="lowering it from 10 to 0",
 )
 
 # %% [markdown]
-# Look at the second and the fourth row: they are alike. Centring makes *all* images even around zero, and a mean over all
-# tokens asks for the same. So the root divides. But those on one side of a plane are not centred: they lie to one side. So
-# at the child the story begins anew. Of these cures only the loss that counts who arrives reaches every node.
-
-# %%
-claim(
-    "10.8",
-    "Under strong hardening, centring alone leaves more than four of eight leaves dead "
-    "on average: it cures the root",
-    measured=dead(by_centring["shares"]),
-    holds=lambda dead: dead.mean() > 4,
-    control=dead(by_balance["shares"]),
-    control_is="raw pixels with the node-balance loss",
-    refutes="With centred inputs a hardened tree needs no balance loss",
-)
-
-# %% [markdown]
-# And accuracy, and the cures together? All eight combinations, and the tree's own kind of noise for comparison: **region
+# ### Further: the cures together, and noise
+#
+# And accuracy? All eight combinations, and the tree's own kind of noise for comparison: **region
 # leak**, which turns some decisions round at random while training.
 
-# %%
+# %% tags=["measure"]
 balance = {False: None, True: lambda d: 10 * node_balance_loss(d)}
 known = {
     (False, False, False): strong,
@@ -685,7 +705,7 @@ combined = {
 }
 leaky = run(raw, harden=10.0, region_leak=0.1)
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 names = ("centred", "ramp", "balance")
 rows = {
     " + ".join(itertools.compress(names, at)) or "strong hardening alone": result
@@ -709,7 +729,7 @@ table(
     note="Accuracy on digits4, means of ten seeds; hardening weight 10 where not said.",
 )
 
-# %%
+# %% tags=["measure"]
 either = torch.maximum(by_centring["hard"], by_balance["hard"])
 both = combined[True, False, True]["hard"]
 claim(
@@ -726,14 +746,15 @@ claim(
 # The control is worth a second look. A ramp helps a tree that nothing else helps, but beside centring and balance it does
 # not. More cures are not better cures. And does the tree “reduce the need for artificial noise”? It trains without any, and its own
 # kind of noise is no cure: see the row of region leak. What it needs is balance, and noise does not bring it.
-#
+
+# %% [markdown]
 # ## Let it happen in your hands
 #
 # This tree trains in the page. Its points lie away from the origin, and it is hardened from the first step. The lines are
 # its questions, and the streams are the points on their way down. Pull at *Node-balance loss*: can a cure still save a
 # tree that has collapsed? Then reset it with the cure in place, and press play.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["playground", "nbval-ignore-output"]
 playground(preset="one")
 
 # %% [markdown]
@@ -747,52 +768,18 @@ playground(preset="one")
 #
 # - the dense layer of the **training width**, which has as many neurons;
 # - the dense layer of the **inference width**, which computes as many neurons for a token.
-#
-# Count before the clock. How many nodes does a token ask on its way down? Turn the nodes round, one after the other, and see
-# whether its answer changes. (The control asks the same trees in training.)
 
-# %%
+# %% tags=["measure"]
 D, LEAF = 768, 32
 
 
-@torch.no_grad()
-def asked(tree, x):
-    """How many nodes have a say in each token's answer: (T, d) -> (T,)."""
-    y, count = tree(x)[0], torch.zeros(len(x))
-    for node in range(len(tree.node_weight)):
-        for numbers in (tree.node_weight, tree.node_bias):
-            numbers[node] *= -1
-        count += (tree(x)[0] - y).abs().amax(-1) > 1e-5
-        for numbers in (tree.node_weight, tree.node_bias):
-            numbers[node] *= -1
-    return count
-
-
-def asked_a_level(seed, training):
-    torch.manual_seed(seed)
-    found = []
-    for depth in range(1, 7):
-        small = FastFeedForward(16, 16, depth, 4).train(training)
-        found.append(asked(small, torch.randn(32, 16)) / depth)
-    return float(torch.stack(found).mean())
-
-
-claim(
-    "10.12",
-    "On its way down a token asks exactly one node a level, in trees of 2 to 64 leaves: "
-    "a straight line in the depth",
-    measured=[asked_a_level(seed, training=False) for seed in seeds(10)],
-    holds=lambda nodes: bool((nodes == 1).all()),
-    control=[asked_a_level(seed, training=True) for seed in seeds(10)],
-    control_is="the same trees in training",
-)
-
 # %% [markdown]
-# So each level adds one row of numbers to read and to multiply, and a level doubles the neurons. In a dense layer everything
-# doubles with them. Here is what one token has to do in the layers that we are about to time.
+# Count before the clock. Each level adds one question, one row of numbers to read and to multiply, and a level doubles the
+# neurons. In a dense layer everything doubles with them. Here is what one token has to do in the layers that we are about
+# to time.
 
 
-# %%
+# %% tags=["measure"]
 def bytes_touched(depth, leaves=1, nodes=None):
     """Bytes of these leaves and of the nodes, in float32."""
     a_leaf = LEAF * D + LEAF + LEAF * D + D
@@ -812,12 +799,26 @@ for depth in depths:
     )
 
 # %% [markdown]
-# By this count “up to 220x” is within reach: the last row passes it. And the clock? Each call brings another token, as in life. And
-# each call goes to another layer of the kind, as in a model, where all the other layers have been read until a layer's turn comes
+# By this count “up to 220x” is within reach: the last row passes it.
+
+# %% [markdown]
+# Against its training width the tree saves nearly all of the arithmetic, and with each level it saves more. Against its
+# inference width it has none to save, and it has its questions to ask on top. That is what “up to” is about: the sentence is true
+# of one opponent.
+
+# %% [markdown]
+# So *fast* has two conditions, and both can be counted: compared with its training width, where there is arithmetic to save, and
+# with few tokens at once, which have few leaves to read. Whether one leaf of 32
+# neurons is as *good* as a dense layer of 32, or of 16,384, is another question. It is the next lesson's.
+
+# %% [markdown]
+# ### Further: and the clock?
+#
+# Each call brings another token, as in life. And each call goes to another layer of the kind, as in a model, where all the other layers have been read until a layer's turn comes
 # again. So of each size there are as many layers as fill more than most caches: a small layer that is asked again and again
 # would stay in the cache, and look faster than it is.
 
-# %%
+# %% tags=["measure"]
 torch.manual_seed(seeds(1)[0])
 tokens = torch.randn(1024, D)
 
@@ -884,7 +885,7 @@ claim(
 # %% [markdown]
 # And the growth: 128 times as many neurons, seven questions more.
 
-# %%
+# %% tags=["measure"]
 claim(
     "10.11",
     "A tree 128 times as wide takes one token less than 6 times as long",
@@ -901,7 +902,7 @@ claim(
 # long row of numbers. No way of computing gets below this line, except by keeping the weights in a cache.
 
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 per_byte = median(one["stream"]) / (4 * len(stream))
 limit = {depth: bytes_touched(depth) * per_byte for depth in depths}
 middle = {name: float(np.median(times)) for name, times in one.items()}
@@ -950,15 +951,13 @@ curves(
 )
 
 # %% [markdown]
-# Against its training width the tree saves nearly all of the arithmetic, and with each level it saves more. Against its
-# inference width it has none to save, and it has its questions to ask on top. That is what “up to” is about: the sentence is true
-# of one opponent.
+# ### Further: many tokens at once
 #
-# And with many tokens at once? A dense layer reads its weights once for all of them. A tree sends the tokens to hundreds
+# A dense layer reads its weights once for all of them. A tree sends the tokens to hundreds
 # of leaves, and each of those has to be read for a token or two. Compare with a tree of depth 0, one leaf for all tokens: it
 # *is* a dense layer of the inference width, in the same code. (The control is a second such leaf.)
 
-# %%
+# %% tags=["measure"]
 small_tree, tree = trees[6][0], trees[9][0]
 equal = tokens[:1].repeat(len(tokens), 1)  # they share one leaf
 leaf_only, another_leaf = (FastFeedForward(D, D, 0, LEAF).eval() for _ in range(2))
@@ -999,7 +998,7 @@ claim(
     timed=True,
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 memory = {
     depth: bytes_touched(depth, used[depth], 2**depth - 1)
     * median(many["stream"])
@@ -1036,10 +1035,46 @@ table(
 )
 
 # %% [markdown]
-# So *fast* has two conditions, and both can be counted: compared with its training width, where there is arithmetic to save, and
-# with few tokens at once, which have few leaves to read. Whether one leaf of 32
-# neurons is as *good* as a dense layer of 32, or of 16,384, is another question. It is the next lesson's.
+# ### Further: does it ask one node a level?
 #
+# How many nodes does a token ask on its way down? Turn the nodes round, one after the other, and see
+# whether its answer changes. (The control asks the same trees in training.)
+
+
+# %% tags=["measure"]
+@torch.no_grad()
+def asked(tree, x):
+    """How many nodes have a say in each token's answer: (T, d) -> (T,)."""
+    y, count = tree(x)[0], torch.zeros(len(x))
+    for node in range(len(tree.node_weight)):
+        for numbers in (tree.node_weight, tree.node_bias):
+            numbers[node] *= -1
+        count += (tree(x)[0] - y).abs().amax(-1) > 1e-5
+        for numbers in (tree.node_weight, tree.node_bias):
+            numbers[node] *= -1
+    return count
+
+
+def asked_a_level(seed, training):
+    torch.manual_seed(seed)
+    found = []
+    for depth in range(1, 7):
+        small = FastFeedForward(16, 16, depth, 4).train(training)
+        found.append(asked(small, torch.randn(32, 16)) / depth)
+    return float(torch.stack(found).mean())
+
+
+claim(
+    "10.12",
+    "On its way down a token asks exactly one node a level, in trees of 2 to 64 leaves: "
+    "a straight line in the depth",
+    measured=[asked_a_level(seed, training=False) for seed in seeds(10)],
+    holds=lambda nodes: bool((nodes == 1).all()),
+    control=[asked_a_level(seed, training=True) for seed in seeds(10)],
+    control_is="the same trees in training",
+)
+
+# %% [markdown]
 # ## Try it
 #
 # 1. **Region leak.** Give `run` a `region_leak` of 0.1 on *centred* inputs, without hardening. What happens to the gap, and

@@ -29,7 +29,7 @@
 #
 # > **Guess first.** Which of the four hold? Write down four times yes, no, or *it depends on*. At the end, compare.
 
-# %%
+# %% tags=["setup"]
 import itertools
 
 import numpy as np
@@ -101,6 +101,7 @@ def choose_by_questions(x, node_weight, node_bias):
     return node - len(node_weight)
 
 
+# %% tags=["measure"]
 torch.manual_seed(seeds(1)[0])
 mixture = MixtureOfExperts(64, LEAF, E, top_k=1, d_out=10).eval()
 tree = FastFeedForward(64, 10, DEPTH, LEAF).eval()
@@ -118,7 +119,7 @@ print("same leaves as the package's: ", torch.equal(leaf, descent.leaf))
 # weight, the probability of its choice.
 
 
-# %%
+# %% tags=["measure"]
 def ask(x, chosen, networks):
     """Each token's answer from its own network: (T, d) -> (T, d_out)."""
     answers = torch.empty(len(x), networks.w_out.shape[-1])
@@ -129,6 +130,7 @@ def ask(x, chosen, networks):
     return answers
 
 
+# %% tags=["measure"]
 with torch.no_grad():
     gate = (x @ mixture.router.weight.T).softmax(-1).gather(-1, expert[:, None])
     same_y = torch.allclose(gate * ask(x, expert, mixture.experts), y, atol=1e-5)
@@ -143,7 +145,7 @@ print("same answers as the tree's:   ", same_z)
 #
 # And what does choosing cost? Scores: one row an expert. Questions: one row a level.
 
-# %%
+# %% tags=["measure"]
 print("experts or leaves   rows that a mixture reads   rows that a tree reads")
 for depth in (3, 6, 11):
     print(f"{2**depth:17}{2**depth:28}{depth:25}")
@@ -161,7 +163,7 @@ for depth in (3, 6, 11):
 # Care has to be fair as well. All get standardised inputs. The mixture gets its Switch loss. The tree gets what lesson 10
 # found it to need: a hardening ramp and a node-balance loss.
 
-# %%
+# %% tags=["measure"]
 STEPS = 500
 
 
@@ -228,7 +230,7 @@ def a_tree():
 # of the *training* images is put aside, for **validation**. There each of the four gets three tries, on seeds that nothing
 # below uses. Then all train anew on all training images, and only then the test images are asked.
 
-# %%
+# %% tags=["measure"]
 HARD, EVEN = 20.0, 1.0  # coefficients of the hardening and of the node-balance loss
 BUILD = {
     "dense 64": dense(64),
@@ -275,14 +277,14 @@ for name, tries in TRIES.items():
     )
 
 
-# %%
+# %% tags=["measure"]
 def contest(data):
     return {name: run(BUILD[name], data, **TRIES[name][0]) for name in BUILD}
 
 
 on_digits4 = contest(digits4("standardised"))
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 
 
 def results_table(results, name):
@@ -308,22 +310,15 @@ def results_table(results, name):
 
 results_table(on_digits4, "digits4")
 
-# %% [markdown]
-# That was `digits4`, four rules in one data set, where there is something to divide. The same on plain `digits`, with one
-# rule:
-
-# %%
+# %% tags=["measure"]
 on_digits = contest(digits("standardised"))
-
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
-results_table(on_digits, "digits")
 
 # %% [markdown]
 # First the good news, for mixture and tree alike. Against a dense network of the width that *answers* both win clearly
 # where there are several rules. And where there is one rule, and nothing to divide? That is the control.
 
 
-# %%
+# %% tags=["measure"]
 def lead(results, one, other):
     return results[one]["accuracy"] - results[other]["accuracy"]
 
@@ -347,7 +342,7 @@ claim(
 # %% [markdown]
 # Then the price. All the neurons that were trained, in one dense network, would do better than either.
 
-# %%
+# %% tags=["measure"]
 best_of_both = torch.maximum(
     on_digits4["tree"]["accuracy"], on_digits4["mixture"]["accuracy"]
 )
@@ -362,12 +357,20 @@ claim(
 )
 
 # %% [markdown]
+# ### Further: the same on plain digits
+#
+# `digits4` has four rules in one data set, and there is something to divide. Plain `digits` has one rule.
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+results_table(on_digits, "digits")
+
+# %% [markdown]
 # ## “An improvement upon the mixture of experts”
 #
 # Compare the two rows in the tables. A comparison is only as fair as the care that the opponent got, so the control
 # is a mixture without any: raw pixels, no Switch loss.
 
-# %%
+# %% tags=["measure"]
 careless = run(a_mixture, digits4("raw"))
 claim(
     "11.3",
@@ -379,7 +382,7 @@ claim(
     refutes="“An improvement upon the mixture of experts”, as far as accuracy goes here",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 over_careless = on_digits4["tree"]["accuracy"] - careless["accuracy"]
 over_mixture = lead(on_digits4, "tree", "mixture")
 interval_chart(
@@ -409,7 +412,7 @@ interval_chart(
 # An aim cannot be refuted. But does the tree get there by itself? Take the node-balance loss away. On raw pixels first, where
 # mixtures collapse.
 
-# %%
+# %% tags=["measure"]
 raw = digits4("raw")
 left_alone = {
     "no balance loss": run(a_tree, raw, hardening=HARD),
@@ -426,7 +429,7 @@ claim(
     refutes="A hardened tree reaches “a balanced distribution of data among experts” by itself",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 alive = {name: E - float(r["dead"].mean()) for name, r in left_alone.items()}
 seed_strip(
     {f"tree, {name}": r["shares"] for name, r in left_alone.items()},
@@ -436,9 +439,16 @@ seed_strip(
 )
 
 # %% [markdown]
-# And a tree that is *not hardened*, on good inputs? It gets there:
+# **Verdict: not by itself, for the tree that you would use.** Without hardening and with good inputs: balanced, but not to be
+# descended. With hardening: leaves die, as experts do, unless a balance loss holds them. We are not the first to see it:
+# load balancing for this very tree was proposed in 2024 (see the sources).
 
-# %%
+# %% [markdown]
+# ### Further: a tree that is not hardened
+#
+# On good inputs it gets there:
+
+# %% tags=["measure"]
 standardised = digits4("standardised")
 unhardened = run(a_tree, standardised)
 unbalanced = run(a_tree, standardised, hardening=HARD)
@@ -456,7 +466,7 @@ claim(
 # But such a tree is good only as long as it is soft, and then it computes all its leaves. Ask it the hard way, one leaf
 # for each image:
 
-# %%
+# %% tags=["measure"]
 claim(
     "11.6",
     "A tree without hardening loses more than five points of accuracy when its "
@@ -468,16 +478,12 @@ claim(
 )
 
 # %% [markdown]
-# **Verdict: not by itself, for the tree that you would use.** Without hardening and with good inputs: balanced, but not to be
-# descended. With hardening: leaves die, as experts do, unless a balance loss holds them. We are not the first to see it:
-# load balancing for this very tree was proposed in 2024 (see the sources).
-#
 # ## “Reduces the need for artificial noise during training”
 #
 # The tree trains without noise, that much is true. To *reduce* a need, somebody must have it. Does the mixture? Give ours the noise
 # of lesson 06, and keep its Switch loss.
 
-# %%
+# %% tags=["measure"]
 noisy = run(
     lambda: MixtureOfExperts(64, LEAF, E, 1, d_out=10, noise="learned"),
     standardised,
@@ -503,7 +509,7 @@ claim(
 # Now time. A layer from 256 to 256, as it could sit in a small language model: 16 leaves or experts of 128 neurons, so
 # 2,048 in training and 128 in inference. First count what one token has to multiply, choosing included.
 
-# %%
+# %% tags=["measure"]
 WIDTH, D, H = 2048, 256, 128
 N = WIDTH // H
 work = {
@@ -525,11 +531,9 @@ for name, number in work.items():
 # layer of a model does: until its turn comes again, the others have been read. So there are many layers of each kind, more
 # than most caches hold, and they are asked in turn. (We time layers. In a whole GPT attention takes its time too, the same for
 # all, and makes all ratios smaller.)
-#
-# Before we start it: what has to be stored?
 
 
-# %%
+# %% tags=["measure"]
 def wide(neurons):
     return nn.Sequential(nn.Linear(D, neurons), nn.ReLU(), nn.Linear(neurons, D))
 
@@ -556,23 +560,9 @@ stored = {
     name: sum(p.untyped_storage().nbytes() for p in layers[name][0].parameters())
     for name in layers
 }
-claim(
-    "11.7",
-    "A tree and a mixture store more than 0.9 times as many bytes as a dense network of "
-    "their training width",
-    measured=min(stored[name] for name in ("tree", "mixture"))
-    / stored["dense, training width"],
-    holds=lambda part: bool((part > 0.9).all()),
-    control=stored["dense, inference width"] / stored["dense, training width"],
-    control_is="dense of the inference width",
-    refutes="What is not asked needs no memory",
-)
-
-# %% [markdown]
-# Everything that was trained has to be kept. Now the clock itself.
 
 
-# %%
+# %% tags=["measure"]
 def inference_times(n_tokens, names, turns=10):
     """Seconds a call: another layer of the kind each time, new tokens each time; one number a turn."""
     inputs = itertools.cycle(torch.randn(max(2, 256 // n_tokens), n_tokens, D))
@@ -625,7 +615,7 @@ training = {
 set_training(False)
 inference = {n: inference_times(n, [*four, "tree, all leaves"]) for n in (1, 32, 1024)}
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 
 
 def compared(times):
@@ -659,18 +649,37 @@ table(
 )
 
 # %% [markdown]
+# ### Further: what has to be stored
+
+# %% tags=["measure"]
+claim(
+    "11.7",
+    "A tree and a mixture store more than 0.9 times as many bytes as a dense network of "
+    "their training width",
+    measured=min(stored[name] for name in ("tree", "mixture"))
+    / stored["dense, training width"],
+    holds=lambda part: bool((part > 0.9).all()),
+    control=stored["dense, inference width"] / stored["dense, training width"],
+    control_is="dense of the inference width",
+    refutes="What is not asked needs no memory",
+)
+
+# %% [markdown]
+# Everything that was trained has to be kept.
+
+# %% [markdown]
 # ## “A similar training time as a standard GPT”
 #
 # So similar to *dense*. Count first. In training the tree asks all its nodes and all its leaves; the mixture asks one expert, in
 # training too.
 
-# %%
+# %% tags=["measure"]
 in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
 for name, number in in_training.items():
     of_tree = number / in_training["tree"]
     print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
 
-# %%
+# %% tags=["measure"]
 claim(
     "11.8",
     "A training step of the tree takes less than 2.5 times as long as that of a dense "
@@ -685,7 +694,7 @@ claim(
 # %% [markdown]
 # Of the mixture the sentence says nothing. We ask all the same.
 
-# %%
+# %% tags=["measure"]
 claim(
     "11.9",
     "With 1,024 tokens and 16 leaves, a training step of the tree takes more than 2.5 "
@@ -708,7 +717,7 @@ claim(
 # the tree multiplies a sixteenth. (The 220 are lesson 10's: there the tree is eight times as wide as this one, and the ratio grows
 # with the width.)
 
-# %%
+# %% tags=["measure"]
 claim(
     "11.10",
     "For one token the tree is more than five times as fast as a dense network of its "
@@ -721,13 +730,21 @@ claim(
 )
 
 # %% [markdown]
-# And against the mixture? The table above shows the tree far ahead for one token. Careful with this one. The tree's descent is one
+# **Verdict: it depends on the opponent.** The count says: of dense of the training width the tree multiplies a sixteenth. Of
+# dense of the inference width it multiplies a little more, and with many tokens it has more leaves to read. Of a mixture with as
+# many experts it multiplies nearly as much where these are few and wide, and a small part where they are many and small. The
+# clock's word on each of these is in 11.10 to 11.14.
+
+# %% [markdown]
+# ### Further: against the mixture, compiled alike
+#
+# The table of the clock shows the tree far ahead for one token. Careful with this one. The tree's descent is one
 # compiled function; the mixture is a row of PyTorch calls, each with a price of its own. To compare tree and mixture, and not
 # compiled and not compiled, we compile the mixture as well. Scores, the best, its probability; the answer then comes from
 # `answer_one`, the very function with which the tree's kernel asks a leaf.
 
 
-# %%
+# %% tags=["measure"]
 @kernels.kernel()
 def top_one(T, d, h, o, n, x, router, w_in, b_in, w_out, b_out, y, expert):
     """A mixture's answers, from and to these addresses; n experts, one a token, relu."""
@@ -784,7 +801,7 @@ print("same answers as the package's:", torch.allclose(ours, y, atol=1e-5))
 # Now both are one call of one kernel. When should the tree be ahead? Where *choosing* is a large part of the work: with many
 # experts that are small. So we take two pairs: ours, 16 of 128 neurons, and 2,048 of 8. Count first.
 
-# %%
+# %% tags=["measure"]
 layers["2,048 experts"] = in_turn(lambda: MixtureOfExperts(D, 8, 2048, 1))
 layers["2,048 leaves"] = in_turn(lambda: FastFeedForward(D, D, 11, 8))
 PAIRS = {
@@ -824,7 +841,7 @@ claim(
     timed=True,
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 table(
     ["mixture over tree", "multiplications", "time, compiled alike"],
     {name: [f"{counted[name]:.2f}", f"{np.median(alike[name]):.2f}"] for name in PAIRS}
@@ -839,12 +856,15 @@ table(
 # So “up to 6x faster than mixture-of-experts networks” has a place where the count supports it: many small experts, where scores
 # cost more than answers. With few wide ones there is nothing to win by choosing faster, and the lead in the first table is the
 # price of PyTorch's calls.
+
+# %% [markdown]
+# ### Further: 1,024 tokens at once
 #
 # How far is the tree from the ideal, a dense network of one leaf's width? For one token, see the column *narrow* in the table.
 # And for 1,024? Guess what decides, then compare our tree with two others, which differ in one thing: the number of their
 # leaves.
 
-# %%
+# %% tags=["measure"]
 layers["one leaf"] = [FastFeedForward(D, D, 0, H).eval()]
 layers["512 leaves"] = [FastFeedForward(D, D, 9, H).eval()]
 a_leaf = 4 * (2 * D * H + H + D)  # bytes
@@ -856,7 +876,7 @@ for name in ("one leaf", "tree", "512 leaves"):
         f"{name:10} 1,024 tokens have to read {met * a_leaf / 2**20:6.1f} MB of leaves"
     )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["measure", "nbval-ignore-output"]
 by_leaves = inference_times(
     1024, ["dense, inference width", "one leaf", "tree", "512 leaves"]
 )
@@ -868,7 +888,7 @@ for n_leaves, name in ((1, "one leaf"), (N, "tree"), (512, "512 leaves")):
     median = np.median(over_narrow[name])
     print(f"leaves {n_leaves:3}: {median:.1f} times the time of dense")
 
-# %%
+# %% tags=["measure"]
 claim(
     "11.12",
     "For 1,024 tokens at once a tree of 512 leaves takes more than twice as long as a "
@@ -885,7 +905,7 @@ claim(
 # has to sort the tokens by leaf, and to read every leaf that is asked, with 512 of them for very few tokens each. Lesson
 # 09's mixture met the same. And against the training width, in a large batch?
 
-# %%
+# %% tags=["measure"]
 claim(
     "11.13",
     "For 1,024 tokens at once the tree is more than 2.5 times as fast as a dense network "
@@ -898,7 +918,7 @@ claim(
     timed=True,
 )
 
-# %%
+# %% tags=["measure"]
 claim(
     "11.14",
     "For 1,024 tokens at once, which share the price of PyTorch's calls, the tree is not "
@@ -911,17 +931,12 @@ claim(
 )
 
 # %% [markdown]
-# **Verdict: it depends on the opponent.** The count says: of dense of the training width the tree multiplies a sixteenth. Of
-# dense of the inference width it multiplies a little more, and with many tokens it has more leaves to read. Of a mixture with as
-# many experts it multiplies nearly as much where these are few and wide, and a small part where they are many and small. The
-# clock's word on each of these is in 11.10 to 11.14.
-#
-# ## Turn the knobs
+# ## Further: turn the knobs
 #
 # Depth and leaf width of a tree on `digits4`, three seeds, a third of the steps. A move trains the trees anew (on the website
 # all places were trained and timed beforehand). Keep the neurons and trade one for the other: which is worth more?
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 GRID_STEPS = 200
 
 
@@ -974,14 +989,14 @@ sweep(
 )
 
 # %% [markdown]
-# ## In a language model
+# ## Further: in a language model
 #
 # Does the balance go the same way in a GPT? We put trees into the GPT of lesson 08, much smaller so that many seeds fit: one
 # block, width 32, context 32, 8 leaves of 16 neurons. A hundred steps, the hardening rising all the while, to its full weight at
 # the last: the very beginning of a training. Layer norm stands before the tree, so the inputs are centred in their way. Is
 # the balance loss still needed? And is it in a mixture, whose balance loss we take away in the same way?
 
-# %%
+# %% tags=["measure"]
 data = texts()
 GPT_STEPS = 100
 
@@ -1043,7 +1058,7 @@ claim(
     "leaves at work",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 alone, held = in_gpt["tree, no balance loss"], in_gpt["tree, balance loss"]
 table(
     ["", "hard", "soft", "dead"],

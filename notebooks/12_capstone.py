@@ -23,7 +23,7 @@
 # > **Guess first.** Eight mixtures have a bug planted, one each. A ninth is right. All nine are trained on the same data.
 # > How many of the eight bugs can you see in the test accuracy: all, half, or none?
 
-# %%
+# %% tags=["setup"]
 import copy
 import itertools
 import re
@@ -61,7 +61,7 @@ D, H, E, K = 16, 24, 8, 2
 # small. The course downloads nothing, so its weights are drawn here; the real ones have the same names and more numbers.
 
 
-# %%
+# %% tags=["setup"]
 def filled(block, seed):
     """The block with weights, and a selection bias if it has one, from a seed."""
     draw = torch.Generator().manual_seed(seed)
@@ -136,7 +136,7 @@ print("same as the published block:", gap(mixtral_by_hand(x, weights), theirs) <
 # %% [markdown]
 # How do we know that `w1` is the gate and not `w3`? Both are (h, d). The names do not say. Try the other way round:
 
-# %%
+# %% tags=["measure"]
 other_name = {"w1": "w3", "w3": "w1", "w2": "w2"}
 swapped = {
     re.sub(r"w\d", lambda match: other_name[match[0]], name): tensor
@@ -164,7 +164,7 @@ print("same as the published block:", gap(mixtral_by_hand(x, swapped), theirs) <
 # Are they the same to rounding error? In the control that one setting is turned round.
 
 
-# %%
+# %% tags=["measure"]
 def qwen3(seed):
     sizes = {"hidden_size": D, "moe_intermediate_size": H}
     config = Qwen3MoeConfig(
@@ -232,7 +232,7 @@ claim(
 # measure how far the answer moves.
 
 
-# %%
+# %% tags=["measure"]
 def swap_gate_and_up(moe):
     moe.experts.w_gate, moe.experts.w_in = moe.experts.w_in, moe.experts.w_gate
 
@@ -271,7 +271,7 @@ claim(
     refutes="Weights that load without an error are loaded right",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 least = min(moved, key=lambda what: moved[what].mean())
 table(
     ["one change", "in", "the answer moves by"],
@@ -296,7 +296,7 @@ for bug in BUGS:
 # Train all nine on `digits4`, ten seeds each, from the same starts.
 
 
-# %%
+# %% tags=["measure"]
 rules = digits4("standardised")
 
 
@@ -325,7 +325,7 @@ fell = {
 }
 print("loss fell to less than half, in all ten seeds:", *[n for n in fell if fell[n]])
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 best = max(accuracy, key=lambda letter: accuracy[letter].mean())
 close = [n for n in accuracy if accuracy[n].mean() > accuracy[best].mean() - 0.01]
 interval_chart(
@@ -342,7 +342,7 @@ interval_chart(
 #
 # So: the answer to the guess. (It names the letter that is right. The bugs' names stay with you.)
 
-# %%
+# %% tags=["measure"]
 QUIET, LOUD = "DFGH", "ABCI"
 
 
@@ -366,7 +366,10 @@ claim(
     refutes="If the loss falls and the accuracy is good, the code is right",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% [markdown]
+# ### Further: what each bug costs
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 interval_chart(
     {letter: cost(letter) for letter in QUIET + LOUD},
     title=f"Lost to each bug, in points: "
@@ -408,7 +411,7 @@ def reordered(moe, x):
 # router that is quite sure must say what its one expert says.
 
 
-# %%
+# %% tags=["measure"]
 def bias_of(moe):
     """The router's selection bias, (E,), or None where it has none."""
     return getattr(moe.router, "bias", None)
@@ -450,7 +453,7 @@ def certain(moe, x):
 # Two more. Double what one expert says: exactly the tokens that asked it may change. And the loss must reach the router.
 
 
-# %%
+# %% tags=["measure"]
 @torch.no_grad()
 def who_changes(moe, x, e):
     """Double expert e's answers: which tokens change, and which asked for it, (T,) each."""
@@ -492,7 +495,7 @@ def examine(moe, x):
 # done.
 
 
-# %%
+# %% tags=["measure"]
 def drawn(name, seed, build=suspect):
     """A suspect with weights and selection bias from a seed, untrained, and tokens for it."""
     torch.manual_seed(seed)
@@ -520,12 +523,12 @@ accuse(D="noise in evaluation")
 #
 # Here is what every suspect fails. Which bug fails just these? Put your verdicts into the cell above: `accuse(D=..., A=...)`.
 
-# %%
+# %% tags=["measure"]
 failed = {letter: examine(*drawn(letter, seeds(1)[0])) for letter in SUSPECTS}
 for letter, probes in failed.items():
     print(letter, ", ".join(probes) or "nothing")
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 clean = [letter for letter, probes in failed.items() if not probes]
 table(
     ["", *[probe.__name__ for probe in PROBES]],
@@ -538,9 +541,31 @@ table(
 )
 
 # %% [markdown]
-# B and I fail the same probes. Look closer: double one expert after the other, and count who hears it.
+# <details>
+# <summary>The verdicts, when you have yours</summary>
+#
+# - **A**, softmax over the tokens: the softmax runs down the batch, so a token's weights depend on its company. In a batch
+#   of one, every expert has weight 1. That a new order changes nothing shows that it is not about places.
+# - **B**, last answer wins: `y[rows] = ...` where `+=` was meant. Of a token's two experts the one computed later stays.
+# - **C**, router cut off: a `detach` too many. Everything that it computes is right; it just never learns to choose.
+# - **D**, noise in evaluation: the noise does not ask whether the layer trains.
+# - **E**, nothing.
+# - **F**, softmax twice: of eight probabilities a second softmax makes eight nearly equal weights. A router could be as sure
+#   as it likes, and its expert would still whisper.
+# - **G**, late tokens dropped: each expert has room for 1.25 times the mean load, and whoever comes later in the batch gets
+#   nothing. Alone, a token finds no room at all.
+# - **H**, bias in the weights: selected with the bias, as it should be, and weighted with it, as it should not. It cannot
+#   be seen until a balancer moves the bias.
+# - **I**, one expert under every name: `[expert] * 8` is eight times the same expert.
+#
+# </details>
 
-# %%
+# %% [markdown]
+# ### Further: B and I fail the same probes
+#
+# Look closer: double one expert after the other, and count who hears it.
+
+# %% tags=["measure"]
 for letter in "BI":
     moe, x = drawn(letter, seeds(1)[0])
     print(f"{letter}: expert   asked by  heard by")
@@ -551,11 +576,14 @@ for letter in "BI":
 # %% [markdown]
 # In one of them, a single expert does all the talking. In the other, experts with high numbers are heard, and those with
 # low numbers are talked over.
+
+# %% [markdown]
+# ## Examine the probes
 #
 # Was it luck that one seed sufficed? Ten seeds, all suspects, and as many mixtures without a bug:
 
 
-# %%
+# %% tags=["measure"]
 def n_caught(mixtures):
     """Of these mixtures, each with its tokens, how many fail some probe."""
     return sum(bool(examine(moe, x)) for moe, x in mixtures)
@@ -577,7 +605,7 @@ print("accused without a bug, of 8, ten seeds:", *sound)
 # > **Guess first.** How many of the twenty will the eight probes catch?
 
 
-# %%
+# %% tags=["measure"]
 def with_mistake(name, seed):
     """A mixture with this mistake, drawn like the suspects, and tokens for it."""
     return drawn(name, seed, build=mutant)
@@ -602,7 +630,7 @@ claim(
 # weights: does it answer otherwise, or does a weight that should learn get no gradient?
 
 
-# %%
+# %% tags=["measure"]
 def matters(name, seed):
     """Whether the mistake changes an answer, or cuts a weight off from the loss."""
     wrong, x = with_mistake(name, seed)
@@ -628,7 +656,10 @@ claim(
     refutes="A layer that passes every probe is right",
 )
 
-# %% jupyter={"source_hidden": true} tags=["hide-input", "nbval-ignore-output"]
+# %% [markdown]
+# ### Further: the twenty mistakes, one by one
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 table(
     ["a mistake", "caught", "by", "matters"],
     {
@@ -652,25 +683,6 @@ table(
 # you meant. That takes an original (12.1), or a test of each part against a few lines written by hand.
 
 # %% [markdown]
-# <details>
-# <summary>The verdicts, when you have yours</summary>
-#
-# - **A**, softmax over the tokens: the softmax runs down the batch, so a token's weights depend on its company. In a batch
-#   of one, every expert has weight 1. That a new order changes nothing shows that it is not about places.
-# - **B**, last answer wins: `y[rows] = ...` where `+=` was meant. Of a token's two experts the one computed later stays.
-# - **C**, router cut off: a `detach` too many. Everything that it computes is right; it just never learns to choose.
-# - **D**, noise in evaluation: the noise does not ask whether the layer trains.
-# - **E**, nothing.
-# - **F**, softmax twice: of eight probabilities a second softmax makes eight nearly equal weights. A router could be as sure
-#   as it likes, and its expert would still whisper.
-# - **G**, late tokens dropped: each expert has room for 1.25 times the mean load, and whoever comes later in the batch gets
-#   nothing. Alone, a token finds no room at all.
-# - **H**, bias in the weights: selected with the bias, as it should be, and weighted with it, as it should not. It cannot
-#   be seen until a balancer moves the bias.
-# - **I**, one expert under every name: `[expert] * 8` is eight times the same expert.
-#
-# </details>
-#
 # ## Your own layer
 #
 # `examine` takes any mixture with the package's names: `router`, `experts`, and a call that returns the answer and the

@@ -14,7 +14,7 @@
 # A mixture of experts that trains in this page: no kernel, no network. Press play, and pull at any slider while it runs.
 # *Tree* puts a fast feedforward tree in its place.
 
-# %% tags=["nbval-ignore-output", "hide-input"]
+# %% tags=["draw", "nbval-ignore-output"]
 from moe_tutorial.show import playground
 
 playground(preset="rules", link=True)

@@ -2,7 +2,8 @@
 
 An answer runs in a thread of its own, watched step by step. One that does not end cannot be ended: Python has no way
 that a bare ``except`` would not catch. So it is put to sleep, for good, at its next step; the thread costs no time, and
-little memory. This needs no signals: it works in any thread, and on Windows.
+little memory. It never falls asleep inside a library, which may hold a lock there, on imports for example. This needs
+no signals: it works in any thread, and on Windows.
 """
 
 import builtins
@@ -22,12 +23,16 @@ from typing import Any
 
 SECONDS = 2.0
 """What an answer may take, all calls of one examination together."""
+AT_WORK = 0.5
+"""Of these it must have been at work so many. Where it was not, since the machine is busy or it sleeps, it gets"""
+LONGER = 4.0
+"""so many more. A call into a library ends then, too."""
 PATIENCE = 1.0
 """Seconds beyond, for one call into C, which nobody can interrupt. Then the examination ends without it."""
-FRAMES_LEFT = 100
-"""So many calls below Python's limit, a recursion counts as endless: at the limit, Python would stop the watching."""
-LIBRARIES = (*(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[1]))
-"""Where the code lies that no learner wrote."""
+ENDLESS = f"It was stopped after {SECONDS:.0f} seconds. Is there a loop that does not end?"
+RECURSION = "It calls itself again and again, without an end. Which case should end it?"
+LIBRARIES = (sysconfig.get_path("stdlib"), str(Path(__file__).parents[1]), "<frozen ")
+"""Where the code lies that no learner wrote, and in folders named *-packages."""
 KEPT = 1000
 """Characters of what an answer prints that are kept."""
 
@@ -38,6 +43,10 @@ class NotYet(Exception):
 
 class NotWritten(NotYet):
     """The answer is still the stub."""
+
+
+class Stopped(BaseException):
+    """Ends a call into a library."""
 
 
 class AskedForInput(BaseException):
@@ -77,12 +86,12 @@ class Watch:
         self.stopped = threading.Event()
         self.why = ""
         self._deadline = float("inf")
-        self._depth = 0
+        self._depth = self._begun = 0
 
     def call(self, function: Callable, *args: Any) -> Any:
         """``function(*args)``, watched."""
         begun = time.monotonic()
-        self._depth, self._deadline = 0, begun + self.seconds
+        self._depth, self._begun, self._deadline = 0, time.thread_time(), begun + self.seconds
         sys.settrace(self._trace)
         try:
             return function(*args)
@@ -94,28 +103,39 @@ class Watch:
     @property
     def overdue(self) -> bool:
         """Whether even a call into C has had its time."""
-        return time.monotonic() > self._deadline + PATIENCE
+        return time.monotonic() > self._deadline + LONGER + PATIENCE
 
     def stop(self, why: str) -> None:
         """End the examination; what still runs falls asleep at its next step."""
         self.why = self.why or why
         self.stopped.set()
 
-    def _trace(self, frame: FrameType, event: str, arg: Any) -> Callable:
+    def _trace(self, frame: FrameType, event: str, arg: Any) -> Callable | None:
+        late = time.monotonic() - self._deadline
         if event == "call":
-            # A library's calls are enough. Elsewhere each instruction: in Python 3.11 a loop may be one line for ever.
-            frame.f_trace_lines = frame.f_trace_opcodes = not frame.f_code.co_filename.startswith(LIBRARIES)
+            if in_library(frame):  # there, the calls are enough
+                if late > LONGER or self.stopped.is_set():
+                    self.stop(ENDLESS)
+                    raise Stopped
+                return None
+            frame.f_trace_opcodes = True  # in Python 3.11, a loop in one line is the same line for ever
             self._depth += 1
-            if self._depth > sys.getrecursionlimit() - FRAMES_LEFT:
-                self.stop("It calls itself again and again, without an end. Which case should end it?")
+            if self._depth > sys.getrecursionlimit() // 3:
+                self.stop(RECURSION)
         elif event == "return":
             self._depth -= 1
-        if time.monotonic() > self._deadline:
-            self.stop(f"It was stopped after {SECONDS:.0f} seconds. Is there a loop that does not end?")
+        if late > LONGER or (late > 0 and time.thread_time() - self._begun > AT_WORK):
+            self.stop(ENDLESS)
         if self.stopped.is_set():
             sys.settrace(None)  # nothing that runs elsewhere is slowed by a sleeper
             threading.Event().wait()
         return self._trace
+
+
+def in_library(frame: FrameType) -> bool:
+    """Whether this is code that no learner wrote."""
+    file = frame.f_code.co_filename
+    return file.startswith(LIBRARIES) or "-packages" in file
 
 
 def run(watch: Watch, work: Callable[[], None]) -> None:
@@ -141,7 +161,7 @@ def run(watch: Watch, work: Callable[[], None]) -> None:
         try:
             while not done.wait(0.01) and not watch.stopped.is_set():
                 if watch.overdue:
-                    watch.stop(f"After {SECONDS + PATIENCE:.0f} seconds it was still busy in a single call.")
+                    watch.stop("It was left behind, since one call in it takes longer than all that it has to do.")
         except BaseException:  # the learner pressed the stop button
             watch.stop("It was interrupted.")
             raise
@@ -221,7 +241,7 @@ def sentence(error: BaseException, file: str) -> str:
     if isinstance(error, SystemExit):
         return "It ends Python, by exit(), quit() or sys.exit(). Return the answer instead."
     if isinstance(error, RecursionError):
-        return "It calls itself again and again, without an end. Which case should end it?"
+        return RECURSION
     text = f"It raises {type(error).__name__}" + (f": {_short(str(error))}" if str(error) else "")
     line = _line(error.__traceback__, file)
     return f"{text}\nIn line {line} of your cell: {linecache.getline(file, line).strip()}" if line else text

@@ -27,7 +27,7 @@ def token_path(routing: Any, token: int = 0, name: str = "") -> Picture:
     title = f"{name.capitalize()} asks {'expert' if len(picked) == 1 else 'experts'} {experts}, which "
     title += f"{'counts' if len(picked) == 1 else 'count'} {counts}"
     rows = "".join(_row(i, prob, max(probs), picked.get(i)) for i, prob in enumerate(probs))
-    terms = " + ".join(f"<span>{weight:.2f} · {badge(i)}(x)</span>" for i, weight in picked.items())
+    terms = " + ".join(f"<span>{weight:.2f} · E{badge(i)}(x)</span>" for i, weight in picked.items())
     scores = ", ".join(f"expert {i} {prob:.2f}" for i, prob in enumerate(probs))
     alt = f"{title}. The router's probabilities: {scores}. The answer y is the sum of the picked experts' answers, "
     alt += "each times its gate weight."
@@ -49,7 +49,7 @@ def listed(names: list[str]) -> str:
 def _row(expert: int, prob: float, largest: float, weight: float | None) -> str:
     bar = f'<i style="width:{100 * prob / largest:.1f}%"></i>'
     if weight is None:
-        return f"<div>{badge(expert)}<span>{bar}</span><span>{prob:.2f}</span></div>"
+        return f'<div><span class="moe-disc">{expert}</span><span>{bar}</span><span>{prob:.2f}</span></div>'
     return (
         f'<div class="moe-picked" style="{dye(expert)}">{badge(expert)}<span>{bar}</span>'
         f"<span>{prob:.2f}</span><b>× {weight:.2f}</b></div>"
@@ -62,6 +62,6 @@ def _fan(n: int, weights: dict[int, float], towards_sum: bool) -> str:
     for expert, weight in weights.items():
         y, middle = ROW * (expert + 0.5), height / 2
         ends = (y, middle) if towards_sum else (middle, y)
-        look = f'stroke="var(--moe-e{expert})" stroke-width="{2 + 8 * weight:.1f}"' if weight else ""
+        look = f'style="stroke:var(--moe-e{expert});stroke-width:{2 + 8 * weight:.1f}"' if weight else ""
         lines += f'<path d="M0 {ends[0]}C50 {ends[0]} 50 {ends[1]} 100 {ends[1]}" {look}/>'
-    return f'<svg viewBox="0 0 100 {height}" preserveAspectRatio="none">{lines}</svg>'
+    return f'<svg viewBox="0 0 100 {height}" preserveAspectRatio="none" style="height:{height}px">{lines}</svg>'

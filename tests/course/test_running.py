@@ -79,7 +79,7 @@ ENDLESS = [
 def test_what_does_not_end_is_stopped(body):
     begun = time.monotonic()
     assert "stopped after 2 seconds. Is there a loop" in examine(body).message
-    assert 1.9 < time.monotonic() - begun < 4
+    assert 1.9 < time.monotonic() - begun < 8
     assert examine(f"return {RIGHT}").passed
     used = time.process_time()
     time.sleep(0.2)
@@ -88,8 +88,17 @@ def test_what_does_not_end_is_stopped(body):
 
 def test_a_long_call_that_python_cannot_interrupt_is_left_behind():
     begun = time.monotonic()
-    assert "busy in a single call" in examine("import time; time.sleep(6)").message
-    assert time.monotonic() - begun < 5
+    assert "It was left behind, since one call" in examine("import time; time.sleep(20)").message
+    assert time.monotonic() - begun < 12
+
+
+def test_a_library_is_not_put_to_sleep_where_it_holds_a_lock():
+    """Imports do, for example: whoever slept there would hold up every import in this notebook."""
+    names = {"lock": threading.Lock()}
+    code = "def step(): pass\ndef work():\n    with lock:\n        while True: step()\n"
+    exec(compile(code, "/any/site-packages/library.py", "exec"), names)
+    assert "stopped after 2 seconds" in EXERCISE.examine(lambda logits, k: names["work"]()).message
+    assert names["lock"].acquire(timeout=2)
 
 
 @pytest.mark.parametrize(

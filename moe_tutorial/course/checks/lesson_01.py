@@ -83,7 +83,7 @@ def keep_top(ask: Ask) -> None:
             lambda c, n: kept(c.mean(0, keepdim=True), n).expand_as(c)
         ),
     }
-    for N, h, n in ((3, 4, 2), (2, 3, 1), (1, 5, 4), (4, 3, 3)):
+    for N, h, n in ((2, 3, 1), (3, 4, 2), (1, 5, 4), (4, 3, 3)):
         given = {"contribution": draw(N * h, N, h).abs() + torch.arange(h) / 100, "n": n}
         says = f"a 1 for each digit's own {n} neurons that contribute most, a 0 for the others"
         ask.gives(given, {"kept": kept(*given.values())}, says, mistakes)
@@ -111,8 +111,8 @@ def two_heaps(seed):
     ),
 )
 def train_small(ask: Ask) -> None:
-    for n_neurons, seeds in ((6, [0, 1]), (3, [2])):
-        data, steps = two_heaps(n_neurons), 30
+    for n_neurons, seeds in ((16, [0, 1]), (12, [2])):
+        data, steps = two_heaps(n_neurons), 20
         trained = ask({"data": data, "n_neurons": n_neurons, "seeds": seeds, "steps": steps})
         if not isinstance(trained, Seeds):
             raise NotYet(f"It returns a {type(trained).__name__}. Return what `train` returns.")

@@ -45,7 +45,7 @@ def gate_gradient(ask: Ask) -> None:
             lambda p, dL_dg: p * dL_dg * (1 - p)
         ),
     }
-    for p, dL_dg in (([0.5, 0.3, 0.2], [2, 0, 0]), ([0.2, 0.1, 0.4, 0.3], [0, 0, -1, 3])):
+    for p, dL_dg in (([0.5, 0.3, 0.2], [0, 3, -1]), ([0.2, 0.1, 0.4, 0.3], [0, 0, 0, 2])):
         given = {"p": np.array(p), "dL_dg": np.array(dL_dg, dtype=float)}
         says = "dL/dz: the sum over i of dL/dg_i * p_i * (delta_ij - p_j), for each j"
         where = f"{np.count_nonzero(dL_dg)} of {len(p)} experts picked"

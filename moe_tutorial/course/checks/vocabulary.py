@@ -179,7 +179,7 @@ def numbers(value: Any) -> Tensor:
 def _unlike(found: Any, expected: Any) -> str:
     """How kind, shape or dtype differ, as the end of a sentence; empty where they do not.
 
-    A number may be a tensor of one number; an array may stand for a tensor; floating point numbers may be of any
+    A number may be a tensor of one number, and a tensor may stand for an array; floating point numbers may be of any
     width, and bools and whole numbers may stand for each other.
     """
     if isinstance(expected, str):
@@ -187,6 +187,8 @@ def _unlike(found: Any, expected: Any) -> str:
     countable = isinstance(found, bool | int | float | np.generic)
     if isinstance(found, str) or not (countable or isinstance(found, Tensor | np.ndarray)):
         return f"is {kind(found)}; {kind(expected)} is asked for."
+    if isinstance(expected, Tensor) and isinstance(found, np.ndarray):
+        return f"is {kind(found)}; a tensor is asked for, as torch makes them."
     found, is_array = numbers(found), isinstance(expected, Tensor | np.ndarray)
     expected = numbers(expected)
     if found.shape != expected.shape and (is_array or found.numel() != 1):
