@@ -84,6 +84,7 @@ look_ahead()
 # %%
 import torch
 
+from moe_tutorial.course import check
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import bars, expert_cards, message, sweep
 from moe_tutorial.study import claim, parameters, seeds
@@ -147,7 +148,32 @@ print(f"active part: {active / total:.0%}")
 # Those are the two words. **Total** parameters fill the memory. **Active** parameters are met by one token, and they
 # set how much arithmetic it costs.
 #
-# Why a little more than two eighths? The router is always asked: it has to look at the token before it can choose.
+# ## Write a line
+#
+# Two of eight were asked, and a little more than two eighths had a part. Where does the rest come from?
+#
+# **Your turn.** Count the active parameters by hand. In JupyterLab, write your line where it says YOUR CODE HERE, and take away
+# the line below, which says that nothing is written yet. Run the cell, and then the next one: it says whether you are right,
+# or why not yet, with a hint. You may read on without it; then the course's own line goes on.
+
+
+# %% tags=["exercise"]
+def count_active(n_experts, top_k, expert, router):
+    """A layer's n_experts have `expert` parameters each, its router has `router` -> how many one token meets."""
+    ### BEGIN SOLUTION
+    return top_k * expert + router
+    ### END SOLUTION
+
+
+# %%
+count_active = check("00.count_active", count_active)
+
+# %%
+by_hand = count_active(8, 2, parameters(moe.experts) // 8, parameters(moe.router))
+print(f"by hand {by_hand:,}, by autograd {active:,}")
+
+# %% [markdown]
+# The router is always asked: it has to look at the token before it can choose.
 
 # %% [markdown]
 # ## Move a slider
@@ -193,6 +219,24 @@ sweep(
 #
 # The claim here is that a token meets less than half of the layer. The mechanism is the choice, so the control is the
 # same layer where all eight experts are chosen.
+#
+# **Your turn.** Write its rule. It gets a number for each seed, the part of the parameters that one token met, and says one
+# yes or no.
+
+
+# %% tags=["exercise"]
+def rule(part):
+    """part (n_seeds,), an array of numbers between 0 and 1 -> True where the claim holds."""
+    ### BEGIN SOLUTION
+    return part.mean() < 0.5
+    ### END SOLUTION
+
+
+# %%
+rule = check("00.rule", rule)
+
+# %% [markdown]
+# Your rule judges both, over ten seeds:
 
 # %% tags=["measure"]
 active_part, without_choice = [], []
@@ -207,7 +251,7 @@ claim(
     "With 2 of 8 experts chosen, one token meets less than half of the layer's "
     "parameters",
     measured=active_part,
-    holds=lambda part: part.mean() < 0.5,
+    holds=rule,
     control=without_choice,
     control_is="all 8 experts chosen",
 )

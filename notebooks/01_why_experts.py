@@ -29,6 +29,7 @@
 import torch
 from torch import nn
 
+from moe_tutorial.course import check
 from moe_tutorial.show import (
     Line,
     curves,
@@ -83,16 +84,35 @@ print(
 # $$c_j(x) = |h_j(x)| \cdot \lVert w_j \rVert$$
 #
 # where $h_j(x)$ is the activation and $w_j$ are its ten output weights. Neurons that did not fire contribute nothing.
+#
+# **Your turn.** For one network. Its first layer reads by the rows of `w_in`, and neuron $j$ writes through the column
+# `w_out[:, j]`.
+
+
+# %% tags=["exercise"]
+def contribution(x, w_in, b_in, w_out):
+    """x (N, d), w_in (h, d), b_in (h,), w_out (10, h) -> contributions (N, h)."""
+    ### BEGIN SOLUTION
+    activation = (x @ w_in.T + b_in).relu()
+    return activation * w_out.norm(dim=0)
+    ### END SOLUTION
+
 
 # %%
+contribution = check("01.contribution", contribution)
+
+# %% tags=["measure"]
 p = trained.parameters
 with torch.no_grad():
+    networks = zip(
+        p["hidden.weight"], p["hidden.bias"], p["out.weight"], strict=True
+    )  # ten of each
+    contributions = torch.stack([contribution(data.x_test, *own) for own in networks])
     activation = (
         torch.einsum("nd,shd->snh", data.x_test, p["hidden.weight"])
         + p["hidden.bias"][:, None]
     )
     activation = activation.relu()  # (seed, digit, neuron)
-    contribution = activation * p["out.weight"].norm(dim=1)[:, None]
 
 
 def accuracy_with(kept):
@@ -108,25 +128,40 @@ def accuracy_with(kept):
 # %% [markdown]
 # Three ways to keep a few neurons. The first asks each digit for its own. The other two are controls: as many
 # neurons, but picked at random, or the same ones for all digits.
+#
+# **Your turn.** The first way, again for one network.
+
+
+# %% tags=["exercise"]
+def keep_top(contribution, n):
+    """contribution (N, h) -> (N, h): 1 for each digit's n largest, 0 for the others."""
+    ### BEGIN SOLUTION
+    best = contribution.topk(n, dim=-1).indices
+    return torch.zeros_like(contribution).scatter(-1, best, 1.0)
+    ### END SOLUTION
 
 
 # %%
+keep_top = check("01.keep_top", keep_top)
+
+
+# %% tags=["measure"]
 def own_best(n):
-    """The n neurons that contribute most, digit by digit."""
-    return torch.zeros_like(contribution).scatter(-1, contribution.topk(n).indices, 1.0)
+    """The n neurons that contribute most, digit by digit, in each network."""
+    return torch.stack([keep_top(own, n) for own in contributions])
 
 
 def random_ones(n):
     """n neurons at random, digit by digit."""
     draw = torch.rand(
-        contribution.shape, generator=torch.Generator().manual_seed(seeds(1)[0])
+        contributions.shape, generator=torch.Generator().manual_seed(seeds(1)[0])
     )
-    return torch.zeros_like(contribution).scatter(-1, draw.topk(n).indices, 1.0)
+    return torch.zeros_like(contributions).scatter(-1, draw.topk(n).indices, 1.0)
 
 
 def same_for_all(n):
     """The n neurons that contribute most on average, the same for every digit."""
-    average = contribution.mean(1, keepdim=True)
+    average = contributions.mean(1, keepdim=True)
     return torch.zeros_like(average).scatter(-1, average.topk(n).indices, 1.0)
 
 
@@ -139,7 +174,7 @@ def same_for_all(n):
 # %% tags=["measure"]
 shown = 3  # which test digit
 counts = [n for n in (5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
-order = contribution[0, shown].argsort(descending=True)
+order = contributions[0, shown].argsort(descending=True)
 
 
 def say(n):
@@ -151,7 +186,7 @@ def say(n):
 
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-digit, heights = int(data.y_test[shown]), contribution[0, shown, order]
+digit, heights = int(data.y_test[shown]), contributions[0, shown, order]
 told = {}
 for n in counts:
     answer, sure = say(n)
@@ -298,16 +333,32 @@ claim(
 # that a tenth of them carries the answer.
 #
 # All this is about a network that was trained large. Does the *task* need 512 neurons? Only training can tell. So we train
-# a network that has a tenth of the neurons from its first step on. (Its learning rate is 1e-2, the usual one of `train`.
-# With the large network's 1e-3 it needs more steps: see below.)
+# a network that has a tenth of the neurons from its first step on.
+#
+# **Your turn.** `train(build, data, seeds, steps=...)` trains one network a seed; `build` is a function that makes one. Leave
+# the learning rate to it: 1e-2. (With the large network's 1e-3 it needs more steps: see below.)
 
+
+# %% tags=["exercise"]
+def train_small(data, n_neurons, seeds, steps):
+    """Networks with one hidden layer of n_neurons and a relu, one a seed -> what train returns."""
+    ### BEGIN SOLUTION
+    n_inputs, n_classes = data.x_train.shape[1], int(data.y_train.max()) + 1
+
+    def build():
+        return nn.Sequential(
+            nn.Linear(n_inputs, n_neurons), nn.ReLU(), nn.Linear(n_neurons, n_classes)
+        )
+
+    return train(build, data, seeds, steps=steps)
+    ### END SOLUTION
+
+
+# %%
+train_small = check("01.train_small", train_small)
 
 # %% tags=["measure"]
-def small_network():
-    return nn.Sequential(nn.Linear(64, N_KEPT), nn.ReLU(), nn.Linear(N_KEPT, 10))
-
-
-small = train(small_network, data, seeds(10), steps=300, learning_rate=1e-2)
+small = train_small(data, N_KEPT, seeds(10), steps=300)
 drop["a tenth, trained alone"] = accuracy_all - small.accuracy(data.x_test, data.y_test)
 
 claim(

@@ -24,11 +24,10 @@
 # names for the digits: a 7 on its side is not called 7. Four rules share nothing but pen strokes.
 
 # %% tags=["setup"]
-from typing import NamedTuple
-
 import torch
 from torch import nn
 
+from moe_tutorial.course import check
 from moe_tutorial.layers import Experts, MixtureOfExperts
 from moe_tutorial.show import bars, interval_chart, message, picture, sweep
 from moe_tutorial.study import claim, digits4, multiplications, parameters, seeds, train
@@ -97,22 +96,48 @@ torch.manual_seed(seeds(1)[0])
 as_list = nn.ModuleList(expert() for _ in range(4))
 
 # %% [markdown]
-# The plain loop: each expert answers those images that the oracle sends to it.
+# **Your turn.** The plain loop: each expert answers those images that the oracle sends to it, and sees no others.
+
+
+# %% tags=["exercise"]
+def by_loop(x, oracle, experts, n_classes):
+    """x (B, d) -> class scores (B, n_classes): experts[oracle[b]] answers image b."""
+    ### BEGIN SOLUTION
+    scores = torch.zeros(len(x), n_classes)
+    for i, expert in enumerate(experts):
+        mine = oracle == i
+        scores[mine] = expert(x[mine])
+    return scores
+    ### END SOLUTION
 
 
 # %%
-def by_loop(x, oracle):
-    """Class scores (B, 10): image b is answered by expert oracle[b] alone."""
-    scores = torch.zeros(len(x), 10)
-    for number, expert in enumerate(as_list):
-        mine = oracle == number
-        scores[mine] = expert(x[mine])
-    return scores
-
+by_loop = check("02.by_loop", by_loop)
 
 # %% [markdown]
-# The package's `Experts` keep the same numbers in stacked tensors, so that all experts are one tensor for each layer.
-# With the same weights it must give the same answers. Let us copy ours in and compare.
+# A loop is slow where there are many experts. So we keep the same numbers in stacked tensors: all experts are one tensor for
+# each layer, and `w_in[e]` is what expert `e` has there.
+#
+# **Your turn.** What would every expert say about every image? No loop is needed: `torch.einsum` multiplies stacks.
+
+
+# %% tags=["exercise"]
+def stacked(x, w_in, b_in, w_out, b_out):
+    """What every expert says about every image: x (B, d) -> (B, E, d_out).
+
+    w_in (E, h, d), b_in (E, h), w_out (E, h, d_out), b_out (E, d_out)
+    """
+    ### BEGIN SOLUTION
+    neurons = torch.einsum("bd,ehd->beh", x, w_in) + b_in
+    return torch.einsum("beh,eho->beo", neurons.relu(), w_out) + b_out
+    ### END SOLUTION
+
+
+# %%
+stacked = check("02.stacked", stacked)
+
+# %% [markdown]
+# The package's `Experts` are such a stack. Let us copy the list's weights in: all three must give the same answers.
 
 # %%
 experts = Experts(n_experts=4, d_model=64, d_hidden=8, d_out=10)
@@ -124,25 +149,44 @@ with torch.no_grad():
         experts.b_out[number] = own[2].bias
 
 x, oracle = data.x_test[::18], data.regime_test[::18]  # 100 images, under all rules
-everyone = experts(x)  # (100, 4, 10): what each expert would say about each image
+everyone = stacked(x, experts.w_in, experts.b_in, experts.w_out, experts.b_out)
 picked = everyone[torch.arange(100), oracle]
 print("images for each expert:", oracle.bincount().tolist())
 print("what every expert would say:", tuple(everyone.shape))
 print(
     "stacked and looped experts agree:",
-    torch.allclose(picked, by_loop(x, oracle), atol=1e-6),
+    torch.allclose(picked, by_loop(x, oracle, as_list, 10), atol=1e-6),
 )
+same = torch.allclose(experts(x), everyone, atol=1e-6)
+print(f"the package's agree, too: {same}")
 
 # %% [markdown]
-# `experts(x)` asked *everyone* and then picked: the right answer for four times the work. Later layers sort the
+# `stacked` asked *everyone*, and then we picked: the right answer for four times the work. Later layers sort the
 # images by expert first, and each expert computes only its own. The answer is the same; the bill is not.
 
 # %% [markdown]
 # ## Count it
 #
-# Before we train, the bill. PyTorch can count the multiplications of every matrix product while it runs. Four
-# candidates: a small and a large dense network, and four experts of which all or one are asked. *Total* parameters are
-# kept, *active* ones are met by one image.
+# Before we train, the bill. *Total* parameters are kept, *active* ones are met by one image.
+#
+# **Your turn.** Each expert has two layers, each with its weights and its biases. How many parameters are that?
+
+
+# %% tags=["exercise"]
+def bill(n_experts, n_asked, d, h, d_out):
+    """Experts d -> h -> d_out, some asked -> parameters (kept, met by one image)."""
+    ### BEGIN SOLUTION
+    one = d * h + h + h * d_out + d_out
+    return n_experts * one, n_asked * one
+    ### END SOLUTION
+
+
+# %%
+bill = check("02.bill", bill)
+
+# %% [markdown]
+# Four candidates: a small and a large dense network, and four experts of which all or one are asked. PyTorch counts the
+# multiplications of every matrix product while they run.
 
 
 # %% tags=["measure"]
@@ -150,28 +194,25 @@ def dense(width):
     return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
 
 
-class Bill(NamedTuple):
-    total: int  # parameters that are kept
-    active: int  # parameters that one image meets
-    multiplications: float  # for one image
-
-
-def bill_for(layer, ask, n_asked=1, n_experts=1):
-    """What is kept, what one image meets, and the work, counted while it is done."""
-    total = parameters(layer)
-    return Bill(total, total * n_asked // n_experts, multiplications(ask, x) / len(x))
+def asked_alone(x):
+    """Each expert's own images, one expert after the other, by the package."""
+    counts = oracle.bincount(minlength=4).tolist()
+    return experts.grouped(x[oracle.argsort()], counts)
 
 
 small, large = dense(8), dense(32)
-bills = {
-    "dense, 8 neurons": bill_for(small, small),
-    "four experts, all asked": bill_for(experts, experts, 4, 4),
-    "four experts, one asked": bill_for(experts, lambda x: by_loop(x, oracle), 1, 4),
-    "dense, 32 neurons": bill_for(large, large),
+candidates = {  # the bill, and what is run
+    "dense, 8 neurons": (bill(1, 1, 64, 8, 10), small),
+    "four experts, all asked": (bill(4, 4, 64, 8, 10), experts),
+    "four experts, one asked": (bill(4, 1, 64, 8, 10), asked_alone),
+    "dense, 32 neurons": (bill(1, 1, 64, 32, 10), large),
 }
+work = {name: multiplications(ask, x) / len(x) for name, (_, ask) in candidates.items()}
 print(f"{'':26}{'total':>8}{'active':>8}{'multiplications an image':>27}")
-for name, bill in bills.items():
-    print(f"{name:26}{bill.total:8,}{bill.active:8,}{bill.multiplications:27,.0f}")
+for name, ((total, active), _) in candidates.items():
+    print(f"{name:26}{total:8,}{active:8,}{work[name]:27,.0f}")
+as_many = parameters(experts) == bill(4, 1, 64, 8, 10)[0]
+print(f"PyTorch finds as many parameters: {as_many}")
 
 # %% [markdown]
 # By hand it is the same: an expert multiplies 64 x 8 numbers on the way in and 8 x 10 on the way out. Asking one of
@@ -181,7 +222,6 @@ for name, bill in bills.items():
 
 # %% tags=["measure"]
 by_hand = 64 * 8 + 8 * 10
-work = {name: bill.multiplications for name, bill in bills.items()}
 claim(
     "02.1",
     "Asking one of four experts costs as many multiplications as one dense network of "

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # The router
 #
-# 25 minutes. You leave able to turn an input into probabilities, a choice, and gate weights; to read a picture of
-# decision regions; and to say what changes when softmax and top-k change places.
+# 30 minutes. You leave able to turn an input into probabilities, a choice, and gate weights; to say what changes when
+# softmax and top-k change places; and to write a mixture of experts, whole, in ten lines.
 #
 # In the last lesson an oracle chose the expert. Now the layer has to choose for itself, from the input alone. The
 # usual way is almost disappointingly plain: one matrix.
@@ -24,15 +24,47 @@
 # ## Build it: three steps
 #
 # **Score.** One row of weights for each expert; its product with the token is that expert's *logit*.
+#
+# **Compare.** The softmax turns a token's logits into probabilities: all positive, and they add up to 1.
+#
+# **Choose.** Keep the `k` largest. Their probabilities become the *gate weights* that will scale the experts' outputs.
 
 # %% tags=["setup"]
 import torch
 
+from moe_tutorial.course import check
 from moe_tutorial.layers import MixtureOfExperts, Router
-from moe_tutorial.show import explore_router, grid, playground, region_maps
+from moe_tutorial.show import (
+    explore_router,
+    grid,
+    playground,
+    region_maps,
+    token_path,
+)
 from moe_tutorial.study import claim, digits4, regimes_2d, seeds
 
 torch.set_num_threads(1)  # small models are fastest on one thread
+
+# %% [markdown]
+# **Your turn.** A line for each step. `x` holds `T` tokens of width `d`, `weight` a row for each of `E` experts.
+
+
+# %% tags=["exercise"]
+def route(x, weight, k):
+    """x (T, d), weight (E, d) -> the chosen, best first, and their weights, both (T, k)."""
+    ### BEGIN SOLUTION
+    logits = x @ weight.T
+    probs = logits.softmax(dim=-1)
+    weights, chosen = probs.topk(k, dim=-1)
+    return chosen, weights
+    ### END SOLUTION
+
+
+# %%
+route = check("03.route", route)
+
+# %% [markdown]
+# Six digits, eight experts:
 
 # %%
 torch.manual_seed(seeds(1)[0])
@@ -41,21 +73,7 @@ data = digits4("standardised")
 tokens = data.x_test[:6]
 weight = torch.randn(8, 64) / 8  # 8 experts, tokens 64 wide
 
-logits = tokens @ weight.T
-print("logits:", tuple(logits.shape), "= (tokens, experts)")
-
-# %% [markdown]
-# **Compare.** The softmax turns each row into probabilities: all positive, and they add up to 1.
-
-# %%
-probs = logits.softmax(dim=-1)
-print("each row adds up to 1:", torch.allclose(probs.sum(-1), torch.ones(6)))
-
-# %% [markdown]
-# **Choose.** Keep the `k` largest. Their probabilities become the *gate weights* that will scale the experts' outputs.
-
-# %%
-weights, chosen = probs.topk(2, dim=-1)
+chosen, weights = route(tokens, weight, k=2)
 print("chosen: ", tuple(chosen.shape), " gate weights:", tuple(weights.shape))
 
 # %% [markdown]
@@ -141,41 +159,41 @@ explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 #
 # There are two ways to get gate weights for the chosen, and papers use both.
 #
-# - **Softmax, then top-k** (Switch Transformer, OLMoE): probabilities over all experts, keep the `k` largest. They add up to
-#   less than 1. Some models then divide by their sum, which is called *renormalising*.
+# - **Softmax, then top-k** (Switch Transformer, OLMoE): as above, probabilities over all experts, of which the `k` largest
+#   stay. They add up to less than 1. Some models then divide by their sum, which is called *renormalising*.
 # - **Top-k, then softmax** (Shazeer et al., Mixtral): keep the `k` largest logits, softmax over those. They add up to 1.
 #
-# For one token, side by side:
-
-# %% tags=["measure"]
-orders = {
-    "softmax, then top-k": {"gate": "softmax_topk"},
-    "softmax, then top-k, renormalised": {"gate": "softmax_topk", "renormalize": True},
-    "top-k, then softmax": {"gate": "topk_softmax"},
-}
+# **Your turn.** The second way, from the logits on.
 
 
-def gate_weights(order, top_k, x, weight):
-    """Gate weights (tokens, k) of a router with this order and these logits."""
-    router = Router(weight.shape[1], weight.shape[0], top_k, **orders[order]).to(
-        x.dtype
-    )
-    with torch.no_grad():
-        router.weight.copy_(weight)
-        return router(x).weights
+# %% tags=["exercise"]
+def topk_then_softmax(logits, k):
+    """logits (T, E) -> gate weights of each token's k experts, best first (T, k)."""
+    ### BEGIN SOLUTION
+    best = logits.topk(k, dim=-1).values
+    return best.softmax(dim=-1)
+    ### END SOLUTION
 
 
+# %%
+topk_then_softmax = check("03.topk_then_softmax", topk_then_softmax)
+
+# %% [markdown]
+# Both ways for one token, side by side:
+
+# %%
 some_logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-identity = torch.eye(4)  # with this weight, the token *is* its logits
-for top_k in (1, 2):
-    print(f"k = {top_k}")
-    for order in orders:
-        row = gate_weights(order, top_k, some_logits, identity)[0]
-        print(
-            f"  {order:34}",
-            "  ".join(f"{w:.3f}" for w in row),
-            f"  sum {row.sum():.3f}",
-        )
+for k in (1, 2):
+    first = some_logits.softmax(-1).topk(k).values
+    rows = {
+        "softmax, then top-k": first,
+        "softmax, then top-k, renormalised": first / first.sum(-1, keepdim=True),
+        "top-k, then softmax": topk_then_softmax(some_logits, k),
+    }
+    print(f"k = {k}")
+    for order, row in rows.items():
+        numbers = "  ".join(f"{w:.3f}" for w in row[0])
+        print(f"  {order:34} {numbers}   sum {row.sum():.3f}")
 
 # %% [markdown]
 # Two things stand out. From `k = 2` on, the last two lines agree. And at `k = 1` both of them say 1.000. A weight that
@@ -232,6 +250,23 @@ claim(
 # Next, the order of softmax and top-k.
 
 # %% tags=["measure"]
+orders = {
+    "softmax, then top-k": {"gate": "softmax_topk"},
+    "softmax, then top-k, renormalised": {"gate": "softmax_topk", "renormalize": True},
+    "top-k, then softmax": {"gate": "topk_softmax"},
+}
+
+
+def gate_weights(order, top_k, x, weight):
+    """Gate weights (tokens, k) of the package's router with this order."""
+    router = Router(weight.shape[1], weight.shape[0], top_k, **orders[order]).to(
+        x.dtype
+    )
+    with torch.no_grad():
+        router.weight.copy_(weight)
+        return router(x).weights
+
+
 gap_renormalised, gap_plain = [], []
 for seed in seeds(10):
     weight = (
@@ -368,6 +403,55 @@ claim(
 # %% [markdown]
 # It is rare here, but it happens: of the experts that two digits share, that part is lost half-way.
 #
+# ## A mixture, whole
+#
+# You have a router that picks two experts for a token and says how much each should count. Put experts behind it. What is
+# missing is the sentence that joins them: *ask the picked ones, weigh what they say, add it up.*
+#
+# $$y = \sum_{i \in \text{picked}} g_i \, E_i(x)$$
+#
+# **Your turn.** `chosen` and `weights` are what a router returns. `experts[i](x)` is what expert *i* says to the tokens `x`.
+# A loop over the experts is fine; nobody asks for speed yet.
+
+
+# %% tags=["exercise"]
+def my_mixture(x, chosen, weights, experts):
+    """x (T, d), chosen and weights (T, k), a list of E experts -> y (T, d_out)."""
+    ### BEGIN SOLUTION
+    y = 0
+    for i, expert in enumerate(experts):
+        counts = weights * (chosen == i)  # 0 where the token did not pick expert i
+        y = y + counts.sum(-1, keepdim=True) * expert(x)
+    return y
+    ### END SOLUTION
+
+
+# %%
+my_mixture = check("03.my_mixture", my_mixture)
+
+# %% [markdown]
+# That is the whole layer. Models with hundreds of billions of parameters differ from it in size, not in kind. Here it is
+# beside the package's, with the same router and the same experts.
+
+# %%
+moe = MixtureOfExperts(
+    d_model=64, d_hidden=8, n_experts=8, top_k=2, router=router, d_out=10
+)
+experts = [lambda x, i=i: moe.experts(x)[:, i] for i in range(8)]
+chosen, weights = route(tokens, router.weight, k=2)
+y = my_mixture(tokens, chosen, weights, experts)
+
+package, routing = moe(tokens)
+same = torch.allclose(y, package, atol=1e-6)
+print(f"same answers as the package's layer: {same}")
+
+# %% [markdown]
+# And this is the way that one digit takes through it:
+
+# %% tags=["draw", "nbval-ignore-output"]
+token_path(routing, token=0, name="the first digit")
+
+# %% [markdown]
 # ## Try it
 #
 # 1. In the explorer, set `k` to 2 and change the order. The borders stay; look at the weights of one point. Then do the
@@ -395,6 +479,7 @@ playground(moe, E=6)
 # ## Recap
 #
 # - A router is one matrix, a softmax, and a choice of the `k` largest.
+# - A mixture asks the picked experts, multiplies each answer by its gate weight, and adds them up.
 # - With one expert chosen its regions are convex; with two they need not be.
 # - Temperature never moves the borders. It moves the weights, except where they are always 1.
 # - Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both weigh every token alike.

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from moe_tutorial.course import check
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     grid,
@@ -66,8 +67,28 @@ def snapshot(moe):
 # First see that it can. The plane has four quarters, each with its own rule. Four experts of four neurons; one expert's
 # neurons suffice for one rule. Nobody tells the router where the quarters are.
 #
-# This is the whole training loop. The mixture's output is the class scores, and the loss reaches experts and router in
-# one backward pass.
+# **Your turn.** One step of training, as for any network. The mixture's output is the class scores, the loss their
+# cross-entropy, and it reaches experts and router in one backward pass.
+
+
+# %% tags=["exercise"]
+def training_step(moe, optimizer, x, y):
+    """One step on the inputs x (B, d) and their classes y (B,) -> the loss before it."""
+    ### BEGIN SOLUTION
+    scores, _ = moe(x)
+    loss = F.cross_entropy(scores, y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss
+    ### END SOLUTION
+
+
+# %%
+training_step = check("04.training_step", training_step)
+
+# %% [markdown]
+# The rest of the training is a loop:
 
 # %%
 torch.manual_seed(seeds(1)[0])
@@ -78,11 +99,7 @@ for step in range(STEPS + 1):
     if step % EVERY == 0:
         history.append(snapshot(moe))
     rows = torch.randint(len(plane.x_train), (128,))
-    scores, routing = moe(plane.x_train[rows])
-    loss = F.cross_entropy(scores, plane.y_train[rows])
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+    training_step(moe, optimizer, plane.x_train[rows], plane.y_train[rows])
 print("snapshots:", len(history))
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
@@ -181,16 +198,32 @@ dL_dg[picked] = answers[picked] @ dL_dy
 #
 # $$\frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j)$$
 #
-# Put the steps together. With $s_i = g_i \,\langle \partial L/\partial y,\, E_i(x)\rangle$, which is zero for experts
-# that were not picked,
+# where $\delta_{ij}$ is 1 if $i = j$, and 0 otherwise. So a logit moves the weights of all picked experts at once, and the
+# chain rule adds up what comes through each:
 #
-# $$\boxed{\;\frac{\partial L}{\partial z_j} = s_j - p_j \sum_i s_i\;}$$
+# $$\frac{\partial L}{\partial z_j} = \sum_{i \in C} \frac{\partial L}{\partial g_i}\, p_i\,(\delta_{ij} - p_j)$$
+#
+# **Your turn.** This sum, for all $j$. Experts that were not picked have a 0 in `dL_dg`, so it may run over all.
+
+
+# %% tags=["exercise"]
+def gate_gradient(p, dL_dg):
+    """p (E,), dL_dg (E,), 0 for experts that were not picked -> dL_dz (E,)."""
+    ### BEGIN SOLUTION
+    s = p * dL_dg
+    return s - p * s.sum()
+    ### END SOLUTION
+
 
 # %%
-s = g * dL_dg
-dL_dz = s - p * s.sum()
+gate_gradient = check("04.gate_gradient", gate_gradient)
+dL_dz = gate_gradient(p, dL_dg)
 
 # %% [markdown]
+# Sort the sum by its two parts. With $s_i = p_i \, \partial L/\partial g_i$, which is zero for experts that were not picked,
+#
+# $$\boxed{\;\frac{\partial L}{\partial z_j} = s_j - p_j \sum_i s_i\;}$$
+#
 # **Step 4: from the logits to the router.** A logit is a row of $W$ times the token: $\partial L/\partial W = (\partial L /
 # \partial z)\, x^\top$. That is all. Now let autograd do the same.
 
@@ -294,6 +327,57 @@ def gate_weight(kind, logits):
 
 KINDS = ["probability", "softmax of the picked", "renormalised", "unscaled"]
 
+# %% [markdown]
+# **Your turn.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
+# `moe.router.weight.grad` afterwards. Beware of two things: where the loss does not depend on the router at all, PyTorch
+# leaves `None` there; and a gradient of a billionth is rounding.
+
+
+# %% tags=["exercise"]
+def can_it_learn(moe, x, target):
+    """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
+    ### BEGIN SOLUTION
+    moe.zero_grad()
+    output, _ = moe(x)
+    F.mse_loss(output, target).backward()
+    gradient = moe.router.weight.grad
+    return gradient is not None and bool(gradient.norm() > 1e-6)
+    ### END SOLUTION
+
+
+# %%
+can_it_learn = check("04.can_it_learn", can_it_learn)
+
+
+# %%
+class Unscaled(Router):
+    """Picks like a router, and leaves the output as it is."""
+
+    def forward(self, x):
+        routing = super().forward(x)
+        return routing._replace(weights=torch.ones_like(routing.weights))
+
+
+ROUTERS = {
+    "probability": lambda: Router(64, 8, 1),
+    "softmax of the picked": lambda: Router(64, 8, 1, gate="topk_softmax"),
+    "renormalised": lambda: Router(64, 8, 1, renormalize=True),
+    "unscaled": lambda: Unscaled(64, 8, 1),
+}
+torch.manual_seed(seeds(1)[0])
+some_tokens, some_targets = torch.randn(2, 100, 64)
+for kind, make_router in ROUTERS.items():
+    mixture = MixtureOfExperts(64, 8, 8, 1, make_router())
+    hears = can_it_learn(mixture, some_tokens, some_targets)
+    print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
+
+# %% [markdown]
+# Only the first router hears anything. In the other three the weight is 1, *whatever the logits say*, and a constant
+# has no slope.
+#
+# For the second and the fourth this holds to the last bit. In the third, PyTorch computes the slope of a number over
+# itself as the difference of two equal terms, and rounding may leave a trace of it. The same four over ten seeds:
+
 
 # %% tags=["measure"]
 def router_gradient(kind, seed):
@@ -312,18 +396,8 @@ def router_gradient(kind, seed):
 gradients = {
     kind: [router_gradient(kind, seed) for seed in seeds(10)] for kind in KINDS
 }
-for kind, lengths in gradients.items():
-    print(f"{kind:>22}: {'nothing' if max(lengths) < 1e-12 else 'a gradient'}")
-
 constant = ("softmax of the picked", "unscaled")
 print("exactly zero:", all(max(gradients[kind]) == 0 for kind in constant))
-
-# %% [markdown]
-# Only the first router hears anything. In the other three the weight is 1, *whatever the logits say*, and a constant
-# has no slope.
-#
-# For the second and the fourth this holds to the last bit. In the third, PyTorch computes the slope of a number over
-# itself as the difference of two equal terms, and rounding may leave a trace of it.
 
 # %% tags=["measure"]
 claim(
@@ -368,21 +442,7 @@ claim(
 
 
 # %% tags=["measure"]
-class Unscaled(Router):
-    """Picks like a router, and leaves the output as it is."""
-
-    def forward(self, x):
-        routing = super().forward(x)
-        return routing._replace(weights=torch.ones_like(routing.weights))
-
-
 digits = digits4("standardised")
-ROUTERS = {
-    "probability": lambda: Router(64, 8, 1),
-    "softmax of the picked": lambda: Router(64, 8, 1, gate="topk_softmax"),
-    "renormalised": lambda: Router(64, 8, 1, renormalize=True),
-    "unscaled": lambda: Unscaled(64, 8, 1),
-}
 
 
 def run(make_router, freeze=()):

@@ -3,7 +3,14 @@
 from importlib import import_module
 from typing import Any
 
-TAUGHT = {"guess": "guesses", "quiz": "questions", "reveal": "guesses", "score_card": "score"}
+TAUGHT = {
+    "check": "checking",
+    "solution": "checking",
+    "guess": "guesses",
+    "quiz": "questions",
+    "reveal": "guesses",
+    "score_card": "score",
+}
 """What a lesson imports from here -> the module it is in, which is loaded when somebody asks for it."""
 
 

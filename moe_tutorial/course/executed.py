@@ -16,7 +16,8 @@ from nbformat import NotebookNode
 
 # By lessons: what they import, and what is stored with it.
 ASKING = ("kept.py", "guesses.py", "questions.py", "quizzes", "score.py")
-USED = ("layers", "study", "show", "course/suspects.py", *(f"course/{name}" for name in ASKING))
+EXERCISES = ("checking.py", "checks", "exercises.py", "running.py")
+USED = ("layers", "study", "show", "course/suspects.py", *(f"course/{name}" for name in (*ASKING, *EXERCISES)))
 SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the version that made its state
 IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 CODE = "moe_code"  # under this name, a kept notebook's metadata hold the digest of the code that it ran with

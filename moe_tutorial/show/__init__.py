@@ -11,6 +11,7 @@ from moe_tutorial.show.playground import playground
 from moe_tutorial.show.region_map import region_map, region_maps
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.sweep import sweep
+from moe_tutorial.show.token_path import token_path
 from moe_tutorial.show.token_view import token_view
 from moe_tutorial.study.claims import show_claims_with
 from moe_tutorial.study.watched import interactive
@@ -40,6 +41,7 @@ __all__ = [
     "show_claims",
     "sweep",
     "table",
+    "token_path",
     "token_view",
     "train_live",
     "usage_bars",

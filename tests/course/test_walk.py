@@ -89,6 +89,7 @@ def lesson(course) -> Path:
     """The copy with a lesson more, and a claim in it."""
     follow(course, "To add a lesson")
     follow(course, "To add a claim")
+    follow(course, "To add an exercise")
     return course
 
 
@@ -114,17 +115,26 @@ def test_a_claim_is_printed_judged_by_its_rule_and_read(lesson):
     assert "○ control (all tokens throw one die together) 1.000" in text
 
 
+def test_an_exercise_is_found_and_examined(lesson):
+    notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
+    assert "✓ exercise 13.part_of: right\n" in "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
+    tests = ["tests/course/test_exercises.py", "tests/course/test_mutants.py", "-k", "13.part_of", "-m", ""]
+    said = run(lesson, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    assert "10 passed" in said
+
+
 def test_what_the_walks_write_is_in_the_courses_style(lesson):
     ruff = [sys.executable, "-m", "ruff"]
-    run(lesson, *ruff, "check", f"{LESSON}.py")
-    run(lesson, *ruff, "format", "--check", f"{LESSON}.py")
+    files = [f"{LESSON}.py", "moe_tutorial/course/checks/lesson_13.py", "tests/course/wrong_answers/lesson_13.py"]
+    run(lesson, *ruff, "check", *files)
+    run(lesson, *ruff, "format", "--check", *files)
 
 
 @pytest.mark.nightly
 def test_the_lesson_is_judged_as_the_others_are(lesson, monkeypatch):
     """nbval runs it, from its own seeds; and it holds from others."""
     said = run(lesson, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{LESSON}.ipynb")
-    assert "2 passed" in said
+    assert "4 passed" in said
     only = lesson / "only"
     only.mkdir()
     shutil.copy(lesson / f"{LESSON}.py", only)

@@ -1,0 +1,115 @@
+"""``check``: what a lesson's cell says about the learner's answer, and with which function the lesson goes on."""
+
+import os
+from collections.abc import Callable
+from html import escape
+from importlib.resources import files
+
+from moe_tutorial.course.exercises import EXERCISES, Exercise, Result
+from moe_tutorial.course.progress import progress
+from moe_tutorial.show import look
+from moe_tutorial.study.watched import interactive
+
+HEADS = {
+    "right": "✓ {}: right",
+    "wrong": "✗ {}: not yet",
+    "open": "○ {}: not written yet",
+    "own": "○ {}: run your cell first",
+}
+GOES_ON = "The course's own goes on from here, so you can read on and come back."
+
+_tries: dict[str, dict] = {}  # where there is no workspace to keep them
+
+
+class AnswerFailed(AssertionError):
+    """Where nbgrader grades, an answer that is not right."""
+
+
+def check(id: str, answer: Callable) -> Callable:
+    """Say whether an answer is right; the function to go on with: the learner's own, or else the course's.
+
+    Raises:
+        AnswerFailed: the answer is not right, and nbgrader runs this.
+        LookupError: there is no such exercise.
+    """
+    exercise = _exercise(id)
+    result = exercise.examine(answer)
+    hint = ""
+    if result.verdict in ("right", "wrong"):
+        tries = recorded(id, result.passed)
+        hint = "" if result.passed else next_hint(exercise, tries)
+    show(id, result, hint)
+    if result.passed:
+        return answer
+    if os.environ.get("NBGRADER_EXECUTION"):
+        raise AnswerFailed(f"{id}: {result.message}")
+    return exercise.own
+
+
+def solution(id: str) -> None:
+    """Show one way to solve an exercise.
+
+    Raises LookupError: there is no such exercise.
+    """
+    source = _exercise(id).solution
+    if interactive():
+        from IPython.display import Code, display
+
+        display(Code(source, language="python"))
+    else:
+        print(source)
+
+
+def _exercise(id: str) -> Exercise:
+    if id not in EXERCISES:
+        raise LookupError(f"there is no exercise {id!r}; there are {', '.join(EXERCISES)}")
+    return EXERCISES[id]
+
+
+def recorded(id: str, solved: bool) -> int:
+    """Count this try; returns how many there were, with this one."""
+    kept = progress()
+    before = (kept.get("exercise", id) if kept else _tries.get(id)) or {"attempts": 0, "solved": False}
+    now = {"attempts": before["attempts"] + 1, "solved": solved or before["solved"]}
+    if kept:
+        kept.put("exercise", id, now)
+    else:
+        _tries[id] = now
+    return now["attempts"]
+
+
+def next_hint(exercise: Exercise, tries: int) -> str:
+    """What helps after so many tries."""
+    if tries <= len(exercise.hints):
+        return f"Hint {tries} of {len(exercise.hints)}: {exercise.hints[tries - 1]}"
+    return f'One way to do it: from moe_tutorial.course import solution; solution("{exercise.id}")'
+
+
+def show(id: str, result: Result, hint: str) -> None:
+    """As a panel in JupyterLab, as text elsewhere."""
+    head = HEADS[result.verdict].format(f"exercise {id}")
+    says = result.message if result.verdict in ("wrong", "own") else ""
+    printed = f"It printed:\n{result.printed}" if result.printed else ""
+    goes_on = "" if result.passed else GOES_ON
+    text = "\n".join(filter(None, [head, says, printed, hint, goes_on]))
+    if not interactive():
+        print(text)
+        return
+    from IPython.display import display
+
+    first, _, rest = says.partition("\n")
+    parts = [
+        f"<{tag}>{escape(words)}</{tag.split()[0]}>"
+        for tag, words in (
+            ('p class="verdict"', head),
+            ("p", first),
+            ("pre", rest),
+            ("pre", printed),
+            ('p class="hint"', hint),
+            ('p class="on"', goes_on),
+        )
+        if words
+    ]
+    css = look.css() + files("moe_tutorial.course").joinpath("check.css").read_text(encoding="utf-8")
+    html = f'<style>{css}</style><section class="moe-check {result.verdict}" role="status">{"".join(parts)}</section>'
+    display({"text/plain": text, "text/html": html}, raw=True)

@@ -1,0 +1,76 @@
+"""Lesson 00: what one token meets, and a rule that can say no."""
+
+import numpy as np
+
+from moe_tutorial.course.checks.vocabulary import Ask, checks, verdicts
+from moe_tutorial.course.running import NotYet
+
+
+def met(n_experts, top_k, expert, router):
+    return top_k * expert + router
+
+
+@checks(
+    "00.count_active",
+    hints=(
+        "A token meets the experts that are asked, and one thing more: who decides whom to ask?",
+        "It meets top_k experts, whole, and the whole router. How many there are in all does not matter.",
+        "`top_k * expert + router`.",
+    ),
+)
+def count_active(ask: Ask) -> None:
+    mistakes = {
+        "The router is missing. It looks at every token before anybody is chosen.": lambda n, k, e, r: k * e,
+        "You take k / E of the total, and with it only a part of the router. A token meets the router whole.": (
+            lambda n, k, e, r: (n * e + r) * k / n
+        ),
+        "Those are all parameters, the total. A token meets only the experts that it asks, and the router.": (
+            lambda n, k, e, r: n * e + r
+        ),
+        "That is one expert and the router. A token may ask several.": lambda n, k, e, r: e + r,
+        "The router is counted for each chosen expert. It is asked once.": lambda n, k, e, r: k * (e + r),
+    }
+    for sizes in ((8, 2, 100, 30), (4, 1, 50, 7), (6, 3, 20, 12)):
+        given = dict(zip(("n_experts", "top_k", "expert", "router"), sizes, strict=True))
+        ask.gives(given, {"active": met(*sizes)}, "how many parameters one token meets", mistakes)
+    says = "With more experts of the same size to choose from, a token should meet as many parameters as before."
+    ask.follows(given, given | {"n_experts": 60}, lambda active: active, says)
+
+
+@checks(
+    "00.rule",
+    hints=(
+        "`part` is an array with a number for each seed. The claim says that a token meets less than half: compare "
+        "with 0.5.",
+        "`part < 0.5` is a yes or no for each seed. One yes or no is wanted: of the mean, or whether it is so in all.",
+        "`part.mean() < 0.5`.",
+    ),
+)
+def rule(ask: Ask) -> None:
+    parts = {
+        "what was measured": ([0.27, 0.26, 0.28], True),
+        "the control, which met everything": ([1.0, 1.0, 1.0], False),
+        "a little less than half": ([0.49, 0.48, 0.47], True),
+        "a little more than half": ([0.52, 0.51, 0.53], False),
+        "seeds that differ, all below half": ([0.1, 0.4, 0.3], True),
+    }
+    found = verdicts(ask, {name: ({"part": np.array(part)}, right) for name, (part, right) in parts.items()})
+    right = {name: right for name, (_, right) in parts.items()}
+    if all(found.values()):
+        raise NotYet(
+            "It says yes to everything, and so to the control, too, where a token met all parameters. A rule that "
+            "cannot "
+            "say no shows nothing."
+        )
+    if not any(found.values()):
+        raise NotYet("It says no to everything, to what was measured, too.")
+    if all(found[name] != right[name] for name in found):
+        raise NotYet("It is the wrong way round: it says no to less than half, and yes to more.")
+    for name, (part, wanted) in parts.items():
+        if found[name] != wanted:
+            said = found[name]
+            control = "The control passes, too. " if name.startswith("the control") else ""
+            raise NotYet(f"{control}It says {said} to {name}.\npart = {part}\nexpected {wanted}\ngot      {said}")
+    shuffled = verdicts(ask, {"again": ({"part": np.array([0.28, 0.27, 0.26])}, True)})
+    if not shuffled["again"]:
+        raise NotYet("With the seeds in another order, the verdict should be the same.")

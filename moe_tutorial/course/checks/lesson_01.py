@@ -1,0 +1,141 @@
+"""Lesson 01: what a neuron contributes, which neurons to keep, and a small network trained from scratch."""
+
+import torch
+
+from moe_tutorial.course.checks.vocabulary import Ask, checks, draw
+from moe_tutorial.course.running import NotYet
+from moe_tutorial.study import Dataset, Seeds
+
+
+def contributed(x, w_in, b_in, w_out):
+    return (x @ w_in.T + b_in).relu() * w_out.norm(dim=0)
+
+
+@checks(
+    "01.contribution",
+    hints=(
+        "Two factors for each neuron: how strongly it fires, and how long its column of w_out is.",
+        "`(x @ w_in.T + b_in).relu()` has a row for each digit. Neuron j writes through w_out[:, j]: ten numbers, "
+        "one norm.",
+        "`(x @ w_in.T + b_in).relu() * w_out.norm(dim=0)`.",
+    ),
+)
+def contribution(ask: Ask) -> None:
+    mistakes = {
+        "The norm of the output weights is missing. A neuron that fires loudly may hardly be listened to.": (
+            lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).relu()
+        ),
+        "The norm goes along the wrong axis: it measures each class's row. Neuron j's weights are the column "
+        "w_out[:, j], "
+        "so dim=0.": lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).relu() * w_out.norm(dim=1),
+        "The relu is missing: a neuron that did not fire contributes nothing.": (
+            lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in) * w_out.norm(dim=0)
+        ),
+        "You take the size of what comes before the relu. A neuron that did not fire contributes nothing.": (
+            lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).abs() * w_out.norm(dim=0)
+        ),
+        "The bias b_in is missing.": lambda x, w_in, b_in, w_out: contributed(x, w_in, 0 * b_in, w_out),
+        "The square root of the norm is missing: those are sums of squares.": (
+            lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).relu() * w_out.square().sum(0)
+        ),
+        "You add up the output weights, so that positive and negative ones cancel. The norm is meant.": (
+            lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).relu() * w_out.sum(0)
+        ),
+    }
+    for N, d, h, C in ((2, 2, 2, 2), (1, 3, 4, 2), (3, 1, 2, 3)):
+        given = {"x": draw(N, N, d), "w_in": draw(h, h, d), "b_in": draw(d + 2, h), "w_out": draw(C + 6, C, h)}
+        says = f"how much each of {h} neurons contributes to each of {N} digits"
+        ask.gives(given, {"contribution": contributed(*given.values())}, says, mistakes)
+    turned = {"w_in": given["w_in"].flip(0), "b_in": given["b_in"].flip(0), "w_out": given["w_out"].flip(1)}
+    says = "With the neurons in another order, their contributions should move along."
+    ask.follows(given, given | turned, lambda found: found.flip(1), says)
+
+
+def kept(contribution, n):
+    return torch.zeros_like(contribution).scatter(-1, contribution.topk(n, dim=-1).indices, 1.0)
+
+
+@checks(
+    "01.keep_top",
+    hints=(
+        "First which: `contribution.topk(n, dim=-1).indices` names each digit's n neurons. Then a 1 at each of "
+        "these places.",
+        "Begin with `torch.zeros_like(contribution)`. `scatter` puts a value at the places that indices name.",
+        "`torch.zeros_like(contribution).scatter(-1, indices, 1.0)`.",
+    ),
+)
+def keep_top(ask: Ask) -> None:
+    mistakes = {
+        "Your top-k goes over the batch: for each neuron it looks for digits. Each digit is to choose its own "
+        "neurons, so "
+        "dim=-1.": lambda c, n: torch.zeros_like(c).scatter(0, c.topk(n, dim=0).indices, 1.0),
+        "Those are the numbers of the neurons. A 1 or 0 for every neuron is asked for.": (
+            lambda c, n: c.topk(n, dim=-1).indices
+        ),
+        "Those are the n largest contributions. A 1 or 0 for every neuron is asked for.": (
+            lambda c, n: c.topk(n, dim=-1).values
+        ),
+        "You keep the contributions themselves. A 1 for each kept neuron is asked for.": lambda c, n: c * kept(c, n),
+        "You keep the n neurons that contribute least.": lambda c, n: kept(-c, n),
+        "The ones and zeros have changed places: those are the neurons to drop.": lambda c, n: 1 - kept(c, n),
+        "All digits keep the neurons of the first. Each chooses its own.": lambda c, n: kept(c[:1], n).expand_as(c),
+        "All digits keep the same neurons, the best on average. Each chooses its own.": (
+            lambda c, n: kept(c.mean(0, keepdim=True), n).expand_as(c)
+        ),
+    }
+    for N, h, n in ((2, 3, 1), (3, 4, 2), (1, 5, 4), (4, 3, 3)):
+        given = {"contribution": draw(N * h, N, h).abs() + torch.arange(h) / 100, "n": n}
+        says = f"a 1 for each digit's own {n} neurons that contribute most, a 0 for the others"
+        ask.gives(given, {"kept": kept(*given.values())}, says, mistakes)
+    given = {"contribution": draw(12, 3, 4), "n": 2}
+    moved = given | {"contribution": given["contribution"].flip(0)}
+    says = "With the digits in another order, their ones should move along."
+    ask.follows(given, moved, lambda found: torch.as_tensor(found).flip(0), says)
+
+
+def two_heaps(seed):
+    """Points left and right of the middle, far apart; the test points have their labels turned round."""
+    side = torch.arange(40) % 2
+    x = draw(seed, 40, 2) / 20 + torch.stack([6.0 * side - 3, 0.0 * side], dim=1)
+    rule = torch.zeros(40, dtype=torch.long)
+    return Dataset(x, side, rule, x + 0.1, 1 - side, rule)
+
+
+@checks(
+    "01.train_small",
+    hints=(
+        "`train` wants a function that builds a network. Inside yours, define one, such as build().",
+        "The network is `nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 10))`, with the sizes "
+        "of the data: `data.x_train.shape[1]` inputs, and as many outputs as there are classes.",
+        "`return train(build, data, seeds, steps=steps)`, and build() returns that network.",
+    ),
+)
+def train_small(ask: Ask) -> None:
+    for n_neurons, seeds in ((16, [0, 1]), (12, [2])):
+        data, steps = two_heaps(n_neurons), 20
+        trained = ask({"data": data, "n_neurons": n_neurons, "seeds": seeds, "steps": steps})
+        if not isinstance(trained, Seeds):
+            raise NotYet(f"It returns a {type(trained).__name__}. Return what `train` returns.")
+        if len(trained) != len(seeds):
+            raise NotYet(f"It trains {len(trained)} networks for {len(seeds)} seeds. Hand all of `seeds` to train.")
+        if len(trained.losses) != steps:
+            raise NotYet(f"It trains for {len(trained.losses)} steps; {steps} were asked for.")
+        widths = {size for name, weight in trained.parameters.items() for size in weight.shape[1:]}
+        if n_neurons not in widths:
+            raise NotYet(
+                f"No layer of your network is {n_neurons} wide, as n_neurons says; its sizes are {sorted(widths)}."
+            )
+        if additive(trained, data):
+            raise NotYet("Your network is linear: the relu between its two layers is missing.")
+        learned, other = (trained.accuracy(x, y).min() for x, y in (data[:2], data[3:5]))
+        if other > 0.9:
+            raise NotYet("It learned the test data. Train on x_train and y_train, as `train` does by itself.")
+        if learned < 0.9:
+            raise NotYet(f"It has not learned: of {len(data.x_train)} training points it gets {learned:.0%} right.")
+
+
+def additive(trained, data):
+    """Whether the scores of a sum are the sum of the scores: no activation is in the way."""
+    x = data.x_train[:8]
+    zero = trained.scores(0 * x)
+    return torch.allclose(trained.scores(2 * x) - zero, 2 * (trained.scores(x) - zero), atol=1e-4)

@@ -1,0 +1,307 @@
+"""The words that checks are made of.
+
+A check is a function that gets an :class:`Ask`, calls the learner's answer through it, and compares. It fails by these
+words alone, so that each failure says the property, the input, what was expected and what came.
+"""
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moe_tutorial.course.running import NotWritten, NotYet, Watch, reseed, sentence
+
+Answers = Mapping[str, Any]
+"""What an answer should return, by name: one thing, or several as a tuple in this order."""
+Mistakes = Mapping[str, Callable]
+"""What is wrong, in a sentence for the learner -> a function that makes this mistake."""
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@dataclass(frozen=True)
+class Check:
+    """How an exercise is examined."""
+
+    examine: Callable[["Ask"], None]
+    hints: tuple[str, str, str]
+    changes: bool
+
+
+CHECKS: dict[str, Check] = {}
+"""Exercise's id -> its check."""
+
+
+def checks(id: str, *, hints: tuple[str, str, str], changes: bool = False) -> Callable:
+    """Register the function below as the check of an exercise.
+
+    Args:
+        hints: three, each saying more than the one before.
+        changes: the answer is meant to change what it is given, as a training step does.
+    """
+
+    def register(examine: Callable[["Ask"], None]) -> Callable[["Ask"], None]:
+        CHECKS[id] = Check(examine, hints, changes)
+        return examine
+
+    return register
+
+
+class Ask:
+    """The learner's answer, as a check calls it."""
+
+    def __init__(self, answer: Callable, watch: Watch, changes: bool = False) -> None:
+        self.answer, self.watch, self.changes = answer, watch, changes
+        self.file = getattr(getattr(inspect.unwrap(answer), "__code__", None), "co_filename", "")
+        self.calls = 0
+
+    def __call__(self, given: Mapping[str, Any], where: str = "") -> Any:
+        """What the answer returns for these arguments, given by name. ``where`` says what is special about them.
+
+        Raises:
+            NotYet: it raised, returned nothing, changed its input, or says something else when it is asked again.
+        """
+        before, again = copy.deepcopy((given, given))
+        found = self._call(given, where)
+        if not self.changes and not same(before, given):
+            raise NotYet("It changes what it is given: the input is another one afterwards. Make a new tensor instead.")
+        if not same(self._call(again, where), found):
+            raise NotYet("The same input gives another answer when it is asked again. Does it draw random numbers?")
+        return found
+
+    def _call(self, given: Mapping[str, Any], where: str) -> Any:
+        reseed(self.calls)
+        self.calls += 1
+        shown = on(given, where)
+        try:
+            found = self.watch.call(self.answer, *given.values())
+        except NotImplementedError as error:
+            if not error.args:
+                raise NotWritten("It is not written yet.") from None
+            raise NotYet(sentence(error, self.file) + shown) from None
+        except BaseException as error:
+            raise NotYet(sentence(error, self.file) + shown) from None
+        if found is None:
+            raise NotYet("It returns None. Does it end with `return`, and what you computed behind it?")
+        return found
+
+    def gives(
+        self, given: Mapping[str, Any], expected: Answers, says: str, mistakes: Mistakes | None = None, where: str = ""
+    ) -> None:
+        """The answer to this input is the expected one.
+
+        Args:
+            given: the arguments by name, small enough to be read.
+            expected: what should come, by name.
+            says: the property, as the end of a sentence that begins "It should return".
+            mistakes: with which to compare what came instead.
+            where: what is special about this input.
+
+        Raises:
+            NotYet: as when called, or another answer came.
+        """
+        compare(self(given, where), expected, f"It should return {says}.", given, mistakes or {}, where)
+
+    def follows(self, given: Mapping[str, Any], moved: Mapping[str, Any], move: Callable, says: str) -> None:
+        """An invariance: where the input is moved, the answer moves along.
+
+        Args:
+            given, moved: the input, and the other one.
+            move: what becomes of the first answer then, if all is right.
+            says: the property, as a sentence.
+
+        Raises:
+            NotYet: as when called, or it did not move along.
+        """
+        compare(self(moved), named(move(self(given))), says, moved, {}, "")
+
+
+def named(found: Any) -> Answers:
+    """One thing or a tuple of things under names of their own."""
+    return {str(i): one for i, one in enumerate(found)} if isinstance(found, tuple) else {"": found}
+
+
+def compare(found: Any, expected: Answers, says: str, given: Mapping[str, Any], mistakes: Mistakes, where: str) -> None:
+    """Raises NotYet where what came is not what was expected, and says why."""
+    right = list(expected.values())
+    parts = list(found) if len(right) > 1 and isinstance(found, tuple | list) else [found]
+    if _all_close(parts, right):
+        return
+    if len(parts) != len(right):
+        raise NotYet(f"It returns {kind(found)}. It should return {len(right)} things: {', '.join(expected)}.")
+    why = next((mistake for mistake, make in mistakes.items() if _all_close(parts, _made(make, given))), "")
+    for (name, one), part in zip(expected.items(), parts, strict=True):
+        if (differs := _unlike(part, one)) and not why:
+            why = f"{name or 'The answer'} {differs}"
+    wanted, came = (", ".join(map(text, each)) for each in (right, parts))
+    raise NotYet(f"{why or says}{on(given, where)}\nexpected {wanted}\ngot      {came}")
+
+
+def on(given: Mapping[str, Any], where: str) -> str:
+    """Which input something happens on, below a sentence that says what."""
+    special = f"\nThis happens where {where}:" if where else ""
+    return special + "".join(f"\n{name} = {text(value)}" for name, value in given.items())
+
+
+def _made(make: Callable, given: Mapping[str, Any]) -> list:
+    """What a mistake would have returned; nothing where it cannot be made with this input."""
+    try:
+        made = make(*copy.deepcopy(tuple(given.values())))
+    except Exception:
+        return []
+    return list(made) if isinstance(made, tuple) else [made]
+
+
+def _all_close(parts: Sequence, others: Sequence) -> bool:
+    return len(parts) == len(others) and all(map(close, parts, others))
+
+
+def close(found: Any, expected: Any) -> bool:
+    """Whether they are of one kind and shape, and equal but for rounding."""
+    if _unlike(found, expected):
+        return False
+    if isinstance(expected, str | type(None)):
+        return found == expected
+    found, expected = numbers(found), numbers(expected)
+    return torch.allclose(found.double(), expected.double(), **CLOSE)
+
+
+def numbers(value: Any) -> Tensor:
+    """A tensor, an array or a number as a tensor without history."""
+    return value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
+
+
+def _unlike(found: Any, expected: Any) -> str:
+    """How kind, shape or dtype differ, as the end of a sentence; empty where they do not.
+
+    A number may be a tensor of one number, and a tensor may stand for an array; floating point numbers may be of any
+    width, and bools and whole numbers may stand for each other.
+    """
+    if isinstance(expected, str):
+        return "" if isinstance(found, str) else f"is {kind(found)}; a text is asked for."
+    countable = isinstance(found, bool | int | float | np.generic)
+    if isinstance(found, str) or not (countable or isinstance(found, Tensor | np.ndarray)):
+        return f"is {kind(found)}; {kind(expected)} is asked for."
+    if isinstance(expected, Tensor) and isinstance(found, np.ndarray):
+        return f"is {kind(found)}; a tensor is asked for, as torch makes them."
+    found, is_array = numbers(found), isinstance(expected, Tensor | np.ndarray)
+    expected = numbers(expected)
+    if found.shape != expected.shape and (is_array or found.numel() != 1):
+        return f"has shape {tuple(found.shape)}; it should be {tuple(expected.shape)}."
+    if found.is_complex() or (found.is_floating_point() and found.isnan().any() and not expected.isnan().any()):
+        return f"is not a number at some place: {text(found)}."
+    if is_array and found.is_floating_point() and not expected.is_floating_point() and expected.dtype != torch.bool:
+        return f"is of dtype {found.dtype}; whole numbers are asked for, such as torch.int64."
+    return ""
+
+
+def kind(value: Any) -> str:
+    """What something is, in words."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, bool):
+        return "True or False"
+    if isinstance(value, int | float | np.generic):
+        return "a number"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)} things"
+    return f"a {type(value).__name__}"
+
+
+def text(value: Any) -> str:
+    """A small value in one line."""
+    if isinstance(value, Tensor | np.ndarray):
+        tensor = numbers(value)
+        if tensor.numel() > 60:
+            return kind(value)
+        return _listed(tensor.tolist())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    try:
+        shown = repr(value)
+    except Exception:  # a learner's own class
+        return kind(value)
+    return shown if len(shown) <= 200 else f"{shown[:200]} ..."
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_listed, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values hold the same; what is neither numbers nor a container of them is taken to do so."""
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, nn.Module):
+        return same(dict(one.state_dict()), dict(other.state_dict()))
+    if isinstance(one, Tensor | np.ndarray):
+        one, other = numbers(one), numbers(other)
+        return one.shape == other.shape and torch.allclose(one.double(), other.double(), equal_nan=True)
+    if isinstance(one, bool | int | float | str):
+        return one == other or one != one
+    return True
+
+
+def draw(seed: int, *shape: int) -> Tensor:
+    """Small numbers with one digit behind the point, different ones everywhere, always the same for a seed."""
+    count = int(np.prod(shape))
+    places = torch.randperm(4 * count, generator=torch.Generator().manual_seed(seed))[:count]
+    return ((places - 2 * count) / 10).reshape(shape)
+
+
+class Affine(nn.Module):
+    """An expert that is easy to follow: ``factor * x + offset``, of the first ``d_out`` numbers of a token."""
+
+    def __init__(self, factor: float, offset: float, d_out: int) -> None:
+        super().__init__()
+        self.factor, self.offset, self.d_out = nn.Parameter(torch.tensor(factor)), offset, d_out
+        self.rows = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows += len(x)
+        return self.factor * x[:, : self.d_out] + self.offset
+
+    def __repr__(self) -> str:
+        return f"x -> {self.factor.item():g} * x[:, :{self.d_out}] + {self.offset:g}"
+
+
+def affine_experts(n_experts: int, d_out: int) -> list[Affine]:
+    """Experts that are told apart at a glance: 1 x + 1, 10 x - 2, 100 x + 3, ..."""
+    return [Affine(10.0**i, (i + 1) * (-1) ** i, d_out) for i in range(n_experts)]
+
+
+def reaches(answer: Tensor, learned: Tensor, missing: str) -> None:
+    """Raises NotYet with this sentence where no gradient comes from the answer to what is to be learned."""
+    if not answer.requires_grad:
+        raise NotYet(missing)
+    (gradient,) = torch.autograd.grad(answer.sum(), learned, allow_unused=True, retain_graph=True)
+    if gradient is None or not gradient.any():
+        raise NotYet(missing)
+
+
+def verdicts(ask: Ask, cases: Mapping[str, tuple[Mapping[str, Any], bool]]) -> dict[str, bool]:
+    """The answer's yes or no to each case: name -> (input, what is right) becomes name -> what it says.
+
+    Raises:
+        NotYet: as when asked, or it says neither yes nor no.
+    """
+    found = {}
+    for name, (given, right) in cases.items():
+        said = ask(given)
+        if isinstance(said, Tensor | np.ndarray) and numbers(said).numel() > 1:
+            raise NotYet("It says yes or no several times. One verdict is asked for, such as by .all() or of the mean.")
+        if differs := _unlike(said, right):
+            raise NotYet(f"The answer {differs}")
+        found[name] = bool(said)
+    return found

@@ -1,0 +1,58 @@
+"""Of each solution's systematic mutants, at least 95 % are rejected; those that are right as well are listed here."""
+
+import pytest
+from mutate import changed_line, mutants
+
+from moe_tutorial.course.exercises import EXERCISES
+
+REJECTED = 0.95
+LAST = "of two dimensions, 1 is the last"
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "03.route": {
+        "probs = logits.softmax(dim=1)": LAST,
+        "weights, chosen = probs.topk(k, dim=1)": LAST,
+        "weights, chosen = probs.topk(k)": "topk goes along the last dimension by itself",
+    },
+    "03.topk_then_softmax": {
+        "best = logits.topk(k, dim=1).values": LAST,
+        "return best.softmax(dim=1)": LAST,
+        "best = logits.topk(k).values": "topk goes along the last dimension by itself",
+    },
+    "03.my_mixture": {
+        "y = y + counts.sum(1, keepdim=True) * expert(x)": LAST,
+    },
+}
+"""Exercise -> a mutant's changed line -> why it is right all the same."""
+
+
+def survivors(id: str, every: int = 1) -> tuple[list[str], int]:
+    """The changed lines of those mutants that pass, and how many there were."""
+    exercise = EXERCISES[id]
+    equivalent = EQUIVALENT.get(id, {})
+    lines = {mutant: changed_line(exercise.solution, mutant) for mutant in mutants(exercise.solution)}
+    asked = [mutant for mutant, line in lines.items() if line not in equivalent][::every]
+    return [lines[mutant] for mutant in asked if passes(exercise, mutant)], len(asked)
+
+
+def passes(exercise, source: str) -> bool:
+    try:
+        return exercise.examine(exercise.written(source)).passed
+    except SyntaxError:
+        return False
+
+
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("id", EXERCISES)
+def test_mutants_are_rejected(id, every):
+    left, total = survivors(id, every)
+    print(f"{id}: {total - len(left)} of {total} mutants rejected ({1 - len(left) / total:.0%})")
+    assert len(left) <= (1 - REJECTED) * total, left
+
+
+@pytest.mark.parametrize("id", EQUIVALENT)
+def test_what_is_called_equivalent_is_a_mutant_and_passes(id):
+    exercise = EXERCISES[id]
+    found = {changed_line(exercise.solution, mutant): mutant for mutant in mutants(exercise.solution)}
+    for line, reason in EQUIVALENT[id].items():
+        assert reason, line
+        assert passes(exercise, found[line]), line

@@ -1,0 +1,174 @@
+"""Answers to lesson 01's exercises: what a learner may write."""
+
+import torch
+from answers import right, wrong
+from torch import nn
+
+from moe_tutorial.study import train
+
+# ── contribution ──
+
+
+@wrong("01.contribution", "norm of the output weights is missing")
+def norm_forgotten(x, w_in, b_in, w_out):
+    return torch.relu(x @ w_in.T + b_in)
+
+
+@wrong("01.contribution", "wrong axis")
+def wrong_axis(x, w_in, b_in, w_out):
+    return torch.relu(x @ w_in.T + b_in) * w_out.norm(dim=1)
+
+
+@wrong("01.contribution", "The relu is missing")
+def relu_forgotten(x, w_in, b_in, w_out):
+    return (x @ w_in.T + b_in) * w_out.norm(dim=0)
+
+
+@wrong("01.contribution", "before the relu")
+def size_before_the_relu(x, w_in, b_in, w_out):
+    return (x @ w_in.T + b_in).abs() * w_out.norm(dim=0)
+
+
+@wrong("01.contribution", "bias b_in is missing")
+def bias_forgotten(x, w_in, b_in, w_out):
+    return (x @ w_in.T).relu() * w_out.norm(dim=0)
+
+
+@wrong("01.contribution", "sums of squares")
+def squared(x, w_in, b_in, w_out):
+    return (x @ w_in.T + b_in).relu() * (w_out**2).sum(0)
+
+
+@wrong("01.contribution", "cancel")
+def summed(x, w_in, b_in, w_out):
+    return (x @ w_in.T + b_in).relu() * w_out.sum(0)
+
+
+@right("01.contribution")
+def neuron_by_neuron(x, w_in, b_in, w_out):
+    columns = [(x @ w_in[j] + b_in[j]).clamp(min=0) * w_out[:, j].norm() for j in range(len(w_in))]
+    return torch.stack(columns, dim=1)
+
+
+@right("01.contribution")
+def by_linear(x, w_in, b_in, w_out):
+    hidden = nn.functional.linear(x, w_in, b_in)
+    return torch.where(hidden > 0, hidden, 0.0).double() * w_out.square().sum(0).sqrt()
+
+
+# ── keep_top ──
+
+
+@wrong("01.keep_top", "goes over the batch")
+def over_the_batch(contribution, n):
+    return torch.zeros_like(contribution).scatter(0, contribution.topk(n, dim=0).indices, 1.0)
+
+
+@wrong("01.keep_top", "numbers of the neurons")
+def indices(contribution, n):
+    return contribution.topk(n).indices
+
+
+@wrong("01.keep_top", "n largest contributions")
+def values(contribution, n):
+    return contribution.topk(n).values
+
+
+@wrong("01.keep_top", "keep the contributions themselves")
+def masked(contribution, n):
+    least = contribution.topk(n).values[:, -1:]
+    return torch.where(contribution >= least, contribution, 0.0)
+
+
+@wrong("01.keep_top", "contribute least")
+def least(contribution, n):
+    return torch.zeros_like(contribution).scatter(-1, contribution.topk(n, largest=False).indices, 1.0)
+
+
+@wrong("01.keep_top", "changed places")
+def dropped(contribution, n):
+    return torch.ones_like(contribution).scatter(-1, contribution.topk(n).indices, 0.0)
+
+
+@wrong("01.keep_top", "the best on average")
+def same_for_all(contribution, n):
+    average = contribution.mean(0, keepdim=True)
+    return torch.zeros_like(average).scatter(-1, average.topk(n).indices, 1.0).expand_as(contribution)
+
+
+@right("01.keep_top")
+def threshold(contribution, n):
+    return contribution >= contribution.sort(descending=True).values[:, n - 1 : n]
+
+
+@right("01.keep_top")
+def digit_by_digit(contribution, n):
+    kept = torch.zeros(contribution.shape, dtype=torch.long)
+    for row, own in zip(kept, contribution, strict=True):
+        row[own.argsort(descending=True)[:n]] = 1
+    return kept
+
+
+# ── train_small ──
+
+
+def network(n_neurons):
+    return nn.Sequential(nn.Linear(2, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 2))
+
+
+@wrong("01.train_small", "No layer of your network is 16 wide")
+def width_ignored(data, n_neurons, seeds, steps):
+    return train(lambda: network(51), data, seeds, steps=steps)
+
+
+@wrong("01.train_small", "steps; 20 were asked for")
+def steps_ignored(data, n_neurons, seeds, steps):
+    return train(lambda: network(n_neurons), data, seeds, steps=40)
+
+
+@wrong("01.train_small", "It trains 1 networks for 2 seeds")
+def one_seed(data, n_neurons, seeds, steps):
+    return train(lambda: network(n_neurons), data, seeds[:1], steps=steps)
+
+
+@wrong("01.train_small", "It learned the test data")
+def on_the_test_data(data, n_neurons, seeds, steps):
+    swapped = data._replace(x_train=data.x_test, y_train=data.y_test)
+    return train(lambda: network(n_neurons), swapped, seeds, steps=steps)
+
+
+@wrong("01.train_small", "It has not learned")
+def hardly_trained(data, n_neurons, seeds, steps):
+    return train(lambda: network(n_neurons), data, seeds, steps=steps, learning_rate=1e-9)
+
+
+@wrong("01.train_small", "Your network is linear")
+def linear(data, n_neurons, seeds, steps):
+    return train(lambda: nn.Sequential(nn.Linear(2, n_neurons), nn.Linear(n_neurons, 2)), data, seeds, steps=steps)
+
+
+@wrong("01.train_small", "It returns a Tensor")
+def the_accuracy(data, n_neurons, seeds, steps):
+    return with_gelu_and_sizes(data, n_neurons, seeds, steps).accuracy(data.x_test, data.y_test)
+
+
+@right("01.train_small")
+def with_gelu_and_sizes(data, n_neurons, seeds, steps):
+    def build():
+        return nn.Sequential(nn.Linear(data.x_train.shape[1], n_neurons), nn.GELU(), nn.Linear(n_neurons, 10))
+
+    return train(build, data, seeds, steps=steps, learning_rate=3e-2)
+
+
+@right("01.train_small")
+def with_a_class(data, n_neurons, seeds, steps):
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = nn.Linear(2, n_neurons)
+            self.out = nn.Linear(n_neurons, 2, bias=False)
+
+        def forward(self, x):
+            return self.out(self.hidden(x).relu())
+
+    return train(Small, data, seeds, steps=steps)
