@@ -1,0 +1,48 @@
+"""A learner's progress: what is kept where, by whom at once, and what happens to a damaged file."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from moe_tutorial.course.progress import FILE, progress
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.delenv("MOE_SITE", raising=False)
+    (tmp_path / FILE).write_text("{}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_outside_a_workspace_and_in_a_build_there_is_none(tmp_path, workspace, monkeypatch):
+    assert progress().file == workspace / FILE
+    monkeypatch.setenv("MOE_SITE", "1")
+    assert progress() is None
+    monkeypatch.delenv("MOE_SITE")
+    (workspace / FILE).unlink()
+    assert progress() is None
+
+
+def test_it_is_found_from_a_folder_below(workspace, monkeypatch):
+    (workspace / "lessons").mkdir()
+    monkeypatch.chdir(workspace / "lessons")
+    progress().put("guess", "03.order", "not at all")
+    assert progress().get("guess", "03.order") == "not at all"
+    assert json.loads((workspace / FILE).read_text()) == {"guess": {"03.order": "not at all"}}
+    assert progress().get("guess", "03.other") is None
+
+
+def test_many_write_at_once_and_nothing_is_lost(workspace):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: progress().put("exercise", f"03.{i}", i), range(60)))
+    assert progress().read()["exercise"] == {f"03.{i}": i for i in range(60)}
+
+
+@pytest.mark.parametrize("damaged", ['{"guess": {"03.order"', "[1, 2, 3]"])
+def test_a_damaged_file_is_kept_beside(workspace, damaged):
+    (workspace / FILE).write_text(damaged)
+    progress().put("quiz", "03", 4)
+    assert progress().read() == {"quiz": {"03": 4}}
+    assert (workspace / "progress.unreadable.json").read_text() == damaged
