@@ -10,7 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from moe_tutorial.course.site import claims, experiments, folds, front, guess, pages, repository
+from moe_tutorial.course.site import claims, exercises, experiments, folds, front, guess, pages, repository
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
 
@@ -73,6 +73,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_css_file("moe/look.css", priority=800)
     app.add_css_file("site.css", priority=900)
     claims.setup(app)
+    exercises.setup(app)
     experiments.setup(app)
     folds.setup(app)
     front.setup(app)
