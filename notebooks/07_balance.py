@@ -573,36 +573,48 @@ def means(results, name, **more):
 switch = {f"Switch {c}" if c else "nothing": r for c, r in curve.items()}
 text, rim = look.color("text"), {"color": look.color("muted"), "width": 1.6}
 hidden = {"visible": "legendonly"}
+# Where each label stands, in pixels from its mark: clear of the line and of the rings.
+spots = {
+    0: (0, 15),
+    0.01: (6, -15),
+    0.1: (-6, 16),
+    1: (24, 0),
+    10: (20, 0),
+    100: (24, 0),
+}
+
+
+def label(words, result, spot):
+    """Words beside the mean of a way."""
+    x, y = 1 - float(result["largest"].mean()), float(result["accuracy"].mean())
+    shift = {"xshift": spot[0], "yshift": spot[1], "showarrow": False}
+    return {"x": x, "y": y, "text": words, "font": {"color": text}} | shift
+
+
 explorable(
     [
-        each_seed(switch, "Switch loss, each seed"),
+        each_seed(switch, "Switch loss, each seed") | hidden,
         each_seed(others, "the others, each seed", symbol="circle-open") | hidden,
         means(
             others,
             "the other ways",
-            text=[way if way == "hash" else "" for way in others],
-            textposition="middle left",
             marker={"color": look.color("ground"), "size": 9, "line": rim},
-            mode="markers+text",
         ),
         means(
             switch,
             "Switch loss, its coefficient",
-            text=[f"<b>{c}</b>" for c in curve],
-            textposition=["bottom right"] * 2 + ["top left"] + ["middle right"] * 3,
-            textfont={"color": text},
             line={"color": text},
             marker={"size": 8},
-            mode="lines+markers+text",
+            mode="lines+markers",
         ),
     ],
     title=f"Accuracy climbs to {height(peak):.2f} at coefficient {peak} and falls to "
     f"{height(100):.2f} at 100; the largest share goes from "
     f"{curve[peak]['largest'].mean():.2f} to {curve[100]['largest'].mean():.2f}",
     note=(
-        "digits4, means over ten seeds, and a dot a seed. Line: the Switch loss on raw "
-        "pixels, with its coefficient. Rings: the other ways; point at one for its name. "
-        "Drag to look closer, and click twice to go back."
+        "digits4, means over ten seeds; the names above the picture show each seed. Line: the "
+        "Switch loss on raw pixels, with its coefficient. Rings: the other ways; point at one "
+        "for its name. Drag to look closer, and click twice to go back."
     ),
     alt="; ".join(
         f"Switch coefficient {c}: largest share {r['largest'].mean():.2f}, "
@@ -610,6 +622,8 @@ explorable(
         for c, r in curve.items()
     ),
     height=480,
+    annotations=[label(f"<b>{c}</b>", curve[c], spot) for c, spot in spots.items()]
+    + [label("hash", alone["hash"], (-26, 0))],
     xaxis_title="1 minus the largest share",
     yaxis_title="test accuracy",
 )

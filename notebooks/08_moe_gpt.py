@@ -129,11 +129,15 @@ torch.manual_seed(seeds(1)[0])
 mine = MyBlock(64, 4, MixtureOfExperts(64, 128, E, 1, activation="gelu"))
 
 # %% [markdown]
+# ### Further: it is the package's block
+#
 # The package's GPT is made of such blocks, and its config's `feed_forward` makes the swap. Give its first block the
 # parameters of ours, and the numbers have to agree.
 
 # %% tags=["measure"]
 moe_config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=E)
+
+# %% tags=["measure"]
 block = GPT(moe_config).blocks[0]
 names = [name.removeprefix("attention.") for name in block.state_dict()]
 own = mine.state_dict()
@@ -424,16 +428,6 @@ if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
 print(f"seeds {long['runs'][0]['seed']} to {long['runs'][-1]['seed']},", end=" ")
 print(f"{comparison.STEPS} steps; dense goes on to {comparison.DENSE_STEPS}.")
 
-# %% tags=["measure", "nbval-ignore-output"]
-made = long["made"]
-print(
-    f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
-)
-print(f"in {made['processor minutes']:.0f} minutes of a processor's time,")
-print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']}.")
-same = comparison.fingerprints(data) == made["texts"]
-print("Your Python's texts are", "the same." if same else "a little different.")
-
 
 # %% tags=["measure"]
 def curves(kind, column):
@@ -594,8 +588,21 @@ picture(
 # step with experts costs little more than a dense one.
 
 # %% [markdown]
-# ### Further: on which text do experts help?
+# ### Further: where the results come from, and on which text experts help
 #
+# The results and their machine:
+
+# %% tags=["measure", "nbval-ignore-output"]
+made = long["made"]
+print(
+    f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
+)
+print(f"in {made['processor minutes']:.0f} minutes of a processor's time,")
+print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']}.")
+same = comparison.fingerprints(data) == made["texts"]
+print("Your Python's texts are", "the same." if same else "a little different.")
+
+# %% [markdown]
 # All three domains count the same above. One by one:
 
 # %% tags=["measure"]
@@ -641,30 +648,6 @@ def bits(about, model="trained"):
     return np.array([run["information"][model][about] for run in long["runs"]])
 
 
-claim(
-    "08.5",
-    "In the first block, the expert's number tells more than 0.2 bits about the domain",
-    measured=bits("domain")[:, 0],
-    holds=lambda bits: bits.mean() > 0.2,
-    control=bits("domain, shuffled")[:, 0],
-    control_is="shuffled labels",
-)
-
-# %% [markdown]
-# Shuffled labels are an easy opponent. An *untrained* model also sends equal characters the same way, since they look
-# the same to it. What does training add?
-
-# %% tags=["measure"]
-claim(
-    "08.6",
-    "In the first block of a trained model, the expert's number tells more than 0.5 "
-    "bits about the kind of character",
-    measured=bits("class")[:, 0],
-    holds=lambda bits: bits.mean() > 0.5,
-    control=bits("class", "untrained")[:, 0],
-    control_is="the same model, untrained",
-)
-
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 domain_most, class_most = bits("most").mean(0)
 table(
@@ -695,8 +678,34 @@ table(
 # vectors the router reads? This comparison cannot say; exercise 5 helps.
 
 # %% [markdown]
-# ### Further: is the domain only the character in disguise?
-#
+# ### Further: more than chance, more than an untrained model knows, more than the character tells
+
+# %% tags=["measure"]
+claim(
+    "08.5",
+    "In the first block, the expert's number tells more than 0.2 bits about the domain",
+    measured=bits("domain")[:, 0],
+    holds=lambda bits: bits.mean() > 0.2,
+    control=bits("domain, shuffled")[:, 0],
+    control_is="shuffled labels",
+)
+
+# %% [markdown]
+# Shuffled labels are an easy opponent. An *untrained* model also sends equal characters the same way, since they look
+# the same to it. What does training add?
+
+# %% tags=["measure"]
+claim(
+    "08.6",
+    "In the first block of a trained model, the expert's number tells more than 0.5 "
+    "bits about the kind of character",
+    measured=bits("class")[:, 0],
+    holds=lambda bits: bits.mean() > 0.5,
+    control=bits("class", "untrained")[:, 0],
+    control_is="the same model, untrained",
+)
+
+# %% [markdown]
 # Digits are mostly arithmetic. So is the domain only the character in disguise? Compare equal characters: the same `e`, in
 # prose and in code. If the expert still tells the domain, it has looked at what stands around. The control shuffles the
 # domains among equal characters.

@@ -140,6 +140,7 @@ def soft_tree(tree, x, node=0):
     )
 
 
+# %% tags=["measure"]
 torch.manual_seed(seeds(1)[0])
 tree = FastFeedForward(d_in=64, d_out=10, depth=3, leaf_width=8)
 x = torch.randn(256, 64)
@@ -222,16 +223,21 @@ def way_down(token):
 
 sweep(way_down, token=("Token", list(range(16))))
 
+# %% [markdown]
+# ### Further: what it computes, and which leaf it finds
+#
+# How much does each of the two compute? In training every node and every leaf speaks, so the tree costs what a dense
+# layer of all its neurons costs, the **training width**. Going down it costs one leaf, the **inference width**, and the
+# questions.
+
 # %% tags=["measure"]
 print("depth  training width  inference width  questions")
 for depth in (0, 1, 3, 6, 9, 11):
     print(f"{depth:5}{32 * 2**depth:16,}{32:17}{depth:11}")
 
 # %% [markdown]
-# ### Further: is the last leaf the heaviest?
-#
-# Is the leaf at the end of the descent always the one with the largest weight? Go
-# through the tokens above, or work it out for a tree of two levels. The first node leans to the right. The left child is
+# Is the leaf at the end of the descent always the one with the largest weight? Go through the tokens above, or work it
+# out for a tree of two levels. The first node leans to the right. The left child is
 # sure of itself, the right child is not.
 
 # %%
@@ -269,6 +275,7 @@ def my_hardening_loss(descent):
     return -(p * p.log() + (1 - p) * (1 - p).log()).mean()
 
 
+# %% tags=["measure"]
 descent = tree.train()(x)[1]
 print(
     "same as the package's:",
@@ -424,7 +431,7 @@ claim(
 )
 
 # %% [markdown]
-# ## See it: the regions as the tree grows
+# ## Further: the regions as the tree grows
 #
 # On the plane of lesson 04, four trees of depth 1 to 4 with leaves of 4 neurons. Each question is a straight cut, and it
 # cuts only what its parent left over.
@@ -488,10 +495,8 @@ region_maps(
 )
 
 # %% [markdown]
-# ### Further: the way there, step by step
-#
-# Choose a depth, and pull the step: first the cuts search, then the ramp hardens them. Watch the
-# hard accuracy against the soft one.
+# And the way there. Choose a depth, and pull the step: first the cuts search, then the ramp hardens them. Watch the hard
+# accuracy against the soft one.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -515,8 +520,8 @@ sweep(
 # %% [markdown]
 # ## Collapse of the tree
 #
-# Those trees were trained with a balance loss. Do they need one? The tree “aims to replicate a balanced distribution of data
-# among experts”, and one could think that it gets there by itself: it has no router that could play favourites, every node
+# The tree “aims to replicate a balanced distribution of data
+# among experts”. Does it get there by itself? One could think so: it has no router that could play favourites, every node
 # has a left and a right, and the hardening loss makes it decide.
 #
 # > **Guess first.** Raw pixels, hardening weight 10 from the first step, eight leaves, ten seeds. How many leaves have
@@ -524,7 +529,7 @@ sweep(
 #
 # Before you look, ask what the hardening loss wants. Which of these two nodes does it prefer?
 
-# %%
+# %% tags=["measure"]
 divides = torch.tensor([[8.0], [-8.0]])  # logits of one node for two tokens
 favours = torch.tensor([[8.0], [8.0]])
 for name, logits in (("one left, one right", divides), ("both right", favours)):
@@ -623,11 +628,10 @@ claim(
 )
 
 # %% [markdown]
-# ### Further: a loss that counts who arrives
+# ### Further: each cure by itself, all together, and noise
 #
-# Each node's mean decision, pulled toward one half. But whose mean? A node deep in the tree is
-# asked about all tokens in training, while only a part of them ever arrives there. So we count each token by how much of
-# it arrives.
+# The balance loss first. Each node's mean decision, pulled toward one half: but whose mean? A node deep in the tree is asked about all tokens in
+# training, while only a part of them ever arrives there. So we count each token by how much of it arrives.
 
 
 # %%
@@ -650,9 +654,7 @@ print(
 
 
 # %% [markdown]
-# ### Further: centring and the ramp, each against its control
-#
-# The control of centring shrinks raw pixels to the same length without centring them. The control of the ramp spends the
+# And the two other cures, each against its control. The control of centring shrinks raw pixels to the same length without centring them. The control of the ramp spends the
 # same sum of hardening the other way round: most at first, nothing at the end.
 
 # %% tags=["measure"]
@@ -685,9 +687,7 @@ claim(
 )
 
 # %% [markdown]
-# ### Further: the cures together, and noise
-#
-# And accuracy? All eight combinations, and the tree's own kind of noise for comparison: **region
+# And accuracy, and the cures together? All eight combinations, and the tree's own kind of noise for comparison: **region
 # leak**, which turns some decisions round at random while training.
 
 # %% tags=["measure"]
@@ -808,15 +808,14 @@ for depth in depths:
 
 # %% [markdown]
 # So *fast* has two conditions, and both can be counted: compared with its training width, where there is arithmetic to save, and
-# with few tokens at once, which have few leaves to read. Whether one leaf of 32
-# neurons is as *good* as a dense layer of 32, or of 16,384, is another question. It is the next lesson's.
+# with few tokens at once, which have few leaves to read. Whether one leaf of 32 neurons is as *good* as a dense layer of 32, or of 16,384, is another question. It is the next lesson's.
 
 # %% [markdown]
 # ### Further: and the clock?
 #
-# Each call brings another token, as in life. And each call goes to another layer of the kind, as in a model, where all the other layers have been read until a layer's turn comes
-# again. So of each size there are as many layers as fill more than most caches: a small layer that is asked again and again
-# would stay in the cache, and look faster than it is.
+# Each call brings another token, as in life. And each call goes to another layer of the kind, as in a model, where all the
+# other layers have been read until a layer's turn comes again. So of each size there are as many layers as fill more than
+# most caches: a small layer that is asked again and again would stay in the cache, and look faster than it is.
 
 # %% tags=["measure"]
 torch.manual_seed(seeds(1)[0])
@@ -951,6 +950,44 @@ curves(
 )
 
 # %% [markdown]
+# And the count itself: how many nodes does a token ask on its way down? Turn the nodes round, one after the other, and see
+# whether its answer changes. (The control asks the same trees in training.)
+
+
+# %% tags=["measure"]
+@torch.no_grad()
+def asked(tree, x):
+    """How many nodes have a say in each token's answer: (T, d) -> (T,)."""
+    y, count = tree(x)[0], torch.zeros(len(x))
+    for node in range(len(tree.node_weight)):
+        for numbers in (tree.node_weight, tree.node_bias):
+            numbers[node] *= -1
+        count += (tree(x)[0] - y).abs().amax(-1) > 1e-5
+        for numbers in (tree.node_weight, tree.node_bias):
+            numbers[node] *= -1
+    return count
+
+
+def asked_a_level(seed, training):
+    torch.manual_seed(seed)
+    found = []
+    for depth in range(1, 7):
+        small = FastFeedForward(16, 16, depth, 4).train(training)
+        found.append(asked(small, torch.randn(32, 16)) / depth)
+    return float(torch.stack(found).mean())
+
+
+claim(
+    "10.12",
+    "On its way down a token asks exactly one node a level, in trees of 2 to 64 leaves: "
+    "a straight line in the depth",
+    measured=[asked_a_level(seed, training=False) for seed in seeds(10)],
+    holds=lambda nodes: bool((nodes == 1).all()),
+    control=[asked_a_level(seed, training=True) for seed in seeds(10)],
+    control_is="the same trees in training",
+)
+
+# %% [markdown]
 # ### Further: many tokens at once
 #
 # A dense layer reads its weights once for all of them. A tree sends the tokens to hundreds
@@ -1032,46 +1069,6 @@ table(
         f"Measured here, one thread. The 1,024 tokens meet {used[6]} leaves of the "
         f"smaller tree and {used[9]} of the larger one."
     ),
-)
-
-# %% [markdown]
-# ### Further: does it ask one node a level?
-#
-# How many nodes does a token ask on its way down? Turn the nodes round, one after the other, and see
-# whether its answer changes. (The control asks the same trees in training.)
-
-
-# %% tags=["measure"]
-@torch.no_grad()
-def asked(tree, x):
-    """How many nodes have a say in each token's answer: (T, d) -> (T,)."""
-    y, count = tree(x)[0], torch.zeros(len(x))
-    for node in range(len(tree.node_weight)):
-        for numbers in (tree.node_weight, tree.node_bias):
-            numbers[node] *= -1
-        count += (tree(x)[0] - y).abs().amax(-1) > 1e-5
-        for numbers in (tree.node_weight, tree.node_bias):
-            numbers[node] *= -1
-    return count
-
-
-def asked_a_level(seed, training):
-    torch.manual_seed(seed)
-    found = []
-    for depth in range(1, 7):
-        small = FastFeedForward(16, 16, depth, 4).train(training)
-        found.append(asked(small, torch.randn(32, 16)) / depth)
-    return float(torch.stack(found).mean())
-
-
-claim(
-    "10.12",
-    "On its way down a token asks exactly one node a level, in trees of 2 to 64 leaves: "
-    "a straight line in the depth",
-    measured=[asked_a_level(seed, training=False) for seed in seeds(10)],
-    holds=lambda nodes: bool((nodes == 1).all()),
-    control=[asked_a_level(seed, training=True) for seed in seeds(10)],
-    control_is="the same trees in training",
 )
 
 # %% [markdown]

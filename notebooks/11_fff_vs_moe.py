@@ -101,6 +101,24 @@ def choose_by_questions(x, node_weight, node_bias):
     return node - len(node_weight)
 
 
+# %% [markdown]
+# After that they are the same: one small network answers. Only that the mixture still multiplies the answer by the gate
+# weight, the probability of its choice. That gate weight is how the mixture's router learns (lesson 04): in training too it asks one expert alone. The tree has
+# no gate weight. In training it mixes *all* leaves, and hopes that its questions become hard enough for one to do
+# (lesson 10). Keep this in mind for the fourth sentence.
+#
+# And what does choosing cost? Scores: one row an expert. Questions: one row a level.
+
+# %% tags=["measure"]
+print("experts or leaves   rows that a mixture reads   rows that a tree reads")
+for depth in (3, 6, 11):
+    print(f"{2**depth:17}{2**depth:28}{depth:25}")
+
+# %% [markdown]
+# ### Further: after that they are the same
+#
+# The same choices, and then the same network: held against the package.
+
 # %% tags=["measure"]
 torch.manual_seed(seeds(1)[0])
 mixture = MixtureOfExperts(64, LEAF, E, top_k=1, d_out=10).eval()
@@ -113,10 +131,6 @@ expert = choose_by_scores(x, mixture.router.weight)
 leaf = choose_by_questions(x, tree.node_weight, tree.node_bias)
 print("same experts as the package's:", torch.equal(expert, routing.indices[:, 0]))
 print("same leaves as the package's: ", torch.equal(leaf, descent.leaf))
-
-# %% [markdown]
-# After that they are the same: one small network answers. Only that the mixture still multiplies the answer by the gate
-# weight, the probability of its choice.
 
 
 # %% tags=["measure"]
@@ -137,18 +151,6 @@ with torch.no_grad():
     same_z = torch.allclose(ask(x, leaf, tree.leaves), z, atol=1e-5)
 print("same answers as the mixture's:", same_y)
 print("same answers as the tree's:   ", same_z)
-
-# %% [markdown]
-# That gate weight is how the mixture's router learns (lesson 04): in training too it asks one expert alone. The tree has
-# no gate weight. In training it mixes *all* leaves, and hopes that its questions become hard enough for one to do
-# (lesson 10). Keep this in mind for the fourth sentence.
-#
-# And what does choosing cost? Scores: one row an expert. Questions: one row a level.
-
-# %% tags=["measure"]
-print("experts or leaves   rows that a mixture reads   rows that a tree reads")
-for depth in (3, 6, 11):
-    print(f"{2**depth:17}{2**depth:28}{depth:25}")
 
 # %% [markdown]
 # ## The contestants
@@ -429,6 +431,14 @@ claim(
     refutes="A hardened tree reaches “a balanced distribution of data among experts” by itself",
 )
 
+# %% [markdown]
+# **Verdict: not by itself, for the tree that you would use.** Without hardening and with good inputs: balanced, but not to be
+# descended. With hardening: leaves die, as experts do, unless a balance loss holds them. We are not the first to see it:
+# load balancing for this very tree was proposed in 2024 (see the sources).
+
+# %% [markdown]
+# ### Further: seed by seed, and a tree that is not hardened
+
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 alive = {name: E - float(r["dead"].mean()) for name, r in left_alone.items()}
 seed_strip(
@@ -439,14 +449,7 @@ seed_strip(
 )
 
 # %% [markdown]
-# **Verdict: not by itself, for the tree that you would use.** Without hardening and with good inputs: balanced, but not to be
-# descended. With hardening: leaves die, as experts do, unless a balance loss holds them. We are not the first to see it:
-# load balancing for this very tree was proposed in 2024 (see the sources).
-
-# %% [markdown]
-# ### Further: a tree that is not hardened
-#
-# On good inputs it gets there:
+# Without hardening and on good inputs it gets there:
 
 # %% tags=["measure"]
 standardised = digits4("standardised")

@@ -76,6 +76,7 @@ def open_page(chromium, served, site):
         page.on("pageerror", lambda e: page.wrong.append(f"error {e}"))
         page.on("console", lambda m: m.type == "error" and page.wrong.append(m.text))
         page.goto(f"{served if scheme == 'http' else site.as_uri()}/{name}.html")
+        page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
         if page.locator("article .math").count():
             page.locator("article .math").first.scroll_into_view_if_needed()
             page.wait_for_function("!!window.MathJax.startup?.promise")
@@ -169,6 +170,7 @@ def under_policy(chromium, served, site):
         page.on("pageerror", lambda e: page.wrong.append(f"error {e}"))
         page.on("console", lambda m: m.type == "error" and page.wrong.append(m.text))
         page.goto(f"{served if scheme == 'http' else site.as_uri()}/{name}.html")
+        page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
         for kind, done in (("article .math", ""), (".moe-late", "data-mounted"), (".moe-plotly", "data-drawn")):
             for part in page.locator(kind).all():
                 part.scroll_into_view_if_needed()
