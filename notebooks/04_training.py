@@ -337,7 +337,6 @@ KINDS = ["probability", "softmax of the picked", "renormalised", "unscaled"]
 def can_it_learn(moe, x, target):
     """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
     ### BEGIN SOLUTION
-    moe.zero_grad()
     output, _ = moe(x)
     F.mse_loss(output, target).backward()
     gradient = moe.router.weight.grad

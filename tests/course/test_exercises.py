@@ -20,10 +20,10 @@ def named(rows):
 def test_the_solution_passes_and_the_stub_is_not_written_yet(id):
     exercise = EXERCISES[id]
     exercise.examine(exercise.written(exercise.solution))  # what is loaded once is not timed
-    begun = time.perf_counter()
+    begun = time.process_time()
     result = exercise.examine(exercise.written(exercise.solution))
     assert (result.verdict, result.message, result.printed) == ("right", "right", "")
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
     result = exercise.examine(exercise.written(exercise.stub))
     assert (result.passed, result.verdict) == (False, "open")
 

@@ -8,6 +8,14 @@ from moe_tutorial.course.exercises import EXERCISES
 REJECTED = 0.95
 LAST = "of two dimensions, 1 is the last"
 EQUIVALENT: dict[str, dict[str, str]] = {
+    "01.keep_top": {
+        "best = contribution.topk(n).indices": "topk goes along the last dimension by itself",
+        "best = contribution.topk(n, dim=1).indices": LAST,
+        "return torch.zeros_like(contribution).scatter(1, best, 1.0)": LAST,
+    },
+    "01.train_small": {
+        "n_inputs, n_classes = (data.x_train.shape[1], int(data.y_train.max()) + 2)": "a class that never comes",
+    },
     "03.route": {
         "probs = logits.softmax(dim=1)": LAST,
         "weights, chosen = probs.topk(k, dim=1)": LAST,
@@ -20,6 +28,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "03.my_mixture": {
         "y = y + counts.sum(1, keepdim=True) * expert(x)": LAST,
+    },
+    "04.can_it_learn": {
+        "F.mse_loss(target, output).backward()": "a difference, squared, has no direction",
     },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""

@@ -43,7 +43,12 @@ def contribution(ask: Ask) -> None:
         ),
     }
     for N, d, h, C in ((2, 2, 2, 2), (1, 3, 4, 2), (3, 1, 2, 3)):
-        given = {"x": draw(N, N, d), "w_in": draw(h, h, d), "b_in": draw(d + 2, h), "w_out": draw(C + 6, C, h)}
+        given = {
+            "x": draw(N + 20, N, d),
+            "w_in": draw(h + 10, h, d),
+            "b_in": draw(d + 2, h),
+            "w_out": draw(C + 6, C, h),
+        }
         says = f"how much each of {h} neurons contributes to each of {N} digits"
         ask.gives(given, {"contribution": contributed(*given.values())}, says, mistakes)
     turned = {"w_in": given["w_in"].flip(0), "b_in": given["b_in"].flip(0), "w_out": given["w_out"].flip(1)}
@@ -96,7 +101,7 @@ def keep_top(ask: Ask) -> None:
 def two_heaps(seed):
     """Points left and right of the middle, far apart; the test points have their labels turned round."""
     side = torch.arange(40) % 2
-    x = draw(seed, 40, 2) / 20 + torch.stack([6.0 * side - 3, 0.0 * side], dim=1)
+    x = draw(seed, 40, 3) / 30 + torch.stack([6.0 * side - 3, 0.0 * side, 0.0 * side], dim=1)
     rule = torch.zeros(40, dtype=torch.long)
     return Dataset(x, side, rule, x + 0.1, 1 - side, rule)
 

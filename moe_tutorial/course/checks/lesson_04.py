@@ -48,8 +48,8 @@ def gate_gradient(ask: Ask) -> None:
     for p, dL_dg in (([0.5, 0.3, 0.2], [0, 3, -1]), ([0.2, 0.1, 0.4, 0.3], [0, 0, 0, 2])):
         given = {"p": np.array(p), "dL_dg": np.array(dL_dg, dtype=float)}
         says = "dL/dz: the sum over i of dL/dg_i * p_i * (delta_ij - p_j), for each j"
-        where = f"{np.count_nonzero(dL_dg)} of {len(p)} experts picked"
-        ask.gives(given, {"dL_dz": through_the_gate(**given)}, says, mistakes, f"{where} are")
+        where = f"{np.count_nonzero(dL_dg)} of {len(p)} experts are picked"
+        ask.gives(given, {"dL_dz": through_the_gate(**given)}, says, mistakes, where)
     order = np.array([2, 0, 3, 1])
     moved = {name: value[order] for name, value in given.items()}
     says = "With the experts in another order, their gradients should move along."
@@ -169,8 +169,8 @@ def training_step(ask: Ask) -> None:
     def asked(*given):
         return ask(dict(zip(("moe", "optimizer", "x", "y"), given, strict=True)))
 
-    names = ("the first loss", "the router's weights after a step", "the second loss", "the router's weights then")
-    expected = dict(zip((*names, "an expert's weights then"), two_steps(step), strict=True))
+    names = ("first loss", "router after it", "second loss", "router after it, too", "an expert at the end")
+    expected = dict(zip(names, two_steps(step), strict=True))
     compare(
         two_steps(asked),
         expected,

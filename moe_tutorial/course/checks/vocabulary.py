@@ -138,7 +138,8 @@ def compare(found: Any, expected: Answers, says: str, given: Mapping[str, Any], 
     for (name, one), part in zip(expected.items(), parts, strict=True):
         if (differs := _unlike(part, one)) and not why:
             why = f"{name or 'The answer'} {differs}"
-    wanted, came = (", ".join(map(text, each)) for each in (right, parts))
+    names = [f"{name} " if len(right) > 1 else "" for name in expected]
+    wanted, came = (", ".join(map("{}{}".format, names, map(text, each))) for each in (right, parts))
     raise NotYet(f"{why or says}{on(given, where)}\nexpected {wanted}\ngot      {came}")
 
 
@@ -228,6 +229,7 @@ def text(value: Any) -> str:
         shown = repr(value)
     except Exception:  # a learner's own class
         return kind(value)
+    shown = " ".join(shown.split())
     return shown if len(shown) <= 200 else f"{shown[:200]} ..."
 
 
@@ -273,7 +275,8 @@ class Affine(nn.Module):
         return self.factor * x[:, : self.d_out] + self.offset
 
     def __repr__(self) -> str:
-        return f"x -> {self.factor.item():g} * x[:, :{self.d_out}] + {self.offset:g}"
+        sign = "+" if self.offset >= 0 else "-"
+        return f"x -> {self.factor.item():g} * x[:, :{self.d_out}] {sign} {abs(self.offset):g}"
 
 
 def affine_experts(n_experts: int, d_out: int) -> list[Affine]:

@@ -13,6 +13,7 @@ from sphinx.errors import ExtensionError
 from moe_tutorial.course.site import (
     claims,
     deferred,
+    exercises,
     experiments,
     folds,
     formulas,
@@ -90,8 +91,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_css_file("site.css", priority=900)
     app.add_js_file("print.js", priority=900, loading_method="defer")
     claims.setup(app)
-    experiments.setup(app)
     deferred.setup(app)
+    exercises.setup(app)
+    experiments.setup(app)
     folds.setup(app)
     formulas.setup(app)
     front.setup(app)

@@ -113,7 +113,7 @@ def digit_by_digit(contribution, n):
 
 
 def network(n_neurons):
-    return nn.Sequential(nn.Linear(2, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 2))
+    return nn.Sequential(nn.Linear(3, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 2))
 
 
 @wrong("01.train_small", "No layer of your network is 16 wide")
@@ -144,7 +144,7 @@ def hardly_trained(data, n_neurons, seeds, steps):
 
 @wrong("01.train_small", "Your network is linear")
 def linear(data, n_neurons, seeds, steps):
-    return train(lambda: nn.Sequential(nn.Linear(2, n_neurons), nn.Linear(n_neurons, 2)), data, seeds, steps=steps)
+    return train(lambda: nn.Sequential(nn.Linear(3, n_neurons), nn.Linear(n_neurons, 2)), data, seeds, steps=steps)
 
 
 @wrong("01.train_small", "It returns a Tensor")
@@ -165,7 +165,7 @@ def with_a_class(data, n_neurons, seeds, steps):
     class Small(nn.Module):
         def __init__(self):
             super().__init__()
-            self.hidden = nn.Linear(2, n_neurons)
+            self.hidden = nn.Linear(3, n_neurons)
             self.out = nn.Linear(n_neurons, 2, bias=False)
 
         def forward(self, x):
