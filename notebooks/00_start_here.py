@@ -84,7 +84,7 @@ look_ahead()
 # %%
 import torch
 
-from moe_tutorial.course import check
+from moe_tutorial.course import check, quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import bars, expert_cards, message, sweep
 from moe_tutorial.study import claim, parameters, seeds
@@ -116,9 +116,17 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 
 # %% [markdown]
 # ## Guess before you look
-#
-# > **Guess first.** The mixture keeps eight experts, and a token asks two of them. Of all the numbers that the layer
-# > has learned or will learn, what part does one token touch: an eighth, a quarter, a half, or all of them?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "00.active",
+    "The mixture keeps eight experts, and a token asks two of them. Of all the "
+    "numbers that the layer has learned or will learn, what part does one token "
+    "touch?",
+    slider=(0, 100, 1, "%"),
+)
 
 # %% [markdown]
 # We can ask the layer itself. Send one token through, and let autograd say which parameters had a part in the answer:
@@ -143,6 +151,9 @@ active = touched(moe, tokens[:1])
 print(f"total  {total:,} parameters are kept")
 print(f"active {active:,} parameters had a part in one token's output")
 print(f"active part: {active / total:.0%}")
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("00.active", 100 * active / total)
 
 # %% [markdown]
 # Those are the two words. **Total** parameters fill the memory. **Active** parameters are met by one token, and they
@@ -297,7 +308,11 @@ except ClaimFailed as failure:
 # | [12 Capstone](12_capstone.ipynb) | How do you match a published model, and find a bug that accuracy hides? |
 #
 # And in the [playground](playground.ipynb) you can train one without a line of code, whenever you like.
-#
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("00")
+
+# %% [markdown]
 # ## Try it
 #
 # 1. Change `top_k=2` to `top_k=1` in the claim's cell. The rule still says yes. Which number in the line changes?

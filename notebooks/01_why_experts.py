@@ -16,9 +16,16 @@
 #
 # Here is an ordinary network, a good one. It reads handwritten digits with one hidden layer of 512 neurons. For each
 # digit it computes all 512. How many of them does it need?
-#
-# > **Guess first.** For each digit we keep the neurons that contribute most and set the rest to zero. How many of 512
-# > can go before accuracy drops by two points: a tenth, half, or nine tenths?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "01.spare",
+    "For each digit we keep the neurons that contribute most and set the rest to "
+    "zero. How many of 512 can go before accuracy drops by two points?",
+    choices=["about a tenth", "about half", "nine tenths or more"],
+)
 
 # %% [markdown]
 # ## Build it
@@ -29,7 +36,7 @@
 import torch
 from torch import nn
 
-from moe_tutorial.course import check
+from moe_tutorial.course import check, quiz, reveal
 from moe_tutorial.show import (
     Line,
     curves,
@@ -295,6 +302,10 @@ claim(
     control=drop["a random tenth"],
     control_is="a random tenth",
 )
+small = drop["each digit's own tenth"].mean() < 0.02
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("01.spare", "nine tenths or more" if small else "about half")
 
 # %% [markdown]
 # So one digit does not need the other nine tenths. Can we throw them away for good? Not from this network as it stands:
@@ -398,7 +409,11 @@ interval_chart(
 # That somebody is the router. And the parts will not be scattered neurons, but whole small networks: the experts. Nothing
 # on this page shows that the neurons which an input needs lie together in such blocks. We will build the network in blocks
 # and train it so.
-#
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("01")
+
+# %% [markdown]
 # ## Try it
 #
 # 1. Set `shown` to another test digit. How few neurons does it need before the answer is wrong? Look for digits that

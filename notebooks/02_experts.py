@@ -27,7 +27,7 @@
 import torch
 from torch import nn
 
-from moe_tutorial.course import check
+from moe_tutorial.course import check, quiz, reveal
 from moe_tutorial.layers import Experts, MixtureOfExperts
 from moe_tutorial.show import bars, interval_chart, message, picture, sweep
 from moe_tutorial.study import claim, digits4, multiplications, parameters, seeds, train
@@ -76,9 +76,17 @@ picture(
     height=360,
 )
 
-# %% [markdown]
-# > **Guess first.** One network with 8 hidden neurons learns all four rules. Four experts with 8 neurons each learn
-# > one rule each, and an image meets just one of them. Same work per image. How much more accurate are the experts?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "02.gain",
+    "One network with 8 hidden neurons learns all four rules. Four experts with 8 "
+    "neurons each learn one rule each, and an image meets just one of them. Same "
+    "work per image. How much more accurate are the experts?",
+    slider=(-10, 40, 1, "points"),
+)
 
 # %% [markdown]
 # ## Build it: experts side by side
@@ -356,6 +364,9 @@ claim(
     control_is="experts chosen by dice",
 )
 
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("02.gain", 100 * float(gain["experts and an oracle"].mean()))
+
 # %% [markdown]
 # And against the other fair baseline, the dense network with as many parameters in total, which does four times the
 # work for each image:
@@ -397,7 +408,11 @@ claim(
 
 # %% [markdown]
 # So all of the gain lies in the choice. Who makes it?
-#
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("02")
+
+# %% [markdown]
 # ## Try it
 #
 # 1. Let the oracle lie to some images: before `told`, replace a tenth of `data.regime_test` by random numbers. Which

@@ -16,9 +16,17 @@
 #
 # In the last lesson an oracle chose the expert. Now the layer has to choose for itself, from the input alone. The
 # usual way is almost disappointingly plain: one matrix.
-#
-# > **Guess first.** A router's temperature divides its logits before the softmax. Turn it up, and the probabilities
-# > come closer together. How many tokens will go to another expert than before?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "03.temperature",
+    "A router's temperature divides its logits before the softmax. Turn it up, and "
+    "the probabilities come closer together. How many of a hundred tokens will go "
+    "to another expert than before?",
+    slider=(0, 100, 1, "of 100"),
+)
 
 # %% [markdown]
 # ## Build it: three steps
@@ -32,7 +40,7 @@
 # %% tags=["setup"]
 import torch
 
-from moe_tutorial.course import check
+from moe_tutorial.course import check, quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     explore_router,
@@ -232,15 +240,19 @@ def of_its_own(logits, temperature, draw):
     )
 
 
+by_one = changed(lambda logits, temperature, draw: logits / temperature)
 claim(
     "03.1",
     "Temperature, one for all experts, never changes which ones are chosen",
-    measured=changed(lambda logits, temperature, draw: logits / temperature),
+    measured=by_one,
     holds=lambda part: bool((part == 0).all()),
     control=changed(of_its_own),
     control_is="each expert has a temperature of its own",
     refutes="A higher temperature sends tokens to other experts",
 )
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("03.temperature", 100 * max(by_one))
 
 # %% [markdown]
 # Dividing all logits by one number keeps their order, and top-k looks at nothing else. How much the chosen ones count is
@@ -430,6 +442,17 @@ def my_mixture(x, chosen, weights, experts):
 my_mixture = check("03.my_mixture", my_mixture)
 
 # %% [markdown]
+# And before you see it at work, one more guess.
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "03.order",
+    "Somebody numbers the experts the other way round, and the router's rows with "
+    "them. How much does the answer change?",
+    choices=["not at all", "a little", "completely"],
+)
+
+# %% [markdown]
 # That is the whole layer. Models with hundreds of billions of parameters differ from it in size, not in kind. Here it is
 # beside the package's, with the same router and the same experts.
 
@@ -446,10 +469,28 @@ same = torch.allclose(y, package, atol=1e-6)
 print(f"same answers as the package's layer: {same}")
 
 # %% [markdown]
+# Now the guess: the experts and the router's rows, numbered from the other end.
+
+# %%
+with torch.no_grad():
+    renumbered = route(tokens, router.weight.flip(0), k=2)
+    moved = (my_mixture(tokens, *renumbered, experts[::-1]) - y).abs().max().item()
+print("the answers differ by less than a millionth:", moved < 1e-6)
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("03.order", "not at all" if moved < 1e-6 else "completely")
+
+# %% [markdown]
+# An expert's number means nothing. What an expert *is* comes from what the router sends it.
+
+# %% [markdown]
 # And this is the way that one digit takes through it:
 
 # %% tags=["draw", "nbval-ignore-output"]
 token_path(routing, token=0, name="the first digit")
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("03")
 
 # %% [markdown]
 # ## Try it

@@ -16,17 +16,25 @@
 #
 # Picking an expert is a jump. Nudge a logit a little and the same expert is picked; nothing changes, and the slope of
 # nothing is zero. So how can a loss teach a router to pick better?
-#
-# > **Guess first.** Four routers pick the same single expert and differ only in the number that scales its output: its
-# > probability; a softmax over the picked; its probability divided by the sum of the picked; or no scaling at all. In
-# > which of them does the router stay exactly as it was, however long you train?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "04.still",
+    "Four routers pick the same single expert and differ only in the number that "
+    "scales its output: its probability; a softmax over the picked; its probability "
+    "divided by the sum of the picked; or no scaling at all. In how many of the "
+    "four does the router stay exactly as it was, however long you train?",
+    slider=(0, 4, 1, "of 4"),
+)
 
 # %% tags=["setup"]
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from moe_tutorial.course import check
+from moe_tutorial.course import check, quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     grid,
@@ -470,6 +478,13 @@ never = [kind for kind in KINDS if (moved[kind] == 0).all()]
 print("weights bit for bit as they were drawn, in all ten seeds:", ", ".join(never))
 print("most accurate:", max(accuracy, key=lambda kind: accuracy[kind].mean()))
 
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("04.still", len(never))
+
+# %% [markdown]
+# The router that divides by the sum should not move either: its weight is a number over itself, 1. It moves by rounding
+# errors alone, which is why it does not count as still.
+
 # %% [markdown]
 # The first router differs from the others in two ways: it learns, and it scales the output by a probability. Which of the
 # two makes the difference? A fifth run keeps the scaling and takes away the learning: its router's weights stay as drawn.
@@ -581,6 +596,9 @@ claim(
     control=deaf_after,
     control_is="softmax over the picked, as before training",
 )
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("04")
 
 # %% [markdown]
 # ## Try it

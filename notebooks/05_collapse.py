@@ -15,9 +15,17 @@
 #
 # Eight experts start alike. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
 # and using more of them should make the network better. So it will, won't it?
-#
-# > **Guess first.** We train the same small mixture from sixty random starts, without noise and without any penalty. In
-# > how many of the sixty do at least five of the eight experts end up without work?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "05.sixty",
+    "We train the same small mixture from sixty random starts, without noise and "
+    "without any penalty. In how many of the sixty do at least five of the eight "
+    "experts end up without work?",
+    slider=(0, 60, 1, "of 60"),
+)
 
 # %% tags=["setup"]
 import math
@@ -27,6 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from moe_tutorial.course import quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import (
     explorable,
@@ -91,7 +100,11 @@ def run(data, n_seeds, build=mixture, steps=STEPS, freeze=(), penalty=None):
 
 history, accuracy = run(raw, 60)
 start, end = history[0], history[-1]
-print("seeds in which at least five experts die:", int((dead(end) >= 5).sum()), "of 60")
+collapsed = int((dead(end) >= 5).sum())
+print("seeds in which at least five experts die:", collapsed, "of 60")
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("05.sixty", collapsed)
 
 # %% tags=["draw", "nbval-ignore-output"]
 seed_strip(
@@ -626,7 +639,11 @@ playground(preset="revive")
 # So why not always centre and go home? A layer deep inside a network gets what the layers below make of the input. That
 # changes at every step, so no mean can be subtracted once and for all. Batch normalisation measures it anew in every
 # batch, but then what a token gets in training depends on the others in its batch. The popular answer is noise. Let us see.
-#
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("05")
+
+# %% [markdown]
 # ## Try it
 #
 # 1. Pick two experts in `mixture`, and run the cells up to the strip. Does the collapse come? Which number would hide

@@ -16,14 +16,23 @@
 #
 # The popular cure for collapse is to add noise to the router. It sounds right: if the choice wobbles, everybody gets a
 # turn, everybody learns, and nobody dies.
-#
-# > **Guess first.** We take the collapsing mixture of lesson 05 and add noise that is larger than the differences
-# > between its logits. After training, how many of the eight experts are alive?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "06.alive",
+    "We take the collapsing mixture of lesson 05 and add noise that is larger than "
+    "the differences between its logits. After training, how many of the eight "
+    "experts are alive?",
+    slider=(0, 8, 1, "of 8"),
+)
 
 # %% tags=["setup"]
 import torch
 import torch.nn.functional as F
 
+from moe_tutorial.course import quiz, reveal
 from moe_tutorial.layers import (
     MixtureOfExperts,
     Router,
@@ -228,6 +237,9 @@ for name, (_, shares, _) in on_raw.items():
     print(f"{name:>24}: at least five experts dead in {five_dead:2} of 20 seeds")
 alive = E - dead(on_raw["noise 3"][1]).float().mean()
 print(f"alive with noise 3: {alive:.0f} of {E}")
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("06.alive", float(alive))
 
 # %% tags=["draw", "nbval-ignore-output"]
 alive = {name: E - dead(shares).float() for name, (_, shares, _) in on_raw.items()}
@@ -478,7 +490,11 @@ claim(
 
 # %% [markdown]
 # The hurried router never asks `self.training`. Nothing crashes, and the answers waver from one evaluation to the next.
-#
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("06")
+
+# %% [markdown]
 # ## Try it
 #
 # 1. Mend `ColleaguesRouter` with one `if`. Claim 06.6 must then fail: run its cell, and read what the claim says.
