@@ -168,6 +168,7 @@ SEARCHES = {
     "dead experts": "05_collapse",
     "KV cache": "08_moe_gpt",
     "SwiGLU": "12_capstone",
+    "router": "03_router",
 }
 
 

@@ -30,7 +30,7 @@ class Term(NamedTuple):
 
     @property
     def anchor(self) -> str:
-        """Its place in the glossary, and that of its first use on a lesson's page."""
+        """Its place in the glossary."""
         return nodes.make_id(f"term-{self.name}")
 
     @property
@@ -124,8 +124,9 @@ def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: s
         end = found.end()
         if term.lesson == page:
             paragraph = parent.parent if stressed else parent
-            paragraph["ids"].append(term.anchor)
-            pieces.append(found_by(term, term.anchor))
+            if not paragraph["ids"]:  # a second one would be that of an empty element, and of an empty excerpt
+                paragraph["ids"].append(term.anchor)
+            pieces.append(found_by(term, paragraph["ids"][0]))
     if pieces:
         parent.replace(text, [*pieces, nodes.Text(whole[end:])])
 
