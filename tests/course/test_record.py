@@ -103,7 +103,7 @@ def course(tmp_path_factory) -> Path:
     notebooks.mkdir()
     for part in executed.USED:
         code = code_of(folder, part)
-        code.parent.mkdir(parents=True)
+        code.parent.mkdir(parents=True, exist_ok=True)
         code.write_text("x = 1\n")
     notebook = jupytext.reads(LESSON, fmt="py:percent")
     for cell in notebook.cells:

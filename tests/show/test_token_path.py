@@ -36,6 +36,6 @@ def test_picked_lines_are_in_colour_and_as_thick_as_they_count(routing):
     assert out.count("<path") == 5
     assert back.count("<path") == 2
     for expert, weight in zip(routing.indices[0].tolist(), routing.weights[0].tolist(), strict=True):
-        line = f'stroke="var(--moe-e{expert})" stroke-width="{2 + 8 * weight:.1f}"'
+        line = f'style="stroke:var(--moe-e{expert});stroke-width:{2 + 8 * weight:.1f}"'
         assert out.count(line) == back.count(line) == 1
     assert html.count('class="moe-picked"') == 2
