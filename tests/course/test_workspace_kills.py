@@ -37,8 +37,8 @@ AFTER = {
 
 
 def dies_at(step: int, torn: bool, folder: Path) -> Callable:
-    """An audit hook that kills its process before the step-th time that it touches a file of the folder. ``torn``: if
-    that is where a new file takes its name, half of it is missing, as after a power cut."""
+    """An audit hook that kills its process before the step-th time that it touches a file of the folder. ``torn``: a
+    file that was to be opened for writing is empty by then, and one that was to take its name lacks a half."""
     count = 0
 
     def hook(event: str, args: tuple) -> None:
@@ -51,6 +51,8 @@ def dies_at(step: int, torn: bool, folder: Path) -> Callable:
         if count == step:
             if torn and event == "os.rename" and str(args[0]).endswith(".part"):
                 os.truncate(args[0], os.path.getsize(args[0]) // 2)
+            if torn and event == "open":
+                Path(args[0]).write_bytes(b"")
             os.kill(os.getpid(), signal.SIGKILL)
 
     return hook
