@@ -19,7 +19,7 @@ ARRIVED = "part => part.complete || part.dataset.drawn || part.dataset.mounted"
 # Where the first picture or widget stands, and the longest run of words without something to look at or do.
 MEASURE = """() => {
   const pictures = ".moe-figure, .moe-plotly, .moe-late";
-  const stops = `${pictures}, .moe-guess, .moe-claim, table`;
+  const stops = `${pictures}, .moe-guess, .moe-ask, .moe-claim, table`;
   const article = document.querySelector("article");
   const first = [...article.querySelectorAll(pictures)].find((el) => el.checkVisibility());
   const walk = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
