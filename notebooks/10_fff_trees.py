@@ -237,8 +237,8 @@ for depth in (0, 1, 3, 6, 9, 11):
 
 # %% [markdown]
 # Is the leaf at the end of the descent always the one with the largest weight? Go through the tokens above, or work it
-# out for a tree of two levels. The first node leans to the right. The left child is
-# sure of itself, the right child is not.
+# out for a tree of two levels. The first node leans to the right. The left child is sure of itself, the right child is
+# not.
 
 # %%
 root, left_child, right_child = 0.55, 0.90, 0.50  # probabilities of going right

@@ -103,9 +103,9 @@ def choose_by_questions(x, node_weight, node_bias):
 
 # %% [markdown]
 # After that they are the same: one small network answers. Only that the mixture still multiplies the answer by the gate
-# weight, the probability of its choice. That gate weight is how the mixture's router learns (lesson 04): in training too it asks one expert alone. The tree has
-# no gate weight. In training it mixes *all* leaves, and hopes that its questions become hard enough for one to do
-# (lesson 10). Keep this in mind for the fourth sentence.
+# weight, the probability of its choice. That gate weight is how the mixture's router learns (lesson 04): in training too it
+# asks one expert alone. The tree has no gate weight. In training it mixes *all* leaves, and hopes that its questions become
+# hard enough for one to do (lesson 10). Keep this in mind for the fourth sentence.
 #
 # And what does choosing cost? Scores: one row an expert. Questions: one row a level.
 

@@ -81,7 +81,7 @@ def fold_section(section: nodes.section) -> None:
     claims = sum(isinstance(part, Claim) for block in outputs for part in parts(block.astext()))
     figures = sum(box.get("nb_element") == "mime_bundle" for box in section.findall(nodes.container))
     held = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((claims, "claim"), (figures, "figure")) if n]
-    fold = Fold(label=f"Open: {', '.join(held)}" if held else "Open")
+    fold = Fold(label=f"Open: {', '.join(held) or 'code and its output'}")
     fold.extend(rest)
     section.children = [title]
     section += fold
