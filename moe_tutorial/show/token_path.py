@@ -24,7 +24,7 @@ def token_path(routing: Any, token: int = 0, name: str = "") -> Picture:
     picked = dict(zip(routing.indices[token].tolist(), routing.weights[token].tolist(), strict=True))
     n = len(probs)
     experts, counts = listed([str(i) for i in picked]), listed([f"{weight:.2f}" for weight in picked.values()])
-    title = f"{name.capitalize()} asks {'expert' if len(picked) == 1 else 'experts'} {experts}, which "
+    title = f"{name[:1].upper()}{name[1:]} asks {'expert' if len(picked) == 1 else 'experts'} {experts}, which "
     title += f"{'counts' if len(picked) == 1 else 'count'} {counts}"
     rows = "".join(_row(i, prob, max(probs), picked.get(i)) for i, prob in enumerate(probs))
     terms = " + ".join(f"<span>{weight:.2f} · E{badge(i)}(x)</span>" for i, weight in picked.items())
