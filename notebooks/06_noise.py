@@ -96,7 +96,8 @@ def noisy_logits(x, weight, noise):
 raw = digits("raw")
 torch.manual_seed(seeds(1)[0])
 constant, learned = Router(64, E, k, noise=1.0), Router(64, E, k, noise="learned")
-torch.nn.init.normal_(learned.noise_weight, std=0.1)  # as training might leave it
+with torch.no_grad():
+    learned.noise_weight.normal_(std=0.1)  # as training might leave it
 
 
 # %% tags=["draw", "nbval-ignore-output"]
