@@ -345,7 +345,9 @@ for top_k in (1, 2):
         print(f"  k = {top_k}  {order:34}", bool(moved.abs().max() > 1e-6))
 
 # %% [markdown]
-# Last, the straight borders. One expert's logit is above another's on one side of a straight cut. With *one* expert
+# ### Further: straight borders
+#
+# One expert's logit is above another's on one side of a straight cut. With *one* expert
 # chosen, a region is where its expert is above all others: a piece with straight cuts on all sides, and so *convex*.
 # Between two points of one expert, all points are that expert's. We test the midpoint of many pairs of digits. The control
 # has a hidden layer in the router, and may bend its borders.
@@ -507,7 +509,7 @@ quiz("03")
 # Or let a router of this lesson learn: the one of the left map, with an untrained expert behind each of its six rows. In
 # JupyterLab your kernel trains this very layer; on the site, the page trains six experts of its own. Press play.
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["playground", "nbval-ignore-output"]
 moe = MixtureOfExperts(  # 3 outputs, as some of the points come in three classes
     d_model=2, d_hidden=8, n_experts=6, top_k=1, router=through_the_middle, d_out=3
 )

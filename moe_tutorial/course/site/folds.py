@@ -22,6 +22,7 @@ LABELS = {
     frozenset({"measure"}): "How this was measured",
     frozenset({"measure", "draw"}): "How this was measured and drawn",
     frozenset({"playground"}): "Open the playground here",
+    frozenset({"quiz"}): "Test yourself: questions on this lesson",
 }
 TAGS = frozenset.union(*LABELS)
 
@@ -64,6 +65,9 @@ def fold_code(parent: nodes.Element) -> None:
         for cell in cells:
             code = cell.children[0]
             cell.remove(code)
+            if name == "quiz":  # the code that asks is nobody's concern
+                fold += cell
+                continue
             fold += code
             if name == "playground":  # as high as two screens, so it folds as well
                 fold.insert(0, cell)

@@ -80,7 +80,8 @@ def read_course(folder: Path | None = None, contents: Path | None = None) -> lis
     for entry in yaml.safe_load(contents.read_text(encoding="utf-8"))["toc"]:
         path = folder / f"{entry['file']}.ipynb"
         if path.exists():
-            said = entry["title"], entry.get("asks", ""), entry.get("needs", [])
+            title = entry.get("title", entry["file"].capitalize())
+            said = title, entry.get("asks", ""), entry.get("needs", [])
             pages.append(Page(entry["file"], *said, learners_copy(path)))
     if not pages:
         raise CourseError(f"no lessons in {folder}")
