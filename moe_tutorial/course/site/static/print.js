@@ -1,7 +1,6 @@
 // On paper a page is light and whole: before it is printed, everything loads that otherwise waits for a reader.
 (() => {
-  const LATE =
-    ".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light]), article .math:not(:has(mjx-container))";
+  const LATE = ".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light])";
   const root = document.documentElement;
   let before = null; // the theme, and what was folded
 
