@@ -17,18 +17,6 @@
 # Picking an expert is a jump. Nudge a logit a little and the same expert is picked; nothing changes, and the slope of
 # nothing is zero. So how can a loss teach a router to pick better?
 
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "04.still",
-    "Four routers pick the same single expert and differ only in the number that "
-    "scales its output: its probability; a softmax over the picked; its probability "
-    "divided by the sum of the picked; or no scaling at all. In how many of the "
-    "four does the router stay exactly as it was, however long you train?",
-    slider=(0, 4, 1, "of 4"),
-)
-
 # %% tags=["setup"]
 import numpy as np
 import torch
@@ -313,7 +301,19 @@ claim(
 # %% [markdown]
 # ## Four routers, one pick
 #
-# Now the guess. All four pick the likeliest expert. They differ in the line that makes its weight.
+# All four pick the likeliest expert. They differ in the line that makes its weight.
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "04.still",
+    "Four routers pick the same single expert and differ only in the number that "
+    "scales its output: its probability; a softmax over the picked; its probability "
+    "divided by the sum of the picked; or no scaling at all. In how many of the "
+    "four does the router stay exactly as it was, however long you train?",
+    slider=(0, 4, 1, "of 4"),
+)
 
 
 # %%

@@ -7,19 +7,19 @@ import pytest
 from moe_tutorial.course.tables import contents
 
 ROOT = Path(__file__).parents[2]
-LOOKED_UP = {"claims", "glossary", "notation", "sources", "instructors"}  # nobody reads these from top to bottom
-PAGES = [page["file"] for page in contents(ROOT) if page["file"] not in LOOKED_UP]
+PAGES = [page["file"] for page in contents(ROOT) if page["file"] != "claims"]
 SCREEN = {"width": 1280, "height": 800}
 LONGEST = 12 * SCREEN["height"]
 SOON = 1.5 * SCREEN["height"]
 WORDS = 1200
 # Their first pictures rest on what is built before them, in cells that stay open.
-LATE = ("08_moe_gpt", "11_fff_vs_moe", "12_capstone")
+LATE = ("01_why_experts", "03_router", "08_moe_gpt", "11_fff_vs_moe", "12_capstone")
+LOOKED_UP = ("glossary", "notation", "sources", "instructors")  # nobody reads these from top to bottom
 ARRIVED = "part => part.complete || part.dataset.drawn || part.dataset.mounted"
 
 # Where the first picture or widget stands, and the longest run of words without something to look at or do.
 MEASURE = """() => {
-  const pictures = ".moe-figure, .moe-plotly, .moe-late";
+  const pictures = ".moe-figure, .moe-plotly, .moe-late:not(:has(.moe-ask))"; // a guess shows nothing yet
   const stops = `${pictures}, .moe-guess, .moe-ask, .moe-claim, table`;
   const article = document.querySelector("article");
   const first = [...article.querySelectorAll(pictures)].find((el) => el.checkVisibility());
@@ -93,10 +93,14 @@ def test_a_page_has_at_most_twelve_screens(measured):
 def test_something_to_look_at_comes_soon(measured, request):
     if measured["name"] in LATE:
         request.applymarker(pytest.mark.xfail(strict=True, reason="its first picture rests on what is built before it"))
+    if measured["name"] in LOOKED_UP:
+        request.applymarker(pytest.mark.xfail(strict=True, reason="a page to look things up has no picture"))
     assert measured["first"] <= SOON
 
 
-def test_no_page_talks_for_long(measured):
+def test_no_page_talks_for_long(measured, request):
+    if measured["name"] == "glossary":
+        request.applymarker(pytest.mark.xfail(strict=True, reason="a list of terms is words, and looked up by term"))
     assert measured["words"] <= WORDS, f"up to: {measured['ends']}"
 
 
