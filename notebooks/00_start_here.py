@@ -66,8 +66,8 @@ def look_ahead():
             "Shape: the class to be told."
         ),
         alt=(
-            "Two maps of a plane that four experts divide among themselves: "
-            "before training and after it."
+            "A plane that four experts divide among themselves: before training they "
+            f"get {moments[0][2]:.0%} right, after it {moments[1][2]:.0%}."
         ),
     )
 

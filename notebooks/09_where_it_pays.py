@@ -1407,7 +1407,10 @@ picture(
         "Choices that one machine sends to the experts of another; machine 0 owns the "
         "experts 0 and 1, and so on. Bold: they stay at home."
     ),
-    alt=f"Traffic between four machines: {traffic.tolist()}",
+    alt=(
+        "Of the choices of each machine's tokens, these many stay at home: "
+        f"{', '.join(map(str, traffic.diagonal()))} of {traffic.sum(1).max()}."
+    ),
     height=340,
 )
 

@@ -103,8 +103,8 @@ def one_node(steepness):
             "Coloured: the leaves 0 (left) and 1 (right). Dark: the mixture. Undecided: "
             "each leaf has more than 5 % of the say.",
         )
-        + '<svg viewBox="0 0 300 180" role="img" aria-label="Two lines and their '
-        'mixture" style="width:100%;max-width:420px;display:block">'
+        + '<svg viewBox="0 0 300 180" role="img" style="width:100%;max-width:420px;display:block" '
+        f'aria-label="Two lines and their mixture, of which {blurred:.0%} is undecided">'
         + line(x, left, "e0", 2)
         + line(x, right, "e1", 2)
         + line(x, (1 - p) * left + p * right, "text", 3.5)

@@ -44,7 +44,7 @@ SMALL = """() => {
 # Each picture, and what stands for it: [kind, title, words].
 PICTURES = """() => {
   const found = [];
-  for (const el of document.querySelectorAll("article :is(img, canvas, svg, .moe-plotly)")) {
+  for (const el of document.querySelectorAll("article :is(img, canvas, svg, [role=img], .moe-plotly)")) {
     if (!el.checkVisibility() || el.closest("[aria-hidden=true], button") || el.parentElement.closest(".moe-plotly"))
       continue;
     const frame = el.closest(".moe-figure, .moe-widget, .moe-plotly");
@@ -104,7 +104,7 @@ def test_a_picture_has_words_that_say_its_message(seen):
         if len(words.split()) < 6 or not (re.search(r"\d", words) or (title and title in words))
     ]
     assert poor == []
-    assert pictures or not seen.locator(".moe-late, .moe-plotly, .moe-figure img").count()
+    assert pictures or not seen.locator(".moe-plotly, .moe-figure :is(img, [role=img])").count()
 
 
 @pytest.mark.parametrize("seen", PHONES, indirect=True)

@@ -250,7 +250,9 @@ def test_everything_shows_in_both_themes(at_rest):
         assert drawn[0].get_attribute("alt")
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(p, marks=() if i % 3 == 0 else pytest.mark.nightly) for i, p in enumerate(PAGES)]
+)
 def test_a_phone_scrolls_down_only(visit, name):
     page = visit(name, width=360)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -76,6 +76,8 @@ def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], 
         app.add_css_file("katex/katex.min.css", priority=800)
     if 'class="moe-late' in body:
         app.add_js_file("widgets.js", priority=900, loading_method="defer")
+    if "<details" in body:
+        app.add_js_file("folds.js", priority=900, loading_method="defer")
     if 'class="moe-plotly' in body:
         app.add_js_file("moe/themes.js", priority=150)
         app.add_js_file("plotly-pictures.js", priority=900, loading_method="defer")
