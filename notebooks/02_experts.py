@@ -233,8 +233,8 @@ as_many = parameters(experts) == bill(4, 1, 64, 8, 10)[0]
 print(f"PyTorch finds as many parameters: {as_many}")
 
 # %% [markdown]
-# By hand: an expert multiplies 64 x 8 numbers on the way in and 8 x 10 on the way out. So experts have two fair
-# opponents:
+# An expert multiplies 64 x 8 numbers on the way in and 8 x 10 on the way out. Which dense network is it fair to hold
+# experts against? There are two:
 #
 # - the dense network of **equal active cost**, as wide as one expert: it does the same work, and keeps less;
 # - the dense network of **equal total size**, as wide as all of them: it keeps about as much, and works harder.
@@ -409,8 +409,10 @@ claim(
 )
 
 # %% [markdown]
-# **What this does not show.** The oracle was told the rule; no real router is. And the data were made so that there is
-# something to divide. Splitting a network into experts is no good in itself: with dice it is worse than not splitting.
+# ## What this does not show
+#
+# The oracle was told the rule; the dense networks were not, and no real router is. And the data were made so that there is
+# something to divide. Splitting a network is no good in itself: with dice it is worse than not splitting.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("02")

@@ -48,18 +48,19 @@ tokens = data.x_test[:6]  # six digits, 64 pixels each
 weight = torch.randn(8, 64) / 8  # a router's matrix: a row for each of 8 experts
 
 # %% tags=["draw", "nbval-ignore-output"]
-preview = Router(d_model=64, n_experts=8, top_k=2)
-with torch.no_grad():
+with torch.random.fork_rng(), torch.no_grad():  # what is drawn below stays the same
+    preview = Router(d_model=64, n_experts=8, top_k=2)
     preview.weight.copy_(weight)
 token_path(preview(tokens), token=0, name="the first digit")
 
 # %% [markdown]
 # From left to right:
 #
-# 1. **Score.** The matrix has a row of weights for each expert. Its product with the token is that expert's *logit*.
+# 1. **Score.** The matrix has a row of weights for each expert. Its product with the token $x$, here the 64 pixels of a
+#    digit, is that expert's *logit*.
 # 2. **Compare.** The softmax turns a token's logits into probabilities: all positive, and they add up to 1.
 # 3. **Choose.** The `k` largest stay. Their probabilities are the *gate weights* that scale the experts' answers.
-# 4. **Join.** Ask the chosen experts, weigh what they say, add it up.
+# 4. **Join.** Ask the chosen experts, weigh what they say, add it up. $E_i(x)$ is what expert $i$ says.
 
 # %% tags=["guess", "nbval-ignore-output"]
 from moe_tutorial.course import guess
@@ -75,12 +76,13 @@ guess(
 # %% [markdown]
 # ## Build it: three steps
 #
-# **Your turn.** Score, compare, choose: a line for each. The last step comes at the end of the lesson.
+# **Your turn.** Score, compare, choose: a line for each. `x` holds `T` tokens of width `d`, `weight` a row for each of `E`
+# experts. The fourth step comes at the end of the lesson.
 
 
 # %% tags=["exercise"]
 def route(x, weight, k):
-    """x (T, d), weight (E, d) -> the chosen, best first, and their weights, both (T, k)."""
+    """x (T, d), weight (E, d) -> chosen, best first, and gate weights, both (T, k)."""
     ### BEGIN SOLUTION
     logits = x @ weight.T
     probs = logits.softmax(dim=-1)
@@ -110,8 +112,8 @@ print("same weights:", torch.allclose(routing.weights, weights))
 # %% [markdown]
 # ## Turn the temperature
 #
-# Now your guess. A token divided by 3 has logits divided by 3, so your `route` can turn the temperature. We count the
-# digits that go to another pair of experts than at temperature 1.
+# Now your guess. A token divided by 3 has logits divided by 3, so your `route` can turn the temperature. How many digits
+# go to other experts than at temperature 1?
 
 # %%
 x, W = data.x_test.double(), weight.double()  # so that rounding breaks no tie
@@ -176,7 +178,7 @@ region_maps(
     title=(
         "Straight cuts: through the middle, or anywhere once the input has a constant"
     ),
-    note=f"Six fresh routers' experts; {owners[0]} and {owners[1]} of them own a part of the plane. Shape: the class.",
+    note=f"Two fresh routers with six experts each; {owners[0]} and {owners[1]} of them own a part. Shape: the class.",
     alt=(
         "Two maps of the plane. On the left the regions are wedges that meet in "
         "the middle, on the right polygons."
@@ -185,7 +187,7 @@ region_maps(
 
 # %% [markdown]
 # On the left every border runs through the middle, because there all logits are 0. Add an input that is always 1, and
-# each expert gets an offset: the cuts may lie anywhere. Straight they are on both sides.
+# each expert gets an offset: the cuts may lie anywhere. On both sides they are straight.
 #
 # ## The order of softmax and top-k
 #
@@ -463,7 +465,7 @@ claim(
 #
 # $$y = \sum_{i \in \text{picked}} g_i \, E_i(x)$$
 #
-# Here $g_i$ is the gate weight of expert $i$, and $E_i(x)$ is what it says.
+# where $g_i$ is the gate weight of expert $i$.
 #
 # **Your turn.** `chosen` and `weights` are what your router returns, and `experts[i](x)` is what expert *i* says to the
 # tokens `x`. A loop over the experts is fine; nobody asks for speed yet.
