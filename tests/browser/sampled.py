@@ -1,6 +1,6 @@
 """`make test` looks at some pages in some looks, `make nightly` at all in all."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import pytest
 
