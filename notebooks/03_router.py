@@ -180,8 +180,8 @@ region_maps(
     ),
     note=f"Two fresh routers with six experts each; {owners[0]} and {owners[1]} of them own a part. Shape: the class.",
     alt=(
-        "Two maps of the plane. On the left the regions are wedges that meet in "
-        "the middle, on the right polygons."
+        f"Two maps of the plane. On the left {owners[0]} regions, wedges that meet in "
+        f"the middle; on the right {owners[1]}, polygons."
     ),
 )
 
