@@ -11,16 +11,17 @@
 # %% [markdown]
 # # Start here
 #
-# 10 minutes. You leave able to run a cell, move a slider, read a claim, and use the two words that every paper on
-# experts needs: *total* and *active*.
+# 15 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
+# words that every paper on experts needs: *total* and *active*.
 #
-# A **mixture of experts** is a layer made of many small networks, the experts, and a **router** that sends each token
-# to a few of them. All experts are kept; few of them work. That is how a model grows without every token paying for
+# A **token** is what a network works on, written as a list of numbers: a piece of a word, or in this course also an image
+# or a point. A **mixture of experts** is a layer of many small networks, the **experts**, and a **router** that sends each
+# token to a few of them. All experts are kept; few of them work. That is how a model grows without every token paying for
 # its size.
 #
-# This course builds one from nothing, trains it, and measures each thing that it says about it. Here is one at work,
-# from lesson 04. Four experts share a plane in which every quarter has its own hidden rule, and the router has to find
-# out who should answer where.
+# This course builds one from nothing, trains it, and measures each thing that it says. Here is one at work, from
+# lesson 04. Four experts share a plane in which every quarter has its own hidden rule, and the router has to find out
+# who should answer where.
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 def look_ahead():
@@ -86,7 +87,7 @@ import torch
 
 from moe_tutorial.course import check, quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.show import bars, expert_cards, message, sweep
+from moe_tutorial.show import bars, expert_cards, message, playground, sweep
 from moe_tutorial.study import claim, parameters, seeds
 
 torch.set_num_threads(1)  # small models are fastest on one thread
@@ -113,6 +114,23 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 # each token went to, and how much each of them counted.
 #
 # From here on a cell may need what the cells above it made. Run them in their order, or all at once: *Run*, *Run All Cells*.
+#
+# ## The words and letters
+#
+# You have just met most of them. The course's other letters stand in the [notation](notation.md).
+#
+# | | what it is | in this lesson |
+# |---|---|---|
+# | token | a list of numbers that the layer works on | a row of `tokens` |
+# | $d$ | width of a token: how many numbers it has | `d_model` |
+# | $E$ | experts that are kept | `n_experts` |
+# | $h$ | width of an expert: how many hidden neurons it has | `d_hidden` |
+# | $k$ | experts chosen for each token | `top_k` |
+# | logit | the router's score for one expert: a token gets $E$ of them, and the $k$ largest win | `routing.logits` |
+# | gate | what a chosen expert's answer is multiplied by, made from the logits | `routing.weights` |
+# | seed | the number that fixes all that is random in a run: another seed is another run | `seeds(10)` gives ten |
+# | $[a, b]$ | how uncertain a mean over the seeds is: its 95 % interval | in claims |
+# | ○ | the control: measured again without the thing that is claimed to matter | in claims |
 
 # %% [markdown]
 # ## Guess before you look
@@ -130,8 +148,8 @@ guess(
 
 # %% [markdown]
 # We can ask the layer itself. Send one token through, and let autograd say which parameters had a part in the answer:
-# their gradient is not zero. (That counts right here because the experts' activation, gelu, has a slope nearly
-# everywhere. A silent relu has none: its neuron would be computed, and not be counted.)
+# their gradient is not zero. (So we count with gelu as the experts' activation: it has a slope nearly everywhere. A relu
+# that stays silent has none, and its neuron would be computed, but not counted.)
 
 
 # %%
@@ -148,12 +166,14 @@ def touched(layer, token):
 
 total = parameters(moe)
 active = touched(moe, tokens[:1])
-print(f"total  {total:,} parameters are kept")
-print(f"active {active:,} parameters had a part in one token's output")
-print(f"active part: {active / total:.0%}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 reveal("00.active", 100 * active / total)
+
+# %%
+print(f"total  {total:,} parameters are kept")
+print(f"active {active:,} parameters had a part in one token's output")
+print(f"active part: {active / total:.0%}")
 
 # %% [markdown]
 # Those are the two words. **Total** parameters fill the memory. **Active** parameters are met by one token, and they
@@ -268,26 +288,57 @@ claim(
 )
 
 # %% [markdown]
-# A claim that does not hold stops the lesson. Here is one that is wrong on purpose, caught so that you can read it.
+# ## Wrong on purpose
+#
+# A claim that does not hold stops the lesson. Let us make two more from the same two measurements.
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "00.stops",
+    "First: “one token meets less than a tenth of the parameters”. Second: “one token meets more than a tenth of "
+    "them, because it asks only 2 of 8 experts”. Which of them stops the lesson?",
+    choices=["only the first", "only the second", "both"],
+)
 
 # %% tags=["measure"]
-from moe_tutorial.study import ClaimFailed
+from moe_tutorial.study import ClaimFailed, above, below
 
-try:
-    claim(
-        "00.0",
-        "One token meets less than a tenth of the layer's parameters",
-        measured=active_part,
-        holds=lambda part: part.mean() < 0.1,
-        control=without_choice,
-        control_is="all 8 experts chosen",
-    )
-except ClaimFailed as failure:
-    print("stopped here:", failure)
+
+def stopped(statement, holds):
+    """Make the claim; what stopped it, or nothing."""
+    try:
+        claim(
+            "00.0",
+            statement,
+            measured=active_part,
+            holds=holds,
+            control=without_choice,
+            control_is="all 8 experts chosen",
+        )
+    except ClaimFailed as failure:
+        return str(failure).replace(" | ", "\n    ")
+    return ""
+
+
+less = stopped("One token meets less than a tenth of the parameters", below(0.1))
+more = stopped(
+    "One token meets more than a tenth of them, because it asks only 2 of 8 experts",
+    above(0.1),
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal(
+    "00.stops",
+    "both" if less and more else "only the first" if less else "only the second",
+)
+
+# %% tags=["measure"]
+print("stopped:", less, end="\n\n")
+print("stopped:", more)
 
 # %% [markdown]
-# Read the line to its end. The rule asked for less than a tenth; *measured* says what it was given, and that refutes the
-# sentence.
+# The first misses: compare *measured* with the rule. The second passes its rule, and so does the control. A token that
+# asks all eight meets more than a tenth as well, so the choice cannot be the reason.
 
 # %% [markdown]
 # ## The way ahead
@@ -307,8 +358,6 @@ except ClaimFailed as failure:
 # | [11 FFF against MoE](11_fff_vs_moe.ipynb) | Is a tree better than a mixture, as some say? |
 # | [12 Capstone](12_capstone.ipynb) | How do you match a published model, and find a bug that accuracy hides? |
 #
-# And in the [playground](playground.ipynb) you can train one without a line of code, whenever you like.
-
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("00")
 
@@ -319,6 +368,13 @@ quiz("00")
 # 2. Set both layers of that cell to `top_k=8`. The claim now fails: read what it prints.
 # 3. In `mixture`, make `d_hidden` ten times as large. Does the active part move closer to two eighths, and why?
 #
+# Or train four experts yourself, without a line of code: open the playground, press Play, and watch the borders move. It
+# has [a page of its own](playground.ipynb), too.
+
+# %% tags=["playground", "nbval-ignore-output"]
+playground(E=4)
+
+# %% [markdown]
 # ## Recap
 #
 # - A mixture keeps all of its experts and asks a few of them for each token.
