@@ -117,20 +117,20 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 #
 # ## The words and letters
 #
-# You have just met most of them. The course's other letters stand in the [notation](notation.md).
+# Most of them stand in the cell above. The [notation](notation.md) has them all.
 #
 # | | what it is | in this lesson |
 # |---|---|---|
-# | token | a list of numbers that the layer works on | a row of `tokens` |
-# | $d$ | width of a token: how many numbers it has | `d_model` |
+# | token | what the layer works on: a list of numbers | a row of `tokens` |
+# | $d$ | width of a token: how many numbers | `d_model` |
 # | $E$ | experts that are kept | `n_experts` |
-# | $h$ | width of an expert: how many hidden neurons it has | `d_hidden` |
+# | $h$ | width of an expert: how many hidden neurons | `d_hidden` |
 # | $k$ | experts chosen for each token | `top_k` |
-# | logit | the router's score for one expert: a token gets $E$ of them, and the $k$ largest win | `routing.logits` |
-# | gate | what a chosen expert's answer is multiplied by, made from the logits | `routing.weights` |
-# | seed | the number that fixes all that is random in a run: another seed is another run | `seeds(10)` gives ten |
-# | $[a, b]$ | how uncertain a mean over the seeds is: its 95 % interval | in claims |
-# | ○ | the control: measured again without the thing that is claimed to matter | in claims |
+# | logit | the router's score for one expert; the $k$ largest win | `routing.logits` |
+# | gate | how much a chosen expert's answer counts; made from the logits | `routing.weights` |
+# | seed | the number behind all that is random in a run: another seed, another run | `seeds(10)` gives ten |
+# | $[a, b]$ | the 95 % interval of a mean over the seeds | in claims |
+# | ○ | the control: measured again, without what is said to matter | in claims |
 
 # %% [markdown]
 # ## Guess before you look
@@ -148,8 +148,8 @@ guess(
 
 # %% [markdown]
 # We can ask the layer itself. Send one token through, and let autograd say which parameters had a part in the answer:
-# their gradient is not zero. (So we count with gelu as the experts' activation: it has a slope nearly everywhere. A relu
-# that stays silent has none, and its neuron would be computed, but not counted.)
+# their gradient is not zero. (This counts all that is computed, as gelu, the experts' activation, has a slope nearly
+# everywhere. A silent relu has none: its neuron would not be counted.)
 
 
 # %%
@@ -237,16 +237,15 @@ sweep(
 )
 
 # %% [markdown]
-# Two things to notice. Other tokens light up other experts, although nobody has trained anything yet: a fresh router
-# already divides its inputs, at random. And the upper bar never moves: choosing fewer experts saves arithmetic, not
-# memory.
+# Other tokens light up other experts, although nothing is trained yet: a fresh router already divides its inputs, at
+# random. And the upper bar never moves: choosing fewer experts saves arithmetic, not memory.
 
 # %% [markdown]
 # ## Read a claim
 #
 # Whatever this course says about experts, it says as a **claim**: a sentence, the number that was measured for it, and
 # a **control**, the same measurement with the mechanism taken away. One rule judges both. It must say yes to the
-# measurement and no to the control. A rule that says yes to everything would be worth nothing.
+# measurement and no to the control.
 #
 # The claim here is that a token meets less than half of the layer. The mechanism is the choice, so the control is the
 # same layer where all eight experts are chosen.
@@ -337,8 +336,8 @@ print("stopped:", less, end="\n\n")
 print("stopped:", more)
 
 # %% [markdown]
-# The first misses: compare *measured* with the rule. The second passes its rule, and so does the control. A token that
-# asks all eight meets more than a tenth as well, so the choice cannot be the reason.
+# The first misses: compare *measured* with the rule. The second passes, and so does its control: a token that asks all
+# eight meets more than a tenth as well, so the choice cannot be the reason.
 
 # %% [markdown]
 # ## The way ahead
@@ -368,8 +367,8 @@ quiz("00")
 # 2. Set both layers of that cell to `top_k=8`. The claim now fails: read what it prints.
 # 3. In `mixture`, make `d_hidden` ten times as large. Does the active part move closer to two eighths, and why?
 #
-# Or train four experts yourself, without a line of code: open the playground, press Play, and watch the borders move. It
-# has [a page of its own](playground.ipynb), too.
+# Or train four experts without a line of code, here or on [a page of its own](playground.ipynb): open the playground, press
+# Play, and watch the borders move.
 
 # %% tags=["playground", "nbval-ignore-output"]
 playground(E=4)

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Why experts?
 #
-# 25 minutes. You leave able to show that a dense network computes every neuron although a few suffice for a
-# prediction, that *which* few depends on the input, and how a layer falls into experts.
+# 20 minutes. You leave able to show that a dense network computes every neuron although a few suffice for a
+# prediction, that *which* few depends on the input, and that a layer is a sum of small networks.
 #
 # Here is an ordinary network, and a good one. It reads handwritten digits with one hidden layer of 512 neurons.
 
@@ -45,6 +45,7 @@ def build():
     return nn.Sequential(nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 10))
 
 
+# `train` makes one network for each seed; here is one.
 network = train(build, data, seeds(1), steps=300, learning_rate=1e-3).one(0)
 right = network(data.x_test).argmax(-1) == data.y_test
 print("reads more than 95% of the test digits:", bool(right.float().mean() > 0.95))
@@ -122,7 +123,9 @@ contribution = check("01.contribution", contribution)
 first, relu, last = network
 with torch.no_grad():
     contributions = contribution(data.x_test, first.weight, first.bias, last.weight)
-print("a row for each test digit, a number for each neuron:", contributions.shape)
+print(
+    "a row for each test digit, a number for each neuron:", tuple(contributions.shape)
+)
 
 # %% [markdown]
 # ## See it
@@ -221,9 +224,9 @@ def accuracy_with(network, kept):
 # %% [markdown]
 # ## Measure it
 #
-# One network proves little: perhaps it was lucky. So we train ten, each from a seed of its own, and let each keep a part
-# of its neurons in three ways: each digit's own, by contribution; at random; or the same for all digits, those that
-# contribute most on average. The last two are controls.
+# One network proves little: perhaps it was lucky. So we train ten, each from a seed of its own, and choose the neurons that
+# are kept in three ways: for each digit those that contribute most to it; for each digit some at random; for all digits
+# the same, those that contribute most on average.
 
 # %% tags=["measure"]
 trained = train(build, data, seeds(10), steps=300, learning_rate=1e-3)
@@ -385,27 +388,27 @@ interval_chart(
 # So these digits need neither 512 neurons nor experts: where a small network learns the whole task, it is the better
 # bargain. Experts are for tasks that a small network cannot hold.
 #
-# And we saved nothing yet. To know which tenth contributes most, we computed all of them. What is missing is somebody who
-# can tell *before* the work is done which part of the network an input will need, and who costs little. That somebody is
-# the **router**.
+# ## What this does not show
+#
+# We saved nothing yet. To know which tenth contributes most, we computed all of them. What is missing is somebody who can
+# tell *before* the work is done which part of the network an input will need, and who costs little: the **router**.
 #
 # ## From neurons to experts
 #
-# A router does not pick single neurons. It picks **experts**, which are small networks. That is less of a leap than it
-# seems. Cut the hidden layer into eight blocks. Each block, with its columns of output weights, is a small network of its
-# own, and the scores are the sum of what the eight say:
+# A router picks no single neurons. It picks **experts**, which are small networks. The leap is smaller than it seems. Cut
+# the hidden layer into eight blocks. Each block, with its columns of output weights, is a small network of its own, and
+# the scores are the sum of what the eight say:
 
 # %%
 with torch.no_grad():
     hidden = relu(first(data.x_test)).chunk(8, dim=1)  # eight blocks of neurons
     columns = last.weight.chunk(8, dim=1)
-    says = [h @ w.T for h, w in zip(hidden, columns, strict=True)]
-    same = torch.allclose(sum(says) + last.bias, network(data.x_test), atol=1e-4)
+    answers = [h @ w.T for h, w in zip(hidden, columns, strict=True)]
+    same = torch.allclose(sum(answers) + last.bias, network(data.x_test), atol=1e-4)
 print("the eight blocks, added up, are the network:", same)
 
 # %% [markdown]
-# Is one block enough for a digit, then, if it is the right one? Not in a network that was trained whole. The neurons that a
-# digit needs lie scattered over the blocks:
+# Is the right block enough for a digit, then? Not in a network that was trained whole:
 
 
 # %% tags=["measure"]
@@ -432,25 +435,12 @@ claim(
 )
 
 # %% [markdown]
-# Nobody had asked them to lie together. A mixture asks: it is built in blocks, and its blocks are *trained* to be picked.
-#
-# ## What an expert is not
-#
-# GPT-3, of 2020, was dense: every token met all of it. GPT-4 is *supposedly* a mixture of experts. That was never confirmed:
-# its report says nothing about how it is built. Others do, among them Mixtral and DeepSeek-V3; lesson 09 counts them.
-#
-# The word *expert* misleads many who read about such models.
-#
-# | people think of: a topic of expertise | what is built: an expert for each token |
-# |---|---|
-# | One expert knows physics, another knows French. | Nobody gives an expert a topic. What it is good at, it learned from the tokens that it got. |
-# | A question goes to its expert. | In each layer, the router picks anew for each token. One sentence meets many experts. |
-#
-# Lesson 08 looks at who handles what in a small language model.
+# The neurons that a digit needs lie scattered over the blocks. Nobody had asked them to lie together. A mixture asks: its
+# blocks are trained to be picked.
 #
 # ## Further: is any neuron idle?
 #
-# Each digit keeps a tenth of the neurons. Do the others do nothing? No: they are in some other digit's tenth.
+# What do the other nine tenths do? They are in some other digit's tenth.
 
 # %% tags=["measure"]
 used = [keep_top(c, N_KEPT).amax(0).mean().item() for c in contributed]
@@ -470,7 +460,20 @@ fire = torch.stack([(c > 0).float().mean() for c in contributed]).mean()
 print(f"for one digit, {fire:.0%} of the neurons fire")
 
 # %% [markdown]
-# Firing is not the same as being needed: far more neurons fire for a digit than the tenth that carries its answer.
+# Firing is not being needed: many more neurons fire for a digit than carry its answer.
+#
+# ## What an expert is not
+#
+# GPT-3, of 2020, was dense: every token met all of it. GPT-4 is *supposedly* a mixture of experts. That is not confirmed:
+# its report does not say how it is built. The makers of Mixtral and DeepSeek-V3 do say it, and lesson 09 counts their
+# experts. But what is one?
+#
+# | people think of: a topic of expertise | what is built: an expert for each token |
+# |---|---|
+# | One expert knows physics, another French. | Nobody gives an expert a topic. It learns from the tokens that it gets. |
+# | A question goes to the expert on it. | The router picks for each token, in each layer. One sentence can meet many experts. |
+#
+# Who handles what in a small language model, lesson 08 measures.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("01")
