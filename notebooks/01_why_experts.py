@@ -58,14 +58,14 @@ n_fire, digit = int((firing > 0).sum()), int(data.y_test[shown])
 
 
 def digit_and_neurons(figure, theme):
-    """The digit, and the hidden layer as a field of squares: the stronger it fires, the darker."""
+    """The digit, and the hidden layer as a field of squares."""
     narrow = is_narrow(figure)
     shape = {"height_ratios": [1, 1.5]} if narrow else {"width_ratios": [1, 3]}
     left, field = figure.subplots(*((2, 1) if narrow else (1, 2)), gridspec_kw=shape)
     ink = LinearSegmentedColormap.from_list(
         "ink", [look.color(role, theme) for role in ("sunken", "text")]
     )
-    left.imshow(data.x_test[shown].view(8, 8), cmap=ink)
+    left.imshow(digits("raw").x_test[shown].view(8, 8), cmap=ink)
     field.imshow(firing.view(16, -1), cmap=ink)
     left.set_title("in: 64 pixels")
     field.set_title(f"hidden layer: {WIDTH} neurons")
@@ -76,7 +76,7 @@ def digit_and_neurons(figure, theme):
 picture(
     digit_and_neurons,
     title=f"All {WIDTH} neurons are computed for this {digit}, and {n_fire} of them fire",
-    note="A square is a neuron. The darker it is, the more strongly it fires.",
+    note="A square on the right is a neuron. The more strongly it fires, the more it stands out.",
     alt=f"A handwritten {digit}, and {WIDTH} squares for the hidden neurons: {n_fire} of them fire, some far more strongly than others.",
     height=250,
     narrow_height=390,
@@ -196,7 +196,7 @@ explorable(
 #
 # That was one digit. Now each of the test digits keeps neurons of its own.
 #
-# **Your turn.** Say which.
+# **Your turn.** Say which, by ones and zeros.
 
 
 # %% tags=["exercise"]
@@ -262,10 +262,8 @@ curves_kept = {
 }
 
 N_KEPT = WIDTH // 10
-drop = {
-    f"{way}: a tenth": 100 * (accuracy_all - accuracies(way, N_KEPT)) for way in WAYS
-}
-small = drop["each digit's own: a tenth"].mean() < 2
+drop = {way: 100 * (accuracy_all - accuracies(way, N_KEPT)) for way in WAYS}
+small = drop["each digit's own"].mean() < 2
 
 # %% tags=["guess", "nbval-ignore-output"]
 reveal("01.spare", "nine tenths or more" if small else "about half")
@@ -301,9 +299,9 @@ claim(
     "01.1",
     "Set nine in ten neurons to zero for each digit, all but those that contribute most "
     "to it, and accuracy drops by less than two points",
-    measured=drop["each digit's own: a tenth"],
+    measured=drop["each digit's own"],
     holds=below(2),
-    control=drop["random: a tenth"],
+    control=drop["random"],
     control_is="as many, but a random tenth is kept",
     quantity="drop in accuracy",
     unit="points",
@@ -318,9 +316,9 @@ claim(
     "01.2",
     "Cut the trained network down to one tenth for all digits alike, without training it "
     "again, and accuracy drops by more than five points",
-    measured=drop["the same for all: a tenth"],
+    measured=drop["the same for all"],
     holds=above(5),
-    control=drop["each digit's own: a tenth"],
+    control=drop["each digit's own"],
     control_is="each digit's own tenth",
     quantity="drop in accuracy",
     unit="points",
@@ -336,7 +334,7 @@ claim(
 
 # %% tags=["exercise"]
 def train_small(data, n_neurons, seeds, steps):
-    """Networks with one hidden layer of n_neurons and a relu, one a seed -> what train returns."""
+    """One hidden layer of n_neurons, a relu; one a seed -> what train returns."""
     ### BEGIN SOLUTION
     n_inputs, n_classes = data.x_train.shape[1], int(data.y_train.max()) + 1
 
@@ -354,17 +352,15 @@ train_small = check("01.train_small", train_small)
 
 # %% tags=["measure"]
 small = train_small(data, N_KEPT, seeds(10), steps=300)
-drop["a tenth, trained alone"] = 100 * (
-    accuracy_all - small.accuracy(data.x_test, data.y_test)
-)
+drop["trained small"] = 100 * (accuracy_all - small.accuracy(data.x_test, data.y_test))
 
 claim(
     "01.4",
     "Train a network with a tenth of the neurons from scratch, and it is less than two "
     "points less accurate than the large one",
-    measured=drop["a tenth, trained alone"],
+    measured=drop["trained small"],
     holds=below(2),
-    control=drop["the same for all: a tenth"],
+    control=drop["the same for all"],
     control_is="as many neurons of the large network, not trained again",
     quantity="drop in accuracy",
     unit="points",
@@ -374,12 +370,12 @@ claim(
 # %% tags=["draw", "nbval-ignore-output"]
 interval_chart(
     drop,
-    title="A tenth is enough if each digit chooses it, or if it was trained alone",
+    title="A tenth is enough if each digit chooses it, or if the network was trained so small",
     note=(
         "Drop in test accuracy with a tenth of the neurons: ten networks, their "
         "mean, and its 95 % interval."
     ),
-    controls=["random: a tenth"],
+    controls=["random"],
     unit="points of accuracy lost",
     zero=0,
 )
@@ -473,7 +469,7 @@ print(f"for one digit, {fire:.0%} of the neurons fire")
 # | One expert knows physics, another French. | Nobody gives an expert a topic. It learns from the tokens that it gets. |
 # | A question goes to the expert on it. | The router picks for each token, in each layer. One sentence can meet many experts. |
 #
-# Who handles what in a small language model, lesson 08 measures.
+# Lesson 08 measures who handles what in a small language model.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("01")
