@@ -11,13 +11,12 @@
 # %% [markdown]
 # # Start here
 #
-# 15 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
+# 10 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
 # words that every paper on experts needs: *total* and *active*.
 #
-# A **token** is what a network works on, written as a list of numbers: a piece of a word, or in this course also an image
-# or a point. A **mixture of experts** is a layer of many small networks, the **experts**, and a **router** that sends each
-# token to a few of them. All experts are kept; few of them work. That is how a model grows without every token paying for
-# its size.
+# A **token** is one thing that a network works on, as a list of numbers: a piece of a word, or here also an image or a
+# point. A **mixture of experts** is a layer of many small networks, the **experts**, and a **router** that sends each token
+# to a few of them. All experts are kept; few of them work. So a model grows, and no token pays for its whole size.
 #
 # This course builds one from nothing, trains it, and measures each thing that it says. Here is one at work, from
 # lesson 04. Four experts share a plane in which every quarter has its own hidden rule, and the router has to find out
@@ -121,7 +120,7 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 #
 # | | what it is | in this lesson |
 # |---|---|---|
-# | token | what the layer works on: a list of numbers | a row of `tokens` |
+# | token | one thing that the layer works on, as a list of numbers | a row of `tokens` |
 # | $d$ | width of a token: how many numbers | `d_model` |
 # | $E$ | experts that are kept | `n_experts` |
 # | $h$ | width of an expert: how many hidden neurons | `d_hidden` |
@@ -176,16 +175,15 @@ print(f"active {active:,} parameters had a part in one token's output")
 print(f"active part: {active / total:.0%}")
 
 # %% [markdown]
-# Those are the two words. **Total** parameters fill the memory. **Active** parameters are met by one token, and they
-# set how much arithmetic it costs.
+# **Total** parameters fill the memory. **Active** parameters are met by one token, and set how much arithmetic it costs.
 #
 # ## Write a line
 #
 # Two of eight were asked, and a little more than two eighths had a part. Where does the rest come from?
 #
-# **Your turn.** Count the active parameters by hand. In JupyterLab, write your line where it says YOUR CODE HERE, and take away
-# the line below, which says that nothing is written yet. Run the cell, and then the next one: it says whether you are right,
-# or why not yet, with a hint. You may read on without it; then the course's own line goes on.
+# **Your turn.** Count the active parameters by hand. In JupyterLab, write your line in place of YOUR CODE HERE and the line
+# below it. Run the cell, and then the next one: it says whether you are right, or why not yet, with a hint. You may read on
+# without it; then the course's own line goes on.
 
 
 # %% tags=["exercise"]
@@ -243,8 +241,8 @@ sweep(
 # %% [markdown]
 # ## Read a claim
 #
-# Whatever this course says about experts, it says as a **claim**: a sentence, the number that was measured for it, and
-# a **control**, the same measurement with the mechanism taken away. One rule judges both. It must say yes to the
+# What this course says about experts, it says as a **claim**: a sentence, the number that was measured for it, and a
+# **control**, the same measurement with the mechanism taken away. One rule judges both. It must say yes to the
 # measurement and no to the control.
 #
 # The claim here is that a token meets less than half of the layer. The mechanism is the choice, so the control is the
@@ -294,8 +292,8 @@ claim(
 # %% tags=["guess", "nbval-ignore-output"]
 guess(
     "00.stops",
-    "First: “one token meets less than a tenth of the parameters”. Second: “one token meets more than a tenth of "
-    "them, because it asks only 2 of 8 experts”. Which of them stops the lesson?",
+    "First: “a token meets less than a tenth of the parameters”. Second: “a token meets more than a tenth of "
+    "them, because it asks only 2 of 8 experts”. Which stops the lesson?",
     choices=["only the first", "only the second", "both"],
 )
 
@@ -319,9 +317,9 @@ def stopped(statement, holds):
     return ""
 
 
-less = stopped("One token meets less than a tenth of the parameters", below(0.1))
+less = stopped("A token meets less than a tenth of the parameters", below(0.1))
 more = stopped(
-    "One token meets more than a tenth of them, because it asks only 2 of 8 experts",
+    "A token meets more than a tenth of them, because it asks only 2 of 8 experts",
     above(0.1),
 )
 
@@ -336,8 +334,8 @@ print("stopped:", less, end="\n\n")
 print("stopped:", more)
 
 # %% [markdown]
-# The first misses: compare *measured* with the rule. The second passes, and so does its control: a token that asks all
-# eight meets more than a tenth as well, so the choice cannot be the reason.
+# The first misses: compare *measured* with the rule. The second passes, but so does its control: a token that asks all
+# eight experts meets more than a tenth as well, so the choice cannot be the reason.
 
 # %% [markdown]
 # ## The way ahead
