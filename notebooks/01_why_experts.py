@@ -76,7 +76,7 @@ def digit_and_neurons(figure, theme):
 picture(
     digit_and_neurons,
     title=f"All {WIDTH} neurons are computed for this {digit}, and {n_fire} of them fire",
-    note="A square on the right is a neuron. The more strongly it fires, the more it stands out.",
+    note="A small square is a neuron. The more strongly it fires, the more it stands out.",
     alt=f"A handwritten {digit}, and {WIDTH} squares for the hidden neurons: {n_fire} of them fire, some far more strongly than others.",
     height=250,
     narrow_height=390,
@@ -241,7 +241,7 @@ generator = torch.Generator().manual_seed(seeds(1)[0])
 WAYS = {  # contributions of one network -> the score by which neurons are kept
     "each digit's own": lambda c: c,
     "random": lambda c: torch.rand(c.shape, generator=generator),
-    "the same for all": lambda c: c.mean(0, keepdim=True),
+    "one for all": lambda c: c.mean(0, keepdim=True),
 }
 
 
@@ -316,7 +316,7 @@ claim(
     "01.2",
     "Cut the trained network down to one tenth for all digits alike, without training it "
     "again, and accuracy drops by more than five points",
-    measured=drop["the same for all"],
+    measured=drop["one for all"],
     holds=above(5),
     control=drop["each digit's own"],
     control_is="each digit's own tenth",
@@ -360,7 +360,7 @@ claim(
     "points less accurate than the large one",
     measured=drop["trained small"],
     holds=below(2),
-    control=drop["the same for all"],
+    control=drop["one for all"],
     control_is="as many neurons of the large network, not trained again",
     quantity="drop in accuracy",
     unit="points",
