@@ -11,16 +11,16 @@
 # %% [markdown]
 # # Start here
 #
-# 10 minutes. You leave able to run a cell, move a slider, read a claim, and use the two words that every paper on
-# experts needs: *total* and *active*.
+# 10 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
+# words that every paper on experts needs: *total* and *active*.
 #
-# A **mixture of experts** is a layer made of many small networks, the experts, and a **router** that sends each token
-# to a few of them. All experts are kept; few of them work. That is how a model grows without every token paying for
-# its size.
+# A **token** is one thing that a network works on, as a list of numbers: a piece of a word, or here also an image or a
+# point. A **mixture of experts** is a layer of many small networks, the **experts**, and a **router** that sends each token
+# to a few of them. All experts are kept; few of them work. So a model grows, and no token pays for its whole size.
 #
-# This course builds one from nothing, trains it, and measures each thing that it says about it. Here is one at work,
-# from lesson 04. Four experts share a plane in which every quarter has its own hidden rule, and the router has to find
-# out who should answer where.
+# This course builds one from nothing, trains it, and measures each thing that it says. Here is one at work, from
+# lesson 04. Four experts share a plane in which every quarter has its own hidden rule, and the router has to find out
+# who should answer where.
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 def look_ahead():
@@ -86,7 +86,7 @@ import torch
 
 from moe_tutorial.course import check, quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.show import bars, expert_cards, message, sweep
+from moe_tutorial.show import bars, expert_cards, message, playground, sweep
 from moe_tutorial.study import claim, parameters, seeds
 
 torch.set_num_threads(1)  # small models are fastest on one thread
@@ -113,6 +113,23 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 # each token went to, and how much each of them counted.
 #
 # From here on a cell may need what the cells above it made. Run them in their order, or all at once: *Run*, *Run All Cells*.
+#
+# ## The words and letters
+#
+# Most of them stand in the cell above. The [notation](notation.md) has them all.
+#
+# | | what it is | in this lesson |
+# |---|---|---|
+# | token | one thing that the layer works on, as a list of numbers | a row of `tokens` |
+# | $d$ | width of a token: how many numbers | `d_model` |
+# | $E$ | experts that are kept | `n_experts` |
+# | $h$ | width of an expert: how many hidden neurons | `d_hidden` |
+# | $k$ | experts chosen for each token | `top_k` |
+# | logit | the router's score for one expert; the $k$ largest win | `routing.logits` |
+# | gate | how much a chosen expert's answer counts; made from the logits | `routing.weights` |
+# | seed | the number behind all that is random in a run: another seed, another run | `seeds(10)` gives ten |
+# | $[a, b]$ | the 95 % interval of a mean over the seeds | in claims |
+# | ○ | the control: measured again, without what is said to matter | in claims |
 
 # %% [markdown]
 # ## Guess before you look
@@ -130,8 +147,8 @@ guess(
 
 # %% [markdown]
 # We can ask the layer itself. Send one token through, and let autograd say which parameters had a part in the answer:
-# their gradient is not zero. (That counts right here because the experts' activation, gelu, has a slope nearly
-# everywhere. A silent relu has none: its neuron would be computed, and not be counted.)
+# their gradient is not zero. (This counts all that is computed, as gelu, the experts' activation, has a slope nearly
+# everywhere. A silent relu has none: its neuron would not be counted.)
 
 
 # %%
@@ -148,29 +165,30 @@ def touched(layer, token):
 
 total = parameters(moe)
 active = touched(moe, tokens[:1])
-print(f"total  {total:,} parameters are kept")
-print(f"active {active:,} parameters had a part in one token's output")
-print(f"active part: {active / total:.0%}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 reveal("00.active", 100 * active / total)
 
+# %%
+print(f"total  {total:,} parameters are kept")
+print(f"active {active:,} parameters had a part in one token's output")
+print(f"active part: {active / total:.0%}")
+
 # %% [markdown]
-# Those are the two words. **Total** parameters fill the memory. **Active** parameters are met by one token, and they
-# set how much arithmetic it costs.
+# **Total** parameters fill the memory. **Active** parameters are met by one token, and set how much arithmetic it costs.
 #
 # ## Write a line
 #
 # Two of eight were asked, and a little more than two eighths had a part. Where does the rest come from?
 #
-# **Your turn.** Count the active parameters by hand. In JupyterLab, write your line where it says YOUR CODE HERE, and take away
-# the line below, which says that nothing is written yet. Run the cell, and then the next one: it says whether you are right,
-# or why not yet, with a hint. You may read on without it; then the course's own line goes on.
+# **Your turn.** Count the active parameters by hand. In JupyterLab, write your line in place of YOUR CODE HERE and the line
+# below it. Run the cell, and then the next one: it says whether you are right, or why not yet, with a hint. You may read on
+# without it; then the course's own line goes on.
 
 
 # %% tags=["exercise"]
 def count_active(n_experts, top_k, expert, router):
-    """A layer's n_experts have `expert` parameters each, its router has `router` -> how many one token meets."""
+    """Parameters of one expert and of the router -> how many a token meets."""
     ### BEGIN SOLUTION
     return top_k * expert + router
     ### END SOLUTION
@@ -217,16 +235,15 @@ sweep(
 )
 
 # %% [markdown]
-# Two things to notice. Other tokens light up other experts, although nobody has trained anything yet: a fresh router
-# already divides its inputs, at random. And the upper bar never moves: choosing fewer experts saves arithmetic, not
-# memory.
+# Other tokens light up other experts, although nothing is trained yet: a fresh router already divides its inputs, at
+# random. And the upper bar never moves: choosing fewer experts saves arithmetic, not memory.
 
 # %% [markdown]
 # ## Read a claim
 #
-# Whatever this course says about experts, it says as a **claim**: a sentence, the number that was measured for it, and
-# a **control**, the same measurement with the mechanism taken away. One rule judges both. It must say yes to the
-# measurement and no to the control. A rule that says yes to everything would be worth nothing.
+# What this course says about experts, it says as a **claim**: a sentence, the number that was measured for it, and a
+# **control**, the same measurement with the mechanism taken away. One rule judges both. It must say yes to the
+# measurement and no to the control.
 #
 # The claim here is that a token meets less than half of the layer. The mechanism is the choice, so the control is the
 # same layer where all eight experts are chosen.
@@ -237,7 +254,7 @@ sweep(
 
 # %% tags=["exercise"]
 def rule(part):
-    """part (n_seeds,), an array of numbers between 0 and 1 -> True where the claim holds."""
+    """part (n_seeds,), numbers from 0 to 1 -> True where the claim holds."""
     ### BEGIN SOLUTION
     return part.mean() < 0.5
     ### END SOLUTION
@@ -268,26 +285,57 @@ claim(
 )
 
 # %% [markdown]
-# A claim that does not hold stops the lesson. Here is one that is wrong on purpose, caught so that you can read it.
+# ## Wrong on purpose
+#
+# A claim that does not hold stops the lesson. Let us make two more from the same two measurements.
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "00.stops",
+    "First: “a token meets less than a tenth of the parameters”. Second: “a token meets more than a tenth of "
+    "them, because it asks only 2 of 8 experts”. Which stops the lesson?",
+    choices=["only the first", "only the second", "both"],
+)
 
 # %% tags=["measure"]
-from moe_tutorial.study import ClaimFailed
+from moe_tutorial.study import ClaimFailed, above, below
 
-try:
-    claim(
-        "00.0",
-        "One token meets less than a tenth of the layer's parameters",
-        measured=active_part,
-        holds=lambda part: part.mean() < 0.1,
-        control=without_choice,
-        control_is="all 8 experts chosen",
-    )
-except ClaimFailed as failure:
-    print("stopped here:", failure)
+
+def stopped(statement, holds):
+    """Make the claim; what stopped it, or nothing."""
+    try:
+        claim(
+            "00.0",
+            statement,
+            measured=active_part,
+            holds=holds,
+            control=without_choice,
+            control_is="all 8 experts chosen",
+        )
+    except ClaimFailed as failure:
+        return str(failure).replace(" fails: ", " fails | ").replace(" | ", "\n    ")
+    return ""
+
+
+less = stopped("A token meets less than a tenth of the parameters", below(0.1))
+more = stopped(
+    "A token meets more than a tenth of them, because it asks only 2 of 8 experts",
+    above(0.1),
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal(
+    "00.stops",
+    "both" if less and more else "only the first" if less else "only the second",
+)
+
+# %% tags=["measure"]
+print("stopped:", less, end="\n\n")
+print("stopped:", more)
 
 # %% [markdown]
-# Read the line to its end. The rule asked for less than a tenth; *measured* says what it was given, and that refutes the
-# sentence.
+# The first misses: compare *measured* with the rule. The second passes, but so does its control: a token that asks all
+# eight experts meets more than a tenth as well, so the choice cannot be the reason.
 
 # %% [markdown]
 # ## The way ahead
@@ -307,8 +355,6 @@ except ClaimFailed as failure:
 # | [11 FFF against MoE](11_fff_vs_moe.ipynb) | Is a tree better than a mixture, as some say? |
 # | [12 Capstone](12_capstone.ipynb) | How do you match a published model, and find a bug that accuracy hides? |
 #
-# And in the [playground](playground.ipynb) you can train one without a line of code, whenever you like.
-
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("00")
 
@@ -319,6 +365,13 @@ quiz("00")
 # 2. Set both layers of that cell to `top_k=8`. The claim now fails: read what it prints.
 # 3. In `mixture`, make `d_hidden` ten times as large. Does the active part move closer to two eighths, and why?
 #
+# Or train four experts without a line of code, here or on [a page of its own](playground.ipynb): open the playground, press
+# Play, and watch the borders move.
+
+# %% tags=["playground", "nbval-ignore-output"]
+playground(E=4)
+
+# %% [markdown]
 # ## Recap
 #
 # - A mixture keeps all of its experts and asks a few of them for each token.

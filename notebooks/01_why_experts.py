@@ -12,74 +12,85 @@
 # # Why experts?
 #
 # 20 minutes. You leave able to show that a dense network computes every neuron although a few suffice for a
-# prediction, and that *which* few depends on the input.
+# prediction, that *which* few depends on the input, and that a layer is a sum of small networks.
 #
-# Here is an ordinary network, a good one. It reads handwritten digits with one hidden layer of 512 neurons. For each
-# digit it computes all 512. How many of them does it need?
-
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "01.spare",
-    "For each digit we keep the neurons that contribute most and set the rest to "
-    "zero. How many of 512 can go before accuracy drops by two points?",
-    choices=["about a tenth", "about half", "nine tenths or more"],
-)
-
-# %% [markdown]
-# ## Build it
-#
-# The data ship with scikit-learn: 8 x 8 pixels, ten classes, nothing to download. The network is two linear layers.
+# Here is an ordinary network, and a good one. It reads handwritten digits with one hidden layer of 512 neurons.
 
 # %% tags=["setup"]
 import torch
+from matplotlib.colors import LinearSegmentedColormap
 from torch import nn
 
-from moe_tutorial.course import check, quiz, reveal
+from moe_tutorial.course import check, guess, quiz, reveal
 from moe_tutorial.show import (
     Line,
     curves,
     explorable,
     interval_chart,
+    is_narrow,
     look,
+    picture,
     plotly_slider,
 )
-from moe_tutorial.study import claim, digits, seeds, train
+from moe_tutorial.study import above, below, claim, digits, seeds, train
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 
 # %%
 WIDTH = 512
-data = digits("standardised")
-print(
-    "training digits",
-    tuple(data.x_train.shape),
-    " test digits",
-    tuple(data.x_test.shape),
+data = digits("standardised")  # 8 x 8 pixels, ten classes; they come with scikit-learn
+
+
+def build():
+    return nn.Sequential(nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 10))
+
+
+# `train` makes one network for each seed; here is one.
+network = train(build, data, seeds(1), steps=300, learning_rate=1e-3).one(0)
+right = network(data.x_test).argmax(-1) == data.y_test
+print("reads more than 95% of the test digits:", bool(right.float().mean() > 0.95))
+shown = 3  # the test digit in the pictures below
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+with torch.no_grad():
+    firing = network[1](network[0](data.x_test[shown]))
+n_fire, digit = int((firing > 0).sum()), int(data.y_test[shown])
+
+
+def digit_and_neurons(figure, theme):
+    """The digit, and the hidden layer as a field of squares."""
+    narrow = is_narrow(figure)
+    shape = {"height_ratios": [1, 1.5]} if narrow else {"width_ratios": [1, 3]}
+    left, field = figure.subplots(*((2, 1) if narrow else (1, 2)), gridspec_kw=shape)
+    ink = LinearSegmentedColormap.from_list(
+        "ink", [look.color(role, theme) for role in ("sunken", "text")]
+    )
+    left.imshow(digits("raw").x_test[shown].view(8, 8), cmap=ink)
+    field.imshow(firing.view(16, -1), cmap=ink)
+    left.set_title("in: 64 pixels")
+    field.set_title(f"hidden layer: {WIDTH} neurons")
+    for axes in (left, field):
+        axes.set(xticks=[], yticks=[])
+
+
+picture(
+    digit_and_neurons,
+    title=f"All {WIDTH} neurons are computed for this {digit}, and {n_fire} of them fire",
+    note="A small square is a neuron. The more strongly it fires, the more it stands out.",
+    alt=f"A handwritten {digit}, and {WIDTH} squares for the hidden neurons: {n_fire} of them fire, some far more strongly than others.",
+    height=250,
+    narrow_height=390,
 )
 
-
-class Network(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.hidden = nn.Linear(64, WIDTH)
-        self.out = nn.Linear(WIDTH, 10)
-
-    def forward(self, x):
-        return self.out(self.hidden(x).relu())
-
-
 # %% [markdown]
-# One training run proves little: perhaps this network was lucky. So we train ten, from ten seeds. `train` stacks them
-# and runs them as one batched model; each seed's arithmetic stays the same.
+# Such a network is called **dense**: every input goes through every neuron. Does it have to?
 
-# %%
-trained = train(Network, data, seeds(10), steps=300, learning_rate=1e-3)
-accuracy_all = trained.accuracy(data.x_test, data.y_test)
-print(
-    "all ten networks read more than 95% of the test digits:",
-    bool((accuracy_all > 0.95).all()),
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "01.spare",
+    "For each digit we keep the neurons that contribute most and set the rest to "
+    "zero. How many of 512 can go before accuracy drops by two points?",
+    choices=["about a tenth", "about half", "nine tenths or more"],
 )
 
 # %% [markdown]
@@ -90,9 +101,9 @@ print(
 #
 # $$c_j(x) = |h_j(x)| \cdot \lVert w_j \rVert$$
 #
-# where $h_j(x)$ is the activation and $w_j$ are its ten output weights. Neurons that did not fire contribute nothing.
+# where $h_j(x)$ is the activation and $w_j$ are its ten output weights. A neuron that does not fire contributes nothing.
 #
-# **Your turn.** For one network. Its first layer reads by the rows of `w_in`, and neuron $j$ writes through the column
+# **Your turn.** The network's first layer reads by the rows of `w_in`, and neuron $j$ writes through the column
 # `w_out[:, j]`.
 
 
@@ -108,100 +119,41 @@ def contribution(x, w_in, b_in, w_out):
 # %%
 contribution = check("01.contribution", contribution)
 
-# %% tags=["measure"]
-p = trained.parameters
-with torch.no_grad():
-    networks = zip(
-        p["hidden.weight"], p["hidden.bias"], p["out.weight"], strict=True
-    )  # ten of each
-    contributions = torch.stack([contribution(data.x_test, *own) for own in networks])
-    activation = (
-        torch.einsum("nd,shd->snh", data.x_test, p["hidden.weight"])
-        + p["hidden.bias"][:, None]
-    )
-    activation = activation.relu()  # (seed, digit, neuron)
-
-
-def accuracy_with(kept):
-    """Test accuracy of each seed when only the neurons where `kept` is 1 may speak."""
-    with torch.no_grad():
-        scores = (
-            torch.einsum("snh,soh->sno", activation * kept, p["out.weight"])
-            + p["out.bias"][:, None]
-        )
-        return (scores.argmax(-1) == data.y_test).float().mean(-1)
-
-
-# %% [markdown]
-# Three ways to keep a few neurons. The first asks each digit for its own. The other two are controls: as many
-# neurons, but picked at random, or the same ones for all digits.
-#
-# **Your turn.** The first way, again for one network.
-
-
-# %% tags=["exercise"]
-def keep_top(contribution, n):
-    """contribution (N, h) -> (N, h): 1 for each digit's n largest, 0 for the others."""
-    ### BEGIN SOLUTION
-    best = contribution.topk(n, dim=-1).indices
-    return torch.zeros_like(contribution).scatter(-1, best, 1.0)
-    ### END SOLUTION
-
-
 # %%
-keep_top = check("01.keep_top", keep_top)
-
-
-# %% tags=["measure"]
-def own_best(n):
-    """The n neurons that contribute most, digit by digit, in each network."""
-    return torch.stack([keep_top(own, n) for own in contributions])
-
-
-def random_ones(n):
-    """n neurons at random, digit by digit."""
-    draw = torch.rand(
-        contributions.shape, generator=torch.Generator().manual_seed(seeds(1)[0])
-    )
-    return torch.zeros_like(contributions).scatter(-1, draw.topk(n).indices, 1.0)
-
-
-def same_for_all(n):
-    """The n neurons that contribute most on average, the same for every digit."""
-    average = contributions.mean(1, keepdim=True)
-    return torch.zeros_like(average).scatter(-1, average.topk(n).indices, 1.0)
-
+first, relu, last = network
+with torch.no_grad():
+    contributions = contribution(data.x_test, first.weight, first.bias, last.weight)
+print(
+    "a row for each test digit, a number for each neuron:", tuple(contributions.shape)
+)
 
 # %% [markdown]
 # ## See it
 #
-# One digit, one network. Each bar is a neuron, and the one that contributes most stands first. Move the slider: only
-# the neurons that contribute most remain. Does the answer change?
+# The same digit again. Each bar is a neuron, and the one that contributes most stands first. Move the slider: only
+# the neurons that contribute most remain. When does the answer change?
 
 # %% tags=["measure"]
-shown = 3  # which test digit
 counts = [n for n in (5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
-order = contributions[0, shown].argsort(descending=True)
+order = contributions[shown].argsort(descending=True)
 
 
 def say(n):
     """What the network says, and how sure it is, when n neurons remain."""
     kept = torch.zeros(WIDTH).scatter(0, order[:n], 1.0)
     with torch.no_grad():
-        scores = p["out.weight"][0] @ (activation[0, shown] * kept) + p["out.bias"][0]
+        scores = last(relu(first(data.x_test[shown])) * kept)
     return scores.argmax().item(), scores.softmax(-1).max().item()
 
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-digit, heights = int(data.y_test[shown]), contributions[0, shown, order]
+digit, heights = int(data.y_test[shown]), contributions[shown, order]
 told = {}
 for n in counts:
     answer, sure = say(n)
     verdict = "right" if answer == digit else "wrong"
     told[n] = f"{n} of {WIDTH} neurons say {answer}, {sure:.0%} sure: {verdict}"
-enough = next(
-    n for i, n in enumerate(counts) if all(say(m)[0] == digit for m in counts[i:])
-)
+half = int((heights.cumsum(0) < heights.sum() / 2).sum()) + 1
 explorable(
     [
         {
@@ -216,8 +168,7 @@ explorable(
             "showlegend": True,
         }
     ],
-    title=f"From {enough} of {WIDTH} neurons on, the network calls this {digit} a "
-    f"{digit}",
+    title=f"The first {half} neurons contribute as much to this {digit} as all others",
     note=(
         "Point at a bar for its neuron; drag to look closer, and click twice to go back."
     ),
@@ -241,18 +192,81 @@ explorable(
 )
 
 # %% [markdown]
-# That was one digit. Now all 450 test digits, all ten networks, and all three ways of choosing.
+# ## Keep a few
+#
+# That was one digit. Now each of the test digits keeps neurons of its own.
+#
+# **Your turn.** Say which, by ones and zeros.
+
+
+# %% tags=["exercise"]
+def keep_top(contribution, n):
+    """contribution (N, h) -> (N, h): 1 for each digit's n largest, 0 for the others."""
+    ### BEGIN SOLUTION
+    best = contribution.topk(n, dim=-1).indices
+    return torch.zeros_like(contribution).scatter(-1, best, 1.0)
+    ### END SOLUTION
+
+
+# %%
+keep_top = check("01.keep_top", keep_top)
+
+
+# %%
+@torch.no_grad()
+def accuracy_with(network, kept):
+    """Test accuracy where only the neurons with a 1 in `kept` (N, h) may speak."""
+    first, relu, last = network
+    scores = last(relu(first(data.x_test)) * kept)
+    return (scores.argmax(-1) == data.y_test).float().mean().item()
+
+
+# %% [markdown]
+# ## Measure it
+#
+# One network proves little: perhaps it was lucky. So we train ten, each from a seed of its own, and choose the neurons that
+# are kept in three ways: for each digit those that contribute most to it; for each digit some at random; for all digits
+# the same, those that contribute most on average.
 
 # %% tags=["measure"]
+trained = train(build, data, seeds(10), steps=300, learning_rate=1e-3)
+networks = [trained.one(i) for i in range(10)]
+accuracy_all = trained.accuracy(data.x_test, data.y_test)
+with torch.no_grad():
+    contributed = [
+        contribution(data.x_test, first.weight, first.bias, last.weight)
+        for first, _, last in networks
+    ]
+generator = torch.Generator().manual_seed(seeds(1)[0])
+WAYS = {  # contributions of one network -> the score by which neurons are kept
+    "each digit's own": lambda c: c,
+    "random": lambda c: torch.rand(c.shape, generator=generator),
+    "one for all": lambda c: c.mean(0, keepdim=True),
+}
+
+
+def accuracies(way, n):
+    """Accuracy of each network that keeps n neurons in this way."""
+    return torch.tensor(
+        [
+            accuracy_with(network, keep_top(WAYS[way](c), n))
+            for network, c in zip(networks, contributed, strict=True)
+        ]
+    )
+
+
 fractions = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 curves_kept = {
-    name: [accuracy_with(keep(max(1, int(f * WIDTH)))).mean().item() for f in fractions]
-    for name, keep in {
-        "each digit's own": own_best,
-        "random": random_ones,
-        "the same for all": same_for_all,
-    }.items()
+    way: [accuracies(way, max(1, int(f * WIDTH))).mean().item() for f in fractions]
+    for way in WAYS
 }
+
+N_KEPT = WIDTH // 10
+drop = {way: 100 * (accuracy_all - accuracies(way, N_KEPT)) for way in WAYS}
+small = drop["each digit's own"].mean() < 2
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("01.spare", "nine tenths or more" if small else "about half")
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 tenth = {name: curve[fractions.index(0.1)] for name, curve in curves_kept.items()}
@@ -280,32 +294,18 @@ curves(
     + ", ".join(f"{name} {value:.2f}" for name, value in tenth.items()),
 )
 
-# %% [markdown]
-# ## Measure it
-#
-# The first claim is the answer to the guess. Its control takes away one thing, the choice by contribution.
-
 # %% tags=["measure"]
-N_KEPT = WIDTH // 10
-drop = {
-    "each digit's own tenth": accuracy_all - accuracy_with(own_best(N_KEPT)),
-    "a random tenth": accuracy_all - accuracy_with(random_ones(N_KEPT)),
-    "the same tenth for all": accuracy_all - accuracy_with(same_for_all(N_KEPT)),
-}
-
 claim(
     "01.1",
-    "Keep the tenth of the neurons that contributes most to each digit, and accuracy "
-    "drops by less than two points",
-    measured=drop["each digit's own tenth"],
-    holds=lambda drop: drop.mean() < 0.02,
-    control=drop["a random tenth"],
-    control_is="a random tenth",
+    "Set nine in ten neurons to zero for each digit, all but those that contribute most "
+    "to it, and accuracy drops by less than two points",
+    measured=drop["each digit's own"],
+    holds=below(2),
+    control=drop["random"],
+    control_is="as many, but a random tenth is kept",
+    quantity="drop in accuracy",
+    unit="points",
 )
-small = drop["each digit's own tenth"].mean() < 0.02
-
-# %% tags=["guess", "nbval-ignore-output"]
-reveal("01.spare", "nine tenths or more" if small else "about half")
 
 # %% [markdown]
 # So one digit does not need the other nine tenths. Can we throw them away for good? Not from this network as it stands:
@@ -316,42 +316,25 @@ claim(
     "01.2",
     "Cut the trained network down to one tenth for all digits alike, without training it "
     "again, and accuracy drops by more than five points",
-    measured=drop["the same tenth for all"],
-    holds=lambda drop: drop.mean() > 0.05,
-    control=drop["each digit's own tenth"],
+    measured=drop["one for all"],
+    holds=above(5),
+    control=drop["each digit's own"],
     control_is="each digit's own tenth",
+    quantity="drop in accuracy",
+    unit="points",
 )
 
 # %% [markdown]
-# Is a part of the network idle, then? No: nearly every neuron has its digits.
-
-# %% tags=["measure"]
-fires = activation > 0  # (seed, digit, neuron)
-fires_sometime = fires.any(1).float().mean(-1)
-fires_at_once = fires.float().mean((1, 2))
-
-claim(
-    "01.3",
-    "Nearly every neuron fires for some digit, but not for any one digit",
-    measured=fires_sometime,
-    holds=lambda part: part.mean() > 0.95,
-    control=fires_at_once,
-    control_is="one digit at a time",
-)
-
-# %% [markdown]
-# The control says that about half of them fire for one digit. Half is not few: many neurons speak, and claim 01.1 says
-# that a tenth of them carries the answer.
-#
 # All this is about a network that was trained large. Does the *task* need 512 neurons? Only training can tell. So we train
 # a network that has a tenth of the neurons from its first step on.
 #
-# **Your turn.** `train(build, data, seeds, steps=...)` trains one network a seed; `build` is a function that makes one.
+# **Your turn.** `train(build, data, seeds, steps=...)` trains one network a seed; `build` is a function that makes one, such
+# as the one at the top.
 
 
 # %% tags=["exercise"]
 def train_small(data, n_neurons, seeds, steps):
-    """Networks with one hidden layer of n_neurons and a relu, one a seed -> what train returns."""
+    """One hidden layer of n_neurons, a relu; one a seed -> what train returns."""
     ### BEGIN SOLUTION
     n_inputs, n_classes = data.x_train.shape[1], int(data.y_train.max()) + 1
 
@@ -369,45 +352,124 @@ train_small = check("01.train_small", train_small)
 
 # %% tags=["measure"]
 small = train_small(data, N_KEPT, seeds(10), steps=300)
-drop["a tenth, trained alone"] = accuracy_all - small.accuracy(data.x_test, data.y_test)
+drop["trained small"] = 100 * (accuracy_all - small.accuracy(data.x_test, data.y_test))
 
 claim(
     "01.4",
     "Train a network with a tenth of the neurons from scratch, and it is less than two "
     "points less accurate than the large one",
-    measured=drop["a tenth, trained alone"],
-    holds=lambda drop: drop.mean() < 0.02,
-    control=drop["the same tenth for all"],
+    measured=drop["trained small"],
+    holds=below(2),
+    control=drop["one for all"],
     control_is="as many neurons of the large network, not trained again",
+    quantity="drop in accuracy",
+    unit="points",
     refutes="As no fixed tenth of the large network will do, the task needs a large network",
 )
-
-# %% [markdown]
-# So these digits need neither 512 neurons nor experts: where a small network learns the whole task, it is the better
-# bargain. Experts are for tasks that a small network cannot hold. The next lesson makes one.
 
 # %% tags=["draw", "nbval-ignore-output"]
 interval_chart(
     drop,
-    title="A tenth is enough if each digit chooses it, or if it was trained alone",
+    title="A tenth is enough if each digit chooses it, or if the network was trained so small",
     note=(
         "Drop in test accuracy with a tenth of the neurons: ten networks, their "
         "mean, and its 95 % interval."
     ),
-    controls=["a random tenth"],
-    unit="drop in accuracy",
+    controls=["random"],
+    unit="points of accuracy lost",
     zero=0,
 )
 
 # %% [markdown]
+# So these digits need neither 512 neurons nor experts: where a small network learns the whole task, it is the better
+# bargain. Experts are for tasks that a small network cannot hold.
+#
 # ## What this does not show
 #
-# We saved nothing yet. To know which tenth contributes most, we computed all of them. What is missing is somebody who
-# can tell *before* the work is done which part of the network an input will need, and who costs little.
+# We saved nothing yet. To know which tenth contributes most, we computed all of them. What is missing is somebody who can
+# tell *before* the work is done which part of the network an input will need, and who costs little: the **router**.
 #
-# That somebody is the router. And the parts will not be scattered neurons, but whole small networks: the experts. Nothing
-# on this page shows that the neurons which an input needs lie together in such blocks. We will build the network in blocks
-# and train it so.
+# ## From neurons to experts
+#
+# A router picks no single neurons. It picks **experts**, which are small networks. The leap is smaller than it seems. Cut
+# the hidden layer into eight blocks. Each block, with its columns of output weights, is a small network of its own, and
+# the scores are the sum of what the eight say:
+
+# %%
+with torch.no_grad():
+    hidden = relu(first(data.x_test)).chunk(8, dim=1)  # eight blocks of neurons
+    columns = last.weight.chunk(8, dim=1)
+    answers = [h @ w.T for h, w in zip(hidden, columns, strict=True)]
+    same = torch.allclose(sum(answers) + last.bias, network(data.x_test), atol=1e-4)
+print("the eight blocks, added up, are the network:", same)
+
+# %% [markdown]
+# Is the right block enough for a digit, then? Not in a network that was trained whole:
+
+
+# %% tags=["measure"]
+def best_block(c):
+    """contributions (N, h) -> 1 for the neurons of each digit's best block, (N, h)."""
+    blocks = c.unflatten(1, (8, -1)).sum(-1)
+    return keep_top(blocks, 1).repeat_interleave(c.shape[1] // 8, dim=1)
+
+
+with_block = [
+    accuracy_with(network, best_block(c))
+    for network, c in zip(networks, contributed, strict=True)
+]
+claim(
+    "01.5",
+    "Leave each digit only one of eight blocks, the one that contributes most, and accuracy "
+    "drops by more than two points",
+    measured=100 * (accuracy_all - torch.tensor(with_block)),
+    holds=above(2),
+    control=100 * (accuracy_all - accuracies("each digit's own", WIDTH // 8)),
+    control_is="as many neurons, picked one by one",
+    quantity="drop in accuracy",
+    unit="points",
+)
+
+# %% [markdown]
+# The neurons that a digit needs lie scattered over the blocks. Nobody had asked them to lie together. A mixture asks: its
+# blocks are trained to be picked.
+#
+# ## Further: is any neuron idle?
+#
+# What do the other nine tenths do? They are in some other digit's tenth.
+
+# %% tags=["measure"]
+used = [keep_top(c, N_KEPT).amax(0).mean().item() for c in contributed]
+for_all = [keep_top(c.mean(0, keepdim=True), N_KEPT).mean().item() for c in contributed]
+
+claim(
+    "01.3",
+    "More than nine in ten neurons belong to the tenth that contributes most to some digit",
+    measured=used,
+    holds=above(0.9),
+    control=for_all,
+    control_is="the same tenth for all digits",
+    quantity="neurons that belong to a tenth",
+    unit="of all neurons",
+)
+fire = torch.stack([(c > 0).float().mean() for c in contributed]).mean()
+print(f"for one digit, {fire:.0%} of the neurons fire")
+
+# %% [markdown]
+# Firing is not being needed: many more neurons fire for a digit than carry its answer.
+#
+# ## What an expert is not
+#
+# GPT-3, of 2020, was dense: every token met all of it. GPT-4 is *supposedly* a mixture of experts. That is not confirmed:
+# its report does not say how it is built. The makers of Mixtral and DeepSeek-V3 do say it, and lesson 09 counts their
+# experts. But what is one?
+#
+# | people think of: a topic of expertise | what is built: an expert for each token |
+# |---|---|
+# | One expert knows physics, another French. | Nobody gives an expert a topic. It learns from the tokens that it gets. |
+# | A question goes to the expert on it. | The router picks for each token, in each layer. One sentence can meet many experts. |
+#
+# Lesson 08 measures who handles what in a small language model.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("01")
@@ -417,8 +479,8 @@ quiz("01")
 #
 # 1. Set `shown` to another test digit. How few neurons does it need before the answer is wrong? Look for digits that
 #    need more than others.
-# 2. Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claim 01.3 now fails. Print
-#    `fires_sometime` to see how many neurons never fire.
+# 2. Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claim 01.3 now fails. What part of the
+#    neurons is in no digit's tenth?
 # 3. Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? The first claim's line tells.
 # 4. Train the small network for a tenth of its steps: `steps=30`. What does claim 01.4 say then, and was the network too
 #    small?
@@ -429,8 +491,10 @@ quiz("01")
 # - Which tenth depends on the input: the one that contributes most on average will not do for all.
 # - That is about a network trained large. A small network trained from scratch reads these digits nearly as well.
 # - Choosing after computing saves nothing. The choice has to come first.
+# - A layer is a sum of small networks. In one that was trained whole, a single block does not do for an input.
 #
 # **Sources.** Conditional computation: [Bengio et al. 2013](https://arxiv.org/abs/1308.3432). Sparse activations in
 # large transformers: [Li et al. 2022, The Lazy Neuron Phenomenon](https://arxiv.org/abs/2210.06313). Feed-forward
-# layers as hidden mixtures of experts: [Zhang et al. 2022, MoEfication](https://arxiv.org/abs/2110.01786). Data: UCI
-# optical digits, [Alpaydin and Kaynak 1998](https://doi.org/10.24432/C50P49).
+# layers as hidden mixtures of experts: [Zhang et al. 2022, MoEfication](https://arxiv.org/abs/2110.01786). GPT-3:
+# [Brown et al. 2020](https://arxiv.org/abs/2005.14165). GPT-4: [OpenAI 2023](https://arxiv.org/abs/2303.08774), section 2.
+# Data: UCI optical digits, [Alpaydin and Kaynak 1998](https://doi.org/10.24432/C50P49).

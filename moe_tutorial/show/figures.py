@@ -167,7 +167,7 @@ def draw_curves(
     axes.minorticks_off()
     if legend:
         columns = 1 if is_narrow(axes.figure) else len(lines)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, labelcolor="linecolor", borderpad=0)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, labelcolor="markeredgecolor", borderpad=0)
     else:
         _name_ends(axes, theme, lines)
 

@@ -13,7 +13,6 @@ LONGEST = 12 * SCREEN["height"]
 SOON = 1.5 * SCREEN["height"]
 WORDS = 1200
 # Its first picture rests on what is built before it, in cells that stay open.
-LATE = ("01_why_experts",)
 LOOKED_UP = ("glossary", "notation", "sources", "instructors")  # nobody reads these from top to bottom
 ARRIVED = "part => part.complete || part.dataset.drawn || part.dataset.mounted"
 
@@ -91,8 +90,6 @@ def test_a_page_has_at_most_twelve_screens(measured):
 
 
 def test_something_to_look_at_comes_soon(measured, request):
-    if measured["name"] in LATE:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="its first picture rests on what is built before it"))
     if measured["name"] in LOOKED_UP:
         request.applymarker(pytest.mark.xfail(strict=True, reason="a page to look things up has no picture"))
     assert measured["first"] <= SOON

@@ -97,7 +97,9 @@ def test_a_phone_has_every_second_number_and_a_control_is_hollow():
         lines = {"ours": Line([1, 1000], [0, 1], marker="●"), "fresh": Line([1, 1000], [1, 0], "--", "muted", "○")}
         draw_curves(axes, "light", lines, x="n", log="x", xticks=[1, 10, 100, 1000, 10_000], legend=True)
         assert [text.get_text() for text in axes.get_xticklabels()] == expected
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ours", "○ control: fresh"]
+        names = axes.get_legend().get_texts()
+        assert [text.get_text() for text in names] == ["ours", "○ control: fresh"]
+        assert [to_rgb(text.get_color()) for text in names] == [to_rgb(line.get_color()) for line in axes.lines]
         assert [to_rgb(line.get_markerfacecolor()) for line in axes.lines] == [
             to_rgb(look.color("text")),
             to_rgb(look.color("ground")),
