@@ -47,6 +47,7 @@ from moe_tutorial.show import (
 from moe_tutorial.study import (
     CHARACTER_CLASSES,
     CHARACTERS,
+    above,
     character_class,
     claim,
     comparison,
@@ -452,8 +453,10 @@ claim(
     "08.1",
     "After 700 equal steps, the GPT with experts predicts better than the dense one "
     "by more than 0.03 nats",
+    quantity="lead in test loss",
+    unit="nats",
     measured=mean["dense"][:, end] - mean["experts"][:, end],
-    holds=lambda lead: lead.mean() > 0.03,
+    holds=above(0.03),
     control=mean["dense"][:, end] - mean["dice"][:, end],
     control_is="dice in place of the router",
 )
@@ -467,8 +470,10 @@ claim(
     "08.2",
     "A fixed table from character to expert predicts better than the router that "
     "learns",
+    quantity="lead in test loss",
+    unit="nats",
     measured=mean["experts"][:, end] - mean["table"][:, end],
-    holds=lambda lead: lead.mean() > 0,
+    holds=above(0),
     control=mean["experts"][:, end] - mean["dice"][:, end],
     control_is="dice in place of the table",
     refutes="Experts help because the router learns whom to ask",
@@ -493,8 +498,10 @@ claim(
     "08.4",
     "A training step with experts takes more than 1.15 times as long as a dense one "
     "with as many multiplications",
+    quantity="time of a step",
+    unit="times as long",
     measured=step_time["experts"] / step_time["dense"],
-    holds=lambda times: times.mean() > 1.15,
+    holds=above(1.15),
     control=later / step_time["dense"],
     control_is="dense again, its later steps",
     timed=True,
@@ -612,8 +619,10 @@ prose, code, arithmetic = range(3)
 claim(
     "08.3",
     "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
+    quantity="larger lead on prose",
+    unit="nats",
     measured=by_domain[:, prose] - by_domain[:, arithmetic],
-    holds=lambda more: more.mean() > 0.04,
+    holds=above(0.04),
     control=by_dice[:, prose] - by_dice[:, arithmetic],
     control_is="dice in place of the router",
 )
@@ -684,8 +693,10 @@ table(
 claim(
     "08.5",
     "In the first block, the expert's number tells more than 0.2 bits about the domain",
+    quantity="what the expert's number tells",
+    unit="bits",
     measured=bits("domain")[:, 0],
-    holds=lambda bits: bits.mean() > 0.2,
+    holds=above(0.2),
     control=bits("domain, shuffled")[:, 0],
     control_is="shuffled labels",
 )
@@ -699,8 +710,10 @@ claim(
     "08.6",
     "In the first block of a trained model, the expert's number tells more than 0.5 "
     "bits about the kind of character",
+    quantity="what the expert's number tells",
+    unit="bits",
     measured=bits("class")[:, 0],
-    holds=lambda bits: bits.mean() > 0.5,
+    holds=above(0.5),
     control=bits("class", "untrained")[:, 0],
     control_is="the same model, untrained",
 )
@@ -715,8 +728,10 @@ claim(
     "08.7",
     "In the second block, the expert's number tells more than 0.08 bits about the "
     "domain that the character itself does not tell",
+    quantity="what the expert's number tells",
+    unit="bits",
     measured=bits("domain beyond the character")[:, 1],
-    holds=lambda bits: bits.mean() > 0.08,
+    holds=above(0.08),
     control=bits("domain beyond the character, shuffled")[:, 1],
     control_is="domains shuffled among equal characters",
 )

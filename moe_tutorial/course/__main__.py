@@ -21,6 +21,7 @@ INSTRUCTORS = {"nbgrader": "make a course of nbgrader's from the lessons with ex
 CONTRIBUTORS = {
     "lessons": "run every lesson and count the claims that hold; writes nothing",
     "reference": "run the lessons and store their text outputs in the .ipynb",
+    "counts": "count what each lesson asks of its learner: words, lines to write, minutes, acts, claims in sight",
     "sync": "check that every .ipynb equals its .py and stores text only",
     "book": "build the website into _build/html",
     "scripts": "check the JavaScript: prettier, eslint, and types",
@@ -49,7 +50,7 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     for name in LEARNERS:
         said = "your folder: this one if it is one, or else my-course in it"
         added[name].add_argument("--folder", type=Path, help=said)
-    for name in ("lessons", "reference", "sync"):
+    for name in ("lessons", "reference", "sync", "counts"):
         added[name].add_argument("--folder", type=Path, default=lessons_folder())
     added["lab"].add_argument("--port", default="8888")
     added["lab"].add_argument("--repository", action="store_true", help="for contributors: open the repository itself")
@@ -91,6 +92,10 @@ def contribute(chosen: argparse.Namespace) -> int:
         from moe_tutorial.course.scripts import check
 
         return check(repository())
+    if chosen.command == "counts":
+        from moe_tutorial.course.counts import report
+
+        return report(chosen.folder)
     from moe_tutorial.course import lessons
 
     folder = chosen.folder.resolve()
