@@ -134,7 +134,8 @@ def extent_of(points: np.ndarray) -> list[float]:
     return [left, right, bottom, top]
 
 
-def check_experts(n_experts: int, name: str) -> None:
-    """ValueError where there are more experts than colours."""
+def check_experts(n_experts: int, name: str) -> int:
+    """So many experts; ValueError where there are more of them than colours."""
     if not 1 <= n_experts <= MAX_EXPERTS:
         raise ValueError(f"{name} has {n_experts} experts; allowed are 1 to {MAX_EXPERTS}, one colour each")
+    return n_experts

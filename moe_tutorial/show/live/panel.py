@@ -171,8 +171,7 @@ def _try(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int, in
                 f"layer returns scores {shapes[0]}, logits {shapes[1]}, indices {shapes[2]} for {len(x)} points of "
                 f"{n_classes} classes; allowed are ({len(x)}, {n_classes} or more), ({len(x)}, experts), ({len(x)}, k)"
             )
-        n_experts = shapes[1][1]
-        check_experts(n_experts, "layer")
+        n_experts = check_experts(shapes[1][1], "layer")
         low, high = int(routing.indices.min()), int(routing.indices.max())
         if low < 0 or high >= n_experts:
             raise ValueError(f"routing.indices run from {low} to {high}; allowed are 0 to {n_experts - 1}")

@@ -150,8 +150,7 @@ class KernelTraining(anywidget.AnyWidget):
         layer = build(wanted, classes) if self._own is None else self._own
         with looking(layer, 0):
             scores, routing = layer(data.x_train[:1])
-        n_experts = routing.logits.shape[1]
-        check_experts(n_experts, "layer")
+        n_experts = check_experts(routing.logits.shape[1], "layer")
         self._classes = max(classes, scores.shape[1])
         self._balance = wanted["balance"]
         run = Run(
