@@ -42,6 +42,7 @@ from moe_tutorial.show import (
     is_narrow,
     picture,
     table,
+    token_path,
     token_view,
 )
 from moe_tutorial.study import (
@@ -66,6 +67,17 @@ from moe_tutorial.study import (
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 E = 8
+
+# %% [markdown]
+# Here is a GPT with experts that has not learned anything yet. Its input is the word *mixture*, character by character.
+# This is the way that one of them takes:
+
+# %% tags=["draw", "nbval-ignore-output"]
+word, place = "mixture", 3
+torch.manual_seed(seeds(1)[0])
+newborn = GPT(GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=E))
+routings = newborn(encode(word)[None])[-1]  # one for each block
+token_path(routings[0], place, name=f"the letter {word[place]}, in the first block,")
 
 # %% [markdown]
 # ## Three kinds of text

@@ -53,7 +53,10 @@ from moe_tutorial.layers.fast.dispatch import in_order
 from moe_tutorial.show import (
     bars,
     interval_chart,
+    is_narrow,
+    look,
     message,
+    picture,
     seed_dots,
     seed_strip,
     sweep,
@@ -88,6 +91,63 @@ E = 2**DEPTH  # leaves of the tree, and experts of the mixture
 #
 # How much do the two differ? Write both choices down. The mixture asks all its rows at once, and the largest score wins.
 # The tree asks one row after the other, and each answer decides which row is next.
+
+# %% tags=["draw", "nbval-ignore-output"]
+torch.manual_seed(seeds(1)[0])
+tree, token = FastFeedForward(64, 10, DEPTH, LEAF).eval(), torch.randn(1, 64)
+leaf = int(tree(token)[1].leaf)
+way = [(leaf + E) // 2**level - 1 for level in range(1, DEPTH + 1)]  # its nodes
+
+
+def draw(figure, theme):
+    mixture, below_it = figure.subplots(
+        *((2, 1) if is_narrow(figure) else (1, 2)), sharex=True, sharey=True
+    )
+    ink, ground = (look.color(name, theme) for name in ("text", "ground"))
+
+    def dots(axes, places, read, marker):
+        colors = [ink if yes else ground for yes in read]
+        axes.scatter(*places, s=110, marker=marker, c=colors, edgecolors=ink, zorder=3)
+
+    def leaves(axes):
+        dots(axes, (range(E), [0] * E), [n == leaf for n in range(E)], "s")
+
+    mixture.set_title(f"a mixture reads all {E} rows")
+    mixture.vlines(leaf, 0, DEPTH, color=ink, linewidth=2)
+    dots(mixture, (range(E), [DEPTH] * E), [True] * E, "o")
+    leaves(mixture)
+
+    below_it.set_title(f"a tree reads {DEPTH} of {E - 1}")
+    nodes = range(1, 2 * E)  # the root is 1; from E on they are leaves
+    level = [n.bit_length() - 1 for n in nodes]
+    x = [(n - 2**d + 0.5) * E / 2**d - 0.5 for n, d in zip(nodes, level, strict=True)]
+    y = [DEPTH - d for d in level]
+    for n in nodes[1:]:
+        on_the_way = n - 1 in way or n == leaf + E
+        ends = [n - 1, n // 2 - 1]
+        below_it.plot(
+            [x[i] for i in ends],
+            [y[i] for i in ends],
+            color=ink,
+            linewidth=2 if on_the_way else 0.5,
+        )
+    dots(below_it, (x[: E - 1], y[: E - 1]), [n in way for n in range(E - 1)], "o")
+    leaves(below_it)
+    for axes in (mixture, below_it):
+        axes.set(xlim=(-1.2, E + 0.2), ylim=(-0.6, DEPTH + 0.6))
+        axes.axis("off")
+
+
+picture(
+    draw,
+    title=f"To find one of {E}, a mixture reads {E} rows and a tree {DEPTH}",
+    note="Circles: rows of weights that are read against the token; filled: these were read. "
+    "Squares: experts, or leaves; filled: the one that answers.",
+    alt=f"A row of {E} filled circles above {E} squares; and a tree of {E - 1} circles, of "
+    f"which {DEPTH} are filled, from the root down to one of {E} squares.",
+    height=250,
+    narrow_height=420,
+)
 
 
 # %%

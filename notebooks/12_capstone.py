@@ -47,7 +47,7 @@ from moe_tutorial.course.suspects import (
     suspect,
 )
 from moe_tutorial.layers import BiasBalancer, MixtureOfExperts, from_transformers
-from moe_tutorial.show import interval_chart, table
+from moe_tutorial.show import interval_chart, table, token_path
 from moe_tutorial.study import above, below, claim, digits4, in_every_seed, seeds, train
 
 transformers.logging.set_verbosity_error()  # it has views on blocks without a model
@@ -94,6 +94,14 @@ weights = on_the_hub(block)
 for name, tensor in list(weights.items())[:4]:
     print(f"{name:20} {tuple(tensor.shape)}")
 print("and so on for", E - 1, "more experts")
+
+# %% [markdown]
+# Is that a mixture as you know it? Here is what happens to one token in it:
+
+# %% tags=["draw", "nbval-ignore-output"]
+torch.manual_seed(seeds(1)[0])
+_, routing = from_transformers(block)(torch.randn(1, D))
+token_path(routing, name="one token in Mixtral's block")
 
 # %% [markdown]
 # ## Rebuild it
