@@ -58,9 +58,7 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     added["export"].add_argument("file", type=Path, nargs="?", default=Path(f"progress-{date.today()}.json"))
     added["import"].add_argument("file", type=Path)
     added["nbgrader"].add_argument("folder", type=Path)
-    added["reference"].add_argument(
-        "lesson", nargs="*", help="such as 03_router: run these alone; without one, run all"
-    )
+    added["reference"].add_argument("lesson", nargs="*", help="such as 03_router; without one, all run")
     added["book"].add_argument("--again", action="store_true", help="build even if nothing changed")
     chosen, rest = parser.parse_known_args(arguments)
     if rest and chosen.command != "lab":

@@ -37,26 +37,24 @@ def fetch_npm(web: Path, build: Path) -> Path:
     """
     build.mkdir(parents=True, exist_ok=True)
     with FileLock(build / "npm.lock"):  # two of the tests' workers may ask at once
-        return _fetch_npm(web, build / "npm", build / "npm.stamp")
+        return _fetch_npm([web / "package.json", web / "package-lock.json"], build / "npm", build / "npm.stamp")
 
 
-def _fetch_npm(web: Path, target: Path, stamp: Path) -> Path:
-    now = executed.fingerprint([web / "package.json", web / "package-lock.json"])
+def _fetch_npm(wanted: list[Path], target: Path, stamp: Path) -> Path:
+    now = executed.fingerprint(wanted)
     if not changed(stamp, now):
         return target / "node_modules"
     npm = shutil.which("npm")
     if not npm:
         raise BookError("there is no npm here; the site serves four npm packages. Install Node.js 20 or newer")
     target.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(web / name, target)
+    for file in wanted:
+        shutil.copy(file, target)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(command, cwd=target, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise BookError(
-            f"npm could not fetch the site's packages (no network?): {reason[0] if reason else 'no reason given'}"
-        )
+        reason = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[0]
+        raise BookError(f"npm could not fetch the site's packages (no network?): {reason}")
     stamp.write_text(now)
     return target / "node_modules"
 

@@ -10,13 +10,10 @@ PORTS_TRIED = 20
 
 def is_free(port: int) -> bool:
     """Whether nothing listens on this port of this machine."""
-    with socket.socket() as probe:
-        if os.name == "posix":  # a port whose last user has just left is free; Windows gives the option another meaning
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
     return True
 
 

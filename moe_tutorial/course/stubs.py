@@ -9,15 +9,9 @@ import re
 from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.course.exercises import SOLUTION
 
-SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION[ \t]*\n.*?^[ \t]*### END SOLUTION[ \t]*$", re.MULTILINE | re.DOTALL)
-STUB = "# YOUR CODE HERE\nraise NotImplementedError()"  # nbgrader's own words
 CHECK = re.compile(r"""\bcheck\(\s*["']([^"']+)["']""")
-
-
-def stub(source: str) -> str:
-    """The source of an exercise with nbgrader's stub where its solution stood."""
-    return SOLUTION.sub(lambda found: "\n".join(found[1] + line for line in STUB.split("\n")), source)
 
 
 def is_exercise(cell: NotebookNode) -> bool:

@@ -8,10 +8,11 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """``with evaluating(model):`` its modules are in evaluation, and afterwards in the model's own mode again."""
-    training = model.training
+    """``with evaluating(model):`` its modules are in evaluation, and afterwards each in its own mode again."""
+    modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for part, training in modes:
+            part.training = training

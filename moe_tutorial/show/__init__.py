@@ -16,38 +16,5 @@ from moe_tutorial.show.token_view import token_view
 from moe_tutorial.study.claims import show_claims_with
 from moe_tutorial.study.watched import interactive
 
-__all__ = [
-    "Line",
-    "bars",
-    "beside",
-    "curves",
-    "draw_curves",
-    "expert_bars",
-    "expert_cards",
-    "explorable",
-    "explore_router",
-    "grid",
-    "interval_chart",
-    "is_narrow",
-    "message",
-    "picture",
-    "playground",
-    "plotly_slider",
-    "region_map",
-    "region_maps",
-    "scatter",
-    "seed_dots",
-    "seed_strip",
-    "show_claims",
-    "sweep",
-    "table",
-    "token_path",
-    "token_view",
-    "train_live",
-    "usage_bars",
-    "watch_training",
-    "watch_usage",
-]
-
 if interactive():  # nbval and the site's build read the lines
     show_claims_with(display_box)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from moe_tutorial.layers.checks import check_count
+from moe_tutorial.layers.modes import evaluating
 
 MAX_EXPERTS = 16
 """There are 16 expert colours, and a colour names one expert."""
@@ -51,19 +52,12 @@ def pack_logits(logits: np.ndarray) -> tuple[np.ndarray, float]:
 
 def ask_router(router: Callable[[Tensor], Any], x: Tensor) -> tuple[np.ndarray, int]:
     """The router's clean logits at x, float32 (N, experts), and how many experts its own routing chooses."""
-    modules = list(router.modules()) if isinstance(router, torch.nn.Module) else []
-    modes = [module.training for module in modules]
-    for parameter in router.parameters() if modules else ():
-        x = x.to(parameter)
-        break
-    try:
-        for module in modules:
-            module.training = False
-        with torch.no_grad():
+    with torch.no_grad():
+        if isinstance(router, torch.nn.Module):
+            with evaluating(router):
+                out = router(x.to(next(router.parameters(), x)))
+        else:
             out = router(x)
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
     if isinstance(out, tuple) and not hasattr(out, "logits"):
         out = out[-1]
     chosen = out.indices.shape[-1] if hasattr(out, "logits") and hasattr(out, "indices") else 1
@@ -108,6 +102,15 @@ def whole_below(array: np.ndarray, limit: int, name: str) -> np.ndarray:
     return array.astype(np.uint8)
 
 
+def parts_of(data: Any, other: str = "") -> list[Tensor]:
+    """The four tensors of a Dataset, or of anything that has them; ``other`` is what else is allowed."""
+    parts = [getattr(data, name, None) for name in ("x_train", "y_train", "x_test", "y_test")]
+    if not all(isinstance(part, Tensor) and len(part) for part in parts) or parts[0].ndim != 2:
+        tensors = "the tensors x_train and x_test (N, d) and y_train and y_test (N,)"
+        raise ValueError(f"data is {type(data).__name__}; allowed is {other}a Dataset, or anything with {tensors}")
+    return parts
+
+
 def points_of(points: Array) -> np.ndarray:
     """Points in the plane as float32 (N, 2), at most MAX_POINTS."""
     array = floats(points, "points")
@@ -131,7 +134,8 @@ def extent_of(points: np.ndarray) -> list[float]:
     return [left, right, bottom, top]
 
 
-def check_experts(n_experts: int, name: str) -> None:
-    """ValueError where there are more experts than colours."""
+def check_experts(n_experts: int, name: str) -> int:
+    """So many experts; ValueError where there are more of them than colours."""
     if not 1 <= n_experts <= MAX_EXPERTS:
         raise ValueError(f"{name} has {n_experts} experts; allowed are 1 to {MAX_EXPERTS}, one colour each")
+    return n_experts

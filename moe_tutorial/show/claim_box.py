@@ -115,10 +115,9 @@ def table(claim: Claim) -> str:
 
 def seeds(claim: Claim) -> str:
     """What the figures rest on."""
-    if claim.timed:
-        runs = f"{claim.n_seeds} runs" if claim.n_seeds > 1 else "one measurement"
-        return f"{runs}, on the machine that ran this page"
-    return f"{claim.n_seeds} seeds" if claim.n_seeds > 1 else "one measurement"
+    kind = "runs" if claim.timed else "seeds"
+    basis = f"{claim.n_seeds} {kind}" if claim.n_seeds > 1 else "one measurement"
+    return f"{basis}, on the machine that ran this page" if claim.timed else basis
 
 
 def kinds(claim: Claim) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from moe_tutorial.show.look import LOOK, color
+from moe_tutorial.show.look import LOOK, styled
 from moe_tutorial.show.picture import check_words
 
 if TYPE_CHECKING:
@@ -35,7 +35,14 @@ def explorable(
     for trace in traces:
         if trace["type"] not in DRAWN:
             raise ValueError(f"type of a trace is {trace['type']!r}; allowed are {', '.join(DRAWN)}")
-    figure = go.Figure(traces, plotly_layout(title, note, alt, height))
+    head, below = "<br>".join(wrap(title, 80)), "<br>".join(wrap(note, 110))
+    above = 34 + 20 * (2 + (head + below).count("<br>"))
+    axis, look = styled(LOOK["plotly"]["axis"]), styled(LOOK["plotly"]["layout"])
+    figure = go.Figure(traces, look | {"template": {"layout": {"xaxis": axis, "yaxis": axis}}})
+    # The site moves title and note above the picture, where lines break.
+    figure.update_layout(title_text=head, title_subtitle_text=below, font_family=LOOK["type"]["family"])
+    figure.update_layout(margin_t=above, height=above + height)
+    figure.update_layout(meta={"title": title, "note": note, "alt": alt, "height": height})
     return figure.update_layout(**layout)
 
 
@@ -51,43 +58,8 @@ def scatter(
     return {"type": "scatter", "mode": "markers", "x": x, "y": y} | words | more
 
 
-def plotly_layout(title: str, note: str, alt: str, height: int) -> dict[str, Any]:
-    """The course's look as plotly's layout. The site moves title and note above the picture, where lines break."""
-    lines = {"title": "<br>".join(wrap(title, 80)), "note": "<br>".join(wrap(note, 110))}
-    axis = {"gridcolor": color("line"), "linecolor": color("line"), "showgrid": False, "zeroline": False}
-    axis |= {"automargin": True, "title": {"standoff": 8}}
-    above = 34 + sum(20 * (1 + text.count("<br>")) for text in lines.values())
-    return {
-        "template": {"layout": {"xaxis": axis, "yaxis": axis}},
-        "title": {
-            "text": lines["title"],
-            "subtitle": {"text": lines["note"], "font": {"size": 13.5, "color": color("muted")}},
-            "font": {"size": 17, "color": color("text")},
-            "x": 0,
-            "yref": "container",
-            "y": 0.97,
-            "yanchor": "top",
-        },
-        "meta": {"title": title, "note": note, "alt": alt, "height": height},
-        "height": height + above,
-        "margin": {"l": 8, "r": 8, "t": above, "b": 8},
-        "font": {"family": LOOK["type"]["family"], "size": 12.5, "color": color("muted")},
-        "paper_bgcolor": color("ground"),
-        "plot_bgcolor": color("ground"),
-        "hoverlabel": {"bgcolor": color("panel"), "bordercolor": color("border"), "font": {"color": color("text")}},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemwidth": 30},
-    }
-
-
 def plotly_slider(label: str, steps: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A slider in the course's look: name of a step -> what it changes of the traces. The last is shown first."""
-    return {
-        "active": len(steps) - 1,
-        "currentvalue": {"prefix": label, "font": {"size": 13.5, "color": color("text")}},
-        "steps": [{"label": name, "method": "restyle", "args": [change]} for name, change in steps.items()],
-        "bgcolor": color("accent"),
-        "activebgcolor": color("accent"),
-        "bordercolor": color("line"),
-        "tickcolor": color("border"),
-        "pad": {"t": 36, "b": 8},
-    }
+    changes = [{"label": name, "method": "restyle", "args": [change]} for name, change in steps.items()]
+    own = {"active": len(steps) - 1, "currentvalue_prefix": label, "steps": changes}
+    return styled(LOOK["plotly"]["slider"]) | own

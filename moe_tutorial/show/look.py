@@ -66,10 +66,13 @@ def css() -> str:
     )
 
 
+def styled(rows: dict[str, dict], theme: Theme = "light") -> dict[str, Any]:
+    """What ``look.json`` sets for a library: its settings, and the colours of the roles that it names."""
+    return rows["settings"] | {setting: color(role, theme) for setting, role in rows["colors"].items()}
+
+
 @contextmanager
 def matplotlib_style(theme: Theme) -> Iterator[None]:
     """Within it, matplotlib draws in the course's look."""
-    rows = LOOK["matplotlib"]
-    colors = {setting: color(role, theme) for setting, role in rows["colors"].items()}
-    with mpl.rc_context(rows["settings"] | colors):
+    with mpl.rc_context(styled(LOOK["matplotlib"], theme)):
         yield

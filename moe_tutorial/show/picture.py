@@ -5,7 +5,6 @@ import html
 import io
 from collections.abc import Callable, Mapping, Sequence
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from moe_tutorial.show.look import LOOK, Theme, css, matplotlib_style
@@ -112,8 +111,12 @@ def _png(draw: Callable[[Figure, Theme], None], theme: Theme, width: int, height
     with matplotlib_style(theme):
         # Not pyplot: its figures would pile up in the kernel and show themselves a second time.
         figure = Figure(figsize=(width / 100, height / 100), dpi=100 * SHARPNESS, layout="constrained")
-        FigureCanvasAgg(figure)
         draw(figure, theme)
-        file = io.BytesIO()
-        figure.savefig(file, format="png")
+        return png_address(figure.savefig)
+
+
+def png_address(save: Callable[..., object]) -> str:
+    """What ``save(file, format="png")`` writes, as an address that holds it."""
+    file = io.BytesIO()
+    save(file, format="png")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

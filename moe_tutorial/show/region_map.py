@@ -3,10 +3,8 @@
 Each place has the colour of the expert that gets it, deeper where the router is surer. A point's class is its shape.
 """
 
-import base64
 import hashlib
 import html
-import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,7 +15,7 @@ from PIL import Image
 
 from moe_tutorial.show import look
 from moe_tutorial.show.cards import badge
-from moe_tutorial.show.picture import Picture, check_words, framed
+from moe_tutorial.show.picture import Picture, check_words, framed, png_address
 from moe_tutorial.show.web import read
 
 SIDE = 100
@@ -115,12 +113,11 @@ def _mask(confidence: np.ndarray, n_experts: int) -> str:
     """How deep the colours are, place by place: an SVG image, stretched so that its pixels' middles are the places."""
     low, high = look.LOOK["region"]["mixLow"], look.LOOK["region"]["mixHigh"]
     sure = (confidence * n_experts - 1) / max(n_experts - 1, 1)
-    file = io.BytesIO()
-    Image.fromarray(np.rint(255 * (low + (high - low) * sure)).astype(np.uint8)).save(file, "PNG")
+    image = Image.fromarray(np.rint(255 * (low + (high - low) * sure)).astype(np.uint8))
     cell = SIDE / (len(confidence) - 1)
     return (
         f'<image x="{-cell / 2:.3f}" y="{-cell / 2:.3f}" width="{SIDE + cell:.3f}" height="{SIDE + cell:.3f}" '
-        f'href="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"/>'
+        f'href="{png_address(image.save)}"/>'
     )
 
 

@@ -125,9 +125,9 @@ def watch_training(
     check_experts(n_experts, "frames")
     check_count("frames' places along each side", resolution, *RESOLUTIONS)
     check_count("k", k, 1, n_experts, "n_experts")
-    if shares is None:
-        shares = _counted(logits, xy, k)
-    kept, film = _film(shares, n_experts, steps, len(logits), FRAME_BUDGET // logits[0].size, score, score_name)
+    shares = _counted(logits, xy, k) if shares is None else shares
+    parts = shaped(shares, "shares", (len(logits), n_experts))
+    kept, film = _film(parts, steps, FRAME_BUDGET // logits[0].size, score, score_name)
     codes, span = pack_logits(logits[kept])
     own = {"resolution": resolution, "k": k, "title": "", "span": span}
     return TrainingRegions(settings=settings | film | own, frames=codes.tobytes(), **data)
@@ -157,7 +157,7 @@ def watch_usage(
     wrong = np.flatnonzero((parts < 0).any(1) | (np.abs(parts.sum(1) - 1) > 1e-3))
     if len(wrong):
         raise ValueError(f"shares sums to {parts[wrong[0]].sum():.4g} in row {wrong[0]}; allowed are parts of 1")
-    _, film = _film(parts, parts.shape[1], steps, len(parts), MAX_USAGE_FRAMES, score, score_name)
+    _, film = _film(parts, steps, MAX_USAGE_FRAMES, score, score_name)
     return TrainingRegions(settings=film | {"resolution": 0, "title": title or ""})
 
 
@@ -169,25 +169,19 @@ def _shown(points: Array, labels: Array | None) -> tuple[np.ndarray, dict[str, A
 
 
 def _film(
-    shares: Array,
-    n_experts: int,
-    steps: Sequence[int],
-    n_frames: int,
-    most: int,
-    score: Array | None,
-    score_name: str,
+    shares: np.ndarray, steps: Sequence[int], most: int, score: Array | None, score_name: str
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Which frames are kept, evenly, at most so many but two; and what the settings say of them, in short numbers."""
+    n_frames, n_experts = shares.shape
     taken = [int(step) for step in steps]
     if len(taken) != n_frames or taken != sorted(set(taken)):
         raise ValueError(f"steps is {taken}; allowed are {n_frames} rising numbers, one per frame")
     kept = np.unique(np.linspace(0, n_frames - 1, max(2, most)).round().astype(int))
-    parts = shaped(shares, "shares", (n_frames, n_experts))[kept]
     scores = None if score is None else shaped(score, "score", (n_frames,))[kept]
     return kept, {
         "experts": n_experts,
         "steps": [taken[i] for i in kept],
-        "shares": [[_short(part) for part in row] for row in parts],
+        "shares": [[_short(part) for part in row] for row in shares[kept]],
         "score": None if scores is None else [_short(one) for one in scores],
         "scoreName": score_name,
     }

@@ -149,7 +149,7 @@ def test_a_usage_race_goes_by_its_slider_and_its_title_says_who_leads(show):
 def test_a_live_panel_without_a_kernel_is_a_recorded_run(show, make):
     widget = make()
     page = show(widget)
-    shares = torch.tensor(widget.frame["shares"])
+    shares = torch.tensor(widget.frame["recent"]["shares"])
     assert title(page).startswith("Step 60: ")
     assert f"{100 * shares.max():.0f} %" in title(page)
     assert title(page).endswith(f"test accuracy {100 * widget.frame['accuracy']:.1f} %")
@@ -158,4 +158,4 @@ def test_a_live_panel_without_a_kernel_is_a_recorded_run(show, make):
     assert (page.get_by_role("button").count(), page.get_by_role("slider").count()) == (0, 0)
     labels = [canvas.get_attribute("aria-label") for canvas in page.locator("canvas").all()]
     assert len(labels) == (3 if widget.settings["resolution"] else 2)
-    assert any(f"balance loss × 0.1 adds {widget.frame['extra']:.2f}" in label for label in labels)
+    assert any(f"balance loss × 0.1 adds {widget.frame['recent']['balance']:.2f}" in label for label in labels)

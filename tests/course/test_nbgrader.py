@@ -13,8 +13,9 @@ from fresh_python import fresh_python
 from tiny_course import ADD, write_course
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.course.exercises import SOLUTION, stub
 from moe_tutorial.course.nbgrader import make_class
-from moe_tutorial.course.stubs import SOLUTION, is_exercise, stub
+from moe_tutorial.course.stubs import is_exercise
 
 ROOT = Path(__file__).parents[2]
 NBGRADER = "nbgrader>=0.9.6"
@@ -85,7 +86,7 @@ def test_three_submissions_are_released_and_graded(nbgrader, tmp_path):
         for number in tasks:
             answer = SOLUTION.sub(lambda found: found[0], source.cells[number].source)
             if words and number == tasks[0]:
-                answer = SOLUTION.sub(lambda found, words=words: found[1] + words, answer)
+                answer = SOLUTION.sub(lambda found, words=words: f"{found[1]}{words}\n", answer)
             handed_in.cells[number].source = answer
         last = next(n for n, cell in enumerate(handed_in.cells) if "check(" in cell.source) + 1
         handed_in.cells = [cell for n, cell in enumerate(handed_in.cells) if n < last or "nbgrader" in cell.metadata]

@@ -80,7 +80,7 @@ def test_it_starts_paused_at_step_0_without_a_thread():
     one = panel()
     assert (one.step, one.running, threads()) == (0, False, [])
     assert repr(one) == "Live training: 4 experts, step 0 (an interactive panel)"
-    assert sum(one.frame["shares"]) == pytest.approx(1)
+    assert sum(one.frame["recent"]["shares"]) == pytest.approx(1)
 
 
 def test_the_same_seed_steps_and_settings_give_the_same_numbers():
@@ -173,8 +173,8 @@ def test_each_slider_takes_effect_and_the_frame_names_the_move():
     until(lambda: threads() == [])
     assert (one.layer.router.noise, one.layer.router.top_k) == (2.0, 2)
     assert one.step == 0
-    assert one.frame["extra"] > 9 * before["extra"]
-    assert one.frame["shares"] != before["shares"]
+    assert one.frame["recent"]["balance"] > 9 * before["recent"]["balance"]
+    assert one.frame["recent"]["shares"] != before["recent"]["shares"]
     start = parameters(one.layer)
     one.advance(1)
     assert (parameters(one.layer) - start).abs().max() == pytest.approx(0.5, rel=0.01)  # Adam's first step is the rate
@@ -184,10 +184,10 @@ def test_moves_and_clicks_while_it_trains():
     one = watch(panel(balance=switch_loss, coefficient=0.0))
     one.start()
     until(lambda: one.frame["step"] > 20)
-    assert one.frame["extra"] == 0
+    assert one.frame["recent"]["balance"] == 0
     move(one, coefficient=1.0)
     until(lambda: one.frame["serial"] == 1)
-    assert one.frame["extra"] > 0.5
+    assert one.frame["recent"]["balance"] > 0.5
     ask(one, do="reset")
     until(lambda: one.frame["step"] < 20)
     ask(one, do="pause")

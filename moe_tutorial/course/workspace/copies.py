@@ -16,8 +16,9 @@ import yaml
 from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.course.exercises import stub
 from moe_tutorial.course.folders import contents_file, lessons_folder
-from moe_tutorial.course.stubs import add_nbgrader, is_exercise, stub
+from moe_tutorial.course.stubs import add_nbgrader, is_exercise
 
 MARK = "moe"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

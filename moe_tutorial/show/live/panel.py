@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import anywidget
 import torch
 import traitlets as t
 from torch import Tensor, nn
@@ -18,10 +17,12 @@ from moe_tutorial.show.arrays import (
     grid,
     labels_of,
     pack_logits,
+    parts_of,
     points_of,
 )
-from moe_tutorial.show.live.trainer import Run, Trainer, looking
-from moe_tutorial.show.web import bundle, style
+from moe_tutorial.show.live.trainer import Run, Trainer, looking, of_router
+from moe_tutorial.show.regions import Regions
+from moe_tutorial.show.web import bundle
 from moe_tutorial.study.watched import interactive
 
 POINTS_DRAWN, RESOLUTION = 240, 40
@@ -29,39 +30,34 @@ BATCH, RATE = 128, 0.01
 """Points a step, drawn with replacement, and where the slider of the learning rate starts."""
 
 
-class LiveTraining(anywidget.AnyWidget):
+class LiveTraining(Regions):
     """The widget behind `train_live`.
 
     Attributes:
         trainer: the thread that trains by itself, and the run that it trains.
         layer: the layer that is trained, in place.
+        start, pause, advance, reset: the trainer's; what the page's buttons do, from a cell.
         step: training steps done since the start.
         running: whether it trains by itself.
         frame: what the page draws.
     """
 
     _esm = bundle("web/live.js")
-    _css = style()
-    settings = t.Dict().tag(sync=True)  # what stays the same
-    points = t.Bytes().tag(sync=True)
-    labels = t.Bytes().tag(sync=True)
     frame = t.Dict().tag(sync=True)
 
     def __init__(self, run: Run, **traits: Any) -> None:
         super().__init__(**traits)
-        self._run = run
+        self._run, self.layer = run, run.layer
         side = self.settings["resolution"]
         self._places = grid(run.data.x_train[:MAX_POINTS], side) if side else None
-        self.trainer = Trainer(self._obey, self._measure, self._put, run)
-        self.on_msg(lambda widget, content, buffers: self.trainer.receive(content))
+        self.trainer = Trainer(self, run)
+        self.start, self.pause = self.trainer.start, self.trainer.pause
+        self.advance, self.reset = self.trainer.advance, self.trainer.reset
+        self.on_msg(self.trainer.receive)
         self.reset()
 
     def __repr__(self) -> str:
         return f"Live training: {self.settings['experts']} experts, step {self.step} (an interactive panel)"
-
-    @property
-    def layer(self) -> nn.Module:
-        return self._run.layer
 
     @property
     def step(self) -> int:
@@ -71,39 +67,17 @@ class LiveTraining(anywidget.AnyWidget):
     def running(self) -> bool:
         return self.trainer.running
 
-    def start(self) -> None:
-        """Train by itself, a few milliseconds at a time, while a page shows the panel and no cell runs."""
-        self.trainer.start()
-
-    def pause(self) -> None:
-        """Stop training by itself; its thread has ended when this returns."""
-        self.trainer.pause()
-
-    def advance(self, steps: int = 1) -> None:
-        """Train so many steps here and now."""
-        self.trainer.advance(steps)
-
-    def reset(self) -> None:
-        """Back to the layer as it was given, with the sliders as they are."""
-        self.trainer.reset()
-
     def close(self) -> None:
         self.trainer.running = False
         super().close()
 
-    # The trainer's questions.
+    # What the trainer asks of it.
 
-    def _obey(self, note: dict) -> None:
-        """Move sliders: coefficient and learning rate are the run's, noise and k the router's own."""
+    def obey(self, note: dict) -> None:
         for name, value in note.get("set", {}).items():
-            if name in ("coefficient", "rate"):
-                setattr(self._run, name, value)
-            else:
-                setattr(self.layer.router, {"k": "top_k"}.get(name, name), value)
-            if name != "rate":
-                self._run.recent.clear()  # choices with other settings
+            self._run.set(name, value)
 
-    def _measure(self) -> dict[str, Any]:
+    def measure(self) -> dict[str, Any]:
         run, data, plane, span = self._run, self._run.data, b"", 0.0
         with looking(self.layer, run.seed):
             record = run.record(data.x_train[:MAX_POINTS], data.y_train[:MAX_POINTS])
@@ -112,13 +86,10 @@ class LiveTraining(anywidget.AnyWidget):
                 plane = codes.tobytes()
             self.layer.eval()
             right = self.layer(data.x_test)[0].argmax(-1) == data.y_test
-        return record | {"error": "", "plane": plane, "span": span, "accuracy": right.float().mean().item()}
+        return record | {"plane": plane, "span": span, "accuracy": right.float().mean().item()}
 
-    def _put(self, frame: dict[str, Any]) -> None:
-        knobs = {"coefficient": self._run.coefficient, "rate": self._run.rate, "k": self._run.k}
-        if "noise" in self.settings["sliders"]:
-            knobs["noise"] = self.layer.router.noise or 0.0
-        self.frame = self.frame | frame | {"knobs": knobs}
+    def put(self, frame: dict[str, Any]) -> None:
+        self.frame = self.frame | frame | {"knobs": self._run.settings}
 
 
 def train_live(
@@ -154,10 +125,10 @@ def train_live(
     if coefficient and balance is None:
         raise ValueError(f"coefficient must be 0 without a balance, got {coefficient}")
     n_experts, n_classes = _try(layer, data, balance)
-    router = getattr(layer, "router", None)
-    noise = getattr(router, "noise", "absent")
-    there = {"noise": not isinstance(noise, str), "coefficient": balance is not None, "rate": True}
-    there["k"] = hasattr(router, "top_k")
+    start = {"seed": seed, "batch_size": BATCH, "rate": RATE, "coefficient": float(coefficient)}
+    run = Run(layer, data, n_experts, balance=balance, **start)
+    there = {"noise": run.noisy, "coefficient": balance is not None, "rate": True}
+    there["k"] = of_router(layer, "top_k") is not None
     remarks = {"learned": "The noise is learned: no slider for it.", "absent": "No router.noise: no slider for it."}
     x = data.x_train[:MAX_POINTS]
     drawn, mapped = x[:POINTS_DRAWN], x.shape[1] == 2
@@ -165,7 +136,7 @@ def train_live(
     settings = {
         "experts": n_experts,
         "sliders": [name for name, given in there.items() if given],
-        "remark": "" if there["noise"] else remarks.get(noise, ""),
+        "remark": "" if run.noisy else remarks.get(of_router(layer, "noise", "absent"), ""),
         "balanceName": balance_name,
         "resolution": RESOLUTION if mapped else 0,
         "extent": extent_of(points_of(x)) if mapped else [],
@@ -173,8 +144,6 @@ def train_live(
     }
     labels = labels_of(data.y_train[:POINTS_DRAWN] if labelled else None, drawn).tobytes()
     points = points_of(drawn).tobytes() if mapped else b""
-    start = {"seed": seed, "batch_size": BATCH, "rate": RATE, "coefficient": float(coefficient)}
-    run = Run(layer, data, n_experts, balance=balance, **start)
     panel = LiveTraining(run, settings=settings, points=points, labels=labels)
     if not interactive():
         panel.advance(headless_steps)
@@ -185,11 +154,8 @@ def _try(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int, in
     """One batch forward, so that what does not fit is said at once; returns how many experts and classes there are."""
     if not isinstance(layer, nn.Module) or not any(p.requires_grad for p in layer.parameters()):
         raise ValueError(f"layer is {type(layer).__name__}; allowed is a torch.nn.Module with parameters to train")
-    parts = [getattr(data, name, None) for name in ("x_train", "y_train", "x_test", "y_test")]
-    if not all(isinstance(part, Tensor) and len(part) for part in parts) or parts[0].ndim != 2:
-        tensors = "the tensors x_train and x_test (N, d) and y_train and y_test (N,)"
-        raise ValueError(f"data is {type(data).__name__}; allowed is a Dataset, or anything with {tensors}")
-    x, n_classes = data.x_train[:BATCH], int(data.y_train.max()) + 1
+    x, y, *_ = parts_of(data)
+    x, n_classes = x[:BATCH], int(y.max()) + 1
     with looking(layer, 0):
         try:
             out = layer(x)
@@ -205,8 +171,7 @@ def _try(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int, in
                 f"layer returns scores {shapes[0]}, logits {shapes[1]}, indices {shapes[2]} for {len(x)} points of "
                 f"{n_classes} classes; allowed are ({len(x)}, {n_classes} or more), ({len(x)}, experts), ({len(x)}, k)"
             )
-        n_experts = shapes[1][1]
-        check_experts(n_experts, "layer")
+        n_experts = check_experts(shapes[1][1], "layer")
         low, high = int(routing.indices.min()), int(routing.indices.max())
         if low < 0 or high >= n_experts:
             raise ValueError(f"routing.indices run from {low} to {high}; allowed are 0 to {n_experts - 1}")

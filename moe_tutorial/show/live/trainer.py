@@ -81,6 +81,24 @@ class Run:
         self.recent: deque[np.ndarray] = deque(maxlen=RECENT)
         self._history: list[list[float]] = []
 
+    @property
+    def noisy(self) -> bool:
+        """Whether a slider can set the router's noise."""
+        return not isinstance(of_router(self.layer, "noise", "absent"), str)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Where the sliders stand."""
+        noise = {"noise": self.layer.router.noise or 0.0} if self.noisy else {}
+        return noise | {"coefficient": self.coefficient, "rate": self.rate, "batch": self.batch_size, "k": self.k}
+
+    def set(self, name: str, value: Any) -> None:
+        """Move a slider: noise and k are the router's own, the others the run's."""
+        owner = self.layer.router if name in ("noise", "k") else self
+        setattr(owner, {"k": "top_k", "batch": "batch_size"}.get(name, name), value)
+        if name != "rate":
+            self.recent.clear()  # choices with other settings
+
     def train(self, steps: int, enough: Callable[[], bool] = lambda: False) -> None:
         """Train so many steps, or fewer where it is ``enough`` after one of them.
 
@@ -112,13 +130,8 @@ class Run:
         if not self.step:
             self._history = [now]
         history = [kept for kept in self._history if kept[0] < self.step] + [now]
-        return {
-            "task": now[1],
-            "extra": now[2],
-            "shares": now[3:],
-            "recent": len(self.recent),
-            "history": np.array(history, np.float32).tobytes(),
-        }
+        recent = {"steps": len(self.recent), "task": now[1], "balance": now[2], "shares": now[3:]}
+        return {"recent": recent, "history": np.array(history, np.float32).tobytes()}
 
     def _loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Any, np.ndarray]:
         """The loss, the routing, and what is recorded of them."""
@@ -147,24 +160,17 @@ class Trainer:
     """A thread for a panel's run, its turns with the notebook's cells, and the pace of the frames.
 
     Args:
-        obey: does what a page's message asks beyond start, pause, step and reset. It may exchange ``run``.
-        measure: looks at the layer as it stands, and returns what a frame holds. Both may touch the layer.
-        send: hands a frame, or a part of one, to the page.
+        panel: the widget. Its ``obey`` does what a page's message asks beyond start, pause, step and reset, and may
+            exchange ``run``; its ``measure`` looks at the layer as it stands, and returns what a frame holds. Both may
+            touch the layer. Its ``put`` hands a frame, or a part of one, to the page.
         run: what is trained; None where that is not known yet.
 
     Attributes:
         running: whether it trains by itself.
     """
 
-    def __init__(
-        self,
-        obey: Callable[[dict], None],
-        measure: Callable[[], dict[str, Any]],
-        send: Callable[[dict[str, Any]], None],
-        run: Run | None = None,
-    ) -> None:
-        self.run, self.running = run, False
-        self._obey_panel, self._measure, self._send = obey, measure, send
+    def __init__(self, panel: Any, run: Run | None = None) -> None:
+        self.panel, self.run, self.running = panel, run, False
         self._notes: deque[dict] = deque()  # clicks and slider moves, for the thread that may touch the layer
         self._due, self._serial, self._number, self._seen, self._heard, self._shown = False, 0, 0, 0, 0.0, 0.0
         self._thread: threading.Thread | None = None
@@ -217,7 +223,7 @@ class Trainer:
             self.run.restart()
             self._show()
 
-    def receive(self, content: dict) -> None:
+    def receive(self, _: Any, content: dict, buffers: list) -> None:
         """A message of the page. It comes in whatever thread brings it, so it only leaves a note."""
         if "seen" in content:
             self._seen, self._heard = content["seen"], time.monotonic()
@@ -226,7 +232,7 @@ class Trainer:
         elif content.get("do") == "pause":
             self.leave()
         else:
-            self._notes.append(content)
+            self._notes.append(content | {"buffers": buffers})
             self._wake()
 
     def _wake(self) -> None:
@@ -275,7 +281,7 @@ class Trainer:
             self._show()
 
     def _obey(self, note: dict) -> None:
-        self._obey_panel(note)
+        self.panel.obey(note)
         if self.run is None:
             return
         if note.get("do") == "reset":
@@ -285,13 +291,13 @@ class Trainer:
         self._serial = note.get("serial", self._serial)
 
     def _show(self) -> None:
-        self._send_stamped(self._measure())
+        self._send_stamped({"error": ""} | self.panel.measure() if self.run else {})
 
     def _send_stamped(self, frame: dict[str, Any]) -> None:
         self._due, self._shown = False, time.monotonic()
         self._number += 1
         stamp = {"step": self.step, "running": self.running, "serial": self._serial, "number": self._number}
-        self._send(frame | stamp)
+        self.panel.put(frame | stamp)
 
 
 def _take_turns() -> None:
@@ -314,6 +320,11 @@ def _cell_begins(*_: object) -> None:
 def _cell_ends(*_: object) -> None:
     global _cell_runs
     _cell_runs = False
+
+
+def of_router(layer: nn.Module, name: str, default: Any = None) -> Any:
+    """A part of the layer's router, if both are there."""
+    return getattr(getattr(layer, "router", None), name, default)
 
 
 @contextmanager

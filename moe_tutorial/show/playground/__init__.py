@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import traitlets as t
-from torch import Tensor, nn
+from torch import nn
 
 from moe_tutorial.layers import FastFeedForward
-from moe_tutorial.show.arrays import extent_of, labels_of, points_of
+from moe_tutorial.show.arrays import extent_of, labels_of, parts_of, points_of
 from moe_tutorial.show.playground.kernel import KernelTraining
 from moe_tutorial.show.web import bundle, read, style
 
@@ -87,20 +87,17 @@ def playground(
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset is {preset!r}; allowed are {', '.join(PRESETS)}, or None")
     kind = _kind(layer, preset)
-    own = None
-    if isinstance(data, str):
-        if data != "regimes" or preset is None:
-            settings = {"data": data, **settings}
-    else:
-        own = _own(data)
+    own = None if isinstance(data, str) else _own(data)
+    if own is None and (data != "regimes" or preset is None):
+        settings = {"data": data, **settings}
     _check(kind, settings)
     if kind == "tree" and out:
         raise ValueError("out is for a mixture's experts; a tree has leaves, which nobody can knock out")
     experts = settings.get("E", SETTINGS["E"]["default"])
-    _whole("steps", 0 if steps is None else steps, 0, MAX_STEPS)
-    _whole("point", point, 0, 1_000_000)
+    _number("steps", 0 if steps is None else steps, 0, MAX_STEPS)
+    _number("point", point, 0, 1_000_000)
     for expert in out:
-        _whole("out", expert, 0, experts - 1)
+        _number("out", expert, 0, experts - 1)
     if len(set(out)) >= experts:
         raise ValueError(f"out is {list(out)}; one of the {experts} experts has to stay")
     brought = layer if isinstance(layer, nn.Module) else None
@@ -116,16 +113,15 @@ def playground(
             "out": list(out),
             "title": title or "",
             "link": link,
-            "page": "playground.html",
             "own": own,
             "layer": brought is not None,
         },
     )
 
 
-def _whole(name: str, value: Any, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {low} to {high}")
+def _number(name: str, value: Any, low: float, high: float, whole: bool = True) -> None:
+    if not isinstance(value, int if whole else int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}; allowed are {'whole ' * whole}numbers from {low} to {high}")
 
 
 def _kind(layer: Any, preset: str | None) -> str:
@@ -134,11 +130,8 @@ def _kind(layer: Any, preset: str | None) -> str:
         raise ValueError('layer is FastFeedForward; the kernel trains mixtures. A tree trains in the page: "tree"')
     if layer is None:
         return PRESETS.get(preset or "", "mixture")
-    if isinstance(layer, nn.Module):
-        kind = "mixture"
-    elif isinstance(layer, str) and layer in KINDS:
-        kind = layer
-    else:
+    kind = "mixture" if isinstance(layer, nn.Module) else layer
+    if not isinstance(kind, str) or kind not in KINDS:
         given = repr(layer) if isinstance(layer, str) else type(layer).__name__
         raise ValueError(f'layer is {given}; allowed are "mixture", "tree", or a torch.nn.Module')
     if preset is not None and PRESETS[preset] != kind:
@@ -161,21 +154,12 @@ def _check(kind: str, settings: Mapping[str, Any]) -> None:
         low, high = row["range"]
         if most := row.get("most"):
             high = settings.get(most["of"], rows[most["of"]]["default"])
-        if row["type"] == "whole":
-            _whole(name, value, low, high)
-        elif not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"{name} is {value!r}; allowed are numbers from {low} to {high}")
+        _number(name, value, low, high, whole=row["type"] == "whole")
 
 
 def _own(data: Any) -> dict[str, Any]:
     """The learner's own points, as the page reads them."""
-    parts = [getattr(data, name, None) for name in ("x_train", "y_train", "x_test", "y_test")]
-    if not all(isinstance(part, Tensor) and len(part) for part in parts):
-        raise ValueError(
-            f"data is {type(data).__name__}; allowed is a name ({', '.join(SETTINGS['data']['choices'])}) or a "
-            "Dataset: anything with the tensors x_train and x_test (N, 2), y_train and y_test (N,)"
-        )
-    x, y, x_test, y_test = parts
+    x, y, x_test, y_test = parts_of(data, f"a name ({', '.join(SETTINGS['data']['choices'])}), ")
     left, right, bottom, top = extent_of(points_of(x))
     half, across, up = max(right - left, top - bottom) / 2, (left + right) / 2, (bottom + top) / 2
     own: dict[str, Any] = {"classes": 1, "extent": [across - half, across + half, up - half, up + half]}

@@ -7,7 +7,7 @@ import { flatten, inPython } from "./state.js";
 export function makeFoot(model, { live, owner }) {
   const here = location.href.replace(/#.*/, "");
   const folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
-  const page = owner ? here : folder + model.get("options").page;
+  const page = owner ? here : `${folder}playground.html`;
   const text = el("input", { type: "text", readOnly: true, onfocus: () => text.select() });
   const title = live ? "This experiment in Python" : "A link to this experiment";
   let written = "";

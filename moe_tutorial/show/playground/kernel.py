@@ -28,7 +28,7 @@ from moe_tutorial.layers import (
     switch_loss,
 )
 from moe_tutorial.show.arrays import check_experts, plane
-from moe_tutorial.show.live.trainer import RECENT, Run, Trainer, looking
+from moe_tutorial.show.live.trainer import RECENT, Run, Trainer, looking, of_router
 from moe_tutorial.study import Dataset, dead, entropy, max_share, share, specialisation
 
 SIDE, EXPERT_SIDE = 80, 40
@@ -38,8 +38,6 @@ LOSSES = {
     "importance": importance_loss,
 }
 """The losses among the table's `balance`."""
-RECENTLY = {"steps": "recent", "task": "task", "balance": "extra", "shares": "shares"}
-"""What the page calls the parts of a run's record."""
 
 
 class PlaygroundRouter(Router):
@@ -111,26 +109,16 @@ class KernelTraining(anywidget.AnyWidget):
         self._own_first = {} if layer is None else deepcopy(layer.state_dict())
         self._point, self._balance = 0, "none"
         self._gradients: deque[float] = deque(maxlen=RECENT)
-        self.trainer = Trainer(self._obey, self._measure, self._put)
-        self.on_msg(self._receive)
-
-    @property
-    def step(self) -> int:
-        """Training steps done in the kernel since the start."""
-        return self.trainer.step
+        self.trainer = Trainer(self)
+        self.on_msg(self.trainer.receive)
 
     def close(self) -> None:
         self.trainer.running = False
         super().close()
 
-    def _receive(self, _: Any, content: dict, buffers: list) -> None:
-        if content.get("do") == "build":
-            content = content | {"buffers": [bytes(buffer) for buffer in buffers]}
-        self.trainer.receive(content)
+    # What the trainer asks of it: first, what the page wants.
 
-    # The trainer's questions: what the page wants.
-
-    def _obey(self, note: dict) -> None:
+    def obey(self, note: dict) -> None:
         if note.get("do") == "build":
             self.trainer.run, self.trainer.running = None, False
             self.trainer.run = self._build(note["settings"], note["buffers"])
@@ -138,16 +126,15 @@ class KernelTraining(anywidget.AnyWidget):
         if run is None:
             return
         for name, value in note.get("set", {}).items():
-            self._set(run, name, value)
+            if name == "balance":
+                self._balance = value
+                run.recent.clear()
+            else:
+                run.set(name, value)
         if "look" in note:
             self._point = note["look"]
         if "knock" in note:
             self._knock(*note["knock"])
-        if note.get("set", {}).keys() - {"rate"} or "knock" in note:
-            run.recent.clear()  # choices with other settings
-            self._gradients.clear()
-        if note.get("do") == "reset":
-            self._gradients.clear()
         if self._own is None and self._balance != "bias" and hasattr(run.layer.router, "bias"):
             run.layer.router.bias.zero_()
 
@@ -163,35 +150,24 @@ class KernelTraining(anywidget.AnyWidget):
         layer = build(wanted, classes) if self._own is None else self._own
         with looking(layer, 0):
             scores, routing = layer(data.x_train[:1])
-        n_experts = routing.logits.shape[1]
-        check_experts(n_experts, "layer")
+        n_experts = check_experts(routing.logits.shape[1], "layer")
         self._classes = max(classes, scores.shape[1])
         self._balance = wanted["balance"]
-        self._gradients.clear()
-        self._can = self._possible(layer, routing)
-        return Run(
+        run = Run(
             layer, data, n_experts,
             seed=wanted["seed"], batch_size=wanted["batch"], rate=wanted["rate"], coefficient=wanted["coefficient"],
             balance=self._term, after_step=self._after_step,
         )  # fmt: skip
+        self._can = self._possible(run, routing)
+        return run
 
-    def _possible(self, layer: nn.Module, routing: Any) -> list[str]:
+    def _possible(self, run: Run, routing: Any) -> list[str]:
         """The settings that the page may offer for this layer."""
-        can = {"noise": _noisy(layer), "build": self._own is None}
-        can |= {"k": _of_router(layer, "top_k") is not None, "knock": _of_router(layer, "out") is not None}
+        can = {"noise": run.noisy, "build": self._own is None}
+        can |= {"k": of_router(run.layer, "top_k") is not None, "knock": of_router(run.layer, "out") is not None}
         can |= dict.fromkeys(("balance", "coefficient"), isinstance(routing, Routing))
         free = ["data", "centred", "seed"] if self._points is None else []
         return ["rate", "batch", *free, *(name for name in can if can[name])]
-
-    def _set(self, run: Run, name: str, value: Any) -> None:
-        if name == "balance":
-            self._balance = value
-        elif name in ("coefficient", "rate"):
-            setattr(run, name, value)
-        elif name == "batch":
-            run.batch_size = value
-        else:
-            setattr(run.layer.router, {"k": "top_k"}.get(name, name), value)
 
     def _knock(self, expert: int, gone: bool) -> None:
         router = self.trainer.run.layer.router
@@ -200,6 +176,7 @@ class KernelTraining(anywidget.AnyWidget):
         if out.all():
             raise ValueError(f"expert {expert} is the last one; one has to stay")
         router.out = out
+        self.trainer.run.recent.clear()
 
     # The run's questions.
 
@@ -207,37 +184,31 @@ class KernelTraining(anywidget.AnyWidget):
         """The balance loss. Who is knocked out does not count."""
         if self._balance not in LOSSES:
             return torch.zeros(())
-        out = _of_router(self.trainer.run.layer, "out")
+        out = of_router(self.trainer.run.layer, "out")
         return LOSSES[self._balance](routing if out is None else without(routing, out))
 
     def _after_step(self, routing: Any) -> None:
         run = self.trainer.run
-        weight, bias = (_of_router(run.layer, name) for name in ("weight", "bias"))
+        weight, bias = (of_router(run.layer, name) for name in ("weight", "bias"))
+        if not run.recent:
+            self._gradients.clear()
         self._gradients.append(0.0 if weight is None or weight.grad is None else weight.grad.norm().item())
         if self._balance == "bias" and run.coefficient and bias is not None:
-            there = ~_of_router(run.layer, "out", torch.zeros(len(bias), dtype=torch.bool))
+            there = ~of_router(run.layer, "out", torch.zeros(len(bias), dtype=torch.bool))
             place, moved = there.cumsum(0) - 1, bias[there]
             BiasBalancer(run.coefficient).update(moved, place[routing.indices])
             bias[there] = moved
 
     # What the page sees.
 
-    def _put(self, frame: dict[str, Any]) -> None:
+    def put(self, frame: dict[str, Any]) -> None:
         run = self.trainer.run
         if run is not None:
-            settings = {
-                "rate": run.rate, "coefficient": run.coefficient, "balance": self._balance, "batch": run.batch_size,
-                "E": run.n_experts, "k": run.k,
-            }  # fmt: skip
-            if _noisy(run.layer):
-                settings["noise"] = run.layer.router.noise or 0.0
-            frame = frame | {"settings": settings}
+            frame = frame | {"settings": run.settings | {"balance": self._balance, "E": run.n_experts}}
         self.frame = self.frame | frame
 
-    def _measure(self) -> dict[str, Any]:
+    def measure(self) -> dict[str, Any]:
         run = self.trainer.run
-        if run is None:
-            return {}
         data, layer = run.data, run.layer
         with looking(layer, run.seed):
             layer.eval()
@@ -250,12 +221,9 @@ class KernelTraining(anywidget.AnyWidget):
             inspected = self._inspect(run)
         usage, owner = share(routing.indices, run.n_experts), plane.indices[:, :1]
         probs = plane.probs if isinstance(plane, Routing) else plane.logits.softmax(-1)
+        gradient = float(np.mean(self._gradients)) if run.recent else 0.0
         return {
-            "error": "",
-            "recent": {
-                **{name: record[of] for name, of in RECENTLY.items()},
-                "routerGradient": float(np.mean(self._gradients)) if self._gradients else 0.0,
-            },
+            "recent": record["recent"] | {"routerGradient": gradient},
             "history": record["history"],
             "now": {
                 "shares": usage.tolist(),
@@ -275,7 +243,7 @@ class KernelTraining(anywidget.AnyWidget):
             },
             "parts": [_bytes(part) for part in says],
             "classes": self._classes,
-            "knocked": _of_router(layer, "out", torch.zeros(0)).tolist(),
+            "knocked": of_router(layer, "out", torch.zeros(0)).tolist(),
             "inspected": inspected,
             "can": self._can,
         }
@@ -307,16 +275,6 @@ def _received(buffers: list[bytes]) -> Dataset:
     places = [torch.from_numpy(np.frombuffer(part).astype(np.float32)).reshape(-1, 2) for part in (x, x_test)]
     labels = [torch.from_numpy(np.frombuffer(p, np.uint8).astype(np.int64)) for p in (y, regime, y_test, regime_test)]
     return Dataset(places[0], *labels[:2], places[1], *labels[2:])
-
-
-def _noisy(layer: nn.Module) -> bool:
-    """Whether a slider can set its noise."""
-    return not isinstance(_of_router(layer, "noise", "absent"), str)
-
-
-def _of_router(layer: nn.Module, name: str, default: Any = None) -> Any:
-    """A part of the layer's router, if both are there."""
-    return getattr(getattr(layer, "router", None), name, default)
 
 
 def _bytes(values: Tensor) -> bytes:

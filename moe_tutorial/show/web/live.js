@@ -77,21 +77,22 @@ function render({ model, el: root }) {
   mount(root, message, remark, ...controls(), error, main, below);
 
   function write() {
-    const { knobs, shares, recent, running } = frame;
+    const { knobs, recent, running } = frame;
+    const { shares, task, balance } = recent;
     const things = knobs.k === 1 ? "points" : "choices";
     const accuracy = `test accuracy ${(100 * frame.accuracy).toFixed(1)} %`;
     message.textContent = `${usageTitle(`Step ${frame.step}:`, shares, things)}; ${accuracy}`;
     message.ariaLive = running ? "off" : "polite";
     const how = " without noise, deeper where the router is surer";
     remark.textContent = resolution ? `Map: ${mapWords(knobs.k, s.labelled, how)}` : "";
-    const steps = `${recent} training step${recent > 1 ? "s" : ""}${knobs.noise ? ", noise included" : ""}`;
-    shareNote.textContent = `Of the ${recent ? `last ${steps}` : "training points, with these settings"}.`;
+    const steps = `${recent.steps} training step${recent.steps > 1 ? "s" : ""}${knobs.noise ? ", noise included" : ""}`;
+    shareNote.textContent = `Of the ${recent.steps ? `last ${steps}` : "training points, with these settings"}.`;
     play.textContent = running ? "Pause" : "Start";
     step.disabled = running || link.gone();
     error.hidden = !frame.error;
     error.textContent = frame.error;
-    const added = `; ${s.balanceName} × ${short(knobs.coefficient)} adds ${frame.extra.toFixed(2)}`;
-    lossTitle.textContent = `Task loss ${frame.task.toFixed(2)}${knobs.coefficient ? added : ""}`;
+    const added = `; ${s.balanceName} × ${short(knobs.coefficient)} adds ${balance.toFixed(2)}`;
+    lossTitle.textContent = `Task loss ${task.toFixed(2)}${knobs.coefficient ? added : ""}`;
     const all = `${message.textContent}. Shares: ${shareWords(shares)}.`;
     describe(map, `Map of the plane. ${all}`);
     describe(bands, `Shares over ${frame.step} steps. ${all}`);
@@ -99,7 +100,7 @@ function render({ model, el: root }) {
     Object.assign(root.dataset, { step: frame.step, serial: frame.serial, running });
   }
   function drawMap() {
-    const dead = frame.shares.map((share) => share < DEAD);
+    const dead = frame.recent.shares.map((share) => share < DEAD);
     const logits = unpack(numbers(frame.plane, Uint8Array), frame.span);
     const side = Math.round(pixels(map) * (frame.running ? MOVING : 1));
     const plane = cut(logits, resolution, E, side, { k: frame.knobs.k });
@@ -109,7 +110,7 @@ function render({ model, el: root }) {
     frame = model.get("frame");
     if (link.gone()) frame = { ...frame, running: false, error: GONE };
     write();
-    usage.draw(frame.step, frame.shares);
+    usage.draw(frame.step, frame.recent.shares);
     if (!bands.clientWidth) return;
     drawHistory(bands, chart, historyOf(frame.history, E), ["balance"]);
     if (resolution) drawMap();
