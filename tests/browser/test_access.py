@@ -46,8 +46,8 @@ SMALL = """() => {
 PICTURES = """() => {
   const found = [];
   for (const el of document.querySelectorAll("article :is(img, canvas, svg, [role=img], .moe-plotly)")) {
-    if (!el.checkVisibility() || el.closest("[aria-hidden=true], button") || el.parentElement.closest(".moe-plotly, [role=img]"))
-      continue;
+    if (!el.checkVisibility() || el.closest("[aria-hidden=true], button")) continue;
+    if (el.parentElement.closest(".moe-plotly, [role=img]")) continue; // a part of one
     const frame = el.closest(".moe-figure, .moe-widget, .moe-plotly");
     const words = el.matches(".moe-plotly")
       ? el.querySelector(".moe-alt").textContent

@@ -12,7 +12,6 @@ SCREEN = {"width": 1280, "height": 800}
 LONGEST = 12 * SCREEN["height"]
 SOON = 1.5 * SCREEN["height"]
 WORDS = 1200
-# Its first picture rests on what is built before it, in cells that stay open.
 LOOKED_UP = ("glossary", "notation", "sources", "instructors")  # nobody reads these from top to bottom
 ARRIVED = "part => part.complete || part.dataset.drawn || part.dataset.mounted"
 
