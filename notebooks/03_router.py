@@ -14,8 +14,53 @@
 # 25 minutes. You leave able to turn an input into probabilities, a choice, and gate weights; to say what changes when
 # softmax and top-k change places; and to write a mixture of experts, whole, in ten lines.
 #
-# In the last lesson an oracle chose the expert. Now the layer has to choose for itself, from the input alone. The
-# usual way is almost disappointingly plain: one matrix.
+# In the last lesson an oracle chose the expert. Now the layer has to choose for itself, from the input alone. The usual
+# way is almost disappointingly plain: one matrix. Here is a digit on its way through what you will have written at the end.
+
+# %% tags=["setup"]
+import torch
+
+from moe_tutorial.course import check, quiz, reveal
+from moe_tutorial.layers import MixtureOfExperts, Router
+from moe_tutorial.show import (
+    explore_router,
+    grid,
+    playground,
+    region_maps,
+    token_path,
+)
+from moe_tutorial.study import (
+    above,
+    below,
+    claim,
+    digits4,
+    exactly,
+    in_every_seed,
+    regimes_2d,
+    seeds,
+)
+
+torch.set_num_threads(1)  # small models are fastest on one thread
+torch.manual_seed(seeds(1)[0])
+
+data = digits4("standardised")
+tokens = data.x_test[:6]  # six digits, 64 pixels each
+weight = torch.randn(8, 64) / 8  # a router's matrix: a row for each of 8 experts
+
+# %% tags=["draw", "nbval-ignore-output"]
+with torch.random.fork_rng(), torch.no_grad():  # what is drawn below stays the same
+    preview = Router(d_model=64, n_experts=8, top_k=2)
+    preview.weight.copy_(weight)
+token_path(preview(tokens), token=0, name="the first digit")
+
+# %% [markdown]
+# From left to right:
+#
+# 1. **Score.** The matrix has a row of weights for each expert. Its product with the token $x$, here the 64 pixels of a
+#    digit, is that expert's *logit*.
+# 2. **Compare.** The softmax turns a token's logits into probabilities: all positive, and they add up to 1.
+# 3. **Choose.** The `k` largest stay. Their probabilities are the *gate weights* that scale the experts' answers.
+# 4. **Join.** Ask the chosen experts, weigh what they say, add it up. $E_i(x)$ is what expert $i$ says.
 
 # %% tags=["guess", "nbval-ignore-output"]
 from moe_tutorial.course import guess
@@ -31,35 +76,13 @@ guess(
 # %% [markdown]
 # ## Build it: three steps
 #
-# **Score.** One row of weights for each expert; its product with the token is that expert's *logit*.
-#
-# **Compare.** The softmax turns a token's logits into probabilities: all positive, and they add up to 1.
-#
-# **Choose.** Keep the `k` largest. Their probabilities become the *gate weights* that will scale the experts' outputs.
-
-# %% tags=["setup"]
-import torch
-
-from moe_tutorial.course import check, quiz, reveal
-from moe_tutorial.layers import MixtureOfExperts, Router
-from moe_tutorial.show import (
-    explore_router,
-    grid,
-    playground,
-    region_maps,
-    token_path,
-)
-from moe_tutorial.study import claim, digits4, regimes_2d, seeds
-
-torch.set_num_threads(1)  # small models are fastest on one thread
-
-# %% [markdown]
-# **Your turn.** A line for each step. `x` holds `T` tokens of width `d`, `weight` a row for each of `E` experts.
+# **Your turn.** Score, compare, choose: a line for each. `x` holds `T` tokens of width `d`, `weight` a row for each of `E`
+# experts. The fourth step comes at the end of the lesson.
 
 
 # %% tags=["exercise"]
 def route(x, weight, k):
-    """x (T, d), weight (E, d) -> the chosen, best first, and their weights, both (T, k)."""
+    """x (T, d), weight (E, d) -> chosen, best first, and gate weights, both (T, k)."""
     ### BEGIN SOLUTION
     logits = x @ weight.T
     probs = logits.softmax(dim=-1)
@@ -72,22 +95,11 @@ def route(x, weight, k):
 route = check("03.route", route)
 
 # %% [markdown]
-# Six digits, eight experts:
+# That is a router. The package's `Router` does the same and returns all of it, as a `Routing`.
 
 # %%
-torch.manual_seed(seeds(1)[0])
-
-data = digits4("standardised")
-tokens = data.x_test[:6]
-weight = torch.randn(8, 64) / 8  # 8 experts, tokens 64 wide
-
 chosen, weights = route(tokens, weight, k=2)
-print("chosen: ", tuple(chosen.shape), " gate weights:", tuple(weights.shape))
 
-# %% [markdown]
-# That was a router. The package's `Router` does the same three steps and returns all of it as a `Routing`.
-
-# %%
 router = Router(d_model=64, n_experts=8, top_k=2)
 with torch.no_grad():
     router.weight.copy_(weight)
@@ -98,6 +110,34 @@ print("same choice: ", torch.equal(routing.indices, chosen))
 print("same weights:", torch.allclose(routing.weights, weights))
 
 # %% [markdown]
+# ## Turn the temperature
+#
+# Now your guess. A token divided by 3 has logits divided by 3, so your `route` can turn the temperature. How many digits
+# go to other experts than at temperature 1?
+
+# %%
+x, W = data.x_test.double(), weight.double()  # so that rounding breaks no tie
+before, _ = route(x, W, k=2)
+otherwise = []
+for temperature in (0.1, 0.3, 3.0, 10.0):
+    now, _ = route(x / temperature, W, k=2)
+    otherwise.append((now != before).any(-1).double().mean().item())
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("03.temperature", 100 * max(otherwise))
+
+# %% [markdown]
+# *Why:* dividing all logits by one positive number keeps their order, and top-k looks at nothing else. What moves is how
+# much the chosen ones count.
+
+# %%
+assert max(otherwise) == 0
+print("part of the digits that change experts:", otherwise)
+
+# %% [markdown]
+# (If experts were *drawn* from the probabilities, temperature would matter. Mixtures of experts as they are built today
+# rarely draw.)
+#
 # ## See it: the plane, divided
 #
 # Digits have 64 dimensions. To see what a router does, we give it points with two. Each place in the picture has the
@@ -138,7 +178,7 @@ region_maps(
     title=(
         "Straight cuts: through the middle, or anywhere once the input has a constant"
     ),
-    note=f"Six fresh routers' experts; {owners[0]} and {owners[1]} of them own a part of the plane. Shape: the class.",
+    note=f"Two fresh routers with six experts each; {owners[0]} and {owners[1]} of them own a part. Shape: the class.",
     alt=(
         "Two maps of the plane. On the left the regions are wedges that meet in "
         "the middle, on the right polygons."
@@ -147,22 +187,8 @@ region_maps(
 
 # %% [markdown]
 # On the left every border runs through the middle, because there all logits are 0. Add an input that is always 1, and
-# each expert gets an offset: the cuts may lie anywhere.
+# each expert gets an offset: the cuts may lie anywhere. On both sides they are straight.
 #
-# All borders are straight. That is not an accident of these two routers; below we claim what follows from it.
-
-# %% [markdown]
-# ## Push it around
-#
-# Take the router on the right. Turn the temperature, ask for more experts, change the order of softmax and top-k, and
-# click on a point to see its probabilities and gate weights.
-#
-# Watch two things: which of your moves shift the *borders*, and which shift only the *weights*?
-
-# %% tags=["draw", "nbval-ignore-output"]
-explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
-
-# %% [markdown]
 # ## The order of softmax and top-k
 #
 # There are two ways to get gate weights for the chosen, and papers use both.
@@ -204,26 +230,42 @@ for k in (1, 2):
         print(f"  {order:34} {numbers}   sum {row.sum():.3f}")
 
 # %% [markdown]
-# Two things stand out. From `k = 2` on, the last two lines agree. And at `k = 1` both of them say 1.000. A weight that
-# is always 1 looks harmless, but the next lesson shows what it breaks.
+# Two things stand out. At `k = 2` the last two lines agree. *Why:* both are $e^{z_i}$ over a sum of exponentials, where
+# $z_i$ is a logit. Renormalising cancels the sum over all experts and leaves the sum over the chosen.
+#
+# And at `k = 1` both say 1.000. *Why:* a number over itself. Is it so for every digit?
+
+# %%
+logits = x @ W.T
+first = logits.softmax(-1).topk(2).values
+renormalised = first / first.sum(-1, keepdim=True)
+assert torch.allclose(renormalised, topk_then_softmax(logits, 2))
+assert (topk_then_softmax(logits, 1) == 1).all()
+print(f"so for all {len(x):,} digits")
 
 # %% [markdown]
-# ## Measure it
+# A weight that is always 1 looks harmless. The next lesson shows what it breaks.
 #
-# First the guess. We turn the temperature from 0.1 to 10 and count the digits that change their two experts. The
-# control gives each expert a temperature of its own: there the choice should move.
+# ## Further: the same over ten seeds, with controls
+#
+# Three theorems, and what each needs. The temperature has to be one for all experts:
 
 # %% tags=["measure"]
-x = data.x_test.double()  # double precision, so that rounding breaks no tie
 temperatures = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)
+
+
+def drawn(seed):
+    """A router's matrix and the generator that drew it."""
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(8, 64, generator=draw, dtype=torch.float64) / 8, draw
 
 
 def changed(divide):
     """Part of the digits that choose otherwise than at temperature 1, a number a seed."""
     parts = []
     for seed in seeds(10):
-        draw = torch.Generator().manual_seed(seed)
-        logits = x @ (torch.randn(8, 64, generator=draw, dtype=torch.float64) / 8).T
+        rows, draw = drawn(seed)
+        logits = x @ rows.T
         before = logits.softmax(-1).topk(2).indices
         moved = [
             (divide(logits, t, draw).softmax(-1).topk(2).indices != before).any(-1)
@@ -240,26 +282,20 @@ def of_its_own(logits, temperature, draw):
     )
 
 
-by_one = changed(lambda logits, temperature, draw: logits / temperature)
 claim(
     "03.1",
     "Temperature, one for all experts, never changes which ones are chosen",
-    measured=by_one,
-    holds=lambda part: bool((part == 0).all()),
+    measured=changed(lambda logits, temperature, draw: logits / temperature),
+    holds=exactly(0),
     control=changed(of_its_own),
     control_is="each expert has a temperature of its own",
+    quantity="digits that change experts",
+    unit="part of all",
     refutes="A higher temperature sends tokens to other experts",
 )
 
-# %% tags=["guess", "nbval-ignore-output"]
-reveal("03.temperature", 100 * max(by_one))
-
 # %% [markdown]
-# Dividing all logits by one number keeps their order, and top-k looks at nothing else. How much the chosen ones count is
-# another question, asked further down. (If the expert is *drawn* from
-# the probabilities, temperature does matter. Mixtures of experts as they are built today rarely draw.)
-#
-# Next, the order of softmax and top-k.
+# Softmax first agrees with top-k first only where it is renormalised:
 
 # %% tags=["measure"]
 orders = {
@@ -279,78 +315,81 @@ def gate_weights(order, top_k, x, weight):
         return router(x).weights
 
 
-gap_renormalised, gap_plain = [], []
-for seed in seeds(10):
-    weight = (
-        torch.randn(
-            8, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+def gaps(order):
+    """How far its gate weights are from those of top-k, then softmax: a number a seed."""
+    return [
+        (
+            gate_weights(order, 2, x, drawn(seed)[0])
+            - gate_weights("top-k, then softmax", 2, x, drawn(seed)[0])
         )
-        / 8
-    )
-    inside = {order: gate_weights(order, 2, x, weight) for order in orders}
-    last = inside["top-k, then softmax"]
-    gap_renormalised.append(
-        (inside["softmax, then top-k, renormalised"] - last).abs().max().item()
-    )
-    gap_plain.append((inside["softmax, then top-k"] - last).abs().max().item())
+        .abs()
+        .max()
+        .item()
+        for seed in seeds(10)
+    ]
+
 
 claim(
     "03.2",
     "Softmax, top-k, then renormalise is the same function as top-k, then softmax",
-    measured=gap_renormalised,
-    holds=lambda gap: bool((gap < 1e-12).all()),
-    control=gap_plain,
+    measured=gaps("softmax, then top-k, renormalised"),
+    holds=in_every_seed(below(1e-12)),
+    control=gaps("softmax, then top-k"),
     control_is="not renormalised",
+    quantity="largest difference of two gate weights",
 )
 
 # %% [markdown]
-# The reason fits on a line: both are $e^{z_i}$ over a sum of exponentials, and renormalising cancels the sum over all
-# experts, leaving the sum over the chosen.
-#
-# With one expert chosen, that fraction is a number over itself.
+# And the weight is the same for every token only where the softmax sees the chosen alone:
 
 # %% tags=["measure"]
-spread_picked, spread_all = [], []
-for seed in seeds(10):
-    weight = (
-        torch.randn(
-            8, 64, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-        )
-        / 8
-    )
-    spread_picked.append(gate_weights("top-k, then softmax", 1, x, weight).std().item())
-    spread_all.append(gate_weights("softmax, then top-k", 1, x, weight).std().item())
+
+
+def spread(order):
+    """Standard deviation of the only gate weight over the digits: a number a seed."""
+    return [
+        gate_weights(order, 1, x, drawn(seed)[0]).std().item() for seed in seeds(10)
+    ]
+
 
 claim(
     "03.3",
     "With one expert chosen, a softmax over the chosen gives every token the same "
     "gate weight",
-    measured=spread_picked,
-    holds=lambda spread: bool((spread == 0).all()),
-    control=spread_all,
+    measured=spread("top-k, then softmax"),
+    holds=exactly(0),
+    control=spread("softmax, then top-k"),
     control_is="softmax over all experts",
+    quantity="standard deviation of the gate weight",
 )
 
 # %% [markdown]
-# And a weight that is always 1 is 1 at any temperature. Which gate weights does temperature move? We divide the logits by
-# 3; a token divided by 3 has such logits.
+# So which gate weights does temperature move? All but those that are always 1:
 
 # %% tags=["measure"]
 print("Temperature 3 changes the gate weights:")
 for top_k in (1, 2):
     for order in orders:
-        moved = gate_weights(order, top_k, x / 3, weight) - gate_weights(
-            order, top_k, x, weight
-        )
+        moved = gate_weights(order, top_k, x / 3, W) - gate_weights(order, top_k, x, W)
         print(f"  k = {top_k}  {order:34}", bool(moved.abs().max() > 1e-6))
 
 # %% [markdown]
-# ### Further: straight borders
+# ## Push it around
 #
-# One expert's logit is above another's on one side of a straight cut. With *one* expert
-# chosen, a region is where its expert is above all others: a piece with straight cuts on all sides, and so *convex*.
-# Between two points of one expert, all points are that expert's. We test the midpoint of many pairs of digits. The control
-# has a hidden layer in the router, and may bend its borders.
+# Take the router of the right map. Turn the temperature, ask for more experts, change the order of softmax and top-k, and
+# click on a point to see its probabilities and gate weights.
+#
+# Which of your moves shift the *borders*, and which shift only the *weights*?
+
+# %% tags=["draw", "nbval-ignore-output"]
+explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
+
+# %% [markdown]
+# ## Measure it: what straight borders rule out
+#
+# With *one* expert chosen, a region has straight cuts on all sides. Then it is *convex*: between two points of one expert,
+# all points are that expert's. We try the midpoints of many pairs of digits. The control has a hidden layer in the
+# router, and may bend its borders.
 
 # %% tags=["measure"]
 pairs = torch.randint(
@@ -390,17 +429,19 @@ claim(
     "With one expert chosen, a linear router's regions are convex: between two inputs "
     "of one expert there is no other",
     measured=straight,
-    holds=lambda part: bool((part == 0).all()),
+    holds=exactly(0),
     control=bent,
     control_is="a router with a hidden layer",
+    quantity="shared experts lost at the midpoint",
+    unit="part of all",
 )
 
 # %% [markdown]
-# So with one expert chosen a linear router can cut, but not encircle. Two groups of tokens that belong to one expert, with
-# a third group between them, cannot be had in a single layer. It is one reason why layers are stacked.
+# So a linear router can cut, but not encircle. Two groups of tokens with a third between them cannot be one expert's in a
+# single layer.
 #
-# With two chosen it is another matter. An expert may come second at both ends, behind a different first each time, and
-# third in the middle, where those two are both above it.
+# With *two* chosen it is another matter. An expert may come second at both ends, behind a different first each time, and
+# third in the middle, where those two are both above it. That is rare here, and it happens:
 
 # %% tags=["measure"]
 claim(
@@ -408,15 +449,15 @@ claim(
     "With two experts chosen, there are inputs that both go to an expert to which their "
     "midpoint does not go",
     measured=two_chosen,
-    holds=lambda part: bool((part > 0).all()),
+    holds=in_every_seed(above(0)),
     control=straight,
     control_is="one expert chosen",
+    quantity="shared experts lost at the midpoint",
+    unit="part of all",
     refutes="A linear router's regions are convex, however many experts are chosen",
 )
 
 # %% [markdown]
-# It is rare here, but it happens: of the experts that two digits share, that part is lost half-way.
-#
 # ## A mixture, whole
 #
 # You have a router that picks two experts for a token and says how much each should count. Put experts behind it. What is
@@ -424,8 +465,10 @@ claim(
 #
 # $$y = \sum_{i \in \text{picked}} g_i \, E_i(x)$$
 #
-# **Your turn.** `chosen` and `weights` are what a router returns. `experts[i](x)` is what expert *i* says to the tokens `x`.
-# A loop over the experts is fine; nobody asks for speed yet.
+# where $g_i$ is the gate weight of expert $i$.
+#
+# **Your turn.** `chosen` and `weights` are what your router returns, and `experts[i](x)` is what expert *i* says to the
+# tokens `x`. A loop over the experts is fine; nobody asks for speed yet.
 
 
 # %% tags=["exercise"]
@@ -444,19 +487,8 @@ def my_mixture(x, chosen, weights, experts):
 my_mixture = check("03.my_mixture", my_mixture)
 
 # %% [markdown]
-# And before you see it at work, one more guess.
-
-# %% tags=["guess", "nbval-ignore-output"]
-guess(
-    "03.order",
-    "Somebody numbers the experts the other way round, and the router's rows with "
-    "them. How much does the answer change?",
-    choices=["not at all", "a little", "completely"],
-)
-
-# %% [markdown]
 # That is the whole layer. Models with hundreds of billions of parameters differ from it in size, not in kind. Here it is
-# beside the package's, with the same router and the same experts.
+# beside the package's, with your router's choices and the same experts.
 
 # %%
 moe = MixtureOfExperts(
@@ -471,25 +503,38 @@ same = torch.allclose(y, package, atol=1e-6)
 print(f"same answers as the package's layer: {same}")
 
 # %% [markdown]
-# Now the guess: the experts and the router's rows, numbered from the other end.
+# The way of the second digit through your layer:
+
+# %% tags=["draw", "nbval-ignore-output"]
+token_path(routing, token=1, name="the second digit")
+
+# %% [markdown]
+# And one more guess.
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "03.order",
+    "Somebody numbers the experts the other way round, and the router's rows with "
+    "them. How much does the answer change?",
+    choices=["not at all", "a little", "completely"],
+)
+
+# %% [markdown]
+# Try it: the experts and the router's rows, numbered from the other end.
 
 # %%
 with torch.no_grad():
     renumbered = route(tokens, router.weight.flip(0), k=2)
     moved = (my_mixture(tokens, *renumbered, experts[::-1]) - y).abs().max().item()
-print("the answers differ by less than a millionth:", moved < 1e-6)
 
 # %% tags=["guess", "nbval-ignore-output"]
 reveal("03.order", "not at all" if moved < 1e-6 else "completely")
 
+# %%
+print("the answers differ by less than a millionth:", moved < 1e-6)
+
 # %% [markdown]
 # An expert's number means nothing. What an expert *is* comes from what the router sends it.
-
-# %% [markdown]
-# And this is the way that one digit takes through it:
-
-# %% tags=["draw", "nbval-ignore-output"]
-token_path(routing, token=0, name="the first digit")
 
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("03")

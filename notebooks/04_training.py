@@ -22,7 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from moe_tutorial.course import check, guess, quiz, reveal
+from moe_tutorial.course import check, guess, quiz, reveal, scoreboard
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     grid,
@@ -37,6 +37,7 @@ from moe_tutorial.study import (
     digits4,
     in_every_seed,
     regimes_2d,
+    score,
     seeds,
     share,
     specialisation,
@@ -540,6 +541,27 @@ claim(
 )
 print(
     "scaling alone is worth less than a point:", bool(abs(gain[FROZEN].mean()) < 0.01)
+)
+
+# %% [markdown]
+# Two of the five go on the scoreboard: the router that learns, and, for those that do not, the one that leaves the output as
+# it is.
+
+# %% tags=["measure"]
+rows = score(
+    "04",
+    {
+        "experts and a router that learns": (8, 64, accuracy["probability"]),
+        "experts and a deaf router": (8, 64, accuracy["unscaled"]),
+    },
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+scoreboard(
+    rows,
+    title="A router that learns gets "
+    f"{accuracy['probability'].mean():.0%} right, a deaf one "
+    f"{accuracy['unscaled'].mean():.0%}",
 )
 
 # %% [markdown]

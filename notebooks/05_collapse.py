@@ -47,12 +47,14 @@ from moe_tutorial.show import (
     watch_usage,
 )
 from moe_tutorial.study import (
+    above,
     claim,
     cv2,
     dead,
     digits,
     digits4,
     entropy,
+    in_every_seed,
     max_share,
     seeds,
     share,
@@ -122,8 +124,10 @@ claim(
     "05.1",
     "Without noise and without a penalty, at least five of eight experts are dead "
     "after 300 steps on raw digits, in every seed",
+    quantity="dead experts",
+    unit="of 8",
     measured=dead(end),
-    holds=lambda dead: bool((dead >= 5).all()),
+    holds=in_every_seed(above(4.5)),
     control=dead(start),
     control_is="the same routers before training",
 )
@@ -274,8 +278,9 @@ claim(
     "05.2",
     "Where router and experts learn, the largest share grows by more than a tenth of the "
     "data",
+    quantity="growth of the largest share",
     measured=growth(history[:, :20]),
-    holds=lambda growth: growth.mean() > 0.1,
+    holds=above(0.1),
     control=growth(cut["experts frozen"]),
     control_is="the experts stay as they were drawn",
 )
@@ -289,8 +294,9 @@ claim(
     "05.3",
     "When every expert learns from every image, by its own loss, the largest share grows "
     "all the same, by more than a tenth of the data",
+    quantity="growth of the largest share",
     measured=growth(cut["everyone learns"]),
-    holds=lambda growth: growth.mean() > 0.1,
+    holds=above(0.1),
     control=growth(cut["experts frozen"]),
     control_is="the experts stay as they were drawn",
     refutes="Experts collapse because only the picked ones learn",
@@ -313,8 +319,9 @@ claim(
     "05.4",
     "The expert that is ahead before training wins more than twice as often as by "
     "chance",
+    quantity="how often the leader wins",
     measured=(leader == winner).float(),
-    holds=lambda won: won.mean() > 2 / E,
+    holds=above(2 / E),
     control=(leader.roll(1) == winner).float(),
     control_is="the leader of another seed",
 )
@@ -347,8 +354,9 @@ claim(
     "05.5",
     "At the start, more than half of the difference between the experts' logits is, on "
     "average, the same for every raw image",
+    quantity="part that is the same for every image",
     measured=[constant_part(raw.x_train, seed) for seed in seeds(20)],
-    holds=lambda part: part.mean() > 0.5,
+    holds=above(0.5),
     control=[constant_part(raw.x_train - mean, seed) for seed in seeds(20)],
     control_is="centred images",
 )
@@ -414,8 +422,9 @@ largest = max_share(end)[:20]
 claim(
     "05.6",
     "Subtracting the mean image lowers the largest share by more than 0.4",
+    quantity="fall of the largest share",
     measured=largest - max_share(centred_history[-1]),
-    holds=lambda less: less.mean() > 0.4,
+    holds=above(0.4),
     control=largest - max_share(shrunk_history[-1]),
     control_is="pixels shrunk to the same length, not centred",
 )
@@ -521,8 +530,9 @@ claim(
     "05.7",
     "On plain digits the collapsed mixtures are not less accurate than those that did "
     "not collapse, within two points",
+    quantity="accuracy gained by collapsing",
     measured=accuracy[:20] - centred_accuracy,
-    holds=lambda gain: gain.mean() > -0.02,
+    holds=above(-0.02),
     control=mixtures["raw"][1] - mixtures["centred"][1],
     control_is="digits4, where four rules compete",
     refutes="A mixture that has collapsed is a worse network",
@@ -568,8 +578,9 @@ claim(
     "05.8",
     "On digits4, mixtures on centred inputs beat the dense network of equal active "
     "cost by more than half a point",
+    quantity="lead in accuracy",
     measured=mixtures["centred"][1] - dense["centred"],
-    holds=lambda lead: lead.mean() > 0.005,
+    holds=above(0.005),
     control=mixtures["raw"][1] - dense["raw"],
     control_is="raw inputs",
 )
@@ -617,8 +628,10 @@ seed_strip(
 claim(
     "05.9",
     "On digits4, raw, more than 4.5 of eight experts are dead after training, on average",
+    quantity="dead experts",
+    unit="of 8",
     measured=dead(on_rules["raw"]),
-    holds=lambda dead: dead.mean() > 4.5,
+    holds=above(4.5),
     control=dead(on_rules["centred"]),
     control_is="centred images",
 )

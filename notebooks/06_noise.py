@@ -49,10 +49,14 @@ from moe_tutorial.show import (
     usage_bars,
 )
 from moe_tutorial.study import (
+    above,
+    below,
+    between,
     claim,
     dead,
     digits,
     digits4,
+    in_every_seed,
     seeds,
     share,
     train,
@@ -191,8 +195,9 @@ claim(
     "06.1",
     "The load estimates of all experts add up to k choices for each token, within "
     "two percent",
+    quantity="choices for each token, estimated",
     measured=[sum_of_loads(seed, "right") for seed in seeds(10)],
-    holds=lambda total: bool((abs(total - 1) < 0.02).all()),
+    holds=in_every_seed(between(0.98, 1.02)),
     control=[sum_of_loads(seed, "of all") for seed in seeds(10)],
     control_is="everybody has to beat the k-th best of all",
 )
@@ -262,8 +267,10 @@ claim(
     "06.2",
     "With one expert picked, noise of standard deviation 1 and no penalty, at least five "
     "of eight experts are dead after training on raw digits, in every seed",
+    quantity="dead experts",
+    unit="of 8",
     measured=dead(on_raw["noise 1"][1]),
-    holds=lambda dead: bool((dead >= 5).all()),
+    holds=in_every_seed(above(4.5)),
     control=dead(on_raw["noise 1 + load penalty"][1]),
     control_is="the same noise, with a penalty on the load estimate",
     refutes="Noise prevents collapse",
@@ -301,8 +308,9 @@ claim(
     "06.3",
     "Training with noise of standard deviation 3 drives the best logit more than 3 "
     "further ahead of the second than training without noise",
+    quantity="how much further ahead the best logit is",
     measured=gaps["noise 3"] - gaps["no noise"],
-    holds=lambda further: further.mean() > 3,
+    holds=above(3),
     control=gaps["noise 0.3"] - gaps["no noise"],
     control_is="noise of standard deviation 0.3",
 )
@@ -344,8 +352,10 @@ claim(
     "06.7",
     "With two experts picked, noise of standard deviation 3 brings back fewer than two "
     "of eight experts on average",
+    quantity="experts brought back",
+    unit="of 8",
     measured=back("noise 3"),
-    holds=lambda back: back.mean() < 2,
+    holds=below(2),
     control=back("noise 1 + load penalty"),
     control_is="noise of standard deviation 1, with a penalty on the load estimate",
 )
@@ -387,8 +397,9 @@ claim(
     "06.4",
     "On centred digits, noise of standard deviation 1 makes the mixture more accurate "
     "by more than 0.7 points",
+    quantity="accuracy gained",
     measured=on_centred[1.0] - on_centred[None],
-    holds=lambda gain: gain.mean() > 0.007,
+    holds=above(0.007),
     control=on_centred[0.01] - on_centred[None],
     control_is="noise of standard deviation 0.01",
 )
@@ -414,8 +425,10 @@ claim(
     "06.5",
     "On digits4, noise of standard deviation 0.3 beside an importance penalty of "
     "coefficient 1 brings more than one expert of eight back to work",
+    quantity="experts brought back",
+    unit="of 8",
     measured=lost["penalty"] - lost["penalty, noise 0.3"],
-    holds=lambda revived: revived.mean() > 1,
+    holds=above(1),
     control=lost["nothing"] - lost["noise 0.3"],
     control_is="the same noise without the penalty",
 )
@@ -483,8 +496,9 @@ claim(
     "06.6",
     "Noise left on in evaluation changes more than one answer in a hundred when the "
     "same image is asked about twice",
+    quantity="answers that change",
     measured=wrong,
-    holds=lambda changed: changed.mean() > 0.01,
+    holds=above(0.01),
     control=right,
     control_is="noise in training only",
 )

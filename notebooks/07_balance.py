@@ -69,9 +69,12 @@ from moe_tutorial.show import (
     usage_bars,
 )
 from moe_tutorial.study import (
+    above,
+    below,
     claim,
     dead,
     digits4,
+    in_every_seed,
     max_share,
     regimes_2d,
     seeds,
@@ -188,8 +191,9 @@ def gradient_for_the_dead(seed, masked):
 claim(
     "07.1",
     "The Switch loss reaches the router's row of an expert that nobody picks",
+    quantity="size of the gradient",
     measured=[gradient_for_the_dead(seed, masked=False) for seed in seeds(10)],
-    holds=lambda size: bool((size > 1e-9).all()),
+    holds=in_every_seed(above(1e-9)),
     control=[gradient_for_the_dead(seed, masked=True) for seed in seeds(10)],
     control_is="probabilities after masking the others",
 )
@@ -211,8 +215,9 @@ claim(
     "07.2",
     "A routing that gives one expert nine tenths of the tokens can have a Switch loss "
     "below 1",
+    quantity="Switch loss",
     measured=switch_loss(uneven),
-    holds=lambda loss: loss.mean() < 1 - 1e-6,
+    holds=below(1 - 1e-6),
     control=switch_loss(even),
     control_is="two experts used equally",
     refutes="The Switch loss is smallest at even use",
@@ -436,8 +441,9 @@ claim(
     "07.3",
     "On raw digits4, a Switch loss of 0.1 makes the mixture more than two points "
     "more accurate",
+    quantity="accuracy gained",
     measured=alone["Switch 0.1"]["accuracy"] - plain,
-    holds=lambda gain: gain.mean() > 0.02,
+    holds=above(0.02),
     control=alone["z-loss 0.1"]["accuracy"] - plain,
     control_is="the z-loss",
 )
@@ -449,8 +455,10 @@ claim(
 claim(
     "07.4",
     "With a Switch loss of 0.1, fewer than three of eight experts are dead on average",
+    quantity="dead experts",
+    unit="of 8",
     measured=alone["Switch 0.1"]["dead"],
-    holds=lambda dead: dead.mean() < 3,
+    holds=below(3),
     control=alone["z-loss 0.1"]["dead"],
     control_is="the z-loss",
     refutes="The z-loss balances the experts",
@@ -464,8 +472,9 @@ claim(
     "07.6",
     "Moving a bias keeps the largest share below a third on average, without any "
     "penalty",
+    quantity="largest share",
     measured=alone["bias, rate 0.01"]["largest"],
-    holds=lambda largest: largest.mean() < 1 / 3,
+    holds=below(0.33),
     control=alone["nothing"]["largest"],
     control_is="the bias is never moved",
 )
@@ -482,9 +491,10 @@ claim(
     "07.5",
     "Standardised inputs without any penalty reach the accuracy of the Switch loss on raw "
     "pixels, within a point",
+    quantity="accuracy against the Switch loss",
     measured=on_standardised["nothing, standardised"]["accuracy"]
     - alone["Switch 0.1"]["accuracy"],
-    holds=lambda gain: gain.mean() > -0.01,
+    holds=above(-0.01),
     control=plain - alone["Switch 0.1"]["accuracy"],
     control_is="raw pixels without any penalty",
 )
@@ -494,8 +504,9 @@ claim(
     "07.12",
     "Standardised inputs without any penalty lift the mixture's accuracy by more than 6.5 "
     "points",
+    quantity="accuracy gained",
     measured=on_standardised["nothing, standardised"]["accuracy"] - plain,
-    holds=lambda gain: gain.mean() > 0.065,
+    holds=above(0.065),
     control=dense["dense, standardised"] - dense["dense"],
     control_is="the dense network of equal active cost",
 )
@@ -525,8 +536,9 @@ claim(
     "07.7",
     "A Switch loss of 100, ten thousand times the usual 0.01, costs more than ten points of "
     "accuracy against one of 1",
+    quantity="accuracy lost",
     measured=curve[1]["accuracy"] - curve[100]["accuracy"],
-    holds=lambda cost: cost.mean() > 0.1,
+    holds=above(0.1),
     control=curve[1]["accuracy"] - curve[0.01]["accuracy"],
     control_is="the usual 0.01 against 1",
 )
@@ -536,8 +548,10 @@ claim(
     "07.8",
     "A Switch loss of 100, ten thousand times the usual 0.01, instead of 1 lowers "
     "specialisation by more than 0.1",
+    quantity="specialisation lost",
+    unit="NMI",
     measured=curve[1]["nmi"] - curve[100]["nmi"],
-    holds=lambda lost: lost.mean() > 0.1,
+    holds=above(0.1),
     control=curve[1]["nmi"] - curve[0.1]["nmi"],
     control_is="a Switch loss of 0.1 instead of 1",
 )
@@ -654,8 +668,9 @@ claim(
     "07.9",
     "A mixture balanced by a hash is more than ten points less accurate than one that "
     "was left to collapse",
+    quantity="accuracy lost",
     measured=cost,
-    holds=lambda cost: cost.mean() > 0.1,
+    holds=above(0.1),
     control=plain - alone["Switch 0.1"]["accuracy"],
     control_is="balanced by the Switch loss",
     refutes="The more evenly the experts are used, the better the mixture",
@@ -673,8 +688,10 @@ claim(
     "07.10",
     "A hash's choice of expert tells next to nothing about the rule: specialisation "
     "below 0.05 in every seed",
+    quantity="specialisation",
+    unit="NMI",
     measured=alone["hash"]["nmi"],
-    holds=lambda nmi: bool((nmi < 0.05).all()),
+    holds=in_every_seed(below(0.05)),
     control=alone["Switch 0.1"]["nmi"],
     control_is="balanced by the Switch loss",
     refutes="Even use means that the experts have specialised",
@@ -738,8 +755,9 @@ claim(
     "07.11",
     "With expert choice, other later tokens change the experts of more than a tenth of "
     "the earlier ones",
+    quantity="earlier tokens whose experts change",
     measured=changed(ExpertChoiceRouter),
-    holds=lambda part: part.mean() > 0.1,
+    holds=above(0.1),
     control=changed(Router),
     control_is="tokens choose",
 )
@@ -789,8 +807,9 @@ picture(
 claim(
     "07.13",
     "Expert choice leaves more than two test images in a hundred without any expert",
+    quantity="images without an expert",
     measured=nobody,
-    holds=lambda part: part.mean() > 0.02,
+    holds=above(0.02),
     control=nobody_control,
     control_is="tokens choose",
 )
@@ -800,8 +819,9 @@ claim(
     "07.14",
     "Asked in batches of 32 instead of all at once, expert choice is more than three points "
     "less accurate",
+    quantity="accuracy lost",
     measured=alone["expert choice"]["accuracy"] - in_batches,
-    holds=lambda cost: cost.mean() > 0.03,
+    holds=above(0.03),
     control=plain - in_batches_control,
     control_is="tokens choose",
 )

@@ -62,10 +62,15 @@ from moe_tutorial.show import (
 )
 from moe_tutorial.study import (
     CHARACTERS,
+    above,
+    below,
+    between,
     bytes_per_token,
     claim,
     count_parameters,
     distinct_experts,
+    in_every_seed,
+    in_the_median,
     multiplications,
     multiplications_per_token,
     parts,
@@ -159,8 +164,9 @@ claim(
     "09.1",
     "In every published mixture of the table, by its publisher's own figures, more than "
     "k/E of the parameters are active, by 5 % at least",
+    quantity="active parameters over k/E of the total",
     measured=min(whole),
-    holds=lambda times: bool((times > 1.05).all()),
+    holds=in_every_seed(above(1.05)),
     control=min(experts_alone),
     control_is="the experts alone, by definition 1",
     refutes="A token meets k/E of the parameters",
@@ -175,8 +181,9 @@ claim(
     "09.2",
     "Counted part by part, every total and active figure of the table is within 3 % of "
     "the published one",
+    quantity="largest error of the count",
     measured=max(errors),
-    holds=lambda error: bool((error < 0.03).all()),
+    holds=in_every_seed(below(0.03)),
     control=max(by_the_part),
     control_is="active counted as k/E of the total",
 )
@@ -413,8 +420,10 @@ claim(
     "09.4",
     "For one token the mixture is faster than the large layer, by a factor of at "
     "least 1.5",
+    quantity="speed",
+    unit="times as fast",
     measured=alone["large"] / alone["mixture"],
-    holds=lambda times: np.median(times) > 1.5,
+    holds=in_the_median(above(1.5)),
     control=alone["large"] / alone["mixture, all asked"],
     control_is="all experts asked",
     timed=True,
@@ -425,8 +434,10 @@ claim(
     "09.5",
     "One token takes the mixture less than three times as long as the small layer, if "
     "both read their weights from main memory",
+    quantity="time",
+    unit="times as long",
     measured=alone["mixture"] / alone["small"],
-    holds=lambda times: np.median(times) < 3,
+    holds=in_the_median(below(3)),
     control=alone["mixture"] / alone["one small"],
     control_is="one small layer again and again, from the cache",
     timed=True,
@@ -511,8 +522,9 @@ claim(
     "09.3",
     "A process that has loaded four mixtures and used each for one token has grown more "
     "than 0.8 times as much as with four large layers",
+    quantity="growth in memory over the large layers'",
     measured=resident["mixture"] / resident["large"],
-    holds=lambda part: bool((part > 0.8).all()),
+    holds=in_every_seed(above(0.8)),
     control=resident["small"] / resident["large"],
     control_is="the dense layer of the active size",
     timed=True,
@@ -524,8 +536,9 @@ claim(
     "09.19",
     "A process that maps a mixture from a file has grown by more than 0.8 times its "
     "bytes after 64 tokens",
+    quantity="growth in memory over its bytes",
     measured=resident["mapped, 64"] / stored["mixture"],
-    holds=lambda part: bool((part > 0.8).all()),
+    holds=in_every_seed(above(0.8)),
     control=resident["mapped, 1"] / stored["mixture"],
     control_is="after one token",
     timed=True,
@@ -629,8 +642,9 @@ claim(
     "With room for half of the experts, a stream that keeps to one text fetches less "
     "than 0.75 times as many as one that mixes the texts, in whatever order each text's "
     "characters come",
+    quantity="experts fetched, against the mixed stream",
     measured=n_fetched["text by text"] / n_fetched["mixed"],
-    holds=lambda part: part.mean() < 0.75,
+    holds=below(0.75),
     control=n_fetched["in order"] / n_fetched["text by text"],
     control_is="a text in order against the same text shuffled",
     refutes="Tokens in a row share experts because they are neighbours",
@@ -791,8 +805,10 @@ claim(
     "09.9",
     "Sixteen tokens take the mixture more than 3.5 times as long as the small layer, "
     "which multiplies as much",
+    quantity="time",
+    unit="times as long",
     measured=few["mixture"] / few["small"],
-    holds=lambda times: np.median(times) > 3.5,
+    holds=in_the_median(above(3.5)),
     control=few_equal["mixture"] / few_equal["small"],
     control_is="sixteen equal tokens",
     timed=True,
@@ -828,8 +844,10 @@ table(
 claim(
     "09.10",
     "For sixteen tokens the mixture is less than three times as fast as the large layer",
+    quantity="speed",
+    unit="times as fast",
     measured=few["large"] / few["mixture"],
-    holds=lambda times: np.median(times) < 3,
+    holds=in_the_median(below(3)),
     control=few_equal["large"] / few_equal["mixture"],
     control_is="sixteen equal tokens",
     timed=True,
@@ -886,8 +904,9 @@ claim(
     "09.7",
     "If every token draws at random, the formula tells within 3 % how many experts 8 "
     "tokens need",
+    quantity="error of the formula",
     measured=abs(distinct_experts(E, K, 8) / counted - 1),
-    holds=lambda error: bool((error < 0.03).all()),
+    holds=in_every_seed(below(0.03)),
     control=abs(min(E, 8 * K) / counted - 1),
     control_is="counted as min(E, Bk)",
     refutes="B tokens need min(E, Bk) experts",
@@ -912,8 +931,10 @@ claim(
     "09.8",
     "8 characters from anywhere in one text need fewer experts than the formula says, "
     "by more than 0.7",
+    quantity="fewer experts than the formula says",
+    unit="experts",
     measured=fewer["text by text"],
-    holds=lambda fewer: fewer.mean() > 0.7,
+    holds=above(0.7),
     control=fewer["mixed"],
     control_is="from three texts",
 )
@@ -996,8 +1017,10 @@ many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
 claim(
     "09.11",
     "1,024 tokens take the mixture less than twice as long as the small layer",
+    quantity="time",
+    unit="times as long",
     measured=many["mixture"] / many["small"],
-    holds=lambda times: np.median(times) < 2,
+    holds=in_the_median(below(2)),
     control=few["mixture"] / few["small"],
     control_is="16 tokens",
     timed=True,
@@ -1007,8 +1030,10 @@ claim(
 claim(
     "09.12",
     "For 1,024 tokens the mixture is more than three times as fast as the large layer",
+    quantity="speed",
+    unit="times as fast",
     measured=many["large"] / many["mixture"],
-    holds=lambda times: np.median(times) > 3,
+    holds=in_the_median(above(3)),
     control=many["large"] / many["mixture, all asked"],
     control_is="all experts asked",
     timed=True,
@@ -1126,8 +1151,9 @@ claim(
     "09.13",
     "With perfectly even popularity and room for a quarter more than the even part, 16 "
     "tokens lose more than 2 % of their choices",
+    quantity="choices lost",
     measured=dropped_few,
-    holds=lambda part: part.mean() > 0.02,
+    holds=above(0.02),
     control=dropped_many,
     control_is="4,096 tokens",
     refutes="A balanced router drops nothing",
@@ -1181,8 +1207,9 @@ claim(
     "09.14",
     "Keeping whoever comes first drops more late choices than early ones: the last "
     "quarter loses 10 points more than the first",
+    quantity="late losses beyond the early ones",
     measured=[late_minus_early(seed, by_position=True) for seed in seeds(20)],
-    holds=lambda more: more.mean() > 0.1,
+    holds=above(0.1),
     control=[late_minus_early(seed, by_position=False) for seed in seeds(20)],
     control_is="keeping the highest gate weights",
 )
@@ -1271,8 +1298,10 @@ claim(
     "09.15",
     "At 4 requests a second, the simulated large model takes more than 1.4 times as "
     "long for a request as the mixture",
+    quantity="time of a request",
+    unit="times as long",
     measured=large_over_mixture(4),
-    holds=lambda times: times.mean() > 1.4,
+    holds=above(1.4),
     control=large_over_mixture(100),
     control_is="100 requests a second",
 )
@@ -1341,8 +1370,10 @@ claim(
     "09.16",
     "At 1,500 requests a second, twice as many requests make the large model's mean "
     "latency more than 1.3 times as long: it falls behind",
+    quantity="latency after twice as many requests",
+    unit="times as long",
     measured=growth("large", 1500),
-    holds=lambda times: times.mean() > 1.3,
+    holds=above(1.3),
     control=growth("mixture", 1500),
     control_is="the mixture at the same rate",
 )
@@ -1356,8 +1387,10 @@ claim(
     "At 3,000 requests a second, a mixture with its four popular experts on one machine "
     "falls behind: twice as many requests make its mean latency more than 1.25 times as "
     "long",
+    quantity="latency after twice as many requests",
+    unit="times as long",
     measured=growth("popular together", 3000),
-    holds=lambda times: times.mean() > 1.25,
+    holds=above(1.25),
     control=growth("popular apart", 3000),
     control_is="the popular experts on four machines",
 )
@@ -1388,8 +1421,9 @@ claim(
     "09.18",
     "With the experts spread over four machines, about three quarters of all choices "
     "leave their machine, within five points",
+    quantity="choices that leave their machine",
     measured=leaves(result.traffic),
-    holds=lambda part: bool((abs(part - 0.75) < 0.05).all()),
+    holds=in_every_seed(between(0.7, 0.8)),
     control=leaves(run(ranks=2, tokens=256, seed=seeds(1)[0]).traffic),
     control_is="two machines",
 )

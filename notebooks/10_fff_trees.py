@@ -64,9 +64,14 @@ from moe_tutorial.show import (
     usage_bars,
 )
 from moe_tutorial.study import (
+    above,
+    below,
     claim,
     dead,
     digits4,
+    exactly,
+    in_every_seed,
+    in_the_median,
     max_share,
     regimes_2d,
     seeds,
@@ -345,8 +350,9 @@ claim(
     "10.1",
     "Without hardening, the same trained tree is more than 10 points less accurate "
     "with one leaf an image than with all leaves mixed",
+    quantity="accuracy lost",
     measured=gap(by_weight[0]),
-    holds=lambda lost: lost.mean() > 0.1,
+    holds=above(0.1),
     control=gap(by_weight[10]),
     control_is="trees hardened with weight 10",
 )
@@ -400,8 +406,9 @@ claim(
     "10.3",
     "Hardening with weight 10 costs the soft model more than 4 points of accuracy: the "
     "gap closes from above, too",
+    quantity="accuracy lost by the soft tree",
     measured=by_weight[0]["soft"] - by_weight[10]["soft"],
-    holds=lambda cost: cost.mean() > 0.04,
+    holds=above(0.04),
     control=by_weight[0]["soft"] - by_weight[0.1]["soft"],
     control_is="hardening with weight 0.1",
 )
@@ -435,8 +442,9 @@ claim(
     "10.2",
     "From soft to hard, the undecided half of the images changes its answer more often "
     "than the decided half, by more than 10 in a hundred",
+    quantity="more changed answers in the undecided half",
     measured=changed_more(by_weight[0], by_weight[0]["heaviest"].argsort(-1)),
-    holds=lambda more: more.mean() > 0.1,
+    holds=above(0.1),
     control=changed_more(by_weight[0], shuffled),
     control_is="two halves by lot",
 )
@@ -564,8 +572,9 @@ claim(
     "10.4",
     "Hardened with weight 10 on raw pixels, the tree sends more than 99 of 100 images "
     "to one leaf, in every seed",
+    quantity="largest share",
     measured=max_share(strong["shares"]),
-    holds=lambda largest: bool((largest > 0.99).all()),
+    holds=in_every_seed(above(0.99)),
     control=max_share(plain["shares"]),
     control_is="the same trees without hardening",
     refutes="A hardened tree gets to “a balanced distribution of data among experts” by itself",
@@ -608,8 +617,10 @@ claim(
     "10.7",
     "With a node-balance loss of weight 10, fewer than one of eight leaves is dead on "
     "average",
+    quantity="dead leaves",
+    unit="of 8",
     measured=dead(by_balance["shares"]),
-    holds=lambda dead: dead.mean() < 1,
+    holds=below(1),
     control=dead(of_all["shares"]),
     control_is="each node's mean taken over all tokens",
 )
@@ -640,8 +651,10 @@ claim(
     "10.8",
     "Under strong hardening, centring alone leaves more than four of eight leaves dead "
     "on average: it cures the root",
+    quantity="dead leaves",
+    unit="of 8",
     measured=dead(by_centring["shares"]),
-    holds=lambda dead: dead.mean() > 4,
+    holds=above(4),
     control=dead(by_balance["shares"]),
     control_is="raw pixels with the node-balance loss",
     refutes="With centred inputs a hardened tree needs no balance loss",
@@ -690,8 +703,9 @@ def less(result):
 claim(
     "10.5",
     "Centred inputs lower the largest share by more than 0.3",
+    quantity="fall of the largest share",
     measured=less(by_centring),
-    holds=lambda less: less.mean() > 0.3,
+    holds=above(0.3),
     control=less(run(shrunk, harden=10.0)),
     control_is="pixels shrunk to the same length, not centred",
 )
@@ -700,8 +714,9 @@ claim(
 claim(
     "10.6",
     "Raising the hardening from 0 to 10 lowers the largest share by more than 0.2",
+    quantity="fall of the largest share",
     measured=less(by_ramp),
-    holds=lambda less: less.mean() > 0.2,
+    holds=above(0.2),
     control=less(run(raw, harden=lambda step: 10.0 - ramp(step))),
     control_is="lowering it from 10 to 0",
 )
@@ -756,8 +771,9 @@ claim(
     "10.9",
     "Centring and balance together make the hard tree more accurate than the better of "
     "the two alone, by more than a point",
+    quantity="accuracy gained",
     measured=both - either,
-    holds=lambda gain: gain.mean() > 0.01,
+    holds=above(0.01),
     control=combined[True, True, True]["hard"] - both,
     control_is="adding the ramp to both",
 )
@@ -894,8 +910,10 @@ claim(
     "10.10",
     "For one token, the tree of width 16,384 is more than 20 times as fast as the "
     "dense layer of its training width",
+    quantity="speed",
+    unit="times as fast",
     measured=one["dense 9"] / one["tree 9"],
-    holds=lambda times: np.median(times) > 20,
+    holds=in_the_median(above(20)),
     control=one["dense 9"] / one["soft"],
     control_is="the same tree in training, all leaves mixed",
     timed=True,
@@ -908,8 +926,10 @@ claim(
 claim(
     "10.11",
     "A tree 128 times as wide takes one token less than 6 times as long",
+    quantity="time",
+    unit="times as long",
     measured=one["tree 9"] / one["tree 2"],
-    holds=lambda times: np.median(times) < 6,
+    holds=in_the_median(below(6)),
     control=one["dense 9"] / one["dense 2"],
     control_is="dense layers of the same widths",
     timed=True,
@@ -1001,8 +1021,9 @@ claim(
     "10.12",
     "On its way down a token asks exactly one node a level, in trees of 2 to 64 leaves: "
     "a straight line in the depth",
+    quantity="nodes asked on each level",
     measured=[asked_a_level(seed, training=False) for seed in seeds(10)],
-    holds=lambda nodes: bool((nodes == 1).all()),
+    holds=exactly(1),
     control=[asked_a_level(seed, training=True) for seed in seeds(10)],
     control_is="the same trees in training",
 )
@@ -1048,8 +1069,10 @@ claim(
     "10.13",
     "1,024 tokens at once take the tree of width 16,384 more than 2.5 times as long as "
     "a layer of its inference width",
+    quantity="time",
+    unit="times as long",
     measured=many["tree 9"] / many["leaf"],
-    holds=lambda times: np.median(times) > 2.5,
+    holds=in_the_median(above(2.5)),
     control=many["another leaf"] / many["leaf"],
     control_is="a second tree of depth 0",
     timed=True,

@@ -10,6 +10,7 @@ TAUGHT = {
     "quiz": "questions",
     "reveal": "guesses",
     "score_card": "score",
+    "scoreboard": "standings",
 }
 """What a lesson imports from here -> the module it is in, which is loaded when somebody asks for it."""
 

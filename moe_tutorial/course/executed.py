@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 # By lessons: what they import, and what is stored with it.
-ASKING = ("kept.py", "guesses.py", "questions.py", "quizzes", "score.py")
+ASKING = ("kept.py", "guesses.py", "questions.py", "quizzes", "score.py", "standings.py")
 EXERCISES = ("checking.py", "checks", "exercises.py", "running.py")
 USED = ("layers", "study", "show", "course/suspects.py", *(f"course/{name}" for name in (*ASKING, *EXERCISES)))
 SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the version that made its state

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 
 from moe_tutorial.show import look
 from moe_tutorial.show.picture import Picture, is_narrow, picture
+from moe_tutorial.study import estimates
 from moe_tutorial.study.estimates import Numbers, estimate, figure_text
 
 
 def interval_chart(
-    rows: Mapping[str, Numbers],
+    rows: Mapping[str, Numbers | estimates.Figure],
     title: str,
     note: str,
     *,
@@ -25,27 +26,28 @@ def interval_chart(
     """One line a condition: each seed as a small tick, the mean as a dot, its 95 % interval as a bar.
 
     Args:
-        rows: condition -> one number a seed.
+        rows: condition -> one number a seed, or their estimate alone.
         title, note: as in :func:`picture`.
         controls: the conditions that are controls: hollow, dashed and grey.
         unit: what the numbers are, written below the axis.
         zero: where to draw an upright line of reference.
     """
+    means = {name: row if isinstance(row, estimates.Figure) else estimate(row) for name, row in rows.items()}
+    ticks = {name: [] if isinstance(row, estimates.Figure) else np.atleast_1d(row) for name, row in rows.items()}
 
     def draw(figure: Figure, theme: look.Theme) -> None:
         axes = figure.add_subplot()
         text, muted, line, ground = (look.color(name, theme) for name in ("text", "muted", "line", "ground"))
         if zero is not None:
             axes.axvline(zero, color=line, linewidth=1.5)
-        for place, (name, numbers) in enumerate(rows.items()):
-            is_control, mean = name in controls, estimate(numbers)
+        for place, (name, mean) in enumerate(means.items()):
+            is_control, each = name in controls, ticks[name]
             color = muted if is_control else text
-            each = np.atleast_1d(np.asarray(numbers, dtype=float))
-            axes.plot(each, np.full(each.shape, place), "|", color=line, ms=11, mew=1.5)
+            axes.plot(each, np.full(len(each), place), "|", color=line, ms=11, mew=1.5)
             axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)
             axes.plot(mean.mean, place, "o", ms=7, color=color, mfc=ground if is_control else color, mew=1.6)
             words = {"color": color, "weight": "normal" if is_control else "bold"}
-            _beside(axes, figure_text(mean.mean), (max(mean.high, each.max()), place), 7, "data", **words)
+            _beside(axes, figure_text(mean.mean), (max([mean.high, *each]), place), 7, "data", **words)
         labels = [f"○ control: {name}" if name in controls else name for name in rows]
         if is_narrow(figure):  # a label beside its row would leave no room for the row
             axes.set_yticks([])
@@ -59,7 +61,7 @@ def interval_chart(
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(unit)
 
-    spoken = "; ".join(f"{name}: {estimate(numbers)}" for name, numbers in rows.items())
+    spoken = "; ".join(f"{name}: {mean}" for name, mean in means.items())
     height = 70 + 40 * len(rows)
     return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height, narrow_height=height + 14 * len(rows))
 

@@ -28,6 +28,7 @@ from moe_tutorial.study.data import (
 from moe_tutorial.study.estimates import estimate
 from moe_tutorial.study.language import loss_by_domain, route_text, train_gpt, windows
 from moe_tutorial.study.rules import above, below, between, exactly, in_every_seed, in_the_median
+from moe_tutorial.study.scores import score
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
 from moe_tutorial.study.watched import say_compiled
@@ -70,6 +71,7 @@ __all__ = [
     "published",
     "regimes_2d",
     "route_text",
+    "score",
     "seeds",
     "share",
     "specialisation",

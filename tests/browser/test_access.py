@@ -5,6 +5,7 @@ from collections import defaultdict
 
 import pytest
 from on_site import PAGES, read_on, serving
+from sampled import sampled
 
 LOOKS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
 SAMPLE = {("index", "dark", 360), ("03_router", "light", 360), ("05_collapse", "dark", 1280)}
@@ -135,9 +136,7 @@ def test_the_drawers_of_a_phone_have_room_for_a_finger(open_page, drawer):
     page.context.close()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in WIDE else pytest.mark.nightly) for name in PAGES]
-)
+@pytest.mark.parametrize("name", sampled(PAGES, kept=WIDE))
 def test_no_width_of_screen_scrolls_sideways(open_page, name):
     page = open_page(name)
     for width in (320, 360, 768, 1280, 2560):

@@ -5,6 +5,7 @@ import json
 import pytest
 from on_page import page_of
 from playwright.sync_api import expect
+from sampled import LOOKS, TWO_LOOKS, sampled
 
 from moe_tutorial.course import guess, guesses, questions, quiz, reveal, score_card
 
@@ -266,8 +267,7 @@ def test_the_score_card_counts_what_this_browser_keeps_and_forgets_it_when_asked
     assert other.get_by_role("button", name="Lock my guess").count() == 2
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize(("width", "theme"), sampled(LOOKS, kept=TWO_LOOKS))
 def test_axe_finds_nothing_before_and_after_the_answers(visit, small_quiz, axe, theme, width):
     page = visit(*sixty(), *ranked(), *chosen(), small_quiz, score_card(), theme=theme, width=width, color_scheme=theme)
     page.evaluate(axe)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from in_lab import ROOT, jupyterlab, notebook, run_all
 from on_page import FRAMES, page_of
+from sampled import LOOKS, TWO_LOOKS, sampled
 
 from moe_tutorial.show import playground
 from moe_tutorial.study.data import Dataset
@@ -527,7 +528,7 @@ def test_what_changes_in_a_tree_is_said_in_words(wide):
 
 
 @pytest.mark.parametrize("experiment", ["kill", "leaves"])
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (360, "light")])
+@pytest.mark.parametrize(("width", "theme"), sampled(LOOKS, kept=TWO_LOOKS))
 def test_axe_finds_nothing(visit, axe, width, theme, experiment):
     opened = visit(fragment=f"#preset={experiment}&E=none", width=width)
     opened.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")

@@ -12,8 +12,8 @@ SCREEN = {"width": 1280, "height": 800}
 LONGEST = 12 * SCREEN["height"]
 SOON = 1.5 * SCREEN["height"]
 WORDS = 1200
-# Their first pictures rest on what is built before them, in cells that stay open.
-LATE = ("01_why_experts", "03_router", "08_moe_gpt", "11_fff_vs_moe", "12_capstone")
+# Its first picture rests on what is built before it, in cells that stay open.
+LATE = ("01_why_experts",)
 LOOKED_UP = ("glossary", "notation", "sources", "instructors")  # nobody reads these from top to bottom
 ARRIVED = "part => part.complete || part.dataset.drawn || part.dataset.mounted"
 

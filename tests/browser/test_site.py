@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import TimeoutError, expect
+from sampled import every, sampled
 
 from moe_tutorial.show.playground import PRESETS
 
@@ -184,7 +185,7 @@ def under_policy(chromium, served, site):
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
-@pytest.mark.parametrize("name", ["index", "04_training", *(pytest.param(p, marks=pytest.mark.nightly) for p in PAGES)])
+@pytest.mark.parametrize("name", sampled(PAGES, kept=("index", "04_training")))
 def test_a_page_works_under_its_own_policy(under_policy, name, scheme):
     assert under_policy(name, scheme).wrong == []
 
@@ -250,9 +251,7 @@ def test_everything_shows_in_both_themes(at_rest):
         assert drawn[0].get_attribute("alt")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(p, marks=() if i % 3 == 0 else pytest.mark.nightly) for i, p in enumerate(PAGES)]
-)
+@pytest.mark.parametrize("name", every(3, PAGES))
 def test_a_phone_scrolls_down_only(visit, name):
     page = visit(name, width=360)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -9,17 +9,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from sampled import every
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["index", *sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))]
 PAGES += ["playground", "claims", "glossary", "notation", "sources"]
-
-
-def sampled(names, every):
-    """Each so many of these are for `make test`, all for the nightly tests."""
-    return [name if i % every == 0 else pytest.param(name, marks=pytest.mark.nightly) for i, name in enumerate(names)]
-
-
 LOADED = {"script", "img", "source", "iframe", "video", "audio", "embed", "object"}  # and link, but for its canonical
 
 
@@ -180,7 +174,7 @@ SEARCHES = {
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
-@pytest.mark.parametrize("words", sampled(SEARCHES, 4))
+@pytest.mark.parametrize("words", every(4, SEARCHES))
 def test_a_search_by_the_fields_words_finds_the_lesson(open_page, words, scheme):
     page = open_page(f"search.html?q={words.replace(' ', '+')}", scheme)
     page.get_by_text("Search finished").wait_for()
@@ -206,7 +200,7 @@ def test_a_term_leads_to_the_glossary_and_says_what_it_means(open_page):
     assert page.locator("dt:target").inner_text() == "gate weight"
 
 
-@pytest.mark.parametrize("name", sampled([*PAGES, "404", "search"], 4))
+@pytest.mark.parametrize("name", every(4, [*PAGES, "404", "search"]))
 def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, name):
     page = open_page(f"{name}.html", java_script_enabled=False)
     assert page.get_by_role("heading", level=1).first.is_visible()

@@ -2,13 +2,12 @@
 
 import pytest
 from on_site import PAGES, serving, weigh
+from sampled import sampled
 
 SAMPLE = ("index", "05_collapse", "09_where_it_pays")  # the lightest, and the two with most to load
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in SAMPLE else pytest.mark.nightly) for name in PAGES]
-)
+@pytest.mark.parametrize("name", sampled(PAGES, kept=SAMPLE))
 def test_a_page_weighs_little_before_its_first_paint_and_in_all(chromium, site, name):
     with serving(site) as address:
         page = weigh(chromium, f"{address}/{name}.html")

@@ -92,14 +92,14 @@ INSTRUCTIONS = [
         "02_experts",
         "`told(data.y_train % 4, data.y_test % 4)`. Is that oracle better",
         {TOLD: "knows = told(data.y_train % 4, data.y_test % 4)"},
-        last="ranking = sorted",
+        last="rows = score(",
         shows="experts and an oracle",
     ),
     Instruction(
         "02_experts",
         "`told(data.regime_train // 2, data.regime_test // 2)`. Where does the accuracy land",
         {TOLD: "knows = told(data.regime_train // 2, data.regime_test // 2)"},
-        last="ranking = sorted",
+        last="rows = score(",
         shows="experts and an oracle",
     ),
     Instruction(

@@ -26,13 +26,17 @@ claim("09.1", "Half of 10 tokens stay (and 2 of 8 experts)", values, lambda v: v
 claim("09.3", "It is twice as fast", [2.0, 2.1], above(1.5), control=[1.0, 1.1], control_is="one",
       quantity="speed", unit="times", refutes="It costs the same", timed=True)
 
+# %%
+from moe_tutorial.study import score
+rows = score("09", {"dense": (8, 32, [0.49, 0.50, 0.51])})
+
 # %% tags=["nbval-ignore-output"]
 from IPython.display import HTML
 HTML("<b>a picture</b>")
 """
 
 
-CELLS = 4  # of the lesson
+CELLS = 5  # of the lesson
 LIES = {
     "a number in an evidence cell": ('"dead experts: 6 of 8\\n', '"dead experts: 5 of 8\\n'),
     "a verdict": ("✓ claim 09.1 holds", "✗ claim 09.1 fails"),
@@ -52,11 +56,15 @@ LIES = {
     "a time's quantity": ("quantity: speed", "quantity: cost"),
     "a time that fails": ("✓ claim 09.3 holds", "✗ claim 09.3 fails"),
     "a time that became a figure": ("measured here 2.050", "measured 2.050"),
+    "an accuracy of the scoreboard": ("accuracy 0.500", "accuracy 0.620"),
+    "a size on the scoreboard": ("8 of 32 neurons", "8 of 64 neurons"),
+    "a name on the scoreboard": ("scoreboard 09: dense", "scoreboard 09: experts"),
     "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
 }
 HONEST = {
     "nothing": ("measured", "measured"),
     "the last digit of a mean": ("measured 0.500", "measured 0.501"),
+    "the last digit of an accuracy": ("accuracy 0.500", "accuracy 0.501"),
     "another machine's times": ("measured here 2.050", "measured here 5.050"),
     "another machine's times of the control": ("(one) 1.050", "(one) 1.450"),
     "what a time refutes": (" | ✗ refutes: It costs the same", ""),
@@ -97,12 +105,12 @@ def outcomes(tmp_path_factory) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_fails(outcomes, lie):
-    assert sorted(outcomes[lie]) == ["FAILED", "PASSED", "PASSED", "PASSED"]
+    assert sorted(outcomes[lie]) == ["FAILED"] + ["PASSED"] * (CELLS - 1)
 
 
 @pytest.mark.parametrize("difference", HONEST)
 def test_an_honest_difference_passes(outcomes, difference):
-    assert outcomes[difference] == ["PASSED"] * 4
+    assert outcomes[difference] == ["PASSED"] * CELLS
 
 
 LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))

@@ -24,7 +24,7 @@ GPT, INTEROP = "layers/test_gpt.py::", "layers/test_interop.py::"
 USAGE, COST, SERVING = "study/test_usage.py::", "study/test_cost.py::", "study/test_serving.py::"
 TRAINING, LANGUAGE, DATA = "study/test_training.py::", "study/test_language.py::", "study/test_data.py::"
 CLAIMS, PARALLEL, TIMING = "study/test_claims.py::", "study/test_parallel.py::", "study/test_timing.py::"
-ESTIMATES = "study/test_estimates.py::"
+ESTIMATES, SCORES = "study/test_estimates.py::", "study/test_scores.py::"
 
 MISTAKES = {
     # ── the router ──
@@ -523,6 +523,13 @@ MISTAKES = {
         "scale=stats.sem(values)",
         "scale=values.std(ddof=1)",
         (ESTIMATES + "test_the_interval_is_students",),
+    ),
+    "kept-as-met": Mistake(
+        "the scoreboard takes the neurons that are kept for those that an input meets",
+        "study/scores.py",
+        'int(part["active"]), int(part["total"])',
+        'int(part["total"]), int(part["active"])',
+        (SCORES + "test_what_is_printed_is_read_again",),
     ),
     "control-not-judged": Mistake(
         "the rule is never asked about the control",
