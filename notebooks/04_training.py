@@ -14,15 +14,15 @@
 # 35 minutes. You leave able to derive the gradient that reaches the router, match autograd with it, and spot the
 # routers that cannot learn.
 #
-# Picking an expert is a jump. Nudge a logit a little and the same expert is picked; nothing changes, and the slope of
-# nothing is zero. So how can a loss teach a router to pick better?
+# Picking an expert is a jump. Nudge a logit a little, and the same expert is picked: nothing changes, so the slope is
+# zero. How can a loss teach a router to pick better?
 
 # %% tags=["setup"]
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from moe_tutorial.course import check, quiz, reveal
+from moe_tutorial.course import check, guess, quiz, reveal, scoreboard
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     grid,
@@ -31,9 +31,13 @@ from moe_tutorial.show import (
     watch_training,
 )
 from moe_tutorial.study import (
+    above,
+    below,
     claim,
     digits4,
+    in_every_seed,
     regimes_2d,
+    score,
     seeds,
     share,
     specialisation,
@@ -60,11 +64,11 @@ def snapshot(moe):
 # %% [markdown]
 # ## A complete run, watched
 #
-# First see that it can. The plane has four quarters, each with its own rule. Four experts of four neurons; one expert's
-# neurons suffice for one rule. Nobody tells the router where the quarters are.
+# First see that it can. The plane has four quarters, each with its own rule, and four neurons suffice for a rule. So we
+# take four experts of four neurons. Nobody tells the router where the quarters are.
 #
-# **Your turn.** One step of training, as for any network. The mixture's output is the class scores, the loss their
-# cross-entropy, and it reaches experts and router in one backward pass.
+# **Your turn.** One step of training, as for any network. `moe(x)` returns the class scores and the routing; the loss is
+# the cross-entropy of the scores. One backward pass reaches experts and router.
 
 
 # %% tags=["exercise"]
@@ -84,9 +88,9 @@ def training_step(moe, optimizer, x, y):
 training_step = check("04.training_step", training_step)
 
 # %% [markdown]
-# The rest of the training is a loop:
+# The rest of the training is a loop over such steps:
 
-# %%
+# %% tags=["measure"]
 torch.manual_seed(seeds(1)[0])
 moe = MixtureOfExperts(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)
 optimizer = torch.optim.Adam(moe.parameters(), lr=1e-2)
@@ -100,8 +104,6 @@ print("snapshots:", len(history))
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 moments = [0, len(history) // 8, len(history) // 3, -1]
-
-
 steps = range(0, STEPS + 1, EVERY)
 region_maps(
     {
@@ -132,7 +134,7 @@ watch_training(
     torch.stack([logits for logits, _, _ in history]),
     plane.x_train[:240],
     plane.y_train[:240],
-    steps=list(range(0, STEPS + 1, EVERY)),
+    steps=list(steps),
     shares=torch.stack([shares for _, shares, _ in history]),
     score=[correct for _, _, correct in history],
     score_name="accuracy",
@@ -142,33 +144,34 @@ watch_training(
 # ## Derive it: one token
 #
 # A token $x$ has logits $z = Wx$ and probabilities $p = \mathrm{softmax}(z)$. The $k$ likeliest experts are picked. Call
-# their set $C$, and let $g_i = p_i$ for a picked expert and $g_i = 0$ for the others. The layer's output is
+# their set $C$, and let $g_i = p_i$ for a picked expert and $g_i = 0$ for the others. $E_i(x)$ is what expert $i$ answers,
+# and the layer's output is
 #
 # $$y = \sum_i g_i \, E_i(x)$$
 #
-# and somewhere behind it a loss $L(y)$ is computed. We need $\partial L / \partial z_j$ for every expert $j$. Numbers
-# first: six experts, two picked, in double precision.
+# Behind it stands a loss $L(y)$. We need its slope $\partial L / \partial z_j$ at the logit of every expert $j$. Numbers
+# first: six experts, two picked.
 
 # %%
-E, k, d = 6, 2, 5
+n_experts, k, d = 6, 2, 5
 rng = np.random.default_rng(seeds(1)[0])
 x = rng.normal(size=d)
-W = rng.normal(size=(E, d)) / np.sqrt(d)
-answers = rng.normal(size=(E, d))  # E_i(x): what each expert says about this token
+W = rng.normal(size=(n_experts, d)) / np.sqrt(d)
+answers = rng.normal(size=(n_experts, d))  # row i is E_i(x)
 target = rng.normal(size=d)
 
 z = W @ x
 p = np.exp(z - z.max())
 p = p / p.sum()
 picked = np.argsort(-p)[:k]
-g = np.zeros(E)
+g = np.zeros(n_experts)
 g[picked] = p[picked]
 y = g @ answers
 loss = ((y - target) ** 2).mean()
-print("gate weights that are not zero:", np.count_nonzero(g), "of", E)
+print("gate weights that are not zero:", np.count_nonzero(g), "of", n_experts)
 
 # %% [markdown]
-# **Step 1: from the loss to the output.** For a mean squared error that is school mathematics.
+# **Step 1: from the loss to the output.** The loss is a mean of squares over the $d$ entries of $y$.
 #
 # $$\frac{\partial L}{\partial y} = \frac{2}{d}\,(y - \text{target})$$
 
@@ -176,21 +179,22 @@ print("gate weights that are not zero:", np.count_nonzero(g), "of", E)
 dL_dy = 2 / d * (y - target)
 
 # %% [markdown]
-# **Step 2: from the output to the gate.** The output is a sum in which $g_i$ multiplies $E_i(x)$. So the loss asks expert
-# $i$'s weight to move by how well its answer lines up with what the loss wants changed:
+# **Step 2: from the output to the gate.** The output is a sum in which $g_i$ multiplies $E_i(x)$. So what comes back to
+# $g_i$ says how well the expert's answer lines up with the slope of the loss:
 #
 # $$\frac{\partial L}{\partial g_i} = \Big\langle \frac{\partial L}{\partial y},\, E_i(x) \Big\rangle \quad \text{for } i \in C$$
 #
-# An expert that was not picked has no answer in the sum: nothing comes back through it.
+# where $\langle a, b \rangle$ is the dot product: multiply entry by entry, and add up. The weight of an expert that was
+# not picked stays 0, so we give it no slope.
 
 # %%
-dL_dg = np.zeros(E)
+dL_dg = np.zeros(n_experts)
 dL_dg[picked] = answers[picked] @ dL_dy
 
 # %% [markdown]
 # **Step 3: from the gate to the logits.** Here the picking happened, and here is the trick: we do not differentiate the
-# picking. We differentiate the *weight*. A picked expert's weight is its probability, and a probability depends
-# smoothly on *all* logits:
+# picking. We differentiate the *weight*. A picked expert's weight is its probability, which depends smoothly on *all*
+# logits:
 #
 # $$\frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j)$$
 #
@@ -216,12 +220,12 @@ gate_gradient = check("04.gate_gradient", gate_gradient)
 dL_dz = gate_gradient(p, dL_dg)
 
 # %% [markdown]
-# Sort the sum by its two parts. With $s_i = p_i \, \partial L/\partial g_i$, which is zero for experts that were not picked,
+# Sort the sum by its two parts. With $s_i = p_i \, \partial L/\partial g_i$, which is 0 for experts that were not picked,
 #
 # $$\boxed{\;\frac{\partial L}{\partial z_j} = s_j - p_j \sum_i s_i\;}$$
 #
-# **Step 4: from the logits to the router.** A logit is a row of $W$ times the token: $\partial L/\partial W = (\partial L /
-# \partial z)\, x^\top$. That is all. Now let autograd do the same.
+# **Step 4: from the logits to the router.** A logit is a row of $W$ times the token, so
+# $\partial L/\partial W = (\partial L / \partial z)\, x^\top$. That is all. Now let autograd do the same.
 
 # %%
 by_hand = np.outer(dL_dz, x)
@@ -249,40 +253,44 @@ print(
 #
 # Training moves each logit *against* its gradient. Look at the two terms.
 #
-# - $s_j$ is negative when expert $j$'s answer, as it counts now, pulls the output toward where the loss wants it. Then its
-#   logit rises: **a picked expert that helps is picked more.**
-# - $p_j \sum_i s_i$ is the same story told to everyone. If the picked ones help together, the others' logits fall, in
-#   proportion to $p_j$; if the picked ones hurt together, the others rise, and get their chance.
+# - $s_j$ is negative when more of expert $j$'s answer would lower the loss. Then its logit rises: **a picked expert that
+#   helps is picked more.**
+# - $p_j \sum_i s_i$ goes to everyone. If the picked ones help together, the others' logits fall, in proportion to $p_j$.
+#   If the picked ones hurt together, the others' rise, and they get their chance.
 #
-# So the router learns about experts that it did not ask, but only one thing: that somebody else did well or badly.
-# Keep this in mind for lesson 05, where it makes the rich richer.
+# So about an expert that it did not ask, the router hears one thing only: that somebody else did well or badly. Keep this
+# in mind for lesson 05.
 #
-# It learns this through the sum over *all* experts in a probability. Divide the weights by their sum, and that sum cancels:
-# the unpicked ones hear nothing at all.
+# It hears this because a probability depends on all logits. Renormalise, that is, divide the picked weights by their sum,
+# and it no longer does. For picked experts,
+#
+# $$\frac{p_i}{\sum_{c \in C} p_c} = \frac{e^{z_i}}{\sum_{c \in C} e^{z_c}}$$
+#
+# and the logits of the unpicked have dropped out. Their gradient is 0:
 
 # %% tags=["measure"]
-unpicked = np.setdiff1d(np.arange(E), picked)
+unpicked = np.setdiff1d(np.arange(n_experts), picked)
 for renormalize in (False, True):
-    gradient = by_autograd(W, x, answers, target, k, renormalize)
-    heard = np.abs(gradient[unpicked]).sum() > 1e-12
+    gradient = by_autograd(W, x, answers, target, k, renormalize)[unpicked]
     name = "probability, renormalised" if renormalize else "probability"
-    print(
-        f"{name:>26}: the unpicked hear {'how the picked did' if heard else 'nothing'}"
-    )
+    says = "0" if np.abs(gradient).max() < 1e-12 else "not 0"
+    print(f"{name:>25}: the gradient at the unpicked is {says}")
 
 # %% [markdown]
-# Is the second term needed? The first claim takes it away.
+# ## Further: is the second term needed?
+#
+# Ten other tokens, with and without it, against autograd.
 
 # %% tags=["measure"]
 with_both, first_only = [], []
 for seed in seeds(10):
     rng = np.random.default_rng(seed)
-    x, W = rng.normal(size=d), rng.normal(size=(E, d))
-    answers, target = rng.normal(size=(E, d)), rng.normal(size=d)
+    x, W = rng.normal(size=d), rng.normal(size=(n_experts, d))
+    answers, target = rng.normal(size=(n_experts, d)), rng.normal(size=d)
     p = np.exp(W @ x) / np.exp(W @ x).sum()
     picked = np.argsort(-p)[:k]
     dL_dy = 2 / d * (p[picked] @ answers[picked] - target)
-    s = np.zeros(E)
+    s = np.zeros(n_experts)
     s[picked] = p[picked] * (answers[picked] @ dL_dy)
     autograd = by_autograd(W, x, answers, target, k)
     with_both.append(np.abs(np.outer(s - p * s.sum(), x) - autograd).max())
@@ -293,7 +301,8 @@ claim(
     "The gradient through the gate is s_j - p_j * (sum of s): by hand and by autograd "
     "it is the same",
     measured=with_both,
-    holds=lambda gap: bool((gap < 1e-10).all()),
+    holds=in_every_seed(below(1e-10)),
+    quantity="largest distance from autograd's",
     control=first_only,
     control_is="without the second term",
 )
@@ -301,19 +310,7 @@ claim(
 # %% [markdown]
 # ## Four routers, one pick
 #
-# All four pick the likeliest expert. They differ in the line that makes its weight.
-
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "04.still",
-    "Four routers pick the same single expert and differ only in the number that "
-    "scales its output: its probability; a softmax over the picked; its probability "
-    "divided by the sum of the picked; or no scaling at all. In how many of the "
-    "four does the router stay exactly as it was, however long you train?",
-    slider=(0, 4, 1, "of 4"),
-)
+# All four pick the likeliest expert. They differ in the line that makes its weight:
 
 
 # %%
@@ -328,12 +325,20 @@ def gate_weight(kind, logits):
     if kind == "renormalised":  # pick, then divide by the sum of what was picked
         picked = probs.gather(-1, best)
         return picked / picked.sum(-1, keepdim=True)
-    return (
-        torch.ones_like(probs.gather(-1, best)) + 0 * logits.sum()
-    )  # "unscaled": the expert's output as it is
+    return torch.ones(len(logits), 1)  # "unscaled": the expert's output as it is
 
 
 KINDS = ["probability", "softmax of the picked", "renormalised", "unscaled"]
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "04.still",
+    "Four routers pick the same single expert and differ only in the number that "
+    "scales its output: its probability; a softmax over the picked; its probability "
+    "divided by the sum of the picked; or no scaling at all. In how many of the "
+    "four does the router stay exactly as it was, however long you train?",
+    slider=(0, 4, 1, "of 4"),
+)
 
 # %% [markdown]
 # **Your turn.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
@@ -355,8 +360,11 @@ def can_it_learn(moe, x, target):
 # %%
 can_it_learn = check("04.can_it_learn", can_it_learn)
 
+# %% [markdown]
+# Ask it about the four:
 
-# %%
+
+# %% tags=["measure"]
 class Unscaled(Router):
     """Picks like a router, and leaves the output as it is."""
 
@@ -379,65 +387,60 @@ for kind, make_router in ROUTERS.items():
     print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
 
 # %% [markdown]
-# Only the first router hears anything. In the other three the weight is 1, *whatever the logits say*, and a constant
-# has no slope.
-#
-# For the second and the fourth this holds to the last bit. In the third, PyTorch computes the slope of a number over
-# itself as the difference of two equal terms, and rounding may leave a trace of it. The same four over ten seeds:
+# Only the first hears the loss. In the others the weight is 1, *whatever the logits say*, and a constant has no slope. Ask
+# autograd for it all the same:
+
+# %%
+logits = torch.randn(100, 8, requires_grad=True)
+for kind in KINDS:
+    weight = gate_weight(kind, logits)
+    try:
+        (slope,) = torch.autograd.grad(weight.sum(), logits)
+        print(f"{kind:>22}: the largest slope is {slope.abs().max():.1f}")
+    except RuntimeError as refusal:
+        print(f"{kind:>22}: {refusal}")
+
+# %% [markdown]
+# For the last it refuses. The second and the third compute their 1 from the logits; the last is a 1 that no logit has
+# touched, so there is nothing to differentiate. A refusal is the better mistake: you notice it.
 
 
 # %% tags=["measure"]
-def router_gradient(kind, seed):
+def router_gradient(seed, top_k=1, **options):
     """Length of the gradient that reaches a router of 8 experts from 64 tokens."""
-    draw = torch.Generator().manual_seed(seed)
-    x, outputs, target = (
-        torch.randn(64, n, 16, generator=draw, dtype=torch.float64) for n in (1, 8, 1)
-    )
-    W = torch.randn(8, 16, generator=draw, dtype=torch.float64).requires_grad_()
-    logits = x[:, 0] @ W.T
-    answer = outputs[torch.arange(64), logits.argmax(-1)]
-    loss = F.mse_loss(gate_weight(kind, logits) * answer, target[:, 0])
-    return torch.autograd.grad(loss, W)[0].norm().item()
+    torch.manual_seed(seed)
+    moe = MixtureOfExperts(16, 8, 8, top_k, **options).double()
+    x, target = torch.randn(2, 64, 16, dtype=torch.float64)
+    F.mse_loss(moe(x)[0], target).backward()
+    return moe.router.weight.grad.norm().item()
 
 
-gradients = {
-    kind: [router_gradient(kind, seed) for seed in seeds(10)] for kind in KINDS
-}
-constant = ("softmax of the picked", "unscaled")
-print("exactly zero:", all(max(gradients[kind]) == 0 for kind in constant))
-
-# %% tags=["measure"]
 claim(
     "04.2",
     "With one expert picked, a weight that is the probability over all experts lets "
     "the loss reach the router",
-    measured=gradients["probability"],
-    holds=lambda length: bool((length > 1e-3).all()),
-    control=gradients["softmax of the picked"],
+    measured=[router_gradient(seed) for seed in seeds(10)],
+    holds=in_every_seed(above(1e-3)),
+    control=[router_gradient(seed, gate="topk_softmax") for seed in seeds(10)],
     control_is="softmax over the picked",
+    quantity="length of the router's gradient",
 )
 
 
 # %% tags=["measure"]
-def renormalised_part(top_k, seed):
+def renormalised_part(seed, top_k):
     """Router gradient with renormalising, over the gradient without."""
-    lengths = []
-    for renormalize in (True, False):
-        torch.manual_seed(seed)
-        moe = MixtureOfExperts(16, 8, 8, top_k, renormalize=renormalize).double()
-        x, target = torch.randn(2, 64, 16, dtype=torch.float64)
-        F.mse_loss(moe(x)[0], target).backward()
-        lengths.append(moe.router.weight.grad.norm().item())
-    return lengths[0] / lengths[1]
+    return router_gradient(seed, top_k, renormalize=True) / router_gradient(seed, top_k)
 
 
 claim(
     "04.3",
     "Renormalising the weight of a single picked expert silences the router",
-    measured=[renormalised_part(1, seed) for seed in seeds(10)],
-    holds=lambda part: bool((part < 1e-6).all()),
-    control=[renormalised_part(2, seed) for seed in seeds(10)],
+    measured=[renormalised_part(seed, 1) for seed in seeds(10)],
+    holds=in_every_seed(below(1e-6)),
+    control=[renormalised_part(seed, 2) for seed in seeds(10)],
     control_is="two picked experts",
+    quantity="router's gradient, renormalised over not",
     refutes="Renormalising the gate weights only rescales the output",
 )
 
@@ -475,24 +478,42 @@ accuracy, moved = {}, {}
 for kind in KINDS:
     accuracy[kind], moved[kind] = run(ROUTERS[kind])
 never = [kind for kind in KINDS if (moved[kind] == 0).all()]
-print("weights bit for bit as they were drawn, in all ten seeds:", ", ".join(never))
-print("most accurate:", max(accuracy, key=lambda kind: accuracy[kind].mean()))
 
 # %% tags=["guess", "nbval-ignore-output"]
 reveal("04.still", len(never))
 
-# %% [markdown]
-# The router that divides by the sum should not move either: its weight is a number over itself, 1. It moves by rounding
-# errors alone, which is why it does not count as still.
+# %%
+print("exactly as they were drawn, in all ten seeds:", ", ".join(never))
+print("most accurate:", max(accuracy, key=lambda kind: accuracy[kind].mean()))
 
 # %% [markdown]
-# The first router differs from the others in two ways: it learns, and it scales the output by a probability. Which of the
-# two makes the difference? A fifth run keeps the scaling and takes away the learning: its router's weights stay as drawn.
+# The renormalised router hears nothing either, and yet it moved. PyTorch computes the slope of a number over itself as the
+# difference of two equal terms, and rounding leaves a trace of it.
+#
+# The first router is the most accurate. But it differs from the others in two ways: it learns, and it scales the output by a
+# probability. A fifth run keeps the scaling and takes away the learning: its router's weights are frozen as they were drawn.
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "04.frozen",
+    "The router that learns through its probability beats the one that leaves the "
+    "output unscaled. Freeze it, so that it scales by its probability but never "
+    "learns. How much of that gain is left?",
+    choices=["most of it", "about half", "almost nothing"],
+)
 
 # %% tags=["measure"]
 FROZEN = "probability, router frozen"
 accuracy[FROZEN], moved[FROZEN] = run(ROUTERS["probability"], freeze=["router.weight"])
+gain = {kind: accuracy[kind] - accuracy["unscaled"] for kind in accuracy}
+left = (gain[FROZEN].mean() / gain["probability"].mean()).item()
 print("the frozen router moved:", bool((moved[FROZEN] > 0).any()))
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal(
+    "04.frozen",
+    "most of it" if left > 0.75 else "about half" if left > 0.25 else "almost nothing",
+)
 
 # %% tags=["draw", "nbval-ignore-output"]
 points = 100 * (accuracy["probability"] - accuracy[FROZEN]).mean()
@@ -508,25 +529,46 @@ interval_chart(
 )
 
 # %% tags=["measure"]
-gain = {kind: accuracy[kind] - accuracy["unscaled"] for kind in accuracy}
 claim(
     "04.4",
     "On digits4, a router that learns through its probability is more than two points "
     "more accurate than one that leaves the output unscaled",
     measured=gain["probability"],
-    holds=lambda gain: gain.mean() > 0.02,
+    holds=above(0.02),
     control=gain[FROZEN],
     control_is="scaled by the probability too, but the router is frozen",
+    quantity="test accuracy over unscaled",
 )
 print(
     "scaling alone is worth less than a point:", bool(abs(gain[FROZEN].mean()) < 0.01)
 )
 
 # %% [markdown]
-# ### Further: was the renormalised router quite still?
+# Two of the five go on the scoreboard: the router that learns, and, for those that do not, the one that leaves the output as
+# it is.
+
+# %% tags=["measure"]
+rows = score(
+    "04",
+    {
+        "experts and a router that learns": (8, 64, accuracy["probability"]),
+        "experts and a deaf router": (8, 64, accuracy["unscaled"]),
+    },
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+scoreboard(
+    rows,
+    title="A router that learns gets "
+    f"{accuracy['probability'].mean():.0%} right, a deaf one "
+    f"{accuracy['unscaled'].mean():.0%}",
+)
+
+# %% [markdown]
+# ## Further: how far does rounding move a router?
 #
-# Its gradient is rounding error, but Adam divides a gradient by its own size,
-# and makes steps of noise.
+# The renormalised router's gradient is rounding error. But Adam divides a gradient by its own size, so that even such a
+# gradient makes whole steps.
 
 # %% tags=["draw", "nbval-ignore-output"]
 moved_part = {kind: moved[kind] / moved["probability"].mean() for kind in KINDS}
@@ -550,14 +592,13 @@ interval_chart(
 # %% [markdown]
 # ## Measure it
 #
-# The run at the top is an anecdote. Do the regions move toward the quarters in general? *Specialisation* says how much the picked
-# expert tells about the quarter. It is their normalised mutual information (NMI): the information that the two have in
-# common, over what they hold each, on average. 0: knowing the expert says nothing about the quarter. 1: each tells the
-# other without a doubt.
+# The run at the top is one run. Do a router's regions move toward the quarters in general? *Specialisation* says how much
+# the picked expert tells about the quarter. It is their **normalised mutual information** (NMI): the information that
+# the two share, divided by the average of what each holds. 0: knowing the expert says nothing about the quarter. 1: each
+# tells the other without a doubt.
 #
-# We measure it after training, over twenty seeds. In the control the weight is a softmax over the picked, so that the
-# router cannot learn, and its figure is what both had before training. That is not 0: cuts through the middle tell quarters
-# apart by themselves.
+# We measure it before and after training, over twenty seeds. The control weighs by a softmax over the picked, so its router
+# cannot learn.
 
 
 # %% tags=["measure"]
@@ -584,18 +625,23 @@ def specialisation_of(gate):
 
 before, after = specialisation_of("softmax_topk")
 deaf_before, deaf_after = specialisation_of("topk_softmax")
-print("before training, both are the same: ", np.array_equal(before, deaf_before))
-print("the control is then as it was before:", np.array_equal(deaf_before, deaf_after))
+print("specialisation      before  after")
+print(f"probability        {before.mean():7.1f}{after.mean():7.1f}")
+print(f"softmax of picked  {deaf_before.mean():7.1f}{deaf_after.mean():7.1f}")
 
 claim(
     "04.5",
     "Trained through the gate, the router comes to pick experts by the hidden rule: "
     "specialisation rises above 0.7",
     measured=after,
-    holds=lambda nmi: nmi.mean() > 0.7,
+    holds=above(0.7),
     control=deaf_after,
     control_is="softmax over the picked, as before training",
+    quantity="specialisation (NMI)",
 )
+
+# %% [markdown]
+# Before training it is not 0: borders drawn by chance tell quarters apart to a degree. Learning adds the rest.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("04")
@@ -612,7 +658,7 @@ quiz("04")
 # ## Recap
 #
 # - The picking has no slope; the weight has. The loss reaches the router through the weight alone.
-# - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: picked experts hear how they did, the others hear how the picked did.
+# - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: picked experts hear how they did, the others how the picked did.
 #   Renormalised, the others hear nothing.
 # - With one expert picked, only the probability over *all* experts teaches the router. A weight that is always 1
 #   teaches nothing, and renormalising makes it so.

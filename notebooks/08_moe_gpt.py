@@ -16,10 +16,25 @@
 #
 # Until now a mixture was a layer that classified digits. In practice it sits in a language model: each block of a GPT
 # has a feed-forward network, and a mixture takes its place. Nothing else changes.
-#
-# > **Guess first.** Two small GPTs do equally many multiplications for a character. One has a dense feed-forward, the
-# > other eight experts of about that size and picks one. Which predicts better after the same number of training steps?
-# > And after the same *time*?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "08.steps",
+    "Two small GPTs do equally many multiplications for a character. One has a dense "
+    "feed-forward, the other eight experts of about that size and picks one. Which "
+    "predicts better after the same number of training steps?",
+    choices=[
+        "the one with experts",
+        "the dense one",
+        "they are equal, within 0.03 nats",
+    ],
+)
+
+# %% [markdown]
+# (A nat measures the loss; *Train* says how.) And which after the same *time*? Keep that answer to yourself: the time is
+# your machine's affair.
 
 # %% tags=["setup"]
 import textwrap
@@ -29,6 +44,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from moe_tutorial.course import quiz, reveal
 from moe_tutorial.layers import (
     GPT,
     ExpertChoiceRouter,
@@ -461,17 +477,25 @@ end = comparison.STEPS // comparison.EVERY
 # router's).
 
 # %% tags=["measure"]
+ahead = mean["dense"][:, end] - mean["experts"][:, end]
 claim(
     "08.1",
     "After 700 equal steps, the GPT with experts predicts better than the dense one "
     "by more than 0.03 nats",
     quantity="lead in test loss",
     unit="nats",
-    measured=mean["dense"][:, end] - mean["experts"][:, end],
+    measured=ahead,
     holds=above(0.03),
     control=mean["dense"][:, end] - mean["dice"][:, end],
     control_is="dice in place of the router",
 )
+
+# %% tags=["guess", "nbval-ignore-output"]
+if abs(ahead.mean()) < 0.03:
+    better = "they are equal, within 0.03 nats"
+else:
+    better = "the one with experts" if ahead.mean() > 0 else "the dense one"
+reveal("08.steps", better)
 
 # %% [markdown]
 # So parameters alone do not help: with dice, the same experts are far *behind*. Is it the learning of the router, then? The
@@ -747,6 +771,9 @@ claim(
     control=bits("domain beyond the character, shuffled")[:, 1],
     control_is="domains shuffled among equal characters",
 )
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("08")
 
 # %% [markdown]
 # ## Try it

@@ -16,10 +16,20 @@
 #
 # So far a mixture was good or bad by its accuracy. Now it has to earn its keep. Its arithmetic is that of a small
 # network, and its memory that of a large one. Whether this is a bargain depends on how many tokens come at once.
-#
-# > **Guess first.** One layer, 16 experts, 2 chosen for each token. Beside it a dense layer that does just as many
-# > multiplications. For one token both read about as many weights. How many times as many does the mixture read for 16
-# > tokens at once? And for 1,024: does it fall further behind then, or catch up?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "09.sixteen",
+    "One layer, 16 experts, 2 chosen for each token. Beside it a dense layer that does "
+    "just as many multiplications. For one token both read about as many weights. How "
+    "many times as many does the mixture read for 16 tokens at once?",
+    slider=(1, 16, 0.5, "times as many"),
+)
+
+# %% [markdown]
+# And for 1,024 tokens: does it fall further behind then, or catch up?
 
 # %% tags=["setup"]
 import itertools
@@ -34,6 +44,7 @@ import torch
 from matplotlib.colors import LinearSegmentedColormap
 from torch import nn
 
+from moe_tutorial.course import quiz, reveal
 from moe_tutorial.layers import GPT, GPTConfig, MixtureOfExperts
 from moe_tutorial.show import (
     Line,
@@ -948,6 +959,9 @@ for batch in (1, 4, 16, 64, 256, 1024, 4096):
         f"one, and an expert asked gets {batch * K / n_asked:5.1f} of them"
     )
 
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("09.sixteen", distinct_experts(E, K, 16) / K)
+
 # %% [markdown]
 # `small` reads the same for any number of tokens, and so does `large`. Now as a curve in time: from how many tokens on does
 # the mixture take nearly as little as `small`?
@@ -1496,7 +1510,11 @@ table(
 # %% [markdown]
 # Each number belongs to this layer, and each time to this machine. What changes along a row is how many tokens come at
 # once.
-#
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("09")
+
+# %% [markdown]
 # ## Try it
 #
 # 1. Halve `intermediate_size` in `my_config`, and double both numbers of experts. What happens to the total, to the

@@ -21,10 +21,17 @@
 # Its authors, Belcak and Wattenhofer, report it “up to 220x faster than feedforward networks”. A summary of 2024 adds that it
 # “aims to replicate a balanced distribution of data among experts” and “reduces the need for artificial noise during
 # training”. We measure all three. (The comparison with mixtures is the next lesson's.)
-#
-# > **Guess first.** We train a tree of eight leaves in which, during training, all leaves speak at once, each as loudly
-# > as the tree is sure of it. Then we use it as a tree: one leaf for each image. How many points of accuracy does that
-# > cost?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "10.hard",
+    "We train a tree of eight leaves in which, during training, all leaves speak at "
+    "once, each as loudly as the tree is sure of it. Then we use it as a tree: one leaf "
+    "for each image. How many points of accuracy does that cost?",
+    slider=(0, 60, 1, "points"),
+)
 
 # %% tags=["setup"]
 import itertools
@@ -35,6 +42,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from moe_tutorial.course import quiz, reveal
 from moe_tutorial.layers import (
     FastFeedForward,
     hardening_loss,
@@ -349,8 +357,11 @@ claim(
     control_is="trees hardened with weight 10",
 )
 
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("10.hard", 100 * gap(by_weight[0]).mean())
+
 # %% [markdown]
-# Compare with your guess. Why does it lose so much?
+# Why does it lose so much?
 #
 # While a node says .6 and .4, the mixture uses both sides, and training has fitted the *mixture*. Hard, one side is cut
 # off.
@@ -531,10 +542,16 @@ sweep(
 # The tree “aims to replicate a balanced distribution of data
 # among experts”. Does it get there by itself? One could think so: it has no router that could play favourites, every node
 # has a left and a right, and the hardening loss makes it decide.
-#
-# > **Guess first.** Raw pixels, hardening weight 10 from the first step, eight leaves, ten seeds. How many leaves have
-# > work in the end?
-#
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "10.leaves",
+    "Raw pixels, hardening weight 10 from the first step, eight leaves. How many leaves "
+    "have work in the end?",
+    slider=(1, 8, 1, "of 8"),
+)
+
+# %% [markdown]
 # Before you look, ask what the hardening loss wants. Which of these two nodes does it prefer?
 
 # %% tags=["measure"]
@@ -562,6 +579,9 @@ claim(
     control_is="the same trees without hardening",
     refutes="A hardened tree gets to “a balanced distribution of data among experts” by itself",
 )
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("10.leaves", 2**DEPTH - dead(strong["shares"]).float().mean())
 
 # %% [markdown]
 # What do we do about it? Three cures come to mind. Each is measured alone, with a control that resembles it but lacks what
@@ -1093,6 +1113,9 @@ table(
         f"smaller tree and {used[9]} of the larger one."
     ),
 )
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("10")
 
 # %% [markdown]
 # ## Try it

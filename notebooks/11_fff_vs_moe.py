@@ -27,7 +27,43 @@
 # conditional execution”. We take the sentences one by one, as they stand, with the same data, the same widths and the same
 # care for all.
 #
-# > **Guess first.** Which of the four hold? Write down four times yes, no, or *it depends on*. At the end, compare.
+# To be measured, each sentence has to become a question. Here is one for each of the four.
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "11.improvement",
+    "“An improvement upon the mixture of experts.” A tree and a mixture of the same "
+    "widths, with the same care, on `digits4`: is the tree ahead by a point of accuracy "
+    "or more?",
+    choices=["yes", "no"],
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "11.balanced",
+    "“Aims to replicate a balanced distribution of data among experts.” A hardened tree "
+    "trains on raw pixels, without a balance loss. Do at least half of its eight leaves "
+    "keep work?",
+    choices=["yes", "no"],
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "11.noise",
+    "“Reduces the need for artificial noise during training.” Does a mixture that has a "
+    "balance loss need noise: is it at least two points more accurate with it?",
+    choices=["yes", "no"],
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "11.training",
+    "“A similar training time as a standard GPT.” Does a tree in training multiply as "
+    "often as a dense network of all its neurons, within a tenth?",
+    choices=["yes", "no"],
+)
 
 # %% tags=["setup"]
 import itertools
@@ -38,6 +74,7 @@ import torch.nn.functional as F
 from numba import carray
 from torch import nn
 
+from moe_tutorial.course import quiz, reveal
 from moe_tutorial.layers import (
     GPT,
     FastFeedForward,
@@ -451,6 +488,10 @@ claim(
     refutes="“An improvement upon the mixture of experts”, as far as accuracy goes here",
 )
 
+# %% tags=["guess", "nbval-ignore-output"]
+ahead = lead(on_digits4, "tree", "mixture").mean() >= 0.01
+reveal("11.improvement", "yes" if ahead else "no")
+
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 over_careless = on_digits4["tree"]["accuracy"] - careless["accuracy"]
 over_mixture = lead(on_digits4, "tree", "mixture")
@@ -499,6 +540,10 @@ claim(
     control_is="with a node-balance loss of weight 10, as in lesson 10",
     refutes="A hardened tree reaches “a balanced distribution of data among experts” by itself",
 )
+
+# %% tags=["guess", "nbval-ignore-output"]
+at_work = E - left_alone["no balance loss"]["dead"].mean()
+reveal("11.balanced", "yes" if at_work >= E / 2 else "no")
 
 # %% [markdown]
 # **Verdict: not by itself, for the tree that you would use.** Without hardening and with good inputs: balanced, but not to be
@@ -573,6 +618,10 @@ claim(
     control=on_digits4["mixture"]["accuracy"] - careless["accuracy"],
     control_is="what standardised pixels and the Switch loss gain",
 )
+
+# %% tags=["guess", "nbval-ignore-output"]
+by_noise = (noisy["accuracy"] - on_digits4["mixture"]["accuracy"]).mean()
+reveal("11.noise", "yes" if by_noise >= 0.02 else "no")
 
 # %% [markdown]
 # **Verdict: true, and no advantage here.** The tree needs no noise, and a mixture with a balance loss needs none either. What both of
@@ -755,6 +804,10 @@ in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
 for name, number in in_training.items():
     of_tree = number / in_training["tree"]
     print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
+
+# %% tags=["guess", "nbval-ignore-output"]
+times = in_training["tree"] / in_training["dense, training width"]
+reveal("11.training", "yes" if abs(times - 1) < 0.1 else "no")
 
 # %% tags=["measure"]
 claim(
@@ -1192,7 +1245,11 @@ table(
 #
 # So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to
 # train it as a wide network.
-#
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("11")
+
+# %% [markdown]
 # ## Try it
 #
 # 1. Give the tree `HARD = 3.0`. What happens to *hard* and *soft*, and does 11.6 still hold? And with `HARD = 0.3`?

@@ -19,9 +19,16 @@
 # said in a sentence where it comes up. Two jobs are left, and they are the jobs that people who work with mixtures have
 # every week. First: *here are the weights of a model; compute what it computes.* Second: *something is wrong with this
 # layer; what?*
-#
-# > **Guess first.** Eight mixtures have a bug planted, one each. A ninth is right. All nine are trained on the same data.
-# > How many of the eight bugs can you see in the test accuracy: all, half, or none?
+
+# %% tags=["guess", "nbval-ignore-output"]
+from moe_tutorial.course import guess
+
+guess(
+    "12.seen",
+    "Eight mixtures have a bug planted, one each. A ninth is right. All nine are trained "
+    "on the same data. How many of the eight bugs can you see in the test accuracy?",
+    slider=(0, 8, 1, "of 8"),
+)
 
 # %% tags=["setup"]
 import copy
@@ -38,6 +45,7 @@ from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
 from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
 
+from moe_tutorial.course import quiz, reveal
 from moe_tutorial.course.suspects import (
     BUGS,
     MUTANTS,
@@ -377,6 +385,13 @@ claim(
     refutes="If the loss falls and the accuracy is good, the code is right",
 )
 
+# %% tags=["guess", "nbval-ignore-output"]
+seen = [letter for letter in QUIET + LOUD if mean_cost(letter) > 0.02]
+reveal("12.seen", len(seen))
+
+# %% [markdown]
+# Seen is here: it costs more than two points of accuracy on average.
+
 # %% [markdown]
 # ### Further: what each bug costs
 
@@ -612,8 +627,13 @@ print("accused without a bug, of 8, ten seeds:", *sound)
 # eight bugs; a probe that missed one would not be here. To examine the *probes*, they need mistakes that they were not
 # written for. Here are twenty, two to four for each step of the block, from what the router reads to the sum. They were
 # written down before a probe was run on any of them, and none was dropped afterwards.
-#
-# > **Guess first.** How many of the twenty will the eight probes catch?
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "12.twenty",
+    "How many of the twenty will the eight probes catch?",
+    slider=(0, 20, 1, "of 20"),
+)
 
 
 # %% tags=["measure"]
@@ -636,6 +656,9 @@ claim(
     control=[accused / 8 for accused in sound],
     control_is="eight mixtures without a bug",
 )
+
+# %% tags=["guess", "nbval-ignore-output"]
+reveal("12.twenty", len(MUTANTS) * caught.float().mean())
 
 # %% [markdown]
 # So more than half, and not all. What gets through? Do these mistakes matter at all? Compare each with a right mixture of the same
@@ -713,6 +736,9 @@ class Mine(MixtureOfExperts):
 
 torch.manual_seed(seeds(1)[0])
 print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96, D)))
+
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("12")
 
 # %% [markdown]
 # ## Try it
