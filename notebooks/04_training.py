@@ -121,8 +121,8 @@ region_maps(
         "where the router is surer. Shape: class."
     ),
     alt=(
-        "Four maps of the plane during training; the four regions move toward the "
-        "four quarters."
+        "Four maps of the plane during training. The four regions move toward the four "
+        f"quarters, and accuracy goes from {history[0][2]:.0%} to {history[-1][2]:.0%}."
     ),
 )
 
