@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Start here
 #
-# 10 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
+# 15 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
 # words that every paper on experts needs: *total* and *active*.
 #
 # A **token** is one thing that a network works on, as a list of numbers: a piece of a word, or here also an image or a
@@ -179,11 +179,25 @@ print(f"active part: {active / total:.0%}")
 #
 # ## Write a line
 #
-# Two of eight were asked, and a little more than two eighths had a part. Where does the rest come from?
-#
-# **Your turn.** Count the active parameters by hand. In JupyterLab, write your line in place of YOUR CODE HERE and the line
+# **Your turn.** Count by hand what the layer keeps. In JupyterLab, write your line in place of YOUR CODE HERE and the line
 # below it. Run the cell, and then the next one: it says whether you are right, or why not yet, with a hint. You may read on
 # without it; then the course's own line goes on.
+
+
+# %% tags=["exercise"]
+def count_total(n_experts, expert, router):
+    """Parameters of one expert and of the router -> how many are kept."""
+    ### BEGIN SOLUTION
+    return n_experts * expert + router
+    ### END SOLUTION
+
+
+# %%
+count_total = check("00.count_total", count_total)
+
+# %% [markdown]
+# And what one token meets? Two of eight experts were asked, and a little more than two eighths of the parameters had a
+# part. Where does the rest come from? **Your turn.**
 
 
 # %% tags=["exercise"]
@@ -198,8 +212,9 @@ def count_active(n_experts, top_k, expert, router):
 count_active = check("00.count_active", count_active)
 
 # %%
-by_hand = count_active(8, 2, parameters(moe.experts) // 8, parameters(moe.router))
-print(f"by hand {by_hand:,}, by autograd {active:,}")
+expert, router = parameters(moe.experts) // 8, parameters(moe.router)
+print(f"total:  by hand {count_total(8, expert, router):,}, kept {total:,}")
+print(f"active: by hand {count_active(8, 2, expert, router):,}, by autograd {active:,}")
 
 # %% [markdown]
 # The router is always asked: it has to look at the token before it can choose.

@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Why experts?
 #
-# 20 minutes. You leave able to show that a dense network computes every neuron although a few suffice for a
+# 25 minutes. You leave able to show that a dense network computes every neuron although a few suffice for a
 # prediction, that *which* few depends on the input, and that a layer is a sum of small networks.
 #
 # Here is an ordinary network, and a good one. It reads handwritten digits with one hidden layer of 512 neurons.

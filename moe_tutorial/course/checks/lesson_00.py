@@ -6,6 +6,31 @@ from moe_tutorial.course.checks.vocabulary import Ask, checks, verdicts
 from moe_tutorial.course.running import NotYet
 
 
+def kept(n_experts, expert, router):
+    return n_experts * expert + router
+
+
+@checks(
+    "00.count_total",
+    hints=(
+        "A layer is made of experts, and of one thing more: who chooses among them?",
+        "All n_experts of them are kept, whether anybody asks them or not, and the router.",
+        "`n_experts * expert + router`.",
+    ),
+)
+def count_total(ask: Ask) -> None:
+    mistakes = {
+        "The router is missing. Its numbers are learned and kept like all others.": lambda n, e, r: n * e,
+        "That is one expert and the router. The layer keeps all of them.": lambda n, e, r: e + r,
+        "The router is counted for each expert. There is one for all.": lambda n, e, r: n * (e + r),
+    }
+    for sizes in ((8, 100, 30), (4, 50, 7), (6, 20, 12)):
+        given = dict(zip(("n_experts", "expert", "router"), sizes, strict=True))
+        ask.gives(given, {"total": kept(*sizes)}, "how many parameters the layer keeps", mistakes)
+    says = "With one expert more, the layer should keep one expert's parameters more."
+    ask.follows(given, given | {"n_experts": 7}, lambda total: total + 20, says)
+
+
 def met(n_experts, top_k, expert, router):
     return top_k * expert + router
 

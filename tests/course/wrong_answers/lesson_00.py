@@ -2,6 +2,37 @@
 
 from answers import right, wrong
 
+# ── count_total ──
+
+
+@wrong("00.count_total", "The router is missing")
+def experts_alone(n_experts, expert, router):
+    return n_experts * expert
+
+
+@wrong("00.count_total", "one expert and the router")
+def the_first(n_experts, expert, router):
+    return expert + router
+
+
+@wrong("00.count_total", "The router is counted for each")
+def router_for_each(n_experts, expert, router):
+    return n_experts * (expert + router)
+
+
+@right("00.count_total")
+def summed(n_experts, expert, router):
+    return sum([expert] * n_experts, router)
+
+
+@right("00.count_total")
+def counted_one_by_one(n_experts, expert, router):
+    total = router
+    for _ in range(n_experts):
+        total += expert
+    return total
+
+
 # ── count_active ──
 
 
