@@ -1,5 +1,7 @@
 """What a lesson asks of its learner, counted."""
 
+import re
+
 import pytest
 
 from moe_tutorial.course.counts import counts
@@ -59,3 +61,15 @@ def test_a_widget_is_an_act_and_a_quiz_as_many_as_its_questions(tmp_path):
     assert found.acts == 1 + found.questions
     assert found.questions >= 3
     assert found.stretch == 0
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "01_why_experts", "02_experts", "03_router", "04_training"])
+def test_a_lesson_with_exercises_asks_for_little_at_a_time(root, name):
+    lesson = root / f"notebooks/{name}.py"
+    found = counts(lesson)
+    assert 3 <= found.exercises <= 5
+    assert found.claims <= 4
+    assert found.minutes <= 35
+    assert found.stretch <= 4
+    told = int(re.search(r"^# (\d+) minutes\.", lesson.read_text(encoding="utf-8"), re.MULTILINE)[1])
+    assert 0 <= told - found.minutes <= 7  # and running the cells takes time
