@@ -19,6 +19,7 @@ LONG = (
     "notebooks/",
     "tests/course/test_further_seeds.py",
     PLANTED,
+    "tests/study/test_parallel.py",
     "tests/browser/test_live_panel.py",
     "tests/browser/",
 )

@@ -88,6 +88,7 @@ def test_the_region_controls_change_the_picture_and_its_title(page, lab):
     )
 
 
+@pytest.mark.nightly
 def test_the_training_can_be_stepped_and_played(page, lab):
     run_all(page, lab, "widgets.ipynb")
     widget = page.locator(".moe-widget", has=page.get_by_role("slider", name="Step"))
@@ -166,6 +167,7 @@ def test_a_lesson_runs_to_its_end_and_its_picture_moves(page, lab):
     assert (picture(canvas) != before[0], title.inner_text() != before[1]) == (True, True)
 
 
+@pytest.mark.nightly
 def test_a_lessons_own_router_learns_in_the_kernel(page, lab):
     run_all(page, lab, LESSON.name)
     playground = page.locator(".moe-root:has(.moe-pg)")
@@ -187,6 +189,7 @@ def test_a_lesson_shows_its_claims_as_boxes(page, lab):
     assert claims.first.locator(".verdict").inner_text().split() == ["✓", "holds", "03.1"]
 
 
+@pytest.mark.nightly
 def test_the_page_of_claims_shows_what_the_lessons_store(page, lab):
     """Those of the two lessons beside it."""
     run_all(page, lab, "claims.ipynb")
@@ -199,6 +202,7 @@ def test_the_page_of_claims_shows_what_the_lessons_store(page, lab):
     assert "control: all 8 experts chosen" in first.locator("table").inner_text()
 
 
+@pytest.mark.nightly
 def test_a_picture_follows_the_theme(page, lab):
     run_all(page, lab, "picture.ipynb")
     for is_light, drawn in (("true", "moe-light"), ("false", "moe-dark")):

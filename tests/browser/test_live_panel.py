@@ -105,7 +105,7 @@ def test_start_pause_step_and_reset(page, lab):
     assert panel.shown() == first
 
 
-@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("running", sampled([False, True], kept=[True]))
 def test_each_slider_changes_what_is_shown(page, lab, running):
     panel = Panel(page, lab)
     if running:
@@ -123,6 +123,7 @@ def test_each_slider_changes_what_is_shown(page, lab, running):
     assert panel.root.get_attribute("data-running") == str(running).lower()
 
 
+@pytest.mark.nightly
 def test_the_theme_of_jupyterlab_recolours_the_panel_at_rest(page, lab):
     panel = Panel(page, lab)
     light = panel.shown()[0]
@@ -131,6 +132,7 @@ def test_the_theme_of_jupyterlab_recolours_the_panel_at_rest(page, lab):
     assert all(dark != lit for dark, lit in zip(panel.shown()[0], light, strict=True))
 
 
+@pytest.mark.nightly
 def test_run_its_cell_ten_times_and_one_thread_is_left(page, lab):
     panel = Panel(page, lab)
     for _ in range(10):
@@ -238,6 +240,7 @@ def test_the_playgrounds_kernel_that_ends_in_training_is_gone_and_its_cell_run_a
     page.wait_for_function("document.querySelector('.moe-root').dataset.running === 'false'")
 
 
+@pytest.mark.nightly
 def test_a_closed_tab_pauses_and_opened_again_it_goes_on_from_there(page, lab):
     panel = Panel(page, lab)
     panel.click("Start")

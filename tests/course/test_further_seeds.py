@@ -1,4 +1,4 @@
-"""The claims hold from other seeds: some lessons in `make test`, all nightly, from seeds that nobody has looked at."""
+"""The claims hold from other seeds: one lesson in `make test`, all nightly, from seeds that nobody has looked at."""
 
 import ast
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.py"))
-SAMPLE = ("01", "03")  # quick ones
+SAMPLE = ("03",)  # a quick one
 
 
 def claimed(lesson: Path) -> set[str]:

@@ -109,6 +109,7 @@ def test_a_page_has_buttons_where_the_address_is_known(built):
     assert loaded == []
 
 
+@pytest.mark.nightly
 def test_a_page_has_no_button_where_no_address_is_known(built):
     links, loaded = built("")
     assert not [url for url in links if re.search("github.com/|binder|colab", url)]

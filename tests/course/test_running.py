@@ -194,11 +194,12 @@ def test_what_is_no_function_is_told_so():
 def test_a_stop_of_the_kernel_stops_the_answer_too():
     """The stop button sends a signal to the main thread, where ``check`` waits."""
     code = """
-        import _thread, threading, time
+        import _thread, signal, threading, time
         from moe_tutorial.course.running import Watch, run
         def endless():
             while True:
                 pass
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a kernel; in the background a shell ignores it
         watch = Watch(seconds=30)  # on a busy machine the signal comes before the clock all the same
         threading.Timer(0.5, _thread.interrupt_main).start()
         try:

@@ -1,6 +1,6 @@
 """Every planted mistake is noticed by the tests that its row names, and by each of them alone.
 
-`make test` plants every ninth, `make nightly` all. A mistake is planted in a copy of the package; the tests that run
+`make test` plants every twelfth, `make nightly` all. A mistake is planted in a copy of the package; the tests that run
 against it are the course's own.
 """
 
@@ -16,7 +16,7 @@ from mistakes import MISTAKES, Mistake
 
 TESTS = Path(__file__).parents[1]
 PACKAGE = TESTS.parent / "moe_tutorial"
-SAMPLE = list(MISTAKES)[::9]
+SAMPLE = list(MISTAKES)[::12]
 
 
 def plant(mistake: Mistake | None, folder: Path) -> None:
@@ -36,7 +36,7 @@ def outcomes(tests: list[str], folder: Path) -> dict[str, set[str]]:
         env=os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=900,  # a busy machine may take long; none may take for ever
         check=False,
     )
     said = re.findall(r"^(PASSED|FAILED|ERROR|SKIPPED) tests/(\S+?)(?:\[.*)?(?: - .*)?$", run.stdout, re.MULTILINE)

@@ -22,7 +22,6 @@ from moe_tutorial.study.parallel import ExpertParallel, RankLost
 sys.path.append(str(Path(__file__).parents[1] / "layers"))
 import loop_oracle
 
-SIZES = (2, 4)
 EVEN, UNEVEN, ZERO = (6, 6, 6, 6), (1, 9, 4, 2), (5, 0, 3, 7)
 CASES = {
     "k=1": (EVEN, {"top_k": 1}),
@@ -162,7 +161,7 @@ def torchrun(ranks, *command):
     return subprocess.run(start, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-@pytest.fixture(scope="module", params=SIZES, ids="{} ranks".format)
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.nightly)], ids="{} ranks".format)
 def by_rank(request, tmp_path_factory):
     """What each rank found."""
     folder = tmp_path_factory.mktemp("ranks")
