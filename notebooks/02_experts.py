@@ -358,7 +358,7 @@ reveal("02.gain", 100 * float(gain["experts and an oracle"].mean()))
 # With these four begins a scoreboard that goes through the course. Whatever a later lesson trains on `digits4` has to
 # find its place among them. The neurons are the hidden ones: how many an image meets, of how many that are kept.
 
-# %% tags=["measure"]
+# %% tags=["measure", "remove-output"]
 rows = score(
     "02",
     {

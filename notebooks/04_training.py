@@ -127,7 +127,9 @@ region_maps(
 )
 
 # %% [markdown]
-# The same run as a film. Press play, or pull the slider, and watch the borders look for the quarters.
+# ### Further: the same run as a film
+#
+# Press play, or pull the slider, and watch the borders look for the quarters.
 
 # %% tags=["draw", "nbval-ignore-output"]
 watch_training(
@@ -227,7 +229,7 @@ dL_dz = gate_gradient(p, dL_dg)
 # **Step 4: from the logits to the router.** A logit is a row of $W$ times the token, so
 # $\partial L/\partial W = (\partial L / \partial z)\, x^\top$. That is all. Now let autograd do the same.
 
-# %%
+# %% tags=["measure"]
 by_hand = np.outer(dL_dz, x)
 
 
@@ -547,7 +549,7 @@ print(
 # Two of the five go on the scoreboard: the router that learns, and, for those that do not, the one that leaves the output as
 # it is.
 
-# %% tags=["measure"]
+# %% tags=["measure", "remove-output"]
 rows = score(
     "04",
     {

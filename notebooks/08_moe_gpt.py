@@ -293,7 +293,7 @@ table(
 )
 
 # %% [markdown]
-# ## Let them write
+# ## Further: let them write
 #
 # Feed the model a few characters, draw the next from its softmax, append it, and go on. A **temperature** divides the
 # scores before the softmax: below 1 the model becomes careful, above 1 daring. Try it: change the prompt, the

@@ -544,14 +544,6 @@ sweep(
 # among experts”. Does it get there by itself? One could think so: it has no router that could play favourites, every node
 # has a left and a right, and the hardening loss makes it decide.
 
-# %% tags=["guess", "nbval-ignore-output"]
-guess(
-    "10.leaves",
-    "Raw pixels, hardening weight 10 from the first step, eight leaves. How many leaves "
-    "have work in the end?",
-    slider=(1, 8, 1, "of 8"),
-)
-
 # %% [markdown]
 # Before you look, ask what the hardening loss wants. Which of these two nodes does it prefer?
 
@@ -569,9 +561,6 @@ for name, logits in (("one left, one right", divides), ("both right", favours)):
 # %% tags=["measure"]
 strong = run(raw, harden=10.0)
 plain = run(raw)
-
-# %% tags=["guess", "nbval-ignore-output"]
-reveal("10.leaves", 2**DEPTH - dead(strong["shares"]).float().mean())
 
 # %% tags=["measure"]
 claim(

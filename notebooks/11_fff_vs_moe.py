@@ -40,31 +40,6 @@ guess(
     choices=["yes", "no"],
 )
 
-# %% tags=["guess", "nbval-ignore-output"]
-guess(
-    "11.balanced",
-    "“Aims to replicate a balanced distribution of data among experts.” A hardened tree "
-    "trains on raw pixels, without a balance loss. Do at least half of its eight leaves "
-    "keep work?",
-    choices=["yes", "no"],
-)
-
-# %% tags=["guess", "nbval-ignore-output"]
-guess(
-    "11.noise",
-    "“Reduces the need for artificial noise during training.” Does a mixture that has a "
-    "balance loss need noise: is it at least two points more accurate with it?",
-    choices=["yes", "no"],
-)
-
-# %% tags=["guess", "nbval-ignore-output"]
-guess(
-    "11.training",
-    "“A similar training time as a standard GPT.” Does a tree in training multiply as "
-    "often as a dense network of all its neurons, within a tenth?",
-    choices=["yes", "no"],
-)
-
 # %% tags=["setup"]
 import itertools
 
@@ -541,10 +516,6 @@ claim(
     refutes="A hardened tree reaches “a balanced distribution of data among experts” by itself",
 )
 
-# %% tags=["guess", "nbval-ignore-output"]
-at_work = E - left_alone["no balance loss"]["dead"].mean()
-reveal("11.balanced", "yes" if at_work >= E / 2 else "no")
-
 # %% [markdown]
 # **Verdict: not by itself, for the tree that you would use.** Without hardening and with good inputs: balanced, but not to be
 # descended. With hardening: leaves die, as experts do, unless a balance loss holds them. We are not the first to see it:
@@ -619,17 +590,13 @@ claim(
     control_is="what standardised pixels and the Switch loss gain",
 )
 
-# %% tags=["guess", "nbval-ignore-output"]
-by_noise = (noisy["accuracy"] - on_digits4["mixture"]["accuracy"]).mean()
-reveal("11.noise", "yes" if by_noise >= 0.02 else "no")
-
 # %% [markdown]
 # **Verdict: true, and no advantage here.** The tree needs no noise, and a mixture with a balance loss needs none either. What both of
 # them need is the balance loss. Noise alone balanced neither: not the mixture (06.2), not the tree (lesson 10, the row of region
 # leak). The abstract's “better training properties than mixtures of experts thanks to noiseless conditional execution” is
 # about mixtures that train with noise.
 #
-# ## The clock
+# ## Further: the clock, and what it is asked
 #
 # Now time. A layer from 256 to 256, as it could sit in a small language model: 16 leaves or experts of 128 neurons, so
 # 2,048 in training and 128 in inference. First count what one token has to multiply, choosing included.
@@ -796,18 +763,30 @@ claim(
 # %% [markdown]
 # ## “A similar training time as a standard GPT”
 #
-# So similar to *dense*. Count first. In training the tree asks all its nodes and all its leaves; the mixture asks one expert, in
-# training too.
+# So similar to *dense*. Before the clock, ask the count.
+
+# %% tags=["guess", "nbval-ignore-output"]
+guess(
+    "11.training",
+    "“A similar training time as a standard GPT.” Does a tree in training multiply as "
+    "often as a dense network of all its neurons, within a tenth?",
+    choices=["yes", "no"],
+)
+
+# %% [markdown]
+# In training the tree asks all its nodes and all its leaves; the mixture asks one expert, in training too.
 
 # %% tags=["measure"]
 in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
-for name, number in in_training.items():
-    of_tree = number / in_training["tree"]
-    print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
 
 # %% tags=["guess", "nbval-ignore-output"]
 times = in_training["tree"] / in_training["dense, training width"]
 reveal("11.training", "yes" if abs(times - 1) < 0.1 else "no")
+
+# %% tags=["measure"]
+for name, number in in_training.items():
+    of_tree = number / in_training["tree"]
+    print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
 
 # %% tags=["measure"]
 claim(

@@ -628,13 +628,6 @@ print("accused without a bug, of 8, ten seeds:", *sound)
 # written for. Here are twenty, two to four for each step of the block, from what the router reads to the sum. They were
 # written down before a probe was run on any of them, and none was dropped afterwards.
 
-# %% tags=["guess", "nbval-ignore-output"]
-guess(
-    "12.twenty",
-    "How many of the twenty will the eight probes catch?",
-    slider=(0, 20, 1, "of 20"),
-)
-
 
 # %% tags=["measure"]
 def with_mistake(name, seed):
@@ -656,9 +649,6 @@ claim(
     control=[accused / 8 for accused in sound],
     control_is="eight mixtures without a bug",
 )
-
-# %% tags=["guess", "nbval-ignore-output"]
-reveal("12.twenty", len(MUTANTS) * caught.float().mean())
 
 # %% [markdown]
 # So more than half, and not all. What gets through? Do these mistakes matter at all? Compare each with a right mixture of the same
@@ -719,7 +709,7 @@ table(
 # you meant. That takes an original (12.1), or a test of each part against a few lines written by hand.
 
 # %% [markdown]
-# ## Your own layer
+# ## Further: your own layer
 #
 # `examine` takes any mixture with the package's names: `router`, `experts`, and a call that returns the answer and the
 # routing. (`certain` is a question for softmax gates: a sigmoid may be sure of several experts, and a `scale` scales the

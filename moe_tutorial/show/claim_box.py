@@ -82,11 +82,10 @@ def shown(figure: Figure) -> tuple[str, str]:
 
 
 def number(claim: Claim) -> str:
-    """The figure that carries the claim, with its unit and interval, and above them what was measured."""
+    """The figure that carries the claim, with its unit and interval; what was measured stands in the table."""
     mean, interval = shown(claim.measured)
-    above = f'<span class="quantity">{escape(claim.quantity)}</span>' if claim.quantity else ""
     unit = f" {escape(claim.unit)}" if claim.unit else ""
-    return f'{above}<span class="figure"><b>{mean}</b>{unit} <small>{interval}</small></span>'
+    return f'<span class="figure"><b>{mean}</b>{unit} <small>{interval}</small></span>'
 
 
 def table(claim: Claim) -> str:

@@ -224,7 +224,8 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page, name):
     folded = page.locator("article details:not([open])").count()
     page.evaluate("window.print = () => { window.printed = true; }")
     page.keyboard.press("Control+p")
-    page.wait_for_function("window.printed")
+    page.wait_for_function("window.printed", timeout=60_000)
+    assert page.wrong == []
     page.emulate_media(media="print")
     assert page.locator("html").get_attribute("data-theme") == "light"
     assert page.locator(".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light])").count() == 0

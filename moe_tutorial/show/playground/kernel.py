@@ -112,6 +112,11 @@ class KernelTraining(anywidget.AnyWidget):
         self.trainer = Trainer(self)
         self.on_msg(self.trainer.receive)
 
+    @property
+    def step(self) -> int:
+        """Training steps done in the kernel since the start."""
+        return self.trainer.step
+
     def close(self) -> None:
         self.trainer.running = False
         super().close()

@@ -18,7 +18,7 @@ export function choice(texts) {
     el("label", { className: "moe-option" }, inputs[i], el("span", {}, ...prose(text))),
   );
   return {
-    node: el("div", {}, ...labels),
+    node: el("div", { className: "moe-options" }, ...labels),
     read() {
       const place = inputs.findIndex((input) => input.checked);
       return place < 0 ? null : place;

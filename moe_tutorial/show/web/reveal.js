@@ -80,7 +80,7 @@ function render({ model, el: root }) {
     const said = kept.get()?.said;
     const open = shown || said !== undefined;
     const label = el("p", { className: "moe-label" }, "Your guess, measured");
-    mount(root, el("section", { className: "moe-ask" }, label, told, ...(open ? answer(said) : closed())));
+    mount(root, el("section", { className: "moe-ask" }, label, ...(open ? [told, ...answer(said)] : [closed()])));
   }
   function closed() {
     told.replaceChildren(link("Lock your guess first"), ", or let the page show what was measured.");
@@ -90,7 +90,7 @@ function render({ model, el: root }) {
       draw();
       told.focus();
     };
-    return [show];
+    return el("div", { className: "moe-closed" }, told, show);
   }
   function answer(/** @type {any} */ said) {
     const is = el("b", {}, ...prose(inWords(measured, answers)));
