@@ -84,7 +84,7 @@ def calls(source, name):
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_each_lessons_cells_say_what_folds(path):
-    known = TAGS | {"exercise", "guess", "all-claims", "nbval-ignore-output"}
+    known = TAGS | {"exercise", "guess", "all-claims", "nbval-ignore-output", "remove-output"}
     for cell in jupytext.read(path).cells:
         tags = set(cell.metadata.get("tags", []))
         assert tags <= known, f"{sorted(tags - known)} in {cell.source[:60]}; allowed are {sorted(known)}"
