@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
 
 
-# What runs for minutes, the longest first, so that no worker begins it when the others have nothing left to do. The tests
-# of the site come when the lessons have run: it is built from what they showed.
+# What runs for minutes, the longest first, so that no worker begins it when the others have nothing left to do. The
+# tests of the site come when the lessons have run: it is built from what they showed.
 PLANTED = "tests/planted/"
 LONG = (
     "tests/browser/test_live_panel.py",  # it waits more than it computes, so the lessons run beside it
