@@ -157,8 +157,8 @@ picture(
     "Squares: experts, or leaves; filled: the one that answers.",
     alt=f"A row of {E} filled circles above {E} squares; and a tree of {E - 1} circles, of "
     f"which {DEPTH} are filled, from the root down to one of {E} squares.",
-    height=250,
-    narrow_height=420,
+    height=220,
+    narrow_height=400,
 )
 
 
@@ -183,7 +183,9 @@ def choose_by_questions(x, node_weight, node_bias):
 # asks one expert alone. The tree has no gate weight. In training it mixes *all* leaves, and hopes that its questions become
 # hard enough for one to do (lesson 10). Keep this in mind for the fourth sentence.
 #
-# And what does choosing cost? Scores: one row an expert. Questions: one row a level.
+# ### Further: larger layers, and that after the choice they are the same
+#
+# What choosing costs: a row an expert for scores, a row a level for questions.
 
 # %% tags=["measure"]
 print("experts or leaves   rows that a mixture reads   rows that a tree reads")
@@ -191,8 +193,6 @@ for depth in (3, 6, 11):
     print(f"{2**depth:17}{2**depth:28}{depth:25}")
 
 # %% [markdown]
-# ### Further: after that they are the same
-#
 # The same choices, and then the same network: held against the package.
 
 # %% tags=["measure"]

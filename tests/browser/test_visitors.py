@@ -222,9 +222,9 @@ def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, nam
 def test_paper_gets_the_whole_page_in_the_light_theme(open_page, name):
     page = open_page(f"{name}.html", color_scheme="dark", viewport={"width": 1280, "height": 800})
     folded = page.locator("article details:not([open])").count()
-    page.evaluate("window.print = () => { window.printed = true; }")
+    page.evaluate("() => { window.print = () => { window.printed = true; }; }")  # Playwright calls what is a function
     page.keyboard.press("Control+p")
-    page.wait_for_function("window.printed", timeout=60_000)
+    page.wait_for_function("window.printed")
     assert page.wrong == []
     page.emulate_media(media="print")
     assert page.locator("html").get_attribute("data-theme") == "light"

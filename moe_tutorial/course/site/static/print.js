@@ -28,7 +28,7 @@
   // A browser does not wait for what a page begins to load when it is printed. The keys for it can.
   async function printWhole() {
     dispatchEvent(new Event("beforeprint"));
-    const until = performance.now() + 30000;
+    const until = performance.now() + 15000;
     while (!ready() && performance.now() < until) await frame();
     await frame();
     await frame(); // widgets draw in the next frame

@@ -13,21 +13,16 @@
         new Promise((resolve, reject) => {
           const node = make(new URL(name, folder).href);
           node.onload = resolve;
-          node.onerror = () => {
-            asked.delete(name);
-            reject(new Error(`${name} could not be loaded`));
-          };
+          node.onerror = () => reject(new Error(`${name} could not be loaded`));
           document.head.append(node);
         }),
       );
     }
     return asked.get(name);
   }
-  const twice = (ask) => ask().catch(ask); // a line may drop what it carries
-  const script = (name) =>
-    twice(() => load(`${name}.js`, (src) => Object.assign(document.createElement("script"), { src })));
+  const script = (name) => load(`${name}.js`, (src) => Object.assign(document.createElement("script"), { src }));
   const style = (name) =>
-    twice(() => load(name, (href) => Object.assign(document.createElement("link"), { rel: "stylesheet", href })));
+    load(name, (href) => Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
 
   function bytes(text) {
     const letters = atob(text);
