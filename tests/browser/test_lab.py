@@ -66,6 +66,7 @@ def repaint_times(page, slider, watched, *, back=True, presses=12):
     return f"p50 {took[len(took) // 2]:.0f} ms, p95 {took[int(0.95 * len(took))]:.0f} ms over {len(took)} key presses"
 
 
+@pytest.mark.nightly
 def test_the_region_controls_change_the_picture_and_its_title(page, lab):
     run_all(page, lab, "widgets.ipynb")
     widget = page.locator(".moe-widget", has=page.get_by_role("slider", name="Temperature"))

@@ -211,6 +211,7 @@ def test_a_kernel_that_ends_in_training_is_gone_and_its_cell_run_again_trains(pa
     panel.pause()
 
 
+@pytest.mark.nightly
 def test_the_playgrounds_kernel_that_ends_in_training_is_gone_and_its_cell_run_again_trains(page, lab):
     def train():
         root.scroll_into_view_if_needed()

@@ -197,6 +197,7 @@ def test_a_balance_loss_and_a_setting_stand_in_link_notebook_and_controls(table,
     page.close()
 
 
+@pytest.mark.nightly
 def test_the_added_loss_trains_in_the_page_as_its_twin_does_in_torch(table, node):
     """The golden test takes its cases from the table, and its losses from the kernel's engine."""
     test = "tests/show/test_playground_engine.py"

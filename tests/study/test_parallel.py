@@ -284,6 +284,7 @@ def test_by_hand_a_lost_rank_is_one_line_and_a_status(tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.nightly
 def test_no_process_outlives_a_run_that_takes_too_long():
     mark = f"--seed={os.getpid()}0123"
 
