@@ -27,7 +27,7 @@
 # conditional execution”. We take the sentences one by one, as they stand, with the same data, the same widths and the same
 # care for all.
 #
-# To be measured, each sentence has to become a question. Here is one for each of the four.
+# To be measured, each sentence has to become a question. Here is the first.
 
 # %% tags=["guess", "nbval-ignore-output"]
 from moe_tutorial.course import guess
