@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from headless import browser_path
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
@@ -93,15 +94,13 @@ def chromium():
     """A headless Chromium: the machine's own, or else the one that Playwright installs."""
     from playwright.sync_api import Error, sync_playwright
 
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
     install = "install it, or run `python -m playwright install --with-deps chromium`"
     try:
         playwright = sync_playwright().start()
     except Exception:  # on a minimal system its own Node.js finds no libatomic, and it says no more than "closed"
         lacking("Chromium, or a library that Playwright needs,", install)
     try:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
     except Error:
         playwright.stop()
         lacking("Chromium", install)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
+from headless import browser_path
 from in_lab import jupyterlab, notebook, run_all
 
 PRESSES = 60
@@ -60,8 +62,7 @@ for number, cell in enumerate(PANELS.values()):
     (home / f"panel{number}.ipynb").write_text(notebook(cell), encoding="utf-8")
 print(f"{'':32}{'slider':22}{'p50':>8}{'p95':>8}   presses, steps a second")
 with jupyterlab(home) as lab, sync_playwright() as playwright:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
     for number, name in enumerate(PANELS):
         page = browser.new_context(viewport={"width": 1280, "height": 1400}).new_page()
         run_all(page, lab, f"panel{number}.ipynb")

@@ -8,7 +8,6 @@ figures. First paint is first-contentful-paint, the median of three visits, each
 """
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from statistics import median
@@ -17,7 +16,9 @@ from playwright.sync_api import sync_playwright
 
 from moe_tutorial.course.book import build
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
+from headless import browser_path
 from on_site import PAGES, serving, weigh
 
 ROOT = Path(__file__).parents[2]
@@ -26,9 +27,8 @@ TURNS = 3
 
 def main() -> None:
     """A line a page."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with serving(build(ROOT)) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         print(f"{'page':20}{'first paint':>12}{'before it':>11}{'in all':>11}{'requests':>10}")
         for name in PAGES:
             turns = [weigh(browser, f"{address}/{name}.html") for _ in range(TURNS)]

@@ -25,7 +25,9 @@ from playwright.sync_api import Page, sync_playwright
 
 from moe_tutorial.show import playground
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
+from headless import browser_path
 from on_page import page_of
 
 SHOW = Path(__file__).parents[2] / "moe_tutorial" / "show"
@@ -137,8 +139,7 @@ def page() -> None:
             Path(folder, f"{kind}.html").write_text(page_of(widget), encoding="utf-8")
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         for kind, sliders in SLIDERS.items():
             first = []
             for _ in range(5):
