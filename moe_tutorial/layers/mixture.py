@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from . import fast
 from .checks import as_tokens, check_choice, check_count, check_dtype
 from .experts import DISPATCHES, Experts
 from .routing import Router, Routing
@@ -69,13 +70,19 @@ class MixtureOfExperts(nn.Module):
         check_dtype(tokens, self.experts.w_in)
         routing = self.router(tokens)
         check_routing(routing, len(tokens))
-        y = self.sparse(tokens, routing) if self.dispatch == "sparse" else self.dense(tokens, routing)
+        if self.dispatch == "dense":
+            y = self.dense(tokens, routing)
+        elif (y := fast.mix(self, tokens, routing)) is None:
+            y = self.sparse(tokens, routing)
         if self.shared is not None:
             y = y + self.shared.mixed(tokens, tokens.new_ones(len(tokens), self.shared.n_experts))
         return y.reshape(*x.shape[:-1], self.experts.d_out), routing
 
     def sparse(self, tokens: Tensor, routing: Routing) -> Tensor:
-        """Sort the T * k choices by expert, let each expert answer its slice, add the answers up per token."""
+        """Sort the T * k choices by expert, let each expert answer its slice, add the answers up per token.
+
+        ``forward`` takes a quicker way to the same numbers (``fast.mix``).
+        """
         order, token, counts = sort_by_expert(routing.indices, self.experts.n_experts)
         answers = self.experts.grouped(tokens[token], counts.tolist())
         weights = routing.weights.flatten()[order].to(answers.dtype)

@@ -98,19 +98,22 @@ class Router(nn.Module):
 
         probs = self.probabilities(logits)
         scores = probs if noisy_logits is logits else self.probabilities(noisy_logits)
-        indices = self.choose(noisy_logits if self.gate == "topk_softmax" else scores)
+        ranking = noisy_logits if self.gate == "topk_softmax" else scores
+        indices = self.choose(ranking)
+        weights = ranking.gather(-1, indices)
         if self.gate == "topk_softmax":
-            weights = noisy_logits.gather(-1, indices).softmax(-1)
-        else:
-            weights = scores.gather(-1, indices)
+            weights = weights.softmax(-1)
         if self.renormalize:
-            weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)  # sigmoids can all be 0
-        return Routing(logits, probs, indices, weights * self.scale, noisy_logits, noise_std)
+            total = weights.sum(-1, keepdim=True)
+            weights = weights / (total + 1e-20 if self.gate == "sigmoid_topk" else total)  # sigmoids can all be 0
+        if self.scale != 1:
+            weights = weights * self.scale
+        return Routing(logits, probs, indices, weights, noisy_logits, noise_std)
 
     def add_noise(self, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The noisy logits (T, E) and their standard deviation, (T, E) with noise and (T, 0) without."""
         if not self.training or self.noise is None or self.noise == 0:
-            return logits, logits[:, :0].detach()
+            return logits, logits.new_empty(len(logits), 0)
         if self.noise == "learned":
             noise_std = F.softplus(full_linear(tokens, self.noise_weight))
         else:

@@ -336,8 +336,8 @@ MISTAKES = {
     "hard-gradient-stops": Mistake(
         "the compiled descent hands no gradient on to the layer below",
         "layers/fast/descend_kernel.py",
-        "return None, by_tokens, None, None, *by_leaves",
-        "return None, None, None, None, *by_leaves",
+        "return by_tokens, None, None, by_w_in",
+        "return None, None, None, by_w_in",
         (FAST + "test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_either",),
     ),
     "plain-answers-by-leaf": Mistake(

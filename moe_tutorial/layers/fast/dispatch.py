@@ -5,6 +5,7 @@ A token as a whole takes ten microseconds, so the way to the kernel counts: what
 
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..tree import FastFeedForward
 
 
+NUMBA = find_spec("numba") is not None
+
+
 @cache
 def load(name: str) -> ModuleType | None:
     """The kernels of this folder's module, or None where numba is missing. Loading them takes a second, once."""
@@ -29,8 +33,9 @@ def load(name: str) -> ModuleType | None:
 
 def descend(tree: "FastFeedForward", tokens: Tensor) -> tuple[Tensor, Tensor] | None:
     """``tree.descend(tokens)``, compiled: float32 on a processor, everything one row after the other in memory."""
-    kernels = load("descend_kernel")
-    if kernels is None or not tokens.is_cpu:
+    compiling = torch.compiler.is_compiling()
+    kernels = NUMBA if compiling else load("descend_kernel")
+    if not kernels or not tokens.is_cpu:
         return None
     try:
         parameters = in_order(tree)
@@ -45,10 +50,12 @@ def descend(tree: "FastFeedForward", tokens: Tensor) -> tuple[Tensor, Tensor] | 
         tokens = tokens.to(float32)  # autocast is on, and does not reach a kernel
     if not tokens.is_contiguous() or not parameters[2].is_cpu:
         return None
+    if compiling:
+        return torch.ops.moe_tutorial.descend(tokens, *parameters, tree._modules["leaves"].activation)
     if torch.is_grad_enabled():
         for tensor in (tokens, *parameters):
             if tensor.requires_grad:
-                return kernels.Descend.apply(tree, tokens, *parameters)
+                return kernels.Descend.apply(tree._modules["leaves"].activation, tokens, *parameters)
     return kernels.descend(tokens, parameters, tree._modules["leaves"].activation)
 
 
@@ -68,6 +75,8 @@ def soften(tree: "FastFeedForward", tokens: Tensor, decisions: Tensor) -> tuple[
     In plain torch the weights and the activation take four passes more over the neurons, and as many arrays, which is
     felt beside two matrix products.
     """
+    if torch.compiler.is_compiling():  # which makes kernels of its own of the plain way
+        return None
     kernels, leaves = load("soften_kernel"), tree.leaves
     dtypes = decisions.dtype, leaves.w_in.dtype
     if kernels is None or not decisions.is_cpu or leaves.activation != "relu" or dtypes != (torch.float32,) * 2:

@@ -59,19 +59,19 @@ def threads_for(tokens: int) -> int:
     return 1 if tokens < MANY else min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
 
 
-def run(compiled, threads: int, *arguments: int) -> None:
-    """A kernel on so many threads. Its first call compiles it, or loads what an earlier process compiled."""
+def run(compiled, threads: int, *arguments: int) -> bool | None:
+    """What a kernel returns, on so many threads. Its first call compiles it, or loads what another process compiled."""
     if threads == 1 and compiled in _ready:
-        compiled(*arguments)
-        return
+        return compiled(*arguments)
     begun = time.perf_counter()
     with _one_at_a_time:
         if threads > 1:
             torch_threads = torch.get_num_threads()
             numba.set_num_threads(threads)  # its first call starts OpenMP anew, with all processors, for torch as well
             torch.set_num_threads(torch_threads)
-        compiled(*arguments)
+        result = compiled(*arguments)
     if compiled not in _ready:
         _ready.add(compiled)
         if compiled.stats.cache_misses and fast.on_compile:
             fast.on_compile(time.perf_counter() - begun)
+    return result

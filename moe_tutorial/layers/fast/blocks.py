@@ -1,0 +1,130 @@
+"""What kernels are made of: products of a few rows, and activations that a processor computes many at a time."""
+
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .kernels import kernel
+
+ACTIVATIONS = ("relu", "gelu", "silu")  # the kernels know them by number
+ROWS = 4  # rows that ``dots`` and ``adds`` take at once: 16 sums and 8 rows fit in a processor's registers
+
+
+@kernel(inline="always")
+def dot(a, b):
+    total = np.float32(0)
+    for i in range(a.shape[0]):
+        total += a[i] * b[i]
+    return total
+
+
+@kernel(inline="always")
+def add(y, value, row):
+    for i in range(y.shape[0]):
+        y[i] += value * row[i]
+
+
+@kernel()
+def dots(x, w, out):
+    """out[r, j] = x[r] . w[j] for four rows and four: each number is read once for four products."""
+    aa = ab = ac = ad = ba = bb = bc = bd = ca = cb = cc = cd = da = db = dc = dd = np.float32(0)
+    for i in range(x.shape[1]):
+        a, b, c, d = x[0, i], x[1, i], x[2, i], x[3, i]
+        p, q, r, s = w[0, i], w[1, i], w[2, i], w[3, i]
+        aa += a * p
+        ab += a * q
+        ac += a * r
+        ad += a * s
+        ba += b * p
+        bb += b * q
+        bc += b * r
+        bd += b * s
+        ca += c * p
+        cb += c * q
+        cc += c * r
+        cd += c * s
+        da += d * p
+        db += d * q
+        dc += d * r
+        dd += d * s
+    out[0, 0], out[0, 1], out[0, 2], out[0, 3] = aa, ab, ac, ad
+    out[1, 0], out[1, 1], out[1, 2], out[1, 3] = ba, bb, bc, bd
+    out[2, 0], out[2, 1], out[2, 2], out[2, 3] = ca, cb, cc, cd
+    out[3, 0], out[3, 1], out[3, 2], out[3, 3] = da, db, dc, dd
+
+
+@kernel()
+def adds(y, v, w):
+    """y[r] += v[r, 0] * w[0] + ... + v[r, 3] * w[3] for four rows."""
+    aa, ab, ac, ad = v[0, 0], v[0, 1], v[0, 2], v[0, 3]
+    ba, bb, bc, bd = v[1, 0], v[1, 1], v[1, 2], v[1, 3]
+    ca, cb, cc, cd = v[2, 0], v[2, 1], v[2, 2], v[2, 3]
+    da, db, dc, dd = v[3, 0], v[3, 1], v[3, 2], v[3, 3]
+    for i in range(y.shape[1]):
+        p, q, r, s = w[0, i], w[1, i], w[2, i], w[3, i]
+        y[0, i] += aa * p + ab * q + ac * r + ad * s
+        y[1, i] += ba * p + bb * q + bc * r + bd * s
+        y[2, i] += ca * p + cb * q + cc * r + cd * s
+        y[3, i] += da * p + db * q + dc * r + dd * s
+
+
+@intrinsic
+def float_of(context, bits):
+    """The float32 that these 32 bits stand for."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+@kernel(inline="always")
+def exp(x):
+    """e to the x in float32, to two units in the last place: 2 to a whole number, times a polynomial. Unlike the
+    library's, a loop over it becomes vector code. It stays finite: beyond 88 it is as at 88.
+    """
+    x = min(max(x, np.float32(-87)), np.float32(88))
+    whole = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
+    rest = x - whole * np.float32(0.693359375) - whole * np.float32(-2.12194440e-4)
+    y = np.float32(1.9875691500e-4)
+    y = y * rest + np.float32(1.3981999507e-3)
+    y = y * rest + np.float32(8.3334519073e-3)
+    y = y * rest + np.float32(4.1665795894e-2)
+    y = y * rest + np.float32(1.6666665459e-1)
+    y = y * rest + np.float32(5.0000001201e-1)
+    y = y * rest * rest + rest + np.float32(1)
+    return y * float_of((np.int32(whole) + np.int32(127)) << np.int32(23))
+
+
+@kernel(inline="always")
+def sigmoid(x):
+    return np.float32(1) / (np.float32(1) + exp(-x))
+
+
+@kernel(inline="always")
+def normal(x):
+    """The share of a standard normal distribution below x."""
+    return np.float32(0.5) * (np.float32(1) + np.float32(math.erf(x * np.float32(math.sqrt(0.5)))))
+
+
+@kernel(inline="always")
+def activate(value, kind):
+    if kind == 0:
+        return np.float32(0) if value <= 0 else value  # NaN stays NaN, as in torch
+    if kind == 1:
+        return value * normal(value)
+    return value * sigmoid(value)
+
+
+@kernel(inline="always")
+def slope(value, kind):
+    """The derivative of ``activate``."""
+    if kind == 0:
+        return np.float32(1) if value > 0 else np.float32(0)
+    if kind == 1:
+        return normal(value) + value * np.float32(math.sqrt(0.5 / math.pi)) * exp(np.float32(-0.5) * value * value)
+    share = sigmoid(value)
+    return share * (np.float32(1) + value * (np.float32(1) - share))

@@ -1,0 +1,203 @@
+"""A mixture's experts in plain torch, with as few passes and as little memory as it allows: for many tokens.
+
+The choices are sorted by expert, so that each expert's tokens are a slice. Experts of few tokens share a call of
+``grouped_mm``; an expert of many tokens has one of its own, so that its neurons stay in the cache from product to
+product. For the way back, only the neurons before their activation are kept, and the answers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .dispatch import load
+
+PART = 2**19  # bytes of neurons that are worked on at a time
+
+ACTIVATIONS = {"relu": torch.relu, "gelu": F.gelu, "silu": F.silu}
+
+
+def slopes(activation: str, by_act: Tensor, neurons: Tensor) -> Tensor:
+    """The gradient by the neurons before their activation."""
+    if activation == "relu":
+        return torch.ops.aten.threshold_backward(by_act, neurons, 0)
+    return getattr(torch.ops.aten, f"{activation}_backward")(by_act, neurons)
+
+
+class Part(NamedTuple):
+    """Neighbouring experts whose choices are worked on together."""
+
+    experts: slice  # of the stacks
+    rows: slice  # of the sorted choices
+    counts: list[int]  # choices of each
+    ends: Tensor | None  # int32: where the rows of each end, counted from the part's first; None for a single expert
+
+
+def parts_of(counts: list[int], row_bytes: int, device: torch.device, group: bool) -> Iterator[Part]:
+    """The experts in parts of about ``PART`` bytes; those without a choice at a part's end are left out."""
+    first = row = 0
+    while first < len(counts):
+        last, rows = first + 1, counts[first]
+        while group and last < len(counts) and (rows + counts[last]) * row_bytes <= PART:
+            rows += counts[last]
+            last += 1
+        if rows:
+            some = counts[first:last]
+            ends = torch.tensor(some, device=device).cumsum(0).to(torch.int32) if len(some) > 1 else None
+            yield Part(slice(first, last), slice(row, row + rows), some, ends)
+        first, row = last, row + rows
+
+
+def product(x: Tensor, w: Tensor, ends: Tensor | None) -> Tensor:
+    """Each row times its expert's matrix: (n, i), (e, i, o) -> (n, o)."""
+    return x @ w[0] if ends is None else F.grouped_mm(x, w, offs=ends)
+
+
+def can_group(*widths: int, dtype: torch.dtype) -> bool:
+    """Whether ``grouped_mm`` is there (since torch 2.9), and takes rows of these widths: 16 bytes or a multiple."""
+    return (
+        hasattr(F, "grouped_mm")
+        and dtype is not torch.float64
+        and all(width * dtype.itemsize % 16 == 0 for width in widths)
+    )
+
+
+class Sorted(NamedTuple):
+    token: Tensor  # (S,) of each choice, sorted by expert
+    order: Tensor  # (S,)
+    parts: list[Part]
+
+
+def sort(indices: Tensor, w_in: Tensor, w_out: Tensor) -> Sorted:
+    E, h, d = w_in.shape
+    order = indices.flatten().argsort(stable=True)
+    counts = indices.flatten().bincount(minlength=E)
+    if len(counts) > E:
+        raise ValueError(f"the router chose expert {len(counts) - 1}, but there are only {E}")
+    group = can_group(d, h, w_out.shape[-1], dtype=w_in.dtype)
+    parts = list(parts_of(counts.tolist(), h * w_in.element_size(), w_in.device, group))
+    return Sorted(order // indices.shape[-1], order, parts)
+
+
+def with_bias(y: Tensor, b: Tensor | None, part: Part) -> Tensor:
+    if b is None:
+        return y
+    b = b[part.experts]
+    return y.add_(b if part.ends is None else b.repeat_interleave(torch.tensor(part.counts, device=b.device), 0))
+
+
+def fire(activation: str, value: Tensor, gates: Tensor | None) -> Tensor:
+    """The neurons, from what comes before their activation."""
+    if quick(value):
+        return load("mixture_kernel").fire_neurons(activation, value, gates)
+    act = ACTIVATIONS[activation]
+    return act(value) if gates is None else act(gates).mul_(value)
+
+
+def fire_back(
+    activation: str, value: Tensor, gates: Tensor | None, by_neurons: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The neurons once more, and the gradients by value and by gates."""
+    if quick(value):
+        return load("mixture_kernel").fire_neurons_back(activation, value, gates, by_neurons)
+    act = ACTIVATIONS[activation]
+    if gates is None:
+        return act(value), slopes(activation, by_neurons, value), None
+    acts = act(gates)
+    return acts * value, acts.mul_(by_neurons), slopes(activation, by_neurons.mul_(value), gates)
+
+
+def quick(neurons: Tensor) -> bool:
+    """Whether a kernel passes over them more quickly: it does all at once, but on one thread."""
+    fits = neurons.dtype is torch.float32 and neurons.is_cpu and torch.get_num_threads() == 1
+    return fits and load("mixture_kernel") is not None
+
+
+def forward(
+    tokens: Tensor, indices: Tensor, weights: Tensor, experts: Sequence[Tensor | None], activation: str, keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """What the chosen experts say, times its weight, added up, and the neurons before their activation."""
+    w_in, b_in, w_gate, b_gate, w_out, b_out = experts
+    token, order, parts = sort(indices, w_in, w_out)
+    scale = weights.flatten()[order].unsqueeze(-1)
+    kept = []
+    y = tokens.new_zeros(len(tokens), w_out.shape[-1])
+    for part in parts:
+        of_part, own, ends = token[part.rows], part.experts, part.ends
+        x = tokens[of_part]
+        value = with_bias(product(x, w_in[own].mT, ends), b_in, part)
+        gates = None if w_gate is None else with_bias(product(x, w_gate[own].mT, ends), b_gate, part)
+        said = with_bias(product(fire(activation, value, gates), w_out[own], ends), b_out, part)
+        if keep:
+            kept += [value, said] if gates is None else [value, gates, said]
+            said = said * scale[part.rows]
+        else:
+            said.mul_(scale[part.rows])
+        y.index_add_(0, of_part, said)
+    return y, kept
+
+
+def backward(
+    tokens: Tensor,
+    indices: Tensor,
+    weights: Tensor,
+    by_y: Tensor,
+    experts: Sequence[Tensor | None],
+    activation: str,
+    by_experts: Sequence[Tensor | None],
+    by_tokens_too: bool,
+    kept: list[Tensor],
+) -> tuple[Tensor | None, Tensor]:
+    """The gradients by tokens (T, d) and by weights (T, k); those by experts are written where ``by_experts`` are."""
+    w_in, _, w_gate, _, w_out, _ = experts
+    token, order, parts = sort(indices, w_in, w_out)
+    scale = weights.flatten()[order].unsqueeze(-1)
+    by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out = by_experts
+    by_tokens = torch.zeros_like(tokens) if by_tokens_too else None
+    by_scale, kept, done = torch.empty_like(weights.view(-1)), iter(kept), 0
+    for part in parts:
+        for gradient in by_experts:
+            if gradient is not None and done < part.experts.start:
+                gradient[done : part.experts.start].zero_()
+        done = part.experts.stop
+        of_part, own, ends = token[part.rows], part.experts, part.ends
+        x, back = tokens[of_part], by_y[of_part]
+        value, gates, said = next(kept), None if w_gate is None else next(kept), next(kept)
+        by_scale[order[part.rows]] = (said * back).sum(-1)
+        back *= scale[part.rows]
+        neurons, by_value, by_gates = fire_back(activation, value, gates, product(back, w_out[own].mT, ends))
+        give(by_w_out, neurons, back, part)
+        give(by_w_in, by_value, x, part)
+        give_bias(by_b_out, back, part)
+        give_bias(by_b_in, by_value, part)
+        if gates is not None:
+            give(by_w_gate, by_gates, x, part)
+            give_bias(by_b_gate, by_gates, part)
+        if by_tokens_too:
+            by_x = product(by_value, w_in[own], ends)
+            if gates is not None:
+                by_x += product(by_gates, w_gate[own], ends)
+            by_tokens.index_add_(0, of_part, by_x)
+    for gradient in by_experts:
+        if gradient is not None and done < len(gradient):
+            gradient[done:].zero_()
+    return by_tokens, by_scale.view_as(weights)
+
+
+def give(gradient: Tensor, left: Tensor, right: Tensor, part: Part) -> None:
+    """The gradient of each expert's matrix."""
+    at = 0
+    for number, count in enumerate(part.counts, part.experts.start):
+        if count:
+            torch.mm(left[at : at + count].T, right[at : at + count], out=gradient[number])
+        else:
+            gradient[number].zero_()
+        at += count
+
+
+def give_bias(gradient: Tensor | None, rows: Tensor, part: Part) -> None:
+    if gradient is not None:
+        for number, own in enumerate(rows.split(part.counts), part.experts.start):
+            torch.sum(own, 0, out=gradient[number])

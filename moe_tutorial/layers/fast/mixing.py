@@ -1,0 +1,129 @@
+"""The sparse way of a mixture, chosen by shape: kernels for few tokens of each expert, grouped products for more.
+
+Both keep little between forward and backward, and both write the gradient of the experts' weights where that of the
+step before lay (``lending``). The gradient of an expert without a token is zero, and not missing.
+"""
+
+import copy
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..checks import autocasts
+from ..experts import Experts
+from ..routing import Routing
+from . import groups, lending
+from .dispatch import load
+
+if TYPE_CHECKING:
+    from ..mixture import MixtureOfExperts
+
+STACKS = ("w_in", "b_in", "w_gate", "b_gate", "w_out", "b_out")
+# Choices for each expert up to which the kernels are quicker: in evaluation, and with the way back. Measured with one
+# thread, widths 96 to 256, 8 to 64 experts.
+FEW = {False: 32, True: 8}
+
+
+def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: Routing) -> Tensor | None:
+    """``mixture.sparse(tokens, routing)``, quickly; None where that way has to be taken: by experts of a class of one's
+    own, and under a transform of ``torch.func``.
+
+    ValueError for an expert that there is not.
+    """
+    experts = mixture.experts
+    if type(experts) is not Experts or torch._C._are_functorch_transforms_active():
+        return None
+    own = experts._parameters  # nn.Module's own search for six attributes would cost as much as a small expert
+    stacks = [own[name] if name in own else getattr(experts, name) for name in STACKS]
+    if autocasts(tokens):
+        dtype = torch.get_autocast_dtype(tokens.device.type)
+        tokens, stacks = tokens.to(dtype), [None if stack is None else stack.to(dtype) for stack in stacks]
+    indices, weights = routing.indices, routing.weights.to(tokens.dtype)
+    if torch.compiler.is_compiling():
+        return torch.ops.moe_tutorial.mix(tokens, indices, weights, *stacks, experts.activation)
+    if torch.is_grad_enabled():
+        for tensor in (tokens, weights, *stacks):
+            if tensor is not None and tensor.requires_grad:
+                return Mix.apply(mixture, tokens, indices, weights, *stacks)
+    return forward(tokens, indices, weights, stacks, experts.activation, keep=False)[0]
+
+
+def forward(
+    tokens: Tensor, indices: Tensor, weights: Tensor, stacks: Sequence[Tensor | None], activation: str, keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """The chosen experts' answers, times their weights, added up: tokens (T, d), choices (T, k) -> (T, o); and with
+    ``keep`` what ``backward`` wants to have.
+    """
+    kernels = kernels_for(tokens, indices, weights, stacks, keep)
+    if kernels is not None:
+        return kernels.forward(tokens, indices, weights, stacks, activation), []
+    return groups.forward(tokens, indices, weights, stacks, activation, keep)
+
+
+def backward(
+    tokens: Tensor,
+    indices: Tensor,
+    weights: Tensor,
+    by_y: Tensor,
+    stacks: Sequence[Tensor | None],
+    activation: str,
+    kept: list[Tensor],
+    by_tokens_too: bool = True,
+) -> list[Tensor | None]:
+    """The gradients by tokens (T, d), weights (T, k), and the six stacks."""
+    by_stacks = [None if stack is None else lending.empty_like(stack) for stack in stacks]
+    kernels = kernels_for(tokens, indices, weights, stacks, True)
+    arguments = tokens, indices, weights, by_y.contiguous(), stacks, activation, by_stacks, by_tokens_too
+    return [*(groups.backward(*arguments, kept) if kernels is None else kernels.backward(*arguments)), *by_stacks]
+
+
+def kernels_for(
+    tokens: Tensor, indices: Tensor, weights: Tensor, stacks: Sequence[Tensor | None], training: bool
+) -> ModuleType | None:
+    """The kernels where they are the quicker way, and fit: float32 on a processor, row after row in memory."""
+    if indices.numel() > FEW[training] * len(stacks[0]) or indices.dtype is not torch.int64:
+        return None
+    for tensor in (tokens, weights, *stacks):
+        if tensor is not None and not (tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous()):
+            return None
+    return load("mixture_kernel") if indices.is_contiguous() else None
+
+
+class Mix(torch.autograd.Function):
+    """``forward`` with its gradients. Asked for the gradient of a gradient, it goes the plain way once more."""
+
+    @staticmethod
+    def forward(ctx, mixture, tokens: Tensor, indices: Tensor, weights: Tensor, *stacks: Tensor | None):
+        y, kept = forward(tokens, indices, weights, stacks, mixture.experts.activation, keep=True)
+        ctx.mixture = mixture
+        ctx.save_for_backward(tokens, indices, weights, *stacks, *kept)
+        return y
+
+    @staticmethod
+    def backward(ctx, by_y: Tensor):
+        tokens, indices, weights, *rest = ctx.saved_tensors
+        stacks, kept = rest[: len(STACKS)], rest[len(STACKS) :]
+        if torch.is_grad_enabled():
+            return None, *again(ctx, by_y, tokens, indices, weights, stacks)
+        activation, by_tokens_too = ctx.mixture.experts.activation, ctx.needs_input_grad[1]
+        by_tokens, by_weights, *by_stacks = backward(
+            tokens, indices, weights, by_y, stacks, activation, kept, by_tokens_too
+        )
+        return None, by_tokens, None, by_weights, *by_stacks
+
+
+def again(ctx, by_y: Tensor, tokens: Tensor, indices: Tensor, weights: Tensor, stacks: list[Tensor | None]) -> list:
+    """The gradients with a graph of their own, from the plain way with these weights."""
+    # A view of each is asked for its gradient: the weights come from the tokens, but through the router, not through y.
+    tokens, weights, *stacks = (None if t is None else t.view_as(t) for t in (tokens, weights, *stacks))
+    experts, mixture = copy.copy(ctx.mixture.experts), copy.copy(ctx.mixture)
+    experts._parameters = {name: stack for name, stack in zip(STACKS, stacks, strict=True) if stack is not None}
+    mixture._modules = {**mixture._modules, "experts": experts}
+    y = mixture.sparse(tokens, Routing(weights, weights, indices, weights))
+    asked = [tokens, None, weights, *stacks]
+    asked = [tensor if needed else None for tensor, needed in zip(asked, ctx.needs_input_grad[1:], strict=True)]
+    found = iter(torch.autograd.grad(y, [t for t in asked if t is not None], by_y, create_graph=True))
+    return [None if tensor is None else next(found) for tensor in asked]

@@ -1,0 +1,321 @@
+"""Every quick way of the mixture equals the plain one, in answers, gradients and steps of Adam; and what it keeps."""
+
+import copy
+import gc
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, Routing
+from moe_tutorial.layers.fast import dispatch, groups, lending, mixing
+
+pytest.importorskip("numba")
+WAYS = ("kernels", "groups", "slices", "without grouped_mm", "by shape")
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch):
+    take(request.param, monkeypatch)
+    return request.param
+
+
+def take(way, monkeypatch):
+    """Force one way for all shapes. Slices are groups of one expert each."""
+    if way != "by shape":
+        few = 10**9 if way == "kernels" else 0
+        monkeypatch.setattr(mixing, "FEW", {False: few, True: few})
+    if way == "slices":
+        monkeypatch.setattr(groups, "PART", 1)
+    if way == "without grouped_mm":
+        monkeypatch.delattr(F, "grouped_mm")
+
+
+def plainly(moe, x):
+    """The same numbers from ``mixture.sparse``, which is not touched by any of this."""
+    routing = moe.router(x)
+    y = moe.sparse(x, routing)
+    return y if moe.shared is None else y + moe.shared.mixed(x, x.new_ones(len(x), moe.shared.n_experts))
+
+
+def gradients(y, x, moe, direction):
+    return torch.autograd.grad(y, [x, *moe.parameters()], direction, retain_graph=True)
+
+
+SIZES = st.fixed_dictionaries(
+    {
+        "T": st.sampled_from([0, 1, 2, 3, 5, 17, 64, 200]),
+        "E": st.sampled_from([1, 2, 5, 12, 48]),
+        "d": st.sampled_from([1, 3, 8, 17, 32]),
+        "h": st.sampled_from([1, 2, 7, 16]),
+        "o": st.sampled_from([None, 1, 6, 16]),
+        "k": st.integers(1, 4),
+        "gated": st.booleans(),
+        "bias": st.booleans(),
+        "activation": st.sampled_from(["relu", "gelu", "silu"]),
+        "n_shared": st.integers(0, 1),
+        "skew": st.sampled_from([0, 30]),  # how much the router prefers the first experts, so that others get nothing
+        "threads": st.integers(1, 2),
+        "dtype": st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
+    }
+)
+
+
+def made(T, E, d, h, o, k, gated, bias, activation, n_shared, skew, dtype, **_):
+    moe = MixtureOfExperts(
+        d, h, E, min(k, E), d_out=o, gated=gated, expert_bias=bias, activation=activation, n_shared=n_shared, bias=True
+    )
+    moe.router.bias.copy_(-skew * torch.arange(E) / E)
+    return moe.to(dtype), torch.randn(T, d).to(dtype).requires_grad_(), torch.randn(T, o or d).to(dtype)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(sizes=SIZES)
+def test_every_way_equals_the_plain_one(way, sizes):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        take(way, monkeypatch)
+        moe, x, direction = made(**sizes)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(sizes["threads"])
+        try:
+            y, routing = moe(x)
+            found = gradients(y, x, moe, direction)
+            with torch.no_grad():
+                evaluated = moe(x)[0]
+        finally:
+            torch.set_num_threads(threads)
+    expected = plainly(moe, x)
+    exact = sizes["dtype"] is not torch.bfloat16
+    close = {"atol": 1e-5, "rtol": 1e-5} if exact else {"atol": 0.05, "rtol": 0.05}
+    torch.testing.assert_close(y, expected, **close)
+    torch.testing.assert_close(evaluated, expected, **close)
+    size = max([1.0, *(g.abs().max().item() for g in found if g.numel())])
+    close = {"atol": (1e-4 if exact else 0.05) * size, "rtol": 1e-4 if exact else 0.05}
+    torch.testing.assert_close(found, gradients(expected, x, moe, direction), **close)
+    unused = torch.ones(sizes["E"]).bool().index_fill_(0, routing.indices.flatten(), False)
+    by_name = dict(zip((name for name, _ in moe.named_parameters()), found[1:], strict=True))
+    for name, gradient in by_name.items():
+        if name.startswith("experts"):
+            assert not gradient[unused].any()
+
+
+def test_three_steps_of_adam_are_the_same_and_idle_experts_take_part(way):
+    moe, x = MixtureOfExperts(12, 20, 16, 2, gated=True), torch.randn(3, 12)
+    plain, target = copy.deepcopy(moe), torch.randn(3, 12)
+    optimizers = [torch.optim.AdamW(m.parameters(), lr=1e-2, weight_decay=0.1) for m in (moe, plain)]
+    for _ in range(3):
+        for m, optimizer, answer in zip(
+            (moe, plain), optimizers, (lambda m: m(x)[0], lambda m: plainly(m, x)), strict=True
+        ):
+            optimizer.zero_grad()
+            F.mse_loss(answer(m), target).backward()
+            optimizer.step()
+    for ours, theirs in zip(moe.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+        assert ours.grad is not None
+
+
+def test_a_step_twice_on_one_graph_and_gradients_that_add_up(way):
+    moe, x = MixtureOfExperts(8, 16, 4, 2, gated=True), torch.randn(30, 8)
+    y = moe(x)[0].square().sum()
+    y.backward(retain_graph=True)
+    once = [p.grad.clone() for p in moe.parameters()]
+    y.backward()
+    torch.testing.assert_close([p.grad for p in moe.parameters()], [2 * g for g in once])
+
+
+def test_the_gradient_of_a_gradient_is_that_of_the_plain_way(way):
+    moe, x = MixtureOfExperts(4, 8, 3, 2, activation="silu").double(), torch.randn(5, 4).double().requires_grad_()
+    found = []
+    for y in (moe(x)[0], plainly(moe, x)):
+        (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        asked = [x, moe.experts.w_in, moe.experts.w_out, moe.router.weight]
+        found.append(torch.autograd.grad(slope.square().sum(), asked))
+    torch.testing.assert_close(*found)
+
+
+def test_frozen_experts_and_frozen_tokens_get_nothing(way):
+    moe, x = MixtureOfExperts(8, 16, 4, 2), torch.randn(9, 8)
+    moe.experts.requires_grad_(False)
+    moe(x)[0].sum().backward()
+    assert all(p.grad is None for p in moe.experts.parameters())
+    assert moe.router.weight.grad.any()
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("bad", [4, -1])
+def test_an_expert_that_there_is_not_is_named(way, bad):
+    def router(x):
+        return Routing(x[:, :4], x[:, :4], torch.full((len(x), 1), bad), torch.ones(len(x), 1))
+
+    moe = MixtureOfExperts(8, 16, 4, 1, router)
+    with pytest.raises(
+        (ValueError, RuntimeError), match="chose expert 4, but there are only 4" if bad > 0 else "negative|-1"
+    ):
+        moe(torch.randn(3, 8))
+
+
+def test_strides_and_small_integers_of_a_router_of_ones_own_do_no_harm(way):
+    moe, plain_x = MixtureOfExperts(8, 16, 4, 2), torch.randn(8, 30).T
+    own = moe.router
+
+    def router(x):
+        routing = own(x)
+        return routing._replace(indices=routing.indices.flip(-1).int(), weights=routing.weights.flip(-1))
+
+    with torch.no_grad():
+        expected = moe(plain_x.contiguous())[0]
+        torch.testing.assert_close(moe(plain_x)[0], expected)
+        again = MixtureOfExperts(8, 16, 4, 2, router)
+        again.experts = moe.experts
+        torch.testing.assert_close(again(plain_x)[0], expected)
+        moe.experts.w_in.data = moe.experts.w_in.mT.contiguous().mT
+        torch.testing.assert_close(moe(plain_x)[0], expected)
+
+
+def test_weights_that_changed_before_the_way_back_are_noticed(way):
+    moe = MixtureOfExperts(8, 16, 4, 2)
+    y = moe(torch.randn(9, 8))[0].sum()
+    with torch.no_grad():
+        moe.experts.w_in.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_under_autocast_it_computes_in_bfloat16_and_learns_in_float32(way):
+    moe, x = MixtureOfExperts(16, 32, 4, 2, gated=True), torch.randn(40, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, routing = moe(x)
+        expected = plainly(moe, x)
+    assert y.dtype == torch.bfloat16
+    assert routing.weights.dtype == torch.float32
+    torch.testing.assert_close(y, expected, atol=0.02, rtol=0.02)
+    y.float().sum().backward()
+    assert all(p.grad.dtype == torch.float32 for p in moe.parameters())
+
+
+def test_grouped_mm_serves_where_it_is_there_and_its_rows_fit(monkeypatch):
+    calls, product = [], F.grouped_mm
+    monkeypatch.setattr(F, "grouped_mm", lambda *given, **options: calls.append(1) or product(*given, **options))
+    take("groups", monkeypatch)
+    for d, dtype, expected in (
+        (16, torch.float32, 3),
+        (16, torch.bfloat16, 3),
+        (17, torch.float32, 0),
+        (16, torch.float64, 0),
+    ):
+        calls.clear()
+        moe = MixtureOfExperts(d, 32, 8, 2, gated=True).to(dtype)
+        with torch.no_grad():
+            moe(torch.randn(20, d).to(dtype))
+        assert len(calls) == expected, (d, dtype)
+
+
+# ── memory ──
+
+
+def large():
+    """A mixture whose gradients are large enough to be lent."""
+    return MixtureOfExperts(64, 256, 32, 1), torch.randn(40, 64)
+
+
+def test_a_gradient_comes_to_lie_where_the_one_before_lay(way):
+    moe, x = large()
+    places = []
+    for _ in range(3):
+        moe.zero_grad()
+        moe(x)[0].square().sum().backward()
+        places.append(moe.experts.w_in.grad.data_ptr())
+    assert moe.experts.w_in.numel() * 4 >= lending.LARGE
+    assert len(set(places)) == 1
+    assert places[0] % lending.LINE == 0
+
+
+def test_a_gradient_that_somebody_keeps_stays_as_it_is(way):
+    moe, x = large()
+    moe(x)[0].square().sum().backward()
+    kept, seen = moe.experts.w_in.grad, moe.experts.w_in.grad.numpy()
+    before = kept.clone()
+    del kept  # the NumPy array still looks at its memory
+    moe.zero_grad()
+    moe(3 * x)[0].square().sum().backward()
+    torch.testing.assert_close(torch.from_numpy(seen), before, atol=0, rtol=0)
+    assert not torch.equal(moe.experts.w_in.grad, before)
+
+
+def test_memory_goes_with_the_weights():
+    moe, x = large()
+    moe(x)[0].sum().backward()
+    moe.zero_grad()
+    assert len(lending._waiting) >= 2
+    before = len(lending._waiting)
+    del moe
+    gc.collect()
+    assert len(lending._waiting) <= before - 2
+
+
+def test_a_model_that_has_trained_is_copied_and_saved_as_before(tmp_path):
+    moe, x = large()
+    moe(x)[0].sum().backward()
+    torch.testing.assert_close(copy.deepcopy(moe)(x)[0], moe(x)[0])
+    torch.save(moe, tmp_path / "moe.pt")
+    torch.testing.assert_close(torch.load(tmp_path / "moe.pt", weights_only=False)(x)[0], moe(x)[0])
+
+
+# ── without numba, and compiled ──
+
+
+def test_without_numba_everything_goes_by_groups(monkeypatch):
+    for module in (mixing, groups, dispatch):
+        monkeypatch.setattr(module, "load", lambda name: None)
+    moe, x = MixtureOfExperts(8, 16, 4, 2, gated=True), torch.randn(3, 8, requires_grad=True)
+    y, _ = moe(x)
+    torch.testing.assert_close(y, plainly(moe, x))
+    torch.testing.assert_close(
+        gradients(y, x, moe, torch.ones_like(y)), gradients(plainly(moe, x), x, moe, torch.ones_like(y))
+    )
+
+
+COMPILED = """
+import torch
+from torch._dynamo.utils import counters
+from moe_tutorial.layers import FastFeedForward, MixtureOfExperts
+
+torch.manual_seed(0)
+layers = [MixtureOfExperts(16, 32, 8, 2, gated=True, n_shared=1), MixtureOfExperts(16, 32, 4, 1, gate="sigmoid_topk")]
+layers += [FastFeedForward(16, 16, 3, 8, activation="gelu"), FastFeedForward(16, 16, 4, 8).eval()]
+for layer in layers:
+    torch._dynamo.reset()
+    compiled, graphs = torch.compile(layer), []
+    for T in (5, 64, 200, 64, 33, 7, 150):
+        x, direction = torch.randn(T, 16, requires_grad=True), torch.randn(T, 16)
+        y, expected = compiled(x)[0], layer(x)[0]
+        torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+        of = [x, *(layer.experts if hasattr(layer, "experts") else layer.leaves).parameters()]
+        found = torch.autograd.grad(y, of, direction), torch.autograd.grad(expected, of, direction)
+        torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+        graphs.append(counters["stats"]["unique_graphs"])
+    print(type(layer).__name__, sum(counters["graph_break"].values()), graphs[-1] - graphs[1])
+"""
+
+
+@pytest.mark.nightly
+def test_torch_compile_breaks_no_graph_and_compiles_for_new_shapes_once():
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split("\n")[:-1] == ["MixtureOfExperts 0 0"] * 2 + ["FastFeedForward 0 0"] * 2
+
+
+@pytest.mark.parametrize("depth", [0, 3])
+def test_the_operations_that_torch_compile_sees_are_sound(depth):
+    moe, tree = MixtureOfExperts(8, 16, 4, 2, gated=True), FastFeedForward(8, 6, depth, 4)
+    x = torch.randn(9, 8, requires_grad=True)
+    routing = moe.router(x.detach())
+    stacks = [getattr(moe.experts, name) for name in mixing.STACKS]
+    torch.library.opcheck(torch.ops.moe_tutorial.mix, (x, routing.indices, routing.weights.detach(), *stacks, "silu"))
+    torch.library.opcheck(torch.ops.moe_tutorial.descend, (x, *dispatch.in_order(tree), "relu"))
