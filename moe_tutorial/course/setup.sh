@@ -129,4 +129,6 @@ fi
 
 # Without pip, which uv's environments lack, %pip would not work in a notebook.
 install ${uv:+pip} -e "$course" || give_up
+echo "Compiling its kernels" # now, so that no first cell waits for them; where it fails, each does at its first call
+"$bin/python" -c 'from moe_tutorial.layers.fast import compile_kernels; compile_kernels()' >/dev/null 2>&1 || :
 echo "$now" >".venv/installed-$extras"

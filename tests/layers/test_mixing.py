@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import os
 import subprocess
 import sys
 
@@ -319,3 +320,21 @@ def test_the_operations_that_torch_compile_sees_are_sound(depth):
     stacks = [getattr(moe.experts, name) for name in mixing.STACKS]
     torch.library.opcheck(torch.ops.moe_tutorial.mix, (x, routing.indices, routing.weights.detach(), *stacks, "silu"))
     torch.library.opcheck(torch.ops.moe_tutorial.descend, (x, *dispatch.in_order(tree), "relu"))
+
+
+def test_after_compiling_beforehand_no_first_call_waits(tmp_path):
+    code = (
+        "import torch; from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, fast\n"
+        "fast.compile_kernels(); fast.on_compile = lambda seconds: print('compiled')\n"
+        "torch.set_num_threads(1)\n"
+        "for n in (1, 8, 500): MixtureOfExperts(8, 8, 4, 2, gated=True)(torch.randn(n, 8))[0].sum().backward()\n"
+        "tree = FastFeedForward(8, 8, 3, 4); tree(torch.randn(9, 8))[0].sum().backward()\n"
+        "tree.eval(); tree(torch.randn(9, 8))[0].sum().backward()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr

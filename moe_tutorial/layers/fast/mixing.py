@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active as are_transforms_active
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..checks import autocasts
 from ..experts import Experts
@@ -29,12 +31,14 @@ FEW = {False: 32, True: 8}
 
 def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: Routing) -> Tensor | None:
     """``mixture.sparse(tokens, routing)``, quickly; None where that way has to be taken: by experts of a class of one's
-    own, and under a transform of ``torch.func``.
+    own, under a transform of ``torch.func``, and while somebody watches the operations, as who counts multiplications.
 
     ValueError for an expert that there is not.
     """
     experts = mixture.experts
-    if type(experts) is not Experts or torch._C._are_functorch_transforms_active():
+    if type(experts) is not Experts:
+        return None
+    if not torch.compiler.is_compiling() and (are_transforms_active() or is_in_torch_dispatch_mode()):
         return None
     own = experts._parameters  # nn.Module's own search for six attributes would cost as much as a small expert
     stacks = [own[name] if name in own else getattr(experts, name) for name in STACKS]

@@ -1,0 +1,398 @@
+"""How fast is the mixture beside its peers, dense layers and its limits? Run it by hand: timings are for people.
+
+    python tests/benchmarks/mixtures.py            # a quarter of an hour; writes moe_tutorial/study/speed.json
+    python tests/benchmarks/mixtures.py --shapes 64,8,256,2,training   # T, E, d, k of one cell, or more of them
+
+One thread. All that is compared takes turns in one process, in a new order each turn; a ratio is the median over the
+turns, with its 95 % interval (bootstrap). A cell is as good as ours over the fastest peer. A limit is the time in which
+the processor could do the multiplications at its peak, or memory could bring the weights (and take their gradients),
+whichever is longer: both are measured here. Weights that stay in the cache from call to call come sooner.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import peers
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from moe_tutorial.layers import Experts, MixtureOfExperts
+from moe_tutorial.layers.fast import groups, lending, mixing
+
+RESULTS = Path(__file__).parents[2] / "moe_tutorial/study/speed.json"
+GRID = list(itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2)))  # T, E, d, k
+OTHERS = [  # shapes on which nothing was tuned
+    (3, 12, 128, 2), (3, 48, 97, 1), (200, 12, 97, 2), (200, 48, 160, 1), (3000, 12, 97, 1), (3000, 48, 96, 2),
+]  # fmt: skip
+TURNS, SECONDS = 15, 20  # for each cell: turns at most, and seconds for all of them
+SLOW = 3  # a peer that takes so many times the fastest's time has no further turns
+
+
+def interleave(functions: dict[str, Callable[[], Any]], seconds: float = SECONDS) -> dict[str, list[float]]:
+    """Seconds a call, one median a turn. Those that are far too slow have a single turn."""
+    first = {}
+    for name, function in functions.items():
+        function()
+        begun = time.perf_counter()
+        function()
+        first[name] = time.perf_counter() - begun
+    racing = [name for name, took in first.items() if took < SLOW * min(first.values()) or name == "ours"]
+    calls = {name: max(1, min(100, int(0.02 / first[name]))) for name in racing}
+    round_trip = sum(calls[name] * first[name] for name in racing)
+    found: dict[str, list[float]] = {name: [] for name in racing}
+    for _ in range(max(5, min(TURNS, int(seconds / round_trip)))):
+        for name in random.sample(racing, len(racing)):
+            took = []
+            for _ in range(calls[name]):
+                begun = time.perf_counter()
+                functions[name]()
+                took.append(time.perf_counter() - begun)
+            found[name].append(median(took))
+    return {name: found.get(name, [first[name]]) for name in functions}
+
+
+def ratio(top: list[float], bottom: list[float]) -> list[float]:
+    """The median of the turns' ratios, and its 95 % interval: low, median, high."""
+    each = np.array(top) / np.array(bottom)
+    again = np.median(np.random.default_rng(0).choice(each, (2000, len(each))), axis=1)
+    return [float(np.percentile(again, 2.5)), float(np.median(each)), float(np.percentile(again, 97.5))]
+
+
+def limits() -> dict[str, float]:
+    """What this machine can do on one thread: bytes a second from memory, floating-point operations a second."""
+    far, square = torch.ones(2**27), torch.randn(1024, 1024)
+    turns = [(timed(lambda: far.sum()), timed(lambda: square @ square)) for _ in range(9)]
+    stream, product = (min(column) for column in zip(*turns, strict=True))
+    return {"bytes a second": far.numel() * 4 / stream, "operations a second": 2 * 1024**3 / product}
+
+
+def timed(function: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
+
+
+def needed(T: int, E: int, d: int, k: int, size: int, training: bool, can: dict[str, float]) -> dict[str, float]:
+    """The bytes of weights and the operations that a call cannot do without, and the seconds that these take."""
+    expert, used = 3 * d * 2 * d, E * (1 - (1 - 1 / E) ** (T * k))  # as many as even random choices hit
+    operations = 2 * T * (k * expert + E * d) * (3 if training else 1)
+    n_bytes = size * expert * (2 * used + E if training else used)
+    seconds = max(n_bytes / can["bytes a second"], operations / can["operations a second"])
+    return {"bytes": n_bytes, "operations": operations, "limit": seconds}
+
+
+def cell(T: int, E: int, d: int, k: int, training: bool, dtype: torch.dtype, can: dict[str, float]) -> dict[str, Any]:
+    """All of them on one shape."""
+    torch.manual_seed(0)
+    layers = peers.build(d, 2 * d, E, k, dtype)
+    if T * k > 256:
+        del layers["batched_mm"]  # gathers a copy of the weights for each choice: minutes
+    x, target = torch.randn(T, d).to(dtype), torch.randn(T, d).to(dtype)
+    check(layers, x)
+    if training:
+        functions = {name: peers.training(name, layer.train(), x, target) for name, layer in layers.items()}
+    else:
+        functions = {name: peers.forward(name, layer.eval(), x) for name, layer in layers.items()}
+    times = interleave(functions)
+    fastest = min(layers.keys() - {"ours"}, key=lambda name: median(times[name]))
+    return {
+        "T": T, "E": E, "d": d, "k": k, "training": training, "dtype": str(dtype).removeprefix("torch."),
+        "seconds": {name: median(turns) for name, turns in times.items()}, "fastest": fastest,
+        "ratio": ratio(times["ours"], times[fastest]),
+        **needed(T, E, d, k, torch.tensor([], dtype=dtype).element_size(), training, can),
+    }  # fmt: skip
+
+
+def check(layers: dict[str, nn.Module], x: torch.Tensor) -> None:
+    """They compute the same, or there is nothing to compare."""
+    with torch.no_grad():
+        answers = {name: peers.answer(name, layer, x) for name, layer in layers.items()}
+    tolerance = 1e-4 if x.dtype == torch.float32 else 0.1  # in bfloat16 close experts may change places
+    for name, y in answers.items():
+        apart = (y - answers["ours"]).abs().amax(-1)
+        assert (apart < tolerance).float().mean() > (0.999 if x.dtype == torch.float32 else 0.9), name
+
+
+def line(what: str, found: list[float], must: str = "") -> str:
+    low, middle, high = found
+    return f"{what:74} {middle:5.2f} [{low:.2f}, {high:.2f}]{must and f'   must {must}'}"
+
+
+def told(one: dict[str, Any]) -> str:
+    kind = ("training" if one["training"] else "forward") + ("" if one["dtype"] == "float32" else " bfloat16")
+    ms = 1000 * one["seconds"]["ours"]
+    share = one["limit"] / one["seconds"]["ours"]
+    what = (
+        f"T {one['T']:5} E {one['E']:2} d {one['d']:3} k {one['k']} {kind:17} {ms:8.3f} ms, {share:4.0%} of the limit"
+    )
+    return line(what, one["ratio"]) + f"  of {one['fastest']}"
+
+
+# ── beside dense layers ──
+
+
+class Dense(nn.Module):
+    """A gated layer of the size that a token uses."""
+
+    def __init__(self, d: int, h: int):
+        super().__init__()
+        self.one = peers.Expert(d, h)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.one(x)
+
+
+def in_turn(layers: list[nn.Module], x: torch.Tensor) -> Callable[[], None]:
+    """Layer after layer, as in a model: until the first one's turn comes again, the others have been read."""
+
+    def call() -> None:
+        with torch.inference_mode():
+            for layer in layers:
+                layer(x)
+
+    return call
+
+
+def beside_dense() -> dict[str, list[float]]:
+    rows = {}
+    for T, d, k, must in (
+        (1, 128, 1, 1.5),
+        (1, 256, 2, 1.5),
+        (64, 256, 1, 1.8),
+        (1024, 256, 2, 1.1),
+        (8192, 256, 1, 1.1),
+    ):
+        n = 8 if T == 1 else 1
+        x = torch.randn(T, d)
+        times = interleave(
+            {
+                "ours": in_turn([peers.ours(d, 2 * d, 8, k).eval() for _ in range(n)], x),
+                "dense": in_turn([Dense(d, 2 * d * k) for _ in range(n)], x),
+            }
+        )
+        name = f"forward, T {T}, E 8, d {d}, k {k}: over a dense layer of the active size"
+        rows[name] = ratio(times["ours"], times["dense"])
+        print(line(name, rows[name], f"{must}"), flush=True)
+    return rows
+
+
+# ── memory ──
+
+
+def memory() -> dict[str, float]:
+    """Peak memory of training, over what is there before it: each layer in a process of its own."""
+    peaks = {}
+    for name in ("ours", "loop", "grouped_mm"):
+        command = [sys.executable, __file__, "--peak", name]
+        peaks[name] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    print(
+        "peak memory of a training step, MB:", {name: round(peak) for name, peak in peaks.items()}, "must 1.1 of loop"
+    )
+    return peaks
+
+
+def peak(name: str) -> float:
+    layer = peers.build(256, 512, 8, 2)[name].train()
+    step = peers.training(name, layer, torch.randn(8192, 256), torch.randn(8192, 256))
+    peers.training(name, layer, torch.randn(8, 256), torch.randn(8, 256))()  # loads and compiles
+    layer.zero_grad()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    now = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+    for _ in range(3):
+        step()
+    return (max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, before) - now) / 1024
+
+
+# ── what each trick brings ──
+
+
+def tricks() -> list[dict[str, Any]]:
+    """Name, shape, and how many times as long it takes without: each takes away one thing and nothing else."""
+    rows = []
+
+    def add(name: str, shape: str, without: Callable[[], Any], with_it: Callable[[], Any]) -> None:
+        times = interleave({"without": without, "ours": with_it})
+        found = ratio(times["without"], times["ours"])
+        rows.append({"name": name, "shape": shape, "gain": found})
+        print(line(f"{name}: {shape}", found), flush=True)
+
+    def mixture(T: int, E: int, d: int, k: int) -> tuple[MixtureOfExperts, torch.Tensor, torch.Tensor]:
+        return peers.ours(d, 2 * d, E, k), torch.randn(T, d), torch.randn(T, d)
+
+    moe, x, target = mixture(1024, 64, 128, 2)
+    masks = peers.build(128, 256, 64, 2)["loop"]
+    sorted_once = peers.forward("ours", copy_as_plain(moe), x)
+    add("Sorting", "1,024 tokens, 64 experts, forward", peers.forward("loop", masks, x), sorted_once)
+    moe, x, target = mixture(256, 64, 128, 2)
+    step, shape = peers.training("ours", moe, x, target), "256 tokens, 64 experts, training"
+    add("Grouped products", shape, forced(step, few=0, part=1), forced(step, few=0))
+    grouped = forced(peers.forward("ours", moe, x), few=0)
+    add("No padding", "256 tokens, 64 experts, forward", padded(moe, x), grouped)
+    add("Unbinding", shape, indexed(moe, x, target), peers.training("ours", copy_as_plain(moe), x, target))
+    moe, x, target = mixture(64, 64, 256, 2)
+    step, shape = peers.training("ours", moe, x, target), "64 tokens, 64 experts, training"
+    add("Memory that stays", shape, without_lending(step), step)
+    add("Kernels", shape, forced(step, few=0), step)
+    moe, x, _ = mixture(1, 64, 128, 2)
+    one = peers.forward("ours", moe, x)
+    add("Kernels", "1 token, 64 experts, forward", forced(one, few=0), one)
+    return rows
+
+
+def forced(function: Callable[[], Any], few: int, part: int | None = None) -> Callable[[], Any]:
+    """The same call with other limits between the ways."""
+
+    def call() -> Any:
+        before = dict(mixing.FEW), groups.PART
+        mixing.FEW.update({False: few, True: few})
+        groups.PART = part or groups.PART
+        try:
+            return function()
+        finally:
+            mixing.FEW.update(before[0])
+            groups.PART = before[1]
+
+    return call
+
+
+class Plain(Experts):
+    """Of a class of their own, experts are asked in the readable way."""
+
+
+def copy_as_plain(moe: MixtureOfExperts) -> MixtureOfExperts:
+    again = peers.ours(moe.experts.d_model, moe.experts.d_hidden, moe.experts.n_experts, moe.router.top_k)
+    again.load_state_dict(moe.state_dict())
+    again.experts.__class__ = Plain
+    return again
+
+
+def without_lending(step: Callable[[], Any]) -> Callable[[], Any]:
+    def call() -> Any:
+        lent, lending.empty_like = lending.empty_like, torch.empty_like
+        try:
+            return step()
+        finally:
+            lending.empty_like = lent
+
+    return call
+
+
+def padded(moe: MixtureOfExperts, x: torch.Tensor) -> Callable[[], Any]:
+    """Every expert has as many rows as the one with most tokens."""
+    E, k, experts = moe.experts.n_experts, moe.router.top_k, moe.experts
+
+    @torch.inference_mode()
+    def call() -> torch.Tensor:
+        routing = moe.router(x)
+        order = routing.indices.flatten().argsort(stable=True)
+        counts = routing.indices.flatten().bincount(minlength=E)
+        expert = routing.indices.flatten()[order]
+        place = torch.arange(len(order)) - (counts.cumsum(0) - counts)[expert]
+        rows = x.new_zeros(E, int(counts.max()), x.shape[1])
+        rows[expert, place] = x[order // k]
+        neurons = F.silu(rows @ experts.w_gate.mT).mul_(rows @ experts.w_in.mT)
+        said = (neurons @ experts.w_out)[expert, place] * routing.weights.flatten()[order].unsqueeze(1)
+        return torch.zeros_like(x).index_add_(0, order // k, said)
+
+    return call
+
+
+def indexed(moe: MixtureOfExperts, x: torch.Tensor, target: torch.Tensor) -> Callable[[], Any]:
+    """The plain way with ``w[e]`` in its loop."""
+
+    class Indexed(Experts):
+        def grouped(self, tokens: torch.Tensor, counts: list[int]) -> torch.Tensor:
+            answers = []
+            for e, own in enumerate(tokens.split(counts)):
+                if len(own):
+                    neurons = self.neurons(own, self.w_in[e], None, self.w_gate[e], None)
+                    answers.append(neurons @ self.w_out[e])
+            return torch.cat(answers)
+
+    again = copy_as_plain(moe)
+    again.experts.__class__ = Indexed
+    return peers.training("ours", again, x, target)
+
+
+# ── the whole ──
+
+
+def machine() -> dict[str, Any]:
+    """What these figures are of."""
+    told = {}
+    if Path("/proc/cpuinfo").exists():
+        for row in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = row.partition(":")
+            told.setdefault(name.strip(), value.strip())
+    caches = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        if (index / "type").read_text().strip() != "Instruction":
+            caches[f"L{(index / 'level').read_text().strip()}"] = (index / "size").read_text().strip()
+    return {
+        "processor": told.get("model name", platform.processor()), "cache": caches, "cores": os.cpu_count(),
+        "threads": 1, "torch": torch.__version__, "system": platform.system(), "date": date.today().isoformat(),
+    }  # fmt: skip
+
+
+def summary(cells: list[dict[str, Any]]) -> str:
+    counted = [one for one in cells if not (one["T"] == 1 and one["training"])]
+    middle = np.array([one["ratio"][1] for one in counted])
+    low = np.array([one["ratio"][0] for one in counted])
+    worst = counted[int(middle.argmax())]
+    return (
+        f"{len(counted)} cells: {np.mean(middle <= 1):.0%} at 1.0 or less, {np.mean(middle <= 0.9):.0%} at .9 or less; "
+        f"lower end at 1.0 or less in {np.mean(low <= 1):.0%}; geometric mean {np.exp(np.log(middle).mean()):.2f}\n"
+        f"worst: {told(worst)}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    parser.add_argument("--shapes", nargs="*", help="cells as T,E,d,k,training or T,E,d,k,forward; nothing is written")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.peak:
+        print(peak(asked.peak))
+        return
+    can = limits()
+    print(f"memory {can['bytes a second'] / 1e9:.1f} GB/s, products {can['operations a second'] / 1e9:.0f} GFLOP/s")
+    measure = partial(cell, can=can)
+    if asked.shapes:
+        for shape in asked.shapes:
+            *sizes, kind = shape.split(",")
+            one = measure(*map(int, sizes), training=kind == "training", dtype=torch.float32)
+            print(told(one), {name: round(1000 * took, 3) for name, took in one["seconds"].items()})
+        return
+    cells = []
+    for dtype, shapes in ((torch.float32, [*GRID, *OTHERS]), (torch.bfloat16, [*OTHERS, (64, 8, 256, 2)])):
+        for shape, training in itertools.product(shapes, (False, True)):
+            if shape[0] > 1 or not training:  # nobody trains on one token
+                cells.append(measure(*shape, training=training, dtype=dtype))
+                print(told(cells[-1]), flush=True)
+    print(summary(cells))
+    found = {
+        "machine": machine(), "can": can, "cells": cells, "dense": beside_dense(), "tricks": tricks(),
+        "memory": memory(),
+    }  # fmt: skip
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
