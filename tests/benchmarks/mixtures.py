@@ -34,13 +34,13 @@ from torch import nn
 
 from moe_tutorial.layers import Experts, MixtureOfExperts
 from moe_tutorial.layers.fast import groups, lending, mixing
+from moe_tutorial.study.speed import STORED, summary
 
-RESULTS = Path(__file__).parents[2] / "moe_tutorial/study/speed.json"
 GRID = list(itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2)))  # T, E, d, k
 OTHERS = [  # shapes on which nothing was tuned
     (3, 12, 128, 2), (3, 48, 97, 1), (200, 12, 97, 2), (200, 48, 160, 1), (3000, 12, 97, 1), (3000, 48, 96, 2),
 ]  # fmt: skip
-TURNS, SECONDS = 15, 20  # for each cell: turns at most, and seconds for all of them
+TURNS, SECONDS = 15, 10  # for each cell: turns at most, and seconds for all of them
 SLOW = 3  # a peer that takes so many times the fastest's time has no further turns
 
 
@@ -350,16 +350,11 @@ def machine() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def summary(cells: list[dict[str, Any]]) -> str:
-    counted = [one for one in cells if not (one["T"] == 1 and one["training"])]
-    middle = np.array([one["ratio"][1] for one in counted])
-    low = np.array([one["ratio"][0] for one in counted])
-    worst = counted[int(middle.argmax())]
-    return (
-        f"{len(counted)} cells: {np.mean(middle <= 1):.0%} at 1.0 or less, {np.mean(middle <= 0.9):.0%} at .9 or less; "
-        f"lower end at 1.0 or less in {np.mean(low <= 1):.0%}; geometric mean {np.exp(np.log(middle).mean()):.2f}\n"
-        f"worst: {told(worst)}"
-    )
+def summed_up(cells: list[dict[str, Any]]) -> str:
+    found = summary(cells)
+    shares = f"{found['level']:.0%} at 1.0 or less, {found['faster']:.0%} at .9 or less"
+    end = f"lower end at 1.0 or less in {found['not worse']:.0%}; geometric mean {found['mean']:.2f}"
+    return f"{found['cells']} cells: {shares}; {end}\nworst: {told(found['worst'])}"
 
 
 def main() -> None:
@@ -386,12 +381,12 @@ def main() -> None:
             if shape[0] > 1 or not training:  # nobody trains on one token
                 cells.append(measure(*shape, training=training, dtype=dtype))
                 print(told(cells[-1]), flush=True)
-    print(summary(cells))
+    print(summed_up(cells))
     found = {
         "machine": machine(), "can": can, "cells": cells, "dense": beside_dense(), "tricks": tricks(),
         "memory": memory(),
     }  # fmt: skip
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

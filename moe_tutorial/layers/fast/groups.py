@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import lending
 from .dispatch import load
 
 PART = 2**19  # bytes of neurons that are worked on at a time
@@ -50,9 +51,11 @@ def parts_of(counts: list[int], row_bytes: int, device: torch.device, group: boo
         first, row = last, row + rows
 
 
-def product(x: Tensor, w: Tensor, ends: Tensor | None) -> Tensor:
-    """Each row times its expert's matrix: (n, i), (e, i, o) -> (n, o)."""
-    return x @ w[0] if ends is None else F.grouped_mm(x, w, offs=ends)
+def product(x: Tensor, w: Tensor, ends: Tensor | None, room: Tensor | None = None) -> Tensor:
+    """Each row times its expert's matrix: (n, i), (e, i, o) -> (n, o), written into the room where that can be."""
+    if ends is not None:
+        return F.grouped_mm(x, w, offs=ends)
+    return x @ w[0] if room is None else torch.mm(x, w[0], out=room[: len(x)])
 
 
 def can_group(*widths: int, dtype: torch.dtype) -> bool:
@@ -88,20 +91,21 @@ def with_bias(y: Tensor, b: Tensor | None, part: Part) -> Tensor:
     return y.add_(b if part.ends is None else b.repeat_interleave(torch.tensor(part.counts, device=b.device), 0))
 
 
-def fire(activation: str, value: Tensor, gates: Tensor | None) -> Tensor:
+def fire(activation: str, value: Tensor, gates: Tensor | None, room: Tensor) -> Tensor:
     """The neurons, from what comes before their activation."""
     if quick(value):
-        return load("mixture_kernel").fire_neurons(activation, value, gates)
+        return load("mixture_kernel").fire_neurons(activation, value, gates, room[: len(value)])
     act = ACTIVATIONS[activation]
     return act(value) if gates is None else act(gates).mul_(value)
 
 
 def fire_back(
-    activation: str, value: Tensor, gates: Tensor | None, by_neurons: Tensor
+    activation: str, value: Tensor, gates: Tensor | None, by_neurons: Tensor, rooms: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The neurons once more, and the gradients by value and by gates."""
     if quick(value):
-        return load("mixture_kernel").fire_neurons_back(activation, value, gates, by_neurons)
+        rooms = [room[: len(value)] for room in rooms]
+        return load("mixture_kernel").fire_neurons_back(activation, value, gates, by_neurons, *rooms)
     act = ACTIVATIONS[activation]
     if gates is None:
         return act(value), slopes(activation, by_neurons, value), None
@@ -115,6 +119,12 @@ def quick(neurons: Tensor) -> bool:
     return fits and load("mixture_kernel") is not None
 
 
+def rooms_for(parts: list[Part], w_in: Tensor, n: int) -> list[Tensor]:
+    """So many arrays for the neurons of the largest part: used again from part to part, they stay in the cache."""
+    rows = max((part.rows.stop - part.rows.start for part in parts), default=0)
+    return [lending.empty(w_in, (rows, w_in.shape[1])) for _ in range(n)]
+
+
 def forward(
     tokens: Tensor, indices: Tensor, weights: Tensor, experts: Sequence[Tensor | None], activation: str, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
@@ -122,14 +132,16 @@ def forward(
     w_in, b_in, w_gate, b_gate, w_out, b_out = experts
     token, order, parts = sort(indices, w_in, w_out)
     scale = weights.flatten()[order].unsqueeze(-1)
-    kept = []
+    kept, rooms = [], rooms_for(parts, w_in, 1 if keep else 3)
+    room_of_value, room_of_gates = (None, None) if keep else rooms[1:]
     y = tokens.new_zeros(len(tokens), w_out.shape[-1])
     for part in parts:
         of_part, own, ends = token[part.rows], part.experts, part.ends
         x = tokens[of_part]
-        value = with_bias(product(x, w_in[own].mT, ends), b_in, part)
-        gates = None if w_gate is None else with_bias(product(x, w_gate[own].mT, ends), b_gate, part)
-        said = with_bias(product(fire(activation, value, gates), w_out[own], ends), b_out, part)
+        value, gates = with_bias(product(x, w_in[own].mT, ends, room_of_value), b_in, part), None
+        if w_gate is not None:
+            gates = with_bias(product(x, w_gate[own].mT, ends, room_of_gates), b_gate, part)
+        said = with_bias(product(fire(activation, value, gates, rooms[0]), w_out[own], ends), b_out, part)
         if keep:
             kept += [value, said] if gates is None else [value, gates, said]
             said = said * scale[part.rows]
@@ -157,6 +169,7 @@ def backward(
     by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out = by_experts
     by_tokens = torch.zeros_like(tokens) if by_tokens_too else None
     by_scale, kept, done = torch.empty_like(weights.view(-1)), iter(kept), 0
+    room, *rooms = rooms_for(parts, w_in, 4)
     for part in parts:
         for gradient in by_experts:
             if gradient is not None and done < part.experts.start:
@@ -167,7 +180,8 @@ def backward(
         value, gates, said = next(kept), None if w_gate is None else next(kept), next(kept)
         by_scale[order[part.rows]] = (said * back).sum(-1)
         back *= scale[part.rows]
-        neurons, by_value, by_gates = fire_back(activation, value, gates, product(back, w_out[own].mT, ends))
+        by_neurons = product(back, w_out[own].mT, ends, room)
+        neurons, by_value, by_gates = fire_back(activation, value, gates, by_neurons, rooms)
         give(by_w_out, neurons, back, part)
         give(by_w_in, by_value, x, part)
         give_bias(by_b_out, back, part)
@@ -187,17 +201,13 @@ def backward(
 
 
 def give(gradient: Tensor, left: Tensor, right: Tensor, part: Part) -> None:
-    """The gradient of each expert's matrix."""
-    at = 0
-    for number, count in enumerate(part.counts, part.experts.start):
-        if count:
-            torch.mm(left[at : at + count].T, right[at : at + count], out=gradient[number])
-        else:
-            gradient[number].zero_()
-        at += count
+    """The gradient of each expert's matrix: its rows of left, transposed, times its rows of right."""
+    of_each = zip(gradient[part.experts].unbind(), left.mT.split(part.counts, 1), right.split(part.counts), strict=True)
+    for own, columns, rows in of_each:
+        torch.mm(columns, rows, out=own)  # without a row, zeros
 
 
 def give_bias(gradient: Tensor | None, rows: Tensor, part: Part) -> None:
     if gradient is not None:
-        for number, own in enumerate(rows.split(part.counts), part.experts.start):
-            torch.sum(own, 0, out=gradient[number])
+        for own, of_own in zip(gradient[part.experts].unbind(), rows.split(part.counts), strict=True):
+            torch.sum(of_own, 0, out=own)

@@ -5,18 +5,20 @@ it when it is freed. For the gradient of a stack of experts, that takes longer t
 lent: when the gradient goes, it comes back here and waits for the next step, until the weights go themselves.
 """
 
+import math
 import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-LARGE = 2**20  # bytes from which on it matters
-
+LARGE = 2**18  # bytes from which on it matters
 LINE = 64  # bytes of a line of the cache, where a product writes best
+MOST = 8  # arrays that wait for one owner
 
-_waiting = WeakTensorKeyDictionary()  # whose gradient -> the memory that waits for it
+_waiting = WeakTensorKeyDictionary()  # weights -> the memory that waits for what belongs to them
 
 
 class Loan(np.ndarray):
@@ -27,18 +29,28 @@ class Loan(np.ndarray):
     def __del__(self):
         owner = self.owner and self.owner()
         if owner is not None:
-            _waiting.setdefault(owner, self.base)
+            waiting = _waiting.setdefault(owner, [])
+            if len(waiting) < MOST:
+                waiting.append(self.base)
+
+
+def empty(owner: Tensor, shape: Sequence[int]) -> Tensor:
+    """A tensor of the owner's dtype, not filled, whose memory waits for the owner's next one when it is freed."""
+    n_bytes = math.prod(shape) * owner.element_size()
+    if n_bytes < LARGE or not owner.is_cpu:
+        return owner.new_empty(shape)
+    waiting = _waiting.get(owner, [])
+    fits = next((place for place, memory in enumerate(waiting) if n_bytes <= len(memory) <= 2 * n_bytes), None)
+    if fits is None:
+        memory = np.empty(n_bytes + LINE, np.uint8)
+        memory = memory[-memory.ctypes.data % LINE :][:n_bytes]
+    else:
+        memory = waiting.pop(fits)
+    loan = memory.view(Loan)
+    loan.owner = weakref.ref(owner)
+    return torch.from_numpy(loan)[:n_bytes].view(owner.dtype).view(*shape)
 
 
 def empty_like(weights: Tensor) -> Tensor:
     """A tensor for the gradient of these weights, not filled."""
-    n_bytes = weights.numel() * weights.element_size()
-    if n_bytes < LARGE or not weights.is_cpu:
-        return torch.empty_like(weights)
-    memory = _waiting.pop(weights, None)
-    if memory is None or len(memory) != n_bytes:
-        memory = np.empty(n_bytes + LINE, np.uint8)
-        memory = memory[-memory.ctypes.data % LINE :][:n_bytes]
-    loan = memory.view(Loan)
-    loan.owner = weakref.ref(weights)
-    return torch.from_numpy(loan).view(weights.dtype).view(weights.shape)
+    return empty(weights, weights.shape)

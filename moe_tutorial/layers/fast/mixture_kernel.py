@@ -429,17 +429,24 @@ def backward(
     return by_x if by_tokens_too else None, by_weights
 
 
-def fire_neurons(activation: str, value: Tensor, gates: Tensor | None) -> Tensor:
-    """``fire`` on arrays (n, h)."""
-    shape, neurons = (ACTIVATIONS.index(activation), gates is not None, value.numel()), torch.empty_like(value)
-    run(fire_all, 1, *shape, *addresses((value, gates, neurons)))
+def fire_neurons(activation: str, value: Tensor, gates: Tensor | None, neurons: Tensor) -> Tensor:
+    """``fire`` on arrays (n, h); returns the neurons."""
+    run(
+        fire_all,
+        1,
+        ACTIVATIONS.index(activation),
+        gates is not None,
+        value.numel(),
+        *addresses((value, gates, neurons)),
+    )
     return neurons
 
 
-def fire_neurons_back(activation: str, value: Tensor, gates: Tensor | None, by_neurons: Tensor) -> tuple:
-    """``fire_back`` on arrays (n, h): the neurons, and the gradients by value and by gates."""
-    shape = ACTIVATIONS.index(activation), gates is not None, value.numel()
-    neurons, by_value = torch.empty_like(value), torch.empty_like(value)
-    by_gates = None if gates is None else torch.empty_like(value)
-    run(fire_all_back, 1, *shape, *addresses((value, gates, by_neurons, neurons, by_value, by_gates)))
-    return neurons, by_value, by_gates
+def fire_neurons_back(
+    activation: str, value: Tensor, gates: Tensor | None, by_neurons: Tensor, neurons: Tensor, by_value: Tensor,
+    by_gates: Tensor,
+) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """``fire_back`` on arrays (n, h); returns the last three."""
+    arrays = addresses((value, gates, by_neurons, neurons, by_value, by_gates))
+    run(fire_all_back, 1, ACTIVATIONS.index(activation), gates is not None, value.numel(), *arrays)
+    return neurons, by_value, None if gates is None else by_gates

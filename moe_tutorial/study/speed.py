@@ -1,0 +1,73 @@
+"""How fast the mixture is beside other people's: what ``make bench`` measured on one machine, stored in speed.json.
+
+A cell is one shape: T tokens of width d, E experts of width 2d, k of them chosen. Its ratio is our time over the fastest
+peer's: the median over turns, between the ends of its 95 % interval.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+STORED = Path(__file__).with_name("speed.json")
+ORDER = ("ours", "loop", "eager", "grouped_mm", "batched_mm", "litgpt")
+
+
+def measured() -> dict[str, Any]:
+    """What is stored: the ``machine``, what it ``can`` do, the ``cells``, and ``dense``, ``tricks`` and ``memory``."""
+    return json.loads(STORED.read_text(encoding="utf-8"))
+
+
+def machine_line(found: dict[str, Any]) -> str:
+    """Which machine that was, and what its memory and its arithmetic can do."""
+    machine, can = found["machine"], found["can"]
+    caches = ", ".join(f"{name} {size}" for name, size in machine["cache"].items())
+    return (
+        f"{machine['processor']} ({caches}), one thread, torch {machine['torch']}, {machine['date']}: "
+        f"{can['bytes a second'] / 1e9:.0f} GB/s from memory, {can['operations a second'] / 1e9:.0f} GFLOP/s at most"
+    )
+
+
+def counted(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All cells but those of training on one token, which is nobody's work."""
+    return [one for one in cells if one["T"] > 1 or not one["training"]]
+
+
+def over_tokens(
+    cells: Sequence[dict[str, Any]], E: int, d: int, k: int, training: bool
+) -> tuple[dict[str, dict[int, float]], dict[int, float]]:
+    """Seconds by number of tokens: name -> T -> seconds, and T -> the limit."""
+    times: dict[str, dict[int, float]] = {}
+    limit = {}
+    for one in cells:
+        if (one["E"], one["d"], one["k"], one["training"], one["dtype"]) != (E, d, k, training, "float32"):
+            continue
+        limit[one["T"]] = one["limit"]
+        for name, seconds in one["seconds"].items():
+            times.setdefault(name, {})[one["T"]] = seconds
+    return {name: times[name] for name in ORDER if name in times}, limit
+
+
+def named(one: dict[str, Any]) -> str:
+    """A cell in words."""
+    kind = "training" if one["training"] else "forward"
+    dtype = "" if one["dtype"] == "float32" else f", {one['dtype']}"
+    return f"{one['T']:,} tokens, {one['E']} experts, width {one['d']}, top {one['k']}, {kind}{dtype}"
+
+
+def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of the counted cells: how many (``cells``), the share whose ratio is at most 1 (``level``) and .9 (``faster``), and
+    whose interval begins at 1 or less (``not worse``), the geometric mean (``mean``), and the ``worst`` cell.
+    """
+    cells = counted(cells)
+    low, middle, _ = np.array([one["ratio"] for one in cells]).T
+    return {
+        "cells": len(cells),
+        "level": float(np.mean(middle <= 1)),
+        "faster": float(np.mean(middle <= 0.9)),
+        "not worse": float(np.mean(low <= 1)),
+        "mean": float(np.exp(np.log(middle).mean())),
+        "worst": cells[int(middle.argmax())],
+    }
