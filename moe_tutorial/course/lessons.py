@@ -35,7 +35,7 @@ class LessonError(CourseError):
 
 
 def sources(folder: Path) -> list[Path]:
-    """The lessons' sources in their order, and the two other pages that are notebooks like theirs.
+    """The lessons' sources in their order, and the other pages that are notebooks like theirs.
 
     Raises:
         LessonError: the folder holds none: running no lesson must not look like success.
@@ -43,7 +43,8 @@ def sources(folder: Path) -> list[Path]:
     found = sorted(folder.glob("[0-9][0-9]_*.py"))
     if not found:
         raise LessonError(f"no lessons (NN_name.py) in {folder}")
-    return [*found, *folder.glob("playground.py"), *folder.glob("claims.py")]
+    others = (folder / f"{name}.py" for name in ("playground", "how_fast", "claims"))
+    return [*found, *(path for path in others if path.exists())]
 
 
 def execute(notebook: NotebookNode, path: Path) -> NotebookNode:

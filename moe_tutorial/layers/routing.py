@@ -98,11 +98,11 @@ class Router(nn.Module):
 
         probs = self.probabilities(logits)
         scores = probs if noisy_logits is logits else self.probabilities(noisy_logits)
-        ranking = noisy_logits if self.gate == "topk_softmax" else scores
-        indices = self.choose(ranking)
-        weights = ranking.gather(-1, indices)
+        indices = self.choose(noisy_logits if self.gate == "topk_softmax" else scores)
         if self.gate == "topk_softmax":
-            weights = weights.softmax(-1)
+            weights = noisy_logits.gather(-1, indices).softmax(-1)
+        else:
+            weights = scores.gather(-1, indices)
         if self.renormalize:
             total = weights.sum(-1, keepdim=True)
             weights = weights / (total + 1e-20 if self.gate == "sigmoid_topk" else total)  # sigmoids can all be 0

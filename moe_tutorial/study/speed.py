@@ -1,7 +1,7 @@
 """How fast the mixture is beside other people's: what ``make bench`` measured on one machine, stored in speed.json.
 
-A cell is one shape: T tokens of width d, E experts of width 2d, k of them chosen. Its ratio is our time over the fastest
-peer's: the median over turns, between the ends of its 95 % interval.
+A cell is one shape: T tokens of width d, E experts of width 2d, k of them chosen. Its ratio is our time over that of
+the fastest peer: the median over turns, between the ends of its 95 % interval.
 """
 
 import json
@@ -58,8 +58,8 @@ def named(one: dict[str, Any]) -> str:
 
 
 def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of the counted cells: how many (``cells``), the share whose ratio is at most 1 (``level``) and .9 (``faster``), and
-    whose interval begins at 1 or less (``not worse``), the geometric mean (``mean``), and the ``worst`` cell.
+    """Of the counted cells: how many (``cells``), the share whose ratio is at most 1 (``level``) and .9 (``faster``),
+    or whose interval begins at 1 or less (``not worse``), the geometric mean (``mean``), and the ``worst`` cell.
     """
     cells = counted(cells)
     low, middle, _ = np.array([one["ratio"] for one in cells]).T

@@ -16,7 +16,7 @@ from moe_tutorial.show.playground import PRESETS
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
-PAGES = ["index", *LESSONS, "playground", "claims", "glossary", "notation", "sources"]
+PAGES = ["index", *LESSONS, "playground", "how_fast", "claims", "glossary", "notation", "sources"]
 # What a lesson calls for a widget with sliders.
 SLIDERS = re.compile(
     r"^(sweep|explore_router|watch_training|watch_usage|train_live|playground)\(|^guess\([^=]*slider=", re.MULTILINE

@@ -13,7 +13,7 @@ from sampled import every
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["index", *sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))]
-PAGES += ["playground", "claims", "glossary", "notation", "sources"]
+PAGES += ["playground", "how_fast", "claims", "glossary", "notation", "sources"]
 LOADED = {"script", "img", "source", "iframe", "video", "audio", "embed", "object"}  # and link, but for its canonical
 
 

@@ -46,7 +46,7 @@ def test_every_lesson_is_on_the_site():
     pages = [page["file"] for page in toc]
     lessons = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
     further = ["glossary", "notation", "sources", "instructors"]
-    assert pages == ["index", *lessons, "playground", "claims", *further]
+    assert pages == ["index", *lessons, "playground", "how_fast", "claims", *further]
     for page in ("README.md", "notebooks/00_start_here.py"):
         text = (ROOT / page).read_text(encoding="utf-8")
         missing = [name for name in lessons if f"{name}.ipynb" not in text and f"{name}.py" != Path(page).name]

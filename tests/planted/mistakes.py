@@ -19,6 +19,7 @@ class Mistake(NamedTuple):
 
 ROUTING, BALANCE = "layers/test_routing.py::", "layers/test_balance.py::"
 MIXTURE, EXPERTS = "layers/test_mixture.py::", "layers/test_experts.py::"
+MIXING = "layers/test_mixing.py::"
 TREE, FAST = "layers/test_tree.py::", "layers/test_fast.py::"
 GPT, INTEROP = "layers/test_gpt.py::", "layers/test_interop.py::"
 USAGE, COST, SERVING = "study/test_usage.py::", "study/test_cost.py::", "study/test_serving.py::"
@@ -59,8 +60,8 @@ MISTAKES = {
     "renormalised-over-all": Mistake(
         "the chosen weights are divided by the sum over all experts",
         "layers/routing.py",
-        "weights / (weights.sum(-1, keepdim=True) + 1e-20)",
-        "weights / (scores.sum(-1, keepdim=True) + 1e-20)",
+        "total = weights.sum(-1, keepdim=True)",
+        "total = scores.sum(-1, keepdim=True)",
         (ROUTING + "test_from_k_2_on_renormalised_is_topk_softmax",),
     ),
     "noise-in-evaluation": Mistake(
@@ -254,6 +255,48 @@ MISTAKES = {
         "act(F.linear(tokens, w_gate, b_gate)) * F.linear(tokens, w_in, b_in)",
         "F.linear(tokens, w_gate, b_gate) * act(F.linear(tokens, w_in, b_in))",
         (EXPERTS + "test_all_three_ways_equal_the_loop",),
+    ),
+    "kernel-forgets-the-gate": Mistake(
+        "the mixture's kernel adds up answers without their gate weights",
+        "layers/fast/mixture_kernel.py",
+        "row[i] = weight * said[r, i]",
+        "row[i] = said[r, i]",
+        (MIXING + "test_every_way_equals_the_plain_one",),
+    ),
+    "kernel-loses-a-choice": Mistake(
+        "the mixture's kernel leaves out a token's last choice",
+        "layers/fast/mixture_kernel.py",
+        "range(t * k + 1, t * k + k)",
+        "range(t * k + 1, t * k + k - 1)",
+        (MIXING + "test_every_way_equals_the_plain_one",),
+    ),
+    "gates-gradient-without-value": Mistake(
+        "the kernel's gradient by a gate leaves out what the gate multiplies",
+        "layers/fast/mixture_kernel.py",
+        "v * by * slope(gates[i], kind)",
+        "by * slope(gates[i], kind)",
+        (MIXING + "test_every_way_equals_the_plain_one",),
+    ),
+    "weights-gradient-in-sorted-order": Mistake(
+        "the gradients by the gate weights stay in the order of the experts",
+        "layers/fast/groups.py",
+        "by_scale[order[part.rows]] = ",
+        "by_scale[part.rows] = ",
+        (MIXING + "test_every_way_equals_the_plain_one",),
+    ),
+    "memory-lent-twice": Mistake(
+        "memory that is lent is lent again before it came back",
+        "layers/fast/lending.py",
+        "memory = waiting.pop(fits)",
+        "memory = waiting[fits]",
+        (MIXING + "test_a_gradient_that_somebody_keeps_stays_as_it_is",),
+    ),
+    "second-gradient-counted-twice": Mistake(
+        "the gradient of a gradient reaches the tokens through the gate a second time",
+        "layers/fast/mixing.py",
+        "(None if t is None else t.view_as(t) for t in (tokens, weights, *stacks))",
+        "(tokens, weights, *stacks)",
+        (MIXING + "test_the_gradient_of_a_gradient_is_that_of_the_plain_way",),
     ),
     "up-before-gate": Mistake(
         "a checkpoint's two halves are read in the wrong order",

@@ -1,0 +1,156 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How fast
+#
+# Is the course's own layer a toy? Here it runs beside the code that people use: the loop that tutorials teach, and the
+# three ways of the `transformers` library. All compute the same numbers from the same weights, on one thread, in turns.
+
+# %%
+from moe_tutorial.show import curves, interval_chart, table
+from moe_tutorial.show.figures import Line
+from moe_tutorial.study import speed
+
+found = speed.measured()
+print(speed.machine_line(found))
+
+# %% [markdown]
+# ## Time over tokens
+#
+# Read a line from left to right: with more tokens at once, a token costs less. The dotted line is the limit: the time in
+# which memory could bring the weights, or the processor could multiply, whichever takes longer.
+
+# %%
+STYLES = {
+    "ours": ("text", "-"),
+    "loop": ("muted", "-"),
+    "eager": ("muted", "--"),
+    "grouped_mm": ("accent", "-"),
+}
+
+
+def over_tokens(n_experts: int, training: bool, title: str):
+    """A picture of microseconds for each token."""
+    cells = found["cells"]
+    times, limit = speed.over_tokens(cells, n_experts, d=256, k=2, training=training)
+    of = {"limit": limit, **{name: times[name] for name in STYLES if name in times}}
+    lines = {}
+    for name, seconds in of.items():
+        color, dash = STYLES.get(name, ("muted", ":"))
+        micros = [1e6 * took / tokens for tokens, took in seconds.items()]
+        lines[name] = Line(
+            [*seconds], micros, dash, color, "●" if name in STYLES else ""
+        )
+    spoken = "; ".join(f"{name}: {line.y[-1]:.0f} µs" for name, line in lines.items())
+    return curves(
+        lines,
+        title,
+        f"{n_experts} experts of width 512, top 2, width 256.",
+        alt=f"{title}. With the most tokens, {spoken} for each.",
+        x="tokens at once",
+        y="µs a token",
+        log="xy",
+        xticks=[1, 64, 1024, 8192],
+        legend=True,
+    )
+
+
+over_tokens(8, training=False, title="Eight experts, forward")
+
+# %%
+over_tokens(
+    64,
+    training=True,
+    title="64 experts, training: all their weights get a gradient, used or not",
+)
+
+# %% [markdown]
+# ## All shapes
+#
+# One ratio for each shape: our time over that of the fastest of the others.
+
+# %%
+all_of_them = speed.summary(found["cells"])
+print(
+    f"{all_of_them['cells']} shapes: {all_of_them['level']:.0%} take at most the time of the fastest other,"
+)
+print(
+    f"{all_of_them['faster']:.0%} at most nine tenths of it; geometric mean {all_of_them['mean']:.2f}"
+)
+low, middle, high = all_of_them["worst"]["ratio"]
+print(
+    f"the worst: {speed.named(all_of_them['worst'])}: {middle:.2f} ({low:.2f} to {high:.2f})"
+)
+
+# %% tags=["hide-input"]
+rows: dict[str, list[str]] = {}
+for one in found["cells"]:
+    if one["dtype"] == "float32":
+        name = " · ".join(f"{one[size]:,}" for size in "TEdk")
+        row, place = rows.setdefault(name, [""] * 4), 2 * one["training"]
+        row[place] = f"{one['ratio'][1]:.2f}"
+        row[place + 1] = f"{one['limit'] / one['seconds']['ours']:.0%}"
+header = ["T · E · d · k", "forward", "of the limit", "training", "of the limit"]
+note = "Below 1, ours is the faster. Beyond 100 %, weights were still in the cache."
+table(header, rows, "Time over that of the fastest other, float32", note)
+
+# %% [markdown]
+# ## What each trick brings
+#
+# Each line takes away one trick and nothing else: how many times as long does the same step take without it?
+
+# %%
+gains = {
+    f"{trick['name']}: {trick['shape']}": speed.interval(trick["gain"])
+    for trick in found["tricks"]
+}
+interval_chart(
+    gains,
+    "How many times as long it takes without",
+    "Median and 95 % interval over turns.",
+    unit="times",
+    zero=1,
+)
+
+# %% [markdown]
+# - **Sorting.** Sort the choices once, and each expert's tokens are a slice; a loop with masks searches all tokens for each.
+# - **Grouped products.** One call of `grouped_mm` multiplies all slices. A call for each expert costs more than a small product.
+# - **No padding.** To make the slices equally long, so that one regular product does, is to multiply zeros.
+# - **Unbinding.** `w[e]` in a loop makes, on the way back, a gradient as large as the whole stack for each expert.
+#   `unbind` hands out all of them at once.
+# - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
+#   gradient where that of the step before lay.
+# - **Kernels.** With few tokens an expert's weights are what takes time. Compiled, the layer reads each once on the way
+#   forward, and once more on the way back, where it writes the gradient in the same pass.
+#
+# ## Beside one dense layer
+#
+# The dense layer has the size that a token uses. With one token both sides are eight layers in turn, as in a model, so that
+# weights come from memory.
+
+# %%
+dense = {name: speed.interval(ratio) for name, ratio in found["dense"].items()}
+interval_chart(
+    dense,
+    "Time over that of a dense layer of the active size",
+    "Eight experts, forward.",
+    unit="times",
+    zero=1,
+)
+
+# %%
+for name, megabytes in found["memory"].items():
+    print(
+        f"{name:12} {megabytes:5.0f} MB at the peak of a training step (8,192 tokens, 8 experts, width 256, top 2)"
+    )
+
+# %% [markdown]
+# `make bench` measures all of this anew, on your machine.
