@@ -109,7 +109,7 @@ table(header, rows, "Time over that of the fastest other, float32", note)
 
 # %%
 gains = {
-    f"{trick['name']}: {trick['shape']}": speed.interval(trick["gain"])
+    f"{trick['name']}\n{trick['shape']}": speed.interval(trick["gain"])
     for trick in found["tricks"]
 }
 interval_chart(
@@ -137,7 +137,10 @@ interval_chart(
 # weights come from memory.
 
 # %%
-dense = {name: speed.interval(ratio) for name, ratio in found["dense"].items()}
+dense = {
+    name.split(":")[0].removeprefix("forward, "): speed.interval(ratio)
+    for name, ratio in found["dense"].items()
+}
 interval_chart(
     dense,
     "Time over that of a dense layer of the active size",

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from moe_tutorial.study.estimates import Figure
+
 STORED = Path(__file__).with_name("speed.json")
 ORDER = ("ours", "loop", "eager", "grouped_mm", "batched_mm", "litgpt")
 
@@ -28,6 +30,12 @@ def machine_line(found: dict[str, Any]) -> str:
         f"{machine['processor']} ({caches}), one thread, torch {machine['torch']}, {machine['date']}: "
         f"{can['bytes a second'] / 1e9:.0f} GB/s from memory, {can['operations a second'] / 1e9:.0f} GFLOP/s at most"
     )
+
+
+def interval(ratio: Sequence[float]) -> Figure:
+    """A stored ratio (low, median, high) as pictures take it."""
+    low, middle, high = ratio
+    return Figure(middle, low, high, f"{middle:.2f} [{low:.2f}, {high:.2f}]")
 
 
 def counted(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

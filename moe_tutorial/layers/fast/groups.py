@@ -204,7 +204,10 @@ def give(gradient: Tensor, left: Tensor, right: Tensor, part: Part) -> None:
     """The gradient of each expert's matrix: its rows of left, transposed, times its rows of right."""
     of_each = zip(gradient[part.experts].unbind(), left.mT.split(part.counts, 1), right.split(part.counts), strict=True)
     for own, columns, rows in of_each:
-        torch.mm(columns, rows, out=own)  # without a row, zeros
+        if len(rows):
+            torch.mm(columns, rows, out=own)
+        else:
+            own.zero_()
 
 
 def give_bias(gradient: Tensor | None, rows: Tensor, part: Part) -> None:
