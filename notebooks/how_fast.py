@@ -28,7 +28,7 @@ print(speed.machine_line(found))
 # Read a line from left to right: with more tokens at once, a token costs less. The dotted line is the limit: the time in
 # which memory could bring the weights, or the processor could multiply, whichever takes longer.
 
-# %%
+# %% tags=["draw", "nbval-ignore-output"]
 STYLES = {
     "ours": ("text", "-"),
     "loop": ("muted", "-"),
@@ -65,7 +65,7 @@ def over_tokens(n_experts: int, training: bool, title: str):
 
 over_tokens(8, training=False, title="Eight experts, forward")
 
-# %%
+# %% tags=["draw", "nbval-ignore-output"]
 over_tokens(
     64,
     training=True,
@@ -90,7 +90,7 @@ print(
     f"the worst: {speed.named(all_of_them['worst'])}: {middle:.2f} ({low:.2f} to {high:.2f})"
 )
 
-# %% tags=["hide-input"]
+# %% tags=["draw", "nbval-ignore-output"]
 rows: dict[str, list[str]] = {}
 for one in found["cells"]:
     if one["dtype"] == "float32":
@@ -107,7 +107,7 @@ table(header, rows, "Time over that of the fastest other, float32", note)
 #
 # Each line takes away one trick and nothing else: how many times as long does the same step take without it?
 
-# %%
+# %% tags=["draw", "nbval-ignore-output"]
 gains = {
     f"{trick['name']}\n{trick['shape']}": speed.interval(trick["gain"])
     for trick in found["tricks"]
@@ -136,7 +136,7 @@ interval_chart(
 # The dense layer has the size that a token uses. With one token both sides are eight layers in turn, as in a model, so that
 # weights come from memory.
 
-# %%
+# %% tags=["draw", "nbval-ignore-output"]
 dense = {
     name.split(":")[0].removeprefix("forward, "): speed.interval(ratio)
     for name, ratio in found["dense"].items()

@@ -135,7 +135,7 @@ def test_where_nothing_stands_a_page_helps_on_at_any_depth(open_page, served):
     missing = [line for line in page.wrong if "404" not in line]  # its own status
     assert missing == []
     assert page.locator("article h1").inner_text().startswith("There is no page here")
-    assert page.locator(".moe-lessons a").count() == len(PAGES) - 6
+    assert page.locator(".moe-lessons a").count() == len(PAGES) - 7
     assert page.evaluate("getComputedStyle(document.querySelector('.moe-lessons')).display") == "grid"
     page.locator(".moe-lessons a").nth(3).click()
     assert page.url == f"{served}03_router.html"
