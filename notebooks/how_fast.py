@@ -121,8 +121,9 @@ interval_chart(
 )
 
 # %% [markdown]
-# - **Sorting.** Sort the choices once, and each expert's tokens are a slice; a loop with masks searches all tokens for each.
-# - **Grouped products.** One call of `grouped_mm` multiplies all slices. A call for each expert costs more than a small product.
+# - **Sorting.** Sort the choices once, and each expert's tokens are a slice. The tutorial's loop, which stands here for
+#   the way without, searches all tokens for each expert, and has its experts in a list.
+# - **Grouped products.** One call of `grouped_mm` multiplies all slices. Without, each expert has calls of its own.
 # - **No padding.** To make the slices equally long, so that one regular product does, is to multiply zeros.
 # - **Unbinding.** `w[e]` in a loop makes, on the way back, a gradient as large as the whole stack for each expert.
 #   `unbind` hands out all of them at once.
@@ -134,7 +135,7 @@ interval_chart(
 # ## Beside one dense layer
 #
 # The dense layer has the size that a token uses. With one token both sides are eight layers in turn, as in a model, so that
-# weights come from memory.
+# weights come from memory. The dense layer is plain PyTorch, and fetches new arrays each time.
 
 # %% tags=["draw", "nbval-ignore-output"]
 dense = {

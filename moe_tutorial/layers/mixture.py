@@ -72,7 +72,7 @@ class MixtureOfExperts(nn.Module):
         check_routing(routing, len(tokens))
         if self.dispatch == "dense":
             y = self.dense(tokens, routing)
-        elif (y := fast.mix(self, tokens, routing)) is None:
+        elif type(self).sparse is not MixtureOfExperts.sparse or (y := fast.mix(self, tokens, routing)) is None:
             y = self.sparse(tokens, routing)
         if self.shared is not None:
             y = y + self.shared.mixed(tokens, tokens.new_ones(len(tokens), self.shared.n_experts))

@@ -280,6 +280,17 @@ def test_sparse_reads_chosen_experts_only(dispatch, n_tokens):
     torch.testing.assert_close(moe(x)[0], y)
 
 
+def test_a_way_of_ones_own_is_taken():
+    class Own(MixtureOfExperts):
+        def sparse(self, tokens, routing):
+            return 7 * super().sparse(tokens, routing)
+
+    moe, x = MixtureOfExperts(5, 3, 4, 2), torch.randn(6, 5)
+    own = Own(5, 3, 4, 2)
+    own.load_state_dict(moe.state_dict())
+    torch.testing.assert_close(own(x)[0], 7 * moe(x)[0])
+
+
 def test_a_router_may_be_given():
     router = Router(5, 4, 2, gate="topk_softmax", noise=0.5)
     moe = MixtureOfExperts(5, 3, 4, 2, router)

@@ -287,8 +287,8 @@ MISTAKES = {
     "memory-lent-twice": Mistake(
         "memory that is lent is lent again before it came back",
         "layers/fast/lending.py",
-        "memory = waiting.pop(fits)",
-        "memory = waiting[fits]",
+        "else waiting.pop(fits)",
+        "else waiting[fits]",
         (MIXING + "test_a_gradient_that_somebody_keeps_stays_as_it_is",),
     ),
     "second-gradient-counted-twice": Mistake(

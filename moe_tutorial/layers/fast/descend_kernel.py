@@ -139,7 +139,7 @@ def by_leaves(
     w_out: Tensor,
     b_out: Tensor,
     activation: str,
-) -> tuple[Tensor | None, ...]:  # fmt: skip
+) -> tuple[Tensor | None, ...]:
     """The gradients by tokens and by the six parameters; the nodes have none."""
     choices, weights = leaf.unsqueeze(1), tokens.new_ones(len(tokens), 1)
     stacks = w_in, b_in, None, None, w_out, b_out

@@ -6,6 +6,7 @@ lent: when the gradient goes, it comes back here and waits for the next step, un
 """
 
 import math
+import threading
 import weakref
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ LINE = 64  # bytes of a line of the cache, where a product writes best
 MOST = 8  # arrays that wait for one owner
 
 _waiting = WeakTensorKeyDictionary()  # weights -> the memory that waits for what belongs to them
+_one_at_a_time = threading.RLock()  # memory may come back in the middle of a search
 
 
 class Loan(np.ndarray):
@@ -39,13 +41,13 @@ def empty(owner: Tensor, shape: Sequence[int]) -> Tensor:
     n_bytes = math.prod(shape) * owner.element_size()
     if n_bytes < LARGE or not owner.is_cpu:
         return owner.new_empty(shape)
-    waiting = _waiting.get(owner, [])
-    fits = next((place for place, memory in enumerate(waiting) if n_bytes <= len(memory) <= 2 * n_bytes), None)
-    if fits is None:
+    with _one_at_a_time:
+        waiting = _waiting.get(owner, [])
+        fits = next((place for place, memory in enumerate(waiting) if n_bytes <= len(memory) <= 2 * n_bytes), None)
+        memory = None if fits is None else waiting.pop(fits)
+    if memory is None:
         memory = np.empty(n_bytes + LINE, np.uint8)
         memory = memory[-memory.ctypes.data % LINE :][:n_bytes]
-    else:
-        memory = waiting.pop(fits)
     loan = memory.view(Loan)
     loan.owner = weakref.ref(owner)
     return torch.from_numpy(loan)[:n_bytes].view(owner.dtype).view(*shape)

@@ -16,9 +16,8 @@ def mix_operation(
     tokens: Tensor, indices: Tensor, weights: Tensor, w_in: Tensor, b_in: Tensor | None, w_gate: Tensor | None,
     b_gate: Tensor | None, w_out: Tensor, b_out: Tensor | None, activation: str,
 ) -> Tensor:  # fmt: skip
-    return mixing.forward(tokens, indices, weights, (w_in, b_in, w_gate, b_gate, w_out, b_out), activation, keep=False)[
-        0
-    ]
+    stacks = w_in, b_in, w_gate, b_gate, w_out, b_out
+    return mixing.forward(tokens, indices, weights, stacks, activation, keep=False)[0]
 
 
 @torch.library.custom_op("moe_tutorial::mix_backward", mutates_args=())
