@@ -209,7 +209,7 @@ def test_each_kind_of_question_is_answered_wrong_and_right(visit, small_quiz):
     one.get_by_role("button", name="Check").press("Enter")
     expect(one.get_by_role("status")).to_have_text("✓ Right. That is it.")
     expect(one.get_by_role("status")).to_be_focused()
-    assert one.get_by_role("button").count() == 0
+    expect(one.get_by_role("button")).to_have_count(0)
     assert one.get_by_label("this").is_disabled()
 
     for text, said in (
@@ -260,7 +260,7 @@ def test_the_score_card_counts_what_this_browser_keeps_and_forgets_it_when_asked
         ["All", "1 right, 1 far off", "1 of 4 right, 1 at the first try"],
     ]
     page.get_by_role("button", name="Forget all of it").click()
-    assert page.locator("tr").count() == 4
+    expect(page.locator("tr")).to_have_count(4)
     page.get_by_role("button", name="Forget it? Press again").click()
     expect(page.locator(".moe-ask")).to_contain_text("Nothing is counted yet.")
     other.reload()
@@ -286,7 +286,7 @@ def test_axe_finds_nothing_before_and_after_the_answers(visit, small_quiz, axe, 
     answered(page, 2).get_by_label("Your number").fill("0.5")
     answered(page, 2).get_by_role("button", name="Check").click()
     page.evaluate("dispatchEvent(new Event('focus'))")
-    assert page.locator("table").is_visible()
+    expect(page.locator("table")).to_be_visible()
     look()
 
 

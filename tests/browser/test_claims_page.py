@@ -97,11 +97,11 @@ def test_a_row_unfolds_by_keyboard(visit):
     claim.get_by_role("link", name="05.3").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert table.is_visible()
+    expect(table).to_be_visible()
     assert "control: the experts stay as they were drawn" in table.inner_text()
     assert "20 seeds" in claim.inner_text()
     page.keyboard.press("Space")
-    assert not table.is_visible()
+    expect(table).to_be_hidden()
 
 
 def test_the_filter_keeps_what_is_asked_for_and_its_state_is_the_address(visit, lessons):
@@ -142,12 +142,12 @@ def test_a_link_to_a_filtered_view_works_on_the_open_page_too(visit, lessons):
 def test_a_claim_has_an_address_which_unfolds_it_even_where_a_filter_hid_it(visit):
     page = visit("#claim-05-4")
     claim = page.locator("#claim-05-4")
-    assert claim.locator("table").is_visible()
+    expect(claim.locator("table")).to_be_visible()
     assert claim.evaluate("e => e.getBoundingClientRect().top") < 450
     page.get_by_label("Lesson", exact=True).select_option("07")
     page.locator("#claim-07-2").get_by_role("link", name="07.2").click()
+    expect(page.locator("#claim-07-2 table")).to_be_visible()
     assert page.url.endswith("#claim-07-2")
-    assert page.locator("#claim-07-2 table").is_visible()
     assert shown(page)[0] == "07.1"  # the filter stays
     page.evaluate("location.hash = '#claim-05-5'")
     expect(page.locator("#claim-05-5 table")).to_be_visible()
@@ -171,7 +171,7 @@ def test_without_javascript_the_whole_list_stands_and_no_filter(visit, lessons):
     assert page.locator(".moe-claim:visible").count() == len(ids(lessons, lambda claim: True))
     assert not page.locator("form").is_visible()
     page.locator("#claim-05-3 summary").click()
-    assert page.locator("#claim-05-3 table").is_visible()
+    expect(page.locator("#claim-05-3 table")).to_be_visible()
 
 
 def test_on_paper_every_claim_is_unfolded(visit):

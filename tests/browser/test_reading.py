@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from moe_tutorial.course.tables import contents
 
@@ -115,7 +116,7 @@ def test_a_fold_opens_by_keyboard_and_without_javascript(chromium, site):
     assert not fold.locator("pre").first.is_visible()
     fold.locator("summary").first.focus()
     page.keyboard.press("Enter")
-    assert fold.locator("pre").first.is_visible()
+    expect(fold.locator("pre").first).to_be_visible()
     context.close()
 
 
@@ -123,5 +124,5 @@ def test_a_claim_in_a_fold_shows_when_its_address_is_opened(chromium, site):
     context = chromium.new_context()
     page = context.new_page()
     page.goto((site / "09_where_it_pays.html").as_uri() + "#claim-09-16")
-    assert page.locator("#claim-09-16").is_visible()
+    expect(page.locator("#claim-09-16")).to_be_visible()
     context.close()

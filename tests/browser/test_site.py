@@ -334,7 +334,7 @@ def test_every_claim_of_every_lesson_stands_on_the_page_of_claims(visit):
     assert page.locator(".moe-claim h3").all_inner_texts() == [claim.statement for claim in claims]
     page.locator(".moe-claim a").first.click()
     page.wait_for_url("**#claim-*")
-    assert page.locator(":target").is_visible()
+    expect(page.locator(":target")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from playwright.sync_api import expect
 from sampled import every
 
 ROOT = Path(__file__).parents[2]
@@ -138,10 +139,10 @@ def test_where_nothing_stands_a_page_helps_on_at_any_depth(open_page, served):
     assert page.locator(".moe-lessons a").count() == len(PAGES) - 7
     assert page.evaluate("getComputedStyle(document.querySelector('.moe-lessons')).display") == "grid"
     page.locator(".moe-lessons a").nth(3).click()
-    assert page.url == f"{served}03_router.html"
+    expect(page).to_have_url(f"{served}03_router.html")
     page.go_back()
     page.get_by_role("link", name="Search the course").click()
-    assert page.url == f"{served}search.html"
+    expect(page).to_have_url(f"{served}search.html")
 
 
 @pytest.mark.parametrize("name", PAGES)
