@@ -38,6 +38,7 @@ class Playground(KernelTraining):
 
     _esm = bundle("playground/page.js")
     _css = style("playground/playground.css")
+    script = t.Unicode(read("playground/pytorch.py")).tag(sync=True)  # what becomes of a run in PyTorch
     options = t.Dict().tag(sync=True)
     state = t.Dict().tag(sync=True)
 
@@ -55,6 +56,7 @@ def playground(
     steps: int | None = None,
     point: int = 0,
     out: Sequence[int] = (),
+    then: Sequence[Sequence[Any]] = (),
     title: str | None = None,
     link: bool = False,
     **settings: Any,
@@ -69,11 +71,14 @@ def playground(
         layer: "mixture" (the default) or "tree"; or your own mixture, as `train_live` takes it, for the kernel to
             train. The page's own stays a click away.
         data: "regimes", "spirals", "checkerboard" or "clusters", or your own Dataset of points in the plane.
-        preset: "rules", "deaf", "kill", "revive", "penalty" or "hash"; with a tree, "leaves", "mixed" or "one".
+        preset: "rules", "spare", "deaf", "kill", "revive", "penalty" or "hash"; a challenge: "seven", "even" or "few";
+            with a tree, "leaves", "mixed" or "one".
         state: another playground's ``state``, in place of its parts.
-        steps: trained when it opens; by default the preset's, or none.
+        steps: trained when it opens; by default none, and in a challenge what comes before its beginning.
         point: the training point that is inspected.
-        out: experts of a mixture that are knocked out.
+        out: experts of a mixture that are knocked out from the start.
+        then: what is changed on the way, as ``(step, setting, value)`` in order: a setting that can change while it
+            trains, or "out" or "in" and an expert.
         title: a few words above the picture.
         link: on the site, the page's address carries the experiment. At most one playground on a page should own it.
         settings: what differs from the preset: centred, seed, batch, rate; of a mixture E, k, width, gate, noise,
@@ -91,15 +96,17 @@ def playground(
     if own is None and (data != "regimes" or preset is None):
         settings = {"data": data, **settings}
     _check(kind, settings)
+    base = next((known["settings"] for known in _table["presets"] if known["id"] == preset), {})
     if kind == "tree" and out:
         raise ValueError("out is for a mixture's experts; a tree has leaves, which nobody can knock out")
-    experts = settings.get("E", SETTINGS["E"]["default"])
+    experts = (base | settings).get("E", SETTINGS["E"]["default"])
     _number("steps", 0 if steps is None else steps, 0, MAX_STEPS)
     _number("point", point, 0, 1_000_000)
     for expert in out:
         _number("out", expert, 0, experts - 1)
     if len(set(out)) >= experts:
         raise ValueError(f"out is {list(out)}; one of the {experts} experts has to stay")
+    _check_changes(kind, base | settings, then)
     brought = layer if isinstance(layer, nn.Module) else None
     return Playground(
         brought,
@@ -111,6 +118,7 @@ def playground(
             "steps": steps,
             "point": point,
             "out": list(out),
+            "then": [list(change) for change in then],
             "title": title or "",
             "link": link,
             "own": own,
@@ -139,9 +147,32 @@ def _kind(layer: Any, preset: str | None) -> str:
     return kind
 
 
+def _check_changes(kind: str, settings: Mapping[str, Any], then: Sequence[Sequence[Any]]) -> None:
+    """What is changed on the way, each with the step at which it is."""
+    now, before = dict(settings), 0
+    live = [name for name, row in _rows(kind).items() if row["change"] == "live"]
+    for change in then:
+        if len(change) != 3:
+            raise ValueError(f"then holds {change!r}; allowed are (step, setting, value)")
+        step, name, value = change
+        _number("a step in then", step, before, MAX_STEPS)
+        before = step
+        if name in ("out", "in") and kind == "mixture":
+            _number(f"an expert in then ({name})", value, 0, now.get("E", SETTINGS["E"]["default"]) - 1)
+            continue
+        if name not in live:
+            raise ValueError(f"then changes {name!r}, which a {kind} cannot while it trains; allowed are {', '.join(live)}")
+        now[name] = value
+        _check(kind, now)
+
+
+def _rows(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: row for name, row in SETTINGS.items() if row["kind"] in (kind, "both")}
+
+
 def _check(kind: str, settings: Mapping[str, Any]) -> None:
     """The table's limits, as the page checks them; a notebook hears of a mistake at once."""
-    rows = {name: row for name, row in SETTINGS.items() if row["kind"] in (kind, "both")}
+    rows = _rows(kind)
     for name, value in settings.items():
         if name not in rows:
             raise ValueError(f"there is no setting {name!r} for a {kind}; allowed are {', '.join(rows)}")

@@ -46,7 +46,7 @@ export function makeParameters(sizes, inputs, state) {
       theta[j] -= (size * m[j]) / (Math.sqrt(v[j]) / root + EPSILON);
     }
   }
-  return { params, grads: view(gradient), gradient, learn };
+  return { params, grads: view(gradient), gradient, learn, memory: [theta, m, v] };
 }
 
 /** Draws the numbers of a batch's points, with replacement.
@@ -113,12 +113,42 @@ export function makeRecord(losses, E) {
       every *= 2;
       history.splice(0, history.length, ...history.filter((row) => row.step % every === 0));
     },
+    save: () => ({ ring: ring.slice(), filled, next, every, rows: history.slice() }),
+    /** @param {{ ring: Float64Array, filled: number, next: number, every: number, rows: Record<string, any>[] }} saved */
+    restore(saved) {
+      ring.set(saved.ring);
+      ({ filled, next, every } = saved);
+      history.splice(0, history.length, ...saved.rows);
+    },
     /** Over the last steps; before any with these settings, what would be chosen now.
      * @param {() => { loss: number, shares: Float64Array }} evaluate @returns {Record<string, any>} */
     recent(evaluate) {
       if (filled) return { steps: filled, ...average() };
       const { loss, shares } = evaluate();
       return { steps: 0, ...Object.fromEntries(losses.map((name) => [name, 0])), task: loss, shares };
+    },
+  };
+}
+
+/** How a model comes back to where it stood, with all that its next steps depend on.
+ * @param {{ settings: any, step: number }} model @param {ReturnType<typeof makeRecord>} record
+ * @param {(Float64Array | Uint32Array | Uint8Array)[]} memory arrays that training changes
+ * @param {() => void} [renew] what has to follow */
+export function makeMoments(model, record, memory, renew = () => {}) {
+  return {
+    save: () => ({
+      step: model.step,
+      settings: model.settings,
+      memory: memory.map((array) => array.slice()),
+      record: record.save(),
+    }),
+    /** @param {any} saved what save() returned */
+    restore(saved) {
+      model.step = saved.step;
+      model.settings = saved.settings;
+      memory.forEach((array, i) => array.set(saved.memory[i]));
+      record.restore(saved.record);
+      renew();
     },
   };
 }

@@ -63,8 +63,8 @@ export function makeControls(change, { own, more = {} }) {
   const fields = el("div", { className: "pg-fields" }, ...groups.map((group) => group.node));
   const node = el("details", { open: true }, title, fields);
 
-  // `can`: what the kernel's layer lets be changed; null where all can be.
-  function show(settings, kind, can) {
+  // `can`: what the kernel's layer lets be changed; null where all can be. `kept`: settings that stay as they are.
+  function show(settings, kind, can, kept = []) {
     const names = namesOf(settings.layer);
     for (const group of groups) group.node.hidden = !group.names.some((name) => names.includes(name));
     for (const { node, needs } of Object.values(more).flat()) node.hidden = !!needs && !kind.controls[needs];
@@ -74,7 +74,7 @@ export function makeControls(change, { own, more = {} }) {
       if (node.hidden) continue;
       show(settings[name], settings);
       const possible = !can || can.includes(name) || (can.includes("build") && !isLive(name, "kernel"));
-      const off = !possible || fixed.includes(name) || kind.controls.idle(settings).includes(name);
+      const off = !possible || fixed.includes(name) || kept.includes(name) || kind.controls.idle(settings).includes(name);
       for (const input of inputs) input.disabled = off;
     }
     for (const [name, words] of Object.entries(kind.controls.labels(settings)))

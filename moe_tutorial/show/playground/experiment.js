@@ -21,8 +21,22 @@ import table from "./experiment.json" with { type: "json" };
  * @property {{ stops?: number[], scale?: string, from?: number, to?: number, step?: number }} [slider]
  * @property {Record<string, string>} [words] value -> words; "else" for the others, with # for the number
  */
-/** @typedef {{ id: string, kind: string, name: string, sentence: string, settings: Settings, steps: number,
- *   then: { words: string, set: Settings, steps: number } }} Preset */
+/** @typedef {Record<string, { least?: number, most?: number }>} Goal what an evaluation has to show */
+/**
+ * @typedef {Object} Preset an experiment to start from, or, with a goal, a challenge
+ * @property {string} id
+ * @property {string} kind
+ * @property {string} name
+ * @property {string} sentence how it begins
+ * @property {Settings} settings what differs from the kind's defaults
+ * @property {number} [from] steps that are done when it begins
+ * @property {number} steps where it ends
+ * @property {string} [ask] what to look for
+ * @property {{ ask: string, set: Settings, steps: number }} [then] what to try next, for how many steps more
+ * @property {Goal} [goal]
+ * @property {"steps" | "E"} [score] what should be small in the end: steps from the beginning, or a setting
+ * @property {string[]} [fixed] settings that a challenge leaves as they are
+ */
 
 /** @type {Record<string, Row>} */
 export const SETTINGS = /** @type {any} */ (table.settings);
@@ -32,6 +46,10 @@ export const GROUPS = table.groups;
  * did not choose its settings, and from the seed that the reader sees first.
  * @type {Preset[]} */
 export const PRESETS = table.presets;
+
+/** Whether an evaluation shows what a goal asks for. @param {Goal} goal @returns {(seen: any) => boolean} */
+export const reaches = (goal) => (seen) =>
+  Object.entries(goal).every(([name, { least = -Infinity, most = Infinity }]) => seen[name] >= least && seen[name] <= most);
 
 /** The kind that settings name, as `layer`; links and notebooks say nothing of the first.
  * @param {Settings} settings */

@@ -1,10 +1,11 @@
 // The plane: the map of who is asked where, and what is predicted.
-import { el, note, subtitle } from "../web/dom.js";
+import { el } from "../web/dom.js";
 import { shareWords } from "../web/words.js";
 import { number } from "../web/shares.js";
-import { nearestTo, pixels } from "../web/plane.js";
-import { group, makeCanvas, set, square } from "./elements.js";
+import { nearestTo, pixels, placeOf } from "../web/plane.js";
+import { group, heading, makeCanvas, set, square } from "./elements.js";
 import { drawPredictions, drawRegions } from "./pictures.js";
+import { makeTip } from "./tip.js";
 
 const SCATTERED = 72; // places along a side where each has another owner
 
@@ -45,30 +46,31 @@ function makeKey() {
 // kinds: name -> kind; look(i): a point is inspected.
 export function makeMap(kinds, look) {
   const map = makeCanvas("regions");
-  const title = subtitle();
-  const remark = note();
+  const above = heading();
+  const tip = makeTip();
   const key = makeKey();
-  const node = group("pg-main", "The plane", el("div", {}, title, remark, square(map)));
+  const node = group("pg-map", "The plane", above.node, square(map, tip.node));
+  const predictions = group("pg-predictions", "What is predicted");
   const most = Math.max(...Object.values(kinds).map(({ words }) => words.predictions.length));
   const pictures = Array.from({ length: most }, (_, i) => {
     const canvas = makeCanvas(i ? "soft" : "mixture");
-    const parts = { title: subtitle(), remark: note(), canvas };
-    const box = el("div", { className: i ? "pg-soft" : "pg-mixture" }, parts.title, parts.remark, square(canvas));
-    node.append(box);
-    return { ...parts, box };
+    const above = heading();
+    const box = el("div", { className: i ? "pg-soft" : "pg-mixture" }, above.node, square(canvas));
+    predictions.append(box);
+    return { above, canvas, box };
   });
+  predictions.append(key.node);
   let frame;
-  map.onclick = (click) => look(nearestTo(click, frame.data.x, frame.data.drawn, frame.data.extent));
+  map.onclick = (click) => {
+    tip.open();
+    look(nearestTo(click, frame.data.x, frame.data.drawn, frame.data.extent));
+  };
 
   function show({ words }) {
-    const several = words.predictions.length > 1;
-    (several ? node : pictures[0].box).append(key.node); // under all pictures, or beside the one
     set(key.part, `${words.key}, always this number and colour`);
-    pictures.forEach(({ box, remark }, i) => {
-      const said = words.predictions[i]?.note ?? "";
+    pictures.forEach(({ box, above }, i) => {
       box.hidden = !words.predictions[i];
-      remark.hidden = !said;
-      set(remark, said);
+      above.explain(words.predictions[i]?.note ?? "");
     });
   }
 
@@ -82,17 +84,18 @@ export function makeMap(kinds, look) {
     const side = settled ? Math.min(sharp, pixels(map)) : quick;
     const plane = frame.plane(scattered ? SCATTERED : side);
     drawRegions(map, plane, frame, { dead, patterned, scattered, overlay: own.overlay });
-    set(title, words.mapTitle(frame, plane));
-    set(remark, words.mapNote(settings));
+    above.title(words.mapTitle(frame, plane));
+    above.explain(words.mapNote(settings));
+    tip.draw(frame, words, placeOf(data.x, frame.point, data.extent, 1));
     const shares = shareWords(Array.from(now.shares), words.part);
-    map.ariaLabel = `Map of the plane. ${title.textContent}. Shares of the points: ${shares}.`;
+    map.ariaLabel = `Map of the plane. ${above.words()}. Shares of the points: ${shares}.`;
     words.predictions.forEach(({ of, points, title, label }, i) => {
-      const { canvas, title: above } = pictures[i];
+      const { canvas, above } = pictures[i];
       if (settled || turn % 2 === i) drawPredictions(canvas, of(plane), plane.n, data, points(now));
-      set(above, title(frame));
-      canvas.ariaLabel = `${label} ${above.textContent}.`;
+      above.title(title(frame));
+      canvas.ariaLabel = `${label} ${above.words()}.`;
     });
     return plane;
   }
-  return { node, show, draw };
+  return { node, predictions, canvas: map, show, draw };
 }

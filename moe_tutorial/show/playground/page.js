@@ -7,17 +7,21 @@ import { group, set } from "./elements.js";
 import { browserEngine } from "./engines/browser.js";
 import { CATCH_UP } from "./engines/frame.js";
 import { kernelEngine } from "./engines/kernel.js";
-import { PRESETS, SETTINGS, carried, fitted } from "./experiment.js";
+import { PRESETS, SETTINGS, carried, fitted, isLive, reaches } from "./experiment.js";
 import { makeFoot } from "./foot.js";
 import { makeHead } from "./head.js";
-import { MOST_STEPS, fromHash } from "./hash.js";
+import { MOST_STEPS, fromHash, isFixed } from "./hash.js";
 import { KINDS, kindNames } from "./kinds.js";
 import { makeMap } from "./map.js";
 import { makeReads, makeSmalls, makeUsage } from "./parts.js";
 import { makePoint } from "./point.js";
+import { settingsAfter } from "./run.js";
 import { makeStart } from "./start.js";
-import { fromOptions, fromPreset, ownData, stateOf } from "./state.js";
+import { fromOptions, fromPreset, ownData, presetOf, stateOf } from "./state.js";
+import { makeStory } from "./story.js";
 import { makeTime } from "./time.js";
+import { makeTimeline } from "./timeline.js";
+import { makeTour } from "./tour.js";
 import { summary } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; all of them are learnt from
@@ -28,7 +32,9 @@ function render({ model, el: root }) {
   const live = !!model.widget_manager?.kernel;
   const own = ownData(options.own);
   const owner = options.link && !live;
-  let state = (owner && fromHash(location.hash)) || fromOptions(options);
+  let state = (owner && fromHash(location.hash)) || fromOptions(options); // how it began
+  let settings; // as they are now
+  let end = 0; // the step at which a preset's experiment ends, or what it proposes
   let engine;
   let engineName = live && options.layer ? "kernel" : "browser";
   let frame;
@@ -48,9 +54,13 @@ function render({ model, el: root }) {
   const panels = Object.fromEntries(kindNames.map((name) => [name, KINDS[name].controls.panel(act)]));
   const panelsOf = (area) => Object.values(panels).flatMap((panel) => (panel.area === area ? [panel.node] : []));
   const look = (i) => engine.look((state.point = i));
-  const toggle = () => (frame.busy ? engine.pause() : engine.play());
-  const head = makeHead({ toggle, step: () => engine.step(), reset });
-  const start = makeStart({ turnTo, begin: (preset) => begin(fromPreset(preset)), then: goOn });
+  const play = () => engine.run(end > frame.step ? end : Infinity);
+  const toggle = () => (frame.busy ? engine.pause() : play());
+  const timeline = makeTimeline((step) => engine.seek(step));
+  const head = makeHead({ toggle, step: () => engine.step(), reset, pace: (perSecond) => engine.pace(perSecond) }, timeline);
+  const tour = makeTour(root);
+  const start = makeStart({ turnTo, begin: watch }, tour.opener);
+  const story = makeStory(goOn);
   const map = makeMap(KINDS, look);
   const smalls = makeSmalls(panelsOf("parts"));
   const time = makeTime();
@@ -60,17 +70,18 @@ function render({ model, el: root }) {
   const notice = el("p", { className: "pg-notice", role: "status", hidden: true });
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
-  const foot = makeFoot(model, { live, owner });
-  const top = el("div", { className: "pg-top" }, ...start.nodes, notice, error, spoken);
-  const side = el("div", { className: "pg-side" }, reads.node, usage.node, point.node, ...panelsOf("side"));
-  const left = group("pg-controls", "Controls", controls.node);
-  mount(root, head.node, top, left, map.node, smalls.node, time.node, side, foot.node);
+  const foot = makeFoot(model, { live, owner, own });
+  const top = el("div", { className: "pg-top" }, start.node, story.node, tour.card, notice, error, spoken);
+  const left = group("pg-controls", "Controls", controls.node, ...panelsOf("side"));
+  const side = el("div", { className: "pg-side" }, usage.node, reads.node);
+  const bench = el("div", { className: "pg-bench" }, map.node, left, side); // what belongs on one screen
+  mount(root, head.node, top, bench, map.predictions, smalls.node, point.node, time.node, foot.node);
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
 
   // What a reader does.
   function move(name) {
-    state = { ...standing(), steps: 0 };
+    state = { ...standing(), steps: 0, changes: [] };
     use(name);
   }
   function use(name) {
@@ -79,17 +90,28 @@ function render({ model, el: root }) {
     engineName = engines.value = name;
     widget.inert = true; // until there is something to act on: a kernel may be busy
     const makeEngine = name === "kernel" ? kernelEngine : browserEngine;
-    engine = makeEngine(draw, state.settings, own, model);
-    engine.begin(state.settings, state.steps, state);
+    engine = makeEngine(draw, state, own, model);
+    open();
     engine.show(visible);
     showSettings();
   }
+  // Puts the engine where the state says.
+  function open() {
+    const goal = presetOf(state.preset)?.goal;
+    settings = settingsAfter(state.settings, state.changes, state.steps);
+    end = presetOf(state.preset)?.steps ?? 0;
+    engine?.begin(state, state.steps, { point: state.point, goal: goal && reaches(goal) });
+  }
   function change(partial) {
-    const settings = fitted({ ...state.settings, ...partial });
-    const changed = Object.keys(settings).filter((name) => settings[name] !== state.settings[name]);
-    state = { ...state, preset: null, settings };
+    const next = fitted({ ...settings, ...partial });
+    const changed = Object.keys(next).filter((name) => next[name] !== settings[name]);
+    const anew = changed.some((name) => !isLive(name, engineName)); // with other settings from the start
+    const kept = presetOf(state.preset)?.goal && !changed.some((name) => isFixed(state.preset, name));
+    const preset = anew && !kept ? null : state.preset;
+    if (anew || engineName === "kernel") state = { ...state, settings: next, preset, changes: [] };
+    settings = next;
     notice.hidden = true;
-    engine.change(Object.fromEntries(changed.map((name) => [name, settings[name]])));
+    engine.change(Object.fromEntries(changed.map((name) => [name, next[name]])));
     showSettings();
   }
   function begin(next) {
@@ -97,13 +119,22 @@ function render({ model, el: root }) {
     const unused = next.notices ?? [];
     notice.hidden = !unused.length;
     notice.textContent = `Not everything in this link could be used: ${unused.join("; ")}. The rest stands.`;
-    engine?.begin(state.settings, state.steps, state);
+    open();
     showSettings();
     panels[state.settings.layer].begin(state);
   }
+  // A preset that was asked for plays; a challenge waits for a move.
+  function watch(preset) {
+    begin(fromPreset(preset));
+    if (!preset.goal) engine.run(preset.steps);
+  }
   function reset() {
-    state.knocked = [];
+    const preset = presetOf(state.preset);
+    if (preset?.goal) return begin({ ...state, steps: preset.from ?? 0, changes: [] });
+    if (frame.run?.changes().length) state = { ...state, preset: null };
+    state = { ...state, settings, knocked: frame.knocked, changes: [], steps: 0 };
     engine.reset();
+    showSettings();
   }
   // The other kind: its first experiment in place of an experiment, else the same points, trained as long.
   function turnTo(kind) {
@@ -111,7 +142,7 @@ function render({ model, el: root }) {
     const known = !own && state.preset && PRESETS.find((preset) => preset.kind === kind);
     const steps = Math.min(frame.step, CATCH_UP);
     const { point } = frame;
-    const next = known ? fromPreset(known) : stateOf(carried(state.settings, kind), { steps, point });
+    const next = known ? fromPreset(known) : stateOf(carried(settings, kind), { steps, point });
     if (engineName === "browser") return begin(next);
     state = next;
     use("browser"); // which trains every kind
@@ -119,7 +150,8 @@ function render({ model, el: root }) {
   // What a preset proposes.
   function goOn({ then }) {
     change(then.set);
-    engine.run(frame.step + then.steps);
+    end = frame.step + then.steps;
+    engine.run(end);
   }
 
   function showSettings() {
@@ -128,16 +160,20 @@ function render({ model, el: root }) {
       shown = kind;
       widget.dataset.kind = state.settings.layer;
       for (const [name, panel] of Object.entries(panels)) panel.node.hidden = name !== state.settings.layer;
-      for (const part of [map, smalls, time, point]) part.show(kind);
+      for (const part of [map, smalls, time, reads, point]) part.show(kind);
     }
-    controls.show(state.settings, kind, frame?.can);
+    controls.show(settings, kind, frame?.can, presetOf(state.preset)?.fixed);
     start.show(state, frame?.can);
+    story.show(state, frame?.can);
   }
 
   // The experiment as it has come to stand.
   function standing() {
-    const { settings, step, point, knocked } = frame;
-    return stateOf({ ...settings }, { preset: state.preset, steps: Math.min(step, MOST_STEPS), point, knocked });
+    const { run, step, point } = frame;
+    const begun = run?.begun ?? { settings: { ...frame.settings }, knocked: frame.knocked };
+    const changes = run ? run.changes().filter(({ at }) => at <= step) : [];
+    const { settings, knocked } = begun;
+    return stateOf(settings, { preset: state.preset, steps: Math.min(step, MOST_STEPS), point, knocked, changes });
   }
 
   // Drawing: what must keep up with a slider first, the rest in turns while it trains.
@@ -146,25 +182,28 @@ function render({ model, el: root }) {
     frame = next;
     if (!frame || !root.clientWidth) return;
     widget.inert = false;
-    const { settings, now, busy, settled, data } = frame;
-    const kind = KINDS[settings.layer];
-    const broughtAlong = frame.can && !frame.can.includes("build");
-    if (broughtAlong) state.settings = { ...state.settings, ...settings }; // it says itself what it is
-    if (first || broughtAlong) showSettings();
+    const { now, busy, settled, data } = frame;
+    const kind = KINDS[frame.settings.layer];
+    const broughtAlong = frame.can && !frame.can.includes("build"); // it says itself what it is
+    const other = frame.run && Object.keys(settings).some((name) => settings[name] !== frame.settings[name]); // gone back
+    if (broughtAlong || other) settings = { ...settings, ...frame.settings };
+    if (first || broughtAlong || other) showSettings();
     data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
     const calm = busy && !frame.hurried; // a slider that moves has the page for the map, the bars and the numbers
     const dead = Array.from(now.shares, (share) => share < DEAD);
     const how = { dead, patterned: dead.length > 8 || patterns.checked, turn, calm };
     const plane = map.draw(frame, kind, how);
-    panels[settings.layer].draw(frame, how);
+    panels[frame.settings.layer].draw(frame, how);
     usage.draw(frame, kind, how);
     point.draw(frame, kind, how);
     if (settled || (calm && turn % 3 === 0)) time.draw(frame, kind, how);
     smalls.draw(frame, kind, { ...how, plane });
     reads.draw(frame, kind);
-    const points = own ? "your own points" : SETTINGS.data.choices[settings.data].toLowerCase();
-    head.draw(frame, [options.title, `${points} · ${kind.words.kicker(settings)}`], kind.words.message(frame));
+    story.draw(frame);
+    const points = own ? "your own points" : SETTINGS.data.choices[frame.settings.data].toLowerCase();
+    const message = kind.words.message(frame);
+    head.draw(frame, [options.title, `${points} · ${kind.words.kicker(frame.settings)}`], message);
     error.hidden = !frame.error;
     set(error, frame.error);
     if (settled || performance.now() - spokenAt > SPEAK) {
@@ -173,7 +212,7 @@ function render({ model, el: root }) {
     }
     const { step, serial, running, engine } = frame;
     Object.assign(root.dataset, { step, serial, running, settled, engine, paints: +(root.dataset.paints ?? 0) + 1 });
-    if (settled || !foot.written()) foot.remember(standing(), busy);
+    if (settled || !foot.written()) foot.remember(standing(), busy, { frame, message, map: map.canvas });
   }
 
   // Off-screen it stands still.
@@ -183,7 +222,9 @@ function render({ model, el: root }) {
   const onHash = () => {
     const next = fromHash(location.hash);
     if (!next || location.hash.slice(1) === foot.written()) return;
-    begin(next);
+    const preset = presetOf(next.preset);
+    if (location.hash === `#preset=${next.preset}`) watch(preset); // as its button does
+    else begin(next);
     const { top, bottom } = root.getBoundingClientRect();
     if (bottom < 100 || top > innerHeight - 100) root.scrollIntoView(); // a link further down asked for it
   };
@@ -197,6 +238,7 @@ function render({ model, el: root }) {
     stop();
     sight.disconnect();
     removeEventListener("hashchange", onHash);
+    story.stop();
     engine.dispose();
   };
 }

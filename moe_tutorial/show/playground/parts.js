@@ -1,8 +1,8 @@
 // The parts that do the work, experts or leaves: what each is used for, and what each would predict.
-import { el, note, renew, subtitle } from "../web/dom.js";
+import { el, note, renew } from "../web/dom.js";
 import { drawBars, number } from "../web/shares.js";
 import { fairWords, percent, useWords } from "../web/words.js";
-import { group, makeCanvas, set, square } from "./elements.js";
+import { group, heading, makeCanvas, set, square } from "./elements.js";
 import { drawExpert } from "./pictures.js";
 import { usageTitle } from "./words.js";
 
@@ -10,8 +10,7 @@ const SIDE = 44; // places along the side of a part's picture
 
 // The bars.
 export function makeUsage() {
-  const title = subtitle();
-  const remark = note();
+  const above = heading();
   const bars = el("ol", { className: "moe-shares" });
   const fair = note();
 
@@ -19,17 +18,16 @@ export function makeUsage() {
     const shares = Array.from(frame.now.shares);
     const said = shares.map((share, e) => useWords(share, frame.knocked[e]));
     drawBars(bars, shares, said, patterned);
-    set(title, usageTitle(frame, words));
-    set(remark, words.usageNote(frame.settings));
+    above.title(usageTitle(frame, words));
+    above.explain(words.usageNote(frame.settings));
     set(fair, fairWords(shares.length));
   }
-  return { node: group("pg-usage", "Usage", title, remark, bars, fair), draw };
+  return { node: group("pg-usage", "Usage", above.node, bars, fair), draw };
 }
 
-// The small pictures; `above`: what kinds put over them.
-export function makeSmalls(above) {
-  const title = subtitle();
-  const remark = note();
+// The small pictures; `between`: what kinds put over them.
+export function makeSmalls(between) {
+  const above = heading();
   const list = el("ul", { className: "pg-smalls" });
 
   function makeRoom(E) {
@@ -58,16 +56,20 @@ export function makeSmalls(above) {
       const use = dead[e] ? "dead, nobody asks it" : `used for ${percent(share)}`;
       picture.ariaLabel = `What ${words.part} ${e} would predict; ${use}.`;
     });
-    set(title, words.partsTitle(frame));
+    above.title(words.partsTitle(frame));
   }
-  const node = group("pg-experts", "Each by itself", title, remark, ...above, list);
-  return { node, draw, show: ({ words }) => set(remark, words.partsNote) };
+  const node = group("pg-experts", "Each by itself", above.node, ...between, list);
+  return { node, draw, show: ({ words }) => above.explain(words.partsNote) };
 }
 
 // The measures, in figures.
 export function makeReads() {
-  const node = el("dl", { className: "pg-reads" });
+  const list = el("dl", { className: "pg-reads" });
+  const above = heading("In figures");
+  above.title("In figures");
+  const node = group("pg-figures", "In figures", above.node, list);
   const row = ([name, value, unit]) =>
     el("div", {}, el("dt", {}, name), el("dd", {}, el("b", {}, String(value)), el("small", {}, unit)));
-  return { node, draw: (frame, { words }) => renew(node, ...words.reads(frame).map(row)) };
+  const draw = (frame, { words }) => renew(list, ...words.reads(frame).map(row));
+  return { node, draw, show: ({ words }) => above.explain(words.readsNote) };
 }

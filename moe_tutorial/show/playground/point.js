@@ -1,7 +1,7 @@
 // The inspected point: who is asked, with what weight, and what is learnt from it.
-import { el, field, note, renew, subtitle, tell } from "../web/dom.js";
+import { el, field, note, renew, tell } from "../web/dom.js";
 import { figureCell, pointHead, pointRow } from "../web/shares.js";
-import { group, set } from "./elements.js";
+import { group, heading, set } from "./elements.js";
 
 function rowOf({ on, name, bar, number, sign, said, weight, pull }) {
   const says = el("td", {}, el("span", { ariaHidden: "true" }, sign), el("span", { className: "moe-sr" }, said));
@@ -15,10 +15,14 @@ export function makePoint(look) {
   const verdict = el("p", { className: "pg-verdict" });
   const heard = note();
   const table = el("table", {}, el("thead", {}, heads), rows);
-  const title = subtitle("Inspect a point");
-  const node = group("pg-point", "Inspect a point", title, field("Point", input), table, verdict, heard);
+  const above = heading();
+  above.title("Inspect a point");
+  const node = group("pg-point", "Inspect a point", above.node, field("Point", input), table, verdict, heard);
 
-  const show = ({ words }) => heads.replaceChildren(...pointHead(words.heads, 3));
+  function show({ words }) {
+    heads.replaceChildren(...pointHead(words.heads, 3));
+    above.explain(words.pointNote);
+  }
 
   function draw(frame, { words, pictures }, { dead }) {
     const said = words.point(frame);

@@ -1,32 +1,45 @@
 // @ts-check
-// An experiment as it is opened and as it stands: settings, how far it has come, the point that is inspected, who is
-// knocked out; and, as long as nothing was changed, the preset that it is.
+// An experiment as it is opened and as it stands: how it began, what was changed on the way, how far it has come, the point
+// that is inspected; and the preset that it began as.
 import { numbers } from "../web/wire.js";
 import { capital } from "../web/words.js";
 import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment.js";
 
 /** @typedef {import("./experiment.js").Settings} Settings */
+/** @typedef {import("./run.js").Change} Change */
 /** @typedef {{ preset: string | null, settings: Settings, steps: number, point: number, knocked: boolean[],
- *   notices?: string[] }} State `knocked` by expert; `notices`: what of a link could not be used */
+ *   changes: Change[], notices?: string[] }} State settings and `knocked`, by expert, of the beginning; `notices`: what of a
+ *   link could not be used */
 
 /** @param {string | null} id */
 export const presetOf = (id) => PRESETS.find((preset) => preset.id === id);
 /** With these settings, and else at its beginning. @param {Settings} settings @param {Partial<State>} more @returns {State} */
-export const stateOf = (settings, more = {}) => ({ preset: null, settings, steps: 0, point: 0, knocked: [], ...more });
+export const stateOf = (settings, more = {}) => ({
+  preset: null,
+  settings,
+  steps: 0,
+  point: 0,
+  knocked: [],
+  changes: [],
+  ...more,
+});
 /** @param {import("./experiment.js").Preset} preset */
-export const fromPreset = ({ id, kind, settings, steps }) =>
-  stateOf({ ...defaultsOf(kind), ...settings }, { preset: id, steps });
+export const fromPreset = ({ id, kind, settings, from = 0 }) =>
+  stateOf({ ...defaultsOf(kind), ...settings }, { preset: id, steps: from });
 
 /** As playground() in Python hands it over, checked there but for what the preset adds.
- * @param {{ preset: string | null, settings: Settings, steps?: number, point?: number, out?: number[] }} options */
-export function fromOptions({ preset, settings, steps, point = 0, out = [] }) {
+ * @param {{ preset: string | null, settings: Settings, steps?: number, point?: number, out?: number[],
+ *   then?: [number, string, any][] }} options */
+export function fromOptions({ preset, settings, steps, point = 0, out = [], then = [] }) {
   const base = presetOf(preset);
   const kind = base?.kind ?? kindOf(settings);
   const chosen = fitted({ ...defaultsOf(kind), ...base?.settings, ...settings });
   const untouched = Object.keys(settings).every((name) => name === "layer");
   const knocked = knockedOf(out);
-  steps ??= base?.steps ?? 0;
-  return stateOf(checkSettings(kind, chosen), { preset: base && untouched ? preset : null, steps, point, knocked });
+  const changes = then.map(([at, name, value]) => ({ at, name, value }));
+  steps ??= base?.from ?? 0;
+  const begun = { preset: base && untouched ? preset : null, steps, point, knocked, changes };
+  return stateOf(checkSettings(kind, chosen), begun);
 }
 
 /** @param {number[]} out @returns {boolean[]} */
@@ -36,18 +49,22 @@ export const outOf = (knocked) => knocked.flatMap((gone, e) => (gone ? [e] : [])
 
 /** As playground() takes it: plain names and values, only what differs from a preset, or from the first kind's defaults.
  * @param {State} state */
-export function flatten({ settings, steps, point, knocked }, base = { kind: kindOf({}), settings: {}, steps: 0 }) {
+export function flatten({ settings, steps, point, knocked, changes }, base = { kind: kindOf({}), settings: {}, from: 0 }) {
   const usual = { ...defaultsOf(settings.layer), ...base.settings, layer: base.kind };
   const flat = Object.fromEntries(Object.entries(settings).filter(([name, value]) => value !== usual[name]));
-  if (steps !== base.steps) flat.steps = steps;
-  if (point) flat.point = point;
   if (knocked.includes(true)) flat.out = outOf(knocked);
+  if (changes.length) flat.then = changes.map(({ at, name, value }) => [at, name, value]);
+  if (steps !== (base.from ?? 0)) flat.steps = steps;
+  if (point) flat.point = point;
   return flat;
 }
 
 /** @param {Record<string, any>} flat */
 export function inPython(flat) {
-  const write = (value) => (typeof value === "boolean" ? capital(String(value)) : JSON.stringify(value));
+  const write = (value) => {
+    if (Array.isArray(value)) return `[${value.map(write).join(", ")}]`;
+    return typeof value === "boolean" ? capital(String(value)) : JSON.stringify(value);
+  };
   return `playground(${Object.entries(flat)
     .map(([name, value]) => `${name}=${write(value)}`)
     .join(", ")})`;

@@ -1,6 +1,8 @@
 // Titles that every kind has: each says what its picture shows, computed from the numbers that are drawn.
 import { SHAPES } from "../web/pen.js";
+import { sayOf } from "../web/slider.js";
 import { capital, percent, shareWords } from "../web/words.js";
+import { SETTINGS } from "./experiment.js";
 
 export const most = (values) => values.indexOf(Math.max(...values));
 export function ownersIn({ owner }) {
@@ -17,6 +19,12 @@ export const verdictOn = ({ label, predicted }, who) => ({
   verdict: `It is a ${shape(label)}. ${who} ${shape(predicted)}: `,
   right: predicted === label,
 });
+/** What was changed. */
+export function changeWords({ name, value }) {
+  if (name === "out") return `expert ${value} is knocked out`;
+  if (name === "in") return `expert ${value} comes back`;
+  return `${SETTINGS[name].label} → ${sayOf(SETTINGS[name])(value)}`;
+}
 export const pullWords = (v) => {
   if (v === 0) return "0";
   return Math.abs(v) < 0.005 ? "≈ 0" : `${v > 0 ? "+" : "−"}${Math.abs(v).toFixed(2)}`;

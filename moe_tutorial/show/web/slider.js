@@ -20,15 +20,24 @@ function readScale({ stops, scale, from, to, step }) {
   return { range, value: (v) => +write(v), place: (v) => v, write };
 }
 
-/** The slider; `words`: what some values are called, and "else" the others, with # for the figures; `change` hears of moves.
- * show(value, most) puts it there, and allows no more than that.
+/** What a setting's values are called: `choices` names all, `words` some and "else" the others, with # for the figures.
+ * @param {{ slider?: Scale, words?: Record<string, string>, choices?: Record<string, string> }} setting
+ * @returns {(value: any) => string} */
+export function sayOf({ slider, words = {}, choices }) {
+  if (choices) return (value) => choices[value];
+  const { write } = slider ? readScale(slider) : { write: short };
+  return (value) => words[value] ?? (words.else ?? "#").replace("#", write(value));
+}
+
+/** The slider; `words` as above; `change` hears of moves. show(value, most) puts it there, and allows no more than that.
  * @param {{ label: string, slider: Scale, words?: Record<string, string> }} setting
  * @param {(value: number) => void} change */
-export function makeSlider({ label, slider, words = {} }, change) {
-  const { range, value, place, write } = readScale(slider);
+export function makeSlider(setting, change) {
+  const { label, slider } = setting;
+  const { range, value, place } = readScale(slider);
   const input = el("input", { type: "range", ...range });
   const node = field(label, input);
-  const say = (now) => words[now] ?? (words.else ?? "#").replace("#", write(now));
+  const say = sayOf(setting);
   function show(now, most = range.max) {
     input.max = Math.min(range.max, most);
     input.value = place(now);

@@ -16,6 +16,8 @@ export function useWords(share, out) {
 }
 /** @param {number[]} values */
 export const sum = (values) => values.reduce((a, b) => a + b, 0);
+/** @param {number} n */
+export const figure = (n) => n.toLocaleString("en");
 /** @param {string} words */
 export const capital = (words) => words[0].toUpperCase() + words.slice(1);
 /** @param {number} E */

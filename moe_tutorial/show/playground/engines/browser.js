@@ -3,28 +3,36 @@
 import { stillness } from "../../web/dom.js";
 import { dataOf } from "../data.js";
 import { fitted, isLive } from "../experiment.js";
-import { createLayer } from "../kinds.js";
-import { CATCH_UP, makeSpeed } from "./frame.js";
+import { makeRun } from "../run.js";
+import { CATCH_UP, PACES, makeSpeed } from "./frame.js";
 
 const SLICE = 9; // ms of training between two animation frames, so that a slider finds the page free
 const PAINT = 28; // ms between two pictures of a training
 const STILL = 500; // the same for readers who asked for little motion
 const GIVE_WAY = 400; // ms after a slider moved in which training takes only short turns, since it will move again
 const SETTLE = 150; // ms after the last move until a resting picture becomes sharp
+const BEHIND = 0.25; // seconds of its pace that a training may make up for
 
 /** @typedef {import("../experiment.js").Settings} Settings */
 /** @typedef {import("../data.js").Data} Data */
 /** @typedef {import("./frame.js").Frame} Frame */
 
-/** @param {(frame: Frame) => void} show @param {Settings} first @param {Data} [own] points brought along
+/** @param {(frame: Frame) => void} show @param {import("../run.js").Begun} first @param {Data} [own] points brought along
  * @returns {import("./frame.js").Engine} */
 export function browserEngine(show, first, own) {
   const speed = makeSpeed();
   /** @type {{ name: string, data: Data } | undefined} */
   let made; // the same points as before are not drawn anew
-  let model = create(first);
-  let running = false;
-  let goal = 0; // a step to train up to
+  /** @type {((seen: any) => boolean) | undefined} */
+  let goal; // of a challenge
+  let run = create(first);
+  let target = 0; // a step to train up to; Infinity: without end
+  let rushing = false; // it gets there as fast as it can, whatever the pace
+  let pace = PACES[1]; // steps a second; 0: as fast as it can
+  let owed = 0; // steps that the pace asks for and that are not done yet
+  let paced = 0; // up to when they are counted
+  /** @type {number | undefined} */
+  let sought; // a step of the run to go to
   let shown = true;
   let point = 0;
   let serial = 0;
@@ -38,14 +46,14 @@ export function browserEngine(show, first, own) {
   let drawn = 0; // when the last picture was
   let slice = 1; // steps in about a millisecond
 
-  /** @param {Settings} settings */
-  function create(settings) {
+  /** @param {import("../run.js").Begun} begun */
+  function create({ settings, knocked, changes }) {
     const fit = fitted(settings);
     const name = [fit.data, fit.seed, fit.centred].join();
     if (made?.name !== name) made = { name, data: dataOf(fit, own) };
-    return createLayer(fit, made.data);
+    return makeRun({ settings: fit, knocked, changes }, made.data, goal);
   }
-  const busy = () => running || model.step < goal;
+  const busy = () => run.model.step < target;
   function soon() {
     if (!handle && shown && !document.hidden && (due || busy())) handle = requestAnimationFrame(tick);
   }
@@ -57,14 +65,23 @@ export function browserEngine(show, first, own) {
     sharp = true;
     draw();
   }
+  /** @param {number} step @param {boolean} [rush] */
+  function head(step, rush = false) {
+    target = step;
+    rushing = rush;
+    owed = 0;
+    paced = performance.now();
+  }
 
   // First the picture, then the training: whoever moved a slider sees it before the next steps are computed.
   /** @param {number} time */
   function tick(time) {
     handle = 0;
+    if (sought !== undefined) run.seek(sought);
+    sought = undefined;
     const painting = due || time - drawn >= (stillness() ? STILL : PAINT);
     if (painting) paint(time);
-    if (busy()) train(performance.now() + (painting || time - moved < GIVE_WAY ? SLICE / 3 : SLICE));
+    if (busy()) train(performance.now() + (painting || time - moved < GIVE_WAY ? SLICE / 3 : SLICE), dueSteps());
     soon();
   }
   /** @param {number} time */
@@ -76,26 +93,41 @@ export function browserEngine(show, first, own) {
     clearTimeout(settling);
     if (!frame.settled && !busy()) settling = setTimeout(settle, SETTLE);
   }
-  /** At least once, and until this time. @param {number} end */
-  function train(end) {
+  /** How many steps are due now, by the pace and by the target. */
+  function dueSteps() {
+    const left = target - run.model.step;
+    if (rushing || !pace) return left;
+    const now = performance.now();
+    owed = Math.min(owed + ((now - paced) * pace) / 1000, Math.max(1, BEHIND * pace));
+    paced = now;
+    return Math.min(left, Math.floor(owed));
+  }
+  /** At most so many steps, and until this time. @param {number} end @param {number} most */
+  function train(end, most) {
+    if (most < 1) return;
+    const { model } = run;
+    const open = run.open();
     const begun = performance.now();
     const from = model.step;
+    const last = from + most;
     try {
-      do model.train(Math.max(1, running ? slice : Math.min(slice, goal - model.step)));
-      while (busy() && performance.now() < end);
+      do run.train(Math.min(slice, last - model.step));
+      while (model.step < last && performance.now() < end && !(open && run.won()));
     } catch (problem) {
       error = problem instanceof Error ? problem.message : String(problem);
-      running = false;
-      goal = 0;
+      target = 0;
     }
-    const took = Math.max(performance.now() - begun, 0.1);
-    slice = Math.max(1, Math.min(64, Math.round((model.step - from) / took)));
+    if (open && run.won() && !rushing) target = 0; // it has got there
+    const done = model.step - from;
+    owed -= done;
+    slice = Math.max(1, Math.min(64, Math.round(done / Math.max(performance.now() - begun, 0.1))));
     speed.mark(model.step);
     if (!busy()) due = sharp = true;
   }
 
   /** @param {boolean} settled @returns {Frame} */
   function look(settled) {
+    const { model } = run;
     const recent = model.recent();
     const kept = model.history;
     // The charts end where the training stands, whatever rows are kept of it.
@@ -105,13 +137,14 @@ export function browserEngine(show, first, own) {
       settings: model.settings,
       data: model.data,
       step: model.step,
-      running,
+      run,
+      running: busy() && !rushing,
       busy: busy(),
       settled,
       hurried: performance.now() - moved < GIVE_WAY,
       error,
       serial,
-      speed: running ? speed.now() : 0,
+      speed: busy() ? speed.now() : 0,
       recent,
       now: model.evaluate(),
       history,
@@ -124,64 +157,67 @@ export function browserEngine(show, first, own) {
     };
   }
   /** Knocks out as before, as far as these experts are there and one stays.
-   * @param {Settings} settings @param {boolean[]} [knocked] */
-  function start(settings, knocked = model.knocked ?? []) {
-    model = create(settings);
-    for (const e of knocked.keys()) {
-      const gone = model.knocked?.filter(Boolean).length;
-      if (knocked[e] && e < model.knocked.length && gone < model.knocked.length - 1) model.knock(e, true);
-    }
-    point = Math.min(point, model.data.y.length - 1);
+   * @param {import("../run.js").Begun} begun */
+  function start({ settings, knocked, changes }) {
+    const there = knocked.slice(0, settings.E ?? 0);
+    run = create({ settings, knocked: there.includes(false) || there.length < settings.E ? there : [], changes });
+    point = Math.min(point, run.model.data.y.length - 1);
     speed.restart();
     error = "";
   }
 
   document.addEventListener("visibilitychange", soon);
   return {
-    play() {
-      running = true;
-      goal = 0;
+    run(step) {
+      head(step);
       error = "";
       speed.restart();
-      speed.mark(model.step);
+      speed.mark(run.model.step);
       draw();
     },
+    pace(next) {
+      pace = next;
+      speed.restart();
+      head(target, rushing);
+    },
     pause() {
-      running = false;
-      goal = 0;
+      target = 0;
       settle();
     },
     step() {
-      train(0);
+      target = 0;
+      train(0, 1);
       draw();
+    },
+    seek(step) {
+      target = 0;
+      sought = step;
+      settle();
     },
     reset() {
-      goal = 0;
-      start(model.settings);
-      draw();
-    },
-    run(steps) {
-      running = false;
-      goal = steps;
+      target = 0;
+      start({ settings: run.model.settings, knocked: run.model.knocked ?? [] });
       draw();
     },
     change(partial) {
       serial += 1;
       moved = performance.now();
-      const reached = Math.max(model.step, goal);
-      if (Object.keys(partial).every((name) => isLive(name))) model.set(partial);
+      const { model } = run;
+      const reached = Number.isFinite(target) ? Math.max(model.step, target) : model.step;
+      if (Object.keys(partial).every((name) => isLive(name)))
+        for (const [name, value] of Object.entries(partial)) run.change(name, value);
       else {
-        start({ ...model.settings, ...partial });
-        goal = running ? 0 : Math.min(reached, CATCH_UP);
+        start({ settings: { ...model.settings, ...partial }, knocked: model.knocked ?? [] });
+        if (target !== Infinity) head(Math.min(reached, CATCH_UP), true);
       }
       draw();
     },
-    begin(settings, steps, more = {}) {
+    begin(begun, steps, more = {}) {
       serial += 1;
-      running = false;
+      goal = more.goal;
       point = more.point ?? point;
-      start(settings, more.knocked);
-      goal = steps;
+      start(begun);
+      head(steps, true);
       draw();
     },
     look(i) {
@@ -190,7 +226,7 @@ export function browserEngine(show, first, own) {
     },
     knock(e, out) {
       serial += 1;
-      model.knock(e, out);
+      run.change(out ? "out" : "in", e);
       draw();
     },
     show(visible) {

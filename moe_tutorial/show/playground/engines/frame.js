@@ -3,13 +3,14 @@
 
 /**
  * @typedef {Object} Engine
- * @property {(settings: Record<string, any>, steps: number, more?: { point?: number, knocked?: boolean[] }) => void} begin
- *   a new experiment: these settings and nothing of the old, trained so many steps
- * @property {() => void} play
+ * @property {(begun: import("../run.js").Begun, steps: number, more?: { point?: number,
+ *   goal?: (seen: any) => boolean }) => void} begin a new experiment: this and nothing of the old, trained so many steps
+ * @property {(step: number) => void} run at its pace, until so many steps are done; Infinity: without end
+ * @property {(perSecond: number) => void} pace steps a second; 0: as fast as it can
  * @property {() => void} pause
  * @property {() => void} step
+ * @property {(step: number) => void} [seek] back, or on, to a step of this run
  * @property {() => void} reset
- * @property {(step: number) => void} run until so many steps are done
  * @property {(partial: Record<string, any>) => void} change some settings
  * @property {(point: number) => void} look inspect another point
  * @property {(part: number, out: boolean) => void} knock
@@ -24,6 +25,7 @@
  * @property {Record<string, any>} settings all of the kind's, with its name as `layer`
  * @property {import("../data.js").Data & { drawn?: number }} data
  * @property {number} step
+ * @property {import("../run.js").Run} [run] how it began and what was changed, where that is kept
  * @property {boolean} running by itself
  * @property {boolean} busy running, or on its way to a step
  * @property {boolean} settled nothing will come after it by itself
@@ -43,6 +45,7 @@
  */
 /** @typedef {{ n: number, owner: Uint8Array, confidence: Float32Array, predicted: Uint8Array }} Plane */
 
+export const PACES = [10, 60, 300, 0]; // steps a second to choose from; 0: as fast as it can
 export const CATCH_UP = 500; // steps that a new start trains by itself, if the one before had come so far
 
 /** Steps a second, over the last second. */

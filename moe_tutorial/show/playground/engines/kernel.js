@@ -6,25 +6,25 @@ import { connect } from "../../web/link.js";
 import { historyOf, numbers } from "../../web/wire.js";
 import { dataOf } from "../data.js";
 import { isLive } from "../experiment.js";
+import { settingsAfter } from "../run.js";
 import { makeSpeed } from "./frame.js";
 
 /** @typedef {import("../data.js").Data} Data */
-/** @typedef {import("../experiment.js").Settings} Settings */
 
 /** @param {(frame: import("./frame.js").Frame) => void} show
- * @param {Settings} first
+ * @param {import("../run.js").Begun} begun
  * @param {Data} own points brought along, if there are
  * @param {any} model the widget's
  * @returns {import("./frame.js").Engine} */
-export function kernelEngine(show, first, own, model) {
+export function kernelEngine(show, begun, own, model) {
   const speed = makeSpeed();
   const drawing = perFrame(paint);
-  let settings = first;
-  let data = dataOf(first, own);
+  let { settings } = begun;
+  let data = dataOf(settings, own);
   let point = 0;
   let serial = 0; // of the last change
   let asked = 0; // of the last that needs a new layer
-  let goal = 0; // a step to train up to
+  let goal = Infinity; // a step to train up to
   let shown = true;
   let drawn = 0; // the number of the newest frame that was
   let problem = "";
@@ -48,7 +48,7 @@ export function kernelEngine(show, first, own, model) {
     if (!plane || link.gone()) return;
     problem = "";
     if (running) speed.mark(step);
-    if (running && goal && step >= goal) pause();
+    if (running && step >= goal) pause();
     drawing.ask();
   }
   // An unseen training is not acknowledged, so the kernel soon pauses it.
@@ -85,19 +85,19 @@ export function kernelEngine(show, first, own, model) {
     };
   }
   function pause() {
-    goal = 0;
+    goal = Infinity;
     link.send({ do: "pause" });
   }
-  /** @param {number} steps 0: without end */
-  function run(steps) {
-    goal = steps;
+  /** @param {number} step */
+  function run(step) {
+    goal = step;
     link.send({ do: "start" });
   }
   model.on("change:frame", receive);
 
   return {
-    play: () => run(0),
     pause,
+    pace: (perSecond) => link.send({ pace: perSecond }),
     step: () => link.send({ do: "step" }),
     reset: () => link.send({ do: "reset" }),
     run,
@@ -111,12 +111,12 @@ export function kernelEngine(show, first, own, model) {
       build();
     },
     begin(next, steps, more = {}) {
-      settings = next;
-      data = dataOf(next, own);
+      settings = settingsAfter(next.settings, next.changes ?? []);
+      data = dataOf(settings, own);
       point = more.point ?? 0;
       build();
       link.send({ look: point });
-      for (const [e, gone] of (more.knocked ?? []).entries()) if (gone) link.send({ knock: [e, true] });
+      for (const [e, gone] of next.knocked.entries()) if (gone) link.send({ knock: [e, true] });
       if (steps) run(steps);
     },
     look(i) {

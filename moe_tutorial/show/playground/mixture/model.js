@@ -2,7 +2,7 @@
 // A mixture of experts that trains itself: router, balance, the backward pass by hand, and Adam. What it computes is what
 // moe_tutorial/layers computes (router without bias, experts with one hidden layer of ReLU):
 // tests/show/test_playground_engine.py holds it to the torch layers, step by step. No page is needed to run it.
-import { checkFinite, checkPlace, makeBatches, makeParameters, makeRecord } from "../common.js";
+import { checkFinite, checkPlace, makeBatches, makeMoments, makeParameters, makeRecord } from "../common.js";
 import { dataOf, fillNormal, randomState } from "../data.js";
 import { SETTINGS, changedLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
@@ -25,14 +25,15 @@ export function createMixture(given = {}, own) {
 
   const init = randomState(seed, 2);
   const sizes = { weight: E * 2, w_in: E * H * 2, b_in: E * H, w_out: E * H * C, b_out: E * C };
-  const { params, grads, gradient, learn } = makeParameters(sizes, (name) => (name.endsWith("out") ? H : 2), init);
+  const { params, grads, gradient, learn, memory } = makeParameters(sizes, (name) => (name.endsWith("out") ? H : 2), init);
   const direction = new Float64Array(2);
   fillNormal(init, direction);
   const router = makeRouter(E, params, direction);
   const experts = makeExperts(params, grads, data, { E, H, name: "expert" });
   const record = makeRecord(["task", "balance", "routerGradient"], E);
   const draws = randomState(seed, 4);
-  const drawBatch = makeBatches(randomState(seed, 3), MOST, data.y.length);
+  const batches = randomState(seed, 3);
+  const drawBatch = makeBatches(batches, MOST, data.y.length);
 
   // Scratch, so that nothing is allocated later.
   const dWeights = new Float64Array(MOST * E);
@@ -142,5 +143,9 @@ export function createMixture(given = {}, own) {
     ...looks,
   };
   record.history.push({ step: 0, ...model.recent() });
-  return model;
+  const changing = [...memory, batches, draws, router.bias, router.out];
+  return Object.assign(
+    model,
+    makeMoments(model, record, changing, () => router.set(model.settings)),
+  );
 }

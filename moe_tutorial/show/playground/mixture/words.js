@@ -26,6 +26,15 @@ export const mixtureWords = {
   partsNote:
     "Shade: the class it would predict. Colour: only where the router asks it first. Grey: an opinion that nobody hears.",
   sharesNote: "Share of the choices in training, noise included.",
+  readsNote:
+    "Dead: under 1 % of the points. Held out: 1,024 points that nobody learns from. Entropy: 1 where all get the same. " +
+    "Specialisation: how much an expert's number tells of a point's rule. Gradient: its length, over the last twenty steps.",
+  pointNote:
+    "Router: each expert's probability. Says: the class that it would predict. Weight: what its answer counts. " +
+    "Pull: which way this point would move its logit.",
+  compared: ["Dead experts", "Right, held out"],
+  asked: ({ inspected: { chosen, weights } }) =>
+    `Asked: ${chosen.map((e, c) => `expert ${e}${weights[c] === undefined ? "" : ` (weight ${weights[c].toFixed(2)})`}`).join(", ")}.`,
   count: ({ E }) => E,
   kicker: ({ E, k }) => `${E} experts, ${k} per point`,
   mapNote: ({ k }) =>

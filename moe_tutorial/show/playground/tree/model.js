@@ -1,7 +1,7 @@
 // @ts-check
 // A fast feedforward tree that trains itself: a binary tree of soft decisions, with a small network in each leaf. What it
 // computes is what FastFeedForward of moe_tutorial/layers/tree.py computes.
-import { checkFinite, makeBatches, makeParameters, makeRecord } from "../common.js";
+import { checkFinite, makeBatches, makeMoments, makeParameters, makeRecord } from "../common.js";
 import { dataOf, randomState } from "../data.js";
 import { SETTINGS, changedLive, checkSettings } from "../experiment.js";
 import { makeExperts } from "../experts.js";
@@ -30,11 +30,12 @@ export function createTree(given = {}, own) {
     b_out: L * C,
   };
   const inputs = (/** @type {string} */ name) => (name.endsWith("out") ? H : 2);
-  const { params, grads, gradient, learn } = makeParameters(sizes, inputs, randomState(seed, 5));
+  const { params, grads, gradient, learn, memory } = makeParameters(sizes, inputs, randomState(seed, 5));
   const descent = makeDescent(depth, params);
   const leaves = makeExperts(params, grads, data, { E: L, H, name: "leaf" });
   const record = makeRecord(["task", "hardening", "balance"], L);
-  const drawBatch = makeBatches(randomState(seed, 6), MOST, data.y.length);
+  const batches = randomState(seed, 6);
+  const drawBatch = makeBatches(batches, MOST, data.y.length);
 
   // Of a batch: where its points arrive, on average; node balance's gradient there; and each leaf's hard usage.
   const load = new Float64Array(NODES + L);
@@ -128,5 +129,5 @@ export function createTree(given = {}, own) {
     ...looks,
   };
   record.history.push({ step: 0, ...model.recent() });
-  return model;
+  return Object.assign(model, makeMoments(model, record, [...memory, batches]));
 }

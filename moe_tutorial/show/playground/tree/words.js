@@ -34,6 +34,14 @@ export const treeWords = {
   partsNote:
     "Width: the points, each on its way down; pale, how the soft mixture spreads them. Below: what each leaf would predict, in colour where it is asked.",
   sharesNote: "Share of the points that hard decisions send there.",
+  readsNote:
+    "Dead: under 1 % of the points. Undecided: 1 where every question is a coin's toss. Right: of 1,024 held-out points, with " +
+    "one leaf each, and with all leaves mixed as in training. Entropy: 1 where all leaves get the same.",
+  pointNote:
+    "Asked: the questions on its way down. Right: the probability to go right. Weight: how much of it arrives. Pull: which way " +
+    "this point would move the question.",
+  compared: ["Dead leaves", "Right, one leaf", "Right, all mixed"],
+  asked: ({ inspected: { path, leaf } }) => `Asked: ${path.map(letter).join(", ")}; it ends in leaf ${leaf}.`,
   count: ({ depth }) => 2 ** depth,
   kicker: ({ depth, leaf_width }) =>
     `a tree of depth ${depth}: ${2 ** depth - 1} ${depth === 1 ? "question" : "questions"}, ${2 ** depth} leaves of ${some(leaf_width, "neuron")}`,
@@ -70,12 +78,14 @@ export const treeWords = {
   },
   predictions: [
     {
+      note: "Shade of grey: the class that each place's own leaf predicts.",
       of: (plane) => plane.predicted,
       title: ({ now, data }) => `Hard, one leaf each: ${rightOf(data, now.hard.predicted)}`,
       points: (now) => now.hard.predicted,
       label: "What one leaf for each place predicts.",
     },
     {
+      note: "Shade of grey: the class that all leaves predict together, each as loudly as the tree is sure of it.",
       of: (plane) => plane.soft,
       title: ({ now, data }) => `Soft, all leaves mixed: ${rightOf(data, now.soft.predicted)}`,
       points: (now) => now.soft.predicted,

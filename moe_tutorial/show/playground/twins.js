@@ -1,0 +1,31 @@
+// The same run without a change, and with it from the start: what a comparison at equal steps needs.
+import { makeRun } from "./run.js";
+
+const SLICE = 6; // ms of training at a time
+
+/** Trains these runs to a step, between other things; then done(their runs). One request at a time.
+ * @param {(key: string, runs: import("./run.js").Run[]) => void} done */
+export function makeTwins(done) {
+  let asked = "";
+  let handle = 0;
+
+  function work(key, runs, steps) {
+    const end = performance.now() + SLICE;
+    for (const run of runs)
+      while (run.model.step < steps && performance.now() < end) run.train(Math.min(16, steps - run.model.step));
+    if (runs.every((run) => run.model.step >= steps)) return done(key, runs);
+    handle = setTimeout(work, 0, key, runs, steps);
+  }
+  return {
+    /** @param {string} key of the request, which is not made again @param {import("./run.js").Begun[]} begun
+     * @param {import("./data.js").Data} data @param {number} steps */
+    ask(key, begun, data, steps) {
+      if (key === asked) return;
+      clearTimeout(handle);
+      asked = key;
+      const runs = begun.map((one) => makeRun(one, data));
+      handle = setTimeout(work, 0, key, runs, steps);
+    },
+    stop: () => clearTimeout(handle),
+  };
+}

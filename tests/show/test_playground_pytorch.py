@@ -1,0 +1,243 @@
+"""A run as a PyTorch script: it trains as the page does, and holds nothing that the run does not use."""
+
+import ast
+import itertools
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from moe_tutorial.show.playground import SETTINGS
+from moe_tutorial.show.web import read
+
+LINK = "https://example.org/playground.html#preset=rules&then=600.balance.switch"
+SAME_STEPS, SAME, ABOUT = 200, 1e-6, 0.01
+CODE = """
+return runs.map(({ settings, knocked = [], changes = [], steps }) => {
+  const all = { ...defaultsOf(settings.layer ?? "mixture"), ...settings };
+  const script = inPyTorch(template, { settings: all, knocked, changes, steps }, link);
+  const model = createLayer(all), losses = [];
+  knocked.forEach((gone, e) => gone && model.knock(e));
+  for (let step = 0; ; step++) {
+    for (const { at, set, knock } of changes) {
+      if (at === step && set) model.set(set);
+      if (at === step && knock) model.knock(...knock);
+    }
+    if (step === steps) break;
+    model.set({ batch: model.settings.batch }); // so that it forgets the steps before, and `recent` is about one
+    model.train();
+    losses.push(model.recent().task);
+  }
+  const { shares, accuracy, soft, hard, loss } = model.evaluate();
+  return { script, losses, shares, accuracy: accuracy ?? [soft.accuracy, hard.accuracy], loss, params: parameters(model) };
+});
+"""
+
+
+def run(steps: int = SAME_STEPS, changes=(), knocked=(), **settings) -> dict:
+    return {"settings": settings, "knocked": list(knocked), "changes": list(changes), "steps": steps}
+
+
+def at(step: int, knock=None, **changed) -> dict:
+    return {"at": step} | ({"knock": knock} if knock else {}) | ({"set": changed} if changed else {})
+
+
+def first_steps(preset: dict, steps: int, change: int) -> dict:
+    """A preset's settings, and what it proposes next, if anything, after so many steps."""
+    changes = [at(change, **preset["then"]["set"])] if "then" in preset else []
+    return run(steps, changes, layer=preset["kind"], **preset["settings"])
+
+
+PRESETS = json.loads(read("playground/experiment.json"))["presets"]
+CHOICES = {name: tuple(SETTINGS[name]["choices"]) for name in ("gate", "balance", "data")}
+PAIRS = list(itertools.product(CHOICES["gate"], CHOICES["balance"]))
+OFTEN = [  # all gates and balances with all data, centred and not, with noise and without
+    run(
+        gate=gate, balance=balance, k=2, noise=0.7 * (i % 3 == 1), coefficient=0.02 if balance == "bias" else 0.3,
+        data=CHOICES["data"][(i + i // 4) % 4], centred=i % 2 == 0, seed=(7, 4242, 999_999)[i % 3], batch=32, E=5,
+    )
+    for i, (gate, balance) in enumerate(PAIRS)
+]  # fmt: skip
+OUT = [at(50, [2, True]), at(80, [0, True]), at(120, [2, False]), at(160, [3, True])]
+CASES = {
+    **{f"{gate}-{balance}": case for (gate, balance), case in zip(PAIRS, OFTEN, strict=True)},
+    **{f"preset-{preset['id']}": first_steps(preset, SAME_STEPS, 100) for preset in PRESETS},
+    **{
+        f"out-{gate}-{balance}": run(
+            gate=gate, balance=balance, k=3, E=4, noise=0.5 * (gate == "sigmoid_topk"), coefficient=0.05, batch=33,
+            changes=OUT, knocked=[False, True],
+        )
+        for gate, balance in zip(CHOICES["gate"], ("bias", "switch", "importance", "none"), strict=True)
+    },
+    "out-one-left": run(E=3, k=2, changes=[at(20, [0, True]), at(40, [1, True]), at(90, [0, False])]),
+    "batch": run(changes=[at(40, batch=9), at(80, batch=512), at(120, rate=0.05), at(160, batch=1)], noise=1, E=3),
+    "gates": run(
+        changes=[at(30 * (i + 1), gate=gate) for i, gate in enumerate(("topk_softmax", "sigmoid_topk", "hash"))]
+        + [at(130, k=3), at(150, gate="softmax_topk", balance="bias", coefficient=0.01)],
+        gate="hash", noise=0.3, balance="switch", k=2, seed=12,
+    ),
+    "bias-twice": run(
+        balance="bias", coefficient=0.03, k=2,
+        changes=[at(40, balance="none"), at(60, balance="bias"), at(99, balance="none"), at(99, balance="bias")],
+    ),
+    "hash-bias": run(gate="hash", balance="bias", coefficient=0.01, k=3, changes=[at(100, gate="sigmoid_topk")]),
+    "noise-off": run(E=16, noise=2, centred=False, changes=[at(100, noise=0), at(150, noise=0.5)]),
+    "one-step": run(1, [at(1, k=2), at(1, knock=[1, True])]),
+    "no-step": run(0, data="clusters"),
+    **{
+        f"tree-{depth}-{data}": run(
+            layer="tree", depth=depth, data=data, centred=depth % 2 == 0, seed=depth, rate=0.03, leaf_width=depth,
+            hardening=(0, 1)[depth > 2], node_balance=(0, 2)[depth % 2],
+            changes=[at(60, hardening=3), at(100, node_balance=1, batch=50), at(150, node_balance=0, rate=0.01)],
+        )
+        for depth, data in zip((1, 2, 3, 4), CHOICES["data"], strict=True)
+    },
+    "tree-plain": run(layer="tree", seed=4242),
+}  # fmt: skip
+LONG = {preset["id"]: first_steps(preset, 2 * preset["steps"], preset["steps"]) for preset in PRESETS} | {
+    f"often-{i}": case | {"steps": 600} for i, case in enumerate(OFTEN)
+}
+
+
+def answers(engine, runs: dict[str, dict]) -> dict[str, dict]:
+    """Of each: the script, and what the page's engine comes to. The engine's job knows all but what stands in pytorch.js."""
+    source = read("playground/pytorch.js").replace("export ", "")
+    given = {"template": read("playground/pytorch.py"), "link": LINK, "runs": list(runs.values())}
+    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in given.items())
+    return dict(zip(runs, engine("run", code=constants + source + CODE), strict=True))
+
+
+@pytest.fixture(scope="module")
+def short(engine):
+    return answers(engine, CASES)
+
+
+@pytest.fixture(scope="module")
+def long(engine):
+    return answers(engine, LONG)
+
+
+@pytest.fixture
+def execute(tmp_path):
+    """Run a script here, which is faster than in a process of its own: what its names mean in the end."""
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+
+    def execute(script: str) -> dict:
+        path = tmp_path / "script.py"
+        path.write_text(script, encoding="utf-8")
+        return runpy.run_path(str(path))
+
+    yield execute
+    torch.set_default_dtype(dtype)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_script_trains_as_the_page_does(short, execute, name):
+    page = short[name]
+    ours = execute(page["script"])
+    np.testing.assert_allclose(ours["losses"], page["losses"], rtol=0, atol=SAME)
+    for parameter, values in page["params"].items():
+        np.testing.assert_allclose(ours[parameter].detach().flatten(), values, rtol=0, atol=SAME, err_msg=parameter)
+    assert ours["loss"].item() == pytest.approx(page["loss"], abs=SAME)
+    np.testing.assert_allclose(ours["shares"], page["shares"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours["accuracy"], page["accuracy"], rtol=0, atol=1e-12)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", LONG)
+def test_and_shares_the_work_in_the_same_way_after_many_steps(long, execute, name):
+    page = long[name]
+    ours = execute(page["script"])
+    assert len(ours["losses"]) == LONG[name]["steps"]
+    np.testing.assert_allclose(ours["losses"][:SAME_STEPS], page["losses"][:SAME_STEPS], rtol=0, atol=SAME)
+    np.testing.assert_allclose(ours["shares"], page["shares"], rtol=0, atol=ABOUT)
+
+
+def test_it_prints_what_there_is_to_see(short, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(short["preset-rules"]["script"], encoding="utf-8")
+    done = subprocess.run([sys.executable, "-I", script], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = short["preset-rules"]
+    shares = " ".join(f"{share:.4f}" for share in page["shares"])
+    seen = f"loss {page['loss']:.4f}, held-out accuracy {page['accuracy']:.4f}, shares of the experts {shares}"
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["step 0", "step 100", "step 200"]
+    assert done.stdout.splitlines()[-1] == f"step 200: {seen}"
+
+
+def test_it_holds_what_the_run_uses_and_no_more(short):
+    # What marks each part of the template, and when a run needs it.
+    parts = {
+        "Four arms": lambda used: "spirals" in used("data"),
+        "switch_loss": lambda used: "switch" in used("balance") and used("gate") != {"hash"},
+        "importance_loss": lambda used: "importance" in used("balance") and used("gate") != {"hash"},
+        "bias = torch": lambda used: "bias" in used("balance") and used("gate") != {"hash"},
+        "def normal": lambda used: "hash" in used("gate") or max(used("noise"), default=0) > 0,
+        "direction": lambda used: "hash" in used("gate"),
+        "x @ weight.T": lambda used: bool(used("gate") - {"hash"}),
+        "def descend": lambda used: used("layer") == {"tree"},
+        "def router": lambda used: used("layer") == {"mixture"},
+        "hardening_loss": lambda used: max(used("hardening"), default=0) > 0,
+        "node_balance_loss": lambda used: max(used("node_balance"), default=0) > 0,
+        'settings["gate"]': lambda used: len(used("gate")) > 1,
+        "torch.tensor([2, 1.5])": lambda used: used("centred") == {False},
+    }
+    for name, case in CASES.items():
+        kind = case["settings"].get("layer", "mixture")
+        usual = {name: row["default"] for name, row in SETTINGS.items() if row["kind"] in (kind, "both")}
+        stages = [usual | {"layer": kind} | case["settings"], *(change.get("set", {}) for change in case["changes"])]
+
+        def used(setting, stages=stages):
+            return {stage[setting] for stage in stages if setting in stage}
+
+        script = short[name]["script"]
+        assert {part: part in script for part in parts} == {part: needs(used) for part, needs in parts.items()}, name
+        knocks = any("knock" in change for change in case["changes"]) or any(case["knocked"])
+        assert ("alive" in script) == knocks, name
+
+
+def test_it_says_where_it_comes_from_and_what_may_be_changed(short):
+    script = short["preset-rules"]["script"]
+    assert script.splitlines()[2] == f"# {LINK}"
+    assert "# <" not in script and "LINK" not in script and "template" not in script
+    assert script.count("\n") < 160
+    constants = {line.targets[0].id: line.value for line in ast.parse(script).body if isinstance(line, ast.Assign)}
+    assert ast.literal_eval(constants["CHANGES"]) == [(100, "balance", "switch"), (100, "coefficient", 1)]
+    settings = ast.literal_eval(constants["settings"])
+    assert settings.items() <= {name: row["default"] for name, row in SETTINGS.items()}.items()
+    assert {"E", "k", "rate"} <= settings.keys()
+    assert all(f'settings["{name}"]' in script for name in settings)
+
+
+def test_changes_that_nobody_sees_are_left_out(engine):
+    tried = [at(5, noise=1), at(5, noise=0), at(7, k=2), at(7, k=3), at(7, knock=[1, True]), at(7, knock=[1, False])]
+    later = [at(20, gate="hash")]  # the reader went back to step 10
+    script = answers(engine, {"": run(10, tried + later)})[""]["script"]
+    assert script.partition("CHANGES = [")[2].splitlines()[1:3] == ['    (7, "k", 3),', "]"]
+    assert "noise" not in script and "alive" not in script and "hash" not in script
+
+
+def test_the_sections_of_the_template_are_closed_in_order():
+    open_sections = []
+    for line in read("playground/pytorch.py").splitlines():
+        if line.strip().startswith("# </"):
+            assert line.replace("# </", "# <") == open_sections.pop()
+        elif line.strip().startswith("# <"):
+            open_sections.append(line)
+    assert not open_sections
+
+
+def test_ruff_has_nothing_to_say(short, root, tmp_path):
+    pytest.importorskip("ruff")
+    for name, page in short.items():
+        Path(tmp_path, f"{name.replace('-', '_')}.py").write_text(page["script"], encoding="utf-8")
+    for command in (["check"], ["format", "--check", "--diff"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", root / "pyproject.toml", tmp_path]
+        done = subprocess.run(ruff, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
