@@ -43,6 +43,13 @@ export function createNearest(given = {}, own) {
       each(data.extent, n, (x0, x1, at) => (owner[at] = nearest(x0, x1)));
       return { owner, confidence, predicted: owner };
     },
+    save: () => ({ step: model.step, settings, places: [...places], rows: [...model.history] }),
+    restore(saved) {
+      ({ settings } = saved);
+      model.step = saved.step;
+      places.splice(0, 4, ...saved.places);
+      model.history.splice(0, Infinity, ...saved.rows);
+    },
     partPlane: (e, n) => new Uint8Array(n * n).fill(e),
     inspect: (i) => ({ label: data.y[i], predicted: choices()[i] }),
   };
@@ -59,6 +66,10 @@ const words = {
   heads: ["Place", "Near", "Says", "Weight", "Pull"],
   partsNote: "Each says its own number.",
   sharesNote: "Of the points.",
+  readsNote: "How many are dead.",
+  pointNote: "Which place is nearer.",
+  compared: ["Dead places"],
+  asked: ({ inspected: { predicted } }) => `Asked: place ${predicted}.`,
   count: () => 2,
   kicker: () => "two places",
   mapNote: () => "Colour: the nearer place.",

@@ -7,7 +7,18 @@ const load = (name) => import(pathToFileURL(`${process.argv[2]}/${name}.js`));
 const engine = Object.assign(
   {},
   ...(await Promise.all(
-    ["data", "experiment", "mixture/model", "mixture/balance", "tree/model", "kinds", "state", "hash"].map(load),
+    [
+      "data",
+      "experiment",
+      "mixture/model",
+      "mixture/balance",
+      "tree/model",
+      "kinds",
+      "state",
+      "hash",
+      "run",
+      "pytorch",
+    ].map(load),
   )),
 );
 const { createLayer, createMixture, createTree, defaultsOf, makeData, PRESETS } = engine;
@@ -48,7 +59,7 @@ const jobs = {
   },
   // Each preset from its own seed and from these: what there is to see after its own steps, and after those that it proposes then.
   presets({ seeds }) {
-    return PRESETS.map((preset) => ({
+    return PRESETS.filter(({ then }) => then).map((preset) => ({
       ...preset,
       layer: preset.kind,
       runs: [preset.settings.seed ?? 0, ...seeds].map((seed) => {

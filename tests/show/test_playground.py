@@ -1,5 +1,6 @@
 """The playground's Python side: what it hands to the page, what it refuses, and that it holds nothing by itself."""
 
+import gzip
 import subprocess
 import threading
 
@@ -16,7 +17,7 @@ from moe_tutorial.study import Dataset, digits, regimes_2d
 
 def test_the_page_gets_one_module_that_loads_nothing(node, root, tmp_path):
     code = playground()._esm
-    assert len((code + playground()._css).encode()) < 150_000
+    assert len(gzip.compress((code + playground()._css).encode())) < 60_000  # as a server sends it
     assert not [line for line in code.splitlines() if line.startswith(("import ", "export ")) and "default" not in line]
     assert code.count("export default") == 1
     module = tmp_path / "playground.mjs"
@@ -78,6 +79,8 @@ def test_a_state_opens_the_same_experiment():
     first, again = playground(**state), playground(state=state)
     assert first.options == again.options
     assert first.options["settings"] == {"layer": "mixture", "data": "spirals", "E": 4, "k": 2}
+    state = {"E": 4, "steps": 900, "then": [[600, "noise", 0.5], [700, "out", 3]]}
+    assert playground(state=state).options["then"] == state["then"]
     state = {"layer": "tree", "depth": 2, "hardening": 0.3, "steps": 9}
     assert playground(state=state).options == playground("tree", depth=2, hardening=0.3, steps=9).options
 
@@ -114,7 +117,7 @@ def test_your_own_points_and_layer_reach_the_page():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"preset": "dead"}, "preset is 'dead'; allowed are rules, deaf, kill, .*, mixed, one, or None"),
+        ({"preset": "dead"}, "preset is 'dead'; allowed are rules, spare, deaf, kill, .*, mixed, one, or None"),
         ({"E": 17}, "E is 17; allowed are whole numbers from 2 to 16"),
         ({"E": 4, "k": 5}, "k is 5; allowed are whole numbers from 1 to 4"),
         ({"E": True}, "E is True; allowed are whole numbers"),
@@ -131,6 +134,12 @@ def test_your_own_points_and_layer_reach_the_page():
         ({"data": "moons"}, "data is 'moons'; allowed are regimes"),
         ({"data": [1, 2]}, "data is list; allowed is a name"),
         ({"steps": -1}, "steps is -1; allowed are whole numbers from 0"),
+        ({"then": [(5, "noise")]}, r"then holds \(5, 'noise'\); allowed are \(step, setting, value\)"),
+        ({"then": [(5, "E", 4)]}, "then changes 'E', which a mixture cannot while it trains; allowed are rate, batch"),
+        ({"then": [(5, "noise", 99)]}, "noise is 99; allowed are numbers from 0 to 10"),
+        ({"then": [(5, "noise", 1), (4, "noise", 2)]}, "a step in then is 4; allowed are whole numbers from 5"),
+        ({"preset": "rules", "then": [(5, "out", 4)]}, r"an expert in then \(out\) is 4; .* from 0 to 3"),
+        ({"layer": "tree", "then": [(5, "out", 1)]}, "then changes 'out', which a tree cannot"),
         ({"E": 2, "out": (0, 1)}, r"out is \[0, 1\]; one of the 2 experts has to stay"),
         ({"out": (8,)}, "out is 8; allowed are whole numbers from 0 to 7"),
         ({"layer": "mine"}, 'layer is \'mine\'; allowed are "mixture", "tree", or a torch.nn.Module'),

@@ -30,6 +30,8 @@ MAX_HISTORY = 300
 """Steps that the charts show; of a longer training every second, fourth, ... is kept."""
 SLICE, FRAME, ANSWER = 0.008, 0.06, 3.0
 """Seconds: of training at a time, between two frames, and until a page that does not answer is given up."""
+BEHIND = 0.25
+"""Seconds of its pace that a training may make up for."""
 ON_THE_WAY = 8
 """Frames that may be under way before the page says that it has drawn one of them."""
 
@@ -167,10 +169,12 @@ class Trainer:
 
     Attributes:
         running: whether it trains by itself.
+        pace: training steps a second; 0 for as many as it can.
     """
 
     def __init__(self, panel: Any, run: Run | None = None) -> None:
-        self.panel, self.run, self.running = panel, run, False
+        self.panel, self.run, self.running, self.pace = panel, run, False, 0
+        self._owed, self._paced = 0.0, 0.0  # steps that the pace asks for, and up to when they are counted
         self._notes: deque[dict] = deque()  # clicks and slider moves, for the thread that may touch the layer
         self._due, self._serial, self._number, self._seen, self._heard, self._shown = False, 0, 0, 0, 0.0, 0.0
         self._thread: threading.Thread | None = None
@@ -191,7 +195,8 @@ class Trainer:
         if _active not in (None, self):
             _active.leave()
         _active = self
-        self._heard, self.running = time.monotonic(), True
+        self._heard = self._paced = time.monotonic()
+        self._owed, self.running = 0.0, True
         self._wake()
 
     def pause(self) -> None:
@@ -273,14 +278,25 @@ class Trainer:
             self._due = True
         if self.running:
             end = time.perf_counter() + (SLICE / 3 if self._due else SLICE)
-            self.run.train(1_000, lambda: bool(self._notes) or time.perf_counter() > end)
+            before = self.run.step
+            self.run.train(self._steps_due(), lambda: bool(self._notes) or time.perf_counter() > end)
+            self._owed -= self.run.step - before
             if time.monotonic() - self._heard > ANSWER:
                 self.running, self._due = False, True
         due = self._due or time.monotonic() - self._shown > FRAME
         if not self.running or (due and self._number - self._seen < ON_THE_WAY):
             self._show()
 
+    def _steps_due(self) -> int:
+        if not self.pace:
+            return 1_000
+        now = time.monotonic()
+        self._owed = min(self._owed + (now - self._paced) * self.pace, max(1.0, BEHIND * self.pace))
+        self._paced = now
+        return int(self._owed)
+
     def _obey(self, note: dict) -> None:
+        self.pace = note.get("pace", self.pace)
         self.panel.obey(note)
         if self.run is None:
             return

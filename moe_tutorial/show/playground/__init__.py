@@ -161,7 +161,8 @@ def _check_changes(kind: str, settings: Mapping[str, Any], then: Sequence[Sequen
             _number(f"an expert in then ({name})", value, 0, now.get("E", SETTINGS["E"]["default"]) - 1)
             continue
         if name not in live:
-            raise ValueError(f"then changes {name!r}, which a {kind} cannot while it trains; allowed are {', '.join(live)}")
+            allowed = ", ".join(live)
+            raise ValueError(f"then changes {name!r}, which a {kind} cannot while it trains; allowed are {allowed}")
         now[name] = value
         _check(kind, now)
 

@@ -74,7 +74,8 @@ export function makeControls(change, { own, more = {} }) {
       if (node.hidden) continue;
       show(settings[name], settings);
       const possible = !can || can.includes(name) || (can.includes("build") && !isLive(name, "kernel"));
-      const off = !possible || fixed.includes(name) || kept.includes(name) || kind.controls.idle(settings).includes(name);
+      const off =
+        !possible || fixed.includes(name) || kept.includes(name) || kind.controls.idle(settings).includes(name);
       for (const input of inputs) input.disabled = off;
     }
     for (const [name, words] of Object.entries(kind.controls.labels(settings)))

@@ -34,7 +34,7 @@ import table from "./experiment.json" with { type: "json" };
  * @property {string} [ask] what to look for
  * @property {{ ask: string, set: Settings, steps: number }} [then] what to try next, for how many steps more
  * @property {Goal} [goal]
- * @property {"steps" | "E"} [score] what should be small in the end: steps from the beginning, or a setting
+ * @property {string} [score] "steps" or "E": what should be small in the end: steps from the beginning, or a setting
  * @property {string[]} [fixed] settings that a challenge leaves as they are
  */
 
@@ -45,11 +45,13 @@ export const GROUPS = table.groups;
 /** Experiments to start from. A name is a promise: tests/show/test_playground_presets.py holds each to it over seeds that
  * did not choose its settings, and from the seed that the reader sees first.
  * @type {Preset[]} */
-export const PRESETS = table.presets;
+export const PRESETS = /** @type {any} */ (table.presets);
 
 /** Whether an evaluation shows what a goal asks for. @param {Goal} goal @returns {(seen: any) => boolean} */
 export const reaches = (goal) => (seen) =>
-  Object.entries(goal).every(([name, { least = -Infinity, most = Infinity }]) => seen[name] >= least && seen[name] <= most);
+  Object.entries(goal).every(
+    ([name, { least = -Infinity, most = Infinity }]) => seen[name] >= least && seen[name] <= most,
+  );
 
 /** The kind that settings name, as `layer`; links and notebooks say nothing of the first.
  * @param {Settings} settings */

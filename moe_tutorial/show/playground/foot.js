@@ -30,7 +30,13 @@ export function makeFoot(model, { live, owner, own }) {
   const title = document.title;
   const text = el("input", { type: "text", readOnly: true, onfocus: () => text.select() });
   const status = el("span", { className: "moe-note", role: "status" });
-  const script = el("textarea", { className: "pg-script", readOnly: true, rows: 14, spellcheck: false, ariaLabel: "The script" });
+  const script = el("textarea", {
+    className: "pg-script",
+    readOnly: true,
+    rows: 14,
+    spellcheck: false,
+    ariaLabel: "The script",
+  });
   const scriptBox = el("div", { hidden: true }, script);
   const words = live ? "This experiment in Python" : "A link to this run";
   const copyLink = quietly("Copy", { onclick: () => copy(text.value, text, status, live ? "Python" : "The link") });
@@ -42,7 +48,12 @@ export function makeFoot(model, { live, owner, own }) {
 
   function writeScript() {
     const { settings, knocked, changes, steps } = state;
-    script.value = inPyTorch(model.get("script"), { settings, knocked, changes: changes.map(asChanges), steps }, link());
+    const run = { settings, knocked, changes: changes.map(asChanges), steps };
+    try {
+      script.value = inPyTorch(model.get("script"), run, link());
+    } catch (problem) {
+      return set(status, problem.message);
+    }
     scriptBox.hidden = false;
     copy(script.value, script, status, `The script, ${script.value.trim().split("\n").length} lines,`);
   }

@@ -29,5 +29,9 @@ export function makeHead(act, timeline) {
   }
   const transport = el("div", { className: "pg-transport" }, play, step, reset, pace, count);
   const right = el("div", { className: "pg-run" }, transport, timeline.node);
-  return { node: el("div", { className: "pg-head" }, el("div", {}, kicker, message), right), draw };
+  return {
+    node: el("div", { className: "pg-head" }, el("div", {}, kicker, message), right),
+    draw,
+    pace: () => +pace.value,
+  };
 }

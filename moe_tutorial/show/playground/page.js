@@ -15,7 +15,7 @@ import { KINDS, kindNames } from "./kinds.js";
 import { makeMap } from "./map.js";
 import { makeReads, makeSmalls, makeUsage } from "./parts.js";
 import { makePoint } from "./point.js";
-import { settingsAfter } from "./run.js";
+import { knockedAfter, settingsAfter } from "./run.js";
 import { makeStart } from "./start.js";
 import { fromOptions, fromPreset, ownData, presetOf, stateOf } from "./state.js";
 import { makeStory } from "./story.js";
@@ -57,7 +57,10 @@ function render({ model, el: root }) {
   const play = () => engine.run(end > frame.step ? end : Infinity);
   const toggle = () => (frame.busy ? engine.pause() : play());
   const timeline = makeTimeline((step) => engine.seek(step));
-  const head = makeHead({ toggle, step: () => engine.step(), reset, pace: (perSecond) => engine.pace(perSecond) }, timeline);
+  const head = makeHead(
+    { toggle, step: () => engine.step(), reset, pace: (perSecond) => engine.pace(perSecond) },
+    timeline,
+  );
   const tour = makeTour(root);
   const start = makeStart({ turnTo, begin: watch }, tour.opener);
   const story = makeStory(goOn);
@@ -91,6 +94,7 @@ function render({ model, el: root }) {
     widget.inert = true; // until there is something to act on: a kernel may be busy
     const makeEngine = name === "kernel" ? kernelEngine : browserEngine;
     engine = makeEngine(draw, state, own, model);
+    engine.pace(head.pace());
     open();
     engine.show(visible);
     showSettings();
@@ -105,10 +109,11 @@ function render({ model, el: root }) {
   function change(partial) {
     const next = fitted({ ...settings, ...partial });
     const changed = Object.keys(next).filter((name) => next[name] !== settings[name]);
-    const anew = changed.some((name) => !isLive(name, engineName)); // with other settings from the start
+    const anew = !frame?.step || changed.some((name) => !isLive(name, engineName)); // with other settings from the start
     const kept = presetOf(state.preset)?.goal && !changed.some((name) => isFixed(state.preset, name));
     const preset = anew && !kept ? null : state.preset;
     if (anew || engineName === "kernel") state = { ...state, settings: next, preset, changes: [] };
+    if (!preset) end = 0;
     settings = next;
     notice.hidden = true;
     engine.change(Object.fromEntries(changed.map((name) => [name, next[name]])));
@@ -121,7 +126,7 @@ function render({ model, el: root }) {
     notice.textContent = `Not everything in this link could be used: ${unused.join("; ")}. The rest stands.`;
     open();
     showSettings();
-    panels[state.settings.layer].begin(state);
+    panels[state.settings.layer].begin({ knocked: knockedAfter(state.knocked, state.changes, state.steps) });
   }
   // A preset that was asked for plays; a challenge waits for a move.
   function watch(preset) {
@@ -222,12 +227,28 @@ function render({ model, el: root }) {
   const onHash = () => {
     const next = fromHash(location.hash);
     if (!next || location.hash.slice(1) === foot.written()) return;
-    const preset = presetOf(next.preset);
-    if (location.hash === `#preset=${next.preset}`) watch(preset); // as its button does
+    follow(next, location.hash.slice(1));
+  };
+  function follow(next, words) {
+    if (words === `preset=${next.preset}`)
+      watch(presetOf(next.preset)); // as its button does
     else begin(next);
     const { top, bottom } = root.getBoundingClientRect();
     if (bottom < 100 || top > innerHeight - 100) root.scrollIntoView(); // a link further down asked for it
+  }
+  // In JupyterLab a link to an experiment leads to a notebook, and says nothing to it: who stands beside the link begins
+  // it, and the playground's own notebook, where it is open.
+  const onLink = (event) => {
+    const link = event.target.closest?.("a[href]");
+    const [, asked] = /playground\.ipynb[^#]*#(.+)$/.exec(link?.href ?? "") ?? [];
+    const next = asked && fromHash(decodeURIComponent(asked));
+    const beside = root.closest(".jp-NotebookPanel")?.contains(link);
+    if (!next || !(beside || options.link)) return;
+    if (beside) event.preventDefault();
+    if (beside) event.stopPropagation();
+    follow(next, asked);
   };
+  if (live) document.addEventListener("click", onLink, true);
   if (owner) addEventListener("hashchange", onHash);
   if (root.clientWidth && root.clientWidth < 560) controls.node.open = false;
   begin(state);
@@ -238,6 +259,7 @@ function render({ model, el: root }) {
     stop();
     sight.disconnect();
     removeEventListener("hashchange", onHash);
+    document.removeEventListener("click", onLink, true);
     story.stop();
     engine.dispose();
   };

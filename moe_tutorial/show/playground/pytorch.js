@@ -7,6 +7,8 @@
 //   changes               so does any setting
 // "no" turns one of these round, and "or" stands between several.
 
+import { SETTINGS } from "./experiment.js";
+
 /** @typedef {Record<string, any>} Settings */
 /** @typedef {{ at: number, set?: Settings, knock?: [number, boolean] }} Change made when so many steps were done */
 /** @typedef {{ settings: Settings, knocked: boolean[], changes: Change[], steps: number }} Run how it began (`knocked` by
@@ -18,15 +20,21 @@ const IF = /^ *if (not )?settings\[/;
 const CONDITION = /^(no )?(\w+)(?:=([\w,]+))?( changes)?$/;
 
 /** The script. `link` leads to the experiment.
- * @param {string} script the template @param {Run} run @param {string} link */
+ * @param {string} script the template @param {Run} run @param {string} link
+ * @throws {Error} where the template does not know a setting that the run has */
 export function inPyTorch(script, run, link) {
-  const states = statesOf(run);
-  const [head, , body] = script.split(/^# <\/?run>\n/m).map((part) => cut(part, states));
-  const reads = (/** @type {string} */ name) => body.includes(`settings["${name}"]`);
-  const start = Object.entries(states[0].settings).filter(([name]) => reads(name));
-  const changes = changesIn(states).filter(([, name]) => reads(name));
+  const [head, , body] = script.split(/^# <\/?run>\n/m);
+  const all = statesOf(run);
+  for (const { settings } of all) for (const name in settings) checkKnown(script, name, settings[name]);
+  const draft = cut(body, all);
+  const isRead = (/** @type {string} */ name) => draft.includes(`settings["${name}"]`);
+  const states = all.map((state) => ({ ...state, settings: { ...state.settings } }));
+  for (const name in all[0].settings)
+    if (!isRead(name)) for (const { settings } of states) settings[name] = all[0].settings[name]; // no change that counts
+  const start = Object.entries(states[0].settings).filter(([name]) => isRead(name));
+  const changes = changesIn(states);
   return [
-    head.replace("LINK", () => link),
+    cut(head, states).replace("LINK", () => link),
     "settings = {  # at the start\n",
     ...start.map(([name, value]) => `    "${name}": ${literal(value)},\n`),
     "}\n",
@@ -34,8 +42,19 @@ export function inPyTorch(script, run, link) {
     ...changes.map((change) => `    (${change.map(literal).join(", ")}),\n`),
     changes.length ? "]\n" : "",
     `STEPS = ${run.steps}\n`,
-    body,
+    cut(body, states),
   ].join("");
+}
+
+/** @param {string} script @param {string} name @param {any} value */
+function checkKnown(script, name, value) {
+  const conditions = [...script.matchAll(new RegExp(`[< ]${name}=([\\w,]+)`, "g"))].flatMap((found) =>
+    found[1].split(","),
+  );
+  const listed = typeof value === "string" && !conditions.includes(value);
+  const read = conditions.length || script.includes(`settings["${name}"]`) || script.includes(`<${name}>`);
+  if (listed || (!read && value !== SETTINGS[name]?.default))
+    throw new Error(`This run has no script: nothing in pytorch.py knows ${name} ${JSON.stringify(value)}.`);
 }
 
 /** @param {any} value @returns {string} */

@@ -4,7 +4,7 @@
 # <layer=tree>
 # A fast feedforward tree, trained as the page trains it: from the same random numbers, in the same steps.
 # </layer=tree>
-# It needs PyTorch alone, and holds only what this run uses:
+# It needs PyTorch alone, and holds no more than this run uses. The run in the page:
 # LINK
 import math
 
@@ -348,14 +348,14 @@ def train(steps):
             logits = router(x[rows])
             # <balance=switch>
             # <noise>
-            clean = logits
+            clean = logits  # the Switch loss hears no noise
             # </noise>
             # </balance=switch>
             # <noise>
             if settings["noise"] > 0:
                 noise = draws.normal(logits.numel()).view(logits.shape)
                 # <gate=hash>
-                noise = noise * (settings["gate"] != "hash")
+                noise = noise * (settings["gate"] != "hash")  # drawn, but a hash hears none
                 # </gate=hash>
                 logits = logits + settings["noise"] * noise
             # </noise>

@@ -27,6 +27,14 @@ export function settingsAfter(settings, changes, step = Infinity) {
   return after;
 }
 
+/** And who is knocked out then. @param {boolean[]} knocked @param {Change[]} changes */
+export function knockedAfter(knocked, changes, step = Infinity) {
+  const after = [...knocked];
+  for (const { at, name, value } of changes)
+    if (at <= step && ["out", "in"].includes(name)) after[value] = name === "out";
+  return Array.from(after, Boolean);
+}
+
 /** Whether the second of two moves of one slider, at the same step, leaves nothing of the first.
  * @param {Change | undefined} one @param {Change} other */
 const replaces = (one, other) =>

@@ -31,5 +31,5 @@ export function makeStart(act, ...more) {
     if (strip) strip.scrollLeft += pressed.getBoundingClientRect().left - strip.getBoundingClientRect().left - 12;
   }
   const choice = group("pg-kinds", "What is trained", ...kinds);
-  return { node: el("div", { className: "pg-start" }, watch, choice, win, ...more), show };
+  return { node: el("div", { className: "pg-start" }, choice, watch, win, ...more), show };
 }

@@ -48,8 +48,8 @@ export const knockedOf = (out) => Array.from({ length: Math.max(-1, ...out) + 1 
 export const outOf = (knocked) => knocked.flatMap((gone, e) => (gone ? [e] : []));
 
 /** As playground() takes it: plain names and values, only what differs from a preset, or from the first kind's defaults.
- * @param {State} state */
-export function flatten({ settings, steps, point, knocked, changes }, base = { kind: kindOf({}), settings: {}, from: 0 }) {
+ * @param {State} state @param {{ kind: string, settings: Settings, from?: number }} [base] */
+export function flatten({ settings, steps, point, knocked, changes }, base = { kind: kindOf({}), settings: {} }) {
   const usual = { ...defaultsOf(settings.layer), ...base.settings, layer: base.kind };
   const flat = Object.fromEntries(Object.entries(settings).filter(([name, value]) => value !== usual[name]));
   if (knocked.includes(true)) flat.out = outOf(knocked);

@@ -33,6 +33,7 @@ export function makeStory(goOn) {
   const twins = makeTwins(compare);
   let preset;
   let frame;
+  let wanted = ""; // the comparison that there is to make
 
   function show(state, can) {
     preset = presetOf(state.preset);
@@ -53,21 +54,23 @@ export function makeStory(goOn) {
     if (preset?.goal && frame.run) judge();
     const made = preset?.then && frame.run ? proposed(frame.run, preset.then) : [];
     const at = made[0]?.at ?? Infinity;
-    if (!frame.settled || frame.step <= at) {
-      if (frame.step <= at) table.hidden = true;
-      return;
+    if (frame.step <= at) {
+      table.hidden = true;
+      wanted = "";
     }
+    if (!frame.settled || frame.step <= at) return;
     const { settings, knocked } = frame.run.begun;
     const changes = frame.run.changes().filter((change) => !made.includes(change) && change.at <= frame.step);
     const never = { settings, knocked, changes };
     const always = { settings: settingsAfter(settings, made), knocked, changes };
-    const key = JSON.stringify([never, always, frame.step]);
-    if (key === table.dataset.key) table.hidden = false;
-    else twins.ask(key, [never, always], frame.data, frame.step);
+    wanted = JSON.stringify([never, always, frame.step]);
+    if (wanted === table.dataset.key) table.hidden = false;
+    else twins.ask(wanted, [never, always], frame.data, frame.step);
   }
 
   // The three runs at the same step, in the figures that the kind is judged by.
   function compare(key, runs) {
+    if (key !== wanted) return; // something else has begun
     const { words } = KINDS[frame.settings.layer];
     const { at } = proposed(frame.run, preset.then)[0];
     const figures = (seen) => words.reads(seen).filter(([name]) => words.compared.includes(name));
@@ -93,8 +96,12 @@ export function makeStory(goOn) {
     const units = { steps: "steps", E: "experts" };
     const stands = Object.keys(goal).map((name) => `${goalNames[name]}: ${whole[name](now[name])}`);
     if (won && won <= steps) {
-      set(score, `✓ Reached at step ${figure(won)}. Your score: ${scores[preset.score]} ${units[preset.score]}; fewer is better. The link below replays it.`);
-    } else if (step >= steps) set(score, `✗ Not within ${figure(steps)} steps. ${stands.join(", ")}. Reset, and try another way.`);
+      set(
+        score,
+        `✓ Reached at step ${figure(won)}. Your score: ${scores[preset.score]} ${units[preset.score]}; fewer is better. The link below replays it.`,
+      );
+    } else if (step >= steps)
+      set(score, `✗ Not within ${figure(steps)} steps. ${stands.join(", ")}. Reset, and try another way.`);
     else set(score, `${stands.join(", ")}. ${figure(steps - step)} steps are left.`);
   }
   return { node, show, draw, stop: twins.stop };

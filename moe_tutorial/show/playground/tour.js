@@ -3,13 +3,25 @@ import { button, el, quietly } from "../web/dom.js";
 import { set } from "./elements.js";
 
 const STOPS = [
-  [".pg-map", "Each mark is a point to learn from, and its shape is its class. The colour behind it says which expert the router asks there."],
-  [".pg-run", "Play trains, at a speed for eyes; the menu makes it slower or faster. The slider below goes back to any step."],
+  [
+    ".pg-map",
+    "Each mark is a point to learn from, and its shape is its class. The colour behind it says which expert the router asks there.",
+  ],
+  [
+    ".pg-run",
+    "Play trains, at a speed for eyes; the menu makes it slower or faster. The slider below goes back to any step.",
+  ],
   [".pg-start", "Experiments to watch, and challenges to win. Each says what to look for, and asks what you expect."],
   [".pg-controls", "Pull at any slider, also while it trains. The picture answers at once."],
   [".pg-usage", "How much work each expert gets. Under one percent it counts as dead."],
-  [".pg-point", "Tap a point on the map, or use this slider: who is asked for it, with what weight, and what the router hears."],
-  [".pg-foot", "The link holds all that you did, step by step: whoever opens it sees the same run. You can take it along as PyTorch, too."],
+  [
+    ".pg-point",
+    "Tap a point on the map, or use this slider: who is asked for it, with what weight, and what the router hears.",
+  ],
+  [
+    ".pg-foot",
+    "The link holds all that you did, step by step: whoever opens it sees the same run. You can take it along as PyTorch, too.",
+  ],
 ];
 
 export function makeTour(root) {
@@ -18,7 +30,15 @@ export function makeTour(root) {
   const back = quietly("Back", { onclick: () => go(at - 1) });
   const next = button("Next", { onclick: () => (at + 1 < STOPS.length ? go(at + 1) : end()) });
   const close = quietly("End the tour", { onclick: end });
-  const card = el("div", { className: "pg-tour", role: "dialog", ariaLabel: "A tour", hidden: true }, words, count, back, next, close);
+  const card = el(
+    "div",
+    { className: "pg-tour", role: "dialog", ariaLabel: "A tour", hidden: true },
+    words,
+    count,
+    back,
+    next,
+    close,
+  );
   const opener = quietly("Take a tour", { className: "moe-button moe-quiet pg-chip", onclick: () => go(0) });
   let at = 0;
 

@@ -204,7 +204,8 @@ export function browserEngine(show, first, own) {
       moved = performance.now();
       const { model } = run;
       const reached = Number.isFinite(target) ? Math.max(model.step, target) : model.step;
-      if (Object.keys(partial).every((name) => isLive(name)))
+      // At its very beginning a run begins otherwise; later it is changed on the way.
+      if (model.step && Object.keys(partial).every((name) => isLive(name)))
         for (const [name, value] of Object.entries(partial)) run.change(name, value);
       else {
         start({ settings: { ...model.settings, ...partial }, knocked: model.knocked ?? [] });
@@ -226,7 +227,9 @@ export function browserEngine(show, first, own) {
     },
     knock(e, out) {
       serial += 1;
-      run.change(out ? "out" : "in", e);
+      const { model } = run;
+      if (model.step) run.change(out ? "out" : "in", e);
+      else start({ settings: model.settings, knocked: Object.assign([...model.knocked], { [e]: out }) });
       draw();
     },
     show(visible) {

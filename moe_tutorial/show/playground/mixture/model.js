@@ -25,7 +25,11 @@ export function createMixture(given = {}, own) {
 
   const init = randomState(seed, 2);
   const sizes = { weight: E * 2, w_in: E * H * 2, b_in: E * H, w_out: E * H * C, b_out: E * C };
-  const { params, grads, gradient, learn, memory } = makeParameters(sizes, (name) => (name.endsWith("out") ? H : 2), init);
+  const { params, grads, gradient, learn, memory } = makeParameters(
+    sizes,
+    (name) => (name.endsWith("out") ? H : 2),
+    init,
+  );
   const direction = new Float64Array(2);
   fillNormal(init, direction);
   const router = makeRouter(E, params, direction);

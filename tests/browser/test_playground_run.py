@@ -1,0 +1,390 @@
+"""The playground as something to watch, to go back in, to share and to win: a link replays what was on the screen."""
+
+import json
+import random
+import re
+import runpy
+from io import BytesIO
+
+import pytest
+from PIL import Image
+from test_playground_page import (
+    FOCUSED,
+    Opened,
+    begin,
+    contexts,
+    follow,
+    kind,
+    preset,
+    served,
+    visit,
+    wide,
+)
+
+from moe_tutorial.show.web import read
+
+__all__ = ["contexts", "served", "visit", "wide"]  # fixtures
+PRESETS = json.loads(read("playground/experiment.json"))["presets"]
+WATCHED = [known for known in PRESETS if "goal" not in known]
+NAMES = {known["id"]: known["name"] for known in PRESETS}
+STEP = "+document.querySelector('.moe-root').dataset.step"
+
+
+def screen(opened):
+    """All that there is to read, and all that is drawn."""
+    seen = [opened.bars(), opened.readouts(), opened.message(), opened.step(), opened.hash(), opened.pictures()]
+    texts = [opened.root.locator(part).inner_text() for part in (".pg-point tbody", ".pg-told", ".pg-count")]
+    values = f"{FOCUSED}.filter((n) => n.checkVisibility() && n.ariaLabel !== 'Pace').map((n) => [n.type, n.value])"
+    return [*seen, *texts, opened.page.evaluate(values)]
+
+
+def told(opened):
+    """The comparison, once it stands there: [heads, rows]."""
+    table = opened.root.locator(".pg-told table")
+    table.wait_for()
+    rows = [row.locator("th, td").all_inner_texts() for row in table.locator("tbody tr").all()]
+    return table.locator("thead th").all_inner_texts(), rows
+
+
+@pytest.mark.parametrize("known", WATCHED, ids=lambda known: known["id"])
+def test_what_follows_a_preset_is_asked_computed_and_replayed_by_its_link(wide, visit, known):
+    opened = preset(wide, known["name"])
+    story = opened.root.locator(".pg-told").inner_text()
+    assert known["ask"] in story
+    assert known["then"]["ask"] in story
+    at_first = screen(opened)
+    again = visit(fragment=opened.hash())
+    assert screen(again) == at_first
+    again.page.close()
+
+    where = opened.root.locator(".pg-then").bounding_box()
+    follow(opened)
+    heads, rows = told(opened)
+    assert opened.root.locator(".pg-then").bounding_box()["y"] == pytest.approx(where["y"], abs=2)
+    assert opened.root.locator(".pg-story").inner_text() in story  # it stays where it was
+    assert [row[0] for row in rows] == ["changed at step 600", "never changed", "so from the start"]
+    reads = opened.readouts()
+    assert rows[0][1:] == [reads[head] for head in heads]
+    assert opened.root.locator("caption").inner_text() == "At step 1,200"
+    for row, (changes, settings) in zip(rows[1:], (([], {}), ([], known["then"]["set"])), strict=True):
+        other = visit(fragment=f"#{address(known, settings, changes)}&steps=1200")
+        theirs = other.readouts()
+        assert row[1:] == [theirs[head] for head in heads]
+        other.page.close()
+
+    again = visit(fragment=opened.hash())
+    told(again)
+    assert screen(again) == screen(opened)
+    assert again.page.title() == opened.page.title() == f"{opened.message()} · Widgets"
+    again.page.close()
+
+
+def address(known, settings, changes):
+    """A link's words for a preset with other settings from the start."""
+    words = {"layer": known["kind"]} | known["settings"] | settings
+    return "&".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in words.items())
+
+
+def test_the_pace_is_kept_and_can_be_changed(visit):
+    opened = visit(fragment="#E=4&steps=0")
+    assert opened.root.get_by_label("Pace", exact=True).input_value() == "60"
+    opened.button("Play").click()
+    for pace, enough in (("60", 30), ("10", 4), ("300", 100)):
+        opened.root.get_by_label("Pace", exact=True).select_option(pace)
+        steps, seconds = opened.page.evaluate(
+            f"""(enough) => new Promise((done) => {{
+              const from = {STEP}, begun = performance.now();
+              const look = () => {STEP} - from < enough ? requestAnimationFrame(look)
+                : done([{STEP} - from, (performance.now() - begun) / 1000]);
+              look();
+            }})""",
+            enough,
+        )
+        assert steps <= int(pace) * (seconds + 0.3) + 1  # a slow machine has fewer
+    opened.fast()
+    opened.page.wait_for_function(f"{STEP} > 2000")
+    opened.button("Pause").click()
+    opened.settle()
+
+
+def test_one_can_go_back_to_any_step_and_play_the_same_again(wide, visit):
+    opened = preset(wide, NAMES["kill"])
+    follow(opened)
+    slider = opened.slider("Go back to step")
+    assert slider.get_attribute("aria-valuetext") == "1,200 of 1,200"
+    end = opened.bars(), opened.readouts()
+    for step in (333, 600, 0, 901):
+        slider.fill(str(step))
+        opened.page.wait_for_function(f"{STEP} === {step}")
+        opened.settle()
+        assert opened.slider("Noise on the logits").get_attribute("aria-valuetext") == (
+            "off" if step >= 600 else "σ = 2.0"
+        )
+        there = visit(fragment=opened.hash())
+        assert (there.step(), there.bars(), there.readouts()) == (step, opened.bars(), opened.readouts())
+        there.page.close()
+    assert opened.root.locator(".pg-marks i").count() == 1
+    slider.fill("100")
+    opened.page.wait_for_function(f"{STEP} === 100")
+    opened.button("Play").click()  # with the change at 600, as before
+    opened.page.wait_for_function(f"{STEP} === 1200")
+    opened.settle()
+    assert (opened.bars(), opened.readouts()) == end
+    slider.fill("100")
+    opened.page.wait_for_function(f"{STEP} === 100")
+    opened.press("Learning rate", "ArrowLeft").settle()  # another way from here
+    assert slider.get_attribute("aria-valuetext") == "100 of 100"
+    assert opened.hash().endswith("&steps=100&then=100:rate:0.018")
+
+
+def test_a_change_at_the_beginning_is_how_it_begins(wide):
+    opened = wide
+    opened.page.evaluate("location.hash = '#E=5&steps=0'")
+    opened.page.wait_for_function("document.querySelectorAll('.moe-shares li').length === 5")
+    opened.settle()
+    opened.press("Noise on the logits", "ArrowRight").settle()
+    opened.page.wait_for_function("location.hash === '#E=5&noise=0.1'")
+
+
+def test_a_run_with_too_many_changes_says_so_instead_of_a_wrong_link(visit):
+    words = ",".join(f"1:noise:{i % 30 / 10}" for i in range(180))
+    opened = visit(fragment=f"#steps=300&then={words}")
+    kept = opened.hash()
+    for i in range(9):
+        opened.button("Step").click()
+        opened.page.wait_for_function(f"{STEP} === {301 + i}")
+        opened.press("Noise on the logits", "ArrowRight" if i % 2 else "ArrowLeft")
+        opened.press("Learning rate", "ArrowRight" if i % 2 else "ArrowLeft").settle()
+    long = opened.link()
+    assert long.startswith("More was changed on the way than a link can hold.") or len(long) < 2200
+    while not long.startswith("More"):
+        step = opened.step()
+        opened.button("Step").click()
+        opened.page.wait_for_function(f"{STEP} === {step + 1}")
+        opened.press("Noise on the logits", "ArrowLeft" if step % 2 else "ArrowRight")
+        opened.press("Learning rate", "ArrowRight" if step % 2 else "ArrowLeft").settle()
+        long = opened.link()
+    assert opened.button("Copy").is_disabled()
+    assert opened.hash() != kept  # the last that fitted
+    opened.button("Reset").click()
+    opened.settle()
+    assert opened.link().startswith("http")
+
+
+WON = "#preset=seven&steps=1200&then=600:noise:0,0:balance:switch,0:coefficient:1"
+
+
+def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit):
+    opened = preset(wide, NAMES["seven"])
+    assert opened.step() == 600
+    score = opened.root.locator(".pg-score")
+    assert score.inner_text() == "Dead: 7. 2,000 steps are left."
+    for fixed in ("Experts, E", "Neurons per expert", "Seed", "Points"):
+        assert opened.root.get_by_label(fixed, exact=True).is_disabled()
+    opened.press("Noise on the logits", "Home")
+    opened.root.get_by_label("Balanced by").select_option("switch")
+    opened.press("Coefficient", "ArrowRight", 4).settle()
+    opened.button("Play").click()
+    opened.page.wait_for_function("document.querySelector('.pg-score').textContent.startsWith('✓')")
+    opened.settle()
+    assert score.inner_text() == (
+        "✓ Reached at step 1,200. Your score: 600 steps; fewer is better. The link below replays it."
+    )
+    assert opened.step() == 1200  # it has stopped there
+    assert opened.hash() == WON
+    again = visit(fragment=WON)
+    assert screen(again) == screen(opened)
+    again.page.close()
+    forged = visit(fragment=WON.replace("1200", "1180"))
+    assert "✓" not in forged.root.locator(".pg-score").inner_text()
+    forged.page.close()
+    opened.button("Reset").click()
+    opened.page.wait_for_function(f"{STEP} === 600")
+    assert score.inner_text() == "Dead: 7. 2,000 steps are left."
+
+
+def test_a_challenge_that_is_not_reached_in_time_says_so(visit):
+    opened = visit(fragment="#preset=few&E=2&steps=1000")
+    said = opened.root.locator(".pg-score").inner_text()
+    assert re.fullmatch(r"✗ Not within 1,000 steps\. Right, held out: \d\d %\. Reset, and try another way\.", said)
+    assert opened.root.locator(".pg-try .pg-chip[aria-pressed=true]").inner_text() == NAMES["few"]
+
+
+def test_the_run_goes_along_as_pytorch(visit, tmp_path, capsys):
+    opened = visit(fragment="#preset=spare&steps=700&then=600:balance:switch,0:coefficient:1")
+    opened.button("Copy as PyTorch").click()
+    script = opened.root.get_by_label("The script", exact=True).input_value()
+    assert opened.page.url in script
+    file = tmp_path / "run.py"
+    file.write_text(script, encoding="utf-8")
+    names = runpy.run_path(str(file))
+    bars = [bar.split("\n")[-1].removesuffix(" %") for bar in opened.bars()]
+    shares = [100 * float(share) for share in names["shares"]]
+    assert [bar == "dead" for bar in bars] == [share < 1 for share in shares]
+    assert [share for share in shares if share >= 1] == pytest.approx([float(b) for b in bars if b != "dead"], abs=0.51)
+    assert f"{100 * names['accuracy']:.0f} %" == opened.readouts()["Right, held out"]
+
+
+def test_the_picture_to_share_shows_the_run(visit):
+    opened = visit(fragment="#preset=kill&steps=600")
+    with opened.page.expect_download() as waiting:
+        opened.button("Save the picture").click()
+    assert waiting.value.suggested_filename == "mixture-step-600.png"
+    picture = Image.open(BytesIO(waiting.value.path().read_bytes()))
+    assert picture.size == (1200, 630)
+    assert len(picture.convert("RGB").getcolors(2**20)) > 200  # a map, bars, words
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_tapped_point_is_explained_beside_it(visit, width):
+    opened = visit(fragment="#preset=rules&steps=300", width=width)
+    canvas = opened.root.locator("[data-picture=regions]")
+    tip = opened.root.locator(".pg-tip")
+    assert tip.is_hidden()
+    for across, down in ((0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9)):
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        canvas.click(position={"x": across * box["width"], "y": down * box["height"]}, force=True)
+        opened.settle()
+        told, box = tip.bounding_box(), canvas.bounding_box()
+        assert told["x"] >= 0
+        assert told["x"] + told["width"] <= width
+        x, y = box["x"] + across * box["width"], box["y"] + down * box["height"]  # it does not hide what it is about
+        assert not (told["x"] < x < told["x"] + told["width"] and told["y"] < y < told["y"] + told["height"])
+        assert re.match(
+            r"Asked: expert \d \(weight 0\.\d\d\)\. It is a .*(right|wrong)$", tip.inner_text().split("\n")[0]
+        )
+        tip.get_by_role("button", name="Close").click()
+    assert tip.is_hidden()
+
+
+def test_each_picture_says_what_one_looks_at(wide):
+    for name in (NAMES["rules"], NAMES["leaves"]):
+        preset(wide, name)
+        asked = wide.root.get_by_label("What am I looking at?").all()
+        asked = [mark for mark in asked if mark.is_visible()]
+        assert len(asked) >= 7
+        words = set()
+        for mark in asked:
+            mark.click()
+            said = mark.locator("xpath=following-sibling::p")
+            assert said.is_visible()
+            words.add(said.inner_text())
+            mark.click()
+        assert len(words) == len(asked)
+        assert min(map(len, words)) > 25
+
+
+def test_the_tour_has_at_most_eight_stops_and_gives_the_focus_back(wide):
+    preset(wide, NAMES["rules"])
+    opener = wide.button("Take a tour")
+    opener.click()
+    card = wide.root.get_by_role("dialog", name="A tour")
+    stops = []
+    while card.get_by_role("button", name="Next").count():
+        stops.append(card.locator("p").inner_text())
+        assert wide.root.locator(".pg-lit").count() == 1
+        card.get_by_role("button", name="Next").click()
+    stops.append(card.locator("p").inner_text())
+    assert len(set(stops)) == len(stops) <= 8
+    assert card.locator("span").inner_text() == f"{len(stops)} of {len(stops)}"
+    wide.page.keyboard.press("Escape")
+    assert card.is_hidden()
+    assert wide.root.locator(".pg-lit").count() == 0
+    assert opener.evaluate("e => e === document.activeElement")
+
+
+def wander(opened, dice, moves):
+    """Random moves of somebody who tries things."""
+    page = opened.page
+    for _ in range(moves):
+        move = dice.choice(["slider", "slider", "choice", "knock", "step", "play", "back", "preset", "kind", "reset"])
+        if move == "slider":
+            sliders = opened.root.locator(".pg-controls input[type=range]:visible:enabled").all()
+            slider = dice.choice(sliders)
+            slider.focus()
+            for _ in range(dice.randint(1, 3)):
+                page.keyboard.press(dice.choice(["ArrowLeft", "ArrowRight", "Home", "End"]))
+        elif move == "choice":
+            choices = opened.root.locator(".pg-controls select:visible:enabled").all()
+            choice = dice.choice(choices)
+            choice.select_option(index=dice.randrange(choice.locator("option").count()))
+        elif move == "knock":
+            button = opened.root.locator(".pg-meddle .moe-button")
+            if button.is_visible() and button.is_enabled():
+                button.click()
+        elif move == "step" and opened.button("Step").is_enabled():
+            opened.button("Step").click()
+        elif move == "play":
+            opened.root.locator(".pg-transport .moe-button").first.click()
+            page.wait_for_timeout(dice.randint(1, 60))
+            if opened.button("Pause").count():
+                opened.button("Pause").click(timeout=2000)
+        elif move == "back":
+            slider = opened.slider("Go back to step")
+            if slider.is_enabled():
+                slider.fill(str(dice.randint(0, int(slider.get_attribute("max")))))
+        elif move == "preset" and dice.random() < 0.3:
+            dice.choice(opened.root.locator(".pg-try .pg-chip:visible").all()).click()
+        elif move == "kind" and dice.random() < 0.3:
+            dice.choice(opened.root.locator(".pg-kinds .pg-chip").all()).click()
+        elif move == "reset" and dice.random() < 0.3:
+            opened.button("Reset").click()
+    halt(opened)
+
+
+def halt(opened):
+    for _ in range(20):
+        if not opened.button("Pause").count():
+            break
+        opened.button("Pause").click()
+        opened.page.wait_for_timeout(50)
+    opened.settle()
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [range(2), *(pytest.param(range(n, n + 20), marks=pytest.mark.nightly) for n in range(1000, 1200, 20))],
+    ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}",
+)
+def test_a_random_session_is_replayed_by_its_link(visit, seeds):
+    mine, other = visit().fast(), visit(fragment="#steps=0")
+    for seed in seeds:
+        wander(mine, random.Random(seed), 15)
+        link = mine.link()
+        if link.startswith("More"):
+            continue
+        other.page.goto("about:blank")
+        other.page.goto(link)
+        again = Opened(other.page).settle()
+        same = [(again.step(), again.bars(), again.readouts(), again.message(), again.hash())]
+        assert same == [(mine.step(), mine.bars(), mine.readouts(), mine.message(), mine.hash())], (
+            f"seed {seed}: {link}"
+        )
+        assert again.pictures() == mine.pictures(), f"seed {seed}: {link}"
+    for opened in (mine, other):
+        opened.page.close()
+
+
+@pytest.mark.nightly
+def test_five_hundred_random_moves_leave_no_error_and_no_stale_number(visit):
+    opened = visit().fast()
+    console = []
+    opened.page.on("console", lambda message: message.type in ("error", "warning") and console.append(message.text))
+    wander(opened, random.Random(7), 500)
+    assert console == []
+    assert opened.root.locator(".moe-error").is_hidden()
+    state = opened.bars(), opened.readouts(), opened.step()
+    opened.page.reload()
+    if not opened.link().startswith("More"):
+        again = Opened(opened.page).settle()
+        assert (again.bars(), again.readouts(), again.step()) == state
+
+
+def test_another_kind_and_back_keeps_the_page_whole(wide):
+    for name in ("Tree", "Mixture", "Tree", "Mixture"):
+        kind(wide, name)
+        begin(wide, NAMES["leaves" if name == "Tree" else "deaf"])
+        told_once = wide.root.locator(".pg-told table")
+        assert told_once.is_hidden()
+    assert wide.step() == 600
