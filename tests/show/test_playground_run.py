@@ -80,9 +80,15 @@ def test_any_step_can_be_gone_back_to_and_on_from(tell, name):
         f"""
         const run = begin(c), steps = {steps}, direct = {{}};
         const line = begin({{ ...c, changes: m }});
-        for (const step of [...new Set(steps)].sort((a, b) => a - b)) {{ to(line, step); direct[step] = JSON.stringify(seen(line), plain); }}
+        for (const step of [...new Set(steps)].sort((a, b) => a - b)) {{
+          to(line, step);
+          direct[step] = JSON.stringify(seen(line), plain);
+        }}
         play(run, m, 700);
-        const found = steps.map((step) => {{ run.seek(step); return JSON.stringify(seen(run), plain) === direct[step]; }});
+        const found = steps.map((step) => {{
+          run.seek(step);
+          return JSON.stringify(seen(run), plain) === direct[step];
+        }});
         run.seek(100);
         const reached = run.reached, kept = run.changes().length;
         run.change("rate", 0.2);
@@ -112,7 +118,7 @@ def test_of_a_long_run_every_second_moment_is_kept_and_so_on(tell):
 def test_moves_of_one_slider_at_one_step_are_one_change_and_choices_are_each_theirs(tell):
     changes = tell(
         CASES["mixture"],
-        "const run = begin(c); play(run, m, 400); return run.changes().map(({ at, name, value }) => [at, name, value]);",
+        "const run = begin(c); play(run, m, 400);return run.changes().map(({ at, name, value }) => [at, name, value]);",
     )
     assert changes == [list(move) for move in MIXTURE if move != (10, "noise", 1.3)]
 
@@ -162,7 +168,8 @@ def test_a_link_says_every_change_and_is_read_back(engine):
         "run",
         code=f"""
         const changes = {json.dumps(run)};
-        const state = stateOf({{ ...defaultsOf("mixture"), E: 5 }}, {{ changes, steps: 420, point: 7, knocked: [true] }});
+        const more = {{ changes, steps: 420, point: 7, knocked: [true] }};
+        const state = stateOf({{ ...defaultsOf("mixture"), E: 5 }}, more);
         const text = toHash(state);
         return [text, fromHash(text)];
         """,
@@ -219,15 +226,16 @@ for (const name of ["exp", "log", "cos", "sin"]) {
 
 
 def test_another_engines_last_digits_leave_the_winners_and_the_dead(engine):
-    """Of every preset and of what it proposes: JavaScript leaves the last digit of exp, log, cos and sin to the engine."""
+    """Of every preset and what follows it: JavaScript leaves the last digit of exp, log, cos and sin to the engine."""
     code = """
     return PRESETS.filter(({ then }) => then).map(({ id, kind, settings, steps, then }) => {
       const run = begin({ kind, settings });
       run.train(steps);
       for (const [name, value] of Object.entries(then.set)) run.change(name, value);
       run.train(then.steps);
-      const { shares, loss } = run.model.evaluate();
-      return [id, shares.indexOf(Math.max(...shares)), [...shares].map((share) => share < 0.01), run.model.recent().task];
+      const { shares } = run.model.evaluate();
+      const best = shares.indexOf(Math.max(...shares));
+      return [id, best, [...shares].map((share) => share < 0.01), run.model.recent().task];
     });
     """
     mine, other = (engine("run", code=math + TOOLS + code) for math in ("", OTHER_MATH))
