@@ -82,5 +82,5 @@ export function makeControls(change, { own, more = {} }) {
       controls[name].node.firstChild.textContent = words;
     if (own) controls.data.inputs[0].value = "own";
   }
-  return { node, show };
+  return { node, fields, show };
 }

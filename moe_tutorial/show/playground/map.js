@@ -14,7 +14,7 @@ const SCATTERED = 72; // places along a side where each has another owner
 function sidesOf(cost, patterned) {
   const few = Math.sqrt(16 / cost);
   const side = (most, least) => Math.max(least, Math.min(most, Math.round(most * few)));
-  return { quick: side(112, 56), sharp: patterned ? 320 : side(320, 180) };
+  return { quick: side(112, 48), sharp: patterned ? 320 : side(320, 180) };
 }
 
 const DISCS =
@@ -91,7 +91,8 @@ export function makeMap(kinds, look) {
     map.ariaLabel = `Map of the plane. ${above.words()}. Shares of the points: ${shares}.`;
     words.predictions.forEach(({ of, points, title, label }, i) => {
       const { canvas, above } = pictures[i];
-      if (settled || turn % 2 === i) drawPredictions(canvas, of(plane), plane.n, data, points(now));
+      const said = of(plane); // nothing, where a slider moves and it takes long to ask
+      if (said && (settled || turn % 2 === i)) drawPredictions(canvas, said, plane.n, data, points(now));
       above.title(title(frame));
       canvas.ariaLabel = `${label} ${above.words()}.`;
     });

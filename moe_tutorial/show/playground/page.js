@@ -75,10 +75,11 @@ function render({ model, el: root }) {
   const spoken = el("p", { className: "moe-sr", role: "status" });
   const foot = makeFoot(model, { live, owner, own });
   const top = el("div", { className: "pg-top" }, start.node, story.node, tour.card, notice, error, spoken);
-  const left = group("pg-controls", "Controls", controls.node, ...panelsOf("side"));
+  const left = group("pg-controls", "Controls", controls.node);
+  controls.fields.append(...panelsOf("side"));
   const side = el("div", { className: "pg-side" }, usage.node, reads.node);
-  const bench = el("div", { className: "pg-bench" }, map.node, left, side); // what belongs on one screen
-  mount(root, head.node, top, bench, map.predictions, smalls.node, point.node, time.node, foot.node);
+  const bench = el("div", { className: "pg-bench" }, map.node, top, left, side); // what belongs on one screen
+  mount(root, head.node, bench, map.predictions, smalls.node, point.node, time.node, foot.node);
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
 

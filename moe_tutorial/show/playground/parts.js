@@ -30,8 +30,9 @@ export function makeSmalls(between) {
   const above = heading();
   const list = el("ul", { className: "pg-smalls" });
 
+  // Who is not needed now may soon be: a slider goes to and fro.
   function makeRoom(E) {
-    while (list.children.length > E) list.lastChild.remove();
+    [...list.children].forEach((item, e) => (item.hidden = e >= E));
     for (let e = list.children.length; e < E; e++) {
       const caption = el("div", { className: "pg-cap" }, number(e), el("span"));
       list.append(el("li", {}, caption, square(makeCanvas(`expert-${e}`))));

@@ -6,10 +6,10 @@ import { fitted, isLive } from "../experiment.js";
 import { makeRun } from "../run.js";
 import { CATCH_UP, PACES, makeSpeed } from "./frame.js";
 
-const SLICE = 9; // ms of training between two animation frames, so that a slider finds the page free
+const SLICE = 3; // ms of training at a time, so that a slider finds the page free
 const PAINT = 28; // ms between two pictures of a training
 const STILL = 500; // the same for readers who asked for little motion
-const GIVE_WAY = 400; // ms after a slider moved in which training takes only short turns, since it will move again
+const GIVE_WAY = 400; // ms after a slider moved in which training takes one turn a frame, since it will move again
 const SETTLE = 150; // ms after the last move until a resting picture becomes sharp
 const BEHIND = 0.25; // seconds of its pace that a training may make up for
 
@@ -81,8 +81,24 @@ export function browserEngine(show, first, own) {
     sought = undefined;
     const painting = due || time - drawn >= (stillness() ? STILL : PAINT);
     if (painting) paint(time);
-    if (busy()) train(performance.now() + (painting || time - moved < GIVE_WAY ? SLICE / 3 : SLICE), dueSteps());
+    if (busy()) train(performance.now() + SLICE, dueSteps());
+    if (time - moved > GIVE_WAY) goOn();
     soon();
+  }
+  // As fast as it can: also between two animation frames, in turns that let pictures and sliders in.
+  const turns = new MessageChannel();
+  let turn = false; // is coming
+  turns.port1.onmessage = () => {
+    turn = false;
+    if (!shown || document.hidden || !busy()) return;
+    train(performance.now() + SLICE, dueSteps());
+    goOn();
+    soon();
+  };
+  function goOn() {
+    if (turn || (pace && !rushing) || !busy() || performance.now() - moved < GIVE_WAY) return;
+    turn = true;
+    turns.port2.postMessage(null);
   }
   /** @param {number} time */
   function paint(time) {
@@ -128,8 +144,10 @@ export function browserEngine(show, first, own) {
   /** @param {boolean} settled @returns {Frame} */
   function look(settled) {
     const { model } = run;
-    const recent = model.recent();
+    const now = model.evaluate();
+    const recent = model.recent(() => now);
     const kept = model.history;
+    const hurried = performance.now() - moved < GIVE_WAY;
     // The charts end where the training stands, whatever rows are kept of it.
     const history = recent.steps && kept.at(-1).step < model.step ? [...kept, { step: model.step, ...recent }] : kept;
     return {
@@ -141,18 +159,18 @@ export function browserEngine(show, first, own) {
       running: busy() && !rushing,
       busy: busy(),
       settled,
-      hurried: performance.now() - moved < GIVE_WAY,
+      hurried,
       error,
       serial,
       speed: busy() ? speed.now() : 0,
       recent,
-      now: model.evaluate(),
+      now,
       history,
       knocked: model.knocked ?? [],
       point,
       inspected: model.inspect(point),
       can: null,
-      plane: (n) => ({ n, ...model.plane(n) }),
+      plane: (n) => ({ n, ...model.plane(n, settled || !hurried) }),
       partPlane: model.partPlane,
     };
   }
@@ -242,6 +260,7 @@ export function browserEngine(show, first, own) {
       document.removeEventListener("visibilitychange", soon);
       cancelAnimationFrame(handle);
       clearTimeout(settling);
+      turns.port1.close();
       shown = false;
     },
   };

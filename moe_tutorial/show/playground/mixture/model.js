@@ -143,7 +143,7 @@ export function createMixture(given = {}, own) {
     stepOn,
     set,
     knock,
-    recent: () => record.recent(looks.evaluate),
+    recent: (evaluate = looks.evaluate) => record.recent(evaluate),
     ...looks,
   };
   record.history.push({ step: 0, ...model.recent() });

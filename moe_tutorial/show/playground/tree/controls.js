@@ -8,10 +8,15 @@ import { letter, partsTitle } from "./words.js";
 function descent() {
   const canvas = makeCanvas("flow");
   const node = el("div", { className: "pg-flow" }, canvas);
+  let leaves = 0;
   function draw(frame, { dead, patterned }) {
     const { now, settings, inspected } = frame;
-    node.style.height = `${30 + 50 * settings.depth}px`;
-    node.closest(".moe-widget")?.style.setProperty("--leaves", dead.length);
+    if (dead.length !== leaves) {
+      leaves = dead.length;
+      node.style.height = `${30 + 50 * settings.depth}px`;
+      node.closest(".moe-widget")?.style.setProperty("--leaves", leaves);
+    }
+    if (frame.hurried && !frame.settled) return; // a slider that moves has the page for the map
     drawFlow(canvas, settings, now, inspected, { dead, patterned });
     const questions = Array.from(now.nodes, (part, n) =>
       part < DEAD ? "" : `Question ${letter(n)} is put to ${percent(part)} of the points. `,

@@ -72,12 +72,22 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
   }
 
   /** Row by row from the top: the leaf that hard decisions lead to, how much it counts in the soft mixture, and the classes
-   * that the hard and the soft tree predict. @param {number} resolution */
-  function plane(resolution) {
+   * that the hard and the soft tree predict. All leaves are asked only for the last: without `whole`, it is left out.
+   * @param {number} resolution @param {boolean} [whole] */
+  function plane(resolution, whole = true) {
     const n = resolution * resolution;
     const owner = new Uint8Array(n);
     const confidence = new Float32Array(n);
     const predicted = new Uint8Array(n);
+    if (!whole) {
+      each(data.extent, resolution, (x0, x1, at) => {
+        descend(x0, x1);
+        const leaf = (owner[at] = follow());
+        confidence[at] = arriving[NODES + leaf];
+        predicted[at] = leaves.says(leaf, x0, x1);
+      });
+      return { owner, confidence, predicted };
+    }
     const soft = new Uint8Array(n);
     each(data.extent, resolution, (x0, x1, at) => {
       const seen = look(x0, x1);

@@ -125,7 +125,7 @@ export function createTree(given = {}, own) {
     train,
     stepOn,
     set,
-    recent: () => record.recent(looks.evaluate),
+    recent: (evaluate = looks.evaluate) => record.recent(evaluate),
     ...looks,
   };
   record.history.push({ step: 0, ...model.recent() });
