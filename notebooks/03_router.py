@@ -548,8 +548,8 @@ quiz("03")
 #    has become of the gate weights, and of the output that they scale?
 # 3. Hand `explore_router` a router of your own: any function from (N, 2) to (N, experts). Try
 #    `lambda x: -torch.cdist(x, points.x_train[:6])`, which sends each point to the nearest of six.
-# 4. In the [playground](playground.ipynb#preset=rules) a router learns on four quarters with a rule each. Reset it, press
-#    play, and watch the straight borders turn.
+# 4. In the [playground](playground.ipynb#preset=rules) a router learns on four quarters with a rule each. Press play,
+#    and watch the straight borders turn.
 #
 # Or let a router of this lesson learn: the one of the left map, with an untrained expert behind each of its six rows. In
 # JupyterLab your kernel trains this very layer; on the site, the page trains six experts of its own. Press play.

@@ -642,8 +642,8 @@ claim(
 #
 # ## Let it happen in your hands
 #
-# This mixture trains in the page. Its points lie away from the origin, like raw pixels. Reset it, press play, and watch
-# the shares. Then take the mean away (*Centred input*), or change the seed: how often does one expert win?
+# This mixture trains in the page. Its points lie away from the origin, like raw pixels. Press play, and watch the shares.
+# Then take the mean away (*Centred input*), or change the seed: how often does one expert win?
 
 # %% tags=["playground", "nbval-ignore-output"]
 playground(preset="revive")

@@ -377,8 +377,8 @@ seed_strip(
 # %% [markdown]
 # With two picked, strong noise does a little: in some seeds an expert or two more find work. The penalty does the rest.
 #
-# Here is one more, which trains in the page. Its noise is strong, and its points lie away from the origin. Reset it, press
-# play, and pull at the noise while the experts die.
+# Here is one more, which trains in the page. Its noise is strong, and its points lie away from the origin. Press play,
+# and pull at the noise while the experts die. The slider below Play goes back to any step, to try another way from there.
 
 # %% tags=["playground", "nbval-ignore-output"]
 playground(preset="kill")

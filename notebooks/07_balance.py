@@ -717,7 +717,8 @@ print(
 # A balance number alone says that the experts are busy. It does not say that they are any good. Report it beside the
 # accuracy, and beside a measure of who does what.
 #
-# See it on the plane: a hash chooses here, and every expert is asked everywhere. Then choose a gate that learns. The
+# See it on the plane: a hash chooses here, and every expert is asked everywhere. Press play. Then choose a gate that
+# learns. The
 # opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
 
 # %% tags=["playground", "nbval-ignore-output"]

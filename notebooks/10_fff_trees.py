@@ -779,8 +779,8 @@ claim(
 # ## Let it happen in your hands
 #
 # This tree trains in the page. Its points lie away from the origin, and it is hardened from the first step. The lines are
-# its questions, and the streams are the points on their way down. Pull at *Node-balance loss*: can a cure still save a
-# tree that has collapsed? Then reset it with the cure in place, and press play.
+# its questions, and the streams are the points on their way down. Press play. Then pull at *Node-balance loss*: can a cure
+# still save a tree that has collapsed? Then reset it with the cure in place, and play again.
 
 # %% tags=["playground", "nbval-ignore-output"]
 playground(preset="one")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from in_lab import ROOT, jupyterlab, notebook, run_all
 from on_page import FRAMES, page_of
+from playwright.sync_api import expect
 from sampled import LOOKS, TWO_LOOKS, sampled
 
 from moe_tutorial.show import playground
@@ -661,19 +662,22 @@ mine
 print("state", widget.state, mine.step)
 again = playground(state=widget.state | {"steps": 3})
 print("options", again.options["settings"], again.options["steps"])
+#---
+from IPython.display import Markdown
+Markdown("[A link to an experiment](playground.ipynb#preset=kill)")
 """
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     home = tmp_path_factory.mktemp("playground_lab")
-    (home / "play.ipynb").write_text(notebook(*LAB.strip().split("#---\n")), encoding="utf-8")
+    (home / "playground.ipynb").write_text(notebook(*LAB.strip().split("#---\n")), encoding="utf-8")
     with jupyterlab(home) as address:
         yield address
 
 
 def test_in_jupyterlab_both_engines_train_and_the_state_is_a_dict(page, lab):
-    run_all(page, lab, "play.ipynb")
+    run_all(page, lab, "playground.ipynb")
     first, mine = Opened(page), Opened(page, 1)
     first.root.scroll_into_view_if_needed()
     first.settle()
@@ -734,4 +738,10 @@ def test_in_jupyterlab_both_engines_train_and_the_state_is_a_dict(page, lab):
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     cell.get_by_text("'E': 9").first.wait_for()
-    assert "{'rate': 0.018, 'E': 9, 'noise': 0.1} 1" in cell.locator(".jp-OutputArea").inner_text()
+    assert "{'rate': 0.032, 'E': 9, 'noise': 0.1} 1" in cell.locator(".jp-OutputArea").inner_text()
+    # A link to an experiment begins it beside the link.
+    page.get_by_role("link", name="A link to an experiment").click()
+    expect(first.button("Kill seven experts")).to_have_attribute("aria-pressed", "true")
+    assert mine.data("engine") == "kernel"  # and nobody else
+    first.root.scroll_into_view_if_needed()
+    page.wait_for_function("+document.querySelector('.moe-root').dataset.step > 10")  # it plays

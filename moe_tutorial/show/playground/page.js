@@ -246,7 +246,7 @@ function render({ model, el: root }) {
     const beside = root.closest(".jp-NotebookPanel")?.contains(link);
     if (!next || !(beside || options.link)) return;
     if (beside) event.preventDefault();
-    if (beside) event.stopPropagation();
+    if (beside) event.stopImmediatePropagation(); // one of several takes it
     follow(next, asked);
   };
   if (live) document.addEventListener("click", onLink, true);
