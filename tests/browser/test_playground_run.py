@@ -388,3 +388,19 @@ def test_another_kind_and_back_keeps_the_page_whole(wide):
         told_once = wide.root.locator(".pg-told table")
         assert told_once.is_hidden()
     assert wide.step() == 600
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing_where_everything_is_open(visit, axe, width, theme):
+    opened = visit(fragment="#preset=rules&steps=700&then=600:balance:none", width=width, bypass_csp=True)
+    opened.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    told(opened)
+    opened.root.locator("[data-picture=regions]").click(position={"x": 60, "y": 60})
+    opened.button("Take a tour").click()
+    opened.button("Copy as PyTorch").click()
+    opened.root.get_by_label("What am I looking at?").first.click()
+    opened.settle()
+    opened.page.evaluate(axe)
+    found = opened.page.evaluate("axe.run('.moe-root').then((r) => [r.violations, r.passes.length])")
+    assert [(v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in found[0]] == []
+    assert found[1] > 15
