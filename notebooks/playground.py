@@ -19,11 +19,13 @@ playground(preset="rules", link=True)
 # %% [markdown]
 # ## How to read it
 #
-# A mixture of experts trains in this page: no kernel, no network. Press play, and pull at any slider while it runs; *Tree*
-# puts a fast feedforward tree in its place. Colour means expert, shape means class, everything else is grey. The large map
-# shows whom the router picks where; the small ones show what each expert would say everywhere, in colour only where it is
-# asked. The bars count the points without noise, the bands what happened in training, noise included. Tap a point to see
-# who is asked, with what weight, and what the router hears of it. The question mark beside a picture says what it shows.
+# A mixture of experts trains in this page: no kernel, no network. Press play, and pull at any slider while it runs. *Tree*
+# puts a fast feedforward tree in its place.
+#
+# Colour means expert, shape means class, everything else is grey. The large map shows whom the router picks where; the
+# small ones show what each expert would say everywhere, in colour only where it is asked. The bars count the points
+# without noise, the bands what happened in training, noise included. Tap a point to see who is asked, with what weight,
+# and what the router hears of it. The question mark beside a picture says what it shows.
 #
 # Of a tree, the map shows the leaves that the points end in, and the questions that lead there as lines: A first, then B or
 # C, and so on. Below it the points stream down the tree, and each leaf's opinion stands under its leaf. Two grey pictures

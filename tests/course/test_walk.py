@@ -192,7 +192,7 @@ def test_a_balance_loss_and_a_setting_stand_in_link_notebook_and_controls(table,
     assert decay.get_attribute("aria-valuetext") == "off"
     decay.press("ArrowRight")
     decay.press("ArrowRight")
-    link = page.get_by_label("A link to this experiment")
+    link = page.get_by_label("A link to this run")
     expect(link).to_have_value(re.compile(f"#{re.escape(LINK)}$"))  # it follows a moment after the second key
     page.close()
 
