@@ -20,12 +20,14 @@ def visit(chromium, site):
     """Opens a page of the site in a window of some size."""
     opened, wrong = [], []
 
-    def visit(name, width, height, fragment="", **options):
+    def visit(name, width, height, fragment="", unfold="", **options):
         context = chromium.new_context(viewport={"width": width, "height": height}, bypass_csp=True, **options)
         opened.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto((site / f"{name}.html").as_uri() + fragment)
+        if unfold:
+            page.get_by_text(unfold).click()
         page.locator(".moe-pg").first.wait_for()
         page.wait_for_function("document.querySelector('.moe-root:has(.moe-pg)').dataset.settled === 'true'")
         return page
@@ -86,3 +88,17 @@ def test_a_large_screen_is_used(visit):
     )
     assert min(page.evaluate(IN_SIGHT, parts)) > 0.99  # all of it on one screen
     assert page.locator(MAP).bounding_box()["width"] > 700
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_same_inside_a_lesson(visit, width, height):
+    page = visit("05_collapse", width, height, unfold="Open the playground here", has_touch=width < 700)
+    if width < 700:
+        page.locator(".pg-controls summary").click()
+    for slider in page.locator(SLIDERS).all():
+        if not slider.is_visible():
+            continue
+        slider.evaluate("n => n.scrollIntoView({ block: 'nearest' })")
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.evaluate(IN_SIGHT, MAP)[0] > 0.9, slider.evaluate("n => n.labels[0].textContent")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
