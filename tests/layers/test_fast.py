@@ -1,6 +1,7 @@
 """What is compiled equals the plain way, in answers, gradients and ties; and without numba the plain way is all."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,28 @@ def test_who_asks_is_told_that_the_first_call_compiled_and_the_next_process_need
     ]
     assert said[0].stdout.count("compiled in ") == 1
     assert [said[0].stderr, said[1].stderr, said[1].stdout] == ["", "", ""]
+
+
+ASK = """
+import torch
+from moe_tutorial.layers.fast.groups import fire
+torch.set_num_threads(1)
+print(fire("gelu", torch.ones(1, 4), None, torch.empty(1, 4))[0, 0].item())
+"""
+
+
+def test_a_kernel_is_compiled_anew_when_a_file_that_it_imports_has_changed(root, tmp_path):
+    shutil.copytree(root / "moe_tutorial", tmp_path / "moe_tutorial", ignore=shutil.ignore_patterns("__pycache__"))
+    blocks = tmp_path / "moe_tutorial/layers/fast/blocks.py"
+
+    def ask():
+        done = subprocess.run([sys.executable, "-c", ASK], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    before = ask()
+    assert before == pytest.approx(F.gelu(torch.ones(())).item(), abs=1e-6)
+    text = blocks.read_text(encoding="utf-8")
+    assert "return np.float32(1) - tail if x > 0 else tail" in text
+    blocks.write_text(text.replace("np.float32(1) - tail if x > 0", "np.float32(3) - tail if x > 0"), encoding="utf-8")
+    assert ask() == pytest.approx(before + 2, abs=1e-6)

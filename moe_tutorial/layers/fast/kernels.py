@@ -1,11 +1,15 @@
 """How a kernel is written and called: numba's options, arrays at addresses, threads.
 
-Importing this module needs numba. A kernel compiles at its first call and is kept beside its file for the next process.
+Importing this module needs numba. A kernel compiles at its first call and is kept beside its file for the next process,
+until any file of this folder changes.
 Tensors arrive as addresses: turning one into a NumPy array takes half a microsecond, and a token as a whole takes ten.
 """
 
+import hashlib
 import threading
 import time
+from functools import cache
+from pathlib import Path
 
 import numba
 import torch
@@ -27,11 +31,30 @@ def kernel(**more):
 
     def compile(function):
         try:
-            return njit(cache=True, **_options, **more)(function)
+            compiled = njit(cache=True, **_options, **more)(function)
         except RuntimeError:  # no such folder: a read-only installation
             return njit(**_options, **more)(function)
+        forget_stale(Path(compiled.stats.cache_path))
+        return compiled
 
     return compile
+
+
+@cache
+def forget_stale(folder: Path) -> None:
+    """Throw away what was compiled from other sources: numba looks at a kernel's own file, not at what that imports."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    now = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    stamp = folder / "moe_kernels.sha256"
+    try:
+        if stamp.exists() and stamp.read_text() == now:
+            return
+        for kept in (path for source in sources for path in folder.glob(f"{source.stem}.*.nb[ic]")):
+            kept.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(now)
+    except OSError:
+        pass  # a folder that others may write
 
 
 @intrinsic
