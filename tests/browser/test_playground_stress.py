@@ -28,7 +28,8 @@ class Slow(MixtureOfExperts):
 slow = playground(Slow(2, 6, 4, 1, d_out=2))
 slow
 #---
-print("slow at", slow.step, "and", [round(100 * share) for share in slow.frame["now"]["shares"]])
+shares = slow.frame.get("now", {}).get("shares", [])
+print("slow at", slow.step, "and", [round(100 * share) for share in shares])
 """
 
 
