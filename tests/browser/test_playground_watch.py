@@ -86,6 +86,18 @@ def address(known, settings, changes):
     return "&".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in words.items())
 
 
+def test_what_follows_waits_until_there_is_something_to_change(visit):
+    opened = visit(fragment="#preset=rules")
+    then = opened.root.locator(".pg-then")
+    assert then.is_disabled()
+    opened.button("Step").click()
+    opened.page.wait_for_function(f"{STEP} === 1")
+    opened.settle()
+    then.click()
+    opened.page.wait_for_function(f"{STEP} > 5")
+    assert opened.root.locator(".pg-story").is_visible()
+
+
 def test_the_pace_is_kept_and_can_be_changed(visit):
     opened = visit(fragment="#E=4&steps=0")
     assert opened.root.get_by_label("Pace", exact=True).input_value() == "60"
