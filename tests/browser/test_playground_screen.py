@@ -64,7 +64,7 @@ def test_what_follows_moves_nothing_on_a_laptop(visit):
 
 
 def move_each_slider(page, width, within=True):
-    """Each scrolls into sight, and the map with it; nothing of the page itself lies on it, where that has been made so."""
+    """Each scrolls into sight, and the map with it; on the playground's own page nothing lies on it."""
     if width < 700:
         page.locator(".pg-controls summary").click()
     for slider in page.locator(SLIDERS).all():
