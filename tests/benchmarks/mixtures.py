@@ -32,8 +32,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from moe_tutorial.layers import Experts, MixtureOfExperts
+from moe_tutorial.layers import GPT, Experts, MixtureOfExperts
 from moe_tutorial.layers.fast import groups, lending, mixing
+from moe_tutorial.study.comparison import DENSE, EXPERTS
 from moe_tutorial.study.speed import STORED, summary
 
 GRID = list(itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2)))  # T, E, d, k
@@ -133,7 +134,7 @@ def check(layers: dict[str, nn.Module], x: torch.Tensor) -> None:
 
 def line(what: str, found: list[float], must: str = "") -> str:
     low, middle, high = found
-    return f"{what:74} {middle:5.2f} [{low:.2f}, {high:.2f}]{must and f'   must {must}'}"
+    return f"{what:82} {middle:5.2f} [{low:.2f}, {high:.2f}]{must and f'   must {must}'}"
 
 
 def told(one: dict[str, Any]) -> str:
@@ -191,6 +192,30 @@ def beside_dense() -> dict[str, list[float]]:
         name = f"forward, T {T}, E 8, d {d}, k {k}: over a dense layer of the active size"
         rows[name] = ratio(times["ours"], times["dense"])
         print(line(name, rows[name], f"{must}"), flush=True)
+    return rows
+
+
+def gpt_step() -> dict[str, list[float]]:
+    """A training step of lesson 08's GPT with experts over one of its dense GPT of equal active cost."""
+    rows = {}
+    for batch in (16, 32, 64):  # windows of 64 tokens
+        steps = {}
+        for name, config in (("ours", EXPERTS), ("dense", DENSE)):
+            torch.manual_seed(0)
+            model = GPT(config)
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)  # as ``train_gpt`` has it
+            tokens = torch.randint(config.vocab_size, (batch, config.context + 1))
+
+            def step(model=model, optimizer=optimizer, tokens=tokens) -> None:
+                optimizer.zero_grad()
+                model(tokens[:, :-1], tokens[:, 1:])[1].backward()
+                optimizer.step()
+
+            steps[name] = step
+        times = interleave(steps)
+        name = f"GPT training step, {batch * EXPERTS.context:,} tokens, E 8, d 64: over the dense GPT of equal cost"
+        rows[name] = ratio(times["ours"], times["dense"])
+        print(line(name, rows[name], "1.1"), flush=True)
     return rows
 
 
@@ -385,7 +410,7 @@ def main() -> None:
                 print(told(cells[-1]), flush=True)
     print(summed_up(cells))
     found = {
-        "machine": machine(), "can": can, "cells": cells, "dense": beside_dense(), "tricks": tricks(),
+        "machine": machine(), "can": can, "cells": cells, "dense": beside_dense() | gpt_step(), "tricks": tricks(),
         "memory": memory(),
     }  # fmt: skip
     STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ def write(path, *sources):
 
 
 def printed(notebook):
-    return [output.text for cell in notebook.cells for output in cell.outputs]
+    return ["".join(output.text for output in cell.outputs) for cell in notebook.cells]
 
 
 def test_a_lesson_runs_once_in_the_sites_environment_and_jupyter_book_finds_its_outputs(tmp_path):

@@ -63,11 +63,15 @@ def test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch(tokens
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("tokens", [0, 1, 40, 300])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 @pytest.mark.parametrize(("depth", "leaf_width", "region_leak"), [(0, 32, 0.0), (1, 5, 0.0), (4, 7, 0.3), (8, 2, 0.0)])
 def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
-    depth, leaf_width, region_leak, tokens, threads, monkeypatch
+    depth, leaf_width, region_leak, activation, tokens, threads, monkeypatch
 ):
-    layer, x = make(depth, leaf_width, region_leak=region_leak), torch.randn(tokens, 6, requires_grad=True)
+    layer, x = (
+        make(depth, leaf_width, activation=activation, region_leak=region_leak),
+        torch.randn(tokens, 6, requires_grad=True),
+    )
     target, found, before = torch.randn(tokens, 5), [], torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -19,7 +19,7 @@ class Mistake(NamedTuple):
 
 ROUTING, BALANCE = "layers/test_routing.py::", "layers/test_balance.py::"
 MIXTURE, EXPERTS = "layers/test_mixture.py::", "layers/test_experts.py::"
-MIXING = "layers/test_mixing.py::"
+MIXING, PICKING = "layers/test_mixing.py::", "layers/test_picking.py::"
 TREE, FAST = "layers/test_tree.py::", "layers/test_fast.py::"
 GPT, INTEROP = "layers/test_gpt.py::", "layers/test_interop.py::"
 USAGE, COST, SERVING = "study/test_usage.py::", "study/test_cost.py::", "study/test_serving.py::"
@@ -46,8 +46,8 @@ MISTAKES = {
     "weights-of-one": Mistake(
         "top-k before the softmax where softmax comes first: at k = 1 every weight is 1 and the router learns nothing",
         "layers/routing.py",
-        "weights = scores.gather(-1, indices)",
-        "weights = noisy_logits.gather(-1, indices).softmax(-1)",
+        "return probs, indices, probs.gather(-1, indices)",
+        "return probs, indices, logits.gather(-1, indices).softmax(-1)",
         (ROUTING + "test_weights_are_what_the_gate_says",),
     ),
     "always-renormalised": Mistake(
@@ -88,8 +88,8 @@ MISTAKES = {
     "bias-in-the-weights": Mistake(
         "the selection bias leaks into the gate weights",
         "layers/routing.py",
-        "weights = scores.gather(-1, indices)",
-        "weights = (scores if self.bias is None else scores + self.bias).gather(-1, indices)",
+        "return probs, indices, probs.gather(-1, indices)",
+        "return probs, indices, (probs if self.bias is None else probs + self.bias).gather(-1, indices)",
         (ROUTING + "test_the_bias_picks_and_never_scales",),
     ),
     "bias-subtracted": Mistake(
@@ -280,9 +280,37 @@ MISTAKES = {
     "weights-gradient-in-sorted-order": Mistake(
         "the gradients by the gate weights stay in the order of the experts",
         "layers/fast/groups.py",
-        "by_scale[order[part.rows]] = ",
-        "by_scale[part.rows] = ",
+        "by_scale[order] = ",
+        "by_scale[torch.arange(len(order))] = ",
         (MIXING + "test_every_way_equals_the_plain_one",),
+    ),
+    "compiled-weights-gradient-in-sorted-order": Mistake(
+        "and so they do in the kernel that takes the gradients apart",
+        "layers/fast/passes_kernel.py",
+        "by_scale[order[r]] = ",
+        "by_scale[r] = ",
+        (MIXING + "test_every_way_equals_the_plain_one",),
+    ),
+    "sorted-tokens-by-choice": Mistake(
+        "the compiled sort takes a choice's number for its token's",
+        "layers/fast/passes_kernel.py",
+        "choice, choice // k",
+        "choice, choice % (S // k)",
+        (MIXING + "test_every_way_equals_the_plain_one",),
+    ),
+    "picked-before-the-sum": Mistake(
+        "the compiled top-k hands out weights that were not divided by the row's sum",
+        "layers/fast/passes_kernel.py",
+        "weights[t, c], left[best] = best, shares[best], -1",
+        "weights[t, c], left[best] = best, left[best], -1",
+        (PICKING + "test_it_equals_the_plain_way_in_choice_and_gradients",),
+    ),
+    "softmax-gradient-without-its-mean": Mistake(
+        "the compiled gradient by a logit forgets that the shares sum to 1",
+        "layers/fast/passes_kernel.py",
+        "shares[e] * (by[e] - mean)",
+        "shares[e] * by[e]",
+        (PICKING + "test_it_equals_the_plain_way_in_choice_and_gradients",),
     ),
     "memory-lent-twice": Mistake(
         "memory that is lent is lent again before it came back",
@@ -374,6 +402,13 @@ MISTAKES = {
         "layers/fast/soften_kernel.py",
         "by_decisions[t, n] = worth[2 * n + 2] - right[t, n] * worth[n]",
         "by_decisions[t, n] = right[t, n] * worth[n] - worth[2 * n + 2]",
+        (FAST + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
+    ),
+    "soft-gradient-unweighted": Mistake(
+        "the compiled soft step's gradient by a neuron forgets its leaf's weight",
+        "layers/fast/soften_kernel.py",
+        "by_mixed[j] * weight * slope",
+        "by_mixed[j] * slope",
         (FAST + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
     ),
     "hard-gradient-stops": Mistake(

@@ -1,7 +1,7 @@
-"""What is there for speed alone: the mixture's sparse way, and the tree's two descents.
+"""What is there for speed alone: the router's choice, the mixture's sparse way, and the tree's two descents.
 
-``mixture.py`` and ``tree.py`` are whole without this folder: whatever is asked here has a plain way there, and tests
-hold the two equal.
+``routing.py``, ``mixture.py`` and ``tree.py`` are whole without this folder: whatever is asked here has a plain way
+there, and tests hold the two equal.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,9 @@ import torch
 from . import operations as operations  # for torch.compile: importing it registers them
 from .dispatch import descend, soften
 from .mixing import mix
+from .picking import pick
 
-__all__ = ["compile_kernels", "descend", "mix", "on_compile", "soften"]
+__all__ = ["compile_kernels", "descend", "mix", "on_compile", "pick", "soften"]
 
 on_compile: Callable[[float], None] | None = None
 """Who wants to know that a kernel was compiled, and how many seconds that took: a first call waits for it."""

@@ -70,7 +70,7 @@ def in_order(tree: "FastFeedForward") -> list[Tensor]:
 
 
 def soften(tree: "FastFeedForward", tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor] | None:
-    """``tree.soften(tokens, decisions)``, compiled: float32 on a processor, and leaves of relu.
+    """``tree.soften(tokens, decisions)``, compiled: float32 on a processor.
 
     In plain torch the weights and the activation take four passes more over the neurons, and as many arrays, which is
     felt beside two matrix products.
@@ -79,8 +79,8 @@ def soften(tree: "FastFeedForward", tokens: Tensor, decisions: Tensor) -> tuple[
         return None
     kernels, leaves = load("soften_kernel"), tree.leaves
     dtypes = decisions.dtype, leaves.w_in.dtype
-    if kernels is None or not decisions.is_cpu or leaves.activation != "relu" or dtypes != (torch.float32,) * 2:
+    if kernels is None or not decisions.is_cpu or dtypes != (torch.float32,) * 2:
         return None
     neurons = F.linear(tokens, leaves.w_in.flatten(0, 1), leaves.b_in.flatten())
-    weighted, weights, _ = kernels.Soften.apply(decisions, neurons.unflatten(-1, leaves.b_in.shape))
+    weighted, weights, _ = kernels.Soften.apply(decisions, neurons.unflatten(-1, leaves.b_in.shape), leaves.activation)
     return torch.addmm(weights @ leaves.b_out, weighted.flatten(1), leaves.w_out.flatten(0, 1)), weights

@@ -75,13 +75,28 @@ class Sorted(NamedTuple):
 
 def sort(indices: Tensor, w_in: Tensor, w_out: Tensor) -> Sorted:
     E, h, d = w_in.shape
+    token, order, counts = sort_by_kernel(indices, E) or sort_plainly(indices, E)
+    group = can_group(d, h, w_out.shape[-1], dtype=w_in.dtype)
+    return Sorted(token, order, list(parts_of(counts, h * w_in.element_size(), w_in.device, group)))
+
+
+def sort_plainly(indices: Tensor, E: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Of the choices (T, k), sorted by expert, the tokens and the numbers (S,); and each expert's count."""
     order = indices.flatten().argsort(stable=True)
-    counts = indices.flatten().bincount(minlength=E)
+    counts = indices.flatten().bincount(minlength=E).tolist()
     if len(counts) > E:
         raise ValueError(f"the router chose expert {len(counts) - 1}, but there are only {E}")
-    group = can_group(d, h, w_out.shape[-1], dtype=w_in.dtype)
-    parts = list(parts_of(counts.tolist(), h * w_in.element_size(), w_in.device, group))
-    return Sorted(order // indices.shape[-1], order, parts)
+    return order // indices.shape[-1], order, counts
+
+
+def sort_by_kernel(indices: Tensor, E: int) -> tuple[Tensor, Tensor, list[int]] | None:
+    """``sort_plainly`` in two passes; None where no kernel can, or an expert is chosen that there is not."""
+    kernels = load("passes_kernel")
+    if kernels is None or not indices.is_cpu or indices.dtype is not torch.int64 or not indices.is_contiguous():
+        return None
+    order, token, counts = indices.new_empty(indices.numel()), indices.new_empty(indices.numel()), indices.new_empty(E)
+    sizes = indices.numel(), E, indices.shape[-1]
+    return (token, order, counts.tolist()) if kernels.call(kernels.sort, sizes, indices, order, token, counts) else None
 
 
 def with_bias(y: Tensor, b: Tensor | None, part: Part) -> Tensor:
@@ -113,6 +128,27 @@ def fire_back(
     return acts * value, acts.mul_(by_neurons), slopes(activation, by_neurons.mul_(value), gates)
 
 
+def add_rows(y: Tensor, token: Tensor, rows: Tensor, scale: Tensor | None = None) -> None:
+    """y[token] += scale * rows, for rows (n, o), where a token may come more than once."""
+    if quick(rows):
+        kernels = load("passes_kernel")
+        kernels.call(kernels.add_rows, (*rows.shape, len(y)), rows, token, scale, y)
+    else:
+        y.index_add_(0, token, rows if scale is None else rows * scale.unsqueeze(-1))
+
+
+def take_back(by_y: Tensor, token: Tensor, order: Tensor, said: Tensor, scale: Tensor, by_scale: Tensor) -> Tensor:
+    """The gradient by what was said (n, o); of these choices' weights, it is written into ``by_scale`` (S,)."""
+    if quick(said):
+        kernels, back = load("passes_kernel"), torch.empty_like(said)
+        sizes = *said.shape, len(by_y), len(by_scale)
+        kernels.call(kernels.take_back, sizes, by_y, token, order, said, scale, back, by_scale)
+        return back
+    back = by_y.index_select(0, token)
+    by_scale[order] = (said * back).sum(-1)
+    return back.mul_(scale.unsqueeze(-1))
+
+
 def quick(neurons: Tensor) -> bool:
     """Whether a kernel passes over them more quickly: it does all at once, but on one thread."""
     fits = neurons.dtype is torch.float32 and neurons.is_cpu and torch.get_num_threads() == 1
@@ -131,23 +167,20 @@ def forward(
     """What the chosen experts say, times its weight, added up, and the neurons before their activation."""
     w_in, b_in, w_gate, b_gate, w_out, b_out = experts
     token, order, parts = sort(indices, w_in, w_out)
-    scale = weights.flatten()[order].unsqueeze(-1)
+    scale = weights.flatten()[order]
     kept, rooms = [], rooms_for(parts, w_in, 1 if keep else 3)
     room_of_value, room_of_gates = (None, None) if keep else rooms[1:]
     y = tokens.new_zeros(len(tokens), w_out.shape[-1])
     for part in parts:
         of_part, own, ends = token[part.rows], part.experts, part.ends
-        x = tokens[of_part]
+        x = tokens.index_select(0, of_part)
         value, gates = with_bias(product(x, w_in[own].mT, ends, room_of_value), b_in, part), None
         if w_gate is not None:
             gates = with_bias(product(x, w_gate[own].mT, ends, room_of_gates), b_gate, part)
         said = with_bias(product(fire(activation, value, gates, rooms[0]), w_out[own], ends), b_out, part)
         if keep:
             kept += [value, said] if gates is None else [value, gates, said]
-            said = said * scale[part.rows]
-        else:
-            said.mul_(scale[part.rows])
-        y.index_add_(0, of_part, said)
+        add_rows(y, of_part, said, scale[part.rows])
     return y, kept
 
 
@@ -165,7 +198,7 @@ def backward(
     """The gradients by tokens (T, d) and by weights (T, k); those by experts are written where ``by_experts`` are."""
     w_in, _, w_gate, _, w_out, _ = experts
     token, order, parts = sort(indices, w_in, w_out)
-    scale = weights.flatten()[order].unsqueeze(-1)
+    scale = weights.flatten()[order]
     by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out = by_experts
     by_tokens = torch.zeros_like(tokens) if by_tokens_too else None
     by_scale, kept, done = torch.empty_like(weights.view(-1)), iter(kept), 0
@@ -176,10 +209,9 @@ def backward(
                 gradient[done : part.experts.start].zero_()
         done = part.experts.stop
         of_part, own, ends = token[part.rows], part.experts, part.ends
-        x, back = tokens[of_part], by_y[of_part]
+        x = tokens.index_select(0, of_part)
         value, gates, said = next(kept), None if w_gate is None else next(kept), next(kept)
-        by_scale[order[part.rows]] = (said * back).sum(-1)
-        back *= scale[part.rows]
+        back = take_back(by_y, of_part, order[part.rows], said, scale[part.rows], by_scale)
         by_neurons = product(back, w_out[own].mT, ends, room)
         neurons, by_value, by_gates = fire_back(activation, value, gates, by_neurons, rooms)
         give(by_w_out, neurons, back, part)
@@ -193,7 +225,7 @@ def backward(
             by_x = product(by_value, w_in[own], ends)
             if gates is not None:
                 by_x += product(by_gates, w_gate[own], ends)
-            by_tokens.index_add_(0, of_part, by_x)
+            add_rows(by_tokens, of_part, by_x)
     for gradient in by_experts:
         if gradient is not None and done < len(gradient):
             gradient[done:].zero_()

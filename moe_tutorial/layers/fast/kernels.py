@@ -8,6 +8,7 @@ Tensors arrive as addresses: turning one into a NumPy array takes half a microse
 import hashlib
 import threading
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numba
 import torch
 from numba import njit, types
 from numba.extending import intrinsic
+from torch import Tensor
 
 from moe_tutorial.layers import fast
 
@@ -75,6 +77,11 @@ def integers_at(context, address):
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
     return types.CPointer(types.int64)(types.int64), generate
+
+
+def addresses(tensors: Sequence[Tensor | None]) -> list[int]:
+    """Where they begin; 0 for one that is not there."""
+    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def threads_for(tokens: int) -> int:

@@ -16,12 +16,12 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from ..checks import autocasts
 from ..experts import Experts
-from ..routing import Routing
 from . import groups, lending
 from .dispatch import load
 
 if TYPE_CHECKING:
     from ..mixture import MixtureOfExperts
+    from ..routing import Routing
 
 STACKS = ("w_in", "b_in", "w_gate", "b_gate", "w_out", "b_out")
 # Choices for each expert up to which the kernels are quicker: in evaluation, and with the way back. Measured with one
@@ -29,7 +29,7 @@ STACKS = ("w_in", "b_in", "w_gate", "b_gate", "w_out", "b_out")
 FEW = {False: 32, True: 8}
 
 
-def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: Routing) -> Tensor | None:
+def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: "Routing") -> Tensor | None:
     """``mixture.sparse(tokens, routing)``, quickly; None where that way has to be taken: by experts of a class of one's
     own, under a transform of ``torch.func``, and while somebody watches the operations, as who counts multiplications.
 
@@ -121,6 +121,8 @@ class Mix(torch.autograd.Function):
 
 def again(ctx, by_y: Tensor, tokens: Tensor, indices: Tensor, weights: Tensor, stacks: list[Tensor | None]) -> list:
     """The gradients with a graph of their own, from the plain way with these weights."""
+    from ..routing import Routing  # which imports this folder
+
     # A view of each is asked for its gradient: the weights come from the tokens, but through the router, not through y.
     tokens, weights, *stacks = (None if t is None else t.view_as(t) for t in (tokens, weights, *stacks))
     experts, mixture = copy.copy(ctx.mixture.experts), copy.copy(ctx.mixture)

@@ -13,7 +13,7 @@ from numba import carray, prange
 from torch import Tensor
 
 from .blocks import ACTIVATIONS, ROWS, activate, add, adds, dot, dots, slope
-from .kernels import floats_at, integers_at, kernel, run, threads_for
+from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 BLOCK = 32  # tokens of an expert at a time, so that they stay in the nearest cache
 FEW = 3  # tokens from which on taking them in fours pays, the missing ones as zeros
@@ -378,10 +378,6 @@ def fire_all_back(kind, gated, n, value, gates, by_neurons, neurons, by_value, b
         kind, gated, carray(floats_at(value), n), carray(floats_at(gates), n), carray(floats_at(by_neurons), n),
         carray(floats_at(neurons), n), carray(floats_at(by_value), n), carray(floats_at(by_gates), n),
     )  # fmt: skip
-
-
-def addresses(tensors: Sequence[Tensor | None]) -> list[int]:
-    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def call(on_one, on_threads, more: tuple, choices: Sequence[Tensor], experts: Sequence[Tensor | None], *rest) -> None:

@@ -6,7 +6,8 @@ from numba import carray, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .kernels import floats_at, kernel, run, threads_for
+from .blocks import ACTIVATIONS, activate, dot, sigmoid, slope
+from .kernels import addresses, floats_at, kernel, run, threads_for
 
 
 @kernel()
@@ -19,8 +20,20 @@ def stack(address, T, leaves, h):
     return carray(floats_at(address), (T, leaves, h))
 
 
+@kernel(inline="always")
+def fire_leaf(kind, weight, neurons, mixed):
+    for j in range(len(neurons)):
+        mixed[j] = activate(neurons[j], kind) * weight
+
+
+@kernel(inline="always")
+def fire_leaf_back(kind, weight, neurons, by_mixed, by_neurons):
+    for j in range(len(neurons)):
+        by_neurons[j] = by_mixed[j] * weight * slope(neurons[j], kind)
+
+
 @kernel()
-def weigh(T, leaves, h, decisions, neurons, right, weights, mixed, first, last):
+def weigh(kind, T, leaves, h, decisions, neurons, right, weights, mixed, first, last):
     """Of each token from ``first`` up to ``last``: the leaves' weights, and the activated neurons times these."""
     nodes = leaves - 1
     decisions, right, weights = rows(decisions, T, nodes), rows(right, T, nodes), rows(weights, T, leaves)
@@ -29,105 +42,117 @@ def weigh(T, leaves, h, decisions, neurons, right, weights, mixed, first, last):
     for t in range(first, last):
         arriving[0] = 1
         for n in range(nodes):
-            right[t, n] = np.float32(1) / (np.float32(1) + np.exp(-decisions[t, n]))
+            right[t, n] = sigmoid(decisions[t, n])
+        for n in range(nodes):
             to_the_right = arriving[n] * right[t, n]
             arriving[2 * n + 1], arriving[2 * n + 2] = arriving[n] - to_the_right, to_the_right
         for leaf in range(leaves):
             weight = weights[t, leaf] = arriving[nodes + leaf]
-            for j in range(h):
-                value = neurons[t, leaf, j]
-                mixed[t, leaf, j] = (np.float32(0) if value <= 0 else value) * weight  # NaN stays NaN, as in torch
+            # A loop for each kind: to become vector code, it must have no branch.
+            if kind == 0:
+                fire_leaf(0, weight, neurons[t, leaf], mixed[t, leaf])
+            elif kind == 1:
+                fire_leaf(1, weight, neurons[t, leaf], mixed[t, leaf])
+            else:
+                fire_leaf(2, weight, neurons[t, leaf], mixed[t, leaf])
 
 
 @kernel()
-def weigh_back(T, leaves, h, by_mixed, by_weights, right, weights, mixed, by_neurons, by_decisions, first, last):
-    """The gradients by weighted neurons and by weights -> the gradients by neurons and by decisions."""
+def weigh_back(
+    kind, T, leaves, h, by_mixed, by_weights, right, weights, mixed, neurons, by_neurons, by_decisions, first, last
+):
+    """The gradients by weighted neurons and by weights -> the gradients by neurons and by decisions. Of relu, whose
+    slope shows in the weighted neurons, these may come in the neurons' place."""
     nodes = leaves - 1
     right, by_decisions = rows(right, T, nodes), rows(by_decisions, T, nodes)
     weights, by_weights = rows(weights, T, leaves), rows(by_weights, T, leaves)
-    mixed, by_mixed, by_neurons = (
-        stack(mixed, T, leaves, h),
-        stack(by_mixed, T, leaves, h),
-        stack(by_neurons, T, leaves, h),
-    )
+    mixed, by_mixed = stack(mixed, T, leaves, h), stack(by_mixed, T, leaves, h)
+    neurons, by_neurons = stack(neurons, T, leaves, h), stack(by_neurons, T, leaves, h)
     worth = np.empty(nodes + leaves, np.float32)  # of a node and of a leaf: its weight times the gradient by it
     for t in range(first, last):
         for leaf in range(leaves):
-            weight, total = weights[t, leaf], np.float32(0)
-            for j in range(h):
-                value = mixed[t, leaf, j]
-                total += by_mixed[t, leaf, j] * value
-                by_neurons[t, leaf, j] = np.float32(0) if value <= 0 else by_mixed[t, leaf, j] * weight
-            worth[nodes + leaf] = total + by_weights[t, leaf] * weight
+            weight, given, own = weights[t, leaf], by_mixed[t, leaf], neurons[t, leaf]
+            worth[nodes + leaf] = dot(given, mixed[t, leaf]) + by_weights[t, leaf] * weight
+            if kind == 0:
+                fire_leaf_back(0, weight, own, given, by_neurons[t, leaf])
+            elif kind == 1:
+                fire_leaf_back(1, weight, own, given, by_neurons[t, leaf])
+            else:
+                fire_leaf_back(2, weight, own, given, by_neurons[t, leaf])
         for n in range(nodes - 1, -1, -1):
             worth[n] = worth[2 * n + 1] + worth[2 * n + 2]
             by_decisions[t, n] = worth[2 * n + 2] - right[t, n] * worth[n]
 
 
 @kernel(parallel=True)
-def weigh_on_threads(T, leaves, h, decisions, neurons, right, weights, mixed):
+def weigh_on_threads(kind, T, leaves, h, decisions, neurons, right, weights, mixed):
     parts = T // 16 + 1
     for part in prange(parts):
         first, last = part * T // parts, (part + 1) * T // parts
-        weigh(T, leaves, h, decisions, neurons, right, weights, mixed, first, last)
+        weigh(kind, T, leaves, h, decisions, neurons, right, weights, mixed, first, last)
 
 
 @kernel(parallel=True)
-def weigh_back_on_threads(T, leaves, h, by_mixed, by_weights, right, weights, mixed, by_neurons, by_decisions):
+def weigh_back_on_threads(
+    kind, T, leaves, h, by_mixed, by_weights, right, weights, mixed, neurons, by_neurons, by_decisions
+):
     parts = T // 16 + 1
     for part in prange(parts):
         first, last = part * T // parts, (part + 1) * T // parts
         weigh_back(
-            T, leaves, h, by_mixed, by_weights, right, weights, mixed, by_neurons, by_decisions, first, last
+            kind, T, leaves, h, by_mixed, by_weights, right, weights, mixed, neurons, by_neurons, by_decisions,
+            first, last,
         )  # fmt: skip
 
 
-def share_out(alone, on_threads, shape: tuple[int, int, int], *tensors: Tensor) -> None:
+def share_out(alone, on_threads, kind: int, shape: tuple[int, int, int], *tensors: Tensor) -> None:
     """One of two kernels that do the same: on one thread, or on as many as torch uses."""
-    T, addresses = shape[0], [tensor.data_ptr() for tensor in tensors]
-    threads = threads_for(T)
+    T, threads = shape[0], threads_for(shape[0])
     if threads == 1:
-        run(alone, 1, *shape, *addresses, 0, T)
+        run(alone, 1, kind, *shape, *addresses(tensors), 0, T)
     else:
-        run(on_threads, threads, *shape, *addresses)
+        run(on_threads, threads, kind, *shape, *addresses(tensors))
 
 
 class Soften(torch.autograd.Function):
-    """Decisions (T, N) and relu neurons before their activation (T, L, h), float32 on the processor -> the activated
-    neurons times their leaf's weight (T, L, h), and the weights (T, L).
+    """Decisions (T, N) and neurons before their activation (T, L, h), float32 on the processor -> the activated neurons
+    times their leaf's weight (T, L, h), and the weights (T, L).
 
-    The way back needs no neurons: what a decision gains by moving is a difference of sums over the leaves on its two
-    sides of weight times gradient, which is what the weighted neurons' gradient times themselves adds up to.
+    What a decision gains by moving is a difference of sums over the leaves on its two sides of weight times gradient,
+    which is what the weighted neurons' gradient times themselves adds up to. With relu the way back needs no neurons.
     """
 
     @staticmethod
-    def forward(decisions: Tensor, neurons: Tensor) -> tuple[Tensor, ...]:
+    def forward(decisions: Tensor, neurons: Tensor, activation: str) -> tuple[Tensor, ...]:
         decisions, neurons = decisions.contiguous(), neurons.contiguous()
         right, weights = torch.empty_like(decisions), neurons.new_empty(neurons.shape[:2])
-        mixed = torch.empty_like(neurons)
-        share_out(weigh, weigh_on_threads, neurons.shape, decisions, neurons, right, weights, mixed)
+        mixed, kind = torch.empty_like(neurons), ACTIVATIONS.index(activation)
+        share_out(weigh, weigh_on_threads, kind, neurons.shape, decisions, neurons, right, weights, mixed)
         return mixed, weights, right
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
-        ctx.save_for_backward(*output)
-        ctx.mark_non_differentiable(output[2])
+        mixed, weights, right = output
+        _, neurons, ctx.activation = inputs
+        ctx.save_for_backward(mixed, weights, right, mixed if ctx.activation == "relu" else neurons.contiguous())
+        ctx.mark_non_differentiable(right)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, by_mixed: Tensor, by_weights: Tensor, _):
-        mixed, weights, right = ctx.saved_tensors
-        given = by_mixed.contiguous(), by_weights.contiguous(), right, weights, mixed
+        mixed, weights, right, neurons = ctx.saved_tensors
+        given = by_mixed.contiguous(), by_weights.contiguous(), right, weights, mixed, neurons
         by_neurons, by_decisions = torch.empty_like(mixed), torch.empty_like(right)
-        share_out(weigh_back, weigh_back_on_threads, mixed.shape, *given, by_neurons, by_decisions)
-        return by_decisions, by_neurons
+        kind = ACTIVATIONS.index(ctx.activation)
+        share_out(weigh_back, weigh_back_on_threads, kind, mixed.shape, *given, by_neurons, by_decisions)
+        return by_decisions, by_neurons, None
 
     @staticmethod
-    def vmap(info, in_dims, *inputs: Tensor):
+    def vmap(info, in_dims, decisions: Tensor, neurons: Tensor, activation: str):
         """Under ``torch.vmap`` all seeds' tokens are simply tokens."""
         stacked = [
             tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-            for tensor, dim in zip(inputs, in_dims, strict=True)
+            for tensor, dim in zip((decisions, neurons), in_dims, strict=False)
         ]
-        outputs = Soften.apply(*(tensor.flatten(0, 1) for tensor in stacked))
+        outputs = Soften.apply(*(tensor.flatten(0, 1) for tensor in stacked), activation)
         return tuple(output.unflatten(0, stacked[0].shape[:2]) for output in outputs), (0, 0, 0)
