@@ -84,9 +84,11 @@ def float_of(context, bits):
 @kernel(inline="always")
 def exp(x):
     """e to the x in float32, to two units in the last place: 2 to a whole number, times a polynomial. Unlike the
-    library's, a loop over it becomes vector code. It stays finite: beyond 88 it is as at 88.
+    library's, a loop over it becomes vector code. It stays finite: beyond 87 it is as at 87. And it is 0 below -87: a
+    processor takes a hundred times as long for the tiny numbers that would come there.
     """
-    x = min(max(x, np.float32(-87)), np.float32(88))
+    low = x < np.float32(-87)
+    x = min(max(x, np.float32(-87)), np.float32(87))
     whole = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
     rest = x - whole * np.float32(0.693359375) - whole * np.float32(-2.12194440e-4)
     y = np.float32(1.9875691500e-4)
@@ -96,7 +98,8 @@ def exp(x):
     y = y * rest + np.float32(1.6666665459e-1)
     y = y * rest + np.float32(5.0000001201e-1)
     y = y * rest * rest + rest + np.float32(1)
-    return y * float_of((np.int32(whole) + np.int32(127)) << np.int32(23))
+    y *= float_of((np.int32(whole) + np.int32(127)) << np.int32(23))
+    return np.float32(0) if low else y
 
 
 @kernel(inline="always")

@@ -33,21 +33,27 @@ class Part(NamedTuple):
     experts: slice  # of the stacks
     rows: slice  # of the sorted choices
     counts: list[int]  # choices of each
+    of_each: Tensor  # int64: the same
     ends: Tensor | None  # int32: where the rows of each end, counted from the part's first; None for a single expert
 
 
-def parts_of(counts: list[int], row_bytes: int, device: torch.device, group: bool) -> Iterator[Part]:
-    """The experts in parts of about ``PART`` bytes; those without a choice at a part's end are left out."""
-    first = row = 0
+def parts_of(of_each: Tensor, w_in: Tensor, w_out: Tensor) -> list[Part]:
+    """The experts in parts of about ``PART`` bytes, by the choices of each (E,); none without a choice."""
+    return list(each_part(of_each, w_in.shape[1] * w_in.element_size(), can_group(w_in, w_out)))
+
+
+def each_part(of_each: Tensor, row_bytes: int, group: bool) -> Iterator[Part]:
+    first, row, counts = 0, 0, of_each.tolist()
     while first < len(counts):
         last, rows = first + 1, counts[first]
         while group and last < len(counts) and (rows + counts[last]) * row_bytes <= PART:
             rows += counts[last]
             last += 1
         if rows:
-            some = counts[first:last]
-            ends = torch.tensor(some, device=device).cumsum(0).to(torch.int32) if len(some) > 1 else None
-            yield Part(slice(first, last), slice(row, row + rows), some, ends)
+            own, ends = slice(first, last), None
+            if last > first + 1:
+                ends = of_each[own].cumsum(0, dtype=torch.int32)
+            yield Part(own, slice(row, row + rows), counts[own], of_each[own], ends)
         first, row = last, row + rows
 
 
@@ -58,8 +64,9 @@ def product(x: Tensor, w: Tensor, ends: Tensor | None, room: Tensor | None = Non
     return x @ w[0] if room is None else torch.mm(x, w[0], out=room[: len(x)])
 
 
-def can_group(*widths: int, dtype: torch.dtype) -> bool:
+def can_group(w_in: Tensor, w_out: Tensor) -> bool:
     """Whether ``grouped_mm`` is there (since torch 2.9), and takes rows of these widths: 16 bytes or a multiple."""
+    widths, dtype = (*w_in.shape[1:], w_out.shape[-1]), w_in.dtype
     return (
         hasattr(F, "grouped_mm")
         and dtype is not torch.float64
@@ -67,43 +74,40 @@ def can_group(*widths: int, dtype: torch.dtype) -> bool:
     )
 
 
-class Sorted(NamedTuple):
-    token: Tensor  # (S,) of each choice, sorted by expert
-    order: Tensor  # (S,)
-    parts: list[Part]
+def sort(indices: Tensor, E: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the choices (T, k), sorted by expert, the tokens and the numbers (S,); and how many each expert has (E,)."""
+    return sort_by_kernel(indices, E) or sort_plainly(indices, E)
 
 
-def sort(indices: Tensor, w_in: Tensor, w_out: Tensor) -> Sorted:
-    E, h, d = w_in.shape
-    token, order, counts = sort_by_kernel(indices, E) or sort_plainly(indices, E)
-    group = can_group(d, h, w_out.shape[-1], dtype=w_in.dtype)
-    return Sorted(token, order, list(parts_of(counts, h * w_in.element_size(), w_in.device, group)))
-
-
-def sort_plainly(indices: Tensor, E: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Of the choices (T, k), sorted by expert, the tokens and the numbers (S,); and each expert's count."""
+def sort_plainly(indices: Tensor, E: int) -> tuple[Tensor, Tensor, Tensor]:
     order = indices.flatten().argsort(stable=True)
-    counts = indices.flatten().bincount(minlength=E).tolist()
+    counts = indices.flatten().bincount(minlength=E)
     if len(counts) > E:
         raise ValueError(f"the router chose expert {len(counts) - 1}, but there are only {E}")
     return order // indices.shape[-1], order, counts
 
 
-def sort_by_kernel(indices: Tensor, E: int) -> tuple[Tensor, Tensor, list[int]] | None:
-    """``sort_plainly`` in two passes; None where no kernel can, or an expert is chosen that there is not."""
+def sort_by_kernel(indices: Tensor, E: int) -> tuple[Tensor, Tensor, Tensor] | None:
+    """In two passes; None where no kernel can, or an expert is chosen that there is not."""
     kernels = load("passes_kernel")
     if kernels is None or not indices.is_cpu or indices.dtype is not torch.int64 or not indices.is_contiguous():
         return None
     order, token, counts = indices.new_empty(indices.numel()), indices.new_empty(indices.numel()), indices.new_empty(E)
     sizes = indices.numel(), E, indices.shape[-1]
-    return (token, order, counts.tolist()) if kernels.call(kernels.sort, sizes, indices, order, token, counts) else None
+    return (token, order, counts) if kernels.call(kernels.sort, sizes, indices, order, token, counts) else None
 
 
 def with_bias(y: Tensor, b: Tensor | None, part: Part) -> Tensor:
     if b is None:
         return y
     b = b[part.experts]
-    return y.add_(b if part.ends is None else b.repeat_interleave(torch.tensor(part.counts, device=b.device), 0))
+    if part.ends is None:
+        return y.add_(b)
+    if quick(y):
+        kernels = load("passes_kernel")
+        kernels.call(kernels.add_biases, (len(b), *y.shape), part.of_each, b, y)
+        return y
+    return y.add_(b.repeat_interleave(part.of_each, 0))
 
 
 def fire(activation: str, value: Tensor, gates: Tensor | None, room: Tensor) -> Tensor:
@@ -158,17 +162,18 @@ def quick(neurons: Tensor) -> bool:
 def rooms_for(parts: list[Part], w_in: Tensor, n: int) -> list[Tensor]:
     """So many arrays for the neurons of the largest part: used again from part to part, they stay in the cache."""
     rows = max((part.rows.stop - part.rows.start for part in parts), default=0)
-    return [lending.empty(w_in, (rows, w_in.shape[1])) for _ in range(n)]
+    return list(lending.empty(w_in, (n, rows, w_in.shape[1])).unbind())
 
 
 def forward(
     tokens: Tensor, indices: Tensor, weights: Tensor, experts: Sequence[Tensor | None], activation: str, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """What the chosen experts say, times its weight, added up, and the neurons before their activation."""
+    """What the chosen experts say, times its weight, added up; and, if asked, how the choices were sorted,
+    and of each part the neurons before their activation and what was said."""
     w_in, b_in, w_gate, b_gate, w_out, b_out = experts
-    token, order, parts = sort(indices, w_in, w_out)
-    scale = weights.flatten()[order]
-    kept, rooms = [], rooms_for(parts, w_in, 1 if keep else 3)
+    token, order, of_each = sort(indices, len(w_in))
+    parts, scale = parts_of(of_each, w_in, w_out), weights.flatten()[order]
+    kept, rooms = [token, order, of_each], rooms_for(parts, w_in, 1 if keep else 3)
     room_of_value, room_of_gates = (None, None) if keep else rooms[1:]
     y = tokens.new_zeros(len(tokens), w_out.shape[-1])
     for part in parts:
@@ -186,7 +191,7 @@ def forward(
 
 def backward(
     tokens: Tensor,
-    indices: Tensor,
+    _: Tensor,  # what was sorted by them is kept
     weights: Tensor,
     by_y: Tensor,
     experts: Sequence[Tensor | None],
@@ -197,8 +202,8 @@ def backward(
 ) -> tuple[Tensor | None, Tensor]:
     """The gradients by tokens (T, d) and by weights (T, k); those by experts are written where ``by_experts`` are."""
     w_in, _, w_gate, _, w_out, _ = experts
-    token, order, parts = sort(indices, w_in, w_out)
-    scale = weights.flatten()[order]
+    token, order, of_each, *kept = kept
+    parts, scale = parts_of(of_each, w_in, w_out), weights.flatten()[order]
     by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out = by_experts
     by_tokens = torch.zeros_like(tokens) if by_tokens_too else None
     by_scale, kept, done = torch.empty_like(weights.view(-1)), iter(kept), 0
@@ -243,6 +248,9 @@ def give(gradient: Tensor, left: Tensor, right: Tensor, part: Part) -> None:
 
 
 def give_bias(gradient: Tensor | None, rows: Tensor, part: Part) -> None:
-    if gradient is not None:
+    if gradient is not None and part.ends is not None and quick(rows):
+        kernels, own = load("passes_kernel"), gradient[part.experts]
+        kernels.call(kernels.sum_biases, (len(own), *rows.shape), part.of_each, rows, own)
+    elif gradient is not None:
         for own, of_own in zip(gradient[part.experts].unbind(), rows.split(part.counts), strict=True):
             torch.sum(of_own, 0, out=own)

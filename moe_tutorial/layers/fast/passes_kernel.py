@@ -83,6 +83,29 @@ def sort(S, E, k, indices, order, token, counts):
 
 
 @kernel()
+def add_biases(E, n, h, counts, b, y):
+    """Each expert's bias, added to its rows of y (n, h): so many has each of E experts, one after the other."""
+    counts, b, y = carray(integers_at(counts), E), carray(floats_at(b), (E, h)), carray(floats_at(y), (n, h))
+    r = 0
+    for e in range(E):
+        for _ in range(counts[e]):
+            add(y[r], np.float32(1), b[e])
+            r += 1
+
+
+@kernel()
+def sum_biases(E, n, h, counts, y, by_b):
+    """The sum of each expert's rows of y (n, h)."""
+    counts, by_b, y = carray(integers_at(counts), E), carray(floats_at(by_b), (E, h)), carray(floats_at(y), (n, h))
+    r = 0
+    for e in range(E):
+        by_b[e] = 0
+        for _ in range(counts[e]):
+            add(by_b[e], np.float32(1), y[r])
+            r += 1
+
+
+@kernel()
 def add_rows(n, d, T, rows, token, scale, y):
     """y[token[r]] += scale[r] * rows[r]; times 1 where the scale's address is 0."""
     scaled = scale != 0
