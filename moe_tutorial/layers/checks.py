@@ -62,7 +62,7 @@ def as_tokens(x: object, d_model: int) -> Tensor:
 def as_precise_tokens(x: object, d_model: int) -> Tensor:
     """``x`` as ``as_tokens`` has it, in float32 at least: in bfloat16 close experts tie."""
     tokens = as_tokens(x, d_model)
-    return tokens.to(torch.promote_types(tokens.dtype, torch.float32))
+    return tokens if tokens.dtype is torch.float32 else tokens.to(torch.promote_types(tokens.dtype, torch.float32))
 
 
 def autocasts(x: Tensor) -> bool:

@@ -66,9 +66,10 @@ class MixtureOfExperts(nn.Module):
         TypeError for an integer tensor, another dtype than the experts' and a router that returns no ``Routing``,
         ValueError for a wrong width and for a routing of the wrong shape.
         """
-        tokens = as_tokens(x, self.experts.d_model)
-        check_dtype(tokens, self.experts.w_in)
-        routing = self.router(tokens)
+        experts, router = self.experts, self.router
+        tokens = as_tokens(x, experts.d_model)
+        check_dtype(tokens, experts.w_in)
+        routing = router(tokens)
         check_routing(routing, len(tokens))
         if self.dispatch == "dense":
             y = self.dense(tokens, routing)
@@ -76,7 +77,7 @@ class MixtureOfExperts(nn.Module):
             y = self.sparse(tokens, routing)
         if self.shared is not None:
             y = y + self.shared.mixed(tokens, tokens.new_ones(len(tokens), self.shared.n_experts))
-        return y.reshape(*x.shape[:-1], self.experts.d_out), routing
+        return (y if tokens is x else y.reshape(*x.shape[:-1], experts.d_out)), routing
 
     def sparse(self, tokens: Tensor, routing: Routing) -> Tensor:
         """Sort the T * k choices by expert, let each expert answer its slice, add the answers up per token.

@@ -100,9 +100,6 @@ class Router(nn.Module):
         picked = fast.pick(self, noisy_logits)
         scores, indices, weights = self.pick(noisy_logits) if picked is None else picked
         probs = scores if noisy_logits is logits else self.probabilities(logits)
-        if self.renormalize:
-            total = weights.sum(-1, keepdim=True)
-            weights = weights / (total + 1e-20 if self.gate == "sigmoid_topk" else total)  # sigmoids can all be 0
         if self.scale != 1:
             weights = weights * self.scale
         return Routing(logits, probs, indices, weights, noisy_logits, noise_std)
@@ -125,7 +122,11 @@ class Router(nn.Module):
             indices = self.choose(logits)
             return probs, indices, logits.gather(-1, indices).softmax(-1)
         indices = self.choose(probs)
-        return probs, indices, probs.gather(-1, indices)
+        weights = probs.gather(-1, indices)
+        if self.renormalize:
+            total = weights.sum(-1, keepdim=True)
+            weights = weights / (total + 1e-20 if self.gate == "sigmoid_topk" else total)  # sigmoids can all be 0
+        return probs, indices, weights
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.sigmoid() if self.gate == "sigmoid_topk" else logits.softmax(-1)
@@ -160,7 +161,8 @@ class Router(nn.Module):
 
 def full_linear(tokens: Tensor, weight: Tensor) -> Tensor:
     """``tokens @ weight.T`` in the tokens' own precision, which autocast would lower."""
-    weight = weight.to(tokens.dtype)
+    if weight.dtype is not tokens.dtype:
+        weight = weight.to(tokens.dtype)
     if not autocasts(tokens):
         return F.linear(tokens, weight)
     with torch.autocast(tokens.device.type, enabled=False):

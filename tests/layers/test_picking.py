@@ -19,10 +19,11 @@ pytest.importorskip("numba")
     st.integers(1, 9),
     st.sampled_from([0.1, 1.0, 5.0]),
     st.sampled_from([(True, True), (True, False), (False, True)]),
+    st.booleans(),
 )
-def test_it_equals_the_plain_way_in_choice_and_gradients(T, E, k, size, asked):
+def test_it_equals_the_plain_way_in_choice_and_gradients(T, E, k, size, asked, renormalize):
     torch.manual_seed(T + E)
-    router, logits = Router(3, E, min(k, E)), (size * torch.randn(T, E)).requires_grad_()
+    router, logits = Router(3, E, min(k, E), renormalize=renormalize), (size * torch.randn(T, E)).requires_grad_()
     by_probs, by_weights = torch.randn(T, E), torch.randn(T, min(k, E))
     found = []
     for probs, indices, weights in (pick(router, logits), router.pick(logits)):
@@ -37,10 +38,11 @@ def test_it_equals_the_plain_way_in_choice_and_gradients(T, E, k, size, asked):
     torch.testing.assert_close(*found, atol=1e-6, rtol=1e-5)
 
 
-def test_the_gradient_of_a_gradient_is_that_of_the_plain_way():
-    router, logits, found = Router(3, 6, 2), torch.randn(9, 6, requires_grad=True), []
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_the_gradient_of_a_gradient_is_that_of_the_plain_way(renormalize):
+    router, logits, found = Router(3, 6, 2, renormalize=renormalize), torch.randn(9, 6, requires_grad=True), []
     for probs, _, weights in (pick(router, logits), router.pick(logits)):
-        (slope,) = torch.autograd.grad(weights.square().sum() + probs.pow(3).sum(), logits, create_graph=True)
+        (slope,) = torch.autograd.grad(weights.pow(3).sum() + probs.pow(3).sum(), logits, create_graph=True)
         found.append(torch.autograd.grad(slope.square().sum(), logits)[0])
     torch.testing.assert_close(*found)
 

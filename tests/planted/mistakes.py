@@ -46,8 +46,8 @@ MISTAKES = {
     "weights-of-one": Mistake(
         "top-k before the softmax where softmax comes first: at k = 1 every weight is 1 and the router learns nothing",
         "layers/routing.py",
-        "return probs, indices, probs.gather(-1, indices)",
-        "return probs, indices, logits.gather(-1, indices).softmax(-1)",
+        "weights = probs.gather(-1, indices)",
+        "weights = logits.gather(-1, indices).softmax(-1)",
         (ROUTING + "test_weights_are_what_the_gate_says",),
     ),
     "always-renormalised": Mistake(
@@ -61,7 +61,7 @@ MISTAKES = {
         "the chosen weights are divided by the sum over all experts",
         "layers/routing.py",
         "total = weights.sum(-1, keepdim=True)",
-        "total = scores.sum(-1, keepdim=True)",
+        "total = probs.sum(-1, keepdim=True)",
         (ROUTING + "test_from_k_2_on_renormalised_is_topk_softmax",),
     ),
     "noise-in-evaluation": Mistake(
@@ -88,8 +88,8 @@ MISTAKES = {
     "bias-in-the-weights": Mistake(
         "the selection bias leaks into the gate weights",
         "layers/routing.py",
-        "return probs, indices, probs.gather(-1, indices)",
-        "return probs, indices, (probs if self.bias is None else probs + self.bias).gather(-1, indices)",
+        "weights = probs.gather(-1, indices)",
+        "weights = (probs if self.bias is None else probs + self.bias).gather(-1, indices)",
         (ROUTING + "test_the_bias_picks_and_never_scales",),
     ),
     "bias-subtracted": Mistake(

@@ -14,8 +14,9 @@ from .kernels import addresses, floats_at, integers_at, kernel, run
 
 
 @kernel()
-def pick(T, E, k, logits, probs, indices, weights):
-    """Softmax over each row, its k largest, best first. Returns False for a row that is not finite."""
+def pick(T, E, k, renormalize, logits, probs, indices, weights):
+    """Softmax over each row, its k largest, best first; divided by their sum, if asked. Returns False for a row that is
+    not finite."""
     logits, probs = carray(floats_at(logits), (T, E)), carray(floats_at(probs), (T, E))
     indices, weights = carray(integers_at(indices), (T, k)), carray(floats_at(weights), (T, k))
     left = np.empty(E, np.float32)
@@ -40,11 +41,15 @@ def pick(T, E, k, logits, probs, indices, weights):
                 if left[e] > left[best]:
                     best = e
             indices[t, c], weights[t, c], left[best] = best, shares[best], -1
+        if renormalize:
+            total = weights[t].sum()
+            for c in range(k):
+                weights[t, c] /= total
     return True
 
 
 @kernel()
-def pick_back(T, E, k, probs, indices, by_probs, by_weights, by_logits):
+def pick_back(T, E, k, renormalize, probs, indices, by_probs, by_weights, by_logits):
     """The gradient by the logits. An address of 0 stands for a gradient that is not there."""
     all_probs, by_all = by_probs != 0, by_weights != 0
     probs, by_logits = carray(floats_at(probs), (T, E)), carray(floats_at(by_logits), (T, E))
@@ -55,8 +60,15 @@ def pick_back(T, E, k, probs, indices, by_probs, by_weights, by_logits):
         for e in range(E):
             by[e] = by_probs[t, e] if all_probs else np.float32(0)
         if by_all:
+            total, mean = np.float32(1), np.float32(0)
+            if renormalize:
+                total = np.float32(0)
+                for c in range(k):
+                    total += shares[indices[t, c]]
+                    mean += by_weights[t, c] * shares[indices[t, c]]
+                mean /= total
             for c in range(k):
-                by[indices[t, c]] += by_weights[t, c]
+                by[indices[t, c]] += (by_weights[t, c] - mean) / total
         mean = dot(by, shares)
         for e in range(E):
             by[e] = shares[e] * (by[e] - mean)
