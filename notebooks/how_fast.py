@@ -129,13 +129,16 @@ interval_chart(
 #   `unbind` hands out all of them at once.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
 #   gradient where that of the step before lay.
+# - **Compiled passes.** Between the matrix products there is small work: softmax and top-k, the sort, the activation, adding
+#   up. Compiled, each is one pass over the tokens. In plain PyTorch it is several, each with a new array.
 # - **Kernels.** With few tokens an expert's weights are what takes time. Compiled, the layer reads each once on the way
 #   forward, and once more on the way back, where it writes the gradient in the same pass.
 #
 # ## Beside one dense layer
 #
 # The dense layer has the size that a token uses. With one token both sides are eight layers in turn, as in a model, so that
-# weights come from memory. The dense layer is plain PyTorch, and fetches new arrays each time.
+# weights come from memory. The dense layer is plain PyTorch, and fetches new arrays each time. The last three lines are
+# training steps of lesson 08's GPT with experts, over those of its dense GPT of equal cost.
 
 # %% tags=["draw", "nbval-ignore-output"]
 dense = {
@@ -145,7 +148,7 @@ dense = {
 interval_chart(
     dense,
     "Time over that of a dense layer of the active size",
-    "Eight experts, forward.",
+    "Eight experts; forward, and whole training steps of lesson 08's GPT.",
     unit="times",
     zero=1,
 )
