@@ -97,7 +97,7 @@ class Router(nn.Module):
         logits = full_linear(tokens, self.weight)
         noisy_logits, noise_std = self.add_noise(tokens, logits)
 
-        picked = fast.pick(self, noisy_logits)
+        picked = fast.pick(self, noisy_logits) if type(self) is Router else None  # a subclass may choose in its own way
         scores, indices, weights = self.pick(noisy_logits) if picked is None else picked
         probs = scores if noisy_logits is logits else self.probabilities(logits)
         if self.scale != 1:

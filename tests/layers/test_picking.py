@@ -71,6 +71,15 @@ def test_a_router_that_ranks_otherwise_goes_its_plain_way(options):
     assert pick(Router(3, 6, 2, **options), torch.randn(4, 6)) is None
 
 
+def test_a_subclass_that_chooses_in_its_own_way_is_asked():
+    class Worst(Router):
+        def choose(self, ranking):
+            return (-ranking).topk(self.top_k).indices
+
+    routing = Worst(3, 6, 1)(torch.randn(20, 3))
+    assert torch.equal(routing.indices, routing.probs.argmin(-1, keepdim=True))
+
+
 def test_other_dtypes_layouts_and_no_numba_go_the_plain_way(monkeypatch):
     router, logits = Router(3, 6, 2), torch.randn(4, 6)
     assert pick(router, logits) is not None
