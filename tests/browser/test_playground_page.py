@@ -676,6 +676,26 @@ def lab(tmp_path_factory):
         yield address
 
 
+IN_THE_NOTEBOOK = """(n) => {
+  const { top, bottom } = n.getBoundingClientRect(), pane = n.closest(".jp-WindowedPanel-outer").getBoundingClientRect();
+  return (Math.min(bottom, pane.bottom) - Math.max(top, pane.top)) / (bottom - top);
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (800, 1024)])
+def test_in_jupyterlab_the_map_stays_while_a_slider_is_moved(page, lab, width, height):
+    run_all(page, lab, "playground.ipynb")
+    page.set_viewport_size({"width": width, "height": height})  # not before: its toolbar would hide the kernel's name
+    root = Opened(page).settle().root
+    moved = [slider for slider in root.locator(".pg-controls input[type=range]").all() if slider.is_visible()]
+    assert len(moved) > 5
+    for slider in moved:
+        slider.evaluate("n => n.scrollIntoView({ block: 'nearest' })")
+        page.evaluate(FRAMES)
+        seen = root.locator("[data-picture=regions]").evaluate(IN_THE_NOTEBOOK)
+        assert min(seen, slider.evaluate(IN_THE_NOTEBOOK)) > 0.95, slider.evaluate("n => n.labels[0].textContent")
+
+
 def test_in_jupyterlab_both_engines_train_and_the_state_is_a_dict(page, lab):
     run_all(page, lab, "playground.ipynb")
     first, mine = Opened(page), Opened(page, 1)
