@@ -677,7 +677,8 @@ def lab(tmp_path_factory):
 
 
 IN_THE_NOTEBOOK = """(n) => {
-  const { top, bottom } = n.getBoundingClientRect(), pane = n.closest(".jp-WindowedPanel-outer").getBoundingClientRect();
+  const { top, bottom } = n.getBoundingClientRect();
+  const pane = n.closest(".jp-WindowedPanel-outer").getBoundingClientRect();
   return (Math.min(bottom, pane.bottom) - Math.max(top, pane.top)) / (bottom - top);
 }"""
 
