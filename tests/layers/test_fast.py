@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from tree_oracle import by_hand, make
 
-from moe_tutorial.layers import fast
+from moe_tutorial.layers import Experts, FastFeedForward, fast
 
 pytest.importorskip("numba")
 
@@ -88,6 +88,32 @@ def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
         torch.set_num_threads(before)
     for ours, expected in zip(*found, strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_subclasses_of_the_tree_and_of_its_leaves_are_asked(training):
+    class Silent(FastFeedForward):
+        def descend(self, tokens):
+            y, leaf = super().descend(tokens)
+            return torch.zeros_like(y), leaf
+
+        def soften(self, tokens, decisions):
+            y, weights = super().soften(tokens, decisions)
+            return torch.zeros_like(y), weights
+
+    class Dead(Experts):
+        def neurons(self, *arguments):
+            return torch.zeros_like(super().neurons(*arguments))
+
+        def mixed(self, tokens, weights):
+            return weights @ self.b_out
+
+    assert not Silent(6, 5, 3, 4).train(training)(torch.randn(20, 6))[0].any()
+    layer = FastFeedForward(6, 5, 3, 4).train(training)
+    layer.leaves.__class__ = Dead
+    y, descent = layer(torch.randn(20, 6))
+    weights = F.one_hot(descent.leaf, 8).float() if descent.weights is None else descent.weights
+    torch.testing.assert_close(y, weights @ layer.leaves.b_out)
 
 
 def test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_either():

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..checks import check_dtype
+from ..experts import Experts
 
 if TYPE_CHECKING:
     from ..tree import FastFeedForward
@@ -35,7 +36,7 @@ def descend(tree: "FastFeedForward", tokens: Tensor) -> tuple[Tensor, Tensor] | 
     """``tree.descend(tokens)``, compiled: float32 on a processor, everything one row after the other in memory."""
     compiling = torch.compiler.is_compiling()
     kernels = NUMBA if compiling else load("descend_kernel")
-    if not kernels or not tokens.is_cpu:
+    if not kernels or not tokens.is_cpu or type(tree._modules["leaves"]) is not Experts:
         return None
     try:
         parameters = in_order(tree)
@@ -79,7 +80,7 @@ def soften(tree: "FastFeedForward", tokens: Tensor, decisions: Tensor) -> tuple[
         return None
     kernels, leaves = load("soften_kernel"), tree.leaves
     dtypes = decisions.dtype, leaves.w_in.dtype
-    if kernels is None or not decisions.is_cpu or dtypes != (torch.float32,) * 2:
+    if kernels is None or not decisions.is_cpu or type(leaves) is not Experts or dtypes != (torch.float32,) * 2:
         return None
     neurons = F.linear(tokens, leaves.w_in.flatten(0, 1), leaves.b_in.flatten())
     weighted, weights, _ = kernels.Soften.apply(decisions, neurons.unflatten(-1, leaves.b_in.shape), leaves.activation)
