@@ -132,7 +132,7 @@ INSTRUCTIONS = [
         Instruction(
             "04_training",
             "In the derivation, change `k` to 1 and to 6, and print `dL_dz.sum()` each time.",
-            {"E, k, d = 6, 2, 5": f"E, k, d = 6, {k}, 5",
+            {"n_experts, k, d = 6, 2, 5": f"n_experts, k, d = 6, {k}, 5",
              "dL_dz = gate_gradient(p, dL_dg)": "dL_dz = gate_gradient(p, dL_dg)\nprint(abs(dL_dz.sum()) < 1e-12)"},
             last="dL_dz = gate_gradient",
             shows="True",
