@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from test_playground_page import (
     FOCUSED,
+    TWO_FRAMES,
     Opened,
     begin,
     contexts,
@@ -317,6 +318,14 @@ SOUGHT = """(slider, part) => {
   slider.dispatchEvent(new Event("input"));
 }"""
 
+# One of the menus, and one of its options, in one go: what is in sight may change between two looks.
+CHOSEN = """(root, [menu, option]) => {
+  const menus = [...root.querySelectorAll(".pg-controls select:enabled")].filter((n) => n.checkVisibility());
+  const chosen = menus[Math.floor(menu * menus.length)];
+  chosen.selectedIndex = Math.floor(option * chosen.options.length);
+  for (const kind of ["input", "change"]) chosen.dispatchEvent(new Event(kind, { bubbles: true }));
+}"""
+
 
 def wander(opened, dice, moves):
     """Random moves of somebody who tries things."""
@@ -330,9 +339,7 @@ def wander(opened, dice, moves):
             for _ in range(dice.randint(1, 3)):
                 page.keyboard.press(dice.choice(["ArrowLeft", "ArrowRight", "Home", "End"]))
         elif move == "choice":
-            choices = opened.root.locator(".pg-controls select:visible:enabled").all()
-            choice = dice.choice(choices)
-            choice.select_option(index=dice.randrange(choice.locator("option").count()))
+            opened.root.evaluate(CHOSEN, [dice.random(), dice.random()])
         elif move == "knock":
             button = opened.root.locator(".pg-meddle .moe-button")
             if button.is_visible() and button.is_enabled():
@@ -355,7 +362,8 @@ def wander(opened, dice, moves):
 
 
 def halt(opened):
-    """Paused, if it still trains: it may end between two looks."""
+    """Paused, if it still trains: it may end between two looks, and a preset begins in the frame after its button."""
+    opened.page.evaluate(TWO_FRAMES)
     opened.root.locator(".pg-transport .moe-button").first.evaluate("(b) => b.textContent === 'Pause' && b.click()")
     opened.settle()
 

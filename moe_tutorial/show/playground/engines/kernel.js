@@ -65,11 +65,12 @@ export function kernelEngine(show, begun, own, model) {
     const bytes = (/** @type {DataView} */ view) => numbers(view, Uint8Array);
     const { n, owner, confidence, predicted } = sent.plane;
     const running = sent.running && !link.gone();
+    const late = sent.serial < serial && !link.gone(); // it does not know yet what was moved since
     data.classes = Math.max(data.classes, sent.classes);
     return {
       ...sent,
       engine: "kernel",
-      settings: { ...settings, ...sent.settings },
+      settings: late ? { ...sent.settings, ...settings } : { ...settings, ...sent.settings },
       data,
       running,
       busy: running,
