@@ -105,6 +105,24 @@ def test_every_way_equals_the_plain_one(way, sizes):
             assert not gradient[unused].any()
 
 
+def test_tokens_and_weights_that_lie_column_after_column(way):
+    moe, x = MixtureOfExperts(16, 8, 4, 2, activation="gelu"), torch.randn(16, 60).T.requires_grad_()
+    for name, stack in list(moe.experts.named_parameters()):
+        lying = stack.detach().transpose(0, -1).contiguous().transpose(0, -1)
+        setattr(moe.experts, name, torch.nn.Parameter(torch.randn_like(lying)))
+        assert not getattr(moe.experts, name).is_contiguous()
+    threads, direction = torch.get_num_threads(), torch.randn(60, 16)
+    torch.set_num_threads(1)
+    try:
+        y = moe(x)[0]
+        found = gradients(y, x, moe, direction)
+    finally:
+        torch.set_num_threads(threads)
+    expected = plainly(moe, x)
+    torch.testing.assert_close(y, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found, gradients(expected, x, moe, direction), atol=1e-3, rtol=1e-4)
+
+
 def test_three_steps_of_adam_are_the_same_and_idle_experts_take_part(way):
     moe, x = MixtureOfExperts(12, 20, 16, 2, gated=True), torch.randn(3, 12)
     plain, target = copy.deepcopy(moe), torch.randn(3, 12)

@@ -294,8 +294,8 @@ MISTAKES = {
     "sorted-tokens-by-choice": Mistake(
         "the compiled sort takes a choice's number for its token's",
         "layers/fast/passes_kernel.py",
-        "choice, choice // k",
-        "choice, choice % (S // k)",
+        "choices[place] // k",
+        "choices[place] % (S // k)",
         (MIXING + "test_every_way_equals_the_plain_one",),
     ),
     "picked-before-the-sum": Mistake(

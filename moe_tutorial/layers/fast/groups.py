@@ -65,11 +65,14 @@ def product(x: Tensor, w: Tensor, ends: Tensor | None, room: Tensor | None = Non
 
 
 def can_group(w_in: Tensor, w_out: Tensor) -> bool:
-    """Whether ``grouped_mm`` is there (since torch 2.9), and takes rows of these widths: 16 bytes or a multiple."""
+    """Whether ``grouped_mm`` is there (since torch 2.9), and takes rows of these widths: 16 bytes or a multiple,
+    one after the other in memory."""
     widths, dtype = (*w_in.shape[1:], w_out.shape[-1]), w_in.dtype
     return (
         hasattr(F, "grouped_mm")
         and dtype is not torch.float64
+        and w_in.is_contiguous()
+        and w_out.is_contiguous()
         and all(width * dtype.itemsize % 16 == 0 for width in widths)
     )
 
@@ -105,7 +108,7 @@ def with_bias(y: Tensor, b: Tensor | None, part: Part) -> Tensor:
         return y.add_(b)
     if quick(y):
         kernels = load("passes_kernel")
-        kernels.call(kernels.add_biases, (len(b), *y.shape), part.of_each, b, y)
+        kernels.call(kernels.add_biases, (len(b), *y.shape), part.of_each, b.contiguous(), y)
         return y
     return y.add_(b.repeat_interleave(part.of_each, 0))
 
@@ -205,8 +208,8 @@ def backward(
     token, order, of_each, *kept = kept
     parts, scale = parts_of(of_each, w_in, w_out), weights.flatten()[order]
     by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out = by_experts
-    by_tokens = torch.zeros_like(tokens) if by_tokens_too else None
-    by_scale, kept, done = torch.empty_like(weights.view(-1)), iter(kept), 0
+    by_tokens = tokens.new_zeros(tokens.shape) if by_tokens_too else None  # row after row, as kernels write
+    by_scale, kept, done = torch.empty_like(weights.flatten()), iter(kept), 0
     room, *rooms = rooms_for(parts, w_in, 4)
     for part in parts:
         for gradient in by_experts:

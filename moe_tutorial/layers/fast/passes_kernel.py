@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .blocks import add, dot, exp
 from .kernels import addresses, floats_at, integers_at, kernel, run
+from .mixture_kernel import sort_choices
 
 
 @kernel()
@@ -78,20 +79,15 @@ def pick_back(T, E, k, renormalize, probs, indices, by_probs, by_weights, by_log
 def sort(S, E, k, indices, order, token, counts):
     """The choices in the order of their experts, the token of each, and how many each expert has. Returns whether there
     are all these experts."""
-    indices, counts = carray(integers_at(indices), S), carray(integers_at(counts), E)
-    order, token, at = carray(integers_at(order), S), carray(integers_at(token), S), np.zeros(E, np.int64)
-    counts[:] = 0
-    for expert in indices:
-        if not 0 <= expert < E:
-            return False
-        counts[expert] += 1
-    for e in range(1, E):
-        at[e] = at[e - 1] + counts[e - 1]
-    for choice in range(S):
-        place = at[indices[choice]]
-        order[place], token[place] = choice, choice // k
-        at[indices[choice]] = place + 1
-    return True
+    order, token = carray(integers_at(order), S), carray(integers_at(token), S)
+    counts = carray(integers_at(counts), E)
+    choices, start, right = sort_choices(carray(integers_at(indices), S), E)
+    if right:
+        for place in range(S):
+            order[place], token[place] = choices[place], choices[place] // k
+        for e in range(E):
+            counts[e] = start[e + 1] - start[e]
+    return right
 
 
 @kernel()
