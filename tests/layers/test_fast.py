@@ -1,5 +1,6 @@
 """What is compiled equals the plain way, in answers, gradients and ties; and without numba the plain way is all."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -88,6 +89,21 @@ def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
         torch.set_num_threads(before)
     for ours, expected in zip(*found, strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_the_gradient_of_the_soft_kernels_gradient_is_that_of_plain_torch(depth, activation):
+    layer, x = make(depth, 4, activation=activation), torch.randn(9, 6, requires_grad=True)
+    found = []
+    for soften in (functools.partial(fast.soften, layer), layer.soften):
+        y, weights = soften(x, F.linear(x, layer.node_weight, layer.node_bias))
+        loss = y.square().sum() + weights.pow(3).sum()
+        slopes = torch.autograd.grad(loss, [x, layer.leaves.w_in], create_graph=True)
+        loss = sum(slope.square().sum() for slope in slopes)
+        found.append([*slopes, *torch.autograd.grad(loss, [x, *layer.parameters()], materialize_grads=True)])
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("training", [False, True])

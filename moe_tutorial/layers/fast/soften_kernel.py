@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numba import carray, prange
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .blocks import ACTIVATIONS, activate, dot, sigmoid, slope
 from .kernels import addresses, floats_at, kernel, run, threads_for
@@ -133,14 +133,16 @@ class Soften(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
         mixed, weights, right = output
-        _, neurons, ctx.activation = inputs
-        ctx.save_for_backward(mixed, weights, right, mixed if ctx.activation == "relu" else neurons.contiguous())
+        decisions, neurons, ctx.activation = inputs
+        neurons = mixed if ctx.activation == "relu" else neurons.contiguous()
+        ctx.save_for_backward(mixed, weights, right, neurons, decisions)
         ctx.mark_non_differentiable(right)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, by_mixed: Tensor, by_weights: Tensor, _):
-        mixed, weights, right, neurons = ctx.saved_tensors
+        mixed, weights, right, neurons, decisions = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient of a gradient is asked for
+            return *again(ctx.activation, by_mixed, by_weights, mixed, weights, neurons, decisions), None
         given = by_mixed.contiguous(), by_weights.contiguous(), right, weights, mixed, neurons
         by_neurons, by_decisions = torch.empty_like(mixed), torch.empty_like(right)
         kind = ACTIVATIONS.index(ctx.activation)
@@ -156,3 +158,22 @@ class Soften(torch.autograd.Function):
         ]
         outputs = Soften.apply(*(tensor.flatten(0, 1) for tensor in stacked), activation)
         return tuple(output.unflatten(0, stacked[0].shape[:2]) for output in outputs), (0, 0, 0)
+
+
+def again(
+    activation: str, by_mixed: Tensor, by_weights: Tensor, mixed: Tensor, weights: Tensor, neurons: Tensor,
+    decisions: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """What ``weigh_back`` does, in steps that have gradients themselves."""
+    if activation == "relu":
+        slopes = (neurons > 0).to(neurons.dtype)
+    else:
+        fired = getattr(F, activation)(neurons)
+        (slopes,) = torch.autograd.grad(fired, neurons, torch.ones_like(fired), create_graph=True)
+    right, worth, levels = decisions.sigmoid(), (by_mixed * mixed).sum(-1) + by_weights * weights, []
+    while (nodes := worth.shape[1] // 2) > 0:  # of a level, from the leaves up
+        left_worth, right_worth = worth.unflatten(1, (nodes, 2)).unbind(-1)
+        worth = left_worth + right_worth
+        levels.insert(0, right_worth - right[:, nodes - 1 : 2 * nodes - 1] * worth)
+    by_decisions = torch.cat(levels, 1) if levels else torch.zeros_like(decisions)
+    return by_decisions, by_mixed * weights.unsqueeze(-1) * slopes
