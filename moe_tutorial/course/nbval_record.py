@@ -7,10 +7,12 @@ same messages of the kernel, which nbclient puts together here as it does in a n
 from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from nbclient.client import CellExecutionComplete
 from nbformat import NotebookNode
@@ -18,6 +20,7 @@ from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
 from moe_tutorial.course import executed
+from moe_tutorial.course.lessons import own_sockets
 
 
 class Recorder:
@@ -77,7 +80,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     if not isinstance(item, IPyNbCell):
         return (yield)
     root, lesson = item.config.rootpath, item.parent
-    with patch.dict("os.environ", executed.environment(root), clear=True):
+    manager = patch("nbval.kernel.KernelManager", partial(KernelManager, **own_sockets()))
+    with patch.dict("os.environ", executed.environment(root), clear=True), manager:
         result = yield
     if lesson.path.parent == root / "notebooks":
         if RECORDER not in lesson.stash:

@@ -7,8 +7,10 @@ import jupytext
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
 
 from moe_tutorial.course.executed import printed
+from moe_tutorial.course.lessons import own_sockets
 
 
 class Instruction(NamedTuple):
@@ -159,7 +161,12 @@ def place(notebook, piece):
 
 def run(notebook, numbers, root):
     """Run these cells in a fresh kernel; the outputs of the last."""
-    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(root / "notebooks")}})
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        resources={"metadata": {"path": str(root / "notebooks")}},
+        config=Config({"KernelManager": own_sockets()}),
+    )
     with client.setup_kernel():
         for number in numbers:
             client.execute_cell(notebook.cells[number], number)
