@@ -5,7 +5,9 @@ import gc
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,7 @@ from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, Routing
 from moe_tutorial.layers.fast import dispatch, groups, lending, mixing
 
 pytest.importorskip("numba")
-WAYS = ("kernels", "groups", "slices", "without grouped_mm", "by shape")
+WAYS = ("kernels", "around BLAS", "groups", "groups of one", "without grouped_mm", "by shape")
 
 
 @pytest.fixture(params=WAYS)
@@ -26,14 +28,27 @@ def way(request, monkeypatch):
 
 
 def take(way, monkeypatch):
-    """Force one way for all shapes. Slices are groups of one expert each."""
+    """Force one way for all shapes. What a kernel cannot do goes by groups all the same."""
     if way != "by shape":
         few = 10**9 if way == "kernels" else 0
         monkeypatch.setattr(mixing, "FEW", {False: few, True: few})
-    if way == "slices":
+        monkeypatch.setattr(mixing, "NARROW", 10**12)
+    if "group" in way:
+        monkeypatch.setattr(mixing, "load", lambda name: None)
+    if way == "groups of one":
         monkeypatch.setattr(groups, "PART", 1)
     if way == "without grouped_mm":
         monkeypatch.delattr(F, "grouped_mm")
+
+
+@contextmanager
+def threads(n):
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def plainly(moe, x):
@@ -81,15 +96,11 @@ def test_every_way_equals_the_plain_one(way, sizes):
     with pytest.MonkeyPatch.context() as monkeypatch:
         take(way, monkeypatch)
         moe, x, direction = made(**sizes)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(sizes["threads"])
-        try:
+        with threads(sizes["threads"]):
             y, routing = moe(x)
             found = gradients(y, x, moe, direction)
             with torch.no_grad():
                 evaluated = moe(x)[0]
-        finally:
-            torch.set_num_threads(threads)
     expected = plainly(moe, x)
     exact = sizes["dtype"] is not torch.bfloat16
     close = {"atol": 1e-5, "rtol": 1e-5} if exact else {"atol": 0.05, "rtol": 0.05}
@@ -111,16 +122,77 @@ def test_tokens_and_weights_that_lie_column_after_column(way):
         lying = stack.detach().transpose(0, -1).contiguous().transpose(0, -1)
         setattr(moe.experts, name, torch.nn.Parameter(torch.randn_like(lying)))
         assert not getattr(moe.experts, name).is_contiguous()
-    threads, direction = torch.get_num_threads(), torch.randn(60, 16)
-    torch.set_num_threads(1)
-    try:
+    direction = torch.randn(60, 16)
+    with threads(1):
         y = moe(x)[0]
         found = gradients(y, x, moe, direction)
-    finally:
-        torch.set_num_threads(threads)
     expected = plainly(moe, x)
     torch.testing.assert_close(y, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found, gradients(expected, x, moe, direction), atol=1e-3, rtol=1e-4)
+
+
+def chosen(moe, T, training, n_threads=1):
+    """The way that a mixture goes with so many tokens."""
+    w_in, k = moe.experts.w_in, moe.router.top_k
+    x = torch.randn(T, w_in.shape[2]).to(w_in.dtype)
+    stacks = [getattr(moe.experts, name) for name in mixing.STACKS]
+    with threads(n_threads):
+        way = mixing.way_for(x, torch.zeros(T, k).long(), torch.ones(T, k).to(x.dtype), stacks, training)
+    return way.__name__.split(".")[-1]
+
+
+def test_each_shape_goes_its_way():
+    moe = MixtureOfExperts(128, 256, 8, 1)
+    assert [chosen(moe, T, True) for T in (1, 12, 13, 8192)] == ["mixture_kernel"] * 2 + ["slices_kernel"] * 2
+    assert [chosen(moe, T, False) for T in (1, 30, 31, 8192)] == ["mixture_kernel"] * 2 + ["slices_kernel"] * 2
+    assert [chosen(moe, T, True, 2) for T in (12, 13)] == ["mixture_kernel", "groups"]
+    assert [chosen(moe.bfloat16(), T, True) for T in (1, 1000, 1024)] == ["slices_kernel"] * 2 + ["groups"]
+    assert chosen(moe.double(), 64, True) == "groups"
+
+
+def test_where_torch_keeps_its_blas_to_itself_it_goes_by_groups(monkeypatch):
+    monkeypatch.setattr(dispatch.load("slices_kernel"), "find_sgemm", lambda: 0)
+    assert chosen(MixtureOfExperts(128, 256, 8, 1), 1000, True) == "groups"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("gated", [False, True])
+def test_more_tokens_than_are_worked_on_at_a_time(gated, bias, dtype, monkeypatch):
+    take("around BLAS", monkeypatch)
+    moe = MixtureOfExperts(16, 2048, 3, 2, gated=gated, expert_bias=bias).to(dtype)
+    x, direction = torch.randn(300, 16).to(dtype).requires_grad_(), torch.randn(300, 16).to(dtype)
+    with threads(1):
+        y, routing = moe(x)
+        found = gradients(y, x, moe, direction)
+    assert routing.indices.flatten().bincount().max() > 2 * dispatch.load("slices_kernel").BLOCK / 2048
+    expected = plainly(moe, x)
+    close = 1e-5 if dtype is torch.float32 else 0.02
+    torch.testing.assert_close(y, expected, atol=close * expected.abs().max().item(), rtol=close)
+    for ours, theirs in zip(found, gradients(expected, x, moe, direction), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=close * theirs.abs().max().item(), rtol=close)
+
+
+def test_float32_is_rounded_to_bfloat16_as_torch_does_it():
+    blocks = dispatch.load("blocks")
+    bits = torch.cat([torch.randint(-(2**31), 2**31, (100_000,)), torch.arange(0x3F800000, 0x3F840000)]).int()
+    numbers = torch.cat([bits.view(torch.float32), torch.tensor([torch.inf, -torch.inf, torch.nan, 0.0, -0.0, 3.4e38])])
+    halves, back = np.empty(len(numbers), np.int16), np.empty(len(numbers), np.float32)
+    blocks.narrow(numbers.numpy(), halves)
+    rounded = torch.from_numpy(halves).view(torch.bfloat16)
+    torch.testing.assert_close(rounded, numbers.bfloat16(), atol=0, rtol=0, equal_nan=True)
+    blocks.widen(halves, back)
+    torch.testing.assert_close(torch.from_numpy(back), rounded.float(), atol=0, rtol=0, equal_nan=True)
+
+
+def test_the_number_of_threads_may_change_before_the_way_back():
+    moe, x = MixtureOfExperts(16, 32, 4, 2, gated=True), torch.randn(300, 16, requires_grad=True)
+    for there, back in ((1, 2), (2, 1)):
+        with threads(there):
+            y = moe(x)[0]
+        with threads(back):
+            found = gradients(y, x, moe, torch.ones_like(y))
+        torch.testing.assert_close(found, gradients(plainly(moe, x), x, moe, torch.ones_like(y)), atol=1e-3, rtol=1e-4)
 
 
 def test_three_steps_of_adam_are_the_same_and_idle_experts_take_part(way):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 
+from . import groups
 from . import operations as operations  # for torch.compile: importing it registers them
 from .dispatch import descend, soften
 from .mixing import mix
@@ -28,6 +29,7 @@ def compile_kernels() -> None:
     x = torch.zeros(4, 2)
     for tokens in (x, torch.zeros(100, 2)):  # few for an expert, and many
         MixtureOfExperts(2, 2, 1, 1)(tokens)[0].sum().backward()
+    groups.sort(torch.zeros(1, 1, dtype=torch.int64), 1)  # with more threads it is asked
     tree = FastFeedForward(2, 2, 1, 2)
     tree(x)[0].sum().backward()
     tree.eval()(x)

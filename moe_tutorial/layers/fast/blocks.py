@@ -81,6 +81,32 @@ def float_of(context, bits):
     return types.float32(types.int32), generate
 
 
+@intrinsic
+def bits_of(context, value):
+    """The 32 bits of a float32."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), generate
+
+
+@kernel()
+def widen(halves, floats):
+    """bfloat16, as int16, to float32: they are its upper bits."""
+    for i in range(len(halves)):
+        floats[i] = float_of(np.int32(halves[i]) << np.int32(16))
+
+
+@kernel()
+def narrow(floats, halves):
+    """float32 to bfloat16, as int16: to the nearest, and of two to the even one."""
+    for i in range(len(floats)):
+        bits = bits_of(floats[i])
+        rounded = (bits + np.int32(0x7FFF) + ((bits >> np.int32(16)) & np.int32(1))) >> np.int32(16)
+        halves[i] = np.int16(rounded) if floats[i] == floats[i] else np.int16(0x7FC0)
+
+
 @kernel(inline="always")
 def exp(x):
     """e to the x in float32, to two units in the last place: 2 to a whole number, times a polynomial. Unlike the

@@ -143,8 +143,9 @@ def by_leaves(
     """The gradients by tokens and by the six parameters; the nodes have none."""
     choices, weights = leaf.unsqueeze(1), tokens.new_ones(len(tokens), 1)
     stacks = w_in, b_in, None, None, w_out, b_out
-    kept = mixing.forward(tokens, choices, weights, stacks, activation, keep=True)[1]
+    way = mixing.way_for(tokens, choices, weights, stacks, True)
+    kept = way.forward(tokens, choices, weights, stacks, activation, True)[1]
     by_tokens, _, by_w_in, by_b_in, _, _, by_w_out, by_b_out = mixing.backward(
-        tokens, choices, weights, by_y, stacks, activation, kept
+        way, tokens, choices, weights, by_y, stacks, activation, kept
     )
     return by_tokens, None, None, by_w_in, by_b_in, by_w_out, by_b_out

@@ -104,62 +104,24 @@ def with_bias(y: Tensor, b: Tensor | None, part: Part) -> Tensor:
     if b is None:
         return y
     b = b[part.experts]
-    if part.ends is None:
-        return y.add_(b)
-    if quick(y):
-        kernels = load("passes_kernel")
-        kernels.call(kernels.add_biases, (len(b), *y.shape), part.of_each, b.contiguous(), y)
-        return y
-    return y.add_(b.repeat_interleave(part.of_each, 0))
+    return y.add_(b if part.ends is None else b.repeat_interleave(part.of_each, 0))
 
 
-def fire(activation: str, value: Tensor, gates: Tensor | None, room: Tensor) -> Tensor:
+def fire(activation: str, value: Tensor, gates: Tensor | None) -> Tensor:
     """The neurons, from what comes before their activation."""
-    if quick(value):
-        return load("mixture_kernel").fire_neurons(activation, value, gates, room[: len(value)])
     act = ACTIVATIONS[activation]
     return act(value) if gates is None else act(gates).mul_(value)
 
 
 def fire_back(
-    activation: str, value: Tensor, gates: Tensor | None, by_neurons: Tensor, rooms: Sequence[Tensor]
+    activation: str, value: Tensor, gates: Tensor | None, by_neurons: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The neurons once more, and the gradients by value and by gates."""
-    if quick(value):
-        rooms = [room[: len(value)] for room in rooms]
-        return load("mixture_kernel").fire_neurons_back(activation, value, gates, by_neurons, *rooms)
     act = ACTIVATIONS[activation]
     if gates is None:
         return act(value), slopes(activation, by_neurons, value), None
     acts = act(gates)
     return acts * value, acts.mul_(by_neurons), slopes(activation, by_neurons.mul_(value), gates)
-
-
-def add_rows(y: Tensor, token: Tensor, rows: Tensor, scale: Tensor | None = None) -> None:
-    """y[token] += scale * rows, for rows (n, o), where a token may come more than once."""
-    if quick(rows):
-        kernels = load("passes_kernel")
-        kernels.call(kernels.add_rows, (*rows.shape, len(y)), rows, token, scale, y)
-    else:
-        y.index_add_(0, token, rows if scale is None else rows * scale.unsqueeze(-1))
-
-
-def take_back(by_y: Tensor, token: Tensor, order: Tensor, said: Tensor, scale: Tensor, by_scale: Tensor) -> Tensor:
-    """The gradient by what was said (n, o); of these choices' weights, it is written into ``by_scale`` (S,)."""
-    if quick(said):
-        kernels, back = load("passes_kernel"), torch.empty_like(said)
-        sizes = *said.shape, len(by_y), len(by_scale)
-        kernels.call(kernels.take_back, sizes, by_y, token, order, said, scale, back, by_scale)
-        return back
-    back = by_y.index_select(0, token)
-    by_scale[order] = (said * back).sum(-1)
-    return back.mul_(scale.unsqueeze(-1))
-
-
-def quick(neurons: Tensor) -> bool:
-    """Whether a kernel passes over them more quickly: it does all at once, but on one thread."""
-    fits = neurons.dtype is torch.float32 and neurons.is_cpu and torch.get_num_threads() == 1
-    return fits and load("mixture_kernel") is not None
 
 
 def rooms_for(parts: list[Part], w_in: Tensor, n: int) -> list[Tensor]:
@@ -176,19 +138,18 @@ def forward(
     w_in, b_in, w_gate, b_gate, w_out, b_out = experts
     token, order, of_each = sort(indices, len(w_in))
     parts, scale = parts_of(of_each, w_in, w_out), weights.flatten()[order]
-    kept, rooms = [token, order, of_each], rooms_for(parts, w_in, 1 if keep else 3)
-    room_of_value, room_of_gates = (None, None) if keep else rooms[1:]
+    kept, rooms = [token, order, of_each], (None, None) if keep else rooms_for(parts, w_in, 2)
     y = tokens.new_zeros(len(tokens), w_out.shape[-1])
     for part in parts:
         of_part, own, ends = token[part.rows], part.experts, part.ends
         x = tokens.index_select(0, of_part)
-        value, gates = with_bias(product(x, w_in[own].mT, ends, room_of_value), b_in, part), None
+        value, gates = with_bias(product(x, w_in[own].mT, ends, rooms[0]), b_in, part), None
         if w_gate is not None:
-            gates = with_bias(product(x, w_gate[own].mT, ends, room_of_gates), b_gate, part)
-        said = with_bias(product(fire(activation, value, gates, rooms[0]), w_out[own], ends), b_out, part)
+            gates = with_bias(product(x, w_gate[own].mT, ends, rooms[1]), b_gate, part)
+        said = with_bias(product(fire(activation, value, gates), w_out[own], ends), b_out, part)
         if keep:
             kept += [value, said] if gates is None else [value, gates, said]
-        add_rows(y, of_part, said, scale[part.rows])
+        y.index_add_(0, of_part, said * scale[part.rows].unsqueeze(-1))
     return y, kept
 
 
@@ -208,9 +169,9 @@ def backward(
     token, order, of_each, *kept = kept
     parts, scale = parts_of(of_each, w_in, w_out), weights.flatten()[order]
     by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out = by_experts
-    by_tokens = tokens.new_zeros(tokens.shape) if by_tokens_too else None  # row after row, as kernels write
+    by_tokens = torch.zeros_like(tokens) if by_tokens_too else None
     by_scale, kept, done = torch.empty_like(weights.flatten()), iter(kept), 0
-    room, *rooms = rooms_for(parts, w_in, 4)
+    (room,) = rooms_for(parts, w_in, 1)
     for part in parts:
         for gradient in by_experts:
             if gradient is not None and done < part.experts.start:
@@ -219,9 +180,11 @@ def backward(
         of_part, own, ends = token[part.rows], part.experts, part.ends
         x = tokens.index_select(0, of_part)
         value, gates, said = next(kept), None if w_gate is None else next(kept), next(kept)
-        back = take_back(by_y, of_part, order[part.rows], said, scale[part.rows], by_scale)
+        back = by_y.index_select(0, of_part)
+        by_scale[order[part.rows]] = (said * back).sum(-1)
+        back.mul_(scale[part.rows].unsqueeze(-1))
         by_neurons = product(back, w_out[own].mT, ends, room)
-        neurons, by_value, by_gates = fire_back(activation, value, gates, by_neurons, rooms)
+        neurons, by_value, by_gates = fire_back(activation, value, gates, by_neurons)
         give(by_w_out, neurons, back, part)
         give(by_w_in, by_value, x, part)
         give_bias(by_b_out, back, part)
@@ -233,7 +196,7 @@ def backward(
             by_x = product(by_value, w_in[own], ends)
             if gates is not None:
                 by_x += product(by_gates, w_gate[own], ends)
-            add_rows(by_tokens, of_part, by_x)
+            by_tokens.index_add_(0, of_part, by_x)
     for gradient in by_experts:
         if gradient is not None and done < len(gradient):
             gradient[done:].zero_()
@@ -251,9 +214,6 @@ def give(gradient: Tensor, left: Tensor, right: Tensor, part: Part) -> None:
 
 
 def give_bias(gradient: Tensor | None, rows: Tensor, part: Part) -> None:
-    if gradient is not None and part.ends is not None and quick(rows):
-        kernels, own = load("passes_kernel"), gradient[part.experts]
-        kernels.call(kernels.sum_biases, (len(own), *rows.shape), part.of_each, rows, own)
-    elif gradient is not None:
+    if gradient is not None:
         for own, of_own in zip(gradient[part.experts].unbind(), rows.split(part.counts), strict=True):
             torch.sum(of_own, 0, out=own)

@@ -79,6 +79,16 @@ def integers_at(context, address):
     return types.CPointer(types.int64)(types.int64), generate
 
 
+@intrinsic
+def halves_at(context, address):
+    """The bfloat16 numbers at an address, as int16."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.int16)(types.int64), generate
+
+
 def addresses(tensors: Sequence[Tensor | None]) -> list[int]:
     """Where they begin; 0 for one that is not there."""
     return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]

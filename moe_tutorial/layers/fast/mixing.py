@@ -1,6 +1,7 @@
-"""The sparse way of a mixture, chosen by shape: kernels for few tokens of each expert, grouped products for more.
+"""The sparse way of a mixture, chosen by shape: kernels for few tokens of each expert, slices around BLAS for more, and
+grouped products in plain torch where no kernel can.
 
-Both keep little between forward and backward, and both write the gradient of the experts' weights where that of the
+All keep little between forward and backward, and all write the gradient of the experts' weights where that of the
 step before lay (``lending``). The gradient of an expert without a token is zero, and not missing.
 """
 
@@ -27,6 +28,9 @@ STACKS = ("w_in", "b_in", "w_gate", "b_gate", "w_out", "b_out")
 # Numbers that an expert is given, its tokens times their width, up to which the kernels are quicker: in evaluation, and
 # with the way back. Measured with one thread, widths 96 to 256, 8 and 48 experts.
 FEW = {False: 480, True: 192}
+# In bfloat16, an expert's tokens times the size of its matrix times its neurons, up to which widening the matrix is
+# quicker than what torch has, whose products take long to begin. Measured as above, at widths 64 to 256.
+NARROW = 2**30
 
 
 def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: "Routing") -> Tensor | None:
@@ -52,22 +56,41 @@ def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: "Routing") -> Tens
         for tensor in (tokens, weights, *stacks):
             if tensor is not None and tensor.requires_grad:
                 return Mix.apply(mixture, tokens, indices, weights, *stacks)
-    return forward(tokens, indices, weights, stacks, experts.activation, keep=False)[0]
+    return way_for(tokens, indices, weights, stacks, False).forward(
+        tokens, indices, weights, stacks, experts.activation, False
+    )[0]
 
 
-def forward(
-    tokens: Tensor, indices: Tensor, weights: Tensor, stacks: Sequence[Tensor | None], activation: str, keep: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """The chosen experts' answers, times their weights, added up: tokens (T, d), choices (T, k) -> (T, o); and with
-    ``keep`` what ``backward`` wants to have.
+def way_for(
+    tokens: Tensor, indices: Tensor, weights: Tensor, stacks: Sequence[Tensor | None], training: bool
+) -> ModuleType:
+    """The quickest way, a module with these two functions:
+
+    - ``forward(tokens, indices, weights, stacks, activation, keep)``: the chosen experts' answers, times their weights,
+      added up: tokens (T, d), choices (T, k) -> (T, o); and with ``keep`` a list of what ``backward`` wants to have.
+    - ``backward``: see below.
+
+    Kernels take float32 or bfloat16 on a processor, row after row in memory. Around BLAS, they run on one thread.
     """
-    kernels = kernels_for(tokens, indices, weights, stacks, keep)
-    if kernels is not None:
-        return kernels.forward(tokens, indices, weights, stacks, activation), []
-    return groups.forward(tokens, indices, weights, stacks, activation, keep)
+    w_in = stacks[0]
+    (E, h, d), dtype = w_in.shape, w_in.dtype
+    for tensor in (tokens, weights, *stacks):
+        if tensor is not None and not (tensor.dtype is dtype and tensor.is_cpu and tensor.is_contiguous()):
+            return groups
+    if indices.dtype is not torch.int64 or not indices.is_contiguous() or load("slices_kernel") is None:
+        return groups
+    choices = indices.numel()
+    if dtype is torch.float32 and choices * d <= FEW[training] * E:
+        return load("mixture_kernel")
+    slices = load("slices_kernel")
+    if torch.get_num_threads() > 1 or not slices.find_sgemm():
+        return groups
+    narrow = dtype is torch.bfloat16 and choices * d * h * h < NARROW * E
+    return slices if dtype is torch.float32 or narrow else groups
 
 
 def backward(
+    way: ModuleType,
     tokens: Tensor,
     indices: Tensor,
     weights: Tensor,
@@ -79,21 +102,8 @@ def backward(
 ) -> list[Tensor | None]:
     """The gradients by tokens (T, d), weights (T, k), and the six stacks."""
     by_stacks = [None if stack is None else lending.empty_like(stack) for stack in stacks]
-    kernels = kernels_for(tokens, indices, weights, stacks, True)
-    arguments = tokens, indices, weights, by_y.contiguous(), stacks, activation, by_stacks, by_tokens_too
-    return [*(groups.backward(*arguments, kept) if kernels is None else kernels.backward(*arguments)), *by_stacks]
-
-
-def kernels_for(
-    tokens: Tensor, indices: Tensor, weights: Tensor, stacks: Sequence[Tensor | None], training: bool
-) -> ModuleType | None:
-    """The kernels where they are the quicker way, and fit: float32 on a processor, row after row in memory."""
-    if indices.numel() * tokens.shape[1] > FEW[training] * len(stacks[0]) or indices.dtype is not torch.int64:
-        return None
-    for tensor in (tokens, weights, *stacks):
-        if tensor is not None and not (tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous()):
-            return None
-    return load("mixture_kernel") if indices.is_contiguous() else None
+    arguments = tokens, indices, weights, by_y.contiguous(), stacks, activation, by_stacks, by_tokens_too, kept
+    return [*way.backward(*arguments), *by_stacks]
 
 
 class Mix(torch.autograd.Function):
@@ -101,8 +111,8 @@ class Mix(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, mixture, tokens: Tensor, indices: Tensor, weights: Tensor, *stacks: Tensor | None):
-        y, kept = forward(tokens, indices, weights, stacks, mixture.experts.activation, keep=True)
-        ctx.mixture = mixture
+        ctx.mixture, ctx.way = mixture, way_for(tokens, indices, weights, stacks, True)
+        y, kept = ctx.way.forward(tokens, indices, weights, stacks, mixture.experts.activation, True)
         ctx.save_for_backward(tokens, indices, weights, *stacks, *kept)
         return y
 
@@ -114,7 +124,7 @@ class Mix(torch.autograd.Function):
             return None, *again(ctx, by_y, tokens, indices, weights, stacks)
         activation, by_tokens_too = ctx.mixture.experts.activation, ctx.needs_input_grad[1]
         by_tokens, by_weights, *by_stacks = backward(
-            tokens, indices, weights, by_y, stacks, activation, kept, by_tokens_too
+            ctx.way, tokens, indices, weights, by_y, stacks, activation, kept, by_tokens_too
         )
         return None, by_tokens, None, by_weights, *by_stacks
 

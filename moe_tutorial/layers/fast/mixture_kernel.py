@@ -367,19 +367,6 @@ def learn_on_threads(
     add_up(k, rows, carray(floats_at(by_x), (T, d)))
 
 
-@kernel()
-def fire_all(kind, gated, n, value, gates, neurons):
-    fire(kind, gated, carray(floats_at(value), n), carray(floats_at(gates), n), carray(floats_at(neurons), n))
-
-
-@kernel()
-def fire_all_back(kind, gated, n, value, gates, by_neurons, neurons, by_value, by_gates):
-    fire_back(
-        kind, gated, carray(floats_at(value), n), carray(floats_at(gates), n), carray(floats_at(by_neurons), n),
-        carray(floats_at(neurons), n), carray(floats_at(by_value), n), carray(floats_at(by_gates), n),
-    )  # fmt: skip
-
-
 def call(on_one, on_threads, more: tuple, choices: Sequence[Tensor], experts: Sequence[Tensor | None], *rest) -> None:
     """One of two kernels that do the same. ValueError for an expert that there is not."""
     (T, k), (E, h, d), o = choices[1].shape, experts[0].shape, experts[4].shape[2]
@@ -395,9 +382,11 @@ def call(on_one, on_threads, more: tuple, choices: Sequence[Tensor], experts: Se
 
 
 def forward(
-    tokens: Tensor, indices: Tensor, weights: Tensor, experts: Sequence[Tensor | None], activation: str
-) -> Tensor:
+    tokens: Tensor, indices: Tensor, weights: Tensor, experts: Sequence[Tensor | None], activation: str, keep: bool
+) -> tuple[Tensor, list[Tensor]]:
     """What the chosen experts say, times its weight, added up: tokens (T, d), choices (T, k) -> (T, o).
+
+    Nothing is kept for the way back.
 
     Args:
         experts: ``w_in`` (E, h, d), ``b_in``, ``w_gate``, ``b_gate``, ``w_out`` (E, h, o), ``b_out`` of ``Experts``.
@@ -405,7 +394,7 @@ def forward(
     """
     y = tokens.new_empty(len(tokens), experts[4].shape[2])
     call(answer, answer_on_threads, (ACTIVATIONS.index(activation),), (tokens, indices, weights, y), experts)
-    return y
+    return y, []
 
 
 def backward(
@@ -417,32 +406,10 @@ def backward(
     activation: str,
     by_experts: Sequence[Tensor | None],
     by_tokens_too: bool,
+    kept: list[Tensor],
 ) -> tuple[Tensor | None, Tensor]:
     """The gradients by tokens (T, d) and by weights (T, k); those by experts are written where ``by_experts`` are."""
     by_x, by_weights = torch.empty_like(tokens), torch.empty_like(weights)
     more = ACTIVATIONS.index(activation), by_tokens_too
     call(learn, learn_on_threads, more, (tokens, indices, weights, by_y), experts, by_x, by_weights, *by_experts)
     return by_x if by_tokens_too else None, by_weights
-
-
-def fire_neurons(activation: str, value: Tensor, gates: Tensor | None, neurons: Tensor) -> Tensor:
-    """``fire`` on arrays (n, h); returns the neurons."""
-    run(
-        fire_all,
-        1,
-        ACTIVATIONS.index(activation),
-        gates is not None,
-        value.numel(),
-        *addresses((value, gates, neurons)),
-    )
-    return neurons
-
-
-def fire_neurons_back(
-    activation: str, value: Tensor, gates: Tensor | None, by_neurons: Tensor, neurons: Tensor, by_value: Tensor,
-    by_gates: Tensor,
-) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
-    """``fire_back`` on arrays (n, h); returns the last three."""
-    arrays = addresses((value, gates, by_neurons, neurons, by_value, by_gates))
-    run(fire_all_back, 1, ACTIVATIONS.index(activation), gates is not None, value.numel(), *arrays)
-    return neurons, by_value, None if gates is None else by_gates

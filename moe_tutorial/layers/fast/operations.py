@@ -17,7 +17,8 @@ def mix_operation(
     b_gate: Tensor | None, w_out: Tensor, b_out: Tensor | None, activation: str,
 ) -> Tensor:  # fmt: skip
     stacks = w_in, b_in, w_gate, b_gate, w_out, b_out
-    return mixing.forward(tokens, indices, weights, stacks, activation, keep=False)[0]
+    way = mixing.way_for(tokens, indices, weights, stacks, False)
+    return way.forward(tokens, indices, weights, stacks, activation, False)[0]
 
 
 @torch.library.custom_op("moe_tutorial::mix_backward", mutates_args=())
@@ -26,8 +27,9 @@ def mix_backward_operation(
     w_gate: Tensor | None, b_gate: Tensor | None, w_out: Tensor, b_out: Tensor | None, activation: str,
 ) -> list[Tensor]:  # fmt: skip
     stacks = w_in, b_in, w_gate, b_gate, w_out, b_out
-    kept = mixing.forward(tokens, indices, weights, stacks, activation, keep=True)[1]
-    gradients = mixing.backward(tokens, indices, weights, by_y, stacks, activation, kept)
+    way = mixing.way_for(tokens, indices, weights, stacks, True)
+    kept = way.forward(tokens, indices, weights, stacks, activation, True)[1]
+    gradients = mixing.backward(way, tokens, indices, weights, by_y, stacks, activation, kept)
     return [gradient for gradient in gradients if gradient is not None]
 
 

@@ -1,4 +1,4 @@
-"""What a mixture does between its products, compiled: it chooses, sorts, gathers and adds up.
+"""How a mixture chooses and sorts its choices, compiled.
 
 In plain torch these are many small passes over the tokens. Beside narrow experts they take as long as the products.
 """
@@ -9,7 +9,7 @@ import numpy as np
 from numba import carray
 from torch import Tensor
 
-from .blocks import add, dot, exp
+from .blocks import dot, exp
 from .kernels import addresses, floats_at, integers_at, kernel, run
 from .mixture_kernel import sort_choices
 
@@ -88,52 +88,6 @@ def sort(S, E, k, indices, order, token, counts):
         for e in range(E):
             counts[e] = start[e + 1] - start[e]
     return right
-
-
-@kernel()
-def add_biases(E, n, h, counts, b, y):
-    """Each expert's bias, added to its rows of y (n, h): so many has each of E experts, one after the other."""
-    counts, b, y = carray(integers_at(counts), E), carray(floats_at(b), (E, h)), carray(floats_at(y), (n, h))
-    r = 0
-    for e in range(E):
-        for _ in range(counts[e]):
-            add(y[r], np.float32(1), b[e])
-            r += 1
-
-
-@kernel()
-def sum_biases(E, n, h, counts, y, by_b):
-    """The sum of each expert's rows of y (n, h)."""
-    counts, by_b, y = carray(integers_at(counts), E), carray(floats_at(by_b), (E, h)), carray(floats_at(y), (n, h))
-    r = 0
-    for e in range(E):
-        by_b[e] = 0
-        for _ in range(counts[e]):
-            add(by_b[e], np.float32(1), y[r])
-            r += 1
-
-
-@kernel()
-def add_rows(n, d, T, rows, token, scale, y):
-    """y[token[r]] += scale[r] * rows[r]; times 1 where the scale's address is 0."""
-    scaled = scale != 0
-    rows, y = carray(floats_at(rows), (n, d)), carray(floats_at(y), (T, d))
-    token, scale = carray(integers_at(token), n), carray(floats_at(scale), n)
-    for r in range(n):
-        add(y[token[r]], scale[r] if scaled else np.float32(1), rows[r])
-
-
-@kernel()
-def take_back(n, d, T, S, by_y, token, order, said, scale, back, by_scale):
-    """back[r] = scale[r] * by_y[token[r]], and by_scale, of all S choices, at order[r]: what was said times by_y."""
-    by_y, by_scale = carray(floats_at(by_y), (T, d)), carray(floats_at(by_scale), S)
-    said, back, scale = carray(floats_at(said), (n, d)), carray(floats_at(back), (n, d)), carray(floats_at(scale), n)
-    token, order = carray(integers_at(token), n), carray(integers_at(order), n)
-    for r in range(n):
-        row = by_y[token[r]]
-        by_scale[order[r]] = dot(said[r], row)
-        for i in range(d):
-            back[r, i] = scale[r] * row[i]
 
 
 def call(compiled, sizes: Sequence[int], *tensors: Tensor | None) -> bool | None:
