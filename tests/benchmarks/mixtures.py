@@ -268,37 +268,36 @@ def tricks() -> list[dict[str, Any]]:
     add("Sorting", "1,024 tokens, 64 experts, forward", peers.forward("loop", masks, x), sorted_once)
     moe, x, target = mixture(256, 64, 128, 2)
     step, shape = peers.training("ours", moe, x, target), "256 tokens, 64 experts, training"
-    add("Grouped products", shape, forced(step, few=0, part=1), forced(step, few=0))
-    grouped = forced(peers.forward("ours", moe, x), few=0)
-    add("No padding", "256 tokens, 64 experts, forward", padded(moe, x), grouped)
+    add("Grouped products", shape, by_groups(step, part=1), by_groups(step))
+    add("No padding", "256 tokens, 64 experts, forward", padded(moe, x), by_groups(peers.forward("ours", moe, x)))
     add("Unbinding", shape, indexed(moe, x, target), peers.training("ours", copy_as_plain(moe), x, target))
-    moe, x, target = mixture(64, 64, 256, 2)
-    step, shape = peers.training("ours", moe, x, target), "64 tokens, 64 experts, training"
-    add("Memory that stays", shape, without_lending(step), step)
+    add("BLAS from a kernel", shape, by_groups(step), step)
     moe, x, target = mixture(1024, 8, 128, 2)
+    step, shape = peers.training("ours", moe, x, target), "1,024 tokens, 8 experts, training"
+    add("BLAS from a kernel", shape, by_groups(step), step)
+    add("Compiled choice", shape, choosing_plainly(step), step)
+    moe, x, target = mixture(64, 64, 256, 2)
     step = peers.training("ours", moe, x, target)
-    add("Compiled passes", "1,024 tokens, 8 experts, training", without_passes(step), step)
-    moe, x, target = mixture(16, 64, 256, 2)
-    step, shape = peers.training("ours", moe, x, target), "16 tokens, 64 experts, training"
-    add("Kernels", shape, forced(step, few=0), step)
+    add("Memory that stays", "64 tokens, 64 experts, training", without_lending(step), step)
+    moe, x, target = mixture(200, 48, 128, 1)
+    step = peers.training("ours", moe.bfloat16(), x.bfloat16(), target.bfloat16())
+    add("Widening", "200 tokens, 48 experts, bfloat16, training", by_groups(step), step)
     moe, x, _ = mixture(1, 64, 128, 2)
     one = peers.forward("ours", moe, x)
-    add("Kernels", "1 token, 64 experts, forward", forced(one, few=0), one)
+    add("Each weight once", "1 token, 64 experts, forward", by_groups(one), one)
     return rows
 
 
-def forced(function: Callable[[], Any], few: int, part: int | None = None) -> Callable[[], Any]:
-    """The same call with other limits between the ways."""
+def by_groups(function: Callable[[], Any], part: int = groups.PART) -> Callable[[], Any]:
+    """The same call with grouped products in plain torch, of parts of so many bytes."""
 
     def call() -> Any:
-        before = dict(mixing.FEW), groups.PART
-        mixing.FEW.update({False: few, True: few})
-        groups.PART = part or groups.PART
+        before = mixing.way_for, groups.PART
+        mixing.way_for, groups.PART = lambda *_: groups, part
         try:
             return function()
         finally:
-            mixing.FEW.update(before[0])
-            groups.PART = before[1]
+            mixing.way_for, groups.PART = before
 
     return call
 
@@ -325,16 +324,15 @@ def without_lending(step: Callable[[], Any]) -> Callable[[], Any]:
     return call
 
 
-def without_passes(step: Callable[[], Any]) -> Callable[[], Any]:
-    """Between the products, and in the router, plain torch."""
+def choosing_plainly(step: Callable[[], Any]) -> Callable[[], Any]:
+    """Softmax and top-k in plain torch."""
 
     def call() -> Any:
-        loads = groups.load, picking.load
-        groups.load = picking.load = lambda name: None
+        load, picking.load = picking.load, lambda name: None
         try:
             return step()
         finally:
-            groups.load, picking.load = loads
+            picking.load = load
 
     return call
 

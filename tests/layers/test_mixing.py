@@ -18,7 +18,7 @@ from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, Routing
 from moe_tutorial.layers.fast import dispatch, groups, lending, mixing
 
 pytest.importorskip("numba")
-WAYS = ("kernels", "around BLAS", "groups", "groups of one", "without grouped_mm", "by shape")
+WAYS = ("few at once", "around BLAS", "groups", "groups of one", "without grouped_mm", "by shape")
 
 
 @pytest.fixture(params=WAYS)
@@ -30,8 +30,7 @@ def way(request, monkeypatch):
 def take(way, monkeypatch):
     """Force one way for all shapes. What a kernel cannot do goes by groups all the same."""
     if way != "by shape":
-        few = 10**9 if way == "kernels" else 0
-        monkeypatch.setattr(mixing, "FEW", {False: few, True: few})
+        monkeypatch.setattr(mixing, "FEW", 10**9 if way == "few at once" else 0)
         monkeypatch.setattr(mixing, "NARROW", 10**12)
     if "group" in way:
         monkeypatch.setattr(mixing, "load", lambda name: None)
@@ -143,9 +142,9 @@ def chosen(moe, T, training, n_threads=1):
 
 def test_each_shape_goes_its_way():
     moe = MixtureOfExperts(128, 256, 8, 1)
-    assert [chosen(moe, T, True) for T in (1, 12, 13, 8192)] == ["mixture_kernel"] * 2 + ["slices_kernel"] * 2
     assert [chosen(moe, T, False) for T in (1, 30, 31, 8192)] == ["mixture_kernel"] * 2 + ["slices_kernel"] * 2
-    assert [chosen(moe, T, True, 2) for T in (12, 13)] == ["mixture_kernel", "groups"]
+    assert [chosen(moe, T, True) for T in (1, 8192)] == ["slices_kernel"] * 2
+    assert [chosen(moe, T, True, 2) for T in (1, 8192, 8193)] == ["slices_kernel"] * 2 + ["groups"]
     assert [chosen(moe.bfloat16(), T, True) for T in (1, 1000, 1024)] == ["slices_kernel"] * 2 + ["groups"]
     assert chosen(moe.double(), 64, True) == "groups"
 

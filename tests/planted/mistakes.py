@@ -272,7 +272,7 @@ MISTAKES = {
     ),
     "gates-gradient-without-value": Mistake(
         "the kernel's gradient by a gate leaves out what the gate multiplies",
-        "layers/fast/mixture_kernel.py",
+        "layers/fast/slices_kernel.py",
         "v * by * slope(gates[i], kind)",
         "by * slope(gates[i], kind)",
         (MIXING + "test_every_way_equals_the_plain_one",),

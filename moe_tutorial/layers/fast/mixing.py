@@ -1,5 +1,5 @@
-"""The sparse way of a mixture, chosen by shape: kernels for few tokens of each expert, slices around BLAS for more, and
-grouped products in plain torch where no kernel can.
+"""The sparse way of a mixture, chosen by shape: a kernel for few tokens of each expert, another around BLAS for more,
+and grouped products in plain torch where neither can.
 
 All keep little between forward and backward, and all write the gradient of the experts' weights where that of the
 step before lay (``lending``). The gradient of an expert without a token is zero, and not missing.
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from ..routing import Routing
 
 STACKS = ("w_in", "b_in", "w_gate", "b_gate", "w_out", "b_out")
-# Numbers that an expert is given, its tokens times their width, up to which the kernels are quicker: in evaluation, and
-# with the way back. Measured with one thread, widths 96 to 256, 8 and 48 experts.
-FEW = {False: 480, True: 192}
+# In evaluation, the numbers that an expert is given, its tokens times their width, up to which reading its weights once
+# is the quickest way. Measured with one thread, widths 64 to 256, 8 to 64 experts.
+FEW = 480
+# On several threads, these times the neurons of all choices, from which on BLAS is quicker when plain torch divides
+# what is between the products among them, too. Measured with two.
+MANY = 2**22
 # In bfloat16, an expert's tokens times the size of its matrix times its neurons, up to which widening the matrix is
-# quicker than what torch has, whose products take long to begin. Measured as above, at widths 64 to 256.
+# quicker than what torch has, whose products take long to begin. Measured as above.
 NARROW = 2**30
 
 
@@ -70,20 +73,19 @@ def way_for(
       added up: tokens (T, d), choices (T, k) -> (T, o); and with ``keep`` a list of what ``backward`` wants to have.
     - ``backward``: see below.
 
-    Kernels take float32 or bfloat16 on a processor, row after row in memory. Around BLAS, they run on one thread.
+    Kernels take float32 or bfloat16 on a processor, row after row in memory.
     """
-    w_in = stacks[0]
+    w_in, slices = stacks[0], load("slices_kernel")
     (E, h, d), dtype = w_in.shape, w_in.dtype
+    if slices is None or indices.dtype is not torch.int64 or not indices.is_contiguous():
+        return groups
     for tensor in (tokens, weights, *stacks):
         if tensor is not None and not (tensor.dtype is dtype and tensor.is_cpu and tensor.is_contiguous()):
             return groups
-    if indices.dtype is not torch.int64 or not indices.is_contiguous() or load("slices_kernel") is None:
-        return groups
-    choices = indices.numel()
-    if dtype is torch.float32 and choices * d <= FEW[training] * E:
+    choices, threads = indices.numel(), torch.get_num_threads()
+    if dtype is torch.float32 and not training and choices * d <= FEW * E:
         return load("mixture_kernel")
-    slices = load("slices_kernel")
-    if torch.get_num_threads() > 1 or not slices.find_sgemm():
+    if not slices.find_sgemm() or (threads > 1 and choices * h * threads > MANY):
         return groups
     narrow = dtype is torch.bfloat16 and choices * d * h * h < NARROW * E
     return slices if dtype is torch.float32 or narrow else groups

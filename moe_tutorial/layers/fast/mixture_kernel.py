@@ -1,18 +1,15 @@
 """A mixture's experts compiled for processors, for few tokens each: every weight in use is read once.
 
-With few tokens an expert's matrix products wait for the memory that its weights come from. So forward they are one
-pass, and backward, too: a neuron's weights are read once more for the tokens' gradient, and in the same moment the
-gradient of these weights is written. Nothing is kept in between but the tokens: the neurons are computed again.
+With few tokens an expert's matrix products wait for the memory that its weights come from, so they are one pass.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numba import carray, prange
 from torch import Tensor
 
-from .blocks import ACTIVATIONS, ROWS, activate, add, adds, dot, dots, slope
+from .blocks import ACTIVATIONS, ROWS, activate, add, adds, dot, dots
 from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 BLOCK = 32  # tokens of an expert at a time, so that they stay in the nearest cache
@@ -46,17 +43,6 @@ def write(neurons, w, n, y):
 
 
 @kernel()
-def outer(v, x, n, y):
-    """v (n, m), x (n, d): the transposed v times x, added to y (m, d)."""
-    fours = n - n % ROWS if len(y) == ROWS else 0
-    for r in range(0, fours, ROWS):
-        adds(y, v[r : r + ROWS].T, x[r : r + ROWS])
-    for r in range(fours, n):
-        for j in range(len(y)):
-            add(y[j], v[r, j], x[r])
-
-
-@kernel()
 def biases(b, n, neurons):
     for r in range(n):
         for j in range(len(b)):
@@ -82,28 +68,6 @@ def fire(kind, gated, value, gates, neurons):
         each(1, gated, value, gates, neurons)
     else:
         each(2, gated, value, gates, neurons)
-
-
-@kernel(inline="always")
-def each_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates):
-    for i in range(len(value)):
-        v, by = value[i], by_neurons[i]
-        if gated:
-            act = activate(gates[i], kind)
-            neurons[i], by_value[i], by_gates[i] = act * v, act * by, v * by * slope(gates[i], kind)
-        else:
-            neurons[i], by_value[i] = activate(v, kind), by * slope(v, kind)
-
-
-@kernel()
-def fire_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates):
-    """The neurons once more, and the gradients by value and by gates."""
-    if kind == 0:
-        each_back(0, gated, value, gates, by_neurons, neurons, by_value, by_gates)
-    elif kind == 1:
-        each_back(1, gated, value, gates, by_neurons, neurons, by_value, by_gates)
-    else:
-        each_back(2, gated, value, gates, by_neurons, neurons, by_value, by_gates)
 
 
 @kernel()
@@ -235,181 +199,31 @@ def answer_on_threads(
     return right
 
 
-@kernel()
-def learn_experts(
-    kind,
-    gated,
-    biased,
-    by_tokens_too,
-    k,
-    x,
-    weights,
-    by_y,
-    stacks,
-    order,
-    start,
-    by_x,
-    by_weights,
-    by_stacks,
-    first,
-    last,
-):
-    """The gradients of the experts from ``first`` up to ``last``, and of their choices: by_x (S, d), by_weights (S,).
-
-    Those of an expert without a token are zero, and not missing: for Adam the two differ.
-    """
-    w_in, b_in, w_gate, b_gate, w_out, b_out = stacks
-    by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out = by_stacks
-    h, d = w_in.shape[1:]
-    o = w_out.shape[2]
-    tokens, by_tokens = np.empty((BLOCK, d), np.float32), np.empty((BLOCK, d), np.float32)
-    back, scaled = np.empty((BLOCK, o), np.float32), np.empty((BLOCK, o), np.float32)
-    value, gates = np.zeros((BLOCK, ROWS), np.float32), np.zeros((BLOCK, ROWS), np.float32)
-    neurons, by_neurons = np.zeros((BLOCK, ROWS), np.float32), np.zeros((BLOCK, ROWS), np.float32)
-    by_value, by_gates = np.zeros((BLOCK, ROWS), np.float32), np.zeros((BLOCK, ROWS), np.float32)
-    by_weight = np.empty(BLOCK, np.float32)
-    for e in range(first, last):
-        if biased:
-            by_b_in[e], by_b_out[e] = 0, 0
-            if gated:
-                by_b_gate[e] = 0
-        if start[e] == start[e + 1]:
-            by_w_in[e], by_w_out[e] = 0, 0
-            if gated:
-                by_w_gate[e] = 0
-        for at in range(start[e], start[e + 1], BLOCK):
-            n = min(BLOCK, start[e + 1] - at)
-            room = n if n < FEW else (n + ROWS - 1) // ROWS * ROWS
-            gather(x, order[at : at + n], k, n, tokens)
-            gather(by_y, order[at : at + n], k, n, back)
-            scaled[:room], by_tokens[:room] = 0, 0
-            for r in range(n):
-                add(scaled[r], weights[order[at + r]], back[r])
-                by_weight[r] = dot(b_out[e], back[r]) if biased else 0
-                if biased:
-                    add(by_b_out[e], np.float32(1), scaled[r])
-            for j in range(0, h, ROWS):
-                some = slice(j, min(j + ROWS, h))
-                m = some.stop - j
-                if at == start[e]:  # now, and not for all rows before: so they are written once
-                    by_w_in[e, some], by_w_out[e, some] = 0, 0
-                    if gated:
-                        by_w_gate[e, some] = 0
-                read(tokens, w_in[e, some], n, value)
-                read(back, w_out[e, some], n, by_neurons)
-                if biased:
-                    biases(b_in[e, some], n, value)
-                if gated:
-                    read(tokens, w_gate[e, some], n, gates)
-                    if biased:
-                        biases(b_gate[e, some], n, gates)
-                fire_back(
-                    kind, gated, value[:room].ravel(), gates[:room].ravel(), by_neurons[:room].ravel(),
-                    neurons[:room].ravel(), by_value[:room].ravel(), by_gates[:room].ravel(),
-                )  # fmt: skip
-                for r in range(n):
-                    by_weight[r] += dot(neurons[r, :m], by_neurons[r, :m])
-                    for i in range(ROWS):
-                        by_value[r, i] *= weights[order[at + r]]
-                        by_gates[r, i] *= weights[order[at + r]]
-                outer(neurons, scaled, room, by_w_out[e, some])
-                outer(by_value, tokens, room, by_w_in[e, some])
-                if by_tokens_too:
-                    write(by_value, w_in[e, some], n, by_tokens)
-                if gated:
-                    outer(by_gates, tokens, room, by_w_gate[e, some])
-                    if by_tokens_too:
-                        write(by_gates, w_gate[e, some], n, by_tokens)
-                if biased:
-                    for r in range(n):
-                        add(by_b_in[e, some], np.float32(1), by_value[r, :m])
-                        if gated:
-                            add(by_b_gate[e, some], np.float32(1), by_gates[r, :m])
-            for r in range(n):
-                by_x[order[at + r]], by_weights[order[at + r]] = by_tokens[r], by_weight[r]
-
-
-@kernel()
-def learn(
-    kind, gated, biased, by_tokens_too, T, k, E, d, h, o, x, indices, weights, by_y,
-    w_in, b_in, w_gate, b_gate, w_out, b_out, by_x, by_weights,
-    by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out,
-):  # fmt: skip
-    x, indices, weights, by_y = of_choices(T, k, d, o, x, indices, weights, by_y)
-    stacks = of_experts(E, d, h, o, w_in, b_in, w_gate, b_gate, w_out, b_out)
-    by_stacks = of_experts(E, d, h, o, by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out)
-    by_weights, rows = carray(floats_at(by_weights), T * k), np.empty((T * k, d), np.float32)
-    order, start, _ = sort_choices(indices, E)
-    learn_experts(
-        kind, gated, biased, by_tokens_too, k, x, weights, by_y, stacks, order, start, rows, by_weights, by_stacks, 0, E
-    )
-    add_up(k, rows, carray(floats_at(by_x), (T, d)))
-
-
-@kernel(parallel=True)
-def learn_on_threads(
-    kind, gated, biased, by_tokens_too, T, k, E, d, h, o, x, indices, weights, by_y,
-    w_in, b_in, w_gate, b_gate, w_out, b_out, by_x, by_weights,
-    by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out,
-):  # fmt: skip
-    x, indices, weights, by_y = of_choices(T, k, d, o, x, indices, weights, by_y)
-    stacks = of_experts(E, d, h, o, w_in, b_in, w_gate, b_gate, w_out, b_out)
-    by_stacks = of_experts(E, d, h, o, by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out)
-    by_weights, rows = carray(floats_at(by_weights), T * k), np.empty((T * k, d), np.float32)
-    order, start, _ = sort_choices(indices, E)
-    parts = min(E, T * k // 16 + 1)
-    for part in prange(parts):
-        first, last = part_of(part, parts, start), part_of(part + 1, parts, start)
-        learn_experts(
-            kind, gated, biased, by_tokens_too, k, x, weights, by_y, stacks, order, start, rows, by_weights, by_stacks,
-            first, last,
-        )  # fmt: skip
-    add_up(k, rows, carray(floats_at(by_x), (T, d)))
-
-
-def call(on_one, on_threads, more: tuple, choices: Sequence[Tensor], experts: Sequence[Tensor | None], *rest) -> None:
-    """One of two kernels that do the same. ValueError for an expert that there is not."""
-    (T, k), (E, h, d), o = choices[1].shape, experts[0].shape, experts[4].shape[2]
-    kind = experts[2] is not None, experts[1] is not None
-    threads = threads_for(T * k)
-    right = run(
-        on_one if threads == 1 else on_threads, threads, more[0], *kind, *more[1:], T, k, E, d, h, o,
-        *addresses(choices), *addresses(experts), *addresses(rest),
-    )  # fmt: skip
-    if right is False:
-        wrong = next(e for e in choices[1].flatten().tolist() if not 0 <= e < E)
-        raise ValueError(f"the router chose expert {wrong}, but there are only {E}")
-
-
 def forward(
     tokens: Tensor, indices: Tensor, weights: Tensor, experts: Sequence[Tensor | None], activation: str, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
     """What the chosen experts say, times its weight, added up: tokens (T, d), choices (T, k) -> (T, o).
 
-    Nothing is kept for the way back.
+    Nothing is kept, whatever ``keep`` says: the way back is another kernel's.
 
     Args:
         experts: ``w_in`` (E, h, d), ``b_in``, ``w_gate``, ``b_gate``, ``w_out`` (E, h, o), ``b_out`` of ``Experts``.
             All but the int64 indices are float32, on the processor, one row after the other (contiguous).
+
+    ValueError for an expert that there is not.
     """
-    y = tokens.new_empty(len(tokens), experts[4].shape[2])
-    call(answer, answer_on_threads, (ACTIVATIONS.index(activation),), (tokens, indices, weights, y), experts)
+    (T, k), (E, h, d), o = indices.shape, experts[0].shape, experts[4].shape[2]
+    y, kind, threads = tokens.new_empty(T, o), ACTIVATIONS.index(activation), threads_for(T * k)
+    right = run(
+        answer if threads == 1 else answer_on_threads, threads, kind, experts[2] is not None, experts[1] is not None,
+        T, k, E, d, h, o, *addresses((tokens, indices, weights, y)), *addresses(experts),
+    )  # fmt: skip
+    if not right:
+        refuse(indices, E)
     return y, []
 
 
-def backward(
-    tokens: Tensor,
-    indices: Tensor,
-    weights: Tensor,
-    by_y: Tensor,
-    experts: Sequence[Tensor | None],
-    activation: str,
-    by_experts: Sequence[Tensor | None],
-    by_tokens_too: bool,
-    kept: list[Tensor],
-) -> tuple[Tensor | None, Tensor]:
-    """The gradients by tokens (T, d) and by weights (T, k); those by experts are written where ``by_experts`` are."""
-    by_x, by_weights = torch.empty_like(tokens), torch.empty_like(weights)
-    more = ACTIVATIONS.index(activation), by_tokens_too
-    call(learn, learn_on_threads, more, (tokens, indices, weights, by_y), experts, by_x, by_weights, *by_experts)
-    return by_x if by_tokens_too else None, by_weights
+def refuse(indices: Tensor, E: int) -> None:
+    """Raise ValueError: among these choices is one of an expert that there is not."""
+    wrong = next(e for e in indices.flatten().tolist() if not 0 <= e < E)
+    raise ValueError(f"the router chose expert {wrong}, but there are only {E}")

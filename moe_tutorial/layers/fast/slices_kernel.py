@@ -1,4 +1,4 @@
-"""A mixture's experts compiled around BLAS, for many tokens each: sorted by expert, an expert's tokens are a slice.
+"""A mixture's experts compiled around BLAS: sorted by expert, an expert's tokens are a slice.
 
 Between the products are many small passes: gather, add a bias, activate, weigh, add up. Here they run over some hundred
 tokens at a time, which stay in the cache from one product to the next. Stacks in bfloat16 are read and written as such,
@@ -13,9 +13,9 @@ from numba import carray
 from torch import Tensor
 
 from .blas import find_sgemm, multiply
-from .blocks import ACTIVATIONS, add, dot, narrow, widen
+from .blocks import ACTIVATIONS, activate, add, dot, narrow, slope, widen
 from .kernels import addresses, floats_at, halves_at, integers_at, kernel, run
-from .mixture_kernel import biases, fire, fire_back, of_choices, sort_choices
+from .mixture_kernel import biases, fire, of_choices, refuse, sort_choices
 
 BLOCK = 2**17  # neurons at a time: half a megabyte
 
@@ -67,6 +67,28 @@ def gather(rows, order, k, found):
         found[r] = rows[order[r] // k]
 
 
+@kernel(inline="always")
+def each_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates):
+    for i in range(len(value)):
+        v, by = value[i], by_neurons[i]
+        if gated:
+            act = activate(gates[i], kind)
+            neurons[i], by_value[i], by_gates[i] = act * v, act * by, v * by * slope(gates[i], kind)
+        else:
+            neurons[i], by_value[i] = activate(v, kind), by * slope(v, kind)
+
+
+@kernel()
+def fire_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates):
+    """The neurons once more, and the gradients by value and by gates."""
+    if kind == 0:
+        each_back(0, gated, value, gates, by_neurons, neurons, by_value, by_gates)
+    elif kind == 1:
+        each_back(1, gated, value, gates, by_neurons, neurons, by_value, by_gates)
+    else:
+        each_back(2, gated, value, gates, by_neurons, neurons, by_value, by_gates)
+
+
 @kernel()
 def answer(
     sgemm, kind, half, gated, biased, keep, T, k, E, d, h, o, x, indices, weights, y,
@@ -79,10 +101,10 @@ def answer(
     if not right:
         return False
     S, block, settings = T * k, block_for(T, k, h), np.empty(10, np.int64)
-    carray(integers_at(order), S)[:], carray(integers_at(start), E + 1)[:] = choices, begins
     tokens, neurons = np.empty((block, d), np.float32), np.empty((block, h), np.float32)
     own_in, own_gate, own_out = room_for(half, h, d), room_for(half and gated, h, d), room_for(half, h, o)
     if keep:
+        carray(integers_at(order), S)[:], carray(integers_at(start), E + 1)[:] = choices, begins
         values, all_gates, all_said = floats(value, S, h), floats(gates, S, h), floats(said, S, o)
     else:
         values, all_said = np.empty((block, h), np.float32), np.empty((block, o), np.float32)
@@ -191,34 +213,29 @@ def learn(
             put(half, by_w_gate, e, to_gate)
 
 
-def wide(*tensors: Tensor | None) -> list[Tensor | None]:
-    """What is small goes to the kernel in float32."""
-    return [None if tensor is None else tensor.float() for tensor in tensors]
-
-
 def forward(
     tokens: Tensor, indices: Tensor, weights: Tensor, experts: Sequence[Tensor | None], activation: str, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """As ``mixture_kernel.forward``, in float32 or bfloat16; and, if asked, what ``backward`` wants to have.
-
-    ValueError for an expert that there is not.
-    """
+    """As ``mixture_kernel.forward``, in float32 or bfloat16; and, if asked, what ``backward`` wants to have."""
     (T, k), (E, h, d), o = indices.shape, experts[0].shape, experts[4].shape[2]
     w_in, b_in, w_gate, b_gate, w_out, b_out = experts
     half, gated, biased = w_in.dtype is torch.bfloat16, w_gate is not None, b_in is not None
-    x, scale, b_in, b_gate, b_out = wide(tokens, weights, b_in, b_gate, b_out)
-    y, kept = x.new_empty(T, o), [indices.new_empty(T * k), indices.new_empty(E + 1)]
+    x, scale, kept = tokens, weights, []
+    if half:  # what is small goes to the kernel in float32
+        x, scale = x.float(), scale.float()
+        b_in, b_gate, b_out = (None if b is None else b.float() for b in (b_in, b_gate, b_out))
+    y = x.new_empty(T, o)
     if keep:
-        kept += [x.new_empty(T * k, h), x.new_empty(T * k if gated else 0, h), x.new_empty(T * k, o)]
-    arrays = x, indices, scale, y, w_in, b_in, w_gate, b_gate, w_out, b_out, *kept
+        kept = [indices.new_empty(T * k), indices.new_empty(E + 1), x.new_empty(T * k, h)]
+        kept += [x.new_empty(T * k if gated else 0, h), x.new_empty(T * k, o)]
+    arrays = x, indices, scale, y, w_in, b_in, w_gate, b_gate, w_out, b_out, *(kept or [None] * 5)
     right = run(
         answer, 1, find_sgemm(), ACTIVATIONS.index(activation), half, gated, biased, keep, T, k, E, d, h, o,
-        *addresses(arrays), *((0, 0, 0) if not keep else ()),
+        *addresses(arrays),
     )  # fmt: skip
     if not right:
-        wrong = next(e for e in indices.flatten().tolist() if not 0 <= e < E)
-        raise ValueError(f"the router chose expert {wrong}, but there are only {E}")
-    return y.to(tokens.dtype), kept if keep else []
+        refuse(indices, E)
+    return y.to(tokens.dtype), kept
 
 
 def backward(
@@ -235,7 +252,7 @@ def backward(
     """The gradients by tokens (T, d) and by weights (T, k); those by experts are written where ``by_experts`` are."""
     (T, k), (E, h, d), o = indices.shape, experts[0].shape, experts[4].shape[2]
     w_in, b_in, w_gate, _, w_out, _ = experts
-    x, scale, by_y = wide(tokens, weights, by_y)
+    x, scale, by_y = tokens.float(), weights.float(), by_y.float()
     by_x, by_scale = torch.empty_like(x) if by_tokens_too else None, torch.empty_like(scale)
     # Of biases, too, what is added up is float32.
     found = [
