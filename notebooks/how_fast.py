@@ -127,12 +127,17 @@ interval_chart(
 # - **No padding.** To make the slices equally long, so that one regular product does, is to multiply zeros.
 # - **Unbinding.** `w[e]` in a loop makes, on the way back, a gradient as large as the whole stack for each expert.
 #   `unbind` hands out all of them at once.
+# - **BLAS from a kernel.** BLAS is the library that multiplies matrices. A compiled loop over the experts calls it, and does
+#   the small work in between while the tokens are in the cache. From Python, each product costs microseconds before it
+#   begins, and a training step makes nine for each expert.
+# - **Compiled choice.** Softmax and top-k are one pass over the tokens. In plain PyTorch they are several, each with a new
+#   array.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
 #   gradient where that of the step before lay.
-# - **Compiled passes.** Between the matrix products there is small work: softmax and top-k, the sort, the activation, adding
-#   up. Compiled, each is one pass over the tokens. In plain PyTorch it is several, each with a new array.
-# - **Kernels.** With few tokens an expert's weights are what takes time. Compiled, the layer reads each once on the way
-#   forward, and once more on the way back, where it writes the gradient in the same pass.
+# - **Widening.** In bfloat16 a product takes PyTorch long to begin. So the layer turns a small expert's weights into float32,
+#   one matrix at a time, and multiplies these. What it reads from memory and writes there stays bfloat16.
+# - **Each weight once.** With one token an expert's weights are what takes time. Compiled, the layer reads each once, and
+#   does nothing else.
 #
 # ## Beside one dense layer
 #
