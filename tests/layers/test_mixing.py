@@ -142,7 +142,7 @@ def chosen(moe, T, training, n_threads=1):
 
 def test_each_shape_goes_its_way():
     moe = MixtureOfExperts(128, 256, 8, 1)
-    assert [chosen(moe, T, False) for T in (1, 30, 31, 8192)] == ["mixture_kernel"] * 2 + ["slices_kernel"] * 2
+    assert [chosen(moe, T, False) for T in (1, 12, 13, 8192)] == ["mixture_kernel"] * 2 + ["slices_kernel"] * 2
     assert [chosen(moe, T, True) for T in (1, 8192)] == ["slices_kernel"] * 2
     assert [chosen(moe, T, True, 2) for T in (1, 8192, 8193)] == ["slices_kernel"] * 2 + ["groups"]
     assert [chosen(moe.bfloat16(), T, True) for T in (1, 1000, 1024)] == ["slices_kernel"] * 2 + ["groups"]
