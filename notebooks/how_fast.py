@@ -20,7 +20,7 @@ from moe_tutorial.show.figures import Line
 from moe_tutorial.study import speed
 
 found = speed.measured()
-print(speed.machine_line(found))
+print(speed.machine_lines(found))
 
 # %% [markdown]
 # ## Time over tokens
@@ -58,7 +58,7 @@ def over_tokens(n_experts: int, training: bool, title: str):
         x="tokens at once",
         y="µs a token",
         log="xy",
-        xticks=[1, 64, 1024, 8192],
+        xticks=[*times["ours"]],
         legend=True,
     )
 
@@ -86,9 +86,8 @@ print(
     f"{all_of_them['faster']:.0%} at most nine tenths of it; geometric mean {all_of_them['mean']:.2f}"
 )
 low, middle, high = all_of_them["worst"]["ratio"]
-print(
-    f"the worst: {speed.named(all_of_them['worst'])}: {middle:.2f} ({low:.2f} to {high:.2f})"
-)
+print(f"the worst: {middle:.2f} ({low:.2f} to {high:.2f}), with")
+print(speed.named(all_of_them["worst"]))
 
 # %% tags=["draw", "nbval-ignore-output"]
 rows: dict[str, list[str]] = {}
@@ -138,7 +137,8 @@ interval_chart(
 #   one matrix at a time, and multiplies these. What it reads from memory and writes there stays bfloat16.
 # - **Each weight once.** With one token an expert's weights are what takes time. Compiled, the layer reads each once, and
 #   does nothing else.
-#
+
+# %% [markdown]
 # ## Beside one dense layer
 #
 # The dense layer has the size that a token uses. With one token both sides are eight layers in turn, as in a model, so that
@@ -159,10 +159,9 @@ interval_chart(
 )
 
 # %%
+print("at the peak of a training step, 8,192 tokens, 8 experts of width 512, top 2:")
 for name, megabytes in found["memory"].items():
-    print(
-        f"{name:12} {megabytes:5.0f} MB at the peak of a training step (8,192 tokens, 8 experts, width 256, top 2)"
-    )
+    print(f"{name:12} {megabytes:5.0f} MB")
 
 # %% [markdown]
 # `make bench` measures all of this anew, on your machine.

@@ -22,12 +22,12 @@ def measured() -> dict[str, Any]:
     return json.loads(STORED.read_text(encoding="utf-8"))
 
 
-def machine_line(found: dict[str, Any]) -> str:
-    """Which machine that was, and what its memory and its arithmetic can do."""
+def machine_lines(found: dict[str, Any]) -> str:
+    """Which machine that was, and what its memory and its arithmetic can do, in two lines."""
     machine, can = found["machine"], found["can"]
     caches = ", ".join(f"{name} {size}" for name, size in machine["cache"].items())
     return (
-        f"{machine['processor']} ({caches}), one thread, torch {machine['torch']}, {machine['date']}: "
+        f"{machine['processor']} ({caches}), one thread,\ntorch {machine['torch']}, {machine['date']}: "
         f"{can['bytes a second'] / 1e9:.0f} GB/s from memory, {can['operations a second'] / 1e9:.0f} GFLOP/s at most"
     )
 

@@ -33,7 +33,7 @@ def test_every_shape_is_there_with_its_peers_and_its_limit(found):
 
 
 def test_the_machine_is_named(found):
-    line = speed.machine_line(found)
+    line = speed.machine_lines(found)
     assert found["machine"]["processor"] in line
     assert "one thread" in line
     assert "GB/s" in line
