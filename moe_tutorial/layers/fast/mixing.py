@@ -28,8 +28,8 @@ STACKS = ("w_in", "b_in", "w_gate", "b_gate", "w_out", "b_out")
 # In evaluation, the numbers that an expert is given, its tokens times their width, up to which reading its weights once
 # is the quickest way. Measured with one thread, widths 64 to 256, 8 to 64 experts.
 FEW = 200
-# On several threads, these times the neurons of all choices, from which on BLAS is quicker when plain torch divides
-# what is between the products among them, too. Measured with two.
+# On several threads, these times the neurons of all choices, beyond which plain torch is quicker: it divides among them
+# what lies between the products, too. Measured with two.
 MANY = 2**22
 # In bfloat16, an expert's tokens times the size of its matrix times its neurons, up to which widening the matrix is
 # quicker than what torch has, whose products take long to begin. Measured as above.
