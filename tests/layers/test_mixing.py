@@ -340,6 +340,17 @@ def test_a_gradient_that_somebody_keeps_stays_as_it_is(way):
     assert not torch.equal(moe.experts.w_in.grad, before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_steps_of_ever_other_sizes_hoard_no_memory(dtype):
+    moe = MixtureOfExperts(64, 256, 4, 1, gated=True).to(dtype)
+    with threads(1):
+        for T in (600, 5000, 1200, 10_000, 2500, 700, 4000, 600):
+            moe.zero_grad()
+            moe(torch.randn(T, 64).to(dtype))[0].sum().backward()
+    waiting = lending._waiting[moe.experts.w_in]
+    assert 0 < len(waiting) <= 4  # what a step has at once: two kinds of neurons, what was said, and a gradient
+
+
 def test_memory_goes_with_the_weights():
     moe, x = large()
     moe(x)[0].sum().backward()

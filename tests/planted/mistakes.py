@@ -336,8 +336,8 @@ MISTAKES = {
     "memory-lent-twice": Mistake(
         "memory that is lent is lent again before it came back",
         "layers/fast/lending.py",
-        "else waiting.pop(fits)",
-        "else waiting[fits]",
+        "waiting.pop(best)",
+        "waiting[best]",
         (MIXING + "test_a_gradient_that_somebody_keeps_stays_as_it_is",),
     ),
     "second-gradient-counted-twice": Mistake(

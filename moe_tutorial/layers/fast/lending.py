@@ -1,8 +1,9 @@
-"""Memory that stays: a large gradient is written where the one of the step before lay.
+"""Memory that stays: a large gradient is written where the one of the step before lay, and so is what is kept for it.
 
 A fresh array of many megabytes comes from the system page by page, each page filled with zeros first, and goes back to
 it when it is freed. For the gradient of a stack of experts, that takes longer than to compute it. So its memory is
-lent: when the gradient goes, it comes back here and waits for the next step, until the weights go themselves.
+lent: when the gradient goes, it comes back here and waits for the next step, until the weights go themselves. Where
+sizes change from step to step, what waits and does not fit makes room for what does.
 """
 
 import math
@@ -36,21 +37,25 @@ class Loan(np.ndarray):
                 waiting.append(self.base)
 
 
-def empty(owner: Tensor, shape: Sequence[int]) -> Tensor:
-    """A tensor of the owner's dtype, not filled, whose memory waits for the owner's next one when it is freed."""
-    n_bytes = math.prod(shape) * owner.element_size()
+def empty(owner: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor, of the owner's dtype if none is asked for, not filled, whose memory waits for the owner's next one when
+    it is freed."""
+    dtype = dtype or owner.dtype
+    n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes < LARGE or not owner.is_cpu:
-        return owner.new_empty(shape)
+        return owner.new_empty(shape, dtype=dtype)
     with _one_at_a_time:
         waiting = _waiting.get(owner, [])
-        fits = next((place for place, memory in enumerate(waiting) if n_bytes <= len(memory) <= 2 * n_bytes), None)
-        memory = None if fits is None else waiting.pop(fits)
-    if memory is None:
+        fits = [place for place, memory in enumerate(waiting) if n_bytes <= len(memory) <= 2 * n_bytes]
+        best = min(fits, key=lambda place: len(waiting[place]), default=0)
+        memory = waiting.pop(best) if waiting else None
+    if not fits:
+        del memory
         memory = np.empty(n_bytes + LINE, np.uint8)
         memory = memory[-memory.ctypes.data % LINE :][:n_bytes]
     loan = memory.view(Loan)
     loan.owner = weakref.ref(owner)
-    return torch.from_numpy(loan)[:n_bytes].view(owner.dtype).view(*shape)
+    return torch.from_numpy(loan)[:n_bytes].view(dtype).view(*shape)
 
 
 def empty_like(weights: Tensor) -> Tensor:

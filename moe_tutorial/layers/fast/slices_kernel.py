@@ -12,6 +12,7 @@ import torch
 from numba import carray
 from torch import Tensor
 
+from . import lending
 from .blas import find_sgemm, multiply
 from .blocks import ACTIVATIONS, activate, add, dot, narrow, slope, widen
 from .kernels import addresses, floats_at, halves_at, integers_at, kernel, run
@@ -226,8 +227,9 @@ def forward(
         b_in, b_gate, b_out = (None if b is None else b.float() for b in (b_in, b_gate, b_out))
     y = x.new_empty(T, o)
     if keep:
-        kept = [indices.new_empty(T * k), indices.new_empty(E + 1), x.new_empty(T * k, h)]
-        kept += [x.new_empty(T * k if gated else 0, h), x.new_empty(T * k, o)]
+        kept = [indices.new_empty(T * k), indices.new_empty(E + 1)]
+        sizes = (T * k, h), (T * k if gated else 0, h), (T * k, o)
+        kept += [lending.empty(w_in, size, x.dtype) for size in sizes]
     arrays = x, indices, scale, y, w_in, b_in, w_gate, b_gate, w_out, b_out, *(kept or [None] * 5)
     right = run(
         answer, 1, find_sgemm(), ACTIVATIONS.index(activation), half, gated, biased, keep, T, k, E, d, h, o,
