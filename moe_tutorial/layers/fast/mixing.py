@@ -42,12 +42,12 @@ def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: "Routing") -> Tens
 
     ValueError for an expert that there is not.
     """
-    experts = mixture.experts
+    experts = mixture._modules.get("experts")  # nn.Module's own search takes a microsecond, and a token some fifty
     if type(experts) is not Experts:
         return None
     if not torch.compiler.is_compiling() and (are_transforms_active() or is_in_torch_dispatch_mode()):
         return None
-    own = experts._parameters  # nn.Module's own search for six attributes would cost as much as a small expert
+    own = experts._parameters
     stacks = [own[name] if name in own else getattr(experts, name) for name in STACKS]
     if autocasts(tokens):
         dtype = torch.get_autocast_dtype(tokens.device.type)

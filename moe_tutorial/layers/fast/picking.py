@@ -17,7 +17,7 @@ def pick(router: "Router", logits: Tensor) -> tuple[Tensor, Tensor, Tensor] | No
     """Probabilities (T, E), the chosen experts (T, k), best first, and their weights (T, k); None where the
     router has to go its plain way: it ranks otherwise, numba is missing, or ``mixing.mix`` would not be quick either.
     """
-    if router.gate != "softmax_topk" or router.n_groups is not None or router.bias is not None:
+    if router.gate != "softmax_topk" or router.n_groups is not None or router._buffers["bias"] is not None:
         return None
     if logits.dtype is not torch.float32 or not logits.is_cpu or not logits.is_contiguous():
         return None
