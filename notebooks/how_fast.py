@@ -135,8 +135,8 @@ interval_chart(
 #   gradient where that of the step before lay.
 # - **Widening.** In bfloat16 a product takes PyTorch long to begin. So the layer turns a small expert's weights into float32,
 #   one matrix at a time, and multiplies these. What it reads from memory and writes there stays bfloat16.
-# - **Each weight once.** With one token an expert's weights are what takes time. Compiled, the layer reads each once, and
-#   does nothing else.
+# - **One call.** With one token, what PyTorch does around its small products takes longer than they do. Compiled, the experts
+#   are one call, which reads each weight once.
 
 # %% [markdown]
 # ## Beside one dense layer

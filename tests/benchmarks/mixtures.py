@@ -284,7 +284,7 @@ def tricks() -> list[dict[str, Any]]:
     add("Widening", "200 tokens, 48 experts, bfloat16, training", by_groups(step), step)
     moe, x, _ = mixture(1, 64, 128, 2)
     one = peers.forward("ours", moe, x)
-    add("Each weight once", "1 token, 64 experts, forward", by_groups(one), one)
+    add("One call", "1 token, 64 experts, forward", by_groups(one), one)
     return rows
 
 
