@@ -104,7 +104,8 @@ table(header, rows, "Time over that of the fastest other, float32", note)
 # %% [markdown]
 # ## What each trick brings
 #
-# Each line takes away one trick and nothing else: how many times as long does the same step take without it?
+# Each line takes away one trick: how many times as long does the same step take without it? Where another has to go with
+# it, the words below say so.
 
 # %% tags=["draw", "nbval-ignore-output"]
 gains = {
@@ -127,14 +128,15 @@ interval_chart(
 # - **Unbinding.** `w[e]` in a loop makes, on the way back, a gradient as large as the whole stack for each expert.
 #   `unbind` hands out all of them at once.
 # - **BLAS from a kernel.** BLAS is the library that multiplies matrices. A compiled loop over the experts calls it, and does
-#   the small work in between while the tokens are in the cache. From Python, each product costs microseconds before it
-#   begins, and a training step makes nine for each expert.
+#   the small work in between while the tokens are in the cache. From Python, each product has a cost before it begins, and a
+#   training step makes nine for each expert.
 # - **Compiled choice.** Softmax and top-k are one pass over the tokens. In plain PyTorch they are several, each with a new
 #   array.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
 #   gradient where that of the step before lay.
 # - **Widening.** In bfloat16 a product takes PyTorch long to begin. So the layer turns a small expert's weights into float32,
-#   one matrix at a time, and multiplies these. What it reads from memory and writes there stays bfloat16.
+#   one matrix at a time, and multiplies these. What it reads from memory and writes there stays bfloat16. Plain BLAS has no
+#   such product for a kernel to call, so this line goes without the kernel, too.
 # - **One call.** With one token, what PyTorch does around its small products takes longer than they do. Compiled, the experts
 #   are one call, which reads each weight once.
 
