@@ -63,7 +63,7 @@ def interval_chart(
 
     spoken = "; ".join(f"{name}: {mean}" for name, mean in means.items())
     height = 70 + 40 * len(rows)
-    above = 14 * sum(1 + name.count("\n") for name in rows)  # where labels stand above their rows
+    above = sum(14 + 22 * name.count("\n") for name in rows)  # where labels stand above their rows
     return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height, narrow_height=height + above)
 
 

@@ -1,7 +1,7 @@
 import base64
 import io
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +11,18 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from moe_tutorial.show import Line, curves, draw_curves, interval_chart, is_narrow, look, picture, seed_strip, table
+from moe_tutorial.show import (
+    Line,
+    curves,
+    draw_curves,
+    figures,
+    interval_chart,
+    is_narrow,
+    look,
+    picture,
+    seed_strip,
+    table,
+)
 
 
 def images(shown):
@@ -72,6 +83,19 @@ def test_an_interval_chart_says_its_numbers_aloud():
         controls=["without"],
     )
     assert "with: 0.900 [0.652, 1.148]; without: 0.200 [-0.048, 0.448]" in chart.html
+
+
+def test_on_a_phone_a_label_of_two_lines_lies_on_no_number(monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(figures, "picture", lambda draw, *_, **more: drawn.update(more, draw=draw))
+    names = [f"a name that goes on, {i}\nwith another line below it" for i in range(9)]
+    interval_chart({name: np.array([0.2, 9.0 if name == names[-1] else 0.2]) for name in names}, "t", "note")
+    figure = Figure(figsize=(3.4, drawn["narrow_height"] / 100), layout="constrained")
+    drawn["draw"](figure, "light")
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 18
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("log", ["", "y", "xy"])
