@@ -219,8 +219,9 @@ def test_a_step_twice_on_one_graph_and_gradients_that_add_up(way):
     torch.testing.assert_close([p.grad for p in moe.parameters()], [2 * g for g in once])
 
 
-def test_the_gradient_of_a_gradient_is_that_of_the_plain_way(way):
-    moe, x = MixtureOfExperts(4, 8, 3, 2, activation="silu").double(), torch.randn(5, 4).double().requires_grad_()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gradient_of_a_gradient_is_that_of_the_plain_way(way, dtype):
+    moe, x = MixtureOfExperts(4, 8, 3, 2, activation="silu").to(dtype), torch.randn(5, 4).to(dtype).requires_grad_()
     found = []
     for y in (moe(x)[0], plainly(moe, x)):
         (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
