@@ -24,9 +24,9 @@ class BookError(CourseError):
     """The site could not be built; the message says why in one line."""
 
 
-def changed(stamp: Path, now: str) -> bool:
-    """Whether the stamp file holds something else."""
-    return not stamp.exists() or stamp.read_text() != now
+def changed(stamp: Path, made: Path, now: str) -> bool:
+    """Whether the stamp file holds something else, or what was made has been thrown away."""
+    return not stamp.exists() or not made.exists() or stamp.read_text() != now
 
 
 def fetch_npm(web: Path, build: Path) -> Path:
@@ -42,7 +42,7 @@ def fetch_npm(web: Path, build: Path) -> Path:
 
 def _fetch_npm(wanted: list[Path], target: Path, stamp: Path) -> Path:
     now = executed.fingerprint(wanted)
-    if not changed(stamp, now):
+    if not changed(stamp, target / "node_modules", now):
         return target / "node_modules"
     npm = shutil.which("npm")
     if not npm:
@@ -143,7 +143,7 @@ def _build(repository: Path, again: bool) -> Path:
     notebooks, package = repository / "notebooks", repository / "moe_tutorial"
     html, stamp = out / "html", out / "html.stamp"
     now = executed.fingerprint([config, package, notebooks])
-    if not again and not changed(stamp, now):
+    if not again and not changed(stamp, html / "index.html", now):
         print(f"✓ the site is up to date: {html / 'index.html'}")
         return html
 

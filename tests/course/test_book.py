@@ -5,7 +5,7 @@ import pytest
 from jupyter_cache import get_cache
 
 from moe_tutorial.course import executed
-from moe_tutorial.course.book import BookError, execute_lessons, fill_cache
+from moe_tutorial.course.book import BookError, changed, execute_lessons, fill_cache
 
 
 def write(path, *sources):
@@ -49,3 +49,13 @@ def test_each_failing_lesson_and_cell_is_named_and_the_others_are_kept(tmp_path)
     assert "03_ended.ipynb, cell 0: Kernel died" in str(failed.value)
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["01_good.ipynb"]
     assert printed(executed.find(good, tmp_path / "kept", "code")) == ["good\n"]
+
+
+def test_what_was_made_is_made_again_when_it_was_thrown_away_or_its_sources_changed(tmp_path):
+    stamp, made = tmp_path / "html.stamp", tmp_path / "index.html"
+    assert changed(stamp, made, "now")
+    stamp.write_text("now")
+    assert changed(stamp, made, "now")
+    made.touch()
+    assert not changed(stamp, made, "now")
+    assert changed(stamp, made, "later")
