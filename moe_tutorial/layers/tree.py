@@ -54,7 +54,7 @@ class FastFeedForward(nn.Module):
     ``leaves.b_in`` (L, h), ``leaves.w_out`` (L, h, d_out), ``leaves.b_out`` (L, d_out), started as ``nn.Linear`` would.
 
     ``descend`` and ``soften`` say what is computed. On a processor and in float32, compiled kernels do the same for
-    them (see ``fast``), soft ones for relu leaves; a kernel's gradient has no gradient.
+    them (see ``fast``); the gradient of the hard one has no gradient.
 
     Raises TypeError or ValueError for sizes that do not fit and for an unknown activation or dispatch.
     """
@@ -106,16 +106,18 @@ class FastFeedForward(nn.Module):
         their output layers are linear, it is enough to weight their neurons (``Experts.mixed``): two matrix products.
         """
         check_dtype(tokens, self.leaves.w_in)
-        logits = F.linear(tokens, self.node_weight, self.node_bias)
-        leaf = follow(logits, self.depth)
+        # As F.linear, but with the many tokens in the place where BLAS works in parallel.
+        logits = torch.addmm(self.node_bias.unsqueeze(1), self.node_weight, tokens.T).T
         if not self.training:
+            leaf = follow(logits, self.depth)
             weights = F.one_hot(leaf, self.n_leaves).to(tokens.dtype)
             return self.leaves.mixed(tokens, weights), Descent(leaf, logits, weights)
         decisions = logits
         if self.region_leak:
             decisions = torch.where(torch.rand_like(logits) < self.region_leak, -logits, logits)
         own_way = type(self).soften is not FastFeedForward.soften
-        y, weights = (not own_way and fast.soften(self, tokens, decisions)) or self.soften(tokens, decisions)
+        y, weights, *leaf = (not own_way and fast.soften(self, tokens, decisions)) or self.soften(tokens, decisions)
+        leaf = leaf[0] if leaf and decisions is logits else follow(logits, self.depth)
         return y, Descent(leaf, logits, weights)
 
     def soften(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor]:

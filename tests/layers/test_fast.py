@@ -73,6 +73,9 @@ def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
         make(depth, leaf_width, activation=activation, region_leak=region_leak),
         torch.randn(tokens, 6, requires_grad=True),
     )
+    with torch.no_grad():
+        for parameter in (layer.node_weight, layer.node_bias):
+            parameter[1:3] = 0  # undecided: to the right
     target, found, before = torch.randn(tokens, 5), [], torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -84,7 +87,7 @@ def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
             assert ("Soften" in str(descent.weights.grad_fn)) == with_kernel
             loss = (y - target).square().sum() + 9 * descent.weights[:, 0].square().sum()
             gradients = torch.autograd.grad(loss / max(tokens, 1), [x, *layer.parameters()], materialize_grads=True)
-            found.append([y, descent.weights, *gradients])
+            found.append([y, descent.leaf, descent.weights, *gradients])
     finally:
         torch.set_num_threads(before)
     for ours, expected in zip(*found, strict=True):
@@ -97,7 +100,7 @@ def test_the_gradient_of_the_soft_kernels_gradient_is_that_of_plain_torch(depth,
     layer, x = make(depth, 4, activation=activation), torch.randn(9, 6, requires_grad=True)
     found = []
     for soften in (functools.partial(fast.soften, layer), layer.soften):
-        y, weights = soften(x, F.linear(x, layer.node_weight, layer.node_bias))
+        y, weights, *_ = soften(x, F.linear(x, layer.node_weight, layer.node_bias))
         loss = y.square().sum() + weights.pow(3).sum()
         slopes = torch.autograd.grad(loss, [x, layer.leaves.w_in], create_graph=True)
         loss = sum(slope.square().sum() for slope in slopes)

@@ -70,8 +70,8 @@ def in_order(tree: "FastFeedForward") -> list[Tensor]:
     ]  # fmt: skip
 
 
-def soften(tree: "FastFeedForward", tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor] | None:
-    """``tree.soften(tokens, decisions)``, compiled: float32 on a processor.
+def soften(tree: "FastFeedForward", tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """``tree.soften(tokens, decisions)``, compiled, and the leaf (T,) that these lead to: float32 on a processor.
 
     In plain torch the weights and the activation take four passes more over the neurons, and as many arrays, which is
     felt beside two matrix products.
@@ -83,5 +83,6 @@ def soften(tree: "FastFeedForward", tokens: Tensor, decisions: Tensor) -> tuple[
     if kernels is None or not decisions.is_cpu or type(leaves) is not Experts or dtypes != (torch.float32,) * 2:
         return None
     neurons = F.linear(tokens, leaves.w_in.flatten(0, 1), leaves.b_in.flatten())
-    weighted, weights, _ = kernels.Soften.apply(decisions, neurons.unflatten(-1, leaves.b_in.shape), leaves.activation)
-    return torch.addmm(weights @ leaves.b_out, weighted.flatten(1), leaves.w_out.flatten(0, 1)), weights
+    neurons = neurons.unflatten(-1, leaves.b_in.shape)
+    weighted, weights, _, leaf = kernels.Soften.apply(decisions, neurons, leaves.activation)
+    return torch.addmm(weights @ leaves.b_out, weighted.flatten(1), leaves.w_out.flatten(0, 1)), weights, leaf

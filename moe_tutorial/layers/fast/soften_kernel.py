@@ -7,7 +7,7 @@ from numba import carray, prange
 from torch import Tensor
 
 from .blocks import ACTIVATIONS, activate, dot, sigmoid, slope
-from .kernels import addresses, floats_at, kernel, run, threads_for
+from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 
 @kernel()
@@ -33,13 +33,18 @@ def fire_leaf_back(kind, weight, neurons, by_mixed, by_neurons):
 
 
 @kernel()
-def weigh(kind, T, leaves, h, decisions, neurons, right, weights, mixed, first, last):
-    """Of each token from ``first`` up to ``last``: the leaves' weights, and the activated neurons times these."""
+def weigh(kind, T, leaves, h, decisions, neurons, right, weights, mixed, leaf, first, last):
+    """Of each token from ``first`` up to ``last``: the leaves' weights, the activated neurons times these, and the leaf
+    that a hard descent would reach."""
     nodes = leaves - 1
     decisions, right, weights = rows(decisions, T, nodes), rows(right, T, nodes), rows(weights, T, leaves)
-    neurons, mixed = stack(neurons, T, leaves, h), stack(mixed, T, leaves, h)
+    neurons, mixed, reached = stack(neurons, T, leaves, h), stack(mixed, T, leaves, h), carray(integers_at(leaf), T)
     arriving = np.empty(nodes + leaves, np.float32)  # at each node, and after them at each leaf
     for t in range(first, last):
+        node = 0
+        while node < nodes:
+            node = 2 * node + 1 + (decisions[t, node] >= 0)
+        reached[t] = node - nodes
         arriving[0] = 1
         for n in range(nodes):
             right[t, n] = sigmoid(decisions[t, n])
@@ -85,11 +90,11 @@ def weigh_back(
 
 
 @kernel(parallel=True)
-def weigh_on_threads(kind, T, leaves, h, decisions, neurons, right, weights, mixed):
+def weigh_on_threads(kind, T, leaves, h, decisions, neurons, right, weights, mixed, leaf):
     parts = T // 16 + 1
     for part in prange(parts):
         first, last = part * T // parts, (part + 1) * T // parts
-        weigh(kind, T, leaves, h, decisions, neurons, right, weights, mixed, first, last)
+        weigh(kind, T, leaves, h, decisions, neurons, right, weights, mixed, leaf, first, last)
 
 
 @kernel(parallel=True)
@@ -116,7 +121,8 @@ def share_out(alone, on_threads, kind: int, shape: tuple[int, int, int], *tensor
 
 class Soften(torch.autograd.Function):
     """Decisions (T, N) and neurons before their activation (T, L, h), float32 on the processor -> the activated neurons
-    times their leaf's weight (T, L, h), and the weights (T, L).
+    times their leaf's weight (T, L, h), the weights (T, L), and what the way back wants; last the leaf that the hard
+    decisions lead to, int64 (T,).
 
     What a decision gains by moving is a difference of sums over the leaves on its two sides of weight times gradient,
     which is what the weighted neurons' gradient times themselves adds up to. With relu the way back needs no neurons.
@@ -126,20 +132,21 @@ class Soften(torch.autograd.Function):
     def forward(decisions: Tensor, neurons: Tensor, activation: str) -> tuple[Tensor, ...]:
         decisions, neurons = decisions.contiguous(), neurons.contiguous()
         right, weights = torch.empty_like(decisions), neurons.new_empty(neurons.shape[:2])
-        mixed, kind = torch.empty_like(neurons), ACTIVATIONS.index(activation)
-        share_out(weigh, weigh_on_threads, kind, neurons.shape, decisions, neurons, right, weights, mixed)
-        return mixed, weights, right
+        mixed, leaf = torch.empty_like(neurons), torch.empty(len(neurons), dtype=torch.int64)
+        tensors = decisions, neurons, right, weights, mixed, leaf
+        share_out(weigh, weigh_on_threads, ACTIVATIONS.index(activation), neurons.shape, *tensors)
+        return mixed, weights, right, leaf
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
-        mixed, weights, right = output
+        mixed, weights, right, leaf = output
         decisions, neurons, ctx.activation = inputs
         neurons = mixed if ctx.activation == "relu" else neurons.contiguous()
         ctx.save_for_backward(mixed, weights, right, neurons, decisions)
-        ctx.mark_non_differentiable(right)
+        ctx.mark_non_differentiable(right, leaf)
 
     @staticmethod
-    def backward(ctx, by_mixed: Tensor, by_weights: Tensor, _):
+    def backward(ctx, by_mixed: Tensor, by_weights: Tensor, *_):
         mixed, weights, right, neurons, decisions = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient of a gradient is asked for
             return *again(ctx.activation, by_mixed, by_weights, mixed, weights, neurons, decisions), None
@@ -157,7 +164,7 @@ class Soften(torch.autograd.Function):
             for tensor, dim in zip((decisions, neurons), in_dims, strict=False)
         ]
         outputs = Soften.apply(*(tensor.flatten(0, 1) for tensor in stacked), activation)
-        return tuple(output.unflatten(0, stacked[0].shape[:2]) for output in outputs), (0, 0, 0)
+        return tuple(output.unflatten(0, stacked[0].shape[:2]) for output in outputs), (0, 0, 0, 0)
 
 
 def again(
