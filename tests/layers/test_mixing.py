@@ -2,10 +2,12 @@
 
 import copy
 import gc
+import math
 import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +16,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, Routing
+from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, Routing, fast
 from moe_tutorial.layers.fast import dispatch, groups, lending, mixing
 
 pytest.importorskip("numba")
-WAYS = ("few at once", "around BLAS", "groups", "groups of one", "without grouped_mm", "by shape")
+WAYS = ("few at once", "around BLAS", "BLAS for all", "groups", "groups of one", "without grouped_mm", "by shape")
 
 
 @pytest.fixture(params=WAYS)
@@ -32,6 +34,9 @@ def take(way, monkeypatch):
     if way != "by shape":
         monkeypatch.setattr(mixing, "FEW", 10**9 if way == "few at once" else 0)
         monkeypatch.setattr(mixing, "NARROW", 10**12)
+        monkeypatch.setattr(mixing, "NATIVE", 10**12)
+    if "BLAS" in way:
+        monkeypatch.setattr(dispatch.load("slices_kernel"), "few_rows", lambda: 0 if way == "BLAS for all" else 32)
     if "group" in way:
         monkeypatch.setattr(mixing, "load", lambda name: None)
     if way == "groups of one":
@@ -145,8 +150,46 @@ def test_each_shape_goes_its_way():
     assert [chosen(moe, T, False) for T in (1, 12, 13, 8192)] == ["mixture_kernel"] * 2 + ["slices_kernel"] * 2
     assert [chosen(moe, T, True) for T in (1, 8192)] == ["slices_kernel"] * 2
     assert [chosen(moe, T, True, 2) for T in (1, 8192, 8193)] == ["slices_kernel"] * 2 + ["groups"]
-    assert [chosen(moe.bfloat16(), T, True) for T in (1, 1000, 1024)] == ["slices_kernel"] * 2 + ["groups"]
     assert chosen(moe.double(), 64, True) == "groups"
+
+
+@pytest.mark.parametrize(("native", "first"), [(False, 1024), (True, 256)])
+def test_bfloat16_is_widened_for_longer_where_the_processor_does_not_multiply_it(native, first, monkeypatch):
+    monkeypatch.setattr(mixing, "multiplies_bfloat16", lambda: native)
+    moe = MixtureOfExperts(128, 256, 8, 1).bfloat16()
+    assert [chosen(moe, T, True) for T in (1, first - 1, first)] == ["slices_kernel"] * 2 + ["groups"]
+
+
+def test_what_the_processor_multiplies_is_known():
+    known = Path("/proc/cpuinfo")
+    if not known.exists() or not hasattr(torch.cpu, "_is_avx512_bf16_supported"):
+        pytest.skip("this system, or this torch, does not say")
+    flags = known.read_text().split()
+    assert mixing.multiplies_bfloat16() == ("avx512_bf16" in flags or "amx_tile" in flags)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("counts", [(1,), (2,), (3,), (5, 3), (4, 0, 1), (17, 2)])
+def test_nothing_is_written_beyond_the_memory_that_was_asked_for(counts, dtype, monkeypatch):
+    """With few tokens the kernels take rows in fours, and the last expert's end where the memory ends."""
+    take("around BLAS", monkeypatch)
+    given, margin = [], 64
+
+    def empty(owner, shape, dtype=None):
+        size = math.prod(shape)
+        given.append(torch.full((size + margin,), 7, dtype=dtype or owner.dtype))
+        return given[-1][:size].view(*shape)
+
+    monkeypatch.setattr(dispatch.load("slices_kernel").lending, "empty", empty)
+    moe, x = MixtureOfExperts(6, 5, 3, 1, gated=True).to(dtype), torch.randn(sum(counts), 6).to(dtype).requires_grad_()
+    indices = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).unsqueeze(1)
+    weights = torch.ones(len(x), 1, dtype=dtype)
+    with threads(1):
+        fast.mix(moe, x, Routing(weights, weights, indices, weights)).sum().backward()
+        with torch.no_grad():
+            fast.mix(moe, x, Routing(weights, weights, indices, weights))
+    assert len(given) >= 6
+    assert all((memory[-margin:] == 7).all() for memory in given)
 
 
 def test_where_torch_keeps_its_blas_to_itself_it_goes_by_groups(monkeypatch):

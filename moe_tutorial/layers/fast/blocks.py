@@ -27,6 +27,13 @@ def add(y, value, row):
         y[i] += value * row[i]
 
 
+@kernel(inline="always")
+def copy(row, to):
+    """As ``to[:] = row``, which would look first whether the two overlap."""
+    for i in range(row.shape[0]):
+        to[i] = row[i]
+
+
 @kernel()
 def dots(x, w, out):
     """out[r, j] = x[r] . w[j] for four rows and four: each number is read once for four products."""
@@ -69,6 +76,29 @@ def adds(y, v, w):
         y[1, i] += ba * p + bb * q + bc * r + bd * s
         y[2, i] += ca * p + cb * q + cc * r + cd * s
         y[3, i] += da * p + db * q + dc * r + dd * s
+
+
+@kernel()
+def outer(v, w, out):
+    """out[j] = v[0, j] * w[0] + ... + v[n - 1, j] * w[n - 1] for up to four rows n: each row of out is written once."""
+    n = v.shape[0]
+    for j in range(out.shape[0]):
+        row, a = out[j], v[0, j]
+        if n == 1:
+            for i in range(len(row)):
+                row[i] = a * w[0, i]
+        elif n == 2:
+            b = v[1, j]
+            for i in range(len(row)):
+                row[i] = a * w[0, i] + b * w[1, i]
+        elif n == 3:
+            b, c = v[1, j], v[2, j]
+            for i in range(len(row)):
+                row[i] = a * w[0, i] + b * w[1, i] + c * w[2, i]
+        else:
+            b, c, d = v[1, j], v[2, j], v[3, j]
+            for i in range(len(row)):
+                row[i] = a * w[0, i] + b * w[1, i] + c * w[2, i] + d * w[3, i]
 
 
 @intrinsic

@@ -7,6 +7,7 @@ step before lay (``lending``). The gradient of an expert without a token is zero
 
 import copy
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,9 @@ FEW = 200
 # what lies between the products, too. Measured with two.
 MANY = 2**22
 # In bfloat16, an expert's tokens times the size of its matrix times its neurons, up to which widening the matrix is
-# quicker than what torch has, whose products take long to begin. Measured as above.
-NARROW = 2**30
+# quicker than what torch has, whose products take long to begin. Measured as above, on a processor that has to widen
+# in any case, and on one that multiplies bfloat16 itself.
+NARROW, NATIVE = 2**30, 2**28
 
 
 def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: "Routing") -> Tensor | None:
@@ -87,8 +89,14 @@ def way_for(
         return load("mixture_kernel")
     if not slices.find_sgemm() or (threads > 1 and choices * h * threads > MANY):
         return groups
-    narrow = dtype is torch.bfloat16 and choices * d * h * h < NARROW * E
+    narrow = dtype is torch.bfloat16 and choices * d * h * h < (NATIVE if multiplies_bfloat16() else NARROW) * E
     return slices if dtype is torch.float32 or narrow else groups
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Whether the processor does, as far as this torch can say."""
+    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 
 def backward(

@@ -9,7 +9,7 @@ import numpy as np
 from numba import carray, prange
 from torch import Tensor
 
-from .blocks import ACTIVATIONS, ROWS, activate, add, adds, dot, dots
+from .blocks import ACTIVATIONS, ROWS, activate, add, adds, copy, dot, dots
 from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 BLOCK = 32  # tokens of an expert at a time, so that they stay in the nearest cache
@@ -17,8 +17,14 @@ FEW = 3  # tokens from which on taking them in fours pays, the missing ones as z
 
 
 @kernel()
+def rows_for(n):
+    """As how many tokens n tokens are taken."""
+    return n if n < FEW else (n + ROWS - 1) // ROWS * ROWS
+
+
+@kernel()
 def read(x, w, n, neurons):
-    """x (n, d), w (m, d) -> neurons (n, m). From ``FEW`` tokens on, x and neurons have room for a multiple of four."""
+    """x (n, d), w (m, d) -> neurons (n, m), both with room for ``rows_for(n)``."""
     m = w.shape[0]
     fours = m - m % ROWS if n >= FEW else 0  # for one token row after row, in the order in which they lie in memory
     for j in range(0, fours, ROWS):
@@ -114,10 +120,10 @@ def of_choices(T, k, d, o, x, indices, weights, y):
 
 @kernel()
 def gather(x, order, k, n, rows):
-    """The tokens of n choices, and zeros up to a multiple of four."""
+    """The tokens of n choices, and zeros in the rows that are there for the fours."""
     for r in range(n):
-        rows[r] = x[order[r] // k]
-    for r in range(n, min(n + ROWS, len(rows))):
+        copy(x[order[r] // k], rows[r])
+    for r in range(n, rows_for(n)):
         rows[r] = 0
 
 
@@ -157,10 +163,11 @@ def answer_experts(kind, gated, biased, k, x, weights, stacks, order, start, ans
                     biases(b_gate[e], n, gates)
             for r in range(n):
                 fire(kind, gated, value[r], gates[r], neurons[r])
-            for r in range(min(n + ROWS, BLOCK)):
-                said[r] = 0
+            for r in range(rows_for(n)):
                 if biased:
-                    add(said[r], np.float32(1), b_out[e])
+                    said[r] = b_out[e]
+                else:
+                    said[r] = 0
             write(neurons, w_out[e], n, said)
             for r in range(n):
                 weight, row = weights[order[at + r]], answers[order[at + r]]

@@ -13,11 +13,12 @@ from numba import carray
 from torch import Tensor
 
 from . import lending
-from .blas import find_sgemm, multiply
-from .blocks import ACTIVATIONS, activate, add, dot, narrow, slope, widen
+from .blas import few_rows, find_sgemm, multiply
+from .blocks import ACTIVATIONS, ROWS, activate, add, copy, dot, narrow, outer, slope, widen
 from .kernels import addresses, floats_at, halves_at, integers_at, kernel, run
-from .mixture_kernel import biases, fire, of_choices, refuse, sort_choices
+from .mixture_kernel import FEW, biases, fire, of_choices, read, refuse, rows_for, sort_choices, write
 
+LINE = lending.LINE
 BLOCK = 2**17  # neurons at a time: half a megabyte
 
 
@@ -32,13 +33,20 @@ def halves(address, n):
 
 
 @kernel()
-def block_for(T, k, h):
-    return max(1, min(max(16, BLOCK // h), T * k))
+def lines_for(n, m):
+    """The lines of the cache that an array (n, m) fills."""
+    return (4 * n * m + LINE - 1) // LINE
 
 
 @kernel()
-def room_for(half, n, m):
-    return np.empty((n, m) if half else (0, 0), np.float32)
+def block_for(T, k, h):
+    return max(ROWS, min(max(16, BLOCK // h // ROWS * ROWS), (T * k + ROWS - 1) // ROWS * ROWS))
+
+
+@kernel()
+def take(room, n, m):
+    """An array (n, m) where the room begins, and where what is left of it begins."""
+    return floats(room, n, m), room + LINE * lines_for(n, m)
 
 
 @kernel()
@@ -57,6 +65,35 @@ def gradient(half, stack, e, n, m, room):
 
 
 @kernel()
+def ask(sgemm, settings, few, x, w, n, y):
+    """y (n, m) = x (n, d) times w (m, d) transposed: up to ``few`` rows without BLAS, with room for ``rows_for(n)``."""
+    if n <= few:
+        read(x, w, n, y)
+    else:
+        multiply(sgemm, settings, x[:n], False, w, True, y[:n], False)
+
+
+@kernel()
+def say(sgemm, settings, few, x, w, n, y, more):
+    """y (n, d) = x (n, m) times w (m, d), or that added to y, with the same room."""
+    if FEW <= n <= few:
+        if not more:
+            y[: rows_for(n)] = 0
+        write(x, w, n, y)
+    else:
+        multiply(sgemm, settings, x[:n], False, w, False, y[:n], more)
+
+
+@kernel()
+def give(sgemm, settings, few, left, right, to, more):
+    """The gradient by a matrix (m, o) from rows (n, m) and (n, o): a sum over the rows, of which BLAS wants many."""
+    if len(left) <= min(few, ROWS) and not more:
+        outer(left, right, to)
+    else:
+        multiply(sgemm, settings, left, True, right, False, to, more)
+
+
+@kernel()
 def put(half, stack, e, found):
     if half:
         narrow(found.ravel(), halves(stack + 2 * e * found.size, found.size))
@@ -65,7 +102,7 @@ def put(half, stack, e, found):
 @kernel()
 def gather(rows, order, k, found):
     for r in range(len(order)):
-        found[r] = rows[order[r] // k]
+        copy(rows[order[r] // k], found[r])
 
 
 @kernel(inline="always")
@@ -92,8 +129,8 @@ def fire_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates
 
 @kernel()
 def answer(
-    sgemm, kind, half, gated, biased, keep, T, k, E, d, h, o, x, indices, weights, y,
-    w_in, b_in, w_gate, b_gate, w_out, b_out, order, start, value, gates, said,
+    sgemm, few, kind, half, gated, biased, keep, T, k, E, d, h, o, x, indices, weights, y,
+    w_in, b_in, w_gate, b_gate, w_out, b_out, room, order, start, value, gates, said,
 ):  # fmt: skip
     """y (T, o). Kept for the way back, in the choices' new order: value (S, h), gates (S, h), said (S, o)."""
     x, indices, weights, y = of_choices(T, k, d, o, x, indices, weights, y)
@@ -102,14 +139,18 @@ def answer(
     if not right:
         return False
     S, block, settings = T * k, block_for(T, k, h), np.empty(10, np.int64)
-    tokens, neurons = np.empty((block, d), np.float32), np.empty((block, h), np.float32)
-    own_in, own_gate, own_out = room_for(half, h, d), room_for(half and gated, h, d), room_for(half, h, o)
+    tokens, room = take(room, block, d)
+    neurons, room = take(room, block, h)
+    own_in, room = take(room, h * half, d)
+    own_gate, room = take(room, h * (half and gated), d)
+    own_out, room = take(room, h * half, o)
     if keep:
         carray(integers_at(order), S)[:], carray(integers_at(start), E + 1)[:] = choices, begins
-        values, all_gates, all_said = floats(value, S, h), floats(gates, S, h), floats(said, S, o)
+        values, all_gates, all_said = floats(value, S + ROWS, h), floats(gates, S + ROWS, h), floats(said, S + ROWS, o)
     else:
-        values, all_said = np.empty((block, h), np.float32), np.empty((block, o), np.float32)
-        all_gates = np.empty((block if gated else 0, h), np.float32)
+        values, room = take(room, block, h)
+        all_gates, room = take(room, block * gated, h)
+        all_said, room = take(room, block, o)
     y[:] = 0
     for e in range(E):
         if begins[e] == begins[e + 1]:
@@ -122,17 +163,17 @@ def answer(
             own, place = choices[at : at + n], at if keep else 0
             value, said = values[place : place + n], all_said[place : place + n]
             gather(x, own, k, tokens)
-            multiply(sgemm, settings, tokens[:n], False, into, True, value, False)
+            ask(sgemm, settings, few, tokens, into, n, values[place:])
             if biased:
                 biases(b_in[e], n, value)
             gates = value
             if gated:
                 gates = all_gates[place : place + n]
-                multiply(sgemm, settings, tokens[:n], False, gate, True, gates, False)
+                ask(sgemm, settings, few, tokens, gate, n, all_gates[place:])
                 if biased:
                     biases(b_gate[e], n, gates)
             fire(kind, gated, value.ravel(), gates.ravel(), neurons[:n].ravel())
-            multiply(sgemm, settings, neurons[:n], False, out, False, said, False)
+            say(sgemm, settings, few, neurons, out, n, all_said[place:], False)
             if biased:
                 biases(b_out[e], n, said)
             for r in range(n):
@@ -142,23 +183,30 @@ def answer(
 
 @kernel()
 def learn(
-    sgemm, kind, half, gated, biased, by_tokens_too, T, k, E, d, h, o, x, weights, by_y,
-    w_in, w_gate, w_out, order, start, value, gates, said, by_x, by_weights,
+    sgemm, few, kind, half, gated, biased, by_tokens_too, T, k, E, d, h, o, x, weights, by_y,
+    w_in, w_gate, w_out, room, order, start, value, gates, said, by_x, by_weights,
     by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out,
 ):  # fmt: skip
     """The gradients. Those of an expert without a token are zero, and not missing: for Adam the two differ."""
     S, block, settings = T * k, block_for(T, k, h), np.empty(10, np.int64)
     x, weights, by_y = floats(x, T, d), carray(floats_at(weights), S), floats(by_y, T, o)
     order, start = carray(integers_at(order), S), carray(integers_at(start), E + 1)
-    values, all_gates, all_said = floats(value, S, h), floats(gates, S, h), floats(said, S, o)
+    values, all_gates, all_said = floats(value, S + ROWS, h), floats(gates, S + ROWS, h), floats(said, S + ROWS, o)
     by_x, by_weights = floats(by_x, T, d), carray(floats_at(by_weights), S)
     by_b_in, by_b_gate, by_b_out = floats(by_b_in, E, h), floats(by_b_gate, E, h), floats(by_b_out, E, o)
-    tokens, by_tokens = np.empty((block, d), np.float32), np.empty((block, d), np.float32)
-    back, by_neurons = np.empty((block, o), np.float32), np.empty((block, h), np.float32)
-    neurons, by_values = np.empty((block, h), np.float32), np.empty((block, h), np.float32)
-    all_by_gates = np.empty((block if gated else 0, h), np.float32)
-    own_in, own_gate, own_out = room_for(half, h, d), room_for(half and gated, h, d), room_for(half, h, o)
-    by_in, by_gate, by_out = room_for(half, h, d), room_for(half and gated, h, d), room_for(half, h, o)
+    tokens, room = take(room, block, d)
+    by_tokens, room = take(room, block, d)
+    back, room = take(room, block, o)
+    by_neurons, room = take(room, block, h)
+    neurons, room = take(room, block, h)
+    by_values, room = take(room, block, h)
+    all_by_gates, room = take(room, block * gated, h)
+    own_in, room = take(room, h * half, d)
+    own_gate, room = take(room, h * (half and gated), d)
+    own_out, room = take(room, h * half, o)
+    by_in, room = take(room, h * half, d)
+    by_gate, room = take(room, h * (half and gated), d)
+    by_out, room = take(room, h * half, o)
     if by_tokens_too:
         by_x[:] = 0
     for e in range(E):
@@ -187,15 +235,15 @@ def learn(
                 by_weights[own[r]] = dot(all_said[at + r], row)
                 for i in range(o):
                     back[r, i] = weight * row[i]
-            multiply(sgemm, settings, back[:n], False, out, True, by_neurons[:n], False)
+            ask(sgemm, settings, few, back, out, n, by_neurons)
             fire_back(
                 kind, gated, value.ravel(), some_gates.ravel(), by_neurons[:n].ravel(),
                 neurons[:n].ravel(), by_value.ravel(), by_gates.ravel(),
             )  # fmt: skip
-            multiply(sgemm, settings, neurons[:n], True, back[:n], False, to_out, more)
-            multiply(sgemm, settings, by_value, True, tokens[:n], False, to_in, more)
+            give(sgemm, settings, few, neurons[:n], back[:n], to_out, more)
+            give(sgemm, settings, few, by_value, tokens[:n], to_in, more)
             if gated:
-                multiply(sgemm, settings, by_gates, True, tokens[:n], False, to_gate, more)
+                give(sgemm, settings, few, by_gates, tokens[:n], to_gate, more)
             if biased:
                 for r in range(n):
                     add(by_b_out[e], np.float32(1), back[r])
@@ -203,15 +251,20 @@ def learn(
                     if gated:
                         add(by_b_gate[e], np.float32(1), by_gates[r])
             if by_tokens_too:
-                multiply(sgemm, settings, by_value, False, into, False, by_tokens[:n], False)
+                say(sgemm, settings, few, by_values, into, n, by_tokens, False)
                 if gated:
-                    multiply(sgemm, settings, by_gates, False, gate, False, by_tokens[:n], True)
+                    say(sgemm, settings, few, all_by_gates, gate, n, by_tokens, True)
                 for r in range(n):
                     add(by_x[own[r] // k], np.float32(1), by_tokens[r])
         put(half, by_w_in, e, to_in)
         put(half, by_w_out, e, to_out)
         if gated:
             put(half, by_w_gate, e, to_gate)
+
+
+def room_for(owner: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+    """Memory for float32 arrays of these sizes, which ``take`` divides."""
+    return lending.empty(owner, (sum(lines_for.py_func(*size) for size in sizes), LINE // 4), torch.float32)
 
 
 def forward(
@@ -228,11 +281,17 @@ def forward(
     y = x.new_empty(T, o)
     if keep:
         kept = [indices.new_empty(T * k), indices.new_empty(E + 1)]
-        sizes = (T * k, h), (T * k if gated else 0, h), (T * k, o)
+        rows = T * k + ROWS
+        sizes = (rows, h), (rows if gated else 0, h), (rows, o)
         kept += [lending.empty(w_in, size, x.dtype) for size in sizes]
-    arrays = x, indices, scale, y, w_in, b_in, w_gate, b_gate, w_out, b_out, *(kept or [None] * 5)
+    block, w = block_for.py_func(T, k, h), h * half
+    sizes = [(block, d), (block, h), (w, d), (w * gated, d), (w, o)]
+    if not keep:
+        sizes += [(block, h), (block * gated, h), (block, o)]
+    stacks, room = (w_in, b_in, w_gate, b_gate, w_out, b_out), room_for(w_in, sizes)
+    arrays = x, indices, scale, y, *stacks, room, *(kept or [None] * 5)
     right = run(
-        answer, 1, find_sgemm(), ACTIVATIONS.index(activation), half, gated, biased, keep, T, k, E, d, h, o,
+        answer, 1, find_sgemm(), few_rows(), ACTIVATIONS.index(activation), half, gated, biased, keep, T, k, E, d, h, o,
         *addresses(arrays),
     )  # fmt: skip
     if not right:
@@ -262,9 +321,12 @@ def backward(
         for by in by_experts
     ]
     half, gated, biased = w_in.dtype is torch.bfloat16, w_gate is not None, b_in is not None
+    block, w = block_for.py_func(T, k, h), h * half
+    sizes = [(block, d)] * 2 + [(block, o)] + [(block, h)] * 3 + [(block * gated, h)]
+    room = room_for(w_in, sizes + [(w, d), (w * gated, d), (w, o)] * 2)
     run(
-        learn, 1, find_sgemm(), ACTIVATIONS.index(activation), half, gated, biased, by_tokens_too, T, k, E, d, h, o,
-        *addresses((x, scale, by_y, w_in, w_gate, w_out, *kept, by_x, by_scale, *found)),
+        learn, 1, find_sgemm(), few_rows(), ACTIVATIONS.index(activation), half, gated, biased, by_tokens_too,
+        T, k, E, d, h, o, *addresses((x, scale, by_y, w_in, w_gate, w_out, room, *kept, by_x, by_scale, *found)),
     )  # fmt: skip
     for by, own in zip(by_experts, found, strict=True):
         if by is not own:
