@@ -106,7 +106,7 @@ class FastFeedForward(nn.Module):
         their output layers are linear, it is enough to weight their neurons (``Experts.mixed``): two matrix products.
         """
         check_dtype(tokens, self.leaves.w_in)
-        # As F.linear, but with the many tokens in the place where BLAS works in parallel.
+        # As F.linear. The nodes are few and odd in number, so it is the tokens that should fill BLAS's vectors.
         logits = torch.addmm(self.node_bias.unsqueeze(1), self.node_weight, tokens.T).T
         if not self.training:
             leaf = follow(logits, self.depth)

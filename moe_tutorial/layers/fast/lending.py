@@ -19,6 +19,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 LARGE = 2**18  # bytes from which on it matters
 LINE = 64  # bytes of a line of the cache, where a product writes best
 MOST = 8  # arrays that wait for one owner
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64, torch.float16: np.float16, torch.bfloat16: np.int16}
 
 _waiting = WeakTensorKeyDictionary()  # weights -> the memory that waits for what belongs to them
 _one_at_a_time = threading.RLock()  # memory may come back in the middle of a search
@@ -42,7 +43,7 @@ def empty(owner: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None)
     it is freed."""
     dtype = dtype or owner.dtype
     n_bytes = math.prod(shape) * dtype.itemsize
-    if n_bytes < LARGE or not owner.is_cpu:
+    if n_bytes < LARGE or not owner.is_cpu or dtype not in NUMPY:
         return owner.new_empty(shape, dtype=dtype)
     with _one_at_a_time:
         waiting = _waiting.get(owner, [])
@@ -53,9 +54,10 @@ def empty(owner: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None)
         del memory
         memory = np.empty(n_bytes + LINE, np.uint8)
         memory = memory[-memory.ctypes.data % LINE :][:n_bytes]
-    loan = memory.view(Loan)
+    loan = Loan(shape, NUMPY[dtype], memory)
     loan.owner = weakref.ref(owner)
-    return torch.from_numpy(loan)[:n_bytes].view(dtype).view(*shape)
+    tensor = torch.from_numpy(loan)
+    return tensor if tensor.dtype is dtype else tensor.view(dtype)
 
 
 def empty_like(weights: Tensor) -> Tensor:
