@@ -131,7 +131,8 @@ interval_chart(
 #   the small work in between while the tokens are in the cache. From Python, each product has a cost before it begins, and a
 #   training step makes nine for each expert.
 # - **Own loops for few.** MKL, the BLAS that PyTorch brings, keeps the widest instructions for Intel's processors. On
-#   AMD's since Zen 5, up to 32 tokens of an expert, the kernel multiplies in loops of its own, which use them.
+#   AMD's since Zen 5, up to 32 tokens of an expert, the kernel multiplies in loops of its own, which use them. In training
+#   that pays where tokens are fewest: compare the two lines.
 # - **Compiled choice.** Softmax and top-k are one pass over the tokens. In plain PyTorch they are several, each with a new
 #   array.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each

@@ -280,7 +280,7 @@ def tricks() -> list[dict[str, Any]]:
     add("No padding", "256 tokens, 64 experts, forward", padded(moe, x), by_groups(peers.forward("ours", moe, x)))
     add("Unbinding", shape, indexed(moe, x, target), peers.training("ours", copy_as_plain(moe), x, target))
     add("BLAS from a kernel", shape, by_groups(step), blas_for_all(step))
-    if blas.few_rows():
+    if own := blas.few_rows() > 0:
         add("Own loops for few", shape, blas_for_all(step), step)
     moe, x, target = mixture(1024, 8, 128, 2)
     step, shape = peers.training("ours", moe, x, target), "1,024 tokens, 8 experts, training"
@@ -288,7 +288,10 @@ def tricks() -> list[dict[str, Any]]:
     add("Compiled choice", shape, choosing_plainly(step), step)
     moe, x, target = mixture(64, 64, 256, 2)
     step = peers.training("ours", moe, x, target)
-    add("Memory that stays", "64 tokens, 64 experts, training", without_lending(step), step)
+    shape = "64 tokens, 64 experts, training"
+    if own:
+        add("Own loops for few", shape, blas_for_all(step), step)
+    add("Memory that stays", shape, without_lending(step), step)
     moe, x, target = mixture(200, 48, 128, 1)
     step = peers.training("ours", moe.bfloat16(), x.bfloat16(), target.bfloat16())
     add("Widening", "200 tokens, 48 experts, bfloat16, training", by_groups(step), step)
