@@ -130,9 +130,8 @@ interval_chart(
 # - **BLAS from a kernel.** BLAS is the library that multiplies matrices. A compiled loop over the experts calls it, and does
 #   the small work in between while the tokens are in the cache. From Python, each product has a cost before it begins, and a
 #   training step makes nine for each expert.
-# - **Own loops for few.** MKL, the BLAS that PyTorch brings, keeps the widest instructions for Intel's processors. On
-#   AMD's since Zen 5, up to 32 tokens of an expert, the kernel multiplies in loops of its own, which use them. In training
-#   that pays where tokens are fewest: compare the two lines.
+# - **Own loops for few.** On AMD's processors since Zen 5, the kernel multiplies an expert's few tokens in loops of its own,
+#   and leaves to BLAS only what is larger. In training that pays where tokens are fewest: compare the two lines.
 # - **Compiled choice.** Softmax and top-k are one pass over the tokens. In plain PyTorch they are several, each with a new
 #   array.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
@@ -148,7 +147,8 @@ interval_chart(
 #
 # The dense layer has the size that a token uses. With one token both sides are eight layers in turn, as in a model, so that
 # weights come from memory. The dense layer is plain PyTorch, and fetches new arrays each time. The last three lines are
-# training steps of lesson 08's GPT with experts, over those of its dense GPT of equal cost.
+# training steps of lesson 08's GPT with experts, over those of its dense GPT of equal cost, in a process that keeps its
+# memory from step to step.
 
 # %% tags=["draw", "nbval-ignore-output"]
 dense = {

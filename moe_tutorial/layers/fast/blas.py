@@ -36,8 +36,8 @@ def find_sgemm() -> int:
 def few_rows() -> int:
     """Up to how many rows a kernel's own loops are quicker than BLAS; 0 where BLAS is quicker with any number.
 
-    MKL, which torch brings on these processors, uses AVX-512 on Intel's alone. The loops use it on AMD's, too; a Zen 4
-    has it at half the pace. Measured on a Zen 5, widths 96 to 256. On Intel's, BLAS was the quicker.
+    The loops use AVX-512 where there is any. MKL, which torch brings, multiplies on a Zen 5 at AVX2's pace; a Zen 4 has
+    AVX-512 at half the pace. Measured on a Zen 5, widths 96 to 256. On Intel's processors BLAS was the quicker.
     """
     name = get_host_cpu_name()
     return 32 if name.startswith("znver") and name != "znver4" and get_host_cpu_features().get("avx512f") else 0
