@@ -37,7 +37,7 @@ from moe_tutorial.study.comparison import DENSE, EXPERTS
 from moe_tutorial.study.speed import STORED, summary
 
 GRID = list(itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2)))  # T, E, d, k
-OTHERS = [  # shapes on which nothing was tuned
+OTHERS = [  # odd shapes; some had a say in how long bfloat16 is widened, and in ``few_rows``
     (3, 12, 128, 2), (3, 48, 97, 1), (200, 12, 97, 2), (200, 48, 160, 1), (3000, 12, 97, 1), (3000, 48, 96, 2),
 ]  # fmt: skip
 TURNS, SECONDS = 15, 7  # for each cell: turns at most, and seconds for all of them
