@@ -7,20 +7,17 @@ printed: nbval's reference. Pictures and widgets come back when a cell runs, so 
 import hashlib
 import os
 import re
-import tempfile
 import time
 from itertools import zip_longest
 from pathlib import Path
-from uuid import uuid4
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from traitlets.config import Config
 
-from moe_tutorial.course import CourseError, tables
+from moe_tutorial.course import CourseError, kernels, tables
 from moe_tutorial.course.executed import compared, printed
 
 CELL_TIMEOUT = 600
@@ -50,14 +47,6 @@ def sources(folder: Path) -> list[Path]:
     return [*found, *(path for path in others if path.exists())]
 
 
-def own_sockets() -> dict[str, str]:
-    """A kernel manager's settings for a kernel without ports: one that is found free may be another program's by the
-    time when the kernel wants it, and then the kernel dies. Windows has no other way."""
-    if os.name == "nt":
-        return {}
-    return {"transport": "ipc", "ip": str(Path(tempfile.gettempdir(), f"kernel-{uuid4().hex}"))}
-
-
 def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
     """Run the cells in a fresh kernel, in the lesson's folder, on one thread.
 
@@ -72,7 +61,7 @@ def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
         timeout=CELL_TIMEOUT,
         record_timing=False,  # times in its metadata would make it another notebook to the book's cache
         resources={"metadata": {"path": str(path.parent)}},
-        config=Config({"KernelManager": own_sockets()}),
+        config=kernels.settings(),
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a local kernel's warning about its sockets is noise
     )
     try:

@@ -20,7 +20,7 @@ from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
 from moe_tutorial.course import executed
-from moe_tutorial.course.lessons import own_sockets
+from moe_tutorial.course.kernels import own_sockets
 
 
 class Recorder:

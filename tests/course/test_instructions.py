@@ -7,10 +7,9 @@ import jupytext
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from traitlets.config import Config
 
 from moe_tutorial.course.executed import printed
-from moe_tutorial.course.lessons import own_sockets
+from moe_tutorial.course.kernels import settings
 
 
 class Instruction(NamedTuple):
@@ -165,7 +164,7 @@ def run(notebook, numbers, root):
         notebook,
         timeout=300,
         resources={"metadata": {"path": str(root / "notebooks")}},
-        config=Config({"KernelManager": own_sockets()}),
+        config=settings(),
     )
     with client.setup_kernel():
         for number in numbers:

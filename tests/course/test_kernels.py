@@ -1,0 +1,53 @@
+"""A reply that comes in while something is said to the kernel is heard at once."""
+
+import asyncio
+import select
+import time
+
+import jupytext
+import zmq
+import zmq.asyncio
+from jupyter_client.session import Session
+
+from moe_tutorial.course import lessons
+from moe_tutorial.course.kernels import ShellChannel
+
+
+async def heard_while_sending() -> dict:
+    """What a channel hears that waits for a reply, where the reply came in just before it sent something more."""
+    session = Session(key=b"secret")
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as kernel, zmq.asyncio.Context() as own:
+        channel = ShellChannel(own.socket(zmq.DEALER), session)
+        channel.socket.connect(f"tcp://127.0.0.1:{kernel.bind_to_random_port('tcp://127.0.0.1')}")
+        try:
+            channel.send(session.msg("execute_request"))
+            identity = kernel.recv_multipart()[0]
+            waiting = asyncio.create_task(channel.get_msg(timeout=60))
+            for _ in range(5):
+                await asyncio.sleep(0)  # it waits now
+            session.send(kernel, "execute_reply", ident=identity)
+            assert select.select([channel.socket.fileno()], [], [], 60)[0]  # the reply came in
+            time.sleep(0.05)  # ZeroMQ looks for what came in once in a millisecond when it sends
+            channel.send(session.msg("comm_msg"))
+            return await asyncio.wait_for(waiting, 10)
+        finally:
+            channel.close()
+
+
+def test_a_reply_that_came_in_before_the_channel_sent_something_is_heard():
+    assert asyncio.run(heard_while_sending())["msg_type"] == "execute_reply"
+
+
+def test_lessons_speak_to_their_kernel_by_this_channel(tmp_path, monkeypatch):
+    said = []
+
+    class Overheard(ShellChannel):
+        def send(self, msg):
+            said.append(msg["msg_type"])
+            super().send(msg)
+
+    monkeypatch.setattr("moe_tutorial.course.kernels.Client.shell_channel_class", Overheard)
+    lesson = "import ipywidgets\nshown = ipywidgets.Output()\nwith shown:\n    print('inside')\n"
+    notebook = lessons.execute(jupytext.reads(lesson, fmt="py:percent"), tmp_path / "01_small.py")
+    assert notebook.cells[0].execution_count == 1
+    assert {"execute_request", "comm_msg"} <= set(said)
