@@ -131,7 +131,7 @@ def gather(x, order, k, n, rows):
 def add_up(k, rows, y):
     """The choices' rows (T * k, o) added up per token: y (T, o)."""
     for t in range(y.shape[0]):
-        y[t] = rows[t * k]
+        copy(rows[t * k], y[t])
         for c in range(t * k + 1, t * k + k):
             add(y[t], np.float32(1), rows[c])
 
@@ -165,7 +165,7 @@ def answer_experts(kind, gated, biased, k, x, weights, stacks, order, start, ans
                 fire(kind, gated, value[r], gates[r], neurons[r])
             for r in range(rows_for(n)):
                 if biased:
-                    said[r] = b_out[e]
+                    copy(b_out[e], said[r])
                 else:
                     said[r] = 0
             write(neurons, w_out[e], n, said)
