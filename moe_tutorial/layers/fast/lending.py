@@ -8,7 +8,6 @@ sizes change from step to step, what waits and does not fit makes room for what 
 
 import math
 import threading
-import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,14 +27,11 @@ _one_at_a_time = threading.RLock()  # memory may come back in the middle of a se
 class Loan(np.ndarray):
     """Memory that goes back when nobody looks at it any more: a tensor made from it keeps it."""
 
-    owner = None  # a weak reference, so that a gradient keeps no weights alive
+    waiting = None  # where it goes back to; when the weights have gone, this is the last that holds the list
 
     def __del__(self):
-        owner = self.owner and self.owner()
-        if owner is not None:
-            waiting = _waiting.setdefault(owner, [])
-            if len(waiting) < MOST:
-                waiting.append(self.base)
+        if self.waiting is not None and len(self.waiting) < MOST:
+            self.waiting.append(self.base)
 
 
 def empty(owner: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None) -> Tensor:
@@ -46,7 +42,9 @@ def empty(owner: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None)
     if n_bytes < LARGE or not owner.is_cpu or dtype not in NUMPY:
         return owner.new_empty(shape, dtype=dtype)
     with _one_at_a_time:
-        waiting = _waiting.get(owner, [])
+        waiting = _waiting.get(owner)
+        if waiting is None:
+            waiting = _waiting[owner] = []
         fits = [place for place, memory in enumerate(waiting) if n_bytes <= len(memory) <= 2 * n_bytes]
         best = min(fits, key=lambda place: len(waiting[place]), default=0)
         memory = waiting.pop(best) if waiting else None
@@ -55,7 +53,7 @@ def empty(owner: Tensor, shape: Sequence[int], dtype: torch.dtype | None = None)
         memory = np.empty(n_bytes + LINE, np.uint8)
         memory = memory[-memory.ctypes.data % LINE :][:n_bytes]
     loan = Loan(shape, NUMPY[dtype], memory)
-    loan.owner = weakref.ref(owner)
+    loan.waiting = waiting
     tensor = torch.from_numpy(loan)
     return tensor if tensor.dtype is dtype else tensor.view(dtype)
 
