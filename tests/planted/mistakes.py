@@ -315,8 +315,8 @@ MISTAKES = {
     "no-room-for-fours": Mistake(
         "the last expert's rows are taken in fours, without room for them",
         "layers/fast/slices_kernel.py",
-        "rows = T * k + ROWS",
-        "rows = T * k",
+        "rows = S + ROWS\n    return lines",
+        "rows = S\n    return lines",
         (MIXING + "test_nothing_is_written_beyond_the_memory_that_was_asked_for",),
     ),
     "fours-without-the-rest": Mistake(

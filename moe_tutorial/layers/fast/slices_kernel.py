@@ -6,6 +6,7 @@ and an expert's matrix at a time is widened; all that is computed is float32.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -47,6 +48,18 @@ def block_for(T, k, h):
 def take(room, n, m):
     """An array (n, m) where the room begins, and where what is left of it begins."""
     return floats(room, n, m), room + LINE * lines_for(n, m)
+
+
+@kernel()
+def kept_at(kept, S, E, h, o, gated):
+    """What the way back wants to have, at this address: the choices in the order of their experts (S,), where each
+    expert's begin (E + 1,), and in that order value (S, h), gates (S, h) and said (S, o), with room for fours."""
+    rows = S + ROWS
+    order, kept = integers_at(kept), kept + LINE * lines_for(S, 2)
+    start, kept = integers_at(kept), kept + LINE * lines_for(E + 1, 2)
+    value, kept = take(kept, rows, h)
+    gates, kept = take(kept, rows * gated, h)
+    return carray(order, S), carray(start, E + 1), value, gates, floats(kept, rows, o)
 
 
 @kernel()
@@ -130,9 +143,9 @@ def fire_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates
 @kernel()
 def answer(
     sgemm, few, kind, half, gated, biased, keep, T, k, E, d, h, o, x, indices, weights, y,
-    w_in, b_in, w_gate, b_gate, w_out, b_out, room, order, start, value, gates, said,
+    w_in, b_in, w_gate, b_gate, w_out, b_out, room, kept,
 ):  # fmt: skip
-    """y (T, o). Kept for the way back, in the choices' new order: value (S, h), gates (S, h), said (S, o)."""
+    """y (T, o), and what is kept."""
     x, indices, weights, y = of_choices(T, k, d, o, x, indices, weights, y)
     b_in, b_gate, b_out = floats(b_in, E, h), floats(b_gate, E, h), floats(b_out, E, o)
     choices, begins, right = sort_choices(indices, E)
@@ -145,8 +158,8 @@ def answer(
     own_gate, room = take(room, h * (half and gated), d)
     own_out, room = take(room, h * half, o)
     if keep:
-        carray(integers_at(order), S)[:], carray(integers_at(start), E + 1)[:] = choices, begins
-        values, all_gates, all_said = floats(value, S + ROWS, h), floats(gates, S + ROWS, h), floats(said, S + ROWS, o)
+        order, start, values, all_gates, all_said = kept_at(kept, S, E, h, o, gated)
+        order[:], start[:] = choices, begins
     else:
         values, room = take(room, block, h)
         all_gates, room = take(room, block * gated, h)
@@ -184,14 +197,13 @@ def answer(
 @kernel()
 def learn(
     sgemm, few, kind, half, gated, biased, by_tokens_too, T, k, E, d, h, o, x, weights, by_y,
-    w_in, w_gate, w_out, room, order, start, value, gates, said, by_x, by_weights,
+    w_in, w_gate, w_out, room, kept, by_x, by_weights,
     by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out,
 ):  # fmt: skip
     """The gradients. Those of an expert without a token are zero, and not missing: for Adam the two differ."""
     S, block, settings = T * k, block_for(T, k, h), np.empty(10, np.int64)
     x, weights, by_y = floats(x, T, d), carray(floats_at(weights), S), floats(by_y, T, o)
-    order, start = carray(integers_at(order), S), carray(integers_at(start), E + 1)
-    values, all_gates, all_said = floats(value, S + ROWS, h), floats(gates, S + ROWS, h), floats(said, S + ROWS, o)
+    order, start, values, all_gates, all_said = kept_at(kept, S, E, h, o, gated)
     by_x, by_weights = floats(by_x, T, d), carray(floats_at(by_weights), S)
     by_b_in, by_b_gate, by_b_out = floats(by_b_in, E, h), floats(by_b_gate, E, h), floats(by_b_out, E, o)
     tokens, room = take(room, block, d)
@@ -262,9 +274,30 @@ def learn(
             put(half, by_w_gate, e, to_gate)
 
 
-def room_for(owner: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
-    """Memory for float32 arrays of these sizes, which ``take`` divides."""
-    return lending.empty(owner, (sum(lines_for.py_func(*size) for size in sizes), LINE // 4), torch.float32)
+@lru_cache
+def lines_kept(S: int, E: int, h: int, o: int, gated: bool) -> int:
+    """How many lines of the cache ``kept_at`` divides."""
+    rows = S + ROWS
+    return lines((S, 2), (E + 1, 2), (rows, h), (rows * gated, h), (rows, o))
+
+
+@lru_cache
+def lines_of_room(way: str, T: int, k: int, d: int, h: int, o: int, half: bool, gated: bool) -> int:
+    """How many lines of the cache are needed besides: to ``answer``, with what is kept or without, and to ``learn``."""
+    block, wide = block_for.py_func(T, k, h), h * half
+    widened = (wide, d), (wide * gated, d), (wide, o)
+    if way == "learn":
+        return lines(*[(block, d)] * 2, (block, o), *[(block, h)] * 3, (block * gated, h), *widened * 2)
+    beside = [] if way == "keep" else [(block, h), (block * gated, h), (block, o)]
+    return lines((block, d), (block, h), *widened, *beside)
+
+
+def lines(*sizes: tuple[int, int]) -> int:
+    return sum(lines_for.py_func(*size) for size in sizes)
+
+
+def memory(owner: Tensor, lines: int) -> Tensor:
+    return lending.empty(owner, (lines, LINE // 4), torch.float32)
 
 
 def forward(
@@ -278,18 +311,11 @@ def forward(
     if half:  # what is small goes to the kernel in float32
         x, scale = x.float(), scale.float()
         b_in, b_gate, b_out = (None if b is None else b.float() for b in (b_in, b_gate, b_out))
-    y = x.new_empty(T, o)
+    y, way = x.new_empty(T, o), "keep" if keep else "answer"
+    room = memory(w_in, lines_of_room(way, T, k, d, h, o, half, gated))
     if keep:
-        kept = [indices.new_empty(T * k), indices.new_empty(E + 1)]
-        rows = T * k + ROWS
-        sizes = (rows, h), (rows if gated else 0, h), (rows, o)
-        kept += [lending.empty(w_in, size, x.dtype) for size in sizes]
-    block, w = block_for.py_func(T, k, h), h * half
-    sizes = [(block, d), (block, h), (w, d), (w * gated, d), (w, o)]
-    if not keep:
-        sizes += [(block, h), (block * gated, h), (block, o)]
-    stacks, room = (w_in, b_in, w_gate, b_gate, w_out, b_out), room_for(w_in, sizes)
-    arrays = x, indices, scale, y, *stacks, room, *(kept or [None] * 5)
+        kept = [memory(w_in, lines_kept(T * k, E, h, o, gated))]
+    arrays = x, indices, scale, y, w_in, b_in, w_gate, b_gate, w_out, b_out, room, *(kept or [None])
     right = run(
         answer, 1, find_sgemm(), few_rows(), ACTIVATIONS.index(activation), half, gated, biased, keep, T, k, E, d, h, o,
         *addresses(arrays),
@@ -321,9 +347,7 @@ def backward(
         for by in by_experts
     ]
     half, gated, biased = w_in.dtype is torch.bfloat16, w_gate is not None, b_in is not None
-    block, w = block_for.py_func(T, k, h), h * half
-    sizes = [(block, d)] * 2 + [(block, o)] + [(block, h)] * 3 + [(block * gated, h)]
-    room = room_for(w_in, sizes + [(w, d), (w * gated, d), (w, o)] * 2)
+    room = memory(w_in, lines_of_room("learn", T, k, d, h, o, half, gated))
     run(
         learn, 1, find_sgemm(), few_rows(), ACTIVATIONS.index(activation), half, gated, biased, by_tokens_too,
         T, k, E, d, h, o, *addresses((x, scale, by_y, w_in, w_gate, w_out, room, *kept, by_x, by_scale, *found)),
