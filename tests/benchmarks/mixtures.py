@@ -37,7 +37,7 @@ from moe_tutorial.study.comparison import DENSE, EXPERTS
 from moe_tutorial.study.speed import STORED, summary
 
 GRID = list(itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2)))  # T, E, d, k
-OTHERS = [  # odd shapes; some had a say in how long bfloat16 is widened, and in ``few_rows``
+OTHERS = [  # odd shapes; some had a say in how long bfloat16 is widened, and in ``own_loops``
     (3, 12, 128, 2), (3, 48, 97, 1), (200, 12, 97, 2), (200, 48, 160, 1), (3000, 12, 97, 1), (3000, 48, 96, 2),
 ]  # fmt: skip
 TURNS, SECONDS = 15, 7  # for each cell: turns at most, and seconds for all of them
@@ -279,18 +279,18 @@ def tricks() -> list[dict[str, Any]]:
     add("Grouped products", shape, by_groups(step, part=1), by_groups(step))
     add("No padding", "256 tokens, 64 experts, forward", padded(moe, x), by_groups(peers.forward("ours", moe, x)))
     add("Unbinding", shape, indexed(moe, x, target), peers.training("ours", copy_as_plain(moe), x, target))
-    add("BLAS from a kernel", shape, by_groups(step), blas_for_all(step))
-    if own := blas.few_rows() > 0:
-        add("Own loops for few", shape, blas_for_all(step), step)
+    add("BLAS from a kernel", shape, by_groups(step), by_blas(step))
+    if own := blas.own_loops():
+        add("Own loops", shape, by_blas(step), step)
     moe, x, target = mixture(1024, 8, 128, 2)
     step, shape = peers.training("ours", moe, x, target), "1,024 tokens, 8 experts, training"
-    add("BLAS from a kernel", shape, by_groups(step), blas_for_all(step))
+    add("BLAS from a kernel", shape, by_groups(step), by_blas(step))
     add("Compiled choice", shape, choosing_plainly(step), step)
     moe, x, target = mixture(64, 64, 256, 2)
     step = peers.training("ours", moe, x, target)
     shape = "64 tokens, 64 experts, training"
     if own:
-        add("Own loops for few", shape, blas_for_all(step), step)
+        add("Own loops", shape, by_blas(step), step)
     add("Memory that stays", shape, without_lending(step), step)
     moe, x, target = mixture(200, 48, 128, 1)
     step = peers.training("ours", moe.bfloat16(), x.bfloat16(), target.bfloat16())
@@ -315,15 +315,15 @@ def by_groups(function: Callable[[], Any], part: int = groups.PART) -> Callable[
     return call
 
 
-def blas_for_all(function: Callable[[], Any]) -> Callable[[], Any]:
-    """The same call with BLAS for any number of rows."""
+def by_blas(function: Callable[[], Any]) -> Callable[[], Any]:
+    """The same call with BLAS for every product."""
 
     def call() -> Any:
-        few, slices_kernel.few_rows = slices_kernel.few_rows, lambda: 0
+        loops, slices_kernel.own_loops = slices_kernel.own_loops, lambda: False
         try:
             return function()
         finally:
-            slices_kernel.few_rows = few
+            slices_kernel.own_loops = loops
 
     return call
 

@@ -20,7 +20,7 @@ from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, Routing, fast
 from moe_tutorial.layers.fast import dispatch, groups, lending, mixing
 
 pytest.importorskip("numba")
-WAYS = ("few at once", "around BLAS", "BLAS for all", "groups", "groups of one", "without grouped_mm", "by shape")
+WAYS = ("few at once", "own loops", "around BLAS", "groups", "groups of one", "without grouped_mm", "by shape")
 
 
 @pytest.fixture(params=WAYS)
@@ -35,8 +35,8 @@ def take(way, monkeypatch):
         monkeypatch.setattr(mixing, "FEW", 10**9 if way == "few at once" else 0)
         monkeypatch.setattr(mixing, "NARROW", 10**12)
         monkeypatch.setattr(mixing, "NATIVE", 10**12)
-    if "BLAS" in way:
-        monkeypatch.setattr(dispatch.load("slices_kernel"), "few_rows", lambda: 0 if way == "BLAS for all" else 32)
+    if way in ("own loops", "around BLAS"):
+        monkeypatch.setattr(dispatch.load("slices_kernel"), "own_loops", lambda: way == "own loops")
     if "group" in way:
         monkeypatch.setattr(mixing, "load", lambda name: None)
     if way == "groups of one":
@@ -171,8 +171,8 @@ def test_what_the_processor_multiplies_is_known():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("counts", [(1,), (2,), (3,), (5, 3), (4, 0, 1), (17, 2)])
 def test_nothing_is_written_beyond_the_memory_that_was_asked_for(counts, dtype, monkeypatch):
-    """With few tokens the kernels take rows in fours, and the last expert's end where the memory ends."""
-    take("around BLAS", monkeypatch)
+    """The loops take rows in fours, and the last expert's end where the memory ends."""
+    take("own loops", monkeypatch)
     given, margin = [], 64
 
     def empty(owner, shape, dtype=None):
@@ -197,11 +197,12 @@ def test_where_torch_keeps_its_blas_to_itself_it_goes_by_groups(monkeypatch):
     assert chosen(MixtureOfExperts(128, 256, 8, 1), 1000, True) == "groups"
 
 
+@pytest.mark.parametrize("way", ["around BLAS", "own loops"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("gated", [False, True])
-def test_more_tokens_than_are_worked_on_at_a_time(gated, bias, dtype, monkeypatch):
-    take("around BLAS", monkeypatch)
+def test_more_tokens_than_are_worked_on_at_a_time(gated, bias, dtype, way, monkeypatch):
+    take(way, monkeypatch)
     moe = MixtureOfExperts(16, 2048, 3, 2, gated=gated, expert_bias=bias).to(dtype)
     x, direction = torch.randn(300, 16).to(dtype).requires_grad_(), torch.randn(300, 16).to(dtype)
     with threads(1):

@@ -294,8 +294,8 @@ MISTAKES = {
     "next-block-overwrites": Mistake(
         "of an expert's tokens, only the last block leaves a gradient",
         "layers/fast/slices_kernel.py",
-        "by_value, tokens[:n], to_in, more)",
-        "by_value, tokens[:n], to_in, False)",
+        "by_values, tokens, n, to_in, more)",
+        "by_values, tokens, n, to_in, False)",
         (MIXING + "test_more_tokens_than_are_worked_on_at_a_time",),
     ),
     "gates-path-lost": Mistake(

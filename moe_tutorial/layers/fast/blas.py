@@ -33,14 +33,15 @@ def find_sgemm() -> int:
 
 
 @cache
-def few_rows() -> int:
-    """Up to how many rows a kernel's own loops are quicker than BLAS; 0 where BLAS is quicker with any number.
+def own_loops() -> bool:
+    """Whether a kernel's own loops multiply more quickly than BLAS.
 
-    The loops use AVX-512 where there is any. MKL, which torch brings, multiplies on a Zen 5 at AVX2's pace; a Zen 4 has
-    AVX-512 at half the pace. Measured on a Zen 5, widths 96 to 256. On Intel's processors BLAS was the quicker.
+    They use AVX-512 where there is any. MKL, which torch brings, multiplies on a Zen 5 at AVX2's pace; a Zen 4 has
+    AVX-512 at half the pace. Measured on a Zen 5, widths 64 to 768, 4 to 512 rows. On Intel's processors BLAS was the
+    quicker.
     """
     name = get_host_cpu_name()
-    return 32 if name.startswith("znver") and name != "znver4" and get_host_cpu_features().get("avx512f") else 0
+    return name.startswith("znver") and name != "znver4" and bool(get_host_cpu_features().get("avx512f"))
 
 
 @intrinsic

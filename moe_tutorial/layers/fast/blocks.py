@@ -34,48 +34,55 @@ def copy(row, to):
         to[i] = row[i]
 
 
-@kernel()
-def dots(x, w, out):
-    """out[r, j] = x[r] . w[j] for four rows and four: each number is read once for four products."""
+@kernel(inline="always")
+def dots(x, r, w, j, out):
+    """out[r, j] = x[r] . w[j] for four rows from r on and four from j on: each number is read once for four products.
+
+    The rows are told by their numbers: to make slices of the arrays would take as long as a hundred columns do.
+    """
+    xa, xb, xc, xd = x[r], x[r + 1], x[r + 2], x[r + 3]
+    wa, wb, wc, wd = w[j], w[j + 1], w[j + 2], w[j + 3]
     aa = ab = ac = ad = ba = bb = bc = bd = ca = cb = cc = cd = da = db = dc = dd = np.float32(0)
     for i in range(x.shape[1]):
-        a, b, c, d = x[0, i], x[1, i], x[2, i], x[3, i]
-        p, q, r, s = w[0, i], w[1, i], w[2, i], w[3, i]
+        a, b, c, d = xa[i], xb[i], xc[i], xd[i]
+        p, q, s, t = wa[i], wb[i], wc[i], wd[i]
         aa += a * p
         ab += a * q
-        ac += a * r
-        ad += a * s
+        ac += a * s
+        ad += a * t
         ba += b * p
         bb += b * q
-        bc += b * r
-        bd += b * s
+        bc += b * s
+        bd += b * t
         ca += c * p
         cb += c * q
-        cc += c * r
-        cd += c * s
+        cc += c * s
+        cd += c * t
         da += d * p
         db += d * q
-        dc += d * r
-        dd += d * s
-    out[0, 0], out[0, 1], out[0, 2], out[0, 3] = aa, ab, ac, ad
-    out[1, 0], out[1, 1], out[1, 2], out[1, 3] = ba, bb, bc, bd
-    out[2, 0], out[2, 1], out[2, 2], out[2, 3] = ca, cb, cc, cd
-    out[3, 0], out[3, 1], out[3, 2], out[3, 3] = da, db, dc, dd
+        dc += d * s
+        dd += d * t
+    out[r, j], out[r, j + 1], out[r, j + 2], out[r, j + 3] = aa, ab, ac, ad
+    out[r + 1, j], out[r + 1, j + 1], out[r + 1, j + 2], out[r + 1, j + 3] = ba, bb, bc, bd
+    out[r + 2, j], out[r + 2, j + 1], out[r + 2, j + 2], out[r + 2, j + 3] = ca, cb, cc, cd
+    out[r + 3, j], out[r + 3, j + 1], out[r + 3, j + 2], out[r + 3, j + 3] = da, db, dc, dd
 
 
-@kernel()
-def adds(y, v, w):
-    """y[r] += v[r, 0] * w[0] + ... + v[r, 3] * w[3] for four rows."""
-    aa, ab, ac, ad = v[0, 0], v[0, 1], v[0, 2], v[0, 3]
-    ba, bb, bc, bd = v[1, 0], v[1, 1], v[1, 2], v[1, 3]
-    ca, cb, cc, cd = v[2, 0], v[2, 1], v[2, 2], v[2, 3]
-    da, db, dc, dd = v[3, 0], v[3, 1], v[3, 2], v[3, 3]
+@kernel(inline="always")
+def adds(y, v, r, w, j):
+    """y[r] += v[r, j] * w[j] + ... + v[r, j + 3] * w[j + 3] for four rows from r on."""
+    ya, yb, yc, yd = y[r], y[r + 1], y[r + 2], y[r + 3]
+    wa, wb, wc, wd = w[j], w[j + 1], w[j + 2], w[j + 3]
+    aa, ab, ac, ad = v[r, j], v[r, j + 1], v[r, j + 2], v[r, j + 3]
+    ba, bb, bc, bd = v[r + 1, j], v[r + 1, j + 1], v[r + 1, j + 2], v[r + 1, j + 3]
+    ca, cb, cc, cd = v[r + 2, j], v[r + 2, j + 1], v[r + 2, j + 2], v[r + 2, j + 3]
+    da, db, dc, dd = v[r + 3, j], v[r + 3, j + 1], v[r + 3, j + 2], v[r + 3, j + 3]
     for i in range(y.shape[1]):
-        p, q, r, s = w[0, i], w[1, i], w[2, i], w[3, i]
-        y[0, i] += aa * p + ab * q + ac * r + ad * s
-        y[1, i] += ba * p + bb * q + bc * r + bd * s
-        y[2, i] += ca * p + cb * q + cc * r + cd * s
-        y[3, i] += da * p + db * q + dc * r + dd * s
+        p, q, s, t = wa[i], wb[i], wc[i], wd[i]
+        ya[i] += aa * p + ab * q + ac * s + ad * t
+        yb[i] += ba * p + bb * q + bc * s + bd * t
+        yc[i] += ca * p + cb * q + cc * s + cd * t
+        yd[i] += da * p + db * q + dc * s + dd * t
 
 
 @kernel()

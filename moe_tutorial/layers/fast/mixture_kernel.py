@@ -13,6 +13,7 @@ from .blocks import ACTIVATIONS, ROWS, activate, add, adds, copy, dot, dots
 from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 BLOCK = 32  # tokens of an expert at a time, so that they stay in the nearest cache
+NEAR = 2**13  # numbers of a matrix at a time that all tokens ask for, so that they stay there, too
 FEW = 3  # tokens from which on taking them in fours pays, the missing ones as zeros
 
 
@@ -29,10 +30,17 @@ def read(x, w, n, neurons):
     fours = m - m % ROWS if n >= FEW else 0  # for one token row after row, in the order in which they lie in memory
     for j in range(0, fours, ROWS):
         for r in range(0, n, ROWS):
-            dots(x[r : r + ROWS], w[j : j + ROWS], neurons[r : r + ROWS, j : j + ROWS])
+            dots(x, r, w, j, neurons)
     for j in range(fours, m):
         for r in range(n):
             neurons[r, j] = dot(x[r], w[j])
+
+
+@kernel()
+def write_fours(neurons, w, n, y, first, last):
+    for r in range(0, n, ROWS):  # outside, so that it is asked but once for each of them whether arrays overlap
+        for j in range(first, last, ROWS):
+            adds(y, neurons, r, w, j)
 
 
 @kernel()
@@ -40,9 +48,9 @@ def write(neurons, w, n, y):
     """neurons (n, m), w (m, d): their products, added to y (n, d), with the same room."""
     m = w.shape[0]
     fours = m - m % ROWS if n >= FEW else 0
-    for j in range(0, fours, ROWS):
-        for r in range(0, n, ROWS):
-            adds(y[r : r + ROWS], neurons[r : r + ROWS, j : j + ROWS], w[j : j + ROWS])
+    near = max(ROWS, NEAR // w.shape[1] // ROWS * ROWS)
+    for first in range(0, fours, near):
+        write_fours(neurons, w, n, y, first, min(first + near, fours))
     for j in range(fours, m):
         for r in range(n):
             add(y[r], neurons[r, j], w[j])

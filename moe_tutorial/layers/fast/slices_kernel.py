@@ -1,4 +1,4 @@
-"""A mixture's experts compiled around BLAS: sorted by expert, an expert's tokens are a slice.
+"""A mixture's experts compiled around BLAS, or loops of our own: sorted by expert, an expert's tokens are a slice.
 
 Between the products are many small passes: gather, add a bias, activate, weigh, add up. Here they run over some hundred
 tokens at a time, which stay in the cache from one product to the next. Stacks in bfloat16 are read and written as such,
@@ -14,8 +14,8 @@ from numba import carray
 from torch import Tensor
 
 from . import lending
-from .blas import few_rows, find_sgemm, multiply
-from .blocks import ACTIVATIONS, ROWS, activate, add, copy, dot, narrow, outer, slope, widen
+from .blas import find_sgemm, multiply, own_loops
+from .blocks import ACTIVATIONS, ROWS, activate, add, adds, copy, dot, narrow, outer, slope, widen
 from .kernels import addresses, floats_at, halves_at, integers_at, kernel, run
 from .mixture_kernel import FEW, biases, fire, of_choices, read, refuse, rows_for, sort_choices, write
 
@@ -78,18 +78,18 @@ def gradient(half, stack, e, n, m, room):
 
 
 @kernel()
-def ask(sgemm, settings, few, x, w, n, y):
-    """y (n, m) = x (n, d) times w (m, d) transposed: up to ``few`` rows without BLAS, with room for ``rows_for(n)``."""
-    if n <= few:
+def ask(sgemm, settings, loops, x, w, n, y):
+    """y (n, m) = x (n, d) times w (m, d) transposed, with room for ``rows_for(n)``: by our own loops, or by BLAS."""
+    if loops:
         read(x, w, n, y)
     else:
         multiply(sgemm, settings, x[:n], False, w, True, y[:n], False)
 
 
 @kernel()
-def say(sgemm, settings, few, x, w, n, y, more):
+def say(sgemm, settings, loops, x, w, n, y, more):
     """y (n, d) = x (n, m) times w (m, d), or that added to y, with the same room."""
-    if FEW <= n <= few:
+    if loops and n >= FEW:
         if not more:
             y[: rows_for(n)] = 0
         write(x, w, n, y)
@@ -98,12 +98,38 @@ def say(sgemm, settings, few, x, w, n, y, more):
 
 
 @kernel()
-def give(sgemm, settings, few, left, right, to, more):
-    """The gradient by a matrix (m, o) from rows (n, m) and (n, o): a sum over the rows, of which BLAS wants many."""
-    if len(left) <= min(few, ROWS) and not more:
-        outer(left, right, to)
+def give(sgemm, settings, loops, left, right, n, to, more):
+    """The gradient by a matrix (m, o), or that added to it: left (n, m) transposed times right (n, o), a sum over the
+    rows. After n rows, both have rows of zeros up to the next four."""
+    if loops and n <= ROWS and not more:
+        outer(left[:n], right[:n], to)
+    elif loops:
+        give_fours(left, right, n, to, more)
     else:
-        multiply(sgemm, settings, left, True, right, False, to, more)
+        multiply(sgemm, settings, left[:n], True, right[:n], False, to, more)
+
+
+@kernel()
+def give_fours(left, right, n, to, more):
+    columns = left.T
+    fours = len(to) - len(to) % ROWS
+    for j in range(0, fours, ROWS):
+        if not more:
+            to[j : j + ROWS] = 0
+        for r in range(0, n, ROWS):
+            adds(to, columns, j, right, r)
+    for j in range(fours, len(to)):
+        if not more:
+            to[j] = 0
+        for r in range(n):
+            add(to[j], left[r, j], right[r])
+
+
+@kernel()
+def clear(rows, n):
+    """Zeros after n rows, up to the next four."""
+    for r in range(n, (n + ROWS - 1) // ROWS * ROWS):
+        rows[r] = 0
 
 
 @kernel()
@@ -142,7 +168,7 @@ def fire_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates
 
 @kernel()
 def answer(
-    sgemm, few, kind, half, gated, biased, keep, T, k, E, d, h, o, x, indices, weights, y,
+    sgemm, loops, kind, half, gated, biased, keep, T, k, E, d, h, o, x, indices, weights, y,
     w_in, b_in, w_gate, b_gate, w_out, b_out, room, kept,
 ):  # fmt: skip
     """y (T, o), and what is kept."""
@@ -176,17 +202,17 @@ def answer(
             own, place = choices[at : at + n], at if keep else 0
             value, said = values[place : place + n], all_said[place : place + n]
             gather(x, own, k, tokens)
-            ask(sgemm, settings, few, tokens, into, n, values[place:])
+            ask(sgemm, settings, loops, tokens, into, n, values[place:])
             if biased:
                 biases(b_in[e], n, value)
             gates = value
             if gated:
                 gates = all_gates[place : place + n]
-                ask(sgemm, settings, few, tokens, gate, n, all_gates[place:])
+                ask(sgemm, settings, loops, tokens, gate, n, all_gates[place:])
                 if biased:
                     biases(b_gate[e], n, gates)
             fire(kind, gated, value.ravel(), gates.ravel(), neurons[:n].ravel())
-            say(sgemm, settings, few, neurons, out, n, all_said[place:], False)
+            say(sgemm, settings, loops, neurons, out, n, all_said[place:], False)
             if biased:
                 biases(b_out[e], n, said)
             for r in range(n):
@@ -196,7 +222,7 @@ def answer(
 
 @kernel()
 def learn(
-    sgemm, few, kind, half, gated, biased, by_tokens_too, T, k, E, d, h, o, x, weights, by_y,
+    sgemm, loops, kind, half, gated, biased, by_tokens_too, T, k, E, d, h, o, x, weights, by_y,
     w_in, w_gate, w_out, room, kept, by_x, by_weights,
     by_w_in, by_b_in, by_w_gate, by_b_gate, by_w_out, by_b_out,
 ):  # fmt: skip
@@ -242,20 +268,25 @@ def learn(
             own, value, by_value, by_gates = order[at : at + n], values[at : at + n], by_values[:n], all_by_gates[:n]
             some_gates = all_gates[at : at + n] if gated else value
             gather(x, own, k, tokens)
+            clear(tokens, n)
+            clear(back, n)
             for r in range(n):
                 row, weight = by_y[own[r] // k], weights[own[r]]
                 by_weights[own[r]] = dot(all_said[at + r], row)
                 for i in range(o):
                     back[r, i] = weight * row[i]
-            ask(sgemm, settings, few, back, out, n, by_neurons)
+            ask(sgemm, settings, loops, back, out, n, by_neurons)
             fire_back(
                 kind, gated, value.ravel(), some_gates.ravel(), by_neurons[:n].ravel(),
                 neurons[:n].ravel(), by_value.ravel(), by_gates.ravel(),
             )  # fmt: skip
-            give(sgemm, settings, few, neurons[:n], back[:n], to_out, more)
-            give(sgemm, settings, few, by_value, tokens[:n], to_in, more)
+            clear(neurons, n)
+            clear(by_values, n)
+            give(sgemm, settings, loops, neurons, back, n, to_out, more)
+            give(sgemm, settings, loops, by_values, tokens, n, to_in, more)
             if gated:
-                give(sgemm, settings, few, by_gates, tokens[:n], to_gate, more)
+                clear(all_by_gates, n)
+                give(sgemm, settings, loops, all_by_gates, tokens, n, to_gate, more)
             if biased:
                 for r in range(n):
                     add(by_b_out[e], np.float32(1), back[r])
@@ -263,9 +294,9 @@ def learn(
                     if gated:
                         add(by_b_gate[e], np.float32(1), by_gates[r])
             if by_tokens_too:
-                say(sgemm, settings, few, by_values, into, n, by_tokens, False)
+                say(sgemm, settings, loops, by_values, into, n, by_tokens, False)
                 if gated:
-                    say(sgemm, settings, few, all_by_gates, gate, n, by_tokens, True)
+                    say(sgemm, settings, loops, all_by_gates, gate, n, by_tokens, True)
                 for r in range(n):
                     add(by_x[own[r] // k], np.float32(1), by_tokens[r])
         put(half, by_w_in, e, to_in)
@@ -317,8 +348,8 @@ def forward(
         kept = [memory(w_in, lines_kept(T * k, E, h, o, gated))]
     arrays = x, indices, scale, y, w_in, b_in, w_gate, b_gate, w_out, b_out, room, *(kept or [None])
     right = run(
-        answer, 1, find_sgemm(), few_rows(), ACTIVATIONS.index(activation), half, gated, biased, keep, T, k, E, d, h, o,
-        *addresses(arrays),
+        answer, 1, find_sgemm(), own_loops(), ACTIVATIONS.index(activation), half, gated, biased, keep,
+        T, k, E, d, h, o, *addresses(arrays),
     )  # fmt: skip
     if not right:
         refuse(indices, E)
@@ -349,7 +380,7 @@ def backward(
     half, gated, biased = w_in.dtype is torch.bfloat16, w_gate is not None, b_in is not None
     room = memory(w_in, lines_of_room("learn", T, k, d, h, o, half, gated))
     run(
-        learn, 1, find_sgemm(), few_rows(), ACTIVATIONS.index(activation), half, gated, biased, by_tokens_too,
+        learn, 1, find_sgemm(), own_loops(), ACTIVATIONS.index(activation), half, gated, biased, by_tokens_too,
         T, k, E, d, h, o, *addresses((x, scale, by_y, w_in, w_gate, w_out, room, *kept, by_x, by_scale, *found)),
     )  # fmt: skip
     for by, own in zip(by_experts, found, strict=True):
