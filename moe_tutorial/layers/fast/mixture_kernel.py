@@ -37,9 +37,10 @@ def read(x, w, n, neurons):
 
 
 @kernel()
-def write_fours(neurons, w, n, y, first, last):
-    for r in range(0, n, ROWS):  # outside, so that it is asked but once for each of them whether arrays overlap
-        for j in range(first, last, ROWS):
+def write_fours(neurons, w, n, y):
+    m = w.shape[0]
+    for r in range(0, n, ROWS):
+        for j in range(0, m - m % ROWS, ROWS):  # from 0, or else LLVM asks in each turn whether the arrays overlap
             adds(y, neurons, r, w, j)
 
 
@@ -50,7 +51,7 @@ def write(neurons, w, n, y):
     fours = m - m % ROWS if n >= FEW else 0
     near = max(ROWS, NEAR // w.shape[1] // ROWS * ROWS)
     for first in range(0, fours, near):
-        write_fours(neurons, w, n, y, first, min(first + near, fours))
+        write_fours(neurons[:, first : first + near], w[first : first + near], n, y)
     for j in range(fours, m):
         for r in range(n):
             add(y[r], neurons[r, j], w[j])

@@ -104,21 +104,21 @@ def give(sgemm, settings, loops, left, right, n, to, more):
     if loops and n <= ROWS and not more:
         outer(left[:n], right[:n], to)
     elif loops:
-        give_fours(left, right, n, to, more)
+        fours = (n + ROWS - 1) // ROWS * ROWS
+        give_fours(left[:fours], right[:fours], to, more)
     else:
         multiply(sgemm, settings, left[:n], True, right[:n], False, to, more)
 
 
 @kernel()
-def give_fours(left, right, n, to, more):
-    columns = left.T
-    fours = len(to) - len(to) % ROWS
-    for j in range(0, fours, ROWS):
+def give_fours(left, right, to, more):
+    n, m, columns = len(left), len(to), left.T
+    for j in range(0, m - m % ROWS, ROWS):
         if not more:
             to[j : j + ROWS] = 0
-        for r in range(0, n, ROWS):
+        for r in range(0, n - n % ROWS, ROWS):  # as in ``write_fours``
             adds(to, columns, j, right, r)
-    for j in range(fours, len(to)):
+    for j in range(m - m % ROWS, m):
         if not more:
             to[j] = 0
         for r in range(n):
