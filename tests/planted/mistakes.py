@@ -428,8 +428,8 @@ MISTAKES = {
     "leaf-bias-left-out": Mistake(
         "the hard answer leaves out the leaf's output bias, as the published code does",
         "layers/fast/descend_kernel.py",
-        "    y[:] = b_out\n",
-        "    y[:] = 0\n",
+        "    copy(b_out, y[0])\n",
+        "    y[0] = 0\n",
         (TREE + "test_the_published_evaluation_leaves_out_the_leaves_output_bias_and_ours_does_not",),
     ),
     "hardening-rewards-doubt": Mistake(

@@ -28,6 +28,15 @@ def add(y, value, row):
 
 
 @kernel(inline="always")
+def adds_of_one(y, v, r, w, j):
+    """y[r] += v[r, j] * w[j] + ... + v[r, j + 3] * w[j + 3]: y is read and written once for four rows."""
+    yr, wa, wb, wc, wd = y[r], w[j], w[j + 1], w[j + 2], w[j + 3]
+    a, b, c, d = v[r, j], v[r, j + 1], v[r, j + 2], v[r, j + 3]
+    for i in range(y.shape[1]):
+        yr[i] += a * wa[i] + b * wb[i] + c * wc[i] + d * wd[i]
+
+
+@kernel(inline="always")
 def copy(row, to):
     """As ``to[:] = row``, which would look first whether the two overlap."""
     for i in range(row.shape[0]):

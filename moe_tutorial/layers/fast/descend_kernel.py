@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import mixing
-from .blocks import ACTIVATIONS, activate, add, dot
+from .blocks import ACTIVATIONS, activate, copy, dot
 from .kernels import floats_at, integers_at, kernel, run, threads_for
-from .mixture_kernel import answer_experts, part_of, sort_choices
+from .mixture_kernel import answer_experts, part_of, sort_choices, write
 
 FEW = 4  # tokens from which on taking those of a leaf together pays
 
@@ -28,14 +28,14 @@ def find_leaves(x, node_weight, node_bias, depth, leaf, first, last):
 
 @kernel()
 def answer_one(x, w_in, b_in, w_out, b_out, y, kind):
-    """One token, one leaf: (d,) -> y (o,). Each weight is read once, in the order in which it lies in memory: several
-    rows at a time would be quicker from the nearest cache, and slower from memory, where leaves come from."""
-    hidden = np.empty_like(b_in)
-    for j in range(w_in.shape[0]):
-        hidden[j] = activate(dot(w_in[j], x) + b_in[j], kind)
-    y[:] = b_out
-    for j in range(w_in.shape[0]):
-        add(y, hidden[j], w_out[j])
+    """One token, one leaf: (1, d) -> y (1, o). Each weight is read once, the first matrix row after row, in the order in
+    which it lies in memory: several at a time would be quicker from the nearest cache, and slower from memory, where
+    leaves come from."""
+    hidden = np.empty((1, len(b_in)), np.float32)
+    for j in range(len(b_in)):
+        hidden[0, j] = activate(dot(w_in[j], x[0]) + b_in[j], kind)
+    copy(b_out, y[0])
+    write(hidden, w_out, 1, y)
 
 
 @kernel()
@@ -72,7 +72,7 @@ def on_one_thread(kind, T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in
     if T < FEW:  # nothing to group, and sorting is not free
         for t in range(T):
             at = leaf[t]
-            answer_one(x[t], w_in[at], b_in[at], w_out[at], b_out[at], y[t], kind)
+            answer_one(x[t : t + 1], w_in[at], b_in[at], w_out[at], b_out[at], y[t : t + 1], kind)
     else:
         answer_leaves(x, leaf, w_in, b_in, w_out, b_out, y, kind)
 

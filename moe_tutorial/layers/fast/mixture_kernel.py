@@ -9,7 +9,7 @@ import numpy as np
 from numba import carray, prange
 from torch import Tensor
 
-from .blocks import ACTIVATIONS, ROWS, activate, add, adds, copy, dot, dots
+from .blocks import ACTIVATIONS, ROWS, activate, add, adds, adds_of_one, copy, dot, dots
 from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 BLOCK = 32  # tokens of an expert at a time, so that they stay in the nearest cache
@@ -48,10 +48,15 @@ def write_fours(neurons, w, n, y):
 def write(neurons, w, n, y):
     """neurons (n, m), w (m, d): their products, added to y (n, d), with the same room."""
     m = w.shape[0]
-    fours = m - m % ROWS if n >= FEW else 0
-    near = max(ROWS, NEAR // w.shape[1] // ROWS * ROWS)
-    for first in range(0, fours, near):
-        write_fours(neurons[:, first : first + near], w[first : first + near], n, y)
+    fours = m - m % ROWS
+    if n < FEW:
+        for r in range(n):
+            for j in range(0, fours, ROWS):
+                adds_of_one(y, neurons, r, w, j)
+    else:
+        near = max(ROWS, NEAR // w.shape[1] // ROWS * ROWS)
+        for first in range(0, fours, near):
+            write_fours(neurons[:, first : first + near], w[first : first + near], n, y)
     for j in range(fours, m):
         for r in range(n):
             add(y[r], neurons[r, j], w[j])
