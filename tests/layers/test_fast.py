@@ -62,12 +62,18 @@ def test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch(tokens
         torch.testing.assert_close(y, answers[0][0], atol=1e-6, rtol=1e-5)
 
 
+@pytest.fixture(params=["BLAS", "own loops"])
+def products(request, monkeypatch):
+    """Whose the matrix products are, whatever this processor does best."""
+    monkeypatch.setattr(fast.dispatch.load("products_kernel"), "own_loops", lambda: request.param == "own loops")
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("tokens", [0, 1, 40, 300])
+@pytest.mark.parametrize("tokens", [0, 1, 40, 303])
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 @pytest.mark.parametrize(("depth", "leaf_width", "region_leak"), [(0, 32, 0.0), (1, 5, 0.0), (4, 7, 0.3), (8, 2, 0.0)])
 def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
-    depth, leaf_width, region_leak, activation, tokens, threads, monkeypatch
+    depth, leaf_width, region_leak, activation, tokens, threads, products, monkeypatch
 ):
     layer, x = (
         make(depth, leaf_width, activation=activation, region_leak=region_leak),
@@ -96,7 +102,7 @@ def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_the_gradient_of_the_soft_kernels_gradient_is_that_of_plain_torch(depth, activation):
+def test_the_gradient_of_the_soft_kernels_gradient_is_that_of_plain_torch(depth, activation, products):
     layer, x = make(depth, 4, activation=activation), torch.randn(9, 6, requires_grad=True)
     found = []
     for soften in (functools.partial(fast.soften, layer), layer.soften):

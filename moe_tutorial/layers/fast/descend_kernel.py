@@ -28,8 +28,8 @@ def find_leaves(x, node_weight, node_bias, depth, leaf, first, last):
 
 @kernel()
 def answer_one(x, w_in, b_in, w_out, b_out, y, kind):
-    """One token, one leaf: (1, d) -> y (1, o). Each weight is read once, the first matrix row after row, in the order in
-    which it lies in memory: several at a time would be quicker from the nearest cache, and slower from memory, where
+    """One token, one leaf: (1, d) -> y (1, o). Each weight is read once, the first matrix row after row, in the order
+    in which it lies in memory: several at a time would be quicker from the nearest cache, and slower from memory, where
     leaves come from."""
     hidden = np.empty((1, len(b_in)), np.float32)
     for j in range(len(b_in)):

@@ -82,7 +82,13 @@ def soften(tree: "FastFeedForward", tokens: Tensor, decisions: Tensor) -> tuple[
     dtypes = decisions.dtype, leaves.w_in.dtype
     if kernels is None or not decisions.is_cpu or type(leaves) is not Experts or dtypes != (torch.float32,) * 2:
         return None
-    neurons = F.linear(tokens, leaves.w_in.flatten(0, 1), leaves.b_in.flatten())
-    neurons = neurons.unflatten(-1, leaves.b_in.shape)
+    w_in, b_in, w_out = leaves.w_in.flatten(0, 1), leaves.b_in.flatten(), leaves.w_out.flatten(0, 1)
+    products = load("products_kernel")
+    own = products.can((tokens, w_in, b_in, w_out, leaves.b_out))
+    neurons = (products.Linear.apply if own else F.linear)(tokens, w_in, b_in).unflatten(-1, leaves.b_in.shape)
     weighted, weights, _, leaf = kernels.Soften.apply(decisions, neurons, leaves.activation)
-    return torch.addmm(weights @ leaves.b_out, weighted.flatten(1), leaves.w_out.flatten(0, 1)), weights, leaf
+    if own:
+        y = products.TwoProducts.apply(weights, leaves.b_out, weighted.flatten(1), w_out)
+    else:
+        y = torch.addmm(weights @ leaves.b_out, weighted.flatten(1), w_out)
+    return y, weights, leaf
