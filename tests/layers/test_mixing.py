@@ -153,11 +153,12 @@ def test_each_shape_goes_its_way():
     assert chosen(moe.double(), 64, True) == "groups"
 
 
-@pytest.mark.parametrize(("native", "first"), [(False, 1024), (True, 256)])
-def test_bfloat16_is_widened_for_longer_where_the_processor_does_not_multiply_it(native, first, monkeypatch):
+@pytest.mark.parametrize(("native", "loops", "last"), [(False, False, 1024), (True, False, 256), (True, True, 1024)])
+def test_bfloat16_is_widened_for_longer_where_that_is_the_quicker(native, loops, last, monkeypatch):
     monkeypatch.setattr(mixing, "multiplies_bfloat16", lambda: native)
+    monkeypatch.setattr(dispatch.load("slices_kernel"), "own_loops", lambda: loops)
     moe = MixtureOfExperts(128, 256, 8, 1).bfloat16()
-    assert [chosen(moe, T, True) for T in (1, first - 1, first)] == ["slices_kernel"] * 2 + ["groups"]
+    assert [chosen(moe, T, True) for T in (1, last, last + 1)] == ["slices_kernel"] * 2 + ["groups"]
 
 
 def test_what_the_processor_multiplies_is_known():

@@ -34,7 +34,7 @@ FEW = 200
 MANY = 2**22
 # In bfloat16, an expert's tokens times the size of its matrix times its neurons, up to which widening the matrix is
 # quicker than what torch has, whose products take long to begin. Measured as above, on a processor that has to widen
-# in any case, and on one that multiplies bfloat16 itself.
+# in any case or whose own loops are quicker than BLAS, and on one that multiplies bfloat16 itself.
 NARROW, NATIVE = 2**30, 2**28
 
 
@@ -89,7 +89,8 @@ def way_for(
         return load("mixture_kernel")
     if not slices.find_sgemm() or (threads > 1 and choices * h * threads > MANY):
         return groups
-    narrow = dtype is torch.bfloat16 and choices * d * h * h < (NATIVE if multiplies_bfloat16() else NARROW) * E
+    most = NARROW if slices.own_loops() or not multiplies_bfloat16() else NATIVE
+    narrow = dtype is torch.bfloat16 and choices * d * h * h <= most * E
     return slices if dtype is torch.float32 or narrow else groups
 
 
