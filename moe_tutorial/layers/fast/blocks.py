@@ -28,6 +28,19 @@ def add(y, value, row):
 
 
 @kernel(inline="always")
+def dots_of_one(x, r, w, j, out):
+    """out[r, j] = x[r] . w[j] for four rows from j on."""
+    xr, wa, wb, wc, wd = x[r], w[j], w[j + 1], w[j + 2], w[j + 3]
+    a = b = c = d = np.float32(0)
+    for i in range(x.shape[1]):
+        a += xr[i] * wa[i]
+        b += xr[i] * wb[i]
+        c += xr[i] * wc[i]
+        d += xr[i] * wd[i]
+    out[r, j], out[r, j + 1], out[r, j + 2], out[r, j + 3] = a, b, c, d
+
+
+@kernel(inline="always")
 def adds_of_one(y, v, r, w, j):
     """y[r] += v[r, j] * w[j] + ... + v[r, j + 3] * w[j + 3]: y is read and written once for four rows."""
     yr, wa, wb, wc, wd = y[r], w[j], w[j + 1], w[j + 2], w[j + 3]

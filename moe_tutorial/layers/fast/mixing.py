@@ -34,8 +34,9 @@ FEW = 200
 MANY = 2**22
 # In bfloat16, an expert's tokens times the size of its matrix times its neurons, up to which widening the matrix is
 # quicker than what torch has, whose products take long to begin. Measured as above, on a processor that has to widen
-# in any case or whose own loops are quicker than BLAS, and on one that multiplies bfloat16 itself.
-NARROW, NATIVE = 2**30, 2**28
+# in any case, and on one that multiplies bfloat16 itself. Where our own loops multiply what is widened, as many tokens
+# of an expert as OWN are as quick, whatever its size.
+NARROW, NATIVE, OWN = 2**30, 2**28, 128
 
 
 def mix(mixture: "MixtureOfExperts", tokens: Tensor, routing: "Routing") -> Tensor | None:
@@ -89,9 +90,9 @@ def way_for(
         return load("mixture_kernel")
     if not slices.find_sgemm() or (threads > 1 and choices * h * threads > MANY):
         return groups
-    most = NARROW if slices.own_loops() or not multiplies_bfloat16() else NATIVE
-    narrow = dtype is torch.bfloat16 and choices * d * h * h <= most * E
-    return slices if dtype is torch.float32 or narrow else groups
+    if dtype is torch.bfloat16 and choices * d * h * h > (NATIVE if multiplies_bfloat16() else NARROW) * E:
+        return slices if slices.own_loops() and choices <= OWN * E else groups
+    return slices if dtype in (torch.float32, torch.bfloat16) else groups
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 from numba import carray, prange
 from torch import Tensor
 
-from .blocks import ACTIVATIONS, ROWS, activate, add, adds, adds_of_one, copy, dot, dots
+from .blocks import ACTIVATIONS, ROWS, activate, add, adds, adds_of_one, copy, dot, dots, dots_of_one
 from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 BLOCK = 32  # tokens of an expert at a time, so that they stay in the nearest cache
@@ -27,10 +27,15 @@ def rows_for(n):
 def read(x, w, n, neurons):
     """x (n, d), w (m, d) -> neurons (n, m), both with room for ``rows_for(n)``."""
     m = w.shape[0]
-    fours = m - m % ROWS if n >= FEW else 0  # for one token row after row, in the order in which they lie in memory
-    for j in range(0, fours, ROWS):
-        for r in range(0, n, ROWS):
-            dots(x, r, w, j, neurons)
+    fours = m - m % ROWS
+    if n < FEW:
+        for r in range(n):
+            for j in range(0, fours, ROWS):
+                dots_of_one(x, r, w, j, neurons)
+    else:
+        for j in range(0, fours, ROWS):
+            for r in range(0, n, ROWS):
+                dots(x, r, w, j, neurons)
     for j in range(fours, m):
         for r in range(n):
             neurons[r, j] = dot(x[r], w[j])
