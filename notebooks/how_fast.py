@@ -26,7 +26,7 @@ print(speed.machine_lines(found))
 # ## Time over tokens
 #
 # Read a line from left to right: with more tokens at once, a token costs less. The dotted line is the limit: the time in
-# which memory could bring the weights, or the processor could multiply, whichever takes longer.
+# which memory could bring the weights, or BLAS, the usual library for it, could multiply them, whichever takes longer.
 
 # %% tags=["draw", "nbval-ignore-output"]
 STYLES = {
@@ -98,7 +98,10 @@ for one in found["cells"]:
         row[place] = f"{one['ratio'][1]:.2f}"
         row[place + 1] = f"{one['limit'] / one['seconds']['ours']:.0%}"
 header = ["T · E · d · k", "forward", "of the limit", "training", "of the limit"]
-note = "Below 1, ours is the faster. Beyond 100 %, weights were still in the cache."
+note = (
+    "Below 1, ours is the faster. Beyond 100 %, weights were still in the cache, "
+    "or loops of our own were quicker than BLAS."
+)
 table(header, rows, "Time over that of the fastest other, float32", note)
 
 # %% [markdown]
@@ -127,11 +130,10 @@ interval_chart(
 # - **No padding.** To make the slices equally long, so that one regular product does, is to multiply zeros.
 # - **Unbinding.** `w[e]` in a loop makes, on the way back, a gradient as large as the whole stack for each expert.
 #   `unbind` hands out all of them at once.
-# - **BLAS from a kernel.** BLAS is the library that multiplies matrices. A compiled loop over the experts calls it, and does
-#   the small work in between while the tokens are in the cache. From Python, each product has a cost before it begins, and a
-#   training step makes nine for each expert.
-# - **Own loops for few.** On AMD's processors since Zen 5, the kernel multiplies an expert's few tokens in loops of its own,
-#   and leaves to BLAS only what is larger. In training that pays where tokens are fewest: compare the two lines.
+# - **BLAS from a kernel.** A compiled loop over the experts calls BLAS, and does the small work in between while the tokens
+#   are in the cache. From Python, each product has a cost before it begins, and a training step makes nine for each expert.
+# - **Own loops.** On AMD's processors since Zen 5, the kernel multiplies in loops of its own, and does without BLAS. Elsewhere
+#   BLAS is the quicker, and the kernel calls it.
 # - **Compiled choice.** Softmax and top-k are one pass over the tokens. In plain PyTorch they are several, each with a new
 #   array.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
@@ -146,9 +148,9 @@ interval_chart(
 # ## Beside one dense layer
 #
 # The dense layer has the size that a token uses. With one token both sides are eight layers in turn, as in a model, so that
-# weights come from memory. The dense layer is plain PyTorch, and fetches new arrays each time. The last three lines are
-# training steps of lesson 08's GPT with experts, over those of its dense GPT of equal cost, in a process that keeps its
-# memory from step to step.
+# weights come from memory. The dense layer is plain PyTorch, and fetches new arrays each time. It multiplies by BLAS: where
+# our layer has loops of its own, these are a part of the difference. The last three lines are training steps of lesson 08's
+# GPT with experts, over those of its dense GPT of equal cost, in a process that keeps its memory from step to step.
 
 # %% tags=["draw", "nbval-ignore-output"]
 dense = {

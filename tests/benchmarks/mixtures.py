@@ -5,7 +5,7 @@
 
 One thread. All that is compared takes turns in one process, in a new order each turn; a ratio is the median over the
 turns, with its 95 % interval (bootstrap). A cell is as good as ours over the fastest peer. A limit is the time in which
-the processor could do the multiplications at its peak, or memory could bring the weights (and take their gradients),
+BLAS could do the multiplications at its best pace, or memory could bring the weights (and take their gradients),
 whichever is longer: both are measured here. Weights that stay in the cache from call to call come sooner.
 """
 

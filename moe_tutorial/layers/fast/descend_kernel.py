@@ -19,7 +19,7 @@ FEW = 4  # tokens from which on taking those of a leaf together pays
 
 @kernel()
 def find_leaves(x, node_weight, node_bias, depth, leaf, first, last):
-    """The leaf of each token from ``first`` up to ``last``: level by level for some at once, as none waits for another."""
+    """The leaf of each token from ``first`` up to ``last``: some go level by level, as none of these waits."""
     for at in range(first, last, TOGETHER):
         end = min(at + TOGETHER, last)
         for t in range(at, end):
