@@ -100,6 +100,21 @@ def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("n", "d", "m"), [(0, 4, 4), (1, 5, 3), (303, 33, 21), (45, 770, 301), (6, 9000, 70)])
+def test_products_by_own_loops_equal_those_of_blas(n, d, m):
+    """In one piece and in several: of rows as wide as the last, the nearest cache holds none whole."""
+    products = fast.dispatch.load("products_kernel")
+    x, w, b, by = torch.randn(n, d), torch.randn(m, d), torch.randn(m), torch.randn(n, m)
+    with torch.no_grad():
+        for ours, expected in (
+            (products.turned(x, w, b), F.linear(x, w, b)),
+            (products.turned(x, w), x @ w.T),
+            (products.added(by, w, x.clone()), x + by @ w),
+            (products.gradient(by, x), by.T @ x),
+        ):
+            torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-4)
+
+
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_the_gradient_of_the_soft_kernels_gradient_is_that_of_plain_torch(depth, activation, products):

@@ -425,6 +425,23 @@ MISTAKES = {
         "node = 2 * node + 1 + (logits > 0)",
         (FAST + "test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch",),
     ),
+    "last-tokens-left-out": Mistake(
+        "the gradient by a soft tree's matrices leaves out the tokens after the last four",
+        "layers/fast/products_kernel.py",
+        "        for r in range(fours, n):\n            add(",
+        "        for r in range(n, n):\n            add(",
+        (
+            FAST + "test_products_by_own_loops_equal_those_of_blas",
+            FAST + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",
+        ),
+    ),
+    "pieces-overlap": Mistake(
+        "the tokens' pieces overlap in a product by our own loops",
+        "layers/fast/products_kernel.py",
+        "part, min(near, fours - r), to[r : r + near])",
+        "part, min(near, fours - r), to[: r + near])",
+        (FAST + "test_products_by_own_loops_equal_those_of_blas",),
+    ),
     "leaf-bias-left-out": Mistake(
         "the hard answer leaves out the leaf's output bias, as the published code does",
         "layers/fast/descend_kernel.py",
