@@ -131,8 +131,8 @@ def test_the_page_takes_a_third_kind_as_it_is(with_a_third_kind, chromium, tmp_p
 
     root.get_by_role("button", name="Nearest").click()
     page.wait_for_function("document.querySelector('.moe-widget').dataset.kind === 'nearest'")
+    page.wait_for_function("document.querySelector('.pg-message').textContent === 'Two places after 0 steps'")
     page.wait_for_function(settled)
-    assert root.locator(".pg-message").inner_text() == "Two places after 0 steps"
     assert root.locator(".moe-shares li").count() == 2
     assert root.locator(".pg-reads").inner_text().split() == ["Dead", "places", "0", "of", "2"]
     assert root.locator(".of-nearest").is_visible()
