@@ -26,7 +26,8 @@ print(speed.machine_lines(found))
 # ## Time over tokens
 #
 # Read a line from left to right: with more tokens at once, a token costs less. The dotted line is the limit: the time in
-# which memory could bring the weights, or BLAS, the usual library for it, could multiply them, whichever takes longer.
+# which memory could bring the weights, or BLAS, the library that multiplies PyTorch's matrices, could do the products,
+# whichever takes longer.
 
 # %% tags=["draw", "nbval-ignore-output"]
 STYLES = {
@@ -132,8 +133,7 @@ interval_chart(
 #   `unbind` hands out all of them at once.
 # - **BLAS from a kernel.** A compiled loop over the experts calls BLAS, and does the small work in between while the tokens
 #   are in the cache. From Python, each product has a cost before it begins, and a training step makes nine for each expert.
-# - **Own loops.** On AMD's processors since Zen 5, the kernel multiplies in loops of its own, and does without BLAS. Elsewhere
-#   BLAS is the quicker, and the kernel calls it.
+# - **Own loops.** On AMD's processors since Zen 5, the kernel multiplies in loops of its own. Elsewhere it calls BLAS.
 # - **Compiled choice.** Softmax and top-k are one pass over the tokens. In plain PyTorch they are several, each with a new
 #   array.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
