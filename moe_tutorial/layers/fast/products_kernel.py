@@ -3,29 +3,23 @@
 from collections.abc import Sequence
 
 import torch
-from numba import carray
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active as are_transforms_active
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from .blas import own_loops
 from .blocks import ROWS, add
-from .kernels import addresses, floats_at, kernel, run
+from .kernels import addresses, kernel, run
 from .mixture_kernel import NEAR, biases, read, write
-from .slices_kernel import give_fours
+from .slices_kernel import floats, give_fours
 
 SECOND = 2**16  # numbers of a matrix at a time that all tokens ask for: they stay in the second cache
 
 
 @kernel()
-def matrix(address, n, m):
-    return carray(floats_at(address), (n, m))
-
-
-@kernel()
 def times_turned(n, d, m, x, w, b, y):
     """y (n, m) = x (n, d) times w (m, d) transposed, and b (m,) added where it is there."""
-    x, w, y = matrix(x, n, d), matrix(w, m, d), matrix(y, n, m)
+    x, w, y = floats(x, n, d), floats(w, m, d), floats(y, n, m)
     near, second = max(ROWS, NEAR // d // ROWS * ROWS), max(ROWS, SECOND // d // ROWS * ROWS)
     fours = n - n % ROWS
     for j in range(0, m, second):
@@ -35,13 +29,13 @@ def times_turned(n, d, m, x, w, b, y):
         for r in range(fours, n):
             read(x[r : r + 1], part, 1, to[r : r + 1])
     if b:
-        biases(matrix(b, 1, m)[0], n, y)
+        biases(floats(b, 1, m)[0], n, y)
 
 
 @kernel()
 def times_added(n, d, m, x, w, y):
     """x (n, d) times w (d, m), added to y (n, m)."""
-    x, w, y = matrix(x, n, d), matrix(w, d, m), matrix(y, n, m)
+    x, w, y = floats(x, n, d), floats(w, d, m), floats(y, n, m)
     fours = n - n % ROWS
     write(x, w, fours, y)
     for r in range(fours, n):
@@ -51,7 +45,7 @@ def times_added(n, d, m, x, w, y):
 @kernel()
 def turned_times(n, d, m, x, w, y):
     """y (d, m) = x (n, d) transposed times w (n, m)."""
-    x, w, y = matrix(x, n, d), matrix(w, n, m), matrix(y, d, m)
+    x, w, y = floats(x, n, d), floats(w, n, m), floats(y, d, m)
     fours = n - n % ROWS
     give_fours(x[:fours], w[:fours], y, False)
     for i in range(d):
