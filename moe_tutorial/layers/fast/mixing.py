@@ -34,8 +34,8 @@ FEW = 200
 MANY = 2**22
 # In bfloat16, an expert's tokens times the size of its matrix times its neurons, up to which widening the matrix is
 # quicker than what torch has, whose products take long to begin. Measured as above, on a processor that has to widen
-# in any case, and on one that multiplies bfloat16 itself. Where our own loops multiply what is widened, it is quicker up
-# to OWN tokens of an expert, whatever its size, too.
+# in any case, and on one that multiplies bfloat16 itself. Where our own loops multiply what is widened, it is
+# quicker up to OWN tokens of an expert, whatever its size, too.
 NARROW, NATIVE, OWN = 2**30, 2**28, 128
 
 
