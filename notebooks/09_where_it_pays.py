@@ -343,6 +343,9 @@ for name, model in models.items():
 # `small` does as many multiplications as the mixture: those of two experts, and eight more neurons for the router's.
 # `large` does as many as all sixteen experts and the router.
 #
+# A dense layer is a mixture of one expert, who gets every token. So we build the dense ones like that: the same code
+# computes all our layers, and none is quicker because its code is better.
+#
 # A model has many layers, and uses one after the other. When the first has its turn again, the others have pushed its
 # weights out of the **cache**, a small and fast memory, and they come from main memory once more. So we build several
 # layers of each sort, as many as fill about the same number of bytes, and use them in turn. Beside them, to see what the
@@ -354,9 +357,7 @@ ROUTER = E // 2  # neurons that multiply as much as a router of E outputs
 
 
 def dense(neurons):
-    return nn.Sequential(
-        nn.Linear(WIDTH, neurons), nn.ReLU(), nn.Linear(neurons, WIDTH)
-    )
+    return MixtureOfExperts(WIDTH, neurons, 1, 1)
 
 
 def all_asked(mixture):
@@ -383,8 +384,8 @@ for name, in_turn in layers.items():
         f"{name:18} {len(in_turn):2} x {stored[name]:10,} bytes, "
         f"{computed[name]:9,} multiplications for each of 16 tokens"
     )
-assert computed["small"] == computed["mixture"]
-assert computed["large"] == computed["mixture, all asked"]
+assert abs(computed["small"] / computed["mixture"] - 1) < 0.001
+assert abs(computed["large"] / computed["mixture, all asked"] - 1) < 0.001
 
 expert_bytes = sum(p.nbytes for p in mixtures[0].experts.parameters()) // E
 router_bytes = sum(p.nbytes for p in mixtures[0].router.parameters())
@@ -432,12 +433,12 @@ claim(
 # %% tags=["measure"]
 claim(
     "09.5",
-    "One token takes the mixture less than three times as long as the small layer, if "
+    "One token takes the mixture less than 1.5 times as long as the small layer, if "
     "both read their weights from main memory",
     quantity="time",
     unit="times as long",
     measured=alone["mixture"] / alone["small"],
-    holds=in_the_median(below(3)),
+    holds=in_the_median(below(1.5)),
     control=alone["mixture"] / alone["one small"],
     control_is="one small layer again and again, from the cache",
     timed=True,
@@ -794,7 +795,8 @@ for name, layer in {"mixture": mixtures[0], "one memory": one}.items():
     print(f"{name:10} its experts store {stores:10,} bytes")
 tokens = torch.randn(16, WIDTH)
 print(
-    "as many multiplications:", multiplications(one, tokens) // 16 == computed["small"]
+    "as many multiplications:",
+    multiplications(one, tokens) // 16 == computed["mixture"],
 )
 
 # %% tags=["measure"]

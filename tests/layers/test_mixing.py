@@ -151,6 +151,8 @@ def test_each_shape_goes_its_way():
     assert [chosen(moe, T, True) for T in (1, 8192)] == ["slices_kernel"] * 2
     assert [chosen(moe, T, True, 2) for T in (1, 8192, 8193)] == ["slices_kernel"] * 2 + ["groups"]
     assert chosen(moe.double(), 64, True) == "groups"
+    wide = MixtureOfExperts(2048, 8, 2, 2)  # one token reads each weight once, however wide it is
+    assert [chosen(wide, T, False) for T in (1, 2)] == ["mixture_kernel", "slices_kernel"]
 
 
 @pytest.mark.parametrize(("native", "loops", "last"), [(False, False, 1024), (True, False, 256), (True, True, 1024)])
