@@ -26,8 +26,8 @@ print(speed.machine_lines(found))
 # ## Time over tokens
 #
 # Read a line from left to right: with more tokens at once, a token costs less. The dotted line is the limit: the time in
-# which memory could bring the weights, or BLAS, the library that multiplies PyTorch's matrices, could do the products,
-# whichever takes longer.
+# which memory could bring the weights, or the processor could do the products, whichever takes longer. Its pace is that of
+# BLAS, the library that multiplies PyTorch's matrices, or of our own loops, whichever is quicker.
 
 # %% tags=["draw", "nbval-ignore-output"]
 STYLES = {
@@ -99,10 +99,7 @@ for one in found["cells"]:
         row[place] = f"{one['ratio'][1]:.2f}"
         row[place + 1] = f"{one['limit'] / one['seconds']['ours']:.0%}"
 header = ["T · E · d · k", "forward", "of the limit", "training", "of the limit"]
-note = (
-    "Below 1, ours is the faster. Beyond 100 %, weights were still in the cache, "
-    "or loops of our own were quicker than BLAS."
-)
+note = "Below 1, ours is the faster. Beyond 100 %, weights were still in the cache."
 table(header, rows, "Time over that of the fastest other, float32", note)
 
 # %% [markdown]

@@ -92,16 +92,19 @@ def many_tokens() -> None:
     layer, wide, active = tree(65536).eval(), dense(65536), dense(LEAF)
     times, took = ratio(lambda: wide(TOKENS), lambda: layer(TOKENS), turns=3)
     row(f"1,024 tokens ({1e3 * took:.1f} ms), dense of width 65,536 takes longer", times)
-    leaves = len(layer(TOKENS)[1].leaf.unique())
-    touched = leaves * sum(weights[0].numel() for weights in layer.leaves.parameters())
+    leaves = layer(TOKENS)[1].leaf.unique().tolist()
+    numbered = {leaf + 2**layer.depth for leaf in leaves}  # as in a heap: n's parent is n // 2, and the root is 1
+    nodes = {number >> up for number in numbered for up in range(1, layer.depth + 1)}
+    of_leaves = len(leaves) * sum(weights[0].numel() for weights in layer.leaves.parameters())
+    touched = of_leaves + len(nodes) * (D + 1) + 2 * TOKENS.numel()  # tokens are read, and answers written
     memory = torch.randn(64 * 2**20)  # more than any cache near the core holds
     slower, streamed = ratio(lambda: layer(TOKENS), lambda: memory.sum())
-    limit, speed = streamed * touched / memory.numel(), 4e-9 * memory.numel() / streamed
-    row(
-        f"1,024 tokens, width 65,536: its time over reading {leaves} leaves at {speed:.1f} GB/s",
-        slower * streamed / limit,
-        "1.5",
-    )
+    speed = 4e-9 * memory.numel() / streamed
+    for what, numbers, must in (
+        (f"all that it needs, {len(leaves)} leaves, {len(nodes)} nodes, tokens and answers,", touched, "1.5"),
+        ("the leaves alone", of_leaves, ""),
+    ):
+        row(f"1,024 tokens: its time over {what} at {speed:.1f} GB/s", slower * memory.numel() / numbers, must)
     times, took = ratio(lambda: layer(TOKENS), lambda: active(TOKENS))
     row("1,024 tokens, width 65,536: its time over dense of the active size", times)
     layer = tree(2048).eval()
