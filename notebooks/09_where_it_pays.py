@@ -341,10 +341,8 @@ for name, model in models.items():
 #
 # A phone serves one person, and writes one token after the other. We take one layer and two dense ones to hold it against.
 # `small` does as many multiplications as the mixture: those of two experts, and eight more neurons for the router's.
-# `large` does as many as all sixteen experts and the router.
-#
-# A dense layer is a mixture of one expert, who gets every token. So we build the dense ones like that: the same code
-# computes all our layers, and none is quicker because its code is better.
+# `large` does as many as all sixteen experts and the router. Both are built as mixtures of one expert, so that the same code
+# computes all of them.
 #
 # A model has many layers, and uses one after the other. When the first has its turn again, the others have pushed its
 # weights out of the **cache**, a small and fast memory, and they come from main memory once more. So we build several

@@ -11,6 +11,7 @@ from headless import browser_path
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
+PATIENCE = 90_000  # milliseconds for what a page has to do: it comes at once, but on a busy machine
 
 
 # What runs for minutes, the longest first, so that no worker begins it when the others have nothing left to do. The
@@ -92,7 +93,7 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def chromium():
     """A headless Chromium: the machine's own, or else the one that Playwright installs."""
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.sync_api import Error, expect, sync_playwright
 
     install = "install it, or run `python -m playwright install --with-deps chromium`"
     try:
@@ -104,6 +105,15 @@ def chromium():
     except Error:
         playwright.stop()
         lacking("Chromium", install)
+    with_pages = browser.new_context
+    expect.set_options(timeout=PATIENCE)
+
+    def patient(**options):
+        context = with_pages(**options)
+        context.set_default_timeout(PATIENCE)
+        return context
+
+    browser.new_context, browser.new_page = patient, lambda **options: patient(**options).new_page()
     yield browser
     browser.close()
     playwright.stop()

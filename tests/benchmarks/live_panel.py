@@ -65,6 +65,7 @@ with jupyterlab(home) as lab, sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
     for number, name in enumerate(PANELS):
         page = browser.new_context(viewport={"width": 1280, "height": 1400}).new_page()
+        page.set_default_timeout(90_000)
         run_all(page, lab, f"panel{number}.ipynb")
         panel = page.locator(".moe-root")
         panel.get_by_role("button", name="Start").click()

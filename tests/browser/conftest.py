@@ -8,7 +8,6 @@ from on_page import page_of
 def page(chromium):
     context = chromium.new_context(viewport={"width": 1280, "height": 1400})
     page = context.new_page()
-    page.set_default_timeout(90_000)  # JupyterLab on a busy machine
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page

@@ -72,8 +72,8 @@ def open_notebook(page, lab, name):
     """Open a notebook with a kernel that has answered and run nothing yet."""
     page.goto(f"{lab}/lab/tree/{name}?reset")
     page.locator(".jp-NotebookPanel .jp-Toolbar-kernelName").wait_for()
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=60_000)
-    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)  # the kernel has answered
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()  # the kernel has answered
 
 
 def run_all(page, lab, name, seconds=120):

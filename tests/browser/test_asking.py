@@ -68,7 +68,6 @@ def visit(chromium):
         context = contexts.setdefault(blocked, chromium.new_context(**options))
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": 900})
-        page.set_default_timeout(5000)
         if blocked:
             page.add_init_script(BLOCKED)
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -27,23 +27,23 @@ def lab(mine):
 def test_the_front_page_leads_to_the_first_lesson(page, lab):
     page.goto(f"{lab}/lab/tree/START.md?reset")
     start = page.locator(".jp-MarkdownViewer")
-    start.get_by_role("heading", name="Mixture of experts, measured").wait_for(timeout=60_000)
+    start.get_by_role("heading", name="Mixture of experts, measured").wait_for()
     assert start.locator("tbody tr").count() >= len(read_course()) - 1
     start.get_by_role("link", name="00 Start here").first.click()
-    page.locator(".jp-NotebookPanel h1", has_text="Start here").wait_for(timeout=60_000)
+    page.locator(".jp-NotebookPanel h1", has_text="Start here").wait_for()
 
 
 def test_a_double_click_opens_a_lesson_and_an_open_lesson_is_not_replaced(page, lab, mine, monkeypatch):
     page.goto(f"{lab}/lab/tree/START.md?reset")
     files = page.locator(".jp-DirListing-item")
-    files.first.wait_for(timeout=60_000)
+    files.first.wait_for()
     names = [name.strip() for name in page.locator(".jp-DirListing-itemText").all_inner_texts()]
     lessons = [name for name in names if name.endswith(".ipynb")]
     assert lessons == sorted(page_.file for page_ in read_course())
     assert not [name for name in names if name.endswith(".py")]
     files.filter(has_text="02_experts").dblclick()
-    page.locator(".jp-NotebookPanel h1", has_text="Experts").wait_for(timeout=60_000)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached", timeout=60_000)
+    page.locator(".jp-NotebookPanel h1", has_text="Experts").wait_for()
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
 
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(mine / ".jupyter/RUNTIME"))
     lesson = nbformat.read(mine / "02_experts.ipynb", as_version=4)

@@ -157,7 +157,6 @@ def visit(chromium, served, contexts):
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)  # on a busy machine
         home = base if scheme == "http" else folder.as_uri()
         page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or wrong.append(f"asks {r.url}"))
         page.on("pageerror", lambda e: wrong.append(str(e)))

@@ -278,7 +278,7 @@ def test_each_widget_slider_changes_what_its_widget_shows(in_use):
             slider.press("End" if slider.evaluate("s => s.value !== s.max") else "Home")
             changed = f"([el, before]) => ({state})(el) !== before"
             try:
-                page.wait_for_function(changed, arg=[widget.element_handle(), before], timeout=5000)
+                page.wait_for_function(changed, arg=[widget.element_handle(), before])
             except TimeoutError:
                 pytest.fail(f"{slider.get_attribute('aria-label')} changes nothing")
             moved += 1

@@ -11,9 +11,10 @@ from torch.autograd.function import once_differentiable
 from . import mixing
 from .blocks import ACTIVATIONS, activate, copy, dot
 from .kernels import floats_at, integers_at, kernel, run, threads_for
-from .mixture_kernel import answer_experts, part_of, sort_choices, write
+from .mixture_kernel import answer_experts, part_of, read, sort_choices, write
 
 TOGETHER = 8  # tokens that ask their nodes in turn
+APART = 2  # tokens of a leaf up to which none of their rows is copied
 FEW = 4  # tokens from which on taking those of a leaf together pays
 
 
@@ -45,11 +46,21 @@ def answer_one(x, w_in, b_in, w_out, b_out, y, kind):
 
 
 @kernel()
-def answer_leaves(x, leaf, w_in, b_in, w_out, b_out, y, kind):
-    """Leaf by leaf, as a mixture's experts that are chosen alone, with weight 1."""
-    order, start, _ = sort_choices(leaf, w_in.shape[0])
-    stacks, ones = (w_in, b_in, w_in, b_in, w_out, b_out), np.ones(len(leaf), np.float32)
-    answer_experts(kind, False, True, 1, x, ones, stacks, order, start, y, 0, w_in.shape[0])
+def answer_leaves(x, order, start, w_in, b_in, w_out, b_out, y, kind, first, last):
+    """The leaves from ``first`` up to ``last``, as a mixture's experts that are chosen alone, with weight 1; those of few
+    tokens without copies of their rows, which would take longer than they save."""
+    stacks, ones = (w_in, b_in, w_in, b_in, w_out, b_out), np.ones(len(order), np.float32)
+    hidden = np.empty((1, w_in.shape[1]), np.float32)
+    for e in range(first, last):
+        if start[e + 1] - start[e] > APART:
+            answer_experts(kind, False, True, 1, x, ones, stacks, order, start, y, e, e + 1)
+        else:
+            for t in order[start[e] : start[e + 1]]:
+                read(x[t : t + 1], w_in[e], 1, hidden)
+                for j in range(len(hidden[0])):
+                    hidden[0, j] = activate(hidden[0, j] + b_in[e, j], kind)
+                copy(b_out[e], y[t])
+                write(hidden, w_out[e], 1, y[t : t + 1])
 
 
 @kernel()
@@ -80,7 +91,8 @@ def on_one_thread(kind, T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in
             at = leaf[t]
             answer_one(x[t : t + 1], w_in[at], b_in[at], w_out[at], b_out[at], y[t : t + 1], kind)
     else:
-        answer_leaves(x, leaf, w_in, b_in, w_out, b_out, y, kind)
+        order, start, _ = sort_choices(leaf, w_in.shape[0])
+        answer_leaves(x, order, start, w_in, b_in, w_out, b_out, y, kind, 0, w_in.shape[0])
 
 
 @kernel(parallel=True)
@@ -91,11 +103,10 @@ def on_threads(kind, T, d, h, o, depth, x, node_weight, node_bias, w_in, b_in, w
     parts = T // 16 + 1  # more than threads, so that one with full leaves does not keep the others waiting
     for part in prange(parts):
         find_leaves(x, node_weight, node_bias, depth, leaf, part * T // parts, (part + 1) * T // parts)
-    stacks, ones = (w_in, b_in, w_in, b_in, w_out, b_out), np.ones(T, np.float32)
     order, start, _ = sort_choices(leaf, w_in.shape[0])
     for part in prange(parts):
         first, last = part_of(part, parts, start), part_of(part + 1, parts, start)
-        answer_experts(kind, False, True, 1, x, ones, stacks, order, start, y, first, last)
+        answer_leaves(x, order, start, w_in, b_in, w_out, b_out, y, kind, first, last)
 
 
 def descend(tokens: Tensor, tensors: Sequence[Tensor], activation: str) -> tuple[Tensor, Tensor]:
