@@ -287,7 +287,7 @@ MISTAKES = {
     "compiled-weights-gradient-in-sorted-order": Mistake(
         "and so they do in the kernel around BLAS",
         "layers/fast/slices_kernel.py",
-        "by_weights[own[r]] = ",
+        "by_weights[chosen[r]] = ",
         "by_weights[at + r] = ",
         (MIXING + "test_every_way_equals_the_plain_one",),
     ),
@@ -301,8 +301,15 @@ MISTAKES = {
     "gates-path-lost": Mistake(
         "the tokens' gradient through the gates takes the place of the one through the values",
         "layers/fast/slices_kernel.py",
-        "gate, n, by_tokens, True)",
-        "gate, n, by_tokens, False)",
+        "own, n, by_tokens, True)",
+        "own, n, by_tokens, False)",
+        (MIXING + "test_every_way_equals_the_plain_one",),
+    ),
+    "bfloat16-counted-in-bytes": Mistake(
+        "an expert's bfloat16 matrix is looked for half as far as it lies",
+        "layers/fast/slices_kernel.py",
+        "read(x, halves(stack + 2 * e * m * d, m, d), n, y)",
+        "read(x, halves(stack + e * m * d, m, d), n, y)",
         (MIXING + "test_every_way_equals_the_plain_one",),
     ),
     "third-row-left-out": Mistake(
@@ -448,6 +455,13 @@ MISTAKES = {
         "    copy(b_out, y[0])\n",
         "    y[0] = 0\n",
         (TREE + "test_the_published_evaluation_leaves_out_the_leaves_output_bias_and_ours_does_not",),
+    ),
+    "few-tokens-without-bias": Mistake(
+        "of a leaf of few tokens the neurons' bias is left out",
+        "layers/fast/descend_kernel.py",
+        "activate(hidden[0, j] + b_in[e, j], kind)",
+        "activate(hidden[0, j], kind)",
+        (FAST + "test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_either",),
     ),
     "hardening-rewards-doubt": Mistake(
         "the entropy of the decisions with the wrong sign",

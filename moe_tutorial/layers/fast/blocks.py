@@ -1,4 +1,7 @@
-"""What kernels are made of: products of a few rows, and activations that a processor computes many at a time."""
+"""What kernels are made of: products of a few rows, and activations that a processor computes many at a time.
+
+Weights are float32, or bfloat16 as int16, which is widened on the way.
+"""
 
 import math
 
@@ -13,18 +16,31 @@ ACTIVATIONS = ("relu", "gelu", "silu")  # the kernels know them by number
 ROWS = 4  # rows that ``dots`` and ``adds`` take at once: 16 sums and 8 rows fit in a processor's registers
 
 
+@intrinsic
+def number(context, value):
+    """A weight as float32: bfloat16, as int16, is its upper bits."""
+
+    def generate(context, builder, signature, arguments):
+        if signature.args[0] == types.float32:
+            return arguments[0]
+        bits = builder.zext(arguments[0], ir.IntType(32))
+        return builder.bitcast(builder.shl(bits, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
+
+    return types.float32(value), generate
+
+
 @kernel(inline="always")
-def dot(a, b):
+def dot(x, w):
     total = np.float32(0)
-    for i in range(a.shape[0]):
-        total += a[i] * b[i]
+    for i in range(x.shape[0]):
+        total += x[i] * number(w[i])
     return total
 
 
 @kernel(inline="always")
 def add(y, value, row):
     for i in range(y.shape[0]):
-        y[i] += value * row[i]
+        y[i] += value * number(row[i])
 
 
 @kernel(inline="always")
@@ -33,10 +49,10 @@ def dots_of_one(x, r, w, j, out):
     xr, wa, wb, wc, wd = x[r], w[j], w[j + 1], w[j + 2], w[j + 3]
     a = b = c = d = np.float32(0)
     for i in range(x.shape[1]):
-        a += xr[i] * wa[i]
-        b += xr[i] * wb[i]
-        c += xr[i] * wc[i]
-        d += xr[i] * wd[i]
+        a += xr[i] * number(wa[i])
+        b += xr[i] * number(wb[i])
+        c += xr[i] * number(wc[i])
+        d += xr[i] * number(wd[i])
     out[r, j], out[r, j + 1], out[r, j + 2], out[r, j + 3] = a, b, c, d
 
 
@@ -46,7 +62,7 @@ def adds_of_one(y, v, r, w, j):
     yr, wa, wb, wc, wd = y[r], w[j], w[j + 1], w[j + 2], w[j + 3]
     a, b, c, d = v[r, j], v[r, j + 1], v[r, j + 2], v[r, j + 3]
     for i in range(y.shape[1]):
-        yr[i] += a * wa[i] + b * wb[i] + c * wc[i] + d * wd[i]
+        yr[i] += a * number(wa[i]) + b * number(wb[i]) + c * number(wc[i]) + d * number(wd[i])
 
 
 @kernel(inline="always")
@@ -67,7 +83,7 @@ def dots(x, r, w, j, out):
     aa = ab = ac = ad = ba = bb = bc = bd = ca = cb = cc = cd = da = db = dc = dd = np.float32(0)
     for i in range(x.shape[1]):
         a, b, c, d = xa[i], xb[i], xc[i], xd[i]
-        p, q, s, t = wa[i], wb[i], wc[i], wd[i]
+        p, q, s, t = number(wa[i]), number(wb[i]), number(wc[i]), number(wd[i])
         aa += a * p
         ab += a * q
         ac += a * s
@@ -100,7 +116,7 @@ def adds(y, v, r, w, j):
     ca, cb, cc, cd = v[r + 2, j], v[r + 2, j + 1], v[r + 2, j + 2], v[r + 2, j + 3]
     da, db, dc, dd = v[r + 3, j], v[r + 3, j + 1], v[r + 3, j + 2], v[r + 3, j + 3]
     for i in range(y.shape[1]):
-        p, q, s, t = wa[i], wb[i], wc[i], wd[i]
+        p, q, s, t = number(wa[i]), number(wb[i]), number(wc[i]), number(wd[i])
         ya[i] += aa * p + ab * q + ac * s + ad * t
         yb[i] += ba * p + bb * q + bc * s + bd * t
         yc[i] += ca * p + cb * q + cc * s + cd * t
@@ -152,9 +168,9 @@ def bits_of(context, value):
 
 @kernel()
 def widen(halves, floats):
-    """bfloat16, as int16, to float32: they are its upper bits."""
+    """bfloat16, as int16, to float32."""
     for i in range(len(halves)):
-        floats[i] = float_of(np.int32(halves[i]) << np.int32(16))
+        floats[i] = number(halves[i])
 
 
 @kernel()

@@ -47,8 +47,9 @@ def answer_one(x, w_in, b_in, w_out, b_out, y, kind):
 
 @kernel()
 def answer_leaves(x, order, start, w_in, b_in, w_out, b_out, y, kind, first, last):
-    """The leaves from ``first`` up to ``last``, as a mixture's experts that are chosen alone, with weight 1; those of few
-    tokens without copies of their rows, which would take longer than they save."""
+    """The leaves from ``first`` up to ``last``, as experts that are chosen alone, with weight 1. Those of few
+    tokens go without copies of their rows, which would take longer than they save.
+    """
     stacks, ones = (w_in, b_in, w_in, b_in, w_out, b_out), np.ones(len(order), np.float32)
     hidden = np.empty((1, w_in.shape[1]), np.float32)
     for e in range(first, last):

@@ -2,7 +2,7 @@
 
 Between the products are many small passes: gather, add a bias, activate, weigh, add up. Here they run over some hundred
 tokens at a time, which stay in the cache from one product to the next. Stacks in bfloat16 are read and written as such,
-and an expert's matrix at a time is widened; all that is computed is float32.
+and widened on the way, for BLAS an expert's matrix at a time; all that is computed is float32.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ def floats(address, n, m):
 
 
 @kernel()
-def halves(address, n):
-    return carray(halves_at(address), n)
+def halves(address, n, m):
+    return carray(halves_at(address), (n, m))
 
 
 @kernel()
@@ -64,11 +64,11 @@ def kept_at(kept, S, E, h, o, gated):
 
 @kernel()
 def matrix(half, stack, e, n, m, room):
-    """Expert e's matrix (n, m) of the stack at this address; what is bfloat16 is widened into the room."""
+    """Expert e's matrix (n, m) of the stack at this address; what is bfloat16 is widened into the room at that one."""
     if not half:
         return floats(stack + 4 * e * n * m, n, m)
-    widen(halves(stack + 2 * e * n * m, n * m), room.ravel())
-    return room
+    widen(halves(stack + 2 * e * n * m, 1, n * m)[0], floats(room, 1, n * m)[0])
+    return floats(room, n, m)
 
 
 @kernel()
@@ -78,23 +78,29 @@ def gradient(half, stack, e, n, m, room):
 
 
 @kernel()
-def ask(sgemm, settings, loops, x, w, n, y):
-    """y (n, m) = x (n, d) times w (m, d) transposed, with room for ``rows_for(n)``: by our own loops, or by BLAS."""
-    if loops:
-        read(x, w, n, y)
+def ask(sgemm, settings, loops, half, x, stack, e, m, d, room, n, y):
+    """y (n, m) = x (n, d) times expert e's matrix (m, d) of the stack transposed, with room for ``rows_for(n)``: by our
+    own loops, or by BLAS."""
+    if not loops:
+        multiply(sgemm, settings, x[:n], False, matrix(half, stack, e, m, d, room), True, y[:n], False)
+    elif half:
+        read(x, halves(stack + 2 * e * m * d, m, d), n, y)
     else:
-        multiply(sgemm, settings, x[:n], False, w, True, y[:n], False)
+        read(x, floats(stack + 4 * e * m * d, m, d), n, y)
 
 
 @kernel()
-def say(sgemm, settings, loops, x, w, n, y, more):
-    """y (n, d) = x (n, m) times w (m, d), or that added to y, with the same room."""
-    if loops and n >= FEW:
-        if not more:
-            y[: rows_for(n)] = 0
-        write(x, w, n, y)
+def say(sgemm, settings, loops, half, x, stack, e, m, o, room, n, y, more):
+    """y (n, o) = x (n, m) times expert e's matrix (m, o), or that added to y, with the same room."""
+    if not loops or n < FEW:
+        multiply(sgemm, settings, x[:n], False, matrix(half, stack, e, m, o, room), False, y[:n], more)
+        return
+    if not more:
+        y[: rows_for(n)] = 0
+    if half:
+        write(x, halves(stack + 2 * e * m * o, m, o), n, y)
     else:
-        multiply(sgemm, settings, x[:n], False, w, False, y[:n], more)
+        write(x, floats(stack + 4 * e * m * o, m, o), n, y)
 
 
 @kernel()
@@ -135,7 +141,7 @@ def clear(rows, n):
 @kernel()
 def put(half, stack, e, found):
     if half:
-        narrow(found.ravel(), halves(stack + 2 * e * found.size, found.size))
+        narrow(found.ravel(), halves(stack + 2 * e * found.size, 1, found.size)[0])
 
 
 @kernel()
@@ -180,9 +186,7 @@ def answer(
     S, block, settings = T * k, block_for(T, k, h), np.empty(10, np.int64)
     tokens, room = take(room, block, d)
     neurons, room = take(room, block, h)
-    own_in, room = take(room, h * half, d)
-    own_gate, room = take(room, h * (half and gated), d)
-    own_out, room = take(room, h * half, o)
+    own, room = room, room + LINE * lines_for(h * half, max(d, o))
     if keep:
         order, start, values, all_gates, all_said = kept_at(kept, S, E, h, o, gated)
         order[:], start[:] = choices, begins
@@ -194,29 +198,26 @@ def answer(
     for e in range(E):
         if begins[e] == begins[e + 1]:
             continue
-        into, out, gate = matrix(half, w_in, e, h, d, own_in), matrix(half, w_out, e, h, o, own_out), own_gate
-        if gated:
-            gate = matrix(half, w_gate, e, h, d, own_gate)
         for at in range(begins[e], begins[e + 1], block):
             n = min(block, begins[e + 1] - at)
-            own, place = choices[at : at + n], at if keep else 0
+            chosen, place = choices[at : at + n], at if keep else 0
             value, said = values[place : place + n], all_said[place : place + n]
-            gather(x, own, k, tokens)
-            ask(sgemm, settings, loops, tokens, into, n, values[place:])
+            gather(x, chosen, k, tokens)
+            ask(sgemm, settings, loops, half, tokens, w_in, e, h, d, own, n, values[place:])
             if biased:
                 biases(b_in[e], n, value)
             gates = value
             if gated:
                 gates = all_gates[place : place + n]
-                ask(sgemm, settings, loops, tokens, gate, n, all_gates[place:])
+                ask(sgemm, settings, loops, half, tokens, w_gate, e, h, d, own, n, all_gates[place:])
                 if biased:
                     biases(b_gate[e], n, gates)
             fire(kind, gated, value.ravel(), gates.ravel(), neurons[:n].ravel())
-            say(sgemm, settings, loops, neurons, out, n, all_said[place:], False)
+            say(sgemm, settings, loops, half, neurons, w_out, e, h, o, own, n, all_said[place:], False)
             if biased:
                 biases(b_out[e], n, said)
             for r in range(n):
-                add(y[own[r] // k], weights[own[r]], said[r])
+                add(y[chosen[r] // k], weights[chosen[r]], said[r])
     return True
 
 
@@ -239,22 +240,13 @@ def learn(
     neurons, room = take(room, block, h)
     by_values, room = take(room, block, h)
     all_by_gates, room = take(room, block * gated, h)
-    own_in, room = take(room, h * half, d)
-    own_gate, room = take(room, h * (half and gated), d)
-    own_out, room = take(room, h * half, o)
+    own, room = room, room + LINE * lines_for(h * half, max(d, o))
     by_in, room = take(room, h * half, d)
     by_gate, room = take(room, h * (half and gated), d)
     by_out, room = take(room, h * half, o)
     if by_tokens_too:
         by_x[:] = 0
     for e in range(E):
-        into, out, gate = own_in, own_out, own_gate
-        if start[e] < start[e + 1]:
-            out = matrix(half, w_out, e, h, o, own_out)
-            if by_tokens_too:
-                into = matrix(half, w_in, e, h, d, own_in)
-                if gated:
-                    gate = matrix(half, w_gate, e, h, d, own_gate)
         to_in, to_out = gradient(half, by_w_in, e, h, d, by_in), gradient(half, by_w_out, e, h, o, by_out)
         to_gate = gradient(half, by_w_gate, e, h, d, by_gate) if gated else by_gate
         if start[e] == start[e + 1]:
@@ -265,17 +257,17 @@ def learn(
                 by_b_gate[e] = 0
         for at in range(start[e], start[e + 1], block):
             n, more = min(block, start[e + 1] - at), at > start[e]
-            own, value, by_value, by_gates = order[at : at + n], values[at : at + n], by_values[:n], all_by_gates[:n]
+            chosen, value, by_value, by_gates = order[at : at + n], values[at : at + n], by_values[:n], all_by_gates[:n]
             some_gates = all_gates[at : at + n] if gated else value
-            gather(x, own, k, tokens)
+            gather(x, chosen, k, tokens)
             clear(tokens, n)
             clear(back, n)
             for r in range(n):
-                row, weight = by_y[own[r] // k], weights[own[r]]
-                by_weights[own[r]] = dot(all_said[at + r], row)
+                row, weight = by_y[chosen[r] // k], weights[chosen[r]]
+                by_weights[chosen[r]] = dot(all_said[at + r], row)
                 for i in range(o):
                     back[r, i] = weight * row[i]
-            ask(sgemm, settings, loops, back, out, n, by_neurons)
+            ask(sgemm, settings, loops, half, back, w_out, e, h, o, own, n, by_neurons)
             fire_back(
                 kind, gated, value.ravel(), some_gates.ravel(), by_neurons[:n].ravel(),
                 neurons[:n].ravel(), by_value.ravel(), by_gates.ravel(),
@@ -294,11 +286,11 @@ def learn(
                     if gated:
                         add(by_b_gate[e], np.float32(1), by_gates[r])
             if by_tokens_too:
-                say(sgemm, settings, loops, by_values, into, n, by_tokens, False)
+                say(sgemm, settings, loops, half, by_values, w_in, e, h, d, own, n, by_tokens, False)
                 if gated:
-                    say(sgemm, settings, loops, all_by_gates, gate, n, by_tokens, True)
+                    say(sgemm, settings, loops, half, all_by_gates, w_gate, e, h, d, own, n, by_tokens, True)
                 for r in range(n):
-                    add(by_x[own[r] // k], np.float32(1), by_tokens[r])
+                    add(by_x[chosen[r] // k], np.float32(1), by_tokens[r])
         put(half, by_w_in, e, to_in)
         put(half, by_w_out, e, to_out)
         if gated:
@@ -316,11 +308,12 @@ def lines_kept(S: int, E: int, h: int, o: int, gated: bool) -> int:
 def lines_of_room(way: str, T: int, k: int, d: int, h: int, o: int, half: bool, gated: bool) -> int:
     """How many lines of the cache are needed besides: to ``answer``, with what is kept or without, and to ``learn``."""
     block, wide = block_for.py_func(T, k, h), h * half
-    widened = (wide, d), (wide * gated, d), (wide, o)
+    widened = wide, max(d, o)
     if way == "learn":
-        return lines(*[(block, d)] * 2, (block, o), *[(block, h)] * 3, (block * gated, h), *widened * 2)
+        found = (wide, d), (wide * gated, d), (wide, o)
+        return lines(*[(block, d)] * 2, (block, o), *[(block, h)] * 3, (block * gated, h), widened, *found)
     beside = [] if way == "keep" else [(block, h), (block * gated, h), (block, o)]
-    return lines((block, d), (block, h), *widened, *beside)
+    return lines((block, d), (block, h), widened, *beside)
 
 
 def lines(*sizes: tuple[int, int]) -> int:
