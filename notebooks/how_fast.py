@@ -135,9 +135,9 @@ interval_chart(
 #   array.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
 #   gradient where that of the step before lay.
-# - **Widening.** In bfloat16 a product takes PyTorch long to begin. So the layer turns a small expert's weights into float32,
-#   one matrix at a time, and multiplies these. What it reads from memory and writes there stays bfloat16. Plain BLAS has no
-#   such product for a kernel to call, so this line goes without the kernel, too.
+# - **Widening.** In bfloat16 a product takes PyTorch long to begin. So the layer turns a small expert's weights into float32
+#   as it goes, and multiplies these. What it reads from memory and writes there stays bfloat16. Plain BLAS has no such
+#   product for a kernel to call, so this line goes without the kernel, too.
 # - **One call.** With one token, what PyTorch does around its small products takes longer than they do. Compiled, the experts
 #   are one call, which reads each weight once.
 
