@@ -955,8 +955,8 @@ print("in a row, 8 characters save less than 0.3 experts more:", bool(more < 0.3
 for batch in (1, 4, 16, 64, 256, 1024, 4096):
     n_asked = distinct_experts(E, K, batch)
     print(
-        f"{batch:5,} tokens: the mixture reads {n_asked / K:3.1f} times as much as for "
-        f"one, and an expert asked gets {batch * K / n_asked:5.1f} of them"
+        f"{batch:5,} tokens: it reads {n_asked / K:3.1f} times as much as for one, and an "
+        f"expert asked gets {batch * K / n_asked:5.1f}"
     )
 
 # %% tags=["guess", "nbval-ignore-output"]

@@ -874,9 +874,9 @@ def top_one(T, d, h, o, n, x, router, w_in, b_in, w_out, b_out, y, expert):
     for t in range(T):
         for e in range(n):
             scores[e] = descend_kernel.dot(router[e], x[t])
-        best = scores.argmax()
+        best, one = scores.argmax(), slice(t, t + 1)
         descend_kernel.answer_one(
-            x[t], w_in[best], b_in[best], w_out[best], b_out[best], y[t], 0
+            x[one], w_in[best], b_in[best], w_out[best], b_out[best], y[one], 0
         )
         y[t] *= 1 / np.exp(scores - scores[best]).sum()  # the softmax of the best
         expert[t] = best

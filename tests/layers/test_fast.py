@@ -240,6 +240,19 @@ print(neurons[0])
 """
 
 
+def test_a_kernel_of_a_notebook_is_never_kept():
+    """Numba would keep it while its own cell stays the same, whatever that imports: once, a lesson ran on stale code."""
+    descend_kernel = fast.dispatch.load("descend_kernel")
+
+    @fast.dispatch.load("kernels").kernel()
+    def twice(x):
+        return 2 * x
+
+    assert twice(2) == 4
+    assert twice.stats.cache_path is None
+    assert descend_kernel.answer_one.stats.cache_path
+
+
 def test_a_kernel_is_compiled_anew_when_a_file_that_it_imports_has_changed(root, tmp_path):
     shutil.copytree(root / "moe_tutorial", tmp_path / "moe_tutorial", ignore=shutil.ignore_patterns("__pycache__"))
     blocks = tmp_path / "moe_tutorial/layers/fast/blocks.py"

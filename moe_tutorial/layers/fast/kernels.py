@@ -29,9 +29,14 @@ _one_at_a_time = threading.Lock()  # numba's own thread pool ends the process wh
 
 
 def kernel(**more):
-    """A decorator: numba's njit, its result kept on disk where there is a folder that can be written."""
+    """A decorator: numba's njit. What it compiles of this folder is kept on disk, where there is one to be written.
+
+    A notebook's kernel is not: numba would keep it while the notebook stays as it is, whatever it imports.
+    """
 
     def compile(function):
+        if Path(function.__code__.co_filename).parent != Path(__file__).parent:
+            return njit(**_options, **more)(function)
         try:
             compiled = njit(cache=True, **_options, **more)(function)
         except RuntimeError:  # no such folder: a read-only installation
