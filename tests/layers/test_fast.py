@@ -241,7 +241,7 @@ print(neurons[0])
 
 
 def test_a_kernel_of_a_notebook_is_never_kept():
-    """Numba would keep it while its own cell stays the same, whatever that imports: once, a lesson ran on stale code."""
+    """Numba would keep it while its cell stays the same, whatever that imports: a lesson ran on what was gone."""
     descend_kernel = fast.dispatch.load("descend_kernel")
 
     @fast.dispatch.load("kernels").kernel()
