@@ -340,9 +340,9 @@ for name, model in models.items():
 # ## At the edge: one token at a time
 #
 # A phone serves one person, and writes one token after the other. We take one layer and two dense ones to hold it against.
-# `small` does as many multiplications as the mixture: those of two experts, and eight more neurons for the router's.
-# `large` does as many as all sixteen experts and the router. Both are built as mixtures of one expert, so that the same code
-# computes all of them.
+# `small` does as many multiplications as the mixture, to a thousandth: those of two experts, and eight more neurons for the
+# router's. `large` does as many as all sixteen experts and the router. Both are built as mixtures of one expert, so that the
+# same code computes all of them.
 #
 # A model has many layers, and uses one after the other. When the first has its turn again, the others have pushed its
 # weights out of the **cache**, a small and fast memory, and they come from main memory once more. So we build several

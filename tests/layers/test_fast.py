@@ -231,15 +231,6 @@ def test_who_asks_is_told_that_the_first_call_compiled_and_the_next_process_need
     assert [said[0].stderr, said[1].stderr, said[1].stdout] == ["", "", ""]
 
 
-ASK = """
-import numpy as np
-from moe_tutorial.layers.fast.mixture_kernel import fire
-ones, neurons = np.ones(4, np.float32), np.empty(4, np.float32)
-fire(1, False, ones, ones, neurons)  # gelu
-print(neurons[0])
-"""
-
-
 def test_a_kernel_of_a_notebook_is_never_kept():
     """Numba would keep it while its cell stays the same, whatever that imports: a lesson ran on what was gone."""
     descend_kernel = fast.dispatch.load("descend_kernel")
@@ -251,6 +242,15 @@ def test_a_kernel_of_a_notebook_is_never_kept():
     assert twice(2) == 4
     assert twice.stats.cache_path is None
     assert descend_kernel.answer_one.stats.cache_path
+
+
+ASK = """
+import numpy as np
+from moe_tutorial.layers.fast.mixture_kernel import fire
+ones, neurons = np.ones(4, np.float32), np.empty(4, np.float32)
+fire(1, False, ones, ones, neurons)  # gelu
+print(neurons[0])
+"""
 
 
 def test_a_kernel_is_compiled_anew_when_a_file_that_it_imports_has_changed(root, tmp_path):
