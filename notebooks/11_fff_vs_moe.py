@@ -622,8 +622,8 @@ for name, number in work.items():
 # And like has to be compared with like. A single small layer, asked again and again, stays in the processor's cache, which no
 # layer of a model does: until its turn comes again, the others have been read. So there are many layers of each kind, more
 # than most caches hold, and they are asked in turn. Nor may one be quicker because its code is better. A dense layer is a tree
-# of one leaf, so that is how we build it: the same compiled code computes both. (We time layers. In a whole GPT attention takes its time too, the same for
-# all, and makes all ratios smaller.)
+# of one leaf, so that is how we build it: the same compiled code computes both. (We time layers. In a whole GPT attention
+# takes its time too, the same for all, and makes all ratios smaller.)
 
 
 # %% tags=["measure"]
@@ -854,8 +854,8 @@ claim(
 #
 # The table of the clock shows the tree ahead for one token. Careful with this one. The tree's descent is one compiled
 # function; of the mixture the experts are compiled, but its router is a row of PyTorch calls, each with a price of its own.
-# To compare tree and mixture, and not compiled and not compiled, we compile the mixture whole. Scores, the best, its probability; the answer then comes from
-# `answer_one`, the very function with which the tree's kernel asks a leaf.
+# To compare tree and mixture, and not compiled and not compiled, we compile the mixture whole. Scores, the best, its
+# probability; the answer then comes from `answer_one`, the very function with which the tree's kernel asks a leaf.
 
 
 # %% tags=["measure"]

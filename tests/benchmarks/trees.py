@@ -100,11 +100,11 @@ def many_tokens() -> None:
     memory = torch.randn(64 * 2**20)  # more than any cache near the core holds
     slower, streamed = ratio(lambda: layer(TOKENS), lambda: memory.sum())
     speed = 4e-9 * memory.numel() / streamed
-    for what, numbers, must in (
-        (f"all that it needs, {len(leaves)} leaves, {len(nodes)} nodes, tokens and answers,", touched, "1.5"),
-        ("the leaves alone", of_leaves, ""),
+    for what, numbers in (
+        (f"all that it needs, {len(leaves)} leaves, {len(nodes)} nodes, tokens and answers,", touched),
+        ("the leaves alone", of_leaves),
     ):
-        row(f"1,024 tokens: its time over {what} at {speed:.1f} GB/s", slower * memory.numel() / numbers, must)
+        row(f"1,024 tokens: its time over {what} at {speed:.1f} GB/s", slower * memory.numel() / numbers, "1.5")
     times, took = ratio(lambda: layer(TOKENS), lambda: active(TOKENS))
     row("1,024 tokens, width 65,536: its time over dense of the active size", times)
     layer = tree(2048).eval()
