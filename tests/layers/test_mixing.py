@@ -70,7 +70,7 @@ SIZES = st.fixed_dictionaries(
     {
         "T": st.sampled_from([0, 1, 2, 3, 5, 17, 64, 200]),
         "E": st.sampled_from([1, 2, 5, 12, 48]),
-        "d": st.sampled_from([1, 3, 8, 17, 32]),
+        "d": st.sampled_from([1, 3, 8, 17, 32, 40]),
         "h": st.sampled_from([1, 2, 7, 16]),
         "o": st.sampled_from([None, 1, 6, 16]),
         "k": st.integers(1, 4),
@@ -91,6 +91,28 @@ def made(T, E, d, h, o, k, gated, bias, activation, n_shared, skew, dtype, **_):
     )
     moe.router.bias.copy_(-skew * torch.arange(E) / E)
     return moe.to(dtype), torch.randn(T, d).to(dtype).requires_grad_(), torch.randn(T, o or d).to(dtype)
+
+
+@pytest.mark.parametrize("n", [1, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_of_every_length_are_multiplied_to_their_end(dtype, n, monkeypatch):
+    take("few at once", monkeypatch)
+    for columns in range(1, 70):
+        moe = MixtureOfExperts(columns, 5, 1, 1, d_out=3).to(dtype)
+        x = torch.randn(n, columns, dtype=dtype)
+        torch.testing.assert_close(moe(x)[0], plainly(moe, x), atol=1e-5 if dtype is torch.float32 else 0.05, rtol=0.02)
+
+
+def test_what_is_no_number_stays_in_its_row(monkeypatch):
+    take("few at once", monkeypatch)
+    moe, x = MixtureOfExperts(40, 8, 1, 1), torch.randn(5, 40)
+    x[1, 3], x[4, 39] = math.nan, math.inf  # where the last 16 columns are read, and where some are read twice
+    with torch.no_grad():
+        y = moe(x)[0]
+        expected = plainly(moe, x)
+    assert y[1].isnan().all()
+    assert not y[[0, 2, 3]].isnan().any()
+    torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5, equal_nan=True)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -333,6 +333,13 @@ MISTAKES = {
         "n // ROWS * ROWS",
         (MIXING + "test_every_way_equals_the_plain_one",),
     ),
+    "last-columns-twice": Mistake(
+        "a row's last columns are added to the product once more where its length is no multiple of a vector's",
+        "layers/fast/vectors.py",
+        "[*range(LANES, 0, -1)]), n)",
+        "[*range(LANES - 1, -1, -1)]), n)",
+        (MIXING + "test_rows_of_every_length_are_multiplied_to_their_end",),
+    ),
     "bfloat16-cut-off": Mistake(
         "a gradient in bfloat16 is cut off, not rounded",
         "layers/fast/blocks.py",

@@ -11,9 +11,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from .kernels import kernel
+from .vectors import LANES, products
 
 ACTIVATIONS = ("relu", "gelu", "silu")  # the kernels know them by number
 ROWS = 4  # rows that ``dots`` and ``adds`` take at once: 16 sums and 8 rows fit in a processor's registers
+one_with_four, four_with_four = products(1, ROWS), products(ROWS, ROWS)
 
 
 @intrinsic
@@ -46,14 +48,11 @@ def add(y, value, row):
 @kernel(inline="always")
 def dots_of_one(x, r, w, j, out):
     """out[r, j] = x[r] . w[j] for four rows from j on."""
-    xr, wa, wb, wc, wd = x[r], w[j], w[j + 1], w[j + 2], w[j + 3]
-    a = b = c = d = np.float32(0)
-    for i in range(x.shape[1]):
-        a += xr[i] * number(wa[i])
-        b += xr[i] * number(wb[i])
-        c += xr[i] * number(wc[i])
-        d += xr[i] * number(wd[i])
-    out[r, j], out[r, j + 1], out[r, j + 2], out[r, j + 3] = a, b, c, d
+    if x.shape[1] >= LANES:
+        one_with_four(x, r, w, j, out)
+    else:
+        for b in range(j, j + ROWS):
+            out[r, b] = dot(x[r], w[b])
 
 
 @kernel(inline="always")
@@ -78,32 +77,12 @@ def dots(x, r, w, j, out):
 
     The rows are told by their numbers: to make slices of the arrays would take as long as a hundred columns do.
     """
-    xa, xb, xc, xd = x[r], x[r + 1], x[r + 2], x[r + 3]
-    wa, wb, wc, wd = w[j], w[j + 1], w[j + 2], w[j + 3]
-    aa = ab = ac = ad = ba = bb = bc = bd = ca = cb = cc = cd = da = db = dc = dd = np.float32(0)
-    for i in range(x.shape[1]):
-        a, b, c, d = xa[i], xb[i], xc[i], xd[i]
-        p, q, s, t = number(wa[i]), number(wb[i]), number(wc[i]), number(wd[i])
-        aa += a * p
-        ab += a * q
-        ac += a * s
-        ad += a * t
-        ba += b * p
-        bb += b * q
-        bc += b * s
-        bd += b * t
-        ca += c * p
-        cb += c * q
-        cc += c * s
-        cd += c * t
-        da += d * p
-        db += d * q
-        dc += d * s
-        dd += d * t
-    out[r, j], out[r, j + 1], out[r, j + 2], out[r, j + 3] = aa, ab, ac, ad
-    out[r + 1, j], out[r + 1, j + 1], out[r + 1, j + 2], out[r + 1, j + 3] = ba, bb, bc, bd
-    out[r + 2, j], out[r + 2, j + 1], out[r + 2, j + 2], out[r + 2, j + 3] = ca, cb, cc, cd
-    out[r + 3, j], out[r + 3, j + 1], out[r + 3, j + 2], out[r + 3, j + 3] = da, db, dc, dd
+    if x.shape[1] >= LANES:
+        four_with_four(x, r, w, j, out)
+    else:
+        for a in range(r, r + ROWS):
+            for b in range(j, j + ROWS):
+                out[a, b] = dot(x[a], w[b])
 
 
 @kernel(inline="always")
