@@ -255,7 +255,7 @@ print(neurons[0])
 
 def test_a_kernel_is_compiled_anew_when_a_file_that_it_imports_has_changed(root, tmp_path):
     shutil.copytree(root / "moe_tutorial", tmp_path / "moe_tutorial", ignore=shutil.ignore_patterns("__pycache__"))
-    blocks = tmp_path / "moe_tutorial/layers/fast/blocks.py"
+    activations = tmp_path / "moe_tutorial/layers/fast/activations.py"
 
     def ask():
         done = subprocess.run([sys.executable, "-c", ASK], cwd=tmp_path, capture_output=True, text=True, timeout=300)
@@ -264,7 +264,9 @@ def test_a_kernel_is_compiled_anew_when_a_file_that_it_imports_has_changed(root,
 
     before = ask()
     assert before == pytest.approx(F.gelu(torch.ones(())).item(), abs=1e-6)
-    text = blocks.read_text(encoding="utf-8")
+    text = activations.read_text(encoding="utf-8")
     assert "return np.float32(1) - tail if x > 0 else tail" in text
-    blocks.write_text(text.replace("np.float32(1) - tail if x > 0", "np.float32(3) - tail if x > 0"), encoding="utf-8")
+    activations.write_text(
+        text.replace("np.float32(1) - tail if x > 0", "np.float32(3) - tail if x > 0"), encoding="utf-8"
+    )
     assert ask() == pytest.approx(before + 2, abs=1e-6)

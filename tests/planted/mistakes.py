@@ -273,8 +273,8 @@ MISTAKES = {
     "gates-gradient-without-value": Mistake(
         "the kernel's gradient by a gate leaves out what the gate multiplies",
         "layers/fast/slices_kernel.py",
-        "v * by * slope(gates[i], kind)",
-        "by * slope(gates[i], kind)",
+        "v * by * slope(gates[i])",
+        "by * slope(gates[i])",
         (MIXING + "test_every_way_equals_the_plain_one",),
     ),
     "weights-gradient-in-sorted-order": Mistake(

@@ -1,9 +1,7 @@
-"""What kernels are made of: products of a few rows, and activations that a processor computes many at a time.
+"""What kernels are made of: products of a few rows.
 
 Weights are float32, or bfloat16 as int16, which is widened on the way.
 """
-
-import math
 
 import numpy as np
 from llvmlite import ir
@@ -13,7 +11,6 @@ from numba.extending import intrinsic
 from .kernels import kernel
 from .vectors import LANES, products
 
-ACTIVATIONS = ("relu", "gelu", "silu")  # the kernels know them by number
 ROWS = 4  # rows that ``dots`` and ``adds`` take at once: 16 sums and 8 rows fit in a processor's registers
 one_with_four, four_with_four = products(1, ROWS), products(ROWS, ROWS)
 
@@ -126,16 +123,6 @@ def outer(v, w, out):
 
 
 @intrinsic
-def float_of(context, bits):
-    """The float32 that these 32 bits stand for."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
-@intrinsic
 def bits_of(context, value):
     """The 32 bits of a float32."""
 
@@ -159,64 +146,3 @@ def narrow(floats, halves):
         bits = bits_of(floats[i])
         rounded = (bits + np.int32(0x7FFF) + ((bits >> np.int32(16)) & np.int32(1))) >> np.int32(16)
         halves[i] = np.int16(rounded) if floats[i] == floats[i] else np.int16(0x7FC0)
-
-
-@kernel(inline="always")
-def exp(x):
-    """e to the x in float32, to two units in the last place: 2 to a whole number, times a polynomial. Unlike the
-    library's, a loop over it becomes vector code. It stays finite: beyond 87 it is as at 87. And it is 0 below -87: a
-    processor takes a hundred times as long for the tiny numbers that would come there.
-    """
-    low = x < np.float32(-87)
-    x = min(max(x, np.float32(-87)), np.float32(87))
-    whole = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
-    rest = x - whole * np.float32(0.693359375) - whole * np.float32(-2.12194440e-4)
-    y = np.float32(1.9875691500e-4)
-    y = y * rest + np.float32(1.3981999507e-3)
-    y = y * rest + np.float32(8.3334519073e-3)
-    y = y * rest + np.float32(4.1665795894e-2)
-    y = y * rest + np.float32(1.6666665459e-1)
-    y = y * rest + np.float32(5.0000001201e-1)
-    y = y * rest * rest + rest + np.float32(1)
-    y *= float_of((np.int32(whole) + np.int32(127)) << np.int32(23))
-    return np.float32(0) if low else y
-
-
-@kernel(inline="always")
-def sigmoid(x):
-    return np.float32(1) / (np.float32(1) + exp(-x))
-
-
-@kernel(inline="always")
-def normal(x):
-    """The share of a standard normal distribution below x, to 1e-7: Abramowitz and Stegun, Handbook of Mathematical
-    Functions, 7.1.26. Unlike the library's erf, a loop over it becomes vector code.
-    """
-    t = np.float32(1) / (np.float32(1) + np.float32(0.3275911 * math.sqrt(0.5)) * abs(x))
-    tail = np.float32(1.061405429)
-    tail = tail * t - np.float32(1.453152027)
-    tail = tail * t + np.float32(1.421413741)
-    tail = tail * t - np.float32(0.284496736)
-    tail = tail * t + np.float32(0.254829592)
-    tail = np.float32(0.5) * tail * t * exp(np.float32(-0.5) * x * x)
-    return np.float32(1) - tail if x > 0 else tail
-
-
-@kernel(inline="always")
-def activate(value, kind):
-    if kind == 0:
-        return np.float32(0) if value <= 0 else value  # NaN stays NaN, as in torch
-    if kind == 1:
-        return value * normal(value)
-    return value * sigmoid(value)
-
-
-@kernel(inline="always")
-def slope(value, kind):
-    """The derivative of ``activate``."""
-    if kind == 0:
-        return np.float32(1) if value > 0 else np.float32(0)
-    if kind == 1:
-        return normal(value) + value * np.float32(math.sqrt(0.5 / math.pi)) * exp(np.float32(-0.5) * value * value)
-    share = sigmoid(value)
-    return share * (np.float32(1) + value * (np.float32(1) - share))

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import mixing
-from .blocks import ACTIVATIONS, activate, copy, dot
+from .activations import ACTIVATIONS, activate
+from .blocks import copy, dot
 from .kernels import floats_at, integers_at, kernel, run, threads_for
 from .mixture_kernel import answer_experts, part_of, read, sort_choices, write
 

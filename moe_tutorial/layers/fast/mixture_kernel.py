@@ -9,7 +9,8 @@ import numpy as np
 from numba import carray, prange
 from torch import Tensor
 
-from .blocks import ACTIVATIONS, ROWS, activate, add, adds, adds_of_one, copy, dot, dots, dots_of_one
+from .activations import ACTIVATIONS, gelu, relu, silu
+from .blocks import ROWS, add, adds, adds_of_one, copy, dot, dots, dots_of_one
 from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 BLOCK = 32  # tokens of an expert at a time, so that they stay in the nearest cache
@@ -75,9 +76,9 @@ def biases(b, n, neurons):
 
 
 @kernel(inline="always")
-def each(kind, gated, value, gates, neurons):
+def each(activation, gated, value, gates, neurons):
     for i in range(len(value)):
-        neurons[i] = activate(gates[i], kind) * value[i] if gated else activate(value[i], kind)
+        neurons[i] = activation(gates[i]) * value[i] if gated else activation(value[i])
 
 
 @kernel()
@@ -88,11 +89,11 @@ def fire(kind, gated, value, gates, neurons):
     elsewhere than what it reads.
     """
     if kind == 0:
-        each(0, gated, value, gates, neurons)
+        each(relu, gated, value, gates, neurons)
     elif kind == 1:
-        each(1, gated, value, gates, neurons)
+        each(gelu, gated, value, gates, neurons)
     else:
-        each(2, gated, value, gates, neurons)
+        each(silu, gated, value, gates, neurons)
 
 
 @kernel()

@@ -9,7 +9,8 @@ import numpy as np
 from numba import carray
 from torch import Tensor
 
-from .blocks import dot, exp
+from .activations import exp
+from .blocks import dot
 from .kernels import addresses, floats_at, integers_at, kernel, run
 from .mixture_kernel import sort_choices
 

@@ -14,8 +14,9 @@ from numba import carray
 from torch import Tensor
 
 from . import lending
+from .activations import ACTIVATIONS, gelu, gelu_slope, relu, relu_slope, silu, silu_slope
 from .blas import find_sgemm, multiply, own_loops
-from .blocks import ACTIVATIONS, ROWS, activate, add, adds, copy, dot, narrow, outer, slope, widen
+from .blocks import ROWS, add, adds, copy, dot, narrow, outer, widen
 from .kernels import addresses, floats_at, halves_at, integers_at, kernel, run
 from .mixture_kernel import FEW, biases, fire, of_choices, read, refuse, rows_for, sort_choices, write
 
@@ -151,25 +152,25 @@ def gather(rows, order, k, found):
 
 
 @kernel(inline="always")
-def each_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates):
+def each_back(activation, slope, gated, value, gates, by_neurons, neurons, by_value, by_gates):
     for i in range(len(value)):
         v, by = value[i], by_neurons[i]
         if gated:
-            act = activate(gates[i], kind)
-            neurons[i], by_value[i], by_gates[i] = act * v, act * by, v * by * slope(gates[i], kind)
+            act = activation(gates[i])
+            neurons[i], by_value[i], by_gates[i] = act * v, act * by, v * by * slope(gates[i])
         else:
-            neurons[i], by_value[i] = activate(v, kind), by * slope(v, kind)
+            neurons[i], by_value[i] = activation(v), by * slope(v)
 
 
 @kernel()
 def fire_back(kind, gated, value, gates, by_neurons, neurons, by_value, by_gates):
     """The neurons once more, and the gradients by value and by gates."""
     if kind == 0:
-        each_back(0, gated, value, gates, by_neurons, neurons, by_value, by_gates)
+        each_back(relu, relu_slope, gated, value, gates, by_neurons, neurons, by_value, by_gates)
     elif kind == 1:
-        each_back(1, gated, value, gates, by_neurons, neurons, by_value, by_gates)
+        each_back(gelu, gelu_slope, gated, value, gates, by_neurons, neurons, by_value, by_gates)
     else:
-        each_back(2, gated, value, gates, by_neurons, neurons, by_value, by_gates)
+        each_back(silu, silu_slope, gated, value, gates, by_neurons, neurons, by_value, by_gates)
 
 
 @kernel()

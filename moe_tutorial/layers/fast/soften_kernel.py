@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from numba import carray, prange
 from torch import Tensor
 
-from .blocks import ACTIVATIONS, activate, dot, sigmoid, slope
+from .activations import ACTIVATIONS, gelu, gelu_slope, relu, relu_slope, sigmoid, silu, silu_slope
+from .blocks import dot
 from .kernels import addresses, floats_at, integers_at, kernel, run, threads_for
 
 
@@ -21,15 +22,15 @@ def stack(address, T, leaves, h):
 
 
 @kernel(inline="always")
-def fire_leaf(kind, weight, neurons, mixed):
+def fire_leaf(activation, weight, neurons, mixed):
     for j in range(len(neurons)):
-        mixed[j] = activate(neurons[j], kind) * weight
+        mixed[j] = activation(neurons[j]) * weight
 
 
 @kernel(inline="always")
-def fire_leaf_back(kind, weight, neurons, by_mixed, by_neurons):
+def fire_leaf_back(slope, weight, neurons, by_mixed, by_neurons):
     for j in range(len(neurons)):
-        by_neurons[j] = by_mixed[j] * weight * slope(neurons[j], kind)
+        by_neurons[j] = by_mixed[j] * weight * slope(neurons[j])
 
 
 @kernel()
@@ -55,11 +56,11 @@ def weigh(kind, T, leaves, h, decisions, neurons, right, weights, mixed, leaf, f
             weight = weights[t, leaf] = arriving[nodes + leaf]
             # A loop for each kind: to become vector code, it must have no branch.
             if kind == 0:
-                fire_leaf(0, weight, neurons[t, leaf], mixed[t, leaf])
+                fire_leaf(relu, weight, neurons[t, leaf], mixed[t, leaf])
             elif kind == 1:
-                fire_leaf(1, weight, neurons[t, leaf], mixed[t, leaf])
+                fire_leaf(gelu, weight, neurons[t, leaf], mixed[t, leaf])
             else:
-                fire_leaf(2, weight, neurons[t, leaf], mixed[t, leaf])
+                fire_leaf(silu, weight, neurons[t, leaf], mixed[t, leaf])
 
 
 @kernel()
@@ -79,11 +80,11 @@ def weigh_back(
             weight, given, own = weights[t, leaf], by_mixed[t, leaf], neurons[t, leaf]
             worth[nodes + leaf] = dot(given, mixed[t, leaf]) + by_weights[t, leaf] * weight
             if kind == 0:
-                fire_leaf_back(0, weight, own, given, by_neurons[t, leaf])
+                fire_leaf_back(relu_slope, weight, own, given, by_neurons[t, leaf])
             elif kind == 1:
-                fire_leaf_back(1, weight, own, given, by_neurons[t, leaf])
+                fire_leaf_back(gelu_slope, weight, own, given, by_neurons[t, leaf])
             else:
-                fire_leaf_back(2, weight, own, given, by_neurons[t, leaf])
+                fire_leaf_back(silu_slope, weight, own, given, by_neurons[t, leaf])
         for n in range(nodes - 1, -1, -1):
             worth[n] = worth[2 * n + 1] + worth[2 * n + 2]
             by_decisions[t, n] = worth[2 * n + 2] - right[t, n] * worth[n]
