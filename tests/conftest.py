@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from headless import browser_path
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
 PATIENCE = 90_000  # milliseconds for what a page has to do: it comes at once, but on a busy machine
 
+# For planted mistakes: that a test fails is all that is asked, and not what its smallest failing case is.
+settings.register_profile("first failure", phases=[Phase.explicit, Phase.generate])
 
 # What runs for minutes, the longest first, so that no worker begins it when the others have nothing left to do. The
 # tests of the site come when the lessons have run: it is built from what they showed.

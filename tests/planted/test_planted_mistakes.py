@@ -35,6 +35,7 @@ def outcomes(tests: list[str], folder: Path) -> dict[str, set[str]]:
     """What these tests say of the package in this folder: name -> the outcomes of all its cases."""
     command = [sys.executable, "-P", "-m", "pytest", "-q", "--tb=no", "-rA", "-p", "no:cacheprovider"]
     command += ["-o", "addopts=", "-m", "not nightly", "-p", "no:nbval"]  # lessons and their plugins are not asked
+    command += ["--hypothesis-profile=first failure"]
     command += ["--assert=plain"]  # to explain how two long lists differ takes minutes, and nobody reads it here
     run = subprocess.run(
         [*command, *(str(TESTS / test) for test in tests)],
