@@ -1,5 +1,5 @@
-"""Products of rows in vector code of our own, for what LLVM makes of a loop with many sums: it adds up each sum's
-lanes alone, which takes half as long as the products of a row of 256 numbers. Here the sums are added up together.
+"""Products of rows in vector code of our own. LLVM, too, makes vectors of a loop with many sums, but in the end it adds
+up each one alone: with rows of 256 numbers, a quarter of the time on a Zen 5. Here all are added up together.
 """
 
 import torch
