@@ -235,6 +235,19 @@ def test_without_a_page_that_answers_it_pauses_and_can_be_started_again(monkeypa
     assert one.running
 
 
+def test_a_panel_at_rest_stays_at_rest_when_another_starts():
+    rests, starts = watch(panel()), watch(panel())
+    rests.start()
+    until(lambda: rests.step > 5)
+    rests.pause()
+    number = rests.frame["number"]
+    starts.start()
+    until(lambda: starts.step > 5)
+    starts.pause()
+    until(lambda: threads() == [])
+    assert rests.frame["number"] == number
+
+
 @pytest.fixture
 def cell():
     """Runs a function as a notebook's cell, in a shell of IPython's."""

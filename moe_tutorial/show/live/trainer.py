@@ -192,7 +192,7 @@ class Trainer:
         global _active
         if self.run is None:
             return
-        if _active not in (None, self):
+        if _active not in (None, self) and _active.running:
             _active.leave()
         _active = self
         self._heard = self._paced = time.monotonic()
