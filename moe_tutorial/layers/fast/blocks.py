@@ -9,10 +9,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from .kernels import kernel
-from .vectors import LANES, products
+from .vectors import LANES, ROWS, products
 
-ROWS = 4  # rows that ``dots`` and ``adds`` take at once: 16 sums and 8 rows fit in a processor's registers
-one_with_four, four_with_four = products(1, ROWS), products(ROWS, ROWS)
+one_with_four, four_with_four = products(1), products(ROWS)
 
 
 @intrinsic

@@ -9,6 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)  # float32 numbers in a vector
+ROWS = 4  # rows taken at once: the 16 sums and 8 rows of four with four fit in a processor's registers
 INTEGER = ir.IntType(64)
 VECTOR, BITS, HALVES = (ir.VectorType(kind, LANES) for kind in (ir.FloatType(), ir.IntType(32), ir.IntType(16)))
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
@@ -41,9 +42,9 @@ def last_lanes(builder, n):
     return builder.icmp_signed("<=", ir.Constant(BITS, [*range(LANES, 0, -1)]), n)
 
 
-def products(rows, others):
-    """An intrinsic (x, r, w, j, out): out[r, j] = x[r] . w[j] for so many rows from r on and so many others from j on,
-    all of at least LANES columns, side by side. The others are 2, or 4."""
+def products(rows):
+    """An intrinsic (x, r, w, j, out): out[r, j] = x[r] . w[j] for so many rows from r on and ROWS from j on, all of at
+    least LANES columns, side by side."""
 
     def generate(context, builder, signature, arguments):
         kinds, (_, r, _, j, _) = signature.args, arguments
@@ -53,10 +54,10 @@ def products(rows, others):
             each = ([builder.add(first, INTEGER(row)), column] for row in range(n))
             return [cgutils.get_item_pointer(context, builder, kinds[place], array, which) for which in each]
 
-        x, w, out = at(0, r, rows, INTEGER(0)), at(2, j, others, INTEGER(0)), at(4, r, rows, j)
+        x, w, out = at(0, r, rows, INTEGER(0)), at(2, j, ROWS, INTEGER(0)), at(4, r, rows, j)
         array = context.make_array(kinds[0])(context, builder, arguments[0])
         columns = cgutils.unpack_tuple(builder, array.shape)[1]
-        totals = [cgutils.alloca_once_value(builder, ZERO) for _ in range(rows * others)]
+        totals = [cgutils.alloca_once_value(builder, ZERO) for _ in range(rows * ROWS)]
 
         def take(i, chosen=None):
             """What LANES columns from i on bring, or those chosen of them."""
@@ -78,10 +79,10 @@ def products(rows, others):
         found = [builder.load(total) for total in totals]
         found += [ZERO] * (-len(found) % LANES)
         sums = [add_up(builder, found[first : first + LANES]) for first in range(0, len(found), LANES)]
-        some = ir.VectorType(ir.FloatType(), others)
+        some = ir.VectorType(ir.FloatType(), ROWS)
         for row in range(rows):
-            total, lane = sums[row * others // LANES], row * others % LANES
-            lanes = ir.Constant(ir.VectorType(ir.IntType(32), others), [*range(lane, lane + others)])
+            total, lane = sums[row * ROWS // LANES], row * ROWS % LANES
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), ROWS), [*range(lane, lane + ROWS)])
             part = builder.shuffle_vector(total, total, lanes)
             builder.store(part, builder.bitcast(out[row], some.as_pointer()), align=4)
         return context.get_dummy_value()
