@@ -426,7 +426,6 @@ def test_axe_finds_nothing_where_everything_is_open(visit, axe, width, theme):
     opened.button("Copy as PyTorch").click()
     opened.root.get_by_label("What am I looking at?").first.click()
     opened.settle()
-    opened.page.evaluate(axe)
-    found = opened.page.evaluate("axe.run('.moe-root').then((r) => [r.violations, r.passes.length])")
-    assert [(v["id"], [n["html"][:120] for n in v["nodes"]][:3]) for v in found[0]] == []
-    assert found[1] > 15
+    found, passed = opened.axe(axe)
+    assert found == []
+    assert passed > 15
