@@ -466,7 +466,7 @@ MISTAKES = {
     "few-tokens-without-bias": Mistake(
         "of a leaf of few tokens the neurons' bias is left out",
         "layers/fast/descend_kernel.py",
-        "activate(hidden[0, j] + b_in[e, j], kind)",
+        "activate(hidden[0, j] + b_in[j], kind)",
         "activate(hidden[0, j], kind)",
         (FAST + "test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_either",),
     ),

@@ -42,6 +42,19 @@ def add(y, value, row):
 
 
 @kernel(inline="always")
+def dots_apart(x, w, j, step, out):
+    """out[i] = x . w[i] for four rows i from j on, ``step`` apart."""
+    wa, wb, wc, wd = w[j], w[j + step], w[j + 2 * step], w[j + 3 * step]
+    a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for i in range(x.shape[0]):
+        a += x[i] * number(wa[i])
+        b += x[i] * number(wb[i])
+        c += x[i] * number(wc[i])
+        d += x[i] * number(wd[i])
+    out[j], out[j + step], out[j + 2 * step], out[j + 3 * step] = a, b, c, d
+
+
+@kernel(inline="always")
 def dots_of_one(x, r, w, j, out):
     """out[r, j] = x[r] . w[j] for four rows from j on."""
     if x.shape[1] >= LANES:
@@ -52,10 +65,10 @@ def dots_of_one(x, r, w, j, out):
 
 
 @kernel(inline="always")
-def adds_of_one(y, v, r, w, j):
-    """y[r] += v[r, j] * w[j] + ... + v[r, j + 3] * w[j + 3]: y is read and written once for four rows."""
-    yr, wa, wb, wc, wd = y[r], w[j], w[j + 1], w[j + 2], w[j + 3]
-    a, b, c, d = v[r, j], v[r, j + 1], v[r, j + 2], v[r, j + 3]
+def adds_of_one(y, v, r, w, j, step):
+    """y[r] += v[r, i] * w[i] for four rows i from j on, ``step`` apart: y is read and written once for the four."""
+    yr, wa, wb, wc, wd = y[r], w[j], w[j + step], w[j + 2 * step], w[j + 3 * step]
+    a, b, c, d = v[r, j], v[r, j + step], v[r, j + 2 * step], v[r, j + 3 * step]
     for i in range(y.shape[1]):
         yr[i] += a * number(wa[i]) + b * number(wb[i]) + c * number(wc[i]) + d * number(wd[i])
 

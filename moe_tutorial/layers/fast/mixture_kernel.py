@@ -58,7 +58,7 @@ def write(neurons, w, n, y):
     if n < FEW:
         for r in range(n):
             for j in range(0, fours, ROWS):
-                adds_of_one(y, neurons, r, w, j)
+                adds_of_one(y, neurons, r, w, j, 1)
     else:
         near = max(ROWS, NEAR // w.shape[1] // ROWS * ROWS)
         for first in range(0, fours, near):
