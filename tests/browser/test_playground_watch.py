@@ -9,6 +9,7 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
+from sampled import sampled
 from test_playground_page import (
     FOCUSED,
     TWO_FRAMES,
@@ -28,6 +29,7 @@ from moe_tutorial.show.web import read
 __all__ = ["contexts", "served", "visit", "wide"]  # fixtures
 PRESETS = json.loads(read("playground/experiment.json"))["presets"]
 WATCHED = [known for known in PRESETS if "goal" not in known]
+A_FEW = [known for known in WATCHED if known["id"] in ("rules", "kill", "leaves")]
 NAMES = {known["id"]: known["name"] for known in PRESETS}
 STEP = "+document.querySelector('.moe-root').dataset.step"
 
@@ -48,7 +50,7 @@ def told(opened):
     return table.locator("thead th").all_inner_texts(), rows
 
 
-@pytest.mark.parametrize("known", WATCHED, ids=lambda known: known["id"])
+@pytest.mark.parametrize("known", sampled(WATCHED, kept=A_FEW), ids=lambda known: known["id"])
 def test_what_follows_a_preset_is_asked_computed_and_replayed_by_its_link(wide, visit, known):
     opened = preset(wide, known["name"])
     story = opened.root.locator(".pg-told").inner_text()

@@ -494,6 +494,7 @@ def test_the_operations_that_torch_compile_sees_are_sound(depth):
     torch.library.opcheck(torch.ops.moe_tutorial.descend, (x, *dispatch.in_order(tree), "relu"))
 
 
+@pytest.mark.nightly  # it compiles every kernel
 def test_after_compiling_beforehand_no_first_call_waits(tmp_path):
     code = (
         "import torch; from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, fast\n"
