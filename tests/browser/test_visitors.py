@@ -248,6 +248,29 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page, name):
     assert page.wrong == []
 
 
+def test_a_widget_that_comes_while_paper_is_asked_for_comes_once_and_unfolded(open_page, served):
+    page = open_page("glossary.html")
+    page.route("**/late/*.js", lambda route: None)  # they wait
+    with page.expect_request("**/late/*.js"):
+        page.goto(f"{served}playground.html", wait_until="domcontentloaded")
+    page.evaluate("window.print = () => { window.printed = true; }; window.mounts = 0; 0")
+    page.evaluate(
+        """new MutationObserver((changes) => (window.mounts += changes.length))
+        .observe(document.querySelector(".moe-late"), { childList: true })"""
+    )
+    page.keyboard.press("Control+p")
+    assert page.locator(".moe-root").count() == 0
+    assert not page.evaluate("window.printed")
+    page.unroute("**/late/*.js")  # which lets them go
+    page.wait_for_function("window.printed")
+    folds = page.locator(".moe-root details").count()
+    assert page.locator("article details:not([open])").count() == 0
+    assert page.evaluate("window.mounts") == 1
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert 3 < page.locator(".moe-root details:not([open])").count() < folds  # the controls' was open
+    assert page.wrong == []
+
+
 def test_a_sheet_that_was_printed_too_early_says_so(open_page):
     page = open_page("05_collapse.html")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

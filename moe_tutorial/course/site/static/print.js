@@ -9,11 +9,12 @@
 
   addEventListener("beforeprint", () => {
     root.toggleAttribute("data-waiting", !ready()); // the sheet then says what is missing
-    if (before) return;
-    const folded = [...document.querySelectorAll("article details:not([open])")];
-    before = { theme: root.dataset.theme, folded };
+    before ??= { theme: root.dataset.theme, folded: [] };
     root.dataset.theme = "light";
-    for (const part of folded) part.open = true;
+    for (const part of document.querySelectorAll("article details:not([open])")) {
+      part.open = true;
+      before.folded.push(part);
+    }
     for (const picture of document.querySelectorAll("img[loading=lazy]")) picture.loading = "eager";
   });
   addEventListener("afterprint", () => {
@@ -30,6 +31,7 @@
     dispatchEvent(new Event("beforeprint"));
     const until = performance.now() + 15000;
     while (!ready() && performance.now() < until) await frame();
+    dispatchEvent(new Event("beforeprint")); // what came meanwhile has folds of its own
     await frame();
     await frame(); // widgets draw in the next frame
     print();

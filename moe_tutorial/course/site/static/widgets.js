@@ -54,7 +54,11 @@
     };
   }
 
+  const begun = new WeakSet(); // a place may come near while paper is asked for
+
   async function mount(place) {
+    if (begun.has(place)) return;
+    begun.add(place);
     const { code, state, style: css } = place.dataset;
     approach.unobserve(place);
     try {
