@@ -239,6 +239,7 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page, name):
     for gone in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article", ".prev-next-footer"):
         assert not page.locator(gone).first.is_visible()
     assert page.locator("article :is(button, input[type=range]):visible").count() == 0
+    assert page.locator("article .pg-what:visible").count() == 0  # unfolded they would lie over the pictures
     for box in page.locator("article :is(.moe-claim, .moe-figure):visible").all():
         assert box.evaluate("box => getComputedStyle(box).breakInside") == "avoid"
     assert page.pdf()[:4] == b"%PDF"
