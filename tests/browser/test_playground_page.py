@@ -688,18 +688,19 @@ IN_THE_NOTEBOOK = """(n) => {
 }"""
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 800), (800, 1024)])
-def test_in_jupyterlab_the_map_stays_while_a_slider_is_moved(page, lab, width, height):
+def test_in_jupyterlab_the_map_stays_while_a_slider_is_moved(page, lab):
     run_all(page, lab, "playground.ipynb")
-    page.set_viewport_size({"width": width, "height": height})  # not before: its toolbar would hide the kernel's name
-    root = Opened(page).settle().root
-    moved = [slider for slider in root.locator(".pg-controls input[type=range]").all() if slider.is_visible()]
-    assert len(moved) > 5
-    for slider in moved:
-        slider.evaluate("n => n.scrollIntoView({ block: 'nearest' })")
-        page.evaluate(FRAMES)
-        seen = root.locator("[data-picture=regions]").evaluate(IN_THE_NOTEBOOK)
-        assert min(seen, slider.evaluate(IN_THE_NOTEBOOK)) > 0.95, slider.evaluate("n => n.labels[0].textContent")
+    for width, height in [(1280, 800), (800, 1024)]:  # not before: the toolbar would hide the kernel's name
+        page.set_viewport_size({"width": width, "height": height})
+        root = Opened(page).settle().root
+        moved = [slider for slider in root.locator(".pg-controls input[type=range]").all() if slider.is_visible()]
+        assert len(moved) > 5
+        for slider in moved:
+            slider.evaluate("n => n.scrollIntoView({ block: 'nearest' })")
+            page.evaluate(FRAMES)
+            seen = root.locator("[data-picture=regions]").evaluate(IN_THE_NOTEBOOK)
+            name = f"{width}: {slider.evaluate('n => n.labels[0].textContent')}"
+            assert min(seen, slider.evaluate(IN_THE_NOTEBOOK)) > 0.95, name
 
 
 def test_in_jupyterlab_both_engines_train_and_the_state_is_a_dict(page, lab):

@@ -248,7 +248,10 @@ def test_a_peer_that_says_nothing_is_lost_too(by_rank):
 
 @pytest.mark.parametrize(
     ("ranks", "options", "tokens"),
-    [(2, {"top_k": 1, "seed": 3}, [40, 40]), (4, {"uneven": True}, [16, 32, 48, 64])],
+    [
+        (2, {"top_k": 1, "seed": 3}, [40, 40]),
+        pytest.param(4, {"uneven": True}, [16, 32, 48, 64], marks=pytest.mark.nightly),
+    ],
 )
 def test_run_compares_and_reports(ranks, options, tokens):
     result = parallel.run(ranks, tokens=40, **options)
@@ -269,6 +272,7 @@ def test_run_compares_and_reports(ranks, options, tokens):
     assert result.seconds > 0
 
 
+@pytest.mark.nightly  # by hand, and with two ranks, below
 def test_a_lost_rank_ends_the_run_with_its_name():
     with pytest.raises(RankLost, match=r"^rank 2 of 4 was lost \(rank 0: a peer was lost in \w+\)$"):
         parallel.run(4, tokens=8, lose_rank=2)
