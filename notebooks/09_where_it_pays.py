@@ -1003,7 +1003,7 @@ curves(
         f"{batch} tokens: " + ", ".join(f"{n} {times_at[n][i]:.0f}" for n in shown)
         for i, batch in enumerate(batches)
     ),
-    height=360,
+    height=300,
 )
 
 # %% [markdown]
@@ -1506,10 +1506,6 @@ table(
     note="Measured on this page; in brackets the claim that carries it. Weights do not "
     "depend on the batch, so the memory was measured once.",
 )
-
-# %% [markdown]
-# Each number belongs to this layer, and each time to this machine. What changes along a row is how many tokens come at
-# once.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("09")

@@ -24,10 +24,8 @@
 #
 # And its source, Belcak and Wattenhofer's abstract: FFFs are “up to 220x faster than feedforward networks, up to 6x faster
 # than mixture-of-experts networks, and exhibit better training properties than mixtures of experts thanks to noiseless
-# conditional execution”. We take the sentences one by one, as they stand, with the same data, the same widths and the same
-# care for all.
-#
-# To be measured, each sentence has to become a question. Here is the first.
+# conditional execution”. We make a question of each sentence and measure it, with the same data, the same widths and the
+# same care for all.
 
 # %% tags=["guess", "nbval-ignore-output"]
 from moe_tutorial.course import guess
