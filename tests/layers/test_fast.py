@@ -216,6 +216,7 @@ def test_all_about_trees_passes_without_numba():
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
+@pytest.mark.nightly
 def test_who_asks_is_told_that_the_first_call_compiled_and_the_next_process_need_not(tmp_path):
     code = (
         "import torch; from moe_tutorial.layers import FastFeedForward, fast\n"
