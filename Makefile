@@ -3,6 +3,9 @@ PYTHON ?=
 PORT ?= 8888
 LESSON ?=
 
+# Bytecode is kept even where the environment forbids it: without it, each kernel compiles thousands of files anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 PY := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 setup = @sh moe_tutorial/course/setup.sh "$(PYTHON)"
 course = @$(PY) -m moe_tutorial.course
