@@ -366,9 +366,9 @@ print("stopped:", more)
 # | [07 Balance](07_balance.ipynb) | What evens out the work, what does it cost, and is even use the goal? |
 # | [08 A GPT with experts](08_moe_gpt.ipynb) | Does a language model predict better with experts, and who handles what? |
 # | [09 Where it pays](09_where_it_pays.ipynb) | What does a mixture buy with one token at a time, and with thousands? |
-# | [10 Fast feedforward trees](10_fff_trees.ipynb) | Can questions find an expert faster than scores do? |
-# | [11 FFF against MoE](11_fff_vs_moe.ipynb) | Is a tree better than a mixture, as some say? |
-# | [12 Capstone](12_capstone.ipynb) | How do you match a published model, and find a bug that accuracy hides? |
+# | [12 Fast feedforward trees](12_fff_trees.ipynb) | Can questions find an expert faster than scores do? |
+# | [13 FFF against MoE](13_fff_vs_moe.ipynb) | Is a tree better than a mixture, as some say? |
+# | [14 Capstone](14_capstone.ipynb) | How do you match a published model, and find a bug that accuracy hides? |
 #
 # %% tags=["quiz", "nbval-ignore-output"]
 quiz("00")

@@ -57,7 +57,7 @@ playground(preset="rules", link=True)
 #
 # ## Three with a tree
 #
-# All for lesson [10](10_fff_trees.ipynb).
+# All for lesson [12](12_fff_trees.ipynb).
 #
 # - [A tree of eight leaves](playground.ipynb#preset=leaves): does every leaf find work?
 # - [Soft is not hard](playground.ipynb#preset=mixed): all leaves answer well together. And one?

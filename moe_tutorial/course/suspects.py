@@ -1,4 +1,4 @@
-"""Nine mixtures for lesson 12: one is right, and each of the others has one bug planted. And twenty mistakes more.
+"""Nine mixtures for lesson 14: one is right, and each of the others has one bug planted. And twenty mistakes more.
 
 All have the same parameters and the same shapes. The nine learn, and the lesson's probes were written with their bugs
 in mind. The twenty of ``MUTANTS`` examine the probes: two to four mistakes for each step of the block, written down in

@@ -163,13 +163,13 @@ SEARCHES = {
     "load balancing loss": "07_balance",
     "gating network": "03_router",
     "MLP": "01_why_experts",
-    "mixtral": "12_capstone",
+    "mixtral": "14_capstone",
     "switch transformer": "03_router",
     "conditional computation": "01_why_experts",
     "sparsity": "01_why_experts",
     "dead experts": "05_collapse",
     "KV cache": "08_moe_gpt",
-    "SwiGLU": "12_capstone",
+    "SwiGLU": "14_capstone",
     "router": "03_router",
 }
 

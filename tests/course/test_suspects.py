@@ -1,4 +1,4 @@
-"""The suspects of lesson 12: one is the package's mixture, and each of the others does what its bug says."""
+"""The suspects of lesson 14: one is the package's mixture, and each of the others does what its bug says."""
 
 import copy
 

@@ -9,7 +9,7 @@ import pytest
 from moe_tutorial.course import lessons, tables
 from moe_tutorial.course.__main__ import main
 
-LAST = "12_capstone"
+LAST = "14_capstone"
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_lesson_whose_code_changed_keeps_no_outputs(course):
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [
-        ("book.yml", f"file: {LAST}", "file: 13_other", f"{LAST}.py is not in the toc of book.yml"),
+        ("book.yml", f"file: {LAST}", "file: 15_other", f"{LAST}.py is not in the toc of book.yml"),
         (
             "book.yml",
             "asks: How do you match",
@@ -78,8 +78,8 @@ def test_what_a_table_lacks_is_named(course, capsys, file, old, new, says):
 
 
 def test_a_lesson_that_is_none_is_named(course, capsys):
-    assert main(["reference", "--folder", str(course / "notebooks"), "13_none"]) == 1
-    assert "there is no lesson 13_none; there are 00_start_here, 01_" in capsys.readouterr().err
+    assert main(["reference", "--folder", str(course / "notebooks"), "15_none"]) == 1
+    assert "there is no lesson 15_none; there are 00_start_here, 01_" in capsys.readouterr().err
 
 
 def test_the_hour_that_the_front_page_names_is_an_hour(root):

@@ -24,7 +24,7 @@ STEP = re.compile(
     r"|^```sh\n(?P<commands>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-LESSON = "notebooks/13_dice"
+LESSON = "notebooks/15_dice"
 
 
 def walk(name: str) -> list[dict[str, str | None]]:
@@ -98,11 +98,11 @@ def test_a_lesson_stands_in_every_table_and_is_in_step(lesson):
     said = run(lesson, sys.executable, "-m", "moe_tutorial.course", "sync")
     assert f"{len(list((ROOT / 'notebooks').glob('*.ipynb'))) + 1} lessons: every .ipynb equals its .py" in said
     able = "| say how even chance is when it gives tokens to experts |"
-    assert f"| [13 Dice]({LESSON}.ipynb) {able}\n" in (lesson / "README.md").read_text(encoding="utf-8")
-    assert "| 13_dice | `study/usage` |\n" in (lesson / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"| [15 Dice]({LESSON}.ipynb) {able}\n" in (lesson / "README.md").read_text(encoding="utf-8")
+    assert "| 15_dice | `study/usage` |\n" in (lesson / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for kind in ("py", "ipynb"):
         start = (lesson / f"notebooks/00_start_here.{kind}").read_text(encoding="utf-8")
-        assert "| [13 Dice](13_dice.ipynb) | How even is chance? |" in start
+        assert "| [15 Dice](15_dice.ipynb) | How even is chance? |" in start
     tests = runpy.run_path(str(lesson / "tests/course/test_environment.py"))
     tests["test_every_lesson_is_on_the_site"]()
 
@@ -111,22 +111,22 @@ def test_a_claim_is_printed_judged_by_its_rule_and_read(lesson):
     notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
     text = "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
     (claim,) = read_claims(text)
-    assert (claim.id, claim.holds, claim.n_seeds, claim.rule) == ("13.1", True, 10, below(0.2))
+    assert (claim.id, claim.holds, claim.n_seeds, claim.rule) == ("15.1", True, 10, below(0.2))
     assert (claim.quantity, claim.unit) == ("share of the busiest expert", "of all tokens")
     assert "○ control (all tokens throw one die together) 1.000" in text
 
 
 def test_an_exercise_is_found_and_examined(lesson):
     notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
-    assert "✓ exercise 13.part_of: right\n" in "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
-    tests = ["tests/course/test_exercises.py", "tests/course/test_mutants.py", "-k", "13.part_of", "-m", ""]
+    assert "✓ exercise 15.part_of: right\n" in "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
+    tests = ["tests/course/test_exercises.py", "tests/course/test_mutants.py", "-k", "15.part_of", "-m", ""]
     said = run(lesson, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     assert "10 passed" in said
 
 
 def test_what_the_walks_write_is_in_the_courses_style(lesson):
     ruff = [sys.executable, "-m", "ruff"]
-    files = [f"{LESSON}.py", "moe_tutorial/course/checks/lesson_13.py", "tests/course/wrong_answers/lesson_13.py"]
+    files = [f"{LESSON}.py", "moe_tutorial/course/checks/lesson_15.py", "tests/course/wrong_answers/lesson_15.py"]
     run(lesson, *ruff, "check", *files)
     run(lesson, *ruff, "format", "--check", *files)
 

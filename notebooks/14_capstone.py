@@ -24,7 +24,7 @@
 from moe_tutorial.course import guess
 
 guess(
-    "12.seen",
+    "14.seen",
     "Eight mixtures have a bug planted, one each. A ninth is right. All nine are trained "
     "on the same data. How many of the eight bugs can you see in the test accuracy?",
     slider=(0, 8, 1, "of 8"),
@@ -228,7 +228,7 @@ def turn_renormalising(moe):
 
 
 claim(
-    "12.1",
+    "14.1",
     "Rebuilt from their weights, the blocks of Mixtral, Qwen3-MoE, OLMoE and "
     "DeepSeek-V3 answer as the published code does, to a hundred-thousandth of the "
     "answer",
@@ -278,7 +278,7 @@ moved = {
     for what, (family, change) in CHANGES.items()
 }
 claim(
-    "12.2",
+    "14.2",
     "Each of eight changes fits every tensor, raises no error, and moves the answer on "
     "average by more than a tenth of its size",
     quantity="smallest movement, against the answer's size",
@@ -374,7 +374,7 @@ def mean_cost(letter):
 
 
 claim(
-    "12.3",
+    "14.3",
     "Of the bugs D, F, G and H even the one that costs most costs less than two points of "
     "test accuracy on average",
     quantity="test accuracy lost",
@@ -387,7 +387,7 @@ claim(
 
 # %% tags=["guess", "nbval-ignore-output"]
 seen = [letter for letter in QUIET + LOUD if mean_cost(letter) > 0.02]
-reveal("12.seen", len(seen))
+reveal("14.seen", len(seen))
 
 # %% [markdown]
 # Seen is here: it costs more than two points of accuracy on average.
@@ -640,7 +640,7 @@ fails = {
 }
 caught = torch.tensor([[bool(f) for f in found] for found in fails.values()])
 claim(
-    "12.4",
+    "14.4",
     "Of twenty mistakes that the probes were not written for, they catch more than half "
     "in every seed, without training and without an original",
     quantity="mistakes caught",
@@ -671,7 +671,7 @@ def matters(name, seed):
 harm = torch.tensor([[matters(name, s) for s in seeds(10)] for name in MUTANTS])
 missed = harm & ~caught
 claim(
-    "12.5",
+    "14.5",
     "In every seed more than a fifth of these mistakes pass all probes, although each "
     "changes the answer or stops weights from learning",
     quantity="mistakes missed",
@@ -706,7 +706,7 @@ table(
 # %% [markdown]
 # Look at what those that nobody caught have in common. None of them breaks a law that *every* mixture keeps. They make a good mixture, only
 # another one than was meant: a cooler softmax, weights that sum to 1, experts without their relu. A probe cannot know what
-# you meant. That takes an original (12.1), or a test of each part against a few lines written by hand.
+# you meant. That takes an original (14.1), or a test of each part against a few lines written by hand.
 
 # %% [markdown]
 # ## Further: your own layer
@@ -728,7 +728,7 @@ torch.manual_seed(seeds(1)[0])
 print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96, D)))
 
 # %% tags=["quiz", "nbval-ignore-output"]
-quiz("12")
+quiz("14")
 
 # %% [markdown]
 # ## Try it
@@ -738,7 +738,7 @@ quiz("12")
 # 2. With how many tokens do `alone` and `reordered` catch suspect G? Try 1, 2, 8 and 1,000. Why not with very few?
 # 3. Which probes does an `ExpertChoiceRouter` fail, and why is that no bug? What does it say about using one in a GPT?
 # 4. Load a real model with transformers' `AutoModelForCausalLM`, such as `allenai/OLMoE-1B-7B-0924`, give the `mlp` of its
-#    first layer to `from_transformers`, and run the comparison of 12.1. It needs the network and a large disk, so it is
+#    first layer to `from_transformers`, and run the comparison of 14.1. It needs the network and a large disk, so it is
 #    not run here.
 #
 # ## Recap
@@ -748,8 +748,8 @@ quiz("12")
 # - A mixture learns around its bugs. Accuracy shows how good a layer is, not whether it is what you think it is.
 # - Ask questions whose answers you know: twice, alone, in another order, under other names, quite sure, twice as loud. They
 #   need no training, no data and no original.
-# - Examine a test with mistakes that it was not written for. These probes catch more than half of them (12.4), and the rest only
-#   an original or a test by hand can tell (12.5).
+# - Examine a test with mistakes that it was not written for. These probes catch more than half of them (14.4), and the rest only
+#   an original or a test by hand can tell (14.5).
 #
 # This was the last lesson. You can build a mixture of experts from nothing, train it, keep its experts at work, say what it
 # costs and where it pays, and tell when it is wrong. [What this course proves](claims.ipynb) has every claim in one place;

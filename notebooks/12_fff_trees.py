@@ -26,7 +26,7 @@
 from moe_tutorial.course import guess
 
 guess(
-    "10.hard",
+    "12.hard",
     "We train a tree of eight leaves in which, during training, all leaves speak at "
     "once, each as loudly as the tree is sure of it. Then we use it as a tree: one leaf "
     "for each image. How many points of accuracy does that cost?",
@@ -345,11 +345,11 @@ def gap(result):
 
 
 # %% tags=["guess", "nbval-ignore-output"]
-reveal("10.hard", 100 * gap(by_weight[0]).mean())
+reveal("12.hard", 100 * gap(by_weight[0]).mean())
 
 # %% tags=["measure"]
 claim(
-    "10.1",
+    "12.1",
     "Without hardening, the same trained tree is more than 10 points less accurate "
     "with one leaf an image than with all leaves mixed",
     quantity="accuracy lost",
@@ -402,7 +402,7 @@ curves(
 
 # %% tags=["measure"]
 claim(
-    "10.3",
+    "12.3",
     "Hardening with weight 10 costs the soft model more than 4 points of accuracy: the "
     "gap closes from above, too",
     quantity="accuracy lost by the soft tree",
@@ -438,7 +438,7 @@ shuffled = torch.stack(
     ]
 )
 claim(
-    "10.2",
+    "12.2",
     "From soft to hard, the undecided half of the images changes its answer more often "
     "than the decided half, by more than 10 in a hundred",
     quantity="more changed answers in the undecided half",
@@ -562,7 +562,7 @@ plain = run(raw)
 
 # %% tags=["measure"]
 claim(
-    "10.4",
+    "12.4",
     "Hardened with weight 10 on raw pixels, the tree sends more than 99 of 100 images "
     "to one leaf, in the median seed",
     quantity="largest share",
@@ -604,7 +604,7 @@ def over_all_tokens(descent):
 by_balance = run(raw, 10.0, lambda d: 10 * node_balance_loss(d))
 of_all = run(raw, 10.0, lambda d: 10 * over_all_tokens(d))
 claim(
-    "10.7",
+    "12.7",
     "With a node-balance loss of weight 10, fewer than one of eight leaves is dead on "
     "average",
     quantity="dead leaves",
@@ -638,7 +638,7 @@ seed_strip(
 
 # %% tags=["measure"]
 claim(
-    "10.8",
+    "12.8",
     "Under strong hardening, centring alone leaves more than four of eight leaves dead "
     "on average: it cures the root",
     quantity="dead leaves",
@@ -691,7 +691,7 @@ def less(result):
 
 
 claim(
-    "10.5",
+    "12.5",
     "Centred inputs lower the largest share by more than 0.3",
     quantity="fall of the largest share",
     measured=less(by_centring),
@@ -702,7 +702,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "10.6",
+    "12.6",
     "Raising the hardening from 0 to 10 lowers the largest share by more than 0.2",
     quantity="fall of the largest share",
     measured=less(by_ramp),
@@ -758,7 +758,7 @@ table(
 either = torch.maximum(by_centring["hard"], by_balance["hard"])
 both = combined[True, False, True]["hard"]
 claim(
-    "10.9",
+    "12.9",
     "Centring and balance together make the hard tree more accurate than the better of "
     "the two alone, by more than a point",
     quantity="accuracy gained",
@@ -900,7 +900,7 @@ with torch.inference_mode():
 one = {name: 1e6 * np.array(times) for name, times in found.items()}  # microseconds
 
 claim(
-    "10.10",
+    "12.10",
     "For one token, the tree of width 16,384 is more than 20 times as fast as the "
     "dense layer of its training width",
     quantity="speed",
@@ -917,7 +917,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "10.11",
+    "12.11",
     "A tree 128 times as wide takes one token less than 6 times as long",
     quantity="time",
     unit="times as long",
@@ -1011,7 +1011,7 @@ def asked_a_level(seed, training):
 
 
 claim(
-    "10.12",
+    "12.12",
     "On its way down a token asks exactly one node a level, in trees of 2 to 64 leaves: "
     "a straight line in the depth",
     quantity="nodes asked on each level",
@@ -1059,7 +1059,7 @@ with torch.inference_mode():
 many = {name: 1e6 * np.array(times) for name, times in found.items()}
 
 claim(
-    "10.13",
+    "12.13",
     "1,024 tokens at once take the tree of width 16,384 more than 2.5 times as long as "
     "a layer of its inference width",
     quantity="time",
@@ -1108,7 +1108,7 @@ table(
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
-quiz("10")
+quiz("12")
 
 # %% [markdown]
 # ## Try it

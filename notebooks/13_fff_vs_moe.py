@@ -31,7 +31,7 @@
 from moe_tutorial.course import guess
 
 guess(
-    "11.improvement",
+    "13.improvement",
     "“An improvement upon the mixture of experts.” A tree and a mixture of the same "
     "widths, with the same care, on `digits4`: is the tree ahead by a point of accuracy "
     "or more?",
@@ -179,7 +179,7 @@ def choose_by_questions(x, node_weight, node_bias):
 # After that they are the same: one small network answers. Only that the mixture still multiplies the answer by the gate
 # weight, the probability of its choice. That gate weight is how the mixture's router learns (lesson 04): in training too it
 # asks one expert alone. The tree has no gate weight. In training it mixes *all* leaves, and hopes that its questions become
-# hard enough for one to do (lesson 10). Keep this in mind for the fourth sentence.
+# hard enough for one to do (lesson 12). Keep this in mind for the fourth sentence.
 #
 # ### Further: larger layers, and that after the choice they are the same
 #
@@ -236,7 +236,7 @@ print("same answers as the tree's:   ", same_z)
 # (By width, as the tree's authors compare. Choosing is left out; at this size that favours mixture and tree over the
 # small dense network.)
 #
-# Care has to be fair as well. All get standardised inputs. The mixture gets its Switch loss. The tree gets what lesson 10
+# Care has to be fair as well. All get standardised inputs. The mixture gets its Switch loss. The tree gets what lesson 12
 # found it to need: a hardening ramp and a node-balance loss.
 
 # %% tags=["measure"]
@@ -406,7 +406,7 @@ def smaller_lead(results):
 
 
 claim(
-    "11.1",
+    "13.1",
     "On digits4, tree and mixture are both more accurate than a dense network of their "
     "inference width, by more than eight points",
     quantity="lead in accuracy, the smaller of the two",
@@ -424,7 +424,7 @@ best_of_both = torch.maximum(
     on_digits4["tree"]["accuracy"], on_digits4["mixture"]["accuracy"]
 )
 claim(
-    "11.2",
+    "13.2",
     "On digits4 a dense network of the training width is more accurate than both tree "
     "and mixture, by more than a point",
     quantity="lead in accuracy",
@@ -451,7 +451,7 @@ results_table(on_digits, "digits")
 # %% tags=["measure"]
 careless = run(a_mixture, digits4("raw"))
 claim(
-    "11.3",
+    "13.3",
     "On digits4 the tree is not ahead of a mixture of the same widths, not by a point",
     quantity="the tree's lead in accuracy",
     measured=lead(on_digits4, "tree", "mixture"),
@@ -463,7 +463,7 @@ claim(
 
 # %% tags=["guess", "nbval-ignore-output"]
 ahead = lead(on_digits4, "tree", "mixture").mean() >= 0.01
-reveal("11.improvement", "yes" if ahead else "no")
+reveal("13.improvement", "yes" if ahead else "no")
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 over_careless = on_digits4["tree"]["accuracy"] - careless["accuracy"]
@@ -502,7 +502,7 @@ left_alone = {
     "with it": run(a_tree, raw, hardening=HARD, node_balance=10 * EVEN),
 }
 claim(
-    "11.4",
+    "13.4",
     "On raw digits4 a hardened tree without a balance loss has more than four dead "
     "leaves of eight, on average",
     quantity="dead leaves",
@@ -510,7 +510,7 @@ claim(
     measured=left_alone["no balance loss"]["dead"],
     holds=above(4),
     control=left_alone["with it"]["dead"],
-    control_is="with a node-balance loss of weight 10, as in lesson 10",
+    control_is="with a node-balance loss of weight 10, as in lesson 12",
     refutes="A hardened tree reaches “a balanced distribution of data among experts” by itself",
 )
 
@@ -539,7 +539,7 @@ standardised = digits4("standardised")
 unhardened = run(a_tree, standardised)
 unbalanced = run(a_tree, standardised, hardening=HARD)
 claim(
-    "11.5",
+    "13.5",
     "On standardised digits4 a tree without hardening has fewer than one dead leaf of "
     "eight on average, without any balance loss",
     quantity="dead leaves",
@@ -556,7 +556,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "11.6",
+    "13.6",
     "A tree without hardening loses more than five points of accuracy when its "
     "decisions are made hard",
     quantity="accuracy lost",
@@ -579,7 +579,7 @@ noisy = run(
     **TRIES["mixture"][0],
 )
 claim(
-    "11.16",
+    "13.16",
     "Noise does not make a mixture with a Switch loss more accurate, not by two points",
     quantity="accuracy gained",
     measured=noisy["accuracy"] - on_digits4["mixture"]["accuracy"],
@@ -590,7 +590,7 @@ claim(
 
 # %% [markdown]
 # **Verdict: true, and no advantage here.** The tree needs no noise, and a mixture with a balance loss needs none either. What both of
-# them need is the balance loss. Noise alone balanced neither: not the mixture (06.2), not the tree (lesson 10, the row of region
+# them need is the balance loss. Noise alone balanced neither: not the mixture (06.2), not the tree (lesson 12, the row of region
 # leak). The abstract's “better training properties than mixtures of experts thanks to noiseless conditional execution” is
 # about mixtures that train with noise.
 #
@@ -742,7 +742,7 @@ table(
 
 # %% tags=["measure"]
 claim(
-    "11.7",
+    "13.7",
     "A tree and a mixture store more than 0.9 times as many bytes as a dense network of "
     "their training width",
     quantity="bytes stored, against the dense network",
@@ -764,7 +764,7 @@ claim(
 
 # %% tags=["guess", "nbval-ignore-output"]
 guess(
-    "11.training",
+    "13.training",
     "“A similar training time as a standard GPT.” Does a tree in training multiply as "
     "often as a dense network of all its neurons, within a tenth?",
     choices=["yes", "no"],
@@ -778,7 +778,7 @@ in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
 
 # %% tags=["guess", "nbval-ignore-output"]
 times = in_training["tree"] / in_training["dense, training width"]
-reveal("11.training", "yes" if abs(times - 1) < 0.1 else "no")
+reveal("13.training", "yes" if abs(times - 1) < 0.1 else "no")
 
 # %% tags=["measure"]
 for name, number in in_training.items():
@@ -787,7 +787,7 @@ for name, number in in_training.items():
 
 # %% tags=["measure"]
 claim(
-    "11.8",
+    "13.8",
     "A training step of the tree takes less than 2.5 times as long as that of a dense "
     "network of its training width",
     quantity="time of a step",
@@ -804,7 +804,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "11.9",
+    "13.9",
     "With 1,024 tokens and 16 leaves, a training step of the tree takes more than 2.5 "
     "times as long as the mixture's",
     quantity="time of a step",
@@ -818,18 +818,18 @@ claim(
 
 # %% [markdown]
 # **Verdict: true, for what it says.** The tree multiplies what a dense network of its training width multiplies, and its
-# questions on top, which are few. A mixture multiplies a small part of that. What your clock makes of the count is in 11.8 and
-# 11.9; the control of 11.9 is a mixture that has to ask all its experts.
+# questions on top, which are few. A mixture multiplies a small part of that. What your clock makes of the count is in 13.8 and
+# 13.9; the control of 13.9 is a mixture that has to ask all its experts.
 #
 # ## “But quicker inference”, “up to 220x”, “up to 6x faster than mixture-of-experts”
 #
 # Quicker than what, and with how many tokens at once? One token, against the dense network of its training width, of which
-# the tree multiplies a sixteenth. (The 220 are lesson 10's: there the tree is eight times as wide as this one, and the ratio grows
+# the tree multiplies a sixteenth. (The 220 are lesson 12's: there the tree is eight times as wide as this one, and the ratio grows
 # with the width.)
 
 # %% tags=["measure"]
 claim(
-    "11.10",
+    "13.10",
     "For one token the tree is more than five times as fast as a dense network of its "
     "training width",
     quantity="speed",
@@ -845,7 +845,7 @@ claim(
 # **Verdict: it depends on the opponent.** The count says: of dense of the training width the tree multiplies a sixteenth. Of
 # dense of the inference width it multiplies a little more, and with many tokens it has more leaves to read. Of a mixture with as
 # many experts it multiplies nearly as much where these are few and wide, and a small part where they are many and small. The
-# clock's word on each of these is in 11.10 to 11.14.
+# clock's word on each of these is in 13.10 to 13.14.
 
 # %% [markdown]
 # ### Further: against the mixture, compiled alike
@@ -943,7 +943,7 @@ with torch.inference_mode():
     found = measured(functions, turns=10)
 alike = {name: found[name, "mixture"] / found[name, "tree"] for name in PAIRS}
 claim(
-    "11.11",
+    "13.11",
     "For one token, compiled alike, a mixture of 16 experts takes less than 1.5 times as "
     "long as a tree of 16 leaves of their width",
     quantity="time",
@@ -1004,7 +1004,7 @@ for n_leaves, name in ((2, "two leaves"), (N, "tree"), (512, "512 leaves")):
 
 # %% tags=["measure"]
 claim(
-    "11.12",
+    "13.12",
     "For 1,024 tokens at once a tree of 512 leaves takes more than twice as long as a "
     "dense network of its inference width",
     quantity="time",
@@ -1023,7 +1023,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "11.13",
+    "13.13",
     "For 1,024 tokens at once the tree is more than 2.5 times as fast as a dense network "
     "of its training width",
     quantity="speed",
@@ -1040,7 +1040,7 @@ claim(
 set_training(False)
 small = inference_times(1024, ["2,048 experts", "2,048 leaves"], turns=5)
 claim(
-    "11.14",
+    "13.14",
     "For 1,024 tokens at once the tree of 16 leaves is not three times as fast as the "
     "mixture of 16 experts",
     quantity="speed",
@@ -1170,7 +1170,7 @@ in_gpt = {
     "mixture, no balance loss": in_seeds(10, **a_moe),
 }
 claim(
-    "11.15",
+    "13.15",
     "After the first hundred steps of a small GPT, trees that are hardened and have no "
     "balance loss have more than three dead leaves of eight, on average",
     quantity="dead leaves",
@@ -1213,26 +1213,26 @@ table(
 #
 # | you want | dense | mixture | tree |
 # |---|---|---|---|
-# | the best accuracy from the neurons you train | yes (11.2) | behind (11.2) | behind (11.2) |
-# | accuracy with few neurons an answer, several rules in the data | no (11.1) | yes (11.1) | yes (11.1), but not ahead of the mixture (11.3) |
-# | the same, one rule in the data | yes (control of 11.1) | no need (control of 11.1) | no need (control of 11.1) |
-# | few multiplications in training | yes, if narrow | yes, one expert a token (11.9) | no, as dense of the training width (11.8) |
-# | few multiplications an answer | no, if wide (11.10) | scores, and one expert (11.11) | questions, and one leaf (11.10); far fewer than the mixture only with many small leaves (11.11) |
-# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 09) | the leaves that are asked (11.12) |
-# | little memory | yes, if narrow (09.3, 11.7) | no (09.3, 11.7) | no (11.7) |
-# | no balance to look after | yes, nobody is chosen | no (05.1, 07.4) | no (11.4, 11.15) |
+# | the best accuracy from the neurons you train | yes (13.2) | behind (13.2) | behind (13.2) |
+# | accuracy with few neurons an answer, several rules in the data | no (13.1) | yes (13.1) | yes (13.1), but not ahead of the mixture (13.3) |
+# | the same, one rule in the data | yes (control of 13.1) | no need (control of 13.1) | no need (control of 13.1) |
+# | few multiplications in training | yes, if narrow | yes, one expert a token (13.9) | no, as dense of the training width (13.8) |
+# | few multiplications an answer | no, if wide (13.10) | scores, and one expert (13.11) | questions, and one leaf (13.10); far fewer than the mixture only with many small leaves (13.11) |
+# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 09) | the leaves that are asked (13.12) |
+# | little memory | yes, if narrow (09.3, 13.7) | no (09.3, 13.7) | no (13.7) |
+# | no balance to look after | yes, nobody is chosen | no (05.1, 07.4) | no (13.4, 13.15) |
 #
 # So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to
 # train it as a wide network.
 
 # %% tags=["quiz", "nbval-ignore-output"]
-quiz("11")
+quiz("13")
 
 # %% [markdown]
 # ## Try it
 #
-# 1. Give the tree `HARD = 3.0`. What happens to *hard* and *soft*, and does 11.6 still hold? And with `HARD = 0.3`?
-# 2. Train the tree in 11.4 with the full hardening from the first step (`hardening_ramp(now["step"], -1, 0, hardening)`).
+# 1. Give the tree `HARD = 3.0`. What happens to *hard* and *soft*, and does 13.6 still hold? And with `HARD = 0.3`?
+# 2. Train the tree in 13.4 with the full hardening from the first step (`hardening_ramp(now["step"], -1, 0, hardening)`).
 #    Does the balance loss still save the leaves?
 # 3. Make the layers of *The clock* 64 leaves of 32 neurons. Which claims about time still hold, and which become stronger?
 # 4. Train the small GPTs for 600 steps. Does the order of the test losses stay?
