@@ -629,7 +629,7 @@ picture(
 )
 
 # %% [markdown]
-# Whoever counts steps sees the experts win. Whoever counts seconds has to read the title again. Lesson 09 asks where a
+# Whoever counts steps sees the experts win. Whoever counts seconds has to read the title again. Lesson 11 asks where a
 # step with experts costs little more than a dense one.
 
 # %% [markdown]

@@ -1019,7 +1019,7 @@ claim(
 # %% [markdown]
 # Each token multiplies nearly the same in all of them. But the dense network reads its weights once for all tokens; a tree
 # has to sort the tokens by leaf, and to read every leaf that is asked, with 512 of them for very few tokens each. Lesson
-# 09's mixture met the same. And against the training width, in a large batch?
+# 10's mixture met the same. And against the training width, in a large batch?
 
 # %% tags=["measure"]
 claim(
@@ -1218,8 +1218,8 @@ table(
 # | the same, one rule in the data | yes (control of 13.1) | no need (control of 13.1) | no need (control of 13.1) |
 # | few multiplications in training | yes, if narrow | yes, one expert a token (13.9) | no, as dense of the training width (13.8) |
 # | few multiplications an answer | no, if wide (13.10) | scores, and one expert (13.11) | questions, and one leaf (13.10); far fewer than the mixture only with many small leaves (13.11) |
-# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 09) | the leaves that are asked (13.12) |
-# | little memory | yes, if narrow (09.3, 13.7) | no (09.3, 13.7) | no (13.7) |
+# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 10) | the leaves that are asked (13.12) |
+# | little memory | yes, if narrow (10.3, 13.7) | no (10.3, 13.7) | no (13.7) |
 # | no balance to look after | yes, nobody is chosen | no (05.1, 07.4) | no (13.4, 13.15) |
 #
 # So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to

@@ -115,13 +115,13 @@ def test_the_filter_keeps_what_is_asked_for_and_its_state_is_the_address(visit, 
     expect(status).to_have_text(f"{len(beliefs)} of {total} claims")
     page.get_by_label("depends on the machine").check()
     assert shown(page) == ids(lessons, lambda claim: claim.refutes and claim.timed)
-    page.get_by_label("Lesson", exact=True).select_option("09")
+    page.get_by_label("Lesson", exact=True).select_option("10")
     page.get_by_label("Words in a claim").fill("MEMORY  asked")
-    assert shown(page) == ["09.3"]
+    assert shown(page) == ["10.3"]
     assert page.locator(".moe-claims:visible").count() == 1
-    assert page.url.endswith("#text=MEMORY++asked&lesson=09&refutes=on&timed=on")
+    assert page.url.endswith("#text=MEMORY++asked&lesson=10&refutes=on&timed=on")
     again = visit(page.url.partition("#")[1] + page.url.partition("#")[2])
-    assert shown(again) == ["09.3"]
+    assert shown(again) == ["10.3"]
     assert again.get_by_label("Words in a claim").input_value() == "MEMORY  asked"
     again.get_by_label("Words in a claim").fill("no such words")
     assert shown(again) == []

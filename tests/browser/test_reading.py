@@ -123,6 +123,6 @@ def test_a_fold_opens_by_keyboard_and_without_javascript(chromium, site):
 def test_a_claim_in_a_fold_shows_when_its_address_is_opened(chromium, site):
     context = chromium.new_context()
     page = context.new_page()
-    page.goto((site / "09_where_it_pays.html").as_uri() + "#claim-09-16")
-    expect(page.locator("#claim-09-16")).to_be_visible()
+    page.goto((site / "11_scale.html").as_uri() + "#claim-11-6")
+    expect(page.locator("#claim-11-6")).to_be_visible()
     context.close()

@@ -219,7 +219,7 @@ def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, nam
         assert "JavaScript" in "".join(page.locator("noscript").all_inner_texts())
 
 
-@pytest.mark.parametrize("name", ["04_training", "09_where_it_pays", "index", "playground"])
+@pytest.mark.parametrize("name", ["04_training", "11_scale", "index", "playground"])
 def test_paper_gets_the_whole_page_in_the_light_theme(open_page, name):
     page = open_page(f"{name}.html", color_scheme="dark", viewport={"width": 1280, "height": 800})
     folds = page.locator("article details:not([open], .moe-root *)")  # a widget's come with it, late

@@ -4,7 +4,7 @@ import pytest
 from on_site import PAGES, serving, weigh
 from sampled import sampled
 
-SAMPLE = ("index", "05_collapse", "09_where_it_pays")  # the lightest, and the two with most to load
+SAMPLE = ("index", "05_collapse", "10_edge")  # the lightest, and the two with most to load
 
 
 @pytest.mark.parametrize("name", sampled(PAGES, kept=SAMPLE))
