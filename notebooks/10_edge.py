@@ -66,7 +66,7 @@ torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
 
 # %% [markdown]
-# ## One token at a time
+# ## At the edge: one token at a time
 #
 # A phone serves one person, and writes one token after the other. We take one layer and two dense ones to hold it against.
 # `small` does as many multiplications as the mixture, to a thousandth: those of two experts, and eight more neurons for the

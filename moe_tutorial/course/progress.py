@@ -12,6 +12,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from moe_tutorial.course.renumbered import answers_moved
+
 FILE = "progress.json"
 
 
@@ -22,13 +24,14 @@ class Progress:
     file: Path
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """Everything: kind -> id -> value. A file that is no JSON (cut off by another program) counts as empty, and
-        is kept beside under another name when the next value is written."""
+        """Everything: kind -> id -> value, under the present ids. A file that is no JSON (cut off by another program)
+        counts as empty, and is kept beside under another name when the next value is written."""
         try:
             found = json.loads(self.file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) and all(isinstance(each, dict) for each in found.values()) else {}
+        whole = isinstance(found, dict) and all(isinstance(each, dict) for each in found.values())
+        return answers_moved(found) if whole else {}
 
     def get(self, kind: str, id: str) -> Any:
         """One value, or None."""

@@ -10,6 +10,7 @@ from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, place, re
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.__main__ import main
+from moe_tutorial.course.renumbered import LESSONS
 from moe_tutorial.course.workspace import carry, commands, files, status
 from moe_tutorial.course.workspace.copies import MARK, read_course
 from moe_tutorial.course.workspace.merge import as_text
@@ -208,7 +209,9 @@ def test_a_kernel_that_the_learner_chose_and_pictures_that_they_pasted_stay(mine
     assert read(lesson).cells[-1].attachments == {"a.png": {"image/png": "x"}}
 
 
-def test_a_lesson_that_was_renamed_is_followed(mine, course):
+def test_a_lesson_that_was_renamed_is_followed(mine, course, monkeypatch):
+    monkeypatch.setitem(LESSONS, "01_add", ["02_sum"])
+    monkeypatch.setitem(LESSONS, "02_double", ["03_double"])
     learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED}, {"print": "x = 1"})
     learn(mine / "02_double.ipynb", added={"print": "y = 1"})
     new = {"01_zero": "# %% [markdown]\n# # Zero\n", "02_sum": ADD.replace("# Add", "# Sum"), "03_double": DOUBLE}
@@ -219,6 +222,29 @@ def test_a_lesson_that_was_renamed_is_followed(mine, course):
     assert "y = 1" in sources(mine / "03_double.ipynb")
     assert "✓ 02_sum is the course's present version; it was 01_add" in report.done
     assert old(mine) == ["01_add.ipynb", "02_double.ipynb"]
+
+
+def test_a_lesson_that_was_divided_takes_each_part_of_the_work_along(mine, course, monkeypatch):
+    monkeypatch.setitem(LESSONS, "01_add", ["01_sum", "03_more"])
+    changed = {"YOUR CODE": SOLVED, "Now you": "Now me!", "It adds": "It adds, I say."}
+    added = {"5 minutes": "a = 1", "print": "b = 1", "check(": "c = 1", "I say": "d = 1"}
+    learn(mine / "01_add.ipynb", changed, added)
+    first, _, rest = ADD.partition("# %% [markdown]\n# Now you:")
+    more = "# %% [markdown]\n# # More\n\n# %% [markdown]\n# Now you:" + rest.replace("It adds.", "It adds numbers.")
+    new = {"01_sum": first.replace("# Add", "# Sum"), "02_double": DOUBLE, "03_more": more}
+    assert update(mine, course, new, only_untouched=True).waiting == ["01_sum", "03_more"]
+    report = update(mine, course)
+    assert [source.split("\n")[0] for source in sources(mine / "01_sum.ipynb")] == [
+        "# Sum", "a = 1", "import math", "b = 1",
+    ]  # fmt: skip
+    assert [source.split("\n")[0] for source in sources(mine / "03_more.ipynb")] == [
+        "# More", "Now me!", "def add(a, b):", 'add = check("01.add", add)', "c = 1", "## Recap",
+        "*What you had here before the update of " + f"{datetime.now():%Y-%m-%d}:*", "d = 1",
+    ]  # fmt: skip
+    assert SOLVED in sources(mine / "03_more.ipynb")
+    assert old(mine) == ["01_add.ipynb"]
+    assert report.done[-1].startswith("✓ 01_add is 01_sum, 03_more now; yours is old/01_add.")
+    assert not update(mine, course).done
 
 
 def test_an_answer_follows_its_exercise_into_another_lesson(mine, course):

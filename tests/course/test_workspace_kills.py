@@ -18,6 +18,7 @@ from test_workspace import DONE
 from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, read, sources, write_course
 
 from moe_tutorial.course.progress import Progress
+from moe_tutorial.course.renumbered import LESSONS
 from moe_tutorial.course.workspace import carry
 from moe_tutorial.course.workspace.update import make_or_update, reset
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a command is ki
 
 TOUCHING = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "shutil.copyfile"}
 WRITTEN = [SOLVED, "x = 1  # mine", "y = 1  # mine", "z = 1  # mine", "Now me!"]  # by the learner
-# The first lesson is renamed and its exercise moves on, the second gets another number, and the third leaves.
+# The first lesson becomes two, the second gets another number, and the third leaves.
 BEFORE = COURSE | {"03_gone": "# %% [markdown]\n# # Gone\n\n# %%\nprint('gone')\n"}
 HEAD, EXERCISE, RECAP = re.split(r"(?=# %% tags)|(?=# %% \[markdown\]\n# ## Recap)", ADD)
 AFTER = {
@@ -34,6 +35,12 @@ AFTER = {
     "03_double": DOUBLE.replace("Now you:", "Your turn:"),
     "04_more": "# %% [markdown]\n# # More\n\n" + EXERCISE,
 }
+
+
+@pytest.fixture(autouse=True)
+def _renumbered(monkeypatch):
+    monkeypatch.setitem(LESSONS, "01_add", ["02_add", "04_more"])
+    monkeypatch.setitem(LESSONS, "02_double", ["03_double"])
 
 
 def dies_at(step: int, torn: bool, folder: Path) -> Callable:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.progress import FILE, Progress
+from moe_tutorial.course.renumbered import answers_moved
 from moe_tutorial.course.workspace import files
 from moe_tutorial.course.workspace.copies import Page
 from moe_tutorial.course.workspace.status import asked
@@ -61,7 +62,7 @@ def take_in(folder: Path, source: Path) -> tuple[int, Path]:
     with file.alone():
         copy = files.keep(file.file, datetime.now())
         kept = file.read()
-        for kind, each in new.items():
+        for kind, each in answers_moved(new).items():
             kept[kind] = kept.get(kind, {}) | each
         file.write(kept)
     return entries, copy

@@ -8,7 +8,7 @@
 
 import copy
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -80,6 +80,21 @@ def answers(notebook: NotebookNode) -> dict[str, str]:
 def untouched(notebook: NotebookNode) -> bool:
     """Whether the learner wrote nothing in it; what cells showed when they ran does not count."""
     return not any(each.touched for each in sorted_out(notebook))
+
+
+def divided(notebook: NotebookNode, lessons: list[NotebookNode]) -> list[NotebookNode]:
+    """A learner's notebook, divided as the course divided it: each part has the cells that are in its lesson now, or
+    are like one there, and those that stand below them."""
+    parts, here = [nbformat.from_dict(notebook | {"cells": []}) for _ in lessons], 0
+    known = {id: number for number, lesson in enumerate(lessons) for id in ids(lesson)}
+    texts = {cell.source: number for number, lesson in enumerate(lessons) for cell in lesson.cells}
+    for each in sorted_out(notebook):
+        if each.id in known:
+            here = known[each.id]
+        elif each.id:
+            here = next((texts[like] for like in get_close_matches(each.cell.source, texts, 1, ALIKE)), here)
+        parts[here].cells.append(each.cell if each.id else own(each.cell))
+    return parts
 
 
 def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], elsewhere: set[str], day: str) -> Merged:

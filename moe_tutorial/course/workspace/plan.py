@@ -7,15 +7,15 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from moe_tutorial.course.renumbered import LESSONS
 from moe_tutorial.course.workspace.copies import MARK, Page
-from moe_tutorial.course.workspace.merge import Merged, answers, exercises, ids, merge
-
-ALIKE = 1 / 3  # the least part of their cells that a lesson and its new version, under another name, have in common
+from moe_tutorial.course.workspace.merge import Merged, answers, divided, exercises, merge
 
 
 @dataclass
 class Theirs:
-    """A notebook of the course in a learner's folder: its file, the bytes in it, and what they say."""
+    """A notebook of the course in a learner's folder, or the part of one that is a lesson now: the file, the bytes in
+    it, and what they say."""
 
     path: Path
     content: bytes
@@ -65,22 +65,17 @@ def read_all(folder: Path, course: list[Page], report: Report) -> dict[str, Thei
     return found
 
 
-def follow(found: dict[str, Theirs | None], course: list[Page]) -> tuple[dict[str, str], list[str]]:
-    """Which of the learner's lessons have another name in the course now, and which are no longer in it."""
-    free = {page.name: ids(page.notebook) for page in course if page.name not in found}
-    names = {page.name for page in course}
-    renamed, gone = {}, []
-    for name in [name for name in found if name not in names]:
-        marks = ids(found[name].notebook)
-        asked = set(exercises(found[name].notebook))
-        shared = {other: len(marks & theirs) / len(marks | theirs) for other, theirs in free.items()}
-        likely = [other for other in free if asked & free[other] or shared[other] >= ALIKE or other[2:] == name[2:]]
-        if likely:
-            renamed[name] = max(likely, key=shared.get)
-            del free[renamed[name]]
-        else:
-            gone.append(name)
-    return renamed, gone
+def follow(found: dict[str, Theirs | None], course: list[Page]) -> list[Theirs]:
+    """Find the lessons that have another name in the course now, or became several. Returns the notebooks whose names
+    are no longer in the course."""
+    pages = {page.name: page.notebook for page in course}
+    leaving = [theirs for name, theirs in found.items() if name not in pages]
+    for theirs in leaving:
+        names = [name for name in LESSONS.get(theirs.path.stem, []) if name in pages]
+        parts = divided(theirs.notebook, [pages[name] for name in names]) if names else []
+        for name, part in zip(names, parts, strict=True):
+            found.setdefault(name, Theirs(theirs.path, theirs.content, part))  # a stopped update may have written it
+    return leaving
 
 
 def plan(found: dict[str, Theirs | None], course: list[Page], day: str) -> Iterator[Change]:

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.progress import FILE
+from moe_tutorial.course.renumbered import LESSONS
 from moe_tutorial.course.workspace import files
 from moe_tutorial.course.workspace.carry import forget
 from moe_tutorial.course.workspace.copies import Page, as_file, find
@@ -92,15 +93,13 @@ def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = F
 def update(folder: Path, course: list[Page], report: Report, only_untouched: bool, now: datetime) -> None:
     """The work of ``make_or_update`` on the notebooks."""
     found = read_all(folder, course, report)
-    renamed, gone = follow(found, course)
-    for old, name in renamed.items():
-        found[name] = found.pop(old)
+    leaving = follow(found, course)
     changes = list(plan(found, course, f"{now:%Y-%m-%d}"))
-    leaving = [found[name] for name in gone]
     if only_untouched:
-        report.waiting = [each.page.name for each in changes if each.theirs and not untouched(each.theirs.notebook)]
+        touched = {theirs.path for theirs in found.values() if theirs and not untouched(theirs.notebook)}
+        report.waiting = [each.page.name for each in changes if each.theirs and each.theirs.path in touched]
         changes = [each for each in changes if each.page.name not in report.waiting]
-        leaving = [each for each in leaving if untouched(each.notebook)]
+        leaving = [each for each in leaving if each.path not in touched]
     refuse_open([each.path for each in [*(change.theirs for change in changes if change.theirs), *leaving]])
     for change in sorted(changes, key=lambda each: not each.receives):  # an answer is in its new place before it leaves
         report.done += carry_out(folder, change, now)
@@ -108,7 +107,9 @@ def update(folder: Path, course: list[Page], report: Report, only_untouched: boo
     for theirs in leaving:
         copy = files.keep(theirs.path, now)
         theirs.path.unlink()
-        report.done.append(f"✓ {theirs.path.stem} is no longer in the course; yours is {copy.relative_to(folder)}")
+        became = ", ".join(LESSONS.get(theirs.path.stem, []))
+        said = f"is {became} now" if became else "is no longer in the course"
+        report.done.append(f"✓ {theirs.path.stem} {said}; yours is {copy.relative_to(folder)}")
 
 
 def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
@@ -120,13 +121,11 @@ def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
             raise CourseError(
                 f"{theirs.path.name} was saved by another program just now; close it there, and try again"
             )
-        if theirs.path.stem != page.name:
+        if theirs.path.stem != page.name:  # that notebook leaves when all of its lessons are written
             said[0] += f"; it was {theirs.path.stem}"
-        if not untouched(theirs.notebook) or any(cell.get("outputs") for cell in theirs.notebook.cells):
+        elif not untouched(theirs.notebook) or any(cell.get("outputs") for cell in theirs.notebook.cells):
             copy = files.keep(theirs.path, now)
             said.append(f"    as it was before: {copy.relative_to(folder)}")
-        if theirs.path.stem != page.name:
-            theirs.path.rename(folder / page.file)  # first the name and then the text: a stopped update is gone on with
     files.write(folder / page.file, as_file(merged.notebook))
     return said[:1] + told(merged) + said[1:]
 

@@ -1,6 +1,7 @@
 // @ts-check
 // What a learner answered, kept where the widget's place says: a kernel writes it into their workspace; a page of the
 // site has only this browser, where it stands under the site's own path; and if that keeps nothing, this page.
+import { answersMoved } from "./moved.js";
 
 const HEARD = "moe-kept"; // told to the other widgets of the page
 const site = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
@@ -85,14 +86,24 @@ export function keptHere(kind) {
   const found = keys().filter((key) => key.startsWith(start));
   return Object.fromEntries(found.map((key) => [key.slice(start.length), read(key)]));
 }
+/** @param {string} key */
+function remove(key) {
+  here.delete(key);
+  try {
+    localStorage.removeItem(key);
+  } catch {
+    // no storage: this page's memory was all
+  }
+}
 /** Forget all that is kept here. */
 export function forget() {
-  for (const key of keys()) {
-    here.delete(key);
-    try {
-      localStorage.removeItem(key);
-    } catch {
-      // no storage: this page's memory was all
-    }
-  }
+  keys().forEach(remove);
+}
+
+/** @type {Record<string, Record<string, any>>} */
+const before = { guess: keptHere("guess"), quiz: keptHere("quiz") };
+for (const [kind, after] of Object.entries(answersMoved(before))) {
+  for (const id of Object.keys(before[kind])) if (!(id in after)) remove(`${site}${kind} ${id}`);
+  for (const [id, value] of Object.entries(after))
+    if (JSON.stringify(value) !== JSON.stringify(before[kind][id])) write(`${site}${kind} ${id}`, value);
 }

@@ -1,0 +1,90 @@
+"""Lessons 09 to 12 became 09 to 14: what was answered before is under its present id."""
+
+import json
+import re
+
+from moe_tutorial.course import questions
+from moe_tutorial.course.progress import Progress
+from moe_tutorial.course.renumbered import ANSWERS, CLAIMS, LESSONS, answers_moved
+from moe_tutorial.course.workspace import carry
+
+
+def quiz(of, *right, wrong=()):
+    return {"of": of, "tries": dict.fromkeys([*right, *wrong], 1), "right": list(right)}
+
+
+BEFORE = {
+    "exercise": {"03.top_k": {"solved": True}},
+    "guess": {
+        "03.order": {"said": "a little"},
+        "09.sixteen": {"said": 3},
+        "10.hard": {"said": 5},
+        "12.seen": {"said": 2},
+    },
+    "quiz": {
+        "03": quiz(5, "shift"),
+        "09": quiz(5, "active", "two", "room", wrong=["memory"]),
+        "10": quiz(5, "leaf", wrong=["gap"]),
+        "11": quiz(5, "kernel"),
+        "12": quiz(5, "load", "trains"),
+    },
+}
+AFTER = {
+    "exercise": {"03.top_k": {"solved": True}},
+    "guess": {
+        "03.order": {"said": "a little"},
+        "10.sixteen": {"said": 3},
+        "12.hard": {"said": 5},
+        "14.seen": {"said": 2},
+    },
+    "quiz": {
+        "03": quiz(5, "shift"),
+        "09": quiz(3, "active"),
+        "10": quiz(3, "two", wrong=["memory"]),
+        "11": quiz(3, "room"),
+        "12": quiz(5, "leaf", wrong=["gap"]),
+        "13": quiz(5, "kernel"),
+        "14": quiz(5, "load", "trains"),
+    },
+}
+
+
+def test_the_table_is_what_the_lessons_have(root):
+    source = {
+        name: (root / f"notebooks/{name}.py").read_text(encoding="utf-8") for new in LESSONS.values() for name in new
+    }
+    for new in ANSWERS["guess"].values():
+        assert any(f'guess(\n    "{new}"' in text for text in source.values()), new
+    asked = {id: {each["id"] for each in questions.load(id)} for id in questions.known()}
+    for old, places in ANSWERS["quiz"].items():
+        for question, new in places.items():
+            assert question in asked[new]
+            assert question not in asked[old], "what is in its new place would move again"
+    assert {id: len(asked[id]) for id in ANSWERS["of"]} == ANSWERS["of"]
+    for lesson, claims in CLAIMS.items():
+        (text,) = (text for name, text in source.items() if name.startswith(lesson))
+        there = re.findall(rf'^    "{lesson}\.(\d+)"', text, re.MULTILINE)
+        assert sorted(map(int, there)) == list(range(1, len(claims) + 1))
+
+
+def test_what_was_answered_moves_once():
+    assert answers_moved(BEFORE) == AFTER
+    assert answers_moved(AFTER) == AFTER
+    assert answers_moved({}) == {}
+
+
+def test_a_workspace_keeps_what_was_answered_before_and_what_is_answered_now(tmp_path):
+    file = Progress(tmp_path / "progress.json")
+    file.write(BEFORE)
+    assert file.read() == AFTER
+    file.put("quiz", "10", quiz(3, "two", "reads"))
+    assert json.loads(file.file.read_text()) == AFTER | {"quiz": AFTER["quiz"] | {"10": quiz(3, "two", "reads")}}
+
+
+def test_what_was_exported_before_overwrites_no_new_answer(tmp_path):
+    (tmp_path / "progress.json").write_text(json.dumps({"quiz": {"10": quiz(3, "reads")}}))
+    (tmp_path / "exported.json").write_text(
+        json.dumps({"form": carry.FORM, "progress": {"quiz": {"10": quiz(5, "leaf")}}})
+    )
+    carry.take_in(tmp_path, tmp_path / "exported.json")
+    assert Progress(tmp_path / "progress.json").read() == {"quiz": {"10": quiz(3, "reads"), "12": quiz(5, "leaf")}}
