@@ -15,7 +15,9 @@ from moe_tutorial.show import look
 from moe_tutorial.show.web import read
 
 STATIC = Path(__file__).parent / "static"
-PARTS = "claims deferred exercises experiments folds formulas front guess head lost sources terms repository pages"
+PARTS = (
+    "claims deferred exercises experiments folds formulas front guess head lost moved sources terms repository pages"
+)
 """The modules here that have a part of the site's work, in the order in which Sphinx asks them."""
 
 
