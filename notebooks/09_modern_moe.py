@@ -272,6 +272,9 @@ print(f"two eighths of the total would be {total * 2 // 8:,}")
 #
 # The name is worth a look as well: 8 x 7 would make 56 billion. But the experts share all the rest.
 
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("09")
+
 # %% [markdown]
 # ### Further: count your own
 #
@@ -294,9 +297,6 @@ print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
 # %% tags=["measure"]
 for name, model in models.items():
     print(textwrap.fill(f"{name}: {model.note}", 88, subsequent_indent="    "))
-
-# %% tags=["quiz", "nbval-ignore-output"]
-quiz("09")
 
 # %% [markdown]
 # ## Try it
