@@ -181,7 +181,7 @@ print(f"active part: {active / total:.0%}")
 #
 # **Your turn.** Count by hand what the layer keeps. In JupyterLab, write your line in place of YOUR CODE HERE and the line
 # below it. Run the cell, and then the next one: it says whether you are right, or why not yet, with a hint. You may read on
-# without it; then the course's own line goes on.
+# without it; then the course's own line goes on. A loop that does not end is ended by ■, the Stop button above.
 
 
 # %% tags=["exercise"]

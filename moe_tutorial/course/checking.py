@@ -16,6 +16,7 @@ HEADS = {
     "open": "○ {}: not written yet",
     "own": "○ {}: run your cell first",
 }
+    "stopped": "○ {}: stopped",
 GOES_ON = "The course's own goes on from here, so you can read on and come back."
 
 _tries: dict[str, dict] = {}  # where there is no workspace to keep them
@@ -35,7 +36,7 @@ def check(id: str, answer: Callable) -> Callable:
     exercise = _exercise(id)
     result = exercise.examine(answer)
     hint = ""
-    if result.verdict in ("right", "wrong"):
+    if result.verdict in ("right", "wrong", "stopped"):
         tries = recorded(id, result.passed)
         hint = "" if result.passed else next_hint(exercise, tries)
     show(id, result, hint)
@@ -88,7 +89,7 @@ def next_hint(exercise: Exercise, tries: int) -> str:
 def show(id: str, result: Result, hint: str) -> None:
     """As a panel in JupyterLab, as text elsewhere."""
     head = HEADS[result.verdict].format(f"exercise {id}")
-    says = result.message if result.verdict in ("wrong", "own") else ""
+    says = "" if result.verdict in ("right", "open") else result.message
     printed = f"It printed:\n{result.printed}" if result.printed else ""
     goes_on = "" if result.passed else GOES_ON
     text = "\n".join(filter(None, [head, says, printed, hint, goes_on]))

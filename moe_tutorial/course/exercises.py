@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from moe_tutorial.course.folders import lessons_folder
-from moe_tutorial.course.running import NotWritten, NotYet, Watch, run
+from moe_tutorial.course.running import NotWritten, NotYet, Printed, nothing_changes, shielded
 
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
 CELL = re.compile(r"^# %%(.*)\n", re.MULTILINE)
@@ -24,7 +24,11 @@ CHECKED = re.compile(r'^(\w+) = check\("([^"]+)", \1\)', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an examination: "right", "wrong", "open" (not written yet), or "own" (it is the course's)."""
+    """What became of an examination.
+
+    The verdict is "right", "wrong", "open" (not written yet), "stopped" (by Jupyter's Stop button or nbgrader's
+    timeout) or "own" (it is the course's).
+    """
 
     verdict: str
     message: str
@@ -73,15 +77,6 @@ class Exercise:
             raise LookupError(f"exercise {self.id} has no check in course/checks/lesson_{self.id[:2]}.py")
         return CHECKS[self.id]
 
-    @cached_property
-    def _warm(self) -> bool:
-        """What is loaded or compiled once should not count as an answer's time: the course's own goes first."""
-        from moe_tutorial.course.checks.vocabulary import Ask
-
-        watch = Watch(float("inf"))
-        run(watch, lambda: self._check.examine(Ask(self.own, watch, self._check.changes)))
-        return True
-
     def written(self, source: str, file: str = "<answer>") -> Callable:
         """The function of this name, from source text that may use what every exercise may use."""
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for its error messages
@@ -90,24 +85,26 @@ class Exercise:
         return names[self.name]
 
     def examine(self, answer: Any) -> Result:
-        """Ask whether an answer does what the exercise wants. Whatever it does, this returns."""
+        """Ask whether an answer does what the exercise wants. Whatever it does, this returns, or can be interrupted."""
         from moe_tutorial.course.checks.vocabulary import Ask
 
-        check, watch = self._check, Watch()
         if answer is self.own:
             return Result("own", f"This is the course's own {self.name}. Run your cell first, and then this one again.")
         if not callable(answer):
             return Result("wrong", f"{self.name} is of type {type(answer).__name__}, not a function.")
-        assert self._warm
+        verdict, message, printed = "right", "right", Printed()
         try:
-            run(watch, lambda: check.examine(Ask(answer, watch, check.changes)))
+            with nothing_changes(), shielded(printed):
+                self._check.examine(Ask(answer, self._check.changes))
         except NotWritten as error:
-            return Result("open", str(error), str(watch.printed))
+            verdict, message = "open", str(error)
         except NotYet as error:
-            return Result("wrong", str(error), str(watch.printed))
+            verdict, message = "wrong", str(error)
+        except KeyboardInterrupt:
+            verdict, message = "stopped", "It was stopped while it ran. Is there a loop that does not end?"
         except Exception as error:
-            return Result("wrong", f"What it returns cannot be examined: {error}", str(watch.printed))
-        return Result("right", "right", str(watch.printed))
+            verdict, message = "wrong", f"What it returns cannot be examined: {error}"
+        return Result(verdict, message, str(printed))
 
 
 def stub(cell: str) -> str:

@@ -1,7 +1,6 @@
 """Every exercise: the solution passes, the stub is not written yet, wrong answers are told what is wrong with them."""
 
 import ast
-import time
 
 import pytest
 from answers import RIGHT, WRONG, gather
@@ -19,11 +18,8 @@ def named(rows):
 @pytest.mark.parametrize("id", EXERCISES)
 def test_the_solution_passes_and_the_stub_is_not_written_yet(id):
     exercise = EXERCISES[id]
-    exercise.examine(exercise.written(exercise.solution))  # what is loaded once is not timed
-    begun = time.process_time()
     result = exercise.examine(exercise.written(exercise.solution))
     assert (result.verdict, result.message, result.printed) == ("right", "right", "")
-    assert time.process_time() - begun < 1
     result = exercise.examine(exercise.written(exercise.stub))
     assert (result.passed, result.verdict) == (False, "open")
 

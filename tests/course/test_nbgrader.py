@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 import subprocess
 import time
 from pathlib import Path
@@ -73,6 +72,8 @@ def test_three_submissions_are_released_and_graded(nbgrader, tmp_path):
         name = make_class(course)[0]
     except CourseError as error:
         pytest.skip(str(error))
+    settings = course / "nbgrader_config.py"
+    settings.write_text(settings.read_text().replace("timeout = 120", "timeout = 30"))  # that of the endless answer
     nbgrader(course, "generate_assignment", name)
     source = nbformat.read(course / f"source/{name}/{name}.ipynb", as_version=4)
     released = nbformat.read(course / f"release/{name}/{name}.ipynb", as_version=4)
@@ -103,4 +104,4 @@ def test_three_submissions_are_released_and_graded(nbgrader, tmp_path):
     graded = nbformat.read(course / f"autograded/endless/{name}/{name}.ipynb", as_version=4)
     said = next(output for cell in graded.cells for output in cell.get("outputs", []) if output.output_type == "error")
     assert said.ename == "AnswerFailed"
-    assert re.search("2 s|two seconds", said.evalue), said.evalue
+    assert "It was stopped while it ran." in said.evalue

@@ -2,11 +2,9 @@
 
 import builtins
 import random
-import subprocess
 import sys
 import textwrap
-import threading
-import time
+import warnings
 
 import numpy as np
 import pytest
@@ -37,8 +35,10 @@ def state() -> list:
         torch.get_rng_state().tolist(),
         torch.get_default_dtype(),
         torch.is_grad_enabled(),
+        torch.get_num_threads(),
+        torch.get_deterministic_debug_mode(),
         sys.getrecursionlimit(),
-        sys.gettrace(),
+        warnings.filters[:],
     ]
 
 
@@ -49,56 +49,10 @@ def nothing_changes():
     assert state() == before
 
 
-ENDLESS = [
-    "while True: pass",
-    """
-    while True:
-        try:
-            1 / 0
-        except:
-            pass
-    """,
-    """
-    while True:
-        try:
-            while True:
-                pass
-        except BaseException:
-            pass
-    """,
-    "for i in iter(int, 1): logits = logits + 0",
-    "return sum(1 for _ in iter(int, 1))",
-    """
-    while True:
-        print("another round")
-    """,
-]
-
-
-@pytest.mark.parametrize("body", ENDLESS)
-def test_what_does_not_end_is_stopped(body):
-    begun = time.monotonic()
-    assert "stopped after 2 seconds. Is there a loop" in examine(body).message
-    assert 1.9 < time.monotonic() - begun < 8
-    assert examine(f"return {RIGHT}").passed
-    used = time.process_time()
-    time.sleep(0.2)
-    assert time.process_time() - used < 0.1, "something still runs"
-
-
-def test_a_long_call_that_python_cannot_interrupt_is_left_behind():
-    begun = time.monotonic()
-    assert "It was left behind, since one call" in examine("import time; time.sleep(20)").message
-    assert time.monotonic() - begun < 12
-
-
-def test_a_library_is_not_put_to_sleep_where_it_holds_a_lock():
-    """Imports do, for example: whoever slept there would hold up every import in this notebook."""
-    names = {"lock": threading.Lock()}
-    code = "def step(): pass\ndef work():\n    with lock:\n        while True: step()\n"
-    exec(compile(code, "/any/site-packages/library.py", "exec"), names)
-    assert "stopped after 2 seconds" in EXERCISE.examine(lambda logits, k: names["work"]()).message
-    assert names["lock"].acquire(timeout=2)
+def test_a_right_answer_may_take_its_time():
+    """A busy machine makes every answer slow."""
+    waits = "import time\nend = time.perf_counter() + 0.3\nwhile time.perf_counter() < end: pass"
+    assert examine(f"{waits}\nreturn {RIGHT}").message == "right"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +63,6 @@ def test_a_library_is_not_put_to_sleep_where_it_holds_a_lock():
         ("quit()", "ends Python"),
         ("import sys; sys.exit(3)", "ends Python"),
         ("return topk_then_softmax(logits, k)", "calls itself again and again"),
-        ("try: return topk_then_softmax(logits, k)\nexcept RecursionError: return logits", "calls itself again and"),
         (
             "weights = 1 / 0\nreturn weights",
             "ZeroDivisionError: division by zero\nIn line 2 of your cell: weights = 1 / 0",
@@ -119,7 +72,6 @@ def test_a_library_is_not_put_to_sleep_where_it_holds_a_lock():
             "IndexError: list index out of range\nIn line 3 of your cell",
         ),
         ("return logits @ logits", "In line 2 of your cell: return logits @ logits"),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("return torch.ones(2, dtype=torch.long).softmax(-1)", "NotImplementedError: "),
         (f"return {RIGHT} * float('nan')", "is not a number at some place"),
         (f"return str({RIGHT})", "is a str; a tensor of shape (2, 2) is asked for"),
@@ -155,7 +107,8 @@ def test_a_wrong_answer_says_the_property_the_input_what_was_expected_and_what_c
     [
         "torch.manual_seed(7); np.random.seed(7); import random; random.seed(7)",
         "torch.set_default_dtype(torch.float64); import sys; sys.setrecursionlimit(5000)",
-        "torch.set_grad_enabled(False); np.seterr(all='ignore')",
+        "torch.set_grad_enabled(False); torch.set_num_threads(3); np.seterr(all='ignore')",
+        "torch.use_deterministic_algorithms(True, warn_only=True)",
         "import warnings; warnings.warn('careful')",
         "import sys; print('aside', file=sys.stderr)",
         "sys = __import__('sys'); sys.stdin.read()",
@@ -175,40 +128,7 @@ def test_a_megabyte_of_print_is_cut(capsys):
     assert examine("print('here')\nreturn 1 / 0").printed == "here\n"
 
 
-def test_it_works_in_any_thread():
-    said = []
-    for body in (f"return {RIGHT}", "while True: pass"):
-        thread = threading.Thread(target=lambda body=body: said.append(examine(body)))
-        thread.start()
-        thread.join()
-    assert [result.passed for result in said] == [True, False]
-    assert "stopped after 2 seconds" in said[1].message
-
-
 def test_what_is_no_function_is_told_so():
     assert EXERCISE.examine("logits.softmax(-1)").message == "topk_then_softmax is of type str, not a function."
     assert EXERCISE.examine(None).message == "topk_then_softmax is of type NoneType, not a function."
     assert EXERCISE.examine(EXERCISE.own).verdict == "own"
-
-
-def test_a_stop_of_the_kernel_stops_the_answer_too():
-    """The stop button sends a signal to the main thread, where ``check`` waits."""
-    code = """
-        import _thread, signal, threading, time
-        from moe_tutorial.course.running import Watch, run
-        def endless():
-            while True:
-                pass
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a kernel; in the background a shell ignores it
-        watch = Watch(seconds=30)  # on a busy machine the signal comes before the clock all the same
-        threading.Timer(0.5, _thread.interrupt_main).start()
-        try:
-            run(watch, lambda: watch.call(endless))
-        except KeyboardInterrupt:
-            time.sleep(0.2)
-            used = time.process_time()
-            time.sleep(0.3)
-            print("interrupted", time.process_time() - used < 0.1)
-    """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
-    assert done.stdout == "interrupted True\n", done.stderr

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moe_tutorial.course.running import NotWritten, NotYet, Watch, reseed, sentence
+from moe_tutorial.course.running import NotWritten, NotYet, reseed, sentence
 
 Answers = Mapping[str, Any]
 """What an answer should return, by name: one thing, or several as a tuple in this order."""
@@ -55,8 +55,8 @@ def checks(id: str, *, hints: tuple[str, str, str], changes: bool = False) -> Ca
 class Ask:
     """The learner's answer, as a check calls it."""
 
-    def __init__(self, answer: Callable, watch: Watch, changes: bool = False) -> None:
-        self.answer, self.watch, self.changes = answer, watch, changes
+    def __init__(self, answer: Callable, changes: bool = False) -> None:
+        self.answer, self.changes = answer, changes
         self.file = getattr(getattr(inspect.unwrap(answer), "__code__", None), "co_filename", "")
         self.calls = 0
 
@@ -79,7 +79,9 @@ class Ask:
         self.calls += 1
         shown = on(given, where)
         try:
-            found = self.watch.call(self.answer, *given.values())
+            found = self.answer(*given.values())
+        except KeyboardInterrupt:
+            raise  # the Stop button ends the examination, too
         except NotImplementedError as error:
             if not error.args:
                 raise NotWritten("It is not written yet.") from None
