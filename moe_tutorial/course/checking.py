@@ -6,7 +6,9 @@ from html import escape
 from importlib.resources import files
 
 from moe_tutorial.course.exercises import EXERCISES, Exercise, Result
+from moe_tutorial.course.failed_cells import mark_failed_cells
 from moe_tutorial.course.progress import progress
+from moe_tutorial.course.running import running_shell
 from moe_tutorial.show import look
 from moe_tutorial.study.watched import interactive
 
@@ -14,12 +16,16 @@ HEADS = {
     "right": "✓ {}: right",
     "wrong": "✗ {}: not yet",
     "open": "○ {}: not written yet",
-    "own": "○ {}: run your cell first",
-}
     "stopped": "○ {}: stopped",
+    "own": "○ {}: run your cell first",
+    "failed": "○ {}: your cell did not run",
+}
 GOES_ON = "The course's own goes on from here, so you can read on and come back."
 
 _tries: dict[str, dict] = {}  # where there is no workspace to keep them
+
+if shell := running_shell():
+    mark_failed_cells(shell, {exercise.name for exercise in EXERCISES.values()})
 
 
 class AnswerFailed(AssertionError):

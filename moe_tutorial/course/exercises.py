@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from moe_tutorial.course.failed_cells import CellFailed
 from moe_tutorial.course.folders import lessons_folder
 from moe_tutorial.course.running import NotWritten, NotYet, Printed, nothing_changes, shielded
 
@@ -27,7 +28,7 @@ class Result:
     """What became of an examination.
 
     The verdict is "right", "wrong", "open" (not written yet), "stopped" (by Jupyter's Stop button or nbgrader's
-    timeout) or "own" (it is the course's).
+    timeout), "own" (it is the course's) or "failed" (its cell did not run).
     """
 
     verdict: str
@@ -88,6 +89,8 @@ class Exercise:
         """Ask whether an answer does what the exercise wants. Whatever it does, this returns, or can be interrupted."""
         from moe_tutorial.course.checks.vocabulary import Ask
 
+        if isinstance(answer, CellFailed):
+            return Result("failed", answer.message)
         if answer is self.own:
             return Result("own", f"This is the course's own {self.name}. Run your cell first, and then this one again.")
         if not callable(answer):

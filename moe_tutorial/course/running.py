@@ -87,7 +87,7 @@ def shielded(printed: Printed) -> Iterator[None]:
     def ask(prompt: object = "") -> str:
         raise AskedForInput
 
-    shell = _shell()
+    shell = running_shell()
     own_input, builtins.input = builtins.input, ask
     own_stdin, sys.stdin = sys.stdin, io.StringIO()  # outside a notebook, exit() closes it
     if shell:
@@ -101,7 +101,7 @@ def shielded(printed: Printed) -> Iterator[None]:
             del shell.ask_exit
 
 
-def _shell() -> Any:
+def running_shell() -> Any:
     """The notebook's IPython, if this is one."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython else None

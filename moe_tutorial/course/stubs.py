@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.exercises import SOLUTION
 
+GOES_ON = "raises-exception"
 CHECK = re.compile(r"""\bcheck\(\s*["']([^"']+)["']""")
 
 
@@ -42,7 +43,8 @@ def exercise_ids(cells: list[NotebookNode], name: str) -> dict[int, str]:
 
 
 def add_nbgrader(cells: list[NotebookNode], name: str) -> dict[int, str]:
-    """Give exercises and their checks the metadata by which nbgrader releases and grades them.
+    """Give exercises and their checks the metadata by which nbgrader releases and grades them, and the tag by which
+    Jupyter's Run All goes on where one of them raises.
 
     Returns the places of these cells and the id of each; a check's is its exercise's with ``.check`` behind it.
     """
@@ -54,6 +56,8 @@ def add_nbgrader(cells: list[NotebookNode], name: str) -> dict[int, str]:
         if cell.cell_type == "code" and (check := CHECK.search(cell.source)) and check[1] in asked:
             ids[place] = f"{check[1]}.check"
             cell.metadata["nbgrader"] = nbgrader(ids[place], solution=False) | {"points": 1}
+    for place in ids:
+        cells[place].metadata["tags"] = [*cells[place].metadata.get("tags", []), GOES_ON]
     return ids
 
 

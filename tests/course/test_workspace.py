@@ -57,6 +57,8 @@ def test_a_learner_gets_stubs_no_outputs_and_no_second_form(mine):
     assert "jupytext" not in notebook.metadata
     assert [cell.outputs for cell in notebook.cells if cell.cell_type == "code"] == [[], [], []]
     exercise, check = (cell.metadata.nbgrader for cell in notebook.cells if "nbgrader" in cell.metadata)
+    goes_on = ["raises-exception" in cell.metadata.get("tags", []) for cell in notebook.cells]
+    assert goes_on == ["nbgrader" in cell.metadata for cell in notebook.cells]  # Run All does not stop there
     common = {"schema_version": 3, "task": False}
     assert exercise == common | {"grade_id": "01-add", "grade": False, "locked": False, "solution": True}
     assert check == common | {"grade_id": "01-add-check", "grade": True, "locked": True, "solution": False, "points": 1}
