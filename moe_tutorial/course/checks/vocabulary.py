@@ -273,8 +273,8 @@ class Affine(nn.Module):
         self.rows = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        self.rows += len(x)
-        return self.factor * x[:, : self.d_out] + self.offset
+        self.rows += x.shape[:-1].numel()  # a single token (d,), too
+        return self.factor * x[..., : self.d_out] + self.offset
 
     def __repr__(self) -> str:
         sign = "+" if self.offset >= 0 else "-"

@@ -45,7 +45,7 @@ def written_into_a_copy(x, oracle, experts, n_classes):
 
 @right("02.by_loop")
 def image_by_image(x, oracle, experts, n_classes):
-    return torch.stack([experts[int(i)](image.unsqueeze(0)).squeeze(0) for image, i in zip(x, oracle, strict=True)])
+    return torch.stack([experts[oracle[b]](x[b]) for b in range(len(x))])
 
 
 @right("02.by_loop")
