@@ -3,6 +3,7 @@
 import ast
 
 import pytest
+import torch
 from answers import RIGHT, WRONG, gather
 
 from moe_tutorial.course.exercises import EXERCISES, read, solved, stub
@@ -48,6 +49,32 @@ def test_a_wrong_answer_is_told_its_own_mistake(id, answer, says):
 @pytest.mark.parametrize(("id", "answer"), named(RIGHT))
 def test_other_styles_pass(id, answer):
     assert EXERCISES[id].examine(answer).message == "right"
+
+
+def unlike(value):
+    """What equals a value but for its shape or dtype."""
+    tensor = torch.as_tensor(value)
+    shape_and_kind = [tensor[None], tensor.float() if tensor.dtype == torch.bool else tensor.bool()]
+    if isinstance(value, int | float):  # a number may be of any width
+        return shape_and_kind
+    return [*shape_and_kind, tensor.float() if tensor.dtype == torch.float64 else tensor.double()]
+
+
+@pytest.mark.parametrize("way", range(3))
+@pytest.mark.parametrize("id", [id for id in EXERCISES if id != "01.train_small"])  # whose answer holds its networks
+def test_an_answer_of_another_shape_or_dtype_is_refused(id, way):
+    """A later cell would stop at it, where nobody looks for the mistake in the exercise any more."""
+    solution = EXERCISES[id].written(EXERCISES[id].solution)
+
+    def changed(*given):
+        found = solution(*given)
+        parts = found if isinstance(found, tuple) else (found,)
+        parts = tuple(unlike(part)[way % len(unlike(part))] for part in parts)
+        return parts if isinstance(found, tuple) else parts[0]
+
+    result = EXERCISES[id].examine(changed)
+    assert result.verdict == "wrong"
+    assert any(says in result.message for says in ("has shape", "is of dtype", "is asked for", "several times"))
 
 
 @pytest.mark.parametrize("id", EXERCISES)

@@ -8,6 +8,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,10 @@ def compare(found: Any, expected: Answers, says: str, given: Mapping[str, Any], 
         return
     if len(parts) != len(right):
         raise NotYet(f"It returns {kind(found)}. It should return {len(right)} things: {', '.join(expected)}.")
-    why = next((mistake for mistake, make in mistakes.items() if _all_close(parts, _made(make, given))), "")
+    why = ""
+    if not _all_close(parts, right, any_dtype=True):
+        made = (mistake for mistake, make in mistakes.items() if _all_close(parts, _made(make, given), any_dtype=True))
+        why = next(made, "")
     for (name, one), part in zip(expected.items(), parts, strict=True):
         if (differs := _unlike(part, one)) and not why:
             why = f"{name or 'The answer'} {differs}"
@@ -160,13 +164,13 @@ def _made(make: Callable, given: Mapping[str, Any]) -> list:
     return list(made) if isinstance(made, tuple) else [made]
 
 
-def _all_close(parts: Sequence, others: Sequence) -> bool:
-    return len(parts) == len(others) and all(map(close, parts, others))
+def _all_close(parts: Sequence, others: Sequence, any_dtype: bool = False) -> bool:
+    return len(parts) == len(others) and all(map(partial(close, any_dtype=any_dtype), parts, others))
 
 
-def close(found: Any, expected: Any) -> bool:
-    """Whether they are of one kind and shape, and equal but for rounding."""
-    if _unlike(found, expected):
+def close(found: Any, expected: Any, any_dtype: bool = False) -> bool:
+    """Whether they are of one kind, shape and dtype, and equal but for rounding."""
+    if _unlike(found, expected, any_dtype):
         return False
     if isinstance(expected, str | type(None)):
         return found == expected
@@ -179,11 +183,11 @@ def numbers(value: Any) -> Tensor:
     return value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
 
 
-def _unlike(found: Any, expected: Any) -> str:
+def _unlike(found: Any, expected: Any, any_dtype: bool = False) -> str:
     """How kind, shape or dtype differ, as the end of a sentence; empty where they do not.
 
-    A number may be a tensor of one number, and a tensor may stand for an array; floating point numbers may be of any
-    width, and bools and whole numbers may stand for each other.
+    A tensor may stand for an array, and a number for a tensor without a dimension, or the other way round: a number
+    may be whole or not, and of any width.
     """
     if isinstance(expected, str):
         return "" if isinstance(found, str) else f"is {kind(found)}; a text is asked for."
@@ -192,15 +196,18 @@ def _unlike(found: Any, expected: Any) -> str:
         return f"is {kind(found)}; {kind(expected)} is asked for."
     if isinstance(expected, Tensor) and isinstance(found, np.ndarray):
         return f"is {kind(found)}; a tensor is asked for, as torch makes them."
-    found, is_array = numbers(found), isinstance(expected, Tensor | np.ndarray)
-    expected = numbers(expected)
-    if found.shape != expected.shape and (is_array or found.numel() != 1):
-        return f"has shape {tuple(found.shape)}; it should be {tuple(expected.shape)}."
-    if found.is_complex() or (found.is_floating_point() and found.isnan().any() and not expected.isnan().any()):
-        return f"is not a number at some place: {text(found)}."
-    if is_array and found.is_floating_point() and not expected.is_floating_point() and expected.dtype != torch.bool:
-        return f"is of dtype {found.dtype}; whole numbers are asked for, such as torch.int64."
-    return ""
+    tensor, wanted = numbers(found), numbers(expected)
+    if tensor.shape != wanted.shape:
+        return f"has shape {tuple(tensor.shape)}; it should be {tuple(wanted.shape)}."
+    if tensor.is_complex() or (tensor.is_floating_point() and tensor.isnan().any() and not wanted.isnan().any()):
+        return f"is not a number at some place: {text(tensor)}."
+    if any_dtype:
+        return ""
+    if isinstance(expected, Tensor | np.ndarray) and not countable:
+        same_dtype = tensor.dtype == wanted.dtype
+        return "" if same_dtype else f"is of dtype {tensor.dtype}; {wanted.dtype} is expected."
+    both_or_neither = (tensor.dtype == torch.bool) == (wanted.dtype == torch.bool)
+    return "" if both_or_neither else f"is {text(found)}; {kind(expected)} is asked for."
 
 
 def kind(value: Any) -> str:
@@ -209,7 +216,7 @@ def kind(value: Any) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         return "True or False"
     if isinstance(value, int | float | np.generic):
         return "a number"

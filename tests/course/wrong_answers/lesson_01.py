@@ -53,7 +53,7 @@ def neuron_by_neuron(x, w_in, b_in, w_out):
 @right("01.contribution")
 def by_linear(x, w_in, b_in, w_out):
     hidden = nn.functional.linear(x, w_in, b_in)
-    return torch.where(hidden > 0, hidden, 0.0).double() * w_out.square().sum(0).sqrt()
+    return torch.where(hidden > 0, hidden, 0.0) * w_out.square().sum(0).sqrt()
 
 
 # ── keep_top ──
@@ -96,14 +96,24 @@ def same_for_all(contribution, n):
     return torch.zeros_like(average).scatter(-1, average.topk(n).indices, 1.0).expand_as(contribution)
 
 
+@wrong("01.keep_top", "is of dtype torch.bool; torch.float32 is expected")
+def mask(contribution, n):
+    return contribution >= contribution.sort(descending=True).values[:, n - 1 : n]
+
+
+@wrong("01.keep_top", "contribute least")
+def mask_of_the_least(contribution, n):
+    return contribution <= contribution.sort().values[:, n - 1 : n]
+
+
 @right("01.keep_top")
 def threshold(contribution, n):
-    return contribution >= contribution.sort(descending=True).values[:, n - 1 : n]
+    return mask(contribution, n).float()
 
 
 @right("01.keep_top")
 def digit_by_digit(contribution, n):
-    kept = torch.zeros(contribution.shape, dtype=torch.long)
+    kept = torch.zeros(contribution.shape)
     for row, own in zip(kept, contribution, strict=True):
         row[own.argsort(descending=True)[:n]] = 1
     return kept

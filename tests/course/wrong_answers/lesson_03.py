@@ -121,7 +121,7 @@ def renormalise(logits, k):
 @right("03.topk_then_softmax")
 def in_double(logits, k):
     best = logits.double().sort(dim=1, descending=True).values[:, :k]
-    return torch.exp(best) / torch.exp(best).sum(1, keepdim=True)
+    return (torch.exp(best) / torch.exp(best).sum(1, keepdim=True)).float()
 
 
 @right("03.topk_then_softmax")
