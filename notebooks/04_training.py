@@ -363,7 +363,7 @@ def can_it_learn(moe, x, target):
 can_it_learn = check("04.can_it_learn", can_it_learn)
 
 # %% [markdown]
-# Ask it about the four:
+# Ask it about the four, and about a fifth weight: a sigmoid of the picked expert's own logit.
 
 
 # %% tags=["measure"]
@@ -383,14 +383,16 @@ ROUTERS = {
 }
 torch.manual_seed(seeds(1)[0])
 some_tokens, some_targets = torch.randn(2, 100, 64)
-for kind, make_router in ROUTERS.items():
+own_sigmoid = {"sigmoid": lambda: Router(64, 8, 1, gate="sigmoid_topk")}
+for kind, make_router in (ROUTERS | own_sigmoid).items():
     mixture = MixtureOfExperts(64, 8, 8, 1, make_router())
     hears = can_it_learn(mixture, some_tokens, some_targets)
     print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
 
 # %% [markdown]
-# Only the first hears the loss. In the others the weight is 1, *whatever the logits say*, and a constant has no slope. Ask
-# autograd for it all the same:
+# Of the four, only the first hears the loss. In the others the weight is 1, *whatever the logits say*, and a constant has no
+# slope. The second and the third divide what was picked by itself. A sigmoid is divided by nothing, so it hears the loss.
+# Ask autograd for the slopes of the four all the same:
 
 # %%
 logits = torch.randn(100, 8, requires_grad=True)
@@ -662,8 +664,9 @@ quiz("04")
 # - The picking has no slope; the weight has. The loss reaches the router through the weight alone.
 # - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: picked experts hear how they did, the others how the picked did.
 #   Renormalised, the others hear nothing.
-# - With one expert picked, only the probability over *all* experts teaches the router. A weight that is always 1
-#   teaches nothing, and renormalising makes it so.
+# - With one expert picked, a weight that is divided by the sum of the picked is always 1 and teaches the router nothing:
+#   this happens with a softmax over the picked, and with renormalising. The probability over all experts teaches the
+#   router, and so does a sigmoid.
 #
 # **Sources.** Scaling by the probability, so that the router learns:
 # [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.1. Softmax over the picked, for two
