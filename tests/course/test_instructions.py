@@ -78,7 +78,7 @@ INSTRUCTIONS = [
     Instruction(
         "01_why_experts",
         "Train the small network for a tenth of its steps: `steps=30`. What does claim 01.4 say then",
-        {"N_KEPT, seeds(10), steps=300": "N_KEPT, seeds(10), steps=30"},
+        {"best[N_KEPT], data, seeds(10), steps=300": "best[N_KEPT], data, seeds(10), steps=30"},
         last='"01.4"',
         stops="01.4",
     ),

@@ -1,6 +1,7 @@
 """Lesson 01: what a neuron contributes, which neurons to keep, and a small network trained from scratch."""
 
 import torch
+import torch.nn.functional as F
 
 from moe_tutorial.course.checks.vocabulary import Ask, checks, draw
 from moe_tutorial.course.running import NotYet
@@ -98,26 +99,27 @@ def keep_top(ask: Ask) -> None:
     ask.follows(given, moved, lambda found: torch.as_tensor(found).flip(0), says)
 
 
-def two_heaps(seed):
-    """Points left and right of the middle, far apart; the test points have their labels turned round."""
-    side = torch.arange(40) % 2
-    x = draw(seed, 40, 3) / 30 + torch.stack([6.0 * side - 3, 0.0 * side, 0.0 * side], dim=1)
-    rule = torch.zeros(40, dtype=torch.long)
-    return Dataset(x, side, rule, x + 0.1, 1 - side, rule)
+def ten_heaps(seed):
+    """Ten classes of 64 numbers, as the digits have, that are easy to tell apart. The test points have other labels."""
+    label = torch.arange(100) % 10
+    centres = 6.0 * torch.eye(10).repeat_interleave(6, dim=1)
+    x = draw(seed, 100, 64) / 2000 + F.pad(centres, (0, 4))[label]
+    rule = torch.zeros_like(label)
+    return Dataset(x, label, rule, x + 0.1, (label + 1) % 10, rule)
 
 
 @checks(
     "01.train_small",
     hints=(
         "`train` wants a function that builds a network. Inside yours, define one, such as build().",
-        "The network is `nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 10))`, with the sizes "
-        "of the data: `data.x_train.shape[1]` inputs, and as many outputs as there are classes.",
+        "The network is the one at the top, but n_neurons wide: `nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU(), "
+        "nn.Linear(n_neurons, 10))`.",
         "`return train(build, data, seeds, steps=steps)`, and build() returns that network.",
     ),
 )
 def train_small(ask: Ask) -> None:
     for n_neurons, seeds in ((16, [0, 1]), (12, [2])):
-        data, steps = two_heaps(n_neurons), 20
+        data, steps = ten_heaps(n_neurons), 100
         trained = ask({"data": data, "n_neurons": n_neurons, "seeds": seeds, "steps": steps})
         if not isinstance(trained, Seeds):
             raise NotYet(f"It returns a {type(trained).__name__}. Return what `train` returns.")
@@ -133,9 +135,9 @@ def train_small(ask: Ask) -> None:
         if additive(trained, data):
             raise NotYet("Your network is linear: the relu between its two layers is missing.")
         learned, other = (trained.accuracy(x, y).min() for x, y in (data[:2], data[3:5]))
-        if other > 0.9:
+        if other > 0.5:
             raise NotYet("It learned the test data. Train on x_train and y_train, as `train` does by itself.")
-        if learned < 0.9:
+        if learned < 0.4:  # guessing is right one time in ten
             raise NotYet(f"It has not learned: of {len(data.x_train)} training points it gets {learned:.0%} right.")
 
 

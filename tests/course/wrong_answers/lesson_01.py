@@ -123,17 +123,17 @@ def digit_by_digit(contribution, n):
 
 
 def network(n_neurons):
-    return nn.Sequential(nn.Linear(3, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 2))
+    return nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 10))
 
 
 @wrong("01.train_small", "No layer of your network is 16 wide")
 def width_ignored(data, n_neurons, seeds, steps):
-    return train(lambda: network(51), data, seeds, steps=steps)
+    return train(lambda: network(512), data, seeds, steps=steps)  # the lesson's own build
 
 
-@wrong("01.train_small", "steps; 20 were asked for")
+@wrong("01.train_small", "steps; 100 were asked for")
 def steps_ignored(data, n_neurons, seeds, steps):
-    return train(lambda: network(n_neurons), data, seeds, steps=40)
+    return train(lambda: network(n_neurons), data, seeds, steps=300)
 
 
 @wrong("01.train_small", "It trains 1 networks for 2 seeds")
@@ -154,7 +154,7 @@ def hardly_trained(data, n_neurons, seeds, steps):
 
 @wrong("01.train_small", "Your network is linear")
 def linear(data, n_neurons, seeds, steps):
-    return train(lambda: nn.Sequential(nn.Linear(3, n_neurons), nn.Linear(n_neurons, 2)), data, seeds, steps=steps)
+    return train(lambda: nn.Sequential(nn.Linear(64, n_neurons), nn.Linear(n_neurons, 10)), data, seeds, steps=steps)
 
 
 @wrong("01.train_small", "It returns a Tensor")
@@ -163,9 +163,28 @@ def the_accuracy(data, n_neurons, seeds, steps):
 
 
 @right("01.train_small")
+def such_as_the_one_at_the_top(data, n_neurons, seeds, steps):
+    def build():
+        return nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 10))
+
+    return train(build, data, seeds, steps=steps, learning_rate=1e-3)
+
+
+@right("01.train_small")
+def slowly(data, n_neurons, seeds, steps):
+    return train(lambda: network(n_neurons), data, seeds, steps=steps, learning_rate=3e-4)
+
+
+@right("01.train_small")
+def fast(data, n_neurons, seeds, steps):
+    return train(lambda: network(n_neurons), data, seeds, steps=steps, learning_rate=1e-1)
+
+
+@right("01.train_small")
 def with_gelu_and_sizes(data, n_neurons, seeds, steps):
     def build():
-        return nn.Sequential(nn.Linear(data.x_train.shape[1], n_neurons), nn.GELU(), nn.Linear(n_neurons, 10))
+        n_inputs, n_classes = data.x_train.shape[1], int(data.y_train.max()) + 1
+        return nn.Sequential(nn.Linear(n_inputs, n_neurons), nn.GELU(), nn.Linear(n_neurons, n_classes))
 
     return train(build, data, seeds, steps=steps, learning_rate=3e-2)
 
@@ -175,8 +194,8 @@ def with_a_class(data, n_neurons, seeds, steps):
     class Small(nn.Module):
         def __init__(self):
             super().__init__()
-            self.hidden = nn.Linear(3, n_neurons)
-            self.out = nn.Linear(n_neurons, 2, bias=False)
+            self.hidden = nn.Linear(64, n_neurons)
+            self.out = nn.Linear(n_neurons, 10, bias=False)
 
         def forward(self, x):
             return self.out(self.hidden(x).relu())
