@@ -50,9 +50,8 @@ def nothing_changes():
 
 
 def test_a_right_answer_may_take_its_time():
-    """A busy machine makes every answer slow."""
-    waits = "import time\nend = time.perf_counter() + 0.3\nwhile time.perf_counter() < end: pass"
-    assert examine(f"{waits}\nreturn {RIGHT}").message == "right"
+    """On a busy machine every answer is slow. This one is called 14 times."""
+    assert examine(f"import time\ntime.sleep(0.5)\nreturn {RIGHT}").message == "right"
 
 
 @pytest.mark.parametrize(
