@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from moe_tutorial.study import ClaimFailed, below, claim, in_every_seed
@@ -22,12 +21,12 @@ def good(**changes):
     claim(**arguments | changes)
 
 
-def test_a_claim_prints_one_line_with_its_figures_and_control(capsys):
-    good(refutes="It is large")
+def test_a_claim_prints_one_line_with_its_figures_control_and_rule(capsys):
+    good(holds=below(0.1), quantity="error", unit="points", refutes="It is large")
     line = capsys.readouterr().out
     assert line == (
-        "✓ claim 99.1 holds: It is small | measured 0.020 [-0.005, 0.045] "
-        "| ○ control (the mechanism is off) 0.600 [0.352, 0.848] | 3 seeds | ✗ refutes: It is large\n"
+        "✓ claim 99.1 holds: It is small | measured 0.020 [-0.005, 0.045] | ○ control (the mechanism is off) "
+        "0.600 [0.352, 0.848] | 3 seeds | quantity: error (points) | rule: mean < 0.1 | ✗ refutes: It is large\n"
     )
 
 
@@ -49,25 +48,16 @@ def test_a_claim_about_times_that_does_not_hold_here_says_so_and_stops_nothing(c
     assert (read.timed, read.holds, read.verdict) == (True, False, "not on this machine")
 
 
-def test_a_time_is_a_finite_number_too():
-    with pytest.raises(ValueError, match="finite"):
-        good(timed=True, measured=[float("nan")])
-
-
 def test_a_claim_that_does_not_hold_stops_the_lesson_and_prints_nothing(capsys):
     with pytest.raises(ClaimFailed, match=r"^✗ claim 99.1 fails: It is small \| measured 0\.500"):
         good(measured=[0.5, 0.5, 0.5])
     assert capsys.readouterr().out == ""
 
 
-def test_a_control_that_holds_too_stops_the_lesson():
+@pytest.mark.parametrize("changes", [{"control": [0.01, 0.01, 0.01]}, {"holds": lambda values: True}])
+def test_a_control_that_holds_too_stops_the_lesson(changes):
     with pytest.raises(ClaimFailed, match="the control holds as well"):
-        good(control=[0.01, 0.01, 0.01])
-
-
-def test_a_rule_that_says_yes_to_everything_is_caught():
-    with pytest.raises(ClaimFailed, match="the control holds as well"):
-        good(holds=lambda values: True)
+        good(**changes)
 
 
 def test_a_verdict_already_reached():
@@ -80,30 +70,18 @@ def test_a_verdict_already_reached():
     ("changes", "message"),
     [
         ({"measured": [0.1, float("nan")]}, "measured is .*finite"),
-        ({"control": [float("inf")]}, "control is .*finite"),
+        ({"timed": True, "control": [float("inf")]}, "control is .*finite"),
         ({"measured": []}, "measured has shape"),
-        ({"measured": np.zeros((2, 2))}, "measured has shape"),
         ({"n_seeds": 7}, "n_seeds is 7, but measured has 3"),
-        ({"n_seeds": 0}, "n_seeds is 0"),
         ({"holds": True}, "a control needs a rule"),
         ({"control_is": ""}, "control_is is empty"),
         ({"unit": "ms"}, "quantity is empty, but unit is 'ms'"),
         ({"statement": "It is | small"}, r"statement is 'It is \| small'; a line's fields take neither"),
-        ({"control_is": "off\n"}, "control_is is 'off.n'; a line's fields take neither"),
     ],
 )
 def test_bad_arguments_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         good(**changes)
-
-
-def test_a_claim_with_a_named_rule_says_what_was_measured_and_how_it_was_judged(capsys):
-    good(holds=below(0.1), quantity="error", unit="points", refutes="It is large")
-    line = capsys.readouterr().out
-    assert line == (
-        "✓ claim 99.1 holds: It is small | measured 0.020 [-0.005, 0.045] | ○ control (the mechanism is off) "
-        "0.600 [0.352, 0.848] | 3 seeds | quantity: error (points) | rule: mean < 0.1 | ✗ refutes: It is large\n"
-    )
 
 
 @pytest.mark.parametrize(

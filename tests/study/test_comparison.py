@@ -113,19 +113,9 @@ def test_the_results_are_of_texts_like_those_that_stand_here(data):
 @pytest.mark.parametrize(
     ("name", "value", "found"),
     [
-        ("N_SEEDS", 11, "seeds: 11 here, 10 there"),
         ("STEPS", 800, "steps: 800 here, 700 there"),
-        ("DENSE_STEPS", 1200, "steps of dense: 1200 here"),
-        ("EVERY", 50, "steps from test to test: 50 here"),
-        ("N_CHARACTERS", 60_000, "characters a domain: 60000 here"),
-        ("TEST_WINDOWS", 24, "test windows a domain: 24 here"),
         ("TRAINING", comparison.TRAINING | {"learning_rate": 4e-3}, "training, learning_rate: 0.004 here, 0.003 there"),
-        (
-            "EXPERTS",
-            replace(comparison.EXPERTS, noise=0.3),
-            "experts, noise: 0.3 here, None there",
-        ),
-        ("DENSE", replace(comparison.DENSE, d_hidden=128), "dense, d_hidden: 128 here, 132 there"),
+        ("EXPERTS", replace(comparison.EXPERTS, noise=0.3), "experts, noise: 0.3 here, None there"),
     ],
 )
 def test_results_of_another_definition_are_not_read(folder, monkeypatch, name, value, found):
@@ -145,18 +135,8 @@ def another_table():
     return comparison, "with_table", lambda seed: build(seed + 1)
 
 
-def other_dice():
-    build = comparison.with_dice
-    return comparison, "with_dice", lambda seed: build(seed + 1)
-
-
 def no_decay():
     return torch.optim, "AdamW", torch.optim.Adam
-
-
-def other_bits():
-    measure = comparison.mutual_information
-    return comparison, "mutual_information", lambda one, other: 0.99 * measure(one, other)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +144,7 @@ def other_bits():
     [
         (another_gate, "curves, experts"),
         (another_table, "curves, table"),
-        (other_dice, "curves, dice"),
         (no_decay, "information, trained"),
-        (other_bits, "information, trained"),
     ],
 )
 def test_results_of_another_code_differ_in_the_first_steps(monkeypatch, data, change, noticed):
@@ -199,9 +177,6 @@ def test_a_difference_is_named_by_its_place():
     assert (
         comparison.difference({"a": [1, {"b": 0.5011}], "c": "d"}, there, 1e-3) == ", a, 1, b: 0.5011 here, 0.5 there"
     )
-    assert comparison.difference({"a": [1], "c": "d"}, there).startswith(", a: [1] here, [1, {'b'")
-    assert comparison.difference({"a": 1}, there).startswith(": {'a': 1} here")
-    assert comparison.difference({"a": [2, {"b": 0.5}], "c": "d"}, there, 1e-3) == ", a, 0: 2 here, 1 there"
     assert comparison.difference([math.nan], [0.5], 1e-3) is not None
 
 

@@ -4,14 +4,11 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.study import multiplications, parameters
 from moe_tutorial.study.cost import (
-    FAMILIES,
     bytes_per_token,
     count_parameters,
     distinct_experts,
@@ -51,44 +48,39 @@ family = pytest.mark.parametrize("config", TINY.values(), ids=TINY.keys())
 mixture = pytest.mark.parametrize("config", MIXTURES, ids=lambda config: config["model_type"])
 model_name = pytest.mark.parametrize("model", published(), ids=lambda model: model.name)
 
+
+def without(config, key):
+    return {name: value for name, value in config.items() if name != key}
+
+
+def renamed(config, **names):
+    return {names.get(name, name): value for name, value in config.items()}
+
+
 VARIATIONS = [
-    GPT2 | {"n_inner": None},
-    GPT2 | {"n_inner": 50},
-    GPT2 | {"tie_word_embeddings": False},
-    MIXTRAL | {"head_dim": None},
-    MIXTRAL | {"head_dim": 10},
-    MIXTRAL | {"tie_word_embeddings": True},
-    MIXTRAL | {"attention_bias": True},  # Mixtral has none
-    OLMOE | {"num_key_value_heads": None},
-    OLMOE | {"num_key_value_heads": 2},
-    OLMOE | {"attention_bias": True, "tie_word_embeddings": True},
-    QWEN3 | {"attention_bias": True, "tie_word_embeddings": True},
-    QWEN3 | {"decoder_sparse_step": 2},
+    GPT2 | {"n_inner": 50, "tie_word_embeddings": False},
+    renamed(GPT2, n_embd="hidden_size", n_layer="num_hidden_layers", n_head="num_attention_heads"),
+    MIXTRAL | {"head_dim": 10, "tie_word_embeddings": True},
+    MIXTRAL | {"num_key_value_heads": None},
+    renamed(MIXTRAL, num_local_experts="num_experts"),
+    OLMOE | {"num_key_value_heads": 2, "attention_bias": True},
+    QWEN3 | {"attention_bias": True},
     QWEN3 | {"decoder_sparse_step": 3, "mlp_only_layers": [2]},
-    QWEN3 | {"mlp_only_layers": [0, 4]},
     QWEN3 | {"mlp_only_layers": None},
-    QWEN3 | {"mlp_only_layers": [0, 1, 2, 3, 4]},
-    DEEPSEEK | {"q_lora_rank": None},
-    DEEPSEEK | {"q_lora_rank": None, "attention_bias": True},
-    DEEPSEEK | {"attention_bias": True, "tie_word_embeddings": True},
+    DEEPSEEK | {"q_lora_rank": None, "attention_bias": True, "tie_word_embeddings": True},
     DEEPSEEK | {"first_k_dense_replace": 0, "n_shared_experts": 3},
-    DEEPSEEK | {"first_k_dense_replace": 9},
-    DEEPSEEK | {"n_shared_experts": 0},
+    DEEPSEEK | {"first_k_dense_replace": 9, "n_shared_experts": 0},
     DEEPSEEK | {"num_attention_heads": 5},  # heads that do not divide the width
-    GPT_OSS | {"attention_bias": False},
-    GPT_OSS | {"tie_word_embeddings": True, "num_key_value_heads": 4},
+    GPT_OSS | {"attention_bias": False, "tie_word_embeddings": True},
     GPT_OSS | {"layer_types": ["full_attention"] * 5},
+    # What a file may lack: transformers' own default counts.
+    without(MIXTRAL | {"num_attention_heads": 8}, "num_key_value_heads"),
+    *(without(QWEN3, key) for key in ["head_dim", "intermediate_size", "num_key_value_heads"]),
+    *(without(DEEPSEEK, key) for key in ["q_lora_rank", "kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim"]),
+    *(without(DEEPSEEK, key) for key in ["v_head_dim", "first_k_dense_replace"]),
+    without(GPT_OSS, "head_dim"),
 ]
-# What a file may lack: transformers' own default counts.
-OPTIONAL = [
-    (MIXTRAL | {"num_attention_heads": 8}, "num_key_value_heads"),
-    *((QWEN3, key) for key in ["head_dim", "intermediate_size", "num_key_value_heads"]),
-    *((DEEPSEEK, key) for key in ["q_lora_rank", "kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"]),
-    (DEEPSEEK, "first_k_dense_replace"),
-    (GPT_OSS, "head_dim"),
-    (GPT_OSS | {"num_attention_heads": 8}, "num_key_value_heads"),
-    (GPT_OSS, "sliding_window"),
-]
+ONE_CHOICE = [tiny | {"num_experts_per_tok": 1} for tiny in MIXTURES]
 
 
 def build(config, device="meta"):
@@ -114,12 +106,6 @@ def test_the_products_inside_attention_are_counted():
     x = torch.randn(1, heads, T, size)
     counted = multiplications(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True), x)
     assert counted == heads * 2 * T * T * size
-
-
-def test_the_table_has_the_six_models():
-    names = ["GPT-3", "Mixtral 8x7B", "OLMoE-1B-7B", "Qwen3-30B-A3B", "DeepSeek-V3", "gpt-oss-120b"]
-    assert [model.name for model in published()] == names
-    assert {model.config["model_type"] for model in published()} == FAMILIES.keys()
 
 
 @model_name
@@ -149,55 +135,11 @@ def test_a_variations_total_is_what_transformers_builds(config):
     assert count_parameters(config).total == parameters(build(config))
 
 
-@needs_transformers
-@pytest.mark.parametrize(("config", "key"), OPTIONAL, ids=lambda value: value if isinstance(value, str) else None)
-def test_a_missing_key_has_the_default_of_transformers(config, key):
-    config = {name: value for name, value in config.items() if name != key}
-    assert count_parameters(config).total == parameters(build(config))
-    assert multiplications_per_token(config, 10_000) > 0
-
-
-SMALL = st.integers(1, 6)
-
-
-@needs_transformers
-@settings(max_examples=80, deadline=None)
-@given(st.sampled_from(list(TINY)), st.data())
-def test_any_sizes_give_the_total_of_transformers(name, data):
-    draw = data.draw  # even widths, for rotation turns pairs of numbers
-    kv_heads, layers = draw(SMALL), draw(SMALL)
-    heads = kv_heads * draw(SMALL)
-    sizes = {
-        key: 2 * draw(st.integers(1, 20)) for key in TINY[name] if key.endswith(("_size", "_dim", "_rank", "_inner"))
-    }
-    width = {"n_embd": heads * 2 * draw(SMALL), "n_layer": layers, "n_head": heads}
-    if name != "gpt2":
-        width = dict(zip(["hidden_size", "num_hidden_layers", "num_attention_heads"], width.values(), strict=True))
-        width |= {"num_key_value_heads": kv_heads, "attention_bias": draw(st.booleans())}
-    config = TINY[name] | sizes | width | {"tie_word_embeddings": draw(st.booleans())}
-    assert count_parameters(config).total == parameters(build(config))
-
-
-@family
-def test_parts_sum_to_the_counts(config):
-    model = parts(config)
-    assert sum(part.copies * part.total for part in model) == count_parameters(config).total
-    assert sum(part.copies * part.active for part in model) == count_parameters(config).active
-    assert sum(part.copies * part.multiplications for part in parts(config, 9)) == multiplications_per_token(config, 9)
-    assert model[0].name == "embedding"
-    assert model[-1].name == "output head"
-
-
 def test_parts_of_deepseek_v3():
     names = {part.name: part.copies for part in parts(DEEPSEEK)}
     assert names == {"embedding": 1, "attention": 5, "dense feed-forward": 2, "router": 3, "experts": 3} | {
         **{"shared experts": 3, "norms": 11, "output head": 1}
     }
-
-
-def test_parts_of_gpt_oss_alternate():
-    names = {part.name: part.copies for part in parts(GPT_OSS)}
-    assert (names["sliding attention"], names["full attention"]) == (3, 2)
 
 
 def touched(model, tokens):
@@ -216,28 +158,14 @@ def touched(model, tokens):
 
 
 @needs_transformers
-@pytest.mark.parametrize("seed", range(3))
-@family
-def test_active_parameters_are_those_that_one_token_reaches(config, seed):
-    torch.manual_seed(seed)
+@pytest.mark.parametrize("config", [*TINY.values(), *ONE_CHOICE], ids=lambda config: config["model_type"])
+def test_active_parameters_are_those_that_one_token_reaches(config):
+    torch.manual_seed(0)
     model, token = build(config, "cpu"), torch.randint(97, (1, 1))
     with torch.no_grad():  # some parameters start at zero, and what they scale would get no gradient
         for parameter in model.parameters():
             parameter.normal_()
     assert touched(model, token) == count_parameters(config).active
-
-
-@needs_transformers
-@pytest.mark.parametrize("top_k", [1, 2, 7])
-@mixture
-def test_active_parameters_follow_the_top_k(config, top_k):
-    config = config | {"num_experts_per_tok": top_k} | ({"topk_group": 4} if config is DEEPSEEK else {})
-    torch.manual_seed(0)
-    model = build(config, "cpu")
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_()
-    assert touched(model, torch.tensor([[3]])) == count_parameters(config).active
 
 
 EACH_TOKEN = [
@@ -250,7 +178,7 @@ EACH_TOKEN = [
 
 
 @needs_transformers
-@pytest.mark.parametrize("T", [1, 6, 11])
+@pytest.mark.parametrize("T", [1, 11])
 @pytest.mark.parametrize("config", EACH_TOKEN, ids=lambda config: config["model_type"])
 def test_multiplications_are_those_that_torch_counts(config, T):
     # Eager attention multiplies each query with all T keys and masks afterwards, so every token's context is T. It
@@ -261,7 +189,7 @@ def test_multiplications_are_those_that_torch_counts(config, T):
     assert counted == T * multiplications_per_token(config, T)
 
 
-@pytest.mark.parametrize("config", [MIXTRAL, OLMOE, QWEN3 | {"use_sliding_window": True}], ids=str)
+@pytest.mark.parametrize("config", [MIXTRAL, QWEN3 | {"use_sliding_window": True}], ids=lambda c: c["model_type"])
 def test_a_window_limits_multiplications_and_cache(config):
     wide, windowed = config | {"sliding_window": None}, config | {"sliding_window": 3}
     for cost in (multiplications_per_token, lambda config, context: bytes_per_token(config, context=context)):
@@ -275,27 +203,15 @@ def test_only_the_sliding_layers_of_gpt_oss_forget():
     assert bytes_per_token(GPT_OSS, context=50) - bytes_per_token(GPT_OSS) == 2 * keys * (3 * 3 + 2 * 50)
 
 
-@family
-def test_one_sequence_reads_the_active_weights(config):
-    embeddings = sum(part.active for part in parts(config) if "embedding" in part.name)
-    assert bytes_per_token(config) == pytest.approx(2 * (count_parameters(config).active - embeddings), rel=1e-12)
-    assert bytes_per_token(config, bytes_per_weight=0.5) == pytest.approx(bytes_per_token(config) / 4, rel=1e-12)
-
-
-@family
-def test_a_huge_batch_reads_all_weights_once(config):
-    embeddings = sum(part.active for part in parts(config) if "embedding" in part.name)
-    step = 10**9 * bytes_per_token(config, batch=10**9)
-    assert step == pytest.approx(2 * (count_parameters(config).total - embeddings), rel=1e-12)
-
-
+@pytest.mark.parametrize("batch", [1, 4, 10**9])
 @mixture
-def test_a_batch_between_reads_the_distinct_experts(config):
+def test_a_step_reads_the_weights_once_and_of_the_experts_those_that_some_token_uses(config, batch):
     experts = next(part for part in parts(config) if part.name == "experts")
     E = 8 if config is DEEPSEEK else 7
-    unrouted = bytes_per_token(config) - 2 * experts.copies * experts.active
-    step = unrouted + 2 * experts.copies * experts.total / E * distinct_experts(E, 3, 4)
-    assert bytes_per_token(config, batch=4) == pytest.approx(step / 4, rel=1e-12)
+    others = sum(part.copies * part.total for part in parts(config) if part.name not in ("embedding", "experts"))
+    used = experts.copies * experts.total / E * distinct_experts(E, 3, batch)
+    assert batch * bytes_per_token(config, batch) == pytest.approx(2 * (others + used), rel=1e-12)
+    assert 4 * bytes_per_token(config, batch, bytes_per_weight=0.5) == pytest.approx(bytes_per_token(config, batch))
 
 
 @needs_transformers
@@ -311,7 +227,7 @@ def test_the_cache_is_the_one_that_transformers_keeps(config):
         assert bytes_per_token(config, batch, T, 0) == 2 * numbers  # packed weights leave the cache at 16 bits
 
 
-@pytest.mark.parametrize(("E", "k", "B"), [(8, 2, 1), (8, 2, 4), (64, 8, 7), (16, 1, 40), (4, 4, 3)])
+@pytest.mark.parametrize(("E", "k", "B"), [(8, 2, 4), (64, 8, 7), (16, 1, 40)])
 def test_distinct_experts_against_a_simulation(E, k, B):
     means = []
     for seed in range(10):
@@ -329,52 +245,27 @@ def test_distinct_experts_at_the_ends():
     assert distinct_experts(8, 2, 10**6) == 8
 
 
-@pytest.mark.parametrize("config", [MIXTRAL, GPT_OSS, QWEN3])
-def test_null_heads_of_keys_and_values_are_as_many_as_the_heads(config):
-    with_null, with_four = config | {"num_key_value_heads": None}, config | {"num_key_value_heads": 4}
-    assert parts(with_null, 9) == parts(with_four, 9)
-
-
-def test_both_names_of_a_thing_are_read():
-    long = {"n_embd": "hidden_size", "n_layer": "num_hidden_layers", "n_head": "num_attention_heads"}
-    assert count_parameters({long.get(key, key): value for key, value in GPT2.items()}) == count_parameters(GPT2)
-    other = {"num_local_experts": "num_experts"}
-    assert count_parameters({other.get(key, key): value for key, value in MIXTRAL.items()}) == count_parameters(MIXTRAL)
-
-
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, r"model_type is None; allowed is one of gpt2, mixtral, .*gpt_oss"),
-        (MIXTRAL | {"model_type": "llama"}, "model_type is 'llama'; allowed is one of gpt2"),
+        (MIXTRAL | {"model_type": "llama"}, "model_type is 'llama'; allowed is one of gpt2, mixtral, .*gpt_oss"),
         ([MIXTRAL], "allowed is the dict in a config.json"),
-        ({"model_type": "mixtral"}, "vocab_size is missing"),
-        ({**GPT2, "n_embd": -1}, "hidden_size is -1; allowed is an integer of at least 1"),
-        ({key: GPT2[key] for key in GPT2 if key != "n_embd"}, "hidden_size is missing; .* has hidden_size or n_embd"),
+        (without(GPT2, "n_embd"), "hidden_size is missing; .* has hidden_size or n_embd"),
         (MIXTRAL | {"hidden_size": "4096"}, "hidden_size is '4096'"),
-        (MIXTRAL | {"hidden_size": 24.0}, "hidden_size is 24.0"),
         (MIXTRAL | {"num_hidden_layers": True}, "num_hidden_layers is True"),
-        (MIXTRAL | {"num_hidden_layers": None}, "num_hidden_layers is None"),
         (MIXTRAL | {"hidden_size": 25}, "hidden_size is 25; allowed is a multiple of num_attention_heads = 4"),
         (MIXTRAL | {"num_key_value_heads": 3}, "num_key_value_heads is 3; allowed is a divisor of"),
-        (MIXTRAL | {"sliding_window": 0}, "sliding_window is 0"),
         (MIXTRAL | {"tie_word_embeddings": "no"}, "tie_word_embeddings is 'no'; allowed is true or false"),
         (QWEN3 | {"mlp_only_layers": ["0"]}, "mlp_only_layers is .*; allowed is"),
-        (QWEN3 | {"mlp_only_layers": 3}, "mlp_only_layers is 3; allowed is null or a list"),
-        (QWEN3 | {"decoder_sparse_step": 0}, "decoder_sparse_step is 0"),
         (DEEPSEEK | {"first_k_dense_replace": -1}, "first_k_dense_replace is -1; allowed is an integer of at least 0"),
-        (DEEPSEEK | {"q_lora_rank": 0}, "q_lora_rank is 0"),
         (GPT_OSS | {"layer_types": ["full_attention"]}, "layer_types is .* for each of 5 layers"),
-        (GPT_OSS | {"layer_types": ["linear_attention"] * 5}, "layer_types is .*linear"),
         (GPT2 | {"add_cross_attention": True}, "add_cross_attention is True; allowed is false"),
-        *((tiny | {"num_experts_per_tok": 9}, "num_experts_per_tok is 9; allowed is 1 to") for tiny in MIXTURES),
-        *((tiny | {"num_experts_per_tok": 0}, "num_experts_per_tok is 0; allowed is") for tiny in MIXTURES),
+        (OLMOE | {"num_experts_per_tok": 9}, "num_experts_per_tok is 9; allowed is 1 to"),
     ],
 )
 def test_a_bad_config_is_refused(config, message):
-    for cost in (count_parameters, parts, multiplications_per_token, bytes_per_token):
-        with pytest.raises(ValueError, match=message):
-            cost(config)
+    with pytest.raises(ValueError, match=message):
+        count_parameters(config)
 
 
 def test_bad_arguments_are_named():
@@ -382,7 +273,5 @@ def test_bad_arguments_are_named():
         multiplications_per_token(MIXTRAL, -1)
     with pytest.raises(ValueError, match="batch must be an integer of at least 1, got 0"):
         bytes_per_token(MIXTRAL, batch=0)
-    with pytest.raises(ValueError, match="bytes_per_weight must be"):
-        bytes_per_token(MIXTRAL, bytes_per_weight=-1)
     with pytest.raises(ValueError, match="top_k must be an integer from 1 to n_experts = 8, got 9"):
         distinct_experts(8, 9, 1)

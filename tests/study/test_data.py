@@ -79,9 +79,3 @@ def test_a_seed_decides_the_plane():
     assert not torch.equal(regimes_2d(seed=3).x_train, regimes_2d(seed=4).x_train)
     with pytest.raises(ValueError, match="n must be an integer of at least 1, got 0"):
         regimes_2d(n=0)
-
-
-def test_data_move_to_another_device_as_a_whole():
-    moved = regimes_2d(n=10).to("meta")
-    assert all(part.device.type == "meta" for part in moved)
-    assert moved.x_train.shape == (10, 2)

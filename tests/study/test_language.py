@@ -58,10 +58,6 @@ def test_each_domain_is_what_it_says(data):
     ast.parse(code[: code.rindex("\nclass ")])  # it is Python, up to where a statement is cut
 
 
-def test_the_text_is_the_same_every_time(data):
-    assert all(torch.equal(one, other) for one, other in zip(data[1:], texts(N)[1:], strict=True))
-
-
 def test_text_and_numbers_go_back_and_forth():
     assert decode(encode(CHARACTERS)) == CHARACTERS
     assert decode(encode("Zoë\tsaid\r\n“hi” €")) == "Zoe said\n?hi? ?"
@@ -70,7 +66,6 @@ def test_text_and_numbers_go_back_and_forth():
 def test_every_character_has_its_class():
     names = [CHARACTER_CLASSES[i] for i in character_class(encode("aZ7 \n+_"))]
     assert names == ["lower case", "upper case", "digit", "space", "line end", "sign", "sign"]
-    assert character_class(torch.zeros(2, 3, dtype=torch.int64)).shape == (2, 3)
 
 
 def test_a_text_of_your_own_is_a_domain(tmp_path):
@@ -86,14 +81,10 @@ def test_what_is_wrong_with_a_text_is_said(tmp_path):
     short, binary = tmp_path / "short.txt", tmp_path / "picture.png"
     short.write_text("too short")
     binary.write_bytes(b"\x89PNG\xff\xfe" * 1000)
-    with pytest.raises(ValueError, match="n must be an integer of at least 1000, got 10"):
-        texts(10)
     with pytest.raises(ValueError, match="mine holds 9 characters; allowed is n = 5000 or more"):
         texts(5000, own={"mine": short})
     with pytest.raises(ValueError, match="is not a text in UTF-8"):
         texts(5000, own={"mine": binary})
-    with pytest.raises(FileNotFoundError):
-        texts(5000, own={"mine": tmp_path / "nowhere.txt"})
 
 
 def test_windows_are_pieces_of_their_domain_and_targets_come_next(data):
@@ -105,8 +96,6 @@ def test_windows_are_pieces_of_their_domain_and_targets_come_next(data):
     exact, following, _ = windows(data.train[:, :17], 3, 16, torch.Generator())
     assert torch.equal(exact[0], data.train[0, :16])
     assert torch.equal(following[0], data.train[0, 1:17])
-    with pytest.raises(ValueError, match="length is 16; allowed is less than the streams' 16 characters"):
-        windows(data.train[:, :16], 3, 16, torch.Generator())
 
 
 @pytest.mark.parametrize("feed_forward", ["dense", "moe", "fff"])
@@ -122,14 +111,6 @@ def test_training_learns_and_tells_how_far_it_is(data, feed_forward):
     torch.testing.assert_close(loss_by_domain(model, data), snapshots[-1].loss)
     again = tiny(feed_forward=feed_forward)
     torch.testing.assert_close(list(train_gpt(again, data, seed=0, steps=60, every=60))[-1].loss, snapshots[-1].loss)
-
-
-def test_models_trained_in_turn_do_not_feel_each_other(data):
-    alone = list(train_gpt(tiny(), data, seed=3, steps=20, every=10))
-    runs = [train_gpt(tiny(feed_forward=kind), data, seed=3, steps=20, every=10) for kind in ("dense", "moe")]
-    beside = [one for one, _ in zip(*runs, strict=True)]
-    for one, other in zip(alone, beside, strict=True):
-        torch.testing.assert_close(one.loss, other.loss)
 
 
 def test_the_balance_loss_balances(data):
@@ -165,9 +146,7 @@ def test_the_loss_is_asked_for_in_evaluation_and_the_mode_comes_back(data):
     assert model.training
 
 
-def test_training_stops_where_it_makes_no_sense(data):
-    with pytest.raises(ValueError, match="steps must be an integer of at least 1, got 0"):
-        next(train_gpt(tiny(), data, seed=0, steps=0))
+def test_training_stops_where_the_loss_is_no_number(data):
     model = tiny()
     with torch.no_grad():
         model.head.weight.fill_(float("inf"))
@@ -186,9 +165,9 @@ def test_mutual_information_in_bits():
         mutual_information(labels[:3], labels)
 
 
-@pytest.mark.parametrize("length", [5, 32, 39])
 @pytest.mark.parametrize("options", [{"feed_forward": "moe", "top_k": 2}, {"feed_forward": "fff"}])
-def test_a_texts_records_are_those_of_its_pieces_in_evaluation(data, options, length):
+def test_a_texts_records_are_those_of_its_pieces_in_evaluation(data, options):
+    length = 39  # two pieces of 16 and a shorter one
     model, text = tiny(**options).train(), data.test[0, :length]
     found = route_text(model, text)
     assert model.training

