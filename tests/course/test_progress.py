@@ -16,15 +16,6 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_outside_a_workspace_and_in_a_build_there_is_none(tmp_path, workspace, monkeypatch):
-    assert progress().file == workspace / FILE
-    monkeypatch.setenv("MOE_SITE", "1")
-    assert progress() is None
-    monkeypatch.delenv("MOE_SITE")
-    (workspace / FILE).unlink()
-    assert progress() is None
-
-
 def test_it_is_found_from_a_folder_below(workspace, monkeypatch):
     (workspace / "lessons").mkdir()
     monkeypatch.chdir(workspace / "lessons")

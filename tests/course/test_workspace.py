@@ -1,12 +1,13 @@
 """A learner's own folder: how it is made from the course, brought up to date, reset, and counted."""
 
 import json
+import re
 from argparse import Namespace
 from datetime import datetime
 
 import nbformat
 import pytest
-from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, place, read, sources, write_course
+from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, read, sources, write_course
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.__main__ import main
@@ -62,6 +63,7 @@ def test_a_learner_gets_stubs_no_outputs_and_no_second_form(mine):
     common = {"schema_version": 3, "task": False}
     assert exercise == common | {"grade_id": "01-add", "grade": False, "locked": False, "solution": True}
     assert check == common | {"grade_id": "01-add-check", "grade": True, "locked": True, "solution": False, "points": 1}
+    assert not any("return a + b" in path.read_text() for path in mine.rglob("*") if path.is_file())
 
 
 def test_the_real_course_is_made_whole():
@@ -95,15 +97,6 @@ def test_made_again_nothing_changes(mine, course):
     report = update(mine, course)
     assert (report.done, report.waiting, report.amiss) == ([], [], [])
     assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
-
-
-def test_what_was_half_made_is_finished(mine, course):
-    (mine / "02_double.ipynb").unlink()
-    (mine / "START.md").unlink()
-    (mine / ".02_double.ipynb.part").write_text("{")
-    assert update(mine, course).done == ["✓ 02_double is new"]
-    assert (mine / "START.md").exists()
-    assert not list(mine.glob(".*.part"))
 
 
 # How it is brought up to date
@@ -181,23 +174,6 @@ def test_an_answer_whose_exercise_is_gone_is_kept_as_text(mine, course):
     assert any(SOLVED in source for source in sources(mine / "01_add.ipynb"))
 
 
-def test_cells_that_were_split_copied_and_moved(mine, course):
-    lesson = mine / "01_add.ipynb"
-    learn(lesson, {"YOUR CODE": SOLVED})
-    notebook = read(lesson)
-    half = nbformat.from_dict(notebook.cells[3]) | {"id": "half", "source": "print(add(1, 2))"}  # the mark is copied
-    notebook.cells.insert(4, nbformat.from_dict(half))
-    notebook.cells.append(notebook.cells.pop(0))  # the title goes to the end
-    notebook.cells.append(nbformat.v4.new_code_cell(""))
-    nbformat.write(notebook, lesson)
-    update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
-    assert [source.split("\n")[0] for source in sources(lesson)] == [
-        "# Add", "import math", "Now you:", "def add(a, b):", "print(add(1, 2))",
-        'add = check("01.add", add)', "## Recap",
-    ]  # fmt: skip
-    assert MARK not in read(lesson).cells[4].metadata
-
-
 def test_a_kernel_that_the_learner_chose_and_pictures_that_they_pasted_stay(mine, course):
     lesson = mine / "01_add.ipynb"
     notebook = read(lesson)
@@ -211,19 +187,45 @@ def test_a_kernel_that_the_learner_chose_and_pictures_that_they_pasted_stay(mine
     assert read(lesson).cells[-1].attachments == {"a.png": {"image/png": "x"}}
 
 
-def test_a_lesson_that_was_renamed_is_followed(mine, course, monkeypatch):
-    monkeypatch.setitem(LESSONS, "01_add", ["02_sum"])
-    monkeypatch.setitem(LESSONS, "02_double", ["03_double"])
-    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED}, {"print": "x = 1"})
-    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
-    new = {"01_zero": "# %% [markdown]\n# # Zero\n", "02_sum": ADD.replace("# Add", "# Sum"), "03_double": DOUBLE}
-    report = update(mine, course, new)
-    assert [path.stem for path in sorted(mine.glob("*.ipynb"))] == ["01_zero", "02_sum", "03_double"]
-    assert SOLVED in sources(mine / "02_sum.ipynb")
-    assert "x = 1" in sources(mine / "02_sum.ipynb")
-    assert "y = 1" in sources(mine / "03_double.ipynb")
-    assert "✓ 02_sum is the course's present version; it was 01_add" in report.done
-    assert old(mine) == ["01_add.ipynb", "02_double.ipynb"]
+# The first lesson is renamed and its exercise moves on, the second becomes two, and the third leaves.
+BEFORE = COURSE | {"03_gone": "# %% [markdown]\n# # Gone\n\n# %%\nprint('gone')\n"}
+HEAD, EXERCISE, RECAP = re.split(r"(?=# %% tags)|(?=# %% \[markdown\]\n# ## Recap)", ADD)
+LESSON, QUIZ = re.split(r"(?=# %% tags=..guess)", DOUBLE)
+AFTER = {
+    "01_new": "# %% [markdown]\n# # New\n",
+    "02_add": HEAD + RECAP,
+    "03_double": LESSON.replace("Now you:", "Your turn:"),
+    "04_more": "# %% [markdown]\n# # More\n\n" + EXERCISE,
+    "05_quiz": "# %% [markdown]\n# # Quiz\n\n" + QUIZ,
+}
+
+
+def learnt(course, mine, monkeypatch):
+    """Work in every lesson of a folder that is made of BEFORE."""
+    monkeypatch.setitem(LESSONS, "01_add", ["02_add"])
+    monkeypatch.setitem(LESSONS, "02_double", ["03_double", "05_quiz"])
+    make_or_update(mine, course_in(write_course(course, BEFORE)))
+    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED, "Now you": "Now me!"}, {"print": "x = 1  # mine"})
+    learn(mine / "02_double.ipynb", added={"print": "y = 1  # mine", "quiz": "q = 1  # mine"})
+    learn(mine / "03_gone.ipynb", added={"print": "z = 1  # mine"})
+
+
+def test_work_follows_lessons_that_are_renamed_renumbered_divided_or_gone(course, tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    learnt(course, mine, monkeypatch)
+    report = update(mine, course, AFTER)
+    assert [path.stem for path in sorted(mine.glob("*.ipynb"))] == list(AFTER)
+    assert "x = 1  # mine" in sources(mine / "02_add.ipynb")
+    assert not [source for source in sources(mine / "02_add.ipynb") if SOLVED in source]
+    assert "y = 1  # mine" in sources(mine / "03_double.ipynb")
+    assert SOLVED in sources(mine / "04_more.ipynb")
+    assert "q = 1  # mine" in sources(mine / "05_quiz.ipynb")
+    assert old(mine) == ["01_add.ipynb", "02_double.ipynb", "03_gone.ipynb"]
+    (gone,) = (mine / "old").glob("03_gone*")
+    assert sources(gone)[-1] == "z = 1  # mine"
+    assert report.done[:2] == ["✓ 04_more is new", "    your answers are in it: 01.add"]
+    assert "✓ 02_add is the course's present version; it was 01_add" in report.done
+    assert report.done[-1] == f"✓ 03_gone is no longer in the course; yours is old/{gone.name}"
 
 
 def test_a_lesson_that_was_divided_takes_each_part_of_the_work_along(mine, course, monkeypatch):
@@ -249,24 +251,6 @@ def test_a_lesson_that_was_divided_takes_each_part_of_the_work_along(mine, cours
     assert not update(mine, course).done
 
 
-def test_an_answer_follows_its_exercise_into_another_lesson(mine, course):
-    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED})
-    opening = '# %% [markdown]\n# # Add\n\n# %%\nimport math\nprint("ready")\n'
-    report = update(mine, course, {"01_add": opening, "02_double": DOUBLE, "03_more": ADD.replace("# Add", "# More")})
-    assert SOLVED in sources(mine / "03_more.ipynb")
-    assert SOLVED not in sources(mine / "01_add.ipynb")
-    assert report.done[:2] == ["✓ 03_more is new", "    your answers are in it: 01.add"]
-
-
-def test_a_lesson_that_is_no_longer_in_the_course_is_kept(mine, course):
-    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
-    report = update(mine, course, {"01_add": ADD})
-    assert [path.stem for path in mine.glob("*.ipynb")] == ["01_add"]
-    (copy,) = (mine / "old").iterdir()
-    assert "y = 1" in sources(copy)
-    assert report.done == [f"✓ 02_double is no longer in the course; yours is old/{copy.name}"]
-
-
 def test_a_learners_own_notebooks_are_none_of_the_courses_business(mine, course):
     (mine / "scratch.ipynb").write_bytes((mine / "01_add.ipynb").read_bytes())
     (mine / "01_add-Copy1.ipynb").write_bytes((mine / "01_add.ipynb").read_bytes())
@@ -275,13 +259,19 @@ def test_a_learners_own_notebooks_are_none_of_the_courses_business(mine, course)
     assert {name: (mine / name).read_bytes() for name in before} == before
 
 
-def test_opening_the_course_renews_untouched_lessons_alone(mine, course):
+def test_opening_the_course_renews_untouched_lessons_alone_and_says_in_a_line_what_waits(
+    mine, course, monkeypatch, capsys
+):
     learn(mine / "02_double.ipynb", added={"print": "y = 1"})
-    changed = {name: text.replace("It adds", "It sums") for name, text in COURSE.items()}
-    report = update(mine, course, changed, only_untouched=True)
-    assert report.done == ["✓ 01_add is the course's present version"]
-    assert report.waiting == ["02_double"]
+    write_course(course, {name: text.replace("It adds", "It sums") for name, text in COURSE.items()})
+    monkeypatch.setattr(commands, "read_course", lambda: course_in(course))
+    commands.run(Namespace(command="new", folder=mine), [])
+    assert capsys.readouterr().out == (
+        "✓ The course's newer version, where you had written nothing: 01_add\n"
+        "`moe-tutorial update` brings 02_double up to date, where you wrote, and takes your work along\n"
+    )
     assert "It sums" in sources(mine / "01_add.ipynb")[-1]
+    assert "It adds" in sources(mine / "02_double.ipynb")[6]
     assert not (mine / "old").exists()  # nothing of the learner's was in it
 
 
@@ -368,29 +358,9 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert run(tmp_path, "reset", "3")[1].startswith(
         "✓ 03_router is as the course gives it\n    yours is old/03_router."
     )
+    (tmp_path / "file").write_text("mine")
+    assert run(tmp_path, "new", "--folder", "file/course") == (1, "✗ file/course: Not a directory\n")
     assert run(tmp_path, "import", "none.json") == (1, "✗ none.json cannot be read: No such file or directory\n")
-
-
-def test_a_folder_that_nobody_may_write_to(tmp_path, monkeypatch):
-    def refused(*_, **__):
-        raise PermissionError(13, "Permission denied", "my-course")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pathlib.Path.mkdir", refused)
-    with pytest.raises(CourseError, match="my-course: Permission denied"):
-        commands.run(Namespace(command="new", folder=None), [])
-
-
-def test_opening_the_course_says_in_a_line_what_is_new_and_what_waits(mine, course, monkeypatch, capsys):
-    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
-    changed = {name: text.replace("It adds", "It sums") for name, text in COURSE.items()}
-    write_course(course, changed)
-    monkeypatch.setattr(commands, "read_course", lambda: course_in(course))
-    commands.run(Namespace(command="new", folder=mine), [])
-    assert capsys.readouterr().out == (
-        "✓ The course's newer version, where you had written nothing: 01_add\n"
-        "`moe-tutorial update` brings 02_double up to date, where you wrote, and takes your work along\n"
-    )
 
 
 # How far a learner is
@@ -450,13 +420,8 @@ def test_progress_goes_to_another_machine(mine, course, tmp_path):
     assert "01.other" in copy.read_text()
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"guess": {}}', '{"form": "other", "progress": {}}', '{"progress": 3'])
+@pytest.mark.parametrize("text", ["", "[1]", '{"form": "other", "progress": {}}'])
 def test_a_file_that_is_no_progress(mine, tmp_path, text):
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(CourseError, match="is no progress that `moe-tutorial export` wrote; nothing was changed"):
         carry.take_in(mine, tmp_path / "other.json")
-
-
-def test_the_solution_of_an_exercise_is_nowhere_in_the_folder(mine):
-    assert not any("return a + b" in path.read_text() for path in mine.rglob("*") if path.is_file())
-    assert place(read(mine / "02_double.ipynb"), "YOUR CODE")
