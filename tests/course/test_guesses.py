@@ -100,14 +100,10 @@ def test_its_plain_html_has_the_question_and_no_measurement_but_for_readers_with
     ("arguments", "said"),
     [
         ({"id": "order", "choices": ["a", "b"]}, "id is 'order'; allowed is a lesson's number and a name"),
-        ({}, r"03.it needs choices=\[...\], slider=.*; given: none"),
-        ({"choices": []}, "given: none"),
+        ({"choices": []}, r"03.it needs choices=\[...\], slider=.*; given: none"),
         ({"choices": ["a", "b"], "order": ["a", "b"]}, "given: choices, order"),
         ({"choices": ["a", "a"]}, r"03.it: choices is \['a', 'a'\]; allowed are two or more different texts"),
-        ({"choices": "yes"}, "choices is 'yes'; allowed are two or more"),
-        ({"order": [1, 2]}, "two or more different texts"),
         ({"slider": (60, 0, 1, "of 60")}, "slider is .*; allowed is .*low < high"),
-        ({"slider": (0, 60, 0, "of 60")}, "a step from 0 to high - low"),
         ({"slider": (0, 60)}, "allowed is .low, high, step, unit."),
     ],
 )
@@ -120,12 +116,6 @@ def test_a_measurement_that_does_not_fit_its_guess_says_what_does():
     with pytest.raises(ValueError, match=r"no guess '05.sixty' in this notebook; asked were: none yet: run the cell"):
         reveal("05.sixty", 60)
     guess("03.order", "How much?", choices=["not at all", "a little"])
-    guess("02.rank", "Who is best?", order=["dice", "oracle"])
-    with pytest.raises(ValueError, match=r"'05.sixty' in this notebook; asked were: 02.rank, 03.order"):
-        reveal("05.sixty", 60)
-    with pytest.raises(
-        ValueError, match=r"measured for 03.order is 'much'; allowed is one of 'not at all', 'a little'"
-    ):
+    said = "measured for 03.order is 'much'; allowed is one of 'not at all', 'a little'"
+    with pytest.raises(ValueError, match=said):
         reveal("03.order", "much")
-    with pytest.raises(ValueError, match="allowed is each of 'dice', 'oracle'"):
-        reveal("02.rank", ["dice"])

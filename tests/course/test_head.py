@@ -1,40 +1,28 @@
-"""What a page says of itself where it is found or shared, and the page for an address where nothing stands."""
+"""What a page says of itself where it is found or shared."""
 
 import re
 import struct
 
 import numpy as np
 import pytest
-from docutils.core import publish_doctree
 
-from moe_tutorial.course.site import card, lost
-from moe_tutorial.course.site.head import description, tags
+from moe_tutorial.course.site import card
+from moe_tutorial.course.site.head import tags
 from moe_tutorial.course.site.repository import pages_address
 
 WORDS = "You leave able to choose <at> once."
-
-
-def test_a_page_is_described_by_its_first_paragraph_without_its_minutes():
-    page = "Router\n======\n\n25 minutes. You leave able to\nchoose.\n\nMore.\n"
-    assert description(publish_doctree(page)) == "You leave able to choose."
-    assert description(publish_doctree("Claims\n======\n\nNothing in 25 minutes.\n")) == "Nothing in 25 minutes."
-    assert description(None) == ""
 
 
 def told(html):
     return dict(re.findall(r'<meta (?:name|property)="([^"]+)" content="([^"]*)" />', html))
 
 
-def test_without_an_address_a_page_names_none():
+def test_a_page_names_its_address_where_there_is_one():
     html = tags("The router", "The course", WORDS, "03_router", "")
     assert told(html)["description"] == told(html)["og:description"] == "You leave able to choose &lt;at&gt; once."
     assert (told(html)["og:title"], told(html)["og:site_name"]) == ("The router", "The course")
     assert told(html)["og:image"] == "_static/moe/card.png"
     assert "canonical" not in html
-    assert "og:url" not in html
-
-
-def test_with_an_address_it_does():
     html = tags("The router", "The course", "", "03_router", "https://a.org/moe/")
     assert '<link rel="canonical" href="https://a.org/moe/03_router.html" />' in html
     assert told(html)["og:image"] == "https://a.org/moe/_static/moe/card.png"
@@ -60,11 +48,3 @@ def test_the_card_has_the_size_that_those_who_show_it_ask_for(tmp_path):
     content = (tmp_path / "card.png").read_bytes()
     assert struct.unpack(">II", content[16:24]) == (1200, 630)
     assert len(content) < 300_000
-
-
-def test_the_lost_pages_own_links_begin_at_the_host():
-    html = '<html data-content_root="./"><a href="index.html#a"><img src="_static/a.png"><form action="search.html">'
-    whole = html.replace('"./"', '"/moe/"').replace('"index', '"/moe/index').replace('"_static', '"/moe/_static')
-    assert lost.whole_paths(html, "/moe/") == whole.replace('"search', '"/moe/search')
-    others = '<a href="#here"><a href="https://a.org"><img src="data:,"><a href="/x">'
-    assert lost.whole_paths(others, "/moe/") == others

@@ -3,8 +3,6 @@
 import base64
 import copy
 import io
-import json
-import subprocess
 
 import nbformat
 import numpy as np
@@ -59,16 +57,6 @@ def test_a_widgets_own_html_stands_there_until_it_comes(tmp_path):
     assert "This picture" not in html
 
 
-def test_its_scripts_hand_over_code_and_state_when_they_run(tmp_path, node):
-    publish(lesson(), tmp_path)
-    scripts = "".join(path.read_text() for path in sorted(tmp_path.glob("*.js")))
-    ask = "const el = {}; for (const c of Object.values(window.moeWidgets)) c.render({ el });"
-    ask += "console.log(JSON.stringify([el.textContent, ...Object.values(window.moeStates)]));"
-    code = f"const window = {{}};\n{scripts}{ask}"
-    told = json.loads(subprocess.run([node, "-e", code], capture_output=True, text=True, check=True).stdout)
-    assert told == [1, {"state": {"settings": {"steps": [1]}}, "buffers": [[["points"], "AQI="]]}]
-
-
 def test_one_code_serves_all_lessons_and_each_state_is_its_own(tmp_path):
     publish(lesson(), tmp_path)
     publish(lesson(), tmp_path)
@@ -79,16 +67,9 @@ def test_one_code_serves_all_lessons_and_each_state_is_its_own(tmp_path):
     assert len(list(tmp_path.glob("*.js"))) == 3
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"module": "@jupyter-widgets/controls"}, "AnyModel is of @jupyter-widgets/controls; on the site, allowed are"),
-        ({"code": "export const render = 1;"}, "one default export, this has 0"),
-    ],
-)
-def test_what_no_page_could_draw_is_refused(tmp_path, change, message):
-    with pytest.raises(ValueError, match=message):
-        publish(lesson(**change), tmp_path)
+def test_what_no_page_could_draw_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="AnyModel is of @jupyter-widgets/controls; on the site, allowed are"):
+        publish(lesson(module="@jupyter-widgets/controls"), tmp_path)
 
 
 def test_a_picture_becomes_a_file_that_loads_late_and_a_tiny_one_stays(tmp_path):

@@ -1,13 +1,10 @@
 """The course's command line on small lessons: what runs, what is stored, what is noticed."""
 
 import json
-import os
-import socket
 from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client.connect import LocalPortCache
 
 from moe_tutorial.course import lessons
 from moe_tutorial.course.__main__ import main
@@ -65,13 +62,6 @@ def test_a_failing_cell_is_named_and_the_status_says_so(folder, capfd):
     assert "10_broken.py, cell 1" in printed
     assert "ValueError: it broke" in printed
     assert "\x1b[" not in printed
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no other sockets")
-def test_a_lesson_runs_where_another_program_takes_each_port_that_is_found_free(folder, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setattr(LocalPortCache, "find_available_port", lambda *_: other.getsockname()[1])
-        assert main(["lessons", "--folder", str(folder)]) == 0
 
 
 def test_no_lessons_is_not_a_success(tmp_path, capsys):

