@@ -124,31 +124,19 @@ def test_results_of_another_definition_are_not_read(folder, monkeypatch, name, v
         comparison.results()
 
 
-def another_gate():
-    gate, *others = Router.__init__.__defaults__
-    assert gate == "softmax_topk"
-    return Router.__init__, "__defaults__", ("topk_softmax", *others)
-
-
-def another_table():
-    build = comparison.with_table
-    return comparison, "with_table", lambda seed: build(seed + 1)
-
-
-def no_decay():
-    return torch.optim, "AdamW", torch.optim.Adam
+ANOTHER_GATE = ("topk_softmax", *Router.__init__.__defaults__[1:])
 
 
 @pytest.mark.parametrize(
-    ("change", "noticed"),
+    ("owner", "name", "other", "noticed"),
     [
-        (another_gate, "curves, experts"),
-        (another_table, "curves, table"),
-        (no_decay, "information, trained"),
+        (Router.__init__, "__defaults__", ANOTHER_GATE, "curves, experts"),
+        (comparison, "with_table", lambda seed, build=comparison.with_table: build(seed + 1), "curves, table"),
+        (torch.optim, "AdamW", torch.optim.Adam, "information, trained"),
     ],
 )
-def test_results_of_another_code_differ_in_the_first_steps(monkeypatch, data, change, noticed):
-    monkeypatch.setattr(*change())
+def test_results_of_another_code_differ_in_the_first_steps(monkeypatch, data, owner, name, other, noticed):
+    monkeypatch.setattr(owner, name, other)
     stored = comparison.results(first=0)["first steps"]
     assert noticed in comparison.difference(first_steps(monkeypatch, data), stored, comparison.WITHIN)
 

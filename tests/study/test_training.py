@@ -153,20 +153,6 @@ def test_trees_are_put_into_the_dispatch_that_a_stack_needs_and_come_back_too():
         torch.testing.assert_close(trained.scores(DATA.x_test)[seed], answer.detach(), atol=1e-5, rtol=1e-4)
 
 
-def test_layers_inside_a_model_are_put_into_the_dispatch_that_a_stack_needs():
-    class Sandwich(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inside = MixtureOfExperts(2, 4, 4, 1, d_out=2)
-
-        def forward(self, x):
-            return self.inside(x)[0]
-
-    trained = train(Sandwich, DATA, [1, 2], steps=3)
-    torch.testing.assert_close(trained.scores(DATA.x_test)[1], trained.one(1)(DATA.x_test).detach())
-    assert trained.one(1).inside.dispatch == "sparse"
-
-
 def test_on_step_sees_every_step_and_the_end():
     seen = []
     train(mixture, DATA, [1], steps=5, on_step=lambda step, trained: seen.append(step))
