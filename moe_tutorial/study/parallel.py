@@ -30,8 +30,9 @@ from moe_tutorial.layers import MixtureOfExperts, Routing
 from moe_tutorial.layers.checks import as_tokens, check_count, check_dtype
 from moe_tutorial.layers.mixture import check_routing, sort_by_expert
 
-SILENCE = timedelta(seconds=10)
-"""How long a rank waits for a peer that says nothing. A connection that closes is noticed at once."""
+SILENCE = timedelta(seconds=60)
+"""How long a rank waits for a peer that says nothing, as it does when the machine is busy. A connection that closes is
+noticed at once."""
 
 
 class RankLost(RuntimeError):
