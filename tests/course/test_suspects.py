@@ -103,13 +103,14 @@ def test_a_mistake_has_the_same_weights_and_answers_differently(name, x):
 
 
 @pytest.mark.parametrize(
-    ("moe", "cut", "learns"),
+    ("build", "name", "cut", "learns"),
     [
-        (drawn("router cut off"), "router.weight", "experts.w_in"),
-        (wrong("experts cut off"), "experts.w_in", "router.weight"),
+        (drawn, "router cut off", "router.weight", "experts.w_in"),
+        (wrong, "experts cut off", "experts.w_in", "router.weight"),
     ],
 )
-def test_what_is_cut_off_answers_right_and_gets_no_gradient(moe, cut, learns, x):
+def test_what_is_cut_off_answers_right_and_gets_no_gradient(build, name, cut, learns, x):
+    moe = build(name)
     y = moe(x)[0]
     torch.testing.assert_close(y, right()(x)[0])
     y.sum().backward()

@@ -62,7 +62,6 @@ def test_the_wheel_has_the_lessons_and_the_stored_results(wheel):
 def test_a_learners_folder_is_made_without_the_repository(python, tmp_path):
     command = python.with_name("moe-tutorial" + python.suffix)
     assert "is your own folder of the course" in run(str(command), "new", folder=tmp_path)
-    assert "00 Start here" in run(str(command), "status", folder=tmp_path)
     assert run(str(command), "update", folder=tmp_path) == "✓ every lesson is up to date\n"
 
 

@@ -34,9 +34,10 @@ def killed(work: Callable, step: int, folder: Path) -> bool:
 
     def hook(event: str, args: tuple) -> None:
         nonlocal count
-        count += event in ("os.rename", "os.remove") and str(args[0]).startswith(str(folder))
-        if count == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if event in ("os.rename", "os.remove") and str(args[0]).startswith(str(folder)):
+            count += 1
+            if count == step:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     try:
         sys.addaudithook(hook)

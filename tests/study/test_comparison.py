@@ -166,19 +166,3 @@ def test_a_difference_is_named_by_its_place():
         comparison.difference({"a": [1, {"b": 0.5011}], "c": "d"}, there, 1e-3) == ", a, 1, b: 0.5011 here, 0.5 there"
     )
     assert comparison.difference([math.nan], [0.5], 1e-3) is not None
-
-
-def test_the_program_writes_what_is_read(folder, monkeypatch, capsys):
-    for name, value in {"N_SEEDS": 2, "STEPS": 2, "DENSE_STEPS": 4, "EVERY": 2}.items():
-        monkeypatch.setattr(comparison, name, value)
-    monkeypatch.setenv("MOE_SEED", "7")
-    path = comparison.build()
-    assert str(path) in capsys.readouterr().out
-    assert list(folder.iterdir()) == [path]
-    found = comparison.results()
-    assert [run["seed"] for run in found["runs"]] == [7000, 7001]
-    assert found["made"]["command"] == "MOE_SEED=7 make comparison"
-    loss = found["runs"][1]["curves"]["dice"]["prose"]
-    assert loss == [round(number, 4) for number in loss]
-    assert len(loss) == 2
-    assert json.dumps(loss) in path.read_text()  # numbers in one line

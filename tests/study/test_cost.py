@@ -61,7 +61,7 @@ VARIATIONS = [
     GPT2 | {"n_inner": 50, "tie_word_embeddings": False},
     renamed(GPT2, n_embd="hidden_size", n_layer="num_hidden_layers", n_head="num_attention_heads"),
     MIXTRAL | {"head_dim": 10, "tie_word_embeddings": True},
-    MIXTRAL | {"num_key_value_heads": None},
+    OLMOE | {"num_key_value_heads": None},
     renamed(MIXTRAL, num_local_experts="num_experts"),
     OLMOE | {"num_key_value_heads": 2, "attention_bias": True},
     QWEN3 | {"attention_bias": True},

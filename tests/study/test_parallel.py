@@ -193,6 +193,7 @@ def test_no_process_outlives_a_run_that_takes_too_long():
     assert not [command for command in commands if f"--seed={seed}" in command]
 
 
+@pytest.mark.nightly
 def test_experts_that_the_ranks_cannot_share_are_named():
     with pytest.raises(ValueError, match="n_experts must be a multiple of the 2 ranks, got 5"):
         parallel.run(2, experts=5)
