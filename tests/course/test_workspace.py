@@ -92,8 +92,9 @@ def test_an_exercise_that_is_written_wrong_is_said(tmp_path, text, says):
         course_in(tmp_path)
 
 
-def test_made_again_nothing_changes(mine, course):
+def test_made_again_nothing_changes_and_what_was_half_written_goes(mine, course):
     before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    (mine / ".02_double.ipynb.part").write_text("{")
     report = update(mine, course)
     assert (report.done, report.waiting, report.amiss) == ([], [], [])
     assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
