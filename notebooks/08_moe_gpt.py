@@ -724,6 +724,9 @@ table(
 # So there is structure of both sorts, and not by chance. Is it the router that learned it, or the model around it, whose
 # vectors the router reads? This comparison cannot say; exercise 5 helps.
 
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("08")
+
 # %% [markdown]
 # ### Further: more than chance, more than an untrained model knows, more than the character tells
 
@@ -773,9 +776,6 @@ claim(
     control=bits("domain beyond the character, shuffled")[:, 1],
     control_is="domains shuffled among equal characters",
 )
-
-# %% tags=["quiz", "nbval-ignore-output"]
-quiz("08")
 
 # %% [markdown]
 # ## Try it

@@ -836,6 +836,9 @@ for depth in depths:
 # So *fast* has two conditions, and both can be counted: compared with its training width, where there is arithmetic to save, and
 # with few tokens at once, which have few leaves to read. Whether one leaf of 32 neurons is as *good* as a dense layer of 32, or of 16,384, is another question. It is the next lesson's.
 
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("12")
+
 # %% [markdown]
 # ### Further: and the clock?
 #
@@ -1106,9 +1109,6 @@ table(
         f"smaller tree and {used[9]} of the larger one."
     ),
 )
-
-# %% tags=["quiz", "nbval-ignore-output"]
-quiz("12")
 
 # %% [markdown]
 # ## Try it

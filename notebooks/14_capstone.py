@@ -682,6 +682,9 @@ claim(
     refutes="A layer that passes every probe is right",
 )
 
+# %% tags=["quiz", "nbval-ignore-output"]
+quiz("14")
+
 # %% [markdown]
 # ### Further: the twenty mistakes, one by one
 
@@ -726,9 +729,6 @@ class Mine(MixtureOfExperts):
 
 torch.manual_seed(seeds(1)[0])
 print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96, D)))
-
-# %% tags=["quiz", "nbval-ignore-output"]
-quiz("14")
 
 # %% [markdown]
 # ## Try it
