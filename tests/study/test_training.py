@@ -87,7 +87,7 @@ def test_each_seed_has_noise_of_its_own():
     noisy.model.train()
     routing = noisy(DATA.x_test)[1]
     noise = routing.noisy_logits - routing.logits
-    assert not torch.allclose(noise[0], noise[1])
+    assert not torch.allclose(noise[0], noise[1], atol=1e-3)  # the difference of two logits is rounded
 
 
 def test_on_step_sees_the_routing_of_the_step_before_and_may_move_a_bias_by_it():
