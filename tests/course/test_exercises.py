@@ -55,7 +55,7 @@ def unlike(value):
     """What equals a value but for its shape or dtype."""
     tensor = torch.as_tensor(value)
     shape_and_kind = [tensor[None], tensor.float() if tensor.dtype == torch.bool else tensor.bool()]
-    if isinstance(value, int | float):  # a number may be of any width
+    if tensor.dim() == 0:  # a number may be of any width
         return shape_and_kind
     return [*shape_and_kind, tensor.float() if tensor.dtype == torch.float64 else tensor.double()]
 
