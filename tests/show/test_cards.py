@@ -20,10 +20,6 @@ def test_bars_are_as_long_as_their_numbers():
     assert 'aria-label="parameters"' in html
 
 
-def test_bars_of_nothing():
-    assert "0 1 0.00%" in bars({"none": 0}, "parameters")
-
-
 def test_words_are_escaped():
     assert "&lt;b&gt;" in message("<b>")
     assert "&lt;b&gt;" in bars({"<b>": 1}, "parameters")

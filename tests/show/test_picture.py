@@ -13,7 +13,6 @@ from PIL import Image
 
 from moe_tutorial.show import (
     Line,
-    curves,
     draw_curves,
     figures,
     interval_chart,
@@ -40,7 +39,15 @@ def draw_line(figure, theme):
 
 
 def test_a_picture_is_drawn_for_both_themes_and_both_widths():
-    wide_light, narrow_light, wide_dark, narrow_dark = images(picture(draw_line, "A line", alt="It rises."))
+    seen = []
+
+    def draw(figure, theme):
+        seen.append((theme, is_narrow(figure)))
+        draw_line(figure, theme)
+
+    wide_light, narrow_light, wide_dark, narrow_dark = images(picture(draw, "A line", alt="It rises."))
+    assert seen == [("light", False), ("light", True), ("dark", False), ("dark", True)]
+    assert plt.get_fignums() == []  # none is left open
     assert wide_light.size == wide_dark.size == (1440, 520)
     assert narrow_light.size == narrow_dark.size == (680, 520)
     for image, theme in ((wide_light, "light"), (narrow_light, "light"), (wide_dark, "dark"), (narrow_dark, "dark")):
@@ -62,17 +69,6 @@ def test_a_picture_without_words_is_refused(missing):
     words = {"title": "A line", "alt": "It rises."} | {missing: " "}
     with pytest.raises(ValueError, match=f"{missing} is empty"):
         picture(draw_line, **words)
-
-
-def test_the_drawing_knows_when_it_is_narrow():
-    seen = []
-    picture(lambda figure, theme: seen.append((theme, is_narrow(figure))), "t", alt="a")
-    assert seen == [("light", False), ("light", True), ("dark", False), ("dark", True)]
-
-
-def test_no_figure_is_left_open():
-    picture(draw_line, "t", alt="a")
-    assert plt.get_fignums() == []
 
 
 def test_an_interval_chart_says_its_numbers_aloud():
@@ -113,27 +109,6 @@ def test_names_at_the_ends_of_curves_stand_apart(log):
     end = axes.transData.transform((100, 50))[1]
     assert abs((names["far above"].y0 + names["far above"].y1) / 2 - end) < 3  # it had room
     assert names["line 0"].x0 >= axes.transData.transform((100, 1))[0]
-
-
-def test_a_phone_has_every_second_number_and_a_control_is_hollow():
-    for width, expected in ((7.2, ["1", "10", "100", "1,000", "10,000"]), (3.4, ["1", "100", "10,000"])):
-        axes = Figure(figsize=(width, 3)).add_subplot()
-        lines = {"ours": Line([1, 1000], [0, 1], marker="●"), "fresh": Line([1, 1000], [1, 0], "--", "muted", "○")}
-        draw_curves(axes, "light", lines, x="n", log="x", xticks=[1, 10, 100, 1000, 10_000], legend=True)
-        assert [text.get_text() for text in axes.get_xticklabels()] == expected
-        names = axes.get_legend().get_texts()
-        assert [text.get_text() for text in names] == ["ours", "○ control: fresh"]
-        assert [to_rgb(text.get_color()) for text in names] == [to_rgb(line.get_color()) for line in axes.lines]
-        assert [to_rgb(line.get_markerfacecolor()) for line in axes.lines] == [
-            to_rgb(look.color("text")),
-            to_rgb(look.color("ground")),
-        ]
-
-
-def test_curves_with_a_band_in_both_themes():
-    line = Line([0, 1, 2], [1.0, 2.0, 3.0], low=[0.5, 1.5, 2.5], high=[1.5, 2.5, 3.5])
-    shown = curves({"loss": line}, "It rises", "note", alt="From 1 to 3.", x="steps", y="loss", ylim=(0, 4))
-    assert len({image.tobytes() for image in images(shown)}) == 4
 
 
 def test_a_strip_shows_each_seed_in_its_experts_colours():

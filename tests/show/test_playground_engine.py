@@ -12,7 +12,7 @@ from moe_tutorial.layers import BiasBalancer, HashRouter, MixtureOfExperts
 from moe_tutorial.layers.routing import GATES
 from moe_tutorial.show.playground import SETTINGS
 from moe_tutorial.show.playground.kernel import LOSSES
-from moe_tutorial.study import dead, entropy, max_share, share, specialisation
+from moe_tutorial.study import share
 
 E, H, BATCH, STEPS = 5, 3, 32, 50
 NOISE, COEFFICIENT, RATE = 0.7, 0.3, 0.01
@@ -163,90 +163,25 @@ def test_a_mixture_without_one_expert_is_the_smaller_mixture(engine, points):
         assert answer["first"]["shares"][KNOCKED] == 0
 
 
-LOOKS = [
-    {"gate": gate, "k": k, "data": data, "centred": centred, "E": 6, "width": 5, "batch": 64, "rate": 0.03}
-    for (gate, centred), (k, data) in itertools.product(
-        itertools.product((*GATES, "hash"), (True, False)), ((1, "regimes"), (2, "clusters"))
-    )
-]
-LOOK = """
-    const model = createMixture({settings});
-    model.train(150);
-    const trained = parameters(model), seen = model.evaluate(), plane = model.plane(16);
-    const points = [0, 7, 100, 511].map((i) => [i, model.inspect(i)]), opinion = model.partPlane(3, 16);
-    return {{ data: model.data, trained, direction: model.direction, seen, plane, points, opinion }};
-"""
-
-
-@pytest.mark.parametrize("case", LOOKS, ids=lambda c: f"{c['gate']}-k{c['k']}-{'' if c['centred'] else 'un'}centred")
-def test_what_it_shows_is_what_torch_sees(engine, case):
-    answer = engine("run", code=LOOK.format(settings=json.dumps(case)))
-    data = {what: torch.tensor(answer["data"][what]) for what in ("y", "yTest", "regime")}
-    x, x_test = (torch.tensor(answer["data"][what], dtype=torch.float64).reshape(-1, 2) for what in ("x", "xTest"))
-    k, n_classes = case["k"], answer["data"]["classes"]
-    router = HashRouter(2, 6, k) if case["gate"] == "hash" else None
-    options = {} if router else {"gate": case["gate"]}
-    moe = MixtureOfExperts(2, 5, 6, k, router, d_out=n_classes, **options).double().eval()
-    own = dict(moe.named_parameters())
-    with torch.no_grad():
-        for name, parameter in own.items():
-            values = answer["trained"][name.split(".")[1]]
-            parameter.copy_(torch.tensor(values, dtype=torch.float64).reshape(parameter.shape))
-        if router:
-            router.direction.copy_(torch.tensor(answer["direction"], dtype=torch.float64))
-
-        scores, routing = moe(x)
-        shares, seen = share(routing.indices, 6), answer["seen"]
-        np.testing.assert_allclose(seen["shares"], shares, atol=1e-6)
-        assert seen["loss"] == pytest.approx(F.cross_entropy(scores, data["y"]).item(), abs=1e-9)
-        assert seen["accuracy"] == (moe(x_test)[0].argmax(-1) == data["yTest"]).double().mean()
-        assert seen["dead"] == int(dead(shares))
-        assert seen["entropy"] == pytest.approx(float(entropy(shares)), abs=1e-6)
-        assert seen["largest"] == pytest.approx(float(max_share(shares)), abs=1e-6)
-        assert seen["nmi"] == pytest.approx(specialisation(routing.indices[:, 0], data["regime"]), abs=1e-9)
-
-        left, right, bottom, top = answer["data"]["extent"]
-        rows = torch.linspace(top, bottom, 16, dtype=torch.float64)  # as moe_tutorial.show.grid lays places out
-        columns = torch.linspace(left, right, 16, dtype=torch.float64)
-        places = torch.cartesian_prod(rows, columns).flip(1)
-        scores, routing = moe(places)
-        plane, first = answer["plane"], routing.indices[:, :1]
-        assert np.mean(first.flatten().numpy() == plane["owner"]) >= 0.99
-        assert np.mean(scores.argmax(-1).numpy() == plane["predicted"]) >= 0.99
-        np.testing.assert_allclose(plane["confidence"], routing.probs.gather(-1, first).flatten(), atol=1e-6)
-        assert np.mean(moe.experts(places)[:, 3].argmax(-1).numpy() == answer["opinion"]) >= 0.99
-
-    for i, point in answer["points"]:
-        scores, routing = moe(x[i : i + 1])
-        assert point["chosen"] == routing.indices[0].tolist()
-        np.testing.assert_allclose(point["logits"], routing.logits[0].detach(), atol=1e-9)
-        np.testing.assert_allclose(point["probs"], routing.probs[0].detach(), atol=1e-9)
-        np.testing.assert_allclose(point["weights"], routing.weights[0].detach(), atol=1e-9)
-        assert point["says"] == moe.experts(x[i]).argmax(-1).tolist()
-        assert (point["predicted"], point["label"]) == (int(scores.argmax()), int(data["y"][i]))
-        expected = torch.zeros(6)
-        if not router:
-            loss = F.cross_entropy(scores, data["y"][i : i + 1])
-            expected = torch.autograd.grad(loss, routing.logits)[0][0]
-        np.testing.assert_allclose(point["gradient"], expected, atol=1e-9)
-
-
-def test_the_seed_decides_the_run_and_looking_changes_nothing(engine):
+@pytest.mark.parametrize("settings", [{"noise": 0.5, "balance": "switch"}, {"hardening": 0.5, "node_balance": 1}])
+def test_the_seed_decides_the_run_and_looking_changes_nothing(engine, settings):
     code = """
-        const settings = { noise: 0.5, balance: "switch", E: 4, batch: 50 };
+        const make = (seed) => createLayer({ ...defaultsOf(kind), ...settings, batch: 50, seed });
         const run = (seed, look) => {
-          const model = createMixture({ ...settings, seed });
+          const model = make(seed);
           for (let i = 0; i < 4; i++) {
             model.train(20);
             if (look) model.evaluate(), model.plane(20), model.inspect(3), model.recent();
           }
           return parameters(model);
         };
-        const whole = createMixture(settings);
+        const whole = make(0);
         whole.train(80);
         return [run(0, false), run(0, true), parameters(whole), run(1, false)].map((p) => JSON.stringify(p));
     """
-    first, looked_at, at_once, other = engine("run", code=code)
+    kind = "tree" if "hardening" in settings else "mixture"
+    asked = f"const kind = {kind!r}, settings = {json.dumps(settings)};"
+    first, looked_at, at_once, other = engine("run", code=asked + code)
     assert first == looked_at == at_once != other
 
 
@@ -255,14 +190,12 @@ def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewh
         const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
         return ["regimes", "spirals", "checkerboard", "clusters"].map((name) => {
           const one = makeData(name, 5, true), far = makeData(name, 5, false);
-          const again = same(one, makeData(name, 5, true)), other = same(one, makeData(name, 6, true));
-          return { name, again, other, one, far };
+          return { one, far, again: same(one, makeData(name, 5, true)), other: same(one, makeData(name, 6, true)) };
         });
     """
     for answer in engine("run", code=code):
         one, far = answer["one"], answer["far"]
-        assert answer["again"], answer["name"]
-        assert not answer["other"], answer["name"]
+        assert (answer["again"], answer["other"]) == (True, False)
         x, moved = (np.reshape(part["x"], (-1, 2)) for part in (one, far))
         np.testing.assert_allclose(x.mean(0), 0, atol=1e-12)
         np.testing.assert_allclose(moved - x, np.broadcast_to(moved[0] - x[0], x.shape), atol=1e-12)
@@ -272,13 +205,6 @@ def test_the_seed_draws_the_points_and_uncentred_points_are_the_same_ones_elsewh
         left, right, bottom, top = one["extent"]
         assert ((x > [left, bottom]) & (x < [right, top])).all()
         assert right - left == pytest.approx(top - bottom)
-    quarters = engine("data", name="regimes", seed=0, centred=True)
-    x = np.reshape(quarters["x"], (-1, 2))
-    for regime in range(4):  # a straight line solves each quarter, and the lines differ
-        own = np.equal(quarters["regime"], regime)
-        angle = np.pi * (regime / 4 + 1 / 8)
-        across = (x[own] - x[own].mean(0)) @ [np.cos(angle), np.sin(angle)] > 0
-        assert np.mean(across == np.equal(np.array(quarters["y"])[own], 1)) > 0.9
 
 
 def test_who_is_knocked_out_is_never_chosen_and_can_come_back(engine):
@@ -287,48 +213,15 @@ def test_who_is_knocked_out_is_never_chosen_and_can_come_back(engine):
         model.train(300);
         const before = model.evaluate(), top = before.shares.indexOf(before.largest);
         model.knock(top, true);
-        const out = model.evaluate(), owners = [...new Set(model.plane(20).owner)], knocked = model.knocked;
-        model.train(40);
-        const later = model.recent().shares;
+        const { shares } = model.evaluate(), owners = [...new Set(model.plane(20).owner)];
         model.knock(top, false);
-        const back = model.evaluate().shares;
-        for (const e of [0, 1, 2]) model.knock(e, true);
-        const last = model.evaluate().shares;
-        let error;
-        try { model.knock(3, true); } catch (e) { error = e.message; }
-        return { top, before: before.shares, out: out.shares, owners, knocked, later, back, last, error };
+        return { top, shares, owners, before: before.shares, back: model.evaluate().shares };
     """
     answer = engine("run", code=code)
-    top = answer["top"]
-    assert answer["before"][top] > 0.2
-    assert answer["out"][top] == answer["later"][top] == 0
-    assert sum(answer["out"]) == pytest.approx(1)
-    assert top not in answer["owners"]
-    assert answer["knocked"] == [e == top for e in range(4)]
-    assert answer["back"][top] > 0
-    assert answer["last"] == [0, 0, 0, pytest.approx(1)]
-    assert answer["error"] == "expert 3 is the last one; one has to stay"
-
-
-def test_what_may_change_while_it_trains(engine):
-    code = """
-        const model = createMixture({ E: 4, k: 1, balance: "bias", coefficient: 0.01 });
-        model.train(50);
-        const bias = Array.from(model.bias), before = model.recent();
-        model.set({ rate: 0.5 });
-        const kept = model.recent();
-        model.set({ noise: 1, balance: "switch", coefficient: 1, k: 2, gate: "sigmoid_topk", batch: 300, rate: 0.001 });
-        model.train(3);
-        const { step, settings } = model, { shares } = model.recent();
-        return { bias, after: model.bias, step, shares, settings, before, kept };
-    """
-    answer = engine("run", code=code)
-    assert any(answer["bias"])
-    assert answer["after"] == [0] * 4
-    assert answer["step"] == 53
+    assert answer["shares"][answer["top"]] == 0
     assert sum(answer["shares"]) == pytest.approx(1)
-    assert answer["settings"]["k"] == 2
-    assert answer["before"] == answer["kept"]
+    assert answer["top"] not in answer["owners"]
+    assert answer["back"] == answer["before"]
 
 
 def test_the_history_stays_short_and_keeps_its_ends(engine):
@@ -356,13 +249,7 @@ def test_the_history_stays_short_and_keeps_its_ends(engine):
         ("createMixture({ E: 17 })", "E is 17; allowed are whole numbers from 2 to 16"),
         ("createMixture({ E: 4, k: 5 })", "k is 5; allowed are whole numbers from 1 to 4, the number of experts"),
         ("createMixture({ k: 1.5 })", "k is 1.5; allowed are whole numbers from 1 to 8"),
-        ("createMixture({ noise: -1 })", "noise is -1; allowed are numbers from 0 to 10"),
         ("createMixture({ noise: NaN })", "noise is null; allowed are numbers from 0 to 10"),
-        ("createMixture({ rate: '1' })", 'rate is "1"; allowed are numbers'),
-        (
-            "createMixture({ gate: 'argmax' })",
-            'gate is "argmax"; allowed are softmax_topk, topk_softmax, sigmoid_topk, hash',
-        ),
         ("createMixture({ balance: 'z' })", f'balance is "z"; allowed are {", ".join(SETTINGS["balance"]["choices"])}'),
         (
             "createMixture({ data: 'toString' })",
@@ -371,9 +258,15 @@ def test_the_history_stays_short_and_keeps_its_ends(engine):
         ("createMixture({ centred: 1 })", "centred is 1; allowed are true, false"),
         ("createMixture({ experts: 8 })", "there is no setting experts; allowed are data, centred, seed"),
         ("createMixture().set({ E: 4 })", "E cannot change while it trains; allowed are rate, batch"),
-        ("createMixture().set({ k: 9 })", "k is 9; allowed are whole numbers from 1 to 8"),
         ("createMixture().knock(8, true)", "expert is 8; allowed are 0 to 7"),
+        (
+            "const m = createMixture({ E: 2 }); m.knock(0, true); m.knock(1, true)",
+            "expert 1 is the last one; one has to stay",
+        ),
         ("createMixture().inspect(512)", "point is 512; allowed are 0 to 511"),
+        ("createTree({ depth: 5 })", "depth is 5; allowed are whole numbers from 1 to 4"),
+        ("createTree({ E: 8 })", "there is no setting E; allowed are data, centred, seed"),
+        ("createTree().partPlane(8, 10)", "leaf is 8; allowed are 0 to 7"),
         ("makeData('moons', 0, true)", 'data is "moons"; allowed are regimes'),
     ],
 )
@@ -389,9 +282,19 @@ def test_a_loss_that_is_no_number_stops_the_training_and_changes_nothing(engine)
         const before = JSON.stringify(parameters(model));
         let error = "";
         try { model.train(1); } catch (e) { error = e.message; }
-        return { error, same: before === JSON.stringify(parameters(model)), step: model.step };
+        return [error, before === JSON.stringify(parameters(model)), model.step];
     """
-    answer = engine("run", code=code)
-    assert "at step 5; that step changed nothing. Reset" in answer["error"]
-    assert answer["same"]
-    assert answer["step"] == 5
+    error, same, step = engine("run", code=code)
+    assert "at step 5; that step changed nothing. Reset" in error
+    assert (same, step) == (True, 5)
+
+
+def test_the_wildest_settings_do_not_run_away(engine):
+    """Adam's steps are bounded and the page counts in 64 bits, so that no slider can make a number infinite."""
+    code = """
+        const wild = { rate: 1, balance: "importance", coefficient: 1000, gate: "sigmoid_topk", noise: 10 };
+        const model = createMixture(wild);
+        model.train(2000);
+        return [model.recent().task, model.evaluate().loss];
+    """
+    assert np.isfinite(engine("run", code=code)).all()

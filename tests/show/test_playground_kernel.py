@@ -2,15 +2,14 @@
 
 import threading
 import time
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from front_end import draw_at_once, say
 
-from moe_tutorial.layers import MixtureOfExperts, Router, importance_loss, load_loss, switch_loss, z_loss
-from moe_tutorial.show.playground.kernel import EXPERT_SIDE, LOSSES, SIDE, KernelTraining, PlaygroundRouter, without
+from moe_tutorial.layers import MixtureOfExperts, Router
+from moe_tutorial.show.playground.kernel import EXPERT_SIDE, LOSSES, SIDE, KernelTraining, PlaygroundRouter
 from moe_tutorial.study import regimes_2d
 
 SETTINGS = {
@@ -82,25 +81,28 @@ def test_it_holds_nothing_until_the_page_asks(points):
     assert "plane" not in kernel.frame
     frame = tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 7}, points[1])
     assert (frame["step"], frame["serial"], frame["settings"]["E"], frame["classes"]) == (0, 7, 6, 3)
-    assert (
-        frame["settings"].items() >= {"rate": 0.02, "coefficient": 0.1, "balance": "none", "k": 1, "noise": 0}.items()
-    )
+    wanted = ("rate", "coefficient", "balance", "k", "noise")
+    assert [frame["settings"][name] for name in wanted] == [SETTINGS[name] for name in wanted]
 
 
-@pytest.mark.parametrize("k", [1, 2])
-@pytest.mark.parametrize("gate", ["softmax_topk", "topk_softmax", "sigmoid_topk"])
+@pytest.mark.parametrize(
+    ("gate", "k"), [("softmax_topk", 1), ("softmax_topk", 2), ("topk_softmax", 1), ("sigmoid_topk", 2), ("hash", 2)]
+)
 def test_a_frame_measures_what_the_pages_engine_measures(engine, points, gate, k):
     kernel = built(points, gate=gate, k=k)
     kernel.trainer.advance(60)
     frame = tell(kernel, {"look": 11})
-    parameters = {
-        name.split(".")[1]: value.double().flatten().tolist()
-        for name, value in kernel.trainer.run.layer.named_parameters()
-    }
+    assert (frame["recent"]["routerGradient"] == 0) == (gate in ("topk_softmax", "hash"))  # at k = 1 it is deaf
+    layer = kernel.trainer.run.layer
+    known = [
+        *layer.named_parameters(),
+        *((name, value) for name, value in layer.named_buffers() if "direction" in name),
+    ]
+    given = {name.split(".")[1]: value.double().flatten().tolist() for name, value in known}
     asked = SETTINGS | {"gate": gate, "k": k}
     code = f"""
-        const model = createMixture({str(asked).replace("True", "true")}), given = {parameters};
-        for (const name in given) model.params[name].set(given[name]);
+        const model = createMixture({str(asked).replace("True", "true")}), given = {given};
+        for (const name in given) (model.params[name] ?? model[name]).set(given[name]);
         const plane = model.plane({SIDE}), says = model.partPlane(4, {EXPERT_SIDE});
         return {{ ...model.evaluate(), point: model.inspect(11), plane, says }};
     """
@@ -142,20 +144,11 @@ def test_it_trains_with_every_balance_and_resets(points):
         assert all(torch.equal(value, start[name]) for name, value in kernel.trainer.run.layer.state_dict().items())
 
 
-def test_the_gate_that_cannot_learn_says_zero(points):
-    kernel = built(points, gate="topk_softmax")
-    kernel.trainer.advance(20)
-    assert kernel.frame["recent"]["routerGradient"] == 0
-
-
 def test_sliders_change_it_while_it_trains(points):
     kernel = built(points, balance="bias", coefficient=0.05)
     kernel.trainer.advance(20)
-    tell(
-        kernel,
-        {"set": {"noise": 0.5, "k": 2, "balance": "switch", "coefficient": 1, "rate": 0.001, "batch": 10}, "serial": 2},
-    )
-    frame = kernel.frame
+    moved = {"noise": 0.5, "k": 2, "balance": "switch", "coefficient": 1, "rate": 0.001, "batch": 10}
+    frame = tell(kernel, {"set": moved, "serial": 2})
     router = kernel.trainer.run.layer.router
     assert (router.noise, router.top_k, kernel.trainer.run.batch_size, frame["serial"]) == (0.5, 2, 10, 2)
     assert not router.bias.any()
@@ -165,7 +158,7 @@ def test_sliders_change_it_while_it_trains(points):
     assert kernel.frame["recent"]["balance"] > 0.5
 
 
-@pytest.mark.parametrize("balance", ["none", "switch", "importance", "bias"])
+@pytest.mark.parametrize("balance", ["none", "switch", "bias"])
 def test_who_is_knocked_out_is_never_chosen_and_the_others_count_alone(points, balance):
     kernel = built(points, balance=balance, k=2)
     kernel.trainer.advance(20)
@@ -181,11 +174,6 @@ def test_who_is_knocked_out_is_never_chosen_and_the_others_count_alone(points, b
     assert term.item() == pytest.approx({"switch": 1.0}.get(balance, 0.0), abs=1e-5)
     frame = tell(kernel, {"knock": [2, False]})
     assert frame["knocked"] == [False] * 6
-    for expert in range(5):
-        tell(kernel, {"knock": [expert, True]})
-    frame = tell(kernel, {"knock": [5, True]})
-    assert "expert 5 is the last one" in frame["error"]
-    assert frame["now"]["shares"][5] == pytest.approx(1)
 
 
 def test_a_hash_cannot_be_knocked(points):
@@ -215,39 +203,34 @@ def test_the_learners_own_layer_and_points():
 
 
 def test_a_layer_that_fails_says_so_and_the_engine_lives(points):
-    class Broken(torch.nn.Module):
+    class Fragile(torch.nn.Module):
+        bad = False
+
         def __init__(self):
             super().__init__()
             self.moe = MixtureOfExperts(2, 4, 4, 1, d_out=3)
-            self.bad = False
 
         def forward(self, x):
             if self.bad:
                 raise RuntimeError("it broke")
             return self.moe(x)
 
-    layer = Broken()
+    layer = Fragile()
     kernel = new(layer)
     frame = tell(kernel, {"do": "build", "settings": SETTINGS, "serial": 1}, points[1])
-    assert frame["inspected"]["says"] is None
-    assert frame["parts"] == []
-    layer.bad = True
-    assert tell(kernel, {"do": "step"})["error"] == "RuntimeError: it broke"
-    layer.bad = False
-    assert tell(kernel, {"do": "step"})["error"] == ""
+    assert (frame["inspected"]["says"], frame["parts"]) == (None, [])  # it has no `experts`
+    for bad, said in ((True, "RuntimeError: it broke"), (False, "")):
+        layer.bad = bad
+        assert tell(kernel, {"do": "step"})["error"] == said
 
 
-def test_it_trains_by_itself_while_the_page_draws(points):
+def test_it_trains_by_itself_until_something_else_is_built(points):
     kernel = built(points)
     draw_at_once(kernel)
     tell(kernel, {"do": "start"})
     until(lambda: kernel.frame["step"] >= 50)
-    tell(kernel, {"do": "pause"})
-    assert not kernel.frame["running"]
-    tell(kernel, {"do": "start"})
     say(kernel, {"do": "build", "settings": SETTINGS, "serial": 2}, points[1])
-    until(lambda: kernel.frame["serial"] == 2)
-    until(lambda: not trains_by_itself())
+    until(lambda: kernel.frame["serial"] == 2 and not trains_by_itself())
     assert not kernel.trainer.running
 
 
@@ -259,23 +242,3 @@ def test_a_router_without_meddling_is_the_courses_router():
     theirs.load_state_dict(ours.state_dict())
     for a, b in zip(ours(x)[:4], theirs(x)[:4], strict=True):
         assert torch.equal(a, b)
-
-
-@pytest.mark.parametrize("loss", [switch_loss, importance_loss, z_loss, load_loss])
-def test_who_is_knocked_out_counts_in_no_loss(loss):
-    """Every field of a routing without an expert is that of the smaller router, so every loss is."""
-    torch.manual_seed(0)
-    wide, small = PlaygroundRouter(2, 5, 2, noise=0.5), Router(2, 4, 2, noise=0.5)
-    wide.out[1] = True
-    with torch.no_grad():
-        small.weight.copy_(wide.weight[~wide.out])
-    x = torch.randn(50, 2)
-    torch.manual_seed(1)
-    seen = without(wide(x), wide.out)
-    noise = ((seen.noisy_logits - seen.logits) / 0.5).detach()
-    with mock.patch("torch.randn_like", return_value=noise):
-        expected = small(x)
-    for name, ours, theirs in zip(expected._fields, seen, expected, strict=True):
-        assert ours.shape == theirs.shape, name
-        torch.testing.assert_close(ours, theirs)
-    torch.testing.assert_close(loss(seen), loss(expected))

@@ -61,13 +61,6 @@ def test_a_region_is_deeper_where_the_router_is_surer():
     assert depth(region_map(torch.ones(64, 1))) == pytest.approx(region["mixLow"], abs=0.003)
 
 
-def test_a_hole_in_a_region_belongs_to_its_own_expert():
-    owners = torch.zeros(8, 8, dtype=torch.long)
-    owners[3:5, 3:5] = 1
-    rings = outlines(region_map(torch.nn.functional.one_hot(owners.flatten(), 2)))
-    assert [len(rings[0]), len(rings[1])] == [2, 1]
-
-
 def test_points_stand_at_their_places_in_the_shape_of_their_class():
     points, labels = torch.tensor([[-1.0, -1.0], [1.0, 0.0]]), torch.tensor([0, 4])
     line = torch.linspace(-1, 1, 8)

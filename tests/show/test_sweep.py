@@ -31,6 +31,7 @@ def test_at_first_only_the_first_values_are_computed_and_no_thread_starts():
     assert calls == [(1, 10)]
     assert widget.stored == {"0,0": "<b>10</b>"}
     assert widget.controls == [{"label": "a", "values": ["1", "2"]}, {"label": "Factor", "values": ["10", "20"]}]
+    assert sweep(lambda t: "", t=[0.1 + 0.2, 1e-3]).controls[0]["values"] == ["0.3", "0.001"]
     assert threading.active_count() == threads
 
 
@@ -83,7 +84,3 @@ def test_it_refuses_with_name_value_and_what_is_allowed(fn, controls, message):
 def test_the_function_has_to_return_html_text():
     with pytest.raises(TypeError, match=r"fn returned int for \{'a': 1\}"):
         sweep(lambda a: a, a=[1])
-
-
-def test_floats_are_shown_short():
-    assert sweep(lambda t: "", t=[0.1 + 0.2, 1e-3]).controls[0]["values"] == ["0.3", "0.001"]

@@ -18,18 +18,15 @@ def view(**changes):
 
 
 def test_the_page_gets_the_text_the_choices_and_the_weights():
-    widget = view(labels=[("signs", 9), ("digits", T - 9)], title="Mine")
+    widget = view(labels=[("signs", 9), ("digits", T - 9)], title="Mine", probs=PROBS)
     assert widget.text == TEXT
     np.testing.assert_array_equal(np.frombuffer(widget.indices, np.uint8).reshape(2, T, 2), BEST.indices)
     np.testing.assert_array_equal(np.frombuffer(widget.weights, np.float32).reshape(2, T, 2), BEST.values)
     labels = [["signs", 9], ["digits", T - 9]]
     assert widget.settings == {"experts": 4, "blocks": 2, "k": 2, "labels": labels, "title": "Mine"}
-    assert widget.probs == b""
-
-
-def test_probabilities_come_back_to_two_decimals_and_more():
-    back = np.frombuffer(view(probs=PROBS).probs, np.uint16).reshape(PROBS.shape) / 65_535
-    np.testing.assert_allclose(back, PROBS, atol=1e-5)
+    probs = np.frombuffer(widget.probs, np.uint16).reshape(PROBS.shape) / 65_535
+    np.testing.assert_allclose(probs, PROBS, atol=1e-5)
+    assert view().probs == b""
 
 
 def test_lists_arrays_and_tensors_give_the_same_page_and_a_gradient_is_no_hindrance():
@@ -57,18 +54,12 @@ def test_it_reads_as_a_line_of_text_where_widgets_are_not_shown():
     [
         ({"text": ""}, "text is 0 characters long; allowed is a str of 1 to 2000"),
         ({"text": "x" * 2001}, "text is 2001 characters long"),
-        ({"text": 7}, "text is int"),
         ({"text": TEXT[:-1]}, r"indices has shape \(2, 13, 2\); allowed is \(blocks, 12, k\)"),
         ({"n_experts": 17}, "n_experts must be an integer from 1 to 16, got 17"),
-        ({"n_experts": 0}, "n_experts must be .*, got 0"),
-        ({"n_experts": 4.0}, "n_experts must be .*, got 4.0"),
         ({"n_experts": 3}, "indices holds 3; allowed are whole numbers from 0 to 2"),
         ({"indices": BEST.indices[0]}, r"indices has shape \(13, 2\)"),
-        ({"indices": BEST.indices[:0]}, r"indices has shape \(0, 13, 2\)"),
         ({"indices": BEST.indices + 0.5}, "whole numbers"),
-        ({"indices": BEST.indices - 9}, "indices holds -"),
         ({"indices": BEST.indices * 0}, "names an expert twice"),
-        ({"indices": None}, "indices is NoneType"),
         ({"weights": BEST.values[..., :1]}, r"weights has shape \(2, 13, 1\); allowed is \(2, 13, 2\)"),
         ({"weights": -BEST.values}, "weights holds -"),
         ({"weights": BEST.values / 0}, "weights holds 52 values that are NaN or infinite"),

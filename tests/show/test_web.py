@@ -41,13 +41,6 @@ def test_each_module_has_a_scope_of_its_own(bundled, node, tmp_path):
     [
         (
             {
-                "entry": 'import { a } from "./one.js";\nexport default a;\n',
-                "one": "const a = 1;\nexport { a };\n",
-            },
-            r"one.js says 'export \{ a \};'",
-        ),
-        (
-            {
                 "entry": 'import { a } from "./one.js";\nimport { b } from "./two.js";\nexport default { a, b };\n',
                 "one": 'import { set } from "./three.js";\nexport const a = set;\n',
                 "two": 'import { set } from "./four.js";\nexport const b = set;\n',
