@@ -1,7 +1,24 @@
-"""What the tests in JupyterLab share, and how a widget is shown on a page with no kernel and no network."""
+"""What the tests in a browser share: pages of the site, a page in JupyterLab, and a widget without a kernel."""
+
+import re
 
 import pytest
 from on_page import page_of
+from on_site import opening, serving
+
+
+@pytest.fixture(scope="session")
+def served(site):
+    """The site's address on a server, below the path at which it will stand."""
+    root = re.search(r'data-content_root="([^"]*)"', (site / "404.html").read_text(encoding="utf-8"))[1]
+    with serving(site, root) as address:
+        yield address
+
+
+@pytest.fixture
+def open_page(chromium, served, site):
+    with opening(chromium, served, site) as open_page:
+        yield open_page
 
 
 @pytest.fixture

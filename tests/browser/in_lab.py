@@ -90,6 +90,29 @@ def run_all(page, lab, name, seconds=120):
     assert failed.count() == 0, failed.first.inner_text()
 
 
+def run_cell(page, number, wait=True):
+    """Run one cell again, and return what it shows."""
+    cell = page.locator(".jp-CodeCell").nth(number)
+    before = cell.locator(".jp-InputArea-prompt").inner_text()
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    if not wait:
+        return ""
+    page.wait_for_function(
+        r"""([n, before]) => {const t = document.querySelectorAll('.jp-CodeCell')[n]
+            .querySelector('.jp-InputArea-prompt').innerText; return t !== before && /\d/.test(t)}""",
+        arg=[number, before],
+    )
+    return cell.locator(".jp-OutputArea").inner_text()
+
+
+def write_cell(page, number, source):
+    """Put other text into a cell."""
+    page.locator(".jp-CodeCell").nth(number).locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(source)
+
+
 def picture(canvas):
     return canvas.evaluate("(c) => c.toDataURL()")
 

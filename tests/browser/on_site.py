@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page
 from moe_tutorial.course.tables import contents
 
 PAGES = [page["file"] for page in contents(Path(__file__).parents[2])] + ["search"]
+SCREEN = {"width": 1280, "height": 800}
 COMPRESSED = {".webp", ".png", ".woff2"}  # by themselves
 PARTS = ".moe-late, .moe-plotly, .moe-figure img"  # what comes when a reader is near
 PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
@@ -25,17 +26,24 @@ ARRIVED = "part => part.complete || part.dataset.drawn || part.dataset.mounted |
 
 
 class Compressing(SimpleHTTPRequestHandler):
-    """A file server that compresses, and keeps its log to itself."""
+    """A file server that compresses, and keeps its log to itself.
+
+    What is not there is answered by 404.html, if there is one, as GitHub's pages do.
+    """
 
     protocol_version = "HTTP/1.1"
+    root = "/"
 
     def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
+        path = Path(self.translate_path("/" + self.path.removeprefix(self.root)))
+        status, missing = 200, Path(self.directory, "404.html")
+        if not path.is_file():
+            status, path = 404, missing
         if not path.is_file():
             return self.send_error(404)
         body, small = path.read_bytes(), path.suffix in COMPRESSED
         body = body if small else gzip.compress(body, 6)
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", mimetypes.guess_type(path.name)[0] or "application/octet-stream")
         if not small:
             self.send_header("Content-Encoding", "gzip")
@@ -54,12 +62,41 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(folder: Path):
-    """The address at which a folder is served, as long as it is needed."""
-    server = Server(("127.0.0.1", 0), partial(Compressing, directory=str(folder)))
+def serving(folder: Path, root: str = "/"):
+    """The address at which a folder is served, below this root, as long as it is needed."""
+    handler = type("Rooted", (Compressing,), {"root": root})
+    server = Server(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield f"http://127.0.0.1:{server.server_port}{root.rstrip('/')}"
     server.shutdown()
+
+
+@contextmanager
+def opening(chromium: Browser, address: str, folder: Path):
+    """A function that opens a page of the site in a context of its own; what goes wrong there is in ``page.wrong``."""
+    contexts = []
+
+    def open_page(name: str, scheme: str = "http", **options) -> Page:
+        # The page's policy would also forbid the tests' own questions.
+        contexts.append(chromium.new_context(**{"bypass_csp": True, "viewport": SCREEN} | options))
+        page = contexts[-1].new_page()
+        page.wrong = []
+        home = address if scheme == "http" else folder.as_uri()
+        page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or page.wrong.append(f"asks {r.url}"))
+        page.on("requestfailed", lambda r: page.wrong.append(f"cannot load {r.url}"))
+        page.on("response", lambda r: r.status >= 400 and page.wrong.append(f"{r.status} {r.url}"))
+        page.on("pageerror", lambda error: page.wrong.append(f"error {error}"))
+        page.on("console", lambda message: message.type == "error" and page.wrong.append(message.text))
+        page.goto(f"{home}/{name}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def unfold(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
 
 
 def read_on(page: Page) -> None:

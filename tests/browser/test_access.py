@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 
 import pytest
-from on_site import PAGES, read_on, serving
+from on_site import PAGES, opening, read_on, unfold
 from sampled import sampled
 
 LOOKS = [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)]
@@ -58,33 +58,19 @@ PICTURES = """() => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def served(site):
-    with serving(site) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def open_page(chromium, served):
+def reads(open_page, name, theme="light", width=1280, height=800):
     """Open a page and read it to its end, on a phone if it is narrow."""
-
-    def open_page(name, theme="light", width=1280, height=800, **more):
-        phone = {"has_touch": True, "is_mobile": True} if width < 500 else {}
-        look = {"viewport": {"width": width, "height": height}, "color_scheme": theme, "bypass_csp": True}
-        page = chromium.new_context(**look, **phone, **more).new_page()
-        page.goto(f"{served}/{name}.html")
-        read_on(page)
-        return page
-
-    return open_page
+    phone = {"has_touch": True, "is_mobile": True} if width < 500 else {}
+    page = open_page(f"{name}.html", viewport={"width": width, "height": height}, color_scheme=theme, **phone)
+    read_on(page)
+    return page
 
 
 @pytest.fixture(scope="module", params=VISITS)
-def seen(request, open_page):
+def seen(request, chromium, served, site):
     """A page that several tests look at."""
-    page = open_page(*request.param)
-    yield page
-    page.context.close()
+    with opening(chromium, served, site) as open_page:
+        yield reads(open_page, *request.param)
 
 
 def faults(page):
@@ -120,7 +106,7 @@ def test_a_finger_has_room_and_is_told_nothing_of_a_mouse(seen):
 def test_axe_finds_nothing_with_folds_closed_and_open(seen, axe):
     seen.evaluate(axe)
     found = {"closed": faults(seen)}
-    seen.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    unfold(seen)
     read_on(seen)
     found["open"] = faults(seen)
     assert found == {"closed": {}, "open": {}}
@@ -128,38 +114,26 @@ def test_axe_finds_nothing_with_folds_closed_and_open(seen, axe):
 
 @pytest.mark.parametrize("drawer", ["primary", "secondary"])
 def test_the_drawers_of_a_phone_have_room_for_a_finger(open_page, drawer):
-    page = open_page("03_router", width=360)
+    page = reads(open_page, "03_router", width=360)
     page.locator(f".{drawer}-toggle").click()
     page.locator(f"dialog[open] a, .bd-sidebar-{drawer} a").first.wait_for()
     page.wait_for_timeout(400)  # it slides in
     assert page.evaluate(SMALL) == []
-    page.context.close()
 
 
 @pytest.mark.parametrize("name", sampled(PAGES, kept=WIDE))
 def test_no_width_of_screen_scrolls_sideways(open_page, name):
-    page = open_page(name)
+    page = reads(open_page, name)
     for width in (320, 360, 768, 1280, 2560):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_timeout(200)  # what draws itself anew has done so
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.context.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (390, 740)])
 def test_a_phones_first_screen_has_the_map_and_play(open_page, width, height):
-    page = open_page("index", width=width, height=height)
+    page = reads(open_page, "index", width=width, height=height)
     for part in (page.locator(".moe-hero-map"), page.get_by_role("button", name="Play", exact=True)):
         box = part.bounding_box()
         assert box["y"] + box["height"] <= height
     assert page.locator(".moe-hero-map").bounding_box()["width"] >= 220
-    page.context.close()
-
-
-def test_nothing_moves_by_itself_and_play_works_for_readers_who_want_little_motion(open_page):
-    page = open_page("index", reduced_motion="reduce")
-    page.wait_for_timeout(500)  # nothing may happen
-    assert page.locator(".moe-root").get_attribute("data-step") == "0"
-    page.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_function("+document.querySelector('.moe-root').dataset.step >= 60")
-    page.context.close()

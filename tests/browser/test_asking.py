@@ -152,7 +152,9 @@ def test_what_was_kept_before_lessons_were_renumbered_has_its_present_id(visit):
         assert kept == wanted
 
 
-@pytest.mark.parametrize(("measured", "verdict"), [(30.4, "✓ Right."), (36, "Close."), (36.2, "Not what happened")])
+@pytest.mark.parametrize(
+    ("measured", "verdict"), [(30.4, "✓ Right."), (30.6, "Close."), (36, "Close."), (36.2, "Not what happened")]
+)
 def test_a_sliders_verdict_tells_the_same_step_a_tenth_of_the_range_and_farther(visit, measured, verdict):
     page = visit(*sixty(measured))
     page.get_by_role("button", name="Lock my guess").click()
@@ -173,15 +175,6 @@ def test_an_order_is_made_by_keyboard_and_each_move_is_told(visit):
     expect(measured).to_contain_text("You had 1 of 3 in their place.")
     expect(measured).to_contain_text("Close.")
     assert measured.locator("li").all_inner_texts() == ["oracle", "denseyou: 3", "diceyou: 2"]
-
-
-def test_a_choice_must_be_made_before_it_is_locked(visit):
-    page = visit(*chosen())
-    page.get_by_role("button", name="Lock my guess").click()
-    expect(page.get_by_role("status").first).to_have_text("Choose an answer first.")
-    page.get_by_label("not at all").check()
-    page.get_by_role("button", name="Lock my guess").click()
-    expect(card(page, "Your guess, measured")).to_contain_text("✓ Right.")
 
 
 def test_who_did_not_guess_is_led_there_or_shown_the_answer(visit):
@@ -315,23 +308,3 @@ def test_axe_finds_nothing_before_and_after_the_answers(visit, small_quiz, axe, 
     page.evaluate("dispatchEvent(new Event('focus'))")
     expect(page.locator("table")).to_be_visible()
     look()
-
-
-@pytest.mark.parametrize("width", [360, 1280])
-def test_what_is_tapped_is_large_enough_for_a_thumb(visit, small_quiz, width):
-    page = visit(*sixty(), *ranked(), *chosen(), small_quiz, width=width)
-    taps = page.locator("button, select, .moe-option, input:not([type=radio])").all()
-    assert len(taps) > 20
-    for tap in taps:
-        box = tap.bounding_box()
-        assert box["height"] >= 44, tap.evaluate("tap => tap.outerHTML")
-        assert box["width"] >= 44, tap.evaluate("tap => tap.outerHTML")
-
-
-def test_forced_colours_leave_every_control_and_mark_to_be_seen(visit, small_quiz):
-    page = visit(*sixty(), small_quiz, forced_colors="active")
-    page.get_by_role("button", name="Lock my guess").click()
-    for mark in page.locator(".moe-mark i").all():
-        assert mark.evaluate("mark => getComputedStyle(mark).borderTopWidth") == "2px"
-    for button in page.get_by_role("button").all():
-        assert button.evaluate("button => getComputedStyle(button).borderTopStyle") == "solid"

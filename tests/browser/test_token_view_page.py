@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from sampled import sampled
 
 from moe_tutorial.show.token_view import token_view
 
@@ -48,15 +49,11 @@ def picked(page):
     return int(page.locator("[aria-selected]").get_attribute("data-i"))
 
 
-@pytest.mark.parametrize(("n_experts", "k"), [(8, 1), (16, 2)])
-@pytest.mark.parametrize("width", [320, 360, 1280])
-def test_it_fits_its_column_and_both_themes_colour_it(show, n_experts, k, width):
-    page = show(view(n_experts=n_experts, k=k), width)
+@pytest.mark.parametrize("width", [320, 1280])
+def test_it_fits_its_column_and_both_themes_colour_it(show, width):
+    page = show(view(n_experts=16, k=2), width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    right = page.evaluate(
-        "Math.max(...[...document.querySelectorAll('[role=option]')].map((c) => c.getBoundingClientRect().right))"
-    )
-    assert right <= width
+    assert max(cells(page).evaluate_all("(all) => all.map((c) => c.getBoundingClientRect().right)")) <= width
     tint = "getComputedStyle(document.querySelector('[role=option]')).backgroundColor"
     light = page.evaluate(tint)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
@@ -92,16 +89,20 @@ def test_another_block_has_other_numbers_shares_and_title(show):
     assert numbers(page) == [str(e) for e in best.indices[0, :, 0].tolist()]
     assert title(page).startswith("Block 1: ")
     assert title(page).endswith("no kind of character has an expert of its own")
-    page.get_by_role("radio", name="Block 2").focus()
-    page.keyboard.press("ArrowRight")  # from the last to the first, as radios do
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
     assert page.get_by_role("radio", name="Block 2").is_checked()
     assert title(page) == last
     rows = [row.split() for row in page.locator(".moe-takes li").all_inner_texts()]
     assert rows[3][:3] == ["3", f"{100 * digits / T:.0f}", "%"]
     assert rows[7][:2] == ["7", "dead"]
-    counts = {c: TEXT.count(c) for c in TEXT if c.isdigit()}
-    assert counts[rows[3][3]] == max(counts.values())
+    # Who handles which part of the text: the busiest expert of each is named.
+    parts = [row.split() for row in page.locator(".moe-domains tr").all_inner_texts()]
+    start = 0
+    for (name, length), row in zip(LABELS, parts, strict=True):
+        counts = best.indices[-1, start : start + length].flatten().bincount(minlength=8)
+        start += length
+        assert row[0] == name
+        assert row[-3:] == [str(int(counts.argmax())), f"{100 * counts.max() / length:.0f}", "%"]
 
 
 def test_the_title_says_what_most_of_an_experts_characters_are(show):
@@ -116,7 +117,7 @@ def test_the_title_says_what_most_of_an_experts_characters_are(show):
     assert title(show(token_view("abc", every, every + 1, 2))) == "Block 1: all 2 experts handle every character"
 
 
-@pytest.mark.parametrize("how", ["hover", "click", "keys"])
+@pytest.mark.parametrize("how", ["hover", "keys"])
 def test_a_picked_character_shows_its_experts_weights_and_probabilities(show, how):
     page = show(view(blocks=3, n_experts=16, k=2, lead=3))
     probs, best = routing(3, 16, 2, lead=3)
@@ -125,7 +126,7 @@ def test_a_picked_character_shows_its_experts_weights_and_probabilities(show, ho
         cells(page).nth(place + 1).click()
         page.keyboard.press("ArrowLeft")
     else:
-        getattr(cells(page).nth(place), how)()
+        cells(page).nth(place).hover()
     assert picked(page) == place
     panel = page.locator(".moe-panel")
     assert panel.locator(".moe-subtitle").inner_text() == f"Character {place + 1} of {T}: ="
@@ -157,9 +158,8 @@ def test_a_click_pins_and_escape_or_a_second_click_lets_go(show):
     assert picked(page) == 3
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-def test_the_arrow_keys_move_through_the_text_which_is_one_tab_stop(show, width):
-    page = show(view(), width)
+def test_the_arrow_keys_move_through_the_text_which_is_one_tab_stop(show):
+    page = show(view(), 360)
     assert page.locator(".moe-text [tabindex='0']").count() == 1
     cells(page).nth(2).click()
     page.keyboard.press("ArrowRight")
@@ -205,43 +205,18 @@ def test_an_expert_in_the_list_lights_its_characters_only(show):
     assert numbers(page) == before
 
 
-def test_each_parts_busiest_expert_is_named(show):
-    page = show(view())
-    _, best = routing()
-    rows = [row.split() for row in page.locator(".moe-domains tr").all_inner_texts()]
-    start = 0
-    for (name, length), row in zip(LABELS, rows, strict=True):
-        counts = best.indices[-1, start : start + length].flatten().bincount(minlength=8)
-        start += length
-        assert row[0] == name
-        assert row[-3:] == [str(int(counts.argmax())), f"{100 * counts.max() / length:.0f}", "%"]
-
-
 def test_strange_characters_each_keep_a_place_and_a_name(show):
     text = "a\te\u0301🙂漢\r\x00\u200d👨\u200d👩 \n\n<"
     indices = torch.arange(len(text)).remainder(4)[None, :, None]
     page = show(token_view(text, indices, torch.ones(indices.shape), 4), 320)
     assert cells(page).count() == len(text)
-    assert page.evaluate(
-        "[...document.querySelectorAll('[role=option]')].every((c) => c.getBoundingClientRect().width > 4)"
-    )
+    assert min(cells(page).evaluate_all("(all) => all.map((c) => c.getBoundingClientRect().width)")) > 4
     for place, name in ((1, "tab"), (3, "◌\u0301"), (4, "🙂"), (6, "␍"), (text.index("\n"), "line break")):
         cells(page).nth(place).hover()
         assert page.locator(".moe-panel .moe-subtitle").inner_text().endswith(f": {name}")
 
 
-def test_the_longest_text_with_the_most_experts_is_shown_and_changes_its_block(show):
-    text = (TEXT * 40)[:2000]
-    probs = torch.randn(2, 2000, 16, generator=torch.Generator().manual_seed(0)).softmax(-1)
-    best = probs.topk(2)
-    page = show(token_view(text, best.indices, best.values, 16, probs=probs))
-    for block in (1, 0):
-        page.get_by_label(f"Block {block + 1}", exact=True).check(force=True)
-        shown = page.evaluate("[...document.querySelectorAll('[role=option]')].map((c) => +c.dataset.e)")
-        assert shown == best.indices[block, :, 0].tolist()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", sampled(["light", "dark"], kept=["dark"]))
 def test_axe_finds_nothing_and_a_button_is_called_what_stands_in_it(show, axe, theme):
     page = show(view(n_experts=16, k=2, lead=3), theme=theme)
     page.evaluate(axe)
