@@ -181,7 +181,8 @@ def test_however_often_its_cell_is_run_one_thread_is_left_and_none_after_a_pause
 
 
 def test_without_a_page_that_answers_it_pauses_and_can_be_started_again(monkeypatch):
-    monkeypatch.setattr(trainer, "ANSWER", 0.3)
+    monkeypatch.setattr(trainer, "ANSWER", 0.6)  # in which ten frames would fit
+    monkeypatch.setattr(trainer, "ON_THE_WAY", 2)
     one = panel()
     one.start()
     until(lambda: not one.running)
@@ -190,7 +191,7 @@ def test_without_a_page_that_answers_it_pauses_and_can_be_started_again(monkeypa
     assert one.frame["running"] is False
     number = one.frame["number"]
     assert number <= trainer.ON_THE_WAY + 2
-    monkeypatch.setattr(trainer, "ANSWER", 10.0)  # on a busy machine an answer may take longer than 0.3 s
+    monkeypatch.setattr(trainer, "ANSWER", 10.0)  # on a busy machine an answer may take longer than 0.6 s
     step = one.step
     watch(one).start()
     until(lambda: one.step > step + 5)
