@@ -1,11 +1,13 @@
 """The plotly pictures of a lesson on the site: they come when a reader is near, and follow the theme and the finger."""
 
 import pytest
+from on_page import FRAMES
 from on_site import read_on
 
 LESSON = "07_balance.html"
 PLOT = "document.querySelector('.moe-plot')"
 ROOM = "[...document.querySelectorAll('.moe-plotly')].map((box) => box.getBoundingClientRect().height)"
+LOADED = "[...document.scripts].filter((script) => script.src.includes('plotly-basic')).length"
 COLOURS = f"JSON.stringify({PLOT}.data).toLowerCase().match(/#[0-9a-f]{{6}}/g)"
 # The texts of a picture that lie on each other.
 OVERLAPPING = """() => {
@@ -20,20 +22,18 @@ OVERLAPPING = """() => {
 }"""
 
 
-def test_plotly_is_loaded_once_when_a_picture_comes_near_and_takes_the_room_that_was_kept(open_page):
+def test_plotly_is_loaded_when_a_picture_comes_near_and_takes_the_room_that_was_kept(open_page):
     page = open_page(LESSON)
-    loaded = []
-    page.on("response", lambda response: loaded.append(response.url.rsplit("/", 1)[1]))
     page.wait_for_load_state("networkidle")
     before = page.evaluate(ROOM)
     top = page.evaluate("document.querySelector('.moe-plotly').getBoundingClientRect().top")
     page.evaluate(f"scrollTo(0, {top} - innerHeight - 450)")
-    page.wait_for_timeout(100)
-    assert "plotly-basic.min.js" not in loaded
+    page.evaluate(FRAMES)
+    assert page.evaluate(LOADED) == 0
     page.evaluate("scrollBy(0, 150)")  # still below the screen, by 300 pixels
     page.wait_for_function("document.querySelector('.moe-plotly').dataset.drawn")
     read_on(page)
-    assert loaded.count("plotly-basic.min.js") == 1
+    assert page.evaluate(LOADED) == 1
     assert page.evaluate(ROOM) == before
 
 
