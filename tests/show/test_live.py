@@ -157,6 +157,11 @@ def test_each_slider_takes_effect_and_the_frame_names_the_move():
     start = parameters(one.layer)
     one.advance(1)
     assert (parameters(one.layer) - start).abs().max() == pytest.approx(0.5, rel=0.01)  # Adam's first step is the rate
+    for knobs, kept in (({"rate": 0.1}, 1), ({"noise": 1.0}, 0)):  # choices with other settings do not count
+        serial = one.frame["serial"]
+        move(one, **knobs)
+        until(lambda serial=serial: one.frame["serial"] == serial + 1)
+        assert one.frame["recent"]["steps"] == kept
 
 
 def test_however_often_its_cell_is_run_one_thread_is_left_and_none_after_a_pause():
