@@ -54,9 +54,10 @@ def as_tokens(x: object, d_model: int) -> Tensor:
         raise TypeError(f"x must be a floating-point tensor of shape (..., {d_model}), got {type(x).__name__}")
     if not x.is_floating_point():
         raise TypeError(f"x must be a floating-point tensor, got dtype {x.dtype}")
-    if x.ndim == 0 or x.shape[-1] != d_model:
-        raise ValueError(f"x must have shape (..., d_model = {d_model}), got {tuple(x.shape)}")
-    return x if x.ndim == 2 else x.reshape(-1, d_model)
+    shape = x.shape
+    if not shape or shape[-1] != d_model:
+        raise ValueError(f"x must have shape (..., d_model = {d_model}), got {tuple(shape)}")
+    return x if len(shape) == 2 else x.reshape(-1, d_model)
 
 
 def as_precise_tokens(x: object, d_model: int) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from . import fast
-from .checks import as_tokens, check_choice, check_count, check_dtype
+from .checks import as_tokens, autocasts, check_choice, check_count, check_dtype
 from .experts import DISPATCHES, Experts
 from .routing import Router, Routing
 
@@ -73,7 +73,7 @@ class MixtureOfExperts(nn.Module):
         check_routing(routing, len(tokens))
         if self.dispatch == "dense":
             y = self.dense(tokens, routing)
-        elif type(self).sparse is not MixtureOfExperts.sparse or (y := fast.mix(self, tokens, routing)) is None:
+        elif (y := self.compiled(tokens, routing)) is None:
             y = self.sparse(tokens, routing)
         if self.shared is not None:
             y = y + self.shared.mixed(tokens, tokens.new_ones(len(tokens), self.shared.n_experts))
@@ -82,12 +82,24 @@ class MixtureOfExperts(nn.Module):
     def sparse(self, tokens: Tensor, routing: Routing) -> Tensor:
         """Sort the T * k choices by expert, let each expert answer its slice, add the answers up per token.
 
-        ``forward`` takes a quicker way to the same numbers (``fast.mix``).
+        ``forward`` takes a quicker way to the same numbers where there is one (``compiled``).
         """
         order, token, counts = sort_by_expert(routing.indices, self.experts.n_experts)
         answers = self.experts.grouped(tokens[token], counts.tolist())
         weights = routing.weights.flatten()[order].to(answers.dtype)
         return answers.new_zeros(len(tokens), self.experts.d_out).index_add(0, token, answers * weights.unsqueeze(-1))
+
+    def compiled(self, tokens: Tensor, routing: Routing) -> Tensor | None:
+        """``sparse`` by compiled kernels (``fast.mix``); None where these cannot serve, and for a subclass that has a
+        way of its own."""
+        experts, own = self.experts, type(self).sparse is not MixtureOfExperts.sparse
+        if own or type(experts) is not Experts or not fast.serves() or autocasts(tokens):
+            return None
+        stacks = experts.w_in, experts.b_in, experts.w_gate, experts.b_gate, experts.w_out, experts.b_out
+        try:
+            return fast.mix(tokens, routing.indices, routing.weights, *stacks, experts.activation)
+        except fast.CannotServe:
+            return None
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         """Let every expert answer every token; a (T, E) table of weights, k-hot per row, silences the others."""
@@ -117,7 +129,7 @@ def build_router(
 
 def sort_by_expert(indices: Tensor, n_experts: int) -> tuple[Tensor, Tensor, Tensor]:
     """The choices (T, k), sorted by expert: the number of each (T * k,), counted row by row; its token (T * k,); and
-    how many each expert got (E,). ValueError for an expert that there is not.
+    how many each expert got (E,). ValueError if an index is out of range.
     """
     choice = indices.flatten()
     order = choice.argsort(stable=True)

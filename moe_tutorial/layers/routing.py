@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import fast
 from .checks import as_precise_tokens, autocasts, check_choice, check_count, check_number
 from .experts import uniform
 
@@ -97,8 +96,7 @@ class Router(nn.Module):
         logits = full_linear(tokens, self.weight)
         noisy_logits, noise_std = self.add_noise(tokens, logits)
 
-        picked = fast.pick(self, noisy_logits) if type(self) is Router else None  # a subclass may choose in its own way
-        scores, indices, weights = self.pick(noisy_logits) if picked is None else picked
+        scores, indices, weights = self.pick(noisy_logits)
         probs = scores if noisy_logits is logits else self.probabilities(logits)
         if self.scale != 1:
             weights = weights * self.scale
@@ -115,8 +113,7 @@ class Router(nn.Module):
         return logits + torch.randn_like(logits) * noise_std, noise_std
 
     def pick(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities (T, E), chosen experts and their weights (T, k). ``forward`` takes a quicker way to the same
-        numbers where there is one (``fast.pick``)."""
+        """Probabilities (T, E), chosen experts and their weights (T, k)."""
         probs = self.probabilities(logits)
         if self.gate == "topk_softmax":
             indices = self.choose(logits)

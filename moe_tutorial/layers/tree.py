@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import fast
-from .checks import as_tokens, check_choice, check_count, check_dtype, check_number
+from .checks import as_tokens, autocasts, check_choice, check_count, check_dtype, check_number
 from .experts import DISPATCHES, Experts, uniform
 
 
@@ -54,7 +54,7 @@ class FastFeedForward(nn.Module):
     ``leaves.b_in`` (L, h), ``leaves.w_out`` (L, h, d_out), ``leaves.b_out`` (L, d_out), started as ``nn.Linear`` would.
 
     ``descend`` and ``soften`` say what is computed. On a processor and in float32, compiled kernels do the same for
-    them (see ``fast``); the gradient of the hard one has no gradient.
+    them (see ``fast``).
 
     Raises TypeError or ValueError for sizes that do not fit and for an unknown activation or dispatch.
     """
@@ -96,8 +96,7 @@ class FastFeedForward(nn.Module):
         if self.training or self.dispatch == "dense":
             y, descent = self.mix(tokens)
         else:
-            own_way = type(self).descend is not FastFeedForward.descend  # of a subclass
-            y, leaf = (not own_way and fast.descend(self, tokens)) or self.descend(tokens)
+            y, leaf = self.compiled(tokens) or self.descend(tokens)
             descent = Descent(leaf)
         return (y if tokens is x else y.reshape(*x.shape[:-1], self.d_out)), descent
 
@@ -115,9 +114,9 @@ class FastFeedForward(nn.Module):
         decisions = logits
         if self.region_leak:
             decisions = torch.where(torch.rand_like(logits) < self.region_leak, -logits, logits)
-        own_way = type(self).soften is not FastFeedForward.soften
-        y, weights, *leaf = (not own_way and fast.soften(self, tokens, decisions)) or self.soften(tokens, decisions)
-        leaf = leaf[0] if leaf and decisions is logits else follow(logits, self.depth)
+        y, weights, leaf = self.compiled_soft(tokens, decisions) or (*self.soften(tokens, decisions), None)
+        if leaf is None or decisions is not logits:
+            leaf = follow(logits, self.depth)
         return y, Descent(leaf, logits, weights)
 
     def soften(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,6 +144,40 @@ class FastFeedForward(nn.Module):
         for own, w_in, b_in, w_out, b_out in of_each:
             answers.append(self.leaves.neurons(own, w_in, b_in, None, None) @ w_out + b_out)
         return torch.cat(answers)[order.argsort()], leaf
+
+    def compiled(self, tokens: Tensor) -> tuple[Tensor, Tensor] | None:
+        """``descend`` by a compiled kernel (``fast.descend``); None where this cannot serve, and for a subclass that
+        has a way of its own. A token takes ten microseconds, so parameters are read from their dictionaries:
+        nn.Module's own search for six would take two.
+        """
+        leaves, kind = self._modules["leaves"], type(self)
+        own = kind is not FastFeedForward and kind.descend is not FastFeedForward.descend
+        if own or type(leaves) is not Experts or not fast.serves():
+            return None
+        nodes, stacks = self._parameters, leaves._parameters
+        try:
+            tensors = (
+                nodes["node_weight"], nodes["node_bias"],
+                stacks["w_in"], stacks["b_in"], stacks["w_out"], stacks["b_out"],
+            )  # fmt: skip
+            y, leaf = fast.descend(tokens, tensors, leaves.activation)
+        except (KeyError, fast.CannotServe):  # pruned or parametrised: attributes, but no parameters
+            return None
+        if torch.is_grad_enabled() and (tokens.requires_grad or any(stack.requires_grad for stack in tensors[2:])):
+            # With the way decided, a tree is a mixture that chooses one expert, its leaf, with weight 1.
+            _, _, w_in, b_in, w_out, b_out = tensors
+            ones = tokens.new_ones(len(tokens), 1)
+            y = fast.mix(tokens, leaf.unsqueeze(1), ones, w_in, b_in, None, None, w_out, b_out, leaves.activation)
+        return None if y is None else (y, leaf)
+
+    def compiled_soft(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """``soften`` by a compiled kernel (``fast.soften``), and the leaf (T,) that the decisions lead to; or None."""
+        leaves, own = self.leaves, type(self).soften is not FastFeedForward.soften
+        if own or type(leaves) is not Experts or not fast.serves(under_vmap=True):
+            return None
+        if tokens.dtype is not torch.float32 or not tokens.is_cpu or autocasts(tokens):
+            return None
+        return fast.soften(tokens, decisions, leaves.w_in, leaves.b_in, leaves.w_out, leaves.b_out, leaves.activation)
 
     def extra_repr(self) -> str:
         return f"depth {self.depth}, {self.n_leaves} leaves, {self.d_in} -> {self.d_out}, dispatch={self.dispatch!r}"

@@ -1,35 +1,58 @@
-"""What is there for speed alone: the router's choice, the mixture's sparse way, and the tree's two descents.
+"""What is there for speed alone: a mixture's sparse way, and a tree's two descents, compiled.
 
-``routing.py``, ``mixture.py`` and ``tree.py`` are whole without this folder: whatever is asked here has a plain way
-there, and tests hold the two equal.
+``mixture.py`` and ``tree.py`` are whole without this folder: whatever is asked here has a plain way there, and tests
+hold the two equal. It knows no layers: its functions take tensors, float32, contiguous and on the CPU.
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
 import torch
+from torch._C import _are_functorch_transforms_active as are_transforms_active
+from torch.compiler import is_compiling
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from . import groups
-from . import operations as operations  # for torch.compile: importing it registers them
-from .dispatch import descend, soften
-from .mixing import mix
-from .picking import pick
-
-__all__ = ["compile_kernels", "descend", "mix", "on_compile", "pick", "soften"]
+__all__ = ["CannotServe", "compile_kernels", "descend", "mix", "on_compile", "serves", "soften"]
 
 on_compile: Callable[[float], None] | None = None
-"""Who wants to know that a kernel was compiled, and how many seconds that took: a first call waits for it."""
+"""Called after a kernel was compiled, with the seconds that it took: a first call waits for it."""
+
+HAS_NUMBA = find_spec("numba") is not None
+
+
+def serves(under_vmap: bool = False) -> bool:
+    """Whether kernels can be called here: outside of ``torch.compile``, the transforms of ``torch.func``, and a
+    ``TorchDispatchMode`` such as ``FlopCounterMode``. Which tensors they take, they say themselves (``CannotServe``).
+
+    ``soften`` can be called inside transforms, too: ask with ``under_vmap``.
+    """
+    return (
+        HAS_NUMBA
+        and not (is_compiling() or is_in_torch_dispatch_mode())
+        and (under_vmap or not are_transforms_active())
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """What needs numba is loaded when first used, which takes a second."""
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    found = globals()[name] = getattr(import_module(f".{LAZY[name]}", __name__), name)
+    return found
+
+
+LAZY = {"CannotServe": "arrays", "mix": "mixing", "descend": "descent", "soften": "softening"}
 
 
 def compile_kernels() -> None:
-    """Compile the kernels of the mixture and of the tree for one thread, so that no later process waits for them."""
-    from ..mixture import MixtureOfExperts
-    from ..tree import FastFeedForward
-
-    torch.set_num_threads(1)
-    x = torch.zeros(4, 2)
-    for tokens in (x, torch.zeros(100, 2)):  # few for an expert, and many
-        MixtureOfExperts(2, 2, 1, 1)(tokens)[0].sum().backward()
-    groups.sort(torch.zeros(1, 1, dtype=torch.int64), 1)  # with more threads it is asked
-    tree = FastFeedForward(2, 2, 1, 2)
-    tree(x)[0].sum().backward()
-    tree.eval()(x)
+    """Compile the kernels, so that no later process waits for them."""
+    x, w, b = torch.zeros(4, 2), torch.zeros(2, 2, 2), torch.zeros(2, 2)
+    chosen, ones = torch.zeros(4, 1, dtype=torch.int64), torch.ones(4, 1)
+    with torch.no_grad():
+        __getattr__("mix")(x, chosen, ones, w, b, None, None, w, b, "relu")
+        __getattr__("descend")(x, (torch.zeros(1, 2), torch.zeros(1), w, b, w, b), "relu")
+    w.requires_grad_()
+    __getattr__("mix")(x, chosen, ones, w, b, None, None, w, b, "relu").sum().backward()
+    __getattr__("soften")(x, torch.zeros(4, 1), w, b, w, b, "relu")[0].sum().backward()

@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .kernels import kernel
+from .compiling import kernel
 
 ACTIVATIONS = ("relu", "gelu", "silu")  # the kernels know them by number
 
@@ -98,5 +98,48 @@ def silu_slope(value):
 
 
 @kernel(inline="always")
-def activate(value, kind):
+def activate_one(kind, value):
     return relu(value) if kind == 0 else gelu(value) if kind == 1 else silu(value)
+
+
+@kernel(inline="always")
+def each(activation, gated, values, gates, neurons):
+    for i in range(len(values)):
+        neurons[i] = activation(gates[i]) * values[i] if gated else activation(values[i])
+
+
+@kernel()
+def activate(kind, gated, values, gates, neurons):
+    """The neurons, from what came before their activation: ``neurons`` must not overlap with the others.
+
+    To become vector code, a loop must have no branch, so there is one for each kind.
+    """
+    if kind == 0:
+        each(relu, gated, values, gates, neurons)
+    elif kind == 1:
+        each(gelu, gated, values, gates, neurons)
+    else:
+        each(silu, gated, values, gates, neurons)
+
+
+@kernel(inline="always")
+def each_backward(activation, slope, gated, values, gates, grad_neurons, neurons, grad_values, grad_gates):
+    for i in range(len(values)):
+        value, grad = values[i], grad_neurons[i]
+        if gated:
+            active = activation(gates[i])
+            neurons[i], grad_values[i] = active * value, active * grad
+            grad_gates[i] = value * grad * slope(gates[i])
+        else:
+            neurons[i], grad_values[i] = activation(value), grad * slope(value)
+
+
+@kernel()
+def activate_backward(kind, gated, values, gates, grad_neurons, neurons, grad_values, grad_gates):
+    """The neurons once more, and the gradients of values and gates."""
+    if kind == 0:
+        each_backward(relu, relu_slope, gated, values, gates, grad_neurons, neurons, grad_values, grad_gates)
+    elif kind == 1:
+        each_backward(gelu, gelu_slope, gated, values, gates, grad_neurons, neurons, grad_values, grad_gates)
+    else:
+        each_backward(silu, silu_slope, gated, values, gates, grad_neurons, neurons, grad_values, grad_gates)

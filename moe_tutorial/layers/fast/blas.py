@@ -1,7 +1,7 @@
 """The matrix product of the BLAS that torch brings, called from kernels.
 
 An expert of many tokens is best left to BLAS. From Python, a product costs some microseconds before it begins, and a
-mixture's step makes nine for each of its experts.
+mixture's training step makes nine for each of its experts.
 """
 
 import ctypes
@@ -11,19 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 from numba import types
 from numba.extending import intrinsic
 
-from .kernels import kernel
+from .compiling import kernel
 
-TURNED, AS_IT_IS = ord("T"), ord("N")
+TRANSPOSED, AS_IT_IS = ord("T"), ord("N")
 ONE = int(np.float32(1).view(np.int32))
 
 
 @cache
 def find_sgemm() -> int:
-    """Where torch's library has the BLAS routine ``sgemm``; 0 where it keeps it to itself, as on Windows."""
+    """Where torch's library has the BLAS routine ``sgemm``; 0 where it does not export it, as on Windows."""
     for library in Path(torch.__file__).parent.glob("lib/libtorch_cpu.*"):
         try:
             return ctypes.cast(ctypes.CDLL(str(library)).sgemm_, ctypes.c_void_p).value or 0
@@ -32,20 +31,8 @@ def find_sgemm() -> int:
     return 0
 
 
-@cache
-def own_loops() -> bool:
-    """Whether a kernel's own loops multiply more quickly than BLAS.
-
-    They use AVX-512 where there is any. MKL, which torch brings, multiplies on a Zen 5 at AVX2's pace; a Zen 4 has
-    AVX-512 at half the pace. Measured on a Zen 5, widths 64 to 768, 4 to 512 rows. On Intel's processors BLAS was the
-    quicker.
-    """
-    name = get_host_cpu_name()
-    return name.startswith("znver") and name != "znver4" and bool(get_host_cpu_features().get("avx512f"))
-
-
 @intrinsic
-def call(context, sgemm, settings, a, b, c):
+def call_sgemm(context, sgemm, settings, a, b, c):
     """sgemm with ten settings in a row, each in eight bytes, and three matrices: all of them are addresses."""
 
     def generate(context, builder, signature, arguments):
@@ -62,15 +49,17 @@ def call(context, sgemm, settings, a, b, c):
 
 
 @kernel()
-def multiply(sgemm, settings, x, x_turned, w, w_turned, y, more):
-    """y = x w for arrays row after row, of either the transposed one if it says so; with ``more``, added to y.
+def matmul(blas, x, x_transposed, w, w_transposed, y, add):
+    """y = x w, or that added to y, for arrays row after row; x or w transposed where it says so.
 
-    BLAS wants columns: read as such, the arrays are transposed, and y' = w' x'. ``settings`` is room for ten integers.
+    BLAS wants columns: read as such, the arrays are transposed, and y' = w' x'. ``blas`` is the address of sgemm and
+    room for its ten settings.
     """
-    settings[0] = TURNED if w_turned else AS_IT_IS
-    settings[1] = TURNED if x_turned else AS_IT_IS
+    sgemm, settings = blas
+    settings[0] = TRANSPOSED if w_transposed else AS_IT_IS
+    settings[1] = TRANSPOSED if x_transposed else AS_IT_IS
     settings[2], settings[3] = y.shape[1], y.shape[0]
-    settings[4] = x.shape[0] if x_turned else x.shape[1]
-    settings[5], settings[8] = ONE, ONE if more else 0
+    settings[4] = x.shape[0] if x_transposed else x.shape[1]
+    settings[5], settings[8] = ONE, ONE if add else 0
     settings[6], settings[7], settings[9] = w.shape[1], x.shape[1], y.shape[1]
-    call(sgemm, settings.ctypes.data, w.ctypes.data, x.ctypes.data, y.ctypes.data)
+    call_sgemm(sgemm, settings.ctypes.data, w.ctypes.data, x.ctypes.data, y.ctypes.data)

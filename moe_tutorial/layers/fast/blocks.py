@@ -1,44 +1,41 @@
-"""What kernels are made of: products of a few rows.
-
-Weights are float32, or bfloat16 as int16, which is widened on the way.
-"""
+"""Products of a few rows, of which the kernels are made."""
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from .kernels import kernel
+from .compiling import kernel
 from .vectors import LANES, ROWS, products
 
+NEAR = 2**13  # numbers of a matrix at a time that all rows meet, so that they stay in the nearest cache
+FEW = 3  # rows from which on taking them in fours pays, the missing ones as zeros
+
 one_with_four, four_with_four = products(1), products(ROWS)
-
-
-@intrinsic
-def number(context, value):
-    """A weight as float32: bfloat16, as int16, is its upper bits."""
-
-    def generate(context, builder, signature, arguments):
-        if signature.args[0] == types.float32:
-            return arguments[0]
-        bits = builder.zext(arguments[0], ir.IntType(32))
-        return builder.bitcast(builder.shl(bits, ir.Constant(ir.IntType(32), 16)), ir.FloatType())
-
-    return types.float32(value), generate
 
 
 @kernel(inline="always")
 def dot(x, w):
     total = np.float32(0)
     for i in range(x.shape[0]):
-        total += x[i] * number(w[i])
+        total += x[i] * w[i]
     return total
 
 
 @kernel(inline="always")
 def add(y, value, row):
     for i in range(y.shape[0]):
-        y[i] += value * number(row[i])
+        y[i] += value * row[i]
+
+
+@kernel(inline="always")
+def copy(row, to):
+    """As ``to[:] = row``, which would look first whether the two overlap."""
+    for i in range(row.shape[0]):
+        to[i] = row[i]
+
+
+@kernel(inline="always")
+def add_rows(rows, row):
+    for r in range(len(rows)):
+        add(rows[r], np.float32(1), row)
 
 
 @kernel(inline="always")
@@ -47,10 +44,10 @@ def dots_apart(x, w, j, step, out):
     wa, wb, wc, wd = w[j], w[j + step], w[j + 2 * step], w[j + 3 * step]
     a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
     for i in range(x.shape[0]):
-        a += x[i] * number(wa[i])
-        b += x[i] * number(wb[i])
-        c += x[i] * number(wc[i])
-        d += x[i] * number(wd[i])
+        a += x[i] * wa[i]
+        b += x[i] * wb[i]
+        c += x[i] * wc[i]
+        d += x[i] * wd[i]
     out[j], out[j + step], out[j + 2 * step], out[j + 3 * step] = a, b, c, d
 
 
@@ -70,21 +67,14 @@ def adds_of_one(y, v, r, w, j, step):
     yr, wa, wb, wc, wd = y[r], w[j], w[j + step], w[j + 2 * step], w[j + 3 * step]
     a, b, c, d = v[r, j], v[r, j + step], v[r, j + 2 * step], v[r, j + 3 * step]
     for i in range(y.shape[1]):
-        yr[i] += a * number(wa[i]) + b * number(wb[i]) + c * number(wc[i]) + d * number(wd[i])
-
-
-@kernel(inline="always")
-def copy(row, to):
-    """As ``to[:] = row``, which would look first whether the two overlap."""
-    for i in range(row.shape[0]):
-        to[i] = row[i]
+        yr[i] += a * wa[i] + b * wb[i] + c * wc[i] + d * wd[i]
 
 
 @kernel(inline="always")
 def dots(x, r, w, j, out):
     """out[r, j] = x[r] . w[j] for four rows from r on and four from j on: each number is read once for four products.
 
-    The rows are told by their numbers: to make slices of the arrays would take as long as a hundred columns do.
+    Rows are passed by their numbers: making slices of the arrays would take as long as a hundred columns.
     """
     if x.shape[1] >= LANES:
         four_with_four(x, r, w, j, out)
@@ -104,7 +94,7 @@ def adds(y, v, r, w, j):
     ca, cb, cc, cd = v[r + 2, j], v[r + 2, j + 1], v[r + 2, j + 2], v[r + 2, j + 3]
     da, db, dc, dd = v[r + 3, j], v[r + 3, j + 1], v[r + 3, j + 2], v[r + 3, j + 3]
     for i in range(y.shape[1]):
-        p, q, s, t = number(wa[i]), number(wb[i]), number(wc[i]), number(wd[i])
+        p, q, s, t = wa[i], wb[i], wc[i], wd[i]
         ya[i] += aa * p + ab * q + ac * s + ad * t
         yb[i] += ba * p + bb * q + bc * s + bd * t
         yc[i] += ca * p + cb * q + cc * s + cd * t
@@ -112,49 +102,50 @@ def adds(y, v, r, w, j):
 
 
 @kernel()
-def outer(v, w, out):
-    """out[j] = v[0, j] * w[0] + ... + v[n - 1, j] * w[n - 1] for up to four rows n: each row of out is written once."""
-    n = v.shape[0]
-    for j in range(out.shape[0]):
-        row, a = out[j], v[0, j]
-        if n == 1:
-            for i in range(len(row)):
-                row[i] = a * w[0, i]
-        elif n == 2:
-            b = v[1, j]
-            for i in range(len(row)):
-                row[i] = a * w[0, i] + b * w[1, i]
-        elif n == 3:
-            b, c = v[1, j], v[2, j]
-            for i in range(len(row)):
-                row[i] = a * w[0, i] + b * w[1, i] + c * w[2, i]
-        else:
-            b, c, d = v[1, j], v[2, j], v[3, j]
-            for i in range(len(row)):
-                row[i] = a * w[0, i] + b * w[1, i] + c * w[2, i] + d * w[3, i]
-
-
-@intrinsic
-def bits_of(context, value):
-    """The 32 bits of a float32."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.int32(types.float32), generate
+def padded(n):
+    """How many rows must be there where n are multiplied: those after the n-th must be zeros."""
+    return n if n < FEW else (n + ROWS - 1) // ROWS * ROWS
 
 
 @kernel()
-def widen(halves, floats):
-    """bfloat16, as int16, to float32."""
-    for i in range(len(halves)):
-        floats[i] = number(halves[i])
+def matmul_transposed(x, w, n, y):
+    """y (n, m) = x (n, d) times w (m, d) transposed; x and y have ``padded(n)`` rows."""
+    m = w.shape[0]
+    fours = m - m % ROWS
+    if n < FEW:
+        for r in range(n):
+            for j in range(0, fours, ROWS):
+                dots_of_one(x, r, w, j, y)
+    else:
+        for j in range(0, fours, ROWS):
+            for r in range(0, n, ROWS):
+                dots(x, r, w, j, y)
+    for j in range(fours, m):
+        for r in range(n):
+            y[r, j] = dot(x[r], w[j])
 
 
 @kernel()
-def narrow(floats, halves):
-    """float32 to bfloat16, as int16: to the nearest, and of two to the even one."""
-    for i in range(len(floats)):
-        bits = bits_of(floats[i])
-        rounded = (bits + np.int32(0x7FFF) + ((bits >> np.int32(16)) & np.int32(1))) >> np.int32(16)
-        halves[i] = np.int16(rounded) if floats[i] == floats[i] else np.int16(0x7FC0)
+def add_matmul_of_fours(x, w, n, y):
+    m = w.shape[0]
+    for r in range(0, n, ROWS):
+        for j in range(0, m - m % ROWS, ROWS):  # from 0, or else LLVM asks in each turn whether the arrays overlap
+            adds(y, x, r, w, j)
+
+
+@kernel()
+def add_matmul(x, w, n, y):
+    """x (n, m) times w (m, d), added to y (n, d); x and y have ``padded(n)`` rows."""
+    m = w.shape[0]
+    fours = m - m % ROWS
+    if n < FEW:
+        for r in range(n):
+            for j in range(0, fours, ROWS):
+                adds_of_one(y, x, r, w, j, 1)
+    else:
+        near = max(ROWS, NEAR // w.shape[1] // ROWS * ROWS)
+        for first in range(0, fours, near):
+            add_matmul_of_fours(x[:, first : first + near], w[first : first + near], n, y)
+    for j in range(fours, m):
+        for r in range(n):
+            add(y[r], x[r, j], w[j])

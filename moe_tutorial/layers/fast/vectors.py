@@ -11,22 +11,18 @@ from numba.extending import intrinsic
 LANES = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)  # float32 numbers in a vector
 ROWS = 4  # rows taken at once: the 16 sums and 8 rows of four with four fit in a processor's registers
 INTEGER = ir.IntType(64)
-VECTOR, BITS, HALVES = (ir.VectorType(kind, LANES) for kind in (ir.FloatType(), ir.IntType(32), ir.IntType(16)))
+VECTOR, LANE_NUMBERS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
 
-def load(builder, row, i, half):
-    """The numbers of a row from i on; bfloat16, as int16, is the upper bits of float32."""
-    at = builder.gep(row, [i])
-    if not half:
-        return builder.load(builder.bitcast(at, VECTOR.as_pointer()), align=4)
-    bits = builder.zext(builder.load(builder.bitcast(at, HALVES.as_pointer()), align=2), BITS)
-    return builder.bitcast(builder.shl(bits, ir.Constant(BITS, [16] * LANES)), VECTOR)
+def load(builder, row, i):
+    """The numbers of a row from i on."""
+    return builder.load(builder.bitcast(builder.gep(row, [i]), VECTOR.as_pointer()), align=4)
 
 
 def add_up(builder, vectors):
     """The sums of LANES vectors' numbers, as one vector: neighbours are added, until each sum is one number."""
-    even, odd = (ir.Constant(BITS, [*range(first, 2 * LANES, 2)]) for first in (0, 1))
+    even, odd = (ir.Constant(LANE_NUMBERS, [*range(first, 2 * LANES, 2)]) for first in (0, 1))
     while len(vectors) > 1:
         pairs = zip(vectors[::2], vectors[1::2], strict=True)
         vectors = [
@@ -37,9 +33,11 @@ def add_up(builder, vectors):
 
 def last_lanes(builder, n):
     """Which lanes of a vector are its last n."""
-    one = builder.insert_element(ir.Constant(BITS, ir.Undefined), builder.trunc(n, ir.IntType(32)), ir.IntType(32)(0))
-    n = builder.shuffle_vector(one, one, ir.Constant(BITS, [0] * LANES))
-    return builder.icmp_signed("<=", ir.Constant(BITS, [*range(LANES, 0, -1)]), n)
+    one = builder.insert_element(
+        ir.Constant(LANE_NUMBERS, ir.Undefined), builder.trunc(n, ir.IntType(32)), ir.IntType(32)(0)
+    )
+    n = builder.shuffle_vector(one, one, ir.Constant(LANE_NUMBERS, [0] * LANES))
+    return builder.icmp_signed("<=", ir.Constant(LANE_NUMBERS, [*range(LANES, 0, -1)]), n)
 
 
 def products(rows):
@@ -61,8 +59,8 @@ def products(rows):
 
         def take(i, chosen=None):
             """What LANES columns from i on bring, or those chosen of them."""
-            left = [load(builder, row, i, False) for row in x]
-            right = [load(builder, row, i, kinds[2].dtype == types.int16) for row in w]
+            left = [load(builder, row, i) for row in x]
+            right = [load(builder, row, i) for row in w]
             if chosen is not None:
                 left, right = ([builder.select(chosen, row, ZERO) for row in side] for side in (left, right))
             for total, (a, b) in zip(totals, [(a, b) for a in left for b in right], strict=True):

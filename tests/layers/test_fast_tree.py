@@ -1,10 +1,10 @@
-"""What is compiled equals the plain way, in answers, gradients and ties; and without numba the plain way is all."""
+"""What is compiled of the tree equals the plain way, in answers, gradients and ties; and how kernels are kept."""
 
-import functools
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,112 +15,101 @@ from tree_oracle import by_hand, make
 from moe_tutorial.layers import Experts, FastFeedForward, fast
 
 pytest.importorskip("numba")
+from moe_tutorial.layers.fast.compiling import kernel
+from moe_tutorial.layers.fast.descent import answer_one
 
 
-@pytest.mark.parametrize("tokens", [1, 3, 40, 700])
+@contextmanager
+def plain():
+    """Without numba, everything goes the plain way."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(fast, "HAS_NUMBA", False)
+        yield
+
+
+@contextmanager
+def threads(n):
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 3, 40, 700])
 @pytest.mark.parametrize(("depth", "leaf_width"), [(0, 32), (3, 5), (4, 32), (9, 2)])
-def test_the_kernel_equals_plain_torch_on_one_thread_and_on_two(depth, leaf_width, tokens, monkeypatch):
+def test_the_kernel_equals_plain_torch_on_one_thread_and_on_two(depth, leaf_width, tokens):
     layer, x = make(depth, leaf_width, d_in=33, d_out=21).eval(), torch.randn(tokens, 33)
-    threads = torch.get_num_threads()
     with torch.no_grad():
-        kernel, way = layer(x)
-        torch.set_num_threads(2)
-        parallel, other_way = layer(x)
-        torch.set_num_threads(threads)
-        monkeypatch.setattr(fast.dispatch, "load", lambda name: None)
-        plain, plain_way = layer(x)
-    torch.testing.assert_close(kernel, plain, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(parallel, plain, atol=1e-5, rtol=1e-5)
-    assert torch.equal(way.leaf, plain_way.leaf)
-    assert torch.equal(other_way.leaf, plain_way.leaf)
+        with plain():
+            expected, way = layer(x)
+        for n in (1, 2):
+            with threads(n):
+                y, descent = layer(x)
+                assert layer.compiled(x) is not None
+            torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+            assert torch.equal(descent.leaf, way.leaf)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("tokens", [1, 3, 700])
-def test_a_logit_of_exactly_0_goes_right_in_the_kernel_and_in_plain_torch(tokens, threads, monkeypatch):
+def test_a_logit_of_exactly_0_goes_right_in_the_kernels_and_in_plain_torch(tokens, n_threads):
     layer = make(3, 2).eval()
     with torch.no_grad():  # small whole numbers: their sums are exact, and often 0
         for nodes in (layer.node_weight, layer.node_bias):
             nodes.copy_(torch.randint(-1, 2, nodes.shape))
         layer.node_weight[0], layer.node_bias[0] = 0, 0  # whoever the token, -0.0 included
     x = torch.randint(-1, 2, (tokens, 6)).float() * torch.tensor([1.0, -1.0])[torch.randint(2, (tokens, 1))]
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     with torch.no_grad():
-        answers = [layer(x)]
-        torch.set_num_threads(before)
-        monkeypatch.setattr(fast.dispatch, "load", lambda name: None)
-        answers.append(layer(x))
-        layer.dispatch = "dense"
-        answers.append(layer(x))
+        with threads(n_threads):
+            answers = [layer(x)]
+            soft = layer.train()(x)[1].leaf
+        layer.eval()
+        with plain():
+            answers.append(layer(x))
+            layer.dispatch = "dense"
+            answers.append(layer(x))
     _, expected = by_hand(layer, x)
     assert min(expected) >= 4  # the root's logit is 0 for all
-    logits = answers[2][1].logits
-    assert tokens < 700 or (logits[:, 1:] == 0).float().mean() > 0.1
+    assert tokens < 700 or (answers[2][1].logits[:, 1:] == 0).float().mean() > 0.1
+    assert soft.tolist() == expected
     for y, descent in answers:
         assert descent.leaf.tolist() == expected
         torch.testing.assert_close(y, answers[0][0], atol=1e-6, rtol=1e-5)
 
 
-@pytest.fixture(params=["BLAS", "own loops"])
-def products(request, monkeypatch):
-    """Whose the matrix products are, whatever this processor does best."""
-    monkeypatch.setattr(fast.dispatch.load("products_kernel"), "own_loops", lambda: request.param == "own loops")
-
-
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("tokens", [0, 1, 40, 303])
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 @pytest.mark.parametrize(("depth", "leaf_width", "region_leak"), [(0, 32, 0.0), (1, 5, 0.0), (4, 7, 0.3), (8, 2, 0.0)])
 def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
-    depth, leaf_width, region_leak, activation, tokens, threads, products, monkeypatch
+    depth, leaf_width, region_leak, activation, tokens, n_threads
 ):
-    layer, x = (
-        make(depth, leaf_width, activation=activation, region_leak=region_leak),
-        torch.randn(tokens, 6, requires_grad=True),
-    )
+    layer = make(depth, leaf_width, activation=activation, region_leak=region_leak)
+    x = torch.randn(tokens, 6, requires_grad=True)
     with torch.no_grad():
         for parameter in (layer.node_weight, layer.node_bias):
             parameter[1:3] = 0  # undecided: to the right
-    target, found, before = torch.randn(tokens, 5), [], torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        for with_kernel in (True, False):
-            if not with_kernel:
-                monkeypatch.setattr(fast.dispatch, "load", lambda name: None)
+    target, found = torch.randn(tokens, 5), []
+    for way in (threads(n_threads), plain()):
+        with way:
             torch.manual_seed(1)  # for the leak
             y, descent = layer(x)
-            assert ("Soften" in str(descent.weights.grad_fn)) == with_kernel
+            assert ("Soften" in str(descent.weights.grad_fn)) == (not found)
             loss = (y - target).square().sum() + 9 * descent.weights[:, 0].square().sum()
             gradients = torch.autograd.grad(loss / max(tokens, 1), [x, *layer.parameters()], materialize_grads=True)
             found.append([y, descent.leaf, descent.weights, *gradients])
-    finally:
-        torch.set_num_threads(before)
     for ours, expected in zip(*found, strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("n", "d", "m"), [(0, 4, 4), (1, 5, 3), (303, 33, 21), (45, 770, 301), (6, 9000, 70)])
-def test_products_by_own_loops_equal_those_of_blas(n, d, m):
-    """In one piece and in several: of rows as wide as the last, the nearest cache holds none whole."""
-    products = fast.dispatch.load("products_kernel")
-    x, w, b, by = torch.randn(n, d), torch.randn(m, d), torch.randn(m), torch.randn(n, m)
-    with torch.no_grad():
-        for ours, expected in (
-            (products.turned(x, w, b), F.linear(x, w, b)),
-            (products.turned(x, w), x @ w.T),
-            (products.added(by, w, x.clone()), x + by @ w),
-            (products.gradient(by, x), by.T @ x),
-        ):
-            torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-4)
-
-
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_the_gradient_of_the_soft_kernels_gradient_is_that_of_plain_torch(depth, activation, products):
+def test_the_gradient_of_the_soft_kernels_gradient_is_that_of_plain_torch(depth, activation):
     layer, x = make(depth, 4, activation=activation), torch.randn(9, 6, requires_grad=True)
     found = []
-    for soften in (functools.partial(fast.soften, layer), layer.soften):
+    for soften in (layer.compiled_soft, layer.soften):
         y, weights, *_ = soften(x, F.linear(x, layer.node_weight, layer.node_bias))
         loss = y.square().sum() + weights.pow(3).sum()
         slopes = torch.autograd.grad(loss, [x, layer.leaves.w_in], create_graph=True)
@@ -160,13 +149,14 @@ def test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_ei
     layer, target = make(4, 5).eval(), torch.randn(60, 5)
     x, leaves = torch.randn(60, 6, requires_grad=True), list(layer.leaves.parameters())
     by_kernel, descent = layer(x)
-    plain, leaf = layer.descend(x)
-    assert "Descend" in str(by_kernel.grad_fn)
-    assert "Descend" not in str(plain.grad_fn)
+    plainly, leaf = layer.descend(x)
+    assert "Mix" in str(by_kernel.grad_fn)
     assert torch.equal(descent.leaf, leaf)
-    torch.testing.assert_close(by_kernel, plain, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(by_kernel, plainly, atol=1e-6, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x)[0], plainly, atol=1e-6, rtol=1e-5)
     gradients = []
-    for y in (by_kernel, plain):
+    for y in (by_kernel, plainly):
         gradients.append(torch.autograd.grad(F.mse_loss(y, target), [x, *leaves], retain_graph=True))
         asked = torch.autograd.grad(F.mse_loss(y, target), [layer.node_weight, layer.node_bias], allow_unused=True)
         assert asked == (None, None)
@@ -175,45 +165,62 @@ def test_the_kernels_gradients_are_those_of_plain_torch_and_nodes_get_none_in_ei
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_weights_that_changed_before_the_backward_pass_harm_no_gradient_unnoticed():
-    layer, x = make().eval(), torch.randn(8, 6)
-    (expected,) = torch.autograd.grad(layer(x)[0].square().sum(), layer.leaves.w_in)
-    by_kernel, plain = layer(x)[0].square().sum(), layer.descend(x)[0].square().sum()
-    with torch.no_grad():
-        layer.leaves.w_in.add_(1)
-        layer.leaves.w_out.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        by_kernel.backward()
-    # Plain torch has kept what it used.
-    torch.testing.assert_close(torch.autograd.grad(plain, layer.leaves.w_in)[0], expected)
+@pytest.mark.parametrize("training", [False, True])
+def test_torch_compile_and_autocast_go_the_plain_way_and_are_right(training):
+    layer, x = make(activation="gelu").train(training), torch.randn(9, 6)
+    torch._dynamo.reset()
+    torch.testing.assert_close(torch.compile(layer, backend="aot_eager")(x)[0], layer(x)[0], atol=1e-6, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(layer(x)[0].float(), layer(x.float())[0].float(), atol=0.02, rtol=0.02)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_descent_leaves_torchs_number_of_threads_as_it_was(threads):
-    code = (
-        "import torch; from moe_tutorial.layers import FastFeedForward\n"
-        f"torch.set_num_threads({threads}); layer = FastFeedForward(4, 4, 2, 2).eval(); torch.get_num_threads()\n"
-        "for tokens in (1, 200, 200): layer(torch.randn(tokens, 4))\n"
-        "layer.train()(torch.randn(200, 4))[0].sum().backward()\n"
-        "print(torch.get_num_threads())"
-    )
-    env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
-    assert done.stdout == f"{threads}\n", done.stderr
+def test_tensors_that_do_not_fit_are_refused():
+    def tensors(**changes):
+        shapes = {"node_weight": (3, 6), "node_bias": (3,), "w_in": (4, 5, 6), "b_in": (4, 5), "w_out": (4, 5, 7)}
+        made = {name: torch.randn(shape) for name, shape in (shapes | {"b_out": (4, 7)}).items()}
+        return tuple((made | changes).values())
+
+    x = torch.randn(2, 6)
+    assert fast.descend(x, tensors(), "relu")[0].shape == (2, 7)
+    for name, tensor in (("w_in", torch.randn(4, 5, 6).double()), ("w_in", torch.randn(4, 6, 5).mT)):
+        with pytest.raises(fast.CannotServe, match=r"a kernel takes contiguous torch\.float32 tensors on the CPU, got"):
+            fast.descend(x, tensors(**{name: tensor}), "relu")
+    for name, tensor in (("node_weight", torch.randn(2, 6)), ("b_in", torch.randn(3, 5)), ("b_out", torch.randn(3, 7))):
+        with pytest.raises(ValueError, match="does not fit the shape"):
+            fast.descend(x, tensors(**{name: tensor}), "relu")
+    with pytest.raises(ValueError, match="a tensor must have shape"):
+        fast.soften(x, torch.randn(2, 4), *tensors()[2:], "relu")
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_descent_leaves_torchs_number_of_threads_as_it_was(n_threads):
+    layer = FastFeedForward(4, 4, 2, 2).eval()
+    with threads(n_threads):
+        for tokens in (1, 200, 200):
+            layer(torch.randn(tokens, 4))
+        layer.train()(torch.randn(200, 4))[0].sum().backward()
+        assert torch.get_num_threads() == n_threads
 
 
 def test_all_about_trees_passes_without_numba():
     code = (
         "import sys; sys.modules['numba'] = None\n"
         "import pytest; status = pytest.main(sys.argv[1:])\n"
-        "from moe_tutorial.layers import fast\n"
-        "assert fast.dispatch.load('descend_kernel') is fast.dispatch.load('soften_kernel') is None\n"
-        "sys.exit(status)"
+        "from moe_tutorial.layers import fast; assert not fast.HAS_NUMBA; sys.exit(status)"
     )
     trees = Path(__file__).with_name("test_tree.py")
     command = [sys.executable, "-c", code, "-q", "-p", "no:cacheprovider", "-o", "addopts=", str(trees)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+# ── how kernels are kept ──
+
+
+def in_a_process(code, **options):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 @pytest.mark.nightly
@@ -224,50 +231,55 @@ def test_who_asks_is_told_that_the_first_call_compiled_and_the_next_process_need
         "layer = FastFeedForward(4, 4, 2, 2).eval(); [layer(torch.randn(1, 4)) for _ in range(3)]"
     )
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    said = [
-        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
-        for _ in range(2)
-    ]
-    assert said[0].stdout.count("compiled in ") == 1
-    assert [said[0].stderr, said[1].stderr, said[1].stdout] == ["", "", ""]
+    said = [in_a_process(code, env=env) for _ in range(2)]
+    assert [text.count("compiled in ") for text in said] == [1, 0]
+
+
+@pytest.mark.nightly  # it compiles every kernel
+def test_after_compiling_beforehand_no_first_call_waits(tmp_path):
+    code = (
+        "import torch; from moe_tutorial.layers import FastFeedForward, MixtureOfExperts, fast\n"
+        "fast.compile_kernels(); fast.on_compile = lambda seconds: print('compiled')\n"
+        "for gated in (False, True):\n"
+        "    for n in (1, 8, 500):\n"
+        "        moe = MixtureOfExperts(8, 8, 4, 2, gated=gated); x = torch.randn(n, 8)\n"
+        "        moe(x)[0].sum().backward()\n"
+        "        with torch.no_grad(): moe(x)\n"
+        "tree = FastFeedForward(8, 8, 3, 4); tree(torch.randn(9, 8))[0].sum().backward()\n"
+        "tree.eval(); tree(torch.randn(9, 8))[0].sum().backward()"
+    )
+    assert in_a_process(code, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}) == ""
 
 
 def test_a_kernel_of_a_notebook_is_never_kept():
     """Numba would keep it while its cell stays the same, whatever that imports: a lesson ran on what was gone."""
-    descend_kernel = fast.dispatch.load("descend_kernel")
 
-    @fast.dispatch.load("kernels").kernel()
+    @kernel()
     def twice(x):
         return 2 * x
 
     assert twice(2) == 4
     assert twice.stats.cache_path is None
-    assert descend_kernel.answer_one.stats.cache_path
+    assert answer_one.stats.cache_path
 
 
 ASK = """
 import numpy as np
-from moe_tutorial.layers.fast.mixture_kernel import fire
-ones, neurons = np.ones(4, np.float32), np.empty(4, np.float32)
-fire(1, False, ones, ones, neurons)  # gelu
-print(neurons[0])
+from moe_tutorial.layers.fast.descent import answer_one
+one, zero, y = np.ones((1, 1), np.float32), np.zeros(1, np.float32), np.empty((1, 1), np.float32)
+answer_one(1, one, one, zero, one, zero, y)  # gelu of 1
+print(y.item())
 """
 
 
 def test_a_kernel_is_compiled_anew_when_a_file_that_it_imports_has_changed(root, tmp_path):
     shutil.copytree(root / "moe_tutorial", tmp_path / "moe_tutorial", ignore=shutil.ignore_patterns("__pycache__"))
     activations = tmp_path / "moe_tutorial/layers/fast/activations.py"
-
-    def ask():
-        done = subprocess.run([sys.executable, "-c", ASK], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return float(done.stdout)
-
-    before = ask()
+    before = float(in_a_process(ASK, cwd=tmp_path))
     assert before == pytest.approx(F.gelu(torch.ones(())).item(), abs=1e-6)
     text = activations.read_text(encoding="utf-8")
     assert "return np.float32(1) - tail if x > 0 else tail" in text
     activations.write_text(
         text.replace("np.float32(1) - tail if x > 0", "np.float32(3) - tail if x > 0"), encoding="utf-8"
     )
-    assert ask() == pytest.approx(before + 2, abs=1e-6)
+    assert float(in_a_process(ASK, cwd=tmp_path)) == pytest.approx(before + 2, abs=1e-6)

@@ -1,0 +1,96 @@
+"""How a kernel is compiled, kept on disk, and called.
+
+Importing this module needs numba. A kernel compiles at its first call and is kept beside its file for the next process,
+until any file of this folder changes.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from numba import njit
+
+from moe_tutorial.layers import fast
+
+MANY = 64  # rows from which on several threads share the work
+
+# Sums may be reordered, so that they use the processor's vectors; infinities and NaN keep their meaning.
+_options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "nogil": True}
+_ready = set()  # kernels that this process has compiled or loaded
+
+
+def kernel(**more) -> Callable[[Callable], Any]:
+    """A decorator: numba's ``njit``, cached on disk for the files of this folder where that can be written.
+
+    A kernel of a notebook is not cached: numba would reuse it while its cell stays the same, whatever it imports.
+    """
+
+    def compile(function: Callable) -> Any:
+        if Path(function.__code__.co_filename).parent != Path(__file__).parent:
+            return njit(**_options, **more)(function)
+        try:
+            compiled = njit(cache=True, **_options, **more)(function)
+        except RuntimeError:  # no such folder: a read-only installation
+            return njit(**_options, **more)(function)
+        remove_stale(Path(compiled.stats.cache_path))
+        return compiled
+
+    return compile
+
+
+@cache
+def remove_stale(folder: Path) -> None:
+    """Delete what was compiled from other sources: numba checks a kernel's own file, not those that it imports."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    now = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    stamp = folder / "moe_kernels.sha256"
+    try:
+        if stamp.exists() and stamp.read_text() == now:
+            return
+        for kept in (path for source in sources for path in folder.glob(f"{source.stem}.*.nb[ic]")):
+            kept.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(now)
+    except OSError:
+        pass  # a folder that others may write
+
+
+def run(compiled: Callable, *arguments: Any) -> Any:
+    """What a kernel returns. ``fast.on_compile`` is told how long a first call took if it had to compile."""
+    if compiled in _ready:
+        return compiled(*arguments)
+    begun = time.perf_counter()
+    result = compiled(*arguments)
+    _ready.add(compiled)
+    if compiled.stats.cache_misses and fast.on_compile:
+        fast.on_compile(time.perf_counter() - begun)
+    return result
+
+
+def run_rows(compiled: Callable, n: int, arguments: list[Any]) -> None:
+    """Call a kernel whose last two arguments are the first and the last row, for ``n`` rows in all: on as many threads
+    as torch uses, where there are rows enough."""
+    if n < MANY and compiled in _ready:  # as below, sooner
+        compiled(*arguments, 0, n)
+        return
+    if (threads := 1 if n < MANY else torch.get_num_threads()) == 1:
+        run(compiled, *arguments, 0, n)
+        return
+    run(compiled, *arguments, 0, 0)  # compiled once, before several threads need it
+    edges = [n * part // threads for part in range(threads + 1)]
+    own = pool(os.getpid(), threads)
+    for done in [own.submit(compiled, *arguments, *rows) for rows in pairwise(edges)]:
+        done.result()
+
+
+@cache
+def pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads of this process: those of a parent do not survive ``fork``."""
+    return ThreadPoolExecutor(threads)
