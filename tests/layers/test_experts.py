@@ -65,33 +65,3 @@ def test_any_leading_shape():
     assert experts(x[0, 0]).shape == (3, 2)
     torch.testing.assert_close(experts(x)[1, 2], experts(x[1, 2]))
     assert experts(torch.zeros(0, 4, 5)).shape == (0, 4, 3, 2)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"n_experts": 0}, ValueError, "n_experts must be an integer of at least 1, got 0"),
-        ({"d_model": 2.0}, TypeError, "d_model must be an integer of at least 1, got 2.0"),
-        ({"d_hidden": -3}, ValueError, "d_hidden must be an integer of at least 1, got -3"),
-        ({"d_hidden": True}, TypeError, "d_hidden must be an integer of at least 1, got True"),
-        ({"d_out": 0}, ValueError, "d_out must be an integer of at least 1, got 0"),
-        ({"activation": "tanh"}, ValueError, "activation must be one of 'relu', 'gelu', 'silu', got 'tanh'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments, error, message):
-    with pytest.raises(error, match=f"^{message}$"):
-        Experts(**{"n_experts": 2, "d_model": 4, "d_hidden": 4, **arguments})
-
-
-@pytest.mark.parametrize(
-    ("x", "error", "message"),
-    [
-        (torch.zeros(3, 5), ValueError, r"x must have shape \(..., d_model = 4\), got \(3, 5\)"),
-        (torch.tensor(1.0), ValueError, r"x must have shape \(..., d_model = 4\), got \(\)"),
-        (torch.zeros(3, 4, dtype=torch.int64), TypeError, "x must be a floating-point tensor, got dtype torch.int64"),
-        ([[1.0] * 4], TypeError, "x must be a floating-point tensor of shape .*, got list"),
-    ],
-)
-def test_bad_input_is_named(x, error, message):
-    with pytest.raises(error, match=message):
-        Experts(2, 4, 4)(x)

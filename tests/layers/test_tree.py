@@ -6,7 +6,6 @@ import math
 import fastfeedforward
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -138,26 +137,10 @@ def published(layer: FastFeedForward) -> fastfeedforward.FFF:
     return theirs
 
 
-def formula(layer: FastFeedForward, x: torch.Tensor) -> torch.Tensor:
-    """Belcak and Wattenhofer 2023, algorithm 1, forward in training, as it is written: node by node."""
-
-    def forward(node: int, level: int) -> torch.Tensor:
-        if level == layer.depth:
-            leaf = node - (2**layer.depth - 1)
-            hidden = F.relu(x @ layer.leaves.w_in[leaf].T + layer.leaves.b_in[leaf])
-            return hidden @ layer.leaves.w_out[leaf] + layer.leaves.b_out[leaf]
-        c = torch.sigmoid(x @ layer.node_weight[node] + layer.node_bias[node])[:, None]
-        return c * forward(2 * node + 2, level + 1) + (1 - c) * forward(2 * node + 1, level + 1)
-
-    return forward(0, 0)
-
-
 @pytest.mark.parametrize("depth", [0, 1, 3, 5])
 def test_the_soft_answer_is_the_published_one(depth):
-    layer, x = make(depth).double(), torch.randn(20, 6, dtype=torch.float64)
-    torch.testing.assert_close(layer(x)[0], formula(layer, x), atol=1e-12, rtol=1e-12)
-    theirs = published(layer.float())
-    torch.testing.assert_close(layer(x.float())[0], theirs(x.float()), atol=1e-5, rtol=1e-5)
+    layer, x = make(depth), torch.randn(20, 6)
+    torch.testing.assert_close(layer(x)[0], published(layer)(x), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("tokens", [1, 20])  # a kernel has a way of its own for few
@@ -198,28 +181,7 @@ def test_trees_of_many_seeds_learn_under_vmap_as_each_alone():
             torch.testing.assert_close(ours[seed], theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_a_nan_in_training_stays_with_its_token():
-    layer, x = make(), torch.randn(5, 6)
-    x[2] = math.nan
-    y, _ = layer(x)
-    assert y.isnan().any(-1).tolist() == [False, False, True, False, False]
-    y[2].sum().backward()
-    assert layer.leaves.w_out.grad.isnan().any()  # learnt from it, the tree is lost: nothing hides that
-
-
 # Gradients of the hard answer
-
-
-def test_the_hard_answer_has_the_gradients_of_the_same_answer_from_all_leaves():
-    layer, x, target = make().eval(), torch.randn(40, 6, requires_grad=True), torch.randn(40, 5)
-    gradients = []
-    for dispatch in ("sparse", "dense"):
-        layer.dispatch = dispatch
-        loss = F.mse_loss(layer(x)[0], target)
-        gradients.append(torch.autograd.grad(loss, [x, *layer.leaves.parameters()]))
-    for ours, expected in zip(*gradients, strict=True):
-        assert expected.abs().max() > 0
-        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
 # Losses, region leak
@@ -233,14 +195,6 @@ def test_the_hardening_loss_is_the_mean_entropy_of_the_decisions():
     undecided = descent._replace(logits=torch.zeros(3, 7))
     assert hardening_loss(undecided).item() == pytest.approx(math.log(2))
     assert hardening_loss(descent._replace(logits=torch.full((3, 7), -200.0))).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_a_hardened_tree_can_still_learn_its_questions():
-    """The authors' `train_hardened` rounds, and a rounded decision has no slope."""
-    layer, x = make(), torch.randn(30, 6)
-    y, descent = layer(x)
-    (F.mse_loss(y, torch.randn(30, 5)) + hardening_loss(descent)).backward()
-    assert layer.node_weight.grad.abs().amin(1).min() > 0
 
 
 def test_the_node_balance_loss_is_0_where_all_leaves_get_as_much_and_1_where_one_gets_all():
@@ -287,16 +241,8 @@ def test_losses_of_a_tree_without_nodes_are_0_and_have_a_gradient_path():
     assert node_balance_loss(descent).item() == 0
 
 
-@pytest.mark.parametrize("loss", [hardening_loss, node_balance_loss])
-def test_a_loss_says_that_a_hard_descent_is_not_enough(loss):
-    with pytest.raises(ValueError, match=f"{loss.__name__} needs the decisions of all nodes: call the tree in train()"):
-        loss(make().eval()(torch.randn(8, 6))[1])
-
-
 def test_the_ramp_rises_from_start_to_end():
     assert [hardening_ramp(step, 100, 300, 4.0) for step in (0, 100, 150, 200, 300, 999)] == [0, 0, 1, 2, 4, 4]
-    with pytest.raises(ValueError, match="end must be after start = 5, got 5"):
-        hardening_ramp(0, 5, 5, 1.0)
 
 
 def test_a_region_leaks_in_training_only_and_as_often_as_asked():
@@ -310,30 +256,3 @@ def test_a_region_leaks_in_training_only_and_as_often_as_asked():
 
 
 # Errors
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "text"),
-    [
-        ({"depth": -1}, ValueError, "depth must be an integer of at least 0, got -1"),
-        ({"depth": 1.5}, TypeError, "depth must be an integer of at least 0, got 1.5"),
-        ({"leaf_width": 0}, ValueError, "leaf_width must be an integer of at least 1, got 0"),
-        ({"d_in": 0}, ValueError, "d_in must be an integer of at least 1, got 0"),
-        ({"activation": "tanh"}, ValueError, "activation must be one of 'relu', 'gelu', 'silu', got 'tanh'"),
-        ({"dispatch": "fast"}, ValueError, "dispatch must be one of 'sparse', 'dense', got 'fast'"),
-        ({"region_leak": 0.7}, ValueError, "region_leak must be a number from 0 to 0.5, got 0.7"),
-    ],
-)
-def test_bad_settings_are_named(options, error, text):
-    with pytest.raises(error, match=text.replace("(", r"\(")):
-        make(**options)
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(
-    ("x", "error"),
-    [(torch.randn(3, 5), ValueError), (torch.ones(3, 6, dtype=torch.long), TypeError), ([1.0], TypeError)],
-)
-def test_bad_input_is_named(x, error, training):
-    with pytest.raises(error, match="x must"):
-        make().train(training)(x)
