@@ -20,6 +20,6 @@ def watched() -> bool:
 
 
 def say_compiled(seconds: float) -> None:
-    """What a first call of a compiled kernel lets a person know who waits for it."""
+    """Tell a person who waits for a kernel's first call, of a mixture or of a tree, that it was compiled."""
     if watched():
-        print(f"A part of the tree was compiled ({seconds:.0f} s) and is kept for the next time.", file=sys.stderr)
+        print(f"A part of a layer was compiled ({seconds:.0f} s) and is kept for the next time.", file=sys.stderr)

@@ -12,7 +12,7 @@ from moe_tutorial.study import watched
 def test_who_waits_for_a_kernel_is_told_and_nobody_else(watches, monkeypatch, capsys):
     monkeypatch.setattr(watched, "watched", lambda: watches)
     fast.on_compile(3.4)
-    said = "A part of the tree was compiled (3 s) and is kept for the next time.\n"
+    said = "A part of a layer was compiled (3 s) and is kept for the next time.\n"
     assert capsys.readouterr().err == (said if watches else "")
 
 
