@@ -27,7 +27,7 @@ print(speed.machine_lines(found))
 #
 # Read a line from left to right: with more tokens at once, a token costs less. The dotted line is the limit: the time in
 # which memory could bring the weights, or the processor could do the products, whichever takes longer. Its pace is that of
-# BLAS, the library that multiplies PyTorch's matrices, or of our own loops, whichever is quicker.
+# BLAS, the library that multiplies PyTorch's matrices.
 
 # %% tags=["draw", "nbval-ignore-output"]
 STYLES = {
@@ -93,11 +93,10 @@ print(speed.named(all_of_them["worst"]))
 # %% tags=["draw", "nbval-ignore-output"]
 rows: dict[str, list[str]] = {}
 for one in found["cells"]:
-    if one["dtype"] == "float32":
-        name = " · ".join(f"{one[size]:,}" for size in "TEdk")
-        row, place = rows.setdefault(name, [""] * 4), 2 * one["training"]
-        row[place] = f"{one['ratio'][1]:.2f}"
-        row[place + 1] = f"{one['limit'] / one['seconds']['ours']:.0%}"
+    name = " · ".join(f"{one[size]:,}" for size in "TEdk")
+    row, place = rows.setdefault(name, [""] * 4), 2 * one["training"]
+    row[place] = f"{one['ratio'][1]:.2f}"
+    row[place + 1] = f"{one['limit'] / one['seconds']['ours']:.0%}"
 header = ["T · E · d · k", "forward", "of the limit", "training", "of the limit"]
 note = "Below 1, ours is the faster. Beyond 100 %, weights were still in the cache."
 table(header, rows, "Time over that of the fastest other, float32", note)
@@ -105,8 +104,8 @@ table(header, rows, "Time over that of the fastest other, float32", note)
 # %% [markdown]
 # ## What each trick brings
 #
-# Each line takes away one trick: how many times as long does the same step take without it? Where another has to go with
-# it, the words below say so.
+# Each line takes away one trick, and the step goes the next best of the ways that are left: how many times as long does it
+# take?
 
 # %% tags=["draw", "nbval-ignore-output"]
 gains = {
@@ -124,30 +123,28 @@ interval_chart(
 # %% [markdown]
 # - **Sorting.** Sort the choices once, and each expert's tokens are a slice. The tutorial's loop, which stands here for
 #   the way without, searches all tokens for each expert, and has its experts in a list.
-# - **Grouped products.** One call of `grouped_mm` multiplies all slices. Without, each expert has calls of its own.
 # - **No padding.** To make the slices equally long, so that one regular product does, is to multiply zeros.
 # - **Unbinding.** `w[e]` in a loop makes, on the way back, a gradient as large as the whole stack for each expert.
 #   `unbind` hands out all of them at once.
 # - **BLAS from a kernel.** A compiled loop over the experts calls BLAS, and does the small work in between while the tokens
 #   are in the cache. From Python, each product has a cost before it begins, and a training step makes nine for each expert.
-# - **Own loops.** On AMD's processors since Zen 5, the kernel multiplies in loops of its own. Elsewhere it calls BLAS.
-# - **Compiled choice.** Softmax and top-k are one pass over the tokens. In plain PyTorch they are several, each with a new
-#   array.
+#   The way without is plain PyTorch, sorted and unbound.
 # - **Memory that stays.** A fresh array of megabytes comes from the system page by page, zeros first. The layer writes each
 #   gradient where that of the step before lay.
-# - **Widening.** In bfloat16 a product takes PyTorch long to begin. So the layer turns a small expert's weights into float32
-#   as it goes, and multiplies these. What it reads from memory and writes there stays bfloat16. Plain BLAS has no such
-#   product for a kernel to call, so this line goes without the kernel, too.
+# - **Each weight once.** For few tokens of an expert, a product waits for the weights to come from memory. A kernel of its
+#   own reads each of them once, for all of these tokens. The way without is BLAS from a kernel.
 # - **One call.** With one token, what PyTorch does around its small products takes longer than they do. Compiled, the experts
-#   are one call, which reads each weight once.
+#   are one call. The way without is plain PyTorch again.
+#
+# In other dtypes than float32, and in `torch.compile`, the layer is plain PyTorch: as right, and not measured here.
 
 # %% [markdown]
 # ## Beside one dense layer
 #
 # The dense layer has the size that a token uses. With one token both sides are eight layers in turn, as in a model, so that
-# weights come from memory. The dense layer is plain PyTorch, and fetches new arrays each time. It multiplies by BLAS: where
-# our layer has loops of its own, these are a part of the difference. The last three lines are training steps of lesson 08's
-# GPT with experts, over those of its dense GPT of equal cost, in a process that keeps its memory from step to step.
+# weights come from memory. The dense layer is plain PyTorch, and fetches new arrays each time. The last three lines are
+# training steps of lesson 08's GPT with experts, over those of its dense GPT of equal cost, in a process that keeps its
+# memory from step to step.
 
 # %% tags=["draw", "nbval-ignore-output"]
 dense = {

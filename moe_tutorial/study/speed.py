@@ -1,7 +1,7 @@
 """How fast the mixture is beside other people's: what ``make bench`` measured on one machine, stored in speed.json.
 
-A cell is one shape: T tokens of width d, E experts of width 2d, k of them chosen. Its ratio is our time over that of
-the fastest peer: the median over turns, between the ends of its 95 % interval.
+A cell is one shape in float32: T tokens of width d, E experts of width 2d, k of them chosen. Its ratio is our time over
+that of the fastest peer: the median over turns, between the ends of its 95 % interval.
 """
 
 import json
@@ -50,7 +50,7 @@ def over_tokens(
     times: dict[str, dict[int, float]] = {}
     limit = {}
     for one in cells:
-        if (one["E"], one["d"], one["k"], one["training"], one["dtype"]) != (E, d, k, training, "float32"):
+        if (one["E"], one["d"], one["k"], one["training"]) != (E, d, k, training):
             continue
         limit[one["T"]] = one["limit"]
         for name, seconds in one["seconds"].items():
@@ -61,8 +61,7 @@ def over_tokens(
 def named(one: dict[str, Any]) -> str:
     """A cell in words."""
     kind = "training" if one["training"] else "forward"
-    dtype = "" if one["dtype"] == "float32" else f", {one['dtype']}"
-    return f"{one['T']:,} tokens, {one['E']} experts, width {one['d']}, top {one['k']}, {kind}{dtype}"
+    return f"{one['T']:,} tokens, {one['E']} experts, width {one['d']}, top {one['k']}, {kind}"
 
 
 def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:

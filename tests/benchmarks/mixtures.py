@@ -1,13 +1,13 @@
 """How fast is the mixture beside its peers, dense layers and its limits? Run it by hand: timings are for people.
 
     python tests/benchmarks/mixtures.py            # a quarter of an hour; writes moe_tutorial/study/speed.json
+    python tests/benchmarks/mixtures.py --part 0   # a sixth of it, 0 to 5; the last one writes
     python tests/benchmarks/mixtures.py --shapes 64,8,256,2,training   # T, E, d, k of one cell, or more of them
 
 One thread. All that is compared takes turns in one process, in a new order each turn; a ratio is the median over the
 turns, with its 95 % interval (bootstrap). A cell is as good as ours over the fastest peer. A limit is the time in which
-the processor could do the multiplications, at the best pace of BLAS or of the kernels' own loops, or memory could bring
-the weights (and take their gradients), whichever is longer: all are measured here. Weights that stay in the cache from
-call to call come sooner.
+the processor could do the multiplications, at the best pace of BLAS, or memory could bring the weights (and take their
+gradients), whichever is longer: both are measured here. Weights that stay in the cache from call to call come sooner.
 """
 
 import argparse
@@ -20,9 +20,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,15 +33,16 @@ from machine import keep_memory, machine
 from torch import nn
 
 from moe_tutorial.layers import GPT, Experts, MixtureOfExperts
-from moe_tutorial.layers.fast import blas, groups, lending, mixing, picking, products_kernel, slices_kernel
+from moe_tutorial.layers.fast import gradients, mixing
 from moe_tutorial.study.comparison import DENSE, EXPERTS
 from moe_tutorial.study.speed import STORED, summary
 
 GRID = list(itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2)))  # T, E, d, k
-OTHERS = [  # odd shapes; some had a say in how long bfloat16 is widened, and in ``own_loops``
+OTHERS = [  # odd shapes
     (3, 12, 128, 2), (3, 48, 97, 1), (200, 12, 97, 2), (200, 48, 160, 1), (3000, 12, 97, 1), (3000, 48, 96, 2),
 ]  # fmt: skip
-TURNS, SECONDS = 15, 7  # for each cell: turns at most, and seconds for all of them
+TURNS, SECONDS = 15, 5  # for each cell: turns at most, and seconds for all of them
+PARTS, KEPT = 6, Path(__file__).parents[2] / "_build/speed"
 SLOW = 3  # a peer that takes so many times the fastest's time has no further turns
 
 
@@ -77,13 +78,10 @@ def ratio(top: list[float], bottom: list[float]) -> list[float]:
 
 def limits() -> dict[str, float]:
     """What this machine can do on one thread: bytes a second from memory, floating-point operations a second."""
-    far, square, narrow = torch.ones(2**27), torch.randn(1024, 1024), torch.randn(1024, 256)
-    products_kernel.turned(narrow, narrow)  # compiled, if it has to be
-    tasks = (far.sum, lambda: square @ square, lambda: products_kernel.turned(narrow, narrow))
-    turns = [[timed(task) for task in tasks] for _ in range(9)]
-    stream, blas_took, loops_took = (min(column) for column in zip(*turns, strict=True))
-    pace = max(1024 / blas_took, 256 / loops_took)  # columns multiplied in a second
-    return {"bytes a second": far.numel() * 4 / stream, "operations a second": 2 * 1024**2 * pace}
+    far, square = torch.ones(2**27), torch.randn(1024, 1024)
+    turns = [[timed(task) for task in (far.sum, lambda: square @ square)] for _ in range(9)]
+    stream, took = (min(column) for column in zip(*turns, strict=True))
+    return {"bytes a second": far.numel() * 4 / stream, "operations a second": 2 * 1024**3 / took}
 
 
 def timed(function: Callable[[], Any]) -> float:
@@ -92,24 +90,24 @@ def timed(function: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def needed(T: int, E: int, d: int, k: int, size: int, training: bool, can: dict[str, float]) -> dict[str, float]:
+def needed(T: int, E: int, d: int, k: int, training: bool, can: dict[str, float]) -> dict[str, float]:
     """The bytes of weights and the operations that a call cannot do without, and the seconds that these take."""
     expert, used = 3 * d * 2 * d, E * (1 - (1 - 1 / E) ** (T * k))  # as many as even random choices hit
     operations = 2 * T * (k * expert + E * d) * (3 if training else 1)
-    n_bytes = size * expert * (2 * used + E if training else used)
+    n_bytes = 4 * expert * (2 * used + E if training else used)
     seconds = max(n_bytes / can["bytes a second"], operations / can["operations a second"])
     return {"bytes": n_bytes, "operations": operations, "limit": seconds}
 
 
-def cell(T: int, E: int, d: int, k: int, training: bool, dtype: torch.dtype, can: dict[str, float]) -> dict[str, Any]:
+def cell(T: int, E: int, d: int, k: int, training: bool, can: dict[str, float]) -> dict[str, Any]:
     """All of them on one shape."""
     torch.manual_seed(0)
-    layers = peers.build(d, 2 * d, E, k, dtype)
+    layers = peers.build(d, 2 * d, E, k)
     if T * k > 256:
         del layers["batched_mm"]  # gathers a copy of the weights for each choice: minutes
-    if d * torch.tensor([], dtype=dtype).element_size() % 16:
+    if d % 4:
         del layers["grouped_mm"]  # as transformers call it, it takes no such rows
-    x, target = torch.randn(T, d).to(dtype), torch.randn(T, d).to(dtype)
+    x, target = torch.randn(T, d), torch.randn(T, d)
     check(layers, x)
     if training:
         functions = {name: peers.training(name, layer.train(), x, target) for name, layer in layers.items()}
@@ -118,10 +116,9 @@ def cell(T: int, E: int, d: int, k: int, training: bool, dtype: torch.dtype, can
     times = interleave(functions)
     fastest = min(layers.keys() - {"ours"}, key=lambda name: median(times[name]))
     return {
-        "T": T, "E": E, "d": d, "k": k, "training": training, "dtype": str(dtype).removeprefix("torch."),
+        "T": T, "E": E, "d": d, "k": k, "training": training,
         "seconds": {name: median(turns) for name, turns in times.items()}, "fastest": fastest,
-        "ratio": ratio(times["ours"], times[fastest]),
-        **needed(T, E, d, k, torch.tensor([], dtype=dtype).element_size(), training, can),
+        "ratio": ratio(times["ours"], times[fastest]), **needed(T, E, d, k, training, can),
     }  # fmt: skip
 
 
@@ -129,10 +126,9 @@ def check(layers: dict[str, nn.Module], x: torch.Tensor) -> None:
     """They compute the same, or there is nothing to compare."""
     with torch.no_grad():
         answers = {name: peers.answer(name, layer, x) for name, layer in layers.items()}
-    tolerance = 1e-4 if x.dtype == torch.float32 else 0.1  # in bfloat16 close experts may change places
     for name, y in answers.items():
         apart = (y - answers["ours"]).abs().amax(-1)
-        assert (apart < tolerance).float().mean() > (0.999 if x.dtype == torch.float32 else 0.9), name
+        assert (apart < 1e-4).float().mean() > 0.999, name  # close experts may change places
 
 
 def line(what: str, found: list[float], must: str = "") -> str:
@@ -141,12 +137,10 @@ def line(what: str, found: list[float], must: str = "") -> str:
 
 
 def told(one: dict[str, Any]) -> str:
-    kind = ("training" if one["training"] else "forward") + ("" if one["dtype"] == "float32" else " bfloat16")
+    kind = "training" if one["training"] else "forward"
     ms = 1000 * one["seconds"]["ours"]
     share = one["limit"] / one["seconds"]["ours"]
-    what = (
-        f"T {one['T']:5} E {one['E']:2} d {one['d']:3} k {one['k']} {kind:17} {ms:8.3f} ms, {share:4.0%} of the limit"
-    )
+    what = f"T {one['T']:5} E {one['E']:2} d {one['d']:3} k {one['k']} {kind:8} {ms:8.3f} ms, {share:4.0%} of the limit"
     return line(what, one["ratio"]) + f"  of {one['fastest']}"
 
 
@@ -263,7 +257,8 @@ def peak(name: str) -> float:
 
 
 def tricks() -> list[dict[str, Any]]:
-    """Name, shape, and how many times as long it takes without: each takes away one thing and nothing else."""
+    """Name, shape, and how many times as long it takes without. Each takes away one thing; the call then goes the next
+    best of the ways that stay."""
     rows = []
 
     def add(name: str, shape: str, without: Callable[[], Any], with_it: Callable[[], Any]) -> None:
@@ -277,58 +272,38 @@ def tricks() -> list[dict[str, Any]]:
 
     moe, x, target = mixture(1024, 64, 128, 2)
     masks = peers.build(128, 256, 64, 2)["loop"]
-    sorted_once = peers.forward("ours", copy_as_plain(moe), x)
-    add("Sorting", "1,024 tokens, 64 experts, forward", peers.forward("loop", masks, x), sorted_once)
+    plain = peers.forward("ours", copy_as_plain(moe), x)
+    add("Sorting", "1,024 tokens, 64 experts, forward", peers.forward("loop", masks, x), plain)
     moe, x, target = mixture(256, 64, 128, 2)
-    step, shape = peers.training("ours", moe, x, target), "256 tokens, 64 experts, training"
-    add("Grouped products", shape, by_groups(step, part=1), by_groups(step))
-    add("No padding", "256 tokens, 64 experts, forward", padded(moe, x), by_groups(peers.forward("ours", moe, x)))
-    add("Unbinding", shape, indexed(moe, x, target), peers.training("ours", copy_as_plain(moe), x, target))
-    add("BLAS from a kernel", shape, by_groups(step), by_blas(step))
-    if own := blas.own_loops():
-        add("Own loops", shape, by_blas(step), step)
-    moe, x, target = mixture(1024, 8, 128, 2)
-    step, shape = peers.training("ours", moe, x, target), "1,024 tokens, 8 experts, training"
-    add("BLAS from a kernel", shape, by_groups(step), by_blas(step))
-    add("Compiled choice", shape, choosing_plainly(step), step)
+    plain, shape = copy_as_plain(moe), "256 tokens, 64 experts, training"
+    add("No padding", "256 tokens, 64 experts, forward", padded(moe, x), peers.forward("ours", plain, x))
+    add("Unbinding", shape, indexed(moe, x, target), peers.training("ours", plain, x, target))
+    for shape, sizes in (("256 tokens, 64 experts", (256, 64, 128, 2)), ("1,024 tokens, 8 experts", (1024, 8, 128, 2))):
+        moe, x, target = mixture(*sizes)
+        plain = peers.training("ours", copy_as_plain(moe), x, target)
+        add("BLAS from a kernel", f"{shape}, training", plain, peers.training("ours", moe, x, target))
     moe, x, target = mixture(64, 64, 256, 2)
     step = peers.training("ours", moe, x, target)
-    shape = "64 tokens, 64 experts, training"
-    if own:
-        add("Own loops", shape, by_blas(step), step)
-    add("Memory that stays", shape, without_lending(step), step)
-    moe, x, target = mixture(200, 48, 128, 1)
-    step = peers.training("ours", moe.bfloat16(), x.bfloat16(), target.bfloat16())
-    add("Widening", "200 tokens, 48 experts, bfloat16, training", by_groups(step), step)
+    add("Memory that stays", "64 tokens, 64 experts, training", without(gradients, "LARGE", 2**60, step), step)
+    moe, x, _ = mixture(16, 64, 128, 1)
+    few = peers.forward("ours", moe, x)
+    add("Each weight once", "16 tokens, 64 experts, forward", without(mixing, "FEW", 0, few), few)
     moe, x, _ = mixture(1, 64, 128, 2)
-    one = peers.forward("ours", moe, x)
-    add("One call", "1 token, 64 experts, forward", by_groups(one), one)
+    plain = peers.forward("ours", copy_as_plain(moe), x)
+    add("One call", "1 token, 64 experts, forward", plain, peers.forward("ours", moe, x))
     return rows
 
 
-def by_groups(function: Callable[[], Any], part: int = groups.PART) -> Callable[[], Any]:
-    """The same call with grouped products in plain torch, of parts of so many bytes."""
+def without(module: ModuleType, name: str, value: int, function: Callable[[], Any]) -> Callable[[], Any]:
+    """The same call with another value of a module's constant."""
 
     def call() -> Any:
-        before = mixing.way_for, groups.PART
-        mixing.way_for, groups.PART = lambda *_: groups, part
+        before = getattr(module, name)
+        setattr(module, name, value)
         try:
             return function()
         finally:
-            mixing.way_for, groups.PART = before
-
-    return call
-
-
-def by_blas(function: Callable[[], Any]) -> Callable[[], Any]:
-    """The same call with BLAS for every product."""
-
-    def call() -> Any:
-        loops, slices_kernel.own_loops = slices_kernel.own_loops, lambda: False
-        try:
-            return function()
-        finally:
-            slices_kernel.own_loops = loops
+            setattr(module, name, before)
 
     return call
 
@@ -342,30 +317,6 @@ def copy_as_plain(moe: MixtureOfExperts) -> MixtureOfExperts:
     again.load_state_dict(moe.state_dict())
     again.experts.__class__ = Plain
     return again
-
-
-def without_lending(step: Callable[[], Any]) -> Callable[[], Any]:
-    def call() -> Any:
-        lent, lending.empty_like = lending.empty_like, torch.empty_like
-        try:
-            return step()
-        finally:
-            lending.empty_like = lent
-
-    return call
-
-
-def choosing_plainly(step: Callable[[], Any]) -> Callable[[], Any]:
-    """Softmax and top-k in plain torch."""
-
-    def call() -> Any:
-        load, picking.load = picking.load, lambda name: None
-        try:
-            return step()
-        finally:
-            picking.load = load
-
-    return call
 
 
 def padded(moe: MixtureOfExperts, x: torch.Tensor) -> Callable[[], Any]:
@@ -420,6 +371,7 @@ def main() -> None:
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     parser.add_argument("--gpt", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--layers", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--part", type=int, choices=range(PARTS), help="measure this part alone")
     parser.add_argument("--shapes", nargs="*", help="cells as T,E,d,k,training or T,E,d,k,forward; nothing is written")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -431,19 +383,29 @@ def main() -> None:
         return
     can = limits()
     print(f"memory {can['bytes a second'] / 1e9:.1f} GB/s, products {can['operations a second'] / 1e9:.0f} GFLOP/s")
-    measure = partial(cell, can=can)
     if asked.shapes:
         for shape in asked.shapes:
             *sizes, kind = shape.split(",")
-            one = measure(*map(int, sizes), training=kind == "training", dtype=torch.float32)
+            one = cell(*map(int, sizes), training=kind == "training", can=can)
             print(told(one), {name: round(1000 * took, 3) for name, took in one["seconds"].items()})
         return
-    cells = []
-    for dtype, shapes in ((torch.float32, [*GRID, *OTHERS]), (torch.bfloat16, [*OTHERS, (64, 8, 256, 2)])):
-        for shape, training in itertools.product(shapes, (False, True)):
-            if shape[0] > 1 or not training:  # nobody trains on one token
-                cells.append(measure(*shape, training=training, dtype=dtype))
-                print(told(cells[-1]), flush=True)
+    for part in range(PARTS) if asked.part is None else [asked.part]:
+        measure_part(part, can)
+
+
+def measure_part(part: int, can: dict[str, float]) -> None:
+    """All parts but the last measure cells; that one measures what is left, and writes what all have found."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    if part < PARTS - 1:
+        shapes = itertools.product([*GRID, *OTHERS], (False, True))
+        cells = []
+        for shape, training in [one for one in shapes if one[0][0] > 1 or not one[1]][part :: PARTS - 1]:
+            cells.append(cell(*shape, training=training, can=can))  # nobody trains on one token
+            print(told(cells[-1]), flush=True)
+        (KEPT / f"{part}.json").write_text(json.dumps(cells), encoding="utf-8")
+        return
+    cells = [one for n in range(PARTS - 1) for one in json.loads((KEPT / f"{n}.json").read_text(encoding="utf-8"))]
+    cells.sort(key=lambda one: (one["training"], one["T"], one["E"], one["d"], one["k"]))
     print(summed_up(cells))
     found = {
         "machine": machine(), "can": can, "cells": cells, "dense": beside_dense(), "tricks": tricks(),

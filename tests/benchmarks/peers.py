@@ -49,7 +49,7 @@ def ours(d: int, h: int, n_experts: int, k: int) -> MixtureOfExperts:
     return MixtureOfExperts(d, h, n_experts, k, gated=True, renormalize=True)
 
 
-def build(d: int, h: int, n_experts: int, k: int, dtype: torch.dtype = torch.float32) -> dict[str, nn.Module]:
+def build(d: int, h: int, n_experts: int, k: int) -> dict[str, nn.Module]:
     """Name -> a layer; all of them compute the same. "ours" comes first."""
     source = ours(d, h, n_experts, k)
     layers = {"ours": source}
@@ -68,7 +68,7 @@ def build(d: int, h: int, n_experts: int, k: int, dtype: torch.dtype = torch.flo
     if find_spec("litgpt"):
         layers["litgpt"] = published = litgpt(d, h, n_experts, k)
         fill(source, published.gate, [(e.fc_1, e.fc_2, e.proj) for e in published.experts])
-    return {name: layer.to(dtype) for name, layer in layers.items()}
+    return layers
 
 
 def fill(source: MixtureOfExperts, router: nn.Linear, experts: list[tuple[nn.Linear, nn.Linear, nn.Linear]]) -> None:

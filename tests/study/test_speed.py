@@ -13,7 +13,7 @@ def found():
 
 
 def planted(T, training, ratio, **more):
-    sizes = {"T": T, "E": 8, "d": 256, "k": 2, "training": training, "dtype": "float32", "ratio": ratio, "limit": 1.0}
+    sizes = {"T": T, "E": 8, "d": 256, "k": 2, "training": training, "ratio": ratio, "limit": 1.0}
     return {**sizes, "seconds": {"ours": 2.0, "loop": 3.0}, **more}
 
 
@@ -21,10 +21,9 @@ def test_every_shape_is_there_with_its_peers_and_its_limit(found):
     stored = {(one["T"], one["E"], one["d"], one["k"], one["training"]) for one in found["cells"]}
     for sizes in itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2), (False, True)):
         assert sizes in stored or (sizes[0] == 1 and sizes[-1])
-    assert {one["dtype"] for one in found["cells"]} == {"float32", "bfloat16"}
     for one in found["cells"]:
         others = {name: took for name, took in one["seconds"].items() if name != "ours"}
-        rows_fit = one["d"] * (4 if one["dtype"] == "float32" else 2) % 16 == 0
+        rows_fit = one["d"] % 4 == 0
         assert {"loop", "eager", *(["grouped_mm"] if rows_fit else [])} <= set(others)
         assert one["fastest"] == min(others, key=others.get)
         low, middle, high = one["ratio"]
@@ -56,7 +55,7 @@ def test_a_summary_counts_all_but_training_on_one_token():
 
 def test_times_over_tokens_are_of_one_kind_of_shape():
     cells = [planted(1, False, [1, 1, 1]), planted(64, False, [1, 1, 1]), planted(64, True, [1, 1, 1])]
-    cells += [planted(64, False, [1, 1, 1], dtype="bfloat16"), planted(64, False, [1, 1, 1], E=64)]
+    cells += [planted(64, False, [1, 1, 1], k=1), planted(64, False, [1, 1, 1], E=64)]
     times, limit = speed.over_tokens(cells, 8, 256, 2, training=False)
     assert times == {"ours": {1: 2.0, 64: 2.0}, "loop": {1: 3.0, 64: 3.0}}
     assert limit == {1: 1.0, 64: 1.0}
