@@ -44,7 +44,6 @@ import itertools
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import carray
 from torch import nn
 
 from moe_tutorial.course import quiz, reveal
@@ -58,8 +57,9 @@ from moe_tutorial.layers import (
     node_balance_loss,
     switch_loss,
 )
-from moe_tutorial.layers.fast import descend_kernel, kernels
-from moe_tutorial.layers.fast.dispatch import in_order
+from moe_tutorial.layers.fast.blocks import dot
+from moe_tutorial.layers.fast.compiling import kernel
+from moe_tutorial.layers.fast.descent import answer_one, descend_arrays
 from moe_tutorial.show import (
     bars,
     interval_chart,
@@ -857,57 +857,51 @@ claim(
 
 
 # %% tags=["measure"]
-@kernels.kernel()
-def top_one(T, d, h, o, n, x, router, w_in, b_in, w_out, b_out, y, expert):
-    """A mixture's answers, from and to these addresses; n experts, one a token, relu."""
-    x = carray(kernels.floats_at(x), (T, d))
-    router = carray(kernels.floats_at(router), (n, d))
-    w_in = carray(kernels.floats_at(w_in), (n, h, d))
-    b_in = carray(kernels.floats_at(b_in), (n, h))
-    w_out = carray(kernels.floats_at(w_out), (n, h, o))
-    b_out = carray(kernels.floats_at(b_out), (n, o))
-    y = carray(kernels.floats_at(y), (T, o))
-    expert = carray(kernels.integers_at(expert), T)
-    scores = np.empty(n, np.float32)
-    for t in range(T):
-        for e in range(n):
-            scores[e] = descend_kernel.dot(router[e], x[t])
+@kernel()
+def top_one(x, router, w_in, b_in, w_out, b_out, y, expert):
+    """A mixture's answers y and choices; one expert a token, relu."""
+    scores = np.empty(len(router), np.float32)
+    for t in range(len(x)):
+        for e in range(len(router)):
+            scores[e] = dot(router[e], x[t])
         best, one = scores.argmax(), slice(t, t + 1)
-        descend_kernel.answer_one(
-            x[one], w_in[best], b_in[best], w_out[best], b_out[best], y[one], 0
+        answer_one(
+            0, x[one], w_in[best], b_in[best], w_out[best], b_out[best], y[one]
         )
         y[t] *= 1 / np.exp(scores - scores[best]).sum()  # the softmax of the best
         expert[t] = best
 
 
-def compiled_mixture(x, tensors):
-    """(T, d), the six weights -> answers (T, o), experts (T,): as ``descend_kernel.descend`` does it for a tree."""
-    T, d = x.shape
-    n, h, o = tensors[3].shape
-    y, expert = x.new_empty(T, o), x.new_empty(T, dtype=torch.int64)
-    addresses = map(torch.Tensor.data_ptr, (x, *tensors, y, expert))
-    kernels.run(top_one, 1, T, d, h, o, n, *addresses)
+def compiled_mixture(x, weights):
+    """(T, d), the five weights -> answers (T, d), experts (T,): all are NumPy arrays."""
+    y, expert = np.empty_like(x), np.empty(len(x), np.int64)
+    top_one(x, *weights, y, expert)
     return y, expert
 
 
-def compiled_tree(x, tensors):
-    return descend_kernel.descend(x, tensors, "relu")
+def compiled_tree(x, weights):
+    """The same of a tree and its six weights: ``fast.descend`` calls this function."""
+    y, leaf = np.empty_like(x), np.empty(len(x), np.int64)
+    descend_arrays(0, x, *weights, y, leaf)
+    return y, leaf
 
 
 def weights(layer):
     """What the compiled function needs, in its order."""
     if isinstance(layer, FastFeedForward):
-        return in_order(layer)
-    e = layer.experts
-    return [layer.router.weight, e.w_in, e.b_in, e.w_out, e.b_out]
+        own, chosen = [layer.node_weight, layer.node_bias], layer.leaves
+    else:
+        own, chosen = [layer.router.weight], layer.experts
+    own += [chosen.w_in, chosen.b_in, chosen.w_out, chosen.b_out]
+    return [weight.numpy(force=True) for weight in own]
 
 
 x = torch.randn(64, D)
 with torch.inference_mode():
     y, routing = layers["mixture"][0](x)
-    ours, chosen = compiled_mixture(x, weights(layers["mixture"][0]))
-print("same experts as the package's:", torch.equal(chosen, routing.indices[:, 0]))
-print("same answers as the package's:", torch.allclose(ours, y, atol=1e-5))
+ours, chosen = compiled_mixture(x.numpy(), weights(layers["mixture"][0]))
+print("same experts as the package's:", (chosen == routing.indices[:, 0].numpy()).all())
+print("same answers as the package's:", np.allclose(ours, y, atol=1e-5))
 
 # %% [markdown]
 # Now both are one call of one kernel. When should the tree be ahead? Where *choosing* is a large part of the work: with many
@@ -931,7 +925,7 @@ for name, times in counted.items():
 def one_by_one(function, kind):
     """One token a call, another layer of the kind and another token each time."""
     own = itertools.cycle([weights(layer) for layer in layers[kind]])
-    tokens = itertools.cycle(torch.randn(256, 1, D))
+    tokens = itertools.cycle(torch.randn(256, 1, D).numpy())
     return lambda: function(next(tokens), next(own))
 
 
@@ -939,8 +933,7 @@ functions = {}
 for name, (_, _, mixture_kind, tree_kind) in PAIRS.items():
     functions[name, "mixture"] = one_by_one(compiled_mixture, mixture_kind)
     functions[name, "tree"] = one_by_one(compiled_tree, tree_kind)
-with torch.inference_mode():
-    found = measured(functions, turns=10)
+found = measured(functions, turns=10)
 alike = {name: found[name, "mixture"] / found[name, "tree"] for name in PAIRS}
 claim(
     "13.11",
