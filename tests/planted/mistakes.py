@@ -20,7 +20,7 @@ class Mistake(NamedTuple):
 ROUTING, BALANCE = "layers/test_routing.py::", "layers/test_balance.py::"
 MIXTURE, EXPERTS = "layers/test_mixture.py::", "layers/test_experts.py::"
 MIXING = "layers/test_fast_mixture.py::"
-TREE, FAST = "layers/test_tree.py::", "layers/test_fast_tree.py::"
+TREE, FAST = "layers/test_tree.py::", "layers/test_fast.py::"
 GPT, INTEROP = "layers/test_gpt.py::", "layers/test_interop.py::"
 USAGE, COST, SERVING = "study/test_usage.py::", "study/test_cost.py::", "study/test_serving.py::"
 TRAINING, LANGUAGE, DATA = "study/test_training.py::", "study/test_language.py::", "study/test_data.py::"

@@ -1,4 +1,7 @@
-"""What is compiled of the tree equals the plain way, in answers, gradients and ties; and how kernels are kept."""
+"""What is compiled of the tree equals the plain way, in answers, gradients and ties; and how kernels are kept.
+
+The mixture's kernels are asked in ``test_fast_mixture.py``.
+"""
 
 import os
 import shutil
