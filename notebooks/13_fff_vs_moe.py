@@ -865,9 +865,7 @@ def top_one(x, router, w_in, b_in, w_out, b_out, y, expert):
         for e in range(len(router)):
             scores[e] = dot(router[e], x[t])
         best, one = scores.argmax(), slice(t, t + 1)
-        answer_one(
-            0, x[one], w_in[best], b_in[best], w_out[best], b_out[best], y[one]
-        )
+        answer_one(0, x[one], w_in[best], b_in[best], w_out[best], b_out[best], y[one])
         y[t] *= 1 / np.exp(scores - scores[best]).sum()  # the softmax of the best
         expert[t] = best
 
