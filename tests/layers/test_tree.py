@@ -137,10 +137,13 @@ def published(layer: FastFeedForward) -> fastfeedforward.FFF:
     return theirs
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # compiled, and plain
 @pytest.mark.parametrize("depth", [0, 1, 3, 5])
-def test_the_soft_answer_is_the_published_one(depth):
+def test_the_soft_answer_is_the_published_one(depth, dtype):
     layer, x = make(depth), torch.randn(20, 6)
-    torch.testing.assert_close(layer(x)[0], published(layer)(x), atol=1e-5, rtol=1e-5)
+    theirs = published(layer)(x)
+    ours = layer.to(dtype)(x.to(dtype))[0].float()
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("tokens", [1, 20])  # a kernel has a way of its own for few
@@ -253,6 +256,3 @@ def test_a_region_leaks_in_training_only_and_as_often_as_asked():
     tight = certain(make(3))
     assert torch.equal(layer.eval()(x)[0], tight.eval()(x)[0])
     assert torch.equal(descent.logits, tight.train()(x)[1].logits)
-
-
-# Errors
