@@ -66,22 +66,23 @@ floats_at, integers_at = pointer_to(types.float32), pointer_to(types.int64)
 
 
 @njit(inline="always")
-def floats(address, size, shape):
-    """The float32 array of this shape at an address with ``size`` elements. ValueError where these do not fit."""
+def check_size(size, shape):
     elements = 1
     for n in shape:
         elements *= n
     if elements != size:
         raise ValueError("a tensor's size does not fit the shape that a kernel reads it in")
+
+
+@njit(inline="always")
+def floats(address, size, shape):
+    """The float32 array of this shape at an address with ``size`` elements. ValueError where these do not fit."""
+    check_size(size, shape)
     return carray(floats_at(address), shape)
 
 
 @njit(inline="always")
 def integers(address, size, shape):
     """The int64 array, as ``floats``."""
-    elements = 1
-    for n in shape:
-        elements *= n
-    if elements != size:
-        raise ValueError("a tensor's size does not fit the shape that a kernel reads it in")
+    check_size(size, shape)
     return carray(integers_at(address), shape)
