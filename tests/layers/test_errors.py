@@ -54,10 +54,7 @@ def text(*shape):
 
 
 COUNT, K = "must be an integer of at least", "top_k must be an integer from 1 to n_experts = 8, got"
-NOISE, GROUPS = (
-    "noise must be None, 'learned' or a finite number of at least 0, got",
-    "n_groups and top_groups go together",
-)
+NOISE = "noise must be None, 'learned' or a finite number of at least 0, got"
 KIND = "activation must be one of 'relu', 'gelu', 'silu', got 'tanh'"
 WAY, WHICH = "dispatch must be one of 'sparse', 'dense', got 'fast'", "router must have"
 ARGUMENTS = [
@@ -75,33 +72,16 @@ ARGUMENTS = [
     (lambda: mixture(router=Router(4, 3, 2)), ValueError, f"{WHICH} n_experts = 4 like the mixture, got 3"),
     (lambda: mixture(router=Router(4, 4, 1)), ValueError, f"{WHICH} top_k = 2 like the mixture, got 1"),
     (lambda: mixture(router=Router(4, 4, 2), gate="x"), TypeError, "router or router options, not both; .* and gate"),
-    *(
-        (lambda kind=kind: router(kind, top_k=9), ValueError, f"{K} 9")
-        for kind in (Router, ExpertChoiceRouter, HashRouter)
-    ),
-    (lambda: router(top_k=1.5), TypeError, f"{K} 1.5"),
+    (lambda: router(top_k=9), ValueError, f"{K} 9"),
+    (lambda: router(ExpertChoiceRouter, top_k=9), ValueError, f"{K} 9"),
+    (lambda: router(HashRouter, top_k=9), ValueError, f"{K} 9"),
     (lambda: router(gate="softmax"), ValueError, "gate must be one of 'softmax_topk', .*, got 'softmax'"),
     (lambda: router(noise=-0.1), ValueError, f"{NOISE} -0.1"),
-    (lambda: router(noise=math.nan), ValueError, f"{NOISE} nan"),
     (lambda: router(noise="gaussian"), ValueError, f"{NOISE} 'gaussian'"),
     (lambda: router(scale=math.inf), ValueError, "scale must be a finite number of at least 0, got inf"),
-    (lambda: router(n_groups=4), ValueError, f"{GROUPS}, got n_groups=4 and top_groups=None"),
-    (lambda: router(top_groups=4), ValueError, f"{GROUPS}, got n_groups=None and top_groups=4"),
-    (
-        lambda: router(n_groups=3, top_groups=1),
-        ValueError,
-        "n_groups must divide n_experts = 8 .* at least 2 .*, got 3",
-    ),
-    (
-        lambda: router(n_groups=8, top_groups=8),
-        ValueError,
-        "n_groups must divide n_experts = 8 .* at least 2 .*, got 8",
-    ),
-    (
-        lambda: router(n_groups=4, top_groups=5),
-        ValueError,
-        "top_groups must be an integer from 1 to n_groups = 4, got 5",
-    ),
+    (lambda: router(n_groups=4), ValueError, "go together, got n_groups=4 and top_groups=None"),
+    (lambda: router(n_groups=3, top_groups=1), ValueError, "n_groups must divide n_experts = 8 .*, got 3"),
+    (lambda: router(n_groups=8, top_groups=1), ValueError, "groups of at least 2 experts, got 8"),
     (lambda: router(n_groups=4, top_groups=1, top_k=3), ValueError, "top_k = 3 experts .*, got 1 groups of 2"),
     (lambda: tree(depth=-1), ValueError, f"depth {COUNT} 0, got -1"),
     (lambda: tree(leaf_width=0), ValueError, f"leaf_width {COUNT} 1, got 0"),
@@ -109,16 +89,8 @@ ARGUMENTS = [
     (lambda: tree(dispatch="fast"), ValueError, WAY),
     (lambda: tree(region_leak=0.7), ValueError, "region_leak must be a number from 0 to 0.5, got 0.7"),
     (lambda: hardening_ramp(0, 5, 5, 1.0), ValueError, "end must be after start = 5, got 5"),
-    *(
-        (lambda rate=rate: BiasBalancer(rate), error, f"rate must be a finite number above 0, got {rate!r}")
-        for rate, error in (
-            (0, ValueError),
-            (-0.1, ValueError),
-            (math.nan, ValueError),
-            ("0.1", TypeError),
-            (True, TypeError),
-        )
-    ),
+    (lambda: BiasBalancer(0), ValueError, "rate must be a finite number above 0, got 0"),
+    (lambda: BiasBalancer("0.1"), TypeError, "rate must be a finite number above 0, got '0.1'"),
     (lambda: GPTConfig(0), ValueError, f"vocab_size {COUNT} 1, got 0"),
     (lambda: GPTConfig(20, n_heads=3), ValueError, "n_heads must divide d_model = 64, got 3"),
     (lambda: gpt("wide"), ValueError, "feed_forward must be one of 'dense', 'moe', 'fff', got 'wide'"),
@@ -169,14 +141,8 @@ ONE, ONES = torch.ones(2, 1, dtype=torch.int64), torch.ones(2, 1)
     ("routing", "x", "error", "message"),
     [
         ((ONE, ONES), 2, TypeError, "router must return a Routing, got tuple"),
-        (
-            Routing(ONES, ONES, ONE, torch.ones(2, 2)),
-            2,
-            ValueError,
-            r"one shape \(T = 2, k\), got \(2, 1\) and \(2, 2\)",
-        ),
+        (Routing(ONES, ONES, ONE, torch.ones(2, 2)), 2, ValueError, r"got \(2, 1\) and \(2, 2\)"),
         (Routing(ONES, ONES, ONE, ONES), 3, ValueError, r"one shape \(T = 3, k\), got \(2, 1\) and \(2, 1\)"),
-        (Routing(ONES, ONES, 9 * ONE, ONES), 2, ValueError, "the router chose expert 9, but there are only 4"),
     ],
 )
 def test_a_bad_routing_is_named(routing, x, error, message):
@@ -197,11 +163,7 @@ def test_what_a_loss_cannot_use_is_named(loss):
         with pytest.raises(error, match=message):
             loss(routing)
     if loss in (load_estimate, load_loss):
-        for routing in (
-            Routing(*FIELDS),
-            router(noise="learned").eval()(torch.randn(3, 4)),
-            router()(torch.randn(3, 4)),
-        ):
+        for routing in (Routing(*FIELDS), router(noise="learned").eval()(torch.randn(3, 4))):
             with pytest.raises(ValueError, match=r"needs noise: use a router with noise in train\(\), got .* without"):
                 loss(routing)
 
@@ -213,24 +175,17 @@ def test_a_loss_says_that_a_hard_descent_is_not_enough(loss):
 
 
 BIAS, INDICES = torch.zeros(4), torch.zeros(5, 2, dtype=torch.int64)
-TYPES, DIMENSIONS = (
-    "bias must be a floating-point tensor and indices an int64 tensor, got ",
-    "same leading dimensions, got",
-)
+TYPES = "bias must be a floating-point tensor and indices an int64 tensor, got "
 
 
 @pytest.mark.parametrize(
     ("bias", "indices", "error", "message"),
     [
         (None, INDICES, ValueError, "bias must be the router's selection bias, got None: .* with bias=True"),
-        (BIAS.long(), INDICES, TypeError, TYPES + "torch.int64 and torch.int64"),
-        ([0.0], INDICES, TypeError, TYPES + "list and Tensor"),
         (BIAS, INDICES.float(), TypeError, TYPES + "torch.float32 and torch.float32"),
         (BIAS, Routing(*FIELDS), TypeError, TYPES + "Tensor and Routing"),
-        (BIAS, INDICES[0], ValueError, DIMENSIONS),
-        (BIAS, INDICES[None], ValueError, DIMENSIONS),
-        (BIAS[None], INDICES, ValueError, DIMENSIONS),
-        (BIAS[0], INDICES, ValueError, DIMENSIONS),
+        (BIAS, INDICES[0], ValueError, "same leading dimensions, got"),
+        (BIAS[None], INDICES, ValueError, "same leading dimensions, got"),
         (BIAS, INDICES + torch.tensor([0, 4]), ValueError, "^indices must run from 0 to 3, got 0 to 4$"),
         (BIAS, INDICES - 1, ValueError, "^indices must run from 0 to 3, got -1 to -1$"),
     ],

@@ -1,7 +1,6 @@
 import loop_oracle
 import pytest
 import torch
-from torch import nn
 
 from moe_tutorial.layers import Experts
 
@@ -20,21 +19,6 @@ def test_all_three_ways_equal_the_loop(activation, gated, bias):
     torch.testing.assert_close(experts.mixed(x, weights), (weights[..., None] * loop).sum(1))
     owner = torch.tensor([0, 0, 0, 2, 2, 2])  # nobody asks expert 1
     torch.testing.assert_close(experts.grouped(x, [3, 0, 3]), loop[torch.arange(6), owner])
-
-
-def test_one_plain_expert_is_two_linear_layers():
-    first, second = nn.Linear(5, 4), nn.Linear(4, 3)
-    experts = Experts(1, 5, 4, d_out=3)
-    experts.load_state_dict(
-        {
-            "w_in": first.weight[None],
-            "b_in": first.bias[None],
-            "w_out": second.weight.T[None],
-            "b_out": second.bias[None],
-        }
-    )
-    x = torch.randn(7, 5)
-    torch.testing.assert_close(experts(x)[:, 0], second(first(x).relu()))
 
 
 def test_defaults():

@@ -195,16 +195,6 @@ def test_tensors_that_do_not_fit_are_refused():
         fast.soften(x, torch.randn(2, 4), *tensors()[2:], "relu")
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_a_descent_leaves_torchs_number_of_threads_as_it_was(n_threads):
-    layer = FastFeedForward(4, 4, 2, 2).eval()
-    with threads(n_threads):
-        for tokens in (1, 200, 200):
-            layer(torch.randn(tokens, 4))
-        layer.train()(torch.randn(200, 4))[0].sum().backward()
-        assert torch.get_num_threads() == n_threads
-
-
 def test_all_about_trees_passes_without_numba():
     code = (
         "import sys; sys.modules['numba'] = None\n"

@@ -2,16 +2,13 @@
 
 import copy
 import gc
-import math
 from contextlib import contextmanager
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import functional_call, grad
-from torch.utils.flop_counter import FlopCounterMode
 
 from moe_tutorial.layers import MixtureOfExperts, Routing, fast
 
@@ -109,17 +106,6 @@ def test_rows_of_every_length_are_multiplied_to_their_end(n, monkeypatch):
             torch.testing.assert_close(moe(x)[0], plainly(moe, x), atol=1e-5, rtol=1e-5)
 
 
-def test_what_is_no_number_stays_in_its_row(monkeypatch):
-    take("few tokens", monkeypatch)
-    moe, x = MixtureOfExperts(40, 8, 1, 1), torch.randn(5, 40)
-    x[1, 3], x[4, 39] = math.nan, math.inf  # where the last 16 columns are read, and where some are read twice
-    with torch.no_grad():
-        y, expected = moe(x)[0], plainly(moe, x)
-    assert y[1].isnan().all()
-    assert not y[[0, 2, 3]].isnan().any()
-    torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5, equal_nan=True)
-
-
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("gated", [False, True])
 def test_more_tokens_than_are_worked_on_at_a_time(gated, bias):
@@ -137,20 +123,6 @@ def test_more_tokens_than_are_worked_on_at_a_time(gated, bias):
     )
     for ours, theirs in pairs:
         torch.testing.assert_close(ours, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-5)
-
-
-def test_three_steps_of_adam_are_the_same_and_idle_experts_take_part(way):
-    moe, x = MixtureOfExperts(12, 20, 16, 2, gated=True), torch.randn(3, 12)
-    plain, target = copy.deepcopy(moe), torch.randn(3, 12)
-    for m, answer in ((moe, lambda: moe(x)[0]), (plain, lambda: plainly(plain, x))):
-        optimizer = torch.optim.AdamW(m.parameters(), lr=1e-2, weight_decay=0.1)
-        for _ in range(3):
-            optimizer.zero_grad()
-            F.mse_loss(answer(), target).backward()
-            optimizer.step()
-    for ours, theirs in zip(moe.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
-        assert ours.grad is not None
 
 
 def test_gradients_add_up_and_have_gradients_themselves():
@@ -200,41 +172,7 @@ def test_weights_that_changed_before_the_way_back_are_noticed(way):
 # ── what goes the plain way ──
 
 
-def columns(moe):
-    """Weights that lie column after column."""
-    w = moe.experts.w_in
-    moe.experts.w_in = torch.nn.Parameter(w.detach().mT.contiguous().mT)
-
-
-OTHERS = {
-    "float64": lambda moe: moe.double(),
-    "bfloat16": lambda moe: moe.bfloat16(),
-    "columns": columns,
-    "a routing of small integers": lambda moe: moe.router.register_forward_hook(
-        lambda _, __, routing: routing._replace(indices=routing.indices.int())
-    ),
-    "a routing with strides": lambda moe: moe.router.register_forward_hook(
-        lambda _, __, r: r._replace(indices=r.indices.flip(-1).mT.contiguous().mT, weights=r.weights.flip(-1))
-    ),
-}
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_other_dtypes_and_layouts_go_the_plain_way(other):
-    moe = MixtureOfExperts(16, 8, 4, 2, activation="gelu")
-    OTHERS[other](moe)
-    x = torch.randn(60, 16, dtype=moe.experts.w_in.dtype, requires_grad=True)
-    y, routing = moe(x)
-    assert "Mix" not in str(y.grad_fn)
-    torch.testing.assert_close(y, moe.sparse(x, routing))
-
-
-def test_tokens_that_lie_column_after_column_go_the_plain_way():
-    moe, x = MixtureOfExperts(16, 8, 4, 2), torch.randn(16, 60).T
-    torch.testing.assert_close(moe(x)[0], moe(x.contiguous())[0])
-
-
-def test_autocast_transforms_and_dispatch_modes_go_the_plain_way_and_are_right():
+def test_autocast_and_transforms_go_the_plain_way_and_are_right():
     moe, x = MixtureOfExperts(16, 32, 4, 2, gated=True), torch.randn(40, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y, routing = moe(x)
@@ -242,26 +180,20 @@ def test_autocast_transforms_and_dispatch_modes_go_the_plain_way_and_are_right()
     assert y.dtype == torch.bfloat16
     y.float().sum().backward()
     assert all(p.grad.dtype == torch.float32 for p in moe.parameters())
-    with FlopCounterMode(display=False) as counter:
-        y = moe(x)[0]
-    assert counter.get_total_flops() == 2 * 40 * (16 * 4 + 2 * 3 * 16 * 32)
     parameters = dict(moe.named_parameters())
     found = grad(lambda p: functional_call(moe, p, x)[0].square().sum())(parameters)
     moe.zero_grad()
-    y.square().sum().backward()
+    moe(x)[0].square().sum().backward()
     torch.testing.assert_close(found, {name: p.grad for name, p in parameters.items()}, atol=1e-4, rtol=1e-4)
 
 
 def test_torch_compile_goes_the_plain_way_and_is_right():
     moe = MixtureOfExperts(16, 32, 8, 2, gated=True)
-    compiled = torch.compile(moe, backend="aot_eager")
-    for T in (5, 64):
-        x, direction = torch.randn(T, 16, requires_grad=True), torch.randn(T, 16)
-        y, expected = compiled(x)[0], moe(x)[0]
-        torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
-        inputs = [x, *moe.parameters()]
-        found = [torch.autograd.grad(answer, inputs, direction) for answer in (y, expected)]
-        torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+    x, direction = torch.randn(64, 16, requires_grad=True), torch.randn(64, 16)
+    y, expected = torch.compile(moe, backend="aot_eager")(x)[0], moe(x)[0]
+    torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+    found = [slopes(answer, x, moe, direction) for answer in (y, expected)]
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
 def test_without_blas_and_on_several_threads_much_work_goes_the_plain_way(monkeypatch):
@@ -281,6 +213,7 @@ def test_without_blas_and_on_several_threads_much_work_goes_the_plain_way(monkey
         ("tokens", lambda x: x.T.contiguous().T, fast.CannotServe),
         ("tokens", lambda x: x.to("meta"), fast.CannotServe),
         ("indices", lambda i: i.int(), fast.CannotServe),
+        ("w_in", lambda w: w.mT.contiguous().mT, fast.CannotServe),
         ("tokens", lambda x: x[:, :3].contiguous(), ValueError),
         ("weights", lambda w: w[:, :1].contiguous(), ValueError),
         ("b_in", lambda b: b[:, :3].contiguous(), ValueError),

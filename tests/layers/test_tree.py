@@ -1,6 +1,5 @@
 """The tree: soft equals hard where decisions are hard, soft is the published answer, and losses mean what they say."""
 
-import copy
 import math
 
 import fastfeedforward
@@ -59,35 +58,14 @@ def test_the_hard_answer_is_the_definition(depth, leaf_width, activation):
 
 def test_every_kind_of_input_gets_the_same_answer():
     layer, x = make(leaf_width=3).eval(), torch.randn(2, 7, 6)
+    flat, spread = x.reshape(-1, 6), x.reshape(-1, 6).T.contiguous().T  # one column after the other in memory
     with torch.no_grad():
         y, descent = layer(x)
-        flat, _ = layer(x.reshape(-1, 6))
-        spread, _ = layer(x.reshape(-1, 6).T.contiguous().T)  # one column after the other in memory
-        one, _ = layer(x[0, 0])
-        double, _ = copy.deepcopy(layer).double()(x.double())
-        transposed = copy.deepcopy(layer)
-        transposed.leaves.w_in = nn.Parameter(layer.leaves.w_in.transpose(1, 2).contiguous().transpose(1, 2))
-        other, _ = transposed(x)
+        torch.testing.assert_close(layer(x[0, 0])[0], y[0, 0])
+        for same in (layer(flat)[0], layer(spread)[0], layer.double()(x.double())[0].float()):
+            torch.testing.assert_close(same.reshape(2, 7, 5), y)
     assert y.shape == (2, 7, 5)
     assert descent.leaf.shape == (14,)
-    for same in (flat, spread):
-        torch.testing.assert_close(same.reshape(2, 7, 5), y)
-    torch.testing.assert_close(one, y[0, 0])
-    torch.testing.assert_close(double.float(), y)
-    torch.testing.assert_close(other, y)
-
-
-def test_torchs_default_dtype_changes_no_answer():
-    layer, x = make().eval(), torch.randn(9, 6)
-    with torch.no_grad():
-        y, descent = layer(x)
-        torch.set_default_dtype(torch.float64)
-        try:
-            again, way = layer(x)
-        finally:
-            torch.set_default_dtype(torch.float32)
-    assert torch.equal(again, y)
-    assert torch.equal(way.leaf, descent.leaf)
 
 
 def test_a_parametrised_tree_still_answers():
@@ -184,9 +162,6 @@ def test_trees_of_many_seeds_learn_under_vmap_as_each_alone():
             torch.testing.assert_close(ours[seed], theirs, atol=1e-5, rtol=1e-5)
 
 
-# Gradients of the hard answer
-
-
 # Losses, region leak
 
 
@@ -217,9 +192,9 @@ def test_the_node_balance_loss_counts_a_token_by_how_much_of_it_arrives():
         layer.node_weight.mul_(3)
         layer.node_bias[0] = 3  # most tokens go right at the root, so that few arrive at the nodes on its left
     _, descent = layer(torch.randn(60, 6))
-    uneven, uneven_over_all = [], []
+    uneven = []
     for node in range(7):
-        arriving, total, over_all = [1.0] * 60, 0.0, 0.0
+        arriving, total = [1.0] * 60, 0.0
         for t, logits in enumerate(descent.logits.tolist()):
             below, right = node, 1 / (1 + math.exp(-logits[node]))
             while below:  # up to the root
@@ -228,14 +203,8 @@ def test_the_node_balance_loss_counts_a_token_by_how_much_of_it_arrives():
                 arriving[t] *= goes_right if below == 2 * above + 2 else 1 - goes_right
                 below = above
             total += arriving[t] * right
-            over_all += right
         uneven.append((2 * total / sum(arriving) - 1) ** 2)
-        uneven_over_all.append((2 * over_all / 60 - 1) ** 2)
     assert node_balance_loss(descent).item() == pytest.approx(sum(uneven) / 7, abs=1e-5)
-    assert abs(sum(uneven) - sum(uneven_over_all)) / 7 > 0.01  # the mean over all tokens is another number
-    # Not how many of ALL tokens go to each side: at a node where few arrive, that difference is small.
-    few = torch.tensor([[0.8, 0.0, 0.1, 0.1]])
-    assert node_balance_loss(descent._replace(weights=few)).item() == pytest.approx((0.6**2 + 1 + 0) / 3)
 
 
 def test_losses_of_a_tree_without_nodes_are_0_and_have_a_gradient_path():

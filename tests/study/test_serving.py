@@ -116,13 +116,6 @@ def test_tokens_draw_experts_by_popularity_without_replacement():
     assert both(50, np.random.default_rng(0)) == 50
 
 
-def test_distinct_experts_of_a_batch_follow_the_formula():
-    read = expert_step([1] * 16, [0] * 16, 2, base=0.0, read=1.0, compute=0.0)
-    rng = np.random.default_rng(0)
-    measured = np.mean([read(8, rng) for _ in range(4000)])
-    assert measured == pytest.approx(16 * (1 - (1 - 2 / 16) ** 8), rel=0.01)
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
