@@ -165,10 +165,17 @@ def test_a_way_of_ones_own_is_taken():
         def sparse(self, tokens, routing):
             return 7 * super().sparse(tokens, routing)
 
-    moe, x = MixtureOfExperts(5, 3, 4, 2), torch.randn(6, 5)
-    own = Own(5, 3, 4, 2)
+    class Loud(Experts):
+        def neurons(self, *arguments):
+            return 7 * super().neurons(*arguments)
+
+    moe, x = MixtureOfExperts(5, 3, 4, 2, expert_bias=False), torch.randn(6, 5)
+    expected = 7 * moe(x)[0]
+    own = Own(5, 3, 4, 2, expert_bias=False)
     own.load_state_dict(moe.state_dict())
-    torch.testing.assert_close(own(x)[0], 7 * moe(x)[0])
+    torch.testing.assert_close(own(x)[0], expected)
+    moe.experts.__class__ = Loud
+    torch.testing.assert_close(moe(x)[0], expected)
 
 
 def test_a_router_may_be_given():
