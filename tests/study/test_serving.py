@@ -103,7 +103,7 @@ def test_a_step_reads_the_experts_that_are_asked_and_waits_for_the_busiest_machi
     assert expert_step([1] * 4, [0, 0, 0, 0], 4, **options)(1, rng) == 41
     assert expert_step([1] * 4, [0, 0, 1, 1], 4, **options)(1, rng) == 21
     assert expert_step([1] * 4, [0, 1, 2, 3], 4, **options)(1, rng) == 11
-    assert expert_step([1, 1, 0, 0], [0, 0, 1, 1], 2, **options)(5, rng) == 21
+    assert expert_step([1, 1, 0, 0, 0], [0, 1, 2, 2, 2], 2, **options)(5, rng) == 11  # nobody asks the last three
     # 3 tokens in each of 2 experts: computing takes longer than reading
     assert expert_step([1, 1], [0, 1], 2, base=1.0, read=10.0, compute=5.0)(3, rng) == 16
 
