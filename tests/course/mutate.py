@@ -50,6 +50,9 @@ def instead_of(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and len(node.elts) > 1:
         first, second, *rest = node.elts
         yield _with(node, elts=[second, first, *rest])
+    is_words = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.stmt) and not is_words and not isinstance(node, ast.FunctionDef):
+        yield ast.Pass()
 
 
 def _with(node: ast.AST, **fields: object) -> ast.AST:
@@ -61,38 +64,19 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
 
 def mutants(source: str) -> list[str]:
     """Every mutant of this source, each with one change, none twice."""
-    original = ast.unparse(ast.parse(source))
+    tree = ast.parse(source)
     found: dict[str, None] = {}
-    count = len(list(ast.walk(ast.parse(source))))
-    for number in range(count):
-        node = list(ast.walk(ast.parse(source)))[number]
-        for index in range(len(list(instead_of(node)))):
-            tree = ast.parse(source)
-            place = list(ast.walk(tree))[number]
-            _put(tree, place, list(instead_of(place))[index])
-            found[ast.unparse(ast.fix_missing_locations(tree))] = None
-        for body in ("body", "orelse"):
-            for line in range(len(getattr(node, body, []) if isinstance(getattr(node, body, None), list) else [])):
-                tree = ast.parse(source)
-                lines = getattr(list(ast.walk(tree))[number], body)
-                is_words = isinstance(lines[line], ast.Expr) and isinstance(lines[line].value, ast.Constant)
-                if is_words or isinstance(lines[line], ast.FunctionDef):
-                    continue
-                lines[line] = ast.Pass()
-                found[ast.unparse(ast.fix_missing_locations(tree))] = None
-    found.pop(original, None)
-    return list(found)
-
-
-def _put(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
     for parent in ast.walk(tree):
         for name, value in ast.iter_fields(parent):
-            if value is old:
-                setattr(parent, name, new)
-            elif isinstance(value, list):
-                for i, one in enumerate(value):
-                    if one is old:
-                        value[i] = new
+            nodes = value if isinstance(value, list) else [value]
+            for place, node in enumerate(nodes):
+                for other in instead_of(node):
+                    changed = [*nodes[:place], other, *nodes[place + 1 :]]
+                    setattr(parent, name, changed if isinstance(value, list) else other)
+                    found[ast.unparse(ast.fix_missing_locations(tree))] = None
+            setattr(parent, name, value)
+    found.pop(ast.unparse(tree), None)
+    return list(found)
 
 
 def changed_line(source: str, mutant: str) -> str:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import ipywidgets
 import jupytext
-import nbformat
-import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
@@ -20,7 +18,6 @@ from moe_tutorial.course.executed import printed
 from moe_tutorial.course.kernels import settings
 
 ROOT = Path(__file__).parents[2]
-LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 PACKAGES = {"jupyterlab", "torch", "matplotlib", "ipywidgets", "plotly", "jupytext", "nbval"}
 
 
@@ -49,15 +46,3 @@ def test_a_lesson_trains_by_torch_and_shows_what_matplotlib_plotly_and_ipywidget
     kinds = set().union(*shown)
     assert {"application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"} <= kinds
     assert isinstance(quiz("01"), ipywidgets.DOMWidget)
-
-
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
-def test_jupytext_pairs_a_lesson_and_nbval_takes_each_of_its_cells_for_a_test(lesson, request):
-    source = jupytext.read(lesson)
-    assert source.metadata.jupytext.formats == "ipynb,py:percent"
-    paired = nbformat.read(lesson.with_suffix(".ipynb"), as_version=4)
-    assert [cell.source for cell in paired.cells] == [cell.source for cell in source.cells]
-    file = lesson.with_suffix(".ipynb")
-    (collected,) = request.config.hook.pytest_collect_file(file_path=file, parent=request.session)
-    tested = [test.cell.source for test in collected.collect()]
-    assert tested == [cell.source for cell in source.cells if cell.cell_type == "code"]

@@ -15,7 +15,6 @@ from moe_tutorial.course import executed, lessons
 from moe_tutorial.course.book import execute_lessons
 
 ROOT = Path(__file__).parents[2]
-CLAIM = "✓ claim 01.1 holds: It is so | measured 0.50 [0.40, 0.60] | ○ control (not so) 0.10 [0.00, 0.20] | 10 seeds"
 LESSON = """# %% [markdown]
 # # A small lesson
 
@@ -69,8 +68,7 @@ later
 
 # %%
 timer.join()
-print(CLAIM)
-""".replace("CLAIM", repr(CLAIM))
+"""
 
 
 def write(path: Path, *cells: tuple[str, str]) -> None:
@@ -103,27 +101,15 @@ def course(tmp_path_factory) -> Path:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata.tags = ["nbval-ignore-output"]
-    notebook.cells[-1].metadata.tags = []
-    notebook.cells[-1] |= {"execution_count": 8, "outputs": [nbformat.v4.new_output("stream", text=CLAIM + "\n")]}
     nbformat.write(notebook, notebooks / "01_right.ipynb")
     write(notebooks / "02_lies.ipynb", ("print(1)", "2\n"), ("print(2)", "2\n"))
     write(notebooks / "03_breaks.ipynb", ("print(1)", "1\n"), ("raise ValueError", ""))
     write(notebooks / "04_in_part.ipynb", ("print(1)", "1\n"), ("print(2)", "2\n"))
-    write(notebooks / "05_figure.ipynb", (f"print({CLAIM!r})", CLAIM.replace("0.50 [0.40, 0.60]", "0.80 [0.75, 0.85]")))
     command = [sys.executable, "-P", "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
-    command += [
-        "-n",
-        "0",
-        "--nbval-sanitize-with",
-        str(ROOT / "tests/nbval.cfg"),
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "--tb=short",
-    ]
+    command += ["-n", "0", "--nbval-sanitize-with", str(ROOT / "tests/nbval.cfg"), "-p", "no:cacheprovider", "-q"]
     command += ["--deselect", "notebooks/04_in_part.ipynb::Cell 0", str(notebooks)]
     done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
-    assert "3 failed, 11 passed, 1 deselected" in done.stdout, done.stdout + done.stderr
+    assert "2 failed, 11 passed, 1 deselected" in done.stdout, done.stdout + done.stderr
     return folder
 
 
@@ -151,34 +137,29 @@ def test_what_nbval_ran_is_what_a_run_of_its_own_leaves(course):
     assert [state["state"]["value"] for state in late] == [8]  # changed when its own cell had ended
     assert without_ids(heard) == without_ids(own)
     assert [cell.get("execution_count") for cell in heard.cells] == [None, *range(1, 9)]
-
-
-def test_it_holds_texts_pictures_and_widgets(course):
-    notebook = kept(course, "01_right")
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    outputs = [output for cell in heard.cells for output in cell.get("outputs", [])]
     assert outputs[0].text == "page 1 1 None; in notebooks\n"
     shown = {kind for output in outputs for kind in output.get("data", {})}
     assert {"image/png", "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"} <= shown
 
 
-@pytest.mark.parametrize("name", ["02_lies", "03_breaks", "04_in_part", "05_figure"])
+@pytest.mark.parametrize("name", ["02_lies", "03_breaks", "04_in_part"])
 def test_a_lesson_that_did_not_pass_whole_is_not_kept(course, name):
     assert kept(course, name) is None
     assert not (executed.folder(course) / f"{name}.ipynb").exists()
 
 
-CHANGES = {
-    "a cell's text": lambda cells: cells[1].update(source=cells[1].source + "\n"),
-    "a text between cells": lambda cells: cells[0].update(source="# Another title"),
-    "a tag": lambda cells: cells[1].metadata.update(tags=[]),
-    "one cell fewer": lambda cells: cells.pop(),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cells: cells[0].update(source="# Another title"),
+        lambda cells: cells[1].metadata.update(tags=[]),
+        lambda cells: cells.pop(),
+    ],
+)
 def test_the_outputs_of_another_source_are_not_used(course, tmp_path, change):
     notebook = nbformat.read(course / "notebooks/01_right.ipynb", as_version=4)
-    CHANGES[change](notebook.cells)
+    change(notebook.cells)
     path = tmp_path / "01_right.ipynb"
     nbformat.write(notebook, path)
     assert executed.find(path, executed.folder(course), executed.code_digest(course)) is None

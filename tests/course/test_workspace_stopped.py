@@ -1,12 +1,10 @@
-"""Killed before any of its files takes its name, a command loses nothing, and the next run goes on where it stopped."""
+"""Stopped before any of its files takes its name, a command loses nothing, and the next run goes on from there."""
 
 import os
 import shutil
-import signal
-import sys
-import traceback
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,35 +15,34 @@ from moe_tutorial.course.progress import Progress
 from moe_tutorial.course.workspace import carry
 from moe_tutorial.course.workspace.update import make_or_update, reset
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a command is killed in a fork of the test")
-
 WRITTEN = [SOLVED, "x = 1  # mine", "y = 1  # mine", "q = 1  # mine", "z = 1  # mine", "Now me!"]  # by the learner
 
 
-def killed(work: Callable, step: int, folder: Path) -> bool:
-    """Do the work in a process that is killed where a file of the folder is to take its name, or to go, for the step-th
-    time; False where it came to its end before."""
-    process = os.fork()
-    if process:
-        _, status = os.waitpid(process, 0)
-        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-        return os.WIFSIGNALED(status)
-    count = 0
+class Stopped(BaseException):
+    """The program ends here."""
 
-    def hook(event: str, args: tuple) -> None:
-        nonlocal count
-        if event in ("os.rename", "os.remove") and str(args[0]).startswith(str(folder)):
-            count += 1
-            if count == step:
-                os.kill(os.getpid(), signal.SIGKILL)
 
-    try:
-        sys.addaudithook(hook)
-        work()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
+def stopped(work: Callable, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Do the work, and stop where a file is to take its name, or to go, for the step-th time; False where it came to
+    its end before."""
+    steps = count(1)
+
+    def until_then(do: Callable) -> Callable:
+        def counted(path, *args, **options):
+            if Path(path).suffix != ".lock" and next(steps) == step:
+                raise Stopped
+            return do(path, *args, **options)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", until_then(os.replace))
+        patch.setattr(Path, "unlink", until_then(Path.unlink))
+        try:
+            work()
+        except Stopped:
+            return True
+    return False
 
 
 def lessons(folder: Path) -> dict[str, list[tuple]]:
@@ -71,7 +68,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_that_is_killed_loses_nothing_and_is_gone_on_with(tmp_path, monkeypatch, name):
+def test_a_command_that_is_stopped_loses_nothing_and_is_gone_on_with(tmp_path, monkeypatch, name):
     before, whole = tmp_path / "before", tmp_path / "whole"
     learnt(tmp_path / "course", before, monkeypatch)
     Progress(before / "progress.json").write(DONE)
@@ -83,7 +80,7 @@ def test_a_command_that_is_killed_loses_nothing_and_is_gone_on_with(tmp_path, mo
     for step in range(1, 100):
         mine = tmp_path / f"{name}-{step}"
         shutil.copytree(before, mine)
-        if not killed(partial(COMMANDS[name], mine, course), step, mine):
+        if not stopped(partial(COMMANDS[name], mine, course), step, monkeypatch):
             break
         checked(mine)
         COMMANDS[name](mine, course)
@@ -93,12 +90,12 @@ def test_a_command_that_is_killed_loses_nothing_and_is_gone_on_with(tmp_path, mo
     assert step > {"update": 10, "reset": 4, "import": 2, "an answer": 1}[name]
 
 
-def test_a_folder_that_is_being_made(tmp_path):
+def test_a_folder_that_is_being_made(tmp_path, monkeypatch):
     course = course_in(write_course(tmp_path / "course"))
     make_or_update(tmp_path / "whole", course)
     for step in range(1, 100):
         mine = tmp_path / f"mine-{step}"
-        if not killed(partial(make_or_update, mine, course), step, mine):
+        if not stopped(partial(make_or_update, mine, course), step, monkeypatch):
             break
         make_or_update(mine, course)
         assert lessons(mine) == lessons(tmp_path / "whole")
