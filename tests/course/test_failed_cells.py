@@ -47,11 +47,7 @@ def run_all(kernel, *cells: str) -> list[str]:
         (f"{HEAD[:-1]}\n    return logits", "SyntaxError: expected ':'", f"1 of your cell: {HEAD[:-1]}"),
         (f"{HEAD}\n    best = (logits\n    return best", "SyntaxError: '(' was never closed", "2 of your cell: best ="),
         (f"{HEAD}\nreturn logits", "IndentationError: ", "2 of your cell: return logits"),
-        (
-            "def topk_then_softmax(logits, k=K):\n    return logits",
-            "NameError: name 'K' is not defined",
-            "1 of your cell",
-        ),
+        (f"{HEAD[:-2]}=K):\n    return logits", "NameError: name 'K' is not defined", "1 of your cell"),
     ],
 )
 def test_where_the_cell_fails_the_function_of_an_earlier_run_is_not_examined(kernel, cell, error, line):

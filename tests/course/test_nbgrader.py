@@ -3,7 +3,6 @@
 import csv
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import nbformat
@@ -68,35 +67,28 @@ def nbgrader(tmp_path_factory):
 @pytest.mark.nightly
 def test_three_submissions_are_released_and_graded(nbgrader, tmp_path):
     course = tmp_path / "class"
-    try:
-        name = make_class(course)[0]
-    except CourseError as error:
-        pytest.skip(str(error))
+    name = make_class(course)[0]
     settings = course / "nbgrader_config.py"
     settings.write_text(settings.read_text().replace("timeout = 120", "timeout = 30"))  # that of the endless answer
     nbgrader(course, "generate_assignment", name)
     source = nbformat.read(course / f"source/{name}/{name}.ipynb", as_version=4)
     released = nbformat.read(course / f"release/{name}/{name}.ipynb", as_version=4)
     tasks = [number for number, cell in enumerate(source.cells) if is_exercise(cell)]
-    assert [released.cells[number].source for number in tasks] == [
-        stub(source.cells[number].source) for number in tasks
-    ]
+    assert all(released.cells[number].source == stub(source.cells[number].source) for number in tasks)
 
     for student, words in WORDS.items():
         handed_in = nbformat.from_dict(released)
         for number in tasks:
-            answer = SOLUTION.sub(lambda found: found[0], source.cells[number].source)
-            if words and number == tasks[0]:
-                answer = SOLUTION.sub(lambda found, words=words: f"{found[1]}{words}\n", answer)
-            handed_in.cells[number].source = answer
+            handed_in.cells[number].source = source.cells[number].source
+        if words:
+            first = handed_in.cells[tasks[0]]
+            first.source = SOLUTION.sub(lambda found, words=words: f"{found[1]}{words}\n", first.source)
         last = next(n for n, cell in enumerate(handed_in.cells) if "check(" in cell.source) + 1
         handed_in.cells = [cell for n, cell in enumerate(handed_in.cells) if n < last or "nbgrader" in cell.metadata]
         target = course / f"submitted/{student}/{name}/{name}.ipynb"
         target.parent.mkdir(parents=True)
         nbformat.write(handed_in, target)
-    begun = time.perf_counter()
     nbgrader(course, "autograde", name)
-    print(f"\nthree submissions graded in {time.perf_counter() - begun:.0f} s")
     nbgrader(course, "export", "--to", str(course / "grades.csv"))
     with (course / "grades.csv").open(encoding="utf-8", newline="") as file:
         grades = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}

@@ -40,25 +40,17 @@ CELLS = 5  # of the lesson
 LIES = {
     "a number in an evidence cell": ('"dead experts: 6 of 8\\n', '"dead experts: 5 of 8\\n'),
     "a verdict": ("✓ claim 09.1 holds", "✗ claim 09.1 fails"),
-    "the claim's number": ("claim 09.1", "claim 09.2"),
-    "a number in the statement": ("holds: Half of 10", "holds: Half of 12"),
     "a figure": ("measured 0.500", "measured 0.620"),
-    "an interval that is too narrow": ("[0.487, 0.513]", "[0.500, 0.500]"),
     "an interval elsewhere": ("[0.487, 0.513]", "[0.587, 0.613]"),
     "the control's figure": ("(no router) 0.102", "(no router) 0.302"),
     "the seeds": ("| 10 seeds", "| 60 seeds"),
-    "what it refutes": ("refutes: All", "refutes: None"),
     "a claim that fails": ("v.mean() > 0.4", "v.mean() > 0.6"),
     "a control that holds as well": ("v.mean() > 0.4", "v.mean() > 0.0"),
-    "a time's statement": ("holds: It is twice", "holds: It is thrice"),
     "a time's runs": ("| 2 runs", "| 3 runs"),
     "a time's rule": ("rule: mean > 1.5", "rule: mean > 1.2"),
     "a time's quantity": ("quantity: speed", "quantity: cost"),
-    "a time that fails": ("✓ claim 09.3 holds", "✗ claim 09.3 fails"),
     "a time that became a figure": ("measured here 2.050", "measured 2.050"),
     "an accuracy of the scoreboard": ("accuracy 0.500", "accuracy 0.620"),
-    "a size on the scoreboard": ("8 of 32 neurons", "8 of 64 neurons"),
-    "a name on the scoreboard": ("scoreboard 09: dense", "scoreboard 09: experts"),
     "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
 }
 HONEST = {
@@ -66,13 +58,11 @@ HONEST = {
     "the last digit of a mean": ("measured 0.500", "measured 0.501"),
     "the last digit of an accuracy": ("accuracy 0.500", "accuracy 0.501"),
     "another machine's times": ("measured here 2.050", "measured here 5.050"),
-    "another machine's times of the control": ("(one) 1.050", "(one) 1.450"),
     "what a time refutes": (" | ✗ refutes: It costs the same", ""),
     "the verdict on a time": (
         "✓ claim 09.3 holds: It is twice as fast | measured here 2.050",
         "– claim 09.3 not on this machine: It is twice as fast | measured here 1.050",
     ),
-    "the last digit of an interval": ("[0.487, 0.513]", "[0.488, 0.512]"),
 }
 
 

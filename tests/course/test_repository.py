@@ -7,36 +7,28 @@ import sys
 import nbformat
 import pytest
 
+from moe_tutorial.course.lessons import METADATA
 from moe_tutorial.course.site.repository import page_on_github, repository
 
-
-@pytest.mark.parametrize(
-    "remote",
-    [
-        "https://github.com/some-one/the.course.git\n",
-        "http://GitHub.com/some-one/the.course/",
-        "https://user:secret@github.com/some-one/the.course.git",
-        "git@github.com:some-one/the.course.git",
-        "ssh://git@github.com:22/some-one/the.course.git",
-    ],
-)
-def test_a_remote_on_github(remote):
-    assert page_on_github(remote) == "https://github.com/some-one/the.course"
+COURSE = "https://github.com/some-one/the.course"
 
 
 @pytest.mark.parametrize(
-    "remote",
+    ("remote", "page"),
     [
-        "",
-        "file:///home/github.com/some-one/course",
-        "C:\\github.com\\some-one\\course",
-        "https://github.com/some-one/course/tree/main",
-        "https://notgithub.com/some-one/course",
-        "git@example.org:github.com/some-one/course",
+        ("https://github.com/some-one/the.course.git\n", COURSE),
+        ("http://GitHub.com/some-one/the.course/", COURSE),
+        ("https://user:secret@github.com/some-one/the.course.git", COURSE),
+        ("git@github.com:some-one/the.course.git", COURSE),
+        ("ssh://git@github.com:22/some-one/the.course.git", COURSE),
+        ("file:///home/github.com/some-one/course", None),
+        ("https://github.com/some-one/course/tree/main", None),
+        ("https://notgithub.com/some-one/course", None),
+        ("git@example.org:github.com/some-one/course", None),
     ],
 )
-def test_a_remote_elsewhere(remote):
-    assert page_on_github(remote) is None
+def test_the_page_of_a_remote(remote, page):
+    assert page_on_github(remote) == page
 
 
 def test_the_repository_is_origins_unless_the_variable_names_another(tmp_path, monkeypatch):
@@ -65,40 +57,19 @@ html_theme, nb_execution_mode = "sphinx_book_theme", "off"
 """
 
 
-@pytest.fixture
-def built(tmp_path, monkeypatch):
-    """Builds a page with the theme of the site; tells its links to other hosts, and what it loads from any."""
+def test_a_page_has_buttons_and_loads_nothing_for_them(tmp_path, monkeypatch):
     (tmp_path / "conf.py").write_text(CONFIGURATION)
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     cells = [nbformat.v4.new_markdown_cell("# A lesson"), nbformat.v4.new_code_cell("1 + 1")]
-    lesson = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(lesson, tmp_path / "00_start_here.ipynb")
-
-    def build(address):
-        monkeypatch.setenv("MOE_REPOSITORY", address)
-        command = [sys.executable, "-m", "sphinx", "-qW", "-D", "root_doc=00_start_here", str(tmp_path)]
-        subprocess.run([*command, str(tmp_path / "html")], check=True)
-        page = (tmp_path / "html/00_start_here.html").read_text(encoding="utf-8")
-        tags = re.findall(r"<(\w+)\b([^>]*?\b(?:href|src)=\"(https?:[^\"]*)\"[^>]*)>", page)
-        links = {url: attributes for tag, attributes, url in tags if tag == "a"}
-        return links, [url for tag, _, url in tags if tag != "a"]
-
-    return build
-
-
-def test_a_page_has_buttons_where_the_address_is_known(built):
-    links, loaded = built("https://github.com/some-one/course")
-    binder = "https://mybinder.org/v2/gh/some-one/course/main?urlpath=lab/tree/my-course/00_start_here.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=METADATA), tmp_path / "00_start_here.ipynb")
+    monkeypatch.setenv("MOE_REPOSITORY", "https://github.com/some-one/course")
+    command = [sys.executable, "-m", "sphinx", "-qW", "-D", "root_doc=00_start_here", str(tmp_path)]
+    subprocess.run([*command, str(tmp_path / "html")], check=True)
+    page = (tmp_path / "html/00_start_here.html").read_text(encoding="utf-8")
+    tags = re.findall(r"<(\w+)\b([^>]*?\b(?:href|src)=\"(https?:[^\"]*)\"[^>]*)>", page)
+    links = {url: attributes for tag, attributes, url in tags if tag == "a"}
+    assert "https://mybinder.org/v2/gh/some-one/course/main?urlpath=lab/tree/my-course/00_start_here.ipynb" in links
     colab = "https://colab.research.google.com/github/some-one/course/blob/main/notebooks/00_start_here.ipynb"
-    assert binder in links
     assert colab in links
     (report,) = (url for url in links if url.startswith("https://github.com/some-one/course/issues/new?"))
     assert 'title="Report an error"' in links[report]
-    assert loaded == []
-
-
-@pytest.mark.nightly
-def test_a_page_has_no_button_where_no_address_is_known(built):
-    links, loaded = built("")
-    assert not [url for url in links if re.search("github.com/|binder|colab", url)]
-    assert loaded == []
+    assert [url for tag, _, url in tags if tag != "a"] == []

@@ -59,7 +59,6 @@ def test_a_right_answer_may_take_its_time():
     [
         ("input('your name? ')", "input()"),
         ("exit()", "ends Python"),
-        ("quit()", "ends Python"),
         ("import sys; sys.exit(3)", "ends Python"),
         ("return topk_then_softmax(logits, k)", "calls itself again and again"),
         (
@@ -74,9 +73,7 @@ def test_a_right_answer_may_take_its_time():
         ("return torch.ones(2, dtype=torch.long).softmax(-1)", "NotImplementedError: "),
         (f"return {RIGHT} * float('nan')", "is not a number at some place"),
         (f"return str({RIGHT})", "is a str; a tensor of shape (2, 2) is asked for"),
-        (f"return {RIGHT}.tolist()", "is a list of 2 things; a tensor"),
         ("return 1.0", "has shape (); it should be (2, 2)"),
-        (f"return {RIGHT}.unsqueeze(0)", "has shape (1, 2, 2); it should be (2, 2)"),
         (f"{RIGHT}", "It returns None"),
         ("logits.sub_(1)\nreturn logits.topk(k).values.softmax(-1)", "changes what it is given"),
         (f"return {RIGHT} * torch.rand(1)", "asked again"),

@@ -42,11 +42,7 @@ def one_line(run: subprocess.CompletedProcess) -> str:
     ("script", "with_uv", "says"),
     [
         ("", False, "No Python 3.11 to 3.14 was found"),
-        (
-            "case $2 in *print*) echo 3.10 ;; *) exit 1 ;; esac",
-            False,
-            "is Python 3.10; the course runs on 3.11 to 3.14",
-        ),
+        ("case $2 in *print*) echo 3.10 ;; *) exit 1 ;; esac", False, "is Python 3.10; the course runs on 3.11 to"),
         ("exit 1", False, "does not answer as a Python"),
         ("case $2 in *ensurepip*) exit 1 ;; *print*) echo 3.14 ;; esac", False, "lacks its venv module"),
         ("case $2 in *print*) echo 3.14 ;; *sys.exit*) ;; *) exit 1 ;; esac", True, "uv could not make .venv with "),
@@ -77,12 +73,8 @@ def test_a_taken_port_moves_on_and_says_so(capsys):
         port = taken.getsockname()[1]
         assert free_port(str(port)) > port
     assert f"Port {port} is taken: JupyterLab opens on" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("port", ["eighty", "70000"])
-def test_a_port_that_is_none(port):
-    with pytest.raises(SystemExit, match=f"PORT is '{port}'"):
-        free_port(port)
+    with pytest.raises(SystemExit, match="PORT is 'eighty'"):
+        free_port("eighty")
 
 
 def test_make_alone_lists_the_targets():

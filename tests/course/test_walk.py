@@ -11,7 +11,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import expect
 
 from moe_tutorial.course.executed import printed
 from moe_tutorial.study import below
@@ -124,26 +123,12 @@ def test_an_exercise_is_found_and_examined(lesson):
     assert "13 passed" in said
 
 
-def test_what_the_walks_write_is_in_the_courses_style(lesson):
-    ruff = [sys.executable, "-m", "ruff"]
-    files = [f"{LESSON}.py", "moe_tutorial/course/checks/lesson_15.py", "tests/course/wrong_answers/lesson_15.py"]
-    run(lesson, *ruff, "check", *files)
-    run(lesson, *ruff, "format", "--check", *files)
-
-
 @pytest.mark.nightly
-def test_the_lesson_is_judged_as_the_others_are(lesson, monkeypatch):
-    """nbval runs it, from its own seeds; and it holds from others."""
+def test_nbval_runs_the_lesson(lesson):
     said = run(lesson, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{LESSON}.ipynb")
     notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
     n_cells = sum(cell.cell_type == "code" for cell in notebook.cells)
     assert f"{n_cells} passed" in said
-    only = lesson / "only"
-    only.mkdir()
-    shutil.copy(lesson / f"{LESSON}.py", only)
-    monkeypatch.setenv("MOE_SEED", "7")
-    said = run(lesson, sys.executable, "-m", "moe_tutorial.course", "lessons", "--folder", str(only))
-    assert "1 claims hold" in said
 
 
 LINK = "decay=0.01&balance=entropy"
@@ -155,9 +140,7 @@ const notices = [...state.notices, ...tree.notices, ...fromHash("decay=2").notic
 console.log(JSON.stringify({ settings: state.settings, link: toHash(state), tree: toHash(tree), notices }));
 """
 TWIN = """
-import json, sys
-sys.path.append("tests/browser")
-from on_page import page_of
+import json
 from moe_tutorial.show import playground
 said = ""
 try:
@@ -165,7 +148,7 @@ try:
 except ValueError as error:
     said = str(error)
 widget = playground(balance="entropy", decay=0.01)
-print(json.dumps({"settings": widget.options["settings"], "said": said, "page": page_of(playground())}))
+print(json.dumps({"settings": widget.options["settings"], "said": said}))
 """
 
 
@@ -177,7 +160,7 @@ def table(course) -> Path:
     return course
 
 
-def test_a_balance_loss_and_a_setting_stand_in_link_notebook_and_controls(table, node, chromium):
+def test_a_balance_loss_and_a_setting_stand_in_link_and_notebook(table, node):
     known = json.loads(run(table / "moe_tutorial/show/playground", node, "--input-type=module", "--eval", NODE, LINK))
     assert (known["link"], known["tree"]) == (LINK, "layer=tree&decay=0.1")
     assert known["notices"] == ["decay is 2; allowed are numbers from 0 to 1"]
@@ -185,16 +168,6 @@ def test_a_balance_loss_and_a_setting_stand_in_link_notebook_and_controls(table,
     assert said["said"] == known["notices"][0]
     for settings in (known["settings"], said["settings"]):
         assert (settings["balance"], settings["decay"]) == ("entropy", 0.01)
-    page = chromium.new_page()
-    page.set_content(said["page"])
-    page.get_by_label("Balanced by").select_option(label="entropy loss")
-    decay = page.get_by_role("slider", name="Weight decay")
-    assert decay.get_attribute("aria-valuetext") == "off"
-    decay.press("ArrowRight")
-    decay.press("ArrowRight")
-    link = page.get_by_label("A link to this run")
-    expect(link).to_have_value(re.compile(f"#{re.escape(LINK)}$"))  # it follows a moment after the second key
-    page.close()
 
 
 @pytest.mark.nightly

@@ -14,7 +14,6 @@ from moe_tutorial.course.__main__ import main
 from moe_tutorial.course.renumbered import LESSONS
 from moe_tutorial.course.workspace import carry, commands, files, status
 from moe_tutorial.course.workspace.copies import MARK, read_course
-from moe_tutorial.course.workspace.merge import as_text
 from moe_tutorial.course.workspace.start import write_start
 from moe_tutorial.course.workspace.update import alone, make_or_update, reset
 
@@ -77,19 +76,6 @@ def test_the_real_course_is_made_whole():
         assert len(set(marks)) == len(marks)
         if page.name[:2].isdecimal():
             assert page.asks
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (ADD.replace("### BEGIN SOLUTION", ""), "an exercise needs ### BEGIN SOLUTION and ### END SOLUTION"),
-        (ADD.replace("add = check", "add = chek"), r'01_add.ipynb, cell 3: no check\("..."\) follows this exercise'),
-    ],
-)
-def test_an_exercise_that_is_written_wrong_is_said(tmp_path, text, says):
-    write_course(tmp_path, {"01_add": text})
-    with pytest.raises(CourseError, match=says):
-        course_in(tmp_path)
 
 
 def test_made_again_nothing_changes_and_what_was_half_written_goes(mine, course):
@@ -293,10 +279,6 @@ def test_two_copies_of_one_minute_are_two(tmp_path):
     assert kept == {"03_router.2026-11-26-1015.ipynb": "one", "03_router.2026-11-26-1015-2.ipynb": "two"}
 
 
-def test_code_with_backticks_is_quoted_whole():
-    assert as_text(nbformat.v4.new_code_cell("a = '''\n```\n'''"), "today").source.count("````") == 2
-
-
 # What cannot be
 
 
@@ -356,9 +338,7 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert run(tmp_path / "my-course", "update") == (0, "✓ every lesson is up to date\n")
     error, said = run(tmp_path, "reset", "77")
     assert (error, said.split(";")[0]) == (1, "✗ there is no lesson '77'")
-    assert run(tmp_path, "reset", "3")[1].startswith(
-        "✓ 03_router is as the course gives it\n    yours is old/03_router."
-    )
+    assert run(tmp_path, "reset", "3")[1].startswith("✓ 03_router is as the course gives it\n    yours is old/03_")
     (tmp_path / "file").write_text("mine")
     assert run(tmp_path, "new", "--folder", "file/course") == (1, "✗ file/course: Not a directory\n")
     assert run(tmp_path, "import", "none.json") == (1, "✗ none.json cannot be read: No such file or directory\n")
