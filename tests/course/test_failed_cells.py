@@ -46,7 +46,6 @@ def run_all(kernel, *cells: str) -> list[str]:
     [
         (f"{HEAD[:-1]}\n    return logits", "SyntaxError: expected ':'", f"1 of your cell: {HEAD[:-1]}"),
         (f"{HEAD}\n    best = (logits\n    return best", "SyntaxError: '(' was never closed", "2 of your cell: best ="),
-        (f"{HEAD}\nreturn logits", "IndentationError: ", "2 of your cell: return logits"),
         (f"{HEAD[:-2]}=K):\n    return logits", "NameError: name 'K' is not defined", "1 of your cell"),
     ],
 )

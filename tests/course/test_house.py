@@ -25,10 +25,6 @@ def homes(path: Path) -> set[str]:
     return found
 
 
-def test_every_lesson_has_a_row():
-    assert list(TABLE) == list(LESSONS)
-
-
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_a_lesson_uses_its_home_whose_test_has_its_name(lesson):
     used = homes(LESSONS[lesson])

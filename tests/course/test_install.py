@@ -187,25 +187,21 @@ NO_ANSWER = "PyTorch's own index does not answer, so PyTorch comes with CUDA"
 
 @either
 @pytest.mark.parametrize(
-    ("programs", "place", "options", "said", "found"),
+    ("programs", "options", "said", "found"),
     [
-        (GPU, None, {}, None, USUAL),
-        ({}, "driver", {}, None, USUAL),
-        ({}, "device", {}, None, USUAL),
-        (NO_GPU, None, {}, "No NVIDIA GPU is here", CPU),
-        (MAC, None, {}, None, USUAL),  # there PyPI's is a CPU build
-        ({}, None, {"TORCH_INDEX": "pypi"}, None, USUAL),
-        (GPU, None, {"TORCH_INDEX": "{index.url}/cpu"}, "PyTorch comes from TORCH_INDEX, {index.url}/cpu.", CPU),
-        ({}, None, {"cpu_index": NOTHING}, NO_ANSWER, USUAL),
-        ({}, None, {"cpu_index": "{index.silent}"}, NO_ANSWER, USUAL),
-        ({}, None, {"cpu_index": "{index.url}/without"}, "It could not be had (", USUAL),
+        (GPU, {}, None, USUAL),
+        (NO_GPU, {}, "No NVIDIA GPU is here", CPU),
+        (MAC, {}, None, USUAL),  # there PyPI's is a CPU build
+        ({}, {"TORCH_INDEX": "pypi"}, None, USUAL),
+        (GPU, {"TORCH_INDEX": "{index.url}/cpu"}, "PyTorch comes from TORCH_INDEX, {index.url}/cpu.", CPU),
+        ({}, {"cpu_index": NOTHING}, NO_ANSWER, USUAL),
+        ({}, {"cpu_index": "{index.silent}"}, NO_ANSWER, USUAL),
+        ({}, {"cpu_index": "{index.url}/without"}, "It could not be had (", USUAL),
     ],
 )
-def test_which_pytorch_is_taken(machine, index, programs, place, options, said, found):
+def test_which_pytorch_is_taken(machine, index, programs, options, said, found):
     for name, script in programs.items():
         program(machine.bin / name, script)
-    if place:
-        (machine.folder.parent / place).touch()
     run = machine(**{name: value.format(index=index) for name, value in options.items()})
     assert run.returncode == 0, run.stderr
     assert installed(machine) == found

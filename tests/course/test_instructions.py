@@ -103,17 +103,14 @@ INSTRUCTIONS = [
         first="plane = regimes_2d",
         last="watch_training(\n    torch",
     ),
-    *[
-        Instruction(
-            "04_training",
-            "In the derivation, change `k` to 1 and to 6, and print `dL_dz.sum()` each time.",
-            {"n_experts, k, d = 6, 2, 5": f"n_experts, k, d = 6, {k}, 5",
-             "dL_dz = gate_gradient(p, dL_dg)": "dL_dz = gate_gradient(p, dL_dg)\nprint(abs(dL_dz.sum()) < 1e-12)"},
-            last="dL_dz = gate_gradient",
-            shows="True",
-        )
-        for k in (1, 6)
-    ],
+    Instruction(
+        "04_training",
+        "In the derivation, change `k` to 1 and to 6, and print `dL_dz.sum()` each time.",
+        {"n_experts, k, d = 6, 2, 5": "n_experts, k, d = 6, 6, 5",
+         "dL_dz = gate_gradient(p, dL_dg)": "dL_dz = gate_gradient(p, dL_dg)\nprint(abs(dL_dz.sum()) < 1e-12)"},
+        last="dL_dz = gate_gradient",
+        shows="True",
+    ),
 ]  # fmt: skip
 
 

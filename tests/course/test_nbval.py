@@ -46,7 +46,6 @@ LIES = {
     "the seeds": ("| 10 seeds", "| 60 seeds"),
     "a claim that fails": ("v.mean() > 0.4", "v.mean() > 0.6"),
     "a control that holds as well": ("v.mean() > 0.4", "v.mean() > 0.0"),
-    "a time's runs": ("| 2 runs", "| 3 runs"),
     "a time's rule": ("rule: mean > 1.5", "rule: mean > 1.2"),
     "a time's quantity": ("quantity: speed", "quantity: cost"),
     "a time that became a figure": ("measured here 2.050", "measured 2.050"),
@@ -54,7 +53,6 @@ LIES = {
     "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
 }
 HONEST = {
-    "nothing": ("measured", "measured"),
     "the last digit of a mean": ("measured 0.500", "measured 0.501"),
     "the last digit of an accuracy": ("accuracy 0.500", "accuracy 0.501"),
     "another machine's times": ("measured here 2.050", "measured here 5.050"),

@@ -49,17 +49,11 @@ def nothing_changes():
     assert state() == before
 
 
-def test_a_right_answer_may_take_its_time():
-    """On a busy machine every answer is slow. This one is called 14 times."""
-    assert examine(f"import time\ntime.sleep(0.5)\nreturn {RIGHT}").message == "right"
-
-
 @pytest.mark.parametrize(
     ("body", "says"),
     [
         ("input('your name? ')", "input()"),
         ("exit()", "ends Python"),
-        ("import sys; sys.exit(3)", "ends Python"),
         ("return topk_then_softmax(logits, k)", "calls itself again and again"),
         (
             "weights = 1 / 0\nreturn weights",

@@ -15,7 +15,3 @@ def test_claims_and_the_text_between_them_keep_their_order():
         "after",
         "02.3",
     ]
-
-
-def test_a_text_without_claims_is_one_part():
-    assert parts("no claim here\nbut two lines") == ["no claim here\nbut two lines"]

@@ -26,11 +26,3 @@ def test_the_stub_is_in_sight_and_the_solution_folds_with_its_check():
     assert solution.astext() == 'def f(x):\n    """Words."""\n    return x + 1'
     assert checked.astext() == 'f = check("99.f", f)\n\n✓ exercise 99.f: right'
     assert last.astext() == "f(1)\n\n2"
-
-
-def test_a_page_without_exercises_stays_as_it_is():
-    page = new_document("a lesson")
-    page += nodes.section("", nodes.title("Build it", "Build it"), cell("a = 1", "measure"))
-    before = page.pformat()
-    show_stub(None, page)
-    assert page.pformat() == before

@@ -61,6 +61,3 @@ def test_the_course_is_cited_alike_everywhere(root):
     assert set(re.findall(r"[Vv]ersion (\d+\.\d+\.\d+)", page)) == {project["version"]}
     assert citation["title"].startswith(title)
     assert title in page
-    assert citation["authors"] == [{"name": "The course's contributors"}]
-    assert citation["cff-version"] == "1.2.0"
-    assert citation["message"]

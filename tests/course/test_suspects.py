@@ -19,14 +19,15 @@ def drawn(bug: str) -> MixtureOfExperts:
 
 def right() -> MixtureOfExperts:
     """The package's own mixture with the same weights."""
-    moe = MixtureOfExperts(D, H, E, K, d_out=5, bias=True)
-    moe.load_state_dict(drawn("nothing").state_dict())
-    return moe.eval()
+    return like_drawn(MixtureOfExperts(D, H, E, K, d_out=5, bias=True))
 
 
 def wrong(name: str) -> MixtureOfExperts:
     """The mixture with this mistake and the same weights."""
-    moe = mutant(name, D, H, E, K, d_out=5)
+    return like_drawn(mutant(name, D, H, E, K, d_out=5))
+
+
+def like_drawn(moe: MixtureOfExperts) -> MixtureOfExperts:
     moe.load_state_dict(drawn("nothing").state_dict())
     return moe.eval()
 

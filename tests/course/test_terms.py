@@ -21,7 +21,7 @@ GLOSSARY = """# Glossary
 : The experts pick. Also called *picky experts*, *EC*. Lesson [07](07_balance.ipynb).
 
 **share**
-: A part. Lesson [05](05_collapse.ipynb).
+: A part. Lesson [07](07_balance.ipynb).
 """
 
 
@@ -101,10 +101,8 @@ def test_a_search_for_another_name_leads_to_the_lesson_that_is_its_home(linked):
     assert not list(linked("Here is expert choice.", page="08_moe_gpt")[0].findall(addnodes.index))
 
 
-def test_two_terms_at_home_in_a_paragraph_have_one_place(tmp_path):
+def test_two_terms_at_home_in_a_paragraph_have_one_place(linked):
     """A second id would be that of an empty element, in which a search finds no excerpt."""
-    (tmp_path / "glossary.md").write_text(GLOSSARY.replace("02_experts", "07_balance"))
-    doctree = publish_doctree("Opening.\n\nAn expert, and expert choice.\n")
-    link(SimpleNamespace(env=SimpleNamespace(docname="07_balance"), srcdir=tmp_path), doctree)
+    doctree, _ = linked("The **share**, and expert choice.")
     places = {entry[2] for index in doctree.findall(addnodes.index) for entry in index["entries"]}
-    assert list(places) == doctree[1]["ids"] == ["term-expert"]
+    assert list(places) == doctree[2]["ids"] == ["term-share"]

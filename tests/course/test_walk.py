@@ -123,14 +123,6 @@ def test_an_exercise_is_found_and_examined(lesson):
     assert "13 passed" in said
 
 
-@pytest.mark.nightly
-def test_nbval_runs_the_lesson(lesson):
-    said = run(lesson, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{LESSON}.ipynb")
-    notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
-    n_cells = sum(cell.cell_type == "code" for cell in notebook.cells)
-    assert f"{n_cells} passed" in said
-
-
 LINK = "decay=0.01&balance=entropy"
 NODE = """
 import { fromHash, toHash } from "./hash.js";

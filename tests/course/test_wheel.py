@@ -63,11 +63,3 @@ def test_a_learners_folder_is_made_without_the_repository(python, tmp_path):
     command = python.with_name("moe-tutorial" + python.suffix)
     assert "is your own folder of the course" in run(str(command), "new", folder=tmp_path)
     assert run(str(command), "update", folder=tmp_path) == "✓ every lesson is up to date\n"
-
-
-def test_what_a_contributor_does_needs_the_repository(python, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [str(python), "-m", "moe_tutorial.course", "book"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False)
-    said = "✗ this is done in the course's repository, and here the course is installed without it\n"
-    assert (done.returncode, done.stderr) == (1, said)
