@@ -28,10 +28,12 @@ def stopped(work: Callable, step: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     steps = count(1)
 
     def until_then(do: Callable) -> Callable:
-        def counted(path, *args, **options):
+        def counted(path, *target, **options):
             if Path(path).suffix != ".lock" and next(steps) == step:
+                if target:  # it is still being written
+                    Path(path).write_text("")
                 raise Stopped
-            return do(path, *args, **options)
+            return do(path, *target, **options)
 
         return counted
 
