@@ -36,6 +36,12 @@ def test_environment_holds_what_every_command_needs():
     assert course == "-e ."
 
 
+def test_the_installer_takes_the_pythons_that_the_project_names():
+    first, after = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project()["requires-python"]).groups()
+    fits = f"(3, {first}) <= sys.version_info[:2] <= (3, {int(after) - 1})"
+    assert fits in (ROOT / "moe_tutorial/course/setup.sh").read_text(encoding="utf-8")
+
+
 def test_the_changelog_tells_of_this_version():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## .*\b{re.escape(project()['version'])}\b", changelog, re.M)
