@@ -194,7 +194,6 @@ NO_ANSWER = "PyTorch's own index does not answer, so PyTorch comes with CUDA"
         (MAC, {}, None, USUAL),  # there PyPI's is a CPU build
         ({}, {"TORCH_INDEX": "pypi"}, None, USUAL),
         (GPU, {"TORCH_INDEX": "{index.url}/cpu"}, "PyTorch comes from TORCH_INDEX, {index.url}/cpu.", CPU),
-        ({}, {"cpu_index": NOTHING}, NO_ANSWER, USUAL),
         ({}, {"cpu_index": "{index.silent}"}, NO_ANSWER, USUAL),
         ({}, {"cpu_index": "{index.url}/without"}, "It could not be had (", USUAL),
     ],

@@ -40,14 +40,17 @@ CELLS = 5  # of the lesson
 LIES = {
     "a number in an evidence cell": ('"dead experts: 6 of 8\\n', '"dead experts: 5 of 8\\n'),
     "a verdict": ("✓ claim 09.1 holds", "✗ claim 09.1 fails"),
+    "a number in the statement": ("holds: Half of 10", "holds: Half of 12"),
     "a figure": ("measured 0.500", "measured 0.620"),
     "an interval elsewhere": ("[0.487, 0.513]", "[0.587, 0.613]"),
     "the control's figure": ("(no router) 0.102", "(no router) 0.302"),
     "the seeds": ("| 10 seeds", "| 60 seeds"),
-    "a control that holds as well": ("v.mean() > 0.4", "v.mean() > 0.0"),
+    "what it refutes": ("refutes: All", "refutes: None"),
+    "a time's statement": ("holds: It is twice", "holds: It is thrice"),
     "a time's rule": ("rule: mean > 1.5", "rule: mean > 1.2"),
     "a time that became a figure": ("measured here 2.050", "measured 2.050"),
     "an accuracy of the scoreboard": ("accuracy 0.500", "accuracy 0.620"),
+    "a size on the scoreboard": ("8 of 32 neurons", "8 of 64 neurons"),
     "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
 }
 HONEST = {
