@@ -48,6 +48,7 @@ LIES = {
     "what it refutes": ("refutes: All", "refutes: None"),
     "a time's statement": ("holds: It is twice", "holds: It is thrice"),
     "a time's rule": ("rule: mean > 1.5", "rule: mean > 1.2"),
+    "a time that fails": ("✓ claim 09.3 holds", "✗ claim 09.3 fails"),
     "a time that became a figure": ("measured here 2.050", "measured 2.050"),
     "an accuracy of the scoreboard": ("accuracy 0.500", "accuracy 0.620"),
     "a size on the scoreboard": ("8 of 32 neurons", "8 of 64 neurons"),
