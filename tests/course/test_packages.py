@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import jupytext
+import nbformat
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
@@ -43,3 +44,12 @@ def test_a_lesson_trains_by_torch_and_shows_what_matplotlib_plotly_and_ipywidget
     assert any(b"Matplotlib version" in base64.b64decode(picture) for picture in pictures)
     kinds = set().union(*shown)
     assert {"application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"} <= kinds
+
+
+def test_jupytext_pairs_a_lesson_and_nbval_takes_each_of_its_cells_for_a_test(request):
+    file = ROOT / "notebooks/01_why_experts.ipynb"
+    source = jupytext.read(file.with_suffix(".py"))
+    assert [cell.source for cell in nbformat.read(file, as_version=4).cells] == [cell.source for cell in source.cells]
+    (collected,) = request.config.hook.pytest_collect_file(file_path=file, parent=request.session)
+    tested = [test.cell.source for test in collected.collect()]
+    assert tested == [cell.source for cell in source.cells if cell.cell_type == "code"]

@@ -49,6 +49,11 @@ def nothing_changes():
     assert state() == before
 
 
+def test_a_right_answer_may_take_its_time():
+    """On a busy machine every answer is slow. This one is called 14 times."""
+    assert examine(f"import time\ntime.sleep(0.5)\nreturn {RIGHT}").message == "right"
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
