@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from datetime import date
 from pathlib import Path
 
 from moe_tutorial.course import CourseError
@@ -14,8 +13,6 @@ LEARNERS = {
     "update": "bring your folder up to date with the course: your answers and your own cells go into the new lessons",
     "reset": "give a lesson anew; yours is kept in old/",
     "status": "say how far you are",
-    "export": "write your progress to a file",
-    "import": "put in the progress that `export` wrote",
 }
 INSTRUCTORS = {"nbgrader": "make a course of nbgrader's from the lessons with exercises, in a new folder"}
 CONTRIBUTORS = {
@@ -55,8 +52,6 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     added["lab"].add_argument("--port", default="8888")
     added["lab"].add_argument("--repository", action="store_true", help="for contributors: open the repository itself")
     added["reset"].add_argument("lesson", help="such as 03")
-    added["export"].add_argument("file", type=Path, nargs="?", default=Path(f"progress-{date.today()}.json"))
-    added["import"].add_argument("file", type=Path)
     added["nbgrader"].add_argument("folder", type=Path)
     added["reference"].add_argument("lesson", nargs="*", help="such as 03_router; without one, all run")
     added["book"].add_argument("--again", action="store_true", help="build even if nothing changed")

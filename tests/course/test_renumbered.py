@@ -6,7 +6,6 @@ import re
 from moe_tutorial.course import questions
 from moe_tutorial.course.progress import Progress
 from moe_tutorial.course.renumbered import ANSWERS, CLAIMS, LESSONS, answers_moved
-from moe_tutorial.course.workspace import carry
 
 
 def quiz(of, *right, wrong=()):
@@ -65,12 +64,3 @@ def test_a_workspace_keeps_what_was_answered_before_and_what_is_answered_now(tmp
     assert file.read() == AFTER
     file.put("quiz", "10", quiz(3, "two", "reads"))
     assert json.loads(file.file.read_text()) == AFTER | {"quiz": AFTER["quiz"] | {"10": quiz(3, "two", "reads")}}
-
-
-def test_what_was_exported_before_overwrites_no_new_answer(tmp_path):
-    (tmp_path / "progress.json").write_text(json.dumps({"quiz": {"10": quiz(3, "reads")}}))
-    (tmp_path / "exported.json").write_text(
-        json.dumps({"form": carry.FORM, "progress": {"quiz": {"10": quiz(5, "leaf")}}})
-    )
-    carry.take_in(tmp_path, tmp_path / "exported.json")
-    assert Progress(tmp_path / "progress.json").read() == {"quiz": {"10": quiz(3, "reads"), "12": quiz(5, "leaf")}}

@@ -12,7 +12,7 @@ from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, read, sou
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.__main__ import main
 from moe_tutorial.course.renumbered import LESSONS
-from moe_tutorial.course.workspace import carry, commands, files, status
+from moe_tutorial.course.workspace import commands, files, status
 from moe_tutorial.course.workspace.copies import MARK, read_course
 from moe_tutorial.course.workspace.start import write_start
 from moe_tutorial.course.workspace.update import alone, make_or_update, reset
@@ -340,7 +340,6 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert run(tmp_path, "reset", "3")[1].startswith("✓ 03_router is as the course gives it\n    yours is old/03_")
     (tmp_path / "file").write_text("mine")
     assert run(tmp_path, "new", "--folder", "file/course") == (1, "✗ file/course: Not a directory\n")
-    assert run(tmp_path, "import", "none.json") == (1, "✗ none.json cannot be read: No such file or directory\n")
 
 
 # How far a learner is
@@ -384,24 +383,3 @@ def test_reset_gives_a_lesson_anew_with_its_guesses_open(mine, course):
     assert old(mine) == ["02_double.ipynb", "progress.json"]
     assert len(said) == 3
     assert json.loads(next((mine / "old").glob("progress*")).read_text()) == DONE
-
-
-def test_progress_goes_to_another_machine(mine, course, tmp_path):
-    (mine / "progress.json").write_text(json.dumps(DONE))
-    carry.export(mine, tmp_path / "mine.json")
-    with pytest.raises(CourseError, match="is there already"):
-        carry.export(mine, tmp_path / "mine.json")
-    make_or_update(tmp_path / "there", course_in(course))
-    (tmp_path / "there/progress.json").write_text(json.dumps({"guess": {"01.other": {"said": "3"}}}))
-    entries, copy = carry.take_in(tmp_path / "there", tmp_path / "mine.json")
-    kept = json.loads((tmp_path / "there/progress.json").read_text())
-    assert entries == 4
-    assert kept == DONE | {"guess": {"01.other": {"said": "3"}, "02.twice": {"said": "4"}}}
-    assert json.loads(copy.read_text()) == {"guess": {"01.other": {"said": "3"}}}
-
-
-@pytest.mark.parametrize("text", ["", "[1]", '{"form": "other", "progress": {}}'])
-def test_a_file_that_is_no_progress(mine, tmp_path, text):
-    (tmp_path / "other.json").write_text(text)
-    with pytest.raises(CourseError, match="is no progress that `moe-tutorial export` wrote; nothing was changed"):
-        carry.take_in(mine, tmp_path / "other.json")

@@ -12,7 +12,6 @@ from test_workspace import AFTER, BEFORE, DONE, learnt
 from tiny_course import SOLVED, course_in, read, sources, write_course
 
 from moe_tutorial.course.progress import Progress
-from moe_tutorial.course.workspace import carry
 from moe_tutorial.course.workspace.update import make_or_update, reset
 
 WRITTEN = [SOLVED, "x = 1  # mine", "y = 1  # mine", "q = 1  # mine", "z = 1  # mine", "Now me!"]  # by the learner
@@ -64,7 +63,6 @@ def checked(mine: Path) -> None:
 COMMANDS = {
     "update": make_or_update,
     "reset": lambda mine, course: reset(mine, course, "01"),
-    "import": lambda mine, course: carry.take_in(mine, mine.parent / "exported.json"),
     "an answer": lambda mine, course: Progress(mine / "progress.json").put("guess", "02.twice", {"said": "4"}),
 }
 
@@ -75,7 +73,6 @@ def test_a_command_that_is_stopped_loses_nothing_and_is_gone_on_with(tmp_path, m
     learnt(tmp_path / "course", before, monkeypatch)
     Progress(before / "progress.json").write(DONE)
     course = course_in(write_course(tmp_path / "course", BEFORE if name == "reset" else AFTER))
-    carry.export(before, tmp_path / "exported.json")
     shutil.copytree(before, whole)
     COMMANDS[name](whole, course)
     checked(whole)

@@ -7,7 +7,7 @@ from pathlib import Path
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.lab import open_lab
 from moe_tutorial.course.nbgrader import make_class
-from moe_tutorial.course.workspace import carry, status
+from moe_tutorial.course.workspace import status
 from moe_tutorial.course.workspace.copies import read_course
 from moe_tutorial.course.workspace.plan import Report
 from moe_tutorial.course.workspace.start import START, write_start
@@ -96,23 +96,6 @@ def how_far(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def export(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Write the progress to a file."""
-    refuse_other(folder)
-    carry.export(folder, chosen.file)
-    print(f"✓ your progress is in {chosen.file}; on another machine: moe-tutorial import {chosen.file.name}")
-    return 0
-
-
-def take_in(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Put a progress in that was exported."""
-    refuse_other(folder)
-    entries, copy = carry.take_in(folder, chosen.file)
-    print(f"✓ {entries} entries are in your progress now; what it was before is {copy.relative_to(folder)}")
-    write_start(folder, read_course())
-    return 0
-
-
 def teach(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Make a course of nbgrader's."""
     made = make_class(folder)
@@ -127,7 +110,5 @@ COMMANDS: dict[str, Callable[[Path, argparse.Namespace, list[str]], int]] = {
     "update": update,
     "reset": anew,
     "status": how_far,
-    "export": export,
-    "import": take_in,
     "nbgrader": teach,
 }

@@ -68,8 +68,7 @@ above is made from it when the course is opened. In a terminal (*File*, *New*, *
 | `moe-tutorial status` | says how far you are |
 | `moe-tutorial update` | brings the lessons up to date, with your answers and your own cells in them |
 | `moe-tutorial reset 03` | gives lesson 03 anew |
-| `moe-tutorial export` | writes your progress to a file, which `moe-tutorial import` reads on another machine |
 
-Whatever they replace is kept in the folder `old`, with its date.
+Whatever they replace is kept in the folder `old`, with its date. To go on at another machine, copy this whole folder.
 """
     return f"{text}\n<!-- Made by the course {digest(text)}, again and again; what you add is kept in old/ -->\n"

@@ -12,15 +12,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.progress import FILE
+from moe_tutorial.course.progress import FILE, Progress
 from moe_tutorial.course.renumbered import LESSONS
 from moe_tutorial.course.workspace import files
-from moe_tutorial.course.workspace.carry import forget
 from moe_tutorial.course.workspace.copies import Page, as_file, find
 from moe_tutorial.course.workspace.merge import Merged, untouched
 from moe_tutorial.course.workspace.opened import refuse_open
 from moe_tutorial.course.workspace.plan import Change, Report, follow, plan, read_all
 from moe_tutorial.course.workspace.start import write_start
+from moe_tutorial.course.workspace.status import asked
 
 LOCK = ".workspace.lock"
 
@@ -168,3 +168,20 @@ def reset(folder: Path, course: list[Page], which: str) -> list[str]:
             f"    its guesses, exercises and quiz are open again; your progress before: {forgotten.relative_to(folder)}"
         )
     return said
+
+
+def forget(folder: Path, page: Page, now: datetime) -> Path | None:
+    """Take a lesson out of the progress; returns where the former is kept, or None where it had nothing of it."""
+    file = Progress(folder / FILE)
+    with file.alone():
+        kept = file.read()
+        ids = {kind: set(found) & kept.get(kind, {}).keys() for kind, found in asked(page).items()}
+        if not any(ids.values()):
+            return None
+        copy = files.keep(file.file, now)
+        rest = {
+            kind: {id: value for id, value in each.items() if id not in ids.get(kind, ())}
+            for kind, each in kept.items()
+        }
+        file.write(rest)
+    return copy
