@@ -21,7 +21,7 @@ class Guess(Keeper):
 
     _esm = bundle("web/guess.js")
     question = t.Unicode().tag(sync=True)
-    answers = t.Dict().tag(sync=True)  # {"choices": [...]}, {"order": [...]} or {"low", "high", "step", "unit"}
+    answers = t.Dict().tag(sync=True)  # {"choices": [...]}, or {"low", "high", "step", "unit"}
 
     def __repr__(self) -> str:
         return f"Guess first: {self.question} ({' · '.join(self._offered())})"
@@ -31,7 +31,7 @@ class Guess(Keeper):
         given = self.answers
         if "low" in given:
             return [f"{_number(given['low'])} to {with_unit(given['high'], given['unit'])}"]
-        return given.get("choices") or given["order"]
+        return given["choices"]
 
     def page(self) -> str:
         """The question, and what can be answered."""
@@ -47,7 +47,7 @@ class Reveal(Keeper):
 
     _esm = bundle("web/reveal.js")
     answers = t.Dict().tag(sync=True)  # of the guess
-    measured = t.Any().tag(sync=True)  # what the lesson measured, such as the guess is
+    measured = t.Any().tag(sync=True)  # what the lesson measured: a number, or one of the choices
 
     def __repr__(self) -> str:
         said = (self.kept or {}).get("said")
@@ -57,7 +57,7 @@ class Reveal(Keeper):
     def _words(self, value: Any) -> str:
         if "low" in self.answers:
             return with_unit(value, self.answers["unit"])
-        return value if isinstance(value, str) else "; ".join(value)
+        return value
 
     def page(self) -> str:
         """The measured value, which a reader with JavaScript sees when their guess is locked."""
@@ -74,7 +74,6 @@ def guess(
     *,
     choices: Sequence[str] | None = None,
     slider: tuple[float, float, float, str] | None = None,
-    order: Sequence[str] | None = None,
 ) -> Guess:
     """Ask the learner to commit to an answer. Once it is locked it stays; resetting the lesson frees it.
 
@@ -82,36 +81,29 @@ def guess(
         id: permanent: the lesson's number and a name, such as ``"05.sixty"``.
         question: one or two sentences; what stands between backticks is code.
         choices: the answers, of which one is picked; or
-        slider: the least and the greatest number, the step, and the unit, such as ``(0, 60, 1, "of 60")``; or
-        order: things to be put in order. They are offered as they stand here.
+        slider: the least and the greatest number, the step, and the unit, such as ``(0, 60, 1, "of 60")``.
     """
     if not ID.fullmatch(id):
         raise ValueError(f"id is {id!r}; allowed is a lesson's number and a name in small letters, such as '03.order'")
-    given = {name: value for name, value in (("choices", choices), ("slider", slider), ("order", order)) if value}
-    if len(given) != 1:
-        said = ", ".join(given) or "none"
-        raise ValueError(f"{id} needs choices=[...], slider=(low, high, step, unit) or order=[...]; given: {said}")
-    (name, value), *_ = given.items()
-    answers = _slider(id, value) if name == "slider" else {name: texts(f"{id}: {name}", value)}
+    if bool(choices) == bool(slider):
+        given = "both" if choices else "neither"
+        raise ValueError(f"{id} needs choices=[...] or slider=(low, high, step, unit); given: {given}")
+    answers = _slider(id, slider) if slider else {"choices": texts(f"{id}: choices", choices)}
     _asked[id] = Guess("guess", id, question=question, answers=answers)
     return _asked[id]
 
 
 def reveal(id: str, measured: Any) -> Reveal:
-    """Set the guess beside what was measured: a slider's number, one of the choices, or the things in their order."""
+    """Set the guess beside what was measured: a slider's number, or one of the choices."""
     if id not in _asked:
         known = ", ".join(sorted(_asked)) or "none yet: run the cell with guess(...) first"
         raise ValueError(f"there is no guess {id!r} in this notebook; asked were: {known}")
     answers = _asked[id].answers
     if "low" in answers:
         measured = round(float(measured), _decimals(answers["step"]) + 1)
-    else:
-        measured = list(measured) if "order" in answers else measured
-        allowed = answers.get("choices") or answers["order"]
-        fits = measured in allowed if "choices" in answers else sorted(measured) == sorted(allowed)
-        if not fits:
-            which = "one of" if "choices" in answers else "each of"
-            raise ValueError(f"measured for {id} is {measured!r}; allowed is {which} {', '.join(map(repr, allowed))}")
+    elif measured not in answers["choices"]:
+        allowed = ", ".join(map(repr, answers["choices"]))
+        raise ValueError(f"measured for {id} is {measured!r}; allowed is one of {allowed}")
     return Reveal("guess", id, answers=answers, measured=measured)
 
 

@@ -30,21 +30,18 @@ def sixty():
 
 def test_a_widget_gets_the_question_and_what_can_be_answered():
     assert sixty().answers == {"low": 0, "high": 60, "step": 1, "unit": "of 60"}
-    assert guess("03.order", "How much?", choices=["not at all", "a little"]).answers == {
-        "choices": ["not at all", "a little"]
-    }
-    asked = guess("02.rank", "Who is best?", order=["dice", "oracle"])
-    assert (asked.answers, asked.kept, asked.place) == ({"order": ["dice", "oracle"]}, None, "kernel")
+    asked = guess("02.best", "Who is best?", choices=["dice", "oracle"])
+    assert (asked.answers, asked.kept, asked.place) == ({"choices": ["dice", "oracle"]}, None, "kernel")
     assert repr(asked) == "Guess first: Who is best? (dice · oracle)"
 
 
 def test_a_measurement_gets_the_form_of_its_guess():
     sixty()
     guess("10.cost", "How many points?", slider=(0, 5, 0.5, "points"))
-    guess("02.rank", "Who is best?", order=["dice", "oracle"])
+    guess("02.best", "Who is best?", choices=["dice", "oracle"])
     assert repr(reveal("05.sixty", 60)) == "No guess was made here; it is 60 of 60"
     assert reveal("10.cost", 0.123456).measured == 0.12
-    assert reveal("02.rank", ("oracle", "dice")).measured == ["oracle", "dice"]
+    assert repr(reveal("02.best", "oracle")) == "No guess was made here; it is oracle"
 
 
 def test_without_a_workspace_the_kernel_keeps_it_and_nothing_is_written(nothing_kept):
@@ -100,7 +97,8 @@ def test_its_plain_html_has_the_question_and_no_measurement_but_for_readers_with
     ("arguments", "said"),
     [
         ({"id": "order", "choices": ["a", "b"]}, "id is 'order'; allowed is a lesson's number and a name"),
-        ({"choices": []}, r"03.it needs choices=\[...\], slider=.*; given: none"),
+        ({"choices": []}, r"03.it needs choices=\[...\] or slider=.*; given: neither"),
+        ({"choices": ["a", "b"], "slider": (0, 60, 1, "of 60")}, "given: both"),
         ({"choices": ["a", "a"]}, r"03.it: choices is \['a', 'a'\]; allowed are two or more different texts"),
         ({"slider": (60, 0, 1, "of 60")}, "slider is .*; allowed is .*low < high"),
     ],

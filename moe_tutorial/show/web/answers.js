@@ -6,9 +6,8 @@ import { el, freshId } from "./dom.js";
 export const prose = (text) => text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
 /** A number with its unit. @param {number} value @param {string} unit */
 export const withUnit = (value, unit) => `${value.toLocaleString("en", { maximumFractionDigits: 10 })} ${unit}`.trim();
-/** A guess or a measurement: a number, a text, or texts in their order. @param {any} value @param {{unit?: string}} range */
-export const inWords = (value, { unit = "" }) =>
-  typeof value === "number" ? withUnit(value, unit) : [value].flat().join("; ");
+/** A guess or a measurement: a number or a text. @param {any} value @param {{unit?: string}} range */
+export const inWords = (value, { unit = "" }) => (typeof value === "number" ? withUnit(value, unit) : value);
 
 /** One of these texts; read() gives its place. @param {string[]} texts */
 export function choice(texts) {

@@ -1,6 +1,6 @@
 // @ts-check
 // A question before the lesson answers it. A locked guess stays; reveal.js sets it beside the measurement.
-import { choice, inWords, ordering, prose, slider } from "./answers.js";
+import { choice, inWords, prose, slider } from "./answers.js";
 import { button, el, mount, note } from "./dom.js";
 import { keeper } from "./kept.js";
 
@@ -12,7 +12,6 @@ function render({ model, el: root }) {
 
   /** A control, and how its answer is kept: a choice by its text, so that it may move. */
   function control() {
-    if (answers.order) return ordering(answers.order, (words) => (told.textContent = words));
     if (!answers.choices) return slider(answers, question);
     const { node, read } = choice(answers.choices);
     return { node, read: () => answers.choices[read() ?? -1] ?? null };

@@ -11,18 +11,11 @@ const VERDICTS = {
   far: "Not what happened: worth a second look at why.",
 };
 
-/** How many things of an order stand elsewhere in the other. @param {string[]} said @param {string[]} measured */
-const misplaced = (said, measured) => measured.filter((text, i) => said[i] !== text).length;
-
 /** How near a guess came: "right", "near" or "far". @param {any} said @param {any} measured @param {any} answers */
-function verdict(said, measured, { low, high, step, order }) {
-  if (typeof measured === "number") {
-    const off = Math.abs(said - measured);
-    return off <= step / 2 ? "right" : off <= NEAR * (high - low) ? "near" : "far";
-  }
-  if (!order) return said === measured ? "right" : "far";
-  const off = misplaced(said, measured);
-  return off === 0 ? "right" : off === 2 ? "near" : "far"; // two in each other's place
+function verdict(said, measured, { low, high, step }) {
+  if (typeof measured !== "number") return said === measured ? "right" : "far";
+  const off = Math.abs(said - measured);
+  return off <= step / 2 ? "right" : off <= NEAR * (high - low) ? "near" : "far";
 }
 
 /** A line with both numbers. @param {number | undefined} said @param {number} measured @param {any} answers */
@@ -41,21 +34,18 @@ function numberLine(said, measured, { low, high, unit }) {
   return el("div", { className: "moe-numberline", ariaHidden: "true" }, ...marks);
 }
 
-/** The answers as a list; the measured one, or the measured order, is marked. */
-function list(/** @type {any} */ said, /** @type {any} */ measured, /** @type {any} */ { choices, order }) {
-  const lines = (choices ?? measured).map((/** @type {string} */ text, /** @type {number} */ i) => {
-    const place = order && said ? said.indexOf(text) : i;
-    const mine = order ? place !== i && `you: ${place + 1}` : text === said && "you";
-    const marks = [!order && text === measured && "measured", mine].filter(Boolean).join(", ");
-    const bold = order || text === measured;
+/** The choices as a list; the measured one and the learner's are marked. */
+function list(/** @type {any} */ said, /** @type {any} */ measured, /** @type {string[]} */ choices) {
+  const lines = choices.map((text) => {
+    const marks = [text === measured && "measured", text === said && "you"].filter(Boolean).join(", ");
     return el(
       "li",
-      { className: bold ? "moe-is" : "" },
+      { className: text === measured ? "moe-is" : "" },
       el("span", {}, ...prose(text)),
       el("span", { className: "moe-muted" }, marks),
     );
   });
-  return el(order ? "ol" : "ul", { className: "moe-list" }, ...lines);
+  return el("ul", { className: "moe-list" }, ...lines);
 }
 
 /** @param {{model: any, el: HTMLElement}} widget */
@@ -94,16 +84,15 @@ function render({ model, el: root }) {
   }
   function answer(/** @type {any} */ said) {
     const is = el("b", {}, ...prose(inWords(measured, answers)));
-    const picture = typeof measured === "number" ? numberLine(said, measured, answers) : list(said, measured, answers);
+    const number = typeof measured === "number";
+    const picture = number ? numberLine(said, measured, answers) : list(said, measured, answers.choices);
     if (said === undefined) {
       told.replaceChildren("You made no ", link("guess"), " here; it is ", is, ".");
       return [picture];
     }
     const how = verdict(said, measured, answers);
     if (kept.get().how !== how) kept.put({ said, is: measured, how });
-    if (answers.order)
-      told.textContent = `You had ${measured.length - misplaced(said, measured)} of ${measured.length} in their place.`;
-    else told.replaceChildren("You said ", ...prose(inWords(said, answers)), "; it is ", is, ".");
+    told.replaceChildren("You said ", ...prose(inWords(said, answers)), "; it is ", is, ".");
     return [note(VERDICTS[how]), picture];
   }
   draw();
