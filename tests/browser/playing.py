@@ -1,5 +1,6 @@
 """A playground on a page without a kernel, and what a reader does with it: for the tests of the playground."""
 
+import json
 import shutil
 from contextlib import contextmanager
 
@@ -9,12 +10,18 @@ from on_page import page_of
 from on_site import serving
 
 from moe_tutorial.show import playground
+from moe_tutorial.show.web import read
 
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SETTLED = "document.querySelectorAll('.moe-root')[{n}]?.dataset.settled === 'true'"
 STEP = "+document.querySelector('.moe-root').dataset.step"
 FOCUSED = "[...document.querySelectorAll('.moe-pg :is(button,input,select,summary)')]"
-TREE_PRESETS = ("A tree of eight leaves", "Soft is not hard", "All into one leaf")
+PRESETS = json.loads(read("playground/experiment.json"))["presets"]
+
+
+def names(kind):
+    """What the presets of a kind are called."""
+    return [known["name"] for known in PRESETS if known["kind"] == kind]
 
 
 class Opened:
@@ -108,7 +115,7 @@ class Opened:
         return self
 
     def preset(self, name):
-        return self.kind("Tree" if name in TREE_PRESETS else "Mixture").begin(name)
+        return self.kind("Tree" if name in names("tree") else "Mixture").begin(name)
 
     def follow(self):
         """What the preset proposes, to its end."""
@@ -121,15 +128,13 @@ class Opened:
 def visiting(chromium, pages):
     """A function that opens one of the pages; what goes wrong on any is an error at the end."""
     contexts, wrong = [], []
-    address, folder = pages
 
-    def visit(name="playground", fragment="", width=1280, height=900, scheme="http", **options):
+    def visit(name="playground", fragment="", width=1280, height=900, **options):
         contexts.append(chromium.new_context(viewport={"width": width, "height": height}, **options))
         page = contexts[-1].new_page()
-        home = address if scheme == "http" else folder.as_uri()
-        page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or wrong.append(f"asks {r.url}"))
+        page.on("request", lambda r: r.url.startswith((pages, "data:", "blob:")) or wrong.append(f"asks {r.url}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(f"{home}/{name}.html{fragment}")
+        page.goto(f"{pages}/{name}.html{fragment}")
         return Opened(page).settle()
 
     yield visit
@@ -140,22 +145,18 @@ def visiting(chromium, pages):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """The address and the folder of pages of playgrounds, with the engine's own files beside them."""
+    """The address of pages of playgrounds, with the engine's own files beside them."""
     folder = tmp_path_factory.mktemp("playground")
     for part in ("playground", "web"):
         shutil.copytree(ROOT / "moe_tutorial/show" / part, folder / part)
     widgets = {
         "playground": [playground(preset="rules", link=True)],
         "two": [playground(preset="rules", link=True), playground(preset="hash", title="The second")],
-        "tree": [playground("tree", depth=2, steps=50)],
-        "one": [playground(preset="one")],
-        "kill": [playground(preset="kill")],
-        "changed": [playground(preset="kill", noise=1)],
     }
     for name, shown in widgets.items():
         (folder / f"{name}.html").write_text(page_of(*shown), encoding="utf-8")
     with serving(folder) as address:
-        yield address, folder
+        yield address
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ VISITS = [
     for look in LOOKS
 ]
 PHONES = [visit for visit in VISITS if visit.values[0][2] == 360]
-WIDE = ("index", "11_scale")
+WIDE = ("index", "08_moe_gpt", "11_scale")
 
 # What a finger has to hit, and is smaller than 44 by 44 px. A link in a sentence is as high as its line.
 SMALL = """() => {

@@ -11,10 +11,8 @@ from moe_tutorial.course.renumbered import LESSONS
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("09_where_it_pays.html", "09_modern_moe.html"),
         ("09_where_it_pays.html#claim-09-2", "09_modern_moe.html#claim-09-2"),
         ("09_where_it_pays.html#claim-09-19", "10_edge.html#claim-10-4"),
-        ("09_where_it_pays.html#claim-09-16", "11_scale.html#claim-11-6"),
         ("09_where_it_pays.html#the-verdict", "11_scale.html#the-verdict"),
         ("10_fff_trees.html#claim-10-4", "12_fff_trees.html#claim-12-4"),
         ("11_fff_vs_moe.html#recap", "13_fff_vs_moe.html#recap"),

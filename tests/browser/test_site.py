@@ -9,9 +9,8 @@ from on_site import PAGES, SCREEN, opening, read_on, unfold
 from playwright.sync_api import TimeoutError, expect
 from sampled import sampled
 
-from moe_tutorial.course.executed import printed
+from moe_tutorial.show.claim_list import stored
 from moe_tutorial.show.playground import PRESETS
-from moe_tutorial.study.claims import read_claims
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
@@ -163,11 +162,7 @@ def test_on_the_front_page_four_experts_divide_the_plane_when_asked_to(open_page
 
 
 def test_every_claim_of_every_lesson_stands_on_the_page_of_claims(open_page):
-    claims = []
-    for name in LESSONS:
-        cells = json.loads((ROOT / f"notebooks/{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-        outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]
-        claims += read_claims(printed(outputs))
+    claims = [claim for lesson in stored(ROOT / "notebooks") for claim in lesson.claims]
     page = open_page("claims.html")
     assert page.locator(".moe-claim").count() == len(claims) > 0
     untimed = sum(not claim.timed for claim in claims)  # a time may be another machine's

@@ -320,28 +320,14 @@ def test_a_class_of_ones_own_needs_no_router():
     assert panel(mixture(), balance=switch_loss).settings["sliders"] == ["noise", "coefficient", "rate", "k"]
 
 
-class Answers(nn.Module):
-    """Answers with scores of this width, and always chooses the same expert."""
-
-    def __init__(self, scores=2, experts=4, chosen=0):
-        super().__init__()
-        self.weight, self.sizes = nn.Parameter(torch.zeros(())), (scores, experts, chosen)
-
-    def forward(self, x):
-        scores, experts, chosen = self.sizes
-        indices = torch.full((len(x), 1), chosen)
-        return torch.zeros(len(x), scores), SimpleNamespace(indices=indices, logits=torch.zeros(len(x), experts))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"layer": nn.ReLU()}, "layer is ReLU; allowed is a torch.nn.Module with parameters"),
         ({"layer": nn.Linear(2, 2)}, r"layer returns Tensor; allowed is \(scores, routing\)"),
         ({"layer": mixture(d=3)}, r"layer fails on x of shape \(128, 2\): ValueError: x must have shape"),
-        ({"layer": Answers(scores=1)}, r"layer returns scores \(128, 1\).* of 2 classes"),
-        ({"layer": Answers(experts=17)}, "layer has 17 experts; allowed are 1 to 16"),
-        ({"layer": Answers(chosen=4)}, "routing.indices run from 4 to 4; allowed are 0 to 3"),
+        ({"layer": mixture(classes=1)}, r"layer returns scores \(128, 1\).* of 2 classes"),
+        ({"layer": mixture(17)}, "layer has 17 experts; allowed are 1 to 16"),
         ({"data": (1, 2)}, "data is tuple; allowed is a Dataset"),
         ({"data": DATA._replace(x_train=DATA.x_train[:, 0])}, "data is Dataset; allowed is"),
         ({"balance": lambda routing: routing.logits}, r"balance returns shape \(128, 4\); allowed is a tensor"),

@@ -1,6 +1,7 @@
 """The playground's Python side: what it hands to the page, what it refuses, and that it holds nothing by itself."""
 
 import gzip
+import json
 import subprocess
 import threading
 
@@ -42,19 +43,12 @@ def test_page_and_notebook_read_one_table(engine):
     assert set(LOSSES) < set(SETTINGS["balance"]["choices"])
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_row_of_the_table_says_what_it_has_to(name):
-    row = SETTINGS[name]
-    assert row["kind"] in (*KINDS, "both")
-    assert row["change"] in ("live", "rebuild")
-    if row["type"] == "choice":
-        assert row["default"] in row["choices"]
-    elif row["type"] == "flag":
-        assert isinstance(row["default"], bool)
-    else:
-        low, high = row["range"]
-        assert low <= row["default"] <= high
-        assert all(low <= stop <= high for stop in row.get("slider", {}).get("stops", []))
+def test_a_slider_stops_at_values_that_are_allowed():
+    stops = {name: row["slider"]["stops"] for name, row in SETTINGS.items() if "stops" in row.get("slider", {})}
+    assert len(stops) > 5
+    for name, values in stops.items():
+        low, high = SETTINGS[name]["range"]
+        assert [value for value in values if not low <= value <= high] == [], name
 
 
 def test_it_holds_no_layer_and_no_thread_until_the_page_asks():
@@ -62,6 +56,7 @@ def test_it_holds_no_layer_and_no_thread_until_the_page_asks():
     before = torch.random.get_rng_state()
     widget = playground(preset="kill")
     assert repr(widget) == "Playground: a mixture of experts to train in the page (interactive)"
+    assert repr(playground("tree")) == "Playground: a binary tree to train in the page (interactive)"
     assert widget.frame == {}
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not [thread for thread in threading.enumerate() if thread.name == "moe-live"]
@@ -84,10 +79,19 @@ def test_a_state_of_an_older_version_opens_without_the_forced_share():
     assert widget.options == playground(E=4, steps=3).options
 
 
-def test_a_tree_is_asked_for_by_name_or_by_its_preset():
-    assert playground("tree").options["settings"] == {"layer": "tree", "data": "regimes"}
-    assert playground(preset="one").options["settings"] == {"layer": "tree"}
-    assert repr(playground("tree")) == "Playground: a binary tree to train in the page (interactive)"
+@pytest.mark.parametrize(
+    ("asked", "link"),
+    [
+        ({"preset": "one"}, "preset=one"),
+        ({"preset": "kill", "noise": 1}, "noise=1"),
+        ({"preset": "seven", "steps": 700}, "preset=seven&steps=700"),
+        ({"layer": "tree", "depth": 2, "steps": 50}, "layer=tree&depth=2&steps=50"),
+        ({"E": 4, "out": [1, 2], "point": 7, "then": [(5, "k", 2)]}, "E=4&out=1.2&point=7&then=5:k:2"),
+    ],
+)
+def test_what_is_asked_for_in_python_is_where_the_page_begins(engine, asked, link):
+    options = playground(**asked).options
+    assert engine("run", code=f"return toHash(fromOptions({json.dumps(options)}))") == link
 
 
 def test_your_own_points_and_layer_reach_the_page():

@@ -169,19 +169,3 @@ def test_ruff_has_nothing_to_say(short, root, tmp_path):
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", root / "pyproject.toml", tmp_path]
         done = subprocess.run(ruff, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_a_run_that_the_template_does_not_know_gets_no_script(engine):
-    code = """
-        return [["balance", "entropy"], ["decay", 0.1], ["layer", "nearest"]].map(([name, value]) => {
-          const settings = { ...defaultsOf("mixture"), [name]: value };
-          try {
-            return inPyTorch(template, { settings, knocked: [], changes: [], steps: 3 }, "https://x.y");
-          } catch (problem) {
-            return problem.message;
-          }
-        });
-    """
-    said = engine("run", code=f"const template = {json.dumps(read('playground/pytorch.py'))};{code}")
-    unknown = ('balance "entropy"', "decay 0.1", 'layer "nearest"')
-    assert said == [f"This run has no script: nothing in pytorch.py knows {what}." for what in unknown]
