@@ -155,15 +155,6 @@ def test_a_deeper_tree_has_more_leaves_and_asks_its_point_more(wide):
     assert weights == sorted(weights, reverse=True)  # less of the point arrives after each question
 
 
-@pytest.mark.parametrize(
-    ("name", "pressed", "link"),
-    [
-        ("one", ["All into one leaf"], "#preset=one"),
-        ("kill", ["Kill seven experts"], "#preset=kill"),
-        ("changed", [], "&noise=1"),
-        ("tree", [], "#layer=tree&depth=2&steps=50"),
-    ],
-)
 def test_each_preset_is_a_chip_with_a_story_and_a_link(wide):
     for known in PRESETS:
         wide.preset(known["name"])
