@@ -34,12 +34,13 @@ ENGINE_OF_TREE = """async ([settings, steps]) => {
   return { shares: [...shares], nodes: [...nodes], dead, undecided, soft: soft.accuracy, hard: hard.accuracy, path,
     leaf, recent: [...tree.recent().shares], right: { soft: count(soft.predicted), hard: count(predicted) } };
 }"""
-# Pixels of each leaf's colour in the row above the leaves, where the streams end.
-STREAMS = """() => {
-  const canvas = document.querySelector("[data-picture=flow]"), style = getComputedStyle(canvas);
-  const { data } = canvas.getContext("2d").getImageData(0, canvas.height - 30, canvas.width, 1);
-  return Array.from({ length: 8 }, (_, e) => {
-    const colour = style.getPropertyValue("--moe-e" + e).trim();
+# Pixels of each of these colours in some rows of a picture, counted from the top, or from the bottom if negative.
+PIXELS = """([picture, colours, from, rows]) => {
+  const canvas = document.querySelector(`[data-picture=${picture}]`), style = getComputedStyle(canvas);
+  const top = from < 0 ? canvas.height + from : from;
+  const { data } = canvas.getContext("2d").getImageData(0, top, canvas.width, rows);
+  return colours.map((name) => {
+    const colour = style.getPropertyValue("--moe-" + name).trim();
     const wanted = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
     let count = 0;
     for (let i = 0; i < data.length; i += 4) count += wanted.every((v, j) => Math.abs(v - data[i + j]) < 12);
@@ -96,6 +97,12 @@ def test_the_numbers_shown_are_the_engines(visit):
     assert reads["Specialisation"] == f"{truth['nmi']:.2f} NMI"
     assert float(reads["Router gradient"].split()[0]) == pytest.approx(truth["gradient"], abs=5e-4)
     assert opened.root.get_by_text(f"Together they get {truth['right']} of 512 right").count() == 1
+    wrong = opened.page.evaluate(PIXELS, ["mixture", ["fails"], 0, 1000])
+    opened.button("Reset").click()
+    opened.until("step === 0").settle()
+    assert (
+        opened.page.evaluate(PIXELS, ["mixture", ["fails"], 0, 1000]) > wrong > [0]
+    )  # marked points are the wrong ones
 
 
 def test_the_numbers_shown_of_a_tree_are_the_engines(visit):
@@ -119,7 +126,7 @@ def test_the_numbers_shown_of_a_tree_are_the_engines(visit):
     assert opened.root.get_by_text(f"Hard, one leaf each: {truth['right']['hard']} of 512 right").count() == 1
     assert opened.root.get_by_text(f"Soft, all leaves mixed: {truth['right']['soft']} of 512 right").count() == 1
     # A stream is as wide as its leaf's share, where it ends.
-    streams = opened.page.evaluate(STREAMS)
+    streams = opened.page.evaluate(PIXELS, ["flow", [f"e{e}" for e in range(8)], -30, 1])
     plain = [e for e, share in enumerate(truth["shares"]) if share >= 0.03 and e != truth["leaf"]][:4]
     assert len(plain) > 2
     scale = sum(streams[e] for e in plain) / sum(truth["shares"][e] for e in plain)
@@ -200,12 +207,14 @@ def test_a_click_inspects_the_nearest_point_and_explains_it_beside_it(visit, wid
     opened = visit(fragment="#preset=rules&steps=300", width=width)
     canvas, tip = opened.root.locator("[data-picture=regions]"), opened.root.locator(".pg-tip")
     assert tip.is_hidden()
+    pictures = set()
     for across, down in ((0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9)):
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         canvas.click(position={"x": across * box["width"], "y": down * box["height"]}, force=True)
         opened.settle()
         assert opened.page.evaluate(NEAREST, [int(opened.slider("Point").input_value()), across, down])
+        pictures.add(opened.pictures()[0])
         told, box = tip.bounding_box(), canvas.bounding_box()
         assert told["x"] >= 0
         assert told["x"] + told["width"] <= width
@@ -215,6 +224,7 @@ def test_a_click_inspects_the_nearest_point_and_explains_it_beside_it(visit, wid
         assert re.match(r"Asked: expert \d \(weight 0\.\d\d\)\. It is a .*(right|wrong)$", first)
         tip.get_by_role("button", name="Close").click()
     assert tip.is_hidden()
+    assert len(pictures) == 4  # each with a ring at another point
     assert opened.root.locator(".pg-point tbody tr").first.get_attribute("class") == "moe-on"
 
 
@@ -241,11 +251,12 @@ def test_what_changes_is_said_in_words(wide, name):
 
 
 ALL_OPEN = "#preset=rules&steps=700&then=600:balance:none&E=none"
-JUDGED = [(fragment, *look) for fragment in (ALL_OPEN, "#preset=leaves") for look in LOOKS]
+DEEP = "#layer=tree&depth=4&steps=100"
+JUDGED = [(fragment, *look) for fragment in (ALL_OPEN, DEEP) for look in LOOKS]
 
 
 @pytest.mark.parametrize(
-    ("fragment", "width", "theme"), sampled(JUDGED, kept=[(ALL_OPEN, 1280, "dark"), ("#preset=leaves", 360, "light")])
+    ("fragment", "width", "theme"), sampled(JUDGED, kept=[(ALL_OPEN, 1280, "dark"), (DEEP, 360, "light")])
 )
 def test_axe_finds_nothing_with_everything_open(visit, axe, fragment, width, theme):
     opened = visit(fragment=fragment, width=width, has_touch=width == 360)

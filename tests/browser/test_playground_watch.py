@@ -85,6 +85,7 @@ def test_one_can_go_back_to_any_step_and_play_the_same_again(wide, visit):
     end = wide.bars(), wide.readouts()
     slider.fill("333")
     wide.until("step === 333").settle()
+    assert slider.get_attribute("max") == "1200"
     assert wide.slider("Noise on the logits").get_attribute("aria-valuetext") == "σ = 2.0"
     there = visit(fragment=wide.hash())
     assert (there.step(), there.bars(), there.readouts()) == (333, wide.bars(), wide.readouts())
@@ -143,9 +144,10 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
     assert again.screen() == opened.screen()
     forged = visit(fragment=WON.replace("1200", "1180"))
     assert "✓" not in forged.root.locator(".pg-score").inner_text()
-    opened.button("Reset").click()
-    opened.until("step === 600")
-    assert score.inner_text() == "Dead: 7. 2,000 steps are left."
+    again.button("Reset").click()
+    again.until("step === 600").settle()
+    assert again.hash() == "#preset=seven"
+    assert again.root.locator(".pg-score").inner_text() == "Dead: 7. 2,000 steps are left."
 
 
 def test_a_challenge_that_is_not_reached_in_time_says_so(visit):

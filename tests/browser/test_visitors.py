@@ -87,8 +87,6 @@ def test_a_page_says_what_it_is_and_shows_a_picture_and_an_icon(site, name):
     html = (site / f"{name}.html").read_text(encoding="utf-8")
     told = dict(re.findall(r'<meta (?:name|property)="([^"]+)" content="([^"]*)" />', html))
     assert 40 < len(told["description"]) < 400
-    assert told["description"] == told["og:description"]
-    assert told["og:title"]
     assert not re.search(r"\d minutes\.", told["description"])  # a lesson's first words
     assert told["og:image"].endswith("_static/moe/card.png")
     assert (site / "_static/moe/card.png").is_file()

@@ -331,7 +331,6 @@ def test_a_class_of_ones_own_needs_no_router():
         ({"data": (1, 2)}, "data is tuple; allowed is a Dataset"),
         ({"data": DATA._replace(x_train=DATA.x_train[:, 0])}, "data is Dataset; allowed is"),
         ({"balance": lambda routing: routing.logits}, r"balance returns shape \(128, 4\); allowed is a tensor"),
-        ({"balance": lambda routing: 0.5}, "balance returns float; allowed is a tensor with one number"),
         ({"coefficient": 0.1}, "coefficient must be 0 without a balance, got 0.1"),
         ({"coefficient": -1}, "coefficient must be a finite number of at least 0, got -1"),
         ({"seed": -1}, "seed must be an integer of at least 0, got -1"),

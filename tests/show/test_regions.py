@@ -100,11 +100,6 @@ def test_a_page_stays_small_however_long_the_training():
     assert sum(len(v) for v in explorer.get_state().values() if isinstance(v, bytes | str)) < 400_000
 
 
-def test_it_reads_as_a_line_of_text_where_widgets_are_not_shown():
-    assert repr(explore_router(linear(), POINTS)) == "Router regions: 4 experts, 60 points (an interactive picture)"
-    assert "5 frames" in repr(watch_training(recorded(), POINTS, steps=range(5)))
-
-
 def raced(n_frames=5, n_experts=4):
     return torch.rand(n_frames, n_experts, generator=torch.Generator().manual_seed(0)).softmax(-1)
 
@@ -129,14 +124,11 @@ USAGE = {"call": watch_usage, "shares": raced(), "steps": range(5)}
         (EXPLORE, {"points": torch.rand(60, 3)}, r"points has shape \(60, 3\); allowed is \(N, 2\)"),
         (EXPLORE, {"points": torch.rand(2001, 2)}, "N from 1 to 2000"),
         (EXPLORE, {"points": torch.full((60, 2), float("nan"))}, "points holds 120 values that are NaN"),
-        (EXPLORE, {"points": "abc"}, "points is str"),
         (EXPLORE, {"labels": LABELS[:59]}, r"labels has shape \(59,\); allowed is \(60,\)"),
         (EXPLORE, {"labels": LABELS + 9}, "labels holds 10; allowed are whole numbers from 0 to 9"),
         (EXPLORE, {"router": linear(17)}, "router has 17 experts; allowed are 1 to 16"),
         (EXPLORE, {"router": lambda x: x.sum(-1)}, r"router returns shape \(\d+,\)"),
         (WATCH, {"frames": torch.rand(5, 15, 4)}, r"frames has shape \(5, 15, 4\)"),
-        (WATCH, {"frames": torch.rand(0, 256, 4)}, "F of 1 or more"),
-        (WATCH, {"frames": torch.rand(5, 256, 17)}, "frames has 17 experts"),
         (WATCH, {"frames": [torch.rand(256, 4), torch.rand(256, 3)]}, "frames"),
         (WATCH, {"frames": torch.rand(5, 36, 4)}, "places along each side must be an integer from 8 to 128, got 6"),
         (WATCH, {"steps": [0, 1, 2]}, "allowed are 5 rising numbers"),
