@@ -101,13 +101,13 @@ def test_the_filter_keeps_what_is_asked_for_and_its_state_is_the_address(visit, 
     page.get_by_label("depends on the machine").check()
     assert shown(page) == ids(lessons, lambda claim: claim.refutes and claim.timed)
     page.get_by_label("Lesson", exact=True).select_option("10")
-    page.get_by_label("Words in a claim").fill("MEMORY  asked")
+    page.get_by_label("Words in a claim").fill("MEMORY  asked what")
     assert shown(page) == ["10.3"]
     assert page.locator(".moe-claims:visible").count() == 1
-    assert page.url.endswith("#text=MEMORY++asked&lesson=10&refutes=on&timed=on")
+    assert page.url.endswith("#text=MEMORY++asked+what&lesson=10&refutes=on&timed=on")
     again = visit(page.url.partition("#")[1] + page.url.partition("#")[2])
     assert shown(again) == ["10.3"]
-    assert again.get_by_label("Words in a claim").input_value() == "MEMORY  asked"
+    assert again.get_by_label("Words in a claim").input_value() == "MEMORY  asked what"
     again.get_by_label("Words in a claim").fill("no such words")
     assert shown(again) == []
     expect(again.get_by_role("status")).to_have_text(f"0 of {total} claims")
@@ -118,6 +118,7 @@ def test_a_link_to_a_filtered_view_works_on_the_open_page_too(visit, lessons):
     assert shown(page) == ids(lessons, lambda claim: claim.holds)
     page.evaluate("location.hash = '#lesson=77&nonsense=on&text=%'")  # asks for what there is not
     page.get_by_label("Words in a claim").fill("")
+    assert page.get_by_label("Lesson", exact=True).evaluate("menu => menu.selectedIndex") == 0
     assert shown(page) == ids(lessons, lambda claim: True)
 
 
