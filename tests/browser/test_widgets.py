@@ -146,6 +146,7 @@ def test_a_usage_race_goes_by_its_slider_and_its_title_says_who_leads(show):
     assert canvas.evaluate("(c) => c.toDataURL()") != at_end
     assert "expert 3 56 %" in canvas.get_attribute("aria-label")
     assert page.locator(".moe-shares li").nth(3).inner_text().split() == ["3", "56", "%"]
+    assert page.locator(".moe-shares b").first.evaluate("fair => fair.style.left") == "22.3%"  # an eighth of 56 %
     assert page.get_by_text("Loss 0.50, from 0.08").count() == 1
 
 

@@ -51,6 +51,9 @@ def test_the_control_has_a_hollow_mark_below_what_was_measured():
     marks = dict(re.findall(r'<g class="(\w+)">.*?<circle cx="[\d.]+%" cy="(\d+)%"', folded(box(Claim.read(LINE)))))
     assert list(marks) == ["measured", "control"]
     assert int(marks["measured"]) < int(marks["control"])
+    interval = r'"interval" x1="([\d.]+)%" x2="([\d.]+)%".*?cx="([\d.]+)%"'
+    low, high, mean = map(float, re.search(interval, box(Claim.read(LINE))).groups())
+    assert low < mean < high
     assert "<svg" not in box(Claim.read("✓ claim 02.1 holds: It is so | measured 1.000"))
     alone = folded(box(Claim.read("✓ claim 02.1 holds: So | measured 0.100 [0.050, 0.150] | 10 seeds")))
     assert '"control"' not in alone

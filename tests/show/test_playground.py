@@ -113,12 +113,10 @@ def test_your_own_points_and_layer_reach_the_page():
     ("arguments", "message"),
     [
         ({"preset": "dead"}, "preset is 'dead'; allowed are rules, spare, deaf, kill, .*, mixed, one, or None"),
-        ({"E": 17}, "E is 17; allowed are whole numbers from 2 to 16"),
         ({"E": 4, "k": 5}, "k is 5; allowed are whole numbers from 1 to 4"),
         ({"noise": -0.1}, "noise is -0.1; allowed are numbers from 0 to 10"),
         ({"experts": 8}, "there is no setting 'experts' for a mixture; allowed are data, centred, seed"),
         ({"layer": "tree", "E": 8}, "there is no setting 'E' for a tree; allowed are data, centred, seed"),
-        ({"layer": "tree", "depth": 5}, "depth is 5; allowed are whole numbers from 1 to 4"),
         ({"layer": "tree", "out": (0,)}, "out is for a mixture's experts"),
         ({"layer": "tree", "preset": "kill"}, "preset is 'kill', an experiment with a mixture, and layer says tree"),
         ({"layer": FastFeedForward(2, 2, 2, 4)}, "layer is FastFeedForward; the kernel trains mixtures"),

@@ -68,7 +68,6 @@ def test_the_site_build_stores_every_combination(monkeypatch):
 @pytest.mark.parametrize(
     ("fn", "controls", "message"),
     [
-        (None, {"a": [1]}, "fn is None"),
         (str, {}, "controls are missing"),
         (str, {"a": []}, r"a is \[\]; allowed is"),
         (str, {"a": "values"}, "a is 'values'"),
