@@ -7,8 +7,8 @@ LESSON ?=
 export PYTHONDONTWRITEBYTECODE :=
 
 PY := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
-setup = @sh moe_tutorial/course/setup.sh "$(PYTHON)"
-course = @$(PY) -m moe_tutorial.course
+setup = @sh moe_tutorial/tools/setup.sh "$(PYTHON)"
+course = @$(PY) -m moe_tutorial.tools
 # The results that lesson 08 reads, and what is stored and published, come from the course's own seeds.
 comparison = @MOE_SEED=0 $(PY) -m moe_tutorial.study.comparison
 # Three workers for two cores, as one waits for a browser; a lesson or a file of tests stays in one.

@@ -24,12 +24,12 @@ LONG = (
     "tests/browser/test_live_panel.py",  # it waits more than it computes, so the lessons run beside it
     "notebooks/",
     "tests/browser/test_lab",
-    "tests/course/test_further_seeds.py",
+    "tests/tools/test_further_seeds.py",
     PLANTED,
     "tests/study/test_parallel.py",
     "tests/browser/",
 )
-ONE_BY_ONE = ("tests/course/test_further_seeds.py", PLANTED)  # files whose tests need not stay in one worker
+ONE_BY_ONE = ("tests/tools/test_further_seeds.py", PLANTED)  # files whose tests need not stay in one worker
 
 
 def urgency(test: str) -> tuple[int, int]:
@@ -125,7 +125,7 @@ def chromium():
 @pytest.fixture(scope="session")
 def site(root: Path) -> Path:
     """The built website; a build that is up to date is used as it is."""
-    from moe_tutorial.course.book import BookError, build
+    from moe_tutorial.tools.book import BookError, build
 
     if not shutil.which("npm"):
         lacking("npm", "install Node.js 20 or newer; the site is built with it")
@@ -138,10 +138,10 @@ def site(root: Path) -> Path:
 @pytest.fixture(scope="session")
 def axe(root: Path) -> str:
     """The code of axe, which finds what keeps people out of a page."""
-    from moe_tutorial.course.book import BookError, fetch_npm
+    from moe_tutorial.tools.book import BookError, fetch_npm
 
     try:
-        modules = fetch_npm(root / "moe_tutorial/course/web", root / "_build")
+        modules = fetch_npm(root / "moe_tutorial/tools/web", root / "_build")
     except BookError as error:
         lacking("axe", str(error))
     return (modules / "axe-core/axe.min.js").read_text(encoding="utf-8")

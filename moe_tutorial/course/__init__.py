@@ -1,4 +1,4 @@
-"""How it is taught: the lessons run and stored, the website, and the command line for both."""
+"""How it is taught: what a lesson's cells call."""
 
 from importlib import import_module
 from typing import Any

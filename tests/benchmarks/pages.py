@@ -14,7 +14,7 @@ from statistics import median
 
 from playwright.sync_api import sync_playwright
 
-from moe_tutorial.course.book import build
+from moe_tutorial.tools.book import build
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))

@@ -8,15 +8,15 @@ from on_site import unfold
 from playwright.sync_api import expect
 from sampled import LOOKS, sampled
 
-from moe_tutorial.course.site.claims import all_claims
-from moe_tutorial.course.site.pages import policy
 from moe_tutorial.show import look
 from moe_tutorial.show.claim_list import Measured, stored
 from moe_tutorial.show.web import read
 from moe_tutorial.study.claims import read_claims
+from moe_tutorial.tools.site.claims import all_claims
+from moe_tutorial.tools.site.pages import policy
 
 ROOT = Path(__file__).parents[2]
-STATIC = ROOT / "moe_tutorial/course/site/static"
+STATIC = ROOT / "moe_tutorial/tools/site/static"
 ODD = f"""✓ claim 99.1 holds: {"A sentence that goes on, " * 12} | measured 1.000
 ✓ claim 99.2 holds: Huge | measured 3e+06 [2e+06, 4e+06] | ○ control (tiny) 2e-16 [-1e-16, 4e-16] | 10 seeds
 – claim 99.3 not on this machine: Slow | measured here 0.500 [0.400, 0.600] | ○ control (as is) 0.900 | 4 runs

@@ -5,8 +5,8 @@ import pytest
 from in_lab import jupyterlab
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.workspace.copies import MARK, read_course
-from moe_tutorial.course.workspace.update import make_or_update
+from moe_tutorial.tools.workspace.copies import MARK, read_course
+from moe_tutorial.tools.workspace.update import make_or_update
 
 
 @pytest.fixture(scope="module")

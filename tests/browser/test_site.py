@@ -191,7 +191,7 @@ def test_a_link_to_an_experiment_opens_it(open_page, site):
 
 
 def test_the_lock_names_no_host_and_pins_what_the_site_serves():
-    web = ROOT / "moe_tutorial/course/web"
+    web = ROOT / "moe_tutorial/tools/web"
     lock = json.loads((web / "package-lock.json").read_text())
     assert all("resolved" not in package for package in lock["packages"].values())
     assert all("integrity" in package for name, package in lock["packages"].items() if name)

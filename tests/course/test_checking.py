@@ -116,6 +116,6 @@ def test_the_command_line_does_without():
     assert not hasattr(course, "nonsense")
     import subprocess
 
-    code = "import sys, moe_tutorial.course.__main__; print('torch' in sys.modules)"
+    code = "import sys, moe_tutorial.tools.__main__; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -4,9 +4,9 @@ import re
 import pytest
 from plotly.offline import get_plotlyjs_version
 
-from moe_tutorial.course.site import themes_script
-from moe_tutorial.course.site.plotly import box
 from moe_tutorial.show import explorable, look, plotly_slider
+from moe_tutorial.tools.site import themes_script
+from moe_tutorial.tools.site.plotly import box
 
 LINE = {"type": "scatter", "x": [1, 2], "y": [3, 4], "line": {"color": look.expert_color(2)}}
 
@@ -49,6 +49,6 @@ def test_a_box_on_the_site_holds_the_words_and_as_much_room_as_the_picture():
 
 
 def test_the_site_serves_the_plotly_js_that_the_python_package_speaks(request):
-    web = request.config.rootpath / "moe_tutorial/course/web/package.json"
+    web = request.config.rootpath / "moe_tutorial/tools/web/package.json"
     served = json.loads(web.read_text())["dependencies"]["plotly.js-basic-dist-min"]
     assert served.split(".")[0] == get_plotlyjs_version().split(".")[0]

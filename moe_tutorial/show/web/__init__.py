@@ -34,7 +34,7 @@ def bundle(entry: str) -> str:
     so no two modules may hand out the same. They import by name and from relative addresses alone, and only the entry
     has a default export; a JSON file may be imported as a whole. Comments, indentation and most ends of lines stay
     behind: every page with the widget carries this text. No string, template or regular expression is cut, since eslint
-    (course/web/eslint.config.js) refuses those that look as if they held a comment or the end of a line.
+    (tools/web/eslint.config.js) refuses those that look as if they held a comment or the end of a line.
 
     Raises ValueError where a module imports in another way, or in a circle, and where two hand out the same name.
     """

@@ -1,0 +1,104 @@
+"""The course's command line: ``moe-tutorial``, or ``python -m moe_tutorial.tools``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from moe_tutorial.course import CourseError
+from moe_tutorial.course.folders import lessons_folder, repository
+
+LEARNERS = {
+    "lab": "open your own folder of the course in JupyterLab; make it if need be (further options go to JupyterLab)",
+    "new": "make your own folder of the course, without opening it",
+    "update": "bring your folder up to date with the course: your answers and your own cells go into the new lessons",
+    "reset": "give a lesson anew; yours is kept in old/",
+    "status": "say how far you are",
+}
+INSTRUCTORS = {"nbgrader": "make a course of nbgrader's from the lessons with exercises, in a new folder"}
+CONTRIBUTORS = {
+    "lessons": "run every lesson and count the claims that hold; writes nothing",
+    "reference": "run the lessons and store their text outputs in the .ipynb",
+    "counts": "count what each lesson asks of its learner: words, lines to write, minutes, acts, claims in sight",
+    "sync": "check that every .ipynb equals its .py and stores text only",
+    "book": "build the website into _build/html",
+    "scripts": "check the JavaScript: prettier, eslint, and types",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8, and the marks are
+        stream.reconfigure(encoding="utf-8", errors="replace")
+    chosen, rest = parsed(arguments)
+    try:
+        return learn(chosen, rest) if chosen.command in LEARNERS | INSTRUCTORS else contribute(chosen)
+    except CourseError as error:
+        print(f"✗ {error}", file=sys.stderr)
+        return 1
+
+
+def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The command with its options, and what goes on to JupyterLab."""
+    name = "moe-tutorial" if not sys.argv[0].endswith("__main__.py") else "python -m moe_tutorial.tools"
+    parser = argparse.ArgumentParser(prog=name, description="Learn with the course, or work on it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    texts = LEARNERS | INSTRUCTORS | CONTRIBUTORS
+    added = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
+    for name in LEARNERS:
+        said = "your folder: this one if it is one, or else my-course in it"
+        added[name].add_argument("--folder", type=Path, help=said)
+    for name in ("lessons", "reference", "sync", "counts"):
+        added[name].add_argument("--folder", type=Path, default=lessons_folder())
+    added["lab"].add_argument("--port", default="8888")
+    added["lab"].add_argument("--repository", action="store_true", help="for contributors: open the repository itself")
+    added["reset"].add_argument("lesson", help="such as 03")
+    added["nbgrader"].add_argument("folder", type=Path)
+    added["reference"].add_argument("lesson", nargs="*", help="such as 03_router; without one, all run")
+    added["book"].add_argument("--again", action="store_true", help="build even if nothing changed")
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command != "lab":
+        parser.error(f"unknown: {' '.join(rest)}")
+    return chosen, rest
+
+
+def learn(chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Run a learner's command, or an instructor's; returns the exit status."""
+    try:
+        from moe_tutorial.tools.workspace import commands
+    except ModuleNotFoundError as error:
+        raise CourseError(f'{error.name} is missing here: pip install "moe-tutorial[lab]"') from None
+
+    if chosen.command == "lab" and chosen.repository:
+        from moe_tutorial.tools.lab import open_lab
+
+        open_lab(repository(), "notebooks/00_start_here.ipynb", chosen.port, rest)
+        return 0
+    return commands.run(chosen, rest)
+
+
+def contribute(chosen: argparse.Namespace) -> int:
+    """Run a contributor's command; returns the exit status. Each imports only what it uses: `sync` stays quick."""
+    if chosen.command == "book":
+        from moe_tutorial.tools.book import build
+
+        build(repository(), again=chosen.again)
+        return 0
+    if chosen.command == "scripts":
+        from moe_tutorial.tools.scripts import check
+
+        return check(repository())
+    if chosen.command == "counts":
+        from moe_tutorial.tools.counts import report
+
+        return report(chosen.folder)
+    from moe_tutorial.tools import lessons
+
+    folder = chosen.folder.resolve()
+    if chosen.command == "reference":
+        lessons.reference(folder, chosen.lesson)
+        return 0
+    return int({"lessons": lessons.run, "sync": lessons.sync}[chosen.command](folder) > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

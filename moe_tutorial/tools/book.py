@@ -1,0 +1,172 @@
+"""Build the website with Jupyter Book: the lessons, executed, as pages that need no other host.
+
+A build is skipped when nothing that it reads has changed since the last one.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import nbformat
+from filelock import FileLock
+from nbformat import NotebookNode
+
+from moe_tutorial.course import CourseError
+from moe_tutorial.tools import executed
+
+AT_ONCE = 2  # lessons; more would disturb the ones that measure times
+
+
+class BookError(CourseError):
+    """The site could not be built; the message says why in one line."""
+
+
+def changed(stamp: Path, made: Path, now: str) -> bool:
+    """Whether the stamp file holds something else, or what was made has been thrown away."""
+    return not stamp.exists() or not made.exists() or stamp.read_text() != now
+
+
+def fetch_npm(web: Path, build: Path) -> Path:
+    """The npm packages that the pages serve, at the locked versions; fetched only when the lock changed.
+
+    Raises:
+        BookError: there is no npm, or it could not fetch.
+    """
+    build.mkdir(parents=True, exist_ok=True)
+    with FileLock(build / "npm.lock"):  # two of the tests' workers may ask at once
+        return _fetch_npm([web / "package.json", web / "package-lock.json"], build / "npm", build / "npm.stamp")
+
+
+def _fetch_npm(wanted: list[Path], target: Path, stamp: Path) -> Path:
+    now = executed.fingerprint(wanted)
+    if not changed(stamp, target / "node_modules", now):
+        return target / "node_modules"
+    npm = shutil.which("npm")
+    if not npm:
+        raise BookError("there is no npm here; the site serves four npm packages. Install Node.js 20 or newer")
+    target.mkdir(parents=True, exist_ok=True)
+    for file in wanted:
+        shutil.copy(file, target)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    done = subprocess.run(command, cwd=target, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[0]
+        raise BookError(f"npm could not fetch the site's packages (no network?): {reason}")
+    stamp.write_text(now)
+    return target / "node_modules"
+
+
+def gather_assets(modules: Path, target: Path) -> None:
+    """Copy what the pages load from the npm packages and from pip's into one folder."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    katex, fonts = target / "katex", "fonts/*.woff2"  # every browser that the pages work in reads these
+    (katex / "fonts").mkdir(parents=True)
+    for path in (modules / "katex/dist/katex.min.css", *(modules / "katex/dist").glob(fonts)):
+        shutil.copy(path, katex / path.relative_to(modules / "katex/dist"))
+    shutil.copy(modules / "plotly.js-basic-dist-min/plotly-basic.min.js", target)
+
+
+def enter(environment: dict[str, str]) -> None:
+    """Give a process, and the kernels that it starts, this environment and no other."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def run_lesson(path: Path) -> NotebookNode:
+    """A lesson's notebook with its outputs."""
+    from moe_tutorial.tools.lessons import execute
+
+    return execute(nbformat.read(path, as_version=4), path)
+
+
+def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[str, str]) -> list[NotebookNode]:
+    """Each lesson with its outputs: as it is kept, or else run now, two at a time, and kept.
+
+    Left to itself, Jupyter Book would run one after another.
+
+    Raises:
+        BookError: a cell failed; the message names it.
+    """
+    from moe_tutorial.tools.lessons import LessonError
+
+    done = {path: found for path in paths if (found := executed.find(path, kept, code))}
+    failed = []
+    with ProcessPoolExecutor(AT_ONCE, get_context("spawn"), enter, (environment,)) as pool:
+        runs = {pool.submit(run_lesson, path): path for path in paths if path not in done}
+        for run in as_completed(runs):
+            path = runs[run]
+            try:
+                done[path] = run.result()
+            except LessonError as error:
+                failed.append(str(error))
+            else:
+                executed.keep(done[path], kept / path.name, code)
+    if failed:
+        raise BookError("\n".join(failed))
+    print(f"{len(paths) - len(runs)} lessons had run already, {len(runs)} ran now.", flush=True)
+    return [done[path] for path in paths]
+
+
+def fill_cache(notebooks: list[NotebookNode], folder: Path) -> None:
+    """Put executed notebooks where Jupyter Book looks for them, and nothing else."""
+    from jupyter_cache import get_cache
+    from jupyter_cache.base import CacheBundleIn
+
+    shutil.rmtree(folder, ignore_errors=True)
+    cache = get_cache(folder)
+    for number, notebook in enumerate(notebooks):
+        cache.cache_notebook_bundle(CacheBundleIn(notebook, str(number)), check_validity=False)
+
+
+def build(repository: Path, again: bool = False) -> Path:
+    """Build the site if anything changed. Returns the folder of its pages.
+
+    Raises:
+        BookError: npm is missing, a lesson failed, or a page did not build without a warning.
+    """
+    (repository / "_build").mkdir(exist_ok=True)
+    with FileLock(repository / "_build" / "site.lock"):  # two of the tests' workers may ask at once
+        return _build(repository, again)
+
+
+def _build(repository: Path, again: bool) -> Path:
+    import yaml
+
+    from moe_tutorial.tools.site.late import FOLDER, publish
+    from moe_tutorial.tools.tables import contents
+
+    out, config = repository / "_build", repository / "book.yml"
+    notebooks, package = repository / "notebooks", repository / "moe_tutorial"
+    html, stamp = out / "html", out / "html.stamp"
+    now = executed.fingerprint([config, package, notebooks])
+    if not again and not changed(stamp, html / "index.html", now):
+        print(f"✓ the site is up to date: {html / 'index.html'}")
+        return html
+
+    gather_assets(fetch_npm(package / "tools/web", out), out / "assets")
+    toc = out / "_toc.yml"
+    first, *pages = contents(repository)
+    chapters = [{key: page[key] for key in ("file", "title") if key in page} for page in pages]
+    toc.write_text(yaml.safe_dump({"format": "jb-book", "root": first["file"], "chapters": chapters}, sort_keys=False))
+
+    shutil.rmtree(html, ignore_errors=True)
+    stamp.unlink(missing_ok=True)
+    print("Building the site.", flush=True)
+    environment = executed.environment(repository)
+    kept, code = executed.folder(repository), executed.code_digest(repository)
+    lessons = sorted(notebooks.glob("*.ipynb"), reverse=True)  # the later ones take longest
+    shown = [publish(lesson, out / "assets" / FOLDER) for lesson in execute_lessons(lessons, kept, code, environment)]
+    fill_cache(shown, out / ".jupyter_cache")
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", str(notebooks), "--config", str(config)]
+    command += ["--toc", str(toc), "--path-output", str(repository), "-W", "--keep-going", "--all", "--quiet"]
+    if subprocess.run(command, env=environment, cwd=repository, check=False).returncode or not html.exists():
+        raise BookError("the site did not build without a warning; the warnings stand above")
+    stamp.write_text(now)
+    print(f"✓ the site is built: open {html / 'index.html'}")
+    return html

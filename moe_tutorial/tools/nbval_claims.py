@@ -1,0 +1,56 @@
+"""A pytest plugin beside nbval: the figures of claims and of the scoreboard are compared with tolerance.
+
+nbval compares a cell's text with the stored text. Means over seeds differ between CPUs in their last digits, so
+``tests/nbval.cfg`` takes the figures out of such lines before that comparison; this plugin then compares them: the new
+mean must lie in the stored interval, widened by its width. Times and the verdicts on them are the machine's,
+and not compared. The verdict, the statement and the seeds are nbval's.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from moe_tutorial.study.claims import Claim, read_claims
+from moe_tutorial.study.scores import Row, read_rows
+from moe_tutorial.tools.executed import printed
+
+
+def difference(stored: list[Claim], fresh: list[Claim]) -> str | None:
+    """The first way in which fresh figures disagree with the stored ones, or None."""
+    if [claim.id for claim in stored] != [claim.id for claim in fresh]:
+        return f"stored claims {[c.id for c in stored]}, fresh claims {[c.id for c in fresh]}"
+    for old, new in zip(stored, fresh, strict=True):
+        if old.timed and new.timed:
+            continue  # another machine, other times
+        for name in ("measured", "control"):
+            before, now = getattr(old, name), getattr(new, name)
+            if (before is None) != (now is None) or (before and not before.agrees(now)):
+                texts = [figure.text if figure else "none" for figure in (before, now)]
+                return f"claim {old.id}, {name}: stored {texts[0]}, fresh {texts[1]}"
+    return None
+
+
+def other_scores(stored: list[Row], fresh: list[Row]) -> str | None:
+    """The first row of the scoreboard with another accuracy than the stored one, or None; the words are nbval's."""
+    for old, new in zip(stored, fresh, strict=False):
+        if not old.accuracy.agrees(new.accuracy):
+            return f"scoreboard {old.lesson}, {old.name}: stored {old.accuracy}, fresh {new.accuracy}"
+    return None
+
+
+def pytest_configure() -> None:
+    """What is stored comes from the course's own seeds; so must the run that is compared with it."""
+    os.environ.pop("MOE_SEED", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """After nbval's own comparison of a cell, compare the figures of its claims and scores."""
+    result = yield
+    if type(item).__name__ == "IPyNbCell" and item.test_outputs and item.options["check"]:
+        stored, fresh = printed(item.cell.outputs), printed(item.test_outputs)
+        wrong = difference(read_claims(stored), read_claims(fresh)) or other_scores(read_rows(stored), read_rows(fresh))
+        if wrong:
+            item.raise_cell_error(f"{wrong}. If the change is meant, store it: make reference")
+    return result

@@ -1,0 +1,119 @@
+"""The front page's own parts: the picture that moves, what is measured in figures, and the map of the lessons."""
+
+import re
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from moe_tutorial.layers import MixtureOfExperts, switch_loss
+from moe_tutorial.show import grid, region_map
+from moe_tutorial.show.web import bundle, style
+from moe_tutorial.study import regimes_2d, train
+from moe_tutorial.tools.site import claims
+from moe_tutorial.tools.site.late import FOLDER, digest, place
+from moe_tutorial.tools.tables import lessons
+
+MINUTES = re.compile(r"^# (\d+) minutes\.", re.MULTILINE)
+
+
+class MeasuredHere(nodes.General, nodes.Element):
+    """Stands where the figures go, until every page is read."""
+
+
+@cache
+def divided() -> tuple[np.ndarray, str]:
+    """What four experts made of the plane: the router's probabilities, and a map for readers without JavaScript."""
+    torch.set_num_threads(1)
+    plane = regimes_2d(seed=0)
+    trained = train(
+        lambda: MixtureOfExperts(2, 8, n_experts=4, top_k=1, d_out=2),
+        plane,
+        [0],
+        learning_rate=0.02,
+        penalty=lambda routing: 0.1 * switch_loss(routing),
+    )
+    places = grid(plane.x_train, 40)
+    probs = trained.routing(places).probs[0].numpy()
+    return probs, region_map(probs, places, plane.x_train[:120], plane.y_train[:120])
+
+
+class Hero(SphinxDirective):
+    """``{hero}``: four experts that divide a plane."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Its place; the code comes as a widget's does."""
+        target = Path(self.env.app.srcdir).parent / "_build/assets" / FOLDER
+        target.mkdir(parents=True, exist_ok=True)
+        css = style("web/hero.css", "web/cards.css")
+        model = {"model_module": "anywidget", "state": {"_esm": bundle("web/hero.js"), "_css": css}}
+        here = place(model, "Four experts divide a plane", target)
+        link = f'<link rel="stylesheet" href="_static/{FOLDER}/{digest(css)}.css">'
+        pale = f'<noscript>{link}<div class="moe-figure moe-still">{divided()[1]}</div>'
+        return [nodes.raw("", here.replace("<noscript>", pale, 1), format="html")]
+
+
+def cards(repository: Path) -> str:
+    """The lessons' map: what each asks, how long it takes, and what it needs."""
+    items = []
+    for lesson in lessons(repository):
+        source = (repository / "notebooks" / f"{lesson.file}.py").read_text(encoding="utf-8")
+        minutes = MINUTES.search(source)[1]
+        after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
+        items.append(
+            f'<li><a href="{lesson.file}.html"><b>{escape(lesson.title)}</b><span>{escape(lesson.asks)}</span>'
+            f"<small>{minutes} minutes{after}</small></a></li>"
+        )
+    return f'<ol class="moe-lessons">{"".join(items)}</ol>'
+
+
+class Lessons(SphinxDirective):
+    """``{lessons}``: their map."""
+
+    has_content = True  # for readers in JupyterLab, as in the others below
+
+    def run(self) -> list[nodes.Node]:
+        """A card for each."""
+        return [nodes.raw("", cards(Path(self.env.app.srcdir).parent), format="html")]
+
+
+class Measured(SphinxDirective):
+    """``{measured}``: how many claims, and how many beliefs that turned out false."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Mark the place."""
+        return [MeasuredHere()]
+
+
+def count(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Fill in the figures of this build."""
+    found = [claim for each in claims.store(app.env).values() for claim in each]
+    runs = sum(claim.n_seeds or 0 for claim in found if not claim.timed)
+    figures = {
+        "claims, each measured when this site was built": len(found),
+        "of them with a control that has to fail": sum(claim.control is not None for claim in found),
+        "beliefs that turned out false": sum(bool(claim.refutes) for claim in found),
+        "runs from different seeds stand behind them": runs,
+    }
+    items = "".join(f"<li><b>{number:,}</b> <span>{words}</span></li>" for words, number in figures.items())
+    for here in list(doctree.findall(MeasuredHere)):
+        here.replace_self(nodes.raw("", f'<ul class="moe-measured">{items}</ul>', format="html"))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register it."""
+    app.add_node(MeasuredHere)
+    for name, directive in {"hero": Hero, "lessons": Lessons, "measured": Measured}.items():
+        app.add_directive(name, directive)
+    app.connect("doctree-resolved", count)
+    return {}

@@ -1,0 +1,114 @@
+"""What the commands of learners and instructors do and say."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from moe_tutorial.course import CourseError
+from moe_tutorial.tools.lab import open_lab
+from moe_tutorial.tools.nbgrader import make_class
+from moe_tutorial.tools.workspace import status
+from moe_tutorial.tools.workspace.copies import read_course
+from moe_tutorial.tools.workspace.plan import Report
+from moe_tutorial.tools.workspace.start import START, write_start
+from moe_tutorial.tools.workspace.update import (
+    is_workspace,
+    make_or_update,
+    refuse_other,
+    reset,
+)
+
+DEFAULT = Path("my-course")
+
+
+def run(chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Run one of them; returns the exit status.
+
+    Raises:
+        CourseError: it cannot go on.
+    """
+    here = Path()
+    folder = chosen.folder or (here if is_workspace(here) else DEFAULT)
+    try:
+        return COMMANDS[chosen.command](folder, chosen, rest)
+    except OSError as error:  # a disk that is full, a folder that nobody may write to
+        raise CourseError(f"{error.filename or folder}: {error.strerror}") from None
+
+
+def lab(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Open it; what changes nobody's work is brought up to date before."""
+    new(folder, chosen, rest)
+    open_lab(folder, START, chosen.port, rest)
+    return 0
+
+
+def new(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Make it, or bring those lessons up to date in which the learner wrote nothing."""
+    course, had = read_course(), is_workspace(folder)
+    try:
+        report = make_or_update(folder, course, only_untouched=True)
+    except CourseError as error:
+        if not had:
+            raise
+        print(f"The course was not brought up to date: {error}")  # the folder can be opened all the same
+        return 1
+    if not had:
+        print(f"✓ {folder.resolve()} is your own folder of the course: {len(course)} notebooks, and {START} first")
+    elif report.renewed:
+        print(f"✓ The course's newer version, where you had written nothing: {', '.join(report.renewed)}")
+    if report.waiting:
+        names = ", ".join(report.waiting)
+        print(f"`moe-tutorial update` brings {names} up to date, where you wrote, and takes your work along")
+    complain(report)
+    return 0
+
+
+def update(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Bring it up to date."""
+    refuse_other(folder)
+    report = make_or_update(folder, read_course())
+    for line in report.done:
+        print(line)
+    complain(report)
+    if not report.done and not report.amiss:
+        print("✓ every lesson is up to date")
+    return int(bool(report.amiss))
+
+
+def complain(report: Report) -> None:
+    """Print what is amiss."""
+    for line in report.amiss:
+        print(f"✗ {line}")
+
+
+def anew(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Give a lesson anew."""
+    print("\n".join(reset(folder, read_course(), chosen.lesson)))
+    return 0
+
+
+def how_far(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Say how far the learner is."""
+    refuse_other(folder)
+    course = read_course()
+    print("\n".join(status.lines(folder, course)))
+    write_start(folder, course)
+    return 0
+
+
+def teach(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Make a course of nbgrader's."""
+    made = make_class(folder)
+    print(f"✓ {folder} is a course of nbgrader's: {', '.join(made)}")
+    print(f"  next, in it: nbgrader generate_assignment {made[0]}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Path, argparse.Namespace, list[str]], int]] = {
+    "lab": lab,
+    "new": new,
+    "update": update,
+    "reset": anew,
+    "status": how_far,
+    "nbgrader": teach,
+}

@@ -1,0 +1,95 @@
+"""What is to be done so that a learner's notebooks are the course's present ones, with their work in them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from moe_tutorial.course.renumbered import LESSONS
+from moe_tutorial.tools.workspace.copies import MARK, Page
+from moe_tutorial.tools.workspace.merge import Merged, answers, divided, exercises, merge
+
+
+@dataclass
+class Theirs:
+    """A notebook of the course in a learner's folder, or the part of one that is a lesson now: the file, the bytes in
+    it, and what they say."""
+
+    path: Path
+    content: bytes
+    notebook: NotebookNode
+
+
+@dataclass
+class Change:
+    """What is to be done for one page of the course."""
+
+    page: Page
+    theirs: Theirs | None  # None: the learner has none yet
+    merged: Merged
+    receives: bool  # an answer that stands in another notebook until now
+
+
+@dataclass
+class Report:
+    """What an update says: line by line what it did, the lessons that are new now, those that it left alone because the
+    learner wrote in them, and what is amiss."""
+
+    done: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    amiss: list[str] = field(default_factory=list)
+
+
+def read_all(folder: Path, course: list[Page], report: Report) -> dict[str, Theirs]:
+    """The notebooks in the folder that are the course's or were, by their names. What cannot be read is amiss."""
+    names = {page.name for page in course}
+    found = {}
+    for path in sorted(folder.glob("*.ipynb")):
+        content = path.read_bytes()
+        try:
+            notebook = nbformat.reads(content.decode(), as_version=4)
+            mark = notebook.metadata.get(MARK, {})
+        except Exception:  # nbformat raises what the many ways of being no notebook lead to
+            mark = None
+        if path.stem in names and not mark:
+            lacks = "does not say what in it is the course's" if mark is not None else "is not a notebook any more"
+            report.amiss.append(
+                f"{path.name} {lacks}, and was left alone; `moe-tutorial reset {path.stem}` gives it anew"
+            )
+            found[path.stem] = None
+        elif mark and path.stem in names | {mark.get("lesson")}:
+            found[path.stem] = Theirs(path, content, notebook)
+    return found
+
+
+def follow(found: dict[str, Theirs | None], course: list[Page]) -> list[Theirs]:
+    """Find the lessons that have another name in the course now, or became several. Returns the notebooks whose names
+    are no longer in the course."""
+    pages = {page.name: page.notebook for page in course}
+    leaving = [theirs for name, theirs in found.items() if name not in pages]
+    for theirs in leaving:
+        names = [name for name in LESSONS.get(theirs.path.stem, []) if name in pages]
+        parts = divided(theirs.notebook, [pages[name] for name in names]) if names else []
+        for name, part in zip(names, parts, strict=True):
+            found.setdefault(name, Theirs(theirs.path, theirs.content, part))  # a stopped update may have written it
+    return leaving
+
+
+def plan(found: dict[str, Theirs | None], course: list[Page], day: str) -> Iterator[Change]:
+    """What has to be done so that every page is the course's, with what the learner wrote. ``day``: as in ``merge``."""
+    written = {name: answers(theirs.notebook) for name, theirs in found.items() if theirs}
+    everywhere = {id: text for each in written.values() for id, text in each.items()}
+    asked = {page.name: set(exercises(page.notebook)) for page in course}
+    for page in course:
+        if page.name in found and not found[page.name]:
+            continue
+        theirs, own = found.get(page.name), written.get(page.name, {})
+        receives = bool(asked[page.name] & (everywhere.keys() - own.keys()))
+        if theirs and theirs.notebook.metadata[MARK].get("version") == page.version and not receives:
+            continue
+        elsewhere = set().union(*(each for name, each in asked.items() if name != page.name))
+        before = theirs.notebook if theirs else page.notebook
+        yield Change(page, theirs, merge(before, page.notebook, everywhere | own, elsewhere, day), receives)

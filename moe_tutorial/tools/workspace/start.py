@@ -1,0 +1,74 @@
+"""The front page of a learner's folder: where to go on, the map of the lessons, and how the folder works."""
+
+import hashlib
+import re
+from datetime import datetime
+from pathlib import Path
+
+from moe_tutorial.course.progress import FILE, Progress
+from moe_tutorial.tools.workspace import files
+from moe_tutorial.tools.workspace.copies import Page
+from moe_tutorial.tools.workspace.status import count
+
+START = "START.md"
+MADE = re.compile(r"\n<!-- Made by the course (\w+)[^\n]*-->\n$")
+
+
+def write_start(folder: Path, course: list[Page]) -> None:
+    """Write the front page. A learner's own words in it are kept first."""
+    path, text = folder / START, start(folder, course)
+    if path.exists():
+        before = path.read_text(encoding="utf-8", errors="replace")
+        made = MADE.search(before)
+        if before == text:
+            return
+        if not made or made[1] != digest(before[: made.start()]):
+            files.keep(path, datetime.now())
+    files.write(path, text.encode())
+
+
+def digest(text: str) -> str:
+    """By which the course knows its own words again."""
+    return hashlib.sha1(text.encode()).hexdigest()[:12]
+
+
+def start(folder: Path, course: list[Page]) -> str:
+    """The front page: where to go on, the map of the lessons with what is done, and how the folder works."""
+    kept = Progress(folder / FILE).read()
+    counts = {page.name: count(page, kept) for page in course}
+    lessons = [page for page in course if page.name[:2].isdecimal()]
+    begun = [number for number, page in enumerate(lessons) if counts[page.name].is_begun]
+    following = lessons[begun[-1] if begun else 0]
+    if counts[following.name].is_all and following != lessons[-1]:
+        following = lessons[begun[-1] + 1]
+    titles = {page.name: page.title for page in course}
+    rows = [
+        f"| {'✓' if counts[page.name].is_all else ''} | [{page.title}]({page.file}) | {page.asks} "
+        f"| {', '.join(titles.get(need, need)[:2] for need in page.needs)} | {counts[page.name]} |"
+        for page in lessons
+    ]
+    others = [f"[{page.title}]({page.file})" for page in course if page not in lessons]
+    text = f"""# Mixture of experts, measured
+
+{"Go on" if begun else "Begin"} with **[{following.title}]({following.file})**. A click on its name opens it here.
+
+| | lesson | the question | needs | done |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+
+{"To play with in between: " + ", ".join(others) + "." if others else ""}
+
+## This folder is yours
+
+Write in every cell you like, and add your own. What you solve, guess and answer is counted in `{FILE}`, and the table
+above is made from it when the course is opened. In a terminal (*File*, *New*, *Terminal*):
+
+| this | does |
+|---|---|
+| `moe-tutorial status` | says how far you are |
+| `moe-tutorial update` | brings the lessons up to date, with your answers and your own cells in them |
+| `moe-tutorial reset 03` | gives lesson 03 anew |
+
+Whatever they replace is kept in the folder `old`, with its date. To go on at another machine, copy this whole folder.
+"""
+    return f"{text}\n<!-- Made by the course {digest(text)}, again and again; what you add is kept in old/ -->\n"

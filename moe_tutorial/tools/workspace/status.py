@@ -1,0 +1,64 @@
+"""How far a learner is, counted lesson by lesson."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from moe_tutorial.course.progress import FILE, Progress
+from moe_tutorial.tools.workspace.copies import Page
+from moe_tutorial.tools.workspace.merge import exercises
+
+ASKED = {kind: re.compile(rf"""^\s*{kind}\(\s*["']([^"']+)["']""", re.MULTILINE) for kind in ("guess", "quiz")}
+
+
+class Count(NamedTuple):
+    """What there is to do in a lesson, and how much of it is done."""
+
+    exercises: tuple[int, int]
+    guesses: tuple[int, int]
+    questions: tuple[int, int]  # of its quizzes: right, and all; (0, 0) before one is begun
+    quizzes: int
+
+    def __str__(self) -> str:
+        (solved, tasks), (made, guesses), (right, questions) = self.exercises, self.guesses, self.questions
+        said = [f"{solved} of {tasks} exercises"] if tasks else []
+        said += [f"{made} of {guesses} guesses"] if guesses else []
+        said += [f"quiz {right} of {questions}" if questions else "quiz to come"] if self.quizzes else []
+        return ", ".join(said)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether something is done."""
+        return any(done for done, _ in (self.exercises, self.guesses, self.questions))
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left to do; never where there was nothing."""
+        whole = all(done == of for done, of in (self.exercises, self.guesses, self.questions))
+        return whole and bool(self.questions[1]) == bool(self.quizzes) and bool(str(self))
+
+
+def asked(page: Page) -> dict[str, list[str]]:
+    """The ids of what a lesson asks: kind -> ids."""
+    code = "\n".join(cell.source for cell in page.notebook.cells if cell.cell_type == "code")
+    return {"exercise": exercises(page.notebook)} | {kind: form.findall(code) for kind, form in ASKED.items()}
+
+
+def count(page: Page, kept: dict[str, dict[str, Any]]) -> Count:
+    """How much of a lesson is done."""
+    of = asked(page)
+    solved = sum(bool(kept.get("exercise", {}).get(id, {}).get("solved")) for id in of["exercise"])
+    made = sum(id in kept.get("guess", {}) for id in of["guess"])
+    quizzes = [kept["quiz"][id] for id in of["quiz"] if id in kept.get("quiz", {})]
+    right = sum(len(quiz["right"]) for quiz in quizzes), sum(quiz["of"] for quiz in quizzes)
+    return Count((solved, len(of["exercise"])), (made, len(of["guess"])), right, len(of["quiz"]))
+
+
+def lines(folder: Path, course: list[Page]) -> Iterator[str]:
+    """A line for each lesson."""
+    kept = Progress(folder / FILE).read()
+    width = max(len(page.title) for page in course)
+    for page in course:
+        done = count(page, kept)
+        yield f"{'✓' if done.is_all else ' '} {page.title:{width}}  {done}".rstrip()

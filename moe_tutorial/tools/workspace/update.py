@@ -1,0 +1,187 @@
+"""Make a learner's folder, bring it up to date with the course, and give a lesson anew.
+
+Nothing of the learner's is lost: whatever is replaced lies in ``old`` first. A run that was stopped halfway is finished
+by the next one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from moe_tutorial.course import CourseError
+from moe_tutorial.course.progress import FILE, Progress
+from moe_tutorial.course.renumbered import LESSONS
+from moe_tutorial.tools.workspace import files
+from moe_tutorial.tools.workspace.copies import Page, as_file, find
+from moe_tutorial.tools.workspace.merge import Merged, untouched
+from moe_tutorial.tools.workspace.opened import refuse_open
+from moe_tutorial.tools.workspace.plan import Change, Report, follow, plan, read_all
+from moe_tutorial.tools.workspace.start import write_start
+from moe_tutorial.tools.workspace.status import asked
+
+LOCK = ".workspace.lock"
+
+
+def is_workspace(folder: Path) -> bool:
+    """Whether this is a learner's folder: it keeps their progress."""
+    return (folder / FILE).is_file()
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Raise where a learner's folder neither is nor can be made.
+
+    Raises:
+        CourseError: it is a file, or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise CourseError(f"{folder} is a file; name a folder: --folder my-course")
+    if folder.is_dir() and not is_workspace(folder) and any(not each.name.startswith(".") for each in folder.iterdir()):
+        raise CourseError(
+            f"{folder} is not empty, and not a folder of this course (those hold a {FILE}). Nothing was changed. "
+            "Name a new one: --folder my-course"
+        )
+
+
+def refuse_other(folder: Path) -> None:
+    """Raise where there is no workspace.
+
+    Raises:
+        CourseError: it says how one is made.
+    """
+    refuse_foreign(folder)
+    if not is_workspace(folder):
+        raise CourseError(f"there is no course in {folder} yet; `moe-tutorial lab` makes one")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Work on this folder while no other command does. A stopped program holds no lock.
+
+    Raises:
+        CourseError: another command works on it.
+    """
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            files.sweep(folder)
+            yield
+    except Timeout:
+        raise CourseError(f"another command is at work on {folder}; try again when it has ended") from None
+
+
+def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = False) -> Report:
+    """Bring a workspace up to date; where there is none yet, make it.
+
+    ``only_untouched`` leaves alone what the learner has written in, and reports those lessons as waiting.
+
+    Raises:
+        CourseError: the folder is something else, or a notebook to be replaced is open.
+    """
+    refuse_foreign(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        if not is_workspace(folder):
+            files.write(folder / FILE, b"{}\n")  # first: what is half made is then finished the next time
+        report = Report()
+        update(folder, course, report, only_untouched, datetime.now())
+        write_start(folder, course)
+    return report
+
+
+def update(folder: Path, course: list[Page], report: Report, only_untouched: bool, now: datetime) -> None:
+    """The work of ``make_or_update`` on the notebooks."""
+    found = read_all(folder, course, report)
+    leaving = follow(found, course)
+    changes = list(plan(found, course, f"{now:%Y-%m-%d}"))
+    if only_untouched:
+        touched = {theirs.path for theirs in found.values() if theirs and not untouched(theirs.notebook)}
+        report.waiting = [each.page.name for each in changes if each.theirs and each.theirs.path in touched]
+        changes = [each for each in changes if each.page.name not in report.waiting]
+        leaving = [each for each in leaving if each.path not in touched]
+    refuse_open([each.path for each in [*(change.theirs for change in changes if change.theirs), *leaving]])
+    for change in sorted(changes, key=lambda each: not each.receives):  # an answer is in its new place before it leaves
+        report.done += carry_out(folder, change, now)
+        report.renewed.append(change.page.name)
+    for theirs in leaving:
+        copy = files.keep(theirs.path, now)
+        theirs.path.unlink()
+        became = ", ".join(LESSONS.get(theirs.path.stem, []))
+        said = f"is {became} now" if became else "is no longer in the course"
+        report.done.append(f"✓ {theirs.path.stem} {said}; yours is {copy.relative_to(folder)}")
+
+
+def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
+    """Write one lesson; returns the lines that say what became of it."""
+    page, theirs, merged = change.page, change.theirs, change.merged
+    said = [f"✓ {page.name} is new" if not theirs else f"✓ {page.name} is the course's present version"]
+    if theirs:
+        if theirs.path.read_bytes() != theirs.content:
+            raise CourseError(
+                f"{theirs.path.name} was saved by another program just now; close it there, and try again"
+            )
+        if theirs.path.stem != page.name:  # that notebook leaves when all of its lessons are written
+            said[0] += f"; it was {theirs.path.stem}"
+        elif not untouched(theirs.notebook) or any(cell.get("outputs") for cell in theirs.notebook.cells):
+            copy = files.keep(theirs.path, now)
+            said.append(f"    as it was before: {copy.relative_to(folder)}")
+    files.write(folder / page.file, as_file(merged.notebook))
+    return said[:1] + told(merged) + said[1:]
+
+
+def told(merged: Merged) -> list[str]:
+    """What became of the learner's work in a lesson."""
+    said = []
+    if merged.answers:
+        said.append(f"    your answers are in it: {', '.join(merged.answers)}")
+    if merged.own:
+        said.append(f"    your own cells are in it, each below the cell that it followed: {merged.own}")
+    if merged.changed:
+        said.append(f"    cells of the course that you had changed stay so: {merged.changed}")
+    if merged.beside:
+        said.append(
+            f"    cells that you and the course had changed: {merged.beside}; yours stands below the new one, as text"
+        )
+    return said
+
+
+def reset(folder: Path, course: list[Page], which: str) -> list[str]:
+    """Give a lesson anew, with nothing answered in it; returns the lines that say what became of the former.
+
+    Raises:
+        CourseError: there is no such lesson or workspace, or the lesson is open.
+    """
+    refuse_other(folder)
+    page, now = find(course, which), datetime.now()
+    path = folder / page.file
+    said = [f"✓ {page.name} is as the course gives it"]
+    with alone(folder):
+        if path.exists():
+            refuse_open([path])
+            said.append(f"    yours is {files.keep(path, now).relative_to(folder)}")
+        files.write(path, as_file(page.notebook))
+        forgotten = forget(folder, page, now)
+        write_start(folder, course)
+    if forgotten:
+        said.append(
+            f"    its guesses, exercises and quiz are open again; your progress before: {forgotten.relative_to(folder)}"
+        )
+    return said
+
+
+def forget(folder: Path, page: Page, now: datetime) -> Path | None:
+    """Take a lesson out of the progress; returns where the former is kept, or None where it had nothing of it."""
+    file = Progress(folder / FILE)
+    with file.alone():
+        kept = file.read()
+        ids = {kind: set(found) & kept.get(kind, {}).keys() for kind, found in asked(page).items()}
+        if not any(ids.values()):
+            return None
+        copy = files.keep(file.file, now)
+        rest = {
+            kind: {id: value for id, value in each.items() if id not in ids.get(kind, ())}
+            for kind, each in kept.items()
+        }
+        file.write(rest)
+    return copy

@@ -1,0 +1,87 @@
+"""What a lesson's tags fold on the site, and that the lessons are tagged."""
+
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+from docutils import nodes
+from docutils.utils import new_document
+
+from moe_tutorial.tools.site.folds import TAGS, Fold, fold
+
+ROOT = Path(__file__).parents[2]
+LESSONS = sorted((ROOT / "notebooks").glob("*.py"))
+LINE = "✓ claim 02.1 holds: So | measured 1.000 | rule: mean > 0.5"
+
+
+def cell(code, *tags, prints=""):
+    """A code cell as MyST-NB makes it."""
+    made = nodes.container("", classes=["cell", *(f"tag_{tag}" for tag in tags)], nb_element="cell_code")
+    made += nodes.container("", nodes.literal_block(code, code), nb_element="cell_code_source")
+    if prints:
+        output = nodes.literal_block(prints, prints, classes=["output", "stream"])
+        made += nodes.container("", output, nb_element="cell_code_output")
+    return made
+
+
+def folded(*children, title="Measure it"):
+    """A section with these children, after folding: its children below the title."""
+    page = new_document("a lesson")
+    page += nodes.section("", nodes.title(title, title), *children)
+    fold(None, page)
+    return page.children[0].children[1:]
+
+
+def test_code_folds_below_what_it_printed_and_an_open_cell_stays_as_it_is():
+    shown, how, idea = folded(cell("train()", "measure", prints="0.9"), cell("def expert(): ..."))
+    assert shown.astext() == "0.9"
+    assert isinstance(how, Fold)
+    assert how["label"] == "How this was measured"
+    assert how.astext() == "train()"
+    assert idea.astext() == "def expert(): ..."
+
+
+def test_neighbours_share_a_fold_and_set_up_stands_alone():
+    begin, count, picture = cell("import torch", "setup"), cell("n = 3", "measure"), cell("draw(n)", "draw", prints="3")
+    setup, shown, how = folded(begin, count, picture)
+    assert setup["label"] == "Imports and set-up"
+    assert shown.astext() == "3"
+    assert how["label"] == "How this was measured and drawn"
+    assert how.astext() == "n = 3\n\ndraw(n)"
+
+
+def test_prose_between_two_cells_parts_their_folds():
+    labels = [part["label"] for part in folded(cell("a", "draw"), nodes.paragraph("", "But"), cell("b", "draw"))[::2]]
+    assert labels == ["How this is drawn"] * 2
+
+
+def test_a_playground_folds_with_all_that_it_shows():
+    (place,) = folded(cell("playground()", "playground", "nbval-ignore-output", prints="a widget"))
+    assert place["label"] == "Open the playground here"
+    assert place.astext() == "a widget\n\nplayground()"
+
+
+def test_a_further_section_folds_whole_and_counts_what_it_holds():
+    prose = nodes.paragraph("", "Is it so?")
+    (evidence,) = folded(prose, cell("claim()", "measure", prints=f"{LINE}\n{LINE}"), title="Further: is it so?")
+    assert evidence["label"] == "Open: 2 claims"
+    assert [part["label"] for part in evidence.findall(Fold)] == ["Open: 2 claims", "How this was measured"]
+
+
+def test_things_to_try_fold_and_what_stands_beside_them_does_not():
+    things = nodes.enumerated_list("", *(nodes.list_item("", nodes.paragraph("", text)) for text in "abc"))
+    aim, tries = folded(nodes.paragraph("", "Or press play."), things, title="Try it")
+    assert aim.astext() == "Or press play."
+    assert tries["label"] == "3 things to try in JupyterLab"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_each_lessons_cells_say_what_folds(path):
+    known = TAGS | {"exercise", "guess", "all-claims", "nbval-ignore-output", "remove-output"}
+    for cell in jupytext.read(path).cells:
+        tags = set(cell.metadata.get("tags", []))
+        assert tags <= known, f"{sorted(tags - known)} in {cell.source[:60]}; allowed are {sorted(known)}"
+        assert len(tags & TAGS) <= 1, cell.source[:60]
+        if cell.cell_type == "code" and re.search(r"^claim\(", cell.source, re.MULTILINE):
+            assert "measure" in tags, f"a claim's code is not tagged: {cell.source[:60]}"

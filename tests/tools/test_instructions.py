@@ -1,0 +1,165 @@
+"""What lessons 00 to 04 tell a reader to do, done in a fresh kernel: it runs, and shows what the text says it shows."""
+
+import re
+from typing import NamedTuple
+
+import jupytext
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from moe_tutorial.tools.executed import printed
+from moe_tutorial.tools.kernels import settings
+
+
+class Instruction(NamedTuple):
+    """Change a lesson's cells as its text says, and run them down to the one that answers.
+
+    ``first`` and ``last`` are pieces of the cells to begin and end with; where ``first`` imports nothing, the lesson's
+    first cell runs before it. ``shows`` is a pattern in what the last one prints, ``stops`` the claim that must fail.
+    """
+
+    lesson: str
+    says: str
+    edits: dict[str, str]
+    last: str
+    first: str = ""
+    shows: str = ""
+    stops: str = ""
+
+
+COMPLETE_RUN = "MixtureOfExperts(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)"
+TOLD = "knows = told(data.regime_train, data.regime_test)"
+INSTRUCTIONS = [
+    Instruction(
+        "00_start_here",
+        "Change `top_k=2` to `top_k=1` in the claim's cell. The rule still says yes.",
+        {"mixture(top_k=2, seed=seed)": "mixture(top_k=1, seed=seed)"},
+        first="def mixture",
+        last='"00.1"',
+        shows=r"^✓ claim 00\.1 holds: .*measured 0\.138",
+    ),
+    Instruction(
+        "00_start_here",
+        "Set both layers of that cell to `top_k=8`. The claim now fails",
+        {"mixture(top_k=2, seed=seed)": "mixture(top_k=8, seed=seed)"},
+        first="def mixture",
+        last='"00.1"',
+        stops="00.1",
+    ),
+    Instruction(
+        "00_start_here",
+        "In `mixture`, make `d_hidden` ten times as large. Does the active part move closer to two eighths",
+        {"d_hidden=32": "d_hidden=320"},
+        first="def mixture",
+        last="active part:",
+        shows="active part: 25%",
+    ),
+    Instruction(
+        "01_why_experts",
+        'Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claim 01.3 now fails.',
+        {'digits("standardised")': 'digits("raw")'},
+        last='"01.3"',
+        stops="01.3",
+    ),
+    Instruction(
+        "01_why_experts",
+        "Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? The first claim's line tells.",
+        {"WIDTH = 512": "WIDTH = 64"},
+        last='"01.1"',
+        stops="01.1",
+    ),
+    Instruction(
+        "01_why_experts",
+        "Train the small network for a tenth of its steps: `steps=30`. What does claim 01.4 say then",
+        {"best[N_KEPT], data, seeds(10), steps=300": "best[N_KEPT], data, seeds(10), steps=30"},
+        last='"01.4"',
+        stops="01.4",
+    ),
+    Instruction(
+        "02_experts",
+        "before `told`, replace a tenth of `data.regime_test` by random numbers. Which claim stops the lesson",
+        {TOLD: f"data.regime_test[::10] = torch.randint(4, data.regime_test[::10].shape)\n{TOLD}"},
+        last='"02.3"',
+        stops="02.3",
+    ),
+    Instruction(
+        "02_experts",
+        "`told(data.y_train % 4, data.y_test % 4)`. Is that oracle better",
+        {TOLD: "knows = told(data.y_train % 4, data.y_test % 4)"},
+        last="rows = score(",
+        shows="experts and an oracle",
+    ),
+    Instruction(
+        "03_router",
+        "`lambda x: -torch.cdist(x, points.x_train[:6])`",
+        {"lambda x: anywhere(with_one(x))": "lambda x: -torch.cdist(x, points.x_train[:6])"},
+        last="explore_router(lambda x",
+    ),
+    Instruction(
+        "04_training",
+        'In the complete run, give the mixture `gate="topk_softmax"`.',
+        {COMPLETE_RUN: COMPLETE_RUN.replace("d_out=2", 'd_out=2, gate="topk_softmax"')},
+        first="plane = regimes_2d",
+        last="watch_training(\n    torch",
+    ),
+    Instruction(
+        "04_training",
+        "In the derivation, change `k` to 1 and to 6, and print `dL_dz.sum()` each time.",
+        {"n_experts, k, d = 6, 2, 5": "n_experts, k, d = 6, 6, 5",
+         "dL_dz = gate_gradient(p, dL_dg)": "dL_dz = gate_gradient(p, dL_dg)\nprint(abs(dL_dz.sum()) < 1e-12)"},
+        last="dL_dz = gate_gradient",
+        shows="True",
+    ),
+]  # fmt: skip
+
+
+def code_of(root, lesson):
+    """A lesson as a notebook of its code cells, and its text as one line."""
+    notebook = jupytext.read(root / "notebooks" / f"{lesson}.py")
+    text = " ".join(" ".join(c.source for c in notebook.cells if c.cell_type == "markdown").split())
+    notebook.cells = [c for c in notebook.cells if c.cell_type == "code"]
+    return notebook, text
+
+
+def place(notebook, piece):
+    """The number of the only cell that holds this piece of code."""
+    found = [i for i, cell in enumerate(notebook.cells) if piece in cell.source]
+    assert len(found) == 1, f"{piece!r} is in cells {found}"
+    return found[0]
+
+
+def run(notebook, numbers, root):
+    """Run these cells in a fresh kernel; the outputs of the last."""
+    resources = {"metadata": {"path": str(root / "notebooks")}}
+    client = NotebookClient(notebook, timeout=300, resources=resources, config=settings())
+    with client.setup_kernel():
+        for number in numbers:
+            client.execute_cell(notebook.cells[number], number)
+    return notebook.cells[number].outputs
+
+
+def sampled_or_nightly(which):
+    marks = [] if which in INSTRUCTIONS[:2] else pytest.mark.nightly  # one shows what the text says, one stops
+    return pytest.param(which, marks=marks, id=f"{which.lesson[:2]}-{which.says[:30]}")
+
+
+@pytest.mark.parametrize("which", [sampled_or_nightly(which) for which in INSTRUCTIONS])
+def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("MOE_SEED", raising=False)
+    notebook, text = code_of(root, which.lesson)
+    assert which.says in text
+    end = place(notebook, which.last)
+    begin = place(notebook, which.first) if which.first else 0
+    imports = [] if begin == 0 or "import torch" in notebook.cells[begin].source else [0]
+    for old, new in which.edits.items():
+        cell = notebook.cells[place(notebook, old)]
+        cell.source = cell.source.replace(old, new)
+    numbers = [*imports, *range(begin, end + 1)]
+    if which.stops:
+        with pytest.raises(CellExecutionError, match=rf"claim {re.escape(which.stops)} fails"):
+            run(notebook, numbers, root)
+        return
+    outputs = run(notebook, numbers, root)
+    assert re.search(which.shows, printed(outputs), re.MULTILINE), printed(outputs)

@@ -1,0 +1,88 @@
+"""What cells showed becomes files: a widget's code and state, and pictures, each loaded when a reader is near."""
+
+import base64
+import copy
+import io
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat import v4
+from PIL import Image
+
+from moe_tutorial.tools.site.late import FOLDER, STATES, VIEW, publish
+
+
+def png(width=64, height=48):
+    """A picture without two pixels alike, as matplotlib writes it, and its pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode(), pixels
+
+
+def lesson(html="", module="anywidget", code="export default { render({ el }) { el.textContent = 1; } };\n"):
+    """A notebook that shows a widget and a picture."""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("sweep()"), v4.new_code_cell("picture()")])
+    view = {VIEW: {"model_id": "a", "version_major": 2}, "text/plain": "Sweep (an interactive picture)"}
+    notebook.cells[0].outputs = [v4.new_output("display_data", view)]
+    notebook.cells[1].outputs = [v4.new_output("execute_result", {"text/html": html, "text/plain": "Picture"})]
+    own = {"_esm": code, "_css": ".a{}", "_model_name": "AnyModel", "layout": "IPY_MODEL_b", "settings": {"steps": [1]}}
+    buffers = [{"path": ["points"], "encoding": "base64", "data": base64.b64encode(b"\1\2").decode()}]
+    model = {"model_name": "AnyModel", "model_module": module, "state": own, "buffers": buffers}
+    notebook.metadata["widgets"] = {STATES: {"state": {"a": model}, "version_major": 2, "version_minor": 0}}
+    return nbformat.from_dict(notebook)
+
+
+def test_a_widgets_place_names_its_files_and_says_what_will_stand_there(tmp_path):
+    given = lesson()
+    before = copy.deepcopy(given)
+    page = publish(given, tmp_path)
+    assert given == before
+    assert "widgets" not in page.metadata
+    html = page.cells[0].outputs[0].data["text/html"]
+    assert list(page.cells[0].outputs[0].data) == ["text/html"]
+    assert "Sweep (an interactive picture)" in html
+    assert "<noscript>" in html
+    assert {path.suffix for path in tmp_path.iterdir()} == {".js", ".css"}
+    for path in tmp_path.iterdir():
+        assert path.stem in html
+
+
+def test_a_widgets_own_html_stands_there_until_it_comes(tmp_path):
+    given = lesson()
+    given.cells[0].outputs[0].data["text/html"] = '<section class="moe-ask">Which one?</section>'
+    html = publish(given, tmp_path).cells[0].outputs[0].data["text/html"]
+    assert html.endswith('><section class="moe-ask">Which one?</section></div>')
+    assert "This picture" not in html
+
+
+def test_one_code_serves_all_lessons_and_each_state_is_its_own(tmp_path):
+    publish(lesson(), tmp_path)
+    publish(lesson(), tmp_path)
+    assert len(list(tmp_path.glob("*.js"))) == 2
+    other = lesson()
+    other.metadata["widgets"][STATES]["state"]["a"]["state"]["settings"] = {"steps": [2]}
+    publish(other, tmp_path)
+    assert len(list(tmp_path.glob("*.js"))) == 3
+
+
+def test_what_no_page_could_draw_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="AnyModel is of @jupyter-widgets/controls; on the site, allowed are"):
+        publish(lesson(module="@jupyter-widgets/controls"), tmp_path)
+
+
+def test_a_picture_becomes_a_file_that_loads_late_and_a_tiny_one_stays(tmp_path):
+    code, pixels = png()
+    data = f"data:image/png;base64,{code}"
+    tiny = "data:image/png;base64,iVBORw0KGgo="
+    html = f'<picture><source srcset="{data}"><img src="{data}" alt="words"></picture><img src="{tiny}">'
+    shown = publish(lesson(html), tmp_path).cells[1].outputs[0].data
+    (file,) = tmp_path.glob("*.webp")
+    assert (np.asarray(Image.open(file)) == pixels).all()
+    address = f"_static/{FOLDER}/{file.name}"
+    shape = 'width="64" height="48"'
+    image = f'<img src="{address}" {shape} loading="lazy" alt="words">'
+    late = f'<picture><source srcset="{address}" {shape}>{image}</picture>'
+    assert shown["text/html"] == f'{late}<img src="{tiny}">'
+    assert shown["text/plain"] == "Picture"

@@ -1,0 +1,55 @@
+"""Each package that the course is asked to stand on serves its lessons.
+
+environment.yml has them too (test_environment), and JupyterLab opens the lessons (test_setup).
+"""
+
+import base64
+import re
+import tomllib
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell
+
+from moe_tutorial.tools.executed import printed
+from moe_tutorial.tools.kernels import settings
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {"jupyterlab", "torch", "matplotlib", "ipywidgets", "plotly", "jupytext", "nbval"}
+
+
+def test_all_are_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = {re.match(r"[\w-]+", name)[0] for name in [*project["dependencies"], *extras["lab"], *extras["test"]]}
+    assert declared >= PACKAGES
+
+
+def test_a_lesson_trains_by_torch_and_shows_what_matplotlib_plotly_and_ipywidgets_draw(monkeypatch):
+    """Lesson 01, down to the picture that is explored."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    notebook = jupytext.read(ROOT / "notebooks/01_why_experts.py")
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    (last,) = [number for number, cell in enumerate(notebook.cells) if "explorable(" in cell.source]
+    notebook.cells[last + 1 :] = [new_code_cell("print(type(network.get_parameter('0.weight')))")]
+    resources = {"metadata": {"path": str(ROOT / "notebooks")}}
+    NotebookClient(notebook, timeout=300, resources=resources, config=settings()).execute()
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    assert "reads more than 95% of the test digits: True" in printed(outputs)
+    assert "torch.nn.parameter.Parameter" in printed(outputs)
+    shown = [output.data for output in outputs if "data" in output]
+    pictures = re.findall(r"data:image/png;base64,([\w+/=]+)", "".join(data.get("text/html", "") for data in shown))
+    assert any(b"Matplotlib version" in base64.b64decode(picture) for picture in pictures)
+    kinds = set().union(*shown)
+    assert {"application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"} <= kinds
+
+
+def test_jupytext_pairs_a_lesson_and_nbval_takes_each_of_its_cells_for_a_test(request):
+    file = ROOT / "notebooks/01_why_experts.ipynb"
+    source = jupytext.read(file.with_suffix(".py"))
+    assert [cell.source for cell in nbformat.read(file, as_version=4).cells] == [cell.source for cell in source.cells]
+    (collected,) = request.config.hook.pytest_collect_file(file_path=file, parent=request.session)
+    tested = [test.cell.source for test in collected.collect()]
+    assert tested == [cell.source for cell in source.cells if cell.cell_type == "code"]

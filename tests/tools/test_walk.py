@@ -1,0 +1,172 @@
+"""CONTRIBUTING's walks, followed to the letter on a copy of the course: its text is the script."""
+
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from moe_tutorial.study import below
+from moe_tutorial.study.claims import read_claims
+from moe_tutorial.tools.executed import printed
+
+ROOT = Path(__file__).parents[2]
+# A step is a block of code: a new file, lines for a file below one of its lines, or commands.
+STEP = re.compile(
+    r"^`(?P<file>[^\n]+?)`(?:, a new file|, below `(?P<below>[^\n]+)`):\n```\w+\n(?P<text>.*?)^```$"
+    r"|^```sh\n(?P<commands>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+LESSON = "notebooks/15_dice"
+
+
+def walk(name: str) -> list[dict[str, str | None]]:
+    """The steps below this heading."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.split(f"\n### {name}\n")[1].split("\n#")
+    whole = section[0]
+    for more in section[1:]:  # a comment in a block begins with #, too
+        if whole.count("```") % 2 == 0:
+            break
+        whole += f"\n#{more}"
+    steps = [found.groupdict() for found in STEP.finditer(whole)]
+    assert len(steps) == whole.count("```") / 2, f"a block of the walk {name!r} says neither a file nor commands"
+    return steps
+
+
+def run(course: Path, *command: str) -> str:
+    """What a command prints in the copy; it must succeed."""
+    environment = os.environ | {"PYTHONPATH": str(course), "PYTHONUTF8": "1"}
+    done = subprocess.run(command, cwd=course, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert not done.returncode, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def follow(course: Path, name: str) -> None:
+    """Do what the walk says."""
+    for step in walk(name):
+        if step["commands"]:
+            for command in step["commands"].splitlines():
+                assert command.startswith("make ")
+                # This Python has everything already.
+                run(course, *command.split(), f"PY={sys.executable}", "setup=@:")
+            continue
+        file = course / step["file"]
+        if not step["below"]:
+            assert not file.exists()
+            file.write_text(step["text"], encoding="utf-8")
+            continue
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        places = [number for number, line in enumerate(lines) if line.strip() == step["below"]]
+        assert len(places) == 1, f"{step['file']} has {len(places)} lines with {step['below']!r}"
+        lines.insert(places[0] + 1, step["text"])
+        file.write_text("".join(lines), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> Path:
+    """A copy of what git knows, and of what it will."""
+    if not (ROOT / ".git").exists() or not shutil.which("git") or not shutil.which("make"):
+        pytest.skip("a walk begins with git and make")
+    folder = tmp_path_factory.mktemp("walk") / "course"
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lesson(course) -> Path:
+    """The copy with a lesson more, and a claim in it."""
+    follow(course, "To add a lesson")
+    follow(course, "To add a claim")
+    follow(course, "To add an exercise")
+    return course
+
+
+def test_a_lesson_stands_in_every_table_and_is_in_step(lesson):
+    said = run(lesson, sys.executable, "-m", "moe_tutorial.tools", "sync")
+    assert f"{len(list((ROOT / 'notebooks').glob('*.ipynb'))) + 1} lessons: every .ipynb equals its .py" in said
+    able = "| say how even chance is when it gives tokens to experts |"
+    assert f"| [15 Dice]({LESSON}.ipynb) {able}\n" in (lesson / "README.md").read_text(encoding="utf-8")
+    assert "| 15_dice | `study/usage` |\n" in (lesson / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for kind in ("py", "ipynb"):
+        start = (lesson / f"notebooks/00_start_here.{kind}").read_text(encoding="utf-8")
+        assert "| [15 Dice](15_dice.ipynb) | How even is chance? |" in start
+    tests = runpy.run_path(str(lesson / "tests/tools/test_environment.py"))
+    tests["test_every_lesson_is_on_the_site"]()
+
+
+def test_a_claim_is_printed_judged_by_its_rule_and_read(lesson):
+    notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
+    text = "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
+    (claim,) = read_claims(text)
+    assert (claim.id, claim.holds, claim.n_seeds, claim.rule) == ("15.1", True, 10, below(0.2))
+    assert (claim.quantity, claim.unit) == ("share of the busiest expert", "of all tokens")
+    assert "○ control (all tokens throw one die together) 1.000" in text
+
+
+def test_an_exercise_is_found_and_examined(lesson):
+    notebook = nbformat.read(lesson / f"{LESSON}.ipynb", as_version=4)
+    assert "✓ exercise 15.part_of: right\n" in "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
+    tests = ["tests/course/test_exercises.py", "tests/course/test_mutants.py", "-k", "15.part_of", "-m", ""]
+    said = run(lesson, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    assert "13 passed" in said
+
+
+LINK = "decay=0.01&balance=entropy"
+NODE = """
+import { fromHash, toHash } from "./hash.js";
+const state = fromHash(process.argv[1]);
+const tree = fromHash("layer=tree&decay=0.1");
+const notices = [...state.notices, ...tree.notices, ...fromHash("decay=2").notices];
+console.log(JSON.stringify({ settings: state.settings, link: toHash(state), tree: toHash(tree), notices }));
+"""
+TWIN = """
+import json
+from moe_tutorial.show import playground
+said = ""
+try:
+    playground(decay=2)
+except ValueError as error:
+    said = str(error)
+widget = playground(balance="entropy", decay=0.01)
+print(json.dumps({"settings": widget.options["settings"], "said": said}))
+"""
+
+
+@pytest.fixture(scope="module")
+def table(course) -> Path:
+    """The copy with a balance loss and a setting more."""
+    follow(course, "To add a balance loss")
+    follow(course, "To add a setting")
+    return course
+
+
+def test_a_balance_loss_and_a_setting_stand_in_link_and_notebook(table, node):
+    known = json.loads(run(table / "moe_tutorial/show/playground", node, "--input-type=module", "--eval", NODE, LINK))
+    assert (known["link"], known["tree"]) == (LINK, "layer=tree&decay=0.1")
+    assert known["notices"] == ["decay is 2; allowed are numbers from 0 to 1"]
+    said = json.loads(run(table, sys.executable, "-c", TWIN))
+    assert said["said"] == known["notices"][0]
+    for settings in (known["settings"], said["settings"]):
+        assert (settings["balance"], settings["decay"]) == ("entropy", 0.01)
+
+
+@pytest.mark.nightly
+def test_the_added_loss_trains_in_the_page_as_its_twin_does_in_torch(table, node):
+    """The golden test takes its cases from the table, and its losses from the kernel's engine."""
+    test = "tests/show/test_playground_engine.py"
+    said = run(
+        table, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test, "-k", "torch_does and entropy"
+    )
+    assert "12 passed" in said
