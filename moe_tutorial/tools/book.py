@@ -137,7 +137,7 @@ def build(repository: Path, again: bool = False) -> Path:
 def _build(repository: Path, again: bool) -> Path:
     import yaml
 
-    from moe_tutorial.tools.site.late import FOLDER, publish
+    from moe_tutorial.tools.site.lazy_assets import FOLDER, publish
     from moe_tutorial.tools.tables import contents
 
     out, config = repository / "_build", repository / "book.yml"

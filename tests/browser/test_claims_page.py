@@ -13,7 +13,7 @@ from moe_tutorial.show.claim_list import Measured, stored
 from moe_tutorial.show.web import read
 from moe_tutorial.study.claims import read_claims
 from moe_tutorial.tools.site.claims import all_claims
-from moe_tutorial.tools.site.pages import policy
+from moe_tutorial.tools.site.csp import policy
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "moe_tutorial/tools/site/static"

@@ -6,7 +6,7 @@ import { set } from "./elements.js";
 import { KINDS } from "./kinds.js";
 import { settingsAfter } from "./run.js";
 import { presetOf } from "./state.js";
-import { makeTwins } from "./twins.js";
+import { makeBaseline } from "./baseline.js";
 import { changeWords } from "./words.js";
 
 /** Whether, and when, a run has made the changes that a preset proposes: they, or none. */
@@ -30,7 +30,7 @@ export function makeStory(goOn) {
   const table = el("table", { hidden: true }, el("caption", {}), el("thead", {}, heads), rows);
   const score = el("p", { className: "pg-score", role: "status" });
   const node = el("div", { className: "pg-told" }, sentence, next, score, table);
-  const twins = makeTwins(compare);
+  const baseline = makeBaseline(compare);
   let preset;
   let frame;
   let possible = true; // what it proposes, with this layer
@@ -68,7 +68,7 @@ export function makeStory(goOn) {
     const always = { settings: settingsAfter(settings, made), knocked, changes };
     wanted = JSON.stringify([never, always, frame.step]);
     if (wanted === table.dataset.key) table.hidden = false;
-    else twins.ask(wanted, [never, always], frame.data, frame.step);
+    else baseline.ask(wanted, [never, always], frame.data, frame.step);
   }
 
   // The three runs at the same step, in the figures that the kind is judged by.
@@ -107,5 +107,5 @@ export function makeStory(goOn) {
       set(score, `✗ Not within ${figure(steps)} steps. ${stands.join(", ")}. Reset, and try another way.`);
     else set(score, `${stands.join(", ")}. ${figure(steps - step)} steps are left.`);
   }
-  return { node, show, draw, stop: twins.stop };
+  return { node, show, draw, stop: baseline.stop };
 }

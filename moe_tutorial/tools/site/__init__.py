@@ -16,7 +16,8 @@ from moe_tutorial.show.web import read
 
 STATIC = Path(__file__).parent / "static"
 PARTS = (
-    "claims deferred exercises experiments folds formulas front guess head lost moved sources terms repository pages"
+    "claims deferred exercises experiments folds formulas front guess social_meta not_found moved sources terms "
+    "repository csp"
 )
 """The modules here that have a part of the site's work, in the order in which Sphinx asks them."""
 

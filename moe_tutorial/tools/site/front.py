@@ -17,7 +17,7 @@ from moe_tutorial.show import grid, region_map
 from moe_tutorial.show.web import bundle, style
 from moe_tutorial.study import regimes_2d, train
 from moe_tutorial.tools.site import claims
-from moe_tutorial.tools.site.late import FOLDER, digest, place
+from moe_tutorial.tools.site.lazy_assets import FOLDER, digest, place
 from moe_tutorial.tools.tables import lessons
 
 MINUTES = re.compile(r"^# (\d+) minutes\.", re.MULTILINE)

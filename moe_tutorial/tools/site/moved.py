@@ -7,7 +7,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 from moe_tutorial.course.renumbered import CLAIMS, LESSONS
-from moe_tutorial.tools.site.head import address
+from moe_tutorial.tools.site.social_meta import address
 
 PLACE = re.compile(r'<(?:section|details)\b[^>]*\bid="([^"]+)"')
 CLAIM = re.compile(r"claim-(\d\d)-(\d+)")

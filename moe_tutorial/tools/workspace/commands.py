@@ -81,13 +81,13 @@ def complain(report: Report) -> None:
         print(f"✗ {line}")
 
 
-def anew(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+def reset_lesson(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Give a lesson anew."""
     print("\n".join(reset(folder, read_course(), chosen.lesson)))
     return 0
 
 
-def how_far(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+def show_status(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Say how far the learner is."""
     refuse_other(folder)
     course = read_course()
@@ -96,7 +96,7 @@ def how_far(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def teach(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+def make_nbgrader(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Make a course of nbgrader's."""
     made = make_class(folder)
     print(f"✓ {folder} is a course of nbgrader's: {', '.join(made)}")
@@ -108,7 +108,7 @@ COMMANDS: dict[str, Callable[[Path, argparse.Namespace, list[str]], int]] = {
     "lab": lab,
     "new": new,
     "update": update,
-    "reset": anew,
-    "status": how_far,
-    "nbgrader": teach,
+    "reset": reset_lesson,
+    "status": show_status,
+    "nbgrader": make_nbgrader,
 }

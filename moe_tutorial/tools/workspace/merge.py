@@ -45,7 +45,7 @@ class Cell(NamedTuple):
         return text_digest(self.cell) != self.given
 
 
-def sorted_out(notebook: NotebookNode) -> list[Cell]:
+def parse_cells(notebook: NotebookNode) -> list[Cell]:
     """The cells of a learner's notebook. Of two cells with one id (JupyterLab copies marks when it splits a cell) the
     first is the course's. Empty cells of their own are left out: JupyterLab adds those by itself."""
     cells, seen = [], set()
@@ -62,7 +62,7 @@ def sorted_out(notebook: NotebookNode) -> list[Cell]:
 
 def ids(notebook: NotebookNode) -> set[str]:
     """The ids of the course's cells in it."""
-    return {each.id for each in sorted_out(notebook) if each.id}
+    return {each.id for each in parse_cells(notebook) if each.id}
 
 
 def exercises(notebook: NotebookNode) -> list[str]:
@@ -74,12 +74,12 @@ def exercises(notebook: NotebookNode) -> list[str]:
 def answers(notebook: NotebookNode) -> dict[str, str]:
     """What the learner wrote in its exercises: id -> source."""
     asked = set(exercises(notebook))
-    return {each.id: each.cell.source for each in sorted_out(notebook) if each.id in asked and each.touched}
+    return {each.id: each.cell.source for each in parse_cells(notebook) if each.id in asked and each.touched}
 
 
 def untouched(notebook: NotebookNode) -> bool:
     """Whether the learner wrote nothing in it; what cells showed when they ran does not count."""
-    return not any(each.touched for each in sorted_out(notebook))
+    return not any(each.touched for each in parse_cells(notebook))
 
 
 def divided(notebook: NotebookNode, lessons: list[NotebookNode]) -> list[NotebookNode]:
@@ -88,7 +88,7 @@ def divided(notebook: NotebookNode, lessons: list[NotebookNode]) -> list[Noteboo
     parts, here = [nbformat.from_dict(notebook | {"cells": []}) for _ in lessons], 0
     known = {id: number for number, lesson in enumerate(lessons) for id in ids(lesson)}
     texts = {cell.source: number for number, lesson in enumerate(lessons) for cell in lesson.cells}
-    for each in sorted_out(notebook):
+    for each in parse_cells(notebook):
         if each.id in known:
             here = known[each.id]
         elif each.id:
@@ -113,7 +113,7 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], else
 
     below: dict[int, list[NotebookNode]] = {}
     known, place = ids(yours), -1
-    for each in sorted_out(yours):
+    for each in parse_cells(yours):
         if each.id in places:
             place = places[each.id]
         elif each.id:
@@ -132,7 +132,7 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], else
     merged.notebook.cells = list(below.get(-1, []))
     for number, cell in enumerate(cells):
         merged.notebook.cells += [cell, *below.get(number, [])]
-    name_apart(merged.notebook.cells)
+    dedupe_ids(merged.notebook.cells)
     if "kernelspec" in yours.metadata:  # they may have chosen another kernel
         merged.notebook.metadata.kernelspec = yours.metadata.kernelspec
     return merged
@@ -173,7 +173,7 @@ def as_text(cell: NotebookNode, day: str) -> NotebookNode:
     return kept
 
 
-def name_apart(cells: list[NotebookNode]) -> None:
+def dedupe_ids(cells: list[NotebookNode]) -> None:
     """Give a cell a new name where two have the same, as a notebook must not have."""
     seen: set[str] = set()
     for cell in cells:

@@ -5,7 +5,7 @@ const SLICE = 6; // ms of training at a time
 
 /** Trains these runs to a step, between other things; then done(their runs). One request at a time.
  * @param {(key: string, runs: import("./run.js").Run[]) => void} done */
-export function makeTwins(done) {
+export function makeBaseline(done) {
   let asked = "";
   let handle = 0;
 

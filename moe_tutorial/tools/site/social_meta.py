@@ -8,9 +8,9 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from moe_tutorial.tools.site.card import CARD, SIZE, draw
 from moe_tutorial.tools.site.front import divided
 from moe_tutorial.tools.site.repository import pages_address, repository
+from moe_tutorial.tools.site.social_card import CARD, SIZE, draw
 
 
 def address(app: Sphinx) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from sphinx.application import Sphinx
 
 from moe_tutorial.tools.site.front import cards
-from moe_tutorial.tools.site.head import address
+from moe_tutorial.tools.site.social_meta import address
 
 NAME = "404"
 OWN = re.compile(r'\b(href|src|action|data-content_root)="(?!https?:|data:|#|/)(?:\./)?([^"]*)"')

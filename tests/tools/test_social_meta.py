@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 
-from moe_tutorial.tools.site import card
-from moe_tutorial.tools.site.head import tags
+from moe_tutorial.tools.site import social_card
 from moe_tutorial.tools.site.repository import pages_address
+from moe_tutorial.tools.site.social_meta import tags
 
 WORDS = "You leave able to choose <at> once."
 
@@ -44,7 +44,7 @@ def test_github_publishes_there(repository, address):
 def test_the_card_has_the_size_that_those_who_show_it_ask_for(tmp_path):
     probs = np.full((16, 4), 0.1)
     probs[np.arange(16), np.arange(16) // 4] = 0.7
-    card.draw(probs, "Mixture of experts, measured", tmp_path / "card.png")
+    social_card.draw(probs, "Mixture of experts, measured", tmp_path / "card.png")
     content = (tmp_path / "card.png").read_bytes()
     assert struct.unpack(">II", content[16:24]) == (1200, 630)
     assert len(content) < 300_000
