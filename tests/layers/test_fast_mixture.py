@@ -278,3 +278,15 @@ def test_memory_goes_with_the_weights_and_a_model_is_copied_and_saved_as_before(
     del moe
     gc.collect()
     assert len(gradients._free) <= before - 2
+
+
+def test_a_token_that_is_not_a_number_harms_no_other(way):
+    moe, x = MixtureOfExperts(16, 32, 4, 2), torch.randn(20, 16)
+    routing = moe.router(x)
+    moe.router.forward = lambda tokens: routing
+    broken = x.index_fill(0, torch.tensor([7]), torch.nan)
+    with torch.no_grad():
+        y, wanted = moe(broken)[0], moe(x)[0]
+    assert y[7].isnan().all()
+    others = torch.arange(20) != 7
+    torch.testing.assert_close(y[others], wanted[others])
