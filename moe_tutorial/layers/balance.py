@@ -1,9 +1,9 @@
-"""Balance: what makes the experts share the work.
+"""Load balancing: auxiliary losses, a balancer without a loss, and two routers that need neither.
 
-The losses read the ``Routing`` of one batch of tokens and return one number, which training adds to its own loss with
-a small factor; ``torch.vmap`` takes them over a stack of routings. ``BiasBalancer`` moves a router's selection bias
-instead, without a gradient. Where several processes share a batch, both can look at all of it: see ``group``. Two
-routers at the end need no help: the one lets experts choose tokens, the other learns nothing.
+A loss takes the ``Routing`` of one batch of tokens and returns a scalar, which training adds to its own loss with a
+small factor; ``torch.vmap`` maps it over a stack of routings. ``BiasBalancer`` moves a router's selection bias instead,
+without a gradient. ``switch_loss`` and ``BiasBalancer.update`` can balance the batches of several processes together:
+see ``group``. In ``ExpertChoiceRouter`` the experts choose the tokens, and ``HashRouter`` learns nothing.
 """
 
 import math
@@ -31,7 +31,7 @@ def importance(routing: Routing) -> Tensor:
 def importance_loss(routing: Routing) -> Tensor:
     """Squared coefficient of variation of the importance: a scalar, 0 if it is equal for all, E - 1 if one has it all.
 
-    After "topk_softmax" it has no gradient for an expert that nobody chooses, and cannot bring it back.
+    With the gate "topk_softmax" it has no gradient for an expert that no token chooses, and cannot revive it.
 
     Source: Shazeer et al. 2017 (arXiv:1701.06538), eq. 7 without the factor. Raises as ``switch_loss`` does.
     """
@@ -39,11 +39,11 @@ def importance_loss(routing: Routing) -> Tensor:
 
 
 def load_estimate(routing: Routing) -> Tensor:
-    """How many tokens would choose each expert if only its own noise were drawn again, in expectation: (E,).
+    """Expected number of tokens that choose each expert if only that expert's noise is drawn again: (E,).
 
-    A count has no gradient; this smooth stand-in has one, to the logits and to learned noise. Over the noise of all
-    experts its mean is the mean count, so it sums to ``k * T`` on average. It takes the choice to follow the noisy
-    logits alone, as it does in a ``Router`` without selection bias and groups.
+    A count has no gradient; this smooth estimate has one, to the logits and to learned noise. Its mean over the noise
+    of all experts is the mean count, so it sums to ``k * T`` on average. It assumes that the noisy logits alone decide
+    the choice, as in a ``Router`` without selection bias and groups.
 
     Source: Shazeer et al. 2017 (arXiv:1701.06538), eq. 8 to 10. Raises as ``switch_loss`` does, and ValueError for a
     routing without noise.
@@ -54,7 +54,7 @@ def load_estimate(routing: Routing) -> Tensor:
     noisy, k = routing.noisy_logits, routing.indices.shape[-1]
     if k == noisy.shape[-1]:
         return (0 * noisy + 1).sum(0)  # every expert is chosen, whatever its noise; the product keeps a (zero) gradient
-    # What expert i has to beat is the k-th best of the OTHERS. If i is among the k best, that is number k + 1 of all.
+    # Expert i must beat the k-th best of the OTHERS. If i is among the k best, that is number k + 1 of all.
     best = noisy.topk(k + 1).values
     kth, next_best = best[:, k - 1 : k], best[:, k:]
     to_beat = torch.where(noisy > next_best, next_best, kth)
@@ -71,23 +71,25 @@ def load_loss(routing: Routing) -> Tensor:
 
 
 def switch_loss(routing: Routing, group: "dist.ProcessGroup | None" = None) -> Tensor:
-    """Part of the choices times mean probability, ``E * sum_i f_i P_i``: a scalar, exactly 1 at uniform use for any k.
+    """Share of the choices times mean probability, ``E * sum_i f_i P_i``: a scalar, exactly 1 at uniform use for any k.
 
-    ``f_i`` is the part of all ``T * k`` choices that went to expert i, and has no gradient. ``P_i`` is the mean over
-    the tokens of its probability among ALL experts, so that an expert that nobody chooses is pulled up too; sigmoid
-    scores are divided by their sum first, which changes nothing in a softmax. The most is ``E / k``, if k experts are
-    chosen with certainty. It is no distance to balance: it falls BELOW 1 where an expert is chosen often but narrowly.
+    ``f_i`` is the share of all ``T * k`` choices that went to expert i, and has no gradient. ``P_i`` is the mean over
+    the tokens of its probability among ALL experts, so that an expert that no token chooses is raised, too. Sigmoid
+    scores are first divided by their sum, which leaves a softmax unchanged. The maximum is ``E / k``, when k experts
+    are chosen with certainty. The loss is not a distance from balance: it falls BELOW 1 when an expert is chosen often,
+    but by a narrow margin.
 
-    With a ``group`` of R processes (``torch.distributed.group.WORLD`` for all), ``f`` and ``P`` are those of their
-    batches together, which may differ in size and may be empty, and the loss is one number on all ranks, which all have
-    to call it. ``P`` is a sum over the ranks, and each knows the gradient of its own tokens' part alone: it takes R
-    times that. So the mean of the ranks' gradients, which DistributedDataParallel takes, is the gradient of the loss of
-    the whole batch; their sum is that of the sum of the R equal losses.
+    With a ``group`` of R processes (``torch.distributed.group.WORLD`` for all), ``f`` and ``P`` are those of the
+    batches of all ranks together. The batches may differ in size and may be empty. All ranks must call the loss, and
+    all get the same number. A rank knows the gradient of its own tokens' part of ``P`` only, and scales it by R. So the
+    mean of the ranks' gradients, which DistributedDataParallel takes, is the gradient of the loss of the whole batch;
+    their sum is the gradient of the sum of the R equal losses.
 
     Sources: Switch (arXiv:2101.03961), eq. 4 to 6; DeepSeek-V3 (arXiv:2412.19437), eq. 17 to 20; without the factor.
     Over the whole batch: Qiu et al. 2025 (arXiv:2501.11873).
 
-    Raises TypeError for anything but a ``Routing``, ValueError for one that is not of one batch of at least one token.
+    Raises TypeError for anything but a ``Routing``; ValueError if it is not of a single batch, or if it has no tokens
+    and there is no ``group``.
     """
     _check_one_batch(routing, may_be_empty=group is not None)
     probs, (T, k) = routing.probs, routing.indices.shape
@@ -99,12 +101,12 @@ def switch_loss(routing: Routing, group: "dist.ProcessGroup | None" = None) -> T
         counts, summed = _over_ranks(torch.stack([counts, shares.detach().sum(0)]), group)
         T = (counts.sum() / k).clamp_min(1)  # of all ranks
         own = shares.sum(0) * (dist.get_world_size(group) / T)
-        chosen, mean = counts / (T * k), own + (summed / T - own).detach()  # all ranks' number, its own gradient
+        chosen, mean = counts / (T * k), own + (summed / T - own).detach()  # value of all ranks, gradient of this one
     return probs.shape[-1] * (chosen * mean).sum()
 
 
 def z_loss(routing: Routing) -> Tensor:
-    """Mean over the tokens of ``logsumexp(logits)^2``: a scalar from 0 up, which keeps logits small. No balance loss.
+    """Mean over the tokens of ``logsumexp(logits)^2``: a scalar of at least 0. It keeps logits small; no balance loss.
 
     Source: ST-MoE (arXiv:2202.08906), eq. 5 without the factor. Raises as ``switch_loss`` does.
     """
@@ -115,8 +117,8 @@ def z_loss(routing: Routing) -> Tensor:
 class BiasBalancer:
     """Balance without a loss: after each step, every selection bias moves by ``rate`` towards an even load.
 
-    An expert with fewer choices than the mean goes up, one with more goes down. The bias takes part in the ranking
-    only, so gate weights never feel it.
+    An expert with fewer choices than the mean goes up, one with more goes down. The bias enters the ranking only, not
+    the gate weights.
 
     Sources: Wang et al. 2024 (arXiv:2408.15664), algorithm 1; DeepSeek-V3 (arXiv:2412.19437), section 2.1.2.
 
@@ -128,21 +130,21 @@ class BiasBalancer:
 
     @torch.no_grad()
     def update(self, bias: Tensor | None, indices: Tensor, group: "dist.ProcessGroup | None" = None) -> None:
-        """Move ``bias`` (..., E), in place, by the choices ``indices`` (..., T, k); leading dimensions are seeds.
+        """Update ``bias`` (..., E) in place from the choices ``indices`` (..., T, k); leading dimensions are seeds.
 
-        With a ``group`` of processes (``torch.distributed.group.WORLD`` for all) the load is that of all their choices,
-        of which a rank may have more or fewer than another, or none: biases that start equal stay equal. All ranks
-        have to call it. Without, each rank's bias follows its own batch, and they drift apart.
+        With a ``group`` of processes (``torch.distributed.group.WORLD`` for all), the load counts the choices of all
+        ranks, so biases that start equal stay equal. Ranks may have different numbers of choices, or none; all must
+        call it. Without a ``group``, each rank's bias follows its own batch, and the biases drift apart.
 
-        Raises ValueError for a router without bias, shapes that do not fit, and an index that is no expert; TypeError
-        for other types.
+        Raises ValueError for a router without bias, shapes that do not fit, and an index out of range; TypeError for
+        other types.
         """
         _check_bias_and_indices(bias, indices)
         chosen, E = indices.flatten(-2), bias.shape[-1]
         load = chosen.new_zeros(bias.shape).scatter_add(-1, chosen, torch.ones_like(chosen))
         if group is not None:
             load = _over_ranks(load, group)
-        too_few = (load.sum(-1, keepdim=True) - E * load).sign()  # of E times mean minus load, in exact whole numbers
+        too_few = (load.sum(-1, keepdim=True) - E * load).sign()  # sign of E * (mean - load), in exact integers
         bias.add_(too_few.to(bias.dtype), alpha=self.rate)
 
 
@@ -150,17 +152,17 @@ class ExpertChoiceRouter(nn.Module):
     """Every expert chooses its tokens: softmax over the experts, then each takes the tokens that score highest for it.
 
     Each takes ``ceil(T * top_k / E)`` tokens, so the load is even and a token has ``top_k`` experts on average, or more
-    where that rounds up: some tokens none, some all, a token alone in its batch all. Which ones depends on the other
-    tokens of the batch, LATER ones included: not for a causal model.
+    where that rounds up. A token may get no expert or all of them; alone in its batch, it gets all. Its experts depend
+    on the other tokens of the batch, LATER ones included, so this router is not for a causal model.
 
-    The routing names all E experts for every token, those that took it first, by weight. A weight is the probability
-    where the expert took the token and 0 elsewhere, so count a choice only where the weight is above 0. A mixture
-    computes the others too, and multiplies them by 0: this shows what expert choice learns, not what it saves.
+    The routing lists all E experts for every token, highest weight first. A weight is the probability if the expert
+    took the token and 0 otherwise, so count only choices with a weight above 0. A mixture computes the others, too, and
+    multiplies them by 0: this shows what expert choice learns, not the computation that it saves.
 
     Args:
         d_model, n_experts, top_k: width ``d``, experts ``E``, and how many a token has on average (1 to E).
 
-    Parameters: ``weight`` (E, d), started as ``nn.Linear`` starts it.
+    Parameters: ``weight`` (E, d), initialised as in ``nn.Linear``.
 
     Source: Zhou et al. 2022 (arXiv:2202.09368), section 3.2. Raises TypeError or ValueError for sizes that do not fit.
     """
@@ -187,9 +189,9 @@ class ExpertChoiceRouter(nn.Module):
 class HashRouter(nn.Module):
     """A fixed choice that learns nothing: even use, and neighbouring inputs get unrelated experts.
 
-    Roller et al. hash the number of a word. Here inputs are vectors: count fine steps along a fixed random direction,
-    modulo ``E``. That names the first expert; the next ``top_k - 1`` follow, each with weight 1 / top_k. It is made for
-    inputs of size about 1: beyond 1,000, float32 is too coarse for the steps, and use can become uneven.
+    Roller et al. hash a word's id. Here inputs are vectors, so the first expert is the number of fine steps along a
+    fixed random direction, modulo ``E``. The next ``top_k - 1`` experts follow it, each with weight 1 / top_k. Inputs
+    should be of size about 1: beyond 1,000, float32 is too coarse for the steps, and use can become uneven.
 
     Args:
         d_model, n_experts, top_k: width ``d``, experts ``E``, and how many a token goes to (1 to E).
@@ -207,7 +209,7 @@ class HashRouter(nn.Module):
     def forward(self, x: Tensor) -> Routing:
         """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
         tokens = as_precise_tokens(x, self.d_model)
-        # Whole numbers before the sum: then its order cannot round a token to another expert.
+        # Round before the sum: integers add up exactly, so the order of the sum cannot change a token's expert.
         steps = (tokens * (_HASH_STEPS * self.direction.to(tokens.dtype))).round().long().sum(-1, keepdim=True)
         indices = (steps + torch.arange(self.top_k, device=tokens.device)) % self.n_experts
         logits = tokens.new_zeros(len(tokens), self.n_experts)
@@ -229,14 +231,14 @@ def _cv2(x: Tensor) -> Tensor:
 
 
 def _over_ranks(own: Tensor, group: "dist.ProcessGroup") -> Tensor:
-    """The sum of every rank's ``own``, which stays as it is."""
+    """Sum ``own`` over the ranks of ``group``, without changing it."""
     total = own.clone()
     dist.all_reduce(total, group=group)
     return total
 
 
 def _check_one_batch(routing: Routing, may_be_empty: bool = False) -> None:
-    """Catch what is no routing of one batch of tokens."""
+    """Raise TypeError or ValueError unless ``routing`` is of one batch of tokens."""
     if not isinstance(routing, Routing):
         raise TypeError(f"routing must be a Routing, got {type(routing).__name__}")
     if routing.probs.ndim != 2 or (len(routing.probs) == 0 and not may_be_empty):
@@ -247,7 +249,7 @@ def _check_one_batch(routing: Routing, may_be_empty: bool = False) -> None:
 
 
 def _check_bias_and_indices(bias: Tensor | None, indices: Tensor) -> None:
-    """Catch what a balancer cannot use, where the error can still say what is wrong."""
+    """Raise TypeError or ValueError for arguments that ``BiasBalancer.update`` cannot use."""
     if bias is None:
         raise ValueError("bias must be the router's selection bias, got None: build the router with bias=True")
     allowed = "bias must be a floating-point tensor and indices an int64 tensor"

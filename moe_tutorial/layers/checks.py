@@ -1,4 +1,4 @@
-"""What every layer asks of its arguments: an error names the argument, its value and what is allowed.
+"""Argument checks of the layers: an error names the argument, its value and what is allowed.
 
 All checks look at types, shapes and dtypes, never at the numbers in a tensor, so they also work under ``torch.vmap``.
 """
@@ -47,7 +47,7 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
 
 
 def as_tokens(x: object, d_model: int) -> Tensor:
-    """``x`` (..., d_model) as a list of tokens (T, d_model); TypeError if it is no floating-point tensor,
+    """``x`` (..., d_model) as tokens (T, d_model); TypeError if it is not a floating-point tensor,
     ValueError if its last dimension is not ``d_model``.
     """
     if not isinstance(x, Tensor):
@@ -61,20 +61,21 @@ def as_tokens(x: object, d_model: int) -> Tensor:
 
 
 def as_precise_tokens(x: object, d_model: int) -> Tensor:
-    """``x`` as ``as_tokens`` has it, in float32 at least: in bfloat16 close experts tie."""
+    """``as_tokens`` in float32 or a wider dtype: in bfloat16, close logits tie."""
     tokens = as_tokens(x, d_model)
     return tokens if tokens.dtype is torch.float32 else tokens.to(torch.promote_types(tokens.dtype, torch.float32))
 
 
 def autocasts(x: Tensor) -> bool:
-    """Whether autocast is on where ``x`` lies."""
+    """Whether autocast is enabled for the device of ``x``."""
     device = x.device.type
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def check_dtype(x: Tensor, weight: Tensor) -> None:
-    """TypeError where ``x`` and a layer's weights are of two dtypes. Under autocast they may be, for it casts both; all
-    but float64, which it leaves as it is.
+    """Raise TypeError if ``x`` and a layer's weights differ in dtype.
+
+    Autocast casts both, so under it they may differ, unless one is float64, which autocast does not cast.
     """
     given, own = x.dtype, weight.dtype
     if given is own or (torch.float64 not in (given, own) and autocasts(x)):

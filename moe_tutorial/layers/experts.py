@@ -1,8 +1,8 @@
 """Experts: many small networks of one shape, side by side.
 
 Neuron ``j`` of expert ``e`` reads the token through the row ``w_in[e, j]`` and writes to the output along the row
-``w_out[e, j]``. Stacking experts like this has a use: lay the ``E`` experts of width ``h`` end to end and they are one
-wide network of ``E * h`` neurons, in which a token uses a block here and there.
+``w_out[e, j]``. Laid end to end, the ``E`` experts of width ``h`` are one wide network of ``E * h`` neurons, of which a
+token uses some blocks.
 """
 
 import math
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from .checks import as_tokens, check_choice, check_count, check_dtype
 
-DISPATCHES = ("sparse", "dense")  # compute the chosen experts or leaves alone, or all, and silence the others
-# The neurons are fresh from their matrix product, which needs no memory of them: relu may overwrite them.
+DISPATCHES = ("sparse", "dense")  # compute only the chosen experts or leaves, or all, the others times 0
+# relu works in place: the backward pass of the matrix product before it does not need that product's output.
 ACTIVATIONS = {"relu": torch.relu_, "gelu": F.gelu, "silu": F.silu}
 
 
@@ -27,16 +27,16 @@ class Experts(nn.Module):
 
     Args:
         n_experts, d_model, d_hidden: ``E`` experts, each from width ``d`` through ``h`` neurons.
-        d_out: width of what an expert says; ``d_model`` if None.
+        d_out: width of an expert's output; ``d_model`` if None.
         activation: "relu", "gelu" or "silu"; None means "silu" for gated experts and "relu" for plain ones.
-        gated: multiply the neurons by a second, activated reading of the token.
+        gated: multiply the neurons by a second, activated linear map of the token.
         bias: biases on all layers; None means no for gated experts and yes for plain ones.
 
     Parameters: ``w_in`` (E, h, d), ``w_out`` (E, h, d_out), gated ``w_gate`` (E, h, d); with bias ``b_in`` (E, h),
-    ``b_out`` (E, d_out), gated ``b_gate`` (E, h). Each starts as ``nn.Linear`` would start it: uniform within
+    ``b_out`` (E, d_out), gated ``b_gate`` (E, h). Each is initialised as in ``nn.Linear``: uniform within
     1/sqrt(inputs of that layer of that expert).
 
-    Raises TypeError or ValueError for a size that is no positive integer and for an unknown activation.
+    Raises TypeError or ValueError for a size that is not a positive integer and for an unknown activation.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Experts(nn.Module):
         self.b_out = uniform((E, self.d_out), fan_in=h) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Every expert's answer to every token: x (..., d) -> (..., E, d_out).
+        """Every expert's output for every token: x (..., d) -> (..., E, d_out).
 
         TypeError for an integer tensor or another dtype than the weights', ValueError for a wrong width.
         """
@@ -79,9 +79,9 @@ class Experts(nn.Module):
         return outputs.reshape(*x.shape[:-1], self.n_experts, self.d_out)
 
     def mixed(self, tokens: Tensor, weights: Tensor) -> Tensor:
-        """Every expert computed, answers summed with ``weights``: (T, d), (T, E) -> (T, d_out).
+        """Compute every expert and sum their outputs with ``weights``: (T, d), (T, E) -> (T, d_out).
 
-        An expert's output layer is linear, so scaling its neurons scales its answer. Then all output layers and the
+        An expert's output layer is linear, so scaling its neurons scales its output. Then all output layers and the
         sum over experts are ONE matrix product over E * h neurons.
         """
         neurons = self.all_neurons(tokens)
@@ -99,7 +99,7 @@ class Experts(nn.Module):
         per_expert = zip(*([None] * self.n_experts if s is None else s.unbind() for s in stacks), strict=True)
         answers = []
         for own, (w_in, b_in, w_gate, b_gate, w_out, b_out) in zip(tokens.split(counts), per_expert, strict=True):
-            if len(own) == 0 and len(tokens) > 0:  # with no token at all, empty slices keep the backward pass whole
+            if len(own) == 0 and len(tokens) > 0:  # without any token, the empty slices keep the autograd graph
                 continue
             answer = self.neurons(own, w_in, b_in, w_gate, b_gate) @ w_out
             answers.append(answer if b_out is None else answer + b_out)

@@ -1,7 +1,8 @@
 """A small GPT whose feed-forward can be exchanged: one wide network for all tokens, experts, or a tree.
 
-Tokens go in as numbers; out comes, at each position, a score for every token that could be next. A block lets each
-position look back (attention), then think for itself (feed-forward). Only the second half is exchanged.
+The input is token ids; the output is, at each position, a score for every possible next token. A block has two halves:
+attention, in which a position reads those before it, and a feed-forward network, which works on each position alone.
+Only the feed-forward is exchanged.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from .routing import Routing
 from .tree import Descent, FastFeedForward
 
 FEED_FORWARDS = ("dense", "moe", "fff")
-Cache = list[tuple[Tensor, Tensor]]  # of each block the keys and values so far, (B, heads, t, d / heads)
+Cache = list[tuple[Tensor, Tensor]]  # each block's keys and values so far, (B, heads, t, d / heads)
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,21 @@ class GPTConfig:
     """The sizes of a ``GPT``.
 
     Args:
-        vocab_size: how many different tokens there are.
-        context: how many positions it can see.
+        vocab_size: number of different tokens.
+        context: greatest number of positions.
         n_layers, n_heads, d_model: blocks, attention heads, and width ``d``, which the heads must divide.
         feed_forward: "dense", one network of ``d_hidden`` neurons; "moe", ``n_experts`` such; "fff", ``2**depth`` such.
         d_hidden: neurons ``h``; ``4 * d_model`` if None.
         n_experts, top_k: experts ``E`` of a mixture, and how many a token goes to.
         noise, n_shared: of a mixture, as in ``Router`` and in ``MixtureOfExperts``.
-        router: chooses in all blocks, from tokens (T, d) to a ``Routing``; if None, each block has a ``Router``.
-        depth: questions of a tree.
+        router: a callable from tokens (T, d) to a ``Routing``, for all blocks; if None, each block has a ``Router``.
+        depth: depth of a tree.
         dispatch: "sparse" or "dense", how a mixture computes, and how a tree does in ``eval()``.
 
-    The layers themselves have more options: put one of your own in the place of a block's ``feed_forward``.
+    The layers have more options: to use them, replace a block's ``feed_forward`` by a layer of your own.
 
-    Raises TypeError or ValueError for sizes that do not fit and for an unknown feed-forward or dispatch. What only a
-    mixture or a tree can judge, it judges when it is built.
+    Raises TypeError or ValueError for sizes that do not fit and for an unknown feed-forward or dispatch. The
+    arguments of mixtures and trees are checked when the ``GPT`` is built.
     """
 
     vocab_size: int
@@ -71,7 +72,7 @@ class GPTConfig:
 
 
 class GPT(nn.Module):
-    """Scores for the next token: a decoder with learned positions and layer norm before each half of a block.
+    """A decoder that scores the next token, with learned positions and layer norm before each half of a block.
 
     Source: Radford et al. 2019, GPT-2, section 2.3; here without dropout and without tied weights.
     """
@@ -85,7 +86,7 @@ class GPT(nn.Module):
         self.norm = nn.LayerNorm(config.d_model)
         self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         for embedding in (self.token, self.position):
-            nn.init.normal_(embedding.weight, std=0.1)  # from torch's own 1, the first hundreds of steps are lost
+            nn.init.normal_(embedding.weight, std=0.1)  # with torch's std of 1, the first hundreds of steps are lost
 
     def forward(
         self, tokens: Tensor, targets: Tensor | None = None, cache: Cache | None = None
@@ -93,15 +94,16 @@ class GPT(nn.Module):
         """Score the next token at each position.
 
         Args:
-            tokens: int (B, T), numbers of the vocabulary.
-            targets: int (B, T), the tokens that do come next; -100 where nobody asks.
-            cache: an empty list, which is filled, or one that an earlier call filled: then ``tokens`` go on from there.
+            tokens: int (B, T), token ids.
+            targets: int (B, T), the true next tokens; positions with -100 do not count.
+            cache: an empty list, which is filled, or one that an earlier call filled, which ``tokens`` continue.
 
         Returns:
             logits (B, T, vocab_size); the mean cross-entropy, a scalar in nats, None without targets; a record of each
             block, the ``Routing`` or ``Descent`` of its B * T tokens in row-major order, None for a dense block.
 
-        Raises TypeError for tokens that are no integers, ValueError for a wrong shape and for more than ``context``.
+        Raises TypeError for tokens that are not integers, ValueError for a wrong shape and for more than ``context``
+        positions.
         """
         past = cache[0][0].shape[2] if cache else 0
         self.check_tokens(tokens, past)
@@ -118,14 +120,16 @@ class GPT(nn.Module):
     def generate(
         self, tokens: Tensor, n_new: int, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Go on from ``tokens``, one at a time, in evaluation mode.
+        """Continue ``tokens``, one token at a time, in evaluation mode.
 
-        Keys and values of what went before are kept, so each new token costs one position. Where the context is full,
-        it goes on from the newer half alone, which is read again.
+        Keys and values are cached, so each new token costs one position. When the context is full, its newer half is
+        read again, and generation continues from there.
 
         Args:
-            tokens, n_new: int (B, T) with T of at least 1, and how many to add.
-            temperature, generator: divides the logits before the softmax, 0 takes the likeliest token; of the draws.
+            tokens: int (B, T) with T of at least 1.
+            n_new: number of tokens to add.
+            temperature: divides the logits before the softmax; 0 takes the likeliest token.
+            generator: random generator of the draws.
 
         Returns int (B, T + n_new). Raises as ``forward`` does, and for numbers that do not fit.
         """
@@ -146,7 +150,7 @@ class GPT(nn.Module):
         return tokens
 
     def check_tokens(self, tokens: Tensor, past: int) -> None:
-        """Catch what the embedding would answer with a riddle."""
+        """Raise TypeError or ValueError for tokens of a wrong dtype or shape, or too many of them."""
         if not isinstance(tokens, Tensor) or tokens.is_floating_point():
             got = getattr(tokens, "dtype", type(tokens).__name__)
             raise TypeError(f"tokens must be a tensor of integers, got {got}")
@@ -157,7 +161,7 @@ class GPT(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the feed-forward, each added to what came in."""
+    """Attention, then the feed-forward, each with a residual connection."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -173,7 +177,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Each position gathers from itself and those before it (Vaswani et al. 2017, arXiv:1706.03762, eq. 1)."""
+    """Causal self-attention (Vaswani et al. 2017, arXiv:1706.03762, eq. 1)."""
 
     def __init__(self, d_model: int, n_heads: int):
         super().__init__()
@@ -193,14 +197,14 @@ class Attention(nn.Module):
             else:
                 cache.append((k, v))
         past = k.shape[2] - T
-        # A position sees what is cached and, of the new ones, itself and those before it.
+        # A position sees all cached positions and, of the new ones, itself and those before it.
         seen = torch.ones(T, past + T, dtype=torch.bool, device=x.device).tril(past) if past and T > 1 else None
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=past == 0)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
 def build_feed_forward(config: GPTConfig) -> nn.Module:
-    """The half of a block that this course exchanges. A mixture also returns its routing, a tree its descent."""
+    """Build a block's feed-forward. A mixture also returns its routing, a tree its descent."""
     width, hidden = config.d_model, config.d_hidden
     if config.feed_forward == "dense":
         return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
@@ -215,5 +219,5 @@ def build_feed_forward(config: GPTConfig) -> nn.Module:
         activation="gelu",
         n_shared=config.n_shared,
         dispatch=config.dispatch,
-        **({} if config.noise is None else {"noise": config.noise}),  # a router of your own has its own
+        **({} if config.noise is None else {"noise": config.noise}),  # a given router takes no options
     )

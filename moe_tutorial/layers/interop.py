@@ -8,12 +8,12 @@ from .mixture import MixtureOfExperts
 
 BLOCKS = ("MixtralSparseMoeBlock", "Qwen3MoeSparseMoeBlock", "OlmoeSparseMoeBlock", "DeepseekV3MoE")
 
-# The classes that transformers and torch give these activations. Their approximate gelus are other functions.
+# Class names of these activations in transformers and torch. Their approximate gelus are other functions.
 ACTIVATION_CLASSES = {"SiLU": "silu", "SiLUActivation": "silu", "GELUActivation": "gelu", "ReLU": "relu"}
 
 
 def from_transformers(block: nn.Module) -> MixtureOfExperts:
-    """A ``MixtureOfExperts`` with a copy of the block's weights and the block's way of routing.
+    """A ``MixtureOfExperts`` with a copy of the block's weights, which routes as the block does.
 
     Args:
         block: transformers' (5.24) ``MixtralSparseMoeBlock`` (arXiv:2401.04088), ``Qwen3MoeSparseMoeBlock``
@@ -23,8 +23,8 @@ def from_transformers(block: nn.Module) -> MixtureOfExperts:
     Returns a mixture on the block's device, in its dtypes and its mode (train or eval): ``moe(x)[0]`` is ``block(x)``.
     The selection bias is float32, as a ``Router`` keeps it.
 
-    Raises TypeError for any other block, and ValueError for one that does what no mixture here does: an activation
-    other than silu, gelu and relu, or Mixtral's jitter, noise that multiplies the input of the block.
+    Raises TypeError for any other block, and ValueError for what a ``MixtureOfExperts`` does not support: an activation
+    other than silu, gelu and relu, or Mixtral's jitter, which is noise that multiplies the input of the block.
     """
     if type(block).__name__ not in BLOCKS:
         raise TypeError(f"block must be one of {', '.join(BLOCKS)}, got {type(block).__name__}")
@@ -54,7 +54,7 @@ def from_transformers(block: nn.Module) -> MixtureOfExperts:
 
 
 def router_options(block: nn.Module) -> dict:
-    """The block's way of routing in the words of ``Router``."""
+    """The options of a ``Router`` that routes as the block does."""
     name, gate = type(block).__name__, block.gate
     if name == "MixtralSparseMoeBlock":
         if block.jitter_noise != 0:

@@ -18,13 +18,13 @@ class MixtureOfExperts(nn.Module):
 
     Args:
         d_model, d_hidden, n_experts, top_k: width ``d``, width ``h`` of an expert, experts ``E``, chosen per token.
-        router: a ``Router`` of the same sizes, or anything whose call on tokens (T, d) returns a ``Routing``; how many
-            experts it chooses is then its own affair. None builds a ``Router`` from ``router_options``.
+        router: a ``Router`` of the same sizes, or a callable from tokens (T, d) to a ``Routing``, which may choose any
+            number of experts. None builds a ``Router`` from ``router_options``.
         d_out: width of the output; ``d_model`` if None.
         activation, gated, expert_bias: the kind of expert, see ``Experts`` (``expert_bias`` is its ``bias``).
         n_shared, d_shared: shared experts that every token uses with weight 1, and their width (``d_hidden`` if None).
         dispatch: "sparse" computes only the chosen experts. "dense" computes all of them and multiplies by the weights,
-            0 for experts not chosen: the same numbers, more arithmetic, but no shape that depends on the data, so that
+            0 for experts not chosen: the same result with more arithmetic, but no shape depends on the data, so that
             ``torch.func.stack_module_state`` and ``torch.vmap(..., randomness="different")`` train many seeds as one.
         router_options: passed to ``Router``: ``gate``, ``renormalize``, ``noise``, ``bias`` (the selection bias),
             ``n_groups``, ``top_groups``, ``scale``.
@@ -82,7 +82,7 @@ class MixtureOfExperts(nn.Module):
     def sparse(self, tokens: Tensor, routing: Routing) -> Tensor:
         """Sort the T * k choices by expert, let each expert answer its slice, add the answers up per token.
 
-        ``forward`` takes a quicker way to the same numbers where there is one (``compiled``).
+        ``forward`` uses ``compiled`` instead where it can: the same result, sooner.
         """
         order, token, counts = sort_by_expert(routing.indices, self.experts.n_experts)
         answers = self.experts.grouped(tokens[token], counts.tolist())
@@ -90,8 +90,8 @@ class MixtureOfExperts(nn.Module):
         return answers.new_zeros(len(tokens), self.experts.d_out).index_add(0, token, answers * weights.unsqueeze(-1))
 
     def compiled(self, tokens: Tensor, routing: Routing) -> Tensor | None:
-        """``sparse`` by compiled kernels (``fast.mix``); None where these cannot serve, and for a subclass that has a
-        way of its own."""
+        """``sparse`` with compiled kernels (``fast.mix``); None if they cannot be used or are slower, and if a subclass
+        overrides ``sparse``."""
         experts, own = self.experts, type(self).sparse is not MixtureOfExperts.sparse
         if own or type(experts) is not Experts or not fast.serves() or autocasts(tokens):
             return None
@@ -102,7 +102,7 @@ class MixtureOfExperts(nn.Module):
             return None
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        """Let every expert answer every token; a (T, E) table of weights, k-hot per row, silences the others."""
+        """Compute every expert for every token, weighted by a table (T, E) that is 0 for experts not chosen."""
         table = routing.weights.new_zeros(len(tokens), self.experts.n_experts)
         return self.experts.mixed(tokens, table.scatter_add(-1, routing.indices, routing.weights))
 
@@ -128,8 +128,10 @@ def build_router(
 
 
 def sort_by_expert(indices: Tensor, n_experts: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The choices (T, k), sorted by expert: the number of each (T * k,), counted row by row; its token (T * k,); and
-    how many each expert got (E,). ValueError if an index is out of range.
+    """Sort the choices (T, k) by expert.
+
+    Returns the flat index of each choice (T * k,), its token (T * k,), and the number of choices of each expert (E,).
+    Raises ValueError for an index of ``n_experts`` or more.
     """
     choice = indices.flatten()
     order = choice.argsort(stable=True)
@@ -140,7 +142,7 @@ def sort_by_expert(indices: Tensor, n_experts: int) -> tuple[Tensor, Tensor, Ten
 
 
 def check_routing(routing: Routing, n_tokens: int) -> None:
-    """Catch a home-made router's mistakes by shape, where the error can still say what is wrong."""
+    """Raise TypeError or ValueError unless a router returned a ``Routing`` of ``n_tokens`` tokens."""
     if not isinstance(routing, Routing):
         raise TypeError(f"router must return a Routing, got {type(routing).__name__}")
     indices, weights = tuple(routing.indices.shape), tuple(routing.weights.shape)

@@ -1,4 +1,4 @@
-"""Evaluation for a while."""
+"""Evaluation mode as a context manager."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """``with evaluating(model):`` its modules are in evaluation, and afterwards each in its own mode again."""
+    """Put ``model`` in evaluation mode, and afterwards each of its modules back in its own mode."""
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:

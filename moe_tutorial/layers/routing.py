@@ -36,7 +36,7 @@ class Router(nn.Module):
     """One linear map without bias from a token to a logit per expert, and the choice of the ``top_k`` best.
 
     Gates (how logits become a ranking and weights):
-        "softmax_topk": softmax over all experts, then pick; the weight is the picked probability (Switch,
+        "softmax_topk": softmax over all experts, then pick; a weight is the probability of a picked expert (Switch,
             arXiv:2101.03961, eq. 1 and 2; OLMoE; with ``renormalize`` Mixtral and Qwen3).
         "topk_softmax": pick by logit, then softmax over the picked (Shazeer et al. 2017, arXiv:1701.06538, eq. 3 and
             5; Mixtral, arXiv:2401.04088, section 2.1). Weights sum to 1, so at ``top_k=1`` the router gets no gradient.
@@ -45,21 +45,21 @@ class Router(nn.Module):
     Args:
         d_model, n_experts, top_k: width ``d``, experts ``E``, and how many a token goes to (1 to E).
         renormalize: divide a token's weights by their sum (DeepSeek-V3 eq. 13). Changes nothing in "topk_softmax".
-        noise: Gaussian noise on the logits, in ``train()`` only. It moves the choice AND the weights, as in Shazeer
-            et al. 2017: a number is its standard deviation; "learned" is their noisy top-k (eq. 4), with standard
+        noise: Gaussian noise on the logits, in ``train()`` only. It changes the choice AND the weights, as in Shazeer
+            et al. 2017. A number is its standard deviation; "learned" is their noisy top-k (eq. 4), with standard
             deviation ``softplus(noise_weight @ x)``, where ``noise_weight`` (E, d) starts at zero.
         bias: add the buffer ``bias`` (E,), zero at first, to the ranking and to nothing else (DeepSeek-V3 eq. 16). The
-            ranking is by probability, in "topk_softmax" by logit. It gets no gradient: somebody has to set it.
+            ranking is by probability, in "topk_softmax" by logit. It gets no gradient; ``BiasBalancer`` can update it.
         n_groups, top_groups: choose only within the ``top_groups`` best of ``n_groups`` equal groups of neighbouring
-            experts. A group is as good as the sum of its two best experts' rankings (DeepSeek-V3, section 2.1.2,
-            node-limited routing).
+            experts. A group's score is the sum of its two highest rankings (DeepSeek-V3, section 2.1.2, node-limited
+            routing).
         scale: a number that multiplies all weights (DeepSeek-V3's routed scaling factor).
 
-    Parameters: ``weight`` (E, d), started as ``nn.Linear`` starts it; with learned noise ``noise_weight`` (E, d).
+    Parameters: ``weight`` (E, d), initialised as in ``nn.Linear``; with learned noise ``noise_weight`` (E, d).
 
-    Logits and weights are computed in float32 at least, whatever the tokens' dtype and under autocast too (Switch,
-    section 2.4): in bfloat16 close experts tie. The selection bias stays float32 whatever the module is cast to: in
-    bfloat16 it would not grow beyond 0.5 by steps of .001.
+    Logits and weights are computed in float32 or a wider dtype, whatever the tokens' dtype, and under autocast, too
+    (Switch, section 2.4): in bfloat16, close logits tie. The selection bias stays float32 when the module is cast: in
+    bfloat16, steps of .001 could not take it beyond 0.5.
 
     Raises TypeError or ValueError for sizes that do not fit, an unknown gate, negative noise, groups that do not
     divide the experts or hold fewer than two each, and ``top_groups`` too few to hold ``top_k`` experts.
@@ -140,7 +140,7 @@ class Router(nn.Module):
         return ranking.topk(self.top_k).indices
 
     def _apply(self, fn, recurse=True):
-        """What ``to``, ``half``, ``cuda`` and their like call: the bias moves with the module, and stays float32."""
+        """Called by ``to``, ``half``, ``cuda`` and the like: the bias moves with the module, but stays float32."""
         bias = self.bias
         super()._apply(fn, recurse)
         if bias is not None and self.bias.dtype != bias.dtype:
@@ -157,7 +157,7 @@ class Router(nn.Module):
 
 
 def full_linear(tokens: Tensor, weight: Tensor) -> Tensor:
-    """``tokens @ weight.T`` in the tokens' own precision, which autocast would lower."""
+    """``tokens @ weight.T`` in the dtype of ``tokens``, under autocast, too."""
     if weight.dtype is not tokens.dtype:
         weight = weight.to(tokens.dtype)
     if not autocasts(tokens):
@@ -167,14 +167,14 @@ def full_linear(tokens: Tensor, weight: Tensor) -> Tensor:
 
 
 def check_sizes(d_model: int, n_experts: int, top_k: int) -> tuple[int, int, int]:
-    """The three sizes of a router, if they fit."""
+    """The three sizes of a router as ints; TypeError or ValueError if they do not fit."""
     n_experts = check_count("n_experts", n_experts)
     top_k = check_count("top_k", top_k, high=n_experts, high_name="n_experts")
     return check_count("d_model", d_model), n_experts, top_k
 
 
 def check_noise(noise: float | str | None) -> float | str | None:
-    """``noise`` if a router can use it."""
+    """``noise`` if a router can use it; TypeError or ValueError otherwise."""
     allowed = "None, 'learned' or a finite number of at least 0"
     if noise is None or noise == "learned":
         return noise
@@ -186,7 +186,7 @@ def check_noise(noise: float | str | None) -> float | str | None:
 def check_groups(
     n_groups: int | None, top_groups: int | None, n_experts: int, top_k: int
 ) -> tuple[int | None, int | None]:
-    """Both arguments if a router of this size can use them."""
+    """``n_groups`` and ``top_groups`` if a router of this size can use them; TypeError or ValueError otherwise."""
     if n_groups is None and top_groups is None:
         return None, None
     if n_groups is None or top_groups is None:

@@ -1,9 +1,9 @@
 """Fast feedforward: a binary tree of decisions, with a small network in each of its leaves.
 
-A node asks one question of a token: on which side of a plane does it lie? After ``depth`` questions the token has
-arrived at one of ``2**depth`` leaves. In training all questions are answered softly, and all leaves speak, each as
-loudly as the tree is sure of it. In evaluation a token goes left or right, and one leaf alone is computed: the cost
-grows with the depth, which is the LOGARITHM of the number of leaves.
+A node decides on which side of a plane a token lies. After ``depth`` decisions the token has reached one of
+``2**depth`` leaves. In training the decisions are soft: all leaves are computed, each weighted by the probability of
+reaching it. In evaluation a token goes left or right, and only one leaf is computed: the cost grows with the depth,
+which is the LOGARITHM of the number of leaves.
 
 Node ``n`` has the children ``2n + 1`` (left) and ``2n + 2`` (right, where its logit is 0 or more). Leaves are counted
 from the left.
@@ -21,19 +21,19 @@ from .experts import DISPATCHES, Experts, uniform
 
 
 class Descent(NamedTuple):
-    """How ``T`` tokens came down a tree of ``N`` nodes and ``L = N + 1`` leaves.
+    """The way of ``T`` tokens down a tree of ``N`` nodes and ``L = N + 1`` leaves.
 
-    ``eval()`` looks at the nodes on a token's way alone, so there the last two are None (with ``dispatch="dense"`` they
-    are not).
+    ``eval()`` computes only the nodes on a token's way, so the last two fields are None there, except with
+    ``dispatch="dense"``.
     """
 
     leaf: Tensor  # (T,) the leaf that the hard descent reaches
-    logits: Tensor | None = None  # (T, N) of going right; without region leak
-    weights: Tensor | None = None  # (T, L) how much each leaf counts; a row sums to 1
+    logits: Tensor | None = None  # (T, N) logit of going right, without region leak
+    weights: Tensor | None = None  # (T, L) weight of each leaf; a row sums to 1
 
 
 class FastFeedForward(nn.Module):
-    """``2**depth`` leaves of ``leaf_width`` neurons each, and a tree of ``2**depth - 1`` nodes that leads to one.
+    """``2**depth`` leaves of ``leaf_width`` neurons each, and a tree of ``2**depth - 1`` nodes that leads to them.
 
     The *training width* is ``2**depth * leaf_width`` neurons, the *inference width* ``leaf_width``.
 
@@ -41,20 +41,22 @@ class FastFeedForward(nn.Module):
     neurons, as in the paper's experiments.
 
     Args:
-        d_in, d_out: width of a token and of the answer.
-        depth: questions on the way to a leaf; 0 is a plain feedforward network of ``leaf_width`` neurons.
+        d_in, d_out: width of a token and of the output.
+        depth: decisions on the way to a leaf; 0 is a plain feedforward network of ``leaf_width`` neurons.
         leaf_width: neurons of a leaf.
         activation: "relu", "gelu" or "silu".
         region_leak: the probability, from 0 to 0.5, with which a token's decision changes sides in ``train()``, so that
-            leaves learn from their neighbours' tokens too (``region_leak`` of the authors' code).
-        dispatch: how ``eval()`` computes. "sparse" descends. "dense" asks all nodes and all leaves, and silences all
-            but one: the same answer at the cost of the training width, which works under ``torch.vmap``.
+            leaves learn from their neighbours' tokens, too (``region_leak`` of the authors' code).
+        dispatch: how ``eval()`` computes. "sparse" computes only the nodes and the leaf on a token's way. "dense"
+            computes all of them, and multiplies all leaves but one by 0: the same output at the cost of the training
+            width, but it works under ``torch.vmap``.
 
     Parameters: ``node_weight`` (N, d_in), ``node_bias`` (N,), and the leaves' ``leaves.w_in`` (L, h, d_in),
-    ``leaves.b_in`` (L, h), ``leaves.w_out`` (L, h, d_out), ``leaves.b_out`` (L, d_out), started as ``nn.Linear`` would.
+    ``leaves.b_in`` (L, h), ``leaves.w_out`` (L, h, d_out), ``leaves.b_out`` (L, d_out), initialised as in
+    ``nn.Linear``.
 
-    ``descend`` and ``soften`` say what is computed. On a processor and in float32, compiled kernels do the same for
-    them (see ``fast``).
+    ``descend`` and ``soften`` define what is computed. On a CPU in float32, compiled kernels compute the same (see
+    ``fast``).
 
     Raises TypeError or ValueError for sizes that do not fit and for an unknown activation or dispatch.
     """
@@ -88,7 +90,7 @@ class FastFeedForward(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Descent]:
         """x (..., d_in) -> y (..., d_out) and the descent of its T tokens: soft in ``train()``, hard in ``eval()``.
 
-        The hard answer has gradients to ``x`` and to the leaves. The nodes get none: a hard decision has no slope.
+        The hard output has gradients to ``x`` and to the leaves. The nodes get none: a hard decision has no gradient.
 
         TypeError for an integer tensor or another dtype than the weights', ValueError for a wrong width.
         """
@@ -101,11 +103,13 @@ class FastFeedForward(nn.Module):
         return (y if tokens is x else y.reshape(*x.shape[:-1], self.d_out)), descent
 
     def mix(self, tokens: Tensor) -> tuple[Tensor, Descent]:
-        """All nodes and all leaves, (T, d_in) -> (T, d_out). An answer is the sum of the leaves' answers, weighted; as
-        their output layers are linear, it is enough to weight their neurons (``Experts.mixed``): two matrix products.
+        """Compute all nodes and all leaves: tokens (T, d_in) -> output (T, d_out) and descent.
+
+        The output is the weighted sum of the leaves' outputs. Their output layers are linear, so it is enough to weight
+        their neurons (``Experts.mixed``): two matrix products.
         """
         check_dtype(tokens, self.leaves.w_in)
-        # As F.linear. The nodes are few and odd in number, so it is the tokens that should fill BLAS's vectors.
+        # F.linear, transposed: the nodes are few and odd in number, so the tokens should fill BLAS's vectors.
         logits = torch.addmm(self.node_bias.unsqueeze(1), self.node_weight, tokens.T).T
         if not self.training:
             leaf = follow(logits, self.depth)
@@ -120,35 +124,37 @@ class FastFeedForward(nn.Module):
         return y, Descent(leaf, logits, weights)
 
     def soften(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor]:
-        """All leaves by these decisions: (T, d_in), logits (T, N) -> answers (T, d_out), the leaves' weights (T, L)."""
+        """Mix all leaves by these decisions: (T, d_in), logits (T, N) -> outputs (T, d_out), leaf weights (T, L)."""
         weights = leaf_weights(decisions.sigmoid(), self.depth)
         return self.leaves.mixed(tokens, weights), weights
 
     def descend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """One leaf for each token, and no other is read: (T, d_in) -> answers (T, d_out), leaves (T,)."""
+        """Compute only the leaf that each token reaches: (T, d_in) -> outputs (T, d_out), leaves (T,)."""
         stacks = (self.leaves.w_in, self.leaves.b_in, self.leaves.w_out, self.leaves.b_out)
         check_dtype(tokens, stacks[0])
-        tokens = tokens.to(stacks[0].dtype)  # where they differ, autocast is on, which does not reach the questions
+        tokens = tokens.to(stacks[0].dtype)  # they differ only under autocast, which does not cast what follows
         node = torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
         for _ in range(self.depth):
             logits = (tokens * self.node_weight[node]).sum(-1) + self.node_bias[node]
             node = 2 * node + 1 + (logits >= 0)
         leaf = node - (self.n_leaves - 1)
 
-        # Leaf by leaf. The used ones are taken from their stacks at once: one by one, each would allocate a gradient of
-        # the whole stack.
+        # Leaf by leaf. The used leaves are taken from the stacks in one indexing: one by one, each would allocate a
+        # gradient of the whole stack.
         order = leaf.argsort(stable=True)
         used, counts = leaf[order].unique_consecutive(return_counts=True)
         of_each = zip(tokens[order].split(counts.tolist()), *(stack[used].unbind() for stack in stacks), strict=True)
-        answers = [tokens.new_empty(0, self.d_out)]  # so that no token at all has an answer, too
+        answers = [tokens.new_empty(0, self.d_out)]  # so that torch.cat works without tokens
         for own, w_in, b_in, w_out, b_out in of_each:
             answers.append(self.leaves.neurons(own, w_in, b_in, None, None) @ w_out + b_out)
         return torch.cat(answers)[order.argsort()], leaf
 
     def compiled(self, tokens: Tensor) -> tuple[Tensor, Tensor] | None:
-        """``descend`` by a compiled kernel (``fast.descend``); None where this cannot serve, and for a subclass that
-        has a way of its own. A token takes ten microseconds, so parameters are read from their dictionaries:
-        nn.Module's own search for six would take two.
+        """``descend`` with a compiled kernel (``fast.descend``); None if it cannot be used, and if a subclass overrides
+        ``descend``.
+
+        A token takes ten microseconds. So the six parameters are read from their dictionaries: nn.Module's attribute
+        lookup would take two.
         """
         leaves, kind = self._modules["leaves"], type(self)
         own = kind is not FastFeedForward and kind.descend is not FastFeedForward.descend
@@ -161,17 +167,17 @@ class FastFeedForward(nn.Module):
                 stacks["w_in"], stacks["b_in"], stacks["w_out"], stacks["b_out"],
             )  # fmt: skip
             y, leaf = fast.descend(tokens, tensors, leaves.activation)
-        except (KeyError, fast.CannotServe):  # pruned or parametrised: attributes, but no parameters
+        except (KeyError, fast.CannotServe):  # pruned or parametrised weights are attributes, not parameters
             return None
         if torch.is_grad_enabled() and (tokens.requires_grad or any(stack.requires_grad for stack in tensors[2:])):
-            # With the way decided, a tree is a mixture that chooses one expert, its leaf, with weight 1.
+            # Once the leaves are known, a tree is a mixture that chooses one expert, the leaf, with weight 1.
             _, _, w_in, b_in, w_out, b_out = tensors
             ones = tokens.new_ones(len(tokens), 1)
             y = fast.mix(tokens, leaf.unsqueeze(1), ones, w_in, b_in, None, None, w_out, b_out, leaves.activation)
         return None if y is None else (y, leaf)
 
     def compiled_soft(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
-        """``soften`` by a compiled kernel (``fast.soften``), and the leaf (T,) that the decisions lead to; or None."""
+        """``soften`` with a compiled kernel (``fast.soften``), and the leaf of the hard decisions (T,); or None."""
         leaves, own = self.leaves, type(self).soften is not FastFeedForward.soften
         if own or type(leaves) is not Experts or not fast.serves(under_vmap=True):
             return None
@@ -193,7 +199,7 @@ def follow(logits: Tensor, depth: int) -> Tensor:
 
 
 def leaf_weights(right: Tensor, depth: int) -> Tensor:
-    """The product of the decisions on the way to each leaf: probabilities of going right (T, N) -> (T, 2**depth)."""
+    """The probability of reaching each leaf: probabilities of going right (T, N) -> (T, 2**depth)."""
     weights = torch.ones_like(right[:, :1] if depth else right.sum(-1, keepdim=True))
     for level in range(depth):
         to_the_right = weights * right[:, 2**level - 1 : 2 ** (level + 1) - 1]
@@ -204,11 +210,11 @@ def leaf_weights(right: Tensor, depth: int) -> Tensor:
 def hardening_loss(descent: Descent) -> Tensor:
     """Mean entropy of the decisions, over tokens and nodes, in nats: a scalar from 0 (hard) to log 2 (undecided).
 
-    It is as low when all tokens are sent the same way as when they are divided.
+    It ignores balance: it is as low when all tokens go the same way as when they are divided.
 
-    Source: Belcak and Wattenhofer 2023 (arXiv:2308.14711), section "Hardening"; they add up the nodes' entropies.
+    Source: Belcak and Wattenhofer 2023 (arXiv:2308.14711), section "Hardening", which sums over the nodes.
 
-    Raises ValueError for a descent of ``eval()``, where most nodes were not asked.
+    Raises ValueError for a descent without logits: ``eval()`` with ``dispatch="sparse"``.
     """
     logits = _logits(descent, "hardening_loss")
     entropies = F.softplus(logits) - logits * logits.sigmoid()  # -p log p - (1-p) log(1-p), also where p is 0 or 1
@@ -218,12 +224,12 @@ def hardening_loss(descent: Descent) -> Tensor:
 def node_balance_loss(descent: Descent) -> Tensor:
     """How far each node's mean decision is from a half: mean over the nodes of (2 mean - 1)², a scalar from 0 to 1.
 
-    A node's mean counts each token by how much of it arrives there: it is about the tokens that the node divides.
+    A node's mean weights each token by its probability of reaching the node.
 
     Source: after the importance loss of Shazeer et al. 2017 (arXiv:1701.06538), eq. 6 and 7, node by node. Load
-    balancing for these trees was proposed before, by Charalampopoulos et al. 2024 (arXiv:2405.16836); not compared.
+    balancing for these trees was proposed earlier by Charalampopoulos et al. 2024 (arXiv:2405.16836); not compared.
 
-    Raises ValueError for a descent of ``eval()``.
+    Raises ValueError as ``hardening_loss`` does.
     """
     logits = _logits(descent, "node_balance_loss")
     load = descent.weights.mean(0)
@@ -236,11 +242,11 @@ def node_balance_loss(descent: Descent) -> Tensor:
 
 
 def hardening_ramp(step: int, start: int, end: int, peak: float) -> float:
-    """The hardening weight at a step: 0 until ``start``, then in a straight line up to ``peak`` at ``end``, and so on.
+    """The hardening weight at a step: 0 until ``start``, linear up to ``peak`` at ``end``, and constant after it.
 
-    A tree that is hardened from the first step decides before it knows anything.
+    A tree that is hardened from the first step decides before it has learned anything.
 
-    Raises ValueError where ``end`` is not after ``start``.
+    Raises ValueError if ``end`` is not after ``start``.
     """
     if not start < end:
         raise ValueError(f"end must be after start = {start}, got {end}")
