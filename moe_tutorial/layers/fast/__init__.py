@@ -1,7 +1,7 @@
-"""What is there for speed alone: a mixture's sparse way, and a tree's two descents, compiled.
+"""Compiled kernels, for speed alone: a mixture's sparse dispatch, and a tree's hard and soft descent.
 
-``mixture.py`` and ``tree.py`` are whole without this folder: whatever is asked here has a plain way there, and tests
-hold the two equal. It knows no layers: its functions take tensors, float32, contiguous and on the CPU.
+``mixture.py`` and ``tree.py`` compute the same in plain PyTorch, and tests hold the two equal. The functions here do
+not know the layers: they take contiguous float32 tensors on the CPU, and int64 indices.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 __all__ = ["CannotServe", "compile_kernels", "descend", "mix", "on_compile", "serves", "soften"]
 
 on_compile: Callable[[float], None] | None = None
-"""Called after a kernel was compiled, with the seconds that it took: a first call waits for it."""
+"""Callback after a first call that had to compile its kernel, with the seconds that the call took."""
 
 HAS_NUMBA = find_spec("numba") is not None
 
 
 def serves(under_vmap: bool = False) -> bool:
-    """Whether kernels can be called here: outside of ``torch.compile``, the transforms of ``torch.func``, and a
-    ``TorchDispatchMode`` such as ``FlopCounterMode``. Which tensors they take, they say themselves (``CannotServe``).
+    """Whether kernels can be called now: not inside ``torch.compile``, a transform of ``torch.func``, or a
+    ``TorchDispatchMode`` such as ``FlopCounterMode``. They check their tensors themselves (``CannotServe``).
 
-    ``soften`` can be called inside transforms, too: ask with ``under_vmap``.
+    ``soften`` can be called inside transforms, too: pass ``under_vmap=True`` for it.
     """
     return (
         HAS_NUMBA
@@ -36,7 +36,7 @@ def serves(under_vmap: bool = False) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    """What needs numba is loaded when first used, which takes a second."""
+    """Import what needs numba at its first use, as that takes a second."""
     if name not in LAZY:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     found = globals()[name] = getattr(import_module(f".{LAZY[name]}", __name__), name)

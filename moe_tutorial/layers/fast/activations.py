@@ -1,6 +1,6 @@
-"""Activations and their slopes, in steps of which a processor takes many at a time.
+"""Activations and their derivatives, written so that the compiler can vectorise a loop over them.
 
-Loops over them must be one for each activation: the compiler makes no vector code of a loop that chooses.
+Each activation needs a loop of its own: a loop with a branch is not vectorised.
 """
 
 import math
@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from .compiling import kernel
 
-ACTIVATIONS = ("relu", "gelu", "silu")  # the kernels know them by number
+ACTIVATIONS = ("relu", "gelu", "silu")  # kernels take the index in this tuple
 
 
 @intrinsic
@@ -27,9 +27,10 @@ def float_of(context, bits):
 
 @kernel(inline="always")
 def exp(x):
-    """e to the x in float32, to two units in the last place: 2 to a whole number, times a polynomial. Unlike the
-    library's, a loop over it becomes vector code. It stays finite: beyond 87 it is as at 87. And it is 0 below -87: a
-    processor takes a hundred times as long for the tiny numbers that would come there.
+    """exp(x) in float32, to two units in the last place: a power of two times a polynomial.
+
+    Unlike the library's exp, it can be vectorised. Above 87 it is exp(87), so that it stays finite. Below -87 it is 0:
+    the results would be subnormal numbers, which take a CPU a hundred times as long.
     """
     low = x < np.float32(-87)
     x = min(max(x, np.float32(-87)), np.float32(87))
@@ -53,8 +54,10 @@ def sigmoid(x):
 
 @kernel(inline="always")
 def normal(x):
-    """The share of a standard normal distribution below x, to 1e-7: Abramowitz and Stegun, Handbook of Mathematical
-    Functions, 7.1.26. Unlike the library's erf, a loop over it becomes vector code.
+    """The cumulative distribution function of a standard normal distribution at x, to 1e-7.
+
+    Unlike the library's erf, it can be vectorised. Source: Abramowitz and Stegun, Handbook of Mathematical Functions,
+    7.1.26.
     """
     t = np.float32(1) / (np.float32(1) + np.float32(0.3275911 * math.sqrt(0.5)) * abs(x))
     tail = np.float32(1.061405429)
@@ -110,10 +113,7 @@ def each(activation, gated, values, gates, neurons):
 
 @kernel()
 def activate(kind, gated, values, gates, neurons):
-    """The neurons, from what came before their activation: ``neurons`` must not overlap with the others.
-
-    To become vector code, a loop must have no branch, so there is one for each kind.
-    """
+    """Write the activated ``neurons``, which must not overlap ``values`` or ``gates``."""
     if kind == 0:
         each(relu, gated, values, gates, neurons)
     elif kind == 1:
@@ -136,7 +136,7 @@ def each_backward(activation, slope, gated, values, gates, grad_neurons, neurons
 
 @kernel()
 def activate_backward(kind, gated, values, gates, grad_neurons, neurons, grad_values, grad_gates):
-    """The neurons once more, and the gradients of values and gates."""
+    """Compute the neurons again, and the gradients of values and gates."""
     if kind == 0:
         each_backward(relu, relu_slope, gated, values, gates, grad_neurons, neurons, grad_values, grad_gates)
     elif kind == 1:

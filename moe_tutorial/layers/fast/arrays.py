@@ -1,7 +1,7 @@
-"""Tensors as the arrays that kernels read and write. No other file looks at memory without its tensor.
+"""Tensors as arrays that kernels read and write. Only this file turns an address into an array.
 
-A view as a NumPy array is the rule. It takes a microsecond, and a tree answers a token in ten, so the tree's kernel
-gets addresses.
+Most kernels take NumPy views. A view takes a microsecond, and a tree computes a token in ten, so the kernel of its hard
+descent takes addresses.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ NUMPY = {FLOAT: np.float32, INTEGER: np.int64}
 
 
 class CannotServe(ValueError):
-    """A tensor that kernels do not take: plain torch does."""
+    """Kernels cannot take this tensor; plain PyTorch can."""
 
 
 def array(tensor: Tensor | None, *shape: int, dtype: torch.dtype = FLOAT) -> np.ndarray:
-    """The tensor's memory in this shape; an array without elements in place of None.
+    """A view of the tensor as a NumPy array; an array without elements for None.
 
-    ``CannotServe``, a ValueError, for another dtype or device than the CPU, and for a tensor that is not contiguous;
-    ValueError for another shape.
+    Raises ``CannotServe``, a ValueError, for another dtype, another device than the CPU, and a tensor that is not
+    contiguous; ValueError for another shape.
     """
     if tensor is None:
         return np.empty((0,) * len(shape), NUMPY[dtype])
@@ -41,8 +41,8 @@ def check(tensor: Tensor, dtype: torch.dtype = FLOAT) -> None:
 
 
 def addresses(tensors: Sequence[Tensor]) -> list[int]:
-    """Where the memory of float32 tensors begins, and after all of these how many elements each has: for ``floats``,
-    which checks them. ``CannotServe`` as for ``array``."""
+    """The addresses of float32 tensors, then the number of elements of each, which ``floats`` checks. Raises
+    ``CannotServe`` as ``array`` does."""
     for tensor in tensors:
         if tensor.dtype is not FLOAT or not tensor.is_contiguous() or not tensor.is_cpu:
             check(tensor)
@@ -50,7 +50,7 @@ def addresses(tensors: Sequence[Tensor]) -> list[int]:
 
 
 def pointer_to(number):
-    """An intrinsic: an address -> a pointer to numbers of this kind."""
+    """An intrinsic that casts an address to a pointer to this type of number."""
 
     @intrinsic
     def pointer(context, address):
@@ -76,7 +76,7 @@ def check_size(size, shape):
 
 @njit(inline="always")
 def floats(address, size, shape):
-    """The float32 array of this shape at an address with ``size`` elements. ValueError where these do not fit."""
+    """The float32 array of this shape at an address with ``size`` elements; ValueError if size and shape differ."""
     check_size(size, shape)
     return carray(floats_at(address), shape)
 

@@ -1,7 +1,7 @@
-"""The matrix product of the BLAS that torch brings, called from kernels.
+"""Matrix products by torch's own BLAS, called from kernels.
 
-An expert of many tokens is best left to BLAS. From Python, a product costs some microseconds before it begins, and a
-mixture's training step makes nine for each of its experts.
+BLAS is the fastest for an expert with many tokens. Called from Python, each product has an overhead of some
+microseconds, and a training step makes up to nine for each expert.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ ONE = int(np.float32(1).view(np.int32))
 
 @cache
 def find_sgemm() -> int:
-    """Where torch's library has the BLAS routine ``sgemm``; 0 where it does not export it, as on Windows."""
+    """The address of the BLAS routine ``sgemm`` in torch's library; 0 if it is not exported, as on Windows."""
     for library in Path(torch.__file__).parent.glob("lib/libtorch_cpu.*"):
         try:
             return ctypes.cast(ctypes.CDLL(str(library)).sgemm_, ctypes.c_void_p).value or 0
@@ -33,7 +33,7 @@ def find_sgemm() -> int:
 
 @intrinsic
 def call_sgemm(context, sgemm, settings, a, b, c):
-    """sgemm with ten settings in a row, each in eight bytes, and three matrices: all of them are addresses."""
+    """Call sgemm, by address, with the addresses of its ten scalar arguments (eight bytes each) and three matrices."""
 
     def generate(context, builder, signature, arguments):
         sgemm, settings, a, b, c = arguments
@@ -50,10 +50,10 @@ def call_sgemm(context, sgemm, settings, a, b, c):
 
 @kernel()
 def matmul(blas, x, x_transposed, w, w_transposed, y, add):
-    """y = x w, or that added to y, for arrays row after row; x or w transposed where it says so.
+    """y = x w, or y += x w if ``add``, for row-major arrays; x or w can be transposed.
 
-    BLAS wants columns: read as such, the arrays are transposed, and y' = w' x'. ``blas`` is the address of sgemm and
-    room for its ten settings.
+    BLAS is column-major, so it sees the arrays transposed: y' = w' x'. ``blas`` is the address of sgemm and an int64
+    array for its ten scalar arguments.
     """
     sgemm, settings = blas
     settings[0] = TRANSPOSED if w_transposed else AS_IT_IS

@@ -1,12 +1,12 @@
-"""Products of a few rows, of which the kernels are made."""
+"""Products of a few rows: the building blocks of the kernels."""
 
 import numpy as np
 
 from .compiling import kernel
 from .vectors import LANES, ROWS, products
 
-NEAR = 2**13  # numbers of a matrix at a time that all rows meet, so that they stay in the nearest cache
-FEW = 3  # rows from which on taking them in fours pays, the missing ones as zeros
+NEAR = 2**13  # elements of a matrix to use for all rows at a time, so that they stay in the L1 cache
+FEW = 3  # from this many rows on, blocks of four are faster, padded with zeros
 
 one_with_four, four_with_four = products(1), products(ROWS)
 
@@ -27,7 +27,7 @@ def add(y, value, row):
 
 @kernel(inline="always")
 def copy(row, to):
-    """As ``to[:] = row``, which would look first whether the two overlap."""
+    """``to[:] = row`` without its check for overlap."""
     for i in range(row.shape[0]):
         to[i] = row[i]
 
@@ -40,7 +40,7 @@ def add_rows(rows, row):
 
 @kernel(inline="always")
 def dots_apart(x, w, j, step, out):
-    """out[i] = x . w[i] for four rows i from j on, ``step`` apart."""
+    """out[i] = x . w[i] for four rows i from j on, in steps of ``step``."""
     wa, wb, wc, wd = w[j], w[j + step], w[j + 2 * step], w[j + 3 * step]
     a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
     for i in range(x.shape[0]):
@@ -63,7 +63,7 @@ def dots_of_one(x, r, w, j, out):
 
 @kernel(inline="always")
 def adds_of_one(y, v, r, w, j, step):
-    """y[r] += v[r, i] * w[i] for four rows i from j on, ``step`` apart: y is read and written once for the four."""
+    """y[r] += v[r, i] * w[i] for four rows i from j on, in steps of ``step``: y is read and written once."""
     yr, wa, wb, wc, wd = y[r], w[j], w[j + step], w[j + 2 * step], w[j + 3 * step]
     a, b, c, d = v[r, j], v[r, j + step], v[r, j + 2 * step], v[r, j + 3 * step]
     for i in range(y.shape[1]):
@@ -74,7 +74,7 @@ def adds_of_one(y, v, r, w, j, step):
 def dots(x, r, w, j, out):
     """out[r, j] = x[r] . w[j] for four rows from r on and four from j on: each number is read once for four products.
 
-    Rows are passed by their numbers: making slices of the arrays would take as long as a hundred columns.
+    Rows are passed by index: slicing the arrays would take as long as a hundred columns.
     """
     if x.shape[1] >= LANES:
         four_with_four(x, r, w, j, out)
@@ -103,7 +103,7 @@ def adds(y, v, r, w, j):
 
 @kernel()
 def padded(n):
-    """How many rows must be there where n are multiplied: those after the n-th must be zeros."""
+    """The number of rows that an array needs for a product of n rows: those after the n-th must be zeros."""
     return n if n < FEW else (n + ROWS - 1) // ROWS * ROWS
 
 
@@ -129,7 +129,7 @@ def matmul_transposed(x, w, n, y):
 def add_matmul_of_fours(x, w, n, y):
     m = w.shape[0]
     for r in range(0, n, ROWS):
-        for j in range(0, m - m % ROWS, ROWS):  # from 0, or else LLVM asks in each turn whether the arrays overlap
+        for j in range(0, m - m % ROWS, ROWS):  # from 0, or else LLVM checks for overlap in each iteration
             adds(y, x, r, w, j)
 
 

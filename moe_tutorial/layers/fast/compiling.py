@@ -1,7 +1,7 @@
-"""How a kernel is compiled, kept on disk, and called.
+"""Compile, cache and call kernels.
 
-Importing this module needs numba. A kernel compiles at its first call and is kept beside its file for the next process,
-until any file of this folder changes.
+Importing this module needs numba. A kernel compiles at its first call and is cached on disk until any file of this
+folder changes.
 """
 
 import hashlib
@@ -19,17 +19,17 @@ from numba import njit
 
 from moe_tutorial.layers import fast
 
-MANY = 64  # rows from which on several threads share the work
+MANY = 64  # from this many rows on, several threads share the work
 
-# Sums may be reordered, so that they use the processor's vectors; infinities and NaN keep their meaning.
+# Sums may be reordered, so that they can be vectorised; infinities and NaN stay as in IEEE 754.
 _options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "nogil": True}
 _ready = set()  # kernels that this process has compiled or loaded
 
 
 def kernel(**more) -> Callable[[Callable], Any]:
-    """A decorator: numba's ``njit``, cached on disk for the files of this folder where that can be written.
+    """A decorator: numba's ``njit``, with a cache on disk for kernels of this folder, if it can be written.
 
-    A kernel of a notebook is not cached: numba would reuse it while its cell stays the same, whatever it imports.
+    A notebook's kernel is not cached: numba would reuse it until its cell changes, even if what it imports has changed.
     """
 
     def compile(function: Callable) -> Any:
@@ -37,7 +37,7 @@ def kernel(**more) -> Callable[[Callable], Any]:
             return njit(**_options, **more)(function)
         try:
             compiled = njit(cache=True, **_options, **more)(function)
-        except RuntimeError:  # no such folder: a read-only installation
+        except RuntimeError:  # no writable cache folder: a read-only installation
             return njit(**_options, **more)(function)
         remove_stale(Path(compiled.stats.cache_path))
         return compiled
@@ -47,7 +47,7 @@ def kernel(**more) -> Callable[[Callable], Any]:
 
 @cache
 def remove_stale(folder: Path) -> None:
-    """Delete what was compiled from other sources: numba checks a kernel's own file, not those that it imports."""
+    """Delete cached kernels if any source has changed: numba checks a kernel's own file, not its imports."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     now = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     stamp = folder / "moe_kernels.sha256"
@@ -59,11 +59,11 @@ def remove_stale(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         stamp.write_text(now)
     except OSError:
-        pass  # a folder that others may write
+        pass  # the cache folder cannot be written
 
 
 def run(compiled: Callable, *arguments: Any) -> Any:
-    """What a kernel returns. ``fast.on_compile`` is told how long a first call took if it had to compile."""
+    """Call a kernel. If it had to compile, pass the seconds that took to ``fast.on_compile``."""
     if compiled in _ready:
         return compiled(*arguments)
     begun = time.perf_counter()
@@ -75,15 +75,15 @@ def run(compiled: Callable, *arguments: Any) -> Any:
 
 
 def run_rows(compiled: Callable, n: int, arguments: list[Any]) -> None:
-    """Call a kernel whose last two arguments are the first and the last row, for ``n`` rows in all: on as many threads
-    as torch uses, where there are rows enough."""
-    if n < MANY and compiled in _ready:  # as below, sooner
+    """Call a kernel for ``n`` rows; its last two arguments are the first row and the end (exclusive). If there are many
+    rows, as many threads as torch uses share them."""
+    if n < MANY and compiled in _ready:  # a shortcut for what follows
         compiled(*arguments, 0, n)
         return
     if (threads := 1 if n < MANY else torch.get_num_threads()) == 1:
         run(compiled, *arguments, 0, n)
         return
-    run(compiled, *arguments, 0, 0)  # compiled once, before several threads need it
+    run(compiled, *arguments, 0, 0)  # compile once, before several threads need it
     edges = [n * part // threads for part in range(threads + 1)]
     own = pool(os.getpid(), threads)
     for done in [own.submit(compiled, *arguments, *rows) for rows in pairwise(edges)]:
@@ -92,5 +92,5 @@ def run_rows(compiled: Callable, n: int, arguments: list[Any]) -> None:
 
 @cache
 def pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads of this process: those of a parent do not survive ``fork``."""
+    """The thread pool of this process: the threads of a parent do not survive ``fork``."""
     return ThreadPoolExecutor(threads)

@@ -10,14 +10,14 @@ from .blocks import add, adds_of_one, copy, dot, dots_apart
 from .compiling import kernel, run_rows
 from .few_tokens import add_outputs, sort_choices
 
-TOGETHER = 8  # tokens that meet their nodes in turn
-APART = 2  # tokens of a leaf up to which none of their rows is copied
-FEW = 4  # tokens from which on taking those of a leaf together pays
+TOGETHER = 8  # tokens that descend together, level by level
+APART = 2  # up to this many tokens of a leaf are computed one by one, without a copy
+FEW = 4  # from this many tokens on, grouping them by leaf is faster
 
 
 @kernel()
 def find_leaves(x, node_weight, node_bias, leaf):
-    """The leaf of each token (T,): some tokens go level by level, as none of these waits for another."""
+    """Write the leaf of each token (T,). Several tokens descend together, as their products can overlap in the CPU."""
     nodes = len(node_bias)
     for at in range(0, len(x), TOGETHER):
         end = min(at + TOGETHER, len(x))
@@ -33,8 +33,10 @@ def find_leaves(x, node_weight, node_bias, leaf):
 
 @kernel()
 def answer_one(kind, x, w_in, b_in, w_out, b_out, y):
-    """One token, one leaf: (1, d) -> y (1, o). Each weight is read once, mostly from memory, which brings more in a
-    second when it is asked for the four quarters of a matrix in turn than for one row after the other.
+    """Compute one token with one leaf: x (1, d) -> y (1, o).
+
+    Each weight is read once, mostly from main memory. Reading the four quarters of a matrix side by side has a higher
+    bandwidth than reading row after row.
     """
     h = len(b_in)
     step, neurons = h // 4, np.empty((1, h), np.float32)
@@ -53,8 +55,8 @@ def answer_one(kind, x, w_in, b_in, w_out, b_out, y):
 
 @kernel()
 def answer_leaves(kind, x, order, start, w_in, b_in, w_out, b_out, y):
-    """The leaves as experts that are chosen alone, with weight 1. The tokens of a leaf that has few are not copied,
-    which would take longer than it saves.
+    """Compute the tokens leaf by leaf, each leaf as an expert with weight 1. For a leaf with few tokens, copying them
+    side by side would take longer than it saves.
     """
     stacks, ones = (w_in, b_in, w_in[:0], b_in[:0], w_out, b_out), np.ones(len(order), np.float32)
     y[:] = 0
@@ -70,7 +72,7 @@ def answer_leaves(kind, x, order, start, w_in, b_in, w_out, b_out, y):
 def descend_arrays(kind, x, node_weight, node_bias, w_in, b_in, w_out, b_out, y, leaf):
     """y (T, o) and leaf (T,) of the tokens x (T, d)."""
     find_leaves(x, node_weight, node_bias, leaf)
-    if len(x) < FEW:  # nothing to group, and sorting is not free
+    if len(x) < FEW:  # sorting by leaf would take longer than it saves
         for t in range(len(x)):
             e, row = leaf[t], slice(t, t + 1)
             answer_one(kind, x[row], w_in[e], b_in[e], w_out[e], b_out[e], y[row])
@@ -85,7 +87,7 @@ def descend_rows(
     kind, T, d, L, h, o, y, leaf, x, node_weight, node_bias, w_in, b_in, w_out, b_out,
     of_x, of_node_weight, of_node_bias, of_w_in, of_b_in, of_w_out, of_b_out, first, last,
 ):  # fmt: skip
-    """The same for the tokens from ``first`` up to ``last``, and arrays at these addresses, of so many elements."""
+    """``descend_arrays`` for the tokens from ``first`` up to ``last``. Arrays are addresses of ``of_...`` elements."""
     descend_arrays(
         kind, floats(x, of_x, (T, d))[first:last],
         floats(node_weight, of_node_weight, (L - 1, d)), floats(node_bias, of_node_bias, (L - 1,)),

@@ -1,6 +1,6 @@
-"""A mixture's forward pass for few tokens of each expert: every weight in use is read once.
+"""A mixture's forward pass for few tokens per expert: every weight in use is read once.
 
-With few tokens an expert's matrix products wait for the memory that its weights come from, so they are one pass.
+With few tokens, an expert's matrix products are limited by memory bandwidth, so they share one pass over its weights.
 """
 
 import numpy as np
@@ -9,13 +9,13 @@ from .activations import activate
 from .blocks import add, add_matmul, add_rows, copy, matmul_transposed, padded
 from .compiling import kernel
 
-BLOCK = 32  # tokens of an expert at a time, so that they stay in the nearest cache
+BLOCK = 32  # tokens of an expert at a time, so that they stay in the L1 cache
 
 
 @kernel()
 def sort_choices(indices, E, order, start):
-    """``order`` (S,): the choices sorted by expert, where S = T * k; ``start`` (E + 1,): where each expert's begin.
-    Returns False if an index is out of range."""
+    """Write ``order`` (S,), the choices sorted by expert, where S = T * k, and ``start`` (E + 1,), where each expert's
+    begin. Returns False if an index is out of range."""
     start[:] = 0
     for expert in indices:
         if not 0 <= expert < E:
@@ -32,7 +32,7 @@ def sort_choices(indices, E, order, start):
 
 @kernel()
 def gather(x, order, k, n, rows):
-    """The tokens of n choices, and zeros in the rows that pad them."""
+    """Copy the tokens of n choices to ``rows``, and pad them with rows of zeros."""
     for r in range(n):
         copy(x[order[r] // k], rows[r])
     for r in range(n, padded(n)):
@@ -41,7 +41,7 @@ def gather(x, order, k, n, rows):
 
 @kernel()
 def add_outputs(kind, k, x, weights, stacks, order, start, first, last, y):
-    """The outputs of the experts from ``first`` up to ``last``, times their weights, added to y (T, o)."""
+    """Add the outputs of the experts from ``first`` up to ``last``, times their weights, to y (T, o)."""
     w_in, b_in, w_gate, b_gate, w_out, b_out = stacks
     h, d = w_in.shape[1:]
     gated, biased = len(w_gate) > 0, len(b_in) > 0
@@ -76,7 +76,7 @@ def add_outputs(kind, k, x, weights, stacks, order, start, first, last, y):
 def forward(kind, k, x, indices, weights, w_in, b_in, w_gate, b_gate, w_out, b_out, y):
     """y (T, o) = the outputs of the chosen experts, weighted and added up; x (T, d), indices and weights (T * k,).
 
-    Stacks that a mixture does not have are arrays without elements. Returns False if an index is out of range.
+    A stack that the mixture lacks is an array without elements. Returns False if an index is out of range.
     """
     E = len(w_in)
     order, start = np.empty(len(indices), np.int64), np.empty(E + 1, np.int64)

@@ -1,8 +1,8 @@
-"""Memory for large gradients that is used again.
+"""A buffer pool for large gradients.
 
-A fresh array of many megabytes comes from the system page by page, each page filled with zeros first, and goes back to
-it when it is freed. For the gradient of a stack of experts that takes longer than to compute it. So its memory waits
-for the next step, when the gradient itself has gone.
+The operating system zeroes a fresh array of many megabytes page by page, and takes it back when it is freed. For the
+gradient of a stack of experts, that takes longer than the computation. So the memory of a freed gradient is kept for
+the next step.
 """
 
 import numpy as np
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-LARGE = 2**16  # numbers from which on it matters
+LARGE = 2**16  # from this many elements on, a gradient's memory is kept
 
-_free = WeakTensorKeyDictionary()  # weights -> a list: the memory of their last gradient, once no tensor uses it
+_free = WeakTensorKeyDictionary()  # weights -> a list with the memory of their last gradient, if no tensor uses it
 
 
 class Buffer(np.ndarray):
-    """Memory that goes back to its list when the tensor that was made of it has gone."""
+    """An array that puts its memory back into a list when the tensor made from it is freed."""
 
     free = None
 
@@ -26,7 +26,7 @@ class Buffer(np.ndarray):
 
 
 def empty_gradient(weights: Tensor) -> Tensor:
-    """A float32 tensor for the gradient of these weights, not filled."""
+    """An uninitialised float32 tensor for the gradient of these weights."""
     if weights.numel() < LARGE:
         return torch.empty_like(weights)
     free = _free.setdefault(weights, [])

@@ -1,7 +1,7 @@
-"""A mixture's forward and backward pass around BLAS: sorted by expert, an expert's tokens are a slice.
+"""A mixture's forward and backward pass around BLAS. The choices are sorted by expert, so each expert's are a slice.
 
-Between the products are many small passes: gather, add a bias, activate, weigh, add up. Here they run over some hundred
-tokens at a time, which stay in the cache from one product to the next.
+Between the matrix products are many small passes: gather, add a bias, activate, weight, sum. They run over blocks of
+some hundred tokens, which stay in the cache from one product to the next.
 """
 
 import numpy as np
@@ -38,9 +38,11 @@ def forward(
 ):  # fmt: skip
     """y (T, o) = the outputs of the chosen experts, weighted and added up; x (T, d), indices and weights (T * k,).
 
-    Stacks that a mixture does not have are arrays without elements. Written for the backward pass: ``order`` (S,), the
-    choices sorted by expert, where S = T * k; ``start`` (E + 1,), where each expert's begin; and if ``save``, in that
-    order the neurons before their activation, ``values`` and ``gates`` (S, h). False if an index is out of range.
+    A stack that the mixture lacks is an array without elements. For the backward pass, this also writes ``order`` (S,),
+    the choices sorted by expert, where S = T * k; ``start`` (E + 1,), where each expert's begin; and if ``save``, in
+    the same order, the neurons before their activation, ``values`` and ``gates`` (S, h).
+
+    Returns False if an index is out of range.
     """
     (E, h, d), S = w_in.shape, len(indices)
     gated, biased, block = len(w_gate) > 0, len(b_in) > 0, rows_at_a_time(S, h)
@@ -79,9 +81,9 @@ def backward(
     sgemm, kind, k, x, weights, grad_output, w_in, b_in, w_gate, w_out, b_out, order, start, values, gates,
     grad_x, grad_weights, grad_w_in, grad_b_in, grad_w_gate, grad_b_gate, grad_w_out, grad_b_out,
 ):  # fmt: skip
-    """The gradients, from what ``forward`` has saved; that of x only where ``grad_x`` has elements.
+    """Write the gradients, from what ``forward`` has saved; that of x only if ``grad_x`` has elements.
 
-    Those of an expert without a token are zero, and not missing: for Adam the two differ.
+    The gradients of an expert without tokens are zero, not missing: for Adam the two differ.
     """
     (E, h, d), o, S = w_in.shape, w_out.shape[2], len(weights)
     gated, biased, block = len(w_gate) > 0, len(b_in) > 0, rows_at_a_time(S, h)

@@ -1,6 +1,6 @@
-"""A mixture's sparse way with compiled kernels, chosen by shape: one for few tokens of each expert, one around BLAS.
+"""A mixture's sparse dispatch with compiled kernels, chosen by shape: one for few tokens per expert, one around BLAS.
 
-The gradient of an expert without a token is zero, and not missing.
+The gradient of an expert without tokens is zero, not missing.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from .blas import find_sgemm
 from .compiling import run
 from .gradients import empty_gradient
 
-# In evaluation, the numbers that an expert is given, its tokens times their width, up to which reading its weights once
-# is the quickest way. For a single token it always is. Measured with one thread, widths 64 to 256, 8 and 64 experts: a
-# Zen 4 is quicker so for eight times as many, too; a processor with a better BLAS, for fewer.
+# Without gradients, ``few_tokens`` is used for a single token, and for up to this many input numbers per expert (tokens
+# times width, on average). Measured on one thread with widths 64 to 256, and 8 and 64 experts: on a Zen 4 it is faster
+# for up to eight times as many, on a processor with a better BLAS only for fewer.
 FEW = 2**10
-# On several threads, these times the neurons of all choices, beyond which plain torch is quicker: it divides among them
-# what lies between the products, too. Measured with two.
+# On several threads, plain torch is faster if threads times the neurons of all choices exceed this: it parallelises
+# what lies between the products, too. Measured with two threads.
 MANY = 2**22
 
 
@@ -42,12 +42,12 @@ def mix(
 
     Args:
         tokens (T, d), weights (T, k): float32. indices (T, k): int64, the chosen experts.
-        w_in, b_in, w_gate, b_gate, w_out, b_out: the stacks of E experts, see ``Experts``; None for those that it does
-            not have. (E, h, d), (E, h), (E, h, d), (E, h), (E, h, o), (E, o), float32.
+        w_in, b_in, w_gate, b_gate, w_out, b_out: the stacks of E experts, see ``Experts``; None for a stack that the
+            mixture lacks. (E, h, d), (E, h), (E, h, d), (E, h), (E, h, o), (E, o), float32.
         activation: "relu", "gelu" or "silu".
 
-    All tensors are contiguous and on the CPU. Returns (T, o); None where plain torch is quicker, and where it
-    does not export its BLAS. Raises ValueError if an index is out of range, and for a tensor of another shape;
+    All tensors are contiguous and on the CPU. Returns (T, o); None if plain torch is faster, and if it does not
+    export its BLAS. Raises ValueError if an index is out of range, and for a tensor of another shape;
     ``CannotServe``, a ValueError, for another dtype or layout.
     """
     threads = torch.get_num_threads()
@@ -119,8 +119,8 @@ def arrays_of(stacks: Sequence[Tensor | None], E: int, d: int, h: int, o: int) -
 def differentiable(
     ctx, grad_output: Tensor, tokens: Tensor, indices: Tensor, weights: Tensor, stacks: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """The gradients with a graph of their own, from plain torch."""
-    # A view of each is asked for its gradient: the weights come from the tokens, but through the router, not through y.
+    """The gradients in plain torch, with an autograd graph of their own, for second derivatives."""
+    # Differentiate by views: weights depend on tokens, too, but through the router, and that must not count here.
     tokens, weights, *stacks = (None if t is None else t.view_as(t) for t in (tokens, weights, *stacks))
     w_in, b_in, w_gate, b_gate, w_out, b_out = stacks
     act, y = getattr(F, ctx.activation), tokens.new_zeros(len(tokens), w_out.shape[2])

@@ -1,7 +1,7 @@
-"""The soft descent of a tree, compiled: one pass over the neurons on the way forward, and one on the way back.
+"""The soft descent of a tree, compiled: one pass over the neurons forward, and one backward.
 
-In plain torch the leaves' weights and the activation take four passes more over the neurons, and as many arrays, which
-is felt beside two matrix products.
+In plain torch, the leaves' weights and the activation take four more passes over the neurons, and four more arrays.
+Their time matters beside two matrix products.
 """
 
 import numpy as np
@@ -29,10 +29,10 @@ def weigh_leaf_backward(slope, weight, neurons, grad_weighted, grad_neurons):
 
 @kernel()
 def weigh(kind, decisions, neurons, right, weights, weighted, leaf, first, last):
-    """For the tokens from ``first`` up to ``last``: the leaves' weights (T, L), the activated neurons times these
-    (T, L, h), and the leaf that a hard descent would reach (T,)."""
+    """For the tokens from ``first`` up to ``last``, write the probabilities of going right (T, N), the leaves' weights
+    (T, L), the activated neurons times these (T, L, h), and the leaf of the hard decisions (T,)."""
     nodes, leaves = right.shape[1], weights.shape[1]
-    arriving = np.empty(nodes + leaves, np.float32)  # at each node, and after them at each leaf
+    arriving = np.empty(nodes + leaves, np.float32)  # probability of reaching each node, then each leaf
     for t in range(first, last):
         node = 0
         while node < nodes:
@@ -46,7 +46,7 @@ def weigh(kind, decisions, neurons, right, weights, weighted, leaf, first, last)
             arriving[2 * n + 1], arriving[2 * n + 2] = arriving[n] - to_the_right, to_the_right
         for e in range(leaves):
             weight = weights[t, e] = arriving[nodes + e]
-            # A loop for each kind: to become vector code, it must have no branch.
+            # One loop for each kind, as a loop with a branch is not vectorised.
             if kind == 0:
                 weigh_leaf(relu, weight, neurons[t, e], weighted[t, e])
             elif kind == 1:
@@ -59,10 +59,10 @@ def weigh(kind, decisions, neurons, right, weights, weighted, leaf, first, last)
 def weigh_backward(
     kind, grad_weighted, grad_weights, right, weights, weighted, neurons, grad_neurons, grad_decisions, first, last
 ):  # fmt: skip
-    """The gradients of neurons and decisions. For relu, whose slope shows in the weighted neurons, these may be passed
-    in the neurons' place."""
+    """Write the gradients of neurons and decisions. For relu, ``neurons`` may be the weighted neurons, which give the
+    same result."""
     nodes, leaves = right.shape[1], weights.shape[1]
-    worth = np.empty(nodes + leaves, np.float32)  # of a node and of a leaf: its weight times the gradient of it
+    worth = np.empty(nodes + leaves, np.float32)  # of each node, then each leaf: its weight times the gradient of it
     for t in range(first, last):
         for e in range(leaves):
             weight, grad, own = weights[t, e], grad_weighted[t, e], neurons[t, e]
@@ -81,15 +81,15 @@ def weigh_backward(
 def soften(
     tokens: Tensor, decisions: Tensor, w_in: Tensor, b_in: Tensor, w_out: Tensor, b_out: Tensor, activation: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """All leaves by these decisions: outputs (T, o), the leaves' weights (T, L), and the leaf that a hard descent would
-    reach (T,), int64.
+    """Mix all leaves by these decisions: outputs (T, o), the leaves' weights (T, L), and the leaf of the hard decisions
+    (T,), int64.
 
     Args:
-        tokens (T, d), decisions (T, L - 1), the logits of going right, w_in (L, h, d), b_in (L, h), w_out (L, h, o),
-            b_out (L, o): float32 on the CPU. L is a power of 2.
+        tokens (T, d), decisions (T, L - 1), w_in (L, h, d), b_in (L, h), w_out (L, h, o), b_out (L, o): float32 on the
+            CPU. L is a power of 2. Decisions are the logits of going right.
         activation: "relu", "gelu" or "silu".
 
-    Raises ValueError where decisions and leaves do not fit.
+    Raises ValueError if the shapes of decisions and leaves do not fit.
     """
     neurons = F.linear(tokens, w_in.flatten(0, 1), b_in.flatten()).unflatten(-1, b_in.shape)
     weighted, weights, _, leaf = Soften.apply(decisions, neurons, activation)
@@ -100,8 +100,10 @@ class Soften(torch.autograd.Function):
     """Decisions (T, N) and neurons before their activation (T, L, h) -> the activated neurons times their leaf's weight
     (T, L, h), the weights (T, L), the probabilities of going right (T, N), and the leaf of the hard decisions (T,).
 
-    What a decision gains by moving is a difference of sums over the leaves on its two sides of weight times gradient,
-    which is what the weighted neurons' gradient times themselves adds up to. With relu the way back needs no neurons.
+    The gradient of a node's decision is ``right - p * (left + right)``, where p is the probability of going right. Here
+    ``left`` and ``right`` are sums over the leaves on either side of the leaf's weight times that weight's gradient.
+    That product is the dot product of the weighted neurons and their gradient, plus the part that comes through the
+    returned weights. With relu, the backward pass needs no neurons.
     """
 
     @staticmethod
@@ -128,7 +130,7 @@ class Soften(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_weighted: Tensor, grad_weights: Tensor, *_):
         weighted, weights, right, neurons, decisions = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient of a gradient is asked for
+        if torch.is_grad_enabled():  # for second derivatives
             found = differentiable(ctx.activation, grad_weighted, grad_weights, weighted, weights, neurons, decisions)
             return *found, None
         T, L, h = weighted.shape
@@ -143,7 +145,7 @@ class Soften(torch.autograd.Function):
 
     @staticmethod
     def vmap(info, in_dims, decisions: Tensor, neurons: Tensor, activation: str):
-        """Under ``torch.vmap`` all seeds' tokens are simply tokens."""
+        """Under ``torch.vmap``, the tokens of all seeds are flattened into one batch."""
         stacked = [
             tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
             for tensor, dim in zip((decisions, neurons), in_dims, strict=False)
@@ -161,14 +163,14 @@ def differentiable(
     neurons: Tensor,
     decisions: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of ``weigh_backward`` with a graph of their own, from plain torch."""
+    """The gradients of ``weigh_backward`` in plain torch, with an autograd graph of their own."""
     if activation == "relu":
         slopes = (neurons > 0).to(neurons.dtype)
     else:
         active = getattr(F, activation)(neurons)
         (slopes,) = torch.autograd.grad(active, neurons, torch.ones_like(active), create_graph=True)
     right, worth, levels = decisions.sigmoid(), (grad_weighted * weighted).sum(-1) + grad_weights * weights, []
-    while (nodes := worth.shape[1] // 2) > 0:  # of a level, from the leaves up
+    while (nodes := worth.shape[1] // 2) > 0:  # the nodes of a level, from the leaves up
         left_worth, right_worth = worth.unflatten(1, (nodes, 2)).unbind(-1)
         worth = left_worth + right_worth
         levels.insert(0, right_worth - right[:, nodes - 1 : 2 * nodes - 1] * worth)

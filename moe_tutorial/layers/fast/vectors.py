@@ -1,5 +1,7 @@
-"""Products of rows in vector code of our own. LLVM, too, makes vectors of a loop with many sums, but in the end it adds
-up each one alone: with rows of 256 numbers, a quarter of the time on a Zen 5. Here all are added up together.
+"""Dot products of rows in hand-written vector code.
+
+LLVM also vectorises a loop with many sums, but then adds up the lanes of each sum separately: with rows of 256 numbers,
+that is a quarter of the time on a Zen 5. Here the lanes of all sums are added up together.
 """
 
 import torch
@@ -9,19 +11,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = {"AVX512": 16, "AVX2": 8}.get(torch.backends.cpu.get_cpu_capability(), 4)  # float32 numbers in a vector
-ROWS = 4  # rows taken at once: the 16 sums and 8 rows of four with four fit in a processor's registers
+ROWS = 4  # rows at once: the 16 sums and 8 rows of a block of four by four fit in a CPU's registers
 INTEGER = ir.IntType(64)
 VECTOR, LANE_NUMBERS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
 
 def load(builder, row, i):
-    """The numbers of a row from i on."""
+    """LANES numbers of a row from i on, as a vector."""
     return builder.load(builder.bitcast(builder.gep(row, [i]), VECTOR.as_pointer()), align=4)
 
 
 def add_up(builder, vectors):
-    """The sums of LANES vectors' numbers, as one vector: neighbours are added, until each sum is one number."""
+    """The sums of the lanes of LANES vectors, as one vector: neighbours are added until each sum is one lane."""
     even, odd = (ir.Constant(LANE_NUMBERS, [*range(first, 2 * LANES, 2)]) for first in (0, 1))
     while len(vectors) > 1:
         pairs = zip(vectors[::2], vectors[1::2], strict=True)
@@ -32,7 +34,7 @@ def add_up(builder, vectors):
 
 
 def last_lanes(builder, n):
-    """Which lanes of a vector are its last n."""
+    """A mask of the last n lanes of a vector."""
     one = builder.insert_element(
         ir.Constant(LANE_NUMBERS, ir.Undefined), builder.trunc(n, ir.IntType(32)), ir.IntType(32)(0)
     )
@@ -41,8 +43,8 @@ def last_lanes(builder, n):
 
 
 def products(rows):
-    """An intrinsic (x, r, w, j, out): out[r, j] = x[r] . w[j] for so many rows from r on and ROWS from j on, all of at
-    least LANES columns, side by side."""
+    """An intrinsic (x, r, w, j, out): out[r, j] = x[r] . w[j] for ``rows`` rows from r on and ROWS from j on, all
+    contiguous and of at least LANES columns."""
 
     def generate(context, builder, signature, arguments):
         kinds, (_, r, _, j, _) = signature.args, arguments
@@ -58,7 +60,7 @@ def products(rows):
         totals = [cgutils.alloca_once_value(builder, ZERO) for _ in range(rows * ROWS)]
 
         def take(i, chosen=None):
-            """What LANES columns from i on bring, or those chosen of them."""
+            """Add the products of LANES columns from i on, or of the chosen ones, to the totals."""
             left = [load(builder, row, i) for row in x]
             right = [load(builder, row, i) for row in w]
             if chosen is not None:
