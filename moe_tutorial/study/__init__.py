@@ -1,4 +1,4 @@
-"""How it is measured: data, training of many seeds at once, usage, cost and claims."""
+"""Measurements: data, training of many seeds at once, usage, cost and claims."""
 
 from moe_tutorial.layers import fast
 from moe_tutorial.study.claims import ClaimFailed, claim

@@ -3,7 +3,7 @@
 The same rule judges both. It must say yes to what was measured and no to the control, which is the same measurement
 with the mechanism taken away. A rule that says yes to everything is caught here, in the lesson, by the control.
 
-A claim is written as one line: mark, id, verdict, statement, then fields set apart by ``|``::
+A claim is written as one line: mark, id, verdict, statement, then fields separated by ``|``::
 
     ✓ claim 02.1 holds: Experts win | measured 0.120 [0.110, 0.140] | ○ control (dice) 0.000 [-0.010, 0.010] | 10 seeds
     – claim 09.4 not on this machine: It is faster | measured here 1.020 [0.970, 1.070] | 4 runs
@@ -34,15 +34,15 @@ LINE = re.compile(
 
 
 class ClaimFailed(AssertionError):
-    """What was measured does not hold, or the control holds too, so that the measurement shows nothing."""
+    """The rule says no to what was measured, or yes to the control, so that the measurement shows nothing."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """A claim that was judged. ``holds``: the rule says yes to what was measured, and no to the control.
 
-    ``timed``: the figures are times, of another machine other ones. ``n_seeds`` then counts the runs, and a claim that
-    does not hold is not false, but "not on this machine". ``rule`` is None where a function without a name judged.
+    ``timed``: the figures are times, which differ between machines. ``n_seeds`` then counts the runs, and a claim that
+    does not hold is not false, but "not on this machine". ``rule`` is None if another function or a bool judged.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Claim:
 
     @property
     def mark(self) -> str:
-        """What a reader sees first."""
+        """The symbol at the beginning of the line."""
         return "✓" if self.holds else "–" if self.timed else "✗"
 
     @property
@@ -89,7 +89,7 @@ class Claim:
 
     @classmethod
     def read(cls, line: str) -> "Claim | None":
-        """The claim in this line, or None if the line is none."""
+        """Parse a claim's line; None for any other line."""
         found = LINE.match(line)
         if not found:
             return None
@@ -116,7 +116,7 @@ def read_claims(text: str) -> list[Claim]:
 
 
 def print_claim(claim: Claim) -> None:
-    """Show a claim as its line."""
+    """Print a claim's line."""
     print(claim.line)
 
 
@@ -124,7 +124,7 @@ _show: Callable[[Claim], None] = print_claim
 
 
 def show_claims_with(show: Callable[[Claim], None]) -> None:
-    """From now on, claims that hold are shown by this function. A floor above has a box for them in JupyterLab."""
+    """From now on, pass each claim that does not raise to ``show``; ``moe_tutorial.show`` draws a box in JupyterLab."""
     global _show
     _show = show
 
@@ -143,29 +143,30 @@ def claim(
     refutes: str = "",
     timed: bool = False,
 ) -> None:
-    """Print the claim with its figures on one line, or raise where it does not hold.
+    """Print the claim with its figures on one line, or raise if it does not hold.
 
     Args:
         id: lesson and number, such as ``"04.2"``.
         statement: the sentence that is claimed.
-        measured: the number that carries it: one, or one for each seed (n_seeds,).
-        holds: the rule, given ``measured`` as an array (n_seeds,): one of ``study.rules``, such as ``above(0.9)``,
-            which the line then names and the box draws, or a function of your own where none fits. A bool is a verdict
+        measured: the number that supports it: one, or one for each seed (n_seeds,).
+        holds: the rule, called with ``measured`` as an array (n_seeds,): one of ``study.rules``, such as
+            ``above(0.9)``, which the line names and the box draws, or a function of your own. A bool is a verdict
             already reached; it takes no control, because only a rule can judge two measurements alike.
-        n_seeds: seeds behind the number. Left out: as many as ``measured`` has.
+        n_seeds: number of seeds behind ``measured``; its length if None.
         control: the same measurement with the mechanism taken away. The rule must say no to it.
         control_is: what the control is, in words.
         quantity: what was measured, in words, such as ``"accuracy gained"``.
         unit: its unit, such as ``"points"``.
         refutes: the popular version of the statement that this measurement shows to be false.
-        timed: the figures are times or ratios of times, one for each run of the measurement. They are this machine's,
-            so the claim never raises ``ClaimFailed``: where the rule does not hold, or holds for the control as well,
-            its line says "not on this machine". It says "measured here", and tests compare no verdict of it.
+        timed: the figures are times or ratios of times, one for each run of the measurement. They depend on the
+            machine, so the claim never raises ``ClaimFailed``: if the rule says no to what was measured, or yes to the
+            control, the line says "not on this machine". It also says "measured here", and tests do not compare its
+            verdict.
 
     Raises:
         ClaimFailed: the rule says no to what was measured, or yes to the control, and the figures are not times.
-        ValueError: a number is not finite, a control has no rule to judge it or no words to name it, a unit has no
-            quantity, or a text holds what would end its field of the line.
+        ValueError: a number is not finite, ``measured`` does not have ``n_seeds`` numbers, a control has no rule or no
+            ``control_is``, a unit has no quantity, or a text contains ``|`` or a line break.
     """
     values = _checked(id, "measured", measured)
     if n_seeds is None:
@@ -186,7 +187,7 @@ def claim(
         other = _checked(id, "control", control)
 
     yes = bool(holds(values)) if callable(holds) else bool(holds)
-    too = other is not None and bool(holds(other))  # the control does it as well
+    too = other is not None and bool(holds(other))  # the control holds as well
     judged = Claim(
         id,
         statement,

@@ -1,8 +1,7 @@
-"""The data of the course: small enough for a laptop, real enough to be worth an expert. Nothing is downloaded.
+"""The data of the course, small enough for a laptop. Nothing is downloaded.
 
-Three sets to classify, from the picture to the problem: points in the plane that you can see (``regimes_2d``),
-handwritten digits (``digits``), and digits under four rules at once (``digits4``), where one network has to be four.
-And three kinds of text, to predict the next character of (``texts``).
+Three data sets are for classification: points in the plane (``regimes_2d``), handwritten digits (``digits``), and
+digits under four rules at once (``digits4``). Three kinds of text are for next-character prediction (``texts``).
 """
 
 import ast
@@ -26,9 +25,9 @@ N_REGIMES = 4
 
 
 class Dataset(NamedTuple):
-    """Inputs, labels and (where there is one) the hidden rule that made each label, split for training and test.
+    """Inputs, labels and the hidden rule that made each label, split into training and test data.
 
-    ``x_*`` (N, d) float32 · ``y_*`` (N,) int64 class · ``regime_*`` (N,) int64 rule, all zero where there is one rule.
+    ``x_*`` (N, d) float32 · ``y_*`` (N,) int64 class · ``regime_*`` (N,) int64 rule, all zero if there is one rule.
     """
 
     x_train: Tensor
@@ -54,7 +53,7 @@ def _inputs(kind: str, x_train: np.ndarray, x_test: np.ndarray) -> tuple[Tensor,
 
 
 def _split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The images as (N, 8, 8) between 0 and 1, split once and for all: the seeds of a study vary the model, not it."""
+    """Images (N, 8, 8) from 0 to 1 and labels, in a fixed split: the seeds of a study vary the model, not the split."""
     images, labels = load_digits(return_X_y=True)
     return train_test_split(images.reshape(-1, 8, 8) / 16, labels, test_size=0.25, random_state=0, stratify=labels)
 
@@ -63,7 +62,7 @@ def regimes_2d(n: int = 1024, seed: int = 0) -> Dataset:
     """Points in the square [-1, 1]², where each quarter has a rule of its own for telling class 0 from class 1.
 
     In every quarter a straight line splits the points, and the line turns by 45 degrees from one quarter to the next.
-    One straight line can solve one quarter; nothing straight can solve all four.
+    A straight line can solve one quarter, but not all four.
 
     Args:
         n: points in the training set; as many again are drawn for the test set.
@@ -73,7 +72,7 @@ def regimes_2d(n: int = 1024, seed: int = 0) -> Dataset:
         Dataset with ``x`` (n, 2), ``y`` in {0, 1}, ``regime`` in {0, 1, 2, 3} (the quarter).
 
     Raises:
-        TypeError, ValueError: ``n`` is no integer of at least 1.
+        TypeError, ValueError: ``n`` is not an integer of at least 1.
 
     Source: made up for this course.
     """
@@ -145,14 +144,14 @@ def digits4(inputs: str = "raw") -> Dataset:
 
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
-"""The vocabulary of the texts: line end and printable ASCII, 96 characters. A character's number is its place here."""
+"""The vocabulary of the texts: line end and printable ASCII, 96 characters. A character's token id is its index."""
 
 CODE = "argparse bisect calendar configparser csv difflib fractions heapq optparse pprint statistics tarfile textwrap"
-"""Modules of the standard library, in pure Python and much the same in all versions, whose source is the code."""
+"""Modules of the standard library whose source is the domain "code": in pure Python, much the same in all versions."""
 
 
 class Texts(NamedTuple):
-    """Texts of some domains, of equal length, as numbers of :data:`CHARACTERS`.
+    """Texts of several domains, of equal length, as indices into :data:`CHARACTERS`.
 
     ``names`` of the D domains · ``train`` (D, N) and ``test`` (D, M) int64.
     """
@@ -163,7 +162,7 @@ class Texts(NamedTuple):
 
 
 def encode(text: str) -> Tensor:
-    """A text as numbers, int64 (N,). Accents are dropped, tabs become four spaces, and what is unknown becomes "?"."""
+    """A text as token ids, int64 (N,). Accents are dropped, tabs expanded, and unknown characters become "?"."""
     plain = unicodedata.normalize("NFKD", text.replace("\r\n", "\n").expandtabs(4))
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     known = {character: number for number, character in enumerate(CHARACTERS)}
@@ -171,26 +170,25 @@ def encode(text: str) -> Tensor:
 
 
 def decode(tokens: Tensor) -> str:
-    """The text of these numbers, int (N,)."""
+    """The text of these token ids, int (N,)."""
     return "".join(CHARACTERS[number] for number in tokens.tolist())
 
 
 def texts(n: int = 120_000, own: Mapping[str, Path | str] | None = None) -> Texts:
-    """Prose, code and arithmetic to predict the next character of, each of ``n`` characters.
+    """Prose, code and arithmetic for next-character prediction, ``n`` characters of each.
 
-    Nothing is downloaded. **Prose** is the paragraphs of Python's own manual (``pydoc_data.topics``), without its
+    Nothing is downloaded. **Prose** is paragraphs of Python's own manual (``pydoc_data.topics``), without its
     examples; **code** is modules of the standard library without docstrings and comments, written out again by
     :func:`ast.unparse`, so that its style is the same everywhere; **arithmetic** is generated sums and products.
-    Python's versions differ a little in the first two, so figures that rest on them need slack. The last tenth of each
-    domain is for testing.
+    The first two differ a little between Python versions, so figures that rest on them need a tolerance.
 
     Args:
-        n: characters a domain, the last tenth of them to test on.
-        own: domains of yours, name -> a text file in UTF-8; a known name replaces that domain. Each has to hold ``n``
-            characters.
+        n: characters per domain, the last tenth of them for testing.
+        own: more domains, name -> a text file in UTF-8 of at least ``n`` characters; the name of a domain above
+            replaces it.
 
     Raises:
-        TypeError, ValueError: ``n`` is no integer of at least 1,000, a text is shorter, or a file is not text.
+        TypeError, ValueError: ``n`` is not an integer of at least 1,000, a text is shorter, or a file is not text.
         FileNotFoundError: there is no such file.
 
     Sources: the Python Software Foundation's manual and library, part of every Python under the PSF licence.
@@ -213,14 +211,14 @@ CHARACTER_CLASSES = ("lower case", "upper case", "digit", "space", "line end", "
 
 
 def character_class(tokens: Tensor) -> Tensor:
-    """The place in :data:`CHARACTER_CLASSES` of each character, int (...) -> int64 (...)."""
+    """The index in :data:`CHARACTER_CLASSES` of each token's class, int (...) -> int64 (...)."""
     tests = (str.islower, str.isupper, str.isdigit, " ".__eq__, "\n".__eq__)
     kinds = [next((place for place, test in enumerate(tests) if test(c)), len(tests)) for c in CHARACTERS]
     return torch.tensor(kinds)[tokens]
 
 
 def _prose() -> str:
-    """Paragraphs of the manual in running words: not indented, and mostly letters."""
+    """Paragraphs of running text in the manual: not indented, and mostly letters."""
     paragraphs = []
     for name in sorted(topics):
         for paragraph in topics[name].split("\n\n"):
@@ -232,7 +230,7 @@ def _prose() -> str:
 
 
 def _code() -> str:
-    """Source code alone: what a docstring or a comment says is prose."""
+    """Source code without docstrings and comments, which are prose."""
     modules = []
     for name in CODE.split():
         spec = importlib.util.find_spec(name)
@@ -247,7 +245,7 @@ def _code() -> str:
 
 
 def _arithmetic(n: int) -> str:
-    """Sums, differences and products of numbers below 100, one a line, from a fixed seed."""
+    """Sums, differences and products of numbers below 100, one per line, from a fixed seed."""
     draw = random.Random(0)
     lines = []
     for _ in range(n // 6 + 1):  # the shortest line, 0+0=0 with its end, has six characters

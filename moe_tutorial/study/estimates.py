@@ -1,4 +1,4 @@
-"""A mean over seeds with its confidence interval: computed, printed, read again, and compared."""
+"""A mean over seeds with its confidence interval: compute, print, parse and compare it."""
 
 import re
 from collections.abc import Sequence
@@ -30,19 +30,19 @@ class Figure:
 
     @property
     def has_interval(self) -> bool:
-        """Whether it is more than one number, the same in every seed."""
+        """Whether there is an interval: several seeds, and not the same number in all of them."""
         return self.text.endswith("]")
 
     @classmethod
     def read(cls, text: str) -> "Figure":
-        """Read what ``str`` wrote."""
+        """Parse what ``str`` returned."""
         numbers = [float(number) for number in re.findall(NUMBER, text)]
         return cls(*(numbers if len(numbers) == 3 else numbers * 3), text)
 
     def agrees(self, other: "Figure") -> bool:
-        """Whether mean and interval are no further off than this interval is wide, and a little for a lone figure.
+        """Whether means and interval ends differ by at most the width of this interval, plus 1 % of the mean and 0.001.
 
-        CPUs differ in the last digits of a sum, and training carries that into the third digit of a mean.
+        CPUs differ in the last digits of a sum, and training amplifies that to the third digit of a mean.
         """
         slack = self.high - self.low + 0.01 * abs(self.mean) + 0.001  # one unit of the last printed digit
         pairs = ((self.low, other.low), (self.mean, other.mean), (self.high, other.high))
@@ -50,14 +50,14 @@ class Figure:
 
 
 def figure_text(number: float) -> str:
-    """Three decimals, or powers of ten where three decimals would hide the number. Only a true zero prints as 0."""
+    """The number with three decimals, or in scientific notation if it is very small or large. Only 0 prints as 0."""
     if number == 0:
         return "0"
     return f"{number:.3f}" if 5e-4 <= abs(number) < 1e5 else f"{number:.0e}"
 
 
 def estimate(numbers: Numbers) -> Figure:
-    """Mean and 95 % confidence interval of one number a seed, shape (n_seeds,)."""
+    """Mean and 95 % confidence interval of one number per seed, shape (n_seeds,)."""
     values = np.atleast_1d(np.asarray(numbers, dtype=float))
     mean = float(values.mean())
     if len(values) == 1 or np.ptp(values) == 0:

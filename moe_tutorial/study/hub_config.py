@@ -1,6 +1,6 @@
-"""Reading a Hugging Face ``config.json``: one name per thing, defaults filled in, nonsense refused.
+"""Read a Hugging Face ``config.json``: one name per setting, defaults filled in, invalid values rejected.
 
-Publishers leave out keys that have a default in transformers' config classes, and call the same thing by several names.
+Publishers leave out keys that have a default in transformers' config classes, and use several names for one setting.
 """
 
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ NEEDED = {
     "gpt_oss": [*MIXTURE, "intermediate_size"],
 }
 
-# Keys that a file may lack, with the defaults of transformers' config classes. A family reads only what concerns it.
+# Keys that a file may lack, with the defaults of transformers' config classes. A family uses only some of them.
 FLAGS = dict.fromkeys(["tie_word_embeddings", "attention_bias", "add_cross_attention", "use_sliding_window"], False)
 LISTS = dict.fromkeys(["mlp_only_layers", "layer_types"])
 MAY_BE_NULL = dict.fromkeys(["n_inner", "head_dim", "num_key_value_heads", "sliding_window"]) | {"q_lora_rank": 1536}
@@ -40,10 +40,10 @@ SYNONYMS = {
 
 
 def read_config(config: dict) -> SimpleNamespace:
-    """The config's sizes as attributes, under the longer name of each thing.
+    """The config's settings as attributes, under one name each (see ``SYNONYMS``).
 
     Raises:
-        ValueError: the family is unknown, a key is missing, or a value makes no sense.
+        ValueError: the family is unknown, a key is missing, or a value is invalid.
     """
     check(isinstance(config, dict), "config", config, "the dict in a config.json")
     family = config.get("model_type")
@@ -64,13 +64,13 @@ def read_config(config: dict) -> SimpleNamespace:
             low = 0 if key in MAY_BE_ZERO else 1
             check(type(value) is int and value >= low, key, value, f"an integer of at least {low}")
     c = SimpleNamespace(model_type=family, **values)
-    if family != "deepseek_v3":  # its attention has neither heads of keys and values nor one width for all
+    if family != "deepseek_v3":  # its attention has no key-value heads, and no single head width
         share_heads(c)
     return c
 
 
 def share_heads(c: SimpleNamespace) -> None:
-    """What null stands for in grouped-query attention: a head of keys and values for each head, of width d / heads."""
+    """Replace null by the defaults of grouped-query attention: as many key-value heads as heads, of width d / heads."""
     d, heads = c.hidden_size, c.num_attention_heads
     c.num_key_value_heads = c.num_key_value_heads or heads
     check(heads % c.num_key_value_heads == 0, "num_key_value_heads", c.num_key_value_heads, f"a divisor of {heads}")

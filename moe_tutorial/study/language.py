@@ -1,4 +1,4 @@
-"""Train a GPT on texts of several domains, and ask how well it predicts each of them."""
+"""Train a GPT on texts of several domains, and measure its loss on each of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from moe_tutorial.study.data import Texts
 from moe_tutorial.study.training import TrainingDiverged
 
 TEST_WINDOWS = 48
-"""Pieces of test text a domain that a loss rests on, the same for every model."""
+"""Pieces of test text per domain that a loss is computed on, the same for every model."""
 
 
 class Snapshot(NamedTuple):
-    """How far a training has come: steps done, processor seconds that they took, and the test loss (D,) in nats."""
+    """The progress of a training: steps done, CPU seconds that they took, and the test loss (D,) in nats."""
 
     step: int
     seconds: float
@@ -27,7 +27,7 @@ class Snapshot(NamedTuple):
 
 
 def windows(streams: Tensor, n: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Random pieces of text, the domains in turn: streams (D, N) -> tokens, targets (n, length), domains (n,).
+    """Random pieces of text from the domains in turn: streams (D, N) -> tokens, targets (n, length), domains (n,).
 
     A target is the character after its token.
 
@@ -56,20 +56,20 @@ def train_gpt(
 ) -> Iterator[Snapshot]:
     """Train ``model`` in place with AdamW, as a generator: a snapshot at step 0 and after every ``every`` steps.
 
-    It stops between snapshots until the next is asked for, so several models can be trained in turn, side by side.
+    It pauses until the next snapshot is requested, so several models can be trained in turn, side by side.
 
     Args:
-        model: its context is the length of the pieces it learns from.
+        model: its context is the length of the training pieces.
         texts: trained on ``texts.train``, tested on ``texts.test``.
-        seed: of the batches; models with one seed see the same ones.
+        seed: of the batches; models with the same seed see the same batches.
         steps, batch_size, learning_rate: of the optimiser.
-        balance: times the sum of the blocks' Switch losses, added to the loss of a mixture.
+        balance: factor of the blocks' Switch losses, whose sum is added to the loss of a GPT with mixtures.
         penalty: (descent of a block, step) -> scalar, added to the loss of a GPT with trees, for each block.
-        every: steps from snapshot to snapshot.
+        every: steps between snapshots.
 
     Raises:
         TrainingDiverged: the loss is not finite.
-        TypeError, ValueError: a number of steps or pieces that is no integer of at least 1.
+        TypeError, ValueError: ``steps``, ``batch_size`` or ``every`` is not an integer of at least 1.
     """
     for name, value in {"steps": steps, "batch_size": batch_size, "every": every}.items():
         check_count(name, value)
@@ -101,7 +101,7 @@ def train_gpt(
 
 @torch.no_grad()
 def loss_by_domain(model: GPT, texts: Texts) -> Tensor:
-    """Mean cross-entropy of the next test character in each domain, in nats: (D,). The model is asked in eval mode."""
+    """Mean cross-entropy of the next test character in each domain, in nats: (D,). The model is in eval mode."""
     tokens, targets, domains = unseen_windows(model, texts)
     with evaluating(model):
         logits = model(tokens.to(next(model.parameters()).device))[0].cpu()
@@ -111,8 +111,9 @@ def loss_by_domain(model: GPT, texts: Texts) -> Tensor:
 
 @torch.no_grad()
 def route_text(model: GPT, text: Tensor) -> list[Routing | Descent]:
-    """How the characters of a text were handled in each block, in evaluation: int (N,) -> a record a block, its fields
-    (N, ...). The text is read in pieces of the model's context, of which none knows the one before.
+    """The routing or descent of a text in each block, in evaluation: int (N,) -> one record per block, fields (N, ...).
+
+    The text is split into pieces of the model's context, which are independent of each other.
     """
     whole = len(text) - len(text) % model.config.context
     pieces = [text[:whole].view(-1, model.config.context), text[whole:].view(1, -1)]
@@ -123,6 +124,6 @@ def route_text(model: GPT, text: Tensor) -> list[Routing | Descent]:
 
 
 def unseen_windows(model: GPT, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
-    """The pieces of test text that every model is asked about, as :func:`windows` gives them."""
+    """The pieces of test text for :func:`loss_by_domain`, as :func:`windows` returns them: always the same."""
     generator = torch.Generator().manual_seed(0)
     return windows(texts.test, TEST_WINDOWS * len(texts.names), model.config.context, generator)

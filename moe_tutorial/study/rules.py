@@ -1,6 +1,6 @@
-"""The rules that judge a claim's numbers: each knows its threshold, so that a picture can draw it.
+"""The rules that judge a claim's numbers. Each stores its threshold, so that a picture can draw it.
 
-``above(0.9)`` asks the mean over the seeds; ``in_every_seed(above(0.9))`` asks each seed's own number, and
+``above(0.9)`` tests the mean over the seeds, ``in_every_seed(above(0.9))`` each seed's number, and
 ``in_the_median(above(0.9))`` the median.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from moe_tutorial.study.estimates import NUMBER
 
 ASKED = {"mean": np.mean, "median": np.median, "every seed": np.asarray}
-"""What a rule looks at -> the function that takes it from one number for each seed, (n_seeds,)."""
+"""What a rule tests -> the function that computes it from one number for each seed, (n_seeds,)."""
 
 TEXT = rf"(?:{'|'.join(ASKED)}) (?:[><=] {NUMBER}|between {NUMBER} and {NUMBER})"
 """The form of a rule as it is printed, such as ``mean > 0.9``."""
@@ -21,7 +21,7 @@ TEXT = rf"(?:{'|'.join(ASKED)}) (?:[><=] {NUMBER}|between {NUMBER} and {NUMBER})
 
 @dataclass(frozen=True)
 class Rule:
-    """Yes where what it ``asks`` for lies between ``low`` and ``high``, and is neither; or at both, if they are one."""
+    """Whether what it ``asks`` for lies strictly between ``low`` and ``high``, or equals both if they are equal."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -36,7 +36,7 @@ class Rule:
 
     @property
     def thresholds(self) -> list[float]:
-        """Where yes turns into no: one number, or two for ``between``."""
+        """The finite ends: one number, or two for ``between``."""
         return [end for end in sorted({self.low, self.high}) if math.isfinite(end)]
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Rule:
 
     @classmethod
     def read(cls, text: str) -> "Rule":
-        """Read what ``str`` wrote. Raises ValueError for another text."""
+        """Parse what ``str`` returned. Raises ValueError for any other text."""
         if not re.fullmatch(TEXT, text):
             raise ValueError(f"{text!r} is no rule; one reads like 'mean > 0.9' or 'every seed between 0 and 1'")
         asks = next(name for name in ASKED if text.startswith(name))
@@ -63,32 +63,32 @@ class Rule:
 
 
 def above(threshold: float) -> Rule:
-    """The mean is larger."""
+    """The mean is larger than ``threshold``."""
     return Rule(low=float(threshold))
 
 
 def below(threshold: float) -> Rule:
-    """The mean is smaller."""
+    """The mean is smaller than ``threshold``."""
     return Rule(high=float(threshold))
 
 
 def between(low: float, high: float) -> Rule:
-    """The mean lies between the two, and is neither. Raises ValueError unless low < high."""
+    """The mean lies strictly between ``low`` and ``high``. Raises ValueError unless low < high."""
     if not low < high:
         raise ValueError(f"low must be smaller than high, got {low} and {high}")
     return Rule(float(low), float(high))
 
 
 def exactly(number: float) -> Rule:
-    """Every seed has this number: for what is counted, and not estimated."""
+    """Every seed has exactly this number: for counts, which are not estimated."""
     return Rule(float(number), float(number), "every seed")
 
 
 def in_every_seed(rule: Rule) -> Rule:
-    """The same threshold, for each seed's own number."""
+    """The same thresholds, for each seed's number."""
     return replace(rule, asks="every seed")
 
 
 def in_the_median(rule: Rule) -> Rule:
-    """The same threshold, for the median over the seeds: for times, of which a few are always far too long."""
+    """The same thresholds, for the median over the seeds: for times, a few of which are always far too long."""
     return replace(rule, asks="median")

@@ -1,6 +1,6 @@
-"""The rows of the course's scoreboard: how accurate what a lesson trains on ``digits4`` is, and how much of it works.
+"""The rows of the course's scoreboard: a model's accuracy on ``digits4``, and how many of its neurons an input uses.
 
-A lesson prints its rows, a line each; later lessons and nbval read them there, so that nobody copies a figure::
+A lesson prints one line per row. Later lessons and nbval read them from its output, so no figure is copied by hand::
 
     scoreboard 02: experts and an oracle | 8 of 32 neurons | accuracy 0.950 [0.946, 0.954]
 """
@@ -19,7 +19,7 @@ LINE = re.compile(
 
 
 class Row(NamedTuple):
-    """One contestant: an input meets ``active`` of its ``total`` hidden neurons."""
+    """One model: an input uses ``active`` of its ``total`` hidden neurons."""
 
     lesson: str
     name: str
@@ -47,7 +47,7 @@ def score(lesson: str, contestants: Mapping[str, tuple[int, int, Numbers]]) -> l
 
     Args:
         lesson: its number, such as ``"02"``.
-        contestants: name -> hidden neurons that an input meets, neurons that are kept, test accuracy of each seed.
+        contestants: name -> hidden neurons that an input uses, hidden neurons in total, test accuracy of each seed.
     """
     rows = [Row(lesson, name, *sizes, estimate(numbers)) for name, (*sizes, numbers) in contestants.items()]
     print(*(row.line for row in rows), sep="\n")

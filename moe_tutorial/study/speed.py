@@ -1,7 +1,7 @@
-"""How fast the mixture is beside other people's: what ``make bench`` measured on one machine, stored in speed.json.
+"""The mixture's speed beside other implementations, measured by ``make bench`` on one machine and stored in speed.json.
 
 A cell is one shape in float32: T tokens of width d, E experts of width 2d, k of them chosen. Its ratio is our time over
-that of the fastest peer: the median over turns, between the ends of its 95 % interval.
+that of the fastest peer, as (low, median, high): the median over turns and the ends of its 95 % interval.
 """
 
 import json
@@ -18,12 +18,12 @@ ORDER = ("ours", "loop", "eager", "grouped_mm", "batched_mm", "litgpt")
 
 
 def measured() -> dict[str, Any]:
-    """What is stored: the ``machine``, what it ``can`` do, the ``cells``, and ``dense``, ``tricks`` and ``memory``."""
+    """The stored results: the ``machine``, what it ``can`` do, the ``cells``, ``dense``, ``tricks`` and ``memory``."""
     return json.loads(STORED.read_text(encoding="utf-8"))
 
 
 def machine_lines(found: dict[str, Any]) -> str:
-    """Which machine that was, and what its memory and its arithmetic can do, in two lines."""
+    """The machine, its memory bandwidth and its peak arithmetic, in two lines."""
     machine, can = found["machine"], found["can"]
     caches = ", ".join(f"{name} {size}" for name, size in machine["cache"].items())
     return (
@@ -33,13 +33,13 @@ def machine_lines(found: dict[str, Any]) -> str:
 
 
 def interval(ratio: Sequence[float]) -> Figure:
-    """A stored ratio (low, median, high) as pictures take it."""
+    """A stored ratio (low, median, high) as a figure, which pictures take."""
     low, middle, high = ratio
     return Figure(middle, low, high, f"{middle:.2f} [{low:.2f}, {high:.2f}]")
 
 
 def counted(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All cells but those of training on one token, which is nobody's work."""
+    """All cells but those of training on one token, which nobody does."""
     return [one for one in cells if one["T"] > 1 or not one["training"]]
 
 
@@ -65,8 +65,9 @@ def named(one: dict[str, Any]) -> str:
 
 
 def summary(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of the counted cells: how many (``cells``), the share whose ratio is at most 1 (``level``) and .9 (``faster``),
-    or whose interval begins at 1 or less (``not worse``), the geometric mean (``mean``), and the ``worst`` cell.
+    """Summarise the counted cells: how many (``cells``), the share whose ratio is at most 1 (``level``) and at most .9
+    (``faster``), or whose interval begins at 1 or less (``not worse``), the geometric mean (``mean``), and the
+    ``worst`` cell.
     """
     cells = counted(cells)
     low, middle, _ = np.array([one["ratio"] for one in cells]).T

@@ -1,4 +1,4 @@
-"""Time several functions fairly: in turns, so that whatever else the machine does hits all of them alike."""
+"""Time several functions in turns, so that other load on the machine affects all of them alike."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,15 +13,14 @@ from moe_tutorial.layers.checks import check_count, check_number
 def time_side_by_side(
     functions: Mapping[str, Callable[[], Any]], turns: int = 10, seconds: float = 0.02
 ) -> dict[str, list[float]]:
-    """Seconds for one call of each function, on one thread: name -> one median a turn.
+    """Seconds for one call of each function, on one thread: name -> one median per turn.
 
-    In every turn each function is called again and again, and the median of these calls is its figure: a pause of the
-    machine falls on single calls. Compare figures of one turn with each other; between turns the machine may change
-    its pace.
+    In every turn each function is called again and again, and its figure is the median of these calls: a pause of the
+    machine affects only a few of them. Compare figures of the same turn: between turns the machine's speed may change.
 
     Args:
         functions: name -> a function without arguments. Each is called once before the clock starts.
-        turns: how often all functions have their turn.
+        turns: number of turns.
         seconds: how long a function is called in each turn; always at least once.
 
     Raises:

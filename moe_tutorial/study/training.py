@@ -2,7 +2,7 @@
 
 A claim rests on many seeds, and small models leave most of a processor idle. So the parameters of all seeds are
 stacked, ``torch.func.vmap`` runs the same model over the stack, and one optimiser step moves them all. Adam works
-element by element and the losses are added up, so no seed feels another.
+element by element and the losses are added up, so no seed affects another.
 """
 
 import copy
@@ -24,17 +24,17 @@ from moe_tutorial.study.usage import share
 from moe_tutorial.study.watched import watched
 
 EVALUATE_AT_ONCE = 2048
-"""Test points a forward pass: many seeds at once need memory for each."""
+"""Test points per forward pass: many seeds at once need memory for each."""
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss became infinite or not a number; training stopped before that step changed anything."""
+    """The loss became infinite or NaN; training stopped before the update of that step."""
 
 
 def seeds(n: int) -> list[int]:
-    """``n`` seeds from the base that the environment variable ``MOE_SEED`` names (0 where it names none).
+    """``n`` consecutive seeds from 1000 times the environment variable ``MOE_SEED`` on (0 if it is not set).
 
-    Every lesson takes its seeds from here, so that one variable moves the whole course to seeds nobody looked at.
+    Every lesson takes its seeds from here, so one variable moves the whole course to seeds that nobody has looked at.
 
     Raises:
         TypeError, ValueError: ``MOE_SEED`` is not a whole number from 0 to 10**12, or ``n`` no integer of at least 1.
@@ -48,17 +48,17 @@ def seeds(n: int) -> list[int]:
 
 
 class Seeds:
-    """One trained model a seed, held as a stack; the first dimension of everything it returns is the seed.
+    """A stack of models, one per seed; the first dimension of all tensors that it returns is the seed.
 
-    Called, it answers in the mode that ``model`` is in, which is training; its methods ask in evaluation.
+    Calling it runs the models in the mode of ``model``, which is training; its methods run them in evaluation.
 
     Attributes:
         model: the model's structure; its own parameters are not used. Its mixtures and trees compute all their experts
-            and leaves (``dispatch="dense"``), as no step of a stack may depend on the data.
+            and leaves (``dispatch="dense"``), as no shape under ``torch.vmap`` may depend on the data.
         parameters, buffers: name -> tensor (n_seeds, ...).
         losses: task loss of each step, float (steps, n_seeds).
-        last_routing: what the last step's batches were routed to, fields (n_seeds, batch_size, ...); None before the
-            first step, and for a model that returns scores alone.
+        last_routing: the ``Routing`` or ``Descent`` of the last step's batches, fields (n_seeds, batch_size, ...); None
+            before the first step, and for a model that returns only scores.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
@@ -74,7 +74,7 @@ class Seeds:
         return len(self.losses.T)
 
     def __call__(self, x: Tensor) -> Any:
-        """Each seed's model on its own batch, (n_seeds, B, d), or on one batch that all of them get, (B, d)."""
+        """Run each seed's model on its own batch, (n_seeds, B, d), or all models on the same batch, (B, d)."""
 
         def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Any:
             return functional_call(self.model, (parameters, buffers), (x,))
@@ -92,14 +92,12 @@ class Seeds:
 
     @torch.no_grad()
     def routing(self, x: Tensor) -> Any:
-        """The second thing that the models return, a ``Routing`` or a ``Descent``, its fields (n_seeds, B, ...), for x
-        (B, d) as one batch.
-        """
+        """The models' second output for x (B, d) as one batch: ``Routing`` or ``Descent``, fields (n_seeds, B, ...)."""
         with evaluating(self.model):
             return self(x)[1]
 
     def shares(self, x: Tensor) -> Tensor:
-        """Fraction of the choices that went to each expert, or of the points that came to each leaf: (n_seeds, E)."""
+        """Fraction of the choices that went to each expert, or of the points that reached each leaf: (n_seeds, E)."""
         record = self.routing(x)
         if isinstance(record, Descent):
             return share(record.leaf.unsqueeze(-1), record.weights.shape[-1])
@@ -110,7 +108,7 @@ class Seeds:
         return (self.scores(x).argmax(-1) == y).float().mean(-1)
 
     def one(self, index: int) -> nn.Module:
-        """The model of one seed, as an ordinary module: as it was built, with what the seed has learned (a copy)."""
+        """A copy of one seed's model as an ordinary module, with its trained parameters and its own dispatch."""
         model = copy.deepcopy(self.model)
         for name in self._sparse:
             model.get_submodule(name).dispatch = "sparse"
@@ -130,28 +128,28 @@ def train(
     freeze: Sequence[str] = (),
     on_step: Callable[[int, Seeds], None] | None = None,
 ) -> Seeds:
-    """Train one model a seed to classify ``data``, all seeds at once, with Adam on the cross-entropy.
+    """Train one model per seed to classify ``data``, all seeds at once, with Adam on the cross-entropy.
 
-    A seed sets the model's start and the order of its batches. Its result does not depend on which other seeds are
-    trained beside it (noise excepted: its draws are shared out among the seeds).
+    A seed sets the model's initial parameters and its batches. Its result does not depend on which other seeds are
+    trained beside it (except with noise, as all seeds draw from one random generator).
 
     Args:
         build: makes one model; ``model(x)`` gives class scores (B, classes), or ``(scores, routing)``. It may not
-            branch on the values of tensors (of mixtures and trees, ``Seeds`` sees to it).
+            branch on the values of tensors (``Seeds`` ensures this for mixtures and trees).
         data: trained on ``x_train`` (N, d) and ``y_train`` (N,).
         seeds: one model for each.
         steps: of the optimiser.
-        batch_size: points a step and seed, drawn with replacement.
+        batch_size: points per step and seed, drawn with replacement.
         learning_rate: of Adam.
         penalty: routing -> scalar, added to the loss of each seed.
-        freeze: names of parameters that stay as they were drawn.
+        freeze: names of parameters that keep their initial values.
         on_step: called as ``on_step(step, trained)`` before each step and once after the last.
-            ``trained.last_routing`` is then what the step before chose.
+            ``trained.last_routing`` is then that of the step before.
 
     Raises:
         TrainingDiverged: a loss is not finite.
-        TypeError, ValueError: no seed, ``steps`` or ``batch_size`` that is no integer of at least 1, ``learning_rate``
-            that is not above 0, or a name in ``freeze`` that no parameter has.
+        TypeError, ValueError: there is no seed, ``steps`` or ``batch_size`` is not an integer of at least 1,
+            ``learning_rate`` is not above 0, or no parameter has a name in ``freeze``.
     """
     if not len(seeds):
         raise ValueError("seeds is empty; allowed is one seed or more")
@@ -176,7 +174,7 @@ def train(
             if on_step:
                 on_step(step, trained)
             rows = batches[:, step]
-            # Both say what indexing and a plain cross-entropy would, several times as fast on a processor.
+            # The same as indexing and a plain cross-entropy, but several times as fast on a CPU.
             output = trained(F.embedding(rows, data.x_train))
             task = F.cross_entropy(_scores_of(output).transpose(1, 2), data.y_train[rows], reduction="none").mean(1)
             loss = task if penalty is None else task + vmap(penalty)(output[1])
@@ -198,7 +196,7 @@ def _build(build: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def _batches(seed: int, n: int, steps: int, batch_size: int) -> Tensor:
-    """Row numbers of every batch of one seed, (steps, batch_size), from a stream of its own."""
+    """Row indices of all batches of one seed, (steps, batch_size), from a random generator of its own."""
     return torch.randint(n, (steps, batch_size), generator=torch.Generator().manual_seed(seed))
 
 
@@ -217,5 +215,5 @@ def _check_finite(loss: Tensor, step: int, seeds: Sequence[int]) -> None:
 
 
 def progress(items: Iterable, total: int, name: str) -> Iterator:
-    """The items, with a progress bar where a person is looking: in stored outputs or on a page it would be litter."""
+    """The items, with a progress bar if a person can see it, but not in stored outputs or on a page."""
     return iter(tqdm(items, total=total, desc=name, leave=False, disable=not watched()))

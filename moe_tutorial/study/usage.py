@@ -1,7 +1,8 @@
-"""Who works? Measures of how the tokens spread over the experts.
+"""Measures of how the tokens spread over the experts.
 
-All but :func:`specialisation` read a share: the fraction of the choices that went to each expert, shape (..., E). The
-leading shape is free, so that the shares of many seeds or steps are measured at once.
+Most take the shares that :func:`share` returns: the fraction of the choices that went to each expert, shape (..., E).
+Leading dimensions are free, so that the shares of many seeds or steps are measured at once. :func:`specialisation` and
+:func:`mutual_information` take the choices themselves.
 """
 
 import math
@@ -42,12 +43,12 @@ def max_share(shares: Tensor) -> Tensor:
 
 
 def dead(shares: Tensor, threshold: float = DEAD_BELOW) -> Tensor:
-    """How many experts have a share below ``threshold``, (..., E) -> int (...)."""
+    """Number of experts with a share below ``threshold``, (..., E) -> int (...)."""
     return (shares < threshold).sum(-1)
 
 
 def entropy(shares: Tensor) -> Tensor:
-    """Entropy of the shares over its largest value log E, (..., E) -> (...). 1 is even use, 0 is one expert for all."""
+    """Entropy of the shares divided by its maximum log E, (..., E) -> (...). 1 is even use, 0 is one expert for all."""
     n_experts = shares.shape[-1]
     if n_experts == 1:
         return torch.ones(shares.shape[:-1], device=shares.device)
@@ -81,11 +82,11 @@ def specialisation(choices: Tensor, labels: Tensor) -> float:
 def mutual_information(choices: Tensor, labels: Tensor) -> float:
     """How many bits the choice of expert tells about the label: from 0 (nothing) to the label's own entropy (all).
 
-    Some bits come by chance where there are few tokens; shuffled labels show how many.
+    With few tokens, some bits arise by chance; shuffled labels show how many.
 
     Args:
         choices: the first chosen expert of each token, int (T,).
-        labels: what is asked about: a domain, a class of characters, int (T,).
+        labels: a property of each token, such as its domain or character class, int (T,).
 
     Raises:
         ValueError: the two differ in shape or are not one-dimensional.
@@ -97,7 +98,7 @@ def mutual_information(choices: Tensor, labels: Tensor) -> float:
 
 
 def check_indices(indices: Tensor, n_experts: int) -> None:
-    """ValueError where a choice is of no expert."""
+    """Raise ValueError if an index is out of range."""
     if indices.numel() and (indices.min() < 0 or indices.max() >= n_experts):
         raise ValueError(
             f"indices run from {int(indices.min())} to {int(indices.max())}; "

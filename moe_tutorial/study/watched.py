@@ -1,11 +1,11 @@
-"""Does somebody watch? A test, a script and the site's build run the same lessons with nobody there."""
+"""Detect whether a person watches: tests, scripts and the site's build run the same lessons unattended."""
 
 import os
 import sys
 
 
 def interactive() -> bool:
-    """Whether a person runs this notebook in JupyterLab, so that a widget has a kernel and a picture a reader."""
+    """Whether a person runs this notebook in JupyterLab, so that widgets have a kernel."""
     return "JPY_SESSION_NAME" in os.environ and not builds_page()
 
 
@@ -15,11 +15,11 @@ def builds_page() -> bool:
 
 
 def watched() -> bool:
-    """Whether somebody would see a progress bar now, in JupyterLab or a terminal. Where nobody does it is litter."""
+    """Whether a person would see a progress bar, in JupyterLab or a terminal."""
     return interactive() or sys.stderr.isatty()
 
 
 def say_compiled(seconds: float) -> None:
-    """Tell a person who waits for a kernel's first call, of a mixture or of a tree, that it was compiled."""
+    """Print that a layer's kernel was compiled, if a person watches."""
     if watched():
         print(f"A part of a layer was compiled ({seconds:.0f} s) and is kept for the next time.", file=sys.stderr)
