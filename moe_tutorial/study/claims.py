@@ -165,8 +165,8 @@ def claim(
 
     Raises:
         ClaimFailed: the rule says no to what was measured, or yes to the control, and the figures are not times.
-        ValueError: a number is not finite, ``measured`` does not have ``n_seeds`` numbers, a control has no rule or no
-            ``control_is``, a unit has no quantity, or a text contains ``|`` or a line break.
+        ValueError: a number is not finite, ``measured`` has neither 1 nor ``n_seeds`` numbers, a control has no rule
+            or no ``control_is``, a unit has no quantity, or a text contains ``|`` or a line break.
     """
     values = _checked(id, "measured", measured)
     if n_seeds is None:

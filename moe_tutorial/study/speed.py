@@ -46,7 +46,7 @@ def counted(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def over_tokens(
     cells: Sequence[dict[str, Any]], E: int, d: int, k: int, training: bool
 ) -> tuple[dict[str, dict[int, float]], dict[int, float]]:
-    """Seconds by number of tokens: name -> T -> seconds, and T -> the limit."""
+    """Seconds by number of tokens: name -> T -> seconds, and T -> the machine's lower limit."""
     times: dict[str, dict[int, float]] = {}
     limit = {}
     for one in cells:

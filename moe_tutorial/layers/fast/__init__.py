@@ -1,7 +1,7 @@
 """Compiled kernels, for speed alone: a mixture's sparse dispatch, and a tree's hard and soft descent.
 
 ``mixture.py`` and ``tree.py`` compute the same in plain PyTorch, and tests hold the two equal. The functions here do
-not know the layers: they take contiguous float32 tensors on the CPU, and int64 indices.
+not know the layers: they take float32 tensors on the CPU, and int64 indices.
 """
 
 from collections.abc import Callable
