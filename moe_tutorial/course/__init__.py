@@ -1,4 +1,4 @@
-"""How it is taught: what a lesson's cells call."""
+"""What a lesson's cells call: exercises and their checks, guesses, quizzes, and scores."""
 
 from importlib import import_module
 from typing import Any
@@ -12,7 +12,7 @@ TAUGHT = {
     "score_card": "score",
     "scoreboard": "standings",
 }
-"""What a lesson imports from here -> the module it is in, which is loaded when somebody asks for it."""
+"""Name that a lesson imports from here -> the submodule that defines it, which is loaded on first use."""
 
 
 class CourseError(Exception):

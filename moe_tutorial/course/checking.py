@@ -1,4 +1,4 @@
-"""``check``: what a lesson's cell says about the learner's answer, and with which function the lesson goes on."""
+"""``check`` examines a learner's answer and shows the verdict; ``solution`` shows one way to solve an exercise."""
 
 import os
 from collections.abc import Callable
@@ -22,22 +22,22 @@ HEADS = {
 }
 GOES_ON = "The course's own goes on from here, so you can read on and come back."
 
-_tries: dict[str, dict] = {}  # where there is no workspace to keep them
+_tries: dict[str, dict] = {}  # exercise id -> attempts, used if there is no workspace
 
 if shell := running_shell():
     mark_failed_cells(shell, {exercise.name for exercise in EXERCISES.values()})
 
 
 class AnswerFailed(AssertionError):
-    """Where nbgrader grades, an answer that is not right."""
+    """An answer is not right while nbgrader grades the notebook."""
 
 
 def check(id: str, answer: Callable) -> Callable:
-    """Say whether an answer is right; the function to go on with: the learner's own, or else the course's.
+    """Examine an answer and show the verdict. Returns the answer if it is right, or else the course's own function.
 
     Raises:
-        AnswerFailed: the answer is not right, and nbgrader runs this.
-        LookupError: there is no such exercise.
+        AnswerFailed: the answer is not right, and nbgrader runs the notebook.
+        LookupError: no exercise has this id.
     """
     exercise = _exercise(id)
     result = exercise.examine(answer)
@@ -56,7 +56,7 @@ def check(id: str, answer: Callable) -> Callable:
 def solution(id: str) -> None:
     """Show one way to solve an exercise.
 
-    Raises LookupError: there is no such exercise.
+    Raises LookupError if no exercise has this id.
     """
     source = _exercise(id).solution
     if interactive():
@@ -74,7 +74,7 @@ def _exercise(id: str) -> Exercise:
 
 
 def recorded(id: str, solved: bool) -> int:
-    """Count this try; returns how many there were, with this one."""
+    """Record an attempt. Returns the number of attempts so far, including this one."""
     kept = progress()
     before = (kept.get("exercise", id) if kept else _tries.get(id)) or {"attempts": 0, "solved": False}
     now = {"attempts": before["attempts"] + 1, "solved": solved or before["solved"]}
@@ -86,14 +86,14 @@ def recorded(id: str, solved: bool) -> int:
 
 
 def next_hint(exercise: Exercise, tries: int) -> str:
-    """What helps after so many tries."""
+    """The hint to show after this many attempts; after the last hint, how to see the solution."""
     if tries <= len(exercise.hints):
         return f"Hint {tries} of {len(exercise.hints)}: {exercise.hints[tries - 1]}"
     return f'One way to do it: from moe_tutorial.course import solution; solution("{exercise.id}")'
 
 
 def show(id: str, result: Result, hint: str) -> None:
-    """As a panel in JupyterLab, as text elsewhere."""
+    """Show the result: as a panel in JupyterLab, as text elsewhere."""
     head = HEADS[result.verdict].format(f"exercise {id}")
     says = "" if result.verdict in ("right", "open") else result.message
     printed = f"It printed:\n{result.printed}" if result.printed else ""

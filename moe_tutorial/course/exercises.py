@@ -1,7 +1,7 @@
-"""The exercises: what a learner writes, found in the lessons, and how an answer is examined.
+"""Read the exercises from the lessons, and examine answers.
 
-One source: a lesson's cell with the tag "exercise" holds the solution between nbgrader's own marks. The cell that
-follows names its id: ``my_mixture = check("03.my_mixture", my_mixture)``.
+A lesson's cell with the tag "exercise" holds the solution between nbgrader's markers. The next code cell gives the
+exercise's id: ``my_mixture = check("03.my_mixture", my_mixture)``.
 """
 
 import importlib
@@ -25,10 +25,10 @@ CHECKED = re.compile(r'^(\w+) = check\("([^"]+)", \1\)', re.MULTILINE)
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an examination.
+    """The result of examining an answer.
 
     The verdict is "right", "wrong", "open" (not written yet), "stopped" (by Jupyter's Stop button or nbgrader's
-    timeout), "own" (it is the course's) or "failed" (its cell did not run).
+    timeout), "own" (the answer is the course's own function) or "failed" (the answer's cell raised an error).
     """
 
     verdict: str
@@ -51,17 +51,17 @@ class Exercise:
 
     @property
     def stub(self) -> str:
-        """The cell as a learner gets it, with nbgrader's words where the solution was."""
+        """The cell as a learner gets it, with nbgrader's placeholder instead of the solution."""
         return stub(self.cell)
 
     @property
     def solution(self) -> str:
-        """The cell with the solution, without the marks."""
+        """The cell with the solution, without nbgrader's markers."""
         return solved(self.cell)
 
     @property
     def hints(self) -> tuple[str, str, str]:
-        """Three, each saying more than the one before."""
+        """Three hints, each more specific than the one before."""
         return self._check.hints
 
     @cached_property
@@ -79,14 +79,14 @@ class Exercise:
         return CHECKS[self.id]
 
     def written(self, source: str, file: str = "<answer>") -> Callable:
-        """The function of this name, from source text that may use what every exercise may use."""
-        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for its error messages
+        """Run source text with the names of :func:`namespace`, and return the function ``name`` that it defines."""
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # error messages quote it
         names = namespace()
         exec(compile(source, file, "exec"), names)
         return names[self.name]
 
     def examine(self, answer: Any) -> Result:
-        """Ask whether an answer does what the exercise wants. Whatever it does, this returns, or can be interrupted."""
+        """Examine an answer. An error in it becomes part of the result; an endless loop in it can be interrupted."""
         from moe_tutorial.course.checks.vocabulary import Ask
 
         if isinstance(answer, CellFailed):
@@ -111,17 +111,17 @@ class Exercise:
 
 
 def stub(cell: str) -> str:
-    """A cell with nbgrader's words in place of each solution."""
+    """A cell with nbgrader's placeholder instead of each solution."""
     return SOLUTION.sub(r"\1# YOUR CODE HERE\n\1raise NotImplementedError()\n", _ended(cell)).rstrip("\n")
 
 
 def solved(cell: str) -> str:
-    """A cell with its solution and without the marks."""
+    """A cell with its solution, without nbgrader's markers."""
     return SOLUTION.sub(r"\2", _ended(cell)).rstrip("\n")
 
 
 def checked(cell: str) -> tuple[str, str] | None:
-    """The name and the id that a cell checks, if it does."""
+    """The function name and the exercise id that a cell passes to ``check``, or None."""
     found = CHECKED.search(cell)
     return (found[1], found[2]) if found else None
 
@@ -129,7 +129,7 @@ def checked(cell: str) -> tuple[str, str] | None:
 def read(text: str) -> list[Exercise]:
     """The exercises in a lesson's source (Jupytext percent).
 
-    Raises ValueError where a cell with the tag has no marks, or is not followed by its check.
+    Raises ValueError if a cell with the tag has no solution markers or is not followed by its check.
     """
     heads = list(CELL.finditer(text))
     ends = [head.start() for head in heads[1:]] + [len(text)]
@@ -146,7 +146,7 @@ def read(text: str) -> list[Exercise]:
 
 
 def namespace() -> dict[str, Any]:
-    """What an exercise may use beside Python itself."""
+    """The names that an exercise may use besides Python's built-ins."""
     import numpy as np
     import torch
     import torch.nn.functional as F

@@ -1,15 +1,15 @@
-"""A mark in the place of a function whose cell failed, or a check would examine what an earlier run had defined."""
+"""Mark the functions whose cell failed, so that a check does not examine a definition from an earlier run."""
 
 import re
 from collections.abc import Collection
 from types import TracebackType
 from typing import Any
 
-DEFINES = re.compile(r"^def (\w+)", re.MULTILINE)  # a cell with a syntax error cannot be parsed
+DEFINES = re.compile(r"^def (\w+)", re.MULTILINE)  # not ast: the cell may have a syntax error
 
 
 class CellFailed:
-    """Stands for the function that a failed cell should have defined; ``message`` says why it failed, and where."""
+    """Replaces the function that a failed cell should have defined; ``message`` says why it failed, and where."""
 
     def __init__(self, error: BaseException, cell: str, line: int) -> None:
         text = getattr(error, "msg", None) or str(error)
@@ -20,7 +20,10 @@ class CellFailed:
 
 
 def mark_failed_cells(shell: Any, names: Collection[str]) -> None:
-    """From now on, where a cell of this IPython fails before it has defined a function of these names, mark it."""
+    """Register an IPython callback that marks functions whose cell failed.
+
+    If a cell fails before it defines a function with one of these names, a :class:`CellFailed` takes its place.
+    """
 
     def mark(result: Any) -> None:
         error = result.error_before_exec or result.error_in_exec
@@ -37,7 +40,7 @@ def mark_failed_cells(shell: Any, names: Collection[str]) -> None:
 
 
 def _in_cell(traceback: TracebackType | None, names: dict) -> TracebackType | None:
-    """The part of a traceback where it enters the notebook's own code; None for an error before anything ran."""
+    """The first traceback entry in the notebook's own code, or None if the error came before that code ran."""
     while traceback and traceback.tb_frame.f_globals is not names:
         traceback = traceback.tb_next
     return traceback

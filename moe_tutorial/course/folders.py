@@ -1,25 +1,25 @@
-"""Where things lie that are found from more than one place."""
+"""Paths that several modules use."""
 
 from pathlib import Path
 
 from moe_tutorial.course import CourseError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CARRIED = Path(__file__).parent / "notebooks"  # an installed course has its lessons here; setup.py puts them there
+CARRIED = Path(__file__).parent / "notebooks"  # the lessons of an installed course, copied by setup.py
 
 
 def lessons_folder() -> Path:
-    """The lessons: an installed course carries them beside this module, in the repository they are in notebooks/."""
+    """The lessons' folder: beside this module in an installed course, ``notebooks/`` in the repository."""
     return CARRIED if CARRIED.is_dir() else REPOSITORY / "notebooks"
 
 
 def contents_file() -> Path:
-    """The contents of the course, ``book.yml``."""
+    """The path of ``book.yml``, the course's table of contents."""
     return (CARRIED if CARRIED.is_dir() else REPOSITORY) / "book.yml"
 
 
 def repository() -> Path:
-    """The repository, for what only a contributor does.
+    """The repository, for contributors' commands.
 
     Raises:
         CourseError: the course was installed without one.

@@ -1,4 +1,4 @@
-"""Commit before you look: ``guess`` asks at the top of a lesson, ``reveal`` answers beside the measurement."""
+"""Guesses: ``guess`` asks at the top of a lesson, and ``reveal`` shows the guess beside the measurement."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from moe_tutorial.show.web import bundle
 ID = re.compile(r"\d\d\.[a-z0-9_]+")
 NO_SCRIPT = "<noscript><div>It takes JavaScript to answer, which is off here.</div></noscript>"
 
-_asked: dict[str, "Guess"] = {}  # by this kernel, so that `reveal` knows the question
+_asked: dict[str, "Guess"] = {}  # guesses shown in this kernel, for `reveal`
 
 
 class Guess(Keeper):
@@ -27,14 +27,14 @@ class Guess(Keeper):
         return f"Guess first: {self.question} ({' · '.join(self._offered())})"
 
     def _offered(self) -> list[str]:
-        """What can be answered, in words."""
+        """The possible answers, in words."""
         given = self.answers
         if "low" in given:
             return [f"{_number(given['low'])} to {with_unit(given['high'], given['unit'])}"]
         return given["choices"]
 
     def page(self) -> str:
-        """The question, and what can be answered."""
+        """The question and the possible answers as HTML."""
         items = "".join(f"<li>{prose(text)}</li>" for text in self._offered())
         return (
             f'<section class="moe-ask" id="guess-{self.id}"><p class="moe-label">Guess first</p>'
@@ -60,7 +60,7 @@ class Reveal(Keeper):
         return value
 
     def page(self) -> str:
-        """The measured value, which a reader with JavaScript sees when their guess is locked."""
+        """The measured value as HTML, shown without JavaScript. With it, readers see the value after they guessed."""
         said = f"Measured: <b>{prose(self._words(self.measured))}</b>."
         return (
             '<section class="moe-ask"><p class="moe-label">Your guess, measured</p>'
@@ -75,13 +75,17 @@ def guess(
     choices: Sequence[str] | None = None,
     slider: tuple[float, float, float, str] | None = None,
 ) -> Guess:
-    """Ask the learner to commit to an answer. Once it is locked it stays; resetting the lesson frees it.
+    """Ask the learner to commit to an answer. A locked answer stays until the lesson is reset.
+
+    Give either ``choices`` or ``slider``.
 
     Args:
-        id: permanent: the lesson's number and a name, such as ``"05.sixty"``.
-        question: one or two sentences; what stands between backticks is code.
-        choices: the answers, of which one is picked; or
-        slider: the least and the greatest number, the step, and the unit, such as ``(0, 60, 1, "of 60")``.
+        id: a permanent id: the lesson's number and a name, such as ``"05.sixty"``.
+        question: one or two sentences; text between backticks is shown as code.
+        choices: the answers to choose from.
+        slider: the lowest and highest number, the step, and the unit, such as ``(0, 60, 1, "of 60")``.
+
+    Raises ValueError for an argument of another form.
     """
     if not ID.fullmatch(id):
         raise ValueError(f"id is {id!r}; allowed is a lesson's number and a name in small letters, such as '03.order'")
@@ -94,7 +98,10 @@ def guess(
 
 
 def reveal(id: str, measured: Any) -> Reveal:
-    """Set the guess beside what was measured: a slider's number, or one of the choices."""
+    """Show the guess beside the measured value: a number for a slider, or one of the choices.
+
+    Raises ValueError if this kernel has not shown the guess, or if the value is not one of its choices.
+    """
     if id not in _asked:
         known = ", ".join(sorted(_asked)) or "none yet: run the cell with guess(...) first"
         raise ValueError(f"there is no guess {id!r} in this notebook; asked were: {known}")
@@ -108,7 +115,7 @@ def reveal(id: str, measured: Any) -> Reveal:
 
 
 def texts(name: str, given: Sequence[str]) -> list[str]:
-    """At least two different texts."""
+    """The texts as a list. Raises ValueError unless they are two or more different strings."""
     found = list(given) if not isinstance(given, str) else []
     if len(found) < 2 or len(set(found)) < len(found) or not all(isinstance(text, str) for text in found):
         raise ValueError(f"{name} is {given!r}; allowed are two or more different texts")
@@ -128,7 +135,7 @@ def _slider(id: str, given: tuple[float, float, float, str]) -> dict[str, Any]:
 
 
 def with_unit(value: float, unit: str) -> str:
-    """A number with its unit, as ``show/web/answers.js`` writes it, too."""
+    """A number with its unit, formatted as in ``show/web/answers.js``."""
     return f"{_number(value)} {unit}".strip()
 
 

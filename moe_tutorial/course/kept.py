@@ -1,4 +1,4 @@
-"""A widget's memory of what a learner answered: in their workspace, or in this kernel, or in a reader's browser."""
+"""Widgets that store a learner's answers: in the workspace, in this kernel, or in a reader's browser."""
 
 from html import escape
 from typing import Any
@@ -10,11 +10,14 @@ from moe_tutorial.course.progress import progress
 from moe_tutorial.show.web import style
 from moe_tutorial.study.watched import builds_page
 
-_in_kernel: dict[str, dict[str, Any]] = {}  # where there is no workspace
+_in_kernel: dict[str, dict[str, Any]] = {}  # kind -> id -> value, used if there is no workspace
 
 
 def answered() -> dict[str, dict[str, Any]]:
-    """What was answered, kind -> id -> value: by this workspace's learner, or else since this kernel started."""
+    """The stored answers, kind -> id -> value: the workspace's, or without one those given since this kernel started.
+
+    Empty while the site is built.
+    """
     if builds_page():
         return {}
     kept = progress()
@@ -22,18 +25,18 @@ def answered() -> dict[str, dict[str, Any]]:
 
 
 def place() -> str:
-    """Where answers are kept: by the "browser" that shows a page, in the "workspace", or in the "kernel" alone."""
+    """Where answers are stored: "browser" on a page of the site, otherwise "workspace", or "kernel" without one."""
     return "browser" if builds_page() else "workspace" if progress() else "kernel"
 
 
 class Asking(anywidget.AnyWidget):
-    """A widget that asks something, and says it in plain HTML, too."""
+    """Base class of widgets that also have a plain HTML form."""
 
     _css = style("web/ask.css")
-    place = t.Unicode().tag(sync=True)  # as place() says it; or "page", when the workspace could not be written
+    place = t.Unicode().tag(sync=True)  # from place(), or "page" if the workspace could not be written
 
     def page(self) -> str:
-        """HTML that says the same, for a page until the widget comes, and for readers without JavaScript."""
+        """The HTML form, shown until the widget loads and to readers without JavaScript."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
@@ -42,7 +45,7 @@ class Asking(anywidget.AnyWidget):
 
 
 class Keeper(Asking):
-    """One answer, whose ``kept`` outlives the widget. Its JavaScript reads and writes it (``show/web/kept.js``)."""
+    """Base class of widgets that store one answer, ``kept``. JavaScript reads and writes it (``show/web/kept.js``)."""
 
     kind = t.Unicode().tag(sync=True)
     id = t.Unicode().tag(sync=True)
@@ -60,10 +63,10 @@ class Keeper(Asking):
             return
         try:
             kept.put(self.kind, self.id, change["new"])
-        except OSError:  # a full disk, a folder that nobody may write to: the widget says what is true
+        except OSError:  # such as a full disk: the widget then says that nothing is stored
             self.place = "page"
 
 
 def prose(text: str) -> str:
-    """Plain text as HTML; what stands between backticks is code."""
+    """Plain text as HTML; text between backticks becomes code."""
     return "".join(f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(text.split("`")))

@@ -1,6 +1,6 @@
-"""What a learner has done, kept in one file of their workspace: guesses, exercises, quizzes.
+"""A learner's progress (guesses, exercises, quizzes), stored in one file of their workspace.
 
-Outside a workspace (the repository, CI, a build of the site) there is none, and nothing is read or written.
+Outside a workspace (the repository, CI, a build of the site) there is no such file, and nothing is read or written.
 """
 
 import json
@@ -19,13 +19,16 @@ FILE = "progress.json"
 
 @dataclass(frozen=True)
 class Progress:
-    """The progress in one file: a kind ("guess", "exercise", "quiz") and a permanent id lead to what is kept."""
+    """The progress file: it maps a kind ("guess", "exercise", "quiz") and a permanent id to a value."""
 
     file: Path
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """Everything: kind -> id -> value, under the present ids. A file that is no JSON (cut off by another program)
-        counts as empty, and is kept beside under another name when the next value is written."""
+        """All values, kind -> id -> value, under the present ids.
+
+        A file that is not valid JSON (truncated by another program) counts as empty; ``put`` copies it to another name
+        before it writes the next value.
+        """
         try:
             found = json.loads(self.file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -38,7 +41,7 @@ class Progress:
         return self.read().get(kind, {}).get(id)
 
     def put(self, kind: str, id: str, value: Any) -> None:
-        """Keep a value that JSON can hold. Several notebooks may write at once."""
+        """Store a value that JSON can represent. Several notebooks may write at once."""
         with self.alone():
             kept = self.read()
             if not kept and self.file.exists() and self.file.stat().st_size > len("{}\n"):
@@ -47,18 +50,21 @@ class Progress:
             self.write(kept)
 
     def alone(self) -> FileLock:
-        """While this is held, nobody else writes."""
+        """The file lock to hold while writing."""
         return FileLock(self.file.with_name(f".{self.file.stem}.lock"))
 
     def write(self, kept: dict[str, dict[str, Any]]) -> None:
-        """Write everything. Nobody finds the file half written."""
+        """Replace all values in one atomic write."""
         half = self.file.with_name(f".{self.file.stem}.{os.getpid()}")
         half.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         half.replace(self.file)
 
 
 def progress() -> Progress | None:
-    """The progress of the workspace that this process works in: the nearest folder, from here up, that has the file."""
+    """The progress file of the working directory or its nearest parent that has one.
+
+    None if there is no such file, and while the site is built.
+    """
     if os.environ.get("MOE_SITE"):
         return None
     here = Path.cwd()

@@ -1,14 +1,15 @@
 """``quiz("03")``: the questions near the end of a lesson, from ``quizzes/03.json``.
 
-A question has a permanent ``id``, a ``kind``, what it ``ask``s, and ``why`` the right answer is right. Besides:
+A question has a permanent ``id``, a ``kind``, its text ``ask``, and ``why``, which explains the right answer. Each kind
+has further fields:
 
-- *choose*: ``choices``, the text of each with what is said to who picks it; to the right one, ``""``.
-- *number*: the ``answer``, its ``tolerance`` and ``unit``; ``traps``, numbers with what is said to who types them; and
-  what is said ``otherwise``.
-- *order*: ``items`` in their right order, each but the last with the reason why it stands before the next.
-- *match*: ``pairs`` of a left side, its right side, and what is said to who joins it to another.
+- *choose*: ``choices``, the text of each choice with the reply to it; the right choice's reply is ``""``.
+- *number*: ``answer``, ``tolerance`` and ``unit``; ``traps``, pairs of a wrong number and the reply to it; and
+  ``otherwise``, the reply to any other wrong number.
+- *order*: ``items`` in their right order, each but the last with the reason why it precedes the next.
+- *match*: ``pairs``, each of a left side, its right side, and the reply to a wrong right side.
 
-What tells the answer goes to the page in base64: against peeking, not against cheating.
+The answers go to the page in base64, which hinders peeking, not cheating.
 """
 
 import json
@@ -29,13 +30,13 @@ class Quiz(Keeper):
     """The widget behind `quiz`."""
 
     _esm = bundle("web/quiz.js")
-    questions = t.List().tag(sync=True)  # each as `question` makes it
+    questions = t.List().tag(sync=True)  # each as returned by `question`
 
     def __repr__(self) -> str:
         return f"Quiz {self.id}: {' · '.join(each['ask'] for each in self.questions)}"
 
     def page(self) -> str:
-        """The questions, and what can be answered; not the answers."""
+        """The questions and the possible answers as HTML, without the right answers."""
         parts = []
         for number, each in enumerate(self.questions, 1):
             items = "".join(f"<li>{prose(text)}</li>" for text in each.get("left") or each.get("texts", []))
@@ -50,12 +51,12 @@ class Quiz(Keeper):
 
 
 def quiz(id: str) -> Quiz:
-    """Three to five questions on a lesson, such as ``quiz("03")``. Each answer is answered at once."""
+    """Ask three to five questions on a lesson, such as ``quiz("03")``. Each answer gets a reply at once."""
     return Quiz("quiz", id, questions=[question(given) for given in load(id)])
 
 
 def load(id: str) -> list[dict[str, Any]]:
-    """A lesson's questions, as they are written down."""
+    """A lesson's questions as they stand in its file. Raises ValueError if the lesson has no quiz."""
     file = FOLDER.joinpath(f"{id}.json")
     if not file.is_file():
         raise ValueError(f"there is no quiz {id!r}; there are {', '.join(known())}")
@@ -68,7 +69,7 @@ def known() -> list[str]:
 
 
 def question(given: dict[str, Any]) -> dict[str, Any]:
-    """What the page may read of a question, and under ``sealed`` what tells its answer."""
+    """The fields of a question that the page shows, and ``sealed``, its answer in base64."""
     shown = {name: given[name] for name in ("id", "kind", "ask")}
     match given["kind"]:
         case "choose":

@@ -1,7 +1,7 @@
-"""Lessons 09 to 12 became 09 to 14 after version 0.1: where their pages, claims, guesses and quizzes are now.
+"""Where the pages, claims, guesses and quizzes of lessons 09 to 12 of version 0.1 are now, in lessons 09 to 14.
 
-Since then an id never changes. A guess's name and a question's id say by themselves whether they are of before, so what
-is in its new place already stays there.
+Ids have been permanent since. No old id of a guess or a question is also a new one, so an answer that has already
+moved stays where it is.
 """
 
 import json
@@ -14,11 +14,12 @@ LESSONS = {
     "11_fff_vs_moe": ["13_fff_vs_moe"],
     "12_capstone": ["14_capstone"],
 }
-CLAIMS = {  # of lesson 09; in the others, only the lesson's number is another
+CLAIMS = {  # lesson -> the old ids of its claims, all of lesson 09; in other lessons, only the lesson's number changed
     "10": ["09.4", "09.5", "09.3", "09.19", "09.6", "09.9", "09.10", "09.7", "09.8"],
     "11": ["09.11", "09.12", "09.13", "09.14", "09.15", "09.16", "09.17", "09.18"],
 }
-# Shared with the browser's memory (show/web/kept.js): old id -> new id of a guess; old quiz -> question -> new quiz.
+# Shared with show/web/moved.js. "guess": old id -> new id; "quiz": old quiz -> question -> new quiz; "of": quiz -> its
+# number of questions.
 ANSWERS = json.loads((Path(__file__).parents[1] / "show/web/moved.json").read_text(encoding="utf-8"))
 
 

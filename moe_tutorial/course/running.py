@@ -1,7 +1,7 @@
-"""Run a learner's answer so that the notebook goes on whatever it does, and is as it was before.
+"""Run a learner's answer in isolation: its errors and ``exit()`` stop nothing else, and global settings are restored.
 
-An answer has no time limit: a machine may be slow. One that does not end is ended by Jupyter's Stop button, or by
-nbgrader's timeout, which does the same: both raise KeyboardInterrupt in it.
+There is no time limit, since a machine may be slow. Jupyter's Stop button and nbgrader's timeout end an answer that
+runs forever: both raise KeyboardInterrupt in it.
 """
 
 import builtins
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 KEPT = 1000
-"""Characters of what an answer prints that are kept."""
+"""How many characters of an answer's printed output are kept."""
 
 
 class NotYet(Exception):
@@ -28,7 +28,7 @@ class NotWritten(NotYet):
 
 
 class AskedForInput(BaseException):
-    """The answer called ``input``. No ``Exception``, so that an answer's own ``except Exception`` lets it pass."""
+    """The answer called ``input``. A BaseException, so that ``except Exception`` in the answer does not catch it."""
 
 
 class Printed:
@@ -49,7 +49,7 @@ class Printed:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: there is no buffer."""
 
     def isatty(self) -> bool:
         return False
@@ -57,7 +57,7 @@ class Printed:
 
 @contextmanager
 def nothing_changes() -> Iterator[None]:
-    """Afterwards, random numbers and the settings of Python, NumPy and PyTorch are as they were."""
+    """Restore the random states and settings of Python, NumPy and PyTorch on exit; ignore warnings until then."""
     import numpy
     import torch
 
@@ -82,7 +82,7 @@ def nothing_changes() -> Iterator[None]:
 
 @contextmanager
 def shielded(printed: Printed) -> Iterator[None]:
-    """Nothing is printed, nobody is asked, and no ``exit()`` reaches the kernel."""
+    """Redirect output to ``printed``, make ``input()`` raise AskedForInput, and keep ``exit()`` from the kernel."""
 
     def ask(prompt: object = "") -> str:
         raise AskedForInput
@@ -91,7 +91,7 @@ def shielded(printed: Printed) -> Iterator[None]:
     own_input, builtins.input = builtins.input, ask
     own_stdin, sys.stdin = sys.stdin, io.StringIO()  # outside a notebook, exit() closes it
     if shell:
-        shell.ask_exit = sys.exit  # in a notebook, exit() and quit() ask for the kernel's end by this
+        shell.ask_exit = sys.exit  # in a notebook, exit() and quit() call this to end the kernel
     try:
         with redirect_stdout(printed), redirect_stderr(printed):
             yield
@@ -102,13 +102,13 @@ def shielded(printed: Printed) -> Iterator[None]:
 
 
 def running_shell() -> Any:
-    """The notebook's IPython, if this is one."""
+    """The current IPython shell, or None outside IPython."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython else None
 
 
 def reseed(seed: int) -> None:
-    """Set every global generator, so that an answer that draws from one shows it."""
+    """Seed every global random generator. Calls with different seeds expose an answer that draws from one."""
     import numpy
     import torch
 
@@ -118,7 +118,7 @@ def reseed(seed: int) -> None:
 
 
 def sentence(error: BaseException, file: str) -> str:
-    """What an answer raised, and in which line of the cell that ``file`` names."""
+    """Describe the error that an answer raised, and quote its line in the cell ``file``."""
     if isinstance(error, AskedForInput):
         return "It calls input(), but nobody is there to type. What it needs comes in its arguments."
     if isinstance(error, SystemExit):
@@ -131,7 +131,7 @@ def sentence(error: BaseException, file: str) -> str:
 
 
 def _line(traceback: TracebackType | None, file: str) -> int:
-    """The deepest line of this file on the way to an error; 0 where there is none."""
+    """The line number of the innermost traceback entry in this file, or 0 if there is none."""
     line = 0
     while traceback:
         if traceback.tb_frame.f_code.co_filename == file:

@@ -9,7 +9,7 @@ NOTHING = "Nothing is counted yet. Lock a guess, solve an exercise, answer a qui
 
 
 class ScoreCard(Asking):
-    """The widget behind `score_card`. On the site, the browser knows what was done."""
+    """The widget behind `score_card`. On the site, its data come from the browser."""
 
     _esm = bundle("web/score.js")
     kept = t.Dict().tag(sync=True)  # kind -> id -> value
@@ -20,10 +20,10 @@ class ScoreCard(Asking):
         return f"Score card: {', '.join(counts)}" if counts else NOTHING
 
     def page(self) -> str:
-        """What stands there until the widget comes, and without JavaScript."""
+        """HTML shown until the widget loads, and without JavaScript."""
         return f'<section class="moe-ask"><p class="moe-label">Your score card</p><p>{self.nothing}</p></section>'
 
 
 def score_card() -> ScoreCard:
-    """How near your guesses came, which exercises you solved, and what the quizzes gave, over the course."""
+    """Show how close your guesses were, which exercises you solved, and your quiz results, over the whole course."""
     return ScoreCard(place=place(), kept=answered())

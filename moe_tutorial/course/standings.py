@@ -1,4 +1,4 @@
-"""One scoreboard through the course: each lesson adds its rows to those that the lessons before it store."""
+"""One scoreboard for the whole course: each lesson adds its rows to those stored by earlier lessons."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from moe_tutorial.study.scores import Row, read_rows
 
 
 def before(lesson: str) -> list[Row]:
-    """The rows that the lessons before this one store."""
+    """The rows stored in the notebooks of earlier lessons."""
     rows = []
     for path in sorted(lessons_folder().glob("[0-9][0-9]_*.ipynb")):
         if path.name[:2] < lesson:
@@ -20,7 +20,7 @@ def before(lesson: str) -> list[Row]:
 
 
 def scoreboard(own: Sequence[Row], title: str) -> Picture:
-    """Draw a lesson's rows among those of the lessons before, the most accurate first."""
+    """Draw a lesson's rows together with those of earlier lessons, most accurate first."""
     rows = sorted([*before(own[0].lesson), *own], key=lambda row: -row.accuracy.mean)
     return interval_chart(
         {f"{row.name}, {row.active} of {row.total}": row.accuracy for row in rows},

@@ -1,8 +1,9 @@
-"""Nine mixtures for lesson 14: one is right, and each of the others has one bug planted. And twenty mistakes more.
+"""Nine suspects for lesson 14, one correct and eight with one planted bug each, and twenty mutants with other bugs.
 
-All have the same parameters and the same shapes. The nine learn, and the lesson's probes were written with their bugs
-in mind. The twenty of ``MUTANTS`` examine the probes: two to four mistakes for each step of the block, written down in
-that order before a probe was run on any of them, and all kept. Reading on spoils the lesson.
+Reading on spoils the lesson. All have the same parameters and shapes. The nine suspects learn when trained, and the
+lesson's probes were written with their bugs in mind. The twenty ``MUTANTS`` test the probes: two to four mistakes for
+each step of the block, in the order of the steps. All were written before a probe was run on any of them, and all were
+kept.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from torch import Tensor
 
 from moe_tutorial.layers import Experts, MixtureOfExperts, Router, Routing
 
-# Ways to be wrong: each makes a router or a mixture that differs from the right one in what ``change`` says.
+# Each function makes a class of router or mixture that differs from the correct one in one step, given as ``change``.
 
 
 def reads(change: Callable[[Tensor], Tensor]) -> type[Router]:
-    """A router that gets changed tokens (T, d)."""
+    """A router that reads ``change(x)`` instead of the tokens x (T, d)."""
 
     class Reads(Router):
         def forward(self, x: Tensor) -> Routing:
@@ -27,7 +28,7 @@ def reads(change: Callable[[Tensor], Tensor]) -> type[Router]:
 
 
 def scores(change: Callable[[Router, Tensor], Tensor]) -> type[Router]:
-    """A router with other probabilities, from its logits (T, E)."""
+    """A router whose probabilities (T, E) are ``change(router, logits)``, from logits (T, E)."""
 
     class Scores(Router):
         def probabilities(self, logits: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ def scores(change: Callable[[Router, Tensor], Tensor]) -> type[Router]:
 
 
 def chooses(change: Callable[[Router, Tensor], Tensor]) -> type[Router]:
-    """A router that chooses otherwise, from its ranking (T, E) without the bias."""
+    """A router whose choice (T, k) is ``change(router, ranking)``, from the ranking (T, E) without the bias."""
 
     class Chooses(Router):
         def choose(self, ranking: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ def chooses(change: Callable[[Router, Tensor], Tensor]) -> type[Router]:
 
 
 def weighs(change: Callable[[Router, Routing], Tensor]) -> type[Router]:
-    """A router that gives the chosen experts other weights (T, k)."""
+    """A router whose weights (T, k) of the chosen experts are ``change(router, routing)``."""
 
     class Weighs(Router):
         def forward(self, x: Tensor) -> Routing:
@@ -58,7 +59,7 @@ def weighs(change: Callable[[Router, Routing], Tensor]) -> type[Router]:
 
 
 def obeys(change: Callable[[Routing], Routing]) -> type[MixtureOfExperts]:
-    """A mixture that follows another routing than its router's."""
+    """A mixture that uses ``change(routing)`` instead of its router's routing."""
 
     class Obeys(MixtureOfExperts):
         def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
@@ -68,7 +69,7 @@ def obeys(change: Callable[[Routing], Routing]) -> type[MixtureOfExperts]:
 
 
 def adds(change: Callable[[MixtureOfExperts, Tensor, Routing], Tensor]) -> type[MixtureOfExperts]:
-    """A mixture that makes something else of its answers' weighted sum (T, d_out)."""
+    """A mixture that returns ``change(mixture, y, routing)`` instead of the weighted sum y (T, d_out)."""
 
     class Adds(MixtureOfExperts):
         def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
@@ -78,23 +79,23 @@ def adds(change: Callable[[MixtureOfExperts, Tensor, Routing], Tensor]) -> type[
 
 
 def softmax(router: Router, logits: Tensor) -> Tensor:
-    """As the right router scores."""
+    """The correct router's probabilities."""
     return Router.probabilities(router, logits)
 
 
 def k_hot(routing: Routing, values: Tensor) -> Tensor:
-    """Values (T, k) in the places of the chosen experts, (T, E)."""
+    """A (T, E) tensor with the values (T, k) at the chosen experts and zero elsewhere."""
     return torch.zeros_like(routing.probs).scatter(-1, routing.indices, values)
 
 
 class Shaky(Router):
     def add_noise(self, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        std = torch.full_like(logits, 0.5)  # whether it trains or not
+        std = torch.full_like(logits, 0.5)  # in training and in evaluation
         return logits + torch.randn_like(logits) * std, std
 
 
 def crowded(routing: Routing) -> Routing:
-    """Whoever comes to a full expert later is left out."""
+    """Each expert takes at most 1.25 T k / E tokens; later ones get weight zero."""
     asked = k_hot(routing, torch.ones_like(routing.weights))
     room = 1.25 * routing.indices.numel() / routing.probs.shape[-1]
     kept = (asked.cumsum(0) <= room).to(asked.dtype).gather(-1, routing.indices)
@@ -102,13 +103,13 @@ def crowded(routing: Routing) -> Routing:
 
 
 def overwritten(routing: Routing) -> Routing:
-    """y[rows] = ..., where += was meant."""
+    """``y[rows] = ...`` instead of ``+=``: of a token's experts, only the one with the highest index counts."""
     last = routing.indices == routing.indices.amax(-1, keepdim=True)
     return routing._replace(weights=routing.weights * last)
 
 
 def alike(routing: Routing) -> Routing:
-    """[expert] * E: one expert under every name."""
+    """``[expert] * E``: every index leads to the same expert."""
     return routing._replace(indices=torch.zeros_like(routing.indices))
 
 
@@ -128,7 +129,7 @@ SUSPECTS = {
     "I": ("one expert under every name", Router, obeys(alike)),
 }
 BUGS = tuple(sorted(name for name, _, _ in SUSPECTS.values()))
-"""The names to accuse with; "nothing" is the name of the mixture without a bug."""
+"""The verdicts that ``accuse`` accepts; "nothing" means no bug."""
 
 
 class Flat(Experts):
@@ -143,7 +144,7 @@ class Unbiased(Experts):
 
 class GateFirst(MixtureOfExperts):
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        weighted = routing.weights.unsqueeze(-1) * tokens.unsqueeze(1)  # (T, k, d): the token, not the answer
+        weighted = routing.weights.unsqueeze(-1) * tokens.unsqueeze(1)  # (T, k, d): weights the token, not the answer
         answers = self.experts(weighted.flatten(0, 1)).unflatten(0, routing.weights.shape)  # (T, k, E, d_out)
         chosen = routing.indices[..., None, None].expand(*routing.indices.shape, 1, answers.shape[-1])
         return answers.gather(2, chosen).squeeze(2).sum(1)
@@ -157,13 +158,13 @@ class CutOff(MixtureOfExperts):
 
 MUTANTS: dict[str, type] = {
     # What the router reads
-    "router input centred over the batch": reads(lambda x: x - x.mean(0)),  # a token's choice hangs on its company
+    "router input centred over the batch": reads(lambda x: x - x.mean(0)),  # a token's choice depends on the batch
     "router reads the neighbour": reads(lambda x: x.roll(1, 0)),
-    # Scores. Attention divides by a root, a router does not.
+    # Scores. Attention divides its logits by sqrt(d), a router does not.
     "logits divided by a root": scores(lambda router, logits: softmax(router, logits / router.d_model**0.5)),
     "sigmoid for softmax": scores(lambda _, logits: logits.sigmoid()),
     "logits in bfloat16": scores(lambda router, logits: softmax(router, logits.bfloat16().to(logits.dtype))),
-    # Choice. The right one adds the bias once.
+    # Choice. The correct router adds the bias once.
     "selection bias subtracted": chooses(lambda router, ranking: Router.choose(router, ranking - 2 * router.bias)),
     "the best left out": chooses(lambda router, ranking: (ranking + router.bias).topk(router.top_k + 1).indices[:, 1:]),
     "the least likely chosen": chooses(
@@ -172,7 +173,7 @@ MUTANTS: dict[str, type] = {
     # Weights
     "weights divided by their sum": weighs(lambda _, routing: routing.weights / routing.weights.sum(-1, keepdim=True)),
     "weights in the other order": weighs(lambda _, routing: routing.weights.flip(-1)),
-    "weights squared": weighs(lambda _, routing: routing.weights.square()),  # applied here and once more later
+    "weights squared": weighs(lambda _, routing: routing.weights.square()),  # as if they were applied twice
     "logits as weights": weighs(lambda _, routing: routing.logits.gather(-1, routing.indices)),
     # Experts
     "activation forgotten": Flat,
@@ -187,17 +188,17 @@ MUTANTS: dict[str, type] = {
     "second answer forgotten": obeys(
         lambda routing: routing._replace(indices=routing.indices[:, :1], weights=routing.weights[:, :1])
     ),
-    "dropout in evaluation": adds(lambda _, y, routing: F.dropout(y, 0.1)),  # whether it trains or not
+    "dropout in evaluation": adds(lambda _, y, routing: F.dropout(y, 0.1)),  # in training and in evaluation
 }
-"""What is wrong -> the router, the mixture or the experts that do it."""
+"""Mistake -> the class of router, mixture or experts that makes it."""
 
 
 def suspect(
     letter: str, d_model: int = 64, d_hidden: int = 8, n_experts: int = 8, top_k: int = 2, d_out: int | None = None
 ) -> MixtureOfExperts:
-    """The mixture of this letter: softmax, then the ``top_k`` likeliest, weights not renormalised, a selection bias.
+    """Build the suspect of this letter: softmax, then top-k, weights not renormalised, a selection bias.
 
-    Raises ValueError for a letter that no suspect has, and what :class:`MixtureOfExperts` raises for bad sizes.
+    Raises ValueError if no suspect has this letter, and for bad sizes what :class:`MixtureOfExperts` raises.
     """
     if letter not in SUSPECTS:
         raise ValueError(f"letter must be one of {', '.join(SUSPECTS)}, got {letter!r}")
@@ -208,9 +209,9 @@ def suspect(
 def mutant(
     name: str, d_model: int = 64, d_hidden: int = 8, n_experts: int = 8, top_k: int = 2, d_out: int | None = None
 ) -> MixtureOfExperts:
-    """The mixture with this mistake of ``MUTANTS``, otherwise as :func:`suspect` builds it.
+    """Build the mixture with this mistake of ``MUTANTS``, otherwise like a :func:`suspect`.
 
-    Raises ValueError for a name that is not in ``MUTANTS``, and what :class:`MixtureOfExperts` raises for bad sizes.
+    Raises ValueError if the name is not in ``MUTANTS``, and for bad sizes what :class:`MixtureOfExperts` raises.
     """
     if name not in MUTANTS:
         raise ValueError(f"name must be one of {', '.join(map(repr, MUTANTS))}, got {name!r}")
@@ -244,9 +245,9 @@ def _built(
 
 
 def accuse(**verdicts: str) -> None:
-    """Say which of your verdicts are right, such as ``accuse(A="softmax twice", B="nothing")``.
+    """Print which of your verdicts are right, such as ``accuse(A="softmax twice", B="nothing")``.
 
-    Raises ValueError for a letter that no suspect has, and for a bug that is not one of ``BUGS``.
+    Raises ValueError if no suspect has a letter, or if a verdict is not in ``BUGS``.
     """
     for letter, bug in verdicts.items():
         if letter not in SUSPECTS:
