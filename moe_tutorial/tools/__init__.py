@@ -1,1 +1,1 @@
-"""How it is made: the lessons run and stored, the website, a learner's folder, nbgrader, the command line."""
+"""Tools around the lessons: running and storing them, the website, learners' folders, nbgrader, the command line."""

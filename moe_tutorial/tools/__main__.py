@@ -27,7 +27,7 @@ CONTRIBUTORS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    for stream in (sys.stdout, sys.stderr):  # a Windows console may not be UTF-8, and the marks are
+    for stream in (sys.stdout, sys.stderr):  # for ✓ and ✗: a Windows console may not use UTF-8
         stream.reconfigure(encoding="utf-8", errors="replace")
     chosen, rest = parsed(arguments)
     try:
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
-    """The command with its options, and what goes on to JupyterLab."""
+    """Parse the arguments. Returns the command with its options, and the arguments to pass on to JupyterLab."""
     name = "moe-tutorial" if not sys.argv[0].endswith("__main__.py") else "python -m moe_tutorial.tools"
     parser = argparse.ArgumentParser(prog=name, description="Learn with the course, or work on it.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -77,7 +77,7 @@ def learn(chosen: argparse.Namespace, rest: list[str]) -> int:
 
 
 def contribute(chosen: argparse.Namespace) -> int:
-    """Run a contributor's command; returns the exit status. Each imports only what it uses: `sync` stays quick."""
+    """Run a contributor's command; returns the exit status. Imports are local so that `sync` starts quickly."""
     if chosen.command == "book":
         from moe_tutorial.tools.book import build
 

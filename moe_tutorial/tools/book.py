@@ -1,6 +1,6 @@
-"""Build the website with Jupyter Book: the lessons, executed, as pages that need no other host.
+"""Build the website with Jupyter Book: pages of the executed lessons, with all assets served from the site itself.
 
-A build is skipped when nothing that it reads has changed since the last one.
+A build is skipped if none of its inputs has changed since the last one.
 """
 
 import os
@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from moe_tutorial.course import CourseError
 from moe_tutorial.tools import executed
 
-AT_ONCE = 2  # lessons; more would disturb the ones that measure times
+AT_ONCE = 2  # lessons run in parallel; more would disturb those that measure times
 
 
 class BookError(CourseError):
@@ -26,18 +26,18 @@ class BookError(CourseError):
 
 
 def changed(stamp: Path, made: Path, now: str) -> bool:
-    """Whether the stamp file holds something else, or what was made has been thrown away."""
+    """Whether the stamp file differs from ``now``, or the stamp file or the output ``made`` is missing."""
     return not stamp.exists() or not made.exists() or stamp.read_text() != now
 
 
 def fetch_npm(web: Path, build: Path) -> Path:
-    """The npm packages that the pages serve, at the locked versions; fetched only when the lock changed.
+    """Install the npm packages at their locked versions, if the lock file changed. Returns the node_modules folder.
 
     Raises:
-        BookError: there is no npm, or it could not fetch.
+        BookError: npm is missing, or could not fetch the packages.
     """
     build.mkdir(parents=True, exist_ok=True)
-    with FileLock(build / "npm.lock"):  # two of the tests' workers may ask at once
+    with FileLock(build / "npm.lock"):  # parallel test workers may call this
         return _fetch_npm([web / "package.json", web / "package-lock.json"], build / "npm", build / "npm.stamp")
 
 
@@ -61,10 +61,10 @@ def _fetch_npm(wanted: list[Path], target: Path, stamp: Path) -> Path:
 
 
 def gather_assets(modules: Path, target: Path) -> None:
-    """Copy what the pages load from the npm packages and from pip's into one folder."""
+    """Copy the KaTeX and plotly.js files that the pages load into one folder, replacing its contents."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    katex, fonts = target / "katex", "fonts/*.woff2"  # every browser that the pages work in reads these
+    katex, fonts = target / "katex", "fonts/*.woff2"  # all supported browsers read woff2
     (katex / "fonts").mkdir(parents=True)
     for path in (modules / "katex/dist/katex.min.css", *(modules / "katex/dist").glob(fonts)):
         shutil.copy(path, katex / path.relative_to(modules / "katex/dist"))
@@ -72,22 +72,22 @@ def gather_assets(modules: Path, target: Path) -> None:
 
 
 def enter(environment: dict[str, str]) -> None:
-    """Give a process, and the kernels that it starts, this environment and no other."""
+    """Replace the environment of a worker process, which the kernels that it starts inherit."""
     os.environ.clear()
     os.environ.update(environment)
 
 
 def run_lesson(path: Path) -> NotebookNode:
-    """A lesson's notebook with its outputs."""
+    """Execute a lesson's notebook, and return it with its outputs."""
     from moe_tutorial.tools.lessons import execute
 
     return execute(nbformat.read(path, as_version=4), path)
 
 
 def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[str, str]) -> list[NotebookNode]:
-    """Each lesson with its outputs: as it is kept, or else run now, two at a time, and kept.
+    """Return each lesson with its outputs, from the cache ``kept`` or else executed now, two at a time, and cached.
 
-    Left to itself, Jupyter Book would run one after another.
+    Jupyter Book itself would run one lesson after another.
 
     Raises:
         BookError: a cell failed; the message names it.
@@ -113,7 +113,7 @@ def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[
 
 
 def fill_cache(notebooks: list[NotebookNode], folder: Path) -> None:
-    """Put executed notebooks where Jupyter Book looks for them, and nothing else."""
+    """Replace the contents of Jupyter Book's cache by these executed notebooks."""
     from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
 
@@ -124,13 +124,13 @@ def fill_cache(notebooks: list[NotebookNode], folder: Path) -> None:
 
 
 def build(repository: Path, again: bool = False) -> Path:
-    """Build the site if anything changed. Returns the folder of its pages.
+    """Build the site if an input changed or ``again`` is set. Returns the folder of its pages.
 
     Raises:
-        BookError: npm is missing, a lesson failed, or a page did not build without a warning.
+        BookError: npm is missing, a lesson failed, or a page gave a warning or an error.
     """
     (repository / "_build").mkdir(exist_ok=True)
-    with FileLock(repository / "_build" / "site.lock"):  # two of the tests' workers may ask at once
+    with FileLock(repository / "_build" / "site.lock"):  # parallel test workers may call this
         return _build(repository, again)
 
 

@@ -1,6 +1,6 @@
-"""What a lesson asks of its learner, counted: words, lines to write, minutes, acts, claims in sight.
+"""Count what a lesson asks of its learner: words, lines to write, minutes, actions, visible claims.
 
-What folds on the website (*Further ...*, *Try it*) is not counted: nobody has to read it.
+Sections that are folded on the website (*Further ...*, *Try it*) are optional and not counted.
 """
 
 import re
@@ -28,7 +28,7 @@ PICTURE = re.compile(
 
 
 class Cell(NamedTuple):
-    """What one cell asks for."""
+    """The counts of one cell."""
 
     words: int = 0
     lines: int = 0
@@ -40,12 +40,12 @@ class Cell(NamedTuple):
 
     @property
     def minutes(self) -> float:
-        """Words at a reader's pace, a minute for a line to write, half of one for what is looked at or answered."""
+        """Time to read the words, plus a minute a line to write and half a minute a claim, picture or question."""
         return self.words / WORDS_A_MINUTE + self.lines + 0.5 * (self.claims + self.pictures + self.questions)
 
 
 class Counts(NamedTuple):
-    """What a lesson asks for. ``stretch``: the most minutes without an act of the learner's."""
+    """The counts of one lesson. ``stretch`` is the longest time in minutes without an action by the learner."""
 
     words: int
     lines: int
@@ -59,13 +59,13 @@ class Counts(NamedTuple):
 
 
 def solution_lines(source: str) -> int:
-    """Lines of code in the solution, which the learner writes."""
+    """How many lines of code the solution has, without blank lines and comments."""
     lines = [line.strip() for found in SOLUTION.finditer(source) for line in found[2].splitlines()]
     return sum(bool(line) and not line.startswith("#") for line in lines)
 
 
 def code_cell(source: str, tags: list[str]) -> Cell:
-    """An exercise, a guess, a quiz, a widget, a claim, a picture, or none of these."""
+    """The counts of a code cell."""
     quiz = re.search(r'^quiz\("(\d\d)"\)', source, re.MULTILINE)
     asked = len(re.findall(r"^guess\(", source, re.MULTILINE))
     if quiz:
@@ -83,7 +83,7 @@ def code_cell(source: str, tags: list[str]) -> Cell:
 
 
 def cells(lesson: Path) -> Iterator[Cell]:
-    """The cells that do not fold away, in their order."""
+    """The counts of the cells outside folded sections, in order."""
     folded = False
     for cell in jupytext.read(lesson).cells:
         if cell.cell_type == "markdown":

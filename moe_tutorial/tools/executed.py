@@ -1,7 +1,7 @@
-"""Executed lessons with all that they showed, kept for their pages until their source or the code changes.
+"""A cache of executed lessons with all their outputs, for the site. An entry is valid until its source or code changes.
 
-Two put them here: the tests, where nbval runs a lesson and every cell passes, and the site's build, which runs only
-what is not here.
+Both the tests and the site's build write to it: the tests when nbval runs a lesson and every cell passes, and the build
+when it runs a lesson that is not in the cache.
 """
 
 import hashlib
@@ -14,17 +14,17 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-# By lessons: what they import, and what is stored with it.
+# The modules and data that lessons use; a change to any of them invalidates the cache.
 ASKING = ("kept.py", "guesses.py", "questions.py", "quizzes", "score.py", "standings.py")
 EXERCISES = ("checking.py", "checks", "exercises.py", "running.py")
 USED = ("layers", "study", "show", "course/suspects.py", *(f"course/{name}" for name in (*ASKING, *EXERCISES)))
-SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the version that made its state
+SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the versions that made its outputs
 IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
-CODE = "moe_code"  # under this name, a kept notebook's metadata hold the digest of the code that it ran with
+CODE = "moe_code"  # metadata key of a cached notebook: the digest of the code that it ran with
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """A digest of every file in these files and folders: their names and contents."""
+    """A digest of Python's version and of the names and contents of all files in these files and folders."""
     digest = hashlib.sha256(sys.version.encode())
     for path in paths:
         files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
@@ -35,18 +35,18 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def code_digest(repository: Path) -> str:
-    """A digest of all that a lesson's outputs rest on besides its own cells."""
+    """A digest of the code and package versions that a lesson's outputs depend on, besides its own cells."""
     code = fingerprint(repository / "moe_tutorial" / part for part in USED)
     return " ".join([code, *(f"{package}=={version(package)}" for package in SHOWN_BY)])
 
 
 def folder(repository: Path) -> Path:
-    """Where executed lessons are kept, each under its own name."""
+    """The folder of the cache, which has one notebook for each lesson."""
     return repository / "_build" / "executed"
 
 
 def environment(repository: Path) -> dict[str, str]:
-    """What a lesson runs in: for a page, from the course's own seeds, on one thread, with IPython's own settings."""
+    """The environment of a lesson run for the site: the default seeds, one thread, and IPython's default settings."""
     settings = repository / "_build" / "ipython"
     settings.mkdir(parents=True, exist_ok=True)
     own = {"MOE_SITE": "1", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", "IPYTHONDIR": str(settings)}
@@ -59,7 +59,7 @@ def printed(outputs: list) -> str:
 
 
 def keep(notebook: NotebookNode, file: Path, code: str) -> None:
-    """Write an executed notebook, and the digest of the code that it ran with. Nobody sees a file half written."""
+    """Write an executed notebook with the digest of the code that it ran with, in one atomic write."""
     notebook.metadata[CODE] = code
     file.parent.mkdir(parents=True, exist_ok=True)
     half = file.with_suffix(f".{os.getpid()}")
@@ -68,7 +68,7 @@ def keep(notebook: NotebookNode, file: Path, code: str) -> None:
 
 
 def find(path: Path, kept: Path, code: str) -> NotebookNode | None:
-    """The notebook at ``path`` as it was executed; None where its cells or the code have changed, or it never was."""
+    """The cached run of the notebook at ``path``; None if there is none, or its cells or the code changed since."""
     file = kept / path.name
     if not file.exists():
         return None
@@ -78,5 +78,5 @@ def find(path: Path, kept: Path, code: str) -> NotebookNode | None:
 
 
 def compared(cells: list[NotebookNode]) -> list[tuple]:
-    """What of cells is the same in a lesson's .py, its .ipynb, and what was executed: type, text and tags."""
+    """What cells have in common in a lesson's .py, its .ipynb and its executed notebook: type, text and tags."""
     return [(cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells]

@@ -1,4 +1,4 @@
-"""Kernels that lessons run in: without ports, and heard even while something is said to them."""
+"""Settings for the kernels that run lessons: no TCP ports, and no replies missed while sending."""
 
 import os
 import tempfile
@@ -13,31 +13,33 @@ from traitlets.config import Config
 
 
 def own_sockets() -> dict[str, str]:
-    """A kernel manager's settings for a kernel without ports: one that is found free may be another program's by the
-    time when the kernel wants it, and then the kernel dies. Windows has no other way."""
+    """Kernel manager settings for a kernel on Unix domain sockets instead of TCP ports; empty on Windows.
+
+    Finding a free port is a race: another program may take the port before the kernel binds it, and the kernel dies.
+    """
     if os.name == "nt":
         return {}
     return {"transport": "ipc", "ip": str(Path(tempfile.gettempdir(), f"kernel-{uuid4().hex}"))}
 
 
 class ShellChannel(AsyncZMQSocketChannel):
-    """A channel that hears a reply that comes in while it sends.
+    """A channel that does not miss a reply that arrives while it sends.
 
-    ZeroMQ signals once that something has come in, and sending takes the signal away. nbclient sends the contents of
-    an Output widget while it waits for the cell's reply: it would go on waiting for a reply that is there.
+    ZeroMQ signals an incoming message only once (edge-triggered), and sending clears the signal. nbclient sends the
+    contents of an Output widget while it waits for the cell's reply, and would wait on for a reply that has arrived.
     """
 
     def send(self, msg: dict) -> None:
         super().send(msg)
-        self.socket.get(zmq.EVENTS)  # asks what has come in, and wakes whoever waits for it
+        self.socket.get(zmq.EVENTS)  # checks for messages that arrived, and wakes their receivers
 
 
 class Client(AsyncKernelClient):
-    """A kernel's client with such a channel."""
+    """A kernel client with a :class:`ShellChannel`."""
 
     shell_channel_class = Type(ShellChannel)
 
 
 def settings() -> Config:
-    """What ``NotebookClient(config=...)`` takes: a kernel without ports, and a client that hears its replies."""
+    """The ``config`` of a ``NotebookClient``: :func:`own_sockets` and :class:`Client`."""
     return Config({"KernelManager": own_sockets() | {"client_factory": Client}})

@@ -18,10 +18,10 @@ def is_free(port: int) -> bool:
 
 
 def free_port(wanted: str) -> int:
-    """The wanted port, or the next free one after it, which is said.
+    """The wanted port, or the next free one after it, which is then printed.
 
     Raises:
-        SystemExit: it is not a port, or none near it is free.
+        SystemExit: ``wanted`` is not a port, or no port near it is free.
     """
     if not wanted.isdecimal() or not 1 <= int(wanted) <= 65535:
         sys.exit(f"PORT is {wanted!r}; a port is a whole number from 1 to 65535")
@@ -35,15 +35,15 @@ def free_port(wanted: str) -> int:
 
 
 def open_lab(folder: Path, first: str, port: str, extra: list[str]) -> None:
-    """Start JupyterLab in this folder, with the file ``first`` open; ``extra`` goes to it as it stands."""
+    """Start JupyterLab in this folder with the file ``first`` open, passing on the arguments ``extra``."""
     number = free_port(port)
-    # In its terminals, `moe-tutorial` is the one of this Python.
+    # In JupyterLab's terminals, `moe-tutorial` is that of this Python environment.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the lessons were recorded
-    # Beside this module lie labconfig/ (no news, no update checks, every cell stays on the page) and the server's JSON.
+    # This folder has labconfig/ (no news, no update checks, no windowing of cells) and jupyter_server_config.json.
     path = [str(Path(__file__).parent), os.environ.get("JUPYTER_CONFIG_PATH", "")]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, path))
-    from jupyterlab.labapp import main  # it reads the environment when it is imported
+    from jupyterlab.labapp import main  # reads the environment on import
 
     main(
         [
@@ -52,7 +52,7 @@ def open_lab(folder: Path, first: str, port: str, extra: list[str]) -> None:
             "--ServerApp.port_retries=0",
             f"--LabApp.default_url=/lab/tree/{first}",
             "--log-level=WARN",  # the address is still printed
-            # JupyterLab refuses to run as root unless told; in a container the reader is root.
+            # JupyterLab refuses to run as root without this option; in a container, the user is root.
             *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
             *extra,
         ]

@@ -1,7 +1,7 @@
 """Run the lessons, store their text outputs, and check that every .ipynb equals its .py.
 
-The ``.py`` (Jupytext percent) is a lesson's source. Its ``.ipynb`` carries the same cells and the text that they
-printed: nbval's reference. Pictures and widgets come back when a cell runs, so they are not stored.
+The ``.py`` (Jupytext percent) is a lesson's source. Its ``.ipynb`` has the same cells and the text that they printed,
+which is nbval's reference. Pictures and widgets are not stored, since running a cell restores them.
 """
 
 import hashlib
@@ -36,10 +36,10 @@ class LessonError(CourseError):
 
 
 def sources(folder: Path) -> list[Path]:
-    """The lessons' sources in their order, and the other pages that are notebooks like theirs.
+    """The lessons' sources in order, followed by those of the other notebooks.
 
     Raises:
-        LessonError: the folder holds none: running no lesson must not look like success.
+        LessonError: the folder has no lessons; running none must not look like success.
     """
     found = sorted(folder.glob("[0-9][0-9]_*.py"))
     if not found:
@@ -54,13 +54,13 @@ def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
     Raises:
         LessonError: a cell failed, took too long, or ended its kernel.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"  # the kernel inherits it: small models are fastest and steadiest on one thread
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the kernel: small models are fastest and steadiest on one thread
     begun = [0]
     client = NotebookClient(
         notebook,
         on_cell_start=lambda cell, cell_index: begun.append(cell_index),
         timeout=CELL_TIMEOUT,
-        record_timing=False,  # times in its metadata would make it another notebook to the book's cache
+        record_timing=False,  # times in the metadata would differ at each run
         resources={"metadata": {"path": str(path.parent)}},
         config=kernels.settings(),
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a local kernel's warning about its sockets is noise
@@ -73,7 +73,7 @@ def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
 
 def run(folder: Path) -> int:
     """Run every lesson without writing anything; print a line for each. Returns how many failed."""
-    from moe_tutorial.study.claims import read_claims  # it loads PyTorch, which `sync` does without
+    from moe_tutorial.study.claims import read_claims  # loads PyTorch, which `sync` does not need
 
     failures = claims = elsewhere = 0
     begun = time.perf_counter()
@@ -87,7 +87,7 @@ def run(folder: Path) -> int:
             continue
         said = [claim for cell in notebook.cells for claim in read_claims(printed(cell.get("outputs", [])))]
         held = sum(claim.holds for claim in said)
-        not_here = [claim.id for claim in said if not claim.holds]  # times; another claim would have raised
+        not_here = [claim.id for claim in said if not claim.holds]  # claims about times; any other would have raised
         claims += held
         elsewhere += len(not_here)
         rest = f", not on this machine: {', '.join(not_here)}" if not_here else ""
@@ -103,7 +103,7 @@ def run(folder: Path) -> int:
 
 
 def text_only(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """The outputs that are stored: streams joined, and the plain text of results."""
+    """The outputs to store: joined streams, and the plain text of results."""
     kept: list[NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream":
@@ -117,7 +117,7 @@ def text_only(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def stored(notebook: NotebookNode) -> NotebookNode:
-    """The notebook as it is committed: the same whenever the sources and the outputs are the same."""
+    """The notebook as it is committed. It depends only on the sources and the outputs."""
     seen: dict[str, int] = {}
     cells = []
     for cell in notebook.cells:
@@ -138,12 +138,13 @@ def stored(notebook: NotebookNode) -> NotebookNode:
 
 
 def reference(folder: Path, names: list[str]) -> None:
-    """Write every .ipynb anew from its .py, with the text that its cells print now, from the course's own seeds.
+    """Run the lessons with the default seeds, and write each .ipynb from its .py and the text that its cells print.
 
-    Where ``names`` are given, those lessons alone run; of the others, an .ipynb is written whose words alone changed.
+    If ``names`` are given, only those lessons run. The .ipynb of another lesson is then written with its stored
+    outputs, unless its code cells changed. The tables of lessons are updated, too.
 
     Raises:
-        LessonError: a name is no lesson's, or a lesson failed.
+        LessonError: a name is not that of a lesson, or a lesson failed.
         TableError: a table of lessons cannot be made.
     """
     os.environ.pop("MOE_SEED", None)
@@ -165,7 +166,7 @@ def reference(folder: Path, names: list[str]) -> None:
 
 
 def with_stored_outputs(path: Path) -> NotebookNode | None:
-    """The lesson's source with the outputs that its .ipynb stores; None where they are those of other code."""
+    """The lesson's source with the outputs stored in its .ipynb; None if that is missing or has other code."""
     paired = path.with_suffix(".ipynb")
     if not paired.exists():
         return None
@@ -179,7 +180,7 @@ def with_stored_outputs(path: Path) -> NotebookNode | None:
 
 
 def out_of_sync(path: Path) -> str | None:
-    """The first difference between a lesson's .py and its .ipynb, or None."""
+    """The first difference between a lesson's .py and its .ipynb, or a stored output that is not text; or None."""
     paired = path.with_suffix(".ipynb")
     if not paired.exists():
         return f"{paired.name} is missing"
@@ -202,14 +203,14 @@ def out_of_sync(path: Path) -> str | None:
 
 
 def first_difference(*cells: tuple) -> str:
-    """A short view of where two cells part: their types, their tags, or a line of their text."""
+    """The first difference between two cells, shortened: their types, their tags, or a line of their text."""
     lines = ([f"type {kind}", f"tags {tags}", *text.splitlines()] for kind, text, tags in cells)
     one, other = next((a, b) for a, b in zip_longest(*lines, fillvalue="") if a != b)
     return f"{one[:60]!r} against {other[:60]!r}"
 
 
 def sync(folder: Path) -> int:
-    """Print every lesson that is out of step. Returns how many are."""
+    """Print every lesson and table that is out of sync. Returns how many there are."""
     paths = sources(folder)
     wrong = [found for path in paths if (found := out_of_sync(path))]
     strays = {p.stem for p in folder.glob("*.ipynb")} - {p.stem for p in paths}

@@ -1,4 +1,4 @@
-"""A course of nbgrader's, made from the lessons that have exercises: their sources, with solutions and metadata."""
+"""Make an nbgrader course from the lessons with exercises: source notebooks with solutions and metadata."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def make_class(folder: Path, lessons: Path | None = None) -> list[str]:
     Returns the lessons' names.
 
     Raises:
-        CourseError: there is something in the folder already, or no lesson has an exercise.
+        CourseError: the folder exists and is not empty, or no lesson has an exercise.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CourseError(f"{folder} is there already, and not empty; name a new folder")
@@ -35,7 +35,7 @@ def make_class(folder: Path, lessons: Path | None = None) -> list[str]:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        notebook.metadata.pop("jupytext", None)  # students have no second form of it
+        notebook.metadata.pop("jupytext", None)  # students do not get the paired .py
         source = folder / "source" / path.stem / path.name
         source.parent.mkdir(parents=True)
         nbformat.write(notebook, source)

@@ -1,9 +1,10 @@
-"""A pytest plugin beside nbval: the figures of claims and of the scoreboard are compared with tolerance.
+"""A pytest plugin for nbval that compares the figures of claims and of the scoreboard with a tolerance.
 
 nbval compares a cell's text with the stored text. Means over seeds differ between CPUs in their last digits, so
-``tests/nbval.cfg`` takes the figures out of such lines before that comparison; this plugin then compares them: the new
-mean must lie in the stored interval, widened by its width. Times and the verdicts on them are the machine's,
-and not compared. The verdict, the statement and the seeds are nbval's.
+``tests/nbval.cfg`` removes the figures before that comparison, and this plugin compares them: the mean and both ends of
+the interval may differ from the stored ones by the stored interval's width and a little more (``Figure.agrees``).
+Figures and verdicts of claims about times depend on the machine and are not compared. Verdict, statement and seeds of
+other claims stay in the text that nbval compares.
 """
 
 import os
@@ -17,7 +18,7 @@ from moe_tutorial.tools.executed import printed
 
 
 def difference(stored: list[Claim], fresh: list[Claim]) -> str | None:
-    """The first way in which fresh figures disagree with the stored ones, or None."""
+    """The first disagreement between stored and fresh figures, or None."""
     if [claim.id for claim in stored] != [claim.id for claim in fresh]:
         return f"stored claims {[c.id for c in stored]}, fresh claims {[c.id for c in fresh]}"
     for old, new in zip(stored, fresh, strict=True):
@@ -32,7 +33,7 @@ def difference(stored: list[Claim], fresh: list[Claim]) -> str | None:
 
 
 def other_scores(stored: list[Row], fresh: list[Row]) -> str | None:
-    """The first row of the scoreboard with another accuracy than the stored one, or None; the words are nbval's."""
+    """The first scoreboard row whose accuracy disagrees with the stored one, or None. nbval compares its text."""
     for old, new in zip(stored, fresh, strict=False):
         if not old.accuracy.agrees(new.accuracy):
             return f"scoreboard {old.lesson}, {old.name}: stored {old.accuracy}, fresh {new.accuracy}"
@@ -40,7 +41,7 @@ def other_scores(stored: list[Row], fresh: list[Row]) -> str | None:
 
 
 def pytest_configure() -> None:
-    """What is stored comes from the course's own seeds; so must the run that is compared with it."""
+    """Run with the default seeds, as the stored outputs did."""
     os.environ.pop("MOE_SEED", None)
 
 

@@ -1,7 +1,7 @@
-"""A pytest plugin beside nbval: a lesson that nbval ran and found right is kept with all that it showed.
+"""A pytest plugin for nbval that caches a lesson with all its outputs if every cell passes.
 
-The site is built from that, so a lesson runs once for both. nbval looks at text; pictures and widgets come from the
-same messages of the kernel, which nbclient puts together here as it does in a notebook that it runs itself.
+The site is built from this cache, so a lesson runs once for both. nbval uses only text outputs. Here, nbclient gets the
+same kernel messages, and assembles pictures and widgets as in a notebook that it runs itself.
 """
 
 from collections.abc import Iterator
@@ -24,25 +24,25 @@ from moe_tutorial.tools.kernels import own_sockets
 
 
 class Recorder:
-    """The notebook that a kernel's messages to nbval make."""
+    """Assembles an executed notebook from the kernel messages that nbval receives."""
 
     def __init__(self, notebook: NotebookNode, kernel: RunningKernel, code: str) -> None:
         self.code, self.passed = code, 0
         self.cells = sum(cell.cell_type == "code" for cell in notebook.cells)
         self._kernel, self._index, self._request = kernel, None, None
         self._client = NotebookClient(deepcopy(notebook), record_timing=False)
-        self._client.kc = kernel.kc  # an Output widget answers its kernel
+        self._client.kc = kernel.kc  # Output widgets send messages to the kernel
         self._get_message, kernel.get_message = kernel.get_message, self.get_message
 
     def get_message(self, stream: str, timeout: float | None = None) -> dict[str, Any]:
-        """nbval's way to a message; what the kernel publishes is heard on its way."""
+        """Get a message for nbval, and record it if it came on the iopub channel."""
         message = self._get_message(stream, timeout=timeout)
         if stream == "iopub" and self._index is not None:
             self._hear(message)
         return message
 
     def begin(self, index: int) -> None:
-        """The notebook's cell ``index`` runs next."""
+        """Start recording the notebook's cell ``index``, which runs next."""
         self._index, self._request = index, None
         self._client.clear_before_next_output = False
         self._client.nb.cells[index].outputs = []
@@ -59,11 +59,11 @@ class Recorder:
             self._client.handle_comm_msg(cell.outputs, message, self._index)
 
     def notebook(self) -> NotebookNode:
-        """The whole notebook, once all its cells have run."""
-        self._kernel.await_idle(self._kernel.kc.kernel_info(), timeout=60)  # all that was sent before has come then
+        """The executed notebook. Call this after the last cell."""
+        self._kernel.await_idle(self._kernel.kc.kernel_info(), timeout=60)  # earlier messages have arrived then
         self._client.set_widgets_metadata()
         code_cells = [cell for cell in self._client.nb.cells if cell.cell_type == "code"]
-        for number, cell in enumerate(code_cells, 1):  # nbval asks the kernel to keep no history, so it counts nothing
+        for number, cell in enumerate(code_cells, 1):  # nbval runs cells without history, which leaves them uncounted
             cell.execution_count = number
             for output in cell.outputs:
                 if output.output_type == "execute_result":
@@ -76,7 +76,7 @@ RECORDER = pytest.StashKey[Recorder]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    """A lesson's kernel starts as for a page, and is heard from its first cell on."""
+    """Start a lesson's kernel in the environment of the site's build, and record its cells."""
     if not isinstance(item, IPyNbCell):
         return (yield)
     root, lesson = item.config.rootpath, item.parent
@@ -92,7 +92,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
-    """Count the cells that passed: what they printed is what is stored, and their claims agree."""
+    """Count the cells that passed: their text equals the stored text, and their figures agree."""
     report = yield
     if isinstance(item, IPyNbCell) and RECORDER in item.parent.stash:
         item.parent.stash[RECORDER].passed += call.when == "call" and report.passed
@@ -101,7 +101,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    """Keep the lesson after its last cell, if all passed."""
+    """Cache the lesson after its last cell, if all cells passed."""
     if isinstance(item, IPyNbCell) and RECORDER in item.parent.stash:
         recorder = item.parent.stash[RECORDER]
         if recorder.passed == recorder.cells:

@@ -1,4 +1,4 @@
-"""Check the project's JavaScript: prettier's form, eslint's rules, and the types of files that begin with @ts-check."""
+"""Check the project's JavaScript: format (prettier), rules (eslint), and types of files with @ts-check (tsc)."""
 
 import os
 import shutil
@@ -13,9 +13,9 @@ TYPES = "--noEmit --allowJs --strict false --target es2024 --module esnext --lib
 
 
 def check(repository: Path) -> int:
-    """Run the three tools, of the versions that package-lock.json names; returns the exit status.
+    """Run the three tools in the versions of package-lock.json; returns the exit status.
 
-    Without Node.js it says so and passes, but fails where ``CI`` is set.
+    Without Node.js it prints a message and passes, or fails if ``CI`` is set.
 
     Raises:
         BookError: npm could not fetch the tools.

@@ -1,7 +1,7 @@
-"""From a lesson as it is written to what a learner gets: the solution cut out of an exercise, and nbgrader's metadata.
+"""Find a lesson's exercises, and give them and their checks nbgrader's metadata.
 
-An author marks the cell with the tag "exercise" and the solution in it by nbgrader's own marks, and lets a cell with
-``check("03.my_mixture", ...)`` follow. That id is permanent: by it an answer is found again when the lesson changes.
+An author tags the cell "exercise", puts the solution between nbgrader's markers, and adds a cell with
+``check("03.my_mixture", ...)`` below. That id is permanent: it identifies the learner's answer when the lesson changes.
 """
 
 import re
@@ -21,10 +21,10 @@ def is_exercise(cell: NotebookNode) -> bool:
 
 
 def exercise_ids(cells: list[NotebookNode], name: str) -> dict[int, str]:
-    """The places of a lesson's exercises, and the id of each: that of the next check.
+    """The exercises of a lesson: the index of each one's cell -> its id, which is that of the next check.
 
     Raises:
-        CourseError: an exercise is followed by no check of its own, or has no solution to cut out.
+        CourseError: an exercise has no check of its own below, or no solution markers.
     """
     found: dict[int, str] = {}
     waiting = None
@@ -43,10 +43,11 @@ def exercise_ids(cells: list[NotebookNode], name: str) -> dict[int, str]:
 
 
 def add_nbgrader(cells: list[NotebookNode], name: str) -> dict[int, str]:
-    """Give exercises and their checks the metadata by which nbgrader releases and grades them, and the tag by which
-    Jupyter's Run All goes on where one of them raises.
+    """Give exercises and their checks the metadata with which nbgrader releases and grades them.
 
-    Returns the places of these cells and the id of each; a check's is its exercise's with ``.check`` behind it.
+    They also get the tag "raises-exception": Jupyter's Run All then continues after an error in one of them.
+
+    Returns the index of each of these cells -> its id; a check's id is that of its exercise with ``.check`` appended.
     """
     ids = exercise_ids(cells, name)
     for place, id in ids.items():
@@ -62,6 +63,6 @@ def add_nbgrader(cells: list[NotebookNode], name: str) -> dict[int, str]:
 
 
 def nbgrader(id: str, solution: bool) -> dict:
-    """nbgrader's metadata of a cell that is written in, or of one that grades what was written. It allows no dot."""
+    """nbgrader's metadata of an answer's cell, or of a cell that grades it. nbgrader allows no dot in an id."""
     kind = {"grade": not solution, "locked": not solution, "solution": solution, "task": False}
     return {"grade_id": id.replace(".", "-"), "schema_version": 3} | kind

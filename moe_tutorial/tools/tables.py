@@ -1,7 +1,7 @@
 """The tables of lessons in README, CONTRIBUTING and lesson 00, made from ``book.yml`` and the lessons' first lines.
 
-``book.yml`` has a lesson's title, the question that it ``asks``, and the modules that are the ``home`` of what it
-teaches. What the reader leaves able to do, the lesson says after its minutes: "25 minutes. You leave able to ...".
+``book.yml`` has a lesson's title, the question that it ``asks``, and its ``home``, the modules that contain what it
+teaches. The lesson itself says what readers can do afterwards: "25 minutes. You leave able to ...".
 """
 
 import re
@@ -17,7 +17,7 @@ OPENING = re.compile(r"# [^\n]+\n\n\d+ minutes\. You leave able to (.+?)\.(?:\n\
 
 
 class TableError(CourseError):
-    """A lesson or ``book.yml`` lacks what its row is made from; the message names it."""
+    """A lesson or ``book.yml`` lacks an entry for its row, or a file its table; the message names it."""
 
 
 class Lesson(NamedTuple):
@@ -37,10 +37,10 @@ def contents(repository: Path) -> list[dict]:
 
 
 def lessons(repository: Path) -> list[Lesson]:
-    """The lessons by their numbers.
+    """The lessons in order.
 
     Raises:
-        TableError: a lesson is not in ``book.yml``, or lacks something there, or does not open as lessons do.
+        TableError: a lesson is not in ``book.yml``, lacks an entry there, or does not begin as lessons do.
     """
     pages = {page["file"]: page for page in contents(repository)}
     found = []
@@ -60,7 +60,7 @@ def lessons(repository: Path) -> list[Lesson]:
 
 
 def filled(file: Path, head: str, rows: list[str], prefix: str = "") -> str:
-    """The file's text with these rows in its table of this head; each of its lines begins with ``prefix``."""
+    """The file's text with these rows in the table whose header is ``head``; its lines begin with ``prefix``."""
     text = file.read_text(encoding="utf-8")
     table = re.compile(rf"(^{re.escape(prefix + head)}\n)(?:{re.escape(prefix)}\|.*\n)+", re.MULTILINE)
     if not table.search(text):
@@ -70,16 +70,16 @@ def filled(file: Path, head: str, rows: list[str], prefix: str = "") -> str:
 
 
 def tables(repository: Path) -> dict[Path, str]:
-    """Each file with a table of lessons, and its text as it should be; none where there is no ``book.yml``.
+    """Each file with a table of lessons -> its text with the table updated; empty if there is no ``book.yml``.
 
     Raises:
-        TableError: as ``lessons``, or a file has no such table.
+        TableError: as in :func:`lessons`, or a file has no such table.
     """
     if not (repository / "book.yml").exists():
         return {}
     taught = lessons(repository)
     able = [f"| [{lesson.title}](notebooks/{lesson.file}.ipynb) | {lesson.able} |" for lesson in taught]
-    asks = [f"| [{lesson.title}]({lesson.file}.ipynb) | {lesson.asks} |" for lesson in taught[1:]]  # 00 shows the way
+    asks = [f"| [{lesson.title}]({lesson.file}.ipynb) | {lesson.asks} |" for lesson in taught[1:]]  # lesson 00 has this table
     home = [f"| {lesson.file} | {', '.join(f'`{module}`' for module in lesson.home)} |" for lesson in taught]
     readme, contributing = repository / "README.md", repository / "CONTRIBUTING.md"
     start = repository / "notebooks" / f"{taught[0].file}.py"

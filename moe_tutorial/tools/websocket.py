@@ -1,4 +1,4 @@
-"""A quicker way from the kernel to the page, for widgets that a kernel draws."""
+"""A kernel's websocket with less latency, for widgets that the kernel draws."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 
 
 class PromptConnection(ZMQChannelsWebsocketConnection):
-    """Sends each message at once: a picture would otherwise wait for the page's receipt of the one before it."""
+    """Sends each message at once (TCP_NODELAY). Otherwise, one waits until the page has acknowledged the previous."""
 
     def connect(self) -> Any:
         self.websocket_handler.set_nodelay(True)
