@@ -1,1 +1,1 @@
-"""A learner's own folder of the course: lessons with stubs in place of solutions, brought up to date without loss."""
+"""A learner's folder of the course: lessons with stubs instead of solutions, updated without loss of work."""

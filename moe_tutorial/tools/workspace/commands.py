@@ -1,4 +1,4 @@
-"""What the commands of learners and instructors do and say."""
+"""The commands for learners and instructors."""
 
 import argparse
 from collections.abc import Callable
@@ -22,28 +22,28 @@ DEFAULT = Path("my-course")
 
 
 def run(chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Run one of them; returns the exit status.
+    """Run one of the commands; returns the exit status.
 
     Raises:
-        CourseError: it cannot go on.
+        CourseError: the command cannot continue.
     """
     here = Path()
     folder = chosen.folder or (here if is_workspace(here) else DEFAULT)
     try:
         return COMMANDS[chosen.command](folder, chosen, rest)
-    except OSError as error:  # a disk that is full, a folder that nobody may write to
+    except OSError as error:  # such as a full disk or a missing permission
         raise CourseError(f"{error.filename or folder}: {error.strerror}") from None
 
 
 def lab(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Open it; what changes nobody's work is brought up to date before."""
+    """Open the folder in JupyterLab, after :func:`new`."""
     new(folder, chosen, rest)
     open_lab(folder, START, chosen.port, rest)
     return 0
 
 
 def new(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Make it, or bring those lessons up to date in which the learner wrote nothing."""
+    """Make the folder, or update the lessons that the learner has not changed."""
     course, had = read_course(), is_workspace(folder)
     try:
         report = make_or_update(folder, course, only_untouched=True)
@@ -64,7 +64,7 @@ def new(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
 
 
 def update(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Bring it up to date."""
+    """Update the folder, keeping the learner's work."""
     refuse_other(folder)
     report = make_or_update(folder, read_course())
     for line in report.done:
@@ -76,19 +76,19 @@ def update(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
 
 
 def complain(report: Report) -> None:
-    """Print what is amiss."""
+    """Print the problems in a report."""
     for line in report.amiss:
         print(f"✗ {line}")
 
 
 def reset_lesson(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Give a lesson anew."""
+    """Replace a lesson by a fresh copy."""
     print("\n".join(reset(folder, read_course(), chosen.lesson)))
     return 0
 
 
 def show_status(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Say how far the learner is."""
+    """Print the learner's progress, and update the front page."""
     refuse_other(folder)
     course = read_course()
     print("\n".join(status.lines(folder, course)))
@@ -97,7 +97,7 @@ def show_status(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> in
 
 
 def make_nbgrader(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Make a course of nbgrader's."""
+    """Make an nbgrader course."""
     made = make_class(folder)
     print(f"✓ {folder} is a course of nbgrader's: {', '.join(made)}")
     print(f"  next, in it: nbgrader generate_assignment {made[0]}")

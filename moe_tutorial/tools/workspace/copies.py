@@ -1,8 +1,8 @@
-"""The course as learners get it: every lesson with stubs, without outputs, each cell with a mark that stays with it.
+"""The learner's copy of each lesson: with stubs, without outputs, and with a mark in each cell's metadata.
 
-A mark says which of the course's cells this is (an exercise and its check by their permanent ids, any other cell by a
-digest of its text), and what its text was when it was given. From these a later version knows what the learner changed,
-and where it belongs.
+A mark has the id of the course's cell (permanent for an exercise and its check, otherwise a digest of the text) and
+``given``, a digest of the text in this version of the course. A later update can thus tell what the learner changed, and
+where it belongs.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 class Page(NamedTuple):
-    """A notebook of the course, as a learner gets it, and what the map says of it."""
+    """A notebook of the course as a learner gets it, with its entries in ``book.yml``."""
 
     name: str
     title: str
@@ -51,7 +51,7 @@ def learners_copy(path: Path) -> NotebookNode:
     """The lesson at ``path`` as a learner gets it.
 
     Raises:
-        CourseError: an exercise in it is not written as exercises are.
+        CourseError: an exercise has no check of its own or no solution markers.
     """
     notebook = nbformat.read(path, as_version=4)
     ids = add_nbgrader(notebook.cells, path.name)
@@ -71,10 +71,10 @@ def learners_copy(path: Path) -> NotebookNode:
 
 
 def read_course(folder: Path | None = None, contents: Path | None = None) -> list[Page]:
-    """The notebooks of the course in their order: those in its contents.
+    """The notebooks of the course, in the order of its table of contents.
 
     Raises:
-        CourseError: there are none, or as ``learners_copy``.
+        CourseError: there are none, or as in :func:`learners_copy`.
     """
     folder, contents = folder or lessons_folder(), contents or contents_file()
     pages = []
@@ -90,7 +90,7 @@ def read_course(folder: Path | None = None, contents: Path | None = None) -> lis
 
 
 def find(course: list[Page], which: str) -> Page:
-    """The page that a learner names by its number or its name.
+    """The page with this number or name.
 
     Raises:
         CourseError: there is no such page.

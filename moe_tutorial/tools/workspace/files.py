@@ -1,6 +1,7 @@
-"""Files of a learner, written so that nothing is lost whenever the program or the machine stops.
+"""Atomic writes and backups of a learner's files.
 
-A file is written under another name, and takes its own in one step: whoever looks finds the old or the new, whole.
+A file is written under a temporary name and then renamed. After a crash, either the old or the new file is there, and
+it is complete.
 """
 
 import os
@@ -13,7 +14,7 @@ PART = ".part"
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put this content into the file in one step."""
+    """Write the file atomically."""
     part = path.with_name(f".{path.name}{PART}")
     with part.open("wb") as file:
         file.write(content)
@@ -23,19 +24,19 @@ def write(path: Path, content: bytes) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a program that was stopped had begun to write."""
+    """Remove temporary files that an interrupted write left behind."""
     for part in [*folder.glob(f".*{PART}"), *folder.glob(f"{OLD}/.*{PART}")]:
         with suppress(OSError):
             part.unlink()
 
 
 def dated(path: Path, now: datetime) -> Path:
-    """The name of a copy of this file, in ``old``, that says when it was replaced."""
+    """The path of this file's backup in ``old``, with the time in its name."""
     return path.parent / OLD / f"{path.stem}.{now:%Y-%m-%d-%H%M}{path.suffix}"
 
 
 def keep(path: Path, now: datetime) -> Path:
-    """Keep a dated copy of this file, and return where. A copy that is there already is not made twice."""
+    """Back up this file under a dated name, unless an equal backup with that name exists. Returns its path."""
     content, wanted = path.read_bytes(), dated(path, now)
     wanted.parent.mkdir(exist_ok=True)
     copy, number = wanted, 1

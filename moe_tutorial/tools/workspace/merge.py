@@ -1,9 +1,9 @@
-"""A learner's notebook and the course's new version of it become one, in which nothing of the learner's is missing.
+"""Merge a learner's notebook with the course's new version of it, without losing any of the learner's work.
 
-- An answer to an exercise goes into the exercise of the same id.
-- A cell of their own goes below the course's cell that stood above it.
-- A change to another cell of the course stays in its place where the course's text is the same as before. Where that
-  has changed as well, the new text stands, and the learner's below it as text: running all cells does not stop there.
+- An answer goes into the exercise with the same id.
+- A cell that the learner added goes below the course's cell that it followed.
+- Another course cell that the learner changed keeps the change if the course's text is the same as before. If both
+  changed, the new text is used, and the learner's goes below it as Markdown, which Run All cannot fail on.
 """
 
 import copy
@@ -18,7 +18,7 @@ from nbformat.v4 import new_markdown_cell
 
 from moe_tutorial.tools.workspace.copies import MARK, text_digest
 
-ALIKE = 0.5  # of their letters, if one cell is the other's new version
+ALIKE = 0.5  # least similarity (0 to 1) at which one cell counts as the other's new version
 
 
 @dataclass
@@ -28,26 +28,29 @@ class Merged:
     notebook: NotebookNode
     answers: list[str] = field(default_factory=list)  # the ids of exercises that have the learner's answer
     own: int = 0  # cells that the learner added
-    changed: int = 0  # changed cells of the course that stay in their place
-    beside: int = 0  # changed cells of the course that are kept below the new text
+    changed: int = 0  # the course's cells that keep the learner's change
+    beside: int = 0  # changed cells whose old text is kept below the new one
 
 
 class Cell(NamedTuple):
     """A cell of a learner's notebook, and what its mark says."""
 
     cell: NotebookNode
-    id: str | None  # the course's cell that it is, or None for one of the learner's own
-    given: str | None  # the digest of its text when it was given
+    id: str | None  # of the course's cell, or None for a cell that the learner added
+    given: str | None  # the digest of the text that the course gave
 
     @property
     def touched(self) -> bool:
-        """Whether the learner wrote in it."""
+        """Whether the learner changed or added it."""
         return text_digest(self.cell) != self.given
 
 
 def parse_cells(notebook: NotebookNode) -> list[Cell]:
-    """The cells of a learner's notebook. Of two cells with one id (JupyterLab copies marks when it splits a cell) the
-    first is the course's. Empty cells of their own are left out: JupyterLab adds those by itself."""
+    """The cells of a learner's notebook.
+
+    If two cells have the same id (JupyterLab copies metadata when it splits a cell), the first is the course's and the
+    second the learner's own. Empty cells of the learner's are left out: JupyterLab adds some by itself.
+    """
     cells, seen = [], set()
     for cell in notebook.cells:
         mark = cell.metadata.get(MARK)
@@ -61,30 +64,32 @@ def parse_cells(notebook: NotebookNode) -> list[Cell]:
 
 
 def ids(notebook: NotebookNode) -> set[str]:
-    """The ids of the course's cells in it."""
+    """The ids of the course's cells in a notebook."""
     return {each.id for each in parse_cells(notebook) if each.id}
 
 
 def exercises(notebook: NotebookNode) -> list[str]:
-    """The ids of its exercises."""
+    """The ids of the exercises in a notebook, in order."""
     marked = [cell.metadata for cell in notebook.cells if MARK in cell.metadata]
     return [mark[MARK]["id"] for mark in marked if mark.get("nbgrader", {}).get("solution")]
 
 
 def answers(notebook: NotebookNode) -> dict[str, str]:
-    """What the learner wrote in its exercises: id -> source."""
+    """The learner's answers in a notebook: exercise id -> source."""
     asked = set(exercises(notebook))
     return {each.id: each.cell.source for each in parse_cells(notebook) if each.id in asked and each.touched}
 
 
 def untouched(notebook: NotebookNode) -> bool:
-    """Whether the learner wrote nothing in it; what cells showed when they ran does not count."""
+    """Whether the learner changed nothing in a notebook. Outputs do not count."""
     return not any(each.touched for each in parse_cells(notebook))
 
 
 def divided(notebook: NotebookNode, lessons: list[NotebookNode]) -> list[NotebookNode]:
-    """A learner's notebook, divided as the course divided it: each part has the cells that are in its lesson now, or
-    are like one there, and those that stand below them."""
+    """Split a learner's notebook into one part for each of the lessons that replace it.
+
+    A part has the cells that its lesson has now, those similar to one there, and the cells that follow either.
+    """
     parts, here = [nbformat.from_dict(notebook | {"cells": []}) for _ in lessons], 0
     known = {id: number for number, lesson in enumerate(lessons) for id in ids(lesson)}
     texts = {cell.source: number for number, lesson in enumerate(lessons) for cell in lesson.cells}
@@ -98,10 +103,14 @@ def divided(notebook: NotebookNode, lessons: list[NotebookNode]) -> list[Noteboo
 
 
 def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], elsewhere: set[str], day: str) -> Merged:
-    """The course's ``new`` version with what the learner wrote in ``yours``.
+    """Merge the learner's notebook ``yours`` into the course's ``new`` version.
 
-    ``answered`` are the learner's answers in the whole workspace; those to exercises ``elsewhere``, in other lessons of
-    the new course, go in there. ``day`` is said where the learner's text stands below the course's.
+    Args:
+        yours: the learner's notebook.
+        new: the course's new version of it.
+        answered: the learner's answers in the whole workspace: exercise id -> source.
+        elsewhere: ids of exercises in other lessons of the new course; answers to these are merged there.
+        day: the date to print above a learner's text that goes below the course's.
     """
     merged = Merged(copy.deepcopy(new))
     cells = merged.notebook.cells
@@ -139,8 +148,11 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], else
 
 
 def successor(cell: NotebookNode, cells: list[NotebookNode], place: int, known: set[str]) -> int:
-    """The place of what stands for a cell whose text is no longer in the course: below ``place`` and before a cell that
-    was there already, the first that is like it, or else the first of its type; or ``place``, where there is none."""
+    """The index of the new cell that replaces a cell whose text is no longer in the course.
+
+    Candidates are the new cells after ``place``, up to the next cell that is already ``known``. The first similar one
+    is taken, or else the first of the same type, or else ``place``.
+    """
     rest = range(place + 1, len(cells))
     new = list(takewhile(lambda number: cells[number].metadata[MARK].id not in known, rest))
     like = (n for n in new if SequenceMatcher(None, cell.source, cells[n].source).ratio() >= ALIKE)
@@ -148,7 +160,7 @@ def successor(cell: NotebookNode, cells: list[NotebookNode], place: int, known: 
 
 
 def own(cell: NotebookNode) -> NotebookNode:
-    """A cell of the learner's without the marks that it may have from being copied or split."""
+    """A copy of a learner's own cell, without metadata from the course's cell that it was copied or split from."""
     cell = copy.deepcopy(cell)
     cell.metadata.pop(MARK, None)
     cell.metadata.pop("nbgrader", None)
@@ -156,7 +168,7 @@ def own(cell: NotebookNode) -> NotebookNode:
 
 
 def in_place(cell: NotebookNode, given: NotebookNode) -> NotebookNode:
-    """The learner's version of a cell whose text in the course is as it was."""
+    """A copy of the learner's version of a cell, without outputs and with the metadata of the course's ``given``."""
     cell = copy.deepcopy(cell)
     cell.metadata = given.metadata
     if cell.cell_type == "code":
@@ -165,7 +177,7 @@ def in_place(cell: NotebookNode, given: NotebookNode) -> NotebookNode:
 
 
 def as_text(cell: NotebookNode, day: str) -> NotebookNode:
-    """A changed cell of the course as text of the learner's."""
+    """A Markdown cell that quotes the learner's version of a course cell."""
     text = cell.source if cell.cell_type == "markdown" else f"````python\n{cell.source}\n````"
     kept = new_markdown_cell(f"*What you had here before the update of {day}:*\n\n{text}")
     if "attachments" in cell:
@@ -174,7 +186,7 @@ def as_text(cell: NotebookNode, day: str) -> NotebookNode:
 
 
 def dedupe_ids(cells: list[NotebookNode]) -> None:
-    """Give a cell a new name where two have the same, as a notebook must not have."""
+    """Give a new nbformat id to each cell whose id is missing or a duplicate, which nbformat does not allow."""
     seen: set[str] = set()
     for cell in cells:
         if cell.get("id") in seen or "id" not in cell:

@@ -1,4 +1,4 @@
-"""Which notebooks are open: the Jupyter servers that run here are asked for the notebooks that have a kernel."""
+"""Find open notebooks: ask the Jupyter servers on this machine which notebooks have a kernel."""
 
 import json
 import os
@@ -15,7 +15,7 @@ def opened(folder: Path) -> dict[Path, str]:
     """The notebooks with a kernel in this folder, each with the address of its server.
 
     Raises:
-        CourseError: a server that may have one of them open does not say so.
+        CourseError: a server on this folder does not answer.
     """
     from jupyter_server.serverapp import list_running_servers  # it takes a second to load
 
@@ -37,7 +37,7 @@ def opened(folder: Path) -> dict[Path, str]:
 
 
 def ask(server: dict) -> list[dict]:
-    """The sessions of a server: a notebook's path, and its kernel."""
+    """The sessions of a server, each with a notebook's path and its kernel."""
     token = server.get("token") or os.environ.get("JUPYTERHUB_API_TOKEN", "")
     request = urllib.request.Request(f"{server['url']}api/sessions", headers={"Authorization": f"token {token}"})
     with DIRECT.open(request, timeout=SECONDS) as answer:
@@ -45,10 +45,10 @@ def ask(server: dict) -> list[dict]:
 
 
 def refuse_open(paths: list[Path]) -> None:
-    """Raise where one of these notebooks is open.
+    """Raise if one of these notebooks, all in one folder, is open.
 
     Raises:
-        CourseError: it names them, and says how to close them.
+        CourseError: the message names the open ones, and says how to close them.
     """
     if not paths:
         return

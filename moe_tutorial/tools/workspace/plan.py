@@ -1,4 +1,4 @@
-"""What is to be done so that a learner's notebooks are the course's present ones, with their work in them."""
+"""Plan the changes that update a learner's notebooks to the present course and keep their work."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,8 +14,10 @@ from moe_tutorial.tools.workspace.merge import Merged, answers, divided, exercis
 
 @dataclass
 class Theirs:
-    """A notebook of the course in a learner's folder, or the part of one that is a lesson now: the file, the bytes in
-    it, and what they say."""
+    """A notebook of the course in a learner's folder: the file, its bytes, and the parsed notebook.
+
+    After a lesson was split, ``notebook`` is the part of the file that is a lesson of its own now.
+    """
 
     path: Path
     content: bytes
@@ -24,18 +26,21 @@ class Theirs:
 
 @dataclass
 class Change:
-    """What is to be done for one page of the course."""
+    """A planned change to one page of the course."""
 
     page: Page
     theirs: Theirs | None  # None: the learner has none yet
     merged: Merged
-    receives: bool  # an answer that stands in another notebook until now
+    receives: bool  # whether it gets an answer from another notebook
 
 
 @dataclass
 class Report:
-    """What an update says: line by line what it did, the lessons that are new now, those that it left alone because the
-    learner wrote in them, and what is amiss."""
+    """What an update reports.
+
+    ``done`` has lines on what it did, ``renewed`` the lessons that it wrote, ``waiting`` the lessons that it left alone
+    because the learner changed them, and ``amiss`` lines on problems.
+    """
 
     done: list[str] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
@@ -44,7 +49,10 @@ class Report:
 
 
 def read_all(folder: Path, course: list[Page], report: Report) -> dict[str, Theirs]:
-    """The notebooks in the folder that are the course's or were, by their names. What cannot be read is amiss."""
+    """The folder's notebooks that are or were the course's, by name.
+
+    A notebook of the course that is not readable or has no mark is reported in ``report.amiss``, and None here.
+    """
     names = {page.name for page in course}
     found = {}
     for path in sorted(folder.glob("*.ipynb")):
@@ -52,7 +60,7 @@ def read_all(folder: Path, course: list[Page], report: Report) -> dict[str, Thei
         try:
             notebook = nbformat.reads(content.decode(), as_version=4)
             mark = notebook.metadata.get(MARK, {})
-        except Exception:  # nbformat raises what the many ways of being no notebook lead to
+        except Exception:  # nbformat raises many kinds of errors for invalid notebooks
             mark = None
         if path.stem in names and not mark:
             lacks = "does not say what in it is the course's" if mark is not None else "is not a notebook any more"
@@ -66,20 +74,19 @@ def read_all(folder: Path, course: list[Page], report: Report) -> dict[str, Thei
 
 
 def follow(found: dict[str, Theirs | None], course: list[Page]) -> list[Theirs]:
-    """Find the lessons that have another name in the course now, or became several. Returns the notebooks whose names
-    are no longer in the course."""
+    """Add to ``found`` the lessons that replace renamed or split ones. Returns the notebooks with former names."""
     pages = {page.name: page.notebook for page in course}
     leaving = [theirs for name, theirs in found.items() if name not in pages]
     for theirs in leaving:
         names = [name for name in LESSONS.get(theirs.path.stem, []) if name in pages]
         parts = divided(theirs.notebook, [pages[name] for name in names]) if names else []
         for name, part in zip(names, parts, strict=True):
-            found.setdefault(name, Theirs(theirs.path, theirs.content, part))  # a stopped update may have written it
+            found.setdefault(name, Theirs(theirs.path, theirs.content, part))  # an interrupted update may have written it
     return leaving
 
 
 def plan(found: dict[str, Theirs | None], course: list[Page], day: str) -> Iterator[Change]:
-    """What has to be done so that every page is the course's, with what the learner wrote. ``day``: as in ``merge``."""
+    """The changes that bring every page up to date with the learner's work in it; ``day`` is as in :func:`merge`."""
     written = {name: answers(theirs.notebook) for name, theirs in found.items() if theirs}
     everywhere = {id: text for each in written.values() for id, text in each.items()}
     asked = {page.name: set(exercises(page.notebook)) for page in course}

@@ -15,7 +15,7 @@ MADE = re.compile(r"\n<!-- Made by the course (\w+)[^\n]*-->\n$")
 
 
 def write_start(folder: Path, course: list[Page]) -> None:
-    """Write the front page. A learner's own words in it are kept first."""
+    """Write the front page. A page that the learner edited is backed up first."""
     path, text = folder / START, start(folder, course)
     if path.exists():
         before = path.read_text(encoding="utf-8", errors="replace")
@@ -28,7 +28,7 @@ def write_start(folder: Path, course: list[Page]) -> None:
 
 
 def digest(text: str) -> str:
-    """By which the course knows its own words again."""
+    """A digest in the front page, which shows whether the learner has edited it."""
     return hashlib.sha1(text.encode()).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""How far a learner is, counted lesson by lesson."""
+"""A learner's progress, counted for each lesson."""
 
 import re
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ ASKED = {kind: re.compile(rf"""^\s*{kind}\(\s*["']([^"']+)["']""", re.MULTILINE)
 
 
 class Count(NamedTuple):
-    """What there is to do in a lesson, and how much of it is done."""
+    """The tasks of a lesson: for each kind how many are done, and how many there are."""
 
     exercises: tuple[int, int]
     guesses: tuple[int, int]
-    questions: tuple[int, int]  # of its quizzes: right, and all; (0, 0) before one is begun
+    questions: tuple[int, int]  # of the quizzes that were begun: answered right, and all
     quizzes: int
 
     def __str__(self) -> str:
@@ -29,18 +29,18 @@ class Count(NamedTuple):
 
     @property
     def is_begun(self) -> bool:
-        """Whether something is done."""
+        """Whether anything is done."""
         return any(done for done, _ in (self.exercises, self.guesses, self.questions))
 
     @property
     def is_all(self) -> bool:
-        """Whether nothing is left to do; never where there was nothing."""
+        """Whether everything is done; False if the lesson has no tasks."""
         whole = all(done == of for done, of in (self.exercises, self.guesses, self.questions))
         return whole and bool(self.questions[1]) == bool(self.quizzes) and bool(str(self))
 
 
 def asked(page: Page) -> dict[str, list[str]]:
-    """The ids of what a lesson asks: kind -> ids."""
+    """The ids of a lesson's exercises, guesses and quizzes: kind -> ids."""
     code = "\n".join(cell.source for cell in page.notebook.cells if cell.cell_type == "code")
     return {"exercise": exercises(page.notebook)} | {kind: form.findall(code) for kind, form in ASKED.items()}
 

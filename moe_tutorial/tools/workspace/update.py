@@ -1,7 +1,7 @@
-"""Make a learner's folder, bring it up to date with the course, and give a lesson anew.
+"""Make a learner's folder, update it to the present course, and reset a lesson.
 
-Nothing of the learner's is lost: whatever is replaced lies in ``old`` first. A run that was stopped halfway is finished
-by the next one.
+No work is lost: a file with the learner's work is backed up in ``old`` before it is replaced. If a run is interrupted,
+the next one completes it.
 """
 
 from collections.abc import Iterator
@@ -26,15 +26,15 @@ LOCK = ".workspace.lock"
 
 
 def is_workspace(folder: Path) -> bool:
-    """Whether this is a learner's folder: it keeps their progress."""
+    """Whether this is a learner's folder, which has a progress file."""
     return (folder / FILE).is_file()
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise where a learner's folder neither is nor can be made.
+    """Raise if this is not a learner's folder and cannot become one.
 
     Raises:
-        CourseError: it is a file, or holds something else.
+        CourseError: it is a file, or a folder with other files in it.
     """
     if folder.exists() and not folder.is_dir():
         raise CourseError(f"{folder} is a file; name a folder: --folder my-course")
@@ -46,10 +46,10 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def refuse_other(folder: Path) -> None:
-    """Raise where there is no workspace.
+    """Raise if this is not a workspace.
 
     Raises:
-        CourseError: it says how one is made.
+        CourseError: the message says how to make one.
     """
     refuse_foreign(folder)
     if not is_workspace(folder):
@@ -58,10 +58,10 @@ def refuse_other(folder: Path) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Work on this folder while no other command does. A stopped program holds no lock.
+    """Lock this folder against other commands, and remove leftover temporary files. The lock ends with the process.
 
     Raises:
-        CourseError: another command works on it.
+        CourseError: another command holds the lock.
     """
     try:
         with FileLock(folder / LOCK, timeout=0):
@@ -72,18 +72,18 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = False) -> Report:
-    """Bring a workspace up to date; where there is none yet, make it.
+    """Update a workspace, or make it if there is none.
 
-    ``only_untouched`` leaves alone what the learner has written in, and reports those lessons as waiting.
+    With ``only_untouched``, lessons that the learner changed are left alone and reported as waiting.
 
     Raises:
-        CourseError: the folder is something else, or a notebook to be replaced is open.
+        CourseError: the folder has other contents or is locked, or a notebook to be replaced is open.
     """
     refuse_foreign(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
         if not is_workspace(folder):
-            files.write(folder / FILE, b"{}\n")  # first: what is half made is then finished the next time
+            files.write(folder / FILE, b"{}\n")  # first, so that the next run completes this one if it stops
         report = Report()
         update(folder, course, report, only_untouched, datetime.now())
         write_start(folder, course)
@@ -91,7 +91,7 @@ def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = F
 
 
 def update(folder: Path, course: list[Page], report: Report, only_untouched: bool, now: datetime) -> None:
-    """The work of ``make_or_update`` on the notebooks."""
+    """Update the notebooks in a folder that is locked."""
     found = read_all(folder, course, report)
     leaving = follow(found, course)
     changes = list(plan(found, course, f"{now:%Y-%m-%d}"))
@@ -101,7 +101,7 @@ def update(folder: Path, course: list[Page], report: Report, only_untouched: boo
         changes = [each for each in changes if each.page.name not in report.waiting]
         leaving = [each for each in leaving if each.path not in touched]
     refuse_open([each.path for each in [*(change.theirs for change in changes if change.theirs), *leaving]])
-    for change in sorted(changes, key=lambda each: not each.receives):  # an answer is in its new place before it leaves
+    for change in sorted(changes, key=lambda each: not each.receives):  # write moved answers first
         report.done += carry_out(folder, change, now)
         report.renewed.append(change.page.name)
     for theirs in leaving:
@@ -113,7 +113,7 @@ def update(folder: Path, course: list[Page], report: Report, only_untouched: boo
 
 
 def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
-    """Write one lesson; returns the lines that say what became of it."""
+    """Write one lesson; returns the lines that report it."""
     page, theirs, merged = change.page, change.theirs, change.merged
     said = [f"✓ {page.name} is new" if not theirs else f"✓ {page.name} is the course's present version"]
     if theirs:
@@ -121,7 +121,7 @@ def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
             raise CourseError(
                 f"{theirs.path.name} was saved by another program just now; close it there, and try again"
             )
-        if theirs.path.stem != page.name:  # that notebook leaves when all of its lessons are written
+        if theirs.path.stem != page.name:  # `update` removes it when all of its lessons are written
             said[0] += f"; it was {theirs.path.stem}"
         elif not untouched(theirs.notebook) or any(cell.get("outputs") for cell in theirs.notebook.cells):
             copy = files.keep(theirs.path, now)
@@ -131,7 +131,7 @@ def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
 
 
 def told(merged: Merged) -> list[str]:
-    """What became of the learner's work in a lesson."""
+    """The lines that report what became of the learner's work in a lesson."""
     said = []
     if merged.answers:
         said.append(f"    your answers are in it: {', '.join(merged.answers)}")
@@ -147,7 +147,7 @@ def told(merged: Merged) -> list[str]:
 
 
 def reset(folder: Path, course: list[Page], which: str) -> list[str]:
-    """Give a lesson anew, with nothing answered in it; returns the lines that say what became of the former.
+    """Replace a lesson by a fresh copy and forget its progress; returns the lines that report it.
 
     Raises:
         CourseError: there is no such lesson or workspace, or the lesson is open.
@@ -171,7 +171,7 @@ def reset(folder: Path, course: list[Page], which: str) -> list[str]:
 
 
 def forget(folder: Path, page: Page, now: datetime) -> Path | None:
-    """Take a lesson out of the progress; returns where the former is kept, or None where it had nothing of it."""
+    """Remove a lesson from the progress file. Returns the file's backup, or None if there was nothing to remove."""
     file = Progress(folder / FILE)
     with file.alone():
         kept = file.read()
