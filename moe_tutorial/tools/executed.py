@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 ASKING = ("kept.py", "guesses.py", "questions.py", "quizzes", "score.py", "standings.py")
 EXERCISES = ("checking.py", "checks", "exercises.py", "running.py")
 USED = ("layers", "study", "show", "course/suspects.py", *(f"course/{name}" for name in (*ASKING, *EXERCISES)))
-SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the versions that made its outputs
+SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the versions that made it
 IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 CODE = "moe_code"  # metadata key of a cached notebook: the digest of the code that it ran with
 

@@ -79,7 +79,7 @@ def tables(repository: Path) -> dict[Path, str]:
         return {}
     taught = lessons(repository)
     able = [f"| [{lesson.title}](notebooks/{lesson.file}.ipynb) | {lesson.able} |" for lesson in taught]
-    asks = [f"| [{lesson.title}]({lesson.file}.ipynb) | {lesson.asks} |" for lesson in taught[1:]]  # lesson 00 has this table
+    asks = [f"| [{lesson.title}]({lesson.file}.ipynb) | {lesson.asks} |" for lesson in taught[1:]]  # not 00 itself
     home = [f"| {lesson.file} | {', '.join(f'`{module}`' for module in lesson.home)} |" for lesson in taught]
     readme, contributing = repository / "README.md", repository / "CONTRIBUTING.md"
     start = repository / "notebooks" / f"{taught[0].file}.py"

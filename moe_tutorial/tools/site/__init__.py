@@ -19,7 +19,7 @@ PARTS = (
     "claims deferred exercises experiments folds formulas front guess social_meta not_found moved sources terms "
     "repository csp"
 )
-"""The modules here that have a part of the site's work, in the order in which Sphinx asks them."""
+"""The submodules of the extension, in the order in which they are set up."""
 
 
 def themes_script() -> str:
@@ -44,7 +44,7 @@ def icon() -> str:
 
 
 def configure(app: Sphinx, config: Any) -> None:
-    """Point Sphinx and MyST-NB to the assets that `make book` gathered beside the pages."""
+    """Add the assets that `make book` gathered to Sphinx's static files, with the course's styles, icon and colours."""
     assets = Path(app.srcdir).parent / "_build/assets"
     if not (assets / "katex").exists():
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
@@ -53,13 +53,13 @@ def configure(app: Sphinx, config: Any) -> None:
     (made / "look.css").write_text(look.css() + read("web/claim.css") + read("web/ask.css"), encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")
-    # In _static, the assets keep their own folder's shape: KaTeX finds its fonts beside it.
+    # The assets keep their folder structure in _static, so that KaTeX's style sheet finds its fonts.
     config.html_static_path += [str(assets), str(STATIC)]
     config.html_context.setdefault("default_mode", "auto")  # the theme follows the reader's system
 
 
 def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Give a page the scripts that it uses, and the icon: without one, a browser asks for a file that is not there."""
+    """Add the scripts and styles that a page uses, and the icon, without which browsers request a missing file."""
     body = context.get("body", "")
     context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="_static/moe/icon.svg" />\n'
     if 'class="math' in body:

@@ -1,4 +1,4 @@
-"""Claim lines in a lesson's outputs become rows that unfold, and one page collects them all, with a filter."""
+"""Turn claim lines in a lesson's outputs into rows that unfold, and collect all claims on one page with a filter."""
 
 from collections import Counter
 from html import escape
@@ -14,7 +14,7 @@ from moe_tutorial.show.claim_list import Measured, listed, summary
 from moe_tutorial.study.claims import Claim
 from moe_tutorial.tools.tables import contents as toc
 
-ALL_CLAIMS = "tag_all-claims"  # the cell that shows them in JupyterLab; the site puts what its own build measured there
+ALL_CLAIMS = "tag_all-claims"  # the cell that lists all claims in JupyterLab; the site replaces it
 KINDS = {
     "holds": "holds here",
     "fails": "fails",
@@ -25,11 +25,11 @@ KINDS = {
 
 
 class ClaimsHere(nodes.General, nodes.Element):
-    """Stands where all claims go, until every page is read."""
+    """Placeholder for the list of all claims, until every page is read."""
 
 
 def store(env: BuildEnvironment) -> dict[str, list[Claim]]:
-    """The claims of each page, kept with Sphinx's environment."""
+    """The claims of each page, stored in Sphinx's environment."""
     if not hasattr(env, "moe_claims"):
         env.moe_claims = {}  # type: ignore[attr-defined]
     return env.moe_claims  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ def draw(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def contents(lessons: list[Measured]) -> str:
-    """The lessons, and how many claims each has."""
+    """The page's contents: the lessons, and how many claims each has."""
     items = "".join(
         f'<li><a href="#lesson-{lesson.number}">{escape(lesson.title)}</a> <small>{len(lesson.claims)}</small></li>'
         for lesson in lessons
@@ -81,7 +81,7 @@ def contents(lessons: list[Measured]) -> str:
 
 
 def choices(lessons: list[Measured]) -> str:
-    """The filter. ``static/claims.js`` shows it and makes it work; without that, the whole list stands."""
+    """The filter, hidden until ``static/claims.js`` runs. Without JavaScript, all claims are shown."""
     counts = Counter(kind for lesson in lessons for claim in lesson.claims for kind in kinds(claim))
     boxes = "".join(
         f'<label><input type="checkbox" name="{kind}"> {words} <small>{counts[kind]}</small></label>'
@@ -98,7 +98,7 @@ def choices(lessons: list[Measured]) -> str:
 
 
 def all_claims(lessons: list[Measured]) -> str:
-    """The page's list, and what stands before it."""
+    """The page of all claims: summary, contents, filter and list."""
     figures = summary([claim for lesson in lessons for claim in lesson.claims])
     return figures + contents(lessons) + choices(lessons) + listed(lessons, in_page=True)
 
@@ -115,7 +115,7 @@ def collect(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 
 def add_files(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """A page with claims unfolds the one that its address names; the page of all claims has its own look."""
+    """Add the script to pages with claims, and the style sheet to the page of all claims."""
     body = context.get("body", "")
     if 'class="moe-claim ' in body:
         app.add_js_file("claims.js", priority=900, loading_method="defer")
@@ -124,17 +124,17 @@ def add_files(app: Sphinx, page: str, template: str, context: dict[str, Any], do
 
 
 def forget(app: Sphinx, env: BuildEnvironment, page: str) -> None:
-    """Sphinx reads a page anew."""
+    """Drop the claims of a page that Sphinx is about to read again."""
     store(env).pop(page, None)
 
 
 def merge(app: Sphinx, env: BuildEnvironment, pages: Any, other: BuildEnvironment) -> None:
-    """Sphinx read pages in another process."""
+    """Merge the claims of pages that another Sphinx process has read."""
     store(env).update(store(other))
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.add_node(ClaimsHere)
     app.connect("doctree-read", draw)
     app.connect("doctree-resolved", collect)

@@ -1,6 +1,6 @@
-"""What every page needs and Sphinx does not give it: a Content-Security-Policy, and no more scripts than it uses.
+"""Give every page a Content-Security-Policy, remove scripts that it does not use, and mend its accessibility.
 
-Scripts come from the site alone, or stand in the page and are known by their hash.
+The policy allows scripts from the site itself, and inline scripts by their hash.
 """
 
 import base64
@@ -12,29 +12,29 @@ from typing import Any
 from sphinx.application import Sphinx
 
 INLINE = re.compile(r"<script(?P<attributes>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
-NO_CODE = re.compile(r'\bsrc=|type="(?!text/javascript|module)[^"]*"')  # another file's code, or data
-# What keeps a screen reader's users out of the theme's frame, and what mends it.
+NO_CODE = re.compile(r'\bsrc=|type="(?!text/javascript|module)[^"]*"')  # an external script, or data
+# Accessibility errors in the theme's HTML -> their corrections.
 MENDED = {
     '<div id="pst-primary-sidebar"': '<div id="pst-primary-sidebar" role="complementary" aria-label="The course"',
-    ' title="Search" aria-label="Search" ': ' title="Search" ',  # the button says more than this name
+    ' title="Search" aria-label="Search" ': ' title="Search" ',  # the button's text says more
     '<summary aria-label="Toggle hidden content">': "<summary>",
 }
-ICONS = re.compile(r"<script[^>]*/fontawesome\.js[^>]*></script>\n?")  # the few that are used stand in site.css
+ICONS = re.compile(r"<script[^>]*/fontawesome\.js[^>]*></script>\n?")  # site.css has the few icons that are used
 
 
 def trim(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Take out Thebe, which would run code on another host's server."""
+    """Remove Thebe, which would run code on another host."""
     for kind in ("script_files", "css_files"):
         context[kind][:] = [file for file in context[kind] if "thebe" not in told(file)]
 
 
 def told(file: Any) -> str:
-    """A file's address, or the code that stands in its place."""
+    """A file's address and its inline code, in lower case."""
     return f"{file} {getattr(file, 'attributes', {}).get('body', '')}".lower()
 
 
 def policy(html: str) -> str:
-    """What this page may load and run."""
+    """The Content-Security-Policy of this page, with the hashes of its inline scripts."""
     hashes = set()
     for found in INLINE.finditer(html):
         if not NO_CODE.search(found["attributes"]) and found["code"]:
@@ -48,7 +48,7 @@ def policy(html: str) -> str:
 
 
 def secure(app: Sphinx, exception: Exception | None) -> None:
-    """Write the policy into every page, before anything that it rules."""
+    """Correct every page, and write its policy ahead of everything that the policy governs."""
     if exception or app.builder.format != "html":
         return
     for page in Path(app.outdir).glob("*.html"):
@@ -61,6 +61,6 @@ def secure(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.connect("html-page-context", trim, priority=950)  # after Jupyter Book's own
-    app.connect("build-finished", secure, priority=950)  # when the pages stand as they are sent
+    app.connect("build-finished", secure, priority=950)  # after all other changes to the pages

@@ -1,4 +1,4 @@
-"""An exercise on its page: the stub in sight, and below it, folded, one solution with what its check said."""
+"""Show an exercise as its stub, with one solution and the check's output in a fold below."""
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -10,7 +10,7 @@ LABEL = "One solution"
 
 
 def show_stub(app: Sphinx, doctree: nodes.document) -> None:
-    """Put a solution and its check, which stands in the next cell, into a fold below the stub."""
+    """Replace a solution by its stub, and put the solution and the next cell, its check, into a fold below."""
     cells = [node for node in doctree.findall(nodes.container) if "tag_exercise" in node["classes"]]
     for cell in cells:
         parent = cell.parent
@@ -24,7 +24,7 @@ def show_stub(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def written(cell: nodes.container, how) -> nodes.container:
-    """A copy of a cell with its source as this function writes it."""
+    """A copy of a cell with ``how(source)`` as its source."""
     copy = cell.deepcopy()
     (block,) = copy.findall(nodes.literal_block)
     block.rawsource = how(block.rawsource)
@@ -34,5 +34,5 @@ def written(cell: nodes.container, how) -> nodes.container:
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.connect("doctree-read", show_stub, priority=300)  # before other cells fold

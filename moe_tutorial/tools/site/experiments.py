@@ -1,4 +1,4 @@
-"""Links to an experiment: after the # of ``playground.ipynb#preset=kill`` stands a state, and no place on the page."""
+"""Links to a playground experiment: the fragment of ``playground.ipynb#preset=kill`` is a state, not a heading."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 
 
 def link(app: Sphinx, doctree: nodes.document) -> None:
-    """Make them plain links, before Sphinx looks for a heading of that name."""
+    """Turn such links into plain references, before Sphinx looks for a heading of that name."""
     for xref in list(doctree.findall(pending_xref)):
         state: Any = xref.get("reftargetid")
         if xref.get("refdomain") == "doc" and state and "=" in state:
@@ -17,5 +17,5 @@ def link(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.connect("doctree-read", link)

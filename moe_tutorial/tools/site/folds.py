@@ -1,7 +1,7 @@
-"""A cell's code folds away below what it showed, where its tag says that it measures, draws or sets up.
+"""Fold the code of cells that are tagged as measuring, drawing or setting up, below their outputs.
 
-A section whose title begins with "Further" folds whole, under a line that counts its claims. So does the list of
-things to try, which need JupyterLab.
+A section whose title begins with "Further" is folded as a whole; the fold's label counts its claims and figures. The
+list of things to try is folded, too, since they need JupyterLab.
 """
 
 from html import escape
@@ -28,33 +28,33 @@ TAGS = frozenset.union(*LABELS)
 
 
 class Fold(nodes.General, nodes.Element):
-    """Opens and shuts by itself, without JavaScript; ``label`` stands on it."""
+    """A ``<details>`` element, which needs no JavaScript, with the summary ``label``."""
 
 
 def visit(translator: HTML5Translator, node: Fold) -> None:
-    """Begin it, shut."""
+    """Write the start tag of a closed fold, and its summary."""
     translator.body.append(f'<details class="moe-fold"><summary>{escape(node["label"])}</summary>\n')
 
 
 def depart(translator: HTML5Translator, node: Fold) -> None:
-    """End it."""
+    """Write the end tag."""
     translator.body.append("</details>\n")
 
 
 def tags(node: nodes.Node) -> frozenset[str]:
-    """Those of a cell's tags that fold its code; none for an open cell and for what is no cell."""
+    """The tags of a cell that fold its code; empty for other cells and for other nodes."""
     if not isinstance(node, nodes.container):
         return frozenset()
     return TAGS & {name.removeprefix("tag_") for name in node["classes"] if name.startswith("tag_")}
 
 
 def kind(node: nodes.Node) -> str:
-    """Neighbours of one kind share a fold: what measures and what draws is one kind, evidence."""
+    """The kind of a folded cell, or "". Neighbours of one kind share a fold; measuring and drawing are one kind."""
     return next(("evidence" if tag in {"measure", "draw"} else tag for tag in tags(node)), "")
 
 
 def fold_code(parent: nodes.Element) -> None:
-    """Put the code of neighbouring cells into one fold, below what they showed."""
+    """Put the code of neighbouring cells of one kind into one fold, below their outputs."""
     children: list[nodes.Node] = []
     for name, run in groupby(parent.children, kind):
         cells = list(run)
@@ -65,13 +65,13 @@ def fold_code(parent: nodes.Element) -> None:
         for cell in cells:
             code = cell.children[0]
             cell.remove(code)
-            if name == "quiz":  # the code that asks is nobody's concern
+            if name == "quiz":  # fold the questions, and drop the code
                 fold += cell
                 continue
             fold += code
-            if name == "playground":  # as high as two screens, so it folds as well
+            if name == "playground":  # two screens high, so its output is folded as well
                 fold.insert(0, cell)
-            elif cell.children:  # it showed something
+            elif cell.children:  # it has outputs
                 children.append(cell)
         children.append(fold)
     parent.children = []
@@ -79,7 +79,7 @@ def fold_code(parent: nodes.Element) -> None:
 
 
 def fold_section(section: nodes.section) -> None:
-    """Put all below a section's title into one fold."""
+    """Put everything below a section's title into one fold."""
     title, *rest = section.children
     outputs = [block for block in section.findall(nodes.literal_block) if "output" in block["classes"]]
     claims = sum(isinstance(part, Claim) for block in outputs for part in parts(block.astext()))
@@ -100,7 +100,7 @@ def fold_list(section: nodes.section) -> None:
 
 
 def fold(app: Sphinx, doctree: nodes.document) -> None:
-    """Fold a page's cells and sections, while claims are still lines of text."""
+    """Fold a page's cells and sections. Claims must still be lines of text."""
     for parent in {id(cell.parent): cell.parent for cell in doctree.findall(tags)}.values():
         fold_code(parent)
     for section in list(doctree.findall(nodes.section)):
@@ -112,6 +112,6 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.add_node(Fold, html=(visit, depart))
     app.connect("doctree-read", fold, priority=400)  # before claims become boxes

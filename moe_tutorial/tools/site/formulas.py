@@ -1,6 +1,6 @@
-"""Formulas are set when the site is built, by KaTeX: a page shows them at once, without JavaScript too.
+"""Typeset formulas with KaTeX when the site is built, so that pages show them at once and without JavaScript.
 
-Each brings MathML along, which a screen reader reads.
+Each formula includes MathML for screen readers.
 """
 
 import json
@@ -22,9 +22,9 @@ process.stdout.write(require("katex").renderToString(formula, { displayMode, str
 
 @cache
 def typeset(formula: str, block: bool, packages: Path) -> str:
-    """A formula in LaTeX as HTML.
+    """A LaTeX formula as HTML.
 
-    Raises ExtensionError where KaTeX does not understand it.
+    Raises ExtensionError if Node.js is missing or KaTeX rejects the formula.
     """
     node = shutil.which("node")
     if not node:
@@ -38,7 +38,7 @@ def typeset(formula: str, block: bool, packages: Path) -> str:
 
 
 def visit(translator: Any, node: nodes.math | nodes.math_block) -> None:
-    """Put a formula into its page."""
+    """Write a formula into its page."""
     block = isinstance(node, nodes.math_block)
     packages = Path(translator.builder.srcdir).parent / "_build/npm"
     tag = "div" if block else "span"
@@ -48,11 +48,11 @@ def visit(translator: Any, node: nodes.math | nodes.math_block) -> None:
 
 
 def choose(app: Sphinx, config: Any) -> None:
-    """Sphinx sets formulas this way, and not with MathJax."""
+    """Make Sphinx use this renderer instead of MathJax."""
     config.html_math_renderer = "katex"
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.add_html_math_renderer("katex", (visit, None), (visit, None))
     app.connect("config-inited", choose)

@@ -1,4 +1,4 @@
-"""The front page's own parts: the picture that moves, what is measured in figures, and the map of the lessons."""
+"""The front page's directives: the animated figure, the numbers of claims, and the map of the lessons."""
 
 import re
 from functools import cache
@@ -24,12 +24,12 @@ MINUTES = re.compile(r"^# (\d+) minutes\.", re.MULTILINE)
 
 
 class MeasuredHere(nodes.General, nodes.Element):
-    """Stands where the figures go, until every page is read."""
+    """Placeholder for the numbers of claims, until every page is read."""
 
 
 @cache
 def divided() -> tuple[np.ndarray, str]:
-    """What four experts made of the plane: the router's probabilities, and a map for readers without JavaScript."""
+    """Train four experts on a plane. Returns the router's probabilities (40 * 40, 4), and a map of regions as HTML."""
     torch.set_num_threads(1)
     plane = regimes_2d(seed=0)
     trained = train(
@@ -45,12 +45,12 @@ def divided() -> tuple[np.ndarray, str]:
 
 
 class Hero(SphinxDirective):
-    """``{hero}``: four experts that divide a plane."""
+    """``{hero}``: an animated figure of four experts that divide a plane."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Its place; the code comes as a widget's does."""
+        """The figure's placeholder, with a still map for readers without JavaScript. Code loads as for a widget."""
         target = Path(self.env.app.srcdir).parent / "_build/assets" / FOLDER
         target.mkdir(parents=True, exist_ok=True)
         css = style("web/hero.css", "web/cards.css")
@@ -62,7 +62,7 @@ class Hero(SphinxDirective):
 
 
 def cards(repository: Path) -> str:
-    """The lessons' map: what each asks, how long it takes, and what it needs."""
+    """The map of the lessons: what each asks, how long it takes, and which lessons it needs."""
     items = []
     for lesson in lessons(repository):
         source = (repository / "notebooks" / f"{lesson.file}.py").read_text(encoding="utf-8")
@@ -76,27 +76,27 @@ def cards(repository: Path) -> str:
 
 
 class Lessons(SphinxDirective):
-    """``{lessons}``: their map."""
+    """``{lessons}``: the map of the lessons."""
 
-    has_content = True  # for readers in JupyterLab, as in the others below
+    has_content = True  # the content is for readers in JupyterLab
 
     def run(self) -> list[nodes.Node]:
-        """A card for each."""
+        """A card for each lesson."""
         return [nodes.raw("", cards(Path(self.env.app.srcdir).parent), format="html")]
 
 
 class Measured(SphinxDirective):
-    """``{measured}``: how many claims, and how many beliefs that turned out false."""
+    """``{measured}``: the numbers of claims, of controls, of refuted beliefs, and of runs."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Mark the place."""
+        """Insert the placeholder."""
         return [MeasuredHere()]
 
 
 def count(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Fill in the figures of this build."""
+    """Replace the placeholder by the numbers of this build."""
     found = [claim for each in claims.store(app.env).values() for claim in each]
     runs = sum(claim.n_seeds or 0 for claim in found if not claim.timed)
     figures = {
@@ -111,7 +111,7 @@ def count(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.add_node(MeasuredHere)
     for name, directive in {"hero": Hero, "lessons": Lessons, "measured": Measured}.items():
         app.add_directive(name, directive)

@@ -1,6 +1,6 @@
-"""Guesses and quizzes on a page: their cells show what they ask, without the code that asks it.
+"""Hide the code of cells with guesses and quizzes.
 
-A quotation that begins with "Guess first" becomes the panel that asks before the lesson answers.
+A block quote that begins with "Guess first" becomes a panel.
 """
 
 from docutils import nodes
@@ -11,7 +11,7 @@ ASKING = {"tag_guess", "tag_quiz"}
 
 
 def mark(app: Sphinx, doctree: nodes.document) -> None:
-    """Give such quotations their class; the words that open them become the panel's label."""
+    """Give such block quotes their class; their opening words become the panel's label."""
     for quote in doctree.findall(nodes.block_quote):
         if not quote.astext().startswith(OPENING):
             continue
@@ -23,13 +23,13 @@ def mark(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def hide_code(app: Sphinx, doctree: nodes.document) -> None:
-    """Take the code out of cells that a lesson tags as a guess or a quiz."""
+    """Remove the code of cells that a lesson tags as a guess or a quiz."""
     for part in list(doctree.findall(nodes.container)):
         if "cell_input" in part["classes"] and ASKING & set(part.parent["classes"]):
             part.parent.remove(part)
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.connect("doctree-read", mark)
     app.connect("doctree-read", hide_code)

@@ -1,7 +1,7 @@
-"""What a lesson's cells showed becomes files that its page loads when a reader is near: widgets and pictures.
+"""Move a lesson's widgets and pictures into files that its page loads when they come near the screen.
 
-A widget needs no widget manager on the site: ``static/widgets.js`` puts its code to work on its state. Both are classic
-scripts, since a page that was opened from a folder may load neither modules nor data.
+The site needs no widget manager: ``static/widgets.js`` runs a widget's code on its state. Both are classic scripts,
+since browsers load neither modules nor JSON for a page that was opened from a folder (``file:``).
 """
 
 import base64
@@ -20,14 +20,14 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"
 FOLDER = "late"  # in the pages' _static
 PICTURE = re.compile(r'(?P<name>src|srcset)="data:image/png;base64,(?P<code>[^"]+)"')
-IN_PAGE = 4_000  # characters of a picture that is not worth a request
+IN_PAGE = 4_000  # base64 characters; a shorter picture is not worth a request
 OWN = ("layout", "tabbable", "tooltip")  # traits that every widget has and no page reads
 
 
 def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
-    """The notebook as its page shows it; the files go into the folder ``target``.
+    """A copy of the notebook with its widgets and pictures moved into files in the folder ``target``.
 
-    Raises ValueError for a widget that is no anywidget: nothing here could draw it.
+    Raises ValueError for a widget that is not an anywidget, since the site could not draw it.
     """
     page = copy.deepcopy(notebook)
     target.mkdir(parents=True, exist_ok=True)
@@ -46,9 +46,12 @@ def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
 
 
 def place(model: dict, words: str, target: Path, still: str = "") -> str:
-    """Where a widget will stand: its files, and what stands there until it comes, and without JavaScript.
+    """Write a widget's files, and return the HTML of its placeholder.
 
-    That is ``still``, the widget's own HTML; or else its ``words``, and a notice that it is a picture.
+    Until the widget loads, and without JavaScript, the placeholder shows ``still``, the widget's own HTML. If that is
+    empty, it shows ``words``, and without JavaScript a notice.
+
+    Raises ValueError if this is not an anywidget, or if its code does not have exactly one default export.
     """
     if model["model_module"] != "anywidget":
         raise ValueError(f"{model['model_name']} is of {model['model_module']}; on the site, allowed are anywidgets")
@@ -70,7 +73,7 @@ def place(model: dict, words: str, target: Path, still: str = "") -> str:
 
 
 def named(target: Path, ending: str, table: str, value: str) -> str:
-    """Write a script that puts a value into a table of the page's, under the script's own name; returns the name."""
+    """Write a script that sets ``window.<table>[name]`` to a JavaScript value. Returns the script's name."""
     name = digest(value)
     text = f"(window.{table} ??= {{}})[{json.dumps(name)}] = {value};\n"
     (target / f"{name}.{ending}").write_text(text, encoding="utf-8")
@@ -78,19 +81,19 @@ def named(target: Path, ending: str, table: str, value: str) -> str:
 
 
 def picture(found: re.Match, target: Path) -> str:
-    """A picture in a page's HTML as a file, asked for when it comes near the screen."""
+    """Move a picture in a page's HTML into a file that is loaded lazily. Returns its attribute; small ones stay."""
     if len(found["code"]) < IN_PAGE:
         return found[0]
     content = base64.b64decode(found["code"])
     name = f"{hashlib.sha256(content).hexdigest()[:16]}.webp"
     with Image.open(io.BytesIO(content)) as drawn:
-        width, height = drawn.size  # the page keeps room in this shape
+        width, height = drawn.size  # reserves its space on the page
         if not (target / name).exists():
-            drawn.save(target / name, lossless=True)  # every pixel as it was drawn, in a third of the bytes
+            drawn.save(target / name, lossless=True)  # a third of the PNG's size
     lazy = ' loading="lazy"' if found["name"] == "src" else ""
     return f'{found["name"]}="_static/{FOLDER}/{name}" width="{width}" height="{height}"{lazy}'
 
 
 def digest(text: str) -> str:
-    """A name for a text that changes with it."""
+    """A digest of a text, used as a file name."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Pages at the addresses that lessons had before they were renumbered; they lead to the present ones."""
+"""Redirect the addresses that lessons had before they were renumbered to the present ones."""
 
 import json
 import re
@@ -30,13 +30,13 @@ location.replace(places[decodeURIComponent(location.hash.slice(1))] ?? "{new}" +
 
 
 def former(claim: str, old: str) -> str:
-    """The id of a claim (``12.4``) when its lesson was the one of this ``old`` number."""
+    """The id that a claim (such as ``12.4``) had when its lesson's number was ``old``."""
     lesson, number = claim.split(".")
     return CLAIMS[lesson][int(number) - 1] if lesson in CLAIMS else f"{old}.{number}"
 
 
 def places(folder: Path, old: str, new: list[str]) -> dict[str, str]:
-    """Where the sections, folds and claims of the old page are now: anchor -> address."""
+    """The present addresses of an old page's sections, folds and claims: anchor -> address."""
     found: dict[str, str] = {}
     for name in new:
         for id in PLACE.findall((folder / f"{name}.html").read_text(encoding="utf-8")):
@@ -47,7 +47,7 @@ def places(folder: Path, old: str, new: list[str]) -> dict[str, str]:
 
 
 def write(app: Sphinx, exception: Exception | None) -> None:
-    """Write them beside the pages."""
+    """Write the redirecting pages beside the others."""
     if exception or app.builder.format != "html":
         return
     folder, root = Path(app.outdir), address(app)
@@ -60,5 +60,5 @@ def write(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.connect("build-finished", write)  # before their Content-Security-Policy is written

@@ -1,4 +1,4 @@
-"""The page for an address where nothing stands. It is shown at any depth, so its own links are whole paths."""
+"""The 404 page. A host shows it for addresses at any depth, so its links are absolute paths."""
 
 import re
 from pathlib import Path
@@ -18,18 +18,18 @@ begin at <a href="index.html">the front page</a>, or take a lesson:</p>
 
 
 def page(app: Sphinx) -> list[tuple[str, dict, str]]:
-    """The page, in the site's own frame, with the lessons' map."""
+    """The 404 page in the site's layout, with the map of the lessons."""
     body = BODY.format(lessons=cards(Path(app.srcdir).parent))
     return [(NAME, {"title": "There is no page here", "body": body}, "page.html")]
 
 
 def whole_paths(html: str, root: str) -> str:
-    """The page with links that begin at the host; ``root`` is the path at which the site stands."""
+    """Make relative links in a page absolute; ``root`` is the path of the site on its host."""
     return OWN.sub(lambda found: f'{found[1]}="{root}{found[2]}"', html)
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:
-    """Rewrite its links: below the site's address, or where that is not known, below the host."""
+    """Make the page's links absolute: below the site's path, or below ``/`` if that is not known."""
     file = Path(app.outdir) / f"{NAME}.html"
     if not exception and file.exists():
         root = urlsplit(address(app)).path or "/"
@@ -37,6 +37,6 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.connect("html-collect-pages", page)
     app.connect("build-finished", finish)  # before its Content-Security-Policy is written

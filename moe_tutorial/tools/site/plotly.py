@@ -1,4 +1,4 @@
-"""Plotly pictures on the site: the figure's JSON in the page, drawn by a local plotly.js when a reader is near."""
+"""Plotly pictures on the site: the page has the figure's JSON, and plotly.js draws it when it is near the screen."""
 
 import json
 from html import escape
@@ -10,7 +10,7 @@ MIME = "application/vnd.plotly.v1+json"
 
 
 class PlotlyRenderer(MimeRenderPlugin):
-    """MyST-NB finds it through the entry point in pyproject.toml."""
+    """Renders plotly figures. MyST-NB finds this class through the entry point in pyproject.toml."""
 
     mime_priority_overrides = [("html", MIME, 1)]  # noqa: RUF012
 
@@ -24,11 +24,11 @@ class PlotlyRenderer(MimeRenderPlugin):
 
 
 def box(figure: dict) -> str:
-    """A figure of ``show.explorable``: its words, and room as high as the picture, which holds the text alternative.
+    """HTML for a figure of ``show.explorable``: title, note, and a box of its height with the text alternative.
 
-    Raises ValueError where it is another figure.
+    Title and note are taken out of plotly's layout, which does not wrap lines. So the height is the same at any width.
 
-    Title and note leave plotly's layout, since it does not break lines; so the room does not change with the width.
+    Raises ValueError for another figure.
     """
     words, layout = figure["layout"].get("meta"), dict(figure["layout"])
     if not words:

@@ -1,6 +1,6 @@
-"""Buttons that open a lesson in Binder or Colab, and one that reports an error, where the course lies on GitHub.
+"""Buttons that open a lesson in Binder or Colab, or report an error, if the course's GitHub repository is known.
 
-They are links: a page asks another host for nothing until the reader follows one.
+They are links: a page requests nothing from another host until the reader follows one.
 """
 
 import os
@@ -11,19 +11,19 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-BRANCH = "main"  # from which the workflow site.yml publishes
+BRANCH = "main"  # the one that the workflow site.yml publishes
 
 
 def page_on_github(remote: str) -> str | None:
-    """The https address of the repository that a git remote names, or None where that is not on github.com."""
-    # As git writes it: https, ssh, or the short form of ssh; a user or a token before the host is left out.
+    """The https address of the repository that a git remote names, or None if it is not on github.com."""
+    # A remote is an https or ssh URL, or the short form of ssh. A user name or token before the host is dropped.
     form = r"(?:https?://(?:[^@/\s]+@)?|ssh://(?:[^@/\s]+@)?|(?:[^@/\s]+@))(?:www\.)?github\.com(?::\d+/|[:/])"
     found = re.fullmatch(rf"{form}/?([\w.-]+)/([\w.-]+?)(?:\.git)?/?", remote.strip(), re.IGNORECASE)
     return f"https://github.com/{found[1]}/{found[2]}" if found else None
 
 
 def repository(folder: Path) -> str | None:
-    """The course's page on GitHub: of MOE_REPOSITORY where that is set, or else of the folder's git remote `origin`."""
+    """The course's address on GitHub, from MOE_REPOSITORY or else from the git remote `origin`; None if unknown."""
     remote = os.environ.get("MOE_REPOSITORY")
     if remote is None:
         try:
@@ -35,7 +35,7 @@ def repository(folder: Path) -> str | None:
 
 
 def pages_address(repository: str | None) -> str | None:
-    """Where GitHub publishes the pages of a repository that it has at this address."""
+    """The GitHub Pages address of the repository at this address, or None without one."""
     if not repository:
         return None
     owner, name = repository.rsplit("/", 2)[-2:]
@@ -44,7 +44,7 @@ def pages_address(repository: str | None) -> str | None:
 
 
 def add_buttons(app: Sphinx, config: Any) -> None:
-    """Tell the theme where the course lies, if that is known; without it, no page has such a button."""
+    """Tell the theme the repository's address, if it is known; otherwise no page has such a button."""
     address = repository(Path(app.srcdir))
     if address:
         config.html_theme_options |= {
@@ -61,8 +61,10 @@ def add_buttons(app: Sphinx, config: Any) -> None:
 
 
 def mend_the_buttons(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """The theme's button says "Open an issue", which not every reader understands; and on Binder a lesson is opened in
-    the learner's folder, which ``postBuild`` makes there."""
+    """Rename the theme's "Open an issue" button, and let Binder open a lesson in the learner's folder.
+
+    Not every reader knows what an issue is. ``postBuild`` makes the learner's folder on Binder.
+    """
     for button in context.get("header_buttons", []):
         if button.get("label") == "source-issues-button":
             button["tooltip"] = "Report an error"

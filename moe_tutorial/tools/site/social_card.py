@@ -1,4 +1,4 @@
-"""The picture that stands beside a shared link: four experts on a plane, and the course's title."""
+"""The picture in the preview of a shared link: four experts on a plane, and the course's title."""
 
 import textwrap
 from pathlib import Path
@@ -11,12 +11,12 @@ from moe_tutorial.show import look
 from moe_tutorial.show.region_map import middle
 
 CARD = "moe/card.png"  # in the pages' _static
-SIZE = (1200, 630)  # pixels, as those who show such pictures ask for
+SIZE = (1200, 630)  # pixels, the size that sites with link previews ask for
 MAP = 510
 
 
 def draw(probs: np.ndarray, title: str, file: Path) -> None:
-    """Write the card; ``probs`` (resolution², experts) are the router's on the plane, as for ``region_map``."""
+    """Draw the card as a PNG file. ``probs`` (resolution², experts) are the router's, as for ``region_map``."""
     with look.matplotlib_style("light"):
         width, height = SIZE
         figure = Figure(figsize=(width / 100, height / 100), dpi=100)
@@ -39,7 +39,7 @@ def draw(probs: np.ndarray, title: str, file: Path) -> None:
             )
         axes.axis("off")
         left = margin / width
-        for number, line in enumerate(textwrap.wrap(title, 14)):  # matplotlib's own lines differ in their distance
+        for number, line in enumerate(textwrap.wrap(title, 14)):  # matplotlib's own line spacing is uneven
             figure.text(left, 0.79 - 0.125 * number, line, fontsize=50, weight="bold", color=text)
         note = "A course in which every claim\nis measured, and has a control."
         figure.text(left, 0.1, note, fontsize=22, color=muted, va="bottom", linespacing=1.2)

@@ -1,4 +1,4 @@
-"""What a page says of itself to search engines and to who shares it: a description, a title, and a picture."""
+"""A page's meta tags for search engines and link previews: a description, a title, and a picture."""
 
 import os
 from html import escape
@@ -14,7 +14,7 @@ from moe_tutorial.tools.site.social_card import CARD, SIZE, draw
 
 
 def address(app: Sphinx) -> str:
-    """Where the site will stand, with a slash at its end: as MOE_ADDRESS says, or on GitHub's pages; else empty."""
+    """The site's address, ending in a slash: MOE_ADDRESS, or else that on GitHub Pages; empty if unknown."""
     given = os.environ.get("MOE_ADDRESS")
     if given is None:
         given = pages_address(repository(Path(app.srcdir)))
@@ -30,7 +30,7 @@ def description(doctree: nodes.document | None) -> str:
 
 
 def tags(title: str, site: str, words: str, page: str, root: str) -> str:
-    """The head's lines for one page; ``root`` is the site's address, empty where it is not known."""
+    """The meta tags and the canonical link of one page; ``root`` is the site's address, or empty if unknown."""
     lines = [
         ("property", "og:site_name", site),
         ("property", "og:type", "website"),
@@ -50,7 +50,7 @@ def tags(title: str, site: str, words: str, page: str, root: str) -> str:
 
 
 def write(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Add them to a page's head; a page without text of its own, such as the search, has none."""
+    """Add the tags to a page's head. Pages without text of their own, such as the search, get none."""
     if doctree:
         site = app.config.html_title or app.config.project
         title = app.env.titles[page].astext()
@@ -59,13 +59,13 @@ def write(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
 
 
 def make_card(app: Sphinx, config: Any) -> None:
-    """Draw the picture, before Sphinx copies what belongs into _static."""
+    """Draw the picture, before Sphinx copies the static files."""
     file = Path(app.srcdir).parent / "_build/assets" / CARD
     file.parent.mkdir(parents=True, exist_ok=True)
     draw(divided()[0], config.html_title or config.project, file)
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.connect("config-inited", make_card)
     app.connect("html-page-context", write, priority=900)  # after Jupyter Book's own

@@ -1,4 +1,4 @@
-"""The page of sources: every paper that a lesson cites, from ``sources.bib`` beside them, and who cites it."""
+"""The page of sources: every paper in ``sources.bib`` beside the lessons, and the lessons that cite it."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
 
 
 def address(entry: Entry) -> str:
-    """Where a paper is read, as lessons link to it."""
+    """A paper's address in the form that lessons link to: arXiv, DOI, or another URL."""
     fields = entry.fields
     if "eprint" in fields:
         return f"https://arxiv.org/abs/{fields['eprint']}"
@@ -33,7 +33,7 @@ def cited(lesson: Path) -> set[str]:
 
 
 def authors(entry: Entry) -> str:
-    """All of them, as a reader writes them down."""
+    """The authors' last names, such as "A, B and C", or "A and others"."""
     names = [plain(" ".join([*person.prelast_names, *person.last_names])) for person in entry.persons["author"]]
     if names[-1] == "others":
         return f"{', '.join(names[:-1])} and others"
@@ -41,12 +41,12 @@ def authors(entry: Entry) -> str:
 
 
 def plain(text: str) -> str:
-    """A BibTeX field as a reader sees it."""
+    """A BibTeX field as plain text."""
     return re.sub("[{}]", "", text).replace("--", "–")
 
 
 def where(entry: Entry) -> str:
-    """The journal, the conference or the institute, if the entry names one."""
+    """The journal, conference or institution, with volume and pages; empty if the entry names none."""
     fields = entry.fields
     name = next((fields[key] for key in ("journal", "booktitle", "institution", "howpublished") if key in fields), "")
     number = fields.get("volume", "") + (f"({fields['number']})" if "volume" in fields else "")
@@ -55,12 +55,12 @@ def where(entry: Entry) -> str:
 
 
 class Sources(SphinxDirective):
-    """``{sources}``: the papers. What stands in the directive is for readers in JupyterLab."""
+    """``{sources}``: the list of papers. The directive's content is for readers in JupyterLab."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """An entry for each: who, when, what, where, the lessons that cite it, and its BibTeX."""
+        """An item for each paper: authors, year, title, journal, the lessons that cite it, and its BibTeX."""
         notebooks = Path(self.env.srcdir)
         links = [(each, cited(notebooks / f"{each.file}.py")) for each in lessons(notebooks.parent)]
         items = []
@@ -90,5 +90,5 @@ class Sources(SphinxDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.add_directive("sources", Sources)

@@ -1,6 +1,6 @@
-"""Terms lead to the glossary from where a lesson first uses them, and searches for their other names to their lesson.
+"""Link each term from its first use in a lesson to the glossary, and let the search find all of its names.
 
-``glossary.md`` beside the lessons is the source: a term, its meaning, its other names, and the lesson that is its home.
+The source is ``glossary.md`` beside the lessons: each term with its meaning, its other names, and its home lesson.
 """
 
 import re
@@ -16,12 +16,12 @@ ENTRY = re.compile(r"^\*\*(?P<name>[^*\n]+)\*\*\n: (?P<text>.+?)(?=\n\n|\n?\Z)",
 PARTS = re.compile(
     r"(?P<meaning>.+?)(?: Also called (?P<aliases>[^.]+)\.)? Lesson \[\d\d\]\((?P<lesson>\w+)\.ipynb\)\."
 )
-# Everyday words, too: they are terms where a lesson sets them in bold or italics.
+# These terms are everyday words, too, and are linked only where a lesson sets them in bold or italics.
 EVERYDAY = {"active", "bias", "claim", "control", "groups", "importance", "share", "total"}
 
 
 class Term(NamedTuple):
-    """What the glossary says of a word."""
+    """An entry of the glossary."""
 
     name: str
     meaning: str
@@ -30,19 +30,19 @@ class Term(NamedTuple):
 
     @property
     def anchor(self) -> str:
-        """Its place in the glossary."""
+        """Its anchor in the glossary."""
         return nodes.make_id(f"term-{self.name}")
 
     @property
     def pattern(self) -> str:
-        """Finds the term in prose, in the singular and in the plural."""
+        """A regular expression that matches the term in the singular and in the plural."""
         return r"s?\s+".join(re.escape(word) for word in self.name.split()) + "(?:e?s)?"
 
 
 def terms(glossary: Path) -> list[Term]:
     """The entries of the glossary.
 
-    Raises ValueError where an entry does not end in its lesson.
+    Raises ValueError if an entry does not end in its lesson.
     """
     found = []
     for entry in ENTRY.finditer(glossary.read_text(encoding="utf-8")):
@@ -56,7 +56,7 @@ def terms(glossary: Path) -> list[Term]:
 
 
 def prose(doctree: nodes.document) -> list[nodes.Text]:
-    """The words of a page's paragraphs below the line that opens it; none of a table, a link, a formula or code."""
+    """The text nodes of a page's paragraphs after the first, without those in tables, links, formulas and code."""
     texts = []
     for paragraph in list(doctree.findall(nodes.paragraph))[1:]:
         if isinstance(paragraph.parent, nodes.entry):
@@ -73,7 +73,7 @@ def prose(doctree: nodes.document) -> list[nodes.Text]:
 
 
 def _join_lines(part: nodes.Element) -> None:
-    """MyST makes a text of each line, and a term may stand on two."""
+    """Join adjacent text nodes: MyST makes one for each line, and a term may span two lines."""
     joined: list[nodes.Node] = []
     for child in part.children:
         if isinstance(child, nodes.Text) and joined and isinstance(joined[-1], nodes.Text):
@@ -84,7 +84,7 @@ def _join_lines(part: nodes.Element) -> None:
 
 
 def link(app: Sphinx, doctree: nodes.document) -> None:
-    """In a lesson, link each term's first use; in the glossary, give each term its place."""
+    """In a lesson, link each term's first use; in the glossary, give each term its anchors and index entries."""
     page = app.env.docname
     known = terms(Path(app.srcdir) / f"{PAGE}.md")
     if page == PAGE:
@@ -104,7 +104,7 @@ def link(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def found_by(term: Term, place: str) -> addnodes.index:
-    """A search for any of the term's names finds this place."""
+    """Index entries with which a search for any of the term's names finds ``place``."""
     return addnodes.index(entries=[("single", name, place, "main", None) for name in (term.name, *term.aliases)])
 
 
@@ -124,7 +124,7 @@ def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: s
         end = found.end()
         if term.lesson == page:
             paragraph = parent.parent if stressed else parent
-            if not paragraph["ids"]:  # a second one would be that of an empty element, and of an empty excerpt
+            if not paragraph["ids"]:  # a second id would go to an empty element, with an empty excerpt
                 paragraph["ids"].append(term.anchor)
             pieces.append(found_by(term, paragraph["ids"][0]))
     if pieces:
@@ -132,5 +132,5 @@ def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: s
 
 
 def setup(app: Sphinx) -> None:
-    """Register it."""
+    """Register this part of the extension with Sphinx."""
     app.connect("doctree-read", link)

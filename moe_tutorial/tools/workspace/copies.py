@@ -1,8 +1,8 @@
 """The learner's copy of each lesson: with stubs, without outputs, and with a mark in each cell's metadata.
 
 A mark has the id of the course's cell (permanent for an exercise and its check, otherwise a digest of the text) and
-``given``, a digest of the text in this version of the course. A later update can thus tell what the learner changed, and
-where it belongs.
+``given``, a digest of the text in this version of the course. From these, a later update knows what the learner changed
+and where it belongs.
 """
 
 import hashlib

@@ -81,7 +81,7 @@ def follow(found: dict[str, Theirs | None], course: list[Page]) -> list[Theirs]:
         names = [name for name in LESSONS.get(theirs.path.stem, []) if name in pages]
         parts = divided(theirs.notebook, [pages[name] for name in names]) if names else []
         for name, part in zip(names, parts, strict=True):
-            found.setdefault(name, Theirs(theirs.path, theirs.content, part))  # an interrupted update may have written it
+            found.setdefault(name, Theirs(theirs.path, theirs.content, part))  # a stopped update may have written it
     return leaving
 
 
