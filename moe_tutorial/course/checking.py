@@ -29,7 +29,7 @@ if shell := running_shell():
 
 
 class AnswerFailed(AssertionError):
-    """An answer is not right while nbgrader grades the notebook."""
+    """Raised under nbgrader if an answer is not right."""
 
 
 def check(id: str, answer: Callable) -> Callable:

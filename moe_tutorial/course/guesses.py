@@ -60,7 +60,7 @@ class Reveal(Keeper):
         return value
 
     def page(self) -> str:
-        """The measured value as HTML, shown without JavaScript. With it, readers see the value after they guessed."""
+        """The measured value as HTML, for readers without JavaScript. Others see it after they have guessed."""
         said = f"Measured: <b>{prose(self._words(self.measured))}</b>."
         return (
             '<section class="moe-ask"><p class="moe-label">Your guess, measured</p>'

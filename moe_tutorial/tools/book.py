@@ -31,7 +31,7 @@ def changed(stamp: Path, made: Path, now: str) -> bool:
 
 
 def fetch_npm(web: Path, build: Path) -> Path:
-    """Install the npm packages at their locked versions, if the lock file changed. Returns the node_modules folder.
+    """Install the npm packages at their locked versions, unless they are up to date. Returns the node_modules folder.
 
     Raises:
         BookError: npm is missing, or could not fetch the packages.

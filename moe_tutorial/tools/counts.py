@@ -40,7 +40,7 @@ class Cell(NamedTuple):
 
     @property
     def minutes(self) -> float:
-        """Time to read the words, plus a minute a line to write and half a minute a claim, picture or question."""
+        """Time to read the words, plus a minute per line to write and half a minute per claim, picture or question."""
         return self.words / WORDS_A_MINUTE + self.lines + 0.5 * (self.claims + self.pictures + self.questions)
 
 

@@ -21,7 +21,7 @@ def is_exercise(cell: NotebookNode) -> bool:
 
 
 def exercise_ids(cells: list[NotebookNode], name: str) -> dict[int, str]:
-    """The exercises of a lesson: the index of each one's cell -> its id, which is that of the next check.
+    """Cell index of each exercise in a lesson -> its id, which is that of the next check.
 
     Raises:
         CourseError: an exercise has no check of its own below, or no solution markers.

@@ -17,7 +17,7 @@ SYSTEM = 'matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"'
 def quicken(html: str, searches: bool = False) -> str:
     """Defer the scripts in a page's HTML, except for documentation_options.js, which inline scripts need.
 
-    The search's scripts are removed unless ``searches`` is set.
+    Also removes the search's scripts unless ``searches`` is set, and sets the colours of a first visit.
     """
     html = STOPS.sub("<script defer ", AHEAD.sub("", html)).replace(GIVEN, GIVEN.replace('"auto"', f"({SYSTEM})"))
     return html if searches else SEARCHES.sub("", html)

@@ -50,7 +50,7 @@ class Hero(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """The figure's placeholder, with a still map for readers without JavaScript. Code loads as for a widget."""
+        """The figure's placeholder, with a still map for readers without JavaScript. It loads like a widget."""
         target = Path(self.env.app.srcdir).parent / "_build/assets" / FOLDER
         target.mkdir(parents=True, exist_ok=True)
         css = style("web/hero.css", "web/cards.css")

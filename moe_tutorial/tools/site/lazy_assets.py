@@ -81,7 +81,7 @@ def named(target: Path, ending: str, table: str, value: str) -> str:
 
 
 def picture(found: re.Match, target: Path) -> str:
-    """Move a picture in a page's HTML into a file that is loaded lazily. Returns its attribute; small ones stay."""
+    """Move an inline picture into a file that is loaded lazily, unless it is small. Returns the new attributes."""
     if len(found["code"]) < IN_PAGE:
         return found[0]
     content = base64.b64decode(found["code"])
