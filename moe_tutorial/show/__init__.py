@@ -1,4 +1,4 @@
-"""How it is seen: the visual language, pictures, and the widgets that move with or without a kernel."""
+"""What a reader sees: colours and shapes, pictures, and widgets for JupyterLab and for the website."""
 
 from moe_tutorial.show.cards import bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
 from moe_tutorial.show.claim_box import display_box
@@ -16,5 +16,5 @@ from moe_tutorial.show.token_view import token_view
 from moe_tutorial.study.claims import show_claims_with
 from moe_tutorial.study.watched import interactive
 
-if interactive():  # nbval and the site's build read the lines
+if interactive():  # nbval and the site's build read the printed lines instead
     show_claims_with(display_box)

@@ -1,4 +1,4 @@
-"""Small HTML pieces for `sweep`: they follow the theme and the width of the page by themselves (``web/cards.css``)."""
+"""Small HTML pieces for `sweep` that adapt to the theme and the width of the page (``web/cards.css``)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -13,7 +13,7 @@ def message(title: str, note: str = "") -> str:
 
 
 def expert_cards(weights: Sequence[float]) -> str:
-    """One card an expert: in its colour with its gate weight where it is chosen, empty where it is not.
+    """One card per expert: its colour and gate weight if it is chosen, and "not asked" if it is not.
 
     Args:
         weights: (E,) gate weight of each expert, 0 where it was not chosen; at most 16 experts.
@@ -26,16 +26,16 @@ def expert_cards(weights: Sequence[float]) -> str:
 
 
 def beside(*pieces: str) -> str:
-    """Pieces side by side where there is room, and one below the other where there is not."""
+    """Pieces side by side, or one below the other on a narrow page."""
     return f'<div class="moe-beside">{"".join(f"<div>{piece}</div>" for piece in pieces)}</div>'
 
 
 def bars(rows: Mapping[str, float], unit: str, strong: Sequence[str] = ()) -> str:
-    """Horizontal bars in grey, each with its name before it and its number after it.
+    """Horizontal grey bars, each with its name on the left and its number on the right.
 
     Args:
-        rows: name -> number from 0; the longest bar is the largest number.
-        unit: what the numbers count, in the label that is read aloud.
+        rows: name -> nonnegative number; the largest number has the longest bar.
+        unit: what the numbers count, as a label for screen readers.
         strong: names drawn in the text colour; the others are lighter.
     """
     largest = max(rows.values()) or 1
@@ -48,12 +48,12 @@ def bars(rows: Mapping[str, float], unit: str, strong: Sequence[str] = ()) -> st
 
 
 def dye(expert: int) -> str:
-    """An expert's colours as the style of an element: its own, and that of text on it."""
+    """An inline style with an expert's colours: ``--c`` is its own, ``--o`` that of text on it."""
     return f"--c:var(--moe-e{expert});--o:var(--moe-on{expert})"
 
 
 def badge(expert: int, is_dead: bool = False) -> str:
-    """An expert's number on its colour; struck through in an empty frame where the expert is dead."""
+    """An expert's number on its colour, or struck through in an empty frame if the expert is dead."""
     look = 'class="moe-disc moe-dead"' if is_dead else f'class="moe-disc" style="{dye(expert)}"'
     return f"<span {look}>{expert}</span>"
 
@@ -67,15 +67,15 @@ def expert_bars(
     behind: Sequence[float] = (),
     least: float = 0,
 ) -> str:
-    """One bar an expert, in its colour, with its text on the right. An expert of no length is struck through.
+    """One bar per expert, in its colour, with its text on the right. An expert with length 0 is struck through.
 
     Args:
-        lengths: (E,) from 0; at most 16 experts.
-        texts: (E,) what stands beside the bars.
-        line: where the upright line of reference stands.
-        label: what the bars are, read aloud.
+        lengths: (E,) nonnegative; at most 16 experts.
+        texts: (E,) texts beside the bars.
+        line: position of the vertical reference line.
+        label: what the bars are, for screen readers.
         behind: (E,) lengths of dashed frames behind the bars.
-        least: the length that the room is for, if no other is greater.
+        least: minimum length that the scale covers.
     """
     longest = max(*lengths, *behind, line, least)
     upright = f'<i class="moe-upright" style="left:{100 * line / longest:.1f}%"></i>'
@@ -89,11 +89,11 @@ def expert_bars(
 
 
 def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
-    """One bar an expert, in its colour, with its share. The upright line is even use.
+    """One bar per expert, in its colour, with its share. The vertical line marks even use.
 
     Args:
         shares: (E,) summing to 1; at most 16 experts.
-        idle: the word for an expert with less than one choice in a hundred, which is struck through.
+        idle: the word for an expert with less than 1 % of the choices, which is struck through.
     """
     working = [0.0 if share < DEAD_BELOW else float(share) for share in shares]
     texts = [f"{share:.0%}" if share else idle for share in working]
@@ -101,10 +101,10 @@ def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
 
 
 def seed_dots(rows: Mapping[str, Sequence[float]]) -> str:
-    """Numbers between 0 and 1, one dot a seed on a line of its own for each row, and the mean in figures.
+    """Numbers between 0 and 1: one line per row with one dot per seed, and the mean as text.
 
     Args:
-        rows: name -> one number a seed.
+        rows: name -> one number per seed.
     """
     lines = []
     for name, numbers in rows.items():

@@ -1,4 +1,4 @@
-"""Pictures that are better explored than looked at: hover, zoom, a legend that shows and hides. plotly draws them."""
+"""Interactive plotly pictures: hover texts, zoom, and a legend that shows and hides traces."""
 
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 DRAWN = ("scatter", "bar")
-"""Kinds of trace that lessons use; the site serves plotly's basic bundle, which has few others."""
+"""Types of trace that lessons use; the site serves plotly's basic bundle, which has few others."""
 
 
 def explorable(
     traces: Sequence[dict[str, Any]], title: str, note: str, *, alt: str, height: int = 400, **layout: Any
 ) -> "Figure":
-    """A plotly figure in the course's look. On the site it is loaded when a reader comes near it.
+    """A plotly figure in the course's style. The site loads it when a reader scrolls near it.
 
     Args:
-        traces: plotly's traces, of type "scatter" or "bar"; their colours are ``look``'s for the light theme, which
-            the site swaps for the dark one's.
+        traces: plotly's traces, of type "scatter" or "bar", in ``look``'s colours for the light theme. The site
+            replaces these by the colours for the dark theme.
         title, note, alt: as in :func:`picture`.
         height: in CSS pixels.
-        layout: more of plotly's layout, such as ``xaxis_title="steps"``.
+        layout: further plotly layout settings, such as ``xaxis_title="steps"``.
 
     Raises:
         ValueError: a trace of another type, an empty title or alt, or an argument that plotly does not know.
     """
-    import plotly.graph_objects as go  # it takes half a second, and most lessons do without
+    import plotly.graph_objects as go  # the import takes half a second, and most lessons do not need it
 
     check_words(title=title, alt=alt)
     for trace in traces:
@@ -39,7 +39,7 @@ def explorable(
     above = 34 + 20 * (2 + (head + below).count("<br>"))
     axis, look = styled(LOOK["plotly"]["axis"]), styled(LOOK["plotly"]["layout"])
     figure = go.Figure(traces, look | {"template": {"layout": {"xaxis": axis, "yaxis": axis}}})
-    # The site moves title and note above the picture, where lines break.
+    # The site moves title and note out of the picture, so that the browser wraps their lines.
     figure.update_layout(title_text=head, title_subtitle_text=below, font_family=LOOK["type"]["family"])
     figure.update_layout(margin_t=above, height=above + height)
     figure.update_layout(meta={"title": title, "note": note, "alt": alt, "height": height})
@@ -49,9 +49,10 @@ def explorable(
 def scatter(
     x: Iterable[float | None], y: Iterable[float | None], hover: Sequence[str], name: str = "", **more: Any
 ) -> dict[str, Any]:
-    """A trace of marks, or of a line with ``mode="lines"``; each place says its own text, if it has one, on hover.
+    """A scatter trace of markers, or of a line with ``mode="lines"``.
 
-    A name stands in the legend, and None interrupts a line.
+    ``hover`` holds one text per point, or none. A trace with a name appears in the legend. None in ``x`` or ``y``
+    interrupts a line.
     """
     x, y = ([None if number is None else round(float(number), 4) for number in numbers] for numbers in (x, y))
     words = {"hovertext": hover, "hoverinfo": "text" if hover else "skip", "name": name, "showlegend": bool(name)}
@@ -59,7 +60,7 @@ def scatter(
 
 
 def plotly_slider(label: str, steps: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A slider in the course's look: name of a step -> what it changes of the traces. The last is shown first."""
+    """A plotly slider: each step has a name and the trace attributes that it sets. The last step is shown first."""
     changes = [{"label": name, "method": "restyle", "args": [change]} for name, change in steps.items()]
     own = {"active": len(steps) - 1, "currentvalue_prefix": label, "steps": changes}
     return styled(LOOK["plotly"]["slider"]) | own

@@ -1,6 +1,6 @@
-"""The plane that experts divide, as SVG: it follows the theme and the width of the page by itself.
+"""Maps of the experts' regions in the plane, as SVG that adapts to the theme and the width of the page.
 
-Each place has the colour of the expert that gets it, deeper where the router is surer. A point's class is its shape.
+A region has its expert's colour, stronger where the router is more confident. A point's shape shows its class.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from moe_tutorial.show.picture import Picture, check_words, framed, png_address
 from moe_tutorial.show.web import read
 
 SIDE = 100
-"""Units along each side of a map's own coordinates; they begin in the upper left corner."""
+"""Side of a map in SVG units; the origin is the upper left corner."""
 
 
 def region_map(
@@ -31,10 +31,10 @@ def region_map(
     """A map of the plane, as HTML, with each expert's number in its region.
 
     Args:
-        probs: (resolution², E) the router's probabilities at the places; one-hot where only the winner is known. At
+        probs: (resolution², E) the router's probabilities at the grid points; one-hot if only the winner is known. At
             most 16 experts.
-        places: (resolution², 2) what :func:`grid` returns; needed where points are shown.
-        points, labels: (N, 2) and (N,) data to show; a class is a shape.
+        places: (resolution², 2) the grid points that :func:`grid` returns; required with ``points``.
+        points, labels: (N, 2) and (N,) data to show; each class has its own shape.
     """
     table = np.asarray(probs, dtype=float)
     side, n_experts = round(len(table) ** 0.5), table.shape[-1]
@@ -42,7 +42,7 @@ def region_map(
     experts = np.unique(winner).tolist()
     regions = "".join(f'<path d="{_outline(table, expert)}" fill="var(--moe-e{expert})"/>' for expert in experts)
     mask = _mask(confidence, n_experts)
-    name = f"moe-{hashlib.sha1((mask + regions).encode()).hexdigest()[:10]}"  # of its own on any page
+    name = f"moe-{hashlib.sha1((mask + regions).encode()).hexdigest()[:10]}"  # unique on any page
     marks = ""
     if points is not None:
         marks = _marks(name, *(np.asarray(each) for each in (places, points, labels)))
@@ -68,7 +68,7 @@ def region_maps(
     *,
     alt: str,
 ) -> Picture:
-    """Maps side by side, as many as there is room for, each below its name.
+    """Maps side by side, as many in a row as fit, each below its name.
 
     Args:
         maps: name -> probabilities, as in :func:`region_map`.
@@ -86,7 +86,7 @@ def region_maps(
 
 
 def middle(mine: np.ndarray) -> np.ndarray:
-    """Column and row for a region's number: its own place nearest to its mean, since it need not be convex."""
+    """Column and row of a region's label: its grid point nearest to its mean, which may lie outside the region."""
     places = np.argwhere(mine)[:, ::-1]
     return places[np.square(places - places.mean(0)).sum(-1).argmin()]
 
@@ -94,7 +94,7 @@ def middle(mine: np.ndarray) -> np.ndarray:
 def _outline(table: np.ndarray, expert: int) -> str:
     """An expert's region as an SVG path.
 
-    Between the places, logits are interpolated and not winners: a straight border stays straight.
+    Logits, not winners, are interpolated between the grid points, so that a straight border stays straight.
     """
     logits = np.log(table.clip(min=1e-12))
     lead = logits[:, expert] - np.delete(logits, expert, 1).max(1, initial=-99.0)
@@ -110,7 +110,7 @@ def _outline(table: np.ndarray, expert: int) -> str:
 
 
 def _mask(confidence: np.ndarray, n_experts: int) -> str:
-    """How deep the colours are, place by place: an SVG image, stretched so that its pixels' middles are the places."""
+    """The mask of the colours' strength: an SVG image whose pixel centres lie on the grid points."""
     low, high = look.LOOK["region"]["mixLow"], look.LOOK["region"]["mixHigh"]
     sure = (confidence * n_experts - 1) / max(n_experts - 1, 1)
     image = Image.fromarray(np.rint(255 * (low + (high - low) * sure)).astype(np.uint8))
@@ -122,7 +122,7 @@ def _mask(confidence: np.ndarray, n_experts: int) -> str:
 
 
 def _marks(name: str, places: np.ndarray, points: np.ndarray, labels: np.ndarray) -> str:
-    """The points, each the shape of its class: drawn once, and used at every place."""
+    """The points as SVG: the shape of each class is defined once and reused for its points."""
     low, high = places.min(0), places.max(0)
     xs, ys = (SIDE * (points - low) / (high - low)).T
     shapes = "".join(f'<path id="{name}-{label}" {_shape(label)}/>' for label in np.unique(labels).tolist())
@@ -132,7 +132,7 @@ def _marks(name: str, places: np.ndarray, points: np.ndarray, labels: np.ndarray
 
 
 def _shape(label: int) -> str:
-    """A class's marker around (0, 0), with its colours, as the attributes of an SVG path."""
+    """Attributes of the SVG path of a class's marker, centred at (0, 0), with its colours."""
     marker = MarkerStyle(look.class_marker(label))
     path = ""
     for corners, code in marker.get_path().transformed(marker.get_transform().scale(2.4, -2.4)).iter_segments():

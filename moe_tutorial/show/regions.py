@@ -1,7 +1,7 @@
-"""Who answers for which part of the plane? A router's decision regions, to explore and to watch as they move.
+"""Widgets that show a router's decision regions in the plane, and how they change during training.
 
-Both widgets compute in the page: the kernel hands over logits on a grid once, and temperature, k, the order of softmax
-and top-k, and the step of training are then JavaScript. So they move the same in JupyterLab and on the website.
+The kernel sends logits on a grid once. JavaScript in the page then applies temperature, k, the order of softmax and
+top-k, and the training step, so the widgets work the same in JupyterLab and on the website.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,15 +32,15 @@ from moe_tutorial.show.arrays import (
 from moe_tutorial.show.web import bundle, style
 
 RESOLUTION = 64
-"""Places along each side where `explore_router` asks the router."""
+"""Grid points along each side at which `explore_router` evaluates the router."""
 FRAME_BUDGET = 1_000_000
-"""Bytes that a recorded training may put into the page; more frames than fit are thinned out evenly."""
+"""Maximum bytes of a recorded training in the page; more frames than fit are thinned out evenly."""
 MAX_USAGE_FRAMES = 160
-"""Frames of a recorded usage: what a slider can step through, and Play in eight seconds."""
+"""Maximum frames of a recorded usage: a slider can step through them, and Play takes eight seconds."""
 
 
 class Regions(anywidget.AnyWidget):
-    """Points in the plane, and what a router does with them. Everything that the page shows is in its state."""
+    """Base class of the widgets with points in the plane. Everything that the page shows is in its traits."""
 
     _css = style()
     settings = t.Dict().tag(sync=True)
@@ -73,13 +73,14 @@ class TrainingRegions(Regions):
 
 
 def explore_router(router: Callable[[Tensor], Any], points: Array, labels: Array | None = None) -> RouterRegions:
-    """Your router's decision regions, with temperature, k and the order of softmax and top-k to play with.
+    """Show a router's decision regions, with controls for temperature, k, and the order of softmax and top-k.
 
     Args:
         router: anything that takes (N, 2) and returns logits (N, experts), a Routing, or (output, Routing) as a
-            MixtureOfExperts does. Its logits are read in eval mode; choice and weights are made from them in the page.
+            MixtureOfExperts does. A module is evaluated in eval mode. The page computes choices and weights from the
+            logits.
         points: (N, 2), at most 2,000.
-        labels: N whole numbers from 0 to 9; a class is drawn as a shape.
+        labels: N integers from 0 to 9; each class has its own shape.
     """
     xy, settings, data = _shown(points, labels)
     plane, _ = ask_router(router, grid(xy, RESOLUTION))
@@ -105,15 +106,15 @@ def watch_training(
     score: Array | None = None,
     score_name: str = "accuracy",
 ) -> TrainingRegions:
-    """A router's regions while it trains: a step slider, a play button, each expert's share, and a score.
+    """Show a router's regions during training: a step slider, a play button, each expert's share, and a score.
 
     Args:
-        frames: (F, resolution**2, experts) logits at the places of `grid(points, resolution)`, one frame per step.
+        frames: (F, resolution**2, experts) logits at the points of `grid(points, resolution)`, one frame per step.
         points: (N, 2), at most 2,000, as given to `grid`.
-        labels: N whole numbers from 0 to 9; a class is drawn as a shape.
-        steps: the F training steps at which the frames were taken, rising.
+        labels: N integers from 0 to 9; each class has its own shape.
+        steps: the F training steps at which the frames were taken, in increasing order.
         k: experts chosen per point.
-        shares: (F, experts) part of the choices that each expert got; by default counted on the points.
+        shares: (F, experts) fraction of the choices that went to each expert; by default computed at the points.
         score: (F,) one number per frame, drawn as a line.
         score_name: what the score is: "accuracy", "loss".
     """
@@ -141,14 +142,15 @@ def watch_usage(
     score_name: str = "accuracy",
     title: str | None = None,
 ) -> TrainingRegions:
-    """The experts' race for the data: their shares over the steps, a step slider, a play button, and a score.
+    """Show each expert's share of the choices during training: a step slider, a play button, and a score.
 
     Args:
-        shares: (F, experts) part of the choices that each expert got; every row sums to 1.
-        steps: the F training steps at which the shares were taken, rising. More than 160 are thinned out evenly.
+        shares: (F, experts) fraction of the choices that went to each expert; every row sums to 1.
+        steps: the F training steps at which the shares were taken, in increasing order. More than 160 are thinned out
+            evenly.
         score: (F,) one number per frame, drawn as a line.
         score_name: what the score is: "accuracy", "loss".
-        title: a few words above the picture that name what is shown; its message is computed.
+        title: a short heading that names what is shown; the page computes the message below it.
     """
     parts = floats(shares, "shares")
     if parts.ndim != 2 or not len(parts):
@@ -162,7 +164,7 @@ def watch_usage(
 
 
 def _shown(points: Array, labels: Array | None) -> tuple[np.ndarray, dict[str, Any], dict[str, bytes]]:
-    """The points as an array, and what a widget's settings and its other traits say of them."""
+    """Return the points as an array, and the widget's settings and bytes traits for them."""
     xy, classes = points_of(points), labels_of(labels, points)
     settings = {"points": len(xy), "extent": extent_of(xy), "labelled": labels is not None}
     return xy, settings, {"points": xy.tobytes(), "labels": classes.tobytes()}
@@ -171,7 +173,11 @@ def _shown(points: Array, labels: Array | None) -> tuple[np.ndarray, dict[str, A
 def _film(
     shares: np.ndarray, steps: Sequence[int], most: int, score: Array | None, score_name: str
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Which frames are kept, evenly, at most so many but two; and what the settings say of them, in short numbers."""
+    """Choose up to ``max(2, most)`` evenly spaced frames.
+
+    Returns:
+        The frames' indices, and the widget's settings for them, with numbers of four significant digits.
+    """
     n_frames, n_experts = shares.shape
     taken = [int(step) for step in steps]
     if len(taken) != n_frames or taken != sorted(set(taken)):
@@ -192,7 +198,7 @@ def _short(number: float) -> float:
 
 
 def _counted(logits: np.ndarray, points: np.ndarray, k: int) -> Tensor:
-    """Each expert's part of the choices at the points, (F, experts): logits are interpolated between the places."""
+    """Each expert's share of the choices at the points, (F, experts), by logits interpolated between grid points."""
     side, n_experts = isqrt(logits.shape[1]), logits.shape[2]
     left, right, bottom, top = extent_of(points)
     middle, half = [(left + right) / 2, (bottom + top) / 2], [(right - left) / 2, (bottom - top) / 2]

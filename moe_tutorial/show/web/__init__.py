@@ -1,4 +1,4 @@
-"""The widgets' JavaScript and CSS: they load nothing, and run in JupyterLab as on a page with no kernel."""
+"""Bundles of the widgets' JavaScript and CSS. They load nothing else, and run with or without a kernel."""
 
 import json
 import posixpath
@@ -9,36 +9,37 @@ from importlib.resources import files
 from moe_tutorial.show import look
 
 TABLE = re.compile(r'^import (\w+) from "([^"]*\.json)" with \{ type: "json" \};\n', re.MULTILINE)
-# With what is left of a line: JSDoc, a line's comment, a comment behind code, indentation.
+# JSDoc and comment lines with their line breaks, comments after code, and indentation.
 COMMENT = re.compile(r"^ */\*\*(?:[^*]|\*(?!/))*\*/\n|^ *//.*\n|(?<=[;,{}\])]) // .*$|^ +", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=const|let|async|function|class)", re.MULTILINE)
-LINE_END = re.compile(r"^((?:(?!//).)*[,;{])\n", re.MULTILINE)  # where no comment is left; three thousand of them
+LINE_END = re.compile(r"^((?:(?!//).)*[,;{])\n", re.MULTILINE)  # no line that still holds //; 3,000 breaks
 IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]*)";\n', re.MULTILINE)
 
 
 def read(name: str) -> str:
-    """The text of a file of this floor, such as ``web/dom.js``."""
+    """The text of a file of ``moe_tutorial.show``, such as ``web/dom.js``."""
     return files("moe_tutorial.show").joinpath(name).read_text(encoding="utf-8")
 
 
 def style(*more: str) -> str:
-    """The course's colours as CSS variables, the widgets' own rules, and those of further files."""
+    """CSS with the course's colours as variables, the rules of all widgets, and those of further files."""
     return look.css() + "".join(read(name) for name in ("web/widget.css", *more))
 
 
 @cache
 def bundle(entry: str) -> str:
-    """A module and all that it imports as the one text that an anywidget wants.
+    """Bundle a module and its imports into one JavaScript text, as anywidget expects.
 
-    Each module becomes a scope of its own, which hands out what others import from it. Those names stand side by side,
-    so no two modules may hand out the same. They import by name and from relative addresses alone, and only the entry
-    has a default export; a JSON file may be imported as a whole. Comments, indentation and most ends of lines stay
-    behind: every page with the widget carries this text. No string, template or regular expression is cut, since eslint
-    (tools/web/eslint.config.js) refuses those that look as if they held a comment or the end of a line.
+    Each module becomes a function that returns the names that other modules import from it. These names share one
+    scope, so no two modules may export the same name. Modules import by name from relative paths; a JSON file may be
+    imported as a whole. Only the entry has a default export. Comments, indentation and most line breaks are removed,
+    because every page with the widget contains this text. Strings, templates and regular expressions stay intact,
+    because eslint (tools/web/eslint.config.js) rejects those that look like a comment or a line end.
 
-    Raises ValueError where a module imports in another way, or in a circle, and where two hand out the same name.
+    Raises:
+        ValueError: a module imports in another way, imports are circular, or two modules export the same name.
     """
-    texts: dict[str, str] = {}  # each after those that it imports
+    texts: dict[str, str] = {}  # each after its imports
     wanted: dict[str, set[str]] = {}
     under_way: list[str] = []
 
@@ -75,6 +76,6 @@ def bundle(entry: str) -> str:
 
 
 def _table(folder: str, found: re.Match[str]) -> str:
-    """A JSON file as a constant, in one line, in place of its import."""
+    """A one-line constant that replaces the import of a JSON file."""
     table = json.loads(read(posixpath.normpath(posixpath.join(folder, found[2]))))
     return f"const {found[1]} = {json.dumps(table, ensure_ascii=False, separators=(',', ':'))};\n"
