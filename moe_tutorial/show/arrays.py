@@ -1,4 +1,4 @@
-"""What every widget asks of the numbers it is given, and how they travel to the page.
+"""Checks of the arrays that widgets are given, and their conversion for the page.
 
 An error names the argument, its value and what is allowed.
 """
@@ -18,40 +18,49 @@ MAX_EXPERTS = 16
 MAX_POINTS = 2_000
 MAX_CLASSES = 10
 RESOLUTIONS = (8, 128)
-"""Places along each side of a plane: at least, at most."""
+"""Minimum and maximum number of grid points along each side of a plane."""
 
 Array = Any  # a tensor, an array, or nested sequences of numbers
 
 
 def grid(points: Array, resolution: int = 40) -> Tensor:
-    """Evenly spaced places that cover the points, row by row from the top: (resolution**2, 2), float32.
+    """Evenly spaced grid points that cover the data, row by row from the top: (resolution**2, 2), float32.
 
     Record a router's logits here while it trains, and hand them to `watch_training`.
 
     Args:
-        points: (N, 2) data that the plane has to show.
-        resolution: places along each side, 8 to 128.
+        points: (N, 2) data that the grid covers.
+        resolution: grid points along each side, 8 to 128.
     """
     check_count("resolution", resolution, *RESOLUTIONS)
     return plane(extent_of(points_of(points)), resolution)
 
 
 def plane(extent: Sequence[float], resolution: int) -> Tensor:
-    """Evenly spaced places within left, right, bottom, top, row by row from the top: (resolution**2, 2)."""
+    """Evenly spaced grid points within left, right, bottom, top, row by row from the top: (resolution**2, 2)."""
     left, right, bottom, top = extent
     x, y = torch.linspace(left, right, resolution), torch.linspace(top, bottom, resolution)
     return torch.cartesian_prod(y, x).flip(1).contiguous()
 
 
 def pack_logits(logits: np.ndarray) -> tuple[np.ndarray, float]:
-    """One byte per logit: how far it lies below the best one, on a square-root scale, so finest where regions meet."""
+    """Encode each logit as one byte: its distance below the best one, on a scale that is finest where regions meet.
+
+    Returns:
+        The codes, ``255 * sqrt(distance / span)`` as uint8 in the shape of ``logits``, and the span, the largest
+        distance (1 if all are 0).
+    """
     below = logits.max(-1, keepdims=True) - logits
     span = float(below.max()) or 1.0
     return np.round(255 * np.sqrt(below / span)).astype(np.uint8), span
 
 
 def ask_router(router: Callable[[Tensor], Any], x: Tensor) -> tuple[np.ndarray, int]:
-    """The router's clean logits at x, float32 (N, experts), and how many experts its own routing chooses."""
+    """Evaluate a router at x; a module is in eval mode meanwhile.
+
+    Returns:
+        The logits without noise, float32 (N, experts), and the number of experts chosen per point (1 if it returns logits alone).
+    """
     with torch.no_grad():
         if isinstance(router, torch.nn.Module):
             with evaluating(router):
@@ -69,7 +78,7 @@ def ask_router(router: Callable[[Tensor], Any], x: Tensor) -> tuple[np.ndarray, 
 
 
 def floats(values: Array, name: str) -> np.ndarray:
-    """Values as finite float32."""
+    """Convert values to float32; ValueError unless all are finite numbers."""
     try:
         array = torch.as_tensor(np.asarray(values) if isinstance(values, list | tuple) else values)
         array = array.detach().cpu().to(torch.float32).numpy()
@@ -82,7 +91,7 @@ def floats(values: Array, name: str) -> np.ndarray:
 
 
 def shaped(values: Array, name: str, shape: tuple[int, ...], why: str = "") -> np.ndarray:
-    """Values as finite float32 of this shape."""
+    """Convert values to finite float32; ValueError unless they have this shape."""
     array = floats(values, name)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; allowed is {shape}{why}")
@@ -90,20 +99,23 @@ def shaped(values: Array, name: str, shape: tuple[int, ...], why: str = "") -> n
 
 
 def refuse(wrong: np.ndarray, name: str, allowed: str) -> None:
-    """ValueError that shows the first of the wrong values, if there are any."""
+    """Raise ValueError with the first of the wrong values, if there are any."""
     if wrong.size:
         raise ValueError(f"{name} holds {wrong[0]:g}; allowed are {allowed}")
 
 
 def whole_below(array: np.ndarray, limit: int, name: str) -> np.ndarray:
-    """Whole numbers from 0 to below the limit, at most 256, as uint8."""
+    """Convert integers from 0 to ``limit - 1`` to uint8; ``limit`` is at most 256. ValueError for other numbers."""
     wrong = array[(array < 0) | (array >= limit) | (array != array.round())]
     refuse(wrong, name, f"whole numbers from 0 to {limit - 1}")
     return array.astype(np.uint8)
 
 
 def parts_of(data: Any, other: str = "") -> list[Tensor]:
-    """The four tensors of a Dataset, or of anything that has them; ``other`` is what else is allowed."""
+    """The tensors x_train, y_train, x_test and y_test of a Dataset, or of anything that has them.
+
+    ``other`` begins the list of allowed values in the error message.
+    """
     parts = [getattr(data, name, None) for name in ("x_train", "y_train", "x_test", "y_test")]
     if not all(isinstance(part, Tensor) and len(part) for part in parts) or parts[0].ndim != 2:
         tensors = "the tensors x_train and x_test (N, d) and y_train and y_test (N,)"
@@ -120,7 +132,7 @@ def points_of(points: Array) -> np.ndarray:
 
 
 def labels_of(labels: Array | None, points: Array) -> np.ndarray:
-    """One class per point as uint8 (N,); all are 0 where there are no labels."""
+    """One class per point as uint8 (N,); all are 0 if ``labels`` is None."""
     if labels is None:
         return np.zeros(len(points), np.uint8)
     return whole_below(shaped(labels, "labels", (len(points),), ", one per point"), MAX_CLASSES, "labels")
@@ -135,7 +147,7 @@ def extent_of(points: np.ndarray) -> list[float]:
 
 
 def check_experts(n_experts: int, name: str) -> int:
-    """So many experts; ValueError where there are more of them than colours."""
+    """Return the number of experts; ValueError unless it is from 1 to MAX_EXPERTS."""
     if not 1 <= n_experts <= MAX_EXPERTS:
         raise ValueError(f"{name} has {n_experts} experts; allowed are 1 to {MAX_EXPERTS}, one colour each")
     return n_experts

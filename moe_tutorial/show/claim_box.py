@@ -1,7 +1,7 @@
-"""A claim as a row that unfolds: its verdict, its sentence, its figure on a small axis, and the belief that it refutes.
+"""A claim as an expandable HTML row: verdict, statement, figure on a small axis, and the belief that it refutes.
 
-Unfolded it has the figures as a table, the control and the rule in words, and the seeds. The site's pages and
-JupyterLab show the row; everywhere else a claim is the line that it prints.
+The expanded row adds a table of the figures, the control and the rule in words, and the number of seeds. The site and
+JupyterLab show the row; elsewhere a claim is its printed line.
 """
 
 from html import escape
@@ -13,13 +13,13 @@ from moe_tutorial.show.web import read
 from moe_tutorial.study.claims import Claim
 from moe_tutorial.study.estimates import Figure
 
-MARKS = {"measured": "●", "control": "○", "rule": "┊"}  # on the axis, and before their rows of the table
+MARKS = {"measured": "●", "control": "○", "rule": "┊"}  # in the table, as on the axis
 
 
 class Axis:
-    """The numbers of a claim on one line, placed in per cent, so that it fits any width with text that keeps its size.
+    """The number axis of a claim. Positions are in per cent, so that it fits any width and its text keeps its size.
 
-    Zero is shown unless the numbers lie far from it, close together.
+    An axis of positive numbers starts at 0 unless the smallest is at least three times their range.
     """
 
     def __init__(self, numbers: list[float]) -> None:
@@ -29,23 +29,23 @@ class Axis:
         self.ticks = [float(tick) for tick in MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
 
     def at(self, number: float) -> str:
-        """Where a number stands; one beyond the ends stands at the end."""
+        """Position of a number as a CSS length, clamped to the axis."""
         first, last = self.ticks[0], self.ticks[-1]
         return f"{6 + 88 * (min(max(number, first), last) - first) / (last - first):.2f}%"
 
     def labels(self) -> str:
-        """The ticks' numbers."""
+        """HTML of the tick labels."""
         spans = "".join(f'<span style="left:{self.at(tick)}">{tick:g}</span>' for tick in self.ticks)
         return f'<span class="ticks">{spans}</span>'
 
 
 def line(kind: str, x: str, y1: str = "0", y2: str = "100%", x2: str = "") -> str:
-    """A line of the picture, upright unless ``x2`` says where else it ends."""
+    """An SVG line, vertical unless ``x2`` is given."""
     return f'<line class="{kind}" x1="{x}" x2="{x2 or x}" y1="{y1}" y2="{y2}"/>'
 
 
 def dot_and_interval(kind: str, figure: Figure, axis: Axis, y: int) -> str:
-    """A figure's marks at its height, in per cent."""
+    """SVG of a figure's dot and interval at the height ``y`` in per cent."""
     marks = ""
     if figure.has_interval:
         low, high = axis.at(figure.low), axis.at(figure.high)
@@ -55,7 +55,10 @@ def dot_and_interval(kind: str, figure: Figure, axis: Axis, y: int) -> str:
 
 
 def picture(claim: Claim) -> str:
-    """Measured above control on one axis, and where the rule says yes; nothing for one lone figure."""
+    """HTML of one axis with the measured figure, the control below it, and the range that the rule allows.
+
+    It is empty for a claim of one number without control and threshold.
+    """
     thresholds = claim.rule.thresholds if claim.rule else []
     if claim.control is None and not claim.measured.has_interval and not thresholds:
         return ""
@@ -71,25 +74,25 @@ def picture(claim: Claim) -> str:
 
 
 def figures_of(claim: Claim) -> dict[str, Figure]:
-    """What was measured, and the control, if there is one."""
+    """The measured figure, and that of the control if the claim has one."""
     return {"measured": claim.measured} | ({"control": claim.control} if claim.control else {})
 
 
 def shown(figure: Figure) -> tuple[str, str]:
-    """A figure as it is read: its mean, and its interval; that is empty for one number."""
+    """A figure's mean and interval as text; the interval is empty for one number."""
     mean, _, ends = figure.text.partition(" [")
     return mean, ends.rstrip("]").replace(", ", " to ")
 
 
 def number(claim: Claim) -> str:
-    """The figure that carries the claim, with its unit and interval; what was measured stands in the table."""
+    """HTML of the measured figure with its unit and interval; the table names the quantity."""
     mean, interval = shown(claim.measured)
     unit = f" {escape(claim.unit)}" if claim.unit else ""
     return f'<span class="figure"><b>{mean}</b>{unit} <small>{interval}</small></span>'
 
 
 def table(claim: Claim) -> str:
-    """The figures as numbers, the control in words, and the rule."""
+    """HTML table of the figures, with the control and the rule in words."""
     words = {"measured": "measured", "control": f"control: {claim.control_is}" if claim.control_is else "control"}
     figures = figures_of(claim)
     interval = any(figure.has_interval for figure in figures.values())
@@ -113,20 +116,20 @@ def table(claim: Claim) -> str:
 
 
 def seeds(claim: Claim) -> str:
-    """What the figures rest on."""
+    """The number of seeds or runs that the figures rest on, as text."""
     kind = "runs" if claim.timed else "seeds"
     basis = f"{claim.n_seeds} {kind}" if claim.n_seeds > 1 else "one measurement"
     return f"{basis}, on the machine that ran this page" if claim.timed else basis
 
 
 def kinds(claim: Claim) -> list[str]:
-    """What a reader may ask for: its verdict, and whether it refutes a belief or depends on the machine."""
+    """CSS classes of the row: its verdict, and whether it refutes a belief or depends on the machine."""
     verdict = {"✓": "holds", "–": "elsewhere", "✗": "fails"}[claim.mark]
     return [verdict] + ["refutes"] * bool(claim.refutes) + ["timed"] * claim.timed
 
 
 def box(claim: Claim, *, address: str = "", link: str = "") -> str:
-    """The whole row. ``address`` is where the claim's number leads; ``link`` is HTML that stands at the end."""
+    """HTML of the whole row. The claim's id links to ``address``; ``link`` is HTML at the end of the row."""
     id = escape(claim.id)
     name = f'<a href="{escape(address)}">{id}</a>' if address else f"<span>{id}</span>"
     here = " here" if claim.timed and claim.holds else ""
@@ -144,7 +147,7 @@ def box(claim: Claim, *, address: str = "", link: str = "") -> str:
 
 
 def display_box(claim: Claim) -> None:
-    """Show a claim as its row in a notebook; its text stays the line."""
+    """Display a claim as its row in a notebook; the plain text output is its line."""
     from IPython.display import display
 
     html = f"<style>{look.css()}{read('web/claim.css')}</style>{box(claim)}"
@@ -152,5 +155,5 @@ def display_box(claim: Claim) -> None:
 
 
 def anchor(claim: Claim) -> str:
-    """The claim's place on a page."""
+    """The HTML id of the claim's row."""
     return f"claim-{claim.id.replace('.', '-')}"

@@ -1,4 +1,4 @@
-"""The claims of all lessons as one list, and what they come to in figures: on the site's page, and in JupyterLab."""
+"""The claims of all lessons as one list with a summary, for the site's page and for JupyterLab."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from moe_tutorial.study.claims import Claim, read_claims
 
 
 class Measured(NamedTuple):
-    """A lesson's claims. ``file`` is its name, such as ``05_collapse``; ``address``, where it is read."""
+    """A lesson's claims. ``file`` is its name, such as ``05_collapse``; ``address`` is the URL of the lesson."""
 
     file: str
     title: str
@@ -22,12 +22,12 @@ class Measured(NamedTuple):
 
     @property
     def number(self) -> str:
-        """As lessons are numbered."""
+        """The lesson's number, two digits."""
         return self.file[:2]
 
 
 def summary(claims: list[Claim]) -> str:
-    """How many hold, from how many seeds, how many refute a belief, how many depend on the machine."""
+    """HTML list of counts: claims that hold, seeds, refuted beliefs, and claims that depend on the machine."""
     seeds = [claim.n_seeds for claim in claims if claim.n_seeds > 1 and not claim.timed]
     figures = {
         "claims hold here": f"{sum(claim.holds for claim in claims)} of {len(claims)}",
@@ -40,7 +40,7 @@ def summary(claims: list[Claim]) -> str:
 
 
 def listed(lessons: Iterable[Measured], *, in_page: bool = False) -> str:
-    """Every lesson's claims below its title. ``in_page``: their numbers lead to their own places on this page."""
+    """HTML of every lesson's claims below its title. With ``in_page``, each claim links to itself and its lesson."""
     parts = []
     for lesson in lessons:
         rows = ""
@@ -54,10 +54,10 @@ def listed(lessons: Iterable[Measured], *, in_page: bool = False) -> str:
 
 
 def stored(folder: Path) -> list[Measured]:
-    """What the lessons in a folder say in the outputs that their notebooks store.
+    """Read the claims from the stored outputs of the lessons in a folder.
 
     Raises:
-        ValueError: no notebook of a lesson stores a claim there.
+        ValueError: no lesson in the folder stores a claim.
     """
     found = []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
@@ -73,7 +73,7 @@ def stored(folder: Path) -> list[Measured]:
 
 
 def show_claims(folder: str = ".") -> None:
-    """Show the claims that the lessons in a folder store; a lesson that is run anew and saved changes its own."""
+    """Display the claims stored in a folder's lessons. Running and saving a lesson updates its claims."""
     from IPython.display import display
 
     lessons = stored(Path(folder))

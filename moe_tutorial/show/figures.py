@@ -1,4 +1,4 @@
-"""The pictures that several lessons draw. Each is a function of the data, and returns a :class:`Picture`."""
+"""Pictures that several lessons draw, as functions of the data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -23,14 +23,14 @@ def interval_chart(
     unit: str = "",
     zero: float | None = None,
 ) -> Picture:
-    """One line a condition: each seed as a small tick, the mean as a dot, its 95 % interval as a bar.
+    """One row per condition: each seed as a small tick, the mean as a dot, its 95 % confidence interval as a bar.
 
     Args:
-        rows: condition -> one number a seed, or their estimate alone.
+        rows: condition -> one number per seed, or only their estimate.
         title, note: as in :func:`picture`.
-        controls: the conditions that are controls: hollow, dashed and grey.
+        controls: the conditions that are controls, drawn hollow, dashed and grey.
         unit: what the numbers are, written below the axis.
-        zero: where to draw an upright line of reference.
+        zero: position of a vertical reference line.
     """
     means = {name: row if isinstance(row, estimates.Figure) else estimate(row) for name, row in rows.items()}
     ticks = {name: [] if isinstance(row, estimates.Figure) else np.atleast_1d(row) for name, row in rows.items()}
@@ -63,18 +63,18 @@ def interval_chart(
 
     spoken = "; ".join(f"{name}: {mean}" for name, mean in means.items())
     height = 70 + 40 * len(rows)
-    above = sum(14 + 22 * name.count("\n") for name in rows)  # where labels stand above their rows
+    above = sum(14 + 22 * name.count("\n") for name in rows)  # for the labels above their rows
     return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height, narrow_height=height + above)
 
 
 def seed_strip(rows: Mapping[str, torch.Tensor], title: str, note: str) -> Picture:
-    """One row a condition, one column a seed: how the seed's choices divide among the experts.
+    """One row per condition, one column per seed: each expert's share of the seed's choices.
 
     Args:
         rows: condition -> shares (S, E), each summing to 1; at most 16 experts.
         title, note: as in :func:`picture`.
     """
-    wide, narrow = 60, 20  # columns that fit beside each other, with room for a number in them
+    wide, narrow = 60, 20  # columns that fit side by side, each with room for a number
 
     def draw(figure: Figure, theme: look.Theme) -> None:
         across = narrow if is_narrow(figure) else wide
@@ -114,11 +114,11 @@ class Line(NamedTuple):
     x: Sequence[float]
     y: Sequence[float]
     dash: str = "-"
-    """As matplotlib writes it: ``"-"``, ``"--"``, ``":"`` or ``"-."``; controls are dashed."""
+    """Matplotlib's line style: ``"-"``, ``"--"``, ``":"`` or ``"-."``; controls are dashed."""
     color: str = "text"
-    """A role's name, as in :func:`look.color`."""
+    """The name of a role, as in :func:`look.color`."""
     marker: Literal["", "●", "○"] = ""
-    """A control's is hollow, and stands before its name."""
+    """A control has the hollow one, which the legend repeats before its name."""
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
     """Lower and upper edge of a band around the line."""
@@ -137,16 +137,16 @@ def draw_curves(
     ylim: tuple[float, float] | None = None,
     legend: bool = False,
 ) -> None:
-    """Curves over a parameter, with their names on the right, as high as the curves end and pushed apart.
+    """Draw curves over a parameter, with their names on the right at the heights of the ends, moved apart if necessary.
 
     Args:
-        lines: name -> line; what the lesson is about in "text", what it is held against in "muted".
-        x, y: what the axes show, with the unit.
+        lines: name -> line; the subject of the lesson in the colour "text", what it is compared with in "muted".
+        x, y: labels of the axes, with the unit.
         log: which axes are logarithmic.
-        xticks, yticks: where the axes carry numbers; a mapping gives the text. Where there are more than
-            four on x, a phone has room for every second.
-        ylim: from where to where the upright axis goes.
-        legend: a legend above instead of the names, where the curves' ends meet.
+        xticks, yticks: positions of the ticks; a mapping gives their texts. Of more than four on x, a phone shows
+            every second.
+        ylim: limits of the y axis.
+        legend: draw a legend above instead of the names, for curves that end close together.
     """
     axes.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear", ylabel=y)
     axes.set_xlabel(x, loc="left")
@@ -174,13 +174,13 @@ def draw_curves(
 
 
 def _name_ends(axes: Axes, theme: look.Theme, lines: Mapping[str, Line]) -> None:
-    axes.get_ylim()  # settles the limits, which the heights depend on
+    axes.get_ylim()  # computes the limits, on which the heights depend
     to_height = axes.transScale + axes.transLimits
     heights = {name: to_height.transform((line.x[-1], line.y[-1]))[1] for name, line in lines.items()}
     gap = 20 / (100 * axes.get_subplotspec().get_position(axes.figure).height * axes.figure.get_figheight())
     free = -1.0
     for name in sorted(heights, key=heights.__getitem__):
-        rest = gap * name.count("\n") / 2  # of a name in two lines
+        rest = gap * name.count("\n") / 2  # half the height of a name's further lines
         place = max(heights[name], free + rest)
         color = look.color(lines[name].color, theme)
         _beside(axes, name, (1, place), 2, "axes fraction", color=color, annotation_clip=False)
@@ -188,7 +188,7 @@ def _name_ends(axes: Axes, theme: look.Theme, lines: Mapping[str, Line]) -> None
 
 
 def _beside(axes: Axes, text: str, place: tuple[float, float], points: float, where: str, **style: Any) -> None:
-    """Text so many points to the right of a place, at its height."""
+    """Write text ``points`` points to the right of a place, centred at its height."""
     axes.annotate(text, place, (points, 0), xycoords=where, textcoords="offset points", va="center", **style)
 
 

@@ -1,7 +1,7 @@
 """The visual language in one place: colour means expert, shape means class, everything else is grey.
 
-``look.json`` beside this file holds every colour, pattern, size and weight; matplotlib, plotly, the widgets and the
-site all read it from here, so that expert 3 looks the same wherever it is met.
+``look.json`` beside this file holds every colour, pattern, size and weight. Matplotlib, plotly, the widgets and the
+site all read it, so that expert 3 looks the same everywhere.
 """
 
 import json
@@ -16,7 +16,7 @@ Theme = Literal["light", "dark"]
 
 LOOK: dict[str, Any] = json.loads(files(__package__).joinpath("look.json").read_text(encoding="utf-8"))
 PARTS = {"e": "color", "on": "on", "t": "tint"}
-"""An expert's colours, by the letters that begin their CSS variables' names."""
+"""Prefix of an expert's CSS variables -> the key of the colour in ``look.json``."""
 
 
 def color(name: str, theme: Theme = "light") -> str:
@@ -28,7 +28,7 @@ def expert_color(expert: int, theme: Theme = "light", part: Literal["color", "on
     """The hex colour of one expert: its ``color``, the text colour ``on`` it, or the ``tint`` that carries text.
 
     Raises:
-        ValueError: there are 16 colours; they are never recycled, because a colour names one expert.
+        ValueError: the expert has no colour. There are 16, and none is reused, because a colour names one expert.
     """
     experts = LOOK["experts"]
     if not 0 <= expert < len(experts):
@@ -40,7 +40,7 @@ def class_marker(label: int) -> str:
     """The marker of a class, as matplotlib names it: a class is a shape, never a colour.
 
     Raises:
-        ValueError: ten shapes exist.
+        ValueError: the class has no shape. There are ten.
     """
     order = LOOK["classMarks"]["order"]
     if not 0 <= label < len(order):
@@ -57,7 +57,7 @@ def css_variables(theme: Theme) -> str:
 
 
 def css() -> str:
-    """The variables for both themes, as JupyterLab and the site name them. Everything else falls to light."""
+    """CSS variables of both themes, which follow JupyterLab's or the site's theme. Other pages are light."""
     light, dark = css_variables("light"), css_variables("dark")
     return (
         f":root{{{light}}}\n"
@@ -67,12 +67,12 @@ def css() -> str:
 
 
 def styled(rows: dict[str, dict], theme: Theme = "light") -> dict[str, Any]:
-    """What ``look.json`` sets for a library: its settings, and the colours of the roles that it names."""
+    """A library's settings from ``look.json``, with its roles replaced by their colours."""
     return rows["settings"] | {setting: color(role, theme) for setting, role in rows["colors"].items()}
 
 
 @contextmanager
 def matplotlib_style(theme: Theme) -> Iterator[None]:
-    """Within it, matplotlib draws in the course's look."""
+    """Context manager in which matplotlib draws in the course's style."""
     with mpl.rc_context(styled(LOOK["matplotlib"], theme)):
         yield

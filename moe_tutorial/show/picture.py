@@ -1,4 +1,4 @@
-"""A matplotlib picture that fits where it is read: light or dark, wide or narrow, with title and text alternative."""
+"""Matplotlib pictures for light and dark themes and for wide and narrow pages, with a title and an alt text."""
 
 import base64
 import html
@@ -42,7 +42,7 @@ def picture(
         draw: called as ``draw(figure, theme)`` four times on an empty figure; it adds its axes and takes its colours
             from the theme. ``is_narrow(figure)`` tells it when to lay them out for a phone.
         title: the message, computed from the data that are shown.
-        note: the grey line that says what is encoded.
+        note: the grey line that explains the encoding.
         alt: what a reader who cannot see the picture needs to know.
         height, narrow_height: of the drawing in CSS pixels.
 
@@ -65,7 +65,7 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
     """A table in the course's look.
 
     Args:
-        header: what the columns are, the first of them the rows' names.
+        header: names of the columns, of which the first holds the rows' names.
         rows: name -> the other cells, as text.
         title, note: as in :func:`picture`.
 
@@ -80,14 +80,14 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
         f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
         for name, cells in rows.items()
     )
-    # Where it scrolls, the keyboard has to reach it.
+    # An element that scrolls must be focusable by keyboard.
     scroll = f'<div class="moe-scroll" tabindex="0" role="group" aria-label="{html.escape(title)}">'
     content = f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     return framed(title, note, content)
 
 
 def framed(title: str, note: str, content: str) -> Picture:
-    """HTML with a title and a note, in the course's colours and type."""
+    """A picture of HTML content with a title and a note, in the course's colours and font."""
     caption = f'<p class="moe-title">{html.escape(title)}</p>'
     if note:
         caption += f'<p class="moe-note">{html.escape(note)}</p>'
@@ -96,27 +96,27 @@ def framed(title: str, note: str, content: str) -> Picture:
 
 
 def check_words(**words: str) -> None:
-    """Raises ValueError where a title or a text alternative is empty."""
+    """Raise ValueError if a title or an alt text is empty."""
     for name, text in words.items():
         if not text.strip():
             raise ValueError(f"{name} is empty; a picture needs a message and a text alternative")
 
 
 def is_narrow(figure: Figure) -> bool:
-    """Is this the phone's drawing?"""
+    """Whether this is the narrow drawing, for a phone."""
     return figure.get_figwidth() * 100 < WIDTH["wide"]
 
 
 def _png(draw: Callable[[Figure, Theme], None], theme: Theme, width: int, height: int) -> str:
     with matplotlib_style(theme):
-        # Not pyplot: its figures would pile up in the kernel and show themselves a second time.
+        # pyplot would keep its figures in the kernel and display them a second time.
         figure = Figure(figsize=(width / 100, height / 100), dpi=100 * SHARPNESS, layout="constrained")
         draw(figure, theme)
         return png_address(figure.savefig)
 
 
 def png_address(save: Callable[..., object]) -> str:
-    """What ``save(file, format="png")`` writes, as an address that holds it."""
+    """The image that ``save(file, format="png")`` writes, as a data URL."""
     file = io.BytesIO()
     save(file, format="png")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,7 +1,7 @@
-"""Sliders that run your own function: move one, and the page shows what the function returns for it.
+"""Sliders that run your own function: move one, and the page shows what the function returns.
 
-In JupyterLab every move calls the function in the kernel. The website has no kernel, so its build
-computes every combination beforehand, and the same sliders look the answers up.
+In JupyterLab a move calls the function in the kernel. The website has no kernel, so its build computes every
+combination, and the same sliders look the results up.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,17 +16,17 @@ from moe_tutorial.show.web import bundle, style
 from moe_tutorial.study.watched import builds_page
 
 MAX_STORED = 400
-"""Combinations that the website stores for one sweep."""
+"""Maximum combinations that the website stores for one sweep."""
 
 
 class Sweep(anywidget.AnyWidget):
-    """The widget behind `sweep`. The page asks for one place at a time and shows only the newest answer."""
+    """The widget behind `sweep`. The page requests one combination at a time and shows only the newest answer."""
 
     _esm = bundle("web/sweep.js")
     _css = style("web/cards.css")
     controls = t.List().tag(sync=True)  # [{"label": str, "values": [str, ...]}, ...]
     stored = t.Dict().tag(sync=True)  # "i,j" -> HTML, known from the start
-    wanted = t.List().tag(sync=True)  # the place that the page asks for
+    wanted = t.List().tag(sync=True)  # the indices of the combination that the page requests
     answer = t.Dict().tag(sync=True)  # {"at": "i,j", "html" or "error": str}
 
     def __init__(self, fn: Callable[..., str], names: list[str], values: list[list], **traits: Any) -> None:
@@ -60,7 +60,7 @@ class Sweep(anywidget.AnyWidget):
             return
         try:
             self.answer = {"at": key, "html": self._compute(place)}
-        except Exception as error:  # the learner's function: show what it says, and stay alive
+        except Exception as error:  # of the learner's function: show its message and go on
             self.answer = {"at": key, "error": f"{type(error).__name__}: {error}"}
 
     def __repr__(self) -> str:
@@ -68,7 +68,7 @@ class Sweep(anywidget.AnyWidget):
 
 
 def sweep(fn: Callable[..., str], **controls: Sequence | tuple[str, Sequence]) -> Sweep:
-    """A slider per control that steps through its values; below them, what ``fn(**values)`` returns, as HTML.
+    """One slider per control, which steps through its values, and below them the HTML that ``fn(**values)`` returns.
 
     Args:
         fn: takes the controls by name and returns HTML; inline SVG may use the course's ``var(--moe-e0)`` colours.

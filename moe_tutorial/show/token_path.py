@@ -1,4 +1,4 @@
-"""One token's way through a mixture: to every expert's score, to the picked ones, and into their sum."""
+"""A picture of one token's path through a mixture: the experts' scores, the picked experts, and their sum."""
 
 import html
 from typing import Any
@@ -8,16 +8,16 @@ from moe_tutorial.show.picture import Picture, framed
 from moe_tutorial.show.web import read
 
 ROW = 30
-"""Height of an expert's row, as in the style."""
+"""Height of an expert's row in CSS pixels, as in ``web/token_path.css``."""
 
 
 def token_path(routing: Any, token: int = 0, name: str = "") -> Picture:
     """Draw one token's path.
 
     Args:
-        routing: what a router or a mixture returned; at most 16 experts.
-        token: which of its tokens.
-        name: what to call it; "token 0" where it has no name.
+        routing: the Routing that a router or a mixture returned; at most 16 experts.
+        token: index of the token in the routing.
+        name: the token's name in the title; by default "token" and its index.
     """
     name = name or f"token {token}"
     probs = routing.probs[token].tolist()
@@ -42,7 +42,7 @@ def token_path(routing: Any, token: int = 0, name: str = "") -> Picture:
 
 
 def listed(names: list[str]) -> str:
-    """Names as a sentence has them: "a, b and c"."""
+    """Join names for a sentence: "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
@@ -57,7 +57,7 @@ def _row(expert: int, prob: float, largest: float, weight: float | None) -> str:
 
 
 def _fan(n: int, weights: dict[int, float], towards_sum: bool) -> str:
-    """Lines between one end and the experts' rows, as thick as the experts count. They stretch with their column."""
+    """SVG lines between one end and the experts' rows, wider for larger weights. They stretch with their column."""
     height, lines = ROW * n, ""
     for expert, weight in weights.items():
         y, middle = ROW * (expert + 0.5), height / 2
