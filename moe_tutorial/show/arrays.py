@@ -59,7 +59,8 @@ def ask_router(router: Callable[[Tensor], Any], x: Tensor) -> tuple[np.ndarray, 
     """Evaluate a router at x; a module is in eval mode meanwhile.
 
     Returns:
-        The logits without noise, float32 (N, experts), and the number of experts chosen per point (1 if it returns logits alone).
+        The logits without noise, float32 (N, experts), and the number of experts chosen per point (1 if the router
+        returns only logits).
     """
     with torch.no_grad():
         if isinstance(router, torch.nn.Module):

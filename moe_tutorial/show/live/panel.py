@@ -1,4 +1,4 @@
-"""Train a layer and watch it, sliders in hand: the learner's own layer, in the kernel, while the page draws."""
+"""The panel of `train_live`: it trains the learner's own layer in the kernel, while the page draws."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,18 +27,18 @@ from moe_tutorial.study.watched import interactive
 
 POINTS_DRAWN, RESOLUTION = 240, 40
 BATCH, RATE = 128, 0.01
-"""Points a step, drawn with replacement, and where the slider of the learning rate starts."""
+"""Points per step, drawn with replacement, and the initial learning rate."""
 
 
 class LiveTraining(Regions):
     """The widget behind `train_live`.
 
     Attributes:
-        trainer: the thread that trains by itself, and the run that it trains.
+        trainer: the background thread, and the run that it trains.
         layer: the layer that is trained, in place.
-        start, pause, advance, reset: the trainer's; what the page's buttons do, from a cell.
+        start, pause, advance, reset: the trainer's methods, which do what the page's buttons do.
         step: training steps done since the start.
-        running: whether it trains by itself.
+        running: whether it trains in the background.
         frame: what the page draws.
     """
 
@@ -71,7 +71,7 @@ class LiveTraining(Regions):
         self.trainer.running = False
         super().close()
 
-    # What the trainer asks of it.
+    # Callbacks of the trainer.
 
     def obey(self, note: dict) -> None:
         for name, value in note.get("set", {}).items():
@@ -102,22 +102,22 @@ def train_live(
     seed: int = 0,
     headless_steps: int = 200,
 ) -> LiveTraining:
-    """Train your own layer and watch it: buttons, sliders, each expert's share and region, the loss.
+    """Train your own layer in a panel with buttons, sliders, each expert's share and region, and the loss.
 
     In JupyterLab it starts paused at step 0. Elsewhere (tests, the website) it trains ``headless_steps`` at once. The
-    same seed, steps and settings give the same numbers, and your own random numbers are not touched.
+    same seed, steps and settings give the same numbers, and the global random state does not change.
 
     Args:
         layer: a MixtureOfExperts, or a module whose call on (B, d) returns ``(scores, routing)``: (B, classes), and an
             object with ``indices`` (B, k) and ``logits`` (B, experts). It is trained in place, by Adam. The sliders for
-            noise and k set ``layer.router.noise`` and ``layer.router.top_k``; without these there are none.
+            noise and k set ``layer.router.noise`` and ``layer.router.top_k``, and are missing if these are.
         data: a Dataset, or anything with ``x_train``, ``y_train``, ``x_test``, ``y_test``. The map needs width 2.
-        balance: routing -> a tensor with one number, such as ``switch_loss``; times the coefficient it joins the
-            cross-entropy. Without it there is no such slider.
-        balance_name: what the page calls it.
-        coefficient: where this slider starts.
-        seed: of the batches and of the noise.
-        headless_steps: trained at once where there is no JupyterLab.
+        balance: routing -> scalar tensor, such as ``switch_loss``; it is multiplied by the coefficient and added to the
+            cross-entropy. Without it there is no slider for the coefficient.
+        balance_name: name of the balance loss in the page.
+        coefficient: initial value of its slider.
+        seed: seed of the batches and of the noise.
+        headless_steps: steps that are trained at once outside JupyterLab.
     """
     check_count("seed", seed, 0)
     check_count("headless_steps", headless_steps, 0)
@@ -151,7 +151,7 @@ def train_live(
 
 
 def _try(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int, int]:
-    """One batch forward, so that what does not fit is said at once; returns how many experts and classes there are."""
+    """Run one batch forward to find errors early; return the numbers of experts and classes."""
     if not isinstance(layer, nn.Module) or not any(p.requires_grad for p in layer.parameters()):
         raise ValueError(f"layer is {type(layer).__name__}; allowed is a torch.nn.Module with parameters to train")
     x, y, *_ = parts_of(data)

@@ -1,8 +1,8 @@
-"""A training in the kernel that a panel can start, pause and change. It knows no widget and no page.
+"""A training in the kernel that a panel can start, pause and change. It depends on no widget and no page.
 
-A `Run` is one training as far as it has come. A `Trainer` is a thread that trains it in short slices while somebody
-watches, and ends when it is paused. It waits while a cell runs, and draws its random numbers from a stream of its own:
-so it disturbs neither a cell's time nor its randomness.
+A `Run` is the state of one training. A `Trainer` trains it in a thread, in short slices while a page shows it; the
+thread ends when training is paused. It waits while a cell runs and has its own random state, so that it changes neither
+the time that a cell takes nor the cell's random numbers.
 """
 
 import threading
@@ -25,28 +25,28 @@ from moe_tutorial.layers.checks import check_count
 from moe_tutorial.study import TrainingDiverged
 
 RECENT = 20
-"""Training steps whose choices and losses are averaged, so that a single batch does not make the picture flicker."""
+"""Last training steps whose choices and losses are averaged, so that the picture does not flicker."""
 MAX_HISTORY = 300
-"""Steps that the charts show; of a longer training every second, fourth, ... is kept."""
+"""Maximum steps that the charts show; of a longer training every second, fourth, ... is kept."""
 SLICE, FRAME, ANSWER = 0.008, 0.06, 3.0
-"""Seconds: of training at a time, between two frames, and until a page that does not answer is given up."""
+"""Seconds of training at a time, between two frames, and without an answer of the page before training stops."""
 BEHIND = 0.25
-"""Seconds of its pace that a training may make up for."""
+"""Maximum delay, in seconds, that a training with a given pace catches up on."""
 ON_THE_WAY = 8
-"""Frames that may be under way before the page says that it has drawn one of them."""
+"""Maximum frames that are sent without an acknowledgement of the page."""
 
-_turn = threading.Lock()  # who holds it may touch a layer
+_turn = threading.Lock()  # must be held to touch a layer
 _cell_runs = False
-_active: "Trainer | None" = None  # one trains at a time
+_active: "Trainer | None" = None  # only one trains at a time
 
 
 @dataclass(eq=False)
 class Run:
-    """One training of one layer by Adam, and what is recorded of it.
+    """One training of one layer by Adam, and its records.
 
     Attributes:
         step: steps done since the start.
-        k: experts that were chosen per point when it last looked.
+        k: experts chosen per point in the last forward pass.
         recent: the records of the last steps: task loss, balance term, each expert's share of the choices.
     """
 
@@ -57,14 +57,14 @@ class Run:
     n_experts: int
     _: KW_ONLY
     seed: int
-    """Of the batches, and of the stream that the layer's noise is drawn from."""
+    """Seed of the batches, and of the random numbers that the layer draws."""
     batch_size: int
-    """Points a step, drawn with replacement."""
+    """Points per step, drawn with replacement."""
     rate: float
-    """Of Adam."""
+    """Learning rate of Adam."""
     coefficient: float = 0.0
     balance: Callable[[Any], Tensor] | None = None
-    """``coefficient * balance(routing)`` joins the cross-entropy."""
+    """``coefficient * balance(routing)`` is added to the cross-entropy."""
     after_step: Callable[[Any], None] | None = None
     """Called with the routing after each step."""
 
@@ -73,7 +73,7 @@ class Run:
         self.restart()
 
     def restart(self) -> None:
-        """Back to the layer as it was given; rate, coefficient and batch size stay."""
+        """Reset the layer to its initial state; rate, coefficient and batch size stay."""
         self.layer.load_state_dict(self._first)
         learned = [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.Adam(learned, lr=self.rate)
@@ -90,22 +90,22 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Where the sliders stand."""
+        """The values of the sliders."""
         noise = {"noise": self.layer.router.noise or 0.0} if self.noisy else {}
         return noise | {"coefficient": self.coefficient, "rate": self.rate, "batch": self.batch_size, "k": self.k}
 
     def set(self, name: str, value: Any) -> None:
-        """Move a slider: noise and k are the router's own, the others the run's."""
+        """Set a slider's value: noise and k are attributes of the router, the others of the run."""
         owner = self.layer.router if name in ("noise", "k") else self
         setattr(owner, {"k": "top_k", "batch": "batch_size"}.get(name, name), value)
         if name != "rate":
-            self.recent.clear()  # choices with other settings
+            self.recent.clear()  # recorded with other settings
 
     def train(self, steps: int, enough: Callable[[], bool] = lambda: False) -> None:
-        """Train so many steps, or fewer where it is ``enough`` after one of them.
+        """Train ``steps`` steps, or fewer if ``enough()`` is true after one of them.
 
         Raises:
-            TrainingDiverged: the loss is not finite; that step has changed nothing.
+            TrainingDiverged: the loss is not finite; that step has changed no parameter.
         """
         x, y = self.data.x_train, self.data.y_train
         for group in self._optimizer.param_groups:
@@ -126,7 +126,7 @@ class Run:
                     break
 
     def record(self, x: Tensor, y: Tensor) -> dict[str, Any]:
-        """What a frame says of it: the mean over the last steps, or, before any, what is chosen for these points."""
+        """The records for a frame: the mean over ``recent``, or the values at these points if it is empty."""
         row = np.mean(self.recent, 0) if self.recent else self._loss(x, y)[2]
         now = [self.step, *row.tolist()]
         if not self.step:
@@ -136,7 +136,7 @@ class Run:
         return {"recent": recent, "history": np.array(history, np.float32).tobytes()}
 
     def _loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Any, np.ndarray]:
-        """The loss, the routing, and what is recorded of them."""
+        """The loss, the routing, and their record for ``recent``."""
         scores, routing = self.layer(x)
         loss = task = F.cross_entropy(scores, y)
         if self.coefficient:
@@ -159,23 +159,23 @@ class Run:
 
 
 class Trainer:
-    """A thread for a panel's run, its turns with the notebook's cells, and the pace of the frames.
+    """Trains a panel's run in a background thread that waits while a cell runs, and sends frames to the page.
 
     Args:
-        panel: the widget. Its ``obey`` does what a page's message asks beyond start, pause, step and reset, and may
-            exchange ``run``; its ``measure`` looks at the layer as it stands, and returns what a frame holds. Both may
-            touch the layer. Its ``put`` hands a frame, or a part of one, to the page.
-        run: what is trained; None where that is not known yet.
+        panel: the widget, with three callbacks. ``obey`` handles a page's message beyond start, pause, step and reset,
+            and may replace ``run``. ``measure`` evaluates the layer and returns the content of a frame. Both may touch
+            the layer. ``put`` sends a frame, or a part of one, to the page.
+        run: the run to train; None if there is none yet.
 
     Attributes:
-        running: whether it trains by itself.
-        pace: training steps a second; 0 for as many as it can.
+        running: whether it trains in the background.
+        pace: training steps per second; 0 for as many as possible.
     """
 
     def __init__(self, panel: Any, run: Run | None = None) -> None:
         self.panel, self.run, self.running, self.pace = panel, run, False, 0
-        self._owed, self._paced = 0.0, 0.0  # steps that the pace asks for, and up to when they are counted
-        self._notes: deque[dict] = deque()  # clicks and slider moves, for the thread that may touch the layer
+        self._owed, self._paced = 0.0, 0.0  # steps due by the pace, and the time up to which they are counted
+        self._notes: deque[dict] = deque()  # the page's clicks and slider moves, for the thread to handle
         self._due, self._serial, self._number, self._seen, self._heard, self._shown = False, 0, 0, 0, 0.0, 0.0
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
@@ -188,7 +188,7 @@ class Trainer:
         return self.run.step if self.run else 0
 
     def start(self) -> None:
-        """Train by itself, a few milliseconds at a time, while a page shows the panel and no cell runs."""
+        """Train in the background, a few milliseconds at a time, while a page shows the panel and no cell runs."""
         global _active
         if self.run is None:
             return
@@ -200,7 +200,7 @@ class Trainer:
         self._wake()
 
     def pause(self) -> None:
-        """Stop training by itself; its thread has ended when this returns."""
+        """Stop training in the background, and wait up to two seconds for the thread to end."""
         self.running = self._due = False
         thread = self._thread
         if thread is not None:
@@ -209,19 +209,19 @@ class Trainer:
             self._safely(self._show)
 
     def leave(self) -> None:
-        """Stop training by itself soon, without waiting for it."""
+        """Stop training in the background without waiting for the thread."""
         self.running, self._due = False, True
         self._wake()
 
     def advance(self, steps: int = 1) -> None:
-        """Train so many steps here and now."""
+        """Train ``steps`` steps in the calling thread."""
         check_count("steps", steps, 0)
         with _turn:
             self.run.train(steps)
             self._show()
 
     def reset(self) -> None:
-        """Back to the layer as it was given, with the sliders as they are."""
+        """Reset the layer to its initial state; the sliders stay."""
         if self.run is None:
             return
         with _turn:
@@ -229,7 +229,7 @@ class Trainer:
             self._show()
 
     def receive(self, _: Any, content: dict, buffers: list) -> None:
-        """A message of the page. It comes in whatever thread brings it, so it only leaves a note."""
+        """Event handler for the page's messages. Any thread may call it, so it does not touch the layer."""
         if "seen" in content:
             self._seen, self._heard = content["seen"], time.monotonic()
         elif content.get("do") == "start":
@@ -258,11 +258,11 @@ class Trainer:
                     self._safely(self._work_a_little)
             if _cell_runs:
                 self._heard = time.monotonic()
-            # Others' turn: the cell's, or theirs who carry the answer to the page and draw it.
+            # Let other threads run: the cell's, or those that send the answer to the page.
             time.sleep(0.02 if _cell_runs or asked else 0.001)
 
     def _safely(self, act: Callable[[], None]) -> None:
-        """The learner's layer may raise: show what it says, and stay alive."""
+        """Call ``act``. If the learner's layer raises, stop training and show the message in the page."""
         try:
             act()
         except Exception as error:
@@ -270,7 +270,7 @@ class Trainer:
             self._notes.clear()
             self._send_stamped({"error": f"{type(error).__name__}: {error}"})
 
-    # Who calls these holds _turn.
+    # Callers of these methods hold _turn.
 
     def _work_a_little(self) -> None:
         while self._notes:
@@ -317,19 +317,19 @@ class Trainer:
 
 
 def _take_turns() -> None:
-    """Wait from now on while a cell runs."""
+    """Register the event handlers by which trainers wait while a cell runs."""
     global _cell_runs
     shell = get_ipython()
     if shell is not None and _cell_begins not in shell.events.callbacks["pre_run_cell"]:
         shell.events.register("pre_run_cell", _cell_begins)
         shell.events.register("post_run_cell", _cell_ends)
-        _cell_runs = True  # the one that makes the panel
+        _cell_runs = True  # the cell that makes the panel
 
 
 def _cell_begins(*_: object) -> None:
     global _cell_runs
     _cell_runs = True
-    with _turn:  # a slice that has begun ends first
+    with _turn:  # waits for the end of a slice that has begun
         pass
 
 
@@ -339,13 +339,13 @@ def _cell_ends(*_: object) -> None:
 
 
 def of_router(layer: nn.Module, name: str, default: Any = None) -> Any:
-    """A part of the layer's router, if both are there."""
+    """An attribute of the layer's router; ``default`` if the router or the attribute is missing."""
     return getattr(getattr(layer, "router", None), name, default)
 
 
 @contextmanager
 def random_numbers_from(stream: Tensor) -> Iterator[None]:
-    """Within it torch draws from this state; afterwards the learner's own stream goes on where it was."""
+    """Context manager in which torch draws from this CPU state; afterwards it has its former state again."""
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(stream)
         yield
@@ -353,7 +353,10 @@ def random_numbers_from(stream: Tensor) -> Iterator[None]:
 
 @contextmanager
 def looking(layer: nn.Module, seed: int) -> Iterator[None]:
-    """A look in training mode, which changes nothing: no gradient, no buffer, no random number that somebody needs."""
+    """Context manager to call a layer without gradients; buffers and random state are restored.
+
+    The layer is in training mode inside, and afterwards.
+    """
     kept = [(buffer, buffer.clone()) for buffer in layer.buffers()]
     layer.train()
     with torch.no_grad(), random_numbers_from(torch.Generator().manual_seed(seed).get_state()):

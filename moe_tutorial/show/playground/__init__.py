@@ -1,7 +1,7 @@
-"""The playground: a mixture of experts or a tree to train in the page, without a kernel; a mixture in the kernel too.
+"""The playground: a widget that trains a mixture of experts or a tree in the page, or a mixture in the kernel.
 
-The widget is JavaScript (the files in ``playground/``): data, model, backward pass, pictures. Here an experiment that a
-notebook asks for is checked.
+Data, model, backward pass and pictures are JavaScript (the files in ``playground/``). This module checks the experiment
+that a notebook asks for.
 """
 
 import json
@@ -19,13 +19,13 @@ from moe_tutorial.show.playground.kernel import KernelTraining
 from moe_tutorial.show.web import bundle, read, style
 
 MAX_STEPS = 1_000_000
-"""That an experiment may train by itself when it is opened."""
+"""Maximum steps that an experiment trains when it is opened."""
 
 _table = json.loads(read("playground/experiment.json"))
 SETTINGS: dict[str, dict[str, Any]] = _table["settings"]
-"""What an experiment may be: the table that the page reads too."""
+"""The settings of an experiment, from the table that the page reads, too."""
 PRESETS: dict[str, str] = {preset["id"]: preset["kind"] for preset in _table["presets"]}
-"""The names of the experiments to start from, and what each trains."""
+"""Name of a preset experiment -> the kind of layer that it trains."""
 KINDS = tuple(dict.fromkeys(PRESETS.values()))
 
 
@@ -33,12 +33,12 @@ class Playground(KernelTraining):
     """The widget behind `playground`.
 
     Attributes:
-        state: the experiment as the page has it now, as a plain dict: ``playground(**widget.state)`` opens it again.
+        state: the current experiment as a plain dict; ``playground(**widget.state)`` opens it again.
     """
 
     _esm = bundle("playground/page.js")
     _css = style("playground/playground.css")
-    script = t.Unicode(read("playground/pytorch.py")).tag(sync=True)  # what becomes of a run in PyTorch
+    script = t.Unicode(read("playground/pytorch.py")).tag(sync=True)  # the template of a run as a PyTorch script
     options = t.Dict().tag(sync=True)
     state = t.Dict().tag(sync=True)
 
@@ -61,27 +61,27 @@ def playground(
     link: bool = False,
     **settings: Any,
 ) -> Playground:
-    """A mixture of experts, or a tree, to train in the page, with every slider of the course in hand, and no kernel.
+    """Train a mixture of experts, or a tree, in the page, with every slider of the course and without a kernel.
 
-    ``playground()`` starts untrained, ``playground("tree")`` with a fast feedforward tree,
+    ``playground()`` starts with an untrained mixture, ``playground("tree")`` with a fast feedforward tree,
     ``playground(preset="kill")`` with one of the experiments above the picture, and ``playground(**widget.state)``
-    where another playground stands.
+    with the state of another playground.
 
     Args:
-        layer: "mixture" (the default) or "tree"; or your own mixture, as `train_live` takes it, for the kernel to
-            train. The page's own stays a click away.
+        layer: "mixture" (the default) or "tree"; or your own mixture, as for `train_live`, which the kernel
+            trains; the page can switch to a layer of its own.
         data: "regimes", "spirals", "checkerboard" or "clusters", or your own Dataset of points in the plane.
         preset: "rules", "spare", "deaf", "kill", "revive", "penalty" or "hash"; a challenge: "seven", "even" or "few";
             with a tree, "leaves", "mixed" or "one".
-        state: another playground's ``state``, in place of its parts.
-        steps: trained when it opens; by default none, and in a challenge what comes before its beginning.
-        point: the training point that is inspected.
+        state: another playground's ``state``, instead of separate arguments.
+        steps: steps trained when it opens; by default 0, or in a challenge those before it begins.
+        point: index of the training point that is inspected.
         out: experts of a mixture that are knocked out from the start.
-        then: what is changed on the way, as ``(step, setting, value)`` in order: a setting that can change while it
-            trains, or "out" or "in" and an expert.
+        then: changes during training, as ``(step, setting, value)`` in the order of the steps: a setting that can
+            change during training, or "out" or "in" with an expert as its value.
         title: a few words above the picture.
-        link: on the site, the page's address carries the experiment. At most one playground on a page should own it.
-        settings: what differs from the preset: centred, seed, batch, rate; of a mixture E, k, width, gate, noise,
+        link: on the site, keep the experiment in the page's URL. At most one playground on a page should do so.
+        settings: values that differ from the preset: centred, seed, batch, rate; of a mixture E, k, width, gate, noise,
             balance, coefficient; of a tree depth, leaf_width, hardening, node_balance.
     """
     if state is not None:
@@ -148,7 +148,7 @@ def _kind(layer: Any, preset: str | None) -> str:
 
 
 def _check_changes(kind: str, settings: Mapping[str, Any], then: Sequence[Sequence[Any]]) -> None:
-    """What is changed on the way, each with the step at which it is."""
+    """Check the changes during training: their form, their order, and their settings and values."""
     now, before = dict(settings), 0
     live = [name for name, row in _rows(kind).items() if row["change"] == "live"]
     for change in then:
@@ -172,7 +172,7 @@ def _rows(kind: str) -> dict[str, dict[str, Any]]:
 
 
 def _check(kind: str, settings: Mapping[str, Any]) -> None:
-    """The table's limits, as the page checks them; a notebook hears of a mistake at once."""
+    """Check settings against the table's limits, as the page does, so that a notebook reports a mistake at once."""
     rows = _rows(kind)
     for name, value in settings.items():
         if name not in rows:
@@ -190,7 +190,7 @@ def _check(kind: str, settings: Mapping[str, Any]) -> None:
 
 
 def _own(data: Any) -> dict[str, Any]:
-    """The learner's own points, as the page reads them."""
+    """Convert the learner's own points to the format that the page reads."""
     x, y, x_test, y_test = parts_of(data, f"a name ({', '.join(SETTINGS['data']['choices'])}), ")
     left, right, bottom, top = extent_of(points_of(x))
     half, across, up = max(right - left, top - bottom) / 2, (left + right) / 2, (bottom + top) / 2

@@ -1,8 +1,7 @@
-"""The playground's other engine: torch trains in the kernel, the page only draws.
+"""The playground's kernel engine: torch trains in the kernel, and the page only draws.
 
-It trains as the live panel does (`live/trainer.py`), with more to see and to do. The page says what to build and on
-which points, or the learner hands in a layer. What it sends is the frame that the page's own engine makes
-(`engines/frame.js`), with arrays as bytes.
+It uses the live panel's trainer (`live/trainer.py`). The layer and the points come from the page or from the learner.
+Frames have the format of the page's own engine (`engines/frame.js`), with arrays as bytes.
 """
 
 from collections import deque
@@ -32,19 +31,19 @@ from moe_tutorial.show.live.trainer import RECENT, Run, Trainer, looking, of_rou
 from moe_tutorial.study import Dataset, dead, entropy, max_share, share, specialisation
 
 SIDE, EXPERT_SIDE = 80, 40
-"""Places along each side of the plane, and of an expert's small picture."""
+"""Grid points along each side of the plane, and of an expert's small picture."""
 LOSSES = {
     "switch": switch_loss,
     "importance": importance_loss,
 }
-"""The losses among the table's `balance`."""
+"""The values of the setting `balance` that are losses."""
 
 
 class PlaygroundRouter(Router):
-    """A router of which experts can be knocked out.
+    """A router whose experts can be knocked out.
 
     Attributes:
-        out: (E,) who is knocked out: probability 0, and never chosen.
+        out: (E,) True for knocked-out experts, which have probability 0 and are never chosen.
     """
 
     def __init__(self, *args: Any, **options: Any):
@@ -52,20 +51,21 @@ class PlaygroundRouter(Router):
         self.out = torch.zeros(self.n_experts, dtype=torch.bool)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        self._logits = logits.detach()  # the last are those that the choice goes by
+        self._logits = logits.detach()  # `pick` calls this just before `choose`
         return super().probabilities(logits.masked_fill(self.out, -torch.inf))
 
     def choose(self, ranking: Tensor) -> Tensor:
         if self.gate != "topk_softmax" and not self.bias.any():
-            ranking = self._logits  # rank the same, and do not tie where probabilities round to 0
+            ranking = self._logits  # the same order, without ties where probabilities round to 0
         ranking = (ranking + self.bias).masked_fill(self.out, -torch.inf)
         return ranking.topk(min(self.top_k, int((~self.out).sum()))).indices
 
 
 def without(routing: Routing, out: Tensor) -> Routing:
-    """The routing as if the experts that are ``out`` (E,) had never been there, in all of its fields.
+    """Remove the experts that are ``out`` (E,) from all fields of a routing.
 
-    Nobody may have chosen one of them. What has a column for each expert loses theirs, and the others move up.
+    No token may have chosen one of them. Fields with a column for each expert lose these columns, and ``indices`` are
+    renumbered.
     """
     n_experts, place = len(out), (~out).cumsum(0) - 1
     fields = routing._asdict()
@@ -78,7 +78,7 @@ def without(routing: Routing, out: Tensor) -> Routing:
 
 
 def build(wanted: dict, n_classes: int) -> MixtureOfExperts:
-    """The layer that the page's controls say, drawn from their seed."""
+    """Build the layer that the page's controls describe, initialised from their seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted["seed"])
         if wanted["gate"] == "hash":
@@ -89,15 +89,15 @@ def build(wanted: dict, n_classes: int) -> MixtureOfExperts:
 
 
 class KernelTraining(anywidget.AnyWidget):
-    """What the playground does in the kernel. It trains nothing until the page asks for something to be built.
+    """The kernel side of the playground. It trains nothing until the page requests a layer.
 
     Args:
-        layer: the learner's own layer, as in `train_live`; None to build what the page's controls say.
+        layer: the learner's own layer, as in `train_live`; None to build what the page's controls describe.
         points: the learner's own Dataset; None to train on the points that the page sends.
         extent: left, right, bottom, top of the plane around these points.
 
     Attributes:
-        trainer: the thread that trains by itself, and the run that it trains, once something is built.
+        trainer: the background thread, and the run that it trains once a layer is built.
         frame: what the page draws.
     """
 
@@ -121,7 +121,7 @@ class KernelTraining(anywidget.AnyWidget):
         self.trainer.running = False
         super().close()
 
-    # What the trainer asks of it: first, what the page wants.
+    # Callback of the trainer for the page's messages.
 
     def obey(self, note: dict) -> None:
         if note.get("do") == "build":
@@ -183,10 +183,10 @@ class KernelTraining(anywidget.AnyWidget):
         router.out = out
         self.trainer.run.recent.clear()
 
-    # The run's questions.
+    # Callbacks of the run.
 
     def _term(self, routing: Any) -> Tensor:
-        """The balance loss. Who is knocked out does not count."""
+        """The balance loss of the experts that are not knocked out."""
         if self._balance not in LOSSES:
             return torch.zeros(())
         out = of_router(self.trainer.run.layer, "out")
@@ -204,7 +204,7 @@ class KernelTraining(anywidget.AnyWidget):
             BiasBalancer(run.coefficient).update(moved, place[routing.indices])
             bias[there] = moved
 
-    # What the page sees.
+    # Callbacks of the trainer for frames.
 
     def put(self, frame: dict[str, Any]) -> None:
         run = self.trainer.run
@@ -254,7 +254,7 @@ class KernelTraining(anywidget.AnyWidget):
         }
 
     def _inspect(self, run: Run) -> dict:
-        """One training point, without noise: who answers it, and what its own cross-entropy tells the router."""
+        """The inspected training point: its experts, and the gradient of its own cross-entropy at the logits."""
         x, label = run.data.x_train[self._point][None], run.data.y_train[self._point][None]
         with torch.enable_grad():
             scores, routing = run.layer(x)
@@ -275,7 +275,7 @@ class KernelTraining(anywidget.AnyWidget):
 
 
 def _received(buffers: list[bytes]) -> Dataset:
-    """The points that the page sends: x, y, regime, and the same for the test."""
+    """The Dataset in the page's buffers: x, y and regime for training, and the same for the test."""
     x, y, regime, x_test, y_test, regime_test = buffers[:6]
     places = [torch.from_numpy(np.frombuffer(part).astype(np.float32)).reshape(-1, 2) for part in (x, x_test)]
     labels = [torch.from_numpy(np.frombuffer(p, np.uint8).astype(np.int64)) for p in (y, regime, y_test, regime_test)]
