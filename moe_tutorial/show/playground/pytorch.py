@@ -4,7 +4,7 @@
 # <layer=tree>
 # A fast feedforward tree, trained as the page trains it: from the same random numbers, in the same steps.
 # </layer=tree>
-# It needs PyTorch alone, and holds no more than this run uses. The run in the page:
+# It needs only PyTorch, and contains only what this run uses. The run in the page:
 # LINK
 import math
 
@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import nn
 
 # <run>
-# This is no module but a template: pytorch.js writes a run here, and takes out the sections that the run does not use.
+# This is a template, not a module: pytorch.js writes a run here, and removes the sections that the run does not use.
 settings = {"layer": "mixture", "data": "regimes", "seed": 0}
 CHANGES = [(600, "balance", "switch")]
 STEPS = 1200
 # </run>
 
 torch.set_default_dtype(torch.float64)  # as JavaScript computes
-torch.set_num_threads(1)  # so little work is not worth sharing
+torch.set_num_threads(1)  # too little work to share among threads
 
 
 class Random:
@@ -28,10 +28,10 @@ class Random:
 
     def __init__(self, seed, stream):
         self.state = seed, 0, stream, 1
-        self.uniform(12)  # neighbouring seeds part company
+        self.uniform(12)  # discarded, so that similar seeds diverge
 
     def uniform(self, n):
-        """n numbers from 0 to 1."""
+        """n uniform numbers in [0, 1)."""
         a, b, c, d = self.state
         numbers = []
         for _ in range(n):
@@ -59,7 +59,7 @@ def draw(n):
     u = points.uniform(3 * n).view(n, 3).T
     # <data=regimes>
     if settings["data"] == "regimes":
-        # Four quarters, each with a rule of its own: a line splits it, turned by 45 degrees from one to the next.
+        # Four quadrants, each split by a line, which turns by 45 degrees from one quadrant to the next.
         x = 2 * u[:2].T - 1
         right, upper = (x > 0).long().T
         angle = math.pi * (0.25 * (2 * upper + (right ^ upper)) + 0.125)
@@ -68,7 +68,7 @@ def draw(n):
     # </data=regimes>
     # <data=spirals>
     if settings["data"] == "spirals":
-        # Four arms of half a turn, in two classes that take turns.
+        # Four arms of half a turn, in two alternating classes.
         arm, r = (4 * u[0]).floor(), 0.1 + 0.85 * u[1]
         angle = math.pi * (arm / 2 + u[1]) + 0.5 * (u[2] - 0.5)
         x = torch.stack([r * angle.cos(), r * angle.sin()], dim=1)
@@ -103,7 +103,7 @@ x, x_test = x + move, x_test + move
 
 
 def parameter(*shape, inputs):
-    """It starts as in nn.Linear: uniform within 1 / sqrt(inputs)."""
+    """A parameter that starts as in nn.Linear: uniform between -1 / sqrt(inputs) and 1 / sqrt(inputs)."""
     return nn.Parameter((2 * start.uniform(math.prod(shape)) - 1).view(shape) / math.sqrt(inputs))
 
 
@@ -153,14 +153,14 @@ def alive():
 
 # </out>
 def router(x):
-    """A logit of each expert for each point (T, E)."""
+    """The logit of each expert for each point (T, E)."""
     # <gate=softmax_topk,topk_softmax,sigmoid_topk>
     if settings["gate"] != "hash":
         logits = x @ weight.T
     # </gate=softmax_topk,topk_softmax,sigmoid_topk>
     # <gate=hash>
     if settings["gate"] == "hash":
-        # A hash of the place, which learns nothing, says who comes first; the next experts follow.
+        # A hash of the point, which learns nothing, picks the first expert; the next by number follow.
         first = (x * (10000 * direction) + 0.5).floor().sum(1, keepdim=True)
         logits = -((torch.arange(E) - first) % E)
     # </gate=hash>
@@ -199,7 +199,7 @@ def choose(logits):
         # <out>
         ranking[:, settings["out"]] = -torch.inf
         # </out>
-        return ranking.argsort(dim=1, descending=True, stable=True)[:, :k]  # of equals the first
+        return ranking.argsort(dim=1, descending=True, stable=True)[:, :k]  # ties go to the first
     # </balance=bias>
     # <balance=none,switch,importance>
     return logits.topk(k).indices
@@ -207,10 +207,10 @@ def choose(logits):
 
 
 def gate(logits, chosen):
-    """How much each expert's answer counts (T, E): 0 where it is not chosen."""
+    """The weight of each expert's answer (T, E): 0 if it is not chosen."""
     # <gate=softmax_topk>
     if settings["gate"] == "softmax_topk":
-        weights = logits.softmax(-1).gather(1, chosen)  # softmax, then top-k: they sum to less than 1
+        weights = logits.softmax(-1).gather(1, chosen)  # softmax, then top-k: they sum to at most 1
     # </gate=softmax_topk>
     # <gate=topk_softmax>
     if settings["gate"] == "topk_softmax":
@@ -218,7 +218,7 @@ def gate(logits, chosen):
     # </gate=topk_softmax>
     # <gate=sigmoid_topk>
     if settings["gate"] == "sigmoid_topk":
-        weights = logits.gather(1, chosen).sigmoid()  # each expert's by itself
+        weights = logits.gather(1, chosen).sigmoid()  # independent of the other experts
     # </gate=sigmoid_topk>
     # <gate=hash>
     if settings["gate"] == "hash":
@@ -234,7 +234,7 @@ def load(chosen):
 
 # <balance=switch>
 def switch_loss(logits, chosen):
-    """E times the sum of each expert's part of the choices, which counts as a constant, times its mean probability."""
+    """E times the sum over the experts of the share of the choices (a constant) times the mean probability."""
     # <gate=softmax_topk,topk_softmax,hash>
     probs = logits.softmax(-1)
     # </gate=softmax_topk,topk_softmax,hash>
@@ -253,7 +253,7 @@ def switch_loss(logits, chosen):
 # </balance=switch>
 # <balance=importance>
 def importance_loss(weights):
-    """The squared coefficient of variation of the experts' importance: of the sums of their weights."""
+    """The squared coefficient of variation of the experts' importance, which is the sum of their weights."""
     importance = weights.sum(0)
     # <out>
     importance = importance[alive()]
@@ -270,7 +270,7 @@ def decide(x):
 
 
 def descend(logits):
-    """How much of each point arrives at each node and then at each leaf, by soft decisions (T, nodes + leaves).
+    """The part of each point that reaches each node and each leaf by soft decisions (T, nodes + leaves).
 
     Node n has the children 2n + 1 (left) and 2n + 2 (right).
     """
@@ -282,7 +282,7 @@ def descend(logits):
 
 
 def follow(logits):
-    """The leaf where each point arrives by hard decisions (T,)."""
+    """The leaf that each point reaches by hard decisions (T,)."""
     node = torch.zeros(len(logits), 1, dtype=torch.long)
     for _ in range(settings["depth"]):
         node = 2 * node + 1 + (logits.gather(1, node) >= 0)
@@ -298,7 +298,7 @@ def hardening_loss(logits):
 # </hardening>
 # <node_balance>
 def node_balance_loss(arriving):
-    """How far each node's mean decision, over what arrives there, is from a half."""
+    """The mean square of each node's (right - left) / (right + left), the loads of its two children."""
     load = arriving.mean(0)
     left, right = load[1::2], load[2::2]  # of each node
     return ((right - left) / (left + right).clamp_min(1e-6)).square().mean()
@@ -334,11 +334,11 @@ def report():
     return shares, accuracy, loss
 
 
-losses = []  # of each step's batch
+losses = []  # the loss of each step's batch
 
 
 def train(steps):
-    """One batch a step."""
+    """Train for this many steps, with one batch each."""
     for _ in range(steps):
         if len(losses) % 100 == 0:
             report()
@@ -348,14 +348,14 @@ def train(steps):
             logits = router(x[rows])
             # <balance=switch>
             # <noise>
-            clean = logits  # the Switch loss hears no noise
+            clean = logits  # the Switch loss uses logits without noise
             # </noise>
             # </balance=switch>
             # <noise>
             if settings["noise"] > 0:
                 noise = draws.normal(logits.numel()).view(logits.shape)
                 # <gate=hash>
-                noise = noise * (settings["gate"] != "hash")  # drawn, but a hash hears none
+                noise = noise * (settings["gate"] != "hash")  # drawn, but not added to a hash
                 # </gate=hash>
                 logits = logits + settings["noise"] * noise
             # </noise>
@@ -393,14 +393,14 @@ def train(steps):
         optimizer.zero_grad()
         # <gate=hash>
         # <gate=softmax_topk,topk_softmax,sigmoid_topk>
-        weight.grad = torch.zeros_like(weight)  # the hash gives it none; Adam counts its steps all the same
+        weight.grad = torch.zeros_like(weight)  # the hash gives no gradient, but Adam still counts its steps
         # </gate=softmax_topk,topk_softmax,sigmoid_topk>
         # </gate=hash>
         loss.backward()
         optimizer.step()
         # <balance=bias>
         if settings["balance"] == "bias":
-            # Who got too little moves up in the ranking, by this much.
+            # An expert with too few choices moves up in the ranking, one with too many moves down.
             # <no out>
             bias.add_(settings["coefficient"] * (chosen.numel() / E - load(chosen)).sign())
             # </no out>
