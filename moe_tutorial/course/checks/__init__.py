@@ -1,1 +1,1 @@
-"""What each exercise asks of an answer, a module for each lesson, in the words of ``vocabulary``."""
+"""The checks of the exercises, one module per lesson, written with the helpers in ``vocabulary``."""

@@ -1,4 +1,4 @@
-"""Lesson 00: what one token meets, and a rule that can say no."""
+"""Lesson 00: all parameters of a layer, those that one token uses, and a rule that can say no."""
 
 import numpy as np
 

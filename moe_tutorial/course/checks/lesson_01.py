@@ -100,7 +100,7 @@ def keep_top(ask: Ask) -> None:
 
 
 def ten_heaps(seed):
-    """Ten classes of 64 numbers, as the digits have, that are easy to tell apart. The test points have other labels."""
+    """A Dataset of ten well separated classes of 64 features, as the digits have. Test points have other labels."""
     label = torch.arange(100) % 10
     centres = 6.0 * torch.eye(10).repeat_interleave(6, dim=1)
     x = draw(seed, 100, 64) / 2000 + F.pad(centres, (0, 4))[label]
@@ -137,12 +137,12 @@ def train_small(ask: Ask) -> None:
         learned, other = (trained.accuracy(x, y).min() for x, y in (data[:2], data[3:5]))
         if other > 0.5:
             raise NotYet("It learned the test data. Train on x_train and y_train, as `train` does by itself.")
-        if learned < 0.4:  # guessing is right one time in ten
+        if learned < 0.4:  # chance is 0.1
             raise NotYet(f"It has not learned: of {len(data.x_train)} training points it gets {learned:.0%} right.")
 
 
 def additive(trained, data):
-    """Whether the scores of a sum are the sum of the scores: no activation is in the way."""
+    """Whether the scores are an affine function of x, so that no activation is between the layers."""
     x = data.x_train[:8]
     zero = trained.scores(0 * x)
     return torch.allclose(trained.scores(2 * x) - zero, 2 * (trained.scores(x) - zero), atol=1e-4)

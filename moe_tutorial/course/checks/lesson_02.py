@@ -7,7 +7,7 @@ from moe_tutorial.course.running import NotYet
 
 
 def directed(x, oracle, experts, n_classes):
-    """Image by image."""
+    """The reference, image by image."""
     return torch.cat([experts[i](x[b : b + 1]) for b, i in enumerate(oracle.tolist())])
 
 
@@ -49,7 +49,7 @@ def by_loop(ask: Ask) -> None:
         ask.gives(given, {"scores": scores}, "for each image what its own expert says", mistakes, where)
         for i, expert in enumerate(given["experts"]):
             sent = words.count(i)
-            if expert.rows > sent + 1:  # one may be asked for the shape
+            if expert.rows > sent + 1:  # one row more is allowed, to find the output shape
                 raise NotYet(
                     f"Right, but expert {i} was asked about {expert.rows} images, and the oracle sends it {sent}. "
                     "Let it see its own images alone: x[oracle == i]."
@@ -62,7 +62,7 @@ def by_loop(ask: Ask) -> None:
 
 
 def side_by_side(x, w_in, b_in, w_out, b_out, activation=torch.relu):
-    """Expert by expert."""
+    """The reference, expert by expert."""
     answers = [activation(x @ w_in[e].T + b_in[e]) @ w_out[e] + b_out[e] for e in range(len(w_in))]
     return torch.stack(answers, dim=1)
 

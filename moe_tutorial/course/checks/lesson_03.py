@@ -6,7 +6,7 @@ from moe_tutorial.course.checks.vocabulary import Ask, affine_experts, checks, d
 
 
 def routed(x, weight, k, over=-1):
-    """What the first exercise wants; the softmax goes over the experts, or over what a mistake says."""
+    """The reference: a softmax over the experts, or over the dimension ``over`` of a mistake, and its top k."""
     weights, chosen = (x @ weight.T).softmax(over).topk(k)
     return chosen, weights
 
@@ -119,7 +119,7 @@ def topk_then_softmax(ask: Ask) -> None:
 
 
 def mixed(x, chosen, weights, experts):
-    """The sum, token by token and choice by choice."""
+    """The reference: the weighted sum, token by token and choice by choice."""
     rows = []
     for t in range(len(x)):
         answers = [experts[e](x[t : t + 1])[0] for e in chosen[t].tolist()]
@@ -128,12 +128,12 @@ def mixed(x, chosen, weights, experts):
 
 
 def with_weights(change):
-    """The mixture that changes its weights (T, k) first; it is told what was chosen."""
+    """A mixture that first replaces its weights (T, k) by ``change(weights, chosen)``."""
     return lambda x, chosen, weights, experts: mixed(x, chosen, change(weights, chosen), experts)
 
 
 def in_order(weights, chosen):
-    """The weights as they would stand if the experts had been sorted by their numbers, and the weights not."""
+    """The weights that the experts get if the experts are sorted by number but the weights are not."""
     return weights.gather(-1, chosen.argsort(-1).argsort(-1))
 
 

@@ -1,4 +1,4 @@
-"""Lesson 04: the gradient through the gate, by hand; which routers hear it; and a whole training step."""
+"""Lesson 04: the gradient through the gate, by hand; which routers get it; and a whole training step."""
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ def gate_gradient(ask: Ask) -> None:
 
 
 class Unscaled(Router):
-    """Picks, and leaves the answers as they are: no weight has a history."""
+    """A router whose weights are all 1, so that no gradient flows through them."""
 
     def forward(self, x):
         routing = super().forward(x)
@@ -118,7 +118,7 @@ def can_it_learn(ask: Ask) -> None:
 
 
 def step(moe, optimizer, x, y, clear=True, move=True, hear=True):
-    """One step of training, or one that leaves something out."""
+    """One training step; each flag can leave a part of it out."""
     scores, _ = moe(x)
     loss = F.cross_entropy(scores, y)
     if clear:
@@ -132,7 +132,7 @@ def step(moe, optimizer, x, y, clear=True, move=True, hear=True):
 
 
 def two_steps(one_step):
-    """What two steps leave behind: the router's weights after each, an expert's, and the losses that were returned."""
+    """Run two steps; return the loss and the router's weights of each, and then an expert's weights."""
     torch.manual_seed(3)
     moe = MixtureOfExperts(2, 2, 3, 2, d_out=2)
     optimizer = torch.optim.SGD(moe.parameters(), lr=0.5)

@@ -1,7 +1,7 @@
-"""The words that checks are made of.
+"""Helpers to write checks.
 
-A check is a function that gets an :class:`Ask`, calls the learner's answer through it, and compares. It fails by these
-words alone, so that each failure says the property, the input, what was expected and what came.
+A check is a function that calls the learner's answer through an :class:`Ask` and compares the results. A failure in a
+comparison states the property, the input, the expected result and the actual one.
 """
 
 import copy
@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from moe_tutorial.course.running import NotWritten, NotYet, reseed, sentence
 
 Answers = Mapping[str, Any]
-"""What an answer should return, by name: one thing, or several as a tuple in this order."""
+"""Name -> expected result; an answer returns several results as a tuple in this order."""
 Mistakes = Mapping[str, Callable]
-"""What is wrong, in a sentence for the learner -> a function that makes this mistake."""
+"""A sentence for the learner that says what is wrong -> a function that makes this mistake."""
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 @dataclass(frozen=True)
 class Check:
-    """How an exercise is examined."""
+    """The check of an exercise, its hints, and whether the answer may change its input."""
 
     examine: Callable[["Ask"], None]
     hints: tuple[str, str, str]
@@ -35,7 +35,7 @@ class Check:
 
 
 CHECKS: dict[str, Check] = {}
-"""Exercise's id -> its check."""
+"""Exercise id -> its check."""
 
 
 def checks(id: str, *, hints: tuple[str, str, str], changes: bool = False) -> Callable:
@@ -43,7 +43,7 @@ def checks(id: str, *, hints: tuple[str, str, str], changes: bool = False) -> Ca
 
     Args:
         hints: three, each saying more than the one before.
-        changes: the answer is meant to change what it is given, as a training step does.
+        changes: the answer changes its input in place, as a training step does.
     """
 
     def register(examine: Callable[["Ask"], None]) -> Callable[["Ask"], None]:
@@ -54,7 +54,7 @@ def checks(id: str, *, hints: tuple[str, str, str], changes: bool = False) -> Ca
 
 
 class Ask:
-    """The learner's answer, as a check calls it."""
+    """Calls the learner's answer for a check, and compares its results."""
 
     def __init__(self, answer: Callable, changes: bool = False) -> None:
         self.answer, self.changes = answer, changes
@@ -62,10 +62,12 @@ class Ask:
         self.calls = 0
 
     def __call__(self, given: Mapping[str, Any], where: str = "") -> Any:
-        """What the answer returns for these arguments, given by name. ``where`` says what is special about them.
+        """Call the answer with the values of ``given`` in their order, and return its result.
+
+        ``where`` says in messages what is special about this input.
 
         Raises:
-            NotYet: it raised, returned nothing, changed its input, or says something else when it is asked again.
+            NotYet: the answer raised, returned None, changed its input, or returned something else in a second call.
         """
         before, again = copy.deepcopy((given, given))
         found = self._call(given, where)
@@ -82,7 +84,7 @@ class Ask:
         try:
             found = self.answer(*given.values())
         except KeyboardInterrupt:
-            raise  # the Stop button ends the examination, too
+            raise  # the Stop button ends the check, too
         except NotImplementedError as error:
             if not error.args:
                 raise NotWritten("It is not written yet.") from None
@@ -96,41 +98,41 @@ class Ask:
     def gives(
         self, given: Mapping[str, Any], expected: Answers, says: str, mistakes: Mistakes | None = None, where: str = ""
     ) -> None:
-        """The answer to this input is the expected one.
+        """Require that the answer returns the expected result.
 
         Args:
             given: the arguments by name, small enough to be read.
-            expected: what should come, by name.
+            expected: the expected results by name.
             says: the property, as the end of a sentence that begins "It should return".
-            mistakes: with which to compare what came instead.
+            mistakes: known mistakes; a wrong result that one of them gives is explained by its sentence.
             where: what is special about this input.
 
         Raises:
-            NotYet: as when called, or another answer came.
+            NotYet: as in :meth:`__call__`, or the result differs.
         """
         compare(self(given, where), expected, f"It should return {says}.", given, mistakes or {}, where)
 
     def follows(self, given: Mapping[str, Any], moved: Mapping[str, Any], move: Callable, says: str) -> None:
-        """An invariance: where the input is moved, the answer moves along.
+        """Require an invariance or equivariance: a changed input changes the result in a known way.
 
         Args:
-            given, moved: the input, and the other one.
-            move: what becomes of the first answer then, if all is right.
+            given, moved: the input and the changed input.
+            move: result for ``given`` -> expected result for ``moved``.
             says: the property, as a sentence.
 
         Raises:
-            NotYet: as when called, or it did not move along.
+            NotYet: as in :meth:`__call__`, or the result for ``moved`` differs.
         """
         compare(self(moved), named(move(self(given))), says, moved, {}, "")
 
 
 def named(found: Any) -> Answers:
-    """One thing or a tuple of things under names of their own."""
+    """Name -> result: the names of a tuple's elements are their indices, that of a single result is empty."""
     return {str(i): one for i, one in enumerate(found)} if isinstance(found, tuple) else {"": found}
 
 
 def compare(found: Any, expected: Answers, says: str, given: Mapping[str, Any], mistakes: Mistakes, where: str) -> None:
-    """Raises NotYet where what came is not what was expected, and says why."""
+    """Raise NotYet with an explanation if ``found`` is not the expected result."""
     right = list(expected.values())
     parts = list(found) if len(right) > 1 and isinstance(found, tuple | list) else [found]
     if _all_close(parts, right):
@@ -150,13 +152,13 @@ def compare(found: Any, expected: Answers, says: str, given: Mapping[str, Any], 
 
 
 def on(given: Mapping[str, Any], where: str) -> str:
-    """Which input something happens on, below a sentence that says what."""
+    """The lines of a message that show the input, below its first sentence."""
     special = f"\nThis happens where {where}:" if where else ""
     return special + "".join(f"\n{name} = {text(value)}" for name, value in given.items())
 
 
 def _made(make: Callable, given: Mapping[str, Any]) -> list:
-    """What a mistake would have returned; nothing where it cannot be made with this input."""
+    """The results of a mistake on this input; an empty list if it raises."""
     try:
         made = make(*copy.deepcopy(tuple(given.values())))
     except Exception:
@@ -169,7 +171,7 @@ def _all_close(parts: Sequence, others: Sequence, any_dtype: bool = False) -> bo
 
 
 def close(found: Any, expected: Any, any_dtype: bool = False) -> bool:
-    """Whether they are of one kind, shape and dtype, and equal but for rounding."""
+    """Whether two values have matching kind, shape and dtype, and are equal up to rounding."""
     if _unlike(found, expected, any_dtype):
         return False
     if isinstance(expected, str | type(None)):
@@ -179,15 +181,15 @@ def close(found: Any, expected: Any, any_dtype: bool = False) -> bool:
 
 
 def numbers(value: Any) -> Tensor:
-    """A tensor, an array or a number as a tensor without history."""
+    """A tensor, an array or a number as a tensor outside the autograd graph."""
     return value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
 
 
 def _unlike(found: Any, expected: Any, any_dtype: bool = False) -> str:
-    """How kind, shape or dtype differ, as the end of a sentence; empty where they do not.
+    """How kind, shape or dtype differ, as the end of a sentence; empty if they match.
 
-    A tensor may stand for an array, and a number for a tensor without a dimension, or the other way round: a number
-    may be whole or not, and of any width.
+    A tensor matches an expected array, and a number matches a tensor or an array of shape () and vice versa. Numbers
+    match whatever their dtypes are, but a bool matches only a bool.
     """
     if isinstance(expected, str):
         return "" if isinstance(found, str) else f"is {kind(found)}; a text is asked for."
@@ -211,7 +213,7 @@ def _unlike(found: Any, expected: Any, any_dtype: bool = False) -> str:
 
 
 def kind(value: Any) -> str:
-    """What something is, in words."""
+    """The type and the shape of a value, in words."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, np.ndarray):
@@ -226,7 +228,7 @@ def kind(value: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A small value in one line."""
+    """A value in one line; of a large tensor or array only its shape."""
     if isinstance(value, Tensor | np.ndarray):
         tensor = numbers(value)
         if tensor.numel() > 60:
@@ -249,7 +251,7 @@ def _listed(value: Any) -> str:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values hold the same; what is neither numbers nor a container of them is taken to do so."""
+    """Whether two values are equal up to rounding. Objects of other types than those below count as equal."""
     if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
@@ -265,14 +267,14 @@ def same(one: Any, other: Any) -> bool:
 
 
 def draw(seed: int, *shape: int) -> Tensor:
-    """Small numbers with one digit behind the point, different ones everywhere, always the same for a seed."""
+    """Random distinct numbers with one decimal, as a tensor of this shape; the seed determines them."""
     count = int(np.prod(shape))
     places = torch.randperm(4 * count, generator=torch.Generator().manual_seed(seed))[:count]
     return ((places - 2 * count) / 10).reshape(shape)
 
 
 class Affine(nn.Module):
-    """An expert that is easy to follow: ``factor * x + offset``, of the first ``d_out`` numbers of a token."""
+    """An expert that is easy to follow: ``factor * x + offset`` on the first ``d_out`` numbers of a token."""
 
     def __init__(self, factor: float, offset: float, d_out: int) -> None:
         super().__init__()
@@ -280,7 +282,7 @@ class Affine(nn.Module):
         self.rows = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        self.rows += x.shape[:-1].numel()  # a single token (d,), too
+        self.rows += x.shape[:-1].numel()  # a single token (d,) counts as one row
         return self.factor * x[..., : self.d_out] + self.offset
 
     def __repr__(self) -> str:
@@ -289,12 +291,12 @@ class Affine(nn.Module):
 
 
 def affine_experts(n_experts: int, d_out: int) -> list[Affine]:
-    """Experts that are told apart at a glance: 1 x + 1, 10 x - 2, 100 x + 3, ..."""
+    """Experts that are easy to tell apart: 1 x + 1, 10 x - 2, 100 x + 3, ..."""
     return [Affine(10.0**i, (i + 1) * (-1) ** i, d_out) for i in range(n_experts)]
 
 
 def reaches(answer: Tensor, learned: Tensor, missing: str) -> None:
-    """Raises NotYet with this sentence where no gradient comes from the answer to what is to be learned."""
+    """Raise NotYet with the sentence ``missing`` if no gradient flows from the answer to ``learned``."""
     if not answer.requires_grad:
         raise NotYet(missing)
     (gradient,) = torch.autograd.grad(answer.sum(), learned, allow_unused=True, retain_graph=True)
@@ -303,10 +305,13 @@ def reaches(answer: Tensor, learned: Tensor, missing: str) -> None:
 
 
 def verdicts(ask: Ask, cases: Mapping[str, tuple[Mapping[str, Any], bool]]) -> dict[str, bool]:
-    """The answer's yes or no to each case: name -> (input, what is right) becomes name -> what it says.
+    """The answer's verdict on each case, by name.
+
+    Args:
+        cases: name -> (input, right verdict).
 
     Raises:
-        NotYet: as when asked, or it says neither yes nor no.
+        NotYet: as in :meth:`Ask.__call__`, or the answer is not a single bool.
     """
     found = {}
     for name, (given, right) in cases.items():
