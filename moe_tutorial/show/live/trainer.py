@@ -355,7 +355,7 @@ def random_numbers_from(stream: Tensor) -> Iterator[None]:
 def looking(layer: nn.Module, seed: int) -> Iterator[None]:
     """Context manager to call a layer without gradients; buffers and random state are restored.
 
-    The layer is in training mode inside, and afterwards.
+    The layer is put in training mode at the start and at the end.
     """
     kept = [(buffer, buffer.clone()) for buffer in layer.buffers()]
     layer.train()
