@@ -1,5 +1,5 @@
 // Puts the page's widgets to work when they come near the screen: no widget manager, and nothing before it is needed.
-// A widget's code and its state are scripts (see ../late.py), which lie in late/ beside this one.
+// A widget's code and its state are scripts (see ../lazy_assets.py), which lie in late/ beside this one.
 (() => {
   const NEAR = "600px";
   const folder = new URL("late/", document.currentScript.src);
