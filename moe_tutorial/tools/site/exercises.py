@@ -1,5 +1,7 @@
 """Show an exercise as its stub, with one solution and the check's output in a fold below."""
 
+from collections.abc import Callable
+
 from docutils import nodes
 from sphinx.application import Sphinx
 
@@ -23,7 +25,7 @@ def show_stub(app: Sphinx, doctree: nodes.document) -> None:
         parent.replace(cell, written(cell, stub))
 
 
-def written(cell: nodes.container, how) -> nodes.container:
+def written(cell: nodes.container, how: Callable[[str], str]) -> nodes.container:
     """A copy of a cell with ``how(source)`` as its source."""
     copy = cell.deepcopy()
     (block,) = copy.findall(nodes.literal_block)

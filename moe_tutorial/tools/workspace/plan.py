@@ -48,7 +48,7 @@ class Report:
     amiss: list[str] = field(default_factory=list)
 
 
-def read_all(folder: Path, course: list[Page], report: Report) -> dict[str, Theirs]:
+def read_all(folder: Path, course: list[Page], report: Report) -> dict[str, Theirs | None]:
     """The folder's notebooks that are or were the course's, by name.
 
     A notebook of the course that is not readable or has no mark is reported in ``report.amiss``, and None here.
