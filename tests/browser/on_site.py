@@ -83,7 +83,8 @@ def opening(chromium: Browser, address: str, folder: Path):
         page.wrong = []
         home = address if scheme == "http" else folder.as_uri()
         page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or page.wrong.append(f"asks {r.url}"))
-        page.on("requestfailed", lambda r: page.wrong.append(f"cannot load {r.url}"))
+        # What still loads when the page is left is aborted.
+        page.on("requestfailed", lambda r: "ABORTED" in r.failure or page.wrong.append(f"cannot load {r.url}"))
         page.on("response", lambda r: r.status >= 400 and page.wrong.append(f"{r.status} {r.url}"))
         page.on("pageerror", lambda error: page.wrong.append(f"error {error}"))
         page.on("console", lambda message: message.type == "error" and page.wrong.append(message.text))
