@@ -1,13 +1,13 @@
-"""Compiled or plain, the mixture answers, learns and steps with Adam alike; and what memory it keeps."""
+"""Compiled or plain, the mixture computes and learns alike; and what memory it keeps."""
 
 import copy
 import gc
-from contextlib import contextmanager
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_fast import threads
 from torch.func import functional_call, grad
 
 from moe_tutorial.layers import MixtureOfExperts, Routing, fast
@@ -30,16 +30,6 @@ def take(way, monkeypatch):
         monkeypatch.setattr(fast, "HAS_NUMBA", False)
     elif way != "by shape":
         monkeypatch.setattr(mixing, "FEW", 10**9 if way == "few tokens" else 0)
-
-
-@contextmanager
-def threads(n):
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def plainly(moe, x):
