@@ -10,7 +10,7 @@ PY := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 setup = @sh moe_tutorial/tools/setup.sh "$(PYTHON)"
 course = @$(PY) -m moe_tutorial.tools
 # The results that lesson 08 reads, and what is stored and published, come from the course's own seeds.
-comparison = @MOE_SEED=0 $(PY) -m moe_tutorial.study.comparison
+comparison = @MOE_SEED=0 $(PY) -m moe_tutorial.study.systems.comparison
 # Three workers for two cores, as one waits for a browser; a lesson or a file of tests stays in one.
 pytest = @OMP_NUM_THREADS=1 $(PY) -m pytest -n 3 --dist loadscope
 
@@ -60,7 +60,7 @@ reference: ## run the lessons and store their text outputs, against which make t
 
 comparison: ## train lesson 08's models again, over ten seeds, and store their results (minutes)
 	$(setup) lab
-	@$(PY) -m moe_tutorial.study.comparison
+	@$(PY) -m moe_tutorial.study.systems.comparison
 
 bench: ## measure speed: ten seeds, live sliders, the mixture and its peers, the tree, the playground, the pages
 	$(setup) all

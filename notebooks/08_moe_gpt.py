@@ -67,7 +67,6 @@ from moe_tutorial.study import (
     above,
     character_class,
     claim,
-    comparison,
     decode,
     encode,
     loss_by_domain,
@@ -80,6 +79,7 @@ from moe_tutorial.study import (
     train_gpt,
     windows,
 )
+from moe_tutorial.study.systems import comparison
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 E = 8

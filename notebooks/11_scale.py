@@ -59,8 +59,8 @@ from moe_tutorial.study import (
     multiplications,
     seeds,
 )
-from moe_tutorial.study.parallel import run
-from moe_tutorial.study.serving import capacity, expert_step, kept, serve
+from moe_tutorial.study.systems.parallel import run
+from moe_tutorial.study.systems.serving import capacity, expert_step, kept, serve
 from moe_tutorial.study.timing import time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread

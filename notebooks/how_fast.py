@@ -17,7 +17,7 @@
 # %%
 from moe_tutorial.show import curves, interval_chart, table
 from moe_tutorial.show.figures import Line
-from moe_tutorial.study import speed
+from moe_tutorial.study.systems import speed
 
 found = speed.measured()
 print(speed.machine_lines(found))

@@ -7,9 +7,9 @@ TAUGHT = {
     "check": "checking",
     "solution": "checking",
     "guess": "guesses",
-    "quiz": "questions",
+    "quiz": "quizzes.questions",
     "reveal": "guesses",
-    "score_card": "score",
+    "score_card": "progress.score",
     "scoreboard": "standings",
 }
 """Name that a lesson imports from here -> the submodule that defines it, which is loaded on first use."""

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable
 from html import escape
-from importlib.resources import files
 
 from moe_tutorial.course.exercises import EXERCISES, Exercise, Result
 from moe_tutorial.course.failed_cells import mark_failed_cells
-from moe_tutorial.course.progress import progress
+from moe_tutorial.course.progress.file import progress
 from moe_tutorial.course.running import running_shell
 from moe_tutorial.show import look
+from moe_tutorial.show.web import read
 from moe_tutorial.study.watched import interactive
 
 HEADS = {
@@ -117,6 +117,6 @@ def show(id: str, result: Result, hint: str) -> None:
         )
         if words
     ]
-    css = look.css() + files("moe_tutorial.course").joinpath("check.css").read_text(encoding="utf-8")
+    css = look.css() + read("web/widgets/check.css")
     html = f'<style>{css}</style><section class="moe-check {result.verdict}" role="status">{"".join(parts)}</section>'
     display({"text/plain": text, "text/html": html}, raw=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets as t
 
-from moe_tutorial.course.kept import Keeper, prose
+from moe_tutorial.course.progress.kept import Keeper, prose
 from moe_tutorial.show.web import bundle
 
 ID = re.compile(r"\d\d\.[a-z0-9_]+")
@@ -19,7 +19,7 @@ _asked: dict[str, "Guess"] = {}  # guesses shown in this kernel, for `reveal`
 class Guess(Keeper):
     """The widget behind `guess`."""
 
-    _esm = bundle("web/guess.js")
+    _esm = bundle("web/ask/guess.js")
     question = t.Unicode().tag(sync=True)
     answers = t.Dict().tag(sync=True)  # {"choices": [...]}, or {"low", "high", "step", "unit"}
 
@@ -45,7 +45,7 @@ class Guess(Keeper):
 class Reveal(Keeper):
     """The widget behind `reveal`."""
 
-    _esm = bundle("web/reveal.js")
+    _esm = bundle("web/ask/reveal.js")
     answers = t.Dict().tag(sync=True)  # of the guess
     measured = t.Any().tag(sync=True)  # what the lesson measured: a number, or one of the choices
 
@@ -135,7 +135,7 @@ def _slider(id: str, given: tuple[float, float, float, str]) -> dict[str, Any]:
 
 
 def with_unit(value: float, unit: str) -> str:
-    """A number with its unit, formatted as in ``show/web/answers.js``."""
+    """A number with its unit, formatted as in ``show/web/ask/answers.js``."""
     return f"{_number(value)} {unit}".strip()
 
 

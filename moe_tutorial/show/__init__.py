@@ -1,18 +1,18 @@
 """What a reader sees: colours and shapes, pictures, and widgets for JupyterLab and for the website."""
 
-from moe_tutorial.show.cards import bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
-from moe_tutorial.show.claim_box import display_box
-from moe_tutorial.show.claim_list import show_claims
-from moe_tutorial.show.explorable import explorable, plotly_slider, scatter
 from moe_tutorial.show.figures import Line, curves, draw_curves, interval_chart, seed_strip
 from moe_tutorial.show.live import train_live
 from moe_tutorial.show.picture import is_narrow, picture, table
 from moe_tutorial.show.playground import playground
 from moe_tutorial.show.region_map import region_map, region_maps
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
-from moe_tutorial.show.sweep import sweep
-from moe_tutorial.show.token_path import token_path
-from moe_tutorial.show.token_view import token_view
+from moe_tutorial.show.widgets.cards import bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
+from moe_tutorial.show.widgets.claim_box import display_box
+from moe_tutorial.show.widgets.claim_list import show_claims
+from moe_tutorial.show.widgets.explorable import explorable, plotly_slider, scatter
+from moe_tutorial.show.widgets.sweep import sweep
+from moe_tutorial.show.widgets.token_path import token_path
+from moe_tutorial.show.widgets.token_view import token_view
 from moe_tutorial.study.claims import show_claims_with
 from moe_tutorial.study.watched import interactive
 

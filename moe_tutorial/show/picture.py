@@ -91,7 +91,7 @@ def framed(title: str, note: str, content: str) -> Picture:
     caption = f'<p class="moe-title">{html.escape(title)}</p>'
     if note:
         caption += f'<p class="moe-note">{html.escape(note)}</p>'
-    style = css() + read("web/figure.css")
+    style = css() + read("web/draw/figure.css")
     return Picture(f'<style>{style}</style><figure class="moe-figure">{caption}{content}</figure>', title)
 
 

@@ -14,9 +14,9 @@ from matplotlib.path import Path
 from PIL import Image
 
 from moe_tutorial.show import look
-from moe_tutorial.show.cards import badge
 from moe_tutorial.show.picture import Picture, check_words, framed, png_address
 from moe_tutorial.show.web import read
+from moe_tutorial.show.widgets.cards import badge
 
 SIDE = 100
 """Side of a map in SVG units; the origin is the upper left corner."""
@@ -82,7 +82,7 @@ def region_maps(
         for name, probs in maps.items()
     )
     shape = f'class="moe-maps" style="--least:{width}px" role="img" aria-label="{html.escape(alt)}"'
-    return framed(title, note, f"<style>{read('web/cards.css')}</style><div {shape}>{pieces}</div>")
+    return framed(title, note, f"<style>{read('web/widgets/cards.css')}</style><div {shape}>{pieces}</div>")
 
 
 def middle(mine: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ class Regions(anywidget.AnyWidget):
 class RouterRegions(Regions):
     """The widget behind `explore_router`."""
 
-    _esm = bundle("web/explore.js")
+    _esm = bundle("web/widgets/explore.js")
     logits = t.Bytes().tag(sync=True)  # float32 (resolution * resolution, experts), rows from the top
     point_logits = t.Bytes().tag(sync=True)  # float32 (points, experts)
 
@@ -63,7 +63,7 @@ class RouterRegions(Regions):
 class TrainingRegions(Regions):
     """The widget behind `watch_training` and, without frames, `watch_usage`."""
 
-    _esm = bundle("web/watch.js")
+    _esm = bundle("web/widgets/watch.js")
     frames = t.Bytes().tag(sync=True)  # uint8 (frames, resolution * resolution, experts), see `pack_logits`
 
     def __repr__(self) -> str:

@@ -2,16 +2,6 @@
 
 from moe_tutorial.layers import fast
 from moe_tutorial.study.claims import ClaimFailed, claim
-from moe_tutorial.study.cost import (
-    bytes_per_token,
-    count_parameters,
-    distinct_experts,
-    multiplications,
-    multiplications_per_token,
-    parameters,
-    parts,
-    published,
-)
 from moe_tutorial.study.data import (
     CHARACTER_CLASSES,
     CHARACTERS,
@@ -29,6 +19,16 @@ from moe_tutorial.study.estimates import estimate
 from moe_tutorial.study.language import loss_by_domain, route_text, train_gpt, windows
 from moe_tutorial.study.rules import above, below, between, exactly, in_every_seed, in_the_median
 from moe_tutorial.study.scores import score
+from moe_tutorial.study.systems.cost import (
+    bytes_per_token,
+    count_parameters,
+    distinct_experts,
+    multiplications,
+    multiplications_per_token,
+    parameters,
+    parts,
+    published,
+)
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
 from moe_tutorial.study.watched import say_compiled

@@ -69,7 +69,7 @@ def learn(chosen: argparse.Namespace, rest: list[str]) -> int:
         raise CourseError(f'{error.name} is missing here: pip install "moe-tutorial[lab]"') from None
 
     if chosen.command == "lab" and chosen.repository:
-        from moe_tutorial.tools.lab import open_lab
+        from moe_tutorial.tools.jupyter.lab import open_lab
 
         open_lab(repository(), "notebooks/00_start_here.ipynb", chosen.port, rest)
         return 0
@@ -88,10 +88,10 @@ def contribute(chosen: argparse.Namespace) -> int:
 
         return check(repository())
     if chosen.command == "counts":
-        from moe_tutorial.tools.counts import report
+        from moe_tutorial.tools.notebooks.counts import report
 
         return report(chosen.folder)
-    from moe_tutorial.tools import lessons
+    from moe_tutorial.tools.notebooks import lessons
 
     folder = chosen.folder.resolve()
     if chosen.command == "reference":

@@ -16,7 +16,7 @@ from filelock import FileLock
 from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.tools import executed
+from moe_tutorial.tools.notebooks import executed
 
 AT_ONCE = 2  # lessons run in parallel; more would disturb those that measure times
 
@@ -79,7 +79,7 @@ def enter(environment: dict[str, str]) -> None:
 
 def run_lesson(path: Path) -> NotebookNode:
     """Execute a lesson's notebook, and return it with its outputs."""
-    from moe_tutorial.tools.lessons import execute
+    from moe_tutorial.tools.notebooks.lessons import execute
 
     return execute(nbformat.read(path, as_version=4), path)
 
@@ -92,7 +92,7 @@ def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[
     Raises:
         BookError: a cell failed; the message names it.
     """
-    from moe_tutorial.tools.lessons import LessonError
+    from moe_tutorial.tools.notebooks.lessons import LessonError
 
     done = {path: found for path in paths if (found := executed.find(path, kept, code))}
     failed = []
@@ -137,8 +137,8 @@ def build(repository: Path, again: bool = False) -> Path:
 def _build(repository: Path, again: bool) -> Path:
     import yaml
 
-    from moe_tutorial.tools.site.lazy_assets import FOLDER, publish
-    from moe_tutorial.tools.tables import contents
+    from moe_tutorial.tools.notebooks.tables import contents
+    from moe_tutorial.tools.site.html.lazy_assets import FOLDER, publish
 
     out, config = repository / "_build", repository / "book.yml"
     notebooks, package = repository / "notebooks", repository / "moe_tutorial"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from playwright.sync_api import Browser, Page
 
-from moe_tutorial.tools.tables import contents
+from moe_tutorial.tools.notebooks.tables import contents
 
 PAGES = [page["file"] for page in contents(Path(__file__).parents[2])] + ["search"]
 SCREEN = {"width": 1280, "height": 800}

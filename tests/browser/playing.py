@@ -16,7 +16,7 @@ TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimation
 SETTLED = "document.querySelectorAll('.moe-root')[{n}]?.dataset.settled === 'true'"
 STEP = "+document.querySelector('.moe-root').dataset.step"
 FOCUSED = "[...document.querySelectorAll('.moe-pg :is(button,input,select,summary)')]"
-PRESETS = json.loads(read("playground/experiment.json"))["presets"]
+PRESETS = json.loads(read("playground/experiment/experiment.json"))["presets"]
 
 
 def names(kind):

@@ -7,8 +7,9 @@ from on_page import page_of
 from playwright.sync_api import expect
 from sampled import LOOKS, TWO_LOOKS, sampled
 
-from moe_tutorial.course import guess, guesses, questions, quiz, reveal, score_card
-from moe_tutorial.course.renumbered import answers_moved
+from moe_tutorial.course import guess, guesses, quiz, reveal, score_card
+from moe_tutorial.course.progress.renumbered import answers_moved
+from moe_tutorial.course.quizzes import questions
 
 BLOCKED = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError') } })"
 QUESTIONS = [

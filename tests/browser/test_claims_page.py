@@ -9,11 +9,11 @@ from playwright.sync_api import expect
 from sampled import LOOKS, sampled
 
 from moe_tutorial.show import look
-from moe_tutorial.show.claim_list import Measured, stored
 from moe_tutorial.show.web import read
+from moe_tutorial.show.widgets.claim_list import Measured, stored
 from moe_tutorial.study.claims import read_claims
-from moe_tutorial.tools.site.claims import all_claims
-from moe_tutorial.tools.site.csp import policy
+from moe_tutorial.tools.site.content.claims import all_claims
+from moe_tutorial.tools.site.html.csp import policy
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "moe_tutorial/tools/site/static"
@@ -37,7 +37,7 @@ def address(lessons, tmp_path_factory):
     folder = tmp_path_factory.mktemp("claims")
     html = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Claims</title><style>{look.css()}'
-        f"{read('web/claim.css')}{(STATIC / 'claims.css').read_text(encoding='utf-8')}"
+        f"{read('web/widgets/claim.css')}{(STATIC / 'claims.css').read_text(encoding='utf-8')}"
         "body { font: 16px sans-serif; margin: 0 16px; color: var(--moe-text); background: var(--moe-ground) }"
         ":is(a) { color: var(--moe-accent) }</style></head>"
         f'<body><main class="bd-article"><h1>Claims</h1>{all_claims(lessons)}</main>'

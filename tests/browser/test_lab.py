@@ -8,7 +8,7 @@ from in_lab import ROOT, jupyterlab, move, notebook, open_notebook, picture, run
 FIRST = ROOT / "notebooks" / "00_start_here.ipynb"
 LESSON = ROOT / "notebooks" / "03_router.ipynb"
 SWEEP = """
-from moe_tutorial.show.sweep import sweep
+from moe_tutorial.show.widgets.sweep import sweep
 
 def double(number):
     if number == 3:

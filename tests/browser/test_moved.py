@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from moe_tutorial.course.renumbered import LESSONS
+from moe_tutorial.course.progress.renumbered import LESSONS
 
 
 @pytest.mark.parametrize(

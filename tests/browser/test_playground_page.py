@@ -48,7 +48,7 @@ PIXELS = """([picture, colours, from, rows]) => {
   });
 }"""
 NEAREST = """async ([i, across, down]) => {
-  const { makeData } = await import("/playground/data.js");
+  const { makeData } = await import("/playground/experiment/data.js");
   const d = makeData("regimes", 0, true), [l, r, b, t] = d.extent, u = l + across * (r - l), v = t - down * (t - b);
   const far = (j) => Math.hypot(d.x[2 * j] - u, d.x[2 * j + 1] - v), pixel = (r - l) / 300;
   return [...Array(300).keys()].every((j) => far(i) <= far(j) + pixel);

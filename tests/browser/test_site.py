@@ -9,8 +9,8 @@ from on_site import PAGES, SCREEN, opening, read_on, unfold
 from playwright.sync_api import TimeoutError, expect
 from sampled import sampled
 
-from moe_tutorial.show.claim_list import stored
 from moe_tutorial.show.playground import PRESETS
+from moe_tutorial.show.widgets.claim_list import stored
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sampled import sampled
 
-from moe_tutorial.show.token_view import token_view
+from moe_tutorial.show.widgets.token_view import token_view
 
 PROSE, CODE, SUMS = (
     "The <b>late</b> train & its lamps.\nAll is lost. ",

@@ -9,7 +9,7 @@ from on_page import FRAMES
 from moe_tutorial.layers import MixtureOfExperts, switch_loss
 from moe_tutorial.show.live import train_live
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
-from moe_tutorial.show.sweep import sweep
+from moe_tutorial.show.widgets.sweep import sweep
 from moe_tutorial.study import digits, regimes_2d
 
 POINTS = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -7,7 +7,7 @@ import pytest
 from moe_tutorial import course
 from moe_tutorial.course import check, checking, solution
 from moe_tutorial.course.exercises import EXERCISES
-from moe_tutorial.course.progress import FILE, progress
+from moe_tutorial.course.progress.file import FILE, progress
 
 ID = "03.topk_then_softmax"
 EXERCISE = EXERCISES[ID]

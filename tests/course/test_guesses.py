@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from moe_tutorial.course import guess, guesses, kept, reveal
-from moe_tutorial.course.progress import FILE, progress
+from moe_tutorial.course import guess, guesses, reveal
+from moe_tutorial.course.progress import kept
+from moe_tutorial.course.progress.file import FILE, progress
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_a_workspace_that_cannot_be_written_is_said(workspace, monkeypatch):
     def full(*arguments):
         raise OSError("no space left")
 
-    monkeypatch.setattr("moe_tutorial.course.progress.Progress.put", full)
+    monkeypatch.setattr("moe_tutorial.course.progress.file.Progress.put", full)
     asked = sixty()
     asked.kept = {"said": 20}
     assert asked.place == "page"

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from moe_tutorial.course.progress import FILE, progress
+from moe_tutorial.course.progress.file import FILE, progress
 
 
 @pytest.fixture

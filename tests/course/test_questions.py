@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from moe_tutorial.course import questions, quiz, score_card
+from moe_tutorial.course import quiz, score_card
+from moe_tutorial.course.quizzes import questions
 
 KINDS = {"choose", "number", "order", "match"}
 QUIZZES = questions.known()

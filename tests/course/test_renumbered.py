@@ -3,9 +3,9 @@
 import json
 import re
 
-from moe_tutorial.course import questions
-from moe_tutorial.course.progress import Progress
-from moe_tutorial.course.renumbered import ANSWERS, CLAIMS, LESSONS, answers_moved
+from moe_tutorial.course.progress.file import Progress
+from moe_tutorial.course.progress.renumbered import ANSWERS, CLAIMS, LESSONS, answers_moved
+from moe_tutorial.course.quizzes import questions
 
 
 def quiz(of, *right, wrong=()):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from moe_tutorial.show.claim_box import Axis, box, display_box
+from moe_tutorial.show.widgets.claim_box import Axis, box, display_box
 from moe_tutorial.study.claims import Claim
 
 LINE = (

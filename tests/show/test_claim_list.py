@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moe_tutorial.show.claim_list import show_claims, stored, summary
+from moe_tutorial.show.widgets.claim_list import show_claims, stored, summary
 from moe_tutorial.study.claims import read_claims
 
 LINES = """✓ claim 02.1 holds: So | measured 1.000

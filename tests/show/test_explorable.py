@@ -6,7 +6,7 @@ from plotly.offline import get_plotlyjs_version
 
 from moe_tutorial.show import explorable, look, plotly_slider
 from moe_tutorial.tools.site import themes_script
-from moe_tutorial.tools.site.plotly import box
+from moe_tutorial.tools.site.content.plotly import box
 
 LINE = {"type": "scatter", "x": [1, 2], "y": [3, 4], "line": {"color": look.expert_color(2)}}
 

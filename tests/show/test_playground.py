@@ -12,7 +12,7 @@ import torch
 from moe_tutorial.layers import FastFeedForward, MixtureOfExperts
 from moe_tutorial.show import playground
 from moe_tutorial.show.playground import KINDS, PRESETS, SETTINGS
-from moe_tutorial.show.playground.kernel import LOSSES
+from moe_tutorial.show.playground.engines.kernel import LOSSES
 from moe_tutorial.study import Dataset, digits, regimes_2d
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from moe_tutorial.layers import BiasBalancer, HashRouter, MixtureOfExperts
 from moe_tutorial.layers.routing import GATES
 from moe_tutorial.show.playground import SETTINGS
-from moe_tutorial.show.playground.kernel import LOSSES
+from moe_tutorial.show.playground.engines.kernel import LOSSES
 from moe_tutorial.study import share
 
 E, H, BATCH, STEPS = 5, 3, 32, 50

@@ -9,7 +9,7 @@ import torch
 from front_end import draw_at_once, say
 
 from moe_tutorial.layers import MixtureOfExperts
-from moe_tutorial.show.playground.kernel import EXPERT_SIDE, LOSSES, SIDE, KernelTraining
+from moe_tutorial.show.playground.engines.kernel import EXPERT_SIDE, LOSSES, SIDE, KernelTraining
 from moe_tutorial.study import regimes_2d
 
 SETTINGS = {

@@ -52,7 +52,7 @@ def first_steps(preset: dict) -> dict:
     return run(changes=changes, layer=preset["kind"], **preset["settings"])
 
 
-PRESETS = json.loads(read("playground/experiment.json"))["presets"]
+PRESETS = json.loads(read("playground/experiment/experiment.json"))["presets"]
 CHOICES = {name: tuple(SETTINGS[name]["choices"]) for name in ("gate", "balance", "data")}
 PAIRS = list(itertools.product(CHOICES["gate"], CHOICES["balance"]))
 OFTEN = [  # all gates and balances with all data, centred and not, with noise and without

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from moe_tutorial.show.sweep import MAX_STORED, sweep
+from moe_tutorial.show.widgets.sweep import MAX_STORED, sweep
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from moe_tutorial.show.token_view import token_view
+from moe_tutorial.show.widgets.token_view import token_view
 
 TEXT = "a <b>&\tö 🙂\n12"
 T = len(TEXT)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from moe_tutorial.layers import GPT, Router
-from moe_tutorial.study import comparison, multiplications, texts
+from moe_tutorial.study import multiplications, texts
+from moe_tutorial.study.systems import comparison
 
 
 @pytest.fixture(scope="module")

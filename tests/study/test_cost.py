@@ -8,7 +8,7 @@ from torch import nn
 
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.study import multiplications, parameters
-from moe_tutorial.study.cost import (
+from moe_tutorial.study.systems.cost import (
     bytes_per_token,
     count_parameters,
     distinct_experts,

@@ -14,8 +14,8 @@ from torch import nn
 
 from moe_tutorial.layers import BiasBalancer, MixtureOfExperts, Router, switch_loss
 from moe_tutorial.layers.routing import GATES
-from moe_tutorial.study import parallel
-from moe_tutorial.study.parallel import ExpertParallel, RankLost
+from moe_tutorial.study.systems import parallel
+from moe_tutorial.study.systems.parallel import ExpertParallel, RankLost
 
 sys.path.append(str(Path(__file__).parents[1] / "layers"))
 import loop_oracle

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_tutorial.study.serving import capacity, expert_step, kept, serve
+from moe_tutorial.study.systems.serving import capacity, expert_step, kept, serve
 
 
 def test_capacity_is_the_even_part_times_the_factor_rounded_up():

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from moe_tutorial.study import speed
+from moe_tutorial.study.systems import speed
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import nbformat
 import pytest
 from jupyter_cache import get_cache
 
-from moe_tutorial.tools import executed
 from moe_tutorial.tools.book import BookError, changed, execute_lessons, fill_cache
+from moe_tutorial.tools.notebooks import executed
 
 
 def write(path, *sources):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from moe_tutorial.tools.counts import counts
+from moe_tutorial.tools.notebooks.counts import counts
 
 
 @pytest.mark.parametrize("name", ["00_start_here", "01_why_experts", "02_experts", "03_router", "04_training"])

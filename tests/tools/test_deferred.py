@@ -1,6 +1,6 @@
 """A page waits for no script before it shows itself."""
 
-from moe_tutorial.tools.site.deferred import quicken
+from moe_tutorial.tools.site.html.deferred import quicken
 
 OPTIONS = '<script src="_static/documentation_options.js?v=1"></script>'
 

@@ -8,7 +8,7 @@ import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
-from moe_tutorial.tools.site.folds import TAGS, Fold, fold
+from moe_tutorial.tools.site.content.folds import TAGS, Fold, fold
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.py"))

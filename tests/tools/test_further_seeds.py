@@ -56,5 +56,7 @@ def test_the_claims_hold_from_seeds_that_are_not_stored(lesson):
 def test_the_claims_hold_from_the_seeds_of_this_date(lesson):
     if "comparison.results" in lesson.read_text(encoding="utf-8"):  # its claims are not judged without
         seeds = {"MOE_SEED": os.environ["MOE_NIGHT"]}
-        subprocess.run([sys.executable, "-m", "moe_tutorial.study.comparison"], env=os.environ | seeds, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "moe_tutorial.study.systems.comparison"], env=os.environ | seeds, check=True
+        )
     check(lesson, os.environ["MOE_NIGHT"])

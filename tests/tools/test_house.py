@@ -29,7 +29,17 @@ def homes(path: Path) -> set[str]:
 def test_a_lesson_uses_its_home_whose_test_has_its_name(lesson):
     used = homes(LESSONS[lesson])
     for home in re.findall("`(.*?)`", TABLE[lesson]):
-        floor, _, name = home.partition("/")
+        floor, *_, name = home.split("/")
         assert (ROOT / "tests" / floor / f"test_{name}.py").exists(), home
-        module = ".".join(["moe_tutorial", floor, name])
+        module = ".".join(["moe_tutorial", *home.split("/")])
         assert any(one == module or one.startswith(f"{module}.") for one in used), (home, sorted(used))
+
+
+FOLDERS = sorted(path for path in (ROOT / "moe_tutorial").rglob("*") if path.is_dir() and path.name != "__pycache__")
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_folder_has_at_most_a_dozen_files_or_folders(folder):
+    names = {path.name for path in folder.iterdir()} - {"__init__.py", "__pycache__"}
+    names -= {f"{lesson[:2]}.json" for lesson in LESSONS}  # quizzes: one file for each lesson
+    assert len(names) <= 12, sorted(names)

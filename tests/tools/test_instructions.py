@@ -8,8 +8,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from moe_tutorial.tools.executed import printed
-from moe_tutorial.tools.kernels import settings
+from moe_tutorial.tools.jupyter.kernels import settings
+from moe_tutorial.tools.notebooks.executed import printed
 
 
 class Instruction(NamedTuple):

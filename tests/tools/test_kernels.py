@@ -9,7 +9,7 @@ import zmq
 import zmq.asyncio
 from jupyter_client.session import Session
 
-from moe_tutorial.tools.kernels import ShellChannel, settings
+from moe_tutorial.tools.jupyter.kernels import ShellChannel, settings
 
 
 async def heard_while_sending() -> dict:

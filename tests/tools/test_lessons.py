@@ -6,8 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from moe_tutorial.tools import lessons
 from moe_tutorial.tools.__main__ import main
+from moe_tutorial.tools.notebooks import lessons
 
 HEADER = "# ---\n# jupyter:\n#   jupytext:\n#     formats: ipynb,py:percent\n# ---\n\n"
 LESSON = (

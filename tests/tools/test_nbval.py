@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_tutorial.tools import lessons
+from moe_tutorial.tools.notebooks import lessons
 
 ROOT = Path(__file__).parents[2]
 LESSON = """# %%
@@ -110,7 +110,7 @@ LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 def test_every_stored_claim_is_read_as_one(notebook):
     """A claim line that the site and the comparison of figures could not read would pass unnoticed."""
     from moe_tutorial.study.claims import read_claims
-    from moe_tutorial.tools.executed import printed
+    from moe_tutorial.tools.notebooks.executed import printed
 
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]

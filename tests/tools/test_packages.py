@@ -13,8 +13,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
-from moe_tutorial.tools.executed import printed
-from moe_tutorial.tools.kernels import settings
+from moe_tutorial.tools.jupyter.kernels import settings
+from moe_tutorial.tools.notebooks.executed import printed
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"jupyterlab", "torch", "matplotlib", "ipywidgets", "plotly", "jupytext", "nbval"}

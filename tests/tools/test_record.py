@@ -11,8 +11,8 @@ import jupytext
 import nbformat
 import pytest
 
-from moe_tutorial.tools import executed, lessons
 from moe_tutorial.tools.book import execute_lessons
+from moe_tutorial.tools.notebooks import executed, lessons
 
 ROOT = Path(__file__).parents[2]
 # A file of each part of the package that lessons use.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from test_install import lay_tools, program
 
-from moe_tutorial.tools.lab import free_port
+from moe_tutorial.tools.jupyter.lab import free_port
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the Makefile's shell script is for POSIX shells")

@@ -1,6 +1,6 @@
 """An output on a page: its claim lines become boxes, and what stands between them stays text."""
 
-from moe_tutorial.tools.site.claims import parts
+from moe_tutorial.tools.site.content.claims import parts
 
 LINE = "✓ claim 02.{} holds: So | measured 1.000 | rule: mean > 0.5"
 

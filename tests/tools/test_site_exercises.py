@@ -4,8 +4,8 @@ from docutils import nodes
 from docutils.utils import new_document
 from test_folds import cell
 
-from moe_tutorial.tools.site.exercises import show_stub
-from moe_tutorial.tools.site.folds import Fold
+from moe_tutorial.tools.site.content.exercises import show_stub
+from moe_tutorial.tools.site.content.folds import Fold
 
 SOLVED = 'def f(x):\n    """Words."""\n    ### BEGIN SOLUTION\n    return x + 1\n    ### END SOLUTION'
 

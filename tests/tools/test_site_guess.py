@@ -2,7 +2,7 @@
 
 from docutils import nodes
 
-from moe_tutorial.tools.site.guess import hide_code
+from moe_tutorial.tools.site.content.guess import hide_code
 
 
 def test_the_code_of_guesses_and_quizzes_is_left_out_and_no_other():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pybtex.database import Entry, Person
 
-from moe_tutorial.tools.site.sources import address, authors, cited, papers, where
+from moe_tutorial.tools.site.content.sources import address, authors, cited, papers, where
 
 # What lessons link to in their sources, and is no paper.
 OTHER = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from moe_tutorial.tools import lessons, tables
 from moe_tutorial.tools.__main__ import main
+from moe_tutorial.tools.notebooks import lessons, tables
 
 LAST = "14_capstone"
 

@@ -14,7 +14,7 @@ import pytest
 
 from moe_tutorial.study import below
 from moe_tutorial.study.claims import read_claims
-from moe_tutorial.tools.executed import printed
+from moe_tutorial.tools.notebooks.executed import printed
 
 ROOT = Path(__file__).parents[2]
 # A step is a block of code: a new file, lines for a file below one of its lines, or commands.
@@ -125,7 +125,7 @@ def test_an_exercise_is_found_and_examined(lesson):
 
 LINK = "decay=0.01&balance=entropy"
 NODE = """
-import { fromHash, toHash } from "./hash.js";
+import { fromHash, toHash } from "./experiment/hash.js";
 const state = fromHash(process.argv[1]);
 const tree = fromHash("layer=tree&decay=0.1");
 const notices = [...state.notices, ...tree.notices, ...fromHash("decay=2").notices];

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from traitlets.utils.importstring import import_item
 
-from moe_tutorial.tools import lab
+from moe_tutorial.tools.jupyter import lab
 
 
 def test_jupyterlab_is_told_to_send_each_message_at_once(monkeypatch):

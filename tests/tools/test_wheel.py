@@ -55,7 +55,7 @@ def test_the_wheel_has_the_lessons_and_the_stored_results(wheel):
         assert {f"moe_tutorial/course/notebooks/{name}.{kind}" for name in lessons} <= names
     data = [path for kind in ("json", "js", "css") for path in (ROOT / "moe_tutorial").rglob(f"*.{kind}")]
     kept = {path.relative_to(ROOT).as_posix() for path in data if "node_modules" not in path.parts}
-    assert {"moe_tutorial/course/notebooks/book.yml", "moe_tutorial/study/comparison.json"} | kept <= names
+    assert {"moe_tutorial/course/notebooks/book.yml", "moe_tutorial/study/systems/comparison.json"} | kept <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"moe_tutorial"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, read, sources, write_course
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.renumbered import LESSONS
+from moe_tutorial.course.progress.renumbered import LESSONS
 from moe_tutorial.tools.__main__ import main
 from moe_tutorial.tools.workspace import commands, files, status
 from moe_tutorial.tools.workspace.copies import MARK, read_course

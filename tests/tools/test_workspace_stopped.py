@@ -11,7 +11,7 @@ import pytest
 from test_workspace import AFTER, BEFORE, DONE, learnt
 from tiny_course import SOLVED, course_in, read, sources, write_course
 
-from moe_tutorial.course.progress import Progress
+from moe_tutorial.course.progress.file import Progress
 from moe_tutorial.tools.workspace.update import make_or_update, reset
 
 WRITTEN = [SOLVED, "x = 1  # mine", "y = 1  # mine", "q = 1  # mine", "z = 1  # mine", "Now me!"]  # by the learner

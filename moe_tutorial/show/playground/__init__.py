@@ -15,13 +15,13 @@ from torch import nn
 
 from moe_tutorial.layers import FastFeedForward
 from moe_tutorial.show.arrays import extent_of, labels_of, parts_of, points_of
-from moe_tutorial.show.playground.kernel import KernelTraining
+from moe_tutorial.show.playground.engines.kernel import KernelTraining
 from moe_tutorial.show.web import bundle, read, style
 
 MAX_STEPS = 1_000_000
 """Maximum steps that an experiment trains when it is opened."""
 
-_table = json.loads(read("playground/experiment.json"))
+_table = json.loads(read("playground/experiment/experiment.json"))
 SETTINGS: dict[str, dict[str, Any]] = _table["settings"]
 """The settings of an experiment, from the table that the page reads, too."""
 PRESETS: dict[str, str] = {preset["id"]: preset["kind"] for preset in _table["presets"]}
@@ -37,7 +37,7 @@ class Playground(KernelTraining):
     """
 
     _esm = bundle("playground/page.js")
-    _css = style("playground/playground.css")
+    _css = style("playground/panels/playground.css")
     script = t.Unicode(read("playground/pytorch.py")).tag(sync=True)  # the template of a run as a PyTorch script
     options = t.Dict().tag(sync=True)
     state = t.Dict().tag(sync=True)

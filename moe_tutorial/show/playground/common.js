@@ -2,7 +2,7 @@
 // What training a mixture and training a tree have in common: batches, cross-entropy, Adam, the memory of the last steps,
 // and the measures.
 import { DEAD } from "../web/words.js";
-import { fillUniform } from "./data.js";
+import { fillUniform } from "./experiment/data.js";
 
 const RECENT = 20; // steps that are averaged
 const MAX_HISTORY = 300; // rows that the history keeps

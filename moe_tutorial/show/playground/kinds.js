@@ -17,5 +17,5 @@ export const KINDS = {
 export const kindNames = Object.keys(KINDS);
 
 /** What trains; `own`: points brought along.
- * @param {import("./experiment.js").Settings} settings @param {import("./data.js").Data} [own] */
+ * @param {import("./experiment/experiment.js").Settings} settings @param {import("./experiment/data.js").Data} [own] */
 export const createLayer = (settings, own) => KINDS[settings.layer].create(settings, own);

@@ -2,26 +2,26 @@
 // knows kinds and engines by their interface alone.
 import { el, field, mount, redrawOnChange } from "../web/dom.js";
 import { DEAD } from "../web/words.js";
-import { check, makeControls } from "./controls.js";
-import { group, set } from "./elements.js";
+import { check, makeControls } from "./panels/controls.js";
+import { group, set } from "./panels/elements.js";
 import { browserEngine } from "./engines/browser.js";
 import { CATCH_UP } from "./engines/frame.js";
 import { kernelEngine } from "./engines/kernel.js";
-import { PRESETS, SETTINGS, carried, fitted, isLive, reaches } from "./experiment.js";
-import { makeFoot } from "./foot.js";
-import { makeHead } from "./head.js";
-import { MOST_STEPS, fromHash, isFixed } from "./hash.js";
+import { PRESETS, SETTINGS, carried, fitted, isLive, reaches } from "./experiment/experiment.js";
+import { makeFoot } from "./panels/foot.js";
+import { makeHead } from "./panels/head.js";
+import { MOST_STEPS, fromHash, isFixed } from "./experiment/hash.js";
 import { KINDS, kindNames } from "./kinds.js";
-import { makeMap } from "./map.js";
-import { makeReads, makeSmalls, makeUsage } from "./parts.js";
-import { makePoint } from "./point.js";
-import { knockedAfter, settingsAfter } from "./run.js";
-import { makeStart } from "./start.js";
-import { fromOptions, fromPreset, ownData, presetOf, stateOf } from "./state.js";
-import { makeStory } from "./story.js";
-import { makeTime } from "./time.js";
-import { makeTimeline } from "./timeline.js";
-import { makeTour } from "./tour.js";
+import { makeMap } from "./pictures/map.js";
+import { makeReads, makeSmalls, makeUsage } from "./pictures/parts.js";
+import { makePoint } from "./pictures/point.js";
+import { knockedAfter, settingsAfter } from "./experiment/run.js";
+import { makeStart } from "./panels/start.js";
+import { fromOptions, fromPreset, ownData, presetOf, stateOf } from "./experiment/state.js";
+import { makeStory } from "./panels/story.js";
+import { makeTime } from "./pictures/time.js";
+import { makeTimeline } from "./panels/timeline.js";
+import { makeTour } from "./panels/tour.js";
 import { summary } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; all of them are learnt from

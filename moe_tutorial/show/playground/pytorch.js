@@ -7,7 +7,7 @@
 //   changes               so does any setting
 // "no" turns one of these round, and "or" stands between several.
 
-import { SETTINGS } from "./experiment.js";
+import { SETTINGS } from "./experiment/experiment.js";
 
 /** @typedef {Record<string, any>} Settings */
 /** @typedef {{ at: number, set?: Settings, knock?: [number, boolean] }} Change made when so many steps were done */

@@ -1,8 +1,8 @@
 // Titles that every kind has: each says what its picture shows, computed from the numbers that are drawn.
-import { SHAPES } from "../web/pen.js";
+import { SHAPES } from "../web/draw/pen.js";
 import { sayOf } from "../web/slider.js";
 import { capital, percent, shareWords } from "../web/words.js";
-import { SETTINGS } from "./experiment.js";
+import { SETTINGS } from "./experiment/experiment.js";
 
 export const most = (values) => values.indexOf(Math.max(...values));
 export function ownersIn({ owner }) {

@@ -2,11 +2,11 @@
 import { button, describe, el, mount, note, perFrame, picture, quietly, redrawOnChange, subtitle } from "./dom.js";
 import { DEAD, capital, mapWords, shareWords, usageTitle } from "./words.js";
 import { GONE, connect } from "./link.js";
-import { sharePanel } from "./shares.js";
+import { sharePanel } from "./draw/shares.js";
 import { makeSlider, short } from "./slider.js";
 import { cut } from "./routing.js";
-import { drawPlane, pixels } from "./plane.js";
-import { drawHistory } from "./charts.js";
+import { drawPlane, pixels } from "./draw/plane.js";
+import { drawHistory } from "./draw/charts.js";
 import { historyOf, numbers, unpack } from "./wire.js";
 
 const MOVING = 0.45; // of the pixels: in motion the map is quick, at rest it is sharp

@@ -50,7 +50,9 @@ def configure(app: Sphinx, config: Any) -> None:
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
-    (made / "look.css").write_text(look.css() + read("web/claim.css") + read("web/ask.css"), encoding="utf-8")
+    (made / "look.css").write_text(
+        look.css() + read("web/widgets/claim.css") + read("web/ask/ask.css"), encoding="utf-8"
+    )
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")
     # The assets keep their folder structure in _static, so that KaTeX's style sheet finds its fonts.

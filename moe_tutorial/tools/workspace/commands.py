@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.tools.lab import open_lab
+from moe_tutorial.tools.jupyter.lab import open_lab
 from moe_tutorial.tools.nbgrader import make_class
 from moe_tutorial.tools.workspace import status
 from moe_tutorial.tools.workspace.copies import read_course

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from moe_tutorial.course.renumbered import LESSONS
+from moe_tutorial.course.progress.renumbered import LESSONS
 from moe_tutorial.tools.workspace.copies import MARK, Page
 from moe_tutorial.tools.workspace.merge import Merged, answers, divided, exercises, merge
 

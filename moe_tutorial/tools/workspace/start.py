@@ -5,7 +5,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from moe_tutorial.course.progress import FILE, Progress
+from moe_tutorial.course.progress.file import FILE, Progress
 from moe_tutorial.tools.workspace import files
 from moe_tutorial.tools.workspace.copies import Page
 from moe_tutorial.tools.workspace.status import count

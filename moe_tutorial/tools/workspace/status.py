@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from moe_tutorial.course.progress import FILE, Progress
+from moe_tutorial.course.progress.file import FILE, Progress
 from moe_tutorial.tools.workspace.copies import Page
 from moe_tutorial.tools.workspace.merge import exercises
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.progress import FILE, Progress
-from moe_tutorial.course.renumbered import LESSONS
+from moe_tutorial.course.progress.file import FILE, Progress
+from moe_tutorial.course.progress.renumbered import LESSONS
 from moe_tutorial.tools.workspace import files
 from moe_tutorial.tools.workspace.copies import Page, as_file, find
 from moe_tutorial.tools.workspace.merge import Merged, untouched

@@ -1,9 +1,9 @@
 // @ts-check
 // Trains in this page: between two pictures, and only while somebody can see it.
 import { stillness } from "../../web/dom.js";
-import { dataOf } from "../data.js";
-import { fitted, isLive } from "../experiment.js";
-import { makeRun } from "../run.js";
+import { dataOf } from "../experiment/data.js";
+import { fitted, isLive } from "../experiment/experiment.js";
+import { makeRun } from "../experiment/run.js";
 import { CATCH_UP, PACES, makeSpeed } from "./frame.js";
 
 const SLICE = 3; // ms of training at a time, so that a slider finds the page free
@@ -13,11 +13,11 @@ const GIVE_WAY = 400; // ms after a slider moved in which training takes one tur
 const SETTLE = 150; // ms after the last move until a resting picture becomes sharp
 const BEHIND = 0.25; // seconds of its pace that a training may make up for
 
-/** @typedef {import("../experiment.js").Settings} Settings */
-/** @typedef {import("../data.js").Data} Data */
+/** @typedef {import("../experiment/experiment.js").Settings} Settings */
+/** @typedef {import("../experiment/data.js").Data} Data */
 /** @typedef {import("./frame.js").Frame} Frame */
 
-/** @param {(frame: Frame) => void} show @param {import("../run.js").Begun} first @param {Data} [own] points brought along
+/** @param {(frame: Frame) => void} show @param {import("../experiment/run.js").Begun} first @param {Data} [own] points brought along
  * @returns {import("./frame.js").Engine} */
 export function browserEngine(show, first, own) {
   const speed = makeSpeed();
@@ -46,7 +46,7 @@ export function browserEngine(show, first, own) {
   let drawn = 0; // when the last picture was
   let slice = 1; // steps in about a millisecond
 
-  /** @param {import("../run.js").Begun} begun */
+  /** @param {import("../experiment/run.js").Begun} begun */
   function create({ settings, knocked, changes }) {
     const fit = fitted(settings);
     const name = [fit.data, fit.seed, fit.centred].join();
@@ -175,7 +175,7 @@ export function browserEngine(show, first, own) {
     };
   }
   /** Knocks out as before, as far as these experts are there and one stays.
-   * @param {import("../run.js").Begun} begun */
+   * @param {import("../experiment/run.js").Begun} begun */
   function start({ settings, knocked, changes }) {
     const there = knocked.slice(0, settings.E ?? 0);
     run = create({ settings, knocked: there.includes(false) || there.length < settings.E ? there : [], changes });

@@ -3,7 +3,7 @@
 
 /**
  * @typedef {Object} Engine
- * @property {(begun: import("../run.js").Begun, steps: number, more?: { point?: number,
+ * @property {(begun: import("../experiment/run.js").Begun, steps: number, more?: { point?: number,
  *   goal?: (seen: any) => boolean }) => void} begin a new experiment: this and nothing of the old, trained so many steps
  * @property {(step: number) => void} run at its pace, until so many steps are done; Infinity: without end
  * @property {(perSecond: number) => void} pace steps a second; 0: as fast as it can
@@ -23,9 +23,9 @@
  * @typedef {Object} Frame
  * @property {"browser" | "kernel"} engine
  * @property {Record<string, any>} settings all of the kind's, with its name as `layer`
- * @property {import("../data.js").Data & { drawn?: number }} data
+ * @property {import("../experiment/data.js").Data & { drawn?: number }} data
  * @property {number} step
- * @property {import("../run.js").Run} [run] how it began and what was changed, where that is kept
+ * @property {import("../experiment/run.js").Run} [run] how it began and what was changed, where that is kept
  * @property {boolean} running by itself
  * @property {boolean} busy running, or on its way to a step
  * @property {boolean} settled nothing will come after it by itself

@@ -4,15 +4,15 @@
 import { perFrame } from "../../web/dom.js";
 import { connect } from "../../web/link.js";
 import { historyOf, numbers } from "../../web/wire.js";
-import { dataOf } from "../data.js";
-import { isLive } from "../experiment.js";
-import { settingsAfter } from "../run.js";
+import { dataOf } from "../experiment/data.js";
+import { isLive } from "../experiment/experiment.js";
+import { settingsAfter } from "../experiment/run.js";
 import { makeSpeed } from "./frame.js";
 
-/** @typedef {import("../data.js").Data} Data */
+/** @typedef {import("../experiment/data.js").Data} Data */
 
 /** @param {(frame: import("./frame.js").Frame) => void} show
- * @param {import("../run.js").Begun} begun
+ * @param {import("../experiment/run.js").Begun} begun
  * @param {Data} own points brought along, if there are
  * @param {any} model the widget's
  * @returns {import("./frame.js").Engine} */

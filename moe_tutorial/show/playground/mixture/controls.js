@@ -1,7 +1,7 @@
 // A mixture's controls beyond the table's: what a setting makes of the others, and who is knocked out.
 import { el, field, quietly, subtitle } from "../../web/dom.js";
 import { sum } from "../../web/words.js";
-import { group, set } from "../elements.js";
+import { group, set } from "../panels/elements.js";
 
 // Out it goes, and back: the panel.
 function stepIn({ knock: knockOut }) {

@@ -1,6 +1,6 @@
 // A mixture's own in the pictures: how finely a hash is drawn, and the rows of an inspected point.
-import { SHAPES } from "../../web/pen.js";
-import { number } from "../../web/shares.js";
+import { SHAPES } from "../../web/draw/pen.js";
+import { number } from "../../web/draw/shares.js";
 import { pullWords } from "../words.js";
 
 // Whom the router asks, and who comes next.

@@ -4,10 +4,10 @@ import { checkPlace, crossEntropy, each, largest, usage } from "../common.js";
 
 /**
  * @param {Object} mixture
- * @param {import("../data.js").Data} mixture.data
+ * @param {import("../experiment/data.js").Data} mixture.data
  * @param {number} mixture.E
  * @param {import("./routing.js").Router} mixture.router
- * @param {import("../experts.js").Experts} mixture.experts
+ * @param {import("../pictures/experts.js").Experts} mixture.experts
  */
 export function makeMixtureLooks({ data, E, router, experts }) {
   const { x: X, y: Y, xTest, yTest, classes: C } = data;

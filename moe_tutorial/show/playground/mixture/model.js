@@ -3,20 +3,20 @@
 // moe_tutorial/layers computes (router without bias, experts with one hidden layer of ReLU):
 // tests/show/test_playground_engine.py holds it to the torch layers, step by step. No page is needed to run it.
 import { checkFinite, checkPlace, makeBatches, makeMoments, makeParameters, makeRecord } from "../common.js";
-import { dataOf, fillNormal, randomState } from "../data.js";
-import { SETTINGS, changedLive, checkSettings } from "../experiment.js";
-import { makeExperts } from "../experts.js";
+import { dataOf, fillNormal, randomState } from "../experiment/data.js";
+import { SETTINGS, changedLive, checkSettings } from "../experiment/experiment.js";
+import { makeExperts } from "../pictures/experts.js";
 import { BALANCES } from "./balance.js";
 import { makeMixtureLooks } from "./looks.js";
 import { makeRouter } from "./routing.js";
 
-/** @typedef {import("../experiment.js").Settings} Settings */
+/** @typedef {import("../experiment/experiment.js").Settings} Settings */
 /** @typedef {import("./balance.js").Balance} Balance */
 
 const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a batch
 
 /** @param {Settings} [given] what differs from the table
- * @param {import("../data.js").Data} [own] points brought along */
+ * @param {import("../experiment/data.js").Data} [own] points brought along */
 export function createMixture(given = {}, own) {
   const settings = checkSettings("mixture", given);
   const { E, width: H, seed } = settings;

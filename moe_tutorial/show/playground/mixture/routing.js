@@ -2,7 +2,7 @@
 // Who is asked: a point's logits, probabilities, ranking, the k experts that rank highest and their weights, and the way
 // back from these weights to the logits. What it computes is what moe_tutorial/layers/routing.py computes.
 import { choose } from "../../web/routing.js";
-import { SETTINGS } from "../experiment.js";
+import { SETTINGS } from "../experiment/experiment.js";
 
 const GATES = Object.keys(SETTINGS.gate.choices ?? {});
 const [SOFTMAX_FIRST, TOPK_FIRST, SIGMOID, HASH] = GATES.map((_, i) => i);
@@ -59,7 +59,7 @@ export function makeRouter(E, params, direction) {
   let alive = E;
   let biased = false;
 
-  /** @param {import("../experiment.js").Settings} settings */
+  /** @param {import("../experiment/experiment.js").Settings} settings */
   function set(settings) {
     gate = GATES.indexOf(settings.gate);
     biased = settings.balance === "bias";

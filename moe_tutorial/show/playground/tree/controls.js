@@ -1,7 +1,7 @@
 // A tree's controls are the table's. Its panel is the picture of the points on their way down.
 import { el } from "../../web/dom.js";
 import { DEAD, percent, shareWords } from "../../web/words.js";
-import { makeCanvas } from "../elements.js";
+import { makeCanvas } from "../panels/elements.js";
 import { drawFlow } from "./draw.js";
 import { letter, partsTitle } from "./words.js";
 

@@ -1,10 +1,10 @@
 // A tree's own pictures: the points on their way down, and the questions as lines in the plane. Questions are letters,
 // from A at the root, level by level, since numbers are leaves.
 import { DEAD, percent } from "../../web/words.js";
-import { SHAPES, circle, drawBadge, fill, fit, hatch, label, lineThrough, stroke, write } from "../../web/pen.js";
-import { mix, readTheme, rgb } from "../../web/pen.js";
-import { placeOf } from "../../web/plane.js";
-import { number } from "../../web/shares.js";
+import { SHAPES, circle, drawBadge, fill, fit, hatch, label, lineThrough, stroke, write } from "../../web/draw/pen.js";
+import { mix, readTheme, rgb } from "../../web/draw/pen.js";
+import { placeOf } from "../../web/draw/plane.js";
+import { number } from "../../web/draw/shares.js";
 import { pullWords } from "../words.js";
 import { letter } from "./words.js";
 

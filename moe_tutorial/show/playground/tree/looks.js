@@ -5,9 +5,9 @@ import { linesOf } from "./lines.js";
 
 /**
  * @param {Object} tree
- * @param {import("../data.js").Data} tree.data
+ * @param {import("../experiment/data.js").Data} tree.data
  * @param {import("./descent.js").Descent} tree.descent
- * @param {import("../experts.js").Experts} tree.leaves
+ * @param {import("../pictures/experts.js").Experts} tree.leaves
  * @param {(x0: number, x1: number) => void} tree.answerSoftly
  */
 export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {

@@ -2,17 +2,17 @@
 // A fast feedforward tree that trains itself: a binary tree of soft decisions, with a small network in each leaf. What it
 // computes is what FastFeedForward of moe_tutorial/layers/tree.py computes.
 import { checkFinite, makeBatches, makeMoments, makeParameters, makeRecord } from "../common.js";
-import { dataOf, randomState } from "../data.js";
-import { SETTINGS, changedLive, checkSettings } from "../experiment.js";
-import { makeExperts } from "../experts.js";
+import { dataOf, randomState } from "../experiment/data.js";
+import { SETTINGS, changedLive, checkSettings } from "../experiment/experiment.js";
+import { makeExperts } from "../pictures/experts.js";
 import { nodeBalance } from "./balance.js";
 import { makeDescent } from "./descent.js";
 import { makeTreeLooks } from "./looks.js";
 
 const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a batch
 
-/** @param {import("../experiment.js").Settings} [given] what differs from the table
- * @param {import("../data.js").Data} [own] points brought along */
+/** @param {import("../experiment/experiment.js").Settings} [given] what differs from the table
+ * @param {import("../experiment/data.js").Data} [own] points brought along */
 export function createTree(given = {}, own) {
   const settings = checkSettings("tree", given);
   const { depth, leaf_width: H, seed } = settings;
@@ -108,7 +108,7 @@ export function createTree(given = {}, own) {
   }
 
   /** What may change while it trains; the rest needs another tree.
-   * @param {import("../experiment.js").Settings} partial */
+   * @param {import("../experiment/experiment.js").Settings} partial */
   function set(partial) {
     model.settings = changedLive(model.settings, partial);
     if (Object.keys(partial).some((name) => name !== "rate")) record.forget();

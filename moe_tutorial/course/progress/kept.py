@@ -1,0 +1,72 @@
+"""Widgets that store a learner's answers: in the workspace, in this kernel, or in a reader's browser."""
+
+from html import escape
+from typing import Any
+
+import anywidget
+import traitlets as t
+
+from moe_tutorial.course.progress.file import progress
+from moe_tutorial.show.web import style
+from moe_tutorial.study.watched import builds_page
+
+_in_kernel: dict[str, dict[str, Any]] = {}  # kind -> id -> value, used if there is no workspace
+
+
+def answered() -> dict[str, dict[str, Any]]:
+    """The stored answers, kind -> id -> value: the workspace's, or without one those given since this kernel started.
+
+    Empty while the site is built.
+    """
+    if builds_page():
+        return {}
+    kept = progress()
+    return kept.read() if kept else _in_kernel
+
+
+def place() -> str:
+    """Where answers are stored: "browser" on a page of the site, otherwise "workspace", or "kernel" without one."""
+    return "browser" if builds_page() else "workspace" if progress() else "kernel"
+
+
+class Asking(anywidget.AnyWidget):
+    """Base class of widgets that also have a plain HTML form."""
+
+    _css = style("web/ask/ask.css")
+    place = t.Unicode().tag(sync=True)  # from place(), or "page" if the workspace could not be written
+
+    def page(self) -> str:
+        """The HTML form, shown until the widget loads and to readers without JavaScript."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
+        data, metadata = super()._repr_mimebundle_(**options)
+        return data | {"text/html": self.page()}, metadata
+
+
+class Keeper(Asking):
+    """Base class of widgets that store one answer, ``kept``, which ``show/web/ask/kept.js`` reads and writes."""
+
+    kind = t.Unicode().tag(sync=True)
+    id = t.Unicode().tag(sync=True)
+    kept = t.Dict(default_value=None, allow_none=True).tag(sync=True)
+
+    def __init__(self, kind: str, id: str, **traits: Any) -> None:
+        kept = answered().get(kind, {}).get(id)
+        super().__init__(kind=kind, id=id, place=place(), kept=kept if isinstance(kept, dict) else None, **traits)
+        self.observe(self._keep, "kept")
+
+    def _keep(self, change: dict[str, Any]) -> None:
+        kept = progress()
+        if not kept:
+            _in_kernel.setdefault(self.kind, {})[self.id] = change["new"]
+            return
+        try:
+            kept.put(self.kind, self.id, change["new"])
+        except OSError:  # such as a full disk: the widget then says that nothing is stored
+            self.place = "page"
+
+
+def prose(text: str) -> str:
+    """Plain text as HTML; text between backticks becomes code."""
+    return "".join(f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(text.split("`")))

@@ -1,0 +1,29 @@
+"""``score_card()``: what a learner has done so far, lesson by lesson: guesses, exercises, quizzes."""
+
+import traitlets as t
+
+from moe_tutorial.course.progress.kept import Asking, answered, place
+from moe_tutorial.show.web import bundle
+
+NOTHING = "Nothing is counted yet. Lock a guess, solve an exercise, answer a quiz, and it stands here."
+
+
+class ScoreCard(Asking):
+    """The widget behind `score_card`. On the site, its data come from the browser."""
+
+    _esm = bundle("web/ask/score.js")
+    kept = t.Dict().tag(sync=True)  # kind -> id -> value
+    nothing = t.Unicode(NOTHING).tag(sync=True)
+
+    def __repr__(self) -> str:
+        counts = [f"{len(self.kept[kind])} {kind}" for kind in ("guess", "exercise", "quiz") if self.kept.get(kind)]
+        return f"Score card: {', '.join(counts)}" if counts else NOTHING
+
+    def page(self) -> str:
+        """HTML shown until the widget loads, and without JavaScript."""
+        return f'<section class="moe-ask"><p class="moe-label">Your score card</p><p>{self.nothing}</p></section>'
+
+
+def score_card() -> ScoreCard:
+    """Show how close your guesses were, which exercises you solved, and your quiz results, over the whole course."""
+    return ScoreCard(place=place(), kept=answered())

@@ -1,0 +1,1 @@
+"""What trains the playground: the page, or torch in the kernel."""

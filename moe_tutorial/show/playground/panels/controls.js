@@ -1,0 +1,86 @@
+// The controls of an experiment, made from the table: one for each setting, in its group, shown where its kind is.
+import { el, field, freshId, quietly } from "../../web/dom.js";
+import { makeSlider } from "../../web/slider.js";
+import { GROUPS, SETTINGS, isLive, mostOf, namesOf } from "../experiment/experiment.js";
+
+// One setting's control: its node, its inputs, and show(value, settings).
+function makeControl(name, change) {
+  const { type } = SETTINGS[name];
+  if (type === "choice") return makeChoice(name, change);
+  if (type === "flag") return makeFlag(name, change);
+  if (!SETTINGS[name].slider) return makeNumber(name, change);
+  const slider = makeSlider(SETTINGS[name], (value) => change({ [name]: value }));
+  return { ...slider, show: (value, settings) => slider.show(value, SETTINGS[name].most && mostOf(name, settings)) };
+}
+
+function makeChoice(name, change) {
+  const { label, choices } = SETTINGS[name];
+  const options = Object.entries(choices).map(([value, words]) => el("option", { value }, words));
+  const input = el("select", { onchange: () => change({ [name]: input.value }) }, ...options);
+  return { node: field(label, input), inputs: [input], show: (value) => (input.value = value) };
+}
+
+export function check(input, words, more) {
+  input.id = freshId();
+  return el("div", { className: "pg-check" }, input, el("label", { htmlFor: input.id }, words, el("small", {}, more)));
+}
+
+function makeFlag(name, change) {
+  const { label, note = "" } = SETTINGS[name];
+  const input = el("input", { type: "checkbox", onchange: () => change({ [name]: input.checked }) });
+  return { node: check(input, label, note), inputs: [input], show: (value) => (input.checked = value) };
+}
+
+// A number in a box, and a button for the next one.
+function makeNumber(name, change) {
+  const {
+    label,
+    range: [min, max],
+  } = SETTINGS[name];
+  const input = el("input", { type: "number", min, max, step: 1 });
+  const another = () => change({ [name]: (now + 1) % (max + 1) });
+  const next = quietly("Another", { title: `The next ${label.toLowerCase()}`, onclick: another });
+  let now = min;
+  input.onchange = () => {
+    if (input.value && input.checkValidity()) change({ [name]: +input.value });
+    else input.value = now;
+  };
+  const node = el("div", { className: "pg-seed" }, field(label, input), next);
+  return { node, inputs: [input, next], show: (value) => (input.value = now = value) };
+}
+
+// All of them. `more`: further fields by group, of { node, needs }, what a kind's controls must have; `own`: the learner's points, which stay as they are.
+export function makeControls(change, { own, more = {} }) {
+  const controls = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, makeControl(name, change)]));
+  const fixed = own ? ["data", "centred"] : [];
+  if (own) controls.data.inputs[0].replaceChildren(el("option", { value: "own" }, "your own"));
+  const groups = GROUPS.map((group) => {
+    const names = Object.keys(SETTINGS).filter((name) => SETTINGS[name].group === group);
+    const nodes = [...names.map((name) => controls[name].node), ...(more[group] ?? []).map(({ node }) => node)];
+    return { names, node: el("fieldset", {}, el("legend", {}, group), ...nodes) };
+  });
+  const title = el("summary", {}, "Change the experiment");
+  const fields = el("div", { className: "pg-fields" }, ...groups.map((group) => group.node));
+  const node = el("details", { open: true }, title, fields);
+
+  // `can`: what the kernel's layer lets be changed; null where all can be. `kept`: settings that stay as they are.
+  function show(settings, kind, can, kept = []) {
+    const names = namesOf(settings.layer);
+    for (const group of groups) group.node.hidden = !group.names.some((name) => names.includes(name));
+    for (const { node, needs } of Object.values(more).flat()) node.hidden = !!needs && !kind.controls[needs];
+    for (const name in controls) {
+      const { node, inputs, show } = controls[name];
+      node.hidden = !names.includes(name);
+      if (node.hidden) continue;
+      show(settings[name], settings);
+      const possible = !can || can.includes(name) || (can.includes("build") && !isLive(name, "kernel"));
+      const off =
+        !possible || fixed.includes(name) || kept.includes(name) || kind.controls.idle(settings).includes(name);
+      for (const input of inputs) input.disabled = off;
+    }
+    for (const [name, words] of Object.entries(kind.controls.labels(settings)))
+      controls[name].node.firstChild.textContent = words;
+    if (own) controls.data.inputs[0].value = "own";
+  }
+  return { node, fields, show };
+}

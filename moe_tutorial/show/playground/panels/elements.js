@@ -1,0 +1,18 @@
+// Elements that the playground's panels have in common.
+import { el, note, subtitle } from "../../web/dom.js";
+
+/** Says other words, if they are others. */
+export function set(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+export const group = (className, ariaLabel, ...nodes) => el("div", { className, role: "group", ariaLabel }, ...nodes);
+export const makeCanvas = (name) => el("canvas", { role: "img", "data-picture": name });
+export const square = (canvas, ...more) => el("div", { className: "pg-square" }, canvas, ...more);
+/** A picture's title, and behind a question mark what it shows; both in words that are set later. */
+export function heading(words = "") {
+  const title = subtitle();
+  const said = note(words);
+  const asked = el("summary", { ariaLabel: "What am I looking at?", title: "What am I looking at?" }, "?");
+  const node = el("div", { className: "pg-above" }, title, el("details", { className: "pg-what" }, asked, said));
+  return { node, title: (now) => set(title, now), explain: (now) => set(said, now), words: () => title.textContent };
+}

@@ -1,0 +1,95 @@
+// The foot: the run as it stands, as a link or, in a notebook, in Python; as a script for PyTorch; as a picture. The page's
+// address says it too, if `owner`, and the widget's `state`, if a kernel is `live`.
+import { el, field, quietly } from "../../web/dom.js";
+import { set } from "./elements.js";
+import { toHash } from "../experiment/hash.js";
+import { drawCard } from "../pictures/pictures.js";
+import { inPyTorch } from "../pytorch.js";
+import { flatten, inPython } from "../experiment/state.js";
+
+const TOO_LONG = "More was changed on the way than a link can hold. Reset begins a run that fits.";
+
+/** Puts text where one can paste it from, and says so. */
+async function copy(text, from, status, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    set(status, `${what} copied.`);
+  } catch {
+    from.focus();
+    from.select();
+    set(status, `Press Ctrl+C to copy ${what.toLowerCase()}.`); // this page may not
+  }
+}
+const asChanges = ({ at, name, value }) =>
+  name === "out" || name === "in" ? { at, knock: [value, name === "out"] } : { at, set: { [name]: value } };
+
+export function makeFoot(model, { live, owner, own }) {
+  const here = location.href.replace(/#.*/, "");
+  const folder = location.protocol === "about:" ? "" : here.replace(/[^/]*$/, "");
+  const page = owner ? here : `${folder}playground.html`;
+  const title = document.title;
+  const text = el("input", { type: "text", readOnly: true, onfocus: () => text.select() });
+  const status = el("span", { className: "moe-note", role: "status" });
+  const script = el("textarea", {
+    className: "pg-script",
+    readOnly: true,
+    rows: 14,
+    spellcheck: false,
+    ariaLabel: "The script",
+  });
+  const scriptBox = el("div", { hidden: true }, script);
+  const words = live ? "This experiment in Python" : "A link to this run";
+  const copyLink = quietly("Copy", { onclick: () => copy(text.value, text, status, live ? "Python" : "The link") });
+  const asScript = quietly("Copy as PyTorch", { onclick: writeScript });
+  const picture = quietly("Save the picture", { onclick: savePicture });
+  let written = "";
+  let state;
+  let seen;
+
+  function writeScript() {
+    const { settings, knocked, changes, steps } = state;
+    const run = { settings, knocked, changes: changes.map(asChanges), steps };
+    try {
+      script.value = inPyTorch(model.get("script"), run, link());
+    } catch (problem) {
+      return set(status, problem.message);
+    }
+    scriptBox.hidden = false;
+    copy(script.value, script, status, `The script, ${script.value.trim().split("\n").length} lines,`);
+  }
+  function savePicture() {
+    const name = `mixture-step-${state.steps}.png`;
+    const card = drawCard(seen.map, seen.frame, seen.message, link());
+    card.toBlob((blob) => {
+      const address = URL.createObjectURL(blob);
+      el("a", { href: address, download: name }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 60000);
+      set(status, `${name} saved.`);
+    });
+  }
+  const link = () => {
+    const hash = toHash(state);
+    return hash === null ? page : `${page}#${hash || "steps=0"}`;
+  };
+
+  // `busy`: it trains, so the address would change all the time.
+  function remember(now, busy, look) {
+    state = now;
+    seen = look;
+    asScript.disabled = !!own || !look.frame.run;
+    const hash = toHash(state);
+    const changed = hash !== written;
+    if (!changed && text.value) return;
+    written = hash;
+    if (owner && changed && !busy && hash !== null && hash !== location.hash.slice(1))
+      history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
+    if (owner && !busy) document.title = `${look.message} · ${title}`;
+    text.value = live ? inPython(flatten(state)) : hash === null ? TOO_LONG : link();
+    copyLink.disabled = hash === null && !live;
+    if (!live) return;
+    model.set("state", flatten(state));
+    model.save_changes();
+  }
+  const row = el("div", { className: "pg-share" }, field(words, text), copyLink, asScript, picture, status);
+  return { node: el("div", { className: "pg-foot" }, row, scriptBox), remember, written: () => written };
+}

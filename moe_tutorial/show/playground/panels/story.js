@@ -1,0 +1,111 @@
+// A preset's story: how it begins, what to look for, what to try next, and what came of that beside the same run without it;
+// or a challenge, and how far it is.
+import { el, quietly, renew } from "../../web/dom.js";
+import { figure, percent } from "../../web/words.js";
+import { set } from "./elements.js";
+import { KINDS } from "../kinds.js";
+import { settingsAfter } from "../experiment/run.js";
+import { presetOf } from "../experiment/state.js";
+import { makeBaseline } from "../experiment/baseline.js";
+import { changeWords } from "../words.js";
+
+/** Whether, and when, a run has made the changes that a preset proposes: they, or none. */
+function proposed(run, { set: wanted }) {
+  const made = Object.entries(wanted).map(([name, value]) =>
+    run.changes().find((change) => change.name === name && change.value === value),
+  );
+  return made.includes(undefined) ? [] : made;
+}
+const whole = { dead: (v) => String(v), entropy: (v) => v.toFixed(2), accuracy: percent };
+const goalNames = { dead: "Dead", entropy: "Usage entropy", accuracy: "Right, held out" };
+
+// goOn(preset): what it proposes.
+export function makeStory(goOn) {
+  const sentence = el("p", { className: "pg-story" });
+  const asked = el("span");
+  const then = quietly("", { className: "moe-button moe-quiet pg-then", onclick: () => goOn(preset) });
+  const next = el("p", { className: "pg-next" }, asked, then);
+  const heads = el("tr");
+  const rows = el("tbody");
+  const table = el("table", { hidden: true }, el("caption", {}), el("thead", {}, heads), rows);
+  const score = el("p", { className: "pg-score", role: "status" });
+  const node = el("div", { className: "pg-told" }, sentence, next, score, table);
+  const baseline = makeBaseline(compare);
+  let preset;
+  let frame;
+  let possible = true; // what it proposes, with this layer
+  let wanted = ""; // the comparison that there is to make
+
+  function show(state, can) {
+    preset = presetOf(state.preset);
+    node.hidden = !preset;
+    if (!preset) return;
+    set(sentence, [preset.sentence, preset.ask].filter(Boolean).join(" "));
+    next.hidden = !preset.then;
+    score.hidden = !preset.goal;
+    if (!preset.then) return;
+    const changes = Object.entries(preset.then.set).map(([name, value]) => changeWords({ name, value }));
+    set(asked, preset.then.ask);
+    set(then, `${changes.join(", ")}; ${preset.then.steps} steps more`);
+    possible = !can || Object.keys(preset.then.set).every((name) => can.includes(name));
+    then.disabled = !possible || !frame?.step;
+  }
+
+  function draw(now) {
+    frame = now;
+    then.disabled = !possible || !frame.step; // there is nothing to change yet
+    if (preset?.goal && frame.run) judge();
+    const made = preset?.then && frame.run ? proposed(frame.run, preset.then) : [];
+    const at = made[0]?.at ?? Infinity;
+    if (frame.step <= at) {
+      table.hidden = true;
+      wanted = "";
+    }
+    if (!frame.settled || frame.step <= at) return;
+    const { settings, knocked } = frame.run.begun;
+    const changes = frame.run.changes().filter((change) => !made.includes(change) && change.at <= frame.step);
+    const never = { settings, knocked, changes };
+    const always = { settings: settingsAfter(settings, made), knocked, changes };
+    wanted = JSON.stringify([never, always, frame.step]);
+    if (wanted === table.dataset.key) table.hidden = false;
+    else baseline.ask(wanted, [never, always], frame.data, frame.step);
+  }
+
+  // The three runs at the same step, in the figures that the kind is judged by.
+  function compare(key, runs) {
+    if (key !== wanted) return; // something else has begun
+    const { words } = KINDS[frame.settings.layer];
+    const { at } = proposed(frame.run, preset.then)[0];
+    const figures = (seen) => words.reads(seen).filter(([name]) => words.compared.includes(name));
+    const seen = ({ model }) => ({ ...frame, now: model.evaluate(), recent: model.recent(), settings: model.settings });
+    const lines = [
+      [`changed at step ${figure(at)}`, frame],
+      ["never changed", seen(runs[0])],
+      ["so from the start", seen(runs[1])],
+    ];
+    table.firstChild.textContent = `At step ${figure(frame.step)}`;
+    renew(heads, el("td"), ...figures(frame).map(([name]) => el("th", { scope: "col" }, name)));
+    const cells = (of) => figures(of).map(([, value, unit]) => el("td", {}, `${value}${unit}`));
+    renew(rows, ...lines.map(([name, of]) => el("tr", {}, el("th", { scope: "row" }, name), ...cells(of))));
+    table.dataset.key = key;
+    table.hidden = false;
+  }
+
+  function judge() {
+    const { run, step, now } = frame;
+    const { goal, from = 0, steps } = preset;
+    const won = run.won();
+    const scores = { steps: won - from, E: frame.settings.E };
+    const units = { steps: "steps", E: "experts" };
+    const stands = Object.keys(goal).map((name) => `${goalNames[name]}: ${whole[name](now[name])}`);
+    if (won && won <= steps) {
+      set(
+        score,
+        `✓ Reached at step ${figure(won)}. Your score: ${scores[preset.score]} ${units[preset.score]}; fewer is better. The link below replays it.`,
+      );
+    } else if (step >= steps)
+      set(score, `✗ Not within ${figure(steps)} steps. ${stands.join(", ")}. Reset, and try another way.`);
+    else set(score, `${stands.join(", ")}. ${figure(steps - step)} steps are left.`);
+  }
+  return { node, show, draw, stop: baseline.stop };
+}

@@ -1,0 +1,76 @@
+// The parts that do the work, experts or leaves: what each is used for, and what each would predict.
+import { el, note, renew } from "../../web/dom.js";
+import { drawBars, number } from "../../web/draw/shares.js";
+import { fairWords, percent, useWords } from "../../web/words.js";
+import { group, heading, makeCanvas, set, square } from "../panels/elements.js";
+import { drawExpert } from "./pictures.js";
+import { usageTitle } from "../words.js";
+
+const SIDE = 44; // places along the side of a part's picture
+
+// The bars.
+export function makeUsage() {
+  const above = heading();
+  const bars = el("ol", { className: "moe-shares" });
+  const fair = note();
+
+  function draw(frame, { words }, { patterned }) {
+    const shares = Array.from(frame.now.shares);
+    const said = shares.map((share, e) => useWords(share, frame.knocked[e]));
+    drawBars(bars, shares, said, patterned);
+    above.title(usageTitle(frame, words));
+    above.explain(words.usageNote(frame.settings));
+    set(fair, fairWords(shares.length));
+  }
+  return { node: group("pg-usage", "Usage", above.node, bars, fair), draw };
+}
+
+// The small pictures; `between`: what kinds put over them.
+export function makeSmalls(between) {
+  const above = heading();
+  const list = el("ul", { className: "pg-smalls" });
+
+  // Who is not needed now may soon be: a slider goes to and fro.
+  function makeRoom(E) {
+    [...list.children].forEach((item, e) => (item.hidden = e >= E));
+    for (let e = list.children.length; e < E; e++) {
+      const caption = el("div", { className: "pg-cap" }, number(e), el("span"));
+      list.append(el("li", {}, caption, square(makeCanvas(`expert-${e}`))));
+    }
+  }
+
+  // In motion a quarter of them is drawn each time, and none while a slider moves.
+  function draw(frame, { words }, { dead, patterned, turn, plane, calm }) {
+    const { shares } = frame.now;
+    makeRoom(shares.length);
+    shares.forEach((share, e) => {
+      const item = list.children[e];
+      const [mark, said] = item.firstChild.children;
+      const picture = item.querySelector("canvas");
+      item.classList.toggle("pg-dead", dead[e]);
+      mark.classList.toggle("moe-dead", dead[e]);
+      set(said, useWords(share, frame.knocked[e]));
+      if ((frame.settled || (calm && turn % 4 === e % 4)) && picture.clientWidth) {
+        const how = { dead: dead[e], patterned };
+        drawExpert(picture, e, frame.partPlane(e, SIDE), plane, frame.data.classes, how);
+      }
+      const use = dead[e] ? "dead, nobody asks it" : `used for ${percent(share)}`;
+      picture.ariaLabel = `What ${words.part} ${e} would predict; ${use}.`;
+    });
+    above.title(words.partsTitle(frame));
+  }
+  const node = group("pg-experts", "Each by itself", above.node, ...between, list);
+  return { node, draw, show: ({ words }) => above.explain(words.partsNote) };
+}
+
+// The measures, in figures.
+export function makeReads() {
+  const list = el("dl", { className: "pg-reads" });
+  const above = heading("In figures");
+  above.title("In figures");
+  const node = group("pg-figures", "In figures", above.node, list);
+  const row = ([name, value, unit]) =>
+    el("div", {}, el("dt", {}, name), el("dd", {}, el("b", {}, String(value)), el("small", {}, unit)));
+  const draw = (frame, { words }) => renew(list, ...words.reads(frame).map(row));
+  return { node, draw, show: ({ words }) => above.explain(words.readsNote) };
+}

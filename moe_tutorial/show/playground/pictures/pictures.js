@@ -1,0 +1,131 @@
+// The playground's pictures of the plane: regions and points, what is predicted, and what one part would predict.
+import { SHAPES, circle, drawPoint, fit, mix, readTheme, rgb, ring, stripes, stroke } from "../../web/draw/pen.js";
+import { el } from "../../web/dom.js";
+import { DEAD, useWords } from "../../web/words.js";
+import { drawNumbers, drawPixels, packed, paint, placeOf } from "../../web/draw/plane.js";
+
+const PIXELS = 112; // along the side of a part's picture
+
+// The points' marks, drawn once: they move only with the data, the size and the theme.
+const layers = new WeakMap();
+function marksOf(canvas, data, width, radius, theme) {
+  const key = `${width} ${devicePixelRatio} ${theme.key} ${radius}`;
+  const kept = layers.get(canvas);
+  if (kept?.key === key && kept.data === data) return kept.image;
+  const image = document.createElement("canvas");
+  image.width = image.height = canvas.width;
+  const ctx = image.getContext("2d", { willReadFrequently: true });
+  ctx.scale(canvas.width / width, canvas.width / width);
+  for (let i = 0; i < data.drawn; i++) drawMark(ctx, data, i, width, radius, theme);
+  layers.set(canvas, { key, data, image });
+  return image;
+}
+function drawMark(ctx, { x, y, extent }, i, width, radius, theme) {
+  drawPoint(ctx, SHAPES[y[i]], ...placeOf(x, i, extent, width), radius, theme);
+}
+
+// A picture to share: the message, the map as it stands, the shares, and where it comes from.
+export function drawCard(map, { now }, message, address) {
+  const [width, height, edge] = [1200, 630, 50];
+  const canvas = el("canvas", { width, height });
+  const theme = readTheme(map);
+  const ctx = canvas.getContext("2d");
+  const side = height - 2 * edge;
+  const left = edge + side + 50;
+  const room = width - left - edge;
+  const text = (words, x, y, size, colour, weight = 400) => {
+    ctx.font = `${weight} ${size}px ${theme.font}`;
+    ctx.fillStyle = colour;
+    ctx.fillText(words, x, y, room);
+  };
+  ctx.fillStyle = theme.ground;
+  ctx.fillRect(0, 0, width, height);
+  ctx.drawImage(map, edge, edge, side, side);
+  ctx.font = `600 34px ${theme.font}`;
+  const lines = linesOf(ctx, message, room);
+  lines.forEach((line, i) => text(line, left, edge + 34 + 42 * i, 34, theme.text, 600));
+  const shares = Array.from(now.shares);
+  const top = edge + 70 + 42 * (lines.length - 1);
+  const row = Math.min(34, (height - edge - 50 - top) / shares.length);
+  const most = Math.max(...shares, 0.25);
+  shares.forEach((share, e) => {
+    const y = top + row * e;
+    text(String(e), left, y + 0.7 * row, 0.6 * row, theme.text, 600);
+    ctx.fillStyle = share < DEAD ? theme.border : theme.experts[e];
+    ctx.fillRect(left + 40, y + 0.15 * row, Math.max(2, ((room - 130) * share) / most), 0.6 * row);
+    text(useWords(share), width - edge - 80, y + 0.7 * row, 0.55 * row, theme.muted);
+  });
+  text(address.replace(/^https?:[/]+/, "").slice(0, 90), left, height - edge, 16, theme.muted);
+  return canvas;
+}
+function linesOf(ctx, words, room) {
+  const lines = [""];
+  for (const word of words.split(" ")) {
+    const longer = `${lines.at(-1)} ${word}`.trim();
+    if (ctx.measureText(longer).width <= room) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+// The map: regions, what a kind draws over them, points, numbers, and a ring around the inspected point.
+export function drawRegions(canvas, plane, frame, { dead, patterned, scattered, overlay }) {
+  const { data } = frame;
+  const { owner, confidence: depth, n } = plane;
+  const E = dead.length;
+  const theme = readTheme(canvas);
+  const [ctx, width] = fit(canvas);
+  const radius = Math.max(2.7, width / 140);
+  // No borders where every place has another owner, or where they would be as wide as the kernel's coarse places.
+  const set = scattered || n < 100 ? new Uint8Array(owner.length) : owner;
+  ctx.imageSmoothingEnabled = !scattered;
+  paint(ctx, width, { owner, set, depth, n }, E, dead, theme, patterned);
+  const drawAbove = overlay(ctx, frame, width, theme);
+  ctx.drawImage(marksOf(canvas, data, width, radius, theme), 0, 0, width, width);
+  drawAbove?.();
+  if (!scattered) drawNumbers(ctx, width, plane, E, dead, theme);
+  const picked = Math.min(frame.point, data.drawn - 1);
+  const [x, y] = placeOf(data.x, picked, data.extent, width);
+  ring(ctx, circle(x, y, 9.5), theme.accent, 2.2, theme);
+  drawMark(ctx, data, picked, width, radius, theme);
+}
+
+// What all together predict, as shades of grey, and the points that it gets wrong.
+export function drawPredictions(canvas, said, n, data, predicted) {
+  const theme = readTheme(canvas);
+  const [ctx, width] = fit(canvas);
+  const shades = shadesOf(theme.muted, theme, data.classes, 0.04, 0.36);
+  const radius = Math.max(2.2, width / 125);
+  drawPixels(ctx, width, n, (p) => shades[said[p]]);
+  ctx.drawImage(marksOf(canvas, data, width, radius, theme), 0, 0, width, width);
+  const wrong = new Path2D();
+  for (let i = 0; i < data.drawn; i++) {
+    const [x, y] = placeOf(data.x, i, data.extent, width);
+    if (predicted[i] !== data.y[i]) wrong.addPath(circle(x, y, radius + 2.9));
+  }
+  stroke(ctx, wrong, theme.fails, 1.6);
+}
+
+// What one expert or leaf says everywhere: in its colour where it is asked first, else in grey.
+export function drawExpert(canvas, e, says, plane, classes, { dead, patterned }) {
+  const theme = readTheme(canvas);
+  const [ctx, width] = fit(canvas);
+  const unheard = shadesOf(theme.muted, theme, classes, 0.04, 0.27);
+  const own = dead ? unheard : shadesOf(theme.experts[e], theme, classes, 0.2, 0.8);
+  const striped = patterned && e > 3 && !dead;
+  const mark = packed(rgb(theme.ground));
+  const side = Math.sqrt(says.length);
+  const scaled = (n) => Array.from({ length: PIXELS }, (_, i) => Math.floor((i / PIXELS) * n));
+  const [here, there] = [scaled(side), scaled(plane.n)];
+  drawPixels(ctx, width, PIXELS, (_, i, j) => {
+    const asked = plane.owner[there[j] * plane.n + there[i]] === e;
+    if (asked && striped && stripes[e >> 2](i, j)) return mark;
+    return (asked ? own : unheard)[says[here[j] * side + here[i]]];
+  });
+}
+
+// A shade for each class, from `low` to `high` parts of the colour.
+const shadesOf = (colour, theme, classes, low, high) =>
+  Array.from({ length: classes }, (_, c) =>
+    packed(mix(rgb(colour), rgb(theme.ground), low + ((high - low) * c) / Math.max(1, classes - 1))),
+  );

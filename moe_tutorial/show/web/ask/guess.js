@@ -1,0 +1,54 @@
+// @ts-check
+// A question before the lesson answers it. A locked guess stays; reveal.js sets it beside the measurement.
+import { choice, inWords, prose, slider } from "./answers.js";
+import { button, el, mount, note } from "../dom.js";
+import { keeper } from "./kept.js";
+
+/** @param {{model: any, el: HTMLElement}} widget */
+function render({ model, el: root }) {
+  const [question, answers] = [model.get("question"), model.get("answers")];
+  const kept = keeper(model, draw);
+  const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
+
+  /** A control, and how its answer is kept: a choice by its text, so that it may move. */
+  function control() {
+    if (!answers.choices) return slider(answers, question);
+    const { node, read } = choice(answers.choices);
+    return { node, read: () => answers.choices[read() ?? -1] ?? null };
+  }
+  function draw() {
+    const guess = kept.get();
+    const asks = el("p", { className: "moe-question" }, ...prose(question));
+    const parts = guess ? [asks] : [open()];
+    if (guess)
+      told.replaceChildren(
+        "You said ",
+        el("b", {}, inWords(guess.said, answers)),
+        ". Locked: the lesson answers further down.",
+      );
+    const where = guess ? [note(kept.where())] : [];
+    const label = el("p", { className: "moe-label" }, "Guess first");
+    mount(
+      root,
+      el("section", { className: "moe-ask", id: `guess-${model.get("id")}` }, label, ...parts, told, ...where),
+    );
+  }
+  function open() {
+    const { node, read } = control();
+    const lock = button("Lock my guess");
+    lock.onclick = () => {
+      const said = read();
+      if (said === null) told.textContent = "Choose an answer first.";
+      else {
+        kept.put({ said });
+        draw();
+        told.focus();
+      }
+    };
+    return el("fieldset", {}, el("legend", { className: "moe-question" }, ...prose(question)), node, lock);
+  }
+  draw();
+  return kept.stop;
+}
+
+export default { render };

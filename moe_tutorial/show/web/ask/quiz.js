@@ -1,0 +1,75 @@
+// @ts-check
+// Questions on a lesson; each answer is answered at once, and a wrong one may be given again.
+import { choice, matching, ordering, prose, typed } from "./answers.js";
+import { button, el, mount } from "../dom.js";
+import { judge, unseal } from "./judge.js";
+import { keeper } from "./kept.js";
+
+const MISSING = {
+  choose: "Choose an answer first.",
+  number: "Type a number first, such as 0.25.",
+  order: "",
+  match: "Choose one for each first.",
+};
+const CONTROLS = {
+  choose: ({ texts }) => choice(texts),
+  number: ({ unit }) => typed(unit),
+  order: ({ texts }, say) => ordering(texts, say),
+  match: ({ left, texts }) => matching(left, texts),
+};
+
+/** @param {{model: any, el: HTMLElement}} widget */
+function render({ model, el: root }) {
+  const questions = model.get("questions");
+  const kept = keeper(model);
+  const status = el("p", { className: "moe-note moe-outside" });
+  // tries: how often each question was answered; right: which are solved
+  const done = () => kept.get() ?? { of: questions.length, tries: {}, right: [] };
+
+  function ask(/** @type {any} */ question, /** @type {number} */ number) {
+    const { id, kind, sealed } = question;
+    const told = el("p", { className: "moe-told", role: "status" });
+    const control = CONTROLS[kind](question, (/** @type {string} */ words) => (told.textContent = words));
+    const check = button("Check");
+    const legend = el("legend", { className: "moe-question" }, ...prose(question.ask));
+    const fields = el("fieldset", {}, legend, control.node, check);
+    check.onclick = () => {
+      const answer = control.read();
+      if (answer === null) {
+        told.textContent = MISSING[kind];
+        return;
+      }
+      const { right, said } = judge(kind, answer, unseal(sealed));
+      const { of, tries, right: solved } = done();
+      const now = right ? [...solved, id] : solved;
+      kept.put({ of, tries: { ...tries, [id]: (tries[id] ?? 0) + 1 }, right: now });
+      tell(right, said);
+      count();
+    };
+    function tell(/** @type {boolean} */ right, /** @type {string} */ said) {
+      const mark = el("b", { className: right ? "moe-right" : "moe-wrong" }, right ? "✓ Right. " : "✗ Not so. ");
+      told.replaceChildren(mark, ...prose(said));
+      if (!right) return;
+      told.tabIndex = -1;
+      if (fields.contains(document.activeElement)) told.focus(); // its button goes
+      check.remove();
+      fields.disabled = true;
+    }
+    if (done().right.includes(id)) {
+      control.node.remove();
+      tell(true, unseal(sealed).why);
+    }
+    const label = el("p", { className: "moe-label" }, `Question ${number + 1} of ${questions.length}`);
+    return el("section", { className: "moe-ask" }, label, fields, told);
+  }
+  function count() {
+    const { of, tries, right } = done();
+    const first = right.filter((/** @type {string} */ id) => tries[id] === 1).length;
+    const begun = Object.keys(tries).length;
+    status.textContent = begun ? `${right.length} of ${of} right, ${first} at the first try. ${kept.where()}` : "";
+  }
+  mount(root, ...questions.map(ask), status);
+  count();
+  return kept.stop;
+}
+export default { render };

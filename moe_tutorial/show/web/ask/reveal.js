@@ -1,0 +1,101 @@
+// @ts-check
+// The guess beside the measurement: how near it was, in a sentence and on one line. It waits until the guess is locked.
+import { inWords, prose, withUnit } from "./answers.js";
+import { button, el, mount, note } from "../dom.js";
+import { keeper } from "./kept.js";
+
+const NEAR = 0.1; // of a slider's range
+const VERDICTS = {
+  right: "✓ Right.",
+  near: "Close.",
+  far: "Not what happened: worth a second look at why.",
+};
+
+/** How near a guess came: "right", "near" or "far". @param {any} said @param {any} measured @param {any} answers */
+function verdict(said, measured, { low, high, step }) {
+  if (typeof measured !== "number") return said === measured ? "right" : "far";
+  const off = Math.abs(said - measured);
+  return off <= step / 2 ? "right" : off <= NEAR * (high - low) ? "near" : "far";
+}
+
+/** A line with both numbers. @param {number | undefined} said @param {number} measured @param {any} answers */
+function numberLine(said, measured, { low, high, unit }) {
+  const [least, most] = [Math.min(low, measured), Math.max(high, measured)];
+  const at = (/** @type {number} */ value) => (100 * (value - least)) / (most - least);
+  const mark = (/** @type {string} */ kind, /** @type {string} */ name, /** @type {number} */ value) =>
+    el(
+      "div",
+      { className: `moe-mark moe-${kind}`, style: `--at:${at(value)}%;--back:${-at(value)}%` },
+      el("span", {}, `${name} ${withUnit(value, unit)}`),
+      el("i"),
+    );
+  const marks = [mark("is", "measured", measured)];
+  if (said !== undefined) marks.unshift(mark("said", "you", said));
+  return el("div", { className: "moe-numberline", ariaHidden: "true" }, ...marks);
+}
+
+/** The choices as a list; the measured one and the learner's are marked. */
+function list(/** @type {any} */ said, /** @type {any} */ measured, /** @type {string[]} */ choices) {
+  const lines = choices.map((text) => {
+    const marks = [text === measured && "measured", text === said && "you"].filter(Boolean).join(", ");
+    return el(
+      "li",
+      { className: text === measured ? "moe-is" : "" },
+      el("span", {}, ...prose(text)),
+      el("span", { className: "moe-muted" }, marks),
+    );
+  });
+  return el("ul", { className: "moe-list" }, ...lines);
+}
+
+/** @param {{model: any, el: HTMLElement}} widget */
+function render({ model, el: root }) {
+  const [id, answers, measured] = ["id", "answers", "measured"].map((name) => model.get(name));
+  const kept = keeper(model, draw);
+  const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
+  let shown = false;
+
+  function link(/** @type {string} */ text) {
+    const node = el("a", { href: `#guess-${id}` }, text);
+    node.onclick = (/** @type {Event} */ event) => {
+      const place = document.getElementById(`guess-${id}`);
+      if (!place) return;
+      event.preventDefault(); // in JupyterLab the address belongs to the notebook
+      place.scrollIntoView({ block: "center" });
+      /** @type {HTMLElement | null} */ (place.querySelector("input, button, [tabindex]"))?.focus();
+    };
+    return node;
+  }
+  function draw() {
+    const said = kept.get()?.said;
+    const open = shown || said !== undefined;
+    const label = el("p", { className: "moe-label" }, "Your guess, measured");
+    mount(root, el("section", { className: "moe-ask" }, label, ...(open ? [told, ...answer(said)] : [closed()])));
+  }
+  function closed() {
+    told.replaceChildren(link("Lock your guess first"), ", or let the page show what was measured.");
+    const show = button("Show it", { className: "moe-button moe-quiet" });
+    show.onclick = () => {
+      shown = true;
+      draw();
+      told.focus();
+    };
+    return el("div", { className: "moe-closed" }, told, show);
+  }
+  function answer(/** @type {any} */ said) {
+    const is = el("b", {}, ...prose(inWords(measured, answers)));
+    const number = typeof measured === "number";
+    const picture = number ? numberLine(said, measured, answers) : list(said, measured, answers.choices);
+    if (said === undefined) {
+      told.replaceChildren("You made no ", link("guess"), " here; it is ", is, ".");
+      return [picture];
+    }
+    const how = verdict(said, measured, answers);
+    if (kept.get().how !== how) kept.put({ said, is: measured, how });
+    told.replaceChildren("You said ", ...prose(inWords(said, answers)), "; it is ", is, ".");
+    return [note(VERDICTS[how]), picture];
+  }
+  draw();
+  return kept.stop;
+}
+export default { render };

@@ -1,0 +1,91 @@
+// @ts-check
+// What a learner has done, lesson by lesson. Where there is no kernel, this browser knows.
+import { button, el, mount, note } from "../dom.js";
+import { forget, keptHere } from "./kept.js";
+
+/** @param {any} found a kind's ids and values @returns {Map<string, any[]>} the values by lesson */
+function byLesson(found) {
+  const lessons = new Map();
+  for (const [id, value] of Object.entries(found)) {
+    const lesson = id.slice(0, 2);
+    lessons.set(lesson, [...(lessons.get(lesson) ?? []), value]);
+  }
+  return lessons;
+}
+/** @param {any[]} values @param {(value: any) => number} count */
+const total = (values, count) => values.reduce((sum, value) => sum + count(value), 0);
+
+const HOW = { right: "right", near: "close", far: "far off", undefined: "not revealed yet" };
+/** @param {any[]} values */
+function guessWords(values) {
+  const counts = Object.entries(HOW).map(([how, word]) => [
+    values.filter((value) => `${value.how}` === how).length,
+    word,
+  ]);
+  return counts
+    .filter(([n]) => n)
+    .map((pair) => pair.join(" "))
+    .join(", ");
+}
+/** @param {any[]} values */
+function quizWords(values) {
+  const right = total(values, ({ right }) => right.length);
+  const first = total(values, ({ right, tries }) => right.filter((/** @type {string} */ id) => tries[id] === 1).length);
+  return `${right} of ${total(values, ({ of }) => of)} right, ${first} at the first try`;
+}
+/** @type {{kind: string, name: string, words: (values: any[]) => string}[]} */
+const COLUMNS = [
+  { kind: "guess", name: "Guesses", words: guessWords },
+  { kind: "exercise", name: "Exercises", words: (values) => `${values.filter(({ solved }) => solved).length} solved` },
+  { kind: "quiz", name: "Quiz", words: quizWords },
+];
+
+/** @param {{model: any, el: HTMLElement}} widget */
+function render({ model, el: root }) {
+  const onPage = model.get("place") === "browser";
+
+  function draw() {
+    const columns = COLUMNS.map(({ kind, name, words }) => {
+      const found = onPage ? keptHere(kind) : (model.get("kept")[kind] ?? {});
+      return { name, words, all: Object.values(found), lessons: byLesson(found) };
+    }).filter(({ all }) => all.length);
+    const label = el("p", { className: "moe-label" }, "Your score card");
+    if (!columns.length) {
+      mount(root, el("section", { className: "moe-ask" }, label, el("p", {}, model.get("nothing"))));
+      return;
+    }
+    const lessons = [...new Set(columns.flatMap(({ lessons }) => [...lessons.keys()]))].sort();
+    const line = (/** @type {any} */ head, /** @type {string[]} */ cells) =>
+      el("tr", {}, head, ...cells.map((words) => el("td", {}, words)));
+    const heads = ["Lesson", ...columns.map(({ name }) => name)].map((name) => el("th", { scope: "col" }, name));
+    const rows = lessons.map((lesson) => {
+      const cells = columns.map((column) =>
+        column.lessons.has(lesson) ? column.words(column.lessons.get(lesson)) : "–",
+      );
+      return line(el("th", { scope: "row" }, lesson), cells);
+    });
+    const sums = line(
+      el("th", { scope: "row" }, "All"),
+      columns.map(({ words, all }) => words(all)),
+    );
+    const parts = [el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows), el("tfoot", {}, sums)];
+    const card = el("section", { className: "moe-ask" }, label, el("table", {}, ...parts));
+    if (onPage) card.append(clear());
+    mount(root, card);
+  }
+  function clear() {
+    const press = button("Forget all of it", { className: "moe-button moe-quiet" });
+    press.onclick = () => {
+      press.textContent = "Forget it? Press again";
+      press.onclick = () => {
+        forget();
+        draw();
+      };
+    };
+    return el("div", {}, note("It is kept in this browser, and nowhere else."), press);
+  }
+  draw();
+  addEventListener("focus", draw); // another tab may have added to it
+  return () => removeEventListener("focus", draw);
+}
+export default { render };

@@ -1,0 +1,69 @@
+// @ts-check
+// Experts' numbers and shares as elements.
+import { el, note, renew, subtitle } from "../dom.js";
+import { DEAD, fairWords, useWords } from "../words.js";
+
+/** An expert's colours as the style of an element: its own, that of text on it, its tint. @param {number} e */
+export const dye = (e) => `--c:var(--moe-e${e});--o:var(--moe-on${e});--t:var(--moe-t${e})`;
+/** Among more than eight experts, colours come with a pattern: which of four. @param {number} e @param {number} E */
+export const pattern = (e, E) => (E > 8 ? e >> 2 : 0);
+
+/** An expert's number on its colour. @param {number} e @param {boolean} dead */
+export const number = (e, dead = false) =>
+  el("span", { className: `moe-badge${dead ? " moe-dead" : ""}`, style: dye(e) }, String(e));
+
+/** An expert's number, a bar as long as `part` of its track, and words; a line across it at `fair`.
+ * @param {number} e @param {boolean} patterned
+ * @param {{ dead: boolean, part: number, fair?: number, words: Node | string }} bar */
+export function barRow(e, patterned, { dead, part, fair, words }) {
+  const colour = dead ? "--c:var(--moe-border);" : "";
+  const style = `${dye(e)};${colour}width:${(100 * part).toFixed(1)}%`;
+  const track = el("span", { className: "moe-track" }, el("i", { className: `moe-p${patterned ? e >> 2 : 0}`, style }));
+  if (fair) track.append(el("b", { style: `left:${(100 * fair).toFixed(1)}%` }));
+  return el("li", {}, number(e, dead), track, el("span", { className: "moe-r" }, words));
+}
+
+/** The head of a table about one point; from its `figures`-th word on, columns of figures. @param {string[]} words */
+export const pointHead = (words, figures = 2) =>
+  words.map((word, i) => el("th", { scope: "col", className: i < figures ? "" : "moe-r" }, word));
+/** A row of it: of whom it is, a bar with its figure, further cells; pale unless `on`.
+ * @param {boolean} on @param {Node | string} name @param {string} bar style @param {string} figure @param {...Node} cells */
+export function pointRow(on, name, bar, figure, ...cells) {
+  const track = el("span", { className: "moe-bar" }, el("i", { style: bar }), figure);
+  return el(
+    "tr",
+    { className: on ? "moe-on" : "moe-off" },
+    el("th", { scope: "row" }, name),
+    el("td", {}, track),
+    ...cells,
+  );
+}
+/** @param {...(Node | string)} words */
+export const figureCell = (...words) => el("td", { className: "moe-r" }, ...words);
+
+/** Each expert's share as a bar, with a line where a fair share ends.
+ * @param {Element} list @param {number[]} now @param {string[]} said */
+export function drawBars(list, now, said = now.map((share) => useWords(share)), patterned = now.length > 8) {
+  const most = Math.max(...now, 0.25);
+  const rows = now.map((share, e) => {
+    const dead = share < DEAD;
+    const words = dead ? el("span", { className: "moe-muted" }, said[e]) : said[e];
+    return barRow(e, patterned, { dead, part: dead ? 0 : share / most, fair: 1 / now.length / most, words });
+  });
+  renew(list, ...rows);
+}
+
+/** The shares at a step, for widgets that go through the steps of a training.
+ * @param {number} E @param {...Node} remarks between the title and the bars */
+export function sharePanel(E, ...remarks) {
+  const title = subtitle();
+  const bars = el("ol", { className: "moe-shares" });
+  return {
+    nodes: [title, ...remarks, bars, note(fairWords(E))],
+    /** @param {number} step @param {number[]} now */
+    draw(step, now) {
+      title.textContent = `Shares at step ${step}`;
+      drawBars(bars, now);
+    },
+  };
+}

@@ -1,0 +1,1 @@
+"""What models cost: parameters, multiplications, memory, time, and communication between devices."""

@@ -1,0 +1,343 @@
+"""Expert parallelism: each machine keeps some of the experts, and tokens travel to the experts that they chose.
+
+``ExpertParallel`` splits a ``MixtureOfExperts`` over the ranks of ``torch.distributed``. ``run(ranks=4)`` starts four
+processes with torchrun, compares them with one process that has all tokens, and reports who sent how much to whom. By
+hand::
+
+    torchrun --standalone --nproc-per-node 4 -m moe_tutorial.study.systems.parallel --out result.json --uneven
+"""
+
+import argparse
+import contextlib
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from moe_tutorial.layers import MixtureOfExperts, Routing
+from moe_tutorial.layers.checks import as_tokens, check_count, check_dtype
+from moe_tutorial.layers.mixture import check_routing, sort_by_expert
+
+SILENCE = timedelta(seconds=60)
+"""How long a rank waits for a peer that says nothing, as it does when the machine is busy. A connection that closes is
+noticed at once."""
+
+
+class RankLost(RuntimeError):
+    """A process that held some of the experts is gone; without it no rank can go on."""
+
+
+class ExpertParallel(nn.Module):
+    """The same layer as ``moe`` with its experts spread over the ranks: of ``E`` experts rank ``r`` of ``R`` keeps
+    ``r * E / R`` up to ``(r + 1) * E / R``. The router and the shared experts are on every rank.
+
+    Source: GShard (Lepikhin et al. 2020, arXiv:2006.16668), section 3.2, here without a limit on an expert's load.
+
+    Args:
+        moe: the whole mixture, with the same numbers on every rank. Its parameters are copied.
+        group: the process group; None means all ranks.
+
+    A training step is: ``backward()`` on every rank, ``reduce_shared_gradients()``, then each rank's optimiser. The
+    gradients are then those of one process that sums the losses of all ranks. Give ``BiasBalancer.update`` and
+    ``switch_loss`` the group too (``torch.distributed.group.WORLD`` for all ranks): the load to be balanced is that of
+    all ranks, and the routers' copies have to stay equal.
+
+    Raises ValueError if the ranks do not divide the experts.
+    """
+
+    def __init__(self, moe: MixtureOfExperts, group: dist.ProcessGroup | None = None):
+        super().__init__()
+        self.group, self.ranks, rank = group, dist.get_world_size(group), dist.get_rank(group)
+        self.n_experts = moe.experts.n_experts
+        if self.n_experts % self.ranks:
+            raise ValueError(f"n_experts must be a multiple of the {self.ranks} ranks, got {self.n_experts}")
+        self.router, self.shared, self.experts = map(copy.deepcopy, (moe.router, moe.shared, moe.experts))
+        self.experts.n_experts = here = self.n_experts // self.ranks
+        for name, stack in moe.experts.named_parameters():
+            own = stack.detach()[rank * here : (rank + 1) * here].clone()
+            setattr(self.experts, name, nn.Parameter(own, requires_grad=stack.requires_grad))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Routing, Tensor]:
+        """This rank's own batch x (..., d) -> y (..., d_out), the routing of its T tokens, and its traffic (R,) int64:
+        how many choices it sent to each rank, itself included.
+
+        Every rank has to take part, also without any token; batches may differ in size. ``x.requires_grad`` has to be
+        the same on all ranks, because the backward pass sends gradients the way that the tokens came.
+
+        Raises TypeError or ValueError for wrong x and a wrong routing as the mixture does, RankLost if a peer is gone.
+        """
+        # 1. Route. Sorted by expert, the choices are sorted by rank as well, for a rank's experts are neighbours.
+        tokens = as_tokens(x, self.experts.d_model)
+        check_dtype(tokens, self.experts.w_in)
+        routing = self.router(tokens)
+        check_routing(routing, len(tokens))
+        order, token, counts = sort_by_expert(routing.indices, self.n_experts)
+
+        # 2. Exchange the counts: nobody can receive tokens without knowing how many will come, and for whom.
+        outgoing = counts.view(self.ranks, -1)  # [to this rank, for this expert of that rank]
+        incoming = torch.empty_like(outgoing)  # [from this rank, for this expert of mine]
+        with peers_needed("counts"):
+            dist.all_to_all_single(incoming, outgoing, group=self.group)
+        traffic = outgoing.sum(1)
+        sizes = traffic.tolist(), incoming.sum(1).tolist()
+
+        # 3. Dispatch: each choice's token travels to the rank of its expert.
+        arrived = AllToAll.apply(tokens[token], *sizes, "dispatch", self.group)
+
+        # 4. Compute. Tokens came in by source, then by expert; an expert wants all of its own in one slice.
+        expert = torch.arange(incoming.shape[1], device=x.device).repeat(self.ranks)
+        by_expert = expert.repeat_interleave(incoming.flatten()).argsort(stable=True)
+        answers = self.experts.grouped(arrived[by_expert], incoming.sum(0).tolist())
+
+        # 5. Combine: put the answers back in the order of arrival, send them home, weight them, add them up per token.
+        returned = AllToAll.apply(answers[by_expert.argsort()], *reversed(sizes), "combine", self.group)
+        weights = routing.weights.flatten()[order].to(returned.dtype)
+        y = returned.new_zeros(len(tokens), self.experts.d_out).index_add(0, token, returned * weights.unsqueeze(-1))
+        if self.shared is not None:
+            y = y + self.shared.mixed(tokens, tokens.new_ones(len(tokens), self.shared.n_experts))
+        return y.reshape(*x.shape[:-1], self.experts.d_out), routing, traffic
+
+    def reduce_shared_gradients(self) -> None:
+        """Add up over the ranks the gradients of what every rank has a copy of: the router and the shared experts.
+
+        Call it after ``backward()``, on every rank. An expert needs no such step: all tokens that chose it came to its
+        one owner, and so did their gradients. Raises RankLost if a peer is gone.
+        """
+        copies = [module for module in (self.router, self.shared) if isinstance(module, nn.Module)]
+        for parameter in (p for module in copies for p in module.parameters() if p.requires_grad):
+            if parameter.grad is None:  # unused here; another rank may have used it
+                parameter.grad = torch.zeros_like(parameter)
+            with peers_needed("the sum of gradients"):
+                dist.all_reduce(parameter.grad, group=self.group)
+
+
+class AllToAll(torch.autograd.Function):
+    """Rows to all ranks and rows from all ranks; in the backward pass their gradients travel the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, send: list[int], receive: list[int], step: str, group: Any) -> Tensor:
+        """Rows (N, d) sorted by receiver, how many go to and come from each rank -> rows sorted by sender."""
+        ctx.way_back = receive, send, f"{step}, backward", group
+        received = rows.new_empty(sum(receive), *rows.shape[1:])
+        with peers_needed(step):
+            dist.all_to_all_single(received, rows.contiguous(), receive, send, group=group)
+        return received
+
+    @staticmethod
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return AllToAll.apply(gradients, *ctx.way_back), None, None, None, None
+
+
+@contextlib.contextmanager
+def peers_needed(step: str) -> Iterator[None]:
+    """Give a failed exchange a name: torch.distributed reports a closed connection as a mere RuntimeError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RankLost(f"a peer was lost in {step}") from error
+
+
+class Result(NamedTuple):
+    """What a run found. Differences are absolute, each with the largest number of the kind that one process has."""
+
+    ranks: int
+    tokens: list[int]  # (R,) tokens of each rank
+    load: Tensor  # (E,) int64, choices per expert
+    traffic: Tensor  # (R, R) int64, choices that the row's rank sent to the column's
+    bytes_off_rank: int  # what crossed from rank to rank in the forward pass: tokens there, answers back
+    forward_difference: float  # largest of y
+    forward_largest: float
+    gradient_difference: float  # largest over all parameters and the tokens
+    gradient_largest: float
+    seconds: float  # from the start of torchrun to its end
+
+
+def run(
+    ranks: int = 4,
+    *,
+    tokens: int = 64,
+    experts: int = 8,
+    top_k: int = 2,
+    width: int = 32,
+    seed: int = 0,
+    uneven: bool = False,
+    lose_rank: int | None = None,
+    timeout: float = 60.0,
+) -> Result:
+    """Run one mixture on ``ranks`` processes, forward and backward, and compare it with one process.
+
+    Args:
+        ranks, tokens: processes, and tokens for each of them.
+        experts, top_k, width, seed: ``E``, ``k``, ``d``, and where all random numbers come from.
+        uneven: the first rank gets the fewest tokens and the last the most, and the router prefers the first experts
+            and never chooses the last one.
+        lose_rank: this rank dies between dispatch and combine.
+        timeout: seconds after which all processes are stopped.
+
+    Raises RankLost when a rank was lost, TimeoutError, TypeError or ValueError for sizes that do not fit, and
+    RuntimeError with all that torchrun wrote for anything else.
+    """
+    options = {"tokens": tokens, "experts": experts, "top-k": top_k, "width": width, "seed": seed}
+    options |= {} if lose_rank is None else {"lose-rank": lose_rank}
+    flags = [f"--{name}={check_count(name, value, low=0)}" for name, value in options.items()]
+    flags += ["--uneven"] * uneven
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost"]
+    torchrun += ["--nproc-per-node", str(check_count("ranks", ranks)), __file__]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "result.json")
+        start = time.perf_counter()
+        code, errors = finish([sys.executable, *torchrun, "--out", str(out), *flags], timeout)
+        seconds = time.perf_counter() - start
+        if code == 0:
+            found = json.loads(out.read_text())
+            found |= {name: torch.tensor(found[name]) for name in ("load", "traffic")}
+            return Result(**found, seconds=seconds)
+    for line in errors.splitlines():
+        for kind in (RankLost, ValueError):
+            if line.startswith(f"{kind.__name__}: "):
+                raise kind(line.partition(": ")[2])
+    raise RuntimeError(f"torchrun ended with status {code}:\n{errors}")
+
+
+def finish(command: list[str], timeout: float) -> tuple[int, str]:
+    """Run a torchrun command to its end: its exit status and what was written to stderr. No process outlives it."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}  # no modules from beside this file
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    # A session of its own: a notebook's interrupt then reaches this function only, which ends the others in order.
+    process = subprocess.Popen(command, env=environment, start_new_session=True, errors="replace", **pipes)
+    try:
+        errors = process.communicate(timeout=timeout)[1]
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"the ranks did not finish within {timeout:g} s and were stopped") from None
+    finally:
+        if process.poll() is None:
+            # torchrun passes the signal on to its workers, which ignore SIGTERM (see main), and waits for their end.
+            process.send_signal(getattr(signal, "SIGHUP", signal.SIGTERM))
+            process.communicate()
+    return process.returncode, errors
+
+
+def main() -> None:
+    """What torchrun starts on each rank."""
+    parser = argparse.ArgumentParser(description="Expert parallelism compared with one process; see the module's text.")
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    for name, default in {"tokens": 64, "experts": 8, "top-k": 2, "width": 32, "seed": 0, "lose-rank": None}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--uneven", action="store_true")
+    options = parser.parse_args()
+
+    store, rank, ranks = next(dist.rendezvous("env://"))
+    store.set(f"started {rank}", "")
+    store.wait([f"started {r}" for r in range(ranks)])  # a busy machine may start one process long after another
+    device, backend = torch.device("cpu"), "gloo"
+    if torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"]):  # a GPU for each
+        device, backend = torch.device("cuda", int(os.environ["LOCAL_RANK"])), "nccl"
+        torch.cuda.set_device(device)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=SILENCE)
+    # When a rank dies, torchrun sends SIGTERM to the others. They end by themselves, but have to say first who is lost.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        compare(options, rank, ranks, device)
+        with peers_needed("the end"):  # who leaves early looks like a lost peer
+            dist.barrier()
+        dist.destroy_process_group()
+    except RankLost as error:
+        lost = missing(store, rank, ranks)
+        if not lost:
+            raise
+        if rank == min(set(range(ranks)) - set(lost)):
+            names = ", ".join(map(str, lost))
+            print(f"RankLost: rank {names} of {ranks} was lost (rank {rank}: {error})", file=sys.stderr, flush=True)
+        os._exit(1)  # an orderly end would wait for the dead
+    except ValueError as error:  # the same on every rank
+        if rank == 0:
+            print(f"ValueError: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+
+def missing(store: dist.Store, rank: int, ranks: int) -> list[int]:
+    """The ranks that do not report within 2 s that they live, asked through torchrun's store, which needs no rank."""
+    dist.destroy_process_group()  # closes the connections: who still waits for this rank notices as well
+    store.set(f"alive {rank}", "")
+    lost = []
+    for peer in range(ranks):
+        try:
+            store.wait([f"alive {peer}"], timedelta(seconds=2))
+        except RuntimeError:
+            lost.append(peer)
+    return lost
+
+
+def compare(options: argparse.Namespace, rank: int, ranks: int, device: torch.device) -> None:
+    """Forward and backward on all ranks; rank 0 compares with one process, on the CPU, and writes the result."""
+    moe, x, gradient, sizes = build(options, ranks)
+    layer = ExpertParallel(moe).to(device)
+    if options.lose_rank is not None and rank == check_count("lose_rank", options.lose_rank, 0, ranks - 1):
+        layer.experts.grouped = lambda *_: os._exit(1)  # as if somebody pulled the plug: no goodbye, no clean-up
+    own = x.split(sizes)[rank].to(device, copy=True).requires_grad_()
+    y, _, traffic = layer(own)
+    y.backward(gradient.split(sizes)[rank].to(device))
+    layer.reduce_shared_gradients()
+
+    gradients = {name: tensor.grad.cpu() for name, tensor in [*layer.named_parameters(), ("x", own)]}
+    everyone: list[Any] = [None] * ranks
+    with peers_needed("the report"):
+        dist.gather_object((y.detach().cpu(), traffic.cpu(), gradients), everyone if rank == 0 else None)
+    if rank > 0:
+        return
+    outputs, rows, gradients = zip(*everyone, strict=True)
+    x.requires_grad_()
+    expected, routing = moe(x)
+    expected.backward(gradient)
+    errors, largest = [], []
+    for name, tensor in [*moe.named_parameters(), ("x", x)]:
+        parts = [of_rank[name] for of_rank in gradients]  # an expert has one owner; of the others every rank has a copy
+        found = torch.cat(parts) if name == "x" or name.startswith("experts.") else torch.stack(parts)
+        errors.append((found - tensor.grad).abs().max())
+        largest.append(tensor.grad.abs().max())
+    traffic = torch.stack(rows)
+    result = {
+        "ranks": ranks,
+        "tokens": sizes,
+        "load": routing.indices.flatten().bincount(minlength=options.experts).tolist(),
+        "traffic": traffic.tolist(),
+        "bytes_off_rank": 2 * (traffic.sum() - traffic.trace()).item() * options.width * x.element_size(),
+        "forward_difference": (torch.cat(outputs) - expected).abs().max().item(),
+        "forward_largest": expected.abs().max().item(),
+        "gradient_difference": torch.stack(errors).max().item(),
+        "gradient_largest": torch.stack(largest).max().item(),
+    }
+    options.out.write_text(json.dumps(result))
+
+
+def build(options: argparse.Namespace, ranks: int) -> tuple[MixtureOfExperts, Tensor, Tensor, list[int]]:
+    """What every rank and the one process have in common: the mixture, all tokens (T, d), the gradient that comes back
+    to their outputs (T, d), and how many of the tokens each rank has.
+    """
+    torch.manual_seed(options.seed)
+    n = check_count("tokens", options.tokens)
+    moe = MixtureOfExperts(options.width, 2 * options.width, options.experts, options.top_k, n_shared=1, bias=True)
+    sizes = [n] * ranks
+    if options.uneven:
+        check_count("top_k of an uneven run", options.top_k, high=options.experts - 1, high_name="experts - 1")
+        sizes = [2 * n * (rank + 1) // (ranks + 1) for rank in range(ranks)]
+        moe.router.bias.copy_(torch.linspace(0.2, 0, options.experts))
+        moe.router.bias[-1] = -2  # the router ranks by probability + bias, so this one is below all others
+    x, gradient = torch.randn(2, sum(sizes), options.width)
+    return moe, x, gradient / len(x), sizes  # the loss is a mean over the tokens of all ranks
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""JupyterLab and its kernels, as the course starts and configures them."""

@@ -1,0 +1,1 @@
+"""Lessons as notebooks: running, storing, counting and comparing them."""

@@ -1,0 +1,1 @@
+"""What the site makes of a lesson's cells and text."""

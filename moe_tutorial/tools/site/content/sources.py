@@ -1,0 +1,94 @@
+"""The page of sources: every paper in ``sources.bib`` beside the lessons, and the lessons that cite it."""
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+from pybtex.database import Entry, parse_file
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from moe_tutorial.tools.notebooks.tables import lessons
+
+LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
+
+
+def address(entry: Entry) -> str:
+    """A paper's address in the form that lessons link to: arXiv, DOI, or another URL."""
+    fields = entry.fields
+    if "eprint" in fields:
+        return f"https://arxiv.org/abs/{fields['eprint']}"
+    return f"https://doi.org/{fields['doi']}" if "doi" in fields else fields["url"]
+
+
+def papers(notebooks: Path) -> list[Entry]:
+    """The entries of ``sources.bib``, by first author and year."""
+    entries = parse_file(str(notebooks / "sources.bib"), "bibtex").entries.values()
+    return sorted(entries, key=lambda entry: (authors(entry).lower(), entry.fields["year"]))
+
+
+def cited(lesson: Path) -> set[str]:
+    """The addresses outside the course that a lesson links to."""
+    return set(LINK.findall(re.sub(r"\n# ?", " ", lesson.read_text(encoding="utf-8"))))
+
+
+def authors(entry: Entry) -> str:
+    """The authors' last names, such as "A, B and C", or "A and others"."""
+    names = [plain(" ".join([*person.prelast_names, *person.last_names])) for person in entry.persons["author"]]
+    if names[-1] == "others":
+        return f"{', '.join(names[:-1])} and others"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def plain(text: str) -> str:
+    """A BibTeX field as plain text."""
+    return re.sub("[{}]", "", text).replace("--", "–")
+
+
+def where(entry: Entry) -> str:
+    """The journal, conference or institution, with volume and pages; empty if the entry names none."""
+    fields = entry.fields
+    name = next((fields[key] for key in ("journal", "booktitle", "institution", "howpublished") if key in fields), "")
+    number = fields.get("volume", "") + (f"({fields['number']})" if "volume" in fields else "")
+    pages = f", pages {fields['pages']}" if "pages" in fields else ""
+    return plain(f" {name} {number}".rstrip() + f"{pages}.") if name else ""
+
+
+class Sources(SphinxDirective):
+    """``{sources}``: the list of papers. The directive's content is for readers in JupyterLab."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """An item for each paper: authors, year, title, journal, the lessons that cite it, and its BibTeX."""
+        notebooks = Path(self.env.srcdir)
+        links = [(each, cited(notebooks / f"{each.file}.py")) for each in lessons(notebooks.parent)]
+        items = []
+        for entry in papers(notebooks):
+            url = address(entry)
+            line = nodes.paragraph("", f"{authors(entry)} ({entry.fields['year']}). ")
+            line += nodes.reference("", plain(entry.fields["title"]), refuri=url, internal=False)
+            line += nodes.Text(f".{where(entry)}")
+            places = [each for each, urls in links if url in urls]
+            line += nodes.Text(" In lessons " if len(places) > 1 else " In lesson ")
+            for number, lesson in enumerate(places):
+                line += nodes.Text(", " if number else "")
+                line += nodes.reference("", lesson.file[:2], refuri=f"{lesson.file}.html", internal=True)
+            line += nodes.Text(".")
+            code = entry.to_string("bibtex").strip()
+            items.append(
+                nodes.list_item(
+                    "",
+                    line,
+                    nodes.raw("", "<details><summary>BibTeX</summary>", format="html"),
+                    nodes.literal_block(code, code, language="bibtex"),
+                    nodes.raw("", "</details>", format="html"),
+                    ids=[entry.key],
+                )
+            )
+        return [nodes.bullet_list("", *items, classes=["moe-sources"])]
+
+
+def setup(app: Sphinx) -> None:
+    """Register this part of the extension with Sphinx."""
+    app.add_directive("sources", Sources)

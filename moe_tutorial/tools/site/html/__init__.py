@@ -1,0 +1,1 @@
+"""What the site adds to its pages around the lessons, and how pages load."""

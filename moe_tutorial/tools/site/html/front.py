@@ -1,0 +1,119 @@
+"""The front page's directives: the animated figure, the numbers of claims, and the map of the lessons."""
+
+import re
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from moe_tutorial.layers import MixtureOfExperts, switch_loss
+from moe_tutorial.show import grid, region_map
+from moe_tutorial.show.web import bundle, style
+from moe_tutorial.study import regimes_2d, train
+from moe_tutorial.tools.notebooks.tables import lessons
+from moe_tutorial.tools.site.content import claims
+from moe_tutorial.tools.site.html.lazy_assets import FOLDER, digest, place
+
+MINUTES = re.compile(r"^# (\d+) minutes\.", re.MULTILINE)
+
+
+class MeasuredHere(nodes.General, nodes.Element):
+    """Placeholder for the numbers of claims, until every page is read."""
+
+
+@cache
+def divided() -> tuple[np.ndarray, str]:
+    """Train four experts on a plane. Returns the router's probabilities (40 * 40, 4), and a map of regions as HTML."""
+    torch.set_num_threads(1)
+    plane = regimes_2d(seed=0)
+    trained = train(
+        lambda: MixtureOfExperts(2, 8, n_experts=4, top_k=1, d_out=2),
+        plane,
+        [0],
+        learning_rate=0.02,
+        penalty=lambda routing: 0.1 * switch_loss(routing),
+    )
+    places = grid(plane.x_train, 40)
+    probs = trained.routing(places).probs[0].numpy()
+    return probs, region_map(probs, places, plane.x_train[:120], plane.y_train[:120])
+
+
+class Hero(SphinxDirective):
+    """``{hero}``: an animated figure of four experts that divide a plane."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """The figure's placeholder, with a still map for readers without JavaScript. It loads like a widget."""
+        target = Path(self.env.app.srcdir).parent / "_build/assets" / FOLDER
+        target.mkdir(parents=True, exist_ok=True)
+        css = style("web/widgets/hero.css", "web/widgets/cards.css")
+        model = {"model_module": "anywidget", "state": {"_esm": bundle("web/widgets/hero.js"), "_css": css}}
+        here = place(model, "Four experts divide a plane", target)
+        link = f'<link rel="stylesheet" href="_static/{FOLDER}/{digest(css)}.css">'
+        pale = f'<noscript>{link}<div class="moe-figure moe-still">{divided()[1]}</div>'
+        return [nodes.raw("", here.replace("<noscript>", pale, 1), format="html")]
+
+
+def cards(repository: Path) -> str:
+    """The map of the lessons: what each asks, how long it takes, and which lessons it needs."""
+    items = []
+    for lesson in lessons(repository):
+        source = (repository / "notebooks" / f"{lesson.file}.py").read_text(encoding="utf-8")
+        minutes = MINUTES.search(source)[1]
+        after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
+        items.append(
+            f'<li><a href="{lesson.file}.html"><b>{escape(lesson.title)}</b><span>{escape(lesson.asks)}</span>'
+            f"<small>{minutes} minutes{after}</small></a></li>"
+        )
+    return f'<ol class="moe-lessons">{"".join(items)}</ol>'
+
+
+class Lessons(SphinxDirective):
+    """``{lessons}``: the map of the lessons."""
+
+    has_content = True  # the content is for readers in JupyterLab
+
+    def run(self) -> list[nodes.Node]:
+        """A card for each lesson."""
+        return [nodes.raw("", cards(Path(self.env.app.srcdir).parent), format="html")]
+
+
+class Measured(SphinxDirective):
+    """``{measured}``: the numbers of claims, of controls, of refuted beliefs, and of runs."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Insert the placeholder."""
+        return [MeasuredHere()]
+
+
+def count(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Replace the placeholder by the numbers of this build."""
+    found = [claim for each in claims.store(app.env).values() for claim in each]
+    runs = sum(claim.n_seeds or 0 for claim in found if not claim.timed)
+    figures = {
+        "claims, each measured when this site was built": len(found),
+        "of them with a control that has to fail": sum(claim.control is not None for claim in found),
+        "beliefs that turned out false": sum(bool(claim.refutes) for claim in found),
+        "runs from different seeds stand behind them": runs,
+    }
+    items = "".join(f"<li><b>{number:,}</b> <span>{words}</span></li>" for words, number in figures.items())
+    for here in list(doctree.findall(MeasuredHere)):
+        here.replace_self(nodes.raw("", f'<ul class="moe-measured">{items}</ul>', format="html"))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register this part of the extension with Sphinx."""
+    app.add_node(MeasuredHere)
+    for name, directive in {"hero": Hero, "lessons": Lessons, "measured": Measured}.items():
+        app.add_directive(name, directive)
+    app.connect("doctree-resolved", count)
+    return {}

@@ -1,0 +1,71 @@
+"""A page's meta tags for search engines and link previews: a description, a title, and a picture."""
+
+import os
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from moe_tutorial.tools.site.html.front import divided
+from moe_tutorial.tools.site.html.repository import pages_address, repository
+from moe_tutorial.tools.site.html.social_card import CARD, SIZE, draw
+
+
+def address(app: Sphinx) -> str:
+    """The site's address, ending in a slash: MOE_ADDRESS, or else that on GitHub Pages; empty if unknown."""
+    given = os.environ.get("MOE_ADDRESS")
+    if given is None:
+        given = pages_address(repository(Path(app.srcdir)))
+    return f"{given.rstrip('/')}/" if given else ""
+
+
+def description(doctree: nodes.document | None) -> str:
+    """The page's first paragraph, without the minutes that a lesson opens with."""
+    paragraph = next(iter(doctree.findall(nodes.paragraph)), None) if doctree else None
+    words = " ".join(paragraph.astext().split()) if paragraph else ""
+    minutes, _, rest = words.partition(" minutes. ")
+    return rest if minutes.isdigit() else words
+
+
+def tags(title: str, site: str, words: str, page: str, root: str) -> str:
+    """The meta tags and the canonical link of one page; ``root`` is the site's address, or empty if unknown."""
+    lines = [
+        ("property", "og:site_name", site),
+        ("property", "og:type", "website"),
+        ("property", "og:title", title),
+        ("property", "og:image", f"{root}_static/{CARD}"),
+        ("property", "og:image:width", str(SIZE[0])),
+        ("property", "og:image:height", str(SIZE[1])),
+        ("property", "og:image:alt", "Four experts divide a plane"),
+        ("name", "twitter:card", "summary_large_image"),
+    ]
+    if words:
+        lines += [("name", "description", words), ("property", "og:description", words)]
+    if root:
+        lines.append(("property", "og:url", f"{root}{page}.html"))
+    html = "".join(f'<meta {kind}="{name}" content="{escape(value)}" />\n' for kind, name, value in lines)
+    return html + (f'<link rel="canonical" href="{root}{page}.html" />\n' if root else "")
+
+
+def write(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Add the tags to a page's head. Pages without text of their own, such as the search, get none."""
+    if doctree:
+        site = app.config.html_title or app.config.project
+        title = app.env.titles[page].astext()
+        own = tags(title, site, description(doctree), page, address(app))
+        context["metatags"] = context.get("metatags", "") + own
+
+
+def make_card(app: Sphinx, config: Any) -> None:
+    """Draw the picture, before Sphinx copies the static files."""
+    file = Path(app.srcdir).parent / "_build/assets" / CARD
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draw(divided()[0], config.html_title or config.project, file)
+
+
+def setup(app: Sphinx) -> None:
+    """Register this part of the extension with Sphinx."""
+    app.connect("config-inited", make_card)
+    app.connect("html-page-context", write, priority=900)  # after Jupyter Book's own
