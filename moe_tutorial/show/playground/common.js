@@ -1,6 +1,6 @@
 // @ts-check
-// What training a mixture and training a tree have in common: batches, cross-entropy, Adam, the memory of the last steps,
-// and the measures.
+// Training code that mixtures and trees share: batches, cross-entropy, Adam, the records of the last steps, and the
+// measures.
 import { DEAD } from "../web/words.js";
 import { fillUniform } from "./experiment/data.js";
 
@@ -12,8 +12,8 @@ const EPSILON = 1e-8;
 
 /** @typedef {Record<string, Float64Array>} Arrays named parts of one array */
 
-/** Parameters of these sizes in one array, so that Adam is one loop, and views of it by name. They start as nn.Linear
- * does: uniform within 1 / sqrt(inputs).
+/** Parameters in one array, so that Adam is one loop, with views of it by name. They are initialised as in nn.Linear:
+ * uniform within 1 / sqrt(inputs).
  * @param {Record<string, number>} sizes
  * @param {(name: string) => number} inputs
  * @param {Uint32Array} state of the random numbers */
@@ -35,7 +35,7 @@ export function makeParameters(sizes, inputs, state) {
   fillUniform(state, theta);
   for (const name in sizes) params[name].forEach((u, i) => (params[name][i] = (2 * u - 1) / Math.sqrt(inputs(name))));
 
-  /** One step of Adam, the step-th. @param {number} step @param {number} rate */
+  /** One step of Adam. @param {number} step @param {number} rate */
   function learn(step, rate) {
     const size = rate / (1 - BETA1 ** step);
     const root = Math.sqrt(1 - BETA2 ** step);
@@ -49,7 +49,7 @@ export function makeParameters(sizes, inputs, state) {
   return { params, grads: view(gradient), gradient, learn, memory: [theta, m, v] };
 }
 
-/** Draws the numbers of a batch's points, with replacement.
+/** A function that draws the indices of a batch, with replacement.
  * @param {Uint32Array} state of the random numbers
  * @param {number} most points in a batch
  * @param {number} n points to draw from */
@@ -65,7 +65,7 @@ export function makeBatches(state, most, n) {
   };
 }
 
-/** Cross-entropy of these scores; `back` becomes its gradient times `scale`.
+/** Cross-entropy of scores; `back` is set to its gradient times `scale`.
  * @param {Float64Array} scores @param {number} label @param {number} scale @param {Float64Array} back */
 export function crossEntropy(scores, label, scale, back) {
   const C = scores.length;
@@ -77,8 +77,8 @@ export function crossEntropy(scores, label, scale, back) {
   return Math.log(sum) + top - scores[label];
 }
 
-/** The last steps, averaged, so that a single batch does not make the picture flicker, and a thinned history of that. A
- * step is measured by these losses and by the choices that each of E got.
+/** Records of the training: an average over the last steps, so that the pictures do not flicker, and a thinned history
+ * of it. A step's record has the losses, and the number of choices of each of E parts.
  * @param {string[]} losses @param {number} E */
 export function makeRecord(losses, E) {
   const width = losses.length + E;
@@ -100,7 +100,7 @@ export function makeRecord(losses, E) {
     forget() {
       filled = next = 0;
     },
-    /** What was measured in this step, of so many choices.
+    /** Record a step.
      * @param {number} step @param {number[]} values @param {Float64Array} counts @param {number} choices */
     keep(step, values, counts, choices) {
       const at = next * width;
@@ -120,7 +120,7 @@ export function makeRecord(losses, E) {
       ({ filled, next, every } = saved);
       history.splice(0, history.length, ...saved.rows);
     },
-    /** Over the last steps; before any with these settings, what would be chosen now.
+    /** The average over the last steps, or an evaluation if there are none with the present settings.
      * @param {() => { loss: number, shares: Float64Array }} evaluate @returns {Record<string, any>} */
     recent(evaluate) {
       if (filled) return { steps: filled, ...average() };
@@ -130,10 +130,10 @@ export function makeRecord(losses, E) {
   };
 }
 
-/** How a model comes back to where it stood, with all that its next steps depend on.
+/** Save and restore everything on which a model's next steps depend.
  * @param {{ settings: any, step: number }} model @param {ReturnType<typeof makeRecord>} record
  * @param {(Float64Array | Uint32Array | Uint8Array)[]} memory arrays that training changes
- * @param {() => void} [renew] what has to follow */
+ * @param {() => void} [renew] called after a restore */
 export function makeMoments(model, record, memory, renew = () => {}) {
   return {
     save: () => ({
@@ -165,7 +165,7 @@ export function checkFinite(loss, step) {
   throw new Error(`the loss became ${loss} at step ${step}; that step changed nothing. ${advice}`);
 }
 
-/** Where the largest of n values from `from` stands, counted from there.
+/** Index of the largest of n values from index `from`, relative to it.
  * @param {Float64Array} values @param {number} from @param {number} n */
 export function largest(values, from, n) {
   let at = from;
@@ -173,7 +173,7 @@ export function largest(values, from, n) {
   return at - from;
 }
 
-/** Evenly spaced places, row by row from the top, as moe_tutorial/show/regions.py's grid.
+/** Visit evenly spaced points, row by row from the top, as `grid` in show/arrays.py orders them.
  * @param {number[]} extent @param {number} resolution @param {(x0: number, x1: number, at: number) => void} look */
 export function each([left, right, bottom, top], resolution, look) {
   const n = resolution - 1;
@@ -181,8 +181,8 @@ export function each([left, right, bottom, top], resolution, look) {
     for (let i = 0; i <= n; i++, at++) look(left + ((right - left) * i) / n, top - ((top - bottom) * j) / n, at);
 }
 
-/** Of shares (they sum to 1), as moe_tutorial/study/usage.py; and of the first choices of N points the normalised mutual
- * information with their regimes, as scikit-learn's (arithmetic mean): 0 nothing, 1 all.
+/** The measures of shares that sum to 1, as in study/usage.py, and the normalised mutual information of the points'
+ * first choices with their regimes, as in scikit-learn (arithmetic mean).
  * @param {Float64Array} shares @param {Uint8Array} choices @param {Uint8Array} regimes */
 export function usage(shares, choices, regimes) {
   const mean = (entropyBy(choices, (i) => choices[i]) + entropyBy(choices, (i) => regimes[i])) / 2;
@@ -198,7 +198,7 @@ export function usage(shares, choices, regimes) {
 
 /** @param {Float64Array} parts */
 const entropyOf = (parts) => parts.reduce((sum, part) => (part > 0 ? sum - part * Math.log(part) : sum), 0);
-/** Of what is the same in these points; there are at most 16 experts and 256 regimes.
+/** The entropy of points grouped by a key; there are at most 16 experts and 256 regimes.
  * @param {Uint8Array} points @param {(i: number) => number} key */
 function entropyBy(points, key) {
   const parts = new Float64Array(16 * 256);

@@ -1,5 +1,6 @@
 // @ts-check
-// What can be trained here. A kind brings its model, its words, its pictures and its controls; this is the only list of them.
+// The kinds of layers that the playground trains. A kind has a model, texts, pictures and controls. Only this file
+// lists them.
 import { mixtureControls } from "./mixture/controls.js";
 import { mixturePictures } from "./mixture/draw.js";
 import { createMixture } from "./mixture/model.js";
@@ -16,6 +17,6 @@ export const KINDS = {
 };
 export const kindNames = Object.keys(KINDS);
 
-/** What trains; `own`: points brought along.
+/** Create the model of these settings; `own` is the learner's data.
  * @param {import("./experiment/experiment.js").Settings} settings @param {import("./experiment/data.js").Data} [own] */
 export const createLayer = (settings, own) => KINDS[settings.layer].create(settings, own);

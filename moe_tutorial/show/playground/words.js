@@ -1,4 +1,4 @@
-// Titles that every kind has: each says what its picture shows, computed from the numbers that are drawn.
+// Titles and texts that all kinds use. A title states what its picture shows, computed from the numbers drawn.
 import { SHAPES } from "../web/draw/pen.js";
 import { sayOf } from "../web/slider.js";
 import { capital, percent, shareWords } from "../web/words.js";
@@ -7,19 +7,19 @@ import { SETTINGS } from "./experiment/experiment.js";
 export const most = (values) => values.indexOf(Math.max(...values));
 export function ownersIn({ owner }) {
   const met = new Uint8Array(256);
-  for (let p = 0; p < owner.length; p++) met[owner[p]] = 1; // a hundred thousand places: not as a Set
+  for (let p = 0; p < owner.length; p++) met[owner[p]] = 1; // a Set would be slow for a hundred thousand places
   return met.reduce((n, one) => n + one);
 }
 export const some = (n, one, many = `${one}s`) => `${n === 1 ? "one" : n} ${n === 1 ? one : many}`;
 export const rightOf = ({ y }, predicted) =>
   `${y.reduce((right, label, i) => right + (label === predicted[i]), 0)} of ${y.length} right`;
 export const shape = (c) => `${SHAPES[c].sign} ${SHAPES[c].name}`;
-/** What an inspected point is, and what `who` says it is. */
+/** The class of an inspected point, and its prediction. `who` is the start of a sentence, such as "Leaf 2 says". */
 export const verdictOn = ({ label, predicted }, who) => ({
   verdict: `It is a ${shape(label)}. ${who} ${shape(predicted)}: `,
   right: predicted === label,
 });
-/** What was changed. */
+/** A change as text. */
 export function changeWords({ name, value }) {
   if (name === "out") return `expert ${value} is knocked out`;
   if (name === "in") return `expert ${value} comes back`;
@@ -62,7 +62,7 @@ export function usageTitle({ now: { shares, dead } }, { part, parts }) {
   return dead ? `${shares.length - dead} ${parts} share the work` : "Everyone works";
 }
 
-// The whole picture in words, for who does not see it.
+// A summary of the frame for screen readers.
 export function summary(frame, words) {
   const { step, now } = frame;
   const shares = shareWords(Array.from(now.shares), words.part);

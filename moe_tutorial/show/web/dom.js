@@ -1,10 +1,10 @@
 // @ts-check
-// Elements, native controls with their labels, and what a widget needs of the page it stands in.
+// Helpers for elements, labelled form controls, and the page around a widget.
 
-/** Whether the reader asked for less motion. */
+/** Whether the reader prefers reduced motion. */
 export const stillness = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** An element with its properties or attributes, and its children.
+/** Create an element. A name that is not one of its properties is set as an attribute.
  * @param {string} tag @param {Record<string, any>} attributes @param {...(Node | string)} children
  * @returns {any} */
 export function el(tag, attributes = {}, ...children) {
@@ -16,8 +16,8 @@ export function el(tag, attributes = {}, ...children) {
   node.append(...children);
   return node;
 }
-/** Makes a node hold what these elements are, and touches only what differs: in motion, little is laid out anew. An element
- * of the same tag is kept, so it has to have the same attributes each time.
+/** Replace a node's children, and change only what differs, so that an animation causes little layout. An element of
+ * the same tag is reused, so it must have the same attribute names each time.
  * @param {any} node @param {...any} next */
 export function renew(node, ...next) {
   while (node.childNodes.length > next.length) node.lastChild.remove();
@@ -35,9 +35,9 @@ export const note = (words = "") => el("p", { className: "moe-note" }, words);
 /** @param {string} words @param {Record<string, any>} attributes */
 export const button = (words, attributes = {}) =>
   el("button", { type: "button", className: "moe-button", ...attributes }, words);
-/** One that asks for less attention. @param {string} words @param {Record<string, any>} attributes */
+/** A button in a less prominent style. @param {string} words @param {Record<string, any>} attributes */
 export const quietly = (words, attributes) => button(words, { className: "moe-button moe-quiet", ...attributes });
-/** A canvas that a screen reader is told of, see describe(). */
+/** A canvas with the role of an image; describe() sets its text alternative. */
 export const picture = (className = "") => el("canvas", { className, role: "img" });
 /** @param {Element} node @param {string} words */
 export const describe = (node, words) => node.setAttribute("aria-label", words);
@@ -46,7 +46,7 @@ let fields = 0;
 const page = Math.random().toString(36).slice(2);
 export const freshId = () => `moe-${page}-${fields++}`;
 
-/** A native control with its label, and its value in words, which tell() sets for the eye and for a screen reader.
+/** A form control with its label and its value as text; tell() sets the text on screen and for screen readers.
  * @param {string} name @param {any} input */
 export function field(name, input) {
   input.id = freshId();
@@ -59,8 +59,8 @@ export function tell(input, words) {
   input.setAttribute("aria-valuetext", words);
 }
 
-/** Puts the widget's parts in place. JupyterLab would take the arrow keys for itself: the attribute leaves them to us,
- * and has to be on the focused element, where Lab looks first.
+/** Put the widget's parts into its root. The attribute keeps JupyterLab from handling the arrow keys; it must be on the
+ * focused element.
  * @param {HTMLElement} root @param {...(Node | string)} parts */
 export function mount(root, ...parts) {
   root.classList.add("moe-root");
@@ -69,7 +69,7 @@ export function mount(root, ...parts) {
     node.setAttribute("data-lm-suppress-shortcuts", "true");
 }
 
-/** An action that, however often it is asked for, happens once in an animation frame.
+/** Run an action at most once per animation frame, however often it is requested.
  * @param {() => void} action */
 export function perFrame(action) {
   let handle = 0;
@@ -80,7 +80,7 @@ export function perFrame(action) {
   return { ask: () => (handle ||= requestAnimationFrame(act)), cancel: () => cancelAnimationFrame(handle) };
 }
 
-/** Calls draw() when the theme or the width changes; returns what ends it.
+/** Call draw() when the theme or the width changes. Returns a function that stops this.
  * @param {HTMLElement} node @param {() => void} draw */
 export function redrawOnChange(node, draw) {
   const drawing = perFrame(draw);

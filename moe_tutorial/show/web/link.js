@@ -1,17 +1,17 @@
 // @ts-check
-// The line to the kernel: clicks and slider moves go out, frames come in. The newest frame that was drawn is
-// acknowledged five times a second, no oftener, since JupyterLab spends more on each message than the drawing takes.
-// Without it the kernel soon sends no other frame, and pauses.
+// The connection to the kernel: it sends clicks and slider moves, and receives frames. Drawn frames are acknowledged at
+// most five times a second, because a message costs JupyterLab more time than a drawing. Without acknowledgements the
+// kernel stops sending frames, and pauses.
 
 export const GONE = "The kernel is gone: it was restarted, or it died. Run this cell again.";
 const LATE = "Waiting for the kernel: training stands still while a cell runs.";
-const ENDS = ["restarting", "autorestarting", "starting", "dead"]; // JupyterLab's words for a kernel that is not the one it was
+const ENDS = ["restarting", "autorestarting", "starting", "dead"]; // JupyterLab's names for a kernel that has lost its state
 const TELL = 200; // ms between two acknowledgements
-const ANSWER = 800; // ms in which an answer is due,
-const FRAME = 1500; // and a frame while it trains
+const ANSWER = 800; // ms until an answer is late
+const FRAME = 1500; // ms until a frame is late during training
 
-/** @param {any} model @param {(words: string) => void} complain called when the kernel takes longer than it should, and when
- * it is gone for good */
+/** @param {any} model
+ * @param {(words: string) => void} complain called when an answer is late, and when the kernel is gone */
 export function connect(model, complain) {
   const kernel = model.widget_manager?.kernel;
   let due = 0;
@@ -27,7 +27,7 @@ export function connect(model, complain) {
     try {
       model.send(message, undefined, buffers);
     } catch {
-      lose(); // JupyterLab refuses what is sent to a kernel that knows this widget no more
+      lose(); // JupyterLab refuses messages to a kernel that does not know this widget
     }
   }
   function lose() {
@@ -50,8 +50,8 @@ export function connect(model, complain) {
       expect(ANSWER);
       post(message, buffers);
     },
-    /** A frame was drawn.
-     * @param {() => number} newest the number of the last one @param {boolean} running */
+    /** Acknowledge the frames drawn so far.
+     * @param {() => number} newest the number of the newest one @param {boolean} running */
     drawn(newest, running) {
       clearTimeout(due);
       if (running) expect(FRAME);

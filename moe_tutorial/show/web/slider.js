@@ -1,5 +1,5 @@
 // @ts-check
-// A slider of an experiment's setting: its places are stops, powers of ten, or even steps.
+// A slider for a setting of an experiment. Its positions are given values, powers of ten, or equal steps.
 import { el, field, tell } from "./dom.js";
 
 /** @typedef {{ stops?: number[], scale?: string, from?: number, to?: number, step?: number }} Scale */
@@ -7,7 +7,8 @@ import { el, field, tell } from "./dom.js";
 /** @param {number} v */
 export const short = (v) => String(Number.isInteger(v) ? v : +v.toPrecision(2));
 
-/** The range of places, the value at a place, the place of a value, and a value in figures. @param {Scale} scale */
+/** The input's range, and functions from position to value, from value to position, and from value to text.
+ * @param {Scale} scale */
 function readScale({ stops, scale, from, to, step }) {
   if (stops) {
     const nearest = (v) => stops.reduce((a, b, i) => (Math.abs(b - v) < Math.abs(stops[a] - v) ? i : a), 0);
@@ -20,7 +21,8 @@ function readScale({ stops, scale, from, to, step }) {
   return { range, value: (v) => +write(v), place: (v) => v, write };
 }
 
-/** What a setting's values are called: `choices` names all, `words` some and "else" the others, with # for the figures.
+/** A function from a setting's value to text: `choices` has all values; `words` has some, and under "else" the text of
+ * the others, with # for the number.
  * @param {{ slider?: Scale, words?: Record<string, string>, choices?: Record<string, string> }} setting
  * @returns {(value: any) => string} */
 export function sayOf({ slider, words = {}, choices }) {
@@ -29,7 +31,7 @@ export function sayOf({ slider, words = {}, choices }) {
   return (value) => words[value] ?? (words.else ?? "#").replace("#", write(value));
 }
 
-/** The slider; `words` as above; `change` hears of moves. show(value, most) puts it there, and allows no more than that.
+/** A slider that calls `change` when it moves. show(value, most) sets its value and its maximum; `words` as above.
  * @param {{ label: string, slider: Scale, words?: Record<string, string> }} setting
  * @param {(value: number) => void} change */
 export function makeSlider(setting, change) {

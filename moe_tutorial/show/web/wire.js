@@ -1,13 +1,14 @@
 // @ts-check
-// What comes from Python as bytes.
+// Decoding of the bytes traits that Python sends.
 
-/** A bytes trait as numbers. The copy matters: a message's buffer need not start on a 4-byte boundary.
+/** A bytes trait as a typed array. It is copied, because a message's buffer may not be aligned.
  * @param {DataView} view @param {any} Type */
 export function numbers(view, Type = Float32Array) {
   return new Type(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
-/** Logits from bytes: each holds the square root of how far a logit lies below the best one.
+/** Decode logits: each byte is the square root of a logit's distance below the best one, as from `pack_logits` in
+ * Python.
  * @param {Uint8Array} codes @param {number} span */
 export function unpack(codes, span) {
   const below = Float32Array.from({ length: 256 }, (_, q) => -span * (q / 255) ** 2);

@@ -1,7 +1,7 @@
 // @ts-check
-// Figures and shares in words.
+// Texts for numbers and shares.
 
-export const DEAD = 0.01; // an expert with a smaller share of the choices is dead
+export const DEAD = 0.01; // an expert with a smaller share of the choices is dead; DEAD_BELOW in study/usage.py
 
 /** @param {number} v */
 export function percent(v) {
@@ -9,7 +9,8 @@ export function percent(v) {
   if (v < 0.0005) return "0 %";
   return v < 0.1 ? `${(100 * v).toFixed(1)} %` : `${Math.round(100 * v)} %`;
 }
-/** What a share is said to be; `out`: knocked out. @param {number} share @param {boolean} [out] */
+/** A share as text: "out" if the expert is knocked out, "dead" below DEAD, else in per cent.
+ * @param {number} share @param {boolean} [out] */
 export function useWords(share, out) {
   if (out) return "out";
   return share < DEAD ? "dead" : percent(share);
@@ -23,9 +24,9 @@ export const capital = (words) => words[0].toUpperCase() + words.slice(1);
 /** @param {number} E */
 export const fairWords = (E) => `Upright line: a fair share, ${+(100 / E).toFixed(1)} %. Dead: under 1 %.`;
 
-/** The message about who is used.
+/** A title that says which experts are used.
  * @param {string} when @param {number[]} now @param {string} things
- * @param {number[] | 0} since the shares that a rise is told from */
+ * @param {number[] | 0} since earlier shares, so that the title can mention a rise */
 export function usageTitle(when, now, things, since = 0) {
   const E = now.length;
   const most = now.indexOf(Math.max(...now));
@@ -44,7 +45,7 @@ export function shareWords(shares, part = "expert") {
   return living.map((e) => `${part} ${e} ${percent(shares[e])}`).join(", ");
 }
 
-/** What a map of the plane shows.
+/** The note on a map of the plane: what its colours and shapes mean.
  * @param {number} k @param {boolean} labelled */
 export const mapWords = (k, labelled, end = "") =>
   `the ${k > 1 ? "most-weighted" : "chosen"} expert${end}.${labelled ? " Shape: the class." : ""}`;

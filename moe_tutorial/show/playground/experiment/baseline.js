@@ -1,9 +1,9 @@
-// The same run without a change, and with it from the start: what a comparison at equal steps needs.
+// Train the runs with which a changed run is compared at equal steps: without the change, and with it from the start.
 import { makeRun } from "./run.js";
 
 const SLICE = 6; // ms of training at a time
 
-/** Trains these runs to a step, between other things; then done(their runs). One request at a time.
+/** Train runs to a step in the background, and then call done() with them. One request at a time.
  * @param {(key: string, runs: import("./run.js").Run[]) => void} done */
 export function makeBaseline(done) {
   let asked = "";
@@ -17,7 +17,7 @@ export function makeBaseline(done) {
     handle = setTimeout(work, 0, key, runs, steps);
   }
   return {
-    /** @param {string} key of the request, which is not made again @param {import("./run.js").Begun[]} begun
+    /** @param {string} key of the request; the same request is not repeated @param {import("./run.js").Begun[]} begun
      * @param {import("./data.js").Data} data @param {number} steps */
     ask(key, begun, data, steps) {
       if (key === asked) return;

@@ -1,11 +1,12 @@
 // @ts-check
-// Points in the plane to learn from, and the random numbers of everything here: the same seed gives the same run.
+// The data sets of points in the plane, and the random number generator of the playground: the same seed gives the same
+// run.
 
 /**
  * @typedef {Object} Data
  * @property {Float64Array} x (N, 2) training points
  * @property {Uint8Array} y (N) their classes
- * @property {Uint8Array} regime (N) the rule that each comes from
+ * @property {Uint8Array} regime (N) the rule that generated each point
  * @property {Float64Array} xTest
  * @property {Uint8Array} yTest
  * @property {Uint8Array} regimeTest
@@ -15,17 +16,18 @@
 
 const POINTS = 512;
 const TEST_POINTS = 1024;
-const SHIFT = [2, 1.5]; // where uncentred points lie: so far from the origin that a router tells them apart badly
+const SHIFT = [2, 1.5]; // mean of the uncentred points, far enough from the origin to make routing hard
 
-/** The state of a small fast counter generator (sfc32). It is an array, and fills arrays: a training step allocates nothing.
+/** The state of the random number generator sfc32. State and numbers are arrays, so that a training step allocates
+ * nothing.
  * @param {number} seed @param {number} stream */
 export function randomState(seed, stream) {
   const state = Uint32Array.of(seed >>> 0, Math.floor(seed / 2 ** 32), stream, 1);
-  fillUniform(state, new Float64Array(12)); // neighbouring seeds part company
+  fillUniform(state, new Float64Array(12)); // neighbouring seeds then give unrelated numbers
   return state;
 }
 
-/** @param {Uint32Array} state @param {Float64Array} out @param {number} [n] how many of its places */
+/** @param {Uint32Array} state @param {Float64Array} out @param {number} [n] how many numbers */
 export function fillUniform(state, out, n = out.length) {
   let a = state[0] | 0;
   let b = state[1] | 0;
@@ -46,7 +48,7 @@ export function fillUniform(state, out, n = out.length) {
   state[3] = d;
 }
 
-/** Standard normal numbers by Box and Muller, in place of uniform ones; n is even, or out has room for one more.
+/** Fill `out` with standard normal numbers (Box-Muller transform); an odd n needs room for one more.
  * @param {Uint32Array} state @param {Float64Array} out @param {number} [n] */
 export function fillNormal(state, out, n = out.length) {
   const even = n + (n & 1);
@@ -59,14 +61,14 @@ export function fillNormal(state, out, n = out.length) {
   }
 }
 
-/** @typedef {(x0: number, x1: number, y: number, regime: number) => void} Put takes a point */
+/** @typedef {(x0: number, x1: number, y: number, regime: number) => void} Put receives a point */
 
-const CLUSTERS = [0.4, 0.25, 0.15, 0.1, 0.06, 0.04]; // parts of the points
+const CLUSTERS = [0.4, 0.25, 0.15, 0.1, 0.06, 0.04]; // fractions of the points
 
 /** A point of each data set, from three uniform numbers.
  * @type {Record<string, (u: Float64Array, put: Put) => void>} */
 const draw = {
-  // As regimes_2d of moe_tutorial/study/data.py: a line splits each quarter, and turns by 45 degrees from one to the next.
+  // As regimes_2d in study/data.py: a line splits each quarter, rotated by 45 degrees from one quarter to the next.
   regimes(u, put) {
     const x = 2 * u[0] - 1;
     const y = 2 * u[1] - 1;
@@ -77,7 +79,7 @@ const draw = {
     const across = (x - (right ? 0.5 : -0.5)) * Math.cos(angle) + (y - (upper ? 0.5 : -0.5)) * Math.sin(angle);
     put(x, y, +(across > 0), regime);
   },
-  // Four arms of half a turn, in two classes that take turns.
+  // Four spiral arms of half a turn each, with alternating classes.
   spirals(u, put) {
     const arm = Math.floor(4 * u[0]);
     const r = 0.1 + 0.85 * u[1];
@@ -90,7 +92,8 @@ const draw = {
     const row = Math.floor(4 * u[1]);
     put(2 * u[0] - 1, 2 * u[1] - 1, (column + row) % 2, 2 * +(row > 1) + +(column > 1 !== row > 1));
   },
-  // Six clusters, the largest ten times the smallest; a line through its middle splits each between two of three classes.
+  // Six clusters, the largest ten times the smallest; a line through its middle splits each between two of three
+  // classes.
   clusters(u, put) {
     let regime = 0;
     for (let left = u[0] - CLUSTERS[0]; left >= 0 && regime < 5; left -= CLUSTERS[regime]) regime++;
@@ -105,7 +108,7 @@ const draw = {
   },
 };
 
-/** The points of a data set. Centred: the mean is subtracted.
+/** Generate the points of a data set. With `centred`, the mean is subtracted.
  * @param {string} name @param {number} seed @param {boolean} centred @returns {Data} */
 export function makeData(name, seed, centred) {
   if (!Object.hasOwn(draw, name))
@@ -130,7 +133,7 @@ export function makeData(name, seed, centred) {
   return { ...train, xTest: test.x, yTest: test.y, regimeTest: test.regime, classes, extent };
 }
 
-/** The points that an experiment learns from; `own` were brought along.
+/** The data of an experiment: the learner's `own`, or a generated data set.
  * @param {Record<string, any>} settings @param {Data} [own] */
 export const dataOf = ({ data, seed, centred }, own) => own ?? makeData(data, seed, centred);
 

@@ -1,59 +1,60 @@
 // @ts-check
-// What an experiment may be: experiment.json, which Python reads too. A row of the table is a setting: whose it is, what it
-// may be, whether it can change while something trains, and how its control looks. Nothing else lists settings.
+// The settings and presets of experiments, from experiment.json, which Python reads, too. A row of its table describes
+// a setting: its kind, its values, whether it can change during training, and its control. No other file lists
+// settings.
 import table from "./experiment.json" with { type: "json" };
 
 /** @typedef {string | number | boolean} Value */
 /** @typedef {Record<string, any>} Settings a value for each setting of a kind */
 /**
  * @typedef {Object} Row
- * @property {string} kind "mixture", "tree", ..., or "both" where every kind has it
+ * @property {string} kind "mixture", "tree", ..., or "both" if every kind has it
  * @property {string} group the legend above its control
  * @property {string} label
  * @property {string} [note] smaller, below the label
  * @property {"choice" | "whole" | "number" | "flag"} type
  * @property {Record<string, string>} [choices] value -> words
- * @property {number[]} [range] the least and the most
- * @property {{ of: string, words: string }} [most] the setting that it may not exceed
+ * @property {number[]} [range] minimum and maximum
+ * @property {{ of: string, words: string }} [most] another setting that is its maximum
  * @property {Value} default
- * @property {"live" | "rebuild"} change while it trains, or only with a new model
- * @property {"rebuild"} [kernel] where the kernel cannot change it while it trains
+ * @property {"live" | "rebuild"} change whether it can change during training, or needs a new model
+ * @property {"rebuild"} [kernel] if it needs a new model in the kernel
  * @property {{ stops?: number[], scale?: string, from?: number, to?: number, step?: number }} [slider]
  * @property {Record<string, string>} [words] value -> words; "else" for the others, with # for the number
  */
-/** @typedef {Record<string, { least?: number, most?: number }>} Goal what an evaluation has to show */
+/** @typedef {Record<string, { least?: number, most?: number }>} Goal bounds on the measures of an evaluation */
 /**
- * @typedef {Object} Preset an experiment to start from, or, with a goal, a challenge
+ * @typedef {Object} Preset an experiment to start from; with a goal it is a challenge
  * @property {string} id
  * @property {string} kind
  * @property {string} name
- * @property {string} sentence how it begins
- * @property {Settings} settings what differs from the kind's defaults
- * @property {number} [from] steps that are done when it begins
- * @property {number} steps where it ends
+ * @property {string} sentence describes the start
+ * @property {Settings} settings that differ from the kind's defaults
+ * @property {number} [from] number of steps trained before it begins
+ * @property {number} steps number of the last step
  * @property {string} [ask] what to look for
- * @property {{ ask: string, set: Settings, steps: number }} [then] what to try next, for how many steps more
+ * @property {{ ask: string, set: Settings, steps: number }} [then] a change to try next, and for how many steps
  * @property {Goal} [goal]
- * @property {string} [score] "steps" or "E": what should be small in the end: steps from the beginning, or a setting
- * @property {string[]} [fixed] settings that a challenge leaves as they are
+ * @property {string} [score] "steps" or "E": the number to minimise, the steps since the beginning or a setting
+ * @property {string[]} [fixed] settings that cannot change in a challenge
  */
 
 /** @type {Record<string, Row>} */
 export const SETTINGS = /** @type {any} */ (table.settings);
 /** @type {string[]} */
 export const GROUPS = table.groups;
-/** Experiments to start from. A name is a promise: tests/show/test_playground_presets.py holds each to it over seeds that
- * did not choose its settings, and from the seed that the reader sees first.
+/** Experiments to start from. A preset must do what its name says: tests/show/test_playground_presets.py checks this
+ * for its own seed, and for seeds that were not used to choose its settings.
  * @type {Preset[]} */
 export const PRESETS = /** @type {any} */ (table.presets);
 
-/** Whether an evaluation shows what a goal asks for. @param {Goal} goal @returns {(seen: any) => boolean} */
+/** A function that tells whether an evaluation reaches a goal. @param {Goal} goal @returns {(seen: any) => boolean} */
 export const reaches = (goal) => (seen) =>
   Object.entries(goal).every(
     ([name, { least = -Infinity, most = Infinity }]) => seen[name] >= least && seen[name] <= most,
   );
 
-/** The kind that settings name, as `layer`; links and notebooks say nothing of the first.
+/** The kind in `settings.layer`; links and notebooks omit the first kind.
  * @param {Settings} settings */
 export const kindOf = ({ layer = PRESETS[0].kind }) => layer;
 
@@ -66,17 +67,17 @@ export const defaultsOf = (kind) => ({
   ...Object.fromEntries(namesOf(kind).map((name) => [name, SETTINGS[name].default])),
 });
 
-/** The largest value that a setting may have beside these.
+/** The maximum of a setting, given the other settings.
  * @param {string} name @param {Settings} settings */
 export const mostOf = (name, settings) => {
   const { most, range } = SETTINGS[name];
   return most ? settings[most.of] : range?.[1];
 };
 
-/** The settings of a kind, complete.
+/** Complete and check the settings of a kind.
  * @param {string} kind
  * @param {Settings} given
- * @throws {Error} one that says what is allowed */
+ * @throws {Error} if a value is not allowed; the message says which are */
 export function checkSettings(kind, given) {
   const names = namesOf(kind);
   const all = { ...defaultsOf(kind), ...given };
@@ -103,7 +104,7 @@ function checkValue(name, settings) {
   refuse(`${numbers} from ${range[0]} to ${top}${most ? `, ${most.words}` : ""}`);
 }
 
-/** These settings, where one is too large for another: smaller.
+/** Reduce settings that exceed another setting which is their maximum.
  * @param {Settings} settings @returns {Settings} */
 export function fitted(settings) {
   const fit = { ...settings };
@@ -111,14 +112,14 @@ export function fitted(settings) {
   return fit;
 }
 
-/** Whether a setting may change while something trains in the page, or in the kernel.
+/** Whether a setting can change during training in this engine.
  * @param {string} name @param {"browser" | "kernel"} [engine] */
 export const isLive = (name, engine = "browser") =>
   SETTINGS[name].change === "live" && !(engine === "kernel" && SETTINGS[name].kernel === "rebuild");
 
-/** These settings with some changed, as something that trains takes them.
+/** Change settings during training.
  * @param {Settings} settings @param {Settings} partial
- * @throws {Error} where one of these needs a new model */
+ * @throws {Error} if a change needs a new model */
 export function changedLive(settings, partial) {
   const live = namesOf(settings.layer).filter((name) => isLive(name));
   for (const name in partial)
@@ -126,7 +127,7 @@ export function changedLive(settings, partial) {
   return checkSettings(settings.layer, { ...settings, ...partial });
 }
 
-/** What text in a link means as a value of this setting; what it cannot mean stays text, or becomes NaN.
+/** Parse a setting's value in a link. Text that is no such value is returned as it is, or as NaN.
  * @param {string} name @param {string} text @returns {Value} */
 export function read(name, text) {
   const { type } = SETTINGS[name];
@@ -135,7 +136,7 @@ export function read(name, text) {
   return text.trim() ? Number(text) : NaN;
 }
 
-/** These settings for another kind: what both have stays.
+/** The settings of another kind: the defaults, and the values of the settings that both kinds have.
  * @param {Settings} settings @param {string} kind */
 export function carried(settings, kind) {
   const next = defaultsOf(kind);

@@ -1,5 +1,5 @@
 // @ts-check
-// An experiment as text: what stands in a link after the #, and back. Only what differs from the defaults is written.
+// Convert an experiment to a link's fragment, and back. The fragment has only what differs from the defaults.
 import { SETTINGS, changedLive, checkSettings, defaultsOf, fitted, namesOf, read } from "./experiment.js";
 import { KINDS, kindNames } from "../kinds.js";
 import { flatten, fromPreset, knockedOf, presetOf, stateOf } from "./state.js";
@@ -7,12 +7,12 @@ import { flatten, fromPreset, knockedOf, presetOf, stateOf } from "./state.js";
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./run.js").Change} Change */
 
-export const MOST_STEPS = 1000000; // that a link may ask for
+export const MOST_STEPS = 1000000; // maximum in a link
 const MOST_POINTS = 1e6;
 
-export const LONGEST = 2000; // characters of an address after its #
+export const LONGEST = 2000; // characters of a fragment
 
-/** @param {State} state @returns {string | null} null where more was changed than an address should hold */
+/** @param {State} state @returns {string | null} null if the changes are too long for a URL */
 export function toHash(state) {
   const chosen = presetOf(state.preset);
   const { then, ...flat } = flatten(state, chosen);
@@ -24,7 +24,8 @@ export function toHash(state) {
   return text.length > LONGEST ? null : text;
 }
 
-/** As 600:noise:0,20::0.1 : steps since the change before, the setting unless it is the same again, its value.
+/** Changes as text, such as 600:noise:0,20::0.1 : steps since the previous change, the setting unless it is the same,
+ * value.
  * @param {Change[]} changes */
 function writeChanges(changes) {
   const word = ({ at, name, value }, i) => {
@@ -34,8 +35,8 @@ function writeChanges(changes) {
   return changes.map(word).join(",");
 }
 
-/** @param {State} state with the settings that these change @param {string} text @returns {Change[]}
- * @throws {Error} where one of them cannot be used */
+/** @param {State} state whose settings are changed @param {string} text @returns {Change[]}
+ * @throws {Error} if a change is not allowed */
 function readChanges({ settings, preset }, text) {
   /** @type {Change[]} */
   const changes = [];
@@ -66,7 +67,7 @@ function readChanges({ settings, preset }, text) {
 export const isFixed = (preset, name) => !!presetOf(preset)?.fixed?.includes(name);
 
 /** @param {string} text
- * @returns {State & { notices: string[] } | null} null where the text is no experiment (another anchor) */
+ * @returns {State & { notices: string[] } | null} null if the text is no experiment, but an element's id */
 export function fromHash(text) {
   const words = text.replace(/^#/, "");
   if (!words.includes("=")) return null;
@@ -75,7 +76,7 @@ export function fromHash(text) {
   const notices = [];
   let state = begun(asked, notices);
   const names = [...new Set(asked.keys())].filter((name) => !["preset", "layer"].includes(name));
-  const order = (/** @type {string} */ name) => (name === "then" ? 2 : +!isLimit(name)); // what others depend on comes first
+  const order = (/** @type {string} */ name) => (name === "then" ? 2 : +!isLimit(name)); // limits come first
   for (const name of names.sort((a, b) => order(a) - order(b))) {
     try {
       state = { ...state, ...partOf(state, name, asked.get(name) ?? "") };
@@ -86,7 +87,7 @@ export function fromHash(text) {
   return { ...state, notices };
 }
 
-/** The preset that is asked for, or the kind's defaults.
+/** The preset that a link names, or the kind's defaults.
  * @param {URLSearchParams} asked @param {string[]} notices @returns {State} */
 function begun(asked, notices) {
   const id = asked.get("preset");
@@ -100,12 +101,12 @@ function begun(asked, notices) {
   return chosen ? fromPreset(chosen) : stateOf(defaultsOf(kind));
 }
 
-/** Whether others depend on it: how many may be chosen depends on how many there are. @param {string} name */
+/** Whether a setting is the maximum of another, as the number of experts is for k. @param {string} name */
 const isLimit = (name) => Object.values(SETTINGS).some(({ most }) => most?.of === name);
 
-/** What of the state one word of a link changes.
+/** The part of the state that one parameter of a link sets.
  * @param {State} state @param {string} name @param {string} value @returns {Partial<State>}
- * @throws {Error} where it cannot be used */
+ * @throws {Error} if its value is not allowed */
 function partOf(state, name, value) {
   const { settings, preset } = state;
   const kind = settings.layer;

@@ -1,16 +1,16 @@
 // @ts-check
-// A run: how it began, and what was changed at which step. From these it comes out the same again, so that a link can hold
-// it; and it keeps moments on the way, so that one can go back.
+// A run: its initial state, and the changes with their steps. They determine it, so a link can replay it. Snapshots of
+// the model allow a return to any step.
 import { SETTINGS } from "./experiment.js";
 import { createLayer } from "../kinds.js";
 
-const MOMENTS = 64; // that are kept; of a longer run, every second of them, and so on
-const EVERY = 64; // steps between two, at first
-const JUDGED = 20; // steps between two looks at whether a goal is reached
+const MOMENTS = 64; // maximum number of snapshots; of a longer run every second one remains
+const EVERY = 64; // steps between two snapshots, at first
+const JUDGED = 20; // steps between two checks whether the goal is reached
 
 /** @typedef {import("./experiment.js").Settings} Settings */
-/** @typedef {{ at: number, name: string, value: any }} Change before the step after `at`: a setting and its value, or "out"
- *   or "in" and an expert that is knocked out or comes back */
+/** @typedef {{ at: number, name: string, value: any }} Change made after step `at`: a setting and its value, or "out"
+ *   or "in" and the expert that is knocked out or comes back */
 /** @typedef {{ settings: Settings, knocked: boolean[], changes?: Change[] }} Begun `knocked` by expert */
 /** @typedef {ReturnType<typeof makeRun>} Run */
 
@@ -20,14 +20,16 @@ function apply(model, { name, value }) {
   else model.set({ [name]: value });
 }
 
-/** These settings after some changes. @param {Settings} settings @param {Change[]} changes @param {number} [step] at this */
+/** The settings after the changes up to a step.
+ * @param {Settings} settings @param {Change[]} changes @param {number} [step] */
 export function settingsAfter(settings, changes, step = Infinity) {
   const after = { ...settings };
   for (const { at, name, value } of changes) if (at <= step && name in after) after[name] = value;
   return after;
 }
 
-/** And who is knocked out then. @param {boolean[]} knocked @param {Change[]} changes */
+/** The experts that are knocked out after the changes up to a step.
+ * @param {boolean[]} knocked @param {Change[]} changes */
 export function knockedAfter(knocked, changes, step = Infinity) {
   const after = [...knocked];
   for (const { at, name, value } of changes)
@@ -35,24 +37,24 @@ export function knockedAfter(knocked, changes, step = Infinity) {
   return Array.from(after, Boolean);
 }
 
-/** Whether the second of two moves of one slider, at the same step, leaves nothing of the first.
+/** Whether a change replaces another: both are moves of the same slider at the same step.
  * @param {Change | undefined} one @param {Change} other */
 const replaces = (one, other) =>
   one?.at === other.at && one.name === other.name && !!SETTINGS[other.name]?.range && other.name !== "out";
 
 /** @param {Begun} begun @param {import("./data.js").Data} data
- * @param {(seen: any) => boolean} [goal] what an evaluation must show for `won` */
+ * @param {(seen: any) => boolean} [goal] whether an evaluation reaches the goal */
 export function makeRun({ settings, knocked, changes = [] }, data, goal) {
   const model = createLayer(settings, data);
   knocked.forEach((gone, e) => gone && model.knock(e, true));
   changes = [...changes];
-  let obeyed = 0; // changes that are
+  let obeyed = 0; // number of changes applied so far
   let every = EVERY;
   /** @type {Map<number, any>} */
   let moments = new Map();
-  let won = 0; // the first step that was judged and reached the goal
+  let won = 0; // the first checked step at which the goal was reached
 
-  // A moment is kept as it was before the changes of its step.
+  // A snapshot is the state before the changes of its step.
   function keep() {
     if (model.step % every || moments.has(model.step)) return;
     moments.set(model.step, model.save());
@@ -66,7 +68,7 @@ export function makeRun({ settings, knocked, changes = [] }, data, goal) {
   function judge() {
     if (goal && !won && model.step && model.step % JUDGED === 0 && goal(model.evaluate())) won = model.step;
   }
-  /** The next step after `from` that is a multiple. @param {number} size */
+  /** The next step that is a multiple of `size`. @param {number} size */
   const next = (size) => (Math.floor(model.step / size) + 1) * size;
 
   const run = {
@@ -76,9 +78,9 @@ export function makeRun({ settings, knocked, changes = [] }, data, goal) {
     /** @returns {readonly Change[]} */
     changes: () => changes,
     won: () => won,
-    /** Whether somebody waits for a goal that is not reached. */
+    /** Whether there is a goal that is not reached. */
     open: () => !!goal && !won,
-    /** So many steps, with the changes that fall among them; fewer where the goal is reached. @param {number} steps */
+    /** Train some steps, and apply their changes; stop at the goal. @param {number} steps */
     train(steps) {
       const open = run.open();
       const end = model.step + steps;
@@ -91,10 +93,10 @@ export function makeRun({ settings, knocked, changes = [] }, data, goal) {
         judge();
       }
     },
-    /** Now. What was to follow does not. @param {string} name @param {any} value */
+    /** Make a change at the present step, and drop all later changes. @param {string} name @param {any} value */
     change(name, value) {
       const change = { at: model.step, name, value };
-      apply(model, change); // which may refuse
+      apply(model, change); // may throw
       changes = changes.slice(0, obeyed);
       if (replaces(changes.at(-1), change)) changes.pop();
       changes.push(change);
@@ -103,7 +105,7 @@ export function makeRun({ settings, knocked, changes = [] }, data, goal) {
       moments = new Map([...moments].filter(([step]) => step <= model.step));
       if (won > model.step) won = 0;
     },
-    /** To a step that it has been at. @param {number} step */
+    /** Go to a step that the run has reached before. @param {number} step */
     seek(step) {
       const from = Math.max(...[...moments.keys()].filter((kept) => kept <= step));
       if (step < model.step || from > model.step) {

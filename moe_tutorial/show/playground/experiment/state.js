@@ -1,6 +1,6 @@
 // @ts-check
-// An experiment as it is opened and as it stands: how it began, what was changed on the way, how far it has come, the point
-// that is inspected; and the preset that it began as.
+// The state of an experiment: its initial settings, the changes, the number of steps, the inspected point, and the
+// preset that it started from.
 import { numbers } from "../../web/wire.js";
 import { capital } from "../../web/words.js";
 import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment.js";
@@ -8,12 +8,13 @@ import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment
 /** @typedef {import("./experiment.js").Settings} Settings */
 /** @typedef {import("./run.js").Change} Change */
 /** @typedef {{ preset: string | null, settings: Settings, steps: number, point: number, knocked: boolean[],
- *   changes: Change[], notices?: string[] }} State settings and `knocked`, by expert, of the beginning; `notices`: what of a
- *   link could not be used */
+ *   changes: Change[], notices?: string[] }} State `settings` and `knocked` (by expert) are initial values; `notices` are
+ *   errors in a link */
 
 /** @param {string | null} id */
 export const presetOf = (id) => PRESETS.find((preset) => preset.id === id);
-/** With these settings, and else at its beginning. @param {Settings} settings @param {Partial<State>} more @returns {State} */
+/** A state with these settings, by default at its beginning.
+ * @param {Settings} settings @param {Partial<State>} more @returns {State} */
 export const stateOf = (settings, more = {}) => ({
   preset: null,
   settings,
@@ -27,7 +28,7 @@ export const stateOf = (settings, more = {}) => ({
 export const fromPreset = ({ id, kind, settings, from = 0 }) =>
   stateOf({ ...defaultsOf(kind), ...settings }, { preset: id, steps: from });
 
-/** As playground() in Python hands it over, checked there but for what the preset adds.
+/** The state in the options of playground() in Python, which has checked them without the preset's settings.
  * @param {{ preset: string | null, settings: Settings, steps?: number, point?: number, out?: number[],
  *   then?: [number, string, any][] }} options */
 export function fromOptions({ preset, settings, steps, point = 0, out = [], then = [] }) {
@@ -47,7 +48,7 @@ export const knockedOf = (out) => Array.from({ length: Math.max(-1, ...out) + 1 
 /** @param {boolean[]} knocked */
 export const outOf = (knocked) => knocked.flatMap((gone, e) => (gone ? [e] : []));
 
-/** As playground() takes it: plain names and values, only what differs from a preset, or from the first kind's defaults.
+/** The arguments of playground() for a state: only what differs from the preset, or from the first kind's defaults.
  * @param {State} state @param {{ kind: string, settings: Settings, from?: number }} [base] */
 export function flatten({ settings, steps, point, knocked, changes }, base = { kind: kindOf({}), settings: {} }) {
   const usual = { ...defaultsOf(settings.layer), ...base.settings, layer: base.kind };
@@ -70,7 +71,7 @@ export function inPython(flat) {
     .join(", ")})`;
 }
 
-/** The learner's own points, as Python sends them. @param {any} own @returns {import("./data.js").Data | undefined} */
+/** Decode the learner's own points from Python. @param {any} own @returns {import("./data.js").Data | undefined} */
 export function ownData(own) {
   if (!own) return undefined;
   const { classes, extent } = own;

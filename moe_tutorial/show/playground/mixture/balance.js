@@ -1,27 +1,28 @@
 // @ts-check
-// What makes the experts share the work, by the names of the table's `balance`. A loss is its value and its gradient, in
-// each expert's mean probability or in its importance, over the batch; the model passes it on to the router. One that needs
-// no gradient acts after the step. To add one: a choice in experiment.json, an object here, a loss in kernel.py.
+// The ways to balance the experts, by the choices of the setting `balance`. A balance loss has a value, and a gradient
+// with respect to each expert's mean probability or importance in the batch, which the model passes on to the router. A
+// balance without gradient acts after the step. To add one: a choice in experiment.json, an object here, a loss in
+// kernel.py.
 
 /**
- * @typedef {Object} Batch what a batch's routing came to, for E experts of whom `alive` are not knocked out
+ * @typedef {Object} Batch the sums of a batch's routing, for E experts of which `alive` are not knocked out
  * @property {number} E
  * @property {number} alive
- * @property {Uint8Array} out 1 where an expert is knocked out; it does not count
+ * @property {Uint8Array} out 1 if an expert is knocked out, so that it does not count
  * @property {number} choices all choices: points times k
- * @property {Float64Array} counts (E) how often each was chosen
- * @property {Float64Array} importance (E) the sum of each one's weights
- * @property {Float64Array} meanProbs (E) each one's mean probability, of probabilities that sum to 1, without noise
+ * @property {Float64Array} counts (E) number of choices of each expert
+ * @property {Float64Array} importance (E) sum of each expert's weights
+ * @property {Float64Array} meanProbs (E) mean of each expert's probability without noise, normalised to sum to 1
  */
 /**
  * @typedef {Object} Balance
- * @property {"meanProbs" | "importance"} [of] what the gradient is in
+ * @property {"meanProbs" | "importance"} [of] the quantity of the gradient
  * @property {(batch: Batch) => number} [value]
  * @property {(batch: Batch, into: Float64Array) => void} [gradient] (E), of `value`
  * @property {(batch: Batch, bias: Float64Array, rate: number) => void} [afterStep]
  */
 
-const TINY = 2.2250738585072014e-308; // no weight at all: as the layer, 0 and not NaN
+const TINY = 2.2250738585072014e-308; // without any weight the loss is 0 and not NaN, as in the layer
 
 /** @param {Batch} batch */
 const meanImportance = ({ importance, alive, E }) => {
@@ -33,7 +34,7 @@ const meanImportance = ({ importance, alive, E }) => {
 /** @type {Record<string, Balance>} */
 export const BALANCES = {
   none: {},
-  // E times the sum of each expert's part of the choices times its mean probability: switch_loss.
+  // switch_loss: E times the sum over experts of the share of the choices times the mean probability.
   switch: {
     of: "meanProbs",
     value({ E, alive, choices, counts, meanProbs }) {
@@ -45,7 +46,7 @@ export const BALANCES = {
       for (let e = 0; e < E; e++) into[e] = (alive * counts[e]) / choices;
     },
   },
-  // The squared coefficient of variation of the importance: importance_loss.
+  // importance_loss: the squared coefficient of variation of the importance.
   importance: {
     of: "importance",
     value(batch) {
@@ -62,7 +63,7 @@ export const BALANCES = {
       for (let e = 0; e < E; e++) into[e] = (2 / (alive * mean)) * (importance[e] / mean - square);
     },
   },
-  // Who got too little moves up in the ranking: BiasBalancer. The coefficient is its rate.
+  // BiasBalancer: experts with too few choices move up in the ranking. The coefficient is its rate.
   bias: {
     afterStep({ E, alive, choices, counts, out }, bias, rate) {
       for (let e = 0; e < E; e++) if (!out[e]) bias[e] += rate * Math.sign(choices - alive * counts[e]);

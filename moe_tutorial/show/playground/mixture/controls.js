@@ -1,9 +1,10 @@
-// A mixture's controls beyond the table's: what a setting makes of the others, and who is knocked out.
+// A mixture's controls beside those of its settings: a panel to knock experts out, and the effects of settings on
+// others.
 import { el, field, quietly, subtitle } from "../../web/dom.js";
 import { sum } from "../../web/words.js";
 import { group, set } from "../panels/elements.js";
 
-// Out it goes, and back: the panel.
+// The panel to knock an expert out, and to bring it back.
 function stepIn({ knock: knockOut }) {
   const which = el("select", { onchange: () => draw(frame) });
   const act = () => knockOut(+which.value, !frame.knocked[+which.value]);
@@ -25,7 +26,7 @@ function stepIn({ knock: knockOut }) {
     knock.ariaPressed = String(gone);
     knock.disabled = (frame.can && !frame.can.includes("knock")) || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
   }
-  // A link that knocks somebody out shows whom.
+  // Select an expert that a link has knocked out.
   function begin({ knocked }) {
     if (!knocked.includes(true)) return;
     offer(knocked.length);
@@ -35,10 +36,10 @@ function stepIn({ knock: knockOut }) {
 }
 
 export const mixtureControls = {
-  inKernel: true, // kernel.py trains it, too
-  knocks: true, // links may say `out`
+  inKernel: true, // the kernel can train it, too
+  knocks: true, // links may have `out`
   panel: stepIn,
-  // Settings that mean nothing beside these, and labels that they change.
+  // Settings without effect, given the others, and labels that depend on the settings.
   idle: ({ gate, balance }) => [gate === "hash" ? "noise" : "", balance === "none" ? "coefficient" : ""],
   labels: ({ balance }) => ({ coefficient: balance === "bias" ? "Rate of the bias" : "Coefficient" }),
 };

@@ -1,9 +1,9 @@
-// A mixture's own in the pictures: how finely a hash is drawn, and the rows of an inspected point.
+// The parts of the pictures that only a mixture has, such as the rows of an inspected point.
 import { SHAPES } from "../../web/draw/pen.js";
 import { number } from "../../web/draw/shares.js";
 import { pullWords } from "../words.js";
 
-// Whom the router asks, and who comes next.
+// The chosen experts, and the next most probable ones.
 function rows({ inspected: p, settings: { E, k } }, dead) {
   const asked = (e) => +p.chosen.includes(e);
   const order = Array.from(p.probs, (_, e) => e).sort((a, b) => asked(b) - asked(a) || p.probs[b] - p.probs[a]);
@@ -23,7 +23,7 @@ function rows({ inspected: p, settings: { E, k } }, dead) {
 }
 
 export const mixturePictures = {
-  cost: ({ E, k, width }) => E + k * width, // neurons that are asked at a place
+  cost: ({ E, k, width }) => E + k * width, // neurons to compute at a point
   scattered: ({ gate }) => gate === "hash",
   overlay: () => null,
   rows,

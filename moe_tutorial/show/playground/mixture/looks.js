@@ -1,5 +1,5 @@
 // @ts-check
-// What there is to see of a mixture, always without noise: its measures, the plane as it is divided, one point's routing.
+// Evaluate a mixture, always without noise: its measures, the plane, and the routing of one point.
 import { checkPlace, crossEntropy, each, largest, usage } from "../common.js";
 
 /**
@@ -16,7 +16,7 @@ export function makeMixtureLooks({ data, E, router, experts }) {
   const dScores = new Float64Array(C);
   const dWeights = new Float64Array(E);
 
-  /** Routes a place and answers it: the choice stands in the router, the answer in the experts.
+  /** Forward pass for a point: `router` has the routing, `experts.scores` the output. Returns the predicted class.
    * @param {number} x0 @param {number} x1 */
   function look(x0, x1) {
     router.route(x0, x1);
@@ -24,7 +24,7 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     return largest(scores, 0, C);
   }
 
-  /** Shares, loss and specialisation on the training points, accuracy on the test points. */
+  /** Shares, loss and specialisation on the training points, and accuracy on the test points. */
   function evaluate() {
     const { chosen } = router;
     const k = router.k();
@@ -43,7 +43,8 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     return { ...usage(shares, first, data.regime), predicted, loss, accuracy: right / yTest.length };
   }
 
-  /** Row by row from the top: the first expert chosen, its probability, the predicted class. @param {number} resolution */
+  /** First choice, its probability, and predicted class over the plane, row by row from the top.
+   * @param {number} resolution */
   function plane(resolution) {
     const n = resolution * resolution;
     const owner = new Uint8Array(n);
@@ -57,7 +58,8 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     return { owner, confidence, predicted };
   }
 
-  /** One training point: who answers it, and what its own cross-entropy tells the router. @param {number} i */
+  /** One training point: its routing, and the gradient of its own cross-entropy with respect to the logits.
+   * @param {number} i */
   function inspect(i) {
     checkPlace("point", i, N);
     const x0 = X[2 * i];

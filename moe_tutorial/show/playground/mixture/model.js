@@ -1,7 +1,7 @@
 // @ts-check
-// A mixture of experts that trains itself: router, balance, the backward pass by hand, and Adam. What it computes is what
-// moe_tutorial/layers computes (router without bias, experts with one hidden layer of ReLU):
-// tests/show/test_playground_engine.py holds it to the torch layers, step by step. No page is needed to run it.
+// A mixture of experts and its training: router, balance, a backward pass by hand, and Adam. It computes the same as
+// moe_tutorial/layers (router without bias, experts with one hidden layer and ReLU), to which
+// tests/show/test_playground_engine.py compares it step by step. It runs without a page.
 import { checkFinite, checkPlace, makeBatches, makeMoments, makeParameters, makeRecord } from "../common.js";
 import { dataOf, fillNormal, randomState } from "../experiment/data.js";
 import { SETTINGS, changedLive, checkSettings } from "../experiment/experiment.js";
@@ -15,8 +15,8 @@ import { makeRouter } from "./routing.js";
 
 const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a batch
 
-/** @param {Settings} [given] what differs from the table
- * @param {import("../experiment/data.js").Data} [own] points brought along */
+/** @param {Settings} [given] settings that differ from the defaults
+ * @param {import("../experiment/data.js").Data} [own] the learner's points */
 export function createMixture(given = {}, own) {
   const settings = checkSettings("mixture", given);
   const { E, width: H, seed } = settings;
@@ -39,10 +39,10 @@ export function createMixture(given = {}, own) {
   const batches = randomState(seed, 3);
   const drawBatch = makeBatches(batches, MOST, data.y.length);
 
-  // Scratch, so that nothing is allocated later.
+  // Buffers, so that training allocates nothing.
   const dWeights = new Float64Array(MOST * E);
   const noise = new Float64Array(MOST * E + 1);
-  const pull = new Float64Array(E); // the balance's gradient, for each point
+  const pull = new Float64Array(E); // gradient of the balance loss for each point
   const batch = {
     E,
     alive: E,
@@ -60,7 +60,8 @@ export function createMixture(given = {}, own) {
 
   // Training.
 
-  /** The balance term; `pull` becomes its gradient for each point. @param {Balance} balance @param {number} T */
+  /** The balance loss times its coefficient; `pull` is set to its gradient for each point.
+   * @param {Balance} balance @param {number} T */
   function readBalance({ of, value, gradient }, T) {
     const { coefficient } = model.settings;
     if (!value || !gradient) return 0;
@@ -70,7 +71,7 @@ export function createMixture(given = {}, own) {
     return coefficient * value(batch);
   }
 
-  /** One step on these points (their numbers) with these standard normal draws (T, E), which count only with noise.
+  /** One training step on a batch of points, given by index. `draws` (T, E) are standard normal numbers for the noise.
    * @param {Int32Array} rows @param {Float64Array} draws */
   function stepOn(rows, draws) {
     const { settings } = model;
@@ -94,7 +95,7 @@ export function createMixture(given = {}, own) {
     record.keep(model.step, [task, term, Math.sqrt(square)], batch.counts, batch.choices);
   }
 
-  /** To the gradients for the weights. @param {number} T @param {number} k */
+  /** Add `pull` to the gradients with respect to the weights. @param {number} T @param {number} k */
   function addPull(T, k) {
     for (let t = 0; t < T; t++) for (let c = t * E; c < t * E + k; c++) dWeights[c] += pull[batch.list[c]];
   }
@@ -108,14 +109,14 @@ export function createMixture(given = {}, own) {
     }
   }
 
-  /** What may change while it trains; the rest needs another model. @param {Settings} partial */
+  /** Change settings that can change during training. @param {Settings} partial */
   function set(partial) {
     model.settings = changedLive(model.settings, partial);
     router.set(model.settings);
     if (Object.keys(partial).some((name) => name !== "rate")) record.forget();
   }
 
-  /** Out: as if it were not there. Its logit is minus infinity, and averages over experts are over those who are left.
+  /** Knock an expert out: its logit becomes minus infinity, and averages over experts leave it out.
    * @param {number} expert */
   function knock(expert, gone = true) {
     checkPlace("expert", expert, E);

@@ -1,4 +1,4 @@
-// What is said of a mixture.
+// The texts about a mixture.
 import { capital, percent, sum } from "../../web/words.js";
 import { most, ownersIn, rightOf, some, verdictOn } from "../words.js";
 
@@ -8,7 +8,7 @@ const gradientWords = (g) => {
   return g < 0.001 ? g.toExponential(0) : g.toFixed(3);
 };
 
-// What the router hears of one point. The gradient of its own cross-entropy, before any average over a batch.
+// A note on the gradient of one point's own cross-entropy with respect to the router's logits.
 function heardOf({ gradient }, { gate }) {
   if (gate === "hash") return "A hash has no router that could learn from it.";
   if (gradient.every((g) => g === 0)) return "Nothing of it reaches the router: every gradient is exactly zero.";
@@ -20,7 +20,7 @@ export const mixtureWords = {
   part: "expert",
   parts: "experts",
   shared: "choices",
-  losses: ["balance"], // beside the task, in the history's rows
+  losses: ["balance"], // in the history's rows, beside the task loss
   key: "an expert",
   heads: ["Expert", "Router", "Says", "Weight", "Pull"],
   partsNote:
@@ -99,7 +99,7 @@ export const mixtureWords = {
     ...verdictOn(inspected, "The mixture says"),
     heard: heardOf(inspected, settings),
   }),
-  // What is predicted over the plane, of which a picture each is drawn.
+  // The pictures of the predictions.
   predictions: [
     {
       note: "Shade of grey: the predicted class.",

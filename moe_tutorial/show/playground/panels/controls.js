@@ -3,7 +3,7 @@ import { el, field, freshId, quietly } from "../../web/dom.js";
 import { makeSlider } from "../../web/slider.js";
 import { GROUPS, SETTINGS, isLive, mostOf, namesOf } from "../experiment/experiment.js";
 
-// One setting's control: its node, its inputs, and show(value, settings).
+// The control of a setting: its node, its inputs, and show(value, settings).
 function makeControl(name, change) {
   const { type } = SETTINGS[name];
   if (type === "choice") return makeChoice(name, change);
@@ -31,7 +31,7 @@ function makeFlag(name, change) {
   return { node: check(input, label, note), inputs: [input], show: (value) => (input.checked = value) };
 }
 
-// A number in a box, and a button for the next one.
+// A number field, and a button for the next number.
 function makeNumber(name, change) {
   const {
     label,

@@ -1,14 +1,14 @@
-// Elements that the playground's panels have in common.
+// Elements that several panels of the playground use.
 import { el, note, subtitle } from "../../web/dom.js";
 
-/** Says other words, if they are others. */
+/** Set an element's text, unless it is the same. */
 export function set(node, words) {
   if (node.textContent !== words) node.textContent = words;
 }
 export const group = (className, ariaLabel, ...nodes) => el("div", { className, role: "group", ariaLabel }, ...nodes);
 export const makeCanvas = (name) => el("canvas", { role: "img", "data-picture": name });
 export const square = (canvas, ...more) => el("div", { className: "pg-square" }, canvas, ...more);
-/** A picture's title, and behind a question mark what it shows; both in words that are set later. */
+/** A picture's title, with an explanation behind a question mark. Both texts are set later. */
 export function heading(words = "") {
   const title = subtitle();
   const said = note(words);

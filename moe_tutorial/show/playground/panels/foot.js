@@ -1,5 +1,5 @@
-// The foot: the run as it stands, as a link or, in a notebook, in Python; as a script for PyTorch; as a picture. The page's
-// address says it too, if `owner`, and the widget's `state`, if a kernel is `live`.
+// The foot: the present run as a link or, in a notebook, as Python; as a PyTorch script; as a picture. It also updates
+// the page's URL if `owner`, and the widget's `state` if there is a kernel (`live`).
 import { el, field, quietly } from "../../web/dom.js";
 import { set } from "./elements.js";
 import { toHash } from "../experiment/hash.js";
@@ -9,7 +9,7 @@ import { flatten, inPython } from "../experiment/state.js";
 
 const TOO_LONG = "More was changed on the way than a link can hold. Reset begins a run that fits.";
 
-/** Puts text where one can paste it from, and says so. */
+/** Copy text to the clipboard, and say so. */
 async function copy(text, from, status, what) {
   try {
     await navigator.clipboard.writeText(text);
@@ -17,7 +17,7 @@ async function copy(text, from, status, what) {
   } catch {
     from.focus();
     from.select();
-    set(status, `Press Ctrl+C to copy ${what.toLowerCase()}.`); // this page may not
+    set(status, `Press Ctrl+C to copy ${what.toLowerCase()}.`); // the page has no permission
   }
 }
 const asChanges = ({ at, name, value }) =>
@@ -72,7 +72,7 @@ export function makeFoot(model, { live, owner, own }) {
     return hash === null ? page : `${page}#${hash || "steps=0"}`;
   };
 
-  // `busy`: it trains, so the address would change all the time.
+  // While `busy` training, the URL stays, because it would change with each frame.
   function remember(now, busy, look) {
     state = now;
     seen = look;

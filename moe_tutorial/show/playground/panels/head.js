@@ -1,4 +1,4 @@
-// The head: what it is about, the message, the buttons of the training, its pace, and the way back.
+// The head: the experiment, the message, the buttons of the training, its pace, and the timeline.
 import { button, el, quietly } from "../../web/dom.js";
 import { figure } from "../../web/words.js";
 import { set } from "./elements.js";
@@ -6,7 +6,7 @@ import { PACES } from "../engines/frame.js";
 
 const paceWords = (pace) => (pace ? `${pace} steps a second` : "as fast as it can");
 
-// act: toggle(), step(), reset(), pace(steps a second).
+// act: callbacks toggle(), step(), reset(), and pace(steps per second).
 export function makeHead(act, timeline) {
   const kicker = el("p", { className: "moe-kicker" });
   const message = el("p", { className: "pg-message" });

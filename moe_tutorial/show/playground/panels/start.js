@@ -1,4 +1,4 @@
-// Where an experiment begins: what is trained, the presets, the challenges.
+// The buttons that start an experiment: the kinds, the presets and the challenges.
 import { button, el } from "../../web/dom.js";
 import { group } from "./elements.js";
 import { PRESETS } from "../experiment/experiment.js";
@@ -7,7 +7,7 @@ import { presetOf } from "../experiment/state.js";
 
 const chip = (words, act) => button(words, { className: "pg-chip", ariaPressed: "false", onclick: act });
 
-// act: turnTo(kind), begin(preset).
+// act: callbacks turnTo(kind) and begin(preset).
 export function makeStart(act, ...more) {
   const kinds = kindNames.map((name) => chip(KINDS[name].words.name, () => act.turnTo(name)));
   const chips = PRESETS.map((preset) => chip(preset.name, () => act.begin(preset)));
@@ -26,7 +26,7 @@ export function makeStart(act, ...more) {
       chips[i].disabled = !!can && !can.includes("build");
     });
     win.hidden = !PRESETS.some(({ goal, kind }) => goal && kind === layer);
-    const pressed = chips[PRESETS.indexOf(preset)]; // on a phone the chips are a strip to push along
+    const pressed = chips[PRESETS.indexOf(preset)]; // on a phone the chips are a strip that scrolls sideways
     const strip = pressed?.parentElement;
     if (strip) strip.scrollLeft += pressed.getBoundingClientRect().left - strip.getBoundingClientRect().left - 12;
   }

@@ -1,5 +1,5 @@
-// A preset's story: how it begins, what to look for, what to try next, and what came of that beside the same run without it;
-// or a challenge, and how far it is.
+// The text of a preset: its start, what to look for, a change to try, and the change's effect compared with the run
+// without it; or a challenge and its progress.
 import { el, quietly, renew } from "../../web/dom.js";
 import { figure, percent } from "../../web/words.js";
 import { set } from "./elements.js";
@@ -9,7 +9,7 @@ import { presetOf } from "../experiment/state.js";
 import { makeBaseline } from "../experiment/baseline.js";
 import { changeWords } from "../words.js";
 
-/** Whether, and when, a run has made the changes that a preset proposes: they, or none. */
+/** The changes of a run that its preset proposes; none unless the run has all of them. */
 function proposed(run, { set: wanted }) {
   const made = Object.entries(wanted).map(([name, value]) =>
     run.changes().find((change) => change.name === name && change.value === value),
@@ -19,7 +19,7 @@ function proposed(run, { set: wanted }) {
 const whole = { dead: (v) => String(v), entropy: (v) => v.toFixed(2), accuracy: percent };
 const goalNames = { dead: "Dead", entropy: "Usage entropy", accuracy: "Right, held out" };
 
-// goOn(preset): what it proposes.
+// goOn(preset): called to make the change that it proposes.
 export function makeStory(goOn) {
   const sentence = el("p", { className: "pg-story" });
   const asked = el("span");
@@ -71,9 +71,9 @@ export function makeStory(goOn) {
     else baseline.ask(wanted, [never, always], frame.data, frame.step);
   }
 
-  // The three runs at the same step, in the figures that the kind is judged by.
+  // Compare the three runs at the same step by the kind's measures.
   function compare(key, runs) {
-    if (key !== wanted) return; // something else has begun
+    if (key !== wanted) return; // another experiment has begun
     const { words } = KINDS[frame.settings.layer];
     const { at } = proposed(frame.run, preset.then)[0];
     const figures = (seen) => words.reads(seen).filter(([name]) => words.compared.includes(name));

@@ -1,4 +1,4 @@
-// The run as a line in time: where it stands, and what was changed at which step. Any moment can be gone back to.
+// A slider over the steps of the run, with a mark for each change, to go back to any step.
 import { el, field, renew, tell } from "../../web/dom.js";
 import { figure } from "../../web/words.js";
 import { changeWords } from "../words.js";
@@ -10,7 +10,7 @@ export function makeTimeline(seek) {
   node.firstChild.append(marks);
 
   function draw({ run, step }) {
-    node.hidden = !run; // a kernel keeps no moments
+    node.hidden = !run; // the kernel stores no snapshots
     if (!run) return;
     const { reached } = run;
     input.max = reached;

@@ -1,4 +1,4 @@
-// What there is to say of a tapped point, beside it.
+// A note beside a tapped point.
 import { el, quietly, renew } from "../../web/dom.js";
 
 export function makeTip() {
@@ -6,7 +6,7 @@ export function makeTip() {
   const close = quietly("×", { className: "pg-close", ariaLabel: "Close", onclick: () => (node.hidden = true) });
   const node = el("div", { className: "pg-tip", hidden: true }, said, close);
 
-  // `place`: of the point, from the left and the top, in parts of the map.
+  // The last argument is the point's position from the left and the top, as fractions of the map.
   function draw(frame, words, [across, down]) {
     if (node.hidden) return;
     const { verdict, right } = words.point(frame);

@@ -1,4 +1,4 @@
-// A tour for who wants one: a few words at a time, and the part that they are about is marked.
+// An optional tour of the page: a few words at a time, with the part that they explain highlighted.
 import { button, el, quietly } from "../../web/dom.js";
 import { set } from "./elements.js";
 

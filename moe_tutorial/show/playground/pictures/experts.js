@@ -1,21 +1,22 @@
 // @ts-check
-// Small networks side by side, each with one hidden layer of ReLU: a mixture's experts, and a tree's leaves.
+// Small networks with one hidden layer and ReLU: the experts of a mixture, or the leaves of a tree.
 import { checkPlace, crossEntropy, each, largest } from "../common.js";
 
 /** @typedef {ReturnType<typeof makeExperts>} Experts */
 
-/** E networks of H neurons. Their answers stand at places, since a mixture keeps only those of the chosen.
+/** E networks of H neurons. An output is stored at a given place, because a mixture stores only those of the chosen
+ * experts.
  * @param {import("../common.js").Arrays} params w_in (E, H, 2), b_in (E, H), w_out (E, H, C), b_out (E, C)
- * @param {import("../common.js").Arrays} grads of the same sizes
+ * @param {import("../common.js").Arrays} grads gradients of the same sizes
  * @param {import("../experiment/data.js").Data} data
- * @param {{ E: number, H: number, name: string }} sizes and what one is called */
+ * @param {{ E: number, H: number, name: string }} sizes and the name of one, for errors */
 export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E, H, name }) {
-  // Each function below begins by naming what it reads, since V8 is faster with a function's own constants than with those
-  // of a function around it, once there has been more than one model.
+  // The functions below copy what they read into local constants: once a second model exists, V8 reads these faster
+  // than variables of the enclosing function.
   const net = {
     H,
     C: classes,
-    fired: new Int32Array(E * H), // by place: the neurons above 0, their values, and how many they are
+    fired: new Int32Array(E * H), // at each place: the active neurons, their values, and their number
     values: new Float64Array(E * H),
     counts: new Int32Array(E),
     answers: new Float64Array(E * classes),
@@ -24,7 +25,7 @@ export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E,
     dAnswer: new Float64Array(classes),
   };
 
-  /** Expert e's answer to one point, at this place.
+  /** Compute expert e's output for one point, and store it at a place.
    * @param {number} e @param {number} x0 @param {number} x1 @param {number} place */
   function ask(e, x0, x1, place) {
     const { H, C, fired, values, counts, answers } = net;
@@ -46,13 +47,13 @@ export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E,
     }
   }
 
-  /** The answers of k experts, each times its weight: their sum, in `scores`. Which experts stands in `list` from `at`, what
-   * they count in `weights`; their own answers stand at the places from 0.
+  /** Compute the weighted sum of the outputs of k experts, in `scores`. `list` and `weights` hold the experts and their
+   * weights from index `at`; the outputs are stored at the places 0 to k - 1.
    * @param {number} x0 @param {number} x1 @param {Int32Array} list @param {Float64Array} weights @param {number} at
    * @param {number} k */
   function mix(x0, x1, list, weights, at, k) {
     const { C, answers, scores } = net;
-    for (let o = 0; o < C; o++) scores[o] = 0; // on so few numbers a loop is faster than fill()
+    for (let o = 0; o < C; o++) scores[o] = 0; // a loop is faster than fill() for so few numbers
     for (let c = 0; c < k; c++) {
       const weight = weights[at + c];
       ask(list[at + c], x0, x1, c);
@@ -60,8 +61,8 @@ export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E,
     }
   }
 
-  /** How much the loss gains by more of each of these k answers: in `worth`, from `at`.
-   * @param {Float64Array} dScores the loss's gradient for the scores @param {number} k @param {Float64Array} worth
+  /** The gradient of the loss with respect to the weights of the k outputs, in `worth` from index `at`.
+   * @param {Float64Array} dScores its gradient with respect to the scores @param {number} k @param {Float64Array} worth
    * @param {number} at */
   function weigh(dScores, k, worth, at) {
     const { C, answers } = net;
@@ -72,8 +73,8 @@ export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E,
     }
   }
 
-  /** Mixes for training point i, one of T, and adds to the gradients; `worth` becomes the loss's gradient for the weights.
-   * Returns the cross-entropy.
+  /** Forward and backward pass for training point i, one of T: adds to `grads`, and sets `worth` to the gradient with
+   * respect to the weights. Returns the cross-entropy.
    * @param {number} i @param {number} T @param {Int32Array} list @param {Float64Array} weights @param {number} at
    * @param {number} k @param {Float64Array} worth */
   function learnFrom(i, T, list, weights, at, k, worth) {
@@ -109,12 +110,13 @@ export function makeExperts(params, grads, { x: X, y: Y, classes, extent }, { E,
     return loss;
   }
 
-  /** The class that one of them says at a place. @param {number} e @param {number} x0 @param {number} x1 */
+  /** The class that one network predicts for a point. @param {number} e @param {number} x0 @param {number} x1 */
   function says(e, x0, x1) {
     ask(e, x0, x1, 0);
     return largest(net.answers, 0, classes);
   }
-  /** And all over the plane, row by row from the top. @param {number} e @param {number} resolution */
+  /** The classes that it predicts over the plane, row by row from the top.
+   * @param {number} e @param {number} resolution */
   function partPlane(e, resolution) {
     checkPlace(name, e, E);
     const said = new Uint8Array(resolution * resolution);

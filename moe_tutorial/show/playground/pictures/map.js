@@ -1,4 +1,4 @@
-// The plane: the map of who is asked where, and what is predicted.
+// The map of the plane's regions, and the pictures of the predictions.
 import { el } from "../../web/dom.js";
 import { shareWords } from "../../web/words.js";
 import { number } from "../../web/draw/shares.js";
@@ -7,10 +7,10 @@ import { group, heading, makeCanvas, set, square } from "../panels/elements.js";
 import { drawPredictions, drawRegions } from "./pictures.js";
 import { makeTip } from "../panels/tip.js";
 
-const SCATTERED = 72; // places along a side where each has another owner
+const SCATTERED = 72; // grid points along a side if neighbours have different owners
 
-// Places along the map's side, in motion and at rest: the more neurons are asked at a place, the fewer places, so that a
-// slider stays quick. Patterns need all places at rest: their dots are two pixels wide.
+// Grid points along the map's side, in motion and at rest: fewer if a point takes more neurons, so that sliders stay
+// fast. Patterns need the full number at rest, because their dots are two pixels wide.
 function sidesOf(cost, patterned) {
   const few = Math.sqrt(16 / cost);
   const side = (most, least) => Math.max(least, Math.min(most, Math.round(most * few)));
@@ -27,7 +27,7 @@ const ringed = (radius, colour, width) =>
 const svg = (drawing, width = 16) =>
   `<svg width="${width}" height="16" viewBox="0 0 ${width} 16" aria-hidden="true">${drawing}</svg>`;
 
-// What the marks mean. `part` is said by each kind.
+// The legend of the marks. Each kind sets the text of `part`.
 function makeKey() {
   const drawn = (drawing, width) => el("span", { innerHTML: svg(drawing, width) }).firstChild;
   const badge = (e, dead) => el("span", {}, number(e, dead));
@@ -43,7 +43,7 @@ function makeKey() {
   return { node: el("ul", { className: "pg-key" }, ...rows), part };
 }
 
-// kinds: name -> kind; look(i): a point is inspected.
+// kinds: name -> kind; look(i): called to inspect a point.
 export function makeMap(kinds, look) {
   const map = makeCanvas("regions");
   const above = heading();
@@ -74,7 +74,7 @@ export function makeMap(kinds, look) {
     });
   }
 
-  // Returns the plane, which other pictures are drawn from too. In motion the predictions take turns.
+  // Draw the map, and return the plane for other pictures. In motion, the predictions are drawn in turn.
   function draw(next, kind, { dead, patterned, turn }) {
     frame = next;
     const { words, pictures: own } = kind;

@@ -1,4 +1,4 @@
-// The parts that do the work, experts or leaves: what each is used for, and what each would predict.
+// Panels about the parts of a layer, experts or leaves: their usage, and their own predictions.
 import { el, note, renew } from "../../web/dom.js";
 import { drawBars, number } from "../../web/draw/shares.js";
 import { fairWords, percent, useWords } from "../../web/words.js";
@@ -6,9 +6,9 @@ import { group, heading, makeCanvas, set, square } from "../panels/elements.js";
 import { drawExpert } from "./pictures.js";
 import { usageTitle } from "../words.js";
 
-const SIDE = 44; // places along the side of a part's picture
+const SIDE = 44; // grid points along the side of a part's picture
 
-// The bars.
+// The bars of the usage.
 export function makeUsage() {
   const above = heading();
   const bars = el("ol", { className: "moe-shares" });
@@ -25,12 +25,12 @@ export function makeUsage() {
   return { node: group("pg-usage", "Usage", above.node, bars, fair), draw };
 }
 
-// The small pictures; `between`: what kinds put over them.
+// The small pictures; `between`: nodes of the kinds above them.
 export function makeSmalls(between) {
   const above = heading();
   const list = el("ul", { className: "pg-smalls" });
 
-  // Who is not needed now may soon be: a slider goes to and fro.
+  // Items are hidden, not removed, because a slider that moves back needs them again.
   function makeRoom(E) {
     [...list.children].forEach((item, e) => (item.hidden = e >= E));
     for (let e = list.children.length; e < E; e++) {
@@ -39,7 +39,7 @@ export function makeSmalls(between) {
     }
   }
 
-  // In motion a quarter of them is drawn each time, and none while a slider moves.
+  // In motion a quarter of the pictures is drawn per frame, and none while a slider moves.
   function draw(frame, { words }, { dead, patterned, turn, plane, calm }) {
     const { shares } = frame.now;
     makeRoom(shares.length);
@@ -63,7 +63,7 @@ export function makeSmalls(between) {
   return { node, draw, show: ({ words }) => above.explain(words.partsNote) };
 }
 
-// The measures, in figures.
+// The measures as numbers.
 export function makeReads() {
   const list = el("dl", { className: "pg-reads" });
   const above = heading("In figures");

@@ -1,4 +1,4 @@
-// The playground's pictures of the plane: regions and points, what is predicted, and what one part would predict.
+// Draw the pictures of the plane: regions and points, the predictions, and the predictions of one part.
 import { SHAPES, circle, drawPoint, fit, mix, readTheme, rgb, ring, stripes, stroke } from "../../web/draw/pen.js";
 import { el } from "../../web/dom.js";
 import { DEAD, useWords } from "../../web/words.js";
@@ -6,7 +6,7 @@ import { drawNumbers, drawPixels, packed, paint, placeOf } from "../../web/draw/
 
 const PIXELS = 112; // along the side of a part's picture
 
-// The points' marks, drawn once: they move only with the data, the size and the theme.
+// The points' marks, cached until the data, the size or the theme changes.
 const layers = new WeakMap();
 function marksOf(canvas, data, width, radius, theme) {
   const key = `${width} ${devicePixelRatio} ${theme.key} ${radius}`;
@@ -24,7 +24,7 @@ function drawMark(ctx, { x, y, extent }, i, width, radius, theme) {
   drawPoint(ctx, SHAPES[y[i]], ...placeOf(x, i, extent, width), radius, theme);
 }
 
-// A picture to share: the message, the map as it stands, the shares, and where it comes from.
+// A picture to share: the message, the map, the shares, and the URL.
 export function drawCard(map, { now }, message, address) {
   const [width, height, edge] = [1200, 630, 50];
   const canvas = el("canvas", { width, height });
@@ -68,7 +68,7 @@ function linesOf(ctx, words, room) {
   return lines;
 }
 
-// The map: regions, what a kind draws over them, points, numbers, and a ring around the inspected point.
+// Draw the map: regions, the kind's overlay, points, numbers, and a ring around the inspected point.
 export function drawRegions(canvas, plane, frame, { dead, patterned, scattered, overlay }) {
   const { data } = frame;
   const { owner, confidence: depth, n } = plane;
@@ -76,7 +76,7 @@ export function drawRegions(canvas, plane, frame, { dead, patterned, scattered, 
   const theme = readTheme(canvas);
   const [ctx, width] = fit(canvas);
   const radius = Math.max(2.7, width / 140);
-  // No borders where every place has another owner, or where they would be as wide as the kernel's coarse places.
+  // No borders if neighbours have different owners, or if the kernel's grid is coarse, so that borders would be wide.
   const set = scattered || n < 100 ? new Uint8Array(owner.length) : owner;
   ctx.imageSmoothingEnabled = !scattered;
   paint(ctx, width, { owner, set, depth, n }, E, dead, theme, patterned);
@@ -90,7 +90,7 @@ export function drawRegions(canvas, plane, frame, { dead, patterned, scattered, 
   drawMark(ctx, data, picked, width, radius, theme);
 }
 
-// What all together predict, as shades of grey, and the points that it gets wrong.
+// Draw the predictions of the whole layer as shades of grey, and rings around the points that are predicted wrongly.
 export function drawPredictions(canvas, said, n, data, predicted) {
   const theme = readTheme(canvas);
   const [ctx, width] = fit(canvas);
@@ -106,7 +106,7 @@ export function drawPredictions(canvas, said, n, data, predicted) {
   stroke(ctx, wrong, theme.fails, 1.6);
 }
 
-// What one expert or leaf says everywhere: in its colour where it is asked first, else in grey.
+// Draw the predictions of one expert or leaf: in its colour where it is the first choice, in grey elsewhere.
 export function drawExpert(canvas, e, says, plane, classes, { dead, patterned }) {
   const theme = readTheme(canvas);
   const [ctx, width] = fit(canvas);
@@ -124,7 +124,7 @@ export function drawExpert(canvas, e, says, plane, classes, { dead, patterned })
   });
 }
 
-// A shade for each class, from `low` to `high` parts of the colour.
+// A shade for each class, mixed from `low` to `high` fractions of the colour.
 const shadesOf = (colour, theme, classes, low, high) =>
   Array.from({ length: classes }, (_, c) =>
     packed(mix(rgb(colour), rgb(theme.ground), low + ((high - low) * c) / Math.max(1, classes - 1))),

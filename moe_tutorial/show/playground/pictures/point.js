@@ -1,4 +1,4 @@
-// The inspected point: who is asked, with what weight, and what is learnt from it.
+// The inspected point: the chosen experts, their weights, and the gradient of its loss.
 import { el, field, note, renew, tell } from "../../web/dom.js";
 import { figureCell, pointHead, pointRow } from "../../web/draw/shares.js";
 import { group, heading, set } from "../panels/elements.js";

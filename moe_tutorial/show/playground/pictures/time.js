@@ -1,4 +1,4 @@
-// What happened in training: the shares as bands, the losses as lines.
+// The history of the training: the shares as bands, and the losses as lines.
 import { el } from "../../web/dom.js";
 import { shareWords } from "../../web/words.js";
 import { drawHistory } from "../../web/draw/charts.js";

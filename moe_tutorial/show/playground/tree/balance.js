@@ -1,9 +1,9 @@
 // @ts-check
-// Node balance: how far each node's mean decision, over what arrives there, is from a half: (2 mean - 1)^2, on average over
-// the nodes. It is node_balance_loss of moe_tutorial/layers/tree.py.
+// The node-balance loss, as `node_balance_loss` in layers/tree.py: the mean over the nodes of (2 m - 1)^2, where m is
+// the node's mean decision over the points that arrive there.
 
-/** Its value; `pull` becomes its gradient for what arrives at each node and leaf, for each of T points.
- * @param {Float64Array} load what arrives at each node and leaf, on average over the points
+/** The loss; `pull` is set to its gradient with respect to the probabilities of arrival, for each of T points.
+ * @param {Float64Array} load probability of arrival at each node and leaf, averaged over the points
  * @param {number} T @param {Float64Array} pull */
 export function nodeBalance(load, T, pull) {
   const nodes = (load.length - 1) / 2;

@@ -1,4 +1,4 @@
-// A tree's controls are the table's. Its panel is the picture of the points on their way down.
+// A tree has no controls beside those of its settings. Its panel is the picture of the points' paths.
 import { el } from "../../web/dom.js";
 import { DEAD, percent, shareWords } from "../../web/words.js";
 import { makeCanvas } from "../panels/elements.js";
@@ -16,7 +16,7 @@ function descent() {
       node.style.height = `${30 + 50 * settings.depth}px`;
       node.closest(".moe-widget")?.style.setProperty("--leaves", leaves);
     }
-    if (frame.hurried && !frame.settled) return; // a slider that moves has the page for the map
+    if (frame.hurried && !frame.settled) return; // while a slider moves, only the map is drawn
     drawFlow(canvas, settings, now, inspected, { dead, patterned });
     const questions = Array.from(now.nodes, (part, n) =>
       part < DEAD ? "" : `Question ${letter(n)} is put to ${percent(part)} of the points. `,

@@ -1,5 +1,5 @@
-// A tree's own pictures: the points on their way down, and the questions as lines in the plane. Questions are letters,
-// from A at the root, level by level, since numbers are leaves.
+// The pictures that only a tree has: the points' paths, and the questions as lines in the plane. Questions have
+// letters, from A at the root, level by level, because numbers are leaves.
 import { DEAD, percent } from "../../web/words.js";
 import { SHAPES, circle, drawBadge, fill, fit, hatch, label, lineThrough, stroke, write } from "../../web/draw/pen.js";
 import { mix, readTheme, rgb } from "../../web/draw/pen.js";
@@ -8,19 +8,19 @@ import { number } from "../../web/draw/shares.js";
 import { pullWords } from "../words.js";
 import { letter } from "./words.js";
 
-const COLUMN_GAP = 8; // between the leaves' small pictures, which stand under the leaves of the tree
+const COLUMN_GAP = 8; // between the leaves' small pictures, which are below the leaves of the tree
 const parentOf = (n) => (n - 1) >> 1;
 const levelOf = (n) => Math.floor(Math.log2(n + 1));
 const css = (colour) => `rgb(${colour.map(Math.round).join()})`;
 
-/** Where nodes and leaves stand in a picture, and how wide a stream of all points is; `widest`: of each one's streams. */
+/** Positions of nodes and leaves, and the width of a stream of all points. `widest(n)` is n's widest stream, as a share. */
 function layOut(w, h, depth, widest) {
   const radius = w < 30 * 2 ** depth ? 8 : 10.5;
   const top = radius + 3;
   const gap = (h - top - radius - 4) / depth;
   const full = Math.min(150, 0.34 * w);
   const Y = (n) => top + gap * levelOf(n);
-  // The middle of the leaves below; wide streams keep inside the picture.
+  // The middle of the leaves below, moved so that wide streams stay in the picture.
   function X(n) {
     const column = (w + COLUMN_GAP) / 2 ** levelOf(n);
     const middle = (n + 1.5 - 2 ** levelOf(n)) * column - COLUMN_GAP / 2;
@@ -30,7 +30,7 @@ function layOut(w, h, depth, widest) {
   return { radius, gap, full, X, Y };
 }
 
-/** The way from a node's parent to it, `amount` of all points wide. */
+/** The stream from a node's parent to the node, as wide as its share in `amounts`. */
 function streamOf(n, amounts, { full, X, Y }) {
   const parent = parentOf(n);
   const [from, to] = [Y(parent), Y(n)];
@@ -48,7 +48,7 @@ function streamOf(n, amounts, { full, X, Y }) {
   return path;
 }
 
-/** A line through these nodes. */
+/** A curve through nodes. */
 function lineOf(nodes, { gap, X, Y }) {
   const path = new Path2D();
   path.moveTo(X(nodes[0]), Y(nodes[0]));
@@ -59,8 +59,8 @@ function lineOf(nodes, { gap, X, Y }) {
   return path;
 }
 
-// Widths are points: solid as hard decisions lead them, pale as the soft mixture spreads them. A strong line is the
-// inspected point's way.
+// Draw the points' paths. The width of a stream is its share of the points: solid for hard decisions, pale for the soft
+// mixture. The strong line is the inspected point's path.
 export function drawFlow(canvas, { depth }, { shares, nodes, weights }, { path, leaf }, { dead, patterned }) {
   const theme = readTheme(canvas);
   const [ctx, w, h] = fit(canvas);
@@ -107,8 +107,8 @@ function drawLetter(ctx, n, x, y, radius, theme, unasked = false, strong = false
   label(ctx, letter(n), x, y, radius * 1.2, unasked ? theme.muted : theme.text, theme);
 }
 
-// Each question's line where it is asked, thinner from level to level, with its letter where there is room.
-// They are drawn below the points; what is returned draws the letters, above them.
+// Draw each question's line in its part of the plane, thinner on lower levels. The returned function draws the letters
+// of lines that are long enough, above the points.
 function drawLines(ctx, { now, data }, width, theme) {
   const drawn = now.lines.filter((line) => line.ends);
   const ends = drawn.map((line) => line.ends.map((end) => placeOf(end, 0, data.extent, width)));
@@ -127,7 +127,7 @@ function drawLines(ctx, { now, data }, width, theme) {
     });
 }
 
-// The inspected point's way down: the questions, then the leaf.
+// The inspected point's path: the questions, then the leaf.
 function rows({ inspected: { right, weights, gradient, path, leaf, says } }, dead) {
   let arriving = 1;
   const questions = path.map((n, i) => {
@@ -151,7 +151,7 @@ function rows({ inspected: { right, weights, gradient, path, leaf, says } }, dea
 }
 
 export const treePictures = {
-  cost: ({ depth, leaf_width }) => 2 ** depth * leaf_width, // neurons that are asked at a place
+  cost: ({ depth, leaf_width }) => 2 ** depth * leaf_width, // neurons to compute at a point
   scattered: () => false,
   overlay: drawLines,
   rows,

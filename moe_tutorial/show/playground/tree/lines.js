@@ -1,10 +1,11 @@
 // @ts-check
-// The nodes' questions as lines in the plane.
+// The lines of the nodes' questions in the plane.
 
 /** @typedef {number[]} Place */
 /** @typedef {{ node: number, level: number, ends: Place[] | null }} Line */
 
-/** Where the border of an area crosses a node's line, and the corners on the side where its logit times `side` is 0 or more.
+/** Cut a polygon along a node's line: `kept` is the part where side * logit >= 0, `ends` are the crossings of its
+ * border.
  * @param {Place[]} corners @param {(place: Place) => number} logit @param {number} side */
 function cut(corners, logit, side) {
   /** @type {Place[]} */
@@ -24,8 +25,8 @@ function cut(corners, logit, side) {
   return { kept, ends };
 }
 
-/** Each node's line, clipped to the part of the extent where hard decisions ask it: its two ends, or null where it is never
- * asked, or sends everything one way.
+/** Each node's line, clipped to the part of the extent that reaches the node by hard decisions. `ends` is null if no
+ * part does, or if all of it goes to one side.
  * @param {import("./descent.js").Descent} descent @param {number[]} extent @returns {Line[]} */
 export function linesOf({ NODES, logit }, [left, right, bottom, top]) {
   const corner = (x, y) => [x, y];

@@ -1,5 +1,5 @@
 // @ts-check
-// What there is to see of a tree: softly, as it was trained, all leaves mixed; and hard, as it is used, one leaf each.
+// Evaluate a tree: soft, with all leaves mixed as in training, and hard, with one leaf per point as in use.
 import { checkPlace, crossEntropy, each, largest, usage } from "../common.js";
 import { linesOf } from "./lines.js";
 
@@ -17,10 +17,10 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
   const N = Y.length;
   const dScores = new Float64Array(C);
 
-  /** The class that one leaf says; it has been asked. @param {number} leaf */
+  /** The class of one leaf's output, which must have been computed. @param {number} leaf */
   const saidBy = (leaf) => largest(leaves.answers, leaf * C, C);
 
-  /** Of one place, with the soft answer in `scores`. @param {number} x0 @param {number} x1 */
+  /** Forward pass for a point; `scores` has the soft output. @param {number} x0 @param {number} x1 */
   function look(x0, x1) {
     descend(x0, x1);
     answerSoftly(x0, x1);
@@ -28,9 +28,9 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
     return { leaf, soft: largest(scores, 0, C), hard: saidBy(leaf) };
   }
 
-  /** Leaf usage by hard decisions on the training points; loss on these and accuracy on the test points, softly and hard;
-   * `entropy` of the usage, and `undecided`: the mean entropy of the decisions, log 2 at most. Of each node: its part of the
-   * points by hard decisions (nodes), and of it and each leaf the mean soft weight (weights); and the nodes' lines. */
+  /** The measures of the tree: usage by hard decisions and losses on the training points, and accuracy on the test points.
+   * `undecided` is the mean entropy of the decisions, at most log 2; `nodes` has each node's share of the points by hard
+   * decisions, `weights` the mean soft weight of each node and leaf, and `lines` the nodes' lines. */
   function evaluate() {
     const shares = new Float64Array(L);
     const asked = new Uint8Array(N);
@@ -71,8 +71,9 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
     };
   }
 
-  /** Row by row from the top: the leaf that hard decisions lead to, how much it counts in the soft mixture, and the classes
-   * that the hard and the soft tree predict. All leaves are asked only for the last: without `whole`, it is left out.
+  /** Over the plane, row by row from the top: the leaf by hard decisions, its weight in the soft mixture, and the
+   * classes predicted by the hard and by the soft tree. Without `whole`, the last is left out, because it needs all
+   * leaves.
    * @param {number} resolution @param {boolean} [whole] */
   function plane(resolution, whole = true) {
     const n = resolution * resolution;
@@ -99,8 +100,8 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
     return { owner, confidence, predicted, soft };
   }
 
-  /** One training point: the decisions, the leaves' weights, its way down, what each leaf says, and what its own soft
-   * cross-entropy tells the nodes (gradient of their logits). @param {number} i */
+  /** One training point: its decisions, path, leaf weights and leaf predictions, and the gradient of its own soft
+   * cross-entropy with respect to the nodes' logits. @param {number} i */
   function inspect(i) {
     checkPlace("point", i, N);
     const path = [];

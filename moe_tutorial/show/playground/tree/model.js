@@ -1,6 +1,6 @@
 // @ts-check
-// A fast feedforward tree that trains itself: a binary tree of soft decisions, with a small network in each leaf. What it
-// computes is what FastFeedForward of moe_tutorial/layers/tree.py computes.
+// A fast feedforward tree and its training: a binary tree of soft decisions, with a small network in each leaf. It
+// computes the same as FastFeedForward in layers/tree.py.
 import { checkFinite, makeBatches, makeMoments, makeParameters, makeRecord } from "../common.js";
 import { dataOf, randomState } from "../experiment/data.js";
 import { SETTINGS, changedLive, checkSettings } from "../experiment/experiment.js";
@@ -11,8 +11,8 @@ import { makeTreeLooks } from "./looks.js";
 
 const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a batch
 
-/** @param {import("../experiment/experiment.js").Settings} [given] what differs from the table
- * @param {import("../experiment/data.js").Data} [own] points brought along */
+/** @param {import("../experiment/experiment.js").Settings} [given] settings that differ from the defaults
+ * @param {import("../experiment/data.js").Data} [own] the learner's points */
 export function createTree(given = {}, own) {
   const settings = checkSettings("tree", given);
   const { depth, leaf_width: H, seed } = settings;
@@ -37,16 +37,18 @@ export function createTree(given = {}, own) {
   const batches = randomState(seed, 6);
   const drawBatch = makeBatches(batches, MOST, data.y.length);
 
-  // Of a batch: where its points arrive, on average; node balance's gradient there; and each leaf's hard usage.
+  // Of a batch: mean probability of arrival, the gradient of the node-balance loss, and each leaf's usage by hard
+  // decisions.
   const load = new Float64Array(NODES + L);
   const pull = new Float64Array(NODES + L);
   const counts = new Float64Array(L);
-  const all = Int32Array.from({ length: NODES + L }, (_, n) => n - NODES); // the leaves, where `arriving` has them
+  const all = Int32Array.from({ length: NODES + L }, (_, n) => n - NODES); // index in `arriving` -> leaf
 
-  /** All leaves' answers, each as loudly as the tree is sure of it. @param {number} x0 @param {number} x1 */
+  /** The soft mixture: the outputs of all leaves, weighted by the probability of arrival.
+   * @param {number} x0 @param {number} x1 */
   const answerSoftly = (x0, x1) => leaves.mix(x0, x1, all, descent.arriving, NODES, L);
 
-  /** Node balance on these points, times its weight; `pull` becomes its gradient. @param {Int32Array} rows */
+  /** The node-balance loss of a batch times its coefficient; `pull` is set to its gradient. @param {Int32Array} rows */
   function readBalance(rows) {
     const T = rows.length;
     const { node_balance } = model.settings;
@@ -62,7 +64,7 @@ export function createTree(given = {}, own) {
     return node_balance * uneven;
   }
 
-  /** One point's part of the gradients; returns its cross-entropy. @param {number} i @param {number} T */
+  /** Add one point's gradients; returns its cross-entropy. @param {number} i @param {number} T */
   function learnFrom(i, T) {
     const { z, right, arriving, worth } = descent;
     const { settings } = model;
@@ -84,7 +86,7 @@ export function createTree(given = {}, own) {
     return loss;
   }
 
-  /** One step on these points (their numbers). @param {Int32Array} rows */
+  /** One training step on a batch of points, given by index. @param {Int32Array} rows */
   function stepOn(rows) {
     const { settings } = model;
     const T = rows.length;
@@ -107,7 +109,7 @@ export function createTree(given = {}, own) {
     for (let s = 0; s < steps; s++) stepOn(drawBatch(model.settings.batch));
   }
 
-  /** What may change while it trains; the rest needs another tree.
+  /** Change settings that can change during training.
    * @param {import("../experiment/experiment.js").Settings} partial */
   function set(partial) {
     model.settings = changedLive(model.settings, partial);

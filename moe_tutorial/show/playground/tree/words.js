@@ -1,10 +1,10 @@
-// What is said of a tree.
+// The texts about a tree.
 import { DEAD, percent } from "../../web/words.js";
 import { most, ownersIn, rightOf, shape, some, verdictOn } from "../words.js";
 
-export const letter = (n) => String.fromCharCode(65 + n); // questions are letters, since numbers are leaves
+export const letter = (n) => String.fromCharCode(65 + n); // questions have letters, because numbers are leaves
 
-// First of all, whether a question that is asked tells nobody apart.
+// The title first mentions a question that sends all its points one way, if there is one.
 export function partsTitle({ now: { nodes, shares, dead } }) {
   const all = [...nodes, ...shares];
   const leans = Array.from(nodes, (part, n) => (part < DEAD ? 0 : Math.abs((2 * all[2 * n + 2]) / part - 1)));

@@ -1,15 +1,16 @@
 // @ts-check
-// Controls that take an answer, native ones with labels: each has a node, and read() gives the answer, or null.
+// Form controls for answers. Each has a node, and read() returns the answer, or null if there is none.
 import { el, freshId } from "../dom.js";
 
-/** Text in which what stands between backticks is code. @param {string} text @returns {(Node | string)[]} */
+/** Plain text as nodes; text between backticks becomes code. @param {string} text @returns {(Node | string)[]} */
 export const prose = (text) => text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
-/** A number with its unit. @param {number} value @param {string} unit */
+/** Format a number with its unit, as `with_unit` in course/guesses.py does.
+ * @param {number} value @param {string} unit */
 export const withUnit = (value, unit) => `${value.toLocaleString("en", { maximumFractionDigits: 10 })} ${unit}`.trim();
-/** A guess or a measurement: a number or a text. @param {any} value @param {{unit?: string}} range */
+/** Format a guess or a measurement, which is a number or a text. @param {any} value @param {{unit?: string}} range */
 export const inWords = (value, { unit = "" }) => (typeof value === "number" ? withUnit(value, unit) : value);
 
-/** One of these texts; read() gives its place. @param {string[]} texts */
+/** Radio buttons; read() returns the index of the chosen text. @param {string[]} texts */
 export function choice(texts) {
   const name = freshId();
   const inputs = texts.map(() => el("input", { type: "radio", name }));
@@ -25,7 +26,8 @@ export function choice(texts) {
   };
 }
 
-/** A number of a range. @param {{low: number, high: number, step: number, unit: string}} range @param {string} name */
+/** A slider; read() returns its number.
+ * @param {{low: number, high: number, step: number, unit: string}} range @param {string} name */
 export function slider({ low, high, step, unit }, name) {
   const value = low + step * Math.round((high - low) / step / 2);
   const input = el("input", { type: "range", min: low, max: high, step, value, ariaLabel: name });
@@ -44,7 +46,7 @@ export function slider({ low, high, step, unit }, name) {
   return { node: el("div", { className: "moe-slider" }, input, output, ends), read: () => +input.value };
 }
 
-/** A number to be typed. @param {string} unit */
+/** A text field for a number. @param {string} unit */
 export function typed(unit) {
   const input = el("input", { type: "text", inputMode: "decimal", autocomplete: "off", id: freshId() });
   const label = el("label", { htmlFor: input.id }, "Your number");
@@ -57,7 +59,7 @@ export function typed(unit) {
   };
 }
 
-/** These texts in the order that the learner gives them; say() is told each move.
+/** A list that the learner sorts; read() returns the texts in their order. say() gets a sentence for each move.
  * @param {string[]} texts @param {(words: string) => void} say */
 export function ordering(texts, say) {
   const list = el("ol", { className: "moe-ordering" });
@@ -91,7 +93,7 @@ export function ordering(texts, say) {
   return { node: list, read: () => rows.map((row) => row.text) };
 }
 
-/** For each text on the left, one on the right; read() gives them, or null while one is missing.
+/** A select element for each text on the left; read() returns the selected texts, or null while one is missing.
  * @param {string[]} left @param {string[]} right */
 export function matching(left, right) {
   const selects = left.map(() => el("select", { id: freshId() }, el("option", { value: "" }, "choose …")));

@@ -1,5 +1,6 @@
 // @ts-check
-// A question before the lesson answers it. A locked guess stays; reveal.js sets it beside the measurement.
+// The widget behind guess(): a question at the top of a lesson. A locked guess stays; reveal.js compares it with the
+// measurement.
 import { choice, inWords, prose, slider } from "./answers.js";
 import { button, el, mount, note } from "../dom.js";
 import { keeper } from "./kept.js";
@@ -10,7 +11,7 @@ function render({ model, el: root }) {
   const kept = keeper(model, draw);
   const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
 
-  /** A control, and how its answer is kept: a choice by its text, so that it may move. */
+  /** The control for the answer. A choice is stored as its text, so that the choices can be reordered. */
   function control() {
     if (!answers.choices) return slider(answers, question);
     const { node, read } = choice(answers.choices);

@@ -1,14 +1,14 @@
 // @ts-check
-// What is said to an answer. The answers travel in base64: against peeking, not against cheating.
+// Replies to the answers of a quiz. Base64 hides the right answers from a glance at the page, not from cheating.
 
 /** @param {string} sealed @returns {any} */
 export const unseal = (sealed) =>
   JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(sealed), (letter) => letter.charCodeAt(0))));
 
-/** The first place where two lists differ, or -1. @param {any[]} one @param {any[]} other */
+/** Index of the first difference between two lists, or -1. @param {any[]} one @param {any[]} other */
 const differ = (one, other) => one.findIndex((text, i) => text !== other[i]);
 
-/** @type {Record<string, (answer: any, sealed: any) => string>} What is said to a wrong answer; "" to a right one. */
+/** @type {Record<string, (answer: any, sealed: any) => string>} The reply to a wrong answer, or "" if it is right. */
 const REPLIES = {
   choose: (answer, { said }) => said[answer],
   number(answer, { answer: right, tolerance, traps, otherwise }) {
@@ -16,7 +16,7 @@ const REPLIES = {
     const [, said] = traps.find((/** @type {any} */ [trap]) => Math.abs(answer - trap) <= tolerance) ?? [0, otherwise];
     return said;
   },
-  // The first two neighbours, in the right order, that stand the wrong way round.
+  // The reply to the first two neighbours of the right order that the answer has in reverse.
   order: (answer, { right, said }) =>
     said.find((/** @type {string} */ _, /** @type {number} */ i) => {
       return i + 1 < right.length && answer.indexOf(right[i]) > answer.indexOf(right[i + 1]);
@@ -24,7 +24,7 @@ const REPLIES = {
   match: (answer, { right, said }) => said[differ(answer, right)] ?? "",
 };
 
-/** Whether an answer is right, and what is said to it. @param {string} kind @param {any} answer @param {any} sealed */
+/** Whether an answer is right, and the reply to it. @param {string} kind @param {any} answer @param {any} sealed */
 export function judge(kind, answer, sealed) {
   const wrong = REPLIES[kind](answer, sealed);
   return { right: !wrong, said: wrong || sealed.why };

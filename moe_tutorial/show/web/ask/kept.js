@@ -1,9 +1,9 @@
 // @ts-check
-// What a learner answered, kept where the widget's place says: a kernel writes it into their workspace; a page of the
-// site has only this browser, where it stands under the site's own path; and if that keeps nothing, this page.
+// Storage of a learner's answers. A kernel writes them to the workspace. A page of the site stores them in
+// localStorage, under keys that begin with the site's path, or in memory if the browser refuses.
 import { answersMoved } from "./moved.js";
 
-const HEARD = "moe-kept"; // told to the other widgets of the page
+const HEARD = "moe-kept"; // the event by which the widgets of a page tell each other
 const site = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
 /** @type {any} */
 const everywhere = window; // each widget of a page has a copy of this module
@@ -25,7 +25,7 @@ function read(key) {
   }
 }
 
-/** Whether the browser took it. @param {string} key @param {any} value */
+/** Store a value; returns whether localStorage accepted it. @param {string} key @param {any} value */
 function write(key, value) {
   here.set(key, value);
   try {
@@ -36,8 +36,8 @@ function write(key, value) {
   }
 }
 
-/** One answer: get() it, put() another, say where() it is, and end hearing() of changes by what that returns.
- * @param {any} model @param {(value: any) => void} hear called when another widget of the page puts it */
+/** One stored answer: get() and put() its value; where() says where it is stored; stop() removes the event listeners.
+ * @param {any} model @param {(value: any) => void} hear called when another widget of the page changes it */
 export function keeper(model, hear = () => {}) {
   const [kind, id, inBrowser] = [model.get("kind"), model.get("id"), model.get("place") === "browser"];
   const key = `${site}${kind} ${id}`;
@@ -70,17 +70,17 @@ export function keeper(model, hear = () => {}) {
   };
 }
 
-/** The keys of this site that this browser, or this page, keeps. */
+/** The keys of this site, in localStorage and in memory. */
 function keys() {
   const found = new Set(here.keys());
   try {
     for (const key of Object.keys(localStorage)) found.add(key);
   } catch {
-    // no storage: what this page knows is all
+    // no localStorage: all keys are in memory
   }
   return [...found].filter((key) => key.startsWith(site));
 }
-/** All of a kind that is kept here: id -> value. @param {string} kind */
+/** All stored answers of a kind: id -> value. @param {string} kind */
 export function keptHere(kind) {
   const start = `${site}${kind} `;
   const found = keys().filter((key) => key.startsWith(start));
@@ -92,10 +92,10 @@ function remove(key) {
   try {
     localStorage.removeItem(key);
   } catch {
-    // no storage: this page's memory was all
+    // no localStorage: it was only in memory
   }
 }
-/** Forget all that is kept here. */
+/** Delete all stored answers. */
 export function forget() {
   keys().forEach(remove);
 }

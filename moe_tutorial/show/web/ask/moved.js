@@ -1,8 +1,8 @@
 // @ts-check
-// Lessons 09 to 12 became 09 to 14: answers that were kept before get their present ids. See course/renumbered.py.
+// Lessons 09 to 12 became 09 to 14: answers stored before get their present ids. See course/renumbered.py.
 import MOVED from "./moved.json" with { type: "json" };
 
-/** What was kept, with each answer under its present id. @param {Record<string, Record<string, any>>} kept */
+/** The stored answers, each under its present id. @param {Record<string, Record<string, any>>} kept */
 export function answersMoved({ guess, quiz }) {
   /** @type {any} */
   const { guess: guesses, quiz: quizzes, of: sizes } = MOVED;

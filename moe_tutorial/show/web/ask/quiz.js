@@ -1,5 +1,5 @@
 // @ts-check
-// Questions on a lesson; each answer is answered at once, and a wrong one may be given again.
+// The widget behind quiz(): each answer gets a reply at once, and a wrong answer can be corrected.
 import { choice, matching, ordering, prose, typed } from "./answers.js";
 import { button, el, mount } from "../dom.js";
 import { judge, unseal } from "./judge.js";
@@ -23,7 +23,7 @@ function render({ model, el: root }) {
   const questions = model.get("questions");
   const kept = keeper(model);
   const status = el("p", { className: "moe-note moe-outside" });
-  // tries: how often each question was answered; right: which are solved
+  // tries: number of answers to each question; right: ids of the solved questions
   const done = () => kept.get() ?? { of: questions.length, tries: {}, right: [] };
 
   function ask(/** @type {any} */ question, /** @type {number} */ number) {
@@ -51,7 +51,7 @@ function render({ model, el: root }) {
       told.replaceChildren(mark, ...prose(said));
       if (!right) return;
       told.tabIndex = -1;
-      if (fields.contains(document.activeElement)) told.focus(); // its button goes
+      if (fields.contains(document.activeElement)) told.focus(); // its button is removed
       check.remove();
       fields.disabled = true;
     }

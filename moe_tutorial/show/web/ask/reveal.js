@@ -1,24 +1,25 @@
 // @ts-check
-// The guess beside the measurement: how near it was, in a sentence and on one line. It waits until the guess is locked.
+// The widget behind reveal(): compares the guess with the measurement, once the guess is locked.
 import { inWords, prose, withUnit } from "./answers.js";
 import { button, el, mount, note } from "../dom.js";
 import { keeper } from "./kept.js";
 
-const NEAR = 0.1; // of a slider's range
+const NEAR = 0.1; // as a fraction of the slider's range
 const VERDICTS = {
   right: "✓ Right.",
   near: "Close.",
   far: "Not what happened: worth a second look at why.",
 };
 
-/** How near a guess came: "right", "near" or "far". @param {any} said @param {any} measured @param {any} answers */
+/** Judge a guess: "right", "near" or "far". @param {any} said @param {any} measured @param {any} answers */
 function verdict(said, measured, { low, high, step }) {
   if (typeof measured !== "number") return said === measured ? "right" : "far";
   const off = Math.abs(said - measured);
   return off <= step / 2 ? "right" : off <= NEAR * (high - low) ? "near" : "far";
 }
 
-/** A line with both numbers. @param {number | undefined} said @param {number} measured @param {any} answers */
+/** A number line with the guess and the measured number.
+ * @param {number | undefined} said @param {number} measured @param {any} answers */
 function numberLine(said, measured, { low, high, unit }) {
   const [least, most] = [Math.min(low, measured), Math.max(high, measured)];
   const at = (/** @type {number} */ value) => (100 * (value - least)) / (most - least);
@@ -60,7 +61,7 @@ function render({ model, el: root }) {
     node.onclick = (/** @type {Event} */ event) => {
       const place = document.getElementById(`guess-${id}`);
       if (!place) return;
-      event.preventDefault(); // in JupyterLab the address belongs to the notebook
+      event.preventDefault(); // in JupyterLab the URL belongs to the notebook
       place.scrollIntoView({ block: "center" });
       /** @type {HTMLElement | null} */ (place.querySelector("input, button, [tabindex]"))?.focus();
     };

@@ -1,9 +1,9 @@
 // @ts-check
-// What a learner has done, lesson by lesson. Where there is no kernel, this browser knows.
+// The widget behind score_card(): a learner's results by lesson. On the site they come from localStorage.
 import { button, el, mount, note } from "../dom.js";
 import { forget, keptHere } from "./kept.js";
 
-/** @param {any} found a kind's ids and values @returns {Map<string, any[]>} the values by lesson */
+/** @param {any} found the answers of one kind, id -> value @returns {Map<string, any[]>} the values by lesson */
 function byLesson(found) {
   const lessons = new Map();
   for (const [id, value] of Object.entries(found)) {

@@ -3,7 +3,7 @@
 import { DEAD, percent } from "../words.js";
 import { circle, drawBadge, fill, fit, hatch, lineThrough, readTheme, stroke, write } from "./pen.js";
 
-/** Shares over the steps as stacked bands; each expert's number and share of `now` stand where its band ends.
+/** Draw shares over the steps as stacked bands, with each expert's number and its share of `now` at the band's end.
  * @param {HTMLCanvasElement} canvas @param {ArrayLike<number>} steps
  * @param {ArrayLike<number>[]} rows each step's shares @param {number[]} now
  * @param {number} at the last step that is drawn */
@@ -33,7 +33,7 @@ export function drawBands(canvas, steps, rows, now, at = rows.length - 1, patter
   if (last) write(ctx, theme, steps[last], right, h - 4, "right");
 }
 
-/** Where each living expert's label stands: at its band's middle, but those that collide move apart. */
+/** Heights of the labels, dead experts excluded: the middle of the band, moved apart if labels overlap. */
 function bandLabels(now, bottom) {
   const labels = [];
   let below = 0;
@@ -43,13 +43,13 @@ function bandLabels(now, bottom) {
   });
   const gap = Math.min(15, (bottom - 14) / (labels.length - 1 || 1));
   labels.forEach((label, i) => (label.y = Math.max(label.y, i ? labels[i - 1].y + gap : 7)));
-  labels.reverse(); // and back again, from the bottom
+  labels.reverse(); // the same from the bottom
   labels.forEach((label, i) => (label.y = Math.min(label.y, i ? labels[i - 1].y - gap : bottom - 7)));
   return { labels, gap };
 }
 
-/** Lines over the steps, with words where they end. The first is the message: after step `at` it is pale. The others are
- * dashed, and cut off where they leave its scale.
+/** Draw lines over the steps, with a label at the end of each. The first is pale after step `at`; the others are
+ * dashed, and clipped at the top of the scale.
  * @param {HTMLCanvasElement} canvas @param {ArrayLike<number>} steps
  * @param {{ values: number[], words: string }[]} lines @param {number} low of the scale
  * @param {number} high of the scale */
@@ -70,7 +70,7 @@ export function drawLines(canvas, steps, lines, low, high, at = steps.length - 1
   if (last) write(ctx, theme, steps[last], right, h - 4, "right");
 
   ctx.lineJoin = "round";
-  let above = -99; // where the words before stand
+  let above = -99; // height of the previous label
   lines.forEach(({ values, words }, i) => {
     const first = i === 0;
     const colour = first ? theme.text : theme.muted;
@@ -86,14 +86,14 @@ export function drawLines(canvas, steps, lines, low, high, at = steps.length - 1
   });
 }
 
-/** The end of a scale: the next round number. @param {number} v */
+/** Round up to a number that can end a scale. @param {number} v */
 export function roundUp(v) {
   if (!(v > 0)) return v || 1;
   const power = 10 ** Math.floor(Math.log10(v));
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((m) => m * power >= v * 0.999) * power;
 }
 
-/** What happened in training: the shares as bands, the losses as lines, that of the task first.
+/** Draw the history of a training: the shares as bands, and the losses as lines, that of the task first.
  * @param {HTMLCanvasElement} bands @param {HTMLCanvasElement} curve
  * @param {Record<string, any>[]} history rows: step, shares, task, and the further losses that are named
  * @param {string[]} names @param {boolean} [patterned] */

@@ -1,5 +1,5 @@
 // @ts-check
-// What every picture is drawn with: the theme's colours, a sharp canvas, experts' numbers, and a shape for each class.
+// Drawing functions for all pictures: the theme's colours, canvases, experts' numbers, and a shape for each class.
 
 /**
  * @typedef {{ key: string, ground: string, text: string, muted: string, line: string, border: string, accent: string,
@@ -16,7 +16,7 @@ const ROLES = ["ground", "text", "muted", "line", "border", "accent", "fails"];
 /** @type {any} */
 let themeNow = {};
 
-/** The page's colours, read once until it changes its theme: a running picture asks thirty times a second.
+/** The page's colours, cached until its theme changes, because an animation reads them thirty times a second.
  * @param {Element} node @returns {Theme} */
 export function readTheme(node) {
   const key = `${document.documentElement.dataset.theme} ${document.body.dataset.jpThemeLight}`;
@@ -36,7 +36,7 @@ export function readTheme(node) {
   return themeNow;
 }
 
-/** A canvas in CSS pixels, sharp on any screen, and its width and height.
+/** Fit a canvas to its CSS size and to the screen's resolution. Returns its context, width and height in CSS pixels.
  * @param {HTMLCanvasElement} canvas @returns {[CanvasRenderingContext2D, number, number]} */
 export function fit(canvas) {
   const dpr = Math.min(3, devicePixelRatio || 1);
@@ -50,7 +50,7 @@ export function fit(canvas) {
   return [ctx, w, h];
 }
 
-/** Where the patterns of the experts 4 to 15 have ink, four experts each. */
+/** Whether a pattern has ink at a pixel: one function for each four experts. */
 export const stripes = [
   () => false,
   (x, y) => (x + y) % 7 < 1.3,
@@ -77,7 +77,7 @@ export function circle(x, y, radius) {
   path.arc(x, y, radius, 0, 7);
   return path;
 }
-/** A line through these places. @param {Iterable<number[]>} places */
+/** A path through these points. @param {Iterable<number[]>} places */
 export function lineThrough(places) {
   const path = new Path2D();
   for (const [x, y] of places) path.lineTo(x, y);
@@ -97,7 +97,7 @@ export function fill(ctx, path, colour) {
   ctx.fill(path);
 }
 
-/** A circle's line in a colour, on a wider one in the ground's colour.
+/** Stroke a path on a wider stroke in the background colour.
  * @param {CanvasRenderingContext2D} ctx @param {Path2D} path @param {string} colour @param {number} width
  * @param {Theme} theme */
 export function ring(ctx, path, colour, width, theme) {
@@ -105,7 +105,8 @@ export function ring(ctx, path, colour, width, theme) {
   stroke(ctx, path, colour, width);
 }
 
-/** A disc's number or letter. @param {CanvasRenderingContext2D} ctx @param {string} words @param {number} x
+/** Write a number or a letter centred at a point.
+ * @param {CanvasRenderingContext2D} ctx @param {string} words @param {number} x
  * @param {number} y @param {number} size @param {string} colour @param {Theme} theme */
 export function label(ctx, words, x, y, size, colour, theme) {
   ctx.fillStyle = colour;
@@ -115,7 +116,7 @@ export function label(ctx, words, x, y, size, colour, theme) {
   ctx.fillText(words, x, y + 0.5);
 }
 
-/** An expert's number on its colour; a dead one's is crossed out.
+/** Draw an expert's number on its colour, crossed out if the expert is dead.
  * @param {CanvasRenderingContext2D} ctx @param {number} e @param {number} x @param {number} y
  * @param {number} radius @param {boolean} dead @param {Theme} theme */
 export function drawBadge(ctx, e, x, y, radius, dead, theme) {
@@ -141,7 +142,8 @@ const PLUS = [[-1, 0, 1, 0], [0, -1, 0, 1]];
 // prettier-ignore
 const TRIANGLE = [[0, -1.1], [1, 0.75], [-1, 0.75]];
 
-/** A class is a shape in the text colour with a halo. Order as in look.json; "lines" are strokes, "open" ones hollow.
+/** The shapes of the classes, ordered as in look.json. They are drawn in the text colour with a halo; `lines` are
+ * strokes, and an `open` shape is hollow.
  * @type {Shape[]} */
 export const SHAPES = [
   { name: "circle", sign: "●", round: 0.86 },

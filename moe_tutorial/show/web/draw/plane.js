@@ -1,5 +1,5 @@
 // @ts-check
-// The picture of a plane that experts divide.
+// The picture of a plane that is divided among experts.
 import { SHAPES, circle, drawBadge, drawPoint, fill, fit, mix, readTheme, rgb, ring, stripes } from "./pen.js";
 
 /**
@@ -10,11 +10,11 @@ import { SHAPES, circle, drawBadge, drawPoint, fill, fit, mix, readTheme, rgb, r
 
 const LEVELS = 32; // shades of an expert's colour
 /** @type {HTMLCanvasElement} */
-let scratch; // made when something is drawn, since the models run without a page, too
-/** A colour as a pixel of a canvas. @param {number[]} colour */
+let scratch; // made at the first drawing, because the models also run without a page
+/** An RGB colour as a 32-bit canvas pixel. @param {number[]} colour */
 export const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
 
-/** n * n pixels as a picture.
+/** Draw n * n pixels, scaled to the width.
  * @param {CanvasRenderingContext2D} ctx @param {number} width @param {number} n
  * @param {(p: number, i: number, j: number) => number} colourOf a packed colour, by pixel, column and row */
 export function drawPixels(ctx, width, n, colourOf) {
@@ -29,7 +29,8 @@ export function drawPixels(ctx, width, n, colourOf) {
   ctx.drawImage(scratch, 0, 0, width, width);
 }
 
-/** Colour: the owner, deeper with its weight. A gap in the ground colour where another set is chosen.
+/** Draw the regions: each pixel in its owner's colour, deeper with its weight, and a gap in the background colour
+ * between regions with different sets of experts.
  * @param {CanvasRenderingContext2D} ctx @param {number} width @param {Plane} plane @param {number} E
  * @param {boolean[]} dead @param {Theme} theme */
 export function paint(ctx, width, { owner, set, depth, n }, E, dead, theme, patterned = E > 8) {
@@ -56,7 +57,8 @@ export function paint(ctx, width, { owner, set, depth, n }, E, dead, theme, patt
   });
 }
 
-/** The roomiest place of every region, for its number: distance to the region's edge on a coarse copy, in two passes.
+/** For each region the point farthest from its edge, for its number: a distance transform in two passes on a coarse
+ * grid.
  * @param {{ owner: Numbers, n: number }} plane @param {number} E
  * @returns {({ room: number, x: number, y: number } | null)[]} in parts of the width */
 function middles({ owner, n }, E, m = 60) {
@@ -82,7 +84,7 @@ function middles({ owner, n }, E, m = 60) {
   return best.map((b) => b && { room: b.room / m, x: ((b.p % m) + 0.5) / m, y: (Math.floor(b.p / m) + 0.5) / m });
 }
 
-/** Every region's number, where it has most room.
+/** Draw each region's number at the point farthest from its edge.
  * @param {CanvasRenderingContext2D} ctx @param {number} width @param {{ owner: Numbers, n: number }} plane
  * @param {number} E @param {boolean[]} dead @param {Theme} theme */
 export function drawNumbers(ctx, width, plane, E, dead, theme) {
@@ -91,7 +93,7 @@ export function drawNumbers(ctx, width, plane, E, dead, theme) {
   });
 }
 
-/** Where a point lies in the picture.
+/** The pixel position of a point in the picture.
  * @param {Numbers} points (N, 2) @param {number} i @param {number[]} extent left, right, bottom, top
  * @param {number} width */
 export const placeOf = (points, i, [left, right, bottom, top], width) => [
@@ -99,7 +101,7 @@ export const placeOf = (points, i, [left, right, bottom, top], width) => [
   ((top - points[2 * i + 1]) / (top - bottom)) * width,
 ];
 
-/** The whole picture: regions, points, numbers, and a ring around the inspected point.
+/** Draw the whole picture: regions, points, numbers, and a ring around the inspected point.
  * @param {HTMLCanvasElement} canvas @param {Plane} plane
  * @param {{ E: number, dead: boolean[], points: Numbers, labels: Numbers, extent: number[], picked?: number }} data */
 export function drawPlane(canvas, plane, { E, dead, points, labels, extent, picked = -1 }) {
@@ -118,10 +120,10 @@ export function drawPlane(canvas, plane, { E, dead, points, labels, extent, pick
   const around = circle(x, y, 9.5);
   fill(ctx, around, theme.ground);
   ring(ctx, around, theme.accent, 2.2, theme);
-  point(picked); // again, should a number cover it
+  point(picked); // again, in case a number covers it
 }
 
-/** Which of the first n points is nearest to a click on the picture.
+/** Index of the point, among the first n, that is nearest to a click on the picture.
  * @param {{ offsetX: number, offsetY: number, target: any }} click @param {Numbers} points @param {number} n
  * @param {number[]} extent */
 export function nearestTo({ offsetX, offsetY, target }, points, n, extent) {
@@ -132,6 +134,6 @@ export function nearestTo({ offsetX, offsetY, target }, points, n, extent) {
   return far.indexOf(Math.min(...far));
 }
 
-/** How many pixels along a side are computed: no more than keep a slider quick, so a big picture is slightly soft.
+/** Number of pixels to compute along a side, limited so that sliders stay fast; a larger picture is scaled up.
  * @param {Element} canvas */
 export const pixels = (canvas) => Math.round(Math.max(80, Math.min(400, canvas.clientWidth * (devicePixelRatio || 1))));

@@ -1,18 +1,19 @@
 // @ts-check
-// Experts' numbers and shares as elements.
+// Elements that show experts' numbers and shares.
 import { el, note, renew, subtitle } from "../dom.js";
 import { DEAD, fairWords, useWords } from "../words.js";
 
-/** An expert's colours as the style of an element: its own, that of text on it, its tint. @param {number} e */
+/** An inline style with an expert's colours: its own, that of text on it, and its tint. @param {number} e */
 export const dye = (e) => `--c:var(--moe-e${e});--o:var(--moe-on${e});--t:var(--moe-t${e})`;
-/** Among more than eight experts, colours come with a pattern: which of four. @param {number} e @param {number} E */
+/** Index of an expert's pattern, 0 to 3; only colours of more than eight experts have patterns.
+ * @param {number} e @param {number} E */
 export const pattern = (e, E) => (E > 8 ? e >> 2 : 0);
 
 /** An expert's number on its colour. @param {number} e @param {boolean} dead */
 export const number = (e, dead = false) =>
   el("span", { className: `moe-badge${dead ? " moe-dead" : ""}`, style: dye(e) }, String(e));
 
-/** An expert's number, a bar as long as `part` of its track, and words; a line across it at `fair`.
+/** A list item: an expert's number, a bar that fills `part` of its track, with a line at `fair`, and a text.
  * @param {number} e @param {boolean} patterned
  * @param {{ dead: boolean, part: number, fair?: number, words: Node | string }} bar */
 export function barRow(e, patterned, { dead, part, fair, words }) {
@@ -23,10 +24,11 @@ export function barRow(e, patterned, { dead, part, fair, words }) {
   return el("li", {}, number(e, dead), track, el("span", { className: "moe-r" }, words));
 }
 
-/** The head of a table about one point; from its `figures`-th word on, columns of figures. @param {string[]} words */
+/** Header cells of the table about one point; the columns from index `figures` on hold numbers.
+ * @param {string[]} words */
 export const pointHead = (words, figures = 2) =>
   words.map((word, i) => el("th", { scope: "col", className: i < figures ? "" : "moe-r" }, word));
-/** A row of it: of whom it is, a bar with its figure, further cells; pale unless `on`.
+/** A row of that table: a name, a bar with its number, and further cells; pale unless `on`.
  * @param {boolean} on @param {Node | string} name @param {string} bar style @param {string} figure @param {...Node} cells */
 export function pointRow(on, name, bar, figure, ...cells) {
   const track = el("span", { className: "moe-bar" }, el("i", { style: bar }), figure);
@@ -41,7 +43,7 @@ export function pointRow(on, name, bar, figure, ...cells) {
 /** @param {...(Node | string)} words */
 export const figureCell = (...words) => el("td", { className: "moe-r" }, ...words);
 
-/** Each expert's share as a bar, with a line where a fair share ends.
+/** Fill a list with one bar per expert, as long as its share, and a line at the fair share.
  * @param {Element} list @param {number[]} now @param {string[]} said */
 export function drawBars(list, now, said = now.map((share) => useWords(share)), patterned = now.length > 8) {
   const most = Math.max(...now, 0.25);
@@ -53,7 +55,7 @@ export function drawBars(list, now, said = now.map((share) => useWords(share)), 
   renew(list, ...rows);
 }
 
-/** The shares at a step, for widgets that go through the steps of a training.
+/** A panel with the shares at one step of a training.
  * @param {number} E @param {...Node} remarks between the title and the bars */
 export function sharePanel(E, ...remarks) {
   const title = subtitle();

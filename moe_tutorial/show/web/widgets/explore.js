@@ -1,4 +1,4 @@
-// A router to explore: temperature, k, the order of softmax and top-k, and any point's routing.
+// The widget behind explore_router(): temperature, k, the order of softmax and top-k, and the routing of one point.
 import { describe, el, field, mount, note, picture, redrawOnChange, subtitle, tell } from "../dom.js";
 import { DEAD, mapWords, percent, shareWords, sum } from "../words.js";
 import { figureCell, number, pointHead, pointRow } from "../draw/shares.js";
@@ -7,7 +7,7 @@ import { cut, route } from "../routing.js";
 import { drawPlane, nearestTo, pixels } from "../draw/plane.js";
 import { numbers } from "../wire.js";
 
-// The message: who answers for the points, and what the gate weights add up to.
+// The title: which experts are chosen, and the sum of the gate weights.
 function title(routed, shares, { k, softmaxFirst }) {
   const E = shares.length;
   const mean = sum(routed.map(({ weights }) => sum(weights))) / routed.length;
@@ -33,7 +33,7 @@ function aloneWords(shares, alive) {
   return `Expert ${shares.indexOf(most)} answers for ${percent(most)} of the points`;
 }
 
-// One point's probabilities and gate weights, expert by expert.
+// A table of one point's probabilities and gate weights by expert.
 function routingTable({ probs, chosen, weights }, dead) {
   const rows = probs.map((p, e) => {
     const place = chosen.indexOf(e);

@@ -1,4 +1,4 @@
-// The front page's picture: four experts divide a plane, at a speed that eyes can follow.
+// The front page's picture: four experts learn to divide a plane, slowly enough to be watched.
 import { button, describe, el, mount, note, picture, redrawOnChange, stillness } from "../dom.js";
 import { drawPlane } from "../draw/plane.js";
 import { drawBars } from "../draw/shares.js";
@@ -8,8 +8,8 @@ import { createMixture } from "../../playground/mixture/model.js";
 const FOUR = { E: 4, k: 1, rate: 0.02, balance: "switch", coefficient: 0.1 };
 const STEPS = 600;
 const PACE = 60; // training steps a second
-const CALM = 500; // ms between two pictures for readers who asked for little motion
-const SIDE = 128; // places along the map's side
+const CALM = 500; // ms between two pictures for readers who prefer reduced motion
+const SIDE = 128; // grid points along the map's side
 const DRAWN = 200; // points
 
 function words(step, { accuracy, nmi }) {

@@ -1,7 +1,8 @@
-// Sliders for a Python function. With a kernel each new place is asked for; without, the page must hold all of them.
+// The widget behind sweep(): sliders for a Python function. With a kernel each new combination is requested; without
+// one, the page holds all of them.
 import { el, field, mount, note, tell } from "../dom.js";
 
-const SLOW = 250; // ms until the reader is told that the kernel computes
+const SLOW = 250; // ms until a note says that the kernel computes
 
 function render({ model, el: root }) {
   const controls = model.get("controls");
@@ -29,7 +30,7 @@ function render({ model, el: root }) {
   const fixed = note(controls.map(({ label, values }) => `${label}: ${values[0]}`).join(" · "));
   mount(root, movable ? el("div", { className: "moe-controls" }, ...inputs) : fixed, out, status);
 
-  // One question at a time; when its answer comes, only the newest place is asked for. So the latest move wins.
+  // One request at a time; after its answer only the newest combination is requested.
   function update() {
     const answer = known.get(key());
     if (answer !== undefined) {

@@ -1,5 +1,5 @@
-// A router while it trains: its regions, the experts' shares and a score, at any recorded step. Without regions
-// (resolution 0) the shares over time stand in their place.
+// The widget behind watch_training() and watch_usage(): a router's regions, the experts' shares and a score at any
+// recorded step. Without regions (resolution 0) the shares over time take their place.
 import {
   button,
   describe,
@@ -20,7 +20,7 @@ import { drawPlane, pixels } from "../draw/plane.js";
 import { drawBands, drawLines, roundUp } from "../draw/charts.js";
 import { numbers, unpack } from "../wire.js";
 
-const WHOLE = 8000; // ms that playing takes, if its frames fit
+const WHOLE = 8000; // ms to play all frames, if a frame may take that long
 
 // The score at each step, drawn as a line.
 function scorePanel({ score, scoreName, steps }) {
@@ -85,7 +85,7 @@ function render({ model, el: root }) {
     step.value = frame;
     if (last) tell(step, steps[frame]);
     usage.draw(steps[frame], now);
-    score?.draw(frame); // the side first, since the bands are as high as what stands beside them
+    score?.draw(frame); // the side first, because the bands get its height
     const [name, words] = G ? drawMap(now) : drawRace(now);
     remark.textContent = words;
     describe(canvas, `${name}. ${message.textContent}. Shares: ${shareWords(now)}.`);

@@ -1,5 +1,5 @@
-// Claims on a page: an address unfolds the claim that it names. The page of all claims has a filter, whose state is the
-// address: #refutes=on&lesson=05&text=dead
+// Claims on a page: the URL's fragment opens the claim that it names. On the page of all claims the fragment is the
+// state of the filter: #refutes=on&lesson=05&text=dead
 (() => {
   const claims = [...document.querySelectorAll(".moe-claim")];
   const form = document.querySelector(".moe-claims-filter");
@@ -29,16 +29,16 @@
       if (field?.type === "checkbox") field.checked = true;
       else if (field) field.value = value;
     }
-    if (form.elements.lesson.selectedIndex < 0) form.elements.lesson.value = ""; // an address with another lesson
+    if (form.elements.lesson.selectedIndex < 0) form.elements.lesson.value = ""; // the fragment names an unknown lesson
     filter();
   }
 
-  // The page's address names a claim or another place, or says what to filter by.
+  // The URL's fragment is the id of a claim or of another element, or the state of the filter.
   function follow() {
     const name = location.hash.slice(1);
     const place = document.getElementById(name);
     const hidden = place?.closest("[hidden]");
-    if (form && (!place || hidden)) set(new URLSearchParams(name)); // a place's name asks for nothing: all are shown
+    if (form && (!place || hidden)) set(new URLSearchParams(name)); // an element's id sets no filter: all claims are shown
     const claim = place?.matches(".moe-claim");
     if (claim) place.querySelector("details").open = true;
     if (claim || hidden) place.scrollIntoView();

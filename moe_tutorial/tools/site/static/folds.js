@@ -1,4 +1,4 @@
-// What scrolls sideways is reached by keyboard: the theme sees to it when a page loads, this when a fold opens.
+// Make elements that scroll sideways focusable when a fold opens. The theme does so only when a page loads.
 addEventListener(
   "toggle",
   ({ target }) => {

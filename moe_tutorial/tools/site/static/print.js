@@ -1,14 +1,14 @@
-// On paper a page is light and whole: before it is printed, everything loads that otherwise waits for a reader.
+// Print a page in the light theme and as a whole: before printing, all lazy content is loaded and all folds are opened.
 (() => {
   const LATE = ".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light])";
   const root = document.documentElement;
-  let before = null; // the theme, and what was folded
+  let before = null; // the theme, and the closed folds
 
   const shown = (picture) => picture.complete || !picture.checkVisibility();
   const ready = () => !document.querySelector(LATE) && [...document.images].every(shown);
 
   addEventListener("beforeprint", () => {
-    root.toggleAttribute("data-waiting", !ready()); // the sheet then says what is missing
+    root.toggleAttribute("data-waiting", !ready()); // the printed page then has a note that something is missing
     before ??= { theme: root.dataset.theme, folded: [] };
     root.dataset.theme = "light";
     for (const part of document.querySelectorAll("article details:not([open])")) {
@@ -26,12 +26,12 @@
 
   const frame = () => new Promise((done) => requestAnimationFrame(done));
 
-  // A browser does not wait for what a page begins to load when it is printed. The keys for it can.
+  // A browser does not wait for content that starts to load in "beforeprint", so the keys for printing wait instead.
   async function printWhole() {
     dispatchEvent(new Event("beforeprint"));
     const until = performance.now() + 15000;
     while (!ready() && performance.now() < until) await frame();
-    dispatchEvent(new Event("beforeprint")); // what came meanwhile has folds of its own
+    dispatchEvent(new Event("beforeprint")); // newly loaded content has folds, too
     await frame();
     await frame(); // widgets draw in the next frame
     print();
