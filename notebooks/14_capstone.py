@@ -46,7 +46,7 @@ from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
 from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
 
 from moe_tutorial.course import quiz, reveal
-from moe_tutorial.course.suspects import (
+from moe_tutorial.course.planted_bugs import (
     BUGS,
     MUTANTS,
     SUSPECTS,

@@ -10,7 +10,7 @@ TAUGHT = {
     "quiz": "quizzes.questions",
     "reveal": "guesses",
     "score_card": "progress.score",
-    "scoreboard": "standings",
+    "scoreboard": "scoreboard_chart",
 }
 """Name that a lesson imports from here -> the submodule that defines it, which is loaded on first use."""
 

@@ -10,7 +10,7 @@ from moe_tutorial.course.progress.file import progress
 from moe_tutorial.course.running import running_shell
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
-from moe_tutorial.study.watched import interactive
+from moe_tutorial.study.environment import interactive
 
 HEADS = {
     "right": "✓ {}: right",

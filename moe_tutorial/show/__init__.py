@@ -14,7 +14,7 @@ from moe_tutorial.show.widgets.sweep import sweep
 from moe_tutorial.show.widgets.token_path import token_path
 from moe_tutorial.show.widgets.token_view import token_view
 from moe_tutorial.study.claims import show_claims_with
-from moe_tutorial.study.watched import interactive
+from moe_tutorial.study.environment import interactive
 
 if interactive():  # nbval and the site's build read the printed lines instead
     show_claims_with(display_box)

@@ -15,6 +15,7 @@ from moe_tutorial.study.data import (
     regimes_2d,
     texts,
 )
+from moe_tutorial.study.environment import say_compiled
 from moe_tutorial.study.estimates import estimate
 from moe_tutorial.study.language import loss_by_domain, route_text, train_gpt, windows
 from moe_tutorial.study.rules import above, below, between, exactly, in_every_seed, in_the_median
@@ -31,7 +32,6 @@ from moe_tutorial.study.systems.cost import (
 )
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
-from moe_tutorial.study.watched import say_compiled
 
 __all__ = [
     "CHARACTERS",

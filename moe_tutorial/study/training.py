@@ -20,8 +20,8 @@ from moe_tutorial.layers import Descent
 from moe_tutorial.layers.checks import check_count, check_positive
 from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import Dataset
+from moe_tutorial.study.environment import shows_progress
 from moe_tutorial.study.usage import share
-from moe_tutorial.study.watched import watched
 
 EVALUATE_AT_ONCE = 2048
 """Test points per forward pass: many seeds at once need memory for each."""
@@ -216,4 +216,4 @@ def _check_finite(loss: Tensor, step: int, seeds: Sequence[int]) -> None:
 
 def progress(items: Iterable, total: int, name: str) -> Iterator:
     """The items, with a progress bar if a person can see it, but not in stored outputs or on a page."""
-    return iter(tqdm(items, total=total, desc=name, leave=False, disable=not watched()))
+    return iter(tqdm(items, total=total, desc=name, leave=False, disable=not shows_progress()))

@@ -8,7 +8,7 @@ import traitlets as t
 
 from moe_tutorial.course.progress.file import progress
 from moe_tutorial.show.web import style
-from moe_tutorial.study.watched import builds_page
+from moe_tutorial.study.environment import builds_page
 
 _in_kernel: dict[str, dict[str, Any]] = {}  # kind -> id -> value, used if there is no workspace
 

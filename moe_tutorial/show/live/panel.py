@@ -23,7 +23,7 @@ from moe_tutorial.show.arrays import (
 from moe_tutorial.show.live.trainer import Run, Trainer, looking, of_router
 from moe_tutorial.show.regions import Regions
 from moe_tutorial.show.web import bundle
-from moe_tutorial.study.watched import interactive
+from moe_tutorial.study.environment import interactive
 
 POINTS_DRAWN, RESOLUTION = 240, 40
 BATCH, RATE = 128, 0.01

@@ -13,7 +13,7 @@ import anywidget
 import traitlets as t
 
 from moe_tutorial.show.web import bundle, style
-from moe_tutorial.study.watched import builds_page
+from moe_tutorial.study.environment import builds_page
 
 MAX_STORED = 400
 """Maximum combinations that the website stores for one sweep."""

@@ -1,4 +1,4 @@
-"""Detect whether a person watches: tests, scripts and the site's build run the same lessons unattended."""
+"""Where the code runs: in JupyterLab, in a terminal, or unattended in a test, a script or the site's build."""
 
 import os
 import sys
@@ -14,12 +14,12 @@ def builds_page() -> bool:
     return os.environ.get("MOE_SITE") == "1"
 
 
-def watched() -> bool:
+def shows_progress() -> bool:
     """Whether a person would see a progress bar, in JupyterLab or a terminal."""
     return interactive() or sys.stderr.isatty()
 
 
 def say_compiled(seconds: float) -> None:
-    """Print that a layer's kernel was compiled, if a person watches."""
-    if watched():
+    """Print that a layer's kernel was compiled, where a progress bar would be shown."""
+    if shows_progress():
         print(f"A part of a layer was compiled ({seconds:.0f} s) and is kept for the next time.", file=sys.stderr)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from moe_tutorial.course.suspects import BUGS, MUTANTS, SUSPECTS, accuse, mutant, suspect
+from moe_tutorial.course.planted_bugs import BUGS, MUTANTS, SUSPECTS, accuse, mutant, suspect
 from moe_tutorial.layers import MixtureOfExperts
 
 LETTER = {bug: letter for letter, (bug, _, _) in SUSPECTS.items()}

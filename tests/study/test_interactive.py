@@ -1,0 +1,29 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from moe_tutorial.layers import fast
+from moe_tutorial.study import environment
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_compilation_is_announced_only_to_a_person(shown, monkeypatch, capsys):
+    monkeypatch.setattr(environment, "shows_progress", lambda: shown)
+    fast.on_compile(3.4)
+    said = "A part of a layer was compiled (3 s) and is kept for the next time.\n"
+    assert capsys.readouterr().err == (said if shown else "")
+
+
+@pytest.mark.parametrize(
+    ("session", "site", "expected"),
+    [(None, None, [False, False]), ("a.ipynb", None, [True, True]), ("a.ipynb", "1", [False, False])],
+)
+def test_a_notebook_is_interactive_in_jupyterlab_and_not_while_a_page_is_built(session, site, expected):
+    variables = {k: v for k, v in os.environ.items() if k not in ("JPY_SESSION_NAME", "MOE_SITE")}
+    variables |= {"JPY_SESSION_NAME": session} if session else {}
+    variables |= {"MOE_SITE": site} if site else {}
+    code = "from moe_tutorial.study.environment import *; print([interactive(), shows_progress()])"
+    run = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120)
+    assert run.stdout == f"{expected}\n", run.stderr
