@@ -81,7 +81,7 @@ def test_it_trains_as_torch_does(golden, engine, number):
                 assert worst < (1e-10 if step == 1 else 1e-6), f"{name} differs by {worst} after {step} steps"
 
 
-LOOK = """
+EVALUATE = """
     const tree = createTree({settings});
     tree.train(200);
     const points = [0, 7, 100, 511].map((i) => [i, tree.inspect(i)]), seen = tree.evaluate(), plane = tree.plane(40);
@@ -91,10 +91,10 @@ LOOK = """
 
 
 @pytest.fixture(scope="module", params=[{"hardening": 0.3}, {"data": "clusters", "centred": False, "node_balance": 1}])
-def look(engine, request):
-    """What the engine says of a tree that it has trained, and the same tree in torch."""
+def trained(engine, request):
+    """The evaluation of a tree that the engine has trained, and the same tree in torch."""
     settings = {"depth": DEPTH, "leaf_width": H, "rate": 0.03} | request.param
-    answer = engine("run", code=LOOK.format(settings=json.dumps(settings), leaves=list(range(L))))
+    answer = engine("run", code=EVALUATE.format(settings=json.dumps(settings), leaves=list(range(L))))
     tree = new_tree(answer["data"]["classes"])
     with torch.no_grad():
         for name, value in parameters(tree).items():
@@ -107,8 +107,8 @@ def by_level(values: torch.Tensor, levels: int) -> torch.Tensor:
     return torch.cat([values.reshape(2**level, -1).sum(-1) for level in range(levels)])
 
 
-def test_what_it_shows_is_what_torch_sees(look):
-    answer, tree = look
+def test_what_it_shows_is_what_torch_sees(trained):
+    answer, tree = trained
     data, seen = answer["data"], answer["seen"]
     x, y, x_test, y_test = (
         places(data["x"]),
@@ -146,8 +146,8 @@ def test_what_it_shows_is_what_torch_sees(look):
         np.testing.assert_allclose(point["gradient"], torch.autograd.grad(loss, descent.logits)[0][0], atol=1e-12)
 
 
-def test_the_plane_and_its_lines_agree_with_the_decisions(look):
-    answer, tree = look
+def test_the_plane_and_its_lines_agree_with_the_decisions(trained):
+    answer, tree = trained
     left, right, bottom, top = answer["data"]["extent"]
     across = torch.linspace(left, right, 40, dtype=torch.float64)
     up = torch.linspace(top, bottom, 40, dtype=torch.float64)

@@ -174,11 +174,11 @@ export function largest(values, from, n) {
 }
 
 /** Visit evenly spaced points, row by row from the top, as `grid` in show/arrays.py orders them.
- * @param {number[]} extent @param {number} resolution @param {(x0: number, x1: number, at: number) => void} look */
-export function each([left, right, bottom, top], resolution, look) {
+ * @param {number[]} extent @param {number} resolution @param {(x0: number, x1: number, at: number) => void} visit */
+export function each([left, right, bottom, top], resolution, visit) {
   const n = resolution - 1;
   for (let j = 0, at = 0; j <= n; j++)
-    for (let i = 0; i <= n; i++, at++) look(left + ((right - left) * i) / n, top - ((top - bottom) * j) / n, at);
+    for (let i = 0; i <= n; i++, at++) visit(left + ((right - left) * i) / n, top - ((top - bottom) * j) / n, at);
 }
 
 /** The measures of shares that sum to 1, as in study/usage.py, and the normalised mutual information of the points'

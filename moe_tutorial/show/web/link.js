@@ -36,10 +36,10 @@ export function connect(model, complain) {
     clearTimeout(telling);
     complain(GONE);
   }
-  const watch = (_, status) => {
+  const checkStatus = (_, status) => {
     if (ENDS.includes(status)) lose();
   };
-  kernel?.statusChanged.connect(watch);
+  kernel?.statusChanged.connect(checkStatus);
 
   return {
     live: !!kernel,
@@ -63,7 +63,7 @@ export function connect(model, complain) {
       telling ||= setTimeout(tell, running ? TELL : 0);
     },
     close() {
-      kernel?.statusChanged.disconnect(watch);
+      kernel?.statusChanged.disconnect(checkStatus);
       clearTimeout(due);
       clearTimeout(telling);
     },

@@ -20,8 +20,8 @@ def expert_cards(weights: Sequence[float]) -> str:
     """
     cards = []
     for expert, weight in enumerate(weights):
-        look, text = (f' class="moe-chosen" style="{dye(expert)}"', f"{weight:.2f}") if weight else ("", "not asked")
-        cards.append(f"<li{look}><b>{expert}</b><span>{text}</span></li>")
+        chosen, text = (f' class="moe-chosen" style="{dye(expert)}"', f"{weight:.2f}") if weight else ("", "not asked")
+        cards.append(f"<li{chosen}><b>{expert}</b><span>{text}</span></li>")
     return f'<ul class="moe-cards" aria-label="Experts">{"".join(cards)}</ul>'
 
 
@@ -54,8 +54,8 @@ def dye(expert: int) -> str:
 
 def badge(expert: int, is_dead: bool = False) -> str:
     """An expert's number on its colour, or struck through in an empty frame if the expert is dead."""
-    look = 'class="moe-disc moe-dead"' if is_dead else f'class="moe-disc" style="{dye(expert)}"'
-    return f"<span {look}>{expert}</span>"
+    attributes = 'class="moe-disc moe-dead"' if is_dead else f'class="moe-disc" style="{dye(expert)}"'
+    return f"<span {attributes}>{expert}</span>"
 
 
 def expert_bars(

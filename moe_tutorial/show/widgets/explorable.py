@@ -37,8 +37,8 @@ def explorable(
             raise ValueError(f"type of a trace is {trace['type']!r}; allowed are {', '.join(DRAWN)}")
     head, below = "<br>".join(wrap(title, 80)), "<br>".join(wrap(note, 110))
     above = 34 + 20 * (2 + (head + below).count("<br>"))
-    axis, look = styled(LOOK["plotly"]["axis"]), styled(LOOK["plotly"]["layout"])
-    figure = go.Figure(traces, look | {"template": {"layout": {"xaxis": axis, "yaxis": axis}}})
+    axis, base = styled(LOOK["plotly"]["axis"]), styled(LOOK["plotly"]["layout"])
+    figure = go.Figure(traces, base | {"template": {"layout": {"xaxis": axis, "yaxis": axis}}})
     # The site moves title and note out of the picture, so that the browser wraps their lines.
     figure.update_layout(title_text=head, title_subtitle_text=below, font_family=LOOK["type"]["family"])
     figure.update_layout(margin_t=above, height=above + height)

@@ -64,6 +64,6 @@ def _fan(n: int, weights: dict[int, float], towards_sum: bool) -> str:
     for expert, weight in weights.items():
         y, middle = ROW * (expert + 0.5), height / 2
         ends = (y, middle) if towards_sum else (middle, y)
-        look = f'style="stroke:var(--moe-e{expert});stroke-width:{2 + 8 * weight:.1f}"' if weight else ""
-        lines += f'<path d="M0 {ends[0]}C50 {ends[0]} 50 {ends[1]} 100 {ends[1]}" {look}/>'
+        style = f'style="stroke:var(--moe-e{expert});stroke-width:{2 + 8 * weight:.1f}"' if weight else ""
+        lines += f'<path d="M0 {ends[0]}C50 {ends[0]} 50 {ends[1]} 100 {ends[1]}" {style}/>'
     return f'<svg viewBox="0 0 100 {height}" preserveAspectRatio="none" style="height:{height}px">{lines}</svg>'

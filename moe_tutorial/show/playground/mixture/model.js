@@ -7,7 +7,7 @@ import { dataOf, fillNormal, randomState } from "../experiment/data.js";
 import { SETTINGS, changedLive, checkSettings } from "../experiment/experiment.js";
 import { makeExperts } from "../pictures/experts.js";
 import { BALANCES } from "./balance.js";
-import { makeMixtureLooks } from "./looks.js";
+import { makeMixtureEvaluation } from "./evaluation.js";
 import { makeRouter } from "./routing.js";
 
 /** @typedef {import("../experiment/experiment.js").Settings} Settings */
@@ -127,7 +127,7 @@ export function createMixture(given = {}, own) {
     record.forget();
   }
 
-  const looks = makeMixtureLooks({ data, E, router, experts });
+  const evaluation = makeMixtureEvaluation({ data, E, router, experts });
 
   const model = {
     settings,
@@ -144,8 +144,8 @@ export function createMixture(given = {}, own) {
     stepOn,
     set,
     knock,
-    recent: (evaluate = looks.evaluate) => record.recent(evaluate),
-    ...looks,
+    recent: (evaluate = evaluation.evaluate) => record.recent(evaluate),
+    ...evaluation,
   };
   record.history.push({ step: 0, ...model.recent() });
   const changing = [...memory, batches, draws, router.bias, router.out];

@@ -12,7 +12,7 @@ export function makeStart(act, ...more) {
   const kinds = kindNames.map((name) => chip(KINDS[name].words.name, () => act.turnTo(name)));
   const chips = PRESETS.map((preset) => chip(preset.name, () => act.begin(preset)));
   const those = (of) => chips.filter((_, i) => of(PRESETS[i]));
-  const watch = group("pg-try", "Experiments to start from", ...those(({ goal }) => !goal));
+  const experiments = group("pg-try", "Experiments to start from", ...those(({ goal }) => !goal));
   const words = el("span", { className: "moe-note" }, "Challenges");
   const win = group("pg-try", "Challenges", words, ...those(({ goal }) => goal));
 
@@ -31,5 +31,5 @@ export function makeStart(act, ...more) {
     if (strip) strip.scrollLeft += pressed.getBoundingClientRect().left - strip.getBoundingClientRect().left - 12;
   }
   const choice = group("pg-kinds", "What is trained", ...kinds);
-  return { node: el("div", { className: "pg-start" }, choice, watch, win, ...more), show };
+  return { node: el("div", { className: "pg-start" }, choice, experiments, win, ...more), show };
 }

@@ -43,8 +43,8 @@ function makeKey() {
   return { node: el("ul", { className: "pg-key" }, ...rows), part };
 }
 
-// kinds: name -> kind; look(i): called to inspect a point.
-export function makeMap(kinds, look) {
+// kinds: name -> kind; inspect(i): called to inspect a point.
+export function makeMap(kinds, inspect) {
   const map = makeCanvas("regions");
   const above = heading();
   const tip = makeTip();
@@ -63,7 +63,7 @@ export function makeMap(kinds, look) {
   let frame;
   map.onclick = (click) => {
     tip.open();
-    look(nearestTo(click, frame.data.x, frame.data.drawn, frame.data.extent));
+    inspect(nearestTo(click, frame.data.x, frame.data.drawn, frame.data.extent));
   };
 
   function show({ words }) {

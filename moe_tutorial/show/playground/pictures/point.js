@@ -8,8 +8,8 @@ function rowOf({ on, name, bar, number, sign, said, weight, pull }) {
   return pointRow(on, name, bar, number, says, figureCell(weight), figureCell(pull));
 }
 
-export function makePoint(look) {
-  const input = el("input", { type: "range", min: 0, step: 1, oninput: () => look(+input.value) });
+export function makePoint(inspect) {
+  const input = el("input", { type: "range", min: 0, step: 1, oninput: () => inspect(+input.value) });
   const heads = el("tr");
   const rows = el("tbody");
   const verdict = el("p", { className: "pg-verdict" });

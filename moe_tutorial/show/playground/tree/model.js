@@ -7,7 +7,7 @@ import { SETTINGS, changedLive, checkSettings } from "../experiment/experiment.j
 import { makeExperts } from "../pictures/experts.js";
 import { nodeBalance } from "./balance.js";
 import { makeDescent } from "./descent.js";
-import { makeTreeLooks } from "./looks.js";
+import { makeTreeEvaluation } from "./evaluation.js";
 
 const MOST = /** @type {number[]} */ (SETTINGS.batch.range)[1]; // points in a batch
 
@@ -116,7 +116,7 @@ export function createTree(given = {}, own) {
     if (Object.keys(partial).some((name) => name !== "rate")) record.forget();
   }
 
-  const looks = makeTreeLooks({ data, descent, leaves, answerSoftly });
+  const evaluation = makeTreeEvaluation({ data, descent, leaves, answerSoftly });
 
   const model = {
     settings,
@@ -127,8 +127,8 @@ export function createTree(given = {}, own) {
     train,
     stepOn,
     set,
-    recent: (evaluate = looks.evaluate) => record.recent(evaluate),
-    ...looks,
+    recent: (evaluate = evaluation.evaluate) => record.recent(evaluate),
+    ...evaluation,
   };
   record.history.push({ step: 0, ...model.recent() });
   return Object.assign(model, makeMoments(model, record, [...memory, batches]));

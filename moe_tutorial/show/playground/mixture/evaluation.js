@@ -9,7 +9,7 @@ import { checkPlace, crossEntropy, each, largest, usage } from "../common.js";
  * @param {import("./routing.js").Router} mixture.router
  * @param {import("../pictures/experts.js").Experts} mixture.experts
  */
-export function makeMixtureLooks({ data, E, router, experts }) {
+export function makeMixtureEvaluation({ data, E, router, experts }) {
   const { x: X, y: Y, xTest, yTest, classes: C } = data;
   const { scores } = experts;
   const N = Y.length;
@@ -18,7 +18,7 @@ export function makeMixtureLooks({ data, E, router, experts }) {
 
   /** Forward pass for a point: `router` has the routing, `experts.scores` the output. Returns the predicted class.
    * @param {number} x0 @param {number} x1 */
-  function look(x0, x1) {
+  function predict(x0, x1) {
     router.route(x0, x1);
     experts.mix(x0, x1, router.chosen, router.weights, 0, router.k());
     return largest(scores, 0, C);
@@ -34,12 +34,12 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     let loss = 0;
     let right = 0;
     for (let i = 0; i < N; i++) {
-      predicted[i] = look(X[2 * i], X[2 * i + 1]);
+      predicted[i] = predict(X[2 * i], X[2 * i + 1]);
       first[i] = chosen[0];
       for (let c = 0; c < k; c++) shares[chosen[c]] += 1 / (N * k);
       loss += crossEntropy(scores, Y[i], 0, dScores) / N;
     }
-    for (let i = 0; i < yTest.length; i++) right += +(look(xTest[2 * i], xTest[2 * i + 1]) === yTest[i]);
+    for (let i = 0; i < yTest.length; i++) right += +(predict(xTest[2 * i], xTest[2 * i + 1]) === yTest[i]);
     return { ...usage(shares, first, data.regime), predicted, loss, accuracy: right / yTest.length };
   }
 
@@ -51,7 +51,7 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     const confidence = new Float32Array(n);
     const predicted = new Uint8Array(n);
     each(data.extent, resolution, (x0, x1, at) => {
-      predicted[at] = look(x0, x1);
+      predicted[at] = predict(x0, x1);
       owner[at] = router.chosen[0];
       confidence[at] = router.probs[owner[at]];
     });
@@ -65,7 +65,7 @@ export function makeMixtureLooks({ data, E, router, experts }) {
     const x0 = X[2 * i];
     const x1 = X[2 * i + 1];
     const says = Array.from({ length: E }, (_, e) => experts.says(e, x0, x1));
-    const predicted = look(x0, x1);
+    const predicted = predict(x0, x1);
     const { z, probs, chosen, weights, dLogits } = router;
     crossEntropy(scores, Y[i], 1, dScores);
     experts.weigh(dScores, router.k(), dWeights, 0);

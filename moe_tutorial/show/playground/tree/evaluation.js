@@ -10,7 +10,7 @@ import { linesOf } from "./lines.js";
  * @param {import("../pictures/experts.js").Experts} tree.leaves
  * @param {(x0: number, x1: number) => void} tree.answerSoftly
  */
-export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
+export function makeTreeEvaluation({ data, descent, leaves, answerSoftly }) {
   const { x: X, y: Y, xTest, yTest, classes: C } = data;
   const { L, NODES, z, right, arriving, worth, descend, follow } = descent;
   const { scores } = leaves;
@@ -21,7 +21,7 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
   const saidBy = (leaf) => largest(leaves.answers, leaf * C, C);
 
   /** Forward pass for a point; `scores` has the soft output. @param {number} x0 @param {number} x1 */
-  function look(x0, x1) {
+  function predict(x0, x1) {
     descend(x0, x1);
     answerSoftly(x0, x1);
     const leaf = follow();
@@ -39,7 +39,7 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
     const hard = { loss: 0, accuracy: 0, predicted: new Uint8Array(N) };
     let undecided = 0;
     for (let i = 0; i < N; i++) {
-      const seen = look(X[2 * i], X[2 * i + 1]);
+      const seen = predict(X[2 * i], X[2 * i + 1]);
       asked[i] = seen.leaf;
       shares[seen.leaf] += 1 / N;
       for (let n = 0; n < NODES; n++) undecided += descent.undecided(n) / (N * NODES);
@@ -51,7 +51,7 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
       hard.loss += crossEntropy(scores, Y[i], 0, dScores) / N;
     }
     for (let i = 0; i < yTest.length; i++) {
-      const seen = look(xTest[2 * i], xTest[2 * i + 1]);
+      const seen = predict(xTest[2 * i], xTest[2 * i + 1]);
       soft.accuracy += +(seen.soft === yTest[i]) / yTest.length;
       hard.accuracy += +(seen.hard === yTest[i]) / yTest.length;
     }
@@ -91,7 +91,7 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
     }
     const soft = new Uint8Array(n);
     each(data.extent, resolution, (x0, x1, at) => {
-      const seen = look(x0, x1);
+      const seen = predict(x0, x1);
       owner[at] = seen.leaf;
       confidence[at] = arriving[NODES + seen.leaf];
       soft[at] = seen.soft;
@@ -105,7 +105,7 @@ export function makeTreeLooks({ data, descent, leaves, answerSoftly }) {
   function inspect(i) {
     checkPlace("point", i, N);
     const path = [];
-    const { leaf, soft } = look(X[2 * i], X[2 * i + 1]);
+    const { leaf, soft } = predict(X[2 * i], X[2 * i + 1]);
     for (let n = 0; n < NODES; n = 2 * n + (z[n] >= 0 ? 2 : 1)) path.push(n);
     crossEntropy(scores, Y[i], 1, dScores);
     leaves.weigh(dScores, L, worth, NODES);
