@@ -20,24 +20,25 @@ class Guess(Keeper):
     """The widget behind `guess`."""
 
     _esm = bundle("web/ask/guess.js")
+    label = t.Unicode("Guess first").tag(sync=True)
     question = t.Unicode().tag(sync=True)
     answers = t.Dict().tag(sync=True)  # {"choices": [...]}, or {"low", "high", "step", "unit"}
 
     def __repr__(self) -> str:
-        return f"Guess first: {self.question} ({' · '.join(self._offered())})"
+        return f"{self.label}: {self.question} ({' · '.join(self._offered())})"
 
     def _offered(self) -> list[str]:
         """The possible answers, in words."""
         given = self.answers
         if "low" in given:
-            return [f"{_number(given['low'])} to {with_unit(given['high'], given['unit'])}"]
+            return [f"{with_unit(given['low'], '')} to {with_unit(given['high'], given['unit'])}"]
         return given["choices"]
 
     def page(self) -> str:
         """The question and the possible answers as HTML."""
         items = "".join(f"<li>{prose(text)}</li>" for text in self._offered())
         return (
-            f'<section class="moe-ask" id="guess-{self.id}"><p class="moe-label">Guess first</p>'
+            f'<section class="moe-ask" id="guess-{self.id}"><p class="moe-label">{self.label}</p>'
             f'<p class="moe-question">{prose(self.question)}</p><ul>{items}</ul>{NO_SCRIPT}</section>'
         )
 
@@ -46,26 +47,20 @@ class Reveal(Keeper):
     """The widget behind `reveal`."""
 
     _esm = bundle("web/ask/reveal.js")
+    label = t.Unicode("Your guess, measured").tag(sync=True)
     answers = t.Dict().tag(sync=True)  # of the guess
     measured = t.Any().tag(sync=True)  # what the lesson measured: a number, or one of the choices
 
     def __repr__(self) -> str:
-        said = (self.kept or {}).get("said")
-        begin = "No guess was made here" if said is None else f"The guess was {self._words(said)}"
-        return f"{begin}; it is {self._words(self.measured)}"
+        return f"Measured: {self._in_words()}"
 
-    def _words(self, value: Any) -> str:
-        if "low" in self.answers:
-            return with_unit(value, self.answers["unit"])
-        return value
+    def _in_words(self) -> str:
+        return with_unit(self.measured, self.answers["unit"]) if "low" in self.answers else self.measured
 
     def page(self) -> str:
         """The measured value as HTML, for readers without JavaScript. Others see it after they have guessed."""
-        said = f"Measured: <b>{prose(self._words(self.measured))}</b>."
-        return (
-            '<section class="moe-ask"><p class="moe-label">Your guess, measured</p>'
-            f"<noscript><div>{said}</div></noscript></section>"
-        )
+        measured = f"<noscript><div>Measured: <b>{prose(self._in_words())}</b>.</div></noscript>"
+        return f'<section class="moe-ask"><p class="moe-label">{self.label}</p>{measured}</section>'
 
 
 def guess(
@@ -136,11 +131,8 @@ def _slider(id: str, given: tuple[float, float, float, str]) -> dict[str, Any]:
 
 def with_unit(value: float, unit: str) -> str:
     """A number with its unit, formatted as in ``show/web/ask/answers.js``."""
-    return f"{_number(value)} {unit}".strip()
-
-
-def _number(value: float) -> str:
-    return f"{value:,.10g}"
+    number = f"{Decimal(str(value)):,.10f}".rstrip("0").rstrip(".")
+    return f"{number} {unit}".strip()
 
 
 def _decimals(step: float) -> int:

@@ -11,6 +11,7 @@ from playing import FOCUSED, PRESETS, SETTLED, Opened, names, pages, visit, wide
 from sampled import LOOKS, sampled
 
 from moe_tutorial.show import playground
+from moe_tutorial.show.widgets.cards import percent
 from moe_tutorial.study.data import Dataset
 
 __all__ = ["pages", "visit", "wide"]  # fixtures
@@ -53,13 +54,6 @@ NEAREST = """async ([i, across, down]) => {
   const far = (j) => Math.hypot(d.x[2 * j] - u, d.x[2 * j + 1] - v), pixel = (r - l) / 300;
   return [...Array(300).keys()].every((j) => far(i) <= far(j) + pixel);
 }"""
-
-
-def percent(v):
-    """As plane.js writes shares."""
-    if v > 0.995:
-        return "100 %"
-    return "0 %" if v < 0.0005 else f"{100 * v:.1f} %" if v < 0.1 else f"{int(100 * v + 0.5)} %"
 
 
 def in_words(shares):

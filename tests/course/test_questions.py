@@ -64,7 +64,7 @@ def test_the_right_answers_are_not_all_in_one_place():
 def test_what_tells_the_answer_is_sealed(id):
     for given, shown in zip(questions.load(id), quiz(id).questions, strict=True):
         open_ = {name: value for name, value in shown.items() if name != "sealed"}
-        assert set(open_) <= {"id", "kind", "ask", "texts", "left", "unit"}
+        assert set(open_) <= {"id", "kind", "label", "ask", "texts", "left", "unit"}
         assert given["why"] not in json.dumps(open_)
         assert sealed(shown)["why"] == given["why"]
     assert given["why"] not in quiz(id)._repr_mimebundle_()[0]["text/html"]
@@ -75,11 +75,9 @@ def test_a_number_that_has_no_quiz_is_refused():
         quiz("33")
 
 
-def test_a_score_card_reads_well_with_nothing_done(tmp_path, monkeypatch):
+def test_a_score_card_has_the_answers_of_the_workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert (
-        repr(score_card())
-        == "Nothing is counted yet. Lock a guess, solve an exercise, answer a quiz, and it stands here."
-    )
-    (tmp_path / "progress.json").write_text('{"guess": {"03.order": {"said": "a little"}}, "exercise": {}}')
-    assert repr(score_card()) == "Score card: 1 guess"
+    assert score_card().kept == {}
+    answers = {"guess": {"03.order": {"said": "a little"}}, "exercise": {}}
+    (tmp_path / "progress.json").write_text(json.dumps(answers))
+    assert score_card().kept == answers

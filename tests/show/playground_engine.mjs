@@ -18,6 +18,8 @@ const engine = Object.assign(
       "experiment/hash",
       "experiment/run",
       "pytorch",
+      "../web/words",
+      "../web/ask/answers",
     ].map(load),
   )),
 );

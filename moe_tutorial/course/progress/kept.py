@@ -33,6 +33,7 @@ class Asking(anywidget.AnyWidget):
     """Base class of widgets that also have a plain HTML form."""
 
     _css = style("web/ask/ask.css")
+    label = t.Unicode().tag(sync=True)  # the heading
     place = t.Unicode().tag(sync=True)  # from place(), or "page" if the workspace could not be written
 
     def page(self) -> str:

@@ -12,16 +12,16 @@ class ScoreCard(Asking):
     """The widget behind `score_card`. On the site, its data come from the browser."""
 
     _esm = bundle("web/ask/score.js")
+    label = t.Unicode("Your score card").tag(sync=True)
     kept = t.Dict().tag(sync=True)  # kind -> id -> value
     nothing = t.Unicode(NOTHING).tag(sync=True)
 
     def __repr__(self) -> str:
-        counts = [f"{len(self.kept[kind])} {kind}" for kind in ("guess", "exercise", "quiz") if self.kept.get(kind)]
-        return f"Score card: {', '.join(counts)}" if counts else NOTHING
+        return f"{self.label} (an interactive table)"
 
     def page(self) -> str:
         """HTML shown until the widget loads, and without JavaScript."""
-        return f'<section class="moe-ask"><p class="moe-label">Your score card</p><p>{self.nothing}</p></section>'
+        return f'<section class="moe-ask"><p class="moe-label">{self.label}</p><p>{self.nothing}</p></section>'
 
 
 def score_card() -> ScoreCard:

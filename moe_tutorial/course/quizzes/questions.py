@@ -30,7 +30,7 @@ class Quiz(Keeper):
     """The widget behind `quiz`."""
 
     _esm = bundle("web/ask/quiz.js")
-    questions = t.List().tag(sync=True)  # each as returned by `question`
+    questions = t.List().tag(sync=True)  # each as returned by `question`, with its label
 
     def __repr__(self) -> str:
         return f"Quiz {self.id}: {' · '.join(each['ask'] for each in self.questions)}"
@@ -38,13 +38,13 @@ class Quiz(Keeper):
     def page(self) -> str:
         """The questions and the possible answers as HTML, without the right answers."""
         parts = []
-        for number, each in enumerate(self.questions, 1):
+        for each in self.questions:
             items = "".join(f"<li>{prose(text)}</li>" for text in each.get("left") or each.get("texts", []))
             below = f"<ul>{items}</ul>" if items else ""
             if "left" in each:
                 below += f"<p>To each belongs one of: {prose('; '.join(each['texts']))}.</p>"
             parts.append(
-                f'<section class="moe-ask"><p class="moe-label">Question {number} of {len(self.questions)}</p>'
+                f'<section class="moe-ask"><p class="moe-label">{each["label"]}</p>'
                 f'<p class="moe-question">{prose(each["ask"])}</p>{below}</section>'
             )
         return "".join(parts) + NO_SCRIPT
@@ -52,7 +52,9 @@ class Quiz(Keeper):
 
 def quiz(id: str) -> Quiz:
     """Ask three to five questions on a lesson, such as ``quiz("03")``. Each answer gets a reply at once."""
-    return Quiz("quiz", id, questions=[question(given) for given in load(id)])
+    asked = load(id)
+    questions = [question(each) | {"label": f"Question {n} of {len(asked)}"} for n, each in enumerate(asked, 1)]
+    return Quiz("quiz", id, questions=questions)
 
 
 def load(id: str) -> list[dict[str, Any]]:

@@ -127,9 +127,9 @@ def playground(
     )
 
 
-def _number(name: str, value: Any, low: float, high: float, whole: bool = True) -> None:
+def _number(name: str, value: Any, low: float, high: float, whole: bool = True, why: str = "") -> None:
     if not isinstance(value, int if whole else int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}; allowed are {'whole ' * whole}numbers from {low} to {high}")
+        raise ValueError(f"{name} is {value!r}; allowed are {'whole ' * whole}numbers from {low} to {high}{why}")
 
 
 def _kind(layer: Any, preset: str | None) -> str:
@@ -180,13 +180,13 @@ def _check(kind: str, settings: Mapping[str, Any]) -> None:
         row = rows[name]
         if row["type"] in ("choice", "flag"):
             allowed = tuple(row.get("choices", (True, False)))
-            if value not in allowed:
+            if not isinstance(value, str | bool) or value not in allowed:
                 raise ValueError(f"{name} is {value!r}; allowed are {', '.join(map(str, allowed))}")
             continue
-        low, high = row["range"]
+        (low, high), why = row["range"], ""
         if most := row.get("most"):
-            high = settings.get(most["of"], rows[most["of"]]["default"])
-        _number(name, value, low, high, whole=row["type"] == "whole")
+            high, why = settings.get(most["of"], rows[most["of"]]["default"]), f", {most['words']}"
+        _number(name, value, low, high, row["type"] == "whole", why)
 
 
 def _own(data: Any) -> dict[str, Any]:

@@ -3,12 +3,8 @@
 
 export const DEAD = 0.01; // an expert with a smaller share of the choices is dead; DEAD_BELOW in study/usage.py
 
-/** @param {number} v */
-export function percent(v) {
-  if (v > 0.995) return "100 %";
-  if (v < 0.0005) return "0 %";
-  return v < 0.1 ? `${(100 * v).toFixed(1)} %` : `${Math.round(100 * v)} %`;
-}
+/** A share in per cent, as `percent` in widgets/cards.py writes it. @param {number} share */
+export const percent = (share) => (share < 0.0005 ? "0 %" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
 /** A share as text: "out" if the expert is knocked out, "dead" below DEAD, else in per cent.
  * @param {number} share @param {boolean} [out] */
 export function useWords(share, out) {

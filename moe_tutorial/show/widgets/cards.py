@@ -1,6 +1,7 @@
 """Small HTML pieces for `sweep` that adapt to the theme and the width of the page (``web/widgets/cards.css``)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 
 from moe_tutorial.study.usage import DEAD_BELOW
@@ -88,6 +89,14 @@ def expert_bars(
     return _listed("moe-usages", label, rows, f"--words:{max(map(len, texts)) + 1}ch")
 
 
+def percent(share: float) -> str:
+    """A share in per cent, as ``percent`` in ``web/words.js`` writes it."""
+    if share < 0.0005:
+        return "0 %"
+    step = Decimal("0.1") if share < 0.1 else Decimal(1)
+    return f"{Decimal(100 * share).quantize(step, ROUND_HALF_UP)} %"
+
+
 def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
     """One bar per expert, in its colour, with its share. The vertical line marks even use.
 
@@ -96,7 +105,7 @@ def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
         idle: the word for an expert with less than 1 % of the choices, which is struck through.
     """
     working = [0.0 if share < DEAD_BELOW else float(share) for share in shares]
-    texts = [f"{share:.0%}" if share else idle for share in working]
+    texts = [percent(share) if share else idle for share in working]
     return expert_bars(working, texts, 1 / len(working), "Share of each expert", least=0.25)
 
 

@@ -82,7 +82,7 @@ export function checkSettings(kind, given) {
   const names = namesOf(kind);
   const all = { ...defaultsOf(kind), ...given };
   const unknown = Object.keys(all).find((name) => name !== "layer" && !names.includes(name));
-  if (unknown) throw new Error(`there is no setting ${unknown}; allowed are ${names.join(", ")}`);
+  if (unknown) throw new Error(`there is no setting "${unknown}" for a ${kind}; allowed are ${names.join(", ")}`);
   for (const name of names) checkValue(name, all);
   return all;
 }

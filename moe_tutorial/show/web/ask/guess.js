@@ -28,7 +28,7 @@ function render({ model, el: root }) {
         ". Locked: the lesson answers further down.",
       );
     const where = guess ? [note(kept.where())] : [];
-    const label = el("p", { className: "moe-label" }, "Guess first");
+    const label = el("p", { className: "moe-label" }, model.get("label"));
     mount(
       root,
       el("section", { className: "moe-ask", id: `guess-${model.get("id")}` }, label, ...parts, told, ...where),

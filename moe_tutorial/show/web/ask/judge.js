@@ -24,6 +24,14 @@ const REPLIES = {
   match: (answer, { right, said }) => said[differ(answer, right)] ?? "",
 };
 
+/** The results of quizzes as text. @param {{ of: number, right: string[], tries: Record<string, number> }[]} results */
+export function quizWords(results) {
+  const right = results.flatMap((quiz) => quiz.right);
+  const first = results.flatMap((quiz) => quiz.right.filter((id) => quiz.tries[id] === 1));
+  const all = results.reduce((sum, { of }) => sum + of, 0);
+  return `${right.length} of ${all} right, ${first.length} at the first try`;
+}
+
 /** Whether an answer is right, and the reply to it. @param {string} kind @param {any} answer @param {any} sealed */
 export function judge(kind, answer, sealed) {
   const wrong = REPLIES[kind](answer, sealed);

@@ -2,7 +2,7 @@
 // The widget behind quiz(): each answer gets a reply at once, and a wrong answer can be corrected.
 import { choice, matching, ordering, prose, typed } from "./answers.js";
 import { button, el, mount } from "../dom.js";
-import { judge, unseal } from "./judge.js";
+import { judge, quizWords, unseal } from "./judge.js";
 import { keeper } from "./kept.js";
 
 const MISSING = {
@@ -26,7 +26,7 @@ function render({ model, el: root }) {
   // tries: number of answers to each question; right: ids of the solved questions
   const done = () => kept.get() ?? { of: questions.length, tries: {}, right: [] };
 
-  function ask(/** @type {any} */ question, /** @type {number} */ number) {
+  function ask(/** @type {any} */ question) {
     const { id, kind, sealed } = question;
     const told = el("p", { className: "moe-told", role: "status" });
     const control = CONTROLS[kind](question, (/** @type {string} */ words) => (told.textContent = words));
@@ -59,14 +59,12 @@ function render({ model, el: root }) {
       control.node.remove();
       tell(true, unseal(sealed).why);
     }
-    const label = el("p", { className: "moe-label" }, `Question ${number + 1} of ${questions.length}`);
+    const label = el("p", { className: "moe-label" }, question.label);
     return el("section", { className: "moe-ask" }, label, fields, told);
   }
   function count() {
-    const { of, tries, right } = done();
-    const first = right.filter((/** @type {string} */ id) => tries[id] === 1).length;
-    const begun = Object.keys(tries).length;
-    status.textContent = begun ? `${right.length} of ${of} right, ${first} at the first try. ${kept.where()}` : "";
+    const begun = Object.keys(done().tries).length;
+    status.textContent = begun ? `${quizWords([done()])}. ${kept.where()}` : "";
   }
   mount(root, ...questions.map(ask), status);
   count();

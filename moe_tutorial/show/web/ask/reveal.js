@@ -70,7 +70,7 @@ function render({ model, el: root }) {
   function draw() {
     const said = kept.get()?.said;
     const open = shown || said !== undefined;
-    const label = el("p", { className: "moe-label" }, "Your guess, measured");
+    const label = el("p", { className: "moe-label" }, model.get("label"));
     mount(root, el("section", { className: "moe-ask" }, label, ...(open ? [told, ...answer(said)] : [closed()])));
   }
   function closed() {

@@ -1,6 +1,7 @@
 // @ts-check
 // The widget behind score_card(): a learner's results by lesson. On the site they come from localStorage.
 import { button, el, mount, note } from "../dom.js";
+import { quizWords } from "./judge.js";
 import { forget, keptHere } from "./kept.js";
 
 /** @param {any} found the answers of one kind, id -> value @returns {Map<string, any[]>} the values by lesson */
@@ -12,8 +13,6 @@ function byLesson(found) {
   }
   return lessons;
 }
-/** @param {any[]} values @param {(value: any) => number} count */
-const total = (values, count) => values.reduce((sum, value) => sum + count(value), 0);
 
 const HOW = { right: "right", near: "close", far: "far off", undefined: "not revealed yet" };
 /** @param {any[]} values */
@@ -26,12 +25,6 @@ function guessWords(values) {
     .filter(([n]) => n)
     .map((pair) => pair.join(" "))
     .join(", ");
-}
-/** @param {any[]} values */
-function quizWords(values) {
-  const right = total(values, ({ right }) => right.length);
-  const first = total(values, ({ right, tries }) => right.filter((/** @type {string} */ id) => tries[id] === 1).length);
-  return `${right} of ${total(values, ({ of }) => of)} right, ${first} at the first try`;
 }
 /** @type {{kind: string, name: string, words: (values: any[]) => string}[]} */
 const COLUMNS = [
@@ -49,7 +42,7 @@ function render({ model, el: root }) {
       const found = onPage ? keptHere(kind) : (model.get("kept")[kind] ?? {});
       return { name, words, all: Object.values(found), lessons: byLesson(found) };
     }).filter(({ all }) => all.length);
-    const label = el("p", { className: "moe-label" }, "Your score card");
+    const label = el("p", { className: "moe-label" }, model.get("label"));
     if (!columns.length) {
       mount(root, el("section", { className: "moe-ask" }, label, el("p", {}, model.get("nothing"))));
       return;
