@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets as t
 
-from moe_tutorial.course.progress.kept import Keeper, prose
+from moe_tutorial.course.progress.storage import StoredAnswer, prose
 from moe_tutorial.show.web import bundle
 
 ID = re.compile(r"\d\d\.[a-z0-9_]+")
@@ -16,7 +16,7 @@ NO_SCRIPT = "<noscript><div>It takes JavaScript to answer, which is off here.</d
 _asked: dict[str, "Guess"] = {}  # guesses shown in this kernel, for `reveal`
 
 
-class Guess(Keeper):
+class Guess(StoredAnswer):
     """The widget behind `guess`."""
 
     _esm = bundle("web/ask/guess.js")
@@ -43,7 +43,7 @@ class Guess(Keeper):
         )
 
 
-class Reveal(Keeper):
+class Reveal(StoredAnswer):
     """The widget behind `reveal`."""
 
     _esm = bundle("web/ask/reveal.js")

@@ -2,8 +2,8 @@
 
 Reading on spoils the lesson. All have the same parameters and shapes. The nine suspects learn when trained, and the
 lesson's probes were written with their bugs in mind. The twenty ``MUTANTS`` test the probes: two to four mistakes for
-each step of the block, in the order of the steps. All were written before a probe was run on any of them, and all were
-kept.
+each step of the block, in the order of the steps. All were written before a probe was run on any of them, and none was
+removed.
 """
 
 from collections.abc import Callable
@@ -98,8 +98,8 @@ def crowded(routing: Routing) -> Routing:
     """Each expert takes at most 1.25 T k / E tokens; later ones get weight zero."""
     asked = k_hot(routing, torch.ones_like(routing.weights))
     room = 1.25 * routing.indices.numel() / routing.probs.shape[-1]
-    kept = (asked.cumsum(0) <= room).to(asked.dtype).gather(-1, routing.indices)
-    return routing._replace(weights=routing.weights * kept)
+    fits = (asked.cumsum(0) <= room).to(asked.dtype).gather(-1, routing.indices)
+    return routing._replace(weights=routing.weights * fits)
 
 
 def overwritten(routing: Routing) -> Routing:

@@ -15,8 +15,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import TracebackType
 from typing import Any
 
-KEPT = 1000
-"""How many characters of an answer's printed output are kept."""
+MAX_PRINTED = 1000
+"""Maximum number of characters of an answer's printed output that a learner sees."""
 
 
 class NotYet(Exception):
@@ -32,19 +32,19 @@ class AskedForInput(BaseException):
 
 
 class Printed:
-    """A stream that keeps the beginning of what is written to it, and counts the rest."""
+    """A stream that stores the beginning of what is written to it, and counts the rest."""
 
     encoding = "utf-8"
 
     def __init__(self) -> None:
-        self.kept, self.length = "", 0
+        self.beginning, self.length = "", 0
 
     def __str__(self) -> str:
-        more = self.length - len(self.kept)
-        return self.kept + (f"\n... and {more:,} characters more" if more else "")
+        more = self.length - len(self.beginning)
+        return self.beginning + (f"\n... and {more:,} characters more" if more else "")
 
     def write(self, text: str) -> int:
-        self.kept += text[: KEPT - len(self.kept)]
+        self.beginning += text[: MAX_PRINTED - len(self.beginning)]
         self.length += len(text)
         return len(text)
 

@@ -128,8 +128,8 @@ def watch_training(
     check_count("k", k, 1, n_experts, "n_experts")
     shares = _counted(logits, xy, k) if shares is None else shares
     parts = shaped(shares, "shares", (len(logits), n_experts))
-    kept, film = _film(parts, steps, FRAME_BUDGET // logits[0].size, score, score_name)
-    codes, span = pack_logits(logits[kept])
+    chosen, film = _film(parts, steps, FRAME_BUDGET // logits[0].size, score, score_name)
+    codes, span = pack_logits(logits[chosen])
     own = {"resolution": resolution, "k": k, "title": "", "span": span}
     return TrainingRegions(settings=settings | film | own, frames=codes.tobytes(), **data)
 
@@ -182,12 +182,12 @@ def _film(
     taken = [int(step) for step in steps]
     if len(taken) != n_frames or taken != sorted(set(taken)):
         raise ValueError(f"steps is {taken}; allowed are {n_frames} rising numbers, one per frame")
-    kept = np.unique(np.linspace(0, n_frames - 1, max(2, most)).round().astype(int))
-    scores = None if score is None else shaped(score, "score", (n_frames,))[kept]
-    return kept, {
+    chosen = np.unique(np.linspace(0, n_frames - 1, max(2, most)).round().astype(int))
+    scores = None if score is None else shaped(score, "score", (n_frames,))[chosen]
+    return chosen, {
         "experts": n_experts,
-        "steps": [taken[i] for i in kept],
-        "shares": [[_short(part) for part in row] for row in shares[kept]],
+        "steps": [taken[i] for i in chosen],
+        "shares": [[_short(part) for part in row] for row in shares[chosen]],
         "score": None if scores is None else [_short(one) for one in scores],
         "scoreName": score_name,
     }

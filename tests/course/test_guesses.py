@@ -5,7 +5,7 @@ import re
 import pytest
 
 from moe_tutorial.course import guess, guesses, reveal
-from moe_tutorial.course.progress import kept
+from moe_tutorial.course.progress import storage
 from moe_tutorial.course.progress.file import FILE, progress
 
 
@@ -15,7 +15,7 @@ def nothing_kept(tmp_path, monkeypatch):
     monkeypatch.delenv("MOE_SITE", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(guesses, "_asked", {})
-    monkeypatch.setattr(kept, "_in_kernel", {})
+    monkeypatch.setattr(storage, "_in_kernel", {})
     return tmp_path
 
 
@@ -32,7 +32,7 @@ def sixty():
 def test_a_widget_gets_the_question_and_what_can_be_answered():
     assert sixty().answers == {"low": 0, "high": 60, "step": 1, "unit": "of 60"}
     asked = guess("02.best", "Who is best?", choices=["dice", "oracle"])
-    assert (asked.answers, asked.kept, asked.place) == ({"choices": ["dice", "oracle"]}, None, "kernel")
+    assert (asked.answers, asked.stored, asked.place) == ({"choices": ["dice", "oracle"]}, None, "kernel")
     assert repr(asked) == "Guess first: Who is best? (dice · oracle)"
 
 
@@ -46,32 +46,32 @@ def test_a_measurement_gets_the_form_of_its_guess():
 
 
 def test_without_a_workspace_the_kernel_keeps_it_and_nothing_is_written(nothing_kept):
-    sixty().kept = {"said": 20}
-    assert sixty().kept == {"said": 20}
-    assert reveal("05.sixty", 60).kept == {"said": 20}
+    sixty().stored = {"said": 20}
+    assert sixty().stored == {"said": 20}
+    assert reveal("05.sixty", 60).stored == {"said": 20}
     assert list(nothing_kept.iterdir()) == []
 
 
 def test_a_workspace_keeps_it_for_the_next_kernel(workspace, monkeypatch):
-    sixty().kept = {"said": 20}
+    sixty().stored = {"said": 20}
     assert progress().read() == {"guess": {"05.sixty": {"said": 20}}}
-    monkeypatch.setattr(kept, "_in_kernel", {})
+    monkeypatch.setattr(storage, "_in_kernel", {})
     asked = sixty()
-    assert (asked.kept, asked.place) == ({"said": 20}, "workspace")
-    reveal("05.sixty", 60).kept = {"said": 20, "is": 60, "how": "far"}
+    assert (asked.stored, asked.place) == ({"said": 20}, "workspace")
+    reveal("05.sixty", 60).stored = {"said": 20, "is": 60, "how": "far"}
     assert progress().get("guess", "05.sixty")["how"] == "far"
     (workspace / FILE).write_text("{}\n")  # as a reset of the lesson leaves it
-    assert sixty().kept is None
+    assert sixty().stored is None
 
 
 def test_a_build_of_the_site_reads_and_writes_no_workspace(workspace, monkeypatch):
     (workspace / FILE).write_text('{"guess": {"05.sixty": {"said": 20}}}')
     monkeypatch.setenv("MOE_SITE", "1")
     asked = sixty()
-    assert (asked.kept, asked.place) == (None, "browser")
-    assert reveal("05.sixty", 60).kept is None
-    asked.kept = {"said": 3}
-    assert sixty().kept is None
+    assert (asked.stored, asked.place) == (None, "browser")
+    assert reveal("05.sixty", 60).stored is None
+    asked.stored = {"said": 3}
+    assert sixty().stored is None
     assert (workspace / FILE).read_text() == '{"guess": {"05.sixty": {"said": 20}}}'
 
 
@@ -81,7 +81,7 @@ def test_a_workspace_that_cannot_be_written_is_said(workspace, monkeypatch):
 
     monkeypatch.setattr("moe_tutorial.course.progress.file.Progress.put", full)
     asked = sixty()
-    asked.kept = {"said": 20}
+    asked.stored = {"said": 20}
     assert asked.place == "page"
 
 

@@ -77,7 +77,7 @@ def test_a_number_that_has_no_quiz_is_refused():
 
 def test_a_score_card_has_the_answers_of_the_workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert score_card().kept == {}
+    assert score_card().stored == {}
     answers = {"guess": {"03.order": {"said": "a little"}}, "exercise": {}}
     (tmp_path / "progress.json").write_text(json.dumps(answers))
-    assert score_card().kept == answers
+    assert score_card().stored == answers

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from moe_tutorial.course.exercises import EXERCISES
-from moe_tutorial.course.running import KEPT
+from moe_tutorial.course.running import MAX_PRINTED
 
 EXERCISE = EXERCISES["03.topk_then_softmax"]
 RIGHT = "logits.topk(k).values.softmax(-1)"
@@ -114,9 +114,9 @@ def test_what_an_answer_sets_is_set_back(body):
 def test_a_megabyte_of_print_is_cut(capsys):
     result = examine(f"print('x' * 1_000_000)\nreturn {RIGHT}")
     assert result.passed
-    assert result.printed.startswith("x" * KEPT + "\n... and ")
+    assert result.printed.startswith("x" * MAX_PRINTED + "\n... and ")
     assert result.printed.endswith(" characters more")
-    assert len(result.printed) < KEPT + 50
+    assert len(result.printed) < MAX_PRINTED + 50
     assert capsys.readouterr() == ("", "")
     assert examine("print('here')\nreturn 1 / 0").printed == "here\n"
 

@@ -23,14 +23,14 @@ CLAIMS = {  # lesson -> the old ids of its claims, all of lesson 09; in other le
 ANSWERS = json.loads((Path(__file__).parents[2] / "show/web/ask/moved.json").read_text(encoding="utf-8"))
 
 
-def answers_moved(kept: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def answers_moved(stored: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """A learner's progress with each answer under its present id."""
-    moved = dict(kept)
-    if "guess" in kept:
-        moved["guess"] = {ANSWERS["guess"].get(id, id): value for id, value in kept["guess"].items()}
-    if "quiz" in kept:
+    moved = dict(stored)
+    if "guess" in stored:
+        moved["guess"] = {ANSWERS["guess"].get(id, id): value for id, value in stored["guess"].items()}
+    if "quiz" in stored:
         moved["quiz"] = {}
-        for id, value in kept["quiz"].items():
+        for id, value in stored["quiz"].items():
             if not isinstance(value, dict):  # edited by hand
                 moved["quiz"][id] = value
                 continue

@@ -2,7 +2,7 @@
 
 import traitlets as t
 
-from moe_tutorial.course.progress.kept import Asking, answered, place
+from moe_tutorial.course.progress.storage import Asking, answered, place
 from moe_tutorial.show.web import bundle
 
 NOTHING = "Nothing is counted yet. Lock a guess, solve an exercise, answer a quiz, and it stands here."
@@ -13,7 +13,7 @@ class ScoreCard(Asking):
 
     _esm = bundle("web/ask/score.js")
     label = t.Unicode("Your score card").tag(sync=True)
-    kept = t.Dict().tag(sync=True)  # kind -> id -> value
+    stored = t.Dict().tag(sync=True)  # kind -> id -> value
     nothing = t.Unicode(NOTHING).tag(sync=True)
 
     def __repr__(self) -> str:
@@ -26,4 +26,4 @@ class ScoreCard(Asking):
 
 def score_card() -> ScoreCard:
     """Show how close your guesses were, which exercises you solved, and your quiz results, over the whole course."""
-    return ScoreCard(place=place(), kept=answered())
+    return ScoreCard(place=place(), stored=answered())

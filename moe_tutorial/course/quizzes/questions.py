@@ -20,13 +20,13 @@ from typing import Any
 import traitlets as t
 
 from moe_tutorial.course.guesses import NO_SCRIPT
-from moe_tutorial.course.progress.kept import Keeper, prose
+from moe_tutorial.course.progress.storage import StoredAnswer, prose
 from moe_tutorial.show.web import bundle
 
 FOLDER = files(__package__)
 
 
-class Quiz(Keeper):
+class Quiz(StoredAnswer):
     """The widget behind `quiz`."""
 
     _esm = bundle("web/ask/quiz.js")

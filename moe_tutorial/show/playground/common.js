@@ -102,7 +102,7 @@ export function makeRecord(losses, E) {
     },
     /** Record a step.
      * @param {number} step @param {number[]} values @param {Float64Array} counts @param {number} choices */
-    keep(step, values, counts, choices) {
+    add(step, values, counts, choices) {
       const at = next * width;
       for (let j = 0; j < width; j++) ring[at + j] = values[j] ?? counts[j - values.length] / choices;
       next = (next + 1) % RECENT;

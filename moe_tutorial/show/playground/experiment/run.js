@@ -4,7 +4,7 @@
 import { SETTINGS } from "./experiment.js";
 import { createLayer } from "../kinds.js";
 
-const MOMENTS = 64; // maximum number of snapshots; of a longer run every second one remains
+const SNAPSHOTS = 64; // maximum number of snapshots; of a longer run every second one remains
 const EVERY = 64; // steps between two snapshots, at first
 const JUDGED = 20; // steps between two checks whether the goal is reached
 
@@ -48,22 +48,22 @@ export function makeRun({ settings, knocked, changes = [] }, data, goal) {
   const model = createLayer(settings, data);
   knocked.forEach((gone, e) => gone && model.knock(e, true));
   changes = [...changes];
-  let obeyed = 0; // number of changes applied so far
+  let applied = 0; // number of changes applied so far
   let every = EVERY;
   /** @type {Map<number, any>} */
-  let moments = new Map();
+  let snapshots = new Map();
   let won = 0; // the first checked step at which the goal was reached
 
   // A snapshot is the state before the changes of its step.
-  function keep() {
-    if (model.step % every || moments.has(model.step)) return;
-    moments.set(model.step, model.save());
-    if (moments.size <= MOMENTS) return;
+  function takeSnapshot() {
+    if (model.step % every || snapshots.has(model.step)) return;
+    snapshots.set(model.step, model.save());
+    if (snapshots.size <= SNAPSHOTS) return;
     every *= 2;
-    moments = new Map([...moments].filter(([step]) => step % every === 0));
+    snapshots = new Map([...snapshots].filter(([step]) => step % every === 0));
   }
-  function obey() {
-    while (changes[obeyed]?.at === model.step) apply(model, changes[obeyed++]);
+  function applyDue() {
+    while (changes[applied]?.at === model.step) apply(model, changes[applied++]);
   }
   function judge() {
     if (goal && !won && model.step && model.step % JUDGED === 0 && goal(model.evaluate())) won = model.step;
@@ -85,11 +85,11 @@ export function makeRun({ settings, knocked, changes = [] }, data, goal) {
       const open = run.open();
       const end = model.step + steps;
       while (model.step < end && !(open && won)) {
-        const stops = [end, next(every), changes[obeyed]?.at ?? end, open ? next(JUDGED) : end];
+        const stops = [end, next(every), changes[applied]?.at ?? end, open ? next(JUDGED) : end];
         model.train(Math.min(...stops) - model.step);
         run.reached = Math.max(run.reached, model.step);
-        keep();
-        obey();
+        takeSnapshot();
+        applyDue();
         judge();
       }
     },
@@ -97,27 +97,27 @@ export function makeRun({ settings, knocked, changes = [] }, data, goal) {
     change(name, value) {
       const change = { at: model.step, name, value };
       apply(model, change); // may throw
-      changes = changes.slice(0, obeyed);
+      changes = changes.slice(0, applied);
       if (replaces(changes.at(-1), change)) changes.pop();
       changes.push(change);
-      obeyed = changes.length;
+      applied = changes.length;
       run.reached = model.step;
-      moments = new Map([...moments].filter(([step]) => step <= model.step));
+      snapshots = new Map([...snapshots].filter(([step]) => step <= model.step));
       if (won > model.step) won = 0;
     },
     /** Go to a step that the run has reached before. @param {number} step */
     seek(step) {
-      const from = Math.max(...[...moments.keys()].filter((kept) => kept <= step));
+      const from = Math.max(...[...snapshots.keys()].filter((at) => at <= step));
       if (step < model.step || from > model.step) {
-        model.restore(moments.get(from));
-        obeyed = changes.findIndex(({ at }) => at >= from);
-        if (obeyed < 0) obeyed = changes.length;
-        obey();
+        model.restore(snapshots.get(from));
+        applied = changes.findIndex(({ at }) => at >= from);
+        if (applied < 0) applied = changes.length;
+        applyDue();
       }
       if (step > model.step) run.train(step - model.step);
     },
   };
-  keep();
-  obey();
+  takeSnapshot();
+  applyDue();
   return run;
 }

@@ -92,7 +92,7 @@ export function createMixture(given = {}, own) {
     learn(++model.step, settings.rate);
     balance.afterStep?.(batch, router.bias, settings.coefficient);
     const square = grads.weight.reduce((sum, g) => sum + g * g, 0);
-    record.keep(model.step, [task, term, Math.sqrt(square)], batch.counts, batch.choices);
+    record.add(model.step, [task, term, Math.sqrt(square)], batch.counts, batch.choices);
   }
 
   /** Add `pull` to the gradients with respect to the weights. @param {number} T @param {number} k */

@@ -10,8 +10,8 @@ const PIXELS = 112; // along the side of a part's picture
 const layers = new WeakMap();
 function marksOf(canvas, data, width, radius, theme) {
   const key = `${width} ${devicePixelRatio} ${theme.key} ${radius}`;
-  const kept = layers.get(canvas);
-  if (kept?.key === key && kept.data === data) return kept.image;
+  const cached = layers.get(canvas);
+  if (cached?.key === key && cached.data === data) return cached.image;
   const image = document.createElement("canvas");
   image.width = image.height = canvas.width;
   const ctx = image.getContext("2d", { willReadFrequently: true });

@@ -4,25 +4,25 @@
 /** @typedef {number[]} Place */
 /** @typedef {{ node: number, level: number, ends: Place[] | null }} Line */
 
-/** Cut a polygon along a node's line: `kept` is the part where side * logit >= 0, `ends` are the crossings of its
+/** Cut a polygon along a node's line: `inside` is the part where side * logit >= 0, `ends` are the crossings of its
  * border.
  * @param {Place[]} corners @param {(place: Place) => number} logit @param {number} side */
 function cut(corners, logit, side) {
   /** @type {Place[]} */
-  const kept = [];
+  const inside = [];
   /** @type {Place[]} */
   const ends = [];
   corners.forEach((a, i) => {
     const b = corners[(i + 1) % corners.length];
     const va = side * logit(a);
     const vb = side * logit(b);
-    if (va >= 0) kept.push(a);
+    if (va >= 0) inside.push(a);
     if (va >= 0 === vb >= 0) return;
     const crossing = [0, 1].map((axis) => a[axis] + ((b[axis] - a[axis]) * va) / (va - vb));
-    kept.push(crossing);
+    inside.push(crossing);
     ends.push(crossing);
   });
-  return { kept, ends };
+  return { inside, ends };
 }
 
 /** Each node's line, clipped to the part of the extent that reaches the node by hard decisions. `ends` is null if no
@@ -34,8 +34,8 @@ export function linesOf({ NODES, logit }, [left, right, bottom, top]) {
   return Array.from({ length: NODES }, (_, n) => {
     const value = (/** @type {Place} */ [x0, x1]) => logit(n, x0, x1);
     const rightwards = cut(areas[n], value, 1);
-    areas[2 * n + 1] = cut(areas[n], value, -1).kept;
-    areas[2 * n + 2] = rightwards.kept;
+    areas[2 * n + 1] = cut(areas[n], value, -1).inside;
+    areas[2 * n + 2] = rightwards.inside;
     const { ends } = rightwards;
     return { node: n, level: Math.floor(Math.log2(n + 1)), ends: ends.length === 2 ? ends : null };
   });

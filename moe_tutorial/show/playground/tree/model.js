@@ -102,7 +102,7 @@ export function createTree(given = {}, own) {
     const hardening = settings.hardening * entropy;
     checkFinite(task + hardening + uneven, model.step);
     learn(++model.step, settings.rate);
-    record.keep(model.step, [task, hardening, uneven], counts, T);
+    record.add(model.step, [task, hardening, uneven], counts, T);
   }
 
   function train(steps = 1) {

@@ -3,12 +3,12 @@
 // measurement.
 import { choice, inWords, prose, slider } from "./answers.js";
 import { button, el, mount, note } from "../dom.js";
-import { keeper } from "./kept.js";
+import { storedAnswer } from "./storage.js";
 
 /** @param {{model: any, el: HTMLElement}} widget */
 function render({ model, el: root }) {
   const [question, answers] = [model.get("question"), model.get("answers")];
-  const kept = keeper(model, draw);
+  const stored = storedAnswer(model, draw);
   const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
 
   /** The control for the answer. A choice is stored as its text, so that the choices can be reordered. */
@@ -18,7 +18,7 @@ function render({ model, el: root }) {
     return { node, read: () => answers.choices[read() ?? -1] ?? null };
   }
   function draw() {
-    const guess = kept.get();
+    const guess = stored.get();
     const asks = el("p", { className: "moe-question" }, ...prose(question));
     const parts = guess ? [asks] : [open()];
     if (guess)
@@ -27,7 +27,7 @@ function render({ model, el: root }) {
         el("b", {}, inWords(guess.said, answers)),
         ". Locked: the lesson answers further down.",
       );
-    const where = guess ? [note(kept.where())] : [];
+    const where = guess ? [note(stored.where())] : [];
     const label = el("p", { className: "moe-label" }, model.get("label"));
     mount(
       root,
@@ -41,7 +41,7 @@ function render({ model, el: root }) {
       const said = read();
       if (said === null) told.textContent = "Choose an answer first.";
       else {
-        kept.put({ said });
+        stored.put({ said });
         draw();
         told.focus();
       }
@@ -49,7 +49,7 @@ function render({ model, el: root }) {
     return el("fieldset", {}, el("legend", { className: "moe-question" }, ...prose(question)), node, lock);
   }
   draw();
-  return kept.stop;
+  return stored.stop;
 }
 
 export default { render };

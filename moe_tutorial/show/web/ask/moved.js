@@ -2,7 +2,7 @@
 // Lessons 09 to 12 became 09 to 14: answers stored before get their present ids. See course/renumbered.py.
 import MOVED from "./moved.json" with { type: "json" };
 
-/** The stored answers, each under its present id. @param {Record<string, Record<string, any>>} kept */
+/** The stored answers, each under its present id. @param {Record<string, Record<string, any>>} stored */
 export function answersMoved({ guess, quiz }) {
   /** @type {any} */
   const { guess: guesses, quiz: quizzes, of: sizes } = MOVED;

@@ -3,7 +3,7 @@
 import { choice, matching, ordering, prose, typed } from "./answers.js";
 import { button, el, mount } from "../dom.js";
 import { judge, quizWords, unseal } from "./judge.js";
-import { keeper } from "./kept.js";
+import { storedAnswer } from "./storage.js";
 
 const MISSING = {
   choose: "Choose an answer first.",
@@ -21,10 +21,10 @@ const CONTROLS = {
 /** @param {{model: any, el: HTMLElement}} widget */
 function render({ model, el: root }) {
   const questions = model.get("questions");
-  const kept = keeper(model);
+  const stored = storedAnswer(model);
   const status = el("p", { className: "moe-note moe-outside" });
   // tries: number of answers to each question; right: ids of the solved questions
-  const done = () => kept.get() ?? { of: questions.length, tries: {}, right: [] };
+  const done = () => stored.get() ?? { of: questions.length, tries: {}, right: [] };
 
   function ask(/** @type {any} */ question) {
     const { id, kind, sealed } = question;
@@ -42,7 +42,7 @@ function render({ model, el: root }) {
       const { right, said } = judge(kind, answer, unseal(sealed));
       const { of, tries, right: solved } = done();
       const now = right ? [...solved, id] : solved;
-      kept.put({ of, tries: { ...tries, [id]: (tries[id] ?? 0) + 1 }, right: now });
+      stored.put({ of, tries: { ...tries, [id]: (tries[id] ?? 0) + 1 }, right: now });
       tell(right, said);
       count();
     };
@@ -64,10 +64,10 @@ function render({ model, el: root }) {
   }
   function count() {
     const begun = Object.keys(done().tries).length;
-    status.textContent = begun ? `${quizWords([done()])}. ${kept.where()}` : "";
+    status.textContent = begun ? `${quizWords([done()])}. ${stored.where()}` : "";
   }
   mount(root, ...questions.map(ask), status);
   count();
-  return kept.stop;
+  return stored.stop;
 }
 export default { render };

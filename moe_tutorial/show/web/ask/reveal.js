@@ -2,7 +2,7 @@
 // The widget behind reveal(): compares the guess with the measurement, once the guess is locked.
 import { inWords, prose, withUnit } from "./answers.js";
 import { button, el, mount, note } from "../dom.js";
-import { keeper } from "./kept.js";
+import { storedAnswer } from "./storage.js";
 
 const NEAR = 0.1; // as a fraction of the slider's range
 const VERDICTS = {
@@ -52,7 +52,7 @@ function list(/** @type {any} */ said, /** @type {any} */ measured, /** @type {s
 /** @param {{model: any, el: HTMLElement}} widget */
 function render({ model, el: root }) {
   const [id, answers, measured] = ["id", "answers", "measured"].map((name) => model.get(name));
-  const kept = keeper(model, draw);
+  const stored = storedAnswer(model, draw);
   const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
   let shown = false;
 
@@ -68,7 +68,7 @@ function render({ model, el: root }) {
     return node;
   }
   function draw() {
-    const said = kept.get()?.said;
+    const said = stored.get()?.said;
     const open = shown || said !== undefined;
     const label = el("p", { className: "moe-label" }, model.get("label"));
     mount(root, el("section", { className: "moe-ask" }, label, ...(open ? [told, ...answer(said)] : [closed()])));
@@ -92,11 +92,11 @@ function render({ model, el: root }) {
       return [picture];
     }
     const how = verdict(said, measured, answers);
-    if (kept.get().how !== how) kept.put({ said, is: measured, how });
+    if (stored.get().how !== how) stored.put({ said, is: measured, how });
     told.replaceChildren("You said ", ...prose(inWords(said, answers)), "; it is ", is, ".");
     return [note(VERDICTS[how]), picture];
   }
   draw();
-  return kept.stop;
+  return stored.stop;
 }
 export default { render };

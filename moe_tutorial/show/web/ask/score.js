@@ -2,7 +2,7 @@
 // The widget behind score_card(): a learner's results by lesson. On the site they come from localStorage.
 import { button, el, mount, note } from "../dom.js";
 import { quizWords } from "./judge.js";
-import { forget, keptHere } from "./kept.js";
+import { forget, storedAnswers } from "./storage.js";
 
 /** @param {any} found the answers of one kind, id -> value @returns {Map<string, any[]>} the values by lesson */
 function byLesson(found) {
@@ -39,7 +39,7 @@ function render({ model, el: root }) {
 
   function draw() {
     const columns = COLUMNS.map(({ kind, name, words }) => {
-      const found = onPage ? keptHere(kind) : (model.get("kept")[kind] ?? {});
+      const found = onPage ? storedAnswers(kind) : (model.get("stored")[kind] ?? {});
       return { name, words, all: Object.values(found), lessons: byLesson(found) };
     }).filter(({ all }) => all.length);
     const label = el("p", { className: "moe-label" }, model.get("label"));

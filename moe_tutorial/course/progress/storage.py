@@ -45,17 +45,17 @@ class Asking(anywidget.AnyWidget):
         return data | {"text/html": self.page()}, metadata
 
 
-class Keeper(Asking):
-    """Base class of widgets that store one answer, ``kept``, which ``show/web/ask/kept.js`` reads and writes."""
+class StoredAnswer(Asking):
+    """Base class of widgets with one answer, ``stored``, which ``show/web/ask/storage.js`` reads and writes."""
 
     kind = t.Unicode().tag(sync=True)
     id = t.Unicode().tag(sync=True)
-    kept = t.Dict(default_value=None, allow_none=True).tag(sync=True)
+    stored = t.Dict(default_value=None, allow_none=True).tag(sync=True)
 
     def __init__(self, kind: str, id: str, **traits: Any) -> None:
-        kept = answered().get(kind, {}).get(id)
-        super().__init__(kind=kind, id=id, place=place(), kept=kept if isinstance(kept, dict) else None, **traits)
-        self.observe(self._keep, "kept")
+        stored = answered().get(kind, {}).get(id)
+        super().__init__(kind=kind, id=id, place=place(), stored=stored if isinstance(stored, dict) else None, **traits)
+        self.observe(self._keep, "stored")
 
     def _keep(self, change: dict[str, Any]) -> None:
         kept = progress()

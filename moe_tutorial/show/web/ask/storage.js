@@ -3,12 +3,12 @@
 // localStorage, under keys that begin with the site's path, or in memory if the browser refuses.
 import { answersMoved } from "./moved.js";
 
-const HEARD = "moe-kept"; // the event by which the widgets of a page tell each other
+const CHANGED = "moe-stored"; // the event by which the widgets of a page tell each other
 const site = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
 /** @type {any} */
 const everywhere = window; // each widget of a page has a copy of this module
 /** @type {Map<string, any>} */
-const here = (everywhere.moeKept ??= new Map());
+const here = (everywhere.moeStored ??= new Map());
 const WHERE = {
   workspace: "It is kept in your workspace.",
   kernel: "It is kept until the kernel stops: this notebook is in no workspace.",
@@ -38,10 +38,10 @@ function write(key, value) {
 
 /** One stored answer: get() and put() its value; where() says where it is stored; stop() removes the event listeners.
  * @param {any} model @param {(value: any) => void} hear called when another widget of the page changes it */
-export function keeper(model, hear = () => {}) {
+export function storedAnswer(model, hear = () => {}) {
   const [kind, id, inBrowser] = [model.get("kind"), model.get("id"), model.get("place") === "browser"];
   const key = `${site}${kind} ${id}`;
-  let value = inBrowser ? read(key) : model.get("kept");
+  let value = inBrowser ? read(key) : model.get("stored");
   let place = "";
   const listen = (/** @type {any} */ event) => {
     if (event.detail.key !== key || event.detail.by === model) return;
@@ -49,7 +49,7 @@ export function keeper(model, hear = () => {}) {
     hear(value);
   };
   const tell = () => hear(value);
-  addEventListener(HEARD, listen);
+  addEventListener(CHANGED, listen);
   model.on("change:place", tell); // the workspace could not be written
   return {
     get: () => value,
@@ -57,14 +57,14 @@ export function keeper(model, hear = () => {}) {
       value = next;
       if (inBrowser) place = write(key, value) ? "browser" : "page";
       else {
-        model.set("kept", value);
+        model.set("stored", value);
         model.save_changes();
       }
-      dispatchEvent(new CustomEvent(HEARD, { detail: { key, value, by: model } }));
+      dispatchEvent(new CustomEvent(CHANGED, { detail: { key, value, by: model } }));
     },
     where: () => WHERE[place || model.get("place")],
     stop() {
-      removeEventListener(HEARD, listen);
+      removeEventListener(CHANGED, listen);
       model.off("change:place", tell);
     },
   };
@@ -81,7 +81,7 @@ function keys() {
   return [...found].filter((key) => key.startsWith(site));
 }
 /** All stored answers of a kind: id -> value. @param {string} kind */
-export function keptHere(kind) {
+export function storedAnswers(kind) {
   const start = `${site}${kind} `;
   const found = keys().filter((key) => key.startsWith(start));
   return Object.fromEntries(found.map((key) => [key.slice(start.length), read(key)]));
@@ -101,7 +101,7 @@ export function forget() {
 }
 
 /** @type {Record<string, Record<string, any>>} */
-const before = { guess: keptHere("guess"), quiz: keptHere("quiz") };
+const before = { guess: storedAnswers("guess"), quiz: storedAnswers("quiz") };
 for (const [kind, after] of Object.entries(answersMoved(before))) {
   for (const id of Object.keys(before[kind])) if (!(id in after)) remove(`${site}${kind} ${id}`);
   for (const [id, value] of Object.entries(after))
