@@ -1,4 +1,4 @@
-"""What several test folders share: what this machine must have, and when its lack is a failure."""
+"""Fixtures and hooks of all tests: what the machine must have, and the order in which workers take the tests."""
 
 import os
 import re
@@ -12,13 +12,13 @@ from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parents[1]
 IN_CI = os.environ.get("CI", "").lower() in {"true", "1"}
-PATIENCE = 90_000  # milliseconds for what a page has to do: it comes at once, but on a busy machine
+PATIENCE = 90_000  # milliseconds to wait for an action in a page, which is slow only on a busy machine
 
-# For planted mistakes: that a test fails is all that is asked, and not what its smallest failing case is.
+# For planted mistakes: a test only has to fail, so its smallest failing example is not searched.
 settings.register_profile("first failure", phases=[Phase.explicit, Phase.generate])
 
-# What runs for minutes, the longest first, so that no worker begins it when the others have nothing left to do. The
-# tests of the site come when the lessons have run: it is built from what they showed.
+# Tests that take minutes, the longest first, so that no worker starts one when the others have finished. The tests of
+# the site come after the lessons, because it is built from their outputs.
 PLANTED = "tests/planted/"
 LONG = (
     "tests/browser/test_live_panel.py",  # it waits more than it computes, so the lessons run beside it
@@ -40,24 +40,24 @@ def urgency(test: str) -> tuple[int, int]:
 
 
 def pytest_configure() -> None:
-    """The date draws the seeds that nobody has looked at: once, for all workers."""
+    """Set the seed of the nightly tests from the date, once for all workers."""
     os.environ.setdefault("MOE_NIGHT", f"{date.today():%Y%m%d}")
 
 
 def pytest_report_header() -> str:
-    """So that they can be had again."""
+    """Print this seed, so that a failure can be repeated."""
     return f"further seeds (nightly): MOE_SEED={os.environ['MOE_NIGHT']}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In the order of their urgency where workers share the tests; each file keeps its own order."""
+    """Sort the tests by urgency if workers share them; the order within a file stays."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: urgency(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """`--dist loadscope` in that order. A file stays in one worker, but for ONE_BY_ONE."""
+    """``--dist loadscope`` in that order. A file stays in one worker, except those in ONE_BY_ONE."""
     from xdist.scheduler import LoadScopeScheduling
 
     class LongestFirst(LoadScopeScheduling):
@@ -71,7 +71,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
 
 def lacking(what: str, how: str) -> None:
-    """Skip with a clear line on a reader's machine; fail in CI, where nothing may go untested."""
+    """Skip the test with a message on a reader's machine; fail in CI, where no test may be skipped."""
     line = f"{what} is missing here: {how}"
     if IN_CI:
         pytest.fail(line, pytrace=False)
@@ -101,7 +101,7 @@ def chromium():
     install = "install it, or run `python -m playwright install --with-deps chromium`"
     try:
         playwright = sync_playwright().start()
-    except Exception:  # on a minimal system its own Node.js finds no libatomic, and it says no more than "closed"
+    except Exception:  # without libatomic, its Node.js fails with no other message than "closed"
         lacking("Chromium, or a library that Playwright needs,", install)
     try:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
@@ -124,7 +124,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def site(root: Path) -> Path:
-    """The built website; a build that is up to date is used as it is."""
+    """The built website; an up-to-date build is reused."""
     from moe_tutorial.tools.book import BookError, build
 
     if not shutil.which("npm"):
@@ -137,7 +137,7 @@ def site(root: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def axe(root: Path) -> str:
-    """The code of axe, which finds what keeps people out of a page."""
+    """The code of axe, which checks the accessibility of a page."""
     from moe_tutorial.tools.book import BookError, fetch_npm
 
     try:

@@ -1,4 +1,4 @@
-"""Train many seeds as one model: ten runs for the price of three or four.
+"""Train many seeds as one model: ten runs take as long as three or four.
 
 A claim rests on many seeds, and small models leave most of a processor idle. So the parameters of all seeds are
 stacked, ``torch.func.vmap`` runs the same model over the stack, and one optimiser step moves them all. Adam works

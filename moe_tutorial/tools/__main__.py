@@ -8,13 +8,13 @@ from moe_tutorial.course import CourseError
 from moe_tutorial.course.folders import lessons_folder, repository
 
 LEARNERS = {
-    "lab": "open your own folder of the course in JupyterLab; make it if need be (further options go to JupyterLab)",
+    "lab": "open your own folder of the course in JupyterLab, and make it if there is none (options go to JupyterLab)",
     "new": "make your own folder of the course, without opening it",
     "update": "bring your folder up to date with the course: your answers and your own cells go into the new lessons",
-    "reset": "give a lesson anew; yours is kept in old/",
-    "status": "say how far you are",
+    "reset": "replace a lesson by the original; yours is saved in old/",
+    "status": "show your progress in each lesson",
 }
-INSTRUCTORS = {"nbgrader": "make a course of nbgrader's from the lessons with exercises, in a new folder"}
+INSTRUCTORS = {"nbgrader": "make an nbgrader course from the lessons with exercises, in a new folder"}
 CONTRIBUTORS = {
     "lessons": "run every lesson and count the claims that hold; writes nothing",
     "reference": "run the lessons and store their text outputs in the .ipynb",
@@ -45,7 +45,7 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     texts = LEARNERS | INSTRUCTORS | CONTRIBUTORS
     added = {name: commands.add_parser(name, help=text) for name, text in texts.items()}
     for name in LEARNERS:
-        said = "your folder: this one if it is one, or else my-course in it"
+        said = "your folder of the course; default: the current folder if it is one, otherwise my-course in it"
         added[name].add_argument("--folder", type=Path, help=said)
     for name in ("lessons", "reference", "sync", "counts"):
         added[name].add_argument("--folder", type=Path, default=lessons_folder())

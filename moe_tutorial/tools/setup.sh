@@ -1,9 +1,9 @@
 #!/bin/sh
-# Make .venv and install the course into it; at once when nothing changed. Called by the Makefile, from the repository:
-#   setup.sh PYTHON lab|all       PYTHON may be empty: then the first Python that fits is taken
-# uv does the work where it is on the PATH, venv and pip elsewhere. On Linux without an NVIDIA GPU, PyTorch is its CPU
-# build. TORCH_INDEX=pypi takes PyTorch from where everything else comes from, TORCH_INDEX=ADDRESS from that index.
-# Whatever is missing is said in one line.
+# Make .venv and install the course into it, unless nothing has changed. The Makefile calls it in the repository:
+#   setup.sh PYTHON lab|all       If PYTHON is empty, the first suitable Python is used.
+# It uses uv if that is on the PATH, otherwise venv and pip. On Linux without an NVIDIA GPU it installs PyTorch's CPU
+# build. TORCH_INDEX=pypi takes PyTorch from the same index as all packages, TORCH_INDEX=URL from another one.
+# An error is one line that says what is missing.
 wanted=$1
 extras=$2
 cpu_index=https://download.pytorch.org/whl/cpu # PyTorch's own
@@ -54,7 +54,7 @@ if [ ! -d .venv ]; then
     : >"$made"
 fi
 
-# One stamp per set of extras: it holds what was installed from, so that only a change installs again.
+# A stamp for each set of extras has the checksum of pyproject.toml, so that only a change installs again.
 case $extras in
 lab) course='.[lab]' ;;
 all) course='.[lab,book,test]' ;;
@@ -75,7 +75,7 @@ installer() {
     fi
 }
 
-# install WHAT: the log has everything; what is fetched is named as it comes
+# install PACKAGE...: write the whole output to the log, and print the name of each package that is fetched
 install() {
     rm -f .venv/install-failed
     { installer "$@" || : >.venv/install-failed; } | tee "$log" | sed -n \
@@ -93,13 +93,13 @@ give_up() {
     stop "The install failed: ${why:-$(tail -n 1 "$log") }(Details: $log)"
 }
 
-# PyPI's PyTorch for Linux brings CUDA: gigabytes that do nothing without an NVIDIA GPU.
+# PyTorch from PyPI includes CUDA on Linux: gigabytes that are of no use without an NVIDIA GPU.
 brings_idle_cuda() {
     case "$(uname -s) $(uname -m)" in "Linux x86_64" | "Linux aarch64") ;; *) return 1 ;; esac
     [ ! -e /proc/driver/nvidia ] && [ ! -e /dev/nvidia0 ] && ! nvidia-smi >/dev/null 2>&1
 }
 
-# answers ADDRESS: within five seconds, finding the host included
+# answers URL: whether it responds within five seconds, including the lookup of the host
 answers() {
     "$bin/python" -c 'import signal, sys, urllib.request
 signal.alarm(5)
@@ -111,7 +111,7 @@ torch=$("$bin/python" -c 'import tomllib
 needs = tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]
 print(next(need for need in needs if need.startswith("torch")))')
 
-# From another index, torch comes first and alone: what else that index has is not taken.
+# From another index, install torch first and without dependencies, so that no other package comes from there.
 if [ -n "$TORCH_INDEX" ]; then
     if [ "$TORCH_INDEX" != pypi ]; then
         echo "PyTorch comes from TORCH_INDEX, $TORCH_INDEX."
@@ -127,8 +127,8 @@ elif brings_idle_cuda && ! installer --no-index --no-deps "$torch" >/dev/null; t
     fi
 fi
 
-# Without pip, which uv's environments lack, %pip would not work in a notebook.
+# uv's environments have no pip, which %pip in a notebook needs.
 install ${uv:+pip} -e "$course" || give_up
-echo "Compiling its kernels" # now, so that no first cell waits for them; where it fails, each does at its first call
+echo "Compiling its kernels" # so that no cell waits for them; if this fails, each is compiled at its first call
 "$bin/python" -c 'from moe_tutorial.layers.fast import compile_kernels; compile_kernels()' >/dev/null 2>&1 || :
 echo "$now" >".venv/installed-$extras"

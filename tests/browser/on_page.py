@@ -3,7 +3,7 @@
 import base64
 import json
 
-# Twenty-five of the page's own frames: what would still happen has happened then, however busy the machine is.
+# Wait for 25 animation frames, after which a page has drawn everything, even on a busy machine.
 FRAMES = "new Promise((done) => { let n = 25; const next = () => --n ? requestAnimationFrame(next) : done(); next(); })"
 SCRIPT = """
 const state = JSON.parse(%s, (_, value) => value?.base64 === undefined ? value

@@ -1,4 +1,4 @@
-"""Systematic small changes of a function's source: what a slip of the pen makes of a right answer."""
+"""Mutants of a function: systematic small changes of its source, such as ``-`` for ``+``."""
 
 import ast
 import copy
@@ -24,7 +24,7 @@ OPERATORS = {
 
 
 def instead_of(node: ast.AST) -> Iterator[ast.AST]:
-    """What may stand in the place of one node."""
+    """The nodes that may replace a node."""
     if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in OPERATORS:
         yield _with(node, op=OPERATORS[type(node.op)]())
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div | ast.MatMult):

@@ -1,8 +1,8 @@
-"""The playground's experiments keep what their names promise, over seeds that did not choose their settings.
+"""The playground's presets do what their names say, with seeds that were not used to choose their settings.
 
-Settings and rules were chosen with seeds below 2000. The rule: a promise about runs holds in at least four of five
-seeds of those below, and from the preset's own seed, which the reader sees first; what is said of all holds in all.
-`make test` takes five of the seeds, the nightly tests all.
+Settings and rules were chosen with seeds below 2000. A statement about most runs must hold for at least four of five
+seeds, and for the preset's own seed, which a reader sees first; a statement about all runs must hold for all seeds.
+``make test`` takes five of the seeds, the nightly tests all.
 """
 
 import functools
@@ -26,7 +26,7 @@ def presets(engine, seeds):
 
 
 def measured(preset, when):
-    """A function: what is measured -> its values, one a seed, the preset's own first."""
+    """A function: name of a measure -> its values, one per seed, that of the preset's own seed first."""
 
     def values(name):
         return np.array([functools.reduce(operator.getitem, name.split("."), run[when]) for run in preset["runs"]])
@@ -35,17 +35,17 @@ def measured(preset, when):
 
 
 def mostly(holds):
-    """From the preset's own seed, and from four in five of the others."""
+    """Whether it holds for the preset's own seed, and for four in five of the others."""
     return bool(holds[0] and holds[1:].mean() >= 0.8)
 
 
 def gap(seen):
-    """By how much one leaf alone is worse than all of them mixed."""
+    """How much less accurate one leaf is than all leaves mixed."""
     return seen("soft.accuracy") - seen("hard.accuracy")
 
 
-# By preset: what it shows at its end (before), after the change that it proposes (after), and, where it is a tree, with
-# that change from the start (anew).
+# Preset -> statements about its end (before), about the end after the proposed change (after) and, for a tree, about
+# a run with that change from the start (anew).
 PROMISES = {
     "rules": lambda before, after, anew: {
         "four experts work": all(before("dead") == 0),
@@ -126,7 +126,7 @@ def test_a_preset_asks_before_it_tells_and_all_run_as_long(presets, seeds):
             assert len(asked) < 120
 
 
-# Ways to win each challenge, which a reader may find: what is changed when it begins, and the settings it has then.
+# Ways to win each challenge: the settings changed when it begins, and the settings before.
 WAYS = {
     "seven": [({"noise": 0, "balance": "switch", "coefficient": 1}, {})],
     "even": [({"k": 2, "rate": 0.03, "balance": "switch", "coefficient": 1}, {})],

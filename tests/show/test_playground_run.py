@@ -1,10 +1,10 @@
-"""A run is kept by how it began and what was changed: one can go back in it, and a link makes the same one again."""
+"""A run is determined by its start and its changes: it can go back to any step, and a link repeats it."""
 
 import json
 
 import pytest
 
-# Begins a run, moves what is asked at its step, and tells what there is to see and to go on from.
+# Helpers: begin a run, make moves at their steps, and collect what a page shows and what later steps depend on.
 TOOLS = """
 const begin = ({ kind = "mixture", settings = {}, knocked = [], changes = [], goal }) => {
   const all = { ...defaultsOf(kind), ...settings };
@@ -49,7 +49,7 @@ def moves(case):
 
 @pytest.fixture
 def tell(engine):
-    """What comes of lines of JavaScript that know a case as `c` and its moves as `m`."""
+    """Run lines of JavaScript with a case as `c` and its moves as `m`, and return their result."""
 
     def tell(case, lines):
         return engine("run", code=f"const c = {json.dumps(case)}, m = {json.dumps(moves(case))};{TOOLS}{lines}")
@@ -107,7 +107,7 @@ def test_any_step_can_be_gone_back_to_and_on_from(tell, name):
     assert then >= len(CASES[name]["moves"]) - 1
 
 
-def test_of_a_long_run_fewer_moments_are_kept_and_any_step_is_found(tell):
+def test_a_long_run_has_fewer_snapshots_and_goes_back_to_any_step(tell):
     assert tell(
         {"settings": {"E": 2, "width": 1, "batch": 1}, "moves": []},
         """
