@@ -138,7 +138,7 @@ def _build(repository: Path, again: bool) -> Path:
     import yaml
 
     from moe_tutorial.tools.notebooks.tables import contents
-    from moe_tutorial.tools.site.html.lazy_assets import FOLDER, publish
+    from moe_tutorial.tools.site.content.lazy_assets import FOLDER, publish
 
     out, config = repository / "_build", repository / "book.yml"
     notebooks, package = repository / "notebooks", repository / "moe_tutorial"

@@ -10,7 +10,7 @@ import pytest
 from nbformat import v4
 from PIL import Image
 
-from moe_tutorial.tools.site.html.lazy_assets import FOLDER, STATES, VIEW, publish
+from moe_tutorial.tools.site.content.lazy_assets import FOLDER, STATES, VIEW, publish
 
 
 def png(width=64, height=48):

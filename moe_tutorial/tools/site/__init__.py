@@ -16,8 +16,9 @@ from moe_tutorial.show.web import read
 
 STATIC = Path(__file__).parent / "static"
 PARTS = (
-    "claims deferred exercises experiments folds formulas front guess social_meta not_found moved sources terms "
-    "repository csp"
+    "content.claims html.deferred content.exercises content.playground_links content.folds content.katex "
+    "content.front_page content.guess html.social_meta html.not_found html.redirects content.sources content.glossary "
+    "html.repository html.csp"
 )
 """The submodules of the extension, in the order in which they are set up."""
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from sphinx.application import Sphinx
 
-from moe_tutorial.tools.site.html.front import cards
+from moe_tutorial.tools.site.content.front_page import cards
 from moe_tutorial.tools.site.html.social_meta import address
 
 NAME = "404"

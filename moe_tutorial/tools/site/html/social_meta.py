@@ -8,7 +8,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from moe_tutorial.tools.site.html.front import divided
+from moe_tutorial.tools.site.content.front_page import divided
 from moe_tutorial.tools.site.html.repository import pages_address, repository
 from moe_tutorial.tools.site.html.social_card import CARD, SIZE, draw
 

@@ -18,7 +18,7 @@ from moe_tutorial.show.web import bundle, style
 from moe_tutorial.study import regimes_2d, train
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content import claims
-from moe_tutorial.tools.site.html.lazy_assets import FOLDER, digest, place
+from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, place
 
 MINUTES = re.compile(r"^# (\d+) minutes\.", re.MULTILINE)
 

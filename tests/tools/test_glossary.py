@@ -9,7 +9,7 @@ from docutils import nodes
 from docutils.core import publish_doctree
 from sphinx import addnodes
 
-from moe_tutorial.tools.site.content.terms import EVERYDAY, link, terms
+from moe_tutorial.tools.site.content.glossary import EVERYDAY, link, terms
 
 GLOSSARY = """# Glossary
 
