@@ -138,7 +138,6 @@ def _build(repository: Path, again: bool) -> Path:
     import yaml
 
     from moe_tutorial.tools.notebooks.tables import contents
-    from moe_tutorial.tools.site.content.lazy_assets import FOLDER, publish
 
     out, config = repository / "_build", repository / "book.yml"
     notebooks, package = repository / "notebooks", repository / "moe_tutorial"
@@ -147,6 +146,8 @@ def _build(repository: Path, again: bool) -> Path:
     if not again and not changed(stamp, html / "index.html", now):
         print(f"✓ the site is up to date: {html / 'index.html'}")
         return html
+
+    from moe_tutorial.tools.site.content.lazy_assets import FOLDER, publish
 
     gather_assets(fetch_npm(package / "tools/web", out), out / "assets")
     toc = out / "_toc.yml"

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from on_site import unfold
 from playwright.sync_api import expect
 from sampled import LOOKS, sampled
@@ -13,7 +14,7 @@ from moe_tutorial.show.web import read
 from moe_tutorial.show.widgets.claim_list import Measured, stored
 from moe_tutorial.study.claims import read_claims
 from moe_tutorial.tools.site.content.claims import all_claims
-from moe_tutorial.tools.site.html.csp import policy
+from moe_tutorial.tools.site.html.postprocess import add_policy
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "moe_tutorial/tools/site/static"
@@ -43,9 +44,9 @@ def address(lessons, tmp_path_factory):
         f'<body><main class="bd-article"><h1>Claims</h1>{all_claims(lessons)}</main>'
         '<script defer src="claims.js"></script></body></html>'
     )
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(html)}">'
-    html = html.replace('<meta charset="utf-8">', f'<meta charset="utf-8">{meta}')
-    (folder / "claims.html").write_text(html, encoding="utf-8")
+    page = BeautifulSoup(html, "html.parser")
+    add_policy(page)
+    (folder / "claims.html").write_text(str(page), encoding="utf-8")
     (folder / "claims.js").write_text((STATIC / "claims.js").read_text(encoding="utf-8"), encoding="utf-8")
     return (folder / "claims.html").as_uri()
 

@@ -52,8 +52,15 @@ def test_the_repository_is_origins_unless_the_variable_names_another(tmp_path, m
 
 
 CONFIGURATION = """
-extensions = ["myst_nb", "moe_tutorial.tools.site.html.repository"]
+from moe_tutorial.tools.site.html.repository import add_buttons, change_buttons
+
+extensions = ["myst_nb"]
 html_theme, nb_execution_mode = "sphinx_book_theme", "off"
+
+
+def setup(app):
+    app.connect("config-inited", add_buttons)
+    app.connect("html-page-context", change_buttons, priority=900)
 """
 
 

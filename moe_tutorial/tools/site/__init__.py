@@ -1,10 +1,9 @@
-"""The Sphinx extension of the website: local assets, the course's look, claim boxes, and plotly pictures.
+"""The Sphinx extension of the website.
 
 Every page loads its scripts, fonts and styles from the site itself, so that it works offline and from a folder.
 """
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,19 @@ from sphinx.errors import ExtensionError
 
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
+from moe_tutorial.tools.site.content import cells, claims, front_page, glossary, katex, playground_links, sources
+from moe_tutorial.tools.site.html import not_found, postprocess, redirects, repository, social_meta
 
 STATIC = Path(__file__).parent / "static"
-PARTS = (
-    "content.claims html.deferred content.exercises content.playground_links content.folds content.katex "
-    "content.front_page content.guess html.social_meta html.not_found html.redirects content.sources content.glossary "
-    "html.repository html.csp"
-)
-"""The submodules of the extension, in the order in which they are set up."""
+# The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.
+STYLES = ("moe/look.css", "katex/katex.min.css", "site.css", "claims.css")
+SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "claims.js", "excerpts.js", "print.js")
+DIRECTIVES = {
+    "hero": front_page.Hero,
+    "lessons": front_page.Lessons,
+    "measured": front_page.Measured,
+    "sources": sources.Sources,
+}
 
 
 def themes_script() -> str:
@@ -58,33 +62,28 @@ def configure(app: Sphinx, config: Any) -> None:
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")
     # The assets keep their folder structure in _static, so that KaTeX's style sheet finds its fonts.
     config.html_static_path += [str(assets), str(STATIC)]
-    config.html_context.setdefault("default_mode", "auto")  # the theme follows the reader's system
-
-
-def finish_head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Add the scripts and styles that a page uses, and the icon, without which browsers request a missing file."""
-    body = context.get("body", "")
-    context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="_static/moe/icon.svg" />\n'
-    if 'class="math' in body:
-        app.add_css_file("katex/katex.min.css", priority=800)
-    if 'class="moe-late' in body:
-        app.add_js_file("widgets.js", priority=900, loading_method="defer")
-    if "<details" in body:
-        app.add_js_file("folds.js", priority=900, loading_method="defer")
-    if 'class="moe-plotly' in body:
-        app.add_js_file("moe/themes.js", priority=150)
-        app.add_js_file("plotly-pictures.js", priority=900, loading_method="defer")
-    if page == "search":
-        app.add_js_file("excerpts.js", priority=300)
+    config.html_favicon = str(made / "icon.svg")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register everything with Sphinx."""
+    """Register the extension's parts with Sphinx, which calls them in this order."""
     app.connect("config-inited", configure)
-    app.connect("html-page-context", finish_head, priority=900)  # after Jupyter Book's own
-    app.add_css_file("moe/look.css", priority=800)
-    app.add_css_file("site.css", priority=900)
-    app.add_js_file("print.js", priority=900, loading_method="defer")
-    for part in PARTS.split():
-        import_module(f"{__name__}.{part}").setup(app)
+    app.connect("config-inited", repository.add_buttons)
+    app.connect("config-inited", social_meta.draw_card)
+    for style in STYLES:
+        app.add_css_file(style, priority=900)
+    for script in SCRIPTS:
+        app.add_js_file(script, priority=900)
+    for name, directive in DIRECTIVES.items():
+        app.add_directive(name, directive)
+    app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
+    app.add_html_math_renderer("katex", (katex.visit, None), (katex.visit, None))
+    app.connect("doctree-read", cells.fold, priority=400)  # before Sphinx collects the table of contents
+    for change in (claims.draw, playground_links.link, glossary.link):
+        app.connect("doctree-read", change)
+    for change in (social_meta.add_tags, repository.change_buttons):
+        app.connect("html-page-context", change, priority=900)  # after the theme's own
+    app.connect("html-collect-pages", not_found.page)
+    app.connect("build-finished", redirects.write)
+    app.connect("build-finished", postprocess.edit_pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

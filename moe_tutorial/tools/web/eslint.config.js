@@ -19,7 +19,7 @@ export default [
       ],
     },
   },
-  // Scripts of the site; plotly-pictures.js fetches Plotly.
+  // Scripts of the site; lazy.js fetches Plotly.
   {
     files: ["moe_tutorial/tools/site/static/*"],
     languageOptions: {

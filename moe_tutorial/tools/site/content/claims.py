@@ -1,17 +1,17 @@
 """Turn claim lines in a lesson's outputs into rows that unfold, and collect all claims on one page with a filter."""
 
 from collections import Counter
+from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
 
 from moe_tutorial.show.widgets.claim_box import anchor, box, kinds
-from moe_tutorial.show.widgets.claim_list import Measured, listed, summary
+from moe_tutorial.show.widgets.claim_list import Measured, listed, stored, summary
 from moe_tutorial.study.claims import Claim
+from moe_tutorial.tools.notebooks import executed
 from moe_tutorial.tools.notebooks.tables import contents as toc
 
 ALL_CLAIMS = "tag_all-claims"  # the cell that lists all claims in JupyterLab; the site replaces it
@@ -24,15 +24,15 @@ KINDS = {
 }
 
 
-class ClaimsHere(nodes.General, nodes.Element):
-    """Placeholder for the list of all claims, until every page is read."""
-
-
-def store(env: BuildEnvironment) -> dict[str, list[Claim]]:
-    """The claims of each page, stored in Sphinx's environment."""
-    if not hasattr(env, "moe_claims"):
-        env.moe_claims = {}  # type: ignore[attr-defined]
-    return env.moe_claims  # type: ignore[attr-defined]
+@cache
+def measured(repository: Path) -> list[Measured]:
+    """The claims of every lesson, as the lesson printed them when it was executed for this site."""
+    titles = {page["file"]: page.get("title", "") for page in toc(repository)}
+    return [
+        lesson._replace(title=titles[lesson.file], address=f"{lesson.file}.html")
+        for lesson in stored(executed.folder(repository))
+        if lesson.file in titles  # the cache also has lessons that were renamed
+    ]
 
 
 def parts(text: str) -> list[Claim | str]:
@@ -48,27 +48,22 @@ def parts(text: str) -> list[Claim | str]:
 
 
 def draw(app: Sphinx, doctree: nodes.document) -> None:
-    """Replace each claim line by its row; other lines of the same output stay as they are."""
+    """Replace each claim line by its row, and the cell that lists all claims by their page."""
     for cell in list(doctree.findall(nodes.container)):
         if ALL_CLAIMS in cell["classes"]:
-            cell.replace_self(ClaimsHere())
-    found: list[Claim] = []
+            lessons = measured(Path(app.srcdir).parent)
+            cell.replace_self(nodes.raw("", all_claims(lessons), format="html"))
     for block in list(doctree.findall(nodes.literal_block)):
-        if "output" not in block["classes"] or " claim " not in block.astext():
-            continue
-        new: list[nodes.Node] = []
-        for part in parts(block.astext()):
-            if isinstance(part, Claim):
-                found.append(part)
-                new.append(nodes.raw("", box(part, address=f"#{anchor(part)}"), format="html"))
-            else:
-                plain = block.deepcopy()
-                plain.rawsource = part.strip("\n")
-                plain.children = [nodes.Text(plain.rawsource)]
-                new.append(plain)
-        block.replace_self(new)
-    if found:
-        store(app.env)[app.env.docname] = found
+        if "output" in block["classes"] and " claim " in block.astext():
+            block.replace_self([drawn(part, block) for part in parts(block.astext())])
+
+
+def drawn(part: Claim | str, block: nodes.literal_block) -> nodes.Node:
+    """A claim as its row, or text as an output like ``block``."""
+    if isinstance(part, Claim):
+        return nodes.raw("", box(part, address=f"#{anchor(part)}"), format="html")
+    text = part.strip("\n")
+    return nodes.literal_block(text, text, **block.attributes)
 
 
 def contents(lessons: list[Measured]) -> str:
@@ -101,43 +96,3 @@ def all_claims(lessons: list[Measured]) -> str:
     """The page of all claims: summary, contents, filter and list."""
     figures = summary([claim for lesson in lessons for claim in lesson.claims])
     return figures + contents(lessons) + choices(lessons) + listed(lessons, in_page=True)
-
-
-def collect(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Fill the page of all claims, lesson by lesson."""
-    for place in list(doctree.findall(ClaimsHere)):
-        titles = {page["file"]: page.get("title", "") for page in toc(Path(app.srcdir).parent)}
-        lessons = [
-            Measured(lesson, titles[lesson], app.builder.get_relative_uri(page, lesson), claims)
-            for lesson, claims in sorted(store(app.env).items())
-        ]
-        place.replace_self(nodes.raw("", all_claims(lessons), format="html"))
-
-
-def add_files(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Add the script to pages with claims, and the style sheet to the page of all claims."""
-    body = context.get("body", "")
-    if 'class="moe-claim ' in body:
-        app.add_js_file("claims.js", priority=900, loading_method="defer")
-    if 'class="moe-claims-filter' in body:
-        app.add_css_file("claims.css", priority=950)
-
-
-def forget(app: Sphinx, env: BuildEnvironment, page: str) -> None:
-    """Drop the claims of a page that Sphinx is about to read again."""
-    store(env).pop(page, None)
-
-
-def merge(app: Sphinx, env: BuildEnvironment, pages: Any, other: BuildEnvironment) -> None:
-    """Merge the claims of pages that another Sphinx process has read."""
-    store(env).update(store(other))
-
-
-def setup(app: Sphinx) -> None:
-    """Register this part of the extension with Sphinx."""
-    app.add_node(ClaimsHere)
-    app.connect("doctree-read", draw)
-    app.connect("doctree-resolved", collect)
-    app.connect("html-page-context", add_files, priority=900)  # after Jupyter Book's own
-    app.connect("env-purge-doc", forget)
-    app.connect("env-merge-info", merge)

@@ -4,12 +4,10 @@ import re
 from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from docutils import nodes
-from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.layers import MixtureOfExperts, switch_loss
@@ -17,14 +15,10 @@ from moe_tutorial.show import grid, region_map
 from moe_tutorial.show.web import bundle, style
 from moe_tutorial.study import regimes_2d, train
 from moe_tutorial.tools.notebooks.tables import lessons
-from moe_tutorial.tools.site.content import claims
-from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, place
+from moe_tutorial.tools.site.content.claims import measured
+from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, notice, place
 
 MINUTES = re.compile(r"^# (\d+) minutes\.", re.MULTILINE)
-
-
-class MeasuredHere(nodes.General, nodes.Element):
-    """Placeholder for the numbers of claims, until every page is read."""
 
 
 @cache
@@ -54,11 +48,10 @@ class Hero(SphinxDirective):
         target = Path(self.env.app.srcdir).parent / "_build/assets" / FOLDER
         target.mkdir(parents=True, exist_ok=True)
         css = style("web/widgets/hero.css", "web/widgets/cards.css")
-        model = {"model_module": "anywidget", "state": {"_esm": bundle("web/widgets/hero.js"), "_css": css}}
-        here = place(model, "Four experts divide a plane", target)
         link = f'<link rel="stylesheet" href="_static/{FOLDER}/{digest(css)}.css">'
-        pale = f'<noscript>{link}<div class="moe-figure moe-still">{divided()[1]}</div>'
-        return [nodes.raw("", here.replace("<noscript>", pale, 1), format="html")]
+        still = notice("Four experts divide a plane", f'{link}<div class="moe-figure moe-still">{divided()[1]}</div>')
+        model = {"model_module": "anywidget", "state": {"_esm": bundle("web/widgets/hero.js"), "_css": css}}
+        return [nodes.raw("", place(model, still, target), format="html")]
 
 
 def cards(repository: Path) -> str:
@@ -91,29 +84,14 @@ class Measured(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Insert the placeholder."""
-        return [MeasuredHere()]
-
-
-def count(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Replace the placeholder by the numbers of this build."""
-    found = [claim for each in claims.store(app.env).values() for claim in each]
-    runs = sum(claim.n_seeds or 0 for claim in found if not claim.timed)
-    figures = {
-        "claims, each measured when this site was built": len(found),
-        "of them with a control that has to fail": sum(claim.control is not None for claim in found),
-        "beliefs that turned out false": sum(bool(claim.refutes) for claim in found),
-        "runs from different seeds stand behind them": runs,
-    }
-    items = "".join(f"<li><b>{number:,}</b> <span>{words}</span></li>" for words, number in figures.items())
-    for here in list(doctree.findall(MeasuredHere)):
-        here.replace_self(nodes.raw("", f'<ul class="moe-measured">{items}</ul>', format="html"))
-
-
-def setup(app: Sphinx) -> dict[str, Any]:
-    """Register this part of the extension with Sphinx."""
-    app.add_node(MeasuredHere)
-    for name, directive in {"hero": Hero, "lessons": Lessons, "measured": Measured}.items():
-        app.add_directive(name, directive)
-    app.connect("doctree-resolved", count)
-    return {}
+        """A list of the numbers, each with its words."""
+        lessons = measured(Path(self.env.app.srcdir).parent)
+        found = [claim for lesson in lessons for claim in lesson.claims]
+        figures = {
+            "claims, each measured when this site was built": len(found),
+            "of them with a control that has to fail": sum(claim.control is not None for claim in found),
+            "beliefs that turned out false": sum(bool(claim.refutes) for claim in found),
+            "runs from different seeds stand behind them": sum(claim.n_seeds for claim in found if not claim.timed),
+        }
+        items = "".join(f"<li><b>{number:,}</b> <span>{words}</span></li>" for words, number in figures.items())
+        return [nodes.raw("", f'<ul class="moe-measured">{items}</ul>', format="html")]

@@ -129,8 +129,3 @@ def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: s
             pieces.append(found_by(term, paragraph["ids"][0]))
     if pieces:
         parent.replace(text, [*pieces, nodes.Text(whole[end:])])
-
-
-def setup(app: Sphinx) -> None:
-    """Register this part of the extension with Sphinx."""
-    app.connect("doctree-read", link)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 CODE = """
@@ -45,14 +44,3 @@ def visit(translator: Any, node: nodes.math | nodes.math_block) -> None:
     translator.body.append(translator.starttag(node, tag, "", CLASS="math notranslate nohighlight"))
     translator.body.append(f"{typeset(node.astext(), block, packages)}</{tag}>")
     raise nodes.SkipNode
-
-
-def choose(app: Sphinx, config: Any) -> None:
-    """Make Sphinx use this renderer instead of MathJax."""
-    config.html_math_renderer = "katex"
-
-
-def setup(app: Sphinx) -> None:
-    """Register this part of the extension with Sphinx."""
-    app.add_html_math_renderer("katex", (visit, None), (visit, None))
-    app.connect("config-inited", choose)

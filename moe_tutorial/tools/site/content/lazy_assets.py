@@ -9,17 +9,19 @@ import copy
 import hashlib
 import io
 import json
-import re
 from html import escape
 from pathlib import Path
 
+from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 from PIL import Image
+
+from moe_tutorial.tools.site.content import plotly
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"
 FOLDER = "late"  # in the pages' _static
-PICTURE = re.compile(r'(?P<name>src|srcset)="data:image/png;base64,(?P<code>[^"]+)"')
+PNG = "data:image/png;base64,"
 IN_PAGE = 4_000  # base64 characters; a shorter picture is not worth a request
 OWN = ("layout", "tabbable", "tooltip")  # traits that every widget has and no page reads
 
@@ -36,20 +38,26 @@ def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if VIEW in data:
-                words = "".join(data.get("text/plain", ""))
-                still = "".join(data.get("text/html", ""))
-                html = place(states[data[VIEW]["model_id"]], words, target, still)
-                output["data"] = NotebookNode({"text/html": html})
+                still = "".join(data.get("text/html", "")) or notice("".join(data.get("text/plain", "")))
+                html = place(states[data[VIEW]["model_id"]], still, target)
+            elif plotly.MIME in data:
+                html = plotly.box(data[plotly.MIME])
             elif "text/html" in data:
-                data["text/html"] = PICTURE.sub(lambda found: picture(found, target), "".join(data["text/html"]))
+                html = move_pictures("".join(data["text/html"]), target)
+            else:
+                continue
+            output["data"] = NotebookNode({"text/html": html})
     return page
 
 
-def place(model: dict, words: str, target: Path, still: str = "") -> str:
-    """Write a widget's files, and return the HTML of its placeholder.
+def notice(words: str, still: str = "") -> str:
+    """HTML of ``words``, with a notice and the picture ``still`` for readers without JavaScript."""
+    off = "<p>What moves here is drawn by JavaScript, which is off.</p>"
+    return f'<p class="moe-note">{escape(words)}</p><noscript>{still}{off}</noscript>'
 
-    Until the widget loads, and without JavaScript, the placeholder shows ``still``, the widget's own HTML. If that is
-    empty, it shows ``words``, and without JavaScript a notice.
+
+def place(model: dict, still: str, target: Path) -> str:
+    """Write a widget's files, and return the HTML of its placeholder, which shows ``still`` until the widget loads.
 
     Raises ValueError if this is not an anywidget, or if its code does not have exactly one default export.
     """
@@ -59,39 +67,45 @@ def place(model: dict, words: str, target: Path, still: str = "") -> str:
     buffers = [[buffer["path"], buffer["data"]] for buffer in model.get("buffers", [])]
     code, css = model["state"]["_esm"], model["state"]["_css"]
     if (found := code.count("export default ")) != 1:
-        raise ValueError(f"{words}: a widget's code has one default export, this has {found}")
-    kind = named(target, "js", "moeWidgets", f"(() => {{\n{code.replace('export default ', 'return ')}\n}})()")
-    held = named(target, "js", "moeStates", json.dumps({"state": state, "buffers": buffers}))
+        raise ValueError(f"a widget's code has one default export, this has {found}: {code[:80]!r}")
+    kind = named(target, "moeWidgets", f"(() => {{\n{code.replace('export default ', 'return ')}\n}})()")
+    held = named(target, "moeStates", json.dumps({"state": state, "buffers": buffers}))
     style = digest(css) + ".css"
     (target / style).write_text(css, encoding="utf-8")
-    still = still or (
-        f'<p class="moe-note">{escape(words)}</p>'
-        "<noscript><p>What moves here is drawn by JavaScript, which is off.</p></noscript>"
-    )
     link = " data-link" if state.get("options", {}).get("link") else ""
     return f'<div class="moe-late" data-code="{kind}" data-state="{held}" data-style="{style}"{link}>{still}</div>'
 
 
-def named(target: Path, ending: str, table: str, value: str) -> str:
+def named(target: Path, table: str, value: str) -> str:
     """Write a script that sets ``window.<table>[name]`` to a JavaScript value. Returns the script's name."""
     name = digest(value)
     text = f"(window.{table} ??= {{}})[{json.dumps(name)}] = {value};\n"
-    (target / f"{name}.{ending}").write_text(text, encoding="utf-8")
+    (target / f"{name}.js").write_text(text, encoding="utf-8")
     return name
 
 
-def picture(found: re.Match, target: Path) -> str:
-    """Move an inline picture into a file that is loaded lazily, unless it is small. Returns the new attributes."""
-    if len(found["code"]) < IN_PAGE:
-        return found[0]
-    content = base64.b64decode(found["code"])
-    name = f"{hashlib.sha256(content).hexdigest()[:16]}.webp"
-    with Image.open(io.BytesIO(content)) as drawn:
-        width, height = drawn.size  # reserves its space on the page
-        if not (target / name).exists():
-            drawn.save(target / name, lossless=True)  # a third of the PNG's size
-    lazy = ' loading="lazy"' if found["name"] == "src" else ""
-    return f'{found["name"]}="_static/{FOLDER}/{name}" width="{width}" height="{height}"{lazy}'
+def move_pictures(html: str, target: Path) -> str:
+    """Move the pictures of an output into files that are loaded lazily, except for small ones. Returns the new HTML."""
+    output = BeautifulSoup(html, "html.parser")
+    for name in ("src", "srcset"):
+        for element in output.select(f'[{name}^="{PNG}"]'):
+            code = element[name].removeprefix(PNG)
+            if len(code) >= IN_PAGE:
+                file, element["width"], element["height"] = write_picture(code, target)
+                element[name] = f"_static/{FOLDER}/{file}"
+                if name == "src":
+                    element["loading"] = "lazy"
+    return str(output)
+
+
+def write_picture(code: str, target: Path) -> tuple[str, int, int]:
+    """Write a PNG, given in base64, as a WebP file. Returns the file's name, and the picture's width and height."""
+    content = base64.b64decode(code)
+    file = target / f"{hashlib.sha256(content).hexdigest()[:16]}.webp"
+    with Image.open(io.BytesIO(content)) as picture:
+        if not file.exists():
+            picture.save(file, lossless=True)  # a third of the PNG's size
+        return file.name, picture.width, picture.height
 
 
 def digest(text: str) -> str:

@@ -14,8 +14,3 @@ def link(app: Sphinx, doctree: nodes.document) -> None:
         if xref.get("refdomain") == "doc" and state and "=" in state:
             page = app.builder.get_relative_uri(app.env.docname, xref["reftarget"])
             xref.replace_self(nodes.reference("", "", *xref.children, internal=True, refuri=f"{page}#{state}"))
-
-
-def setup(app: Sphinx) -> None:
-    """Register this part of the extension with Sphinx."""
-    app.connect("doctree-read", link)

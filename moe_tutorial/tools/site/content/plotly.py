@@ -3,24 +3,7 @@
 import json
 from html import escape
 
-from docutils import nodes
-from myst_nb.core.render import MimeData, MimeRenderPlugin, NbElementRenderer
-
 MIME = "application/vnd.plotly.v1+json"
-
-
-class PlotlyRenderer(MimeRenderPlugin):
-    """Renders plotly figures. MyST-NB finds this class through the entry point in pyproject.toml."""
-
-    mime_priority_overrides = [("html", MIME, 1)]  # noqa: RUF012
-
-    @staticmethod
-    def handle_mime(renderer: NbElementRenderer, data: MimeData, inline: bool) -> list[nodes.Element] | None:
-        """The picture as a labelled box with its data, or None for anything else."""
-        if inline or data.mime_type != MIME:
-            return None
-        figure = data.content if isinstance(data.content, dict) else json.loads(data.string)
-        return [nodes.raw(text=box(figure), format="html", classes=["output"])]
 
 
 def box(figure: dict) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from docutils import nodes
 from pybtex.database import Entry, parse_file
-from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.tools.notebooks.tables import lessons
@@ -87,8 +86,3 @@ class Sources(SphinxDirective):
                 )
             )
         return [nodes.bullet_list("", *items, classes=["moe-sources"])]
-
-
-def setup(app: Sphinx) -> None:
-    """Register this part of the extension with Sphinx."""
-    app.add_directive("sources", Sources)

@@ -1,23 +1,23 @@
 """Redirect the addresses that lessons had before they were renumbered to the present ones."""
 
 import json
-import re
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 from moe_tutorial.course.progress.renumbered import CLAIMS, LESSONS
+from moe_tutorial.show.widgets.claim_box import anchor
+from moe_tutorial.tools.site.content.claims import measured
 from moe_tutorial.tools.site.html.social_meta import address
 
-PLACE = re.compile(r'<(?:section|details)\b[^>]*\bid="([^"]+)"')
-CLAIM = re.compile(r"claim-(\d\d)-(\d+)")
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8" />
 <meta name="viewport" content="width=device-width, initial-scale=1" />
 <title>This lesson has moved</title>
-<link rel="icon" href="_static/moe/icon.svg" />
+<link rel="icon" href="_static/icon.svg" />
 {canonical}<script>
 const places = {places};
 location.replace(places[decodeURIComponent(location.hash.slice(1))] ?? "{new}" + location.hash);
@@ -35,14 +35,17 @@ def former(claim: str, old: str) -> str:
     return CLAIMS[lesson][int(number) - 1] if lesson in CLAIMS else f"{old}.{number}"
 
 
-def places(folder: Path, old: str, new: list[str]) -> dict[str, str]:
-    """The present addresses of an old page's sections, folds and claims: anchor -> address."""
+def places(app: Sphinx, old: str, new: list[str]) -> dict[str, str]:
+    """The present addresses of an old page's sections and claims: anchor -> address."""
+    claims = {lesson.file: lesson.claims for lesson in measured(Path(app.srcdir).parent)}
     found: dict[str, str] = {}
     for name in new:
-        for id in PLACE.findall((folder / f"{name}.html").read_text(encoding="utf-8")):
-            claim = CLAIM.fullmatch(id)
-            before = f"claim-{former(f'{claim[1]}.{claim[2]}', old[:2]).replace('.', '-')}" if claim else id
-            found.setdefault(before, f"{name}.html#{id}")
+        sections = app.env.get_doctree(name).findall(nodes.section)
+        anchors = {id: id for section in sections for id in section["ids"]}
+        for claim in claims.get(name, []):
+            anchors[f"claim-{former(claim.id, old[:2]).replace('.', '-')}"] = anchor(claim)
+        for before, now in anchors.items():
+            found.setdefault(before, f"{name}.html#{now}")
     return found
 
 
@@ -50,15 +53,10 @@ def write(app: Sphinx, exception: Exception | None) -> None:
     """Write the redirecting pages beside the others."""
     if exception or app.builder.format != "html":
         return
-    folder, root = Path(app.outdir), address(app)
+    root = address(app)
     for old, new in LESSONS.items():
         links = ", ".join(f'<a href="{name}.html">{app.env.titles[name].astext()}</a>' for name in new)
         canonical = f'<link rel="canonical" href="{root}{new[0]}.html" />\n' if root else ""
-        anchors = json.dumps(places(folder, old, new))
+        anchors = json.dumps(places(app, old, new))
         page = PAGE.format(canonical=canonical, new=f"{new[0]}.html", places=anchors, links=links)
-        (folder / f"{old}.html").write_text(page, encoding="utf-8")
-
-
-def setup(app: Sphinx) -> None:
-    """Register this part of the extension with Sphinx."""
-    app.connect("build-finished", write)  # before their Content-Security-Policy is written
+        (Path(app.outdir) / f"{old}.html").write_text(page, encoding="utf-8")

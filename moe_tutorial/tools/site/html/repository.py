@@ -60,7 +60,7 @@ def add_buttons(app: Sphinx, config: Any) -> None:
         }
 
 
-def mend_the_buttons(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+def change_buttons(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Rename the theme's "Open an issue" button, and let Binder open a lesson in the learner's folder.
 
     Not every reader knows what an issue is. ``postBuild`` makes the learner's folder on Binder.
@@ -71,10 +71,3 @@ def mend_the_buttons(app: Sphinx, page: str, template: str, context: dict[str, A
         for launch in button.get("buttons", []):
             if "mybinder.org" in launch.get("url", ""):
                 launch["url"] = launch["url"].replace("lab/tree/notebooks/", "lab/tree/my-course/")
-
-
-def setup(app: Sphinx) -> dict[str, Any]:
-    """Register with Sphinx."""
-    app.connect("config-inited", add_buttons)
-    app.connect("html-page-context", mend_the_buttons, priority=900)  # after the theme's own
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

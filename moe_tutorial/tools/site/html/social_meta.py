@@ -49,7 +49,7 @@ def tags(title: str, site: str, words: str, page: str, root: str) -> str:
     return html + (f'<link rel="canonical" href="{root}{page}.html" />\n' if root else "")
 
 
-def write(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Add the tags to a page's head. Pages without text of their own, such as the search, get none."""
     if doctree:
         site = app.config.html_title or app.config.project
@@ -58,14 +58,8 @@ def write(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
         context["metatags"] = context.get("metatags", "") + own
 
 
-def make_card(app: Sphinx, config: Any) -> None:
+def draw_card(app: Sphinx, config: Any) -> None:
     """Draw the picture, before Sphinx copies the static files."""
     file = Path(app.srcdir).parent / "_build/assets" / CARD
     file.parent.mkdir(parents=True, exist_ok=True)
     draw(divided()[0], config.html_title or config.project, file)
-
-
-def setup(app: Sphinx) -> None:
-    """Register this part of the extension with Sphinx."""
-    app.connect("config-inited", make_card)
-    app.connect("html-page-context", write, priority=900)  # after Jupyter Book's own

@@ -1,4 +1,4 @@
-"""What a lesson's tags fold on the site, and that the lessons are tagged."""
+"""What a lesson's tags hide and fold on the site, and that the lessons are tagged."""
 
 import re
 from pathlib import Path
@@ -8,17 +8,19 @@ import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
-from moe_tutorial.tools.site.content.folds import TAGS, Fold, fold
+from moe_tutorial.tools.site.content.cells import TAGS, Fold, fold
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.py"))
+SOLVED = 'def f(x):\n    """Words."""\n    ### BEGIN SOLUTION\n    return x + 1\n    ### END SOLUTION'
 LINE = "✓ claim 02.1 holds: So | measured 1.000 | rule: mean > 0.5"
 
 
 def cell(code, *tags, prints=""):
     """A code cell as MyST-NB makes it."""
     made = nodes.container("", classes=["cell", *(f"tag_{tag}" for tag in tags)], nb_element="cell_code")
-    made += nodes.container("", nodes.literal_block(code, code), nb_element="cell_code_source")
+    source = nodes.literal_block(code, code)
+    made += nodes.container("", source, classes=["cell_input"], nb_element="cell_code_source")
     if prints:
         output = nodes.literal_block(prints, prints, classes=["output", "stream"])
         made += nodes.container("", output, nb_element="cell_code_output")
@@ -74,6 +76,33 @@ def test_things_to_try_fold_and_what_stands_beside_them_does_not():
     aim, tries = folded(nodes.paragraph("", "Or press play."), things, title="Try it")
     assert aim.astext() == "Or press play."
     assert tries["label"] == "3 things to try in JupyterLab"
+
+
+def test_the_code_of_guesses_and_quizzes_is_left_out():
+    guess, quiz = folded(cell('guess("02")', "guess", prints="Which?"), cell('quiz("02")', "quiz", prints="Why?"))
+    assert guess.astext() == "Which?"
+    assert quiz["label"] == "Test yourself: questions on this lesson"
+    assert quiz.astext() == "Why?"
+
+
+def test_a_quotation_that_asks_for_a_guess_is_marked():
+    label = nodes.strong("", "Guess first.")
+    (quote,) = folded(nodes.block_quote("", nodes.paragraph("", "", label, nodes.Text(" Which?"))))
+    assert (quote["classes"], label["classes"]) == (["moe-guess"], ["moe-label"])
+    assert quote.astext() == "Guess first Which?"
+
+
+def test_an_exercises_stub_is_in_sight_and_the_solution_folds_with_its_check():
+    check = cell('f = check("99.f", f)', prints="✓ exercise 99.f: right")
+    shown, solution, last = folded(cell(SOLVED, "exercise"), check, cell("f(1)", prints="2"))
+    assert shown.astext() == 'def f(x):\n    """Words."""\n    # YOUR CODE HERE\n    raise NotImplementedError()'
+    (block,) = shown.findall(nodes.literal_block)
+    assert block.rawsource == block.astext()  # Sphinx highlights the one only if it equals the other
+    assert solution["label"] == "One solution"
+    solved, checked = solution.children
+    assert solved.astext() == 'def f(x):\n    """Words."""\n    return x + 1'
+    assert checked.astext() == 'f = check("99.f", f)\n\n✓ exercise 99.f: right'
+    assert last.astext() == "f(1)\n\n2"
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)

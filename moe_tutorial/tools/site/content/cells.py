@@ -1,9 +1,10 @@
-"""Fold the code of cells that are tagged as measuring, drawing or setting up, below their outputs.
+"""Hide or fold a lesson's cells by their tags.
 
-A section whose title begins with "Further" is folded as a whole; the fold's label counts its claims and figures. The
-list of things to try is folded, too, since they need JupyterLab.
+The code of cells that measure, draw or set up folds below their outputs. An exercise is shown as its stub. A section
+whose title begins with "Further" folds as a whole, and so does the list of things to try, since they need JupyterLab.
 """
 
+from collections.abc import Callable
 from html import escape
 from itertools import groupby
 
@@ -11,11 +12,13 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
-from moe_tutorial.study.claims import Claim
-from moe_tutorial.tools.site.content.claims import parts
+from moe_tutorial.course.exercises import solved, stub
+from moe_tutorial.study.claims import read_claims
 
 FURTHER = "Further"
 TRY = "Try it"
+GUESS = "Guess first"
+SOLUTION = "One solution"
 LABELS = {
     frozenset({"setup"}): "Imports and set-up",
     frozenset({"draw"}): "How this is drawn",
@@ -31,12 +34,12 @@ class Fold(nodes.General, nodes.Element):
     """A ``<details>`` element, which needs no JavaScript, with the summary ``label``."""
 
 
-def visit(translator: HTML5Translator, node: Fold) -> None:
+def visit_fold(translator: HTML5Translator, node: Fold) -> None:
     """Write the start tag of a closed fold, and its summary."""
     translator.body.append(f'<details class="moe-fold"><summary>{escape(node["label"])}</summary>\n')
 
 
-def depart(translator: HTML5Translator, node: Fold) -> None:
+def depart_fold(translator: HTML5Translator, node: Fold) -> None:
     """Write the end tag."""
     translator.body.append("</details>\n")
 
@@ -53,6 +56,41 @@ def kind(node: nodes.Node) -> str:
     return next(("evidence" if tag in {"measure", "draw"} else tag for tag in tags(node)), "")
 
 
+def written(cell: nodes.container, how: Callable[[str], str]) -> nodes.container:
+    """A copy of a cell with ``how(source)`` as its source."""
+    copy = cell.deepcopy()
+    (block,) = copy.findall(nodes.literal_block)
+    block.rawsource = how(block.rawsource)
+    block[:] = [nodes.Text(block.rawsource)]
+    return copy
+
+
+def show_stubs(doctree: nodes.document) -> None:
+    """Show each exercise as its stub, and fold the solution and the next cell, which is its check."""
+    for cell in [node for node in doctree.findall(nodes.container) if "tag_exercise" in node["classes"]]:
+        section = cell.parent
+        check = section[section.index(cell) + 1]
+        section.remove(check)
+        section.replace(cell, [written(cell, stub), Fold("", written(cell, solved), check, label=SOLUTION)])
+
+
+def hide_code(doctree: nodes.document) -> None:
+    """Remove the code of cells that ask a guess or a quiz."""
+    for code in list(doctree.findall(nodes.container)):
+        if "cell_input" in code["classes"] and {"tag_guess", "tag_quiz"} & set(code.parent["classes"]):
+            code.parent.remove(code)
+
+
+def mark_guesses(doctree: nodes.document) -> None:
+    """Give block quotes that begin with "**Guess first.**" a class of their own."""
+    for quote in doctree.findall(nodes.block_quote):
+        label = quote.next_node(nodes.strong)
+        if label and label.astext() == f"{GUESS}.":
+            quote["classes"].append("moe-guess")
+            label["classes"].append("moe-label")
+            label[:] = [nodes.Text(GUESS)]
+
+
 def fold_code(parent: nodes.Element) -> None:
     """Put the code of neighbouring cells of one kind into one fold, below their outputs."""
     children: list[nodes.Node] = []
@@ -63,44 +101,41 @@ def fold_code(parent: nodes.Element) -> None:
             continue
         fold = Fold(label=LABELS[frozenset.union(*map(tags, cells))])
         for cell in cells:
-            code = cell.children[0]
-            cell.remove(code)
-            if name == "quiz":  # fold the questions, and drop the code
+            if name == "quiz":  # the questions fold, and their code is hidden
                 fold += cell
                 continue
+            code = cell.children[0]
+            cell.remove(code)
             fold += code
             if name == "playground":  # two screens high, so its output is folded as well
                 fold.insert(0, cell)
             elif cell.children:  # it has outputs
                 children.append(cell)
         children.append(fold)
-    parent.children = []
-    parent.extend(children)
+    parent[:] = children
 
 
 def fold_section(section: nodes.section) -> None:
-    """Put everything below a section's title into one fold."""
+    """Put everything below a section's title into one fold, whose label counts its claims and figures."""
     title, *rest = section.children
     outputs = [block for block in section.findall(nodes.literal_block) if "output" in block["classes"]]
-    claims = sum(isinstance(part, Claim) for block in outputs for part in parts(block.astext()))
+    claims = sum(len(read_claims(block.astext())) for block in outputs)
     figures = sum(box.get("nb_element") == "mime_bundle" for box in section.findall(nodes.container))
     held = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((claims, "claim"), (figures, "figure")) if n]
-    fold = Fold(label=f"Open: {', '.join(held) or 'code and its output'}")
-    fold.extend(rest)
-    section.children = [title]
-    section += fold
+    section[:] = [title, Fold("", *rest, label=f"Open: {', '.join(held) or 'code and its output'}")]
 
 
 def fold_list(section: nodes.section) -> None:
     """Put a section's numbered list into a fold."""
     for numbered in [child for child in section.children if isinstance(child, nodes.enumerated_list)]:
-        fold = Fold(label=f"{len(numbered)} things to try in JupyterLab")
-        numbered.replace_self(fold)
-        fold += numbered
+        section.replace(numbered, Fold("", numbered, label=f"{len(numbered)} things to try in JupyterLab"))
 
 
 def fold(app: Sphinx, doctree: nodes.document) -> None:
     """Fold a page's cells and sections. Claims must still be lines of text."""
+    show_stubs(doctree)
+    hide_code(doctree)
+    mark_guesses(doctree)
     for parent in {id(cell.parent): cell.parent for cell in doctree.findall(tags)}.values():
         fold_code(parent)
     for section in list(doctree.findall(nodes.section)):
@@ -109,9 +144,3 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
             fold_section(section)
         elif title == TRY:
             fold_list(section)
-
-
-def setup(app: Sphinx) -> None:
-    """Register this part of the extension with Sphinx."""
-    app.add_node(Fold, html=(visit, depart))
-    app.connect("doctree-read", fold, priority=400)  # before claims become boxes

@@ -1,0 +1,52 @@
+"""What is changed in a page after Sphinx has written it."""
+
+import base64
+import hashlib
+
+import pytest
+from bs4 import BeautifulSoup
+
+from moe_tutorial.tools.site.html.postprocess import defer_scripts, make_absolute, policy, remove_unused
+
+OPTIONS = '<script src="_static/documentation_options.js?v=1"></script>'
+
+
+def edited(html, change, *arguments):
+    page = BeautifulSoup(html, "html.parser")
+    change(page, *arguments)
+    return str(page)
+
+
+def test_scripts_are_deferred_except_those_that_are_async_or_inline_or_that_inline_scripts_need():
+    given = f'{OPTIONS}<script src="a.js"></script><script async="" src="b.js"></script><script>let c = 1;</script>'
+    assert edited(given, defer_scripts) == given.replace('src="a.js"', 'defer="" src="a.js"')
+
+
+def test_nothing_is_fetched_ahead_of_the_styles():
+    style = '<link href="a.css" rel="stylesheet"/>'
+    assert edited(f'<link rel="preload" as="script" href="a.js"/>{style}', remove_unused) == style
+
+
+@pytest.mark.parametrize(
+    ("files", "content"),
+    [
+        ('<script src="_static/searchtools.js"></script><script src="searchindex.js"></script>', 'id="search-results"'),
+        ('<link href="_static/katex/katex.min.css?v=1" rel="stylesheet"/>', 'class="math notranslate"'),
+        ('<script src="_static/lazy.js?v=1"></script>', 'class="moe-late"'),
+    ],
+)
+def test_a_page_loads_a_file_only_if_it_has_what_the_file_is_for(files, content):
+    assert edited(f"{files}<p>Text</p>", remove_unused) == "<p>Text</p>"
+    assert edited(f"{files}<div {content}></div>", remove_unused) == f"{files}<div {content}></div>"
+
+
+def test_on_the_404_page_relative_links_begin_at_the_sites_root():
+    given = '<a href="a.html"></a><img src="./b.png"/><a href="#c"></a><a href="https://d.org/"></a><a href="/e"></a>'
+    expected = given.replace('"a.html', '"/moe/a.html').replace('"./b', '"/moe/b')
+    assert edited(given, make_absolute, "/moe/") == expected
+
+
+def test_the_policy_allows_inline_code_by_its_hash_and_needs_none_for_data():
+    page = BeautifulSoup('<script>let a = "&";</script><script type="application/json">{}</script>', "html.parser")
+    digest = base64.b64encode(hashlib.sha256(b'let a = "&";').digest()).decode()
+    assert f"script-src 'self' 'sha256-{digest}'; " in policy(page)
