@@ -19,12 +19,6 @@ STATIC = Path(__file__).parent / "static"
 # The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.
 STYLES = ("moe/look.css", "katex/katex.min.css", "site.css", "claims.css")
 SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "claims.js", "excerpts.js", "print.js")
-DIRECTIVES = {
-    "hero": front_page.Hero,
-    "lessons": front_page.Lessons,
-    "measured": front_page.Measured,
-    "sources": sources.Sources,
-}
 
 
 def themes_script() -> str:
@@ -55,9 +49,8 @@ def configure(app: Sphinx, config: Any) -> None:
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
-    (made / "look.css").write_text(
-        look.css() + read("web/widgets/claim.css") + read("web/ask/ask.css"), encoding="utf-8"
-    )
+    css = look.css() + read("web/widgets/claim.css") + read("web/ask/ask.css")
+    (made / "look.css").write_text(css, encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")
     # The assets keep their folder structure in _static, so that KaTeX's style sheet finds its fonts.
@@ -74,8 +67,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
         app.add_css_file(style, priority=900)
     for script in SCRIPTS:
         app.add_js_file(script, priority=900)
-    for name, directive in DIRECTIVES.items():
-        app.add_directive(name, directive)
+    app.add_directive("hero", front_page.Hero)
+    app.add_directive("lessons", front_page.Lessons)
+    app.add_directive("measured", front_page.Measured)
+    app.add_directive("sources", sources.Sources)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_html_math_renderer("katex", (katex.visit, None), (katex.visit, None))
     app.connect("doctree-read", cells.fold, priority=400)  # before Sphinx collects the table of contents

@@ -15,10 +15,7 @@ from sphinx.writers.html5 import HTML5Translator
 from moe_tutorial.course.exercises import solved, stub
 from moe_tutorial.study.claims import read_claims
 
-FURTHER = "Further"
-TRY = "Try it"
 GUESS = "Guess first"
-SOLUTION = "One solution"
 LABELS = {
     frozenset({"setup"}): "Imports and set-up",
     frozenset({"draw"}): "How this is drawn",
@@ -71,7 +68,7 @@ def show_stubs(doctree: nodes.document) -> None:
         section = cell.parent
         check = section[section.index(cell) + 1]
         section.remove(check)
-        section.replace(cell, [written(cell, stub), Fold("", written(cell, solved), check, label=SOLUTION)])
+        section.replace(cell, [written(cell, stub), Fold("", written(cell, solved), check, label="One solution")])
 
 
 def hide_code(doctree: nodes.document) -> None:
@@ -140,7 +137,7 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
         fold_code(parent)
     for section in list(doctree.findall(nodes.section)):
         title = section.children[0].astext()
-        if title.startswith(FURTHER):
+        if title.startswith("Further"):
             fold_section(section)
-        elif title == TRY:
+        elif title == "Try it":
             fold_list(section)

@@ -14,7 +14,6 @@ from moe_tutorial.study.claims import Claim
 from moe_tutorial.tools.notebooks import executed
 from moe_tutorial.tools.notebooks.tables import contents as toc
 
-ALL_CLAIMS = "tag_all-claims"  # the cell that lists all claims in JupyterLab; the site replaces it
 KINDS = {
     "holds": "holds here",
     "fails": "fails",
@@ -50,7 +49,7 @@ def parts(text: str) -> list[Claim | str]:
 def draw(app: Sphinx, doctree: nodes.document) -> None:
     """Replace each claim line by its row, and the cell that lists all claims by their page."""
     for cell in list(doctree.findall(nodes.container)):
-        if ALL_CLAIMS in cell["classes"]:
+        if "tag_all-claims" in cell["classes"]:
             lessons = measured(Path(app.srcdir).parent)
             cell.replace_self(nodes.raw("", all_claims(lessons), format="html"))
     for block in list(doctree.findall(nodes.literal_block)):

@@ -38,22 +38,6 @@ def divided() -> tuple[np.ndarray, str]:
     return probs, region_map(probs, places, plane.x_train[:120], plane.y_train[:120])
 
 
-class Hero(SphinxDirective):
-    """``{hero}``: an animated figure of four experts that divide a plane."""
-
-    has_content = True
-
-    def run(self) -> list[nodes.Node]:
-        """The figure's placeholder, with a still map for readers without JavaScript. It loads like a widget."""
-        target = Path(self.env.app.srcdir).parent / "_build/assets" / FOLDER
-        target.mkdir(parents=True, exist_ok=True)
-        css = style("web/widgets/hero.css", "web/widgets/cards.css")
-        link = f'<link rel="stylesheet" href="_static/{FOLDER}/{digest(css)}.css">'
-        still = notice("Four experts divide a plane", f'{link}<div class="moe-figure moe-still">{divided()[1]}</div>')
-        model = {"model_module": "anywidget", "state": {"_esm": bundle("web/widgets/hero.js"), "_css": css}}
-        return [nodes.raw("", place(model, still, target), format="html")]
-
-
 def cards(repository: Path) -> str:
     """The map of the lessons: what each asks, how long it takes, and which lessons it needs."""
     items = []
@@ -68,25 +52,42 @@ def cards(repository: Path) -> str:
     return f'<ol class="moe-lessons">{"".join(items)}</ol>'
 
 
-class Lessons(SphinxDirective):
-    """``{lessons}``: the map of the lessons."""
-
-    has_content = True  # the content is for readers in JupyterLab
-
-    def run(self) -> list[nodes.Node]:
-        """A card for each lesson."""
-        return [nodes.raw("", cards(Path(self.env.app.srcdir).parent), format="html")]
-
-
-class Measured(SphinxDirective):
-    """``{measured}``: the numbers of claims, of controls, of refuted beliefs, and of runs."""
+class HtmlDirective(SphinxDirective):
+    """A directive that inserts HTML. Its content is for readers in JupyterLab."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
+        """Insert what :meth:`html` returns."""
+        return [nodes.raw("", self.html(Path(self.env.srcdir).parent), format="html")]
+
+
+class Lessons(HtmlDirective):
+    """``{lessons}``: the map of the lessons."""
+
+    def html(self, repository: Path) -> str:
+        """A card for each lesson."""
+        return cards(repository)
+
+
+class Hero(HtmlDirective):
+    """``{hero}``: an animated figure of four experts that divide a plane."""
+
+    def html(self, repository: Path) -> str:
+        """The figure's placeholder, with a still map for readers without JavaScript. It loads like a widget."""
+        css = style("web/widgets/hero.css", "web/widgets/cards.css")
+        link = f'<link rel="stylesheet" href="_static/{FOLDER}/{digest(css)}.css">'
+        still = notice("Four experts divide a plane", f'{link}<div class="moe-figure moe-still">{divided()[1]}</div>')
+        model = {"model_module": "anywidget", "state": {"_esm": bundle("web/widgets/hero.js"), "_css": css}}
+        return place(model, still, repository / "_build/assets" / FOLDER)
+
+
+class Measured(HtmlDirective):
+    """``{measured}``: the numbers of claims, of controls, of refuted beliefs, and of runs."""
+
+    def html(self, repository: Path) -> str:
         """A list of the numbers, each with its words."""
-        lessons = measured(Path(self.env.app.srcdir).parent)
-        found = [claim for lesson in lessons for claim in lesson.claims]
+        found = [claim for lesson in measured(repository) for claim in lesson.claims]
         figures = {
             "claims, each measured when this site was built": len(found),
             "of them with a control that has to fail": sum(claim.control is not None for claim in found),
@@ -94,4 +95,4 @@ class Measured(SphinxDirective):
             "runs from different seeds stand behind them": sum(claim.n_seeds for claim in found if not claim.timed),
         }
         items = "".join(f"<li><b>{number:,}</b> <span>{words}</span></li>" for words, number in figures.items())
-        return [nodes.raw("", f'<ul class="moe-measured">{items}</ul>', format="html")]
+        return f'<ul class="moe-measured">{items}</ul>'

@@ -61,14 +61,13 @@ def prose(doctree: nodes.document) -> list[nodes.Text]:
     for paragraph in list(doctree.findall(nodes.paragraph))[1:]:
         if isinstance(paragraph.parent, nodes.entry):
             continue
-        stressed = [each for each in paragraph.children if isinstance(each, nodes.strong | nodes.emphasis)]
-        for part in (paragraph, *stressed):
-            _join_lines(part)
-        texts += [
-            text
-            for text in paragraph.findall(nodes.Text)
-            if text.parent is paragraph or any(text.parent is part for part in stressed)
+        parts = [
+            paragraph,
+            *(child for child in paragraph.children if isinstance(child, nodes.strong | nodes.emphasis)),
         ]
+        for part in parts:
+            _join_lines(part)
+        texts += [text for text in paragraph.findall(nodes.Text) if text.parent in parts]
     return texts
 
 
@@ -117,8 +116,8 @@ def _link_in(text: nodes.Text, words: list[Term], pattern: re.Pattern, unused: s
         if term.name not in unused or (term.name in EVERYDAY and not stressed):
             continue
         unused.remove(term.name)
-        address = f"{PAGE}.html#{term.anchor}"
         pieces.append(nodes.Text(whole[end : found.start()]))
+        address = f"{PAGE}.html#{term.anchor}"
         how = {"refuri": address, "reftitle": term.meaning, "internal": True, "classes": ["moe-term"]}
         pieces.append(nodes.reference("", found[0], **how))
         end = found.end()

@@ -8,6 +8,7 @@ from pybtex.database import Entry, parse_file
 from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.tools.notebooks.tables import lessons
+from moe_tutorial.tools.site.content.cells import Fold
 
 LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
 
@@ -65,24 +66,14 @@ class Sources(SphinxDirective):
         items = []
         for entry in papers(notebooks):
             url = address(entry)
+            citing = [lesson for lesson, urls in links if url in urls]
             line = nodes.paragraph("", f"{authors(entry)} ({entry.fields['year']}). ")
             line += nodes.reference("", plain(entry.fields["title"]), refuri=url, internal=False)
-            line += nodes.Text(f".{where(entry)}")
-            places = [each for each, urls in links if url in urls]
-            line += nodes.Text(" In lessons " if len(places) > 1 else " In lesson ")
-            for number, lesson in enumerate(places):
-                line += nodes.Text(", " if number else "")
+            line += nodes.Text(f".{where(entry)} In lesson{'s' * (len(citing) > 1)} ")
+            for lesson in citing:
                 line += nodes.reference("", lesson.file[:2], refuri=f"{lesson.file}.html", internal=True)
-            line += nodes.Text(".")
+                line += nodes.Text("." if lesson is citing[-1] else ", ")
             code = entry.to_string("bibtex").strip()
-            items.append(
-                nodes.list_item(
-                    "",
-                    line,
-                    nodes.raw("", "<details><summary>BibTeX</summary>", format="html"),
-                    nodes.literal_block(code, code, language="bibtex"),
-                    nodes.raw("", "</details>", format="html"),
-                    ids=[entry.key],
-                )
-            )
+            fold = Fold("", nodes.literal_block(code, code, language="bibtex"), label="BibTeX")
+            items.append(nodes.list_item("", line, fold, ids=[entry.key]))
         return [nodes.bullet_list("", *items, classes=["moe-sources"])]

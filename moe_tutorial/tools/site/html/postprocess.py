@@ -15,17 +15,14 @@ from sphinx.application import Sphinx
 from moe_tutorial.tools.site.html.social_meta import address
 
 # A page loads these scripts and styles if an element matches the selector. Other files stay on every page.
-USED_BY = {
-    "katex.min.css": ".math",
-    "lazy.js": ".moe-late, .moe-plotly",
-    "themes.js": ".moe-plotly",
-    "folds.js": "article details",
-    "claims.js": ".moe-claim",
-    "claims.css": ".moe-claims-filter",
-    "excerpts.js": "#search-results",
-    "searchtools.js": "#search-results",
-    "language_data.js": "#search-results",
-    "searchindex.js": "#search-results",
+USED_FOR = {
+    ".math": ("katex.min.css",),
+    ".moe-late, .moe-plotly": ("lazy.js",),
+    ".moe-plotly": ("themes.js",),
+    "article details": ("folds.js",),
+    ".moe-claim": ("claims.js",),
+    ".moe-claims-filter": ("claims.css",),
+    "#search-results": ("excerpts.js", "searchtools.js", "language_data.js", "searchindex.js"),
 }
 # The theme's icons, of which site.css has the few that are used, and scripts that it fetches before the styles.
 UNUSED = 'script[src*="/fontawesome.js"], link[rel="preload"]'
@@ -38,10 +35,11 @@ def remove_unused(page: BeautifulSoup) -> None:
     """Remove the scripts and styles that a page does not use."""
     for asset in page.select(UNUSED):
         asset.decompose()
-    for file, selector in USED_BY.items():
+    for selector, files in USED_FOR.items():
         if not page.select_one(selector):
-            for asset in page.select(f'script[src*="{file}"], link[href*="{file}"]'):
-                asset.decompose()
+            for file in files:
+                for asset in page.select(f'script[src*="{file}"], link[href*="{file}"]'):
+                    asset.decompose()
 
 
 def defer_scripts(page: BeautifulSoup) -> None:
@@ -50,15 +48,11 @@ def defer_scripts(page: BeautifulSoup) -> None:
         script["defer"] = ""
 
 
-def follow_system(page: BeautifulSoup) -> None:
-    """Show a first visit in the colour scheme of the reader's system from the first paint on."""
+def correct_theme(page: BeautifulSoup) -> None:
+    """Follow the reader's colour scheme from the first paint on, and correct the accessibility of the theme's HTML."""
     for script in page.select("script[data-cfasync]"):
         mode, theme = script.string.rsplit(FIRST_THEME, 1)
         script.string = mode + SYSTEM_THEME + theme
-
-
-def label_landmarks(page: BeautifulSoup) -> None:
-    """Correct the accessibility errors in the theme's HTML."""
     for sidebar in page.select("#pst-primary-sidebar"):
         sidebar.attrs |= {"role": "complementary", "aria-label": "The course"}
     for button in page.select('button[title="Search"]'):
@@ -100,8 +94,7 @@ def edit_pages(app: Sphinx, exception: Exception | None) -> None:
         page = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
         remove_unused(page)
         defer_scripts(page)
-        follow_system(page)
-        label_landmarks(page)
+        correct_theme(page)
         if file.stem == "404":
             make_absolute(page, urlsplit(address(app)).path or "/")
         add_policy(page)

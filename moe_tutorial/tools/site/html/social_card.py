@@ -20,27 +20,23 @@ def draw(probs: np.ndarray, title: str, file: Path) -> None:
     with look.matplotlib_style("light"):
         width, height = SIZE
         figure = Figure(figsize=(width / 100, height / 100), dpi=100)
-        text, muted = look.color("text"), look.color("muted")
         margin = (height - MAP) / 2
         axes = figure.add_axes(((width - MAP - margin) / width, margin / height, MAP / width, MAP / height))
         side, experts = round(len(probs) ** 0.5), probs.shape[1]
         winner, sure = (values.reshape(side, side) for values in (probs.argmax(1), probs.max(1)))
         colors = np.array([to_rgb(look.expert_color(expert)) for expert in range(experts)])
         low, high = look.LOOK["region"]["mixLow"], look.LOOK["region"]["mixHigh"]
-        deep = (low + (high - low) * (sure * experts - 1) / (experts - 1))[..., None]
-        ground = np.array(to_rgb(look.color("ground")))
-        axes.imshow(colors[winner] * deep + ground * (1 - deep), interpolation="nearest")
+        strength = low + (high - low) * (sure * experts - 1) / (experts - 1)
+        axes.imshow(colors[winner], alpha=strength, interpolation="nearest")
         for expert in np.unique(winner).tolist():
-            x, y = middle(winner == expert)
             fill, on = look.expert_color(expert), look.expert_color(expert, "light", "on")
+            label = {"color": on, "fontsize": 22, "weight": "bold", "ha": "center", "va": "center_baseline"}
             box = {"boxstyle": "circle,pad=.35", "facecolor": fill, "edgecolor": "none"}
-            axes.text(
-                x, y, str(expert), color=on, fontsize=22, weight="bold", ha="center", va="center_baseline", bbox=box
-            )
+            axes.text(*middle(winner == expert), str(expert), **label, bbox=box)
         axes.axis("off")
         left = margin / width
         for number, line in enumerate(textwrap.wrap(title, 14)):  # matplotlib's own line spacing is uneven
-            figure.text(left, 0.79 - 0.125 * number, line, fontsize=50, weight="bold", color=text)
+            figure.text(left, 0.79 - 0.125 * number, line, fontsize=50, weight="bold", color=look.color("text"))
         note = "A course in which every claim\nis measured, and has a control."
-        figure.text(left, 0.1, note, fontsize=22, color=muted, va="bottom", linespacing=1.2)
+        figure.text(left, 0.1, note, fontsize=22, color=look.color("muted"), va="bottom", linespacing=1.2)
         figure.savefig(file, format="png", metadata={"Software": None})

@@ -37,10 +37,7 @@
     addEventListener("beforeprint", () => document.querySelectorAll(selector).forEach(show));
   }
 
-  function bytes(text) {
-    const letters = atob(text);
-    return new DataView(Uint8Array.from(letters, (letter) => letter.charCodeAt(0)).buffer);
-  }
+  const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 
   // A model with the interface of anywidget's, without a kernel.
   function createModel({ state, buffers }) {
@@ -85,7 +82,6 @@
   if (location.hash.includes("=")) document.querySelectorAll(".moe-late[data-link]").forEach(mount);
   showNear(".moe-late", "600px", mount);
 
-  const theme = () => (document.documentElement.dataset.theme === "dark" ? "dark" : "light");
   const touch = matchMedia("(pointer: coarse)").matches; // a finger on a picture scrolls the page
   const byMouse = /(?:; d|\.? D)rag to look closer, and click twice to go back\./;
   const drawn = new Map(); // box of a picture -> the theme that it is drawn in
@@ -102,7 +98,7 @@
     await load("plotly-basic.min.js");
     const plot = box.querySelector(".moe-plot");
     const before = drawn.get(box);
-    const now = theme();
+    const now = document.documentElement.dataset.theme === "dark" ? "dark" : "light";
     if (before === now) return;
     drawn.set(box, now);
     const { data, layout } = recolour(
