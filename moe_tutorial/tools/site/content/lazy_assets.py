@@ -1,6 +1,6 @@
 """Move a lesson's widgets and pictures into files that its page loads when they come near the screen.
 
-The site needs no widget manager: ``static/widgets.js`` runs a widget's code on its state. Both are classic scripts,
+The site needs no widget manager: ``static/lazy.js`` runs a widget's code on its state. Both are classic scripts,
 since browsers load neither modules nor JSON for a page that was opened from a folder (``file:``).
 """
 

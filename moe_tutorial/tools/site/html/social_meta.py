@@ -61,5 +61,4 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
 def draw_card(app: Sphinx, config: Any) -> None:
     """Draw the picture, before Sphinx copies the static files."""
     file = Path(app.srcdir).parent / "_build/assets" / CARD
-    file.parent.mkdir(parents=True, exist_ok=True)
     draw(divided()[0], config.html_title or config.project, file)
