@@ -1,13 +1,13 @@
 // Loads the widgets and the plotly pictures of a page when they come near the screen. There is no widget manager and no
 // kernel: a widget's code runs on its state. Code and state are scripts in late/ beside this one (see lazy_assets.py).
 (() => {
-  const folder = document.currentScript.src;
+  const here = document.currentScript.src;
   const requests = new Map(); // name of a file -> promise
 
   // Loads a script or a style sheet once per page.
   function load(name) {
     if (!requests.has(name)) {
-      const address = new URL(name, folder).href;
+      const address = new URL(name, here).href;
       const node = name.endsWith(".css")
         ? Object.assign(document.createElement("link"), { rel: "stylesheet", href: address })
         : Object.assign(document.createElement("script"), { src: address });
