@@ -14,48 +14,52 @@ from sphinx.application import Sphinx
 
 from moe_tutorial.tools.site.html.social_meta import address
 
-# A page loads these scripts and styles if an element matches the selector. Other files stay on every page.
-USED_FOR = {
-    ".math": ("katex.min.css",),
-    ".moe-late, .moe-plotly": ("lazy.js",),
-    ".moe-plotly": ("themes.js",),
-    "article details": ("folds.js",),
-    ".moe-claim": ("claims.js",),
-    ".moe-claims-filter": ("claims.css",),
-    "#search-results": ("excerpts.js", "searchtools.js", "language_data.js", "searchindex.js"),
+# Script or style -> the classes, ids and elements of which a page must have one, or else does not load the file.
+USED_BY = {
+    "katex.min.css": {"math"},
+    "lazy.js": {"moe-late", "moe-plotly"},
+    "themes.js": {"moe-plotly"},
+    "folds.js": {"details"},
+    "claims.js": {"moe-claim"},
+    "claims.css": {"moe-claims-filter"},
+    "excerpts.js": {"search-results"},
+    "searchtools.js": {"search-results"},
+    "language_data.js": {"search-results"},
+    "searchindex.js": {"search-results"},
+    "fontawesome.js": set(),  # site.css has the few icons that are used
 }
-# The theme's icons, of which site.css has the few that are used, and scripts that it fetches before the styles.
-UNUSED = 'script[src*="/fontawesome.js"], link[rel="preload"]'
 # The theme's script sets the colour scheme of a first visit after the first paint, so that a dark page would flash.
 FIRST_THEME = '|| "auto"'
 SYSTEM_THEME = '|| (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
 
 
 def remove_unused(page: BeautifulSoup) -> None:
-    """Remove the scripts and styles that a page does not use."""
-    for asset in page.select(UNUSED):
-        asset.decompose()
-    for selector, files in USED_FOR.items():
-        if not page.select_one(selector):
-            for file in files:
-                for asset in page.select(f'script[src*="{file}"], link[href*="{file}"]'):
-                    asset.decompose()
+    """Remove the scripts and styles that a page does not use, and those that it would fetch ahead of the styles."""
+    present = set()
+    for element in page.find_all(True):
+        present |= {element.name, element.get("id"), *element.get("class", [])}
+    for asset in page.find_all(["script", "link"]):
+        address = asset.get("src") or asset.get("href", "")
+        unused = any(file in address and not users & present for file, users in USED_BY.items())
+        if unused or asset.get("rel") == ["preload"]:
+            asset.decompose()
 
 
 def defer_scripts(page: BeautifulSoup) -> None:
     """Defer all scripts except documentation_options.js, which inline scripts need."""
-    for script in page.select('script[src]:not([async], [src*="documentation_options.js"])'):
-        script["defer"] = ""
+    for script in page.find_all("script", src=True, attrs={"async": False}):
+        if "documentation_options.js" not in script["src"]:
+            script["defer"] = ""
 
 
 def correct_theme(page: BeautifulSoup) -> None:
     """Follow the reader's colour scheme from the first paint on, and correct the accessibility of the theme's HTML."""
-    for script in page.select("script[data-cfasync]"):
+    for script in page.find_all("script", attrs={"data-cfasync": True}):
         mode, theme = script.string.rsplit(FIRST_THEME, 1)
         script.string = mode + SYSTEM_THEME + theme
-    for sidebar in page.select("#pst-primary-sidebar"):
+    for sidebar in page.find_all("div", id="pst-primary-sidebar"):
         sidebar.attrs |= {"role": "complementary", "aria-label": "The course"}
-    for button in page.select('button[title="Search"]'):
+    for button in page.find_all("button", title="Search"):
         del button["aria-label"]  # the button's text says more
 
 
@@ -70,7 +74,7 @@ def make_absolute(page: BeautifulSoup, root: str) -> None:
 def policy(page: BeautifulSoup) -> str:
     """The Content-Security-Policy of a page."""
     hashes = set()
-    for script in page.select('script:not([src], [type="application/json"])'):
+    for script in page.find_all("script", src=False, type=lambda kind: kind != "application/json"):
         digest = hashlib.sha256(script.string.encode()).digest()
         hashes.add(f"'sha256-{base64.b64encode(digest).decode()}'")
     scripts = " ".join(["'self'", *sorted(hashes)])
@@ -83,7 +87,7 @@ def policy(page: BeautifulSoup) -> str:
 def add_policy(page: BeautifulSoup) -> None:
     """Insert the policy ahead of everything that it governs."""
     meta = page.new_tag("meta", attrs={"http-equiv": "Content-Security-Policy", "content": policy(page)})
-    page.select_one("meta[charset]").insert_after("\n", meta)
+    page.find("meta", charset=True).insert_after("\n", meta)
 
 
 def edit_pages(app: Sphinx, exception: Exception | None) -> None:
