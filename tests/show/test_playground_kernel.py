@@ -223,3 +223,22 @@ def test_it_trains_by_itself_until_something_else_is_built(points):
     say(kernel, {"do": "build", "settings": SETTINGS, "serial": 2}, points[1])
     until(lambda: kernel.frame["serial"] == 2 and not trains_by_itself())
     assert not kernel.trainer.running
+
+
+def test_errors_read_as_those_of_the_pages_own_engine(points, engine):
+    kernel = built(points, E=2)
+    tell(kernel, {"knock": [0, True]})
+    last = tell(kernel, {"knock": [1, True]})["error"]
+    kernel = built(points)
+    kernel.trainer.run.layer.router.weight.data.fill_(torch.nan)
+    diverged = tell(kernel, {"do": "step"})["error"]
+    code = """
+    const told = (act) => { try { act(); } catch (error) { return error.message; } };
+    const two = createMixture({ E: 2 });
+    const broken = createMixture();
+    two.knock(0);
+    broken.params.weight.fill(NaN);
+    return [told(() => two.knock(1)), told(() => broken.train(1))];
+    """
+    said = engine("run", code=code)
+    assert [last, diverged.replace("nan", "NaN")] == [f"ValueError: {said[0]}", f"TrainingDiverged: {said[1]}"]
