@@ -1,5 +1,6 @@
 """The playground as something to watch, to go back in, to share and to win: a link replays what was on the screen."""
 
+import ast
 import json
 import random
 import re
@@ -162,10 +163,10 @@ def test_the_run_goes_along_as_pytorch(visit):
     opened = visit(fragment="#preset=spare&steps=700&then=600:balance:switch,0:coefficient:1,50:out:3")
     opened.button("Copy as PyTorch").click()
     script = opened.root.get_by_label("The script", exact=True).input_value()
-    assert f"# {opened.page.url}\n" in script
-    changes = ['(600, "balance", "switch")', '(600, "coefficient", 1)', '(650, "out", [3])']
-    made = script.partition("CHANGES = [")[2].partition("]\nSTEPS = 700\n")[0]
-    assert re.findall(r"^    (\(.*\)),$", made, re.MULTILINE) == changes
+    assert f"The run in the page: {opened.page.url}\n" in script
+    settings = ast.literal_eval(script.partition("settings = ")[2].partition("\n}\n")[0] + "\n}")
+    assert settings["steps"] == 700
+    assert settings["changes"] == [(600, "balance", "switch"), (600, "coefficient", 1), (650, "out", [3])]
 
 
 def test_the_picture_to_share_shows_the_run(visit):

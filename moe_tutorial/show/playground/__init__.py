@@ -38,7 +38,7 @@ class Playground(KernelTraining):
 
     _esm = bundle("playground/page.js")
     _css = style("playground/panels/playground.css")
-    script = t.Unicode(read("playground/pytorch.py")).tag(sync=True)  # the template of a run as a PyTorch script
+    script = t.Unicode(read("playground/pytorch.py")).tag(sync=True)  # a run as a PyTorch script
     options = t.Dict().tag(sync=True)
     state = t.Dict().tag(sync=True)
 

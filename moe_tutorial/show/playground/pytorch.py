@@ -1,33 +1,52 @@
-# <layer=mixture>
-# A mixture of experts, trained as the page trains it: from the same random numbers, in the same steps.
-# </layer=mixture>
-# <layer=tree>
-# A fast feedforward tree, trained as the page trains it: from the same random numbers, in the same steps.
-# </layer=tree>
-# It needs only PyTorch, and contains only what this run uses. The run in the page:
-# LINK
+"""A mixture of experts, or a fast feedforward tree, trained as the playground trains it in its page.
+
+It draws the same random numbers and takes the same steps, so the losses agree with the page to six decimals. It needs
+only PyTorch. Change the settings, and run it again.
+
+The run in the page: playground.html
+"""
+
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-# <run>
-# This is a template, not a module: pytorch.js writes a run here, and removes the sections that the run does not use.
-settings = {"layer": "mixture", "data": "regimes", "seed": 0}
-CHANGES = [(600, "balance", "switch")]
-STEPS = 1200
-# </run>
+settings = {
+    "layer": "mixture",  # or "tree"
+    "data": "regimes",  # or "spirals", "checkerboard", "clusters"
+    "centred": True,  # whether the mean of the training points is subtracted
+    "seed": 0,
+    "rate": 0.01,  # Adam's learning rate
+    "batch": 128,  # points in a step
+    # A mixture:
+    "E": 8,  # experts
+    "k": 1,  # experts chosen for each point
+    "width": 8,  # neurons of each expert
+    "gate": "softmax_topk",  # or "topk_softmax", "sigmoid_topk", "hash"
+    "noise": 0,  # standard deviation of the noise on the logits
+    "balance": "none",  # or "switch", "importance", "bias"
+    "coefficient": 0.1,  # of the balance loss; with "bias", the step of the bias
+    "out": [],  # experts that are knocked out
+    # A tree:
+    "depth": 3,
+    "leaf_width": 4,  # neurons of each leaf
+    "hardening": 0,  # coefficient of the hardening loss
+    "node_balance": 0,  # coefficient of the node-balance loss
+    # The run:
+    "steps": 600,
+    "changes": [],  # during training, in order: (step, setting, value)
+}
 
 torch.set_default_dtype(torch.float64)  # as JavaScript computes
 torch.set_num_threads(1)  # too little work to share among threads
 
 
 class Random:
-    """The page's random numbers (sfc32): a seed, and a stream for each purpose."""
+    """The page's random numbers (sfc32), in one stream for each purpose."""
 
-    def __init__(self, seed, stream):
-        self.state = seed, 0, stream, 1
+    def __init__(self, stream):
+        self.state = settings["seed"], 0, stream, 1
         self.uniform(12)  # discarded, so that similar seeds diverge
 
     def uniform(self, n):
@@ -41,300 +60,236 @@ class Random:
         self.state = a, b, c, d
         return torch.tensor(numbers)
 
-    # <gate=hash or noise>
     def normal(self, n):
         """n standard normal numbers, two from two uniform ones (Box and Muller)."""
         u, v = self.uniform(n + n % 2).view(-1, 2).T
         r, angle = (-2 * (1 - u).log()).sqrt(), 2 * math.pi * v
         return torch.stack([r * angle.cos(), r * angle.sin()], dim=1).flatten()[:n]
 
-    # </gate=hash or noise>
+    def parameter(self, *shape, fan_in):
+        """A parameter that starts as in nn.Linear: uniform between -1 / sqrt(fan_in) and 1 / sqrt(fan_in)."""
+        return nn.Parameter((2 * self.uniform(math.prod(shape)) - 1).view(shape) / math.sqrt(fan_in))
 
 
-points = Random(settings["seed"], 1)
+def regimes(u):
+    """Four quadrants, each split by a line, which turns by 45 degrees from one quadrant to the next."""
+    x = 2 * u[:2].T - 1
+    right, upper = (x > 0).long().T
+    angle = math.pi * (0.25 * (2 * upper + (right ^ upper)) + 0.125)
+    across, up = (x - torch.where(x > 0, 0.5, -0.5)).T
+    return x, across * angle.cos() + up * angle.sin() > 0
 
 
-def draw(n):
-    """n points of the plane (n, 2) and their classes (n,)."""
-    u = points.uniform(3 * n).view(n, 3).T
-    # <data=regimes>
-    if settings["data"] == "regimes":
-        # Four quadrants, each split by a line, which turns by 45 degrees from one quadrant to the next.
-        x = 2 * u[:2].T - 1
-        right, upper = (x > 0).long().T
-        angle = math.pi * (0.25 * (2 * upper + (right ^ upper)) + 0.125)
-        across, up = (x - torch.where(x > 0, 0.5, -0.5)).T
-        y = across * angle.cos() + up * angle.sin() > 0
-    # </data=regimes>
-    # <data=spirals>
-    if settings["data"] == "spirals":
-        # Four arms of half a turn, in two alternating classes.
-        arm, r = (4 * u[0]).floor(), 0.1 + 0.85 * u[1]
-        angle = math.pi * (arm / 2 + u[1]) + 0.5 * (u[2] - 0.5)
-        x = torch.stack([r * angle.cos(), r * angle.sin()], dim=1)
-        y = arm % 2
-    # </data=spirals>
-    # <data=checkerboard>
-    if settings["data"] == "checkerboard":
-        # Four by four squares.
-        x = 2 * u[:2].T - 1
-        y = (4 * u[:2]).floor().sum(0) % 2
-    # </data=checkerboard>
-    # <data=clusters>
-    if settings["data"] == "clusters":
-        # Six clusters, the largest ten times the smallest; a line splits each between two of three classes.
-        cluster = (u[0] >= torch.tensor([[0.4], [0.65], [0.8], [0.9], [0.96]])).sum(0)
-        place, turn = math.pi / 3 * cluster, 0.7 + 2.4 * cluster
-        r, angle = 0.26 * u[1].sqrt(), 2 * math.pi * u[2]
-        dx, dy = r * angle.cos(), r * angle.sin()
-        x = torch.stack([0.72 * place.cos() + dx, 0.72 * place.sin() + dy], dim=1)
-        y = (cluster + (dx * turn.cos() + dy * turn.sin() > 0)) % 3
-    # </data=clusters>
-    return x, y.long()
+def spirals(u):
+    """Four arms of half a turn, in two alternating classes."""
+    arm, r = (4 * u[0]).floor(), 0.1 + 0.85 * u[1]
+    angle = math.pi * (arm / 2 + u[1]) + 0.5 * (u[2] - 0.5)
+    return torch.stack([r * angle.cos(), r * angle.sin()], dim=1), arm % 2
 
 
-(x, y), (x_test, y_test) = draw(512), draw(1024)
-move = -x.mean(0)  # the training points' mean goes to the origin
-# <centred=false>
-if not settings["centred"]:
-    move = move + torch.tensor([2, 1.5])  # and then away from it
-# </centred=false>
-x, x_test = x + move, x_test + move
+def checkerboard(u):
+    """Four by four squares."""
+    return 2 * u[:2].T - 1, (4 * u[:2]).floor().sum(0) % 2
 
 
-def parameter(*shape, inputs):
-    """A parameter that starts as in nn.Linear: uniform between -1 / sqrt(inputs) and 1 / sqrt(inputs)."""
-    return nn.Parameter((2 * start.uniform(math.prod(shape)) - 1).view(shape) / math.sqrt(inputs))
+def clusters(u):
+    """Six clusters, the largest ten times the smallest; a line splits each between two of three classes."""
+    cluster = (u[0] >= torch.tensor([[0.4], [0.65], [0.8], [0.9], [0.96]])).sum(0)
+    place, turn = math.pi / 3 * cluster, 0.7 + 2.4 * cluster
+    r, angle = 0.26 * u[1].sqrt(), 2 * math.pi * u[2]
+    dx, dy = r * angle.cos(), r * angle.sin()
+    x = torch.stack([0.72 * place.cos() + dx, 0.72 * place.sin() + dy], dim=1)
+    return x, (cluster + (dx * turn.cos() + dy * turn.sin() > 0)) % 3
 
 
-# <layer=mixture>
-if settings["layer"] == "mixture":
-    start, batches = Random(settings["seed"], 2), Random(settings["seed"], 3)
-    E, H, C = settings["E"], settings["width"], int(y.max()) + 1  # experts, neurons of each, classes
-    weight = parameter(E, 2, inputs=2)  # the router
-    w_in, b_in = parameter(E, H, 2, inputs=2), parameter(E, H, inputs=2)  # the experts
-    w_out, b_out = parameter(E, H, C, inputs=H), parameter(E, C, inputs=H)
-    parameters = [weight, w_in, b_in, w_out, b_out]
-    # <gate=hash>
-    direction = start.normal(2)  # of the hash
-    # </gate=hash>
-    # <balance=bias>
-    bias = torch.zeros(E)  # on the choice
-    # </balance=bias>
-    # <noise>
-    draws = Random(settings["seed"], 4)
-    # </noise>
-# </layer=mixture>
-# <layer=tree>
-if settings["layer"] == "tree":
-    start, batches = Random(settings["seed"], 5), Random(settings["seed"], 6)
-    E, H, C = 2 ** settings["depth"], settings["leaf_width"], int(y.max()) + 1  # leaves, neurons of each, classes
-    node_weight, node_bias = parameter(E - 1, 2, inputs=2), parameter(E - 1, inputs=2)  # the decisions
-    w_in, b_in = parameter(E, H, 2, inputs=2), parameter(E, H, inputs=2)  # the leaves
-    w_out, b_out = parameter(E, H, C, inputs=H), parameter(E, C, inputs=H)
-    parameters = [node_weight, node_bias, w_in, b_in, w_out, b_out]
-# </layer=tree>
-optimizer = torch.optim.Adam(parameters, lr=settings["rate"])
+# Each makes points (N, 2) and their classes (N,) of uniform random numbers (3, N).
+DATA_SETS = {"regimes": regimes, "spirals": spirals, "checkerboard": checkerboard, "clusters": clusters}
 
 
-def mix(x, weights):
-    """Scores of the classes (T, C): the answers of E networks with a hidden layer, each times its weight (T, E)."""
-    hidden = torch.einsum("td,ehd->teh", x, w_in).add(b_in).relu()
-    answers = torch.einsum("teh,ehc->tec", hidden, w_out) + b_out
-    return torch.einsum("te,tec->tc", weights, answers)
+def points():
+    """512 points and their classes to train on, and 1,024 held out."""
+    random = Random(stream=1)
+    data_set = DATA_SETS[settings["data"]]
+    x, y = data_set(random.uniform(3 * 512).view(512, 3).T)
+    x_test, y_test = data_set(random.uniform(3 * 1024).view(1024, 3).T)
+    move = -x.mean(0)
+    if not settings["centred"]:
+        move = move + torch.tensor([2, 1.5])  # away from the origin, where a router separates them badly
+    return x + move, y.long(), x_test + move, y_test.long()
 
 
-# <layer=mixture>
-# <out>
-def alive():
-    """The experts that are not knocked out."""
-    return [e for e in range(E) if e not in settings["out"]]
+x, y, x_test, y_test = points()
 
 
-# </out>
-def router(x):
-    """The logit of each expert for each point (T, E)."""
-    # <gate=softmax_topk,topk_softmax,sigmoid_topk>
-    if settings["gate"] != "hash":
-        logits = x @ weight.T
-    # </gate=softmax_topk,topk_softmax,sigmoid_topk>
-    # <gate=hash>
-    if settings["gate"] == "hash":
-        # A hash of the point, which learns nothing, picks the first expert; the next by number follow.
-        first = (x * (10000 * direction) + 0.5).floor().sum(1, keepdim=True)
-        logits = -((torch.arange(E) - first) % E)
-    # </gate=hash>
-    # <out>
-    logits[:, settings["out"]] = -torch.inf  # never chosen, and of probability 0
-    # </out>
-    return logits
+class Experts(nn.Module):
+    """E small networks with one hidden layer of ReLU: a mixture's experts, or a tree's leaves."""
+
+    def __init__(self, random, E, width):
+        super().__init__()
+        classes = int(y.max()) + 1
+        self.w_in = random.parameter(E, width, 2, fan_in=2)
+        self.b_in = random.parameter(E, width, fan_in=2)
+        self.w_out = random.parameter(E, width, classes, fan_in=width)
+        self.b_out = random.parameter(E, classes, fan_in=width)
+
+    def forward(self, x, weights):
+        """The scores of the classes (T, C): the sum of all networks' scores, each times its weight (T, E)."""
+        hidden = (torch.einsum("td,ehd->teh", x, self.w_in) + self.b_in).relu()
+        scores = torch.einsum("teh,ehc->tec", hidden, self.w_out) + self.b_out
+        return torch.einsum("te,tec->tc", weights, scores)
 
 
-def choose(logits):
-    """The top-k: the k experts that each point goes to, best first (T, k)."""
-    # <no out>
-    k = settings["k"]
-    # </no out>
-    # <out>
-    k = min(settings["k"], len(alive()))
-    # </out>
-    # <balance=bias>
-    if settings["balance"] == "bias":
-        # <gate=softmax_topk>
-        if settings["gate"] == "softmax_topk":
-            ranking = logits.softmax(-1) + bias
-        # </gate=softmax_topk>
-        # <gate=topk_softmax>
-        if settings["gate"] == "topk_softmax":
-            ranking = logits + bias
-        # </gate=topk_softmax>
-        # <gate=sigmoid_topk>
-        if settings["gate"] == "sigmoid_topk":
-            ranking = logits.sigmoid() + bias
-        # </gate=sigmoid_topk>
-        # <gate=hash>
+class Mixture(nn.Module):
+    """A mixture of experts: a router chooses k of E experts for each point."""
+
+    def __init__(self):
+        super().__init__()
+        random = Random(stream=2)
+        self.weight = random.parameter(settings["E"], 2, fan_in=2)  # of the router
+        self.experts = Experts(random, settings["E"], settings["width"])
+        self.direction = random.normal(2)  # of the hash
+        self.bias = torch.zeros(settings["E"])  # on the choice; stays zero unless balance is "bias"
+        self.noise = Random(stream=4)
+
+    def alive(self):
+        """Mask of the experts that are not knocked out (E,)."""
+        return torch.tensor([e not in settings["out"] for e in range(settings["E"])])
+
+    def router(self, x):
+        """Logits of the experts (T, E): minus infinity for those that are knocked out."""
         if settings["gate"] == "hash":
-            ranking = logits.clone()
-        # </gate=hash>
-        # <out>
-        ranking[:, settings["out"]] = -torch.inf
-        # </out>
-        return ranking.argsort(dim=1, descending=True, stable=True)[:, :k]  # ties go to the first
-    # </balance=bias>
-    # <balance=none,switch,importance>
-    return logits.topk(k).indices
-    # </balance=none,switch,importance>
+            # Not learned: a hash of the point is the first expert, and those that follow by number come next.
+            first = (x * (10000 * self.direction) + 0.5).floor().sum(1, keepdim=True)
+            logits = -((torch.arange(settings["E"]) - first) % settings["E"])
+        else:
+            logits = x @ self.weight.T
+        return logits.where(self.alive(), -torch.inf)
+
+    def with_noise(self, logits):
+        """The logits with noise added, in training only."""
+        if not self.training or settings["noise"] == 0:
+            return logits
+        noise = self.noise.normal(logits.numel()).view(logits.shape)
+        return logits if settings["gate"] == "hash" else logits + settings["noise"] * noise
+
+    def probabilities(self, logits):
+        return logits.sigmoid() if settings["gate"] == "sigmoid_topk" else logits.softmax(-1)
+
+    def choose(self, logits):
+        """The chosen experts, best first (T, k), and the weight of each expert, 0 where it is not chosen (T, E)."""
+        k = min(settings["k"], int(self.alive().sum()))
+        gate = settings["gate"]
+        scores = self.probabilities(logits) if gate in ("softmax_topk", "sigmoid_topk") else logits
+        ranking = logits  # in the same order as their probabilities
+        if settings["balance"] == "bias" and gate != "hash":
+            ranking = (scores + self.bias).where(self.alive(), -torch.inf)
+        chosen = ranking.argsort(dim=1, descending=True, stable=True)[:, :k]  # of equal ones the first
+
+        weights = scores.gather(1, chosen)
+        if gate == "topk_softmax":
+            weights = weights.softmax(1)
+        if gate == "hash":
+            weights = torch.full(chosen.shape, 1 / k)
+        return chosen, torch.zeros(logits.shape).scatter(1, chosen, weights)
+
+    def balance_loss(self, logits, shares, weights):
+        """The balance loss times its coefficient, from the logits without noise, the shares and the weights."""
+        alive = self.alive()
+        loss = torch.zeros(())
+        if settings["balance"] == "switch":
+            # E times the sum over the experts of the share of the choices (a constant) times the mean probability.
+            probs = self.probabilities(logits)
+            mean = (probs / probs.sum(1, keepdim=True)).mean(0)
+            loss = alive.sum() * (shares * mean).sum()
+        if settings["balance"] == "importance":
+            # The squared coefficient of variation of the experts' importance, the sum of their weights.
+            importance = weights.sum(0)[alive]
+            loss = (importance / importance.mean() - 1).square().mean()
+        return settings["coefficient"] * loss
+
+    def forward(self, x):
+        """x (T, 2) -> scores of the classes (T, C), each expert's share of the choices (E,), the balance loss."""
+        logits = self.router(x)
+        chosen, weights = self.choose(self.with_noise(logits))
+        shares = chosen.flatten().bincount(minlength=settings["E"]) / chosen.numel()
+        if self.training and settings["balance"] == "bias":
+            # An expert with too few choices moves up in the ranking, one with too many moves down.
+            alive = self.alive()
+            self.bias += settings["coefficient"] * (1 / alive.sum() - shares).sign() * alive
+        return self.experts(x, weights), shares, self.balance_loss(logits, shares, weights)
 
 
-def gate(logits, chosen):
-    """The weight of each expert's answer (T, E): 0 if it is not chosen."""
-    # <gate=softmax_topk>
-    if settings["gate"] == "softmax_topk":
-        weights = logits.softmax(-1).gather(1, chosen)  # softmax, then top-k: they sum to at most 1
-    # </gate=softmax_topk>
-    # <gate=topk_softmax>
-    if settings["gate"] == "topk_softmax":
-        weights = logits.gather(1, chosen).softmax(-1)  # top-k, then softmax: they sum to 1
-    # </gate=topk_softmax>
-    # <gate=sigmoid_topk>
-    if settings["gate"] == "sigmoid_topk":
-        weights = logits.gather(1, chosen).sigmoid()  # independent of the other experts
-    # </gate=sigmoid_topk>
-    # <gate=hash>
-    if settings["gate"] == "hash":
-        weights = torch.full(chosen.shape, 1 / chosen.shape[1])  # all the same
-    # </gate=hash>
-    return torch.zeros(logits.shape).scatter(1, chosen, weights)
+class Tree(nn.Module):
+    """A fast feedforward tree: decisions lead each point to a leaf. Node n has the children 2n + 1 and 2n + 2."""
+
+    def __init__(self):
+        super().__init__()
+        random = Random(stream=5)
+        self.leaves = 2 ** settings["depth"]
+        self.node_weight = random.parameter(self.leaves - 1, 2, fan_in=2)
+        self.node_bias = random.parameter(self.leaves - 1, fan_in=2)
+        self.experts = Experts(random, self.leaves, settings["leaf_width"])
+
+    def decide(self, x):
+        """The logit of each node's decision (T, nodes): right if it is at least 0."""
+        return x @ self.node_weight.T + self.node_bias
+
+    def descend(self, logits):
+        """The part of each point that reaches each node and each leaf by soft decisions (T, nodes + leaves)."""
+        arriving = [torch.ones(len(logits), 1)]
+        for level in range(settings["depth"]):
+            right = logits[:, 2**level - 1 : 2 ** (level + 1) - 1].sigmoid()
+            arriving.append(torch.stack([arriving[-1] * (1 - right), arriving[-1] * right], dim=-1).flatten(1))
+        return torch.cat(arriving, dim=1)
+
+    def follow(self, logits):
+        """The leaf that each point reaches by hard decisions (T,)."""
+        node = torch.zeros(len(logits), 1, dtype=torch.long)
+        for _ in range(settings["depth"]):
+            node = 2 * node + 1 + (logits.gather(1, node) >= 0)
+        return node.squeeze(1) - (self.leaves - 1)
+
+    def hard(self, x):
+        """The scores of the classes with one leaf for each point (T, C)."""
+        return self.experts(x, F.one_hot(self.follow(self.decide(x)), self.leaves).double())
+
+    def decision_losses(self, logits, arriving):
+        """The hardening loss and the node-balance loss, times their coefficients."""
+        # The mean entropy of the decisions: a decision's cross-entropy with itself.
+        hardening = F.binary_cross_entropy_with_logits(logits, logits.sigmoid())
+        # The mean square of each node's (right - left) / (right + left), the loads of its two children.
+        load = arriving.mean(0)
+        left, right = load[1::2], load[2::2]
+        balance = ((right - left) / (left + right).clamp_min(1e-6)).square().mean()
+        return settings["hardening"] * hardening + settings["node_balance"] * balance
+
+    def forward(self, x):
+        """x (T, 2) -> scores of the classes (T, C), each leaf's share by hard decisions (leaves,), the losses."""
+        logits = self.decide(x)
+        arriving = self.descend(logits)
+        shares = self.follow(logits).bincount(minlength=self.leaves) / len(x)
+        return self.experts(x, arriving[:, -self.leaves :]), shares, self.decision_losses(logits, arriving)
 
 
-def load(chosen):
-    """How often each expert was chosen (E,)."""
-    return chosen.flatten().bincount(minlength=E)
+def accuracy(scores):
+    """The share of the held-out points whose highest score is that of their class."""
+    return (scores.argmax(1) == y_test).double().mean().item()
 
 
-# <balance=switch>
-def switch_loss(logits, chosen):
-    """E times the sum over the experts of the share of the choices (a constant) times the mean probability."""
-    # <gate=softmax_topk,topk_softmax,hash>
-    probs = logits.softmax(-1)
-    # </gate=softmax_topk,topk_softmax,hash>
-    # <gate=sigmoid_topk>
-    if settings["gate"] == "sigmoid_topk":
-        probs = logits.sigmoid() / logits.sigmoid().sum(-1, keepdim=True)
-    # </gate=sigmoid_topk>
-    # <no out>
-    return E * (load(chosen) / chosen.numel() * probs.mean(0)).sum()
-    # </no out>
-    # <out>
-    return len(alive()) * (load(chosen) / chosen.numel() * probs.mean(0)).sum()
-    # </out>
-
-
-# </balance=switch>
-# <balance=importance>
-def importance_loss(weights):
-    """The squared coefficient of variation of the experts' importance, which is the sum of their weights."""
-    importance = weights.sum(0)
-    # <out>
-    importance = importance[alive()]
-    # </out>
-    return (importance / importance.mean() - 1).square().mean()
-
-
-# </balance=importance>
-# </layer=mixture>
-# <layer=tree>
-def decide(x):
-    """The logit of each node's decision for each point (T, nodes): right where it is 0 or more."""
-    return x @ node_weight.T + node_bias
-
-
-def descend(logits):
-    """The part of each point that reaches each node and each leaf by soft decisions (T, nodes + leaves).
-
-    Node n has the children 2n + 1 (left) and 2n + 2 (right).
-    """
-    arriving = [torch.ones(len(logits), 1)]
-    for level in range(settings["depth"]):
-        right = logits[:, 2**level - 1 : 2 ** (level + 1) - 1].sigmoid()
-        arriving.append(torch.stack([arriving[-1] * (1 - right), arriving[-1] * right], dim=-1).flatten(1))
-    return torch.cat(arriving, dim=1)
-
-
-def follow(logits):
-    """The leaf that each point reaches by hard decisions (T,)."""
-    node = torch.zeros(len(logits), 1, dtype=torch.long)
-    for _ in range(settings["depth"]):
-        node = 2 * node + 1 + (logits.gather(1, node) >= 0)
-    return node.squeeze(1) - (E - 1)
-
-
-# <hardening>
-def hardening_loss(logits):
-    """The mean entropy of the decisions: a decision's cross-entropy with itself."""
-    return F.binary_cross_entropy_with_logits(logits, logits.sigmoid())
-
-
-# </hardening>
-# <node_balance>
-def node_balance_loss(arriving):
-    """The mean square of each node's (right - left) / (right + left), the loads of its two children."""
-    load = arriving.mean(0)
-    left, right = load[1::2], load[2::2]  # of each node
-    return ((right - left) / (left + right).clamp_min(1e-6)).square().mean()
-
-
-# </node_balance>
-# </layer=tree>
 @torch.no_grad()
 def report():
-    """Shares and loss on the training points, and accuracy on points that were held out."""
-    # <layer=mixture>
-    if settings["layer"] == "mixture":
-        logits, logits_test = router(x), router(x_test)
-        chosen, chosen_test = choose(logits), choose(logits_test)
-        shares = load(chosen) / chosen.numel()
-        loss = F.cross_entropy(mix(x, gate(logits, chosen)), y)
-        right = mix(x_test, gate(logits_test, chosen_test)).argmax(1) == y_test
-        accuracy = right.double().mean()
-        print(f"step {len(losses)}: loss {loss:.4f}, held-out accuracy {accuracy:.4f}, shares of the experts", end=" ")
-    # </layer=mixture>
-    # <layer=tree>
+    """Print and return the loss on the training points, the accuracy on the held-out points, and the shares."""
+    model.eval()
+    scores, shares, _ = model(x)
+    loss = F.cross_entropy(scores, y).item()
+    right = [accuracy(model(x_test)[0])]
+    print(f"step {len(losses)}: loss {loss:.4f}, held-out accuracy {right[0]:.4f}", end="")
     if settings["layer"] == "tree":
-        logits, logits_test = decide(x), decide(x_test)
-        shares = follow(logits).bincount(minlength=E) / len(x)
-        loss = F.cross_entropy(mix(x, descend(logits)[:, -E:]), y)
-        soft = mix(x_test, descend(logits_test)[:, -E:])  # all leaves mixed
-        hard = mix(x_test, F.one_hot(follow(logits_test), E).double())  # one leaf for each point
-        accuracy = torch.stack([(scores.argmax(1) == y_test).double().mean() for scores in (soft, hard)])
-        print(f"step {len(losses)}: loss {loss:.4f}, held-out accuracy {accuracy[0]:.4f} soft, ", end="")
-        print(f"{accuracy[1]:.4f} hard, shares of the leaves", end=" ")
-    # </layer=tree>
-    print(*(f"{share:.4f}" for share in shares))
-    return shares, accuracy, loss
-
-
-losses = []  # the loss of each step's batch
+        right.append(accuracy(model.hard(x_test)))
+        print(f", with one leaf for each point {right[1]:.4f}", end="")
+    print(", shares", *(f"{share:.4f}" for share in shares))
+    model.train()
+    return loss, right, shares
 
 
 def train(steps):
@@ -343,88 +298,28 @@ def train(steps):
         if len(losses) % 100 == 0:
             report()
         rows = (batches.uniform(settings["batch"]) * len(x)).long()
-        # <layer=mixture>
-        if settings["layer"] == "mixture":
-            logits = router(x[rows])
-            # <balance=switch>
-            # <noise>
-            clean = logits  # the Switch loss uses logits without noise
-            # </noise>
-            # </balance=switch>
-            # <noise>
-            if settings["noise"] > 0:
-                noise = draws.normal(logits.numel()).view(logits.shape)
-                # <gate=hash>
-                noise = noise * (settings["gate"] != "hash")  # drawn, but not added to a hash
-                # </gate=hash>
-                logits = logits + settings["noise"] * noise
-            # </noise>
-            chosen = choose(logits)
-            weights = gate(logits, chosen)
-            loss = task = F.cross_entropy(mix(x[rows], weights), y[rows])
-            # <balance=switch>
-            if settings["balance"] == "switch":
-                # <noise>
-                loss = loss + settings["coefficient"] * switch_loss(clean, chosen)
-                # </noise>
-                # <no noise>
-                loss = loss + settings["coefficient"] * switch_loss(logits, chosen)
-                # </no noise>
-            # </balance=switch>
-            # <balance=importance>
-            if settings["balance"] == "importance":
-                loss = loss + settings["coefficient"] * importance_loss(weights)
-            # </balance=importance>
-        # </layer=mixture>
-        # <layer=tree>
-        if settings["layer"] == "tree":
-            logits = decide(x[rows])
-            arriving = descend(logits)
-            loss = task = F.cross_entropy(mix(x[rows], arriving[:, -E:]), y[rows])
-            # <hardening>
-            if settings["hardening"] > 0:
-                loss = loss + settings["hardening"] * hardening_loss(logits)
-            # </hardening>
-            # <node_balance>
-            if settings["node_balance"] > 0:
-                loss = loss + settings["node_balance"] * node_balance_loss(arriving)
-            # </node_balance>
-        # </layer=tree>
-        optimizer.zero_grad()
-        # <gate=hash>
-        # <gate=softmax_topk,topk_softmax,sigmoid_topk>
-        weight.grad = torch.zeros_like(weight)  # the hash gives no gradient, but Adam still counts its steps
-        # </gate=softmax_topk,topk_softmax,sigmoid_topk>
-        # </gate=hash>
-        loss.backward()
+        scores, _, penalty = model(x[rows])
+        loss = F.cross_entropy(scores, y[rows])
+        optimizer.zero_grad(set_to_none=False)
+        (loss + penalty).backward()
         optimizer.step()
-        # <balance=bias>
-        if settings["balance"] == "bias":
-            # An expert with too few choices moves up in the ranking, one with too many moves down.
-            # <no out>
-            bias.add_(settings["coefficient"] * (chosen.numel() / E - load(chosen)).sign())
-            # </no out>
-            # <out>
-            there = alive()
-            bias[there] += settings["coefficient"] * (chosen.numel() / len(there) - load(chosen)[there]).sign()
-            # </out>
-        # </balance=bias>
-        losses.append(task.item())
+        losses.append(loss.item())
 
 
-# <changes>
-for at, name, value in CHANGES:
-    train(at - len(losses))
+is_tree = settings["layer"] == "tree"
+model = Tree() if is_tree else Mixture()
+batches = Random(stream=6 if is_tree else 3)
+optimizer = torch.optim.Adam(model.parameters(), lr=settings["rate"])
+losses = []  # of each step's batch, without the penalty
+for parameter in model.parameters():
+    parameter.grad = torch.zeros_like(parameter)  # never None, so that Adam updates a router that a hash replaces, too
+
+for step, name, value in settings["changes"]:
+    train(step - len(losses))
     settings[name] = value
-    # <rate changes>
-    optimizer.param_groups[0]["lr"] = settings["rate"]
-    # </rate changes>
-    # <balance=bias>
-    # <balance=none,switch,importance>
-    if settings["balance"] != "bias":
-        bias.zero_()
-    # </balance=none,switch,importance>
-    # </balance=bias>
-# </changes>
-train(STEPS - len(losses))
-shares, accuracy, loss = report()
+    if name == "rate":
+        optimizer.param_groups[0]["lr"] = value
+    if name == "balance" and value != "bias":
+        model.bias.zero_()
+train(settings["steps"] - len(losses))
+loss, right, shares = report()

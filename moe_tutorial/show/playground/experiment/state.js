@@ -60,15 +60,16 @@ export function flatten({ settings, steps, point, knocked, changes }, base = { k
   return flat;
 }
 
+/** A value as Python writes it. @param {any} value @returns {string} */
+export function literal(value) {
+  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+  return typeof value === "boolean" ? capital(String(value)) : JSON.stringify(value);
+}
+
 /** @param {Record<string, any>} flat */
 export function inPython(flat) {
-  const write = (value) => {
-    if (Array.isArray(value)) return `[${value.map(write).join(", ")}]`;
-    return typeof value === "boolean" ? capital(String(value)) : JSON.stringify(value);
-  };
-  return `playground(${Object.entries(flat)
-    .map(([name, value]) => `${name}=${write(value)}`)
-    .join(", ")})`;
+  const named = Object.entries(flat).map(([name, value]) => `${name}=${literal(value)}`);
+  return `playground(${named.join(", ")})`;
 }
 
 /** Decode the learner's own points from Python. @param {any} own @returns {import("./data.js").Data | undefined} */

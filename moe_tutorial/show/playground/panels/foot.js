@@ -20,8 +20,6 @@ async function copy(text, from, status, what) {
     set(status, `Press Ctrl+C to copy ${what.toLowerCase()}.`); // the page has no permission
   }
 }
-const asChanges = ({ at, name, value }) =>
-  name === "out" || name === "in" ? { at, knock: [value, name === "out"] } : { at, set: { [name]: value } };
 
 export function makeFoot(model, { live, owner, own }) {
   const here = location.href.replace(/#.*/, "");
@@ -47,10 +45,8 @@ export function makeFoot(model, { live, owner, own }) {
   let seen;
 
   function writeScript() {
-    const { settings, knocked, changes, steps } = state;
-    const run = { settings, knocked, changes: changes.map(asChanges), steps };
     try {
-      script.value = inPyTorch(model.get("script"), run, link());
+      script.value = inPyTorch(model.get("script"), state, link());
     } catch (problem) {
       return set(status, problem.message);
     }
