@@ -20,14 +20,14 @@ export function makeMixtureEvaluation({ data, E, router, experts }) {
    * @param {number} x0 @param {number} x1 */
   function predict(x0, x1) {
     router.route(x0, x1);
-    experts.mix(x0, x1, router.chosen, router.weights, 0, router.k());
+    experts.mix(x0, x1, router.chosen, router.weights, 0, router.mode.k);
     return largest(scores, 0, C);
   }
 
   /** Shares, loss and specialisation on the training points, and accuracy on the test points. */
   function evaluate() {
     const { chosen } = router;
-    const k = router.k();
+    const k = router.mode.k;
     const shares = new Float64Array(E);
     const predicted = new Uint8Array(N);
     const first = new Uint8Array(N);
@@ -66,15 +66,15 @@ export function makeMixtureEvaluation({ data, E, router, experts }) {
     const x1 = X[2 * i + 1];
     const says = Array.from({ length: E }, (_, e) => experts.says(e, x0, x1));
     const predicted = predict(x0, x1);
-    const { z, probs, chosen, weights, dLogits } = router;
+    const { logits, probs, chosen, weights, dLogits } = router;
     crossEntropy(scores, Y[i], 1, dScores);
-    experts.weigh(dScores, router.k(), dWeights, 0);
+    experts.weigh(dScores, router.mode.k, dWeights, 0);
     router.throughGate(dWeights, chosen, weights, probs, 0);
     return {
-      logits: z.slice(),
+      logits: logits.slice(),
       probs: probs.slice(),
-      chosen: Array.from(chosen.subarray(0, router.k())),
-      weights: Array.from(weights.subarray(0, router.k())),
+      chosen: Array.from(chosen.subarray(0, router.mode.k)),
+      weights: Array.from(weights.subarray(0, router.mode.k)),
       says,
       predicted,
       label: Y[i],

@@ -76,9 +76,9 @@ export function createMixture(given = {}, own) {
   function stepOn(rows, draws) {
     const { settings } = model;
     const balance = BALANCES[settings.balance];
-    const k = router.k();
+    const k = router.mode.k;
     const T = rows.length;
-    batch.alive = router.alive();
+    batch.alive = router.mode.alive;
     batch.choices = T * k;
     router.routeBatch(X, rows, settings.noise, draws, batch, balance.of === "meanProbs");
     const term = readBalance(balance, T);
@@ -120,7 +120,7 @@ export function createMixture(given = {}, own) {
    * @param {number} expert */
   function knock(expert, gone = true) {
     checkPlace("expert", expert, E);
-    if (gone && router.alive() === 1 && !router.out[expert])
+    if (gone && router.mode.alive === 1 && !router.out[expert])
       throw new Error(`expert ${expert} is the last one; one has to stay`);
     router.out[expert] = +gone;
     router.set(model.settings);

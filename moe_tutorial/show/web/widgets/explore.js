@@ -3,12 +3,12 @@ import { describe, el, field, mount, note, picture, redrawOnChange, subtitle, te
 import { DEAD, mapWords, percent, shareWords, sum } from "../words.js";
 import { figureCell, number, pointHead, pointRow } from "../draw/shares.js";
 import { SHAPES } from "../draw/pen.js";
-import { cut, route } from "../routing.js";
+import { cut, routeAll } from "../routing.js";
 import { drawPlane, nearestTo, pixels } from "../draw/plane.js";
 import { numbers } from "../wire.js";
 
 // The title: which experts are chosen, and the sum of the gate weights.
-function title(routed, shares, { k, softmaxFirst }) {
+function title(routed, shares, { k, gate }) {
   const E = shares.length;
   const mean = sum(routed.map(({ weights }) => sum(weights))) / routed.length;
   const mass = mean > 0.995 ? "almost 1" : mean.toFixed(2);
@@ -19,7 +19,7 @@ function title(routed, shares, { k, softmaxFirst }) {
   const whole = k > 1 ? "always sum to 1" : "exactly 1, whatever the logits say";
   const part = k > 1 ? `sum to ${mass} on average` : `${mass} on average`;
   const whoAnswers = k > 1 ? setsWords(routed, k) : aloneWords(shares, alive);
-  return `${whoAnswers}${gone}; the ${k > 1 ? "weights" : "weight is"} ${softmaxFirst ? part : whole}`;
+  return `${whoAnswers}${gone}; the ${k > 1 ? "weights" : "weight is"} ${gate === "softmax_topk" ? part : whole}`;
 }
 function setsWords(routed, k) {
   const sets = new Set(routed.map(({ chosen }) => [...chosen].sort().join())).size;
@@ -54,19 +54,17 @@ function render({ model, el: root }) {
   const pointLogits = numbers(model.get("point_logits"));
   const points = numbers(model.get("points"));
   const labels = numbers(model.get("labels"), Uint8Array);
-  const choice = { temperature: 1, k: first, softmaxFirst: true };
+  let routed = [];
   let picked = 0;
   let plane = null;
   let dead = [];
 
   const message = el("p", { className: "moe-title", ariaLive: "polite" });
   const remark = note();
-  const warm = () => change("temperature", 10 ** +temperature.value);
-  const temperature = el("input", { type: "range", min: -1, max: 1, step: 0.05, value: 0, oninput: warm });
-  const k = el("input", { type: "range", min: 1, max: E, value: first, oninput: () => change("k", +k.value) });
-  const orders = ["softmax, then top-k", "top-k, then softmax"];
-  const turn = () => change("softmaxFirst", order.value === "0");
-  const order = el("select", { oninput: turn }, ...orders.map((words, value) => el("option", { value }, words)));
+  const temperature = el("input", { type: "range", min: -1, max: 1, step: 0.05, value: 0, oninput: draw });
+  const k = el("input", { type: "range", min: 1, max: E, value: first, oninput: draw });
+  const order = el("select", { oninput: draw });
+  order.append(new Option("softmax, then top-k", "softmax_topk"), new Option("top-k, then softmax", "topk_softmax"));
   const point = el("input", { type: "range", min: 0, max: count - 1, value: 0, oninput: () => pick(+point.value) });
   const canvas = picture("moe-plane moe-pick");
   const table = el("div");
@@ -78,7 +76,7 @@ function render({ model, el: root }) {
 
   function pick(i = picked) {
     picked = i;
-    table.replaceChildren(routingTable(route(pointLogits, picked * E, E, choice), dead));
+    table.replaceChildren(routingTable(routed[picked], dead));
     const where = `(${points[2 * picked].toFixed(2)}, ${points[2 * picked + 1].toFixed(2)})`;
     tell(point, `${picked}${labelled ? ` ${SHAPES[labels[picked]].sign}` : ""} at ${where}`);
     point.value = picked;
@@ -86,23 +84,21 @@ function render({ model, el: root }) {
   }
   function draw() {
     if (!canvas.clientWidth) return;
-    tell(temperature, choice.temperature.toPrecision(2));
+    const choice = { k: +k.value, gate: order.value };
+    const heat = 10 ** +temperature.value;
+    tell(temperature, heat.toPrecision(2));
     tell(k, `${choice.k} of ${E}`);
-    const routed = Array.from(labels, (_, i) => route(pointLogits, i * E, E, choice));
+    routed = routeAll(pointLogits, E, choice, heat);
     const shares = Array(E).fill(0);
     for (const { chosen } of routed) for (const e of chosen) shares[e] += 1 / (count * choice.k);
     dead = shares.map((share) => share < DEAD);
-    plane = cut(logits, resolution, E, pixels(canvas), choice);
+    plane = cut(logits, resolution, E, pixels(canvas), choice, heat);
     message.textContent = title(routed, shares, choice);
     const gaps = choice.k > 1 && choice.k < E ? ". Gaps: another set is chosen" : "";
     const grey = dead.some(Boolean) ? " Grey: dead, under 1 % of the choices." : "";
     remark.textContent = `Colour: ${mapWords(choice.k, labelled, `, deeper with its weight${gaps}`)}${grey}`;
     describe(canvas, `Map of the plane. ${message.textContent}. Shares of the points: ${shareWords(shares)}.`);
     pick();
-  }
-  function change(name, value) {
-    choice[name] = value;
-    draw();
   }
 
   canvas.onclick = (click) => pick(nearestTo(click, points, count, extent));
