@@ -17,6 +17,7 @@ const engine = Object.assign(
       "experiment/state",
       "experiment/hash",
       "experiment/run",
+      "../web/routing",
       "pytorch",
       "../web/words",
       "../web/ask/answers",

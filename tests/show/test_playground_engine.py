@@ -252,3 +252,26 @@ def test_the_wildest_settings_do_not_run_away(engine):
         return [model.recent().task, model.evaluate().loss];
     """
     assert np.isfinite(engine("run", code=code)).all()
+
+
+def test_the_explorers_points_and_map_are_routed_as_torch_routes_them(engine):
+    logits = 3 * torch.randn(9 * 9, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    logits[::7, 3] = logits[::7, 1]  # equal values: the first is chosen
+    code = """
+        const [E, n] = [5, 9];
+        const given = Float32Array.from(logits);
+        const map = (choice) => cut(given, n, E, n, choice, 0.7);
+        return choices.map((choice) => ({ points: routeAll(given, E, choice, 0.7), map: map(choice) }));
+    """
+    choices = [{"gate": gate, "k": k} for gate in ("softmax_topk", "topk_softmax") for k in (1, 2, 5)]
+    answers = engine("run", code=f"const logits = {logits.flatten().tolist()}, choices = {json.dumps(choices)};{code}")
+    for choice, answer in zip(choices, answers, strict=True):
+        scaled = logits.float().double() / 0.7
+        chosen = scaled.argsort(dim=-1, descending=True, stable=True)[:, : choice["k"]]
+        probs, picked = scaled.softmax(-1), scaled.gather(-1, chosen)
+        weights = probs.gather(-1, chosen) if choice["gate"] == "softmax_topk" else picked.softmax(-1)
+        for what, expected in (("chosen", chosen), ("weights", weights), ("probs", probs)):
+            np.testing.assert_allclose([point[what] for point in answer["points"]], expected, atol=1e-12, err_msg=what)
+        assert answer["map"]["owner"] == chosen[:, 0].tolist()
+        assert answer["map"]["set"] == (1 << chosen).sum(-1).tolist()
+        np.testing.assert_allclose(answer["map"]["depth"], weights[:, 0], atol=5e-4)
