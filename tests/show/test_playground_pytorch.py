@@ -21,7 +21,8 @@ STATEMENT = re.compile(r"^settings = \{\n.*?^\}$", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"#.*")
 STEPS, SAME = 200, 1e-6
 CODE = """
-return runs.map(({ settings, out, changes, steps }) => {
+return runs.map(({ settings, out, then, steps }) => {
+  const changes = then.map(([at, name, value]) => ({ at, name, value }));
   const all = { ...defaultsOf(settings.layer ?? "mixture"), ...settings };
   const state = stateOf(all, { knocked: knockedOf(out), changes, steps });
   const script = inPyTorch(file, state, link);
@@ -39,18 +40,15 @@ return runs.map(({ settings, out, changes, steps }) => {
 """
 
 
-def run(steps: int = STEPS, changes=(), out=(), **settings) -> dict:
-    return {"settings": settings, "out": list(out), "changes": list(changes), "steps": steps}
-
-
-def at(step: int, **changed) -> list[dict]:
-    return [{"at": step, "name": name, "value": value} for name, value in changed.items()]
+def run(steps: int = STEPS, then=(), out=(), **settings) -> dict:
+    return {"settings": settings, "out": list(out), "then": list(then), "steps": steps}
 
 
 def first_steps(preset: dict) -> dict:
     """A preset's settings and, half-way, what it proposes next, if anything."""
-    changes = at(STEPS // 2, **preset["then"]["set"]) if "then" in preset else []
-    return run(changes=changes, layer=preset["kind"], **preset["settings"])
+    proposed = preset.get("then", {"set": {}})["set"].items()
+    then = [(STEPS // 2, name, value) for name, value in proposed]
+    return run(then=then, layer=preset["kind"], **preset["settings"])
 
 
 PRESETS = json.loads(read("playground/experiment/experiment.json"))["presets"]
@@ -63,40 +61,41 @@ OFTEN = [  # all gates and balances with all data, centred and not, with noise a
     )
     for i, (gate, balance) in enumerate(PAIRS)
 ]  # fmt: skip
-OUT = [
-    change
-    for step, how in ((50, {"out": 2}), (80, {"out": 0}), (120, {"in": 2}), (160, {"out": 3}))
-    for change in at(step, **how)
-]
+OUT = [(50, "out", 2), (80, "out", 0), (120, "in", 2), (160, "out", 3)]
 CASES = {
     **{f"{gate}-{balance}": case for (gate, balance), case in zip(PAIRS, OFTEN, strict=True)},
     **{f"preset-{preset['id']}": first_steps(preset) for preset in PRESETS},
     **{
         f"out-{gate}-{balance}": run(
             gate=gate, balance=balance, k=3, E=4, noise=0.5 * (gate == "sigmoid_topk"), coefficient=0.05, batch=33,
-            changes=OUT, out=[1],
+            then=OUT, out=[1],
         )
         for gate, balance in zip(CHOICES["gate"], ("bias", "switch", "importance", "none"), strict=True)
     },
-    "switch-later": run(changes=at(100, balance="switch", coefficient=1)),
+    "switch-later": run(then=[(100, "balance", "switch"), (100, "coefficient", 1)]),
     "batch": run(
-        changes=at(40, batch=9) + at(80, batch=512) + at(120, rate=0.05) + at(160, batch=1), noise=1, E=3
+        then=[(40, "batch", 9), (80, "batch", 512), (120, "rate", 0.05), (160, "batch", 1)], noise=1, E=3
     ),
     "gates": run(
-        changes=at(30, gate="topk_softmax") + at(60, gate="sigmoid_topk") + at(90, gate="hash")
-        + at(130, k=3) + at(150, gate="softmax_topk", balance="bias", coefficient=0.01),
+        then=[
+            (30, "gate", "topk_softmax"), (60, "gate", "sigmoid_topk"), (90, "gate", "hash"), (130, "k", 3),
+            (150, "gate", "softmax_topk"), (150, "balance", "bias"), (150, "coefficient", 0.01),
+        ],
         gate="hash", noise=0.3, balance="switch", k=2, seed=12,
     ),
     "bias-twice": run(
         balance="bias", coefficient=0.03, k=2,
-        changes=at(40, balance="none") + at(60, balance="bias") + at(99, balance="none") + at(99, balance="bias"),
+        then=[(40, "balance", "none"), (60, "balance", "bias"), (99, "balance", "none"), (99, "balance", "bias")],
     ),
     "no-step": run(0, data="clusters"),
     **{
         f"tree-{depth}-{data}": run(
             layer="tree", depth=depth, data=data, centred=depth % 2 == 0, seed=depth, rate=0.03, leaf_width=depth,
             hardening=(0, 1)[depth > 2], node_balance=(0, 2)[depth % 2],
-            changes=at(60, hardening=3) + at(100, node_balance=1, batch=50) + at(150, node_balance=0, rate=0.01),
+            then=[
+                (60, "hardening", 3), (100, "node_balance", 1), (100, "batch", 50), (150, "node_balance", 0),
+                (150, "rate", 0.01),
+            ],
         )
         for depth, data in zip((1, 2, 3, 4), CHOICES["data"], strict=True)
     },
@@ -104,16 +103,12 @@ CASES = {
 }  # fmt: skip
 
 
-def answers(engine, runs: dict[str, dict]) -> dict[str, dict]:
-    """Of each run: the script, and what the page's engine comes to."""
-    given = {"file": FILE, "link": LINK, "runs": list(runs.values())}
-    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in given.items())
-    return dict(zip(runs, engine("run", code=constants + CODE), strict=True))
-
-
 @pytest.fixture(scope="module")
-def short(engine):
-    return answers(engine, CASES)
+def short(engine) -> dict[str, dict]:
+    """The script of each case, and what the page's engine computes."""
+    given = {"file": FILE, "link": LINK, "runs": list(CASES.values())}
+    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in given.items())
+    return dict(zip(CASES, engine("run", code=constants + CODE), strict=True))
 
 
 @pytest.fixture
@@ -167,13 +162,22 @@ def test_the_file_needs_pytorch_alone_and_begins_as_the_page_does():
     assert settings_of(FILE) == {"layer": "mixture", **defaults, "out": [], "steps": 600, "changes": []}
 
 
-def test_ruff_has_nothing_to_say(short, root, tmp_path):
+def test_the_script_is_formatted(short, root, tmp_path):
     for name, page in short.items():
-        (tmp_path / f"{name.replace('-', '_')}.py").write_text(page["script"], encoding="utf-8")
-    for command in (["check"], ["format", "--check", "--diff"]):
-        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", root / "pyproject.toml", tmp_path]
-        done = subprocess.run(ruff, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
+        (tmp_path / f"{name}.py").write_text(page["script"], encoding="utf-8")
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "format",
+        "--diff",
+        "--no-cache",
+        "--config",
+        root / "pyproject.toml",
+        tmp_path,
+    ]
+    done = subprocess.run(ruff, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
