@@ -67,7 +67,7 @@ CASES = {
     **{f"preset-{preset['id']}": first_steps(preset) for preset in PRESETS},
     **{
         f"out-{gate}-{balance}": run(
-            gate=gate, balance=balance, k=3, E=4, noise=0.5 * (gate == "sigmoid_topk"), coefficient=0.05, batch=33,
+            gate=gate, balance=balance, k=2, E=6, noise=0.5 * (gate == "sigmoid_topk"), coefficient=0.05, batch=33,
             then=OUT, out=[1],
         )
         for gate, balance in zip(CHOICES["gate"], ("bias", "switch", "importance", "none"), strict=True)
