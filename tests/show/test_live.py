@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from moe_tutorial.layers import MixtureOfExperts, switch_loss
 from moe_tutorial.show import train_live
-from moe_tutorial.show.live import trainer
+from moe_tutorial.show.playground.engines import trainer
 from moe_tutorial.study import digits, regimes_2d
 
 DATA = regimes_2d(256)

@@ -20,7 +20,7 @@ from moe_tutorial.show.arrays import (
     parts_of,
     points_of,
 )
-from moe_tutorial.show.live.trainer import Run, Trainer, looking, of_router
+from moe_tutorial.show.playground.engines.trainer import Run, Trainer, looking, of_router
 from moe_tutorial.show.regions import Regions
 from moe_tutorial.show.web import bundle
 from moe_tutorial.study.environment import interactive

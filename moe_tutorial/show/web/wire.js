@@ -15,7 +15,7 @@ export function unpack(codes, span) {
   return Float32Array.from(codes, (q) => below[q]);
 }
 
-/** The history of a run in the kernel, see live/trainer.py. @param {DataView} view @param {number} E */
+/** The history of a run in the kernel, see playground/engines/trainer.py. @param {DataView} view @param {number} E */
 export function historyOf(view, E) {
   const values = numbers(view);
   const width = 3 + E;

@@ -1,6 +1,6 @@
 """The playground's kernel engine: torch trains in the kernel, and the page only draws.
 
-It uses the live panel's trainer (`live/trainer.py`). The layer and the points come from the page or from the learner.
+It uses the live panel's trainer (`trainer.py`). The layer and the points come from the page or from the learner.
 Frames have the format of the page's own engine (`engines/frame.js`), with arrays as bytes.
 """
 
@@ -27,7 +27,7 @@ from moe_tutorial.layers import (
     switch_loss,
 )
 from moe_tutorial.show.arrays import check_experts, plane
-from moe_tutorial.show.live.trainer import RECENT, Run, Trainer, looking, of_router
+from moe_tutorial.show.playground.engines.trainer import RECENT, Run, Trainer, looking, of_router
 from moe_tutorial.study import Dataset, dead, entropy, max_share, share, specialisation
 
 SIDE, EXPERT_SIDE = 80, 40
