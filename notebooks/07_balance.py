@@ -65,7 +65,6 @@ from moe_tutorial.show import (
     seed_dots,
     sweep,
     table,
-    train_live,
     usage_bars,
 )
 from moe_tutorial.study import (
@@ -90,14 +89,14 @@ E = 8
 # ## Turn the knobs first
 #
 # The plane of lesson 04, with twice as many experts as rules. This is your own mixture: the panel trains whatever layer
-# you hand it. Press start, wait until experts are dead, then pull at noise and balance while it runs. What the *Switch
-# loss* asks for is said below.
+# you hand it. Press play, wait until experts are dead, then pull at noise and at the Switch loss's coefficient while it
+# runs. What the *Switch loss* asks for is said below.
 
 # %% tags=["nbval-ignore-output"]
 plane = regimes_2d(seed=seeds(1)[0])
 torch.manual_seed(seeds(1)[0])
 mine = MixtureOfExperts(d_model=2, d_hidden=4, n_experts=8, top_k=1, d_out=2)
-train_live(mine, plane, balance=switch_loss, balance_name="Switch loss")
+playground(mine, plane, balance=switch_loss, coefficient=0)
 
 # %% [markdown]
 # ## Penalty one: even importance
@@ -836,7 +835,7 @@ claim(
 # %% [markdown]
 # ## Turn the knobs over seeds
 #
-# The experiment of the live panel, six mixtures for each setting of noise and Switch loss. Where do you find the
+# The experiment of the first panel, six mixtures for each setting of noise and Switch loss. Where do you find the
 # most accurate ones, and are they the most balanced?
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -880,7 +879,7 @@ quiz("07")
 #
 # 1. Give `run` a `bias_rate` of 0.001, which DeepSeek-V3 uses for most of its far longer training. Is that enough for
 #    600 steps? Look at the largest share *and* at the accuracy, and then at `routing.weights`.
-# 2. In the live panel, wait until experts are dead, then raise the Switch loss. Who comes back first? Can you bring
+# 2. In the first panel, wait until experts are dead, then raise the Switch loss. Who comes back first? Can you bring
 #    them back with noise alone? And what happens to the accuracy?
 # 3. Hand the panel your own layer: any module that returns class scores and a `Routing`. Start from `Router`, and
 #    let it choose at random: `r._replace(indices=i, weights=r.probs.gather(-1, i))` with random `i`. What do the bars

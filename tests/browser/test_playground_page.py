@@ -10,9 +10,10 @@ from on_page import FRAMES
 from playing import FOCUSED, PRESETS, SETTLED, Opened, names, pages, visit, wide
 from sampled import LOOKS, sampled
 
+from moe_tutorial.layers import MixtureOfExperts, switch_loss
 from moe_tutorial.show import playground
 from moe_tutorial.show.widgets.cards import percent
-from moe_tutorial.study.data import Dataset
+from moe_tutorial.study.data import Dataset, digits, regimes_2d
 
 __all__ = ["pages", "visit", "wide"]  # fixtures
 MIXTURE = {"E": 5, "k": 2, "noise": 0.5, "balance": "switch", "data": "spirals"}
@@ -341,3 +342,53 @@ def test_ones_own_points_are_learnt_in_the_page(show):
     assert Opened(page).step() == 200
     assert page.locator(".moe-kicker").inner_text() == "your own points · 4 experts, 1 per point"
     assert "of 200 right" in page.locator(".pg-mixture").inner_text()
+
+
+def test_a_mixture_like_ones_own_is_trained_in_the_page(show, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    mine = MixtureOfExperts(2, 4, 5, 2, d_out=2, noise=0.5)
+    page = show(playground(mine, regimes_2d(200), balance=switch_loss, coefficient=0))
+    opened = Opened(page).settle()
+    assert opened.root.get_by_text("This page trains a mixture that is built like yours").is_visible()
+    assert page.locator(".moe-kicker").inner_text() == "your own points · 5 experts, 2 per point"
+    assert opened.slider("Noise on the logits").get_attribute("aria-valuetext") == "σ = 0.5"
+    assert (opened.slider("Experts, E").count(), opened.root.get_by_label("Seed").is_visible()) == (0, False)
+    opened.button("Play").click()
+    assert opened.slider("Coefficient").get_attribute("aria-valuetext") == "off"
+    opened.until("step > 20").press("Coefficient", "End")
+    assert opened.slider("Coefficient").get_attribute("aria-valuetext") == "100"
+    opened.button("Pause").click()
+    opened.settle()
+    opened.root.get_by_text("Look closer").click()
+    opened.settle()
+    drawn = "canvas => canvas.width && new Set(canvas.getContext('2d').getImageData(0, 0, 99, 99).data).size > 3"
+    assert all(canvas.evaluate(drawn) for canvas in page.locator(".pg-closer canvas:visible").all())
+
+
+@pytest.mark.parametrize(("width", "theme"), LOOKS)
+def test_what_the_page_cannot_train_is_shown_as_the_kernel_measured_it(show, monkeypatch, width, theme):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    torch.manual_seed(0)
+    widget = playground(MixtureOfExperts(64, 8, 8, 1, d_out=10), digits(), balance=switch_loss, steps=60)
+    page = show(widget, width, theme)
+    opened = Opened(page).settle()
+    assert opened.root.get_by_text("It shows what the kernel measured at step 60.").is_visible()
+    now = widget.frame["now"]
+    assert opened.shares() == in_words(now["shares"])
+    assert opened.readouts()["Right, held out"] == f"{100 * now['accuracy']:.0f} %"
+    assert opened.root.get_by_role("button").count() == 0
+    sliders = opened.root.get_by_role("slider").all()
+    assert all(slider.is_disabled() for slider in sliders)
+    pictures = page.locator("canvas").all()
+    assert [picture.get_attribute("data-picture") for picture in pictures] == ["shares", "loss"]
+    assert all(picture.evaluate("(c) => c.width === c.clientWidth && c.width > 200") for picture in pictures)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_page_that_cannot_train_and_knows_nothing_of_a_layer_says_so(show, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    page = show(playground(MixtureOfExperts(2, 4, 5, 2, d_out=2, gated=True)))
+    assert (
+        page.locator(".moe-root").inner_text()
+        == "This page cannot train this layer. In JupyterLab the kernel trains your layer itself."
+    )

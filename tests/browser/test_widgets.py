@@ -6,11 +6,8 @@ import pytest
 import torch
 from on_page import FRAMES
 
-from moe_tutorial.layers import MixtureOfExperts, switch_loss
-from moe_tutorial.show.live import train_live
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.widgets.sweep import sweep
-from moe_tutorial.study import digits, regimes_2d
 
 POINTS = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LABELS = torch.arange(100) % 10
@@ -45,25 +42,7 @@ def raced():
     return watch_usage(shares, 100 * steps, score=(steps + 1) / 12, score_name="loss")
 
 
-def run_live(data=None):
-    data = data or regimes_2d(256)
-    torch.manual_seed(0)
-    layer = MixtureOfExperts(data.x_train.shape[1], 8, 8, 1, d_out=10)
-    return train_live(layer, data, balance=switch_loss, coefficient=0.1, headless_steps=60)
-
-
-def run_live_flat():
-    return run_live(digits())
-
-
-@pytest.fixture(autouse=True)
-def _no_jupyterlab(monkeypatch):
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-
-
-@pytest.mark.parametrize(
-    ("make", "width"), [(explorer, 1280), (trained, 320), (raced, 320), (run_live, 320), (run_live_flat, 1280)]
-)
+@pytest.mark.parametrize(("make", "width"), [(explorer, 1280), (trained, 320), (raced, 320)])
 def test_it_fits_its_column_and_is_drawn_in_both_themes(show, make, width):
     page = show(make(), width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -148,19 +127,3 @@ def test_a_usage_race_goes_by_its_slider_and_its_title_says_who_leads(show):
     assert page.locator(".moe-shares li").nth(3).inner_text().split() == ["3", "56", "%"]
     assert page.locator(".moe-shares b").first.evaluate("fair => fair.style.left") == "22.3%"  # an eighth of 56 %
     assert page.get_by_text("Loss 0.50, from 0.08").count() == 1
-
-
-@pytest.mark.parametrize("make", [run_live, run_live_flat])
-def test_a_live_panel_without_a_kernel_is_a_recorded_run(show, make):
-    widget = make()
-    page = show(widget)
-    shares = torch.tensor(widget.frame["recent"]["shares"])
-    assert title(page).startswith("Step 60: ")
-    assert f"{100 * shares.max():.0f} %" in title(page)
-    assert title(page).endswith(f"test accuracy {100 * widget.frame['accuracy']:.1f} %")
-    assert page.get_by_text("A recorded run of 60 steps. In JupyterLab you train it yourself.").count() == 1
-    assert page.get_by_text("Balance loss: × 0.1 · Learning rate: 0.01 · Chosen per point, k: 1 of 8").count() == 1
-    assert (page.get_by_role("button").count(), page.get_by_role("slider").count()) == (0, 0)
-    labels = [canvas.get_attribute("aria-label") for canvas in page.locator("canvas").all()]
-    assert len(labels) == (3 if widget.settings["resolution"] else 2)
-    assert any(f"balance loss × 0.1 adds {widget.frame['recent']['balance']:.2f}" in label for label in labels)

@@ -45,7 +45,7 @@ def test_page_and_notebook_read_one_table(engine):
 
 def test_a_slider_stops_at_values_that_are_allowed():
     stops = {name: row["slider"]["stops"] for name, row in SETTINGS.items() if "stops" in row.get("slider", {})}
-    assert len(stops) == 5
+    assert len(stops) == 6
     for name, values in stops.items():
         low, high = SETTINGS[name]["range"]
         assert [value for value in values if not low <= value <= high] == [], name

@@ -1,23 +1,27 @@
 """The playground: a widget that trains a mixture of experts or a tree in the page, or a mixture in the kernel.
 
-Data, model, backward pass and pictures are JavaScript (the files in ``playground/``). This module checks the experiment
-that a notebook asks for.
+The page's data, models, backward passes and pictures are JavaScript (the files in ``playground/``). This module checks
+the experiment that a notebook asks for, and prepares a layer of the learner's own.
 """
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import traitlets as t
-from torch import nn
+from torch import Tensor, nn
 
 from moe_tutorial.layers import FastFeedForward
-from moe_tutorial.show.arrays import extent_of, labels_of, parts_of, points_of
-from moe_tutorial.show.playground.engines.kernel import KernelTraining
+from moe_tutorial.show.arrays import MAX_CLASSES, MAX_POINTS, extent_of, labels_of, parts_of, points_of
+from moe_tutorial.show.playground.engines.kernel import LOSSES, KernelTraining
+from moe_tutorial.show.playground.engines.layer import examine, settings_like
 from moe_tutorial.show.web import bundle, read, style
+from moe_tutorial.study.watched import interactive
 
+RECORDED = 200
+"""Steps that a layer is trained which the page cannot train, if it is made without a kernel."""
 MAX_STEPS = 1_000_000
 """Maximum steps that an experiment trains when it is opened."""
 
@@ -34,6 +38,9 @@ class Playground(KernelTraining):
 
     Attributes:
         state: the current experiment as a plain dict; ``playground(**widget.state)`` opens it again.
+        layer: the learner's own layer, which the kernel trains in place; None if there is none.
+        start, pause, advance, reset: methods that train this layer, as the page's buttons do.
+        step, running: training steps done in the kernel since the start, and whether it trains in the background.
     """
 
     _esm = bundle("playground/page.js")
@@ -43,6 +50,8 @@ class Playground(KernelTraining):
     state = t.Dict().tag(sync=True)
 
     def __repr__(self) -> str:
+        if self.layer is not None:
+            return f"Playground: a layer of your own to train, at step {self.step} (interactive)"
         trained = "a binary tree" if self.options["settings"]["layer"] == "tree" else "a mixture of experts"
         return f"Playground: {trained} to train in the page (interactive)"
 
@@ -68,9 +77,14 @@ def playground(
     with the state of another playground.
 
     Args:
-        layer: "mixture" (the default) or "tree"; or your own mixture, as for `train_live`, which the kernel
-            trains; the page can switch to a layer of its own.
-        data: "regimes", "spirals", "checkerboard" or "clusters", or your own Dataset of points in the plane.
+        layer: "mixture" (the default) or "tree"; or a layer of your own, which the kernel trains in place, by Adam: a
+            MixtureOfExperts, or a module whose call on (B, d) returns ``(scores, routing)``: (B, classes), and an
+            object with ``indices`` (B, k) and ``logits`` (B, experts). The sliders for noise and k set
+            ``layer.router.noise`` and ``layer.router.top_k``. On the website the page trains a mixture that is built
+            like yours; what it cannot build is trained ``steps`` steps (by default 200) when the page is made.
+        data: "regimes", "spirals", "checkerboard" or "clusters"; or a Dataset of your own, or anything with
+            ``x_train``, ``y_train``, ``x_test`` and ``y_test``. Points of another width than 2, and more than 10
+            classes, need a layer of your own, and have no map.
         preset: "rules", "spare", "deaf", "kill", "revive", "penalty" or "hash"; a challenge: "seven", "even" or "few";
             with a tree, "leaves", "mixed" or "one".
         state: another playground's ``state``, instead of separate arguments.
@@ -82,21 +96,32 @@ def playground(
         title: a few words above the picture.
         link: on the site, keep the experiment in the page's URL. At most one playground on a page should do so.
         settings: values that differ from the preset: centred, seed, batch, rate; of a mixture E, k, width, gate, noise,
-            balance, coefficient; of a tree depth, leaf_width, hardening, node_balance.
+            balance, coefficient; of a tree depth, leaf_width, hardening, node_balance. ``balance`` may also be
+            `switch_loss` or `importance_loss`, and with a layer of your own any function routing -> scalar tensor.
+
+    With a layer and data of your own, the same seed, steps and settings give the same numbers, and the global random
+    state does not change.
     """
     if state is not None:
-        asked = {"data": data, **state}
+        asked = {"data": data, **state, **settings}
         if asked.pop("forced", None) is not None:
             warnings.warn("forced is no more: no expert's share can be forced. The rest of state stands.", stacklevel=2)
         return playground(asked.pop("layer", layer), preset=preset, title=title, link=link, **asked)
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset is {preset!r}; allowed are {', '.join(PRESETS)}, or None")
     kind = _kind(layer, preset)
-    own = None if isinstance(data, str) else _own(data)
-    if own is None and (data != "regimes" or preset is None):
+    mine = layer if isinstance(layer, nn.Module) else None
+    loss = _own_loss(mine, settings)
+    own, like = None, None
+    if not isinstance(data, str):
+        own = _own(data) if mine is None else _own_of_any_width(data, examine(mine, data, loss)[1])
+    elif data != "regimes" or preset is None:
         settings = {"data": data, **settings}
-    _check(kind, settings)
+    if mine is not None and loss is None and (own is None or own.get("all")):
+        like = _settings_like(mine)
     base = next((known["settings"] for known in _table["presets"] if known["id"] == preset), {})
+    settings = (base if mine is not None else {}) | settings | (like or {})
+    _check(kind, settings)
     if kind == "tree" and out:
         raise ValueError("out is for a mixture's experts; a tree has leaves, which nobody can knock out")
     experts = (base | settings).get("E", SETTINGS["E"]["default"])
@@ -107,13 +132,13 @@ def playground(
     if len(set(out)) >= experts:
         raise ValueError(f"out is {list(out)}; one of the {experts} experts has to stay")
     _check_changes(kind, base | settings, then)
-    brought = layer if isinstance(layer, nn.Module) else None
-    return Playground(
-        brought,
+    widget = Playground(
+        mine,
         None if own is None else data,
         own["extent"] if own else (),
+        loss,
         options={
-            "preset": preset,
+            "preset": preset if mine is None else None,
             "settings": {"layer": kind, **settings},
             "steps": steps,
             "point": point,
@@ -122,9 +147,19 @@ def playground(
             "title": title or "",
             "link": link,
             "own": own,
-            "layer": brought is not None,
+            "layer": mine is not None,
+            "page": mine is None or like is not None,
+            "loss": None if loss is None else _name_of(loss),
         },
     )
+    if mine is not None and own is not None:
+        defaults = {name: row["default"] for name, row in _rows(kind).items()}
+        widget.build(defaults | base | settings | ({} if loss is None else {"balance": "own"}))
+        if interactive() or like is None:
+            widget.reset()  # sends the first frame
+        if not interactive() and like is None:
+            widget.advance(RECORDED if steps is None else steps)
+    return widget
 
 
 def _number(name: str, value: Any, low: float, high: float, whole: bool = True, why: str = "") -> None:
@@ -189,16 +224,57 @@ def _check(kind: str, settings: Mapping[str, Any]) -> None:
         _number(name, value, low, high, row["type"] == "whole", why)
 
 
-def _own(data: Any) -> dict[str, Any]:
+def _own_loss(layer: nn.Module | None, settings: dict[str, Any]) -> Callable[[Any], Tensor] | None:
+    """Take a function out of the setting `balance`: the page knows the package's losses by name; return another one."""
+    function = settings.get("balance")
+    if not callable(function):
+        return None
+    for name, loss in LOSSES.items():
+        if function is loss:
+            settings["balance"] = name
+            return None
+    if layer is None:
+        raise ValueError("balance is a function; allowed is that with a layer of your own, which the kernel trains")
+    del settings["balance"]
+    return function
+
+
+def _name_of(function: Callable) -> str:
+    """What the page calls a balance loss."""
+    name = getattr(function, "__name__", "<lambda>")
+    return "balance loss" if name == "<lambda>" else name.strip("_").replace("_", " ")
+
+
+def _settings_like(layer: nn.Module) -> dict[str, Any] | None:
+    """The settings with which the page trains a mixture that is built like this layer; None if it cannot."""
+    try:
+        settings = settings_like(layer)
+        _check("mixture", settings or {})
+    except ValueError:  # more experts, neurons or noise than the page's sliders allow
+        return None
+    return settings
+
+
+def _own_of_any_width(data: Any, n_classes: int) -> dict[str, Any]:
+    """Convert the points for the learner's own layer; those that have no picture in the plane stay in the kernel."""
+    width = data.x_train.shape[1]
+    if width == 2 and n_classes <= MAX_CLASSES:
+        fits = max(len(data.x_train), len(data.x_test)) <= MAX_POINTS
+        return _own(data, MAX_POINTS) | {"all": fits}
+    return {"width": width, "classes": n_classes, "extent": []}
+
+
+def _own(data: Any, most: int | None = None) -> dict[str, Any]:
     """Convert the learner's own points to the format that the page reads."""
-    x, y, x_test, y_test = parts_of(data, f"a name ({', '.join(SETTINGS['data']['choices'])}), ")
+    parts = parts_of(data, f"a name ({', '.join(SETTINGS['data']['choices'])}), ")
+    x, y, x_test, y_test = (part[:most] for part in parts)
     left, right, bottom, top = extent_of(points_of(x))
     half, across, up = max(right - left, top - bottom) / 2, (left + right) / 2, (bottom + top) / 2
-    own: dict[str, Any] = {"classes": 1, "extent": [across - half, across + half, up - half, up + half]}
+    own: dict[str, Any] = {"classes": 1, "extent": [across - half, across + half, up - half, up + half], "width": 2}
     for end, points, labels, name in (("", x, y, "regime_train"), ("Test", x_test, y_test, "regime_test")):
         classes = labels_of(labels, points)
         own["classes"] = max(own["classes"], int(classes.max()) + 1)
         own[f"x{end}"] = points_of(points).astype(np.float64).tobytes()
         own[f"y{end}"] = classes.tobytes()
-        own[f"regime{end}"] = getattr(data, name, labels).numpy().astype(np.uint8).tobytes()
+        own[f"regime{end}"] = getattr(data, name, labels)[:most].numpy().astype(np.uint8).tobytes()
     return own

@@ -22,21 +22,25 @@ import { makeStory } from "./panels/story.js";
 import { makeTime } from "./pictures/time.js";
 import { makeTimeline } from "./panels/timeline.js";
 import { makeTour } from "./panels/tour.js";
-import { summary } from "./words.js";
+import { summary, trainerWords } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; all of them are learnt from
 const SPEAK = 6000; // ms between two summaries while it trains
+const LIKE_YOURS = ["rate", "batch", "k", "noise", "balance", "coefficient"]; // settings that do not rebuild the layer
 
 function render({ model, el: root }) {
   const options = model.get("options");
   const live = !!model.widget_manager?.kernel;
   const own = ownData(options.own);
+  const mine = options.layer; // the learner's own layer
+  const mapped = !own || !!own.x;
   const owner = options.link && !live;
+  if (!live && !options.page && !model.get("frame").now) return mount(root, trainerWords("kernel", live));
   let state = (owner && fromHash(location.hash)) || fromOptions(options); // how it began
   let settings; // as they are now
   let end = 0; // the step at which a preset's experiment ends, or what it proposes
   let engine;
-  let engineName = live && options.layer ? "kernel" : "browser";
+  let engineName = mine && (live || !options.page) ? "kernel" : "browser";
   let frame;
   let shown; // the kind that the page is set up for
   let turn = 0;
@@ -44,16 +48,16 @@ function render({ model, el: root }) {
 
   // Parts.
   const patterns = el("input", { type: "checkbox", onchange: () => draw(frame) });
-  const kernelWords = options.layer ? "the kernel: your layer" : "the kernel, with torch";
+  const kernelWords = mine ? "the kernel: your layer" : "the kernel, with torch";
   const engines = el("select", { onchange: () => move(engines.value) });
   engines.append(new Option("this page", "browser"), new Option(kernelWords, "kernel"));
   const training = [{ node: check(patterns, "Patterns", "as well as colours") }];
-  if (live) training.unshift({ node: field("Train in", engines), needs: "inKernel" });
-  const controls = makeControls(change, { own, more: { Training: training } });
+  if (live && options.page) training.unshift({ node: field("Train in", engines), needs: "inKernel" });
+  const controls = makeControls(change, { own, loss: options.loss, more: { Training: training } });
   const act = { knock: (e, out) => engine.knock(e, out) };
   const panels = Object.fromEntries(kindNames.map((name) => [name, KINDS[name].controls.panel(act)]));
   const panelsOf = (area) => Object.values(panels).flatMap((panel) => (panel.area === area ? [panel.node] : []));
-  const look = (i) => engine.look((state.point = i));
+  const inspect = (i) => engine.inspect((state.point = i));
   const play = () => engine.run(end > frame.step ? end : Infinity);
   const toggle = () => (frame.busy ? engine.pause() : play());
   const timeline = makeTimeline((step) => engine.seek(step));
@@ -64,24 +68,39 @@ function render({ model, el: root }) {
   const tour = makeTour(root);
   const start = makeStart({ turnTo, begin: watch }, tour.opener);
   const story = makeStory(goOn);
-  const map = makeMap(KINDS, look);
+  const map = makeMap(KINDS, inspect);
   const smalls = makeSmalls(panelsOf("parts"));
   const time = makeTime();
   const reads = makeReads();
   const usage = makeUsage();
-  const point = makePoint(look);
+  const point = makePoint(inspect);
   const notice = el("p", { className: "pg-notice", role: "status", hidden: true });
+  const trainer = el("p", { className: "pg-notice", hidden: true }); // says what trains, the page or the kernel
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
   const foot = makeFoot(model, { live, owner, own });
-  const top = el("div", { className: "pg-top" }, start.node, story.node, tour.card, notice, error, spoken);
+  start.node.hidden = mine;
+  const top = el("div", { className: "pg-top" }, start.node, story.node, tour.card, trainer, notice, error, spoken);
   const left = group("pg-controls", "Controls", controls.node);
   controls.fields.append(...panelsOf("side"));
   const side = el("div", { className: "pg-side" }, usage.node, reads.node);
-  const bench = el("div", { className: "pg-bench" }, map.node, top, left, side); // what belongs on one screen
-  mount(root, head.node, bench, map.predictions, smalls.node, point.node, time.node, foot.node);
+  const main = mapped ? map.node : time.node;
+  const bench = el("div", { className: "pg-bench" }, main, top, left, side); // what belongs on one screen
+  let below = [map.predictions, smalls.node, point.node, time.node, foot.node];
+  if (mine) below = mapped ? [time.node, closer(map.predictions, smalls.node, point.node, foot.node)] : [foot.node];
+  mount(root, head.node, bench, ...below);
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
+  widget.classList.toggle("pg-mine", mine);
+  widget.classList.toggle("pg-flat", !mapped);
+  widget.classList.toggle("pg-recorded", engineName === "kernel" && !live);
+
+  // The pictures that a panel of the learner's own layer opens with are few, so that it stays short in a lesson.
+  function closer(...nodes) {
+    const title = el("summary", {}, "Look closer: each expert, what is predicted, one point");
+    const ontoggle = () => frame && draw(frame);
+    return el("details", { className: "pg-closer", ontoggle }, title, el("div", { className: "pg-below" }, ...nodes));
+  }
 
   // What a reader does.
   function move(name) {
@@ -89,6 +108,7 @@ function render({ model, el: root }) {
     use(name);
   }
   function use(name) {
+    if (frame?.running) engine.pause();
     engine?.dispose();
     frame = undefined;
     engineName = engines.value = name;
@@ -168,9 +188,13 @@ function render({ model, el: root }) {
       for (const [name, panel] of Object.entries(panels)) panel.node.hidden = name !== state.settings.layer;
       for (const part of [map, smalls, time, reads, point]) part.show(kind);
     }
-    controls.show(settings, kind, frame?.can, presetOf(state.preset)?.fixed);
-    start.show(state, frame?.can);
-    story.show(state, frame?.can);
+    const can = frame?.can ?? (mine ? LIKE_YOURS : null);
+    controls.show(settings, kind, { can, still: frame?.still }, presetOf(state.preset)?.fixed);
+    start.show(state);
+    story.show(state);
+    if (!mine) return;
+    set(trainer, trainerWords(engineName, live, frame));
+    trainer.hidden = !trainer.textContent;
   }
 
   // The experiment as it has come to stand.
@@ -190,21 +214,21 @@ function render({ model, el: root }) {
     widget.inert = false;
     const { now, busy, settled, data } = frame;
     const kind = KINDS[frame.settings.layer];
-    const broughtAlong = frame.can && !frame.can.includes("build"); // it says itself what it is
+    const broughtAlong = !!frame.can; // it says itself what it is
     const other = frame.run && Object.keys(settings).some((name) => settings[name] !== frame.settings[name]); // gone back
     if (broughtAlong || other) settings = { ...settings, ...frame.settings };
-    if (first || broughtAlong || other) showSettings();
-    data.drawn ??= Math.min(DRAWN, data.y.length);
+    if (first || broughtAlong || other || frame.still) showSettings();
+    if (mapped) data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
     const calm = busy && !frame.hurried; // a slider that moves has the page for the map, the bars and the numbers
     const dead = Array.from(now.shares, (share) => share < DEAD);
     const how = { dead, patterned: dead.length > 8 || patterns.checked, turn, calm };
-    const plane = map.draw(frame, kind, how);
+    const plane = mapped && map.draw(frame, kind, how);
     panels[frame.settings.layer].draw(frame, how);
     usage.draw(frame, kind, how);
-    point.draw(frame, kind, how);
+    if (mapped) point.draw(frame, kind, how);
     if (settled || (calm && turn % 3 === 0)) time.draw(frame, kind, how);
-    smalls.draw(frame, kind, { ...how, plane });
+    if (mapped) smalls.draw(frame, kind, { ...how, plane });
     reads.draw(frame, kind);
     story.draw(frame);
     const points = own ? "your own points" : SETTINGS.data.choices[frame.settings.data].toLowerCase();
@@ -218,7 +242,7 @@ function render({ model, el: root }) {
     }
     const { step, serial, running, engine } = frame;
     Object.assign(root.dataset, { step, serial, running, settled, engine, paints: +(root.dataset.paints ?? 0) + 1 });
-    if (settled || !foot.written()) foot.remember(standing(), busy, { frame, message, map: map.canvas });
+    if (settled || !foot.written()) foot.remember(standing(), busy, { frame, message, map: mapped && map.canvas });
   }
 
   // Off-screen it stands still.
@@ -249,7 +273,7 @@ function render({ model, el: root }) {
     if (beside) event.stopImmediatePropagation(); // one of several takes it
     follow(next, asked);
   };
-  if (live) document.addEventListener("click", onLink, true);
+  if (live && !mine) document.addEventListener("click", onLink, true);
   if (owner) addEventListener("hashchange", onHash);
   if (root.clientWidth && root.clientWidth < 560) controls.node.open = false;
   begin(state);

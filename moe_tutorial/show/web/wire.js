@@ -14,13 +14,3 @@ export function unpack(codes, span) {
   const below = Float32Array.from({ length: 256 }, (_, q) => -span * (q / 255) ** 2);
   return Float32Array.from(codes, (q) => below[q]);
 }
-
-/** The history of a run in the kernel, see playground/engines/trainer.py. @param {DataView} view @param {number} E */
-export function historyOf(view, E) {
-  const values = numbers(view);
-  const width = 3 + E;
-  return Array.from({ length: values.length / width }, (_, i) => {
-    const [step, task, balance, ...shares] = values.subarray(i * width, (i + 1) * width);
-    return { step, task, balance, shares };
-  });
-}

@@ -1,1 +1,1 @@
-"""The widgets of the lessons, except the playground, the regions and the live panel."""
+"""The widgets of the lessons, except the playground and the regions."""

@@ -239,7 +239,7 @@ export function browserEngine(show, first, own) {
       head(steps, true);
       draw();
     },
-    look(i) {
+    inspect(i) {
       point = i;
       draw();
     },

@@ -12,7 +12,7 @@
  * @property {(step: number) => void} [seek] back, or on, to a step of this run
  * @property {() => void} reset
  * @property {(partial: Record<string, any>) => void} change some settings
- * @property {(point: number) => void} look inspect another point
+ * @property {(point: number) => void} inspect another point
  * @property {(part: number, out: boolean) => void} knock
  * @property {(visible: boolean) => void} show
  * @property {() => void} dispose
@@ -30,18 +30,19 @@
  * @property {boolean} busy running, or on its way to a step
  * @property {boolean} settled nothing will come after it by itself
  * @property {boolean} hurried a slider moves
+ * @property {boolean} [still] it cannot go on: it was recorded, or the kernel is gone
  * @property {string} error
  * @property {number} serial of the last change that is obeyed
  * @property {number} speed steps a second
  * @property {Record<string, any>} recent the last steps: steps, task, shares, and what the kind adds
  * @property {Record<string, any>} now evaluated: shares, dead, entropy, nmi, largest, and what the kind adds
  * @property {Record<string, any>[]} history rows like `recent`, each of a step
- * @property {boolean[]} knocked by part; empty where nobody is
+ * @property {boolean[]} knocked by part; empty if none can be knocked out
  * @property {number} point the one that is inspected
  * @property {Record<string, any>} inspected
- * @property {string[] | null} can settings that may change, and "build" and "knock"; null: all
+ * @property {string[] | null} can the settings of a learner's own layer in the kernel; null for a layer of the page's
  * @property {(n: number) => Plane} plane with about n places along a side
- * @property {(part: number, n: number) => Uint8Array} partPlane the classes that it would predict
+ * @property {((part: number, n: number) => Uint8Array) | null} partPlane the classes that it would predict; null if unknown
  */
 /** @typedef {{ n: number, owner: Uint8Array, confidence: Float32Array, predicted: Uint8Array }} Plane */
 

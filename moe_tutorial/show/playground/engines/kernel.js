@@ -2,14 +2,24 @@
 // Torch trains in the kernel: clicks and slider moves go out as messages, frames come in (see kernel.py), as this page's own
 // engine makes them, but with arrays as bytes.
 import { perFrame } from "../../web/dom.js";
-import { connect } from "../../web/link.js";
-import { historyOf, numbers } from "../../web/wire.js";
+import { numbers } from "../../web/wire.js";
 import { dataOf } from "../experiment/data.js";
 import { isLive } from "../experiment/experiment.js";
 import { settingsAfter } from "../experiment/run.js";
 import { makeSpeed } from "./frame.js";
+import { connect } from "./link.js";
 
 /** @typedef {import("../experiment/data.js").Data} Data */
+
+/** @param {DataView} view rows of `Run.record` in trainer.py @param {number} E */
+function historyOf(view, E) {
+  const values = numbers(view);
+  const width = 4 + E;
+  return Array.from({ length: values.length / width }, (_, i) => {
+    const [step, task, balance, routerGradient, ...shares] = values.subarray(i * width, (i + 1) * width);
+    return { step, task, balance, routerGradient, shares };
+  });
+}
 
 /** @param {(frame: import("./frame.js").Frame) => void} show
  * @param {import("../experiment/run.js").Begun} begun
@@ -26,9 +36,10 @@ export function kernelEngine(show, begun, own, model) {
   let asked = 0; // of the last that needs a new layer
   let goal = Infinity; // a step to train up to
   let shown = true;
-  let drawn = 0; // the number of the newest frame that was
+  let drawn = 0; // the number of the newest frame that was drawn
   let problem = "";
   const link = connect(model, complain);
+  const prepared = own && model.get("options").layer; // in Python, for a layer and points of the learner's own
 
   /** @param {string} words */
   function complain(words) {
@@ -44,8 +55,8 @@ export function kernelEngine(show, begun, own, model) {
     link.send({ do: "build", settings, serial }, buffers);
   }
   function receive() {
-    const { plane, running, step } = model.get("frame");
-    if (!plane || link.gone()) return;
+    const { now, running, step } = model.get("frame");
+    if (!now || link.gone()) return;
     problem = "";
     if (running) speed.mark(step);
     if (running && step >= goal) pause();
@@ -54,7 +65,7 @@ export function kernelEngine(show, begun, own, model) {
   // An unseen training is not acknowledged, so the kernel soon pauses it.
   function paint() {
     const sent = model.get("frame");
-    if (!shown || !sent?.plane || (sent.serial < asked && !link.gone())) return;
+    if (!shown || !sent.now || (sent.serial < asked && !link.gone())) return;
     show(read(sent));
     if (sent.number !== drawn) link.drawn(() => drawn, sent.running);
     drawn = sent.number;
@@ -63,9 +74,10 @@ export function kernelEngine(show, begun, own, model) {
   /** @param {any} sent @returns {import("./frame.js").Frame} */
   function read(sent) {
     const bytes = (/** @type {DataView} */ view) => numbers(view, Uint8Array);
-    const { n, owner, confidence, predicted } = sent.plane;
-    const running = sent.running && !link.gone();
-    const late = sent.serial < serial && !link.gone(); // it does not know yet what was moved since
+    const still = !link.live || link.gone();
+    const running = sent.running && !still;
+    const late = sent.serial < serial && !still; // the kernel has not yet obeyed the last change
+    const history = historyOf(sent.history, sent.settings.E);
     data.classes = Math.max(data.classes, sent.classes);
     return {
       ...sent,
@@ -76,13 +88,18 @@ export function kernelEngine(show, begun, own, model) {
       busy: running,
       settled: !running,
       hurried: false,
+      still,
       error: sent.error || problem,
       speed: running ? speed.now() : 0,
+      recent: { ...history[history.length - 1], steps: sent.recent },
       now: { ...sent.now, predicted: bytes(sent.now.predicted) },
-      history: historyOf(sent.history, sent.settings.E),
+      history,
       point,
-      plane: () => ({ n, owner: bytes(owner), confidence: numbers(confidence), predicted: bytes(predicted) }),
-      partPlane: (e) => (sent.parts[e] ? bytes(sent.parts[e]) : new Uint8Array(1)),
+      plane() {
+        const { n, owner, confidence, predicted } = sent.plane;
+        return { n, owner: bytes(owner), confidence: numbers(confidence), predicted: bytes(predicted) };
+      },
+      partPlane: sent.parts?.length ? (e) => bytes(sent.parts[e]) : null,
     };
   }
   function pause() {
@@ -115,14 +132,17 @@ export function kernelEngine(show, begun, own, model) {
       settings = settingsAfter(next.settings, next.changes ?? []);
       data = dataOf(settings, own);
       point = more.point ?? 0;
-      build();
-      link.send({ look: point });
+      const { now, step, serial: obeyed } = model.get("frame");
+      const joins = prepared && now; // this view opens on a training that has begun
+      if (joins) serial = asked = obeyed;
+      else build();
+      link.send({ inspect: point });
       for (const [e, gone] of next.knocked.entries()) if (gone) link.send({ knock: [e, true] });
-      if (steps) run(steps);
+      if (steps && !(joins && step)) run(steps);
     },
-    look(i) {
+    inspect(i) {
       point = i;
-      link.send({ look: i });
+      link.send({ inspect: i });
     },
     knock: (e, out) => link.send({ knock: [e, out] }),
     show(visible) {
@@ -130,7 +150,6 @@ export function kernelEngine(show, begun, own, model) {
       drawing.ask();
     },
     dispose() {
-      if (model.get("frame")?.running) pause();
       model.off("change:frame", receive);
       link.close();
       drawing.cancel();

@@ -1,11 +1,10 @@
 """The playground's kernel engine: torch trains in the kernel, and the page only draws.
 
-It uses the live panel's trainer (`trainer.py`). The layer and the points come from the page or from the learner.
-Frames have the format of the page's own engine (`engines/frame.js`), with arrays as bytes.
+The layer and the points come from the page or from the learner. Frames have the format of the page's own engine
+(`engines/frame.js`), with arrays as bytes.
 """
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -16,18 +15,10 @@ import torch.nn.functional as F
 import traitlets as t
 from torch import Tensor, nn
 
-from moe_tutorial.layers import (
-    BiasBalancer,
-    Experts,
-    HashRouter,
-    MixtureOfExperts,
-    Router,
-    Routing,
-    importance_loss,
-    switch_loss,
-)
-from moe_tutorial.show.arrays import check_experts, plane
-from moe_tutorial.show.playground.engines.trainer import RECENT, Run, Trainer, looking, of_router
+from moe_tutorial.layers import Experts, Routing, importance_loss, switch_loss
+from moe_tutorial.show.arrays import MAX_POINTS, plane
+from moe_tutorial.show.playground.engines.layer import build, examine
+from moe_tutorial.show.playground.engines.trainer import Run, Trainer, of_router, preserving
 from moe_tutorial.study import Dataset, dead, entropy, max_share, share, specialisation
 
 SIDE, EXPERT_SIDE = 80, 40
@@ -39,77 +30,38 @@ LOSSES = {
 """The values of the setting `balance` that are losses."""
 
 
-class PlaygroundRouter(Router):
-    """A router whose experts can be knocked out.
-
-    Attributes:
-        out: (E,) True for knocked-out experts, which have probability 0 and are never chosen.
-    """
-
-    def __init__(self, *args: Any, **options: Any):
-        super().__init__(*args, bias=True, **options)
-        self.out = torch.zeros(self.n_experts, dtype=torch.bool)
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        self._logits = logits.detach()  # `pick` calls this just before `choose`
-        return super().probabilities(logits.masked_fill(self.out, -torch.inf))
-
-    def choose(self, ranking: Tensor) -> Tensor:
-        if self.gate != "topk_softmax" and not self.bias.any():
-            ranking = self._logits  # the same order, without ties where probabilities round to 0
-        ranking = (ranking + self.bias).masked_fill(self.out, -torch.inf)
-        return ranking.topk(min(self.top_k, int((~self.out).sum()))).indices
-
-
-def without(routing: Routing, out: Tensor) -> Routing:
-    """Remove the experts that are ``out`` (E,) from all fields of a routing.
-
-    No token may have chosen one of them. Fields with a column for each expert lose these columns, and ``indices`` are
-    renumbered.
-    """
-    n_experts, place = len(out), (~out).cumsum(0) - 1
-    fields = routing._asdict()
-    kept = {
-        name: value[:, ~out]
-        for name, value in fields.items()
-        if name not in ("indices", "weights") and value is not None and value.shape[1] == n_experts
-    }
-    return routing._replace(indices=place[routing.indices], **kept)
-
-
-def build(wanted: dict, n_classes: int) -> MixtureOfExperts:
-    """Build the layer that the page's controls describe, initialised from their seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(wanted["seed"])
-        if wanted["gate"] == "hash":
-            router = HashRouter(2, wanted["E"], wanted["k"])
-        else:
-            router = PlaygroundRouter(2, wanted["E"], wanted["k"], gate=wanted["gate"], noise=wanted["noise"])
-        return MixtureOfExperts(2, wanted["width"], wanted["E"], wanted["k"], router, d_out=n_classes)
-
-
 class KernelTraining(anywidget.AnyWidget):
-    """The kernel side of the playground. It trains nothing until the page requests a layer.
+    """The kernel side of the playground. It trains nothing until a layer is built.
 
     Args:
-        layer: the learner's own layer, as in `train_live`; None to build what the page's controls describe.
-        points: the learner's own Dataset; None to train on the points that the page sends.
-        extent: left, right, bottom, top of the plane around these points.
+        layer: the learner's own layer, as for `playground`; None to build what the page's controls describe.
+        data: the learner's own Dataset; None to train on the points that the page sends.
+        extent: left, right, bottom, top of the plane around these points; empty if they have no picture in the plane.
+        loss: the learner's own balance loss, which the setting `balance` calls "own".
 
     Attributes:
         trainer: the background thread, and the run that it trains once a layer is built.
+        start, pause, advance, reset: the trainer's methods, which do what the page's buttons do.
         frame: what the page draws.
     """
 
     frame = t.Dict().tag(sync=True)
 
-    def __init__(self, layer: nn.Module | None = None, points: Any = None, extent: Sequence[float] = (), **traits: Any):
+    def __init__(
+        self,
+        layer: nn.Module | None = None,
+        data: Any = None,
+        extent: Sequence[float] = (),
+        loss: Callable[[Any], Tensor] | None = None,
+        **traits: Any,
+    ):
         super().__init__(**traits)
-        self._own, self._points, self._extent = layer, points, list(extent)
-        self._own_first = {} if layer is None else deepcopy(layer.state_dict())
-        self._point, self._balance = 0, "none"
-        self._gradients: deque[float] = deque(maxlen=RECENT)
+        self.layer, self._data, self._extent, self._loss = layer, data, list(extent), loss
+        self._first = {} if layer is None else deepcopy(layer.state_dict())
+        self._point = 0
         self.trainer = Trainer(self)
+        self.start, self.pause = self.trainer.start, self.trainer.pause
+        self.advance, self.reset = self.trainer.advance, self.trainer.reset
         self.on_msg(self.trainer.receive)
 
     @property
@@ -117,129 +69,95 @@ class KernelTraining(anywidget.AnyWidget):
         """Training steps done in the kernel since the start."""
         return self.trainer.step
 
+    @property
+    def running(self) -> bool:
+        """Whether the kernel trains in the background."""
+        return self.trainer.running
+
     def close(self) -> None:
         self.trainer.running = False
         super().close()
 
-    # Callback of the trainer for the page's messages.
+    def build(self, settings: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Prepare a training with these settings from the start.
+
+        Args:
+            settings: a value for each setting of a mixture. The learner's own layer has some of its own instead.
+            buffers: the page's points, unless the learner has brought points.
+        """
+        self.trainer.run, self.trainer.running = None, False
+        data = self._data
+        if data is None:
+            data, self._extent = _received(buffers), np.frombuffer(buffers[-1]).tolist()
+        self._point = min(self._point, len(data.x_train) - 1)
+        self._planes = [plane(self._extent, side) for side in (SIDE, EXPERT_SIDE)] if self._extent else []
+        if self.layer is None:
+            layer = build(settings, int(torch.cat([data.y_train, data.y_test]).max()) + 1)
+        else:
+            layer = self.layer
+            layer.load_state_dict(self._first)
+        n_experts, self._classes = examine(layer, data, self._loss)
+        own = {} if self._loss is None else {"own": self._loss}
+        kept = {name: settings[name] for name in ("seed", "batch", "rate", "balance", "coefficient")}
+        self.trainer.run = Run(layer, data, n_experts, kept, LOSSES | own)
+
+    def _possible(self, run: Run, routing: Any) -> list[str] | None:
+        """The settings that the page offers for the learner's own layer; None for one that the page has described."""
+        if self.layer is None:
+            return None
+        known = isinstance(routing, Routing)  # the package's losses need its fields
+        can = {"noise": run.noisy, "k": of_router(run.layer, "top_k") is not None}
+        can |= {"balance": known, "coefficient": known or self._loss is not None}
+        points = ["data", "centred", "seed"] if self._data is None else []
+        return ["rate", "batch", *points, *(name for name in can if can[name])]
+
+    # Callbacks of the trainer.
 
     def obey(self, note: dict) -> None:
         if note.get("do") == "build":
-            self.trainer.run, self.trainer.running = None, False
-            self.trainer.run = self._build(note["settings"], note["buffers"])
+            self.build(note["settings"], note["buffers"])
         run = self.trainer.run
         if run is None:
             return
         for name, value in note.get("set", {}).items():
-            if name == "balance":
-                self._balance = value
-                run.recent.clear()
-            else:
-                run.set(name, value)
-        if "look" in note:
-            self._point = note["look"]
+            run.set(name, value)
+        self._point = note.get("inspect", self._point)
         if "knock" in note:
-            self._knock(*note["knock"])
-        if self._own is None and self._balance != "bias" and hasattr(run.layer.router, "bias"):
-            run.layer.router.bias.zero_()
-
-    def _build(self, wanted: dict, buffers: list[bytes]) -> Run:
-        data = self._points
-        if data is None:
-            data, self._extent = _received(buffers), np.frombuffer(buffers[-1]).tolist()
-        self._point = min(self._point, len(data.x_train) - 1)
-        self._planes = [plane(self._extent, side) for side in (SIDE, EXPERT_SIDE)]
-        classes = int(torch.cat([data.y_train, data.y_test]).max()) + 1
-        if self._own is not None:
-            self._own.load_state_dict(self._own_first)
-        layer = build(wanted, classes) if self._own is None else self._own
-        with looking(layer, 0):
-            scores, routing = layer(data.x_train[:1])
-        n_experts = check_experts(routing.logits.shape[1], "layer")
-        self._classes = max(classes, scores.shape[1])
-        self._balance = wanted["balance"]
-        run = Run(
-            layer, data, n_experts,
-            seed=wanted["seed"], batch_size=wanted["batch"], rate=wanted["rate"], coefficient=wanted["coefficient"],
-            balance=self._term, after_step=self._after_step,
-        )  # fmt: skip
-        self._can = self._possible(run, routing)
-        return run
-
-    def _possible(self, run: Run, routing: Any) -> list[str]:
-        """The settings that the page may offer for this layer."""
-        can = {"noise": run.noisy, "build": self._own is None}
-        can |= {"k": of_router(run.layer, "top_k") is not None, "knock": of_router(run.layer, "out") is not None}
-        can |= dict.fromkeys(("balance", "coefficient"), isinstance(routing, Routing))
-        free = ["data", "centred", "seed"] if self._points is None else []
-        return ["rate", "batch", *free, *(name for name in can if can[name])]
-
-    def _knock(self, expert: int, gone: bool) -> None:
-        router = self.trainer.run.layer.router
-        out = router.out.clone()
-        out[expert] = gone
-        if out.all():
-            raise ValueError(f"expert {expert} is the last one; one has to stay")
-        router.out = out
-        self.trainer.run.recent.clear()
-
-    # Callbacks of the run.
-
-    def _term(self, routing: Any) -> Tensor:
-        """The balance loss of the experts that are not knocked out."""
-        if self._balance not in LOSSES:
-            return torch.zeros(())
-        out = of_router(self.trainer.run.layer, "out")
-        return LOSSES[self._balance](routing if out is None else without(routing, out))
-
-    def _after_step(self, routing: Any) -> None:
-        run = self.trainer.run
-        weight, bias = (of_router(run.layer, name) for name in ("weight", "bias"))
-        if not run.recent:
-            self._gradients.clear()
-        self._gradients.append(0.0 if weight is None or weight.grad is None else weight.grad.norm().item())
-        if self._balance == "bias" and run.coefficient and bias is not None:
-            there = ~of_router(run.layer, "out", torch.zeros(len(bias), dtype=torch.bool))
-            place, moved = there.cumsum(0) - 1, bias[there]
-            BiasBalancer(run.coefficient).update(moved, place[routing.indices])
-            bias[there] = moved
-
-    # Callbacks of the trainer for frames.
-
-    def put(self, frame: dict[str, Any]) -> None:
-        run = self.trainer.run
-        if run is not None:
-            frame = frame | {"settings": run.settings | {"balance": self._balance, "E": run.n_experts}}
-        self.frame = self.frame | frame
+            run.knock(*note["knock"])
 
     def measure(self) -> dict[str, Any]:
         run = self.trainer.run
         data, layer = run.data, run.layer
-        with looking(layer, run.seed):
+        x, y = data.x_train[:MAX_POINTS], data.y_train[:MAX_POINTS]
+        with preserving(layer, run.settings["seed"]):
             layer.eval()
-            record = run.record(data.x_train, data.y_train)
-            scores, routing = layer(data.x_train)
+            record = run.record(x, y)
+            scores, routing = layer(x)
             right = layer(data.x_test)[0].argmax(-1) == data.y_test
-            answers, plane = layer(self._planes[0])
-            experts = getattr(layer, "experts", None)
-            says = experts(self._planes[1]).argmax(-1).T if isinstance(experts, Experts) else ()
-            inspected = self._inspect(run)
-        usage, owner = share(routing.indices, run.n_experts), plane.indices[:, :1]
-        probs = plane.probs if isinstance(plane, Routing) else plane.logits.softmax(-1)
-        gradient = float(np.mean(self._gradients)) if run.recent else 0.0
+            drawn = self._measure_plane(run) if self._planes else {}
+        usage = share(routing.indices, run.n_experts)
+        regimes = getattr(data, "regime_train", data.y_train)[:MAX_POINTS]
+        now = {
+            "shares": usage.tolist(),
+            "dead": int(dead(usage)),
+            "entropy": float(entropy(usage)),
+            "largest": float(max_share(usage)),
+            "nmi": specialisation(routing.indices[:, 0], regimes),
+            "accuracy": right.float().mean().item(),
+            "loss": F.cross_entropy(scores, y).item(),
+            "predicted": _bytes(scores.argmax(-1)),
+        }
+        knocked = of_router(layer, "out", torch.zeros(0)).tolist()
+        state = {"settings": run.now, "knocked": knocked, "classes": self._classes}
+        return record | drawn | state | {"now": now, "can": self._possible(run, routing)}
+
+    def _measure_plane(self, run: Run) -> dict[str, Any]:
+        """What is decided all over the plane, and for the inspected point."""
+        answers, routing = run.layer(self._planes[0])
+        owner, probs = routing.indices[:, :1], _probabilities(routing)
+        experts = getattr(run.layer, "experts", None)
+        says = experts(self._planes[1]).argmax(-1).T if isinstance(experts, Experts) else ()
         return {
-            "recent": record["recent"] | {"routerGradient": gradient},
-            "history": record["history"],
-            "now": {
-                "shares": usage.tolist(),
-                "dead": int(dead(usage)),
-                "entropy": float(entropy(usage)),
-                "largest": float(max_share(usage)),
-                "nmi": specialisation(routing.indices[:, 0], getattr(data, "regime_train", data.y_train)),
-                "accuracy": right.float().mean().item(),
-                "loss": F.cross_entropy(scores, data.y_train).item(),
-                "predicted": _bytes(scores.argmax(-1)),
-            },
             "plane": {
                 "n": SIDE,
                 "owner": _bytes(owner),
@@ -247,10 +165,7 @@ class KernelTraining(anywidget.AnyWidget):
                 "predicted": _bytes(answers.argmax(-1)),
             },
             "parts": [_bytes(part) for part in says],
-            "classes": self._classes,
-            "knocked": of_router(layer, "out", torch.zeros(0)).tolist(),
-            "inspected": inspected,
-            "can": self._can,
+            "inspected": self._inspect(run),
         }
 
     def _inspect(self, run: Run) -> dict:
@@ -264,7 +179,7 @@ class KernelTraining(anywidget.AnyWidget):
         experts = getattr(run.layer, "experts", None)
         return {
             "logits": routing.logits[0].tolist(),
-            "probs": (routing.probs if isinstance(routing, Routing) else routing.logits.softmax(-1))[0].tolist(),
+            "probs": _probabilities(routing)[0].tolist(),
             "chosen": routing.indices[0].tolist(),
             "weights": routing.weights[0].tolist() if isinstance(routing, Routing) else [],
             "says": experts(x)[0].argmax(-1).tolist() if isinstance(experts, Experts) else None,
@@ -274,12 +189,16 @@ class KernelTraining(anywidget.AnyWidget):
         }
 
 
-def _received(buffers: list[bytes]) -> Dataset:
+def _received(buffers: Sequence[bytes]) -> Dataset:
     """The Dataset in the page's buffers: x, y and regime for training, and the same for the test."""
     x, y, regime, x_test, y_test, regime_test = buffers[:6]
     places = [torch.from_numpy(np.frombuffer(part).astype(np.float32)).reshape(-1, 2) for part in (x, x_test)]
     labels = [torch.from_numpy(np.frombuffer(p, np.uint8).astype(np.int64)) for p in (y, regime, y_test, regime_test)]
     return Dataset(places[0], *labels[:2], places[1], *labels[2:])
+
+
+def _probabilities(routing: Any) -> Tensor:
+    return routing.probs if isinstance(routing, Routing) else routing.logits.softmax(-1)
 
 
 def _bytes(values: Tensor) -> bytes:

@@ -1,4 +1,4 @@
-"""A training in the kernel that a panel can start, pause and change. It depends on no widget and no page.
+"""A training in the kernel that a page can start, pause and change. It depends on no widget and no page.
 
 A `Run` is the state of one training. A `Trainer` trains it in a thread, in short slices while a page shows it; the
 thread ends when training is paused. It waits while a cell runs and has its own random state, so that it changes neither
@@ -8,11 +8,11 @@ the time that a cell takes nor the cell's random numbers.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import KW_ONLY, dataclass
-from math import isfinite
+from dataclasses import dataclass
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -21,19 +21,16 @@ import torch.nn.functional as F
 from IPython import get_ipython
 from torch import Tensor, nn
 
+from moe_tutorial.layers import BiasBalancer
 from moe_tutorial.layers.checks import check_count
 from moe_tutorial.study import TrainingDiverged
 
-RECENT = 20
-"""Last training steps whose choices and losses are averaged, so that the picture does not flicker."""
-MAX_HISTORY = 300
-"""Maximum steps that the charts show; of a longer training every second, fourth, ... is kept."""
-SLICE, FRAME, ANSWER = 0.008, 0.06, 3.0
-"""Seconds of training at a time, between two frames, and without an answer of the page before training stops."""
-BEHIND = 0.25
-"""Maximum delay, in seconds, that a training with a given pace catches up on."""
-ON_THE_WAY = 8
-"""Maximum frames that are sent without an acknowledgement of the page."""
+RECENT = 20  # last training steps whose choices and losses are averaged, so that the picture does not flicker
+MAX_HISTORY = 300  # maximum steps that the charts show; of a longer training every second, fourth, ... is kept
+SLICE, FRAME = 0.008, 0.06  # seconds of training at a time, and between two frames
+ANSWER = 3.0  # seconds without an answer of the page before training stops
+BEHIND = 0.25  # maximum delay, in seconds, that a training with a given pace catches up on
+ON_THE_WAY = 8  # maximum frames that are sent without an acknowledgement of the page
 
 _turn = threading.Lock()  # must be held to touch a layer
 _cell_runs = False
@@ -44,44 +41,46 @@ _active: "Trainer | None" = None  # only one trains at a time
 class Run:
     """One training of one layer by Adam, and its records.
 
+    Args:
+        layer: the layer to train in place. Its call on (B, d) returns ``(scores, routing)``, as for `playground`.
+        data: the points, with ``x_train`` (N, d) and ``y_train`` (N,).
+        n_experts: number of the layer's experts.
+        settings: ``seed`` of the batches and of the layer's random numbers; ``batch``, the points per step, which are
+            drawn with replacement; ``rate``, Adam's learning rate; ``balance``, which is a name in ``losses``, "bias"
+            or "none"; and its ``coefficient``.
+        losses: the balance losses by name, each a function routing -> scalar tensor.
+
     Attributes:
         step: steps done since the start.
-        k: experts chosen per point in the last forward pass.
-        recent: the records of the last steps: task loss, balance term, each expert's share of the choices.
+        recent: the records of the last steps: task loss, balance term, length of the router's gradient, and each
+            expert's share of the choices.
     """
 
     layer: nn.Module
-    """Trained in place; its call on (B, d) returns ``(scores, routing)``, as for `train_live`."""
     data: Any
-    """With ``x_train`` (N, d) and ``y_train`` (N,)."""
     n_experts: int
-    _: KW_ONLY
-    seed: int
-    """Seed of the batches, and of the random numbers that the layer draws."""
-    batch_size: int
-    """Points per step, drawn with replacement."""
-    rate: float
-    """Learning rate of Adam."""
-    coefficient: float = 0.0
-    balance: Callable[[Any], Tensor] | None = None
-    """``coefficient * balance(routing)`` is added to the cross-entropy."""
-    after_step: Callable[[Any], None] | None = None
-    """Called with the routing after each step."""
+    settings: dict[str, Any]
+    losses: Mapping[str, Callable[[Any], Tensor]]
 
     def __post_init__(self) -> None:
         self._first = deepcopy(self.layer.state_dict())
         self.restart()
 
     def restart(self) -> None:
-        """Reset the layer to its initial state; rate, coefficient and batch size stay."""
+        """Reset the layer to its initial state; the settings stay."""
         self.layer.load_state_dict(self._first)
         learned = [parameter for parameter in self.layer.parameters() if parameter.requires_grad]
-        self._optimizer = torch.optim.Adam(learned, lr=self.rate)
-        self._batches = torch.Generator().manual_seed(self.seed)
-        self._stream = torch.Generator().manual_seed(self.seed).get_state()
-        self.step, self.k, self._every = 0, 0, 1
+        self._optimizer = torch.optim.Adam(learned)
+        self._batches = torch.Generator().manual_seed(self.settings["seed"])
+        self._stream = torch.Generator().manual_seed(self.settings["seed"]).get_state()
+        self.step, self._k, self._every = 0, 0, 1
         self.recent: deque[np.ndarray] = deque(maxlen=RECENT)
         self._history: list[list[float]] = []
+
+    @property
+    def out(self) -> Tensor:
+        """(E,) True for the experts that are knocked out."""
+        return of_router(self.layer, "out", torch.zeros(self.n_experts, dtype=torch.bool))
 
     @property
     def noisy(self) -> bool:
@@ -89,17 +88,30 @@ class Run:
         return not isinstance(of_router(self.layer, "noise", "absent"), str)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The values of the sliders."""
+    def now(self) -> dict[str, Any]:
+        """The settings, with those of the layer."""
         noise = {"noise": self.layer.router.noise or 0.0} if self.noisy else {}
-        return noise | {"coefficient": self.coefficient, "rate": self.rate, "batch": self.batch_size, "k": self.k}
+        return self.settings | noise | {"E": self.n_experts, "k": self._k}
 
     def set(self, name: str, value: Any) -> None:
-        """Set a slider's value: noise and k are attributes of the router, the others of the run."""
-        owner = self.layer.router if name in ("noise", "k") else self
-        setattr(owner, {"k": "top_k", "batch": "batch_size"}.get(name, name), value)
+        """Change a setting; noise and k are attributes of the router."""
+        if name in ("noise", "k"):
+            setattr(self.layer.router, "top_k" if name == "k" else name, value)
+        else:
+            self.settings[name] = value
+        if name == "balance" and of_router(self.layer, "out") is not None:
+            self.layer.router.bias.zero_()  # the page's own router starts without a selection bias
         if name != "rate":
             self.recent.clear()  # recorded with other settings
+
+    def knock(self, expert: int, gone: bool) -> None:
+        """Knock an expert of the page's own layer out, or bring it back."""
+        out = self.out.clone()
+        out[expert] = gone
+        if out.all():
+            raise ValueError(f"expert {expert} is the last one; one has to stay")
+        self.layer.router.out = out
+        self.recent.clear()
 
     def train(self, steps: int, enough: Callable[[], bool] = lambda: False) -> None:
         """Train ``steps`` steps, or fewer if ``enough()`` is true after one of them.
@@ -109,44 +121,82 @@ class Run:
         """
         x, y = self.data.x_train, self.data.y_train
         for group in self._optimizer.param_groups:
-            group["lr"] = self.rate
+            group["lr"] = self.settings["rate"]
         self.layer.train()
         with random_numbers_from(self._stream):
             for _ in range(steps):
-                rows = torch.randint(len(x), (self.batch_size,), generator=self._batches)
-                loss, routing, row = self._loss(x[rows], y[rows])
+                rows = torch.randint(len(x), (self.settings["batch"],), generator=self._batches)
+                task, balance, routing = self._forward(x[rows], y[rows])
                 self._optimizer.zero_grad()
-                loss.backward()
+                (task + balance).backward()
                 self._optimizer.step()
-                if self.after_step:
-                    self.after_step(routing)
+                self._move_bias(routing)
                 self._stream = torch.get_rng_state()
-                self._keep(row)
+                self._keep(self._row(task, balance, routing, self._router_gradient()))
                 if enough():
                     break
 
     def record(self, x: Tensor, y: Tensor) -> dict[str, Any]:
-        """The records for a frame: the mean over ``recent``, or the values at these points if it is empty."""
-        row = np.mean(self.recent, 0) if self.recent else self._loss(x, y)[2]
+        """The records for a frame. The last row of the history is the mean over ``recent``, or measured at these points
+        if that is empty.
+        """
+        row = np.mean(self.recent, 0) if self.recent else self._row(*self._forward(x, y), gradient=0.0)
         now = [self.step, *row.tolist()]
         if not self.step:
             self._history = [now]
         history = [kept for kept in self._history if kept[0] < self.step] + [now]
-        recent = {"steps": len(self.recent), "task": now[1], "balance": now[2], "shares": now[3:]}
-        return {"recent": recent, "history": np.array(history, np.float32).tobytes()}
+        return {"recent": len(self.recent), "history": np.array(history, np.float32).tobytes()}
 
-    def _loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Any, np.ndarray]:
-        """The loss, the routing, and their record for ``recent``."""
+    def _forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Any]:
+        """The task loss, the balance term and the routing at these points."""
         scores, routing = self.layer(x)
-        loss = task = F.cross_entropy(scores, y)
-        if self.coefficient:
-            loss = task + self.coefficient * self.balance(routing)
-        if not isfinite(loss.item()):
-            what = f"the loss became {loss.item()} at step {self.step}; that step changed nothing"
+        task, balance = F.cross_entropy(scores, y), torch.zeros(())
+        loss, coefficient = self.losses.get(self.settings["balance"]), self.settings["coefficient"]
+        if loss is not None and coefficient:
+            balance = coefficient * loss(self.remaining(routing))
+        total = (task + balance).item()
+        if not isfinite(total):
+            what = f"the loss became {total} at step {self.step}; that step changed nothing"
             raise TrainingDiverged(f"{what}. Reset, and take a smaller learning rate or coefficient.")
+        return task, balance, routing
+
+    def _row(self, task: Tensor, balance: Tensor, routing: Any, gradient: float) -> np.ndarray:
+        """A record for ``recent``."""
+        self._k = routing.indices.shape[-1]
         counts = torch.bincount(routing.indices.flatten(), minlength=self.n_experts).numpy()
-        self.k = routing.indices.shape[-1]
-        return loss, routing, np.array([task.item(), loss.item() - task.item(), *(counts / counts.sum())])
+        return np.array([task.item(), balance.item(), gradient, *(counts / counts.sum())])
+
+    def _router_gradient(self) -> float:
+        """Length of the gradient of the router's weight in the last step; NaN if there is no such weight."""
+        weight = of_router(self.layer, "weight")
+        if weight is None:
+            return nan
+        return 0.0 if weight.grad is None else weight.grad.norm().item()
+
+    def _move_bias(self, routing: Any) -> None:
+        """Balance by the router's selection bias, if that is the setting."""
+        bias, rate = of_router(self.layer, "bias"), self.settings["coefficient"]
+        if self.settings["balance"] == "bias" and bias is not None and rate:
+            remaining = ~self.out
+            moved = bias[remaining]
+            BiasBalancer(rate).update(moved, self.remaining(routing).indices)
+            bias[remaining] = moved
+
+    def remaining(self, routing: Any) -> Any:
+        """The routing without the experts that are knocked out, which no token has chosen.
+
+        Fields with a column for each expert lose the columns of these experts, and ``indices`` are renumbered.
+        """
+        remaining = ~self.out
+        if remaining.all():
+            return routing
+        fields = {
+            name: value[:, remaining]
+            for name, value in routing._asdict().items()
+            if name not in ("indices", "weights") and value is not None and value.shape[1] == self.n_experts
+        }
+        place = remaining.cumsum(0) - 1
+        return routing._replace(indices=place[routing.indices], **fields)
 
     def _keep(self, row: np.ndarray) -> None:
         self.step += 1
@@ -162,18 +212,19 @@ class Trainer:
     """Trains a panel's run in a background thread that waits while a cell runs, and sends frames to the page.
 
     Args:
-        panel: the widget, with three callbacks. ``obey`` handles a page's message beyond start, pause, step and reset,
-            and may replace ``run``. ``measure`` evaluates the layer and returns the content of a frame. Both may touch
-            the layer. ``put`` sends a frame, or a part of one, to the page.
-        run: the run to train; None if there is none yet.
+        panel: the widget. Its ``frame`` is what the page draws. Its method ``obey`` handles a page's message beyond
+            start, pause, step and reset, and may replace ``run``; ``measure`` returns the content of a frame. Both may
+            touch the layer.
 
     Attributes:
+        run: the run to train; None if there is none yet.
         running: whether it trains in the background.
         pace: training steps per second; 0 for as many as possible.
     """
 
-    def __init__(self, panel: Any, run: Run | None = None) -> None:
-        self.panel, self.run, self.running, self.pace = panel, run, False, 0
+    def __init__(self, panel: Any) -> None:
+        self.panel, self.running, self.pace = panel, False, 0
+        self.run: Run | None = None
         self._owed, self._paced = 0.0, 0.0  # steps due by the pace, and the time up to which they are counted
         self._notes: deque[dict] = deque()  # the page's clicks and slider moves, for the thread to handle
         self._due, self._serial, self._number, self._seen, self._heard, self._shown = False, 0, 0, 0, 0.0, 0.0
@@ -214,8 +265,14 @@ class Trainer:
         self._wake()
 
     def advance(self, steps: int = 1) -> None:
-        """Train ``steps`` steps in the calling thread."""
+        """Train ``steps`` steps in the calling thread.
+
+        Raises:
+            RuntimeError: the page, and not the kernel, trains.
+        """
         check_count("steps", steps, 0)
+        if self.run is None:
+            raise RuntimeError("the page trains here; playground(layer, data) trains a layer of yours in the kernel")
         with _turn:
             self.run.train(steps)
             self._show()
@@ -313,7 +370,7 @@ class Trainer:
         self._due, self._shown = False, time.monotonic()
         self._number += 1
         stamp = {"step": self.step, "running": self.running, "serial": self._serial, "number": self._number}
-        self.panel.put(frame | stamp)
+        self.panel.frame = self.panel.frame | frame | stamp
 
 
 def _take_turns() -> None:
@@ -352,7 +409,7 @@ def random_numbers_from(stream: Tensor) -> Iterator[None]:
 
 
 @contextmanager
-def looking(layer: nn.Module, seed: int) -> Iterator[None]:
+def preserving(layer: nn.Module, seed: int) -> Iterator[None]:
     """Context manager to call a layer without gradients; buffers and random state are restored.
 
     The layer is put in training mode at the start and at the end.

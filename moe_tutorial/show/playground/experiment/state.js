@@ -30,8 +30,8 @@ export const fromPreset = ({ id, kind, settings, from = 0 }) =>
 
 /** The state in the options of playground() in Python, which has checked them without the preset's settings.
  * @param {{ preset: string | null, settings: Settings, steps?: number, point?: number, out?: number[],
- *   then?: [number, string, any][] }} options */
-export function fromOptions({ preset, settings, steps, point = 0, out = [], then = [] }) {
+ *   then?: [number, string, any][], loss?: string | null }} options */
+export function fromOptions({ preset, settings, steps, point = 0, out = [], then = [], loss = null }) {
   const base = presetOf(preset);
   const kind = base?.kind ?? kindOf(settings);
   const chosen = fitted({ ...defaultsOf(kind), ...base?.settings, ...settings });
@@ -40,7 +40,8 @@ export function fromOptions({ preset, settings, steps, point = 0, out = [], then
   const changes = then.map(([at, name, value]) => ({ at, name, value }));
   steps ??= base?.from ?? 0;
   const begun = { preset: base && untouched ? preset : null, steps, point, knocked, changes };
-  return stateOf(checkSettings(kind, chosen), begun);
+  const all = checkSettings(kind, chosen);
+  return stateOf(loss === null ? all : { ...all, balance: "own" }, begun);
 }
 
 /** @param {number[]} out @returns {boolean[]} */
@@ -66,16 +67,18 @@ export function literal(value) {
   return typeof value === "boolean" ? capital(String(value)) : JSON.stringify(value);
 }
 
-/** @param {Record<string, any>} flat */
-export function inPython(flat) {
-  const named = Object.entries(flat).map(([name, value]) => `${name}=${literal(value)}`);
-  return `playground(${named.join(", ")})`;
+/** @param {Record<string, any>} flat @param {string[]} given arguments that are the learner's own */
+export function inPython(flat, given) {
+  const own = (name, value) => name === "balance" && value === "own";
+  const named = Object.entries(flat).map(([name, value]) => `${name}=${own(name, value) ? name : literal(value)}`);
+  return `playground(${[...given, ...named].join(", ")})`;
 }
 
 /** Decode the learner's own points from Python. @param {any} own @returns {import("./data.js").Data | undefined} */
 export function ownData(own) {
   if (!own) return undefined;
   const { classes, extent } = own;
+  if (!own.x) return /** @type {any} */ ({ classes }); // points that have no place in the plane stay in the kernel
   const labels = (/** @type {string} */ name) => numbers(own[name], Uint8Array);
   const places = (/** @type {string} */ name) => numbers(own[name], Float64Array);
   const train = { x: places("x"), y: labels("y"), regime: labels("regime") };

@@ -24,7 +24,8 @@ function stepIn({ knock: knockOut }) {
     const gone = !!frame.knocked[+which.value];
     set(knock, gone ? "Bring it back" : "Knock it out");
     knock.ariaPressed = String(gone);
-    knock.disabled = (frame.can && !frame.can.includes("knock")) || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
+    node.hidden = !frame.knocked.length; // the kernel knocks out only experts of the page's own router
+    knock.disabled = frame.still || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
   }
   // Select an expert that a link has knocked out.
   function begin({ knocked }) {

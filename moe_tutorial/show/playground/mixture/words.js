@@ -4,6 +4,7 @@ import { most, ownersIn, rightOf, some, verdictOn } from "../words.js";
 
 const starved = ({ recent, step }) => step > 0 && recent.steps > 0 && recent.routerGradient === 0;
 const gradientWords = (g) => {
+  if (Number.isNaN(g)) return "–"; // a layer of one's own may have no router.weight
   if (g === 0) return "exactly 0";
   return g < 0.001 ? g.toExponential(0) : g.toFixed(3);
 };

@@ -1,7 +1,7 @@
 // The controls of an experiment, made from the table: one for each setting, in its group, shown where its kind is.
 import { el, field, freshId, quietly } from "../../web/dom.js";
 import { makeSlider } from "../../web/slider.js";
-import { GROUPS, SETTINGS, isLive, mostOf, namesOf } from "../experiment/experiment.js";
+import { GROUPS, SETTINGS, mostOf, namesOf } from "../experiment/experiment.js";
 
 // The control of a setting: its node, its inputs, and show(value, settings).
 function makeControl(name, change) {
@@ -49,11 +49,11 @@ function makeNumber(name, change) {
   return { node, inputs: [input, next], show: (value) => (input.value = now = value) };
 }
 
-// All of them. `more`: further fields by group, of { node, needs }, what a kind's controls must have; `own`: the learner's points, which stay as they are.
-export function makeControls(change, { own, more = {} }) {
+// All of them. `more`: further fields by group, of { node, needs }, what a kind's controls must have; `own`: the points are the learner's; `loss`: the name of the learner's own balance loss.
+export function makeControls(change, { own, loss, more = {} }) {
   const controls = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, makeControl(name, change)]));
-  const fixed = own ? ["data", "centred"] : [];
-  if (own) controls.data.inputs[0].replaceChildren(el("option", { value: "own" }, "your own"));
+  const fixed = own ? ["data", "centred"] : []; // the learner's points stay as they are
+  if (loss) controls.balance.inputs[0].append(el("option", { value: "own" }, loss));
   const groups = GROUPS.map((group) => {
     const names = Object.keys(SETTINGS).filter((name) => SETTINGS[name].group === group);
     const nodes = [...names.map((name) => controls[name].node), ...(more[group] ?? []).map(({ node }) => node)];
@@ -63,9 +63,10 @@ export function makeControls(change, { own, more = {} }) {
   const fields = el("div", { className: "pg-fields" }, ...groups.map((group) => group.node));
   const node = el("details", { open: true }, title, fields);
 
-  // `can`: what the kernel's layer lets be changed; null where all can be. `kept`: settings that stay as they are.
-  function show(settings, kind, can, kept = []) {
-    const names = namesOf(settings.layer);
+  // `can`: the settings of a learner's own layer in the kernel, which has no others; null for a layer of the page's.
+  // `still`: nothing can be changed. `kept`: settings that stay as they are.
+  function show(settings, kind, { can, still }, kept = []) {
+    const names = namesOf(settings.layer).filter((name) => !fixed.includes(name) && (!can || can.includes(name)));
     for (const group of groups) group.node.hidden = !group.names.some((name) => names.includes(name));
     for (const { node, needs } of Object.values(more).flat()) node.hidden = !!needs && !kind.controls[needs];
     for (const name in controls) {
@@ -73,14 +74,11 @@ export function makeControls(change, { own, more = {} }) {
       node.hidden = !names.includes(name);
       if (node.hidden) continue;
       show(settings[name], settings);
-      const possible = !can || can.includes(name) || (can.includes("build") && !isLive(name, "kernel"));
-      const off =
-        !possible || fixed.includes(name) || kept.includes(name) || kind.controls.idle(settings).includes(name);
+      const off = still || [...kept, ...kind.controls.idle(settings)].includes(name);
       for (const input of inputs) input.disabled = off;
     }
     for (const [name, words] of Object.entries(kind.controls.labels(settings)))
       controls[name].node.firstChild.textContent = words;
-    if (own) controls.data.inputs[0].value = "own";
   }
   return { node, fields, show };
 }

@@ -40,6 +40,7 @@ export function makeFoot(model, { live, owner, own }) {
   const copyLink = quietly("Copy", { onclick: () => copy(text.value, text, status, live ? "Python" : "The link") });
   const asScript = quietly("Copy as PyTorch", { onclick: writeScript });
   const picture = quietly("Save the picture", { onclick: savePicture });
+  const given = [model.get("options").layer ? "layer" : "", own ? "data=data" : ""].filter(Boolean);
   let written = "";
   let state;
   let seen;
@@ -55,7 +56,7 @@ export function makeFoot(model, { live, owner, own }) {
   }
   function savePicture() {
     const name = `mixture-step-${state.steps}.png`;
-    const card = drawCard(seen.map, seen.frame, seen.message, link());
+    const card = drawCard(seen.map, seen.frame, seen.message, own ? here : link());
     card.toBlob((blob) => {
       const address = URL.createObjectURL(blob);
       el("a", { href: address, download: name }).click();
@@ -73,6 +74,7 @@ export function makeFoot(model, { live, owner, own }) {
     state = now;
     seen = look;
     asScript.disabled = !!own || !look.frame.run;
+    picture.hidden = !look.map;
     const hash = toHash(state);
     const changed = hash !== written;
     if (!changed && text.value) return;
@@ -80,12 +82,13 @@ export function makeFoot(model, { live, owner, own }) {
     if (owner && changed && !busy && hash !== null && hash !== location.hash.slice(1))
       history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
     if (owner && !busy) document.title = `${look.message} · ${title}`;
-    text.value = live ? inPython(flatten(state)) : hash === null ? TOO_LONG : link();
+    text.value = live ? inPython(flatten(state), given) : hash === null ? TOO_LONG : link();
     copyLink.disabled = hash === null && !live;
     if (!live) return;
     model.set("state", flatten(state));
     model.save_changes();
   }
-  const row = el("div", { className: "pg-share" }, field(words, text), copyLink, asScript, picture, status);
+  const shared = own && !live ? [] : [field(words, text), copyLink, asScript]; // a link cannot hold one's own points
+  const row = el("div", { className: "pg-share" }, ...shared, picture, status);
   return { node: el("div", { className: "pg-foot" }, row, scriptBox), remember, written: () => written };
 }

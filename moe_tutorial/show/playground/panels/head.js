@@ -24,7 +24,8 @@ export function makeHead(act, timeline) {
     set(kicker, about.filter(Boolean).join(" · "));
     set(play, frame.busy ? "Pause" : "Play");
     set(count, `step ${figure(frame.step)}${speed}`);
-    step.disabled = frame.busy;
+    step.disabled = frame.busy || frame.still;
+    for (const control of [play, reset, pace]) control.disabled = frame.still;
     timeline.draw(frame);
   }
   const transport = el("div", { className: "pg-transport" }, play, step, reset, pace, count);

@@ -16,14 +16,13 @@ export function makeStart(act, ...more) {
   const words = el("span", { className: "moe-note" }, "Challenges");
   const win = group("pg-try", "Challenges", words, ...those(({ goal }) => goal));
 
-  function show(state, can) {
+  function show(state) {
     const { layer } = state.settings;
     const preset = presetOf(state.preset);
     kindNames.forEach((name, i) => (kinds[i].ariaPressed = String(name === layer)));
     PRESETS.forEach((known, i) => {
       chips[i].ariaPressed = String(known === preset);
       chips[i].hidden = known.kind !== layer;
-      chips[i].disabled = !!can && !can.includes("build");
     });
     win.hidden = !PRESETS.some(({ goal, kind }) => goal && kind === layer);
     const pressed = chips[PRESETS.indexOf(preset)]; // on a phone the chips are a strip that scrolls sideways

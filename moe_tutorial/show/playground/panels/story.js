@@ -33,10 +33,9 @@ export function makeStory(goOn) {
   const baseline = makeBaseline(compare);
   let preset;
   let frame;
-  let possible = true; // what it proposes, with this layer
   let wanted = ""; // the comparison that there is to make
 
-  function show(state, can) {
+  function show(state) {
     preset = presetOf(state.preset);
     node.hidden = !preset;
     if (!preset) return;
@@ -47,13 +46,12 @@ export function makeStory(goOn) {
     const changes = Object.entries(preset.then.set).map(([name, value]) => changeWords({ name, value }));
     set(asked, preset.then.ask);
     set(then, `${changes.join(", ")}; ${preset.then.steps} steps more`);
-    possible = !can || Object.keys(preset.then.set).every((name) => can.includes(name));
-    then.disabled = !possible || !frame?.step;
+    then.disabled = !frame?.step;
   }
 
   function draw(now) {
     frame = now;
-    then.disabled = !possible || !frame.step; // there is nothing to change yet
+    then.disabled = !frame.step; // there is nothing to change yet
     if (preset?.goal && frame.run) judge();
     const made = preset?.then && frame.run ? proposed(frame.run, preset.then) : [];
     const at = made[0]?.at ?? Infinity;

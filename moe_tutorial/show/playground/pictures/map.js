@@ -92,7 +92,8 @@ export function makeMap(kinds, inspect) {
     words.predictions.forEach(({ of, points, title, label }, i) => {
       const { canvas, above } = pictures[i];
       const said = of(plane); // nothing, where a slider moves and it takes long to ask
-      if (said && (settled || turn % 2 === i)) drawPredictions(canvas, said, plane.n, data, points(now));
+      if (said && canvas.clientWidth && (settled || turn % 2 === i))
+        drawPredictions(canvas, said, plane.n, data, points(now));
       above.title(title(frame));
       canvas.ariaLabel = `${label} ${above.words()}.`;
     });

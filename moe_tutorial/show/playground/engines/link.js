@@ -3,7 +3,7 @@
 // most five times a second, because a message costs JupyterLab more time than a drawing. Without acknowledgements the
 // kernel stops sending frames, and pauses.
 
-export const GONE = "The kernel is gone: it was restarted, or it died. Run this cell again.";
+const GONE = "The kernel is gone: it was restarted, or it died. Run this cell again.";
 const LATE = "Waiting for the kernel: training stands still while a cell runs.";
 const ENDS = ["restarting", "autorestarting", "starting", "dead"]; // JupyterLab's names for a kernel that has lost its state
 const TELL = 200; // ms between two acknowledgements
@@ -46,7 +46,7 @@ export function connect(model, complain) {
     gone: () => gone,
     /** @param {object} message @param {ArrayBuffer[]} [buffers] */
     send(message, buffers) {
-      if (gone) return;
+      if (gone || !kernel) return;
       expect(ANSWER);
       post(message, buffers);
     },

@@ -1,4 +1,4 @@
-"""The live training's Python side: what it trains, what it disturbs, when its thread lives, what it refuses."""
+"""A learner's own layer in the playground: its training, what it disturbs, when its thread lives, what is refused."""
 
 import threading
 import time
@@ -13,8 +13,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from torch import nn
 from traitlets.config import Config
 
-from moe_tutorial.layers import MixtureOfExperts, switch_loss
-from moe_tutorial.show import train_live
+from moe_tutorial.layers import HashRouter, MixtureOfExperts, importance_loss, switch_loss
+from moe_tutorial.show import playground
 from moe_tutorial.show.playground.engines import trainer
 from moe_tutorial.study import digits, regimes_2d
 
@@ -44,8 +44,13 @@ def mixture(n_experts=4, top_k=1, seed=0, d=2, classes=2, **options):
 
 
 def panel(layer=None, data=DATA, **options):
-    made.append(train_live(layer or mixture(), data, **options))
+    made.append(playground(layer or mixture(), data, **options))
     return made[-1]
+
+
+def recorded(layer=None, data=DATA, **options):
+    """What the page cannot train: a loss of the learner's own."""
+    return panel(layer, data, balance=lambda routing: routing.probs.mean(0).square().sum(), **options)
 
 
 def until(met, seconds=5):
@@ -56,7 +61,8 @@ def until(met, seconds=5):
 
 
 def history(panel):
-    return np.frombuffer(panel.frame["history"], np.float32).reshape(-1, 3 + panel.settings["experts"])
+    """Rows of the step, the task loss, the balance term, the router's gradient and the shares."""
+    return np.frombuffer(panel.frame["history"], np.float32).reshape(-1, 4 + panel.frame["settings"]["E"])
 
 
 def seen(panel):
@@ -80,7 +86,7 @@ def test_the_same_seed_steps_and_settings_give_the_same_numbers():
     """And it starts paused, without a thread."""
     one, two = (panel(mixture(noise=0.5), balance=switch_loss, coefficient=0.1, seed=3) for _ in range(2))
     assert (one.step, one.running, threads()) == (0, False, [])
-    assert repr(one) == "Live training: 4 experts, step 0 (an interactive panel)"
+    assert repr(one) == "Playground: a layer of your own to train, at step 0 (interactive)"
     one.advance(100)
     for _ in range(10):
         torch.rand(7)  # the learner's own numbers do not matter
@@ -95,8 +101,8 @@ def test_it_learns_and_measures_what_the_layer_then_does():
     one.advance(300)
     with torch.no_grad():
         right = one.layer.eval()(DATA.x_test)[0].argmax(-1) == DATA.y_test
-    assert one.frame["accuracy"] == pytest.approx(right.float().mean().item())
-    assert one.frame["accuracy"] > 0.85
+    assert one.frame["now"]["accuracy"] == pytest.approx(right.float().mean().item())
+    assert one.frame["now"]["accuracy"] > 0.85
     task = history(one)[:, 1]
     assert task[-1] < 0.5 * task[0]
 
@@ -143,17 +149,18 @@ def test_the_learners_random_numbers_are_not_touched():
 
 def test_each_slider_takes_effect_and_the_frame_names_the_move():
     one = watch(panel(balance=switch_loss))
-    before = seen(one)
+    before = history(one)[-1]
     for knobs in ({"noise": 2.0}, {"coefficient": 10.0}, {"k": 2}, {"rate": 0.5}):
         serial = one.frame["serial"]
         move(one, **knobs)
         until(lambda serial=serial: one.frame["serial"] == serial + 1)
-        assert one.frame["knobs"].items() >= knobs.items()
+        assert one.frame["settings"].items() >= knobs.items()
     until(lambda: threads() == [])
     assert (one.layer.router.noise, one.layer.router.top_k) == (2.0, 2)
     assert one.step == 0
-    assert one.frame["recent"]["balance"] > 9 * before["recent"]["balance"]
-    assert one.frame["recent"]["shares"] != before["recent"]["shares"]
+    after = history(one)[-1]
+    assert after[2] > 9 * before[2] > 0
+    assert (after[4:] != before[4:]).any()
     start = parameters(one.layer)
     one.advance(1)
     assert (parameters(one.layer) - start).abs().max() == pytest.approx(0.5, rel=0.01)  # Adam's first step is the rate
@@ -161,7 +168,7 @@ def test_each_slider_takes_effect_and_the_frame_names_the_move():
         serial = one.frame["serial"]
         move(one, **knobs)
         until(lambda serial=serial: one.frame["serial"] == serial + 1)
-        assert one.frame["recent"]["steps"] == kept
+        assert one.frame["recent"] == kept
 
 
 def test_however_often_its_cell_is_run_one_thread_is_left_and_none_after_a_pause():
@@ -268,7 +275,7 @@ def test_a_layer_that_raises_is_shown_and_a_reset_recovers():
 
 
 def test_a_loss_that_is_not_a_number_stops_before_the_update():
-    one = watch(panel(balance=lambda routing: routing.logits.sum() / 0 * 0))
+    one = watch(panel(balance=lambda routing: routing.logits.sum() / 0 * 0, coefficient=0))
     move(one, coefficient=1.0)
     until(lambda: "the loss became nan" in one.frame["error"])
     before = parameters(one.layer)
@@ -280,13 +287,14 @@ def test_a_loss_that_is_not_a_number_stops_before_the_update():
 
 
 @pytest.mark.parametrize("site", [True, False])
-def test_where_there_is_no_jupyterlab_it_trains_at_once_and_starts_no_thread(monkeypatch, site):
+def test_where_there_is_no_jupyterlab_what_the_page_cannot_train_is_trained_at_once(monkeypatch, site):
     monkeypatch.setenv("MOE_SITE", "1") if site else monkeypatch.delenv("JPY_SESSION_NAME")
-    one, two = panel(headless_steps=40), panel(headless_steps=40)
+    one, two = recorded(steps=40), recorded(steps=40)
     assert (one.step, one.frame["running"], threads()) == (40, False, [])
     assert seen(one) == seen(two)
     assert history(one)[:, 0].tolist() == list(range(41))
-    assert repr(one) == "Live training: 4 experts, step 40 (an interactive panel)"
+    assert recorded().step == 200
+    assert panel().frame == {}  # the page trains one like it
 
 
 def test_a_page_stays_small_however_long_the_training():
@@ -297,27 +305,75 @@ def test_a_page_stays_small_however_long_the_training():
     assert (steps[0], steps[-1]) == (0, 1500)
     assert len(set(np.diff(steps[:-1]))) == 1
     assert sum(len(value) for value in one.frame.values() if isinstance(value, bytes)) < 60_000
-    assert one.settings["resolution"] == 0
+    assert "plane" not in one.frame  # of points of another width there is no map
+
+
+class Own(nn.Module):
+    """A learner's class that has no router."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate, self.experts = nn.Linear(2, 3), nn.Linear(2, 6)
+
+    def forward(self, x):
+        logits = self.gate(x)
+        indices = logits.topk(1).indices
+        answers = self.experts(x).view(-1, 3, 2)[torch.arange(len(x)), indices[:, 0]]
+        return answers * logits.softmax(-1).gather(-1, indices), SimpleNamespace(indices=indices, logits=logits)
 
 
 def test_a_class_of_ones_own_needs_no_router():
-    class Own(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.gate, self.experts = nn.Linear(2, 3), nn.Linear(2, 6)
-
-        def forward(self, x):
-            logits = self.gate(x)
-            indices = logits.topk(1).indices
-            answers = self.experts(x).view(-1, 3, 2)[torch.arange(len(x)), indices[:, 0]]
-            return answers * logits.softmax(-1).gather(-1, indices), SimpleNamespace(indices=indices, logits=logits)
-
     one = panel(Own())
     one.advance(20)
-    assert one.settings["sliders"] == ["rate"]
-    assert one.settings["remark"] == "No router.noise: no slider for it."
-    assert panel(mixture(noise="learned")).settings["sliders"] == ["rate", "k"]
-    assert panel(mixture(), balance=switch_loss).settings["sliders"] == ["noise", "coefficient", "rate", "k"]
+    assert one.frame["can"] == ["rate", "batch"]
+    assert np.isnan(history(one)[-1, 3])  # no router.weight
+    assert panel(Own(), balance=lambda routing: routing.logits.square().mean()).frame["can"][2:] == ["coefficient"]
+    assert panel(mixture(noise="learned")).frame["can"][2:] == ["k", "balance", "coefficient"]
+    assert panel(mixture()).frame["can"][2:] == ["noise", "k", "balance", "coefficient"]
+
+
+LIKE = {"E": 4, "k": 1, "width": 8, "gate": "softmax_topk", "noise": 0}
+
+
+@pytest.mark.parametrize(
+    ("layer", "like"),
+    [
+        (mixture(), LIKE),
+        (
+            mixture(top_k=2, gate="sigmoid_topk", noise=0.5, bias=True),
+            LIKE | {"k": 2, "gate": "sigmoid_topk", "noise": 0.5},
+        ),
+        (mixture(router=HashRouter(2, 4, 1), dispatch="dense"), LIKE | {"gate": "hash"}),
+        (mixture(noise="learned"), None),
+        (mixture(renormalize=True), None),
+        (mixture(gated=True), None),
+        (mixture(expert_bias=False), None),
+        (mixture(n_shared=1), None),
+        (mixture(n_experts=1), None),
+        (Own(), None),
+    ],
+)
+def test_the_page_trains_a_mixture_that_is_built_like_the_learners(layer, like):
+    options = panel(layer, balance=importance_loss).options if like else panel(layer).options
+    settings = {name: value for name, value in options["settings"].items() if name in LIKE}
+    assert (options["page"], settings) == (like is not None, like or {})
+    assert options["settings"].get("balance") == ("importance" if like else None)
+
+
+def test_a_loss_of_ones_own_goes_by_its_name():
+    def squared_shares(routing):
+        return routing.probs.mean(0).square().sum()
+
+    one = panel(balance=squared_shares, coefficient=2)
+    assert (one.options["loss"], one.options["page"]) == ("squared shares", False)
+    assert history(one)[-1, 2] == pytest.approx(2 * squared_shares(one.layer.eval()(DATA.x_train)[1]).item(), rel=1e-5)
+    ask(one, set={"balance": "none"}, serial=1)
+    until(lambda: history(one)[-1, 2] == 0)
+    ask(one, set={"balance": "own"}, serial=2)
+    until(lambda: history(one)[-1, 2] > 0)
+    assert recorded().options["loss"] == "balance loss"
+    again = playground(mixture(), DATA, state={"balance": "own", "rate": 0.1}, balance=squared_shares)
+    assert (again.options["loss"], again.frame["settings"]["rate"]) == ("squared shares", 0.1)
 
 
 @pytest.mark.parametrize(
@@ -331,9 +387,9 @@ def test_a_class_of_ones_own_needs_no_router():
         ({"data": (1, 2)}, "data is tuple; allowed is a Dataset"),
         ({"data": DATA._replace(x_train=DATA.x_train[:, 0])}, "data is Dataset; allowed is"),
         ({"balance": lambda routing: routing.logits}, r"balance returns shape \(128, 4\); allowed is a tensor"),
-        ({"coefficient": 0.1}, "coefficient must be 0 without a balance, got 0.1"),
-        ({"coefficient": -1}, "coefficient must be a finite number of at least 0, got -1"),
-        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
+        ({"coefficient": -1}, "coefficient is -1; allowed are numbers from 0 to 1000"),
+        ({"seed": -1}, "seed is -1; allowed are whole numbers from 0 to 999999"),
+        ({"layer": "mixture", "balance": lambda routing: 0}, "balance is a function; allowed is that with a layer"),
     ],
 )
 def test_it_refuses_with_name_value_and_what_is_allowed(change, message):
