@@ -39,7 +39,7 @@ export function kernelEngine(show, begun, own, model) {
   let drawn = 0; // the number of the newest frame that was drawn
   let problem = "";
   const link = connect(model, complain);
-  const prepared = own && model.get("options").layer; // in Python, for a layer and points of the learner's own
+  const mine = model.get("options").layer; // the learner's own layer, which Python has prepared for the learner's own points
 
   /** @param {string} words */
   function complain(words) {
@@ -133,11 +133,11 @@ export function kernelEngine(show, begun, own, model) {
       data = dataOf(settings, own);
       point = more.point ?? 0;
       const { now, step, serial: obeyed } = model.get("frame");
-      const joins = prepared && now; // this view opens on a training that has begun
+      const joins = mine && own && now; // this view opens on a training that has begun
       if (joins) serial = asked = obeyed;
       else build();
       link.send({ inspect: point });
-      for (const [e, gone] of next.knocked.entries()) if (gone) link.send({ knock: [e, true] });
+      for (const [e, gone] of next.knocked.entries()) if (gone && !mine) link.send({ knock: [e, true] });
       if (steps && !(joins && step)) run(steps);
     },
     inspect(i) {

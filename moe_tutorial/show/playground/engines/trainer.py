@@ -106,7 +106,7 @@ class Run:
 
     def knock(self, expert: int, gone: bool) -> None:
         """Knock an expert of the page's own layer out, or bring it back."""
-        out = self.out.clone()
+        out = self.layer.router.out.clone()
         out[expert] = gone
         if out.all():
             raise ValueError(f"expert {expert} is the last one; one has to stay")
