@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from moe_tutorial.layers import HashRouter, MixtureOfExperts, Router
 from moe_tutorial.show.arrays import check_experts, parts_of
 from moe_tutorial.show.playground.engines.trainer import preserving
+from moe_tutorial.study.usage import check_indices
 
 TRIED = 128  # points of the forward pass that checks a learner's layer
 
@@ -72,10 +73,7 @@ def examine(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int,
     x, y, *_ = parts_of(data)
     x, n_classes = x[:TRIED], int(y.max()) + 1
     with preserving(layer, 0):
-        try:
-            out = layer(x)
-        except Exception as error:
-            raise ValueError(f"layer fails on x of shape {tuple(x.shape)}: {type(error).__name__}: {error}") from error
+        out = layer(x)
         scores, routing = out if isinstance(out, tuple) and len(out) == 2 else (out, None)
         if not isinstance(scores, Tensor) or not all(hasattr(routing, name) for name in ("indices", "logits")):
             pair = "(scores, routing): a tensor, and an object with indices and logits"
@@ -87,9 +85,7 @@ def examine(layer: nn.Module, data: Any, balance: Callable | None) -> tuple[int,
                 f"{n_classes} classes; allowed are ({len(x)}, {n_classes} or more), ({len(x)}, experts), ({len(x)}, k)"
             )
         n_experts = check_experts(shapes[1][1], "layer")
-        low, high = int(routing.indices.min()), int(routing.indices.max())
-        if low < 0 or high >= n_experts:
-            raise ValueError(f"routing.indices run from {low} to {high}; allowed are 0 to {n_experts - 1}")
+        check_indices(routing.indices, n_experts)
         term = balance(routing) if balance else torch.tensor(0.0)
         if not isinstance(term, Tensor) or term.ndim:
             got = f"shape {tuple(term.shape)}" if isinstance(term, Tensor) else type(term).__name__

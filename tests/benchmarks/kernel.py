@@ -1,6 +1,6 @@
-"""How long from a slider to the picture, while a layer trains? Run it by hand: timings are for people.
+"""How long from a slider to the picture, while a layer trains in the kernel? Run it by hand: timings are for people.
 
-    python tests/benchmarks/live_panel.py
+    python tests/benchmarks/kernel.py
 
 A JupyterLab and a Chromium are started. While the panel trains, each slider is moved by the keyboard; the clock runs
 from the key press to the repaint of the first frame that was computed with the new setting. A frame says which move it
@@ -23,17 +23,17 @@ PRESSES = 60
 CELL = """
 import torch
 from moe_tutorial.layers import MixtureOfExperts, switch_loss
-from moe_tutorial.show import train_live
+from moe_tutorial.show import playground
 from moe_tutorial.study import digits4, regimes_2d
 
 torch.manual_seed(0)
-train_live(MixtureOfExperts({sizes}), {data}, balance=switch_loss)
+playground(MixtureOfExperts({sizes}), {data}, balance=switch_loss, coefficient=0)
 """
 PANELS = {
     "regimes_2d, 8 experts, a map": CELL.format(sizes="2, 16, 8, 1, d_out=2", data="regimes_2d()"),
     "digits4, 8 experts, 64 wide": CELL.format(sizes="64, 8, 8, 1, d_out=10", data="digits4()"),
 }
-SLIDERS = ("Noise on the logits", "Balance loss", "Learning rate", "Chosen per point, k")
+SLIDERS = ("Noise on the logits", "Coefficient", "Learning rate", "Chosen per point, k")
 CLOCK = """(root) => {
     window.took = [];
     let pressed = 0, before = root.dataset.serial;
@@ -49,7 +49,7 @@ CLOCK = """(root) => {
 def times(page: Page, slider: str) -> list[float]:
     """Milliseconds of each key press, sorted."""
     page.evaluate("window.took = []")
-    page.get_by_role("slider", name=slider).focus()
+    page.get_by_role("slider", name=slider, exact=True).focus()
     for i in range(PRESSES):
         page.keyboard.press("ArrowLeft" if i % 6 > 2 else "ArrowRight")
         page.wait_for_timeout(150 + 7 * (i % 10))  # so that the presses do not fall in step with the frames
@@ -68,7 +68,8 @@ with jupyterlab(home) as lab, sync_playwright() as playwright:
         page.set_default_timeout(90_000)
         run_all(page, lab, f"panel{number}.ipynb")
         panel = page.locator(".moe-root")
-        panel.get_by_role("button", name="Start").click()
+        panel.get_by_label("Pace", exact=True).select_option("0")
+        panel.get_by_role("button", name="Play", exact=True).click()
         page.wait_for_timeout(2000)
         panel.evaluate(CLOCK)
         for slider in SLIDERS:
