@@ -14,7 +14,7 @@ from moe_tutorial.show.web import read
 
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SETTLED = "document.querySelectorAll('.moe-root')[{n}]?.dataset.settled === 'true'"
-STEP = "+document.querySelector('.moe-root').dataset.step"
+STEP = "+document.querySelector('.moe-root')?.dataset.step"
 FOCUSED = "[...document.querySelectorAll('.moe-pg :is(button,input,select,summary)')]"
 PRESETS = json.loads(read("playground/experiment/experiment.json"))["presets"]
 
