@@ -79,8 +79,8 @@ function render({ model, el: root }) {
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
   const foot = makeFoot(model, { live, owner, own });
-  start.node.hidden = mine;
-  const top = el("div", { className: "pg-top" }, start.node, story.node, tour.card, trainer, notice, error, spoken);
+  const opening = mine ? [trainer] : [start.node, story.node, tour.card];
+  const top = el("div", { className: "pg-top" }, ...opening, notice, error, spoken);
   const left = group("pg-controls", "Controls", controls.node);
   controls.fields.append(...panelsOf("side"));
   const side = el("div", { className: "pg-side" }, usage.node, reads.node);
@@ -192,8 +192,7 @@ function render({ model, el: root }) {
     controls.show(settings, kind, { can, still: frame?.still }, presetOf(state.preset)?.fixed);
     start.show(state);
     story.show(state);
-    if (!mine) return;
-    set(trainer, trainerWords(engineName, live, frame));
+    set(trainer, mine ? trainerWords(engineName, live, frame) : "");
     trainer.hidden = !trainer.textContent;
   }
 

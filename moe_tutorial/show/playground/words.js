@@ -82,8 +82,8 @@ export function trainerWords(engine, live, frame) {
     const shown = frame ? ` It shows what the kernel measured at step ${figure(frame.step)}.` : "";
     return `This page cannot train this layer.${shown}${inLab}`;
   }
-  const complete = !frame?.can || (frame.can.includes("noise") && frame.can.includes("k"));
-  return complete
-    ? ""
-    : "The sliders for noise and k need a number as your layer's router.noise, and its router.top_k.";
+  const attributes = { noise: "router.noise", k: "router.top_k" };
+  const lacking = Object.keys(attributes).filter((name) => frame?.can && !frame.can.includes(name));
+  const named = lacking.map((name) => attributes[name]).join(" and no ");
+  return named && `Your layer has no ${named} that a slider could set.`;
 }
