@@ -1,26 +1,16 @@
-"""Read the exercises from the lessons, and examine answers.
-
-A lesson's cell with the tag "exercise" holds the solution between nbgrader's markers. The next code cell gives the
-exercise's id: ``my_mixture = check("03.my_mixture", my_mixture)``.
-"""
+"""The exercises of all lessons, and how an answer is examined."""
 
 import importlib
 import linecache
 import math
-import re
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from moe_tutorial.course.failed_cells import CellFailed
-from moe_tutorial.course.folders import lessons_folder
+from moe_tutorial.course.lesson import Lesson, Task, lesson_files
 from moe_tutorial.course.running import NotWritten, NotYet, Printed, nothing_changes, shielded
-
-SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.MULTILINE | re.DOTALL)
-CELL = re.compile(r"^# %%(.*)\n", re.MULTILINE)
-CHECKED = re.compile(r'^(\w+) = check\("([^"]+)", \1\)', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,23 +31,8 @@ class Result:
         return self.verdict == "right"
 
 
-@dataclass(frozen=True)
-class Exercise:
-    """One exercise: ``name`` is the function that the learner writes, ``cell`` the lesson's cell with the solution."""
-
-    id: str
-    name: str
-    cell: str
-
-    @property
-    def stub(self) -> str:
-        """The cell as a learner gets it, with nbgrader's placeholder instead of the solution."""
-        return stub(self.cell)
-
-    @property
-    def solution(self) -> str:
-        """The cell with the solution, without nbgrader's markers."""
-        return solved(self.cell)
+class Exercise(Task):
+    """A lesson's exercise with its check, which examines answers."""
 
     @property
     def hints(self) -> tuple[str, str, str]:
@@ -110,41 +85,6 @@ class Exercise:
         return Result(verdict, message, str(printed))
 
 
-def stub(cell: str) -> str:
-    """A cell with nbgrader's placeholder instead of each solution."""
-    return SOLUTION.sub(r"\1# YOUR CODE HERE\n\1raise NotImplementedError()\n", _ended(cell)).rstrip("\n")
-
-
-def solved(cell: str) -> str:
-    """A cell with its solution, without nbgrader's markers."""
-    return SOLUTION.sub(r"\2", _ended(cell)).rstrip("\n")
-
-
-def checked(cell: str) -> tuple[str, str] | None:
-    """The function name and the exercise id that a cell passes to ``check``, or None."""
-    found = CHECKED.search(cell)
-    return (found[1], found[2]) if found else None
-
-
-def read(text: str) -> list[Exercise]:
-    """The exercises in a lesson's source (Jupytext percent).
-
-    Raises ValueError if a cell with the tag has no solution markers or is not followed by its check.
-    """
-    heads = list(CELL.finditer(text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
-    cells = [(head[1], text[head.end() : end].strip("\n")) for head, end in zip(heads, ends, strict=True)]
-    found = []
-    for number, (head, cell) in enumerate(cells):
-        if '"exercise"' not in head:
-            continue
-        after = next((checked(other) for kind, other in cells[number + 1 :] if "[markdown]" not in kind), None)
-        if not after or not SOLUTION.search(_ended(cell)):
-            raise ValueError(f"an exercise has marks and is followed by its check; this is not:\n{cell}")
-        found.append(Exercise(after[1], after[0], cell))
-    return found
-
-
 def namespace() -> dict[str, Any]:
     """The names that an exercise may use besides Python's built-ins."""
     import numpy as np
@@ -158,13 +98,7 @@ def namespace() -> dict[str, Any]:
     return names | {name: getattr(each, name) for each in (layers, study) for name in each.__all__}
 
 
-def _ended(cell: str) -> str:
-    return textwrap.dedent(cell).rstrip("\n") + "\n"
-
-
 EXERCISES: dict[str, Exercise] = {
-    exercise.id: exercise
-    for path in sorted(lessons_folder().glob("[0-9][0-9]_*.py"))
-    for exercise in read(path.read_text(encoding="utf-8"))
+    task.id: Exercise(**vars(task)) for file in lesson_files() for task in Lesson.read(file).tasks
 }
 """Every exercise of every lesson, by its permanent id."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from moe_tutorial.course.folders import lessons_folder
+from moe_tutorial.course.lesson import lesson_files
 from moe_tutorial.show import interval_chart
 from moe_tutorial.show.picture import Picture
 from moe_tutorial.study.scores import Row, read_rows
@@ -12,7 +12,7 @@ from moe_tutorial.study.scores import Row, read_rows
 def before(lesson: str) -> list[Row]:
     """The rows stored in the notebooks of earlier lessons."""
     rows = []
-    for path in sorted(lessons_folder().glob("[0-9][0-9]_*.ipynb")):
+    for path in lesson_files(suffix=".ipynb"):
         if path.name[:2] < lesson:
             for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
                 rows += read_rows("".join("".join(output.get("text", "")) for output in cell.get("outputs", [])))

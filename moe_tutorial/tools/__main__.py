@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.folders import lessons_folder, repository
+from moe_tutorial.course.lesson import lessons_folder, repository
 
 LEARNERS = {
     "lab": "open your own folder of the course in JupyterLab, and make it if there is none (options go to JupyterLab)",

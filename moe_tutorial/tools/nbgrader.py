@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.folders import lessons_folder
-from moe_tutorial.tools.stubs import add_nbgrader, is_exercise
+from moe_tutorial.course.lesson import Lesson, Task, lesson_files
 
 CONFIG = """# A class on mixtures of experts. Made by `moe-tutorial nbgrader`; change it as you like.
 c = get_config()
@@ -14,6 +14,7 @@ c.CourseDirectory.course_id = "{name}"
 c.CourseDirectory.root = "{root}"
 c.Execute.timeout = 120  # seconds for a cell: a slow machine trains for a while
 """
+GOES_ON = "raises-exception"  # the tag of a cell after whose errors Jupyter's Run All continues
 
 
 def make_class(folder: Path, lessons: Path | None = None) -> list[str]:
@@ -27,14 +28,13 @@ def make_class(folder: Path, lessons: Path | None = None) -> list[str]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CourseError(f"{folder} is there already, and not empty; name a new folder")
     made = []
-    for path in sorted((lessons or lessons_folder()).glob("[0-9][0-9]_*.ipynb")):
+    for path in lesson_files(lessons, ".ipynb"):
         notebook = nbformat.read(path, as_version=4)
-        if not any(is_exercise(cell) for cell in notebook.cells):
+        tasks = Lesson.of(path.stem, notebook).tasks
+        if not tasks:
             continue
-        add_nbgrader(notebook.cells, path.name)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
+        add_nbgrader(notebook, tasks)
+        clear_outputs(notebook)
         notebook.metadata.pop("jupytext", None)  # students do not get the paired .py
         source = folder / "source" / path.stem / path.name
         source.parent.mkdir(parents=True)
@@ -45,3 +45,29 @@ def make_class(folder: Path, lessons: Path | None = None) -> list[str]:
     config = CONFIG.format(name=folder.resolve().name, root=folder.resolve().as_posix())
     (folder / "nbgrader_config.py").write_text(config, encoding="utf-8")
     return made
+
+
+def add_nbgrader(notebook: NotebookNode, tasks: list[Task]) -> None:
+    """Give exercises and their checks the metadata with which nbgrader releases and grades them.
+
+    They also get the tag "raises-exception": Jupyter's Run All then continues after an error in one of them.
+    """
+    for task in tasks:
+        answer, check = notebook.cells[task.place], notebook.cells[task.check_place]
+        answer.metadata["nbgrader"] = _metadata(task.id, solution=True)
+        check.metadata["nbgrader"] = _metadata(f"{task.id}.check", solution=False) | {"points": 1}
+        for cell in (answer, check):
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), GOES_ON]
+
+
+def clear_outputs(notebook: NotebookNode) -> None:
+    """Remove the outputs and execution counts."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def _metadata(id: str, solution: bool) -> dict:
+    """nbgrader's metadata of an answer's cell, or of a cell that grades it. nbgrader allows no dot in an id."""
+    kind = {"grade": not solution, "locked": not solution, "solution": solution, "task": False}
+    return {"grade_id": id.replace(".", "-"), "schema_version": 3} | kind

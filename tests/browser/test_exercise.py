@@ -5,7 +5,7 @@ import json
 import pytest
 from in_lab import jupyterlab, notebook, open_notebook, run_all
 
-from moe_tutorial.tools.stubs import GOES_ON
+from moe_tutorial.tools.nbgrader import GOES_ON
 
 ID = "03.topk_then_softmax"
 ANSWERS = {

@@ -1,6 +1,6 @@
 import json
 
-from moe_tutorial.course import scoreboard, scoreboard_chart
+from moe_tutorial.course import lesson, scoreboard
 from moe_tutorial.study import score
 
 
@@ -12,7 +12,7 @@ def test_a_lesson_stands_among_those_before_it(tmp_path, monkeypatch, capsys):
         outputs = [{"output_type": "stream", "text": [text]}, {"output_type": "display_data", "data": {}}]
         cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]
         (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
-    monkeypatch.setattr(scoreboard_chart, "lessons_folder", lambda: tmp_path)
+    monkeypatch.setattr(lesson, "lessons_folder", lambda: tmp_path)
     html = scoreboard(own, title="It learns")._repr_html_()
     assert "It learns. learned, 8 of 64: 0.850 [" in html
     assert html.index("learned, 8 of 64") < html.index("dice, 8 of 32: 0.680")

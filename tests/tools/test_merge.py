@@ -1,13 +1,11 @@
 """Whatever a learner and the course's author do to a lesson, all that either wrote stands in it afterwards, once."""
 
-import tempfile
-from pathlib import Path
-
 import nbformat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from moe_tutorial.course.lesson import Lesson
 from moe_tutorial.tools.workspace.copies import learners_copy
 from moe_tutorial.tools.workspace.merge import answers, merge
 
@@ -26,10 +24,8 @@ def lesson(texts: list[str]) -> nbformat.NotebookNode:
     for cell in cells:
         if cell.source == SOLUTION:
             cell.metadata["tags"] = ["exercise"]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "01_lesson.ipynb")
-        nbformat.write(new_notebook(cells=cells), path)
-        return learners_copy(path)
+    notebook = new_notebook(cells=cells)
+    return learners_copy(Lesson.of("01_lesson", notebook), notebook)
 
 
 def authored(operations: list) -> list[str]:

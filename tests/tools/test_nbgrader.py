@@ -11,9 +11,8 @@ from fresh_python import fresh_python
 from tiny_course import ADD, write_course
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.exercises import SOLUTION, stub
+from moe_tutorial.course.lesson import SOLUTION, Lesson
 from moe_tutorial.tools.nbgrader import make_class
-from moe_tutorial.tools.stubs import is_exercise
 
 ROOT = Path(__file__).parents[2]
 NBGRADER = "nbgrader>=0.9.6"
@@ -73,15 +72,15 @@ def test_three_submissions_are_released_and_graded(nbgrader, tmp_path):
     nbgrader(course, "generate_assignment", name)
     source = nbformat.read(course / f"source/{name}/{name}.ipynb", as_version=4)
     released = nbformat.read(course / f"release/{name}/{name}.ipynb", as_version=4)
-    tasks = [number for number, cell in enumerate(source.cells) if is_exercise(cell)]
-    assert all(released.cells[number].source == stub(source.cells[number].source) for number in tasks)
+    tasks = Lesson.of(name, source).tasks
+    assert all(released.cells[task.place].source == task.stub for task in tasks)
 
     for student, words in WORDS.items():
         handed_in = nbformat.from_dict(released)
-        for number in tasks:
-            handed_in.cells[number].source = source.cells[number].source
+        for task in tasks:
+            handed_in.cells[task.place].source = task.cell
         if words:
-            first = handed_in.cells[tasks[0]]
+            first = handed_in.cells[tasks[0].place]
             first.source = SOLUTION.sub(lambda found, words=words: f"{found[1]}{words}\n", first.source)
         last = next(n for n, cell in enumerate(handed_in.cells) if "check(" in cell.source) + 1
         handed_in.cells = [cell for n, cell in enumerate(handed_in.cells) if n < last or "nbgrader" in cell.metadata]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from moe_tutorial.course import CourseError
+from moe_tutorial.course.lesson import Lesson
 from moe_tutorial.tools.__main__ import main
 from moe_tutorial.tools.notebooks import lessons, tables
 
@@ -65,7 +67,7 @@ def test_a_lesson_whose_code_changed_keeps_no_outputs(course):
 )
 def test_what_a_table_lacks_is_named(course, capsys, file, old, new, says):
     change(course / file, old, new)
-    with pytest.raises(tables.TableError, match=says.replace("|", r"\|")):
+    with pytest.raises(CourseError, match=says.replace("|", r"\|")):
         tables.tables(course)
     assert main(["sync", "--folder", str(course / "notebooks")]) == 1
     assert says in capsys.readouterr().err
@@ -80,9 +82,6 @@ def test_the_hour_that_the_front_page_names_is_an_hour(root):
     """The lessons that it names take no longer, by their own first lines."""
     text = (root / "notebooks/index.md").read_text(encoding="utf-8").split("For an hour, take")[1].split(":")[0]
     named = re.findall(r"\((\w+)\.ipynb\)", text)
-    minutes = [
-        int(re.search(r"^# (\d+) minutes", (root / f"notebooks/{name}.py").read_text(encoding="utf-8"), re.M)[1])
-        for name in named
-    ]
+    minutes = [Lesson.read(root / f"notebooks/{name}.py").minutes for name in named]
     assert len(minutes) >= 2
     assert sum(minutes) <= 60

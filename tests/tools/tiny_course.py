@@ -67,7 +67,7 @@ def write_course(folder: Path, lessons: dict[str, str] = COURSE) -> Path:
 
 def course_in(folder: Path) -> list[Page]:
     """The course that was written there."""
-    return read_course(folder / "notebooks", folder / "book.yml")
+    return read_course(folder)
 
 
 def read(path: Path) -> NotebookNode:

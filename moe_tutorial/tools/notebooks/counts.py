@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import jupytext
-
-from moe_tutorial.course.exercises import SOLUTION
+from moe_tutorial.course.lesson import SOLUTION, Cell, Lesson, lesson_files
 from moe_tutorial.course.quizzes.questions import load
 
 WORDS_A_MINUTE = 180
@@ -25,8 +23,8 @@ PICTURE = re.compile(
 )
 
 
-class Cell(NamedTuple):
-    """The counts of one cell."""
+class Counts(NamedTuple):
+    """The counts of one cell, or of several."""
 
     words: int = 0
     lines: int = 0
@@ -42,73 +40,56 @@ class Cell(NamedTuple):
         return self.words / WORDS_A_MINUTE + self.lines + 0.5 * (self.claims + self.pictures + self.questions)
 
 
-class Counts(NamedTuple):
-    """The counts of one lesson. ``stretch`` is the longest time in minutes without an action by the learner."""
-
-    words: int
-    lines: int
-    exercises: int
-    claims: int
-    pictures: int
-    questions: int
-    acts: int
-    minutes: float
-    stretch: float
-
-
 def solution_lines(source: str) -> int:
     """How many lines of code the solution has, without blank lines and comments."""
     lines = [line.strip() for found in SOLUTION.finditer(source) for line in found[2].splitlines()]
     return sum(bool(line) and not line.startswith("#") for line in lines)
 
 
-def code_cell(source: str, tags: list[str]) -> Cell:
+def code_cell(cell: Cell) -> Counts:
     """The counts of a code cell."""
-    quiz = re.search(r'^quiz\("(\d\d)"\)', source, re.MULTILINE)
-    asked = len(re.findall(r"^guess\(", source, re.MULTILINE))
-    if quiz:
-        asked = len(load(quiz[1]))
-    exercises = int("exercise" in tags)
-    calls = re.sub(r"^(from|import) .*?(?<!,)$", "", source, flags=re.MULTILINE)
-    return Cell(
-        lines=solution_lines(source),
+    questions = len(cell.ids("guess")) + sum(len(load(id)) for id in cell.ids("quiz"))
+    exercises = int("exercise" in cell.tags)
+    calls = re.sub(r"^(from|import) .*?(?<!,)$", "", cell.source, flags=re.MULTILINE)
+    return Counts(
+        lines=solution_lines(cell.source),
         exercises=exercises,
-        claims=len(re.findall(r"^claim\(", source, re.MULTILINE)),
+        claims=len(cell.ids("claim")),
         pictures=int(bool(PICTURE.search(calls))),
-        questions=asked,
-        acts=exercises + asked + int(bool(WIDGET.search(calls))),
+        questions=questions,
+        acts=exercises + questions + int(bool(WIDGET.search(calls))),
     )
 
 
-def cells(lesson: Path) -> Iterator[Cell]:
+def cells(lesson: Lesson) -> Iterator[Counts]:
     """The counts of the cells outside folded sections, in order."""
     folded = False
-    for cell in jupytext.read(lesson).cells:
-        if cell.cell_type == "markdown":
+    for cell in lesson.cells:
+        if cell.kind == "markdown":
             for part in re.split(r"(?m)^(?=## )", cell.source):
                 if part.startswith("## "):
                     folded = bool(FOLDED.match(part))
                 if not folded:
-                    yield Cell(words=len(re.findall(r"\S*\w\S*", UNREAD.sub(" ", part))))
-        elif cell.cell_type == "code" and not folded:
-            yield code_cell(cell.source, cell.metadata.get("tags", []))
+                    yield Counts(words=len(re.findall(r"\S*\w\S*", UNREAD.sub(" ", part))))
+        elif not folded:
+            yield code_cell(cell)
 
 
-def counts(lesson: Path) -> Counts:
-    """Count one lesson's ``.py``."""
+def counts(lesson: Lesson) -> tuple[Counts, float]:
+    """A lesson's counts, and the longest time in minutes without an action by the learner."""
     found = list(cells(lesson))
     stretch, longest = 0.0, 0.0
     for cell in found:
         stretch = 0.0 if cell.acts else stretch + cell.minutes
         longest = max(longest, stretch)
-    sums = [sum(column) for column in zip(*found, strict=True)]
-    return Counts(*sums, minutes=sum(cell.minutes for cell in found), stretch=longest)
+    return Counts(*(sum(column) for column in zip(*found, strict=True))), longest
 
 
 def report(folder: Path) -> int:
     """Print a row for each lesson."""
-    print(f"{'lesson':20}" + "".join(f"{name:>11}" for name in Counts._fields))
-    for lesson in sorted(folder.glob("[0-9][0-9]_*.py")):
-        row = counts(lesson)
-        print(f"{lesson.stem:20}" + "".join(f"{n:11}" for n in row[:-2]) + "".join(f"{n:11.1f}" for n in row[-2:]))
+    print(f"{'lesson':20}" + "".join(f"{name:>11}" for name in (*Counts._fields, "minutes", "stretch")))
+    for path in lesson_files(folder):
+        total, stretch = counts(Lesson.read(path))
+        row = "".join(f"{n:11}" for n in total) + f"{total.minutes:11.1f}{stretch:11.1f}"
+        print(f"{path.stem:20}{row}")
     return 0

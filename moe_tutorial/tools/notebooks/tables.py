@@ -8,54 +8,49 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import jupytext
 import yaml
 
 from moe_tutorial.course import CourseError
-
-OPENING = re.compile(r"# [^\n]+\n\n\d+ minutes\. You leave able to (.+?)\.(?:\n\n|$)", re.DOTALL)
-
-
-class TableError(CourseError):
-    """A lesson or ``book.yml`` lacks an entry for its row, or a file its table; the message names it."""
+from moe_tutorial.course.lesson import Lesson, lesson_files
 
 
-class Lesson(NamedTuple):
-    """What the tables say of a lesson."""
+class Entry(NamedTuple):
+    """A lesson with its entry in ``book.yml``."""
 
-    file: str
+    lesson: Lesson
     title: str
     asks: str
     home: list[str]
-    able: str
     needs: list[str]
 
+    @property
+    def file(self) -> str:
+        """The lesson's name."""
+        return self.lesson.name
 
-def contents(repository: Path) -> list[dict]:
-    """The pages in ``book.yml``, in their order; each has a ``file``."""
-    return yaml.safe_load((repository / "book.yml").read_text(encoding="utf-8"))["toc"]
+
+def contents(folder: Path) -> list[dict]:
+    """The pages in a folder's ``book.yml``, in their order; each has a ``file``."""
+    return yaml.safe_load((folder / "book.yml").read_text(encoding="utf-8"))["toc"]
 
 
-def lessons(repository: Path) -> list[Lesson]:
+def lessons(repository: Path) -> list[Entry]:
     """The lessons in order.
 
     Raises:
-        TableError: a lesson is not in ``book.yml``, lacks an entry there, or does not begin as lessons do.
+        CourseError: a lesson is not in ``book.yml``, or lacks an entry there.
     """
     pages = {page["file"]: page for page in contents(repository)}
     found = []
-    for path in sorted((repository / "notebooks").glob("[0-9][0-9]_*.py")):
+    for path in lesson_files(repository / "notebooks"):
         page = pages.get(path.stem)
         if not page:
-            raise TableError(f"{path.name} is not in the toc of book.yml")
+            raise CourseError(f"{path.name} is not in the toc of book.yml")
         for name in ("title", "asks", "home"):
             if name not in page:
-                raise TableError(f"the toc of book.yml has no {name!r} for {path.stem}")
-        opening = OPENING.match(jupytext.read(path).cells[0].source)
-        if not opening:
-            raise TableError(f'{path.name} must open with its title and "NN minutes. You leave able to ..."')
-        able = " ".join(opening[1].split())
-        found.append(Lesson(path.stem, page["title"], page["asks"], page["home"], able, page.get("needs", [])))
+                raise CourseError(f"the toc of book.yml has no {name!r} for {path.stem}")
+        needs = page.get("needs", [])
+        found.append(Entry(Lesson.read(path), page["title"], page["asks"], page["home"], needs))
     return found
 
 
@@ -64,7 +59,7 @@ def filled(file: Path, head: str, rows: list[str], prefix: str = "") -> str:
     text = file.read_text(encoding="utf-8")
     table = re.compile(rf"(^{re.escape(prefix + head)}\n)(?:{re.escape(prefix)}\|.*\n)+", re.MULTILINE)
     if not table.search(text):
-        raise TableError(f"{file.name} has no table with the head {head!r}")
+        raise CourseError(f"{file.name} has no table with the head {head!r}")
     body = "".join(f"{prefix}{row}\n" for row in ["|---|---|", *rows])
     return table.sub(lambda found: found[1] + body, text)
 
@@ -73,14 +68,14 @@ def tables(repository: Path) -> dict[Path, str]:
     """Each file with a table of lessons -> its text with the table updated; empty if there is no ``book.yml``.
 
     Raises:
-        TableError: as in :func:`lessons`, or a file has no such table.
+        CourseError: as in :func:`lessons`, a lesson does not begin as lessons do, or a file has no such table.
     """
     if not (repository / "book.yml").exists():
         return {}
     taught = lessons(repository)
-    able = [f"| [{lesson.title}](notebooks/{lesson.file}.ipynb) | {lesson.able} |" for lesson in taught]
-    asks = [f"| [{lesson.title}]({lesson.file}.ipynb) | {lesson.asks} |" for lesson in taught[1:]]  # not 00 itself
-    home = [f"| {lesson.file} | {', '.join(f'`{module}`' for module in lesson.home)} |" for lesson in taught]
+    able = [f"| [{each.title}](notebooks/{each.file}.ipynb) | {each.lesson.able} |" for each in taught]
+    asks = [f"| [{each.title}]({each.file}.ipynb) | {each.asks} |" for each in taught[1:]]  # not 00 itself
+    home = [f"| {each.file} | {', '.join(f'`{module}`' for module in each.home)} |" for each in taught]
     readme, contributing = repository / "README.md", repository / "CONTRIBUTING.md"
     start = repository / "notebooks" / f"{taught[0].file}.py"
     return {

@@ -12,26 +12,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-import yaml
 from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.exercises import stub
-from moe_tutorial.course.folders import contents_file, lessons_folder
-from moe_tutorial.tools.stubs import add_nbgrader, is_exercise
+from moe_tutorial.course.lesson import Lesson, contents_folder, lessons_folder
+from moe_tutorial.tools.nbgrader import add_nbgrader, clear_outputs
+from moe_tutorial.tools.notebooks.tables import contents
 
 MARK = "moe"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 class Page(NamedTuple):
-    """A notebook of the course as a learner gets it, with its entries in ``book.yml``."""
+    """A notebook of the course, its entries in ``book.yml``, and the copy that a learner gets."""
 
-    name: str
+    lesson: Lesson
     title: str
     asks: str
     needs: list[str]
     notebook: NotebookNode
+
+    @property
+    def name(self) -> str:
+        return self.lesson.name
 
     @property
     def file(self) -> str:
@@ -47,45 +50,47 @@ def text_digest(cell: NotebookNode) -> str:
     return hashlib.sha1(f"{cell.cell_type}:{cell.source.strip()}".encode()).hexdigest()[:8]
 
 
-def learners_copy(path: Path) -> NotebookNode:
-    """The lesson at ``path`` as a learner gets it.
+def learners_copy(lesson: Lesson, notebook: NotebookNode) -> NotebookNode:
+    """The lesson's notebook as a learner gets it.
 
     Raises:
-        CourseError: an exercise has no check of its own or no solution markers.
+        CourseError: an exercise has no check or no solution markers.
     """
-    notebook = nbformat.read(path, as_version=4)
-    ids = add_nbgrader(notebook.cells, path.name)
+    add_nbgrader(notebook, lesson.tasks)
+    clear_outputs(notebook)
+    ids = {}
+    for task in lesson.tasks:
+        ids |= {task.place: task.id, task.check_place: f"{task.id}.check"}
+        notebook.cells[task.place].source = task.stub
     seen: Counter[str] = Counter()
     for place, cell in enumerate(notebook.cells):
-        if is_exercise(cell):
-            cell.source = stub(cell.source)
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
         given = text_digest(cell)
         seen[given] += 1
         cell.metadata[MARK] = {"id": ids.get(place, f"{given}-{seen[given]}"), "given": given}
-    whole = [path.stem, *((cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells)]
-    mark = {"lesson": path.stem, "version": hashlib.sha1(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]}
+    whole = [lesson.name, *((cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells)]
+    mark = {"lesson": lesson.name, "version": hashlib.sha1(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]}
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}, MARK: mark})
     return notebook
 
 
-def read_course(folder: Path | None = None, contents: Path | None = None) -> list[Page]:
-    """The notebooks of the course, in the order of its table of contents.
+def read_course(folder: Path | None = None) -> list[Page]:
+    """The notebooks of the course, or of the one in a repository's folder, in the order of its table of contents.
 
     Raises:
         CourseError: there are none, or as in :func:`learners_copy`.
     """
-    folder, contents = folder or lessons_folder(), contents or contents_file()
+    notebooks = folder / "notebooks" if folder else lessons_folder()
     pages = []
-    for entry in yaml.safe_load(contents.read_text(encoding="utf-8"))["toc"]:
-        path = folder / f"{entry['file']}.ipynb"
+    for entry in contents(folder or contents_folder()):
+        path = notebooks / f"{entry['file']}.ipynb"
         if path.exists():
+            notebook = nbformat.read(path, as_version=4)
+            lesson = Lesson.of(path.stem, notebook)
             title = entry.get("title", entry["file"].capitalize())
             said = title, entry.get("asks", ""), entry.get("needs", [])
-            pages.append(Page(entry["file"], *said, learners_copy(path)))
+            pages.append(Page(lesson, *said, learners_copy(lesson, notebook)))
     if not pages:
-        raise CourseError(f"no lessons in {folder}")
+        raise CourseError(f"no lessons in {notebooks}")
     return pages
 
 

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 
 from moe_tutorial.course.progress.renumbered import LESSONS
 from moe_tutorial.tools.workspace.copies import MARK, Page
-from moe_tutorial.tools.workspace.merge import Merged, answers, divided, exercises, merge
+from moe_tutorial.tools.workspace.merge import Merged, answers, divided, merge
 
 
 @dataclass
@@ -89,7 +89,7 @@ def plan(found: dict[str, Theirs | None], course: list[Page], day: str) -> Itera
     """The changes that bring every page up to date with the learner's work in it; ``day`` is as in :func:`merge`."""
     written = {name: answers(theirs.notebook) for name, theirs in found.items() if theirs}
     everywhere = {id: text for each in written.values() for id, text in each.items()}
-    asked = {page.name: set(exercises(page.notebook)) for page in course}
+    asked = {page.name: set(page.lesson.asked["exercise"]) for page in course}
     for page in course:
         if page.name in found and not found[page.name]:
             continue

@@ -1,15 +1,11 @@
 """A learner's progress, counted for each lesson."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from moe_tutorial.course.progress.file import FILE, Progress
 from moe_tutorial.tools.workspace.copies import Page
-from moe_tutorial.tools.workspace.merge import exercises
-
-ASKED = {kind: re.compile(rf"""^\s*{kind}\(\s*["']([^"']+)["']""", re.MULTILINE) for kind in ("guess", "quiz")}
 
 
 class Count(NamedTuple):
@@ -39,15 +35,9 @@ class Count(NamedTuple):
         return whole and bool(self.questions[1]) == bool(self.quizzes) and bool(str(self))
 
 
-def asked(page: Page) -> dict[str, list[str]]:
-    """The ids of a lesson's exercises, guesses and quizzes: kind -> ids."""
-    code = "\n".join(cell.source for cell in page.notebook.cells if cell.cell_type == "code")
-    return {"exercise": exercises(page.notebook)} | {kind: form.findall(code) for kind, form in ASKED.items()}
-
-
 def count(page: Page, kept: dict[str, dict[str, Any]]) -> Count:
     """How much of a lesson is done."""
-    of = asked(page)
+    of = page.lesson.asked
     solved = sum(bool(kept.get("exercise", {}).get(id, {}).get("solved")) for id in of["exercise"])
     made = sum(id in kept.get("guess", {}) for id in of["guess"])
     quizzes = [kept["quiz"][id] for id in of["quiz"] if id in kept.get("quiz", {})]

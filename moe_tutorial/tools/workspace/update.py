@@ -20,7 +20,6 @@ from moe_tutorial.tools.workspace.merge import Merged, untouched
 from moe_tutorial.tools.workspace.opened import refuse_open
 from moe_tutorial.tools.workspace.plan import Change, Report, follow, plan, read_all
 from moe_tutorial.tools.workspace.start import write_start
-from moe_tutorial.tools.workspace.status import asked
 
 LOCK = ".workspace.lock"
 
@@ -175,7 +174,7 @@ def forget(folder: Path, page: Page, now: datetime) -> Path | None:
     file = Progress(folder / FILE)
     with file.alone():
         kept = file.read()
-        ids = {kind: set(found) & kept.get(kind, {}).keys() for kind, found in asked(page).items()}
+        ids = {kind: set(found) & kept.get(kind, {}).keys() for kind, found in page.lesson.asked.items()}
         if not any(ids.values()):
             return None
         copy = files.keep(file.file, now)

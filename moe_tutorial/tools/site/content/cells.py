@@ -12,7 +12,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
-from moe_tutorial.course.exercises import solved, stub
+from moe_tutorial.course.lesson import solved, stub
 from moe_tutorial.study.claims import read_claims
 
 GUESS = "Guess first"
