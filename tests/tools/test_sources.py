@@ -7,7 +7,8 @@ import pytest
 import yaml
 from pybtex.database import Entry, Person
 
-from moe_tutorial.tools.site.content.sources import address, authors, cited, papers, where
+from moe_tutorial.course.lesson import Lesson, lesson_files
+from moe_tutorial.tools.site.content.sources import address, authors, papers, where
 
 # What lessons link to in their sources, and is no paper.
 OTHER = {
@@ -19,7 +20,7 @@ OTHER = {
 
 def test_every_paper_that_lessons_cite_is_there_and_no_other(root):
     notebooks = root / "notebooks"
-    links = set().union(*(cited(path) for path in notebooks.glob("[0-9]*.py")))
+    links = set().union(*(Lesson.read(path).links for path in lesson_files()))
     assert links >= OTHER
     listed = [address(entry) for entry in papers(notebooks)]
     assert sorted(listed) == sorted(links - OTHER)

@@ -1,6 +1,5 @@
 """The front page's directives: the animated figure, the numbers of claims, and the map of the lessons."""
 
-import re
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -17,8 +16,6 @@ from moe_tutorial.study import regimes_2d, train
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, notice, place
-
-MINUTES = re.compile(r"^# (\d+) minutes\.", re.MULTILINE)
 
 
 @cache
@@ -42,12 +39,10 @@ def cards(repository: Path) -> str:
     """The map of the lessons: what each asks, how long it takes, and which lessons it needs."""
     items = []
     for lesson in lessons(repository):
-        source = (repository / "notebooks" / f"{lesson.file}.py").read_text(encoding="utf-8")
-        minutes = MINUTES.search(source)[1]
         after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
         items.append(
             f'<li><a href="{lesson.file}.html"><b>{escape(lesson.title)}</b><span>{escape(lesson.asks)}</span>'
-            f"<small>{minutes} minutes{after}</small></a></li>"
+            f"<small>{lesson.lesson.minutes} minutes{after}</small></a></li>"
         )
     return f'<ol class="moe-lessons">{"".join(items)}</ol>'
 

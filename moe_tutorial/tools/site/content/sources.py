@@ -10,8 +10,6 @@ from sphinx.util.docutils import SphinxDirective
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.cells import Fold
 
-LINK = re.compile(r"\]\((https?://[^)\s]+)\)")
-
 
 def address(entry: Entry) -> str:
     """A paper's address in the form that lessons link to: arXiv, DOI, or another URL."""
@@ -25,11 +23,6 @@ def papers(notebooks: Path) -> list[Entry]:
     """The entries of ``sources.bib``, by first author and year."""
     entries = parse_file(str(notebooks / "sources.bib"), "bibtex").entries.values()
     return sorted(entries, key=lambda entry: (authors(entry).lower(), entry.fields["year"]))
-
-
-def cited(lesson: Path) -> set[str]:
-    """The addresses outside the course that a lesson links to."""
-    return set(LINK.findall(re.sub(r"\n# ?", " ", lesson.read_text(encoding="utf-8"))))
 
 
 def authors(entry: Entry) -> str:
@@ -62,11 +55,11 @@ class Sources(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """An item for each paper: authors, year, title, journal, the lessons that cite it, and its BibTeX."""
         notebooks = Path(self.env.srcdir)
-        links = [(each, cited(notebooks / f"{each.file}.py")) for each in lessons(notebooks.parent)]
+        taught = lessons(notebooks.parent)
         items = []
         for entry in papers(notebooks):
             url = address(entry)
-            citing = [lesson for lesson, urls in links if url in urls]
+            citing = [each for each in taught if url in each.lesson.links]
             line = nodes.paragraph("", f"{authors(entry)} ({entry.fields['year']}). ")
             line += nodes.reference("", plain(entry.fields["title"]), refuri=url, internal=False)
             line += nodes.Text(f".{where(entry)} In lesson{'s' * (len(citing) > 1)} ")
