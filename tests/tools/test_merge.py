@@ -7,7 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from moe_tutorial.course.lesson import Lesson
 from moe_tutorial.tools.workspace.copies import learners_copy
-from moe_tutorial.tools.workspace.merge import answers, merge
+from moe_tutorial.tools.workspace.merge import answers, destinations, merge, parse_cells
 
 SOLUTION = "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION"
 TEXTS = ["# Title", "import math", "Read this.", SOLUTION, 'f = check("01.f", f)', "print(1)", "## Recap"]
@@ -54,6 +54,8 @@ def learnt(notebook: nbformat.NotebookNode, operations: list) -> list[str]:
             cells[place].source = f"mine-{number};"
         elif what == "add":
             cells.insert(place + 1, new_code_cell(f"mine-{number};"))
+            if other % 2:
+                del cells[place + 1]["id"]  # as Colab leaves it
         elif what == "delete" and len(cells) > 1:
             del cells[place]
         elif what == "move":
@@ -71,6 +73,7 @@ def test_nothing_is_lost_and_nothing_is_there_twice(by_learner, by_author):
     yours, new = lesson(TEXTS), lesson(authored(by_author))
     written = learnt(yours, by_learner)
     merged = merge(yours, new, answers(yours), set(), "today").notebook
+    assert len({cell["id"] for cell in merged.cells}) == len(merged.cells)
     nbformat.validate(merged)
     text = "\n".join(cell.source for cell in merged.cells)
     assert [text.count(piece) for piece in written] == [1] * len(written)
@@ -81,3 +84,10 @@ def test_nothing_is_lost_and_nothing_is_there_twice(by_learner, by_author):
     assert len(stands) + sum("mine-" in cell.source for cell in merged.cells if "moe" in cell.metadata) == len(wanted)
     again = merge(merged, new, answers(merged), set(), "today").notebook
     assert [cell.source for cell in again.cells] == [cell.source for cell in merged.cells]
+
+
+def test_a_cell_whose_text_changed_is_known_by_its_first_line_or_by_its_distance_to_the_next():
+    yours = lesson(["# Title", "## One\n\nold", "Some text.", "## Recap"])
+    new = lesson(["# Title", "New.", "## One\n\nnew", "And new.", "Other text.", "## Recap"])
+    found = destinations(parse_cells(yours), new)
+    assert [found[each.id] for each in parse_cells(yours)] == [0, 2, 4, 5]

@@ -7,18 +7,17 @@
 """
 
 import copy
+import warnings
+from collections import defaultdict
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher, get_close_matches
-from itertools import takewhile
 from typing import NamedTuple
 
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
+from nbformat.validator import normalize
 
 from moe_tutorial.tools.workspace.copies import MARK, text_digest
-
-ALIKE = 0.5  # least similarity (0 to 1) at which one cell counts as the other's new version
 
 
 @dataclass
@@ -63,11 +62,6 @@ def parse_cells(notebook: NotebookNode) -> list[Cell]:
     return cells
 
 
-def ids(notebook: NotebookNode) -> set[str]:
-    """The ids of the course's cells in a notebook."""
-    return {each.id for each in parse_cells(notebook) if each.id}
-
-
 def exercises(notebook: NotebookNode) -> list[str]:
     """The ids of the exercises in a notebook, in order."""
     marked = [cell.metadata for cell in notebook.cells if MARK in cell.metadata]
@@ -85,19 +79,20 @@ def untouched(notebook: NotebookNode) -> bool:
     return not any(each.touched for each in parse_cells(notebook))
 
 
+def places(notebook: NotebookNode) -> dict[str, int]:
+    """Id of each course cell in a new lesson -> its index."""
+    return {cell.metadata[MARK].id: place for place, cell in enumerate(notebook.cells)}
+
+
 def divided(notebook: NotebookNode, lessons: list[NotebookNode]) -> list[NotebookNode]:
     """Split a learner's notebook into one part for each of the lessons that replace it.
 
-    A part has the cells that its lesson has now, those similar to one there, and the cells that follow either.
+    A part has the cells that its lesson has now, and the cells that follow them.
     """
     parts, here = [nbformat.from_dict(notebook | {"cells": []}) for _ in lessons], 0
-    known = {id: number for number, lesson in enumerate(lessons) for id in ids(lesson)}
-    texts = {cell.source: number for number, lesson in enumerate(lessons) for cell in lesson.cells}
+    known = {id: number for number, lesson in enumerate(lessons) for id in places(lesson)}
     for each in parse_cells(notebook):
-        if each.id in known:
-            here = known[each.id]
-        elif each.id:
-            here = next((texts[like] for like in get_close_matches(each.cell.source, texts, 1, ALIKE)), here)
+        here = known.get(each.id, here)
         parts[here].cells.append(each.cell if each.id else own(each.cell))
     return parts
 
@@ -114,49 +109,67 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], else
     """
     merged = Merged(copy.deepcopy(new))
     cells = merged.notebook.cells
-    places = {cell.metadata[MARK].id: place for place, cell in enumerate(cells)}
-    tasks = set(exercises(new))
-    for id in tasks & answered.keys():
-        cells[places[id]].source = answered[id]
-    merged.answers = [id for id in exercises(new) if id in answered]
+    tasks = exercises(new)
+    merged.answers = [id for id in tasks if id in answered]
+    for id in merged.answers:
+        cells[places(new)[id]].source = answered[id]
 
-    below: dict[int, list[NotebookNode]] = {}
-    known, place = ids(yours), -1
-    for each in parse_cells(yours):
-        if each.id in places:
-            place = places[each.id]
-        elif each.id:
-            place = successor(each.cell, cells, place, known)
+    below: dict[int, list[NotebookNode]] = defaultdict(list)
+    theirs = parse_cells(yours)
+    now, place = destinations([each for each in theirs if each.id], new), -1
+    for each in theirs:
+        place = now.get(each.id, place)
         if not each.touched or each.id in tasks or each.id in elsewhere:
             continue
         if each.id is None:
-            below.setdefault(place, []).append(own(each.cell))
+            below[place].append(own(each.cell))
             merged.own += 1
-        elif each.id in places and each.given == cells[place].metadata[MARK].given:
+        elif {"id": each.id, "given": each.given} == cells[place].metadata[MARK]:
             cells[place] = in_place(each.cell, cells[place])
             merged.changed += 1
         else:
-            below.setdefault(place, []).append(as_text(each.cell, day))
+            below[place].append(as_text(each.cell, day))
             merged.beside += 1
-    merged.notebook.cells = list(below.get(-1, []))
+    whole = list(below[-1])
     for number, cell in enumerate(cells):
-        merged.notebook.cells += [cell, *below.get(number, [])]
-    dedupe_ids(merged.notebook.cells)
+        whole += [cell, *below[number]]
+    merged.notebook.cells = whole
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it names each missing or duplicate cell id that it replaces
+        merged.notebook = normalize(merged.notebook)[1]
     if "kernelspec" in yours.metadata:  # they may have chosen another kernel
         merged.notebook.metadata.kernelspec = yours.metadata.kernelspec
     return merged
 
 
-def successor(cell: NotebookNode, cells: list[NotebookNode], place: int, known: set[str]) -> int:
-    """The index of the new cell that replaces a cell whose text is no longer in the course.
+def destinations(given: list[Cell], new: NotebookNode) -> dict[str, int]:
+    """Id of each course cell in a learner's notebook -> the index of the new cell that it is now.
 
-    Candidates are the new cells after ``place``, up to the next cell that is already ``known``. The first similar one
-    is taken, or else the first of the same type, or else ``place``.
+    A cell whose text changed is the only new one with the same first line. If there is none, it keeps its distance to
+    the next cell that is still there.
     """
-    rest = range(place + 1, len(cells))
-    new = list(takewhile(lambda number: cells[number].metadata[MARK].id not in known, rest))
-    like = (n for n in new if SequenceMatcher(None, cell.source, cells[n].source).ratio() >= ALIKE)
-    return next(like, next((n for n in new if cells[n].cell_type == cell.cell_type), place))
+    found, known = places(new), {each.id for each in given}
+    added: dict[tuple, list[int]] = defaultdict(list)
+    for id, place in found.items():
+        if id not in known:
+            added[first_line(new.cells[place])].append(place)
+    for each in given:
+        if each.id not in found and len(alike := added[first_line(each.cell)]) == 1:
+            found[each.id] = alike.pop()
+
+    place, counted = len(new.cells), {}
+    for each in reversed(given):
+        place = found.get(each.id, place - 1)
+        counted[each.id] = place
+    place = -1
+    for each in given:  # and it stays below the cell that it followed
+        place = found.setdefault(each.id, max(counted[each.id], place))
+    return found
+
+
+def first_line(cell: NotebookNode) -> tuple[str, str]:
+    """The type of a cell and the first line of its text."""
+    return cell.cell_type, cell.source.strip().partition("\n")[0]
 
 
 def own(cell: NotebookNode) -> NotebookNode:
@@ -183,12 +196,3 @@ def as_text(cell: NotebookNode, day: str) -> NotebookNode:
     if "attachments" in cell:
         kept.attachments = copy.deepcopy(cell.attachments)
     return kept
-
-
-def dedupe_ids(cells: list[NotebookNode]) -> None:
-    """Give a new nbformat id to each cell whose id is missing or a duplicate, which nbformat does not allow."""
-    seen: set[str] = set()
-    for cell in cells:
-        if cell.get("id") in seen or "id" not in cell:
-            cell.id = nbformat.v4.new_raw_cell().id
-        seen.add(cell.id)
