@@ -16,7 +16,7 @@ from moe_tutorial.tools.notebooks import executed, lessons
 
 ROOT = Path(__file__).parents[2]
 # A file of each part of the package that lessons use.
-CODE = [f"moe_tutorial/{part}" if part.endswith(".py") else f"moe_tutorial/{part}/code.py" for part in executed.USED]
+CODE = [f"moe_tutorial/{part}/code.py" for part in executed.USED]
 LESSON = """# %% [markdown]
 # # A small lesson
 

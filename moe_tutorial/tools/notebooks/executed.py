@@ -14,10 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-# The modules and data that lessons use; a change to any of them invalidates the cache.
-ASKING = ("kept.py", "guesses.py", "questions.py", "quizzes", "score.py", "standings.py")
-EXERCISES = ("checking.py", "checks", "exercises.py", "running.py")
-USED = ("layers", "study", "show", "course/suspects.py", *(f"course/{name}" for name in (*ASKING, *EXERCISES)))
+USED = ("layers", "study", "show", "course")  # what lessons use; a change in these folders invalidates the cache
 SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the versions that made it
 IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 CODE = "moe_code"  # metadata key of a cached notebook: the digest of the code that it ran with
