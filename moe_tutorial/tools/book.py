@@ -3,7 +3,6 @@
 A build is skipped if none of its inputs has changed since the last one.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from filelock import FileLock
 from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.tools.jupyter.kernels import LessonError, execute
 from moe_tutorial.tools.notebooks import executed
 
 AT_ONCE = 2  # lessons run in parallel; more would disturb those that measure times
@@ -71,19 +71,6 @@ def gather_assets(modules: Path, target: Path) -> None:
     shutil.copy(modules / "plotly.js-basic-dist-min/plotly-basic.min.js", target)
 
 
-def enter(environment: dict[str, str]) -> None:
-    """Replace the environment of a worker process, which the kernels that it starts inherit."""
-    os.environ.clear()
-    os.environ.update(environment)
-
-
-def run_lesson(path: Path) -> NotebookNode:
-    """Execute a lesson's notebook, and return it with its outputs."""
-    from moe_tutorial.tools.notebooks.lessons import execute
-
-    return execute(nbformat.read(path, as_version=4), path)
-
-
 def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[str, str]) -> list[NotebookNode]:
     """Return each lesson with its outputs, from the cache ``kept`` or else executed now, two at a time, and cached.
 
@@ -92,12 +79,11 @@ def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[
     Raises:
         BookError: a cell failed; the message names it.
     """
-    from moe_tutorial.tools.notebooks.lessons import LessonError
-
     done = {path: found for path in paths if (found := executed.find(path, kept, code))}
     failed = []
-    with ProcessPoolExecutor(AT_ONCE, get_context("spawn"), enter, (environment,)) as pool:
-        runs = {pool.submit(run_lesson, path): path for path in paths if path not in done}
+    with ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
+        missing = {path: nbformat.read(path, as_version=4) for path in paths if path not in done}
+        runs = {pool.submit(execute, notebook, path, environment): path for path, notebook in missing.items()}
         for run in as_completed(runs):
             path = runs[run]
             try:

@@ -5,10 +5,8 @@ from typing import NamedTuple
 
 import jupytext
 import pytest
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 
-from moe_tutorial.tools.jupyter.kernels import settings
+from moe_tutorial.tools.jupyter.kernels import LessonError, execute
 from moe_tutorial.tools.notebooks.executed import printed
 
 
@@ -131,12 +129,8 @@ def place(notebook, piece):
 
 def run(notebook, numbers, root):
     """Run these cells in a fresh kernel; the outputs of the last."""
-    resources = {"metadata": {"path": str(root / "notebooks")}}
-    client = NotebookClient(notebook, timeout=300, resources=resources, config=settings())
-    with client.setup_kernel():
-        for number in numbers:
-            client.execute_cell(notebook.cells[number], number)
-    return notebook.cells[number].outputs
+    notebook.cells = [notebook.cells[number] for number in numbers]
+    return execute(notebook, root / "notebooks/instructions.ipynb").cells[-1].outputs
 
 
 def sampled_or_nightly(which):
@@ -146,7 +140,6 @@ def sampled_or_nightly(which):
 
 @pytest.mark.parametrize("which", [sampled_or_nightly(which) for which in INSTRUCTIONS])
 def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("MOE_SEED", raising=False)
     notebook, text = code_of(root, which.lesson)
     assert which.says in text
@@ -158,7 +151,7 @@ def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch
         cell.source = cell.source.replace(old, new)
     numbers = [*imports, *range(begin, end + 1)]
     if which.stops:
-        with pytest.raises(CellExecutionError, match=rf"claim {re.escape(which.stops)} fails"):
+        with pytest.raises(LessonError, match=rf"claim {re.escape(which.stops)} fails"):
             run(notebook, numbers, root)
         return
     outputs = run(notebook, numbers, root)

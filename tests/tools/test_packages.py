@@ -10,10 +10,9 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
-from moe_tutorial.tools.jupyter.kernels import settings
+from moe_tutorial.tools.jupyter.kernels import execute
 from moe_tutorial.tools.notebooks.executed import printed
 
 ROOT = Path(__file__).parents[2]
@@ -27,15 +26,14 @@ def test_all_are_declared():
     assert declared >= PACKAGES
 
 
-def test_a_lesson_trains_by_torch_and_shows_what_matplotlib_plotly_and_ipywidgets_draw(monkeypatch):
+def test_a_lesson_trains_by_torch_and_shows_what_matplotlib_plotly_and_ipywidgets_draw():
     """Lesson 01, down to the picture that is explored."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    notebook = jupytext.read(ROOT / "notebooks/01_why_experts.py")
+    path = ROOT / "notebooks/01_why_experts.py"
+    notebook = jupytext.read(path)
     notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     (last,) = [number for number, cell in enumerate(notebook.cells) if "explorable(" in cell.source]
     notebook.cells[last + 1 :] = [new_code_cell("print(type(network.get_parameter('0.weight')))")]
-    resources = {"metadata": {"path": str(ROOT / "notebooks")}}
-    NotebookClient(notebook, timeout=300, resources=resources, config=settings()).execute()
+    execute(notebook, path)
     outputs = [output for cell in notebook.cells for output in cell.outputs]
     assert "reads more than 95% of the test digits: True" in printed(outputs)
     assert "torch.nn.parameter.Parameter" in printed(outputs)

@@ -6,24 +6,20 @@ which is nbval's reference. Pictures and widgets are not stored, since running a
 
 import hashlib
 import os
-import re
 import time
 from itertools import zip_longest
 from pathlib import Path
 
 import jupytext
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.tools.jupyter import kernels
+from moe_tutorial.course.lesson import lesson_files
+from moe_tutorial.tools.jupyter.kernels import LessonError, execute
 from moe_tutorial.tools.notebooks import tables
 from moe_tutorial.tools.notebooks.executed import compared, printed
 
-CELL_TIMEOUT = 600
-COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 IGNORE = "nbval-ignore-output"
 METADATA = {
     "jupytext": {"formats": "ipynb,py:percent"},
@@ -32,44 +28,17 @@ METADATA = {
 }
 
 
-class LessonError(CourseError):
-    """A lesson failed; the message says where and why."""
-
-
 def sources(folder: Path) -> list[Path]:
     """The lessons' sources in order, followed by those of the other notebooks.
 
     Raises:
-        LessonError: the folder has no lessons; running none must not look like success.
+        CourseError: the folder has no lessons; running none must not look like success.
     """
-    found = sorted(folder.glob("[0-9][0-9]_*.py"))
+    found = lesson_files(folder)
     if not found:
-        raise LessonError(f"no lessons (NN_name.py) in {folder}")
+        raise CourseError(f"no lessons (NN_name.py) in {folder}")
     others = (folder / f"{name}.py" for name in ("playground", "how_fast", "claims"))
     return [*found, *(path for path in others if path.exists())]
-
-
-def execute(notebook: NotebookNode, path: Path) -> NotebookNode:
-    """Run the cells in a fresh kernel, in the lesson's folder, on one thread.
-
-    Raises:
-        LessonError: a cell failed, took too long, or ended its kernel.
-    """
-    os.environ["OMP_NUM_THREADS"] = "1"  # for the kernel: small models are fastest and steadiest on one thread
-    begun = [0]
-    client = NotebookClient(
-        notebook,
-        on_cell_start=lambda cell, cell_index: begun.append(cell_index),
-        timeout=CELL_TIMEOUT,
-        record_timing=False,  # times in the metadata would differ at each run
-        resources={"metadata": {"path": str(path.parent)}},
-        config=kernels.settings(),
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a local kernel's warning about its sockets is noise
-    )
-    try:
-        return client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise LessonError(f"{path.name}, cell {begun[-1]}: {COLOUR_CODES.sub('', str(error)).strip()}") from None
 
 
 def run(folder: Path) -> int:
@@ -145,14 +114,13 @@ def reference(folder: Path, names: list[str]) -> None:
     outputs, unless its code cells changed. The tables of lessons are updated, too.
 
     Raises:
-        LessonError: a name is not that of a lesson, or a lesson failed.
-        TableError: a table of lessons cannot be made.
+        CourseError: a name is not that of a lesson, a table of lessons cannot be made, or a lesson failed.
     """
     os.environ.pop("MOE_SEED", None)
     paths = sources(folder)
     if unknown := set(names) - {path.stem for path in paths}:
         known = ", ".join(path.stem for path in paths)
-        raise LessonError(f"there is no lesson {', '.join(sorted(unknown))}; there are {known}")
+        raise CourseError(f"there is no lesson {', '.join(sorted(unknown))}; there are {known}")
     for file, text in tables.tables(folder.parent).items():
         file.write_text(text, encoding="utf-8")
     for path in paths:
