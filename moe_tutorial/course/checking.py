@@ -6,7 +6,7 @@ from html import escape
 
 from moe_tutorial.course.exercises import EXERCISES, Exercise, Result
 from moe_tutorial.course.failed_cells import mark_failed_cells
-from moe_tutorial.course.progress.file import progress
+from moe_tutorial.course.progress.kept import answered, store
 from moe_tutorial.course.running import running_shell
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
@@ -21,8 +21,6 @@ HEADS = {
     "failed": "○ {}: your cell did not run",
 }
 GOES_ON = "The course's own goes on from here, so you can read on and come back."
-
-_tries: dict[str, dict] = {}  # exercise id -> attempts, used if there is no workspace
 
 if shell := running_shell():
     mark_failed_cells(shell, {exercise.name for exercise in EXERCISES.values()})
@@ -75,13 +73,9 @@ def _exercise(id: str) -> Exercise:
 
 def recorded(id: str, solved: bool) -> int:
     """Record an attempt. Returns the number of attempts so far, including this one."""
-    kept = progress()
-    before = (kept.get("exercise", id) if kept else _tries.get(id)) or {"attempts": 0, "solved": False}
+    before = answered().get("exercise", {}).get(id, {"attempts": 0, "solved": False})
     now = {"attempts": before["attempts"] + 1, "solved": solved or before["solved"]}
-    if kept:
-        kept.put("exercise", id, now)
-    else:
-        _tries[id] = now
+    store("exercise", id, now)
     return now["attempts"]
 
 

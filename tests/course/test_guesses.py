@@ -59,7 +59,7 @@ def test_a_workspace_keeps_it_for_the_next_kernel(workspace, monkeypatch):
     asked = sixty()
     assert (asked.stored, asked.place) == ({"said": 20}, "workspace")
     reveal("05.sixty", 60).stored = {"said": 20, "is": 60, "how": "far"}
-    assert progress().get("guess", "05.sixty")["how"] == "far"
+    assert progress().read()["guess"]["05.sixty"]["how"] == "far"
     (workspace / FILE).write_text("{}\n")  # as a reset of the lesson leaves it
     assert sixty().stored is None
 

@@ -15,6 +15,7 @@ from filelock import FileLock
 from moe_tutorial.course.progress.renumbered import answers_moved
 
 FILE = "progress.json"
+PART = ".part"  # the end of temporary files' names
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,6 @@ class Progress:
         whole = isinstance(found, dict) and all(isinstance(each, dict) for each in found.values())
         return answers_moved(found) if whole else {}
 
-    def get(self, kind: str, id: str) -> Any:
-        """One value, or None."""
-        return self.read().get(kind, {}).get(id)
-
     def put(self, kind: str, id: str, value: Any) -> None:
         """Store a value that JSON can represent. Several notebooks may write at once."""
         with self.alone():
@@ -55,9 +52,20 @@ class Progress:
 
     def write(self, kept: dict[str, dict[str, Any]]) -> None:
         """Replace all values in one atomic write."""
-        half = self.file.with_name(f".{self.file.stem}.{os.getpid()}")
-        half.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        half.replace(self.file)
+        write_file(self.file, (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode())
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file atomically: under a temporary name, and then rename it.
+
+    After a crash, either the old or the new file is there, and it is complete.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
 
 
 def progress() -> Progress | None:

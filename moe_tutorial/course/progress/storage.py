@@ -24,6 +24,15 @@ def answered() -> dict[str, dict[str, Any]]:
     return kept.read() if kept else _in_kernel
 
 
+def store(kind: str, id: str, value: dict[str, Any]) -> None:
+    """Store an answer in the workspace, or without one in this kernel."""
+    kept = progress()
+    if kept:
+        kept.put(kind, id, value)
+    else:
+        _in_kernel.setdefault(kind, {})[id] = value
+
+
 def place() -> str:
     """Where answers are stored: "browser" on a page of the site, otherwise "workspace", or "kernel" without one."""
     return "browser" if builds_page() else "workspace" if progress() else "kernel"
@@ -58,12 +67,8 @@ class StoredAnswer(Asking):
         self.observe(self._keep, "stored")
 
     def _keep(self, change: dict[str, Any]) -> None:
-        kept = progress()
-        if not kept:
-            _in_kernel.setdefault(self.kind, {})[self.id] = change["new"]
-            return
         try:
-            kept.put(self.kind, self.id, change["new"])
+            store(self.kind, self.id, change["new"])
         except OSError:  # such as a full disk: the widget then says that nothing is stored
             self.place = "page"
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from moe_tutorial.course.progress.file import write_file
+
 USED = ("layers", "study", "show", "course")  # what lessons use; a change in these folders invalidates the cache
 SHOWN_BY = ("torch", "matplotlib", "plotly", "ipywidgets", "anywidget")  # a page needs the versions that made it
 IGNORED = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
@@ -59,9 +61,7 @@ def keep(notebook: NotebookNode, file: Path, code: str) -> None:
     """Write an executed notebook with the digest of the code that it ran with, in one atomic write."""
     notebook.metadata[CODE] = code
     file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_suffix(f".{os.getpid()}")
-    nbformat.write(notebook, half)
-    half.replace(file)
+    write_file(file, nbformat.writes(notebook).encode())
 
 
 def find(path: Path, kept: Path, code: str) -> NotebookNode | None:

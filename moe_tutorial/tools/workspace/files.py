@@ -1,26 +1,12 @@
-"""Atomic writes and backups of a learner's files.
+"""Backups of a learner's files."""
 
-A file is written under a temporary name and then renamed. After a crash, either the old or the new file is there, and
-it is complete.
-"""
-
-import os
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from moe_tutorial.course.progress.file import PART, write_file
+
 OLD = "old"
-PART = ".part"
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write the file atomically."""
-    part = path.with_name(f".{path.name}{PART}")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def sweep(folder: Path) -> None:
@@ -30,14 +16,10 @@ def sweep(folder: Path) -> None:
             part.unlink()
 
 
-def dated(path: Path, now: datetime) -> Path:
-    """The path of this file's backup in ``old``, with the time in its name."""
-    return path.parent / OLD / f"{path.stem}.{now:%Y-%m-%d-%H%M}{path.suffix}"
-
-
 def keep(path: Path, now: datetime) -> Path:
-    """Back up this file under a dated name, unless an equal backup with that name exists. Returns its path."""
-    content, wanted = path.read_bytes(), dated(path, now)
+    """Back up a file in ``old`` with the time in its name, unless an equal backup is there. Returns its path."""
+    content = path.read_bytes()
+    wanted = path.parent / OLD / f"{path.stem}.{now:%Y-%m-%d-%H%M}{path.suffix}"
     wanted.parent.mkdir(exist_ok=True)
     copy, number = wanted, 1
     while copy.exists():
@@ -45,5 +27,5 @@ def keep(path: Path, now: datetime) -> Path:
             return copy
         number += 1
         copy = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
-    write(copy, content)
+    write_file(copy, content)
     return copy

@@ -5,7 +5,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from moe_tutorial.course.progress.file import FILE, Progress
+from moe_tutorial.course.progress.file import FILE, Progress, write_file
 from moe_tutorial.tools.workspace import files
 from moe_tutorial.tools.workspace.copies import Page
 from moe_tutorial.tools.workspace.status import count
@@ -24,7 +24,7 @@ def write_start(folder: Path, course: list[Page]) -> None:
             return
         if not made or made[1] != digest(before[: made.start()]):
             files.keep(path, datetime.now())
-    files.write(path, text.encode())
+    write_file(path, text.encode())
 
 
 def digest(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.progress.file import FILE, Progress
+from moe_tutorial.course.progress.file import FILE, Progress, write_file
 from moe_tutorial.course.progress.renumbered import LESSONS
 from moe_tutorial.tools.workspace import files
 from moe_tutorial.tools.workspace.copies import Page, as_file, find
@@ -82,7 +82,7 @@ def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = F
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder):
         if not is_workspace(folder):
-            files.write(folder / FILE, b"{}\n")  # first, so that the next run completes this one if it stops
+            write_file(folder / FILE, b"{}\n")  # first, so that the next run completes this one if it stops
         report = Report()
         update(folder, course, report, only_untouched, datetime.now())
         write_start(folder, course)
@@ -125,7 +125,7 @@ def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
         elif not untouched(theirs.notebook) or any(cell.get("outputs") for cell in theirs.notebook.cells):
             copy = files.keep(theirs.path, now)
             said.append(f"    as it was before: {copy.relative_to(folder)}")
-    files.write(folder / page.file, as_file(merged.notebook))
+    write_file(folder / page.file, as_file(merged.notebook))
     return said[:1] + told(merged) + said[1:]
 
 
@@ -159,7 +159,7 @@ def reset(folder: Path, course: list[Page], which: str) -> list[str]:
         if path.exists():
             refuse_open([path])
             said.append(f"    yours is {files.keep(path, now).relative_to(folder)}")
-        files.write(path, as_file(page.notebook))
+        write_file(path, as_file(page.notebook))
         forgotten = forget(folder, page, now)
         write_start(folder, course)
     if forgotten:
