@@ -49,7 +49,7 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
         added[name].add_argument("--folder", type=Path, help=said)
     for name in ("lessons", "reference", "sync", "counts"):
         added[name].add_argument("--folder", type=Path, default=lessons_folder())
-    added["lab"].add_argument("--port", default="8888")
+    added["lab"].add_argument("--port", type=int, default=8888)
     added["lab"].add_argument("--repository", action="store_true", help="for contributors: open the repository itself")
     added["reset"].add_argument("lesson", help="such as 03")
     added["nbgrader"].add_argument("folder", type=Path)

@@ -90,7 +90,7 @@ def test_the_reference_keeps_text_and_stays_the_same(folder, monkeypatch):
     [
         (lambda nb: nb["cells"][2]["source"].insert(0, "x = 1\n"), "cell 2"),
         (lambda nb: nb["cells"][3]["metadata"].clear(), "tags"),
-        (lambda nb: nb["cells"].pop(), "4 cells"),
+        (lambda nb: nb["cells"].pop(), "cell 3: 'type code' against 'type none'"),
         (lambda nb: nb["metadata"].update(widgets={}), "widgets"),
         (lambda nb: nb["cells"][2]["outputs"][1]["data"].update({"image/png": "AAAA"}), "image/png"),
     ],

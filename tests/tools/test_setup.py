@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from test_install import lay_tools, program
 
+from moe_tutorial.tools.__main__ import main
 from moe_tutorial.tools.jupyter.lab import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -70,14 +71,17 @@ def test_a_venv_that_is_not_ours_is_left_alone(tmp_path):
 def test_a_taken_port_moves_on_and_says_so(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert free_port(str(port)) > port
+        assert free_port(port) > port
     assert f"Port {port} is taken: JupyterLab opens on" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="PORT is 'eighty'"):
-        free_port("eighty")
+    with pytest.raises(SystemExit, match="No port from 65536 to "):
+        free_port(65536)
+    with pytest.raises(SystemExit):
+        main(["lab", "--port", "eighty"])
+    assert "argument --port: invalid int value: 'eighty'" in capsys.readouterr().err
 
 
 def test_make_lab_opens_the_learners_own_folder_on_a_free_port(tmp_path):
-    port = free_port("9000")
+    port = free_port(9000)
     command = [sys.executable, "-m", "moe_tutorial.tools", "lab", "--port", str(port), "--no-browser"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"}

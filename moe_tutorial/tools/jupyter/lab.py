@@ -8,33 +8,25 @@ from pathlib import Path
 PORTS_TRIED = 20
 
 
-def is_free(port: int) -> bool:
-    """Whether nothing listens on this port of this machine."""
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
-
-
-def free_port(wanted: str) -> int:
-    """The wanted port, or the next free one after it, which is then printed.
+def free_port(first: int) -> int:
+    """The first free port from this one on. It is printed if it is another one.
 
     Raises:
-        SystemExit: ``wanted`` is not a port, or no port near it is free.
+        SystemExit: none of the next ports is free.
     """
-    if not wanted.isdecimal() or not 1 <= int(wanted) <= 65535:
-        sys.exit(f"PORT is {wanted!r}; a port is a whole number from 1 to 65535")
-    first = int(wanted)
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
-        if is_free(port):
-            if port != first:
-                print(f"Port {first} is taken: JupyterLab opens on {port}.", flush=True)
-            return port
-    sys.exit(f"Ports {first} to {port} are taken. Name another: make lab PORT=9000")
+    ports = range(first, first + PORTS_TRIED)
+    for port in ports:
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except (OSError, OverflowError):  # it is taken, or no port has this number
+            continue
+        if port != first:
+            print(f"Port {first} is taken: JupyterLab opens on {port}.", flush=True)
+        return port
+    sys.exit(f"No port from {first} to {ports[-1]} is free. Name another: make lab PORT=9000")
 
 
-def open_lab(folder: Path, first: str, port: str, extra: list[str]) -> None:
+def open_lab(folder: Path, first: str, port: int, extra: list[str]) -> None:
     """Start JupyterLab in this folder with the file ``first`` open, passing on the arguments ``extra``."""
     number = free_port(port)
     # In JupyterLab's terminals, `moe-tutorial` is that of this Python environment.

@@ -45,7 +45,7 @@ def run(folder: Path) -> int:
     """Run every lesson without writing anything; print a line for each. Returns how many failed."""
     from moe_tutorial.study.claims import read_claims  # loads PyTorch, which `sync` does not need
 
-    failures = claims = elsewhere = 0
+    failures, claims = 0, []
     begun = time.perf_counter()
     for path in sources(folder):
         start = time.perf_counter()
@@ -56,20 +56,20 @@ def run(folder: Path) -> int:
             print(f"✗ {error}", flush=True)
             continue
         said = [claim for cell in notebook.cells for claim in read_claims(printed(cell.get("outputs", [])))]
-        held = sum(claim.holds for claim in said)
-        not_here = [claim.id for claim in said if not claim.holds]  # claims about times; any other would have raised
-        claims += held
-        elsewhere += len(not_here)
-        rest = f", not on this machine: {', '.join(not_here)}" if not_here else ""
-        print(f"✓ {path.stem}: {time.perf_counter() - start:.1f} s, {held} claims hold{rest}", flush=True)
-    seed = os.environ.get("MOE_SEED")
-    print(
-        f"{'✗' if failures else '✓'} all lessons: {time.perf_counter() - begun:.1f} s, {claims} claims hold, "
-        + (f"{elsewhere} about times do not on this machine, " if elsewhere else "")
-        + f"{failures} lessons failed"
-        + (f" (MOE_SEED={seed})" if seed else "")
-    )
+        claims += said
+        print(f"✓ {path.stem}: {time.perf_counter() - start:.1f} s, {summary(said)}", flush=True)
+    seconds, seed = time.perf_counter() - begun, os.environ.get("MOE_SEED")
+    seeded = f" (MOE_SEED={seed})" if seed else ""
+    verdict = "✗" if failures else "✓"
+    print(f"{verdict} all lessons: {seconds:.1f} s, {summary(claims)}, {failures} lessons failed{seeded}")
     return failures
+
+
+def summary(claims: list) -> str:
+    """How many claims hold. Only those about times may not: any other would have raised."""
+    not_here = [claim.id for claim in claims if not claim.holds]
+    rest = f", not on this machine: {', '.join(not_here)}" if not_here else ""
+    return f"{len(claims) - len(not_here)} claims hold{rest}"
 
 
 def text_only(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -154,20 +154,16 @@ def out_of_sync(path: Path) -> str | None:
     if not paired.exists():
         return f"{paired.name} is missing"
     notebook = nbformat.read(paired, as_version=4)
-    source, pair = compared(jupytext.read(path).cells), compared(notebook.cells)
-    for number, (left, right) in enumerate(zip(source, pair, strict=False)):
+    cells = zip_longest(compared(jupytext.read(path).cells), compared(notebook.cells), fillvalue=("none", "", []))
+    for number, (left, right) in enumerate(cells):
         if left != right:
             return f"{path.name} and {paired.name} differ in cell {number}: {first_difference(left, right)}"
-    if len(source) != len(pair):
-        return f"{path.name} has {len(source)} cells, {paired.name} has {len(pair)}"
     if "widgets" in notebook.metadata:
         return f"{paired.name} stores the state of widgets"
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                return f"{paired.name}, cell {number} stores an error"
-            if rich := set(output.get("data", {})) - {"text/plain"}:
-                return f"{paired.name}, cell {number} stores {', '.join(sorted(rich))}"
+            if text_only([output]) != [output]:
+                return f"{paired.name}, cell {number} stores {', '.join(output.get('data', ['an error']))}"
     return None
 
 
