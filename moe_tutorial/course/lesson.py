@@ -7,6 +7,7 @@ takes over a second to import, and every kernel with an exercise would wait for 
 import json
 import re
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,7 +79,7 @@ class Lesson:
     @classmethod
     def of(cls, name: str, notebook: Any) -> "Lesson":
         """The lesson in a notebook read by nbformat or Jupytext."""
-        return cls(name, [Cell(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells])
+        return cls(name, notebook_cells(notebook.cells))
 
     @cached_property
     def tasks(self) -> list[Task]:
@@ -140,6 +141,11 @@ def stub(cell: str) -> str:
 def solved(cell: str) -> str:
     """A cell with its solution, without nbgrader's markers."""
     return SOLUTION.sub(r"\2", _ended(cell)).rstrip("\n")
+
+
+def notebook_cells(cells: Iterable[Any]) -> list[Cell]:
+    """The cells of a notebook read by nbformat or Jupytext, without outputs."""
+    return [Cell(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in cells]
 
 
 def lesson_files(folder: Path | None = None, suffix: str = ".py") -> list[Path]:

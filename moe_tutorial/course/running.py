@@ -61,20 +61,18 @@ def nothing_changes() -> Iterator[None]:
     import numpy
     import torch
 
-    python, limit = random.getstate(), sys.getrecursionlimit()
-    numbers, errors = numpy.random.get_state(), numpy.geterr()
-    drawn, dtype, threads = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
+    python, numbers, limit = random.getstate(), numpy.random.get_state(), sys.getrecursionlimit()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     deterministic = torch.get_deterministic_debug_mode()
+    gradients = torch.set_grad_enabled(torch.is_grad_enabled())
     try:
-        with warnings.catch_warnings(), torch.set_grad_enabled(torch.is_grad_enabled()):
+        with warnings.catch_warnings(), numpy.errstate(), torch.random.fork_rng(devices=[]), gradients:
             warnings.simplefilter("ignore")
             yield
     finally:
         random.setstate(python)
-        sys.setrecursionlimit(limit)
         numpy.random.set_state(numbers)
-        numpy.seterr(**errors)
-        torch.set_rng_state(drawn)
+        sys.setrecursionlimit(limit)
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(deterministic)

@@ -14,6 +14,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from moe_tutorial.course.lesson import notebook_cells
 from moe_tutorial.course.progress.file import write_file
 
 USED = ("layers", "study", "show", "course")  # what lessons use; a change in these folders invalidates the cache
@@ -70,10 +71,5 @@ def find(path: Path, kept: Path, code: str) -> NotebookNode | None:
     if not file.exists():
         return None
     then, now = (nbformat.read(each, as_version=4) for each in (file, path))
-    same = then.metadata.get(CODE) == code and compared(then.cells) == compared(now.cells)
+    same = then.metadata.get(CODE) == code and notebook_cells(then.cells) == notebook_cells(now.cells)
     return then if same else None
-
-
-def compared(cells: list[NotebookNode]) -> list[tuple]:
-    """What cells have in common in a lesson's .py, its .ipynb and its executed notebook: type, text and tags."""
-    return [(cell.cell_type, cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells]

@@ -15,10 +15,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.lesson import lesson_files
+from moe_tutorial.course.lesson import Cell, lesson_files, notebook_cells
 from moe_tutorial.tools.jupyter.kernels import LessonError, execute
 from moe_tutorial.tools.notebooks import tables
-from moe_tutorial.tools.notebooks.executed import compared, printed
+from moe_tutorial.tools.notebooks.executed import printed
 
 IGNORE = "nbval-ignore-output"
 METADATA = {
@@ -141,7 +141,7 @@ def with_stored_outputs(path: Path) -> NotebookNode | None:
         return None
     notebook, then = jupytext.read(path), nbformat.read(paired, as_version=4)
     now, old = ([cell for cell in each.cells if cell.cell_type == "code"] for each in (notebook, then))
-    if compared(now) != compared(old):
+    if notebook_cells(now) != notebook_cells(old):
         return None
     for cell, ran in zip(now, old, strict=True):
         cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
@@ -154,8 +154,8 @@ def out_of_sync(path: Path) -> str | None:
     if not paired.exists():
         return f"{paired.name} is missing"
     notebook = nbformat.read(paired, as_version=4)
-    cells = zip_longest(compared(jupytext.read(path).cells), compared(notebook.cells), fillvalue=("none", "", []))
-    for number, (left, right) in enumerate(cells):
+    source, pair = notebook_cells(jupytext.read(path).cells), notebook_cells(notebook.cells)
+    for number, (left, right) in enumerate(zip_longest(source, pair, fillvalue=Cell("none", "", []))):
         if left != right:
             return f"{path.name} and {paired.name} differ in cell {number}: {first_difference(left, right)}"
     if "widgets" in notebook.metadata:
@@ -167,9 +167,9 @@ def out_of_sync(path: Path) -> str | None:
     return None
 
 
-def first_difference(*cells: tuple) -> str:
+def first_difference(*cells: Cell) -> str:
     """The first difference between two cells, shortened: their types, their tags, or a line of their text."""
-    lines = ([f"type {kind}", f"tags {tags}", *text.splitlines()] for kind, text, tags in cells)
+    lines = ([f"type {cell.kind}", f"tags {cell.tags}", *cell.source.splitlines()] for cell in cells)
     one, other = next((a, b) for a, b in zip_longest(*lines, fillvalue="") if a != b)
     return f"{one[:60]!r} against {other[:60]!r}"
 

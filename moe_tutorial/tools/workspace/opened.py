@@ -11,15 +11,15 @@ SECONDS = 5
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a server on this machine needs no proxy
 
 
-def opened(folder: Path) -> dict[Path, str]:
-    """The notebooks with a kernel in this folder, each with the address of its server.
+def opened(folder: Path) -> set[Path]:
+    """The notebooks with a kernel in this folder.
 
     Raises:
         CourseError: a server on this folder does not answer.
     """
     from jupyter_server.serverapp import list_running_servers  # it takes a second to load
 
-    found = {}
+    found = set()
     for server in list_running_servers():
         root = Path(server.get("root_dir") or server.get("notebook_dir") or "/").resolve()
         if not folder.resolve().is_relative_to(root) and not root.is_relative_to(folder.resolve()):
@@ -31,9 +31,8 @@ def opened(folder: Path) -> dict[Path, str]:
                 f"a Jupyter server on this folder ({server['url']}, process {server['pid']}) does not say which "
                 "notebooks are open; stop it first"
             ) from None
-        for session in sessions:
-            found[(root / session["path"]).resolve()] = server["url"]
-    return {path: address for path, address in found.items() if path.is_relative_to(folder.resolve())}
+        found |= {(root / session["path"]).resolve() for session in sessions}
+    return found
 
 
 def ask(server: dict) -> list[dict]:
