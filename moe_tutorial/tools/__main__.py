@@ -68,11 +68,6 @@ def learn(chosen: argparse.Namespace, rest: list[str]) -> int:
     except ModuleNotFoundError as error:
         raise CourseError(f'{error.name} is missing here: pip install "moe-tutorial[lab]"') from None
 
-    if chosen.command == "lab" and chosen.repository:
-        from moe_tutorial.tools.jupyter.lab import open_lab
-
-        open_lab(repository(), "notebooks/00_start_here.ipynb", chosen.port, rest)
-        return 0
     return commands.run(chosen, rest)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.course.lesson import repository
 from moe_tutorial.tools.jupyter.lab import open_lab
 from moe_tutorial.tools.nbgrader import make_class
 from moe_tutorial.tools.workspace import status
@@ -36,9 +37,12 @@ def run(chosen: argparse.Namespace, rest: list[str]) -> int:
 
 
 def lab(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Open the folder in JupyterLab, after :func:`new`."""
-    new(folder, chosen, rest)
-    open_lab(folder, START, chosen.port, rest)
+    """Open the folder in JupyterLab, after :func:`new`; or for contributors, the repository."""
+    if chosen.repository:
+        open_lab(repository(), "notebooks/00_start_here.ipynb", chosen.port, rest)
+    else:
+        new(folder, chosen, rest)
+        open_lab(folder, START, chosen.port, rest)
     return 0
 
 

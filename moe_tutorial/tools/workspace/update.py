@@ -83,14 +83,13 @@ def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = F
     with alone(folder):
         if not is_workspace(folder):
             write_file(folder / FILE, b"{}\n")  # first, so that the next run completes this one if it stops
-        report = Report()
-        update(folder, course, report, only_untouched, datetime.now())
+        report = _update(folder, course, only_untouched)
         write_start(folder, course)
     return report
 
 
-def update(folder: Path, course: list[Page], report: Report, only_untouched: bool, now: datetime) -> None:
-    """Update the notebooks in a folder that is locked."""
+def _update(folder: Path, course: list[Page], only_untouched: bool) -> Report:
+    report, now = Report(), datetime.now()
     found = read_all(folder, course, report)
     leaving = follow(found, course)
     changes = list(plan(found, course, f"{now:%Y-%m-%d}"))
@@ -109,6 +108,7 @@ def update(folder: Path, course: list[Page], report: Report, only_untouched: boo
         became = ", ".join(LESSONS.get(theirs.path.stem, []))
         said = f"is {became} now" if became else "is no longer in the course"
         report.done.append(f"✓ {theirs.path.stem} {said}; yours is {copy.relative_to(folder)}")
+    return report
 
 
 def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
@@ -131,18 +131,13 @@ def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
 
 def told(merged: Merged) -> list[str]:
     """The lines that report what became of the learner's work in a lesson."""
-    said = []
-    if merged.answers:
-        said.append(f"    your answers are in it: {', '.join(merged.answers)}")
-    if merged.own:
-        said.append(f"    your own cells are in it, each below the cell that it followed: {merged.own}")
-    if merged.changed:
-        said.append(f"    cells of the course that you had changed stay so: {merged.changed}")
-    if merged.beside:
-        said.append(
-            f"    cells that you and the course had changed: {merged.beside}; yours stands below the new one, as text"
-        )
-    return said
+    counts = {
+        "your answers are in it: {}": ", ".join(merged.answers),
+        "your own cells are in it, each below the cell that it followed: {}": merged.own,
+        "cells of the course that you had changed stay so: {}": merged.changed,
+        "cells that you and the course had changed: {}; yours stands below the new one, as text": merged.beside,
+    }
+    return [f"    {text.format(count)}" for text, count in counts.items() if count]
 
 
 def reset(folder: Path, course: list[Page], which: str) -> list[str]:
@@ -173,14 +168,13 @@ def forget(folder: Path, page: Page, now: datetime) -> Path | None:
     """Remove a lesson from the progress file. Returns the file's backup, or None if there was nothing to remove."""
     file = Progress(folder / FILE)
     with file.alone():
-        kept = file.read()
-        ids = {kind: set(found) & kept.get(kind, {}).keys() for kind, found in page.lesson.asked.items()}
-        if not any(ids.values()):
-            return None
-        copy = files.keep(file.file, now)
+        kept, asked = file.read(), page.lesson.asked
         rest = {
-            kind: {id: value for id, value in each.items() if id not in ids.get(kind, ())}
+            kind: {id: value for id, value in each.items() if id not in asked.get(kind, [])}
             for kind, each in kept.items()
         }
+        if rest == kept:
+            return None
+        copy = files.keep(file.file, now)
         file.write(rest)
     return copy
