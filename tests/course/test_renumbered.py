@@ -1,8 +1,8 @@
 """Lessons 09 to 12 became 09 to 14: what was answered before is under its present id."""
 
 import json
-import re
 
+from moe_tutorial.course.lesson import Lesson
 from moe_tutorial.course.progress.file import Progress
 from moe_tutorial.course.progress.renumbered import ANSWERS, CLAIMS, LESSONS, answers_moved
 from moe_tutorial.course.quizzes import questions
@@ -35,21 +35,19 @@ AFTER = {
 
 
 def test_the_table_is_what_the_lessons_have(root):
-    source = {
-        name: (root / f"notebooks/{name}.py").read_text(encoding="utf-8") for new in LESSONS.values() for name in new
-    }
-    for new in ANSWERS["guess"].values():
-        assert any(f'guess(\n    "{new}"' in text for text in source.values()), new
+    lessons = [Lesson.read(root / f"notebooks/{name}.py") for new in LESSONS.values() for name in new]
+    guesses = {id for lesson in lessons for id in lesson.asked["guess"]}
+    assert guesses >= set(ANSWERS["guess"].values())
     asked = {id: {each["id"] for each in questions.load(id)} for id in questions.known()}
     for old, places in ANSWERS["quiz"].items():
         for question, new in places.items():
             assert question in asked[new]
             assert question not in asked[old], "what is in its new place would move again"
     assert {id: len(asked[id]) for id in ANSWERS["of"]} == ANSWERS["of"]
-    for lesson, claims in CLAIMS.items():
-        (text,) = (text for name, text in source.items() if name.startswith(lesson))
-        there = re.findall(rf'^    "{lesson}\.(\d+)"', text, re.MULTILINE)
-        assert sorted(map(int, there)) == list(range(1, len(claims) + 1))
+    claims = {id for lesson in lessons for cell in lesson.cells for id in cell.ids("claim")}
+    for lesson, moved in CLAIMS.items():
+        there = {id for id in claims if id.startswith(f"{lesson}.")}
+        assert there == {f"{lesson}.{number}" for number in range(1, len(moved) + 1)}
 
 
 def test_what_was_answered_moves_once():

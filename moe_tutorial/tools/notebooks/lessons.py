@@ -29,16 +29,14 @@ METADATA = {
 
 
 def sources(folder: Path) -> list[Path]:
-    """The lessons' sources in order, followed by those of the other notebooks.
+    """The sources of the lessons and then of the other notebooks, each in the order of their names.
 
     Raises:
         CourseError: the folder has no lessons; running none must not look like success.
     """
-    found = lesson_files(folder)
-    if not found:
+    if not lesson_files(folder):
         raise CourseError(f"no lessons (NN_name.py) in {folder}")
-    others = (folder / f"{name}.py" for name in ("playground", "how_fast", "claims"))
-    return [*found, *(path for path in others if path.exists())]
+    return sorted(folder.glob("*.py"))
 
 
 def run(folder: Path) -> int:
