@@ -6,7 +6,7 @@ from html import escape
 
 from moe_tutorial.course.exercises import EXERCISES, Exercise, Result
 from moe_tutorial.course.failed_cells import mark_failed_cells
-from moe_tutorial.course.progress.kept import answered, store
+from moe_tutorial.course.progress.storage import answered, store
 from moe_tutorial.course.running import running_shell
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read

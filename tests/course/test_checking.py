@@ -7,7 +7,7 @@ import pytest
 from moe_tutorial import course
 from moe_tutorial.course import check, checking, solution
 from moe_tutorial.course.exercises import EXERCISES
-from moe_tutorial.course.progress import kept
+from moe_tutorial.course.progress import storage
 from moe_tutorial.course.progress.file import FILE, progress
 
 ID = "03.topk_then_softmax"
@@ -24,7 +24,7 @@ RIGHT, WRONG = answer("return logits.topk(k).values.softmax(-1)"), answer("retur
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(kept, "_in_kernel", {})
+    monkeypatch.setattr(storage, "_in_kernel", {})
     monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
 
 
@@ -68,7 +68,7 @@ def test_the_courses_own_is_not_examined(capsys):
     assert said.startswith(
         f"○ exercise {ID}: run your cell first\nThis is the course's own topk_then_softmax. Run your"
     )
-    assert kept.answered() == {"exercise": {ID: {"attempts": 1, "solved": False}}}
+    assert storage.answered() == {"exercise": {ID: {"attempts": 1, "solved": False}}}
 
 
 def test_tries_are_kept_in_the_workspace(workspace, capsys):
@@ -76,7 +76,7 @@ def test_tries_are_kept_in_the_workspace(workspace, capsys):
         check(ID, each)
     assert progress().read()["exercise"] == {ID: {"attempts": 3, "solved": True}}
     assert "Hint 3 of 3" in capsys.readouterr().out
-    assert kept._in_kernel == {}
+    assert storage._in_kernel == {}
 
 
 @pytest.mark.parametrize("body", ["return logits", "raise NotImplementedError()"])

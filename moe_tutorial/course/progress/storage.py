@@ -64,9 +64,9 @@ class StoredAnswer(Asking):
     def __init__(self, kind: str, id: str, **traits: Any) -> None:
         stored = answered().get(kind, {}).get(id)
         super().__init__(kind=kind, id=id, place=place(), stored=stored if isinstance(stored, dict) else None, **traits)
-        self.observe(self._keep, "stored")
+        self.observe(self._store, "stored")
 
-    def _keep(self, change: dict[str, Any]) -> None:
+    def _store(self, change: dict[str, Any]) -> None:
         try:
             store(self.kind, self.id, change["new"])
         except OSError:  # such as a full disk: the widget then says that nothing is stored

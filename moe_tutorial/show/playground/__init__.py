@@ -18,7 +18,7 @@ from moe_tutorial.show.arrays import MAX_CLASSES, MAX_POINTS, extent_of, labels_
 from moe_tutorial.show.playground.engines.kernel import LOSSES, KernelTraining
 from moe_tutorial.show.playground.engines.layer import examine, settings_like
 from moe_tutorial.show.web import bundle, read, style
-from moe_tutorial.study.watched import interactive
+from moe_tutorial.study.environment import interactive
 
 RECORDED = 200
 """Steps that a layer is trained which the page cannot train, if it is made without a kernel."""

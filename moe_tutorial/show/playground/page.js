@@ -1,5 +1,5 @@
-// The playground's face: it puts the parts in place, keeps the experiment's state, and draws each frame of the engine. It
-// knows kinds and engines by their interface alone.
+// The playground's page: it creates the panels, holds the experiment's state, and draws each frame of the engine. It uses
+// kinds and engines only by their interfaces.
 import { el, field, mount, redrawOnChange } from "../web/dom.js";
 import { DEAD } from "../web/words.js";
 import { check, makeControls } from "./panels/controls.js";
@@ -24,8 +24,8 @@ import { makeTimeline } from "./panels/timeline.js";
 import { makeTour } from "./panels/tour.js";
 import { summary, trainerWords } from "./words.js";
 
-const DRAWN = 300; // points that are drawn; all of them are learnt from
-const SPEAK = 6000; // ms between two summaries while it trains
+const DRAWN = 300; // points that are drawn; training uses all
+const SPEAK = 6000; // ms between two summaries for screen readers during training
 const LIKE_YOURS = ["rate", "batch", "k", "noise", "balance", "coefficient"]; // settings that do not rebuild the layer
 
 function render({ model, el: root }) {
@@ -36,17 +36,17 @@ function render({ model, el: root }) {
   const mapped = !own || !!own.x;
   const owner = options.link && !live;
   if (!live && !options.page && !model.get("frame").now) return mount(root, trainerWords("kernel", live));
-  let state = (owner && fromHash(location.hash)) || fromOptions(options); // how it began
-  let settings; // as they are now
-  let end = 0; // the step at which a preset's experiment ends, or what it proposes
+  let state = (owner && fromHash(location.hash)) || fromOptions(options); // the initial state
+  let settings; // the present ones
+  let end = 0; // the last step of a preset's experiment, or of the change that it proposes
   let engine;
   let engineName = mine && (live || !options.page) ? "kernel" : "browser";
   let frame;
-  let shown; // the kind that the page is set up for
+  let shown; // the kind that the panels show
   let turn = 0;
   let spokenAt = 0;
 
-  // Parts.
+  // Panels.
   const patterns = el("input", { type: "checkbox", onchange: () => draw(frame) });
   const kernelWords = mine ? "the kernel: your layer" : "the kernel, with torch";
   const engines = el("select", { onchange: () => move(engines.value) });
@@ -66,7 +66,7 @@ function render({ model, el: root }) {
     timeline,
   );
   const tour = makeTour(root);
-  const start = makeStart({ turnTo, begin: watch }, tour.opener);
+  const start = makeStart({ turnTo, begin: playPreset }, tour.opener);
   const story = makeStory(goOn);
   const map = makeMap(KINDS, inspect);
   const smalls = makeSmalls(panelsOf("parts"));
@@ -85,7 +85,7 @@ function render({ model, el: root }) {
   controls.fields.append(...panelsOf("side"));
   const side = el("div", { className: "pg-side" }, usage.node, reads.node);
   const main = mapped ? map.node : time.node;
-  const bench = el("div", { className: "pg-bench" }, main, top, left, side); // what belongs on one screen
+  const bench = el("div", { className: "pg-bench" }, main, top, left, side); // one screen
   let below = [map.predictions, smalls.node, point.node, time.node, foot.node];
   if (mine) below = mapped ? [time.node, closer(map.predictions, smalls.node, point.node, foot.node)] : [foot.node];
   mount(root, head.node, bench, ...below);
@@ -95,14 +95,14 @@ function render({ model, el: root }) {
   widget.classList.toggle("pg-flat", !mapped);
   widget.classList.toggle("pg-recorded", engineName === "kernel" && !live);
 
-  // The pictures that a panel of the learner's own layer opens with are few, so that it stays short in a lesson.
+  // For the learner's own layer most pictures are folded, so that the panel stays short in a lesson.
   function closer(...nodes) {
     const title = el("summary", {}, "Look closer: each expert, what is predicted, one point");
     const ontoggle = () => frame && draw(frame);
     return el("details", { className: "pg-closer", ontoggle }, title, el("div", { className: "pg-below" }, ...nodes));
   }
 
-  // What a reader does.
+  // Actions of the reader.
   function move(name) {
     state = { ...standing(), steps: 0, changes: [] };
     use(name);
@@ -112,7 +112,7 @@ function render({ model, el: root }) {
     engine?.dispose();
     frame = undefined;
     engineName = engines.value = name;
-    widget.inert = true; // until there is something to act on: a kernel may be busy
+    widget.inert = true; // until the first frame, because a kernel may be busy
     const makeEngine = name === "kernel" ? kernelEngine : browserEngine;
     engine = makeEngine(draw, state, own, model);
     engine.pace(head.pace());
@@ -120,7 +120,7 @@ function render({ model, el: root }) {
     engine.show(visible);
     showSettings();
   }
-  // Puts the engine where the state says.
+  // Bring the engine to the present state.
   function open() {
     const goal = presetOf(state.preset)?.goal;
     settings = settingsAfter(state.settings, state.changes, state.steps);
@@ -130,7 +130,7 @@ function render({ model, el: root }) {
   function change(partial) {
     const next = fitted({ ...settings, ...partial });
     const changed = Object.keys(next).filter((name) => next[name] !== settings[name]);
-    const anew = !frame?.step || changed.some((name) => !isLive(name, engineName)); // with other settings from the start
+    const anew = !frame?.step || changed.some((name) => !isLive(name, engineName)); // whether it starts again
     const kept = presetOf(state.preset)?.goal && !changed.some((name) => isFixed(state.preset, name));
     const preset = anew && !kept ? null : state.preset;
     if (anew || engineName === "kernel") state = { ...state, settings: next, preset, changes: [] };
@@ -149,8 +149,8 @@ function render({ model, el: root }) {
     showSettings();
     panels[state.settings.layer].begin({ knocked: knockedAfter(state.knocked, state.changes, state.steps) });
   }
-  // A preset that was asked for plays; a challenge waits for a move.
-  function watch(preset) {
+  // Start a preset's experiment. A challenge waits for a change.
+  function playPreset(preset) {
     begin(fromPreset(preset));
     if (!preset.goal) engine.run(preset.steps);
   }
@@ -162,7 +162,7 @@ function render({ model, el: root }) {
     engine.reset();
     showSettings();
   }
-  // The other kind: its first experiment in place of an experiment, else the same points, trained as long.
+  // Switch to another kind: a preset is replaced by the kind's first one, other experiments keep points and steps.
   function turnTo(kind) {
     if (kind === state.settings.layer) return;
     const known = !own && state.preset && PRESETS.find((preset) => preset.kind === kind);
@@ -171,9 +171,9 @@ function render({ model, el: root }) {
     const next = known ? fromPreset(known) : stateOf(carried(settings, kind), { steps, point });
     if (engineName === "browser") return begin(next);
     state = next;
-    use("browser"); // which trains every kind
+    use("browser"); // the kernel does not train every kind
   }
-  // What a preset proposes.
+  // Make the change that a preset proposes.
   function goOn({ then }) {
     change(then.set);
     end = frame.step + then.steps;
@@ -196,7 +196,7 @@ function render({ model, el: root }) {
     trainer.hidden = !trainer.textContent;
   }
 
-  // The experiment as it has come to stand.
+  // The present state of the experiment.
   function standing() {
     const { run, step, point } = frame;
     const begun = run?.begun ?? { settings: { ...frame.settings }, knocked: frame.knocked };
@@ -205,7 +205,7 @@ function render({ model, el: root }) {
     return stateOf(settings, { preset: state.preset, steps: Math.min(step, MOST_STEPS), point, knocked, changes });
   }
 
-  // Drawing: what must keep up with a slider first, the rest in turns while it trains.
+  // Draw first what must follow a slider at once; during training the rest is drawn in turn.
   function draw(next) {
     const first = !frame;
     frame = next;
@@ -213,13 +213,13 @@ function render({ model, el: root }) {
     widget.inert = false;
     const { now, busy, settled, data } = frame;
     const kind = KINDS[frame.settings.layer];
-    const broughtAlong = !!frame.can; // it says itself what it is
-    const other = frame.run && Object.keys(settings).some((name) => settings[name] !== frame.settings[name]); // gone back
+    const broughtAlong = !!frame.can; // its frames have the settings
+    const other = frame.run && Object.keys(settings).some((name) => settings[name] !== frame.settings[name]); // the reader went back
     if (broughtAlong || other) settings = { ...settings, ...frame.settings };
     if (first || broughtAlong || other || frame.still) showSettings();
     if (mapped) data.drawn ??= Math.min(DRAWN, data.y.length);
     turn += 1;
-    const calm = busy && !frame.hurried; // a slider that moves has the page for the map, the bars and the numbers
+    const calm = busy && !frame.hurried; // while a slider moves, only map, bars and numbers are drawn
     const dead = Array.from(now.shares, (share) => share < DEAD);
     const how = { dead, patterned: dead.length > 8 || patterns.checked, turn, calm };
     const plane = mapped && map.draw(frame, kind, how);
@@ -244,7 +244,7 @@ function render({ model, el: root }) {
     if (settled || !foot.written()) foot.remember(standing(), busy, { frame, message, map: mapped && map.canvas });
   }
 
-  // Off-screen it stands still.
+  // It does not train while it is not visible.
   let visible = true;
   const see = ([{ isIntersecting }]) => engine.show((visible = isIntersecting));
   const sight = new IntersectionObserver(see, { rootMargin: "100px" });
@@ -255,13 +255,13 @@ function render({ model, el: root }) {
   };
   function follow(next, words) {
     if (words === `preset=${next.preset}`)
-      watch(presetOf(next.preset)); // as its button does
+      playPreset(presetOf(next.preset)); // as the preset's button does
     else begin(next);
     const { top, bottom } = root.getBoundingClientRect();
-    if (bottom < 100 || top > innerHeight - 100) root.scrollIntoView(); // a link further down asked for it
+    if (bottom < 100 || top > innerHeight - 100) root.scrollIntoView(); // the link is elsewhere on the page
   }
-  // In JupyterLab a link to an experiment leads to a notebook, and says nothing to it: who stands beside the link begins
-  // it, and the playground's own notebook, where it is open.
+  // In JupyterLab a link to an experiment opens a notebook without its fragment. So the playground in the same notebook as
+  // the link starts the experiment, and so does the open notebook of the playground.
   const onLink = (event) => {
     const link = event.target.closest?.("a[href]");
     const [, asked] = /playground\.ipynb[^#]*#(.+)$/.exec(link?.href ?? "") ?? [];
@@ -269,7 +269,7 @@ function render({ model, el: root }) {
     const beside = root.closest(".jp-NotebookPanel")?.contains(link);
     if (!next || !(beside || options.link)) return;
     if (beside) event.preventDefault();
-    if (beside) event.stopImmediatePropagation(); // one of several takes it
+    if (beside) event.stopImmediatePropagation(); // only one playground starts it
     follow(next, asked);
   };
   if (live && !mine) document.addEventListener("click", onLink, true);

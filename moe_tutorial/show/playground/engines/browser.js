@@ -1,17 +1,17 @@
 // @ts-check
-// Trains in this page: between two pictures, and only while somebody can see it.
+// The engine that trains in this page, between two animation frames, while the playground is visible.
 import { stillness } from "../../web/dom.js";
 import { dataOf } from "../experiment/data.js";
 import { fitted, isLive } from "../experiment/experiment.js";
 import { makeRun } from "../experiment/run.js";
 import { CATCH_UP, PACES, makeSpeed } from "./frame.js";
 
-const SLICE = 3; // ms of training at a time, so that a slider finds the page free
+const SLICE = 3; // ms of training at a time, so that the page stays responsive
 const PAINT = 28; // ms between two pictures of a training
-const STILL = 500; // the same for readers who asked for little motion
-const GIVE_WAY = 400; // ms after a slider moved in which training takes one turn a frame, since it will move again
-const SETTLE = 150; // ms after the last move until a resting picture becomes sharp
-const BEHIND = 0.25; // seconds of its pace that a training may make up for
+const STILL = 500; // the same for readers who prefer reduced motion
+const GIVE_WAY = 400; // ms after a slider moved with one turn of training per frame, because it may move again
+const SETTLE = 150; // ms after the last move until the sharp picture is drawn
+const BEHIND = 0.25; // maximum delay, in seconds, that training catches up on
 
 /** @typedef {import("../experiment/experiment.js").Settings} Settings */
 /** @typedef {import("../experiment/data.js").Data} Data */
@@ -22,28 +22,28 @@ const BEHIND = 0.25; // seconds of its pace that a training may make up for
 export function browserEngine(show, first, own) {
   const speed = makeSpeed();
   /** @type {{ name: string, data: Data } | undefined} */
-  let made; // the same points as before are not drawn anew
+  let made; // the last generated data set
   /** @type {((seen: any) => boolean) | undefined} */
   let goal; // of a challenge
   let run = create(first);
-  let target = 0; // a step to train up to; Infinity: without end
-  let rushing = false; // it gets there as fast as it can, whatever the pace
-  let pace = PACES[1]; // steps a second; 0: as fast as it can
-  let owed = 0; // steps that the pace asks for and that are not done yet
-  let paced = 0; // up to when they are counted
+  let target = 0; // train up to this step; Infinity: without end
+  let rushing = false; // as fast as possible, whatever the pace
+  let pace = PACES[1]; // steps per second; 0: as fast as possible
+  let owed = 0; // steps due by the pace
+  let paced = 0; // time up to which they are counted
   /** @type {number | undefined} */
-  let sought; // a step of the run to go to
+  let sought; // step of the run to go to
   let shown = true;
   let point = 0;
   let serial = 0;
   let error = "";
   let handle = 0; // of the animation frame
-  let due = true; // a picture is
-  let sharp = true; // and will be
+  let due = true; // whether to draw a picture
+  let sharp = true; // whether it is the sharp one
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let settling;
-  let moved = -GIVE_WAY; // when a slider did
-  let drawn = 0; // when the last picture was
+  let moved = -GIVE_WAY; // time of the last move of a slider
+  let drawn = 0; // time of the last picture
   let slice = 1; // steps in about a millisecond
 
   /** @param {import("../experiment/run.js").Begun} begun */
@@ -73,7 +73,7 @@ export function browserEngine(show, first, own) {
     paced = performance.now();
   }
 
-  // First the picture, then the training: whoever moved a slider sees it before the next steps are computed.
+  // Draw before training, so that the effect of a slider shows before the next steps are computed.
   /** @param {number} time */
   function tick(time) {
     handle = 0;
@@ -85,9 +85,9 @@ export function browserEngine(show, first, own) {
     if (time - moved > GIVE_WAY) goOn();
     soon();
   }
-  // As fast as it can: also between two animation frames, in turns that let pictures and sliders in.
+  // Without a pace it also trains between animation frames, in turns that let events through.
   const turns = new MessageChannel();
-  let turn = false; // is coming
+  let turn = false; // whether a turn is scheduled
   turns.port1.onmessage = () => {
     turn = false;
     if (!shown || document.hidden || !busy()) return;
@@ -102,14 +102,14 @@ export function browserEngine(show, first, own) {
   }
   /** @param {number} time */
   function paint(time) {
-    const frame = look(sharp && !busy());
+    const frame = makeFrame(sharp && !busy());
     due = sharp = false;
     drawn = time;
     show(frame);
     clearTimeout(settling);
     if (!frame.settled && !busy()) settling = setTimeout(settle, SETTLE);
   }
-  /** How many steps are due now, by the pace and by the target. */
+  /** Number of steps due now, by the pace and the target. */
   function dueSteps() {
     const left = target - run.model.step;
     if (rushing || !pace) return left;
@@ -118,7 +118,7 @@ export function browserEngine(show, first, own) {
     paced = now;
     return Math.min(left, Math.floor(owed));
   }
-  /** At most so many steps, and until this time. @param {number} end @param {number} most */
+  /** Train at most `most` steps, and not after the time `end`. @param {number} end @param {number} most */
   function train(end, most) {
     if (most < 1) return;
     const { model } = run;
@@ -133,7 +133,7 @@ export function browserEngine(show, first, own) {
       error = problem instanceof Error ? problem.message : String(problem);
       target = 0;
     }
-    if (open && run.won() && !rushing) target = 0; // it has got there
+    if (open && run.won() && !rushing) target = 0; // the goal is reached
     const done = model.step - from;
     owed -= done;
     slice = Math.max(1, Math.min(64, Math.round(done / Math.max(performance.now() - begun, 0.1))));
@@ -142,13 +142,13 @@ export function browserEngine(show, first, own) {
   }
 
   /** @param {boolean} settled @returns {Frame} */
-  function look(settled) {
+  function makeFrame(settled) {
     const { model } = run;
     const now = model.evaluate();
     const recent = model.recent(() => now);
     const kept = model.history;
     const hurried = performance.now() - moved < GIVE_WAY;
-    // The charts end where the training stands, whatever rows are kept of it.
+    // The charts end at the present step, even if the thinned history does not.
     const history = recent.steps && kept.at(-1).step < model.step ? [...kept, { step: model.step, ...recent }] : kept;
     return {
       engine: "browser",
@@ -174,7 +174,7 @@ export function browserEngine(show, first, own) {
       partPlane: model.partPlane,
     };
   }
-  /** Knocks out as before, as far as these experts are there and one stays.
+  /** Knock out the same experts as before, as far as they exist and one remains.
    * @param {import("../experiment/run.js").Begun} begun */
   function start({ settings, knocked, changes }) {
     const there = knocked.slice(0, settings.E ?? 0);
@@ -222,7 +222,7 @@ export function browserEngine(show, first, own) {
       moved = performance.now();
       const { model } = run;
       const reached = Number.isFinite(target) ? Math.max(model.step, target) : model.step;
-      // At its very beginning a run begins otherwise; later it is changed on the way.
+      // At step 0 a change restarts the run; later it is recorded as a change.
       if (model.step && Object.keys(partial).every((name) => isLive(name)))
         for (const [name, value] of Object.entries(partial)) run.change(name, value);
       else {

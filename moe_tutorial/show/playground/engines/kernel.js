@@ -1,6 +1,6 @@
 // @ts-check
-// Torch trains in the kernel: clicks and slider moves go out as messages, frames come in (see kernel.py), as this page's own
-// engine makes them, but with arrays as bytes.
+// The engine that trains in the kernel: it sends clicks and slider moves as messages, and receives frames (see kernel.py),
+// like those of the page's own engine, but with arrays as bytes.
 import { perFrame } from "../../web/dom.js";
 import { numbers } from "../../web/wire.js";
 import { dataOf } from "../experiment/data.js";
@@ -23,7 +23,7 @@ function historyOf(view, E) {
 
 /** @param {(frame: import("./frame.js").Frame) => void} show
  * @param {import("../experiment/run.js").Begun} begun
- * @param {Data} own points brought along, if there are
+ * @param {Data} own the learner's points, if there are any
  * @param {any} model the widget's
  * @returns {import("./frame.js").Engine} */
 export function kernelEngine(show, begun, own, model) {
@@ -32,9 +32,9 @@ export function kernelEngine(show, begun, own, model) {
   let { settings } = begun;
   let data = dataOf(settings, own);
   let point = 0;
-  let serial = 0; // of the last change
-  let asked = 0; // of the last that needs a new layer
-  let goal = Infinity; // a step to train up to
+  let serial = 0; // number of the last change
+  let asked = 0; // number of the last change that needs a new layer
+  let goal = Infinity; // train up to this step
   let shown = true;
   let drawn = 0; // the number of the newest frame that was drawn
   let problem = "";
@@ -62,7 +62,7 @@ export function kernelEngine(show, begun, own, model) {
     if (running && step >= goal) pause();
     drawing.ask();
   }
-  // An unseen training is not acknowledged, so the kernel soon pauses it.
+  // A training that is not visible is not acknowledged, so the kernel soon pauses it.
   function paint() {
     const sent = model.get("frame");
     if (!shown || !sent.now || (sent.serial < asked && !link.gone())) return;

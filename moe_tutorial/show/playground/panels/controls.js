@@ -1,4 +1,4 @@
-// The controls of an experiment, made from the table: one for each setting, in its group, shown where its kind is.
+// The controls of an experiment, made from experiment.json: one for each setting, in its group, shown for its kind.
 import { el, field, freshId, quietly } from "../../web/dom.js";
 import { makeSlider } from "../../web/slider.js";
 import { GROUPS, SETTINGS, mostOf, namesOf } from "../experiment/experiment.js";
@@ -49,10 +49,11 @@ function makeNumber(name, change) {
   return { node, inputs: [input, next], show: (value) => (input.value = now = value) };
 }
 
-// All of them. `more`: further fields by group, of { node, needs }, what a kind's controls must have; `own`: the points are the learner's; `loss`: the name of the learner's own balance loss.
+// All controls. `more`: further fields by group, as { node, needs }, where `needs` names a property that the kind's controls
+// must have; `own`: the points are the learner's; `loss`: the name of the learner's own balance loss.
 export function makeControls(change, { own, loss, more = {} }) {
   const controls = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, makeControl(name, change)]));
-  const fixed = own ? ["data", "centred"] : []; // the learner's points stay as they are
+  const fixed = own ? ["data", "centred"] : []; // the learner's points cannot be changed
   if (loss) controls.balance.inputs[0].append(el("option", { value: "own" }, loss));
   const groups = GROUPS.map((group) => {
     const names = Object.keys(SETTINGS).filter((name) => SETTINGS[name].group === group);
@@ -64,7 +65,7 @@ export function makeControls(change, { own, loss, more = {} }) {
   const node = el("details", { open: true }, title, fields);
 
   // `can`: the settings of a learner's own layer in the kernel, which has no others; null for a layer of the page's.
-  // `still`: nothing can be changed. `kept`: settings that stay as they are.
+  // `still`: no setting can be changed. `kept`: settings that a challenge fixes.
   function show(settings, kind, { can, still }, kept = []) {
     const names = namesOf(settings.layer).filter((name) => !fixed.includes(name) && (!can || can.includes(name)));
     for (const group of groups) group.node.hidden = !group.names.some((name) => names.includes(name));

@@ -70,18 +70,18 @@ export function makeFoot(model, { live, owner, own }) {
   };
 
   // While `busy` training, the URL stays, because it would change with each frame.
-  function remember(now, busy, look) {
+  function remember(now, busy, view) {
     state = now;
-    seen = look;
-    asScript.disabled = !!own || !look.frame.run;
-    picture.hidden = !look.map;
+    seen = view;
+    asScript.disabled = !!own || !view.frame.run;
+    picture.hidden = !view.map;
     const hash = toHash(state);
     const changed = hash !== written;
     if (!changed && text.value) return;
     written = hash;
     if (owner && changed && !busy && hash !== null && hash !== location.hash.slice(1))
       history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
-    if (owner && !busy) document.title = `${look.message} · ${title}`;
+    if (owner && !busy) document.title = `${view.message} · ${title}`;
     text.value = live ? inPython(flatten(state), given) : hash === null ? TOO_LONG : link();
     copyLink.disabled = hash === null && !live;
     if (!live) return;

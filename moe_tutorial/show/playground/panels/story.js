@@ -33,7 +33,7 @@ export function makeStory(goOn) {
   const baseline = makeBaseline(compare);
   let preset;
   let frame;
-  let wanted = ""; // the comparison that there is to make
+  let wanted = ""; // key of the comparison to show
 
   function show(state) {
     preset = presetOf(state.preset);
@@ -51,7 +51,7 @@ export function makeStory(goOn) {
 
   function draw(now) {
     frame = now;
-    then.disabled = !frame.step; // there is nothing to change yet
+    then.disabled = !frame.step; // nothing is trained yet
     if (preset?.goal && frame.run) judge();
     const made = preset?.then && frame.run ? proposed(frame.run, preset.then) : [];
     const at = made[0]?.at ?? Infinity;

@@ -92,7 +92,7 @@ export function makeMap(kinds, inspect) {
     map.ariaLabel = `Map of the plane. ${above.words()}. Shares of the points: ${shares}.`;
     words.predictions.forEach(({ of, points, title, label }, i) => {
       const { canvas, above } = pictures[i];
-      const said = of(plane); // nothing, where a slider moves and it takes long to ask
+      const said = of(plane); // undefined while a slider moves, if it takes long to compute
       if (said && canvas.clientWidth && (settled || turn % 2 === i))
         drawPredictions(canvas, said, plane.n, data, points(now));
       above.title(title(frame));
