@@ -39,7 +39,7 @@ def jupyterlab(home: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     places = {f"JUPYTER_{name}_DIR": str(home / ".jupyter" / name) for name in ("CONFIG", "DATA", "RUNTIME")}
     env = os.environ | places | {"IPYTHONDIR": str(home / ".ipython"), "OMP_NUM_THREADS": "1"}
-    env["JUPYTER_CONFIG_PATH"] = str(ROOT / "moe_tutorial" / "tools")  # JupyterLab's settings for the course
+    env["JUPYTER_CONFIG_PATH"] = str(ROOT / "moe_tutorial/tools/jupyter")  # JupyterLab's settings for the course
     env.pop("MOE_SITE", None)
     log = (home / "lab.log").open("w")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={home}"]

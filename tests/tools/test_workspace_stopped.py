@@ -86,7 +86,7 @@ def test_a_command_that_is_stopped_loses_nothing_and_is_gone_on_with(tmp_path, m
         checked(mine)
         assert lessons(mine) == lessons(whole), f"step {step}"
         assert not list(mine.rglob(".*.part"))
-    assert step > {"update": 10, "reset": 4, "import": 2, "an answer": 1}[name]
+    assert step > {"update": 10, "reset": 4, "an answer": 1}[name]
 
 
 def test_a_folder_that_is_being_made(tmp_path, monkeypatch):
