@@ -71,15 +71,15 @@ def gather_assets(modules: Path, target: Path) -> None:
     shutil.copy(modules / "plotly.js-basic-dist-min/plotly-basic.min.js", target)
 
 
-def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[str, str]) -> list[NotebookNode]:
-    """Return each lesson with its outputs, from the cache ``kept`` or else executed now, two at a time, and cached.
+def execute_lessons(paths: list[Path], cache: Path, code: str, environment: dict[str, str]) -> list[NotebookNode]:
+    """Return each lesson with its outputs, from the cache or else executed now, two at a time, and cached.
 
     Jupyter Book itself would run one lesson after another.
 
     Raises:
         BookError: a cell failed; the message names it.
     """
-    done = {path: found for path in paths if (found := executed.find(path, kept, code))}
+    done = {path: found for path in paths if (found := executed.find(path, cache, code))}
     failed = []
     with ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
         missing = {path: nbformat.read(path, as_version=4) for path in paths if path not in done}
@@ -91,7 +91,7 @@ def execute_lessons(paths: list[Path], kept: Path, code: str, environment: dict[
             except LessonError as error:
                 failed.append(str(error))
             else:
-                executed.keep(done[path], kept / path.name, code)
+                executed.store(done[path], cache / path.name, code)
     if failed:
         raise BookError("\n".join(failed))
     print(f"{len(paths) - len(runs)} lessons had run already, {len(runs)} ran now.", flush=True)
@@ -145,9 +145,9 @@ def _build(repository: Path, again: bool) -> Path:
     stamp.unlink(missing_ok=True)
     print("Building the site.", flush=True)
     environment = executed.environment(repository)
-    kept, code = executed.folder(repository), executed.code_digest(repository)
+    cache, code = executed.folder(repository), executed.code_digest(repository)
     lessons = sorted(notebooks.glob("*.ipynb"), reverse=True)  # the later ones take longest
-    shown = [publish(lesson, out / "assets" / FOLDER) for lesson in execute_lessons(lessons, kept, code, environment)]
+    shown = [publish(lesson, out / "assets" / FOLDER) for lesson in execute_lessons(lessons, cache, code, environment)]
     fill_cache(shown, out / ".jupyter_cache")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(notebooks), "--config", str(config)]

@@ -273,7 +273,7 @@ def test_two_copies_of_one_minute_are_two(tmp_path):
     now, file = datetime(2026, 11, 26, 10, 15), tmp_path / "03_router.ipynb"
     for content in ("one", "two", "one"):
         file.write_text(content)
-        files.keep(file, now)
+        files.back_up(file, now)
     kept = {path.name: path.read_text() for path in (tmp_path / "old").iterdir()}
     assert kept == {"03_router.2026-11-26-1015.ipynb": "one", "03_router.2026-11-26-1015-2.ipynb": "two"}
 

@@ -58,16 +58,16 @@ def printed(outputs: list) -> str:
     return "".join(output["text"] for output in outputs if output["output_type"] == "stream")
 
 
-def keep(notebook: NotebookNode, file: Path, code: str) -> None:
+def store(notebook: NotebookNode, file: Path, code: str) -> None:
     """Write an executed notebook with the digest of the code that it ran with, in one atomic write."""
     notebook.metadata[CODE] = code
     file.parent.mkdir(parents=True, exist_ok=True)
     write_file(file, nbformat.writes(notebook).encode())
 
 
-def find(path: Path, kept: Path, code: str) -> NotebookNode | None:
+def find(path: Path, cache: Path, code: str) -> NotebookNode | None:
     """The cached run of the notebook at ``path``; None if there is none, or its cells or the code changed since."""
-    file = kept / path.name
+    file = cache / path.name
     if not file.exists():
         return None
     then, now = (nbformat.read(each, as_version=4) for each in (file, path))

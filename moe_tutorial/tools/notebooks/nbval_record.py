@@ -106,5 +106,5 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
         recorder = item.parent.stash[RECORDER]
         if recorder.passed == recorder.cells:
             file = executed.folder(item.config.rootpath) / item.path.name
-            executed.keep(recorder.notebook(), file, recorder.code)
+            executed.store(recorder.notebook(), file, recorder.code)
     return (yield)

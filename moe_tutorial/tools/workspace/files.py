@@ -16,7 +16,7 @@ def sweep(folder: Path) -> None:
             part.unlink()
 
 
-def keep(path: Path, now: datetime) -> Path:
+def back_up(path: Path, now: datetime) -> Path:
     """Back up a file in ``old`` with the time in its name, unless an equal backup is there. Returns its path."""
     content = path.read_bytes()
     wanted = path.parent / OLD / f"{path.stem}.{now:%Y-%m-%d-%H%M}{path.suffix}"

@@ -23,7 +23,7 @@ def write_start(folder: Path, course: list[Page]) -> None:
         if before == text:
             return
         if not made or made[1] != digest(before[: made.start()]):
-            files.keep(path, datetime.now())
+            files.back_up(path, datetime.now())
     write_file(path, text.encode())
 
 
@@ -41,10 +41,9 @@ def start(folder: Path, course: list[Page]) -> str:
     following = lessons[begun[-1] if begun else 0]
     if counts[following.name].is_all and following != lessons[-1]:
         following = lessons[begun[-1] + 1]
-    titles = {page.name: page.title for page in course}
     rows = [
         f"| {'✓' if counts[page.name].is_all else ''} | [{page.title}]({page.file}) | {page.asks} "
-        f"| {', '.join(titles.get(need, need)[:2] for need in page.needs)} | {counts[page.name]} |"
+        f"| {', '.join(need[:2] for need in page.needs)} | {counts[page.name]} |"
         for page in lessons
     ]
     others = [f"[{page.title}]({page.file})" for page in course if page not in lessons]

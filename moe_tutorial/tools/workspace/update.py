@@ -103,7 +103,7 @@ def _update(folder: Path, course: list[Page], only_untouched: bool) -> Report:
         report.done += carry_out(folder, change, now)
         report.renewed.append(change.page.name)
     for theirs in leaving:
-        copy = files.keep(theirs.path, now)
+        copy = files.back_up(theirs.path, now)
         theirs.path.unlink()
         became = ", ".join(LESSONS.get(theirs.path.stem, []))
         said = f"is {became} now" if became else "is no longer in the course"
@@ -123,7 +123,7 @@ def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
         if theirs.path.stem != page.name:  # `update` removes it when all of its lessons are written
             said[0] += f"; it was {theirs.path.stem}"
         elif not untouched(theirs.notebook) or any(cell.get("outputs") for cell in theirs.notebook.cells):
-            copy = files.keep(theirs.path, now)
+            copy = files.back_up(theirs.path, now)
             said.append(f"    as it was before: {copy.relative_to(folder)}")
     write_file(folder / page.file, as_file(merged.notebook))
     return said[:1] + told(merged) + said[1:]
@@ -153,7 +153,7 @@ def reset(folder: Path, course: list[Page], which: str) -> list[str]:
     with alone(folder):
         if path.exists():
             refuse_open([path])
-            said.append(f"    yours is {files.keep(path, now).relative_to(folder)}")
+            said.append(f"    yours is {files.back_up(path, now).relative_to(folder)}")
         write_file(path, as_file(page.notebook))
         forgotten = forget(folder, page, now)
         write_start(folder, course)
@@ -175,6 +175,6 @@ def forget(folder: Path, page: Page, now: datetime) -> Path | None:
         }
         if rest == kept:
             return None
-        copy = files.keep(file.file, now)
+        copy = files.back_up(file.file, now)
         file.write(rest)
     return copy
