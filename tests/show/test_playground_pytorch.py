@@ -34,8 +34,8 @@ return runs.map(({ settings, out, then, steps }) => {
   }
   const losses = model.history.slice(1).map(({ task }) => task);
   const { shares, soft, hard, loss, accuracy } = model.evaluate();
-  const right = soft ? [soft.accuracy, hard.accuracy] : [accuracy];
-  return { script, losses, shares, right, loss, params: parameters(model) };
+  const accuracies = soft ? [soft.accuracy, hard.accuracy] : [accuracy];
+  return { script, losses, shares, accuracies, loss, params: parameters(model) };
 });
 """
 
@@ -137,7 +137,7 @@ def test_the_script_trains_as_the_page_does(short, execute, name):
         np.testing.assert_allclose(parameters[parameter].flatten(), values, rtol=0, atol=SAME, err_msg=parameter)
     assert ours["loss"] == pytest.approx(page["loss"], abs=SAME)
     np.testing.assert_allclose(ours["shares"], page["shares"], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(ours["right"], page["right"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours["accuracies"], page["accuracies"], rtol=0, atol=1e-12)
 
 
 def settings_of(script: str) -> dict:

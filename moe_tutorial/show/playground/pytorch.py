@@ -1,7 +1,7 @@
-"""A mixture of experts, or a fast feedforward tree, trained as the playground trains it in its page.
+"""Train a mixture of experts, or a fast feedforward tree, exactly as the playground does in its page.
 
-It draws the same random numbers and takes the same steps, so the losses agree with the page to six decimals. It needs
-only PyTorch. Change the settings, and run it again.
+The script draws the same random numbers and takes the same steps, so the losses agree with the page to six decimals.
+It needs only PyTorch. Change the settings and run it again.
 
 The run in the page: playground.html
 """
@@ -15,11 +15,11 @@ from torch import nn
 settings = {
     "layer": "mixture",  # or "tree"
     "data": "regimes",  # or "spirals", "checkerboard", "clusters"
-    "centred": True,  # whether the mean of the training points is subtracted
+    "centred": True,  # whether to subtract the mean of the training points
     "seed": 0,
     "rate": 0.01,  # Adam's learning rate
-    "batch": 128,  # points in a step
-    # A mixture:
+    "batch": 128,  # points in each step
+    # Of a mixture:
     "E": 8,  # experts
     "k": 1,  # experts chosen for each point
     "width": 8,  # neurons of each expert
@@ -28,14 +28,14 @@ settings = {
     "balance": "none",  # or "switch", "importance", "bias"
     "coefficient": 0.1,  # of the balance loss; with "bias", the step of the bias
     "out": [],  # experts that are knocked out
-    # A tree:
+    # Of a tree:
     "depth": 3,
     "leaf_width": 4,  # neurons of each leaf
     "hardening": 0,  # coefficient of the hardening loss
     "node_balance": 0,  # coefficient of the node-balance loss
-    # The run:
+    # Of the run; changes during training are (step, setting, value):
     "steps": 600,
-    "changes": [],  # during training, in order: (step, setting, value)
+    "changes": [],
 }
 
 torch.set_default_dtype(torch.float64)  # as JavaScript computes
@@ -72,7 +72,7 @@ class Random:
 
 
 def regimes(u):
-    """Four quadrants, each split by a line, which turns by 45 degrees from one quadrant to the next."""
+    """Four quadrants, each split by a line that turns by 45 degrees from one quadrant to the next."""
     x = 2 * u[:2].T - 1
     right, upper = (x > 0).long().T
     angle = math.pi * (0.25 * (2 * upper + (right ^ upper)) + 0.125)
@@ -102,19 +102,19 @@ def clusters(u):
     return x, (cluster + (dx * turn.cos() + dy * turn.sin() > 0)) % 3
 
 
-# Each makes points (N, 2) and their classes (N,) of uniform random numbers (3, N).
+# Each function turns uniform random numbers (3, N) into points (N, 2) and their classes (N,).
 DATA_SETS = {"regimes": regimes, "spirals": spirals, "checkerboard": checkerboard, "clusters": clusters}
 
 
 def points():
-    """512 points and their classes to train on, and 1,024 held out."""
+    """512 training points with their classes, and 1,024 held-out points with theirs."""
     random = Random(stream=1)
     data_set = DATA_SETS[settings["data"]]
     x, y = data_set(random.uniform(3 * 512).view(512, 3).T)
     x_test, y_test = data_set(random.uniform(3 * 1024).view(1024, 3).T)
     move = -x.mean(0)
     if not settings["centred"]:
-        move = move + torch.tensor([2, 1.5])  # away from the origin, where a router separates them badly
+        move = move + torch.tensor([2, 1.5])  # far from the origin, a router without bias separates points badly
     return x + move, y.long(), x_test + move, y_test.long()
 
 
@@ -133,7 +133,7 @@ class Experts(nn.Module):
         self.b_out = random.parameter(E, classes, fan_in=width)
 
     def forward(self, x, weights):
-        """The scores of the classes (T, C): the sum of all networks' scores, each times its weight (T, E)."""
+        """The scores of the classes (T, C): those of all networks, each times its weight (T, E), summed up."""
         hidden = (torch.einsum("td,ehd->teh", x, self.w_in) + self.b_in).relu()
         scores = torch.einsum("teh,ehc->tec", hidden, self.w_out) + self.b_out
         return torch.einsum("te,tec->tc", weights, scores)
@@ -156,9 +156,9 @@ class Mixture(nn.Module):
         return torch.tensor([e not in settings["out"] for e in range(settings["E"])])
 
     def router(self, x):
-        """Logits of the experts (T, E): minus infinity for those that are knocked out."""
+        """The logits of the experts (T, E), minus infinity for those that are knocked out."""
         if settings["gate"] == "hash":
-            # Not learned: a hash of the point is the first expert, and those that follow by number come next.
+            # A hash of the point, which is not learned, gives the first expert; the next ones follow it.
             first = (x * (10000 * self.direction) + 0.5).floor().sum(1, keepdim=True)
             logits = -((torch.arange(settings["E"]) - first) % settings["E"])
         else:
@@ -166,24 +166,25 @@ class Mixture(nn.Module):
         return logits.where(self.alive(), -torch.inf)
 
     def with_noise(self, logits):
-        """The logits with noise added, in training only."""
+        """The logits with noise, in training; a hash ignores the noise that is drawn."""
         if not self.training or settings["noise"] == 0:
             return logits
         noise = self.noise.normal(logits.numel()).view(logits.shape)
         return logits if settings["gate"] == "hash" else logits + settings["noise"] * noise
 
     def probabilities(self, logits):
+        """The probability of each expert (T, E); sigmoids do not sum to 1."""
         return logits.sigmoid() if settings["gate"] == "sigmoid_topk" else logits.softmax(-1)
 
     def choose(self, logits):
-        """The chosen experts, best first (T, k), and the weight of each expert, 0 where it is not chosen (T, E)."""
+        """The chosen experts, best first (T, k), and the weight of every expert, 0 if it is not chosen (T, E)."""
         k = min(settings["k"], int(self.alive().sum()))
         gate = settings["gate"]
         scores = self.probabilities(logits) if gate in ("softmax_topk", "sigmoid_topk") else logits
-        ranking = logits  # in the same order as their probabilities
+        ranking = logits  # probabilities have the same order
         if settings["balance"] == "bias" and gate != "hash":
             ranking = (scores + self.bias).where(self.alive(), -torch.inf)
-        chosen = ranking.argsort(dim=1, descending=True, stable=True)[:, :k]  # of equal ones the first
+        chosen = ranking.argsort(dim=1, descending=True, stable=True)[:, :k]  # ties go to the first
 
         weights = scores.gather(1, chosen)
         if gate == "topk_softmax":
@@ -193,16 +194,16 @@ class Mixture(nn.Module):
         return chosen, torch.zeros(logits.shape).scatter(1, chosen, weights)
 
     def balance_loss(self, logits, shares, weights):
-        """The balance loss times its coefficient, from the logits without noise, the shares and the weights."""
+        """The balance loss times its coefficient, from logits without noise (T, E), shares (E,) and weights (T, E)."""
         alive = self.alive()
         loss = torch.zeros(())
         if settings["balance"] == "switch":
-            # E times the sum over the experts of the share of the choices (a constant) times the mean probability.
+            # E times the sum over the experts of their share of the choices, a constant, times their mean probability.
             probs = self.probabilities(logits)
             mean = (probs / probs.sum(1, keepdim=True)).mean(0)
             loss = alive.sum() * (shares * mean).sum()
         if settings["balance"] == "importance":
-            # The squared coefficient of variation of the experts' importance, the sum of their weights.
+            # The squared coefficient of variation of the importance, which is the sum of an expert's weights.
             importance = weights.sum(0)[alive]
             loss = (importance / importance.mean() - 1).square().mean()
         return settings["coefficient"] * loss
@@ -213,14 +214,14 @@ class Mixture(nn.Module):
         chosen, weights = self.choose(self.with_noise(logits))
         shares = chosen.flatten().bincount(minlength=settings["E"]) / chosen.numel()
         if self.training and settings["balance"] == "bias":
-            # An expert with too few choices moves up in the ranking, one with too many moves down.
+            # An expert with fewer choices than its fair share moves up in the ranking, one with more moves down.
             alive = self.alive()
             self.bias += settings["coefficient"] * (1 / alive.sum() - shares).sign() * alive
         return self.experts(x, weights), shares, self.balance_loss(logits, shares, weights)
 
 
 class Tree(nn.Module):
-    """A fast feedforward tree: decisions lead each point to a leaf. Node n has the children 2n + 1 and 2n + 2."""
+    """A fast feedforward tree: decisions lead each point to a leaf. The children of node n are 2n + 1 and 2n + 2."""
 
     def __init__(self):
         super().__init__()
@@ -231,7 +232,7 @@ class Tree(nn.Module):
         self.experts = Experts(random, self.leaves, settings["leaf_width"])
 
     def decide(self, x):
-        """The logit of each node's decision (T, nodes): right if it is at least 0."""
+        """The logit of each node's decision (T, nodes); at least 0 means right."""
         return x @ self.node_weight.T + self.node_bias
 
     def descend(self, logits):
@@ -272,7 +273,7 @@ class Tree(nn.Module):
 
 
 def accuracy(scores):
-    """The share of the held-out points whose highest score is that of their class."""
+    """The share of the held-out points whose class has the highest score."""
     return (scores.argmax(1) == y_test).double().mean().item()
 
 
@@ -282,14 +283,14 @@ def report():
     model.eval()
     scores, shares, _ = model(x)
     loss = F.cross_entropy(scores, y).item()
-    right = [accuracy(model(x_test)[0])]
-    print(f"step {len(losses)}: loss {loss:.4f}, held-out accuracy {right[0]:.4f}", end="")
-    if settings["layer"] == "tree":
-        right.append(accuracy(model.hard(x_test)))
-        print(f", with one leaf for each point {right[1]:.4f}", end="")
+    accuracies = [accuracy(model(x_test)[0])]
+    print(f"step {len(losses)}: loss {loss:.4f}, held-out accuracy {accuracies[0]:.4f}", end="")
+    if is_tree:
+        accuracies.append(accuracy(model.hard(x_test)))
+        print(f", with one leaf for each point {accuracies[1]:.4f}", end="")
     print(", shares", *(f"{share:.4f}" for share in shares))
     model.train()
-    return loss, right, shares
+    return loss, accuracies, shares
 
 
 def train(steps):
@@ -312,7 +313,7 @@ batches = Random(stream=6 if is_tree else 3)
 optimizer = torch.optim.Adam(model.parameters(), lr=settings["rate"])
 losses = []  # of each step's batch, without the penalty
 for parameter in model.parameters():
-    parameter.grad = torch.zeros_like(parameter)  # never None, so that Adam updates a router that a hash replaces, too
+    parameter.grad = torch.zeros_like(parameter)  # not None: Adam also updates a router while a hash replaces it
 
 for step, name, value in settings["changes"]:
     train(step - len(losses))
@@ -322,4 +323,4 @@ for step, name, value in settings["changes"]:
     if name == "balance" and value != "bias":
         model.bias.zero_()
 train(settings["steps"] - len(losses))
-loss, right, shares = report()
+loss, accuracies, shares = report()
