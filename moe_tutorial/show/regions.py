@@ -11,7 +11,6 @@ from typing import Any
 import anywidget
 import numpy as np
 import torch
-import torch.nn.functional as F
 import traitlets as t
 from torch import Tensor
 
@@ -101,8 +100,8 @@ def watch_training(
     labels: Array | None = None,
     *,
     steps: Sequence[int],
+    shares: Array,
     k: int = 1,
-    shares: Array | None = None,
     score: Array | None = None,
     score_name: str = "accuracy",
 ) -> TrainingRegions:
@@ -113,12 +112,12 @@ def watch_training(
         points: (N, 2), at most 2,000, as given to `grid`.
         labels: N integers from 0 to 9; each class has its own shape.
         steps: the F training steps at which the frames were taken, in increasing order.
+        shares: (F, experts) fraction of the choices that went to each expert.
         k: experts chosen per point.
-        shares: (F, experts) fraction of the choices that went to each expert; by default computed at the points.
         score: (F,) one number per frame, drawn as a line.
         score_name: what the score is: "accuracy", "loss".
     """
-    xy, settings, data = _shown(points, labels)
+    _, settings, data = _shown(points, labels)
     logits = floats(frames if not isinstance(frames, list | tuple) else [floats(f, "frames") for f in frames], "frames")
     if logits.ndim != 3 or isqrt(logits.shape[1]) ** 2 != logits.shape[1] or not len(logits):
         raise ValueError(f"frames has shape {logits.shape}; allowed is (F, resolution**2, experts) with F of 1 or more")
@@ -126,7 +125,6 @@ def watch_training(
     check_experts(n_experts, "frames")
     check_count("frames' places along each side", resolution, *RESOLUTIONS)
     check_count("k", k, 1, n_experts, "n_experts")
-    shares = _counted(logits, xy, k) if shares is None else shares
     parts = shaped(shares, "shares", (len(logits), n_experts))
     chosen, film = _film(parts, steps, FRAME_BUDGET // logits[0].size, score, score_name)
     codes, span = pack_logits(logits[chosen])
@@ -195,15 +193,3 @@ def _film(
 
 def _short(number: float) -> float:
     return float(f"{number:.4g}")
-
-
-def _counted(logits: np.ndarray, points: np.ndarray, k: int) -> Tensor:
-    """Each expert's share of the choices at the points, (F, experts), by logits interpolated between grid points."""
-    side, n_experts = isqrt(logits.shape[1]), logits.shape[2]
-    left, right, bottom, top = extent_of(points)
-    middle, half = [(left + right) / 2, (bottom + top) / 2], [(right - left) / 2, (bottom - top) / 2]
-    where = (torch.from_numpy(points) - torch.tensor(middle)) / torch.tensor(half)
-    planes = torch.from_numpy(logits).unflatten(1, (side, side)).movedim(-1, 1)
-    there = F.grid_sample(planes, where.expand(len(planes), 1, -1, -1), padding_mode="border", align_corners=True)
-    chosen = there.argsort(dim=1, descending=True, stable=True)[:, :k]  # (F, k, 1, points)
-    return F.one_hot(chosen, n_experts).float().mean((1, 2, 3))

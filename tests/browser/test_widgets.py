@@ -8,6 +8,7 @@ from on_page import FRAMES
 
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.widgets.sweep import sweep
+from moe_tutorial.study import share
 
 POINTS = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LABELS = torch.arange(100) % 10
@@ -27,7 +28,8 @@ def trained():
     places = grid(POINTS, 32)
     collapsed = 0.2 * WEIGHT + 0
     frames = [places @ WEIGHT, places @ collapsed + torch.tensor([9.0] + [0.0] * 7)]
-    return watch_training(frames, POINTS, LABELS, steps=[0, 300], score=[0.5, 0.9])
+    shares = torch.stack([share((POINTS @ WEIGHT).argmax(-1, keepdim=True), 8), torch.eye(8)[0]])
+    return watch_training(frames, POINTS, LABELS, steps=[0, 300], shares=shares, score=[0.5, 0.9])
 
 
 def title(page):

@@ -9,7 +9,6 @@ from torch import nn
 
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show.regions import FRAME_BUDGET, explore_router, grid, watch_training, watch_usage
-from moe_tutorial.study import share
 
 POINTS = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LABELS = (POINTS[:, 0] > 0).long()
@@ -71,21 +70,12 @@ def test_a_module_is_asked_in_eval_mode_without_a_gradient_and_left_as_it_was():
 
 def test_packed_frames_keep_who_is_best_and_how_sure_the_router_is():
     frames = recorded() * 5
-    widget = watch_training(list(frames), POINTS, steps=range(5))
+    widget = watch_training(list(frames), POINTS, steps=range(5), shares=raced())
     below = widget.settings["span"] * (np.frombuffer(widget.frames, np.uint8).reshape(frames.shape) / 255) ** 2
     back, true = torch.from_numpy(-below).softmax(-1), frames.softmax(-1)
     assert (back - true).abs().max() < 0.03
     lead = true.topk(2).values.diff().abs().squeeze(-1)
     assert (back.argmax(-1) == true.argmax(-1))[lead > 0.01].all()
-
-
-def test_shares_that_nobody_recorded_are_counted_at_the_points():
-    routers = [linear(seed=seed) for seed in range(3)]
-    widget = watch_training([router(grid(POINTS, 16)) for router in routers], POINTS, steps=range(3), k=2)
-    counted = [share(router(POINTS).topk(2).indices, 4) for router in routers]
-    np.testing.assert_allclose(widget.settings["shares"], torch.stack(counted), atol=1e-3)
-    even = watch_training(torch.zeros(1, 256, 4), POINTS, steps=[0])
-    assert even.settings["shares"] == [[1, 0, 0, 0]]  # among equals, the first
 
 
 def test_a_page_stays_small_however_long_the_training():
@@ -114,7 +104,7 @@ def test_usage_keeps_its_shares_and_a_long_one_its_ends():
 
 
 EXPLORE = {"call": explore_router, "router": linear(), "points": POINTS}
-WATCH = {"call": watch_training, "frames": recorded(), "points": POINTS, "steps": range(5)}
+WATCH = {"call": watch_training, "frames": recorded(), "points": POINTS, "steps": range(5), "shares": raced()}
 USAGE = {"call": watch_usage, "shares": raced(), "steps": range(5)}
 
 
