@@ -61,18 +61,27 @@ export function makeRouting(E, direction = new Float64Array(2)) {
    * @param {number} [std] standard deviation of the noise
    * @param {Float64Array} [draws] standard normal numbers for the noise, from index `at` @param {number} [at] */
   function route(all = true, std = 0, draws = logits, at = 0) {
-    const { k, biased } = mode;
-    const topkFirst = mode.gate === "topk_softmax";
+    const { gate, k, biased } = mode;
     const noisy = std > 0;
     const from = noisy ? noisyLogits : logits;
     const p = noisy ? noisyProbs : probs;
     if (noisy) for (let e = 0; e < E; e++) noisyLogits[e] = logits[e] + std * draws[at + e];
-    if (all || !topkFirst) probabilities(from, p);
-    const scores = topkFirst ? from : p;
-    if (biased) for (let e = 0; e < E; e++) ranking[e] = out[e] ? -Infinity : scores[e] + bias[e];
-    topK(biased ? ranking : from, k, chosen); // probabilities rank as their logits do
-    for (let c = 0; c < k; c++) weights[c] = scores[chosen[c]];
-    if (topkFirst) softmax(weights, k, weights);
+    if (gate === "topk_softmax") {
+      if (all) softmax(from, E, p);
+      topK(biased ? withBias(from) : from, k, chosen);
+      for (let c = 0; c < k; c++) weights[c] = from[chosen[c]];
+      softmax(weights, k, weights);
+    } else {
+      probabilities(from, p);
+      topK(biased ? withBias(p) : from, k, chosen); // probabilities rank as their logits do
+      for (let c = 0; c < k; c++) weights[c] = p[chosen[c]];
+    }
+  }
+
+  /** @param {Float64Array} scores */
+  function withBias(scores) {
+    for (let e = 0; e < E; e++) ranking[e] = out[e] ? -Infinity : scores[e] + bias[e];
+    return ranking;
   }
 
   /** Routes a point by a hash of its place, without learning: fine steps along the direction, modulo E, give the first
