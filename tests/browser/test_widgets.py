@@ -8,7 +8,6 @@ from on_page import FRAMES
 
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.widgets.sweep import sweep
-from moe_tutorial.study import share
 
 POINTS = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LABELS = torch.arange(100) % 10
@@ -28,7 +27,8 @@ def trained():
     places = grid(POINTS, 32)
     collapsed = 0.2 * WEIGHT + 0
     frames = [places @ WEIGHT, places @ collapsed + torch.tensor([9.0] + [0.0] * 7)]
-    shares = torch.stack([share((POINTS @ WEIGHT).argmax(-1, keepdim=True), 8), torch.eye(8)[0]])
+    experts = torch.eye(8)
+    shares = torch.stack([experts[(POINTS @ WEIGHT).argmax(-1)].mean(0), experts[0]])
     return watch_training(frames, POINTS, LABELS, steps=[0, 300], shares=shares, score=[0.5, 0.9])
 
 
