@@ -58,10 +58,9 @@ class Sources(SphinxDirective):
         taught = lessons(notebooks.parent)
         items = []
         for entry in papers(notebooks):
-            url = address(entry)
-            citing = [each for each in taught if url in each.lesson.links]
+            citing = [each for each in taught if address(entry) in each.lesson.links]
             line = nodes.paragraph("", f"{authors(entry)} ({entry.fields['year']}). ")
-            line += nodes.reference("", plain(entry.fields["title"]), refuri=url, internal=False)
+            line += nodes.reference("", plain(entry.fields["title"]), refuri=address(entry), internal=False)
             line += nodes.Text(f".{where(entry)} In lesson{'s' * (len(citing) > 1)} ")
             for lesson in citing:
                 line += nodes.reference("", lesson.file[:2], refuri=f"{lesson.file}.html", internal=True)

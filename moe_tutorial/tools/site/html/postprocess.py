@@ -5,6 +5,7 @@ scripts from the site itself, and inline scripts by their hash.
 """
 
 import base64
+import gc
 import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -94,6 +95,7 @@ def edit_pages(app: Sphinx, exception: Exception | None) -> None:
     """Apply all of these to every page."""
     if exception or app.builder.format != "html":
         return
+    gc.freeze()  # or the garbage collector checks all of Sphinx's objects again and again while pages are parsed
     for file in Path(app.outdir).glob("*.html"):
         page = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
         remove_unused(page)

@@ -11,8 +11,6 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-BRANCH = "main"  # the one that the workflow site.yml publishes
-
 
 def page_on_github(remote: str) -> str | None:
     """The https address of the repository that a git remote names, or None if it is not on github.com."""
@@ -49,7 +47,7 @@ def add_buttons(app: Sphinx, config: Any) -> None:
     if address:
         config.html_theme_options |= {
             "repository_url": address,
-            "repository_branch": BRANCH,
+            "repository_branch": "main",  # the workflow site.yml publishes this branch
             "path_to_docs": "notebooks",
             "use_issues_button": True,
             "launch_buttons": {
