@@ -17,9 +17,9 @@ UNREAD = re.compile(
     r"<!--.*?-->|```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]+>|^\|[-|: ]+\|$", re.DOTALL | re.MULTILINE
 )
 WIDGET = re.compile(r"\b(sweep|explore_router|watch_training|watch_usage|playground|explorable|token_view)\(")
-PICTURE = re.compile(
-    r"\b(picture|region_maps?|bars|usage_bars|expert_bars|expert_cards|seed_dots|seed_strip|curves|interval_chart|scoreboard|token_path"
-    r"|scatter|sweep|explore_router|watch_training|watch_usage|playground|explorable|token_view)\("
+STILL = re.compile(
+    r"\b(picture|region_maps?|bars|usage_bars|expert_bars|expert_cards|seed_dots|seed_strip|curves|interval_chart"
+    r"|scoreboard|token_path|scatter)\("
 )
 
 
@@ -51,13 +51,14 @@ def code_cell(cell: Cell) -> Counts:
     questions = len(cell.ids("guess")) + sum(len(load(id)) for id in cell.ids("quiz"))
     exercises = int("exercise" in cell.tags)
     calls = re.sub(r"^(from|import) .*?(?<!,)$", "", cell.source, flags=re.MULTILINE)
+    widget = bool(WIDGET.search(calls))
     return Counts(
         lines=solution_lines(cell.source),
         exercises=exercises,
         claims=len(cell.ids("claim")),
-        pictures=int(bool(PICTURE.search(calls))),
+        pictures=int(widget or bool(STILL.search(calls))),
         questions=questions,
-        acts=exercises + questions + int(bool(WIDGET.search(calls))),
+        acts=exercises + questions + int(widget),
     )
 
 
