@@ -288,7 +288,7 @@ def report():
     if is_tree:
         accuracies.append(accuracy(model.hard(x_test)))
         print(f", with one leaf for each point {accuracies[1]:.4f}", end="")
-    print(", shares", *(f"{share:.4f}" for share in shares))
+    print(", shares of the", "leaves" if is_tree else "experts", *(f"{share:.4f}" for share in shares))
     model.train()
     return loss, accuracies, shares
 
