@@ -6,6 +6,7 @@ import re
 import pytest
 from in_lab import jupyterlab, notebook, run_all, run_cell, write_cell
 from playing import Opened
+from playwright.sync_api import expect
 from sampled import sampled
 from test_playground_watch import wander
 
@@ -136,6 +137,14 @@ def test_a_second_view_joins_the_training_and_outlives_the_first(page, lab):
     run_cell(page, 2)
     second = Opened(page, 1)
     page.wait_for_function("+document.querySelectorAll('.moe-root')[1]?.dataset.step > 20")  # it was not begun anew
+    noise = "Noise on the logits"
+    for view, other, key, times, words in (
+        (panel, second, "ArrowRight", 3, "σ = 0.3"),
+        (second, panel, "End", 1, "σ = 3.0"),
+    ):
+        view.press(noise, key, times)
+        other.root.scroll_into_view_if_needed()  # off the screen it draws nothing
+        expect(other.slider(noise)).to_have_attribute("aria-valuetext", words)
     run_cell(page, 0, wait=False)  # another panel takes the place of the first
     page.wait_for_function("document.querySelectorAll('.moe-root')[1]?.dataset.running === 'false'")
     second.button("Play").click()

@@ -55,9 +55,10 @@ export function kernelEngine(show, begun, own, model) {
     link.send({ do: "build", settings, serial }, buffers);
   }
   function receive() {
-    const { now, running, step } = model.get("frame");
+    const { now, running, step, serial: obeyed } = model.get("frame");
     if (!now || link.gone()) return;
     problem = "";
+    serial = Math.max(serial, obeyed); // another view of this widget may have made the last change
     if (running) speed.mark(step);
     if (running && step >= goal) pause();
     drawing.ask();
