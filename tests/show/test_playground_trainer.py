@@ -382,6 +382,7 @@ def test_a_loss_of_ones_own_goes_by_its_name():
         ({"layer": nn.ReLU()}, "layer is ReLU; allowed is a torch.nn.Module with parameters"),
         ({"layer": nn.Linear(2, 2)}, r"layer returns Tensor; allowed is \(scores, routing\)"),
         ({"layer": mixture(d=3)}, "x must have shape"),
+        ({"layer": mixture(d=3), "data": "spirals"}, "x must have shape"),
         ({"layer": mixture(classes=1)}, r"layer returns scores \(128, 1\).* of 2 classes"),
         ({"layer": mixture(17)}, "layer has 17 experts; allowed are 1 to 16"),
         ({"data": (1, 2)}, "data is tuple; allowed is a Dataset"),

@@ -18,6 +18,7 @@ from moe_tutorial.show.arrays import MAX_CLASSES, MAX_POINTS, extent_of, labels_
 from moe_tutorial.show.playground.engines.kernel import LOSSES, KernelTraining
 from moe_tutorial.show.playground.engines.layer import examine, settings_like
 from moe_tutorial.show.web import bundle, read, style
+from moe_tutorial.study import regimes_2d
 from moe_tutorial.study.environment import interactive
 
 RECORDED = 200
@@ -113,8 +114,10 @@ def playground(
     mine = layer if isinstance(layer, nn.Module) else None
     loss = _own_loss(mine, settings)
     own, like = None, None
+    if mine is not None:
+        _, n_classes = examine(mine, regimes_2d(8) if isinstance(data, str) else data, loss)
     if not isinstance(data, str):
-        own = _own(data) if mine is None else _own_of_any_width(data, examine(mine, data, loss)[1])
+        own = _own(data) if mine is None else _own_of_any_width(data, n_classes)
     elif data != "regimes" or preset is None:
         settings = {"data": data, **settings}
     if mine is not None and loss is None and (own is None or own.get("all")):

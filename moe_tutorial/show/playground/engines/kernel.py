@@ -57,9 +57,9 @@ class KernelTraining(anywidget.AnyWidget):
     ):
         super().__init__(**traits)
         self.layer, self._data, self._extent, self._loss = layer, data, list(extent), loss
-        self._first = {} if layer is None else deepcopy(layer.state_dict())
         self._point = 0
-        self.trainer = Trainer(self)
+        self.trainer = Trainer(self)  # first, since it stops another training of this layer
+        self._first = {} if layer is None else deepcopy(layer.state_dict())
         self.start, self.pause = self.trainer.start, self.trainer.pause
         self.advance, self.reset = self.trainer.advance, self.trainer.reset
         self.on_msg(self.trainer.receive)
