@@ -57,6 +57,7 @@ class Claim:
     rule: Rule | None = None
     refutes: str = ""
     timed: bool = False
+    control_passes: bool = False
 
     @property
     def mark(self) -> str:
@@ -67,6 +68,13 @@ class Claim:
     def verdict(self) -> str:
         """The mark in words."""
         return {"✓": "holds", "–": "not on this machine", "✗": "fails"}[self.mark]
+
+    @property
+    def reason(self) -> str:
+        """Why a claim does not hold."""
+        if self.control_passes:
+            return "the control holds as well, so the measurement does not show this"
+        return "the rule says no to what was measured"
 
     @property
     def line(self) -> str:
@@ -124,7 +132,10 @@ _show: Callable[[Claim], None] = print_claim
 
 
 def show_claims_with(show: Callable[[Claim], None]) -> None:
-    """From now on, pass each claim that does not raise to ``show``; ``moe_tutorial.show`` draws a box in JupyterLab."""
+    """From now on, pass each claim to ``show``, also one that does not hold, instead of printing it or raising.
+
+    ``moe_tutorial.show`` does this in JupyterLab, so that a learner's experiment does not stop the lesson.
+    """
     global _show
     _show = show
 
@@ -145,6 +156,8 @@ def claim(
 ) -> None:
     """Print the claim with its figures on one line, or raise if it does not hold.
 
+    In JupyterLab a box shows the claim instead, and nothing raises if it does not hold.
+
     Args:
         id: lesson and number, such as ``"04.2"``.
         statement: the sentence that is claimed.
@@ -164,7 +177,8 @@ def claim(
             verdict.
 
     Raises:
-        ClaimFailed: the rule says no to what was measured, or yes to the control, and the figures are not times.
+        ClaimFailed: the rule says no to what was measured, or yes to the control, the figures are not times, and no
+            other function shows claims (see `show_claims_with`).
         ValueError: a number is not finite, ``measured`` has neither 1 nor ``n_seeds`` numbers, a control has no rule
             or no ``control_is``, a unit has no quantity, or a text contains ``|`` or a line break.
     """
@@ -201,10 +215,10 @@ def claim(
         rule=holds if isinstance(holds, Rule) else None,
         refutes=refutes if yes and not too else "",
         timed=timed,
+        control_passes=too,
     )
-    if not judged.holds and not timed:
-        why = " | the control holds as well, so the measurement does not show this" if too else ""
-        raise ClaimFailed(judged.line + why)
+    if _show is print_claim and not judged.holds and not timed:
+        raise ClaimFailed(f"{judged.line} | {judged.reason}")
     _show(judged)
 
 

@@ -147,10 +147,12 @@ def box(claim: Claim, *, address: str = "", link: str = "") -> str:
 
 
 def display_box(claim: Claim) -> None:
-    """Display a claim as its row in a notebook; the plain text output is its line."""
+    """Display a claim as its row in a notebook, with a sentence if it fails; the plain text output is its line."""
     from IPython.display import display
 
     html = f"<style>{look.css()}{read('web/widgets/claim.css')}</style>{box(claim)}"
+    if claim.mark == "✗":
+        html += f'<p class="moe-claim-why">This does not hold here: {claim.reason}. The lesson goes on.</p>'
     display({"text/plain": claim.line, "text/html": html}, raw=True)
 
 
