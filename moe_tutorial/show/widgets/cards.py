@@ -31,15 +31,16 @@ def beside(*pieces: str) -> str:
     return f'<div class="moe-beside">{"".join(f"<div>{piece}</div>" for piece in pieces)}</div>'
 
 
-def bars(rows: Mapping[str, float], unit: str, strong: Sequence[str] = ()) -> str:
+def bars(rows: Mapping[str, float], unit: str, strong: Sequence[str] = (), whole: float = 0) -> str:
     """Horizontal grey bars, each with its name on the left and its number on the right.
 
     Args:
         rows: name -> nonnegative number; the largest number has the longest bar.
         unit: what the numbers count, as a label for screen readers.
         strong: names drawn in the text colour; the others are lighter.
+        whole: the number that the longest bar stands for, if no row has a larger one.
     """
-    largest = max(rows.values()) or 1
+    largest = max(*rows.values(), whole) or 1
     lines = []
     for name, number in rows.items():
         kind = ' class="moe-strong"' if name in strong else ""
