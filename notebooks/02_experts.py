@@ -23,10 +23,11 @@
 # names for the digits: a 7 on its side is not called 7. The four rules share nothing but pen strokes.
 
 # %% tags=["setup"]
+# Setup: what this lesson uses, and its data.
 import torch
 from torch import nn
 
-from moe_tutorial.course import check, quiz, reveal, scoreboard
+from moe_tutorial.course import check, guess, quiz, reveal, scoreboard
 from moe_tutorial.layers import Experts, MixtureOfExperts
 from moe_tutorial.show import bars, message, picture, sweep
 from moe_tutorial.study import (
@@ -45,13 +46,19 @@ from moe_tutorial.study import (
 torch.set_num_threads(1)  # small models are fastest on one thread
 
 data = digits4("standardised")
-print("training", tuple(data.x_train.shape), " test", tuple(data.x_test.shape))
-print("rules", data.regime_train.unique().tolist())
+print(
+    len(data.x_train),
+    "training images and",
+    len(data.x_test),
+    "test images, each of 64 pixels",
+)
 # The test images come four times, once under each rule, and always in the same order.
 names = data.y_test.reshape(4, -1)
-print("a 7 is called", names[:, names[0] == 7].unique(dim=1).flatten().tolist())
+called = names[:, names[0] == 7].unique(dim=1).flatten().tolist()
+print("in the four rotations a 7 is called", ", ".join(map(str, called)))
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: three images in their four rotations.
 pixels = digits4("raw").x_test.reshape(
     4, -1, 8, 8
 )  # the four rotations of each test image
@@ -87,17 +94,6 @@ picture(
 )
 
 
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "02.gain",
-    "One network with 8 hidden neurons learns all four rules. Four experts with 8 "
-    "neurons each learn one rule each, and an image meets just one of them. Same "
-    "work per image. How much more accurate are the experts?",
-    slider=(-10, 40, 1, "points"),
-)
-
 # %% [markdown]
 # ## Build it: experts side by side
 #
@@ -120,13 +116,13 @@ as_list = nn.ModuleList(expert() for _ in range(4))
 # %% tags=["exercise"]
 def by_loop(x, oracle, experts, n_classes):
     """x (B, d) -> class scores (B, n_classes): experts[oracle[b]] answers image b."""
-    ### BEGIN SOLUTION
     scores = torch.zeros(len(x), n_classes)
+    ### BEGIN SOLUTION
     for i, expert in enumerate(experts):
         mine = oracle == i
         scores[mine] = expert(x[mine])
-    return scores
     ### END SOLUTION
+    return scores
 
 
 # %%
@@ -170,14 +166,10 @@ with torch.no_grad():
 x, oracle = data.x_test[::18], data.regime_test[::18]  # 100 images, under all rules
 everyone = stacked(x, experts.w_in, experts.b_in, experts.w_out, experts.b_out)
 picked = everyone[torch.arange(100), oracle]
-print("images for each expert:", oracle.bincount().tolist())
+assert torch.allclose(picked, by_loop(x, oracle, as_list, 10), atol=1e-6)
+assert torch.allclose(experts(x), everyone, atol=1e-6)
 print("what every expert would say:", tuple(everyone.shape))
-print(
-    "stacked and looped experts agree:",
-    torch.allclose(picked, by_loop(x, oracle, as_list, 10), atol=1e-6),
-)
-same = torch.allclose(experts(x), everyone, atol=1e-6)
-print(f"the package's agree, too: {same}")
+print("list, stack and package give the same answers")
 
 # %% [markdown]
 # `stacked` asked *everyone*, and then we picked: the right answer for four times the work. The package can also sort the
@@ -208,6 +200,7 @@ bill = check("02.bill", bill)
 
 
 # %% tags=["measure"]
+# Measured: parameters and multiplications of the four.
 def dense(width):
     return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
 
@@ -229,8 +222,7 @@ work = {name: multiplications(ask, x) / len(x) for name, (_, ask) in candidates.
 print(f"{'':26}{'total':>8}{'active':>8}{'multiplications an image':>27}")
 for name, ((total, active), _) in candidates.items():
     print(f"{name:26}{total:8,}{active:8,}{work[name]:27,.0f}")
-as_many = parameters(experts) == bill(4, 1, 64, 8, 10)[0]
-print(f"PyTorch finds as many parameters: {as_many}")
+assert parameters(experts) == bill(4, 1, 64, 8, 10)[0]
 
 # %% [markdown]
 # An expert multiplies 64 x 8 numbers on the way in and 8 x 10 on the way out. Which dense network is it fair to hold
@@ -242,7 +234,7 @@ print(f"PyTorch finds as many parameters: {as_many}")
 # Remember both. A comparison that shows one of them hides the other.
 
 # %% tags=["measure"]
-by_hand = 64 * 8 + 8 * 10
+# Claim 02.1.
 claim(
     "02.1",
     "Asking one of four experts costs as many multiplications as one dense network of "
@@ -253,13 +245,14 @@ claim(
     control_is="all four asked",
     quantity="multiplications of the experts over those of the dense network",
 )
-print("by hand:", by_hand)
+print("by hand:", 64 * 8 + 8 * 10)
 
 # %% [markdown]
 # Try other sizes: each move builds the layer and counts anew. A real router chooses here, and is on the bill.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
+# Three sliders: experts, how many are chosen, and their width.
 def show_cost(n_experts, top_k, width):
     top_k = min(top_k, n_experts)
     layer = MixtureOfExperts(64, width, n_experts, top_k, expert_bias=False)
@@ -296,61 +289,69 @@ sweep(
 # %% [markdown]
 # ## Train it
 #
-# For training we write the oracle's word into one more column beside the pixels. `mixed` asks all experts and multiplies
-# their answers by 1 for the chosen one and 0 for the others: the same answers again, and many seeds can train as one
-# batched model.
+# No image meets two experts. So each expert trains by itself, on its own images, and at the test each answers its own.
 
 
 # %%
-class OracleMixture(nn.Module):
-    """Four experts. x (B, 65): 64 pixels, then the number of the expert."""
-
-    def __init__(self):
-        super().__init__()
-        self.experts = Experts(n_experts=4, d_model=64, d_hidden=8, d_out=10)
-
-    def forward(self, x):
-        pixels, chosen = x[:, :64], x[:, 64].long()
-        return self.experts.mixed(pixels, torch.eye(4)[chosen])
-
-
-def told(train_word, test_word):
-    """The data with the oracle's word as a 65th column."""
-    return data._replace(
-        x_train=torch.cat([data.x_train, train_word[:, None]], dim=1),
-        x_test=torch.cat([data.x_test, test_word[:, None]], dim=1),
-    )
+def trained_apart(oracle_train, oracle_test):
+    """Test accuracy of four experts, each trained on what the oracle sends to it: (10,)."""
+    right = torch.zeros(10)
+    for i in range(4):
+        learns, answers = oracle_train == i, oracle_test == i
+        own = data._replace(x_train=data.x_train[learns], y_train=data.y_train[learns])
+        trained = train(expert, own, seeds(40)[i::4], batch_size=128 // 4)
+        accuracy = trained.accuracy(data.x_test[answers], data.y_test[answers])
+        right += accuracy * answers.sum()
+    return right / len(data.y_test)
 
 
 # %% [markdown]
-# The control is an oracle that knows nothing: a throw of dice sends each image to one of the four experts. Same experts,
-# same cost, same training. Only the knowledge is gone.
-
-# %% tags=["measure"]
-dice = torch.Generator().manual_seed(seeds(1)[0])
-knows = told(data.regime_train, data.regime_test)
-knows_nothing = told(
-    torch.randint(4, data.y_train.shape, generator=dice),
-    torch.randint(4, data.y_test.shape, generator=dice),
-)
-
-contestants = {
-    "dense, 8 neurons": (lambda: dense(8), data),
-    "dense, 32 neurons": (lambda: dense(32), data),
-    "experts and an oracle": (OracleMixture, knows),
-    "experts and dice": (OracleMixture, knows_nothing),
-}
-accuracy = {
-    name: train(build, its_data, seeds(10)).accuracy(its_data.x_test, its_data.y_test)
-    for name, (build, its_data) in contestants.items()
-}
-gain = {name: accuracy[name] - accuracy["dense, 8 neurons"] for name in accuracy}
-
-# %% [markdown]
-# Ten seeds have trained. Your guess:
+# A dense network takes batches of 128 images, and each of the four experts batches of 32. So all see as many.
+#
+# The control is an oracle that knows nothing: its words are shuffled, as if by dice. Each expert gets as many images as
+# before. Same experts, same cost, same training. Only the knowledge is gone.
 
 # %% tags=["guess", "nbval-ignore-output"]
-reveal("02.gain", 100 * float(gain["experts and an oracle"].mean()))
+# A guess.
+guess(
+    "02.gain",
+    "One network with 8 hidden neurons learns all four rules. Four experts with 8 "
+    "neurons each learn one rule each, and an image meets just one of them. Same "
+    "work per image. How much more accurate are the experts?",
+    slider=(-10, 40, 1, "points"),
+)
+
+
+# %% tags=["measure", "02.gain"]
+# Measured over ten seeds: accuracy of the experts and of two dense networks.
+def shuffled(words):
+    """The same words in a random order."""
+    return words[torch.randperm(len(words), generator=generator)]
+
+
+generator = torch.Generator().manual_seed(seeds(1)[0])
+dice_train, dice_test = shuffled(data.regime_train), shuffled(data.regime_test)
+
+
+def dense_accuracy(width):
+    """Test accuracy of ten dense networks of this width."""
+    trained = train(lambda: dense(width), data, seeds(10))
+    return trained.accuracy(data.x_test, data.y_test)
+
+
+accuracy = {
+    "dense, 8 neurons": dense_accuracy(8),
+    "dense, 32 neurons": dense_accuracy(32),
+    "experts and an oracle": trained_apart(data.regime_train, data.regime_test),
+    "experts and dice": trained_apart(dice_train, dice_test),
+}
+gain = {
+    name: 100 * (accuracy[name] - accuracy["dense, 8 neurons"]) for name in accuracy
+}
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal("02.gain", float(gain["experts and an oracle"].mean()))
 
 # %% [markdown]
 # ## The scoreboard
@@ -358,7 +359,8 @@ reveal("02.gain", 100 * float(gain["experts and an oracle"].mean()))
 # With these four begins a scoreboard that goes through the course. Whatever a later lesson trains on `digits4` has to
 # find its place among them. The neurons are the hidden ones: how many an image meets, of how many that are kept.
 
-# %% tags=["measure", "remove-output"]
+# %% tags=["measure", "remove-output", "02.gain"]
+# Four rows for the scoreboard.
 rows = score(
     "02",
     {
@@ -369,7 +371,8 @@ rows = score(
     },
 )
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "02.gain"]
+# Drawn: the scoreboard.
 scoreboard(
     rows,
     title="Experts that an oracle directs get "
@@ -382,30 +385,34 @@ scoreboard(
 #
 # Against the dense network of equal active cost:
 
-# %% tags=["measure"]
+# %% tags=["measure", "02.gain"]
+# Claim 02.2.
 claim(
     "02.2",
     "Experts directed by an oracle beat one dense network of equal active cost by "
     "more than ten points",
     measured=gain["experts and an oracle"],
-    holds=above(0.10),
+    holds=above(10),
     control=gain["experts and dice"],
     control_is="experts chosen by dice",
     quantity="accuracy gained",
+    unit="points",
 )
 
 # %% [markdown]
 # Against the dense network of equal total size, which does four times the work for each image:
 
 # %% tags=["measure"]
+# Claim 02.3.
 claim(
     "02.3",
     "On this data they also beat the dense network of equal total size",
-    measured=accuracy["experts and an oracle"] - accuracy["dense, 32 neurons"],
-    holds=above(0.02),
-    control=accuracy["experts and dice"] - accuracy["dense, 32 neurons"],
+    measured=gain["experts and an oracle"] - gain["dense, 32 neurons"],
+    holds=above(2),
+    control=gain["experts and dice"] - gain["dense, 32 neurons"],
     control_is="experts chosen by dice",
     quantity="accuracy gained",
+    unit="points",
 )
 
 # %% [markdown]
@@ -415,6 +422,7 @@ claim(
 # something to divide. Splitting a network is no good in itself: with dice it is worse than not splitting.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("02")
 
 # %% [markdown]
@@ -424,7 +432,8 @@ quiz("02")
 # neurons that learns from a quarter of the images, in batches a quarter as large, should do as badly.
 
 # %% tags=["measure"]
-quarter = knows_nothing.x_train[:, 64] == 0  # the images that the dice sent to expert 0
+# Claim 02.4.
+quarter = dice_train == 0  # the images that the dice sent to expert 0
 few_images = data._replace(x_train=data.x_train[quarter], y_train=data.y_train[quarter])
 on_a_quarter = train(lambda: dense(8), few_images, seeds(10), batch_size=128 // 4)
 on_a_quarter = on_a_quarter.accuracy(data.x_test, data.y_test)
@@ -433,22 +442,23 @@ claim(
     "02.4",
     "Experts chosen by dice are as accurate, within three points, as one dense network "
     "of an expert's size that learns from a quarter of the data",
-    measured=accuracy["experts and dice"] - on_a_quarter,
-    holds=between(-0.03, 0.03),
-    control=accuracy["experts and dice"] - accuracy["dense, 8 neurons"],
+    measured=100 * (accuracy["experts and dice"] - on_a_quarter),
+    holds=between(-3, 3),
+    control=gain["experts and dice"],
     control_is="the dense network learns from all of the data",
     quantity="difference in accuracy",
+    unit="points",
 )
 
 # %% [markdown]
 # ## Try it
 #
-# 1. Let the oracle lie to some images: before `told`, replace a tenth of `data.regime_test` by random numbers. Which
-#    claim stops the lesson, and how much did one wrong word in ten cost?
-# 2. Let the oracle's word be the answer's remainder: `told(data.y_train % 4, data.y_test % 4)`. Is that oracle better
-#    than the one that knows the rule, and why would it be cheating?
-# 3. Give the oracle only two experts: `told(data.regime_train // 2, data.regime_test // 2)`. Where does the accuracy
-#    land between the contestants?
+# 1. Let the oracle lie at the test: give `trained_apart` a copy of `data.regime_test` with random numbers in a tenth of its
+#    places. How much does one wrong word in ten cost?
+# 2. Let the oracle's word be the answer's remainder: `trained_apart(data.y_train % 4, data.y_test % 4)`. Is that oracle
+#    better than the one that knows the rule, and why would it be cheating?
+# 3. Let the oracle use two experts only: `trained_apart(data.regime_train // 2, data.regime_test // 2)`. Where does the
+#    accuracy land between the others?
 #
 # ## Recap
 #
