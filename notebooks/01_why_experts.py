@@ -305,7 +305,7 @@ curves(
     xticks={f: f"{f:.0%}" for f in fractions},
     ylim=(0, 1.05),
     legend=True,
-    title=f"A tenth of the neurons keeps {tenth[max(tenth, key=tenth.get)]:.0%} accuracy, if each digit picks its own",
+    title=f"A tenth of the neurons keeps {tenth[max(tenth, key=tenth.get)]:.0%} accuracy, if each digit chooses its own",
     note=(
         "Mean of ten networks. Dashed and dotted: as many neurons, chosen without "
         "looking at the digit."
@@ -521,7 +521,7 @@ interval_chart(
 #
 # ## From neurons to experts
 #
-# A router picks no single neurons. It picks **experts**, which are small networks. The leap is smaller than it seems. Cut
+# A router chooses no single neurons. It chooses **experts**, which are small networks. The leap is smaller than it seems. Cut
 # the hidden layer into eight blocks. Each block, with its columns of output weights, is a small network of its own, and
 # the scores are the sum of what the eight say:
 
@@ -556,14 +556,14 @@ claim(
     measured=100 * (accuracy_all - torch.tensor(with_block)),
     holds=above(2),
     control=100 * (accuracy_all - accuracies("each digit's own", WIDTH // 8)),
-    control_is="as many neurons, picked one by one",
+    control_is="as many neurons, chosen one by one",
     quantity="drop in accuracy",
     unit="points",
 )
 
 # %% [markdown]
 # The neurons that a digit needs lie scattered over the blocks. Nobody had asked them to lie together. A mixture asks: its
-# blocks are trained to be picked.
+# blocks are trained to be chosen.
 #
 # ## Further: is any neuron idle?
 #
@@ -599,7 +599,7 @@ print(f"for one digit, {fire:.0%} of the neurons fire")
 # | people think of: a topic of expertise | what is built: an expert for each token |
 # |---|---|
 # | One expert knows physics, another French. | Nobody gives an expert a topic. It learns from the tokens that it gets. |
-# | A question goes to the expert on it. | The router picks for each token, in each layer. One sentence can meet many experts. |
+# | A question goes to the expert on it. | The router chooses for each token, in each layer. One sentence can meet many experts. |
 #
 # Lesson 08 measures who handles what in a small language model.
 

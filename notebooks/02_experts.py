@@ -165,14 +165,14 @@ with torch.no_grad():
 
 x, oracle = data.x_test[::18], data.regime_test[::18]  # 100 images, under all rules
 everyone = stacked(x, experts.w_in, experts.b_in, experts.w_out, experts.b_out)
-picked = everyone[torch.arange(100), oracle]
-assert torch.allclose(picked, by_loop(x, oracle, as_list, 10), atol=1e-6)
+answered = everyone[torch.arange(100), oracle]
+assert torch.allclose(answered, by_loop(x, oracle, as_list, 10), atol=1e-6)
 assert torch.allclose(experts(x), everyone, atol=1e-6)
 print("what every expert would say:", tuple(everyone.shape))
 print("list, stack and package give the same answers")
 
 # %% [markdown]
-# `stacked` asked *everyone*, and then we picked: the right answer for four times the work. The package can also sort the
+# `stacked` asked *everyone*, and then we chose: the right answer for four times the work. The package can also sort the
 # images by expert first, and then each expert computes only its own. The answer is the same. The bill is not.
 #
 # ## Count it

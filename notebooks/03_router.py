@@ -18,9 +18,10 @@
 # way is almost disappointingly plain: one matrix. Here is a digit on its way through what you will have written at the end.
 
 # %% tags=["setup"]
+# Setup: what this lesson uses, six digits, and a router's matrix.
 import torch
 
-from moe_tutorial.course import check, quiz, reveal
+from moe_tutorial.course import check, guess, quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     explore_router,
@@ -48,6 +49,7 @@ tokens = data.x_test[:6]  # six digits, 64 pixels each
 weight = torch.randn(8, 64) / 8  # a router's matrix: a row for each of 8 experts
 
 # %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the way of one digit.
 with torch.random.fork_rng(), torch.no_grad():  # what is drawn below stays the same
     preview = Router(d_model=64, n_experts=8, top_k=2)
     preview.weight.copy_(weight)
@@ -61,17 +63,6 @@ token_path(preview(tokens), token=0, name="the first digit")
 # 2. **Compare.** The softmax turns a token's logits into probabilities: all positive, and they add up to 1.
 # 3. **Choose.** The `k` largest stay. Their probabilities are the *gate weights* that scale the experts' answers.
 # 4. **Join.** Ask the chosen experts, weigh what they say, add it up. $E_i(x)$ is what expert $i$ says.
-
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "03.temperature",
-    "A router's temperature divides its logits before the softmax. Turn it up, and "
-    "the probabilities come closer together. How many of a hundred tokens will go "
-    "to another expert than before?",
-    slider=(0, 100, 1, "of 100"),
-)
 
 # %% [markdown]
 # ## Build it: three steps
@@ -87,8 +78,8 @@ def route(x, weight, k):
     logits = x @ weight.T
     probs = logits.softmax(dim=-1)
     weights, chosen = probs.topk(k, dim=-1)
-    return chosen, weights
     ### END SOLUTION
+    return chosen, weights
 
 
 # %%
@@ -105,36 +96,42 @@ with torch.no_grad():
     router.weight.copy_(weight)
 routing = router(tokens)
 
-print("fields:", ", ".join(routing._fields[:4]))
-print("same choice: ", torch.equal(routing.indices, chosen))
-print("same weights:", torch.allclose(routing.weights, weights))
+assert torch.equal(routing.indices, chosen)
+assert torch.allclose(routing.weights, weights)
+print("a Routing has", ", ".join(routing._fields[:4]))
 
 # %% [markdown]
 # ## Turn the temperature
 #
-# Now your guess. A token divided by 3 has logits divided by 3, so your `route` can turn the temperature. How many digits
-# go to other experts than at temperature 1?
+# A token divided by 3 has logits divided by 3. So your `route` can turn the temperature.
 
-# %%
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "03.temperature",
+    "A router's temperature divides its logits before the softmax. Turn it up, and "
+    "the probabilities come closer together. How many of a hundred tokens will go "
+    "to another expert than before?",
+    slider=(0, 100, 1, "of 100"),
+)
+
+# %% tags=["03.temperature"]
 x, W = data.x_test.double(), weight.double()  # so that rounding breaks no tie
 before, _ = route(x, W, k=2)
 otherwise = []
 for temperature in (0.1, 0.3, 3.0, 10.0):
     now, _ = route(x / temperature, W, k=2)
     otherwise.append((now != before).any(-1).double().mean().item())
+print("part of the digits that change experts:", otherwise)
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 reveal("03.temperature", 100 * max(otherwise))
 
 # %% [markdown]
 # *Why:* dividing all logits by one positive number keeps their order, and top-k looks at nothing else. What moves is how
 # much the chosen ones count.
-
-# %%
-assert max(otherwise) == 0
-print("part of the digits that change experts:", otherwise)
-
-# %% [markdown]
+#
 # (If experts were *drawn* from the probabilities, temperature would matter. Mixtures of experts as they are built today
 # rarely draw.)
 #
@@ -143,7 +140,8 @@ print("part of the digits that change experts:", otherwise)
 # Digits have 64 dimensions. To see what a router does, we give it points with two. Each place in the picture has the
 # colour of the expert that gets it, deeper where the router is surer.
 
-# %% tags=["draw"]
+# %% tags=["setup"]
+# Setup: points in the plane, and two fresh routers for them.
 points = regimes_2d(n=240, seed=seeds(1)[0])
 
 
@@ -163,7 +161,8 @@ through_the_middle = fresh_router(2)
 anywhere = fresh_router(3)
 places = grid(points.x_train, 96)
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the regions of the two routers.
 with torch.no_grad():
     views = {
         "two inputs": through_the_middle(places).probs,
@@ -204,8 +203,7 @@ region_maps(
 def topk_then_softmax(logits, k):
     """logits (T, E) -> gate weights of each token's k experts, best first (T, k)."""
     ### BEGIN SOLUTION
-    best = logits.topk(k, dim=-1).values
-    return best.softmax(dim=-1)
+    return logits.topk(k, dim=-1).values.softmax(dim=-1)
     ### END SOLUTION
 
 
@@ -215,7 +213,8 @@ topk_then_softmax = check("03.topk_then_softmax", topk_then_softmax)
 # %% [markdown]
 # Both ways for one token, side by side:
 
-# %%
+# %% tags=["measure"]
+# Measured: the gate weights of one token, in three ways.
 some_logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
 for k in (1, 2):
     first = some_logits.softmax(-1).topk(k).values
@@ -241,7 +240,7 @@ first = logits.softmax(-1).topk(2).values
 renormalised = first / first.sum(-1, keepdim=True)
 assert torch.allclose(renormalised, topk_then_softmax(logits, 2))
 assert (topk_then_softmax(logits, 1) == 1).all()
-print(f"so for all {len(x):,} digits")
+print(f"so it is for all {len(x):,} digits")
 
 # %% [markdown]
 # A weight that is always 1 looks harmless. The next lesson shows what it breaks.
@@ -250,7 +249,8 @@ print(f"so for all {len(x):,} digits")
 #
 # Three theorems, and what each needs. The temperature has to be one for all experts:
 
-# %% tags=["measure"]
+# %% tags=["measure", "03.temperature"]
+# Claim 03.1.
 temperatures = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)
 
 
@@ -298,6 +298,7 @@ claim(
 # Softmax first agrees with top-k first only where it is renormalised:
 
 # %% tags=["measure"]
+# Claim 03.2.
 orders = {
     "softmax, then top-k": {"gate": "softmax_topk"},
     "softmax, then top-k, renormalised": {"gate": "softmax_topk", "renormalize": True},
@@ -342,9 +343,9 @@ claim(
 # %% [markdown]
 # And the weight is the same for every token only where the softmax sees the chosen alone:
 
+
 # %% tags=["measure"]
-
-
+# Claim 03.3.
 def spread(order):
     """Standard deviation of the only gate weight over the digits: a number a seed."""
     return [
@@ -367,11 +368,12 @@ claim(
 # So which gate weights does temperature move? All but those that are always 1:
 
 # %% tags=["measure"]
-print("Temperature 3 changes the gate weights:")
+# Measured: the largest change of a gate weight at temperature 3.
+print("Temperature 3 moves a gate weight by at most")
 for top_k in (1, 2):
     for order in orders:
         moved = gate_weights(order, top_k, x / 3, W) - gate_weights(order, top_k, x, W)
-        print(f"  k = {top_k}  {order:34}", bool(moved.abs().max() > 1e-6))
+        print(f"  k = {top_k}  {order:34} {moved.abs().max():.2f}")
 
 # %% [markdown]
 # ## Push it around
@@ -382,6 +384,7 @@ for top_k in (1, 2):
 # Which of your moves shift the *borders*, and which shift only the *weights*?
 
 # %% tags=["draw", "nbval-ignore-output"]
+# A router to push around.
 explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 
 # %% [markdown]
@@ -392,6 +395,7 @@ explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 # router, and may bend its borders.
 
 # %% tags=["measure"]
+# Claim 03.4.
 pairs = torch.randint(
     len(x), (2, 20_000), generator=torch.Generator().manual_seed(seeds(1)[0])
 )
@@ -444,6 +448,7 @@ claim(
 # third in the middle, where those two are both above it. That is rare here, and it happens:
 
 # %% tags=["measure"]
+# Claim 03.5.
 claim(
     "03.5",
     "With two experts chosen, there are inputs that both go to an expert to which their "
@@ -460,10 +465,10 @@ claim(
 # %% [markdown]
 # ## A mixture, whole
 #
-# You have a router that picks two experts for a token and says how much each should count. Put experts behind it. What is
-# missing is the sentence that joins them: *ask the picked ones, weigh what they say, add it up.*
+# You have a router that chooses two experts for a token and says how much each should count. Put experts behind it. What is
+# missing is the sentence that joins them: *ask the chosen ones, weigh what they say, add it up.*
 #
-# $$y = \sum_{i \in \text{picked}} g_i \, E_i(x)$$
+# $$y = \sum_{i \in \text{chosen}} g_i \, E_i(x)$$
 #
 # where $g_i$ is the gate weight of expert $i$.
 #
@@ -474,13 +479,13 @@ claim(
 # %% tags=["exercise"]
 def my_mixture(x, chosen, weights, experts):
     """x (T, d), chosen and weights (T, k), a list of E experts -> y (T, d_out)."""
-    ### BEGIN SOLUTION
     y = 0
+    ### BEGIN SOLUTION
     for i, expert in enumerate(experts):
-        counts = weights * (chosen == i)  # 0 where the token did not pick expert i
+        counts = weights * (chosen == i)  # 0 where the token did not choose expert i
         y = y + counts.sum(-1, keepdim=True) * expert(x)
-    return y
     ### END SOLUTION
+    return y
 
 
 # %%
@@ -499,19 +504,21 @@ chosen, weights = route(tokens, router.weight, k=2)
 y = my_mixture(tokens, chosen, weights, experts)
 
 package, routing = moe(tokens)
-same = torch.allclose(y, package, atol=1e-6)
-print(f"same answers as the package's layer: {same}")
+assert torch.allclose(y, package, atol=1e-6)
+print("your layer and the package's say the same about", len(y), "digits")
 
 # %% [markdown]
 # The way of the second digit through your layer:
 
 # %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the way of the second digit.
 token_path(routing, token=1, name="the second digit")
 
 # %% [markdown]
 # And one more guess.
 
 # %% tags=["guess", "nbval-ignore-output"]
+# A guess.
 guess(
     "03.order",
     "Somebody numbers the experts the other way round, and the router's rows with "
@@ -519,24 +526,21 @@ guess(
     choices=["not at all", "a little", "completely"],
 )
 
-# %% [markdown]
-# Try it: the experts and the router's rows, numbered from the other end.
-
-# %%
+# %% tags=["03.order"]
 with torch.no_grad():
     renumbered = route(tokens, router.weight.flip(0), k=2)
     moved = (my_mixture(tokens, *renumbered, experts[::-1]) - y).abs().max().item()
+print(f"the answer moves by at most {moved:.6f}")
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 reveal("03.order", "not at all" if moved < 1e-6 else "completely")
-
-# %%
-print("the answers differ by less than a millionth:", moved < 1e-6)
 
 # %% [markdown]
 # An expert's number means nothing. What an expert *is* comes from what the router sends it.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("03")
 
 # %% [markdown]
@@ -567,7 +571,7 @@ playground(moe, E=6)
 # ## Recap
 #
 # - A router is one matrix, a softmax, and a choice of the `k` largest.
-# - A mixture asks the picked experts, multiplies each answer by its gate weight, and adds them up.
+# - A mixture asks the chosen experts, multiplies each answer by its gate weight, and adds them up.
 # - With one expert chosen its regions are convex; with two they need not be.
 # - Temperature never moves the borders. It moves the weights, except where they are always 1.
 # - Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both weigh every token alike.

@@ -14,10 +14,11 @@
 # 30 minutes. You leave able to derive the gradient that reaches the router, match autograd with it, and spot the
 # routers that cannot learn.
 #
-# Picking an expert is a jump. Nudge a logit a little, and the same expert is picked: nothing changes, so the slope is
-# zero. How can a loss teach a router to pick better?
+# Choosing an expert is a jump. Nudge a logit a little, and the same expert is chosen: nothing changes, so the slope is
+# zero. How can a loss teach a router to choose better?
 
 # %% tags=["setup"]
+# Setup: what this lesson uses.
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,9 @@ from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     grid,
     interval_chart,
-    region_maps,
+    look,
+    picture,
+    table,
     watch_training,
 )
 from moe_tutorial.study import (
@@ -36,6 +39,7 @@ from moe_tutorial.study import (
     claim,
     digits4,
     in_every_seed,
+    multiplications,
     regimes_2d,
     score,
     seeds,
@@ -47,6 +51,7 @@ from moe_tutorial.study import (
 torch.set_num_threads(1)  # small models are fastest on one thread
 
 # %% tags=["setup"]
+# Setup: the plane, and what is noted of a mixture while it trains.
 plane = regimes_2d(seed=seeds(1)[0])
 places = grid(plane.x_train, 40)
 STEPS, EVERY = 800, 20
@@ -80,17 +85,18 @@ def training_step(moe, optimizer, x, y):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    return loss
     ### END SOLUTION
+    return loss
 
 
 # %%
 training_step = check("04.training_step", training_step)
 
 # %% [markdown]
-# The rest of the training is a loop over such steps:
+# The rest of the training is a loop over such steps.
 
 # %% tags=["measure"]
+# Trained by your step: a mixture of four experts on the plane.
 torch.manual_seed(seeds(1)[0])
 moe = MixtureOfExperts(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)
 optimizer = torch.optim.Adam(moe.parameters(), lr=1e-2)
@@ -100,43 +106,18 @@ for step in range(STEPS + 1):
         history.append(snapshot(moe))
     rows = torch.randint(len(plane.x_train), (128,))
     training_step(moe, optimizer, plane.x_train[rows], plane.y_train[rows])
-print("snapshots:", len(history))
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-moments = [0, len(history) // 8, len(history) // 3, -1]
-steps = range(0, STEPS + 1, EVERY)
-region_maps(
-    {
-        f"step {steps[moment]}, {history[moment][2]:.0%} right": history[moment][
-            0
-        ].softmax(-1)
-        for moment in moments
-    },
-    places,
-    plane.x_train[:60],
-    plane.y_train[:60],
-    title=f"The router's regions turn until accuracy has gone from {history[0][2]:.0%} to {history[-1][2]:.0%}",
-    note=(
-        "One run, four moments. Colour: the expert that gets the place, deeper "
-        "where the router is surer. Shape: class."
-    ),
-    alt=(
-        "Four maps of the plane during training. The four regions move toward the four "
-        f"quarters, and accuracy goes from {history[0][2]:.0%} to {history[-1][2]:.0%}."
-    ),
-)
+print(f"{history[0][2]:.0%} right before training, {history[-1][2]:.0%} after it")
 
 # %% [markdown]
-# ### Further: the same run as a film
-#
-# Press play, or pull the slider, and watch the borders look for the quarters.
+# Press play, and watch the borders look for the quarters.
 
 # %% tags=["draw", "nbval-ignore-output"]
+# A film of this training.
 watch_training(
     torch.stack([logits for logits, _, _ in history]),
     plane.x_train[:240],
     plane.y_train[:240],
-    steps=list(steps),
+    steps=list(range(0, STEPS + 1, EVERY)),
     shares=torch.stack([shares for _, shares, _ in history]),
     score=[correct for _, _, correct in history],
     score_name="accuracy",
@@ -145,14 +126,14 @@ watch_training(
 # %% [markdown]
 # ## Derive it: one token
 #
-# A token $x$ has logits $z = Wx$ and probabilities $p = \mathrm{softmax}(z)$. The $k$ likeliest experts are picked. Call
-# their set $C$, and let $g_i = p_i$ for a picked expert and $g_i = 0$ for the others. $E_i(x)$ is what expert $i$ answers,
+# A token $x$ has logits $z = Wx$ and probabilities $p = \mathrm{softmax}(z)$. The $k$ likeliest experts are chosen. Call
+# their set $C$, and let $g_i = p_i$ for a chosen expert and $g_i = 0$ for the others. $E_i(x)$ is what expert $i$ answers,
 # and the layer's output is
 #
 # $$y = \sum_i g_i \, E_i(x)$$
 #
 # Behind it stands a loss $L(y)$. We need its slope $\partial L / \partial z_j$ at the logit of every expert $j$. Numbers
-# first: six experts, two picked.
+# first, in NumPy: six experts, two chosen.
 
 # %%
 n_experts, k, d = 6, 2, 5
@@ -165,9 +146,9 @@ target = rng.normal(size=d)
 z = W @ x
 p = np.exp(z - z.max())
 p = p / p.sum()
-picked = np.argsort(-p)[:k]
+chosen = np.argsort(-p)[:k]
 g = np.zeros(n_experts)
-g[picked] = p[picked]
+g[chosen] = p[chosen]
 y = g @ answers
 loss = ((y - target) ** 2).mean()
 print("gate weights that are not zero:", np.count_nonzero(g), "of", n_experts)
@@ -187,30 +168,30 @@ dL_dy = 2 / d * (y - target)
 # $$\frac{\partial L}{\partial g_i} = \Big\langle \frac{\partial L}{\partial y},\, E_i(x) \Big\rangle \quad \text{for } i \in C$$
 #
 # where $\langle a, b \rangle$ is the dot product: multiply entry by entry, and add up. The weight of an expert that was
-# not picked stays 0, so we give it no slope.
+# not chosen stays 0, so we give it no slope.
 
 # %%
 dL_dg = np.zeros(n_experts)
-dL_dg[picked] = answers[picked] @ dL_dy
+dL_dg[chosen] = answers[chosen] @ dL_dy
 
 # %% [markdown]
-# **Step 3: from the gate to the logits.** Here the picking happened, and here is the trick: we do not differentiate the
-# picking. We differentiate the *weight*. A picked expert's weight is its probability, which depends smoothly on *all*
+# **Step 3: from the gate to the logits.** Here the choice happened, and here is the trick: we do not differentiate the
+# choice. We differentiate the *weight*. A chosen expert's weight is its probability, which depends smoothly on *all*
 # logits:
 #
 # $$\frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j)$$
 #
-# where $\delta_{ij}$ is 1 if $i = j$, and 0 otherwise. So a logit moves the weights of all picked experts at once, and the
+# where $\delta_{ij}$ is 1 if $i = j$, and 0 otherwise. So a logit moves the weights of all chosen experts at once, and the
 # chain rule adds up what comes through each:
 #
 # $$\frac{\partial L}{\partial z_j} = \sum_{i \in C} \frac{\partial L}{\partial g_i}\, p_i\,(\delta_{ij} - p_j)$$
 #
-# **Your turn.** This sum, for all $j$. Experts that were not picked have a 0 in `dL_dg`, so it may run over all.
+# **Your turn.** This sum, for all $j$. Experts that were not chosen have a 0 in `dL_dg`, so it may run over all.
 
 
 # %% tags=["exercise"]
 def gate_gradient(p, dL_dg):
-    """p (E,), dL_dg (E,), 0 for experts that were not picked -> dL_dz (E,)."""
+    """Arrays p (E,), dL_dg (E,), 0 for experts that were not chosen -> dL_dz (E,)."""
     ### BEGIN SOLUTION
     s = p * dL_dg
     return s - p * s.sum()
@@ -222,7 +203,7 @@ gate_gradient = check("04.gate_gradient", gate_gradient)
 dL_dz = gate_gradient(p, dL_dg)
 
 # %% [markdown]
-# Sort the sum by its two parts. With $s_i = p_i \, \partial L/\partial g_i$, which is 0 for experts that were not picked,
+# Sort the sum by its two parts. With $s_i = p_i \, \partial L/\partial g_i$, which is 0 for experts that were not chosen,
 #
 # $$\boxed{\;\frac{\partial L}{\partial z_j} = s_j - p_j \sum_i s_i\;}$$
 #
@@ -230,6 +211,7 @@ dL_dz = gate_gradient(p, dL_dg)
 # $\partial L/\partial W = (\partial L / \partial z)\, x^\top$. That is all. Now let autograd do the same.
 
 # %% tags=["measure"]
+# Measured: the same gradient by autograd.
 by_hand = np.outer(dL_dz, x)
 
 
@@ -237,46 +219,87 @@ def by_autograd(W, x, answers, target, k, renormalize=False):
     """Gradient of the loss for the router's weight, (E, d), by PyTorch."""
     W = torch.tensor(W, requires_grad=True)
     probs = (W @ torch.tensor(x)).softmax(-1)
-    weights, chosen = probs.topk(k)
+    weights, indices = probs.topk(k)
     if renormalize:
         weights = weights / weights.sum()
-    output = weights @ torch.tensor(answers)[chosen]
+    output = weights @ torch.tensor(answers)[indices]
     F.mse_loss(output, torch.tensor(target)).backward()
     return W.grad.numpy()
 
 
-print(
-    "same to ten decimals:",
-    np.abs(by_hand - by_autograd(W, x, answers, target, k)).max() < 1e-10,
-)
+gap = np.abs(by_hand - by_autograd(W, x, answers, target, k)).max()
+assert gap < 1e-10
+print("by hand and by autograd: the same to ten decimals")
 
 # %% [markdown]
 # ## Read it
 #
 # Training moves each logit *against* its gradient. Look at the two terms.
 #
-# - $s_j$ is negative when more of expert $j$'s answer would lower the loss. Then its logit rises: **a picked expert that
-#   helps is picked more.**
-# - $p_j \sum_i s_i$ goes to everyone. If the picked ones help together, the others' logits fall, in proportion to $p_j$.
-#   If the picked ones hurt together, the others' rise, and they get their chance.
+# - $s_j$ is negative when more of expert $j$'s answer would lower the loss. Then its logit rises: **a chosen expert that
+#   helps is chosen more.**
+# - $p_j \sum_i s_i$ goes to everyone. If the chosen ones help together, the others' logits fall, in proportion to $p_j$.
+#   If the chosen ones hurt together, the others' rise, and they get their chance.
 #
 # So about an expert that it did not ask, the router hears one thing only: that somebody else did well or badly. Keep this
 # in mind for lesson 05.
 #
-# It hears this because a probability depends on all logits. Renormalise, that is, divide the picked weights by their sum,
-# and it no longer does. For picked experts,
+# It hears this because a probability depends on all logits. Renormalise, that is, divide the chosen weights by their sum,
+# and it no longer does. For chosen experts,
 #
 # $$\frac{p_i}{\sum_{c \in C} p_c} = \frac{e^{z_i}}{\sum_{c \in C} e^{z_c}}$$
 #
-# and the logits of the unpicked have dropped out. Their gradient is 0:
+# and the logits of the others have dropped out. Their gradient is 0. Here is where one step would push each logit:
 
-# %% tags=["measure"]
-unpicked = np.setdiff1d(np.arange(n_experts), picked)
-for renormalize in (False, True):
-    gradient = by_autograd(W, x, answers, target, k, renormalize)[unpicked]
-    name = "probability, renormalised" if renormalize else "probability"
-    says = "0" if np.abs(gradient).max() < 1e-12 else "not 0"
-    print(f"{name:>25}: the gradient at the unpicked is {says}")
+# %% tags=["measure", "nbval-ignore-output"]
+# Drawn: the gradient as arrows at the logits.
+pushes = {}
+for name, renormalize in {"probability": False, "renormalised": True}.items():
+    by_W = by_autograd(W, x, answers, target, k, renormalize)
+    pushes[name] = -by_W @ x / (x @ x)  # against the gradient of the logits
+others = np.setdiff1d(np.arange(n_experts), chosen)
+assert np.abs(pushes["probability"][others]).min() > 0
+assert np.abs(pushes["renormalised"][others]).max() < 1e-12
+
+
+def arrows(figure, theme):
+    ink = {role: look.color(role, theme) for role in ("text", "muted", "ground")}
+    axes = figure.subplots(1, 2, sharey=True)
+    longest = max(np.abs(push).max() for push in pushes.values())
+    for place, (name, push) in zip(axes, pushes.items(), strict=True):
+        for expert in range(n_experts):
+            asked = expert in chosen
+            tip = z[expert] + 0.8 * push[expert] / longest
+            if abs(push[expert]) > 1e-9:
+                place.annotate(
+                    "",
+                    (expert, tip),
+                    (expert, z[expert]),
+                    arrowprops={"arrowstyle": "->", "color": ink["text"], "lw": 1.8},
+                )
+            fill = look.expert_color(expert, theme) if asked else ink["ground"]
+            edge = look.expert_color(expert, theme)
+            place.plot(expert, z[expert], "o", ms=10, mfc=fill, mec=edge, mew=1.8)
+        place.set_title(name)
+        place.set_xlabel("expert")
+        place.set_xticks(range(n_experts))
+        place.margins(0.12)
+    axes[0].set_ylabel("logit")
+
+
+picture(
+    arrows,
+    title="A probability moves every logit; renormalised, it moves those of the chosen alone",
+    note=(
+        "Filled: the two chosen experts. An arrow points where a step against the gradient "
+        "moves the logit; its length is the size of the gradient, on one scale."
+    ),
+    alt=(
+        "Six logits, two of them of chosen experts. With the probability as weight each "
+        "has an arrow; with the renormalised weight only the two chosen have one."
+    ),
+    height=300,
+)
 
 # %% [markdown]
 # ## Further: is the second term needed?
@@ -284,16 +307,17 @@ for renormalize in (False, True):
 # Ten other tokens, with and without it, against autograd.
 
 # %% tags=["measure"]
+# Claim 04.1.
 with_both, first_only = [], []
 for seed in seeds(10):
     rng = np.random.default_rng(seed)
     x, W = rng.normal(size=d), rng.normal(size=(n_experts, d))
     answers, target = rng.normal(size=(n_experts, d)), rng.normal(size=d)
     p = np.exp(W @ x) / np.exp(W @ x).sum()
-    picked = np.argsort(-p)[:k]
-    dL_dy = 2 / d * (p[picked] @ answers[picked] - target)
+    chosen = np.argsort(-p)[:k]
+    dL_dy = 2 / d * (p[chosen] @ answers[chosen] - target)
     s = np.zeros(n_experts)
-    s[picked] = p[picked] * (answers[picked] @ dL_dy)
+    s[chosen] = p[chosen] * (answers[chosen] @ dL_dy)
     autograd = by_autograd(W, x, answers, target, k)
     with_both.append(np.abs(np.outer(s - p * s.sum(), x) - autograd).max())
     first_only.append(np.abs(np.outer(s, x) - autograd).max())
@@ -310,45 +334,35 @@ claim(
 )
 
 # %% [markdown]
-# ## Four routers, one pick
+# ## Four routers, one choice
 #
-# All four pick the likeliest expert. They differ in the line that makes its weight:
+# All four choose the likeliest expert. They differ in the line that makes its weight:
 
 
 # %%
 def gate_weight(kind, logits):
-    """The number that scales the picked expert's output: (tokens, 1)."""
+    """The number that scales the chosen expert's output: (tokens, 1)."""
     probs = logits.softmax(-1)
     best = logits.argmax(-1, keepdim=True)
-    if kind == "probability":  # softmax over all experts, then pick
+    if kind == "probability":  # softmax over all experts, then choose
         return probs.gather(-1, best)
-    if kind == "softmax of the picked":  # pick, then softmax over what was picked
+    if kind == "softmax of the chosen":  # choose, then softmax over what was chosen
         return logits.gather(-1, best).softmax(-1)
-    if kind == "renormalised":  # pick, then divide by the sum of what was picked
-        picked = probs.gather(-1, best)
-        return picked / picked.sum(-1, keepdim=True)
+    if kind == "renormalised":  # choose, then divide by the sum of what was chosen
+        chosen = probs.gather(-1, best)
+        return chosen / chosen.sum(-1, keepdim=True)
     return torch.ones(len(logits), 1)  # "unscaled": the expert's output as it is
 
 
-KINDS = ["probability", "softmax of the picked", "renormalised", "unscaled"]
-
-# %% tags=["guess", "nbval-ignore-output"]
-guess(
-    "04.still",
-    "Four routers pick the same single expert and differ only in the number that "
-    "scales its output: its probability; a softmax over the picked; its probability "
-    "divided by the sum of the picked; or no scaling at all. In how many of the "
-    "four does the router stay exactly as it was, however long you train?",
-    slider=(0, 4, 1, "of 4"),
-)
+KINDS = ["probability", "softmax of the chosen", "renormalised", "unscaled"]
 
 # %% [markdown]
-# **Your turn.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
+# **Your turn, if you like.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
 # `moe.router.weight.grad` afterwards. Beware of two things: where the loss does not depend on the router at all, PyTorch
 # leaves `None` there; and a gradient of a billionth is rounding.
 
 
-# %% tags=["exercise"]
+# %% tags=["exercise", "optional"]
 def can_it_learn(moe, x, target):
     """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
     ### BEGIN SOLUTION
@@ -363,12 +377,13 @@ def can_it_learn(moe, x, target):
 can_it_learn = check("04.can_it_learn", can_it_learn)
 
 # %% [markdown]
-# Ask it about the four, and about a fifth weight: a sigmoid of the picked expert's own logit.
+# Ask it about the four, and about a fifth weight: a sigmoid of the chosen expert's own logit.
 
 
 # %% tags=["measure"]
+# Measured: which routers hear the loss.
 class Unscaled(Router):
-    """Picks like a router, and leaves the output as it is."""
+    """Chooses like a router, and leaves the output as it is."""
 
     def forward(self, x):
         routing = super().forward(x)
@@ -377,7 +392,7 @@ class Unscaled(Router):
 
 ROUTERS = {
     "probability": lambda: Router(64, 8, 1),
-    "softmax of the picked": lambda: Router(64, 8, 1, gate="topk_softmax"),
+    "softmax of the chosen": lambda: Router(64, 8, 1, gate="topk_softmax"),
     "renormalised": lambda: Router(64, 8, 1, renormalize=True),
     "unscaled": lambda: Unscaled(64, 8, 1),
 }
@@ -391,7 +406,7 @@ for kind, make_router in (ROUTERS | own_sigmoid).items():
 
 # %% [markdown]
 # Of the four, only the first hears the loss. In the others the weight is 1, *whatever the logits say*, and a constant has no
-# slope. The second and the third divide what was picked by itself. A sigmoid is divided by nothing, so it hears the loss.
+# slope. The second and the third divide what was chosen by itself. A sigmoid is divided by nothing, so it hears the loss.
 # Ask autograd for the slopes of the four all the same:
 
 # %%
@@ -410,6 +425,7 @@ for kind in KINDS:
 
 
 # %% tags=["measure"]
+# Claim 04.2.
 def router_gradient(seed, top_k=1, **options):
     """Length of the gradient that reaches a router of 8 experts from 64 tokens."""
     torch.manual_seed(seed)
@@ -421,17 +437,18 @@ def router_gradient(seed, top_k=1, **options):
 
 claim(
     "04.2",
-    "With one expert picked, a weight that is the probability over all experts lets "
+    "With one expert chosen, a weight that is the probability over all experts lets "
     "the loss reach the router",
     measured=[router_gradient(seed) for seed in seeds(10)],
     holds=in_every_seed(above(1e-3)),
     control=[router_gradient(seed, gate="topk_softmax") for seed in seeds(10)],
-    control_is="softmax over the picked",
+    control_is="softmax over the chosen",
     quantity="length of the router's gradient",
 )
 
 
 # %% tags=["measure"]
+# Claim 04.3.
 def renormalised_part(seed, top_k):
     """Router gradient with renormalising, over the gradient without."""
     return router_gradient(seed, top_k, renormalize=True) / router_gradient(seed, top_k)
@@ -439,11 +456,11 @@ def renormalised_part(seed, top_k):
 
 claim(
     "04.3",
-    "Renormalising the weight of a single picked expert silences the router",
+    "Renormalising the weight of a single chosen expert silences the router",
     measured=[renormalised_part(seed, 1) for seed in seeds(10)],
     holds=in_every_seed(below(1e-6)),
     control=[renormalised_part(seed, 2) for seed in seeds(10)],
-    control_is="two picked experts",
+    control_is="two chosen experts",
     quantity="router's gradient, renormalised over not",
     refutes="Renormalising the gate weights only rescales the output",
 )
@@ -451,11 +468,20 @@ claim(
 # %% [markdown]
 # ## Does it matter? Train all four
 #
-# A router that never moves still picks, and the experts still learn to work with its picks. Perhaps that is enough?
-# We train the four on `digits4`, ten seeds each, from the same starts: 8 experts of 8 neurons, one picked.
+# A router that hears nothing still chooses, and the experts still learn to work with its choice. Perhaps that is enough?
+# We train the four on `digits4`, ten seeds each, from the same starts: 8 experts of 8 neurons, one chosen.
 
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "04.still",
+    "Of the four routers, only one hears the loss. In how many of the four are the "
+    "router's weights after 800 steps of Adam exactly those that it began with?",
+    slider=(0, 4, 1, "of 4"),
+)
 
-# %% tags=["measure"]
+# %% tags=["measure", "04.still"]
+# Measured: ten seeds of each, their accuracy, and how far their routers moved.
 digits = digits4("standardised")
 
 
@@ -482,22 +508,23 @@ accuracy, moved = {}, {}
 for kind in KINDS:
     accuracy[kind], moved[kind] = run(ROUTERS[kind])
 never = [kind for kind in KINDS if (moved[kind] == 0).all()]
-
-# %% tags=["guess", "nbval-ignore-output"]
-reveal("04.still", len(never))
-
-# %%
 print("exactly as they were drawn, in all ten seeds:", ", ".join(never))
 print("most accurate:", max(accuracy, key=lambda kind: accuracy[kind].mean()))
 
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal("04.still", len(never))
+
 # %% [markdown]
-# The renormalised router hears nothing either, and yet it moved. PyTorch computes the slope of a number over itself as the
-# difference of two equal terms, and rounding leaves a trace of it.
+# By the formula three should stand still. The renormalised router hears nothing either, and yet it moved. PyTorch computes
+# the slope of a number over itself as the difference of two equal terms, and rounding leaves a trace of it. Adam divides a
+# gradient by its own size, so even a trace makes whole steps.
 #
 # The first router is the most accurate. But it differs from the others in two ways: it learns, and it scales the output by a
 # probability. A fifth run keeps the scaling and takes away the learning: its router's weights are frozen as they were drawn.
 
 # %% tags=["guess", "nbval-ignore-output"]
+# A guess.
 guess(
     "04.frozen",
     "The router that learns through its probability beats the one that leaves the "
@@ -506,45 +533,47 @@ guess(
     choices=["most of it", "about half", "almost nothing"],
 )
 
-# %% tags=["measure"]
+# %% tags=["measure", "04.frozen"]
+# Measured: the router that scales but does not learn.
 FROZEN = "probability, router frozen"
 accuracy[FROZEN], moved[FROZEN] = run(ROUTERS["probability"], freeze=["router.weight"])
-gain = {kind: accuracy[kind] - accuracy["unscaled"] for kind in accuracy}
+assert (moved[FROZEN] == 0).all()
+gain = {kind: 100 * (accuracy[kind] - accuracy["unscaled"]) for kind in accuracy}
 left = (gain[FROZEN].mean() / gain["probability"].mean()).item()
-print("the frozen router moved:", bool((moved[FROZEN] > 0).any()))
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 reveal(
     "04.frozen",
     "most of it" if left > 0.75 else "about half" if left > 0.25 else "almost nothing",
 )
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "04.frozen"]
+# Drawn: the accuracy of the five.
 points = 100 * (accuracy["probability"] - accuracy[FROZEN]).mean()
 interval_chart(
     accuracy,
     title=f"The router that can learn is worth {points:.0f} points of accuracy",
     note=(
         "Test accuracy on digits4: ten seeds, their mean, and its 95 % interval. "
-        "Same picks at the start, same experts."
+        "Same choices at the start, same experts."
     ),
     controls=[FROZEN],
     unit="test accuracy",
 )
 
-# %% tags=["measure"]
+# %% tags=["measure", "04.frozen"]
+# Claim 04.4.
 claim(
     "04.4",
     "On digits4, a router that learns through its probability is more than two points "
     "more accurate than one that leaves the output unscaled",
     measured=gain["probability"],
-    holds=above(0.02),
+    holds=above(2),
     control=gain[FROZEN],
     control_is="scaled by the probability too, but the router is frozen",
     quantity="test accuracy over unscaled",
-)
-print(
-    "scaling alone is worth less than a point:", bool(abs(gain[FROZEN].mean()) < 0.01)
+    unit="points",
 )
 
 # %% [markdown]
@@ -552,6 +581,7 @@ print(
 # it is.
 
 # %% tags=["measure", "remove-output"]
+# Two rows for the scoreboard.
 rows = score(
     "04",
     {
@@ -561,6 +591,7 @@ rows = score(
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the scoreboard.
 scoreboard(
     rows,
     title="A router that learns gets "
@@ -569,12 +600,38 @@ scoreboard(
 )
 
 # %% [markdown]
-# ## Further: how far does rounding move a router?
-#
-# The renormalised router's gradient is rounding error. But Adam divides a gradient by its own size, so that even such a
-# gradient makes whole steps.
+# Lesson 02 had two fair opponents. The mixture that learns beats the dense network of equal active size, and loses to the
+# one of 32 neurons. What does each of them cost? The neurons do not tell all: the router works, too.
 
 # %% tags=["draw", "nbval-ignore-output"]
+# Measured: multiplications for one image.
+image = digits.x_test[:1]
+layer = MixtureOfExperts(64, 8, 8, 1, d_out=10)
+router_alone = multiplications(layer.router, image)
+cost = {"8 experts of 8 neurons, 1 chosen": multiplications(layer, image)}
+for width in (8, 32):
+    network = torch.nn.Sequential(
+        torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10)
+    )
+    cost[f"dense, {width} neurons"] = multiplications(network, image)
+table(
+    ["", "multiplications an image"],
+    {name: [f"{number:,}"] for name, number in cost.items()},
+    title=f"The router takes {router_alone:,} multiplications, nearly as many as the expert that it chooses",
+    note="Counted by PyTorch while the layer runs.",
+)
+
+# %% [markdown]
+# So this mixture costs almost twice the small network and half the large one, and its accuracy lies between theirs. On
+# digits a router is dear beside experts as small as these. Its cost does not grow with the experts' width: that is why
+# mixtures are built from large experts.
+#
+# ## Further: how far does rounding move a router?
+#
+# The renormalised router's gradient is rounding error, and still its router moved.
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: how far each router moved.
 moved_part = {kind: moved[kind] / moved["probability"].mean() for kind in KINDS}
 interval_chart(
     moved_part,
@@ -584,7 +641,7 @@ interval_chart(
         "Distance between the router's weights before and after training; 1 is "
         "the mean of the router that learns."
     ),
-    controls=["softmax of the picked", "unscaled"],
+    controls=["softmax of the chosen", "unscaled"],
     unit="distance moved",
     zero=0,
 )
@@ -597,15 +654,16 @@ interval_chart(
 # ## Measure it
 #
 # The run at the top is one run. Do a router's regions move toward the quarters in general? *Specialisation* says how much
-# the picked expert tells about the quarter. It is their **normalised mutual information** (NMI): the information that
+# the chosen expert tells about the quarter. It is their **normalised mutual information** (NMI): the information that
 # the two share, divided by the average of what each holds. 0: knowing the expert says nothing about the quarter. 1: each
 # tells the other without a doubt.
 #
-# We measure it before and after training, over twenty seeds. The control weighs by a softmax over the picked, so its router
+# We measure it before and after training, over twenty seeds. The control weighs by a softmax over the chosen, so its router
 # cannot learn.
 
 
 # %% tags=["measure"]
+# Claim 04.5.
 def specialisation_of(gate):
     """Specialisation before and after training: each one number a seed."""
     measured = {}
@@ -631,16 +689,16 @@ before, after = specialisation_of("softmax_topk")
 deaf_before, deaf_after = specialisation_of("topk_softmax")
 print("specialisation      before  after")
 print(f"probability        {before.mean():7.1f}{after.mean():7.1f}")
-print(f"softmax of picked  {deaf_before.mean():7.1f}{deaf_after.mean():7.1f}")
+print(f"softmax of chosen  {deaf_before.mean():7.1f}{deaf_after.mean():7.1f}")
 
 claim(
     "04.5",
-    "Trained through the gate, the router comes to pick experts by the hidden rule: "
+    "Trained through the gate, the router comes to choose experts by the hidden rule: "
     "specialisation rises above 0.7",
     measured=after,
     holds=above(0.7),
     control=deaf_after,
-    control_is="softmax over the picked, as before training",
+    control_is="softmax over the chosen, as before training",
     quantity="specialisation (NMI)",
 )
 
@@ -648,6 +706,7 @@ claim(
 # Before training it is not 0: borders drawn by chance tell quarters apart to a degree. Learning adds the rest.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("04")
 
 # %% [markdown]
@@ -661,13 +720,13 @@ quiz("04")
 #
 # ## Recap
 #
-# - The picking has no slope; the weight has. The loss reaches the router through the weight alone.
-# - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: picked experts hear how they did, the others how the picked did.
+# - The choice has no slope; the weight has. The loss reaches the router through the weight alone.
+# - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: chosen experts hear how they did, the others how the chosen did.
 #   Renormalised, the others hear nothing.
-# - With one expert picked, a weight that is divided by the sum of the picked is always 1 and teaches the router nothing:
-#   this happens with a softmax over the picked, and with renormalising. The probability over all experts teaches the
+# - With one expert chosen, a weight that is divided by the sum of the chosen is always 1 and teaches the router nothing:
+#   this happens with a softmax over the chosen, and with renormalising. The probability over all experts teaches the
 #   router, and so does a sigmoid.
 #
 # **Sources.** Scaling by the probability, so that the router learns:
-# [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.1. Softmax over the picked, for two
+# [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.1. Softmax over the chosen, for two
 # or more: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). Adam: [Kingma and Ba 2014](https://arxiv.org/abs/1412.6980).
