@@ -44,7 +44,7 @@ def test_a_wrong_answer_gets_one_hint_more_each_time_and_the_courses_goes_on(cap
     for number, hint in enumerate(EXERCISE.hints, 1):
         assert check(ID, WRONG) is EXERCISE.own
         said = capsys.readouterr().out
-        assert said.startswith(f"✗ exercise {ID}: not yet\nThose are the logits of the picked, without a softmax.\n")
+        assert said.startswith(f"✗ exercise {ID}: not yet\nThose are the logits of the chosen, without a softmax.\n")
         assert said.endswith(f"\nHint {number} of 3: {hint}\n{GOES_ON}")
     check(ID, WRONG)
     assert f'One way to do it: from moe_tutorial.course import solution; solution("{ID}")\n' in capsys.readouterr().out

@@ -24,9 +24,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "weights, chosen = probs.topk(k)": "topk goes along the last dimension by itself",
     },
     "03.topk_then_softmax": {
-        "best = logits.topk(k, dim=1).values": LAST,
-        "return best.softmax(dim=1)": LAST,
-        "best = logits.topk(k).values": "topk goes along the last dimension by itself",
+        "return logits.topk(k, dim=1).values.softmax(dim=-1)": LAST,
+        "return logits.topk(k, dim=-1).values.softmax(dim=1)": LAST,
+        "return logits.topk(k).values.softmax(dim=-1)": "topk goes along the last dimension by itself",
     },
     "03.my_mixture": {
         "y = y + counts.sum(1, keepdim=True) * expert(x)": LAST,

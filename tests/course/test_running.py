@@ -70,7 +70,7 @@ def test_a_right_answer_may_take_its_time():
         ),
         ("return torch.ones(2, dtype=torch.long).softmax(-1)", "NotImplementedError: "),
         (f"return {RIGHT} * float('nan')", "is not a number at some place"),
-        (f"return str({RIGHT})", "is a str; a tensor of shape (2, 2) is asked for"),
+        (f"return str({RIGHT})", "is a str; a tensor of shape (4, 2) is asked for"),
         (f"{RIGHT}", "It returns None"),
         ("logits.sub_(1)\nreturn logits.topk(k).values.softmax(-1)", "changes what it is given"),
         (f"return {RIGHT} * torch.rand(1)", "asked again"),

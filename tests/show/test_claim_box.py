@@ -101,6 +101,13 @@ def test_in_a_notebook_the_text_of_a_claim_stays_its_line(monkeypatch):
     assert "holds</b> <span>04.3" in shown[0]["text/html"]
 
 
+def test_a_claim_that_fails_says_why_below_its_row(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    display_box(Claim.read(LINE.replace("✓", "✗").replace("holds", "fails")))
+    assert shown[0]["text/html"].endswith("the rule says no to what was measured. The lesson goes on.</p>")
+
+
 def test_jupyterlab_gets_boxes():
     code = "import moe_tutorial.show; from moe_tutorial.study import claim; claim('99.1', 'So', 1.0, holds=True)"
     environment = os.environ | {"JPY_SESSION_NAME": "lesson.ipynb"}

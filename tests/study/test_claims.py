@@ -60,6 +60,17 @@ def test_a_control_that_holds_too_stops_the_lesson(changes):
         good(**changes)
 
 
+def test_with_a_learner_a_claim_that_fails_is_shown_with_its_reason(monkeypatch):
+    shown = []
+    monkeypatch.setattr("moe_tutorial.study.claims._show", shown.append)
+    good(measured=[0.5, 0.5, 0.5])
+    good(control=[0.01, 0.01, 0.01])
+    good()
+    assert [claim.verdict for claim in shown] == ["fails", "fails", "holds"]
+    assert shown[0].reason == "the rule says no to what was measured"
+    assert shown[1].reason.startswith("the control holds as well")
+
+
 def test_a_verdict_already_reached():
     claim("99.2", "It was judged elsewhere", measured=1.0, holds=True, n_seeds=1)
     with pytest.raises(ClaimFailed):

@@ -23,6 +23,12 @@ def count_total(ask: Ask) -> None:
         "The router is missing. Its numbers are learned and kept like all others.": lambda n, e, r: n * e,
         "That is one expert and the router. The layer keeps all of them.": lambda n, e, r: e + r,
         "The router is counted for each expert. There is one for all.": lambda n, e, r: n * (e + r),
+        "That is one expert's size times the router's. Sizes of parts that are both kept are added.": (
+            lambda n, e, r: n * e * r
+        ),
+        "You add the number of experts. Each of them is `expert` parameters large: multiply.": lambda n, e, r: (
+            n + e + r
+        ),
     }
     for sizes in ((8, 100, 30), (4, 50, 7), (6, 20, 12)):
         given = dict(zip(("n_experts", "expert", "router"), sizes, strict=True))
@@ -78,6 +84,7 @@ def rule(ask: Ask) -> None:
         "a little less than half": ([0.49, 0.48, 0.47], True),
         "a little more than half": ([0.52, 0.51, 0.53], False),
         "seeds that differ, all below half": ([0.1, 0.4, 0.3], True),
+        "one seed below half, the others far above": ([0.4, 0.9, 0.8], False),
     }
     found = verdicts(ask, {name: ({"part": np.array(part)}, right) for name, (part, right) in parts.items()})
     right = {name: right for name, (_, right) in parts.items()}
@@ -95,7 +102,12 @@ def rule(ask: Ask) -> None:
         if found[name] != wanted:
             said = found[name]
             control = "The control passes, too. " if name.startswith("the control") else ""
-            raise NotYet(f"{control}It says {said} to {name}.\npart = {part}\nexpected {wanted}\ngot      {said}")
+            lucky = (
+                "One seed is not enough: look at the mean, or at all of them. " if name.startswith("one seed") else ""
+            )
+            raise NotYet(
+                f"{control}{lucky}It says {said} to {name}.\npart = {part}\nexpected {wanted}\ngot      {said}"
+            )
     shuffled = verdicts(ask, {"again": ({"part": np.array([0.28, 0.27, 0.26])}, True)})
     if not shuffled["again"]:
         raise NotYet("With the seeds in another order, the verdict should be the same.")

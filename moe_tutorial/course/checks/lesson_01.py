@@ -43,7 +43,7 @@ def contribution(ask: Ask) -> None:
             lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).relu() * w_out.sum(0)
         ),
     }
-    for N, d, h, C in ((2, 2, 2, 2), (1, 3, 4, 2), (3, 1, 2, 3)):
+    for N, d, h, C in ((2, 4, 3, 5), (1, 3, 4, 2), (4, 1, 2, 3)):
         given = {
             "x": draw(N + 20, N, d),
             "w_in": draw(h + 10, h, d),
@@ -89,7 +89,7 @@ def keep_top(ask: Ask) -> None:
             lambda c, n: kept(c.mean(0, keepdim=True), n).expand_as(c)
         ),
     }
-    for N, h, n in ((2, 3, 1), (3, 4, 2), (1, 5, 4), (4, 3, 3)):
+    for N, h, n in ((2, 3, 1), (3, 5, 2), (1, 5, 4), (4, 3, 3)):
         given = {"contribution": draw(N * h, N, h).abs() + torch.arange(h) / 100, "n": n}
         says = f"a 1 for each digit's own {n} neurons that contribute most, a 0 for the others"
         ask.gives(given, {"kept": kept(*given.values())}, says, mistakes)

@@ -97,7 +97,7 @@ def stacked(ask: Ask) -> None:
             lambda *given: side_by_side(*given, activation=lambda x: x).relu()
         ),
     }
-    for B, E, h, d, d_out in ((2, 2, 2, 2, 2), (1, 3, 2, 3, 1), (3, 2, 3, 1, 2)):
+    for B, E, h, d, d_out in ((4, 3, 2, 2, 2), (1, 3, 2, 4, 5), (4, 2, 3, 5, 1)):
         given = {"x": draw(B + 20, B, d), "w_in": draw(h + 10, E, h, d), "b_in": draw(d + 30, E, h)}
         given |= {"w_out": draw(E + 5, E, h, d_out), "b_out": draw(9, E, d_out)}
         says = f"what each of {E} experts says about each of {B} images, as (B, E, d_out)"

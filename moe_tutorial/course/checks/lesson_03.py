@@ -16,7 +16,7 @@ def logits_as_weights(x, weight, k):
     return chosen, logits
 
 
-def picked_softmax(x, weight, k):
+def chosen_softmax(x, weight, k):
     logits, chosen = (x @ weight.T).topk(k)
     return chosen, logits.softmax(-1)
 
@@ -40,14 +40,14 @@ def route(ask: Ask) -> None:
         "experts, so that each row of probabilities adds up to 1.": lambda x, w, k: routed(x, w, k, over=0),
         "Your gate weights are logits: they may be negative, and do not compare. The softmax has to come before, and "
         "its probabilities are the weights.": logits_as_weights,
-        "Your softmax runs over the picked alone: the weights of a token add up to 1. Here it comes first, over all "
-        "experts, and the picked keep their probabilities.": picked_softmax,
+        "Your softmax runs over the chosen alone: the weights of a token add up to 1. Here it comes first, over all "
+        "experts, and the chosen keep their probabilities.": chosen_softmax,
         "You return the two in the other order: first the chosen experts, then their weights.": lambda *given: routed(
             *given
         )[::-1],
         "You keep the experts with the smallest probabilities; the largest are wanted.": least,
     }
-    for T, E, k in ((2, 3, 2), (3, 4, 1), (4, 3, 3)):
+    for T, E, k in ((4, 3, 2), (3, 4, 1), (5, 3, 3)):
         given = {"x": draw(T, T, 2), "weight": draw(E + 7, E, 2), "k": k}
         chosen, weights = routed(*given.values())
         says = f"the {k} likeliest of {E} experts for each token, best first, and their probabilities"
@@ -85,21 +85,21 @@ def topk_then_softmax(ask: Ask) -> None:
         "That is a softmax of a softmax. The second one is to see logits, not probabilities.": double_softmax,
         "You divide by the sum over all experts, so a token's weights add up to less than 1. Take the k largest logits "
         "first; the softmax then sees those alone.": softmax_first,
-        "Those are the logits of the picked, without a softmax.": lambda logits, k: logits.topk(k).values,
-        "You divide each logit by the sum of the picked logits. A softmax takes e to the power of each first.": (
+        "Those are the logits of the chosen, without a softmax.": lambda logits, k: logits.topk(k).values,
+        "You divide each logit by the sum of the chosen logits. A softmax takes e to the power of each first.": (
             lambda logits, k: logits.topk(k).values / logits.topk(k).values.sum(-1, keepdim=True)
         ),
-        "Your softmax goes over the tokens. Each token should compare its own picked experts.": lambda logits, k: (
+        "Your softmax goes over the tokens. Each token should compare its own chosen experts.": lambda logits, k: (
             logits.topk(k).values.softmax(0)
         ),
-        "Those are the numbers of the picked experts. Their weights are wanted.": lambda logits, k: (
+        "Those are the numbers of the chosen experts. Their weights are wanted.": lambda logits, k: (
             logits.topk(k).indices
         ),
         "You keep the smallest logits; the largest are wanted.": lambda logits, k: logits.topk(
             k, largest=False
         ).values.softmax(-1),
     }
-    for T, E, k in ((2, 3, 2), (2, 4, 1), (3, 3, 3)):
+    for T, E, k in ((4, 3, 2), (2, 4, 1), (2, 3, 3)):
         given = {"logits": draw(T + E, T, E), "k": k}
         right = given["logits"].topk(k).values.softmax(-1)
         says = f"for each token, a softmax over its {k} largest logits, best first"
@@ -154,19 +154,19 @@ def gate_first(x, chosen, weights, experts):
     "03.my_mixture",
     hints=(
         "Go through the experts, one after the other, and add to y what each contributes.",
-        "`chosen == i` is True where expert i was picked. `weights * (chosen == i)`, summed over the k choices, is how "
+        "`chosen == i` is True where expert i was chosen. `weights * (chosen == i)`, summed over the k choices, is how "
         "much expert i counts for each token: its weight, or 0.",
         "For each i: `y = y + (weights * (chosen == i)).sum(-1, keepdim=True) * experts[i](x)`, from y = 0.",
     ),
 )
 def my_mixture(ask: Ask) -> None:
     mistakes = {
-        "The picked experts' answers are added up, but no gate weight scales them. Multiply each answer by its "
+        "The chosen experts' answers are added up, but no gate weight scales them. Multiply each answer by its "
         "weight.": with_weights(lambda weights, chosen: torch.ones_like(weights)),
-        "You take the mean of the picked answers. Each counts by its gate weight, and they are added up.": with_weights(
+        "You take the mean of the chosen answers. Each counts by its gate weight, and they are added up.": with_weights(
             lambda weights, chosen: torch.ones_like(weights) / weights.shape[1]
         ),
-        "You divide the sum by the number of picked experts. The gate weights say already how much each "
+        "You divide the sum by the number of chosen experts. The gate weights say already how much each "
         "counts.": with_weights(lambda weights, chosen: weights / weights.shape[1]),
         "You divide by the sum of the weights. They count as they come, and need not add up to 1.": with_weights(
             lambda weights, chosen: weights / weights.sum(-1, keepdim=True)
@@ -191,7 +191,7 @@ def my_mixture(ask: Ask) -> None:
         "Every token goes where the first one goes. Each has its own row in `chosen`.": (
             lambda x, chosen, weights, experts: mixed(x, chosen[:1].expand_as(chosen), weights, experts)
         ),
-        "You add up the answers of all experts. Only the picked ones count, each times its gate weight.": (
+        "You add up the answers of all experts. Only the chosen ones count, each times its gate weight.": (
             lambda x, chosen, weights, experts: sum(expert(x) for expert in experts)
         ),
     }
@@ -200,8 +200,8 @@ def my_mixture(ask: Ask) -> None:
         chosen = torch.stack([torch.randperm(E, generator=draws)[:k] for _ in range(T)])
         weights = draw(T + k, T, k).abs().sort(-1, descending=True).values / 4
         given = {"x": draw(T, T, 3), "chosen": chosen, "weights": weights, "experts": affine_experts(E, d_out)}
-        says = "the picked experts' answers, each times its gate weight, added up"
-        where = f"a token picks {k} of {E} experts"
+        says = "the chosen experts' answers, each times its gate weight, added up"
+        where = f"a token chooses {k} of {E} experts"
         ask.gives(given, {"y": mixed(*given.values()).detach()}, says, mistakes, where)
     chosen = torch.tensor([[2, 0], [1, 2], [0, 1], [2, 1]])
     given = {"x": draw(5, 4, 3), "chosen": chosen, "weights": draw(6, 4, 2), "experts": affine_experts(3, 2)}

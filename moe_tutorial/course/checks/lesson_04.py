@@ -17,7 +17,7 @@ def through_the_gate(p, dL_dg):
 @checks(
     "04.gate_gradient",
     hints=(
-        "The sum has a term for each picked expert i. Write its two parts apart: the one with the 1 of the delta is "
+        "The sum has a term for each chosen expert i. Write its two parts apart: the one with the 1 of the delta is "
         "there "
         "only where i = j, the one with p_j always.",
         "Call s_i = p_i * dL/dg_i. The first part leaves s_j. The second is p_j times something that is the same "
@@ -27,12 +27,12 @@ def through_the_gate(p, dL_dg):
 )
 def gate_gradient(ask: Ask) -> None:
     mistakes = {
-        "The second term is missing: every expert's logit hears how the picked did, times its own probability.": (
+        "The second term is missing: every expert's logit hears how the chosen did, times its own probability.": (
             lambda p, dL_dg: p * dL_dg
         ),
-        "The second term reaches the picked alone in your answer. A probability depends on all logits, so those "
+        "The second term reaches the chosen alone in your answer. A probability depends on all logits, so those "
         "that were "
-        "not picked hear it, too.": lambda p, dL_dg: p * dL_dg - p * (p * dL_dg).sum() * (dL_dg != 0),
+        "not chosen hear it, too.": lambda p, dL_dg: p * dL_dg - p * (p * dL_dg).sum() * (dL_dg != 0),
         "The second term has the other sign: it is taken away.": lambda p, dL_dg: p * dL_dg + p * (p * dL_dg).sum(),
         "All signs are turned round. The gradient points where the loss grows.": lambda p, dL_dg: (
             -through_the_gate(p, dL_dg)
@@ -41,14 +41,14 @@ def gate_gradient(ask: Ask) -> None:
             lambda p, dL_dg: p * dL_dg - p * dL_dg.sum()
         ),
         "In the first term, dL/dg_j comes times p_j.": lambda p, dL_dg: dL_dg - p * (p * dL_dg).sum(),
-        "In your second term each expert hears only itself. It hears the sum over all picked.": (
+        "In your second term each expert hears only itself. It hears the sum over all chosen.": (
             lambda p, dL_dg: p * dL_dg * (1 - p)
         ),
     }
     for p, dL_dg in (([0.5, 0.3, 0.2], [0, 3, -1]), ([0.2, 0.1, 0.4, 0.3], [0, 0, 0, 2])):
         given = {"p": np.array(p), "dL_dg": np.array(dL_dg, dtype=float)}
         says = "dL/dz: the sum over i of dL/dg_i * p_i * (delta_ij - p_j), for each j"
-        where = f"{np.count_nonzero(dL_dg)} of {len(p)} experts are picked"
+        where = f"{np.count_nonzero(dL_dg)} of {len(p)} experts are chosen"
         ask.gives(given, {"dL_dz": through_the_gate(**given)}, says, mistakes, where)
     order = np.array([2, 0, 3, 1])
     moved = {name: value[order] for name, value in given.items()}
@@ -68,10 +68,10 @@ class Unscaled(Router):
 
 ROUTERS = {
     "the probability over all experts": (lambda: Router(3, 4, 1), True),
-    "a softmax over the one that is picked": (lambda: Router(3, 4, 1, gate="topk_softmax"), False),
+    "a softmax over the one that is chosen": (lambda: Router(3, 4, 1, gate="topk_softmax"), False),
     "a probability divided by itself": (lambda: Router(3, 4, 1, renormalize=True), False),
     "nothing, as the answer stays unscaled": (lambda: Unscaled(3, 4, 1), False),
-    "a softmax over two that are picked": (lambda: Router(3, 4, 2, gate="topk_softmax"), True),
+    "a softmax over two that are chosen": (lambda: Router(3, 4, 2, gate="topk_softmax"), True),
 }
 
 
@@ -117,10 +117,10 @@ def can_it_learn(ask: Ask) -> None:
     raise NotYet(f"It says {found[wrong[0]]} where {says}. Right is {cases[wrong[0]][1]}.")
 
 
-def step(moe, optimizer, x, y, clear=True, move=True, hear=True):
-    """One training step; each flag can leave a part of it out."""
+def step(moe, optimizer, x, y, clear=True, move=True, hear=True, loss_of=F.cross_entropy):
+    """One training step; each flag can leave a part of it out, and ``loss_of`` can be another loss."""
     scores, _ = moe(x)
-    loss = F.cross_entropy(scores, y)
+    loss = loss_of(scores, y)
     if clear:
         optimizer.zero_grad()
     loss.backward()
@@ -164,6 +164,12 @@ def training_step(ask: Ask) -> None:
             "move": False
         },
         "The router's weights do not move, only the experts': the loss does not reach the router.": {"hear": False},
+        "There is a softmax before the cross-entropy, which takes one of its own. Give it the scores as they are.": {
+            "loss_of": lambda scores, y: F.cross_entropy(scores.softmax(-1), y)
+        },
+        "Your loss is a sum over the batch. The mean is asked for, so that a larger batch makes no larger steps.": {
+            "loss_of": lambda scores, y: F.cross_entropy(scores, y, reduction="sum")
+        },
     }
 
     def asked(*given):

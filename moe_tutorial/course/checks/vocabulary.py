@@ -61,23 +61,24 @@ class Ask:
         self.file = getattr(getattr(inspect.unwrap(answer), "__code__", None), "co_filename", "")
         self.calls = 0
 
-    def __call__(self, given: Mapping[str, Any], where: str = "") -> Any:
+    def __call__(self, given: Mapping[str, Any], where: str = "", mistakes: Mistakes | None = None) -> Any:
         """Call the answer with the values of ``given`` in their order, and return its result.
 
-        ``where`` says in messages what is special about this input.
+        ``where`` says in messages what is special about this input. An error that one of the known ``mistakes`` raises,
+        too, is explained by its sentence.
 
         Raises:
             NotYet: the answer raised, returned None, changed its input, or returned something else in a second call.
         """
         before, again = copy.deepcopy((given, given))
-        found = self._call(given, where)
+        found = self._call(given, where, mistakes or {})
         if not self.changes and not same(before, given):
             raise NotYet("It changes what it is given: the input is another one afterwards. Make a new tensor instead.")
-        if not same(self._call(again, where), found):
+        if not same(self._call(again, where, {}), found):
             raise NotYet("The same input gives another answer when it is asked again. Does it draw random numbers?")
         return found
 
-    def _call(self, given: Mapping[str, Any], where: str) -> Any:
+    def _call(self, given: Mapping[str, Any], where: str, mistakes: Mistakes) -> Any:
         reseed(self.calls)
         self.calls += 1
         shown = on(given, where)
@@ -90,7 +91,8 @@ class Ask:
                 raise NotWritten("It is not written yet.") from None
             raise NotYet(sentence(error, self.file) + shown) from None
         except BaseException as error:
-            raise NotYet(sentence(error, self.file) + shown) from None
+            why = (f"{mistake}\n" for mistake, make in mistakes.items() if _raised(make, given) == str(error))
+            raise NotYet(next(why, "") + sentence(error, self.file) + shown) from None
         if found is None:
             raise NotYet("It returns None. Does it end with `return`, and what you computed behind it?")
         return found
@@ -110,7 +112,8 @@ class Ask:
         Raises:
             NotYet: as in :meth:`__call__`, or the result differs.
         """
-        compare(self(given, where), expected, f"It should return {says}.", given, mistakes or {}, where)
+        mistakes = mistakes or {}
+        compare(self(given, where, mistakes), expected, f"It should return {says}.", given, mistakes, where)
 
     def follows(self, given: Mapping[str, Any], moved: Mapping[str, Any], move: Callable, says: str) -> None:
         """Require an invariance or equivariance: a changed input changes the result in a known way.
@@ -164,6 +167,15 @@ def _made(make: Callable, given: Mapping[str, Any]) -> list:
     except Exception:
         return []
     return list(made) if isinstance(made, tuple) else [made]
+
+
+def _raised(make: Callable, given: Mapping[str, Any]) -> str | None:
+    """The message of the error that a mistake raises on this input, or None."""
+    try:
+        make(*copy.deepcopy(tuple(given.values())))
+    except Exception as error:
+        return str(error)
+    return None
 
 
 def _all_close(parts: Sequence, others: Sequence, any_dtype: bool = False) -> bool:

@@ -20,6 +20,16 @@ def router_for_each(n_experts, expert, router):
     return n_experts * (expert + router)
 
 
+@wrong("00.count_total", "times the router's")
+def product(n_experts, expert, router):
+    return n_experts * expert * router
+
+
+@wrong("00.count_total", "You add the number of experts")
+def added(n_experts, expert, router):
+    return n_experts + expert + router
+
+
 @right("00.count_total")
 def summed(n_experts, expert, router):
     return sum([expert] * n_experts, router)
@@ -101,6 +111,11 @@ def too_strict(part):
 @wrong("00.rule", "The control passes, too")
 def not_between(part):
     return abs(part.mean() - 0.5) > 0.005 and not 0.5 < part.mean() < 0.9
+
+
+@wrong("00.rule", "One seed is not enough")
+def smallest(part):
+    return part.min() < 0.5
 
 
 @wrong("00.rule", "wrong way round")

@@ -19,13 +19,13 @@ def logits_for_weights(x, weight, k):
     return chosen, weights
 
 
-@wrong("03.route", "runs over the picked alone")
+@wrong("03.route", "runs over the chosen alone")
 def softmax_of_the_picked(x, weight, k):
     best, chosen = (x @ weight.T).topk(k)
     return chosen, best.softmax(-1)
 
 
-@wrong("03.route", "runs over the picked alone")
+@wrong("03.route", "runs over the chosen alone")
 def renormalised(x, weight, k):
     weights, chosen = (x @ weight.T).softmax(-1).topk(k)
     return chosen, weights / weights.sum(-1, keepdim=True)
@@ -96,7 +96,7 @@ def bare_logits(logits, k):
     return logits.topk(k).values
 
 
-@wrong("03.topk_then_softmax", "sum of the picked logits")
+@wrong("03.topk_then_softmax", "sum of the chosen logits")
 def no_exponential(logits, k):
     best = logits.topk(k).values
     return best / best.sum(-1, keepdim=True)
@@ -107,7 +107,7 @@ def over_tokens(logits, k):
     return logits.topk(k).values.softmax(0)
 
 
-@wrong("03.topk_then_softmax", "numbers of the picked experts")
+@wrong("03.topk_then_softmax", "numbers of the chosen experts")
 def numbers_of_experts(logits, k):
     return logits.topk(k).indices
 
@@ -138,7 +138,7 @@ def gate_forgotten(x, chosen, weights, experts):
     return torch.stack([sum(experts[e](x[[t]])[0] for e in row.tolist()) for t, row in enumerate(chosen)])
 
 
-@wrong("03.my_mixture", "the mean of the picked answers")
+@wrong("03.my_mixture", "the mean of the chosen answers")
 def averaged(x, chosen, weights, experts):
     return gate_forgotten(x, chosen, weights, experts) / chosen.shape[1]
 
@@ -253,8 +253,8 @@ def only_the_picked(x, chosen, weights, experts):
 @right("03.my_mixture")
 def gathered_in_double(x, chosen, weights, experts):
     everyone = torch.stack([expert(x) for expert in experts], 1).double()
-    picked = everyone[torch.arange(len(x))[:, None], chosen]
-    return (picked * weights[..., None]).sum(1).float()
+    chosen = everyone[torch.arange(len(x))[:, None], chosen]
+    return (chosen * weights[..., None]).sum(1).float()
 
 
 @right("03.my_mixture")

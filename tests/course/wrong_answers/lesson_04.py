@@ -13,12 +13,12 @@ def no_second_term(p, dL_dg):
     return p * dL_dg
 
 
-@wrong("04.gate_gradient", "reaches the picked alone")
+@wrong("04.gate_gradient", "reaches the chosen alone")
 def second_term_for_the_picked(p, dL_dg):
     s = p * dL_dg
     gradient = np.zeros_like(p)
-    picked = dL_dg != 0
-    gradient[picked] = s[picked] - p[picked] * s.sum()
+    chosen = dL_dg != 0
+    gradient[chosen] = s[chosen] - p[chosen] * s.sum()
     return gradient
 
 
@@ -103,7 +103,7 @@ def not_exactly_zero(moe, x, target):
     return gradient is not None and bool((gradient != 0).any())
 
 
-@wrong("04.can_it_learn", "It says True where the gate weight is a softmax over the one that is picked")
+@wrong("04.can_it_learn", "It says True where the gate weight is a softmax over the one that is chosen")
 def whether_there_is_one(moe, x, target):
     F.mse_loss(moe(x)[0], target).backward()
     return moe.router.weight.grad is not None
@@ -152,6 +152,24 @@ def no_zero_grad(moe, optimizer, x, y):
 def routing_detached(moe, optimizer, x, y):
     moe.router.requires_grad_(False)
     loss = F.cross_entropy(moe(x)[0], y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+@wrong("04.training_step", "There is a softmax before the cross-entropy")
+def softmax_twice(moe, optimizer, x, y):
+    loss = F.cross_entropy(moe(x)[0].softmax(-1), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+@wrong("04.training_step", "Your loss is a sum over the batch")
+def summed_loss(moe, optimizer, x, y):
+    loss = F.cross_entropy(moe(x)[0], y, reduction="sum")
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
