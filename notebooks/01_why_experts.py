@@ -33,6 +33,7 @@ from moe_tutorial.show import (
     look,
     message,
     picture,
+    pixels,
     sweep,
     table,
 )
@@ -145,15 +146,7 @@ def probabilities(n):
 few, all_of_them = probabilities(5), probabilities(WIDTH)
 misread = (few.argmax(-1) != data.y_test) & (all_of_them.argmax(-1) == data.y_test)
 hard = int((misread * all_of_them.amax(-1)).argmax())  # the network is surest of it
-pixels = digits("raw").x_test[hard].tolist()
-squares = "".join(
-    f'<rect x="{i % 8}" y="{i // 8}" width="1" height="1" opacity="{ink:.2f}"/>'
-    for i, ink in enumerate(pixels)
-)
-image = (
-    '<svg viewBox="0 0 8 8" width="120" fill="currentColor" role="img" '
-    f'aria-label="A handwritten {int(data.y_test[hard])}">{squares}</svg>'
-)
+image = pixels(digits("raw").x_test[hard].view(8, 8))
 
 
 def speak(n):

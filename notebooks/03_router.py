@@ -53,7 +53,8 @@ weight = torch.randn(8, 64) / 8  # a router's matrix: a row for each of 8 expert
 with torch.random.fork_rng(), torch.no_grad():  # what is drawn below stays the same
     preview = Router(d_model=64, n_experts=8, top_k=2)
     preview.weight.copy_(weight)
-token_path(preview(tokens), token=0, name="the first digit")
+images = digits4("raw").x_test[:6].view(-1, 8, 8)
+token_path(preview(tokens), 0, name="the first digit", image=images[0])
 
 # %% [markdown]
 # From left to right:
@@ -512,7 +513,7 @@ print("your layer and the package's say the same about", len(y), "digits")
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the way of the second digit.
-token_path(routing, token=1, name="the second digit")
+token_path(routing, 1, name="the second digit", image=images[1])
 
 # %% [markdown]
 # And one more guess.

@@ -5,10 +5,19 @@ from moe_tutorial.show.picture import is_narrow, picture, table
 from moe_tutorial.show.playground import playground
 from moe_tutorial.show.region_map import region_map, region_maps
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
-from moe_tutorial.show.widgets.cards import bars, beside, expert_bars, expert_cards, message, seed_dots, usage_bars
+from moe_tutorial.show.widgets.cards import (
+    bars,
+    beside,
+    expert_bars,
+    expert_cards,
+    message,
+    pixels,
+    seed_dots,
+    usage_bars,
+)
 from moe_tutorial.show.widgets.claim_box import display_box
 from moe_tutorial.show.widgets.claim_list import show_claims
-from moe_tutorial.show.widgets.explorable import explorable, plotly_slider, scatter
+from moe_tutorial.show.widgets.explorable import explorable, scatter
 from moe_tutorial.show.widgets.sweep import sweep
 from moe_tutorial.show.widgets.token_path import token_path
 from moe_tutorial.show.widgets.token_view import token_view

@@ -4,7 +4,7 @@ import re
 import pytest
 from plotly.offline import get_plotlyjs_version
 
-from moe_tutorial.show import explorable, look, plotly_slider
+from moe_tutorial.show import explorable, look
 from moe_tutorial.tools.site import themes_script
 from moe_tutorial.tools.site.content.plotly import box
 
@@ -12,8 +12,7 @@ LINE = {"type": "scatter", "x": [1, 2], "y": [3, 4], "line": {"color": look.expe
 
 
 def shown(**options):
-    slider = plotly_slider("n ", {"1": {"y": [[0, 0]]}, "2": {"y": [[3, 4]]}})
-    return explorable([LINE], "It < rises", "A note.", alt="From 3 to 4.", sliders=[slider], **options)
+    return explorable([LINE], "It < rises", "A note.", alt="From 3 to 4.", **options)
 
 
 def test_the_words_are_refused_when_empty_and_so_is_what_the_bundle_cannot_draw():

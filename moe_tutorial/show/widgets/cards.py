@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 
+from torch import Tensor
+
 from moe_tutorial.study.usage import DEAD_BELOW
 
 
@@ -24,6 +26,23 @@ def expert_cards(weights: Sequence[float]) -> str:
         chosen, text = (f' class="moe-chosen" style="{dye(expert)}"', f"{weight:.2f}") if weight else ("", "not asked")
         cards.append(f"<li{chosen}><b>{expert}</b><span>{text}</span></li>")
     return f'<ul class="moe-cards" aria-label="Experts">{"".join(cards)}</ul>'
+
+
+def pixels(image: Tensor, size: int = 120) -> str:
+    """A small picture of grey values.
+
+    Args:
+        image: (H, W) numbers from 0 to 1; 1 has the colour of the text.
+        size: width in CSS pixels.
+    """
+    height, width = image.shape
+    squares = "".join(
+        f'<rect x="{x}" y="{y}" width="1.02" height="1.02" opacity="{ink:.2f}"/>'
+        for y, row in enumerate(image.tolist())
+        for x, ink in enumerate(row)
+        if ink
+    )
+    return f'<svg class="moe-pixels" viewBox="0 0 {width} {height}" width="{size}" aria-hidden="true">{squares}</svg>'
 
 
 def beside(*pieces: str) -> str:

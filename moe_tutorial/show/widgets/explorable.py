@@ -57,10 +57,3 @@ def scatter(
     x, y = ([None if number is None else round(float(number), 4) for number in numbers] for numbers in (x, y))
     words = {"hovertext": hover, "hoverinfo": "text" if hover else "skip", "name": name, "showlegend": bool(name)}
     return {"type": "scatter", "mode": "markers", "x": x, "y": y} | words | more
-
-
-def plotly_slider(label: str, steps: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A plotly slider: each step has a name and the trace attributes that it sets. The last step is shown first."""
-    changes = [{"label": name, "method": "restyle", "args": [change]} for name, change in steps.items()]
-    own = {"active": len(steps) - 1, "currentvalue_prefix": label, "steps": changes}
-    return styled(LOOK["plotly"]["slider"]) | own
