@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Why experts?
 #
-# 25 minutes. You leave able to show that a dense network computes every neuron although a few suffice for a
+# 40 minutes. You leave able to show that a dense network computes every neuron although a few suffice for a
 # prediction, that *which* few depends on the input, and that a layer is a sum of small networks.
 #
 # Here is an ordinary network, and a good one. It reads handwritten digits with one hidden layer of 512 neurons.
@@ -267,11 +267,9 @@ guess(
     choices=["the same tenth for all", "the random tenths", "they lose about as much"],
 )
 
-# %% tags=["measure", "01.fixed"]
-gap = (drop["one for all"] - drop["random"]).mean().item()
-
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
+gap = (drop["one for all"] - drop["random"]).mean().item()
 reveal(
     "01.fixed",
     "they lose about as much"
@@ -401,8 +399,8 @@ def train_small(data, n_neurons, seeds, steps):
             nn.Linear(64, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 10)
         )
 
-    return train(build, data, seeds, steps=steps)
     ### END SOLUTION
+    return train(build, data, seeds, steps=steps)
 
 
 # %%

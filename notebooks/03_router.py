@@ -11,7 +11,7 @@
 # %% [markdown]
 # # The router
 #
-# 25 minutes. You leave able to turn an input into probabilities, a choice, and gate weights; to say what changes when
+# 35 minutes. You leave able to turn an input into probabilities, a choice, and gate weights; to say what changes when
 # softmax and top-k change places; and to write a mixture of experts, whole, in ten lines.
 #
 # In the last lesson an oracle chose the expert. Now the layer has to choose for itself, from the input alone. The usual

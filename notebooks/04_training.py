@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Training through the gate
 #
-# 30 minutes. You leave able to derive the gradient that reaches the router, match autograd with it, and spot the
+# 40 minutes. You leave able to derive the gradient that reaches the router, match autograd with it, and spot the
 # routers that cannot learn.
 #
 # Choosing an expert is a jump. Nudge a logit a little, and the same expert is chosen: nothing changes, so the slope is

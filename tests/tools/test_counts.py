@@ -1,17 +1,48 @@
-"""What a lesson asks of its learner, counted: little at a time."""
+"""What a lesson asks of its learner, counted: little at a time, and little code in sight."""
 
 import pytest
 
 from moe_tutorial.course.lesson import Lesson
 from moe_tutorial.tools.notebooks.counts import counts
+from moe_tutorial.tools.workspace.copies import COLLAPSED
+
+LESSONS = ["00_start_here", "01_why_experts", "02_experts", "03_router", "04_training"]
 
 
-@pytest.mark.parametrize("name", ["00_start_here", "01_why_experts", "02_experts", "03_router", "04_training"])
-def test_a_lesson_with_exercises_asks_for_little_at_a_time(root, name):
-    lesson = Lesson.read(root / f"notebooks/{name}.py")
+@pytest.fixture(params=LESSONS)
+def lesson(root, request) -> Lesson:
+    return Lesson.read(root / f"notebooks/{request.param}.py")
+
+
+def test_a_lesson_with_exercises_asks_for_little_at_a_time(lesson):
     found, stretch = counts(lesson)
-    assert 3 <= found.exercises <= 5
+    assert 2 <= found.exercises <= 5
+    assert found.lines <= 8
     assert 0 < found.claims <= 4
-    assert found.minutes <= 35
+    assert found.minutes <= 45
     assert 0 < stretch <= 4
     assert 0 <= lesson.minutes - found.minutes <= 7  # and running the cells takes time
+
+
+def test_a_collapsed_cell_begins_with_a_comment_that_names_it_and_little_code_is_in_sight(lesson):
+    tasks = {task.place: task.stub for task in lesson.tasks}
+    in_sight = 0
+    for place, cell in enumerate(lesson.cells):
+        if cell.kind == "markdown":
+            continue
+        if COLLAPSED & set(cell.tags):
+            assert cell.source.startswith("# "), cell.source
+            assert len(cell.source.split("\n")[0]) <= 100
+        else:
+            in_sight += sum(bool(line.strip()) for line in tasks.get(place, cell.source).split("\n"))
+    assert in_sight <= 60
+
+
+def test_what_answers_a_guess_stands_directly_below_it_with_its_id_as_a_tag(lesson):
+    code = [cell for cell in lesson.cells if cell.kind == "code"]
+    for place, cell in enumerate(code):
+        for id in cell.ids("guess"):
+            answer = next(number for number, other in enumerate(code) if id in other.ids("reveal"))
+            assert place < answer <= place + 2
+            assert all(id in between.tags for between in code[place + 1 : answer])
+            assert not any(id in before.tags for before in code[:place])

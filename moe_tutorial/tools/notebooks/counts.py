@@ -1,6 +1,6 @@
 """Count what a lesson asks of its learner: words, lines to write, minutes, actions, visible claims.
 
-Sections that are folded on the website (*Further ...*, *Try it*) are optional and not counted.
+Sections that are folded on the website (*Further ...*, *Try it*) and exercises with the tag "optional" are not counted.
 """
 
 import re
@@ -36,8 +36,8 @@ class Counts(NamedTuple):
 
     @property
     def minutes(self) -> float:
-        """Time to read the words, plus a minute per line to write and half a minute per claim, picture or question."""
-        return self.words / WORDS_A_MINUTE + self.lines + 0.5 * (self.claims + self.pictures + self.questions)
+        """Time to read the words, 3 minutes per line to write, and half a minute per claim, picture or question."""
+        return self.words / WORDS_A_MINUTE + 3 * self.lines + 0.5 * (self.claims + self.pictures + self.questions)
 
 
 def solution_lines(source: str) -> int:
@@ -72,7 +72,7 @@ def cells(lesson: Lesson) -> Iterator[Counts]:
                     folded = bool(FOLDED.match(part))
                 if not folded:
                     yield Counts(words=len(re.findall(r"\S*\w\S*", UNREAD.sub(" ", part))))
-        elif not folded:
+        elif not folded and "optional" not in cell.tags:
             yield code_cell(cell)
 
 

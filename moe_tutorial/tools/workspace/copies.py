@@ -20,6 +20,8 @@ from moe_tutorial.tools.nbgrader import add_nbgrader, clear_outputs
 from moe_tutorial.tools.notebooks.tables import contents
 
 MARK = "moe"
+COLLAPSED = {"setup", "measure", "draw", "guess", "quiz"}
+"""Tags of cells that a learner need not read. JupyterLab shows the first line of a collapsed cell, a comment."""
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -64,6 +66,8 @@ def learners_copy(lesson: Lesson, notebook: NotebookNode) -> NotebookNode:
         notebook.cells[task.place].source = task.stub
     seen: Counter[str] = Counter()
     for place, cell in enumerate(notebook.cells):
+        if COLLAPSED & set(cell.metadata.get("tags", [])):
+            cell.metadata["jupyter"] = {"source_hidden": True}
         given = text_digest(cell)
         seen[given] += 1
         cell.metadata[MARK] = {"id": ids.get(place, f"{given}-{seen[given]}"), "given": given}
