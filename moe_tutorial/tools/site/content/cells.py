@@ -4,6 +4,7 @@ The code of cells that measure, draw or set up folds below their outputs. An exe
 whose title begins with "Further" folds as a whole, and so does the list of things to try, since they need JupyterLab.
 """
 
+import re
 from collections.abc import Callable
 from html import escape
 from itertools import groupby
@@ -25,6 +26,8 @@ LABELS = {
     frozenset({"quiz"}): "Test yourself: questions on this lesson",
 }
 TAGS = frozenset.union(*LABELS)
+ANSWERS = re.compile(r"tag_(\d\d\.\w+)")  # the class of a cell with the id of a guess as a tag
+REVEAL = re.compile(r"""^reveal\(\s*["'](\d\d\.\w+)["']""", re.MULTILINE)
 
 
 class Fold(nodes.General, nodes.Element):
@@ -69,6 +72,16 @@ def show_stubs(doctree: nodes.document) -> None:
         check = section[section.index(cell) + 1]
         section.remove(check)
         section.replace(cell, [written(cell, stub), Fold("", written(cell, solved), check, label="One solution")])
+
+
+def veil(doctree: nodes.document) -> None:
+    """Mark the outputs that answer a guess for ``static/veil.js``: of cells with its id as a tag, and of its reveal."""
+    for cell in [node for node in doctree.findall(nodes.container) if "cell" in node["classes"]]:
+        ids = {found[1] for name in cell["classes"] if (found := ANSWERS.fullmatch(name))}
+        ids |= set(REVEAL.findall("".join(code.rawsource for code in cell.findall(nodes.literal_block))))
+        for part in cell.children:
+            if ids and "cell_output" in part["classes"]:
+                part["classes"] += ["moe-veil", *(f"moe-veil-{id.replace('.', '-')}" for id in sorted(ids))]
 
 
 def hide_code(doctree: nodes.document) -> None:
@@ -131,6 +144,7 @@ def fold_list(section: nodes.section) -> None:
 def fold(app: Sphinx, doctree: nodes.document) -> None:
     """Fold a page's cells and sections. Claims must still be lines of text."""
     show_stubs(doctree)
+    veil(doctree)
     hide_code(doctree)
     mark_guesses(doctree)
     for parent in {id(cell.parent): cell.parent for cell in doctree.findall(tags)}.values():

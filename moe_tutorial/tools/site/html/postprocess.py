@@ -21,6 +21,7 @@ USED_BY = {
     "lazy.js": {"moe-late", "moe-plotly"},
     "themes.js": {"moe-plotly"},
     "folds.js": {"details"},
+    "veil.js": {"moe-veil"},
     "claims.js": {"moe-claim"},
     "claims.css": {"moe-claims-filter"},
     "excerpts.js": {"search-results"},

@@ -1,0 +1,47 @@
+// Hides what answers a guess until the guess is locked or the reader asks to see it. Print, a search in the page, a link to
+// a hidden place, and pages without JavaScript show everything.
+(() => {
+  const guesses = new Map(); // id of a guess -> what answers it
+  for (const node of document.querySelectorAll(".moe-veil"))
+    for (const name of node.classList)
+      if (name.startsWith("moe-veil-")) {
+        const id = name.slice("moe-veil-".length).replace("-", ".");
+        guesses.set(id, [...(guesses.get(id) ?? []), node]);
+      }
+  const key = (id) => `moe ${location.pathname.replace(/[^/]*$/, "")} guess ${id}`; // as in web/ask/storage.js
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const searched = new URLSearchParams(location.search).has("highlight");
+
+  function isLocked(id) {
+    try {
+      return localStorage.getItem(key(id)) !== null;
+    } catch {
+      return false; // this browser refuses storage
+    }
+  }
+  function veil(id, nodes) {
+    const notices = [];
+    function show() {
+      nodes.forEach((node) => node.removeAttribute("hidden"));
+      notices.forEach((notice) => notice.remove());
+    }
+    for (const node of nodes) {
+      const press = Object.assign(document.createElement("button"), { type: "button", textContent: "show it" });
+      const notice = document.createElement("p");
+      notice.className = "moe-veiled";
+      notice.append("Hidden until you lock your guess, or ", press, ".");
+      press.onclick = () => {
+        show();
+        Object.assign(node, { tabIndex: -1 }).focus();
+      };
+      node.before(notice);
+      notices.push(notice);
+      node.setAttribute("hidden", "until-found");
+      node.addEventListener("beforematch", show); // a search in the page, or a link to a place in it
+    }
+    addEventListener("beforeprint", show);
+    addEventListener("moe-stored", ({ detail }) => detail.key === key(id) && show());
+  }
+  for (const [id, nodes] of guesses)
+    if (!isLocked(id) && !searched && !nodes.some((node) => target && node.contains(target))) veil(id, nodes);
+})();
