@@ -44,6 +44,17 @@ def test_code_folds_below_what_it_printed_and_an_open_cell_stays_as_it_is():
     assert idea.astext() == "def expert(): ..."
 
 
+def test_what_answers_a_guess_is_marked_for_the_veil_and_its_code_is_not():
+    asked = cell('guess("03.order", "How much?")', "guess", prints="widget")
+    measured, answer = cell("moved = 0", "03.order", prints="0"), cell('reveal("03.order", moved)', "guess", prints="0")
+    shown = folded(asked, measured, answer)
+    veiled = [
+        part for each in shown for part in each.findall(nodes.container) if "moe-veil-03-order" in part["classes"]
+    ]
+    assert [part.astext() for part in veiled] == ["0", "0"]
+    assert all(part.parent is each for part, each in zip(veiled, (measured, answer), strict=True))
+
+
 def test_neighbours_share_a_fold_and_set_up_stands_alone():
     begin, count, picture = cell("import torch", "setup"), cell("n = 3", "measure"), cell("draw(n)", "draw", prints="3")
     setup, shown, how = folded(begin, count, picture)

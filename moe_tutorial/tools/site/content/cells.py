@@ -80,7 +80,7 @@ def veil(doctree: nodes.document) -> None:
         ids = {found[1] for name in cell["classes"] if (found := ANSWERS.fullmatch(name))}
         ids |= set(REVEAL.findall("".join(code.rawsource for code in cell.findall(nodes.literal_block))))
         for part in cell.children:
-            if ids and "cell_output" in part["classes"]:
+            if ids and part.get("nb_element") == "cell_code_output":
                 part["classes"] += ["moe-veil", *(f"moe-veil-{id.replace('.', '-')}" for id in sorted(ids))]
 
 
