@@ -8,6 +8,7 @@ import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
+from moe_tutorial.course.lesson import Lesson
 from moe_tutorial.tools.site.content.cells import TAGS, Fold, fold
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +119,8 @@ def test_an_exercises_stub_is_in_sight_and_the_solution_folds_with_its_check():
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_each_lessons_cells_say_what_folds(path):
-    known = TAGS | {"exercise", "guess", "all-claims", "nbval-ignore-output", "remove-output"}
+    known = TAGS | {"exercise", "optional", "guess", "all-claims", "nbval-ignore-output", "remove-output"}
+    known |= set(Lesson.read(path).asked["guess"])
     for cell in jupytext.read(path).cells:
         tags = set(cell.metadata.get("tags", []))
         assert tags <= known, f"{sorted(tags - known)} in {cell.source[:60]}; allowed are {sorted(known)}"
