@@ -395,9 +395,8 @@ def train_small(data, n_neurons, seeds, steps):
 
     ### BEGIN SOLUTION
     def build():
-        return nn.Sequential(
-            nn.Linear(64, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 10)
-        )
+        first, last = nn.Linear(64, n_neurons), nn.Linear(n_neurons, 10)
+        return nn.Sequential(first, nn.ReLU(), last)
 
     ### END SOLUTION
     return train(build, data, seeds, steps=steps)

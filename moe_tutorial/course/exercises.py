@@ -39,6 +39,16 @@ class Exercise(Task):
         """Three hints, each more specific than the one before."""
         return self._check.hints
 
+    @property
+    def puzzle(self) -> dict[str, str]:
+        """Wrong lines for the puzzle on the site -> what is wrong with each."""
+        return dict(self._check.puzzle)
+
+    @property
+    def swaps(self) -> list[tuple[str, str]]:
+        """Neighbouring lines of the solution that may also stand in the other order."""
+        return list(self._check.swaps)
+
     @cached_property
     def own(self) -> Callable:
         """The course's own function, always the same object."""

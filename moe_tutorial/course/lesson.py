@@ -58,6 +58,15 @@ class Task:
         return stub(self.cell)
 
     @property
+    def parts(self) -> tuple[str, list[tuple[str, int]], str]:
+        """The lines above the solution, the solution's lines with their indentation, and the lines below it."""
+        cell = _ended(self.cell)
+        found = SOLUTION.search(cell)
+        lines = [line.partition("  # ")[0] for line in textwrap.dedent(found[2]).splitlines() if line.strip()]
+        indented = [(line.strip(), (len(line) - len(line.lstrip())) // 4) for line in lines]
+        return cell[: found.start()].rstrip("\n"), indented, cell[found.end() :].strip("\n")
+
+    @property
     def solution(self) -> str:
         """The cell with the solution, without nbgrader's markers."""
         return solved(self.cell)

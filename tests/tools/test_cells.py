@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jupytext
 import pytest
@@ -32,7 +33,7 @@ def folded(*children, title="Measure it"):
     """A section with these children, after folding: its children below the title."""
     page = new_document("a lesson")
     page += nodes.section("", nodes.title(title, title), *children)
-    fold(None, page)
+    fold(SimpleNamespace(srcdir=ROOT / "notebooks"), page)
     return page.children[0].children[1:]
 
 

@@ -17,6 +17,11 @@ def kept(n_experts, expert, router):
         "All n_experts of them are kept, whether anybody asks them or not, and the router.",
         "`n_experts * expert + router`.",
     ),
+    puzzle={
+        "return n_experts * expert": "The router is kept, too.",
+        "return expert + router": "That is one expert. The layer keeps all of them.",
+        "return n_experts * (expert + router)": "There is one router for all experts.",
+    },
 )
 def count_total(ask: Ask) -> None:
     mistakes = {
@@ -48,6 +53,11 @@ def met(n_experts, top_k, expert, router):
         "It meets top_k experts, whole, and the whole router. How many there are in all does not matter.",
         "`top_k * expert + router`.",
     ),
+    puzzle={
+        "return top_k * expert": "The router looks at every token, too.",
+        "return n_experts * expert + router": "Those are all that is kept. A token asks top_k of the experts.",
+        "return top_k * (expert + router)": "The router is asked once.",
+    },
 )
 def count_active(ask: Ask) -> None:
     mistakes = {
@@ -76,6 +86,11 @@ def count_active(ask: Ask) -> None:
         "`part < 0.5` is a yes or no for each seed. One yes or no is wanted: of the mean, or whether it is so in all.",
         "`part.mean() < 0.5`.",
     ),
+    puzzle={
+        "return part < 0.5": "That is a yes or no for each seed. One verdict is asked for.",
+        "return part.mean() > 0.5": "It is the wrong way round: less than half is claimed.",
+        "return part.min() < 0.5": "One seed below half is not enough: look at the mean, or at all of them.",
+    },
 )
 def rule(ask: Ask) -> None:
     parts = {

@@ -20,6 +20,13 @@ def contributed(x, w_in, b_in, w_out):
         "one norm.",
         "`(x @ w_in.T + b_in).relu() * w_out.norm(dim=0)`.",
     ),
+    puzzle={
+        "return activation": "A neuron that fires loudly may hardly be listened to: its output weights count as well.",
+        "return activation * w_out.norm(dim=1)": (
+            "dim=1 measures each class's row. Neuron j writes through the column w_out[:, j]."
+        ),
+        "return activation * w_out.sum(dim=0)": "In a sum, positive and negative weights cancel.",
+    },
 )
 def contribution(ask: Ask) -> None:
     mistakes = {
@@ -69,6 +76,15 @@ def kept(contribution, n):
         "Begin with `torch.zeros_like(contribution)`. `scatter` puts a value at the places that indices name.",
         "`torch.zeros_like(contribution).scatter(-1, indices, 1.0)`.",
     ),
+    puzzle={
+        "return contribution.scatter(-1, best, 1.0)": (
+            "The other neurons keep their contribution here. They should be 0."
+        ),
+        "return torch.zeros_like(contribution).scatter(0, best, 1.0)": (
+            "Dimension 0 counts the digits. The neurons are along the last one."
+        ),
+        "return torch.ones_like(contribution).scatter(-1, best, 0.0)": "The ones and zeros have changed places.",
+    },
 )
 def keep_top(ask: Ask) -> None:
     mistakes = {
@@ -116,6 +132,12 @@ def ten_heaps(seed):
         "nn.Linear(n_neurons, 10))`.",
         "`return train(build, data, seeds, steps=steps)`, and build() returns that network.",
     ),
+    puzzle={
+        "first, last = nn.Linear(64, 512), nn.Linear(512, 10)": (
+            "That is the large network. The hidden layer is n_neurons wide."
+        ),
+        "return nn.Sequential(first, last)": "Without an activation, two layers are no more than one.",
+    },
 )
 def train_small(ask: Ask) -> None:
     for n_neurons, seeds in ((16, [0, 1]), (12, [2])):

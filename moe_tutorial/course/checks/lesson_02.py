@@ -22,6 +22,12 @@ def in_experts_order(x, oracle, experts, n_classes):
         "`mine = oracle == i` is True for the images of expert i. `x[mine]` are those images.",
         "For each i: `scores[mine] = experts[i](x[mine])`.",
     ),
+    puzzle={
+        "scores = expert(x[mine])": (
+            "That throws the answers of the other experts away. Fill in the rows that are mine."
+        ),
+        "scores[mine] = expert(x)": "The expert would answer all images. It gets its own alone.",
+    },
 )
 def by_loop(ask: Ask) -> None:
     mistakes = {
@@ -74,6 +80,15 @@ def side_by_side(x, w_in, b_in, w_out, b_out, activation=torch.relu):
         '`torch.einsum("bd,ehd->beh", x, w_in)` multiplies every image with every neuron of every expert.',
         'The second layer is `torch.einsum("beh,eho->beo", neurons, w_out)`, plus b_out.',
     ),
+    puzzle={
+        'return torch.einsum("beh,eho->beo", neurons, w_out) + b_out': "The relu between the two layers is missing.",
+        'return torch.einsum("beh,eho->bo", neurons.relu(), w_out) + b_out': (
+            "Without e on the right the experts' answers are added up. Each is asked for."
+        ),
+        'return (torch.einsum("beh,eho->beo", neurons, w_out) + b_out).relu()': (
+            "The relu belongs between the two layers."
+        ),
+    },
 )
 def stacked(ask: Ask) -> None:
     mistakes = {
@@ -123,6 +138,11 @@ def counted(n_experts, n_asked, d, h, d_out):
         "One expert has d * h + h parameters on the way in, and h * d_out + d_out on the way out.",
         "All experts are kept: n_experts times one. An image meets those that are asked: n_asked times one.",
     ),
+    puzzle={
+        "return n_experts * one, n_experts * one": "An image meets only the experts that are asked.",
+        "return n_asked * one, n_experts * one": "First what is kept, then what one image meets.",
+        "return n_experts * one, one": "Several experts may be asked.",
+    },
 )
 def bill(ask: Ask) -> None:
     mistakes = {

@@ -33,6 +33,12 @@ def least(x, weight, k):
         "The softmax compares the experts with each other, so it runs along the dimension that counts the experts.",
         "`probs.topk(k, dim=-1)` returns two things: the k largest of each row, and where they stood.",
     ),
+    puzzle={
+        "probs = logits.softmax(dim=0)": "That compares different tokens for one expert. A token compares the experts.",
+        "weights, chosen = logits.topk(k, dim=-1)": (
+            "Those weights would be logits, which may be negative. Choose among the probabilities."
+        ),
+    },
 )
 def route(ask: Ask) -> None:
     mistakes = {
@@ -79,6 +85,15 @@ def softmax_first(logits, k):
         "The softmax sees k numbers a token and no others, so each row of weights adds up to 1.",
         "One line does it: the values of `logits.topk(k, dim=-1)`, and `.softmax(dim=-1)` behind them.",
     ),
+    puzzle={
+        "return logits.softmax(dim=-1).topk(k, dim=-1).values": (
+            "That divides by the sum over all experts. Choose first; the softmax then sees the chosen alone."
+        ),
+        "return logits.topk(k, dim=-1).values": "Those are logits, without a softmax.",
+        "return logits.topk(k, dim=-1).indices.softmax(dim=-1)": (
+            "The indices say which experts. Their logits are needed."
+        ),
+    },
 )
 def topk_then_softmax(ask: Ask) -> None:
     mistakes = {
@@ -158,6 +173,10 @@ def gate_first(x, chosen, weights, experts):
         "much expert i counts for each token: its weight, or 0.",
         "For each i: `y = y + (weights * (chosen == i)).sum(-1, keepdim=True) * experts[i](x)`, from y = 0.",
     ),
+    puzzle={
+        "y = y + expert(x)": "No gate weight scales this answer.",
+        "y = counts.sum(-1, keepdim=True) * expert(x)": "That throws away what the experts before have added.",
+    },
 )
 def my_mixture(ask: Ask) -> None:
     mistakes = {

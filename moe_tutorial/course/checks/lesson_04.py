@@ -24,6 +24,11 @@ def through_the_gate(p, dL_dg):
         "for all j.",
         "That something is the sum of all s_i: dL/dz_j = s_j - p_j * s.sum().",
     ),
+    puzzle={
+        "return s": "The second term is missing: every logit moves the probabilities of all.",
+        "return s + p * s.sum()": "The second term is taken away.",
+        "return s * (1 - p)": "Here each expert hears only itself. It hears the sum over all chosen.",
+    },
 )
 def gate_gradient(ask: Ask) -> None:
     mistakes = {
@@ -84,6 +89,14 @@ ROUTERS = {
         "That tensor may be exactly 0, or hold only a trace of rounding. Compare its norm with a small number, such "
         "as 1e-6.",
     ),
+    puzzle={
+        "gradient = moe.experts.w_in.grad": (
+            "The experts always hear the loss. The question is whether the router does."
+        ),
+        "return bool(gradient.norm() > 0)": (
+            "Where the loss does not depend on the router there is no gradient at all, and rounding is not 0."
+        ),
+    },
 )
 def can_it_learn(ask: Ask) -> None:
     cases = {}
@@ -154,6 +167,16 @@ def two_steps(one_step):
         "`scores, routing = moe(x)`, `loss = F.cross_entropy(scores, y)`, `optimizer.zero_grad()`, `loss.backward()`, "
         "`optimizer.step()`, and return the loss.",
     ),
+    puzzle={
+        "loss = F.cross_entropy(scores.softmax(-1), y)": (
+            "The cross-entropy takes a softmax of its own. It wants the scores."
+        ),
+        "optimizer.backward()": "The loss has the backward pass. The optimizer takes the step.",
+    },
+    swaps=[
+        ("scores, _ = moe(x)", "optimizer.zero_grad()"),
+        ("loss = F.cross_entropy(scores, y)", "optimizer.zero_grad()"),
+    ],
 )
 def training_step(ask: Ask) -> None:
     mistakes = {

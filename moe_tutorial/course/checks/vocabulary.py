@@ -27,27 +27,39 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 @dataclass(frozen=True)
 class Check:
-    """The check of an exercise, its hints, and whether the answer may change its input."""
+    """The check of an exercise, its hints, whether the answer may change its input, and its puzzle's wrong lines."""
 
     examine: Callable[["Ask"], None]
     hints: tuple[str, str, str]
     changes: bool
+    puzzle: Mapping[str, str]
+    swaps: Sequence[tuple[str, str]]
 
 
 CHECKS: dict[str, Check] = {}
 """Exercise id -> its check."""
 
 
-def checks(id: str, *, hints: tuple[str, str, str], changes: bool = False) -> Callable:
+def checks(
+    id: str,
+    *,
+    hints: tuple[str, str, str],
+    puzzle: Mapping[str, str],
+    swaps: Sequence[tuple[str, str]] = (),
+    changes: bool = False,
+) -> Callable:
     """Register the function below as the check of an exercise.
 
     Args:
         hints: three, each saying more than the one before.
+        puzzle: wrong lines for the puzzle on the site -> what is wrong with each: two for a solution of three lines or
+            more; of a shorter one, three that could stand in place of its last line.
+        swaps: neighbouring lines of the solution, without indentation, that may also stand in the other order.
         changes: the answer changes its input in place, as a training step does.
     """
 
     def register(examine: Callable[["Ask"], None]) -> Callable[["Ask"], None]:
-        CHECKS[id] = Check(examine, hints, changes)
+        CHECKS[id] = Check(examine, hints, changes, puzzle, swaps)
         return examine
 
     return register

@@ -8,13 +8,16 @@ import re
 from collections.abc import Callable
 from html import escape
 from itertools import groupby
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
+from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.lesson import solved, stub
 from moe_tutorial.study.claims import read_claims
+from moe_tutorial.tools.site.content.puzzles import widget
 
 GUESS = "Guess first"
 LABELS = {
@@ -26,6 +29,7 @@ LABELS = {
     frozenset({"quiz"}): "Test yourself: questions on this lesson",
 }
 TAGS = frozenset.union(*LABELS)
+CHECKED = re.compile(r'check\("([^"]+)"')
 ANSWERS = re.compile(r"tag_(\d\d\.\w+)")  # the class of a cell with the id of a guess as a tag
 REVEAL = re.compile(r"""^reveal\(\s*["'](\d\d\.\w+)["']""", re.MULTILINE)
 
@@ -65,13 +69,15 @@ def written(cell: nodes.container, how: Callable[[str], str]) -> nodes.container
     return copy
 
 
-def show_stubs(doctree: nodes.document) -> None:
-    """Show each exercise as its stub, and fold the solution and the next cell, which is its check."""
+def show_stubs(doctree: nodes.document, root: Path) -> None:
+    """Show each exercise as its stub and its puzzle, and fold the solution and the next cell, which is its check."""
     for cell in [node for node in doctree.findall(nodes.container) if "tag_exercise" in node["classes"]]:
         section = cell.parent
         check = section[section.index(cell) + 1]
         section.remove(check)
-        section.replace(cell, [written(cell, stub), Fold("", written(cell, solved), check, label="One solution")])
+        puzzles = [widget(id, root) for id in CHECKED.findall(check.children[0].astext()) if id in EXERCISES]
+        solution = Fold("", written(cell, solved), check, label="One solution")
+        section.replace(cell, [written(cell, stub), *puzzles, solution])
 
 
 def veil(doctree: nodes.document) -> None:
@@ -143,7 +149,7 @@ def fold_list(section: nodes.section) -> None:
 
 def fold(app: Sphinx, doctree: nodes.document) -> None:
     """Fold a page's cells and sections. Claims must still be lines of text."""
-    show_stubs(doctree)
+    show_stubs(doctree, Path(app.srcdir).parent)
     veil(doctree)
     hide_code(doctree)
     mark_guesses(doctree)

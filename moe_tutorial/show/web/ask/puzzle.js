@@ -1,0 +1,159 @@
+// @ts-check
+// An exercise for pages without a kernel. A learner puts the lines of its solution in order, indents them, and leaves
+// two wrong lines out; of a short solution, the learner chooses the last line among four.
+import { choice, prose } from "./answers.js";
+import { button, el, mount } from "../dom.js";
+import { unseal } from "./judge.js";
+import { storedAnswer } from "./storage.js";
+
+/** @typedef {{ text: string, indent: number, out: boolean }} Row */
+/** @typedef {{ lines: [string, number][], wrong: Record<string, string>, swaps: [string, string][] }} Solution
+ * the right lines with their indentation, a sentence for each wrong line, and neighbours that may change places */
+
+const MOST = 3; // levels of indentation
+
+/** The reply to an order of lines, or "" if it is right. @param {Row[]} rows @param {Solution} solution */
+export function replyTo(rows, { lines, wrong, swaps }) {
+  const used = rows.filter(({ out }) => !out);
+  const bad = used.find(({ text }) => text in wrong);
+  if (bad) return `\`${bad.text}\`: ${wrong[bad.text]}`;
+  if (used.length < lines.length)
+    return `A line is missing: the solution has ${lines.length}, and you use ${used.length}.`;
+  const texts = used.map(({ text }) => text);
+  for (const [first, second] of swaps) {
+    const at = texts.indexOf(second);
+    if (at >= 0 && texts[at + 1] === first) {
+      texts.splice(at, 2, first, second);
+      used.splice(at, 2, used[at + 1], used[at]);
+    }
+  }
+  const early = texts.findIndex((text, i) => text !== lines[i][0]);
+  if (early >= 0) return `\`${texts[early]}\` comes too early: something has to be done before it.`;
+  const moved = used.find(({ indent }, i) => indent !== lines[i][1]);
+  return moved ? `\`${moved.text}\` is indented wrongly: look which lines belong to the loop.` : "";
+}
+
+/** @param {{model: any, el: HTMLElement}} widget */
+function render({ model, el: root }) {
+  const { label, head, foot, texts, sealed, choose } = model.get("puzzle");
+  /** @type {Solution} */
+  const solution = unseal(sealed);
+  const stored = storedAnswer(model);
+  const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
+  const list = el("ol", { className: "moe-lines" });
+  const spoken = el("p", { className: "moe-sr", role: "status" });
+  /** @type {Row[]} */
+  const rows = stored.get()?.rows ?? texts.map((/** @type {string} */ text) => ({ text, indent: 0, out: false }));
+
+  const code = (/** @type {string} */ text) => el("pre", { className: "moe-given" }, text);
+  const step = (/** @type {string} */ sign, /** @type {string} */ name, /** @type {() => void} */ onclick) =>
+    el("button", { type: "button", className: "moe-button moe-quiet", ariaLabel: name, title: name, onclick }, sign);
+
+  function draw() {
+    list.replaceChildren(...rows.map(line));
+    for (const node of list.querySelectorAll("li, button")) node.setAttribute("data-lm-suppress-shortcuts", "true");
+  }
+  /** @param {Row} row */
+  function line(row) {
+    const text = el("code", {}, "    ".repeat(row.indent) + row.text);
+    const keys = row.out
+      ? [step("+", `Use: ${row.text}`, () => leave(row))]
+      : [
+          step("↑", `Move up: ${row.text}`, () => move(row, -1)),
+          step("↓", `Move down: ${row.text}`, () => move(row, 1)),
+          step("⇤", `Indent less: ${row.text}`, () => indent(row, -1)),
+          step("⇥", `Indent more: ${row.text}`, () => indent(row, 1)),
+          step("×", `Leave out: ${row.text}`, () => leave(row)),
+        ];
+    const node = el("li", { className: row.out ? "moe-left-out" : "", tabIndex: 0 }, text, ...keys);
+    node.onkeydown = (/** @type {KeyboardEvent} */ event) => {
+      const act = {
+        ArrowUp: () => move(row, -1),
+        ArrowDown: () => move(row, 1),
+        ArrowLeft: () => indent(row, -1),
+        ArrowRight: () => indent(row, 1),
+        Delete: () => leave(row),
+      }[event.key];
+      if (!act || event.target !== node) return;
+      event.preventDefault();
+      act();
+    };
+    text.onpointerdown = (/** @type {PointerEvent} */ event) => drag(row, text, event);
+    return node;
+  }
+  /** Follow the pointer: the line takes the place of the one below the pointer.
+   * @param {Row} row @param {any} text @param {PointerEvent} event */
+  function drag(row, text, event) {
+    event.preventDefault();
+    const at = () => [...list.children][rows.indexOf(row)];
+    at().classList.add("moe-held");
+    const follow = (/** @type {PointerEvent} */ { clientY }) => {
+      const over = [...list.children].findIndex((node) => clientY < node.getBoundingClientRect().bottom);
+      const to = over < 0 ? rows.length - 1 : over;
+      if (to !== rows.indexOf(row)) {
+        move(row, to - rows.indexOf(row));
+        at().classList.add("moe-held");
+      }
+    };
+    const stop = () => {
+      removeEventListener("pointermove", follow);
+      at().classList.remove("moe-held");
+    };
+    addEventListener("pointermove", follow);
+    addEventListener("pointerup", stop, { once: true });
+    addEventListener("pointercancel", stop, { once: true });
+  }
+  /** @param {Row} row @param {string} words */
+  function changed(row, words) {
+    draw();
+    /** @type {any} */ (list.children[rows.indexOf(row)]).focus();
+    spoken.textContent = words;
+    told.replaceChildren();
+  }
+  /** @param {Row} row @param {number} by */
+  function move(row, by) {
+    const to = Math.min(Math.max(rows.indexOf(row) + by, 0), rows.length - 1);
+    rows.splice(rows.indexOf(row), 1);
+    rows.splice(to, 0, row);
+    changed(row, `Line ${to + 1} of ${rows.length}`);
+  }
+  /** @param {Row} row @param {number} by */
+  function indent(row, by) {
+    row.indent = Math.min(Math.max(row.indent + by, 0), MOST);
+    changed(row, `Indented ${row.indent} times`);
+  }
+  /** @param {Row} row */
+  function leave(row) {
+    row.out = !row.out;
+    changed(row, row.out ? "Left out" : "Used");
+  }
+
+  const one = choose ? choice(texts.map((/** @type {string} */ text) => `\`${text}\``)) : null;
+  function reply() {
+    if (!one) return replyTo(rows, solution);
+    const at = one.read();
+    if (at === null) return "Choose a line first.";
+    return solution.wrong[texts[at]] ?? "";
+  }
+  const check = button("Check");
+  const fields = el("fieldset", {}, code(head), one?.node ?? list, ...(foot ? [code(foot)] : []), check);
+  check.onclick = () => {
+    const said = reply();
+    if (said !== "Choose a line first.") stored.put({ solved: !said, rows: one ? null : rows });
+    tell(said);
+  };
+  /** @param {string} said */
+  function tell(said) {
+    const mark = el("b", { className: said ? "moe-wrong" : "moe-right" }, said ? "✗ Not yet. " : "✓ Right. ");
+    told.replaceChildren(mark, ...prose(said || stored.where()));
+    told.focus();
+  }
+  mount(
+    root,
+    el("section", { className: "moe-ask" }, el("p", { className: "moe-label" }, label), fields, told, spoken),
+  );
+  draw();
+  if (stored.get()?.solved) told.replaceChildren(el("b", { className: "moe-right" }, "✓ Solved. "), stored.where());
+  return stored.stop;
+}
+export default { render };
