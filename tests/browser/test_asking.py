@@ -1,6 +1,7 @@
 """Guess, reveal, quiz and score card on a page with no kernel: keyboard, storage, and what they say."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from on_page import page_of
@@ -8,8 +9,11 @@ from playwright.sync_api import expect
 from sampled import LOOKS, TWO_LOOKS, sampled
 
 from moe_tutorial.course import guess, guesses, quiz, reveal, score_card
+from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.progress.renumbered import answers_moved
 from moe_tutorial.course.quizzes import questions
+from moe_tutorial.show.web import bundle, style
+from moe_tutorial.tools.site.content.puzzles import puzzle
 
 BLOCKED = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError') } })"
 QUESTIONS = [
@@ -149,7 +153,7 @@ def test_what_was_kept_before_lessons_were_renumbered_has_its_present_id(visit):
 
 
 @pytest.mark.parametrize(
-    ("measured", "verdict"), [(30.4, "✓ Right."), (30.6, "Close."), (36, "Close."), (36.2, "Not what happened")]
+    ("measured", "verdict"), [(30.4, "✓ Right."), (30.6, "Close."), (39, "Close."), (39.2, "A surprise")]
 )
 def test_a_sliders_verdict_tells_the_same_step_a_tenth_of_the_range_and_farther(visit, measured, verdict):
     page = visit(*sixty(measured))
@@ -291,3 +295,94 @@ def test_axe_finds_nothing_before_and_after_the_answers(visit, small_quiz, axe, 
     page.evaluate("dispatchEvent(new Event('focus'))")
     expect(page.locator("table")).to_be_visible()
     look()
+
+
+def shuffled(id):
+    """The puzzle of an exercise."""
+    state = {"kind": "puzzle", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
+    return SimpleNamespace(get_state=lambda: state, _esm=bundle("web/ask/puzzle.js"), _css=style("web/ask/ask.css"))
+
+
+def lines(page):
+    """The lines of a puzzle in their order, each with its indentation, or "-" if it is left out."""
+    read = "nodes => nodes.map(n => [n.className ? '-' : '', n.querySelector('code').textContent])"
+    return ["".join(line) for line in page.locator(".moe-lines li").evaluate_all(read)]
+
+
+@pytest.mark.parametrize("id", ["03.route", "03.my_mixture", "04.training_step"])
+def test_a_puzzle_is_solved_by_keys(visit, id):
+    page = visit(shuffled(id))
+    told = page.locator(".moe-told")
+    exercise = EXERCISES[id]
+    right = exercise.parts[1]
+
+    def line(text):
+        found = page.locator(".moe-lines li").filter(has=page.get_by_text(text, exact=True))
+        found.focus()
+        return found
+
+    for place, (text, _) in enumerate(right):
+        for _ in range(next(i for i, other in enumerate(lines(page)) if other.strip() == text) - place):
+            line(text).press("ArrowUp")
+    page.get_by_role("button", name="Check").click()
+    wrong = next(text for text in lines(page) if text in exercise.puzzle)
+    expect(told).to_have_text(f"✗ Not yet. {wrong}: {exercise.puzzle[wrong]}".replace("`", ""))
+    for text in exercise.puzzle:
+        line(text).press("Delete")
+    if any(indent for _, indent in right):
+        page.get_by_role("button", name="Check").click()
+        expect(told).to_contain_text("is indented wrongly")
+    for text, indent in right:
+        for _ in range(indent):
+            line(text).press("ArrowRight")
+            expect(line("    " * indent + text)).to_be_focused()
+    page.get_by_role("button", name="Check").click()
+    expect(told).to_have_text("✓ Right. It is kept in this browser.")
+    page.reload()
+    expect(told).to_contain_text("✓ Solved.")
+    assert lines(page)[: len(right)] == ["    " * indent + text for text, indent in right]
+
+
+def test_lines_that_may_change_places_may(visit):
+    page = visit(shuffled("04.training_step"))
+    order = [
+        "optimizer.zero_grad()",
+        *(text for text, _ in EXERCISES["04.training_step"].parts[1] if "zero" not in text),
+    ]
+    for place, text in enumerate(order):
+        for _ in range(lines(page).index(text) - place):
+            page.get_by_role("button", name=f"Move up: {text}").click()
+    for text in EXERCISES["04.training_step"].puzzle:
+        page.get_by_role("button", name=f"Leave out: {text}").click()
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator(".moe-told")).to_contain_text("✓ Right.")
+
+
+def test_a_line_follows_a_finger(visit):
+    page = visit(shuffled("03.route"), width=390, has_touch=True)
+    first, *_, last = lines(page)
+    boxes = [page.locator(".moe-lines code").nth(place).bounding_box() for place in (0, 4)]
+    (x, start), (_, end) = ((box["x"] + 20, box["y"] + 15) for box in boxes)
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind, *points):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for y in points]})
+
+    send("touchStart", start)
+    for part in range(1, 11):
+        send("touchMove", start + (end - start) * part / 10)
+    send("touchEnd")
+    assert lines(page)[-2:] == [last, first]
+
+
+def test_the_last_line_of_a_short_exercise_is_chosen(visit):
+    page = visit(shuffled("04.gate_gradient"))
+    told = page.locator(".moe-told")
+    page.get_by_role("button", name="Check").click()
+    expect(told).to_have_text("✗ Not yet. Choose a line first.")
+    page.get_by_label("return s + p * s.sum()").check()
+    page.get_by_role("button", name="Check").click()
+    expect(told).to_contain_text("The second term is taken away.")
+    page.get_by_label("return s - p * s.sum()").check()
+    page.get_by_role("button", name="Check").click()
+    expect(told).to_contain_text("✓ Right.")

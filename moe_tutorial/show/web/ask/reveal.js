@@ -4,11 +4,11 @@ import { inWords, prose, withUnit } from "./answers.js";
 import { button, el, mount, note } from "../dom.js";
 import { storedAnswer } from "./storage.js";
 
-const NEAR = 0.1; // as a fraction of the slider's range
+const NEAR = 0.15; // as a fraction of the slider's range
 const VERDICTS = {
   right: "✓ Right.",
   near: "Close.",
-  far: "Not what happened: worth a second look at why.",
+  far: "A surprise: worth a second look at why.",
 };
 
 /** Judge a guess: "right", "near" or "far". @param {any} said @param {any} measured @param {any} answers */
