@@ -132,7 +132,7 @@ print(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: how many neurons are kept.
-counts = [n for n in (2, 5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
+counts = [n for n in (5, 10, 25, 51, 102, 256) if n < WIDTH] + [WIDTH]
 order = contributions.argsort(dim=-1, descending=True)
 
 
@@ -143,7 +143,7 @@ def probabilities(n):
     return last(relu(first(data.x_test)) * best).softmax(-1)
 
 
-few, all_of_them = probabilities(5), probabilities(WIDTH)
+few, all_of_them = probabilities(counts[0]), probabilities(WIDTH)
 misread = (few.argmax(-1) != data.y_test) & (all_of_them.argmax(-1) == data.y_test)
 hard = int((misread * all_of_them.amax(-1)).argmax())  # the network is surest of it
 image = pixels(digits("raw").x_test[hard].view(8, 8))
