@@ -11,21 +11,10 @@
 # %% [markdown]
 # # Collapse
 #
-# 35 minutes. You leave able to measure who works, see one expert take the data, say why it happens, and what it costs.
+# 35 minutes. You leave able to measure who works, and to say why it is so and what it costs.
 #
 # Eight experts start alike. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
 # and using more of them should make the network better. So it will, won't it?
-
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "05.sixty",
-    "We train the same small mixture from sixty random starts, without noise and "
-    "without any penalty. In how many of the sixty do at least five of the eight "
-    "experts end up without work?",
-    slider=(0, 60, 1, "of 60"),
-)
 
 # %% tags=["setup"]
 import math
@@ -35,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import (
     explorable,
@@ -71,7 +60,17 @@ E = 8
 # image, 300 steps. Sixty starts are trained as one batched model, so this takes seconds. An expert counts as **dead** when
 # it gets less than one choice in a hundred.
 
-# %% tags=["measure"]
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "05.sixty",
+    "We train the same small mixture from sixty random starts, without noise and "
+    "without any penalty. In how many of the sixty do at least five of the eight "
+    "experts end up without work?",
+    slider=(0, 60, 1, "of 60"),
+)
+
+# %% tags=["measure", "05.sixty"]
 raw = digits("raw")
 STEPS, EVERY = 300, 10
 
@@ -106,9 +105,10 @@ collapsed = int((dead(end) >= 5).sum())
 print("seeds in which at least five experts die:", collapsed, "of 60")
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 reveal("05.sixty", collapsed)
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "05.sixty"]
 seed_strip(
     {"before training": start, f"after {STEPS} steps": end},
     title=f"After training {dead(end).float().mean():.1f} of 8 experts are dead; "
@@ -119,7 +119,7 @@ seed_strip(
     ),
 )
 
-# %% tags=["measure"]
+# %% tags=["measure", "05.sixty"]
 claim(
     "05.1",
     "Without noise and without a penalty, at least five of eight experts are dead "
@@ -654,6 +654,7 @@ playground(preset="revive")
 # batch, but then what a token gets in training depends on the others in its batch. The popular answer is noise. Let us see.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("05")
 
 # %% [markdown]
