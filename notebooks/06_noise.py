@@ -11,28 +11,17 @@
 # %% [markdown]
 # # Noise
 #
-# 35 minutes. You leave able to build noisy top-k and its load estimate, to say what noise does and what it does not, and
-# to find the bug that noise likes to leave behind.
+# 35 minutes. You leave able to build noisy top-k and its load estimate, to say what noise does to a mixture, and to
+# find the bug that noise likes to leave behind.
 #
 # The popular cure for collapse is to add noise to the router. It sounds right: if the choice wobbles, everybody gets a
 # turn, everybody learns, and nobody dies.
-
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "06.alive",
-    "We take the collapsing mixture of lesson 05 and add noise that is larger than "
-    "the differences between its logits. After training, how many of the eight "
-    "experts are alive?",
-    slider=(0, 8, 1, "of 8"),
-)
 
 # %% tags=["setup"]
 import torch
 import torch.nn.functional as F
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.layers import (
     MixtureOfExperts,
     Router,
@@ -95,7 +84,6 @@ def noisy_logits(x, weight, noise):
 # Take one image, and let the untrained router choose a thousand times. Without noise it would say the same every time.
 # Move the slider: how much noise until everybody gets a turn?
 
-
 # %% tags=["measure"]
 raw = digits("raw")
 torch.manual_seed(seeds(1)[0])
@@ -133,7 +121,7 @@ for router, noise in ((constant, 1.0), (learned, learned.noise_weight)):
     print("same as the package's:", torch.allclose(ours, theirs, atol=1e-5))
 
 # %% [markdown]
-# So noise does what it promises, *before* training.
+# So in an untrained router noise does what it promises.
 #
 # (Shazeer et al. take the softmax after the picking. With one expert picked that gate has no gradient, as lesson 04
 # showed, so we keep ours.)
@@ -206,10 +194,20 @@ claim(
 # ## The popular claim, tested
 #
 # *Noise prevents collapse.* Lesson 05 gave us a mixture that collapses every time: raw digits, one expert picked. We give
-# it noise, a little and a lot, constant and learned, twenty seeds each. And to see what success would look like: the same
-# noise, and a small penalty on the load estimate (the next lesson is about penalties).
+# it noise, a little and a lot, constant and learned, twenty seeds each. And beside them the same noise with a small
+# penalty on the load estimate (the next lesson is about penalties).
 
-# %% tags=["measure"]
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "06.alive",
+    "We take the collapsing mixture of lesson 05 and add noise that is larger than "
+    "the differences between its logits. After training, how many of the eight "
+    "experts are alive?",
+    slider=(0, 8, 1, "of 8"),
+)
+
+# %% tags=["measure", "06.alive"]
 STEPS = 300
 
 
@@ -245,9 +243,10 @@ alive = E - dead(on_raw["noise 3"][1]).float().mean()
 print(f"alive with noise 3: {alive:.0f} of {E}")
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 reveal("06.alive", float(alive))
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "06.alive"]
 alive = {name: E - dead(shares).float() for name, (_, shares, _) in on_raw.items()}
 seed_strip(
     {
@@ -262,7 +261,7 @@ seed_strip(
     ),
 )
 
-# %% tags=["measure"]
+# %% tags=["measure", "06.alive"]
 claim(
     "06.2",
     "With one expert picked, noise of standard deviation 1 and no penalty, at least five "
@@ -507,6 +506,7 @@ claim(
 # The hurried router never asks `self.training`. Nothing crashes, and the answers waver from one evaluation to the next.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("06")
 
 # %% [markdown]
