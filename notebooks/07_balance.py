@@ -11,26 +11,11 @@
 # %% [markdown]
 # # Balance
 #
-# 45 minutes. You leave able to balance experts in five ways, to pick a coefficient from a curve, and to keep
-# *balanced* apart from *specialised*.
+# 45 minutes. You leave able to balance experts in five ways, to pick a coefficient from a curve, and to say what even
+# use is worth.
 #
 # Noise alone did not help, so we ask for balance outright: we add to the loss a number that is small when the work is
 # shared. Some say that this is all there is to it, and that even use is the goal. Is it?
-
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "07.hash",
-    "Two mixtures on `digits4`. In the first, most experts are dead. The second sends "
-    "each image to an expert by a hash of its pixels: almost perfectly even, forever. "
-    "Which of the two is more accurate?",
-    choices=[
-        "the one with dead experts",
-        "the even one",
-        "they are equal, within two points",
-    ],
-)
 
 # %% tags=["setup"]
 import torch
@@ -38,7 +23,7 @@ import torch.nn.functional as F
 from matplotlib.colors import ListedColormap
 from torch import nn
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.layers import (
     BiasBalancer,
     ExpertChoiceRouter,
@@ -281,7 +266,21 @@ print("some tokens got several:", bool((picked.sum(-1) > 1).any()))
 # Now measure. `digits4` with raw pixels, where collapse is expensive (lesson 05). Eight experts of 8 neurons, one picked,
 # 600 steps, ten seeds. The **hash** router is our control for balance: it uses everyone evenly and learns nothing.
 
-# %% tags=["measure"]
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "07.hash",
+    "Two mixtures on `digits4`. In the first, most experts are dead. The second sends "
+    "each image to an expert by a hash of its pixels: almost perfectly even, forever. "
+    "Which of the two is more accurate?",
+    choices=[
+        "the one with dead experts",
+        "the even one",
+        "they are equal, within two points",
+    ],
+)
+
+# %% tags=["measure", "07.hash"]
 rules = digits4("raw")
 
 
@@ -346,8 +345,20 @@ alone = {
     "hash": run(router=lambda: HashRouter(64, E)),
 }
 
+# %% tags=["measure", "07.hash"]
+plain = alone["nothing"]["accuracy"]
+cost = plain - alone["hash"]["accuracy"]
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+if abs(cost.mean()) < 0.02:
+    better = "they are equal, within two points"
+else:
+    better = "the one with dead experts" if cost.mean() > 0 else "the even one"
+reveal("07.hash", better)
+
 # %% [markdown]
-# And together, because that is how they are used.
+# And several ways together, because that is how they are used.
 
 # %% tags=["measure"]
 together = {
@@ -406,7 +417,7 @@ def served(result):
 nobody, in_batches = served(alone["expert choice"])
 nobody_control, in_batches_control = served(alone["nothing"])
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "07.hash"]
 everything = alone | together | on_standardised
 best = max(alone | together, key=lambda name: everything[name]["accuracy"].mean())
 gained = everything[best]["accuracy"] - alone["nothing"]["accuracy"]
@@ -435,7 +446,6 @@ table(
 )
 
 # %% tags=["measure"]
-plain = alone["nothing"]["accuracy"]
 claim(
     "07.3",
     "On raw digits4, a Switch loss of 0.1 makes the mixture more than two points "
@@ -555,7 +565,7 @@ claim(
     control_is="a Switch loss of 0.1 instead of 1",
 )
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "07.hash"]
 others = {
     name: result
     for name, result in everything.items()
@@ -658,20 +668,10 @@ explorable(
 #
 # ## Balanced is not specialised
 #
-# Back to the guess. The hash router is very nearly even. But this hash knows nothing of the rule, so that every expert
-# meets all four of them.
+# The hash router is very nearly even. But it knows nothing of the rule, so that every expert meets
+# all four of them.
 
-# %% tags=["measure"]
-cost = plain - alone["hash"]["accuracy"]
-
-# %% tags=["guess", "nbval-ignore-output"]
-if abs(cost.mean()) < 0.02:
-    better = "they are equal, within two points"
-else:
-    better = "the one with dead experts" if cost.mean() > 0 else "the even one"
-reveal("07.hash", better)
-
-# %% tags=["measure"]
+# %% tags=["measure", "07.hash"]
 claim(
     "07.9",
     "A mixture balanced by a hash is more than ten points less accurate than one that "
@@ -872,6 +872,7 @@ sweep(
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("07")
 
 # %% [markdown]
