@@ -17,25 +17,6 @@
 # Until now a mixture was a layer that classified digits. In practice it sits in a language model: each block of a GPT
 # has a feed-forward network, and a mixture takes its place. Nothing else changes.
 
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "08.steps",
-    "Two small GPTs do equally many multiplications for a character. One has a dense "
-    "feed-forward, the other eight experts of about that size and picks one. Which "
-    "predicts better after the same number of training steps?",
-    choices=[
-        "the one with experts",
-        "the dense one",
-        "they are equal, within 0.03 nats",
-    ],
-)
-
-# %% [markdown]
-# (A nat measures the loss; *Train* says how.) And which after the same *time*? Keep that answer to yourself: the time is
-# your machine's affair.
-
 # %% tags=["setup"]
 import textwrap
 
@@ -44,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.layers import (
     GPT,
     ExpertChoiceRouter,
@@ -107,7 +88,6 @@ data = texts()  # a text of your own joins in: texts(own={"mine": "my_text.txt"}
 print("domains:", ", ".join(data.names))
 print("characters to train on, for each:", data.train.shape[1])
 print("back and forth:", decode(encode("7*8=56\n")) == "7*8=56\n")
-
 
 # %% [markdown]
 # ### Further: a sample of each
@@ -267,7 +247,24 @@ print("same losses as the package's:", torch.allclose(by_hand, last.loss, atol=1
 # The loss is in **nats**: with a loss of $L$, the right character got a probability of $e^{-L}$, in the geometric mean. One
 # nat is 1.44 bits.
 
-# %% tags=["measure"]
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "08.steps",
+    "Two small GPTs do equally many multiplications for a character. One has a dense "
+    "feed-forward, the other eight experts of about that size and picks one. Which "
+    "predicts better after the same number of training steps?",
+    choices=[
+        "the one with experts",
+        "the dense one",
+        "they are equal, within 0.03 nats",
+    ],
+)
+
+# %% [markdown]
+# And which after the same *time*? Keep that answer to yourself: the time is your machine's affair.
+
+# %% tags=["measure", "08.steps"]
 STEPS = 600
 models, history = {}, {}
 for name, config in {"dense": dense_config, "experts": moe_config}.items():
@@ -275,7 +272,7 @@ for name, config in {"dense": dense_config, "experts": moe_config}.items():
     run = train_gpt(models[name], data, seed=seed, steps=STEPS, every=50)
     history[name] = list(progress(run, STEPS // 50 + 1, name))
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "08.steps"]
 ends = {name: snapshots[-1].loss for name, snapshots in history.items()}
 lead = float(ends["dense"].mean() - ends["experts"].mean())
 table(
@@ -291,6 +288,262 @@ table(
     f"{'experts are' if lead > 0 else 'dense model is'} ahead by {abs(lead):.2f} nats",
     note="One run of each, so it proves nothing yet. Lower is better.",
 )
+
+# %% [markdown]
+# ## The long comparison
+#
+# One run proves nothing. So a program trains ten seeds of four models on the same text, with a test every hundred steps,
+# and takes the processor's time beside it:
+#
+# - **dense**: our opponent;
+# - **experts**: chosen by a router that learns;
+# - **table**: the same experts, but a fixed table says which one takes an `a`, a `b`, a `c`. It is drawn once and learns
+#   nothing;
+# - **dice**: the same experts, and a die for each character. This is the control.
+#
+# It takes some minutes, so its results come with the course: those of one machine, on the manual and the library of its
+# Python. In a terminal, `make comparison` makes them again, of yours.
+
+# %% tags=["measure", "08.steps"]
+long = comparison.results()
+if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
+    print(
+        "Results of these seeds are missing:", comparison.command(seed), "makes them."
+    )
+    print("What follows shows the course's own seeds, so that these claims are")
+    print("not judged: 08.1, 08.2, 08.3, 08.4, 08.5, 08.6, 08.7.")
+    long = comparison.results(first=0)
+
+    def claim(*_, **__):
+        """Results of other seeds judge nothing."""
+
+
+print(f"seeds {long['runs'][0]['seed']} to {long['runs'][-1]['seed']},", end=" ")
+print(f"{comparison.STEPS} steps; dense goes on to {comparison.DENSE_STEPS}.")
+
+
+# %% tags=["measure", "08.steps"]
+def curves(kind, column):
+    """(seeds, tests) of a domain's loss, or of "seconds"."""
+    return np.array([run["curves"][kind][column] for run in long["runs"]])
+
+
+KINDS = ["dense", "experts", "table", "dice"]
+loss = {  # seeds, tests, domains
+    kind: np.stack([curves(kind, name) for name in data.names], -1) for kind in KINDS
+}
+mean = {kind: by_domain.mean(-1) for kind, by_domain in loss.items()}
+seconds = {kind: curves(kind, "seconds") for kind in KINDS}
+end = comparison.STEPS // comparison.EVERY
+
+# %% [markdown]
+# **Equal steps.** All have read the same text, and all do the same work per character (the table and the dice save the
+# router's).
+
+# %% tags=["measure", "08.steps"]
+ahead = mean["dense"][:, end] - mean["experts"][:, end]
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+if abs(ahead.mean()) < 0.03:
+    better = "they are equal, within 0.03 nats"
+else:
+    better = "the one with experts" if ahead.mean() > 0 else "the dense one"
+reveal("08.steps", better)
+
+# %% tags=["measure", "08.steps"]
+claim(
+    "08.1",
+    "After 700 equal steps, the GPT with experts predicts better than the dense one "
+    "by more than 0.03 nats",
+    quantity="lead in test loss",
+    unit="nats",
+    measured=ahead,
+    holds=above(0.03),
+    control=mean["dense"][:, end] - mean["dice"][:, end],
+    control_is="dice in place of the router",
+)
+
+# %% [markdown]
+# So parameters alone do not help: with dice, the same experts are far *behind*. Is it the learning of the router, then? The
+# table has learned nothing. Guess where it ends before you run the next cell.
+
+# %% tags=["measure"]
+claim(
+    "08.2",
+    "A fixed table from character to expert predicts better than the router that "
+    "learns",
+    quantity="lead in test loss",
+    unit="nats",
+    measured=mean["experts"][:, end] - mean["table"][:, end],
+    holds=above(0),
+    control=mean["experts"][:, end] - mean["dice"][:, end],
+    control_is="dice in place of the table",
+    refutes="Experts help because the router learns whom to ask",
+)
+
+# %% [markdown]
+# Table and dice have both learned nothing. But with the table the same character always comes back to the same expert.
+# That is enough here, and after so few steps the learned router does not do better. Whether it would catch up, this
+# comparison does not say.
+
+# %% [markdown]
+# **Equal time.** The tokens of a mixture have to be sorted by expert, and each expert gets a small matrix product of
+# its own. The multiplications are as many. Is the time? *Here* is the machine that made the results.
+
+# %% tags=["measure"]
+step_time = {
+    kind: seconds[kind][:, end] / comparison.STEPS for kind in ("dense", "experts")
+}
+later = seconds["dense"][:, -1] - seconds["dense"][:, end]
+later = later / (comparison.DENSE_STEPS - comparison.STEPS)
+claim(
+    "08.4",
+    "A training step with experts takes more than 1.15 times as long as a dense one "
+    "with as many multiplications",
+    quantity="time of a step",
+    unit="times as long",
+    measured=step_time["experts"] / step_time["dense"],
+    holds=above(1.15),
+    control=later / step_time["dense"],
+    control_is="dense again, its later steps",
+    timed=True,
+    refutes="Equal active cost is equal time",
+)
+
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "08.steps"]
+def lead_at_the_time_of(test):
+    """Lead of the experts, one a seed, over what dense has reached in the same time."""
+    return np.array(
+        [
+            np.interp(when, clock, dense) - experts
+            for when, clock, dense, experts in zip(
+                seconds["experts"][:, test],
+                seconds["dense"],
+                mean["dense"],
+                mean["experts"][:, test],
+                strict=True,
+            )
+        ]
+    )
+
+
+def verdict(lead):
+    """Ahead or behind where the mean is twice its standard error away from zero."""
+    error = lead.std(ddof=1) / len(lead) ** 0.5
+    if abs(lead.mean()) < 2 * error:
+        return "level"
+    return "ahead" if lead.mean() > 0 else "behind"
+
+
+def draw(figure, theme):
+    panels = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
+    styles = {
+        "dice": ("--", "control"),
+        "dense": ("-", "muted"),
+        "experts": ("-", "text"),
+        "table": (":", "muted"),
+    }
+    for axes, by_time in zip(panels, (False, True), strict=True):
+        lines = {}
+        for kind, style in styles.items():
+            ys = (mean[kind] if by_time else mean[kind][:, : end + 1])[:, 1:]
+            xs = comparison.EVERY * np.arange(1, ys.shape[1] + 1)
+            if by_time:
+                xs = seconds[kind].mean(0)[1:]
+            lines[kind] = Line(xs, ys.mean(0), *style, low=ys.min(0), high=ys.max(0))
+        draw_curves(
+            axes,
+            theme,
+            lines,
+            x="seconds of training" if by_time else "steps",
+            y="" if by_time else "test loss, nats",
+            ylim=(1.33, 2.75),
+            yticks=[1.6, 2.0, 2.4],
+        )
+
+
+lead = mean["dense"][:, : end + 1] - mean["experts"]
+sure = [
+    comparison.EVERY * test for test in range(1, end + 1) if (lead[:, test:] > 0).all()
+]
+at_steps = f"in all ten seeds from step {sure[0]} on" if sure else "in most seeds"
+# Where the dense run ends earlier than the experts', nothing can be compared.
+enough = (seconds["experts"] <= seconds["dense"][:, -1:]).all(0)
+last = int(np.flatnonzero(enough)[-1])
+early = min(4, last)
+at_time = (
+    f"{verdict(lead_at_the_time_of(early))} in the time of {100 * early} of their "
+    f"steps, and {verdict(lead_at_the_time_of(last))} in the time of {100 * last}"
+)
+picture(
+    draw,
+    title=f"At equal steps the experts lead {at_steps}; at equal time they are "
+    + at_time,
+    note=(
+        "Mean test loss of three domains, by steps and by time. Lines: means of ten "
+        "seeds; bands: from the lowest to the highest. Seconds of the machine that made "
+        "the results."
+    ),
+    alt=f"Test loss after {comparison.STEPS} steps: "
+    + ", ".join(f"{kind} {mean[kind][:, end].mean():.2f}" for kind in KINDS)
+    + f". At equal time the experts are {at_time}.",
+    height=320,
+    narrow_height=520,
+)
+
+# %% [markdown]
+# Whoever counts steps sees the experts win. Whoever counts seconds has to read the title again. Lesson 11 asks where a
+# step with experts costs little more than a dense one.
+
+# %% [markdown]
+# ### Further: where the results come from, and on which text experts help
+#
+# The results and their machine:
+
+# %% tags=["measure", "nbval-ignore-output"]
+made = long["made"]
+print(
+    f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
+)
+print(f"in {made['processor minutes']:.0f} minutes of a processor's time,")
+print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']}.")
+same = comparison.fingerprints(data) == made["texts"]
+print("Your Python's texts are", "the same." if same else "a little different.")
+
+# %% [markdown]
+# All three domains count the same above. One by one:
+
+# %% tags=["measure", "08.steps"]
+by_domain = loss["dense"][:, end] - loss["experts"][:, end]
+by_dice = loss["dense"][:, end] - loss["dice"][:, end]
+prose, code, arithmetic = range(3)
+claim(
+    "08.3",
+    "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
+    quantity="larger lead on prose",
+    unit="nats",
+    measured=by_domain[:, prose] - by_domain[:, arithmetic],
+    holds=above(0.04),
+    control=by_dice[:, prose] - by_dice[:, arithmetic],
+    control_is="dice in place of the router",
+)
+
+# %% [markdown]
+# Is there nothing to win on arithmetic? Operands and signs are random, so nobody can foresee them. Only the result can be
+# calculated. A perfect calculator would pay for the random part alone:
+
+# %% tags=["measure"]
+lines = decode(data.test[2]).split("\n")[1:-1]
+length = np.mean([len(line) + 1 for line in lines])
+random_part = (2 * np.log(100) + np.log(3)) / length
+print(f"a perfect calculator's loss on arithmetic: {random_part:.1f} nats a character")
+ours = loss["experts"][:, end, arithmetic].mean()
+print(f"the experts' loss on arithmetic:           {ours:.1f}")
+
+# %% [markdown]
+# There would be a lot to win. With this training the experts have not found it.
 
 # %% [markdown]
 # ## Further: let them write
@@ -426,261 +679,6 @@ table(
 )
 
 # %% [markdown]
-# ## The long comparison
-#
-# One run proves nothing. So a program trains ten seeds of four models on the same text, with a test every hundred steps,
-# and takes the processor's time beside it:
-#
-# - **dense**: our opponent;
-# - **experts**: chosen by a router that learns;
-# - **table**: the same experts, but a fixed table says which one takes an `a`, a `b`, a `c`. It is drawn once and learns
-#   nothing;
-# - **dice**: the same experts, and a die for each character. This is the control.
-#
-# It takes some minutes, so its results come with the course: those of one machine, on the manual and the library of its
-# Python. In a terminal, `make comparison` makes them again, of yours.
-
-# %% tags=["measure"]
-long = comparison.results()
-if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
-    print(
-        "Results of these seeds are missing:", comparison.command(seed), "makes them."
-    )
-    print("What follows shows the course's own seeds, so that these claims are")
-    print("not judged: 08.1, 08.2, 08.3, 08.4, 08.5, 08.6, 08.7.")
-    long = comparison.results(first=0)
-
-    def claim(*_, **__):
-        """Results of other seeds judge nothing."""
-
-
-print(f"seeds {long['runs'][0]['seed']} to {long['runs'][-1]['seed']},", end=" ")
-print(f"{comparison.STEPS} steps; dense goes on to {comparison.DENSE_STEPS}.")
-
-
-# %% tags=["measure"]
-def curves(kind, column):
-    """(seeds, tests) of a domain's loss, or of "seconds"."""
-    return np.array([run["curves"][kind][column] for run in long["runs"]])
-
-
-KINDS = ["dense", "experts", "table", "dice"]
-loss = {  # seeds, tests, domains
-    kind: np.stack([curves(kind, name) for name in data.names], -1) for kind in KINDS
-}
-mean = {kind: by_domain.mean(-1) for kind, by_domain in loss.items()}
-seconds = {kind: curves(kind, "seconds") for kind in KINDS}
-end = comparison.STEPS // comparison.EVERY
-
-# %% [markdown]
-# **Equal steps.** All have read the same text, and all do the same work per character (the table and the dice save the
-# router's).
-
-# %% tags=["measure"]
-ahead = mean["dense"][:, end] - mean["experts"][:, end]
-
-# %% tags=["guess", "nbval-ignore-output"]
-if abs(ahead.mean()) < 0.03:
-    better = "they are equal, within 0.03 nats"
-else:
-    better = "the one with experts" if ahead.mean() > 0 else "the dense one"
-reveal("08.steps", better)
-
-# %% tags=["measure"]
-claim(
-    "08.1",
-    "After 700 equal steps, the GPT with experts predicts better than the dense one "
-    "by more than 0.03 nats",
-    quantity="lead in test loss",
-    unit="nats",
-    measured=ahead,
-    holds=above(0.03),
-    control=mean["dense"][:, end] - mean["dice"][:, end],
-    control_is="dice in place of the router",
-)
-
-# %% [markdown]
-# So parameters alone do not help: with dice, the same experts are far *behind*. Is it the learning of the router, then? The
-# table has learned nothing. Guess where it ends before you run the next cell.
-
-# %% tags=["measure"]
-claim(
-    "08.2",
-    "A fixed table from character to expert predicts better than the router that "
-    "learns",
-    quantity="lead in test loss",
-    unit="nats",
-    measured=mean["experts"][:, end] - mean["table"][:, end],
-    holds=above(0),
-    control=mean["experts"][:, end] - mean["dice"][:, end],
-    control_is="dice in place of the table",
-    refutes="Experts help because the router learns whom to ask",
-)
-
-# %% [markdown]
-# Table and dice have both learned nothing. But with the table the same character always comes back to the same expert.
-# That is enough here, and after so few steps the learned router does not do better. Whether it would catch up, this
-# comparison does not say.
-
-# %% [markdown]
-# **Equal time.** The tokens of a mixture have to be sorted by expert, and each expert gets a small matrix product of
-# its own. The multiplications are as many. Is the time? *Here* is the machine that made the results.
-
-# %% tags=["measure"]
-step_time = {
-    kind: seconds[kind][:, end] / comparison.STEPS for kind in ("dense", "experts")
-}
-later = seconds["dense"][:, -1] - seconds["dense"][:, end]
-later = later / (comparison.DENSE_STEPS - comparison.STEPS)
-claim(
-    "08.4",
-    "A training step with experts takes more than 1.15 times as long as a dense one "
-    "with as many multiplications",
-    quantity="time of a step",
-    unit="times as long",
-    measured=step_time["experts"] / step_time["dense"],
-    holds=above(1.15),
-    control=later / step_time["dense"],
-    control_is="dense again, its later steps",
-    timed=True,
-    refutes="Equal active cost is equal time",
-)
-
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-def lead_at_the_time_of(test):
-    """Lead of the experts, one a seed, over what dense has reached in the same time."""
-    return np.array(
-        [
-            np.interp(when, clock, dense) - experts
-            for when, clock, dense, experts in zip(
-                seconds["experts"][:, test],
-                seconds["dense"],
-                mean["dense"],
-                mean["experts"][:, test],
-                strict=True,
-            )
-        ]
-    )
-
-
-def verdict(lead):
-    """Ahead or behind where the mean is twice its standard error away from zero."""
-    error = lead.std(ddof=1) / len(lead) ** 0.5
-    if abs(lead.mean()) < 2 * error:
-        return "level"
-    return "ahead" if lead.mean() > 0 else "behind"
-
-
-def draw(figure, theme):
-    panels = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
-    styles = {
-        "dice": ("--", "control"),
-        "dense": ("-", "muted"),
-        "experts": ("-", "text"),
-        "table": (":", "muted"),
-    }
-    for axes, by_time in zip(panels, (False, True), strict=True):
-        lines = {}
-        for kind, style in styles.items():
-            ys = (mean[kind] if by_time else mean[kind][:, : end + 1])[:, 1:]
-            xs = comparison.EVERY * np.arange(1, ys.shape[1] + 1)
-            if by_time:
-                xs = seconds[kind].mean(0)[1:]
-            lines[kind] = Line(xs, ys.mean(0), *style, low=ys.min(0), high=ys.max(0))
-        draw_curves(
-            axes,
-            theme,
-            lines,
-            x="seconds of training" if by_time else "steps",
-            y="" if by_time else "test loss, nats",
-            ylim=(1.33, 2.75),
-            yticks=[1.6, 2.0, 2.4],
-        )
-
-
-lead = mean["dense"][:, : end + 1] - mean["experts"]
-sure = [
-    comparison.EVERY * test for test in range(1, end + 1) if (lead[:, test:] > 0).all()
-]
-at_steps = f"in all ten seeds from step {sure[0]} on" if sure else "in most seeds"
-# Where the dense run ends earlier than the experts', nothing can be compared.
-enough = (seconds["experts"] <= seconds["dense"][:, -1:]).all(0)
-last = int(np.flatnonzero(enough)[-1])
-early = min(4, last)
-at_time = (
-    f"{verdict(lead_at_the_time_of(early))} in the time of {100 * early} of their "
-    f"steps, and {verdict(lead_at_the_time_of(last))} in the time of {100 * last}"
-)
-picture(
-    draw,
-    title=f"At equal steps the experts lead {at_steps}; at equal time they are "
-    + at_time,
-    note=(
-        "Mean test loss of three domains, by steps and by time. Lines: means of ten "
-        "seeds; bands: from the lowest to the highest. Seconds of the machine that made "
-        "the results."
-    ),
-    alt=f"Test loss after {comparison.STEPS} steps: "
-    + ", ".join(f"{kind} {mean[kind][:, end].mean():.2f}" for kind in KINDS)
-    + f". At equal time the experts are {at_time}.",
-    height=320,
-    narrow_height=520,
-)
-
-# %% [markdown]
-# Whoever counts steps sees the experts win. Whoever counts seconds has to read the title again. Lesson 11 asks where a
-# step with experts costs little more than a dense one.
-
-# %% [markdown]
-# ### Further: where the results come from, and on which text experts help
-#
-# The results and their machine:
-
-# %% tags=["measure", "nbval-ignore-output"]
-made = long["made"]
-print(
-    f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
-)
-print(f"in {made['processor minutes']:.0f} minutes of a processor's time,")
-print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']}.")
-same = comparison.fingerprints(data) == made["texts"]
-print("Your Python's texts are", "the same." if same else "a little different.")
-
-# %% [markdown]
-# All three domains count the same above. One by one:
-
-# %% tags=["measure"]
-by_domain = loss["dense"][:, end] - loss["experts"][:, end]
-by_dice = loss["dense"][:, end] - loss["dice"][:, end]
-prose, code, arithmetic = range(3)
-claim(
-    "08.3",
-    "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
-    quantity="larger lead on prose",
-    unit="nats",
-    measured=by_domain[:, prose] - by_domain[:, arithmetic],
-    holds=above(0.04),
-    control=by_dice[:, prose] - by_dice[:, arithmetic],
-    control_is="dice in place of the router",
-)
-
-# %% [markdown]
-# Is there nothing to win on arithmetic? Operands and signs are random, so nobody can foresee them. Only the result can be
-# calculated. A perfect calculator would pay for the random part alone:
-
-# %% tags=["measure"]
-lines = decode(data.test[2]).split("\n")[1:-1]
-length = np.mean([len(line) + 1 for line in lines])
-random_part = (2 * np.log(100) + np.log(3)) / length
-print(f"a perfect calculator's loss on arithmetic: {random_part:.1f} nats a character")
-ours = loss["experts"][:, end, arithmetic].mean()
-print(f"the experts' loss on arithmetic:           {ours:.1f}")
-
-# %% [markdown]
-# There would be a lot to win. With this training the experts have not found it.
-
-# %% [markdown]
 # ## Structure, in numbers
 #
 # Back to the faces in the clouds. How many bits does the expert's number tell about a character? This is the **mutual
@@ -725,6 +723,7 @@ table(
 # vectors the router reads? This comparison cannot say; exercise 5 helps.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("08")
 
 # %% [markdown]
