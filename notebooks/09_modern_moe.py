@@ -17,20 +17,10 @@
 # So far a mixture was good or bad by its accuracy. Now to the models that people use. Each states two sizes: all of its
 # parameters, and those that are active for one token.
 
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "09.active",
-    "Mixtral 8x7B has eight experts in each layer, and asks two of them for each token. "
-    "Which part of all its parameters is active for a token?",
-    slider=(0, 100, 1, "%"),
-)
-
 # %% tags=["setup"]
 import textwrap
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.show import explorable, look, scatter, table
 from moe_tutorial.study import (
     above,
@@ -62,8 +52,17 @@ for name, model in models.items():
     active_ratio = model.counted.active / model.active
     print(f"{name:15}{total_ratio:8.3f}{active_ratio:8.3f}  {model.source}")
 
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "09.active",
+    "Mixtral 8x7B has eight experts in each layer, and asks two of them for each token. "
+    "Which part of all its parameters is active for a token?",
+    slider=(0, 100, 1, "%"),
+)
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "09.active"]
 def billions(number):
     return f"{number / 1e9:.2f}" if number < 1e10 else f"{number / 1e9:.1f}"
 
@@ -95,6 +94,7 @@ table(
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 counted_mixtral = models["Mixtral 8x7B"].counted
 reveal("09.active", 100 * counted_mixtral.active / counted_mixtral.total)
 
@@ -102,7 +102,7 @@ reveal("09.active", 100 * counted_mixtral.active / counted_mixtral.total)
 # Look at the two columns on the right. If *active is k/E of the total* were right, they would be equal.
 
 
-# %% tags=["measure"]
+# %% tags=["measure", "09.active"]
 def mixtures():
     """The published models that have experts."""
     for model in models.values():
@@ -150,7 +150,7 @@ claim(
 # %% [markdown]
 # ### Further: model by model
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "09.active"]
 sparse = {model.name: model for model, _ in mixtures()}
 k_of_e = {
     model.name: model.total * part.active / part.total for model, part in mixtures()
@@ -248,7 +248,7 @@ mixtral = {
 # Line by line. An expert has three matrices (it is gated: `gated=True` in the package). Attention has four; keys and values
 # are narrower, because four query heads share one of theirs.
 
-# %%
+# %% tags=["09.active"]
 d, h, n_layers = 4096, 14336, 32
 head = d // 32
 
@@ -273,6 +273,7 @@ print(f"two eighths of the total would be {total * 2 // 8:,}")
 # The name is worth a look as well: 8 x 7 would make 56 billion. But the experts share all the rest.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("09")
 
 # %% [markdown]
@@ -294,7 +295,7 @@ print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
 #
 # In the notes that come with the figures:
 
-# %% tags=["measure"]
+# %% tags=["measure", "09.active"]
 for name, model in models.items():
     print(textwrap.fill(f"{name}: {model.note}", 88, subsequent_indent="    "))
 
