@@ -17,17 +17,6 @@
 # A mixture has to earn its keep. Its arithmetic is that of a small network, and its memory that of a large one. Whether
 # this is a bargain depends on how many tokens come at once. Here they are few.
 
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "10.sixteen",
-    "One layer, 16 experts, 2 chosen for each token. Beside it a dense layer that does "
-    "just as many multiplications. For one token both read about as many weights. How "
-    "many times as many does the mixture read for 16 tokens at once?",
-    slider=(1, 16, 0.5, "times as many"),
-)
-
 # %% tags=["setup"]
 import itertools
 import json
@@ -39,7 +28,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.layers import GPT, GPTConfig, MixtureOfExperts
 from moe_tutorial.show import Line, bars, curves, message, sweep, table
 from moe_tutorial.study import (
@@ -470,14 +459,27 @@ for name in ("text by text", "mixed"):
 # %% [markdown]
 # ## A few users: the awkward middle
 #
-# Now let a few tokens come at once. Each asks for two experts. How many of the sixteen does a batch of $B$
-# tokens need? Not $2B$, since tokens share. If every token draws at random, one token misses a given expert with
-# probability $1 - k/E$, so that all of them miss it with $(1 - k/E)^B$. On average a batch needs
+# Now let a few tokens come at once. Each asks for two experts.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "10.sixteen",
+    "One layer, 16 experts, 2 chosen for each token. Beside it a dense layer that does "
+    "just as many multiplications. For one token both read about as many weights. How "
+    "many times as many does the mixture read for 16 tokens at once?",
+    slider=(1, 16, 0.5, "times as many"),
+)
+
+# %% [markdown]
+# How many of the sixteen does a batch of $B$ tokens need? Not $2B$, since tokens share. If every token draws at random,
+# one token misses a given expert with probability $1 - k/E$, so that all of them miss it with $(1 - k/E)^B$. On average
+# a batch needs
 #
 # $$E \left(1 - (1 - k/E)^B\right)$$
 
 
-# %%
+# %% tags=["10.sixteen"]
 def my_distinct_experts(n_experts, top_k, batch):
     return n_experts * (1 - (1 - top_k / n_experts) ** batch)
 
@@ -494,6 +496,7 @@ for batch in (1, 4, 8, 16, 64):
     print(f"{batch:3} tokens need {distinct_experts(E, K, batch):5.2f} of {E} experts")
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 reveal("10.sixteen", distinct_experts(E, K, 16) / K)
 
 # %% [markdown]
@@ -506,7 +509,7 @@ reveal("10.sixteen", distinct_experts(E, K, 16) / K)
 # read once, and the other fifteen find it in the cache. The small products are still there.
 
 
-# %% tags=["measure"]
+# %% tags=["measure", "10.sixteen"]
 def one_memory(expert, mixture):
     """A mixture whose experts are all one and the same."""
     with torch.device("meta"):  # without weights
@@ -599,6 +602,7 @@ claim(
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("10")
 
 # %% [markdown]
