@@ -17,17 +17,6 @@
 # Lesson 10 ended in the awkward middle. With sixteen tokens at once a mixture multiplies as little as a small layer, and
 # reads nearly as much as a large one. Now many more come at once.
 
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "11.many",
-    "With 16 tokens at once, a mixture takes several times as long as a dense layer that "
-    "does just as many multiplications. And with 1,024 tokens: does it fall further "
-    "behind then, or catch up?",
-    choices=["it falls further behind", "it stays as far behind", "it catches up"],
-)
-
 # %% tags=["setup"]
 import itertools
 
@@ -35,7 +24,7 @@ import numpy as np
 import torch
 from matplotlib.colors import LinearSegmentedColormap
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import (
     Line,
@@ -67,7 +56,7 @@ torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
 
 # %% [markdown]
-# ## Many users: where it pays
+# ## Many users
 #
 # An expert is **full** when computing its tokens takes as long as reading its weights (in the fleet further down, with
 # `READ / COMPUTE` tokens). How many does it get? Counted with the formula of lesson 10:
@@ -81,8 +70,7 @@ for batch in (1, 4, 16, 64, 256, 1024, 4096):
     )
 
 # %% [markdown]
-# The layers are those of lesson 10. `small` reads the same for any number of tokens, and so does `large`. Now as a
-# curve in time: from how many tokens on does the mixture take nearly as little as `small`?
+# The layers are those of lesson 10. `small` reads the same for any number of tokens, and so does `large`.
 
 # %% tags=["measure"]
 WIDTH, HIDDEN = 512, 512
@@ -140,7 +128,47 @@ def times(names, n_tokens, turns=10, seconds=0.02):
 shown = ["small", "mixture", "large"]
 alone, few = times(shown, 1), times(shown, 16, seconds=0.05)
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.many",
+    "With 16 tokens at once, a mixture takes several times as long as a dense layer that "
+    "does just as many multiplications. And with 1,024 tokens: does it fall further "
+    "behind then, or catch up?",
+    choices=["it falls further behind", "it stays as far behind", "it catches up"],
+)
+
+# %% tags=["measure", "11.many"]
+many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
+claim(
+    "11.1",
+    "1,024 tokens take the mixture less than twice as long as the small layer",
+    quantity="time",
+    unit="times as long",
+    measured=many["mixture"] / many["small"],
+    holds=in_the_median(below(2)),
+    control=few["mixture"] / few["small"],
+    control_is="16 tokens",
+    timed=True,
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+behind = np.median(many["mixture"] / many["small"])
+change = behind / np.median(few["mixture"] / few["small"])
+reveal(
+    "11.many",
+    "it catches up"
+    if change < 0.8
+    else "it stays as far behind"
+    if change < 1.25
+    else "it falls further behind",
+)
+
+# %% [markdown]
+# And as a curve, from one token to thousands:
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "11.many"]
 batches = [1, 4, 16, 64, 256, 1024, 4096]
 times_at = {name: [] for name in shown}
 for batch in batches:
@@ -184,32 +212,6 @@ curves(
 # few tokens: it still multiplies as little, but reads more and more, with sixteen nearly as much as the large one. Many
 # tokens: it reads everything, but each weight that is read serves many. Where that makes up for the reading is what the
 # title says, in all and for each expert. It is another number on another machine.
-
-# %% tags=["measure"]
-many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
-claim(
-    "11.1",
-    "1,024 tokens take the mixture less than twice as long as the small layer",
-    quantity="time",
-    unit="times as long",
-    measured=many["mixture"] / many["small"],
-    holds=in_the_median(below(2)),
-    control=few["mixture"] / few["small"],
-    control_is="16 tokens",
-    timed=True,
-)
-
-# %% tags=["guess", "nbval-ignore-output"]
-behind = np.median(many["mixture"] / many["small"])
-change = behind / np.median(few["mixture"] / few["small"])
-reveal(
-    "11.many",
-    "it catches up"
-    if change < 0.8
-    else "it stays as far behind"
-    if change < 1.25
-    else "it falls further behind",
-)
 
 # %% tags=["measure"]
 claim(
@@ -655,7 +657,7 @@ picture(
 # The three columns are layers in turn on one thread, with more and more tokens; no phone and no graphics processor was
 # measured. What is used is counted, what it takes is timed on this machine.
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "11.many"]
 of_large = f"{stored['mixture'] / stored['large']:.0%} (10.3)"
 
 
@@ -696,6 +698,7 @@ table(
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("11")
 
 # %% [markdown]
