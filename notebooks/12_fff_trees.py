@@ -22,17 +22,6 @@
 # “aims to replicate a balanced distribution of data among experts” and “reduces the need for artificial noise during
 # training”. We measure all three. (The comparison with mixtures is the next lesson's.)
 
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "12.hard",
-    "We train a tree of eight leaves in which, during training, all leaves speak at "
-    "once, each as loudly as the tree is sure of it. Then we use it as a tree: one leaf "
-    "for each image. How many points of accuracy does that cost?",
-    slider=(0, 60, 1, "points"),
-)
-
 # %% tags=["setup"]
 import itertools
 from statistics import median
@@ -41,7 +30,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.layers import (
     FastFeedForward,
     hardening_loss,
@@ -293,7 +282,20 @@ print(
     torch.allclose(my_hardening_loss(descent), hardening_loss(descent)),
 )
 
-# %% tags=["measure"]
+# %% [markdown]
+# First without this loss.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "12.hard",
+    "We train a tree of eight leaves in which, during training, all leaves speak at "
+    "once, each as loudly as the tree is sure of it. Then we use it as a tree: one leaf "
+    "for each image. How many points of accuracy does that cost?",
+    slider=(0, 60, 1, "points"),
+)
+
+# %% tags=["measure", "12.hard"]
 raw = digits4("raw")
 mean = raw.x_train.mean(0)
 centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
@@ -345,9 +347,10 @@ def gap(result):
 
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 reveal("12.hard", 100 * gap(by_weight[0]).mean())
 
-# %% tags=["measure"]
+# %% tags=["measure", "12.hard"]
 claim(
     "12.1",
     "Without hardening, the same trained tree is more than 10 points less accurate "
@@ -365,7 +368,7 @@ claim(
 # While a node says .6 and .4, the mixture uses both sides, and training has fitted the *mixture*. Hard, one side is cut
 # off.
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "12.hard"]
 means = {
     name: [float(result[name].mean()) for result in by_weight.values()]
     for name in ("soft", "hard")
@@ -675,7 +678,6 @@ print(
     torch.allclose(my_node_balance_loss(descent), node_balance_loss(descent)),
 )
 
-
 # %% [markdown]
 # And the two other cures, each against its control. The control of centring shrinks raw pixels to the same length without centring them. The control of the ramp spends the
 # same sum of hardening the other way round: most at first, nothing at the end.
@@ -730,7 +732,7 @@ combined = {
 }
 leaky = run(raw, harden=10.0, region_leak=0.1)
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "12.hard"]
 names = ("centred", "ramp", "balance")
 rows = {
     " + ".join(itertools.compress(names, at)) or "strong hardening alone": result
@@ -798,7 +800,6 @@ playground(preset="one")
 # %% tags=["measure"]
 D, LEAF = 768, 32
 
-
 # %% [markdown]
 # Count before the clock. Each level adds one question, one row of numbers to read and to multiply, and a level doubles the
 # neurons. In a dense layer everything doubles with them. Here is what one token has to do in the layers that we are about
@@ -837,6 +838,7 @@ for depth in depths:
 # with few tokens at once, which have few leaves to read. Whether one leaf of 32 neurons is as *good* as a dense layer of 32, or of 16,384, is another question. It is the next lesson's.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("12")
 
 # %% [markdown]
@@ -935,7 +937,6 @@ claim(
 # What limits the tree? A token needs its leaf, and the leaf has to come from memory. The time for that is the bytes of
 # one leaf, and of the questions, over the speed at which this machine streams memory, which we measure by summing up a
 # long row of numbers. No way of computing gets below this line, except by keeping the weights in a cache.
-
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 per_byte = median(one["stream"]) / (4 * len(stream))
