@@ -27,17 +27,6 @@
 # conditional execution”. We make a question of each sentence and measure it, with the same data, the same widths and the
 # same care for all.
 
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "13.improvement",
-    "“An improvement upon the mixture of experts.” A tree and a mixture of the same "
-    "widths, with the same care, on `digits4`: is the tree ahead by a point of accuracy "
-    "or more?",
-    choices=["yes", "no"],
-)
-
 # %% tags=["setup"]
 import itertools
 
@@ -46,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.layers import (
     GPT,
     FastFeedForward,
@@ -352,15 +341,34 @@ for name, tries in TRIES.items():
         f"{name:9} the first is within a point of the best: {first > max(others) - 0.01}"
     )
 
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "13.improvement",
+    "“An improvement upon the mixture of experts.” A tree and a mixture of the same "
+    "widths, with the same care, on `digits4`: is the tree ahead by a point of accuracy "
+    "or more?",
+    choices=["yes", "no"],
+)
 
-# %% tags=["measure"]
+
+# %% tags=["measure", "13.improvement"]
 def contest(data):
     return {name: run(BUILD[name], data, **TRIES[name][0]) for name in BUILD}
 
 
+def lead(results, one, other):
+    return results[one]["accuracy"] - results[other]["accuracy"]
+
+
 on_digits4 = contest(digits4("standardised"))
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+ahead = lead(on_digits4, "tree", "mixture").mean() >= 0.01
+reveal("13.improvement", "yes" if ahead else "no")
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "13.improvement"]
 
 
 def results_table(results, name):
@@ -395,10 +403,6 @@ on_digits = contest(digits("standardised"))
 
 
 # %% tags=["measure"]
-def lead(results, one, other):
-    return results[one]["accuracy"] - results[other]["accuracy"]
-
-
 def smaller_lead(results):
     """Of tree and mixture the one that is less ahead: one a seed."""
     tree, mixture = (lead(results, n, "dense 8") for n in ("tree", "mixture"))
@@ -448,7 +452,7 @@ results_table(on_digits, "digits")
 # Compare the two rows in the tables. A comparison is only as fair as the care that the opponent got, so the control
 # is a mixture without any: raw pixels, no Switch loss.
 
-# %% tags=["measure"]
+# %% tags=["measure", "13.improvement"]
 careless = run(a_mixture, digits4("raw"))
 claim(
     "13.3",
@@ -461,11 +465,7 @@ claim(
     refutes="“An improvement upon the mixture of experts”, as far as accuracy goes here",
 )
 
-# %% tags=["guess", "nbval-ignore-output"]
-ahead = lead(on_digits4, "tree", "mixture").mean() >= 0.01
-reveal("13.improvement", "yes" if ahead else "no")
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "13.improvement"]
 over_careless = on_digits4["tree"]["accuracy"] - careless["accuracy"]
 over_mixture = lead(on_digits4, "tree", "mixture")
 interval_chart(
@@ -610,7 +610,6 @@ work = {
 }
 for name, number in work.items():
     print(f"{name:24}{number:10,} multiplications for a token")
-
 
 # %% [markdown]
 # By that count the tree has next to nothing on the mixture: at this size both spend nearly everything on the answer. The
@@ -763,6 +762,7 @@ claim(
 # So similar to *dense*. Before the clock, ask the count.
 
 # %% tags=["guess", "nbval-ignore-output"]
+# A guess.
 guess(
     "13.training",
     "“A similar training time as a standard GPT.” Does a tree in training multiply as "
@@ -770,17 +770,18 @@ guess(
     choices=["yes", "no"],
 )
 
-# %% [markdown]
-# In training the tree asks all its nodes and all its leaves; the mixture asks one expert, in training too.
-
-# %% tags=["measure"]
+# %% tags=["measure", "13.training"]
 in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 times = in_training["tree"] / in_training["dense, training width"]
 reveal("13.training", "yes" if abs(times - 1) < 0.1 else "no")
 
-# %% tags=["measure"]
+# %% [markdown]
+# In training the tree asks all its nodes and all its leaves; the mixture asks one expert, in training too.
+
+# %% tags=["measure", "13.training"]
 for name, number in in_training.items():
     of_tree = number / in_training["tree"]
     print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
@@ -1217,6 +1218,7 @@ table(
 # train it as a wide network.
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("13")
 
 # %% [markdown]
