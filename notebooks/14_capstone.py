@@ -12,23 +12,13 @@
 # # Capstone: match a published model, find the planted bugs
 #
 # 50 minutes. You leave able to rebuild a published model's mixture from its weights, to prove that it is the same, and to
-# find a bug in a mixture that trains as if nothing was wrong.
+# find a bug that somebody has planted in a mixture.
 #
 # Experts, router, softmax gate and balance you have built before. Some of what published models add is new here: gated
 # experts, an expert that all tokens share, a sigmoid for the gate, a choice within groups, weights that are scaled. Each is
 # said in a sentence where it comes up. Two jobs are left, and they are the jobs that people who work with mixtures have
 # every week. First: *here are the weights of a model; compute what it computes.* Second: *something is wrong with this
 # layer; what?*
-
-# %% tags=["guess", "nbval-ignore-output"]
-from moe_tutorial.course import guess
-
-guess(
-    "14.seen",
-    "Eight mixtures have a bug planted, one each. A ninth is right. All nine are trained "
-    "on the same data. How many of the eight bugs can you see in the test accuracy?",
-    slider=(0, 8, 1, "of 8"),
-)
 
 # %% tags=["setup"]
 import copy
@@ -45,7 +35,7 @@ from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
 from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
 
-from moe_tutorial.course import quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal
 from moe_tutorial.course.planted_bugs import (
     BUGS,
     MUTANTS,
@@ -313,8 +303,16 @@ for bug in BUGS:
 # %% [markdown]
 # Train all nine on `digits4`, ten seeds each, from the same starts.
 
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "14.seen",
+    "Eight mixtures have a bug planted, one each. A ninth is right. All nine are trained "
+    "on the same data. How many of the eight bugs can you see in the test accuracy?",
+    slider=(0, 8, 1, "of 8"),
+)
 
-# %% tags=["measure"]
+# %% tags=["measure", "14.seen"]
 rules = digits4("standardised")
 
 
@@ -343,7 +341,7 @@ fell = {
 }
 print("loss fell to less than half, in all ten seeds:", *[n for n in fell if fell[n]])
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "14.seen"]
 best = max(accuracy, key=lambda letter: accuracy[letter].mean())
 close = [n for n in accuracy if accuracy[n].mean() > accuracy[best].mean() - 0.01]
 interval_chart(
@@ -355,12 +353,11 @@ interval_chart(
 )
 
 # %% [markdown]
-# Every loss falls. Some suspects are plainly worse. But in the group at the top, one mixture is right and the others are
-# not, and nothing in the figure says which.
+# Every loss falls, and nothing in the figure says which mixture is right.
 #
 # So: the answer to the guess. (It names the letter that is right. The bugs' names stay with you.)
 
-# %% tags=["measure"]
+# %% tags=["measure", "14.seen"]
 QUIET, LOUD = "DFGH", "ABCI"
 
 
@@ -386,16 +383,18 @@ claim(
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
 seen = [letter for letter in QUIET + LOUD if mean_cost(letter) > 0.02]
 reveal("14.seen", len(seen))
 
 # %% [markdown]
-# Seen is here: it costs more than two points of accuracy on average.
+# Seen is here: it costs more than two points of accuracy on average. Some suspects are plainly worse. But in the group at
+# the top, one mixture is right and the others are not.
 
 # %% [markdown]
 # ### Further: what each bug costs
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "14.seen"]
 interval_chart(
     {letter: cost(letter) for letter in QUIET + LOUD},
     title=f"Lost to each bug, in points: "
@@ -683,6 +682,7 @@ claim(
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
 quiz("14")
 
 # %% [markdown]
