@@ -1,12 +1,15 @@
 """What a lesson asks of its learner, counted: little at a time, and little code in sight."""
 
+from pathlib import Path
+
 import pytest
 
-from moe_tutorial.course.lesson import Lesson
+from moe_tutorial.course.lesson import Lesson, lesson_files
 from moe_tutorial.tools.notebooks.counts import counts
 from moe_tutorial.tools.workspace.copies import COLLAPSED
 
 LESSONS = ["00_start_here", "01_why_experts", "02_experts", "03_router", "04_training"]
+ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 
 
 @pytest.fixture(params=LESSONS)
@@ -38,11 +41,23 @@ def test_a_collapsed_cell_begins_with_a_comment_that_names_it_and_little_code_is
     assert in_sight <= 60
 
 
-def test_what_answers_a_guess_stands_directly_below_it_with_its_id_as_a_tag(lesson):
+@pytest.mark.parametrize("lesson", ALL, indirect=True)
+def test_what_answers_a_guess_stands_below_it_and_all_code_up_to_its_reveal_has_its_id_as_a_tag(lesson):
     code = [cell for cell in lesson.cells if cell.kind == "code"]
     for place, cell in enumerate(code):
         for id in cell.ids("guess"):
-            answer = next(number for number, other in enumerate(code) if id in other.ids("reveal"))
-            assert place < answer <= place + 2
-            assert all(id in between.tags for between in code[place + 1 : answer])
+            (answer,) = (number for number, other in enumerate(code) if id in other.ids("reveal"))
+            between = code[place + 1 : answer]
+            assert place < answer
+            assert len(between) <= (1 if lesson.name in LESSONS else 5)
+            assert all(id in each.tags for each in between)
             assert not any(id in before.tags for before in code[:place])
+
+
+@pytest.mark.parametrize("lesson", ALL, indirect=True)
+def test_cells_that_ask_begin_with_a_comment_that_names_them(lesson):
+    names = {"guess": "# A guess.", "reveal": "# Your guess and what was measured.", "quiz": "# Questions."}
+    for cell in lesson.cells:
+        for function, name in names.items():
+            if cell.ids(function):
+                assert cell.source.split("\n")[0] == name
