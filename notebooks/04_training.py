@@ -710,6 +710,43 @@ claim(
 quiz("04")
 
 # %% [markdown]
+# ## This is yours
+#
+# A router, a mixture, a training step: you wrote all that a mixture of experts needs. `my_moe` collects it into one file
+# of your folder, `my_moe.py`, and adds the few lines that join it. Where no answer of yours has been found right, the
+# course's stands in, under a comment that says so. The file needs PyTorch alone: take it along.
+#
+# On the plane:
+
+# %%
+from moe_tutorial.course import my_moe
+
+mine = my_moe()  # in a terminal: python my_moe.py
+torch.manual_seed(seeds(1)[0])
+my_layer = mine.MyMoE(d_model=2, d_hidden=8, n_experts=4, top_k=1, d_out=2)
+mine.train(my_layer, plane.x_train, plane.y_train)
+with torch.no_grad():
+    scores, _ = my_layer(plane.x_test)
+my_accuracy = (scores.argmax(-1) == plane.y_test).double().mean().item()
+print(f"your mixture: {my_accuracy:.0%} right")
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the regions of your router.
+from moe_tutorial.show import region_maps
+
+with torch.no_grad():
+    my_regions = (places @ my_layer.router.T).softmax(-1)
+region_maps(
+    {"your mixture": my_regions},
+    places,
+    plane.x_test[:240],
+    plane.y_test[:240],
+    title=f"Your mixture gets {my_accuracy:.0%} of new points right",
+    note="Nobody told your router where the quarters are. Shape: the class.",
+    alt=f"A map of the plane: the regions of your router's {my_regions.argmax(-1).unique().numel()} experts.",
+)
+
+# %% [markdown]
 # ## Try it
 #
 # 1. In the complete run, give the mixture `gate="topk_softmax"`. Play the film: the borders stand still. How accurate

@@ -1,4 +1,4 @@
-"""What a lesson's cells call: exercises and their checks, guesses, quizzes, and scores."""
+"""What a lesson's cells call: exercises and their checks, what was written, guesses, quizzes, and scores."""
 
 from importlib import import_module
 from typing import Any
@@ -7,6 +7,7 @@ TAUGHT = {
     "check": "checking",
     "solution": "checking",
     "guess": "guesses",
+    "my_moe": "progress.my_moe",
     "quiz": "quizzes.questions",
     "reveal": "guesses",
     "score_card": "progress.score",

@@ -1,5 +1,6 @@
 """``check`` examines a learner's answer and shows the verdict; ``solution`` shows one way to solve an exercise."""
 
+import inspect
 import os
 from collections.abc import Callable
 from html import escape
@@ -41,7 +42,7 @@ def check(id: str, answer: Callable) -> Callable:
     result = exercise.examine(answer)
     hint = ""
     if result.verdict in ("right", "wrong", "stopped"):
-        tries = recorded(id, result.passed)
+        tries = recorded(id, result.passed, source_of(answer))
         hint = "" if result.passed else next_hint(exercise, tries)
     show(id, result, hint)
     if result.passed:
@@ -71,10 +72,20 @@ def _exercise(id: str) -> Exercise:
     return EXERCISES[id]
 
 
-def recorded(id: str, solved: bool) -> int:
-    """Record an attempt. Returns the number of attempts so far, including this one."""
+def source_of(answer: Callable) -> str:
+    """The source of an answer, or "" if it has none."""
+    try:
+        return inspect.getsource(answer)
+    except (OSError, TypeError):
+        return ""
+
+
+def recorded(id: str, solved: bool, source: str) -> int:
+    """Record an attempt, and its source if it is right. Returns the number of attempts so far, including this one."""
     before = answered().get("exercise", {}).get(id, {"attempts": 0, "solved": False})
-    now = {"attempts": before["attempts"] + 1, "solved": solved or before["solved"]}
+    now = before | {"attempts": before["attempts"] + 1, "solved": solved or before["solved"]}
+    if solved:
+        now["source"] = source
     store("exercise", id, now)
     return now["attempts"]
 

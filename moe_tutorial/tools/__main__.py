@@ -13,6 +13,7 @@ LEARNERS = {
     "update": "bring your folder up to date with the course: your answers and your own cells go into the new lessons",
     "reset": "replace a lesson by the original; yours is saved in old/",
     "status": "show your progress in each lesson",
+    "my-moe": "collect what you wrote into my_moe.py, a mixture of experts that needs PyTorch alone",
 }
 INSTRUCTORS = {"nbgrader": "make an nbgrader course from the lessons with exercises, in a new folder"}
 CONTRIBUTORS = {

@@ -10,9 +10,10 @@ import pytest
 from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, read, sources, write_course
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.course.progress import backups
 from moe_tutorial.course.progress.renumbered import LESSONS
 from moe_tutorial.tools.__main__ import main
-from moe_tutorial.tools.workspace import commands, files, status
+from moe_tutorial.tools.workspace import commands, status
 from moe_tutorial.tools.workspace.copies import MARK, read_course
 from moe_tutorial.tools.workspace.start import write_start
 from moe_tutorial.tools.workspace.update import alone, make_or_update, reset
@@ -273,7 +274,7 @@ def test_two_copies_of_one_minute_are_two(tmp_path):
     now, file = datetime(2026, 11, 26, 10, 15), tmp_path / "03_router.ipynb"
     for content in ("one", "two", "one"):
         file.write_text(content)
-        files.back_up(file, now)
+        backups.back_up(file, now)
     kept = {path.name: path.read_text() for path in (tmp_path / "old").iterdir()}
     assert kept == {"03_router.2026-11-26-1015.ipynb": "one", "03_router.2026-11-26-1015-2.ipynb": "two"}
 

@@ -1,1 +1,1 @@
-"""A learner's answers: the file that stores them, the widgets that do, and the score."""
+"""A learner's answers: the file that stores them, the widgets that do, the score, and ``my_moe.py``."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.lesson import repository
+from moe_tutorial.course.progress.file import FILE, Progress
 from moe_tutorial.tools.jupyter.lab import open_lab
 from moe_tutorial.tools.nbgrader import make_class
 from moe_tutorial.tools.workspace import status
@@ -100,6 +101,15 @@ def show_status(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> in
     return 0
 
 
+def collect(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
+    """Collect the learner's right answers into ``my_moe.py``."""
+    from moe_tutorial.course.progress import my_moe  # it loads torch
+
+    refuse_other(folder)
+    print("\n".join(my_moe.write(folder, my_moe.parts(Progress(folder / FILE).read()))))
+    return 0
+
+
 def make_nbgrader(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Make an nbgrader course."""
     made = make_class(folder)
@@ -114,5 +124,6 @@ COMMANDS: dict[str, Callable[[Path, argparse.Namespace, list[str]], int]] = {
     "update": update,
     "reset": reset_lesson,
     "status": show_status,
+    "my-moe": collect,
     "nbgrader": make_nbgrader,
 }

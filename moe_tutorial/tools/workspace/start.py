@@ -5,8 +5,8 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+from moe_tutorial.course.progress import backups
 from moe_tutorial.course.progress.file import FILE, Progress, write_file
-from moe_tutorial.tools.workspace import files
 from moe_tutorial.tools.workspace.copies import Page
 from moe_tutorial.tools.workspace.status import count
 
@@ -23,7 +23,7 @@ def write_start(folder: Path, course: list[Page]) -> None:
         if before == text:
             return
         if not made or made[1] != digest(before[: made.start()]):
-            files.back_up(path, datetime.now())
+            backups.back_up(path, datetime.now())
     write_file(path, text.encode())
 
 
@@ -67,6 +67,7 @@ above is made from it when the course is opened. In a terminal (*File*, *New*, *
 | `moe-tutorial status` | says how far you are |
 | `moe-tutorial update` | brings the lessons up to date, with your answers and your own cells in them |
 | `moe-tutorial reset 03` | gives lesson 03 anew |
+| `moe-tutorial my-moe` | collects what you wrote into `my_moe.py`, a mixture of experts of your own |
 
 Whatever they replace is kept in the folder `old`, with its date. To go on at another machine, copy this whole folder.
 """

@@ -12,9 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from moe_tutorial.course import CourseError
+from moe_tutorial.course.progress import backups
 from moe_tutorial.course.progress.file import FILE, Progress, write_file
 from moe_tutorial.course.progress.renumbered import LESSONS
-from moe_tutorial.tools.workspace import files
 from moe_tutorial.tools.workspace.copies import Page, as_file, find
 from moe_tutorial.tools.workspace.merge import Merged, untouched
 from moe_tutorial.tools.workspace.opened import refuse_open
@@ -64,7 +64,7 @@ def alone(folder: Path) -> Iterator[None]:
     """
     try:
         with FileLock(folder / LOCK, timeout=0):
-            files.sweep(folder)
+            backups.sweep(folder)
             yield
     except Timeout:
         raise CourseError(f"another command is at work on {folder}; try again when it has ended") from None
@@ -103,7 +103,7 @@ def _update(folder: Path, course: list[Page], only_untouched: bool) -> Report:
         report.done += carry_out(folder, change, now)
         report.renewed.append(change.page.name)
     for theirs in leaving:
-        copy = files.back_up(theirs.path, now)
+        copy = backups.back_up(theirs.path, now)
         theirs.path.unlink()
         became = ", ".join(LESSONS.get(theirs.path.stem, []))
         said = f"is {became} now" if became else "is no longer in the course"
@@ -123,7 +123,7 @@ def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
         if theirs.path.stem != page.name:  # `update` removes it when all of its lessons are written
             said[0] += f"; it was {theirs.path.stem}"
         elif not untouched(theirs.notebook) or any(cell.get("outputs") for cell in theirs.notebook.cells):
-            copy = files.back_up(theirs.path, now)
+            copy = backups.back_up(theirs.path, now)
             said.append(f"    as it was before: {copy.relative_to(folder)}")
     write_file(folder / page.file, as_file(merged.notebook))
     return said[:1] + told(merged) + said[1:]
@@ -153,7 +153,7 @@ def reset(folder: Path, course: list[Page], which: str) -> list[str]:
     with alone(folder):
         if path.exists():
             refuse_open([path])
-            said.append(f"    yours is {files.back_up(path, now).relative_to(folder)}")
+            said.append(f"    yours is {backups.back_up(path, now).relative_to(folder)}")
         write_file(path, as_file(page.notebook))
         forgotten = forget(folder, page, now)
         write_start(folder, course)
@@ -175,6 +175,6 @@ def forget(folder: Path, page: Page, now: datetime) -> Path | None:
         }
         if rest == kept:
             return None
-        copy = files.back_up(file.file, now)
+        copy = backups.back_up(file.file, now)
         file.write(rest)
     return copy

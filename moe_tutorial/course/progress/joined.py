@@ -1,0 +1,56 @@
+"""My mixture of experts: what I wrote in the course, and below it what joins it. It needs PyTorch alone.
+
+`python my_moe.py` trains it on points of the plane. `moe-tutorial my-moe` collects it anew, and keeps what stood here
+before in the folder `old`.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+# What joins them, from the course
+
+
+class MyMoE(nn.Module):
+    """A router's matrix and its experts, joined by `route` and `my_mixture`."""
+
+    def __init__(self, d_model, d_hidden, n_experts, top_k, d_out):
+        super().__init__()
+        self.top_k = top_k
+        self.router = nn.Parameter(torch.randn(n_experts, d_model) / d_model**0.5)
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(d_model, d_hidden), nn.ReLU(), nn.Linear(d_hidden, d_out)) for _ in range(n_experts)
+        )
+
+    def forward(self, x):
+        """x (T, d_model) -> y (T, d_out), and what the router says: chosen and weights, both (T, top_k)."""
+        chosen, weights = route(x, self.router, self.top_k)
+        return my_mixture(x, chosen, weights, list(self.experts)), (chosen, weights)
+
+
+def train(moe, x, y, steps=500, batch=64, lr=0.02):
+    """Teach it the classes y (N,) of the inputs x (N, d_model), by `training_step` on random batches."""
+    optimizer = torch.optim.Adam(moe.parameters(), lr=lr)
+    for _ in range(steps):
+        rows = torch.randint(len(x), (batch,))
+        training_step(moe, optimizer, x[rows], y[rows])
+
+
+def plane(n):
+    """Points of a square (n, 2) and their classes (n,), divided by another straight line in each quarter."""
+    x = 2 * torch.rand(n, 2) - 1
+    angle = math.pi / 4 * ((x[:, 0] > 0) + 2 * (x[:, 1] > 0))
+    across, up = (x - x.sign() / 2).T
+    return x, (across * angle.cos() + up * angle.sin() > 0).long()
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    moe = MyMoE(d_model=2, d_hidden=8, n_experts=4, top_k=1, d_out=2)
+    train(moe, *plane(1000))
+    x, y = plane(1000)
+    scores, (chosen, _) = moe(x)
+    print(f"{(scores.argmax(-1) == y).double().mean():.0%} of new points are right")
+    print("points of each expert:", chosen.flatten().bincount(minlength=4).tolist())

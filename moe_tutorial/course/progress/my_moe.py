@@ -1,0 +1,87 @@
+"""``my_moe.py``: a learner's answers and a module that joins them, in one file of their workspace.
+
+The answers are those that ``check`` was handed and found right, so it does not matter which notebook is saved or open.
+"""
+
+import builtins
+import sys
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from moe_tutorial.course.exercises import EXERCISES, Exercise
+from moe_tutorial.course.lesson import solved
+from moe_tutorial.course.progress.backups import back_up
+from moe_tutorial.course.progress.file import progress, write_file
+from moe_tutorial.course.progress.storage import answered
+from moe_tutorial.course.running import sentence
+
+FILE = "my_moe.py"
+COLLECTED = ("03.route", "03.my_mixture", "04.training_step")
+HEAD, JOINED, REST = Path(__file__).with_name("joined.py").read_text(encoding="utf-8").partition("# What joins them")
+OPEN = "the course's, until its check finds yours right"
+MORE = "the course's; yours needs more than PyTorch. {}"
+
+
+def my_moe() -> ModuleType:
+    """Collect the answers into ``my_moe.py`` of the workspace and return it as a module.
+
+    Without a workspace, nothing is written.
+    """
+    found, kept = parts(answered()), progress()
+    if kept:
+        print("\n".join(write(kept.file.parent, found)))
+    module = ModuleType("my_moe")
+    exec(compile(text(found), FILE, "exec"), vars(module))
+    return module
+
+
+def parts(kept: dict[str, dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Id of each exercise in the file -> whose answer stands there, in words, and its source; ``kept`` is progress."""
+    found = {}
+    for id in COLLECTED:
+        exercise, source = EXERCISES[id], solved(kept.get("exercise", {}).get(id, {}).get("source", ""))
+        lacks = missing(exercise, source) if source else ""
+        if source and not lacks:
+            found[id] = "yours", source
+        else:
+            found[id] = MORE.format(lacks) if lacks else OPEN, exercise.solution
+    return found
+
+
+def missing(exercise: Exercise, source: str) -> str:
+    """What an answer lacks in the file, which imports torch alone and has no other cells; "" if it is right there."""
+    names = {"__builtins__": vars(builtins) | {"__import__": import_torch_alone}}
+    try:
+        exec(HEAD + source, names)
+    except Exception as error:
+        return sentence(error, "")
+    result = exercise.examine(names.get(exercise.name))
+    return "" if result.passed else result.message.partition("\n")[0]
+
+
+def import_torch_alone(name: str, *rest: Any) -> ModuleType:
+    """Import torch or a module of the standard library.
+
+    Raises ImportError for any other.
+    """
+    if name.partition(".")[0] not in {"torch", *sys.stdlib_module_names}:
+        raise ImportError(f"{name} is not part of it")
+    return __import__(name, *rest)
+
+
+def text(found: dict[str, tuple[str, str]]) -> str:
+    """The file's text."""
+    answers = [f"# {id}: {whose}\n{source}\n\n\n" for id, (whose, source) in found.items()]
+    return f"{HEAD}\n{''.join(answers)}{JOINED}{REST}"
+
+
+def write(folder: Path, found: dict[str, tuple[str, str]]) -> list[str]:
+    """Write the file, with a backup if another text stands there. Returns the lines that report it."""
+    path, content = folder / FILE, text(found).encode()
+    said = [f"✓ {FILE} is in your folder", *(f"    {id}: {whose}" for id, (whose, _) in found.items())]
+    if path.exists() and path.read_bytes() != content:
+        said.append(f"    as it was before: {back_up(path, datetime.now()).relative_to(folder)}")
+    write_file(path, content)
+    return said
