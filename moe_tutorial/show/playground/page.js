@@ -1,6 +1,6 @@
 // The playground's page: it creates the panels, holds the experiment's state, and draws each frame of the engine. It uses
 // kinds and engines only by their interfaces.
-import { el, field, mount, redrawOnChange } from "../web/dom.js";
+import { RUN_TO_MOVE, el, field, hasKernel, isRestored, mount, redrawOnChange } from "../web/dom.js";
 import { DEAD } from "../web/words.js";
 import { check, makeControls } from "./panels/controls.js";
 import { group, set } from "./panels/elements.js";
@@ -30,17 +30,20 @@ const LIKE_YOURS = ["rate", "batch", "k", "noise", "balance", "coefficient"]; //
 
 function render({ model, el: root }) {
   const options = model.get("options");
-  const live = !!model.widget_manager?.kernel;
+  const live = hasKernel(model, root);
+  const restored = isRestored(root);
   const own = ownData(options.own);
   const mine = options.layer; // the learner's own layer
   const mapped = !own || !!own.x;
-  const owner = options.link && !live;
-  if (!live && !options.page && !model.get("frame").now) return mount(root, trainerWords("kernel", live));
+  const owner = options.link && !live && !restored;
+  const inKernel = mine && (live || restored || !options.page);
+  if (inKernel && !live && !model.get("frame").now)
+    return mount(root, restored ? RUN_TO_MOVE : trainerWords("kernel", live));
   let state = (owner && fromHash(location.hash)) || fromOptions(options); // the initial state
   let settings; // the present ones
   let end = 0; // the last step of a preset's experiment, or of the change that it proposes
   let engine;
-  let engineName = mine && (live || !options.page) ? "kernel" : "browser";
+  let engineName = inKernel ? "kernel" : "browser";
   let frame;
   let shown; // the kind that the panels show
   let turn = 0;
@@ -78,7 +81,7 @@ function render({ model, el: root }) {
   const trainer = el("p", { className: "pg-notice", hidden: true }); // says what trains, the page or the kernel
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
-  const foot = makeFoot(model, { live, owner, own });
+  const foot = makeFoot(model, { live: live || restored, owner, own });
   const opening = mine ? [trainer] : [start.node, story.node, tour.card];
   const top = el("div", { className: "pg-top" }, ...opening, notice, error, spoken);
   const left = group("pg-controls", "Controls", controls.node);
@@ -114,7 +117,7 @@ function render({ model, el: root }) {
     engineName = engines.value = name;
     widget.inert = true; // until the first frame, because a kernel may be busy
     const makeEngine = name === "kernel" ? kernelEngine : browserEngine;
-    engine = makeEngine(draw, state, own, model);
+    engine = makeEngine(draw, state, own, model, live);
     engine.pace(head.pace());
     open();
     engine.show(visible);
@@ -192,7 +195,7 @@ function render({ model, el: root }) {
     controls.show(settings, kind, { can, still: frame?.still }, presetOf(state.preset)?.fixed);
     start.show(state);
     story.show(state);
-    set(trainer, mine ? trainerWords(engineName, live, frame) : "");
+    set(trainer, mine ? (restored ? RUN_TO_MOVE : trainerWords(engineName, live, frame)) : "");
     trainer.hidden = !trainer.textContent;
   }
 

@@ -42,6 +42,14 @@ export const picture = (className = "") => el("canvas", { className, role: "img"
 /** @param {Element} node @param {string} words */
 export const describe = (node, words) => node.setAttribute("aria-label", words);
 
+/** What a restored widget says that cannot move by itself. */
+export const RUN_TO_MOVE = "Run this cell to make it move.";
+/** Whether the widget shows what the notebook's file has kept, and no kernel knows it. JupyterLab marks such a widget's
+ * element. @param {HTMLElement} root */
+export const isRestored = (root) => !!root.closest(".jupyter-widgets-disconnected");
+/** Whether a kernel answers the widget. @param {any} model @param {HTMLElement} root */
+export const hasKernel = (model, root) => !!model.widget_manager?.kernel && !isRestored(root);
+
 let fields = 0;
 const page = Math.random().toString(36).slice(2);
 export const freshId = () => `moe-${page}-${fields++}`;

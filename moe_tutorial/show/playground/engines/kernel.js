@@ -25,8 +25,9 @@ function historyOf(view, E) {
  * @param {import("../experiment/run.js").Begun} begun
  * @param {Data} own the learner's points, if there are any
  * @param {any} model the widget's
+ * @param {boolean} live whether a kernel answers it
  * @returns {import("./frame.js").Engine} */
-export function kernelEngine(show, begun, own, model) {
+export function kernelEngine(show, begun, own, model, live) {
   const speed = makeSpeed();
   const drawing = perFrame(paint);
   let { settings } = begun;
@@ -38,7 +39,7 @@ export function kernelEngine(show, begun, own, model) {
   let shown = true;
   let drawn = 0; // the number of the newest frame that was drawn
   let problem = "";
-  const link = connect(model, complain);
+  const link = connect(model, live, complain);
   const mine = model.get("options").layer; // the learner's own layer, which Python has prepared for the learner's own points
 
   /** @param {string} words */
@@ -134,7 +135,7 @@ export function kernelEngine(show, begun, own, model) {
       data = dataOf(settings, own);
       point = more.point ?? 0;
       const { now, step, serial: obeyed } = model.get("frame");
-      const joins = mine && own && now; // this view opens on a training that has begun
+      const joins = mine && (own || !live) && now; // this view opens on a training that has begun
       if (joins) serial = asked = obeyed;
       else build();
       link.send({ inspect: point });

@@ -10,10 +10,10 @@ const TELL = 200; // ms between two acknowledgements
 const ANSWER = 800; // ms until an answer is late
 const FRAME = 1500; // ms until a frame is late during training
 
-/** @param {any} model
+/** @param {any} model @param {boolean} live whether a kernel answers the widget
  * @param {(words: string) => void} complain called when an answer is late, and when the kernel is gone */
-export function connect(model, complain) {
-  const kernel = model.widget_manager?.kernel;
+export function connect(model, live, complain) {
+  const kernel = live ? model.widget_manager.kernel : null;
   let due = 0;
   let telling = 0;
   let gone = false;
@@ -42,7 +42,7 @@ export function connect(model, complain) {
   kernel?.statusChanged.connect(checkStatus);
 
   return {
-    live: !!kernel,
+    live,
     gone: () => gone,
     /** @param {object} message @param {ArrayBuffer[]} [buffers] */
     send(message, buffers) {

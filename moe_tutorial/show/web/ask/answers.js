@@ -2,6 +2,8 @@
 // Form controls for answers. Each has a node, and read() returns the answer, or null if there is none.
 import { el, freshId } from "../dom.js";
 
+/** What a restored question says that nobody has answered. */
+export const RUN_TO_ANSWER = "Run this cell to answer.";
 /** Plain text as nodes; text between backticks becomes code. @param {string} text @returns {(Node | string)[]} */
 export const prose = (text) => text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
 /** Format a number with its unit, as `with_unit` in course/guesses.py does.

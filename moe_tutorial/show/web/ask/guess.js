@@ -1,8 +1,8 @@
 // @ts-check
 // The widget behind guess(): a question at the top of a lesson. A locked guess stays; reveal.js compares it with the
 // measurement.
-import { choice, inWords, prose, slider } from "./answers.js";
-import { button, el, mount, note } from "../dom.js";
+import { RUN_TO_ANSWER, choice, inWords, prose, slider } from "./answers.js";
+import { button, el, isRestored, mount, note } from "../dom.js";
 import { storedAnswer } from "./storage.js";
 
 /** @param {{model: any, el: HTMLElement}} widget */
@@ -20,7 +20,7 @@ function render({ model, el: root }) {
   function draw() {
     const guess = stored.get();
     const asks = el("p", { className: "moe-question" }, ...prose(question));
-    const parts = guess ? [asks] : [open()];
+    const parts = guess ? [asks] : isRestored(root) ? [asks, note(RUN_TO_ANSWER)] : [open()];
     if (guess)
       told.replaceChildren(
         "You said ",
@@ -38,6 +38,7 @@ function render({ model, el: root }) {
     const { node, read } = control();
     const lock = button("Lock my guess");
     lock.onclick = () => {
+      if (isRestored(root)) return draw();
       const said = read();
       if (said === null) told.textContent = "Choose an answer first.";
       else {

@@ -1,7 +1,7 @@
 // @ts-check
 // The widget behind quiz(): each answer gets a reply at once, and a wrong answer can be corrected.
-import { choice, matching, ordering, prose, typed } from "./answers.js";
-import { button, el, mount } from "../dom.js";
+import { RUN_TO_ANSWER, choice, matching, ordering, prose, typed } from "./answers.js";
+import { button, el, isRestored, mount, note } from "../dom.js";
 import { judge, quizWords, unseal } from "./judge.js";
 import { storedAnswer } from "./storage.js";
 
@@ -33,7 +33,12 @@ function render({ model, el: root }) {
     const check = button("Check");
     const legend = el("legend", { className: "moe-question" }, ...prose(question.ask));
     const fields = el("fieldset", {}, legend, control.node, check);
+    function close() {
+      check.replaceWith(note(RUN_TO_ANSWER));
+      fields.disabled = true;
+    }
     check.onclick = () => {
+      if (isRestored(root)) return close();
       const answer = control.read();
       if (answer === null) {
         told.textContent = MISSING[kind];
@@ -58,7 +63,7 @@ function render({ model, el: root }) {
     if (done().right.includes(id)) {
       control.node.remove();
       tell(true, unseal(sealed).why);
-    }
+    } else if (isRestored(root)) close();
     const label = el("p", { className: "moe-label" }, question.label);
     return el("section", { className: "moe-ask" }, label, fields, told);
   }

@@ -59,6 +59,7 @@ export function storedAnswer(model, hear = () => {}) {
       else {
         model.set("stored", value);
         model.save_changes();
+        model.widget_manager?.setDirty?.(); // JupyterLab stores the widget with the notebook
       }
       dispatchEvent(new CustomEvent(CHANGED, { detail: { key, value, by: model } }));
     },

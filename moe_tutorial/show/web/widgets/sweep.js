@@ -1,23 +1,25 @@
 // The widget behind sweep(): sliders for a Python function. With a kernel each new combination is requested; without
-// one, the page holds all of them.
-import { el, field, mount, note, tell } from "../dom.js";
+// one, the page holds all of them, or the last answer of a kernel that is gone.
+import { RUN_TO_MOVE, el, field, hasKernel, isRestored, mount, note, tell } from "../dom.js";
 
 const SLOW = 250; // ms until a note says that the kernel computes
 
 function render({ model, el: root }) {
   const controls = model.get("controls");
   const known = new Map(Object.entries(model.get("stored")));
-  const live = !!model.widget_manager?.kernel;
+  const last = model.get("answer");
+  if (last.html !== undefined) known.set(last.at, last.html);
+  const live = hasKernel(model, root);
   const total = controls.reduce((n, { values }) => n * values.length, 1);
-  const movable = live || known.size >= total;
-  const place = controls.map(() => 0);
+  const movable = live || isRestored(root) || known.size >= total;
+  const place = known.has(last.at) ? last.at.split(",").map(Number) : controls.map(() => 0);
   const key = () => place.join(",");
   let asked = null;
 
   const inputs = controls.map(({ label, values }, i) => {
-    const input = el("input", { type: "range", min: 0, max: values.length - 1, value: 0 });
+    const input = el("input", { type: "range", min: 0, max: values.length - 1, value: place[i] });
     const node = field(label, input);
-    tell(input, values[0]);
+    tell(input, values[place[i]]);
     input.oninput = () => {
       place[i] = +input.value;
       tell(input, values[place[i]]);
@@ -37,8 +39,11 @@ function render({ model, el: root }) {
       if (answer.error) out.replaceChildren(el("pre", { className: "moe-error" }, answer.error));
       else out.innerHTML = answer;
       status.textContent = "";
+    } else if (isRestored(root)) {
+      out.replaceChildren();
+      status.textContent = RUN_TO_MOVE;
     } else if (live && asked === null) ask();
-    out.setAttribute("aria-busy", answer === undefined);
+    out.setAttribute("aria-busy", answer === undefined && asked !== null);
   }
   function ask() {
     asked = key();
