@@ -1,6 +1,8 @@
 """What is missing on a reader's machine is said in one clear line."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import websocket
 from test_install import lay_tools, program
 
 from moe_tutorial.tools.__main__ import main
@@ -80,11 +83,28 @@ def test_a_taken_port_moves_on_and_says_so(capsys):
     assert "argument --port: invalid int value: 'eighty'" in capsys.readouterr().err
 
 
+def in_terminal(address: str, command: str) -> str:
+    """What this command prints in a terminal of the JupyterLab at this address."""
+    base, token = re.fullmatch(r"http(://[^/]*/).*(token=.*)", address).groups()
+    request = urllib.request.Request(f"http{base}api/terminals?{token}", method="POST")
+    with urllib.request.urlopen(request, timeout=60) as made:
+        name = json.load(made)["name"]
+    terminal = websocket.create_connection(f"ws{base}terminals/websocket/{name}?{token}", timeout=60)
+    terminal.send(json.dumps(["stdin", f"{command}; echo do''ne\r"]))
+    printed = ""
+    while "done" not in printed:
+        kind, *words = json.loads(terminal.recv())
+        printed += words[0] if kind == "stdout" else ""
+    terminal.close()
+    return printed
+
+
 def test_make_lab_opens_the_learners_own_folder_on_a_free_port(tmp_path):
     port = free_port(9000)
     command = [sys.executable, "-m", "moe_tutorial.tools", "lab", "--port", str(port), "--no-browser"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1"}
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1", "HOME": str(tmp_path), "SHELL": "/bin/sh"}
+    (tmp_path / ".profile").write_text("PATH=/usr/bin:/bin\n")  # as a login shell on many systems
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
     lab = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, **pipe)
     too_late = threading.Timer(60, lab.kill)  # or a Lab that never names its address would be waited for forever
@@ -101,6 +121,7 @@ def test_make_lab_opens_the_learners_own_folder_on_a_free_port(tmp_path):
                 assert lab.poll() is None
                 time.sleep(0.2)
         assert (tmp_path / "my-course/00_start_here.ipynb").exists()
+        assert f"{Path(sys.executable).parent}/python" in in_terminal(address.split()[-1], "command -v python")
     finally:
         too_late.cancel()
         os.killpg(lab.pid, signal.SIGKILL)  # a Lab that is asked to stop takes its time on a busy machine
