@@ -162,15 +162,21 @@ def test_an_answer_whose_exercise_is_gone_is_kept_as_text(mine, course):
     assert any(SOLVED in source for source in sources(mine / "01_add.ipynb"))
 
 
-def test_a_kernel_that_the_learner_chose_and_pictures_that_they_pasted_stay(mine, course):
+def test_a_kernel_that_the_learner_chose_pictures_that_they_pasted_and_widgets_of_their_own_cells_stay(mine, course):
     lesson = mine / "01_add.ipynb"
     notebook = read(lesson)
     notebook.metadata.kernelspec = {"name": "other", "display_name": "Other"}
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
+    own = nbformat.v4.new_code_cell("mine", outputs=[nbformat.v4.new_output("display_data", widget)])
+    notebook.cells.insert(1, own)
+    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": {"a": {}}}}
     notebook.cells[-1].source += "\n![](attachment:a.png)"
     notebook.cells[-1].attachments = {"a.png": {"image/png": "x"}}
     nbformat.write(notebook, lesson)
     update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
     assert read(lesson).metadata.kernelspec.name == "other"
+    assert [output.data for cell in read(lesson).cells for output in cell.get("outputs", [])] == [widget]
+    assert read(lesson).metadata.widgets == notebook.metadata.widgets
     assert read(lesson).cells[-1].attachments == {"a.png": {"image/png": "x"}}
 
 

@@ -137,8 +137,9 @@ def merge(yours: NotebookNode, new: NotebookNode, answered: dict[str, str], else
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it names each missing or duplicate cell id that it replaces
         merged.notebook = normalize(merged.notebook)[1]
-    if "kernelspec" in yours.metadata:  # they may have chosen another kernel
-        merged.notebook.metadata.kernelspec = yours.metadata.kernelspec
+    for name in ("kernelspec", "widgets"):  # they may have chosen another kernel; their own cells may show widgets
+        if name in yours.metadata:
+            merged.notebook.metadata[name] = yours.metadata[name]
     return merged
 
 
