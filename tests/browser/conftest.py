@@ -37,8 +37,8 @@ def show(chromium):
     """Shows a widget and returns its page, which must make no request and raise no error."""
     contexts, requests, errors = [], [], []
 
-    def show(widget, width=1280, theme="light", **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, **options)
+    def show(widget, width=1280, height=900, theme="light", **options):
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: requests.append(request.url))

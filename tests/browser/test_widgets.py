@@ -67,7 +67,7 @@ def test_the_titles_say_what_is_drawn(show):
     assert title(page) == "8 different pairs answer for the points; the weights always sum to 1"
     page.get_by_role("slider", name="Chosen per point, k").fill("8")
     assert "all 8 experts" in title(page)
-    page = show(trained())
+    page = show(trained(), reduced_motion="reduce")
     first = 100 * ((POINTS @ WEIGHT).argmax(-1) == 0).float().mean()
     assert title(page) == f"By step 300 expert 0 takes 100 % of the points, up from {first:.1f} %; 7 of 8 are dead"
     assert page.locator(".moe-shares .moe-dead").count() == 7
@@ -117,8 +117,28 @@ def test_a_stored_sweep_moves_without_a_kernel_and_one_that_is_not_stored_has_no
             assert page.get_by_role("slider", name="Second").get_attribute("aria-valuetext") == "5"
 
 
+def test_a_film_plays_once_from_step_0_when_it_comes_into_sight(show):
+    page = show(raced(), height=300)
+    assert title(page).startswith("At step 0")
+    page.locator("canvas").first.evaluate("(c) => c.scrollIntoView()")
+    page.get_by_role("button", name="Pause").wait_for()
+    page.get_by_role("button", name="Play").wait_for()
+    at_end = title(page)
+    assert at_end.startswith("By step 1000")
+    for y in (0, 200):
+        page.evaluate(f"scrollTo(0, {y})")
+        page.evaluate(FRAMES)
+    assert title(page) == at_end
+
+
+def test_paper_shows_a_films_last_step(show):
+    page = show(raced(), height=300)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert title(page).startswith("By step 1000")
+
+
 def test_a_usage_race_goes_by_its_slider_and_its_title_says_who_leads(show):
-    page = show(raced())
+    page = show(raced(), reduced_motion="reduce")
     assert title(page) == "By step 1000 expert 3 takes 100 % of the choices, up from 13 %; 7 of 8 are dead"
     canvas = page.locator("canvas").first
     at_end = canvas.evaluate("(c) => c.toDataURL()")
@@ -127,5 +147,5 @@ def test_a_usage_race_goes_by_its_slider_and_its_title_says_who_leads(show):
     assert canvas.evaluate("(c) => c.toDataURL()") != at_end
     assert "expert 3 56 %" in canvas.get_attribute("aria-label")
     assert page.locator(".moe-shares li").nth(3).inner_text().split() == ["3", "56", "%"]
-    assert page.locator(".moe-shares b").first.evaluate("fair => fair.style.left") == "22.3%"  # an eighth of 56 %
+    assert page.locator(".moe-shares b").first.evaluate("fair => fair.style.left") == "12.5%"  # an eighth of the row
     assert page.get_by_text("Loss 0.50, from 0.08").count() == 1

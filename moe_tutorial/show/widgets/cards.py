@@ -118,7 +118,7 @@ def percent(share: float) -> str:
 
 
 def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
-    """One bar per expert, in its colour, with its share. The vertical line marks even use.
+    """One bar per expert, in its colour, with its share of the row. The vertical line marks even use.
 
     Args:
         shares: (E,) summing to 1; at most 16 experts.
@@ -126,7 +126,7 @@ def usage_bars(shares: Sequence[float], idle: str = "dead") -> str:
     """
     working = [0.0 if share < DEAD_BELOW else float(share) for share in shares]
     texts = [percent(share) if share else idle for share in working]
-    return expert_bars(working, texts, 1 / len(working), "Share of each expert", least=0.25)
+    return expert_bars(working, texts, 1 / len(working), "Share of each expert", least=1)
 
 
 def seed_dots(rows: Mapping[str, Sequence[float]]) -> str:

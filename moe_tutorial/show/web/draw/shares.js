@@ -43,14 +43,13 @@ export function pointRow(on, name, bar, figure, ...cells) {
 /** @param {...(Node | string)} words */
 export const figureCell = (...words) => el("td", { className: "moe-r" }, ...words);
 
-/** Fill a list with one bar per expert, as long as its share, and a line at the fair share.
+/** Fill a list with one bar per expert, as long as its share of the row, and a line at the fair share.
  * @param {Element} list @param {number[]} now @param {string[]} said */
 export function drawBars(list, now, said = now.map((share) => useWords(share)), patterned = now.length > 8) {
-  const most = Math.max(...now, 0.25);
   const rows = now.map((share, e) => {
     const dead = share < DEAD;
     const words = dead ? el("span", { className: "moe-muted" }, said[e]) : said[e];
-    return barRow(e, patterned, { dead, part: dead ? 0 : share / most, fair: 1 / now.length / most, words });
+    return barRow(e, patterned, { dead, part: dead ? 0 : share, fair: 1 / now.length, words });
   });
   renew(list, ...rows);
 }

@@ -51,12 +51,12 @@ function render({ model, el: root }) {
   const labels = numbers(model.get("labels"), Uint8Array);
   const size = G * G * E;
   const logitsAt = (f) => unpack(codes.subarray(f * size, (f + 1) * size), s.span);
-  let frame = last;
+  let frame = stillness() ? last : 0;
 
   const message = el("p", { className: "moe-title", ariaLive: "polite" });
   const remark = note();
   const play = button("Play");
-  const step = el("input", { type: "range", min: 0, max: last, value: last });
+  const step = el("input", { type: "range", min: 0, max: last, value: frame });
   const canvas = picture(G ? "moe-plane" : "");
   const usage = sharePanel(E);
   const score = s.score && last ? scorePanel(s) : null;
@@ -91,7 +91,7 @@ function render({ model, el: root }) {
     describe(canvas, `${name}. ${message.textContent}. Shares: ${shareWords(now)}.`);
   }
 
-  // Play goes through all frames; with reduced motion it shows one in ten.
+  // Play goes through all frames; with reduced motion it shows one in ten. Without, it plays by itself when first in sight.
   let playing = 0;
   function stop() {
     clearInterval(playing);
@@ -105,6 +105,7 @@ function render({ model, el: root }) {
     if (frame === last) stop();
   }
   play.onclick = () => {
+    sight.disconnect();
     if (playing) return stop();
     if (frame === last) show(0);
     play.textContent = "Pause";
@@ -113,11 +114,18 @@ function render({ model, el: root }) {
     playing = setInterval(next, Math.max(50, Math.min(500, WHOLE / (last + 1))));
   };
   step.oninput = () => {
+    sight.disconnect();
     stop();
     show(+step.value);
   };
+  const sight = new IntersectionObserver(([entry]) => entry.isIntersecting && play.click(), { threshold: 0.5 });
+  if (last && !stillness()) sight.observe(canvas);
+  const showEnd = () => show(last);
+  addEventListener("beforeprint", showEnd);
   const stopDrawing = redrawOnChange(root, draw);
   return () => {
+    removeEventListener("beforeprint", showEnd);
+    sight.disconnect();
     stop();
     stopDrawing();
   };
