@@ -42,6 +42,7 @@ def test_code_folds_below_what_it_printed_and_an_open_cell_stays_as_it_is():
     assert shown.astext() == "0.9"
     assert isinstance(how, Fold)
     assert how["label"] == "How this was measured"
+    assert how["classes"] == ["moe-how"]
     assert how.astext() == "train()"
     assert idea.astext() == "def expert(): ..."
 
@@ -74,6 +75,7 @@ def test_prose_between_two_cells_parts_their_folds():
 def test_a_playground_folds_with_all_that_it_shows():
     (place,) = folded(cell("playground()", "playground", "nbval-ignore-output", prints="a widget"))
     assert place["label"] == "Open the playground here"
+    assert place["classes"] == ["moe-press"]
     assert place.astext() == "a widget\n\nplayground()"
 
 
@@ -112,6 +114,7 @@ def test_an_exercises_stub_is_in_sight_and_the_solution_folds_with_its_check():
     (block,) = shown.findall(nodes.literal_block)
     assert block.rawsource == block.astext()  # Sphinx highlights the one only if it equals the other
     assert solution["label"] == "One solution"
+    assert solution["classes"] == ["moe-press"]
     solved, checked = solution.children
     assert solved.astext() == 'def f(x):\n    """Words."""\n    return x + 1'
     assert checked.astext() == 'f = check("99.f", f)\n\n✓ exercise 99.f: right'

@@ -35,12 +35,16 @@ REVEAL = re.compile(r"""^reveal\(\s*["'](\d\d\.\w+)["']""", re.MULTILINE)
 
 
 class Fold(nodes.General, nodes.Element):
-    """A ``<details>`` element, which needs no JavaScript, with the summary ``label``."""
+    """A ``<details>`` element, which needs no JavaScript, with the summary ``label``.
+
+    The class ``moe-how`` draws its summary as a small ``</>``, and ``moe-press`` as a button.
+    """
 
 
 def visit_fold(translator: HTML5Translator, node: Fold) -> None:
     """Write the start tag of a closed fold, and its summary."""
-    translator.body.append(f'<details class="moe-fold"><summary>{escape(node["label"])}</summary>\n')
+    kind, label = " ".join(["moe-fold", *node["classes"]]), escape(node["label"])
+    translator.body.append(f'<details class="{kind}"><summary title="{label}"><span>{label}</span></summary>\n')
 
 
 def depart_fold(translator: HTML5Translator, node: Fold) -> None:
@@ -76,7 +80,7 @@ def show_stubs(doctree: nodes.document, root: Path) -> None:
         check = section[section.index(cell) + 1]
         section.remove(check)
         puzzles = [widget(id, root) for id in CHECKED.findall(check.children[0].astext()) if id in EXERCISES]
-        solution = Fold("", written(cell, solved), check, label="One solution")
+        solution = Fold("", written(cell, solved), check, label="One solution", classes=["moe-press"])
         section.replace(cell, [written(cell, stub), *puzzles, solution])
 
 
@@ -115,7 +119,8 @@ def fold_code(parent: nodes.Element) -> None:
         if not name:
             children += cells
             continue
-        fold = Fold(label=LABELS[frozenset.union(*map(tags, cells))])
+        look = {"evidence": ["moe-how"], "playground": ["moe-press"], "quiz": ["moe-press"]}.get(name, [])
+        fold = Fold(label=LABELS[frozenset.union(*map(tags, cells))], classes=look)
         for cell in cells:
             if name == "quiz":  # the questions fold, and their code is hidden
                 fold += cell
