@@ -54,7 +54,7 @@ def listed(lessons: Iterable[Measured], *, in_page: bool = False) -> str:
 
 
 def stored(folder: Path) -> list[Measured]:
-    """Read the claims from the stored outputs of the lessons in a folder.
+    """Read the claims from the stored outputs of the lessons in a folder, each lesson's in the order of their ids.
 
     Raises:
         ValueError: no lesson in the folder stores a claim.
@@ -66,6 +66,7 @@ def stored(folder: Path) -> list[Measured]:
         texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
         if claims := [claim for text in texts for claim in read_claims("".join(text))]:
             title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
+            claims.sort(key=lambda claim: [int(part) for part in claim.id.split(".")])
             found.append(Measured(path.stem, f"{path.stem[:2]} {title}", path.name, claims))
     if not found:
         raise ValueError(f"no lesson in {folder.resolve()} stores a claim; run this in the folder of the lessons")

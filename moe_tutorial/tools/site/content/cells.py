@@ -119,8 +119,11 @@ def fold_code(parent: nodes.Element) -> None:
         if not name:
             children += cells
             continue
-        look = {"evidence": ["moe-how"], "playground": ["moe-press"], "quiz": ["moe-press"]}.get(name, [])
-        fold = Fold(label=LABELS[frozenset.union(*map(tags, cells))], classes=look)
+        fold = Fold(label=LABELS[frozenset.union(*map(tags, cells))])
+        if name in {"playground", "quiz"}:
+            fold["classes"].append("moe-press")
+        elif name == "evidence" and any(len(cell.children) > 1 for cell in cells):
+            fold["classes"].append("moe-how")
         for cell in cells:
             if name == "quiz":  # the questions fold, and their code is hidden
                 fold += cell
