@@ -75,7 +75,7 @@ def test_a_page_has_buttons_and_loads_nothing_for_them(tmp_path, monkeypatch):
     tags = re.findall(r"<(\w+)\b([^>]*?\b(?:href|src)=\"(https?:[^\"]*)\"[^>]*)>", page)
     links = {url: attributes for tag, attributes, url in tags if tag == "a"}
     assert "https://mybinder.org/v2/gh/some-one/course/main?urlpath=lab/tree/my-course/00_start_here.ipynb" in links
-    colab = "https://colab.research.google.com/github/some-one/course/blob/main/notebooks/00_start_here.ipynb"
+    colab = "https://colab.research.google.com/github/some-one/course/blob/learners/00_start_here.ipynb"
     assert colab in links
     (report,) = (url for url in links if url.startswith("https://github.com/some-one/course/issues/new?"))
     assert 'title="Report an error"' in links[report]

@@ -18,7 +18,7 @@ from moe_tutorial.tools.site.html import not_found, postprocess, redirects, repo
 STATIC = Path(__file__).parent / "static"
 # The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.
 STYLES = ("moe/look.css", "katex/katex.min.css", "site.css", "claims.css")
-SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "veil.js", "claims.js", "excerpts.js", "print.js")
+SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "veil.js", "terms.js", "claims.js", "excerpts.js", "print.js")
 
 
 def themes_script() -> str:
@@ -66,15 +66,18 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for style in STYLES:
         app.add_css_file(style, priority=900)
     for script in SCRIPTS:
-        app.add_js_file(script, priority=900)
+        app.add_js_file(
+            script, priority=100 if script == "veil.js" else 900
+        )  # it reads what sphinx_highlight.js removes
     app.add_directive("hero", front_page.Hero)
     app.add_directive("lessons", front_page.Lessons)
     app.add_directive("measured", front_page.Measured)
+    app.add_directive("run", front_page.Run)
     app.add_directive("sources", sources.Sources)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_html_math_renderer("katex", (katex.visit, None), (katex.visit, None))
     app.connect("doctree-read", cells.fold, priority=400)  # before Sphinx collects the table of contents
-    for change in (claims.draw, playground_links.link, glossary.link):
+    for change in (claims.draw, playground_links.link, glossary.link, front_page.link_run):
         app.connect("doctree-read", change)
     for change in (social_meta.add_tags, repository.change_buttons):
         app.connect("html-page-context", change, priority=900)  # after the theme's own

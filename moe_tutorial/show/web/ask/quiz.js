@@ -51,6 +51,9 @@ function render({ model, el: root }) {
       tell(right, said);
       count();
     };
+    control.node.onkeydown = (/** @type {KeyboardEvent} */ event) => {
+      if (kind === "number" && event.key === "Enter") check.click();
+    };
     function tell(/** @type {boolean} */ right, /** @type {string} */ said) {
       const mark = el("b", { className: right ? "moe-right" : "moe-wrong" }, right ? "✓ Right. " : "✗ Not so. ");
       told.replaceChildren(mark, ...prose(said));

@@ -1,4 +1,4 @@
-"""The front page's directives: the animated figure, the numbers of claims, and the map of the lessons."""
+"""The front page's directives: the animated figure, the numbers of claims, how to run the course, and its map."""
 
 from functools import cache
 from html import escape
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.layers import MixtureOfExperts, switch_loss
@@ -16,6 +17,11 @@ from moe_tutorial.study import regimes_2d, train
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, notice, place
+from moe_tutorial.tools.site.html.repository import binder, colab
+from moe_tutorial.tools.site.html.repository import repository as course_address
+
+FIRST = "00_start_here"
+ANCHOR = "run-it-yourself"  # the section on the front page
 
 
 @cache
@@ -77,15 +83,41 @@ class Hero(HtmlDirective):
         return place(model, still, repository / "_build/assets" / FOLDER)
 
 
+class Run(HtmlDirective):
+    """``{run}``: README's commands, and buttons for Binder and Colab if the course's address is known."""
+
+    def html(self, repository: Path) -> str:
+        """The commands as a block of code, and the buttons below it."""
+        return commands(course_address(repository))
+
+
+def commands(course: str | None) -> str:
+    """The two commands, and with the course's address also how to fetch it, or to run it in the browser."""
+    lines = [f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}"] if course else []
+    lines += ["make lab     # opens your own folder of the course in JupyterLab", "make test    # runs every test"]
+    places = {"Binder": binder, "Colab": colab} if course else {}
+    buttons = "".join(f'<a href="{escape(at(course, FIRST))}">Open in {name}</a>' for name, at in places.items())
+    code = escape("\n".join(lines))
+    block = f'<div class="highlight-sh"><div class="highlight"><pre>{code}</pre></div></div>'
+    return block + (f'<p class="moe-run">{buttons}</p>' if buttons else "")
+
+
+def link_run(app: Sphinx, doctree: nodes.document) -> None:
+    """Let each lesson say below its first paragraph how it can be run."""
+    if app.env.docname[0].isdigit():
+        first = next(iter(doctree.findall(nodes.paragraph)))
+        link = nodes.reference("", "Run it yourself", refuri=f"index.html#{ANCHOR}", internal=True)
+        first.parent.insert(first.parent.index(first) + 1, nodes.paragraph("", "", link, classes=["moe-run"]))
+
+
 class Measured(HtmlDirective):
-    """``{measured}``: the numbers of claims, of controls, of refuted beliefs, and of runs."""
+    """``{measured}``: the numbers of claims, of refuted beliefs, and of runs."""
 
     def html(self, repository: Path) -> str:
         """A list of the numbers, each with its words."""
         found = [claim for lesson in measured(repository) for claim in lesson.claims]
         figures = {
             "claims, each measured when this site was built": len(found),
-            "of them with a control that has to fail": sum(claim.control is not None for claim in found),
             "beliefs that turned out false": sum(bool(claim.refutes) for claim in found),
             "runs from different seeds stand behind them": sum(claim.n_seeds for claim in found if not claim.timed),
         }

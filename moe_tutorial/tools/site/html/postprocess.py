@@ -22,6 +22,7 @@ USED_BY = {
     "themes.js": {"moe-plotly"},
     "folds.js": {"details"},
     "veil.js": {"moe-veil"},
+    "terms.js": {"moe-term"},
     "claims.js": {"moe-claim"},
     "claims.css": {"moe-claims-filter"},
     "excerpts.js": {"search-results"},

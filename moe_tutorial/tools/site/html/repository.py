@@ -41,6 +41,21 @@ def pages_address(repository: str | None) -> str | None:
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
 
 
+LEARNERS = "learners"  # the branch with learners' copies, which the workflow learners.yml publishes
+
+
+def binder(repository: str, lesson: str) -> str:
+    """The address that opens a lesson in a learner's folder on Binder. ``postBuild`` makes this folder."""
+    name = repository.removeprefix("https://github.com/")
+    return f"https://mybinder.org/v2/gh/{name}/main?urlpath=lab/tree/my-course/{lesson}.ipynb"
+
+
+def colab(repository: str, lesson: str) -> str:
+    """The address that opens a learner's copy of a lesson in Colab."""
+    name = repository.removeprefix("https://github.com/")
+    return f"https://colab.research.google.com/github/{name}/blob/{LEARNERS}/{lesson}.ipynb"
+
+
 def add_buttons(app: Sphinx, config: Any) -> None:
     """Tell the theme the repository's address, if it is known; otherwise no page has such a button."""
     address = repository(Path(app.srcdir))
@@ -59,13 +74,15 @@ def add_buttons(app: Sphinx, config: Any) -> None:
 
 
 def change_buttons(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Rename the theme's "Open an issue" button, and let Binder open a lesson in the learner's folder.
+    """Rename the theme's "Open an issue" button, and let Binder and Colab open learners' copies.
 
-    Not every reader knows what an issue is. ``postBuild`` makes the learner's folder on Binder.
+    Not every reader knows what an issue is.
     """
+    address = repository(Path(app.srcdir)) or ""
     for button in context.get("header_buttons", []):
         if button.get("label") == "source-issues-button":
             button["tooltip"] = "Report an error"
         for launch in button.get("buttons", []):
-            if "mybinder.org" in launch.get("url", ""):
-                launch["url"] = launch["url"].replace("lab/tree/notebooks/", "lab/tree/my-course/")
+            for host, opens in (("mybinder.org", binder), ("colab.research", colab)):
+                if host in launch.get("url", ""):
+                    launch["url"] = opens(address, page)

@@ -10,11 +10,11 @@
       }
   const key = (id) => `moe ${location.pathname.replace(/[^/]*$/, "")} guess ${id}`; // as in web/ask/storage.js
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const searched = new URLSearchParams(location.search).has("highlight");
+  const searched = isStored("sphinx_highlight_terms"); // by the search page; sphinx_highlight.js removes it
 
-  function isLocked(id) {
+  function isStored(name) {
     try {
-      return localStorage.getItem(key(id)) !== null;
+      return localStorage.getItem(name) !== null;
     } catch {
       return false; // this browser refuses storage
     }
@@ -43,5 +43,5 @@
     addEventListener("moe-stored", ({ detail }) => detail.key === key(id) && show());
   }
   for (const [id, nodes] of guesses)
-    if (!isLocked(id) && !searched && !nodes.some((node) => target && node.contains(target))) veil(id, nodes);
+    if (!isStored(key(id)) && !searched && !nodes.some((node) => target && node.contains(target))) veil(id, nodes);
 })();
