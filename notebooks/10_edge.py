@@ -457,7 +457,7 @@ for name in ("text by text", "mixed"):
 # expert than a character from further on. These are small GPTs after a short training, and their tokens are characters.
 
 # %% [markdown]
-# ## A few users: the awkward middle
+# ## A few users
 #
 # Now let a few tokens come at once. Each asks for two experts.
 
@@ -500,9 +500,9 @@ for batch in (1, 4, 8, 16, 64):
 reveal("10.sixteen", distinct_experts(E, K, 16) / K)
 
 # %% [markdown]
-# That is a count. Does it show in the time? Back to our layers, with 16 tokens. Multiplications are as many as in
-# `small`, but the experts get two tokens each. The control is sixteen *equal* tokens: as many multiplications again, in
-# two experts only.
+# Here is the awkward middle, as a count. Does it show in the time? Back to our layers, with 16 tokens. Multiplications
+# are as many as in `small`, but the experts get two tokens each. The control is sixteen *equal* tokens: as many
+# multiplications again, in two experts only.
 #
 # Equal tokens take away two things at once: reading the other experts' weights, and a dozen small products of about two
 # rows each. To tell them apart we also build sixteen experts in **one memory**: views of a single expert's weights. It is
