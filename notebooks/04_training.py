@@ -23,13 +23,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from moe_tutorial.course import check, guess, quiz, reveal, scoreboard
+from moe_tutorial.course import check, guess, my_moe, quiz, reveal, scoreboard
 from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     grid,
     interval_chart,
     look,
     picture,
+    region_maps,
     table,
     watch_training,
 )
@@ -719,12 +720,13 @@ quiz("04")
 # On the plane:
 
 # %%
-from moe_tutorial.course import my_moe
-
 mine = my_moe()  # in a terminal: python my_moe.py
 torch.manual_seed(seeds(1)[0])
 my_layer = mine.MyMoE(d_model=2, d_hidden=8, n_experts=4, top_k=1, d_out=2)
 mine.train(my_layer, plane.x_train, plane.y_train)
+
+# %% tags=["measure"]
+# Measured: how many new points your mixture gets right.
 with torch.no_grad():
     scores, _ = my_layer(plane.x_test)
 my_accuracy = (scores.argmax(-1) == plane.y_test).double().mean().item()
@@ -732,8 +734,6 @@ print(f"your mixture: {my_accuracy:.0%} right")
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the regions of your router.
-from moe_tutorial.show import region_maps
-
 with torch.no_grad():
     my_regions = (places @ my_layer.router.T).softmax(-1)
 region_maps(

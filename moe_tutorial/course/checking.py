@@ -42,7 +42,7 @@ def check(id: str, answer: Callable) -> Callable:
     result = exercise.examine(answer)
     hint = ""
     if result.verdict in ("right", "wrong", "stopped"):
-        tries = recorded(id, result.passed, source_of(answer))
+        tries = recorded(id, result.passed, source_of(answer) if result.passed else "")
         hint = "" if result.passed else next_hint(exercise, tries)
     show(id, result, hint)
     if result.passed:
@@ -84,7 +84,7 @@ def recorded(id: str, solved: bool, source: str) -> int:
     """Record an attempt, and its source if it is right. Returns the number of attempts so far, including this one."""
     before = answered().get("exercise", {}).get(id, {"attempts": 0, "solved": False})
     now = before | {"attempts": before["attempts"] + 1, "solved": solved or before["solved"]}
-    if solved:
+    if source:
         now["source"] = source
     store("exercise", id, now)
     return now["attempts"]

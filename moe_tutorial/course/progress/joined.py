@@ -47,6 +47,7 @@ def plane(n):
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # small models are fastest on one thread
     torch.manual_seed(0)
     moe = MyMoE(d_model=2, d_hidden=8, n_experts=4, top_k=1, d_out=2)
     train(moe, *plane(1000))

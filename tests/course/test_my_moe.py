@@ -1,0 +1,179 @@
+"""my_moe.py of learners whose answers are right, open, wrong, or need more than PyTorch."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from jupyter_client.manager import start_new_kernel
+
+from moe_tutorial.course import check, my_moe
+from moe_tutorial.course.exercises import EXERCISES
+from moe_tutorial.course.progress import storage
+from moe_tutorial.course.progress.file import FILE, progress
+from moe_tutorial.course.progress.my_moe import COLLECTED, parts
+
+ROUTE, MIXTURE, STEP = COLLECTED
+RIGHT = {
+    ROUTE: """
+def route(x, weight, k):
+    from math import inf  # my own way: the largest, and then the next
+
+    probs, chosen, weights = F.softmax(x @ weight.T, -1), [], []
+    left = probs
+    for _ in range(k):
+        best = left.argmax(-1, keepdim=True)
+        chosen.append(best)
+        weights.append(probs.gather(-1, best))
+        left = left.scatter(-1, best, -inf)
+    return torch.cat(chosen, -1), torch.cat(weights, -1)
+""",
+    MIXTURE: """
+def my_mixture(x, chosen, weights, experts):
+    rows = [sum(weights[t, j] * experts[e](x[t]) for j, e in enumerate(chosen[t])) for t in range(len(x))]
+    return torch.stack(rows)  # token by token
+""",
+    STEP: """
+def training_step(moe, optimizer, x, y):
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(moe(x)[0], y)
+        loss.backward()
+        return loss
+
+    return optimizer.step(closure)  # by closure
+""",
+}
+WRONG = {
+    ROUTE: "def route(x, weight, k):\n    return (x @ weight.T).topk(k).indices, torch.ones(len(x), k)\n",
+    STEP: RIGHT[STEP].replace("optimizer.zero_grad()", "pass"),
+}
+STUBS = {id: EXERCISES[id].stub for id in COLLECTED}
+YOURS, COURSES = "yours", "the course's, until its check finds yours right"
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    """A learner's folder, which is the working directory."""
+    monkeypatch.setattr(storage, "_in_kernel", {})
+    monkeypatch.delenv("MOE_SITE", raising=False)
+    monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
+    (tmp_path / FILE).write_text("{}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def hand_in(answers: dict[str, str]) -> None:
+    for id, source in answers.items():
+        check(id, EXERCISES[id].written(source))
+
+
+def marks() -> dict[str, str]:
+    """Whose answer my_moe.py has, by its comments."""
+    return dict(re.findall(r"^# (\d\d\.\w+): (.*)", Path("my_moe.py").read_text(), re.MULTILINE))
+
+
+def run_alone() -> tuple[float, list[int]]:
+    """Run my_moe.py where this course and NumPy are missing: its accuracy, and the points of each expert."""
+    alone = "import runpy, sys; sys.modules |= dict.fromkeys(['moe_tutorial', 'numpy'])"
+    code = f"{alone}; runpy.run_path('my_moe.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-I", "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = re.fullmatch(r"(\d+)% of new points are right\npoints of each expert: \[(.*)\]\n", done.stdout)
+    return int(said[1]) / 100, [int(number) for number in said[2].split(",")]
+
+
+@pytest.mark.parametrize(
+    ("answers", "whose"),
+    [
+        (RIGHT, (YOURS, YOURS, YOURS)),
+        (STUBS | {ROUTE: RIGHT[ROUTE]}, (YOURS, COURSES, COURSES)),
+        (RIGHT | WRONG, (COURSES, YOURS, COURSES)),
+        ({}, (COURSES, COURSES, COURSES)),
+    ],
+    ids=["all right", "some open", "some wrong", "nothing begun"],
+)
+def test_the_file_has_the_right_answers_and_the_courses_for_others_and_learns_with_torch_alone(answers, whose, capsys):
+    hand_in(answers)
+    capsys.readouterr()
+    my_moe()
+    said = capsys.readouterr().out
+    assert marks() == dict(zip(COLLECTED, whose, strict=True))
+    assert all(f"    {id}: {mark}\n" in said for id, mark in marks().items())
+    text = Path("my_moe.py").read_text()
+    for id, mark in marks().items():
+        assert ((RIGHT[id].strip() if mark == YOURS else EXERCISES[id].solution) + "\n\n\n") in text
+    accuracy, points = run_alone()
+    assert accuracy > 0.9
+    assert sum(points) == 1000
+
+
+@pytest.mark.parametrize(
+    ("source", "lacks"),
+    [
+        ("    import numpy\n    {}", "It raises ImportError: numpy is not part of it"),
+        ("    import torch, moe_tutorial.study\n    {}", "It raises ImportError: moe_tutorial.study is not part of it"),
+        ("    np.ones(3)\n    {}", "It raises NameError: name 'np' is not defined"),
+        ("    {}  # by\n\ndef helper(): pass", None),
+        ("    helper()\n    {}", "It raises NameError: name 'helper' is not defined"),
+    ],
+)
+def test_an_answer_that_needs_more_than_torch_is_marked_so(source, lacks):
+    body = source.format("weights, chosen = (x @ weight.T).softmax(-1).topk(k); return chosen, weights")
+    answer = EXERCISES[ROUTE].written(f"def route(x, weight, k):\n{body}\n")
+    answer.__globals__.setdefault("helper", lambda: None)
+    assert check(ROUTE, answer) is answer
+    my_moe()
+    assert marks()[ROUTE] == (f"the course's; yours needs more than PyTorch. {lacks}" if lacks else YOURS)
+
+
+def test_the_last_right_answer_stays_when_a_later_one_is_wrong():
+    hand_in({ROUTE: RIGHT[ROUTE]})
+    hand_in(WRONG)
+    assert progress().read()["exercise"][ROUTE] == {"attempts": 2, "solved": True, "source": RIGHT[ROUTE][1:]}
+    my_moe()
+    assert marks()[ROUTE] == YOURS
+
+
+def test_what_a_learner_changed_in_the_file_is_kept_in_old(workspace, capsys):
+    my_moe()
+    assert not (workspace / "old").exists()
+    my_moe()  # nothing new
+    assert not (workspace / "old").exists()
+    mine = Path("my_moe.py").read_text() + "\nprint('my own line')\n"
+    Path("my_moe.py").write_text(mine)
+    my_moe()
+    (copy,) = (workspace / "old").iterdir()
+    assert copy.read_text() == mine
+    assert "my own line" not in Path("my_moe.py").read_text()
+    assert capsys.readouterr().out.endswith(f"    as it was before: old/{copy.name}\n")
+
+
+def test_without_a_workspace_the_module_is_there_and_no_file_is_written(workspace, capsys):
+    (workspace / FILE).unlink()
+    hand_in(RIGHT)
+    capsys.readouterr()
+    module = my_moe()
+    assert capsys.readouterr().out == ""
+    assert list(workspace.iterdir()) == []
+    moe = module.MyMoE(d_model=3, d_hidden=2, n_experts=4, top_k=2, d_out=5)
+    y, (chosen, weights) = moe(torch.randn(6, 3))
+    assert (y.shape, chosen.shape, weights.shape) == ((6, 5), (6, 2), (6, 2))
+    assert module.route.__code__.co_varnames != EXERCISES[ROUTE].own.__code__.co_varnames  # theirs, from this kernel
+
+
+def test_the_answers_of_a_notebook_that_was_never_saved_are_collected(workspace):
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(workspace))
+    try:
+        for cell in (
+            "import torch; import torch.nn.functional as F; from moe_tutorial.course import check",
+            RIGHT[ROUTE],
+            f"route = check({ROUTE!r}, route)",
+        ):
+            assert client.execute_interactive(cell, timeout=120)["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert parts(progress().read())[ROUTE] == (YOURS, RIGHT[ROUTE].strip())
