@@ -137,6 +137,38 @@ def test_a_term_leads_to_the_glossary_and_says_what_it_means(open_page):
     assert page.locator("dt:target").inner_text() == "gate weight"
 
 
+def test_the_first_touch_of_a_term_shows_its_meaning_and_the_second_follows_it(open_page):
+    page = open_page("03_router.html", has_touch=True, is_mobile=True)
+    one, other = page.locator("a.moe-term").nth(0), page.locator("a.moe-term").nth(1)
+    for term in (one, other):
+        term.tap()
+        assert page.locator(".moe-meaning").all_inner_texts() == [term.get_attribute("title")]
+    page.locator("h1").tap()
+    assert page.locator(".moe-meaning").count() == 0
+    for _ in range(2):
+        one.tap()
+    page.wait_for_url("**/glossary.html#term-*")
+
+
+def test_a_result_shows_the_words_unveiled_and_no_other_page_does(open_page):
+    page = open_page("search.html?q=temperature")
+    page.locator("ul.search li a[href^='03_router.html']").first.click()
+    page.locator(".highlighted").first.wait_for(state="attached")
+    assert page.locator(".moe-veiled").count() == 0
+    page = open_page("search.html?q=temperature")
+    page.get_by_text("Search finished").wait_for()
+    page.locator("nav.bd-links a[href='03_router.html']").click()
+    page.locator(".moe-veiled").first.wait_for()
+    assert page.locator(".highlighted").count() == 0
+
+
+def test_each_lesson_leads_to_the_commands_that_run_it(open_page):
+    page = open_page("03_router.html")
+    page.get_by_role("link", name="Run it yourself").first.click()
+    page.wait_for_url("**/index.html#run-it-yourself")
+    assert "make lab" in page.locator("#run-it-yourself pre").inner_text()
+
+
 @pytest.mark.parametrize("name", every(4, [*PAGES, "404"]))
 def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, name):
     page = open_page(f"{name}.html", java_script_enabled=False)

@@ -47,6 +47,11 @@ def test_code_folds_below_what_it_printed_and_an_open_cell_stays_as_it_is():
     assert idea.astext() == "def expert(): ..."
 
 
+def test_what_is_true_has_a_tick():
+    (shown,) = folded(cell("compare()", prints="same choice: True\n  rows equal:   True\nTrue: 3\nmore even: False"))
+    assert shown.astext() == "compare()\n\n✓ same choice\n  ✓ rows equal\nTrue: 3\nmore even: False"
+
+
 def test_what_answers_a_guess_is_marked_for_the_veil_and_its_code_is_not():
     asked = cell('guess("03.order", "How much?")', "guess", prints="widget")
     measured, answer = cell("moved = 0", "03.order", prints="0"), cell('reveal("03.order", moved)', "guess", prints="0")

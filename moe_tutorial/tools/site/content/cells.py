@@ -31,6 +31,7 @@ LABELS = {
 TAGS = frozenset.union(*LABELS)
 CHECKED = re.compile(r'check\("([^"]+)"')
 ANSWERS = re.compile(r"tag_(\d\d\.\w+)")  # the class of a cell with the id of a guess as a tag
+TRUE = re.compile(r"^( *)(\S.*?): +True$", re.MULTILINE)
 REVEAL = re.compile(r"""^reveal\(\s*["'](\d\d\.\w+)["']""", re.MULTILINE)
 
 
@@ -92,6 +93,14 @@ def veil(doctree: nodes.document) -> None:
         for part in cell.children:
             if ids and part.get("nb_element") == "cell_code_output":
                 part["classes"] += ["moe-veil", *(f"moe-veil-{id.replace('.', '-')}" for id in sorted(ids))]
+
+
+def tick(doctree: nodes.document) -> None:
+    """Print what is true with a tick: ``✓ same choice`` for ``same choice: True``."""
+    for block in list(doctree.findall(nodes.literal_block)):
+        text = TRUE.sub(r"\1✓ \2", block.rawsource)
+        if "output" in block["classes"] and text != block.rawsource:
+            block.replace_self(nodes.literal_block(text, text, **block.attributes))
 
 
 def hide_code(doctree: nodes.document) -> None:
@@ -159,6 +168,7 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
     """Fold a page's cells and sections. Claims must still be lines of text."""
     show_stubs(doctree, Path(app.srcdir).parent)
     veil(doctree)
+    tick(doctree)
     hide_code(doctree)
     mark_guesses(doctree)
     for parent in {id(cell.parent): cell.parent for cell in doctree.findall(tags)}.values():
