@@ -97,6 +97,8 @@ def opening(chromium: Browser, address: str, folder: Path):
 
 
 def unfold(page: Page) -> None:
+    """Open every fold, and show what is hidden until a guess is locked."""
+    page.evaluate("document.querySelectorAll('.moe-veiled button').forEach((show) => show.click())")
     page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
 
 

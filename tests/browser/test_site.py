@@ -23,7 +23,8 @@ LISTS = ("claims", "glossary", "notation", "sources", "instructors", "search")  
 
 # Where the first picture or widget stands, and the longest run of words without something to look at or do.
 MEASURE = """() => {
-  const pictures = ".moe-figure, .moe-plotly, .moe-late:not(:has(.moe-ask))"; // a guess shows nothing yet
+  // A guess shows nothing yet; a veil stands for the picture that it hides.
+  const pictures = ".moe-figure, .moe-plotly, .moe-late:not(:has(.moe-ask)), .moe-veiled";
   const stops = `${pictures}, .moe-guess, .moe-ask, .moe-claim, table`;
   const article = document.querySelector("article") ?? document.body; // the search has none
   const first = [...article.querySelectorAll(pictures)].find((el) => el.checkVisibility());

@@ -14,7 +14,7 @@ class Instruction(NamedTuple):
     """Change a lesson's cells as its text says, and run them down to the one that answers.
 
     ``first`` and ``last`` are pieces of the cells to begin and end with; where ``first`` imports nothing, the lesson's
-    first cell runs before it. ``shows`` is a pattern in what the last one prints, ``stops`` the claim that must fail.
+    cell of imports runs before it. ``shows`` is a pattern in what the last one prints, ``stops`` the claim that must fail.
     """
 
     lesson: str
@@ -27,13 +27,12 @@ class Instruction(NamedTuple):
 
 
 COMPLETE_RUN = "MixtureOfExperts(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)"
-TOLD = "knows = told(data.regime_train, data.regime_test)"
+ORACLE = "trained_apart(data.regime_train, data.regime_test)"
 INSTRUCTIONS = [
     Instruction(
         "00_start_here",
-        "Change `top_k=2` to `top_k=1` in the claim's cell. The rule still says yes.",
+        "change `top_k=2` to `top_k=1`. The rule still says yes.",
         {"mixture(top_k=2, seed=seed)": "mixture(top_k=1, seed=seed)"},
-        first="def mixture",
         last='"00.1"',
         shows=r"^✓ claim 00\.1 holds: .*measured 0\.138",
     ),
@@ -41,15 +40,13 @@ INSTRUCTIONS = [
         "00_start_here",
         "Set both layers of that cell to `top_k=8`. The claim now fails",
         {"mixture(top_k=2, seed=seed)": "mixture(top_k=8, seed=seed)"},
-        first="def mixture",
         last='"00.1"',
         stops="00.1",
     ),
     Instruction(
         "00_start_here",
-        "In `mixture`, make `d_hidden` ten times as large. Does the active part move closer to two eighths",
+        "In the lesson's first layer, make `d_hidden` ten times as large",
         {"d_hidden=32": "d_hidden=320"},
-        first="def mixture",
         last="active part:",
         shows="active part: 25%",
     ),
@@ -76,15 +73,16 @@ INSTRUCTIONS = [
     ),
     Instruction(
         "02_experts",
-        "before `told`, replace a tenth of `data.regime_test` by random numbers. Which claim stops the lesson",
-        {TOLD: f"data.regime_test[::10] = torch.randint(4, data.regime_test[::10].shape)\n{TOLD}"},
-        last='"02.3"',
-        stops="02.3",
+        "a copy of `data.regime_test` with random numbers in a tenth of its places. How much does one wrong word in ten cost?",
+        {ORACLE: "trained_apart(data.regime_train, torch.where(torch.arange(1800) % 10 < 1, torch.randint(4, (1800,)), "
+                 "data.regime_test))"},
+        last="rows = score(",
+        shows=r"experts and an oracle \|[^|]*\| accuracy 0\.8[89]",
     ),
     Instruction(
         "02_experts",
-        "`told(data.y_train % 4, data.y_test % 4)`. Is that oracle better",
-        {TOLD: "knows = told(data.y_train % 4, data.y_test % 4)"},
+        "`trained_apart(data.y_train % 4, data.y_test % 4)`. Is that oracle better",
+        {ORACLE: "trained_apart(data.y_train % 4, data.y_test % 4)"},
         last="rows = score(",
         shows="experts and an oracle",
     ),
@@ -145,7 +143,8 @@ def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch
     assert which.says in text
     end = place(notebook, which.last)
     begin = place(notebook, which.first) if which.first else 0
-    imports = [] if begin == 0 or "import torch" in notebook.cells[begin].source else [0]
+    setup = next(number for number, cell in enumerate(notebook.cells) if "import torch" in cell.source)
+    imports = [setup] if setup < begin else []
     for old, new in which.edits.items():
         cell = notebook.cells[place(notebook, old)]
         cell.source = cell.source.replace(old, new)

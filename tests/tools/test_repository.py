@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from moe_tutorial.tools.notebooks.lessons import METADATA
-from moe_tutorial.tools.site.html.repository import page_on_github, repository
+from moe_tutorial.tools.site.repository import page_on_github, repository
 
 COURSE = "https://github.com/some-one/the.course"
 
@@ -52,7 +52,7 @@ def test_the_repository_is_origins_unless_the_variable_names_another(tmp_path, m
 
 
 CONFIGURATION = """
-from moe_tutorial.tools.site.html.repository import add_buttons, change_buttons
+from moe_tutorial.tools.site.repository import add_buttons, change_buttons
 
 extensions = ["myst_nb"]
 html_theme, nb_execution_mode = "sphinx_book_theme", "off"

@@ -17,8 +17,8 @@ from moe_tutorial.study import regimes_2d, train
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, notice, place
-from moe_tutorial.tools.site.html.repository import binder, colab
-from moe_tutorial.tools.site.html.repository import repository as course_address
+from moe_tutorial.tools.site.repository import binder, colab
+from moe_tutorial.tools.site.repository import repository as course_address
 
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
