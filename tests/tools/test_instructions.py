@@ -14,7 +14,7 @@ class Instruction(NamedTuple):
     """Change a lesson's cells as its text says, and run them down to the one that answers.
 
     ``first`` and ``last`` are pieces of the cells to begin and end with; where ``first`` imports nothing, the lesson's
-    cell of imports runs before it. ``shows`` is a pattern in what the last one prints, ``stops`` the claim that must fail.
+    cell of imports runs before it. ``shows`` is a pattern in what the last one prints, ``stops`` a claim that fails.
     """
 
     lesson: str
@@ -73,7 +73,7 @@ INSTRUCTIONS = [
     ),
     Instruction(
         "02_experts",
-        "a copy of `data.regime_test` with random numbers in a tenth of its places. How much does one wrong word in ten cost?",
+        "a copy of `data.regime_test` with random numbers in a tenth of its places. How much does one wrong word",
         {ORACLE: "trained_apart(data.regime_train, torch.where(torch.arange(1800) % 10 < 1, torch.randint(4, (1800,)), "
                  "data.regime_test))"},
         last="rows = score(",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from moe_tutorial.tools.site.html import social_card
-from moe_tutorial.tools.site.repository import pages_address
 from moe_tutorial.tools.site.html.social_meta import tags
+from moe_tutorial.tools.site.repository import pages_address
 
 WORDS = "You leave able to choose <at> once."
 

@@ -12,9 +12,9 @@ from sphinx.errors import ExtensionError
 
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
+from moe_tutorial.tools.site import repository
 from moe_tutorial.tools.site.content import cells, claims, front_page, glossary, katex, playground_links, sources
 from moe_tutorial.tools.site.html import not_found, postprocess, redirects, social_meta
-from moe_tutorial.tools.site import repository
 
 STATIC = Path(__file__).parent / "static"
 # The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.

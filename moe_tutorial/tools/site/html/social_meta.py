@@ -9,8 +9,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from moe_tutorial.tools.site.content.front_page import divided
-from moe_tutorial.tools.site.repository import pages_address, repository
 from moe_tutorial.tools.site.html.social_card import CARD, SIZE, draw
+from moe_tutorial.tools.site.repository import pages_address, repository
 
 
 def address(app: Sphinx) -> str:
