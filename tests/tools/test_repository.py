@@ -3,12 +3,13 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 
 from moe_tutorial.tools.notebooks.lessons import METADATA
-from moe_tutorial.tools.site.repository import page_on_github, repository
+from moe_tutorial.tools.site.repository import LEARNERS, page_on_github, repository
 
 COURSE = "https://github.com/some-one/the.course"
 
@@ -49,6 +50,12 @@ def test_the_repository_is_origins_unless_the_variable_names_another(tmp_path, m
     monkeypatch.delenv("MOE_REPOSITORY")
     monkeypatch.setenv("PATH", "")
     assert repository(folder) is None  # no git at all
+
+
+def test_the_workflow_publishes_the_branch_that_colab_opens():
+    workflow = (Path(__file__).parents[2] / ".github/workflows/learners.yml").read_text()
+    assert f"--initial-branch {LEARNERS}\n" in workflow
+    assert workflow.count(f"github.repository }}}}\" {LEARNERS}\n") == 1
 
 
 CONFIGURATION = """
