@@ -23,13 +23,50 @@
 # Press **Play**, and watch the borders move.
 
 # %% tags=["draw", "nbval-ignore-output"]
-# A mixture of four experts, to train in the page.
-from moe_tutorial.show import playground
+# A film of four experts in training.
+def film():
+    """Train a small mixture on the plane, and show it step by step."""
+    # Its own imports, so that this cell and the next can each be the first to run.
+    import torch
 
-playground(E=4)
+    from moe_tutorial.layers import MixtureOfExperts
+    from moe_tutorial.show import grid, watch_training
+    from moe_tutorial.study import regimes_2d, seeds, share, train
+
+    torch.set_num_threads(1)  # small models are fastest on one thread
+    plane = regimes_2d(seed=seeds(1)[0])
+    places = grid(plane.x_train, 40)
+    moments = []
+
+    def remember(step, trained):
+        if step % 20 == 0:
+            shares = share(trained.routing(plane.x_test).indices[0], 4)
+            right = trained.accuracy(plane.x_test, plane.y_test).item()
+            moments.append((trained.routing(places).logits[0], shares, right))
+
+    train(
+        lambda: MixtureOfExperts(2, 4, n_experts=4, top_k=1, d_out=2),
+        plane,
+        seeds(1),
+        steps=800,
+        on_step=remember,
+    )
+    logits, shares, right = zip(*moments, strict=True)
+    return watch_training(
+        torch.stack(logits),
+        plane.x_train[:240],
+        plane.y_train[:240],
+        steps=[20 * moment for moment in range(len(moments))],
+        shares=torch.stack(shares),
+        score=right,
+        score_name="accuracy",
+    )
+
+
+film()
 
 # %% [markdown]
-# A colour is an expert, and its region is where the router sends a point to it.
+# A colour is an expert, and its region is where the router sends a point to it. The shape of a point is its class.
 #
 # ## Run a cell
 #
@@ -336,8 +373,16 @@ quiz("00")
 # 2. Set both layers of that cell to `top_k=8`. The claim now fails: read why.
 # 3. In the lesson's first layer, make `d_hidden` ten times as large, and run the cells down to *active part* again. Does it
 #    move closer to two eighths, and why?
-# 4. The mixture at the top has [a page of its own](playground.ipynb), with more experts and experiments.
 #
+# Or train four experts without a line of code, here or on [a page of its own](playground.ipynb): open the playground, press
+# Play, and watch the borders move.
+
+# %% tags=["playground", "nbval-ignore-output"]
+from moe_tutorial.show import playground
+
+playground(E=4)
+
+# %% [markdown]
 # ## Recap
 #
 # - A mixture keeps all of its experts and asks a few of them for each token.
