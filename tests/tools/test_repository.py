@@ -55,7 +55,7 @@ def test_the_repository_is_origins_unless_the_variable_names_another(tmp_path, m
 def test_the_workflow_publishes_the_branch_that_colab_opens():
     workflow = (Path(__file__).parents[2] / ".github/workflows/learners.yml").read_text()
     assert f"--initial-branch {LEARNERS}\n" in workflow
-    assert workflow.count(f"github.repository }}}}\" {LEARNERS}\n") == 1
+    assert workflow.count(f'github.repository }}}}" {LEARNERS}\n') == 1
 
 
 CONFIGURATION = """
