@@ -1,4 +1,4 @@
-"""Guesses: ``guess`` asks at the top of a lesson, and ``reveal`` shows the guess beside the measurement."""
+"""Guesses: ``guess`` asks directly above a measurement, and ``reveal`` shows the guess beside the measurement."""
 
 import re
 from collections.abc import Sequence

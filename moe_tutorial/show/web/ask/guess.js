@@ -1,5 +1,5 @@
 // @ts-check
-// The widget behind guess(): a question at the top of a lesson. A locked guess stays; reveal.js compares it with the
+// The widget behind guess(): a question above its measurement. A locked guess stays; reveal.js compares it with the
 // measurement.
 import { RUN_TO_ANSWER, choice, inWords, prose, slider } from "./answers.js";
 import { button, el, isRestored, mount, note } from "../dom.js";
