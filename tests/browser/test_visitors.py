@@ -143,7 +143,7 @@ def test_the_first_touch_of_a_term_shows_its_meaning_and_the_second_follows_it(o
     for term in (one, other):
         term.tap()
         assert page.locator(".moe-meaning").all_inner_texts() == [term.get_attribute("title")]
-    page.locator("h1").tap()
+    page.locator("article h1").tap()
     assert page.locator(".moe-meaning").count() == 0
     for _ in range(2):
         one.tap()
