@@ -38,7 +38,6 @@ function render({ model, el: root }) {
     const { node, read } = control();
     const lock = button("Lock my guess");
     lock.onclick = () => {
-      if (isRestored(root)) return draw();
       const said = read();
       if (said === null) told.textContent = "Choose an answer first.";
       else {

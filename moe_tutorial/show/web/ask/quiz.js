@@ -33,12 +33,7 @@ function render({ model, el: root }) {
     const check = button("Check");
     const legend = el("legend", { className: "moe-question" }, ...prose(question.ask));
     const fields = el("fieldset", {}, legend, control.node, check);
-    function close() {
-      check.replaceWith(note(RUN_TO_ANSWER));
-      fields.disabled = true;
-    }
     check.onclick = () => {
-      if (isRestored(root)) return close();
       const answer = control.read();
       if (answer === null) {
         told.textContent = MISSING[kind];
@@ -66,7 +61,10 @@ function render({ model, el: root }) {
     if (done().right.includes(id)) {
       control.node.remove();
       tell(true, unseal(sealed).why);
-    } else if (isRestored(root)) close();
+    } else if (isRestored(root)) {
+      check.replaceWith(note(RUN_TO_ANSWER));
+      fields.disabled = true;
+    }
     const label = el("p", { className: "moe-label" }, question.label);
     return el("section", { className: "moe-ask" }, label, fields, told);
   }
