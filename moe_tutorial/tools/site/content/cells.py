@@ -80,7 +80,8 @@ def show_stubs(doctree: nodes.document, root: Path) -> None:
         section = cell.parent
         check = section[section.index(cell) + 1]
         section.remove(check)
-        puzzles = [widget(id, root) for id in CHECKED.findall(check.children[0].astext()) if id in EXERCISES]
+        ids = [id for id in CHECKED.findall(check.children[0].astext()) if id in EXERCISES]
+        puzzles = [Fold("", widget(id, root), label="Solve it here", classes=["moe-press"]) for id in ids]
         solution = Fold("", written(cell, solved), check, label="One solution", classes=["moe-press"])
         section.replace(cell, [written(cell, stub), *puzzles, solution])
 
