@@ -110,7 +110,7 @@ for step in range(STEPS + 1):
 print(f"{history[0][2]:.0%} right before training, {history[-1][2]:.0%} after it")
 
 # %% [markdown]
-# Press play, and watch the borders look for the quarters.
+# Watch the borders look for the quarters.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A film of this training.
