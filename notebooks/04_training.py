@@ -136,7 +136,8 @@ watch_training(
 # Behind it stands a loss $L(y)$. We need its slope $\partial L / \partial z_j$ at the logit of every expert $j$. Numbers
 # first, in NumPy: six experts, two chosen.
 
-# %%
+# %% tags=["setup"]
+# Setup: one token, its six experts' answers, and the gate weights g of the two that are chosen.
 n_experts, k, d = 6, 2, 5
 rng = np.random.default_rng(seeds(1)[0])
 x = rng.normal(size=d)
@@ -358,59 +359,10 @@ def gate_weight(kind, logits):
 KINDS = ["probability", "softmax of the chosen", "renormalised", "unscaled"]
 
 # %% [markdown]
-# **Your turn, if you like.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
-# `moe.router.weight.grad` afterwards. Beware of two things: where the loss does not depend on the router at all, PyTorch
-# leaves `None` there; and a gradient of a billionth is rounding.
-
-
-# %% tags=["exercise", "optional"]
-def can_it_learn(moe, x, target):
-    """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
-    ### BEGIN SOLUTION
-    output, _ = moe(x)
-    F.mse_loss(output, target).backward()
-    gradient = moe.router.weight.grad
-    return gradient is not None and bool(gradient.norm() > 1e-6)
-    ### END SOLUTION
-
-
-# %%
-can_it_learn = check("04.can_it_learn", can_it_learn)
-
-# %% [markdown]
-# Ask it about the four, and about a fifth weight: a sigmoid of the chosen expert's own logit.
-
+# Ask autograd for the slope of each weight.
 
 # %% tags=["measure"]
-# Measured: which routers hear the loss.
-class Unscaled(Router):
-    """Chooses like a router, and leaves the output as it is."""
-
-    def forward(self, x):
-        routing = super().forward(x)
-        return routing._replace(weights=torch.ones_like(routing.weights))
-
-
-ROUTERS = {
-    "probability": lambda: Router(64, 8, 1),
-    "softmax of the chosen": lambda: Router(64, 8, 1, gate="topk_softmax"),
-    "renormalised": lambda: Router(64, 8, 1, renormalize=True),
-    "unscaled": lambda: Unscaled(64, 8, 1),
-}
-torch.manual_seed(seeds(1)[0])
-some_tokens, some_targets = torch.randn(2, 100, 64)
-own_sigmoid = {"sigmoid": lambda: Router(64, 8, 1, gate="sigmoid_topk")}
-for kind, make_router in (ROUTERS | own_sigmoid).items():
-    mixture = MixtureOfExperts(64, 8, 8, 1, make_router())
-    hears = can_it_learn(mixture, some_tokens, some_targets)
-    print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
-
-# %% [markdown]
-# Of the four, only the first hears the loss. In the others the weight is 1, *whatever the logits say*, and a constant has no
-# slope. The second and the third divide what was chosen by itself. A sigmoid is divided by nothing, so it hears the loss.
-# Ask autograd for the slopes of the four all the same:
-
-# %%
+# Measured: the slopes of the four weights.
 logits = torch.randn(100, 8, requires_grad=True)
 for kind in KINDS:
     weight = gate_weight(kind, logits)
@@ -421,8 +373,9 @@ for kind in KINDS:
         print(f"{kind:>22}: {refusal}")
 
 # %% [markdown]
-# For the last it refuses. The second and the third compute their 1 from the logits; the last is a 1 that no logit has
-# touched, so there is nothing to differentiate. A refusal is the better mistake: you notice it.
+# Only the first weight has a slope. In the others it is 1, *whatever the logits say*, and a constant has no slope. The second
+# and the third divide what was chosen by itself. The last is a 1 that no logit has touched, and autograd refuses. A refusal
+# is the better mistake: you notice it.
 
 
 # %% tags=["measure"]
@@ -481,8 +434,24 @@ guess(
     slider=(0, 4, 1, "of 4"),
 )
 
+
 # %% tags=["measure", "04.still"]
 # Measured: ten seeds of each, their accuracy, and how far their routers moved.
+class Unscaled(Router):
+    """Chooses like a router, and leaves the output as it is."""
+
+    def forward(self, x):
+        routing = super().forward(x)
+        return routing._replace(weights=torch.ones_like(routing.weights))
+
+
+ROUTERS = {
+    "probability": lambda: Router(64, 8, 1),
+    "softmax of the chosen": lambda: Router(64, 8, 1, gate="topk_softmax"),
+    "renormalised": lambda: Router(64, 8, 1, renormalize=True),
+    "unscaled": lambda: Unscaled(64, 8, 1),
+}
+
 digits = digits4("standardised")
 
 
@@ -602,7 +571,11 @@ scoreboard(
 
 # %% [markdown]
 # Lesson 02 had two fair opponents. The mixture that learns beats the dense network of equal active size, and loses to the
-# one of 32 neurons. What does each of them cost? The neurons do not tell all: the router works, too.
+# one of 32 neurons.
+#
+# ## Further: what the router costs
+#
+# The neurons do not tell all: the router works, too.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Measured: multiplications for one image.
@@ -626,6 +599,44 @@ table(
 # So this mixture costs almost twice the small network and half the large one, and its accuracy lies between theirs. On
 # digits a router is dear beside experts as small as these. Its cost does not grow with the experts' width: that is why
 # mixtures are built from large experts.
+#
+# ## Further: does the loss reach a router?
+#
+# **Your turn, if you like.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
+# `moe.router.weight.grad` afterwards. Beware of two things: where the loss does not depend on the router at all, PyTorch
+# leaves `None` there; and a gradient of a billionth is rounding.
+
+
+# %% tags=["exercise", "optional"]
+def can_it_learn(moe, x, target):
+    """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
+    ### BEGIN SOLUTION
+    output, _ = moe(x)
+    F.mse_loss(output, target).backward()
+    gradient = moe.router.weight.grad
+    return gradient is not None and bool(gradient.norm() > 1e-6)
+    ### END SOLUTION
+
+
+# %%
+can_it_learn = check("04.can_it_learn", can_it_learn)
+
+# %% [markdown]
+# Ask it about the four, and about a fifth weight: a sigmoid of the chosen expert's own logit.
+
+
+# %% tags=["measure"]
+# Measured: which routers hear the loss.
+torch.manual_seed(seeds(1)[0])
+some_tokens, some_targets = torch.randn(2, 100, 64)
+own_sigmoid = {"sigmoid": lambda: Router(64, 8, 1, gate="sigmoid_topk")}
+for kind, make_router in (ROUTERS | own_sigmoid).items():
+    mixture = MixtureOfExperts(64, 8, 8, 1, make_router())
+    hears = can_it_learn(mixture, some_tokens, some_targets)
+    print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
+
+# %% [markdown]
+# A sigmoid is divided by nothing, so it hears the loss.
 #
 # ## Further: how far does rounding move a router?
 #
