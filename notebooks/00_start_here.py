@@ -71,11 +71,10 @@ film()
 # ## Run a cell
 #
 # Below is code. On the website you see what it printed. In JupyterLab it is yours: click into the cell and press
-# **Shift + Enter**. A grey line with three dots is a cell that you need not read, such as this one, which loads what the
-# lesson uses. It is run in the same way.
+# **Shift + Enter**. A grey line with three dots is a cell that you need not read, such as the one that makes the film above.
+# It is run in the same way: click on it, and press the same keys.
 
-# %% tags=["setup"]
-# Setup: what this lesson uses.
+# %%
 import numpy as np
 import torch
 
@@ -85,9 +84,8 @@ from moe_tutorial.show import bars, expert_cards, message, sweep
 from moe_tutorial.study import ClaimFailed, above, below, claim, parameters, seeds
 
 torch.set_num_threads(1)  # small models are fastest on one thread
-
-# %%
 torch.manual_seed(seeds(1)[0])
+
 moe = MixtureOfExperts(d_model=16, d_hidden=32, n_experts=8, top_k=2, activation="gelu")
 tokens = torch.randn(5, 16)
 output, routing = moe(tokens)
@@ -325,7 +323,10 @@ for statement, holds in RULES.items():
             control_is="all 8 experts chosen",
         )
     except ClaimFailed as failure:  # outside JupyterLab a claim that fails is an error
-        print(str(failure).replace(" fails: ", " fails | ").replace(" | ", "\n    "))
+        print(
+            "ClaimFailed:",
+            str(failure).replace(" fails: ", " fails | ").replace(" | ", "\n    "),
+        )
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.

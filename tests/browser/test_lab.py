@@ -59,10 +59,10 @@ def test_the_first_instruction_works_on_a_fresh_kernel(page, lab):
     page.keyboard.press("Shift+Enter")
     code.locator(".jp-InputPrompt").get_by_text("[1]:").wait_for()  # before that it shows what is stored
     assert "experts chosen for each token: (5, 2)" in code.locator(".jp-OutputArea").inner_text()
-    assert page.locator(".moe-figure").count() == 0
+    assert page.locator(".moe-widget").count() == 0
     folded.locator(".jp-InputPlaceholder").click()
     page.keyboard.press("Shift+Enter")
-    folded.locator(".moe-figure .moe-title").get_by_text("Training moved the borders").wait_for(timeout=120_000)
+    folded.locator(".moe-widget .moe-title").get_by_text("By step").wait_for(timeout=120_000)
 
 
 def test_a_lesson_runs_to_its_end_shows_its_claims_and_its_pictures_move_in_both_themes(page, lab):

@@ -370,7 +370,7 @@ def test_what_the_page_cannot_train_is_shown_as_the_kernel_measured_it(show, mon
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     torch.manual_seed(0)
     widget = playground(MixtureOfExperts(64, 8, 8, 1, d_out=10), digits(), balance=switch_loss, steps=60)
-    page = show(widget, width, theme)
+    page = show(widget, width, theme=theme)
     opened = Opened(page).settle()
     assert opened.root.get_by_text("It shows what the kernel measured at step 60.").is_visible()
     now = widget.frame["now"]

@@ -4,7 +4,7 @@ import pytest
 from on_page import FRAMES
 from on_site import read_on
 
-LESSON = "07_balance.html?highlight="  # which hides no answer of a guess
+LESSON = "07_balance.html"
 PLOT = "document.querySelector('.moe-plot')"
 ROOM = "[...document.querySelectorAll('.moe-plotly')].map((box) => box.getBoundingClientRect().height)"
 LOADED = "[...document.scripts].filter((script) => script.src.includes('plotly-basic')).length"
@@ -22,8 +22,15 @@ OVERLAPPING = """() => {
 }"""
 
 
+def opened(open_page, **options):
+    """The lesson with its only plotly picture, which answers a guess, in sight."""
+    page = open_page(LESSON, **options)
+    page.evaluate("document.querySelectorAll('.moe-veiled button').forEach((show) => show.click())")
+    return page
+
+
 def test_plotly_is_loaded_when_a_picture_comes_near_and_takes_the_room_that_was_kept(open_page):
-    page = open_page(LESSON)
+    page = opened(open_page)
     page.wait_for_load_state("networkidle")
     before = page.evaluate(ROOM)
     top = page.evaluate("document.querySelector('.moe-plotly').getBoundingClientRect().top")
@@ -38,7 +45,7 @@ def test_plotly_is_loaded_when_a_picture_comes_near_and_takes_the_room_that_was_
 
 
 def test_a_new_theme_swaps_the_colours_and_keeps_what_the_reader_did(open_page):
-    page = open_page(LESSON)
+    page = opened(open_page)
     read_on(page)
     page.evaluate(f"Plotly.relayout({PLOT}, {{ 'xaxis.range': [0.5, 1.5] }})")
     page.evaluate(f"Plotly.restyle({PLOT}, {{ visible: 'legendonly' }}, [0])")
@@ -55,7 +62,7 @@ def test_a_new_theme_swaps_the_colours_and_keeps_what_the_reader_did(open_page):
 
 @pytest.mark.parametrize(("width", "fingers"), [(320, True), (1000, False)])
 def test_its_texts_stand_apart_and_a_finger_scrolls_the_page(open_page, width, fingers):
-    page = open_page(LESSON, viewport={"width": width, "height": 800}, has_touch=fingers, is_mobile=fingers)
+    page = opened(open_page, viewport={"width": width, "height": 800}, has_touch=fingers, is_mobile=fingers)
     read_on(page)
     assert page.evaluate(OVERLAPPING) == []
     assert (page.evaluate(f"{PLOT}.layout.dragmode") is False) == fingers

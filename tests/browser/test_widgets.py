@@ -46,7 +46,7 @@ def raced():
 
 @pytest.mark.parametrize(("make", "width"), [(explorer, 1280), (trained, 320), (raced, 320)])
 def test_it_fits_its_column_and_is_drawn_in_both_themes(show, make, width):
-    page = show(make(), width)
+    page = show(make(), width, reduced_motion="reduce")  # a film stands still
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for number, canvas in enumerate(page.locator("canvas").all()):
         assert canvas.evaluate("(c) => c.width === c.clientWidth && c.height === c.clientHeight && c.width > 200")
