@@ -22,7 +22,7 @@
 # share a plane in which every quarter has its own hidden rule, and the router has to find out who should answer where.
 # Press **Play**, and watch the borders move.
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 # A film of four experts in training.
 def film():
     """Train a small mixture on the plane, and show it step by step."""

@@ -32,7 +32,7 @@
       notice.append("Hidden until you lock your guess, or ", press, ".");
       press.onclick = () => {
         show();
-        Object.assign(node, { tabIndex: -1 }).focus();
+        Object.assign(node, { tabIndex: -1 }).focus({ preventScroll: true });
       };
       node.before(notice);
       notices.push(notice);
