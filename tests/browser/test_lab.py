@@ -62,7 +62,7 @@ def test_the_first_instruction_works_on_a_fresh_kernel(page, lab):
     assert page.locator(".moe-widget").count() == 0
     folded.locator(".jp-InputPlaceholder").click()
     page.keyboard.press("Shift+Enter")
-    folded.locator(".moe-widget .moe-title").get_by_text("By step").wait_for(timeout=120_000)
+    folded.locator(".moe-widget .moe-title").get_by_text("of the points").wait_for(timeout=120_000)
 
 
 def test_a_lesson_runs_to_its_end_shows_its_claims_and_its_pictures_move_in_both_themes(page, lab):
