@@ -22,7 +22,10 @@
   function veil(id, nodes) {
     const notices = [];
     function show() {
-      nodes.forEach((node) => node.removeAttribute("hidden"));
+      for (const node of nodes) {
+        node.removeAttribute("hidden");
+        node.dispatchEvent(new Event("toggle")); // as a fold that opens, see folds.js
+      }
       notices.forEach((notice) => notice.remove());
     }
     for (const node of nodes) {
