@@ -234,3 +234,16 @@ def test_a_wide_screen_is_used_and_lines_stay_readable(open_page, width):
     assert line <= 720
     assert code > 900 if width > 1500 else code <= 720
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_answers_two_guesses_stays_hidden_until_both_are_answered(open_page):
+    page = open_page("01_why_experts.html")
+    notices, curves = page.locator(".moe-veiled"), page.locator(".moe-veil-01-spare.moe-veil-01-fixed")
+    before = notices.count()
+    expect(curves).to_be_hidden()
+    notices.first.get_by_role("button", name="show it").click()
+    assert 0 < notices.count() < before
+    expect(curves).to_be_hidden()
+    notices.first.get_by_role("button", name="show it").click()
+    expect(notices).to_have_count(0)
+    expect(curves).to_be_visible()

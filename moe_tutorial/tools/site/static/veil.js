@@ -19,16 +19,33 @@
       return false; // this browser refuses storage
     }
   }
+  const hiding = new Map(); // what is hidden -> how many guesses hide it
+
+  // Whether the cell above, apart from folds, is hidden as well: one notice then stands for both.
+  function follows(node, nodes) {
+    let above = node.closest(".cell").previousElementSibling;
+    while (above?.matches(".moe-fold")) above = above.previousElementSibling;
+    return nodes.some((other) => above?.contains(other));
+  }
   function veil(id, nodes) {
     const notices = [];
+    let shown = false;
     function show() {
+      if (shown) return;
+      shown = true;
+      notices.forEach((notice) => notice.remove());
       for (const node of nodes) {
+        hiding.set(node, hiding.get(node) - 1);
+        if (hiding.get(node)) continue;
         node.removeAttribute("hidden");
         node.dispatchEvent(new Event("toggle")); // as a fold that opens, see folds.js
       }
-      notices.forEach((notice) => notice.remove());
     }
     for (const node of nodes) {
+      hiding.set(node, (hiding.get(node) ?? 0) + 1);
+      node.setAttribute("hidden", "until-found");
+      node.addEventListener("beforematch", show); // a search in the page, or a link to a place in it
+      if (follows(node, nodes)) continue;
       const press = Object.assign(document.createElement("button"), { type: "button", textContent: "show it" });
       const notice = document.createElement("p");
       notice.className = "moe-veiled";
@@ -39,8 +56,6 @@
       };
       node.before(notice);
       notices.push(notice);
-      node.setAttribute("hidden", "until-found");
-      node.addEventListener("beforematch", show); // a search in the page, or a link to a place in it
     }
     addEventListener("beforeprint", show);
     addEventListener("moe-stored", ({ detail }) => detail.key === key(id) && show());
