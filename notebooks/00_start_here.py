@@ -20,7 +20,7 @@
 #
 # This course builds one from nothing, trains it, and measures each thing that it says. Here is one at work. Four experts
 # share a plane in which every quarter has its own hidden rule, and the router has to find out who should answer where.
-# Press **Play**, and watch the borders move.
+# Watch the borders move; **Play** shows it again.
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 # A film of four experts in training.
