@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from in_lab import jupyterlab
 from on_page import page_of
 from on_site import opening, serving
 
@@ -55,3 +56,10 @@ def show(chromium):
         context.close()
     assert [url for url in requests if not url.startswith("data:")] == []
     assert errors == []
+
+
+@pytest.fixture(scope="module")
+def lab(workspace):
+    """The address of a JupyterLab on the learner's folder of a file of tests."""
+    with jupyterlab(workspace) as address:
+        yield address

@@ -31,6 +31,13 @@ def notebook(*sources: str) -> str:
     return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells})
 
 
+def workspace_with(home: Path, name: str, *sources: str) -> Path:
+    """Make ``home`` a learner's folder with a notebook of these cells, and return it."""
+    (home / name).write_text(notebook(*sources), encoding="utf-8")
+    (home / "progress.json").write_text("{}\n")
+    return home
+
+
 @contextmanager
 def jupyterlab(home: Path) -> Iterator[str]:
     """The address of a JupyterLab that serves this folder."""

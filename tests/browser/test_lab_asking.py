@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from in_lab import jupyterlab, notebook, run_all
+from in_lab import run_all, workspace_with
 from playwright.sync_api import expect
 
 CELLS = (
@@ -17,16 +17,7 @@ CELLS = (
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    home = tmp_path_factory.mktemp("workspace")
-    (home / "asking.ipynb").write_text(notebook(*CELLS), encoding="utf-8")
-    (home / "progress.json").write_text("{}\n")
-    return home
-
-
-@pytest.fixture(scope="module")
-def lab(workspace):
-    with jupyterlab(workspace) as address:
-        yield address
+    return workspace_with(tmp_path_factory.mktemp("workspace"), "asking.ipynb", *CELLS)
 
 
 def test_a_locked_guess_and_an_answered_question_outlive_the_kernel(page, lab, workspace):

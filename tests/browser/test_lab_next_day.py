@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from in_lab import jupyterlab, move, notebook, open_notebook, run_all, run_cell
+from in_lab import move, open_notebook, run_all, run_cell, workspace_with
 from playwright.sync_api import expect
 
 CELLS = """
@@ -31,16 +31,7 @@ playground(MixtureOfExperts(2, 6, 5, 1, d_out=2), title="My own")
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    home = tmp_path_factory.mktemp("next_day")
-    (home / "day.ipynb").write_text(notebook(*CELLS), encoding="utf-8")
-    (home / "progress.json").write_text("{}\n")
-    return home
-
-
-@pytest.fixture(scope="module")
-def lab(workspace):
-    with jupyterlab(workspace) as address:
-        yield address
+    return workspace_with(tmp_path_factory.mktemp("next_day"), "day.ipynb", *CELLS)
 
 
 def save(page, file):

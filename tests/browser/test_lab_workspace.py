@@ -2,7 +2,6 @@
 
 import nbformat
 import pytest
-from in_lab import jupyterlab
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.tools.workspace.copies import MARK, read_course
@@ -10,18 +9,11 @@ from moe_tutorial.tools.workspace.update import make_or_update
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory):
+def workspace(tmp_path_factory):
     """A learner's folder."""
     folder = tmp_path_factory.mktemp("workspace") / "my-course"
     make_or_update(folder, read_course())
     return folder
-
-
-@pytest.fixture(scope="module")
-def lab(mine):
-    """The address of a JupyterLab on it."""
-    with jupyterlab(mine) as address:
-        yield address
 
 
 def test_the_front_page_leads_to_the_first_lesson(page, lab):
@@ -33,7 +25,7 @@ def test_the_front_page_leads_to_the_first_lesson(page, lab):
     page.locator(".jp-NotebookPanel h1", has_text="Start here").wait_for()
 
 
-def test_a_double_click_opens_a_lesson_and_an_open_lesson_is_not_replaced(page, lab, mine, monkeypatch):
+def test_a_double_click_opens_a_lesson_and_an_open_lesson_is_not_replaced(page, lab, workspace, monkeypatch):
     page.goto(f"{lab}/lab/tree/START.md?reset")
     files = page.locator(".jp-DirListing-item")
     files.first.wait_for()
@@ -45,12 +37,12 @@ def test_a_double_click_opens_a_lesson_and_an_open_lesson_is_not_replaced(page, 
     page.locator(".jp-NotebookPanel h1", has_text="Experts").wait_for()
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
 
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(mine / ".jupyter/RUNTIME"))
-    lesson = nbformat.read(mine / "02_experts.ipynb", as_version=4)
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(workspace / ".jupyter/RUNTIME"))
+    lesson = nbformat.read(workspace / "02_experts.ipynb", as_version=4)
     lesson.metadata[MARK].version = "an older one"
-    nbformat.write(lesson, mine / "02_experts.ipynb")
+    nbformat.write(lesson, workspace / "02_experts.ipynb")
     with pytest.raises(CourseError, match=r"02_experts\.ipynb is open in JupyterLab"):
-        make_or_update(mine, read_course())
+        make_or_update(workspace, read_course())
     page.get_by_role("menuitem", name="File", exact=True).click()
     page.get_by_text("Close and Shut Down Notebook").click()
     dialog = page.locator(".jp-Dialog button.jp-mod-accept")
@@ -58,4 +50,4 @@ def test_a_double_click_opens_a_lesson_and_an_open_lesson_is_not_replaced(page, 
     dialog.click()
     page.locator(".jp-NotebookPanel").wait_for(state="detached")
     page.wait_for_timeout(2000)
-    assert make_or_update(mine, read_course()).done == ["✓ 02_experts is the course's present version"]
+    assert make_or_update(workspace, read_course()).done == ["✓ 02_experts is the course's present version"]
