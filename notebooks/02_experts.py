@@ -306,7 +306,7 @@ def trained_apart(oracle_train, oracle_test):
 
 
 # %% [markdown]
-# A dense network takes batches of 128 images, and each of the four experts batches of 32. So all see as many.
+# A step of a dense network takes 128 images, and a step of each of the four experts 32. So the team sees as many.
 #
 # The control is an oracle that knows nothing: its words are shuffled, as if by dice. Each expert gets as many images as
 # before. Same experts, same cost, same training. Only the knowledge is gone.

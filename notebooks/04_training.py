@@ -588,6 +588,9 @@ for width in (8, 32):
         torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10)
     )
     cost[f"dense, {width} neurons"] = multiplications(network, image)
+mixture_cost, small, large = cost.values()
+assert 1.7 < mixture_cost / small < 2
+assert 0.4 < mixture_cost / large < 0.6
 table(
     ["", "multiplications an image"],
     {name: [f"{number:,}"] for name, number in cost.items()},

@@ -30,7 +30,7 @@ export function replyTo(rows, { lines, wrong, swaps }) {
   const early = texts.findIndex((text, i) => text !== lines[i][0]);
   if (early >= 0) return `\`${texts[early]}\` comes too early: something has to be done before it.`;
   const moved = used.find(({ indent }, i) => indent !== lines[i][1]);
-  return moved ? `\`${moved.text}\` is indented wrongly: look which lines belong to the loop.` : "";
+  return moved ? `\`${moved.text}\` is indented wrongly. Which line does it belong to?` : "";
 }
 
 /** @param {{model: any, el: HTMLElement}} widget */
