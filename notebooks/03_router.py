@@ -262,7 +262,7 @@ def drawn(seed):
 
 
 def changed(divide):
-    """Part of the digits that choose otherwise than at temperature 1, a number a seed."""
+    """Per cent of the digits that choose otherwise than at temperature 1, one number a seed."""
     parts = []
     for seed in seeds(10):
         rows, draw = drawn(seed)
@@ -272,7 +272,7 @@ def changed(divide):
             (divide(logits, t, draw).softmax(-1).topk(2).indices != before).any(-1)
             for t in temperatures
         ]
-        parts.append(torch.stack(moved).double().mean().item())
+        parts.append(100 * torch.stack(moved).double().mean().item())
     return parts
 
 
@@ -291,7 +291,7 @@ claim(
     control=changed(of_its_own),
     control_is="each expert has a temperature of its own",
     quantity="digits that change experts",
-    unit="part of all",
+    unit="%",
     refutes="A higher temperature sends tokens to other experts",
 )
 
@@ -403,7 +403,7 @@ pairs = torch.randint(
 
 
 def betrayed(logits, top_k=1):
-    """Of the experts that both digits of a pair go to: the part that their midpoint does not go to."""
+    """Of the experts that both digits of a pair go to: per cent to which their midpoint does not go."""
 
     def chosen(x):
         indices = logits(x).topk(top_k).indices
@@ -412,7 +412,7 @@ def betrayed(logits, top_k=1):
     first, second = x[pairs[0]], x[pairs[1]]
     shared = chosen(first) & chosen(second)
     lost = shared & ~chosen((first + second) / 2)
-    return (lost.sum() / shared.sum()).item()
+    return 100 * (lost.sum() / shared.sum()).item()
 
 
 straight, bent, two_chosen = [], [], []
@@ -438,7 +438,7 @@ claim(
     control=bent,
     control_is="a router with a hidden layer",
     quantity="shared experts lost at the midpoint",
-    unit="part of all",
+    unit="%",
 )
 
 # %% [markdown]
@@ -459,7 +459,7 @@ claim(
     control=straight,
     control_is="one expert chosen",
     quantity="shared experts lost at the midpoint",
-    unit="part of all",
+    unit="%",
     refutes="A linear router's regions are convex, however many experts are chosen",
 )
 

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from moe_tutorial.show.widgets.claim_box import Axis, box, display_box
+from moe_tutorial.show.widgets.claim_box import Axis, box, display_box, shown
 from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.estimates import Figure
 
 LINE = (
     "✓ claim 04.3 holds: Silence <b> | measured 0.100 [0.050, 0.150] | ○ control (two picked) 1.734 [1.600, 1.868] "
@@ -22,9 +23,9 @@ def test_a_row_says_all_that_the_line_says_with_mark_and_word():
     html = box(Claim.read(LINE))
     assert '<b><span aria-hidden="true">✓</span> holds</b> <span>04.3</span>' in html
     row, rest = folded(html), html.split("</summary>")[1]
-    for part in ("Silence &lt;b&gt;", "<b>0.100</b>", "0.050 to 0.150", "✗ refuted:", "<s>It only rescales</s>"):
+    for part in ("Silence &lt;b&gt;", "<b>0.10</b>", "0.05 to 0.15", "✗ refuted:", "<s>It only rescales</s>"):
         assert part in row
-    for part in ("10 seeds", "control: two picked", "1.734", "1.600 to 1.868"):
+    for part in ("10 seeds", "control: two picked", ">1.7<", "1.6 to 1.9"):
         assert part in rest
     assert "<b>" not in html.split("<h3>")[1].split("</h3>")[0]
 
@@ -74,7 +75,7 @@ def test_a_rule_is_said_and_its_threshold_is_drawn():
     html = box(Claim.read(line))
     assert "gradient &lt;g&gt;" not in folded(html)  # it would make the row high; the table has it
     assert "<th>gradient &lt;g&gt;, of the loss</th>" in html
-    assert "<b>0.100</b> of the loss <small>0.050 to 0.150" in folded(html)
+    assert "<b>0.10</b> of the loss <small>0.05 to 0.15" in folded(html)
     assert html.count('class="threshold"') == 1
     threshold = re.search(r'class="threshold" x1="([\d.]+)%"', html)[1]
     allowed = re.search(r'class="allowed" x1="([\d.]+)%" x2="([\d.]+)%"', html)
@@ -115,3 +116,20 @@ def test_jupyterlab_gets_boxes():
     printed = run.stdout.decode()
     assert "✓ claim 99.1 holds: So | measured 1.000" in printed
     assert "text/html" in printed
+
+
+@pytest.mark.parametrize(
+    ("text", "mean", "interval"),
+    [
+        ("9.999 [9.612, 10.386]", "10.0", "9.6 to 10.4"),
+        ("1.980 [1.900, 2.060]", "1.98", "1.90 to 2.06"),
+        ("61.234 [48.100, 74.368]", "61", "48 to 74"),
+        ("-0.200 [-9.600, 9.200]", "0", "-10 to 9"),
+        ("0.119 [0.119, 0.119]", "0.119", "0.119 to 0.119"),
+        ("3e-05 [1e-05, 5e-05]", "3e-05", "1e-05 to 5e-05"),
+        ("0.887", "0.887", ""),
+        ("0", "0", ""),
+    ],
+)
+def test_a_figure_has_no_more_decimals_than_its_interval_warrants(text, mean, interval):
+    assert shown(Figure.read(text)) == (mean, interval)

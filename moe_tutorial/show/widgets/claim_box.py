@@ -5,6 +5,7 @@ JupyterLab show the row; elsewhere a claim is its printed line.
 """
 
 from html import escape
+from math import floor, log10
 
 from matplotlib.ticker import MaxNLocator
 
@@ -79,9 +80,19 @@ def figures_of(claim: Claim) -> dict[str, Figure]:
 
 
 def shown(figure: Figure) -> tuple[str, str]:
-    """A figure's mean and interval as text; the interval is empty for one number."""
-    mean, _, ends = figure.text.partition(" [")
-    return mean, ends.rstrip("]").replace(", ", " to ")
+    """A figure's mean and interval as text; the interval is empty for one number.
+
+    They have as many decimals as the first digit of the interval's half width, since further ones would say nothing.
+    """
+    half = (figure.high - figure.low) / 2
+    if half < 5e-4 or half >= 1e5:  # printed in full, or in scientific notation
+        mean, _, ends = figure.text.partition(" [")
+        return mean, ends.rstrip("]").replace(", ", " to ")
+    decimals = max(0, -floor(log10(half)))
+    mean, low, high = (
+        f"{round(number, decimals) + 0:.{decimals}f}" for number in (figure.mean, figure.low, figure.high)
+    )
+    return mean, f"{low} to {high}"
 
 
 def number(claim: Claim) -> str:
