@@ -25,7 +25,7 @@ USED_BY = {
     "terms.js": {"moe-term"},
     "claims.js": {"moe-claim"},
     "claims.css": {"moe-claims-filter"},
-    "excerpts.js": {"search-results"},
+    "search.js": {"search-results"},
     "searchtools.js": {"search-results"},
     "language_data.js": {"search-results"},
     "searchindex.js": {"search-results"},
