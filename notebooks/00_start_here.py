@@ -20,7 +20,8 @@
 #
 # This course builds one from nothing, trains it, and measures each thing that it says. Here is one at work. Four experts
 # share a plane in which every quarter has its own hidden rule, and the router has to find out who should answer where.
-# Watch the borders move; **Play** shows it again.
+# Watch the borders move; **Play** shows it again. In JupyterLab, click this text and press **Shift + Enter** twice: the
+# second time runs the grey line below, which takes some seconds.
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 # A film of four experts in training.
@@ -72,7 +73,8 @@ film()
 #
 # Below is code. On the website you see what it printed. In JupyterLab it is yours: click into the cell and press
 # **Shift + Enter**. A grey line with three dots is a cell that you need not read, such as the one that makes the film above.
-# It is run in the same way: click on it, and press the same keys.
+# It is run in the same way: Shift + Enter goes from cell to cell. (A click on its text opens it; a click on the blue bar at
+# its left closes it again.)
 
 # %%
 import numpy as np

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from moe_tutorial.show import look
 from moe_tutorial.show.picture import Picture, is_narrow, picture
 from moe_tutorial.study import estimates
-from moe_tutorial.study.estimates import Numbers, estimate, figure_text
+from moe_tutorial.study.estimates import Numbers, estimate
 
 
 def interval_chart(
@@ -43,11 +43,16 @@ def interval_chart(
         for place, (name, mean) in enumerate(means.items()):
             is_control, each = name in controls, ticks[name]
             color = muted if is_control else text
-            axes.plot(each, np.full(len(each), place), "|", color=line, ms=11, mew=1.5)
+            axes.plot(each, np.full(len(each), place), "|", color=muted, ms=9, mew=1, alpha=0.6)
             axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)
             axes.plot(mean.mean, place, "o", ms=7, color=color, mfc=ground if is_control else color, mew=1.6)
             words = {"color": color, "weight": "normal" if is_control else "bold"}
-            _beside(axes, figure_text(mean.mean), (max([mean.high, *each]), place), 7, "data", **words)
+            if is_narrow(figure):  # above the dot is the row's label
+                _beside(axes, mean.rounded[0], (max([mean.high, *each]), place), 7, "data", **words)
+            else:
+                axes.annotate(
+                    mean.rounded[0], (mean.mean, place), (0, 8), textcoords="offset points", ha="center", **words
+                )
         labels = [f"○ control: {name}" if name in controls else name for name in rows]
         if is_narrow(figure):  # a label beside its row would leave no room for the row
             axes.set_yticks([])

@@ -54,10 +54,8 @@ def picture(
     drawings = []
     for theme in ("light", "dark"):
         png = {width: _png(draw, theme, WIDTH[width], heights[width]) for width in WIDTH}
-        drawings.append(
-            f'<picture class="moe-{theme}"><source media="(max-width:520px)" srcset="{png["narrow"]}">'
-            f'<img src="{png["wide"]}" alt="{html.escape(alt)}"></picture>'
-        )
+        images = (f'<img class="moe-{width}" src="{png[width]}" alt="{html.escape(alt)}">' for width in WIDTH)
+        drawings.append(f'<div class="moe-{theme}">{"".join(images)}</div>')
     return framed(title, note, "".join(drawings))
 
 

@@ -1,5 +1,6 @@
 """A mean over seeds with its confidence interval: compute, print, parse and compare it."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,20 @@ class Figure:
     def has_interval(self) -> bool:
         """Whether there is an interval: several seeds, and not the same number in all of them."""
         return self.text.endswith("]")
+
+    @property
+    def rounded(self) -> tuple[str, str]:
+        """The mean, and the interval as ``0.11 to 0.14``, which is empty for one number.
+
+        They have as many decimals as the first digit of the interval's half width: further ones say nothing.
+        """
+        half = (self.high - self.low) / 2
+        if half < 5e-4 or half >= 1e5:  # printed in full, or in scientific notation
+            mean, _, ends = self.text.partition(" [")
+            return mean, ends.rstrip("]").replace(", ", " to ")
+        decimals = max(0, -math.floor(math.log10(half)))
+        mean, low, high = (f"{round(n, decimals) + 0:.{decimals}f}" for n in (self.mean, self.low, self.high))
+        return mean, f"{low} to {high}"
 
     @classmethod
     def read(cls, text: str) -> "Figure":

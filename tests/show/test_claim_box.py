@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from moe_tutorial.show.widgets.claim_box import Axis, box, display_box, shown
+from moe_tutorial.show.widgets.claim_box import Axis, box, display_box
 from moe_tutorial.study.claims import Claim
-from moe_tutorial.study.estimates import Figure
 
 LINE = (
     "✓ claim 04.3 holds: Silence <b> | measured 0.100 [0.050, 0.150] | ○ control (two picked) 1.734 [1.600, 1.868] "
@@ -116,20 +115,3 @@ def test_jupyterlab_gets_boxes():
     printed = run.stdout.decode()
     assert "✓ claim 99.1 holds: So | measured 1.000" in printed
     assert "text/html" in printed
-
-
-@pytest.mark.parametrize(
-    ("text", "mean", "interval"),
-    [
-        ("9.999 [9.612, 10.386]", "10.0", "9.6 to 10.4"),
-        ("1.980 [1.900, 2.060]", "1.98", "1.90 to 2.06"),
-        ("61.234 [48.100, 74.368]", "61", "48 to 74"),
-        ("-0.200 [-9.600, 9.200]", "0", "-10 to 9"),
-        ("0.119 [0.119, 0.119]", "0.119", "0.119 to 0.119"),
-        ("3e-05 [1e-05, 5e-05]", "3e-05", "1e-05 to 5e-05"),
-        ("0.887", "0.887", ""),
-        ("0", "0", ""),
-    ],
-)
-def test_a_figure_has_no_more_decimals_than_its_interval_warrants(text, mean, interval):
-    assert shown(Figure.read(text)) == (mean, interval)

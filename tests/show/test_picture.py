@@ -26,12 +26,8 @@ from moe_tutorial.show import (
 
 def images(shown):
     """The four drawings of a picture, in the order light, dark and wide, narrow."""
-    found = re.findall(r'srcset="data:image/png;base64,([^"]+)"><img src="data:image/png;base64,([^"]+)"', shown.html)
-    return [
-        Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
-        for narrow, wide in found
-        for data in (wide, narrow)
-    ]
+    found = re.findall(r'<img class="moe-(?:wide|narrow)" src="data:image/png;base64,([^"]+)"', shown.html)
+    return [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB") for data in found]
 
 
 def draw_line(figure, theme):
@@ -60,7 +56,7 @@ def test_the_text_alternative_and_the_title_are_escaped():
     shown = picture(draw_line, "a < b", "c & d", alt='says "hello"')
     assert "a &lt; b" in shown.html
     assert "c &amp; d" in shown.html
-    assert shown.html.count('alt="says &quot;hello&quot;"') == 2
+    assert shown.html.count('alt="says &quot;hello&quot;"') == 4
     assert repr(shown) == "Picture: a < b"
 
 

@@ -34,3 +34,20 @@ def test_what_is_printed_is_read(values):
     tiny = 6e-4 if max(abs(figure.low), abs(figure.high)) > 1e-3 else 0
     for name in ("mean", "low", "high"):  # three decimals, or one digit of a power of ten
         assert getattr(read, name) == pytest.approx(getattr(figure, name), rel=0.34, abs=tiny)
+
+
+@pytest.mark.parametrize(
+    ("text", "mean", "interval"),
+    [
+        ("9.999 [9.612, 10.386]", "10.0", "9.6 to 10.4"),
+        ("1.980 [1.900, 2.060]", "1.98", "1.90 to 2.06"),
+        ("61.234 [48.100, 74.368]", "61", "48 to 74"),
+        ("-0.200 [-9.600, 9.200]", "0", "-10 to 9"),
+        ("0.119 [0.119, 0.119]", "0.119", "0.119 to 0.119"),
+        ("3e-05 [1e-05, 5e-05]", "3e-05", "1e-05 to 5e-05"),
+        ("0.887", "0.887", ""),
+        ("0", "0", ""),
+    ],
+)
+def test_a_figure_has_no_more_decimals_than_its_interval_warrants(text, mean, interval):
+    assert Figure.read(text).rounded == (mean, interval)

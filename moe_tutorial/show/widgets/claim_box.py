@@ -5,7 +5,6 @@ JupyterLab show the row; elsewhere a claim is its printed line.
 """
 
 from html import escape
-from math import floor, log10
 
 from matplotlib.ticker import MaxNLocator
 
@@ -79,25 +78,9 @@ def figures_of(claim: Claim) -> dict[str, Figure]:
     return {"measured": claim.measured} | ({"control": claim.control} if claim.control else {})
 
 
-def shown(figure: Figure) -> tuple[str, str]:
-    """A figure's mean and interval as text; the interval is empty for one number.
-
-    They have as many decimals as the first digit of the interval's half width, since further ones would say nothing.
-    """
-    half = (figure.high - figure.low) / 2
-    if half < 5e-4 or half >= 1e5:  # printed in full, or in scientific notation
-        mean, _, ends = figure.text.partition(" [")
-        return mean, ends.rstrip("]").replace(", ", " to ")
-    decimals = max(0, -floor(log10(half)))
-    mean, low, high = (
-        f"{round(number, decimals) + 0:.{decimals}f}" for number in (figure.mean, figure.low, figure.high)
-    )
-    return mean, f"{low} to {high}"
-
-
 def number(claim: Claim) -> str:
     """HTML of the measured figure with its unit and interval; the table names the quantity."""
-    mean, interval = shown(claim.measured)
+    mean, interval = claim.measured.rounded
     unit = f" {escape(claim.unit)}" if claim.unit else ""
     return f'<span class="figure"><b>{mean}</b>{unit} <small>{interval}</small></span>'
 
@@ -118,7 +101,7 @@ def table(claim: Claim) -> str:
 
     rows = ""
     for kind, figure in figures.items():
-        mean, ends = shown(figure)
+        mean, ends = figure.rounded
         between = f"<td>{ends or 'always the same'}</td>" if interval else ""
         rows += row(kind, words[kind], f'<td class="mean">{mean}</td>{between}')
     if claim.rule:

@@ -79,7 +79,7 @@ export function drawLines(canvas, steps, lines, low, high, at = steps.length - 1
     if (first) stroke(ctx, lineThrough(places.slice(at)), theme.border, 2);
     stroke(ctx, lineThrough(places.slice(0, at + 1)), colour, 2, first ? [] : [5, 3]);
     if (first) fill(ctx, circle(endX, endY, 4), colour);
-    let place = endY + (endX > right - 12 ? 4 : -8);
+    let place = Math.max(10, endY + (endX > right - 12 ? 4 : -8));
     if (Math.abs(place - above) < 14) place = above + (place > above && above < h - 16 ? 14 : -14);
     above = place;
     write(ctx, theme, words, Math.min(right, endX) + 8, place, "left", colour, first ? 600 : 400);

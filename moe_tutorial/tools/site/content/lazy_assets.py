@@ -87,14 +87,12 @@ def named(target: Path, table: str, value: str) -> str:
 def move_pictures(html: str, target: Path) -> str:
     """Move the pictures of an output into files that are loaded lazily, except for small ones. Returns the new HTML."""
     output = BeautifulSoup(html, "html.parser")
-    for name in ("src", "srcset"):
-        for element in output.select(f'[{name}^="{PNG}"]'):
-            code = element[name].removeprefix(PNG)
-            if len(code) >= IN_PAGE:
-                file, element["width"], element["height"] = write_picture(code, target)
-                element[name] = f"_static/{FOLDER}/{file}"
-                if name == "src":
-                    element["loading"] = "lazy"
+    for image in output.select(f'img[src^="{PNG}"]'):
+        code = image["src"].removeprefix(PNG)
+        if len(code) >= IN_PAGE:
+            file, image["width"], image["height"] = write_picture(code, target)
+            image["src"] = f"_static/{FOLDER}/{file}"
+            image["loading"] = "lazy"
     return str(output)
 
 
