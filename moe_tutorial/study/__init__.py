@@ -15,7 +15,7 @@ from moe_tutorial.study.data import (
     regimes_2d,
     texts,
 )
-from moe_tutorial.study.environment import say_compiled
+from moe_tutorial.study.environment import say_compiled, seeds
 from moe_tutorial.study.estimates import estimate
 from moe_tutorial.study.language import loss_by_domain, route_text, train_gpt, windows
 from moe_tutorial.study.rules import above, below, between, exactly, in_every_seed, in_the_median
@@ -30,7 +30,7 @@ from moe_tutorial.study.systems.cost import (
     parts,
     published,
 )
-from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
+from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
 
 __all__ = [

@@ -27,8 +27,9 @@ from torch import Tensor
 from moe_tutorial.layers import GPT, GPTConfig, Routing
 from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import CHARACTERS, Texts, character_class, decode, texts
+from moe_tutorial.study.environment import seeds
 from moe_tutorial.study.language import TEST_WINDOWS, train_gpt, unseen_windows
-from moe_tutorial.study.training import progress, seeds
+from moe_tutorial.study.training import progress
 from moe_tutorial.study.usage import mutual_information
 
 COMMITTED = Path(__file__).with_suffix(".json")
