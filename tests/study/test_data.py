@@ -79,3 +79,15 @@ def test_a_seed_decides_the_plane():
     assert not torch.equal(regimes_2d(seed=3).x_train, regimes_2d(seed=4).x_train)
     with pytest.raises(ValueError, match="n must be an integer of at least 1, got 0"):
         regimes_2d(n=0)
+
+
+@pytest.mark.parametrize("make", [digits, digits4])
+def test_another_base_seed_draws_another_split_of_the_same_images(make, monkeypatch):
+    monkeypatch.delenv("MOE_SEED", raising=False)
+    usual = make("raw")
+    monkeypatch.setenv("MOE_SEED", "4242424242")
+    other = make("raw")
+    assert torch.equal(other.x_train, make("raw").x_train)
+    assert not torch.equal(usual.x_train, other.x_train)
+    ink = [torch.cat([data.x_train, data.x_test]).sum(1).sort().values for data in (usual, other)]
+    torch.testing.assert_close(*ink)
