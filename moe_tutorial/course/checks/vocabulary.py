@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_tutorial.course.running import NotWritten, NotYet, reseed, sentence
+from moe_tutorial.study import Seeds
 
 Answers = Mapping[str, Any]
 """Name -> expected result; an answer returns several results as a tuple in this order."""
@@ -84,10 +85,10 @@ class Ask:
         """
         before, again = copy.deepcopy((given, given))
         found = self._call(given, where, mistakes or {})
-        if not self.changes and not same(before, given):
-            raise NotYet("It changes what it is given: the input is another one afterwards. Make a new tensor instead.")
+        if changed := [name for name in given if not self.changes and not same(before[name], given[name])]:
+            raise NotYet(f"It changes what it is given: {changed[0]} is another one afterwards. Work on a copy of it.")
         if not same(self._call(again, where, {}), found):
-            raise NotYet("The same input gives another answer when it is asked again. Does it draw random numbers?")
+            raise NotYet("If asked again, it gives another answer. Does it draw random numbers, as a new network does?")
         return found
 
     def _call(self, given: Mapping[str, Any], where: str, mistakes: Mistakes) -> Any:
@@ -98,11 +99,9 @@ class Ask:
             found = self.answer(*given.values())
         except KeyboardInterrupt:
             raise  # the Stop button ends the check, too
-        except NotImplementedError as error:
-            if not error.args:
-                raise NotWritten("It is not written yet.") from None
-            raise NotYet(sentence(error, self.file) + shown) from None
         except BaseException as error:
+            if isinstance(error, NotImplementedError) and not error.args:
+                raise NotWritten("It is not written yet.") from None
             why = (f"{mistake}\n" for mistake, make in mistakes.items() if _raised(make, given) == str(error))
             raise NotYet(next(why, "") + sentence(error, self.file) + shown) from None
         if found is None:
@@ -280,6 +279,8 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, Seeds):
+        return same(one.parameters, other.parameters)
     if isinstance(one, nn.Module):
         return same(dict(one.state_dict()), dict(other.state_dict()))
     if isinstance(one, Tensor | np.ndarray):
@@ -341,7 +342,7 @@ def verdicts(ask: Ask, cases: Mapping[str, tuple[Mapping[str, Any], bool]]) -> d
     for name, (given, right) in cases.items():
         said = ask(given)
         if isinstance(said, Tensor | np.ndarray) and numbers(said).numel() > 1:
-            raise NotYet("It says yes or no several times. One verdict is asked for, such as by .all() or of the mean.")
+            raise NotYet("It says yes or no several times. One verdict is asked for, as by .all(), .any() or a mean.")
         if differs := _unlike(said, right):
             raise NotYet(f"The answer {differs}")
         found[name] = bool(said)
