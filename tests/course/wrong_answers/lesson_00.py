@@ -1,5 +1,6 @@
 """Answers to lesson 00's exercises: what a learner may write."""
 
+import numpy as np
 from answers import right, wrong
 
 # ── count_total ──
@@ -72,6 +73,16 @@ def router_twice(n_experts, top_k, expert, router):
     return top_k * (expert + router)
 
 
+@wrong("00.count_active", "k / E of the total")
+def rounded_part(n_experts, top_k, expert, router):
+    return (n_experts * expert + router) * top_k // n_experts
+
+
+@wrong("00.count_active", "a part of the total. How many")
+def as_a_part(n_experts, top_k, expert, router):
+    return (top_k * expert + router) / (n_experts * expert + router)
+
+
 @right("00.count_active")
 def added_up(n_experts, top_k, expert, router):
     active = router
@@ -118,6 +129,32 @@ def smallest(part):
     return part.min() < 0.5
 
 
+@wrong("00.rule", "One seed is not enough")
+def last_seed(part):
+    return part[-1] < 0.5
+
+
+@wrong("00.rule", "says True to exactly half")
+def half_passes(part):
+    return part.mean() <= 0.5
+
+
+@wrong("00.rule", "says False to five seeds, all below half")
+def divided_by_three(part):
+    return sum(part) / 3 < 0.5
+
+
+@wrong("00.rule", "before .all(), not after")
+def compared_too_late(part):
+    return part.all() < 0.5
+
+
+@wrong("00.rule", "part is another one afterwards")
+def sorted_in_place(part):
+    part.sort()
+    return part[len(part) // 2] < 0.5
+
+
 @wrong("00.rule", "wrong way round")
 def wrong_way_round(part):
     return part.mean() > 0.5
@@ -136,6 +173,11 @@ def each_for_itself(part):
 @right("00.rule")
 def in_each_seed(part):
     return (part < 0.5).all()
+
+
+@right("00.rule")
+def median(part):
+    return np.median(part) < 0.5
 
 
 @right("00.rule")
