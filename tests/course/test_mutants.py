@@ -13,9 +13,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "best = contribution.topk(n, dim=1).indices": LAST,
         "return torch.zeros_like(contribution).scatter(1, best, 1.0)": LAST,
     },
-    "01.train_small": {
-        "first, last = (nn.Linear(64, n_neurons), nn.Linear(n_neurons, 11))": "a class that never comes",
-    },
     "03.route": {
         "probs = logits.softmax(dim=1)": LAST,
         "weights, chosen = probs.topk(k, dim=1)": LAST,

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from moe_tutorial.course.checks.vocabulary import Ask, checks, draw
 from moe_tutorial.course.running import NotYet
@@ -34,8 +35,11 @@ def contribution(ask: Ask) -> None:
             lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).relu()
         ),
         "The norm goes along the wrong axis: it measures each class's row. Neuron j's weights are the column "
-        "w_out[:, j], "
-        "so dim=0.": lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).relu() * w_out.norm(dim=1),
+        "w_out[:, j], so dim=0.": lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in).relu() * w_out.norm(dim=1),
+        "w_in has a row for each neuron: turn it, w_in.T.": lambda x, w, b, o: x @ w,
+        "The bias b_in comes before the relu.": lambda x, w, b, o: ((x @ w.T).relu() + b) * o.norm(dim=0),
+        "That is one norm for all. Each neuron has its own: dim=0.": lambda x, w, b, o: (x @ w.T + b).relu() * o.norm(),
+        "That is the sum of sizes. A norm squares first.": lambda x, w, b, o: (x @ w.T + b).relu() * o.abs().sum(0),
         "The relu is missing: a neuron that did not fire contributes nothing.": (
             lambda x, w_in, b_in, w_out: (x @ w_in.T + b_in) * w_out.norm(dim=0)
         ),
@@ -89,8 +93,7 @@ def kept(contribution, n):
 def keep_top(ask: Ask) -> None:
     mistakes = {
         "Your top-k goes over the batch: for each neuron it looks for digits. Each digit is to choose its own "
-        "neurons, so "
-        "dim=-1.": lambda c, n: torch.zeros_like(c).scatter(0, c.topk(n, dim=0).indices, 1.0),
+        "neurons, so dim=-1.": lambda c, n: torch.zeros_like(c).scatter(0, c.topk(n, dim=0).indices, 1.0),
         "Those are the numbers of the neurons. A 1 or 0 for every neuron is asked for.": (
             lambda c, n: c.topk(n, dim=-1).indices
         ),
@@ -100,12 +103,18 @@ def keep_top(ask: Ask) -> None:
         "You keep the contributions themselves. A 1 for each kept neuron is asked for.": lambda c, n: c * kept(c, n),
         "You keep the n neurons that contribute least.": lambda c, n: kept(-c, n),
         "The ones and zeros have changed places: those are the neurons to drop.": lambda c, n: 1 - kept(c, n),
+        "You keep one too few: the n-th largest is kept, too.": lambda c, n: kept(c, n - 1),
+        "You keep one too many.": lambda c, n: kept(c, n + 1),
+        "All are 0: scatter() returns a new tensor, and leaves the old one.": lambda c, n: 0 * c,
+        "The others keep their contribution. They should be 0.": lambda c, n: torch.where(kept(c, n) > 0, 1.0, c),
+        "Each digit gets what any digit keeps, as by [:, best].": lambda c, n: kept(c, n).amax(0).expand_as(c),
+        "You look for digits. The indices name neurons, along dim -1.": lambda c, n: c[c.topk(n).indices],
         "All digits keep the neurons of the first. Each chooses its own.": lambda c, n: kept(c[:1], n).expand_as(c),
         "All digits keep the same neurons, the best on average. Each chooses its own.": (
             lambda c, n: kept(c.mean(0, keepdim=True), n).expand_as(c)
         ),
     }
-    for N, h, n in ((2, 3, 1), (3, 5, 2), (1, 5, 4), (4, 3, 3)):
+    for N, h, n in ((3, 5, 2), (2, 3, 1), (1, 5, 4), (4, 3, 3)):
         given = {"contribution": draw(N * h, N, h).abs() + torch.arange(h) / 100, "n": n}
         says = f"a 1 for each digit's own {n} neurons that contribute most, a 0 for the others"
         ask.gives(given, {"kept": kept(*given.values())}, says, mistakes)
@@ -140,22 +149,29 @@ def ten_heaps(seed):
     },
 )
 def train_small(ask: Ask) -> None:
+    mistakes = {
+        "`train` wants a function, such as build: no network, and no () behind it.": lambda *given: nn.Sequential()(),
+        "Your build() returns nothing. Does it end with `return`?": lambda *given: None.to,
+        "nn.ReLU is a class. Write nn.ReLU().": lambda *given: nn.Sequential(nn.ReLU),
+    }
     for n_neurons, seeds in ((16, [0, 1]), (12, [2])):
         data, steps = ten_heaps(n_neurons), 100
-        trained = ask({"data": data, "n_neurons": n_neurons, "seeds": seeds, "steps": steps})
+        trained = ask({"data": data, "n_neurons": n_neurons, "seeds": seeds, "steps": steps}, mistakes=mistakes)
         if not isinstance(trained, Seeds):
             raise NotYet(f"It returns a {type(trained).__name__}. Return what `train` returns.")
         if len(trained) != len(seeds):
             raise NotYet(f"It trains {len(trained)} networks for {len(seeds)} seeds. Hand all of `seeds` to train.")
         if len(trained.losses) != steps:
             raise NotYet(f"It trains for {len(trained.losses)} steps; {steps} were asked for.")
-        widths = {size for name, weight in trained.parameters.items() for size in weight.shape[1:]}
-        if n_neurons not in widths:
+        widths = {size for weight in trained.parameters.values() for size in weight.shape[1:]} - {1}
+        if widths != {64, n_neurons, 10}:
             raise NotYet(
-                f"No layer of your network is {n_neurons} wide, as n_neurons says; its sizes are {sorted(widths)}."
+                f"With {n_neurons} hidden neurons the sizes are 64, {n_neurons} and 10; yours are {sorted(widths)}."
             )
         if additive(trained, data):
             raise NotYet("Your network is linear: the relu between its two layers is missing.")
+        if (trained.scores(data.x_train) >= 0).all():
+            raise NotYet("No score is below 0: is a relu or a softmax behind the last layer? Leave the scores bare.")
         learned, other = (trained.accuracy(x, y).min() for x, y in (data[:2], data[3:5]))
         if other > 0.5:
             raise NotYet("It learned the test data. Train on x_train and y_train, as `train` does by itself.")

@@ -44,6 +44,26 @@ def summed(x, w_in, b_in, w_out):
     return (x @ w_in.T + b_in).relu() * w_out.sum(0)
 
 
+@wrong("01.contribution", "turn it, w_in.T")
+def not_turned(x, w_in, b_in, w_out):
+    return (x @ w_in + b_in).relu() * w_out.norm(dim=0)
+
+
+@wrong("01.contribution", "comes before the relu")
+def bias_after_the_relu(x, w_in, b_in, w_out):
+    return ((x @ w_in.T).relu() + b_in) * w_out.norm(dim=0)
+
+
+@wrong("01.contribution", "one norm for all")
+def norm_of_the_matrix(x, w_in, b_in, w_out):
+    return (x @ w_in.T + b_in).relu() * w_out.norm()
+
+
+@wrong("01.contribution", "sum of sizes")
+def sizes_added(x, w_in, b_in, w_out):
+    return (x @ w_in.T + b_in).relu() * w_out.norm(1, dim=0)
+
+
 @right("01.contribution")
 def neuron_by_neuron(x, w_in, b_in, w_out):
     columns = [(x @ w_in[j] + b_in[j]).clamp(min=0) * w_out[:, j].norm() for j in range(len(w_in))]
@@ -106,6 +126,47 @@ def mask_of_the_least(contribution, n):
     return contribution <= contribution.sort().values[:, n - 1 : n]
 
 
+@wrong("01.keep_top", "one too few")
+def above_the_last(contribution, n):
+    return (contribution > contribution.topk(n).values[:, -1:]).float()
+
+
+@wrong("01.keep_top", "one too many")
+def ranks_to_n(contribution, n):
+    return (contribution.argsort(descending=True).argsort() <= n).float()
+
+
+@wrong("01.keep_top", "leaves the old one")
+def scatter_lost(contribution, n):
+    kept = torch.zeros_like(contribution)
+    kept.scatter(-1, contribution.topk(n).indices, 1.0)
+    return kept
+
+
+@wrong("01.keep_top", "keep their contribution")
+def scattered_into_the_contribution(contribution, n):
+    return contribution.scatter(-1, contribution.topk(n).indices, 1.0)
+
+
+@wrong("01.keep_top", "what any digit keeps")
+def in_every_row(contribution, n):
+    kept = torch.zeros_like(contribution)
+    kept[:, contribution.topk(n).indices] = 1
+    return kept
+
+
+@wrong("01.keep_top", "You look for digits")
+def rows_named(contribution, n):
+    kept = torch.zeros_like(contribution)
+    kept[contribution.topk(n).indices] = 1
+    return kept
+
+
+@wrong("01.keep_top", "You look for digits")
+def scattered_along_the_digits(contribution, n):
+    return torch.zeros_like(contribution).scatter(0, contribution.topk(n).indices, 1.0)
+
+
 @right("01.keep_top")
 def threshold(contribution, n):
     return mask(contribution, n).float()
@@ -126,7 +187,7 @@ def network(n_neurons):
     return nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU(), nn.Linear(n_neurons, 10))
 
 
-@wrong("01.train_small", "No layer of your network is 16 wide")
+@wrong("01.train_small", "the sizes are 64, 16 and 10; yours are [10, 64, 512]")
 def width_ignored(data, n_neurons, seeds, steps):
     return train(lambda: network(512), data, seeds, steps=steps)  # the lesson's own build
 
@@ -160,6 +221,55 @@ def linear(data, n_neurons, seeds, steps):
 @wrong("01.train_small", "It returns a Tensor")
 def the_accuracy(data, n_neurons, seeds, steps):
     return with_gelu_and_sizes(data, n_neurons, seeds, steps).accuracy(data.x_test, data.y_test)
+
+
+@wrong("01.train_small", "the sizes are 64, 16 and 10; yours are [16, 64]")
+def one_layer(data, n_neurons, seeds, steps):
+    return train(lambda: nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU()), data, seeds, steps=steps)
+
+
+@wrong("01.train_small", "a relu or a softmax behind the last layer")
+def softmax_last(data, n_neurons, seeds, steps):
+    return train(lambda: nn.Sequential(network(n_neurons), nn.Softmax(-1)), data, seeds, steps=steps)
+
+
+@wrong("01.train_small", "a relu or a softmax behind the last layer")
+def relu_last(data, n_neurons, seeds, steps):
+    return train(lambda: nn.Sequential(network(n_neurons), nn.ReLU()), data, seeds, steps=steps)
+
+
+@wrong("01.train_small", "as a new network does")
+def one_network_for_all_seeds(data, n_neurons, seeds, steps):
+    one = network(n_neurons)
+    return train(lambda: one, data, seeds, steps=steps)
+
+
+@wrong("01.train_small", "wants a function")
+def build_called(data, n_neurons, seeds, steps):
+    return train(network(n_neurons), data, seeds, steps=steps)
+
+
+@wrong("01.train_small", "Your build() returns nothing")
+def build_without_return(data, n_neurons, seeds, steps):
+    def build():
+        network(n_neurons)
+
+    return train(build, data, seeds, steps=steps)
+
+
+@wrong("01.train_small", "nn.ReLU is a class")
+def relu_not_made(data, n_neurons, seeds, steps):
+    def build():
+        return nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU, nn.Linear(n_neurons, 10))
+
+    return train(build, data, seeds, steps=steps)
+
+
+@right("01.train_small")
+def with_a_slope(data, n_neurons, seeds, steps):
+    return train(
+        lambda: nn.Sequential(nn.Linear(64, n_neurons), nn.PReLU(), nn.Linear(n_neurons, 10)), data, seeds, steps=steps
+    )
 
 
 @right("01.train_small")
