@@ -38,12 +38,12 @@ def by_loop(ask: Ask) -> None:
         "You add up what all experts say. Only the one that the oracle names answers.": (
             lambda x, oracle, experts, n_classes: sum(expert(x) for expert in experts)
         ),
-        "Expert 0 answers every image. Each image has its own word in `oracle`.": (
-            lambda x, oracle, experts, n_classes: experts[0](x)
-        ),
-        "The rows are zeros: the experts' answers are never put in.": (
-            lambda x, oracle, experts, n_classes: torch.zeros(len(x), n_classes)
-        ),
+        "Expert 0 answers every image. Each image has its own word in `oracle`.": lambda x, o, e, n: e[0](x),
+        "A list takes one number at a time, not all of `oracle`.": lambda x, o, e, n: e[o],
+        "Give an expert its own images: expert(x[mine]).": lambda x, o, e, n: e[0](x).__setitem__(o == 0, e[0](x)),
+        "Only the last expert's answers are left: scores[mine] = ...": lambda x, o, e, n: e[-1](x[o == len(e) - 1]),
+        "Only expert 0 answers. Does the loop return too early?": lambda x, o, e, n: (o == 0)[:, None] * e[0](x),
+        "The rows are zeros: the experts' answers are never put in.": lambda x, o, e, n: torch.zeros(len(x), n),
     }
     for words, where in (([1, 0, 1], "each expert has images"), ([2, 0, 2, 0], "expert 1 gets no image")):
         oracle = torch.tensor(words)
@@ -108,6 +108,12 @@ def stacked(ask: Ask) -> None:
             lambda x, w_in, b_in, w_out, b_out: side_by_side(x, w_in.transpose(1, 2), b_in, w_out, b_out)
         ),
         "There is no relu between the two layers.": lambda *given: side_by_side(*given, activation=lambda x: x),
+        "The relu comes after the bias b_in.": lambda x, w_in, b_in, w_out, b_out: side_by_side(
+            x, w_in, 0 * b_in, w_out, b_out + torch.einsum("eh,eho->eo", b_in, w_out)
+        ),
+        "There is a relu at the end, too. Answers may be negative.": lambda *given: side_by_side(*given).relu(),
+        "A bias (E, ...) joins (B, E, ...). Is e on the right of the einsum?": lambda x, a, b, c, d: x[:, :1] + d,
+        "A reshape swaps no axes. Take transpose(0, 1).": lambda *g: side_by_side(*g).swapaxes(0, 1).reshape(4, 3, 2),
         "The relu comes last. It belongs between the two layers.": (
             lambda *given: side_by_side(*given, activation=lambda x: x).relu()
         ),
@@ -156,6 +162,9 @@ def bill(ask: Ask) -> None:
         "The way out is missing: h * d_out weights and d_out biases for each expert.": (
             lambda n, k, d, h, o: (n * (d * h + h), k * (d * h + h))
         ),
+        "The sum for one expert wants parentheses: n_experts * (d * h + ...).": (
+            lambda n, k, d, h, o: (n * d * h + h + h * o + o, k * d * h + h + h * o + o)
+        ),
         "That is one expert's parameters. Several may be asked.": (
             lambda n, k, d, h, o: (counted(n, k, d, h, o)[0], counted(1, 1, d, h, o)[0])
         ),
@@ -163,7 +172,7 @@ def bill(ask: Ask) -> None:
             lambda n, k, d, h, o: (n * (d * h + h + h * o), k * (d * h + h + h * o))
         ),
     }
-    for sizes in ((4, 1, 2, 3, 5), (3, 2, 5, 2, 4), (1, 1, 3, 7, 2)):
+    for sizes in ((4, 1, 6, 4, 3), (3, 2, 5, 2, 4), (1, 1, 3, 7, 2)):
         given = dict(zip(("n_experts", "n_asked", "d", "h", "d_out"), sizes, strict=True))
         total, active = counted(*sizes)
         says = "two whole numbers, the parameters that are kept and those that one image meets"

@@ -43,6 +43,34 @@ def written_into_a_copy(x, oracle, experts, n_classes):
     return scores
 
 
+@wrong("02.by_loop", "not all of `oracle`")
+def list_asked_by_a_tensor(x, oracle, experts, n_classes):
+    return experts[oracle](x)
+
+
+@wrong("02.by_loop", "Give an expert its own images")
+def all_images_into_some_rows(x, oracle, experts, n_classes):
+    scores = torch.zeros(len(x), n_classes)
+    for i, expert in enumerate(experts):
+        scores[oracle == i] = expert(x)
+    return scores
+
+
+@wrong("02.by_loop", "Only the last expert's answers are left")
+def overwritten(x, oracle, experts, n_classes):
+    for i, expert in enumerate(experts):
+        scores = expert(x[oracle == i])
+    return scores
+
+
+@wrong("02.by_loop", "Does the loop return too early")
+def returned_in_the_loop(x, oracle, experts, n_classes):
+    scores = torch.zeros(len(x), n_classes)
+    for i, expert in enumerate(experts):
+        scores[oracle == i] = expert(x[oracle == i])
+        return scores
+
+
 @right("02.by_loop")
 def image_by_image(x, oracle, experts, n_classes):
     return torch.stack([experts[oracle[b]](x[b]) for b in range(len(x))])
@@ -104,6 +132,30 @@ def summed(x, w_in, b_in, w_out, b_out):
     return linear(x, w_in, b_in, w_out, b_out).sum(1)
 
 
+@wrong("02.stacked", "after the bias b_in")
+def relu_before_the_bias(x, w_in, b_in, w_out, b_out):
+    neurons = torch.einsum("bd,ehd->beh", x, w_in).relu() + b_in
+    return torch.einsum("beh,eho->beo", neurons, w_out) + b_out
+
+
+@wrong("02.stacked", "a relu at the end, too")
+def relu_twice(x, w_in, b_in, w_out, b_out):
+    neurons = (torch.einsum("bd,ehd->beh", x, w_in) + b_in).relu()
+    return (torch.einsum("beh,eho->beo", neurons, w_out) + b_out).relu()
+
+
+@wrong("02.stacked", "Is e on the right of the einsum")
+def experts_summed(x, w_in, b_in, w_out, b_out):
+    neurons = (torch.einsum("bd,ehd->beh", x, w_in) + b_in).relu()
+    return torch.einsum("beh,eho->bo", neurons, w_out) + b_out
+
+
+@wrong("02.stacked", "A reshape swaps no axes")
+def reshaped(x, w_in, b_in, w_out, b_out):
+    neurons = torch.relu(x @ w_in.transpose(1, 2) + b_in[:, None])
+    return (neurons @ w_out + b_out[:, None]).reshape(len(x), len(w_in), -1)
+
+
 @right("02.stacked")
 def by_loop(x, w_in, b_in, w_out, b_out):
     answers = []
@@ -142,6 +194,17 @@ def no_biases(n_experts, n_asked, d, h, d_out):
 @wrong("02.bill", "The way out is missing")
 def way_in_only(n_experts, n_asked, d, h, d_out):
     return n_experts * (d + 1) * h, n_asked * (d + 1) * h
+
+
+@wrong("02.bill", "wants parentheses")
+def no_parentheses(n_experts, n_asked, d, h, d_out):
+    return n_experts * d * h + h + h * d_out + d_out, n_asked * d * h + h + h * d_out + d_out
+
+
+@wrong("02.bill", "It should return two whole numbers")
+def out_of_the_inputs(n_experts, n_asked, d, h, d_out):
+    one = d * h + h + d * d_out + d_out
+    return n_experts * one, n_asked * one
 
 
 @wrong("02.bill", "2 things: total, active")
