@@ -48,9 +48,12 @@ def route(ask: Ask) -> None:
         "its probabilities are the weights.": logits_as_weights,
         "Your softmax runs over the chosen alone: the weights of a token add up to 1. Here it comes first, over all "
         "experts, and the chosen keep their probabilities.": chosen_softmax,
+        "That is a softmax of a softmax.": lambda *given: (routed(*given)[0], routed(*given)[1].softmax(-1)),
         "You return the two in the other order: first the chosen experts, then their weights.": lambda *given: routed(
             *given
         )[::-1],
+        "weight has a row for each expert: turn it, weight.T.": lambda x, w, k: x @ w,
+        "Best first: yours stand the other way round.": lambda *given: tuple(part.flip(-1) for part in routed(*given)),
         "You keep the experts with the smallest probabilities; the largest are wanted.": least,
     }
     for T, E, k in ((4, 3, 2), (3, 4, 1), (5, 3, 3)):
@@ -107,12 +110,15 @@ def topk_then_softmax(ask: Ask) -> None:
         "Your softmax goes over the tokens. Each token should compare its own chosen experts.": lambda logits, k: (
             logits.topk(k).values.softmax(0)
         ),
-        "Those are the numbers of the chosen experts. Their weights are wanted.": lambda logits, k: (
-            logits.topk(k).indices
+        "Those are the numbers of the chosen experts. Their weights are wanted.": lambda z, k: z.topk(k).indices,
+        "topk returns two things. The softmax needs the values.": lambda logits, k: logits.topk(k).softmax(-1),
+        "The indices say which experts. Take the values.": lambda logits, k: logits.topk(k).indices.softmax(-1),
+        "Best first: yours stand the other way round.": lambda logits, k: logits.topk(k).values.softmax(-1).flip(-1),
+        "A logit of 0 still counts, as e to the power of 0 is 1. Mask with -inf.": lambda z, k: (
+            (z * (z >= z.topk(k).values[:, -1:])).softmax(-1).topk(k).values
         ),
-        "You keep the smallest logits; the largest are wanted.": lambda logits, k: logits.topk(
-            k, largest=False
-        ).values.softmax(-1),
+        "A token's weights should add up to 1: divide by their sum.": lambda logits, k: logits.topk(k).values.exp(),
+        "You keep the smallest; the largest are wanted.": lambda z, k: z.topk(k, largest=False).values.softmax(-1),
     }
     for T, E, k in ((4, 3, 2), (2, 4, 1), (2, 3, 3)):
         given = {"logits": draw(T + E, T, E), "k": k}
@@ -206,6 +212,12 @@ def my_mixture(ask: Ask) -> None:
             lambda weights, chosen: weights * (torch.arange(weights.shape[1]) == weights.shape[1] - 1)
         ),
         "An answer takes the place of the one before. Add it: y[rows] += ..., not y[rows] = ...": last_one_wins,
+        "The last expert's answer replaces the others. Add it to y.": with_weights(lambda w, c: w * (c == c.max())),
+        "Only expert 0 counts. Does the loop return too early?": with_weights(lambda w, c: w * (c == 0)),
+        "Every choice gets the first weight. Each has its own.": with_weights(lambda w, c: w[:, :1].expand_as(w)),
+        "One weight scales a token's whole row: keepdim=True.": lambda x, c, w, e: w.sum(-1) * e[0](x),
+        "A row has k weights. One is needed, as by .sum(-1, keepdim=True).": lambda x, c, w, e: w * e[0](x),
+        "A list takes one number at a time, not all of `chosen`.": lambda x, c, w, e: e[c],
         "You scale the token before the expert reads it. The gate weight scales the expert's answer.": gate_first,
         "Every token goes where the first one goes. Each has its own row in `chosen`.": (
             lambda x, chosen, weights, experts: mixed(x, chosen[:1].expand_as(chosen), weights, experts)
@@ -214,7 +226,7 @@ def my_mixture(ask: Ask) -> None:
             lambda x, chosen, weights, experts: sum(expert(x) for expert in experts)
         ),
     }
-    for T, E, k, d_out in ((2, 3, 2, 2), (3, 4, 1, 3), (3, 3, 3, 1), (1, 4, 2, 2)):
+    for T, E, k, d_out in ((4, 3, 2, 3), (3, 4, 1, 3), (3, 3, 3, 1), (1, 4, 2, 2)):
         draws = torch.Generator().manual_seed(T * E)
         chosen = torch.stack([torch.randperm(E, generator=draws)[:k] for _ in range(T)])
         weights = draw(T + k, T, k).abs().sort(-1, descending=True).values / 4

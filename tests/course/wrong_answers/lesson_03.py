@@ -42,6 +42,25 @@ def smallest(x, weight, k):
     return chosen, weights
 
 
+@wrong("03.route", "turn it, weight.T")
+def not_turned(x, weight, k):
+    weights, chosen = (x @ weight).softmax(-1).topk(k)
+    return chosen, weights
+
+
+@wrong("03.route", "Best first")
+def worst_first(x, weight, k):
+    probs = (x @ weight.T).softmax(-1)
+    chosen = probs.argsort(-1)[:, -k:]
+    return chosen, probs.gather(-1, chosen)
+
+
+@wrong("03.route", "softmax of a softmax")
+def softmax_again(x, weight, k):
+    weights, chosen = (x @ weight.T).softmax(-1).topk(k)
+    return chosen, weights.softmax(-1)
+
+
 @wrong("03.route", "a tuple of 2 things")
 def nested(x, weight, k):
     weights, chosen = (x @ weight.T).softmax(-1).topk(k)
@@ -110,6 +129,32 @@ def over_tokens(logits, k):
 @wrong("03.topk_then_softmax", "numbers of the chosen experts")
 def numbers_of_experts(logits, k):
     return logits.topk(k).indices
+
+
+@wrong("03.topk_then_softmax", "topk returns two things")
+def softmax_of_the_pair(logits, k):
+    return logits.topk(k).softmax(-1)
+
+
+@wrong("03.topk_then_softmax", "The indices say which experts")
+def softmax_of_numbers(logits, k):
+    return logits.topk(k).indices.softmax(-1)
+
+
+@wrong("03.topk_then_softmax", "Best first")
+def last_k_of_the_sorted(logits, k):
+    return logits.sort(-1).values[:, -k:].softmax(-1)
+
+
+@wrong("03.topk_then_softmax", "divide by their sum")
+def not_divided(logits, k):
+    return logits.topk(k).values.exp()
+
+
+@wrong("03.topk_then_softmax", "Mask with -inf")
+def masked_with_zero(logits, k):
+    best = logits.topk(k)
+    return torch.zeros_like(logits).scatter(-1, best.indices, best.values).softmax(-1).topk(k).values
 
 
 @right("03.topk_then_softmax")
@@ -190,6 +235,56 @@ def overwritten(x, chosen, weights, experts):
     return y
 
 
+@wrong("03.my_mixture", "The last expert's answer replaces the others")
+def last_expert_alone(x, chosen, weights, experts):
+    for i, expert in enumerate(experts):
+        y = (weights * (chosen == i)).sum(-1, keepdim=True) * expert(x)
+    return y
+
+
+@wrong("03.my_mixture", "Does the loop return too early")
+def returned_in_the_loop(x, chosen, weights, experts):
+    y = 0
+    for i, expert in enumerate(experts):
+        y = y + (weights * (chosen == i)).sum(-1, keepdim=True) * expert(x)
+        return y
+
+
+@wrong("03.my_mixture", "Every choice gets the first weight")
+def first_weight(x, chosen, weights, experts):
+    y = torch.zeros(len(x), experts[0](x).shape[1])
+    for i, expert in enumerate(experts):
+        rows, _ = torch.where(chosen == i)
+        y[rows] += weights[rows, 0, None] * expert(x[rows])
+    return y
+
+
+@wrong("03.my_mixture", "keepdim=True")
+def no_keepdim(x, chosen, weights, experts):
+    y = 0
+    for i, expert in enumerate(experts):
+        y = y + (weights * (chosen == i)).sum(-1) * expert(x)
+    return y
+
+
+@wrong("03.my_mixture", "A row has k weights")
+def not_summed(x, chosen, weights, experts):
+    y = 0
+    for i, expert in enumerate(experts):
+        y = y + weights * (chosen == i) * expert(x)
+    return y
+
+
+@wrong("03.my_mixture", "not all of `chosen`")
+def list_asked_by_a_tensor(x, chosen, weights, experts):
+    return (weights * experts[chosen](x)).sum(-1)
+
+
+@wrong("03.my_mixture", "It should return the chosen experts' answers")
+def first_expert_skipped(x, chosen, weights, experts):
+    return sum((weights * (chosen == i)).sum(-1, keepdim=True) * experts[i](x) for i in range(1, len(experts)))
+
+
 @wrong("03.my_mixture", "scale the token before")
 def token_scaled(x, chosen, weights, experts):
     y = 0
@@ -208,7 +303,7 @@ def everybody(x, chosen, weights, experts):
     return sum(expert(x) for expert in experts)
 
 
-@wrong("03.my_mixture", "has shape (2, 1, 2)")
+@wrong("03.my_mixture", "has shape (4, 1, 3)")
 def extra_dimension(x, chosen, weights, experts):
     return right_sum(x, chosen, weights, experts).unsqueeze(1)
 
