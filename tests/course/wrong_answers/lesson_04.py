@@ -49,6 +49,26 @@ def own_slope_alone(p, dL_dg):
     return dL_dg * p * (1 - p)
 
 
+@wrong("04.gate_gradient", "The first term is missing")
+def no_first_term(p, dL_dg):
+    return -np.outer(p, p) @ dL_dg
+
+
+@wrong("04.gate_gradient", "p_j is missing")
+def second_without_p(p, dL_dg):
+    return dL_dg * p - p @ dL_dg
+
+
+@wrong("04.gate_gradient", "All are 0")
+def summed_over_j(p, dL_dg):
+    return (dL_dg[:, None] * p[:, None] * (np.eye(len(p)) - p)).sum(axis=1)
+
+
+@wrong("04.gate_gradient", "It should return dL/dz")
+def first_expert_skipped(p, dL_dg):
+    return sum(dL_dg[i] * p[i] * ((np.arange(len(p)) == i) - p) for i in range(1, len(p)))
+
+
 @right("04.gate_gradient")
 def by_the_matrix(p, dL_dg):
     return (np.diag(p) - np.outer(p, p)) @ dL_dg
@@ -113,6 +133,40 @@ def whether_there_is_one(moe, x, target):
 def refused_by_none(moe, x, target):
     F.mse_loss(moe(x)[0], target).backward()
     return bool(moe.router.weight.grad.norm() > 1e-6)
+
+
+@wrong("04.can_it_learn", "Is backward() missing")
+def no_backward(moe, x, target):
+    F.mse_loss(moe(x)[0], target)
+    return moe.router.weight.grad is not None
+
+
+@wrong("04.can_it_learn", "A sum cancels to 0")
+def signs_cancel(moe, x, target):
+    F.mse_loss(moe(x)[0], target).backward()
+    gradient = moe.router.weight.grad
+    return gradient is not None and bool(gradient.mean().abs() > 1e-6)
+
+
+@wrong("04.can_it_learn", "two that one small token chooses")
+def every_weight(moe, x, target):
+    F.mse_loss(moe(x)[0], target).backward()
+    gradient = moe.router.weight.grad
+    return gradient is not None and bool((gradient.abs() > 1e-6).all())
+
+
+@wrong("04.can_it_learn", "two that one small token chooses")
+def bound_too_large(moe, x, target):
+    F.mse_loss(moe(x)[0], target).backward()
+    gradient = moe.router.weight.grad
+    return gradient is not None and bool(gradient.norm() > 0.1)
+
+
+@wrong("04.can_it_learn", "wrong way round")
+def wrong_way_round(moe, x, target):
+    F.mse_loss(moe(x)[0], target).backward()
+    gradient = moe.router.weight.grad
+    return gradient is None or bool(gradient.norm() < 1e-6)
 
 
 @right("04.can_it_learn")
@@ -191,6 +245,15 @@ def cleared_too_late(moe, optimizer, x, y):
     optimizer.zero_grad()
     optimizer.step()
     return loss
+
+
+@wrong("04.training_step", "the loss after the step")
+def loss_after(moe, optimizer, x, y):
+    loss = F.cross_entropy(moe(x)[0], y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return F.cross_entropy(moe(x)[0], y)
 
 
 @wrong("04.training_step", "It returns None")
