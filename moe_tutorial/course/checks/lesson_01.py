@@ -105,6 +105,9 @@ def keep_top(ask: Ask) -> None:
         "The ones and zeros have changed places: those are the neurons to drop.": lambda c, n: 1 - kept(c, n),
         "You keep one too few: the n-th largest is kept, too.": lambda c, n: kept(c, n - 1),
         "You keep one too many.": lambda c, n: kept(c, n + 1),
+        "argsort names the neurons in order; it does not give each neuron's rank.": (
+            lambda c, n: (c.argsort(dim=-1, descending=True) < n).to(c.dtype)
+        ),
         "All are 0: scatter() returns a new tensor, and leaves the old one.": lambda c, n: 0 * c,
         "The others keep their contribution. They should be 0.": lambda c, n: torch.where(kept(c, n) > 0, 1.0, c),
         "Each digit gets what any digit keeps, as by [:, best].": lambda c, n: kept(c, n).amax(0).expand_as(c),

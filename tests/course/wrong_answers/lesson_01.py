@@ -121,6 +121,11 @@ def mask(contribution, n):
     return contribution >= contribution.sort(descending=True).values[:, n - 1 : n]
 
 
+@wrong("01.keep_top", "does not give each neuron's rank")
+def places_for_ranks(contribution, n):
+    return (contribution.argsort(descending=True) < n).float()
+
+
 @wrong("01.keep_top", "contribute least")
 def mask_of_the_least(contribution, n):
     return contribution <= contribution.sort().values[:, n - 1 : n]
