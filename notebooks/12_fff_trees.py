@@ -147,7 +147,7 @@ x = torch.randn(256, 64)
 with torch.no_grad():
     package = tree.train()(x)[0]
     ours = soft_tree(tree, x)
-print("same as the package's train():", torch.allclose(ours, package, atol=1e-6))
+assert torch.allclose(ours, package, atol=1e-6)
 
 # %% [markdown]
 # (The package does not visit the leaves one after the other. A leaf's output layer is linear, so it is enough to scale
