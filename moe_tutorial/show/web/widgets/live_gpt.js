@@ -65,7 +65,7 @@ function sentencePart(E, longest) {
   });
   return {
     node: el("div", { className: "moe-live-line" }, cells, area),
-    label: el("label", { className: "moe-note", htmlFor: area.id }, "Type into this sentence"),
+    label: el("label", { htmlFor: area.id }, "Type into this sentence."),
     area,
     cells: all,
     /** What is still to come keeps its room. */
@@ -117,7 +117,11 @@ function tilesPart({ experts: E, blocks: B }, toggle, choose) {
           const most = [...often[e]].sort((x, y) => y[1] - x[1]).slice(0, 4);
           tile.className = `moe-live-tile moe-live-u${pattern(e, E)}${asked ? " moe-live-lit" : ""}`;
           tile.setAttribute("aria-pressed", !off[b][e]);
-          tile.setAttribute("aria-label", `Expert ${e} of layer ${b + 1}, ${off[b][e] ? "off" : "on"}`);
+          // What is seen in the button is its name, too: its parts say more to those who only hear them.
+          const name = `Expert ${e} of layer ${b + 1}, ${off[b][e] ? "off" : "on"}`;
+          const asks = most.map(([c]) => NAMES[c] ?? c).join(" ");
+          Object.assign(tile.firstChild, { role: "img", ariaLabel: name });
+          Object.assign(tile.lastChild, { role: "img", ariaLabel: asks ? `(asked by ${asks})` : "(not asked)" });
           tile.lastChild.textContent = off[b][e] ? "off" : most.map(([c]) => marked(c)).join(" ");
         });
       });
@@ -208,10 +212,10 @@ function render({ model, el: root }) {
   const link = linked ? [quietly("Link", { onclick: copyLink })] : [];
   const notice = el("p", { className: "moe-note", role: "status" });
   const spoken = el("p", { className: "moe-sr", ariaLive: "polite" });
-  const head = el("div", { className: "moe-live-head" }, sentence.label, notice, go, ...link);
+  const head = el("div", { className: "moe-live-head" }, sentence.label, notice, remark, go, ...link);
   const body = el("div", { className: "moe-live-body" }, experts.node, next.node);
   const stage = el("div", { className: "moe-live" }, svg, head, sentence.node, body, verdict);
-  mount(root, el("p", { className: "moe-kicker" }, settings.title), title, remark, stage, spoken);
+  mount(root, el("p", { className: "moe-kicker" }, settings.title), title, stage, spoken);
 
   const read = (words, out) => readText(gpt, [...words].map(gpt.idOf), out);
   const gone = () => off.flatMap((all, b) => all.flatMap((out, e) => (out ? [[b, e]] : [])));
@@ -252,7 +256,7 @@ function render({ model, el: root }) {
       ? `${names} off: ${others}`
       : `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
     remark.textContent = `Tint, underline and number: its expert in layer ${layer + 1}. A line is as thick as the gate’s weight.`;
-    const [amount, words] = out.length ? cost() : ["", "Switch an expert off, and see who takes over"];
+    const [amount, words] = out.length ? cost() : ["", "Switch an expert off, and see who takes over."];
     figure.textContent = amount;
     unit.textContent = words;
     go.textContent = timer ? "Stop" : "Go on";

@@ -11,7 +11,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.layers import GPT
-from moe_tutorial.show.widgets.claim_box import anchor
+from moe_tutorial.show.widgets.cards import percent
+from moe_tutorial.show.widgets.claim_box import anchor, shown
 from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt
 from moe_tutorial.study import CHARACTERS, encode, parameters
 from moe_tutorial.study.claims import Claim
@@ -100,15 +101,15 @@ def still(gpt: GPT, text: str, kicker: str) -> str:
     shares, ids = logits.softmax(-1).topk(5)
     bars = "".join(
         f'<li><span class="moe-mono">{escape(MARKS.get(CHARACTERS[c], CHARACTERS[c]))}</span><span class="moe-track">'
-        f'<i style="width:{100 * p:.1f}%"></i></span><span class="moe-r">{100 * p:.0f} %</span></li>'
+        f'<i style="width:{100 * p:.1f}%"></i></span><span class="moe-r">{percent(p)}</span></li>'
         for p, c in zip(shares.tolist(), ids.tolist(), strict=True)
     )
     said = ", ".join(f"{'space' if c == ' ' else c} {e}" for c, (e, *_) in zip(text, asked[0], strict=True))
     return (
         f'<div class="moe-root"><div class="moe-widget moe-still"><p class="moe-kicker">{kicker}</p>'
         f'<p class="moe-title moe-live-title">Each character is answered by one of eight experts</p>'
-        '<p class="moe-note">Tint, underline and number: its expert in layer 1. With JavaScript you can type here.</p>'
-        '<div class="moe-live"><div class="moe-live-head"></div><div class="moe-live-line" role="img" '
+        '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">Tint, underline and number: its '
+        'expert in layer 1. With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
         f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
         f'<div class="moe-live-cells">{cells}</div></div>'
         f'<div class="moe-live-body"><div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div>'
@@ -170,16 +171,16 @@ class Measured(HtmlDirective):
             "runs from different seeds stand behind them": sum(claim.n_seeds for claim in found if not claim.timed),
         }
         items = "".join(f"<li><b>{number:,}</b> <span>{words}</span></li>" for words, number in figures.items())
-        (shown,) = (claim for claim in found if claim.id == BELIEF)
-        return f'{belief(shown)}<ul class="moe-measured">{items}</ul>'
+        (refuted,) = (claim for claim in found if claim.id == BELIEF)
+        return f'{belief(refuted)}<ul class="moe-measured">{items}</ul>'
 
 
 def belief(claim: Claim) -> str:
     """A belief that a claim refutes: its words, what was measured in its place and in the control, and the link."""
-    control = f" ({escape(claim.control_is)}: {claim.control})" if claim.control else ""
+    (lead, interval), (control, _) = shown(claim.measured), shown(claim.control)
     return (
         f'<div class="moe-belief"><p><small>A belief that turned out false</small>“{escape(claim.refutes)}”</p>'
-        f"<p><b>{claim.measured.mean:.2f}</b> {escape(claim.quantity)} ({escape(claim.unit)}), {claim.n_seeds} seeds. "
-        f"{escape(claim.statement)}{control}. "
+        f"<p><b>{lead}</b> {escape(claim.unit)}: {escape(claim.quantity)}, {interval}, {claim.n_seeds} seeds. "
+        f"{escape(claim.statement)}. The control, {escape(claim.control_is)}: {control}. "
         f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></div>'
     )
