@@ -179,7 +179,7 @@ def test_without_javascript_the_front_page_shows_the_same_sentence(open_page):
     still = open_page("index.html", java_script_enabled=False)
     assert still.locator(".moe-late .moe-title").inner_text() == page.locator(".moe-late .moe-title").inner_text()
     # What moves with JavaScript is compared as it is drawn.
-    for parts in (".moe-live-cell", ".moe-live-tile", ".moe-live-bars li"):
+    for parts in (".moe-live-cell", ".moe-live-tile", ".moe-live-bars .moe-mono", ".moe-live-bars .moe-r"):
         drawn, stood = (each.locator(parts).all_inner_texts() for each in (page, still))
         assert stood == drawn != []
     words = still.locator(".moe-live-line").get_attribute("aria-label")

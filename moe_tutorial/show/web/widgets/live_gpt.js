@@ -255,7 +255,8 @@ function render({ model, el: root }) {
     title.textContent = out.length
       ? `${names} off: ${others}`
       : `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
-    remark.textContent = `Tint, underline and number: its expert in layer ${layer + 1}. A line is as thick as the gate’s weight.`;
+    const line = el("span", {}, " A line is as thick as the gate’s weight.");
+    remark.replaceChildren(`Tint, underline and number: its expert in layer ${layer + 1}.`, line);
     const [amount, words] = out.length ? cost() : ["", "Switch an expert off, and see who takes over."];
     figure.textContent = amount;
     unit.textContent = words;

@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.layers import GPT
+from moe_tutorial.show.web import read
 from moe_tutorial.show.widgets.cards import percent
 from moe_tutorial.show.widgets.claim_box import anchor, shown
 from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt
@@ -18,7 +19,7 @@ from moe_tutorial.study import CHARACTERS, encode, parameters
 from moe_tutorial.study.claims import Claim
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
-from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, place
+from moe_tutorial.tools.site.content.lazy_assets import FOLDER, place
 from moe_tutorial.tools.site.content.trained import trained_gpt
 from moe_tutorial.tools.site.repository import binder, colab
 from moe_tutorial.tools.site.repository import repository as course_address
@@ -27,7 +28,7 @@ FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 SENTENCE = "The 12 monkeys ate 7*8=56 bananas, def f(x):"
 BELIEF = "08.2"  # the claim that refutes the belief named on the front page
-MARKS = {" ": "·", "\n": "⏎"}  # as in live_gpt.js
+MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 
 
 def cards(repository: Path) -> str:
@@ -70,11 +71,12 @@ class Hero(HtmlDirective):
         state = live_gpt(gpt, SENTENCE, title=title, link=True).get_state()
         buffers = [{"path": ["weights"], "data": base64.b64encode(state.pop("weights")).decode()}]
         model = {"model_module": "anywidget", "state": state, "buffers": buffers}
-        link = f'<link rel="stylesheet" href="_static/{FOLDER}/{digest(state["_css"])}.css">'
-        return place(model, link + still(gpt, SENTENCE, title), repository / "_build/assets" / FOLDER)
+        css = read("web/widget.css") + read("web/widgets/live_gpt.css")  # so that the still is there at the first paint
+        still = f"<style>{css}</style>{drawn(gpt, SENTENCE, title)}"
+        return place(model, still, repository / "_build/assets" / FOLDER)
 
 
-def read(gpt: GPT, text: str) -> tuple[torch.Tensor, list[list[list[int]]]]:
+def answers(gpt: GPT, text: str) -> tuple[torch.Tensor, list[list[list[int]]]]:
     """The scores of what follows a text (V,), and the experts that each layer asks for each character, best first.
 
     With the weights that the page computes with.
@@ -84,10 +86,10 @@ def read(gpt: GPT, text: str) -> tuple[torch.Tensor, list[list[list[int]]]]:
     return logits[0, -1], [routing.indices.tolist() for routing in records]
 
 
-def still(gpt: GPT, text: str, kicker: str) -> str:
+def drawn(gpt: GPT, text: str, kicker: str) -> str:
     """What ``live_gpt.js`` draws of a text, as HTML that stands still. ``later``: what types itself with JavaScript."""
-    logits, asked = read(gpt, text)
-    later = text.index(" ", len(text) // 5 + 1)
+    logits, asked = answers(gpt, text)
+    later = text.index(" ", len(text) // 5)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
         f'data-mark="{MARKS.get(c, "")}" style="{_dye(e)}">{escape(c)}</span>'
@@ -100,22 +102,27 @@ def still(gpt: GPT, text: str, kicker: str) -> str:
     )
     shares, ids = logits.softmax(-1).topk(5)
     bars = "".join(
-        f'<li><span class="moe-mono">{escape(MARKS.get(CHARACTERS[c], CHARACTERS[c]))}</span><span class="moe-track">'
+        f'<li><span class="moe-mono">{escape(_marked(CHARACTERS[c]))}</span><span class="moe-track">'
         f'<i style="width:{100 * p:.1f}%"></i></span><span class="moe-r">{percent(p)}</span></li>'
         for p, c in zip(shares.tolist(), ids.tolist(), strict=True)
     )
     said = ", ".join(f"{'space' if c == ' ' else c} {e}" for c, (e, *_) in zip(text, asked[0], strict=True))
     return (
         f'<div class="moe-root"><div class="moe-widget moe-still"><p class="moe-kicker">{kicker}</p>'
-        f'<p class="moe-title moe-live-title">Each character is answered by one of eight experts</p>'
+        '<p class="moe-title moe-live-title">Each character is answered by one of eight experts</p>'
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">Tint, underline and number: its '
         'expert in layer 1. With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
         f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
         f'<div class="moe-live-cells">{cells}</div></div>'
         f'<div class="moe-live-body"><div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div>'
-        f'<div class="moe-live-next"><p class="moe-subtitle">Then it expects</p><ol class="moe-live-bars">{bars}</ol>'
+        f'<div class="moe-live-next"><p class="moe-subtitle">After <span class="moe-mono">'
+        f'{escape(_marked(text[-6:]))}</span> it expects</p><ol class="moe-live-bars">{bars}</ol>'
         '</div></div><div class="moe-live-verdict"></div></div></div></div>'
     )
+
+
+def _marked(text: str) -> str:
+    return text.translate(str.maketrans(MARKS))
 
 
 def _dye(expert: int) -> str:
@@ -127,7 +134,7 @@ def _tiles(text: str, experts: list[list[int]], n_experts: int) -> str:
     often = [Counter(c for c, chosen in zip(text, experts, strict=True) if e in chosen) for e in range(n_experts)]
     return "".join(
         f'<span class="moe-live-tile moe-live-u0" style="{_dye(e)}"><b>{e}</b><span class="moe-mono">'
-        f"{escape(' '.join(MARKS.get(c, c) for c, _ in counts.most_common(4)))}</span></span>"
+        f"{escape(' '.join(_marked(c) for c, _ in counts.most_common(4)))}</span></span>"
         for e, counts in enumerate(often)
     )
 

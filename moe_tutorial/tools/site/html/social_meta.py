@@ -8,7 +8,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from moe_tutorial.tools.site.content.front_page import SENTENCE, read
+from moe_tutorial.tools.site.content.front_page import SENTENCE, answers
 from moe_tutorial.tools.site.content.trained import trained_gpt
 from moe_tutorial.tools.site.html.social_card import CARD, SIZE, draw
 from moe_tutorial.tools.site.repository import pages_address, repository
@@ -62,5 +62,5 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
 def draw_card(app: Sphinx, config: Any) -> None:
     """Draw the picture, before Sphinx copies the static files."""
     file = Path(app.srcdir).parent / "_build/assets" / CARD
-    _, (first, *_) = read(trained_gpt(Path(app.srcdir).parent), SENTENCE)
+    _, (first, *_) = answers(trained_gpt(Path(app.srcdir).parent), SENTENCE)
     draw(SENTENCE, [e for e, *_ in first], config.html_title or config.project, file)
