@@ -72,7 +72,8 @@ def place(model: dict, still: str, target: Path) -> str:
     held = named(target, "moeStates", json.dumps({"state": state, "buffers": buffers}))
     style = digest(css) + ".css"
     (target / style).write_text(css, encoding="utf-8")
-    link = " data-link" if state.get("options", {}).get("link") else ""
+    asked = state.get("options") or state.get("settings") or {}
+    link = " data-link" if asked.get("link") else ""
     return f'<div class="moe-late" data-code="{kind}" data-state="{held}" data-style="{style}"{link}>{still}</div>'
 
 
