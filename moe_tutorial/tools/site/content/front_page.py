@@ -20,13 +20,12 @@ from moe_tutorial.study.claims import Claim
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, place
-from moe_tutorial.tools.site.content.trained import trained_gpt
+from moe_tutorial.tools.site.content.trained import SENTENCE, trained_gpt
 from moe_tutorial.tools.site.repository import binder, colab
 from moe_tutorial.tools.site.repository import repository as course_address
 
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
-SENTENCE = "The 12 monkeys ate 7*8=56 bananas, def f(x):"
 BELIEF = "08.2"  # the claim that refutes the belief named on the front page
 MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 

@@ -8,8 +8,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from moe_tutorial.tools.site.content.front_page import SENTENCE, answers
-from moe_tutorial.tools.site.content.trained import trained_gpt
+from moe_tutorial.tools.site.content.front_page import answers
+from moe_tutorial.tools.site.content.trained import SENTENCE, trained_gpt
 from moe_tutorial.tools.site.html.social_card import CARD, SIZE, draw
 from moe_tutorial.tools.site.repository import pages_address, repository
 
