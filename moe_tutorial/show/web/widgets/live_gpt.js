@@ -2,8 +2,8 @@
 // on an expert switches it off, and the next best takes its characters.
 import { button, el, freshId, mount, note, quietly, redrawOnChange, stillness, subtitle } from "../dom.js";
 import { dye, pattern } from "../draw/shares.js";
-import { readGpt, readText, startText } from "../gpt.js";
-import { percent } from "../words.js";
+import { readGpt, startText } from "../gpt.js";
+import { percent, sum } from "../words.js";
 
 const PACE = 240; // ms a character, while the sentence types itself
 const WRITES = 90; // and while the model goes on
@@ -21,7 +21,7 @@ const mono = (text) => el("span", { className: "moe-mono" }, text);
 function probabilities(logits, temperature = 1) {
   const top = Math.max(...logits);
   const raised = Array.from(logits, (z) => Math.exp((z - top) / temperature));
-  const total = raised.reduce((a, b) => a + b);
+  const total = sum(raised);
   return raised.map((p) => p / total);
 }
 
@@ -33,6 +33,35 @@ function drawsFor(text) {
     let t = Math.imul(state ^ (state >>> 15), 1 | state);
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+/** A function that reads a text: after each character the scores of the next one, how unexpected it was in nats, and whom
+ * each layer asked. It keeps what it has read, so that one more character costs one step. */
+function startReading(gpt, off) {
+  const scores = [];
+  const nats = [];
+  const choices = [];
+  let letters = [];
+  let reader;
+  return (text) => {
+    const next = [...text];
+    const kept = letters.slice(0, next.length).every((c, i) => c === next[i]);
+    if (!kept || !reader) {
+      for (const list of [scores, nats, choices]) list.length = 0;
+      letters = [];
+      reader = startText(gpt, off);
+    }
+    for (const c of next.slice(letters.length)) {
+      const id = gpt.idOf(c);
+      nats.push(letters.length ? -Math.log(probabilities(scores.at(-1))[id]) : 0); // nobody expects the first
+      const read = reader.push(id);
+      scores.push(read.logits);
+      choices.push(read.choices);
+      letters.push(c);
+    }
+    const now = choices.slice(0, next.length);
+    const layers = Array.from({ length: gpt.blocks }, (_, b) => now.map((all) => all[b]));
+    return { scores, choices: layers, nats: sum(nats.slice(0, next.length)) };
   };
 }
 /** What the model writes after a text. */
@@ -217,27 +246,26 @@ function render({ model, el: root }) {
   const stage = el("div", { className: "moe-live" }, svg, head, sentence.node, body, verdict);
   mount(root, el("p", { className: "moe-kicker" }, settings.title), title, stage, spoken);
 
-  const read = (words, out) => readText(gpt, [...words].map(gpt.idOf), out);
+  const usual = startReading(gpt, none);
+  let reading = usual; // with the experts that are off
   const gone = () => off.flatMap((all, b) => all.flatMap((out, e) => (out ? [[b, e]] : [])));
 
   function show(words, at = [...words].length - 1) {
     [text, place] = [words, at];
-    const now = read(text, off);
-    const usual = gone().length ? read(text, none) : now;
-    const total = ({ nats }) => nats.slice(1).reduce((a, b) => a + b, 0);
-    const worse = (total(now) - total(usual)) / Math.max(1, now.nats.length - 1);
-    const moved = [...text].filter((_, i) => gone().some(([b, e]) => usual.choices[b][i].experts.includes(e))).length;
-    seen = { ...now, worse, moved };
+    const now = reading(text);
+    const { nats, choices } = usual(text);
+    const letters = [...text];
+    const moved = letters.filter((_, i) => gone().some(([b, e]) => choices[b][i].experts.includes(e))).length;
+    seen = { ...now, worse: (now.nats - nats) / Math.max(1, letters.length - 1), moved };
     draw();
   }
   function draw() {
-    const { choices, logits } = seen;
+    const { choices, scores } = seen;
     const letters = [...text];
     sentence.draw(letters, choices[layer], place, rest);
     experts.draw(letters, choices, off, place, layer);
-    const until = letters.slice(0, place + 1);
-    const scores = until.length < letters.length ? read(until.join(""), off).logits : logits;
-    next.draw(gpt.characters, scores, marked(until.slice(-6).join("")), letters[place + 1] ?? rest[0]);
+    const before = letters.slice(Math.max(0, place - 5), place + 1).join("");
+    next.draw(gpt.characters, scores[place] ?? [], marked(before), letters[place + 1] ?? rest[0]);
     const way = choices.map((all) => all[place]);
     drawWay(svg, sentence.cells[place], experts.tiles, way);
     say();
@@ -264,7 +292,7 @@ function render({ model, el: root }) {
     go.disabled = !timer && (!text || text.length >= longest);
     then.hidden = !out.length || !text;
     clearTimeout(later);
-    if (!then.hidden) later = setTimeout(lookAhead, 30);
+    if (!then.hidden) later = setTimeout(lookAhead, 150);
   }
   // With and without, after the picture, since it takes as long.
   function lookAhead() {
@@ -312,6 +340,7 @@ function render({ model, el: root }) {
       return;
     }
     off[b][e] = !off[b][e];
+    reading = gone().length ? startReading(gpt, off) : usual;
     layer = b;
     notice.textContent = "";
     show(text, place);
@@ -366,6 +395,7 @@ function render({ model, el: root }) {
       const [b, e] = name.split(".").map(Number);
       if (off[b - 1]?.[e] === false && off[b - 1].filter((out) => !out).length > 1) off[b - 1][e] = true;
     }
+    reading = gone().length ? startReading(gpt, off) : usual;
     layer = Math.min(B, Math.max(1, Math.floor(asked.get("layer")) || 1)) - 1;
     notice.textContent = same ? "" : "This link is from another build of the site: its model had other experts";
     const letters = [...(asked.get("text") ?? "")].filter((c) => gpt.idOf(c) >= 0);
