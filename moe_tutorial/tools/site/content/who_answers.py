@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 
 import torch
-from ipywidgets.embed import embed_data
 from torch import Tensor
 
 from moe_tutorial.layers import GPT, Routing
@@ -19,7 +18,7 @@ from moe_tutorial.show.widgets.live_gpt import dequantised
 from moe_tutorial.study import character_class, decode, encode, route_text, texts
 from moe_tutorial.study.language import without_experts
 from moe_tutorial.tools.site.content.front_page import HtmlDirective
-from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, notice, place
+from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, embedded, notice, place
 from moe_tutorial.tools.site.content.trained import SENTENCE, STEPS, trained
 
 READ = 90 * 64  # characters of test text in each domain: whole pieces of the model's context
@@ -42,11 +41,10 @@ def widget(repository: Path) -> str:
     """The model to type into, and what rounding its weights costs."""
     gpt, loss, rounded = trained(repository)
     shown = live_gpt(gpt, SENTENCE, title="Lesson 08's GPT with experts, in this page")
-    model = embed_data([shown])["manager_state"]["state"][shown.model_id]
     still = notice("A GPT with experts, to type into", drawn(SENTENCE, route_text(dequantised(gpt), encode(SENTENCE))))
     words = f"Trained for {STEPS} steps when this site was built. Test loss: {loss:.4f} nats a character,"
     note = f'<p class="moe-note">{words} and {rounded:.4f} as it runs here, each weight rounded to a byte.</p>'
-    return place(model, still, repository / "_build/assets" / FOLDER) + note
+    return place(embedded(shown), still, repository / "_build/assets" / FOLDER) + note
 
 
 def without(repository: Path) -> str:
