@@ -74,7 +74,7 @@ function goesOn(gpt, text, off, length) {
   const draw = drawsFor(text);
   let { logits } = [...text].map((c) => reader.push(gpt.idOf(c))).at(-1);
   return Array.from({ length }, () => {
-    let left = draw();
+    let left = draw() * (1 - 1e-9); // the parts may sum to a little less than 1
     const p = probabilities(logits, BOLD);
     const id = p.findIndex((part) => (left -= part) < 0);
     ({ logits } = reader.push(id));
@@ -260,7 +260,8 @@ function render({ model, el: root }) {
     const now = reading(text);
     const { nats, choices } = usual(text);
     const letters = [...text];
-    const moved = letters.filter((_, i) => gone().some(([b, e]) => choices[b][i].experts.includes(e))).length;
+    const out = gone();
+    const moved = letters.filter((_, i) => out.some(([b, e]) => choices[b][i].experts.includes(e))).length;
     seen = { ...now, worse: (now.nats - nats) / Math.max(1, letters.length - 1), moved };
     draw();
   }
