@@ -622,7 +622,7 @@ print("multiplications are less than a tenth:", with_it < without / 10)
 # how much worse does the model guess?
 
 # %% tags=["draw", "nbval-ignore-output"]
-unseen = "\n".join(decode(stream[2000:2040]) for stream in data.test)
+unseen = "\n".join(decode(stream[2000:2025]) for stream in data.test)
 live_gpt(
     models["experts"],
     " ".join(unseen.split()),
