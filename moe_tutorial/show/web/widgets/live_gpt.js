@@ -1,6 +1,6 @@
 // A GPT with experts that runs in the page: a sentence, who answers each of its characters, and what comes next. A click
 // on an expert switches it off, and the next best takes its characters.
-import { button, el, freshId, mount, note, quietly, redrawOnChange, stillness, subtitle } from "../dom.js";
+import { button, el, freshId, mount, quietly, redrawOnChange, renew, stillness, subtitle } from "../dom.js";
 import { dye, pattern } from "../draw/shares.js";
 import { readGpt, startText } from "../gpt.js";
 import { percent, sum } from "../words.js";
@@ -16,6 +16,10 @@ const NAMES = { " ": "space", "\n": "line break" };
 
 const inWords = (n) => COUNTS[n] ?? String(n);
 const marked = (text) => text.replace(/[ \n]/g, (c) => MARKS[c]);
+/** Set what differs: a key must not have the page lay out what stays. */
+const put = (node, values) => {
+  for (const [name, value] of Object.entries(values)) if (node[name] !== value) node[name] = value;
+};
 const mono = (text) => el("span", { className: "moe-mono" }, text);
 
 function probabilities(logits, temperature = 1) {
@@ -70,7 +74,7 @@ function goesOn(gpt, text, off, length) {
   const draw = drawsFor(text);
   let { logits } = [...text].map((c) => reader.push(gpt.idOf(c))).at(-1);
   return Array.from({ length }, () => {
-    let left = draw();
+    let left = draw() * (1 - 1e-9); // the parts may sum to a little less than 1
     const p = probabilities(logits, BOLD);
     const id = p.findIndex((part) => (left -= part) < 0);
     ({ logits } = reader.push(id));
@@ -105,13 +109,13 @@ function sentencePart(E, longest) {
         const [e] = choices[i].experts;
         const cell = all[i];
         if (cell.firstChild?.data !== c) cell.replaceChildren(c);
-        cell.className = `moe-live-cell moe-live-u${pattern(e, E)}${i === place ? " moe-live-here" : ""}`;
-        Object.assign(cell.dataset, { e, mark: MARKS[c] ?? "" });
-        cell.style.cssText = dye(e);
+        put(cell, { className: `moe-live-cell moe-live-u${pattern(e, E)}${i === place ? " moe-live-here" : ""}` });
+        if (cell.dataset.e !== String(e)) cell.style.cssText = dye(e);
+        put(cell.dataset, { e: String(e), mark: MARKS[c] ?? "" });
       });
-      rest.textContent = toCome || "\u200b"; // a line of its own after a line break
-      caret.remove();
-      all.at(-1)?.append(caret);
+      put(rest, { textContent: toCome || "\u200b" }); // a line of its own after a line break
+      if (!letters.length) caret.remove();
+      else if (all.at(-1).lastChild !== caret) all.at(-1).append(caret);
       if (area.value !== letters.join("")) area.value = letters.join("");
     },
   };
@@ -144,14 +148,14 @@ function tilesPart({ experts: E, blocks: B }, toggle, choose) {
         tiles[b].forEach((tile, e) => {
           const asked = all[place]?.experts.includes(e);
           const most = [...often[e]].sort((x, y) => y[1] - x[1]).slice(0, 4);
-          tile.className = `moe-live-tile moe-live-u${pattern(e, E)}${asked ? " moe-live-lit" : ""}`;
-          tile.setAttribute("aria-pressed", !off[b][e]);
+          const className = `moe-live-tile moe-live-u${pattern(e, E)}${asked ? " moe-live-lit" : ""}`;
+          put(tile, { className, ariaPressed: String(!off[b][e]) });
           // What is seen in the button is its name, too: its parts say more to those who only hear them.
           const name = `Expert ${e} of layer ${b + 1}, ${off[b][e] ? "off" : "on"}`;
           const asks = most.map(([c]) => NAMES[c] ?? c).join(" ");
-          Object.assign(tile.firstChild, { role: "img", ariaLabel: name });
-          Object.assign(tile.lastChild, { role: "img", ariaLabel: asks ? `(asked by ${asks})` : "(not asked)" });
-          tile.lastChild.textContent = off[b][e] ? "off" : most.map(([c]) => marked(c)).join(" ");
+          const textContent = off[b][e] ? "off" : most.map(([c]) => marked(c)).join(" ");
+          put(tile.firstChild, { role: "img", ariaLabel: name });
+          put(tile.lastChild, { role: "img", ariaLabel: asks ? `(asked by ${asks})` : "(not asked)", textContent });
         });
       });
     },
@@ -171,10 +175,10 @@ function nextPart() {
   return {
     node: el("div", { className: "moe-live-next" }, title, bars),
     draw(characters, logits, before, comes) {
-      title.replaceChildren("After ", mono(before), " it expects");
+      renew(title, document.createTextNode("After "), mono(before), document.createTextNode(" it expects"));
       const p = probabilities(logits);
       const most = [...p.keys()].sort((a, b) => p[b] - p[a]).slice(0, before ? 5 : 0);
-      bars.replaceChildren(...most.map((id) => row(characters[id], p[id], characters[id] === comes)));
+      renew(bars, ...most.map((id) => row(characters[id], p[id], characters[id] === comes)));
     },
   };
 }
@@ -222,7 +226,8 @@ function render({ model, el: root }) {
   let later = 0;
 
   const title = el("p", { className: "moe-title moe-live-title" });
-  const remark = note();
+  const tint = el("span");
+  const remark = el("p", { className: "moe-note" }, tint, el("small", {}, " A line is as thick as the gate’s weight."));
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "moe-live-ways");
   svg.setAttribute("aria-hidden", "true");
@@ -255,7 +260,8 @@ function render({ model, el: root }) {
     const now = reading(text);
     const { nats, choices } = usual(text);
     const letters = [...text];
-    const moved = letters.filter((_, i) => gone().some(([b, e]) => choices[b][i].experts.includes(e))).length;
+    const out = gone();
+    const moved = letters.filter((_, i) => out.some(([b, e]) => choices[b][i].experts.includes(e))).length;
     seen = { ...now, worse: (now.nats - nats) / Math.max(1, letters.length - 1), moved };
     draw();
   }
@@ -280,15 +286,13 @@ function render({ model, el: root }) {
       out.length > 1 ? `${out.length} experts are` : out.map(([b, e]) => `Expert ${e} of layer ${b + 1} is`);
     const { moved } = seen;
     const others = moved ? `others answer ${moved} of ${[...text].length} characters` : "no character here asks for it";
-    title.textContent = out.length
-      ? `${names} off: ${others}`
-      : `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
-    const line = el("span", {}, " A line is as thick as the gate’s weight.");
-    remark.replaceChildren(`Tint, underline and number: its expert in layer ${layer + 1}.`, line);
+    const all = `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
+    put(title, { textContent: out.length ? `${names} off: ${others}` : all });
+    put(tint, { textContent: `Tint, underline and number: its expert in layer ${layer + 1}.` });
     const [amount, words] = out.length ? cost() : ["", "Switch an expert off, and see who takes over."];
-    figure.textContent = amount;
-    unit.textContent = words;
-    go.textContent = timer ? "Stop" : "Go on";
+    put(figure, { textContent: amount });
+    put(unit, { textContent: words });
+    put(go, { textContent: timer ? "Stop" : "Go on" });
     go.disabled = !timer && (!text || text.length >= longest);
     then.hidden = !out.length || !text;
     clearTimeout(later);
