@@ -18,6 +18,7 @@
 # has a feed-forward network, and a mixture takes its place. Nothing else changes.
 
 # %% tags=["setup"]
+import copy
 import textwrap
 
 import numpy as np
@@ -37,10 +38,10 @@ from moe_tutorial.show import (
     Line,
     draw_curves,
     is_narrow,
+    live_gpt,
     picture,
     table,
     token_path,
-    token_view,
 )
 from moe_tutorial.study import (
     CHARACTER_CLASSES,
@@ -63,17 +64,43 @@ from moe_tutorial.study import (
 from moe_tutorial.study.systems import comparison
 
 torch.set_num_threads(1)  # small models are fastest on one thread
-E = 8
+E, STEPS, seed = 8, 600, seeds(1)[0]
 
 # %% [markdown]
-# Here is a GPT with experts that has not learned anything yet. Its input is the word *mixture*, character by character.
-# This is the way that one of them takes:
+# Here is one. It reads character by character, guesses the next, and each block asks one of its eight experts for each
+# character. In JupyterLab it learns on your machine, while the next cell runs. Then type into it, and switch off an expert.
+
+# %% tags=["measure"]
+# Train a GPT with experts, in half a minute or a little more.
+data = texts()  # a text of your own joins in: texts(own={"mine": "my_text.txt"})
+moe_config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=E)
+
+
+def trained(name, config):
+    """A new GPT that learns from `data`, and its test loss on the way."""
+    torch.manual_seed(seed)
+    model = GPT(config)
+    run = train_gpt(model, data, seed=seed, steps=STEPS, every=50)
+    return model, list(progress(run, STEPS // 50 + 1, name))
+
+
+models, history = {}, {}
+models["experts"], history["experts"] = trained("experts", moe_config)
 
 # %% tags=["draw", "nbval-ignore-output"]
-word, place = "mixture", 3
-torch.manual_seed(seeds(1)[0])
-newborn = GPT(GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=E))
-routings = newborn(encode(word)[None])[-1]  # one for each block
+live_gpt(
+    models["experts"],
+    "The 12 monkeys ate 7*8=56 bananas, def f(x):",
+    title="A GPT with experts, trained for this lesson",
+)
+
+# %% [markdown]
+# The letter x of *mixture*, on its way through the first of the two blocks:
+
+# %% tags=["draw", "nbval-ignore-output"]
+word, place = "mixture", 2
+with torch.no_grad():
+    routings = models["experts"](encode(word)[None])[-1]  # one for each block
 token_path(routings[0], place, name=f"the letter {word[place]}, in the first block,")
 
 # %% [markdown]
@@ -84,7 +111,6 @@ token_path(routings[0], place, name=f"the letter {word[place]}, in the first blo
 # machine already. A token is one character; there are 96.
 
 # %%
-data = texts()  # a text of your own joins in: texts(own={"mine": "my_text.txt"})
 print("domains:", ", ".join(data.names))
 print("characters to train on, for each:", data.train.shape[1])
 print("back and forth:", decode(encode("7*8=56\n")) == "7*8=56\n")
@@ -142,9 +168,6 @@ mine = MyBlock(64, 4, MixtureOfExperts(64, 128, E, 1, activation="gelu"))
 #
 # The package's GPT is made of such blocks, and its config's `feed_forward` makes the swap. Give its first block the
 # parameters of ours, and the numbers have to agree.
-
-# %% tags=["measure"]
-moe_config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=E)
 
 # %% tags=["measure"]
 block = GPT(moe_config).blocks[0]
@@ -230,19 +253,17 @@ def my_train(model, steps, seed):
     return loss_by_domain(model, data)
 
 
-def build(config, seed):
-    torch.manual_seed(seed)
-    return GPT(config)
-
-
 # %% tags=["measure"]
-seed = seeds(1)[0]
-by_hand = my_train(build(moe_config, seed), 10, seed)
-*_, last = train_gpt(build(moe_config, seed), data, seed=seed, steps=10, every=10)
+torch.manual_seed(seed)
+one = GPT(moe_config)
+other = copy.deepcopy(one)
+by_hand = my_train(one, 10, seed)
+*_, last = train_gpt(other, data, seed=seed, steps=10, every=10)
 print("same losses as the package's:", torch.allclose(by_hand, last.loss, atol=1e-3))
 
 # %% [markdown]
-# Now both, for 600 steps, on the same pieces of text. In JupyterLab a bar shows how far they are.
+# The GPT at the top of this page learned so, for 600 steps. Now the dense one, on the same pieces of text. In JupyterLab a
+# bar shows how far it is.
 #
 # The loss is in **nats**: with a loss of $L$, the right character got a probability of $e^{-L}$, in the geometric mean. One
 # nat is 1.44 bits.
@@ -265,15 +286,10 @@ guess(
 # And which after the same *time*? Keep that answer to yourself: the time is your machine's affair.
 
 # %% tags=["measure", "08.steps"]
-STEPS = 600
-models, history = {}, {}
-for name, config in {"dense": dense_config, "experts": moe_config}.items():
-    models[name] = build(config, seed)
-    run = train_gpt(models[name], data, seed=seed, steps=STEPS, every=50)
-    history[name] = list(progress(run, STEPS // 50 + 1, name))
+models["dense"], history["dense"] = trained("dense", dense_config)
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "08.steps"]
-ends = {name: snapshots[-1].loss for name, snapshots in history.items()}
+ends = {name: history[name][-1].loss for name in ("dense", "experts")}
 lead = float(ends["dense"].mean() - ends["experts"].mean())
 table(
     ["test loss, nats a character", *data.names, "mean"],
@@ -601,42 +617,32 @@ print("multiplications are less than a tenth:", with_it < without / 10)
 # %% [markdown]
 # ## Who handles what?
 #
-# Here is text that the model never saw. Each character carries the colour and the number of the expert that handled it.
-# Point at a character to follow it through the blocks; point at an expert to see only its characters. Then change the
-# block.
-
-
-# %% tags=["measure"]
-def routed(model, text):
-    """Experts, weights and probabilities, each (blocks, characters, ...)."""
-    blocks = route_text(model, encode(text))
-    fields = ("indices", "weights", "probs")
-    return [torch.stack([getattr(r, field) for r in blocks]) for field in fields]
-
-
-LENGTH = 192
-text = "".join(decode(stream[:LENGTH]) for stream in data.test)
-indices, weights, probs = routed(models["experts"], text)
-print("blocks, characters, experts each:", *indices.shape)
+# Here is text that the model never saw, some of each kind. Each character carries the colour and the number of the expert
+# that took it. Write lines of your own, then switch off the expert that takes most of the digits: who takes them now, and
+# how much worse does the model guess?
 
 # %% tags=["draw", "nbval-ignore-output"]
-token_view(
-    text,
-    indices,
-    weights,
-    E,
-    labels=[(name, LENGTH) for name in data.names],
-    probs=probs,
-    title="A GPT with experts, trained above, on text that it never saw",
+unseen = "\n".join(decode(stream[2000:2025]) for stream in data.test)
+live_gpt(
+    models["experts"],
+    " ".join(unseen.split()),
+    title="The same GPT, on text that it never saw",
 )
 
 # %% [markdown]
-# Does any expert prefer spaces, digits, line ends, or one domain? Nobody told them what a digit is.
+# Does any expert prefer spaces, digits, signs, or one domain? Nobody told them what a digit is.
 
 # %% [markdown]
 # Is this structure, or do we see faces in clouds? That needs numbers, and more than one run.
 #
-# ### Further: who takes how much of this text
+# ### Further: who takes how much
+
+# %% tags=["measure"]
+LENGTH = 192
+text = "".join(decode(stream[:LENGTH]) for stream in data.test)
+routings = route_text(models["experts"], encode(text))
+indices = torch.stack([routing.indices for routing in routings])
+print("blocks, characters, experts each:", *indices.shape)
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 kinds = character_class(encode(text))
@@ -780,13 +786,13 @@ claim(
 # ## Try it
 #
 # 1. Pick two experts of 64 neurons each: `GPTConfig(..., d_hidden=64, top_k=2)`. Is the active cost the same? Train it,
-#    and look at the token view. What changes for the spaces?
+#    and look at who answers. What changes for the spaces?
 # 2. Take the balance away: `train_gpt(..., balance=0)`. Do experts die, as in lesson 05? And what becomes of the loss?
 # 3. Give the dense model eight times the neurons, `d_hidden=8 * 128`. It has the *total* size of the mixture then: is it
 #    better, and what does a step cost?
 # 4. Add a text of your own as a fourth domain. Does it get an expert of its own?
 # 5. Freeze the routers before training: call `requires_grad_(False)` on `feed_forward.router` of each of `model.blocks`.
-#    What does the loss say, and what the token view?
+#    What does the loss say, and who answers now?
 #
 # ## Recap
 #

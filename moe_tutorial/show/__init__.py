@@ -18,9 +18,9 @@ from moe_tutorial.show.widgets.cards import (
 from moe_tutorial.show.widgets.claim_box import display_box
 from moe_tutorial.show.widgets.claim_list import show_claims
 from moe_tutorial.show.widgets.explorable import explorable, scatter
+from moe_tutorial.show.widgets.live_gpt import live_gpt
 from moe_tutorial.show.widgets.sweep import sweep
 from moe_tutorial.show.widgets.token_path import token_path
-from moe_tutorial.show.widgets.token_view import token_view
 from moe_tutorial.study.claims import show_claims_with
 from moe_tutorial.study.environment import interactive
 

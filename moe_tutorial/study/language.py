@@ -1,14 +1,15 @@
 """Train a GPT on texts of several domains, and measure its loss on each of them."""
 
+import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from moe_tutorial.layers import GPT, Descent, Routing, switch_loss
+from moe_tutorial.layers import GPT, Descent, Router, Routing, switch_loss
 from moe_tutorial.layers.checks import check_count
 from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import Texts
@@ -127,3 +128,37 @@ def unseen_windows(model: GPT, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
     """The pieces of test text for :func:`loss_by_domain`, as :func:`windows` returns them: always the same."""
     generator = torch.Generator().manual_seed(0)
     return windows(texts.test, TEST_WINDOWS * len(texts.names), model.config.context, generator)
+
+
+def without_experts(model: GPT, off: Sequence[Sequence[bool]]) -> GPT:
+    """A copy of a GPT with experts whose routers never ask those that are off: the next best takes the token.
+
+    Args:
+        model: a GPT with mixtures, whose routers are ``Router``.
+        off: for each block, a truth value for each expert; at least one expert of a block stays on.
+
+    Raises:
+        ValueError: ``off`` has another shape, or all experts of a block are off.
+    """
+    reduced = copy.deepcopy(model)
+    gone = torch.as_tensor(off, dtype=torch.bool)
+    if gone.shape != (shape := (len(model.blocks), model.config.n_experts)):
+        raise ValueError(f"off has shape {tuple(gone.shape)}; allowed is {shape}, the blocks and their experts")
+    if gone.all(1).any():
+        raise ValueError(f"off has all experts of block {int(gone.all(1).nonzero()[0]) + 1}; one has to answer")
+    for block, experts in zip(reduced.blocks, gone, strict=True):
+        block.feed_forward.router = _Reduced(block.feed_forward.router, experts)
+    return reduced
+
+
+class _Reduced(nn.Module):
+    """A router whose logits are minus infinity for the experts that are off."""
+
+    def __init__(self, router: Router, off: Tensor):
+        super().__init__()
+        self.router = router
+        self.register_buffer("off", off)
+
+    def forward(self, x: Tensor) -> Routing:
+        logits = self.router(x).logits.masked_fill(self.off, -torch.inf)
+        return Routing(logits, *self.router.pick(logits))

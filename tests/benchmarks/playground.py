@@ -7,9 +7,11 @@ processor's other work is felt, so the rate per second of processor time stands 
 
 Then Chromium opens the page from a server on this machine: steps and paints a second while it trains, and the time from
 a key press on a slider to the paint of the first picture that was computed with the new setting (a picture says which
-move it has obeyed).
+move it has obeyed). Last, the GPT that runs in the page, in the size of lesson 08's: the time from a key to the paint
+of the text with its experts, and the same with an expert switched on or off.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -21,9 +23,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import CDPSession, Page, sync_playwright
 
-from moe_tutorial.show import playground
+from moe_tutorial.layers import GPT, GPTConfig
+from moe_tutorial.show import live_gpt, playground
+from moe_tutorial.study import CHARACTERS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
@@ -107,6 +111,16 @@ CLOCK = """() => {
     setTimeout(() => took.push(performance.now() - begun)); // drawn in an animation frame: painted by then
   }).observe(root, { attributeFilter: ["data-serial"] });
 }"""
+TYPED = """() => {
+  window.took = [];
+  let pressed = 0;
+  addEventListener("keydown", () => (pressed = performance.now()), true);
+  new MutationObserver(() => {
+    const begun = pressed;
+    pressed = 0; // what is drawn later is no answer to this key
+    if (begun) requestAnimationFrame(() => setTimeout(() => took.push(performance.now() - begun)));
+  }).observe(document.querySelector("main"), { subtree: true, childList: true, attributes: true, characterData: true });
+}"""
 STAND = "(({ step, paints }) => [+step, +paints, performance.now()])(document.querySelector('.moe-root').dataset)"
 
 
@@ -125,6 +139,11 @@ def moved(tab: Page, slider: str) -> str:
         tab.keyboard.press("ArrowLeft" if i % 6 > 2 else "ArrowRight")
         tab.wait_for_timeout(90 + 7 * (i % 10))  # so that the presses do not fall in step with the frames
     tab.wait_for_timeout(300)
+    return percentiles(tab)
+
+
+def percentiles(tab: Page) -> str:
+    """The median and the 95th percentile of what the tab took."""
     took = sorted(tab.evaluate("took"))
     return f"{took[len(took) // 2]:4.0f} ms{took[int(0.95 * len(took))]:5.0f} ms"
 
@@ -168,6 +187,42 @@ def page() -> None:
         server.shutdown()
 
 
+def busy(tools: CDPSession) -> float:
+    """Seconds of processor time that the page's thread has worked: a busy machine does not make them more."""
+    return next(m["value"] for m in tools.send("Performance.getMetrics")["metrics"] if m["name"] == "TaskDuration")
+
+
+def gpt() -> None:
+    """The GPT that runs in the page. Its weights are drawn: what they are changes no time."""
+    widget = live_gpt(GPT(GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)), "A text to begin with, ")
+    sizes = [
+        len(part) / 1000 for part in (widget._esm.encode(), widget._css.encode(), base64.b64encode(widget.weights))
+    ]
+    print("\nGPT: code {:.0f} kB, style {:.0f} kB, weights {:.0f} kB".format(*sizes))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+        tab.set_content(page_of(widget))
+        tab.evaluate(TYPED)
+        tools = tab.context.new_cdp_session(tab)
+        tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+        print(f"{'key press to paint':32}{'p50':>7}{'p95':>8}{'CPU':>10}   of {PRESSES} presses")
+        for name, target, keys in (
+            ("a character", tab.get_by_role("textbox"), "and so on to 12+34=46, "),
+            ("an expert on or off", tab.get_by_role("button", name="Expert 3 of layer 1"), ["Enter"]),
+        ):
+            target.focus()
+            target.press("End")
+            tab.evaluate("took.length = 0")
+            before = busy(tools)
+            for i in range(PRESSES):
+                tab.keyboard.press(keys[i % len(keys)])
+                tab.wait_for_timeout(90 + 7 * (i % 10))
+            print(f"{name:32}{percentiles(tab)}{1000 * (busy(tools) - before) / PRESSES:7.0f} ms", flush=True)
+        browser.close()
+
+
 if __name__ == "__main__":
     engine()
     page()
+    gpt()

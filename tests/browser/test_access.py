@@ -135,10 +135,9 @@ def test_no_width_of_screen_scrolls_sideways(open_page, name):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize(("width", "height"), [(360, 640), (390, 740)])
-def test_a_phones_first_screen_has_the_map_and_play(open_page, width, height):
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (390, 740)])
+def test_a_phones_first_screen_has_the_sentence_and_a_layer_of_experts(open_page, width, height):
     page = reads(open_page, "index", width=width, height=height)
-    for part in (page.locator(".moe-hero-map"), page.get_by_role("button", name="Play", exact=True)):
+    for part in (page.locator("textarea"), page.locator(".moe-live-layer").first):
         box = part.bounding_box()
         assert box["y"] + box["height"] <= height
-    assert page.locator(".moe-hero-map").bounding_box()["width"] >= 220

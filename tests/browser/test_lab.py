@@ -23,11 +23,20 @@ from moe_tutorial.show import picture
 picture(lambda figure, theme: figure.subplots().plot([0, 1]), "A line rises", alt="A line that rises.")
 """
 
+TYPE = """
+from moe_tutorial.layers import GPT, GPTConfig
+from moe_tutorial.show import live_gpt
+from moe_tutorial.study import CHARACTERS
+
+live_gpt(GPT(GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=8)), "a b", link=True)
+"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab with copies of two lessons and the claims, a sweep and a picture."""
+    """The address of a JupyterLab with copies of two lessons and the claims, a sweep, a picture and a GPT."""
     home = tmp_path_factory.mktemp("lab")
+    (home / "type.ipynb").write_text(notebook(TYPE), encoding="utf-8")
     (home / "sweep.ipynb").write_text(notebook(SWEEP), encoding="utf-8")
     (home / "picture.ipynb").write_text(notebook(PICTURE), encoding="utf-8")
     for name in (FIRST, LESSON, ROOT / "notebooks" / "claims.ipynb"):
@@ -49,6 +58,23 @@ def test_a_sweep_asks_the_kernel_survives_an_error_and_shows_the_latest_move(pag
     for key in ["Home", *["ArrowRight"] * 9, "End"]:  # faster than the kernel answers
         move(page, slider, key)
     out.get_by_text("twice 40 is 80").wait_for()
+
+
+def test_letters_typed_to_a_gpt_are_no_commands_of_jupyterlab(page, lab):
+    """There, a and b add cells, x cuts one, and a link would lose its fragment."""
+    run_all(page, lab, "type.ipynb")
+    area = page.get_by_role("textbox", name="Type into this sentence.")
+    area.click()
+    page.keyboard.press("End")
+    page.keyboard.type("bax dd")
+    assert area.input_value().endswith("bax dd")
+    assert page.locator(".jp-CodeCell").count() == 1
+    expert = page.locator(".moe-live-tile").first
+    expert.focus()
+    page.keyboard.press("Enter")
+    assert expert.get_attribute("aria-pressed") == "false"
+    assert page.locator(".moe-live-verdict b").inner_text() != ""
+    assert page.get_by_role("button", name="Link").count() == 0
 
 
 def test_the_first_instruction_works_on_a_fresh_kernel(page, lab):

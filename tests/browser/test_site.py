@@ -49,6 +49,13 @@ SHOWN = """el => [el.innerText, ...[...el.querySelectorAll('canvas')].map(c => c
 DRAWING = "el => [...el.querySelectorAll('.cartesianlayer, .legend')].map(part => part.outerHTML).join()"
 ACTIVE = "el => el.querySelector('.moe-plot').layout.sliders[0].active ?? 0"
 
+# By how much the page has moved under the reader's eyes (cumulative layout shift).
+SHIFTED = """new Promise((done) => {
+  const add = (list) => done(list.getEntries().reduce((sum, shift) => sum + shift.value, 0));
+  new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(0), 500); // there was none
+})"""
+
 WAYS = (("http", "light"), ("file", "dark"))  # each page goes one of them, nightly both
 VISITS = [
     pytest.param((name, *way), marks=() if (page + number) % 2 == 0 else pytest.mark.nightly)
@@ -85,7 +92,7 @@ def test_a_page_asks_nothing_of_another_host_and_shows_all_in_its_theme(page):
         for box in page.locator(kind).all():
             if kind == ".moe-plotly .main-svg" or box.is_visible():
                 assert box.bounding_box()["width"] > 100, kind
-    for figure in page.locator(".moe-figure:not(:has(table, svg))").all():
+    for figure in page.locator(".moe-figure:not(:has(table, svg, [role=list]))").all():
         drawn = [image for image in figure.locator("img").all() if image.is_visible()]
         assert len(drawn) == 1
         assert drawn[0].evaluate("image => image.naturalWidth") > 0
@@ -147,19 +154,51 @@ def test_a_page_works_under_its_own_policy_and_runs_no_script_that_the_build_doe
         assert page.evaluate("window.planted") is None
 
 
-def test_on_the_front_page_four_experts_divide_the_plane_when_asked_to(open_page):
-    """Nothing moves by itself, and Play works for readers who want little motion too."""
-    page = open_page("index.html", reduced_motion="reduce")
-    page.wait_for_timeout(500)  # nothing may happen
-    hero = page.locator(".moe-late .moe-root")
-    assert hero.get_attribute("data-step") == "0"
-    page.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_function("document.querySelector('.moe-root').dataset.step >= 60")
-    page.get_by_role("button", name="Pause").click()
-    step = int(hero.get_attribute("data-step"))
-    assert page.locator(".moe-hero .moe-title").inner_text().startswith(f"After {step} steps the four get")
+def test_the_front_page_types_and_holds_still_while_it_loads(open_page):
+    """A sentence is there from the beginning. What comes late takes the place of what stood for it."""
+    page = open_page("index.html")
+    page.locator(".moe-late[data-mounted]").wait_for()
+    area = page.get_by_role("textbox", name="Type into this sentence.")
+    first = area.input_value()
+    page.wait_for_function("n => document.querySelector('textarea').value.length > n + 2", arg=len(first))
+    assert page.evaluate(SHIFTED) < 0.05
+    area.press_sequentially("7*8=")
+    assert area.input_value().endswith("7*8=")
+    title = page.locator(".moe-late .moe-title")
+    assert title.inner_text() == "Each character is answered by one of eight experts"
+    page.locator(".moe-live-lit").first.click()
+    assert "is off: others answer" in title.inner_text()
+    assert re.match(r"\d\.\d\d nats a character (worse|better)$", page.locator(".moe-live-verdict p").inner_text())
     assert page.locator(".moe-lessons li").count() == len(LESSONS)
     assert page.wrong == []
+
+
+def test_without_javascript_the_front_page_shows_the_same_sentence(open_page):
+    page = open_page("index.html", reduced_motion="reduce")
+    page.locator(".moe-late[data-mounted]").wait_for()
+    still = open_page("index.html", java_script_enabled=False)
+    assert still.locator(".moe-late .moe-title").inner_text() == page.locator(".moe-late .moe-title").inner_text()
+    # What moves with JavaScript is compared as it is drawn.
+    for parts in (".moe-live-cell", ".moe-live-tile", ".moe-live-bars .moe-mono", ".moe-live-bars .moe-r"):
+        drawn, stood = (each.locator(parts).all_inner_texts() for each in (page, still))
+        assert stood == drawn != []
+    words = still.locator(".moe-live-line").get_attribute("aria-label")
+    asked = page.locator(".moe-live-cell").evaluate_all("(all) => all.map((c) => c.dataset.e)")
+    assert [part.split(" ")[-1] for part in words.split(": ", 1)[1].split(", ") if part] == asked
+
+
+def test_a_link_to_a_sentence_opens_it_in_a_fresh_window(open_page):
+    page = open_page("index.html", reduced_motion="reduce")
+    page.locator(".moe-late[data-mounted]").wait_for()
+    page.locator(".moe-live-lit").last.click()
+    page.get_by_role("button", name="Link").click()
+    expect(page.locator(".moe-live-head [role=status]")).not_to_be_empty()
+    fresh = open_page(f"index.html#{page.url.split('#')[1]}")
+    off = fresh.locator(".moe-live-tile[aria-pressed=false]")
+    expect(off).to_have_count(1)
+    verdicts = [each.locator(".moe-live-verdict p").inner_text() for each in (page, fresh)]
+    assert verdicts[0] == verdicts[1]
+    assert fresh.wrong == page.wrong == []
 
 
 def test_every_claim_of_every_lesson_stands_on_the_page_of_claims(open_page):
@@ -173,7 +212,11 @@ def test_every_claim_of_every_lesson_stands_on_the_page_of_claims(open_page):
     page.locator(".moe-claim a").first.click()
     page.wait_for_url("**#claim-*")
     expect(page.locator(":target")).to_be_visible()
-    assert open_page("index.html").locator(".moe-measured b").first.inner_text() == str(len(claims))
+    front = open_page("index.html")
+    assert front.locator(".moe-measured b").first.inner_text() == str(len(claims))
+    front.locator(".moe-belief a").click()
+    front.wait_for_url("**/claims.html#claim-*")
+    assert front.locator(":target.refutes").is_visible()
 
 
 def test_a_link_to_an_experiment_opens_it(open_page, site):

@@ -612,6 +612,13 @@ MISTAKES = {
         "return pieces[:, :-1], pieces[:, :-1], domains",
         (LANGUAGE + "test_windows_are_pieces_of_their_domain_and_targets_come_next",),
     ),
+    "off-after-the-softmax": Mistake(
+        "an expert that is off leaves its share of the probabilities to nobody",
+        "study/language.py",
+        "Routing(logits, *self.router.pick(logits))",
+        "self.router(x)._replace(logits=logits, indices=logits.topk(self.router.top_k).indices)",
+        (LANGUAGE + "test_where_an_expert_is_off_the_next_best_takes_its_tokens",),
+    ),
     "standardised-by-the-test-set": Mistake(
         "pixels are standardised with the test set's own mean",
         "study/data.py",

@@ -18,6 +18,7 @@ const engine = Object.assign(
       "experiment/hash",
       "experiment/run",
       "../web/routing",
+      "../web/gpt",
       "pytorch",
       "../web/words",
       "../web/ask/answers",
@@ -30,6 +31,14 @@ const parameters = (model) =>
   Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
 
 const jobs = {
+  // What the GPT of these weights says of a text: at once, and its scores after each character that is pushed.
+  gpt({ settings, weights, ids, off }) {
+    const gpt = engine.readGpt(settings, new DataView(Uint8Array.from(Buffer.from(weights, "base64")).buffer));
+    const reader = engine.startText(gpt, off);
+    const pushed = ids.map((id) => reader.push(id).logits);
+    return { ...engine.readText(gpt, ids, off), pushed, known: gpt.characters.map(gpt.idOf), unknown: gpt.idOf("é") };
+  },
+
   // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of steps.
   golden({ cases, rows, noise, stops }) {
     return cases.map(({ settings, start, knocked }) => {

@@ -22,6 +22,7 @@ from moe_tutorial.study import (
     train_gpt,
     windows,
 )
+from moe_tutorial.study.language import without_experts
 
 N = 20_000
 
@@ -182,3 +183,19 @@ def test_a_texts_records_are_those_of_its_pieces_in_evaluation(data, options):
                 torch.testing.assert_close(field, torch.cat(parts).detach(), atol=1e-5, rtol=1e-5)
                 assert len(field) == length
                 assert not field.requires_grad
+
+
+@torch.no_grad()
+def test_where_an_expert_is_off_the_next_best_takes_its_tokens(data):
+    model, text = tiny(feed_forward="moe", n_experts=4, top_k=2).eval(), data.test[:1, :16]
+    (before, _), (after, behind) = model(text)[2], without_experts(model, [[1, 0, 0, 0], [0, 1, 0, 0]])(text)[2]
+    assert (before.indices == 0).any()
+    rest = before.logits[:, 1:].softmax(-1).topk(2)  # among those that are on
+    assert torch.equal(after.indices, rest.indices + 1)
+    torch.testing.assert_close(after.weights, rest.values)
+    assert not (behind.indices == 1).any()
+    nobody = without_experts(model, [[False] * 4] * 2)
+    torch.testing.assert_close(nobody(text)[0], model(text)[0])
+    for off, message in (([[1, 0]] * 2, r"shape \(2, 2\); allowed is \(2, 4\)"), ([[0] * 4, [1] * 4], "of block 2")):
+        with pytest.raises(ValueError, match=message):
+            without_experts(model, off)

@@ -52,7 +52,7 @@ def test_every_lesson_is_on_the_site():
     pages = [page["file"] for page in toc]
     lessons = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
     further = ["glossary", "notation", "sources", "instructors"]
-    assert pages == ["index", *lessons, "playground", "how_fast", "claims", *further]
+    assert pages == ["index", *lessons, "playground", "who_answers", "how_fast", "claims", *further]
 
 
 def workflow(name: str) -> dict:

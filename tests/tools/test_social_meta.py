@@ -3,7 +3,6 @@
 import re
 import struct
 
-import numpy as np
 import pytest
 
 from moe_tutorial.tools.site.html import social_card
@@ -42,9 +41,8 @@ def test_github_publishes_there(repository, address):
 
 
 def test_the_card_has_the_size_that_those_who_show_it_ask_for(tmp_path):
-    probs = np.full((16, 4), 0.1)
-    probs[np.arange(16), np.arange(16) // 4] = 0.7
-    social_card.draw(probs, "Mixture of experts, measured", tmp_path / "card.png")
+    text = "The 12 monkeys ate 7*8=56 bananas, def f(x):"
+    social_card.draw(text, [ord(c) % 8 for c in text], "Mixture of experts, measured", tmp_path / "card.png")
     content = (tmp_path / "card.png").read_bytes()
     assert struct.unpack(">II", content[16:24]) == (1200, 630)
     assert len(content) < 300_000

@@ -13,7 +13,16 @@ from sphinx.errors import ExtensionError
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
 from moe_tutorial.tools.site import repository
-from moe_tutorial.tools.site.content import cells, claims, front_page, glossary, katex, playground_links, sources
+from moe_tutorial.tools.site.content import (
+    cells,
+    claims,
+    front_page,
+    glossary,
+    katex,
+    playground_links,
+    sources,
+    who_answers,
+)
 from moe_tutorial.tools.site.html import not_found, postprocess, redirects, social_meta
 
 STATIC = Path(__file__).parent / "static"
@@ -75,6 +84,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("measured", front_page.Measured)
     app.add_directive("run", front_page.Run)
     app.add_directive("sources", sources.Sources)
+    app.add_directive("who-answers", who_answers.WhoAnswers)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_html_math_renderer("katex", (katex.visit, None), (katex.visit, None))
     app.connect("doctree-read", cells.fold, priority=400)  # before Sphinx collects the table of contents

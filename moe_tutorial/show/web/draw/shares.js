@@ -16,7 +16,7 @@ export const number = (e, dead = false) =>
 /** A list item: an expert's number, a bar that fills `part` of its track, with a line at `fair`, and a text.
  * @param {number} e @param {boolean} patterned
  * @param {{ dead: boolean, part: number, fair?: number, words: Node | string }} bar */
-export function barRow(e, patterned, { dead, part, fair, words }) {
+function barRow(e, patterned, { dead, part, fair, words }) {
   const colour = dead ? "--c:var(--moe-border);" : "";
   const style = `${dye(e)};${colour}width:${(100 * part).toFixed(1)}%`;
   const track = el("span", { className: "moe-track" }, el("i", { className: `moe-p${patterned ? e >> 2 : 0}`, style }));

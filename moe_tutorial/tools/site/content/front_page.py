@@ -1,44 +1,33 @@
-"""The front page's directives: the animated figure, the numbers of claims, how to run the course, and its map."""
+"""The front page's directives: the GPT to type into, what is measured, how to run the course, and its map."""
 
-from functools import cache
+import base64
+from collections import Counter
 from html import escape
 from pathlib import Path
 
-import numpy as np
 import torch
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from moe_tutorial.layers import MixtureOfExperts, switch_loss
-from moe_tutorial.show import grid, region_map
-from moe_tutorial.show.web import bundle, style
-from moe_tutorial.study import regimes_2d, train
+from moe_tutorial.layers import GPT
+from moe_tutorial.show.web import read
+from moe_tutorial.show.widgets.cards import percent
+from moe_tutorial.show.widgets.claim_box import anchor, shown
+from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt
+from moe_tutorial.study import CHARACTERS, encode, parameters
+from moe_tutorial.study.claims import Claim
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
-from moe_tutorial.tools.site.content.lazy_assets import FOLDER, digest, notice, place
+from moe_tutorial.tools.site.content.lazy_assets import FOLDER, place
+from moe_tutorial.tools.site.content.trained import SENTENCE, trained_gpt
 from moe_tutorial.tools.site.repository import binder, colab
 from moe_tutorial.tools.site.repository import repository as course_address
 
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
-
-
-@cache
-def divided() -> tuple[np.ndarray, str]:
-    """Train four experts on a plane. Returns the router's probabilities (40 * 40, 4), and a map of regions as HTML."""
-    torch.set_num_threads(1)
-    plane = regimes_2d(seed=0)
-    trained = train(
-        lambda: MixtureOfExperts(2, 8, n_experts=4, top_k=1, d_out=2),
-        plane,
-        [0],
-        learning_rate=0.02,
-        penalty=lambda routing: 0.1 * switch_loss(routing),
-    )
-    places = grid(plane.x_train, 40)
-    probs = trained.routing(places).probs[0].numpy()
-    return probs, region_map(probs, places, plane.x_train[:120], plane.y_train[:120])
+BELIEF = "08.2"  # the claim that refutes the belief named on the front page
+MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 
 
 def cards(repository: Path) -> str:
@@ -72,15 +61,81 @@ class Lessons(HtmlDirective):
 
 
 class Hero(HtmlDirective):
-    """``{hero}``: an animated figure of four experts that divide a plane."""
+    """``{hero}``: the site's own GPT, in a sentence that types itself. It loads like a lesson's widget."""
 
     def html(self, repository: Path) -> str:
-        """The figure's placeholder, with a still map for readers without JavaScript. It loads like a widget."""
-        css = style("web/widgets/hero.css", "web/widgets/cards.css")
-        link = f'<link rel="stylesheet" href="_static/{FOLDER}/{digest(css)}.css">'
-        still = notice("Four experts divide a plane", f'{link}<div class="moe-figure moe-still">{divided()[1]}</div>')
-        model = {"model_module": "anywidget", "state": {"_esm": bundle("web/widgets/hero.js"), "_css": css}}
+        """The widget's placeholder: a still that says the same."""
+        gpt = trained_gpt(repository)
+        title = f"A language model of {parameters(gpt):,} weights, in this page"
+        state = live_gpt(gpt, SENTENCE, title=title, link=True).get_state()
+        buffers = [{"path": ["weights"], "data": base64.b64encode(state.pop("weights")).decode()}]
+        model = {"model_module": "anywidget", "state": state, "buffers": buffers}
+        css = read("web/widget.css") + read("web/widgets/live_gpt.css")  # so that the still is there at the first paint
+        still = f"<style>{css}</style>{drawn(gpt, SENTENCE, title)}"
         return place(model, still, repository / "_build/assets" / FOLDER)
+
+
+def answers(gpt: GPT, text: str) -> tuple[torch.Tensor, list[list[list[int]]]]:
+    """The scores of what follows a text (V,), and the experts that each layer asks for each character, best first.
+
+    With the weights that the page computes with.
+    """
+    with torch.no_grad():
+        logits, _, records = dequantised(gpt)(encode(text)[None])
+    return logits[0, -1], [routing.indices.tolist() for routing in records]
+
+
+def drawn(gpt: GPT, text: str, kicker: str) -> str:
+    """What ``live_gpt.js`` draws of a text, as HTML that stands still. ``later``: what types itself with JavaScript."""
+    logits, asked = answers(gpt, text)
+    later = text.index(" ", len(text) // 5)
+    cells = "".join(
+        f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
+        f'data-mark="{MARKS.get(c, "")}" style="{_dye(e)}">{escape(c)}</span>'
+        for i, (c, (e, *_)) in enumerate(zip(text, asked[0], strict=True))
+    )
+    E = gpt.config.n_experts
+    layers = "".join(
+        f'<div class="moe-live-layer"><label><span>Layer {b}</span></label><div>{_tiles(text, experts, E)}</div></div>'
+        for b, experts in enumerate(asked, start=1)
+    )
+    shares, ids = logits.softmax(-1).topk(5)
+    bars = "".join(
+        f'<li><span class="moe-mono">{escape(_marked(CHARACTERS[c]))}</span><span class="moe-track">'
+        f'<i style="width:{100 * p:.1f}%"></i></span><span class="moe-r">{percent(p)}</span></li>'
+        for p, c in zip(shares.tolist(), ids.tolist(), strict=True)
+    )
+    said = ", ".join(f"{'space' if c == ' ' else c} {e}" for c, (e, *_) in zip(text, asked[0], strict=True))
+    return (
+        f'<div class="moe-root"><div class="moe-widget moe-still"><p class="moe-kicker">{kicker}</p>'
+        '<p class="moe-title moe-live-title">Each character is answered by one of eight experts</p>'
+        '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">Tint, underline and number: its '
+        'expert in layer 1. With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
+        f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
+        f'<div class="moe-live-cells">{cells}</div></div>'
+        f'<div class="moe-live-body"><div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div>'
+        f'<div class="moe-live-next"><p class="moe-subtitle">After <span class="moe-mono">'
+        f'{escape(_marked(text[-6:]))}</span> it expects</p><ol class="moe-live-bars">{bars}</ol>'
+        '</div></div><div class="moe-live-verdict"></div></div></div></div>'
+    )
+
+
+def _marked(text: str) -> str:
+    return text.translate(str.maketrans(MARKS))
+
+
+def _dye(expert: int) -> str:
+    return f"--c:var(--moe-e{expert});--o:var(--moe-on{expert});--t:var(--moe-t{expert})"
+
+
+def _tiles(text: str, experts: list[list[int]], n_experts: int) -> str:
+    """One layer's experts, each with the characters that ask it most often."""
+    often = [Counter(c for c, chosen in zip(text, experts, strict=True) if e in chosen) for e in range(n_experts)]
+    return "".join(
+        f'<span class="moe-live-tile moe-live-u0" style="{_dye(e)}"><b>{e}</b><span class="moe-mono">'
+        f"{escape(' '.join(_marked(c) for c, _ in counts.most_common(4)))}</span></span>"
+        for e, counts in enumerate(often)
+    )
 
 
 class Run(HtmlDirective):
@@ -111,10 +166,10 @@ def link_run(app: Sphinx, doctree: nodes.document) -> None:
 
 
 class Measured(HtmlDirective):
-    """``{measured}``: the numbers of claims, of refuted beliefs, and of runs."""
+    """``{measured}``: a belief that turned out false, and the numbers of claims, of such beliefs, and of runs."""
 
     def html(self, repository: Path) -> str:
-        """A list of the numbers, each with its words."""
+        """The belief with its figure, then a list of the numbers, each with its words."""
         found = [claim for lesson in measured(repository) for claim in lesson.claims]
         figures = {
             "claims, each measured when this site was built": len(found),
@@ -122,4 +177,16 @@ class Measured(HtmlDirective):
             "runs from different seeds stand behind them": sum(claim.n_seeds for claim in found if not claim.timed),
         }
         items = "".join(f"<li><b>{number:,}</b> <span>{words}</span></li>" for words, number in figures.items())
-        return f'<ul class="moe-measured">{items}</ul>'
+        (refuted,) = (claim for claim in found if claim.id == BELIEF)
+        return f'{belief(refuted)}<ul class="moe-measured">{items}</ul>'
+
+
+def belief(claim: Claim) -> str:
+    """A belief that a claim refutes: its words, what was measured in its place and in the control, and the link."""
+    (lead, interval), (control, _) = shown(claim.measured), shown(claim.control)
+    return (
+        f'<div class="moe-belief"><p><small>A belief that turned out false</small>“{escape(claim.refutes)}”</p>'
+        f"<p><b>{lead}</b> {escape(claim.unit)}: {escape(claim.quantity)}, {interval}, {claim.n_seeds} seeds. "
+        f"{escape(claim.statement)}. The control, {escape(claim.control_is)}: {control}. "
+        f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></div>'
+    )

@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
+from ipywidgets import Widget
 from nbformat import NotebookNode
 from PIL import Image
 
@@ -56,6 +57,14 @@ def notice(words: str, still: str = "") -> str:
     return f'<p class="moe-note">{escape(words)}</p><noscript>{still}{off}</noscript>'
 
 
+def embedded(widget: Widget) -> dict:
+    """A widget as a notebook stores it, for :func:`place`."""
+    state = widget.get_state()
+    held = {name: state.pop(name) for name, value in list(state.items()) if isinstance(value, bytes)}
+    buffers = [{"path": [name], "data": base64.b64encode(value).decode()} for name, value in held.items()]
+    return {"model_module": "anywidget", "state": state, "buffers": buffers}
+
+
 def place(model: dict, still: str, target: Path) -> str:
     """Write a widget's files, and return the HTML of its placeholder, which shows ``still`` until the widget loads.
 
@@ -72,7 +81,8 @@ def place(model: dict, still: str, target: Path) -> str:
     held = named(target, "moeStates", json.dumps({"state": state, "buffers": buffers}))
     style = digest(css) + ".css"
     (target / style).write_text(css, encoding="utf-8")
-    link = " data-link" if state.get("options", {}).get("link") else ""
+    asked = state.get("options") or state.get("settings") or {}
+    link = " data-link" if asked.get("link") else ""
     return f'<div class="moe-late" data-code="{kind}" data-state="{held}" data-style="{style}"{link}>{still}</div>'
 
 

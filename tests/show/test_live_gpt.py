@@ -1,0 +1,166 @@
+"""The GPT that runs in a page: its JavaScript computes what PyTorch does from the same rounded weights."""
+
+import base64
+
+import numpy as np
+import pytest
+import torch
+
+from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig
+from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt, quantise
+from moe_tutorial.study.language import without_experts
+
+CHARACTERS = "abcdefghij klm\n"
+V = len(CHARACTERS)
+SMALL = {"context": 8, "n_heads": 2, "d_model": 12, "d_hidden": 10, "n_experts": 4, "feed_forward": "moe"}
+
+
+def gpt(seed=0, **changes):
+    torch.manual_seed(seed)
+    model = GPT(GPTConfig(V, **SMALL | changes)).eval()
+    for name, weight in model.named_parameters():  # as after a training: no bias is 0, no two rows have one scale
+        if "norm" in name or "bias" in name:
+            torch.nn.init.normal_(weight, mean=weight.mean().item(), std=0.3)
+    return model
+
+
+def pushed(model, ids):
+    """The scores after each character, read as GPT.generate reads, and each block's experts and weights."""
+    cache, scores, choices = [], [], []
+    for end in range(1, len(ids) + 1):
+        unread = ids[end - 1 : end]
+        if cache and cache[0][0].shape[2] == model.config.context:
+            cache, unread = [], ids[:end][-max(1, model.config.context // 2) :]
+        logits, _, records = model(unread[None], cache=cache)
+        scores.append(logits[0, -1])
+        choices.append([(r.indices[-1].tolist(), r.weights[-1].tolist()) for r in records])
+    return torch.stack(scores), list(zip(*choices, strict=True))
+
+
+def in_page(engine, model, ids, off):
+    weights, settings = quantise(model)
+    code = base64.b64encode(weights).decode()
+    return engine("gpt", settings=settings | {"characters": CHARACTERS}, weights=code, ids=ids.tolist(), off=off)
+
+
+SHAPES = [
+    {},
+    {"n_layers": 1, "n_heads": 1, "top_k": 2, "context": 7},
+    {"n_layers": 4, "n_heads": 3, "n_experts": 16, "top_k": 3, "d_model": 24},
+    {"n_experts": 2, "top_k": 2, "context": 1},
+    {"n_experts": 5, "d_hidden": 33, "noise": "learned"},
+]
+
+
+@pytest.mark.parametrize("some_off", [False, True])
+@pytest.mark.parametrize("changes", SHAPES)
+@torch.no_grad()
+def test_the_pages_scores_are_those_of_pytorch_across_the_contexts_end(engine, changes, some_off):
+    model = gpt(**changes)
+    config = model.config
+    rounded = dequantised(model)
+    off = [[some_off and (e + b) % 2 == 0 for e in range(config.n_experts)] for b in range(config.n_layers)]
+    rounded = without_experts(rounded, off)
+    ids = rounded.generate(torch.tensor([[3, 1, 4]]), 3 * config.context, temperature=0)[0]
+    page = in_page(engine, model, ids, off)
+    scores, choices = pushed(rounded, ids)
+    torch.testing.assert_close(torch.tensor(page["pushed"]), scores, atol=1e-3, rtol=0)
+    torch.testing.assert_close(torch.tensor(page["logits"]), scores[-1], atol=1e-3, rtol=0)
+    written = np.argmax(page["pushed"], axis=1)
+    assert written[2:-1].tolist() == ids[3:].tolist()  # the page would have written what generate() wrote
+    nats = torch.nn.functional.cross_entropy(scores[:-1], ids[1:], reduction="none")
+    assert page["nats"][0] is None
+    torch.testing.assert_close(torch.tensor(page["nats"][1:]), nats, atol=1e-3, rtol=0)
+    for block, expected, gone in zip(page["choices"], choices, off, strict=True):
+        for choice, (experts, weights) in zip(block, expected, strict=True):
+            asked = [e for e in experts if not gone[e]]  # where fewer than k are on, PyTorch adds some of weight 0
+            assert choice["experts"] == asked
+            assert choice["weights"] == pytest.approx(weights[: len(asked)], abs=1e-3)
+
+
+def test_a_character_has_its_id_and_one_that_the_model_does_not_know_has_none(engine):
+    page = in_page(engine, gpt(), torch.tensor([0]), [[False] * 4] * 2)
+    assert page["known"] == list(range(V))
+    assert page["unknown"] == -1
+
+
+def test_before_the_first_character_all_are_equally_likely(engine):
+    page = in_page(engine, gpt(), torch.tensor([], dtype=torch.long), [[False] * 4] * 2)
+    assert (page["logits"], page["nats"], page["choices"]) == ([0] * V, [], [[], []])
+
+
+def test_one_expert_of_each_block_stays_on(engine):
+    with pytest.raises(AssertionError, match="all experts of block 2 are off; one has to answer"):
+        in_page(engine, gpt(), torch.tensor([0]), [[False] * 4, [True] * 4])
+
+
+def test_a_weight_moves_by_half_a_step_of_its_row_at_most():
+    model = gpt()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    rounded = dequantised(model).state_dict()
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(weight, before[name], atol=0, rtol=0)
+        step = weight.abs().amax(-1, keepdim=True) / 127
+        assert ((rounded[name] - weight).abs() <= 0.76 * step).all(), name
+        assert not torch.equal(rounded[name], weight)
+    twice = dequantised(dequantised(model)).state_dict()
+    torch.testing.assert_close(twice, rounded, atol=1e-2, rtol=0)
+
+
+def test_a_row_of_zeros_stays_zero():
+    model = gpt()
+    torch.nn.init.zeros_(model.blocks[0].attention.out.bias)
+    assert not dequantised(model).blocks[0].attention.out.bias.any()
+
+
+def test_the_page_gets_text_sizes_and_a_name_of_the_weights():
+    model = gpt(top_k=2)
+    state = torch.random.get_rng_state()
+    widget = live_gpt(model, "a\nb", characters=CHARACTERS, title="Mine", link=True)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    sizes = {"context": 8, "blocks": 2, "heads": 2, "width": 12, "hidden": 10, "experts": 4, "k": 2}
+    digest = widget.settings["digest"]
+    given = {"characters": CHARACTERS, "text": "a\nb", "title": "Mine", "link": True, "digest": digest}
+    assert widget.settings == sizes | given
+    assert widget.weights == quantise(model)[0]
+    assert live_gpt(gpt(seed=1), "a", characters=CHARACTERS).settings["digest"] != digest
+    assert live_gpt(gpt(top_k=2), "a", characters=CHARACTERS).settings["digest"] == digest
+    assert repr(widget) == "GPT that runs in the page: 4 experts in each block, blocks: 2 (interactive)"
+
+
+def changed(**parts):
+    model = gpt()
+    for name, part in parts.items():
+        setattr(model.blocks[1].feed_forward, name, part)
+    return model
+
+
+def spoiled():
+    model = gpt()
+    with torch.no_grad():
+        model.head.weight[0, 0] = torch.nan
+    return model
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "gpt2"}, "model is str; allowed is a GPT with experts"),
+        ({"model": gpt(feed_forward="dense")}, "model has the feed-forward 'dense'; allowed is a GPT with experts"),
+        ({"model": gpt(n_shared=1)}, "model has shared experts; allowed"),
+        ({"model": gpt(router=ExpertChoiceRouter(12, 4, 1))}, "model has a router of its own; allowed"),
+        ({"model": gpt(n_layers=5)}, "the model's blocks must be an integer from 1 to 4, got 5"),
+        ({"model": gpt(n_experts=17)}, "model has 17 experts; allowed are 1 to 16"),
+        ({"model": changed(router=ExpertChoiceRouter(12, 4, 1))}, "block 2 of the model was changed; allowed"),
+        ({"model": spoiled()}, "a weight of the model holds 1 values that are NaN or infinite"),
+        ({"characters": "ab"}, "characters is 'ab'; allowed is a str of 15 different characters"),
+        ({"characters": "a" * V}, "allowed is a str of 15 different characters"),
+        ({"text": ""}, "text is 0 characters long; allowed is a str of 1 to 400"),
+        ({"text": 7}, "text is int; allowed is a str"),
+        ({"text": "abz"}, "text holds 'z'; allowed are the model's characters, 'abc"),
+    ],
+)
+def test_it_refuses_with_name_value_and_what_is_allowed(change, message):
+    arguments = {"model": gpt(), "text": "abc", "characters": CHARACTERS} | change
+    with pytest.raises((TypeError, ValueError), match=message):
+        live_gpt(**arguments)

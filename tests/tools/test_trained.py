@@ -1,0 +1,53 @@
+"""The site's GPT: trained once, kept until the code that makes it changes, and hardly changed by rounding."""
+
+import shutil
+
+import pytest
+import torch
+
+from moe_tutorial.study import loss_by_domain, texts
+from moe_tutorial.tools.site.content import trained as module
+
+
+@pytest.fixture
+def repository(root, tmp_path, monkeypatch):
+    """A copy of the code that makes the model; training takes two steps there."""
+    for part in module.MADE_BY:
+        source, target = (folder / "moe_tutorial" / part for folder in (root, tmp_path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    monkeypatch.setattr(module, "STEPS", 2)
+    return tmp_path
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """One entry for each training."""
+    done, train = [], module._train
+    monkeypatch.setattr(module, "_train", lambda gpt: done.append(gpt) or train(gpt))
+    return done
+
+
+def found(repository):
+    module.trained.cache_clear()  # as in another process
+    return module.trained(repository)
+
+
+def test_it_is_trained_once_and_again_when_the_code_that_makes_it_changes(repository, trainings):
+    first, second = found(repository), found(repository)
+    assert len(trainings) == 1
+    for name, weight in first.gpt.state_dict().items():
+        assert torch.equal(weight, second.gpt.state_dict()[name])
+    assert first[1:] == second[1:]
+    assert not second.gpt.training
+    assert first.loss == pytest.approx(loss_by_domain(second.gpt, texts()).mean().item(), abs=1e-4)
+    with (repository / "moe_tutorial/study/language.py").open("a") as file:
+        file.write("\n")
+    found(repository)
+    assert len(trainings) == 2
+
+
+def test_a_model_that_rounding_spoils_is_refused(repository, monkeypatch):
+    monkeypatch.setattr(module, "dequantised", lambda gpt: module.GPT(gpt.config).eval())  # with other weights
+    with pytest.raises(ValueError, match=r"rounding costs 0\.\d+ nats; allowed is 0.01"):
+        found(repository)
