@@ -54,7 +54,7 @@ def _inputs(kind: str, x_train: np.ndarray, x_test: np.ndarray) -> tuple[Tensor,
 
 
 def _split_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Images (N, 8, 8) from 0 to 1 and labels. One split serves all seeds of a study; another MOE_SEED draws another."""
+    """Images (N, 8, 8) from 0 to 1, and labels. All seeds of a study share a split; another MOE_SEED draws another."""
     images, labels = load_digits(return_X_y=True)
     draw = seeds(1)[0] % 2**32  # scikit-learn takes no more bits
     return train_test_split(images.reshape(-1, 8, 8) / 16, labels, test_size=0.25, random_state=draw, stratify=labels)

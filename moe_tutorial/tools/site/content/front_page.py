@@ -13,7 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 from moe_tutorial.layers import GPT
 from moe_tutorial.show.web import read
 from moe_tutorial.show.widgets.cards import percent
-from moe_tutorial.show.widgets.claim_box import anchor, shown
+from moe_tutorial.show.widgets.claim_box import anchor
 from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt
 from moe_tutorial.study import CHARACTERS, encode, parameters
 from moe_tutorial.study.claims import Claim
@@ -26,7 +26,7 @@ from moe_tutorial.tools.site.repository import repository as course_address
 
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
-BELIEF = "08.2"  # the claim that refutes the belief named on the front page
+BELIEF = "07.9"  # the claim that refutes the belief named on the front page
 MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 
 
@@ -183,7 +183,7 @@ class Measured(HtmlDirective):
 
 def belief(claim: Claim) -> str:
     """A belief that a claim refutes: its words, what was measured in its place and in the control, and the link."""
-    (lead, interval), (control, _) = shown(claim.measured), shown(claim.control)
+    (lead, interval), (control, _) = claim.measured.rounded, claim.control.rounded
     return (
         f'<div class="moe-belief"><p><small>A belief that turned out false</small>“{escape(claim.refutes)}”</p>'
         f"<p><b>{lead}</b> {escape(claim.unit)}: {escape(claim.quantity)}, {interval}, {claim.n_seeds} seeds. "
