@@ -101,21 +101,27 @@ class Opened:
             self.page.keyboard.press(key)
         return self
 
-    def begin(self, name):
-        """Click on what begins an experiment, and wait until its picture stands still."""
+    def begins(self, act):
+        """Do what begins an experiment, and wait until its picture stands still."""
         serial = int(self.data("serial"))
-        self.button(name).click()
+        act()
         self.page.wait_for_function(f"+document.querySelector('.moe-root').dataset.serial > {serial}")
         return self.settle()
 
     def kind(self, name):
         """Mixture or Tree."""
         if self.button(name).get_attribute("aria-pressed") == "false":
-            self.begin(name)
+            self.begins(self.button(name).click)
         return self
 
     def preset(self, name):
-        return self.kind("Tree" if name in names("tree") else "Mixture").begin(name)
+        """Choose an experiment of the menu."""
+        self.kind("Tree" if name in names("tree") else "Mixture")
+        return self.begins(lambda: self.choose("Experiment", name))
+
+    def experiment(self):
+        """What the menu shows."""
+        return self.root.get_by_label("Experiment").evaluate("menu => menu.selectedOptions[0].text")
 
     def follow(self):
         """What the preset proposes, to its end."""

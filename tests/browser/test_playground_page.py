@@ -133,7 +133,7 @@ def test_the_other_kind_begins_with_its_own_experiment_or_with_the_same_points(w
     wide.preset("Kill seven experts")
     wide.button("Tree").click()
     wide.page.wait_for_function("location.hash === '#preset=leaves'")
-    assert wide.root.locator(".pg-try .pg-chip:visible").all_inner_texts() == names("tree")
+    assert wide.root.get_by_label("Experiment").locator("option:enabled").all_inner_texts() == names("tree")
     wide.choose("Points", "checkerboard").press("Learning rate", "ArrowLeft")
     wide.page.wait_for_function("location.hash.includes('rate=0.018')")
     wide.settle()
@@ -157,14 +157,38 @@ def test_a_deeper_tree_has_more_leaves_and_asks_its_point_more(wide):
     assert weights == sorted(weights, reverse=True)  # less of the point arrives after each question
 
 
-def test_each_preset_is_a_chip_with_a_story_and_a_link(wide):
+def test_each_preset_is_in_the_menu_with_a_story_and_a_link(wide):
     for known in PRESETS:
         wide.preset(known["name"])
-        assert wide.root.locator(".pg-try .pg-chip[aria-pressed=true]").all_inner_texts() == [known["name"]]
+        assert wide.experiment() == known["name"]
         assert wide.root.locator(".pg-story").inner_text().startswith(known["sentence"])
         plays = "goal" not in known
         assert wide.hash() == f"#preset={known['id']}{'&steps=600' if plays else ''}"
         assert wide.step() == (600 if plays else known.get("from", 0))
+
+
+def test_what_was_changed_can_be_chosen_afresh_by_keys_too(wide):
+    first, second = names("mixture")[:2]
+    menu = wide.preset(first).root.get_by_label("Experiment")
+    own = menu.locator("option:disabled")
+    shares = wide.shares()
+    assert own.evaluate("option => option.hidden")
+    wide.press("Learning rate", "End").button("Step").click()  # on the way: it is still that experiment
+    wide.until("step === 601").settle()
+    assert wide.experiment() == f"{first}, changed"
+    wide.begins(lambda: wide.choose("Experiment", first))
+    assert (wide.experiment(), wide.step(), wide.shares()) == (first, 600, shares)
+    wide.press("Experts, E", "ArrowRight").settle()  # another start
+    assert wide.experiment() == "your own settings"
+    menu.focus()
+    for _ in range(3):  # each key starts one
+        wide.page.keyboard.press("ArrowDown")
+    wide.settle()
+    assert wide.experiment() == names("mixture")[2]
+    assert wide.step() == 600
+    assert menu.evaluate("menu => menu === document.activeElement")
+    wide.begins(lambda: wide.page.keyboard.press("ArrowUp"))
+    assert wide.experiment() == second
 
 
 def test_a_link_is_an_experiment(wide, visit):
@@ -193,7 +217,7 @@ def test_what_a_link_cannot_say_falls_back_with_a_notice_and_an_anchor_is_no_exp
     wide.preset("Too much penalty")
     assert notice.is_hidden()
     wide.page.evaluate("location.hash = '#the-playground'")
-    assert wide.settle().root.locator(".pg-try .pg-chip[aria-pressed=true]").inner_text() == "Too much penalty"
+    assert wide.settle().experiment() == "Too much penalty"
     assert notice.is_hidden()
 
 

@@ -44,7 +44,7 @@ def visit(chromium, site):
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1440, 900)])
 def test_on_a_laptop_everything_is_in_sight_at_once(visit, width, height, fragment):
     page = visit("playground", width, height, fragment)
-    for part in (".pg-transport", ".pg-timeline", ".pg-try .pg-chip", ".pg-told", MAP, ".moe-shares li", SLIDERS):
+    for part in (".pg-transport", ".pg-timeline", ".pg-start > *", ".pg-story", MAP, ".moe-shares li", SLIDERS):
         seen = page.evaluate(IN_SIGHT, part)
         assert seen
         assert min(seen) > 0.99, part

@@ -227,7 +227,7 @@ def test_a_link_to_an_experiment_opens_it(open_page, site):
     unfold(page)
     page.locator("a[href*='#preset=deaf']").click()
     page.wait_for_function("document.querySelector('.moe-root')?.dataset.settled === 'true'")
-    assert page.locator(".pg-try .pg-chip[aria-pressed=true]").inner_text() == "The gate that cannot learn"
+    assert page.get_by_label("Experiment", exact=True).input_value() == "deaf"
     page.locator("a[href='#preset=hash']").click()  # further down on the same page
     page.get_by_text("A hash scatters the plane").wait_for()
     assert page.evaluate("document.querySelector('.moe-root').getBoundingClientRect().top") < 900

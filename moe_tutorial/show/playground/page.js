@@ -193,7 +193,6 @@ function render({ model, el: root }) {
     }
     const can = frame?.can ?? (mine ? LIKE_YOURS : null);
     controls.show(settings, kind, { can, still: frame?.still }, presetOf(state.preset)?.fixed);
-    start.show(state);
     story.show(state);
     set(trainer, mine ? (restored ? RUN_TO_MOVE : trainerWords(engineName, live, frame)) : "");
     trainer.hidden = !trainer.textContent;
@@ -232,6 +231,7 @@ function render({ model, el: root }) {
     if (settled || (calm && turn % 3 === 0)) time.draw(frame, kind, how);
     if (mapped) smalls.draw(frame, kind, { ...how, plane });
     reads.draw(frame, kind);
+    start.show(state, settings, frame.knocked);
     story.draw(frame);
     const points = own ? "your own points" : SETTINGS.data.choices[frame.settings.data].toLowerCase();
     const message = kind.words.message(frame);
@@ -258,7 +258,7 @@ function render({ model, el: root }) {
   };
   function follow(next, words) {
     if (words === `preset=${next.preset}`)
-      playPreset(presetOf(next.preset)); // as the preset's button does
+      playPreset(presetOf(next.preset)); // as the menu does
     else begin(next);
     const { top, bottom } = root.getBoundingClientRect();
     if (bottom < 100 || top > innerHeight - 100) root.scrollIntoView(); // the link is elsewhere on the page

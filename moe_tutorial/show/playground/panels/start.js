@@ -1,34 +1,35 @@
-// The buttons that start an experiment: the kinds, the presets and the challenges.
-import { button, el } from "../../web/dom.js";
-import { group } from "./elements.js";
+// What starts an experiment: the kinds, and a menu of the kind's presets and challenges.
+import { el, field, quietly } from "../../web/dom.js";
+import { group, set } from "./elements.js";
 import { PRESETS } from "../experiment/experiment.js";
 import { KINDS, kindNames } from "../kinds.js";
-import { presetOf } from "../experiment/state.js";
-
-const chip = (words, act) => button(words, { className: "pg-chip", ariaPressed: "false", onclick: act });
+import { fromPreset, presetOf } from "../experiment/state.js";
 
 // act: callbacks turnTo(kind) and begin(preset).
 export function makeStart(act, ...more) {
-  const kinds = kindNames.map((name) => chip(KINDS[name].words.name, () => act.turnTo(name)));
-  const chips = PRESETS.map((preset) => chip(preset.name, () => act.begin(preset)));
-  const those = (of) => chips.filter((_, i) => of(PRESETS[i]));
-  const experiments = group("pg-try", "Experiments to start from", ...those(({ goal }) => !goal));
-  const words = el("span", { className: "moe-note" }, "Challenges");
-  const win = group("pg-try", "Challenges", words, ...those(({ goal }) => goal));
+  const kinds = kindNames.map((name) => quietly(KINDS[name].words.name, { onclick: () => act.turnTo(name) }));
+  const changed = el("option", { value: "", disabled: true }); // so that what was changed can be chosen afresh
+  const menu = el("select", { onchange: () => act.begin(presetOf(menu.value)) });
+  let listed;
 
-  function show(state) {
-    const { layer } = state.settings;
-    const preset = presetOf(state.preset);
-    kindNames.forEach((name, i) => (kinds[i].ariaPressed = String(name === layer)));
-    PRESETS.forEach((known, i) => {
-      chips[i].ariaPressed = String(known === preset);
-      chips[i].hidden = known.kind !== layer;
-    });
-    win.hidden = !PRESETS.some(({ goal, kind }) => goal && kind === layer);
-    const pressed = chips[PRESETS.indexOf(preset)]; // on a phone the chips are a strip that scrolls sideways
-    const strip = pressed?.parentElement;
-    if (strip) strip.scrollLeft += pressed.getBoundingClientRect().left - strip.getBoundingClientRect().left - 12;
+  function list(layer) {
+    const known = PRESETS.filter(({ kind }) => kind === layer);
+    const those = (of) => known.filter(of).map(({ id, name }) => new Option(name, id));
+    const challenges = el("optgroup", { label: "Challenges" }, ...those(({ goal }) => goal));
+    menu.replaceChildren(changed, ...those(({ goal }) => !goal), ...(challenges.children.length ? [challenges] : []));
+    listed = layer;
+  }
+  function show({ preset: id }, settings, knocked) {
+    const preset = presetOf(id);
+    const begun = Object.entries(preset ? fromPreset(preset).settings : {});
+    const same = preset && !knocked.includes(true) && begun.every(([name, value]) => settings[name] === value);
+    kindNames.forEach((name, i) => (kinds[i].ariaPressed = String(name === settings.layer)));
+    if (listed !== settings.layer) list(settings.layer);
+    set(changed, preset ? `${preset.name}, changed` : "your own settings");
+    changed.hidden = !!same;
+    const chosen = same ? id : "";
+    if (menu.value !== chosen) menu.value = chosen; // else an open menu would lose its place
   }
   const choice = group("pg-kinds", "What is trained", ...kinds);
-  return { node: el("div", { className: "pg-start" }, choice, experiments, win, ...more), show };
+  return { node: el("div", { className: "pg-start" }, choice, field("Experiment", menu), ...more), show };
 }

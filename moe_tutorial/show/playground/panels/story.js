@@ -27,7 +27,7 @@ export function makeStory(goOn) {
   const next = el("p", { className: "pg-next" }, asked, then);
   const heads = el("tr");
   const rows = el("tbody");
-  const table = el("table", { hidden: true }, el("caption", {}), el("thead", {}, heads), rows);
+  const table = el("table", { hidden: true }, el("caption"), el("thead", {}, heads), rows);
   const score = el("p", { className: "pg-score", role: "status" });
   const node = el("div", { className: "pg-told" }, sentence, next, score, table);
   const baseline = makeBaseline(compare);
@@ -46,12 +46,12 @@ export function makeStory(goOn) {
     const changes = Object.entries(preset.then.set).map(([name, value]) => changeWords({ name, value }));
     set(asked, preset.then.ask);
     set(then, `${changes.join(", ")}; ${preset.then.steps} steps more`);
-    then.disabled = !frame?.step;
+    set(table.caption, changes.join(", "));
   }
 
   function draw(now) {
     frame = now;
-    then.disabled = !frame.step; // nothing is trained yet
+    next.classList.toggle("pg-later", !frame.step); // there is nothing to change yet
     if (preset?.goal && frame.run) judge();
     const made = preset?.then && frame.run ? proposed(frame.run, preset.then) : [];
     const at = made[0]?.at ?? Infinity;
@@ -81,8 +81,8 @@ export function makeStory(goOn) {
       ["never changed", seen(runs[0])],
       ["so from the start", seen(runs[1])],
     ];
-    table.firstChild.textContent = `At step ${figure(frame.step)}`;
-    renew(heads, el("td"), ...figures(frame).map(([name]) => el("th", { scope: "col" }, name)));
+    const now = el("td", {}, `At step ${figure(frame.step)}`);
+    renew(heads, now, ...figures(frame).map(([name]) => el("th", { scope: "col" }, name)));
     const cells = (of) => figures(of).map(([, value, unit]) => el("td", {}, `${value}${unit}`));
     renew(rows, ...lines.map(([name, of]) => el("tr", {}, el("th", { scope: "row" }, name), ...cells(of))));
     table.dataset.key = key;

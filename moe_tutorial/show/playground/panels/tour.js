@@ -39,7 +39,7 @@ export function makeTour(root) {
     next,
     close,
   );
-  const opener = quietly("Take a tour", { className: "moe-button moe-quiet pg-chip", onclick: () => go(0) });
+  const opener = quietly("Take a tour", { onclick: () => go(0) });
   let at = 0;
 
   function go(to) {
