@@ -13,11 +13,12 @@ export function makeStart(act, ...more) {
   let listed;
 
   function list(layer) {
+    listed = layer;
     const known = PRESETS.filter(({ kind }) => kind === layer);
     const those = (of) => known.filter(of).map(({ id, name }) => new Option(name, id));
-    const challenges = el("optgroup", { label: "Challenges" }, ...those(({ goal }) => goal));
-    menu.replaceChildren(changed, ...those(({ goal }) => !goal), ...(challenges.children.length ? [challenges] : []));
-    listed = layer;
+    menu.replaceChildren(changed, ...those(({ goal }) => !goal));
+    const challenges = those(({ goal }) => goal);
+    if (challenges.length) menu.append(el("optgroup", { label: "Challenges" }, ...challenges));
   }
   function show({ preset: id }, settings, knocked) {
     const preset = presetOf(id);
