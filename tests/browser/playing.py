@@ -121,7 +121,7 @@ class Opened:
 
     def experiment(self):
         """What the menu shows."""
-        return self.root.get_by_label("Experiment").evaluate("menu => menu.selectedOptions[0].text")
+        return self.root.get_by_label("Experiment", exact=True).evaluate("menu => menu.selectedOptions[0].text")
 
     def follow(self):
         """What the preset proposes, to its end."""

@@ -103,7 +103,7 @@ def test_both_engines_train_and_the_state_is_a_dict(page, lab):
     mine.settle()
     assert (mine.data("engine"), mine.root.locator(".moe-shares li").count()) == ("kernel", 5)
     assert mine.root.locator(".moe-kicker").inner_text().endswith("5 experts, 1 per point")
-    assert mine.slider("Experts, E").count() == mine.root.get_by_label("Experiment").count() == 0
+    assert mine.slider("Experts, E").count() == mine.root.get_by_label("Experiment", exact=True).count() == 0
     assert mine.slider("Learning rate").is_enabled()
     mine.button("Play").click()
     page.wait_for_function("+document.querySelectorAll('.moe-root')[1].dataset.step > 20")
@@ -115,7 +115,7 @@ def test_both_engines_train_and_the_state_is_a_dict(page, lab):
     assert f"mine at {mine.step()} with {shares}" in said
     # A link to an experiment begins it beside the link.
     page.get_by_role("link", name="A link to an experiment").click()
-    expect(first.root.get_by_label("Experiment")).to_have_value("kill")
+    expect(first.root.get_by_label("Experiment", exact=True)).to_have_value("kill")
     assert mine.data("engine") == "kernel"  # and nobody else
     first.root.scroll_into_view_if_needed()
     first.until("step > 10")  # it plays

@@ -133,7 +133,7 @@ def test_the_other_kind_begins_with_its_own_experiment_or_with_the_same_points(w
     wide.preset("Kill seven experts")
     wide.button("Tree").click()
     wide.page.wait_for_function("location.hash === '#preset=leaves'")
-    assert wide.root.get_by_label("Experiment").locator("option:enabled").all_inner_texts() == names("tree")
+    assert wide.root.get_by_label("Experiment", exact=True).locator("option:enabled").all_inner_texts() == names("tree")
     wide.choose("Points", "checkerboard").press("Learning rate", "ArrowLeft")
     wide.page.wait_for_function("location.hash.includes('rate=0.018')")
     wide.settle()
@@ -169,7 +169,7 @@ def test_each_preset_is_in_the_menu_with_a_story_and_a_link(wide):
 
 def test_what_was_changed_can_be_chosen_afresh_by_keys_too(wide):
     first, second = names("mixture")[:2]
-    menu = wide.preset(first).root.get_by_label("Experiment")
+    menu = wide.preset(first).root.get_by_label("Experiment", exact=True)
     own = menu.locator("option:disabled")
     shares = wide.shares()
     assert own.evaluate("option => option.hidden")
