@@ -297,7 +297,7 @@ picture(
         "moves the logit; its length is the size of the gradient, on one scale."
     ),
     alt=(
-        "Six logits, two of them of chosen experts. With the probability as weight each "
+        "6 logits, 2 of them of chosen experts. With the probability as weight each "
         "has an arrow; with the renormalised weight only the two chosen have one."
     ),
     height=300,

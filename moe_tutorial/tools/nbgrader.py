@@ -13,6 +13,7 @@ c = get_config()
 c.CourseDirectory.course_id = "{name}"
 c.CourseDirectory.root = "{root}"
 c.Execute.timeout = 120  # seconds for a cell: a slow machine trains for a while
+c.Execute.iopub_timeout = 60  # and for what it shows
 """
 GOES_ON = "raises-exception"  # the tag of a cell after whose errors Jupyter's Run All continues
 

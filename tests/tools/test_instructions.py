@@ -28,6 +28,9 @@ class Instruction(NamedTuple):
 
 COMPLETE_RUN = "MixtureOfExperts(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)"
 ORACLE = "trained_apart(data.regime_train, data.regime_test)"
+CONTROL = """    control=rows["random, the same for all"][:, 1],
+    control_is="a random tenth, the same for all",
+"""
 INSTRUCTIONS = [
     Instruction(
         "00_start_here",
@@ -52,8 +55,15 @@ INSTRUCTIONS = [
     ),
     Instruction(
         "01_why_experts",
-        'Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claim 01.3 now fails.',
+        'Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claims 01.3 and 01.6 now fail.',
         {'digits("standardised")': 'digits("raw")'},
+        last='"01.6"',
+        stops="01.6",
+    ),
+    Instruction(
+        "01_why_experts",
+        "Claims 01.3 and 01.6 now fail.",
+        {'digits("standardised")': 'digits("raw")', CONTROL: ""},  # without it 01.6 holds, and 01.3 is reached
         last='"01.3"',
         stops="01.3",
     ),
@@ -66,7 +76,7 @@ INSTRUCTIONS = [
     ),
     Instruction(
         "01_why_experts",
-        "Train the small network for a tenth of its steps: `steps=30`. What does claim 01.4 say then",
+        "give `small` a tenth of its steps: `steps=30`. What does the claim say then",
         {"best[N_KEPT], data, seeds(10), steps=300": "best[N_KEPT], data, seeds(10), steps=30"},
         last='"01.4"',
         stops="01.4",
