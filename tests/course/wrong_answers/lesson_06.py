@@ -141,13 +141,18 @@ def noisy(logits, std, k, training):
     return best(logits + std * torch.randn_like(logits) * training, k)
 
 
-@right("06.noisy_topk")
-def by_normal(logits, std, k, training):
+@wrong("06.noisy_topk", "No gradient")
+def normal_around_the_logits(logits, std, k, training):
     scale = torch.as_tensor(std, dtype=logits.dtype).expand_as(logits)
-    noisy = torch.normal(logits, scale) if training else logits
-    chosen = noisy.argsort(dim=-1, descending=True)[:, :k]
-    weights = noisy.gather(1, chosen).exp()
-    return chosen, weights / weights.sum(1, keepdim=True)
+    return best(torch.normal(logits, scale) if training else logits, k)
+
+
+@right("06.noisy_topk")
+def by_sorting(logits, std, k, training):
+    noise = std * torch.normal(0.0, 1.0, logits.shape) if training else 0
+    ranked = (logits + noise).sort(dim=1, descending=True)
+    weights = ranked.values[:, :k].exp()
+    return ranked.indices[:, :k], weights / weights.sum(1, keepdim=True)
 
 
 @right("06.noisy_topk")
@@ -292,10 +297,14 @@ def one_answer_for_both(moe, x):
 
 @wrong("06.wavers", "no of every mixture")
 def one_seed_for_both(moe, x):
+    mode = moe.training
+    moe.eval()
     torch.manual_seed(0)
-    first = moe.eval()(x)[0]
+    first = moe(x)[0]
     torch.manual_seed(0)
-    return not torch.equal(first, moe(x)[0])
+    second = moe(x)[0]
+    moe.train(mode)
+    return not torch.equal(first, second)
 
 
 @right("06.wavers")
