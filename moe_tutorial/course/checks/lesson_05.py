@@ -116,8 +116,9 @@ def own_accuracy(answers, labels):
         "`right = answers.argmax(-1) == labels[:, None]`, and then the mean over the images: `right.float().mean(0)`.",
     ),
     puzzle={
-        "right = answers.sum(1).argmax(-1) == labels": "That asks all experts together. Each is to answer alone.",
         "return right.float().mean(1)": "That is how many experts are right about each image.",
+        "return right.float().mean()": "That is one number, the mean over the experts. Each is judged alone.",
+        "return right.sum(0)": "Those are counts. A strength is a part of the images.",
     },
 )
 def my_strength(ask: Ask) -> None:

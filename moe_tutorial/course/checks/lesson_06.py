@@ -302,7 +302,7 @@ MIXTURES = {
     ),
     puzzle={
         "again = torch.equal(moe(x)[0], moe(x[:1])[0])": "Those are other tokens.",
-        "moe.train()": "In training noise belongs there. The question is what happens in evaluation.",
+        "again = moe(x)[0] is moe(x)[0]": "That asks whether both are one thing in memory. They never are.",
         "again = not torch.equal(moe(x)[0], moe(x)[0])": "The last line turns it round already.",
     },
 )
