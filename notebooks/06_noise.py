@@ -412,7 +412,7 @@ claim(
 )
 
 # %% [markdown]
-# ## Who hears about it
+# ## What the gate tells the others
 #
 # There is a third cause, and it stands in the gate. Lesson 04: a probability over *all* experts depends on all logits. So
 # where the chosen help, the logits of those that were *not* chosen fall, image after image. A gate that compares only the
@@ -706,7 +706,7 @@ interval_chart(
 )
 
 # %% [markdown]
-# So he is right, in part: his noise “helps”. His gate does most of it. What learned noise adds is little, and how little
+# So he is right, in part: his noise “helps”. His gate does most of it. What learned noise adds is less, and how much it is
 # differs from one set of seeds to the next: look at the width of the intervals. Constant noise adds nothing.
 #
 # ## What noise does, and what it does not
@@ -776,8 +776,8 @@ table(
         ],
         "The load, as something to train on": ["a count, without a slope", "smooth"],
         "Left on in evaluation: answers that change": [
-            f"{right.mean():.0f} %",
-            f"{left_on.mean():.1f} %",
+            f"{right.mean():.0f}%",
+            f"{left_on.mean():.1f}%",
         ],
     },
     title="Noise does not prevent collapse; it helps a gate and a penalty that do",
@@ -939,7 +939,7 @@ claim(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: two experts, and the line that each has to pass.
 clean = torch.tensor([1.6, 1.1, 0.2, -0.9])  # logits of four experts
-drawn = torch.tensor([2.0, 0.7, 0.9, -1.3])  # and with noise: two are chosen, 0 and 2
+drawn = torch.tensor([2.2, 0.2, 1.2, -1.4])  # and with noise: two are chosen, 0 and 2
 ORDER = drawn.sort(descending=True).values
 
 
@@ -967,17 +967,17 @@ def bells(figure, theme):
                 zorder=4,
             )
         part = float(torch.special.ndtr(clean[expert] - to_beat))
-        axes.text(to_beat + 0.1, 1.08, f"number {line + 1}: {part:.0%} lies beyond it")
-        is_in = "is" if expert == 2 else "is not"
-        axes.set_title(f"expert {expert} {is_in} among the best two", loc="left")
-        axes.set(yticks=[], ylim=(-0.25, 1.3))
+        among = "among the best two" if expert == 2 else "not among them"
+        says = f"expert {expert}, {among}, has to beat number {line + 1}: {part:.0%}"
+        axes.set_title(says, loc="left", fontsize=11)
+        axes.set(yticks=[], ylim=(-0.25, 1.1))
         axes.spines["left"].set_visible(False)
     places[1].set_xlabel("logit with noise")
 
 
 picture(
     bells,
-    title="Who is among the best k has to beat number k + 1; who is not, number k",
+    title="An expert among the best k has to beat number k + 1; any other, number k",
     note=(
         "Discs: the noisy logits of four experts, two of which are chosen. Bell: where new noise may "
         "take this expert from its clean logit. Line: what it has to beat. Filled: how likely it is chosen."
@@ -1072,7 +1072,7 @@ quiz("06")
 # - Collapse takes inputs that share a mean and experts that become useful, and a gate over all experts makes it worse.
 #   Starving is not needed.
 # - Noise alone does not prevent it: the router learns to shout louder. Shazeer's gate does most of what his recipe does, his
-#   learned noise a little.
+#   learned noise some.
 # - Noise helps a penalty, gives the load a slope, and helps on new images where nobody takes everything. It must be off in
 #   evaluation.
 #
