@@ -829,10 +829,8 @@ wavers = check("06.wavers", wavers)
 
 # %%
 plain, hurried = Router(64, E, 2, gate="topk_softmax"), Router(64, E, 2)
-print("the package's wavers: ", wavers(mixture(2, plain), raw.x_test))
-print(
-    "the colleague's does: ", wavers(mixture(2, ColleaguesNoise(hurried)), raw.x_test)
-)
+for name, router in {"package": plain, "colleague": ColleaguesNoise(hurried)}.items():
+    print(f"the router of the {name} wavers: {wavers(mixture(2, router), raw.x_test)}")
 
 # %% [markdown]
 # The hurried router never asks whether it is training. Can you mend it, with one word?
@@ -967,9 +965,9 @@ def bells(figure, theme):
                 zorder=4,
             )
         part = float(torch.special.ndtr(clean[expert] - to_beat))
-        among = "among the best two" if expert == 2 else "not among them"
-        says = f"expert {expert}, {among}, has to beat number {line + 1}: {part:.0%}"
-        axes.set_title(says, loc="left", fontsize=11)
+        chosen = "chosen" if expert == 2 else "not chosen"
+        says = f"expert {expert}, {chosen}: beats number {line + 1} in {part:.0%}"
+        axes.set_title(says, loc="left", fontsize=10)
         axes.set(yticks=[], ylim=(-0.25, 1.1))
         axes.spines["left"].set_visible(False)
     places[1].set_xlabel("logit with noise")
