@@ -91,6 +91,10 @@ class Ask:
             raise NotYet("If asked again, it gives another answer. Does it draw random numbers, as a new network does?")
         return found
 
+    def once(self, given: Mapping[str, Any]) -> Any:
+        """Call the answer once, from a random seed of its own, and return its result: for an answer that may draw."""
+        return self._call(given, "", {})
+
     def _call(self, given: Mapping[str, Any], where: str, mistakes: Mistakes) -> Any:
         reseed(self.calls)
         self.calls += 1
