@@ -31,7 +31,7 @@ from moe_tutorial.study.systems.cost import (
     published,
 )
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, seeds, train
-from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation
+from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation, strength
 
 __all__ = [
     "CHARACTERS",
@@ -75,6 +75,7 @@ __all__ = [
     "seeds",
     "share",
     "specialisation",
+    "strength",
     "texts",
     "train",
     "train_gpt",

@@ -2,12 +2,13 @@
 
 Most take the shares that :func:`share` returns: the fraction of the choices that went to each expert, shape (..., E).
 Leading dimensions are free, so that the shares of many seeds or steps are measured at once. :func:`specialisation` and
-:func:`mutual_information` take the choices themselves.
+:func:`mutual_information` take the choices themselves, :func:`strength` every expert's own answers.
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
 from torch import Tensor
 
@@ -63,6 +64,37 @@ def cv2(shares: Tensor) -> Tensor:
     return shares.var(-1, correction=0) / shares.mean(-1).square()
 
 
+def strength(scores: Tensor, labels: Tensor, rules: Tensor | None = None) -> Tensor:
+    """Accuracy of each expert when it answers alone, chosen or not.
+
+    With ``rules``, an expert that is good at one rule's inputs is not judged by the others: take the largest over R.
+
+    Args:
+        scores: what each expert says to each input, float (..., T, E, C).
+        labels: the right classes, int (T,).
+        rules: which rule each input follows, int (T,) in 0..R-1.
+
+    Returns:
+        float (..., E), or with ``rules`` (..., E, R), the accuracy on each rule's inputs.
+
+    Raises:
+        ValueError: the numbers of inputs differ, or a rule in 0..R-1 has no input.
+    """
+    if labels.dim() != 1 or scores.dim() < 3 or scores.shape[-3] != len(labels):
+        raise ValueError(
+            f"scores {tuple(scores.shape)} and labels {tuple(labels.shape)} must be "
+            "(..., inputs, experts, classes) and (inputs,)"
+        )
+    correct = (scores.argmax(-1) == labels[:, None]).float()
+    if rules is None:
+        return correct.mean(-2)
+    _check_pairs(rules, labels, "rules")
+    counts = torch.bincount(rules)
+    if not counts.all():
+        raise ValueError(f"no input follows rule {int((counts == 0).nonzero()[0])}; rules run from 0 to R - 1")
+    return correct.mT @ F.one_hot(rules).to(correct) / counts
+
+
 def specialisation(choices: Tensor, labels: Tensor) -> float:
     """How much the choice of expert tells about the label: normalised mutual information, 0 (nothing) to 1 (all).
 
@@ -106,6 +138,6 @@ def check_indices(indices: Tensor, n_experts: int) -> None:
         )
 
 
-def _check_pairs(choices: Tensor, labels: Tensor) -> None:
+def _check_pairs(choices: Tensor, labels: Tensor, name: str = "choices") -> None:
     if choices.dim() != 1 or choices.shape != labels.shape:
-        raise ValueError(f"choices {tuple(choices.shape)} and labels {tuple(labels.shape)} must both be (tokens,)")
+        raise ValueError(f"{name} {tuple(choices.shape)} and labels {tuple(labels.shape)} must both be (tokens,)")

@@ -507,6 +507,13 @@ MISTAKES = {
         "(shares <= threshold)",
         (USAGE + "test_an_expert_at_the_threshold_is_alive",),
     ),
+    "strength-of-a-rule-among-all": Mistake(
+        "what an expert gets right of one rule's inputs is divided by all inputs",
+        "study/usage.py",
+        "F.one_hot(rules).to(correct) / counts",
+        "F.one_hot(rules).to(correct) / len(rules)",
+        (USAGE + "test_strength_is_each_experts_own_accuracy",),
+    ),
     "information-in-nats": Mistake(
         "mutual information in nats is called bits",
         "study/usage.py",

@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from moe_tutorial.study import cv2, dead, entropy, max_share, share, specialisation
+from moe_tutorial.study import cv2, dead, entropy, max_share, share, specialisation, strength
 
 
 def test_share_counts_choices():
@@ -60,6 +61,24 @@ def test_specialisation():
     assert specialisation(dice, labels) < 0.05
 
 
+def test_strength_is_each_experts_own_accuracy():
+    labels = torch.tensor([0, 1, 2, 2])
+    always_2, right_at_first = torch.tensor([2, 2, 2, 2]), torch.tensor([0, 1, 0, 0])
+    scores = F.one_hot(torch.stack([always_2, right_at_first], -1), 3).float()
+    assert strength(scores, labels).tolist() == [0.5, 0.5]
+    assert strength(scores, labels, torch.tensor([0, 0, 1, 1])).tolist() == [[0, 1], [1, 0]]
+    uneven = strength(scores, labels, torch.tensor([0, 1, 1, 1]))
+    assert torch.allclose(uneven, torch.tensor([[0, 2 / 3], [1, 1 / 3]]))
+
+
+def test_strength_of_many_seeds_is_that_of_each():
+    scores, labels, rules = torch.randn(3, 7, 40, 5, 10), torch.randint(10, (40,)), torch.arange(40) % 4
+    assert torch.allclose(strength(scores, labels)[2, 4], strength(scores[2, 4], labels))
+    on_rules = strength(scores, labels, rules)
+    assert on_rules.shape == (3, 7, 5, 4)
+    assert torch.allclose(on_rules[2, 4, :, 1], strength(scores[2, 4, rules == 1], labels[rules == 1]))
+
+
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="indices run from 0 to 4"):
         share(torch.tensor([[0], [4]]), 4)
@@ -67,3 +86,9 @@ def test_bad_arguments_are_named():
         share(torch.tensor([0, 1]), 4)
     with pytest.raises(ValueError, match=r"choices \(3, 1\) and labels \(3,\)"):
         specialisation(torch.zeros(3, 1), torch.zeros(3))
+    with pytest.raises(ValueError, match=r"scores \(4, 2, 3\) and labels \(5,\)"):
+        strength(torch.zeros(4, 2, 3), torch.zeros(5))
+    with pytest.raises(ValueError, match=r"rules \(3,\) and labels \(4,\)"):
+        strength(torch.zeros(4, 2, 3), torch.zeros(4), torch.zeros(3))
+    with pytest.raises(ValueError, match="no input follows rule 1"):
+        strength(torch.zeros(4, 2, 3), torch.zeros(4), torch.tensor([0, 0, 2, 2]))
