@@ -23,6 +23,7 @@
 # %% tags=["setup"]
 # Setup: what this lesson uses.
 import math
+from functools import cache
 
 import torch
 from torch import nn
@@ -174,11 +175,13 @@ def with_switch(coefficient):
     return trained_with(raw, lambda r: coefficient * layers.switch_loss(r))
 
 
+@cache
 def accuracy(trained):
     """Per cent of the test images that each seed gets right."""
     return 100 * trained.accuracy(raw.x_test, raw.y_test)
 
 
+@cache
 def dead_in(trained):
     return dead(trained.shares(raw.x_test)).float()
 
@@ -195,11 +198,17 @@ guess(
 )
 
 # %% tags=["measure", "07.usual"]
-# Measured: ten seeds for each of five coefficients.
+# Measured: ten seeds for each of five coefficients, and a dense network.
 coefficients = [0, 0.001, 0.01, 0.1, 1]
 curve = {c: with_switch(c) for c in coefficients}
 tried = {c: curve[c].accuracy(*aside).mean().item() for c in coefficients}
 best = max(tried, key=tried.get)
+dense = train(
+    lambda: nn.Sequential(nn.Linear(64, 15), nn.ReLU(), nn.Linear(15, 10)),
+    raw,
+    seeds(10),
+    steps=600,
+)
 for c in coefficients:
     print(
         f"Switch loss {c:5}: {dead_in(curve[c]).mean():.1f} of 8 dead, "
@@ -216,12 +225,6 @@ reveal("07.usual", dead_in(curve[0.01]).mean().item())
 
 # %% tags=["draw", "nbval-ignore-output", "07.usual"]
 # Drawn: accuracy and dead experts for each coefficient.
-dense = train(
-    lambda: nn.Sequential(nn.Linear(64, 15), nn.ReLU(), nn.Linear(15, 10)),
-    raw,
-    seeds(10),
-    steps=600,
-)
 right = {c: accuracy(curve[c]).mean().item() for c in coefficients}
 gone = {c: dead_in(curve[c]).mean().item() for c in coefficients}
 dense_right = accuracy(dense).mean().item()
@@ -288,13 +291,13 @@ claim(
 # Claim 07.3.
 claim(
     "07.3",
-    "On raw digits4, a Switch loss of 0.1 makes the mixture more than five points more "
-    "accurate",
-    measured=accuracy(curve[0.1]) - accuracy(curve[0]),
-    holds=above(5),
-    control=accuracy(astray) - accuracy(curve[0]),
+    "On raw digits4, a mixture with a Switch loss of 0.1 is more than four points more "
+    "accurate than the dense network of equal active cost",
+    measured=accuracy(curve[0.1]) - accuracy(dense),
+    holds=above(4),
+    control=accuracy(astray) - accuracy(dense),
     control_is="each expert is pressed down by its neighbour's share",
-    quantity="accuracy gained",
+    quantity="accuracy over the dense network",
     unit="points",
 )
 
@@ -340,8 +343,8 @@ print("weights are still the probabilities:", torch.equal(routing.weights, weigh
 # The rate is a choice, too. DeepSeek-V3 takes 0.001 for most of a very long training. Ours has 600 steps.
 
 # %% tags=["measure"]
-# Measured: ten seeds for each of three rates.
-biased = {rate: trained_with(raw, rate=rate, bias=True) for rate in (0.001, 0.01, 0.1)}
+# Measured: ten seeds for each of two rates.
+biased = {rate: trained_with(raw, rate=rate, bias=True) for rate in (0.001, 0.01)}
 tried_rates = {r: moved.accuracy(*aside).mean().item() for r, moved in biased.items()}
 best_rate = max(tried_rates, key=tried_rates.get)
 for rate, moved in biased.items():
@@ -784,7 +787,7 @@ kept_small = trained_with(raw, lambda r: 0.001 * layers.z_loss(r))
 for name, trained in {"without": curve[0], "z-loss 0.001": kept_small}.items():
     logits = trained.routing(raw.x_test).logits
     print(
-        f"{name:13} largest logit {logits.abs().amax((1, 2)).mean():.0f}, "
+        f"{name:13} largest logit of an image {logits.amax(-1).mean():5.1f}, "
         f"{dead_in(trained).mean():.0f} of 8 dead"
     )
 

@@ -152,7 +152,7 @@ def bias_update(ask: Ask) -> None:
         ),
     }
     cases = (
-        ([0.1, -0.2, 0.0], [[0, 1], [0, 2], [0, 1]]),
+        ([0.1, -0.2, 0.0], [[1, 0], [1, 0], [0, 2]]),
         ([0.3, 0.2, -0.1, 0.0], [[0], [0], [0], [1], [2]]),
         ([0.0, 0.1, 0.2, -0.3], [[3, 0], [3, 0], [1, 3], [0, 1], [2, 3], [0, 1]]),
     )
@@ -198,7 +198,7 @@ def expert_choice(ask: Ask) -> None:
         "In your answer each token takes its best experts. Here each expert, a column, takes its best tokens.": (
             lambda probs, room: taken_by(probs, room, over=1)
         ),
-        "That says who takes whom, by ones. The gate weight is the probability.": lambda probs, room: (
+        "That says who takes whom, by ones. The gate weight is asked for: the probability.": lambda probs, room: (
             taken_by(probs, room) > 0
         ).to(probs.dtype),
         "Each expert takes the tokens with its smallest probabilities; the largest are wanted.": lambda probs, room: (
