@@ -350,8 +350,8 @@ reveal(
 # | [02 Experts](02_experts.ipynb) | What do four small networks gain over one, if somebody tells each input where to go? |
 # | [03 The router](03_router.ipynb) | How does a layer choose, and how much does each choice count? |
 # | [04 Training](04_training.ipynb) | How does the loss reach the router through the gate, and when does it not? |
-# | [05 Collapse](05_collapse.ipynb) | Left alone, do the experts share the work, and if not, why not? |
-# | [06 Noise](06_noise.ipynb) | Does noise prevent collapse? |
+# | [05 Collapse](05_collapse.ipynb) | Left alone, do the experts share the work, and how strong does each become? |
+# | [06 Noise](06_noise.ipynb) | Why do mixtures collapse, and does noise prevent it? |
 # | [07 Balance](07_balance.ipynb) | What evens out the work, what does it cost, and is even use the goal? |
 # | [08 A GPT with experts](08_moe_gpt.ipynb) | Does a language model predict better with experts, and who handles what? |
 # | [09 Modern MoE](09_modern_moe.ipynb) | How large are published mixtures, and which part of them works for a token? |

@@ -244,7 +244,7 @@ print("by hand and by autograd: the same to ten decimals")
 #   If the chosen ones hurt together, the others' rise, and they get their chance.
 #
 # So about an expert that it did not ask, the router hears one thing only: that somebody else did well or badly. Keep this
-# in mind for lesson 05.
+# in mind for lesson 06.
 #
 # It hears this because a probability depends on all logits. Renormalise, that is, divide the chosen weights by their sum,
 # and it no longer does. For chosen experts,

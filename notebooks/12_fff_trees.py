@@ -259,7 +259,7 @@ print("the descent turns right at the root: leaf 2 or 3")
 # %% [markdown]
 # ## Soft and hard, side by side
 #
-# Now train. `digits4` again, where four rules compete, with centred pixels (lesson 05 says why). Eight leaves of 8
+# Now train. `digits4` again, where four rules compete, with centred pixels (lesson 06 says why). Eight leaves of 8
 # neurons, 400 steps, ten seeds at once. In training the tree is soft. Then we ask the *same* trained tree twice: softly,
 # all leaves speaking, and hard, one leaf for each image.
 #

@@ -139,7 +139,7 @@ def test_a_claim_has_an_address_which_unfolds_it_even_where_a_filter_hid_it(visi
     expect(page.locator("#claim-05-5 table")).to_be_visible()
     assert "00.1" in shown(page)
     there = page.locator("#claim-05-5").get_by_role("link", name="where it is measured")
-    assert there.get_attribute("href").endswith("05_collapse.ipynb#claim-05-5")
+    assert there.get_attribute("href").endswith("06_noise.ipynb#claim-05-5")
 
 
 def test_without_javascript_the_whole_list_stands_and_no_filter(visit, lessons):

@@ -29,6 +29,16 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "03.my_mixture": {
         "y = y + counts.sum(1, keepdim=True) * expert(x)": LAST,
     },
+    "06.noisy_topk": {
+        "logits = logits - std * torch.randn_like(logits)": "normal noise has no direction",
+        "best, chosen = logits.topk(k)": "topk goes along the last dimension by itself",
+        "best, chosen = logits.topk(k, dim=1)": LAST,
+        "return (chosen, best.softmax(dim=1))": LAST,
+    },
+    "06.expected_load": {
+        "best = noisy.topk(k + 1).values": "topk goes along the last dimension by itself",
+        "best = noisy.topk(k + 1, dim=1).values": LAST,
+    },
     "04.can_it_learn": {
         "F.mse_loss(target, output).backward()": "a difference, squared, has no direction",
     },

@@ -31,7 +31,7 @@ def change(file: Path, old: str, new: str) -> None:
 
 def test_a_table_that_is_old_is_named_and_made_anew_without_running_a_lesson(course, capsys, monkeypatch):
     folder = course / "notebooks"
-    change(course / "book.yml", "asks: Does noise prevent collapse?", "asks: What does noise prevent?")
+    change(course / "book.yml", "and does noise prevent it?", "and what does noise prevent?")
     change(folder / "03_router.py", "You leave able to turn an input", "You leave able to turn every input")
     assert main(["sync", "--folder", str(folder)]) == 1
     said = capsys.readouterr().out
@@ -43,7 +43,7 @@ def test_a_table_that_is_old_is_named_and_made_anew_without_running_a_lesson(cou
     monkeypatch.setattr(lessons, "execute", lambda notebook, path: ran.append(path.stem) or notebook)
     lessons.reference(folder, ["playground"])
     assert ran == ["playground"]
-    assert "What does noise prevent?" in (folder / "00_start_here.ipynb").read_text(encoding="utf-8")
+    assert "and what does noise prevent?" in (folder / "00_start_here.ipynb").read_text(encoding="utf-8")
     assert "| turn every input into" in (course / "README.md").read_text(encoding="utf-8")
     assert (folder / "03_router.ipynb").read_text(encoding="utf-8").count('"output_type"') == before > 0
     assert main(["sync", "--folder", str(folder)]) == 0

@@ -90,6 +90,10 @@ class Ask:
             raise NotYet("The same input gives another answer when it is asked again. Does it draw random numbers?")
         return found
 
+    def once(self, given: Mapping[str, Any]) -> Any:
+        """Call the answer once, from a random seed of its own, and return its result: for an answer that may draw."""
+        return self._call(given, "", {})
+
     def _call(self, given: Mapping[str, Any], where: str, mistakes: Mistakes) -> Any:
         reseed(self.calls)
         self.calls += 1
