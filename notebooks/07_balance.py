@@ -11,13 +11,13 @@
 # %% [markdown]
 # # Balance
 #
-# 45 minutes. You leave able to balance experts by a penalty, by a bias, and by letting them choose; to pick a coefficient
+# 40 minutes. You leave able to balance experts by a penalty, by a bias, and by letting them choose; to pick a coefficient
 # on images put aside; and to tell even use from even strength, and both from a good mixture.
 #
 # Left alone, a few experts take the data. Noise alone does not help. So we ask for balance outright: we add to the loss a
 # number that is small when the work is shared.
 #
-# And what is balance for? One answer goes: *the objective is uniform strength across the experts.* At the end we measure
+# And what is balance for? One often hears: “the objective is uniform strength across the experts.” At the end we measure
 # whether it is.
 
 # %% tags=["setup"]
@@ -243,7 +243,7 @@ def two_curves(figure, theme):
     }
     draw_curves(above_, theme, lines, **axis | {"x": ""}, y="% right")
     counted = {"dead": Line(stops, list(gone.values()), marker="●")}
-    draw_curves(below_, theme, counted, **axis, y="dead of 8", ylim=(0, 8))
+    draw_curves(below_, theme, counted, **axis, y="dead of 8", ylim=(-0.4, 8))
 
 
 picture(
@@ -305,8 +305,8 @@ claim(
 # ## No penalty at all: move a bias
 #
 # A penalty pulls at the router while the task does, too. Wang et al. go another way, and so does DeepSeek-V3: each expert's
-# score gets a **bias**, for the choice only. After each step, whoever had less than the mean goes up by a small *rate*, and
-# whoever had more goes down. The gate weight stays the expert's own probability.
+# score gets a **bias**, for the choice only. After each step, the biases of those with less than the mean load go up by a small
+# *rate*, and those of the others go down. The gate weight stays the expert's own probability.
 #
 # **Your turn.** Two lines: the load of each expert, and the new bias. `torch.sign` gives -1, 0 or 1.
 
@@ -376,8 +376,8 @@ def expert_choice(probs, room):
 expert_choice = check("07.expert_choice", expert_choice)
 
 # %% [markdown]
-# What becomes of a token? Nobody counts for it. We train a mixture whose experts choose, and ask your function who is
-# served. Move the slider: how many images are there to choose from?
+# Every expert gets its `room` of tokens. Does every token get an expert? We train a mixture whose experts choose, and your
+# function says who is served. Move the slider: how many images are there to choose from?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: how many images stand for choice at once.
@@ -400,27 +400,30 @@ def served(at_once):
     scores = torch.einsum("te,teo->to", gates, answers[shuffled])
     correct = (scores.argmax(-1) == raw.y_test[shuffled]).float().mean()
     got = (gates > 0).sum(-1)
-    counts = {f"{n} experts": int((got == n).sum()) for n in (0, 1, 2)}
-    counts["3 or more"] = int((got > 2).sum())
+    counts = {
+        "no expert": int((got == 0).sum()),
+        "one": int((got == 1).sum()),
+        "two or more": int((got > 1).sum()),
+    }
     return message(
-        f"{counts['0 experts'] / len(got):.0%} of the images get no expert; {correct:.0%} are right",
+        f"{counts['no expert'] / len(got):.0%} of the images get no expert; {correct:.0%} are right",
         f"{at_once:,} images at once; each expert takes {math.ceil(at_once / E):,}.",
-    ) + bars(counts, "images", strong=["0 experts"])
+    ) + bars(counts, "images", strong=["no expert"])
 
 
 sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8, 1]))
 
 # %% [markdown]
-# Balance is perfect at every stop, and the answers are not the same: whom an expert takes depends on who else is there.
-# Trained in batches of 128, the mixture is at home in large crowds.
+# Every expert has equally much to do at every stop, and some images get nobody. And the same image gets another answer in other
+# company: which images an expert takes depends on which others are there.
 #
 # In a text it depends on the *later* tokens, too, and these do not exist yet while a model writes. So expert choice is for
 # models that have all tokens at once.
 #
 # ## Even, and right
 #
-# Last comes a router that is as even as can be and learns nothing: a **hash** of the pixels. Whatever the image shows, some
-# arithmetic on it names an expert, each of the eight equally often.
+# Last comes a router that is as even as can be and learns nothing: a **hash**. Some arithmetic on the pixels names an expert,
+# whatever the image shows, and each of the eight equally often.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -453,8 +456,9 @@ else:
 reveal("07.hash", better)
 
 # %% [markdown]
-# So even use is not the goal. Is even *strength*? Lesson 05 asked each expert alone, about all images: its **strength** is its
-# accuracy on the rule that it is best at. How unequal eight strengths are, their standard deviation says: the *spread*.
+# So even use is not the goal. Is even *strength*? As in lesson 05, an expert's **strength** is its accuracy when it answers
+# alone, on the rule that it is best at. The standard deviation of the eight strengths says how unequal they are. We call
+# it their *spread*.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -499,8 +503,8 @@ for name, (own, _) in strong.items():
 reveal("07.strength", min(spread, key=lambda name: spread[name].mean().item()))
 
 # %% [markdown]
-# See who is who. Move the slider from *nothing* to the *hash*, and look at three things: who is used, how strong each is, and
-# how often each is right *where it is asked*.
+# Move the slider from *nothing* to the *hash*, and look at three things: which experts are used, how strong each is, and how
+# often each is right *where it is asked*.
 
 
 # %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
@@ -512,8 +516,8 @@ def even_and_right(way):
         message(
             f"{way}: {accuracy(five[way]).mean():.0f} % right, strength spread by "
             f"{spread[way].mean():.2f}",
-            "Left: each expert's share. Right: its strength, and in the dashed frame its "
-            "accuracy where it is asked. Bars: the first of ten seeds. Dots: all ten.",
+            "Bars of the first of ten seeds: each expert's share, and its strength; dashed, "
+            "its accuracy where it is asked. Dots: all ten seeds.",
         )
         + beside(
             usage_bars(five[way].shares(raw.x_test)[0].tolist()),
@@ -584,8 +588,8 @@ explorable(
 )
 
 # %% [markdown]
-# *The objective is uniform strength across the experts.* It is right about the illness, and about the cure. Where experts are
-# dead, strength is far from uniform, and a penalty that evens out the work evens it out, too:
+# “The objective is uniform strength across the experts.” It is right about the illness, and about the cure. Where experts
+# are dead, strength is far from uniform, and a penalty that evens out the work evens out strength, too:
 
 # %% tags=["measure", "07.strength"]
 # Claim 07.15.
@@ -600,7 +604,7 @@ claim(
 )
 
 # %% [markdown]
-# As the objective it does not hold:
+# But it is not the objective:
 
 # %% tags=["measure", "07.hash", "07.strength"]
 # Claim 07.16.
@@ -620,14 +624,15 @@ claim(
 
 # %% [markdown]
 # *Why:* with one expert chosen, a mixture is right where the chosen one is right. So its accuracy is its experts' accuracy
-# *where they are asked*, and nothing else. The hash's experts all know a bit of everything, and each is asked about
-# everything. Under the Switch loss of 1 each knows its own part well, and is asked about little else.
+# *where they are asked*. What they know elsewhere does not count. Each of the hash's experts is asked about everything, and
+# knows a little of everything. Under the Switch loss of 1 each is asked about a part, and knows that part well.
 #
-# Even use, even strength: report them beside the accuracy, not in its place.
+# That answers the question of lesson 05. Report even use and even strength beside the accuracy, not in its place.
 #
 # ## This is yours
 #
-# What you wrote in this lesson goes into your `my_moe.py`, too: a mixture that can be balanced by your penalty or your bias.
+# What you wrote goes into your `my_moe.py`, too. It gets a `BalancedMoE` and a `train_balanced` that use your penalty, your
+# bias, and the noise of lesson 06.
 
 # %%
 mine = my_moe()  # in a terminal: python my_moe.py
@@ -662,8 +667,8 @@ class OnThePanel(nn.Module):
 playground(OnThePanel(my_layer), plane, balance=my_penalty, coefficient=0.1)
 
 # %% [markdown]
-# Two rows for the scoreboard, with what was best on the images put aside. There the pixels are standardised, and training
-# takes 800 steps and all training images, as in lesson 04.
+# Two rows for the scoreboard, with the coefficient and the rate that were best on the images put aside. As in lesson 04, the
+# pixels are standardised, and training takes 800 steps and all training images.
 
 # %% tags=["measure", "remove-output"]
 # Two rows for the scoreboard.
@@ -688,6 +693,9 @@ scoreboard(
     title=f"Balanced by a penalty, the mixture gets {by_penalty.accuracy(*on_test).mean():.0%} "
     f"right; by a bias {by_bias.accuracy(*on_test).mean():.0%}",
 )
+
+# %% [markdown]
+# Balance brings the mixture close to the dense network of equal *total* size, of which an image meets all 32 neurons.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -842,10 +850,10 @@ scaled_dense = train(
 )
 claim(
     "07.12",
-    "Standardised inputs without any penalty lift the mixture's accuracy by more than 6.5 "
+    "Standardised inputs without any penalty lift the mixture's accuracy by more than seven "
     "points",
     measured=scaled_alone - accuracy(curve[0]),
-    holds=above(6.5),
+    holds=above(7),
     control=100 * scaled_dense.accuracy(*on_test) - accuracy(dense),
     control_is="the dense network of equal active cost",
     quantity="accuracy gained",
@@ -1027,8 +1035,8 @@ claim(
 #
 # 1. On the first panel, wait until experts are dead, then raise the Switch loss. Who comes back first? Can you bring them back
 #    with noise alone? And what happens to the accuracy?
-# 2. Write a penalty of your own, a function of `routing`, and hand it to the panel in place of `my_penalty`. Which one wakes
-#    the dead without knowing who they are?
+# 2. Write a penalty of your own, a function of `routing`, and hand it to the panel in place of `my_penalty`. Start from
+#    `-routing.probs.mean(0).log().mean()`. Does it wake the dead?
 # 3. Let `move_bias` run with a rate of 0.001 and `steps=6000`. Is DeepSeek-V3's rate enough then?
 # 4. A hash chooses in the [playground](playground.ipynb#preset=hash), and every expert is asked everywhere. Press play. The
 #    opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
@@ -1038,8 +1046,8 @@ claim(
 # - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
 # - A bias balances without touching the loss or the gate weights. Its rate has to fit the length of the training.
 # - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
-# - Balance evens out use, and strength with it. Both are signs. A hash has the most of both and gets the fewest right: what
-#   counts is that experts are right where they are asked.
+# - Balance evens out use, and strength with it. A hash has much of both, and gets the fewest right. What counts is that
+#   experts are right where they are asked.
 #
 # **Sources.** Share times probability: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. Importance:
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
