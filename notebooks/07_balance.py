@@ -14,8 +14,8 @@
 # 40 minutes. You leave able to balance experts by a penalty, by a bias, and by letting them choose; to pick a coefficient
 # on images put aside; and to tell even use from even strength, and both from a good mixture.
 #
-# Left alone, a few experts take the data. Noise alone does not help. So we ask for balance outright: we add to the loss a
-# number that is small when the work is shared.
+# In a mixture that is left alone, a few experts take the data, and noise mends little of it. So we ask for balance outright:
+# we add to the loss a number that is small when the work is shared.
 #
 # And what is balance for? One often hears: “the objective is uniform strength across the experts.” At the end we measure
 # whether it is.
@@ -197,7 +197,7 @@ guess(
     slider=(0, 8, 0.5, "of 8"),
 )
 
-# %% tags=["measure", "07.usual"]
+# %% tags=["measure", "nbval-ignore-output", "07.usual"]
 # Measured: ten seeds for each of five coefficients, and a dense network.
 coefficients = [0, 0.001, 0.01, 0.1, 1]
 curve = {c: with_switch(c) for c in coefficients}
@@ -248,8 +248,8 @@ def two_curves(figure, theme):
 
 picture(
     two_curves,
-    title=f"Without a penalty the mixture is {right[0] - dense_right:+.0f} points from the "
-    f"dense network, with {best:g} it is {right[best] - dense_right:+.0f}",
+    title=f"Against the dense network: {right[0] - dense_right:+.0f} points without a penalty, "
+    f"{right[best] - dense_right:+.0f} with {best:g}",
     note=(
         f"digits4, raw pixels, means over ten seeds, test images. {best:g} was best on the "
         "images put aside. Dashed: the dense network of equal active cost."
@@ -342,7 +342,7 @@ print("weights are still the probabilities:", torch.equal(routing.weights, weigh
 # %% [markdown]
 # The rate is a choice, too. DeepSeek-V3 takes 0.001 for most of a very long training. Ours has 600 steps.
 
-# %% tags=["measure"]
+# %% tags=["measure", "nbval-ignore-output"]
 # Measured: ten seeds for each of two rates.
 biased = {rate: trained_with(raw, rate=rate, bias=True) for rate in (0.001, 0.01)}
 tried_rates = {r: moved.accuracy(*aside).mean().item() for r, moved in biased.items()}
@@ -439,7 +439,7 @@ guess(
     ],
 )
 
-# %% tags=["measure", "07.hash"]
+# %% tags=["measure", "nbval-ignore-output", "07.hash"]
 # Measured: the hash beside the mixture that was left alone.
 by_hash = trained_with(raw, router=lambda: layers.HashRouter(64, E))
 cost = accuracy(curve[0]) - accuracy(by_hash)
@@ -468,7 +468,7 @@ guess(
     choices=["nothing", "Switch 0.1", "Switch 1", "bias", "hash"],
 )
 
-# %% tags=["measure", "07.strength"]
+# %% tags=["measure", "nbval-ignore-output", "07.strength"]
 # Measured: each expert's strength, and its accuracy on the images that it is asked.
 five = {
     "nothing": curve[0],
@@ -559,7 +559,6 @@ def each_seed():
 centres = {
     way: (spread[way].mean().item(), accuracy(five[way]).mean().item()) for way in five
 }
-most_even = min(centres, key=lambda way: centres[way][0])
 xs, ys = zip(*centres.values(), strict=True)
 hover = [f"{way}, mean: {y:.0f} % right" for way, (_, y) in centres.items()]
 explorable(
@@ -569,7 +568,8 @@ explorable(
             xs, ys, hover, "mean", marker={"color": look.color("text"), "size": 10}
         ),
     ],
-    title=f"Most even in strength: {most_even}, with {centres[most_even][1]:.0f} % right",
+    title="Experts about equal in strength: "
+    f"{centres['Switch 1'][1]:.0f} % right with Switch 1, {centres['hash'][1]:.0f} % with the hash",
     note=(
         "digits4, raw pixels, ten seeds. Spread: the standard deviation of eight "
         "experts' strengths. Point at a mark for its name."
@@ -579,7 +579,8 @@ explorable(
     ),
     height=380,
     annotations=[
-        {"x": x, "y": y, "text": way, "showarrow": False, "yshift": -17}
+        {"x": x, "y": y, "text": way, "showarrow": False}
+        | {"yshift": 17 if way == "Switch 1" else -17}
         | {"font": {"color": look.color("text")}}
         for way, (x, y) in centres.items()
     ],
@@ -645,8 +646,8 @@ def my_penalty(routing):
 
 
 # %% [markdown]
-# Put your own layer on the panel, and your own penalty behind the knob. Press play, wait until experts are dead, and wake
-# them.
+# Here your own layer is on the panel, and your own penalty behind the knob. Turn the coefficient to 0, press play, and wait
+# until experts are dead. Then wake them. (On the website this is a recording of 200 steps.)
 
 
 # %% tags=["playground", "nbval-ignore-output"]
@@ -786,10 +787,10 @@ importance_loss = check("07.importance_loss", importance_loss)
 
 # %% [markdown]
 # The **z-loss** often stands beside these in a model's code: the mean of $(\log \sum_i e^{z_i})^2$ over the tokens. It does not
-# look at shares, and nobody says that it balances. It keeps the logits small, so that numbers of 16 bits suffice for them. Its authors took
-# 0.001.
+# look at shares, and nobody says that it balances. It keeps the logits small, where numbers of 16 bits round them less. Its
+# authors took 0.001.
 
-# %% tags=["measure"]
+# %% tags=["measure", "nbval-ignore-output"]
 # Measured: the logits and the dead with a z-loss of 0.001.
 kept_small = trained_with(raw, lambda r: 0.001 * layers.z_loss(r))
 for name, trained in {"without": curve[0], "z-loss 0.001": kept_small}.items():
