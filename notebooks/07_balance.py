@@ -30,7 +30,15 @@ from torch import nn
 
 from moe_tutorial import layers
 from moe_tutorial.course import check, guess, my_moe, quiz, reveal, scoreboard
-from moe_tutorial.layers import MixtureOfExperts, Router, Routing
+from moe_tutorial.layers import (
+    BiasBalancer,
+    ExpertChoiceRouter,
+    HashRouter,
+    MixtureOfExperts,
+    Router,
+    Routing,
+    z_loss,
+)
 from moe_tutorial.show import (
     Line,
     bars,
@@ -157,7 +165,7 @@ def trained_with(data, penalty=None, router=None, rate=None, steps=600, **option
 
     def move_bias(step, trained):
         if rate and trained.last_routing is not None:
-            layers.BiasBalancer(rate).update(
+            BiasBalancer(rate).update(
                 trained.buffers["router.bias"], trained.last_routing.indices
             )
 
@@ -381,7 +389,7 @@ expert_choice = check("07.expert_choice", expert_choice)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: how many images stand for choice at once.
-choosers = trained_with(raw, router=lambda: layers.ExpertChoiceRouter(64, E, 1))
+choosers = trained_with(raw, router=lambda: ExpertChoiceRouter(64, E, 1))
 shuffled = torch.randperm(
     len(raw.x_test), generator=torch.Generator().manual_seed(seeds(1)[0])
 )
@@ -441,7 +449,7 @@ guess(
 
 # %% tags=["measure", "nbval-ignore-output", "07.hash"]
 # Measured: the hash beside the mixture that was left alone.
-by_hash = trained_with(raw, router=lambda: layers.HashRouter(64, E))
+by_hash = trained_with(raw, router=lambda: HashRouter(64, E))
 cost = accuracy(curve[0]) - accuracy(by_hash)
 for name, trained in {"nothing": curve[0], "hash": by_hash}.items():
     busiest = max_share(trained.shares(raw.x_test)).mean()
@@ -792,7 +800,7 @@ importance_loss = check("07.importance_loss", importance_loss)
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: the logits and the dead with a z-loss of 0.001.
-kept_small = trained_with(raw, lambda r: 0.001 * layers.z_loss(r))
+kept_small = trained_with(raw, lambda r: 0.001 * z_loss(r))
 for name, trained in {"without": curve[0], "z-loss 0.001": kept_small}.items():
     logits = trained.routing(raw.x_test).logits
     print(
@@ -947,7 +955,7 @@ claim(
 images = raw.x_test[:100]
 brighter = images[:, None] + torch.eye(64) / 16  # each pixel in turn, one level of grey
 torch.manual_seed(seeds(1)[0])
-hash_router = layers.HashRouter(64, E)
+hash_router = HashRouter(64, E)
 moved = hash_router(brighter).indices.view(100, 64) != hash_router(images).indices
 print(
     f"one pixel a level brighter: another expert in {moved.float().mean():.1f} of all cases"
@@ -1024,7 +1032,7 @@ claim(
     "07.11",
     "With expert choice, other later tokens change the experts of more than a tenth of "
     "the earlier ones",
-    measured=[two_futures(layers.ExpertChoiceRouter, seed) for seed in seeds(20)],
+    measured=[two_futures(ExpertChoiceRouter, seed) for seed in seeds(20)],
     holds=above(0.1),
     control=[two_futures(Router, seed) for seed in seeds(20)],
     control_is="tokens choose",
