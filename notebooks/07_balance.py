@@ -648,8 +648,8 @@ claim(
 #
 # ## This is yours
 #
-# What you wrote goes into your `my_moe.py`, too. It gets a `BalancedMoE` and a `train_balanced` that use your penalty, your
-# bias, and the noise of lesson 06.
+# What you wrote goes into your `my_moe.py`, too. As soon as your penalty, your bias, or the noise of lesson 06 is right, the file
+# has a `BalancedMoE` and a `train_balanced` that use them.
 
 # %%
 mine = my_moe()  # in a terminal: python my_moe.py
