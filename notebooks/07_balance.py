@@ -256,7 +256,9 @@ def two_curves(figure, theme):
     }
     draw_curves(above_, theme, lines, **axis | {"x": ""}, y="% right")
     counted = {"dead": Line(stops, list(gone.values()), marker="●")}
-    draw_curves(below_, theme, counted, **axis, y="dead of 8", ylim=(-0.4, 8))
+    draw_curves(
+        below_, theme, counted, **axis, y="dead", ylim=(-0.4, 8), yticks=[0, 4, 8]
+    )
 
 
 picture(
