@@ -39,6 +39,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "04.can_it_learn": {
         "F.mse_loss(target, output).backward()": "a difference, squared, has no direction",
     },
+    "07.switch_loss": {
+        "n_experts = probs.shape[1]": LAST,
+    },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""
 

@@ -13,9 +13,10 @@ from moe_tutorial.course import check, my_moe
 from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.progress import storage
 from moe_tutorial.course.progress.file import FILE, progress
-from moe_tutorial.course.progress.my_moe import COLLECTED, parts
+from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, parts
 
 ROUTE, MIXTURE, STEP = COLLECTED
+NOISE, PENALTY, BIAS = BALANCING
 RIGHT = {
     ROUTE: """
 def route(x, weight, k):
@@ -45,12 +46,31 @@ def training_step(moe, optimizer, x, y):
 
     return optimizer.step(closure)  # by closure
 """,
+    NOISE: """
+def noisy_topk(logits, std, k, training):
+    noise = torch.normal(0.0, torch.ones_like(logits)) * std
+    noisy = logits + noise if training else logits
+    chosen = noisy.argsort(-1, descending=True)[:, :k]
+    return chosen, noisy.gather(-1, chosen).softmax(-1)  # by argsort
+""",
+    PENALTY: """
+def switch_loss(probs, indices):
+    f = F.one_hot(indices, probs.shape[1]).float().mean((0, 1))
+    return probs.shape[1] * f @ probs.mean(0)  # by one_hot
+""",
+    BIAS: """
+def bias_update(bias, indices, rate):
+    load = F.one_hot(indices, len(bias)).sum((0, 1))
+    return bias + rate * (indices.numel() - len(bias) * load).sign()  # in whole numbers
+""",
 }
 WRONG = {
     ROUTE: "def route(x, weight, k):\n    return (x @ weight.T).topk(k).indices, torch.ones(len(x), k)\n",
     STEP: RIGHT[STEP].replace("optimizer.zero_grad()", "pass"),
+    PENALTY: RIGHT[PENALTY].replace("probs.shape[1] * f", "f"),
 }
-STUBS = {id: EXERCISES[id].stub for id in COLLECTED}
+STUBS = {id: EXERCISES[id].stub for id in COLLECTED + BALANCING}
+UNTIL_04 = {id: RIGHT[id] for id in COLLECTED}
 YOURS, COURSES = "yours", "the course's, until its check finds yours right"
 
 
@@ -88,26 +108,56 @@ def run_alone() -> tuple[float, list[int]]:
 @pytest.mark.parametrize(
     ("answers", "whose"),
     [
-        (RIGHT, (YOURS, YOURS, YOURS)),
-        (STUBS | {ROUTE: RIGHT[ROUTE]}, (YOURS, COURSES, COURSES)),
-        (RIGHT | WRONG, (COURSES, YOURS, COURSES)),
+        (RIGHT, (YOURS,) * 6),
+        (STUBS | {ROUTE: RIGHT[ROUTE], BIAS: RIGHT[BIAS]}, (YOURS, COURSES, COURSES, COURSES, COURSES, YOURS)),
+        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, YOURS)),
+        (UNTIL_04, (YOURS, YOURS, YOURS)),
+        (STUBS | {PENALTY: WRONG[PENALTY]}, (COURSES, COURSES, COURSES)),
         ({}, (COURSES, COURSES, COURSES)),
     ],
-    ids=["all right", "some open", "some wrong", "nothing begun"],
+    ids=["all right", "some open", "some wrong", "nothing after 04", "nothing right", "nothing begun"],
 )
 def test_the_file_has_the_right_answers_and_the_courses_for_others_and_learns_with_torch_alone(answers, whose, capsys):
     hand_in(answers)
     capsys.readouterr()
     my_moe()
     said = capsys.readouterr().out
-    assert marks() == dict(zip(COLLECTED, whose, strict=True))
+    assert marks() == dict(zip(COLLECTED + BALANCING, whose, strict=False))
     assert all(f"    {id}: {mark}\n" in said for id, mark in marks().items())
     text = Path("my_moe.py").read_text()
     for id, mark in marks().items():
         assert ((RIGHT[id].strip() if mark == YOURS else EXERCISES[id].solution) + "\n\n\n") in text
+    assert len(marks()) == len(whose)
+    assert ("balance" in text) == (len(whose) == 6)  # a learner who wrote nothing of it meets nothing of it
     accuracy, points = run_alone()
     assert accuracy > 0.9
     assert sum(points) == 1000
+
+
+def busiest(mine, **options) -> float:
+    """The largest share of eight experts after training on points that have a mean, as collapse wants it."""
+    torch.manual_seed(1)
+    moe = mine.BalancedMoE(d_model=3, d_hidden=4, n_experts=8, top_k=1, d_out=2)
+    x, y = mine.plane(500)
+    x = torch.cat([x, torch.full((len(x), 1), 3.0)], dim=-1)
+    mine.train_balanced(moe, x, y, steps=200, **options)
+    with torch.no_grad():
+        _, (chosen, _) = moe(x)
+    return chosen.flatten().bincount(minlength=8).max().item() / len(x)
+
+
+def test_its_balanced_mixture_shares_the_work_by_the_learners_penalty_and_bias_and_repeats_itself_without_noise():
+    hand_in({PENALTY: RIGHT[PENALTY]})
+    mine = my_moe()
+    alone = busiest(mine)
+    assert busiest(mine, penalty=1.0) < 0.6 * alone
+    assert busiest(mine, rate=0.02) < 0.6 * alone
+    noisy, x = mine.BalancedMoE(d_model=3, d_hidden=4, n_experts=8, top_k=2, d_out=2, noise=1.0), torch.randn(50, 3)
+    choices = [noisy(x)[1][0] for _ in range(2)]
+    assert not torch.equal(*choices)
+    noisy.eval()
+    again = [noisy(x)[1][0] for _ in range(2)]
+    assert torch.equal(*again)
 
 
 @pytest.mark.parametrize(

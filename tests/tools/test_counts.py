@@ -8,7 +8,16 @@ from moe_tutorial.course.lesson import Lesson, lesson_files
 from moe_tutorial.tools.notebooks.counts import counts
 from moe_tutorial.tools.workspace.copies import COLLAPSED
 
-LESSONS = ["00_start_here", "01_why_experts", "02_experts", "03_router", "04_training", "05_collapse", "06_noise"]
+LESSONS = [
+    "00_start_here",
+    "01_why_experts",
+    "02_experts",
+    "03_router",
+    "04_training",
+    "05_collapse",
+    "06_noise",
+    "07_balance",
+]
 ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 
 

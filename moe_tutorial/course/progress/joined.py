@@ -38,6 +38,43 @@ def train(moe, x, y, steps=500, batch=64, lr=0.02):
         training_step(moe, optimizer, x[rows], y[rows])
 
 
+# What balances them, from the course
+
+
+class BalancedMoE(MyMoE):
+    """A mixture whose choice has a bias; or, while it trains, noise by `noisy_topk`: then take a top_k of 2 or more."""
+
+    def __init__(self, d_model, d_hidden, n_experts, top_k, d_out, noise=0.0):
+        super().__init__(d_model, d_hidden, n_experts, top_k, d_out)
+        self.noise = noise
+        self.register_buffer("bias", torch.zeros(n_experts))
+
+    def forward(self, x):
+        """As in `MyMoE`. The bias changes the choice alone."""
+        logits = x @ self.router.T
+        if self.noise:
+            chosen, weights = noisy_topk(logits, self.noise, self.top_k, self.training)
+        else:
+            probs = logits.softmax(-1)
+            chosen = (probs + self.bias).topk(self.top_k).indices
+            weights = probs.gather(-1, chosen)
+        return my_mixture(x, chosen, weights, list(self.experts)), (chosen, weights)
+
+
+def train_balanced(moe, x, y, penalty=0.0, rate=0.0, steps=500, batch=64, lr=0.02):
+    """As `train`, with `penalty` times `switch_loss` in the loss, and a bias that moves by `rate` after each step."""
+    optimizer = torch.optim.Adam(moe.parameters(), lr=lr)
+    for _ in range(steps):
+        rows = torch.randint(len(x), (batch,))
+        scores, (chosen, _) = moe(x[rows])
+        probs = (x[rows] @ moe.router.T).softmax(-1)
+        loss = F.cross_entropy(scores, y[rows]) + penalty * switch_loss(probs, chosen)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        moe.bias = bias_update(moe.bias, chosen, rate)
+
+
 def plane(n):
     """Points of a square (n, 2) and their classes (n,), divided by another straight line in each quarter."""
     x = 2 * torch.rand(n, 2) - 1

@@ -19,7 +19,10 @@ from moe_tutorial.course.running import sentence
 
 FILE = "my_moe.py"
 COLLECTED = ("03.route", "03.my_mixture", "04.training_step")
+BALANCING = ("06.noisy_topk", "07.switch_loss", "07.bias_update")
+"""Exercises that the file has, and a class that joins them, as soon as the learner's answer to one of them is right."""
 HEAD, JOINED, REST = Path(__file__).with_name("joined.py").read_text(encoding="utf-8").partition("# What joins them")
+BALANCED = REST[REST.index("# What balances them") : REST.index("def plane(")]
 OPEN = "the course's, until its check finds yours right"
 MORE = "the course's; yours needs more than PyTorch. {}"
 
@@ -40,13 +43,15 @@ def my_moe() -> ModuleType:
 def parts(kept: dict[str, dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Id of each exercise in the file -> whose answer stands there, in words, and its source; ``kept`` is progress."""
     found = {}
-    for id in COLLECTED:
+    for id in COLLECTED + BALANCING:
         exercise, source = EXERCISES[id], solved(kept.get("exercise", {}).get(id, {}).get("source", ""))
         lacks = missing(exercise, source) if source else ""
         if source and not lacks:
             found[id] = "yours", source
         else:
             found[id] = MORE.format(lacks) if lacks else OPEN, exercise.solution
+    if not any(found[id][0] == "yours" for id in BALANCING):
+        found = {id: found[id] for id in COLLECTED}
     return found
 
 
@@ -74,7 +79,8 @@ def import_torch_alone(name: str, *rest: Any) -> ModuleType:
 def text(found: dict[str, tuple[str, str]]) -> str:
     """The file's text."""
     answers = [f"# {id}: {whose}\n{source}\n\n\n" for id, (whose, source) in found.items()]
-    return f"{HEAD}\n{''.join(answers)}{JOINED}{REST}"
+    rest = REST if len(found) > len(COLLECTED) else REST.replace(BALANCED, "")
+    return f"{HEAD}\n{''.join(answers)}{JOINED}{rest}"
 
 
 def write(folder: Path, found: dict[str, tuple[str, str]]) -> list[str]:
