@@ -274,7 +274,7 @@ picture(
         for c in coefficients
     )
     + f"; dense: {dense_right:.0f} % right",
-    height=430,
+    height=300,
 )
 
 # %% [markdown]
@@ -437,7 +437,7 @@ sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8, 1]))
 #
 # ## Even, and right
 #
-# Last comes a router that is as even as can be and learns nothing: a **hash**. Some arithmetic on the pixels names an expert,
+# Last comes a **hash router**, which is as even as can be and learns nothing. Some arithmetic on the pixels names an expert,
 # whatever the image shows, and each of the eight equally often.
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -555,58 +555,6 @@ def even_and_right(way):
 sweep(even_and_right, way=("Balanced by", list(five)))
 
 # %% [markdown]
-# And all five at once: the further left, the more equal in strength; the higher, the more often right.
-
-
-# %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
-# Drawn: the spread of strength and the accuracy of the five.
-def each_seed():
-    """A small mark for every seed."""
-    every = [
-        (f"{way}, seed {seed}: {y:.0f} % right", x, y)
-        for way in five
-        for seed, (x, y) in enumerate(
-            zip(spread[way].tolist(), accuracy(five[way]).tolist(), strict=True)
-        )
-    ]
-    hover, xs, ys = zip(*every, strict=True)
-    marker = {"color": look.color("border"), "size": 5, "opacity": 0.7}
-    return scatter(xs, ys, hover, "each seed", marker=marker)
-
-
-centres = {
-    way: (spread[way].mean().item(), accuracy(five[way]).mean().item()) for way in five
-}
-xs, ys = zip(*centres.values(), strict=True)
-hover = [f"{way}, mean: {y:.0f} % right" for way, (_, y) in centres.items()]
-explorable(
-    [
-        each_seed(),
-        scatter(
-            xs, ys, hover, "mean", marker={"color": look.color("text"), "size": 10}
-        ),
-    ],
-    title="Experts about equal in strength: "
-    f"{centres['Switch 1'][1]:.0f} % right with Switch 1, {centres['hash'][1]:.0f} % with the hash",
-    note=(
-        "digits4, raw pixels, ten seeds. Spread: the standard deviation of eight "
-        "experts' strengths. Point at a mark for its name."
-    ),
-    alt="; ".join(
-        f"{way}: spread {x:.2f}, {y:.0f} % right" for way, (x, y) in centres.items()
-    ),
-    height=380,
-    annotations=[
-        {"x": x, "y": y, "text": way, "showarrow": False}
-        | {"yshift": 17 if way == "Switch 1" else -17}
-        | {"font": {"color": look.color("text")}}
-        for way, (x, y) in centres.items()
-    ],
-    xaxis_title="spread of strength",
-    yaxis_title="% right",
-)
-
-# %% [markdown]
 # “The objective is uniform strength across the experts.” It is right about the illness, and about the cure. Where experts
 # are dead, strength is far from uniform, and a penalty that evens out the work evens out strength, too:
 
@@ -685,8 +633,14 @@ class OnThePanel(nn.Module):
 
 playground(OnThePanel(my_layer), plane, balance=my_penalty, coefficient=0.1)
 
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("07")
+
 # %% [markdown]
-# Two rows for the scoreboard, with the coefficient and the rate that were best on the images put aside. As in lesson 04, the
+# ## Further: two rows for the scoreboard
+#
+# With the coefficient and the rate that were best on the images put aside. As in lesson 04, the
 # pixels are standardised, and training takes 800 steps and all training images.
 
 # %% tags=["measure", "remove-output"]
@@ -716,9 +670,59 @@ scoreboard(
 # %% [markdown]
 # Balance brings the mixture close to the dense network of equal *total* size, of which an image meets all 32 neurons.
 
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("07")
+# %% [markdown]
+# ## Further: all five at once
+#
+# The further left, the more equal in strength; the higher, the more often right.
+
+
+# %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
+# Drawn: the spread of strength and the accuracy of the five.
+def each_seed():
+    """A small mark for every seed."""
+    every = [
+        (f"{way}, seed {seed}: {y:.0f} % right", x, y)
+        for way in five
+        for seed, (x, y) in enumerate(
+            zip(spread[way].tolist(), accuracy(five[way]).tolist(), strict=True)
+        )
+    ]
+    hover, xs, ys = zip(*every, strict=True)
+    marker = {"color": look.color("border"), "size": 5, "opacity": 0.7}
+    return scatter(xs, ys, hover, "each seed", marker=marker)
+
+
+centres = {
+    way: (spread[way].mean().item(), accuracy(five[way]).mean().item()) for way in five
+}
+xs, ys = zip(*centres.values(), strict=True)
+hover = [f"{way}, mean: {y:.0f} % right" for way, (_, y) in centres.items()]
+explorable(
+    [
+        each_seed(),
+        scatter(
+            xs, ys, hover, "mean", marker={"color": look.color("text"), "size": 10}
+        ),
+    ],
+    title="Experts about equal in strength: "
+    f"{centres['Switch 1'][1]:.0f} % right with Switch 1, {centres['hash'][1]:.0f} % with the hash",
+    note=(
+        "digits4, raw pixels, ten seeds. Spread: the standard deviation of eight "
+        "experts' strengths. Point at a mark for its name."
+    ),
+    alt="; ".join(
+        f"{way}: spread {x:.2f}, {y:.0f} % right" for way, (x, y) in centres.items()
+    ),
+    height=380,
+    annotations=[
+        {"x": x, "y": y, "text": way, "showarrow": False}
+        | {"yshift": 17 if way == "Switch 1" else -17}
+        | {"font": {"color": look.color("text")}}
+        for way, (x, y) in centres.items()
+    ],
+    xaxis_title="spread of strength",
+    yaxis_title="% right",
+)
 
 # %% [markdown]
 # ## Further: whom the Switch loss reaches, and what it does not tell

@@ -23,9 +23,10 @@ OVERLAPPING = """() => {
 
 
 def opened(open_page, **options):
-    """The lesson with its only plotly picture, which answers a guess, in sight."""
+    """The lesson with its only plotly picture, which answers a guess and stands in a fold, in sight."""
     page = open_page(LESSON, **options)
     page.evaluate("document.querySelectorAll('.moe-veiled button').forEach((show) => show.click())")
+    page.evaluate("document.querySelectorAll('details:has(.moe-plotly)').forEach((fold) => (fold.open = true))")
     return page
 
 

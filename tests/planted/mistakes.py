@@ -607,7 +607,7 @@ MISTAKES = {
     ),
     "seeds-overlap": Mistake(
         "two bases share seeds",
-        "study/training.py",
+        "study/environment.py",
         "base = 1000 * int(text)",
         "base = int(text)",
         (TRAINING + "test_seed_bases_share_no_seed",),
