@@ -269,19 +269,10 @@ def my_strength(answers, labels):
 # %%
 my_strength = check("05.my_strength", my_strength)
 
-# %%
-with torch.no_grad():
-    answers = one.experts(raw.x_test)
-print(
-    "its strengths:", [round(s, 1) for s in my_strength(answers, raw.y_test).tolist()]
-)
-
 # %% [markdown]
-# Compare them with the shares of the same eight.
-#
-# Is it so in general? On plain digits one good expert can serve everybody. So we take `digits4`, images in four rotations,
-# each rotation with a rule of its own, and judge an expert by the rule that it is best at. Ten mixtures train there; their
-# experts have 8 neurons.
+# Before you use it, a question. On plain digits one good expert can serve everybody. So we take `digits4`, images in four
+# rotations, each rotation with a rule of its own, and judge an expert by the rule that it is best at. Ten mixtures train
+# there; their experts have 8 neurons.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -408,6 +399,16 @@ claim(
     holds=in_every_seed(above(0.7)),
     control=correlation("everyone"),
     control_is="every expert learns from every image",
+)
+
+# %% [markdown]
+# Now your function, on the eight of the film. Compare what it says with their shares.
+
+# %% tags=["05.strength"]
+with torch.no_grad():
+    answers = one.experts(raw.x_test)
+print(
+    "its strengths:", [round(s, 1) for s in my_strength(answers, raw.y_test).tolist()]
 )
 
 # %% [markdown]
