@@ -36,8 +36,8 @@ def cards(repository: Path) -> str:
     for lesson in lessons(repository):
         after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
         items.append(
-            f'<li><a href="{lesson.file}.html"><b>{escape(lesson.title)}</b><span>{escape(lesson.asks)}</span>'
-            f"<small>{lesson.lesson.minutes} minutes{after}</small></a></li>"
+            f'<li><a href="{lesson.file}.html"><b>{escape(lesson.title)}</b>'
+            f"<small>{lesson.lesson.minutes} min{after}</small><span>{escape(lesson.asks)}</span></a></li>"
         )
     return f'<ol class="moe-lessons">{"".join(items)}</ol>'
 
@@ -149,7 +149,7 @@ class Run(HtmlDirective):
 def commands(course: str | None) -> str:
     """The two commands, and with the course's address also how to fetch it, or to run it in the browser."""
     lines = [f"git clone {course}.git\ncd {course.rsplit('/', 1)[1]}"] if course else []
-    lines += ["make lab     # opens your own folder of the course in JupyterLab", "make test    # runs every test"]
+    lines += ["make lab     # opens your copy in JupyterLab", "make test    # runs every test"]
     places = {"Binder": binder, "Colab": colab} if course else {}
     buttons = "".join(f'<a href="{escape(at(course, FIRST))}">Open in {name}</a>' for name, at in places.items())
     code = escape("\n".join(lines))
@@ -166,26 +166,25 @@ def link_run(app: Sphinx, doctree: nodes.document) -> None:
 
 
 class Measured(HtmlDirective):
-    """``{measured}``: a belief that turned out false, and the numbers of claims, of such beliefs, and of runs."""
+    """``{measured}``: how many claims, runs and false beliefs there are, and one belief that turned out false."""
 
     def html(self, repository: Path) -> str:
-        """The belief with its figure, then a list of the numbers, each with its words."""
+        """A paragraph with the numbers, then the belief with its figure."""
         found = [claim for lesson in measured(repository) for claim in lesson.claims]
-        figures = {
-            "claims, each measured when this site was built": len(found),
-            "beliefs that turned out false": sum(bool(claim.refutes) for claim in found),
-            "runs from different seeds stand behind them": sum(claim.n_seeds for claim in found if not claim.timed),
-        }
-        items = "".join(f"<li><b>{number:,}</b> <span>{words}</span></li>" for words, number in figures.items())
-        (refuted,) = (claim for claim in found if claim.id == BELIEF)
-        return f'{belief(refuted)}<ul class="moe-measured">{items}</ul>'
+        runs = sum(claim.n_seeds for claim in found if not claim.timed)
+        refuted = {claim.id: claim for claim in found if claim.refutes}
+        return (
+            f'<p class="moe-measured"><a href="claims.html"><b>{len(found)}</b> claims</a>, measured when this site '
+            f"was built, in {runs:,} runs from different seeds, each with a control that has to fail. "
+            f"<b>{len(refuted)}</b> beliefs turned out false:</p>{belief(refuted[BELIEF])}"
+        )
 
 
 def belief(claim: Claim) -> str:
     """A belief that a claim refutes: its words, what was measured in its place and in the control, and the link."""
     (lead, interval), (control, _) = claim.measured.rounded, claim.control.rounded
     return (
-        f'<div class="moe-belief"><p><small>A belief that turned out false</small>“{escape(claim.refutes)}”</p>'
+        f'<div class="moe-belief"><p>“{escape(claim.refutes)}”</p>'
         f"<p><b>{lead}</b> {escape(claim.unit)}: {escape(claim.quantity)}, {interval}, {claim.n_seeds} seeds. "
         f"{escape(claim.statement)}. The control, {escape(claim.control_is)}: {control}. "
         f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></div>'
