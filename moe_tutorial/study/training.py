@@ -11,15 +11,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from IPython import get_ipython
+from IPython.display import DisplayHandle
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from moe_tutorial.layers import Descent
 from moe_tutorial.layers.checks import check_count, check_positive
 from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import Dataset
-from moe_tutorial.study.environment import shows_progress
+from moe_tutorial.study.environment import interactive, shows_progress
 from moe_tutorial.study.usage import share
 
 EVALUATE_AT_ONCE = 2048
@@ -199,4 +201,24 @@ def _check_finite(loss: Tensor, step: int, seeds: Sequence[int]) -> None:
 
 def progress(items: Iterable, total: int, name: str) -> Iterator:
     """The items, with a progress bar if a person can see it, but not in stored outputs or on a page."""
-    return iter(tqdm(items, total=total, desc=name, leave=False, disable=not shows_progress()))
+    file = NotebookLine() if interactive() and get_ipython() else None
+    return iter(tqdm(items, total=total, desc=name, leave=False, file=file, disable=not shows_progress()))
+
+
+class NotebookLine:
+    """A cell's output for tqdm to write its line to: empty in the end, also in a notebook that is saved.
+
+    tqdm's own widget comes back as text when the notebook is opened again.
+    """
+
+    def __init__(self):
+        self.output = DisplayHandle()
+        self.output.display({}, raw=True)
+
+    def write(self, text: str) -> None:
+        """Replace the line."""
+        line = text.strip()
+        self.output.update({"text/plain": line} if line else {}, raw=True)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""

@@ -3,6 +3,8 @@ import subprocess
 import sys
 
 import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from moe_tutorial.layers import fast
 from moe_tutorial.study import environment
@@ -13,7 +15,7 @@ def test_a_compilation_is_announced_only_to_a_person(shown, monkeypatch, capsys)
     monkeypatch.setattr(environment, "shows_progress", lambda: shown)
     fast.on_compile(3.4)
     said = "A part of a layer was compiled (3 s) and is kept for the next time.\n"
-    assert capsys.readouterr().err == (said if shown else "")
+    assert capsys.readouterr().out == (said if shown else "")
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,12 @@ def test_a_notebook_is_interactive_in_jupyterlab_and_not_while_a_page_is_built(s
     code = "from moe_tutorial.study.environment import *; print([interactive(), shows_progress()])"
     run = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, timeout=120)
     assert run.stdout == f"{expected}\n", run.stderr
+
+
+def test_a_progress_bar_leaves_nothing_in_a_saved_notebook(monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
+    code = "from moe_tutorial.study import progress\nfor i in progress(range(3), 3, 'seeds'): print(i)"
+    cell = new_code_cell(code)
+    NotebookClient(new_notebook(cells=[cell]), timeout=120).execute()
+    bar, printed = cell.outputs
+    assert (bar.data, printed.text) == ({}, "0\n1\n2\n")
