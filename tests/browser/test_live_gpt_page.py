@@ -1,5 +1,6 @@
 """The GPT to type into, on a page with no kernel and no network: who answers, who is off, and what a link keeps."""
 
+import math
 import re
 
 import pytest
@@ -128,9 +129,10 @@ def test_an_expert_that_is_off_is_answered_for_and_one_number_says_the_cost(show
     switch.click()
     scores, (others, _), dearer = read(TEXT, [(0, e)])
     assert numbers(page) == others != first
-    expected = f"{abs(dearer - loss):.2f} nats a character {'worse' if dearer > loss else 'better'}"
+    expected = f"× {math.exp(loss - dearer):.2f} the probability of the right next character "
+    expected += f"({abs(dearer - loss):.2f} nats a character {'worse' if dearer > loss else 'better'})"
     assert figure(page) == expected
-    taken = f"Expert {e} of layer 1 is off: others answer {first.count(e)} of {len(TEXT)} characters"
+    taken = f"Expert {e} of layer 1 is off: {first.count(e)} of {len(TEXT)} characters change hands"
     assert page.locator(".moe-title").inner_text() == taken
     spoken = page.locator("[aria-live=polite]").inner_text()
     assert spoken == f"Expert {e} of layer 1 is off. {taken}. {expected}."
@@ -147,6 +149,7 @@ def test_an_expert_that_is_off_is_answered_for_and_one_number_says_the_cost(show
     page.get_by_role("button", name="Go on").click()
     written = page.locator("textarea").input_value()[len(TEXT) :]
     assert written.replace(" ", "·").replace("\n", "⏎") == with_it_off
+    assert figure(page) == expected  # what the model writes itself does not count
     switch.click()
     assert numbers(page) == read(TEXT + written)[1][0]
     assert page.locator("[aria-live=polite]").inner_text() == f"Expert {e} of layer 1 is on. All are on."
@@ -156,7 +159,7 @@ def test_one_expert_of_a_layer_stays_on(show):
     page = show(view(n_experts=2), **STILL)
     tile(page, 1, 0).click()
     tile(page, 1, 1).click()
-    assert page.get_by_role("status").inner_text() == "Layer 2 needs an expert."
+    assert figure(page) == "Layer 2 needs an expert."
     assert page.locator("[aria-pressed=false]").count() == 1
 
 
@@ -191,15 +194,18 @@ def test_what_the_model_does_not_know_is_refused_with_a_word(show):
     area = page.locator("textarea")
     area.press("End")
     area.press("ArrowLeft")
-    page.keyboard.insert_text("xéy")
+    page.keyboard.insert_text("xéyß")
     assert area.input_value() == "abxyc"
-    assert page.get_by_role("status").inner_text() == "The model has never seen “é”"
+    assert page.get_by_role("status").inner_text() == "The model has never seen “é ß”"
     page.keyboard.type("z")
     assert area.input_value() == "abxyzc"
     assert page.get_by_role("status").inner_text() == ""
     area.fill("")
     assert page.locator(".moe-live-cell, .moe-live-bars li, .moe-live-lit").count() == 0
     assert page.get_by_role("button", name="Go on").is_disabled()
+    assert (page.locator(".moe-title").inner_text(), figure(page)) == ("Type something", "")
+    area.fill("a" * 121)
+    assert page.get_by_role("status").inner_text() == "120 characters is all it takes"
 
 
 def test_with_reduced_motion_nothing_moves_by_itself(show):
@@ -273,6 +279,31 @@ def test_axe_finds_nothing_and_it_fits_a_phone(show, axe, width, theme, sizes):
     page.evaluate(axe)
     found = page.evaluate("axe.run('.moe-widget')")["violations"]
     assert [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found] == []
+
+
+def test_the_letters_stand_on_their_tints_while_it_types(show):
+    """The field would not yet have wrapped a word of which the first letters are there."""
+    page = show(view("aaaaaaaaaa " * 9), 360)
+    field, cells = (page.locator(f".moe-live-line {part}") for part in ("textarea", ".moe-live-cells"))
+    colours = [each.evaluate("n => getComputedStyle(n).color") for each in (field, cells)]
+    assert colours[0] == "rgba(0, 0, 0, 0)" != colours[1]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # into the field, which ends the typing
+    assert [each.evaluate("n => getComputedStyle(n).color") for each in (field, cells)] == colours[::-1]
+
+
+def test_a_line_break_has_a_tint_at_the_end_of_its_line(show):
+    page = show(view("ab\n\ncd"), **STILL)
+    tops, lefts = ([page.locator(".moe-live-cell").nth(i).bounding_box()[side] for i in range(6)] for side in "yx")
+    assert tops[0] == tops[1] == tops[2] < tops[3] < tops[4] == tops[5]
+    assert lefts[0] == lefts[3] == lefts[4] < lefts[1] < lefts[2]
+
+
+def test_the_way_follows_the_mouse(show):
+    page = show(view(), **STILL)
+    page.locator(".moe-live-cell").nth(4).hover(force=True)
+    _, (first, second), _ = read(TEXT[:5])
+    assert lit(page) == [[first[-1]], [second[-1]]]
 
 
 def test_the_letters_of_the_field_stand_on_their_cells(show):

@@ -39,7 +39,7 @@ function drawsFor(text) {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 }
-/** A function that reads a text: after each character the scores of the next one, how unexpected it was in nats, and whom
+/** A function that reads a text: after each character the scores of the next one, how unexpected each was in nats, and whom
  * each layer asked. It keeps what it has read, so that one more character costs one step. */
 function startReading(gpt, off) {
   const scores = [];
@@ -65,7 +65,7 @@ function startReading(gpt, off) {
     }
     const now = choices.slice(0, next.length);
     const layers = Array.from({ length: gpt.blocks }, (_, b) => now.map((all) => all[b]));
-    return { scores, choices: layers, nats: sum(nats.slice(0, next.length)) };
+    return { scores, choices: layers, nats };
   };
 }
 /** What the model writes after a text. */
@@ -96,22 +96,28 @@ function sentencePart(E, longest) {
     autocomplete: "off",
     "data-lm-suppress-shortcuts": "true",
   });
+  const node = el("div", { className: "moe-live-line" }, cells, area);
   return {
-    node: el("div", { className: "moe-live-line" }, cells, area),
+    node,
     label: el("label", { htmlFor: area.id }, "Type into this sentence."),
     area,
     cells: all,
-    /** What is still to come keeps its room. */
+    /** What is still to come keeps its room, so until then the cells' own letters are seen: the field's would wrap elsewhere. */
     draw(letters, choices, place, toCome) {
-      while (all.length > letters.length) all.pop().remove();
-      while (all.length < letters.length) rest.before((all[all.length] = el("span")));
+      node.classList.toggle("moe-live-types", !!toCome);
+      while (all.length > letters.length) all.pop().parentNode.remove();
+      while (all.length < letters.length) rest.before(el("span", {}, (all[all.length] = el("span")), ""));
       letters.forEach((c, i) => {
         const [e] = choices[i].experts;
         const cell = all[i];
-        if (cell.firstChild?.data !== c) cell.replaceChildren(c);
+        if (cell.dataset.c !== c) {
+          const broken = c === "\n"; // its cell has no letter, and the line ends after it
+          cell.replaceChildren(broken ? "" : c);
+          cell.nextSibling.data = broken ? c : "";
+        }
         put(cell, { className: `moe-live-cell moe-live-u${pattern(e, E)}${i === place ? " moe-live-here" : ""}` });
         if (cell.dataset.e !== String(e)) cell.style.cssText = dye(e);
-        put(cell.dataset, { e: String(e), mark: MARKS[c] ?? "" });
+        put(cell.dataset, { c, e: String(e), mark: MARKS[c] ?? "" });
       });
       put(rest, { textContent: toCome || "\u200b" }); // a line of its own after a line break
       if (!letters.length) caret.remove();
@@ -175,7 +181,10 @@ function nextPart() {
   return {
     node: el("div", { className: "moe-live-next" }, title, bars),
     draw(characters, logits, before, comes) {
-      renew(title, document.createTextNode("After "), mono(before), document.createTextNode(" it expects"));
+      const words = before
+        ? [document.createTextNode("After "), mono(before), document.createTextNode(" it expects")]
+        : [];
+      renew(title, ...words);
       const p = probabilities(logits);
       const most = [...p.keys()].sort((a, b) => p[b] - p[a]).slice(0, before ? 5 : 0);
       renew(bars, ...most.map((id) => row(characters[id], p[id], characters[id] === comes)));
@@ -221,13 +230,16 @@ function render({ model, el: root }) {
   let place = [...text].length - 1; // of the character whose way is drawn
   let off = structuredClone(none);
   let layer = 0; // that tints the text
+  let own = whole.length; // characters that count for the cost: not those that the model itself wrote
+  let refused = "";
   let seen; // what the model makes of the text
   let timer = 0;
   let later = 0;
 
   const title = el("p", { className: "moe-title moe-live-title" });
   const tint = el("span");
-  const remark = el("p", { className: "moe-note" }, tint, el("small", {}, " A line is as thick as the gate’s weight."));
+  const networks = `In each layer, a router sends each character to ${inWords(k)} of ${inWords(E)} small networks, the experts. `;
+  const remark = el("p", { className: "moe-note" }, el("small", {}, networks), tint);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "moe-live-ways");
   svg.setAttribute("aria-hidden", "true");
@@ -241,7 +253,8 @@ function render({ model, el: root }) {
   const figure = el("b");
   const unit = el("span");
   const then = el("div", { className: "moe-live-then" });
-  const verdict = el("div", { className: "moe-live-verdict" }, el("p", {}, figure, " ", unit), then);
+  const inNats = el("small");
+  const verdict = el("div", { className: "moe-live-verdict" }, el("p", {}, figure, " ", unit, inNats), then);
   const go = button("Go on", { onclick: () => (timer ? stop() : write()) });
   const link = linked ? [quietly("Link", { onclick: copyLink })] : [];
   const notice = el("p", { className: "moe-note", role: "status" });
@@ -262,7 +275,9 @@ function render({ model, el: root }) {
     const letters = [...text];
     const out = gone();
     const moved = letters.filter((_, i) => out.some(([b, e]) => choices[b][i].experts.includes(e))).length;
-    seen = { ...now, worse: (now.nats - nats) / Math.max(1, letters.length - 1), moved };
+    const counted = Math.min(own, letters.length);
+    const cost = (each) => sum(each.slice(0, counted)) / Math.max(1, counted - 1);
+    seen = { ...now, worse: cost(now.nats) - cost(nats), moved };
     draw();
   }
   function draw() {
@@ -276,22 +291,28 @@ function render({ model, el: root }) {
     drawWay(svg, sentence.cells[place], experts.tiles, way);
     say();
   }
-  const cost = () => {
-    const { worse } = seen;
-    return [Math.abs(worse).toFixed(2), `nats a character ${worse < 0 ? "better" : "worse"}`];
-  };
+  /** The cost of what is off: the probability of the right characters, in the geometric mean, and the same in nats. */
+  function cost() {
+    const { worse, moved } = seen;
+    if (!moved) return ["", "No difference in this sentence", ""];
+    const nats = ` (${Math.abs(worse).toFixed(2)} nats a character ${worse < 0 ? "better" : "worse"})`;
+    return [`× ${Math.exp(-worse).toFixed(2)}`, "the probability of the right next character", nats];
+  }
   function say() {
     const out = gone();
     const names =
       out.length > 1 ? `${out.length} experts are` : out.map(([b, e]) => `Expert ${e} of layer ${b + 1} is`);
     const { moved } = seen;
-    const others = moved ? `others answer ${moved} of ${[...text].length} characters` : "no character here asks for it";
+    const others = moved ? `${moved} of ${[...text].length} characters change hands` : "no character here asks for it";
     const all = `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
-    put(title, { textContent: out.length ? `${names} off: ${others}` : all });
-    put(tint, { textContent: `Tint, underline and number: its expert in layer ${layer + 1}.` });
-    const [amount, words] = out.length ? cost() : ["", "Switch an expert off, and see who takes over."];
+    const message = text ? (out.length ? `${names} off: ${others}` : all) : "Type something";
+    put(title, { textContent: message });
+    put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.` });
+    const [amount, words, nats] =
+      refused || !text ? ["", refused, ""] : out.length ? cost() : ["", "Click on an expert to switch it off.", ""];
     put(figure, { textContent: amount });
     put(unit, { textContent: words });
+    put(inNats, { textContent: nats });
     put(go, { textContent: timer ? "Stop" : "Go on" });
     go.disabled = !timer && (!text || text.length >= longest);
     then.hidden = !out.length || !text;
@@ -339,9 +360,10 @@ function render({ model, el: root }) {
   }
   function toggle(b, e) {
     finish();
-    if (!off[b][e] && off[b].filter((out) => !out).length === 1) {
-      notice.textContent = `Layer ${b + 1} needs an expert.`;
-      return;
+    refused = !off[b][e] && off[b].filter((out) => !out).length === 1 ? `Layer ${b + 1} needs an expert.` : "";
+    if (refused) {
+      spoken.textContent = refused;
+      return say();
     }
     off[b][e] = !off[b][e];
     reading = gone().length ? startReading(gpt, off) : usual;
@@ -349,35 +371,45 @@ function render({ model, el: root }) {
     notice.textContent = "";
     show(text, place);
     const now = `Expert ${e} of layer ${b + 1} is ${off[b][e] ? "off" : "on"}.`;
-    spoken.textContent = gone().length ? `${now} ${title.textContent}. ${cost().join(" ")}.` : `${now} All are on.`;
+    const [amount, words, nats] = cost();
+    const costs = `${amount} ${words}${nats}`.trim();
+    spoken.textContent = gone().length ? `${now} ${title.textContent}. ${costs}.` : `${now} All are on.`;
   }
 
   area.oninput = () => {
     still();
     rest = "";
     const known = (words) => [...words].filter((c) => gpt.idOf(c) >= 0).join("");
-    const unknown = [...area.value].find((c) => gpt.idOf(c) < 0);
+    const unknown = [...new Set(area.value)].filter((c) => gpt.idOf(c) < 0).slice(0, 6);
     const before = known(area.value.slice(0, area.selectionStart));
-    notice.textContent = unknown ? `The model has never seen “${unknown}”` : "";
-    if (unknown) {
+    const full = area.value.length >= longest ? `${longest} characters is all it takes` : "";
+    notice.textContent = unknown.length ? `The model has never seen “${unknown.join(" ")}”` : full;
+    if (unknown.length) {
       area.value = known(area.value);
       area.setSelectionRange(before.length, before.length);
     }
+    refused = "";
+    own = area.value.length;
     show(area.value, Math.max(0, [...before].length - 1));
   };
   // The way is that of the character before the caret.
-  area.onkeyup = area.onclick = () => {
-    const at = Math.max(0, [...area.value.slice(0, area.selectionStart)].length - 1);
+  const follows = (at) => {
     if (at === place || !text) return;
     place = at;
     draw();
+  };
+  area.onkeyup = area.onclick = () => follows(Math.max(0, [...area.value.slice(0, area.selectionStart)].length - 1));
+  // Or of the one that the mouse points at.
+  area.onpointermove = ({ pointerType, clientX, clientY }) => {
+    const cell = document.elementsFromPoint(clientX, clientY).find((node) => node.matches(".moe-live-cell"));
+    if (cell && pointerType === "mouse" && !timer) follows(sentence.cells.indexOf(cell));
   };
   area.onfocus = () => rest && stop();
 
   async function copyLink() {
     finish();
     const names = gone().map(([b, e]) => `${b + 1}.${e}`);
-    const parts = { gpt: settings.digest, text, off: names.join(","), layer: layer + 1 };
+    const parts = { gpt: settings.digest, text, own, off: names.join(","), layer: layer + 1 };
     const words = Object.entries(parts).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     history.replaceState(history.state, "", `#${words.join("&")}`);
     try {
@@ -403,6 +435,7 @@ function render({ model, el: root }) {
     layer = Math.min(B, Math.max(1, Math.floor(asked.get("layer")) || 1)) - 1;
     notice.textContent = same ? "" : "This link is from another build of the site: its model had other experts";
     const letters = [...(asked.get("text") ?? "")].filter((c) => gpt.idOf(c) >= 0);
+    own = Math.max(1, Math.floor(asked.get("own")) || longest);
     show(letters.slice(0, longest).join(""));
   }
 

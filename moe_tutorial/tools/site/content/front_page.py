@@ -66,7 +66,7 @@ class Hero(HtmlDirective):
     def html(self, repository: Path) -> str:
         """The widget's placeholder: a still that says the same."""
         gpt = trained_gpt(repository)
-        title = f"A language model of {parameters(gpt):,} weights, in this page"
+        title = f"A small language model in this page: {parameters(gpt):,} weights, trained on manuals, code and sums"
         state = live_gpt(gpt, SENTENCE, title=title, link=True).get_state()
         buffers = [{"path": ["weights"], "data": base64.b64encode(state.pop("weights")).decode()}]
         model = {"model_module": "anywidget", "state": state, "buffers": buffers}
@@ -109,8 +109,9 @@ def drawn(gpt: GPT, text: str, kicker: str) -> str:
     return (
         f'<div class="moe-root"><div class="moe-widget moe-still"><p class="moe-kicker">{kicker}</p>'
         '<p class="moe-title moe-live-title">Each character is answered by one of eight experts</p>'
-        '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">Tint, underline and number: its '
-        'expert in layer 1. With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
+        '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
+        "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. "
+        'With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
         f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
         f'<div class="moe-live-cells">{cells}</div></div>'
         f'<div class="moe-live-body"><div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div>'

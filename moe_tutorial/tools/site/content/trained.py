@@ -13,7 +13,7 @@ from moe_tutorial.study import CHARACTERS, loss_by_domain, texts, train_gpt
 from moe_tutorial.tools.notebooks.executed import fingerprint
 
 SEED, STEPS = 0, 600
-SENTENCE = "The 12 monkeys ate 7*8=56 bananas, def f(x):"  # what the site's pages begin with: a bit of each domain
+SENTENCE = "The 12 monkeys ate 7*8=56 bananas, def f(self"  # what the site's pages begin with: a bit of each domain
 MADE_BY = ("layers", "study/data.py", "study/language.py", "show/widgets/live_gpt.py")
 ROUNDING = 0.01  # nats: a page whose model lost more by rounding would show another model than the lesson's
 
