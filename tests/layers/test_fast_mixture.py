@@ -107,14 +107,9 @@ def test_more_tokens_than_are_worked_on_at_a_time(gated, bias):
     assert routing.indices.flatten().bincount().max() > 2 * many_tokens.BLOCK / 2048
     with torch.no_grad():
         evaluated = moe(x)[0]
-    expected = plainly(moe, x)
-    pairs = zip(
-        [y, evaluated, *slopes(y, x, moe, direction)],
-        [expected, expected, *slopes(expected, x, moe, direction)],
-        strict=True,
-    )
-    for ours, theirs in pairs:
-        torch.testing.assert_close(ours, theirs, atol=1e-5 * theirs.abs().max().item(), rtol=1e-5)
+    ours, theirs = ([answer, *slopes(answer, x, moe, direction)] for answer in (y, plainly(moe, x)))
+    for our, their in zip([evaluated, *ours], [theirs[0], *theirs], strict=True):
+        torch.testing.assert_close(our, their, atol=1e-5 * their.abs().max().item(), rtol=1e-5)
 
 
 def test_gradients_add_up_and_have_gradients_themselves():
