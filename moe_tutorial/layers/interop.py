@@ -44,6 +44,7 @@ def from_transformers(block: nn.Module) -> MixtureOfExperts:
     name = type(block).__name__
     if name not in BLOCKS:
         raise TypeError(f"block must be one of {', '.join(BLOCKS)}, got {name}")
+    router = block.router if name == "GptOssMLP" else block.gate
     options, weights = router_options(block), copied_weights(block)
     w_in, shared = weights["experts.w_in"], weights.get("shared.w_in")
     n_experts, d_hidden, d_model = w_in.shape
@@ -51,6 +52,7 @@ def from_transformers(block: nn.Module) -> MixtureOfExperts:
         d_model,
         d_hidden,
         n_experts,
+        router.top_k,
         activation=activation(block),
         gated=True,
         expert_bias="experts.b_in" in weights,
@@ -65,18 +67,17 @@ def from_transformers(block: nn.Module) -> MixtureOfExperts:
 
 
 def router_options(block: nn.Module) -> dict:
-    """``top_k`` and the options of a ``Router`` that routes as the block does."""
+    """The options of a ``Router`` that routes as the block does."""
     name = type(block).__name__
     if name == "GptOssMLP":
-        return {"top_k": block.router.top_k, "gate": "topk_softmax", "logit_bias": True}
+        return {"gate": "topk_softmax", "logit_bias": True}
     gate = block.gate
     if name == "MixtralSparseMoeBlock":
         if block.jitter_noise != 0:
             raise ValueError(f"block's router_jitter_noise must be 0, got {block.jitter_noise}")
-        return {"top_k": gate.top_k, "gate": "softmax_topk", "renormalize": True}
+        return {"gate": "softmax_topk", "renormalize": True}
     if name == "DeepseekV3MoE":
         return {
-            "top_k": gate.top_k,
             "gate": "sigmoid_topk",
             "renormalize": gate.norm_topk_prob,
             "bias": True,
@@ -91,14 +92,9 @@ def router_options(block: nn.Module) -> dict:
                 "its experts, and a MixtureOfExperts sees no token ids"
             )
         check_class("scores", gate.score_fn, ["SqrtSoftplusActivation"])
-        return {
-            "top_k": gate.top_k,
-            "gate": "sqrtsoftplus_topk",
-            "renormalize": True,  # whatever its config says
-            "bias": True,
-            "scale": gate.routed_scaling_factor,
-        }
-    return {"top_k": gate.top_k, "gate": "softmax_topk", "renormalize": gate.norm_topk_prob}
+        # It renormalises, whatever its config says.
+        return {"gate": "sqrtsoftplus_topk", "renormalize": True, "bias": True, "scale": gate.routed_scaling_factor}
+    return {"gate": "softmax_topk", "renormalize": gate.norm_topk_prob}
 
 
 def activation(block: nn.Module) -> str | ClampedSwiGLU:

@@ -134,7 +134,8 @@ class Router(nn.Module):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         if self.gate == "sqrtsoftplus_topk":
-            return F.softplus(logits).sqrt()
+            # Where softplus underflows to 0, the slope of a square root is infinite, and that of the router NaN.
+            return F.softplus(logits).clamp_min(torch.finfo(logits.dtype).tiny).sqrt()
         return logits.sigmoid() if self.gate == "sigmoid_topk" else logits.softmax(-1)
 
     def choose(self, ranking: Tensor) -> Tensor:

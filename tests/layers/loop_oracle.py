@@ -44,6 +44,16 @@ def answer(experts, e, token):
     return y if experts.b_out is None else y + experts.b_out[e]
 
 
+def scores(router, logits):
+    """The score of each expert for one token, from its logits."""
+    if router.gate == "sigmoid_topk":
+        return [1 / (1 + torch.exp(-logit)) for logit in logits]
+    if router.gate == "sqrtsoftplus_topk":
+        return [torch.log(1 + torch.exp(logit)) ** 0.5 for logit in logits]
+    total = sum(torch.exp(logit) for logit in logits)
+    return [torch.exp(logit) / total for logit in logits]
+
+
 def route(router, token, logits=None):
     """The chosen experts of one token, best first, and their weights, from ``logits`` if these are given."""
     E = router.n_experts
@@ -51,14 +61,8 @@ def route(router, token, logits=None):
         logits = [(router.weight[e] * token).sum() for e in range(E)]
         if router.logit_bias is not None:
             logits = [logit + router.logit_bias[e] for e, logit in enumerate(logits)]
-    if router.gate == "sigmoid_topk":
-        scores = [1 / (1 + torch.exp(-logit)) for logit in logits]
-    elif router.gate == "sqrtsoftplus_topk":
-        scores = [torch.log(1 + torch.exp(logit)) ** 0.5 for logit in logits]
-    else:
-        total = sum(torch.exp(logit) for logit in logits)
-        scores = [torch.exp(logit) / total for logit in logits]
-    ranking = [v.item() for v in (logits if router.gate == "topk_softmax" else scores)]
+    weighed = scores(router, logits)
+    ranking = [v.item() for v in (logits if router.gate == "topk_softmax" else weighed)]
     if router.bias is not None:
         ranking = [value + router.bias[e].item() for e, value in enumerate(ranking)]
     allowed = list(range(E))
@@ -72,7 +76,7 @@ def route(router, token, logits=None):
         total = sum(torch.exp(logits[e]) for e in chosen)
         weights = [torch.exp(logits[e]) / total for e in chosen]
     else:
-        weights = [scores[e] for e in chosen]
+        weights = [weighed[e] for e in chosen]
     if router.renormalize:
         total = sum(weights)
         weights = [w / total for w in weights]

@@ -386,9 +386,16 @@ MISTAKES = {
     "square-root-forgotten": Mistake(
         "DeepSeek-V4's scores without the square root",
         "layers/routing.py",
-        "F.softplus(logits).sqrt()",
+        "F.softplus(logits).clamp_min(torch.finfo(logits.dtype).tiny).sqrt()",
         "F.softplus(logits)",
         (INTEROP + "test_equal_to_the_published_block", ROUTING + "test_weights_are_what_the_gate_says"),
+    ),
+    "slope-of-a-root-at-zero": Mistake(
+        "one score that underflows makes the router's whole gradient NaN",
+        "layers/routing.py",
+        ".clamp_min(torch.finfo(logits.dtype).tiny).sqrt()",
+        ".sqrt()",
+        (ROUTING + "test_scores_that_underflow_leave_the_gradient_finite",),
     ),
     "kernels-for-every-activation": Mistake(
         "the kernels are asked for an activation that they lack",
