@@ -158,9 +158,10 @@ print("same as the published block:", gap(mixtral_by_hand(x, swapped), theirs) <
 #
 # ## Four families
 #
-# The package's `from_transformers` does this for Mixtral, Qwen3-MoE, OLMoE and DeepSeek-V3, by copying the weights into a
-# `MixtureOfExperts` and setting the router as the model's config says. Three of them differ by one setting: whether the
-# picked weights are divided by their sum. DeepSeek-V3 adds what no lesson has built:
+# The package's `from_transformers` does this for Mixtral, Qwen3-MoE, OLMoE and DeepSeek-V3 (and for gpt-oss and DeepSeek-V4,
+# except the layers whose experts a table of token ids chooses), by copying the weights into a `MixtureOfExperts` and setting
+# the router as the model's config says. The first three differ by one setting: whether the picked weights are divided
+# by their sum. DeepSeek-V3 adds what no lesson has built:
 #
 # - a **sigmoid** for each expert's score, instead of one softmax over all;
 # - **groups**: the experts stand in `n_group` groups, and only the best `topk_group` of these are chosen from;

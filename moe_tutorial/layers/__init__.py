@@ -11,7 +11,7 @@ from .balance import (
     switch_loss,
     z_loss,
 )
-from .experts import Experts
+from .experts import ClampedSwiGLU, Experts
 from .gpt import GPT, GPTConfig
 from .interop import from_transformers
 from .mixture import MixtureOfExperts
@@ -21,6 +21,7 @@ from .tree import Descent, FastFeedForward, hardening_loss, hardening_ramp, node
 __all__ = [
     "GPT",
     "BiasBalancer",
+    "ClampedSwiGLU",
     "Descent",
     "ExpertChoiceRouter",
     "Experts",

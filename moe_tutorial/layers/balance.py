@@ -74,8 +74,8 @@ def switch_loss(routing: Routing, group: "dist.ProcessGroup | None" = None) -> T
     """Share of the choices times mean probability, ``E * sum_i f_i P_i``: a scalar, exactly 1 at uniform use for any k.
 
     ``f_i`` is the share of all ``T * k`` choices that went to expert i, and has no gradient. ``P_i`` is the mean over
-    the tokens of its probability among ALL experts, so that an expert that no token chooses is raised, too. Sigmoid
-    scores are first divided by their sum, which leaves a softmax unchanged. The maximum is ``E / k``, when k experts
+    the tokens of its probability among ALL experts, so that an expert that no token chooses is raised, too. Scores that
+    are no softmax are first divided by their sum. The maximum is ``E / k``, when k experts
     are chosen with certainty. The loss is not a distance from balance: it falls BELOW 1 when an expert is chosen often,
     but by a narrow margin.
 

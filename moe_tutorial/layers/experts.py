@@ -6,16 +6,39 @@ token uses some blocks.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import as_tokens, check_choice, check_count, check_dtype
+from .checks import as_tokens, check_choice, check_count, check_dtype, check_positive
 
 DISPATCHES = ("sparse", "dense")  # compute only the chosen experts or leaves, or all, the others times 0
 # relu works in place: the backward pass of the matrix product before it does not need that product's output.
 ACTIVATIONS = {"relu": torch.relu_, "gelu": F.gelu, "silu": F.silu}
+
+
+@dataclass(frozen=True)
+class ClampedSwiGLU:
+    """SwiGLU with clamped inputs: ``(up + offset) * gate * sigmoid(alpha * gate)``, an activation of gated experts.
+
+    ``gate`` is ``W_gate x`` clamped to at most ``limit``, ``up`` is ``W_in x`` clamped to ``-limit`` to ``limit``, each
+    with its bias if there is one. gpt-oss (arXiv:2508.10925): limit 7, alpha 1.702, offset 1. DeepSeek-V4: limit 10.
+
+    Raises TypeError or ValueError for a limit that is not a finite number above 0.
+    """
+
+    limit: float
+    alpha: float = 1.0
+    offset: float = 0.0
+
+    def __post_init__(self):
+        check_positive("limit", self.limit)
+
+    def __call__(self, gate: Tensor, up: Tensor) -> Tensor:
+        gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
+        return (up + self.offset) * (gate * torch.sigmoid(self.alpha * gate))
 
 
 class Experts(nn.Module):
@@ -24,11 +47,13 @@ class Experts(nn.Module):
     Plain:  ``E_i(x) = W_out act(W_in x + b_in) + b_out``
     Gated:  ``E_i(x) = W_out (act(W_gate x) * W_in x)``, SwiGLU when ``act`` is silu (Shazeer 2020, arXiv:2002.05202,
     eq. 6), the expert of Mixtral, OLMoE, Qwen3 and DeepSeek-V3.
+    Clamped: ``E_i(x) = W_out act(W_gate x, W_in x)``, where ``act`` is a ``ClampedSwiGLU``.
 
     Args:
         n_experts, d_model, d_hidden: ``E`` experts, each from width ``d`` through ``h`` neurons.
         d_out: width of an expert's output; ``d_model`` if None.
-        activation: "relu", "gelu" or "silu"; None means "silu" for gated experts and "relu" for plain ones.
+        activation: "relu", "gelu" or "silu", for gated experts also a ``ClampedSwiGLU``; None means "silu" for gated
+            experts and "relu" for plain ones.
         gated: multiply the neurons by a second, activated linear map of the token.
         bias: biases on all layers; None means no for gated experts and yes for plain ones.
 
@@ -45,7 +70,7 @@ class Experts(nn.Module):
         d_model: int,
         d_hidden: int,
         d_out: int | None = None,
-        activation: str | None = None,
+        activation: str | ClampedSwiGLU | None = None,
         gated: bool = False,
         bias: bool | None = None,
     ):
@@ -55,7 +80,7 @@ class Experts(nn.Module):
         self.d_hidden = check_count("d_hidden", d_hidden)
         self.d_out = self.d_model if d_out is None else check_count("d_out", d_out)
         self.gated = gated
-        self.activation = check_choice("activation", activation or ("silu" if gated else "relu"), ACTIVATIONS)
+        self.activation = check_activation(activation, gated)
         bias = not gated if bias is None else bias
 
         E, h, d = self.n_experts, self.d_hidden, self.d_model
@@ -113,6 +138,8 @@ class Experts(nn.Module):
 
     def neurons(self, tokens: Tensor, w_in: Tensor, b_in, w_gate, b_gate) -> Tensor:
         """A layer of n neurons after their activation: (T, d), weights (n, d), biases (n,) or None -> (T, n)."""
+        if isinstance(self.activation, ClampedSwiGLU):
+            return self.activation(F.linear(tokens, w_gate, b_gate), F.linear(tokens, w_in, b_in))
         act = ACTIVATIONS[self.activation]
         if w_gate is None:
             return act(F.linear(tokens, w_in, b_in))
@@ -121,6 +148,17 @@ class Experts(nn.Module):
     def extra_repr(self) -> str:
         kind = "gated " if self.gated else ""
         return f"{self.n_experts} {kind}{self.activation} experts, {self.d_model} -> {self.d_hidden} -> {self.d_out}"
+
+
+def check_activation(activation: str | ClampedSwiGLU | None, gated: bool) -> str | ClampedSwiGLU:
+    """The activation of such experts, the default for None; ValueError if they cannot have it."""
+    if not isinstance(activation, ClampedSwiGLU):
+        return check_choice("activation", activation or ("silu" if gated else "relu"), ACTIVATIONS)
+    if not gated:
+        raise ValueError(
+            f"activation must be one of {', '.join(map(repr, ACTIVATIONS))} without gated=True, got {activation}"
+        )
+    return activation
 
 
 def uniform(shape: tuple[int, ...], fan_in: int) -> nn.Parameter:

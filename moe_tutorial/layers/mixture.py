@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from . import fast
 from .checks import as_tokens, autocasts, check_choice, check_count, check_dtype
-from .experts import DISPATCHES, Experts
+from .experts import ACTIVATIONS, DISPATCHES, ClampedSwiGLU, Experts
 from .routing import Router, Routing
 
 
@@ -27,7 +27,7 @@ class MixtureOfExperts(nn.Module):
             0 for experts not chosen: the same result with more arithmetic, but no shape depends on the data, so that
             ``torch.func.stack_module_state`` and ``torch.vmap(..., randomness="different")`` train many seeds as one.
         router_options: passed to ``Router``: ``gate``, ``renormalize``, ``noise``, ``bias`` (the selection bias),
-            ``n_groups``, ``top_groups``, ``scale``.
+            ``n_groups``, ``top_groups``, ``scale``, ``logit_bias``.
 
     Raises TypeError or ValueError for sizes that do not fit, an unknown option, and a router of other sizes.
     """
@@ -41,7 +41,7 @@ class MixtureOfExperts(nn.Module):
         router: Router | Callable[[Tensor], Routing] | None = None,
         *,
         d_out: int | None = None,
-        activation: str | None = None,
+        activation: str | ClampedSwiGLU | None = None,
         gated: bool = False,
         expert_bias: bool | None = None,
         n_shared: int = 0,
@@ -90,10 +90,12 @@ class MixtureOfExperts(nn.Module):
         return answers.new_zeros(len(tokens), self.experts.d_out).index_add(0, token, answers * weights.unsqueeze(-1))
 
     def compiled(self, tokens: Tensor, routing: Routing) -> Tensor | None:
-        """``sparse`` with compiled kernels (``fast.mix``); None if they cannot be used or are slower, and if a subclass
-        overrides ``sparse``."""
+        """``sparse`` with compiled kernels (``fast.mix``); None if they cannot be used or are slower, if they lack the
+        activation, and if a subclass overrides ``sparse``."""
         experts, own = self.experts, type(self).sparse is not MixtureOfExperts.sparse
         if own or type(experts) is not Experts or not fast.serves() or autocasts(tokens):
+            return None
+        if experts.activation not in ACTIVATIONS:
             return None
         stacks = experts.w_in, experts.b_in, experts.w_gate, experts.b_gate, experts.w_out, experts.b_out
         try:

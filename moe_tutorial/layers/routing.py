@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .checks import as_precise_tokens, autocasts, check_choice, check_count, check_number
 from .experts import uniform
 
-GATES = ("softmax_topk", "topk_softmax", "sigmoid_topk")
+GATES = ("softmax_topk", "topk_softmax", "sigmoid_topk", "sqrtsoftplus_topk")
 
 
 class Routing(NamedTuple):
@@ -19,8 +19,8 @@ class Routing(NamedTuple):
     leave the last two out.
     """
 
-    logits: Tensor  # (T, E) the router's linear map, without noise or bias
-    probs: Tensor  # (T, E) softmax of the logits (sigmoid for "sigmoid_topk"), without noise or bias
+    logits: Tensor  # (T, E) the router's linear map, without noise or selection bias
+    probs: Tensor  # (T, E) softmax of these logits, or their scores in "sigmoid_topk" and "sqrtsoftplus_topk"
     indices: Tensor  # (T, k) the chosen experts, best first
     weights: Tensor  # (T, k) what scales the chosen experts' outputs
     noisy_logits: Tensor | None = None  # (T, E) logits + noise; the logits themselves when there was no noise
@@ -33,14 +33,16 @@ class Routing(NamedTuple):
 
 
 class Router(nn.Module):
-    """One linear map without bias from a token to a logit per expert, and the choice of the ``top_k`` best.
+    """One linear map from a token to a logit per expert, and the choice of the ``top_k`` best.
 
     Gates (how logits become a ranking and weights):
         "softmax_topk": softmax over all experts, then pick; a weight is the probability of a picked expert (Switch,
             arXiv:2101.03961, eq. 1 and 2; OLMoE; with ``renormalize`` Mixtral and Qwen3).
         "topk_softmax": pick by logit, then softmax over the picked (Shazeer et al. 2017, arXiv:1701.06538, eq. 3 and
-            5; Mixtral, arXiv:2401.04088, section 2.1). Weights sum to 1, so at ``top_k=1`` the router gets no gradient.
+            5; Mixtral, arXiv:2401.04088, section 2.1; gpt-oss, arXiv:2508.10925). Weights sum to 1, so at ``top_k=1``
+            the router gets no gradient.
         "sigmoid_topk": a sigmoid per expert, then pick (DeepSeek-V3, arXiv:2412.19437, eq. 13 to 16).
+        "sqrtsoftplus_topk": ``sqrt(softplus(logit))`` per expert, which has no upper limit, then pick (DeepSeek-V4).
 
     Args:
         d_model, n_experts, top_k: width ``d``, experts ``E``, and how many a token goes to (1 to E).
@@ -54,8 +56,11 @@ class Router(nn.Module):
             experts. A group's score is the sum of its two highest rankings (DeepSeek-V3, section 2.1.2, node-limited
             routing).
         scale: a number that multiplies all weights (DeepSeek-V3's routed scaling factor).
+        logit_bias: add the parameter ``logit_bias`` (E,) to the logits (gpt-oss). Unlike ``bias`` it gets a gradient,
+            and changes the choice AND the weights.
 
-    Parameters: ``weight`` (E, d), initialised as in ``nn.Linear``; with learned noise ``noise_weight`` (E, d).
+    Parameters: ``weight`` (E, d) and ``logit_bias``, initialised as in ``nn.Linear``; with learned noise
+    ``noise_weight`` (E, d).
 
     Logits and weights are computed in float32 or a wider dtype, whatever the tokens' dtype, and under autocast, too
     (Switch, section 2.4): in bfloat16, close logits tie. The selection bias stays float32 when the module is cast: in
@@ -77,6 +82,7 @@ class Router(nn.Module):
         n_groups: int | None = None,
         top_groups: int | None = None,
         scale: float = 1.0,
+        logit_bias: bool = False,
     ):
         super().__init__()
         self.d_model, self.n_experts, self.top_k = check_sizes(d_model, n_experts, top_k)
@@ -87,13 +93,14 @@ class Router(nn.Module):
         self.scale = check_number("scale", scale)
 
         self.weight = uniform((self.n_experts, self.d_model), fan_in=self.d_model)
+        self.logit_bias = uniform((self.n_experts,), fan_in=self.d_model) if logit_bias else None
         self.noise_weight = nn.Parameter(torch.zeros_like(self.weight)) if noise == "learned" else None
         self.register_buffer("bias", torch.zeros(self.n_experts, dtype=torch.float32) if bias else None)
 
     def forward(self, x: Tensor) -> Routing:
         """x (..., d) -> the routing of its T tokens. TypeError for integer tensors, ValueError for a wrong width."""
         tokens = as_precise_tokens(x, self.d_model)
-        logits = full_linear(tokens, self.weight)
+        logits = full_linear(tokens, self.weight, self.logit_bias)
         noisy_logits, noise_std = self.add_noise(tokens, logits)
 
         scores, indices, weights = self.pick(noisy_logits)
@@ -122,10 +129,13 @@ class Router(nn.Module):
         weights = probs.gather(-1, indices)
         if self.renormalize:
             total = weights.sum(-1, keepdim=True)
-            weights = weights / (total + 1e-20 if self.gate == "sigmoid_topk" else total)  # sigmoids can all be 0
+            weights = weights / (total if self.gate == "softmax_topk" else total + 1e-20)  # other scores can all be 0
         return probs, indices, weights
 
     def probabilities(self, logits: Tensor) -> Tensor:
+        if self.gate == "sqrtsoftplus_topk":
+            # Where softplus underflows to 0, the slope of a square root is infinite, and that of the router NaN.
+            return F.softplus(logits).clamp_min(torch.finfo(logits.dtype).tiny).sqrt()
         return logits.sigmoid() if self.gate == "sigmoid_topk" else logits.softmax(-1)
 
     def choose(self, ranking: Tensor) -> Tensor:
@@ -153,17 +163,18 @@ class Router(nn.Module):
             f"top {self.top_k} of {self.n_experts}, d_model={self.d_model}, gate={self.gate!r}, "
             f"renormalize={self.renormalize}, noise={self.noise!r}, bias={self.bias is not None}, scale={self.scale}"
             + groups
+            + (", logit_bias=True" if self.logit_bias is not None else "")
         )
 
 
-def full_linear(tokens: Tensor, weight: Tensor) -> Tensor:
-    """``tokens @ weight.T`` in the dtype of ``tokens``, under autocast, too."""
+def full_linear(tokens: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``tokens @ weight.T + bias`` in the dtype of ``tokens``, under autocast, too."""
     if weight.dtype is not tokens.dtype:
-        weight = weight.to(tokens.dtype)
+        weight, bias = weight.to(tokens.dtype), None if bias is None else bias.to(tokens.dtype)
     if not autocasts(tokens):
-        return F.linear(tokens, weight)
+        return F.linear(tokens, weight, bias)
     with torch.autocast(tokens.device.type, enabled=False):
-        return F.linear(tokens, weight)
+        return F.linear(tokens, weight, bias)
 
 
 def check_sizes(d_model: int, n_experts: int, top_k: int) -> tuple[int, int, int]:

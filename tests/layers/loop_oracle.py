@@ -7,6 +7,11 @@ import math
 
 import torch
 
+from moe_tutorial.layers import ClampedSwiGLU
+
+# Options of a mixture whose experts are gpt-oss's, with a limit that small numbers reach.
+CLAMPED = {"activation": ClampedSwiGLU(0.3, 1.702, offset=1.0), "gated": True, "expert_bias": True}
+
 
 def activate(name, z):
     if name == "relu":
@@ -14,6 +19,13 @@ def activate(name, z):
     if name == "silu":
         return z / (1 + torch.exp(-z))
     return z * 0.5 * (1 + torch.erf(z / math.sqrt(2)))
+
+
+def clamped(experts, gate, up):
+    limit, alpha, offset = (getattr(experts.activation, name) for name in ("limit", "alpha", "offset"))
+    gate = torch.where(gate > limit, limit, gate)
+    up = torch.where(up.abs() > limit, limit * up.sign(), up)
+    return activate("silu", alpha * gate) / alpha * (up + offset)
 
 
 def answer(experts, e, token):
@@ -25,11 +37,21 @@ def answer(experts, e, token):
         g = experts.w_gate[e] @ token
         if experts.b_gate is not None:
             g = g + experts.b_gate[e]
-        neurons = activate(experts.activation, g) * z
+        neurons = activate(experts.activation, g) * z if isinstance(experts.activation, str) else clamped(experts, g, z)
     else:
         neurons = activate(experts.activation, z)
     y = experts.w_out[e].T @ neurons
     return y if experts.b_out is None else y + experts.b_out[e]
+
+
+def scores(router, logits):
+    """The score of each expert for one token, from its logits."""
+    if router.gate == "sigmoid_topk":
+        return [1 / (1 + torch.exp(-logit)) for logit in logits]
+    if router.gate == "sqrtsoftplus_topk":
+        return [torch.log(1 + torch.exp(logit)) ** 0.5 for logit in logits]
+    total = sum(torch.exp(logit) for logit in logits)
+    return [torch.exp(logit) / total for logit in logits]
 
 
 def route(router, token, logits=None):
@@ -37,12 +59,10 @@ def route(router, token, logits=None):
     E = router.n_experts
     if logits is None:
         logits = [(router.weight[e] * token).sum() for e in range(E)]
-    if router.gate == "sigmoid_topk":
-        scores = [1 / (1 + torch.exp(-logit)) for logit in logits]
-    else:
-        total = sum(torch.exp(logit) for logit in logits)
-        scores = [torch.exp(logit) / total for logit in logits]
-    ranking = [v.item() for v in (logits if router.gate == "topk_softmax" else scores)]
+        if router.logit_bias is not None:
+            logits = [logit + router.logit_bias[e] for e, logit in enumerate(logits)]
+    weighed = scores(router, logits)
+    ranking = [v.item() for v in (logits if router.gate == "topk_softmax" else weighed)]
     if router.bias is not None:
         ranking = [value + router.bias[e].item() for e, value in enumerate(ranking)]
     allowed = list(range(E))
@@ -56,7 +76,7 @@ def route(router, token, logits=None):
         total = sum(torch.exp(logits[e]) for e in chosen)
         weights = [torch.exp(logits[e]) / total for e in chosen]
     else:
-        weights = [scores[e] for e in chosen]
+        weights = [weighed[e] for e in chosen]
     if router.renormalize:
         total = sum(weights)
         weights = [w / total for w in weights]

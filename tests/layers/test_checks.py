@@ -27,7 +27,7 @@ LAYERS = {
     "dense tree": lambda: FastFeedForward(6, 6, 2, 3, dispatch="dense").eval(),
 }
 ROUTERS = {
-    "router": lambda: Router(6, 4, 2, noise="learned", bias=True),
+    "router": lambda: Router(6, 4, 2, noise="learned", bias=True, logit_bias=True),
     "expert choice": lambda: ExpertChoiceRouter(6, 4, 2),
     "hash": lambda: HashRouter(6, 4, 2),
 }

@@ -8,6 +8,7 @@ import torch
 from moe_tutorial.layers import (
     GPT,
     BiasBalancer,
+    ClampedSwiGLU,
     ExpertChoiceRouter,
     Experts,
     FastFeedForward,
@@ -62,6 +63,8 @@ ARGUMENTS = [
     (lambda: experts(d_model=2.0), TypeError, f"d_model {COUNT} 1, got 2.0"),
     (lambda: experts(d_hidden=True), TypeError, f"d_hidden {COUNT} 1, got True"),
     (lambda: experts(activation="tanh"), ValueError, KIND),
+    (lambda: experts(activation=ClampedSwiGLU(7.0)), ValueError, r"'silu' without gated=True, got ClampedSwiGLU\(lim"),
+    (lambda: ClampedSwiGLU(0), ValueError, "limit must be a finite number above 0, got 0"),
     (lambda: mixture(n_shared=-1), ValueError, f"n_shared {COUNT} 0, got -1"),
     (lambda: mixture(n_shared=1, d_shared=0), ValueError, f"d_shared {COUNT} 1, got 0"),
     (lambda: mixture(d_shared=8), ValueError, "d_shared must be None without shared experts .*, got 8"),

@@ -4,7 +4,8 @@ import torch
 
 from moe_tutorial.layers import Experts
 
-KINDS = [("relu", False), ("gelu", False), ("silu", False), ("silu", True), ("gelu", True)]
+CLAMPED = loop_oracle.CLAMPED["activation"], True
+KINDS = [("relu", False), ("gelu", False), ("silu", False), ("silu", True), ("gelu", True), CLAMPED]
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -44,7 +44,7 @@ def gradients(moe, x, y, direction):
 VARIANTS = {
     "plain": {},
     "gated, shared": {"gated": True, "n_shared": 2, "d_shared": 6},
-    "renormalised, scaled, gelu, experts without bias": {
+    "renormalised, gelu": {
         "expert_bias": False,
         "n_shared": 1,
         "renormalize": True,
@@ -52,17 +52,8 @@ VARIANTS = {
         "activation": "gelu",
     },
     "bias, other output width, shared": {"bias": True, "d_out": 3, "n_shared": 1},
-    "groups, bias, renormalised, gated": {
-        **{
-            "n_experts": 8,
-            "n_groups": 4,
-            "top_groups": 2,
-            "bias": True,
-            "renormalize": True,
-            "gated": True,
-            "scale": 2.5,
-        }
-    },
+    "groups": {"n_experts": 8, "n_groups": 4, "top_groups": 2, "bias": True, "renormalize": True, "scale": 2.5},
+    "clamped, every bias": loop_oracle.CLAMPED | {"logit_bias": True, "bias": True, "n_shared": 1},
 }
 
 
@@ -80,10 +71,17 @@ def test_forward_and_gradients_equal_the_loop(variant, gate, k, dispatch):
     torch.testing.assert_close(gradients(moe, x, y, direction), gradients(moe, x, loop, direction))
 
 
-@pytest.mark.parametrize("options", [{}, {"gated": True, "n_shared": 1, "gate": "sigmoid_topk", "bias": True}])
+BATCHED = [
+    {},
+    {"gated": True, "n_shared": 1, "gate": "sigmoid_topk", "bias": True},
+    loop_oracle.CLAMPED | {"gate": "sqrtsoftplus_topk", "logit_bias": True},
+]
+
+
+@pytest.mark.parametrize("options", BATCHED)
 @pytest.mark.parametrize("kind", [Router, ExpertChoiceRouter, HashRouter])
 def test_many_mixtures_train_as_one(kind, options):
-    own = {"gate", "bias"} & options.keys() if kind is not Router else ()
+    own = {"gate", "bias", "logit_bias"} & options.keys() if kind is not Router else ()
     options = {name: value for name, value in options.items() if name not in own}
     routers = [None if kind is Router else kind(5, 4, 2) for _ in range(5)]
     moes = [build(dispatch="dense", router=router, **options) for router in routers]

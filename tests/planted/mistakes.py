@@ -90,7 +90,7 @@ MISTAKES = {
         "layers/routing.py",
         "weights = probs.gather(-1, indices)",
         "weights = (probs if self.bias is None else probs + self.bias).gather(-1, indices)",
-        (ROUTING + "test_the_bias_picks_and_never_scales",),
+        (ROUTING + "test_the_bias_picks_and_never_scales", INTEROP + "test_equal_to_the_published_block"),
     ),
     "bias-subtracted": Mistake(
         "the selection bias has the wrong sign",
@@ -116,8 +116,8 @@ MISTAKES = {
     "autocast-lowers-logits": Mistake(
         "autocast computes the router's logits in bfloat16",
         "layers/routing.py",
-        "    with torch.autocast(tokens.device.type, enabled=False):\n        return F.linear(tokens, weight)\n",
-        "    return F.linear(tokens, weight)\n",
+        "    with torch.autocast(tokens.device.type, enabled=False):\n        return F.linear(tokens, weight, bias)\n",
+        "    return F.linear(tokens, weight, bias)\n",
         (ROUTING + "test_autocast_lowers_nothing_forward_and_backward",),
     ),
     "bias-rounded": Mistake(
@@ -329,9 +329,80 @@ MISTAKES = {
     "up-before-gate": Mistake(
         "a checkpoint's two halves are read in the wrong order",
         "layers/interop.py",
-        "experts.w_gate.copy_(gate)\n    experts.w_in.copy_(up)",
-        "experts.w_gate.copy_(up)\n    experts.w_in.copy_(gate)",
+        "gate, up = experts.gate_up_proj.chunk",
+        "up, gate = experts.gate_up_proj.chunk",
         (INTEROP + "test_equal_to_the_published_block",),
+    ),
+    "gate-and-up-in-halves": Mistake(
+        "gpt-oss's gate and up are read as halves, although they stand in turn",
+        "layers/interop.py",
+        "matrices, biases = experts.gate_up_proj.mT, experts.gate_up_proj_bias",
+        "matrices = experts.gate_up_proj.mT.unflatten(1, (2, -1)).mT.flatten(1, 2)\n"
+        "        biases = experts.gate_up_proj_bias",
+        (INTEROP + "test_equal_to_the_published_block",),
+    ),
+    "softmax-before-top-k": Mistake(
+        "gpt-oss's softmax is taken over all experts",
+        "layers/interop.py",
+        '"gate": "topk_softmax"',
+        '"gate": "softmax_topk"',
+        (INTEROP + "test_equal_to_the_published_block",),
+    ),
+    "up-without-one": Mistake(
+        "gpt-oss's experts multiply by up, not by up + 1",
+        "layers/interop.py",
+        "experts.alpha, offset=1.0)",
+        "experts.alpha)",
+        (INTEROP + "test_equal_to_the_published_block", INTEROP + "test_the_clamps_are_the_published_ones"),
+    ),
+    "logit-bias-forgotten": Mistake(
+        "the bias of the router's logits is kept, and never added",
+        "layers/routing.py",
+        "full_linear(tokens, self.weight, self.logit_bias)",
+        "full_linear(tokens, self.weight)",
+        (INTEROP + "test_equal_to_the_published_block", ROUTING + "test_the_choice_is_valid_and_equals_the_loop"),
+    ),
+    "gate-not-clamped": Mistake(
+        "only up is clamped",
+        "layers/experts.py",
+        "gate.clamp(max=self.limit)",
+        "gate",
+        (INTEROP + "test_equal_to_the_published_block", EXPERTS + "test_all_three_ways_equal_the_loop"),
+    ),
+    "gate-clamped-from-below": Mistake(
+        "the gate is clamped on both sides, as up is",
+        "layers/experts.py",
+        "gate.clamp(max=self.limit)",
+        "gate.clamp(-self.limit, self.limit)",
+        (INTEROP + "test_equal_to_the_published_block", EXPERTS + "test_all_three_ways_equal_the_loop"),
+    ),
+    "up-not-clamped": Mistake(
+        "only the gate is clamped",
+        "layers/experts.py",
+        "up.clamp(-self.limit, self.limit)",
+        "up",
+        (INTEROP + "test_equal_to_the_published_block", EXPERTS + "test_all_three_ways_equal_the_loop"),
+    ),
+    "square-root-forgotten": Mistake(
+        "DeepSeek-V4's scores without the square root",
+        "layers/routing.py",
+        "F.softplus(logits).clamp_min(torch.finfo(logits.dtype).tiny).sqrt()",
+        "F.softplus(logits)",
+        (INTEROP + "test_equal_to_the_published_block", ROUTING + "test_weights_are_what_the_gate_says"),
+    ),
+    "slope-of-a-root-at-zero": Mistake(
+        "one score that underflows makes the router's whole gradient NaN",
+        "layers/routing.py",
+        ".clamp_min(torch.finfo(logits.dtype).tiny).sqrt()",
+        ".sqrt()",
+        (ROUTING + "test_scores_that_underflow_leave_the_gradient_finite",),
+    ),
+    "kernels-for-every-activation": Mistake(
+        "the kernels are asked for an activation that they lack",
+        "layers/mixture.py",
+        "        if experts.activation not in ACTIVATIONS:\n            return None\n",
+        "",
+        (MIXING + "test_every_way_equals_the_plain_one",),
     ),
     # ── the tree ──
     "leaves-from-the-right": Mistake(

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from moe_tutorial.layers import BiasBalancer, HashRouter, MixtureOfExperts
-from moe_tutorial.layers.routing import GATES
 from moe_tutorial.show.playground import SETTINGS
 from moe_tutorial.show.playground.engines.kernel import LOSSES
 from moe_tutorial.study import share
@@ -17,6 +16,7 @@ from moe_tutorial.study import share
 E, H, BATCH, STEPS = 5, 3, 32, 50
 NOISE, COEFFICIENT, RATE = 0.7, 0.3, 0.01
 DATA = {"name": "clusters", "seed": 3, "centred": True}
+GATES = [gate for gate in SETTINGS["gate"]["choices"] if gate != "hash"]
 CASES = [
     {"gate": gate, "balance": balance, "k": k, "noise": noise}
     for gate, balance, k, noise in itertools.product(GATES, SETTINGS["balance"]["choices"], (1, 2), (0, NOISE))
