@@ -129,7 +129,7 @@ def test_an_expert_that_is_off_is_answered_for_and_one_number_says_the_cost(show
     switch.click()
     scores, (others, _), dearer = read(TEXT, [(0, e)])
     assert numbers(page) == others != first
-    expected = f"× {math.exp(loss - dearer):.2f} the probability of the right next character "
+    expected = f"× {math.exp(loss - dearer):.2f} the probability of the right character "
     expected += f"({abs(dearer - loss):.2f} nats a character {'worse' if dearer > loss else 'better'})"
     assert figure(page) == expected
     taken = f"Expert {e} of layer 1 is off: {first.count(e)} of {len(TEXT)} characters change hands"

@@ -296,7 +296,7 @@ function render({ model, el: root }) {
     const { worse, moved } = seen;
     if (!moved) return ["", "No difference in this sentence", ""];
     const nats = ` (${Math.abs(worse).toFixed(2)} nats a character ${worse < 0 ? "better" : "worse"})`;
-    return [`× ${Math.exp(-worse).toFixed(2)}`, "the probability of the right next character", nats];
+    return [`× ${Math.exp(-worse).toFixed(2)}`, "the probability of the right character", nats];
   }
   function say() {
     const out = gone();
