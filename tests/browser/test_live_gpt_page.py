@@ -69,7 +69,7 @@ def lit(page):
 
 
 def figure(page):
-    return page.locator(".moe-live-verdict p").inner_text()
+    return " ".join(page.locator(".moe-live-verdict p").inner_text().split())
 
 
 def test_the_sentence_types_itself_in_the_colours_of_its_experts_and_then_ends(show):
