@@ -42,7 +42,7 @@ playground(preset="rules", link=True)
 # - [Eight experts, four rules](playground.ipynb#preset=spare): how many find work? Lesson [05](05_collapse.ipynb).
 # - [The gate that cannot learn](playground.ipynb#preset=deaf): top-k before softmax, one expert picked. Lesson
 #   [04](04_training.ipynb).
-# - [Kill seven experts](playground.ipynb#preset=kill): does noise save them? Lesson [06](06_noise.ipynb).
+# - [Strong noise](playground.ipynb#preset=kill): does noise save them? Lesson [06](06_noise.ipynb).
 # - [Bring the dead back](playground.ipynb#preset=revive): collapse, and a penalty. Lesson [05](05_collapse.ipynb).
 # - [Too much penalty](playground.ipynb#preset=penalty): whom does the router serve? Lesson [07](07_balance.ipynb).
 # - [Balanced by a hash](playground.ipynb#preset=hash): even use, without a router. Lesson [07](07_balance.ipynb).

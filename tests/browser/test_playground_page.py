@@ -130,7 +130,7 @@ def test_the_numbers_shown_of_a_tree_are_the_engines(visit):
 
 
 def test_the_other_kind_begins_with_its_own_experiment_or_with_the_same_points(wide):
-    wide.preset("Kill seven experts")
+    wide.preset("Strong noise")
     wide.button("Tree").click()
     wide.page.wait_for_function("location.hash === '#preset=leaves'")
     assert wide.root.get_by_label("Experiment", exact=True).locator("option:enabled").all_inner_texts() == names("tree")
@@ -258,7 +258,7 @@ def test_an_expert_can_be_knocked_out_and_comes_back(wide):
     assert wide.settle().shares() == shares
 
 
-@pytest.mark.parametrize("name", ["Kill seven experts", "All into one leaf"])
+@pytest.mark.parametrize("name", ["Strong noise", "All into one leaf"])
 def test_what_changes_is_said_in_words(wide, name):
     wide.preset(name)
     said = wide.root.locator("[role=status]").filter(has_text="Step 600.").inner_text()

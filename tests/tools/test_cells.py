@@ -1,5 +1,6 @@
 """What a lesson's tags hide and fold on the site, and that the lessons are tagged."""
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from docutils import nodes
 from docutils.utils import new_document
 
 from moe_tutorial.course.lesson import Lesson
-from moe_tutorial.tools.site.content.cells import TAGS, Fold, fold
+from moe_tutorial.tools.site.content.cells import TAGS, Fold, fold, veil_text
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -61,6 +62,18 @@ def test_what_answers_a_guess_is_marked_for_the_veil_and_its_code_is_not():
     ]
     assert [part.astext() for part in veiled] == ["0", "0"]
     assert all(part.parent is each for part, each in zip(veiled, (measured, answer), strict=True))
+
+
+def test_text_that_answers_a_guess_is_marked_for_the_veil_and_other_text_is_not():
+    pages = [
+        {"cell_type": kind, "metadata": {"tags": tags}, "source": ["Nine\n", "of ten."]}
+        for kind, tags in (("markdown", ["03.order"]), ("markdown", []), ("code", ["03.order"]))
+    ]
+    content = [json.dumps({"cells": pages})]
+    veil_text(SimpleNamespace(env=SimpleNamespace(doc2path="{}.ipynb".format)), "03_router", content)
+    text, *others = json.loads(content[0])["cells"]
+    assert text["source"] == ":::{container} moe-veil moe-veil-03-order\nNine\nof ten.\n:::"
+    assert others == pages[1:]
 
 
 def test_neighbours_share_a_fold_and_set_up_stands_alone():
@@ -134,5 +147,7 @@ def test_each_lessons_cells_say_what_folds(path):
         tags = set(cell.metadata.get("tags", []))
         assert tags <= known, f"{sorted(tags - known)} in {cell.source[:60]}; allowed are {sorted(known)}"
         assert len(tags & TAGS) <= 1, cell.source[:60]
+        if cell.cell_type == "markdown" and tags:
+            assert not re.search(r"^#", cell.source, re.MULTILINE), "a title cannot stand in what is veiled"
         if cell.cell_type == "code" and re.search(r"^claim\(", cell.source, re.MULTILINE):
             assert "measure" in tags, f"a claim's code is not tagged: {cell.source[:60]}"

@@ -1,5 +1,7 @@
 """Lesson 06: what a step does to other inputs, noisy top-k, its load estimate, and a probe for noise left on."""
 
+from functools import partial
+
 import torch
 
 from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, reaches, same, verdicts
@@ -18,7 +20,7 @@ def moved(x, others, dL_dz, eta):
         "with that image.",
         "So the logit moves by -eta * dL_dz[i] * (x . other). `others @ x` holds the products of x with all others, "
         "(N,).",
-        "`-eta * torch.outer(others @ x, dL_dz)`: a row for each other image, a column for each expert.",
+        "`torch.outer(a, b)` of (N,) and (E,) is (N, E): a row for each other image, a column for each expert.",
     ),
     puzzle={
         "return eta * torch.outer(others @ x, dL_dz)": "A step goes against the gradient.",
@@ -34,6 +36,12 @@ def others_move(ask: Ask) -> None:
             -moved(x, others, dL_dz, eta)
         ),
         "The step's size, eta, is missing.": lambda x, others, dL_dz, eta: moved(x, others, dL_dz, 1.0),
+        "A step goes against the gradient, and eta long: both the sign and the size are missing.": (
+            lambda x, others, dL_dz, eta: moved(x, others, dL_dz, -1.0)
+        ),
+        "`others * x` multiplies pixel by pixel. How alike two images are is the sum of that: `others @ x`.": (
+            lambda x, others, dL_dz, eta: -eta * others * x * dL_dz
+        ),
         "That has a row for each expert. Each of the other images has a row, and each expert a column.": (
             lambda *given: moved(*given).T
         ),
@@ -45,7 +53,7 @@ def others_move(ask: Ask) -> None:
         ),
         "That is summed over the experts. Each has a logit of its own.": lambda *given: moved(*given).sum(-1),
     }
-    for seed, (N, d, E, eta) in enumerate([(2, 3, 4, 0.5), (4, 2, 3, 0.1), (1, 4, 2, 1.0)]):
+    for seed, (N, d, E, eta) in enumerate([(2, 3, 3, 0.5), (4, 2, 3, 0.1), (1, 4, 2, 1.0)]):
         given = {"x": draw(seed, d), "others": draw(seed + 5, N, d), "dL_dz": draw(seed + 9, E), "eta": eta}
         says = "how far each expert's logit moves on each other image"
         ask.gives(given, {"moves": moved(**given)}, says, mistakes, f"{N} other images meet {E} experts")
@@ -68,8 +76,7 @@ def top(logits, k):
         "stay as they are.",
         "`torch.randn_like(logits)` draws one for each token and each expert. Then go on with the sum: its k largest "
         "are chosen, and a softmax over those makes the weights.",
-        "`if training: logits = logits + std * torch.randn_like(logits)`, then "
-        "`best, chosen = logits.topk(k, dim=-1)`. Return `chosen, best.softmax(dim=-1)`.",
+        "`if training:` add `std * torch.randn_like(logits)`. In any case, `best, chosen = logits.topk(k, dim=-1)`.",
     ),
     puzzle={
         "logits = logits + std * torch.rand_like(logits)": "rand draws from 0 to 1, so it never takes anything away.",
@@ -91,10 +98,6 @@ def noisy_topk(ask: Ask) -> None:
         ),
         "You return the two in the other order: first the chosen experts, then their weights.": (
             lambda logits, std, k, training: top(logits, k)[::-1]
-        ),
-        "You keep the smallest logits; the largest are wanted.": lambda logits, std, k, training: (
-            top(-logits, k)[0],
-            logits.topk(k, largest=False).values.softmax(-1),
         ),
         "std is added even without a draw. In evaluation the logits stay as they are.": (
             lambda logits, std, k, training: top(logits + std * (torch.arange(logits.shape[-1]) == 0), k)
@@ -140,6 +143,9 @@ def noise_is_right(ask: Ask) -> None:
         if abs(found.mean() - gap) < 1e-3:
             raise NotYet(f"Noise of 0.5 never changes who is first. Is it drawn for each expert by itself?{seen}")
         raise NotYet(f"All tokens get the same noise. Each should draw its own.{seen}")
+    zeros = {"logits": torch.zeros(T, 2), "std": 1.0, "k": 2, "training": True}
+    if ask.once(zeros)[1].std() < 1e-3:
+        raise NotYet("Where the logits are 0, it draws no noise. Add the noise to the logits; do not multiply by it.")
     one, two = found.std() / 2**0.5, differences(2.0)[0].std() / 2**0.5
     if not abs(two / one - 4) <= 0.4:  # also where it is not a number
         says = "does not depend on std" if two / one < 1.3 else "does not grow in proportion to std"
@@ -166,7 +172,7 @@ def flips(gap, std):
         "standard deviation of the difference of two such draws?",
         "Variances add up: the difference has the standard deviation √2 · std. `torch.special.ndtr(z)` is how likely a "
         "normal number of standard deviation 1 lies below z.",
-        "`torch.special.ndtr(-gap / (2**0.5 * std))`.",
+        "A difference that lies below -gap turns the order. Measure gap in standard deviations of the difference.",
     ),
     puzzle={
         "return torch.special.ndtr(-gap / std)": "There are two draws, one on each logit.",
@@ -175,23 +181,23 @@ def flips(gap, std):
     },
 )
 def flip_probability(ask: Ask) -> None:
+    given = {"gap": torch.tensor([0.5, 1.0]), "std": 1.0}
+    if not same(ask.once(given), ask.once(given)):
+        raise NotYet("It draws numbers. The exact probability is wanted, and `torch.special.ndtr` gives it.")
     mistakes = {
-        "That is how often the first expert stays first. A wide gap should make a flip rare.": lambda gap, std: flips(
-            -gap, std
+        "That is how often the first expert stays first. A wide gap should make a flip rare.": (
+            lambda gap, std: flips(-gap, std)
         ),
         "Both logits get noise. The difference of two draws is wider than one: its variance is twice as large.": (
-            lambda gap, std: torch.special.ndtr(-gap / std)
+            lambda gap, std: flips(gap, std / 2**0.5)
         ),
-        "Standard deviations do not add up, variances do: the difference has the standard deviation √2 · std.": (
-            lambda gap, std: torch.special.ndtr(-gap / (2 * std))
+        "Variances add up, standard deviations do not: that of the difference is √2 · std.": (
+            lambda gap, std: flips(gap, std * 2**0.5)
         ),
-        "You multiply by std. A large noise should make the gap count less.": lambda gap, std: torch.special.ndtr(
-            -gap * 2**0.5 * std
-        ),
+        "You multiply by std. A large noise should make the gap count less.": lambda gap, std: flips(2 * gap, 1 / std),
         "That is twice too much: the second expert overtakes on one side.": lambda gap, std: 2 * flips(gap, std),
-        "You divide by the variance. Divide by the standard deviation.": lambda gap, std: torch.special.ndtr(
-            -gap / (2 * std**2)
-        ),
+        "You divide by the variance, not the standard deviation.": lambda gap, std: flips(gap, 2**0.5 * std**2),
+        "√2 · std is wanted, and not the root of 2 · std.": lambda gap, std: flips(gap, std**0.5),
     }
     for gaps, std in (([0.0, 0.5, 3.0], 1.0), ([1.0, 2.0], 3.0), ([0.2, 0.1, 0.4, 0.7], 0.3)):
         given = {"gap": torch.tensor(gaps), "std": std}
@@ -201,9 +207,9 @@ def flip_probability(ask: Ask) -> None:
     ask.follows(given, {"gap": 3 * given["gap"], "std": 3 * given["std"]}, lambda found: found, says)
 
 
-def right_threshold(noisy, k):
+def right_threshold(noisy, k, chosen=torch.ge):
     best = noisy.topk(k + 1).values
-    return torch.where(noisy >= best[:, [k - 1]], best[:, [k]], best[:, [k - 1]])
+    return torch.where(chosen(noisy, best[:, [k - 1]]), best[:, [k]], best[:, [k - 1]])
 
 
 def expected(logits, noisy, std, k, to_beat=right_threshold):
@@ -237,6 +243,12 @@ def expected_load(ask: Ask) -> None:
         "In your answer everybody has to beat number k + 1. An expert that is not among the best has to beat k.": (
             lambda *given: expected(*given, number(1))
         ),
+        "The k-th best is chosen, too, and would have to beat itself: `>=`, not `>`.": lambda *given: expected(
+            *given, partial(right_threshold, chosen=torch.gt)
+        ),
+        "The others keep their noise: take what it has to beat from `noisy`.": lambda logits, noisy, std, k: expected(
+            logits, logits, std, k
+        ),
         "Its own noise is drawn again, so start from the clean logit, not from the noisy one.": (
             lambda logits, noisy, std, k: expected(noisy, noisy, std, k)
         ),
@@ -247,7 +259,7 @@ def expected_load(ask: Ask) -> None:
             logits, noisy, 1.0, k
         ),
     }
-    for seed, (T, E, k) in enumerate([(3, 4, 1), (2, 5, 2), (4, 3, 2)]):
+    for seed, (T, E, k) in enumerate([(2, 5, 2), (3, 4, 1), (4, 3, 2)]):
         logits = draw(seed, T, E)
         given = {"logits": logits, "noisy": logits + draw(seed + 3, T, E) / 2, "std": 0.7 + draw(5, T, E) ** 2, "k": k}
         says = "for each expert, the sum over the tokens of how likely it is chosen"
@@ -260,36 +272,27 @@ def expected_load(ask: Ask) -> None:
 
 
 class AlwaysNoisy(Router):
-    """A router that adds its noise in evaluation, too."""
+    """A router that adds its noise in evaluation, too, to the logits of the tokens from ``first`` on."""
 
-    def add_noise(self, tokens, logits):
-        std = torch.full_like(logits, self.noise)
-        return logits + torch.randn_like(logits) * std, std
-
-
-class NoisyAtTheEnd(Router):
-    """A router that adds noise to the last token's logits alone, in evaluation, too."""
+    first = 0
 
     def add_noise(self, tokens, logits):
         std = torch.zeros_like(logits)
-        std[-1] = 1.0
+        std[self.first :] = self.noise
         return logits + torch.randn_like(logits) * std, std
+
+
+class NoisyAtTheEnd(AlwaysNoisy):
+    first = -1
 
 
 MIXTURES = {
     "there is no noise": (lambda: Router(3, 4, 2), True, False),
-    "the noise is there in training only, and the mixture comes in training mode": (
-        lambda: Router(3, 4, 2, noise=1.0),
-        True,
-        False,
-    ),
-    "the noise is there in training only, and the mixture comes in evaluation mode": (
-        lambda: Router(3, 4, 2, noise=1.0),
-        False,
-        False,
-    ),
-    "the noise is left on": (lambda: AlwaysNoisy(3, 4, 2, noise=1.0), True, True),
-    "the noise is left on for the last token alone": (lambda: NoisyAtTheEnd(3, 4, 2, noise=1.0), False, True),
+    "noise acts in training only, and the mixture is in training": (lambda: Router(3, 4, 2, noise=1.0), True, False),
+    "noise acts in training only, and the mixture is in evaluation": (lambda: Router(3, 4, 2, noise=1.0), False, False),
+    "noise is left on": (lambda: AlwaysNoisy(3, 4, 2, noise=1.0), True, True),
+    "noise is left on, and too weak to change a choice": (lambda: AlwaysNoisy(3, 4, 2, noise=0.01), True, True),
+    "noise is left on for the last token alone": (lambda: NoisyAtTheEnd(3, 4, 2, noise=1.0), False, True),
 }
 
 
@@ -298,12 +301,12 @@ MIXTURES = {
     hints=(
         "Put the mixture into evaluation mode, and ask it about the same tokens twice.",
         "`moe.eval()` switches the mode. `moe(x)` returns the answer and the routing: compare the first of the two.",
-        "`moe.eval()`, then `again = torch.equal(moe(x)[0], moe(x)[0])`.",
+        "`torch.equal(a, b)` is True where two tensors are equal at every place. `same` is that, of two answers.",
     ),
     puzzle={
-        "again = torch.equal(moe(x)[0], moe(x[:1])[0])": "Those are other tokens.",
-        "again = moe(x)[0] is moe(x)[0]": "That asks whether both are one thing in memory. They never are.",
-        "again = not torch.equal(moe(x)[0], moe(x)[0])": "The last line turns it round already.",
+        "same = torch.equal(moe(x)[0], moe(x[:1])[0])": "Those are other tokens.",
+        "same = moe(x)[0] is moe(x)[0]": "That asks whether both are one thing in memory. They never are.",
+        "same = not torch.equal(moe(x)[0], moe(x)[0])": "The last line turns it round already.",
     },
 )
 def wavers(ask: Ask) -> None:
@@ -328,10 +331,10 @@ def wavers(ask: Ask) -> None:
         raise NotYet("It says no of every mixture. Are the tokens asked about twice, and the two answers compared?")
     for name in found:
         if found[name] != right[name]:
-            train = "In training noise is as it should be. Put the mixture into evaluation mode first. "
-            few = "All tokens count. "
-            why = train if "in training mode" in name else few if "alone" in name else ""
+            train = "One of the answers, or both, came in training mode, where noise is right. "
+            whole = "Compare the whole answers, number by number, of all tokens. "
+            why = train if "in training only" in name else whole if right[name] else ""
             raise NotYet(f"{why}It says {found[name]} where {name}. Right is {right[name]}.")
-    given, _ = cases["the noise is left on"]
+    given, _ = cases["noise is left on"]
     if not ask(given | {"x": given["x"].flip(0)}):
         raise NotYet("With the tokens in another order, the verdict should be the same.")

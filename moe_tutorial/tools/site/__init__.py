@@ -87,6 +87,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("who-answers", who_answers.WhoAnswers)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_html_math_renderer("katex", (katex.visit, None), (katex.visit, None))
+    app.connect("source-read", cells.veil_text)
     app.connect("doctree-read", cells.fold, priority=400)  # before Sphinx collects the table of contents
     for change in (claims.draw, playground_links.link, glossary.link, front_page.link_run):
         app.connect("doctree-read", change)

@@ -16,6 +16,16 @@ def no_eta(x, others, dL_dz, eta):
     return -(others @ x)[:, None] * dL_dz
 
 
+@wrong("06.others_move", "both the sign and the size")
+def neither_sign_nor_size(x, others, dL_dz, eta):
+    return torch.outer(others @ x, dL_dz)
+
+
+@wrong("06.others_move", "pixel by pixel")
+def by_pixel(x, others, dL_dz, eta):
+    return -eta * dL_dz * (others * x)
+
+
 @wrong("06.others_move", "row for each expert")
 def experts_first(x, others, dL_dz, eta):
     return -eta * torch.outer(dL_dz, others @ x)
@@ -43,12 +53,6 @@ def by_the_matrix(x, others, dL_dz, eta):
 
 
 @right("06.others_move")
-def by_broadcast(x, others, dL_dz, eta):
-    alike = (others * x).sum(-1, keepdim=True)
-    return alike * dL_dz * -eta
-
-
-@right("06.others_move")
 def one_by_one(x, others, dL_dz, eta):
     return torch.stack([torch.stack([-eta * g * torch.dot(other, x) for g in dL_dz]) for other in others])
 
@@ -66,9 +70,9 @@ def always(logits, std, k, training):
     return best(logits + std * torch.randn_like(logits), k)
 
 
-@wrong("06.noisy_topk", "noise in evaluation")
-def the_wrong_way_round(logits, std, k, training):
-    return best(logits if training else logits + std * torch.randn_like(logits), k)
+@wrong("06.noisy_topk", "do not multiply by it")
+def multiplied_noise(logits, std, k, training):
+    return best(logits * (1 + std * torch.randn_like(logits)) if training else logits, k)
 
 
 @wrong("06.noisy_topk", "never changes who is first")
@@ -123,11 +127,6 @@ def swapped(logits, std, k, training):
     return noisy(logits, std, k, training)[::-1]
 
 
-@wrong("06.noisy_topk", "detaches")
-def detached(logits, std, k, training):
-    return noisy(logits.detach(), std, k, training)
-
-
 @wrong("06.noisy_topk", "changes the logits that it is given")
 def in_place(logits, std, k, training):
     with torch.no_grad():
@@ -155,20 +154,17 @@ def by_sorting(logits, std, k, training):
     return ranked.indices[:, :k], weights / weights.sum(1, keepdim=True)
 
 
-@right("06.noisy_topk")
-def token_by_token(logits, std, k, training):
-    scale = torch.as_tensor(std).expand_as(logits)
-    chosen, weights = [], []
-    for token, each in zip(logits, scale, strict=True):
-        if training:
-            token = token + each * torch.randn(len(token))
-        values, places = token.topk(k)
-        chosen.append(places)
-        weights.append(values.softmax(0))
-    return torch.stack(chosen), torch.stack(weights)
-
-
 # ── flip_probability ──
+
+
+@wrong("06.flip_probability", "It draws numbers")
+def sampled(gap, std):
+    return (std * 2**0.5 * torch.randn(1000, 1) > gap).float().mean(0)
+
+
+@wrong("06.flip_probability", "not the root of 2")
+def root_of_both(gap, std):
+    return torch.special.ndtr(-gap / (std * 2) ** 0.5)
 
 
 @wrong("06.flip_probability", "stays first")
@@ -181,7 +177,7 @@ def one_noise(gap, std):
     return 1 - torch.special.ndtr(gap / std)
 
 
-@wrong("06.flip_probability", "variances do")
+@wrong("06.flip_probability", "standard deviations do not")
 def deviations_added(gap, std):
     return torch.special.ndtr(-gap / (std + std))
 
@@ -206,11 +202,6 @@ def by_distribution(gap, std):
     return torch.distributions.Normal(0.0, (std**2 + std**2) ** 0.5).cdf(-gap)
 
 
-@right("06.flip_probability")
-def other_side(gap, std):
-    return 1 - torch.special.ndtr(gap / (std * 2**0.5))
-
-
 # ── expected_load ──
 
 
@@ -226,6 +217,17 @@ def number_k_of_all(logits, noisy, std, k):
 @wrong("06.expected_load", "beat number k + 1")
 def number_k_plus_one(logits, noisy, std, k):
     return load(logits, noisy.topk(k + 1).values[:, -1:], std)
+
+
+@wrong("06.expected_load", "`>=`, not `>`")
+def without_number_k(logits, noisy, std, k):
+    order = noisy.topk(k + 1).values
+    return load(logits, torch.where(noisy > order[:, [k - 1]], order[:, [k]], order[:, [k - 1]]), std)
+
+
+@wrong("06.expected_load", "The others keep their noise")
+def clean_others(logits, noisy, std, k):
+    return right_load(logits, logits, std, k)
 
 
 @wrong("06.expected_load", "not from the noisy one")
@@ -264,7 +266,7 @@ def by_masks(logits, noisy, std, k):
 # ── wavers ──
 
 
-@wrong("06.wavers", "Put the mixture into evaluation mode first")
+@wrong("06.wavers", "came in training mode, where noise is right")
 def in_its_own_mode(moe, x):
     return not torch.equal(moe(x)[0], moe(x)[0])
 
@@ -280,19 +282,22 @@ def turned_round(moe, x):
     return not asked_twice(moe, x)
 
 
-@wrong("06.wavers", "All tokens count")
-def some_tokens_alone(moe, x):
-    mode = moe.training
-    moe.eval()
-    first, second = moe(x)[0], moe(x)[0]
-    moe.train(mode)
-    return not torch.equal(first[:2], second[:2])
+def after(compare):
+    """A probe that compares the two results, routing and all, in its own way."""
+
+    def probe(moe, x):
+        mode = moe.training
+        moe.eval()
+        first, second = moe(x), moe(x)
+        moe.train(mode)
+        return not torch.equal(compare(*first), compare(*second))
+
+    return probe
 
 
-@wrong("06.wavers", "no of every mixture")
-def one_answer_for_both(moe, x):
-    answer = moe(x)[0]
-    return not torch.equal(answer, answer)
+asked_twice = right("06.wavers")(after(lambda y, routing: y))
+for compare in (lambda y, _: y[:2], lambda y, _: y.argmax(-1), lambda y, routing: routing.indices):
+    wrong("06.wavers", "Compare the whole answers")(after(compare))
 
 
 @wrong("06.wavers", "no of every mixture")
@@ -305,16 +310,6 @@ def one_seed_for_both(moe, x):
     second = moe(x)[0]
     moe.train(mode)
     return not torch.equal(first, second)
-
-
-@right("06.wavers")
-def asked_twice(moe, x):
-    mode = moe.training
-    moe.eval()
-    with torch.no_grad():
-        first, second = (moe(x)[0] for _ in range(2))
-    moe.train(mode)
-    return bool((first != second).any())
 
 
 @right("06.wavers")

@@ -4,6 +4,7 @@ The code of cells that measure, draw or set up folds below their outputs. An exe
 whose title begins with "Further" folds as a whole, and so does the list of things to try, since they need JupyterLab.
 """
 
+import json
 import re
 from collections.abc import Callable
 from html import escape
@@ -94,6 +95,19 @@ def veil(doctree: nodes.document) -> None:
         for part in cell.children:
             if ids and part.get("nb_element") == "cell_code_output":
                 part["classes"] += ["moe-veil", *(f"moe-veil-{id.replace('.', '-')}" for id in sorted(ids))]
+
+
+def veil_text(app: Sphinx, page: str, content: list[str]) -> None:
+    """Put text that answers a guess into a container for ``static/veil.js``: Markdown cells with its id as a tag."""
+    if not str(app.env.doc2path(page)).endswith(".ipynb"):
+        return
+    notebook = json.loads(content[0])
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags", []) if cell["cell_type"] == "markdown" else []
+        if ids := [tag.replace(".", "-") for tag in tags if ANSWERS.fullmatch(f"tag_{tag}")]:
+            names = " ".join(["moe-veil", *(f"moe-veil-{id}" for id in sorted(ids))])
+            cell["source"] = f":::{{container}} {names}\n{''.join(cell['source'])}\n:::"
+    content[0] = json.dumps(notebook)
 
 
 def tick(doctree: nodes.document) -> None:

@@ -23,7 +23,7 @@
 
   // Whether the cell above, apart from folds, is hidden as well: one notice then stands for both.
   function follows(node, nodes) {
-    let above = node.closest(".cell").previousElementSibling;
+    let above = (node.closest(".cell") ?? node).previousElementSibling; // text that answers is in no cell
     while (above?.matches(".moe-fold")) above = above.previousElementSibling;
     return nodes.some((other) => above?.contains(other));
   }
