@@ -87,6 +87,9 @@ def my_cv2(ask: Ask) -> None:
         "That is the mean of the squares over the square of the mean. Take the mean away before you square.": (
             lambda shares: (shares**2).mean() / shares.mean() ** 2
         ),
+        "That is the sum of the squares. A variance is their mean.": lambda shares: (
+            (shares / shares.mean() - 1).square().sum()
+        ),
         "It is upside down: the variance stands above the line.": lambda shares: (
             shares.mean() ** 2 / shares.var(correction=0)
         ),
@@ -96,8 +99,6 @@ def my_cv2(ask: Ask) -> None:
         says = "the variance over the square of the mean"
         ask.gives(given, {"cv2": variation(**given)}, says, mistakes)
     given = {"shares": torch.tensor([0.5, 0.1, 0.4])}
-    says = "Counts instead of shares, all ten times as large, should give the same: only their ratios matter."
-    ask.follows(given, {"shares": 10 * given["shares"]}, lambda found: found, says)
     says = "With the experts in another order, the number should be the same."
     ask.follows(given, {"shares": given["shares"].flip(0)}, lambda found: found, says)
 
@@ -128,8 +129,10 @@ def my_strength(ask: Ask) -> None:
         "Those are counts. Divide by the number of images.": lambda answers, labels: (
             answers.argmax(-1) == labels[:, None]
         ).sum(0),
-        "`labels` has a row of its own for the experts to be compared with: it needs a second dimension, "
-        "`labels[:, None]`.": lambda answers, labels: (answers.argmax(-1) == labels).float().mean(0),
+        "`labels` (T,) is lined up with the experts. `labels[:, None]` has shape (T, 1).": lambda answers, labels: (
+            (answers.argmax(-1) == labels).float().mean(0)
+        ),
+        "True and False have no mean: `.float()` first.": lambda answers, labels: (answers.argmax(-1) > 0).mean(0),
         "You take the largest score over the experts. Each expert's answer is its largest score over the classes.": (
             lambda answers, labels: (answers.argmax(1) == labels[:, None]).float().mean(0)
         ),
@@ -139,14 +142,13 @@ def my_strength(ask: Ask) -> None:
         "That is one number, the mean over the experts. Each is to be judged alone.": lambda answers, labels: (
             own_accuracy(answers, labels).mean()
         ),
-        "That is how often each is wrong.": lambda answers, labels: 1 - own_accuracy(answers, labels),
         "You take the smallest score for an expert's answer. It is the largest.": lambda answers, labels: own_accuracy(
             -answers, labels
         ),
     }
-    for seed, (T, E, C) in enumerate([(5, 2, 3), (4, 3, 2), (7, 1, 4), (3, 3, 3)]):
-        given = {"answers": draw(seed, T, E, C), "labels": draw(seed, T, C).argmax(-1)}
-        says = "for each expert, the part of the images that it gets right when it answers alone"
+    for seed, (T, E, C) in enumerate([(4, 2, 3), (4, 3, 2), (7, 1, 4), (3, 3, 3)]):
+        given = {"answers": (10 * draw(seed, T, E, C)).round(), "labels": draw(seed, T, C).argmax(-1)}
+        says = "for each expert the part of the images that it gets right when it answers alone"
         where = f"{E} {'expert answers' if E == 1 else 'experts answer'} {T} images, with {C} classes"
         ask.gives(given, {"strength": own_accuracy(**given)}, says, mistakes, where)
     given = {"answers": draw(9, 6, 4, 3), "labels": torch.tensor([0, 2, 1, 1, 0, 2])}

@@ -89,6 +89,11 @@ def mean_left_in(shares):
     return shares.square().mean() / shares.mean().square()
 
 
+@wrong("05.my_cv2", "the sum of the squares")
+def not_averaged(shares):
+    return ((shares - shares.mean()) ** 2).sum() / shares.mean() ** 2
+
+
 @wrong("05.my_cv2", "upside down")
 def inverse(shares):
     return shares.mean() ** 2 / shares.var(correction=0)
@@ -101,13 +106,8 @@ def by_hand(shares):
 
 
 @right("05.my_cv2")
-def scaled_first(shares):
-    return (shares / shares.mean()).var(unbiased=False)
-
-
-@right("05.my_cv2")
-def by_moments(shares):
-    return (shares**2).mean() / shares.mean() ** 2 - 1
+def whose_mean_is_one_over_their_number(shares):
+    return len(shares) * (shares**2).sum() - 1
 
 
 # ── my_strength ──
@@ -123,9 +123,14 @@ def number_right(answers, labels):
     return torch.stack([(answers[:, e].argmax(-1) == labels).sum() for e in range(answers.shape[1])])
 
 
-@wrong("05.my_strength", "needs a second dimension")
+@wrong("05.my_strength", "is lined up with the experts")
 def no_second_dimension(answers, labels):
     return (answers.argmax(-1) == labels).float().mean(0)
+
+
+@wrong("05.my_strength", "no mean")
+def not_yet_numbers(answers, labels):
+    return (answers.argmax(-1) == labels[:, None]).mean(0)
 
 
 @wrong("05.my_strength", "over the classes")
@@ -141,11 +146,6 @@ def together(answers, labels):
 @wrong("05.my_strength", "the mean over the experts")
 def averaged(answers, labels):
     return (answers.argmax(-1) == labels[:, None]).float().mean()
-
-
-@wrong("05.my_strength", "how often each is wrong")
-def errors(answers, labels):
-    return (answers.argmax(-1) != labels[:, None]).float().mean(0)
 
 
 @right("05.my_strength")
