@@ -277,7 +277,7 @@ picture(
 
 # %% [markdown]
 # Would any such push help? As a control we aim the same penalty badly: each expert is pressed down by its *neighbour's* share.
-# This leaves most experts dead, and the dense network is better.
+# This leaves most experts dead, and gains nothing on the dense network.
 
 
 # %% tags=["measure"]
