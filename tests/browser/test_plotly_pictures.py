@@ -4,7 +4,7 @@ import pytest
 from on_page import FRAMES
 from on_site import read_on
 
-LESSON = "07_balance.html"
+LESSON = "09_modern_moe.html"
 PLOT = "document.querySelector('.moe-plot')"
 ROOM = "[...document.querySelectorAll('.moe-plotly')].map((box) => box.getBoundingClientRect().height)"
 LOADED = "[...document.scripts].filter((script) => script.src.includes('plotly-basic')).length"

@@ -205,7 +205,7 @@ def test_a_claim_in_a_fold_shows_when_its_address_is_opened(open_page):
 
 def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
     """A lesson with folds, pictures, a widget and plotly; afterwards it is as it was."""
-    page = open_page("07_balance.html", color_scheme="dark")
+    page = open_page("09_modern_moe.html", color_scheme="dark")
     folds = page.locator("article details:not([open], .moe-root *)")  # a widget's come with it, late
     folded = folds.count()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")  # from the browser's menu: too early

@@ -3,6 +3,7 @@
 import torch
 
 from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, reaches
+from moe_tutorial.course.running import NotYet
 
 
 def choices(seed: int, T: int, E: int, k: int) -> torch.Tensor:
@@ -58,9 +59,7 @@ def switch_loss(ask: Ask) -> None:
         "The sum is right. Before it stands the number of experts.": lambda p, i: pushed(p, i) / p.shape[-1],
         "That is the mean over the experts. Their products are added up, and the number of experts stands before the "
         "sum.": lambda p, i: pushed(p, i) / p.shape[-1] ** 2,
-        "You count choices and do not divide them: f is the SHARE of the choices.": lambda p, i: (
-            pushed(p, i) * i.numel()
-        ),
+        "You count choices and do not divide them: f is a SHARE.": lambda p, i: pushed(p, i) * i.numel(),
         "Your probabilities are those of the chosen alone. P is the mean over all tokens, whether they chose the "
         "expert or not: only so does it reach an expert that nobody chooses.": (
             lambda p, i: pushed(p, i, P=chosen_alone(p, i).mean(0))
@@ -79,11 +78,13 @@ def switch_loss(ask: Ask) -> None:
             lambda p, i: (i.flatten().bincount() / i.numel() * p.mean(0)).sum()
         ),
         "You add the probabilities up over the tokens. Their mean is wanted.": lambda p, i: pushed(p, i, P=p.sum(0)),
+        "Only the first choice of each token counts in your shares.": lambda p, i: pushed(p, i[:, :1]),
+        "You multiply by 8. Here it is another number: `n_experts`.": lambda p, i: 8 * pushed(p, i) / p.shape[-1],
     }
     for T, E, k in ((5, 3, 2), (4, 5, 1), (7, 4, 3)):
         given = {"probs": draw(T, T, E).softmax(-1), "indices": choices(T, T, E, k)}
         says = f"{E} times the sum over the experts of share * mean probability"
-        where = f"each of {T} tokens chooses {k} of {E} experts"
+        where = f"each of {T} tokens chooses {k} of {E} experts (the choices are given, not the largest)"
         ask.gives(given, {"loss": pushed(**given)}, says, mistakes, where)
     unused = {"probs": given["probs"], "indices": given["indices"] % 3}
     says = "the same sum where nobody chooses the last expert, whose share is 0"
@@ -122,9 +123,7 @@ def moved_bias(bias, indices, rate, push=torch.sign):
 )
 def bias_update(ask: Ask) -> None:
     mistakes = {
-        "The sign is turned round: whoever has more than the mean should go down.": lambda b, i, r: moved_bias(
-            b, i, -r
-        ),
+        "The sign is turned round: who has more than the mean goes down.": lambda b, i, r: moved_bias(b, i, -r),
         "You move by how far each is from the mean. Each moves by the rate, up or down: take the sign.": (
             lambda b, i, r: moved_bias(b, i, r, lambda off: off)
         ),
@@ -150,6 +149,12 @@ def bias_update(ask: Ask) -> None:
         "Only the first choice of each token counts in your load. Its other choices count, too.": lambda b, i, r: (
             moved_bias(b, i[:, :1], r)
         ),
+        "`bincount` gives whole numbers. Write `.float()` behind it.": lambda b, i, r: counts_of(i, len(b)).mean(),
+        "The mean load is T times k choices over E experts. You forget the k.": lambda b, i, r: (
+            b + r * torch.sign(len(i) / len(b) - counts_of(i, len(b)))
+        ),
+        "All go up in your answer. Do you compare a share with a number of choices?": lambda b, i, r: b + r,
+        "The step has the size 1 in your answer. It has the size `rate`.": lambda b, i, r: moved_bias(b, i, 1),
     }
     cases = (
         ([0.1, -0.2, 0.0], [[1, 0], [1, 0], [0, 2]]),
@@ -209,6 +214,9 @@ def expert_choice(ask: Ask) -> None:
         ),
         "You divide each token's weights by their sum. They are the probabilities as they come.": lambda probs, room: (
             taken_by(probs, room) / taken_by(probs, room).sum(-1, keepdim=True).clamp_min(1e-9)
+        ),
+        "Your answer has a row for each expert. Turn it back: a row for each token.": lambda p, room: (
+            taken_by(p, room).T
         ),
         "Each expert takes one token too many.": lambda probs, room: taken_by(probs, room + 1),
         "Your softmax goes over `probs` again. They are probabilities already.": lambda probs, room: taken_by(
@@ -281,4 +289,9 @@ def importance_loss(ask: Ask) -> None:
     ask.follows(given, moved, lambda loss: loss, "With the tokens in another order, the loss should be the same.")
     weights = weights.clone().requires_grad_()
     loss = ask(given | {"weights": weights})
-    reaches(loss, weights, "No gradient comes from the loss to the weights: .item(), .detach() or no_grad cuts it off.")
+    try:
+        reaches(
+            loss, weights, "No gradient comes from the loss to the weights: .item(), .detach() or no_grad cuts it off."
+        )
+    except RuntimeError:
+        raise NotYet("`bincount` has no slope. Add the weights with `scatter_add`.") from None

@@ -72,6 +72,11 @@ def no_minlength(probs, indices):
     return probs.shape[1] * (f * probs.mean(0)).sum()
 
 
+@wrong("07.switch_loss", "You multiply by 8")
+def of_eight(probs, indices):
+    return 8 * right_by_one_hot(probs, indices) / probs.shape[1]
+
+
 @right("07.switch_loss")
 def right_by_one_hot(probs, indices):
     f = torch.nn.functional.one_hot(indices, probs.shape[1]).float().mean((0, 1))
@@ -144,6 +149,18 @@ def counted_short(bias, indices, rate):
     return bias + rate * torch.sign(load.mean() - load)
 
 
+@wrong("07.bias_update", "Write `.float()`")
+def whole_numbers(bias, indices, rate):
+    load = torch.bincount(indices.flatten(), minlength=len(bias))
+    return bias + rate * torch.sign(load.mean() - load)
+
+
+@wrong("07.bias_update", "You forget the k")
+def mean_of_tokens(bias, indices, rate):
+    load = torch.bincount(indices.flatten(), minlength=len(bias))
+    return bias + rate * torch.sign(len(indices) / len(bias) - load)
+
+
 @wrong("07.bias_update", "changes what it is given")
 def in_place(bias, indices, rate):
     load = torch.bincount(indices.flatten(), minlength=len(bias)).float()
@@ -206,6 +223,11 @@ def renormalised(probs, room):
 @wrong("07.expert_choice", "has shape (2, 3)")
 def without_places(probs, room):
     return probs.topk(room, dim=0).values
+
+
+@wrong("07.expert_choice", "Turn it back")
+def turned(probs, room):
+    return tokens_choose(probs.T, room)
 
 
 @wrong("07.expert_choice", "No gradient")
@@ -272,6 +294,12 @@ def gone(weights, indices, n_experts):
     importance = torch.zeros(n_experts)
     for expert, weight in zip(indices.flatten().tolist(), weights.flatten().tolist(), strict=True):
         importance[expert] += weight
+    return importance.var(correction=0) / importance.mean() ** 2
+
+
+@wrong("07.importance_loss", "`bincount` has no slope")
+def by_bincount(weights, indices, n_experts):
+    importance = torch.bincount(indices.flatten(), weights.flatten(), n_experts)
     return importance.var(correction=0) / importance.mean() ** 2
 
 
