@@ -102,8 +102,8 @@ def small_network(seed: int) -> nn.Module:
         "`nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))`",
     ),
     puzzle={
-        "return nn.ModuleList([dense] * n_experts)": "That is one network under many names: what one learns, all learn.",
-        "return nn.ModuleList([copy.deepcopy(dense)] * n_experts)": "One copy under many names. Each expert needs its own.",
+        "return nn.ModuleList([dense] * n_experts)": "That is one network under many names.",
+        "return nn.ModuleList([copy.deepcopy(dense)] * n_experts)": "One copy for all. Each expert needs its own.",
         "return nn.ModuleList(copy.copy(dense) for _ in range(n_experts))": (
             "A flat copy shares the tensors. With deepcopy each expert has its own."
         ),
@@ -233,8 +233,8 @@ class Mixed:
 )
 def granularity(ask: Ask) -> None:
     mistakes = {
-        "A token asks as many experts as before in your answer, which are smaller now. It is to meet as many neurons as "
-        "before.": lambda E, k, h, m: (m * E, k, h // m),
+        "A token asks as many experts as before in your answer, which are smaller now. As many neurons as before are to "
+        "be active.": lambda E, k, h, m: (m * E, k, h // m),
         "Your experts are as wide as before. Each is cut into m pieces.": lambda E, k, h, m: (m * E, m * k, h),
         "The number of experts is the old one. There are m pieces of each.": lambda E, k, h, m: (E, m * k, h // m),
         "Your m counts more than once: the number of neurons in all is to stay, E times width.": lambda E, k, h, m: (
