@@ -47,26 +47,13 @@ LATENT = {key: DEEPSEEK[key] for key in DEEPSEEK if key.endswith(("_rank", "_dim
 SHARED = {"n_routed_experts": 7, "num_experts_per_tok": 3, "moe_intermediate_size": 18, "n_shared_experts": 2}
 INDEXER = {"index_n_heads": 3, "index_head_dim": 8, "index_topk": 99}
 GLM4 = {"model_type": "glm4_moe", "intermediate_size": 42, "head_dim": 10} | SHAPE | KV | SHARED
-GLM5 = (
-    {"model_type": "glm_moe_dsa", "intermediate_size": 42, "num_key_value_heads": 4} | SHAPE | LATENT | SHARED | INDEXER
-)
+GLM5 = {"model_type": "glm_moe_dsa", "intermediate_size": 42} | SHAPE | LATENT | SHARED | INDEXER
+GLM5 |= {"num_key_value_heads": 4}
 V4 = {"model_type": "deepseek_v4", "compress_ratios": [0, 128, 4, 4, 128, 0], "hc_mult": 3} | SHAPE | SHARED | INDEXER
-V4 |= {
-    "n_shared_experts": 1,
-    "head_dim": 16,
-    "qk_rope_head_dim": 4,
-    "q_lora_rank": 14,
-    "o_lora_rank": 6,
-    "o_groups": 2,
-    "sliding_window": 3,
-}
-LONGCAT = {
-    "model_type": "longcat_flash",
-    "head_dim": 6,
-    "zero_expert_num": 2,
-    "num_layers": 3,
-    "ffn_hidden_size": 42,
-} | LATENT
+V4 |= {"n_shared_experts": 1, "num_hash_layers": 0, "head_dim": 16, "qk_rope_head_dim": 4}
+V4 |= {"q_lora_rank": 14, "o_lora_rank": 6, "o_groups": 2, "sliding_window": 3}
+LONGCAT = {"model_type": "longcat_flash", "num_layers": 3, "zero_expert_num": 2, "ffn_hidden_size": 42} | LATENT
+LONGCAT |= {"head_dim": 6}  # transformers turns positions by it
 LONGCAT |= {"n_routed_experts": 7, "moe_topk": 3, "expert_ffn_hidden_size": 18}
 LONGCAT |= {key: SHAPE[key] for key in ("vocab_size", "hidden_size", "num_attention_heads")}
 QWEN35 = {"model_type": "qwen3_5_moe_text", "num_experts": 7, "num_experts_per_tok": 3, "head_dim": 12} | SHAPE | KV
