@@ -233,8 +233,8 @@ class Mixed:
 )
 def granularity(ask: Ask) -> None:
     mistakes = {
-        "A token asks as many experts as before in your answer, which are smaller now. As many neurons as before are to "
-        "be active.": lambda E, k, h, m: (m * E, k, h // m),
+        "A token asks as many experts as before in your answer, which are smaller now. As many neurons as before "
+        "are to be active.": lambda E, k, h, m: (m * E, k, h // m),
         "Your experts are as wide as before. Each is cut into m pieces.": lambda E, k, h, m: (m * E, m * k, h),
         "The number of experts is the old one. There are m pieces of each.": lambda E, k, h, m: (E, m * k, h // m),
         "Your m counts more than once: the number of neurons in all is to stay, E times width.": lambda E, k, h, m: (
