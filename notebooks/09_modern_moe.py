@@ -505,7 +505,7 @@ reveal("09.micro", 100 * left.item())
 
 # %% tags=["draw", "nbval-ignore-output", "09.micro"]
 # Drawn: who serves which rule.
-def by_rule(indices):
+def shares_by_rule(indices):
     """Each expert's share of each rule's images: (S, T, k) -> (S, 4, E)."""
     n = max(E, int(indices.max()) + 1)
     return torch.stack(
@@ -518,7 +518,7 @@ def who_serves(figure, theme):
     shape = (2, 1) if is_narrow(figure) else (1, 2)
     for axes, name in zip(figure.subplots(*shape).flat, names, strict=True):
         start = torch.zeros(4)
-        for expert, part in enumerate(by_rule(chosen[name])[0].T):
+        for expert, part in enumerate(shares_by_rule(chosen[name])[0].T):
             color, on = (look.expert_color(expert, theme, w) for w in ("color", "on"))
             drawn = axes.barh(range(4), part, 0.8, start, color=color)
             texts = [str(expert) if p > 0.06 else "" for p in part]
@@ -556,8 +556,20 @@ claim(
 )
 
 # %% [markdown]
-# *Why:* if a group holds one rule and its work is to be even, then every expert has to serve that rule. So experts may not divide
-# the rules among themselves. Groups at random do no harm here: it is not that they are small, but that each is all alike.
+# *Why?* Ask your own loss. Four tokens, two rules, two experts, and each expert keeps to its rule:
+
+# %% tags=["09.micro"]
+expert_of = torch.tensor([[0], [0], [1], [1]])
+certain = torch.eye(2)[expert_of[:, 0]]
+in_one, by_rules = torch.zeros(4), expert_of[:, 0]
+print(f"whole batch: {micro_loss(switch_loss, certain, expert_of, in_one):.1f}")
+print(
+    f"in groups of one rule: {micro_loss(switch_loss, certain, expert_of, by_rules):.1f}"
+)
+
+# %% [markdown]
+# Over the whole batch these two specialists are perfectly even. In groups of one rule they are as bad as can be: there each expert
+# has to serve each rule. Groups at random do no harm here, so it is not that groups are small, but that each is all alike.
 #
 # The cure costs next to nothing: add up the *counts* of all machines, and compute the loss from those.
 
