@@ -538,8 +538,8 @@ MISTAKES = {
     "router-free-of-charge": Mistake(
         "the router's multiplications are not counted",
         "study/systems/cost.py",
-        '_part("router", c.sparse, (d + c.biased) * (E + idle), d * (E + idle))',
-        '_part("router", c.sparse, (d + c.biased) * (E + idle))',
+        '_part("router", n, (d + c.biased) * (E + idle), d * (E + idle))',
+        '_part("router", n, (d + c.biased) * (E + idle))',
         (COST + "test_multiplications_are_those_that_torch_counts",),
     ),
     "idle-experts-hold-weights": Mistake(

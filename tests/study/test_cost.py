@@ -87,7 +87,7 @@ VARIATIONS = [
     OLMOE | {"num_key_value_heads": 2, "attention_bias": True},
     QWEN3 | {"attention_bias": True},
     QWEN3 | {"decoder_sparse_step": 3, "mlp_only_layers": [2]},
-    QWEN3 | {"mlp_only_layers": None},
+    QWEN3 | {"mlp_only_layers": None, "layer_types": ["full_attention"] * 5},
     DEEPSEEK | {"q_lora_rank": None, "attention_bias": True, "tie_word_embeddings": True},
     DEEPSEEK | {"first_k_dense_replace": 0, "n_shared_experts": 3},
     DEEPSEEK | {"first_k_dense_replace": 9, "n_shared_experts": 0},
@@ -172,14 +172,13 @@ def test_a_stated_figure_holds_its_own_rounding():
 def test_what_designers_chose():
     chosen = {model.name: model.choices for model in published()}
     assert chosen["GPT-3"] is None
-    v3 = chosen["DeepSeek-V3"]
-    assert (v3.experts, v3.idle, v3.top_k, v3.shared, v3.layers, v3.dense) == (256, 0, 8, 1, 61, 3)
-    assert (v3.width, v3.expert_width, v3.groups, v3.top_groups, v3.scale) == (7168, 2048, 8, 4, 2.5)
-    assert v3.gate == "sigmoid + bias, renormalised"
-    assert chosen["OLMoE-1B-7B"].gate == "softmax"
-    assert chosen["LongCat-Flash"].idle == 256
-    assert (chosen["Llama 4 Maverick"].dense, chosen["Llama 4 Maverick"].shared) == (24, 1)
-    assert (chosen["DeepSeek-V4-Pro"].hashed, chosen["GLM-4.5"].dense, chosen["MiniMax-M2"].shared) == (3, 3, 0)
+    assert chosen["DeepSeek-V3"] == (256, 0, 8, 1, 7168, 2048, "sigmoid + bias, renormalised", 8, 4, 2.5, 61, 3, 0)
+    assert chosen["gpt-oss-20b"] == (32, 0, 4, 0, 2880, 2880, "top-k, then softmax", 1, 1, 1.0, 24, 0, 0)
+    assert chosen["LongCat-Flash"] == (512, 256, 12, 0, 6144, 2048, "softmax + bias", 1, 1, 6.0, 28, 0, 0)
+    maverick, pro = chosen["Llama 4 Maverick"], chosen["DeepSeek-V4-Pro"]
+    assert maverick == (128, 0, 1, 1, 5120, 8192, "sigmoid, times the input", 1, 1, 1.0, 48, 24, 0)
+    assert pro == (384, 0, 6, 1, 7168, 3072, "sqrt(softplus) + bias, renormalised", 1, 1, 2.5, 61, 0, 3)
+    assert (chosen["OLMoE-1B-7B"].gate, chosen["Mixtral 8x7B"].gate) == ("softmax", "softmax, renormalised")
 
 
 def test_refuted_counts():

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from moe_tutorial.layers.checks import check_count, check_number
-from moe_tutorial.study.systems.hub_config import RATIOS, Choices, check, choices, expert_width, read_config
+from moe_tutorial.study.systems.hub_config import RATIOS, Choices, check, choices, read_config
 
 
 def parameters(model: nn.Module) -> int:
@@ -221,7 +221,7 @@ def parts(config: dict, context: int = 0) -> list[Part]:
     return [part for part in model if part.copies]
 
 
-# Terms of a config c: d model width, n layers, E experts, k chosen for each token.
+# In terms of a config c: d model width, E experts, k chosen for each token.
 
 
 def _attention(c: SimpleNamespace, kind: str, copies: int, context: int) -> Part:
@@ -310,17 +310,17 @@ def _feed_forward(c: SimpleNamespace) -> list[Part]:
     d = c.hidden_size
     if not c.gate:
         h = c.n_inner or 4 * d
-        return [_part("dense feed-forward", c.dense, 2 * d * h + h + d, 2 * d * h)]
-    E, k, idle, width = c.num_experts, c.num_experts_per_tok, c.zero_expert_num, expert_width(c)
+        return [_part("dense feed-forward", c.dense_layers, 2 * d * h + h + d, 2 * d * h)]
+    E, k, idle, width, n = c.num_experts, c.num_experts_per_tok, c.zero_expert_num, c.expert_width, len(c.sparse)
     check(k <= E, "num_experts_per_tok", k, f"1 to num_experts = {E}")
     dense = 3 * d * getattr(c, "intermediate_size_mlp", getattr(c, "intermediate_size", 0))
     expert, bias = 3 * d * width, (2 * width + d) * c.biased
     shared = 3 * d * getattr(c, "shared_expert_intermediate_size", width) * c.n_shared_experts + d * c.shared_gate
     return [
-        _part("dense feed-forward", c.dense, dense, dense),
-        _part("router", c.sparse, (d + c.biased) * (E + idle), d * (E + idle)),
-        Part("experts", c.sparse, E * (expert + bias), k * (expert + bias), k * expert, cached=0),
-        _part("shared experts", c.sparse if c.n_shared_experts else 0, shared, shared),
+        _part("dense feed-forward", c.dense_layers if c.sublayers == 1 else c.sublayers * n, dense, dense),
+        _part("router", n, (d + c.biased) * (E + idle), d * (E + idle)),
+        Part("experts", n, E * (expert + bias), k * (expert + bias), k * expert, cached=0),
+        _part("shared experts", n if c.n_shared_experts else 0, shared, shared),
     ]
 
 

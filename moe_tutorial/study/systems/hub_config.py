@@ -122,9 +122,11 @@ def read_config(config: dict) -> SimpleNamespace:
     c.n_shared_experts *= c.shared
     c.sliding_window = c.sliding_window if c.use_sliding_window else None
     c.qk_norm = c.qk_norm if c.use_qk_norm else None
+    c.gate = c.gate and c.gate + ", renormalised" * c.norm_topk_prob
+    c.expert_width = given.get("moe_intermediate_size", given.get("intermediate_size"))
     if not c.latent:  # latent attention has no key-value heads, and no single head width
         share_heads(c)
-    count_layers(c)
+    sort_layers(c)
     return c
 
 
@@ -140,66 +142,47 @@ def share_heads(c: SimpleNamespace) -> None:
 RATIOS = {0: "sliding_attention", 4: "compressed_sparse_attention", 128: "heavily_compressed_attention"}
 
 
-def count_layers(c: SimpleNamespace) -> None:
-    """Set ``layer_types``, one for each attention; and how many layers have a dense feed-forward, how many experts."""
+def sort_layers(c: SimpleNamespace) -> None:
+    """Set ``layer_types``, one for each attention; ``sparse``, the layers with experts; and how many have none."""
     n = c.num_hidden_layers
     for key in ("mlp_only_layers", "moe_layers"):
         check(all(isinstance(i, int) for i in getattr(c, key) or []), key, getattr(c, key), "integers")
     if c.compress_ratios:
         c.layer_types = [RATIOS.get(ratio, ratio) for ratio in c.compress_ratios[:n]]
+        c.kinds = [*RATIOS.values()]
     pattern = c.kinds[:1] * (c.full_attention_interval - 1) + c.kinds[-1:]
-    c.layer_types = c.layer_types or (pattern * n)[:n]
-    kinds = [*RATIOS.values()] if c.compress_ratios else c.kinds
-    fits = len(c.layer_types) == n and {*c.layer_types} <= {*kinds}
-    check(fits, "layer_types", c.layer_types, f"{' or '.join(kinds)} for each of {n} layers")
+    c.layer_types = (len(c.kinds) > 1 and c.layer_types) or (pattern * n)[:n]
+    fits = len(c.layer_types) == n and {*c.layer_types} <= {*c.kinds}
+    check(fits, "layer_types", c.layer_types, f"{' or '.join(c.kinds)} for each of {n} layers")
     check({*(c.indexer_types or ["full"])} == {"full"}, "indexer_types", c.indexer_types, "full for each layer")
     c.layer_types *= c.sublayers
     sparse = range(c.decoder_sparse_step - 1, n, c.decoder_sparse_step) if c.moe_layers is None else c.moe_layers
-    c.sparse = len([i for i in sparse if i >= c.first_k_dense_replace and i not in (c.mlp_only_layers or [])])
-    c.sparse = c.sparse if c.gate else 0
-    c.dense = n - c.sparse if c.sublayers == 1 else c.sublayers * n
-
-
-def expert_width(c: SimpleNamespace) -> int:
-    return getattr(c, "moe_intermediate_size", None) or c.intermediate_size
+    c.sparse = [i for i in sparse if c.gate and i >= c.first_k_dense_replace and i not in (c.mlp_only_layers or [])]
+    c.dense_layers = n - len(c.sparse)
 
 
 class Choices(NamedTuple):
-    """What a mixture's designers chose."""
+    """What a mixture's designers chose, under the names that :func:`read_config` gives."""
 
-    experts: int  # in a layer
-    idle: int  # and this many more that do nothing
-    top_k: int  # experts for each token
-    shared: int  # experts that every token passes
-    width: int  # of the model
+    num_experts: int  # in a layer
+    zero_expert_num: int  # and this many more that do nothing
+    num_experts_per_tok: int
+    n_shared_experts: int  # that every token passes
+    hidden_size: int  # the model's width
     expert_width: int
     gate: str  # from the router's logits to weights
-    groups: int  # of experts, of which each token may use some
-    top_groups: int
-    scale: float  # of the weights
-    layers: int
-    dense: int  # of the layers, those without experts
-    hashed: int  # of the layers, those where a table of token ids chooses and not the router
+    n_group: int  # groups of experts, and of how many of them a token may use experts
+    topk_group: int
+    routed_scaling_factor: float  # of the weights
+    num_hidden_layers: int
+    dense_layers: int  # of them, without experts
+    num_hash_layers: int  # of them, those where a table of token ids chooses, not the router
 
 
 def choices(config: dict) -> Choices | None:
     """The design of the mixture that the config describes; None for a dense model."""
     c = read_config(config)
-    return c.gate and Choices(
-        c.num_experts,
-        c.zero_expert_num,
-        c.num_experts_per_tok,
-        c.n_shared_experts,
-        c.hidden_size,
-        expert_width(c),
-        c.gate + ", renormalised" * c.norm_topk_prob,
-        c.n_group,
-        c.topk_group,
-        c.routed_scaling_factor,
-        c.num_hidden_layers,
-        c.num_hidden_layers - c.sparse,
-        c.num_hash_layers,
-    )
+    return Choices(*(getattr(c, key) for key in Choices._fields)) if c.gate else None
 
 
 def check(holds: object, key: str, value: object, allowed: str) -> None:
