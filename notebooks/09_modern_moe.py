@@ -97,20 +97,23 @@ guess(
     slider=(0, 100, 1, "%"),
 )
 
-
 # %% tags=["draw", "nbval-ignore-output", "09.active"]
 # Drawn: what models chose.
+SHORT = {
+    "top-k, then softmax": "softmax of k",
+    "sqrt(softplus) + bias, renormalised": "softplus + bias",
+}
+
+
 def row(model, part):
     c = model.choices
     return [
         str(model.year),
-        f"{c.experts}" + (f" + {c.idle} idle" if c.idle else ""),
-        str(c.top_k),
-        str(c.shared or ""),
+        f"{c.num_experts_per_tok} of {c.num_experts + c.zero_expert_num}",
+        f"{c.n_shared_experts or ''}",
         f"{c.expert_width:,}",
-        c.gate.partition(",")[0],
-        billions(model.total),
-        billions(model.active),
+        SHORT.get(c.gate, c.gate.partition(",")[0]),
+        f"{model.active / 1e9:g} of {model.total / 1e9:,g}",
         f"{model.active / model.total:.1%}",
         f"{part.active / part.total:.1%}",
     ]
@@ -118,14 +121,15 @@ def row(model, part):
 
 recent = [model.choices for model, _ in mixtures() if model.year >= 2025]
 with_bias = sum("bias" in c.gate for c in recent)
-with_shared = sum(c.shared > 0 for c in recent)
-columns = "year,experts,k,shared,neurons,gate,total,active,active part,k/E"
+with_shared = sum(c.n_shared_experts > 0 for c in recent)
+columns = "year,experts,shared,neurons,gate,active,part,k/E"
 table(
     ["", *columns.split(",")],
     {model.name: row(model, part) for model, part in mixtures()},
     title=f"Of {len(recent)} models since 2025, {with_bias} choose with a bias and {with_shared} have a shared expert",
-    note="From each model's config.json. Experts of a layer, chosen for a token (k), and shared by all tokens; neurons of "
-    "an expert; how logits become weights. Parameters in billions, as the publisher states them.",
+    note="From each model's config.json: experts chosen for a token, of those in a layer; shared by all tokens; neurons of "
+    "an expert; how logits become weights. Active parameters of all, in billions, as the publisher states them, and which "
+    "part that is; k/E of the experts. (Of LongCat's, 256 do nothing.)",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -1047,12 +1051,12 @@ claim(
 )
 
 # %% [markdown]
-# Upcycling saves the beginning, and in the end it is overtaken. So two papers that contradict each other may both be right:
-# ask *how long* they went on.
+# Upcycling saves the beginning, and in the end nothing is left of its lead. So two papers that contradict each other may both be
+# right: ask *how long* they went on.
 #
 # ## Further: in the end
 #
-# Is it because the copies are all alike? Then copies of an *untrained* network would fall behind as far.
+# Do the copies suffer from being all alike? Then copies of an *untrained* network would, too.
 
 # %% tags=["measure", "nbval-ignore-output", "09.cross"]
 # Measured: the copies of trained and of untrained networks, in the end.
@@ -1064,10 +1068,10 @@ for name, run in {"upcycled": upcycled, "untrained copies": untrained}.items():
 # Claim 09.27.
 claim(
     "09.27",
-    "After 800 further steps, an upcycled mixture is more than half a point behind one from "
+    "After 800 further steps, an upcycled mixture is less than half a point ahead of one from "
     "scratch",
     measured=upcycled[800] - whole_right[800],
-    holds=below(-0.5),
+    holds=below(0.5),
     control=upcycled[50] - whole_right[50],
     control_is="after 50 further steps",
     quantity="accuracy over the mixture from scratch",
@@ -1282,7 +1286,7 @@ quiz("09")
 # - Balance in groups of one kind takes away what experts specialise in. Count the load over the whole batch.
 # - A bias balances without a loss, and counts the whole batch by itself.
 # - More experts help, and the router has to be paid for: count it.
-# - Upcycling saves the beginning, and is overtaken.
+# - Upcycling saves the beginning. In the end nothing is left of its lead.
 #
 # **Sources.** Balance over the whole batch: [Qiu et al. 2025](https://arxiv.org/abs/2501.11873). Against balancing, and the
 # committee: [Wang et al. 2026](https://arxiv.org/abs/2601.03425); specialists: [the count on
