@@ -1281,7 +1281,8 @@ quiz("09")
 #
 # 1. Balance with a coefficient of 0.01 in groups of one rule: `learn(Told, in_groups(of_one_rule, 0.01), data=with_rule)`.
 #    Is the specialisation gone?
-# 2. Let `networks` train for 100 steps only before they are copied. Do the mixtures from scratch draw level sooner?
+# 2. Let the networks train for 100 steps only before they are copied: `small, _ = learn(lambda: dense(8), None, steps=100)`. Do the
+#    mixtures from scratch draw level sooner?
 # 3. Take the `config.json` of a model that you know, and hold the count against what its publisher states.
 #
 # ## Recap
