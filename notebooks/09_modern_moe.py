@@ -138,8 +138,8 @@ counted_mixtral = models["Mixtral 8x7B"].counted
 reveal("09.active", 100 * counted_mixtral.active / counted_mixtral.total)
 
 # %% [markdown]
-# Read down a column. Experts are many and small now, and a sigmoid with a bias stands where the softmax and its loss stood. Some
-# have a shared expert, others do not. Which of these choices can you see at work in a small mixture? That is this lesson.
+# Read down a column. Experts are many and small now, and a sigmoid with a bias often stands where the softmax stood. Some have
+# a shared expert, others do not. Which of these choices can you see at work in a small mixture? That is this lesson.
 #
 # First the two columns on the right. If *active is k/E of the total* were right, they would be equal.
 
