@@ -11,46 +11,82 @@
 # %% [markdown]
 # # Modern MoE
 #
-# 10 minutes. You leave able to count a published model's parameters from its `config.json`, and to say which part of
-# them works for a token.
+# 35 minutes. You leave able to read from a config file what a model of 2026 chose, to build its choices, and to say which
+# of them show in a small mixture, and on what scope.
 #
-# So far a mixture was good or bad by its accuracy. Now to the models that people use. Each states two sizes: all of its
-# parameters, and those that are active for one token.
+# You have built the whole layer, and it has hardly changed since 2017. What changes from model to model are the choices
+# around it: how many experts, how small, what keeps them even, and what they start from.
 
 # %% tags=["setup"]
+# Setup: what this lesson uses.
 import textwrap
 
-from moe_tutorial.course import guess, quiz, reveal
-from moe_tutorial.show import explorable, look, scatter, table
+import torch
+from torch import nn
+
+from moe_tutorial import layers
+from moe_tutorial.course import check, guess, my_moe, quiz, reveal
+from moe_tutorial.layers import (
+    BiasBalancer,
+    HashRouter,
+    MixtureOfExperts,
+    Routing,
+)
+from moe_tutorial.show import (
+    Line,
+    curves,
+    explorable,
+    is_narrow,
+    look,
+    picture,
+    scatter,
+    table,
+)
 from moe_tutorial.study import (
     above,
     below,
     claim,
     count_parameters,
+    digits4,
+    estimate,
     in_every_seed,
+    max_share,
     multiplications_per_token,
     parts,
     published,
+    refuted,
+    seeds,
+    share,
+    specialisation,
+    strength,
+    train,
 )
 
-# %% [markdown]
-# ## Published models
-#
-# A model on the Hugging Face hub comes with a `config.json`. It holds all that is needed to count its parameters. Here are
-# some families, counted from their public files, and held against what their publishers state.
+torch.set_num_threads(1)  # small models are fastest on one thread
+E = 8
 
-# %% tags=["measure"]
+# %% [markdown]
+# ## What models chose
+#
+# A model on the Hugging Face hub comes with a `config.json`. It holds every choice, and all that is needed to count the
+# parameters: the **total**, and those that are **active** for one token.
+
+# %% tags=["setup"]
+# Setup: published models, and the part of each that is experts.
 models = {model.name: model for model in published()}
-errors = [
-    abs(ours / theirs - 1)
-    for model in models.values()
-    for ours, theirs in zip(model.counted, (model.total, model.active), strict=True)
-]
-print(f"{'ours / stated':15}{'total':>8}{'active':>8}")
-for name, model in models.items():
-    total_ratio = model.counted.total / model.total
-    active_ratio = model.counted.active / model.active
-    print(f"{name:15}{total_ratio:8.3f}{active_ratio:8.3f}  {model.source}")
+
+
+def mixtures():
+    """The published models that have experts."""
+    for model in models.values():
+        experts = [part for part in parts(model.config) if part.name == "experts"]
+        if experts:
+            yield model, experts[0]
+
+
+def billions(number):
+    return f"{number / 1e9:.2f}" if number < 1e10 else f"{number / 1e9:.1f}"
+
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -61,36 +97,39 @@ guess(
     slider=(0, 100, 1, "%"),
 )
 
+# %% tags=["draw", "nbval-ignore-output", "09.active"]
+# Drawn: what models chose.
+SHORT = {
+    "top-k, then softmax": "softmax of k",
+    "sqrt(softplus) + bias, renormalised": "softplus + bias",
+}
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "09.active"]
-def billions(number):
-    return f"{number / 1e9:.2f}" if number < 1e10 else f"{number / 1e9:.1f}"
+
+def row(model, part):
+    c = model.choices
+    return [
+        str(model.year),
+        f"{c.num_experts_per_tok} of {c.num_experts + c.zero_expert_num}",
+        f"{c.n_shared_experts or ''}",
+        f"{c.expert_width:,}",
+        SHORT.get(c.gate, c.gate.partition(",")[0]),
+        f"{model.active / 1e9:g} of {model.total / 1e9:,g}",
+        f"{model.active / model.total:.1%}",
+        f"{part.active / part.total:.1%}",
+    ]
 
 
+recent = [model.choices for model, _ in mixtures() if model.year >= 2025]
+with_bias = sum("bias" in c.gate for c in recent)
+with_shared = sum(c.n_shared_experts > 0 for c in recent)
+columns = "year,experts,shared,neurons,gate,active,part,k/E"
 table(
-    ["billions", "total", "stated", "active", "stated", "active part", "k/E"],
-    {
-        name: [
-            billions(model.counted.total),
-            billions(model.total),
-            billions(model.counted.active),
-            billions(model.active),
-            f"{model.counted.active / model.counted.total:.1%}",
-            "".join(
-                f"{part.active / part.total:.1%}"
-                for part in parts(model.config)
-                if part.name == "experts"
-            ),
-        ]
-        for name, model in models.items()
-    },
-    title=f"All counts are within {max(errors):.1%} of what the publishers state",
-    note=(
-        "Parameters in billions, from each model's config.json, counted as its "
-        "publisher counts where it says so. Qwen3's card and DeepSeek-V3's paper do "
-        "not say whether the embedding is active; we count it. Beside them the "
-        "publisher's own rounded figure."
-    ),
+    ["", *columns.split(",")],
+    {model.name: row(model, part) for model, part in mixtures()},
+    title=f"Of {len(recent)} models since 2025, {with_bias} choose with a bias and {with_shared} have a shared expert",
+    note="From each model's config.json: experts chosen for a token, of those in a layer; shared by all tokens; neurons of "
+    "an expert; how logits become weights. Active parameters of all, in billions, as the publisher states them, and which "
+    "part that is; k/E of the experts. (Of LongCat's, 256 do nothing.)",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -99,58 +138,135 @@ counted_mixtral = models["Mixtral 8x7B"].counted
 reveal("09.active", 100 * counted_mixtral.active / counted_mixtral.total)
 
 # %% [markdown]
-# Look at the two columns on the right. If *active is k/E of the total* were right, they would be equal.
+# Read down a column. Experts are many and small now, and a sigmoid with a bias often stands where the softmax stood. Some have
+# a shared expert, others do not. Which of these choices can you see at work in a small mixture? That is this lesson.
+#
+# First the two columns on the right. If *active is k/E of the total* were right, they would be equal.
 
 
 # %% tags=["measure", "09.active"]
-def mixtures():
-    """The published models that have experts."""
-    for model in models.values():
-        experts = [part for part in parts(model.config) if part.name == "experts"]
-        if experts:
-            yield model, experts[0]
-
-
+# Claim 09.1.
 def too_large(active, total, part):
     """How many times more than k/E of the total is active."""
     return active / (total * part.active / part.total)
 
 
-whole = [too_large(model.active, model.total, part) for model, part in mixtures()]
+over = [too_large(model.active, model.total, part) for model, part in mixtures()]
 experts_alone = [too_large(part.active, part.total, part) for _, part in mixtures()]
-
 claim(
     "09.1",
     "In every published mixture of the table, by its publisher's own figures, more than "
     "k/E of the parameters are active, by 5 % at least",
     quantity="active parameters over k/E of the total",
-    measured=min(whole),
+    measured=min(over),
     holds=in_every_seed(above(1.05)),
     control=min(experts_alone),
     control_is="the experts alone, by definition 1",
     refutes="A token meets k/E of the parameters",
 )
 
-# %% tags=["measure"]
+# %% [markdown]
+# *Why:* experts are not all. Attention, embedding and output work for every token, and stand there once. For the same reason
+# Mixtral *8x7B* has no 56 billion parameters: its eight experts share all the rest.
+
+# %% [markdown]
+# ## Further: count one by hand
+#
+# Take the part of Mixtral 8x7B's `config.json` that matters.
+
+# %% tags=["setup"]
+# The part of Mixtral 8x7B's config.json that matters.
+mixtral = {
+    "model_type": "mixtral",
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "tie_word_embeddings": False,
+}
+
+# %% [markdown]
+# Line by line. An expert has three matrices (it is gated: `gated=True` in the package). Attention has four; keys and values
+# are narrower, because four query heads share one of theirs.
+
+# %% tags=["09.active"]
+d, h, n_layers = 4096, 14336, 32
+head = d // 32
+
+expert = 3 * d * h
+router = d * 8
+attention = 2 * d * d + 2 * d * (8 * head)
+norms = 2 * d
+embedding_and_output = 2 * 32000 * d
+
+everything_else = n_layers * (router + attention + norms) + embedding_and_output + d
+total = everything_else + n_layers * 8 * expert
+active = everything_else + n_layers * 2 * expert
+
+print(f"total  {total:,}")
+print(f"active {active:,}")
+assert (total, active) == count_parameters(mixtral)  # the package's
+print(f"two eighths of the total would be {total * 2 // 8:,}")
+
+# %% [markdown]
+# Compare the last lines. Only the experts are divided by four. Attention, embedding and router are there for every token.
+#
+# The name is worth a look as well: 8 x 7 would make 56 billion. But the experts share all the rest.
+
+# %% [markdown]
+# ## Further: count your own
+#
+# Paste a `config.json` as a dict (`json.load(open("config.json"))`), or change ours.
+
+# %%
+my_config = mixtral | {"num_local_experts": 16, "num_experts_per_tok": 1}
+
+count = count_parameters(my_config)
+print(f"total {count.total:,}, active {count.active:,}")
+for part in parts(my_config):
+    print(f"{part.copies:3} x {part.name:12} {part.total:15,} each")
+print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
+
+# %% [markdown]
+# ## Further: the counts, held against the publishers'
+#
+# A figure like *37B* stands for all that rounds to it.
+
+# %% tags=["measure", "09.active"]
+# Claim 09.2.
 by_the_part = [
     abs(part.active / part.total * model.total / model.active - 1)
     for model, part in mixtures()
 ]
 claim(
     "09.2",
-    "Counted part by part, every total and active figure of the table is within 3 % of "
-    "the published one",
+    "Counted part by part, every total and active figure of the table is within 1 % of what "
+    "rounds to the published one",
     quantity="largest error of the count",
-    measured=max(errors),
-    holds=in_every_seed(below(0.03)),
+    measured=max(max(model.beyond_rounding) for model in models.values()),
+    holds=in_every_seed(below(0.01)),
     control=max(by_the_part),
     control_is="active counted as k/E of the total",
 )
 
 # %% [markdown]
-# ### Further: model by model
+# Other figures are copied from page to page, and a config refutes them:
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "09.active"]
+# %% tags=["measure", "09.active"]
+# What is copied, and what the config says.
+for wrong in refuted():
+    lines = f"{wrong.name}: “{wrong.claim}”. Published: {wrong.published}. {wrong.why}"
+    print(textwrap.fill(lines, 88, subsequent_indent="    "))
+
+# %% [markdown]
+# ## Further: model by model
+
+# %% tags=["draw", "nbval-ignore-output", "09.active"]
+# Drawn: total and active parameters of each model.
 sparse = {model.name: model for model, _ in mixtures()}
 k_of_e = {
     model.name: model.total * part.active / part.total for model, part in mixtures()
@@ -201,7 +317,7 @@ explorable(
             symbol="circle-open",
         ),
     ],
-    title=f"Between {min(whole):.2f} and {max(whole):.2f} times k/E of the total is "
+    title=f"Between {min(over):.2f} and {max(over):.2f} times k/E of the total is "
     "active",
     note=(
         "Published figures. Point at a mark for its model; drag to look closer, and click "
@@ -226,89 +342,952 @@ explorable(
 )
 
 # %% [markdown]
-# ## Count one by hand
+# ## Further: how does each publisher count?
 #
-# Here is the part of Mixtral 8x7B's `config.json` that matters.
+# In the notes that come with the figures:
+
+# %% tags=["measure", "09.active"]
+# What the publishers say of their counts.
+for name, model in models.items():
+    print(textwrap.fill(f"{name}: {model.note}", 88, subsequent_indent="    "))
+
+# %% [markdown]
+# ## Balance, over which batch?
+#
+# First choice: over what is the work to be even? A large model trains on many machines, and each gets a small part of the
+# batch, a **micro-batch**: a few texts, perhaps all of one kind. For years the Switch loss was computed in each of them.
+#
+# **Your turn.** Three lines: the loss of each group's tokens, and the mean of these losses. `loss` is any balance loss that
+# takes `(probs, indices)`, such as your `switch_loss` of lesson 07.
+
+
+# %% tags=["exercise"]
+def micro_loss(loss, probs, indices, group):
+    """probs (T, E), chosen (T, k), each token's group (T,) -> mean loss of the groups."""
+    ### BEGIN SOLUTION
+    rows = [group == g for g in group.unique()]
+    losses = [loss(probs[own], indices[own]) for own in rows]
+    return sum(losses) / len(losses)
+    ### END SOLUTION
+
 
 # %%
-mixtral = {
-    "model_type": "mixtral",
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "num_local_experts": 8,
-    "num_experts_per_tok": 2,
-    "tie_word_embeddings": False,
+micro_loss = check("09.micro_loss", micro_loss)
+
+# %% [markdown]
+# With one group it is the loss of the whole batch, as you know it. Now the groups. Four rules of `digits4` stand for four
+# kinds of text. We ask ten mixtures for even use in the whole batch; ten in four groups of random images; and ten in four
+# groups of *one rule* each. All have 8 experts of 8 neurons, one chosen, and a Switch loss of 0.1, on standardised pixels.
+#
+# **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing, 1 is all.
+
+
+# %% tags=["setup"]
+# Setup: the data, and how ten models are trained and watched.
+data = digits4("standardised")
+WATCHED = (25, 50, 100, 200, 400, 800)  # steps
+
+
+def mixture(n_experts=E, width=8, top_k=1, **options):
+    return MixtureOfExperts(64, width, n_experts, top_k, d_out=10, **options)
+
+
+def dense(width):
+    return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+
+def balanced(routing):
+    return 0.1 * layers.switch_loss(routing)
+
+
+def learn(build, penalty=balanced, rate=None, data=data, steps=800):
+    """Ten trained models, and per cent of test images right at the watched steps."""
+    right = {}
+
+    def watch(step, trained):
+        if rate and trained.last_routing is not None:
+            BiasBalancer(rate).update(
+                trained.buffers["router.bias"], trained.last_routing.indices
+            )
+        if step in WATCHED:
+            right[step] = 100 * trained.accuracy(data.x_test, data.y_test)
+
+    trained = train(build, data, seeds(10), steps=steps, penalty=penalty, on_step=watch)
+    return trained, right
+
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "09.micro",
+    "A router learns which rule an image follows, more or less, with a loss over the whole "
+    "batch. Of this specialisation, how much is left when each group is of one rule?",
+    slider=(0, 150, 5, "%"),
+)
+
+
+# %% tags=["measure", "nbval-ignore-output", "09.micro"]
+# Measured: balance over the whole batch, in groups at random, and in groups of one rule.
+class Told(nn.Module):
+    """A mixture that hands out each image's rule, the last number of x, beside its routing."""
+
+    def __init__(self):
+        super().__init__()
+        self.moe = mixture()
+
+    def forward(self, x):
+        y, routing = self.moe(x[..., :-1])
+        return y, (routing, x[..., -1])
+
+
+def in_groups(group_of, coefficient=0.1):
+    """Your `micro_loss` with tables of 0 and 1 in place of rows, for many seeds at once."""
+
+    def penalty(told):
+        routing, rule = told
+        member = (group_of(rule)[:, None] == torch.arange(4)).float()
+        member = member / member.sum(0).clamp_min(1)  # each group's mean
+        chosen = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)
+        f, P = member.T @ chosen, member.T @ routing.probs
+        return coefficient * E * (f * P).sum(-1).mean()
+
+    return penalty
+
+
+def of_one_rule(rule):
+    return rule
+
+
+def at_random(rule):
+    return torch.arange(len(rule)) % 4  # batches are in random order
+
+
+def switch_loss(probs, indices):
+    """That of lesson 07."""
+    return layers.switch_loss(Routing(probs, probs, indices, indices.float()))
+
+
+with_rule = data._replace(
+    x_train=torch.cat([data.x_train, data.regime_train[:, None]], -1),
+    x_test=torch.cat([data.x_test, data.regime_test[:, None]], -1),
+)
+whole, whole_right = learn(mixture)
+grouped = {
+    "groups at random": learn(Told, in_groups(at_random), data=with_rule),
+    "groups of one rule": learn(Told, in_groups(of_one_rule), data=with_rule),
+}
+chosen = {"whole batch": whole.routing(data.x_test).indices} | {
+    name: trained.routing(with_rule.x_test)[0].indices
+    for name, (trained, _) in grouped.items()
+}
+right = {"whole batch": whole_right[800]} | {
+    name: run[1][800] for name, run in grouped.items()
 }
 
+
+def special(indices):
+    """Specialisation, one number a seed."""
+    return torch.tensor([specialisation(i[:, 0], data.regime_test) for i in indices])
+
+
+special_to = {name: special(indices) for name, indices in chosen.items()}
+for name in chosen:
+    print(
+        f"{name:19} specialisation {special_to[name].mean():.2f}, "
+        f"{right[name].mean():.1f} % right"
+    )
+
+routing = whole.one(0)(data.x_test[::9])[1]  # your loss says the same
+rule = data.regime_test[::9]
+yours = micro_loss(switch_loss, routing.probs, routing.indices, rule)
+assert torch.allclose(in_groups(of_one_rule, 1.0)((routing, rule)), yours)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+left = special_to["groups of one rule"].mean() / special_to["whole batch"].mean()
+reveal("09.micro", 100 * left.item())
+
+
+# %% tags=["draw", "nbval-ignore-output", "09.micro"]
+# Drawn: who serves which rule.
+def shares_by_rule(indices):
+    """Each expert's share of each rule's images: (S, T, k) -> (S, 4, E)."""
+    n = max(E, int(indices.max()) + 1)
+    return torch.stack(
+        [share(indices[:, data.regime_test == r], n) for r in range(4)], 1
+    )
+
+
+def who_serves(figure, theme):
+    names = ["whole batch", "groups of one rule"]
+    shape = (2, 1) if is_narrow(figure) else (1, 2)
+    for axes, name in zip(figure.subplots(*shape).flat, names, strict=True):
+        start = torch.zeros(4)
+        for expert, part in enumerate(shares_by_rule(chosen[name])[0].T):
+            color, on = (look.expert_color(expert, theme, w) for w in ("color", "on"))
+            drawn = axes.barh(range(4), part, 0.8, start, color=color)
+            texts = [str(expert) if p > 0.06 else "" for p in part]
+            axes.bar_label(drawn, texts, label_type="center", color=on, fontsize=9)
+            start = start + part
+        axes.set_title(name, loc="left", color=look.color("muted", theme), fontsize=11)
+        axes.set(xlim=(0, 1), xticks=[], yticks=range(4), ylim=(3.5, -0.5))
+        axes.set_yticklabels([f"rule {r}" for r in range(4)])
+        axes.spines[:].set_visible(False)
+
+
+picture(
+    who_serves,
+    title=f"Even in every group of one rule: {right['groups of one rule'].mean():.0f} % right, "
+    f"against {right['whole batch'].mean():.0f} %",
+    note="A row holds the test images of one rule. Number and colour: the expert that they go to. First of ten seeds.",
+    alt="Four rows a picture, a rule each, divided among experts. Balanced over the whole batch, a rule has a few "
+    "experts of its own; in groups of one rule, all experts serve all rules.",
+    height=210,
+    narrow_height=380,
+)
+
+# %% tags=["measure", "09.micro"]
+# Claim 09.20.
+claim(
+    "09.20",
+    "With a Switch loss of 0.1 in groups of one rule, the choice of expert tells next to nothing "
+    "about the rule: specialisation below 0.15",
+    measured=special_to["groups of one rule"],
+    holds=below(0.15),
+    control=special_to["groups at random"],
+    control_is="groups of the same number, at random",
+    quantity="specialisation",
+    unit="NMI",
+)
+
 # %% [markdown]
-# Line by line. An expert has three matrices (it is gated: `gated=True` in the package). Attention has four; keys and values
-# are narrower, because four query heads share one of theirs.
+# *Why?* Ask your own loss. Four tokens, two rules, two experts, and each expert keeps to its rule:
 
-# %% tags=["09.active"]
-d, h, n_layers = 4096, 14336, 32
-head = d // 32
-
-expert = 3 * d * h
-router = d * 8
-attention = 2 * d * d + 2 * d * (8 * head)
-norms = 2 * d
-embedding_and_output = 2 * 32000 * d
-
-everything_else = n_layers * (router + attention + norms) + embedding_and_output + d
-total = everything_else + n_layers * 8 * expert
-active = everything_else + n_layers * 2 * expert
-
-print(f"total  {total:,}")
-print(f"active {active:,}")
-print("same as the package's:", (total, active) == count_parameters(mixtral))
-print(f"two eighths of the total would be {total * 2 // 8:,}")
+# %% tags=["09.micro"]
+expert_of = torch.tensor([[0], [0], [1], [1]])
+certain = torch.eye(2)[expert_of[:, 0]]
+in_one, by_rules = torch.zeros(4), expert_of[:, 0]
+print(f"whole batch: {micro_loss(switch_loss, certain, expert_of, in_one):.1f}")
+print(
+    f"in groups of one rule: {micro_loss(switch_loss, certain, expert_of, by_rules):.1f}"
+)
 
 # %% [markdown]
-# Compare the last lines. Only the experts are divided by four. Attention, embedding and router are there for every token.
+# Over the whole batch these two specialists are perfectly even. In groups of one rule they are as bad as can be: there each expert
+# has to serve each rule. Groups at random do no harm here, so it is not that groups are small, but that each is all alike.
 #
-# The name is worth a look as well: 8 x 7 would make 56 billion. But the experts share all the rest.
+# The cure costs next to nothing: add up the *counts* of all machines, and compute the loss from those.
+
+# %% [markdown]
+# ## Further: specialists, or a committee?
+#
+# One paper finds that a few experts serve every domain, a *standing committee*. A count on GLM-5.2 finds 3,386 *specialists*
+# among 19,456 experts. We take both measures of one router.
+#
+# - A **specialist** gets half of its images from one of the four rules, or more.
+# - The **committee** are the experts that belong, for *every* rule, to the few which serve half of its images.
+#
+# Beside it stands the same routing *shuffled*: each expert keeps its number of images, and which images they are is left to chance.
+
+
+# %% tags=["measure", "nbval-ignore-output", "09.micro"]
+# Measured: both measures of one router, and of shuffled routing.
+def measures(indices, at_most=None, shuffled=False):
+    """Specialists, and members of the committee: two tensors, one number a seed."""
+    found = []
+    for seed, choice in zip(seeds(len(indices)), indices, strict=True):
+        draw = torch.Generator().manual_seed(seed)
+        rows = torch.randperm(len(choice), generator=draw)[:at_most]
+        rule, choice = data.regime_test[rows], choice[rows, 0]
+        if shuffled:
+            rule = rule[torch.randperm(len(rule), generator=draw)]
+        counts = torch.zeros(4, E).index_put(
+            (rule, choice), torch.tensor(1.0), accumulate=True
+        )
+        specialists = 2 * counts.amax(0) >= counts.sum(0).clamp_min(1)
+        best, order = counts.sort(-1, descending=True)
+        before = best.cumsum(-1) - best  # images of busier experts
+        serves = torch.zeros(4, E).scatter(
+            -1, order, (2 * before < best.sum(-1, keepdim=True)).float()
+        )
+        found.append((specialists.sum(), serves.all(0).sum()))
+    return torch.tensor(found, dtype=torch.float).T
+
+
+routings = chosen["whole batch"]
+taken = {
+    "learned": measures(routings),
+    "shuffled": measures(routings, shuffled=True),
+    "learned, 24 images": measures(routings, 24),
+    "shuffled, 24 images": measures(routings, 24, shuffled=True),
+}
+for name, (specialists, committee) in taken.items():
+    print(
+        f"{name:20} {specialists.mean():.1f} specialists of 8, {committee.mean():.1f} in the committee"
+    )
+
+# %% [markdown]
+# This router has specialists and hardly a committee; the same choices *shuffled* have a committee, and no specialists. So what the two
+# sources measure is not the same thing with two outcomes. And what is found depends on the domains: the four rules of
+# `digits4` share next to nothing, and texts of all domains share their commas.
+#
+# But look at the last two lines. Counted on 24 images, shuffled routing is full of specialists, too: of three images that an expert
+# gets, two are often of one rule. A count of specialists needs many tokens, and shuffled routing beside it.
+
+# %% tags=["measure", "09.micro"]
+# Claim 09.25.
+claim(
+    "09.25",
+    "Counted on 24 images, even shuffled routing shows more than three specialists of 8",
+    measured=taken["shuffled, 24 images"][0],
+    holds=above(3),
+    control=taken["shuffled"][0],
+    control_is="counted on all test images",
+    quantity="specialists",
+    unit="of 8",
+)
+
+# %% [markdown]
+# ## Or no loss
+#
+# The other choice is lesson 07's **bias**: no loss at all. After each step, the bias of each expert with less than the mean
+# load goes up by a rate, and the others go down. Loads are counts, so they add up over all machines by themselves.
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: a bias at a rate of 0.01, and no balance at all.
+by_bias, by_bias_right = learn(lambda: mixture(bias=True), None, rate=0.01)
+alone, alone_right = learn(mixture, None)
+ways = {"Switch 0.1": whole, "bias": by_bias, "nothing": alone}
+right |= {"Switch 0.1": whole_right[800], "bias": by_bias_right[800]}
+right |= {"nothing": alone_right[800]}
+busiest = {n: E * max_share(t.shares(data.x_test)) for n, t in ways.items()}
+for name, trained in ways.items():
+    special_to[name] = special(trained.routing(data.x_test).indices)
+    print(
+        f"{name:11} busiest expert {busiest[name].mean():.1f} times its part, "
+        f"specialisation {special_to[name].mean():.2f}, {right[name].mean():.1f} % right"
+    )
+
+# %% [markdown]
+# The bias balances at least as well as the loss, and leaves the router its freedom. In accuracy the two are hardly apart
+# here. So what the bias saves is a coefficient; it brings a rate.
+#
+# ## Further: the bias over ten seeds
+
+# %% tags=["measure"]
+# Claim 09.21.
+claim(
+    "09.21",
+    "On standardised digits4, a bias that moves by 0.01 keeps the busiest expert below one "
+    "and a half times its part, without any loss",
+    measured=busiest["bias"],
+    holds=below(1.5),
+    control=busiest["nothing"],
+    control_is="the bias is never moved",
+    quantity="share of the busiest expert over even use",
+)
+
+# %% [markdown]
+# ## Further: in numbers of 16 bits
+#
+# Models train in bfloat16, which keeps 8 binary digits of a number. Two things follow for a router, by arithmetic. A bias that
+# moves by 0.001 stops where the next number is too far away:
+
+# %% tags=["measure"]
+# In bfloat16: a bias that moves, and biases that are rounded.
+small, step = torch.tensor(0.0), torch.tensor(0.001)
+for dtype in (torch.float32, torch.bfloat16):
+    bias = small.to(dtype)
+    for _ in range(1000):
+        bias = bias + step.to(dtype)
+    print(f"{dtype}: after 1,000 steps of 0.001 the bias is {bias.item():.3f}")
+
+biases = torch.linspace(6.817, 7.063, 238)  # as large as those of GLM-5.2
+kept = biases.bfloat16().unique()
+print(f"238 different biases become {len(kept)} in bfloat16")
+
+# %% [markdown]
+# A bug report counted 8 of 238 when GLM-5.2 was loaded. (Only differences between biases matter. Near 0, where numbers lie close
+# together, they would have been safe.)
+#
+# And two *logits* tie where they are large. Lowering all logits of a token alike changes no probability. A **z-loss** does that:
+
+# %% tags=["measure"]
+# In bfloat16: logits that tie.
+pairs = 16 + torch.arange(0, 4, 0.01)  # logits, 0.01 apart
+for name, logits in {"large": pairs, "lowered by 16": pairs - 16}.items():
+    close = torch.stack([logits, logits + 0.02]).bfloat16()
+    print(
+        f"{name:14} {(close[0] == close[1]).float().mean():.0%} of pairs 0.02 apart tie"
+    )
+
+# %% [markdown]
+# That is why routers compute in 32 bits. It is arithmetic, and says nothing about accuracy.
+#
+# ## Further: a table, and a hash
+#
+# DeepSeek-V4 has no router in its first layers: a table names the experts of each word. Lesson 08 has such a table, too. Why is
+# a table good where lesson 07's hash was so bad? A hash sends neighbours to unrelated experts. So we make a table for images:
+# 64 training images, drawn once, each with an expert by chance. An image goes where the nearest of them goes.
+
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: a table and a hash, which learn nothing, beside the learned router.
+class Table(nn.Module):
+    """The nearest of 64 images names the expert."""
+
+    def __init__(self):
+        super().__init__()
+        drawn = torch.randperm(len(data.x_train))[:64]
+        self.register_buffer("images", data.x_train[drawn])
+        self.register_buffer("experts", torch.randperm(64) % E)
+
+    def forward(self, x):
+        far = (self.images**2).sum(-1) - 2 * x @ self.images.T
+        indices = self.experts[far.argmin(-1)][:, None]
+        even = torch.zeros(len(x), E)
+        weights = torch.ones(indices.shape)
+        return Routing(even, even, indices, weights, even, even[:, :0])
+
+
+for name, router in {"table": Table, "hash": lambda: HashRouter(64, E)}.items():
+    trained, run = learn(lambda router=router: mixture(router=router()), None)
+    right[name] = run[800]
+    print(f"{name:6} {right[name].mean():.1f} % right")
+
+# %% tags=["measure"]
+# Claim 09.26.
+claim(
+    "09.26",
+    "A table that learns nothing and sends like images to one expert is more than ten points more "
+    "accurate than a hash",
+    measured=right["table"] - right["hash"],
+    holds=above(10),
+    control=right["whole batch"] - right["table"],
+    control_is="a learned router against the table",
+    quantity="accuracy gained",
+    unit="points",
+)
+
+# %% [markdown]
+# ## How many experts?
+#
+# With one expert chosen, more experts cost a token nothing but a longer router. Here a row of the router has 64
+# multiplications, and an expert of 8 neurons 592. So we count both. For each number of experts stands beside it a dense
+# network of *as many multiplications*.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "09.lead",
+    "With 2, 4, 8, or 16 experts: where is the mixture furthest ahead of the dense network "
+    "that does as many multiplications?",
+    choices=["2", "4", "8", "16"],
+)
+
+# %% tags=["measure", "nbval-ignore-output", "09.lead"]
+# Measured: from 1 to 16 experts, and the dense network of as many multiplications.
+NEURON = 64 + 10  # multiplications of a neuron, in and out
+counts = [1, 2, 4, 8, 16]
+many, as_dense = {1: learn(lambda: mixture(1))[1][800]}, {}
+small, small_right = learn(lambda: dense(8), None)
+for n in counts:
+    if n > 1:
+        many[n] = whole_right[800] if n == E else learn(lambda n=n: mixture(n))[1][800]
+    router = 64 * n if n > 1 else 0  # a single expert needs none
+    width = round(8 + router / NEURON)
+    run = small_right if width == 8 else learn(lambda w=width: dense(w), None)[1]
+    as_dense[n] = run[800]
+    print(
+        f"{n:2} experts: {8 * NEURON + router:5,} multiplications, {many[n].mean():.1f} % right; "
+        f"dense {width:2}: {as_dense[n].mean():.1f} %"
+    )
+lead = {n: many[n] - as_dense[n] for n in counts}
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+best = max(lead, key=lambda n: lead[n].mean().item())
+reveal("09.lead", str(best))
+
+# %% tags=["draw", "nbval-ignore-output", "09.lead"]
+# Drawn: accuracy over the number of experts.
+curves(
+    {
+        "mixture": Line(counts, [m.mean().item() for m in many.values()], marker="●"),
+        "dense": Line(
+            counts, [m.mean().item() for m in as_dense.values()], "--", "muted"
+        ),
+    },
+    title=f"Ahead by {lead[best].mean():.0f} points with {best} experts, "
+    f"by {lead[16].mean():.0f} with 16",
+    note="digits4, standardised, means over ten seeds, test images. Dashed: the dense network of as many "
+    "multiplications, the router counted.",
+    alt="; ".join(
+        f"{n} experts: {many[n].mean():.1f} % right, dense {as_dense[n].mean():.1f} %"
+        for n in counts
+    ),
+    height=280,
+    x="experts",
+    y="% right",
+    log="x",
+    xticks=counts,
+    yticks=[75, 80, 85, 90],
+)
+
+# %% tags=["measure", "09.lead"]
+# Claim 09.22.
+claim(
+    "09.22",
+    "With 4 experts, one chosen, a mixture is more than four points more accurate than the "
+    "dense network of as many multiplications",
+    measured=lead[4],
+    holds=above(4),
+    control=lead[1],
+    control_is="one expert, so that there is nothing to choose",
+    quantity="accuracy over the dense network",
+    unit="points",
+)
+
+# %% [markdown]
+# Each doubling helps less, and costs more: the router grows with the experts. At 16 of them it does most of the work. In a
+# large model a router is next to nothing, as an expert there has thousands of neurons and not 8. So this picture is one of a
+# *small* model, and a router has to be counted before anybody says that experts pay.
+#
+# ## Further: finer experts, and one for everybody
+#
+# Today's experts are many and small. Cut each expert into *m* pieces, and choose *m* times as many: as many neurons as
+# before, as many active, and far more combinations.
+#
+# **Your turn, if you like.**
+
+
+# %% tags=["exercise", "optional"]
+def granularity(n_experts, top_k, width, m):
+    """Each expert is cut into m pieces -> how many experts, how many chosen, how wide."""
+    ### BEGIN SOLUTION
+    return m * n_experts, m * top_k, width // m
+    ### END SOLUTION
+
+
+# %%
+granularity = check("09.granularity", granularity)
+
+# %% [markdown]
+# And a **shared expert** serves every token, beside those that the router chooses. It counts with weight 1, and no router
+# knows of it.
+#
+# **Your turn, if you like.** `mixture` is your `my_mixture` of lesson 03.
+
+
+# %% tags=["exercise", "optional"]
+def shared_plus_routed(x, shared, routed, chosen, weights, mixture):
+    """x (T, d), two lists of experts, the router's choice -> all answers added up (T, d)."""
+    ### BEGIN SOLUTION
+    return sum(expert(x) for expert in shared) + mixture(x, chosen, weights, routed)
+    ### END SOLUTION
+
+
+# %%
+shared_plus_routed = check("09.shared_plus_routed", shared_plus_routed)
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: experts cut into pieces, and a shared one, 400 steps each.
+fine, cost = {1: whole_right[400]}, {1: 8 * NEURON + 64 * E}
+for m in (2, 8):
+    n, k, width = granularity(E, 1, 8, m)
+    _, run = learn(lambda n=n, w=width, k=k: mixture(n, w, k), steps=400)
+    fine[m] = run[400]
+    cost[m] = k * width * NEURON + 64 * n
+shared = learn(lambda: mixture(15, 4, 1, n_shared=1), steps=400)[1][400]
+large, large_right = learn(lambda: dense(64), None, steps=400)
+for m in fine:
+    n, k, width = granularity(E, 1, 8, m)
+    print(
+        f"{n:2} experts of {width}, {k} chosen: {cost[m]:5,} multiplications, {fine[m].mean():.1f} % right"
+    )
+print(
+    f"15 experts of 4, 1 chosen, and a shared one of 4: {cost[2] - 64:5,} multiplications, "
+    f"{shared.mean():.1f} % right"
+)
+print(
+    f"a dense network of 64 neurons: {64 * NEURON:5,} multiplications, {large_right[400].mean():.1f} % right"
+)
+
+# %% [markdown]
+# ## Start from a dense network
+#
+# Training a mixture from nothing is dear. If somebody has trained a dense network already, there is **upcycling**: each expert
+# starts as a copy of that network, and the router starts anew. If the gate weights add up to 1, the mixture then answers
+# as the network does, whatever the router chooses.
+#
+# **Your turn.** Make the experts. (`copy.deepcopy` copies a network.) Each has to be free to go its own way.
+
+
+# %% tags=["exercise"]
+def upcycle(dense, n_experts):
+    """A trained network -> n_experts experts, an nn.ModuleList, that start as it is."""
+    import copy
+
+    ### BEGIN SOLUTION
+    copies = [copy.deepcopy(dense) for _ in range(n_experts)]
+    return nn.ModuleList(copies)
+    ### END SOLUTION
+
+
+# %%
+upcycle = check("09.upcycle", upcycle)
+
+# %% [markdown]
+# Is it better than to begin anew? Ten dense networks of 8 neurons have trained for 800 steps. From there we train ten upcycled
+# mixtures, and beside them ten mixtures *from scratch*, for equally many further steps.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "09.cross",
+    "The upcycled mixtures begin ahead. When do those from scratch draw level with them?",
+    choices=[
+        "within 50 steps",
+        "between 50 and 200",
+        "between 200 and 800",
+        "not within 800",
+    ],
+)
+
+# %% tags=["measure", "nbval-ignore-output", "09.cross"]
+# Measured: upcycled, from scratch, and the dense network that goes on.
+networks = [small.one(i) for i in range(10)]
+
+
+def copies_of(network):
+    """The package's mixture, whose experts start as copies of the network."""
+    moe = mixture()
+    first, _, last = network
+    with torch.no_grad():
+        moe.experts.w_in.copy_(first.weight)
+        moe.experts.b_in.copy_(first.bias)
+        moe.experts.w_out.copy_(last.weight.T)
+        moe.experts.b_out.copy_(last.bias)
+    return moe
+
+
+yours = torch.stack([expert(data.x_test) for expert in upcycle(networks[0], E)], 1)
+assert torch.allclose(copies_of(networks[0]).experts(data.x_test), yours, atol=1e-4)
+
+each = iter(networks)
+_, upcycled = learn(lambda: copies_of(next(each)))
+_, untrained = learn(lambda: copies_of(dense(8)))
+each = iter(networks)
+_, goes_on = learn(lambda: next(each), None)
+for step in (50, 200, 800):
+    print(
+        f"after {step:3} further steps: upcycled {upcycled[step].mean():.1f} % right, "
+        f"from scratch {whole_right[step].mean():.1f} %, dense {goes_on[step].mean():.1f} %"
+    )
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+level = [s for s in (50, 200, 800) if whole_right[s].mean() >= upcycled[s].mean()]
+reveal(
+    "09.cross",
+    {
+        50: "within 50 steps",
+        200: "between 50 and 200",
+        800: "between 200 and 800",
+        0: "not within 800",
+    }[min(level, default=0)],
+)
+
+# %% tags=["draw", "nbval-ignore-output", "09.cross"]
+# Drawn: three ways on.
+places = range(len(WATCHED))
+lines = {
+    "upcycled": (upcycled, "-", "text", "●"),
+    "from scratch": (whole_right, "--", "muted", "●"),
+    "dense goes on": (goes_on, ":", "muted", ""),
+}
+curves(
+    {
+        name: Line(places, [run[WATCHED[p]].mean().item() for p in places], *style)
+        for name, (run, *style) in lines.items()
+    },
+    title=f"{upcycled[50].mean() - whole_right[50].mean():+.0f} points for the upcycled after 50 steps, "
+    f"{upcycled[800].mean() - whole_right[800].mean():+.0f} after 800",
+    note="digits4, standardised, means over ten seeds, test images.",
+    alt="; ".join(
+        f"{name}: {run[50].mean():.1f} % right after 50 steps, {run[800].mean():.1f} % after 800"
+        for name, (run, *_) in lines.items()
+    ),
+    height=300,
+    x="further steps",
+    y="% right",
+    xticks={p: str(WATCHED[p]) for p in places},
+)
+
+# %% tags=["measure", "09.cross"]
+# Claim 09.23.
+claim(
+    "09.23",
+    "After 50 further steps, an upcycled mixture is more than four points ahead of one from "
+    "scratch",
+    measured=upcycled[50] - whole_right[50],
+    holds=above(4),
+    control=untrained[50] - whole_right[50],
+    control_is="copies of a network that is not trained",
+    quantity="accuracy over the mixture from scratch",
+    unit="points",
+)
+
+# %% [markdown]
+# Upcycling saves the beginning, and in the end nothing is left of its lead. So two papers that contradict each other may both be
+# right: ask *how long* they went on.
+#
+# ## Further: in the end
+#
+# Do the copies suffer from being all alike? Then copies of an *untrained* network would, too.
+
+# %% tags=["measure", "nbval-ignore-output", "09.cross"]
+# Measured: the copies of trained and of untrained networks, in the end.
+for name, run in {"upcycled": upcycled, "untrained copies": untrained}.items():
+    mean, interval = estimate(run[800] - whole_right[800]).rounded
+    print(f"{name:16} against from scratch after 800 steps: {mean} points ({interval})")
+
+# %% tags=["measure", "09.cross"]
+# Claim 09.24.
+claim(
+    "09.24",
+    "After 800 further steps, an upcycled mixture is less than a point ahead of one from scratch",
+    measured=upcycled[800] - whole_right[800],
+    holds=below(1),
+    control=upcycled[50] - whole_right[50],
+    control_is="after 50 further steps",
+    quantity="accuracy over the mixture from scratch",
+    unit="points",
+)
+
+# %% [markdown]
+# ## Further: a single network, split
+#
+# One also hears of “splitting a single model to several parallel ones”. So we take dense networks of 64 neurons, which are
+# as large as all eight experts, and cut them into eight blocks of 8: at random, or by what fires together on the training
+# images. A new router chooses one block.
+
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: the networks of 64 neurons, cut in two ways, and trained further.
+def blocks(network, together, seed):
+    """The 64 neurons in eight blocks, (8, 8)."""
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(seed))
+    if not together:
+        return order.view(8, 8)
+    with torch.no_grad():
+        alike = network[:2](data.x_train).T.corrcoef().nan_to_num()
+    left, found = order.tolist(), []
+    while left:
+        nearest = alike[left[0], left].argsort(descending=True)[:8].tolist()
+        found.append([left[i] for i in nearest])
+        left = [n for i, n in enumerate(left) if i not in nearest]
+    return torch.tensor(found)
+
+
+def cut(network, together, seed):
+    """A mixture whose experts are the network's blocks."""
+    moe, rows, (first, _, last) = mixture(), blocks(network, together, seed), network
+    with torch.no_grad():
+        moe.experts.w_in.copy_(first.weight[rows])
+        moe.experts.b_in.copy_(first.bias[rows])
+        moe.experts.w_out.copy_(last.weight.T[rows])
+        moe.experts.b_out.copy_(last.bias)
+    return moe
+
+
+split, strongest = {}, {}
+for name, together in {"at random": False, "by what fires together": True}.items():
+    parts_of = [cut(large.one(i), together, s) for i, s in enumerate(seeds(10))]
+    with torch.no_grad():
+        answers = torch.stack([moe.experts(data.x_test) for moe in parts_of])
+    strongest[name] = 100 * strength(answers, data.y_test).amax(-1)
+    each = iter(parts_of)
+    _, split[name] = learn(lambda: next(each), steps=200)  # noqa: B023
+    print(
+        f"cut {name}: the strongest block alone gets {strongest[name].mean():.0f} % right, "
+        f"the mixture {split[name][50].mean():.1f} % after 50 steps, {split[name][200].mean():.1f} % after 200"
+    )
+print(
+    f"the network in one piece {large_right[400].mean():.1f} %, a mixture from scratch "
+    f"{whole_right[50].mean():.1f} % after 50 steps, {whole_right[200].mean():.1f} % after 200"
+)
+
+# %% [markdown]
+# A block by itself knows little: the network has learned as a whole, and each of its answers takes all of it. After 200 steps the pieces
+# and experts from scratch are about level.
+
+# %% [markdown]
+# ## This is yours
+#
+# Your `upcycle` goes into your `my_moe.py`, where your bias of lesson 07 is, too. There `upcycled(network, 8, 1)` makes a
+# mixture of a network of two layers: your route, your mixture, and your copies.
+
+# %%
+mine = my_moe()  # in a terminal: python my_moe.py
+
+# %% [markdown]
+# ## The referee's table
+#
+# What sources say, and what these small mixtures show: *yes*, or *no* where the opposite shows. Where the 95 % interval over the
+# seeds has zero in it, *neither* does.
+
+# %% tags=["draw", "nbval-ignore-output", "09.micro", "09.lead", "09.cross"]
+# Drawn: what sources say, and what was measured here.
+verdicts = {}
+
+
+def referee(belief, source, gained, unit, scope):
+    """A row: the gain that the belief expects, one number a seed, and whether it shows."""
+    figure = estimate(gained)
+    shows = "yes" if figure.low > 0 else "no" if figure.high < 0 else "neither"
+    mean, interval = figure.rounded
+    verdicts[f"{belief} · {scope}"] = [source, f"{mean} ({interval}) {unit}", shows]
+
+
+every = right["whole batch"]
+referee(
+    "The whole batch lets experts specialise",
+    "Qiu 2025",
+    special_to["whole batch"] - special_to["groups of one rule"],
+    "NMI",
+    "against groups of one rule",
+)
+referee(
+    "So the mixture gets better",
+    "Qiu 2025",
+    every - right["groups of one rule"],
+    "points",
+    "against groups of one rule",
+)
+referee(
+    "Balancing fights the model",
+    "Wang 2026",
+    right["nothing"] - every,
+    "points",
+    "no balance against Switch 0.1",
+)
+referee(
+    "A bias is better than a loss",
+    "Wang 2024",
+    right["bias"] - every,
+    "points",
+    "rate 0.01 against coefficient 0.1",
+)
+referee(
+    "Experts pay at equal cost",
+    "Ludziejewski 2025",
+    lead[4],
+    "points",
+    "4 against a dense network, the router counted",
+)
+referee(
+    "More experts are further ahead",
+    "Fedus 2021",
+    lead[16] - lead[4],
+    "points",
+    "16 against 4: whose lead over dense is larger",
+)
+referee(
+    "Finer experts are better",
+    "Krajewski 2024",
+    fine[8] - fine[1],
+    "points",
+    f"64 of 1 neuron against 8 of 8, for {cost[8] / cost[1]:.1f} times the multiplications, 400 steps",
+)
+referee(
+    "A shared expert helps",
+    "Dai 2024",
+    shared - fine[2],
+    "points",
+    "1 of 15 and a shared one, against 2 of 16, 400 steps",
+)
+referee(
+    "Upcycling is ahead",
+    "Komatsuzaki 2022",
+    upcycled[50] - whole_right[50],
+    "points",
+    "after 50 further steps",
+)
+referee(
+    "Upcycling falls behind",
+    "Nakamura 2025",
+    whole_right[800] - upcycled[800],
+    "points",
+    "after 800 further steps",
+)
+referee(
+    "One model splits into several",
+    "Zhang 2021",
+    split["by what fires together"][200] - whole_right[200],
+    "points",
+    "after 200 further steps, against from scratch",
+)
+referee(
+    "Experts are specialists",
+    "GLM-5.2, counted",
+    taken["learned"][0] - taken["shuffled"][0],
+    "experts",
+    "of 8, against shuffled routing",
+)
+referee(
+    "A few experts serve every domain",
+    "Wang 2026",
+    taken["learned"][1] - taken["shuffled"][1],
+    "experts",
+    "of 8, against shuffled routing",
+)
+referee(
+    "A table can stand for a router",
+    "DeepSeek-V4",
+    right["table"] - every,
+    "points",
+    "against a learned router",
+)
+said = [shows for *_, shows in verdicts.values()]
+table(
+    ["what is said · how it is asked here", "by", "gain", "shows"],
+    verdicts,
+    title=f"Of {len(said)} sentences {said.count('yes')} show in a small mixture, and of "
+    f"{said.count('no')} the opposite",
+    note="digits4, standardised, 8 experts of 8 neurons and 800 steps unless said, ten seeds, test images.",
+)
+
+# %% [markdown]
+# A *no* here does not refute a paper, whose models are large and read texts. It says that the effect is no law of mixtures. So ask
+# of every such sentence: at which cost, after how many steps, and against what?
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
 quiz("09")
 
 # %% [markdown]
-# ### Further: count your own
-#
-# Paste a `config.json` as a dict (`json.load(open("config.json"))`), or change ours.
-
-# %%
-my_config = mixtral | {"num_local_experts": 16, "num_experts_per_tok": 1}
-
-count = count_parameters(my_config)
-print(f"total {count.total:,}, active {count.active:,}")
-for part in parts(my_config):
-    print(f"{part.copies:3} x {part.name:12} {part.total:15,} each")
-print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
-
-# %% [markdown]
-# ### Further: how does each publisher count?
-#
-# In the notes that come with the figures:
-
-# %% tags=["measure", "09.active"]
-for name, model in models.items():
-    print(textwrap.fill(f"{name}: {model.note}", 88, subsequent_indent="    "))
-
-# %% [markdown]
 # ## Try it
 #
-# 1. Halve `intermediate_size` in `my_config`, and double both numbers of experts. What happens to the total, and to the
-#    active part?
-# 2. Take the `config.json` of a model that you know, and hold the count against what its publisher states.
+# 1. Balance with a coefficient of 0.01 in groups of one rule: `learn(Told, in_groups(of_one_rule, 0.01), data=with_rule)`.
+#    Is the specialisation gone?
+# 2. Let the networks train for 100 steps only before they are copied: `small, _ = learn(lambda: dense(8), None, steps=100)`. Do the
+#    mixtures from scratch draw level sooner?
+# 3. Take the `config.json` of a model that you know, and hold the count against what its publisher states.
 #
 # ## Recap
 #
-# - Count part by part. The active part is larger than k/E, since attention, embedding and router work for every token.
-# - Eight experts of a 7B model are not 56 billion parameters: they share all the rest.
+# - Models of today choose many small experts. More than k/E of their parameters are active.
+# - Balance in groups of one kind takes away what experts specialise in. Count the load over the whole batch.
+# - A bias balances without a loss, and counts the whole batch by itself.
+# - More experts help, and the router has to be paid for: count it.
+# - Upcycling saves the beginning. In the end nothing is left of its lead.
 #
-# **Sources.** Mixtral: [Jiang et al. 2024](https://arxiv.org/abs/2401.04088).
+# **Sources.** Balance over the whole batch: [Qiu et al. 2025](https://arxiv.org/abs/2501.11873). Against balancing, and the
+# committee: [Wang et al. 2026](https://arxiv.org/abs/2601.03425); specialists: [the count on
+# GLM-5.2](https://github.com/JustVugg/colibri/issues/175). Bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664). Mixtures
+# against dense networks: [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172). Finer experts: [Krajewski et al.
+# 2024](https://arxiv.org/abs/2402.07871); with shared ones: [Dai et al. 2024](https://arxiv.org/abs/2401.06066). Upcycling:
+# [Komatsuzaki et al. 2022](https://arxiv.org/abs/2212.05055), [Nakamura et al. 2025](https://arxiv.org/abs/2502.19261).
+# Splitting: [Zhang et al. 2021](https://arxiv.org/abs/2110.01786). A bias in bfloat16: [sglang
+# #31213](https://github.com/sgl-project/sglang/pull/31213). Mixtral: [Jiang et al. 2024](https://arxiv.org/abs/2401.04088).

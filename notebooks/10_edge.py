@@ -612,11 +612,7 @@ quiz("10")
 
 # %% tags=["draw", "nbval-ignore-output"]
 models = {model.name: model for model in published()}
-with_experts = [
-    name
-    for name, model in models.items()
-    if any(part.name == "experts" for part in parts(model.config))
-]
+shown = ["Mixtral 8x7B", "OLMoE-1B-7B", "Qwen3-30B-A3B", "DeepSeek-V3", "gpt-oss-120b"]
 
 
 def show_reads(model, batch):
@@ -642,7 +638,7 @@ def show_reads(model, batch):
 
 sweep(
     show_reads,
-    model=("Model", with_experts),
+    model=("Model", shown),
     batch=("Tokens at once", [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]),
 )
 

@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 from jupyter_client.manager import start_new_kernel
+from torch import nn
 
 from moe_tutorial.course import check, my_moe
 from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.progress import storage
 from moe_tutorial.course.progress.file import FILE, progress
-from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, parts
+from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, GROWING, parts
 
 ROUTE, MIXTURE, STEP = COLLECTED
 NOISE, PENALTY, BIAS = BALANCING
+(UPCYCLE,) = GROWING
+ALL = COLLECTED + BALANCING + GROWING
 RIGHT = {
     ROUTE: """
 def route(x, weight, k):
@@ -63,13 +66,19 @@ def bias_update(bias, indices, rate):
     load = F.one_hot(indices, len(bias)).sum((0, 1))
     return bias + rate * (indices.numel() - len(bias) * load).sign()  # in whole numbers
 """,
+    UPCYCLE: """
+def upcycle(dense, n_experts):
+    from copy import deepcopy
+
+    return nn.ModuleList(map(deepcopy, n_experts * [dense]))  # by map
+""",
 }
 WRONG = {
     ROUTE: "def route(x, weight, k):\n    return (x @ weight.T).topk(k).indices, torch.ones(len(x), k)\n",
     STEP: RIGHT[STEP].replace("optimizer.zero_grad()", "pass"),
     PENALTY: RIGHT[PENALTY].replace("probs.shape[1] * f", "f"),
 }
-STUBS = {id: EXERCISES[id].stub for id in COLLECTED + BALANCING}
+STUBS = {id: EXERCISES[id].stub for id in ALL}
 UNTIL_04 = {id: RIGHT[id] for id in COLLECTED}
 YOURS, COURSES = "yours", "the course's, until its check finds yours right"
 
@@ -108,9 +117,9 @@ def run_alone() -> tuple[float, list[int]]:
 @pytest.mark.parametrize(
     ("answers", "whose"),
     [
-        (RIGHT, (YOURS,) * 6),
+        (RIGHT, (YOURS,) * 7),
         (STUBS | {ROUTE: RIGHT[ROUTE], BIAS: RIGHT[BIAS]}, (YOURS, COURSES, COURSES, COURSES, COURSES, YOURS)),
-        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, YOURS)),
+        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, YOURS, YOURS)),
         (UNTIL_04, (YOURS, YOURS, YOURS)),
         (STUBS | {PENALTY: WRONG[PENALTY]}, (COURSES, COURSES, COURSES)),
         ({}, (COURSES, COURSES, COURSES)),
@@ -122,13 +131,14 @@ def test_the_file_has_the_right_answers_and_the_courses_for_others_and_learns_wi
     capsys.readouterr()
     my_moe()
     said = capsys.readouterr().out
-    assert marks() == dict(zip(COLLECTED + BALANCING, whose, strict=False))
+    assert marks() == dict(zip(ALL, whose, strict=False))
     assert all(f"    {id}: {mark}\n" in said for id, mark in marks().items())
     text = Path("my_moe.py").read_text()
     for id, mark in marks().items():
         assert ((RIGHT[id].strip() if mark == YOURS else EXERCISES[id].solution) + "\n\n\n") in text
     assert len(marks()) == len(whose)
-    assert ("balance" in text) == (len(whose) == 6)  # a learner who wrote nothing of it meets nothing of it
+    assert ("balance" in text) == (len(whose) > 3)  # a learner who wrote nothing of it meets nothing of it
+    assert ("upcycle" in text) == (len(whose) > 6)
     accuracy, points = run_alone()
     assert accuracy > 0.9
     assert sum(points) == 1000
@@ -158,6 +168,18 @@ def test_its_balanced_mixture_shares_the_work_by_the_learners_penalty_and_bias_a
     noisy.eval()
     again = [noisy(x)[1][0] for _ in range(2)]
     assert torch.equal(*again)
+
+
+def test_it_makes_a_mixture_of_a_network_by_the_learners_copies():
+    hand_in({UPCYCLE: RIGHT[UPCYCLE]})
+    mine = my_moe()
+    dense, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), torch.randn(20, 3)
+    moe = mine.upcycled(dense, n_experts=5, top_k=2)
+    y, (_, weights) = moe(x)
+    assert torch.allclose(y, weights.sum(-1, keepdim=True) * dense(x), atol=1e-6)
+    mine.train(moe, x, (x[:, 0] > 0).long(), steps=20)
+    answers = torch.stack([expert(x) for expert in moe.experts])
+    assert (answers != answers[0]).any()  # each goes its own way
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ AFTER = {
     "guess": {"03.order": {"said": "a little"}, "10.sixteen": {"said": 3}, "12.hard": {"said": 5}},
     "quiz": {
         "03": quiz(5, "shift"),
-        "09": quiz(3, "active"),
+        "09": quiz(5, "active"),
         "10": quiz(3, "two", wrong=["memory"]),
         "11": quiz(3, "room"),
         "12": quiz(5, "leaf", wrong=["gap"]),

@@ -609,9 +609,30 @@ MISTAKES = {
     "router-free-of-charge": Mistake(
         "the router's multiplications are not counted",
         "study/systems/cost.py",
-        'router = _part("router", copies, (d + router_bias) * E, d * E)',
-        'router = _part("router", copies, (d + router_bias) * E)',
+        '_part("router", n, (d + c.biased) * (E + idle), d * (E + idle))',
+        '_part("router", n, (d + c.biased) * (E + idle))',
         (COST + "test_multiplications_are_those_that_torch_counts",),
+    ),
+    "idle-experts-hold-weights": Mistake(
+        "experts that do nothing are counted as experts",
+        "study/systems/cost.py",
+        "E * (expert + bias), k",
+        "(E + idle) * (expert + bias), k",
+        (COST + "test_published_counts",),
+    ),
+    "indexer-sees-for-attention": Mistake(
+        "attention reads the whole context, although an indexer chose from it",
+        "study/systems/cost.py",
+        "seen, size = min(context, c.index_topk), c.index_head_dim",
+        "seen, size = context, c.index_head_dim",
+        (COST + "test_an_indexer_and_pooling_limit_what_attention_sees",),
+    ),
+    "rounding-by-a-whole-digit": Mistake(
+        "a stated figure is taken for rounded to a whole unit of its last digit",
+        "study/systems/cost.py",
+        "unit // 10**decimals // 2",
+        "unit // 10**decimals",
+        (COST + "test_a_stated_figure_holds_its_own_rounding",),
     ),
     "capacity-zero": Mistake(
         "capacity is rounded down to 0 for short inputs, and every token is dropped",

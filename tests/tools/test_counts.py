@@ -17,6 +17,7 @@ LESSONS = [
     "05_collapse",
     "06_noise",
     "07_balance",
+    "09_modern_moe",
 ]
 ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 

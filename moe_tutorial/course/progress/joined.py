@@ -75,6 +75,20 @@ def train_balanced(moe, x, y, penalty=0.0, rate=0.0, steps=500, batch=64, lr=0.0
         moe.bias = bias_update(moe.bias, chosen, rate)
 
 
+# What grows from one network, from the course
+
+
+def upcycled(dense, n_experts, top_k):
+    """A `MyMoE` with a new router, whose experts `upcycle` makes from a dense network of two layers."""
+    first, last = dense[0], dense[-1]
+    moe = MyMoE(first.in_features, first.out_features, n_experts, top_k, last.out_features)
+    moe.experts = upcycle(dense, n_experts)
+    return moe
+
+
+# What shows it, from the course
+
+
 def plane(n):
     """Points of a square (n, 2) and their classes (n,), divided by another straight line in each quarter."""
     x = 2 * torch.rand(n, 2) - 1

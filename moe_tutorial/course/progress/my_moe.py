@@ -4,6 +4,7 @@ The answers are those that ``check`` was handed and found right, so it does not 
 """
 
 import builtins
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +21,12 @@ from moe_tutorial.course.running import sentence
 FILE = "my_moe.py"
 COLLECTED = ("03.route", "03.my_mixture", "04.training_step")
 BALANCING = ("06.noisy_topk", "07.switch_loss", "07.bias_update")
-"""Exercises that the file has, and a class that joins them, as soon as the learner's answer to one of them is right."""
-HEAD, JOINED, REST = Path(__file__).with_name("joined.py").read_text(encoding="utf-8").partition("# What joins them")
-BALANCED = REST[REST.index("# What balances them") : REST.index("def plane(")]
+GROWING = ("09.upcycle",)
+LATER = {"balances": BALANCING, "grows": GROWING}
+"""Exercises that the file has, and what joins them, as soon as the learner's answer to one of them is right."""
+HEAD, *SECTIONS = re.split(
+    r"(?=^# What )", Path(__file__).with_name("joined.py").read_text(encoding="utf-8"), flags=re.M
+)
 OPEN = "the course's, until its check finds yours right"
 MORE = "the course's; yours needs more than PyTorch. {}"
 
@@ -43,15 +47,16 @@ def my_moe() -> ModuleType:
 def parts(kept: dict[str, dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Id of each exercise in the file -> whose answer stands there, in words, and its source; ``kept`` is progress."""
     found = {}
-    for id in COLLECTED + BALANCING:
+    for id in COLLECTED + sum(LATER.values(), ()):
         exercise, source = EXERCISES[id], solved(kept.get("exercise", {}).get(id, {}).get("source", ""))
         lacks = missing(exercise, source) if source else ""
         if source and not lacks:
             found[id] = "yours", source
         else:
             found[id] = MORE.format(lacks) if lacks else OPEN, exercise.solution
-    if not any(found[id][0] == "yours" for id in BALANCING):
-        found = {id: found[id] for id in COLLECTED}
+    for ids in LATER.values():
+        if not any(found[id][0] == "yours" for id in ids):
+            found = {id: part for id, part in found.items() if id not in ids}
     return found
 
 
@@ -79,8 +84,8 @@ def import_torch_alone(name: str, *rest: Any) -> ModuleType:
 def text(found: dict[str, tuple[str, str]]) -> str:
     """The file's text."""
     answers = [f"# {id}: {whose}\n{source}\n\n\n" for id, (whose, source) in found.items()]
-    rest = REST if len(found) > len(COLLECTED) else REST.replace(BALANCED, "")
-    return f"{HEAD}\n{''.join(answers)}{JOINED}{rest}"
+    shown = (part for part in SECTIONS if found.keys() >= set(LATER.get(part.split()[2], ())))
+    return f"{HEAD}\n{''.join(answers)}{''.join(shown)}"
 
 
 def write(folder: Path, found: dict[str, tuple[str, str]]) -> list[str]:

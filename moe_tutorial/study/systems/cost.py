@@ -9,6 +9,7 @@ routed experts that the token was not sent to. The whole embedding is active, al
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from moe_tutorial.layers.checks import check_count, check_number
-from moe_tutorial.study.systems.hub_config import check, read_config
+from moe_tutorial.study.systems.hub_config import RATIOS, Choices, check, choices, read_config
 
 
 def parameters(model: nn.Module) -> int:
@@ -61,21 +62,43 @@ class Part(NamedTuple):
 
 class Published(NamedTuple):
     name: str
-    config: dict  # the keys of the public config.json that the counts rest on
+    year: int
+    config: dict  # the keys of the public config.json that the counts and the choices rest on
+    config_source: str | None  # where that file is
     total: int  # as the publisher states it, rounded as there
     active: int
+    rounding: Count  # half of the last digit that is stated of each
     source: str  # where the publisher states it
     note: str  # how the publisher counts
     counted: Count  # ours, counted the publisher's way
+    choices: Choices | None  # the mixture's design; None where the model is dense
+
+    @property
+    def beyond_rounding(self) -> tuple[float, float]:
+        """By which part of the stated total, and active, our count lies outside of what rounds to it: 0 inside."""
+        each = zip(self.counted, (self.total, self.active), self.rounding, strict=True)
+        return tuple(max(0, abs(ours - stated) - half) / stated for ours, stated, half in each)
+
+
+class Refuted(NamedTuple):
+    """A count that is copied from page to page, and that the model's config contradicts."""
+
+    name: str
+    claim: str
+    source: str  # a page that has it
+    published: str  # what the publisher states
+    why: str
 
 
 def count_parameters(config: dict) -> Count:
     """Total and active parameters of the model that transformers builds from a Hugging Face ``config.json``.
 
     Args:
-        config: the file as a dict. ``model_type`` is one of gpt2, mixtral, olmoe, qwen3_moe, deepseek_v3, gpt_oss. Keys
-            that such files may lack have the defaults of transformers' config classes; other keys are ignored.
-            DeepSeek-V3's extra layer that predicts a second token (MTP) is not part of the model that is built.
+        config: the file as a dict. Its ``model_type`` is one of those in ``hub_config.NEEDED``. Keys that such files
+            may lack have the defaults of transformers' config classes; other keys are ignored. Layers that predict
+            further tokens (MTP) are not part of the model that is built, and of a model that also sees only the
+            language model is counted. Of LongCat-Flash's experts those that do nothing have no parameters, and
+            active are as many as a token may choose of the others.
 
     Raises:
         ValueError: the family is unknown, a key is missing, or a value makes no sense.
@@ -88,13 +111,14 @@ def multiplications_per_token(config: dict, context: int = 0) -> int:
     """Multiplications of the matrix products for one token: one per weight of each matrix it meets, and attention's.
 
     Left out are activations, norms, softmax, rotary angles, and the scaling and adding of the experts' outputs.
-    DeepSeek-V3's attention is counted as in training and prefill, where each token's latent is expanded once to keys
-    and values; decoding on the latent itself multiplies more per token of context.
+    Latent attention (DeepSeek-V3) is counted as in training and prefill, where each token's latent is expanded once to
+    keys and values; decoding on the latent itself multiplies more per token of context.
 
     Args:
         config: as for :func:`count_parameters`.
         context: how many tokens the token attends to, itself included. Each takes one multiplication per number of
-            its key and of its value in every query head. 0 counts the weights alone.
+            its key and of its value in every query head. Of a window, a chunk or an indexer's choice it is at most
+            their size. 0 counts the weights alone.
     """
     return sum(p.copies * p.multiplications for p in parts(config, context))
 
@@ -118,7 +142,8 @@ def bytes_per_token(config: dict, batch: int = 1, context: int = 0, bytes_per_we
 
     The step reads each weight once for the whole batch, of the experts only those that some token uses
     (:func:`distinct_experts`), and for each sequence the cached keys and values of its context, 2 bytes a number. Of
-    DeepSeek-V3 the cache holds the latent; sliding-window attention reads no more than its window.
+    latent attention the cache holds the latent, of linear attention its matrices, however long the context;
+    sliding-window attention reads no more than its window.
 
     Left out are the token's row of the embedding, activations, the writing of the new keys and values, a packed
     format's scales, and what machines send each other.
@@ -139,14 +164,38 @@ def bytes_per_token(config: dict, batch: int = 1, context: int = 0, bytes_per_we
 
 def published() -> list[Published]:
     """Published models with what their publishers state, and our count made the publisher's way."""
-    rows = json.loads(files(__package__).joinpath("published.json").read_text(encoding="utf-8"))
-    return [_published(**row) for row in rows]
+    return [_published(**row) for row in _read("models")]
 
 
-def _published(active_counts_embedding: bool, **row: Any) -> Published:
-    total, active = count_parameters(row["config"])
-    embedding = sum(p.active for p in parts(row["config"]) if p.name == "embedding")
-    return Published(**row, counted=Count(total, active if active_counts_embedding else active - embedding))
+def refuted() -> list[Refuted]:
+    """Widely copied counts that are wrong, each with the arithmetic."""
+    return [Refuted(**row) for row in _read("refuted")]
+
+
+def _read(key: str) -> list[dict[str, Any]]:
+    return json.loads(files(__package__).joinpath("published.json").read_text(encoding="utf-8"))[key]
+
+
+def _published(total: str, active: str, active_leaves_out: list[str], beside: int = 0, **row: Any) -> Published:
+    """The row's figures as numbers. ``beside`` are parameters of what stands beside the language model."""
+    ours = count_parameters(row["config"])
+    left_out = sum(p.active for p in parts(row["config"]) if p.name in active_leaves_out)
+    (total, half_total), (active, half_active) = _stated(total), _stated(active)
+    return Published(
+        total=total,
+        active=active,
+        rounding=Count(half_total, half_active),
+        counted=Count(ours.total + beside, ours.active - left_out),
+        choices=choices(row["config"]),
+        **row,
+    )
+
+
+def _stated(figure: str) -> tuple[int, int]:
+    """The number that a figure like 1.6T stands for, and half of its last digit."""
+    unit = {"B": 10**9, "T": 10**12}[figure[-1]]
+    decimals = len(figure[:-1].partition(".")[2])
+    return round(float(figure[:-1]) * unit), unit // 10**decimals // 2
 
 
 def parts(config: dict, context: int = 0) -> list[Part]:
@@ -157,107 +206,132 @@ def parts(config: dict, context: int = 0) -> list[Part]:
     """
     check_count("context", context, 0)
     c = read_config(config)
-    d, n, head = c.hidden_size, c.num_hidden_layers, c.vocab_size * c.hidden_size
-    norm = 2 * d if c.model_type == "gpt2" else d  # a LayerNorm scales and shifts, an RMSNorm only scales
-    return [
+    check(not c.add_cross_attention, "add_cross_attention", True, "false: a decoder alone is counted")
+    d, head = c.hidden_size, c.vocab_size * c.hidden_size
+    gpt2 = c.model_type == "gpt2"  # it learns positions, and its LayerNorms shift as well as scale
+    model = [
         _part("embedding", 1, 0 if c.tie_word_embeddings else head),
-        *(part for part in FAMILIES[c.model_type](c, d, n, context) if part.copies),
-        _part("norms", 2 * n + 1, norm),
+        _part("position embedding", int(gpt2), c.max_position_embeddings * d if gpt2 else 0),
+        *(_attention(c, kind, copies, context) for kind, copies in Counter(c.layer_types).items()),
+        *_hyper_connections(c),
+        *_feed_forward(c),
+        _part("norms", 2 * len(c.layer_types) + 1, 2 * d if gpt2 else d),
         _part("output head", 1, head, head),
     ]
+    return [part for part in model if part.copies]
 
 
-# Each family in the terms of its config c: d model width, n layers, h hidden width, E experts, k chosen per token.
+# In terms of a config c: d model width, E experts, k chosen for each token.
 
 
-def _gpt2(c: SimpleNamespace, d: int, n: int, context: int) -> list[Part]:
-    h = c.n_inner or 4 * d
-    check(not c.add_cross_attention, "add_cross_attention", True, "false: a decoder alone is counted")
-    return [
-        _part("position embedding", 1, c.max_position_embeddings * d),
-        _attention(c, n, context, bias=True),
-        _part("dense feed-forward", n, 2 * d * h + h + d, 2 * d * h),
-    ]
+def _attention(c: SimpleNamespace, kind: str, copies: int, context: int) -> Part:
+    """One kind of attention, by what the model's code and config name of it."""
+    if kind == "linear_attention":
+        weights, others, attended, cached = _linear(c, context)
+    elif c.compress_ratios:
+        weights, others, attended, cached = _compressed(c, kind, context)
+    elif c.latent:
+        weights, others, attended, cached = _latent(c, context)
+    else:
+        window = context if kind == "full_attention" else c.sliding_window or context
+        weights, others, attended, cached = _grouped(c, min(context, window))
+    name = kind.replace("_", " ") if len({*c.layer_types}) > 1 else "attention"
+    return _part(name, copies, weights + others, weights + attended, cached)
 
 
-def _mixtral(c: SimpleNamespace, d: int, n: int, context: int) -> list[Part]:
-    return [_attention(c, n, context, window=c.sliding_window), *_mixture(c, n, 3 * d * c.intermediate_size)]
+# Each returns weights of matrices, other parameters, multiplications with the context, and numbers cached of it.
 
 
-def _olmoe(c: SimpleNamespace, d: int, n: int, context: int) -> list[Part]:
-    norms = d + d // c.num_attention_heads * c.num_key_value_heads  # one over all queries, one over all keys
-    attention = _attention(c, n, context, c.attention_bias, norms, c.sliding_window)
-    return [attention, *_mixture(c, n, 3 * d * c.intermediate_size)]
+def _grouped(c: SimpleNamespace, seen: int) -> tuple[int, int, int, int]:
+    """Grouped-query attention (arXiv:2305.13245): several query heads share one head of keys and values."""
+    d, queries, keys = c.hidden_size, c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
+    gate = d * queries if c.attention_gate else 0
+    biases = (queries + 2 * keys + d * c.output_bias) * c.attention_bias
+    norms = {None: 0, "head": 2 * c.head_dim, "all": queries + keys}[c.qk_norm]
+    sinks = c.num_attention_heads * c.sinks
+    return 2 * d * (queries + keys) + gate, biases + norms + sinks, 2 * queries * seen, 2 * keys * seen
 
 
-def _qwen3_moe(c: SimpleNamespace, d: int, n: int, context: int) -> list[Part]:
-    window = c.sliding_window if c.use_sliding_window else None
-    check(all(isinstance(i, int) for i in c.mlp_only_layers or []), "mlp_only_layers", c.mlp_only_layers, "integers")
-    dense = [i for i in range(n) if i in (c.mlp_only_layers or []) or (i + 1) % c.decoder_sparse_step]
-    return [
-        _attention(c, n, context, c.attention_bias, 2 * c.head_dim, window),  # a norm of queries, one of keys
-        _part("dense feed-forward", len(dense), 3 * d * c.intermediate_size, 3 * d * c.intermediate_size),
-        *_mixture(c, n - len(dense), 3 * d * c.moe_intermediate_size),
-    ]
-
-
-def _deepseek_v3(c: SimpleNamespace, d: int, n: int, context: int) -> list[Part]:
-    heads, rank, latent = c.num_attention_heads, c.q_lora_rank or 0, c.kv_lora_rank
+def _latent(c: SimpleNamespace, context: int) -> tuple[int, int, int, int]:
+    """Multi-head latent attention (arXiv:2405.04434): keys and values are made of one small vector for each token."""
+    d, heads, rank, latent = c.hidden_size, c.num_attention_heads, c.q_lora_rank or 0, c.kv_lora_rank
     nope, rope, value = c.qk_nope_head_dim, c.qk_rope_head_dim, c.v_head_dim
     key = nope + rope  # a part that is not rotated, and a rotated one that all heads share
     queries = d * rank + rank * heads * key if rank else d * heads * key
     weights = queries + d * (latent + rope) + latent * heads * (nope + value) + heads * value * d
-    biases = rank + latent + rope + d if c.attention_bias else 0
-    attention = weights + biases + rank + latent  # and a norm over each of the two low-rank vectors
-    attended = heads * (key + value) * context
-    n_dense, dense = min(n, c.first_k_dense_replace), 3 * d * c.intermediate_size
-    expert, n_shared = 3 * d * c.moe_intermediate_size, c.n_shared_experts
+    biases = (rank + latent + rope + d) * c.attention_bias
+    seen, others, scored, cached = context, 0, 0, 0
+    if hasattr(c, "index_topk"):  # an indexer: small heads score the whole context, and attention sees the best of it
+        seen, size = min(context, c.index_topk), c.index_head_dim
+        weights += rank * c.index_n_heads * size + d * size + d * c.index_n_heads
+        others, scored, cached = 2 * size, c.index_n_heads * (size + 1) * context, size * context
+    others += biases + rank + latent  # and a norm over each of the two low-rank vectors
+    return weights, others, heads * (key + value) * seen + scored, (latent + rope) * seen + cached
+
+
+def _compressed(c: SimpleNamespace, kind: str, context: int) -> tuple[int, int, int, int]:
+    """DeepSeek-V4's attention (arXiv:2606.19348): a window, and older tokens pooled, 4 or 128 to one entry.
+
+    One head of keys serves as values too. The entries of 4 overlap, and an indexer chooses among them.
+    """
+    d, rank, size, rate = c.hidden_size, c.q_lora_rank, c.head_dim, {v: k for k, v in RATIOS.items()}[kind]
+    queries = c.num_attention_heads * size
+    weights = d * rank + rank * queries + d * size + queries * c.o_lora_rank + c.o_groups * c.o_lora_rank * d
+    others, scored, entries, cached = c.num_attention_heads + rank + size, 0, context // rate if rate else 0, 0
+    pooled = {0: [], 4: [size, c.index_head_dim], 128: [size]}[rate]  # the widths of what is pooled
+    overlap = 2 if rate == 4 else 1
+    weights += sum(2 * d * overlap * width for width in pooled)
+    others += sum(rate * overlap * width + width for width in pooled)
+    if rate == 4:
+        index = c.index_n_heads * c.index_head_dim
+        weights += rank * index + d * c.index_n_heads
+        scored, cached, entries = index * entries, c.index_head_dim * entries, min(entries, c.index_topk)
+    seen = min(context, c.sliding_window) + entries
+    return weights, others, 2 * queries * seen + scored, size * seen + cached
+
+
+def _linear(c: SimpleNamespace, context: int) -> tuple[int, int, int, int]:
+    """Gated DeltaNet (arXiv:2412.06464): a matrix for each head in place of a cache, of one size whatever the context.
+
+    A token multiplies its heads' matrices three times: to recall by its key, to add what it recalled wrongly, and to
+    answer its query.
+    """
+    d, heads = c.hidden_size, c.linear_num_value_heads
+    keys, values = c.linear_num_key_heads * c.linear_key_head_dim, heads * c.linear_value_head_dim
+    convolved = 2 * keys + values
+    weights = d * convolved + 2 * d * values + 2 * d * heads + convolved * c.linear_conv_kernel_dim
+    state = heads * c.linear_key_head_dim * c.linear_value_head_dim if context else 0
+    cached = state + convolved * c.linear_conv_kernel_dim if context else 0
+    return weights, 2 * heads + c.linear_value_head_dim, 3 * state, cached
+
+
+def _feed_forward(c: SimpleNamespace) -> list[Part]:
+    """Dense layers, and in the others a router, its experts, and experts that every token passes (shared)."""
+    d = c.hidden_size
+    if not c.gate:
+        h = c.n_inner or 4 * d
+        return [_part("dense feed-forward", c.dense_layers, 2 * d * h + h + d, 2 * d * h)]
+    E, k, idle, width, n = c.num_experts, c.num_experts_per_tok, c.zero_expert_num, c.expert_width, len(c.sparse)
+    check(k <= E, "num_experts_per_tok", k, f"1 to num_experts = {E}")
+    dense = 3 * d * getattr(c, "intermediate_size_mlp", getattr(c, "intermediate_size", 0))
+    expert, bias = 3 * d * width, (2 * width + d) * c.biased
+    shared = 3 * d * getattr(c, "shared_expert_intermediate_size", width) * c.n_shared_experts + d * c.shared_gate
     return [
-        _part("attention", n, attention, weights + attended, (latent + rope) * context),
-        _part("dense feed-forward", n_dense, dense, dense),
-        *_mixture(c, n - n_dense, expert),
-        _part("shared experts", n - n_dense if n_shared else 0, n_shared * expert, n_shared * expert),
+        _part("dense feed-forward", c.dense_layers if c.sublayers == 1 else c.sublayers * n, dense, dense),
+        _part("router", n, (d + c.biased) * (E + idle), d * (E + idle)),
+        Part("experts", n, E * (expert + bias), k * (expert + bias), k * expert, cached=0),
+        _part("shared experts", n if c.n_shared_experts else 0, shared, shared),
     ]
 
 
-def _gpt_oss(c: SimpleNamespace, d: int, n: int, context: int) -> list[Part]:
-    sinks, kinds = c.num_attention_heads, c.layer_types or (["sliding_attention", "full_attention"] * n)[:n]
-    n_sliding, h = kinds.count("sliding_attention"), c.intermediate_size
-    fits = len(kinds) == n and {*kinds} <= {"sliding_attention", "full_attention"}
-    check(fits, "layer_types", kinds, f"sliding_attention or full_attention for each of {n} layers")
-    return [
-        _attention(c, n_sliding, context, c.attention_bias, sinks, c.sliding_window, "sliding attention"),
-        _attention(c, n - n_sliding, context, c.attention_bias, sinks, name="full attention"),
-        *_mixture(c, n, 3 * d * h, expert_bias=2 * h + d, router_bias=1),
-    ]
+def _hyper_connections(c: SimpleNamespace) -> list[Part]:
+    """DeepSeek-V4 carries several streams in place of one, and mixes them before and after each part of a layer."""
+    m = getattr(c, "hc_mult", 0)
+    weights, mixed = m * m * c.hidden_size, m * (m + 2)
+    whole = _part("hyper-connections", 2 * c.num_hidden_layers, (m + 2) * weights + mixed + 3, (m + 3) * weights)
+    return [whole, _part("last streams", 1, weights + m + 1, weights)] if m else []
 
 
 def _part(name: str, copies: int, total: int, multiplications: int = 0, cached: int = 0) -> Part:
     """A part that every token uses whole."""
     return Part(name, copies, total, total, multiplications, cached)
-
-
-def _attention(c, copies, context, bias=False, norms_or_sinks=0, window=None, name="attention") -> Part:
-    """Grouped-query attention (arXiv:2305.13245): several query heads share one head of keys and values."""
-    d, queries, keys = c.hidden_size, c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
-    weights = d * queries + 2 * d * keys + queries * d
-    biases = queries + 2 * keys + d if bias else 0
-    seen = min(context, window or context)
-    return _part(name, copies, weights + biases + norms_or_sinks, weights + 2 * queries * seen, 2 * keys * seen)
-
-
-def _mixture(c, copies, expert, expert_bias=0, router_bias=0) -> list[Part]:
-    d, E, k, one = c.hidden_size, c.num_experts, c.num_experts_per_tok, expert + expert_bias
-    check(k <= E, "num_experts_per_tok", k, f"1 to num_experts = {E}")
-    router = _part("router", copies, (d + router_bias) * E, d * E)
-    return [router, Part("experts", copies, E * one, k * one, k * expert, cached=0)]
-
-
-FAMILIES = {
-    "gpt2": _gpt2,
-    "mixtral": _mixtral,
-    "olmoe": _olmoe,
-    "qwen3_moe": _qwen3_moe,
-    "deepseek_v3": _deepseek_v3,
-    "gpt_oss": _gpt_oss,
-}

@@ -1,51 +1,104 @@
 """Read a Hugging Face ``config.json``: one name per setting, defaults filled in, invalid values rejected.
 
 Publishers leave out keys that have a default in transformers' config classes, and use several names for one setting.
+Some of a model is in no file, as only the family's code says it (see ``CODE``).
 """
 
 from types import SimpleNamespace
+from typing import NamedTuple
 
 SHAPE = ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"]
 MIXTURE = [*SHAPE, "num_experts", "num_experts_per_tok"]
+ONE_WIDTH = [*MIXTURE, "intermediate_size"]
+TWO_WIDTHS = [*ONE_WIDTH, "moe_intermediate_size"]
+INDEXER = ["index_n_heads", "index_head_dim", "index_topk"]
+LINEAR = ["linear_num_key_heads", "linear_num_value_heads", "linear_key_head_dim", "linear_value_head_dim"]
+SHARED = ["moe_intermediate_size", "shared_expert_intermediate_size"]
+POOLED = ["compress_ratios", "sliding_window", "head_dim", "q_lora_rank", "o_lora_rank", "o_groups", "hc_mult"]
 NEEDED = {
     "gpt2": [*SHAPE, "max_position_embeddings"],
-    "mixtral": [*MIXTURE, "intermediate_size"],
-    "olmoe": [*MIXTURE, "intermediate_size"],
+    "mixtral": ONE_WIDTH,
+    "olmoe": ONE_WIDTH,
     "qwen3_moe": [*MIXTURE, "moe_intermediate_size"],
-    "deepseek_v3": [*MIXTURE, "intermediate_size", "moe_intermediate_size"],
-    "gpt_oss": [*MIXTURE, "intermediate_size"],
+    "qwen3_5_moe_text": [*MIXTURE, *SHARED, *LINEAR, "linear_conv_kernel_dim"],
+    "deepseek_v3": TWO_WIDTHS,
+    "kimi_k2": TWO_WIDTHS,
+    "glm_moe_dsa": [*TWO_WIDTHS, *INDEXER],
+    "deepseek_v4": [*MIXTURE, "moe_intermediate_size", *POOLED, *INDEXER],
+    "longcat_flash": [*TWO_WIDTHS, "zero_expert_num"],
+    "gpt_oss": ONE_WIDTH,
+    "glm4_moe": TWO_WIDTHS,
+    "llama4_text": [*ONE_WIDTH, "intermediate_size_mlp"],
+    "minimax_m2": ONE_WIDTH,
 }
 
 # Keys that a file may lack, with the defaults of transformers' config classes. A family uses only some of them.
-FLAGS = dict.fromkeys(["tie_word_embeddings", "attention_bias", "add_cross_attention", "use_sliding_window"], False)
-LISTS = dict.fromkeys(["mlp_only_layers", "layer_types"])
+FLAGS = dict.fromkeys(["tie_word_embeddings", "attention_bias", "add_cross_attention"], False)
+FLAGS |= dict.fromkeys(["use_sliding_window", "use_qk_norm", "norm_topk_prob"], True)
+LISTS = dict.fromkeys(["mlp_only_layers", "moe_layers", "layer_types", "compress_ratios", "indexer_types"])
 MAY_BE_NULL = dict.fromkeys(["n_inner", "head_dim", "num_key_value_heads", "sliding_window"]) | {"q_lora_rank": 1536}
-MAY_BE_ZERO = {"n_shared_experts": 1, "first_k_dense_replace": 3}
+MAY_BE_ZERO = {"n_shared_experts": 1, "first_k_dense_replace": 0, "num_hash_layers": 0, "zero_expert_num": 0}
 SIZES = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128}
-OPTIONAL = FLAGS | LISTS | MAY_BE_NULL | MAY_BE_ZERO | SIZES | {"decoder_sparse_step": 1}
-OPTIONAL_IN = {
-    "gpt2": {"tie_word_embeddings": True},
-    "mixtral": {"num_key_value_heads": 8},
-    "qwen3_moe": {"num_key_value_heads": 4, "intermediate_size": 6144, "sliding_window": 4096},
-    "gpt_oss": {"num_key_value_heads": 8, "head_dim": 64, "attention_bias": True, "sliding_window": 128},
-}
+SIZES |= {"decoder_sparse_step": 1, "full_attention_interval": 4, "n_group": 1, "topk_group": 1}
+OPTIONAL = FLAGS | LISTS | MAY_BE_NULL | MAY_BE_ZERO | SIZES | {"routed_scaling_factor": 1.0}
 SYNONYMS = {
     "n_embd": "hidden_size",
     "n_layer": "num_hidden_layers",
+    "num_layers": "num_hidden_layers",
     "n_head": "num_attention_heads",
     "n_positions": "max_position_embeddings",
     "num_local_experts": "num_experts",
     "n_routed_experts": "num_experts",
+    "moe_topk": "num_experts_per_tok",
+    "ffn_hidden_size": "intermediate_size",
+    "expert_ffn_hidden_size": "moe_intermediate_size",
+    "interleave_moe_layer_step": "decoder_sparse_step",
+    "attention_chunk_size": "sliding_window",
+}
+
+# What no file says, as the family's code does it: how the router's logits become weights; the kinds of attention, the
+# last of them in every ``full_attention_interval``-th layer; norms of queries and keys, over a "head" or over "all".
+CODE = {"gate": None, "kinds": ["full_attention"], "latent": False, "qk_norm": None, "biased": False, "sinks": False}
+CODE |= {"shared": False, "shared_gate": False, "attention_gate": False, "output_bias": True, "sublayers": 1}
+
+# The families' own defaults and code, where they are not those above.
+SLIDING = {"gate": "softmax", "kinds": ["sliding_attention"]}
+V3 = {"gate": "sigmoid + bias", "latent": True, "shared": True, "first_k_dense_replace": 3}
+FAMILIES = {
+    "gpt2": {"tie_word_embeddings": True, "attention_bias": True, "biased": True},
+    "mixtral": SLIDING | {"num_key_value_heads": 8},
+    "olmoe": SLIDING | {"norm_topk_prob": False, "qk_norm": "all"},
+    "qwen3_moe": SLIDING
+    | {"norm_topk_prob": False, "qk_norm": "head", "num_key_value_heads": 4, "intermediate_size": 6144}
+    | {"use_sliding_window": False, "sliding_window": 4096},
+    "qwen3_5_moe_text": {"gate": "softmax", "kinds": ["linear_attention", "full_attention"], "qk_norm": "head"}
+    | {"shared": True, "shared_gate": True, "attention_gate": True},
+    "deepseek_v3": V3 | {"n_group": 8, "topk_group": 4, "routed_scaling_factor": 2.5},
+    "kimi_k2": V3,  # a name of its own for the same code
+    "glm_moe_dsa": V3,
+    "deepseek_v4": {"gate": "sqrt(softplus) + bias", "shared": True},
+    "longcat_flash": {"gate": "softmax + bias", "norm_topk_prob": False, "latent": True, "sublayers": 2},
+    "gpt_oss": {"gate": "top-k, then softmax", "norm_topk_prob": False, "biased": True, "sinks": True}
+    | {"kinds": ["sliding_attention", "full_attention"], "full_attention_interval": 2, "sliding_window": 128}
+    | {"num_key_value_heads": 8, "head_dim": 64, "attention_bias": True},
+    "glm4_moe": {"gate": "sigmoid + bias", "qk_norm": "head", "shared": True, "output_bias": False}
+    | {"first_k_dense_replace": 1, "use_qk_norm": False},
+    "llama4_text": {"gate": "sigmoid, times the input", "norm_topk_prob": False, "shared": True}
+    | {"kinds": ["chunked_attention", "full_attention"], "sliding_window": 8192},
+    "minimax_m2": {"gate": "sigmoid + bias", "qk_norm": "all"},
 }
 
 
 def read_config(config: dict) -> SimpleNamespace:
-    """The config's settings as attributes, under one name each (see ``SYNONYMS``).
+    """The config's settings as attributes, under one name each (see ``SYNONYMS``), and those of its family (``CODE``).
+
+    A model that also sees or hears has its language model's settings under ``text_config``.
 
     Raises:
         ValueError: the family is unknown, a key is missing, or a value is invalid.
     """
     check(isinstance(config, dict), "config", config, "the dict in a config.json")
+    config = config | config.get("text_config", {})
     family = config.get("model_type")
     check(family in NEEDED, "model_type", family, f"one of {', '.join(NEEDED)}")
     given = {SYNONYMS.get(key, key): value for key, value in config.items()}
@@ -53,19 +106,27 @@ def read_config(config: dict) -> SimpleNamespace:
         names = [key, *(name for name, same in SYNONYMS.items() if same == key)]
         if key not in given:
             raise ValueError(f"{key} is missing; a config.json of {family} has {' or '.join(names)}")
-    known = dict.fromkeys(NEEDED[family]) | OPTIONAL | OPTIONAL_IN.get(family, {})
-    values = {key: given.get(key, default) for key, default in known.items()}
+    default = dict.fromkeys(NEEDED[family]) | OPTIONAL | CODE | FAMILIES[family]
+    values = {key: given.get(key, default[key]) for key in {*NEEDED[family], *OPTIONAL, *FAMILIES[family]} - {*CODE}}
     for key, value in values.items():
         if key in FLAGS:
             check(isinstance(value, bool), key, value, "true or false")
         elif key in LISTS:
             check(value is None or isinstance(value, list), key, value, "null or a list")
+        elif key == "routed_scaling_factor":
+            check(isinstance(value, int | float), key, value, "a number")
         elif value is not None or key not in MAY_BE_NULL:
             low = 0 if key in MAY_BE_ZERO else 1
             check(type(value) is int and value >= low, key, value, f"an integer of at least {low}")
-    c = SimpleNamespace(model_type=family, **values)
-    if family != "deepseek_v3":  # its attention has no key-value heads, and no single head width
+    c = SimpleNamespace(model_type=family, **default | values)
+    c.n_shared_experts *= c.shared
+    c.sliding_window = c.sliding_window if c.use_sliding_window else None
+    c.qk_norm = c.qk_norm if c.use_qk_norm else None
+    c.gate = c.gate and c.gate + ", renormalised" * c.norm_topk_prob
+    c.expert_width = given.get("moe_intermediate_size", given.get("intermediate_size"))
+    if not c.latent:  # latent attention has no key-value heads, and no single head width
         share_heads(c)
+    sort_layers(c)
     return c
 
 
@@ -76,6 +137,52 @@ def share_heads(c: SimpleNamespace) -> None:
     check(heads % c.num_key_value_heads == 0, "num_key_value_heads", c.num_key_value_heads, f"a divisor of {heads}")
     check(c.head_dim or d % heads == 0, "hidden_size", d, f"a multiple of num_attention_heads = {heads}")
     c.head_dim = c.head_dim or d // heads
+
+
+RATIOS = {0: "sliding_attention", 4: "compressed_sparse_attention", 128: "heavily_compressed_attention"}
+
+
+def sort_layers(c: SimpleNamespace) -> None:
+    """Set ``layer_types``, one for each attention; ``sparse``, the layers with experts; and how many have none."""
+    n = c.num_hidden_layers
+    for key in ("mlp_only_layers", "moe_layers"):
+        check(all(isinstance(i, int) for i in getattr(c, key) or []), key, getattr(c, key), "integers")
+    if c.compress_ratios:
+        c.layer_types = [RATIOS.get(ratio, ratio) for ratio in c.compress_ratios[:n]]
+        c.kinds = [*RATIOS.values()]
+    pattern = c.kinds[:1] * (c.full_attention_interval - 1) + c.kinds[-1:]
+    c.layer_types = (len(c.kinds) > 1 and c.layer_types) or (pattern * n)[:n]
+    fits = len(c.layer_types) == n and {*c.layer_types} <= {*c.kinds}
+    check(fits, "layer_types", c.layer_types, f"{' or '.join(c.kinds)} for each of {n} layers")
+    check({*(c.indexer_types or ["full"])} == {"full"}, "indexer_types", c.indexer_types, "full for each layer")
+    c.layer_types *= c.sublayers
+    sparse = range(c.decoder_sparse_step - 1, n, c.decoder_sparse_step) if c.moe_layers is None else c.moe_layers
+    c.sparse = [i for i in sparse if c.gate and i >= c.first_k_dense_replace and i not in (c.mlp_only_layers or [])]
+    c.dense_layers = n - len(c.sparse)
+
+
+class Choices(NamedTuple):
+    """What a mixture's designers chose, under the names that :func:`read_config` gives."""
+
+    num_experts: int  # in a layer
+    zero_expert_num: int  # and this many more that do nothing
+    num_experts_per_tok: int
+    n_shared_experts: int  # that every token passes
+    hidden_size: int  # the model's width
+    expert_width: int
+    gate: str  # from the router's logits to weights
+    n_group: int  # groups of experts, and of how many of them a token may use experts
+    topk_group: int
+    routed_scaling_factor: float  # of the weights
+    num_hidden_layers: int
+    dense_layers: int  # of them, without experts
+    num_hash_layers: int  # of them, those where a table of token ids chooses, not the router
+
+
+def choices(config: dict) -> Choices | None:
+    """The design of the mixture that the config describes; None for a dense model."""
+    c = read_config(config)
+    return Choices(*(getattr(c, key) for key in Choices._fields)) if c.gate else None
 
 
 def check(holds: object, key: str, value: object, allowed: str) -> None:

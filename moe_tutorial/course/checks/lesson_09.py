@@ -1,0 +1,257 @@
+"""Lesson 09: balance within groups, experts copied from a network, a shared expert, and finer experts."""
+
+import torch
+from torch import nn
+
+from moe_tutorial.course.checks.vocabulary import Ask, affine_experts, checks, compare, draw, reaches
+from moe_tutorial.course.running import NotYet
+
+
+def group_losses(loss, probs, indices, group):
+    """The loss of each group's tokens."""
+    return torch.stack([loss(probs[group == g], indices[group == g]) for g in group.unique()])
+
+
+class Penalty:
+    """A balance loss that is easy to follow by hand."""
+
+    def __call__(self, probs, indices):
+        f = indices.flatten().bincount(minlength=probs.shape[-1]) / indices.numel()
+        return probs.shape[-1] * (f * probs.mean(0)).sum()
+
+    def __repr__(self) -> str:
+        return "the Switch loss"
+
+
+def weighed(loss, probs, indices, group):
+    """The mean over the tokens, in place of that over the groups."""
+    parts = group_losses(loss, probs, indices, group)
+    return (parts * group.unique(return_counts=True)[1]).sum() / len(group)
+
+
+@checks(
+    "09.micro_loss",
+    hints=(
+        "`group == g` is True for the tokens of group g, and `group.unique()` lists the groups.",
+        "With `own = group == g`, the loss of one group is `loss(probs[own], indices[own])`.",
+        "Collect these in a list, and return `sum(losses) / len(losses)`.",
+    ),
+    puzzle={
+        "return sum(losses)": "With more groups the sum grows. Their mean is asked for.",
+        "losses = [loss(probs[own], indices) for own in rows]": "The choices have to be those of the same tokens.",
+    },
+)
+def micro_loss(ask: Ask) -> None:
+    mistakes = {
+        "That is the loss of all tokens together. Each group is to be even by itself: first the loss of each, then "
+        "their mean.": lambda loss, p, i, g: loss(p, i),
+        "You add the groups' losses up. Their mean is asked for.": lambda *given: group_losses(*given).sum(),
+        "A larger group counts for more in your mean. Every group counts once.": weighed,
+        "That is the loss of the first group. Does the loop return too early?": lambda *given: group_losses(*given)[0],
+        "That is the loss of the last group. The others belong to the mean, too.": lambda *given: group_losses(*given)[
+            -1
+        ],
+        "Those are the losses of the groups. Their mean is one number.": group_losses,
+        "The worst of the groups is not asked for. Take the mean over them.": lambda *given: group_losses(*given).max(),
+        "Give the loss the choices of the group's tokens alone, like their probabilities.": lambda loss, p, i, g: (
+            torch.stack([loss(p[g == own], i) for own in g.unique()]).mean()
+        ),
+        "Give the loss the probabilities of the group's tokens alone, like their choices.": lambda loss, p, i, g: (
+            torch.stack([loss(p, i[g == own]) for own in g.unique()]).mean()
+        ),
+        "You divide by the number of tokens. There are fewer groups.": lambda *given: (
+            group_losses(*given).sum() / len(given[3])
+        ),
+    }
+    for groups, E, k in (([0, 1, 0, 1, 1], 3, 1), ([2, 0, 2, 2, 0, 5], 4, 2), ([1, 1, 1], 2, 1)):
+        T = len(groups)
+        probs = draw(T, T, E).softmax(-1)
+        given = {"loss": Penalty(), "probs": probs, "indices": probs.topk(k).indices, "group": torch.tensor(groups)}
+        says = "the mean over the groups of the loss of each group's tokens"
+        where = f"the {T} tokens are in {len(set(groups))} group{'s' * (len(set(groups)) > 1)}"
+        ask.gives(given, {"loss": group_losses(*given.values()).mean()}, says, mistakes, where)
+    says = "With one group alone, it should be the loss of the whole batch."
+    compare(ask(given), {"loss": given["loss"](probs, given["indices"])}, says, given, {}, "")
+    probs = draw(9, 6, 3).softmax(-1)
+    given = {"loss": Penalty(), "probs": probs, "indices": probs.topk(1).indices}
+    given |= {"group": torch.tensor([0, 1, 2, 0, 1, 0])}
+    moved = given | {"group": 7 - given["group"]}
+    ask.follows(given, moved, lambda loss: loss, "With the groups under other numbers, the loss should be the same.")
+    order = torch.tensor([4, 0, 5, 2, 1, 3])
+    moved = given | {name: given[name][order] for name in ("probs", "indices", "group")}
+    ask.follows(given, moved, lambda loss: loss, "With the tokens in another order, the loss should be the same.")
+    probs = probs.clone().requires_grad_()
+    loss = ask(given | {"probs": probs})
+    reaches(loss, probs, "No gradient comes from the loss to `probs`: .item(), .detach() or no_grad cuts it off.")
+
+
+def small_network(seed: int) -> nn.Module:
+    """A dense network of two layers with weights that the seed draws."""
+    network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2))
+    with torch.no_grad():
+        for number, weight in enumerate(network.parameters()):
+            weight.copy_(draw(seed + number, *weight.shape))
+    return network
+
+
+@checks(
+    "09.upcycle",
+    hints=(
+        "`copy.deepcopy(dense)` is a network with the same weights, in tensors of its own.",
+        "`[dense] * n_experts` would be one network under several names. Call deepcopy once for each expert.",
+        "`nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))`",
+    ),
+    puzzle={
+        "return nn.ModuleList([dense] * n_experts)": "That is one network under many names.",
+        "return nn.ModuleList([copy.deepcopy(dense)] * n_experts)": "One copy for all. Each expert needs its own.",
+        "return nn.ModuleList(copy.copy(dense) for _ in range(n_experts))": (
+            "A flat copy shares the tensors. With deepcopy each expert has its own."
+        ),
+    },
+)
+def upcycle(ask: Ask) -> None:
+    x = draw(5, 4, 3)
+    for seed, n_experts in ((0, 2), (10, 3)):
+        dense = small_network(seed)
+        experts = ask({"dense": dense, "n_experts": n_experts})
+        try:
+            experts = list(experts)
+        except TypeError:
+            raise NotYet(
+                f"It returns one {type(experts).__name__}. A list of {n_experts} experts is asked for."
+            ) from None
+        if len(experts) != n_experts or not all(isinstance(expert, nn.Module) for expert in experts):
+            raise NotYet(f"It returns {len(experts)} things. {n_experts} networks are asked for, one for each expert.")
+        answers, right = torch.stack([expert(x) for expert in experts]), dense(x)
+        if not torch.allclose(answers, right.expand_as(answers)):
+            raise NotYet(
+                "An expert answers otherwise than the dense network. Each starts with the dense network's weights: new "
+                "weights, or noise on them, would forget what it has learned."
+            )
+        gates = draw(seed, len(x), n_experts).softmax(-1)
+        assert torch.allclose((gates.T[..., None] * answers).sum(0), right, atol=1e-5)
+        own = [list(expert.parameters()) for expert in experts]
+        if not all(weight.requires_grad and weight.is_leaf for weights in own for weight in weights):
+            raise NotYet(
+                "An expert's weights do not learn: they need requires_grad, as those of the dense network have."
+            )
+        with torch.no_grad():
+            own[0][0].add_(1.0)  # the first expert learns something
+        if torch.equal(own[0][0], dense[0].weight):
+            raise NotYet("What the first expert learns, the dense network learns, too: they share a tensor. Copy it.")
+        if torch.equal(own[0][0], own[1][0]):
+            raise NotYet(
+                "What the first expert learns, the second learns, too: they are one network under two names. Make a "
+                "copy for each."
+            )
+
+
+def shared_and_routed(x, shared, experts, chosen, weights):
+    """The reference."""
+    y = sum(expert(x) for expert in shared)
+    for e, expert in enumerate(experts):
+        y = y + (weights * (chosen == e)).sum(-1, keepdim=True) * expert(x)
+    return y
+
+
+@checks(
+    "09.shared_plus_routed",
+    hints=(
+        "Two sums: what the shared experts say to every token, and what the mixture of the routed ones says.",
+        "`mixture(x, chosen, weights, routed)` is the second sum: your own `my_mixture` of lesson 03.",
+        "`sum(expert(x) for expert in shared) + mixture(x, chosen, weights, routed)`",
+    ),
+    puzzle={
+        "return mixture(x, chosen, weights, shared + routed)": "The router knows nothing of the shared experts.",
+        "return sum(expert(x) for expert in shared)": "The routed experts are missing.",
+        "return sum(expert(x) for expert in shared) * mixture(x, chosen, weights, routed)": "Answers are added up.",
+    },
+)
+def shared_plus_routed(ask: Ask) -> None:
+    def given_for(seed: int, n_shared: int) -> dict:
+        both = affine_experts(n_shared + 3, 2)
+        logits = draw(seed, 4, 3)
+        weights, chosen = logits.softmax(-1).topk(2)
+        parts = {"x": draw(seed + 1, 4, 3), "shared": both[:n_shared], "routed": both[n_shared:]}
+        return parts | {"chosen": chosen, "weights": weights, "mixture": Mixed()}
+
+    def wanted(x, shared, routed, chosen, weights, mixture):
+        return (shared_and_routed(x, shared, routed, chosen, weights)).detach()
+
+    mistakes = {
+        "The routed experts are missing.": lambda x, s, r, c, w, m: sum(e(x) for e in s),
+        "The shared experts are missing: every token asks all of them.": lambda x, s, r, c, w, m: m(x, c, w, r),
+        "Only the first of the shared experts answers. Every token asks all of them.": lambda x, s, r, c, w, m: (
+            s[0](x) + m(x, c, w, r)
+        ),
+        "You take the mean over the shared experts. Each counts with weight 1.": lambda x, s, r, c, w, m: (
+            sum(e(x) for e in s) / len(s) + m(x, c, w, r)
+        ),
+        "The shared experts are scaled by a gate weight. Each counts with weight 1.": lambda x, s, r, c, w, m: (
+            sum(e(x) for e in s) * w.sum(-1, keepdim=True) + m(x, c, w, r)
+        ),
+        "The router's choices are taken for the shared experts. They are numbers of routed ones.": (
+            lambda x, s, r, c, w, m: m(x, c, w, s + r)
+        ),
+    }
+    for seed, n_shared in ((0, 1), (3, 2)):
+        given = given_for(seed, n_shared)
+        says = "all shared experts' answers, and the mixture of the routed ones"
+        ask.gives(given, {"y": wanted(*given.values())}, says, mistakes, f"there are {n_shared} shared experts")
+    silent = given | {"shared": [lambda x: torch.zeros(len(x), 2)]}
+    says = "If the shared expert says nothing but zeros, the routed ones' mixture should be left."
+    compare(ask(silent), {"y": wanted(*silent.values())}, says, silent, {}, "")
+    order = torch.tensor([2, 0, 3, 1])
+    moved = given | {name: given[name][order] for name in ("x", "chosen", "weights")}
+    ask.follows(
+        given, moved, lambda y: y[order].detach(), "With the tokens in another order, so should the answers be."
+    )
+
+
+class Mixed:
+    """The mixture of lesson 03."""
+
+    def __call__(self, x, chosen, weights, experts):
+        return sum((weights * (chosen == e)).sum(-1, keepdim=True) * expert(x) for e, expert in enumerate(experts))
+
+    def __repr__(self) -> str:
+        return "my_mixture of lesson 03"
+
+
+@checks(
+    "09.granularity",
+    hints=(
+        "Each expert is cut into m pieces, so there are m times as many, and each has the m-th part of the neurons.",
+        "For as many active neurons as before, a token asks m times as many experts.",
+        "`m * n_experts, m * top_k, width // m`",
+    ),
+    puzzle={
+        "return m * n_experts, top_k, width // m": "Then fewer neurons are active: k times width is to stay.",
+        "return m * n_experts, m * top_k, width": "Then there are m times as many neurons. Each expert has fewer.",
+        "return n_experts, m * top_k, width // m": "The pieces are experts of their own: there are more of them.",
+    },
+)
+def granularity(ask: Ask) -> None:
+    mistakes = {
+        "A token asks as many experts as before in your answer, which are smaller now. As many neurons as before "
+        "are to be active.": lambda E, k, h, m: (m * E, k, h // m),
+        "Your experts are as wide as before. Each is cut into m pieces.": lambda E, k, h, m: (m * E, m * k, h),
+        "The number of experts is the old one. There are m pieces of each.": lambda E, k, h, m: (E, m * k, h // m),
+        "Your m counts more than once: the number of neurons in all is to stay, E times width.": lambda E, k, h, m: (
+            m * m * E,
+            m * k,
+            h // m,
+        ),
+        "It is turned round: your experts get coarser. They are to be cut into m pieces.": lambda E, k, h, m: (
+            E // m,
+            max(k // m, 1),
+            m * h,
+        ),
+    }
+    for n_experts, top_k, width, m in ((8, 1, 8, 4), (16, 2, 12, 3), (4, 2, 5, 1), (8, 2, 16, 16)):
+        given = {"n_experts": n_experts, "top_k": top_k, "width": width, "m": m}
+        right = {"experts": m * n_experts, "chosen": m * top_k, "width": width // m}
+        ask.gives(given, right, "how many experts, how many chosen, and how wide each is", mistakes)
+        found = ask(given)
+        if found[1] * found[2] != top_k * width or found[0] * found[2] != n_experts * width:
+            raise NotYet("As many neurons as before are to be there, and as many active.")

@@ -1,0 +1,264 @@
+"""Answers to lesson 09's exercises: what a learner may write."""
+
+import copy
+
+import torch
+from answers import right, wrong
+from torch import nn
+
+# ── micro_loss ──
+
+
+@wrong("09.micro_loss", "loss of all tokens together")
+def whole_batch(loss, probs, indices, group):
+    return loss(probs, indices)
+
+
+@wrong("09.micro_loss", "add the groups' losses up")
+def added_up(loss, probs, indices, group):
+    return sum(loss(probs[group == g], indices[group == g]) for g in group.unique())
+
+
+@wrong("09.micro_loss", "Every group counts once")
+def by_size(loss, probs, indices, group):
+    total = 0
+    for g in group.unique():
+        own = group == g
+        total = total + own.float().mean() * loss(probs[own], indices[own])
+    return total
+
+
+@wrong("09.micro_loss", "return too early")
+def first_alone(loss, probs, indices, group):
+    for g in group.unique():
+        own = group == g
+        return loss(probs[own], indices[own])
+
+
+@wrong("09.micro_loss", "loss of the last group")
+def last_alone(loss, probs, indices, group):
+    for g in group.unique():
+        found = loss(probs[group == g], indices[group == g])
+    return found
+
+
+@wrong("09.micro_loss", "Their mean is one number")
+def not_averaged(loss, probs, indices, group):
+    return torch.stack([loss(probs[group == g], indices[group == g]) for g in group.unique()])
+
+
+@wrong("09.micro_loss", "choices of the group's tokens alone")
+def choices_of_all(loss, probs, indices, group):
+    losses = [loss(probs[group == g], indices) for g in group.unique()]
+    return sum(losses) / len(losses)
+
+
+@wrong("09.micro_loss", "probabilities of the group's tokens alone")
+def probabilities_of_all(loss, probs, indices, group):
+    losses = [loss(probs, indices[group == g]) for g in group.unique()]
+    return sum(losses) / len(losses)
+
+
+@wrong("09.micro_loss", "divide by the number of tokens")
+def per_token(loss, probs, indices, group):
+    return sum(loss(probs[group == g], indices[group == g]) for g in group.unique()) / len(group)
+
+
+@wrong("09.micro_loss", "No gradient")
+def by_item(loss, probs, indices, group):
+    losses = [loss(probs[group == g], indices[group == g]).item() for g in group.unique()]
+    return torch.tensor(losses).mean()
+
+
+@wrong("09.micro_loss", "is not a number")
+def groups_from_nought(loss, probs, indices, group):
+    losses = [loss(probs[group == g], indices[group == g]) for g in range(int(group.max()) + 1)]
+    return sum(losses) / len(losses)
+
+
+@right("09.micro_loss")
+def by_set(loss, probs, indices, group):
+    names = set(group.tolist())
+    return sum(loss(probs[group == g], indices[group == g]) for g in names) / len(names)
+
+
+@right("09.micro_loss")
+def by_sorting(loss, probs, indices, group):
+    order = group.argsort(stable=True)
+    sizes = group.unique(return_counts=True)[1].tolist()
+    parts = zip(probs[order].split(sizes), indices[order].split(sizes), strict=True)
+    return torch.stack([loss(p, i) for p, i in parts]).mean()
+
+
+@right("09.micro_loss")
+def one_by_one(loss, probs, indices, group):
+    total, seen = 0.0, []
+    for t in range(len(group)):
+        if int(group[t]) not in seen:
+            seen.append(int(group[t]))
+            rows = (group == group[t]).nonzero()[:, 0]
+            total = total + loss(probs[rows], indices[rows])
+    return total / len(seen)
+
+
+# ── upcycle ──
+
+
+@wrong("09.upcycle", "the dense network learns, too")
+def under_many_names(dense, n_experts):
+    return nn.ModuleList([dense] * n_experts)
+
+
+@wrong("09.upcycle", "one network under two names")
+def one_copy(dense, n_experts):
+    return nn.ModuleList([copy.deepcopy(dense)] * n_experts)
+
+
+@wrong("09.upcycle", "the dense network learns, too")
+def flat(dense, n_experts):
+    return nn.ModuleList(copy.copy(dense) for _ in range(n_experts))
+
+
+@wrong("09.upcycle", "draw random numbers")
+def new_ones(dense, n_experts):
+    d, h, d_out = dense[0].in_features, dense[0].out_features, dense[2].out_features
+    return nn.ModuleList(nn.Sequential(nn.Linear(d, h), nn.ReLU(), nn.Linear(h, d_out)) for _ in range(n_experts))
+
+
+@wrong("09.upcycle", "Each starts with the dense network's weights")
+def divided(dense, n_experts):
+    experts = nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))
+    for expert in experts:
+        for weight in expert.parameters():
+            weight.data /= n_experts
+    return experts
+
+
+@wrong("09.upcycle", "networks are asked for")
+def one_less(dense, n_experts):
+    return nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts - 1))
+
+
+@wrong("09.upcycle", "It returns one Linear")
+def a_layer(dense, n_experts):
+    return copy.deepcopy(dense[0])
+
+
+@wrong("09.upcycle", "do not learn")
+def frozen(dense, n_experts):
+    experts = nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))
+    return experts.requires_grad_(False)
+
+
+@wrong("09.upcycle", "the dense network learns, too")
+def dense_among_them(dense, n_experts):
+    return nn.ModuleList([dense, *(copy.deepcopy(dense) for _ in range(n_experts - 1))])
+
+
+@right("09.upcycle")
+def by_weights(dense, n_experts):
+    experts = []
+    for _ in range(n_experts):
+        first, last = dense[0], dense[2]
+        expert = nn.Sequential(
+            nn.Linear(first.in_features, first.out_features), nn.ReLU(), nn.Linear(last.in_features, last.out_features)
+        )
+        expert.load_state_dict(dense.state_dict())
+        experts.append(expert)
+    return nn.ModuleList(experts)
+
+
+@right("09.upcycle")
+def as_a_list(dense, n_experts):
+    return [copy.deepcopy(dense) for _ in range(n_experts)]
+
+
+@right("09.upcycle")
+def one_after_the_other(dense, n_experts):
+    experts = nn.ModuleList()
+    while len(experts) < n_experts:
+        experts.append(copy.deepcopy(dense))
+    return experts
+
+
+# ── shared_plus_routed ──
+
+
+@wrong("09.shared_plus_routed", "routed experts are missing")
+def shared_alone(x, shared, routed, chosen, weights, mixture):
+    return sum(expert(x) for expert in shared)
+
+
+@wrong("09.shared_plus_routed", "shared experts are missing")
+def routed_alone(x, shared, routed, chosen, weights, mixture):
+    return mixture(x, chosen, weights, routed)
+
+
+@wrong("09.shared_plus_routed", "Only the first")
+def first_shared(x, shared, routed, chosen, weights, mixture):
+    return shared[0](x) + mixture(x, chosen, weights, routed)
+
+
+@wrong("09.shared_plus_routed", "mean over the shared experts")
+def averaged(x, shared, routed, chosen, weights, mixture):
+    return sum(expert(x) for expert in shared) / len(shared) + mixture(x, chosen, weights, routed)
+
+
+@wrong("09.shared_plus_routed", "taken for the shared experts")
+def all_routed(x, shared, routed, chosen, weights, mixture):
+    return mixture(x, chosen, weights, shared + routed)
+
+
+@right("09.shared_plus_routed")
+def one_mixture(x, shared, routed, chosen, weights, mixture):
+    T, n = len(x), len(shared)
+    every = torch.arange(n).expand(T, n)
+    return mixture(x, torch.cat([every, chosen + n], 1), torch.cat([torch.ones(T, n), weights], 1), shared + routed)
+
+
+@right("09.shared_plus_routed")
+def by_loop(x, shared, routed, chosen, weights, mixture):
+    y = mixture(x, chosen, weights, routed)
+    for expert in shared:
+        y = y + expert(x)
+    return y
+
+
+@right("09.shared_plus_routed")
+def by_stack(x, shared, routed, chosen, weights, mixture):
+    return torch.stack([expert(x) for expert in shared] + [mixture(x, chosen, weights, routed)]).sum(0)
+
+
+# ── granularity ──
+
+
+@wrong("09.granularity", "asks as many experts as before")
+def few_chosen(n_experts, top_k, width, m):
+    return m * n_experts, top_k, width // m
+
+
+@wrong("09.granularity", "as wide as before")
+def wide(n_experts, top_k, width, m):
+    return m * n_experts, m * top_k, width
+
+
+@wrong("09.granularity", "the old one")
+def few_experts(n_experts, top_k, width, m):
+    return n_experts, m * top_k, width // m
+
+
+@right("09.granularity")
+def by_totals(n_experts, top_k, width, m):
+    new = width // m
+    return n_experts * width // new, top_k * width // new, new
+
+
+@right("09.granularity")
+def by_adding(n_experts, top_k, width, m):
+    return sum([n_experts] * m), sum([top_k] * m), int(width / m)
+
+
+@right("09.granularity")
+def by_tensor(n_experts, top_k, width, m):
+    experts, chosen = (torch.tensor([n_experts, top_k]) * m).tolist()
+    return experts, chosen, width // m
