@@ -146,7 +146,10 @@ def triangle(figure, theme):
 picture(
     triangle,
     title=f"{from_before[head]:.0%} comes from the character before, and nothing from a later one",
-    note=f"Head {head + 1} of the first block; · is a space. The squares of a row add up to 1.",
+    note=(
+        f"Head {head + 1} of the first block, of four the one that reads most from the "
+        "character before; · is a space. A row adds up to 1."
+    ),
     alt="A triangle of squares, a row for each character. In most rows the square left of the "
     f"diagonal is the darkest, with {from_before[head]:.0%} on average.",
     height=380,
@@ -214,8 +217,8 @@ for text in ("The value of ", "def get_", "12*11=", "if not "):
 # A text is question and answer at once: at each character, the answer is the one that comes next. The loss is the mean
 # cross-entropy, in **nats**. At a loss of $L$, the right character got a probability of $e^{-L}$, in the geometric mean.
 #
-# To it comes the penalty of lesson 07. Each block has a router of its own, so each has a Switch loss of its own. Their sum,
-# times a coefficient `c`, is added.
+# The penalty of lesson 07 is added. Each block has a router of its own, so each has a Switch loss of its own, and a
+# coefficient `c` multiplies their sum.
 #
 # **Your turn.** Two lines. `model(inputs, targets)` returns three things: the scores, the mean cross-entropy, and a list with
 # the `Routing` of each block.
@@ -288,8 +291,8 @@ for part in choosing.blocks:
 text = data.test[:1, :64]
 for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
     with torch.no_grad():
-        ahead = sum(peeks(model, text, t) for t in range(1, 64))
-    print(f"{name:14} looks ahead at {ahead:2} of 63 places")
+        places = sum(peeks(model, text, t) for t in range(1, 64))
+    print(f"{name:14} looks ahead at {places:2} of 63 places")
 
 # %% [markdown]
 # An expert that picks the best of *all* characters has read the future. So expert choice, with its perfect balance, is not for
@@ -371,6 +374,8 @@ table(
 # - **frozen**: a router that stays as it was drawn, while all else learns;
 # - **table**: a table, drawn once, says who takes an `a`, who a `b`, who a `c`;
 # - **dice**: a die, thrown anew for each character.
+#
+# (A router's choice counts with its probability. The table and the dice have none, so theirs counts with 1.)
 
 # %% tags=["draw", "nbval-ignore-output", "08.steps"]
 # Drawn: how far each is ahead of the dense GPT, ten seeds.
@@ -430,17 +435,13 @@ claim(
 )
 
 # %% [markdown]
-# What helps an expert is to meet the same kind of character again and again. The table grants it that from the first step. The
-# router reads vectors that change while the GPT learns: one that learns can follow them, a frozen one cannot.
+# How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that
+# from the first step. A router reads vectors that change while the GPT learns. One that learns can follow them, a frozen one
+# cannot.
 #
 # ## On which count?
 #
-# Equal steps are one way to count. Those who say that mixtures win, or lose, at small scale count in different ways:
-#
-# - [nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md), 2026: a layer of experts “improves
-#   per-step validation loss, but is not a net improvement on wall clock time”.
-# - [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172), “under fixed memory and compute budgets”: mixtures “can be
-#   more memory-efficient than dense models, contradicting conventional wisdom”.
+# Equal steps are one way to count. Multiplications, seconds and bytes are others.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -558,12 +559,17 @@ claim(
 )
 
 # %% [markdown]
-# So the log and the paper do not contradict each other. At equal steps the experts beat the dense GPT of equal work; a clock
-# sees less of it, as it takes time to sort characters by expert. That is the log. And of two GPTs of equal size, the large
-# dense one learns more from a *step*, the one with experts from a *multiplication*. That is the paper. Who says that
-# mixtures win has to say by which count.
+# Sources contradict each other on whether mixtures pay at small scale. Look at what they count:
 #
-# (In a training as short as this, the large GPT has hardly begun when its multiplications are spent.)
+# - [nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md), 2026: a layer of experts “improves
+#   per-step validation loss, but is not a net improvement on wall clock time”. Steps and seconds, against a dense network of
+#   equal work. So it is here: a clock sees less of the lead, as it takes time to sort characters by expert.
+# - [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172), “under fixed memory and compute budgets”: mixtures “can be
+#   more memory-efficient than dense models, contradicting conventional wisdom”. Bytes and multiplications. So it is here,
+#   too: the large dense GPT learns more from a step, the one with experts more from a multiplication.
+#
+# Both are right, each on its own count. (In a training as short as this, the large GPT has hardly begun when its
+# multiplications are spent.)
 #
 # ## Who handles what?
 #
@@ -587,7 +593,12 @@ def who_takes(which):
     return message(
         f"{which[0].upper()}{which[1:]}: {most[0]} of the first block, {most[1]} of the second",
         f"{int(groups[which].sum()):,} characters of {len(unseen):,}.",
-    ) + beside(*(usage_bars(part.tolist(), "no one") for part in parts))
+    ) + beside(
+        *(
+            message(f"{block} block") + usage_bars(part.tolist(), "not asked")
+            for block, part in zip(("First", "Second"), parts, strict=True)
+        )
+    )
 
 
 sweep(who_takes, which=("Characters", list(groups)))
