@@ -523,8 +523,8 @@ def cells(other, count):
         estimate(comparison.lead(long, "experts", other, count, part))
         for part in (0.5, 1)
     )
-    interval = f"{late.low:+.2f} to {late.high:+.2f}"
-    return f"{early.mean:+.2f}", f"{late.mean:+.2f}", interval
+    interval = f"{late.low:+z.2f} to {late.high:+z.2f}"
+    return f"{early.mean:+z.2f}", f"{late.mean:+z.2f}", interval
 
 
 table(
@@ -713,14 +713,14 @@ tenth = {
 interval_chart(
     {
         "each character's own tenth": tenth["own"],
-        "one tenth for all, the best on average": tenth["fixed"],
+        "one tenth for all": tenth["fixed"],
         "a random tenth for each": tenth["random"],
     },
     title=f"A tenth of the neurons is enough, if it is the right tenth: "
     f"{tenth['own'].mean():.2f} nats more, not {tenth['random'].mean():.2f}",
-    note="The large dense GPTs, ten seeds. The best on average were found on training text.",
+    note="Large dense GPTs, ten seeds. One for all: the best on average, on training text.",
     controls=[
-        "one tenth for all, the best on average",
+        "one tenth for all",
         "a random tenth for each",
     ],
     unit="nats lost",
