@@ -587,21 +587,26 @@ groups = {name: kind_of == i for i, name in enumerate(CHARACTER_CLASSES)} | {
 }
 
 
+shares = {
+    name: [share(indices[group], E) for indices in chosen]
+    for name, group in groups.items()
+}
+
+
 def who_takes(which):
-    parts = [share(indices[groups[which]], E) for indices in chosen]
-    most = [f"{part.max():.0%} to expert {int(part.argmax())}" for part in parts]
+    first, second = shares[which]
     return message(
-        f"{which[0].upper()}{which[1:]}: {most[0]} of the first block, {most[1]} of the second",
+        f"{which[0].upper()}{which[1:]}: {first.max():.0%} to expert {int(first.argmax())} of the "
+        f"first block, {second.max():.0%} to expert {int(second.argmax())} of the second",
         f"{int(groups[which].sum()):,} characters of {len(unseen):,}.",
     ) + beside(
-        *(
-            message(f"{block} block") + usage_bars(part.tolist(), "not asked")
-            for block, part in zip(("First", "Second"), parts, strict=True)
-        )
+        message("First block") + usage_bars(first.tolist(), "under 1 %"),
+        message("Second block") + usage_bars(second.tolist(), "under 1 %"),
     )
 
 
-sweep(who_takes, which=("Characters", list(groups)))
+sharpest_first = sorted(groups, key=lambda name: -shares[name][0].max())
+sweep(who_takes, which=("Characters", sharpest_first))
 
 # %% [markdown]
 # Is this structure, or do we see faces in clouds? How many bits does the expert's number tell about a character? This is the
