@@ -18,7 +18,7 @@ What :func:`results` returns, with the six ``KINDS`` dense, large, experts, froz
   ``STEPS[kind]``. :func:`curve` and :func:`lead` read them.
 - ``runs[i]["information"]["trained" | "untrained" | "frozen"]``: of the experts' router after and before its training,
   and of the frozen one after it: what :func:`information` returns, a number for each block.
-- ``runs[i]["keep"]``: what :func:`keep` returns of the trained large one: test loss in nats with ``all`` neurons, and
+- ``runs[i]["keep"]``: of the trained large one: test loss in nats with ``all`` neurons, and
   with a tenth of them: each token's ``own``, a ``random`` and a ``fixed`` tenth.
 - ``definition``, ``first steps`` and ``made`` (when, where, and in how many minutes of a processor).
 """
@@ -29,23 +29,22 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from moe_tutorial.layers import GPT, GPTConfig, Routing
 from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import CHARACTERS, Texts, character_class, decode, texts
 from moe_tutorial.study.environment import seeds
-from moe_tutorial.study.language import TEST_WINDOWS, loss_by_domain, train_gpt, unseen_windows
+from moe_tutorial.study.language import losses_of_a_tenth, train_gpt, unseen_windows
 from moe_tutorial.study.systems.cost import multiplications
 from moe_tutorial.study.training import progress
 from moe_tutorial.study.usage import mutual_information
@@ -85,11 +84,8 @@ def with_frozen_routers(_: int) -> GPT:
 def with_dice(seed: int) -> GPT:
     """The same experts, and a router that rolls a die for each token, in training and in the test."""
     generator = torch.Generator().manual_seed(seed)
-
-    def roll(x: Tensor) -> Routing:
-        return always(torch.randint(EXPERTS.n_experts, (len(x),), generator=generator), x)
-
-    return GPT(replace(EXPERTS, router=roll))
+    roll = partial(torch.randint, EXPERTS.n_experts, generator=generator)
+    return GPT(replace(EXPERTS, router=lambda x: always(roll((len(x),)), x)))
 
 
 def with_table(seed: int) -> GPT:
@@ -99,13 +95,9 @@ def with_table(seed: int) -> GPT:
     """
     generator = torch.Generator().manual_seed(seed)
     table = torch.randperm(EXPERTS.vocab_size, generator=generator) % EXPERTS.n_experts
-    reading: list[Tensor] = []
-    model = GPT(replace(EXPERTS, router=lambda x: always(table[reading[-1].flatten()], x)))
-
-    def leave_characters(_: GPT, arguments: tuple) -> None:
-        reading[:] = arguments[:1]  # a router sees vectors, and this one has to know the characters
-
-    model.register_forward_pre_hook(leave_characters)
+    reading: deque[Tensor] = deque(maxlen=1)  # a router sees vectors, and this one has to know the characters
+    model = GPT(replace(EXPERTS, router=lambda x: always(table[reading[0].flatten()], x)))
+    model.register_forward_pre_hook(lambda _, arguments: reading.append(arguments[0]))
     return model
 
 
@@ -115,7 +107,7 @@ def always(experts: Tensor, x: Tensor) -> Routing:
     return Routing(even.log(), even, experts[:, None], x.new_ones(len(x), 1))
 
 
-KINDS: dict[str, Callable[[int], GPT]] = {  # from the seed; parameters are drawn by torch's own generator
+KINDS = {  # from the seed; parameters are drawn by torch's own generator
     "dense": lambda _: GPT(DENSE),
     "large": lambda _: GPT(LARGE),
     "experts": lambda _: GPT(EXPERTS),
@@ -128,13 +120,13 @@ KINDS: dict[str, Callable[[int], GPT]] = {  # from the seed; parameters are draw
 def sizes(model: GPT) -> dict[str, int]:
     """Parameters, those that a character meets, and its multiplications, forwards."""
     tokens = torch.zeros(1, EXPERTS.context, dtype=torch.long)
-    experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
-    total = sum(p.numel() for p in model.parameters())
+    numbers = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    total, experts = (sum(n for name, n in numbers.items() if part in name) for part in ("", ".experts."))
     active = total - experts + experts // EXPERTS.n_experts
     return {"parameters": total, "active": active, "multiplications": multiplications(model, tokens) // tokens.numel()}
 
 
-def one_seed(seed: int, data: Texts, steps: dict[str, int], every: int) -> dict:
+def one_seed(seed: int, data: Texts, steps: dict[str, int] = STEPS, every: int = EVERY) -> dict:
     """Train the six in turn, ``every`` steps each, so that their times are those of one machine at one time.
 
     Returns an entry of ``runs``, as the module describes it.
@@ -152,7 +144,7 @@ def one_seed(seed: int, data: Texts, steps: dict[str, int], every: int) -> dict:
                 for column, number in zip(curves[kind], (snapshot.seconds, *snapshot.loss.tolist()), strict=True):
                     curves[kind][column].append(number)
     told |= {"trained": information(models["experts"], data), "frozen": information(models["frozen"], data)}
-    return {"seed": seed, "curves": curves, "information": told, "keep": keep(models["large"], data)}
+    return {"seed": seed, "curves": curves, "information": told, "keep": losses_of_a_tenth(models["large"], data)}
 
 
 @torch.no_grad()
@@ -165,8 +157,7 @@ def information(model: GPT, data: Texts) -> dict[str, list[float]]:
         records = model(tokens)[2]
     character, domain = tokens.flatten(), domains[:, None].expand_as(tokens).flatten()
     kind = character_class(character)
-    generator = torch.Generator().manual_seed(0)
-    shuffle = torch.randperm(len(domain), generator=generator)
+    shuffle = torch.randperm(len(domain), generator=torch.Generator().manual_seed(0))
     # Shuffled among equal characters: sorted by character, both ways, once by place and once by lot.
     within = torch.empty_like(domain)
     within[character.argsort(stable=True)] = domain[shuffle][character[shuffle].argsort(stable=True)]
@@ -186,41 +177,6 @@ def information(model: GPT, data: Texts) -> dict[str, list[float]]:
         "domain beyond the character, shuffled": bits(within, character),
         "most": [mutual_information(domain, domain), mutual_information(kind, kind)],
         "weight": [float(record.weights.mean()) for record in records],
-    }
-
-
-@torch.no_grad()
-def keep(model: GPT, data: Texts) -> dict[str, float]:
-    """Test loss of a dense GPT with all neurons, and where a tenth of each block's neurons is kept, the others silent.
-
-    A token's own tenth are the neurons that write most for it: by their activation, and the length of the column that
-    they write. The fixed tenth writes most for the training text, on average; the random one is drawn for each token.
-    """
-    generator, usual = torch.Generator().manual_seed(0), {}
-    every, tenth = model.config.d_hidden, model.config.d_hidden // 10
-    layers = [block.feed_forward[-1] for block in model.blocks]
-
-    def loss(data: Texts, n: int, score: Callable[[nn.Module, Tensor], Tensor]) -> float:
-        def silence(layer: nn.Module, neurons: tuple[Tensor]) -> Tensor:
-            best = score(layer, neurons[0].abs() * layer.weight.norm(dim=0)).topk(n).indices
-            return neurons[0] * torch.zeros_like(neurons[0]).scatter(-1, best, 1)
-
-        hooks = [layer.register_forward_pre_hook(silence) for layer in layers]
-        found = float(loss_by_domain(model, data).mean())
-        for hook in hooks:
-            hook.remove()
-        return found
-
-    def own(layer: nn.Module, strength: Tensor) -> Tensor:
-        usual.setdefault(layer, strength.mean((0, 1)))
-        return strength
-
-    loss(data._replace(test=data.train), every, own)  # which fills usual
-    return {
-        "all": loss(data, every, own),
-        "own": loss(data, tenth, own),
-        "random": loss(data, tenth, lambda _, strength: torch.rand(strength.shape, generator=generator)),
-        "fixed": loss(data, tenth, lambda layer, strength: usual[layer].expand_as(strength)),
     }
 
 
@@ -255,7 +211,6 @@ def definition() -> dict:
         "steps": STEPS,
         "steps from test to test": EVERY,
         "characters a domain": N_CHARACTERS,
-        "test windows a domain": TEST_WINDOWS,
         "training": TRAINING,
         "experts": asdict(EXPERTS),
         "dense": asdict(DENSE),
@@ -272,22 +227,9 @@ def first_steps() -> dict:
     alphabets = 5 * torch.arange(3)[:, None]
     train, test = ((part[data.names.index("arithmetic")] + alphabets) % len(CHARACTERS) for part in data[1:])
     found = one_seed(0, Texts(data.names, train, test), steps=dict.fromkeys(KINDS, 20), every=10)
-    for curve in found["curves"].values():
-        del curve["seconds"]
+    for columns in found["curves"].values():
+        del columns["seconds"]
     return found
-
-
-def difference(here: Any, there: Any, within: float = 0.0) -> str | None:
-    """The first place where two values of JSON part, in words; None where they agree, numbers to ``within``."""
-    if isinstance(here, dict) and isinstance(there, dict) and here.keys() == there.keys():
-        pairs = [(name, here[name], there[name]) for name in here]
-    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
-        pairs = [(number, *pair) for number, pair in enumerate(zip(here, there, strict=True))]
-    else:
-        numbers = all(isinstance(value, float) for value in (here, there))
-        same = abs(here - there) <= within if numbers else here == there
-        return None if same else f": {here} here, {there} there"
-    return next((f", {name}{found}" for name, *pair in pairs if (found := difference(*pair, within))), None)
 
 
 def file(first: int) -> Path:
@@ -307,9 +249,13 @@ def results(first: int | None = None) -> dict | None:
     if first and not path.exists():
         return None
     found, ours = (json.loads(path.read_text(encoding="utf-8")) for path in (path, COMMITTED))
-    parts = difference(plain(definition()), found["definition"])
-    if parts := parts or difference(ours["first steps"], found["first steps"], WITHIN):
-        raise OtherExperiment(f"{path} is of another experiment{parts}. Make it again: {command(first)}")
+    parts = [name for name, value in definition().items() if found["definition"].get(name) != value]
+    try:
+        torch.testing.assert_close(found["first steps"], ours["first steps"], atol=WITHIN, rtol=0)
+    except AssertionError as error:
+        parts.append(f"first steps: {error}")
+    if parts:
+        raise OtherExperiment(f"{path} differs in {', '.join(parts)}. Make it again: {command(first)}")
     return found
 
 
@@ -318,68 +264,37 @@ def command(first: int) -> str:
     return f"MOE_SEED={first // 1000} make comparison" if first else "make comparison"
 
 
-def plain(value: Any, digits: int | None = None) -> Any:
-    """A value as it comes back from JSON, its numbers rounded to so many digits after the point."""
-    return json.loads(json.dumps(value), parse_float=lambda text: round(float(text), digits) if digits else float(text))
-
-
 def fingerprints(data: Texts) -> dict[str, str]:
     """Of each domain's text; but for the sums they are another Python's in another Python."""
-    both = torch.cat([data.train, data.test], dim=1)
-    digests = (hashlib.sha256(decode(stream).encode()).hexdigest() for stream in both)
-    return {name: digest[:12] for name, digest in zip(data.names, digests, strict=True)}
+    streams = zip(data.names, torch.cat([data.train, data.test], dim=1), strict=True)
+    return {name: hashlib.sha256(decode(stream).encode()).hexdigest()[:12] for name, stream in streams}
 
 
-def entropies(data: Texts) -> dict[str, float]:
-    """Of each domain's characters, each given the one before it, in nats: much the same in every Python."""
-
-    def entropy(numbers: Tensor) -> Tensor:
-        return torch.special.entr(numbers.bincount() / len(numbers)).sum()
-
-    streams = dict(zip(data.names, data.train, strict=True))
-    pairs = {name: stream[:-1] * len(CHARACTERS) + stream[1:] for name, stream in streams.items()}
-    return {name: float(entropy(pairs[name]) - entropy(stream[:-1])) for name, stream in streams.items()}
-
-
-def build() -> Path:
+def build() -> None:
     """Run the comparison for this MOE_SEED, on all cores, and write its file; five to ten minutes on two."""
-    start = time.perf_counter()
-    wanted = seeds(N_SEEDS)
-    data = texts(N_CHARACTERS)
-    # Memory stays with the process: handing it back at each step costs a large network half of its time.
-    os.environ |= {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
-    workers = min(N_SEEDS, os.cpu_count() or 1)
-    print(f"The long comparison of lesson 08: {N_SEEDS} seeds, {workers} at a time. It takes minutes.", flush=True)
-    one_thread = {"initializer": torch.set_num_threads, "initargs": (1,)}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), **one_thread) as pool:
+    wanted, data = seeds(N_SEEDS), texts(N_CHARACTERS)
+    # Memory stays with a process: to hand it back in each step takes up to a quarter of a large network's time.
+    memory = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), "1000000000")
+    os.environ |= {"OMP_NUM_THREADS": "1", **memory}
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         beginning = pool.submit(first_steps)
-        each = partial(one_seed, data=data, steps=STEPS, every=EVERY)
-        runs = list(progress(pool.map(each, wanted), N_SEEDS, "seeds"))
-    trained = sum(curve["seconds"][-1] for run in runs for curve in run["curves"].values())
+        runs = list(progress(pool.map(partial(one_seed, data=data), wanted), N_SEEDS, "seeds"))
+    minutes = sum(columns["seconds"][-1] for run in runs for columns in run["curves"].values()) / 60
     made = {
         "command": command(wanted[0]),
         "date": time.strftime("%Y-%m-%d"),
-        "processor minutes": round(trained / 60, 1),
-        "workers": workers,
+        "processor minutes": round(minutes, 1),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "texts": fingerprints(data),
-        "entropies": plain(entropies(data), digits=4),
     }
-    numbers = {
-        "kinds": {kind: sizes(make(0)) for kind, make in KINDS.items()},
-        "first steps": plain(beginning.result(), digits=4),
-        "runs": plain(runs, digits=4),
-    }
-    text = json.dumps({"definition": definition(), "made": made, **numbers}, indent=1)
-    text = re.sub(r"\[[^][{}]*\]", lambda found: json.dumps(json.loads(found[0])), text)  # a list of numbers is a line
+    kinds = {kind: sizes(build(0)) for kind, build in KINDS.items()}
+    found = {"definition": definition(), "made": made, "kinds": kinds, "first steps": beginning.result(), "runs": runs}
+    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 4))
+    text = re.sub(r"\[[^][{}]*\]", lambda found: json.dumps(json.loads(found[0])), json.dumps(rounded, indent=1))
     path = file(wanted[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)  # whole or not at all
-    print(f"✓ the long comparison took {(time.perf_counter() - start) / 60:.1f} minutes: {path}")
-    return path
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
