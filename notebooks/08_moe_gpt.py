@@ -417,8 +417,8 @@ claim(
 )
 
 # %% [markdown]
-# More parameters alone do not help: the same experts, chosen by dice, are far behind. And where the router is frozen, the lead
-# is gone. So it takes a router that learns? The table has learned nothing either:
+# More parameters alone do not help: the same experts, chosen by dice, are far behind. And where the router is frozen, little
+# or nothing is left of the lead. So it takes a router that learns? The table has learned nothing either:
 
 # %% tags=["measure", "08.steps"]
 # Claim 08.2.
@@ -566,7 +566,7 @@ claim(
 #   equal work. So it is here: a clock sees less of the lead, as it takes time to sort characters by expert.
 # - [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172), “under fixed memory and compute budgets”: mixtures “can be
 #   more memory-efficient than dense models, contradicting conventional wisdom”. Bytes and multiplications. So it is here,
-#   too: the large dense GPT learns more from a step, the one with experts more from a multiplication.
+#   too: by steps the experts have no lead over the large dense GPT, by multiplications a wide one.
 #
 # Both are right, each on its own count. (In a training as short as this, the large GPT has hardly begun when its
 # multiplications are spent.)
@@ -907,9 +907,9 @@ claim(
 #
 # - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each block's router has a penalty of its own.
 # - Routing by token does not look ahead. Expert choice does.
-# - Experts help if each meets the same kind of character again. A table grants it, a router learns it, a frozen router and dice
-#   do not.
-# - At equal work, experts win by steps, and hardly by seconds. At equal bytes, they win by multiplications, and lose by steps.
+# - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead, with a frozen one hardly,
+#   and with a table, which learns nothing, most.
+# - At equal work, experts win by steps and not by seconds. At equal bytes, they win by multiplications and not by steps.
 # - The expert's number tells about the kind of character and about the text, beyond chance and beyond an untrained model.
 # - A tenth of the neurons is enough for a character, if it is its own tenth.
 #
