@@ -142,7 +142,7 @@ def test_results_of_another_definition_are_not_read(folder, monkeypatch):
     ("owner", "name", "other", "noticed"),
     [
         (Router.__init__, "__defaults__", ("topk_softmax", *Router.__init__.__defaults__[1:]), r"curves.*experts"),
-        (torch.optim, "AdamW", torch.optim.Adam, r"information.*trained"),
+        (torch.optim, "AdamW", torch.optim.Adam, r"information.*frozen"),
         (comparison.KINDS, "table", lambda seed: comparison.with_table(seed + 1), r"curves.*table"),
         (comparison.KINDS, "frozen", comparison.KINDS["experts"], r"curves.*frozen"),
         (comparison.KINDS, "large", comparison.KINDS["dense"], r"curves.*large"),
