@@ -11,52 +11,52 @@
 # %% [markdown]
 # # A GPT with experts
 #
-# 45 minutes. You leave able to swap a GPT's feed-forward for experts, train it to predict the next character, and read
-# who handles what.
+# 45 minutes. You leave able to swap a GPT's feed-forward for experts, train it to predict the next character, and test
+# whether it looks ahead; to say by which count experts win; and to read who handles what.
 #
 # Until now a mixture was a layer that classified digits. In practice it sits in a language model: each block of a GPT
 # has a feed-forward network, and a mixture takes its place. Nothing else changes.
 
 # %% tags=["setup"]
-import copy
-import textwrap
+# Setup: what this lesson uses.
+import math
+from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
+from matplotlib.colors import LinearSegmentedColormap
 
-from moe_tutorial.course import guess, quiz, reveal
-from moe_tutorial.layers import (
-    GPT,
-    ExpertChoiceRouter,
-    GPTConfig,
-    MixtureOfExperts,
-    switch_loss,
-)
+from moe_tutorial.course import check, guess, quiz, reveal
+from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig, switch_loss
 from moe_tutorial.show import (
     Line,
+    beside,
     draw_curves,
+    interval_chart,
     is_narrow,
     live_gpt,
+    look,
+    message,
     picture,
+    sweep,
     table,
-    token_path,
+    usage_bars,
 )
 from moe_tutorial.study import (
     CHARACTER_CLASSES,
     CHARACTERS,
     above,
+    below,
     character_class,
     claim,
     decode,
     encode,
+    estimate,
     loss_by_domain,
-    multiplications,
-    parameters,
     progress,
     route_text,
     seeds,
+    share,
     texts,
     train_gpt,
     windows,
@@ -67,11 +67,12 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 E, STEPS, seed = 8, 600, seeds(1)[0]
 
 # %% [markdown]
-# Here is one. It reads character by character, guesses the next, and each block asks one of its eight experts for each
-# character. In JupyterLab it learns on your machine, while the next cell runs. Then type into it, and switch off an expert.
+# Here is one. It reads character by character and guesses the next, and each of its two blocks asks one of eight experts for
+# each character. In JupyterLab it learns on your machine, while the next cell runs. Then type into it, and switch off an
+# expert.
 
 # %% tags=["measure"]
-# Train a GPT with experts, in half a minute or a little more.
+# Train a GPT with experts, in a quarter of a minute or a little more.
 data = texts()  # a text of your own joins in: texts(own={"mine": "my_text.txt"})
 moe_config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=E)
 
@@ -81,192 +82,255 @@ def trained(name, config):
     torch.manual_seed(seed)
     model = GPT(config)
     run = train_gpt(model, data, seed=seed, steps=STEPS, every=50)
-    return model, list(progress(run, STEPS // 50 + 1, name))
+    *_, last = progress(run, STEPS // 50 + 1, name)
+    return model, last.loss
 
 
-models, history = {}, {}
-models["experts"], history["experts"] = trained("experts", moe_config)
+gpt, gpt_loss = trained("experts", moe_config)
 
 # %% tags=["draw", "nbval-ignore-output"]
+# The GPT, to type into.
 live_gpt(
-    models["experts"],
+    gpt,
     "The 12 monkeys ate 7*8=56 bananas, def f(x):",
     title="A GPT with experts, trained for this lesson",
 )
 
 # %% [markdown]
-# The letter x of *mixture*, on its way through the first of the two blocks:
+# Experts can only divide what is divisible. So it has learned from three kinds of text: **prose** from Python's own manual,
+# **code** from its standard library, and **arithmetic** that we generate. All of it is on your machine already. A token is
+# one character; there are 96.
+
+# %% tags=["measure", "nbval-ignore-output"]
+# A line of each kind.
+for name, stream in zip(data.names, data.test, strict=True):
+    print(f"{name:11}", repr(decode(stream[300:360])))
+
+# %% [markdown]
+# ## Who looks at whom
+#
+# A block has two halves. The first is **attention**, in which each position gathers from those before it. A position asks a
+# *query*; each position up to it, itself too, holds out a *key* and a *value*. The softmax of the query's products with the
+# keys says how much of each value it takes. Four such *heads* work side by side.
+#
+# Here is one head of the GPT above. Each row is a character that reads; the darker a square, the more it takes from the
+# character above.
 
 # %% tags=["draw", "nbval-ignore-output"]
-word, place = "mixture", 2
+# Drawn: the attention weights of one head in the first block.
+line = "for i in range(12):"
+first = gpt.blocks[0]
+later = torch.ones(len(line), len(line)).triu(1).bool()
 with torch.no_grad():
-    routings = models["experts"](encode(word)[None])[-1]  # one for each block
-token_path(routings[0], place, name=f"the letter {word[place]}, in the first block,")
-
-# %% [markdown]
-# ## Three kinds of text
-#
-# Experts can only divide what is divisible. So we mix three kinds of text, and keep the label of each: **prose** from
-# Python's own manual, **code** from its standard library, and **arithmetic** that we generate. All of it is on your
-# machine already. A token is one character; there are 96.
-
-# %%
-print("domains:", ", ".join(data.names))
-print("characters to train on, for each:", data.train.shape[1])
-assert decode(encode("7*8=56\n")) == "7*8=56\n"
-
-# %% [markdown]
-# ### Further: a sample of each
+    x = first.attention_norm(gpt.token(encode(line)) + gpt.position.weight[: len(line)])
+    q, k, _ = first.attention.query_key_value(x).unflatten(-1, (3, 4, -1)).unbind(1)
+    products = torch.einsum("qhd,khd->hqk", q, k) / q.shape[-1] ** 0.5
+    reads = products.masked_fill(later, -torch.inf).softmax(-1)
+from_before = reads.diagonal(-1, 1, 2).mean(1)  # of each head
+head = int(from_before.argmax())
 
 
-# %% tags=["nbval-ignore-output"]
-def show(name, text):
-    lines = [textwrap.fill(line, 72) for line in text.split("\n")]
-    print(f"--- {name}", *lines, "", sep="\n")
+def triangle(figure, theme):
+    axes = figure.add_subplot()
+    colors = [look.color(name, theme) for name in ("sunken", "text")]
+    ink = LinearSegmentedColormap.from_list("ink", colors)
+    axes.imshow(reads[head].masked_fill(later, torch.nan), cmap=ink, vmin=0, vmax=1)
+    marks = line.replace(" ", "·")
+    axes.set_xticks(range(len(line)), marks)
+    axes.set_yticks(range(len(line)), marks)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
 
 
-for name, stream in zip(data.names, data.test, strict=True):
-    show(name, decode(stream[:120]))
-
-# %% [markdown]
-# ## The swap
-#
-# A block of a GPT has two halves. **Attention** lets each position gather from those before it. The **feed-forward** then
-# works on each position alone: it takes a vector and returns a vector. That is exactly what a mixture does, so the swap
-# is one line.
-
-
-# %%
-class MyBlock(nn.Module):
-    """A GPT's block around whatever feed-forward it is given."""
-
-    def __init__(self, width, heads, feed_forward):
-        super().__init__()
-        self.heads = heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.feed_forward_norm = nn.LayerNorm(width)
-        self.feed_forward = feed_forward
-
-    def forward(self, x):
-        q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for part in self.query_key_value(self.attention_norm(x)).chunk(3, -1)
-        )
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(y.transpose(1, 2).flatten(2))
-        y, routing = self.feed_forward(self.feed_forward_norm(x))
-        return x + y, routing
-
-
-torch.manual_seed(seeds(1)[0])
-mine = MyBlock(64, 4, MixtureOfExperts(64, 128, E, 1, activation="gelu"))
-
-# %% [markdown]
-# ### Further: it is the package's block
-#
-# The package's GPT is made of such blocks, and its config's `feed_forward` makes the swap. Give its first block the
-# parameters of ours, and the numbers have to agree.
-
-# %% tags=["measure"]
-block = GPT(moe_config).blocks[0]
-names = [name.removeprefix("attention.") for name in block.state_dict()]
-own = mine.state_dict()
-block.load_state_dict(
-    dict(zip(block.state_dict(), (own[name] for name in names), strict=True))
+picture(
+    triangle,
+    title=f"{from_before[head]:.0%} comes from the character before, and nothing from a later one",
+    note=(
+        f"Head {head + 1} of the first block, of four the one that reads most from the "
+        "character before; · is a space. A row adds up to 1."
+    ),
+    alt="A triangle of squares, a row for each character. In most rows the square left of the "
+    f"diagonal is the darkest, with {from_before[head]:.0%} on average.",
+    height=380,
 )
 
-x = torch.randn(2, 10, 64)
-(y, routing), (other_y, other_routing) = mine(x), block(x)
-assert torch.allclose(y, other_y, atol=1e-6)
-assert torch.equal(routing.indices, other_routing.indices)
-
 # %% [markdown]
-# ## A fair opponent
+# Above the diagonal nothing is drawn: what comes later is hidden. For what came before, keys and values stay as they are, so
+# that a model that writes keeps them, in a **key-value cache**.
 #
-# The mixture asks one expert of 128 neurons for each character. Its router computes eight logits, each from 64 numbers;
-# that costs as much as four more neurons. So the dense opponent gets 132.
-
-# %% tags=["measure"]
-dense_config = GPTConfig(len(CHARACTERS), d_hidden=132)
-characters = torch.zeros(1, 64, dtype=torch.long)
-for name, config in {"dense": dense_config, "experts": moe_config}.items():
-    model = GPT(config)
-    print(
-        f"{name:8}{parameters(model):8,} parameters,"
-        f"{multiplications(model, characters) // 64:8,} multiplications a character"
-    )
-
-# %% [markdown]
-# Equal work, and nearly four times the parameters.
+# ## The swap
 #
-# ## Further: no peeking
+# The second half of a block is the **feed-forward**. It works on each position alone: a vector goes in, and a vector comes
+# out. That is exactly what a mixture does, so it can take the feed-forward's place.
 #
-# A model that predicts the next character must not see it. Attention hides what comes later. Routing could give it away:
-# so we change the last ten characters, and look whether anything before them notices, scores or choice of experts.
-
-
-# %% tags=["measure"]
-def notices(model):
-    """Do scores or routing of the first 54 characters depend on the last 10?"""
-    before = data.test[:1, :64]
-    after = torch.cat([before[:, :54], data.test[1:2, :10]], dim=1)
-    (one, _, records), (other, _, others) = model(before), model(after)
-    scores = not torch.allclose(one[:, :54], other[:, :54], atol=1e-5)
-    choice = any(
-        not torch.allclose(r.weights[:54], o.weights[:54], atol=1e-5)
-        for r, o in zip(records, others, strict=True)
-    )
-    return scores, choice
-
-
-torch.manual_seed(seeds(1)[0])
-honest, peeking = GPT(moe_config), GPT(moe_config)
-for block in peeking.blocks:
-    block.feed_forward.router = ExpertChoiceRouter(64, E, 1)
-print("each token chooses, scores and routing notice: ", *notices(honest))
-print("each expert chooses, scores and routing notice:", *notices(peeking))
-
-# %% [markdown]
-# Expert choice (lesson 07) balances perfectly, but an expert that picks the best of *all* tokens has read the future.
+# Two things belong to each half. A *norm* in front brings the vectors to a common scale. And what the half says is *added* to
+# `x`. This is the **residual**: a half changes what is there, it does not replace it.
 #
-# ## Train
-#
-# The readable loop: draw pieces of text, ask for the loss, add a little of each block's Switch loss, step. The records
-# that a call returns are of this call. Nothing is stored in the model, so nothing can go stale.
+# **Your turn.** The first half stands there. Write the second, with the mixture, in two lines. `moe(...)` returns what the
+# experts say, and a `Routing`.
+
+
+# %% tags=["exercise"]
+def block(x, norms, attend, moe):
+    """x (B, T, d) -> x after both halves of the block, (B, T, d), and the mixture's routing."""
+    x = x + attend(norms[0](x))
+    ### BEGIN SOLUTION
+    y, routing = moe(norms[1](x))
+    return x + y, routing
+    ### END SOLUTION
 
 
 # %%
-def my_train(model, steps, seed):
-    """Train on random pieces of 64 characters."""
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(steps):
-        tokens, targets, _ = windows(data.train, 16, 64, generator)
-        _, loss, records = model(tokens, targets)
-        for routing in records:
-            loss = loss + 0.01 * switch_loss(routing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return loss_by_domain(model, data)
-
-
-# %% tags=["measure"]
-torch.manual_seed(seed)
-one = GPT(moe_config)
-other = copy.deepcopy(one)
-by_hand = my_train(one, 10, seed)
-*_, last = train_gpt(other, data, seed=seed, steps=10, every=10)
-assert torch.allclose(by_hand, last.loss, atol=1e-3)  # the package's loop is the same
+block = check("08.block", block)
 
 # %% [markdown]
-# The GPT at the top of this page learned so, for 600 steps. Now the dense one, on the same pieces of text. In JupyterLab a
-# bar shows how far it is.
+# That is all there is to it. Here the GPT from above is read with your block, and writes what it finds likeliest, one
+# character after the other.
+
+
+# %%
+@torch.no_grad()
+def scores(text):
+    """The scores of the next character, from the trained parts, joined by your block."""
+    x = gpt.token(encode(text)) + gpt.position.weight[: len(text)]
+    x = x[None]
+    for part in gpt.blocks:
+        norms = part.attention_norm, part.feed_forward_norm
+        attend = partial(part.attention, cache=None, number=0)
+        x, _ = block(x, norms, attend, part.feed_forward)
+    return gpt.head(gpt.norm(x))[0, -1]
+
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: it goes on with four beginnings.
+for text in ("The value of ", "def get_", "12*11=", "if not "):
+    for _ in range(40):
+        text += decode(scores(text).argmax()[None])
+    print(repr(text))
+
+# %% [markdown]
+# It knows what prose, code and sums look like. Does it know what they mean? Check its sums.
 #
-# The loss is in **nats**: with a loss of $L$, the right character got a probability of $e^{-L}$, in the geometric mean. One
-# nat is 1.44 bits.
+# ## What it learns from
+#
+# A text is question and answer at once: at each character, the answer is the one that comes next. The loss is the mean
+# cross-entropy, in **nats**. At a loss of $L$, the right character got a probability of $e^{-L}$, in the geometric mean.
+#
+# The penalty of lesson 07 is added. Each block has a router of its own, so each has a Switch loss of its own, and a
+# coefficient `c` multiplies their sum.
+#
+# **Your turn.** Two lines. `model(inputs, targets)` returns three things: the scores, the mean cross-entropy, and a list with
+# the `Routing` of each block.
+
+
+# %% tags=["exercise"]
+def lm_loss(model, tokens, c):
+    """tokens (B, T + 1) -> mean cross-entropy of the next token, plus c times the Switch losses."""
+    ### BEGIN SOLUTION
+    _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
+    return loss + c * sum(switch_loss(routing) for routing in records)
+    ### END SOLUTION
+
+
+# %%
+lm_loss = check("08.lm_loss", lm_loss)
+
+# %% [markdown]
+# Your loss at work, on a new GPT: pieces of 65 characters, of which it reads 64 and predicts 64.
+
+# %% tags=["nbval-ignore-output"]
+torch.manual_seed(seed)
+yours = GPT(moe_config)
+optimizer = torch.optim.AdamW(yours.parameters(), lr=3e-3)
+pieces = torch.Generator().manual_seed(seed)
+for step in range(101):
+    inputs, targets, _ = windows(data.train, 16, 64, pieces)
+    loss = lm_loss(yours, torch.cat([inputs, targets[:, -1:]], dim=1), c=0.01)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if step % 25 == 0:
+        print(f"step {step:3}: {loss.item():.2f} nats")
+print(f"and the GPT at the top, on test text, after {STEPS}: {gpt_loss.mean():.2f}")
+
+# %% [markdown]
+# ## Does it look ahead?
+#
+# What a model is to predict, it must not see. Attention hides what comes later. But routing could give it away.
+#
+# **Your turn.** A test that finds out, in two lines. Make a second text: the first `t` characters are the same, each of the
+# others is another one. If the scores of the first `t` change, the model has looked ahead.
+#
+# The next number, modulo `n`, is another character. And `torch.allclose` with `atol=1e-5` lets rounding pass.
+
+
+# %% tags=["exercise"]
+def peeks(model, tokens, t):
+    """tokens (1, T) -> True if the scores at the first t places depend on later characters."""
+    n = model.config.vocab_size
+    ### BEGIN SOLUTION
+    new = torch.cat([tokens[:, :t], (tokens[:, t:] + 1) % n], dim=1)
+    return not torch.allclose(model(new)[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
+    ### END SOLUTION
+
+
+# %%
+peeks = check("08.peeks", peeks)
+
+# %% [markdown]
+# Your test asks two GPTs, at every place of a text. The second has the routers of lesson 07 in which each expert chooses its
+# tokens.
+
+# %% tags=["measure"]
+# Measured: how often two GPTs look ahead.
+torch.manual_seed(seed)
+choosing = GPT(moe_config)
+for part in choosing.blocks:
+    part.feed_forward.router = ExpertChoiceRouter(64, E, 1)
+text = data.test[:1, :64]
+for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
+    with torch.no_grad():
+        places = sum(peeks(model, text, t) for t in range(1, 64))
+    print(f"{name:14} looks ahead at {places:2} of 63 places")
+
+# %% [markdown]
+# An expert that picks the best of *all* characters has read the future. So expert choice, with its perfect balance, is not for
+# a model that writes.
+#
+# ## Who learned?
+#
+# The mixture asks one expert of 128 neurons for each character. Its router computes eight logits, each from 64 numbers, which
+# costs as much as four more neurons. So a **fair opponent** has one feed-forward of 132 neurons. A second opponent, **large**,
+# is dense too, and has as many parameters as the mixture in all.
+
+# %% tags=["setup"]
+# Setup: ten seeds of six GPTs, trained once for this lesson.
+long = comparison.results()
+if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
+    print(
+        "Results of these seeds are missing:", comparison.command(seed), "makes them."
+    )
+    print("What follows shows the course's own seeds, and judges no claim by them.")
+    long = comparison.results(first=0)
+
+    def claim(*_, **__):
+        """Results of other seeds judge nothing."""
+
+
+ahead = {  # nats, one number a seed
+    kind: comparison.lead(long, kind, "dense", "steps")
+    for kind in ("large", "experts", "frozen", "table", "dice")
+}
+
+# %% tags=["measure"]
+# Measured: what the three cost.
+for kind in ("dense", "large", "experts"):
+    cost = long["kinds"][kind]
+    print(
+        f"{kind:8}{cost['parameters']:8,} parameters,"
+        f"{cost['multiplications']:8,} multiplications a character"
+    )
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -282,22 +346,20 @@ guess(
     ],
 )
 
-# %% [markdown]
-# And which after the same *time*? Keep that answer to yourself: the time is your machine's affair.
-
 # %% tags=["measure", "08.steps"]
-models["dense"], history["dense"] = trained("dense", dense_config)
+# Train the dense GPT, on the same pieces of text.
+dense, dense_loss = trained("dense", comparison.DENSE)
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "08.steps"]
-ends = {name: history[name][-1].loss for name in ("dense", "experts")}
-lead = float(ends["dense"].mean() - ends["experts"].mean())
+# %% tags=["draw", "nbval-ignore-output", "08.steps"]
+# A table of the two test losses.
+lead = float(dense_loss.mean() - gpt_loss.mean())
 table(
     ["test loss, nats a character", *data.names, "mean"],
     {
         "nothing learned": [f"{np.log(len(CHARACTERS)):.2f}"] * 4,
         **{
-            name: [f"{loss:.2f}" for loss in [*end, end.mean()]]
-            for name, end in ends.items()
+            name: [f"{loss:.2f}" for loss in [*losses, losses.mean()]]
+            for name, losses in {"dense": dense_loss, "experts": gpt_loss}.items()
         },
     },
     title=f"After {STEPS} steps the "
@@ -306,462 +368,513 @@ table(
 )
 
 # %% [markdown]
-# ## The long comparison
+# One run proves nothing. So a program trained ten seeds of these, and of four more. *Large* is the second opponent. The other
+# three have the same experts, and differ in who chooses them:
 #
-# One run proves nothing. So a program trains ten seeds of four models on the same text, with a test every hundred steps,
-# and takes the processor's time beside it:
+# - **frozen**: a router that stays as it was drawn, while all else learns;
+# - **table**: a table, drawn once, says who takes an `a`, who a `b`, who a `c`;
+# - **dice**: a die, thrown anew for each character.
 #
-# - **dense**: our opponent;
-# - **experts**: chosen by a router that learns;
-# - **table**: the same experts, but a fixed table says which one takes an `a`, a `b`, a `c`. It is drawn once and learns
-#   nothing;
-# - **dice**: the same experts, and a die for each character. This is the control.
-#
-# It takes some minutes, so its results come with the course: those of one machine, on the manual and the library of its
-# Python. In a terminal, `make comparison` makes them again, of yours.
+# (A router's choice counts with its probability. The table and the dice have none, so theirs counts with 1.)
 
-# %% tags=["measure", "08.steps"]
-long = comparison.results()
-if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
-    print(
-        "Results of these seeds are missing:", comparison.command(seed), "makes them."
-    )
-    print("What follows shows the course's own seeds, so that these claims are")
-    print("not judged: 08.1, 08.2, 08.3, 08.4, 08.5, 08.6, 08.7.")
-    long = comparison.results(first=0)
-
-    def claim(*_, **__):
-        """Results of other seeds judge nothing."""
-
-
-print(f"seeds {long['runs'][0]['seed']} to {long['runs'][-1]['seed']},", end=" ")
-print(f"{comparison.STEPS} steps; dense goes on to {comparison.DENSE_STEPS}.")
-
-
-# %% tags=["measure", "08.steps"]
-def curves(kind, column):
-    """(seeds, tests) of a domain's loss, or of "seconds"."""
-    return np.array([run["curves"][kind][column] for run in long["runs"]])
-
-
-KINDS = ["dense", "experts", "table", "dice"]
-loss = {  # seeds, tests, domains
-    kind: np.stack([curves(kind, name) for name in data.names], -1) for kind in KINDS
-}
-mean = {kind: by_domain.mean(-1) for kind, by_domain in loss.items()}
-seconds = {kind: curves(kind, "seconds") for kind in KINDS}
-end = comparison.STEPS // comparison.EVERY
-
-# %% [markdown]
-# **Equal steps.** All have read the same text, and all do the same work per character (the table and the dice save the
-# router's).
-
-# %% tags=["measure", "08.steps"]
-ahead = mean["dense"][:, end] - mean["experts"][:, end]
+# %% tags=["draw", "nbval-ignore-output", "08.steps"]
+# Drawn: how far each is ahead of the dense GPT, ten seeds.
+order = sorted(ahead, key=lambda kind: -ahead[kind].mean())
+interval_chart(
+    {kind: ahead[kind] for kind in order},
+    title="After equally many steps, ahead of the dense GPT: "
+    + ", ".join(kind for kind in order if estimate(ahead[kind]).low > 0),
+    note=(
+        "Lead in test loss over ten seeds. Ticks: seeds. Points: means with 95 % intervals. "
+        f"After {comparison.STEPS['experts']} steps, the large one after {comparison.STEPS['large']}."
+    ),
+    controls=["frozen", "dice"],
+    unit="nats a character ahead of dense",
+    zero=0,
+)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-if abs(ahead.mean()) < 0.03:
+lead = ahead["experts"].mean()
+if abs(lead) < 0.03:
     better = "they are equal, within 0.03 nats"
 else:
-    better = "the one with experts" if ahead.mean() > 0 else "the dense one"
+    better = "the one with experts" if lead > 0 else "the dense one"
 reveal("08.steps", better)
 
 # %% tags=["measure", "08.steps"]
+# Claim 08.1.
 claim(
     "08.1",
-    "After 700 equal steps, the GPT with experts predicts better than the dense one "
+    "After 500 equal steps, the GPT with experts predicts better than the dense one "
     "by more than 0.03 nats",
     quantity="lead in test loss",
     unit="nats",
-    measured=ahead,
+    measured=ahead["experts"],
     holds=above(0.03),
-    control=mean["dense"][:, end] - mean["dice"][:, end],
-    control_is="dice in place of the router",
+    control=ahead["frozen"],
+    control_is="the same, and the router is frozen",
 )
 
 # %% [markdown]
-# So parameters alone do not help: with dice, the same experts are far *behind*. Is it the learning of the router, then? The
-# table has learned nothing. Guess where it ends before you run the next cell.
+# More parameters alone do not help: the same experts, chosen by dice, are far behind. And where the router is frozen, little
+# or nothing is left of the lead. So it takes a router that learns? The table has learned nothing either:
 
-# %% tags=["measure"]
+# %% tags=["measure", "08.steps"]
+# Claim 08.2.
 claim(
     "08.2",
     "A fixed table from character to expert predicts better than the router that "
     "learns",
     quantity="lead in test loss",
     unit="nats",
-    measured=mean["experts"][:, end] - mean["table"][:, end],
+    measured=comparison.lead(long, "table", "experts", "steps"),
     holds=above(0),
-    control=mean["experts"][:, end] - mean["dice"][:, end],
-    control_is="dice in place of the table",
-    refutes="Experts help because the router learns whom to ask",
+    control=comparison.lead(long, "frozen", "experts", "steps"),
+    control_is="a frozen router, which has learned nothing either",
 )
 
 # %% [markdown]
-# Table and dice have both learned nothing. But with the table the same character always comes back to the same expert.
-# That is enough here, and after so few steps the learned router does not do better. Whether it would catch up, this
-# comparison does not say.
+# How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that
+# from the first step. A router reads vectors that change while the GPT learns. One that learns can follow them, a frozen one
+# cannot.
+#
+# ## On which count?
+#
+# Equal steps are one way to count. Multiplications, seconds and bytes are others.
 
-# %% [markdown]
-# **Equal time.** The tokens of a mixture have to be sorted by expert, and each expert gets a small matrix product of
-# its own. The multiplications are as many. Is the time? *Here* is the machine that made the results.
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "08.large",
+    "The large dense GPT has as many parameters as the one with experts, and uses them "
+    "all for every character. Both are trained with equally many multiplications, so "
+    "that the large one takes fewer steps. Which predicts better?",
+    choices=[
+        "the one with experts",
+        "the large dense one",
+        "they are equal, within 0.03 nats",
+    ],
+)
 
-# %% tags=["measure"]
-step_time = {
-    kind: seconds[kind][:, end] / comparison.STEPS for kind in ("dense", "experts")
+
+# %% tags=["draw", "nbval-ignore-output", "08.large"]
+# Drawn: three GPTs, by three counts.
+COUNTS = {
+    "steps": (1, "steps"),
+    "multiplications": (1e-9, "billions of multiplications"),
+    "seconds": (1, "seconds"),
 }
-later = seconds["dense"][:, -1] - seconds["dense"][:, end]
-later = later / (comparison.DENSE_STEPS - comparison.STEPS)
-claim(
-    "08.4",
-    "A training step with experts takes more than 1.15 times as long as a dense one "
-    "with as many multiplications",
-    quantity="time of a step",
-    unit="times as long",
-    measured=step_time["experts"] / step_time["dense"],
-    holds=above(1.15),
-    control=later / step_time["dense"],
-    control_is="dense again, its later steps",
-    timed=True,
-    refutes="Equal active cost is equal time",
-)
+DASHES = {"dense": "--", "large": ":", "experts": "-"}
 
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "08.steps"]
-def lead_at_the_time_of(test):
-    """Lead of the experts, one a seed, over what dense has reached in the same time."""
-    return np.array(
-        [
-            np.interp(when, clock, dense) - experts
-            for when, clock, dense, experts in zip(
-                seconds["experts"][:, test],
-                seconds["dense"],
-                mean["dense"],
-                mean["experts"][:, test],
-                strict=True,
-            )
-        ]
-    )
-
-
-def verdict(lead):
-    """Ahead or behind where the mean is twice its standard error away from zero."""
-    error = lead.std(ddof=1) / len(lead) ** 0.5
-    if abs(lead.mean()) < 2 * error:
-        return "level"
-    return "ahead" if lead.mean() > 0 else "behind"
-
-
-def draw(figure, theme):
-    panels = figure.subplots(2, 1) if is_narrow(figure) else figure.subplots(1, 2)
-    styles = {
-        "dice": ("--", "control"),
-        "dense": ("-", "muted"),
-        "experts": ("-", "text"),
-        "table": (":", "muted"),
-    }
-    for axes, by_time in zip(panels, (False, True), strict=True):
+def by_three_counts(figure, theme):
+    narrow = is_narrow(figure)
+    panels = figure.subplots(*((3, 1) if narrow else (1, 3)))
+    for axes, (count, (unit, label)) in zip(panels, COUNTS.items(), strict=True):
+        reached = {kind: comparison.curve(long, kind, count) for kind in DASHES}
+        end = min(spent[:, -1].mean() for spent, _ in reached.values())
         lines = {}
-        for kind, style in styles.items():
-            ys = (mean[kind] if by_time else mean[kind][:, : end + 1])[:, 1:]
-            xs = comparison.EVERY * np.arange(1, ys.shape[1] + 1)
-            if by_time:
-                xs = seconds[kind].mean(0)[1:]
-            lines[kind] = Line(xs, ys.mean(0), *style, low=ys.min(0), high=ys.max(0))
-        draw_curves(
-            axes,
-            theme,
-            lines,
-            x="seconds of training" if by_time else "steps",
-            y="" if by_time else "test loss, nats",
-            ylim=(1.33, 2.75),
-            yticks=[1.6, 2.0, 2.4],
-        )
+        for kind, dash in DASHES.items():
+            x, y = (part.mean(0) for part in reached[kind])
+            shown = np.union1d(x[(x > 0) & (x < end)], end)
+            color = "text" if kind == "experts" else "muted"
+            lines[kind] = Line(shown * unit, np.interp(shown, x, y), dash, color)
+        y = "test loss, nats" if narrow or count == "steps" else ""
+        draw_curves(axes, theme, lines, x=label, y=y, ylim=(1.6, 2.6), yticks=[2, 2.5])
 
 
-lead = mean["dense"][:, : end + 1] - mean["experts"]
-sure = [
-    comparison.EVERY * test for test in range(1, end + 1) if (lead[:, test:] > 0).all()
-]
-at_steps = f"in all ten seeds from step {sure[0]} on" if sure else "in most seeds"
-# Where the dense run ends earlier than the experts', nothing can be compared.
-enough = (seconds["experts"] <= seconds["dense"][:, -1:]).all(0)
-last = int(np.flatnonzero(enough)[-1])
-early = min(4, last)
-at_time = (
-    f"{verdict(lead_at_the_time_of(early))} in the time of {100 * early} of their "
-    f"steps, and {verdict(lead_at_the_time_of(last))} in the time of {100 * last}"
-)
+def stands(other, count):
+    """How the experts stand at the end, where the 95 % interval is sure."""
+    lead = estimate(comparison.lead(long, "experts", other, count))
+    return "ahead" if lead.low > 0 else "behind" if lead.high < 0 else "level"
+
+
 picture(
-    draw,
-    title=f"At equal steps the experts lead {at_steps}; at equal time they are "
-    + at_time,
+    by_three_counts,
+    title="The experts against the large one: "
+    + ", ".join(f"{stands('large', count)} by {count}" for count in COUNTS),
     note=(
-        "Mean test loss of three domains, by steps and by time. Lines: means of ten "
-        "seeds; bands: from the lowest to the highest. Seconds of the machine that made "
-        "the results."
+        "Test loss, means of ten seeds, as far as all three were trained. Multiplications "
+        "are those forwards. Seconds are of the machine that made the results."
     ),
-    alt=f"Test loss after {comparison.STEPS} steps: "
-    + ", ".join(f"{kind} {mean[kind][:, end].mean():.2f}" for kind in KINDS)
-    + f". At equal time the experts are {at_time}.",
-    height=320,
-    narrow_height=520,
+    alt="; ".join(
+        f"the experts are {stands(other, count)} of {other} at equally many {count}"
+        for other in ("dense", "large")
+        for count in COUNTS
+    ),
+    height=280,
+    narrow_height=620,
 )
 
-# %% [markdown]
-# Whoever counts steps sees the experts win. Whoever counts seconds has to read the title again. Lesson 11 asks where a
-# step with experts costs little more than a dense one.
+# %% tags=["draw", "nbval-ignore-output", "08.large"]
+# A table of the leads.
+rows = {
+    "dense, equal steps and multiplications": ("dense", "multiplications"),
+    "dense, equal seconds": ("dense", "seconds"),
+    "large, equal bytes and steps": ("large", "steps"),
+    "large, equal bytes and multiplications": ("large", "multiplications"),
+    "large, equal bytes and seconds": ("large", "seconds"),
+}
 
-# %% [markdown]
-# ### Further: where the results come from, and on which text experts help
-#
-# The results and their machine:
 
-# %% tags=["measure", "nbval-ignore-output"]
-made = long["made"]
-print(
-    f"Made by {made['command']} on {made['date']}, {made['workers']} seeds at a time,"
-)
-print(f"in {made['processor minutes']:.0f} minutes of a processor's time,")
-print(f"with PyTorch {made['torch']}, on the texts of Python {made['python']}.")
-same = comparison.fingerprints(data) == made["texts"]
-print("Your Python's texts are", "the same." if same else "a little different.")
-
-# %% [markdown]
-# All three domains count the same above. One by one:
-
-# %% tags=["measure", "08.steps"]
-by_domain = loss["dense"][:, end] - loss["experts"][:, end]
-by_dice = loss["dense"][:, end] - loss["dice"][:, end]
-prose, code, arithmetic = range(3)
-claim(
-    "08.3",
-    "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
-    quantity="larger lead on prose",
-    unit="nats",
-    measured=by_domain[:, prose] - by_domain[:, arithmetic],
-    holds=above(0.04),
-    control=by_dice[:, prose] - by_dice[:, arithmetic],
-    control_is="dice in place of the router",
-)
-
-# %% [markdown]
-# Is there nothing to win on arithmetic? Operands and signs are random, so nobody can foresee them. Only the result can be
-# calculated. A perfect calculator would pay for the random part alone:
-
-# %% tags=["measure"]
-lines = decode(data.test[2]).split("\n")[1:-1]
-length = np.mean([len(line) + 1 for line in lines])
-random_part = (2 * np.log(100) + np.log(3)) / length
-print(f"a perfect calculator's loss on arithmetic: {random_part:.1f} nats a character")
-ours = loss["experts"][:, end, arithmetic].mean()
-print(f"the experts' loss on arithmetic:           {ours:.1f}")
-
-# %% [markdown]
-# There would be a lot to win. With this training the experts have not found it.
-
-# %% [markdown]
-# ## Further: let them write
-#
-# Feed the model a few characters, draw the next from its softmax, append it, and go on. A **temperature** divides the
-# scores before the softmax: below 1 the model becomes careful, above 1 daring. Try it: change the prompt, the
-# temperature, the model.
-
-# %% tags=["nbval-ignore-output"]
-for prompt in ("The value of ", "def get_", "12*11="):
-    written = models["experts"].generate(
-        encode("\n" + prompt)[None],
-        n_new=120,
-        temperature=0.7,
-        generator=torch.Generator().manual_seed(seed),
+def cells(other, count):
+    early, late = (
+        estimate(comparison.lead(long, "experts", other, count, part))
+        for part in (0.5, 1)
     )
-    show(repr(prompt), decode(written[0, 1:]))
+    interval = f"{late.low:+z.2f} to {late.high:+z.2f}"
+    return f"{early.mean:+z.2f}", f"{late.mean:+z.2f}", interval
+
+
+table(
+    ["the experts' lead over", "halfway", "at the end", "95 % interval"],
+    {name: cells(*row) for name, row in rows.items()},
+    title=f"Against dense, equal steps: {stands('dense', 'steps')}. "
+    f"Equal seconds: {stands('dense', 'seconds')}",
+    note="Nats a character; + where the experts are ahead. Ten seeds, at the last point that both reach.",
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+at_equal_work = comparison.lead(long, "experts", "large", "multiplications").mean()
+if abs(at_equal_work) < 0.03:
+    better = "they are equal, within 0.03 nats"
+else:
+    better = "the one with experts" if at_equal_work > 0 else "the large dense one"
+reveal("08.large", better)
+
+# %% tags=["measure", "08.large"]
+# Claim 08.8.
+claim(
+    "08.8",
+    "With equally many parameters and multiplications, the GPT with experts predicts "
+    "better than the large dense one by more than 0.03 nats",
+    quantity="lead in test loss",
+    unit="nats",
+    measured=comparison.lead(long, "experts", "large", "multiplications"),
+    holds=above(0.03),
+    control=comparison.lead(long, "experts", "large", "steps"),
+    control_is="equally many steps, in which the large one multiplies more",
+)
 
 # %% [markdown]
-# Does it know what prose, code and sums *look* like? And does it know what they mean? Check a sum.
-
-# %% [markdown]
-# ### Further: what the cache saves
+# Sources contradict each other on whether mixtures pay at small scale. Look at what they count:
 #
-# Each new character needs the keys and values of all characters before it, which do not change. `generate` keeps them: a
-# **key-value cache**. As long as everything fits into the context of 64, the cache may change the cost, but not the text.
-# Beyond that, `generate` goes on from the newer half.
-
-
-# %% tags=["measure"]
-def without_cache(model, tokens, n_new):
-    """The likeliest continuation, reading everything again for each character."""
-    for _ in range(n_new):
-        scores = model(tokens)[0][:, -1]
-        tokens = torch.cat([tokens, scores.argmax(-1, keepdim=True)], dim=1)
-    return tokens
-
-
-start = encode("def get_")[None]
-model = models["experts"]
-kept = model.generate(start, 50, temperature=0)
-assert torch.equal(kept, without_cache(model, start, 50))
-
-
-def work(generate):
-    """Multiplications a new character."""
-    with torch.no_grad():
-        return multiplications(generate, start) // 50
-
-
-with_it = work(lambda start: model.generate(start, 50, temperature=0))
-without = work(lambda start: without_cache(model, start, 50))
-print(f"multiplications a character: {with_it:,} with the cache, {without:,} without")
-
-# %% [markdown]
+# - [nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md), 2026: a layer of experts “improves
+#   per-step validation loss, but is not a net improvement on wall clock time”. Steps and seconds, against a dense network of
+#   equal work. So it is here: a clock sees less of the lead, as it takes time to sort characters by expert, and halfway it sees
+#   the dense one ahead.
+# - [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172), “under fixed memory and compute budgets”: mixtures “can be
+#   more memory-efficient than dense models, contradicting conventional wisdom”. Bytes and multiplications. So it is here,
+#   too: by steps the experts have no lead over the large dense GPT, by multiplications a wide one.
+#
+# Both are right, each on its own count. (In a training as short as this, the large GPT has hardly begun when its
+# multiplications are spent.)
+#
 # ## Who handles what?
 #
-# Here is text that the model never saw, some of each kind. Each character carries the colour and the number of the expert
-# that took it. Write lines of your own, then switch off the expert that takes most of the digits: who takes them now, and
-# how much worse does the model guess?
+# Nobody told the experts what a digit is. Move the slider through the kinds of characters, and through the three texts: who
+# takes them, in each of the two blocks?
 
 # %% tags=["draw", "nbval-ignore-output"]
-unseen = "\n".join(decode(stream[2000:2025]) for stream in data.test)
-live_gpt(
-    models["experts"],
-    " ".join(unseen.split()),
-    title="The same GPT, on text that it never saw",
-)
-
-# %% [markdown]
-# Does any expert prefer spaces, digits, signs, or one domain? Nobody told them what a digit is.
-
-# %% [markdown]
-# Is this structure, or do we see faces in clouds? That needs numbers, and more than one run.
-#
-# ### Further: who takes how much
-
-# %% tags=["measure"]
-LENGTH = 192
-text = "".join(decode(stream[:LENGTH]) for stream in data.test)
-routings = route_text(models["experts"], encode(text))
-indices = torch.stack([routing.indices for routing in routings])
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-kinds = character_class(encode(text))
-where = torch.arange(len(data.names)).repeat_interleave(LENGTH)
-groups = {name: where == i for i, name in enumerate(data.names)} | {
-    name: kinds == i for i, name in enumerate(CHARACTER_CLASSES)
+# A slider: who takes which characters of text that the GPT never saw.
+unseen = data.test[:, :6400].flatten()
+chosen = [routing.indices for routing in route_text(gpt, unseen)]  # of each block
+kind_of = character_class(unseen)
+domain_of = torch.arange(len(data.names)).repeat_interleave(6400)
+groups = {name: kind_of == i for i, name in enumerate(CHARACTER_CLASSES)} | {
+    f"all of {name}": domain_of == i for i, name in enumerate(data.names)
 }
 
 
-def favourites(chosen):
-    """The two experts that take most of these characters, with their parts."""
-    parts = torch.bincount(chosen, minlength=E) / len(chosen)
-    best = parts.topk(2)
-    return " · ".join(
-        f"{e}: {p:.0%}"
-        for e, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+shares = {
+    name: [share(indices[group], E) for indices in chosen]
+    for name, group in groups.items()
+}
+
+
+def who_takes(which):
+    first, second = shares[which]
+    return message(
+        f"{which[0].upper()}{which[1:]}: {first.max():.0%} to expert {int(first.argmax())} of the "
+        f"first block, {second.max():.0%} to expert {int(second.argmax())} of the second",
+        f"{int(groups[which].sum()):,} characters of {len(unseen):,}.",
+    ) + beside(
+        message("First block") + usage_bars(first.tolist(), "under 1 %"),
+        message("Second block") + usage_bars(second.tolist(), "under 1 %"),
     )
 
 
-sharpest = max(
-    (torch.bincount(block[mask, 0], minlength=E).max() / mask.sum(), name, number)
-    for number, block in enumerate(indices)
-    for name, mask in groups.items()
-    if mask.sum() > 9
-)
-table(
-    ["", "characters", *(f"block {n + 1}" for n in range(len(indices)))],
-    {
-        name: [
-            str(int(mask.sum())),
-            *(favourites(block[mask, 0]) for block in indices),
-        ]
-        for name, mask in groups.items()
-        if mask.sum() > 9
-    },
-    title=f"In block {sharpest[2] + 1} one expert takes {sharpest[0]:.0%} of the "
-    f"characters of the kind “{sharpest[1]}”",
-    note="The two experts that take most of each domain and of each kind of character "
-    "that occurs ten times or more.",
-)
+sharpest_first = sorted(groups, key=lambda name: -shares[name][0].max())
+sweep(who_takes, which=("Characters", sharpest_first))
 
 # %% [markdown]
-# ## Structure, in numbers
+# Is this structure, or do we see faces in clouds? How many bits does the expert's number tell about a character? This is the
+# **mutual information** between expert and label: how much less uncertain the label is once you hear the expert. It is the
+# entropy of the one, plus that of the other, less that of the pair.
 #
-# Back to the faces in the clouds. How many bits does the expert's number tell about a character? This is the **mutual
-# information** between expert and label: how much less uncertain the label is when you hear the expert's number. Three
-# equally likely domains have 1.58 bits to tell. By chance a little is told as well, so we shuffle the labels.
-
-# %% tags=["measure"]
+# **Your turn, if you like.** Two lines. `entropy` takes whole numbers from 0 on, so a pair needs a number of its own.
 
 
-def bits(about, model="trained"):
-    """(seeds, blocks) of mutual information, in bits."""
-    return np.array([run["information"][model][about] for run in long["runs"]])
+# %% tags=["exercise", "optional"]
+def bits(expert, label):
+    """expert (N,), label (N,) -> how many bits the one tells about the other."""
+
+    def entropy(numbers):
+        return torch.special.entr(numbers.bincount() / len(numbers)).sum() / math.log(2)
+
+    ### BEGIN SOLUTION
+    pair = expert * (label.max() + 1) + label
+    return entropy(expert) + entropy(label) - entropy(pair)
+    ### END SOLUTION
 
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-domain_most, class_most = bits("most").mean(0)
-table(
-    ["bits about", "trained", "untrained", "shuffled", "at most"],
-    {
-        f"{name}, block {block + 1}": [
-            f"{bits(about)[:, block].mean():.2f}",
-            f"{bits(about, 'untrained')[:, block].mean():.2f}",
-            f"{bits(f'{about}, shuffled')[:, block].mean():.3f}",
-            most,
-        ]
-        for about, name, most in (
-            ("domain", "domain", f"{domain_most:.2f}"),
-            ("domain beyond the character", "domain, character known", ""),
-            ("class", "kind of character", f"{class_most:.2f}"),
+# %%
+bits = check("08.bits", bits)
+
+# %% [markdown]
+# Here it is asked about the slider's characters. By chance a little is told as well: that is what shuffled labels show.
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: bits that the expert tells, in each block.
+shuffled = torch.randperm(len(unseen), generator=torch.Generator().manual_seed(seed))
+for name, label in {"kind of character": kind_of, "text": domain_of}.items():
+    for number, indices in enumerate(chosen, start=1):
+        told, by_chance = (bits(indices[:, 0], one) for one in (label, label[shuffled]))
+        print(
+            f"{name:18} block {number}: {told:.2f} bits of {bits(label, label):.2f}, "
+            f"shuffled {by_chance:.3f}"
         )
-        for block in range(2)
+
+# %% [markdown]
+# ## How many neurons does a character need?
+#
+# The essay that this course grew from says why there are mixtures at all. Of a dense model, “a smaller set of neurons
+# significantly contribute to predicting the next token”. Is it so?
+#
+# As in lesson 01, a neuron contributes its value times its column of output weights. So its contribution is as large as
+# $|h_j| \cdot \lVert w_j \rVert$.
+#
+# **Your turn.** Two lines: for each token, the `n` neurons that contribute most keep their values, and all others become 0.
+
+
+# %% tags=["exercise"]
+def keep(h, w_out, n):
+    """Values of H neurons h (..., H), output weights (d, H) -> h with n neurons for each token."""
+    ### BEGIN SOLUTION
+    best = (h.abs() * w_out.norm(dim=0)).topk(n, dim=-1).indices
+    return torch.zeros_like(h).scatter(-1, best, 1.0) * h
+    ### END SOLUTION
+
+
+# %%
+keep = check("08.keep", keep)
+
+# %% [markdown]
+# We set your function between the two matrices of the dense GPT's feed-forward, in both blocks.
+
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: what the dense GPT loses with no neurons at all.
+def loss_keeping(n):
+    """Test loss of the dense GPT if each character keeps n neurons."""
+    hooks = [
+        part.feed_forward[1].register_forward_hook(
+            lambda _, __, h, w=part.feed_forward[2].weight: keep(h, w, n)
+        )
+        for part in dense.blocks
+    ]
+    loss = loss_by_domain(dense, data).mean().item()
+    for hook in hooks:
+        hook.remove()
+    return loss
+
+
+width = comparison.DENSE.d_hidden
+everything = loss_keeping(width)
+print(f"test loss with all {width} neurons: {everything:.2f} nats")
+print(f"with none of them:            {loss_keeping(0):.2f} nats")
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "08.keep",
+    "Each character keeps a tenth of the neurons in each block, those that contribute "
+    "most to it. The others are silent. How much does the test loss rise?",
+    slider=(0, 1, 0.05, "nats"),
+)
+
+# %% tags=["measure", "nbval-ignore-output", "08.keep"]
+# Measured: with fewer and fewer neurons.
+for n in (width // 2, width // 4, width // 10, width // 20, 1):
+    print(f"test loss with {n:2} of {width} neurons: {loss_keeping(n):.2f} nats")
+
+# %% tags=["draw", "nbval-ignore-output", "08.keep"]
+# Drawn: a tenth of the neurons in ten large dense GPTs, chosen in three ways.
+tenth = {
+    way: np.array([run["keep"][way] - run["keep"]["all"] for run in long["runs"]])
+    for way in ("own", "fixed", "random")
+}
+interval_chart(
+    {
+        "each character's own tenth": tenth["own"],
+        "one tenth for all": tenth["fixed"],
+        "a random tenth for each": tenth["random"],
     },
-    title="Training raises what the expert tells about the kind of a character from "
-    f"{bits('class', 'untrained')[:, 0].mean():.1f} to "
-    f"{bits('class')[:, 0].mean():.1f} bits",
-    note="Means over ten seeds, on test text. Kinds: lower and upper case, digit, "
-    "space, line end, sign.",
+    title=f"A tenth of the neurons is enough, if it is the right tenth: "
+    f"{tenth['own'].mean():.2f} nats more, not {tenth['random'].mean():.2f}",
+    note="Large dense GPTs, ten seeds. One for all: the best on average, on training text.",
+    controls=[
+        "one tenth for all",
+        "a random tenth for each",
+    ],
+    unit="nats lost",
+    zero=0,
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal("08.keep", tenth["own"].mean())
+
+# %% tags=["measure", "08.keep"]
+# Claim 08.9.
+claim(
+    "08.9",
+    "Keeping the tenth of the neurons that contribute most to each character costs a "
+    "large dense GPT less than 0.1 nats",
+    quantity="rise of the test loss",
+    unit="nats",
+    measured=tenth["own"],
+    holds=below(0.1),
+    control=tenth["fixed"],
+    control_is="the same tenth for every character, the best on average",
 )
 
 # %% [markdown]
-# So there is structure of both sorts, and not by chance. Is it the router that learned it, or the model around it, whose
-# vectors the router reads? This comparison cannot say; exercise 5 helps.
+# So the essay is right about this GPT: few neurons contribute, and others for each character. But to know which, all of
+# them were computed first. A mixture has to say *before* who will contribute. That is the router's work, and why it is hard.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
 quiz("08")
 
 # %% [markdown]
-# ### Further: more than chance, more than an untrained model knows, more than the character tells
+# ## Further: where the ten seeds come from, and on which text experts help
+
+# %% tags=["measure", "nbval-ignore-output"]
+# The results and their machine.
+made = long["made"]
+print(f"Made by {made['command']} on {made['date']}, on the texts of Python", end=" ")
+print(f"{made['python']}, with PyTorch {made['torch']}.")
+same = comparison.fingerprints(data) == made["texts"]
+print("Your Python's texts are", "the same." if same else "a little different.")
+
+# %% [markdown]
+# All three texts count the same above. One by one, the lead is larger on prose than on arithmetic, where operands are random
+# and nobody can foresee them.
+
+
+# %% tags=["measure", "08.steps"]
+# Claim 08.3.
+def lead_on(domain, kind="experts"):
+    """How far a kind is ahead of dense on one text after 500 steps: one number a seed."""
+    place = comparison.STEPS["experts"] // comparison.EVERY
+    dense, ours = (
+        [run["curves"][each][domain][place] for run in long["runs"]]
+        for each in ("dense", kind)
+    )
+    return np.subtract(dense, ours)
+
+
+claim(
+    "08.3",
+    "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
+    quantity="larger lead on prose",
+    unit="nats",
+    measured=lead_on("prose") - lead_on("arithmetic"),
+    holds=above(0.04),
+    control=lead_on("prose", "dice") - lead_on("arithmetic", "dice"),
+    control_is="dice in place of the router",
+)
+
+# %% [markdown]
+# ## Further: equal work, another time
+#
+# A step with experts multiplies as often as a dense one. But its characters have to be sorted by expert, and each expert gets a
+# small product of its own. Here is what a processor's clock says, that of the machine of the ten seeds.
 
 # %% tags=["measure"]
+# Claim 08.4.
+clock = {
+    kind: comparison.curve(long, kind, "seconds")[0] for kind in ("dense", "experts")
+}
+claim(
+    "08.4",
+    "A training step with experts takes more than 1.15 times as long as a dense one "
+    "with as many multiplications",
+    quantity="time of a step",
+    unit="times as long",
+    measured=clock["experts"][:, 4] / clock["dense"][:, 4],
+    holds=above(1.15),
+    control=(clock["dense"][:, 4] - clock["dense"][:, 2]) / clock["dense"][:, 2],
+    control_is="dense again, its later steps",
+    timed=True,
+    refutes="Equal active cost is equal time",
+)
+
+# %% [markdown]
+# ## Further: more than chance, and more than the character tells
+
+
+# %% tags=["measure"]
+# Claim 08.5.
+def told_by(about, model="trained"):
+    """(seeds, blocks) of the bits that the expert tells, in the ten seeds."""
+    return np.array([run["information"][model][about] for run in long["runs"]])
+
+
 claim(
     "08.5",
     "In the first block, the expert's number tells more than 0.2 bits about the domain",
     quantity="what the expert's number tells",
     unit="bits",
-    measured=bits("domain")[:, 0],
+    measured=told_by("domain")[:, 0],
     holds=above(0.2),
-    control=bits("domain, shuffled")[:, 0],
+    control=told_by("domain, shuffled")[:, 0],
     control_is="shuffled labels",
 )
 
 # %% [markdown]
-# Shuffled labels are an easy opponent. An *untrained* model also sends equal characters the same way, since they look
-# the same to it. What does training add?
+# Chance is an easy opponent. An *untrained* GPT, too, sends equal characters the same way, as they look the same to it. So
+# the control is the untrained one:
 
 # %% tags=["measure"]
+# Claim 08.6.
 claim(
     "08.6",
     "In the first block of a trained model, the expert's number tells more than 0.5 "
     "bits about the kind of character",
     quantity="what the expert's number tells",
     unit="bits",
-    measured=bits("class")[:, 0],
+    measured=told_by("class")[:, 0],
     holds=above(0.5),
-    control=bits("class", "untrained")[:, 0],
+    control=told_by("class", "untrained")[:, 0],
     control_is="the same model, untrained",
 )
+
+# %% [markdown]
+# And is it the router that has learned this, or the model around it, whose vectors the router reads? Ask the frozen ones:
+
+# %% tags=["measure"]
+# Measured: what a frozen router's expert tells.
+print("bits about the kind of character, first block, means over ten seeds:")
+for model, name in {
+    "untrained": "before training",
+    "frozen": "frozen router, after it",
+    "trained": "learned router, after it",
+}.items():
+    print(f"  {name:25} {told_by('class', model)[:, 0].mean():.1f}")
 
 # %% [markdown]
 # Digits are mostly arithmetic. So is the domain only the character in disguise? Compare equal characters: the same `e`, in
@@ -769,15 +882,16 @@ claim(
 # domains among equal characters.
 
 # %% tags=["measure"]
+# Claim 08.7.
 claim(
     "08.7",
     "In the second block, the expert's number tells more than 0.08 bits about the "
     "domain that the character itself does not tell",
     quantity="what the expert's number tells",
     unit="bits",
-    measured=bits("domain beyond the character")[:, 1],
+    measured=told_by("domain beyond the character")[:, 1],
     holds=above(0.08),
-    control=bits("domain beyond the character, shuffled")[:, 1],
+    control=told_by("domain beyond the character, shuffled")[:, 1],
     control_is="domains shuffled among equal characters",
 )
 
@@ -787,20 +901,18 @@ claim(
 # 1. Pick two experts of 64 neurons each: `GPTConfig(..., d_hidden=64, top_k=2)`. Is the active cost the same? Train it,
 #    and look at who answers. What changes for the spaces?
 # 2. Take the balance away: `train_gpt(..., balance=0)`. Do experts die, as in lesson 05? And what becomes of the loss?
-# 3. Give the dense model eight times the neurons, `d_hidden=8 * 128`. It has the *total* size of the mixture then: is it
-#    better, and what does a step cost?
-# 4. Add a text of your own as a fourth domain. Does it get an expert of its own?
-# 5. Freeze the routers before training: call `requires_grad_(False)` on `feed_forward.router` of each of `model.blocks`.
-#    What does the loss say, and who answers now?
+# 3. Add a text of your own as a fourth domain. Does it get an expert of its own?
+# 4. Ask `keep` in an expert, which has 128 neurons. Do few of them contribute, too?
 #
 # ## Recap
 #
-# - A mixture replaces the feed-forward of each block. Records are returned with each call, one a block.
-# - Routing by token is causal. Expert choice is not.
-# - At equal steps and equal active cost, experts predict better here. With dice the same experts predict worse; with a
-#   fixed table, better still.
-# - Equal multiplications need not be equal time: that is for a clock to say.
-# - The expert's number tells about the kind of character and about the domain, far beyond chance.
+# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each block's router has a penalty of its own.
+# - Routing by token does not look ahead. Expert choice does.
+# - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead, with a frozen one hardly,
+#   and with a table, which learns nothing, most.
+# - At equal work, experts win by steps and not by seconds. At equal bytes, they win by multiplications and not by steps.
+# - The expert's number tells about the kind of character and about the text, beyond chance and beyond an untrained model.
+# - A tenth of the neurons is enough for a character, if it is its own tenth.
 #
 # **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
 # Experts in every other block: [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668) and

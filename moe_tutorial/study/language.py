@@ -130,6 +130,34 @@ def unseen_windows(model: GPT, texts: Texts) -> tuple[Tensor, Tensor, Tensor]:
     return windows(texts.test, TEST_WINDOWS * len(texts.names), model.config.context, generator)
 
 
+@torch.no_grad()
+def losses_of_a_tenth(model: GPT, texts: Texts) -> dict[str, float]:
+    """Mean test loss of a dense GPT with ``all`` its neurons, and where each block keeps a tenth and silences the rest.
+
+    Which tenth: each token's ``own``, which writes most for it (by its activation times the length of what it writes);
+    a ``random`` one for each token; or the ``fixed`` one that writes most for the training text, on average.
+    """
+    losses = {"all": float(loss_by_domain(model, texts).mean())}
+    model, usual, generator = copy.deepcopy(model), {}, torch.Generator().manual_seed(0)
+
+    def silence(layer: nn.Linear, neurons: tuple[Tensor]) -> Tensor | None:
+        strength = neurons[0].abs() * layer.weight.norm(dim=0)
+        if kept == "all":
+            usual[layer] = strength.mean((0, 1))
+            return None
+        drawn = torch.rand(strength.shape, generator=generator) if kept == "random" else strength
+        best = (usual[layer].expand_as(strength) if kept == "fixed" else drawn).topk(strength.shape[-1] // 10).indices
+        return neurons[0] * torch.zeros_like(strength).scatter(-1, best, 1)
+
+    for block in model.blocks:
+        block.feed_forward[-1].register_forward_pre_hook(silence)
+    kept = "all"
+    loss_by_domain(model, texts._replace(test=texts.train))
+    for kept in ("own", "random", "fixed"):
+        losses[kept] = float(loss_by_domain(model, texts).mean())
+    return losses
+
+
 def without_experts(model: GPT, off: Sequence[Sequence[bool]]) -> GPT:
     """A copy of a GPT with experts whose routers never ask those that are off: the next best takes the token.
 

@@ -42,6 +42,18 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "07.switch_loss": {
         "n_experts = probs.shape[1]": LAST,
     },
+    "08.peeks": {
+        "new = torch.cat([tokens[:, :t], (tokens[:, t:] - 1) % n], dim=1)": "another character, too",
+        "new = torch.cat([tokens[:, :t], (tokens[:, t:] + 2) % n], dim=1)": "another character, too",
+        "return not torch.allclose(model(tokens)[0][:, :t], model(new)[0][:, :t], atol=1e-05)": "both are compared",
+        "return not torch.allclose(model(new)[0][:, :t], model(tokens)[0][:, :t])": "rounding is smaller there",
+    },
+    "08.bits": {
+        "pair = expert * (label.max() + 2) + label": "pairs still have numbers of their own",
+    },
+    "08.keep": {
+        "best = (h.abs() * w_out.norm(dim=0)).topk(n).indices": "topk goes along the last dimension by itself",
+    },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""
 

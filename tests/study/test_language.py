@@ -22,7 +22,7 @@ from moe_tutorial.study import (
     train_gpt,
     windows,
 )
-from moe_tutorial.study.language import without_experts
+from moe_tutorial.study.language import losses_of_a_tenth, without_experts
 
 N = 20_000
 
@@ -199,3 +199,16 @@ def test_where_an_expert_is_off_the_next_best_takes_its_tokens(data):
     for off, message in (([[1, 0]] * 2, r"shape \(2, 2\); allowed is \(2, 4\)"), ([[0] * 4, [1] * 4], "of block 2")):
         with pytest.raises(ValueError, match=message):
             without_experts(model, off)
+
+
+@torch.no_grad()
+def test_a_tenth_of_the_neurons_is_enough_where_the_others_write_nothing(data):
+    assert len(set(losses_of_a_tenth(tiny(d_hidden=40), data).values())) == 4
+    model = tiny(d_hidden=40)
+    for block in model.blocks:
+        block.feed_forward[-1].weight[:, 4:] = 0
+        block.feed_forward[-1].weight *= 10
+    losses = losses_of_a_tenth(model, data)
+    assert losses["all"] == float(loss_by_domain(model, data).mean())  # the model itself is left alone
+    assert losses["own"] == pytest.approx(losses["all"]) == losses["fixed"]
+    assert abs(losses["random"] - losses["all"]) > 1e-3

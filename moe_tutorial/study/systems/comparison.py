@@ -1,11 +1,26 @@
-"""The long comparison of lesson 08: a dense GPT, and experts that are chosen in three ways, over ten seeds.
+"""The long comparison of lesson 08, over ten seeds: who learned, and by which measure do the experts win?
 
-A learned router chooses them; or a fixed table, by the character alone; or dice, anew for each token.
+Six kinds of GPT read the same text. A dense one of the experts' active cost and a dense one of their total size; and
+four with the same experts, chosen by a router that learns, by the same router with its weights frozen, by a fixed table
+from the character alone, and by dice, anew for each token.
 
 It takes minutes, so it is not part of the lesson: the results for the course's own seeds are kept in
 ``comparison.json``, beside this module. The file says of which experiment it is: by its definition, and by its first
 steps on text that every Python has. A test compares both with the code, so results of another experiment are noticed.
 ``make comparison`` makes it again; under another ``MOE_SEED`` it makes those seeds' results, in a file of their own.
+
+What :func:`results` returns, with the six ``KINDS`` dense, large, experts, frozen, table and dice:
+
+- ``kinds[kind]``: ``parameters``, ``active`` (those that a character meets) and ``multiplications`` (a character's,
+  forwards), all exact; a parameter is 4 bytes.
+- ``runs[i]["seed"]``, and ``runs[i]["curves"][kind]``: columns ``seconds`` (a processor's, in training) and the domains
+  (test loss in nats), one entry for each test: at step 0 and after every ``EVERY`` steps. A kind's curve ends at
+  ``STEPS[kind]``. :func:`curve` and :func:`lead` read them.
+- ``runs[i]["information"]["trained" | "untrained" | "frozen"]``: of the experts' router after and before its training,
+  and of the frozen one after it: what :func:`information` returns, a number for each block.
+- ``runs[i]["keep"]``: of the trained large one: test loss in nats with ``all`` neurons, and
+  with a tenth of them: each token's ``own``, a ``random`` and a ``fixed`` tenth.
+- ``definition``, ``first steps`` and ``made`` (when, where, and in how many minutes of a processor).
 """
 
 import hashlib
@@ -14,13 +29,14 @@ import os
 import platform
 import re
 import time
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,19 +44,23 @@ from moe_tutorial.layers import GPT, GPTConfig, Routing
 from moe_tutorial.layers.modes import evaluating
 from moe_tutorial.study.data import CHARACTERS, Texts, character_class, decode, texts
 from moe_tutorial.study.environment import seeds
-from moe_tutorial.study.language import TEST_WINDOWS, train_gpt, unseen_windows
+from moe_tutorial.study.language import losses_of_a_tenth, train_gpt, unseen_windows
+from moe_tutorial.study.systems.cost import multiplications
 from moe_tutorial.study.training import progress
 from moe_tutorial.study.usage import mutual_information
 
 COMMITTED = Path(__file__).with_suffix(".json")
 FOLDER = Path(__file__).parents[3] / "_build" / "comparison"
-N_SEEDS, STEPS, DENSE_STEPS, EVERY = 10, 700, 1100, 100
+N_SEEDS, EVERY = 10, 100
+STEPS = {"dense": 600, "large": 400, "experts": 500, "frozen": 500, "table": 500, "dice": 500}
 N_CHARACTERS = 120_000  # a domain
 TRAINING = {"batch_size": 16, "learning_rate": 3e-3, "balance": 0.01}
 
 EXPERTS = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)
 # The router's logits cost as much as four neurons, which read and write one vector each.
 DENSE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.d_hidden + EXPERTS.n_experts // 2)
+# An expert's output bias and its row of the router hold as much as one neuron.
+LARGE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.n_experts * (EXPERTS.d_hidden + 1))
 
 WITHIN = 1e-3  # nats and bits: what processors and versions may differ by after the first steps
 
@@ -49,14 +69,23 @@ class OtherExperiment(ValueError):
     """The results at hand are of another experiment than this code's; the message says where they part."""
 
 
+def with_frozen_routers(_: int) -> GPT:
+    """The same experts, and routers that keep the weights with which they began.
+
+    Their gate stays that of the experts: a weight is the probability of the expert, so the vectors that the router
+    reads still learn through it. Only the router does not.
+    """
+    model = GPT(EXPERTS)
+    for block in model.blocks:
+        block.feed_forward.router.requires_grad_(False)
+    return model
+
+
 def with_dice(seed: int) -> GPT:
     """The same experts, and a router that rolls a die for each token, in training and in the test."""
     generator = torch.Generator().manual_seed(seed)
-
-    def roll(x: Tensor) -> Routing:
-        return always(torch.randint(EXPERTS.n_experts, (len(x),), generator=generator), x)
-
-    return GPT(replace(EXPERTS, router=roll))
+    roll = partial(torch.randint, EXPERTS.n_experts, generator=generator)
+    return GPT(replace(EXPERTS, router=lambda x: always(roll((len(x),)), x)))
 
 
 def with_table(seed: int) -> GPT:
@@ -66,13 +95,9 @@ def with_table(seed: int) -> GPT:
     """
     generator = torch.Generator().manual_seed(seed)
     table = torch.randperm(EXPERTS.vocab_size, generator=generator) % EXPERTS.n_experts
-    reading: list[Tensor] = []
-    model = GPT(replace(EXPERTS, router=lambda x: always(table[reading[-1].flatten()], x)))
-
-    def leave_characters(_: GPT, arguments: tuple) -> None:
-        reading[:] = arguments[:1]  # a router sees vectors, and this one has to know the characters
-
-    model.register_forward_pre_hook(leave_characters)
+    reading: deque[Tensor] = deque(maxlen=1)  # a router sees vectors, and this one has to know the characters
+    model = GPT(replace(EXPERTS, router=lambda x: always(table[reading[0].flatten()], x)))
+    model.register_forward_pre_hook(lambda _, arguments: reading.append(arguments[0]))
     return model
 
 
@@ -82,66 +107,101 @@ def always(experts: Tensor, x: Tensor) -> Routing:
     return Routing(even.log(), even, experts[:, None], x.new_ones(len(x), 1))
 
 
-def one_seed(seed: int, data: Texts, steps: int, dense_steps: int, every: int) -> dict:
-    """Train the four in turn, ``every`` steps each, so that their times are those of one machine at one time.
+KINDS = {  # from the seed; parameters are drawn by torch's own generator
+    "dense": lambda _: GPT(DENSE),
+    "large": lambda _: GPT(LARGE),
+    "experts": lambda _: GPT(EXPERTS),
+    "frozen": with_frozen_routers,
+    "table": with_table,
+    "dice": with_dice,
+}
 
-    Returns the seed; of each kind its curve, whose columns are the seconds and the loss in each domain; and what the
-    expert tells (:func:`information`) before and after.
+
+def sizes(model: GPT) -> dict[str, int]:
+    """Parameters, those that a character meets, and its multiplications, forwards."""
+    tokens = torch.zeros(1, EXPERTS.context, dtype=torch.long)
+    numbers = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    total, experts = (sum(n for name, n in numbers.items() if part in name) for part in ("", ".experts."))
+    active = total - experts + experts // EXPERTS.n_experts
+    return {"parameters": total, "active": active, "multiplications": multiplications(model, tokens) // tokens.numel()}
+
+
+def one_seed(seed: int, data: Texts, steps: dict[str, int] = STEPS, every: int = EVERY) -> dict:
+    """Train the six in turn, ``every`` steps each, so that their times are those of one machine at one time.
+
+    Returns an entry of ``runs``, as the module describes it.
     """
-    build = {
-        "dense": lambda: GPT(DENSE),
-        "experts": lambda: GPT(EXPERTS),
-        "table": lambda: with_table(seed),
-        "dice": lambda: with_dice(seed),
-    }
-    models, runs = {}, {}
-    for kind in build:
+    models, trainings = {}, {}
+    for kind, build in KINDS.items():
         torch.manual_seed(seed)
-        models[kind] = build[kind]()
-        n = dense_steps if kind == "dense" else steps
-        runs[kind] = train_gpt(models[kind], data, seed=seed, steps=n, every=every, **TRAINING)
-    untrained = information(models["experts"], data)
-    curves = {kind: {column: [] for column in ("seconds", *data.names)} for kind in build}
-    for _ in range(dense_steps // every + 1):
-        for kind, run in runs.items():
-            if snapshot := next(run, None):
-                curves[kind]["seconds"].append(snapshot.seconds)
-                for name, loss in zip(data.names, snapshot.loss.tolist(), strict=True):
-                    curves[kind][name].append(loss)
-    trained = information(models["experts"], data)
-    return {"seed": seed, "curves": curves, "information": {"trained": trained, "untrained": untrained}}
+        models[kind] = build(seed)
+        trainings[kind] = train_gpt(models[kind], data, seed=seed, steps=steps[kind], every=every, **TRAINING)
+    told = {"untrained": information(models["experts"], data)}
+    curves = {kind: {column: [] for column in ("seconds", *data.names)} for kind in KINDS}
+    for _ in range(max(steps.values()) // every + 1):
+        for kind, training in trainings.items():
+            if snapshot := next(training, None):
+                for column, number in zip(curves[kind], (snapshot.seconds, *snapshot.loss.tolist()), strict=True):
+                    curves[kind][column].append(number)
+    told |= {"trained": information(models["experts"], data), "frozen": information(models["frozen"], data)}
+    return {"seed": seed, "curves": curves, "information": told, "keep": losses_of_a_tenth(models["large"], data)}
 
 
 @torch.no_grad()
 def information(model: GPT, data: Texts) -> dict[str, list[float]]:
     """Bits that the expert of a test character tells in each block: about its domain, about its class, about its domain
-    when the character itself is known; and the same by chance, with the labels shuffled.
+    when the character itself is known; the same by chance, with the labels shuffled; and the mean weight of its gate.
     """
     tokens, _, domains = unseen_windows(model, data)
     with evaluating(model):
-        chosen = [record.indices[:, 0] for record in model(tokens)[2]]
+        records = model(tokens)[2]
     character, domain = tokens.flatten(), domains[:, None].expand_as(tokens).flatten()
     kind = character_class(character)
-    generator = torch.Generator().manual_seed(0)
-    shuffle = torch.randperm(len(domain), generator=generator)
+    shuffle = torch.randperm(len(domain), generator=torch.Generator().manual_seed(0))
     # Shuffled among equal characters: sorted by character, both ways, once by place and once by lot.
     within = torch.empty_like(domain)
     within[character.argsort(stable=True)] = domain[shuffle][character[shuffle].argsort(stable=True)]
 
-    def beyond(expert: Tensor, label: Tensor) -> float:
-        """I(expert; label | character), by the chain rule."""
-        both = character * len(data.names) + label
-        return mutual_information(expert, both) - mutual_information(expert, character)
+    def bits(label: Tensor, known: Tensor) -> list[float]:
+        """I(expert; label | known) in each block, by the chain rule."""
+        chosen, both = [record.indices[:, 0] for record in records], known * len(CHARACTERS) + label
+        return [mutual_information(expert, both) - mutual_information(expert, known) for expert in chosen]
 
+    nothing = torch.zeros_like(character)
     return {
-        "domain": [mutual_information(expert, domain) for expert in chosen],
-        "domain, shuffled": [mutual_information(expert, domain[shuffle]) for expert in chosen],
-        "class": [mutual_information(expert, kind) for expert in chosen],
-        "class, shuffled": [mutual_information(expert, kind[shuffle]) for expert in chosen],
-        "domain beyond the character": [beyond(expert, domain) for expert in chosen],
-        "domain beyond the character, shuffled": [beyond(expert, within) for expert in chosen],
+        "domain": bits(domain, nothing),
+        "domain, shuffled": bits(domain[shuffle], nothing),
+        "class": bits(kind, nothing),
+        "class, shuffled": bits(kind[shuffle], nothing),
+        "domain beyond the character": bits(domain, character),
+        "domain beyond the character, shuffled": bits(within, character),
         "most": [mutual_information(domain, domain), mutual_information(kind, kind)],
+        "weight": [float(record.weights.mean()) for record in records],
     }
+
+
+def curve(found: dict, kind: str, axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of one kind in :func:`results`, both (seeds, tests): what was spent, and the mean test loss of the domains.
+
+    axis: "steps", "seconds", or "multiplications", which are those of all characters read, forwards.
+    """
+    columns = [run["curves"][kind] for run in found["runs"]]
+    loss = np.mean([[column for name, column in c.items() if name != "seconds"] for c in columns], axis=1)
+    seconds = np.array([c["seconds"] for c in columns])
+    steps = np.broadcast_to(EVERY * np.arange(seconds.shape[1]), seconds.shape)
+    a_step = TRAINING["batch_size"] * EXPERTS.context * found["kinds"][kind]["multiplications"]
+    return {"steps": steps, "seconds": seconds, "multiplications": a_step * steps}[axis], loss
+
+
+def lead(found: dict, kind: str, other: str, axis: str, part: float = 1.0) -> np.ndarray:
+    """By how many nats ``kind`` predicts better than ``other`` where both have spent the same, a number for each seed.
+
+    The place is a part of the way to the last that both reach on this axis. Between two tests, losses are interpolated.
+    """
+    curves = curve(found, kind, axis), curve(found, other, axis)
+    at = part * np.minimum(*(spent[:, -1] for spent, _ in curves))
+    ours, theirs = (np.array([np.interp(*row) for row in zip(at, *both, strict=True)]) for both in curves)
+    return theirs - ours
 
 
 def definition() -> dict:
@@ -149,13 +209,12 @@ def definition() -> dict:
     return {
         "seeds": N_SEEDS,
         "steps": STEPS,
-        "steps of dense": DENSE_STEPS,
         "steps from test to test": EVERY,
         "characters a domain": N_CHARACTERS,
-        "test windows a domain": TEST_WINDOWS,
         "training": TRAINING,
         "experts": asdict(EXPERTS),
         "dense": asdict(DENSE),
+        "large": asdict(LARGE),
     }
 
 
@@ -167,23 +226,10 @@ def first_steps() -> dict:
     data = texts(N_CHARACTERS)
     alphabets = 5 * torch.arange(3)[:, None]
     train, test = ((part[data.names.index("arithmetic")] + alphabets) % len(CHARACTERS) for part in data[1:])
-    found = one_seed(0, Texts(data.names, train, test), steps=20, dense_steps=20, every=10)
-    for curve in found["curves"].values():
-        del curve["seconds"]
+    found = one_seed(0, Texts(data.names, train, test), steps=dict.fromkeys(KINDS, 20), every=10)
+    for columns in found["curves"].values():
+        del columns["seconds"]
     return found
-
-
-def difference(here: Any, there: Any, within: float = 0.0) -> str | None:
-    """The first place where two values of JSON part, in words; None where they agree, numbers to ``within``."""
-    if isinstance(here, dict) and isinstance(there, dict) and here.keys() == there.keys():
-        pairs = [(name, here[name], there[name]) for name in here]
-    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
-        pairs = [(number, *pair) for number, pair in enumerate(zip(here, there, strict=True))]
-    else:
-        numbers = all(isinstance(value, float) for value in (here, there))
-        same = abs(here - there) <= within if numbers else here == there
-        return None if same else f": {here} here, {there} there"
-    return next((f", {name}{found}" for name, *pair in pairs if (found := difference(*pair, within))), None)
 
 
 def file(first: int) -> Path:
@@ -203,9 +249,13 @@ def results(first: int | None = None) -> dict | None:
     if first and not path.exists():
         return None
     found, ours = (json.loads(path.read_text(encoding="utf-8")) for path in (path, COMMITTED))
-    parts = difference(plain(definition()), found["definition"])
-    if parts := parts or difference(ours["first steps"], found["first steps"], WITHIN):
-        raise OtherExperiment(f"{path} is of another experiment{parts}. Make it again: {command(first)}")
+    parts = [name for name, value in definition().items() if found["definition"].get(name) != value]
+    try:
+        torch.testing.assert_close(found["first steps"], ours["first steps"], atol=WITHIN, rtol=0)
+    except AssertionError as error:
+        parts.append(f"first steps: {error}")
+    if parts:
+        raise OtherExperiment(f"{path} differs in {', '.join(parts)}. Make it again: {command(first)}")
     return found
 
 
@@ -214,62 +264,37 @@ def command(first: int) -> str:
     return f"MOE_SEED={first // 1000} make comparison" if first else "make comparison"
 
 
-def plain(value: Any, digits: int | None = None) -> Any:
-    """A value as it comes back from JSON, its numbers rounded to so many digits after the point."""
-    return json.loads(json.dumps(value), parse_float=lambda text: round(float(text), digits) if digits else float(text))
-
-
 def fingerprints(data: Texts) -> dict[str, str]:
     """Of each domain's text; but for the sums they are another Python's in another Python."""
-    both = torch.cat([data.train, data.test], dim=1)
-    digests = (hashlib.sha256(decode(stream).encode()).hexdigest() for stream in both)
-    return {name: digest[:12] for name, digest in zip(data.names, digests, strict=True)}
+    streams = zip(data.names, torch.cat([data.train, data.test], dim=1), strict=True)
+    return {name: hashlib.sha256(decode(stream).encode()).hexdigest()[:12] for name, stream in streams}
 
 
-def entropies(data: Texts) -> dict[str, float]:
-    """Of each domain's characters, each given the one before it, in nats: much the same in every Python."""
-
-    def entropy(numbers: Tensor) -> Tensor:
-        return torch.special.entr(numbers.bincount() / len(numbers)).sum()
-
-    streams = dict(zip(data.names, data.train, strict=True))
-    pairs = {name: stream[:-1] * len(CHARACTERS) + stream[1:] for name, stream in streams.items()}
-    return {name: float(entropy(pairs[name]) - entropy(stream[:-1])) for name, stream in streams.items()}
-
-
-def build() -> Path:
+def build() -> None:
     """Run the comparison for this MOE_SEED, on all cores, and write its file; five to ten minutes on two."""
-    start = time.perf_counter()
-    wanted = seeds(N_SEEDS)
-    data = texts(N_CHARACTERS)
-    workers = min(N_SEEDS, os.cpu_count() or 1)
-    print(f"The long comparison of lesson 08: {N_SEEDS} seeds, {workers} at a time. It takes minutes.", flush=True)
-    one_thread = {"initializer": torch.set_num_threads, "initargs": (1,)}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), **one_thread) as pool:
+    wanted, data = seeds(N_SEEDS), texts(N_CHARACTERS)
+    # Memory stays with a process: to hand it back in each step takes up to a quarter of a large network's time.
+    memory = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), "1000000000")
+    os.environ |= {"OMP_NUM_THREADS": "1", **memory}
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         beginning = pool.submit(first_steps)
-        each = partial(one_seed, data=data, steps=STEPS, dense_steps=DENSE_STEPS, every=EVERY)
-        runs = list(progress(pool.map(each, wanted), N_SEEDS, "seeds"))
-    trained = sum(curve["seconds"][-1] for run in runs for curve in run["curves"].values())
+        runs = list(progress(pool.map(partial(one_seed, data=data), wanted), N_SEEDS, "seeds"))
+    minutes = sum(columns["seconds"][-1] for run in runs for columns in run["curves"].values()) / 60
     made = {
         "command": command(wanted[0]),
         "date": time.strftime("%Y-%m-%d"),
-        "processor minutes": round(trained / 60, 1),
-        "workers": workers,
+        "processor minutes": round(minutes, 1),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "texts": fingerprints(data),
-        "entropies": plain(entropies(data), digits=4),
     }
-    numbers = {"first steps": plain(beginning.result(), digits=4), "runs": plain(runs, digits=4)}
-    text = json.dumps({"definition": definition(), "made": made, **numbers}, indent=1)
-    text = re.sub(r"\[[^][{}]*\]", lambda found: json.dumps(json.loads(found[0])), text)  # a list of numbers is a line
+    kinds = {kind: sizes(build(0)) for kind, build in KINDS.items()}
+    found = {"definition": definition(), "made": made, "kinds": kinds, "first steps": beginning.result(), "runs": runs}
+    rounded = json.loads(json.dumps(found), parse_float=lambda text: round(float(text), 4))
+    text = re.sub(r"\[[^][{}]*\]", lambda found: json.dumps(json.loads(found[0])), json.dumps(rounded, indent=1))
     path = file(wanted[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)  # whole or not at all
-    print(f"✓ the long comparison took {(time.perf_counter() - start) / 60:.1f} minutes: {path}")
-    return path
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
