@@ -416,3 +416,14 @@ def test_a_page_that_cannot_train_and_knows_nothing_of_a_layer_says_so(show, mon
         page.locator(".moe-root").inner_text()
         == "This page cannot train this layer. In JupyterLab the kernel trains your layer itself."
     )
+
+
+def test_in_a_lesson_most_pictures_are_folded(show, monkeypatch):
+    monkeypatch.setenv("MOE_SITE", "1")
+    page = show(playground())
+    opened = Opened(page).settle()
+    assert opened.button("Take a tour").is_visible()
+    assert not page.locator(".pg-experts").is_visible()
+    opened.root.get_by_text("Look closer").click()
+    assert page.locator(".pg-experts").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

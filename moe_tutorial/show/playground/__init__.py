@@ -19,7 +19,7 @@ from moe_tutorial.show.playground.engines.kernel import LOSSES, KernelTraining
 from moe_tutorial.show.playground.engines.layer import examine, settings_like
 from moe_tutorial.show.web import bundle, read, style
 from moe_tutorial.study import regimes_2d
-from moe_tutorial.study.environment import interactive
+from moe_tutorial.study.environment import builds_page, interactive
 
 RECORDED = 200
 """Steps that a layer is trained which the page cannot train, if it is made without a kernel."""
@@ -149,6 +149,7 @@ def playground(
             "then": [list(change) for change in then],
             "title": title or "",
             "link": link,
+            "short": not link and (interactive() or builds_page()),
             "own": own,
             "layer": mine is not None,
             "page": mine is None or like is not None,

@@ -90,15 +90,17 @@ function render({ model, el: root }) {
   const main = mapped ? map.node : time.node;
   const bench = el("div", { className: "pg-bench" }, main, top, left, side); // one screen
   let below = [map.predictions, smalls.node, point.node, time.node, foot.node];
-  if (mine) below = mapped ? [time.node, closer(map.predictions, smalls.node, point.node, foot.node)] : [foot.node];
+  const short = !!(mine || options.short);
+  if (short) below = mapped ? [time.node, closer(map.predictions, smalls.node, point.node, foot.node)] : [foot.node];
   mount(root, head.node, bench, ...below);
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
   widget.classList.toggle("pg-mine", mine);
+  widget.classList.toggle("pg-short", short);
   widget.classList.toggle("pg-flat", !mapped);
   widget.classList.toggle("pg-recorded", engineName === "kernel" && !live);
 
-  // For the learner's own layer most pictures are folded, so that the panel stays short in a lesson.
+  // In a lesson most pictures are folded.
   function closer(...nodes) {
     const title = el("summary", {}, "Look closer: each expert, what is predicted, one point");
     const ontoggle = () => frame && draw(frame);

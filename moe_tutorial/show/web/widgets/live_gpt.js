@@ -443,6 +443,7 @@ function render({ model, el: root }) {
   const sight = new IntersectionObserver(([entry]) => {
     if (!entry.isIntersecting) still();
     else if (rest && !timer) type(PACE);
+    else draw(); // out of sight it may have had no size
   });
   show(text);
   if (linked) follow();
