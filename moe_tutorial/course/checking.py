@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable
 from html import escape
 
@@ -97,6 +98,11 @@ def next_hint(exercise: Exercise, tries: int) -> str:
     return f'One way to do it: from moe_tutorial.course import solution; solution("{exercise.id}")'
 
 
+def with_code(words: str) -> str:
+    """HTML of a text, with what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(words))
+
+
 def show(id: str, result: Result, hint: str) -> None:
     """Show the result: as a panel in JupyterLab, as text elsewhere."""
     head = HEADS[result.verdict].format(f"exercise {id}")
@@ -111,7 +117,7 @@ def show(id: str, result: Result, hint: str) -> None:
 
     first, _, rest = says.partition("\n")
     parts = [
-        f"<{tag}>{escape(words)}</{tag.split()[0]}>"
+        f"<{tag}>{escape(words) if tag == 'pre' else with_code(words)}</{tag.split()[0]}>"
         for tag, words in (
             ('p class="verdict"', head),
             ("p", first),
