@@ -46,6 +46,20 @@ def norm_behind(x, norms, attend, moe):
     return norms[1](x + y), routing
 
 
+@wrong("08.block", "The norm stands behind the mixture")
+def answer_normed(x, norms, attend, moe):
+    x = x + attend(norms[0](x))
+    y, routing = moe(x)
+    return x + norms[1](y), routing
+
+
+@wrong("08.block", "ask the mixture once")
+def asked_twice(x, norms, attend, moe):
+    x = x + attend(norms[0](x))
+    x += moe(norms[1](x))[0]
+    return x, moe(norms[1](x))[1]
+
+
 @wrong("08.block", "should return 2 things")
 def no_routing(x, norms, attend, moe):
     x = x + attend(norms[0](x))
@@ -117,6 +131,18 @@ def task_alone(model, tokens, c):
 def mean_of_blocks(model, tokens, c):
     _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
     return loss + c * torch.stack([penalty(routing) for routing in records]).mean()
+
+
+@wrong("08.lm_loss", "Only the first block")
+def first_block(model, tokens, c):
+    _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
+    return loss + c * penalty(records[0])
+
+
+@wrong("08.lm_loss", "takes the whole Routing")
+def in_parts(model, tokens, c):
+    _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
+    return loss + c * sum(penalty(routing.probs, routing.indices) for routing in records)
 
 
 @wrong("08.lm_loss", "Only the last block")
@@ -215,7 +241,18 @@ def exact(model, tokens, t):
     return not torch.equal(model(other_text(model, tokens, t))[0][:, :t], model(tokens)[0][:, :t])
 
 
-@wrong("08.peeks", "Compare ALL of the first t")
+@wrong("08.peeks", "differs in the first t characters, too")
+def all_changed(model, tokens, t):
+    return not torch.allclose(model((tokens + 1) % 5)[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
+
+
+@wrong("08.peeks", "Change ALL characters from t on")
+def one_changed(model, tokens, t):
+    new = tokens.index_add(1, torch.tensor([t]), tokens.new_ones(1, 1)) % 5
+    return not torch.allclose(model(new)[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
+
+
+@wrong("08.peeks", "Compare the scores of ALL of the first t")
 def place_before(model, tokens, t):
     one, other = model(tokens)[0], model(other_text(model, tokens, t))[0]
     return bool((one[:, t - 1] - other[:, t - 1]).abs().max() > 1e-5)
@@ -230,11 +267,6 @@ def each_place(model, tokens, t):
 @wrong("08.peeks", "True or False is asked for")
 def how_much(model, tokens, t):
     return (model(other_text(model, tokens, t))[0] - model(tokens)[0])[:, :t].abs().max()
-
-
-@wrong("08.peeks", "the wrong way round")
-def same_scores(model, tokens, t):
-    return torch.allclose(model(other_text(model, tokens, t))[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
 
 
 @right("08.peeks")
@@ -275,6 +307,16 @@ def sum_of_both(expert, label):
 @wrong("08.bits", "There are label.max() + 1 labels")
 def one_too_few(expert, label):
     return entropy(expert) + entropy(label) - entropy(expert * label.max() + label)
+
+
+@wrong("08.bits", "where a label is 8 or more")
+def eight(expert, label):
+    return entropy(expert) + entropy(label) - entropy(expert * 8 + label)
+
+
+@wrong("08.bits", "expert * label is 0")
+def product(expert, label):
+    return entropy(expert) + entropy(label) - entropy(expert * label)
 
 
 @wrong("08.bits", "how uncertain the label STAYS")
@@ -344,6 +386,17 @@ def contributions(h, w_out, n):
     part = h * w_out.norm(dim=0)
     best = part.abs().topk(n, dim=-1).indices
     return torch.zeros_like(h).scatter(-1, best, 1.0) * part
+
+
+@wrong("08.keep", "how large the contributions are")
+def sizes(h, w_out, n):
+    return contributions(h, w_out, n).abs()
+
+
+@wrong("08.keep", "of all tokens together")
+def of_the_batch(h, w_out, n):
+    size = h.abs() * w_out.norm(dim=0)
+    return h * (size >= size.flatten().topk(n).values[-1])
 
 
 @wrong("08.keep", "along the wrong side")
