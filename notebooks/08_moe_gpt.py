@@ -20,6 +20,7 @@
 # %% tags=["setup"]
 # Setup: what this lesson uses.
 import math
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -251,7 +252,7 @@ for step in range(101):
     if step % 25 == 0:
         print(f"step {step:3}: {loss.item():.2f} with the penalties")
 print(
-    f"and the GPT at the top, on test text, after {STEPS}: {gpt_loss.mean():.2f} without"
+    f"and the GPT at the top, test text, after {STEPS}: {gpt_loss.mean():.2f} without"
 )
 
 # %% [markdown]
@@ -309,9 +310,7 @@ for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
 # Setup: ten seeds of six GPTs, trained once for this lesson.
 long = comparison.results()
 if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
-    print(
-        "Results of these seeds are missing:", comparison.command(seed), "makes them."
-    )
+    print(f"Results of these seeds are missing: {comparison.command(seed)} makes them.")
     print("What follows shows the course's own seeds, and judges no claim by them.")
     long = comparison.results(first=0)
 
@@ -323,6 +322,14 @@ ahead = {  # nats, one number a seed
     kind: comparison.lead(long, kind, "dense", "steps")
     for kind in ("large", "experts", "frozen", "table", "dice")
 }
+
+
+def better(lead, other):
+    """The choice that is right at this mean lead of the experts."""
+    if abs(lead) < 0.03:
+        return "they are equal, within 0.03 nats"
+    return "the one with experts" if lead > 0 else other
+
 
 # %% tags=["measure"]
 # Measured: what the three cost.
@@ -379,30 +386,24 @@ table(
 # %% tags=["draw", "nbval-ignore-output", "08.steps"]
 # Drawn: how far each is ahead of the dense GPT, ten seeds.
 order = sorted(ahead, key=lambda kind: -ahead[kind].mean())
+large = f"large, at {comparison.STEPS['large']}"
 interval_chart(
-    {
-        f"large, at {comparison.STEPS[kind]}" if kind == "large" else kind: ahead[kind]
-        for kind in order
-    },
+    {kind.replace("large", large): ahead[kind] for kind in order},
     title="After equally many steps, ahead of the dense GPT: "
     + ", ".join(kind for kind in order if estimate(ahead[kind]).low > 0),
     note=(
         "Lead in test loss over ten seeds. Ticks: seeds. Points: means with 95 % intervals. "
-        f"After {comparison.STEPS['experts']} steps, or as said."
+        f"After {comparison.STEPS['experts']} steps."
     ),
     controls=["frozen", "dice"],
     unit="nats a character ahead of dense",
     zero=0,
 )
 
+
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-lead = ahead["experts"].mean()
-if abs(lead) < 0.03:
-    better = "they are equal, within 0.03 nats"
-else:
-    better = "the one with experts" if lead > 0 else "the dense one"
-reveal("08.steps", better)
+reveal("08.steps", better(ahead["experts"].mean(), "the dense one"))
 
 # %% tags=["measure", "08.steps"]
 # Claim 08.1.
@@ -493,8 +494,8 @@ def stands(other, count):
     return "ahead" if lead.low > 0 else "behind" if lead.high < 0 else "level"
 
 
-work = {kind: long["kinds"][kind]["multiplications"] for kind in DASHES}
-taken = comparison.STEPS["experts"] * work["experts"] / work["large"]
+work = [long["kinds"][kind]["multiplications"] for kind in ("experts", "large")]
+taken = comparison.STEPS["experts"] * work[0] / work[1]
 picture(
     by_three_counts,
     title="The experts against the large one: "
@@ -520,7 +521,6 @@ rows = {
     "dense, equal seconds": ("dense", "seconds"),
     "large, equal bytes and steps": ("large", "steps"),
     "large, equal bytes and multiplications": ("large", "multiplications"),
-    "large, equal bytes and seconds": ("large", "seconds"),
 }
 
 
@@ -544,12 +544,8 @@ table(
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-at_equal_work = comparison.lead(long, "experts", "large", "multiplications").mean()
-if abs(at_equal_work) < 0.03:
-    better = "they are equal, within 0.03 nats"
-else:
-    better = "the one with experts" if at_equal_work > 0 else "the large dense one"
-reveal("08.large", better)
+at_equal_work = comparison.lead(long, "experts", "large", "multiplications")
+reveal("08.large", better(at_equal_work.mean(), "the large dense one"))
 
 # %% [markdown] tags=["08.large"]
 # Sources contradict each other on whether mixtures pay at small scale. Look at what they count:
@@ -582,9 +578,9 @@ groups = {name: kind_of == i for i, name in enumerate(CHARACTER_CLASSES)} | {
 
 
 def bars(shares):
-    names = [f"{part:.0%}" for part in shares]
-    lengths = [max(part, 0.001) for part in shares]
-    return expert_bars(lengths, names, 1 / E, "Share of each expert", least=1)
+    texts = [f"{part:.0%}" for part in shares]
+    lengths = shares.clip(0.001).tolist()  # 0 would be drawn as dead
+    return expert_bars(lengths, texts, 1 / E, "Share of each expert", least=1)
 
 
 shares = {
@@ -600,8 +596,7 @@ def who_takes(which):
         f"first block, {second.max():.0%} to expert {int(second.argmax())} of the second",
         f"{int(groups[which].sum()):,} characters of {len(unseen):,}. The line is an even share.",
     ) + beside(
-        message("First block") + bars(first.tolist()),
-        message("Second block") + bars(second.tolist()),
+        message("First block") + bars(first), message("Second block") + bars(second)
     )
 
 
@@ -679,19 +674,13 @@ keep = check("08.keep", keep)
 # Measured: what the dense GPT loses with no neurons at all.
 def loss_keeping(n):
     """Test loss of the dense GPT if each character keeps n neurons."""
-    hooks = [
+    sparse = deepcopy(dense)
+    for part in sparse.blocks:
+        w = part.feed_forward[2].weight
         part.feed_forward[1].register_forward_hook(
-            lambda _, __, h, w=part.feed_forward[2].weight: (
-                keep(h, w, n) if n else 0 * h
-            )
+            lambda _, __, h, w=w: keep(h, w, n) if n else 0 * h
         )
-        for part in dense.blocks
-    ]
-    try:
-        return loss_by_domain(dense, data).mean().item()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    return loss_by_domain(sparse, data).mean().item()
 
 
 width = comparison.DENSE.d_hidden
@@ -703,9 +692,8 @@ print(f"with none of them:            {loss_keeping(0):.2f} nats")
 # A guess.
 guess(
     "08.keep",
-    "In ten seeds of the large dense GPT, each character keeps a tenth of the neurons in "
-    "each block, those that contribute most to it. The others are silent. How much does "
-    "the test loss rise?",
+    "In the large dense GPT, a tenth of the neurons in each block speak: for each character, "
+    "those that contribute most. How much does the test loss rise, in the mean of ten seeds?",
     slider=(0, 1, 0.05, "nats"),
 )
 
@@ -815,7 +803,7 @@ claim(
     "better than the large dense one by more than 0.03 nats",
     quantity="lead in test loss",
     unit="nats",
-    measured=comparison.lead(long, "experts", "large", "multiplications"),
+    measured=at_equal_work,
     holds=above(0.03),
     control=comparison.lead(long, "experts", "large", "steps"),
     control_is="equally many steps, in which the large one multiplies more",
@@ -865,9 +853,6 @@ claim(
     control=told_by("domain, shuffled")[:, 0],
     control_is="shuffled labels",
 )
-
-# %% [markdown]
-# Chance is an easy opponent. So now the control is the *untrained* GPT:
 
 # %% tags=["measure"]
 # Claim 08.6.

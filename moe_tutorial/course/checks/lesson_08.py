@@ -1,6 +1,7 @@
 """Lesson 08: a block with experts, a language model's loss, looking ahead, bits, and a few neurons for each token."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from moe_tutorial.course.checks.vocabulary import Affine, Ask, checks, draw, verdicts
 from moe_tutorial.course.running import NotYet
-from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig, Routing, switch_loss
+from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig, switch_loss
 
 
 class Experts(nn.Module):
@@ -31,12 +32,6 @@ def halves(x, norms, attend, moe, read=None, add=lambda x, y: x + y):
     x = x + attend(norms[0](x))
     y, chosen = moe(norms[1](x) if read is None else read(norms, x))
     return add(x, y), chosen
-
-
-def asked_again(x, norms, attend, moe):
-    """A mistake: the routing is of the x that the answer has changed."""
-    x, _ = halves(x, norms, attend, moe)
-    return x, moe(norms[1](x))[1]
 
 
 @checks(
@@ -70,7 +65,10 @@ def block(ask: Ask) -> None:
         "The norm stands behind the mixture in your answer. It stands before it: the mixture reads what it makes.": (
             lambda x, norms, attend, moe: halves(x, norms, attend, moe, lambda _, x: x, lambda x, y: x + norms[1](y))
         ),
-        "Your routing is of the changed x. Ask the mixture once, for answer and routing.": asked_again,
+        "Your routing is of the changed x. Ask the mixture once, for both.": lambda x, norms, attend, moe: (
+            (x := halves(x, norms, attend, moe)[0]),
+            moe(norms[1](x))[1],
+        ),
         "x is in your sum twice.": lambda *given: halves(*given, add=lambda x, y: 2 * x + y),
     }
     for seed, T, factor in ((1, 2, 1.0), (2, 3, -1.0), (3, 2, 0.0)):
@@ -106,12 +104,6 @@ def shifted(model, tokens, c, **otherwise):
     return predicted(model, tokens[:, :-1], tokens[:, 1:], c, **otherwise)
 
 
-def at_once(records):
-    """One Switch loss over the choices of all blocks."""
-    parts = (torch.cat([getattr(r, name) for r in records]) for name in ("logits", "probs", "indices", "weights"))
-    return switch_loss(Routing(*parts))
-
-
 @checks(
     "08.lm_loss",
     hints=(
@@ -143,16 +135,14 @@ def lm_loss(ask: Ask) -> None:
             m, t, c / len(m.blocks)
         ),
         **{
-            f"Only the {name} block has a penalty in your answer. Each has a router of its own.": (
-                lambda m, t, c, i=i: shifted(m, t, c, penalty=lambda records: switch_loss(records[i]))
+            f"Only the {name} block has a penalty in your answer. Each has a router of its own.": partial(
+                shifted, penalty=lambda records, i=i: switch_loss(records[i])
             )
-            for name, i in {"first": 0, "last": -1}.items()
+            for name, i in (("first", 0), ("last", -1))
         },
         "Here `switch_loss` takes the whole Routing, `switch_loss(routing)`, and finds the probs in it.": (
             lambda m, t, c: shifted(m, t, c, penalty=lambda records: switch_loss(records[0].probs))
         ),
-        "You take one Switch loss over the choices of all blocks. Then one block's favourites hide another's: each "
-        "block has its own.": lambda m, t, c: shifted(m, t, c, penalty=at_once),
         "Your cross-entropy is a sum over the characters. Their mean is asked for.": lambda m, t, c: shifted(
             m, t, c, reduction="sum"
         ),
@@ -163,10 +153,6 @@ def lm_loss(ask: Ask) -> None:
         given = {"model": Small(seed), "tokens": tokens, "c": c}
         says = "the mean cross-entropy of each next character, plus c times the Switch loss of every block"
         ask.gives(given, {"loss": shifted(**given).detach()}, says, mistakes)
-    moved = given | {"tokens": tokens.flip(0)}
-    ask.follows(
-        given, moved, lambda loss: loss.detach(), "With the texts in another order, the loss should be the same."
-    )
     router = given["model"].blocks[0].feed_forward.router.weight
     found, expected = ask(given), shifted(**given)
     if not found.requires_grad:
@@ -237,9 +223,6 @@ def peeks(ask: Ask) -> None:
     found = verdicts(ask, cases)
     wrong = [name for name, (_, right) in cases.items() if found[name] != right]
     if not wrong:
-        given = {"model": models["each position reads the next"][0], "tokens": tokens.flip(1), "t": t}
-        if not ask(given):
-            raise NotYet("With another text behind the first t characters, the verdict should be the same.")
         return
     if len(wrong) == len(cases):
         raise NotYet("It is the wrong way round: True where the scores of the first t characters change.")
@@ -309,7 +292,6 @@ def bits(ask: Ask) -> None:
     cases = (
         ([0, 0, 1, 1, 3, 0], [2, 2, 0, 0, 1, 1]),
         ([0, 1, 0, 1, 2, 2, 0, 1], [0, 2, 0, 1, 1, 1, 2, 2]),
-        ([1, 1, 0, 0], [0, 1, 0, 1]),
         ([1, 0, 0, 0], [0, 8, 10, 16]),
         ([0, 8, 10, 16], [1, 0, 0, 0]),
     )
@@ -321,7 +303,7 @@ def bits(ask: Ask) -> None:
 def kept(h, w_out, n, strength=None, largest=True):
     """The reference, or a mistake that ranks otherwise."""
     strength = h.abs() * w_out.norm(dim=0) if strength is None else strength
-    best = strength.topk(min(n, h.shape[-1]), dim=-1, largest=largest).indices
+    best = strength.topk(n, dim=-1, largest=largest).indices
     return torch.zeros_like(h).scatter(-1, best, 1.0) * h
 
 
@@ -373,6 +355,3 @@ def keep(ask: Ask) -> None:
         given = {"h": draw(seed, *shape), "w_out": draw(seed + 5, d, shape[-1]) / 10, "n": n}
         says = f"the {n} neurons of each token that contribute most, and 0 for the others"
         ask.gives(given, {"h": kept(**given)}, says, mistakes)
-    ask.follows(
-        given | {"n": 4}, given | {"n": 4}, lambda _: given["h"], "With all neurons kept, h should stay as it is."
-    )
