@@ -185,8 +185,7 @@ def block(x, norms, attend, moe):
 block = check("08.block", block)
 
 # %% [markdown]
-# That is all there is to it. Your block now runs the GPT from above, which writes what it finds likeliest, one character after
-# the other.
+# Your block now runs the GPT from above, which writes what it finds likeliest, one character after the other.
 
 
 # %%
@@ -439,8 +438,9 @@ claim(
 
 # %% [markdown] tags=["08.steps"]
 # How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that
-# from the first step. A router reads vectors that change while the GPT learns. One that learns can follow them, a frozen one
-# cannot. (A router's choice counts with its probability, the table's with 1: how much of its lead that makes is open.)
+# from the first step. A router reads vectors that change while the GPT learns. One that learns can follow them; where it is
+# frozen, only the vectors can adapt. (A router's choice counts with its probability, the table's with 1: how much of its lead
+# that makes is open.)
 
 # %% [markdown]
 # ## On which count?
