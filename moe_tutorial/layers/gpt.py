@@ -185,7 +185,7 @@ class Attention(nn.Module):
         self.query_key_value = nn.Linear(d_model, 3 * d_model)
         self.out = nn.Linear(d_model, d_model)
 
-    def forward(self, x: Tensor, cache: Cache | None, number: int) -> Tensor:
+    def forward(self, x: Tensor, cache: Cache | None = None, number: int = 0) -> Tensor:
         T = x.shape[1]
         q, k, v = (
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in self.query_key_value(x).chunk(3, -1)

@@ -274,7 +274,7 @@ def text(value: Any) -> str:
 def _listed(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_listed, value))}]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # + 0.0: -0 reads as 0
 
 
 def same(one: Any, other: Any) -> bool:
