@@ -144,9 +144,9 @@ table(
     title=f"Of {len(recent)} models since 2025, {len(biased)} choose with a bias, "
     f"{sum('sigmoid' in name for name in biased)} of these by a sigmoid; "
     f"{recent.count('softmax / Σ')} have a plain softmax",
-    note="From each model's config.json: experts chosen for a token, of those in a layer; shared by all tokens; neurons of "
-    "an expert; how logits become weights (/ Σ: divided by the sum of the chosen). Active parameters of all, in billions, as the publisher states them, and which "
-    "part that is; k/E of the experts. (Of LongCat's, 256 do nothing.)",
+    note="From each model's config.json: experts chosen for a token, of those in a layer (of LongCat's, 256 do nothing); "
+    "shared by all tokens; neurons of an expert; how logits become weights (/ Σ: divided by the sum of the chosen). "
+    "Active parameters of all, in billions, as the publisher states them; which part that is; k/E of the experts.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -623,8 +623,8 @@ claim(
 # ## Or no loss
 #
 # The other choice is lesson 07's **bias**: no loss at all. After each step, the bias of each expert with less than the mean
-# load goes up by a rate, and the others go down. Loads are counts: add them up over all machines, and
-# the whole batch is counted.
+# load goes up by a rate, and the others go down. Loads are counts: add them up over all machines, and the
+# whole batch is counted.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: a bias at a rate of 0.01, and no balance at all.
@@ -642,8 +642,8 @@ for name, trained in ways.items():
     )
 
 # %% [markdown]
-# The bias balances better. Its router tells the rules apart a little less here, and in accuracy the two are hardly apart: balance
-# costs specialisation either way.
+# The bias balances better. Its router tells the rules apart a little less than with the loss, and in accuracy the two are hardly
+# apart. Either way balance costs specialisation.
 #
 # ## Further: a bias and a table, measured
 #
@@ -682,8 +682,8 @@ kept = biases.bfloat16().unique()
 print(f"238 different biases become {len(kept)} in bfloat16")
 
 # %% [markdown]
-# A bug report counted 8 of 238 when GLM-5.2 was loaded; ours are evenly spaced, those need not be. (Only differences between biases matter. Near 0, where numbers lie close
-# together, they would have been safe.)
+# A bug report counted 8 of 238 when GLM-5.2 was loaded. (Ours are evenly spaced, those need not be. Only differences between
+# biases matter: near 0, where numbers lie close together, they would have been safe.)
 #
 # And two *logits* tie where they are large. Lowering all logits of a token alike changes no probability. A **z-loss** does that:
 
@@ -799,7 +799,7 @@ curves(
     note="digits4, standardised, means over ten seeds, test images. Dashed: the dense network of as many "
     "multiplications, the router counted.",
     alt="; ".join(
-        f"{n} experts: {many[n].mean():.1f} % right, dense {as_dense[n].mean():.1f} %"
+        f"E = {n}: {many[n].mean():.1f} % right, dense {as_dense[n].mean():.1f} %"
         for n in counts
     ),
     height=280,
@@ -1002,8 +1002,8 @@ claim(
 )
 
 # %% [markdown] tags=["09.cross"]
-# Upcycling saves the beginning. After 800 steps its lead is gone. So two papers that contradict each other may both be right:
-# ask *how long* they went on.
+# Upcycling saves the beginning. After 800 steps little or nothing is left of its lead. So two papers that contradict each other
+# may both be right: ask *how long* they went on.
 
 # %% [markdown]
 # ## Further: after 800 steps, and a network that is split
@@ -1231,7 +1231,7 @@ quiz("09")
 # - Balance in groups of one kind takes away what experts specialise in. Count the load over the whole batch.
 # - A bias balances without a loss. Balance costs specialisation either way.
 # - More experts help, and the router has to be paid for: count it.
-# - Upcycling saves the beginning. After 800 steps its lead was gone.
+# - Upcycling saves the beginning. After 800 steps little or nothing was left of its lead.
 #
 # **Sources.** Balance over the whole batch: [Qiu et al. 2025](https://arxiv.org/abs/2501.11873). Against balancing, and the
 # committee: [Wang et al. 2026](https://arxiv.org/abs/2601.03425); specialists: [the count on
