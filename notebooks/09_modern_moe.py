@@ -563,7 +563,7 @@ print(
 
 
 # %% tags=["measure", "nbval-ignore-output", "09.micro"]
-# Measured: both measures of one router, and of shuffled routing.
+# Measured: one router, and shuffled routing.
 def measures(indices, at_most=None, shuffled=False):
     """Specialists, and members of the committee: two tensors, one number a seed."""
     found = []
@@ -1057,6 +1057,7 @@ def blocks(network, together, seed):
 
 def cut(network, together, seed):
     """A mixture whose experts are the network's blocks."""
+    torch.manual_seed(seed)  # the new router's
     moe, rows, (first, _, last) = mixture(), blocks(network, together, seed), network
     with torch.no_grad():
         moe.experts.w_in.copy_(first.weight[rows])
