@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Modern MoE
 #
-# 35 minutes. You leave able to read from a config file what a model of 2026 chose, to build its choices, and to say which
-# of them show in a small mixture, and on what scope.
+# 40 minutes. You leave able to read from a config file what a model of 2026 chose, to build its choices, and to say which
+# of them show in a small mixture.
 #
 # You have built the whole layer, and it has hardly changed since 2017. What changes from model to model are the choices
 # around it: how many experts, how small, what keeps them even, and what they start from.
@@ -69,7 +69,21 @@ E = 8
 # ## What models chose
 #
 # A model on the Hugging Face hub comes with a `config.json`. It holds every choice, and all that is needed to count the
-# parameters: the **total**, and those that are **active** for one token.
+# parameters: the **total**, and those that are **active** for one token. The part of Mixtral 8x7B's that matters:
+
+# %%
+mixtral = {
+    "model_type": "mixtral",
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,  # neurons of an expert
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+    "tie_word_embeddings": False,
+}
 
 # %% tags=["setup"]
 # Setup: published models, and the part of each that is experts.
@@ -97,12 +111,14 @@ guess(
     slider=(0, 100, 1, "%"),
 )
 
+
 # %% tags=["draw", "nbval-ignore-output", "09.active"]
 # Drawn: what models chose.
-SHORT = {
-    "top-k, then softmax": "softmax of k",
-    "sqrt(softplus) + bias, renormalised": "softplus + bias",
-}
+def gate(choices):
+    """How logits become weights, in short; the softmax of the chosen is the same as softmax / Σ."""
+    name = choices.gate.replace("top-k, then softmax", "softmax, renormalised")
+    name = name.replace("sqrt(softplus)", "softplus").replace(", renormalised", " / Σ")
+    return name.partition(",")[0]
 
 
 def row(model, part):
@@ -112,24 +128,25 @@ def row(model, part):
         f"{c.num_experts_per_tok} of {c.num_experts + c.zero_expert_num}",
         f"{c.n_shared_experts or ''}",
         f"{c.expert_width:,}",
-        SHORT.get(c.gate, c.gate.partition(",")[0]),
+        gate(c),
         f"{model.active / 1e9:g} of {model.total / 1e9:,g}",
         f"{model.active / model.total:.1%}",
         f"{part.active / part.total:.1%}",
     ]
 
 
-recent = [model.choices for model, _ in mixtures() if model.year >= 2025]
-with_bias = sum("bias" in c.gate for c in recent)
-with_shared = sum(c.n_shared_experts > 0 for c in recent)
+recent = [gate(model.choices) for model, _ in mixtures() if model.year >= 2025]
+biased = [name for name in recent if "bias" in name]
 columns = "year,experts,shared,neurons,gate,active,part,k/E"
 table(
     ["", *columns.split(",")],
     {model.name: row(model, part) for model, part in mixtures()},
-    title=f"Of {len(recent)} models since 2025, {with_bias} choose with a bias and {with_shared} have a shared expert",
-    note="From each model's config.json: experts chosen for a token, of those in a layer; shared by all tokens; neurons of "
-    "an expert; how logits become weights. Active parameters of all, in billions, as the publisher states them, and which "
-    "part that is; k/E of the experts. (Of LongCat's, 256 do nothing.)",
+    title=f"Of {len(recent)} models since 2025, {len(biased)} choose with a bias, "
+    f"{sum('sigmoid' in name for name in biased)} of these by a sigmoid; "
+    f"{recent.count('softmax / Σ')} have a plain softmax",
+    note="From each model's config.json: experts chosen for a token, of those in a layer (of LongCat's, 256 do nothing); "
+    "shared by all tokens; neurons of an expert; how logits become weights (/ Σ: divided by the sum of the chosen). "
+    "Active parameters of all, in billions, as the publisher states them; which part that is; k/E of the experts.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -138,10 +155,32 @@ counted_mixtral = models["Mixtral 8x7B"].counted
 reveal("09.active", 100 * counted_mixtral.active / counted_mixtral.total)
 
 # %% [markdown]
-# Read down a column. Experts are many and small now, and a sigmoid with a bias often stands where the softmax stood. Some have
-# a shared expert, others do not. Which of these choices can you see at work in a small mixture? That is this lesson.
+# Read down a column. Experts are many and small now. Many models choose with a bias, but the softmax is alive; some have a
+# shared expert, others do not. Which of these choices can you see at work in a small mixture? That is this lesson.
 #
 # First the two columns on the right. If *active is k/E of the total* were right, they would be equal.
+#
+# **Your turn.** Two lines: in each layer, all experts but the chosen ones rest. Everything else works.
+
+
+# %% tags=["exercise"]
+def active_count(config, total):
+    """A config like Mixtral's, and the model's parameters -> how many are active for a token."""
+    expert = 3 * config["hidden_size"] * config["intermediate_size"]  # three matrices
+    ### BEGIN SOLUTION
+    resting = config["num_local_experts"] - config["num_experts_per_tok"]
+    return total - config["num_hidden_layers"] * resting * expert
+    ### END SOLUTION
+
+
+# %%
+active_count = check("09.active_count", active_count)
+
+# %% tags=["09.active"]
+total = count_parameters(mixtral).total
+print(f"total            {total:,}")
+print(f"active           {active_count(mixtral, total):,}")
+print(f"k/E of the total {total * 2 // 8:,}")
 
 
 # %% tags=["measure", "09.active"]
@@ -170,55 +209,9 @@ claim(
 # Mixtral *8x7B* has no 56 billion parameters: its eight experts share all the rest.
 
 # %% [markdown]
-# ## Further: count one by hand
+# ## Further: more counts
 #
-# Take the part of Mixtral 8x7B's `config.json` that matters.
-
-# %% tags=["setup"]
-# The part of Mixtral 8x7B's config.json that matters.
-mixtral = {
-    "model_type": "mixtral",
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "num_local_experts": 8,
-    "num_experts_per_tok": 2,
-    "tie_word_embeddings": False,
-}
-
-# %% [markdown]
-# Line by line. An expert has three matrices (it is gated: `gated=True` in the package). Attention has four; keys and values
-# are narrower, because four query heads share one of theirs.
-
-# %% tags=["09.active"]
-d, h, n_layers = 4096, 14336, 32
-head = d // 32
-
-expert = 3 * d * h
-router = d * 8
-attention = 2 * d * d + 2 * d * (8 * head)
-norms = 2 * d
-embedding_and_output = 2 * 32000 * d
-
-everything_else = n_layers * (router + attention + norms) + embedding_and_output + d
-total = everything_else + n_layers * 8 * expert
-active = everything_else + n_layers * 2 * expert
-
-print(f"total  {total:,}")
-print(f"active {active:,}")
-assert (total, active) == count_parameters(mixtral)  # the package's
-print(f"two eighths of the total would be {total * 2 // 8:,}")
-
-# %% [markdown]
-# Compare the last lines. Only the experts are divided by four. Attention, embedding and router are there for every token.
-#
-# The name is worth a look as well: 8 x 7 would make 56 billion. But the experts share all the rest.
-
-# %% [markdown]
-# ## Further: count your own
+# ### Count your own
 #
 # Paste a `config.json` as a dict (`json.load(open("config.json"))`), or change ours.
 
@@ -232,23 +225,24 @@ for part in parts(my_config):
 print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
 
 # %% [markdown]
-# ## Further: the counts, held against the publishers'
+# ### Our counts and the publishers'
 #
-# A figure like *37B* stands for all that rounds to it.
+# A figure like *37B* stands for all that rounds to it. (What a publisher counts: `model.note` of `published()`.)
 
 # %% tags=["measure", "09.active"]
 # Claim 09.2.
 by_the_part = [
-    abs(part.active / part.total * model.total / model.active - 1)
+    100 * abs(part.active / part.total * model.total / model.active - 1)
     for model, part in mixtures()
 ]
 claim(
     "09.2",
-    "Counted part by part, every total and active figure of the table is within 1 % of what "
-    "rounds to the published one",
+    "Our counts, part by part, miss the published totals and active figures by less than 1 % "
+    "beyond rounding",
     quantity="largest error of the count",
-    measured=max(max(model.beyond_rounding) for model in models.values()),
-    holds=in_every_seed(below(0.01)),
+    unit="%",
+    measured=100 * max(max(model.beyond_rounding) for model in models.values()),
+    holds=in_every_seed(below(1)),
     control=max(by_the_part),
     control_is="active counted as k/E of the total",
 )
@@ -263,7 +257,7 @@ for wrong in refuted():
     print(textwrap.fill(lines, 88, subsequent_indent="    "))
 
 # %% [markdown]
-# ## Further: model by model
+# ### Model by model
 
 # %% tags=["draw", "nbval-ignore-output", "09.active"]
 # Drawn: total and active parameters of each model.
@@ -271,17 +265,17 @@ sparse = {model.name: model for model, _ in mixtures()}
 k_of_e = {
     model.name: model.total * part.active / part.total for model, part in mixtures()
 }
-actives = {name: model.active for name, model in models.items()}
+actives = {name: model.active for name, model in sparse.items()}
 
 
-def marks(numbers, what, name, **more):
+def marks(numbers, what, **marker):
     """A mark for each model at its total, in billions, and at another number of it."""
     hover = [
         f"{n}<br>total {billions(models[n].total)}<br>{what} {billions(number)}"
         for n, number in numbers.items()
     ]
     xs = [models[n].total / 1e9 for n in numbers]
-    return scatter(xs, [y / 1e9 for y in numbers.values()], hover, name, marker=more)
+    return scatter(xs, [y / 1e9 for y in numbers.values()], hover, marker=marker)
 
 
 explorable(
@@ -293,24 +287,9 @@ explorable(
             mode="lines",
             line={"color": look.color("line"), "width": 3},
         ),
-        marks(
-            {n: a for n, a in actives.items() if n not in sparse},
-            "active",
-            "dense",
-            color=look.color("border"),
-            size=9,
-            symbol="square",
-        ),
-        marks(
-            {n: actives[n] for n in sparse},
-            "active",
-            "mixtures",
-            color=look.color("text"),
-            size=11,
-        ),
+        marks(actives, "active", color=look.color("text"), size=11),
         marks(
             k_of_e,
-            "k/E of the total",
             "k/E of the total",
             color=look.color("muted"),
             size=9,
@@ -320,8 +299,8 @@ explorable(
     title=f"Between {min(over):.2f} and {max(over):.2f} times k/E of the total is "
     "active",
     note=(
-        "Published figures. Point at a mark for its model; drag to look closer, and click "
-        "twice to go back."
+        "Full: what is active, as published. Hollow: k/E of the total. Point at a mark for its "
+        "model; drag to look closer, and click twice to go back."
     ),
     alt="; ".join(
         f"{name}: {models[name].total / 1e9:.3g} billion, active "
@@ -332,24 +311,14 @@ explorable(
     xaxis={
         "type": "log",
         "title": {"text": "total, billions"},
-        "tickvals": [10, 20, 50, 100, 200, 500],
+        "tickvals": [10, 20, 50, 100, 200, 500, 1000],
     },
     yaxis={
         "type": "log",
         "title": {"text": "active, billions"},
-        "tickvals": [1, 2, 5, 10, 20, 50, 100, 200],
+        "tickvals": [1, 2, 5, 10, 20, 50],
     },
 )
-
-# %% [markdown]
-# ## Further: how does each publisher count?
-#
-# In the notes that come with the figures:
-
-# %% tags=["measure", "09.active"]
-# What the publishers say of their counts.
-for name, model in models.items():
-    print(textwrap.fill(f"{name}: {model.note}", 88, subsequent_indent="    "))
 
 # %% [markdown]
 # ## Balance, over which batch?
@@ -379,7 +348,8 @@ micro_loss = check("09.micro_loss", micro_loss)
 # kinds of text. We ask ten mixtures for even use in the whole batch; ten in four groups of random images; and ten in four
 # groups of *one rule* each. All have 8 experts of 8 neurons, one chosen, and a Switch loss of 0.1, on standardised pixels.
 #
-# **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing, 1 is all.
+# **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing. Printed first is the most that eight
+# even experts can have, two of them for each rule.
 
 
 # %% tags=["setup"]
@@ -420,14 +390,14 @@ def learn(build, penalty=balanced, rate=None, data=data, steps=800):
 # A guess.
 guess(
     "09.micro",
-    "A router learns which rule an image follows, more or less, with a loss over the whole "
-    "batch. Of this specialisation, how much is left when each group is of one rule?",
-    slider=(0, 150, 5, "%"),
+    "With a loss over the whole batch, a router learns more or less which rule an image "
+    "follows. Now each group is of one rule. How much of this specialisation is left?",
+    slider=(0, 100, 5, "%"),
 )
 
 
 # %% tags=["measure", "nbval-ignore-output", "09.micro"]
-# Measured: balance over the whole batch, in groups at random, and in groups of one rule.
+# Measured: balance over the whole batch, and in groups.
 class Told(nn.Module):
     """A mixture that hands out each image's rule, the last number of x, beside its routing."""
 
@@ -491,6 +461,8 @@ def special(indices):
 
 
 special_to = {name: special(indices) for name, indices in chosen.items()}
+experts = torch.arange(E)
+print(f"two for each rule   specialisation {specialisation(experts, experts // 2):.2f}")
 for name in chosen:
     print(
         f"{name:19} specialisation {special_to[name].mean():.2f}, "
@@ -537,11 +509,11 @@ def who_serves(figure, theme):
 
 picture(
     who_serves,
-    title=f"Even in every group of one rule: {right['groups of one rule'].mean():.0f} % right, "
+    title=f"Balanced rule by rule, every expert serves every rule: {right['groups of one rule'].mean():.0f} % right, "
     f"against {right['whole batch'].mean():.0f} %",
     note="A row holds the test images of one rule. Number and colour: the expert that they go to. First of ten seeds.",
-    alt="Four rows a picture, a rule each, divided among experts. Balanced over the whole batch, a rule has a few "
-    "experts of its own; in groups of one rule, all experts serve all rules.",
+    alt="Four rows a picture, a rule each, divided among experts. Balanced over the whole batch, some rules "
+    "have other experts than the rest; in groups of one rule, all experts serve all rules.",
     height=210,
     narrow_height=380,
 )
@@ -591,7 +563,7 @@ print(
 
 
 # %% tags=["measure", "nbval-ignore-output", "09.micro"]
-# Measured: both measures of one router, and of shuffled routing.
+# Measured: one router, and shuffled routing.
 def measures(indices, at_most=None, shuffled=False):
     """Specialists, and members of the committee: two tensors, one number a seed."""
     found = []
@@ -651,7 +623,8 @@ claim(
 # ## Or no loss
 #
 # The other choice is lesson 07's **bias**: no loss at all. After each step, the bias of each expert with less than the mean
-# load goes up by a rate, and the others go down. Loads are counts, so they add up over all machines by themselves.
+# load goes up by a rate, and the others go down. Loads are counts: add them up over all machines, and the
+# whole batch is counted.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: a bias at a rate of 0.01, and no balance at all.
@@ -669,10 +642,12 @@ for name, trained in ways.items():
     )
 
 # %% [markdown]
-# The bias balances at least as well as the loss, and leaves the router its freedom. In accuracy the two are hardly apart
-# here. So what the bias saves is a coefficient; it brings a rate.
+# The bias balances better. Its router tells the rules apart a little less than with the loss, and in accuracy the two are hardly
+# apart. Either way balance costs specialisation.
 #
-# ## Further: the bias over ten seeds
+# ## Further: a bias and a table, measured
+#
+# ### The bias over ten seeds
 
 # %% tags=["measure"]
 # Claim 09.21.
@@ -688,16 +663,16 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: in numbers of 16 bits
+# ### In numbers of 16 bits
 #
 # Models train in bfloat16, which keeps 8 binary digits of a number. Two things follow for a router, by arithmetic. A bias that
 # moves by 0.001 stops where the next number is too far away:
 
 # %% tags=["measure"]
 # In bfloat16: a bias that moves, and biases that are rounded.
-small, step = torch.tensor(0.0), torch.tensor(0.001)
+start, step = torch.tensor(0.0), torch.tensor(0.001)
 for dtype in (torch.float32, torch.bfloat16):
-    bias = small.to(dtype)
+    bias = start.to(dtype)
     for _ in range(1000):
         bias = bias + step.to(dtype)
     print(f"{dtype}: after 1,000 steps of 0.001 the bias is {bias.item():.3f}")
@@ -707,8 +682,8 @@ kept = biases.bfloat16().unique()
 print(f"238 different biases become {len(kept)} in bfloat16")
 
 # %% [markdown]
-# A bug report counted 8 of 238 when GLM-5.2 was loaded. (Only differences between biases matter. Near 0, where numbers lie close
-# together, they would have been safe.)
+# A bug report counted 8 of 238 when GLM-5.2 was loaded. (Ours are evenly spaced, those need not be. Only differences between
+# biases matter: near 0, where numbers lie close together, they would have been safe.)
 #
 # And two *logits* tie where they are large. Lowering all logits of a token alike changes no probability. A **z-loss** does that:
 
@@ -724,7 +699,7 @@ for name, logits in {"large": pairs, "lowered by 16": pairs - 16}.items():
 # %% [markdown]
 # That is why routers compute in 32 bits. It is arithmetic, and says nothing about accuracy.
 #
-# ## Further: a table, and a hash
+# ### A table, and a hash
 #
 # DeepSeek-V4 has no router in its first layers: a table names the experts of each word. Lesson 08 has such a table, too. Why is
 # a table good where lesson 07's hash was so bad? A hash sends neighbours to unrelated experts. So we make a table for images:
@@ -732,7 +707,7 @@ for name, logits in {"large": pairs, "lowered by 16": pairs - 16}.items():
 
 
 # %% tags=["measure", "nbval-ignore-output"]
-# Measured: a table and a hash, which learn nothing, beside the learned router.
+# Measured: a table and a hash, which learn nothing.
 class Table(nn.Module):
     """The nearest of 64 images names the expert."""
 
@@ -786,11 +761,12 @@ guess(
 )
 
 # %% tags=["measure", "nbval-ignore-output", "09.lead"]
-# Measured: from 1 to 16 experts, and the dense network of as many multiplications.
+# Measured: from 1 to 16 experts, and dense networks.
 NEURON = 64 + 10  # multiplications of a neuron, in and out
 counts = [1, 2, 4, 8, 16]
 many, as_dense = {1: learn(lambda: mixture(1))[1][800]}, {}
 small, small_right = learn(lambda: dense(8), None)
+large, large_right = learn(lambda: dense(64), None, steps=400)  # for Further below
 for n in counts:
     if n > 1:
         many[n] = whole_right[800] if n == E else learn(lambda n=n: mixture(n))[1][800]
@@ -799,7 +775,7 @@ for n in counts:
     run = small_right if width == 8 else learn(lambda w=width: dense(w), None)[1]
     as_dense[n] = run[800]
     print(
-        f"{n:2} experts: {8 * NEURON + router:5,} multiplications, {many[n].mean():.1f} % right; "
+        f"E = {n:2}: {8 * NEURON + router:5,} multiplications, {many[n].mean():.1f} % right; "
         f"dense {width:2}: {as_dense[n].mean():.1f} %"
     )
 lead = {n: many[n] - as_dense[n] for n in counts}
@@ -823,7 +799,7 @@ curves(
     note="digits4, standardised, means over ten seeds, test images. Dashed: the dense network of as many "
     "multiplications, the router counted.",
     alt="; ".join(
-        f"{n} experts: {many[n].mean():.1f} % right, dense {as_dense[n].mean():.1f} %"
+        f"E = {n}: {many[n].mean():.1f} % right, dense {as_dense[n].mean():.1f} %"
         for n in counts
     ),
     height=280,
@@ -875,23 +851,9 @@ granularity = check("09.granularity", granularity)
 # %% [markdown]
 # And a **shared expert** serves every token, beside those that the router chooses. It counts with weight 1, and no router
 # knows of it.
-#
-# **Your turn, if you like.** `mixture` is your `my_mixture` of lesson 03.
-
-
-# %% tags=["exercise", "optional"]
-def shared_plus_routed(x, shared, routed, chosen, weights, mixture):
-    """x (T, d), two lists of experts, the router's choice -> all answers added up (T, d)."""
-    ### BEGIN SOLUTION
-    return sum(expert(x) for expert in shared) + mixture(x, chosen, weights, routed)
-    ### END SOLUTION
-
-
-# %%
-shared_plus_routed = check("09.shared_plus_routed", shared_plus_routed)
 
 # %% tags=["measure", "nbval-ignore-output"]
-# Measured: experts cut into pieces, and a shared one, 400 steps each.
+# Measured: finer experts, and a shared one, 400 steps each.
 fine, cost = {1: whole_right[400]}, {1: 8 * NEURON + 64 * E}
 for m in (2, 8):
     n, k, width = granularity(E, 1, 8, m)
@@ -899,26 +861,27 @@ for m in (2, 8):
     fine[m] = run[400]
     cost[m] = k * width * NEURON + 64 * n
 shared = learn(lambda: mixture(15, 4, 1, n_shared=1), steps=400)[1][400]
-large, large_right = learn(lambda: dense(64), None, steps=400)
 for m in fine:
     n, k, width = granularity(E, 1, 8, m)
     print(
-        f"{n:2} experts of {width}, {k} chosen: {cost[m]:5,} multiplications, {fine[m].mean():.1f} % right"
+        f"{n:2} of {width}, {k} chosen: {cost[m]:5,} multiplications, {fine[m].mean():.1f} % right"
     )
 print(
-    f"15 experts of 4, 1 chosen, and a shared one of 4: {cost[2] - 64:5,} multiplications, "
-    f"{shared.mean():.1f} % right"
+    f"15 of 4, 1 chosen, 1 shared: {cost[2] - 64:5,} multiplications, {shared.mean():.1f} % right"
 )
 print(
-    f"a dense network of 64 neurons: {64 * NEURON:5,} multiplications, {large_right[400].mean():.1f} % right"
+    f"dense, of 64: {64 * NEURON:5,} multiplications, {large_right[400].mean():.1f} % right"
 )
+
+# %% [markdown]
+# Finer is better, but the router grows, too: a dense network of that cost is better still. And a shared expert loses here.
 
 # %% [markdown]
 # ## Start from a dense network
 #
 # Training a mixture from nothing is dear. If somebody has trained a dense network already, there is **upcycling**: each expert
-# starts as a copy of that network, and the router starts anew. If the gate weights add up to 1, the mixture then answers
-# as the network does, whatever the router chooses.
+# starts as a copy of that network, and the router starts anew. Where the gate weights add up to 1, the mixture then answers
+# as the network does, whatever the router chooses. With one chosen, ours scales the answer by one number: the likeliest class stays.
 #
 # **Your turn.** Make the experts. (`copy.deepcopy` copies a network.) Each has to be free to go its own way.
 
@@ -955,7 +918,7 @@ guess(
 )
 
 # %% tags=["measure", "nbval-ignore-output", "09.cross"]
-# Measured: upcycled, from scratch, and the dense network that goes on.
+# Measured: upcycled, from scratch, and dense.
 networks = [small.one(i) for i in range(10)]
 
 
@@ -981,7 +944,7 @@ each = iter(networks)
 _, goes_on = learn(lambda: next(each), None)
 for step in (50, 200, 800):
     print(
-        f"after {step:3} further steps: upcycled {upcycled[step].mean():.1f} % right, "
+        f"after {step:3} steps: upcycled {upcycled[step].mean():.1f} % right, "
         f"from scratch {whole_right[step].mean():.1f} %, dense {goes_on[step].mean():.1f} %"
     )
 
@@ -1011,8 +974,8 @@ curves(
         name: Line(places, [run[WATCHED[p]].mean().item() for p in places], *style)
         for name, (run, *style) in lines.items()
     },
-    title=f"{upcycled[50].mean() - whole_right[50].mean():+.0f} points for the upcycled after 50 steps, "
-    f"{upcycled[800].mean() - whole_right[800].mean():+.0f} after 800",
+    title=f"{upcycled[50].mean() - whole_right[50].mean():+.1f} points for the upcycled after 50 steps, "
+    f"{upcycled[800].mean() - whole_right[800].mean():+.1f} after 800",
     note="digits4, standardised, means over ten seeds, test images.",
     alt="; ".join(
         f"{name}: {run[50].mean():.1f} % right after 50 steps, {run[800].mean():.1f} % after 800"
@@ -1038,25 +1001,27 @@ claim(
     unit="points",
 )
 
+# %% [markdown] tags=["09.cross"]
+# Upcycling saves the beginning. After 800 steps little or nothing is left of its lead. So two papers that contradict each other
+# may both be right: ask *how long* they went on.
+
 # %% [markdown]
-# Upcycling saves the beginning, and in the end nothing is left of its lead. So two papers that contradict each other may both be
-# right: ask *how long* they went on.
+# ## Further: after 800 steps, and a network that is split
 #
-# ## Further: in the end
-#
-# Do the copies suffer from being all alike? Then copies of an *untrained* network would, too.
+# Do the copies suffer from being all alike? Then copies of an *untrained* network would, too. Where an interval has zero in it,
+# it is not clear that they do.
 
 # %% tags=["measure", "nbval-ignore-output", "09.cross"]
-# Measured: the copies of trained and of untrained networks, in the end.
+# Measured: copies of trained and of untrained networks.
 for name, run in {"upcycled": upcycled, "untrained copies": untrained}.items():
     mean, interval = estimate(run[800] - whole_right[800]).rounded
-    print(f"{name:16} against from scratch after 800 steps: {mean} points ({interval})")
+    print(f"{name:16} over from scratch, 800 steps: {mean} points ({interval})")
 
 # %% tags=["measure", "09.cross"]
 # Claim 09.24.
 claim(
     "09.24",
-    "After 800 further steps, an upcycled mixture is less than a point ahead of one from scratch",
+    "After 800 further steps, less than a point is left of an upcycled mixture's lead",
     measured=upcycled[800] - whole_right[800],
     holds=below(1),
     control=upcycled[50] - whole_right[50],
@@ -1066,7 +1031,7 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: a single network, split
+# ### A single network, split
 #
 # One also hears of “splitting a single model to several parallel ones”. So we take dense networks of 64 neurons, which are
 # as large as all eight experts, and cut them into eight blocks of 8: at random, or by what fires together on the training
@@ -1074,7 +1039,7 @@ claim(
 
 
 # %% tags=["measure", "nbval-ignore-output"]
-# Measured: the networks of 64 neurons, cut in two ways, and trained further.
+# Measured: networks of 64 neurons, cut in two ways.
 def blocks(network, together, seed):
     """The 64 neurons in eight blocks, (8, 8)."""
     order = torch.randperm(64, generator=torch.Generator().manual_seed(seed))
@@ -1092,6 +1057,7 @@ def blocks(network, together, seed):
 
 def cut(network, together, seed):
     """A mixture whose experts are the network's blocks."""
+    torch.manual_seed(seed)  # the new router's
     moe, rows, (first, _, last) = mixture(), blocks(network, together, seed), network
     with torch.no_grad():
         moe.experts.w_in.copy_(first.weight[rows])
@@ -1102,7 +1068,7 @@ def cut(network, together, seed):
 
 
 split, strongest = {}, {}
-for name, together in {"at random": False, "by what fires together": True}.items():
+for name, together in {"at random": False, "by firing": True}.items():
     parts_of = [cut(large.one(i), together, s) for i, s in enumerate(seeds(10))]
     with torch.no_grad():
         answers = torch.stack([moe.experts(data.x_test) for moe in parts_of])
@@ -1110,11 +1076,11 @@ for name, together in {"at random": False, "by what fires together": True}.items
     each = iter(parts_of)
     _, split[name] = learn(lambda: next(each), steps=200)  # noqa: B023
     print(
-        f"cut {name}: the strongest block alone gets {strongest[name].mean():.0f} % right, "
-        f"the mixture {split[name][50].mean():.1f} % after 50 steps, {split[name][200].mean():.1f} % after 200"
+        f"cut {name:9}  best block {strongest[name].mean():.0f} % right, mixture "
+        f"{split[name][50].mean():.1f} % after 50 steps, {split[name][200].mean():.1f} % after 200"
     )
 print(
-    f"the network in one piece {large_right[400].mean():.1f} %, a mixture from scratch "
+    f"in one piece {large_right[400].mean():.1f} %; mixture from scratch "
     f"{whole_right[50].mean():.1f} % after 50 steps, {whole_right[200].mean():.1f} % after 200"
 )
 
@@ -1134,132 +1100,117 @@ mine = my_moe()  # in a terminal: python my_moe.py
 # %% [markdown]
 # ## The referee's table
 #
-# What sources say, and what these small mixtures show: *yes*, or *no* where the opposite shows. Where the 95 % interval over the
-# seeds has zero in it, *neither* does.
+# What sources say, and whether it shows in these small mixtures: ✓ it does, ✗ the opposite does, – the 95 % interval over the
+# seeds has zero in it.
 
 # %% tags=["draw", "nbval-ignore-output", "09.micro", "09.lead", "09.cross"]
 # Drawn: what sources say, and what was measured here.
 verdicts = {}
 
 
-def referee(belief, source, gained, unit, scope):
-    """A row: the gain that the belief expects, one number a seed, and whether it shows."""
-    figure = estimate(gained)
-    shows = "yes" if figure.low > 0 else "no" if figure.high < 0 else "neither"
+def referee(sentence, source, gained, unit="points"):
+    """A row: the gain that a sentence expects, one number a seed, and whether it shows."""
+    try:
+        figure = estimate(gained())
+    except (NameError, KeyError):
+        verdicts[f"· {sentence}"] = ["run its Further section", source]
+        return
+    shows = "✓" if figure.low > 0 else "✗" if figure.high < 0 else "–"
     mean, interval = figure.rounded
-    verdicts[f"{belief} · {scope}"] = [source, f"{mean} ({interval}) {unit}", shows]
+    verdicts[f"{shows} {sentence}"] = [f"{mean} ({interval}) {unit}", source]
 
 
-every = right["whole batch"]
+every, by_rule = right["whole batch"], "groups of one rule"
 referee(
-    "The whole batch lets experts specialise",
+    "The whole batch lets experts specialise: against groups of one rule",
     "Qiu 2025",
-    special_to["whole batch"] - special_to["groups of one rule"],
+    lambda: special_to["whole batch"] - special_to[by_rule],
     "NMI",
-    "against groups of one rule",
 )
 referee(
-    "So the mixture gets better",
+    "So the mixture gets better: against groups of one rule",
     "Qiu 2025",
-    every - right["groups of one rule"],
-    "points",
-    "against groups of one rule",
+    lambda: every - right[by_rule],
 )
 referee(
-    "Balancing fights the model",
+    "Balancing fights the model: no balance against Switch 0.1",
     "Wang 2026",
-    right["nothing"] - every,
-    "points",
-    "no balance against Switch 0.1",
+    lambda: right["nothing"] - every,
 )
 referee(
-    "A bias is better than a loss",
+    "A bias is better than a loss: rate 0.01 against coefficient 0.1",
     "Wang 2024",
-    right["bias"] - every,
-    "points",
-    "rate 0.01 against coefficient 0.1",
+    lambda: right["bias"] - every,
 )
 referee(
-    "Experts pay at equal cost",
+    "Experts pay at equal cost: 4 against dense, the router counted",
     "Ludziejewski 2025",
-    lead[4],
-    "points",
-    "4 against a dense network, the router counted",
+    lambda: lead[4],
 )
 referee(
-    "More experts are further ahead",
+    "More experts are further ahead of dense: 16 against 4",
     "Fedus 2021",
-    lead[16] - lead[4],
-    "points",
-    "16 against 4: whose lead over dense is larger",
+    lambda: lead[16] - lead[4],
 )
 referee(
-    "Finer experts are better",
+    "Finer experts are better: 64 of 1 neuron against 8 of 8, cost not counted",
     "Krajewski 2024",
-    fine[8] - fine[1],
-    "points",
-    f"64 of 1 neuron against 8 of 8, for {cost[8] / cost[1]:.1f} times the multiplications, 400 steps",
+    lambda: fine[8] - fine[1],
 )
 referee(
-    "A shared expert helps",
+    "Finer experts pay at equal cost: 64 of 1 neuron against dense",
+    "Krajewski 2024",
+    lambda: fine[8] - large_right[400],
+)
+referee(
+    "A shared expert helps: 1 of 15 and a shared one, against 2 of 16",
     "Dai 2024",
-    shared - fine[2],
-    "points",
-    "1 of 15 and a shared one, against 2 of 16, 400 steps",
+    lambda: shared - fine[2],
 )
 referee(
-    "Upcycling is ahead",
+    "Upcycling is ahead: after 50 further steps",
     "Komatsuzaki 2022",
-    upcycled[50] - whole_right[50],
-    "points",
-    "after 50 further steps",
+    lambda: upcycled[50] - whole_right[50],
 )
 referee(
-    "Upcycling falls behind",
+    "Upcycling falls behind: after 800 further steps",
     "Nakamura 2025",
-    whole_right[800] - upcycled[800],
-    "points",
-    "after 800 further steps",
+    lambda: whole_right[800] - upcycled[800],
 )
 referee(
-    "One model splits into several",
+    "One model splits into several: against from scratch, 200 steps",
     "Zhang 2021",
-    split["by what fires together"][200] - whole_right[200],
-    "points",
-    "after 200 further steps, against from scratch",
+    lambda: split["by firing"][200] - whole_right[200],
 )
 referee(
-    "Experts are specialists",
+    "Experts are specialists: against shuffled routing",
     "GLM-5.2, counted",
-    taken["learned"][0] - taken["shuffled"][0],
-    "experts",
-    "of 8, against shuffled routing",
+    lambda: taken["learned"][0] - taken["shuffled"][0],
+    "of 8",
 )
 referee(
-    "A few experts serve every domain",
+    "A few experts serve every domain: against shuffled routing",
     "Wang 2026",
-    taken["learned"][1] - taken["shuffled"][1],
-    "experts",
-    "of 8, against shuffled routing",
+    lambda: taken["learned"][1] - taken["shuffled"][1],
+    "of 8",
 )
 referee(
-    "A table can stand for a router",
+    "A table can stand for a router: against a learned one",
     "DeepSeek-V4",
-    right["table"] - every,
-    "points",
-    "against a learned router",
+    lambda: right["table"] - every,
 )
-said = [shows for *_, shows in verdicts.values()]
+said = [row[0] for row in verdicts]
 table(
-    ["what is said · how it is asked here", "by", "gain", "shows"],
-    verdicts,
-    title=f"Of {len(said)} sentences {said.count('yes')} show in a small mixture, and of "
-    f"{said.count('no')} the opposite",
-    note="digits4, standardised, 8 experts of 8 neurons and 800 steps unless said, ten seeds, test images.",
+    ["what is said: how it is asked here", "gain", "by"],
+    dict(sorted(verdicts.items(), key=lambda row: "✓✗–·".index(row[0][0]))),
+    title=f"{len(said)} sentences: {said.count('✓')} show, {said.count('✗')} show the opposite, "
+    f"{said.count('–')} neither",
+    note="digits4, standardised, 8 experts of 8 neurons, ten seeds, test images; 800 steps unless said, and 400 for finer "
+    "and shared experts.",
 )
 
 # %% [markdown]
-# A *no* here does not refute a paper, whose models are large and read texts. It says that the effect is no law of mixtures. So ask
+# A ✗ here does not refute a paper, whose models are large and read texts. It says that the effect is no law of mixtures. So ask
 # of every such sentence: at which cost, after how many steps, and against what?
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -1269,8 +1220,8 @@ quiz("09")
 # %% [markdown]
 # ## Try it
 #
-# 1. Balance with a coefficient of 0.01 in groups of one rule: `learn(Told, in_groups(of_one_rule, 0.01), data=with_rule)`.
-#    Is the specialisation gone?
+# 1. Balance with a coefficient of 0.01 in groups of one rule: `weak, _ = learn(Told, in_groups(of_one_rule, 0.01),
+#    data=with_rule)`. Is it gone? `special(weak.routing(with_rule.x_test)[0].indices).mean()`
 # 2. Let the networks train for 100 steps only before they are copied: `small, _ = learn(lambda: dense(8), None, steps=100)`. Do the
 #    mixtures from scratch draw level sooner?
 # 3. Take the `config.json` of a model that you know, and hold the count against what its publisher states.
@@ -1279,9 +1230,9 @@ quiz("09")
 #
 # - Models of today choose many small experts. More than k/E of their parameters are active.
 # - Balance in groups of one kind takes away what experts specialise in. Count the load over the whole batch.
-# - A bias balances without a loss, and counts the whole batch by itself.
+# - A bias balances without a loss. Balance costs specialisation either way.
 # - More experts help, and the router has to be paid for: count it.
-# - Upcycling saves the beginning. In the end nothing is left of its lead.
+# - Upcycling saves the beginning. After 800 steps little or nothing was left of its lead.
 #
 # **Sources.** Balance over the whole batch: [Qiu et al. 2025](https://arxiv.org/abs/2501.11873). Against balancing, and the
 # committee: [Wang et al. 2026](https://arxiv.org/abs/2601.03425); specialists: [the count on

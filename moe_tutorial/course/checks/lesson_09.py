@@ -1,10 +1,51 @@
-"""Lesson 09: balance within groups, experts copied from a network, a shared expert, and finer experts."""
+"""Lesson 09: active parameters, balance within groups, experts copied from a network, and finer experts."""
 
 import torch
 from torch import nn
 
-from moe_tutorial.course.checks.vocabulary import Ask, affine_experts, checks, compare, draw, reaches
+from moe_tutorial.course.checks.vocabulary import Ask, checks, compare, draw, reaches
 from moe_tutorial.course.running import NotYet
+
+SIZES = "num_hidden_layers", "hidden_size", "intermediate_size", "num_local_experts", "num_experts_per_tok"
+
+
+def working(config, total, matrices=3, rest=True, layers=True):
+    """All parameters but those of the experts that rest, or a mistake."""
+    n_layers, d, h, n_experts, top_k = (config[name] for name in SIZES)
+    return total - (n_layers if layers else 1) * (n_experts - top_k if rest else top_k) * matrices * d * h
+
+
+@checks(
+    "09.active_count",
+    hints=(
+        "In a layer, `num_local_experts - num_experts_per_tok` experts rest.",
+        "They rest in each of the `num_hidden_layers` layers, and each has `expert` parameters.",
+        '`total - config["num_hidden_layers"] * resting * expert`',
+    ),
+    puzzle={
+        'return total * config["num_experts_per_tok"] // config["num_local_experts"]': "Not all are experts.",
+        "return total - resting * expert": "That is one layer. Experts rest in each.",
+        'return config["num_hidden_layers"] * resting * expert': "Those are the parameters that rest.",
+    },
+)
+def active_count(ask: Ask) -> None:
+    mistakes = {
+        "That is k/E of all parameters. What is no expert works for every token.": lambda c, total: (
+            total * c["num_experts_per_tok"] / c["num_local_experts"]
+        ),
+        "That is one layer's. Experts rest in each.": lambda *given: working(*given, layers=False),
+        "You leave out the chosen experts. The others rest.": lambda *given: working(*given, rest=False),
+        "You count one matrix of an expert. It has three: `expert` is all of it.": lambda *given: working(*given, 1),
+        "Those are the parameters that rest. The others are active.": lambda c, total: total - working(c, total),
+        "That leaves the active experts alone. What is no expert works, too.": lambda c, total: (
+            -working(c, 0, rest=False)
+        ),
+    }
+    for sizes in ((4, 3, 2, 8, 2), (3, 2, 5, 5, 1), (2, 2, 2, 4, 4)):
+        given = {"config": dict(zip(SIZES, sizes, strict=True)), "total": 1000}
+        ask.gives(given, {"active": working(*given.values())}, "all but the experts that rest", mistakes)
+    more = given | {"total": 1700}
+    ask.follows(given, more, lambda active: active + 700, "With 700 more that are no experts, 700 more are active.")
 
 
 def group_losses(loss, probs, indices, group):
@@ -16,6 +57,10 @@ class Penalty:
     """A balance loss that is easy to follow by hand."""
 
     def __call__(self, probs, indices):
+        if not len(probs):
+            raise ValueError(
+                "this group has no tokens, so it has no loss; group.unique() lists the groups that have some"
+            )
         f = indices.flatten().bincount(minlength=probs.shape[-1]) / indices.numel()
         return probs.shape[-1] * (f * probs.mean(0)).sum()
 
@@ -58,6 +103,11 @@ def micro_loss(ask: Ask) -> None:
         ),
         "Give the loss the probabilities of the group's tokens alone, like their choices.": lambda loss, p, i, g: (
             torch.stack([loss(p, i[g == own]) for own in g.unique()]).mean()
+        ),
+        "You cut the tokens by their place. Those of a group stand anywhere: take those where `group == g`.": (
+            lambda loss, p, i, g: torch.stack(
+                [loss(*both) for both in zip(*(t.chunk(len(g.unique())) for t in (p, i)), strict=True)]
+            ).mean()
         ),
         "You divide by the number of tokens. There are fewer groups.": lambda *given: (
             group_losses(*given).sum() / len(given[3])
@@ -114,22 +164,18 @@ def upcycle(ask: Ask) -> None:
     for seed, n_experts in ((0, 2), (10, 3)):
         dense = small_network(seed)
         experts = ask({"dense": dense, "n_experts": n_experts})
-        try:
-            experts = list(experts)
-        except TypeError:
+        if not isinstance(experts, nn.ModuleList):
             raise NotYet(
-                f"It returns one {type(experts).__name__}. A list of {n_experts} experts is asked for."
-            ) from None
-        if len(experts) != n_experts or not all(isinstance(expert, nn.Module) for expert in experts):
-            raise NotYet(f"It returns {len(experts)} things. {n_experts} networks are asked for, one for each expert.")
-        answers, right = torch.stack([expert(x) for expert in experts]), dense(x)
-        if not torch.allclose(answers, right.expand_as(answers)):
-            raise NotYet(
-                "An expert answers otherwise than the dense network. Each starts with the dense network's weights: new "
-                "weights, or noise on them, would forget what it has learned."
+                f"It returns a {type(experts).__name__}. In an nn.ModuleList of {n_experts} networks, an optimizer "
+                "finds their weights."
             )
-        gates = draw(seed, len(x), n_experts).softmax(-1)
-        assert torch.allclose((gates.T[..., None] * answers).sum(0), right, atol=1e-5)
+        if len(experts) != n_experts:
+            raise NotYet(f"It returns {len(experts)} networks. {n_experts} are asked for, one for each expert.")
+        if not all(torch.equal(expert(x), dense(x)) for expert in experts):
+            raise NotYet(
+                "An expert answers otherwise than the dense network. Each starts with the dense network's weights as "
+                "they are: no new ones, and no noise on them."
+            )
         own = [list(expert.parameters()) for expert in experts]
         if not all(weight.requires_grad and weight.is_leaf for weights in own for weight in weights):
             raise NotYet(
@@ -144,78 +190,6 @@ def upcycle(ask: Ask) -> None:
                 "What the first expert learns, the second learns, too: they are one network under two names. Make a "
                 "copy for each."
             )
-
-
-def shared_and_routed(x, shared, experts, chosen, weights):
-    """The reference."""
-    y = sum(expert(x) for expert in shared)
-    for e, expert in enumerate(experts):
-        y = y + (weights * (chosen == e)).sum(-1, keepdim=True) * expert(x)
-    return y
-
-
-@checks(
-    "09.shared_plus_routed",
-    hints=(
-        "Two sums: what the shared experts say to every token, and what the mixture of the routed ones says.",
-        "`mixture(x, chosen, weights, routed)` is the second sum: your own `my_mixture` of lesson 03.",
-        "`sum(expert(x) for expert in shared) + mixture(x, chosen, weights, routed)`",
-    ),
-    puzzle={
-        "return mixture(x, chosen, weights, shared + routed)": "The router knows nothing of the shared experts.",
-        "return sum(expert(x) for expert in shared)": "The routed experts are missing.",
-        "return sum(expert(x) for expert in shared) * mixture(x, chosen, weights, routed)": "Answers are added up.",
-    },
-)
-def shared_plus_routed(ask: Ask) -> None:
-    def given_for(seed: int, n_shared: int) -> dict:
-        both = affine_experts(n_shared + 3, 2)
-        logits = draw(seed, 4, 3)
-        weights, chosen = logits.softmax(-1).topk(2)
-        parts = {"x": draw(seed + 1, 4, 3), "shared": both[:n_shared], "routed": both[n_shared:]}
-        return parts | {"chosen": chosen, "weights": weights, "mixture": Mixed()}
-
-    def wanted(x, shared, routed, chosen, weights, mixture):
-        return (shared_and_routed(x, shared, routed, chosen, weights)).detach()
-
-    mistakes = {
-        "The routed experts are missing.": lambda x, s, r, c, w, m: sum(e(x) for e in s),
-        "The shared experts are missing: every token asks all of them.": lambda x, s, r, c, w, m: m(x, c, w, r),
-        "Only the first of the shared experts answers. Every token asks all of them.": lambda x, s, r, c, w, m: (
-            s[0](x) + m(x, c, w, r)
-        ),
-        "You take the mean over the shared experts. Each counts with weight 1.": lambda x, s, r, c, w, m: (
-            sum(e(x) for e in s) / len(s) + m(x, c, w, r)
-        ),
-        "The shared experts are scaled by a gate weight. Each counts with weight 1.": lambda x, s, r, c, w, m: (
-            sum(e(x) for e in s) * w.sum(-1, keepdim=True) + m(x, c, w, r)
-        ),
-        "The router's choices are taken for the shared experts. They are numbers of routed ones.": (
-            lambda x, s, r, c, w, m: m(x, c, w, s + r)
-        ),
-    }
-    for seed, n_shared in ((0, 1), (3, 2)):
-        given = given_for(seed, n_shared)
-        says = "all shared experts' answers, and the mixture of the routed ones"
-        ask.gives(given, {"y": wanted(*given.values())}, says, mistakes, f"there are {n_shared} shared experts")
-    silent = given | {"shared": [lambda x: torch.zeros(len(x), 2)]}
-    says = "If the shared expert says nothing but zeros, the routed ones' mixture should be left."
-    compare(ask(silent), {"y": wanted(*silent.values())}, says, silent, {}, "")
-    order = torch.tensor([2, 0, 3, 1])
-    moved = given | {name: given[name][order] for name in ("x", "chosen", "weights")}
-    ask.follows(
-        given, moved, lambda y: y[order].detach(), "With the tokens in another order, so should the answers be."
-    )
-
-
-class Mixed:
-    """The mixture of lesson 03."""
-
-    def __call__(self, x, chosen, weights, experts):
-        return sum((weights * (chosen == e)).sum(-1, keepdim=True) * expert(x) for e, expert in enumerate(experts))
-
-    def __repr__(self) -> str:
-        return "my_mixture of lesson 03"
 
 
 @checks(
@@ -252,6 +226,5 @@ def granularity(ask: Ask) -> None:
         given = {"n_experts": n_experts, "top_k": top_k, "width": width, "m": m}
         right = {"experts": m * n_experts, "chosen": m * top_k, "width": width // m}
         ask.gives(given, right, "how many experts, how many chosen, and how wide each is", mistakes)
-        found = ask(given)
-        if found[1] * found[2] != top_k * width or found[0] * found[2] != n_experts * width:
-            raise NotYet("As many neurons as before are to be there, and as many active.")
+        if any(isinstance(number, float) for number in ask(given)):
+            raise NotYet("Experts and neurons are whole numbers, and `/` makes a float. Divide by `//`.")

@@ -6,6 +6,40 @@ import torch
 from answers import right, wrong
 from torch import nn
 
+# ── active_count ──
+
+
+@wrong("09.active_count", "k/E of all parameters")
+def part_of_all(config, total):
+    return total * config["num_experts_per_tok"] // config["num_local_experts"]
+
+
+@wrong("09.active_count", "one layer's")
+def one_layer(config, total):
+    expert = 3 * config["hidden_size"] * config["intermediate_size"]
+    return total - (config["num_local_experts"] - config["num_experts_per_tok"]) * expert
+
+
+@wrong("09.active_count", "The others rest")
+def without_the_chosen(config, total):
+    expert = 3 * config["hidden_size"] * config["intermediate_size"]
+    return total - config["num_hidden_layers"] * config["num_experts_per_tok"] * expert
+
+
+@right("09.active_count")
+def by_what_works(config, total):
+    expert = 3 * config["hidden_size"] * config["intermediate_size"] * config["num_hidden_layers"]
+    return total - config["num_local_experts"] * expert + config["num_experts_per_tok"] * expert
+
+
+@right("09.active_count")
+def layer_by_layer(config, total):
+    for _ in range(config["num_hidden_layers"]):
+        for _ in range(config["num_experts_per_tok"], config["num_local_experts"]):
+            total = total - 3 * config["hidden_size"] * config["intermediate_size"]
+    return total
+
+
 # ── micro_loss ──
 
 
@@ -70,10 +104,16 @@ def by_item(loss, probs, indices, group):
     return torch.tensor(losses).mean()
 
 
-@wrong("09.micro_loss", "is not a number")
+@wrong("09.micro_loss", "has no tokens")
 def groups_from_nought(loss, probs, indices, group):
     losses = [loss(probs[group == g], indices[group == g]) for g in range(int(group.max()) + 1)]
     return sum(losses) / len(losses)
+
+
+@wrong("09.micro_loss", "by their place")
+def by_place(loss, probs, indices, group):
+    n = len(group.unique())
+    return sum(loss(p, i) for p, i in zip(probs.chunk(n), indices.chunk(n), strict=True)) / n
 
 
 @right("09.micro_loss")
@@ -134,14 +174,21 @@ def divided(dense, n_experts):
     return experts
 
 
-@wrong("09.upcycle", "networks are asked for")
+@wrong("09.upcycle", "are asked for, one for each")
 def one_less(dense, n_experts):
     return nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts - 1))
 
 
-@wrong("09.upcycle", "It returns one Linear")
+@wrong("09.upcycle", "It returns a Linear")
 def a_layer(dense, n_experts):
     return copy.deepcopy(dense[0])
+
+
+@wrong("09.upcycle", "no noise on them")
+def almost(dense, n_experts):
+    experts = nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))
+    experts[0][0].weight.data += 1e-7
+    return experts
 
 
 @wrong("09.upcycle", "do not learn")
@@ -168,7 +215,7 @@ def by_weights(dense, n_experts):
     return nn.ModuleList(experts)
 
 
-@right("09.upcycle")
+@wrong("09.upcycle", "It returns a list")
 def as_a_list(dense, n_experts):
     return [copy.deepcopy(dense) for _ in range(n_experts)]
 
@@ -179,54 +226,6 @@ def one_after_the_other(dense, n_experts):
     while len(experts) < n_experts:
         experts.append(copy.deepcopy(dense))
     return experts
-
-
-# ── shared_plus_routed ──
-
-
-@wrong("09.shared_plus_routed", "routed experts are missing")
-def shared_alone(x, shared, routed, chosen, weights, mixture):
-    return sum(expert(x) for expert in shared)
-
-
-@wrong("09.shared_plus_routed", "shared experts are missing")
-def routed_alone(x, shared, routed, chosen, weights, mixture):
-    return mixture(x, chosen, weights, routed)
-
-
-@wrong("09.shared_plus_routed", "Only the first")
-def first_shared(x, shared, routed, chosen, weights, mixture):
-    return shared[0](x) + mixture(x, chosen, weights, routed)
-
-
-@wrong("09.shared_plus_routed", "mean over the shared experts")
-def averaged(x, shared, routed, chosen, weights, mixture):
-    return sum(expert(x) for expert in shared) / len(shared) + mixture(x, chosen, weights, routed)
-
-
-@wrong("09.shared_plus_routed", "taken for the shared experts")
-def all_routed(x, shared, routed, chosen, weights, mixture):
-    return mixture(x, chosen, weights, shared + routed)
-
-
-@right("09.shared_plus_routed")
-def one_mixture(x, shared, routed, chosen, weights, mixture):
-    T, n = len(x), len(shared)
-    every = torch.arange(n).expand(T, n)
-    return mixture(x, torch.cat([every, chosen + n], 1), torch.cat([torch.ones(T, n), weights], 1), shared + routed)
-
-
-@right("09.shared_plus_routed")
-def by_loop(x, shared, routed, chosen, weights, mixture):
-    y = mixture(x, chosen, weights, routed)
-    for expert in shared:
-        y = y + expert(x)
-    return y
-
-
-@right("09.shared_plus_routed")
-def by_stack(x, shared, routed, chosen, weights, mixture):
-    return torch.stack([expert(x) for expert in shared] + [mixture(x, chosen, weights, routed)]).sum(0)
 
 
 # ── granularity ──
@@ -245,6 +244,11 @@ def wide(n_experts, top_k, width, m):
 @wrong("09.granularity", "the old one")
 def few_experts(n_experts, top_k, width, m):
     return n_experts, m * top_k, width // m
+
+
+@wrong("09.granularity", "Divide by `//`")
+def divided_by_m(n_experts, top_k, width, m):
+    return m * n_experts, m * top_k, width / m
 
 
 @right("09.granularity")
