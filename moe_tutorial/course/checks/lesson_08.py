@@ -153,6 +153,8 @@ def lm_loss(ask: Ask) -> None:
         given = {"model": Small(seed), "tokens": tokens, "c": c}
         says = "the mean cross-entropy of each next character, plus c times the Switch loss of every block"
         ask.gives(given, {"loss": shifted(**given).detach()}, says, mistakes)
+    says = "With the texts in another order, the loss should be the same."
+    ask.follows(given, given | {"tokens": tokens.flip(0)}, lambda loss: loss.detach(), says)
     router = given["model"].blocks[0].feed_forward.router.weight
     found, expected = ask(given), shifted(**given)
     if not found.requires_grad:
@@ -223,6 +225,8 @@ def peeks(ask: Ask) -> None:
     found = verdicts(ask, cases)
     wrong = [name for name, (_, right) in cases.items() if found[name] != right]
     if not wrong:
+        if not ask({"model": models["each position reads the next"][0], "tokens": tokens.flip(1), "t": t}):
+            raise NotYet("With another text behind the first t characters, the verdict should be the same.")
         return
     if len(wrong) == len(cases):
         raise NotYet("It is the wrong way round: True where the scores of the first t characters change.")
@@ -298,6 +302,8 @@ def bits(ask: Ask) -> None:
     for expert, label in cases:
         given = {"expert": torch.tensor(expert), "label": torch.tensor(label)}
         ask.gives(given, {"bits": told(**given)}, "how many bits the one tells about the other", mistakes)
+    says = "With the experts under other numbers, it should be the same."
+    ask.follows(given, given | {"expert": 20 - given["expert"]}, lambda bits: bits, says)
 
 
 def kept(h, w_out, n, strength=None, largest=True):
@@ -355,3 +361,5 @@ def keep(ask: Ask) -> None:
         given = {"h": draw(seed, *shape), "w_out": draw(seed + 5, d, shape[-1]) / 10, "n": n}
         says = f"the {n} neurons of each token that contribute most, and 0 for the others"
         ask.gives(given, {"h": kept(**given)}, says, mistakes)
+    whole = given | {"n": 4}
+    ask.follows(whole, whole, lambda _: given["h"], "With all neurons kept, h should stay as it is.")
