@@ -152,7 +152,7 @@ picture(
     ),
     alt="A triangle of squares, a row for each character. In most rows the square left of the "
     f"diagonal stands out most, with {from_before[head]:.0%} on average.",
-    height=380,
+    height=310,
 )
 
 # %% [markdown]
@@ -604,7 +604,9 @@ sharpest_first = sorted(groups, key=lambda name: -shares[name][0].max())
 sweep(who_takes, which=("Characters", sharpest_first))
 
 # %% [markdown]
-# Is this structure, or do we see faces in clouds? How many bits does the expert's number tell about a character? This is the
+# ### Further: structure, or faces in clouds?
+#
+# How many bits does the expert's number tell about a character? This is the
 # **mutual information** between expert and label: how much less uncertain the label is once you hear the expert. It is the
 # entropy of the one, plus that of the other, less that of the pair.
 #
