@@ -167,8 +167,9 @@ def test_the_front_page_types_and_holds_still_while_it_loads(open_page):
     title = page.locator(".moe-late .moe-title")
     assert title.inner_text() == "Each character is answered by one of eight experts"
     page.locator(".moe-live-lit").first.click()
-    assert "is off: others answer" in title.inner_text()
-    assert re.match(r"\d\.\d\d nats a character (worse|better)$", page.locator(".moe-live-verdict p").inner_text())
+    assert title.inner_text().endswith("change hands")
+    verdict = page.locator(".moe-live-verdict p").inner_text()
+    assert re.match(r"× \d\.\d\d the probability of .*\n\(\d\.\d\d nats a character (worse|better)\)$", verdict)
     assert page.locator(".moe-lessons li").count() == len(LESSONS)
     assert page.wrong == []
 

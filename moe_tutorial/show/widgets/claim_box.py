@@ -26,7 +26,7 @@ class Axis:
         low, high = min(numbers), max(numbers)
         if 0 < low < 3 * (high - low):
             low = 0.0
-        self.ticks = [float(tick) for tick in MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)]
+        self.ticks = [float(tick) for tick in MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
 
     def at(self, number: float) -> str:
         """Position of a number as a CSS length, clamped to the axis."""
