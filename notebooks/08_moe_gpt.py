@@ -152,7 +152,7 @@ picture(
     ),
     alt="A triangle of squares, a row for each character. In most rows the square left of the "
     f"diagonal stands out most, with {from_before[head]:.0%} on average.",
-    height=310,
+    height=280,
 )
 
 # %% [markdown]
@@ -248,7 +248,7 @@ for step in range(101):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    if step % 25 == 0:
+    if step % 50 == 0:
         print(f"step {step:3}: {loss.item():.2f} with the penalties")
 print(
     f"and the GPT at the top, test text, after {STEPS}: {gpt_loss.mean():.2f} without"
@@ -754,7 +754,7 @@ claim(
 quiz("08")
 
 # %% [markdown]
-# ## Further: where the ten seeds come from, and on which text experts help
+# ## Further: the ten seeds, on which text experts help, and equal work
 
 # %% tags=["measure", "nbval-ignore-output"]
 # The results and their machine.
@@ -793,7 +793,7 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: equal work
+# ### Equal work
 #
 # First against the large GPT, which multiplies more in a step.
 
