@@ -15,7 +15,7 @@ from moe_tutorial.show.web import read
 from moe_tutorial.show.widgets.cards import percent
 from moe_tutorial.show.widgets.claim_box import anchor
 from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt
-from moe_tutorial.study import CHARACTERS, encode, parameters
+from moe_tutorial.study import CHARACTERS, encode
 from moe_tutorial.study.claims import Claim
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
@@ -66,7 +66,7 @@ class Hero(HtmlDirective):
     def html(self, repository: Path) -> str:
         """The widget's placeholder: a still that says the same."""
         gpt = trained_gpt(repository)
-        title = f"A small language model in this page: {parameters(gpt):,} weights, trained on manuals, code and sums"
+        title = "A small GPT that has read manuals, code and sums"
         state = live_gpt(gpt, SENTENCE, title=title, link=True).get_state()
         buffers = [{"path": ["weights"], "data": base64.b64encode(state.pop("weights")).decode()}]
         model = {"model_module": "anywidget", "state": state, "buffers": buffers}
