@@ -230,7 +230,7 @@ function render({ model, el: root }) {
   let place = [...text].length - 1; // of the character whose way is drawn
   let off = structuredClone(none);
   let layer = 0; // that tints the text
-  let own = whole.length; // characters that count for the cost: not those that the model itself wrote
+  let typed = whole.length; // characters that count for the cost; those after them the model wrote itself
   let refused = "";
   let seen; // what the model makes of the text
   let timer = 0;
@@ -239,7 +239,8 @@ function render({ model, el: root }) {
   const title = el("p", { className: "moe-title moe-live-title" });
   const tint = el("span");
   const networks = `In each layer, a router sends each character to ${inWords(k)} of ${inWords(E)} small networks, the experts. `;
-  const remark = el("p", { className: "moe-note" }, el("small", {}, networks), tint);
+  const surer = el("small", {}, " The thicker its line, the surer the router.");
+  const remark = el("p", { className: "moe-note" }, el("small", {}, networks), tint, surer);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "moe-live-ways");
   svg.setAttribute("aria-hidden", "true");
@@ -275,7 +276,7 @@ function render({ model, el: root }) {
     const letters = [...text];
     const out = gone();
     const moved = letters.filter((_, i) => out.some(([b, e]) => choices[b][i].experts.includes(e))).length;
-    const counted = Math.min(own, letters.length);
+    const counted = Math.min(typed, letters.length);
     const cost = (each) => sum(each.slice(0, counted)) / Math.max(1, counted - 1);
     seen = { ...now, worse: cost(now.nats) - cost(nats), moved };
     draw();
@@ -389,7 +390,7 @@ function render({ model, el: root }) {
       area.setSelectionRange(before.length, before.length);
     }
     refused = "";
-    own = area.value.length;
+    typed = area.value.length;
     show(area.value, Math.max(0, [...before].length - 1));
   };
   // The way is that of the character before the caret.
@@ -409,7 +410,7 @@ function render({ model, el: root }) {
   async function copyLink() {
     finish();
     const names = gone().map(([b, e]) => `${b + 1}.${e}`);
-    const parts = { gpt: settings.digest, text, own, off: names.join(","), layer: layer + 1 };
+    const parts = { gpt: settings.digest, text, typed, off: names.join(","), layer: layer + 1 };
     const words = Object.entries(parts).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     history.replaceState(history.state, "", `#${words.join("&")}`);
     try {
@@ -435,7 +436,7 @@ function render({ model, el: root }) {
     layer = Math.min(B, Math.max(1, Math.floor(asked.get("layer")) || 1)) - 1;
     notice.textContent = same ? "" : "This link is from another build of the site: its model had other experts";
     const letters = [...(asked.get("text") ?? "")].filter((c) => gpt.idOf(c) >= 0);
-    own = Math.max(1, Math.floor(asked.get("own")) || longest);
+    typed = Math.max(1, Math.floor(asked.get("typed")) || longest);
     show(letters.slice(0, longest).join(""));
   }
 
