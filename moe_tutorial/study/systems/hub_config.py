@@ -37,10 +37,10 @@ FLAGS = dict.fromkeys(["tie_word_embeddings", "attention_bias", "add_cross_atten
 FLAGS |= dict.fromkeys(["use_sliding_window", "use_qk_norm", "norm_topk_prob"], True)
 LISTS = dict.fromkeys(["mlp_only_layers", "moe_layers", "layer_types", "compress_ratios", "indexer_types"])
 MAY_BE_NULL = dict.fromkeys(["n_inner", "head_dim", "num_key_value_heads", "sliding_window"]) | {"q_lora_rank": 1536}
-MAY_BE_ZERO = {"n_shared_experts": 1, "first_k_dense_replace": 0, "num_hash_layers": 0, "zero_expert_num": 0}
+MAY_BE_ZERO = {"n_shared_experts": 1, "first_k_dense_replace": 0, "zero_expert_num": 0}
 SIZES = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128}
-SIZES |= {"decoder_sparse_step": 1, "full_attention_interval": 4, "n_group": 1, "topk_group": 1}
-OPTIONAL = FLAGS | LISTS | MAY_BE_NULL | MAY_BE_ZERO | SIZES | {"routed_scaling_factor": 1.0}
+SIZES |= {"decoder_sparse_step": 1, "full_attention_interval": 4}
+OPTIONAL = FLAGS | LISTS | MAY_BE_NULL | MAY_BE_ZERO | SIZES
 SYNONYMS = {
     "n_embd": "hidden_size",
     "n_layer": "num_hidden_layers",
@@ -65,7 +65,7 @@ CODE |= {"shared": False, "shared_gate": False, "attention_gate": False, "output
 SLIDING = {"gate": "softmax", "kinds": ["sliding_attention"]}
 V3 = {"gate": "sigmoid + bias", "latent": True, "shared": True, "first_k_dense_replace": 3}
 FAMILIES = {
-    "gpt2": {"tie_word_embeddings": True, "attention_bias": True, "biased": True},
+    "gpt2": {"tie_word_embeddings": True, "attention_bias": True},
     "mixtral": SLIDING | {"num_key_value_heads": 8},
     "olmoe": SLIDING | {"norm_topk_prob": False, "qk_norm": "all"},
     "qwen3_moe": SLIDING
@@ -73,7 +73,7 @@ FAMILIES = {
     | {"use_sliding_window": False, "sliding_window": 4096},
     "qwen3_5_moe_text": {"gate": "softmax", "kinds": ["linear_attention", "full_attention"], "qk_norm": "head"}
     | {"shared": True, "shared_gate": True, "attention_gate": True},
-    "deepseek_v3": V3 | {"n_group": 8, "topk_group": 4, "routed_scaling_factor": 2.5},
+    "deepseek_v3": V3,
     "kimi_k2": V3,  # a name of its own for the same code
     "glm_moe_dsa": V3,
     "deepseek_v4": {"gate": "sqrt(softplus) + bias", "shared": True},
@@ -107,14 +107,12 @@ def read_config(config: dict) -> SimpleNamespace:
         if key not in given:
             raise ValueError(f"{key} is missing; a config.json of {family} has {' or '.join(names)}")
     default = dict.fromkeys(NEEDED[family]) | OPTIONAL | CODE | FAMILIES[family]
-    values = {key: given.get(key, default[key]) for key in {*NEEDED[family], *OPTIONAL, *FAMILIES[family]} - {*CODE}}
+    values = {key: given.get(key, value) for key, value in default.items() if key not in CODE}
     for key, value in values.items():
         if key in FLAGS:
             check(isinstance(value, bool), key, value, "true or false")
         elif key in LISTS:
             check(value is None or isinstance(value, list), key, value, "null or a list")
-        elif key == "routed_scaling_factor":
-            check(isinstance(value, int | float), key, value, "a number")
         elif value is not None or key not in MAY_BE_NULL:
             low = 0 if key in MAY_BE_ZERO else 1
             check(type(value) is int and value >= low, key, value, f"an integer of at least {low}")
@@ -168,15 +166,8 @@ class Choices(NamedTuple):
     zero_expert_num: int  # and this many more that do nothing
     num_experts_per_tok: int
     n_shared_experts: int  # that every token passes
-    hidden_size: int  # the model's width
     expert_width: int
     gate: str  # from the router's logits to weights
-    n_group: int  # groups of experts, and of how many of them a token may use experts
-    topk_group: int
-    routed_scaling_factor: float  # of the weights
-    num_hidden_layers: int
-    dense_layers: int  # of them, without experts
-    num_hash_layers: int  # of them, those where a table of token ids chooses, not the router
 
 
 def choices(config: dict) -> Choices | None:
