@@ -2,13 +2,12 @@
 
 import inspect
 import os
-import re
 from collections.abc import Callable
 from html import escape
 
 from moe_tutorial.course.exercises import EXERCISES, Exercise, Result
 from moe_tutorial.course.failed_cells import mark_failed_cells
-from moe_tutorial.course.progress.storage import answered, store
+from moe_tutorial.course.progress.storage import answered, prose, store
 from moe_tutorial.course.running import running_shell
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
@@ -98,11 +97,6 @@ def next_hint(exercise: Exercise, tries: int) -> str:
     return f'One way to do it: from moe_tutorial.course import solution; solution("{exercise.id}")'
 
 
-def with_code(words: str) -> str:
-    """HTML of a text, with what stands between backticks as code."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(words))
-
-
 def show(id: str, result: Result, hint: str) -> None:
     """Show the result: as a panel in JupyterLab, as text elsewhere."""
     head = HEADS[result.verdict].format(f"exercise {id}")
@@ -117,7 +111,7 @@ def show(id: str, result: Result, hint: str) -> None:
 
     first, _, rest = says.partition("\n")
     parts = [
-        f"<{tag}>{escape(words) if tag == 'pre' else with_code(words)}</{tag.split()[0]}>"
+        f"<{tag}>{escape(words) if tag == 'pre' else prose(words)}</{tag.split()[0]}>"
         for tag, words in (
             ('p class="verdict"', head),
             ("p", first),
