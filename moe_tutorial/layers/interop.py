@@ -103,7 +103,7 @@ def activation(block: nn.Module) -> str | ClampedSwiGLU:
     if name == "GptOssMLP":
         return ClampedSwiGLU(experts.limit, experts.alpha, offset=1.0)
     if name == "DeepseekV4SparseMoeBlock":
-        check_class("activation", experts.act_fn, [kind for kind, own in ACTIVATION_CLASSES.items() if own == "silu"])
+        check_class("activation", experts.act_fn, ["SiLU", "SiLUActivation"])
         return ClampedSwiGLU(experts.limit)
     return ACTIVATION_CLASSES[check_class("activation", experts.act_fn, ACTIVATION_CLASSES)]
 
