@@ -40,4 +40,5 @@ def shows_progress() -> bool:
 def say_compiled(seconds: float) -> None:
     """Print that a layer's kernel was compiled, where a progress bar would be shown."""
     if shows_progress():
-        print(f"A part of a layer was compiled ({seconds:.0f} s) and is kept for the next time.")
+        said = f"A part of a layer was compiled ({seconds:.0f} s) and is kept for the next time."
+        print(said, file=sys.stdout if interactive() else sys.stderr)

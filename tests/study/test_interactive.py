@@ -15,7 +15,7 @@ def test_a_compilation_is_announced_only_to_a_person(shown, monkeypatch, capsys)
     monkeypatch.setattr(environment, "shows_progress", lambda: shown)
     fast.on_compile(3.4)
     said = "A part of a layer was compiled (3 s) and is kept for the next time.\n"
-    assert capsys.readouterr().out == (said if shown else "")
+    assert capsys.readouterr().err == (said if shown else "")
 
 
 @pytest.mark.parametrize(
