@@ -199,7 +199,7 @@ def flip_probability(ask: Ask) -> None:
         "You divide by the variance, not the standard deviation.": lambda gap, std: flips(gap, 2**0.5 * std**2),
         "√2 · std is wanted, and not the root of 2 · std.": lambda gap, std: flips(gap, std**0.5),
     }
-    for gaps, std in (([0.0, 0.5, 3.0], 1.0), ([1.0, 2.0], 3.0), ([0.2, 0.1, 0.4, 0.7], 0.3)):
+    for gaps, std in (([1.0, 2.0], 3.0), ([0.0, 0.5, 3.0], 1.0), ([0.2, 0.1, 0.4, 0.7], 0.3)):
         given = {"gap": torch.tensor(gaps), "std": std}
         says = "how likely the second expert overtakes the first, for each gap"
         ask.gives(given, {"probability": flips(**given)}, says, mistakes)

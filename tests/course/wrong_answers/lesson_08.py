@@ -52,6 +52,13 @@ def answer_normed(x, norms, attend, moe):
     return x + norms[1](y), routing
 
 
+@wrong("08.block", "x is in your sum twice")
+def added_again(x, norms, attend, moe):
+    x = x + attend(norms[0](x))
+    y, routing = moe(norms[1](x))
+    return x + x + y, routing
+
+
 @wrong("08.block", "Ask the mixture once")
 def asked_twice(x, norms, attend, moe):
     x = x + attend(norms[0](x))
@@ -132,6 +139,12 @@ def in_parts(model, tokens, c):
     return loss + c * sum(penalty(routing.probs, routing.indices) for routing in records)
 
 
+@wrong("08.lm_loss", "Only the first block")
+def first_block_alone(model, tokens, c):
+    _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
+    return loss + c * penalty(records[0])
+
+
 @wrong("08.lm_loss", "Only the last block")
 def last_block(model, tokens, c):
     _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
@@ -197,6 +210,13 @@ def all_places(model, tokens, t):
 @wrong("08.peeks", "It says False of every model")
 def nothing_changed(model, tokens, t):
     return not torch.allclose(model(tokens.clone())[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
+
+
+@wrong("08.peeks", "Is each of them changed?")
+def one_filler(model, tokens, t):
+    new = tokens.clone()
+    new[:, t:] = 0
+    return not torch.allclose(model(new)[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
 
 
 @wrong("08.peeks", "the wrong way round")
