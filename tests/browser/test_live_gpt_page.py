@@ -205,7 +205,7 @@ def test_what_the_model_does_not_know_is_refused_with_a_word(show):
     assert page.get_by_role("button", name="Go on").is_disabled()
     assert (page.locator(".moe-title").inner_text(), figure(page)) == ("Type something", "")
     area.fill("a" * 121)
-    assert page.get_by_role("status").inner_text() == "120 characters is all it takes"
+    assert page.get_by_role("status").inner_text() == "It takes at most 120 characters"
 
 
 def test_with_reduced_motion_nothing_moves_by_itself(show):

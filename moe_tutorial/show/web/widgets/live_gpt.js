@@ -383,7 +383,7 @@ function render({ model, el: root }) {
     const known = (words) => [...words].filter((c) => gpt.idOf(c) >= 0).join("");
     const unknown = [...new Set(area.value)].filter((c) => gpt.idOf(c) < 0).slice(0, 6);
     const before = known(area.value.slice(0, area.selectionStart));
-    const full = area.value.length >= longest ? `${longest} characters is all it takes` : "";
+    const full = area.value.length >= longest ? `It takes at most ${longest} characters` : "";
     notice.textContent = unknown.length ? `The model has never seen “${unknown.join(" ")}”` : full;
     if (unknown.length) {
       area.value = known(area.value);
