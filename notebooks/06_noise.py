@@ -624,7 +624,7 @@ with torch.no_grad():
 turned = float(flip_probability(gap["noise 3"].flatten(), 3.0).mean())
 gap = {name: each.median(-1).values for name, each in gap.items()}
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "06.alive"]
 # Drawn: the gap, before and after training.
 interval_chart(
     gap,
@@ -639,9 +639,10 @@ interval_chart(
     zero=0,
 )
 
-# %% [markdown]
+# %% [markdown] tags=["06.alive"]
 # Even without noise the router learns to shout, and against strong noise it shouts louder still.
-#
+
+# %% [markdown]
 # ## Their own recipe
 #
 # We were not fair to Shazeer et al. They choose two experts or more; their gate compares the chosen with each other; their
@@ -728,7 +729,7 @@ on_rules = {
 }
 lost = {each: dead(shares).float() for each, shares in on_rules.items()}
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "06.alive", "06.recipe"]
 # A table of what noise does.
 table(
     ["", "without noise", "with noise"],
@@ -1053,8 +1054,8 @@ quiz("06")
 #   much in common, so the first steps decide who wins.
 # - Collapse takes inputs that share a mean and experts that become useful, and a gate over all experts makes it worse.
 #   Starving is not needed.
-# - Noise alone does not prevent it: the router learns to shout louder. Of what the recipe of 2017 does, its gate does most,
-#   and its learned noise some.
+# - Noise alone does not prevent it: the router learns to shout louder. Of what the recipe of 2017 does, its gate does most. What
+#   its learned noise adds depends on the start, and from zero it may be nothing.
 # - Noise helps a penalty, gives the load a slope, and helps on new images where nobody takes everything. It must be off in
 #   evaluation.
 #

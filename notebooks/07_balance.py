@@ -319,7 +319,7 @@ claim(
 #
 # A penalty pulls at the router while the task does, too. Wang et al. go another way, and so does DeepSeek-V3: each expert's
 # probability gets a **bias**, for the choice only. After each step, the biases of those with less than the mean load go up by a
-# small *rate*, those with more go down, and the mean stays. The gate weight stays the expert's own probability.
+# small *rate*, those with more go down, and one with exactly the mean stays. The gate weight stays the expert's own probability.
 #
 # **Your turn.** Two lines: the load of each expert, and the new bias. `torch.sign` gives -1, 0 or 1.
 
