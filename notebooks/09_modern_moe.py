@@ -482,20 +482,14 @@ reveal("09.micro", 100 * left.item())
 
 # %% tags=["draw", "nbval-ignore-output", "09.micro"]
 # Drawn: who serves which rule.
-def shares_by_rule(indices):
-    """Each expert's share of each rule's images: (S, T, k) -> (S, 4, E)."""
-    n = max(E, int(indices.max()) + 1)
-    return torch.stack(
-        [share(indices[:, data.regime_test == r], n) for r in range(4)], 1
-    )
-
-
 def who_serves(figure, theme):
     names = ["whole batch", "groups of one rule"]
     shape = (2, 1) if is_narrow(figure) else (1, 2)
     for axes, name in zip(figure.subplots(*shape).flat, names, strict=True):
+        rules = [chosen[name][0, data.regime_test == r] for r in range(4)]
+        shares = torch.stack([share(rule, E) for rule in rules])
         start = torch.zeros(4)
-        for expert, part in enumerate(shares_by_rule(chosen[name])[0].T):
+        for expert, part in enumerate(shares.T):
             color, on = (look.expert_color(expert, theme, w) for w in ("color", "on"))
             drawn = axes.barh(range(4), part, 0.8, start, color=color)
             texts = [str(expert) if p > 0.06 else "" for p in part]
@@ -907,7 +901,7 @@ y, routing = first(x)
 yours = shared_plus_routed(x, one, routed, routing.indices, routing.weights, my_mixture)
 assert torch.allclose(yours, y, atol=1e-4)
 hits = (yours.argmax(-1) == data.y_test).float().mean()
-print(f"1 shared, the first seed's, by your function: {100 * hits:.1f} % right")
+print(f"with 1 shared, first seed: {100 * hits:.1f} % right by your function, too")
 
 # %% [markdown]
 # Finer is better, but the router grows, too: a dense network of that cost is better still. And a shared expert loses here.
