@@ -117,7 +117,7 @@ guess(
 def gate(choices):
     """How logits become weights, in short; the softmax of the chosen is the same as softmax / Σ."""
     name = choices.gate.replace("top-k, then softmax", "softmax, renormalised")
-    name = name.replace("sqrt(softplus)", "softplus").replace(", renormalised", " / Σ")
+    name = name.replace("sqrt(softplus)", "√softplus").replace(", renormalised", " / Σ")
     return name.partition(",")[0]
 
 
@@ -143,7 +143,7 @@ table(
     {model.name: row(model, part) for model, part in mixtures()},
     title=f"Of {len(recent)} models since 2025, {len(biased)} choose with a bias, "
     f"{sum('sigmoid' in name for name in biased)} of these by a sigmoid; "
-    f"{recent.count('softmax / Σ')} have a plain softmax",
+    f"{recent.count('softmax / Σ')} have a softmax without a bias",
     note="Experts: chosen for a token, of all in a layer (256 of LongCat's do nothing). Shared: experts for every token. "
     "Neurons: of one expert. Gate: how logits become weights (/ Σ: divided by the sum of the chosen). Active: of the "
     "total, in billions of parameters, as published. Part: active over total. The rest is from each config.json.",
@@ -204,7 +204,7 @@ claim(
     refutes="A token meets k/E of the parameters",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["09.active"]
 # *Why:* a model is more than its experts. Attention, embedding and output work for every token. For the same reason Mixtral
 # *8x7B* does not have 8 times 7 billion parameters: its eight experts share all the rest.
 
@@ -538,7 +538,7 @@ print(
     f"in groups of one rule: {micro_loss(switch_loss, certain, expert_of, by_rules):.1f}"
 )
 
-# %% [markdown]
+# %% [markdown] tags=["09.micro"]
 # Over the whole batch these two specialists are perfectly even. In groups of one rule they are as bad as can be: there each expert
 # has to serve each rule. Groups at random do no harm here: it matters not that a group is small, but that it is of one rule.
 #
@@ -593,9 +593,9 @@ for name, (specialists, committee) in taken.items():
     )
 
 # %% [markdown]
-# This router has specialists and hardly a committee; the same choices *shuffled* have a committee, and no specialists. So the two
-# sources measure different things. And what they find depends on the domains: the four rules of `digits4` share next to
-# nothing, while texts of all domains share their commas.
+# This router has specialists and hardly a committee; the same choices *shuffled* have a committee, and no specialists. So a
+# committee is also what routing without any knowledge shows. And what is found depends on the domains: the four rules of
+# `digits4` share next to nothing, while texts of all domains share their commas.
 #
 # But look at the last two lines. Counted on 24 images, shuffled routing is full of specialists, too: of three images that an expert
 # gets, two are often of one rule. A count of specialists needs many tokens, and shuffled routing beside it.
@@ -679,7 +679,8 @@ print(f"238 different biases become {len(kept)} in bfloat16")
 # When GLM-5.2 was loaded, a bug report counted 8. (Ours are evenly spaced, the model's need not be. Only differences between
 # biases matter, so all of them could be lowered to near 0, where bfloat16's numbers lie close together.)
 #
-# And two large *logits* may tie. A **z-loss** keeps logits small: lowering all those of a token alike changes no probability.
+# And two large *logits* may tie. To subtract one number from all logits of a token changes no probability, and can lower a
+# **z-loss**. Then fewer tie:
 
 # %% tags=["measure"]
 # In bfloat16: logits that tie.
@@ -697,7 +698,8 @@ for name, logits in {"large": pairs, "lowered by 16": pairs - 16}.items():
 #
 # DeepSeek-V4 has no router in its first layers: a table names the experts of each word. Lesson 08 has such a table, too. Why is
 # a table good where lesson 07's hash was so bad? A hash sends neighbours to unrelated experts. So we make a table for images:
-# 64 training images, drawn once, each with an expert by chance. Any image goes to the expert of the nearest of the 64.
+# 64 training images, drawn once, each with an expert by chance. Any image goes to the expert of the nearest of the 64. For the
+# control we scramble what *near* means: the same 64 entries, but like images are no longer near each other.
 
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -711,18 +713,30 @@ class Table(nn.Module):
         self.register_buffer("images", data.x_train[drawn])
         self.register_buffer("experts", torch.randperm(64) % E)
 
+    def seen(self, x):
+        return x
+
     def forward(self, x):
-        far = (self.images**2).sum(-1) - 2 * x @ self.images.T
+        images, x = self.seen(self.images), self.seen(x)
+        far = (images**2).sum(-1) - 2 * x @ images.T
         indices = self.experts[far.argmin(-1)][:, None]
         even = torch.zeros(len(x), E)
         weights = torch.ones(indices.shape)
         return Routing(even, even, indices, weights, even, even[:, :0])
 
 
-for name, router in {"table": Table, "hash": lambda: HashRouter(64, E)}.items():
+class Scrambled(Table):
+    """The same table, and like images look unlike: each pixel goes far round a circle."""
+
+    def seen(self, x):
+        return (1000 * x).sin()
+
+
+fixed = {"table": Table, "scrambled": Scrambled, "hash": lambda: HashRouter(64, E)}
+for name, router in fixed.items():
     trained, run = learn(lambda router=router: mixture(router=router()), None)
     right[name] = run[800]
-    print(f"{name:6} {right[name].mean():.1f} % right")
+    print(f"{name:9} {right[name].mean():.1f} % right")
 
 # %% tags=["measure"]
 # Claim 09.26.
@@ -732,8 +746,8 @@ claim(
     "accurate than a hash",
     measured=right["table"] - right["hash"],
     holds=above(10),
-    control=right["whole batch"] - right["table"],
-    control_is="a learned router against the table",
+    control=right["scrambled"] - right["hash"],
+    control_is="the table with scrambled likeness",
     quantity="accuracy gained",
     unit="points",
 )
@@ -818,11 +832,12 @@ claim(
     unit="points",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["09.lead"]
 # Each doubling helps less, and costs more: the router grows with the experts. At 16 of them it does most of the work. In a
 # large model a router is next to nothing, as an expert there has thousands of neurons and not 8. So this picture is that of a
 # *small* model: count the router before you say that experts pay.
-#
+
+# %% [markdown]
 # ## Further: finer experts, and one for everybody
 #
 # Today's experts are many and small. Cut each expert into *m* pieces, and choose *m* times as many. The number of neurons
@@ -1039,8 +1054,8 @@ claim(
 # %% [markdown]
 # ## Further: after 800 steps, and a network that is split
 #
-# Do the copies suffer from being all alike? Then copies of an *untrained* network would, too. An interval with zero in
-# it does not show that they do.
+# Do the copies suffer from being alike? Then copies of an *untrained* network would fall behind, too. If the interval holds
+# zero, that is not shown.
 
 # %% tags=["measure", "nbval-ignore-output", "09.cross"]
 # Measured: copies of trained and of untrained networks.
@@ -1116,8 +1131,8 @@ print(
 )
 
 # %% [markdown]
-# A block by itself knows little: the network has learned as a whole, and each of its answers needs all of it. After 200 steps
-# the pieces and experts from scratch are about level.
+# A block by itself knows little: the network has learned as a whole, and each of its answers needs all of it. After
+# 200 further steps, on top of the network's 400, the pieces are about level with experts that began from scratch 200 steps ago.
 
 # %% [markdown]
 # ## This is yours
@@ -1132,7 +1147,7 @@ mine = my_moe()  # in a terminal: python my_moe.py
 # ## The referee's table
 #
 # What sources say, and whether it shows in these small mixtures: ✓ it does, ✗ the opposite does, – the 95 % interval over the
-# seeds has zero in it.
+# seeds, before rounding, has zero in it.
 
 # %% tags=["draw", "nbval-ignore-output", "09.micro", "09.lead", "09.cross"]
 # Drawn: what sources say, and what was measured here.

@@ -26,6 +26,18 @@ def without_the_chosen(config, total):
     return total - config["num_hidden_layers"] * config["num_experts_per_tok"] * expert
 
 
+@wrong("09.active_count", "the parameters that rest")
+def resting_alone(config, total):
+    expert = 3 * config["hidden_size"] * config["intermediate_size"]
+    return config["num_hidden_layers"] * (config["num_local_experts"] - config["num_experts_per_tok"]) * expert
+
+
+@wrong("09.active_count", "leaves the active experts alone")
+def chosen_alone(config, total):
+    expert = 3 * config["hidden_size"] * config["intermediate_size"]
+    return config["num_hidden_layers"] * config["num_experts_per_tok"] * expert
+
+
 @right("09.active_count")
 def by_what_works(config, total):
     expert = 3 * config["hidden_size"] * config["intermediate_size"] * config["num_hidden_layers"]
