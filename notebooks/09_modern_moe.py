@@ -69,7 +69,7 @@ E = 8
 # ## What models chose
 #
 # A model on the Hugging Face hub comes with a `config.json`. It holds every choice, and all that is needed to count the
-# parameters: the **total**, and those that are **active** for one token. The part of Mixtral 8x7B's that matters:
+# parameters: the **total**, and those that are **active** for one token. Here is what matters of Mixtral 8x7B's:
 
 # %%
 mixtral = {
@@ -117,7 +117,7 @@ guess(
 def gate(choices):
     """How logits become weights, in short; the softmax of the chosen is the same as softmax / Σ."""
     name = choices.gate.replace("top-k, then softmax", "softmax, renormalised")
-    name = name.replace("sqrt(softplus)", "softplus").replace(", renormalised", " / Σ")
+    name = name.replace("sqrt(softplus)", "√softplus").replace(", renormalised", " / Σ")
     return name.partition(",")[0]
 
 
@@ -143,10 +143,10 @@ table(
     {model.name: row(model, part) for model, part in mixtures()},
     title=f"Of {len(recent)} models since 2025, {len(biased)} choose with a bias, "
     f"{sum('sigmoid' in name for name in biased)} of these by a sigmoid; "
-    f"{recent.count('softmax / Σ')} have a plain softmax",
-    note="From each model's config.json: experts chosen for a token, of those in a layer (of LongCat's, 256 do nothing); "
-    "shared by all tokens; neurons of an expert; how logits become weights (/ Σ: divided by the sum of the chosen). "
-    "Active parameters of all, in billions, as the publisher states them; which part that is; k/E of the experts.",
+    f"{recent.count('softmax / Σ')} have a softmax without a bias",
+    note="Experts: chosen for a token, of all in a layer (256 of LongCat's do nothing). Shared: experts for every token. "
+    "Neurons: of one expert. Gate: how logits become weights (/ Σ: divided by the sum of the chosen). Active: of the "
+    "total, in billions of parameters, as published. Part: active over total. The rest is from each config.json.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -155,8 +155,8 @@ counted_mixtral = models["Mixtral 8x7B"].counted
 reveal("09.active", 100 * counted_mixtral.active / counted_mixtral.total)
 
 # %% [markdown]
-# Read down a column. Experts are many and small now. Many models choose with a bias, but the softmax is alive; some have a
-# shared expert, others do not. Which of these choices can you see at work in a small mixture? That is this lesson.
+# Read down a column. Experts are many and small now. Many models choose with a bias, others keep the softmax, and some have a
+# shared expert. Which of these choices can you see at work in a small mixture? That is this lesson.
 #
 # First the two columns on the right. If *active is k/E of the total* were right, they would be equal.
 #
@@ -204,9 +204,9 @@ claim(
     refutes="A token meets k/E of the parameters",
 )
 
-# %% [markdown]
-# *Why:* experts are not all. Attention, embedding and output work for every token, and stand there once. For the same reason
-# Mixtral *8x7B* has no 56 billion parameters: its eight experts share all the rest.
+# %% [markdown] tags=["09.active"]
+# *Why:* a model is more than its experts. Attention, embedding and output work for every token. For the same reason Mixtral
+# *8x7B* does not have 8 times 7 billion parameters: its eight experts share all the rest.
 
 # %% [markdown]
 # ## Further: more counts
@@ -227,7 +227,7 @@ print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
 # %% [markdown]
 # ### Our counts and the publishers'
 #
-# A figure like *37B* stands for all that rounds to it. (What a publisher counts: `model.note` of `published()`.)
+# A figure like *37B* stands for every number that rounds to it. (What a publisher counts: `model.note` of `published()`.)
 
 # %% tags=["measure", "09.active"]
 # Claim 09.2.
@@ -323,8 +323,8 @@ explorable(
 # %% [markdown]
 # ## Balance, over which batch?
 #
-# First choice: over what is the work to be even? A large model trains on many machines, and each gets a small part of the
-# batch, a **micro-batch**: a few texts, perhaps all of one kind. For years the Switch loss was computed in each of them.
+# The first choice: over which tokens is the work to be even? A large model trains on many machines, and each gets a small part
+# of the batch, a **micro-batch**: a few texts, perhaps all of one kind. For years each machine computed its own Switch loss.
 #
 # **Your turn.** Three lines: the loss of each group's tokens, and the mean of these losses. `loss` is any balance loss that
 # takes `(probs, indices)`, such as your `switch_loss` of lesson 07.
@@ -344,12 +344,12 @@ def micro_loss(loss, probs, indices, group):
 micro_loss = check("09.micro_loss", micro_loss)
 
 # %% [markdown]
-# With one group it is the loss of the whole batch, as you know it. Now the groups. Four rules of `digits4` stand for four
-# kinds of text. We ask ten mixtures for even use in the whole batch; ten in four groups of random images; and ten in four
-# groups of *one rule* each. All have 8 experts of 8 neurons, one chosen, and a Switch loss of 0.1, on standardised pixels.
+# With one group, it is the loss of the whole batch that you know. Now the four rules of `digits4` stand for four kinds of
+# text. Ten mixtures are balanced over the whole batch, ten in four groups of random images, and ten in four groups of *one
+# rule* each. All have 8 experts of 8 neurons, one chosen, and a Switch loss of 0.1, on standardised pixels.
 #
-# **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing. Printed first is the most that eight
-# even experts can have, two of them for each rule.
+# **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing. The first number
+# printed is the most that eight evenly used experts can reach, two for each rule.
 
 
 # %% tags=["setup"]
@@ -482,20 +482,14 @@ reveal("09.micro", 100 * left.item())
 
 # %% tags=["draw", "nbval-ignore-output", "09.micro"]
 # Drawn: who serves which rule.
-def shares_by_rule(indices):
-    """Each expert's share of each rule's images: (S, T, k) -> (S, 4, E)."""
-    n = max(E, int(indices.max()) + 1)
-    return torch.stack(
-        [share(indices[:, data.regime_test == r], n) for r in range(4)], 1
-    )
-
-
 def who_serves(figure, theme):
     names = ["whole batch", "groups of one rule"]
     shape = (2, 1) if is_narrow(figure) else (1, 2)
     for axes, name in zip(figure.subplots(*shape).flat, names, strict=True):
+        rules = [chosen[name][0, data.regime_test == r] for r in range(4)]
+        shares = torch.stack([share(rule, E) for rule in rules])
         start = torch.zeros(4)
-        for expert, part in enumerate(shares_by_rule(chosen[name])[0].T):
+        for expert, part in enumerate(shares.T):
             color, on = (look.expert_color(expert, theme, w) for w in ("color", "on"))
             drawn = axes.barh(range(4), part, 0.8, start, color=color)
             texts = [str(expert) if p > 0.06 else "" for p in part]
@@ -544,9 +538,9 @@ print(
     f"in groups of one rule: {micro_loss(switch_loss, certain, expert_of, by_rules):.1f}"
 )
 
-# %% [markdown]
+# %% [markdown] tags=["09.micro"]
 # Over the whole batch these two specialists are perfectly even. In groups of one rule they are as bad as can be: there each expert
-# has to serve each rule. Groups at random do no harm here, so it is not that groups are small, but that each is all alike.
+# has to serve each rule. Groups at random do no harm here: it matters not that a group is small, but that it is of one rule.
 #
 # The cure costs next to nothing: add up the *counts* of all machines, and compute the loss from those.
 
@@ -557,9 +551,9 @@ print(
 # among 19,456 experts. We take both measures of one router.
 #
 # - A **specialist** gets half of its images from one of the four rules, or more.
-# - The **committee** are the experts that belong, for *every* rule, to the few which serve half of its images.
+# - For each rule, the few busiest experts serve half of its images. The **committee** are those that do so for *every* rule.
 #
-# Beside it stands the same routing *shuffled*: each expert keeps its number of images, and which images they are is left to chance.
+# Beside it stands the same routing *shuffled*: each expert keeps its number of images, but chance decides which.
 
 
 # %% tags=["measure", "nbval-ignore-output", "09.micro"]
@@ -599,9 +593,9 @@ for name, (specialists, committee) in taken.items():
     )
 
 # %% [markdown]
-# This router has specialists and hardly a committee; the same choices *shuffled* have a committee, and no specialists. So what the two
-# sources measure is not the same thing with two outcomes. And what is found depends on the domains: the four rules of
-# `digits4` share next to nothing, and texts of all domains share their commas.
+# This router has specialists and hardly a committee; the same choices *shuffled* have a committee, and no specialists. So a
+# committee is also what routing without any knowledge shows. And what is found depends on the domains: the four rules of
+# `digits4` share next to nothing, while texts of all domains share their commas.
 #
 # But look at the last two lines. Counted on 24 images, shuffled routing is full of specialists, too: of three images that an expert
 # gets, two are often of one rule. A count of specialists needs many tokens, and shuffled routing beside it.
@@ -622,9 +616,9 @@ claim(
 # %% [markdown]
 # ## Or no loss
 #
-# The other choice is lesson 07's **bias**: no loss at all. After each step, the bias of each expert with less than the mean
-# load goes up by a rate, and the others go down. Loads are counts: add them up over all machines, and the
-# whole batch is counted.
+# The other choice is lesson 07's **bias**, without any loss. After each step, the bias of every expert with less than the
+# mean load goes up by a fixed rate, and the others go down. Loads are counts, so machines can add theirs up: then the bias
+# balances the whole batch.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: a bias at a rate of 0.01, and no balance at all.
@@ -642,8 +636,8 @@ for name, trained in ways.items():
     )
 
 # %% [markdown]
-# The bias balances better. Its router tells the rules apart a little less than with the loss, and in accuracy the two are hardly
-# apart. Either way balance costs specialisation.
+# The bias balances better than the loss. Its router tells the rules apart a little less well, and the two are about equally
+# accurate. Either way, balance costs specialisation.
 #
 # ## Further: a bias and a table, measured
 #
@@ -666,7 +660,7 @@ claim(
 # ### In numbers of 16 bits
 #
 # Models train in bfloat16, which keeps 8 binary digits of a number. Two things follow for a router, by arithmetic. A bias that
-# moves by 0.001 stops where the next number is too far away:
+# moves by 0.001 stops where the next number in bfloat16 is too far away:
 
 # %% tags=["measure"]
 # In bfloat16: a bias that moves, and biases that are rounded.
@@ -682,10 +676,11 @@ kept = biases.bfloat16().unique()
 print(f"238 different biases become {len(kept)} in bfloat16")
 
 # %% [markdown]
-# A bug report counted 8 of 238 when GLM-5.2 was loaded. (Ours are evenly spaced, those need not be. Only differences between
-# biases matter: near 0, where numbers lie close together, they would have been safe.)
+# When GLM-5.2 was loaded, a bug report counted 8. (Ours are evenly spaced, the model's need not be. Only differences between
+# biases matter, so all of them could be lowered to near 0, where bfloat16's numbers lie close together.)
 #
-# And two *logits* tie where they are large. Lowering all logits of a token alike changes no probability. A **z-loss** does that:
+# And two large *logits* may tie. To subtract one number from all logits of a token changes no probability, and can lower a
+# **z-loss**. Then fewer tie:
 
 # %% tags=["measure"]
 # In bfloat16: logits that tie.
@@ -703,7 +698,8 @@ for name, logits in {"large": pairs, "lowered by 16": pairs - 16}.items():
 #
 # DeepSeek-V4 has no router in its first layers: a table names the experts of each word. Lesson 08 has such a table, too. Why is
 # a table good where lesson 07's hash was so bad? A hash sends neighbours to unrelated experts. So we make a table for images:
-# 64 training images, drawn once, each with an expert by chance. An image goes where the nearest of them goes.
+# 64 training images, drawn once, each with an expert by chance. Any image goes to the expert of the nearest of the 64. For the
+# control we scramble what *near* means: the same 64 entries, but like images are no longer near each other.
 
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -717,18 +713,30 @@ class Table(nn.Module):
         self.register_buffer("images", data.x_train[drawn])
         self.register_buffer("experts", torch.randperm(64) % E)
 
+    def seen(self, x):
+        return x
+
     def forward(self, x):
-        far = (self.images**2).sum(-1) - 2 * x @ self.images.T
+        images, x = self.seen(self.images), self.seen(x)
+        far = (images**2).sum(-1) - 2 * x @ images.T
         indices = self.experts[far.argmin(-1)][:, None]
         even = torch.zeros(len(x), E)
         weights = torch.ones(indices.shape)
         return Routing(even, even, indices, weights, even, even[:, :0])
 
 
-for name, router in {"table": Table, "hash": lambda: HashRouter(64, E)}.items():
+class Scrambled(Table):
+    """The same table, and like images look unlike: each pixel goes far round a circle."""
+
+    def seen(self, x):
+        return (1000 * x).sin()
+
+
+fixed = {"table": Table, "scrambled": Scrambled, "hash": lambda: HashRouter(64, E)}
+for name, router in fixed.items():
     trained, run = learn(lambda router=router: mixture(router=router()), None)
     right[name] = run[800]
-    print(f"{name:6} {right[name].mean():.1f} % right")
+    print(f"{name:9} {right[name].mean():.1f} % right")
 
 # %% tags=["measure"]
 # Claim 09.26.
@@ -738,8 +746,8 @@ claim(
     "accurate than a hash",
     measured=right["table"] - right["hash"],
     holds=above(10),
-    control=right["whole batch"] - right["table"],
-    control_is="a learned router against the table",
+    control=right["scrambled"] - right["hash"],
+    control_is="the table with scrambled likeness",
     quantity="accuracy gained",
     unit="points",
 )
@@ -747,9 +755,9 @@ claim(
 # %% [markdown]
 # ## How many experts?
 #
-# With one expert chosen, more experts cost a token nothing but a longer router. Here a row of the router has 64
-# multiplications, and an expert of 8 neurons 592. So we count both. For each number of experts stands beside it a dense
-# network of *as many multiplications*.
+# With one expert chosen, more experts cost a token nothing but a longer router. Here a row of the router takes 64
+# multiplications, and an expert of 8 neurons 592. So we count both, and beside each mixture stands a dense network of *as
+# many multiplications*.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -824,15 +832,16 @@ claim(
     unit="points",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["09.lead"]
 # Each doubling helps less, and costs more: the router grows with the experts. At 16 of them it does most of the work. In a
-# large model a router is next to nothing, as an expert there has thousands of neurons and not 8. So this picture is one of a
-# *small* model, and a router has to be counted before anybody says that experts pay.
-#
+# large model a router is next to nothing, as an expert there has thousands of neurons and not 8. So this picture is that of a
+# *small* model: count the router before you say that experts pay.
+
+# %% [markdown]
 # ## Further: finer experts, and one for everybody
 #
-# Today's experts are many and small. Cut each expert into *m* pieces, and choose *m* times as many: as many neurons as
-# before, as many active, and far more combinations.
+# Today's experts are many and small. Cut each expert into *m* pieces, and choose *m* times as many. The number of neurons
+# stays, and so does that of active ones, but there are far more combinations.
 #
 # **Your turn, if you like.**
 
@@ -849,8 +858,25 @@ def granularity(n_experts, top_k, width, m):
 granularity = check("09.granularity", granularity)
 
 # %% [markdown]
-# And a **shared expert** serves every token, beside those that the router chooses. It counts with weight 1, and no router
-# knows of it.
+# And a **shared expert** serves every token, beside those that the router chooses. It counts with weight 1, and the
+# router knows nothing of it.
+#
+# **Your turn, if you like.** One of the arguments is lesson 03's `my_mixture`.
+
+
+# %% tags=["exercise", "optional"]
+def shared_plus_routed(x, shared, routed, chosen, weights, my_mixture):
+    """x (T, d), two lists of experts, chosen and weights (T, k) -> answers (T, d_out).
+
+    Call my_mixture(x, chosen, weights, experts), in this order."""
+    ### BEGIN SOLUTION
+    y = my_mixture(x, chosen, weights, routed)
+    return y + sum(expert(x) for expert in shared)
+    ### END SOLUTION
+
+
+# %%
+shared_plus_routed = check("09.shared_plus_routed", shared_plus_routed)
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: finer experts, and a shared one, 400 steps each.
@@ -860,7 +886,8 @@ for m in (2, 8):
     _, run = learn(lambda n=n, w=width, k=k: mixture(n, w, k), steps=400)
     fine[m] = run[400]
     cost[m] = k * width * NEURON + 64 * n
-shared = learn(lambda: mixture(15, 4, 1, n_shared=1), steps=400)[1][400]
+with_shared, run = learn(lambda: mixture(15, 4, 1, n_shared=1), steps=400)
+shared = run[400]
 for m in fine:
     n, k, width = granularity(E, 1, 8, m)
     print(
@@ -873,6 +900,24 @@ print(
     f"dense, of 64: {64 * NEURON:5,} multiplications, {large_right[400].mean():.1f} % right"
 )
 
+
+def my_mixture(x, chosen, weights, experts):
+    """That of lesson 03."""
+    return sum(
+        (weights * (chosen == i)).sum(-1, keepdim=True) * expert(x)
+        for i, expert in enumerate(experts)
+    )
+
+
+first, x = with_shared.one(0), data.x_test
+routed = [lambda x, i=i: first.experts(x)[:, i] for i in range(15)]
+one = [lambda x: first.shared(x)[:, 0]]
+y, routing = first(x)
+yours = shared_plus_routed(x, one, routed, routing.indices, routing.weights, my_mixture)
+assert torch.allclose(yours, y, atol=1e-4)
+hits = (yours.argmax(-1) == data.y_test).float().mean()
+print(f"with 1 shared, first seed: {100 * hits:.1f} % right by your function, too")
+
 # %% [markdown]
 # Finer is better, but the router grows, too: a dense network of that cost is better still. And a shared expert loses here.
 
@@ -881,7 +926,8 @@ print(
 #
 # Training a mixture from nothing is dear. If somebody has trained a dense network already, there is **upcycling**: each expert
 # starts as a copy of that network, and the router starts anew. Where the gate weights add up to 1, the mixture then answers
-# as the network does, whatever the router chooses. With one chosen, ours scales the answer by one number: the likeliest class stays.
+# as the network does, whatever the router chooses. Ours, with one chosen, scales
+# that answer by one gate weight: the likeliest class stays.
 #
 # **Your turn.** Make the experts. (`copy.deepcopy` copies a network.) Each has to be free to go its own way.
 
@@ -901,8 +947,8 @@ def upcycle(dense, n_experts):
 upcycle = check("09.upcycle", upcycle)
 
 # %% [markdown]
-# Is it better than to begin anew? Ten dense networks of 8 neurons have trained for 800 steps. From there we train ten upcycled
-# mixtures, and beside them ten mixtures *from scratch*, for equally many further steps.
+# Is that better than beginning anew? Ten dense networks of 8 neurons have trained for 800 steps. From there we train ten upcycled
+# mixtures, and beside them ten mixtures *from scratch*, for as many steps.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -1008,8 +1054,8 @@ claim(
 # %% [markdown]
 # ## Further: after 800 steps, and a network that is split
 #
-# Do the copies suffer from being all alike? Then copies of an *untrained* network would, too. Where an interval has zero in it,
-# it is not clear that they do.
+# Do the copies suffer from being alike? Then copies of an *untrained* network would fall behind, too. If the interval holds
+# zero, that is not shown.
 
 # %% tags=["measure", "nbval-ignore-output", "09.cross"]
 # Measured: copies of trained and of untrained networks.
@@ -1085,14 +1131,14 @@ print(
 )
 
 # %% [markdown]
-# A block by itself knows little: the network has learned as a whole, and each of its answers takes all of it. After 200 steps the pieces
-# and experts from scratch are about level.
+# A block by itself knows little: the network has learned as a whole, and each of its answers needs all of it. After
+# 200 further steps, on top of the network's 400, the pieces are about level with experts that began from scratch 200 steps ago.
 
 # %% [markdown]
 # ## This is yours
 #
-# Your `upcycle` goes into your `my_moe.py`, where your bias of lesson 07 is, too. There `upcycled(network, 8, 1)` makes a
-# mixture of a network of two layers: your route, your mixture, and your copies.
+# Your `upcycle` goes into your `my_moe.py`, where your bias of lesson 07 is, too. There `upcycled(network, 8, 1)` turns
+# a network of two layers into a mixture: your route, your mixture, and your copies.
 
 # %%
 mine = my_moe()  # in a terminal: python my_moe.py
@@ -1101,104 +1147,70 @@ mine = my_moe()  # in a terminal: python my_moe.py
 # ## The referee's table
 #
 # What sources say, and whether it shows in these small mixtures: ✓ it does, ✗ the opposite does, – the 95 % interval over the
-# seeds has zero in it.
+# seeds, before rounding, has zero in it.
 
 # %% tags=["draw", "nbval-ignore-output", "09.micro", "09.lead", "09.cross"]
 # Drawn: what sources say, and what was measured here.
+every, by_rule = right["whole batch"], "groups of one rule"
+sentences = {  # source, unit, and how it is asked: the gain that it expects, in each seed
+    "Qiu 2025 | NMI | The whole batch lets experts specialise: against groups of one rule": lambda: (
+        special_to["whole batch"] - special_to[by_rule]
+    ),
+    "Qiu 2025 | points | So the mixture gets better: against groups of one rule": lambda: (
+        every - right[by_rule]
+    ),
+    "Wang 2026 | points | Balancing fights the model: no balance against Switch 0.1": lambda: (
+        right["nothing"] - every
+    ),
+    "Wang 2024 | points | A bias is better than a loss: rate 0.01 against coefficient 0.1": lambda: (
+        right["bias"] - every
+    ),
+    "Ludziejewski 2025 | points | Experts pay at equal cost: 4 against dense, the router counted": lambda: (
+        lead[4]
+    ),
+    "Fedus 2021 | points | More experts are further ahead of dense: 16 against 4": lambda: (
+        lead[16] - lead[4]
+    ),
+    "Krajewski 2024 | points | Finer experts are better: 64 of 1 neuron against 8 of 8, cost not counted": lambda: (
+        fine[8] - fine[1]
+    ),
+    "Krajewski 2024 | points | Finer experts pay at equal cost: 64 of 1 neuron against dense": lambda: (
+        fine[8] - large_right[400]
+    ),
+    "Dai 2024 | points | A shared expert helps: 1 of 15 and a shared one, against 2 of 16": lambda: (
+        shared - fine[2]
+    ),
+    "Komatsuzaki 2022 | points | Upcycling is ahead: after 50 further steps": lambda: (
+        upcycled[50] - whole_right[50]
+    ),
+    "Nakamura 2025 | points | Upcycling falls behind: after 800 further steps": lambda: (
+        whole_right[800] - upcycled[800]
+    ),
+    "Zhang 2021 | points | One model splits into several: against from scratch, 200 steps": lambda: (
+        split["by firing"][200] - whole_right[200]
+    ),
+    "GLM-5.2, counted | of 8 | Experts are specialists: against shuffled routing": lambda: (
+        taken["learned"][0] - taken["shuffled"][0]
+    ),
+    "Wang 2026 | of 8 | A few experts serve every domain: against shuffled routing": lambda: (
+        taken["learned"][1] - taken["shuffled"][1]
+    ),
+    "DeepSeek-V4 | points | A table can stand for a router: against a learned one": lambda: (
+        right["table"] - every
+    ),
+}
 verdicts = {}
-
-
-def referee(sentence, source, gained, unit="points"):
-    """A row: the gain that a sentence expects, one number a seed, and whether it shows."""
+for asked, gained in sentences.items():
+    source, unit, sentence = asked.split(" | ")
     try:
         figure = estimate(gained())
     except (NameError, KeyError):
         verdicts[f"· {sentence}"] = ["run its Further section", source]
-        return
+        continue
     shows = "✓" if figure.low > 0 else "✗" if figure.high < 0 else "–"
     mean, interval = figure.rounded
     verdicts[f"{shows} {sentence}"] = [f"{mean} ({interval}) {unit}", source]
 
-
-every, by_rule = right["whole batch"], "groups of one rule"
-referee(
-    "The whole batch lets experts specialise: against groups of one rule",
-    "Qiu 2025",
-    lambda: special_to["whole batch"] - special_to[by_rule],
-    "NMI",
-)
-referee(
-    "So the mixture gets better: against groups of one rule",
-    "Qiu 2025",
-    lambda: every - right[by_rule],
-)
-referee(
-    "Balancing fights the model: no balance against Switch 0.1",
-    "Wang 2026",
-    lambda: right["nothing"] - every,
-)
-referee(
-    "A bias is better than a loss: rate 0.01 against coefficient 0.1",
-    "Wang 2024",
-    lambda: right["bias"] - every,
-)
-referee(
-    "Experts pay at equal cost: 4 against dense, the router counted",
-    "Ludziejewski 2025",
-    lambda: lead[4],
-)
-referee(
-    "More experts are further ahead of dense: 16 against 4",
-    "Fedus 2021",
-    lambda: lead[16] - lead[4],
-)
-referee(
-    "Finer experts are better: 64 of 1 neuron against 8 of 8, cost not counted",
-    "Krajewski 2024",
-    lambda: fine[8] - fine[1],
-)
-referee(
-    "Finer experts pay at equal cost: 64 of 1 neuron against dense",
-    "Krajewski 2024",
-    lambda: fine[8] - large_right[400],
-)
-referee(
-    "A shared expert helps: 1 of 15 and a shared one, against 2 of 16",
-    "Dai 2024",
-    lambda: shared - fine[2],
-)
-referee(
-    "Upcycling is ahead: after 50 further steps",
-    "Komatsuzaki 2022",
-    lambda: upcycled[50] - whole_right[50],
-)
-referee(
-    "Upcycling falls behind: after 800 further steps",
-    "Nakamura 2025",
-    lambda: whole_right[800] - upcycled[800],
-)
-referee(
-    "One model splits into several: against from scratch, 200 steps",
-    "Zhang 2021",
-    lambda: split["by firing"][200] - whole_right[200],
-)
-referee(
-    "Experts are specialists: against shuffled routing",
-    "GLM-5.2, counted",
-    lambda: taken["learned"][0] - taken["shuffled"][0],
-    "of 8",
-)
-referee(
-    "A few experts serve every domain: against shuffled routing",
-    "Wang 2026",
-    lambda: taken["learned"][1] - taken["shuffled"][1],
-    "of 8",
-)
-referee(
-    "A table can stand for a router: against a learned one",
-    "DeepSeek-V4",
-    lambda: right["table"] - every,
-)
 said = [row[0] for row in verdicts]
 table(
     ["what is said: how it is asked here", "gain", "by"],

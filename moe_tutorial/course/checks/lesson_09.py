@@ -1,9 +1,9 @@
-"""Lesson 09: active parameters, balance within groups, experts copied from a network, and finer experts."""
+"""Lesson 09: active parameters, balance within groups, experts copied from a network, finer and shared experts."""
 
 import torch
 from torch import nn
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks, compare, draw, reaches
+from moe_tutorial.course.checks.vocabulary import Affine, Ask, affine_experts, checks, draw, reaches
 from moe_tutorial.course.running import NotYet
 
 SIZES = "num_hidden_layers", "hidden_size", "intermediate_size", "num_local_experts", "num_experts_per_tok"
@@ -41,7 +41,7 @@ def active_count(ask: Ask) -> None:
             -working(c, 0, rest=False)
         ),
     }
-    for sizes in ((4, 3, 2, 8, 2), (3, 2, 5, 5, 1), (2, 2, 2, 4, 4)):
+    for sizes in ((4, 3, 2, 8, 3), (3, 2, 5, 5, 1), (2, 2, 2, 4, 4)):
         given = {"config": dict(zip(SIZES, sizes, strict=True)), "total": 1000}
         ask.gives(given, {"active": working(*given.values())}, "all but the experts that rest", mistakes)
     more = given | {"total": 1700}
@@ -97,7 +97,6 @@ def micro_loss(ask: Ask) -> None:
             -1
         ],
         "Those are the losses of the groups. Their mean is one number.": group_losses,
-        "The worst of the groups is not asked for. Take the mean over them.": lambda *given: group_losses(*given).max(),
         "Give the loss the choices of the group's tokens alone, like their probabilities.": lambda loss, p, i, g: (
             torch.stack([loss(p[g == own], i) for own in g.unique()]).mean()
         ),
@@ -120,8 +119,6 @@ def micro_loss(ask: Ask) -> None:
         says = "the mean over the groups of the loss of each group's tokens"
         where = f"the {T} tokens are in {len(set(groups))} group{'s' * (len(set(groups)) > 1)}"
         ask.gives(given, {"loss": group_losses(*given.values()).mean()}, says, mistakes, where)
-    says = "With one group alone, it should be the loss of the whole batch."
-    compare(ask(given), {"loss": given["loss"](probs, given["indices"])}, says, given, {}, "")
     probs = draw(9, 6, 3).softmax(-1)
     given = {"loss": Penalty(), "probs": probs, "indices": probs.topk(1).indices}
     given |= {"group": torch.tensor([0, 1, 2, 0, 1, 0])}
@@ -211,16 +208,6 @@ def granularity(ask: Ask) -> None:
         "are to be active.": lambda E, k, h, m: (m * E, k, h // m),
         "Your experts are as wide as before. Each is cut into m pieces.": lambda E, k, h, m: (m * E, m * k, h),
         "The number of experts is the old one. There are m pieces of each.": lambda E, k, h, m: (E, m * k, h // m),
-        "Your m counts more than once: the number of neurons in all is to stay, E times width.": lambda E, k, h, m: (
-            m * m * E,
-            m * k,
-            h // m,
-        ),
-        "It is turned round: your experts get coarser. They are to be cut into m pieces.": lambda E, k, h, m: (
-            E // m,
-            max(k // m, 1),
-            m * h,
-        ),
     }
     for n_experts, top_k, width, m in ((8, 1, 8, 4), (16, 2, 12, 3), (4, 2, 5, 1), (8, 2, 16, 16)):
         given = {"n_experts": n_experts, "top_k": top_k, "width": width, "m": m}
@@ -228,3 +215,59 @@ def granularity(ask: Ask) -> None:
         ask.gives(given, right, "how many experts, how many chosen, and how wide each is", mistakes)
         if any(isinstance(number, float) for number in ask(given)):
             raise NotYet("Experts and neurons are whole numbers, and `/` makes a float. Divide by `//`.")
+
+
+class Mixed:
+    """The mixture of lesson 03, which says so when its arguments come in another order."""
+
+    def __call__(self, x, chosen, weights, experts):
+        floats = [torch.is_tensor(each) and each.is_floating_point() for each in (x, chosen, weights, experts)]
+        if floats != [True, False, True, False] or chosen.shape != weights.shape:
+            raise TypeError("call it as my_mixture(x, chosen, weights, experts), in this order")
+        return sum((weights * (chosen == e)).sum(-1, keepdim=True) * expert(x) for e, expert in enumerate(experts))
+
+    def __repr__(self) -> str:
+        return "that of lesson 03"
+
+
+@checks(
+    "09.shared_plus_routed",
+    hints=(
+        "Add up what the shared experts say to every token, and what the mixture of the routed ones says.",
+        "`my_mixture(x, chosen, weights, routed)` is the mixture. A shared expert says `expert(x)`.",
+        "`my_mixture(x, chosen, weights, routed) + sum(expert(x) for expert in shared)`",
+    ),
+    puzzle={
+        "return y + sum(expert(x) for expert in shared) / len(shared)": "Each shared expert counts with weight 1.",
+        "return y + shared[0](x)": "There may be more shared experts than one.",
+        "return y": "The shared experts are missing.",
+    },
+)
+def shared_plus_routed(ask: Ask) -> None:
+    mistakes = {
+        "The routed experts are missing.": lambda x, s, r, c, w, m: sum(e(x) for e in s),
+        "The shared experts are missing: they answer every token.": lambda x, s, r, c, w, m: m(x, c, w, r),
+        "Only the first of the shared experts answers. Every token asks all of them.": lambda x, s, r, c, w, m: (
+            s[0](x) + m(x, c, w, r)
+        ),
+        "You take the mean over the shared experts. Each counts with weight 1.": lambda x, s, r, c, w, m: (
+            sum(e(x) for e in s) / len(s) + m(x, c, w, r)
+        ),
+        "A gate weight scales your shared experts. Each counts with weight 1.": lambda x, s, r, c, w, m: (
+            sum(e(x) for e in s) * w.sum(-1, keepdim=True) + m(x, c, w, r)
+        ),
+        "`chosen` has numbers of routed experts. You look them up among the shared ones.": lambda x, s, r, c, w, m: m(
+            x, c, w, s + r
+        ),
+    }
+    for seed, offsets in ((0, [5.0]), (2, [2.0, -4.0])):
+        weights, chosen = draw(seed, 4, 3).softmax(-1).topk(2)
+        shared = [Affine(factor, offset, 2) for factor, offset in zip((2.0, -3.0), offsets, strict=False)]
+        given = {"x": draw(seed + 1, 4, 3), "shared": shared, "routed": affine_experts(3, 2)}
+        given |= {"chosen": chosen, "weights": weights, "my_mixture": Mixed()}
+        y = Mixed()(given["x"], chosen, weights, given["routed"]) + sum(expert(given["x"]) for expert in shared)
+        ask.gives(
+            given, {"y": y.detach()}, "the mixture of the routed experts and all the shared ones' answers", mistakes
+        )
+    moved = given | {"shared": shared[::-1]}
+    ask.follows(given, moved, lambda y: y, "With the shared experts in another order, the answer should be the same.")

@@ -26,6 +26,18 @@ def without_the_chosen(config, total):
     return total - config["num_hidden_layers"] * config["num_experts_per_tok"] * expert
 
 
+@wrong("09.active_count", "the parameters that rest")
+def resting_alone(config, total):
+    expert = 3 * config["hidden_size"] * config["intermediate_size"]
+    return config["num_hidden_layers"] * (config["num_local_experts"] - config["num_experts_per_tok"]) * expert
+
+
+@wrong("09.active_count", "leaves the active experts alone")
+def chosen_alone(config, total):
+    expert = 3 * config["hidden_size"] * config["intermediate_size"]
+    return config["num_hidden_layers"] * config["num_experts_per_tok"] * expert
+
+
 @right("09.active_count")
 def by_what_works(config, total):
     expert = 3 * config["hidden_size"] * config["intermediate_size"] * config["num_hidden_layers"]
@@ -266,3 +278,72 @@ def by_adding(n_experts, top_k, width, m):
 def by_tensor(n_experts, top_k, width, m):
     experts, chosen = (torch.tensor([n_experts, top_k]) * m).tolist()
     return experts, chosen, width // m
+
+
+# ── shared_plus_routed ──
+
+
+@wrong("09.shared_plus_routed", "mean over the shared experts")
+def mean_of_the_shared(x, shared, routed, chosen, weights, my_mixture):
+    return sum(expert(x) for expert in shared) / len(shared) + my_mixture(x, chosen, weights, routed)
+
+
+@wrong("09.shared_plus_routed", "Only the first")
+def first_shared(x, shared, routed, chosen, weights, my_mixture):
+    return shared[0](x) + my_mixture(x, chosen, weights, routed)
+
+
+@wrong("09.shared_plus_routed", "shared experts are missing")
+def routed_alone(x, shared, routed, chosen, weights, my_mixture):
+    return my_mixture(x, chosen, weights, routed)
+
+
+@wrong("09.shared_plus_routed", "routed experts are missing")
+def shared_alone(x, shared, routed, chosen, weights, my_mixture):
+    return sum(expert(x) for expert in shared)
+
+
+@wrong("09.shared_plus_routed", "in this order")
+def weights_first(x, shared, routed, chosen, weights, my_mixture):
+    return sum(expert(x) for expert in shared) + my_mixture(x, weights, chosen, routed)
+
+
+@wrong("09.shared_plus_routed", "in this order")
+def experts_first(x, shared, routed, chosen, weights, my_mixture):
+    return sum(expert(x) for expert in shared) + my_mixture(routed, x, chosen, weights)
+
+
+@wrong("09.shared_plus_routed", "in this order")
+def tokens_third(x, shared, routed, chosen, weights, my_mixture):
+    return sum(expert(x) for expert in shared) + my_mixture(weights, chosen, x, routed)
+
+
+@wrong("09.shared_plus_routed", "numbers of routed experts")
+def all_routed(x, shared, routed, chosen, weights, my_mixture):
+    return my_mixture(x, chosen, weights, shared + routed)
+
+
+@wrong("09.shared_plus_routed", "A gate weight scales")
+def gated(x, shared, routed, chosen, weights, my_mixture):
+    return sum(expert(x) for expert in shared) * weights.sum(-1, keepdim=True) + my_mixture(x, chosen, weights, routed)
+
+
+@right("09.shared_plus_routed")
+def as_one_mixture(x, shared, routed, chosen, weights, my_mixture):
+    T, n = len(x), len(shared)
+    every = torch.arange(n).expand(T, n)
+    weights = torch.cat([torch.ones(T, n), weights], 1)
+    return my_mixture(x, torch.cat([every, chosen + n], 1), weights, shared + routed)
+
+
+@right("09.shared_plus_routed")
+def by_loop(x, shared, routed, chosen, weights, my_mixture):
+    y = my_mixture(x, chosen, weights, routed)
+    for expert in shared:
+        y += expert(x)
+    return y
+
+
+@right("09.shared_plus_routed")
+def by_stack(x, shared, routed, chosen, weights, my_mixture):
+    return torch.stack([my_mixture(x, chosen, weights, routed), *(expert(x) for expert in shared)]).sum(0)
