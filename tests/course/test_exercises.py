@@ -6,6 +6,7 @@ import pytest
 import torch
 from answers import RIGHT, WRONG, gather
 
+from moe_tutorial.course.checks.vocabulary import Ask
 from moe_tutorial.course.exercises import EXERCISES
 
 gather()
@@ -42,6 +43,21 @@ def test_a_wrong_answer_is_told_its_own_mistake(id, answer, says):
     result = EXERCISES[id].examine(answer)
     assert result.verdict == "wrong"
     assert says in result.message
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_a_wrong_answer_makes_each_mistake_that_a_check_knows(id, monkeypatch):
+    known, gives = [], Ask.gives
+
+    def noting(self, given, expected, says, mistakes=None, where=""):
+        known.extend(mistakes or {})
+        gives(self, given, expected, says, mistakes, where)
+
+    monkeypatch.setattr(Ask, "gives", noting)
+    exercise = EXERCISES[id]
+    exercise.examine(exercise.written(exercise.solution))
+    told = "".join(exercise.examine(answer).message for one, answer, _ in WRONG if one == id)
+    assert [mistake for mistake in known if mistake not in told] == []
 
 
 @pytest.mark.parametrize(("id", "answer"), named(RIGHT))

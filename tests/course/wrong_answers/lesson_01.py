@@ -172,6 +172,13 @@ def scattered_along_the_digits(contribution, n):
     return torch.zeros_like(contribution).scatter(0, contribution.topk(n).indices, 1.0)
 
 
+@wrong("01.keep_top", "neurons of the first")
+def best_of_the_first(contribution, n):
+    kept = torch.zeros_like(contribution)
+    kept[:, contribution[0].topk(n).indices] = 1
+    return kept
+
+
 @right("01.keep_top")
 def threshold(contribution, n):
     return mask(contribution, n).float()

@@ -71,6 +71,11 @@ def returned_in_the_loop(x, oracle, experts, n_classes):
         return scores
 
 
+@wrong("02.by_loop", "Expert 0 answers every image")
+def expert_0_alone(x, oracle, experts, n_classes):
+    return experts[0](x)
+
+
 @right("02.by_loop")
 def image_by_image(x, oracle, experts, n_classes):
     return torch.stack([experts[oracle[b]](x[b]) for b in range(len(x))])
@@ -156,6 +161,12 @@ def reshaped(x, w_in, b_in, w_out, b_out):
     return (neurons @ w_out + b_out[:, None]).reshape(len(x), len(w_in), -1)
 
 
+@wrong("02.stacked", "w_in is turned round")
+def w_in_turned(x, w_in, b_in, w_out, b_out):
+    neurons = (torch.einsum("bd,edh->beh", x, w_in) + b_in).relu()
+    return torch.einsum("beh,eho->beo", neurons, w_out) + b_out
+
+
 @right("02.stacked")
 def by_loop(x, w_in, b_in, w_out, b_out):
     answers = []
@@ -210,6 +221,18 @@ def out_of_the_inputs(n_experts, n_asked, d, h, d_out):
 @wrong("02.bill", "2 things: total, active")
 def total_only(n_experts, n_asked, d, h, d_out):
     return n_experts * ((d + 1) * h + (h + 1) * d_out)
+
+
+@wrong("02.bill", "one expert's parameters")
+def bill_of_one(n_experts, n_asked, d, h, d_out):
+    one = (d + 1) * h + (h + 1) * d_out
+    return n_experts * one, one
+
+
+@wrong("02.bill", "biases on the way out")
+def no_biases_out(n_experts, n_asked, d, h, d_out):
+    one = (d + 1) * h + h * d_out
+    return n_experts * one, n_asked * one
 
 
 @right("02.bill")

@@ -157,6 +157,11 @@ def masked_with_zero(logits, k):
     return torch.zeros_like(logits).scatter(-1, best.indices, best.values).softmax(-1).topk(k).values
 
 
+@wrong("03.topk_then_softmax", "keep the smallest")
+def smallest_weights(logits, k):
+    return logits.sort(dim=-1).values[:, :k].softmax(-1)
+
+
 @right("03.topk_then_softmax")
 def renormalise(logits, k):
     weights = logits.softmax(-1).topk(k).values

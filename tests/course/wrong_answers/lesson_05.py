@@ -148,6 +148,11 @@ def averaged(answers, labels):
     return (answers.argmax(-1) == labels[:, None]).float().mean()
 
 
+@wrong("05.my_strength", "the smallest score")
+def least_likely(answers, labels):
+    return (answers.argmin(-1) == labels[:, None]).float().mean(0)
+
+
 @right("05.my_strength")
 def one_after_the_other(answers, labels):
     return torch.stack([(answers[:, e].argmax(-1) == labels).float().mean() for e in range(answers.shape[1])])

@@ -135,6 +135,21 @@ def in_place(logits, std, k, training):
     return best(logits, k)
 
 
+@wrong("06.noisy_topk", "without a softmax")
+def without_softmax(logits, std, k, training):
+    if training:
+        logits = logits + std * torch.randn_like(logits)
+    best, chosen = logits.topk(k, dim=-1)
+    return chosen, best
+
+
+@wrong("06.noisy_topk", "without a draw")
+def added_to_the_first(logits, std, k, training):
+    noise = torch.randn_like(logits) if training else torch.eye(logits.shape[-1])[0]
+    best, chosen = (logits + std * noise).topk(k, dim=-1)
+    return chosen, best.softmax(-1)
+
+
 @right("06.noisy_topk")
 def noisy(logits, std, k, training):
     return best(logits + std * torch.randn_like(logits) * training, k)
@@ -190,6 +205,11 @@ def multiplied(gap, std):
 @wrong("06.flip_probability", "on one side")
 def both_sides(gap, std):
     return 2 * torch.special.ndtr(-gap / (2**0.5 * std))
+
+
+@wrong("06.flip_probability", "by the variance")
+def by_variance(gap, std):
+    return torch.special.ndtr(-gap / (2 * std**2))
 
 
 @right("06.flip_probability")

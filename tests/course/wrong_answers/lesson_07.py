@@ -77,6 +77,20 @@ def of_eight(probs, indices):
     return 8 * right_by_one_hot(probs, indices) / probs.shape[1]
 
 
+@wrong("07.switch_loss", "add the probabilities up")
+def summed_probabilities(probs, indices):
+    n_experts = probs.shape[-1]
+    f = torch.bincount(indices.flatten(), minlength=n_experts) / indices.numel()
+    return n_experts * (f * probs.sum(0)).sum()
+
+
+@wrong("07.switch_loss", "Only the first choice")
+def first_choices_share(probs, indices):
+    n_experts = probs.shape[-1]
+    f = torch.bincount(indices[:, 0], minlength=n_experts) / len(indices)
+    return n_experts * (f * probs.mean(0)).sum()
+
+
 @right("07.switch_loss")
 def right_by_one_hot(probs, indices):
     f = torch.nn.functional.one_hot(indices, probs.shape[1]).float().mean((0, 1))
@@ -167,6 +181,30 @@ def in_place(bias, indices, rate):
     return bias.add_(rate * torch.sign(load.mean() - load))
 
 
+@wrong("07.bias_update", "with too much move")
+def downwards_only(bias, indices, rate):
+    load = torch.bincount(indices.flatten(), minlength=len(bias)).float()
+    return bias - rate * (load > load.mean())
+
+
+@wrong("07.bias_update", "the mean load goes up")
+def mean_goes_up(bias, indices, rate):
+    load = torch.bincount(indices.flatten(), minlength=len(bias)).float()
+    return torch.where(load > load.mean(), bias - rate, bias + rate)
+
+
+@wrong("07.bias_update", "All go up")
+def share_against_counts(bias, indices, rate):
+    load = torch.bincount(indices.flatten(), minlength=len(bias)).float()
+    return bias + rate * torch.sign(load.mean() - load / load.sum())
+
+
+@wrong("07.bias_update", "has the size 1")
+def step_of_1(bias, indices, rate):
+    load = torch.bincount(indices.flatten(), minlength=len(bias)).float()
+    return bias + torch.sign(load.mean() - load)
+
+
 @right("07.bias_update")
 def by_shares(bias, indices, rate):
     f = torch.nn.functional.one_hot(indices, len(bias)).sum((0, 1))
@@ -235,6 +273,18 @@ def cut_off(probs, room):
     return torch.zeros_like(probs).scatter(0, probs.topk(room, dim=0).indices, 1.0) * probs.detach()
 
 
+@wrong("07.expert_choice", "one token too many")
+def one_more(probs, room):
+    threshold = probs.sort(dim=0, descending=True).values[room]
+    return torch.where(probs >= threshold, probs, 0)
+
+
+@wrong("07.expert_choice", "probabilities already")
+def softmax_again(probs, room):
+    probs = probs.softmax(-1)
+    return torch.zeros_like(probs).scatter(0, probs.topk(room, dim=0).indices, 1.0) * probs
+
+
 @right("07.expert_choice")
 def by_threshold(probs, room):
     least = probs.topk(room, dim=0).values[-1]
@@ -301,6 +351,18 @@ def gone(weights, indices, n_experts):
 def by_bincount(weights, indices, n_experts):
     importance = torch.bincount(indices.flatten(), weights.flatten(), n_experts)
     return importance.var(correction=0) / importance.mean() ** 2
+
+
+@wrong("07.importance_loss", "Only the first choice")
+def first_weights(weights, indices, n_experts):
+    importance = torch.zeros(n_experts).scatter_add(0, indices[:, 0], weights[:, 0])
+    return importance.var(correction=0) / importance.mean() ** 2
+
+
+@wrong("07.importance_loss", "nobody chose are missing")
+def only_the_chosen(weights, indices, n_experts):
+    own = torch.stack([weights[indices == e].sum() for e in indices.unique()])
+    return own.var(correction=0) / own.mean() ** 2
 
 
 @right("07.importance_loss")

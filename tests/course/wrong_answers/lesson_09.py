@@ -38,6 +38,12 @@ def chosen_alone(config, total):
     return config["num_hidden_layers"] * config["num_experts_per_tok"] * expert
 
 
+@wrong("09.active_count", "one matrix of an expert")
+def one_matrix(config, total):
+    resting = config["num_local_experts"] - config["num_experts_per_tok"]
+    return total - config["num_hidden_layers"] * resting * config["hidden_size"] * config["intermediate_size"]
+
+
 @right("09.active_count")
 def by_what_works(config, total):
     expert = 3 * config["hidden_size"] * config["intermediate_size"] * config["num_hidden_layers"]
