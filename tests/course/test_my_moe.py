@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,14 +115,17 @@ def run_alone() -> tuple[float, list[int]]:
     return int(said[1]) / 100, [int(number) for number in said[2].split(",")]
 
 
+nightly = partial(pytest.param, marks=pytest.mark.nightly)
+
+
 @pytest.mark.parametrize(
     ("answers", "whose"),
     [
         (RIGHT, (YOURS,) * 7),
-        (STUBS | {ROUTE: RIGHT[ROUTE], BIAS: RIGHT[BIAS]}, (YOURS, COURSES, COURSES, COURSES, COURSES, YOURS)),
+        nightly(STUBS | {ROUTE: RIGHT[ROUTE], BIAS: RIGHT[BIAS]}, (YOURS, COURSES, COURSES, COURSES, COURSES, YOURS)),
         (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, YOURS, YOURS)),
-        (UNTIL_04, (YOURS, YOURS, YOURS)),
-        (STUBS | {PENALTY: WRONG[PENALTY]}, (COURSES, COURSES, COURSES)),
+        nightly(UNTIL_04, (YOURS, YOURS, YOURS)),
+        nightly(STUBS | {PENALTY: WRONG[PENALTY]}, (COURSES, COURSES, COURSES)),
         ({}, (COURSES, COURSES, COURSES)),
     ],
     ids=["all right", "some open", "some wrong", "nothing after 04", "nothing right", "nothing begun"],

@@ -4,6 +4,7 @@ import json
 import math
 import platform
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -137,14 +138,17 @@ def test_results_of_another_definition_are_not_read(folder, monkeypatch):
         comparison.results()
 
 
+nightly = partial(pytest.param, marks=pytest.mark.nightly)
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "other", "noticed"),
     [
         (Router.__init__, "__defaults__", ("topk_softmax", *Router.__init__.__defaults__[1:]), r"curves.*experts"),
-        (torch.optim, "AdamW", torch.optim.Adam, r"information.*frozen"),
-        (comparison.KINDS, "table", lambda seed: comparison.with_table(seed + 1), r"curves.*table"),
+        nightly(torch.optim, "AdamW", torch.optim.Adam, r"information.*frozen"),
+        nightly(comparison.KINDS, "table", lambda seed: comparison.with_table(seed + 1), r"curves.*table"),
         (comparison.KINDS, "frozen", comparison.KINDS["experts"], r"curves.*frozen"),
-        (comparison.KINDS, "large", comparison.KINDS["dense"], r"curves.*large"),
+        nightly(comparison.KINDS, "large", comparison.KINDS["dense"], r"curves.*large"),
     ],
 )
 def test_results_of_another_code_differ_in_the_first_steps(monkeypatch, data, owner, name, other, noticed):
