@@ -173,7 +173,7 @@ picture(
 
 # %% tags=["exercise"]
 def block(x, norms, attend, moe):
-    """x (B, T, d) -> x after both halves of the block, (B, T, d), and the mixture's routing."""
+    """x (B, T, d) -> x after both halves of the block (B, T, d), and the routing."""
     x = x + attend(norms[0](x))
     ### BEGIN SOLUTION
     y, routing = moe(norms[1](x))
@@ -224,7 +224,7 @@ for text in ("The value of ", "def get_", "12*11=", "if not "):
 
 # %% tags=["exercise"]
 def lm_loss(model, tokens, c):
-    """tokens (B, T + 1) -> mean cross-entropy of the next token, plus c times the Switch losses."""
+    """tokens (B, T + 1) -> mean cross-entropy, plus c times the Switch losses."""
     ### BEGIN SOLUTION
     _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
     return loss + c * sum(switch_loss(routing) for routing in records)
@@ -268,7 +268,7 @@ print(
 
 # %% tags=["exercise"]
 def peeks(model, tokens, t):
-    """tokens (1, T) -> True if the scores at the first t places depend on later characters."""
+    """tokens (1, T) -> True if the first t scores depend on later characters."""
     n = model.config.vocab_size
     ### BEGIN SOLUTION
     new = torch.cat([tokens[:, :t], (tokens[:, t:] + 1) % n], dim=1)
@@ -660,7 +660,7 @@ for name, label in {"kind of character": kind_of, "text": domain_of}.items():
 
 # %% tags=["exercise"]
 def keep(h, w_out, n):
-    """Values of H neurons h (..., H), output weights (d, H) -> h with n neurons for each token."""
+    """h (..., H), output weights (d, H) -> h with n neurons left for each token."""
     ### BEGIN SOLUTION
     best = (h.abs() * w_out.norm(dim=0)).topk(n, dim=-1).indices
     return torch.zeros_like(h).scatter(-1, best, 1.0) * h

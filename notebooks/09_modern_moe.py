@@ -115,9 +115,10 @@ guess(
 # %% tags=["draw", "nbval-ignore-output", "09.active"]
 # Drawn: what models chose.
 def gate(choices):
-    """How logits become weights, in short; the softmax of the chosen is the same as softmax / Σ."""
-    name = choices.gate.replace("top-k, then softmax", "softmax, renormalised")
-    name = name.replace("sqrt(softplus)", "√softplus").replace(", renormalised", " / Σ")
+    """How logits become weights, in short."""
+    name = choices.gate.replace("top-k, then ", "").replace(
+        "sqrt(softplus)", "√softplus"
+    )
     return name.partition(",")[0]
 
 
@@ -143,10 +144,10 @@ table(
     {model.name: row(model, part) for model, part in mixtures()},
     title=f"Of {len(recent)} models since 2025, {len(biased)} choose with a bias, "
     f"{sum('sigmoid' in name for name in biased)} of these by a sigmoid; "
-    f"{recent.count('softmax / Σ')} have a softmax without a bias",
+    f"{recent.count('softmax')} have a softmax without a bias",
     note="Experts: chosen for a token, of all in a layer (256 of LongCat's do nothing). Shared: experts for every token. "
-    "Neurons: of one expert. Gate: how logits become weights (/ Σ: divided by the sum of the chosen). Active: of the "
-    "total, in billions of parameters, as published. Part: active over total. The rest is from each config.json.",
+    "Neurons: of one expert. Gate: how logits become weights. Active: of the total, in billions of parameters, as "
+    "published. Part: active over total. The rest is from each config.json.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -165,7 +166,7 @@ reveal("09.active", 100 * counted_mixtral.active / counted_mixtral.total)
 
 # %% tags=["exercise"]
 def active_count(config, total):
-    """A config like Mixtral's, and the model's parameters -> how many are active for a token."""
+    """A config like Mixtral's, all parameters -> how many are active for a token."""
     expert = 3 * config["hidden_size"] * config["intermediate_size"]  # three matrices
     ### BEGIN SOLUTION
     resting = config["num_local_experts"] - config["num_experts_per_tok"]
@@ -332,7 +333,7 @@ explorable(
 
 # %% tags=["exercise"]
 def micro_loss(loss, probs, indices, group):
-    """probs (T, E), chosen (T, k), each token's group (T,) -> mean loss of the groups."""
+    """probs (T, E), chosen (T, k), group of each token (T,) -> mean of the losses."""
     ### BEGIN SOLUTION
     rows = [group == g for g in group.unique()]
     losses = [loss(probs[own], indices[own]) for own in rows]
@@ -848,7 +849,7 @@ claim(
 
 # %% tags=["exercise", "optional"]
 def granularity(n_experts, top_k, width, m):
-    """Each expert is cut into m pieces -> how many experts, how many chosen, how wide."""
+    """Each expert in m pieces -> how many experts, how many chosen, how wide."""
     ### BEGIN SOLUTION
     return m * n_experts, m * top_k, width // m
     ### END SOLUTION

@@ -35,7 +35,7 @@ from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
 from transformers.models.qwen3_moe.modeling_qwen3_moe import Qwen3MoeSparseMoeBlock
 
-from moe_tutorial.course import guess, quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal, score_card
 from moe_tutorial.course.planted_bugs import (
     BUGS,
     MUTANTS,
@@ -685,6 +685,13 @@ claim(
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
 quiz("14")
+
+# %% [markdown]
+# And over the whole course? How close your guesses were, what you solved, and your quizzes:
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: what you did in each lesson.
+score_card()
 
 # %% [markdown]
 # ### Further: the twenty mistakes, one by one
