@@ -99,7 +99,7 @@ live_gpt(
 # %% [markdown]
 # Experts can only divide what is divisible. So it has learned from three kinds of text: **prose** from Python's own manual,
 # **code** from its standard library, and **arithmetic** that we generate. All of it is on your machine already. A token is
-# one character; there are 96.
+# one character; there are 96 different ones.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # A line of each kind.
@@ -152,7 +152,7 @@ picture(
     ),
     alt="A triangle of squares, a row for each character. In most rows the square left of the "
     f"diagonal stands out most, with {from_before[head]:.0%} on average.",
-    height=280,
+    height=330,
 )
 
 # %% [markdown]
@@ -251,7 +251,7 @@ for step in range(101):
     if step % 50 == 0:
         print(f"step {step:3}: {loss.item():.2f}, with the penalties")
 print(
-    f"the GPT at the top, after {STEPS} steps: {gpt_loss.mean():.2f} on test text, without"
+    f"the GPT at the top, after {STEPS} steps: {gpt_loss.mean():.2f} on test text, without penalties"
 )
 
 # %% [markdown]
@@ -260,7 +260,7 @@ print(
 # What a model is to predict, it must not see. Attention hides what comes later. But routing could give it away.
 #
 # **Your turn.** A test that finds out, in two lines. Make a second text: the first `t` characters are the same, each of the
-# others is another one. If the scores of the first `t` change, the model has looked ahead.
+# others is replaced by another one. If the scores of the first `t` change, the model has looked ahead.
 #
 # Scores are `model(tokens)[0]`. The next number, modulo `n`, is another character. And `torch.allclose` with `atol=1e-5` lets
 # rounding pass.
@@ -302,11 +302,11 @@ for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
 # ## Who learned?
 #
 # The mixture asks one expert of 128 neurons for each character. Its router computes eight logits, each from 64 numbers. A
-# neuron has 64 weights in and 64 out, so that costs as much as four more. A **fair opponent** has one feed-forward of 132
+# neuron has 64 weights in and 64 out, so the router costs as much as four more. A **fair opponent** has one feed-forward of 132
 # neurons. A second one, **large**, is dense too, and has as many parameters as the mixture in all.
 
 # %% tags=["setup"]
-# Setup: ten seeds of six GPTs, trained once for this lesson.
+# Setup: ten seeds of each GPT, trained once for this lesson.
 long = comparison.results()
 if long is None:  # MOE_SEED names other seeds, and nobody has trained them yet
     print(f"Results of these seeds are missing: {comparison.command(seed)} makes them.")
@@ -330,14 +330,19 @@ def better(lead, other):
     return "the one with experts" if lead > 0 else other
 
 
-# %% tags=["measure"]
-# Measured: what the three cost.
-for kind in ("dense", "large", "experts"):
-    cost = long["kinds"][kind]
-    print(
-        f"{kind:8}{cost['parameters']:8,} parameters,"
-        f"{cost['multiplications']:8,} multiplications a character"
-    )
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of what the three cost.
+costs = {kind: long["kinds"][kind] for kind in ("dense", "large", "experts")}
+table(
+    ["", "parameters", "multiplications"],
+    {
+        kind: [f"{cost[what]:,}" for what in ("parameters", "multiplications")]
+        for kind, cost in costs.items()
+    },
+    title=f"With {costs['experts']['parameters'] / costs['dense']['parameters']:.1f} times the parameters, the "
+    "experts multiply as often as the dense one",
+    note="Multiplications: of the forward pass, for a character.",
+)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -361,7 +366,7 @@ dense, dense_loss = trained("dense", comparison.DENSE)
 # A table of the two test losses.
 lead = float(dense_loss.mean() - gpt_loss.mean())
 table(
-    ["test loss, nats a character", *data.names, "mean"],
+    ["nats", *data.names, "mean"],
     {
         "nothing learned": [f"{np.log(len(CHARACTERS)):.2f}"] * (len(data.names) + 1),
         **{
@@ -371,13 +376,12 @@ table(
     },
     title=f"After {STEPS} steps the "
     f"{'experts are' if lead > 0 else 'dense model is'} ahead by {abs(lead):.2f} nats",
-    note="One run of each, so it proves nothing yet. Lower is better.",
+    note="Test loss, nats a character: lower is better. One run of each, so it proves nothing yet.",
 )
 
 # %% [markdown]
-# One run proves nothing. So a program trained ten seeds of these, and of four more, and compares each with the dense one after
-# 500 steps, *large* after 400. *Large* is the second opponent. The other three have the same experts, and differ in who chooses
-# them:
+# So a program trained six GPTs over ten seeds: these two, *large*, and three with the same experts, where something else chooses
+# them. After 500 steps each is compared with the dense one; *large* was trained for 400, and is compared there.
 #
 # - **frozen**: a router that stays as it was drawn, while all else learns;
 # - **table**: a table, drawn once, says who takes an `a`, who a `b`, who a `c`;
@@ -439,8 +443,8 @@ claim(
 # %% [markdown] tags=["08.steps"]
 # How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that
 # from the first step. A router reads vectors that change while the GPT learns. One that learns can follow them; where it is
-# frozen, only the vectors can adapt. (Two more things differ. A router's choice counts with its probability, the table's and the
-# dice's with 1. And the Switch loss pushes routers only. How much of the table's lead they make is open.)
+# frozen, only the vectors can adapt. (The table's choice counts with weight 1, a router's with its probability, and only routers
+# feel the Switch loss. How much that adds is open.)
 
 # %% [markdown]
 # ## On which count?
@@ -501,10 +505,9 @@ picture(
     title="The experts against the large one: "
     + ", ".join(f"{stands('large', count)} by {count}" for count in COUNTS),
     note=(
-        "Test loss, means of ten seeds, as far as all three were trained. Multiplications "
-        f"are those forwards: when the experts' are spent, the large one has taken {taken:.0f} "
-        "steps. Seconds are of the machine that made the results; its processes kept their "
-        "memory from step to step."
+        "Test loss, means of ten seeds, as far as all three were trained. Multiplications are "
+        f"those of the forward pass: when the experts' are spent, the large one has taken {taken:.0f} "
+        "steps. Seconds are of the machine that made the results."
     ),
     alt="; ".join(
         f"the experts are {stands(other, count)} of {other} at equally many {count}"
@@ -518,11 +521,24 @@ picture(
 # %% tags=["draw", "nbval-ignore-output", "08.large"]
 # A table of the leads.
 rows = {
-    "dense, equal steps and multiplications": ("dense", "multiplications"),
+    "dense, equal steps and multiplications": ("dense", "steps"),
     "dense, equal seconds": ("dense", "seconds"),
     "large, equal bytes and steps": ("large", "steps"),
     "large, equal bytes and multiplications": ("large", "multiplications"),
+    "large, equal bytes and seconds": ("large", "seconds"),
 }
+
+
+def crossing(other, count):
+    """Where the mean curves cross for the last time, so that the experts are ahead from there on."""
+    places = np.linspace(0.1, 1, 91)
+    leads = [comparison.lead(long, "experts", other, count, p).mean() for p in places]
+    behind = [place for place, lead in zip(places, leads, strict=True) if lead <= 0]
+    if not behind or behind[-1] == 1:
+        return "never" if behind else "the start"
+    spent = [comparison.curve(long, kind, count)[0] for kind in ("experts", other)]
+    place = behind[-1] * np.minimum(*(each[:, -1] for each in spent)).mean()
+    return f"{place:.0f} {count}"
 
 
 def cells(other, count):
@@ -532,15 +548,16 @@ def cells(other, count):
     )
     numbers = (early.mean, late.mean, late.low, late.high)
     e, mean, low, high = (f"{n:+z.2f}".replace("+0.00", "0.00") for n in numbers)
-    return e, mean, f"{low} to {high}"
+    return e, mean, f"{low} to {high}", crossing(other, count)
 
 
 table(
-    ["the experts' lead over", "halfway", "at the end", "95 % interval"],
+    ["the experts' lead over", "halfway", "at the end", "95 % interval", "ahead from"],
     {name: cells(*row) for name, row in rows.items()},
     title=f"Against dense, equal steps: {stands('dense', 'steps')}. "
     f"Equal seconds: {stands('dense', 'seconds')}",
-    note="Nats a character; + where the experts are ahead. Ten seeds, at the last point that both reach.",
+    note="Nats a character; + where the experts are ahead. Ten seeds, at the last point that both reach. Ahead from: "
+    "where the mean curves cross for the last time.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -557,8 +574,8 @@ reveal("08.large", better(at_equal_work.mean(), "the large dense one"))
 #   Halfway the dense one is ahead.
 # - [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172), “under fixed memory and compute budgets”: mixtures “can be
 #   more memory-efficient than dense models, contradicting conventional wisdom”. Bytes and multiplications. So it is here,
-#   too: by steps the experts have no lead over the large dense GPT, by multiplications a wide one. Most of that is no merit of
-#   experts: for the same work the small dense GPT takes more steps, too, and leads the large one nearly as far.
+#   too: the experts have a wide lead over the large dense GPT. But most of it is due to more steps for the same work, as the
+#   small dense GPT takes them, too (08.8).
 #
 # Both are right, each on its own count.
 
@@ -632,8 +649,7 @@ def bits(expert, label):
 bits = check("08.bits", bits)
 
 # %% [markdown]
-# Here it is asked about the slider's characters. By chance, next to nothing is told, as shuffled labels show. An untrained GPT
-# is a harder opponent: it, too, sends equal characters the same way, as they look the same to it.
+# Your `bits` of the slider's characters. With shuffled labels it finds next to nothing.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: bits that the expert tells, in each block.
@@ -696,15 +712,11 @@ print(f"with none of them:            {loss_keeping(0):.2f} nats")
 # A guess.
 guess(
     "08.keep",
-    "In the large dense GPT, a tenth of the neurons in each block speak: for each character, "
-    "those that contribute most. How much does the test loss rise, in the mean of ten seeds?",
+    f"Now the large dense GPT, with {comparison.LARGE.d_hidden:,} neurons in each block. A tenth of "
+    "them speak: for each character, those that contribute most. How much does the test loss "
+    "rise, in the mean of ten seeds?",
     slider=(0, 1, 0.05, "nats"),
 )
-
-# %% tags=["measure", "nbval-ignore-output", "08.keep"]
-# Measured: with fewer and fewer neurons.
-for n in (width // 2, width // 4, width // 10, width // 20, 1):
-    print(f"test loss with {n:2} of {width} neurons: {loss_keeping(n):.2f} nats")
 
 # %% tags=["draw", "nbval-ignore-output", "08.keep"]
 # Drawn: a tenth of the neurons in ten large dense GPTs, chosen in three ways.
@@ -747,6 +759,11 @@ claim(
     control_is="the same tenth for every character, the best on average",
 )
 
+# %% tags=["measure", "nbval-ignore-output", "08.keep"]
+# Measured: the small dense GPT, with fewer and fewer neurons.
+for n in (width // 2, width // 4, width // 10, width // 20, 1):
+    print(f"the small one, with {n:2} of {width} neurons: {loss_keeping(n):.2f} nats")
+
 # %% [markdown] tags=["08.keep"]
 # So the essay is right about the large GPT: few neurons contribute, and others for each character. But to know which, all
 # of them were computed first. A mixture has to say *before* who will contribute. That is the router's work, and why it is hard.
@@ -767,7 +784,7 @@ same = comparison.fingerprints(data) == made["texts"]
 print("Your Python's texts are", "the same." if same else "a little different.")
 
 # %% [markdown]
-# All three texts count the same above. One by one, the lead is larger on prose than on arithmetic, where operands are random
+# Above, the three texts count equally. One by one, the lead is larger on prose than on arithmetic, where operands are random
 # and nobody can foresee them.
 
 
@@ -825,8 +842,8 @@ claim(
 # %% [markdown]
 # A step with experts multiplies as often as a dense one. But it also routes and computes the balance loss, and characters are
 # sorted by expert, so that each expert gets a small product of its own. Here is what the clock of the ten seeds' machine says. The
-# control routes, too, and has nothing to sort: a mixture of one expert, as wide as the dense feed-forward. It needs about half of
-# the extra time.
+# control routes, too, and has nothing to sort: a mixture of one expert, as wide as the dense feed-forward. (The processes kept their
+# memory from step to step.)
 
 # %% tags=["measure"]
 # Claim 08.4.
@@ -834,6 +851,12 @@ clock = {  # after 200 steps
     kind: comparison.curve(long, kind, "seconds")[0][:, 2]
     for kind in ("dense", "experts", "one")
 }
+longer = {
+    kind: (clock[kind] / clock["dense"]).mean() - 1 for kind in ("experts", "one")
+}
+print(
+    f"{longer['experts']:.0%} more time than dense; with one expert, {longer['one']:.0%}"
+)
 claim(
     "08.4",
     "A training step with experts takes more than 1.15 times as long as a dense one "
@@ -885,7 +908,9 @@ claim(
 )
 
 # %% [markdown]
-# And is it the router that has learned this, or the model around it, whose vectors the router reads? Ask the frozen ones:
+# An untrained GPT, too, sends equal characters the same way, as they look the same to it. So it is the control of 08.6.
+#
+# Is it the router that has learned this, or the model around it, whose vectors the router reads? Ask the frozen ones:
 
 # %% tags=["measure"]
 # Measured: what a frozen router's expert tells.
@@ -900,7 +925,7 @@ for model, name in {
 
 # %% [markdown]
 # In the first block, most of what training adds comes from the model around the router; that the router learns adds the rest.
-# In the second, a frozen router's expert tells about as much, or more.
+# In the second, a frozen router's expert tells about as much.
 #
 # Digits are mostly arithmetic. So is the domain only the character in disguise? Compare equal characters: the same `e`, in
 # prose and in code. If the expert still tells the domain, it has looked at what stands around. The control shuffles the
@@ -935,8 +960,8 @@ claim(
 # - Routing by token does not look ahead. Expert choice does.
 # - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead, with a frozen one hardly,
 #   and with a table, which learns nothing, most.
-# - At equal work, experts win by steps and not by seconds. At equal bytes, they win by multiplications, as a smaller dense network
-#   does, too, and not by steps.
+# - Against a dense network of equal work, experts win by steps, not by seconds. Against one of equal bytes they are level by steps,
+#   and win by multiplications and seconds; so does a small dense network.
 # - The expert's number tells about the text beyond chance, and about the kind of character beyond an untrained model.
 # - A tenth of the neurons is enough for a character, if it is its own tenth.
 #

@@ -44,7 +44,7 @@ class Figure:
         if half < 5e-4 or half >= 1e5:  # printed in full, or in scientific notation
             mean, _, ends = self.text.partition(" [")
             return mean if ends else mean.removesuffix(".000"), ends.rstrip("]").replace(", ", " to ")
-        decimals = max(0, -math.floor(math.log10(half)))
+        decimals = min(3, max(0, -math.floor(math.log10(half))))  # the text has no more
         mean, low, high = (f"{round(n, decimals) + 0:.{decimals}f}" for n in (self.mean, self.low, self.high))
         return mean, f"{low} to {high}"
 

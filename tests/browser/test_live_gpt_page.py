@@ -226,6 +226,20 @@ def test_the_model_writes_until_it_is_stopped(show):
     assert len(written) < 3 + 24
 
 
+def test_what_the_model_writes_after_a_sentence_that_was_stopped_does_not_count(show):
+    page = show(view())
+    page.get_by_role("button", name="Stop").click()
+    begun = page.locator("textarea").input_value()
+    assert len(begun) < len(TEXT)
+    first = read(begun)[1][0]
+    tile(page, 0, max(set(first), key=first.count)).click()
+    cost = figure(page)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("button", name="Go on")).to_be_visible(timeout=10_000)
+    assert len(page.locator("textarea").input_value()) > len(begun)
+    assert figure(page) == cost
+
+
 @pytest.fixture
 def opened(chromium):
     """A function that opens a page with an address of its own, as the site's have."""

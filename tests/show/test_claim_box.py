@@ -39,12 +39,12 @@ def test_what_is_written_in_a_claim_never_becomes_html():
 def test_a_figure_of_another_machine_is_no_failure():
     html = box(Claim.read("– claim 09.4 not on this machine: It is fast | measured here 1.02 [0.97, 1.07] | 4 runs"))
     assert "–</span> not on this machine</b> <span>09.4</span>" in html
-    assert "4 runs, on the machine that ran this page" in html
+    assert "4 runs, on the machine that measured it" in html
     assert 'class="moe-claim elsewhere timed"' in html
     assert "✗" not in html
     held = box(Claim.read("✓ claim 09.4 holds: It is fast | measured here 1.02 [0.97, 1.07] | 4 runs"))
     assert 'class="moe-claim holds timed"' in held
-    assert "✓</span> holds here</b>" in held
+    assert "✓</span> holds</b>" in held
 
 
 def test_the_control_has_a_hollow_mark_below_what_was_measured():

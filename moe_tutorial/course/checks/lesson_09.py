@@ -181,7 +181,10 @@ def upcycle(ask: Ask) -> None:
         with torch.no_grad():
             own[0][0].add_(1.0)  # the first expert learns something
         if torch.equal(own[0][0], dense[0].weight):
-            raise NotYet("What the first expert learns, the dense network learns, too: they share a tensor. Copy it.")
+            raise NotYet(
+                "What the first expert learns, the dense network learns, too: they share a tensor. "
+                "`copy.copy` shares the tensors, `copy.deepcopy` does not."
+            )
         if torch.equal(own[0][0], own[1][0]):
             raise NotYet(
                 "What the first expert learns, the second learns, too: they are one network under two names. Make a "

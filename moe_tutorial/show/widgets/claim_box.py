@@ -113,7 +113,7 @@ def seeds(claim: Claim) -> str:
     """The number of seeds or runs that the figures rest on, as text."""
     kind = "runs" if claim.timed else "seeds"
     basis = f"{claim.n_seeds} {kind}" if claim.n_seeds > 1 else "one measurement"
-    return f"{basis}, on the machine that ran this page" if claim.timed else basis
+    return f"{basis}, on the machine that measured it" if claim.timed else basis
 
 
 def kinds(claim: Claim) -> list[str]:
@@ -126,8 +126,7 @@ def box(claim: Claim, *, address: str = "", link: str = "") -> str:
     """HTML of the whole row. The claim's id links to ``address``; ``link`` is HTML at the end of the row."""
     id = escape(claim.id)
     name = f'<a href="{escape(address)}">{id}</a>' if address else f"<span>{id}</span>"
-    here = " here" if claim.timed and claim.holds else ""
-    verdict = f'<b><span aria-hidden="true">{claim.mark}</span> {claim.verdict}{here}</b> {name}'
+    verdict = f'<b><span aria-hidden="true">{claim.mark}</span> {claim.verdict}</b> {name}'
     refuted = ""
     if claim.refutes:
         refuted = f'<span class="refuted"><b>✗ refuted:</b> <s>{escape(claim.refutes)}</s></span>'

@@ -125,7 +125,7 @@ def sizes(model: GPT) -> dict[str, int]:
     tokens = torch.zeros(1, EXPERTS.context, dtype=torch.long)
     numbers = {name: parameter.numel() for name, parameter in model.named_parameters()}
     total, experts = (sum(n for name, n in numbers.items() if part in name) for part in ("", ".experts."))
-    active = total - experts + experts // EXPERTS.n_experts
+    active = total - experts + experts // model.config.n_experts
     return {"parameters": total, "active": active, "multiplications": multiplications(model, tokens) // tokens.numel()}
 
 

@@ -45,7 +45,7 @@ def norm_behind(x, norms, attend, moe):
     return norms[1](x + y), routing
 
 
-@wrong("08.block", "The norm stands behind the mixture")
+@wrong("08.block", "You normalise what the mixture says")
 def answer_normed(x, norms, attend, moe):
     x = x + attend(norms[0](x))
     y, routing = moe(x)
@@ -166,7 +166,7 @@ def c_for_all(model, tokens, c):
     return c * (loss + sum(map(penalty, records)))
 
 
-@wrong("08.lm_loss", "does not reach the router")
+@wrong("08.lm_loss", "not its gradient")
 def penalty_detached(model, tokens, c):
     _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
     return loss + c * sum(penalty(routing).item() for routing in records)
@@ -175,6 +175,18 @@ def penalty_detached(model, tokens, c):
 @wrong("08.lm_loss", "No gradient comes")
 def all_detached(model, tokens, c):
     return by_logits(model, tokens, c).detach()
+
+
+@wrong("08.lm_loss", "not its gradient")
+def cut_cross_entropy(model, tokens, c):
+    _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
+    return loss.item() + c * sum(map(penalty, records))
+
+
+@wrong("08.lm_loss", "No gradient comes")
+def a_number(model, tokens, c):
+    _, loss, records = model(tokens[:, :-1], tokens[:, 1:])
+    return (loss + c * sum(map(penalty, records))).item()
 
 
 @right("08.lm_loss")
@@ -240,10 +252,29 @@ def one_changed(model, tokens, t):
     return not torch.allclose(model(new)[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
 
 
-@wrong("08.peeks", "Compare the scores of ALL of the first t")
+@wrong("08.peeks", "Compare ALL scores")
 def place_before(model, tokens, t):
     one, other = model(tokens)[0], model(other_text(model, tokens, t))[0]
     return bool((one[:, t - 1] - other[:, t - 1]).abs().max() > 1e-5)
+
+
+@wrong("08.peeks", "Does your second text differ")
+def rolled(model, tokens, t):
+    other = tokens.clone()
+    other[:, t:] = other[:, t:].roll(1, 1)
+    return not torch.allclose(model(other)[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
+
+
+@wrong("08.peeks", "Compare ALL scores")
+def likeliest(model, tokens, t):
+    new = torch.cat([tokens[:, :t], (tokens[:, t:] + 1) % model.config.vocab_size], 1)
+    return not torch.equal(model(new)[0][:, :t].argmax(-1), model(tokens)[0][:, :t].argmax(-1))
+
+
+@wrong("08.peeks", "Character number t is the first")
+def from_the_next(model, tokens, t):
+    new = torch.cat([tokens[:, : t + 1], (tokens[:, t + 1 :] + 1) % model.config.vocab_size], 1)
+    return not torch.allclose(model(new)[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)
 
 
 @right("08.peeks")
@@ -298,6 +329,11 @@ def what_stays(expert, label):
 @wrong("08.bits", "in nats")
 def nats(expert, label):
     return by_study(expert, label) * math.log(2)
+
+
+@wrong("08.bits", "The sign is wrong")
+def pair_less_both(expert, label):
+    return -mutual_information(expert, label)
 
 
 @right("08.bits")
@@ -368,6 +404,18 @@ def of_the_batch(h, w_out, n):
 @wrong("08.keep", "along the wrong side")
 def by_row(h, w_out, n):
     best = (h.abs() * w_out.norm(dim=1)).topk(n, dim=-1).indices
+    return torch.zeros_like(h).scatter(-1, best, 1.0) * h
+
+
+@wrong("08.keep", "the length squared")
+def by_squares(h, w_out, n):
+    best = (h.abs() * (w_out**2).sum(0)).topk(n, dim=-1).indices
+    return torch.zeros_like(h).scatter(-1, best, 1.0) * h
+
+
+@wrong("08.keep", "add up the weights")
+def by_sums(h, w_out, n):
+    best = (h.abs() * w_out.abs().sum(0)).topk(n, dim=-1).indices
     return torch.zeros_like(h).scatter(-1, best, 1.0) * h
 
 

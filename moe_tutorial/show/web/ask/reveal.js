@@ -54,7 +54,8 @@ function render({ model, el: root }) {
   const [id, answers, measured] = ["id", "answers", "measured"].map((name) => model.get(name));
   const stored = storedAnswer(model, draw);
   const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
-  let shown = false;
+  const unveiled = () => root.closest("[data-shown]") !== null; // by the site's "show it"
+  let shown = unveiled();
 
   function link(/** @type {string} */ text) {
     const node = el("a", { href: `#guess-${id}` }, text);
@@ -96,7 +97,15 @@ function render({ model, el: root }) {
     told.replaceChildren("You said ", ...prose(inWords(said, answers)), "; it is ", is, ".");
     return [note(VERDICTS[how]), picture];
   }
+  function show() {
+    shown ||= unveiled();
+    draw();
+  }
   draw();
-  return stored.stop;
+  addEventListener("moe-shown", show);
+  return () => {
+    removeEventListener("moe-shown", show);
+    stored.stop();
+  };
 }
 export default { render };

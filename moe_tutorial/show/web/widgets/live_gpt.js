@@ -354,6 +354,7 @@ function render({ model, el: root }) {
   }
   function write() {
     finish();
+    typed = Math.min(typed, text.length); // a sentence that was stopped is shorter
     rest = goesOn(gpt, text, off, Math.min(AHEAD, longest - text.length));
     if (stillness()) return finish();
     type(WRITES);

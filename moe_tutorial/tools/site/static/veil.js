@@ -38,8 +38,10 @@
         hiding.set(node, hiding.get(node) - 1);
         if (hiding.get(node)) continue;
         node.removeAttribute("hidden");
+        node.dataset.shown = ""; // its reveal asks for no second click
         node.dispatchEvent(new Event("toggle")); // as a fold that opens, see folds.js
       }
+      dispatchEvent(new Event("moe-shown"));
     }
     for (const node of nodes) {
       hiding.set(node, (hiding.get(node) ?? 0) + 1);
