@@ -1055,7 +1055,7 @@ quiz("06")
 # - Collapse takes inputs that share a mean and experts that become useful, and a gate over all experts makes it worse.
 #   Starving is not needed.
 # - Noise alone does not prevent it: the router learns to shout louder. Of what the recipe of 2017 does, its gate does most. What
-#   its learned noise adds depends on the start, and from zero it may be nothing.
+#   its learned noise adds depends on how both matrices start: from zero it may be nothing.
 # - Noise helps a penalty, gives the load a slope, and helps on new images where nobody takes everything. It must be off in
 #   evaluation.
 #

@@ -73,7 +73,7 @@ E = 8
 # ## What models chose
 #
 # A model on the Hugging Face hub comes with a `config.json`. It holds the layer's choices, and all that is needed to count the
-# parameters: the **total**, and those that are **active** for one token. Here is what matters of Mixtral 8x7B's:
+# parameters: the **total**, and those that are **active** for one token. From Mixtral 8x7B's, what matters here:
 
 # %%
 mixtral = {
@@ -149,7 +149,7 @@ table(
     title=f"{len(biased)} of {len(recent)} models since 2025 choose with a bias",
     note="Part: active over total. Active: of the total, in billions of parameters, as published. Experts: chosen for a "
     "token, of all in a layer (256 of LongCat's do nothing). Shared: experts for every token. Neurons: of one expert. "
-    "Gate: how logits become weights. The rest is from each config.json.",
+    "Gate: how logits become weights. Year: of publication. All else is from each config.json.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -158,8 +158,8 @@ counted_mixtral = models["Mixtral 8x7B"].counted
 reveal("09.active", 100 * counted_mixtral.active / counted_mixtral.total)
 
 # %% [markdown] tags=["09.active"]
-# Read down a column. Experts are many and small now. Many models choose with a bias, be it on a sigmoid or a softmax, and some
-# have a shared expert. Which of these choices can you see at work in a small mixture? That is this lesson.
+# Read down a column. Experts are many and small now. Many models choose with a bias, be it on a sigmoid, a softmax or a √softplus, and
+# some have a shared expert. Which of these choices can you see at work in a small mixture? That is this lesson.
 #
 # First the two columns on the left. If *active is k/E of the total* were right, they would be equal.
 
@@ -220,7 +220,7 @@ claim(
 #
 # Paste a `config.json` as a dict (`json.load(open("config.json"))`), or change ours.
 
-# %%
+# %% tags=["09.active"]
 my_config = mixtral | {"num_local_experts": 16, "num_experts_per_tok": 1}
 
 count = count_parameters(my_config)
@@ -520,8 +520,8 @@ picture(
 )
 
 # %% [markdown] tags=["09.micro"]
-# Which rules share their experts on the left? Rules 0 and 2 show the same digits, upside down, and so do 1 and 3. So over the
-# whole batch the router has learned the two pairs. Rule by rule, it may not.
+# Which rules share their experts under *whole batch*? Rules 0 and 2 show the same digits, upside down, and so do 1 and 3. So the
+# router has learned the two pairs. Balanced rule by rule, it must not.
 
 # %% tags=["measure", "09.micro"]
 # Claim 09.20.
@@ -537,7 +537,7 @@ claim(
     unit="NMI",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["09.micro"]
 # *Why?* Ask your own loss. Four tokens, two rules, two experts, and each expert keeps to its rule:
 
 # %% tags=["09.micro"]
@@ -569,7 +569,7 @@ print(
 
 # %% tags=["measure", "nbval-ignore-output", "09.micro"]
 # Measured: one router, and shuffled routing.
-def measures(indices, at_most=None, shuffled=False, part=1 / 2):
+def measures(indices, at_most=None, shuffled=False, least=1 / 2):
     """Specialists, and members of the committee: two tensors, one number a seed."""
     found = []
     for seed, choice in zip(seeds(len(indices)), indices, strict=True):
@@ -581,7 +581,7 @@ def measures(indices, at_most=None, shuffled=False, part=1 / 2):
         counts = torch.zeros(4, E).index_put(
             (rule, choice), torch.tensor(1.0), accumulate=True
         )
-        specialists = counts.amax(0) >= part * counts.sum(0).clamp_min(1)
+        specialists = counts.amax(0) >= least * counts.sum(0).clamp_min(1)
         best, order = counts.sort(-1, descending=True)
         before = best.cumsum(-1) - best  # images of busier experts
         serves = torch.zeros(4, E).scatter(
@@ -595,7 +595,7 @@ routings = chosen["whole batch"]
 taken = {
     "learned": measures(routings),
     "shuffled": measures(routings, shuffled=True),
-    "learned, two thirds": measures(routings, part=2 / 3),
+    "learned, two thirds": measures(routings, least=2 / 3),
     "learned, 24 images": measures(routings, 24),
     "shuffled, 24 images": measures(routings, 24, shuffled=True),
 }
@@ -604,7 +604,7 @@ for name, (specialists, committee) in taken.items():
         f"{name:20} {specialists.mean():.1f} specialists of 8, {committee.mean():.1f} in the committee"
     )
 
-# %% [markdown]
+# %% [markdown] tags=["09.micro"]
 # This router has specialists and hardly a committee; the same choices *shuffled* have a committee, and no specialists. So a
 # committee is also what routing without any knowledge shows. And what is found depends on the domains: our two pairs of rules
 # share next to nothing, while texts of all domains share their commas.
@@ -632,7 +632,7 @@ claim(
 # ## Or no loss
 #
 # The other choice is lesson 07's **bias**, without any loss. After each step, the bias of every expert with less than the
-# mean load goes up by a fixed rate, and the others go down. Loads are counts, so machines can add theirs up: then the bias
+# mean load goes up by a fixed rate, and that of every expert with more goes down. Loads are counts, so machines can add theirs up: then the bias
 # balances the whole batch.
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -658,8 +658,9 @@ for name, trained in ways.items():
 # %% [markdown]
 # At these settings the bias balances better than the loss, and the two are about equally accurate.
 #
-# Does balance cost specialisation? In part that is arithmetic. Specialisation divides the bits that the choice tells by how many
-# it could tell, and where few experts work it could tell fewer. In bits, the three are closer.
+# Does balance cost specialisation? In part that is arithmetic. Specialisation divides the bits that the choice tells by the mean
+# of two entropies, the choice's and the rule's. Where few experts work, the choice's is small, and the quotient large. So compare
+# the bits, too.
 #
 # ## Further: a bias and a table, measured
 #
@@ -698,10 +699,10 @@ kept = biases.bfloat16().unique()
 print(f"238 different biases become {len(kept)} in bfloat16")
 
 # %% [markdown]
-# When GLM-5.2 was loaded, a bug report counted 8. (Ours are evenly spaced, the model's need not be. Only differences between
+# A bug report on GLM-5.2 counted 8. (Ours are evenly spaced, the model's need not be. Only differences between
 # biases matter, so all of them could be lowered to near 0, where bfloat16's numbers lie close together.)
 #
-# And two large *logits* may tie. To subtract one number from all logits of a token changes no probability, and can lower a
+# And two large *logits* may tie. Subtracting one number from all logits of a token changes no probability, and can lower a
 # **z-loss**. Then fewer tie:
 
 # %% tags=["measure"]
@@ -720,10 +721,10 @@ for name, logits in {"large": pairs, "lowered by 16": pairs - 16}.items():
 #
 # In its first layers, DeepSeek-V4 chooses by a table that names the experts of each word; its router only weighs them. Such
 # layers are called *hash layers*. Why does a table work (lesson 08's was best) where lesson 07's hash was so bad? With the table,
-# the same word always meets the same expert. Lesson 07's hash sent every image, even one that is nearly the same, anywhere.
+# the same word always meets the same expert. Lesson 07's hash sent even two nearly equal images to unrelated experts.
 #
 # So we make a table for images: 64 training images, drawn once, each with an expert by chance. Any image goes to the expert of
-# the nearest of the 64. In the control *near* is scrambled: like images are no nearer to each other than others.
+# the nearest of the 64. In the control *near* is scrambled: like images lie as far apart as unlike ones.
 
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -736,7 +737,6 @@ class Table(nn.Module):
         drawn = torch.randperm(len(data.x_train))[:64]
         self.register_buffer("images", data.x_train[drawn])
         self.register_buffer("experts", torch.randperm(64) % E)
-        self.register_buffer("mix", 1000 * torch.randn(64, 64))
 
     def seen(self, x):
         return x
@@ -751,7 +751,11 @@ class Table(nn.Module):
 
 
 class Scrambled(Table):
-    """The same table, and like images look unlike: every pixel turns all numbers far round a circle."""
+    """The same table; distances between scrambled images say nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mix", 1000 * torch.randn(64, 64))
 
     def seen(self, x):
         return (x @ self.mix).sin()
@@ -865,18 +869,18 @@ claim(
 # %% tags=["draw", "nbval-ignore-output", "09.lead"]
 # A slider: the router's part of the work.
 def work(width):
-    parts = {"router": 64 * 16, "expert": width * NEURON}
-    router = parts["router"] / sum(parts.values())
+    costs = {"router": 64 * 16, "expert": width * NEURON}
+    router = costs["router"] / sum(costs.values())
     return message(
         f"With experts of {width:,} neurons, the router does {router:.1%} of the work",
         "Multiplications for a token, 16 experts, one chosen.",
-    ) + bars(parts, "multiplications", strong=["router"])
+    ) + bars(costs, "multiplications", strong=["router"])
 
 
 sweep(work, width=("Neurons of an expert", [8, 32, 128, 512, 2048]))
 
 # %% [markdown] tags=["09.lead"]
-# Large models have thousands, as the first table says. So ours is a picture of a *small* model: count the router before you say
+# In the models of the first table an expert has hundreds of neurons, or thousands. So ours is a picture of a *small* model: count the router before you say
 # that experts pay.
 
 # %% [markdown]
@@ -1021,6 +1025,10 @@ def copies_of(network):
 yours = torch.stack([expert(data.x_test) for expert in upcycle(networks[0], E)], 1)
 assert torch.allclose(copies_of(networks[0]).experts(data.x_test), yours, atol=1e-4)
 
+first = copies_of(networks[0])(data.x_test)[0].argmax(-1)
+same = (first == networks[0](data.x_test).argmax(-1)).float().mean()
+print(f"before the first step, {same:.0%} of the answers are the network's")
+
 each = iter(networks)
 _, upcycled = learn(lambda: copies_of(next(each)))
 _, untrained = learn(lambda: copies_of(dense(8)))
@@ -1088,7 +1096,8 @@ claim(
 
 # %% [markdown]
 # ## Further: after 800 steps, and a network that is split
-#
+
+# %% [markdown] tags=["09.cross"]
 # Do the copies suffer from being alike? Then copies of an *untrained* network would fall behind, too. If the interval holds
 # zero, that is not shown.
 
@@ -1167,25 +1176,16 @@ print(
 
 # %% [markdown]
 # A block by itself knows little: the network has learned as a whole, and each of its answers needs all of it. After
-# 200 further steps, on top of the network's 400, the pieces are about level with experts that began from scratch 200 steps ago.
+# 200 further steps, on top of the network's 400, the pieces are about level with experts trained from scratch for 200 steps.
 
 # %% [markdown]
 # ## This is yours
 #
 # Your `upcycle` goes into your `my_moe.py`, where your bias of lesson 07 is, too. There `upcycled(network, 8, 1)` turns
-# a network of two layers into a mixture: your route, your mixture, and your copies. Before the first step it should say what the
-# network says.
+# a network of two layers into a mixture: your route, your mixture, and your copies.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 mine = my_moe()  # in a terminal: python my_moe.py
-moe = mine.upcycled(networks[0], E, 1)
-for name, scores in {
-    "network": networks[0](data.x_test),
-    "upcycled": moe(data.x_test)[0],
-}.items():
-    print(
-        f"{name:8} {100 * (scores.argmax(-1) == data.y_test).float().mean():.1f} % right"
-    )
 
 # %% [markdown]
 # ## The referee's table
@@ -1196,56 +1196,100 @@ for name, scores in {
 # %% tags=["draw", "nbval-ignore-output", "09.micro", "09.lead", "09.cross"]
 # Drawn: what sources say, and what was measured here.
 every, by_rule = right["whole batch"], "groups of one rule"
-sentences = {  # source, unit, and how it is asked: the gain that it expects, in each seed
-    "Qiu 2025 | NMI | The whole batch lets experts specialise: against groups of one rule": lambda: (
-        special_to["whole batch"] - special_to[by_rule]
+sentences = [  # source, unit, how it is asked, and the gain that it expects, in each seed
+    (
+        "Qiu 2025",
+        "NMI",
+        "The whole batch lets experts specialise: against groups of one rule",
+        lambda: special_to["whole batch"] - special_to[by_rule],
     ),
-    "Qiu 2025 | points | So the mixture gets better: against groups of one rule": lambda: (
-        every - right[by_rule]
+    (
+        "Qiu 2025",
+        "points",
+        "So the mixture gets better: against groups of one rule",
+        lambda: every - right[by_rule],
     ),
-    "Wang 2026 | points | Balancing fights the model: no balance against Switch 0.1": lambda: (
-        right["nothing"] - every
+    (
+        "Wang 2026",
+        "points",
+        "Balancing fights the model: no balance against Switch 0.1",
+        lambda: right["nothing"] - every,
     ),
-    "Wang 2024 | points | A bias is better than a loss: rate 0.01 against coefficient 0.1": lambda: (
-        right["bias"] - every
+    (
+        "Wang 2024",
+        "points",
+        "A bias is better than a loss: rate 0.01 against coefficient 0.1",
+        lambda: right["bias"] - every,
     ),
-    "Ludziejewski 2025 | points | Experts pay at equal cost: 4 against dense, the router counted": lambda: (
-        lead[4]
+    (
+        "Ludziejewski 2025",
+        "points",
+        "Experts pay at equal cost: 4 against dense, the router counted",
+        lambda: lead[4],
     ),
-    "Fedus 2021 | points | More experts are further ahead of dense: 16 against 4": lambda: (
-        lead[16] - lead[4]
+    (
+        "Fedus 2021",
+        "points",
+        "More experts are further ahead of dense: 16 against 4",
+        lambda: lead[16] - lead[4],
     ),
-    "Krajewski 2024 | points | Finer experts are better: 64 of 1 neuron against 8 of 8, cost not counted": lambda: (
-        fine[8] - fine[1]
+    (
+        "Krajewski 2024",
+        "points",
+        "Finer experts are better: 64 of 1 neuron against 8 of 8, cost not counted",
+        lambda: fine[8] - fine[1],
     ),
-    "Krajewski 2024 | points | Finer experts pay at equal cost: 64 of 1 neuron against dense": lambda: (
-        fine[8] - large_right[400]
+    (
+        "Krajewski 2024",
+        "points",
+        "Finer experts pay at equal cost: 64 of 1 neuron against dense",
+        lambda: fine[8] - large_right[400],
     ),
-    "Dai 2024 | points | A shared expert helps: 1 of 15 and a shared one, against 2 of 16": lambda: (
-        shared - fine[2]
+    (
+        "Dai 2024",
+        "points",
+        "A shared expert helps: 1 of 15 and a shared one, against 2 of 16",
+        lambda: shared - fine[2],
     ),
-    "Komatsuzaki 2022 | points | Upcycling is ahead: after 50 further steps": lambda: (
-        upcycled[50] - whole_right[50]
+    (
+        "Komatsuzaki 2022",
+        "points",
+        "Upcycling is ahead: after 50 further steps",
+        lambda: upcycled[50] - whole_right[50],
     ),
-    "Nakamura 2025 | points | Upcycling falls behind: after 800 further steps": lambda: (
-        whole_right[800] - upcycled[800]
+    (
+        "Nakamura 2025",
+        "points",
+        "Upcycling falls behind: after 800 further steps",
+        lambda: whole_right[800] - upcycled[800],
     ),
-    "Zhang 2021 | points | One model splits into several: against from scratch, 200 steps": lambda: (
-        split["by firing"][200] - whole_right[200]
+    (
+        "Zhang 2021",
+        "points",
+        "One model splits into several: against from scratch, 200 steps",
+        lambda: split["by firing"][200] - whole_right[200],
     ),
-    "GLM-5.2, counted | of 8 | Experts are specialists: against shuffled routing": lambda: (
-        taken["learned"][0] - taken["shuffled"][0]
+    (
+        "GLM-5.2, counted",
+        "of 8",
+        "Experts are specialists: against shuffled routing",
+        lambda: taken["learned"][0] - taken["shuffled"][0],
     ),
-    "Wang 2026 | of 8 | A few experts serve every domain: against shuffled routing": lambda: (
-        taken["learned"][1] - taken["shuffled"][1]
+    (
+        "Wang 2026",
+        "of 8",
+        "A few experts serve every domain: against shuffled routing",
+        lambda: taken["learned"][1] - taken["shuffled"][1],
     ),
-    "Roller 2021 | points | A fixed table is as good as a router: against a learned one": lambda: (
-        right["table"] - every
+    (
+        "Roller 2021",
+        "points",
+        "A fixed table is better than a router: against a learned one",
+        lambda: right["table"] - every,
     ),
-}
+]
 verdicts, waiting = {}, 0
-for asked, gained in sentences.items():
-    source, unit, sentence = asked.split(" | ")
+for source, unit, sentence, gained in sentences:
     try:
         figure = estimate(gained())
     except (NameError, KeyError):
@@ -1296,8 +1340,7 @@ quiz("09")
 # committee: [Wang et al. 2026](https://arxiv.org/abs/2601.03425); specialists: [the count on
 # GLM-5.2](https://github.com/JustVugg/colibri/issues/175). Bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664). Mixtures
 # against dense networks: [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172), [Fedus et al.
-# 2021](https://arxiv.org/abs/2101.03961). Tables: [Roller et al. 2021](https://arxiv.org/abs/2106.04426),
-# [DeepSeek-V4](https://huggingface.co/deepseek-ai/DeepSeek-V4-Flash). Finer experts: [Krajewski et al.
+# 2021](https://arxiv.org/abs/2101.03961). Tables: [Roller et al. 2021](https://arxiv.org/abs/2106.04426). Finer experts: [Krajewski et al.
 # 2024](https://arxiv.org/abs/2402.07871); with shared ones: [Dai et al. 2024](https://arxiv.org/abs/2401.06066). Upcycling:
 # [Komatsuzaki et al. 2022](https://arxiv.org/abs/2212.05055), [Nakamura et al. 2025](https://arxiv.org/abs/2502.19261).
 # Splitting: [Zhang et al. 2021](https://arxiv.org/abs/2110.01786). A bias in bfloat16: [sglang

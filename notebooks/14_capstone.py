@@ -687,7 +687,7 @@ claim(
 quiz("14")
 
 # %% [markdown]
-# And over the whole course? How close your guesses were, what you solved, and your quizzes:
+# And the whole course: your guesses, exercises and quizzes.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: what you did in each lesson.

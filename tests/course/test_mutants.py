@@ -46,7 +46,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "new = torch.cat([tokens[:, :t], (tokens[:, t:] - 1) % n], dim=1)": "another character, too",
         "new = torch.cat([tokens[:, :t], (tokens[:, t:] + 2) % n], dim=1)": "another character, too",
         "return not torch.allclose(model(tokens)[0][:, :t], model(new)[0][:, :t], atol=1e-05)": "both are compared",
-        "return not torch.allclose(model(new)[0][:, :t], model(tokens)[0][:, :t])": "rounding is smaller there",
     },
     "08.bits": {
         "pair = expert * (label.max() + 2) + label": "pairs still have numbers of their own",

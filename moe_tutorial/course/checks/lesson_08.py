@@ -222,7 +222,7 @@ def peeks(ask: Ask) -> None:
         "tokens choose": (Small(1), False),
         "experts choose": (by_experts(), True),
     }
-    tokens = torch.tensor([[0, 3, 1, 4, 2, 2]])  # equal ones at the end, which no change of places changes
+    tokens = torch.tensor([[0, 3, 1, 4, 2, 2]])  # two equal ones last: to swap them changes nothing
     cases = {name: ({"model": model, "tokens": tokens, "t": t}, right) for name, (model, right) in models.items()}
     found = verdicts(ask, cases)
     wrong = [name for name, (_, right) in cases.items() if found[name] != right]
@@ -251,7 +251,11 @@ def peeks(ask: Ask) -> None:
         what = "Change ALL characters from t on." if later else "Compare ALL scores of ALL of the first t positions."
         raise NotYet(f"It says False where the first position reads the last. {what}")
     if wrong == ["each position reads the next"]:
-        raise NotYet("It says False where each position reads the next. Character number t is the first to change.")
+        later = ask({"model": Reads(only_t, "the first position reads number t"), "tokens": tokens, "t": t})
+        what = (
+            "Compare the scores of ALL of the first t positions." if later else "`tokens[:, t]` is the first to change."
+        )
+        raise NotYet(f"It says False where each position reads the next. {what}")
     model, right = models[wrong[0]]
     raise NotYet(f"It says {found[wrong[0]]} of {model}. Right is {right}. tokens = {tokens.tolist()}, t = {t}")
 

@@ -37,7 +37,7 @@ def active_count(ask: Ask) -> None:
         "You leave out the chosen experts. The others rest.": lambda *given: working(*given, rest=False),
         "You count one matrix of an expert. It has three: `expert` is all of it.": lambda *given: working(*given, 1),
         "Those are the parameters that rest. The others are active.": lambda c, total: total - working(c, total),
-        "That leaves the active experts alone. What is no expert works, too.": lambda c, total: (
+        "You count the chosen experts alone. What is no expert works, too.": lambda c, total: (
             -working(c, 0, rest=False)
         ),
     }

@@ -315,8 +315,8 @@ class Affine(nn.Module):
         return self.factor * x[..., : self.d_out] + self.offset
 
     def __repr__(self) -> str:
-        sign = "+" if self.offset >= 0 else "-"
-        return f"x -> {self.factor.item():g} * x[:, :{self.d_out}] {sign} {abs(self.offset):g}"
+        plus = f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}" if self.offset else ""
+        return f"x -> {self.factor.item():g} * x[:, :{self.d_out}]{plus}"
 
 
 def affine_experts(n_experts: int, d_out: int) -> list[Affine]:

@@ -271,7 +271,13 @@ def likeliest(model, tokens, t):
     return not torch.equal(model(new)[0][:, :t].argmax(-1), model(tokens)[0][:, :t].argmax(-1))
 
 
-@wrong("08.peeks", "Character number t is the first")
+@wrong("08.peeks", "ALL of the first t")
+def one_place_too_few(model, tokens, t):
+    new = torch.cat([tokens[:, :t], (tokens[:, t:] + 1) % model.config.vocab_size], 1)
+    return not torch.allclose(model(new)[0][:, : t - 1], model(tokens)[0][:, : t - 1], atol=1e-5)
+
+
+@wrong("08.peeks", "is the first to change")
 def from_the_next(model, tokens, t):
     new = torch.cat([tokens[:, : t + 1], (tokens[:, t + 1 :] + 1) % model.config.vocab_size], 1)
     return not torch.allclose(model(new)[0][:, :t], model(tokens)[0][:, :t], atol=1e-5)

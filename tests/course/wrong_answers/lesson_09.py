@@ -32,7 +32,7 @@ def resting_alone(config, total):
     return config["num_hidden_layers"] * (config["num_local_experts"] - config["num_experts_per_tok"]) * expert
 
 
-@wrong("09.active_count", "leaves the active experts alone")
+@wrong("09.active_count", "count the chosen experts alone")
 def chosen_alone(config, total):
     expert = 3 * config["hidden_size"] * config["intermediate_size"]
     return config["num_hidden_layers"] * config["num_experts_per_tok"] * expert

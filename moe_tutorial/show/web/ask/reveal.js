@@ -97,14 +97,15 @@ function render({ model, el: root }) {
     told.replaceChildren("You said ", ...prose(inWords(said, answers)), "; it is ", is, ".");
     return [note(VERDICTS[how]), picture];
   }
-  function show() {
-    shown ||= unveiled();
+  function unveil() {
+    if (shown || !unveiled()) return;
+    shown = true;
     draw();
   }
   draw();
-  addEventListener("moe-shown", show);
+  addEventListener("moe-shown", unveil);
   return () => {
-    removeEventListener("moe-shown", show);
+    removeEventListener("moe-shown", unveil);
     stored.stop();
   };
 }
