@@ -62,7 +62,6 @@ EXPERTS = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)
 DENSE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.d_hidden + EXPERTS.n_experts // 2)
 # An expert's output bias and its row of the router hold as much as one neuron.
 LARGE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.n_experts * (EXPERTS.d_hidden + 1))
-ONE = replace(EXPERTS, n_experts=1, d_hidden=DENSE.d_hidden)
 
 WITHIN = 1e-3  # nats and bits: what processors and versions may differ by after the first steps
 
@@ -116,7 +115,7 @@ KINDS = {  # from the seed; parameters are drawn by torch's own generator
     "frozen": with_frozen_routers,
     "table": with_table,
     "dice": with_dice,
-    "one": lambda _: GPT(ONE),
+    "one": lambda _: GPT(replace(EXPERTS, n_experts=1, d_hidden=DENSE.d_hidden)),
 }
 
 
@@ -215,7 +214,6 @@ def definition() -> dict:
         "experts": asdict(EXPERTS),
         "dense": asdict(DENSE),
         "large": asdict(LARGE),
-        "one": asdict(ONE),
     }
 
 
@@ -286,7 +284,6 @@ def build() -> None:
         "command": command(wanted[0]),
         "date": time.strftime("%Y-%m-%d"),
         "processor minutes": round(minutes, 1),
-        "system": platform.system(),
         "memory": memory,
         "python": platform.python_version(),
         "torch": torch.__version__,
