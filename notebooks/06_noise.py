@@ -965,8 +965,8 @@ picture(
         "take this expert from its clean logit. Line: what it has to beat. Filled: how likely it is chosen."
     ),
     alt=(
-        "Two bells. Expert C is chosen and has to pass expert B, number three; expert B is not "
-        "chosen and has to pass expert C, number two."
+        "Two bells. Expert C is chosen and has to pass expert B, number 3; expert B is not "
+        "chosen and has to pass expert C, number 2."
     ),
     height=380,
 )

@@ -510,7 +510,8 @@ picture(
         "steps. Seconds are of the machine that made the results."
     ),
     alt="; ".join(
-        f"the experts are {stands(other, count)} of {other} at equally many {count}"
+        f"the experts lead {other} by "
+        f"{comparison.lead(long, 'experts', other, count).mean():+.2f} nats at equally many {count}"
         for other in ("dense", "large")
         for count in COUNTS
     ),

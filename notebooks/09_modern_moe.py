@@ -513,8 +513,8 @@ picture(
     title=f"Balanced rule by rule, every expert serves every rule: {right['groups of one rule'].mean():.0f} % right, "
     f"against {right['whole batch'].mean():.0f} %",
     note="A row holds the test images of one rule. Number and colour: the expert that they go to. First of ten seeds.",
-    alt="Four rows a picture, a rule each, divided among experts. Balanced over the whole batch, some rules "
-    "have other experts than the rest; in groups of one rule, all experts serve all rules.",
+    alt="Two pictures, each with 4 rows, a rule each, divided among experts. Balanced over the whole batch, rules 0 and 2 "
+    "share their experts, and 1 and 3 others; in groups of one rule, all experts serve all rules.",
     height=210,
     narrow_height=380,
 )

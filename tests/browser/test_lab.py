@@ -136,4 +136,4 @@ def test_a_picture_follows_the_theme(page, lab):
     for is_light, drawn in (("true", "moe-light"), ("false", "moe-dark")):
         page.evaluate(f"document.body.dataset.jpThemeLight = '{is_light}'")
         images = page.locator(".moe-figure img:visible").all()
-        assert [image.evaluate("i => i.closest('picture').className") for image in images] == [drawn]
+        assert [image.evaluate("i => i.closest('.moe-light, .moe-dark').className") for image in images] == [drawn]
