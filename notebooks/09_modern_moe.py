@@ -521,7 +521,7 @@ picture(
 
 # %% [markdown] tags=["09.micro"]
 # Which rules share their experts under *whole batch*? Rules 0 and 2 show the same digits, upside down, and so do 1 and 3. So the
-# router has learned the two pairs. Balanced rule by rule, it must not.
+# router has learned the two pairs. Balanced rule by rule, it is kept from that.
 
 # %% tags=["measure", "09.micro"]
 # Claim 09.20.
@@ -551,7 +551,7 @@ print(
 
 # %% [markdown] tags=["09.micro"]
 # Over the whole batch these two specialists are perfectly even. In groups of one rule they are as bad as can be: there each expert
-# has to serve each rule. Groups at random do no harm here: it matters not that a group is small, but that it is of one rule.
+# has to serve each rule. Small groups at random do no harm here. What harms is that a group is of one rule.
 #
 # The cure costs next to nothing: add up the *counts* of all machines, and compute the loss from those.
 
@@ -659,8 +659,8 @@ for name, trained in ways.items():
 # At these settings the bias balances better than the loss, and the two are about equally accurate.
 #
 # Does balance cost specialisation? In part that is arithmetic. Specialisation divides the bits that the choice tells by the mean
-# of two entropies, the choice's and the rule's. Where few experts work, the choice's is small, and the quotient large. So compare
-# the bits, too.
+# of two entropies, the experts' and the rules'. Where few experts work, their entropy is small, and so the quotient is large.
+# Compare the bits, too.
 #
 # ## Further: a bias and a table, measured
 #
@@ -1300,13 +1300,12 @@ for source, unit, sentence, gained in sentences:
     verdicts[f"{shows} {sentence} ({source})"] = [f"{mean} ({interval}) {unit}"]
 
 said = [row[0] for row in verdicts]
+more = f"; {waiting} wait in Further sections" if waiting else ""
 table(
     ["what is said: how it is asked here", "gain"],
     dict(sorted(verdicts.items(), key=lambda row: "✓✗–".index(row[0][0]))),
     title=f"{len(said)} sentences: {said.count('✓')} show, {said.count('✗')} show the opposite, "
-    f"{said.count('–')} neither"
-    + f"; {waiting} wait in Further sections"
-    * bool(waiting),
+    f"{said.count('–')} neither" + more,
     note="digits4, standardised, 8 experts of 8 neurons, ten seeds, test images; 800 steps unless said, and 400 for "
     "tables, finer and shared experts.",
 )

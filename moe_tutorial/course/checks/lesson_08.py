@@ -235,6 +235,7 @@ def peeks(ask: Ask) -> None:
         raise NotYet("It is the wrong way round: True where the scores of the first t characters change.")
     only_first, only_t = before.clone(), before.clone()
     only_first[t:], only_t[0, t] = 0, 1
+    reads_t = {"model": Reads(only_t, "the first position reads number t"), "tokens": tokens, "t": t}
     if all(found.values()):
         if ask({"model": Reads(only_first, "only the first t have scores"), "tokens": tokens, "t": t}):
             raise NotYet("It says True of every model. Your second text differs in the first t characters, too.")
@@ -247,11 +248,11 @@ def peeks(ask: Ask) -> None:
     if wrong == ["rounding"]:
         raise NotYet("Scores that differ by rounding alone count as changed. Use torch.allclose with atol=1e-5.")
     if wrong == ["the first position reads the last"]:
-        later = ask({"model": Reads(only_t, "the first position reads number t"), "tokens": tokens, "t": t})
+        later = ask(reads_t)
         what = "Change ALL characters from t on." if later else "Compare ALL scores of ALL of the first t positions."
         raise NotYet(f"It says False where the first position reads the last. {what}")
     if wrong == ["each position reads the next"]:
-        later = ask({"model": Reads(only_t, "the first position reads number t"), "tokens": tokens, "t": t})
+        later = ask(reads_t)
         what = (
             "Compare the scores of ALL of the first t positions." if later else "`tokens[:, t]` is the first to change."
         )
