@@ -272,8 +272,7 @@ claim(
     holds=below(2),
     control=drop["random"],
     control_is="as many, but a random tenth is kept",
-    quantity="drop in accuracy",
-    unit="points",
+    quantity="drop in accuracy (points)",
 )
 
 # %% [markdown]
@@ -339,8 +338,7 @@ claim(
     holds=above(5),
     control=drop["each digit's own"],
     control_is="each digit's own tenth",
-    quantity="drop in accuracy",
-    unit="points",
+    quantity="drop in accuracy (points)",
 )
 
 # %% [markdown]
@@ -448,8 +446,7 @@ claim(
     holds=below(2),
     control=100 * (accuracy_large - cut),
     control_is="as many neurons of the large network, not trained again",
-    quantity="drop in accuracy",
-    unit="points",
+    quantity="drop in accuracy (points)",
     refutes="As no fixed tenth of the large network will do, the task needs a large network",
 )
 
@@ -519,8 +516,7 @@ claim(
     holds=above(2),
     control=100 * (accuracy_all - accuracies("each digit's own", WIDTH // 8)),
     control_is="as many neurons, chosen one by one",
-    quantity="drop in accuracy",
-    unit="points",
+    quantity="drop in accuracy (points)",
 )
 
 # %% [markdown]
@@ -604,8 +600,7 @@ claim(
     holds=above(0.9),
     control=for_all,
     control_is="the same tenth for all digits",
-    quantity="neurons that belong to a tenth",
-    unit="of all neurons",
+    quantity="neurons that belong to a tenth (of all neurons)",
 )
 fire = torch.stack([(c > 0).float().mean() for c in contributed]).mean()
 print(f"for one digit, {fire:.0%} of the neurons fire")

@@ -395,8 +395,7 @@ claim(
     holds=above(10),
     control=gain["experts and dice"],
     control_is="experts chosen by dice",
-    quantity="accuracy gained",
-    unit="points",
+    quantity="accuracy gained (points)",
 )
 
 # %% [markdown]
@@ -411,8 +410,7 @@ claim(
     holds=above(2),
     control=gain["experts and dice"] - gain["dense, 32 neurons"],
     control_is="experts chosen by dice",
-    quantity="accuracy gained",
-    unit="points",
+    quantity="accuracy gained (points)",
 )
 
 # %% [markdown]
@@ -446,8 +444,7 @@ claim(
     holds=between(-3, 3),
     control=gain["experts and dice"],
     control_is="the dense network learns from all of the data",
-    quantity="difference in accuracy",
-    unit="points",
+    quantity="difference in accuracy (points)",
 )
 
 # %% [markdown]

@@ -290,8 +290,7 @@ claim(
     holds=exactly(0),
     control=changed(of_its_own),
     control_is="each expert has a temperature of its own",
-    quantity="digits that change experts",
-    unit="%",
+    quantity="digits that change experts (%)",
     refutes="A higher temperature sends tokens to other experts",
 )
 
@@ -437,8 +436,7 @@ claim(
     holds=exactly(0),
     control=bent,
     control_is="a router with a hidden layer",
-    quantity="shared experts lost at the midpoint",
-    unit="%",
+    quantity="shared experts lost at the midpoint (%)",
 )
 
 # %% [markdown]
@@ -458,8 +456,7 @@ claim(
     holds=in_every_seed(above(0)),
     control=straight,
     control_is="one expert chosen",
-    quantity="shared experts lost at the midpoint",
-    unit="%",
+    quantity="shared experts lost at the midpoint (%)",
     refutes="A linear router's regions are convex, however many experts are chosen",
 )
 

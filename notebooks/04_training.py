@@ -542,8 +542,7 @@ claim(
     holds=above(2),
     control=gain[FROZEN],
     control_is="scaled by the probability too, but the router is frozen",
-    quantity="test accuracy over unscaled",
-    unit="points",
+    quantity="test accuracy over unscaled (points)",
 )
 
 # %% [markdown]

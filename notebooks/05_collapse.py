@@ -147,8 +147,7 @@ claim(
     "05.1",
     "With nothing added to spread the work, at least five of eight experts are dead "
     "after 300 steps on raw digits, in every seed",
-    quantity="dead experts",
-    unit="of 8",
+    quantity="dead experts (of 8)",
     measured=dead(end),
     holds=in_every_seed(above(4.5)),
     control=dead(start),
@@ -413,8 +412,7 @@ claim(
     "05.10",
     "On raw digits4, the experts that are asked get over 20 points more right than the "
     "dead ones, in every seed",
-    quantity="lead of the living over the dead",
-    unit="points",
+    quantity="lead of the living over the dead (points)",
     measured=lead("given"),
     holds=in_every_seed(above(20)),
     control=lead("everyone"),
@@ -497,8 +495,7 @@ claim(
     "05.7",
     "On plain digits the collapsed mixtures are not less accurate than those that did "
     "not collapse, within two points",
-    quantity="accuracy gained by collapsing",
-    unit="points",
+    quantity="accuracy gained by collapsing (points)",
     measured=by_collapse,
     holds=above(-2),
     control=by_collapse_on_four,
@@ -542,8 +539,7 @@ dense = {"raw": dense_accuracy(rules), "centred": dense_accuracy(rules_centred)}
 claim(
     "05.8",
     "On digits4, mixtures on centred inputs beat the dense network of equal active cost",
-    quantity="lead in accuracy",
-    unit="points",
+    quantity="lead in accuracy (points)",
     measured=mixtures["centred"] - dense["centred"],
     holds=above(0),
     control=mixtures["raw"] - dense["raw"],
@@ -566,8 +562,7 @@ for name in dense:
 claim(
     "05.9",
     "On digits4, raw, fewer than four experts are left for the four rules, on average",
-    quantity="experts that are not dead",
-    unit="of 8",
+    quantity="experts that are not dead (of 8)",
     measured=E - dead(given_shares),
     holds=below(4),
     control=E - dead(spread_shares),

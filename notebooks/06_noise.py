@@ -298,8 +298,7 @@ claim(
     "06.9",
     "With two chosen, a gate that compares only the chosen has fewer dead experts than a "
     "gate over all, by more than 0.75 of 8",
-    quantity="dead experts fewer",
-    unit="of 8",
+    quantity="dead experts fewer (of 8)",
     measured=fewer,
     holds=above(0.75),
     control=n_dead["gate over all"][:10] - n_dead["twice as large"],
@@ -566,8 +565,7 @@ claim(
     "06.2",
     "With one expert chosen, noise of standard deviation 1 and no penalty, at least five "
     "of eight experts are dead after training on raw digits, in every seed",
-    quantity="dead experts",
-    unit="of 8",
+    quantity="dead experts (of 8)",
     measured=one_chosen["noise 1"],
     holds=in_every_seed(above(4.5)),
     control=one_chosen["noise 1 and a penalty"],
@@ -836,8 +834,7 @@ claim(
     "06.5",
     "On digits4, noise of standard deviation 0.3 beside an importance penalty of "
     "coefficient 1 brings more than one expert of eight back to work",
-    quantity="experts brought back",
-    unit="of 8",
+    quantity="experts brought back (of 8)",
     measured=lost[None, True] - lost[0.3, True],
     holds=above(1),
     control=lost[None, False] - lost[0.3, False],
@@ -874,8 +871,7 @@ claim(
     "06.7",
     "With two experts chosen, noise of standard deviation 3 brings back fewer than two "
     "of eight experts on average",
-    quantity="experts brought back",
-    unit="of 8",
+    quantity="experts brought back (of 8)",
     measured=without - n_dead["gate over all, noise 3"],
     holds=below(2),
     control=without - n_dead["gate over all, noise 1, penalty"],
@@ -885,8 +881,7 @@ claim(
     "06.4",
     "On centred digits, noise of standard deviation 1 makes the mixture more accurate "
     "by more than 0.7 points",
-    quantity="accuracy gained",
-    unit="points",
+    quantity="accuracy gained (points)",
     measured=gained[1.0],
     holds=above(0.7),
     control=gained[0.01],
@@ -896,8 +891,7 @@ claim(
     "06.6",
     "Noise left on in evaluation changes more than one answer in two hundred when the "
     "same image is asked about twice",
-    quantity="answers that change",
-    unit="%",
+    quantity="answers that change (%)",
     measured=left_on,
     holds=above(0.5),
     control=right,

@@ -296,8 +296,7 @@ claim(
     holds=below(3),
     control=dead_in(astray),
     control_is="each expert is pressed down by its neighbour's share",
-    quantity="dead experts",
-    unit="of 8",
+    quantity="dead experts (of 8)",
 )
 
 # %% tags=["measure"]
@@ -310,8 +309,7 @@ claim(
     holds=above(4),
     control=accuracy(astray) - accuracy(dense),
     control_is="each expert is pressed down by its neighbour's share",
-    quantity="accuracy over the dense network",
-    unit="points",
+    quantity="accuracy over the dense network (points)",
 )
 
 # %% [markdown]
@@ -618,8 +616,7 @@ claim(
     holds=above(20),
     control=accuracy(five["Switch 0.1"]) - accuracy(five["Switch 1"]),
     control_is="a Switch loss of 1: more equal, too, but the router learns",
-    quantity="accuracy lost against a Switch loss of 0.1",
-    unit="points",
+    quantity="accuracy lost against a Switch loss of 0.1 (points)",
     refutes="The more equal the experts are in strength, the better the mixture",
 )
 
@@ -827,8 +824,7 @@ claim(
     holds=above(-1),
     control=accuracy(curve[0]) - accuracy(curve[0.1]),
     control_is="raw pixels without any penalty",
-    quantity="accuracy against the Switch loss",
-    unit="points",
+    quantity="accuracy against the Switch loss (points)",
 )
 
 # %% [markdown]
@@ -844,8 +840,7 @@ claim(
     holds=above(8),
     control=dense_with(15, scaled).accuracy(*on_test) * 100 - accuracy(dense),
     control_is="the dense network of equal active cost",
-    quantity="accuracy gained",
-    unit="points",
+    quantity="accuracy gained (points)",
 )
 
 # %% [markdown]
@@ -872,8 +867,7 @@ claim(
     holds=above(10),
     control=accuracy(curve[1]) - accuracy(curve[0.01]),
     control_is="the usual 0.01 against 1",
-    quantity="accuracy lost",
-    unit="points",
+    quantity="accuracy lost (points)",
 )
 
 # %% [markdown]
@@ -889,8 +883,7 @@ claim(
     holds=above(10),
     control=accuracy(curve[0]) - accuracy(curve[0.1]),
     control_is="balanced by the Switch loss",
-    quantity="accuracy lost",
-    unit="points",
+    quantity="accuracy lost (points)",
     refutes="The more evenly the experts are used, the better the mixture",
 )
 
@@ -904,8 +897,7 @@ claim(
     holds=in_every_seed(below(0.05)),
     control=specialisation_of(curve[0.1]),
     control_is="balanced by the Switch loss",
-    quantity="specialisation",
-    unit="NMI",
+    quantity="specialisation (NMI)",
     refutes="Even use means that the experts have specialised",
 )
 
@@ -959,8 +951,7 @@ claim(
     holds=above(2),
     control=without_expert(curve[0]),
     control_is="tokens choose",
-    quantity="images without an expert",
-    unit="%",
+    quantity="images without an expert (%)",
 )
 
 
@@ -983,8 +974,7 @@ claim(
     holds=above(3),
     control=lost_in_batches(curve[0]),
     control_is="tokens choose",
-    quantity="accuracy lost",
-    unit="points",
+    quantity="accuracy lost (points)",
 )
 
 # %% [markdown]

@@ -414,8 +414,7 @@ claim(
     "08.1",
     "After 500 equal steps, the GPT with experts predicts better than the dense one "
     "by more than 0.03 nats",
-    quantity="lead in test loss",
-    unit="nats",
+    quantity="lead in test loss (nats)",
     measured=ahead["experts"],
     holds=above(0.03),
     control=ahead["frozen"],
@@ -432,8 +431,7 @@ claim(
     "08.2",
     "A fixed table from character to expert predicts better than the router that "
     "learns",
-    quantity="lead in test loss",
-    unit="nats",
+    quantity="lead in test loss (nats)",
     measured=comparison.lead(long, "table", "experts", "steps"),
     holds=above(0),
     control=comparison.lead(long, "frozen", "experts", "steps"),
@@ -752,8 +750,7 @@ claim(
     "08.9",
     "Keeping the tenth of the neurons that contribute most to each character costs a "
     "large dense GPT less than 0.1 nats",
-    quantity="rise of the test loss",
-    unit="nats",
+    quantity="rise of the test loss (nats)",
     measured=tenth["own"],
     holds=below(0.1),
     control=tenth["fixed"],
@@ -804,8 +801,7 @@ def lead_on(domain, kind="experts"):
 claim(
     "08.3",
     "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
-    quantity="larger lead on prose",
-    unit="nats",
+    quantity="larger lead on prose (nats)",
     measured=lead_on("prose") - lead_on("arithmetic"),
     holds=above(0.04),
     control=lead_on("prose", "dice") - lead_on("arithmetic", "dice"),
@@ -833,8 +829,7 @@ claim(
     "08.8",
     "With equally many multiplications, the GPT with experts is further ahead of the "
     "large dense one than the small dense one is, by more than 0.03 nats",
-    quantity="lead beyond the small dense one's",
-    unit="nats",
+    quantity="lead beyond the small dense one's (nats)",
     measured=over_large("experts") - over_large("dense"),
     holds=above(0.03),
     control=over_large("frozen") - over_large("dense"),
@@ -863,8 +858,7 @@ claim(
     "08.4",
     "A training step with experts takes more than 1.16 times as long as a dense one "
     "with as many multiplications",
-    quantity="time of a step",
-    unit="times as long",
+    quantity="time of a step (times as long)",
     measured=clock["experts"] / clock["dense"],
     holds=above(1.16),
     control=clock["one"] / clock["dense"],
@@ -887,8 +881,7 @@ def told_by(about, model="trained"):
 claim(
     "08.5",
     "In the first block, the expert's number tells more than 0.2 bits about the domain",
-    quantity="what the expert's number tells",
-    unit="bits",
+    quantity="what the expert's number tells (bits)",
     measured=told_by("domain")[:, 0],
     holds=above(0.2),
     control=told_by("domain, shuffled")[:, 0],
@@ -901,8 +894,7 @@ claim(
     "08.6",
     "In the first block of a trained model, the expert's number tells more than 0.5 "
     "bits about the kind of character",
-    quantity="what the expert's number tells",
-    unit="bits",
+    quantity="what the expert's number tells (bits)",
     measured=told_by("class")[:, 0],
     holds=above(0.5),
     control=told_by("class", "untrained")[:, 0],
@@ -939,8 +931,7 @@ claim(
     "08.7",
     "In the second block, the expert's number tells more than 0.08 bits about the "
     "domain, beyond what the character tells",
-    quantity="what the expert's number tells",
-    unit="bits",
+    quantity="what the expert's number tells (bits)",
     measured=told_by("domain beyond the character")[:, 1],
     holds=above(0.08),
     control=told_by("domain beyond the character, shuffled")[:, 1],

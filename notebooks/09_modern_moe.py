@@ -244,8 +244,7 @@ claim(
     "09.2",
     "Our counts, part by part, miss the published totals and active figures by less than 1 % "
     "beyond rounding",
-    quantity="largest error of the count",
-    unit="%",
+    quantity="largest error of the count (%)",
     measured=100 * max(max(model.beyond_rounding) for model in models.values()),
     holds=in_every_seed(below(1)),
     control=max(by_the_part),
@@ -533,8 +532,7 @@ claim(
     holds=below(0.15),
     control=special_to["groups at random"],
     control_is="groups of the same number, at random",
-    quantity="specialisation",
-    unit="NMI",
+    quantity="specialisation (NMI)",
 )
 
 # %% [markdown] tags=["09.micro"]
@@ -624,8 +622,7 @@ claim(
     holds=above(3),
     control=taken["shuffled"][0],
     control_is="counted on all test images",
-    quantity="specialists",
-    unit="of 8",
+    quantity="specialists (of 8)",
 )
 
 # %% [markdown]
@@ -787,8 +784,7 @@ claim(
     holds=above(10),
     control=right["scrambled"] - right["hash"],
     control_is="the table with scrambled likeness",
-    quantity="accuracy gained",
-    unit="points",
+    quantity="accuracy gained (points)",
 )
 
 # %% [markdown]
@@ -867,8 +863,7 @@ claim(
     holds=above(4),
     control=lead[1],
     control_is="one expert, so that there is nothing to choose",
-    quantity="accuracy over the dense network",
-    unit="points",
+    quantity="accuracy over the dense network (points)",
 )
 
 # %% [markdown] tags=["09.lead"]
@@ -1096,8 +1091,7 @@ claim(
     holds=above(4),
     control=untrained[50] - whole_right[50],
     control_is="copies of a network that is not trained",
-    quantity="accuracy over the mixture from scratch",
-    unit="points",
+    quantity="accuracy over the mixture from scratch (points)",
 )
 
 # %% [markdown] tags=["09.cross"]
@@ -1126,8 +1120,7 @@ claim(
     holds=below(1),
     control=upcycled[50] - whole_right[50],
     control_is="after 50 further steps",
-    quantity="accuracy over the mixture from scratch",
-    unit="points",
+    quantity="accuracy over the mixture from scratch (points)",
 )
 
 # %% [markdown]

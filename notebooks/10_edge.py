@@ -150,8 +150,7 @@ claim(
     "10.1",
     "For one token the mixture is faster than the large layer, by a factor of at "
     "least 1.5",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=alone["large"] / alone["mixture"],
     holds=in_the_median(above(1.5)),
     control=alone["large"] / alone["mixture, all asked"],
@@ -164,8 +163,7 @@ claim(
     "10.2",
     "One token takes the mixture less than 1.5 times as long as the small layer, if "
     "both read their weights from main memory",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=alone["mixture"] / alone["small"],
     holds=in_the_median(below(1.5)),
     control=alone["mixture"] / alone["one small"],
@@ -553,8 +551,7 @@ claim(
     "10.6",
     "Sixteen tokens take the mixture more than 2.5 times as long as the small layer, "
     "which multiplies as much",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=few["mixture"] / few["small"],
     holds=in_the_median(above(2.5)),
     control=few_equal["mixture"] / few_equal["small"],
@@ -592,8 +589,7 @@ table(
 claim(
     "10.7",
     "For sixteen tokens the mixture is less than three times as fast as the large layer",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=few["large"] / few["mixture"],
     holds=in_the_median(below(3)),
     control=few_equal["large"] / few_equal["mixture"],
@@ -680,8 +676,7 @@ claim(
     "10.9",
     "8 characters from anywhere in one text need fewer experts than the formula says, "
     "by more than 0.7",
-    quantity="fewer experts than the formula says",
-    unit="experts",
+    quantity="fewer experts than the formula says (experts)",
     measured=fewer["text by text"],
     holds=above(0.7),
     control=fewer["mixed"],

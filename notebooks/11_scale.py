@@ -143,8 +143,7 @@ many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
 claim(
     "11.1",
     "1,024 tokens take the mixture less than twice as long as the small layer",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=many["mixture"] / many["small"],
     holds=in_the_median(below(2)),
     control=few["mixture"] / few["small"],
@@ -217,8 +216,7 @@ curves(
 claim(
     "11.2",
     "For 1,024 tokens the mixture is more than three times as fast as the large layer",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=many["large"] / many["mixture"],
     holds=in_the_median(above(3)),
     control=many["large"] / many["mixture, all asked"],
@@ -484,8 +482,7 @@ claim(
     "11.5",
     "At 4 requests a second, the simulated large model takes more than 1.4 times as "
     "long for a request as the mixture",
-    quantity="time of a request",
-    unit="times as long",
+    quantity="time of a request (times as long)",
     measured=large_over_mixture(4),
     holds=above(1.4),
     control=large_over_mixture(100),
@@ -556,8 +553,7 @@ claim(
     "11.6",
     "At 1,500 requests a second, twice as many requests make the large model's mean "
     "latency more than 1.3 times as long: it falls behind",
-    quantity="latency after twice as many requests",
-    unit="times as long",
+    quantity="latency after twice as many requests (times as long)",
     measured=growth("large", 1500),
     holds=above(1.3),
     control=growth("mixture", 1500),
@@ -573,8 +569,7 @@ claim(
     "At 3,000 requests a second, a mixture with its four popular experts on one machine "
     "falls behind: twice as many requests make its mean latency more than 1.25 times as "
     "long",
-    quantity="latency after twice as many requests",
-    unit="times as long",
+    quantity="latency after twice as many requests (times as long)",
     measured=growth("popular together", 3000),
     holds=above(1.25),
     control=growth("popular apart", 3000),

@@ -610,8 +610,7 @@ claim(
     "12.7",
     "With a node-balance loss of weight 10, fewer than one of eight leaves is dead on "
     "average",
-    quantity="dead leaves",
-    unit="of 8",
+    quantity="dead leaves (of 8)",
     measured=dead(by_balance["shares"]),
     holds=below(1),
     control=dead(of_all["shares"]),
@@ -644,8 +643,7 @@ claim(
     "12.8",
     "Under strong hardening, centring alone leaves more than four of eight leaves dead "
     "on average: it cures the root",
-    quantity="dead leaves",
-    unit="of 8",
+    quantity="dead leaves (of 8)",
     measured=dead(by_centring["shares"]),
     holds=above(4),
     control=dead(by_balance["shares"]),
@@ -908,8 +906,7 @@ claim(
     "12.10",
     "For one token, the tree of width 16,384 is more than 20 times as fast as the "
     "dense layer of its training width",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=one["dense 9"] / one["tree 9"],
     holds=in_the_median(above(20)),
     control=one["dense 9"] / one["soft"],
@@ -924,8 +921,7 @@ claim(
 claim(
     "12.11",
     "A tree 128 times as wide takes one token less than 6 times as long",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=one["tree 9"] / one["tree 2"],
     holds=in_the_median(below(6)),
     control=one["dense 9"] / one["dense 2"],
@@ -1066,8 +1062,7 @@ claim(
     "12.13",
     "1,024 tokens at once take the tree of width 16,384 more than 2.5 times as long as "
     "a layer of its inference width",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=many["tree 9"] / many["leaf"],
     holds=in_the_median(above(2.5)),
     control=many["another leaf"] / many["leaf"],

@@ -505,8 +505,7 @@ claim(
     "13.4",
     "On raw digits4 a hardened tree without a balance loss has more than four dead "
     "leaves of eight, on average",
-    quantity="dead leaves",
-    unit="of 8",
+    quantity="dead leaves (of 8)",
     measured=left_alone["no balance loss"]["dead"],
     holds=above(4),
     control=left_alone["with it"]["dead"],
@@ -542,8 +541,7 @@ claim(
     "13.5",
     "On standardised digits4 a tree without hardening has fewer than one dead leaf of "
     "eight on average, without any balance loss",
-    quantity="dead leaves",
-    unit="of 8",
+    quantity="dead leaves (of 8)",
     measured=unhardened["dead"],
     holds=below(1),
     control=unbalanced["dead"],
@@ -791,8 +789,7 @@ claim(
     "13.8",
     "A training step of the tree takes less than 2.5 times as long as that of a dense "
     "network of its training width",
-    quantity="time of a step",
-    unit="times as long",
+    quantity="time of a step (times as long)",
     measured=training[1024]["tree"] / training[1024]["dense, training width"],
     holds=in_the_median(below(2.5)),
     control=training[1024]["tree"] / training[1024]["dense, inference width"],
@@ -808,8 +805,7 @@ claim(
     "13.9",
     "With 1,024 tokens and 16 leaves, a training step of the tree takes more than 2.5 "
     "times as long as the mixture's",
-    quantity="time of a step",
-    unit="times as long",
+    quantity="time of a step (times as long)",
     measured=training[1024]["tree"] / training[1024]["mixture"],
     holds=in_the_median(above(2.5)),
     control=training[1024]["tree"] / training[1024]["mixture, all experts"],
@@ -833,8 +829,7 @@ claim(
     "13.10",
     "For one token the tree is more than five times as fast as a dense network of its "
     "training width",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=inference[1]["dense, training width"] / inference[1]["tree"],
     holds=in_the_median(above(5)),
     control=inference[1]["dense, training width"] / inference[1]["tree, all leaves"],
@@ -938,8 +933,7 @@ claim(
     "13.11",
     "For one token, compiled alike, a mixture of 16 experts takes less than 1.5 times as "
     "long as a tree of 16 leaves of their width",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=alike["16 of 128"],
     holds=in_the_median(below(1.5)),
     control=alike["2,048 of 8"],
@@ -999,8 +993,7 @@ claim(
     "13.12",
     "For 1,024 tokens at once a tree of 512 leaves takes more than twice as long as a "
     "dense network of its inference width",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=over_narrow["512 leaves"],
     holds=in_the_median(above(2)),
     control=over_narrow["two leaves"],
@@ -1018,8 +1011,7 @@ claim(
     "13.13",
     "For 1,024 tokens at once the tree is more than 2.5 times as fast as a dense network "
     "of its training width",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=inference[1024]["dense, training width"] / inference[1024]["tree"],
     holds=in_the_median(above(2.5)),
     control=inference[1024]["dense, training width"]
@@ -1035,8 +1027,7 @@ claim(
     "13.14",
     "For 1,024 tokens at once the tree of 16 leaves is not three times as fast as the "
     "mixture of 16 experts",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=inference[1024]["mixture"] / inference[1024]["tree"],
     holds=in_the_median(below(3)),
     control=small["2,048 experts"] / small["2,048 leaves"],
@@ -1165,8 +1156,7 @@ claim(
     "13.15",
     "After the first hundred steps of a small GPT, trees that are hardened and have no "
     "balance loss have more than three dead leaves of eight, on average",
-    quantity="dead leaves",
-    unit="of 8",
+    quantity="dead leaves (of 8)",
     measured=in_gpt["tree, no balance loss"][:, 2],
     holds=above(3),
     control=in_gpt["tree, balance loss"][:, 2],

@@ -26,7 +26,7 @@ LINE = re.compile(
     rf" \| measured (?P<timed>here )?(?P<measured>{FIGURE})"
     rf"(?: \| ○ control(?: \((?P<control_is>[^|\n]*)\))? (?P<control>{FIGURE}))?"
     r"(?: \| (?P<n_seeds>\d+) (?:seeds?|runs))?"
-    r"(?: \| quantity: (?P<quantity>[^|\n]*?)(?: \((?P<unit>[^|\n()]*)\))?)?"
+    r"(?: \| quantity: (?P<quantity>[^|\n]*))?"
     rf"(?: \| rule: (?P<rule>{rules.TEXT}))?"
     r"(?: \| ✗ refutes: (?P<refutes>[^\n]*))?$",
     re.MULTILINE,
@@ -53,7 +53,6 @@ class Claim:
     control_is: str = ""
     n_seeds: int = 1
     quantity: str = ""
-    unit: str = ""
     rule: Rule | None = None
     refutes: str = ""
     timed: bool = False
@@ -68,6 +67,12 @@ class Claim:
     def verdict(self) -> str:
         """The mark in words."""
         return {"✓": "holds", "–": "not on this machine", "✗": "fails"}[self.mark]
+
+    @property
+    def unit(self) -> str:
+        """What stands in brackets at the end of ``quantity``: ``points`` in ``accuracy gained (points)``."""
+        found = re.search(r" \(([^()]*)\)$", self.quantity)
+        return found[1] if found else ""
 
     @property
     def reason(self) -> str:
@@ -88,7 +93,7 @@ class Claim:
         if self.n_seeds > 1:
             parts.append(f"{self.n_seeds} {'runs' if self.timed else 'seeds'}")
         if self.quantity:
-            parts.append(f"quantity: {self.quantity}" + (f" ({self.unit})" if self.unit else ""))
+            parts.append(f"quantity: {self.quantity}")
         if self.rule is not None:
             parts.append(f"rule: {self.rule}")
         if self.refutes:
@@ -111,7 +116,6 @@ class Claim:
             control_is=part["control_is"],
             n_seeds=int(part["n_seeds"] or 1),
             quantity=part["quantity"],
-            unit=part["unit"],
             rule=Rule.read(part["rule"]) if part["rule"] else None,
             refutes=part["refutes"],
             timed=bool(part["timed"]),
@@ -150,7 +154,6 @@ def claim(
     control: Numbers | None = None,
     control_is: str = "",
     quantity: str = "",
-    unit: str = "",
     refutes: str = "",
     timed: bool = False,
 ) -> None:
@@ -168,8 +171,7 @@ def claim(
         n_seeds: number of seeds behind ``measured``; its length if None.
         control: the same measurement with the mechanism taken away. The rule must say no to it.
         control_is: what the control is, in words.
-        quantity: what was measured, in words, such as ``"accuracy gained"``.
-        unit: its unit, such as ``"points"``.
+        quantity: what was measured, with its unit in brackets, such as ``"accuracy gained (points)"``.
         refutes: the popular version of the statement that this measurement shows to be false.
         timed: the figures are times or ratios of times, one for each run of the measurement. They depend on the
             machine, so the claim never raises ``ClaimFailed``: if the rule says no to what was measured, or yes to the
@@ -180,16 +182,14 @@ def claim(
         ClaimFailed: the rule says no to what was measured, or yes to the control, the figures are not times, and no
             other function shows claims (see `show_claims_with`).
         ValueError: a number is not finite, ``measured`` has neither 1 nor ``n_seeds`` numbers, a control has no rule
-            or no ``control_is``, a unit has no quantity, or a text contains ``|`` or a line break.
+            or no ``control_is``, or a text contains ``|`` or a line break.
     """
     values = _checked(id, "measured", measured)
     if n_seeds is None:
         n_seeds = len(values)
     if n_seeds < 1 or len(values) not in (1, n_seeds):
         raise ValueError(f"claim {id}: n_seeds is {n_seeds}, but measured has {len(values)} numbers")
-    if unit and not quantity:
-        raise ValueError(f"claim {id}: quantity is empty, but unit is {unit!r}; say what is measured in it")
-    for name, text in {"statement": statement, "control_is": control_is, "quantity": quantity, "unit": unit}.items():
+    for name, text in {"statement": statement, "control_is": control_is, "quantity": quantity}.items():
         if "|" in text or "\n" in text:
             raise ValueError(f"claim {id}: {name} is {text!r}; a line's fields take neither | nor a line break")
     other = None
@@ -211,7 +211,6 @@ def claim(
         control_is=control_is,
         n_seeds=n_seeds,
         quantity=quantity,
-        unit=unit,
         rule=holds if isinstance(holds, Rule) else None,
         refutes=refutes if yes and not too else "",
         timed=timed,

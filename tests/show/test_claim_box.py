@@ -73,7 +73,7 @@ def test_a_rule_is_said_and_its_threshold_is_drawn():
     line = LINE.replace("| 10 seeds |", "| 10 seeds | quantity: gradient <g> (of the loss) | rule: mean < 0.5 |")
     html = box(Claim.read(line))
     assert "gradient &lt;g&gt;" not in folded(html)  # it would make the row high; the table has it
-    assert "<th>gradient &lt;g&gt;, of the loss</th>" in html
+    assert "<th>gradient &lt;g&gt; (of the loss)</th>" in html
     assert "<b>0.10</b> of the loss <small>0.05 to 0.15" in folded(html)
     assert html.count('class="threshold"') == 1
     threshold = re.search(r'class="threshold" x1="([\d.]+)%"', html)[1]

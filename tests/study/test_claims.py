@@ -2,6 +2,7 @@ import pytest
 
 from moe_tutorial.study import ClaimFailed, below, claim, in_every_seed
 from moe_tutorial.study.claims import Claim, print_claim, show_claims_with
+from moe_tutorial.study.estimates import estimate
 
 
 def small(values):
@@ -22,7 +23,7 @@ def good(**changes):
 
 
 def test_a_claim_prints_one_line_with_its_figures_control_and_rule(capsys):
-    good(holds=below(0.1), quantity="error", unit="points", refutes="It is large")
+    good(holds=below(0.1), quantity="error (points)", refutes="It is large")
     line = capsys.readouterr().out
     assert line == (
         "✓ claim 99.1 holds: It is small | measured 0.020 [-0.005, 0.045] | ○ control (the mechanism is off) "
@@ -86,7 +87,6 @@ def test_a_verdict_already_reached():
         ({"n_seeds": 7}, "n_seeds is 7, but measured has 3"),
         ({"holds": True}, "a control needs a rule"),
         ({"control_is": ""}, "control_is is empty"),
-        ({"unit": "ms"}, "quantity is empty, but unit is 'ms'"),
         ({"statement": "It is | small"}, r"statement is 'It is \| small'; a line's fields take neither"),
     ],
 )
@@ -101,7 +101,7 @@ def test_bad_arguments_are_named(changes, message):
         {},
         {"control": None, "control_is": "", "measured": 0.01},
         {"refutes": "It is large: f(x) = |x| | y"},
-        {"timed": True, "holds": below(0.1), "quantity": "time (of one token)", "unit": "ms"},
+        {"timed": True, "holds": below(0.1), "quantity": "time (of one token) (ms)"},
         {"timed": True, "measured": [0.5, 0.6], "holds": in_every_seed(below(0.1)), "quantity": "time"},
         {"statement": "rule: 3 seeds", "control_is": "measured (here) 0.5"},
         {"statement": "It is (small): f(x) [0, 1] ✗", "quantity": "x"},
@@ -113,9 +113,17 @@ def test_the_line_of_a_claim_is_read_back(capsys, changes):
     read = Claim.read(line)
     assert read.line == line
     wanted = {"id": "99.1", "statement": "It is small", "control_is": "the mechanism is off"} | changes
-    for name in ("id", "statement", "control_is", "quantity", "unit", "timed"):
+    for name in ("id", "statement", "control_is", "quantity", "timed"):
         assert getattr(read, name) == wanted.get(name, "" if name != "timed" else False), name
     assert read.rule == (wanted["holds"] if "holds" in changes else None)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit"),
+    [("accuracy gained (points)", "points"), ("time (of one token) (ms)", "ms"), ("dead experts", ""), ("f(x)", "")],
+)
+def test_the_unit_stands_at_the_end_of_the_quantity(quantity, unit):
+    assert Claim("99.1", "It is small", estimate(0.5), holds=True, quantity=quantity).unit == unit
 
 
 def test_a_floor_above_may_show_claims_in_its_own_way(capsys):

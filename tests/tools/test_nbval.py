@@ -24,7 +24,7 @@ claim("09.1", "Half of 10 tokens stay (and 2 of 8 experts)", values, lambda v: v
 
 # %%
 claim("09.3", "It is twice as fast", [2.0, 2.1], above(1.5), control=[1.0, 1.1], control_is="one",
-      quantity="speed", unit="times", refutes="It costs the same", timed=True)
+      quantity="speed (times)", refutes="It costs the same", timed=True)
 
 # %%
 from moe_tutorial.study import score

@@ -111,7 +111,7 @@ def test_a_claim_is_printed_judged_by_its_rule_and_read(lesson):
     text = "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
     (claim,) = read_claims(text)
     assert (claim.id, claim.holds, claim.n_seeds, claim.rule) == ("15.1", True, 10, below(0.2))
-    assert (claim.quantity, claim.unit) == ("share of the busiest expert", "of all tokens")
+    assert (claim.quantity, claim.unit) == ("share of the busiest expert (of all tokens)", "of all tokens")
     assert "○ control (all tokens throw one die together) 1.000" in text
 
 

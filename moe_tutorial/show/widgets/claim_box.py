@@ -91,8 +91,7 @@ def table(claim: Claim) -> str:
     figures = figures_of(claim)
     interval = any(figure.has_interval for figure in figures.values())
     columns = ["Mean", "95 % interval"] if interval else ["Figure"]
-    quantity = f"{claim.quantity}, {claim.unit}" if claim.unit else claim.quantity
-    head = f"<th>{escape(quantity)}</th>" if quantity else "<td></td>"
+    head = f"<th>{escape(claim.quantity)}</th>" if claim.quantity else "<td></td>"
     head += "".join(f"<th>{name}</th>" for name in columns)
 
     def row(kind: str, name: str, cells: str) -> str:
