@@ -348,7 +348,7 @@ given, given_shares = run(
     rules, 10, lambda: mixture(width=8), steps=800, on_step=before
 )
 everyone, everyone_shares = run(
-    labelled, 10, EveryoneLearns, steps=800, penalty=lambda r: r.logits.mean(0).sum()
+    labelled, 10, EveryoneLearns, steps=800, penalty=lambda r, _: r.logits.mean(0).sum()
 )
 shares_of = {"given": given_shares, "everyone": everyone_shares}
 strength_of["given"] = strengths(given.one(i) for i in range(10))

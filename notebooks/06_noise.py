@@ -350,7 +350,7 @@ labelled = raw._replace(
     x_train=beside(raw.x_train, raw.y_train), x_test=beside(raw.x_test, raw.y_test)
 )
 _, everyone_end = run(
-    labelled, build=EveryoneLearns, penalty=lambda routing: routing.logits.mean(0).sum()
+    labelled, build=EveryoneLearns, penalty=lambda r, step: r.logits.mean(0).sum()
 )
 claim(
     "05.3",
@@ -527,7 +527,7 @@ guess(
 
 # %% tags=["measure", "06.alive"]
 # Measured: one expert chosen, with noise of several kinds.
-def load_penalty(routing):
+def load_penalty(routing, step):
     return 0.1 * load_loss(routing)
 
 
@@ -723,7 +723,7 @@ on_rules = {
         rules, build=lambda std=std: mixture(noise=std), penalty=penalty
     )[1]
     for std in (None, 0.3)
-    for penalty in (None, importance_loss)
+    for penalty in (None, lambda routing, step: importance_loss(routing))
 }
 lost = {each: dead(shares).float() for each, shares in on_rules.items()}
 

@@ -187,7 +187,7 @@ def dense_with(width, data):
 
 
 def with_switch(coefficient):
-    return trained_with(raw, lambda r: coefficient * layers.switch_loss(r))
+    return trained_with(raw, lambda r, step: coefficient * layers.switch_loss(r))
 
 
 @cache
@@ -288,7 +288,7 @@ def badly_aimed(routing):
     return E * (chosen.mean(0).roll(1) * routing.probs.mean(0)).sum()
 
 
-astray = trained_with(raw, lambda r: 0.1 * badly_aimed(r))
+astray = trained_with(raw, lambda r, step: 0.1 * badly_aimed(r))
 claim(
     "07.4",
     "With a Switch loss of 0.1, fewer than three of eight experts are dead on average",
@@ -680,7 +680,7 @@ quiz("07")
 # Two rows for the scoreboard.
 standardised = digits4("standardised")
 by_penalty = trained_with(
-    standardised, lambda r: best * layers.switch_loss(r), steps=800
+    standardised, lambda r, step: best * layers.switch_loss(r), steps=800
 )
 by_bias = trained_with(standardised, rate=best_rate, steps=800, bias=True)
 on_test = standardised.x_test, standardised.y_test
@@ -794,7 +794,7 @@ importance_loss = check("07.importance_loss", importance_loss)
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: the logits and the dead with a z-loss of 0.001.
-kept_small = trained_with(raw, lambda r: 0.001 * z_loss(r))
+kept_small = trained_with(raw, lambda r, step: 0.001 * z_loss(r))
 print("               largest   smallest logit of an image   dead")
 for name, trained in {"without": curve[0], "z-loss 0.001": kept_small}.items():
     logits = trained.routing(raw.x_test).logits

@@ -308,13 +308,10 @@ def run(data, harden=0.0, balance=None, region_leak=0.0):
     harden: the hardening loss's weight, a number or a function of the step.
     balance: descent -> a loss that is added.
     """
-    weight = {"now": 0.0}
 
-    def before_step(step, trained):
-        weight["now"] = harden(step) if callable(harden) else harden
-
-    def penalty(descent):
-        loss = weight["now"] * hardening_loss(descent)
+    def penalty(descent, step):
+        weight = harden(step) if callable(harden) else harden
+        loss = weight * hardening_loss(descent)
         return loss + balance(descent) if balance else loss
 
     trained = train(
@@ -323,7 +320,6 @@ def run(data, harden=0.0, balance=None, region_leak=0.0):
         seeds(10),
         steps=STEPS,
         penalty=penalty,
-        on_step=before_step,
     )
     trained.model.region_leak = 0.0  # only while training
     with torch.no_grad():
@@ -463,11 +459,17 @@ places = grid(plane.x_train, 40)
 fine = grid(plane.x_train, 128)
 LONGER, EVERY = 600, 50
 films, regions = {}, {}
-for depth in (1, 2, 3, 4):
-    weight, film = {"now": 0.0}, []
 
-    def before_step(step, trained, weight=weight, film=film):
-        weight["now"] = hardening_ramp(step, start=100, end=LONGER, peak=10.0)
+
+def hard_and_even(descent, step):
+    ramp = hardening_ramp(step, start=100, end=LONGER, peak=10.0)
+    return ramp * hardening_loss(descent) + node_balance_loss(descent)
+
+
+for depth in (1, 2, 3, 4):
+    film = []
+
+    def before_step(step, trained, film=film):
         if step % EVERY == 0:
             with torch.no_grad():
                 soft = trained(plane.x_test)[0].argmax(-1) == plane.y_test
@@ -485,7 +487,7 @@ for depth in (1, 2, 3, 4):
         seeds(1),
         steps=LONGER,
         learning_rate=2e-2,
-        penalty=lambda d, w=weight: w["now"] * hardening_loss(d) + node_balance_loss(d),
+        penalty=hard_and_even,
         on_step=before_step,
     )
     films[depth] = film

@@ -242,16 +242,12 @@ def run(
     who=None,
 ):
     """Train ten seeds. Accuracy and, where there is a choice, what became of it."""
-    now = {"step": 0}
 
-    def penalty(record):
+    def penalty(record, step):
         if hasattr(record, "indices"):
             return switch * switch_loss(record)
-        ramp = hardening_ramp(now["step"], 0, STEPS // 2, hardening)
+        ramp = hardening_ramp(step, 0, STEPS // 2, hardening)
         return ramp * hardening_loss(record) + node_balance * node_balance_loss(record)
-
-    def on_step(step, _):
-        now["step"] = step
 
     losses = hardening or node_balance or switch
     trained = train(
@@ -261,7 +257,6 @@ def run(
         steps=STEPS,
         learning_rate=learning_rate,
         penalty=penalty if losses else None,
-        on_step=on_step,
     )
     found = {"accuracy": trained.accuracy(data.x_test, data.y_test)}  # tree: hard
     with torch.no_grad():
@@ -1046,17 +1041,15 @@ GRID_STEPS = 200
 
 
 def knobs(depth, leaf_width):
-    now = {"step": 0}
     trained = train(
         lambda: FastFeedForward(64, 10, depth, leaf_width),
         standardised,
         seeds(3),
         steps=GRID_STEPS,
-        penalty=lambda d: (
-            hardening_ramp(now["step"], 0, GRID_STEPS // 2, HARD) * hardening_loss(d)
+        penalty=lambda d, step: (
+            hardening_ramp(step, 0, GRID_STEPS // 2, HARD) * hardening_loss(d)
             + EVEN * node_balance_loss(d)
         ),
-        on_step=lambda step, _: now.update(step=step),
     )
     hard = trained.accuracy(standardised.x_test, standardised.y_test)
     with torch.no_grad():
