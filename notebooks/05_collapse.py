@@ -20,7 +20,6 @@
 # %% tags=["setup"]
 # Setup: what this lesson uses.
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from moe_tutorial.course import check, guess, quiz, reveal
@@ -47,6 +46,7 @@ from moe_tutorial.study import (
     strength,
     train,
 )
+from moe_tutorial.study.everyone_learns import EveryoneLearns, with_labels
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 E = 8
@@ -296,39 +296,8 @@ reveal("05.strength", float(dead_right))
 
 # %% tags=["measure", "05.strength"]
 # Measured: share and strength of each expert, and again where every expert learns from every image.
-class EveryoneLearns(nn.Module):
-    """A mixture in which every expert learns from every image, and from nothing else.
-
-    x (T, 64 + 10): the image, and beside it the label, as ten numbers of which one is 1.
-    The routing's logits carry the loss of every expert's own answer, (T, E).
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.moe = mixture(width=8)
-
-    def forward(self, x):
-        image, label = x[:, :64], x[:, 64:]
-        routing = self.moe.router(image)
-        answers = self.moe.experts(image)  # (T, E, 10)
-        own = -(answers.log_softmax(-1) * label[:, None]).sum(-1)  # (T, E)
-        weights = torch.zeros_like(routing.probs)
-        weights = weights.scatter(-1, routing.indices, routing.weights)
-        # The mixture's loss teaches the router alone: it does not reach the experts.
-        scores = (answers.detach() * weights[..., None]).sum(1)
-        return scores, routing._replace(logits=own)
-
-
-def beside(x, y):
-    """Each image with its label beside it: (N, 64 + 10)."""
-    return torch.cat([x, F.one_hot(y, 10)], -1)
-
-
 rules = digits4("raw")
-labelled = rules._replace(
-    x_train=beside(rules.x_train, rules.y_train),
-    x_test=beside(rules.x_test, rules.y_test),
-)
+labelled = with_labels(rules)
 strength_of = {}
 
 
@@ -348,7 +317,11 @@ given, given_shares = run(
     rules, 10, lambda: mixture(width=8), steps=800, on_step=before
 )
 everyone, everyone_shares = run(
-    labelled, 10, EveryoneLearns, steps=800, penalty=lambda r, _: r.logits.mean(0).sum()
+    labelled,
+    10,
+    lambda: EveryoneLearns(mixture(width=8)),
+    steps=800,
+    penalty=lambda routing, step: routing.logits.mean(0).sum(),
 )
 shares_of = {"given": given_shares, "everyone": everyone_shares}
 strength_of["given"] = strengths(given.one(i) for i in range(10))

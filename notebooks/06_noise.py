@@ -57,6 +57,7 @@ from moe_tutorial.study import (
     share,
     train,
 )
+from moe_tutorial.study.everyone_learns import EveryoneLearns, with_labels
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 E, STEPS, EVERY = 8, 300, 10
@@ -318,39 +319,10 @@ claim(
 
 # %% tags=["measure"]
 # Claim 05.3.
-class EveryoneLearns(nn.Module):
-    """A mixture in which every expert learns from every image, and from nothing else.
-
-    x (T, 64 + 10): the image, and beside it the label, as ten numbers of which one is 1.
-    The routing's logits carry the loss of every expert's own answer, (T, E).
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.moe = mixture()
-
-    def forward(self, x):
-        image, label = x[:, :64], x[:, 64:]
-        routing = self.moe.router(image)
-        answers = self.moe.experts(image)  # (T, E, 10)
-        own = -(answers.log_softmax(-1) * label[:, None]).sum(-1)
-        weights = torch.zeros_like(routing.probs)
-        weights = weights.scatter(-1, routing.indices, routing.weights)
-        # The mixture's loss teaches the router alone: it does not reach the experts.
-        scores = (answers.detach() * weights[..., None]).sum(1)
-        return scores, routing._replace(logits=own)
-
-
-def beside(x, y):
-    """Each image with its label beside it: (N, 64 + 10)."""
-    return torch.cat([x, F.one_hot(y, 10)], -1)
-
-
-labelled = raw._replace(
-    x_train=beside(raw.x_train, raw.y_train), x_test=beside(raw.x_test, raw.y_test)
-)
 _, everyone_end = run(
-    labelled, build=EveryoneLearns, penalty=lambda r, step: r.logits.mean(0).sum()
+    with_labels(raw),
+    build=lambda: EveryoneLearns(mixture()),
+    penalty=lambda routing, step: routing.logits.mean(0).sum(),
 )
 claim(
     "05.3",

@@ -18,7 +18,6 @@
 # this is a bargain depends on how many tokens come at once. Here they are few.
 
 # %% tags=["setup"]
-import itertools
 import json
 import subprocess
 import sys
@@ -49,7 +48,7 @@ from moe_tutorial.study import (
     texts,
     train_gpt,
 )
-from moe_tutorial.study.timing import time_side_by_side
+from moe_tutorial.study.timing import in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
@@ -93,11 +92,11 @@ layers = {
 }
 layers["one small"] = layers["small"][:1]
 stored, computed = {}, {}
-for name, in_turn in layers.items():
-    stored[name] = sum(p.untyped_storage().nbytes() for p in in_turn[0].parameters())
-    computed[name] = multiplications(in_turn[0], torch.randn(16, WIDTH)) // 16
+for name, own in layers.items():
+    stored[name] = sum(p.untyped_storage().nbytes() for p in own[0].parameters())
+    computed[name] = multiplications(own[0], torch.randn(16, WIDTH)) // 16
     print(
-        f"{name:18} {len(in_turn):2} x {stored[name]:10,} bytes, "
+        f"{name:18} {len(own):2} x {stored[name]:10,} bytes, "
         f"{computed[name]:9,} multiplications for each of 16 tokens"
     )
 assert abs(computed["small"] / computed["mixture"] - 1) < 0.001
@@ -129,20 +128,12 @@ table(
 # %% tags=["measure"]
 def times(names, n_tokens, turns=10, seconds=0.02, equal=False):
     """Seconds a call on n_tokens (equal) tokens, for each layer one number a turn."""
-    n = max(2, min(64, 4096 // n_tokens))
-    different, copies = (1, n_tokens) if equal else (n_tokens, 1)
-    inputs = itertools.cycle(torch.randn(n, different, WIDTH).repeat(1, copies, 1))
-    in_turn = {name: itertools.cycle(layers[name]) for name in names}
+    inputs = torch.randn(max(2, min(64, 4096 // n_tokens)), n_tokens, WIDTH)
+    if equal:
+        inputs[:] = inputs[:, :1]
+    asked = {name: in_turn(layers[name], inputs) for name in names}
     with torch.inference_mode():
-        found = time_side_by_side(
-            {
-                name: lambda name=name: next(in_turn[name])(next(inputs))
-                for name in names
-            },
-            turns,
-            seconds,
-        )
-    return {name: np.array(numbers) for name, numbers in found.items()}
+        return time_side_by_side(asked, turns, seconds)
 
 
 alone = times(layers, 1)

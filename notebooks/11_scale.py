@@ -18,8 +18,6 @@
 # reads nearly as much as a large one. Now many more come at once.
 
 # %% tags=["setup"]
-import itertools
-
 import numpy as np
 import torch
 from matplotlib.colors import LinearSegmentedColormap
@@ -50,7 +48,7 @@ from moe_tutorial.study import (
 )
 from moe_tutorial.study.systems.parallel import run
 from moe_tutorial.study.systems.serving import capacity, expert_step, kept, serve
-from moe_tutorial.study.timing import time_side_by_side
+from moe_tutorial.study.timing import in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
@@ -97,11 +95,11 @@ layers = {
     "large": [dense(E * HIDDEN + ROUTER) for _ in range(4)],
 }
 stored, computed = {}, {}
-for name, in_turn in layers.items():
-    stored[name] = sum(p.untyped_storage().nbytes() for p in in_turn[0].parameters())
-    computed[name] = multiplications(in_turn[0], torch.randn(16, WIDTH)) // 16
+for name, own in layers.items():
+    stored[name] = sum(p.untyped_storage().nbytes() for p in own[0].parameters())
+    computed[name] = multiplications(own[0], torch.randn(16, WIDTH)) // 16
     print(
-        f"{name:18} {len(in_turn):2} x {stored[name]:10,} bytes, "
+        f"{name:18} {len(own):2} x {stored[name]:10,} bytes, "
         f"{computed[name]:9,} multiplications for each of 16 tokens"
     )
 expert_bytes = sum(p.nbytes for p in mixtures[0].experts.parameters()) // E
@@ -110,19 +108,10 @@ router_bytes = sum(p.nbytes for p in mixtures[0].router.parameters())
 
 def times(names, n_tokens, turns=10, seconds=0.02):
     """Seconds a call on n_tokens tokens, for each layer one number a turn."""
-    n = max(2, min(64, 4096 // n_tokens))
-    inputs = itertools.cycle(torch.randn(n, n_tokens, WIDTH))
-    in_turn = {name: itertools.cycle(layers[name]) for name in names}
+    inputs = torch.randn(max(2, min(64, 4096 // n_tokens)), n_tokens, WIDTH)
+    asked = {name: in_turn(layers[name], inputs) for name in names}
     with torch.inference_mode():
-        found = time_side_by_side(
-            {
-                name: lambda name=name: next(in_turn[name])(next(inputs))
-                for name in names
-            },
-            turns,
-            seconds,
-        )
-    return {name: np.array(numbers) for name, numbers in found.items()}
+        return time_side_by_side(asked, turns, seconds)
 
 
 shown = ["small", "mixture", "large"]

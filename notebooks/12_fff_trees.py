@@ -64,7 +64,7 @@ from moe_tutorial.study import (
     seeds,
     train,
 )
-from moe_tutorial.study.timing import time_side_by_side
+from moe_tutorial.study.timing import beyond_cache, in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 
@@ -860,19 +860,14 @@ def dense(width):
     return FastFeedForward(D, D, 0, width).eval()
 
 
-def in_turn(build, fill=48 * 2**20):
-    """As many new layers as it takes to fill this many bytes, at least one."""
-    first = build()
-    size = sum(p.nbytes for p in first.parameters())
-    return [first, *(build() for _ in range(fill // size))]
-
-
 trees = {
-    depth: in_turn(lambda depth=depth: FastFeedForward(D, D, depth, LEAF).eval())
+    depth: beyond_cache(lambda depth=depth: FastFeedForward(D, D, depth, LEAF).eval())
     for depth in depths
 }
-wide = {depth: in_turn(lambda depth=depth: dense(LEAF * 2**depth)) for depth in depths}
-narrow = in_turn(lambda: dense(LEAF))
+wide = {
+    depth: beyond_cache(lambda depth=depth: dense(LEAF * 2**depth)) for depth in depths
+}
+narrow = beyond_cache(lambda: dense(LEAF))
 soft = FastFeedForward(D, D, 9, LEAF)  # the widest tree's weights, in train()
 soft.load_state_dict(trees[9][0].state_dict(), assign=True)
 stream = torch.randn(16 * 2**20)  # more than most caches hold
@@ -880,13 +875,11 @@ stream = torch.randn(16 * 2**20)  # more than most caches hold
 
 def ever_new(layers):
     """A function that gives another layer another token at each call."""
-    own, one = itertools.cycle(layers), itertools.cycle(tokens.split(1))
-    return lambda: next(own)(next(one))
+    return in_turn(layers, tokens.split(1))
 
 
 def by_hand(layers):
-    own, one = itertools.cycle(layers), itertools.cycle(tokens)
-    return lambda: hard_tree(next(own), next(one))
+    return in_turn([lambda x, tree=tree: hard_tree(tree, x) for tree in layers], tokens)
 
 
 with torch.inference_mode():
@@ -902,7 +895,7 @@ with torch.inference_mode():
         turns=10,
         seconds=0.01,
     )
-one = {name: 1e6 * np.array(times) for name, times in found.items()}  # microseconds
+one = {name: 1e6 * times for name, times in found.items()}  # microseconds
 
 claim(
     "12.10",
@@ -1058,7 +1051,7 @@ with torch.inference_mode():
         turns=10,
         seconds=0.015,
     )
-many = {name: 1e6 * np.array(times) for name, times in found.items()}
+many = {name: 1e6 * times for name, times in found.items()}
 
 claim(
     "12.13",

@@ -79,7 +79,7 @@ from moe_tutorial.study import (
     train_gpt,
 )
 from moe_tutorial.study.language import unseen_windows
-from moe_tutorial.study.timing import time_side_by_side
+from moe_tutorial.study.timing import beyond_cache, in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # small models are fastest, and times fair, on one thread
 DEPTH, LEAF = 3, 8
@@ -621,13 +621,6 @@ def wide(neurons):
     return FastFeedForward(D, D, 0, neurons)
 
 
-def in_turn(build, fill=48 * 2**20):
-    """As many new layers as it takes to fill this many bytes, at least one."""
-    first = build()
-    size = sum(p.nbytes for p in first.parameters())
-    return [first, *(build() for _ in range(fill // size))]
-
-
 torch.manual_seed(seeds(1)[0])
 DOWN = N.bit_length() - 1  # the tree's depth
 kinds = {
@@ -637,7 +630,7 @@ kinds = {
     "tree": lambda: FastFeedForward(D, D, DOWN, H),
     "tree, all leaves": lambda: FastFeedForward(D, D, DOWN, H, dispatch="dense"),
 }
-layers = {name: in_turn(build) for name, build in kinds.items()}
+layers = {name: beyond_cache(build) for name, build in kinds.items()}
 layers["mixture, all experts"] = [MixtureOfExperts(D, H, N, N)]
 stored = {
     name: sum(p.untyped_storage().nbytes() for p in layers[name][0].parameters())
@@ -648,14 +641,10 @@ stored = {
 # %% tags=["measure"]
 def inference_times(n_tokens, names, turns=10):
     """Seconds a call: another layer of the kind each time, new tokens each time; one number a turn."""
-    inputs = itertools.cycle(torch.randn(max(2, 256 // n_tokens), n_tokens, D))
-
-    def asked(name):
-        own = itertools.cycle(layers[name])
-        return lambda: next(own)(next(inputs))
-
+    inputs = torch.randn(max(2, 256 // n_tokens), n_tokens, D)
+    asked = {name: in_turn(layers[name], inputs) for name in names}
     with torch.inference_mode():
-        return measured({name: asked(name) for name in names}, turns)
+        return time_side_by_side(asked, turns, seconds=0.01)
 
 
 def training_times(n_tokens, names, turns=10):
@@ -674,12 +663,8 @@ def training_times(n_tokens, names, turns=10):
             for parameter in layer.parameters():
                 parameter -= 1e-4 * parameter.grad
 
-    return measured({n: lambda layer=layers[n][0]: step(layer) for n in names}, turns)
-
-
-def measured(functions, turns):
-    found = time_side_by_side(functions, turns, seconds=0.01)
-    return {name: np.array(times) for name, times in found.items()}
+    steps = {name: lambda layer=layers[name][0]: step(layer) for name in names}
+    return time_side_by_side(steps, turns, seconds=0.01)
 
 
 def set_training(mode):
@@ -897,8 +882,8 @@ print("same answers as the package's:", np.allclose(ours, y, atol=1e-5))
 # experts that are small. So we take two pairs: ours, 16 of 128 neurons, and 2,048 of 8. Count first.
 
 # %% tags=["measure"]
-layers["2,048 experts"] = in_turn(lambda: MixtureOfExperts(D, 8, 2048, 1))
-layers["2,048 leaves"] = in_turn(lambda: FastFeedForward(D, D, 11, 8))
+layers["2,048 experts"] = beyond_cache(lambda: MixtureOfExperts(D, 8, 2048, 1))
+layers["2,048 leaves"] = beyond_cache(lambda: FastFeedForward(D, D, 11, 8))
 PAIRS = {
     "16 of 128": (N, H, "mixture", "tree"),
     "2,048 of 8": (2048, 8, "2,048 experts", "2,048 leaves"),
@@ -922,7 +907,7 @@ functions = {}
 for name, (_, _, mixture_kind, tree_kind) in PAIRS.items():
     functions[name, "mixture"] = one_by_one(compiled_mixture, mixture_kind)
     functions[name, "tree"] = one_by_one(compiled_tree, tree_kind)
-found = measured(functions, turns=10)
+found = time_side_by_side(functions, turns=10, seconds=0.01)
 alike = {name: found[name, "mixture"] / found[name, "tree"] for name in PAIRS}
 claim(
     "13.11",
@@ -960,8 +945,8 @@ table(
 # leaves.
 
 # %% tags=["measure"]
-layers["two leaves"] = in_turn(lambda: FastFeedForward(D, D, 1, H).eval())
-layers["512 leaves"] = in_turn(lambda: FastFeedForward(D, D, 9, H).eval())
+layers["two leaves"] = beyond_cache(lambda: FastFeedForward(D, D, 1, H).eval())
+layers["512 leaves"] = beyond_cache(lambda: FastFeedForward(D, D, 9, H).eval())
 a_leaf = 4 * (2 * D * H + H + D)  # bytes
 tokens = torch.randn(1024, D)
 for name in ("two leaves", "tree", "512 leaves"):
