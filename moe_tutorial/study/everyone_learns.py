@@ -11,8 +11,8 @@ from moe_tutorial.study.data import Dataset
 class EveryoneLearns(nn.Module):
     """A mixture whose loss teaches its router alone; each expert has a loss of its own, that of its answer.
 
-    ``x`` (T, d + classes) are inputs with their labels beside them, see `with_labels`. The second output is the routing
-    with these losses, (T, E), in place of its logits. The penalty to train with is their mean over the tokens, added up.
+    ``x`` (T, d + classes) are inputs with their labels beside them, see `with_labels`. The second output is a routing
+    with these losses, (T, E), in place of logits. The penalty to train with is their mean over the tokens, added up.
     """
 
     def __init__(self, moe: MixtureOfExperts):
