@@ -321,8 +321,6 @@ curves(
         "Mean of ten networks. Dashed and dotted: as many neurons, chosen without "
         "looking at the digit."
     ),
-    alt="Accuracy against the part of the neurons kept. At a tenth: "
-    + ", ".join(f"{name} {value:.2f}" for name, value in tenth.items()),
 )
 
 # %% [markdown]

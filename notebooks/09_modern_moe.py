@@ -841,10 +841,6 @@ curves(
     f"by {lead[16].mean():.0f} with 16",
     note="digits4, standardised, means over ten seeds, test images. Dashed: the dense network of as many "
     "multiplications, the router counted.",
-    alt="; ".join(
-        f"E = {n}: {many[n].mean():.1f} % right, dense {as_dense[n].mean():.1f} %"
-        for n in counts
-    ),
     height=280,
     x="experts",
     y="% right",
@@ -1071,10 +1067,6 @@ curves(
     title=f"{upcycled[50].mean() - whole_right[50].mean():+.1f} points for the upcycled after 50 steps, "
     f"{upcycled[800].mean() - whole_right[800].mean():+.1f} after 800",
     note="digits4, standardised, means over ten seeds, test images.",
-    alt="; ".join(
-        f"{name}: {run[50].mean():.1f} % right after 50 steps, {run[800].mean():.1f} % after 800"
-        for name, (run, *_) in lines.items()
-    ),
     height=300,
     x="further steps",
     y="% right",

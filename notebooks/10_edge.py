@@ -401,10 +401,6 @@ curves(
         )
         + "."
     ),
-    alt="; ".join(
-        f"{name}: {n:.2f} experts fetched per character with room for half"
-        for name, n in at_room.items()
-    ),
     height=300,
 )
 

@@ -187,11 +187,6 @@ curves(
     title=f"The gap is widest at {batches[worst]:,} tokens, where the mixture takes "
     f"{slower[worst]:.1f} times as long as the small layer; {close}",
     note="Measured here, on one thread.",
-    alt="Microseconds per token: "
-    + "; ".join(
-        f"{batch} tokens: " + ", ".join(f"{n} {times_at[n][i]:.0f}" for n in shown)
-        for i, batch in enumerate(batches)
-    ),
     height=300,
 )
 
@@ -514,11 +509,6 @@ curves(
         f"{ceiling['large']:,.0f} requests a second the large model is overloaded, and "
         f"the popular experts together beyond {ceiling['popular together']:,.0f}: the "
         "times there are those of 4,000 requests, and more would make them longer."
-    ),
-    alt="; ".join(
-        f"{name}: "
-        + ", ".join(f"{w:.2f} s at {r}" for r, w in zip(rates, ws, strict=True))
-        for name, ws in waits.items()
     ),
     height=360,
 )

@@ -390,10 +390,6 @@ curves(
     f"{means['hard'][-1]:.2f}, and the soft one from {means['soft'][0]:.2f} to "
     f"{means['soft'][-1]:.2f}",
     note="Centred digits4, mean of ten seeds. The grey band is the gap.",
-    alt="; ".join(
-        f"weight {w:g}: soft {s:.2f}, hard {h:.2f}"
-        for w, s, h in zip(by_weight, means["soft"], means["hard"], strict=True)
-    ),
 )
 
 # %% [markdown]
@@ -964,16 +960,6 @@ curves(
         f"questions at {1e-3 / per_byte:.0f} GB a second. Below that line the weights "
         "were in the cache."
     ),
-    alt="; ".join(
-        f"width {LEAF * 2**d:,}: tree {middle[f'tree {d}']:.0f} µs, "
-        f"memory {limit[d]:.0f} µs"
-        for d in depths
-    )
-    + "; "
-    + "; ".join(
-        f"dense of width {LEAF * 2**d:,} {middle[f'dense {d}']:.0f} µs" for d in wide
-    )
-    + f"; dense of width {LEAF} {middle['narrow']:.0f} µs",
     height=400,
 )
 
