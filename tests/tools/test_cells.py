@@ -10,8 +10,8 @@ import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
-from moe_tutorial.course.lesson import Lesson
-from moe_tutorial.tools.site.content.cells import TAGS, Fold, fold, veil_text
+from moe_tutorial.course.lesson import Cell, Lesson
+from moe_tutorial.tools.site.content.cells import TAGS, Fold, answers, fold, veil_text
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -53,27 +53,43 @@ def test_what_is_true_has_a_tick():
     assert shown.astext() == "compare()\n\n✓ same choice\n  ✓ rows equal\nTrue: 3\nmore even: False"
 
 
-def test_what_answers_a_guess_is_marked_for_the_veil_and_its_code_is_not():
-    asked = cell('guess("03.order", "How much?")', "guess", prints="widget")
-    measured, answer = cell("moved = 0", "03.order", prints="0"), cell('reveal("03.order", moved)', "guess", prints="0")
-    shown = folded(asked, measured, answer)
-    veiled = [
-        part for each in shown for part in each.findall(nodes.container) if "moe-veil-03-order" in part["classes"]
-    ]
-    assert [part.astext() for part in veiled] == ["0", "0"]
-    assert all(part.parent is each for part, each in zip(veiled, (measured, answer), strict=True))
+def test_what_has_a_guesss_id_is_marked_for_the_veil_and_its_code_is_not():
+    answer = cell("moved = 0", "03.order", "09.more", prints="0")
+    shown = folded(cell('guess("03.order", "How much?")', "guess", prints="widget"), answer)
+    veiled = [part for each in shown for part in each.findall(nodes.container) if "moe-veil" in part["classes"]]
+    assert [part.astext() for part in veiled] == ["0"]
+    assert veiled[0]["classes"][-2:] == ["moe-veil-03-order", "moe-veil-09-more"]
 
 
-def test_text_that_answers_a_guess_is_marked_for_the_veil_and_other_text_is_not():
-    pages = [
-        {"cell_type": kind, "metadata": {"tags": tags}, "source": ["Nine\n", "of ten."]}
-        for kind, tags in (("markdown", ["03.order"]), ("markdown", []), ("code", ["03.order"]))
-    ]
+ORDER = [
+    Cell("markdown", "## Guess\n\nA question.", []),
+    Cell("code", 'guess("03.order", "How much?")', []),
+    Cell("code", "moved = 0", []),
+    Cell("code", 'reveal("03.order", moved)', []),
+    Cell("markdown", "### Nine\n\nof ten.", []),
+    Cell("code", 'guess("03.more", "How many?")', []),
+    Cell("markdown", "Ten", []),
+    Cell("markdown", "## The end\n\nAll is said.", []),
+    Cell("code", "print(moved)", ["measure", "03.order"]),
+    Cell("code", 'quiz("03")', []),
+]
+
+
+def test_a_guess_is_answered_from_it_to_the_end_of_its_section_and_by_what_has_its_id_as_a_tag():
+    order, both = {"03.order"}, {"03.order", "03.more"}
+    assert answers(ORDER) == [set(), set(), order, order, order, set(), both, set(), order, set()]
+
+
+def test_text_that_answers_a_guess_is_marked_for_the_veil_below_its_title_and_code_gets_the_id_as_a_tag():
+    pages = [{"cell_type": each.kind, "metadata": {"tags": each.tags}, "source": [each.source]} for each in ORDER]
     content = [json.dumps({"cells": pages})]
     veil_text(SimpleNamespace(env=SimpleNamespace(doc2path="{}.ipynb".format)), "03_router", content)
-    text, *others = json.loads(content[0])["cells"]
-    assert text["source"] == ":::{container} moe-veil moe-veil-03-order\nNine\nof ten.\n:::"
-    assert others == pages[1:]
+    made = json.loads(content[0])["cells"]
+    assert made[4]["source"] == "### Nine\n\n:::{container} moe-veil moe-veil-03-order\nof ten.\n:::"
+    assert made[6]["source"] == ":::{container} moe-veil moe-veil-03-more moe-veil-03-order\nTen\n:::"
+    assert [each["metadata"]["tags"] for each in made[2:4]] == [["03.order"], ["03.order"]]
+    for unchanged in (0, 1, 5, 7, 9):
+        assert made[unchanged] == pages[unchanged] | {"source": ORDER[unchanged].source}
 
 
 def test_neighbours_share_a_fold_and_set_up_stands_alone():

@@ -68,6 +68,8 @@ def learners_copy(lesson: Lesson, notebook: NotebookNode) -> NotebookNode:
     for place, cell in enumerate(notebook.cells):
         if COLLAPSED & set(cell.metadata.get("tags", [])):
             cell.metadata["jupyter"] = {"source_hidden": True}
+        if cell.cell_type == "markdown" and cell.source.startswith("## Further"):
+            cell.metadata["jp-MarkdownHeadingCollapsed"] = True
         given = text_digest(cell)
         seen[given] += 1
         cell.metadata[MARK] = {"id": ids.get(place, f"{given}-{seen[given]}"), "given": given}
