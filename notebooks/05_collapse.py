@@ -67,7 +67,7 @@ guess(
     slider=(0, 60, 1, "of 60"),
 )
 
-# %% tags=["measure", "05.sixty"]
+# %% tags=["measure"]
 # Measured: the shares of all experts while sixty mixtures train.
 raw = digits("raw")
 STEPS, EVERY = 300, 10
@@ -98,10 +98,19 @@ collapsed = int((dead(end) >= 5).sum())
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("05.sixty", collapsed)
+reveal(
+    "05.sixty",
+    collapsed,
+    says=(
+        "Nobody asked for this: the loss only asked for better answers. "
+        if collapsed > 30
+        else ""
+    )
+    + f"And even untrained, {dead(start).float().mean():.1f} of 8 experts are dead: lesson 06 says why.",
+)
 
 
-# %% tags=["draw", "nbval-ignore-output", "05.sixty"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: sixty starts, before and after training.
 def stacks(figure, theme):
     """A dot for each seed, stacked above the number of its dead experts."""
@@ -141,7 +150,7 @@ picture(
     narrow_height=560,
 )
 
-# %% tags=["measure", "05.sixty"]
+# %% tags=["measure"]
 # Claim 05.1.
 claim(
     "05.1",
@@ -153,9 +162,6 @@ claim(
     control=dead(start),
     control_is="the same routers before training",
 )
-
-# %% [markdown] tags=["05.sixty"]
-# Nobody asked for this. The loss only asked for better answers. And even untrained, about three are dead: lesson 06 says why.
 
 # %% [markdown]
 # ## Watch it happen
@@ -277,24 +283,37 @@ guess(
     slider=(0, 100, 1, "of 100"),
 )
 
-# %% tags=["05.strength"]
+# %%
 with torch.no_grad():
     answers = [sixty.one(i).experts(raw.x_test) for i in range(60)]
 strong = torch.stack([my_strength(each, raw.y_test) for each in answers])
 dead_right = 100 * strong[end < 0.01].mean()
-for name, of in {"its shares:": end, "strengths:": strong}.items():  # the film's
-    print(f"{name:11}", "  ".join(f"{s:.1f}" for s in of[overtaken].tolist()))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("05.strength", float(dead_right))
+reveal(
+    "05.strength",
+    float(dead_right),
+    says="An expert that is asked becomes strong. One that is not asked is taught nothing"
+    + (
+        ": chance alone would get ten right."
+        if dead_right < 20
+        else ", and yet it does better than chance, which gets ten right."
+    ),
+)
+
+# %% [markdown]
+# Expert by expert, in the mixture of the film:
+
+# %%
+for name, of in {"its shares:": end, "strengths:": strong}.items():
+    print(f"{name:11}", "  ".join(f"{s:.1f}" for s in of[overtaken].tolist()))
 
 # %% [markdown]
 # Plain digits have one rule. `digits4` has four: images in four rotations, each with a rule of its own. There we give an
 # expert its best rule: its strength is the largest of its four accuracies. Ten mixtures train; their experts have 8 neurons.
 
-
-# %% tags=["measure", "05.strength"]
+# %% tags=["measure"]
 # Measured: share and strength of each expert, and again where every expert learns from every image.
 rules = digits4("raw")
 labelled = with_labels(rules)
@@ -337,7 +356,7 @@ print(
 )
 
 
-# %% tags=["draw", "nbval-ignore-output", "05.strength"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: share against strength.
 def against(figure, theme):
     """A dot for each expert of ten mixtures: how much it is asked, how strong it is."""
@@ -373,7 +392,7 @@ picture(
 )
 
 
-# %% tags=["measure", "05.strength"]
+# %% tags=["measure"]
 # Claim 05.10.
 def lead(name):
     """How many points stronger the living are than the dead: one number a seed."""
@@ -392,9 +411,8 @@ claim(
     control_is="every expert learns from every image",
 )
 
-# %% [markdown] tags=["05.strength"]
-# An expert that is asked becomes strong, and one that is not asked stays where it began. Where everybody learns from
-# everything, the dead are about as strong as the others.
+# %% [markdown]
+# Where everybody learns from everything, the dead are about as strong as the others.
 #
 # Is that the better mixture? No: it gets fewer images right. There every expert has to learn all four rules. Whether we
 # *want* experts of equal strength is a question for lesson 07.
@@ -405,7 +423,6 @@ claim(
 # A mixture in which one expert does the work has the parameters of eight and the wits of one. That must cost accuracy. We
 # compare with mixtures that do not collapse: for those it is enough to subtract the mean image from all images (the next
 # lesson finds out why).
-
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -421,7 +438,7 @@ guess(
 )
 
 
-# %% tags=["measure", "05.cost"]
+# %% tags=["measure"]
 # Measured: mixtures on centred images, plain and digits4, beside those on raw ones.
 def centre(data):
     """The same images, with the mean training image subtracted."""
@@ -448,21 +465,28 @@ by_collapse_on_four = 100 * (
     four.accuracy(rules.x_test, rules.y_test)
     - four_centred.accuracy(rules_centred.x_test, rules.y_test)
 )
-for name, shares in {"raw": end, "centred": spread_end}.items():
-    print(f"plain digits, {name}: {dead(shares).float().mean():.0f} of 8 are dead")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
+worse, better = by_collapse.mean() < -2, by_collapse.mean() > 2
 reveal(
     "05.cost",
     "more than two points worse"
-    if by_collapse.mean() < -2
+    if worse
     else "more than two points better"
-    if by_collapse.mean() > 2
+    if better
     else "the same, within two points",
+    says=f"Collapsed, {dead(end).float().mean():.0f} of 8 experts are dead, the others have {dead(spread_end).float().mean():.0f}; "
+    f"the difference in accuracy is {by_collapse.mean():+.1f} points. "
+    + (
+        "Here collapse has its price."
+        if worse
+        else "Whoever shows collapse on such a problem, and promises better accuracy from its cure, promises too much."
+    )
+    + f" On digits4, with four rules, the difference is {by_collapse_on_four.mean():+.1f}.",
 )
 
-# %% tags=["measure", "05.cost"]
+# %% tags=["measure"]
 # Claim 05.7.
 claim(
     "05.7",
@@ -476,12 +500,44 @@ claim(
     refutes="A mixture that has collapsed is always a worse network",
 )
 
-# %% [markdown] tags=["05.cost"]
-# On plain digits, losing most of the experts costs nothing. Whoever shows collapse on such a problem, and promises
-# better accuracy from its cure, promises too much. On `digits4` the raw mixtures fall behind.
+# %% [markdown]
+# ## Let it happen in your hands
+#
+# This mixture trains in the page, on points that lie away from the origin, like raw pixels. How many work at its end? Then
+# take the mean away (*Centred input*), or change the seed. (The Switch loss that it offers is lesson 07's.)
+
+# %% tags=["playground", "nbval-ignore-output"]
+playground(preset="revive")
+
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("05")
 
 # %% [markdown]
-# ## Further: what was lost on `digits4`?
+# ## Try it
+#
+# 1. In `mixture`, let each image choose two experts (`E, 2` for `E, 1`), and run the cells up to the picture. Does the
+#    collapse come? Which number would hide it: the largest share, or the dead experts?
+# 2. Train 20 seeds for a tenth of the steps, then for ten times as many (two minutes). Do dead experts ever come back?
+# 3. Let all experts start the same: in a `build` of your own, copy expert 0's parameters into the others
+#    (`p[:] = p[:1].clone()` for each `p`, under `torch.no_grad()`). Does the collapse still come?
+#
+# ## Recap
+#
+# - Share is the raw number. Largest share, dead experts, entropy and squared variation each notice something different:
+#   read the dead, and one more.
+# - Left alone on raw digits, training collapses every mixture that we tried.
+# - An expert becomes good at what it is given. A dead one stays, on average, where it began.
+# - Collapse costs nothing on plain digits. On `digits4`, where four rules compete, it does.
+#
+# **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
+# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,
+# equation 7.
+
+# %% [markdown]
+# ## Further
+#
+# ### What was lost on `digits4`?
 #
 # The inputs changed as well. So hold the mixtures against the cheap alternative: one dense network in which every input
 # costs as many multiplications as it does in the mixture.
@@ -544,37 +600,3 @@ claim(
 
 # %% [markdown]
 # There are not. Raw, an expert has to serve several rules.
-#
-# ## Let it happen in your hands
-#
-# This mixture trains in the page, on points that lie away from the origin, like raw pixels. How many work at its end? Then
-# take the mean away (*Centred input*), or change the seed. (The Switch loss that it offers is lesson 07's.)
-
-# %% tags=["playground", "nbval-ignore-output"]
-playground(preset="revive")
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("05")
-
-# %% [markdown]
-# ## Try it
-#
-# 1. In `mixture`, let each image choose two experts (`E, 2` for `E, 1`), and run the cells up to the picture. Does the
-#    collapse come? Which number would hide it: the largest share, or the dead experts?
-# 2. Train 20 seeds for a tenth of the steps, then for ten times as many (two minutes). Do dead experts ever come back?
-# 3. Let all experts start the same: in a `build` of your own, copy expert 0's parameters into the others
-#    (`p[:] = p[:1].clone()` for each `p`, under `torch.no_grad()`). Does the collapse still come?
-#
-# ## Recap
-#
-# - Share is the raw number. Largest share, dead experts, entropy and squared variation each notice something different:
-#   read the dead, and one more.
-# - Left alone on raw digits, training collapses every mixture that we tried.
-# - An expert becomes good at what it is given. A dead one stays, on average, where it began.
-# - Collapse costs nothing on plain digits. On raw `digits4` fewer experts are left than there are rules, and the mixture
-#   loses its lead.
-#
-# **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
-# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,
-# equation 7.

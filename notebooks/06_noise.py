@@ -89,7 +89,7 @@ guess(
     slider=(0, 300, 10, "steps"),
 )
 
-# %% tags=["measure", "06.soon"]
+# %% tags=["measure"]
 # Measured: who is ahead while forty mixtures train.
 history = []
 
@@ -106,9 +106,15 @@ soon = EVERY * next(i for i, part in enumerate(ahead) if part >= 0.9)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("06.soon", soon)
+reveal(
+    "06.soon",
+    soon,
+    says=f"Before the first step the later winner is ahead in {ahead[0]:.0%} of the mixtures, ten steps later in "
+    f"{ahead[1]:.0%}. "
+    + ("The first steps decide." if soon < STEPS / 4 else "So it takes its time."),
+)
 
-# %% tags=["draw", "nbval-ignore-output", "06.soon"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: how often the later winner is ahead already.
 steps = list(range(0, 101, EVERY))
 curves(
@@ -309,13 +315,425 @@ claim(
 # %% [markdown]
 # So this is why: images have much in common, so a step on one moves the logits of all; experts that become useful rise; and a
 # gate over all experts pushes the others down.
+
+# %% [markdown]
+# ## Build it: noisy top-k
 #
-# ## Further: nobody has to starve; and who wins?
+# Would it help if the choice *wobbled*? In 2017 Shazeer et al. wrote: “The noise term helps with load balancing.” Retold, it
+# became a remedy: “to load balance, it is helpful to add standard normal noise to the logits”. Who gets a turn can learn.
+#
+# $$H_i(x) = z_i + \varepsilon_i \cdot \text{std}_i, \qquad \varepsilon_i \sim \mathcal{N}(0, 1)$$
+#
+# Experts are chosen by $H_i$, and their weights are a softmax over the $H_i$ of the chosen. In evaluation there is no noise.
+#
+# **Your turn.** A router's last part, with noise. `torch.randn_like` draws normal numbers in a tensor's shape.
+
+
+# %% tags=["exercise"]
+def noisy_topk(logits, std, k, training):
+    """logits (T, E), std a number or (T, E) -> chosen, weights, both (T, k)."""
+    ### BEGIN SOLUTION
+    if training:
+        logits = logits + std * torch.randn_like(logits)
+    best, chosen = logits.topk(k, dim=-1)
+    return chosen, best.softmax(dim=-1)
+    ### END SOLUTION
+
+
+# %%
+noisy_topk = check("06.noisy_topk", noisy_topk)
+
+# %% [markdown]
+# Let an untrained router choose an expert for one image a thousand times. Without noise it says the same every time. Move
+# the slider: how much noise until everybody gets a turn?
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A slider: one image, a thousand choices.
+torch.manual_seed(seeds(1)[0])
+untrained = mixture()
+
+
+def a_thousand_choices(noise):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        logits = untrained.router(raw.x_test[:1]).logits.expand(1000, -1)
+        chosen, _ = noisy_topk(logits, float(noise), 1, training=True)
+    shares = share(chosen, E)
+    alive = E - int(dead(shares))
+    who = (
+        "Every time the same expert"
+        if alive == 1
+        else f"{alive} of 8 experts get a turn"
+    )
+    return message(
+        who,
+        f"One image, 1,000 choices, noise of standard deviation {noise}. Upright line: even use.",
+    ) + usage_bars(shares, idle="never")
+
+
+sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]))
+
+# %% [markdown]
+# In an untrained router noise does what it promises.
+#
+# ## The popular claim, tested
+#
+# Now train with it. One expert is chosen, by the gate over all experts (a gate over the chosen alone would always be 1).
+# The noise is small or large, constant or *learned*: a second matrix looks at the token and says how much noise it wants
+# here. One run has a small penalty on uneven load as well, the next lesson's subject.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "06.alive",
+    "We take the collapsing mixture of lesson 05 and add noise of standard deviation 3, "
+    "far more than its logits differ by at first. After training, how many of the eight "
+    "experts are alive?",
+    slider=(0, 8, 1, "of 8"),
+)
+
+
+# %% tags=["measure"]
+# Measured: one expert chosen, with noise of several kinds.
+def load_penalty(routing, step):
+    return 0.1 * load_loss(routing)
+
+
+runs = {
+    name: run(build=lambda noise=noise: mixture(noise=noise), penalty=penalty)
+    for name, (noise, penalty) in {
+        "noise 0.3": (0.3, None),
+        "noise 1": (1.0, None),
+        "noise 3": (3.0, None),
+        "learned noise": ("learned", None),
+        "noise 1 and a penalty": (1.0, load_penalty),
+    }.items()
+}
+one_chosen = {"no noise": dead(end[:10]).float()}
+one_chosen |= {name: dead(shares).float() for name, (_, shares) in runs.items()}
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+with_noise = E - one_chosen["noise 3"].mean()
+without = E - one_chosen["no noise"].mean()
+reveal(
+    "06.alive",
+    float(with_noise),
+    says=f"Without noise {without:.1f} are alive. "
+    + (
+        "So noise by itself does not prevent collapse."
+        if with_noise < E / 2
+        else "So noise keeps most of them at work."
+    ),
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: dead experts with noise, one chosen.
+interval_chart(
+    one_chosen,
+    title=f"One chosen: {one_chosen['no noise'].mean():.1f} of 8 experts are dead without noise, "
+    f"{one_chosen['noise 3'].mean():.1f} with noise 3",
+    note="Raw digits after training: each of ten seeds, the mean, and its 95 % interval.",
+    unit="dead experts of 8",
+    zero=0,
+)
+
+# %% tags=["measure"]
+# Claim 06.2.
+claim(
+    "06.2",
+    "With one expert chosen, noise of standard deviation 1 and no penalty, at least five "
+    "of eight experts are dead after training on raw digits, in every seed",
+    quantity="dead experts (of 8)",
+    measured=one_chosen["noise 1"],
+    holds=in_every_seed(above(4.5)),
+    control=one_chosen["noise 1 and a penalty"],
+    control_is="the same noise, with a penalty on the load estimate",
+    refutes="Noise prevents collapse",
+)
+
+# %% [markdown]
+# ## What noise has to overtake
+#
+# Noise changes a choice only where it overtakes the *gap* between the best logit and the next.
+#
+# **Your turn.** Two experts are `gap` apart, and each logit gets noise of standard deviation `std`. How likely does the second
+# overtake the first? `torch.special.ndtr(z)` is the probability that a normal number of standard deviation 1 is below $z$.
+
+
+# %% tags=["exercise"]
+def flip_probability(gap, std):
+    """gap (N,), at least 0, std a number -> how likely noise turns the order (N,)."""
+    ### BEGIN SOLUTION
+    return torch.special.ndtr(-gap / (2**0.5 * std))
+    ### END SOLUTION
+
+
+# %%
+flip_probability = check("06.flip_probability", flip_probability)
+
+# %%
+print("gap     ", "".join(f"{gap:8}" for gap in (0, 1, 3, 10)))
+for std in (0.3, 1.0, 3.0):
+    parts = flip_probability(torch.tensor([0.0, 1.0, 3.0, 10.0]), std).tolist()
+    print(f"noise {std:3}", "".join(f"{part:8.1%}" for part in parts))
+
+# %% [markdown]
+# So it depends on the gap, and the gap is the router's to choose. What does training make of it?
+
+
+# %% tags=["measure"]
+# Measured: the gap between the best logit and the next, before and after training.
+def gaps_of(logits):
+    """Distance between the best and the second-best logit, one a seed and image."""
+    best = logits.topk(2).values
+    return best[..., 0] - best[..., 1]
+
+
+def fresh(seed):
+    torch.manual_seed(seed)
+    return mixture().router(raw.x_test).logits
+
+
+with torch.no_grad():
+    gap = {"before training": gaps_of(torch.stack([fresh(s) for s in seeds(10)]))}
+    gap["no noise"] = gaps_of(base.routing(raw.x_test).logits)[:10]
+    for name in ("noise 0.3", "noise 1", "noise 3"):
+        gap[name] = gaps_of(runs[name][0].routing(raw.x_test).logits)
+turned = float(flip_probability(gap["noise 3"].flatten(), 3.0).mean())
+gap = {name: each.median(-1).values for name, each in gap.items()}
+
+# %% tags=["draw", "nbval-ignore-output", "06.alive"]
+# Drawn: the gap, before and after training.
+interval_chart(
+    gap,
+    title=f"Training widens the gap from {gap['before training'].mean():.1f} to "
+    f"{gap['no noise'].mean():.1f}, and with noise 3 to {gap['noise 3'].mean():.0f}, "
+    f"so that noise turns {turned:.1%} of the choices",
+    note=(
+        "Even without noise the router learns to shout. Raw digits: how far the best clean logit is ahead "
+        "of the next, the median over the test images. Each of ten seeds, the mean, and its 95 % interval."
+    ),
+    unit="gap between the two best logits",
+    zero=0,
+)
+
+# %% [markdown]
+# ## Their own recipe
+#
+# We were not fair to Shazeer et al. They choose two experts or more; their gate compares the chosen with each other; their
+# noise is learned; and both of their matrices start at zero, so that at first the noise alone decides. (They also have two
+# penalties. We leave those out, to see what the noise does by itself.)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "06.recipe",
+    "Two chosen, their gate, their learned noise, both matrices from zero, no penalty: how "
+    "many of eight experts are dead after training, on average?",
+    slider=(0, 8, 0.5, "of 8"),
+)
+
+
+# %% tags=["measure"]
+# Measured: their recipe, and what is left of it without one part or another.
+class FromZero(Router):
+    """A router whose matrix starts at zero, as its noise matrix does."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        nn.init.zeros_(self.weight)
+
+
+THEIRS = {"gate": "topk_softmax"}
+two_chosen("their gate, noise 1", 10, **THEIRS, noise=1.0)
+two_chosen("their gate, learned noise", **THEIRS, noise="learned")
+two_chosen("their recipe: from zero", make_router=FromZero, **THEIRS, noise="learned")
+two_chosen("gate over all, noise 3", 10, noise=3.0)
+two_chosen("gate over all, noise 1, penalty", 10, penalty=load_penalty, noise=1.0)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+dead_with = {name: float(each.mean()) for name, each in n_dead.items()}
+by_gate = dead_with["gate over all"] - dead_with["their gate"]
+by_noise = dead_with["their gate"] - dead_with["their recipe: from zero"]
+reveal(
+    "06.recipe",
+    dead_with["their recipe: from zero"],
+    says=f"A gate over all leaves {dead_with['gate over all']:.1f} dead, their gate without noise "
+    f"{dead_with['their gate']:.1f}. "
+    + (
+        "“Helps” is right, in part: their gate does most of it. Learned noise adds less. Below, hold its two starts, the "
+        "usual one and theirs, against the gate alone, and look at the width of the intervals."
+        if by_gate > by_noise
+        else "“Helps” is right: the noise does most of it."
+    ),
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: dead experts, two chosen.
+interval_chart(
+    {
+        name: n_dead[name]
+        for name in (
+            "gate over all",
+            "their gate",
+            "their gate, noise 1",
+            "their gate, learned noise",
+            "their recipe: from zero",
+            "gate over all, noise 1, penalty",
+        )
+    },
+    title=f"Their gate takes the dead from {dead_with['gate over all']:.1f} to {dead_with['their gate']:.1f}, "
+    f"learned noise to {dead_with['their gate, learned noise']:.1f}, and from zero to "
+    f"{dead_with['their recipe: from zero']:.1f}; constant noise leaves {dead_with['their gate, noise 1']:.1f}",
+    note="Raw digits, two chosen: each seed, ten or twenty, the mean, and its 95 % interval.",
+    unit="dead experts of 8",
+    zero=0,
+)
+
+# %% [markdown]
+# ## What noise does, and what it does not
+
+# %% tags=["measure"]
+# Measured: noise on centred digits, and noise beside a penalty.
+rules = digits4("raw")
+accuracy = {None: centred_run.accuracy(centred.x_test, centred.y_test)}
+noisy = {}
+for std in (0.01, 1.0):
+    noisy[std], _ = run(centred, build=lambda std=std: mixture(noise=std))
+    accuracy[std] = noisy[std].accuracy(centred.x_test, centred.y_test)
+gained = {std: 100 * (accuracy[std] - accuracy[None]) for std in (0.01, 1.0)}
+
+on_rules = {
+    (std, bool(penalty)): run(
+        rules, build=lambda std=std: mixture(noise=std), penalty=penalty
+    )[1]
+    for std in (None, 0.3)
+    for penalty in (None, lambda routing, step: importance_loss(routing))
+}
+lost = {each: dead(shares).float() for each, shares in on_rules.items()}
+
+# %% tags=["draw", "nbval-ignore-output", "06.alive", "06.recipe"]
+# A table of what noise does.
+table(
+    ["", "without noise", "with noise"],
+    {
+        "Dead: one chosen": [
+            f"{one_chosen['no noise'].mean():.1f}",
+            f"{one_chosen['noise 1'].mean():.1f}",
+        ],
+        "Dead: two, their gate": [
+            f"{dead_with['their gate']:.1f}",
+            f"{dead_with['their gate, noise 1']:.1f}; learned {dead_with['their gate, learned noise']:.1f}",
+        ],
+        "Dead: beside a penalty": [
+            f"{lost[None, True].mean():.1f}",
+            f"{lost[0.3, True].mean():.1f}",
+        ],
+        "Accuracy, centred": [
+            f"{accuracy[None].mean():.1%}",
+            f"{accuracy[1.0].mean():.1%}",
+        ],
+    },
+    title="Constant noise alone prevents nothing; beside a penalty it brings experts back",
+    note="Dead of 8 experts; noise of standard deviation 1, beside the penalty 0.3. Raw digits, "
+    "beside the penalty digits4. Ten or twenty seeds.",
+)
+
+# %% [markdown]
+# This was 2017. What is usual today is a penalty ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias
+# ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)), without noise. Those are lesson 07.
+#
+# ## A bug to find
+#
+# Your colleague's router adds noise, too. Nothing crashes, and it learns. Which property should a router have that this one
+# lacks?
+
+
+# %%
+class ColleaguesNoise(nn.Module):
+    """Noisy top-k, written in a hurry."""
+
+    def __init__(self, router):
+        super().__init__()
+        self.router = router
+
+    def forward(self, x):
+        routing = self.router(x)
+        chosen, weights = noisy_topk(routing.logits, 1.0, k=2, training=True)
+        return routing._replace(indices=chosen, weights=weights)
+
+
+# %% [markdown]
+# **Your turn.** A probe that finds it in any mixture. When training is over, the same tokens should get the same answer.
+# `moe(x)` returns the answer and the routing.
+
+
+# %% tags=["exercise"]
+def wavers(moe, x):
+    """A mixture, x (T, d) -> True where it answers otherwise when asked again, training over."""
+    was_training = moe.training
+    ### BEGIN SOLUTION
+    moe.eval()
+    same = torch.equal(moe(x)[0], moe(x)[0])
+    ### END SOLUTION
+    moe.train(was_training)
+    return not same
+
+
+# %%
+wavers = check("06.wavers", wavers)
+
+# %%
+plain, hurried = Router(64, E, 2, gate="topk_softmax"), Router(64, E, 2)
+for name, router in {"package": plain, "colleague": ColleaguesNoise(hurried)}.items():
+    verdict = "wavers" if wavers(mixture(2, router), raw.x_test) else "is steady"
+    print(f"the router of the {name} {verdict}")
+
+# %% [markdown]
+# The hurried router never asks whether it is training.
+
+# %% [markdown]
+# ## With your own hands
+#
+# One more, which trains in the page. Its points lie away from the origin, so few experts work from the start. Press play, and
+# pull at the noise: does anybody come back? The slider below Play goes back to any step, to try another way from there.
+
+# %% tags=["playground", "nbval-ignore-output"]
+playground(preset="kill", seed=35)
+
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("06")
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Mend `ColleaguesNoise`: its `training` should be `self.training`. What does `wavers` say now?
+# 2. Choose four experts on raw digits: `dead(run(build=lambda: mixture(4, noise=3.0))[1])`. Does noise do more there than
+#    with two?
+#
+# ## Recap
+#
+# - A step on one image moves every logit of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$. Raw images have
+#   much in common, so the first steps decide who wins.
+# - Collapse takes inputs that share a mean and experts that become useful, and a gate over all experts makes it worse.
+# - Noise alone does not prevent it: the router learns to shout louder. Of what the recipe of 2017 does, its gate does most. What
+#   its learned noise adds depends on how both matrices start: from zero it may be nothing.
+# - Noise helps a penalty, and helps on new images where nobody takes everything. It must be off in evaluation.
+#
+# **Sources.** Noisy top-k, its zero start, and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),
+# section 2.1, equations 3 to 5, and appendix A. The retelling: A. Soori, *makeMoE*, a blog post of 2024.
+
+# %% [markdown]
+# ## Further
+#
+# ### Nobody has to starve; and who wins?
 #
 # The usual story goes like this. A chosen expert trains, and one that is not chosen does not. A trained expert answers
 # better, so it is chosen more, and trains more. Do the others have to starve? Let *everybody* learn from every image,
 # each expert from the cross-entropy of its *own* answer, chosen or not. Then being chosen teaches nobody anything.
-
 
 # %% tags=["measure"]
 # Claim 05.3.
@@ -420,370 +838,11 @@ claim(
 )
 
 # %% [markdown]
-# ## Build it: noisy top-k
-#
-# Would it help if the choice *wobbled*? In 2017 Shazeer et al. wrote: “The noise term helps with load balancing.” Retold, it
-# became a remedy: “to load balance, it is helpful to add standard normal noise to the logits”. Who gets a turn can learn.
-#
-# $$H_i(x) = z_i + \varepsilon_i \cdot \text{std}_i, \qquad \varepsilon_i \sim \mathcal{N}(0, 1)$$
-#
-# Experts are chosen by $H_i$, and their weights are a softmax over the $H_i$ of the chosen. In evaluation there is no noise.
-#
-# **Your turn.** A router's last part, with noise. `torch.randn_like` draws normal numbers in a tensor's shape.
-
-
-# %% tags=["exercise"]
-def noisy_topk(logits, std, k, training):
-    """logits (T, E), std a number or (T, E) -> chosen, weights, both (T, k)."""
-    ### BEGIN SOLUTION
-    if training:
-        logits = logits + std * torch.randn_like(logits)
-    best, chosen = logits.topk(k, dim=-1)
-    return chosen, best.softmax(dim=-1)
-    ### END SOLUTION
-
-
-# %%
-noisy_topk = check("06.noisy_topk", noisy_topk)
-
-# %% [markdown]
-# Let an untrained router choose an expert for one image a thousand times. Without noise it says the same every time. Move
-# the slider: how much noise until everybody gets a turn?
-
-
-# %% tags=["draw", "nbval-ignore-output"]
-# A slider: one image, a thousand choices.
-torch.manual_seed(seeds(1)[0])
-untrained = mixture()
-
-
-def a_thousand_choices(noise):
-    torch.manual_seed(0)
-    with torch.no_grad():
-        logits = untrained.router(raw.x_test[:1]).logits.expand(1000, -1)
-        chosen, _ = noisy_topk(logits, float(noise), 1, training=True)
-    shares = share(chosen, E)
-    alive = E - int(dead(shares))
-    who = (
-        "Every time the same expert"
-        if alive == 1
-        else f"{alive} of 8 experts get a turn"
-    )
-    return message(
-        who,
-        f"One image, 1,000 choices, noise of standard deviation {noise}. Upright line: even use.",
-    ) + usage_bars(shares, idle="never")
-
-
-sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]))
-
-# %% [markdown]
-# In an untrained router noise does what it promises.
-#
-# ## The popular claim, tested
-#
-# Now train with it. One expert is chosen, by the gate over all experts (a gate over the chosen alone would always be 1).
-# The noise is small or large, constant or *learned*: a second matrix looks at the token and says how much noise it wants
-# here. One run has a small penalty on uneven load as well, the next lesson's subject.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "06.alive",
-    "We take the collapsing mixture of lesson 05 and add noise of standard deviation 3, "
-    "far more than its logits differ by at first. After training, how many of the eight "
-    "experts are alive?",
-    slider=(0, 8, 1, "of 8"),
-)
-
-
-# %% tags=["measure", "06.alive"]
-# Measured: one expert chosen, with noise of several kinds.
-def load_penalty(routing, step):
-    return 0.1 * load_loss(routing)
-
-
-runs = {
-    name: run(build=lambda noise=noise: mixture(noise=noise), penalty=penalty)
-    for name, (noise, penalty) in {
-        "noise 0.3": (0.3, None),
-        "noise 1": (1.0, None),
-        "noise 3": (3.0, None),
-        "learned noise": ("learned", None),
-        "noise 1 and a penalty": (1.0, load_penalty),
-    }.items()
-}
-one_chosen = {"no noise": dead(end[:10]).float()}
-one_chosen |= {name: dead(shares).float() for name, (_, shares) in runs.items()}
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal("06.alive", float(E - one_chosen["noise 3"].mean()))
-
-# %% tags=["draw", "nbval-ignore-output", "06.alive"]
-# Drawn: dead experts with noise, one chosen.
-interval_chart(
-    one_chosen,
-    title=f"One chosen: {one_chosen['no noise'].mean():.1f} of 8 experts are dead without noise, "
-    f"{one_chosen['noise 3'].mean():.1f} with noise 3",
-    note="Raw digits after training: each of ten seeds, the mean, and its 95 % interval.",
-    unit="dead experts of 8",
-    zero=0,
-)
-
-# %% tags=["measure", "06.alive"]
-# Claim 06.2.
-claim(
-    "06.2",
-    "With one expert chosen, noise of standard deviation 1 and no penalty, at least five "
-    "of eight experts are dead after training on raw digits, in every seed",
-    quantity="dead experts (of 8)",
-    measured=one_chosen["noise 1"],
-    holds=in_every_seed(above(4.5)),
-    control=one_chosen["noise 1 and a penalty"],
-    control_is="the same noise, with a penalty on the load estimate",
-    refutes="Noise prevents collapse",
-)
-
-# %% [markdown]
-# Noise changes a choice only where it overtakes the *gap* between the best logit and the next.
-#
-# **Your turn.** Two experts are `gap` apart, and each logit gets noise of standard deviation `std`. How likely does the second
-# overtake the first? `torch.special.ndtr(z)` is the probability that a normal number of standard deviation 1 is below $z$.
-
-
-# %% tags=["exercise"]
-def flip_probability(gap, std):
-    """gap (N,), at least 0, std a number -> how likely noise turns the order (N,)."""
-    ### BEGIN SOLUTION
-    return torch.special.ndtr(-gap / (2**0.5 * std))
-    ### END SOLUTION
-
-
-# %%
-flip_probability = check("06.flip_probability", flip_probability)
-
-# %%
-print("gap     ", "".join(f"{gap:8}" for gap in (0, 1, 3, 10)))
-for std in (0.3, 1.0, 3.0):
-    parts = flip_probability(torch.tensor([0.0, 1.0, 3.0, 10.0]), std).tolist()
-    print(f"noise {std:3}", "".join(f"{part:8.1%}" for part in parts))
-
-# %% [markdown]
-# So it depends on the gap, and the gap is the router's to choose. What does training make of it?
-
-
-# %% tags=["measure"]
-# Measured: the gap between the best logit and the next, before and after training.
-def gaps_of(logits):
-    """Distance between the best and the second-best logit, one a seed and image."""
-    best = logits.topk(2).values
-    return best[..., 0] - best[..., 1]
-
-
-def fresh(seed):
-    torch.manual_seed(seed)
-    return mixture().router(raw.x_test).logits
-
-
-with torch.no_grad():
-    gap = {"before training": gaps_of(torch.stack([fresh(s) for s in seeds(10)]))}
-    gap["no noise"] = gaps_of(base.routing(raw.x_test).logits)[:10]
-    for name in ("noise 0.3", "noise 1", "noise 3"):
-        gap[name] = gaps_of(runs[name][0].routing(raw.x_test).logits)
-turned = float(flip_probability(gap["noise 3"].flatten(), 3.0).mean())
-gap = {name: each.median(-1).values for name, each in gap.items()}
-
-# %% tags=["draw", "nbval-ignore-output", "06.alive"]
-# Drawn: the gap, before and after training.
-interval_chart(
-    gap,
-    title=f"Training widens the gap from {gap['before training'].mean():.1f} to "
-    f"{gap['no noise'].mean():.1f}, and with noise 3 to {gap['noise 3'].mean():.0f}, "
-    f"so that noise turns {turned:.1%} of the choices",
-    note=(
-        "Raw digits: how far the best clean logit is ahead of the next, the median over "
-        "the test images. Each of ten seeds, the mean, and its 95 % interval."
-    ),
-    unit="gap between the two best logits",
-    zero=0,
-)
-
-# %% [markdown] tags=["06.alive"]
-# Even without noise the router learns to shout, and against strong noise it shouts louder still.
-
-# %% [markdown]
-# ## Their own recipe
-#
-# We were not fair to Shazeer et al. They choose two experts or more; their gate compares the chosen with each other; their
-# noise is learned; and both of their matrices start at zero, so that at first the noise alone decides. (They also have two
-# penalties. We leave those out, to see what the noise does by itself.)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "06.recipe",
-    "Two chosen, their gate, their learned noise, both matrices from zero, no penalty: how "
-    "many of eight experts are dead after training, on average?",
-    slider=(0, 8, 0.5, "of 8"),
-)
-
-
-# %% tags=["measure", "06.recipe"]
-# Measured: their recipe, and what is left of it without one part or another.
-class FromZero(Router):
-    """A router whose matrix starts at zero, as its noise matrix does."""
-
-    def __init__(self, *sizes, **options):
-        super().__init__(*sizes, **options)
-        nn.init.zeros_(self.weight)
-
-
-THEIRS = {"gate": "topk_softmax"}
-two_chosen("their gate, noise 1", 10, **THEIRS, noise=1.0)
-two_chosen("their gate, learned noise", **THEIRS, noise="learned")
-two_chosen("their recipe: from zero", make_router=FromZero, **THEIRS, noise="learned")
-two_chosen("gate over all, noise 3", 10, noise=3.0)
-two_chosen("gate over all, noise 1, penalty", 10, penalty=load_penalty, noise=1.0)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal("06.recipe", float(n_dead["their recipe: from zero"].mean()))
-
-# %% tags=["draw", "nbval-ignore-output", "06.recipe"]
-# Drawn: dead experts, two chosen.
-dead_with = {name: float(each.mean()) for name, each in n_dead.items()}
-interval_chart(
-    {
-        name: n_dead[name]
-        for name in (
-            "gate over all",
-            "their gate",
-            "their gate, noise 1",
-            "their gate, learned noise",
-            "their recipe: from zero",
-            "gate over all, noise 1, penalty",
-        )
-    },
-    title=f"Their gate takes the dead from {dead_with['gate over all']:.1f} to {dead_with['their gate']:.1f}, "
-    f"learned noise to {dead_with['their gate, learned noise']:.1f}, and from zero to "
-    f"{dead_with['their recipe: from zero']:.1f}; constant noise leaves {dead_with['their gate, noise 1']:.1f}",
-    note="Raw digits, two chosen: each seed, ten or twenty, the mean, and its 95 % interval.",
-    unit="dead experts of 8",
-    zero=0,
-)
-
-# %% [markdown] tags=["06.recipe"]
-# “Helps” is right, in part. Their gate does most of it. Learned noise adds less: hold its two starts, the usual one and
-# theirs, against the gate alone, and look at the width of the intervals. Constant noise adds nothing.
-
-# %% [markdown]
-# ## What noise does, and what it does not
-
-# %% tags=["measure"]
-# Measured: noise on centred digits, and noise beside a penalty.
-rules = digits4("raw")
-accuracy = {None: centred_run.accuracy(centred.x_test, centred.y_test)}
-noisy = {}
-for std in (0.01, 1.0):
-    noisy[std], _ = run(centred, build=lambda std=std: mixture(noise=std))
-    accuracy[std] = noisy[std].accuracy(centred.x_test, centred.y_test)
-gained = {std: 100 * (accuracy[std] - accuracy[None]) for std in (0.01, 1.0)}
-
-on_rules = {
-    (std, bool(penalty)): run(
-        rules, build=lambda std=std: mixture(noise=std), penalty=penalty
-    )[1]
-    for std in (None, 0.3)
-    for penalty in (None, lambda routing, step: importance_loss(routing))
-}
-lost = {each: dead(shares).float() for each, shares in on_rules.items()}
-
-# %% tags=["draw", "nbval-ignore-output", "06.alive", "06.recipe"]
-# A table of what noise does.
-table(
-    ["", "without noise", "with noise"],
-    {
-        "Dead: one chosen": [
-            f"{one_chosen['no noise'].mean():.1f}",
-            f"{one_chosen['noise 1'].mean():.1f}",
-        ],
-        "Dead: two, their gate": [
-            f"{dead_with['their gate']:.1f}",
-            f"{dead_with['their gate, noise 1']:.1f}; learned {dead_with['their gate, learned noise']:.1f}",
-        ],
-        "Dead: beside a penalty": [
-            f"{lost[None, True].mean():.1f}",
-            f"{lost[0.3, True].mean():.1f}",
-        ],
-        "Accuracy, centred": [
-            f"{accuracy[None].mean():.1%}",
-            f"{accuracy[1.0].mean():.1%}",
-        ],
-    },
-    title="Constant noise alone prevents nothing; beside a penalty it brings experts back",
-    note="Dead of 8 experts; noise of standard deviation 1, beside the penalty 0.3. Raw digits, "
-    "beside the penalty digits4. Ten or twenty seeds.",
-)
-
-# %% [markdown]
-# This was 2017. What is usual today is a penalty ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias
-# ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)), without noise. Those are lesson 07.
-#
-# ## A bug to find
-#
-# Your colleague's router adds noise, too. Nothing crashes, and it learns. Which property should a router have that this one
-# lacks?
-
-
-# %%
-class ColleaguesNoise(nn.Module):
-    """Noisy top-k, written in a hurry."""
-
-    def __init__(self, router):
-        super().__init__()
-        self.router = router
-
-    def forward(self, x):
-        routing = self.router(x)
-        chosen, weights = noisy_topk(routing.logits, 1.0, k=2, training=True)
-        return routing._replace(indices=chosen, weights=weights)
-
-
-# %% [markdown]
-# **Your turn.** A probe that finds it in any mixture. When training is over, the same tokens should get the same answer.
-# `moe(x)` returns the answer and the routing.
-
-
-# %% tags=["exercise"]
-def wavers(moe, x):
-    """A mixture, x (T, d) -> True where it answers otherwise when asked again, training over."""
-    was_training = moe.training
-    ### BEGIN SOLUTION
-    moe.eval()
-    same = torch.equal(moe(x)[0], moe(x)[0])
-    ### END SOLUTION
-    moe.train(was_training)
-    return not same
-
-
-# %%
-wavers = check("06.wavers", wavers)
-
-# %%
-plain, hurried = Router(64, E, 2, gate="topk_softmax"), Router(64, E, 2)
-for name, router in {"package": plain, "colleague": ColleaguesNoise(hurried)}.items():
-    verdict = "wavers" if wavers(mixture(2, router), raw.x_test) else "is steady"
-    print(f"the router of the {name} {verdict}")
-
-# %% [markdown]
-# The hurried router never asks whether it is training.
-#
-# ## Further: how sure is all this?
+# ### How sure is all this?
 #
 # Strong noise makes the router shout:
 
-# %% tags=["measure"]
+# %% tags=["measure", "06.alive"]
 # Claim 06.3.
 claim(
     "06.3",
@@ -871,7 +930,7 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: the load estimate
+# ### The load estimate
 #
 # Noise has a second use, and it is what Shazeer et al. mean by “helps”. How many tokens went to expert $i$ is a count, and a
 # count has no slope. With noise we can ask a smoother question: *if only expert $i$'s noise were drawn again, how likely would
@@ -993,37 +1052,5 @@ claim(
 )
 
 # %% [markdown]
-# ## With your own hands
-#
-# One more, which trains in the page. Its points lie away from the origin, so few experts work from the start. Press play, and
-# pull at the noise: does anybody come back? The slider below Play goes back to any step, to try another way from there.
-
-# %% tags=["playground", "nbval-ignore-output"]
-playground(preset="kill", seed=35)
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("06")
-
-# %% [markdown]
-# ## Try it
-#
-# 1. Mend `ColleaguesNoise`: its `training` should be `self.training`. What does `wavers` say now?
-# 2. Choose four experts on raw digits: `dead(run(build=lambda: mixture(4, noise=3.0))[1])`. Does noise do more there than
-#    with two?
-# 3. In `expected_load`, compare the logits with `noisy.softmax(-1).topk(k + 1)`, a mistake found in published
-#    teaching code. By what factor are the loads wrong now? (Claim 06.1 will say so too.)
-#
-# ## Recap
-#
-# - A step on one image moves every logit of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$. Raw images have
-#   much in common, so the first steps decide who wins.
-# - Collapse takes inputs that share a mean and experts that become useful, and a gate over all experts makes it worse.
-#   Starving is not needed.
-# - Noise alone does not prevent it: the router learns to shout louder. Of what the recipe of 2017 does, its gate does most. What
-#   its learned noise adds depends on how both matrices start: from zero it may be nothing.
-# - Noise helps a penalty, gives the load a slope, and helps on new images where nobody takes everything. It must be off in
-#   evaluation.
-#
-# **Sources.** Noisy top-k, its zero start, and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),
-# section 2.1, equations 3 to 5, and appendix A. The retelling: A. Soori, *makeMoE*, a blog post of 2024.
+# Try a mistake found in published teaching code: in `expected_load`, compare the logits with
+# `noisy.softmax(-1).topk(k + 1)`. By what factor are the loads wrong now?

@@ -212,32 +212,44 @@ guess(
     slider=(0, 8, 0.5, "of 8"),
 )
 
-# %% tags=["measure", "nbval-ignore-output", "07.usual"]
+# %% tags=["measure"]
 # Measured: ten seeds for each of five coefficients, and a dense network.
 coefficients = [0, 0.001, 0.01, 0.1, 1]
 curve = {c: with_switch(c) for c in coefficients}
 tried = {c: curve[c].accuracy(*aside).mean().item() for c in coefficients}
 best = max(tried, key=tried.get)
 dense = dense_with(15, raw)
-print("coefficient   dead   right of those put aside")
-for c in coefficients:
-    print(f"{c:11}{dead_in(curve[c]).mean():7.1f}{tried[c]:10.2%}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("07.usual", dead_in(curve[0.01]).mean().item())
+gone = {c: dead_in(curve[c]).mean().item() for c in coefficients}
+reveal(
+    "07.usual",
+    gone[0.01],
+    says=f"Without a penalty {gone[0]:.1f} of 8 are dead, with ten times their coefficient {gone[0.1]:.1f}. "
+    + (
+        "So what is usual need not suit your data. Choose a coefficient on your own."
+        if gone[0.1] < gone[0.01] - 0.5
+        else "So a larger coefficient would bring nobody back."
+    ),
+)
 
-# %% [markdown] tags=["07.usual"]
-# Why 0.01 does so little here is open. So choose a coefficient on your own data.
+# %% [markdown]
+# How many are dead, and how many of the images put aside are right:
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Dead and right for each coefficient.
+print("coefficient   dead   right of those put aside")
+for c in coefficients:
+    print(f"{c:11}{gone[c]:7.1f}{tried[c]:10.2%}")
 
 # %% [markdown]
 # Beside them the dense network of equal active cost. The router costs nearly as much as the one expert that it chooses, so
 # that a dense network gets 15 neurons for the same multiplications.
 
-# %% tags=["draw", "nbval-ignore-output", "07.usual"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: accuracy and dead experts for each coefficient.
 right = {c: accuracy(curve[c]).mean().item() for c in coefficients}
-gone = {c: dead_in(curve[c]).mean().item() for c in coefficients}
 dense_right = accuracy(dense).mean().item()
 stops = range(len(coefficients))
 axis = {
@@ -446,8 +458,8 @@ sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 #
 # ## Even, and right
 #
-# Last comes a **hash router**, which is as even as can be and learns nothing. Some arithmetic on the pixels names an expert,
-# whatever the image shows, and each of the eight equally often.
+# Last comes a **hash router**: some arithmetic on the pixels names an expert, and it names each of the eight equally often.
+# No use is more even.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -463,13 +475,10 @@ guess(
     ],
 )
 
-# %% tags=["measure", "nbval-ignore-output", "07.hash"]
+# %% tags=["measure"]
 # Measured: the hash beside the mixture that was left alone.
 by_hash = trained_with(raw, router=lambda: HashRouter(64, E))
 cost = accuracy(curve[0]) - accuracy(by_hash)
-for name, trained in {"nothing": curve[0], "hash": by_hash}.items():
-    busiest = max_share(trained.shares(raw.x_test)).mean()
-    print(f"{name:8} {accuracy(trained).mean():.0f} % right, busiest {busiest:.0%}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -477,9 +486,26 @@ if abs(cost.mean()) < 2:
     better = "they are equal, within two points"
 else:
     better = "the one with dead experts" if cost.mean() > 0 else "the even one"
-reveal("07.hash", better)
+two = {"dead": curve[0], "even": by_hash}
+busiest = {
+    name: max_share(each.shares(raw.x_test)).mean() for name, each in two.items()
+}
+correct = {name: accuracy(each).mean() for name, each in two.items()}
+reveal(
+    "07.hash",
+    better,
+    says=f"With most experts dead, {correct['dead']:.0f} % are right, and the busiest expert has {busiest['dead']:.0%} of the "
+    f"images. With the hash {correct['even']:.0f} % are right, and the busiest has {busiest['even']:.0%}. "
+    + (
+        "Even use alone does not make a mixture good."
+        if cost.mean() > 2
+        else "Here even use does no harm."
+    ),
+)
 
 # %% [markdown]
+# ## Equal in strength
+#
 # Use is one thing. What about *strength*? As in lesson 05, an expert's **strength** is its accuracy when it answers alone, on
 # the rule that it is best at. The standard deviation of the eight strengths says how unequal they are. We call it their
 # *spread*.
@@ -492,7 +518,7 @@ guess(
     choices=["nothing", "Switch 0.1", "Switch 1", "bias", "hash"],
 )
 
-# %% tags=["measure", "nbval-ignore-output", "07.strength"]
+# %% tags=["measure"]
 # Measured: each expert's strength, and its accuracy on the images that it is asked.
 five = {
     "nothing": curve[0],
@@ -515,21 +541,43 @@ def strengths(trained):
 
 strong = {name: strengths(trained) for name, trained in five.items()}
 spread = {name: own.std(-1, correction=0) for name, (own, _) in strong.items()}
+
+# %% tags=["guess", "nbval-ignore-output", "07.hash"]
+# Your guess and what was measured.
+unequal = {name: spread[name].mean().item() for name in five}
+right_by = {name: accuracy(each).mean().item() for name, each in five.items()}
+says = (
+    "The spread of strength: "
+    + ", ".join(f"{name} {x:.2f}" for name, x in unequal.items())
+    + "."
+)
+if unequal["Switch 1"] < unequal["nothing"]:
+    says += (
+        "\n\n“The objective is uniform strength across the experts.” Half of this is true: where experts are dead, strength "
+        "is uneven, and a penalty evens both."
+    )
+if (
+    right_by["hash"] < right_by["Switch 0.1"]
+    and unequal["hash"] < unequal["Switch 0.1"]
+):
+    says += (
+        f"\n\nBut equal strength does not make a mixture good: with the hash {right_by['hash']:.0f} % are right, with the Switch "
+        f"loss of 1 {right_by['Switch 1']:.0f} %. With one expert chosen, a mixture is right where the chosen one is right. "
+        "Each of the hash's experts is asked about everything, and knows a little of everything. Under the Switch loss of 1 "
+        "each is asked about a part, and knows that part well."
+    )
+reveal("07.strength", min(unequal, key=unequal.get), says=says)
+
+# %% tags=["measure", "nbval-ignore-output", "07.hash"]
+# Spread, mean strength and accuracy of the five.
 print("              spread   mean strength   % right")
 for name, (own, _) in strong.items():
-    print(
-        f"{name:12}{spread[name].mean():8.2f}{own.mean():16.2f}"
-        f"{accuracy(five[name]).mean():10.0f}"
-    )
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal("07.strength", min(spread, key=lambda name: spread[name].mean().item()))
+    print(f"{name:12}{unequal[name]:8.2f}{own.mean():16.2f}{right_by[name]:10.0f}")
 
 # %% [markdown]
 # The further left, the more equal in strength; the higher, the more often right.
 
-# %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
+# %% tags=["draw", "nbval-ignore-output", "07.hash"]
 # Drawn: the spread of strength and the accuracy of the five.
 centres = {
     way: (spread[way].mean().item(), accuracy(five[way]).mean().item()) for way in five
@@ -563,7 +611,7 @@ picture(
 # it is asked*?
 
 
-# %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
+# %% tags=["draw", "nbval-ignore-output", "07.hash"]
 # A slider: five mixtures, their experts' use and strength.
 def even_and_right(way):
     own, asked = (part[0].tolist() for part in strong[way])
@@ -586,11 +634,7 @@ def even_and_right(way):
 
 sweep(even_and_right, way=("Balanced by", list(five)))
 
-# %% [markdown] tags=["07.strength"]
-# “The objective is uniform strength across the experts.” Half of this is true: where experts are dead, strength is uneven, and
-# a penalty evens both.
-
-# %% tags=["measure", "07.strength"]
+# %% tags=["measure"]
 # Claim 07.15.
 claim(
     "07.15",
@@ -602,10 +646,7 @@ claim(
     quantity="standard deviation of eight experts' strength",
 )
 
-# %% [markdown] tags=["07.hash", "07.strength"]
-# But equal strength does not make a mixture good:
-
-# %% tags=["measure", "07.hash", "07.strength"]
+# %% tags=["measure", "07.hash"]
 # Claim 07.16.
 assert spread["hash"].mean() < spread["Switch 0.1"].mean()
 claim(
@@ -620,14 +661,10 @@ claim(
     refutes="The more equal the experts are in strength, the better the mixture",
 )
 
-# %% [markdown] tags=["07.hash", "07.strength"]
-# *Why:* with one expert chosen, a mixture is right where the chosen one is right. So its accuracy is its experts' accuracy
-# *where they are asked*. Each of the hash's experts is asked about everything, and knows a little of everything: their mean
-# strength is even the higher one. Under the Switch loss of 1 each is asked about a part, and knows that part well.
-
 # %% [markdown]
 # Report use and strength beside the accuracy, not in its place.
-#
+
+# %% [markdown]
 # ## This is yours
 #
 # What you wrote goes into your `my_moe.py`, too. As soon as your penalty, your bias, or the noise of lesson 06 is right, the file
@@ -671,7 +708,31 @@ playground(OnThePanel(my_layer), plane, balance=my_penalty, coefficient=0.1)
 quiz("07")
 
 # %% [markdown]
-# ## Further: two rows for the scoreboard
+# ## Try it
+#
+# 1. Write a penalty of your own, a function of `routing`, and hand it to the panel in place of `my_penalty`. Start from
+#    `-routing.probs.mean(0).log().mean()`. Does it wake the dead?
+# 2. `trained_with(raw, rate=0.001, bias=True, steps=6000)`: is DeepSeek-V3's rate enough then? Ask `dead_in` and `accuracy`.
+# 3. A hash chooses in the [playground](playground.ipynb#preset=hash), and every expert is asked everywhere. Press play. The
+#    opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
+#
+# ## Recap
+#
+# - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
+# - A bias balances without touching the loss or the gate weights. Its rate has to fit the length of the training.
+# - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
+# - Balance evens out use, and strength with it. A hash has much of both, and gets the fewest right. What counts is that
+#   experts are right where they are asked.
+#
+# **Sources.** Share times probability: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. Importance:
+# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
+# The bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664), [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437).
+# Expert choice: [Zhou et al. 2022](https://arxiv.org/abs/2202.09368). Hash: [Roller et al. 2021](https://arxiv.org/abs/2106.04426).
+
+# %% [markdown]
+# ## Further
+#
+# ### Two rows for the scoreboard
 #
 # With the coefficient and the rate that were best on the images put aside. As in lesson 04, the
 # pixels are standardised, and training takes 800 steps and all training images.
@@ -705,7 +766,7 @@ scoreboard(
 # neurons, close to the dense network of 32, all of which every image meets.
 
 # %% [markdown]
-# ## Further: whom the Switch loss reaches, and what it does not tell
+# ### Whom the Switch loss reaches, and what it does not tell
 #
 # One detail decides whether it can wake the dead. $P_i$ has to come from the softmax over *all* experts. Some published code
 # takes the probabilities *after* the others were masked out. Then an expert that nobody chooses has probability 0
@@ -766,7 +827,7 @@ claim(
 # %% [markdown]
 # So use it to push. To measure balance, use shares.
 #
-# ## Further: an older penalty, and one that is none
+# ### An older penalty, and one that is none
 #
 # Shazeer et al. asked for even **importance**: an expert's importance is the sum of its gate weights over the batch. The penalty is
 # the squared coefficient of variation of the importances, the `cv2` of lesson 05.
@@ -807,7 +868,7 @@ for name, trained in {"without": curve[0], "z-loss 0.001": kept_small}.items():
 # It moves them down until the largest is near 0, and here the smallest goes further from 0 than any was. So look at both ends.
 
 # %% [markdown]
-# ## Further: what do standardised inputs repair?
+# ### What do standardised inputs repair?
 #
 # Before you fall in love with a penalty: standardised inputs alone, without any penalty, reach the accuracy that the Switch loss
 # reaches on raw pixels.
@@ -844,7 +905,7 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: balanced is not specialised
+# ### Balanced is not specialised
 #
 # A coefficient of 100 shows what balance is worth when it is all that counts.
 
@@ -918,7 +979,7 @@ print(
 )
 
 # %% [markdown]
-# ## Further: the bias and expert choice over ten seeds
+# ### The bias and expert choice over ten seeds
 
 # %% tags=["measure"]
 # Claim 07.6.
@@ -1006,25 +1067,3 @@ claim(
     control_is="tokens choose",
     quantity="earlier tokens whose experts change",
 )
-
-# %% [markdown]
-# ## Try it
-#
-# 1. Write a penalty of your own, a function of `routing`, and hand it to the panel in place of `my_penalty`. Start from
-#    `-routing.probs.mean(0).log().mean()`. Does it wake the dead?
-# 2. `trained_with(raw, rate=0.001, bias=True, steps=6000)`: is DeepSeek-V3's rate enough then? Ask `dead_in` and `accuracy`.
-# 3. A hash chooses in the [playground](playground.ipynb#preset=hash), and every expert is asked everywhere. Press play. The
-#    opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
-#
-# ## Recap
-#
-# - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
-# - A bias balances without touching the loss or the gate weights. Its rate has to fit the length of the training.
-# - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
-# - Balance evens out use, and strength with it. A hash has much of both, and gets the fewest right. What counts is that
-#   experts are right where they are asked.
-#
-# **Sources.** Share times probability: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. Importance:
-# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
-# The bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664), [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437).
-# Expert choice: [Zhou et al. 2022](https://arxiv.org/abs/2202.09368). Hash: [Roller et al. 2021](https://arxiv.org/abs/2106.04426).

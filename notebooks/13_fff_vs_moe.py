@@ -166,54 +166,8 @@ def choose_by_questions(x, node_weight, node_bias):
 
 # %% [markdown]
 # After that they are the same: one small network answers. Only that the mixture still multiplies the answer by the gate
-# weight, the probability of its choice. That gate weight is how the mixture's router learns (lesson 04): in training too it
-# asks one expert alone. The tree has no gate weight. In training it mixes *all* leaves, and hopes that its questions become
-# hard enough for one to do (lesson 12). Keep this in mind for the fourth sentence.
-#
-# ### Further: larger layers, and that after the choice they are the same
-#
-# What choosing costs: a row an expert for scores, a row a level for questions.
-
-# %% tags=["measure"]
-print("experts or leaves   rows that a mixture reads   rows that a tree reads")
-for depth in (3, 6, 11):
-    print(f"{2**depth:17}{2**depth:28}{depth:25}")
-
-# %% [markdown]
-# The same choices, and then the same network: held against the package.
-
-# %% tags=["measure"]
-torch.manual_seed(seeds(1)[0])
-mixture = MixtureOfExperts(64, LEAF, E, top_k=1, d_out=10).eval()
-tree = FastFeedForward(64, 10, DEPTH, LEAF).eval()
-x = torch.randn(500, 64)
-with torch.no_grad():
-    y, routing = mixture(x)
-    z, descent = tree(x)
-expert = choose_by_scores(x, mixture.router.weight)
-leaf = choose_by_questions(x, tree.node_weight, tree.node_bias)
-print("same experts as the package's:", torch.equal(expert, routing.indices[:, 0]))
-print("same leaves as the package's: ", torch.equal(leaf, descent.leaf))
-
-
-# %% tags=["measure"]
-def ask(x, chosen, networks):
-    """Each token's answer from its own network: (T, d) -> (T, d_out)."""
-    answers = torch.empty(len(x), networks.w_out.shape[-1])
-    for n in range(E):
-        mine = chosen == n
-        neurons = F.relu(x[mine] @ networks.w_in[n].T + networks.b_in[n])
-        answers[mine] = neurons @ networks.w_out[n] + networks.b_out[n]
-    return answers
-
-
-# %% tags=["measure"]
-with torch.no_grad():
-    gate = (x @ mixture.router.weight.T).softmax(-1).gather(-1, expert[:, None])
-    same_y = torch.allclose(gate * ask(x, expert, mixture.experts), y, atol=1e-5)
-    same_z = torch.allclose(ask(x, leaf, tree.leaves), z, atol=1e-5)
-print("same answers as the mixture's:", same_y)
-print("same answers as the tree's:   ", same_z)
+# weight, the probability of its choice. That gate weight is how the mixture's router learns (lesson 04). The tree has no gate weight; how
+# it learns, lesson 12 has shown. Keep this in mind for the fourth sentence.
 
 # %% [markdown]
 # ## The contestants
@@ -336,6 +290,12 @@ for name, tries in TRIES.items():
         f"{name:9} the first is within a point of the best: {first > max(others) - 0.01}"
     )
 
+# %% [markdown]
+# ## “An improvement upon the mixture of experts”
+#
+# Now all four train, and once more a mixture without any care: raw pixels, no Switch loss. A comparison is only as fair as
+# the care that the opponent got.
+
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
@@ -347,7 +307,7 @@ guess(
 )
 
 
-# %% tags=["measure", "13.improvement"]
+# %% tags=["measure"]
 def contest(data):
     return {name: run(BUILD[name], data, **TRIES[name][0]) for name in BUILD}
 
@@ -357,13 +317,31 @@ def lead(results, one, other):
 
 
 on_digits4 = contest(digits4("standardised"))
+careless = run(a_mixture, digits4("raw"))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-ahead = lead(on_digits4, "tree", "mixture").mean() >= 0.01
-reveal("13.improvement", "yes" if ahead else "no")
+over_mixture = lead(on_digits4, "tree", "mixture")
+over_careless = on_digits4["tree"]["accuracy"] - careless["accuracy"]
+ahead = over_mixture.mean() >= 0.01
+reveal(
+    "13.improvement",
+    "yes" if ahead else "no",
+    says="Verdict: "
+    + ("yes, in accuracy" if ahead else "no, not in accuracy")
+    + f". The tree's lead over the mixture is {100 * over_mixture.mean():+.1f} points. Over a mixture without care, on raw pixels "
+    f"and without a Switch loss, it is {100 * over_careless.mean():+.1f}. So whenever you read that X beats mixtures, look for the "
+    "line that says how the mixture was balanced.\n\n"
+    "These are small networks on small images. "
+    + (
+        "One case does not prove a sentence without an if."
+        if ahead
+        else "The sentence has no if, and so one case refutes it. That a tree can improve on a mixture somewhere, we have not "
+        "refuted."
+    ),
+)
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "13.improvement"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 
 
 def results_table(results, name):
@@ -390,11 +368,41 @@ def results_table(results, name):
 results_table(on_digits4, "digits4")
 
 # %% tags=["measure"]
-on_digits = contest(digits("standardised"))
+claim(
+    "13.3",
+    "On digits4 the tree is not ahead of a mixture of the same widths, not by a point",
+    quantity="the tree's lead in accuracy",
+    measured=lead(on_digits4, "tree", "mixture"),
+    holds=below(0.01),
+    control=on_digits4["tree"]["accuracy"] - careless["accuracy"],
+    control_is="a mixture on raw pixels, without the Switch loss",
+    refutes="“An improvement upon the mixture of experts”, as far as accuracy goes here",
+)
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+interval_chart(
+    {
+        "dense 64": on_digits4["dense 64"]["accuracy"],
+        "mixture": on_digits4["mixture"]["accuracy"],
+        "tree": on_digits4["tree"]["accuracy"],
+        "mixture without care": careless["accuracy"],
+        "dense 8": on_digits4["dense 8"]["accuracy"],
+    },
+    title=f"The tree's lead: {100 * over_careless.mean():+.0f} points over a mixture "
+    f"without care, {100 * over_mixture.mean():+.1f} over one with care",
+    note="Test accuracy on digits4: ten seeds, the mean, and its 95 % interval. Without "
+    "care: raw pixels and no Switch loss.",
+    unit="test accuracy",
+)
 
 # %% [markdown]
+# ## Against dense networks
+#
 # First the good news, for mixture and tree alike. Against a dense network of the width that *answers* both win clearly
 # where there are several rules. And where there is one rule, and nothing to divide? That is the control.
+
+# %% tags=["measure"]
+on_digits = contest(digits("standardised"))
 
 
 # %% tags=["measure"]
@@ -434,57 +442,6 @@ claim(
 )
 
 # %% [markdown]
-# ### Further: the same on plain digits
-#
-# `digits4` has four rules in one data set, and there is something to divide. Plain `digits` has one rule.
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-results_table(on_digits, "digits")
-
-# %% [markdown]
-# ## “An improvement upon the mixture of experts”
-#
-# Compare the two rows in the tables. A comparison is only as fair as the care that the opponent got, so the control
-# is a mixture without any: raw pixels, no Switch loss.
-
-# %% tags=["measure", "13.improvement"]
-careless = run(a_mixture, digits4("raw"))
-claim(
-    "13.3",
-    "On digits4 the tree is not ahead of a mixture of the same widths, not by a point",
-    quantity="the tree's lead in accuracy",
-    measured=lead(on_digits4, "tree", "mixture"),
-    holds=below(0.01),
-    control=on_digits4["tree"]["accuracy"] - careless["accuracy"],
-    control_is="a mixture on raw pixels, without the Switch loss",
-    refutes="“An improvement upon the mixture of experts”, as far as accuracy goes here",
-)
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "13.improvement"]
-over_careless = on_digits4["tree"]["accuracy"] - careless["accuracy"]
-over_mixture = lead(on_digits4, "tree", "mixture")
-interval_chart(
-    {
-        "dense 64": on_digits4["dense 64"]["accuracy"],
-        "mixture": on_digits4["mixture"]["accuracy"],
-        "tree": on_digits4["tree"]["accuracy"],
-        "mixture without care": careless["accuracy"],
-        "dense 8": on_digits4["dense 8"]["accuracy"],
-    },
-    title=f"The tree's lead: {100 * over_careless.mean():+.0f} points over a mixture "
-    f"without care, {100 * over_mixture.mean():+.1f} over one with care",
-    note="Test accuracy on digits4: ten seeds, the mean, and its 95 % interval. Without "
-    "care: raw pixels and no Switch loss.",
-    unit="test accuracy",
-)
-
-# %% [markdown]
-# **Verdict: no, not in accuracy.** With care on both sides the tree does not come out ahead here. Against a careless mixture
-# it wins by a lot, so whenever you read that X beats mixtures, look for the line that says how the mixture was balanced.
-#
-# These are small networks on small images. The sentence has no *if*, and so one case refutes it. That a tree *can* improve on a
-# mixture somewhere, we have not refuted.
-#
 # ## “Aims to replicate a balanced distribution of data among experts”
 #
 # An aim cannot be refuted. But does the tree get there by itself? Take the node-balance loss away. On raw pixels first, where
@@ -514,58 +471,13 @@ claim(
 # load balancing for this very tree was proposed in 2024 (see the sources).
 
 # %% [markdown]
-# ### Further: seed by seed, and a tree that is not hardened
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-alive = {name: E - float(r["dead"].mean()) for name, r in left_alone.items()}
-seed_strip(
-    {f"tree, {name}": r["shares"] for name, r in left_alone.items()},
-    title=f"Without a balance loss {alive['no balance loss']:.1f} of 8 leaves are in use, "
-    f"with it {alive['with it']:.1f}",
-    note="Raw digits4 after training: one column is one seed. Number and colour: the leaf.",
-)
-
-# %% [markdown]
-# Without hardening and on good inputs it gets there:
-
-# %% tags=["measure"]
-standardised = digits4("standardised")
-unhardened = run(a_tree, standardised)
-unbalanced = run(a_tree, standardised, hardening=HARD)
-claim(
-    "13.5",
-    "On standardised digits4 a tree without hardening has fewer than one dead leaf of "
-    "eight on average, without any balance loss",
-    quantity="dead leaves (of 8)",
-    measured=unhardened["dead"],
-    holds=below(1),
-    control=unbalanced["dead"],
-    control_is="hardened, without a balance loss",
-)
-
-# %% [markdown]
-# But such a tree is good only as long as it is soft, and then it computes all its leaves. Ask it the hard way, one leaf
-# for each image:
-
-# %% tags=["measure"]
-claim(
-    "13.6",
-    "A tree without hardening loses more than five points of accuracy when its "
-    "decisions are made hard",
-    quantity="accuracy lost",
-    measured=unhardened["soft"] - unhardened["accuracy"],
-    holds=above(0.05),
-    control=on_digits4["tree"]["soft"] - on_digits4["tree"]["accuracy"],
-    control_is="the hardened tree",
-)
-
-# %% [markdown]
 # ## “Reduces the need for artificial noise during training”
 #
 # The tree trains without noise, that much is true. To *reduce* a need, somebody must have it. Does the mixture? Give ours the noise
 # of lesson 06, and keep its Switch loss.
 
 # %% tags=["measure"]
+standardised = digits4("standardised")
 noisy = run(
     lambda: MixtureOfExperts(64, LEAF, E, 1, d_out=10, noise="learned"),
     standardised,
@@ -586,11 +498,13 @@ claim(
 # them need is the balance loss. Noise alone balanced neither: not the mixture (06.2), not the tree (lesson 12, the row of region
 # leak). The abstract's “better training properties than mixtures of experts thanks to noiseless conditional execution” is
 # about mixtures that train with noise.
+
+# %% [markdown]
+# ## “A similar training time as a standard GPT”
 #
-# ## Further: the clock, and what it is asked
-#
-# Now time. A layer from 256 to 256, as it could sit in a small language model: 16 leaves or experts of 128 neurons, so
-# 2,048 in training and 128 in inference. First count what one token has to multiply, choosing included.
+# So similar to *dense*. Before the clock, ask the count. A layer from 256 to 256, as it could sit in a small language model:
+# 16 leaves or experts of 128 neurons, so 2,048 in training and 128 in inference. What one token has to multiply for an
+# answer, choosing included:
 
 # %% tags=["measure"]
 WIDTH, D, H = 2048, 256, 128
@@ -604,9 +518,40 @@ work = {
 for name, number in work.items():
     print(f"{name:24}{number:10,} multiplications for a token")
 
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "13.training",
+    "“A similar training time as a standard GPT.” Does a tree in training multiply as "
+    "often as a dense network of all its neurons, within a tenth?",
+    choices=["yes", "no"],
+)
+
+# %% tags=["measure"]
+in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+times = in_training["tree"] / in_training["dense, training width"]
+of_mixture = in_training["tree"] / in_training["mixture"]
+reveal(
+    "13.training",
+    "yes" if abs(times - 1) < 0.1 else "no",
+    says="In training the tree asks all its nodes and all its leaves, and the mixture one expert. So the tree multiplies "
+    f"{times:.2f} times as much as the dense network, and {of_mixture:.0f} times as much as the mixture. Verdict: "
+    + ("true, for what it says." if abs(times - 1) < 0.1 else "not so, by the count."),
+)
+
+# %% tags=["measure"]
+for name, number in in_training.items():
+    of_tree = number / in_training["tree"]
+    print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
+
 # %% [markdown]
-# By that count the tree has next to nothing on the mixture: at this size both spend nearly everything on the answer. The
-# clock sees more than multiplications. All will take turns on one thread, and only times of one turn are compared. For
+# ## The clock, and what it is asked
+#
+# By the first count the tree has next to nothing on the mixture: for an answer, at this size, both spend nearly everything on
+# the leaf or expert. The clock sees more than multiplications. All will take turns on one thread, and only times of one turn are compared. For
 # the controls there are two more: a tree that asks *all* leaves and silences all but one, and a mixture that asks all.
 #
 # And like has to be compared with like. A single small layer, asked again and again, stays in the processor's cache, which no
@@ -681,7 +626,7 @@ training = {
 set_training(False)
 inference = {n: inference_times(n, [*four, "tree, all leaves"]) for n in (1, 32, 1024)}
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "13.training"]
 
 
 def compared(times):
@@ -714,57 +659,7 @@ table(
     "over the turns.",
 )
 
-# %% [markdown]
-# ### Further: what has to be stored
-
-# %% tags=["measure"]
-claim(
-    "13.7",
-    "A tree and a mixture store more than 0.9 times as many bytes as a dense network of "
-    "their training width",
-    quantity="bytes stored, against the dense network",
-    measured=min(stored[name] for name in ("tree", "mixture"))
-    / stored["dense, training width"],
-    holds=in_every_seed(above(0.9)),
-    control=stored["dense, inference width"] / stored["dense, training width"],
-    control_is="dense of the inference width",
-    refutes="What is not asked needs no memory",
-)
-
-# %% [markdown]
-# Everything that was trained has to be kept.
-
-# %% [markdown]
-# ## “A similar training time as a standard GPT”
-#
-# So similar to *dense*. Before the clock, ask the count.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "13.training",
-    "“A similar training time as a standard GPT.” Does a tree in training multiply as "
-    "often as a dense network of all its neurons, within a tenth?",
-    choices=["yes", "no"],
-)
-
 # %% tags=["measure", "13.training"]
-in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-times = in_training["tree"] / in_training["dense, training width"]
-reveal("13.training", "yes" if abs(times - 1) < 0.1 else "no")
-
-# %% [markdown]
-# In training the tree asks all its nodes and all its leaves; the mixture asks one expert, in training too.
-
-# %% tags=["measure", "13.training"]
-for name, number in in_training.items():
-    of_tree = number / in_training["tree"]
-    print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
-
-# %% tags=["measure"]
 claim(
     "13.8",
     "A training step of the tree takes less than 2.5 times as long as that of a dense "
@@ -780,7 +675,7 @@ claim(
 # %% [markdown]
 # Of the mixture the sentence says nothing. We ask all the same.
 
-# %% tags=["measure"]
+# %% tags=["measure", "13.training"]
 claim(
     "13.9",
     "With 1,024 tokens and 16 leaves, a training step of the tree takes more than 2.5 "
@@ -793,11 +688,10 @@ claim(
     timed=True,
 )
 
+# %% [markdown] tags=["13.training"]
+# What your clock makes of the count is in 13.8 and 13.9; the control of 13.9 is a mixture that has to ask all its experts.
+
 # %% [markdown]
-# **Verdict: true, for what it says.** The tree multiplies what a dense network of its training width multiplies, and its
-# questions on top, which are few. A mixture multiplies a small part of that. What your clock makes of the count is in 13.8 and
-# 13.9; the control of 13.9 is a mixture that has to ask all its experts.
-#
 # ## “But quicker inference”, “up to 220x”, “up to 6x faster than mixture-of-experts”
 #
 # Quicker than what, and with how many tokens at once? One token, against the dense network of its training width, of which
@@ -824,7 +718,184 @@ claim(
 # clock's word on each of these is in 13.10 to 13.14.
 
 # %% [markdown]
-# ### Further: against the mixture, compiled alike
+# ## When to reach for which
+
+# %% [markdown] tags=["13.improvement", "13.training"]
+# Everything in this table was counted or measured in this course. In brackets: the claim. For times, run the claims on your
+# machine.
+#
+# | you want | dense | mixture | tree |
+# |---|---|---|---|
+# | the best accuracy from the neurons you train | yes (13.2) | behind (13.2) | behind (13.2) |
+# | accuracy with few neurons an answer, several rules in the data | no (13.1) | yes (13.1) | yes (13.1), but not ahead of the mixture (13.3) |
+# | the same, one rule in the data | yes (control of 13.1) | no need (control of 13.1) | no need (control of 13.1) |
+# | few multiplications in training | yes, if narrow | yes, one expert a token (13.9) | no, as dense of the training width (13.8) |
+# | few multiplications an answer | no, if wide (13.10) | scores, and one expert (13.11) | questions, and one leaf (13.10); far fewer than the mixture only with many small leaves (13.11) |
+# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 10) | the leaves that are asked (13.12) |
+# | little memory | yes, if narrow (10.3, 13.7) | no (10.3, 13.7) | no (13.7) |
+# | no balance to look after | yes, nobody is chosen | no (05.1, 07.4) | no (13.4, 13.15) |
+#
+# So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to
+# train it as a wide network.
+
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("13")
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Give the tree `HARD = 3.0`. What happens to *hard* and *soft*? And with `HARD = 0.3`?
+# 2. Train the tree in 13.4 with the full hardening from the first step (`hardening_ramp(now["step"], -1, 0, hardening)`).
+#    Does the balance loss still save the leaves?
+# 3. Make the layers of *The clock* 64 leaves of 32 neurons. Which claims about time still hold, and which become stronger?
+# 4. Standardise nothing: `contest(digits4("raw"))`. Who suffers most, and who least?
+#
+# ## Recap
+#
+# - A mixture chooses by scores, a tree by questions. What comes after is the same network.
+# - “An improvement upon the mixture of experts”: not in accuracy, here, where both got the same care.
+# - “Aims to replicate a balanced distribution”: gets there without hardening, and then it cannot be descended; hardened, it needs
+#   a balance loss.
+# - “Reduces the need for artificial noise”: true, and a mixture with a balance loss has no such need either.
+# - “A similar training time as a standard GPT”: as many multiplications as dense of the training width; a mixture's step needs
+#   a small part of them.
+# - “Quicker inference”: than dense of the training width. “Up to 6x faster than mixture-of-experts”: only where experts are many
+#   and small, and only if both are compiled is it the tree that you measure.
+#
+# **Sources.** The four sentences: S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. The abstract that it
+# sums up: [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711), fast feedforward networks;
+# [UltraFastBERT](https://arxiv.org/abs/2311.10770), the same in a language model. Load balancing for these trees, and a leaf
+# that all tokens share: [Charalampopoulos et al. 2024](https://arxiv.org/abs/2405.16836); our node-balance loss is written
+# after Shazeer's importance loss, and we have not compared it with theirs. The tree written as a mixture with a fixed matrix, and
+# faster so on a GPU where it is shallow: [Chaunin and Mikhaylovskiy
+# 2025](https://ntr.ai/publications/matrix-mixture-of-experts-is-the-best-fast-feed-forward). Mixtures:
+# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538); the Switch loss,
+# [Fedus et al. 2021](https://arxiv.org/abs/2101.03961).
+
+# %% [markdown]
+# ## Further
+#
+# ### Larger layers, and that after the choice they are the same
+#
+# What choosing costs: a row an expert for scores, a row a level for questions.
+
+# %% tags=["measure"]
+print("experts or leaves   rows that a mixture reads   rows that a tree reads")
+for depth in (3, 6, 11):
+    print(f"{2**depth:17}{2**depth:28}{depth:25}")
+
+# %% [markdown]
+# The same choices, and then the same network: held against the package.
+
+# %% tags=["measure"]
+torch.manual_seed(seeds(1)[0])
+mixture = MixtureOfExperts(64, LEAF, E, top_k=1, d_out=10).eval()
+tree = FastFeedForward(64, 10, DEPTH, LEAF).eval()
+x = torch.randn(500, 64)
+with torch.no_grad():
+    y, routing = mixture(x)
+    z, descent = tree(x)
+expert = choose_by_scores(x, mixture.router.weight)
+leaf = choose_by_questions(x, tree.node_weight, tree.node_bias)
+print("same experts as the package's:", torch.equal(expert, routing.indices[:, 0]))
+print("same leaves as the package's: ", torch.equal(leaf, descent.leaf))
+
+
+# %% tags=["measure"]
+def ask(x, chosen, networks):
+    """Each token's answer from its own network: (T, d) -> (T, d_out)."""
+    answers = torch.empty(len(x), networks.w_out.shape[-1])
+    for n in range(E):
+        mine = chosen == n
+        neurons = F.relu(x[mine] @ networks.w_in[n].T + networks.b_in[n])
+        answers[mine] = neurons @ networks.w_out[n] + networks.b_out[n]
+    return answers
+
+
+# %% tags=["measure"]
+with torch.no_grad():
+    gate = (x @ mixture.router.weight.T).softmax(-1).gather(-1, expert[:, None])
+    same_y = torch.allclose(gate * ask(x, expert, mixture.experts), y, atol=1e-5)
+    same_z = torch.allclose(ask(x, leaf, tree.leaves), z, atol=1e-5)
+print("same answers as the mixture's:", same_y)
+print("same answers as the tree's:   ", same_z)
+
+# %% [markdown]
+# ### The same on plain digits
+#
+# `digits4` has four rules in one data set, and there is something to divide. Plain `digits` has one rule.
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+results_table(on_digits, "digits")
+
+# %% [markdown]
+# ### Seed by seed, and a tree that is not hardened
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+alive = {name: E - float(r["dead"].mean()) for name, r in left_alone.items()}
+seed_strip(
+    {f"tree, {name}": r["shares"] for name, r in left_alone.items()},
+    title=f"Without a balance loss {alive['no balance loss']:.1f} of 8 leaves are in use, "
+    f"with it {alive['with it']:.1f}",
+    note="Raw digits4 after training: one column is one seed. Number and colour: the leaf.",
+)
+
+# %% [markdown]
+# Without hardening and on good inputs it gets there:
+
+# %% tags=["measure"]
+unhardened = run(a_tree, standardised)
+unbalanced = run(a_tree, standardised, hardening=HARD)
+claim(
+    "13.5",
+    "On standardised digits4 a tree without hardening has fewer than one dead leaf of "
+    "eight on average, without any balance loss",
+    quantity="dead leaves (of 8)",
+    measured=unhardened["dead"],
+    holds=below(1),
+    control=unbalanced["dead"],
+    control_is="hardened, without a balance loss",
+)
+
+# %% [markdown]
+# But such a tree is good only as long as it is soft, and then it computes all its leaves. Ask it the hard way, one leaf
+# for each image:
+
+# %% tags=["measure"]
+claim(
+    "13.6",
+    "A tree without hardening loses more than five points of accuracy when its "
+    "decisions are made hard",
+    quantity="accuracy lost",
+    measured=unhardened["soft"] - unhardened["accuracy"],
+    holds=above(0.05),
+    control=on_digits4["tree"]["soft"] - on_digits4["tree"]["accuracy"],
+    control_is="the hardened tree",
+)
+
+# %% [markdown]
+# ### What has to be stored
+
+# %% tags=["measure"]
+claim(
+    "13.7",
+    "A tree and a mixture store more than 0.9 times as many bytes as a dense network of "
+    "their training width",
+    quantity="bytes stored, against the dense network",
+    measured=min(stored[name] for name in ("tree", "mixture"))
+    / stored["dense, training width"],
+    holds=in_every_seed(above(0.9)),
+    control=stored["dense, inference width"] / stored["dense, training width"],
+    control_is="dense of the inference width",
+    refutes="What is not asked needs no memory",
+)
+
+# %% [markdown]
+# Everything that was trained has to be kept.
+
+# %% [markdown]
+# ### Against the mixture, compiled alike
 #
 # The table of the clock shows the tree ahead for one token. Careful with this one. The tree's descent is one compiled
 # function; of the mixture the experts are compiled, but its router is a row of PyTorch calls, each with a price of its own.
@@ -938,7 +1009,7 @@ table(
 # price of the router's calls.
 
 # %% [markdown]
-# ### Further: 1,024 tokens at once
+# ### 1,024 tokens at once
 #
 # How far is the tree from the ideal, a dense network of one leaf's width? For one token, see the column *narrow* in the table.
 # And for 1,024? Guess what decides, then compare our tree with two others, which differ in one thing: the number of their
@@ -1016,7 +1087,7 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: turn the knobs
+# ### Turn the knobs
 #
 # Depth and leaf width of a tree on `digits4`, three seeds, a third of the steps. A move trains the trees anew (on the website
 # all places were trained and timed beforehand). Keep the neurons and trade one for the other: which is worth more?
@@ -1073,7 +1144,7 @@ sweep(
 )
 
 # %% [markdown]
-# ## Further: in a language model
+# ### In a language model
 #
 # Does the balance go the same way in a GPT? We put trees into the GPT of lesson 08, much smaller so that many seeds fit: one
 # block, width 32, context 32, 8 leaves of 16 neurons. A hundred steps, the hardening rising all the while, to its full weight at
@@ -1164,59 +1235,5 @@ table(
 # %% [markdown]
 # All leaves at work again, and what did it buy? Read the column *hard* before you answer. It is lesson 07's point once
 # more: balanced is not yet better. And compare, in the column *dead*, the mixture without a balance loss: a mixture is not
-# hardened. A hundred steps say nothing about long trainings; exercise 4 does.
-#
-# ## When to reach for which
-#
-# Everything in this table was counted or measured in this course. In brackets: the claim. For times, run the claims on your
-# machine.
-#
-# | you want | dense | mixture | tree |
-# |---|---|---|---|
-# | the best accuracy from the neurons you train | yes (13.2) | behind (13.2) | behind (13.2) |
-# | accuracy with few neurons an answer, several rules in the data | no (13.1) | yes (13.1) | yes (13.1), but not ahead of the mixture (13.3) |
-# | the same, one rule in the data | yes (control of 13.1) | no need (control of 13.1) | no need (control of 13.1) |
-# | few multiplications in training | yes, if narrow | yes, one expert a token (13.9) | no, as dense of the training width (13.8) |
-# | few multiplications an answer | no, if wide (13.10) | scores, and one expert (13.11) | questions, and one leaf (13.10); far fewer than the mixture only with many small leaves (13.11) |
-# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 10) | the leaves that are asked (13.12) |
-# | little memory | yes, if narrow (10.3, 13.7) | no (10.3, 13.7) | no (13.7) |
-# | no balance to look after | yes, nobody is chosen | no (05.1, 07.4) | no (13.4, 13.15) |
-#
-# So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to
-# train it as a wide network.
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("13")
-
-# %% [markdown]
-# ## Try it
-#
-# 1. Give the tree `HARD = 3.0`. What happens to *hard* and *soft*, and does 13.6 still hold? And with `HARD = 0.3`?
-# 2. Train the tree in 13.4 with the full hardening from the first step (`hardening_ramp(now["step"], -1, 0, hardening)`).
-#    Does the balance loss still save the leaves?
-# 3. Make the layers of *The clock* 64 leaves of 32 neurons. Which claims about time still hold, and which become stronger?
-# 4. Train the small GPTs for 600 steps. Does the order of the test losses stay?
-# 5. Standardise nothing: `contest(digits4("raw"))`. Who suffers most, and who least?
-#
-# ## Recap
-#
-# - A mixture chooses by scores, a tree by questions. What comes after is the same network.
-# - “An improvement upon the mixture of experts”: not in accuracy, here, where both got the same care.
-# - “Aims to replicate a balanced distribution”: gets there without hardening, and then it cannot be descended; hardened, it needs
-#   a balance loss.
-# - “Reduces the need for artificial noise”: true, and a mixture with a balance loss has no such need either.
-# - “A similar training time as a standard GPT”: as many multiplications as dense of the training width; a mixture's step needs
-#   a small part of them.
-# - “Quicker inference”: than dense of the training width. “Up to 6x faster than mixture-of-experts”: only where experts are many
-#   and small, and only if both are compiled is it the tree that you measure.
-#
-# **Sources.** The four sentences: S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. The abstract that it
-# sums up: [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711), fast feedforward networks;
-# [UltraFastBERT](https://arxiv.org/abs/2311.10770), the same in a language model. Load balancing for these trees, and a leaf
-# that all tokens share: [Charalampopoulos et al. 2024](https://arxiv.org/abs/2405.16836); our node-balance loss is written
-# after Shazeer's importance loss, and we have not compared it with theirs. The tree written as a mixture with a fixed matrix, and
-# faster so on a GPU where it is shallow: [Chaunin and Mikhaylovskiy
-# 2025](https://ntr.ai/publications/matrix-mixture-of-experts-is-the-best-fast-feed-forward). Mixtures:
-# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538); the Switch loss,
-# [Fedus et al. 2021](https://arxiv.org/abs/2101.03961).
+# hardened. A hundred steps say nothing about long trainings: train for 600, and see whether the order of the
+# test losses stays.

@@ -50,19 +50,19 @@ INSTRUCTIONS = [
         "00_start_here",
         "In the lesson's first layer, make `d_hidden` ten times as large",
         {"d_hidden=32": "d_hidden=320"},
-        last="active part:",
-        shows="active part: 25%",
+        last="expert, router = parameters",
+        shows="active: by hand 21,280",
     ),
     Instruction(
         "01_why_experts",
-        'Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claims 01.3 and 01.6 now fail.',
+        'Train with `digits("raw")`, pixels from 0 to 1 instead of standardised ones: claims 01.3 and 01.6 now fail.',
         {'digits("standardised")': 'digits("raw")'},
         last='"01.6"',
         stops="01.6",
     ),
     Instruction(
         "01_why_experts",
-        "Claims 01.3 and 01.6 now fail.",
+        "claims 01.3 and 01.6 now fail.",
         {'digits("standardised")': 'digits("raw")', CONTROL: ""},  # without it 01.6 holds, and 01.3 is reached
         last='"01.3"',
         stops="01.3",
