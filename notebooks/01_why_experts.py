@@ -437,7 +437,7 @@ table(
 # With these two rates, both train on all training digits:
 
 # %% tags=["measure", "01.fixed"]
-# Claim 01.4.
+# Claim 01.3.
 large = trained_with(WIDTH, best[WIDTH], data, seeds(10), steps=300)
 small = trained_with(N_KEPT, best[N_KEPT], data, seeds(10), steps=300)
 accuracy_large = large.accuracy(data.x_test, data.y_test)
@@ -455,7 +455,7 @@ def cut_down(network):
 cut = torch.tensor([cut_down(large.one(i)) for i in range(10)])
 
 claim(
-    "01.4",
+    "01.3",
     "A network with a tenth of the neurons, trained from scratch, is less than two points "
     "less accurate than the large one, each at the best of five learning rates",
     measured=drop["trained small"],
@@ -510,7 +510,7 @@ print("the eight blocks, added up, are the network")
 
 
 # %% tags=["measure"]
-# Claim 01.5.
+# Claim 01.4.
 def best_block(c):
     """contributions (N, h) -> 1 for the neurons of each digit's best block, (N, h)."""
     blocks = c.unflatten(1, (8, -1)).sum(-1)
@@ -525,7 +525,7 @@ own = keep_top(contributed[0], WIDTH // 8).unflatten(1, (8, -1))
 blocks = own.amax(-1).sum(-1).mean().item()
 print(f"a digit's own {WIDTH // 8} neurons lie in {blocks:.1f} of the 8 blocks")
 claim(
-    "01.5",
+    "01.4",
     "Leave each digit only one of eight blocks, the one that contributes most, and accuracy "
     "drops by more than two points",
     measured=100 * (accuracy_all - torch.tensor(with_block)),
@@ -563,7 +563,7 @@ quiz("01")
 # 1. In the slider's cell, set `hard` to the number of another test image, such as 3, the digit at the top, and add 1 and 2
 #    to `counts`. How few neurons does it need?
 # 2. Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? The first claim's line tells.
-# 3. Open the cell of claim 01.4, and give `small` a tenth of its steps: `steps=30`. What does the claim say then, and was
+# 3. Open the cell of claim 01.3, and give `small` a tenth of its steps: `steps=30`. What does the claim say then, and was
 #    the network too small?
 #
 # ## Recap
@@ -589,7 +589,7 @@ quiz("01")
 # apart: a random tenth that all digits share.
 
 # %% tags=["measure", "01.fixed"]
-# Claim 01.6.
+# Claim 01.5.
 dice = {
     "each digit's own": WAYS["each digit's own"],
     "random for each digit": WAYS["random"],
@@ -616,7 +616,7 @@ rows = {
     for name, way in dice.items()
 }
 claim(
-    "01.6",
+    "01.5",
     "With the tenth that contributes most on average, the network reads its worst digit right "
     "in less than 45 % of its images",
     measured=rows["best on average, the same for all"][:, 1],
@@ -649,12 +649,12 @@ table(
 # What do the other nine tenths do? They are in some other digit's tenth.
 
 # %% tags=["measure"]
-# Claim 01.3.
+# Claim 01.6.
 used = [keep_top(c, N_KEPT).amax(0).mean().item() for c in contributed]
 for_all = [keep_top(c.mean(0, keepdim=True), N_KEPT).mean().item() for c in contributed]
 
 claim(
-    "01.3",
+    "01.6",
     "More than nine in ten neurons belong to the tenth that contributes most to some digit",
     measured=used,
     holds=above(0.9),
@@ -668,5 +668,5 @@ print(f"for one digit, {fire:.0%} of the neurons fire")
 # %% [markdown]
 # To fire is not to be needed: many more neurons fire for a digit than carry its answer.
 #
-# Nor is it so for every network. Train with `digits("raw")`, pixels from 0 to 1 instead of standardised ones: claims 01.3
-# and 01.6 now fail. What part of the neurons is in no digit's tenth?
+# Nor is it so for every network. Train with `digits("raw")`, pixels from 0 to 1 instead of standardised ones: claims 01.6
+# and 01.5 now fail. What part of the neurons is in no digit's tenth?

@@ -269,7 +269,7 @@ explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 # router, and may bend its borders.
 
 # %% tags=["measure"]
-# Claim 03.4.
+# Claim 03.1.
 pairs = torch.randint(
     len(x), (2, 20_000), generator=torch.Generator().manual_seed(seeds(1)[0])
 )
@@ -303,7 +303,7 @@ for seed in seeds(10):
     )
 
 claim(
-    "03.4",
+    "03.1",
     "With one expert chosen, a linear router's regions are convex: between two inputs "
     "of one expert there is no other",
     measured=straight,
@@ -321,9 +321,9 @@ claim(
 # third in the middle, where those two are both above it. That is rare here, and it happens:
 
 # %% tags=["measure"]
-# Claim 03.5.
+# Claim 03.2.
 claim(
-    "03.5",
+    "03.2",
     "With two experts chosen, there are inputs that both go to an expert to which their "
     "midpoint does not go",
     measured=two_chosen,
@@ -464,7 +464,7 @@ playground(moe, E=6)
 # Three theorems, and what each needs. The temperature has to be one for all experts:
 
 # %% tags=["measure", "03.temperature"]
-# Claim 03.1.
+# Claim 03.3.
 temperatures = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)
 
 
@@ -497,7 +497,7 @@ def of_its_own(logits, temperature, draw):
 
 
 claim(
-    "03.1",
+    "03.3",
     "Temperature, one for all experts, never changes which ones are chosen",
     measured=changed(lambda logits, temperature, draw: logits / temperature),
     holds=exactly(0),
@@ -511,7 +511,7 @@ claim(
 # Softmax first agrees with top-k first only where it is renormalised:
 
 # %% tags=["measure"]
-# Claim 03.2.
+# Claim 03.4.
 orders = {
     "softmax, then top-k": {"gate": "softmax_topk"},
     "softmax, then top-k, renormalised": {"gate": "softmax_topk", "renormalize": True},
@@ -544,7 +544,7 @@ def gaps(order):
 
 
 claim(
-    "03.2",
+    "03.4",
     "Softmax, top-k, then renormalise is the same function as top-k, then softmax",
     measured=gaps("softmax, then top-k, renormalised"),
     holds=in_every_seed(below(1e-12)),
@@ -558,7 +558,7 @@ claim(
 
 
 # %% tags=["measure"]
-# Claim 03.3.
+# Claim 03.5.
 def spread(order):
     """Standard deviation of the only gate weight over the digits: a number a seed."""
     return [
@@ -567,7 +567,7 @@ def spread(order):
 
 
 claim(
-    "03.3",
+    "03.5",
     "With one expert chosen, a softmax over the chosen gives every token the same "
     "gate weight",
     measured=spread("top-k, then softmax"),

@@ -347,7 +347,7 @@ for kind in KINDS:
 
 
 # %% tags=["measure"]
-# Claim 04.2.
+# Claim 04.1.
 def router_gradient(seed, top_k=1, **options):
     """Length of the gradient that reaches a router of 8 experts from 64 tokens."""
     torch.manual_seed(seed)
@@ -358,7 +358,7 @@ def router_gradient(seed, top_k=1, **options):
 
 
 claim(
-    "04.2",
+    "04.1",
     "With one expert chosen, a weight that is the probability over all experts lets "
     "the loss reach the router",
     measured=[router_gradient(seed) for seed in seeds(10)],
@@ -370,14 +370,14 @@ claim(
 
 
 # %% tags=["measure"]
-# Claim 04.3.
+# Claim 04.2.
 def renormalised_part(seed, top_k):
     """Router gradient with renormalising, over the gradient without."""
     return router_gradient(seed, top_k, renormalize=True) / router_gradient(seed, top_k)
 
 
 claim(
-    "04.3",
+    "04.2",
     "Renormalising the weight of a single chosen expert silences the router",
     measured=[renormalised_part(seed, 1) for seed in seeds(10)],
     holds=in_every_seed(below(1e-6)),
@@ -515,9 +515,9 @@ interval_chart(
 )
 
 # %% tags=["measure"]
-# Claim 04.4.
+# Claim 04.3.
 claim(
-    "04.4",
+    "04.3",
     "On digits4, a router that learns through its probability is more than two points "
     "more accurate than one that leaves the output unscaled",
     measured=gain["probability"],
@@ -569,7 +569,7 @@ scoreboard(
 
 
 # %% tags=["measure"]
-# Claim 04.5.
+# Claim 04.4.
 def specialisation_of(gate):
     """Specialisation before and after training: each one number a seed."""
     measured = {}
@@ -598,7 +598,7 @@ print(f"probability        {before.mean():7.1f}{after.mean():7.1f}")
 print(f"softmax of chosen  {deaf_before.mean():7.1f}{deaf_after.mean():7.1f}")
 
 claim(
-    "04.5",
+    "04.4",
     "Trained through the gate, the router comes to choose experts by the hidden rule: "
     "specialisation rises above 0.7",
     measured=after,
@@ -681,7 +681,7 @@ region_maps(
 # Ten other tokens, with and without it, against autograd.
 
 # %% tags=["measure"]
-# Claim 04.1.
+# Claim 04.5.
 with_both, first_only = [], []
 for seed in seeds(10):
     rng = np.random.default_rng(seed)
@@ -697,7 +697,7 @@ for seed in seeds(10):
     first_only.append(np.abs(np.outer(s, x) - autograd).max())
 
 claim(
-    "04.1",
+    "04.5",
     "The gradient through the gate is s_j - p_j * (sum of s): by hand and by autograd "
     "it is the same",
     measured=with_both,

@@ -393,7 +393,7 @@ picture(
 
 
 # %% tags=["measure"]
-# Claim 05.10.
+# Claim 05.2.
 def lead(name):
     """How many points stronger the living are than the dead: one number a seed."""
     pairs = zip(strength_of[name], shares_of[name] < 0.01, strict=True)
@@ -401,7 +401,7 @@ def lead(name):
 
 
 claim(
-    "05.10",
+    "05.2",
     "On raw digits4, the experts that are asked get over 20 points more right than the "
     "dead ones, in every seed",
     quantity="lead of the living over the dead (points)",
@@ -487,9 +487,9 @@ reveal(
 )
 
 # %% tags=["measure"]
-# Claim 05.7.
+# Claim 05.3.
 claim(
-    "05.7",
+    "05.3",
     "On plain digits the collapsed mixtures are not less accurate than those that did "
     "not collapse, within two points",
     quantity="accuracy gained by collapsing (points)",
@@ -544,7 +544,7 @@ quiz("05")
 
 
 # %% tags=["measure"]
-# Claim 05.8.
+# Claim 05.4.
 class Dense(nn.Module):
     """One hidden layer: the network that a mixture has to beat."""
 
@@ -566,7 +566,7 @@ def dense_accuracy(data):
 print("multiplications: mixture", 64 * E + (64 + 10) * 8, " dense", (64 + 10) * 15)
 dense = {"raw": dense_accuracy(rules), "centred": dense_accuracy(rules_centred)}
 claim(
-    "05.8",
+    "05.4",
     "On digits4, mixtures on centred inputs beat the dense network of equal active cost",
     quantity="lead in accuracy (points)",
     measured=mixtures["centred"] - dense["centred"],
@@ -587,9 +587,9 @@ for name in dense:
 # superfluous. Are there four left?
 
 # %% tags=["measure"]
-# Claim 05.9.
+# Claim 05.5.
 claim(
-    "05.9",
+    "05.5",
     "On digits4, raw, fewer than four experts are left for the four rules, on average",
     quantity="experts that are not dead (of 8)",
     measured=E - dead(given_shares),

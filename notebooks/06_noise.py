@@ -205,7 +205,7 @@ for name, centre in {"raw": 0 * mean, "centred": mean}.items():
 # to the same length.
 
 # %% tags=["measure"]
-# Claim 05.6.
+# Claim 06.1.
 centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
 length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
 shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
@@ -214,7 +214,7 @@ centred_run, centred_end = run(centred)
 _, shrunk_end = run(shrunk)
 largest = max_share(end)[:10]
 claim(
-    "05.6",
+    "06.1",
     "Subtracting the mean image lowers the largest share by more than 0.4",
     quantity="fall of the largest share",
     measured=largest - max_share(centred_end),
@@ -232,7 +232,7 @@ claim(
 # What else does collapse need? Freeze the experts as they were drawn; the router stays free.
 
 # %% tags=["measure"]
-# Claim 05.2.
+# Claim 06.2.
 EXPERTS = ["experts.w_in", "experts.b_in", "experts.w_out", "experts.b_out"]
 _, frozen_end = run(freeze=EXPERTS)
 
@@ -243,7 +243,7 @@ def growth(shares):
 
 
 claim(
-    "05.2",
+    "06.2",
     "The largest share grows by more than a fifth of the data where router and experts "
     "learn, and not where the experts are frozen",
     quantity="growth of the largest share",
@@ -284,7 +284,7 @@ interval_chart(
 # control is a gate over all experts, made twice as large.
 
 # %% tags=["measure"]
-# Claim 06.9.
+# Claim 06.3.
 n_dead = {}  # what was done -> dead experts, one number a seed; two experts are chosen
 
 
@@ -302,7 +302,7 @@ two_chosen("twice as large", n_seeds=10, scale=2.0)
 two_chosen("their gate", gate="topk_softmax")
 fewer = n_dead["gate over all"] - n_dead["their gate"]
 claim(
-    "06.9",
+    "06.3",
     "With two chosen, a gate that compares only the chosen has fewer dead experts than a "
     "gate over all, by more than 0.75 of 8",
     quantity="dead experts fewer (of 8)",
@@ -439,9 +439,9 @@ interval_chart(
 )
 
 # %% tags=["measure"]
-# Claim 06.2.
+# Claim 06.4.
 claim(
-    "06.2",
+    "06.4",
     "With one expert chosen, noise of standard deviation 1 and no penalty, at least five "
     "of eight experts are dead after training on raw digits, in every seed",
     quantity="dead experts (of 8)",
@@ -736,14 +736,14 @@ quiz("06")
 # each expert from the cross-entropy of its *own* answer, chosen or not. Then being chosen teaches nobody anything.
 
 # %% tags=["measure"]
-# Claim 05.3.
+# Claim 06.5.
 _, everyone_end = run(
     with_labels(raw),
     build=lambda: EveryoneLearns(mixture()),
     penalty=lambda routing, step: routing.logits.mean(0).sum(),
 )
 claim(
-    "05.3",
+    "06.5",
     "When every expert learns from every image, by its own loss, the largest share grows "
     "all the same, by more than a fifth of the data",
     quantity="growth of the largest share",
@@ -762,7 +762,7 @@ claim(
 
 
 # %% tags=["measure"]
-# Claims 06.8 and 05.4.
+# Claims 06.6 and 06.7.
 def lifted_most(seed):
     """The expert that a first step lifts most on the mean image, before training."""
     torch.manual_seed(seed)
@@ -785,7 +785,7 @@ def of_another_seed(guesses):
 
 leader = start.argmax(-1)
 claim(
-    "06.8",
+    "06.6",
     "The expert that the first step lifts most on the mean image wins more than twice "
     "as often as by chance",
     quantity="how often the named expert wins",
@@ -795,7 +795,7 @@ claim(
     control_is="the expert that another seed's first step lifts",
 )
 claim(
-    "05.4",
+    "06.7",
     "The expert that is ahead before training wins more than twice as often as by "
     "chance",
     quantity="how often the leader wins",
@@ -816,7 +816,7 @@ print(
 
 
 # %% tags=["measure"]
-# Claim 05.5.
+# Claim 06.8.
 def constant_part(x, seed):
     """Part of the logits' differences (squared) that is the same for all inputs x."""
     torch.manual_seed(seed)
@@ -827,7 +827,7 @@ def constant_part(x, seed):
 
 
 claim(
-    "05.5",
+    "06.8",
     "At the start, more than half of the difference between the experts' logits is, on "
     "average, the same for every raw image",
     quantity="part that is the same for every image",
@@ -843,9 +843,9 @@ claim(
 # Strong noise makes the router shout:
 
 # %% tags=["measure", "06.alive"]
-# Claim 06.3.
+# Claim 06.9.
 claim(
-    "06.3",
+    "06.9",
     "Training with noise of standard deviation 3 drives the best logit more than 4 "
     "further ahead of the second than training without noise",
     quantity="how much further ahead the best logit is",
@@ -860,9 +860,9 @@ claim(
 # of an expert's gate weights, with coefficient 1 (lesson 07).
 
 # %% tags=["measure"]
-# Claim 06.5.
+# Claim 06.10.
 claim(
-    "06.5",
+    "06.10",
     "On digits4, noise of standard deviation 0.3 beside an importance penalty of "
     "coefficient 1 brings more than one expert of eight back to work",
     quantity="experts brought back (of 8)",
@@ -878,7 +878,7 @@ claim(
 
 
 # %% tags=["measure"]
-# Claims 06.7, 06.4 and 06.6.
+# Claims 06.11, 06.12 and 06.13.
 class ColleaguesRouter(Router):
     """Noisy top-1, written in a hurry."""
 
@@ -899,7 +899,7 @@ left_on = changed_answers(noisy[1.0], centred.x_test)
 
 without = n_dead["gate over all"][:10]
 claim(
-    "06.7",
+    "06.11",
     "With two experts chosen, noise of standard deviation 3 brings back fewer than two "
     "of eight experts on average",
     quantity="experts brought back (of 8)",
@@ -909,7 +909,7 @@ claim(
     control_is="noise of standard deviation 1, with a penalty on the load estimate",
 )
 claim(
-    "06.4",
+    "06.12",
     "On centred digits, noise of standard deviation 1 makes the mixture more accurate "
     "by more than 0.7 points",
     quantity="accuracy gained (points)",
@@ -919,7 +919,7 @@ claim(
     control_is="noise of standard deviation 0.01",
 )
 claim(
-    "06.6",
+    "06.13",
     "Noise left on in evaluation changes more than one answer in two hundred when the "
     "same image is asked about twice",
     quantity="answers that change (%)",
@@ -1021,7 +1021,7 @@ expected_load = check("06.expected_load", expected_load)
 
 
 # %% tags=["measure"]
-# Claim 06.1.
+# Claim 06.14.
 def sum_of_loads(seed, threshold):
     """Sum of the load estimate over k * T, on average over 20 draws."""
     torch.manual_seed(seed)
@@ -1041,7 +1041,7 @@ def sum_of_loads(seed, threshold):
 
 
 claim(
-    "06.1",
+    "06.14",
     "The load estimates of all experts add up to k choices for each token, within "
     "two percent",
     quantity="choices for each token, estimated",

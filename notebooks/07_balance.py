@@ -293,7 +293,7 @@ picture(
 
 
 # %% tags=["measure"]
-# Claim 07.4.
+# Claim 07.1.
 def badly_aimed(routing):
     """The Switch loss with the shares moved on by one expert."""
     chosen = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)
@@ -302,7 +302,7 @@ def badly_aimed(routing):
 
 astray = trained_with(raw, lambda r, step: 0.1 * badly_aimed(r))
 claim(
-    "07.4",
+    "07.1",
     "With a Switch loss of 0.1, fewer than three of eight experts are dead on average",
     measured=dead_in(curve[0.1]),
     holds=below(3),
@@ -312,9 +312,9 @@ claim(
 )
 
 # %% tags=["measure"]
-# Claim 07.3.
+# Claim 07.2.
 claim(
-    "07.3",
+    "07.2",
     "On raw digits4, a mixture with a Switch loss of 0.1 is more than four points more "
     "accurate than the dense network of equal active cost",
     measured=accuracy(curve[0.1]) - accuracy(dense),
@@ -635,9 +635,9 @@ def even_and_right(way):
 sweep(even_and_right, way=("Balanced by", list(five)))
 
 # %% tags=["measure"]
-# Claim 07.15.
+# Claim 07.3.
 claim(
-    "07.15",
+    "07.3",
     "With a Switch loss of 1, the spread of the experts' strength is below 0.15",
     measured=spread["Switch 1"],
     holds=below(0.15),
@@ -647,10 +647,10 @@ claim(
 )
 
 # %% tags=["measure", "07.hash"]
-# Claim 07.16.
+# Claim 07.4.
 assert spread["hash"].mean() < spread["Switch 0.1"].mean()
 claim(
-    "07.16",
+    "07.4",
     "Experts chosen by a hash are more nearly equal in strength than with a Switch loss of "
     "0.1, and the mixture is more than 20 points less accurate",
     measured=accuracy(five["Switch 0.1"]) - accuracy(five["hash"]),
@@ -774,7 +774,7 @@ scoreboard(
 
 
 # %% tags=["measure"]
-# Claim 07.1.
+# Claim 07.5.
 def gradient_for_the_dead(seed, masked):
     """Size of the Switch loss's gradient for the row of an expert nobody chooses."""
     torch.manual_seed(seed)
@@ -794,7 +794,7 @@ def gradient_for_the_dead(seed, masked):
 
 
 claim(
-    "07.1",
+    "07.5",
     "The Switch loss reaches the router's row of an expert that nobody chooses",
     measured=[gradient_for_the_dead(seed, masked=False) for seed in seeds(10)],
     holds=in_every_seed(above(1e-9)),
@@ -808,12 +808,12 @@ claim(
 # experts. Nine tokens in ten slightly prefer expert 0, at .51 to .49. The tenth is certain of expert 1.
 
 # %% tags=["measure"]
-# Claim 07.2.
+# Claim 07.6.
 slight = torch.tensor([[0.51, 0.49]] * 9 + [[0.0, 1.0]])
 evenly = torch.tensor([[0.51, 0.49], [0.49, 0.51]])
 print("shares: {:.1f} and {:.1f}".format(*share(slight.argmax(-1, True), 2)))
 claim(
-    "07.2",
+    "07.6",
     "A routing that gives one expert nine tenths of the tokens can have a Switch loss "
     "below 1",
     measured=switch_loss(slight, slight.argmax(-1, keepdim=True)),
@@ -874,11 +874,11 @@ for name, trained in {"without": curve[0], "z-loss 0.001": kept_small}.items():
 # reaches on raw pixels.
 
 # %% tags=["measure"]
-# Claim 07.5.
+# Claim 07.7.
 scaled, _ = put_aside(standardised)
 scaled_alone = trained_with(scaled).accuracy(*on_test) * 100
 claim(
-    "07.5",
+    "07.7",
     "Standardised inputs without any penalty reach the accuracy of a Switch loss of 0.1 on "
     "raw pixels, within a point",
     measured=scaled_alone - accuracy(curve[0.1]),
@@ -892,9 +892,9 @@ claim(
 # But a part of that gain has nothing to do with experts: a dense network of equal active cost gains, too.
 
 # %% tags=["measure"]
-# Claim 07.12.
+# Claim 07.8.
 claim(
-    "07.12",
+    "07.8",
     "Standardised inputs without any penalty lift the mixture's accuracy by more than eight "
     "points",
     measured=scaled_alone - accuracy(curve[0]),
@@ -911,7 +911,7 @@ claim(
 
 
 # %% tags=["measure"]
-# Claim 07.7.
+# Claim 07.9.
 def specialisation_of(trained):
     """How much the chosen expert tells about the rule, one number a seed."""
     chosen = trained.routing(raw.x_test).indices[..., 0]
@@ -921,7 +921,7 @@ def specialisation_of(trained):
 absurd = with_switch(100)
 assert (specialisation_of(curve[1]) - specialisation_of(absurd)).mean() > 0.1
 claim(
-    "07.7",
+    "07.9",
     "A Switch loss of 100, ten thousand times the usual 0.01, costs more than ten points of "
     "accuracy against one of 1, and more than 0.1 of specialisation",
     measured=accuracy(curve[1]) - accuracy(absurd),
@@ -935,9 +935,9 @@ claim(
 # And the hash, beside the mixture that was left to collapse:
 
 # %% tags=["measure", "07.hash"]
-# Claim 07.9.
+# Claim 07.10.
 claim(
-    "07.9",
+    "07.10",
     "A mixture balanced by a hash is more than ten points less accurate than one that "
     "was left to collapse",
     measured=cost,
@@ -949,9 +949,9 @@ claim(
 )
 
 # %% tags=["measure"]
-# Claim 07.10.
+# Claim 07.11.
 claim(
-    "07.10",
+    "07.11",
     "A hash's choice of expert tells next to nothing about the rule: specialisation "
     "below 0.05 in every seed",
     measured=specialisation_of(by_hash),
@@ -982,9 +982,9 @@ print(
 # ### The bias and expert choice over ten seeds
 
 # %% tags=["measure"]
-# Claim 07.6.
+# Claim 07.12.
 claim(
-    "07.6",
+    "07.12",
     "Moving a bias keeps the largest share below a third on average, without any "
     "penalty",
     measured=max_share(biased[0.01].shares(raw.x_test)),
@@ -1044,7 +1044,7 @@ claim(
 
 
 # %% tags=["measure"]
-# Claim 07.11.
+# Claim 07.15.
 def two_futures(kind, seed):
     """Part of the first eight tokens whose experts change with the eight that follow."""
     torch.manual_seed(seed)
@@ -1058,7 +1058,7 @@ def two_futures(kind, seed):
 
 
 claim(
-    "07.11",
+    "07.15",
     "With expert choice, other later tokens change the experts of more than a tenth of "
     "the earlier ones",
     measured=[two_futures(ExpertChoiceRouter, seed) for seed in seeds(20)],

@@ -735,9 +735,9 @@ interval_chart(
 )
 
 # %% tags=["measure"]
-# Claim 08.9.
+# Claim 08.3.
 claim(
-    "08.9",
+    "08.3",
     "Keeping the tenth of the neurons that contribute most to each character costs a "
     "large dense GPT less than 0.1 nats",
     quantity="rise of the test loss (nats)",
@@ -828,14 +828,14 @@ for name, label in {"kind of character": kind_of, "text": domain_of}.items():
 
 
 # %% tags=["measure"]
-# Claim 08.5.
+# Claim 08.4.
 def told_by(about, model="trained"):
     """(seeds, blocks) of the bits that the expert tells, in the ten seeds."""
     return np.array([run["information"][model][about] for run in long["runs"]])
 
 
 claim(
-    "08.5",
+    "08.4",
     "In the first block, the expert's number tells more than 0.2 bits about the domain",
     quantity="what the expert's number tells (bits)",
     measured=told_by("domain")[:, 0],
@@ -845,9 +845,9 @@ claim(
 )
 
 # %% tags=["measure"]
-# Claim 08.6.
+# Claim 08.5.
 claim(
-    "08.6",
+    "08.5",
     "In the first block of a trained model, the expert's number tells more than 0.5 "
     "bits about the kind of character",
     quantity="what the expert's number tells (bits)",
@@ -858,7 +858,7 @@ claim(
 )
 
 # %% [markdown]
-# An untrained GPT, too, sends equal characters the same way, as they look the same to it. So it is the control of 08.6.
+# An untrained GPT, too, sends equal characters the same way, as they look the same to it. So it is the control of 08.5.
 #
 # Is it the router that has learned this, or the model around it, whose vectors the router reads? Ask the GPTs with frozen routers:
 
@@ -882,9 +882,9 @@ for model, name in {
 # domains among equal characters.
 
 # %% tags=["measure"]
-# Claim 08.7.
+# Claim 08.6.
 claim(
-    "08.7",
+    "08.6",
     "In the second block, the expert's number tells more than 0.08 bits about the "
     "domain, beyond what the character tells",
     quantity="what the expert's number tells (bits)",
@@ -911,7 +911,7 @@ print("Your Python's texts are", "the same." if same else "a little different.")
 
 
 # %% tags=["measure", "08.steps"]
-# Claim 08.3.
+# Claim 08.7.
 def lead_on(domain, kind="experts"):
     """How far a kind is ahead of dense on one text after 500 steps: one number a seed."""
     place = comparison.STEPS["experts"] // comparison.EVERY
@@ -923,7 +923,7 @@ def lead_on(domain, kind="experts"):
 
 
 claim(
-    "08.3",
+    "08.7",
     "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
     quantity="larger lead on prose (nats)",
     measured=lead_on("prose") - lead_on("arithmetic"),
@@ -967,7 +967,7 @@ claim(
 # handed back between steps.)
 
 # %% tags=["measure"]
-# Claim 08.4.
+# Claim 08.9.
 clock = {  # after 200 steps
     kind: comparison.curve(long, kind, "seconds")[0][:, 2]
     for kind in ("dense", "experts", "one")
@@ -979,7 +979,7 @@ print(
     f"{longer['experts']:.0%} more time than dense; with one expert, {longer['one']:.0%}"
 )
 claim(
-    "08.4",
+    "08.9",
     "A training step with experts takes more than 1.16 times as long as a dense one "
     "with as many multiplications",
     quantity="time of a step (times as long)",

@@ -434,9 +434,9 @@ picture(
 # router has learned the two pairs. Balanced rule by rule, it is kept from that.
 
 # %% tags=["measure"]
-# Claim 09.20.
+# Claim 09.2.
 claim(
-    "09.20",
+    "09.2",
     "With a Switch loss of 0.1 in groups of one rule, the choice of expert tells next to nothing "
     "about the rule: specialisation below 0.15",
     measured=special_to["groups of one rule"],
@@ -585,9 +585,9 @@ curves(
 )
 
 # %% tags=["measure"]
-# Claim 09.22.
+# Claim 09.3.
 claim(
-    "09.22",
+    "09.3",
     "With 4 experts, one chosen, a mixture is more than four points more accurate than the "
     "dense network of as many multiplications",
     measured=lead[4],
@@ -736,9 +736,9 @@ curves(
 )
 
 # %% tags=["measure"]
-# Claim 09.23.
+# Claim 09.4.
 claim(
-    "09.23",
+    "09.4",
     "After 50 further steps, an upcycled mixture is more than four points ahead of one from "
     "scratch",
     measured=upcycled[50] - whole_right[50],
@@ -895,13 +895,13 @@ print(f"multiplications for a token: {multiplications_per_token(my_config):,}")
 # A figure like *37B* stands for every number that rounds to it. What a publisher counts: `print(models["DeepSeek-V3"].note)`.
 
 # %% tags=["measure", "09.active"]
-# Claim 09.2.
+# Claim 09.5.
 by_the_part = [
     100 * abs(part.active / part.total * model.total / model.active - 1)
     for model, part in mixtures()
 ]
 claim(
-    "09.2",
+    "09.5",
     "Our counts, part by part, miss the published totals and active figures by less than 1 % "
     "beyond rounding",
     quantity="largest error of the count (%)",
@@ -1045,9 +1045,9 @@ for name, (specialists, committee) in taken.items():
 # gets, two are often of one rule. A count of specialists needs many tokens, and shuffled routing beside it.
 
 # %% tags=["measure", "09.micro"]
-# Claim 09.25.
+# Claim 09.6.
 claim(
-    "09.25",
+    "09.6",
     "Counted on 24 images, even shuffled routing shows more than three specialists of 8",
     measured=taken["shuffled, 24 images"][0],
     holds=above(3),
@@ -1060,9 +1060,9 @@ claim(
 # ### The bias over ten seeds
 
 # %% tags=["measure"]
-# Claim 09.21.
+# Claim 09.7.
 claim(
-    "09.21",
+    "09.7",
     "On standardised digits4, a bias that moves by 0.01 keeps the busiest expert below one "
     "and a half times its part, without any loss",
     measured=busiest["bias"],
@@ -1161,9 +1161,9 @@ for name, router in fixed.items():
     print(f"{name:9} {right[name].mean():.1f} % right")
 
 # %% tags=["measure"]
-# Claim 09.26.
+# Claim 09.8.
 claim(
-    "09.26",
+    "09.8",
     "A table that learns nothing and sends like images to one expert is more than ten points more "
     "accurate than a hash",
     measured=right["table"] - right["hash"],
@@ -1272,9 +1272,9 @@ for name, run in {"upcycled": upcycled, "untrained copies": untrained}.items():
     print(f"{name:16} over from scratch, 800 steps: {mean} points ({interval})")
 
 # %% tags=["measure", "09.cross"]
-# Claim 09.24.
+# Claim 09.9.
 claim(
-    "09.24",
+    "09.9",
     "After 800 further steps, less than a point is left of an upcycled mixture's lead",
     measured=upcycled[800] - whole_right[800],
     holds=below(1),

@@ -167,7 +167,7 @@ claim(
 # a baseline that no model has.
 #
 # That is the bargain of the edge: for each token the mixture reads and multiplies as little as the small layer, and it is
-# as large as the large one. (Loaded, it takes as much memory: claim 10.3.)
+# as large as the large one. (Loaded, it takes as much memory: claim 10.5.)
 
 # %% [markdown]
 # ## A few users
@@ -270,7 +270,7 @@ several = ["small", "mixture", "one memory", "large"]
 few = times(several, 16, seconds=0.05)
 few_equal = times(several, 16, seconds=0.05, equal=True)
 claim(
-    "10.6",
+    "10.3",
     "Sixteen tokens take the mixture more than 2.5 times as long as the small layer, "
     "which multiplies as much",
     quantity="time (times as long)",
@@ -309,7 +309,7 @@ table(
 
 # %% tags=["measure"]
 claim(
-    "10.7",
+    "10.4",
     "For sixteen tokens the mixture is less than three times as fast as the large layer",
     quantity="speed (times as fast)",
     measured=few["large"] / few["mixture"],
@@ -410,7 +410,7 @@ for n_tokens, experts in touched.items():
 
 # %% tags=["measure"]
 claim(
-    "10.3",
+    "10.5",
     "A process that has loaded four mixtures and used each for one token has grown more "
     "than 0.8 times as much as with four large layers",
     quantity="growth in memory over the large layers'",
@@ -424,7 +424,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "10.4",
+    "10.6",
     "A process that maps a mixture from a file has grown by more than 0.8 times its "
     "bytes after 64 tokens",
     quantity="growth in memory over its bytes",
@@ -529,7 +529,7 @@ def fetches(name, room=ROOM):
 
 n_fetched = {name: fetches(name) for name in streams}
 claim(
-    "10.5",
+    "10.7",
     "With room for half of the experts, a stream that keeps to one text fetches less "
     "than 0.75 times as many as one that mixes the texts, in whatever order each text's "
     "characters come",

@@ -393,7 +393,7 @@ curves(
 
 # %% tags=["measure"]
 claim(
-    "12.3",
+    "12.2",
     "Hardening with weight 10 costs the soft model more than 4 points of accuracy: the "
     "gap closes from above, too",
     quantity="accuracy lost by the soft tree",
@@ -434,7 +434,7 @@ plain = run(raw)
 
 # %% tags=["measure"]
 claim(
-    "12.4",
+    "12.3",
     "Hardened with weight 10 on raw pixels, the tree sends more than 99 of 100 images "
     "to one leaf, in the median seed",
     quantity="largest share",
@@ -476,7 +476,7 @@ def over_all_tokens(descent):
 by_balance = run(raw, 10.0, lambda d: 10 * node_balance_loss(d))
 of_all = run(raw, 10.0, lambda d: 10 * over_all_tokens(d))
 claim(
-    "12.7",
+    "12.4",
     "With a node-balance loss of weight 10, fewer than one of eight leaves is dead on "
     "average",
     quantity="dead leaves (of 8)",
@@ -509,7 +509,7 @@ seed_strip(
 
 # %% tags=["measure"]
 claim(
-    "12.8",
+    "12.5",
     "Under strong hardening, centring alone leaves more than four of eight leaves dead "
     "on average: it cures the root",
     quantity="dead leaves (of 8)",
@@ -659,7 +659,7 @@ shuffled = torch.stack(
     ]
 )
 claim(
-    "12.2",
+    "12.6",
     "From soft to hard, the undecided half of the images changes its answer more often "
     "than the decided half, by more than 10 in a hundred",
     quantity="more changed answers in the undecided half",
@@ -802,7 +802,7 @@ def less(result):
 
 
 claim(
-    "12.5",
+    "12.7",
     "Centred inputs lower the largest share by more than 0.3",
     quantity="fall of the largest share",
     measured=less(by_centring),
@@ -813,7 +813,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "12.6",
+    "12.8",
     "Raising the hardening from 0 to 10 lowers the largest share by more than 0.2",
     quantity="fall of the largest share",
     measured=less(by_ramp),

@@ -369,7 +369,7 @@ results_table(on_digits4, "digits4")
 
 # %% tags=["measure"]
 claim(
-    "13.3",
+    "13.1",
     "On digits4 the tree is not ahead of a mixture of the same widths, not by a point",
     quantity="the tree's lead in accuracy",
     measured=lead(on_digits4, "tree", "mixture"),
@@ -413,7 +413,7 @@ def smaller_lead(results):
 
 
 claim(
-    "13.1",
+    "13.2",
     "On digits4, tree and mixture are both more accurate than a dense network of their "
     "inference width, by more than eight points",
     quantity="lead in accuracy, the smaller of the two",
@@ -431,7 +431,7 @@ best_of_both = torch.maximum(
     on_digits4["tree"]["accuracy"], on_digits4["mixture"]["accuracy"]
 )
 claim(
-    "13.2",
+    "13.3",
     "On digits4 a dense network of the training width is more accurate than both tree "
     "and mixture, by more than a point",
     quantity="lead in accuracy",
@@ -484,7 +484,7 @@ noisy = run(
     **TRIES["mixture"][0],
 )
 claim(
-    "13.16",
+    "13.5",
     "Noise does not make a mixture with a Switch loss more accurate, not by two points",
     quantity="accuracy gained",
     measured=noisy["accuracy"] - on_digits4["mixture"]["accuracy"],
@@ -495,7 +495,7 @@ claim(
 
 # %% [markdown]
 # **Verdict: true, and no advantage here.** The tree needs no noise, and a mixture with a balance loss needs none either. What both of
-# them need is the balance loss. Noise alone balanced neither: not the mixture (06.2), not the tree (lesson 12, the row of region
+# them need is the balance loss. Noise alone balanced neither: not the mixture (06.4), not the tree (lesson 12, the row of region
 # leak). The abstract's “better training properties than mixtures of experts thanks to noiseless conditional execution” is
 # about mixtures that train with noise.
 
@@ -661,7 +661,7 @@ table(
 
 # %% tags=["measure", "13.training"]
 claim(
-    "13.8",
+    "13.6",
     "A training step of the tree takes less than 2.5 times as long as that of a dense "
     "network of its training width",
     quantity="time of a step (times as long)",
@@ -677,7 +677,7 @@ claim(
 
 # %% tags=["measure", "13.training"]
 claim(
-    "13.9",
+    "13.7",
     "With 1,024 tokens and 16 leaves, a training step of the tree takes more than 2.5 "
     "times as long as the mixture's",
     quantity="time of a step (times as long)",
@@ -689,7 +689,7 @@ claim(
 )
 
 # %% [markdown] tags=["13.training"]
-# What your clock makes of the count is in 13.8 and 13.9; the control of 13.9 is a mixture that has to ask all its experts.
+# What your clock makes of the count is in 13.6 and 13.7; the control of 13.7 is a mixture that has to ask all its experts.
 
 # %% [markdown]
 # ## “But quicker inference”, “up to 220x”, “up to 6x faster than mixture-of-experts”
@@ -700,7 +700,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "13.10",
+    "13.8",
     "For one token the tree is more than five times as fast as a dense network of its "
     "training width",
     quantity="speed (times as fast)",
@@ -715,7 +715,7 @@ claim(
 # **Verdict: it depends on the opponent.** The count says: of dense of the training width the tree multiplies a sixteenth. Of
 # dense of the inference width it multiplies a little more, and with many tokens it has more leaves to read. Of a mixture with as
 # many experts it multiplies nearly as much where these are few and wide, and a small part where they are many and small. The
-# clock's word on each of these is in 13.10 to 13.14.
+# clock's word on each of these is in 13.8, and in 13.12 to 13.15.
 
 # %% [markdown]
 # ## When to reach for which
@@ -726,14 +726,14 @@ claim(
 #
 # | you want | dense | mixture | tree |
 # |---|---|---|---|
-# | the best accuracy from the neurons you train | yes (13.2) | behind (13.2) | behind (13.2) |
-# | accuracy with few neurons an answer, several rules in the data | no (13.1) | yes (13.1) | yes (13.1), but not ahead of the mixture (13.3) |
-# | the same, one rule in the data | yes (control of 13.1) | no need (control of 13.1) | no need (control of 13.1) |
-# | few multiplications in training | yes, if narrow | yes, one expert a token (13.9) | no, as dense of the training width (13.8) |
-# | few multiplications an answer | no, if wide (13.10) | scores, and one expert (13.11) | questions, and one leaf (13.10); far fewer than the mixture only with many small leaves (13.11) |
-# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 10) | the leaves that are asked (13.12) |
-# | little memory | yes, if narrow (10.3, 13.7) | no (10.3, 13.7) | no (13.7) |
-# | no balance to look after | yes, nobody is chosen | no (05.1, 07.4) | no (13.4, 13.15) |
+# | the best accuracy from the neurons you train | yes (13.3) | behind (13.3) | behind (13.3) |
+# | accuracy with few neurons an answer, several rules in the data | no (13.2) | yes (13.2) | yes (13.2), but not ahead of the mixture (13.1) |
+# | the same, one rule in the data | yes (control of 13.2) | no need (control of 13.2) | no need (control of 13.2) |
+# | few multiplications in training | yes, if narrow | yes, one expert a token (13.7) | no, as dense of the training width (13.6) |
+# | few multiplications an answer | no, if wide (13.8) | scores, and one expert (13.12) | questions, and one leaf (13.8); far fewer than the mixture only with many small leaves (13.12) |
+# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 10) | the leaves that are asked (13.13) |
+# | little memory | yes, if narrow (10.5, 13.11) | no (10.5, 13.11) | no (13.11) |
+# | no balance to look after | yes, nobody is chosen | no (05.1, 07.1) | no (13.4, 13.16) |
 #
 # So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to
 # train it as a wide network.
@@ -848,7 +848,7 @@ seed_strip(
 unhardened = run(a_tree, standardised)
 unbalanced = run(a_tree, standardised, hardening=HARD)
 claim(
-    "13.5",
+    "13.9",
     "On standardised digits4 a tree without hardening has fewer than one dead leaf of "
     "eight on average, without any balance loss",
     quantity="dead leaves (of 8)",
@@ -864,7 +864,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "13.6",
+    "13.10",
     "A tree without hardening loses more than five points of accuracy when its "
     "decisions are made hard",
     quantity="accuracy lost",
@@ -879,7 +879,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "13.7",
+    "13.11",
     "A tree and a mixture store more than 0.9 times as many bytes as a dense network of "
     "their training width",
     quantity="bytes stored, against the dense network",
@@ -981,7 +981,7 @@ for name, (_, _, mixture_kind, tree_kind) in PAIRS.items():
 found = time_side_by_side(functions, turns=10, seconds=0.01)
 alike = {name: found[name, "mixture"] / found[name, "tree"] for name in PAIRS}
 claim(
-    "13.11",
+    "13.12",
     "For one token, compiled alike, a mixture of 16 experts takes less than 1.5 times as "
     "long as a tree of 16 leaves of their width",
     quantity="time (times as long)",
@@ -1041,7 +1041,7 @@ for n_leaves, name in ((2, "two leaves"), (N, "tree"), (512, "512 leaves")):
 
 # %% tags=["measure"]
 claim(
-    "13.12",
+    "13.13",
     "For 1,024 tokens at once a tree of 512 leaves takes more than twice as long as a "
     "dense network of its inference width",
     quantity="time (times as long)",
@@ -1059,7 +1059,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "13.13",
+    "13.14",
     "For 1,024 tokens at once the tree is more than 2.5 times as fast as a dense network "
     "of its training width",
     quantity="speed (times as fast)",
@@ -1075,7 +1075,7 @@ claim(
 set_training(False)
 small = inference_times(1024, ["2,048 experts", "2,048 leaves"], turns=5)
 claim(
-    "13.14",
+    "13.15",
     "For 1,024 tokens at once the tree of 16 leaves is not three times as fast as the "
     "mixture of 16 experts",
     quantity="speed (times as fast)",
@@ -1202,7 +1202,7 @@ in_gpt = {
     "mixture, no balance loss": in_seeds(10, **a_moe),
 }
 claim(
-    "13.15",
+    "13.16",
     "After the first hundred steps of a small GPT, trees that are hardened and have no "
     "balance loss have more than three dead leaves of eight, on average",
     quantity="dead leaves (of 8)",

@@ -58,3 +58,9 @@ def test_cells_that_ask_begin_with_a_comment_that_names_them(lesson):
         for function, name in names.items():
             if cell.ids(function):
                 assert cell.source.split("\n")[0] == name
+
+
+@pytest.mark.parametrize("lesson", ALL, indirect=True)
+def test_claims_are_numbered_in_the_order_in_which_they_stand(lesson):
+    claims = [id for cell in lesson.cells for id in cell.ids("claim")]
+    assert claims == [f"{lesson.name[:2]}.{number}" for number in range(1, len(claims) + 1)]

@@ -55,17 +55,17 @@ INSTRUCTIONS = [
     ),
     Instruction(
         "01_why_experts",
-        'Train with `digits("raw")`, pixels from 0 to 1 instead of standardised ones: claims 01.3 and 01.6 now fail.',
+        'Train with `digits("raw")`, pixels from 0 to 1 instead of standardised ones: claims 01.6 and 01.5 now fail.',
         {'digits("standardised")': 'digits("raw")'},
-        last='"01.6"',
-        stops="01.6",
+        last='"01.5"',
+        stops="01.5",
     ),
     Instruction(
         "01_why_experts",
-        "claims 01.3 and 01.6 now fail.",
-        {'digits("standardised")': 'digits("raw")', CONTROL: ""},  # without it 01.6 holds, and 01.3 is reached
-        last='"01.3"',
-        stops="01.3",
+        "claims 01.6 and 01.5 now fail.",
+        {'digits("standardised")': 'digits("raw")', CONTROL: ""},  # without it 01.5 holds, and 01.6 is reached
+        last='"01.6"',
+        stops="01.6",
     ),
     Instruction(
         "01_why_experts",
@@ -78,8 +78,8 @@ INSTRUCTIONS = [
         "01_why_experts",
         "give `small` a tenth of its steps: `steps=30`. What does the claim say then",
         {"best[N_KEPT], data, seeds(10), steps=300": "best[N_KEPT], data, seeds(10), steps=30"},
-        last='"01.4"',
-        stops="01.4",
+        last='"01.3"',
+        stops="01.3",
     ),
     Instruction(
         "02_experts",
