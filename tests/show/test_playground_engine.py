@@ -151,7 +151,7 @@ def test_it_measures_what_torch_measures(engine, gate, k):
     """
     given = {"settings": settings(case), "start": start(moe)}
     page = engine("run", code="".join(f"const {name} = {json.dumps(value)};" for name, value in given.items()) + code)
-    x, x_test = (torch.tensor(page["data"][name]).double().reshape(-1, 2) for name in ("x", "xTest"))
+    x, x_test = (torch.tensor(page["data"][name], dtype=torch.float64).reshape(-1, 2) for name in ("x", "xTest"))
     y, y_test, regime = (torch.tensor(page["data"][name]) for name in ("y", "yTest", "regime"))
     scores, routing = moe(x)
     usage = share(routing.indices, E)
@@ -176,7 +176,9 @@ def test_it_measures_what_torch_measures(engine, gate, k):
     np.testing.assert_allclose(page["plane"]["confidence"], confidence, atol=0.01)
     assert np.mean(page["says"] == moe.experts(places)[:, 4].argmax(-1).numpy()) > 0.99
     one, routed = moe(x[11:12])
-    (gradient,) = torch.autograd.grad(F.cross_entropy(one, y[11:12]), routed.logits, allow_unused=True)
+    gradient = None
+    if gate != "hash":
+        (gradient,) = torch.autograd.grad(F.cross_entropy(one, y[11:12]), routed.logits, allow_unused=True)
     point = page["point"]
     assert (point["chosen"], point["label"], point["predicted"]) == (routed.indices[0].tolist(), y[11], one.argmax())
     assert point["says"] == moe.experts(x[11:12])[0].argmax(-1).tolist()

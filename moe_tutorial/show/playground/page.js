@@ -215,7 +215,6 @@ function render({ model, el: root }) {
   if (live) document.addEventListener("click", onLink, true);
   if (owner) addEventListener("hashchange", onHash);
   if (root.clientWidth && root.clientWidth < 560) controls.node.open = false;
-  engine.pace(head.pace());
   begin((owner && fromHash(location.hash)) || fromOptions(options));
   sight.observe(root);
   const stop = redrawOnChange(root, () => draw(frame));

@@ -32,6 +32,5 @@ export function makeHead(act, timeline) {
   return {
     node: el("div", { className: "pg-head" }, el("div", {}, kicker, message), right),
     draw,
-    pace: () => +pace.value,
   };
 }
