@@ -45,7 +45,8 @@ def test_the_state_is_a_dict_and_a_link_begins_beside_it(page, lab):
     opened = Opened(page)
     opened.root.scroll_into_view_if_needed()
     opened.settle().press("Learning rate", "ArrowRight").press("Experts, E", "ArrowRight").settle()
-    assert opened.root.get_by_label("This experiment in Python").input_value() == "playground(rate=0.032, E=5)"
+    said = opened.root.get_by_label("This experiment in Python").input_value()
+    assert said == 'playground(rate=0.032, E=5, balance="switch")'
     said = run_cell(page, 1)
     assert "state {'rate': 0.032, 'E': 5" in said
     assert ast.literal_eval(re.search(r"options (\{.*\}) 3", said)[1]).items() >= {"rate": 0.032, "E": 5}.items()
