@@ -305,7 +305,7 @@ def test_ones_own_points_are_learnt_in_the_page(show):
     page.wait_for_function(SETTLED.format(n=0))
     assert Opened(page).step() == 200
     assert "of 200 right" in page.locator(".pg-mixture").inner_text()
-    assert page.get_by_label("Points").is_hidden()  # they cannot be changed
+    assert page.get_by_label("Points", exact=True).is_hidden()  # they cannot be changed
 
 
 def test_in_a_lesson_most_pictures_are_folded(show, monkeypatch):
