@@ -26,9 +26,9 @@ from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     explore_router,
     grid,
-    playground,
     region_maps,
     token_path,
+    watch_layer,
 )
 from moe_tutorial.study import (
     above,
@@ -430,14 +430,15 @@ quiz("03")
 # 4. In the [playground](playground.ipynb#preset=rules) a router learns on four quarters with a rule each. Press play,
 #    and watch the straight borders turn.
 #
-# Or let a router of this lesson learn: the one of the left map, with an untrained expert behind each of its six rows. In
-# JupyterLab your kernel trains this very layer; on the site, the page trains six experts of its own. Press play.
+# Or let a router of this lesson learn: the one of the left map, with an untrained expert behind each of its six rows. The
+# film shows 300 steps of its training. In JupyterLab, sliders train it again.
 
-# %% tags=["playground", "nbval-ignore-output"]
-moe = MixtureOfExperts(  # 3 outputs, as some of the points come in three classes
-    d_model=2, d_hidden=8, n_experts=6, top_k=1, router=through_the_middle, d_out=3
+# %% tags=["draw", "nbval-ignore-output"]
+# A film of this router's training.
+moe = MixtureOfExperts(
+    d_model=2, d_hidden=8, n_experts=6, top_k=1, router=through_the_middle, d_out=2
 )
-playground(moe, E=6)
+watch_layer(moe, points)
 
 # %% [markdown]
 # The borders turn, and stay straight. How a router can learn at all, with a choice in the middle, is the next lesson's

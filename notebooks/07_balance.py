@@ -51,6 +51,7 @@ from moe_tutorial.show import (
     playground,
     sweep,
     usage_bars,
+    watch_layer,
 )
 from moe_tutorial.study import (
     above,
@@ -682,14 +683,14 @@ def my_penalty(routing):
 
 
 # %% [markdown]
-# Here your own layer is on the panel, your own penalty behind the knob, and the plane of lesson 04 as “your own points”. Turn the
-# coefficient to 0 and press play. Then wake the dead. (On the website this is a recording of 200 steps.)
+# Here your own layer learns the plane of lesson 04, with your own penalty. In JupyterLab, set its coefficient to 0: the layer is
+# trained again without it. Then wake the dead.
 
 
-# %% tags=["playground", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Your mixture on the plane, with your penalty.
-class OnThePanel(nn.Module):
-    """Your mixture, which tells the panel what its router says."""
+class Watched(nn.Module):
+    """Your mixture, which also tells what its router says."""
 
     def __init__(self, moe):
         super().__init__()
@@ -701,7 +702,7 @@ class OnThePanel(nn.Module):
         return y, Routing(logits, logits.softmax(-1), chosen, weights)
 
 
-playground(OnThePanel(my_layer), plane, balance=my_penalty, coefficient=0.1)
+watch_layer(Watched(my_layer), plane, balance=my_penalty, coefficient=0.1)
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.

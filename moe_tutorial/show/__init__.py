@@ -1,6 +1,7 @@
 """What a reader sees: colours and shapes, pictures, and widgets for JupyterLab and for the website."""
 
 from moe_tutorial.show.figures import Line, curves, draw_curves, interval_chart, seed_strip
+from moe_tutorial.show.own_layer import watch_layer
 from moe_tutorial.show.picture import is_narrow, picture, table
 from moe_tutorial.show.playground import playground
 from moe_tutorial.show.region_map import region_map, region_maps

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
 # What a lesson calls for a widget with sliders.
 SLIDERS = re.compile(
-    r"^(sweep|explore_router|watch_training|watch_usage|playground)\(|^guess\([^=]*slider=", re.MULTILINE
+    r"^(sweep|explore_router|watch_training|watch_usage|watch_layer|playground)\(|^guess\([^=]*slider=", re.MULTILINE
 )
 LONGEST, SOON, WORDS = 12 * SCREEN["height"], 1.5 * SCREEN["height"], 1200
 LISTS = ("claims", "glossary", "notation", "sources", "instructors", "search")  # nobody reads these from top to bottom

@@ -163,10 +163,9 @@ def test_a_balance_loss_and_a_setting_stand_in_link_and_notebook(table, node):
 
 
 @pytest.mark.nightly
-def test_the_added_loss_trains_in_the_page_as_its_twin_does_in_torch(table, node):
-    """The golden test takes its cases from the table, and its losses from the kernel's engine."""
-    test = "tests/show/test_playground_engine.py"
-    said = run(
-        table, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test, "-k", "torch_does and entropy"
-    )
-    assert "12 passed" in said
+def test_the_added_loss_trains_in_the_page_as_its_twins_do_in_torch(table, node):
+    """The golden test and that of the script take their cases from the table."""
+    tests = ["tests/show/test_playground_engine.py", "tests/show/test_playground_pytorch.py"]
+    cases = "(torch_does or page_does) and entropy"
+    said = run(table, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", cases)
+    assert "16 passed" in said
