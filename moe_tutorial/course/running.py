@@ -20,7 +20,18 @@ MAX_PRINTED = 1000
 
 
 class NotYet(Exception):
-    """The answer is not right yet; the message says why, in sentences for the learner."""
+    """The answer is not right yet; the message says why, in sentences for the learner.
+
+    Args:
+        says: the sentence that a known mistake's own may replace.
+        found: what was observed: a list of results, or a text. An answer with a known mistake is recognised by it.
+        shown: the lines below the sentence, such as the input and an error of the answer.
+    """
+
+    def __init__(self, says: str, found: Any = None, shown: str = "") -> None:
+        super().__init__((says + shown).lstrip("\n"))
+        self.found, self.shown = says if found is None else found, shown
+        self.call = 0  # the number of the call at which it was noticed
 
 
 class NotWritten(NotYet):
