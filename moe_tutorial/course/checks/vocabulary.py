@@ -7,9 +7,7 @@ not know the mistakes that learners make: when an answer fails, it also runs on 
 
 import copy
 import inspect
-import io
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,8 +135,7 @@ class Ask:
     def right(self, *given: Any) -> Any:
         """The solution's result. It does not change its input."""
         reseed(self.calls)
-        with redirect_stderr(io.StringIO()):  # a kernel that is compiled now announces it there
-            return self.own(*copy.deepcopy(given))
+        return self.own(*copy.deepcopy(given))
 
     def gives(self, given: Mapping[str, Any], says: str, names: Sequence[str] = (), where: str = "") -> None:
         """Require that the answer returns what the solution returns.
@@ -187,8 +184,7 @@ class Ask:
             NotYet: as in :meth:`once`, or the experiment gives something else.
         """
         reseed(self.calls)
-        with redirect_stderr(io.StringIO()):
-            expected = run(self.own)
+        expected = run(self.own)
         self.compare(run(self.once), expected, says, names, "", atol)
 
     def judges(self, cases: Mapping[str, Mapping[str, Any]]) -> None:
