@@ -34,6 +34,11 @@ def whose_mean_is_one_over_their_number(shares):
     return len(shares) * (shares**2).sum() - 1
 
 
+@right("05.my_cv2")
+def by_numpy(shares):
+    return (shares.numpy().std() / shares.numpy().mean()) ** 2
+
+
 @right("05.my_strength")
 def one_after_the_other(answers, labels):
     return torch.stack([(answers[:, e].argmax(-1) == labels).float().mean() for e in range(answers.shape[1])])
