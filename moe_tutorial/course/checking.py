@@ -34,6 +34,9 @@ class AnswerFailed(AssertionError):
 def check(id: str, answer: Callable) -> Callable:
     """Examine an answer and show the verdict. Returns the answer if it is right, or else the course's own function.
 
+    A right answer whose results have other types, such as float64 or a list, is returned in a wrapper that converts
+    them.
+
     Raises:
         AnswerFailed: the answer is not right, and nbgrader runs the notebook.
         LookupError: no exercise has this id.
@@ -46,7 +49,7 @@ def check(id: str, answer: Callable) -> Callable:
         hint = "" if result.passed else next_hint(exercise, tries)
     show(id, result, hint)
     if result.passed:
-        return answer
+        return result.handed_on
     if os.environ.get("NBGRADER_EXECUTION"):
         raise AnswerFailed(f"{id}: {result.message}")
     return exercise.own
