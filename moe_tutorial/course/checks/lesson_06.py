@@ -95,8 +95,13 @@ CHOICE = "chosen = (logits + training * std * torch.randn_like(logits)).topk(k).
             f"if training: => {CHOICE}\nlogits = logits + training * std * torch.randn_like(logits)\n"
             "return chosen, logits.gather(-1, chosen).softmax(-1)\nif training:"
         ),
+        "The noise comes after the choice, so it changes the weights alone. Add it before topk.": (
+            "if training: => best, chosen = logits.topk(k)\nbest = best + training * std * torch.randn_like(best)\n"
+            "return chosen, best.softmax(-1)\nif training:"
+        ),
         "Add the noise to the logits; do not multiply by it. A logit of 0 would get none.": "+ std => + logits * std",
         "The noise does not grow in proportion to std. Multiply each draw by std.": "std * => std**0.5 *",
+        "std may also be a tensor, (T, E). Multiply the draws by it as it comes.": "std * => float(std) *",
         "std may also be (T, E), a number for each draw. Then multiply each by its own.": (
             "std * => torch.as_tensor(std).mean() *"
         ),
@@ -117,11 +122,11 @@ def noisy_topk(ask: Ask) -> None:
         "With the experts in another order, the same ones should be chosen, under their new numbers.",
     )
     seen = "(10,000 tokens with the logits 2.5 and 1, in training)"
-    says = f"Each token should draw its own noise, anew at each call. {seen}"
+    says = f"Each token should draw its own noise, anew at each call, and its larger weight should stand first. {seen}"
     names = "tokens with the same noise as the first:", "as in the last call:", "with the smaller weight first:"
     ask.experiment(who_draws, says, names, atol=0.02)
     says = "The noise should be normal, on average 0, with the standard deviation std, and the choice and the weights"
-    names = "difference of two noisy logits, std 0.5: mean", "spread over that of std", "std 2: mean", "spread"
+    names = "std 0.5: mean difference", "standard deviation over std", "std 2: mean difference", "over std"
     ask.experiment(how_much, f"{says} should come from the same draw. {seen}", names, atol=0.15)
     says = "std may also be (T, E). Then each draw is multiplied by its own number."
     ask.experiment(each_its_own, says, ("spread where std is 0 and 0:", "1 and 0:", "0 and 2:"), atol=0.1)

@@ -229,7 +229,7 @@ SUMMED = "importance.scatter_add(0, indices.flatten(), weights.flatten())"
     },
 )
 def importance_loss(ask: Ask) -> None:
-    for T, E, k in ((4, 3, 2), (5, 6, 1), (3, 5, 3)):
+    for T, E, k in ((6, 4, 1), (4, 3, 2), (3, 5, 3)):
         weights = draw(T + k, T, k).abs().sort(-1, descending=True).values / 4
         given = {"weights": weights, "indices": choices(T + E, T, E, k), "n_experts": E}
         ask.gives(given, "the variance of the experts' summed gate weights, over their squared mean")

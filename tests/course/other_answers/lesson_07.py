@@ -86,7 +86,8 @@ def from_values(probs, room):
 @wrong("07.importance_loss", "only one weight counts")
 def added_by_index(weights, indices, n_experts):
     importance = torch.zeros(n_experts)
-    importance[indices] += weights
+    for choice in range(weights.shape[1]):
+        importance[indices[:, choice]] += weights[:, choice]
     return importance.var(correction=0) / importance.mean() ** 2
 
 
