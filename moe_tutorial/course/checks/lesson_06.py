@@ -113,14 +113,6 @@ def noisy_topk(ask: Ask) -> None:
         says = "the k best experts of each token, best first, and a softmax over their logits"
         where = "there is training, but the noise is 0" if training else "there is no training, and so no noise"
         ask.gives(given, says, ("chosen", "weights"), where)
-    order = torch.tensor([2, 0, 1])
-    quiet = {"logits": draw(0, 4, 3), "std": 2.0, "k": 2, "training": False}
-    ask.follows(
-        quiet,
-        quiet | {"logits": quiet["logits"][:, order]},
-        lambda found: (order.argsort()[found[0]], found[1]),
-        "With the experts in another order, the same ones should be chosen, under their new numbers.",
-    )
     seen = "(10,000 tokens with the logits 2.5 and 1, in training)"
     says = f"Each token should draw its own noise, anew at each call, and its larger weight should stand first. {seen}"
     names = "tokens with the same noise as the first:", "as in the last call:", "with the smaller weight first:"
@@ -129,7 +121,7 @@ def noisy_topk(ask: Ask) -> None:
     names = "std 0.5: mean difference", "standard deviation over std", "std 2: mean difference", "over std"
     ask.experiment(how_much, f"{says} should come from the same draw. {seen}", names, atol=0.15)
     says = "std may also be (T, E). Then each draw is multiplied by its own number."
-    ask.experiment(each_its_own, says, ("spread where std is 0 and 0:", "1 and 0:", "0 and 2:"), atol=0.1)
+    ask.experiment(each_its_own, says, ("spread where std is 0 and 0:", "1 and 0:", "0 and 2:"), atol=0.2)
     logits = draw(3, 5, 4).requires_grad_()
     _, weights = ask.once(logits, 1.0, 2, True)
     reaches(weights[:, 0], logits, "No gradient comes from the weights to the logits: something detaches them.")

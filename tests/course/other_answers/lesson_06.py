@@ -59,7 +59,7 @@ def with_a_seed(logits, std, k, training):
 @wrong("06.noisy_topk", "after the choice")
 def noise_on_the_chosen(logits, std, k, training):
     values, chosen = logits.sort(descending=True)
-    noise = std * torch.normal(0.0, 1.0, logits.shape) * training
+    noise = std * torch.randn(logits.shape, dtype=torch.float64) * training
     return chosen[:, :k], (values + noise)[:, :k].softmax(-1)
 
 

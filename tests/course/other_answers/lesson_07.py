@@ -30,12 +30,6 @@ def a_number(probs, indices):
     return right_by_one_hot(probs, indices).item()
 
 
-@wrong("07.switch_loss", "a mean over the experts")
-def times_the_mean(probs, indices):
-    losses = [(indices == expert).float().mean() * probs[:, expert].mean() for expert in range(probs.shape[1])]
-    return probs.shape[1] * torch.stack(losses).mean()
-
-
 @right("07.bias_update")
 def by_shares(bias, indices, rate):
     f = torch.nn.functional.one_hot(indices, len(bias)).sum((0, 1))
