@@ -26,11 +26,12 @@ class NotYet(Exception):
         says: the sentence that a known mistake's own may replace.
         found: what was observed: a list of results, or a text. An answer with a known mistake is recognised by it.
         shown: the lines below the sentence, such as the input and an error of the answer.
+        atol: by how much the numbers in ``found`` may differ from a known mistake's.
     """
 
-    def __init__(self, says: str, found: Any = None, shown: str = "") -> None:
+    def __init__(self, says: str, found: Any = None, shown: str = "", atol: float = 1e-5) -> None:
         super().__init__((says + shown).lstrip("\n"))
-        self.found, self.shown = says if found is None else found, shown
+        self.found, self.shown, self.atol = says if found is None else found, shown, atol
         self.call = 0  # the number of the call at which it was noticed
 
 

@@ -230,7 +230,7 @@ class Ask:
             ", ".join(f"{name} {text(one)}".lstrip() for name, one in zip(names, each, strict=True))
             for each in (right, parts)
         )
-        raise NotYet(says, parts, f"{shown}\nexpected {wanted}\ngot      {came}")
+        raise NotYet(says, parts, f"{shown}\nexpected {wanted}\ngot      {came}", atol)
 
 
 def on(given: Mapping[str, Any], where: str) -> str:
@@ -246,7 +246,7 @@ def alike(failure: NotYet | None, other: NotYet) -> bool:
     one, two = failure.found, other.found
     if isinstance(one, str) or isinstance(two, str):
         return one == two
-    return len(one) == len(two) and all(map(close, one, two))
+    return len(one) == len(two) and all(close(*pair, other.atol) for pair in zip(one, two, strict=True))
 
 
 def close(found: Any, expected: Any, atol: float = CLOSE["atol"]) -> bool:
