@@ -1,4 +1,4 @@
-"""Answers to lesson 08's exercises: what a learner may write."""
+"""Answers to lesson 08's exercises in other styles."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Answers to lesson 09's exercises: what a learner may write."""
+"""Answers to lesson 09's exercises in other styles."""
 
 import copy
 
