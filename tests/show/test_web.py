@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,11 @@ def test_each_module_has_a_scope_of_its_own(bundled, node, tmp_path):
 def test_what_would_break_in_the_page_alone_is_refused(bundled, files, said):
     with pytest.raises(ValueError, match=said):
         bundled(**files)
+
+
+def test_a_number_may_be_a_decimal_or_a_fraction(node):
+    texts = ["0.25", "0,25", " 1/4 ", "-3", "1/0", "1/", "/4", "1/2/2", "a third", ""]
+    file = (Path(web.__file__).parent / "ask/answers.js").as_uri()
+    code = f"import {{ numberIn }} from '{file}'; console.log(JSON.stringify({json.dumps(texts)}.map(numberIn)))"
+    done = subprocess.run([node, "--input-type=module", "-e", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [0.25, 0.25, 0.25, -3, *[None] * 6]
