@@ -84,9 +84,9 @@ def source_of(answer: Callable) -> str:
 
 
 def recorded(id: str, solved: bool, source: str) -> int:
-    """Record an attempt, and its source if it is right. Returns the number of attempts so far, including this one."""
+    """Record a wrong attempt, or a right answer with its source. Returns the number of wrong attempts so far."""
     before = answered().get("exercise", {}).get(id, {"attempts": 0, "solved": False})
-    now = before | {"attempts": before["attempts"] + 1, "solved": solved or before["solved"]}
+    now = before | {"attempts": before["attempts"] + (not solved), "solved": solved or before["solved"]}
     if source:
         now["source"] = source
     store("exercise", id, now)
@@ -94,7 +94,7 @@ def recorded(id: str, solved: bool, source: str) -> int:
 
 
 def next_hint(exercise: Exercise, tries: int) -> str:
-    """The hint to show after this many attempts; after the last hint, how to see the solution."""
+    """The hint to show after this many wrong attempts; after the last hint, how to see the solution."""
     if tries <= len(exercise.hints):
         return f"Hint {tries} of {len(exercise.hints)}: {exercise.hints[tries - 1]}"
     return f'One way to do it: from moe_tutorial.course import solution; solution("{exercise.id}")'

@@ -122,16 +122,21 @@ class Exercise(Task):
         except KeyboardInterrupt:
             return Result("stopped", "It was stopped while it ran. Is there a loop that does not end?", str(printed))
 
+    @cached_property
+    def _failures(self) -> dict[str, NotYet | None]:
+        """What is said of each known mistake -> how it fails in the check. Computed when the first answer fails."""
+        from moe_tutorial.course.checks.vocabulary import Ask
+
+        asks = {says: Ask(mistaken, self.own, self._check.changes) for says, mistaken in self.mistaken.items()}
+        with nothing_changes(), shielded(Printed()):
+            return {says: self._check.failure(ask) for says, ask in asks.items()}
+
     def _explained(self, failure: NotYet) -> str:
         """The message about a failure, with the sentence of the first known mistake that fails in the same way."""
-        from moe_tutorial.course.checks.vocabulary import Ask, alike
+        from moe_tutorial.course.checks.vocabulary import alike
 
-        for says, mistaken in self.mistaken.items():
-            with nothing_changes(), shielded(Printed()):
-                other = self._check.failure(Ask(mistaken, self.own, self._check.changes, limit=failure.call))
-            if alike(other, failure):
-                return says + failure.shown
-        return str(failure)
+        alike_ones = (says + failure.shown for says, other in self._failures.items() if alike(other, failure))
+        return next(alike_ones, str(failure))
 
 
 def edited(cell: str, edit: str) -> str:

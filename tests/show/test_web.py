@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +86,11 @@ def test_a_guess_is_near_within_a_tenth_of_the_slider_or_a_third_of_what_was_mea
     kinds = {"✓ Right.": "right", "Close.": "near", "A surprise": "far"}
     code = f"return verdict({said}, {measured}, {{ low: {low}, high: {high}, step: {step} }});"
     assert engine("run", code=code) == kinds[verdict]
+
+
+def test_a_number_may_be_a_decimal_or_a_fraction(node):
+    texts = ["0.25", "0,25", " 1/4 ", "-3", "1/0", "1/", "/4", "1/2/2", "a third", ""]
+    file = (Path(web.__file__).parent / "ask/answers.js").as_uri()
+    code = f"import {{ numberIn }} from '{file}'; console.log(JSON.stringify({json.dumps(texts)}.map(numberIn)))"
+    done = subprocess.run([node, "--input-type=module", "-e", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [0.25, 0.25, 0.25, -3, *[None] * 6]

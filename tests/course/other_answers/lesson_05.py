@@ -1,4 +1,4 @@
-"""Answers to lesson 05's exercises: what a learner may write."""
+"""Answers to lesson 05's exercises in other styles."""
 
 import torch
 from answers import right

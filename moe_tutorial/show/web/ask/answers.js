@@ -60,16 +60,20 @@ export function slider({ low, high, step, unit }, name) {
   return { node: el("div", { className: "moe-slider" }, input, output, ends), read };
 }
 
+/** The number in a text such as "0.25", "0,25" or "1/4", or null. @param {string} text */
+export function numberIn(text) {
+  const parts = text.trim().replace(",", ".").split("/");
+  const value = parts.length === 1 ? +parts[0] : +parts[0] / +parts[1];
+  return parts.length < 3 && parts.every((part) => part.trim()) && Number.isFinite(value) ? value : null;
+}
+
 /** A text field for a number. @param {string} unit */
 export function typed(unit) {
   const input = el("input", { type: "text", inputMode: "decimal", autocomplete: "off", id: freshId() });
   const label = el("label", { htmlFor: input.id }, "Your number");
   return {
     node: el("div", { className: "moe-typed" }, label, input, el("span", {}, unit)),
-    read() {
-      const text = input.value.trim().replace(",", ".");
-      return text && Number.isFinite(+text) ? +text : null;
-    },
+    read: () => numberIn(input.value),
   };
 }
 
