@@ -137,7 +137,9 @@ def ten_heaps(seed):
     ),
     mistakes={
         "That is the large network. The hidden layer is n_neurons wide.": "n_neurons => 512",
-        "The relu is missing. Without an activation, two layers are no more than one.": "nn.ReLU(), => ",
+        "The relu is missing. Without an activation, two layers are no more than one.": (
+            "first, nn.ReLU(), last => first, last"
+        ),
         "`train` wants a function, such as build: no network, and no () behind it.": (
             "nn.ReLU(), last) => nn.ReLU(), last)\n\nbuild = build()"
         ),

@@ -40,16 +40,6 @@ def in_a_list(n_experts, top_k, expert, router):
     return sum([router, *[expert] * top_k])
 
 
-@wrong("00.count_active", "k / E of the total")
-def rounded_part(n_experts, top_k, expert, router):
-    return (n_experts * expert + router) * top_k // n_experts
-
-
-@right("00.rule")
-def in_each_seed(part):
-    return (part < 0.5).all()
-
-
 @right("00.rule")
 def median(part):
     return np.median(part) < 0.5
@@ -64,17 +54,6 @@ def by_hand(part):
 def by_an_interval(part):
     t = {3: 4.30, 5: 2.78}[len(part)]
     return part.mean() + t * part.std(ddof=1) / len(part) ** 0.5 < 0.5
-
-
-@wrong("00.rule", "part is another one afterwards")
-def sorted_in_place(part):
-    part.sort()
-    return part[len(part) // 2] < 0.5
-
-
-@wrong("00.rule", "says yes to everything")
-def control_passes_too(part):
-    return sum(part) / len(part) <= 1
 
 
 @wrong("00.rule", "It says True where all are a little more than half")

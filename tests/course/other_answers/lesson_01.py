@@ -54,18 +54,6 @@ def above_a_bound(contribution, n):
     return torch.tensor(rows)
 
 
-@wrong("01.keep_top", "leaves the old one")
-def scatter_lost(contribution, n):
-    kept = torch.zeros_like(contribution)
-    kept.scatter(-1, contribution.topk(n).indices, 1.0)
-    return kept
-
-
-@wrong("01.keep_top", "is of dtype torch.bool; torch.float32 is expected")
-def mask(contribution, n):
-    return contribution >= contribution.sort(descending=True).values[:, n - 1 : n]
-
-
 def network(n_neurons, *last, bias=True):
     return nn.Sequential(nn.Linear(64, n_neurons, bias), nn.ReLU(), nn.Linear(n_neurons, 10, bias), *last)
 
@@ -76,11 +64,6 @@ def with_a_slope_and_fast(data, n_neurons, seeds, steps):
         return nn.Sequential(nn.Linear(64, n_neurons), nn.PReLU(), nn.Linear(n_neurons, 10))
 
     return train(build, data, seeds, steps=steps, learning_rate=1e-1)
-
-
-@right("01.train_small")
-def slowly(data, n_neurons, seeds, steps):
-    return train(lambda: network(n_neurons), data, seeds, steps=steps, learning_rate=3e-4)
 
 
 @right("01.train_small")
@@ -111,35 +94,10 @@ def two_hidden_layers(data, n_neurons, seeds, steps):
     return train(build, data, seeds, steps=steps)
 
 
-@wrong("01.train_small", "steps; 5 were asked for")
-def steps_ignored(data, n_neurons, seeds, steps):
-    return train(lambda: network(n_neurons), data, seeds, steps=50)
-
-
-@wrong("01.train_small", "1 of 2 seeds")
-def one_seed(data, n_neurons, seeds, steps):
-    return train(lambda: network(n_neurons), data, seeds[:1], steps=steps)
-
-
 @wrong("01.train_small", "It learned the test data")
 def on_the_test_data(data, n_neurons, seeds, steps):
     swapped = data._replace(x_train=data.x_test, y_train=data.y_test)
     return train(lambda: network(n_neurons), swapped, seeds, steps=steps)
-
-
-@wrong("01.train_small", "It has not learned")
-def hardly_trained(data, n_neurons, seeds, steps):
-    return train(lambda: network(n_neurons), data, seeds, steps=steps, learning_rate=1e-9)
-
-
-@wrong("01.train_small", "It returns a tensor of shape (2,)")
-def the_accuracy(data, n_neurons, seeds, steps):
-    return slowly(data, n_neurons, seeds, steps).accuracy(data.x_test, data.y_test)
-
-
-@wrong("01.train_small", "a relu or a softmax behind the last layer")
-def softmax_last(data, n_neurons, seeds, steps):
-    return train(lambda: network(n_neurons, nn.Softmax(-1)), data, seeds, steps=steps)
 
 
 @wrong("01.train_small", "as a new network does")

@@ -37,14 +37,6 @@ def everybody_asked(x, oracle, experts, n_classes):
     return everyone[oracle, torch.arange(len(x))]
 
 
-@wrong("02.by_loop", "in the order of the experts")
-def not_put_back(x, oracle, experts, n_classes):
-    rows = []
-    for i, expert in enumerate(experts):
-        rows += [expert(image) for image, word in zip(x, oracle, strict=True) if word == i]
-    return torch.stack(rows)
-
-
 @right("02.stacked")
 def expert_by_expert(x, w_in, b_in, w_out, b_out):
     answers = []
@@ -67,12 +59,6 @@ def by_vmap(x, w_in, b_in, w_out, b_out):
     return torch.vmap(one, out_dims=1)(w_in, b_in, w_out, b_out)
 
 
-@wrong("02.stacked", "A reshape swaps no axes")
-def reshaped(x, w_in, b_in, w_out, b_out):
-    neurons = torch.relu(x @ w_in.transpose(1, 2) + b_in[:, None])
-    return (neurons @ w_out + b_out[:, None]).reshape(len(x), len(w_in), -1)
-
-
 @right("02.bill")
 def by_division(n_experts, n_asked, d, h, d_out):
     total = n_experts * ((d + 1) * h + (h + 1) * d_out)
@@ -92,8 +78,3 @@ def part_by_part(n_experts, n_asked, d, h, d_out):
     for part in (torch.zeros(h, d), torch.zeros(h), torch.zeros(d_out, h), torch.zeros(d_out)):
         total, active = total + n_experts * part.numel(), active + n_asked * part.numel()
     return total, active
-
-
-@wrong("02.bill", "2 things: total, active")
-def total_only(n_experts, n_asked, d, h, d_out):
-    return n_experts * ((d + 1) * h + (h + 1) * d_out)

@@ -65,25 +65,10 @@ def vectorised(x, chosen, weights, experts):
 
 
 @right("03.my_mixture")
-def only_the_picked(x, chosen, weights, experts):
-    y = torch.zeros(len(x), experts[0](x[:1]).shape[1])
-    for i in range(len(experts)):
-        rows, places = torch.where(chosen == i)
-        y = y.index_add(0, rows, weights[rows, places].unsqueeze(1) * experts[i](x[rows]))
-    return y
-
-
-@right("03.my_mixture")
 def gathered_in_double(x, chosen, weights, experts):
     everyone = torch.stack([expert(x) for expert in experts], 1).double()
     chosen = everyone[torch.arange(len(x))[:, None], chosen]
     return (chosen * weights[..., None]).sum(1).float()
-
-
-@right("03.my_mixture")
-def choice_by_choice(x, chosen, weights, experts):
-    rows = [sum(weights[t, j] * experts[e](x[t]) for j, e in enumerate(chosen[t])) for t in range(len(x))]
-    return torch.stack(rows)
 
 
 @wrong("03.my_mixture", "takes the place of the one before")
@@ -92,14 +77,6 @@ def overwritten(x, chosen, weights, experts):
     for i, expert in enumerate(experts):
         rows, places = (chosen == i).nonzero(as_tuple=True)
         y[rows] = weights[rows, places, None] * expert(x[rows])
-    return y
-
-
-@wrong("03.my_mixture", "scale the token before")
-def token_scaled(x, chosen, weights, experts):
-    y = 0
-    for j in range(chosen.shape[1]):
-        y = y + torch.stack([experts[e](weights[[t], j] * x[[t]])[0] for t, e in enumerate(chosen[:, j].tolist())])
     return y
 
 

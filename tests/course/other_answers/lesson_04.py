@@ -35,16 +35,6 @@ def second_term_for_the_chosen(p, dL_dg):
     return gradient
 
 
-@wrong("04.gate_gradient", "All are 0")
-def summed_over_j(p, dL_dg):
-    return (dL_dg[:, None] * p[:, None] * (np.eye(len(p)) - p)).sum(axis=1)
-
-
-@wrong("04.gate_gradient", "It should return dL/dz")
-def first_expert_skipped(p, dL_dg):
-    return sum(dL_dg[i] * p[i] * ((np.arange(len(p)) == i) - p) for i in range(1, len(p)))
-
-
 @right("04.can_it_learn")
 def by_grad(moe, x, target):
     loss = F.mse_loss(moe(x)[0], target)
@@ -73,16 +63,6 @@ def by_a_step_of_the_optimizer(moe, x, target):
     F.mse_loss(moe(x)[0], target).backward()
     torch.optim.SGD(moe.parameters(), lr=1.0).step()
     return not np.allclose(before, moe.router.weight.tolist(), rtol=0, atol=1e-8)
-
-
-@wrong("04.can_it_learn", "no of every router")
-def weights_detached(moe, x, target):
-    routing = moe.router(x)
-    answers = moe.experts(x)[torch.arange(len(x)), routing.indices[:, 0]]
-    loss = F.mse_loss(routing.weights[:, :1].detach() * answers, target)
-    moe.zero_grad()
-    loss.backward()
-    return moe.router.weight.grad is not None
 
 
 @wrong("04.can_it_learn", "A sum cancels to 0")
@@ -126,17 +106,3 @@ def cleared_at_the_end(moe, optimizer, x, y):
 def routing_detached(moe, optimizer, x, y):
     moe.router.requires_grad_(False)
     return cleared_first(moe, optimizer, x, y)
-
-
-@wrong("04.training_step", "Nothing moves")
-def cleared_too_late(moe, optimizer, x, y):
-    loss = F.cross_entropy(moe(x)[0], y)
-    loss.backward()
-    optimizer.zero_grad()
-    optimizer.step()
-    return loss
-
-
-@wrong("04.training_step", "It returns None")
-def no_return(moe, optimizer, x, y):
-    cleared_first(moe, optimizer, x, y)

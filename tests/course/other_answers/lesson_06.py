@@ -69,12 +69,6 @@ def best_of_two_draws(logits, std, k, training):
     return chosen, noisy(logits, std, k, training)[1]
 
 
-@wrong("06.noisy_topk", "No gradient")
-def normal_around_the_logits(logits, std, k, training):
-    scale = torch.as_tensor(std, dtype=logits.dtype).expand_as(logits)
-    return best(torch.normal(logits, scale) if training else logits, k)
-
-
 @right("06.flip_probability")
 def by_erfc(gap, std):
     return torch.erfc(gap / (2 * std)) / 2

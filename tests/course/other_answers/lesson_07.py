@@ -25,11 +25,6 @@ def by_scatter(probs, indices):
     return (chosen.sum(0) * probs.sum(0)).sum() * probs.shape[1] / (k * T * T)
 
 
-@wrong("07.switch_loss", "No gradient comes from the loss to `probs`")
-def a_number(probs, indices):
-    return right_by_one_hot(probs, indices).item()
-
-
 @right("07.bias_update")
 def by_shares(bias, indices, rate):
     f = torch.nn.functional.one_hot(indices, len(bias)).sum((0, 1))
@@ -49,11 +44,6 @@ def one_by_one(bias, indices, rate):
 def up_and_down(bias, indices, rate):
     load = torch.bincount(indices.flatten(), minlength=len(bias)).float()
     return bias + rate * (load < load.mean()) - rate * (load > load.mean())
-
-
-@wrong("07.expert_choice", "No gradient")
-def cut_off(probs, room):
-    return torch.zeros_like(probs).scatter(0, probs.topk(room, dim=0).indices, 1.0) * probs.detach()
 
 
 @right("07.expert_choice")
@@ -82,14 +72,6 @@ def added_by_index(weights, indices, n_experts):
     importance = torch.zeros(n_experts)
     for choice in range(weights.shape[1]):
         importance[indices[:, choice]] += weights[:, choice]
-    return importance.var(correction=0) / importance.mean() ** 2
-
-
-@wrong("07.importance_loss", "No gradient")
-def gone(weights, indices, n_experts):
-    importance = torch.zeros(n_experts)
-    for expert, weight in zip(indices.flatten().tolist(), weights.flatten().tolist(), strict=True):
-        importance[expert] += weight
     return importance.var(correction=0) / importance.mean() ** 2
 
 

@@ -65,19 +65,6 @@ def dense_among_them(dense, n_experts):
 
 
 @right("09.upcycle")
-def by_weights(dense, n_experts):
-    experts = []
-    for _ in range(n_experts):
-        first, last = dense[0], dense[2]
-        expert = nn.Sequential(
-            nn.Linear(first.in_features, first.out_features), nn.ReLU(), nn.Linear(last.in_features, last.out_features)
-        )
-        expert.load_state_dict(dense.state_dict())
-        experts.append(expert)
-    return nn.ModuleList(experts)
-
-
-@right("09.upcycle")
 def one_after_the_other(dense, n_experts):
     experts = nn.ModuleList()
     while len(experts) < n_experts:
@@ -105,11 +92,6 @@ def by_adding(n_experts, top_k, width, m):
 def by_tensor(n_experts, top_k, width, m):
     experts, chosen = (torch.tensor([n_experts, top_k]) * m).tolist()
     return experts, chosen, width // m
-
-
-@wrong("09.shared_plus_routed", "in this order")
-def weights_first(x, shared, routed, chosen, weights, my_mixture):
-    return sum(expert(x) for expert in shared) + my_mixture(x, weights, chosen, routed)
 
 
 @right("09.shared_plus_routed")
@@ -146,5 +128,13 @@ def reinitialised(dense, n_experts):
     for expert in experts:
         for weight in expert.parameters():
             nn.init.normal_(weight)
+        expert.load_state_dict(dense.state_dict())
+    return experts
+
+
+@right("09.upcycle")
+def by_state(dense, n_experts):
+    experts = nn.ModuleList(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2)) for _ in range(n_experts))
+    for expert in experts:
         expert.load_state_dict(dense.state_dict())
     return experts
