@@ -10,13 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_tutorial.layers.modes import evaluating
-from moe_tutorial.show.arrays import MAX_POINTS, check_experts, grid, parts_of
+from moe_tutorial.show.arrays import check_experts, grid, parts_of
 from moe_tutorial.show.regions import TrainingRegions, watch_training, watch_usage
 from moe_tutorial.study import TrainingDiverged, share
 from moe_tutorial.study.environment import interactive
 
 STEPS, EVERY, BATCH, RATE = 300, 10, 128, 0.01
 """Steps of Adam, and between two frames of the film; points per step; and the learning rate."""
+DRAWN = 240
+"""Training points that are drawn; all are learned from."""
 COEFFICIENTS = [0, 0.01, 0.032, 0.1, 0.32, 1, 3.2, 10, 32, 100]
 
 
@@ -53,7 +55,8 @@ def watch_layer(
     sliders = _sliders(router, shown.settings["experts"], coefficient if balance else None)
     hint = "Release a slider, and the layer is trained again. If nothing happens, run this cell."
     said = ipywidgets.Label(hint)
-    box = ipywidgets.VBox([*sliders.values(), said, shown])
+    row = ipywidgets.Box(list(sliders.values()), layout={"flex_flow": "row wrap"})
+    box = ipywidgets.VBox([row, said, shown])
 
     def again(_: Any) -> None:
         *others, before = box.children
@@ -71,7 +74,7 @@ def watch_layer(
 
 def _sliders(router: Any, n_experts: int, coefficient: float | None) -> dict[str, ipywidgets.Widget]:
     """Sliders by the name of what they set."""
-    options = {"continuous_update": False, "style": {"description_width": "9em"}}
+    options = {"continuous_update": False, "style": {"description_width": "11em"}, "layout": {"width": "27em"}}
     noise = getattr(router, "noise", "absent")
     sliders = {"seed": ipywidgets.IntSlider(0, 0, 20, description="Seed", **options)}
     if coefficient is not None:
@@ -88,7 +91,7 @@ def _sliders(router: Any, n_experts: int, coefficient: float | None) -> dict[str
 def _train(layer: nn.Module, data: Any, penalty: Callable[[Any], Tensor] | None) -> TrainingRegions:
     x, y, x_test, y_test = parts_of(data)
     in_plane = x.shape[1] == 2
-    places = grid(x[:MAX_POINTS]) if in_plane else x[:1]
+    places = grid(x[:DRAWN]) if in_plane else x[:1]
     optimizer = torch.optim.Adam(layer.parameters(), lr=RATE)
     frames, shares, right = [], [], []
     for step in range(STEPS + 1):
@@ -116,7 +119,7 @@ def _train(layer: nn.Module, data: Any, penalty: Callable[[Any], Tensor] | None)
     steps, k = range(0, STEPS + 1, EVERY), routing.indices.shape[1]
     if not in_plane:
         return watch_usage(torch.stack(shares), steps, score=right)
-    points = x[:MAX_POINTS], y[:MAX_POINTS]
+    points = x[:DRAWN], y[:DRAWN]
     return watch_training(torch.stack(frames), *points, steps=steps, shares=torch.stack(shares), k=k, score=right)
 
 

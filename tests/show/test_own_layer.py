@@ -42,7 +42,7 @@ class Own(nn.Module):
 
 
 def sliders(box):
-    return {child.description: child for child in box.children if hasattr(child, "continuous_update")}
+    return {slider.description: slider for slider in box.children[0].children}
 
 
 def settings(box):
