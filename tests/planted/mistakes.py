@@ -305,11 +305,11 @@ MISTAKES = {
         "for r in range(n // 4 * 4):\n                activate(",
         (MIXING + "test_every_way_equals_the_plain_one",),
     ),
-    "last-columns-twice": Mistake(
-        "a row's last columns are added to the product once more where its length is no multiple of a vector's",
-        "layers/fast/vectors.py",
-        "[*range(LANES, 0, -1)]), n)",
-        "[*range(LANES - 1, -1, -1)]), n)",
+    "last-columns-left-out": Mistake(
+        "a row's last columns are left out where its length is no multiple of eight",
+        "layers/fast/blocks.py",
+        "for i in range(x.shape[1]):\n        p, q, s, t",
+        "for i in range(x.shape[1] // 8 * 8):\n        p, q, s, t",
         (MIXING + "test_rows_of_every_length_are_multiplied_to_their_end",),
     ),
     "gradients-in-one-place": Mistake(
