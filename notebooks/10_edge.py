@@ -707,8 +707,9 @@ print("in a row, 8 characters save less than 0.3 experts more:", bool(more < 0.3
 # ### Is the course's own layer fast?
 #
 # Here it ran (*ours*) beside the code that people use: the *loop* that tutorials teach, and two ways of the `transformers`
-# library (*eager*, *grouped_mm*). All computed the same numbers from the same weights. The dotted line is the limit of the machine: the time in which memory
-# could bring the weights, or the processor could do the products, whichever takes longer. Read it from left to right.
+# library (*eager*, *grouped_mm*). All computed the same numbers from the same weights. The dotted line is the limit of the
+# machine: the time in which memory could bring the weights, or the processor could do the products, whichever takes
+# longer. Read it from left to right.
 
 # %% tags=["measure"]
 # The stored times and their machine.
