@@ -104,7 +104,7 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 #
 # ## The words and letters
 #
-# Most of them stand in the cell above. The [notation](notation.md) has them all.
+# Most of them stand in the cell above. The [notation](glossary.md#notation) has them all.
 #
 # | | what it is | in this lesson |
 # |---|---|---|

@@ -41,6 +41,7 @@ from moe_tutorial.show import (
     picture,
     sweep,
     table,
+    who_answers,
 )
 from moe_tutorial.study import (
     CHARACTER_CLASSES,
@@ -53,6 +54,7 @@ from moe_tutorial.study import (
     encode,
     estimate,
     loss_by_domain,
+    missed,
     progress,
     route_text,
     seeds,
@@ -90,9 +92,10 @@ gpt, gpt_loss = trained("experts", moe_config)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # The GPT, to type into.
+sentence = "The 12 monkeys ate 7*8=56 bananas, def f(x):"
 live_gpt(
     gpt,
-    "The 12 monkeys ate 7*8=56 bananas, def f(x):",
+    sentence,
     title="A GPT with experts, trained for this lesson",
 )
 
@@ -822,6 +825,42 @@ for name, label in {"kind of character": kind_of, "text": domain_of}.items():
             f"{name:18} block {number}: {told:.2f} bits of {bits(label, label):.2f}, "
             f"shuffled {by_chance:.3f}"
         )
+
+# %% [markdown]
+# ### Who is missed, and who answers what
+#
+# Switch off one expert of the GPT at the top, and the next best takes its characters. How much worse is its sentence predicted
+# then?
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of what the sentence costs without each expert.
+usual, costs, asked = missed(gpt, encode(sentence))
+in_block, most = divmod(int(costs.argmax()), E)
+
+
+def rise(at):
+    return f"{costs[at]:+.2f}" if asked[at] else "not asked"
+
+
+table(
+    ["without expert", "first block", "second block"],
+    {str(e): [rise((b, e)) for b in range(2)] for e in range(E)},
+    title=f"Without expert {most} of the {('first', 'second')[in_block]} block, each character costs "
+    f"{costs.max():.2f} nats more",
+    note=f"“{sentence}” With all experts, a character costs {usual:.2f} nats.",
+)
+
+# %% [markdown]
+# And this is what each expert answers, in text that the GPT never saw:
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of the first block's experts.
+by_block = route_text(gpt, unseen)
+who_answers(by_block[0], unseen, "What the experts of the first block answer")
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of the second block's experts.
+who_answers(by_block[1], unseen, "What the experts of the second block answer")
 
 # %% [markdown]
 # ### More than chance, and more than the character tells

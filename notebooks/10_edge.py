@@ -48,6 +48,7 @@ from moe_tutorial.study import (
     texts,
     train_gpt,
 )
+from moe_tutorial.study.systems import speed
 from moe_tutorial.study.timing import in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread
@@ -701,3 +702,49 @@ claim(
 # %% tags=["measure"]
 more = np.mean(fewer["in order"]) - np.mean(fewer["text by text"])
 print("in a row, 8 characters save less than 0.3 experts more:", bool(more < 0.3))
+
+# %% [markdown]
+# ### Is the course's own layer fast?
+#
+# Here it ran (*ours*) beside the code that people use: the *loop* that tutorials teach, and two ways of the `transformers`
+# library (*eager*, *grouped_mm*). All computed the same numbers from the same weights. The dotted line is the limit of the
+# machine: the time in which memory could bring the weights, or the processor could do the products, whichever takes
+# longer. Read it from left to right.
+
+# %% tags=["measure"]
+# The stored times and their machine.
+stored_times = speed.measured()
+print(speed.machine_lines(stored_times))
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the time of a token, by how many come at once.
+at_once = stored_times["tokens"]
+styles = {
+    "ours": ("text", "-"),
+    "loop": ("muted", "-"),
+    "eager": ("muted", "--"),
+    "grouped_mm": ("accent", "-"),
+    "limit": ("muted", ":"),
+}
+micros = {
+    name: [1e6 * took / n for took, n in zip(seconds, at_once, strict=True)]
+    for name, seconds in stored_times["seconds"].items()
+}
+curves(
+    {
+        name: Line(at_once, micros[name], dash, color, "" if name == "limit" else "●")
+        for name, (color, dash) in styles.items()
+    },
+    f"Alone, a token takes the course's layer {micros['ours'][0]:.0f} µs, and among "
+    f"{at_once[-1]:,} it takes {micros['ours'][-1]:.0f}",
+    "Forward, 8 experts of width 512, top 2, width 256, float32, one thread.",
+    x="tokens at once",
+    y="µs a token",
+    log="xy",
+    xticks=at_once,
+    legend=True,
+)
+
+# %% [markdown]
+# `make bench` measures it anew, on your machine. What each trick brings, and how the layer stands beside a dense one, is told in
+# `tests/benchmarks/README.md`.

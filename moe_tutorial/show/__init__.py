@@ -6,6 +6,7 @@ from moe_tutorial.show.picture import is_narrow, picture, table
 from moe_tutorial.show.playground import playground
 from moe_tutorial.show.region_map import region_map, region_maps
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
+from moe_tutorial.show.who_answers import who_answers
 from moe_tutorial.show.widgets.cards import (
     bars,
     beside,

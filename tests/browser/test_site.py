@@ -19,7 +19,7 @@ SLIDERS = re.compile(
     r"^(sweep|explore_router|watch_training|watch_usage|watch_layer|playground)\(|^guess\([^=]*slider=", re.MULTILINE
 )
 LONGEST, SOON, WORDS = 12 * SCREEN["height"], 1.5 * SCREEN["height"], 1200
-LISTS = ("claims", "glossary", "notation", "sources", "instructors", "search")  # nobody reads these from top to bottom
+LISTS = ("claims", "glossary", "sources", "instructors", "search")  # nobody reads these from top to bottom
 
 # Where the first picture or widget stands, and the longest run of words without something to look at or do.
 MEASURE = """() => {

@@ -21,7 +21,6 @@ from moe_tutorial.tools.site.content import (
     katex,
     playground_links,
     sources,
-    who_answers,
 )
 from moe_tutorial.tools.site.html import not_found, postprocess, redirects, social_meta
 
@@ -84,7 +83,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("measured", front_page.Measured)
     app.add_directive("run", front_page.Run)
     app.add_directive("sources", sources.Sources)
-    app.add_directive("who-answers", who_answers.WhoAnswers)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_html_math_renderer("katex", (katex.visit, None), (katex.visit, None))
     app.connect("source-read", cells.veil_text)

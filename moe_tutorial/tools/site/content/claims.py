@@ -65,15 +65,6 @@ def drawn(part: Claim | str, block: nodes.literal_block) -> nodes.Node:
     return nodes.literal_block(text, text, **block.attributes)
 
 
-def contents(lessons: list[Measured]) -> str:
-    """The page's contents: the lessons, and how many claims each has."""
-    items = "".join(
-        f'<li><a href="#lesson-{lesson.number}">{escape(lesson.title)}</a> <small>{len(lesson.claims)}</small></li>'
-        for lesson in lessons
-    )
-    return f'<nav class="moe-claims-contents" aria-label="Claims by lesson"><ol>{items}</ol></nav>'
-
-
 def choices(lessons: list[Measured]) -> str:
     """The filter, hidden until ``static/claims.js`` runs. Without JavaScript, all claims are shown."""
     counts = Counter(kind for lesson in lessons for claim in lesson.claims for kind in kinds(claim))
@@ -92,6 +83,6 @@ def choices(lessons: list[Measured]) -> str:
 
 
 def all_claims(lessons: list[Measured]) -> str:
-    """The page of all claims: summary, contents, filter and list."""
+    """The page of all claims: summary, filter and list."""
     figures = summary([claim for lesson in lessons for claim in lesson.claims])
-    return figures + contents(lessons) + choices(lessons) + listed(lessons, in_page=True)
+    return figures + choices(lessons) + listed(lessons, in_page=True)

@@ -13,7 +13,6 @@ from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
-from ipywidgets import Widget
 from nbformat import NotebookNode
 from PIL import Image
 
@@ -51,18 +50,10 @@ def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
     return page
 
 
-def notice(words: str, still: str = "") -> str:
-    """HTML of ``words``, with a notice and the picture ``still`` for readers without JavaScript."""
+def notice(words: str) -> str:
+    """HTML of ``words``, with a notice for readers without JavaScript."""
     off = "<p>What moves here is drawn by JavaScript, which is off.</p>"
-    return f'<p class="moe-note">{escape(words)}</p><noscript>{still}{off}</noscript>'
-
-
-def embedded(widget: Widget) -> dict:
-    """A widget as a notebook stores it, for :func:`place`."""
-    state = widget.get_state()
-    held = {name: state.pop(name) for name, value in list(state.items()) if isinstance(value, bytes)}
-    buffers = [{"path": [name], "data": base64.b64encode(value).decode()} for name, value in held.items()]
-    return {"model_module": "anywidget", "state": state, "buffers": buffers}
+    return f'<p class="moe-note">{escape(words)}</p><noscript>{off}</noscript>'
 
 
 def place(model: dict, still: str, target: Path) -> str:
