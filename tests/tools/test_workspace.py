@@ -30,11 +30,11 @@ def mine(tmp_path, course):
     return tmp_path / "mine"
 
 
-def update(mine, course, lessons=None, **options):
+def update(mine, course, lessons=None):
     """The course changes to these lessons, and the learner's folder follows."""
     if lessons:
         write_course(course, lessons)
-    return make_or_update(mine, course_in(course), **options)
+    return make_or_update(mine, course_in(course))
 
 
 def old(mine):
@@ -106,6 +106,7 @@ def test_an_answer_arrives_in_another_lesson_too(mine, course):
     start, exercise, check, recap = re.split(r"(?=# %% tags)|(?=# %%\nadd)|(?=# %% \[markdown\]\n# ## R)", ADD)
     update(mine, course, {"01_add": start + recap, "02_double": DOUBLE, "03_more": start + exercise + check})
     assert sources(mine / "03_more.ipynb")[3] == SOLVED
+    assert sources(mine / "01_add.ipynb")[-1] == SOLVED  # a lesson without the exercise keeps it at its end
 
 
 def test_own_and_changed_cells_stand_at_the_end_in_their_order_and_the_file_as_it_was_in_old(mine, course):
