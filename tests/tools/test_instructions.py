@@ -55,13 +55,6 @@ INSTRUCTIONS = [
         stops="01.5",
     ),
     Instruction(
-        "01_why_experts",
-        "claims 01.6 and 01.5 now fail.",
-        {'digits("standardised")': 'digits("raw")', CONTROL: ""},  # without it 01.5 holds, and 01.6 is reached
-        last='"01.6"',
-        stops="01.6",
-    ),
-    Instruction(
         "02_experts",
         "a copy of `data.regime_test` with random numbers in a tenth of its places. How much does one wrong word",
         {ORACLE: "trained_apart(data.regime_train, torch.where(torch.arange(1800) % 10 < 1, torch.randint(4, (1800,)), "
