@@ -10,7 +10,6 @@ from sampled import LOOKS, TWO_LOOKS, sampled
 
 from moe_tutorial.course import guess, guesses, quiz, reveal, score_card
 from moe_tutorial.course.exercises import EXERCISES
-from moe_tutorial.course.progress.renumbered import answers_moved
 from moe_tutorial.course.quizzes import questions
 from moe_tutorial.show.web import bundle, style
 from moe_tutorial.tools.site.content.puzzles import puzzle
@@ -132,33 +131,6 @@ def test_a_guess_is_locked_by_keyboard_and_set_beside_the_measurement(visit):
     page.reload()
     expect(measured.get_by_role("status")).to_have_text("You said 20 of 60; it is 60 of 60.")
     assert page.get_by_role("button").count() == 0
-
-
-def test_what_was_kept_before_lessons_were_renumbered_has_its_present_id(visit):
-    before = {
-        "guess": {"03.order": {"said": "a little"}, "10.hard": {"said": 5}},
-        "quiz": {
-            id: {"of": 5, "tries": dict.fromkeys(tried, 1), "right": tried[1:]}
-            for id, tried in {"09": ["active", "two", "room"], "10": ["leaf", "gap"], "12": ["load", "rate"]}.items()
-        },
-    }
-    page = visit(*sixty())
-    page.evaluate(
-        """kept => { for (const kind in kept) for (const id in kept[kind])
-          localStorage.setItem(`moe /course/ ${kind} ${id}`, JSON.stringify(kept[kind][id])) }""",
-        before,
-    )
-    wanted = {
-        f"moe /course/ {kind} {id}": value for kind, of in answers_moved(before).items() for id, value in of.items()
-    }
-    assert "moe /course/ quiz 14" in wanted
-    for _ in range(2):
-        page.reload()
-        page.locator(".moe-ask").first.wait_for()
-        kept = page.evaluate(
-            "Object.fromEntries(Object.keys(localStorage).map((k) => [k, JSON.parse(localStorage[k])]))"
-        )
-        assert kept == wanted
 
 
 def test_a_slider_has_no_value_until_it_is_touched(visit):

@@ -22,7 +22,7 @@ from moe_tutorial.tools.site.content import (
     playground_links,
     sources,
 )
-from moe_tutorial.tools.site.html import not_found, postprocess, redirects, social_meta
+from moe_tutorial.tools.site.html import not_found, postprocess, social_meta
 
 STATIC = Path(__file__).parent / "static"
 # The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.
@@ -92,6 +92,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for change in (social_meta.add_tags, repository.change_buttons):
         app.connect("html-page-context", change, priority=900)  # after the theme's own
     app.connect("html-collect-pages", not_found.page)
-    app.connect("build-finished", redirects.write)
     app.connect("build-finished", postprocess.edit_pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
