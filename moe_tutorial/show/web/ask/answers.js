@@ -40,7 +40,15 @@ export function choice(texts) {
  * @param {{low: number, high: number, step: number, unit: string}} range @param {string} name */
 export function slider({ low, high, step, unit }, name) {
   const value = low + step * Math.round((high - low) / step / 2);
-  const input = el("input", { type: "range", className: "moe-unset", min: low, max: high, step, value, ariaLabel: name });
+  const input = el("input", {
+    type: "range",
+    className: "moe-unset",
+    min: low,
+    max: high,
+    step,
+    value,
+    ariaLabel: name,
+  });
   const output = el("output", { ariaHidden: "true" });
   const tell = (/** @type {string} */ words) => {
     output.textContent = words;

@@ -81,7 +81,9 @@ function render({ model, el: root }) {
     const is = el("b", {}, ...prose(inWords(measured, answers)));
     const number = typeof measured === "number";
     const picture = number ? numberLine(said, measured, answers) : list(said, measured, answers.choices);
-    const why = says.split("\n\n").map((/** @type {string} */ text) => el("p", { className: "moe-says" }, ...prose(text)));
+    const why = says
+      .split("\n\n")
+      .map((/** @type {string} */ text) => el("p", { className: "moe-says" }, ...prose(text)));
     if (said === undefined) {
       told.replaceChildren("You made no ", link("guess"), " here; it is ", is, ".");
       return [picture, ...why];
