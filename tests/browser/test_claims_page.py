@@ -11,24 +11,40 @@ from sampled import LOOKS, sampled
 from moe_tutorial.show import look
 from moe_tutorial.show.web import read
 from moe_tutorial.show.widgets.claim_list import Measured, stored
-from moe_tutorial.study.claims import read_claims
+from moe_tutorial.study import above, between, in_every_seed
+from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.estimates import Figure
 from moe_tutorial.tools.site.content.claims import all_claims
 from moe_tutorial.tools.site.html.postprocess import add_policy
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "moe_tutorial/tools/site/static"
-ODD = f"""✓ claim 99.1 holds: {"A sentence that goes on, " * 12} | measured 1.000
-✓ claim 99.2 holds: Huge | measured 3e+06 [2e+06, 4e+06] | ○ control (tiny) 2e-16 [-1e-16, 4e-16] | 10 seeds
-– claim 99.3 not on this machine: Slow | measured here 0.500 [0.400, 0.600] | ○ control (as is) 0.900 | 4 runs
-✓ claim 99.4 holds: <b>5 & 6</b> "so" | measured -0.020 [-0.030, -0.010] | ○ control (a < b) 0.500 | 10 seeds \
-| quantity: gain <i> (points & more) | rule: mean between -0.1 and 0.1 | ✗ refutes: <script>document.title = 1</script>
-✗ claim 99.5 fails: No | measured 1.000 | rule: every seed > 2""".replace("\\\n", "")
+ONE, SOME = Figure.read("1.000"), Figure.read("-0.020 [-0.030, -0.010]")
+HUGE, TINY = Figure.read("3e+06 [2e+06, 4e+06]"), Figure.read("2e-16 [-1e-16, 4e-16]")
+SLOW, AS_IS = Figure.read("0.500 [0.400, 0.600]"), Figure.read("0.900")
+ODD = [
+    Claim("99.1", "A sentence that goes on, " * 12, ONE, holds=True),
+    Claim("99.2", "Huge", HUGE, holds=True, control=TINY, control_is="tiny", n_seeds=10),
+    Claim("99.3", "Slow", SLOW, holds=False, control=AS_IS, control_is="as is", n_seeds=4, timed=True),
+    Claim(
+        "99.4",
+        '<b>5 & 6</b> "so"',
+        SOME,
+        holds=True,
+        control=Figure.read("0.500"),
+        control_is="a < b",
+        n_seeds=10,
+        quantity="gain <i> (points & more)",
+        rule=between(-0.1, 0.1),
+        refutes="<script>document.title = 1</script>",
+    ),
+    Claim("99.5", "No", ONE, holds=False, rule=in_every_seed(above(2))),
+]
 
 
 @pytest.fixture(scope="module")
 def lessons():
-    odd = Measured("99_odd", "99 Odd <&>", "99_odd.html", read_claims(ODD))
-    assert len(odd.claims) == 5
+    odd = Measured("99_odd", "99 Odd <&>", "99_odd.html", ODD)
     return [*stored(ROOT / "notebooks"), odd]
 
 

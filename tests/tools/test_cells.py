@@ -11,22 +11,27 @@ from docutils import nodes
 from docutils.utils import new_document
 
 from moe_tutorial.course.lesson import Cell, Lesson
+from moe_tutorial.show.widgets.claim_box import box
+from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.estimates import estimate
 from moe_tutorial.tools.site.content.cells import TAGS, Fold, answers, fold, veil_text
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.py"))
 SOLVED = 'def f(x):\n    """Words."""\n    ### BEGIN SOLUTION\n    return x + 1\n    ### END SOLUTION'
-LINE = "✓ claim 02.1 holds: So | measured 1.000 | rule: mean > 0.5"
 
 
-def cell(code, *tags, prints=""):
-    """A code cell as MyST-NB makes it."""
+def cell(code, *tags, prints="", shows=()):
+    """A code cell as MyST-NB makes it; ``shows`` is the HTML of its displayed outputs."""
     made = nodes.container("", classes=["cell", *(f"tag_{tag}" for tag in tags)], nb_element="cell_code")
     source = nodes.literal_block(code, code)
     made += nodes.container("", source, classes=["cell_input"], nb_element="cell_code_source")
     if prints:
         output = nodes.literal_block(prints, prints, classes=["output", "stream"])
         made += nodes.container("", output, nb_element="cell_code_output")
+    if shows:
+        bundles = [nodes.container("", nodes.raw("", html), nb_element="mime_bundle") for html in shows]
+        made += nodes.container("", *bundles, nb_element="cell_code_output")
     return made
 
 
@@ -115,9 +120,11 @@ def test_a_playground_folds_with_all_that_it_shows():
 
 def test_a_further_section_folds_whole_and_counts_what_it_holds():
     prose = nodes.paragraph("", "Is it so?")
-    (evidence,) = folded(prose, cell("claim()", "measure", prints=f"{LINE}\n{LINE}"), title="Further: is it so?")
-    assert evidence["label"] == "Open: 2 claims"
-    assert [part["label"] for part in evidence.findall(Fold)] == ["Open: 2 claims", "How this was measured"]
+    claim = box(Claim("02.1", "So", estimate(1.0), holds=True))
+    shown = cell("claim()", "measure", prints="2 of 3", shows=[claim, "<figure></figure>", claim])
+    (evidence,) = folded(prose, shown, title="Further: is it so?")
+    label = "Open: 2 claims, 1 figure"
+    assert [part["label"] for part in evidence.findall(Fold)] == [label, "How this was measured"]
 
 
 def test_things_to_try_fold_and_what_stands_beside_them_does_not():

@@ -138,14 +138,12 @@ def box(claim: Claim, *, address: str = "", link: str = "") -> str:
     )
 
 
-def display_box(claim: Claim) -> None:
-    """Display a claim as its row in a notebook, with a sentence if it fails; the plain text output is its line."""
-    from IPython.display import display
-
+def in_notebook(claim: Claim) -> str:
+    """HTML of the row with its style, and a sentence if the claim fails."""
     html = f"<style>{look.css()}{read('web/widgets/claim.css')}</style>{box(claim)}"
     if claim.mark == "✗":
         html += f'<p class="moe-claim-why">This does not hold here: {claim.reason}. The lesson goes on.</p>'
-    display({"text/plain": claim.line, "text/html": html}, raw=True)
+    return html
 
 
 def anchor(claim: Claim) -> str:

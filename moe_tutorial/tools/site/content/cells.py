@@ -19,7 +19,6 @@ from sphinx.writers.html5 import HTML5Translator
 from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.guesses import ID
 from moe_tutorial.course.lesson import Cell, solved, stub
-from moe_tutorial.study.claims import read_claims
 from moe_tutorial.tools.site.content.puzzles import widget
 
 GUESS = "Guess first"
@@ -191,9 +190,8 @@ def fold_code(parent: nodes.Element) -> None:
 def fold_section(section: nodes.section) -> None:
     """Put everything below a section's title into one fold, whose label counts its claims and figures."""
     title, *rest = section.children
-    outputs = [block for block in section.findall(nodes.literal_block) if "output" in block["classes"]]
-    claims = sum(len(read_claims(block.astext())) for block in outputs)
-    figures = sum(box.get("nb_element") == "mime_bundle" for box in section.findall(nodes.container))
+    claims = sum('<section class="moe-claim ' in html.astext() for html in section.findall(nodes.raw))
+    figures = sum(box.get("nb_element") == "mime_bundle" for box in section.findall(nodes.container)) - claims
     held = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((claims, "claim"), (figures, "figure")) if n]
     section[:] = [title, Fold("", *rest, label=f"Open: {', '.join(held) or 'code and its output'}")]
 
@@ -206,7 +204,7 @@ def fold_list(section: nodes.section) -> None:
 
 
 def fold(app: Sphinx, doctree: nodes.document) -> None:
-    """Fold a page's cells and sections. Claims must still be lines of text."""
+    """Fold a page's cells and sections."""
     show_stubs(doctree, Path(app.srcdir).parent)
     veil(doctree)
     tick(doctree)
