@@ -9,17 +9,7 @@ PLOT = "document.querySelector('.moe-plot')"
 ROOM = "[...document.querySelectorAll('.moe-plotly')].map((box) => box.getBoundingClientRect().height)"
 LOADED = "[...document.scripts].filter((script) => script.src.includes('plotly-basic')).length"
 COLOURS = f"JSON.stringify({PLOT}.data).toLowerCase().match(/#[0-9a-f]{{6}}/g)"
-# The texts of a picture that lie on each other.
-OVERLAPPING = """() => {
-  const inner = [".xtitle", ".ytitle", ".xtick", ".ytick", ".legendtext", ".slider-label", ".slider-current-value"];
-  const texts = document.querySelector(".moe-plotly").querySelectorAll([...inner, ".moe-title", ".moe-note"]);
-  const boxes = [...texts].map((el) => [el.textContent, el.getBoundingClientRect()]).filter(([, b]) => b.width);
-  const apart = (a, b) => a.right < b.left + 1 || a.bottom < b.top + 1;
-  const found = [];
-  for (const [i, [name, a]] of boxes.entries())
-    for (const [other, b] of boxes.slice(i + 1)) if (!apart(a, b) && !apart(b, a)) found.push(`${name}: ${other}`);
-  return found;
-}"""
+DRAWING = "el => [...el.querySelectorAll('.cartesianlayer, .legend')].map(part => part.outerHTML).join()"
 
 
 def opened(open_page, **options):
@@ -59,11 +49,3 @@ def test_a_new_theme_swaps_the_colours_and_keeps_what_the_reader_did(open_page):
         colours = page.evaluate(COLOURS)
         assert set(colours) <= {colour.lower() for colour in page.evaluate(f"Object.values(moeThemes.{theme})")}
         assert (colours == light) == (theme == "light")
-
-
-@pytest.mark.parametrize(("width", "fingers"), [(320, True), (1000, False)])
-def test_its_texts_stand_apart_and_a_finger_scrolls_the_page(open_page, width, fingers):
-    page = opened(open_page, viewport={"width": width, "height": 800}, has_touch=fingers, is_mobile=fingers)
-    read_on(page)
-    assert page.evaluate(OVERLAPPING) == []
-    assert (page.evaluate(f"{PLOT}.layout.dragmode") is False) == fingers
