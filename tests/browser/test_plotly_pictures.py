@@ -1,6 +1,5 @@
 """The plotly pictures of a lesson on the site: they come when a reader is near, and follow the theme and the finger."""
 
-import pytest
 from on_page import FRAMES
 from on_site import read_on
 
@@ -9,7 +8,6 @@ PLOT = "document.querySelector('.moe-plot')"
 ROOM = "[...document.querySelectorAll('.moe-plotly')].map((box) => box.getBoundingClientRect().height)"
 LOADED = "[...document.scripts].filter((script) => script.src.includes('plotly-basic')).length"
 COLOURS = f"JSON.stringify({PLOT}.data).toLowerCase().match(/#[0-9a-f]{{6}}/g)"
-DRAWING = "el => [...el.querySelectorAll('.cartesianlayer, .legend')].map(part => part.outerHTML).join()"
 
 
 def opened(open_page, **options):
@@ -36,8 +34,9 @@ def test_plotly_is_loaded_when_a_picture_comes_near_and_takes_the_room_that_was_
 
 
 def test_a_new_theme_swaps_the_colours_and_keeps_what_the_reader_did(open_page):
-    page = opened(open_page)
+    page = opened(open_page, has_touch=True, is_mobile=True)
     read_on(page)
+    assert page.evaluate(f"{PLOT}.layout.dragmode") is False  # a finger scrolls the page
     page.evaluate(f"Plotly.relayout({PLOT}, {{ 'xaxis.range': [0.5, 1.5] }})")
     page.evaluate(f"Plotly.restyle({PLOT}, {{ visible: 'legendonly' }}, [0])")
     state = f"[{PLOT}.layout.xaxis.range, {PLOT}.data.map((trace) => trace.visible)]"

@@ -119,7 +119,7 @@ def test_a_stored_sweep_moves_without_a_kernel_and_one_that_is_not_stored_has_no
 
 
 def test_a_film_plays_once_from_step_0_when_it_comes_into_sight(show):
-    page = show(raced(), height=300)
+    page = show(raced(), height=60)
     assert title(page).startswith("At step 0")
     page.locator("canvas").first.evaluate("(c) => c.scrollIntoView()")
     page.get_by_role("button", name="Pause").wait_for()
