@@ -16,7 +16,8 @@ from sampled import sampled
 
 LOOKS = [*product((360, 768, 1280), (("light", "http"), ("dark", "file")))]
 VISITS = [(name, width, *look) for name in PAGES for width, look in LOOKS]
-SAMPLE = [VISITS[len(LOOKS) * page + page % len(LOOKS)] for page in range(len(PAGES))]  # each page in one of its looks
+# Every second page in one look, each look in turn.
+SAMPLE = [VISITS[len(LOOKS) * 2 * n + n % len(LOOKS)] for n in range((len(PAGES) + 1) // 2)]
 
 # What a widget shows.
 SHOWN = """el => [el.innerText, ...[...el.querySelectorAll('canvas')].map(c => c.toDataURL()),
