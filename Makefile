@@ -62,10 +62,9 @@ comparison: ## train lesson 08's models again, over ten seeds, and store their r
 	$(setup) lab
 	@$(PY) -m moe_tutorial.study.systems.comparison
 
-bench: ## measure speed: ten seeds, sliders in the kernel, the mixture and its peers, the tree, the playground, the pages
+bench: ## measure speed: ten seeds, the mixture and its peers, the tree, the playground, the pages
 	$(setup) all
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/many_seeds.py
-	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/kernel.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/mixtures.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/trees.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/playground.py

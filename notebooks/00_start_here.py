@@ -104,7 +104,7 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 #
 # ## The words and letters
 #
-# Most of them stand in the cell above. The [notation](notation.md) has them all.
+# Most of them stand in the cell above. The [notation](glossary.md#notation) has them all.
 #
 # | | what it is | in this lesson |
 # |---|---|---|
@@ -146,20 +146,20 @@ guess(
     slider=(0, 100, 1, "%"),
 )
 
-# %% tags=["00.active"]
+# %%
 total = parameters(moe)
 active = touched(moe, tokens[:1])
-print(f"total  {total:,} parameters are kept")
-print(f"active {active:,} parameters had a part in one token's output")
-print(f"active part: {active / total:.0%}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("00.active", 100 * active / total)
+reveal(
+    "00.active",
+    100 * active / total,
+    says=f"Of {total:,} parameters, {active:,} had a part in this token's output. The first number is called total: it "
+    "fills the memory. The second is called active: it sets how much arithmetic a token costs.",
+)
 
 # %% [markdown]
-# **Total** parameters fill the memory. **Active** parameters are met by one token, and set how much arithmetic it costs.
-#
 # ## Write a line
 #
 # **Your turn.** Count by hand what the layer keeps. In JupyterLab, write your line in place of YOUR CODE HERE and the line
@@ -179,8 +179,7 @@ def count_total(n_experts, expert, router):
 count_total = check("00.count_total", count_total)
 
 # %% [markdown]
-# And what one token meets? Two of eight experts were asked, and a little more than two eighths of the parameters had a
-# part. Where does the rest come from? **Your turn.**
+# And what does one token meet? The two experts that it asks, and what else? **Your turn.**
 
 
 # %% tags=["exercise"]
@@ -194,7 +193,7 @@ def count_active(n_experts, top_k, expert, router):
 # %%
 count_active = check("00.count_active", count_active)
 
-# %%
+# %% tags=["00.active"]
 expert, router = parameters(moe.experts) // 8, parameters(moe.router)
 print(f"total:  by hand {count_total(8, expert, router):,}, kept {total:,}")
 print(f"active: by hand {count_active(8, 2, expert, router):,}, by autograd {active:,}")
@@ -270,7 +269,7 @@ rule = check("00.rule", rule)
 # %% [markdown]
 # Your rule judges both, over ten seeds:
 
-# %% tags=["measure"]
+# %% tags=["measure", "00.active"]
 # Measured over ten seeds: the part of the layer that one token meets, with and without a choice.
 active_part, without_choice = [], []
 for seed in seeds(10):
@@ -303,18 +302,42 @@ guess(
     choices=["only the first", "only the second", "both"],
 )
 
-# %% tags=["measure", "00.stops"]
-# Two claims from the same measurement.
+# %% tags=["measure"]
+# Measured: which of the two fails.
 RULES = {
     "A token meets less than a tenth of the parameters": below(0.1),
     "A token meets more than a tenth of them, because it asks only 2 of 8 experts": (
         above(0.1)
     ),
 }
-failed = []
+failed = [
+    statement
+    for statement, holds in RULES.items()
+    if not holds(np.array(active_part)) or holds(np.array(without_choice))
+]
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+first, second = (statement in failed for statement in RULES)
+reveal(
+    "00.stops",
+    "both" if first and second else "only the first" if first else "only the second",
+    says=f"A token that asks 2 of 8 experts meets {np.mean(active_part):.0%} of the parameters, "
+    + ("so the first misses. " if first else "so the first holds. ")
+    + f"A token that asks all 8 meets {np.mean(without_choice):.0%}"
+    + (
+        ": more than a tenth as well, so the choice cannot be the reason."
+        if second
+        else ", and the second holds."
+    ),
+)
+
+# %% [markdown]
+# The two claims as the course prints them. Compare *measured* and *control* with the rule:
+
+# %% tags=["measure"]
+# Two claims from the same measurement.
 for statement, holds in RULES.items():
-    if not holds(np.array(active_part)) or holds(np.array(without_choice)):
-        failed.append(statement)
     try:
         claim(
             "00.0",
@@ -330,20 +353,10 @@ for statement, holds in RULES.items():
             str(failure).replace(" fails: ", " fails | ").replace(" | ", "\n    "),
         )
 
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-first, second = (statement in failed for statement in RULES)
-reveal(
-    "00.stops",
-    "both" if first and second else "only the first" if first else "only the second",
-)
+# %% [markdown]
+# In JupyterLab a claim that fails says so, and the lesson goes on. In the tests of this course it is an error.
 
 # %% [markdown]
-# The first misses: compare *measured* with the rule. The second passes, but so does its control: a token that asks all
-# eight experts meets more than a tenth as well, so the choice cannot be the reason.
-#
-# In JupyterLab a claim that fails says so, and the lesson goes on. In the tests of this course it is an error.
-#
 # ## The way ahead
 #
 # | lesson | the question |
@@ -374,8 +387,8 @@ quiz("00")
 #
 # 1. In the cell above claim 00.1, change `top_k=2` to `top_k=1`. The rule still says yes. Which number in the row changes?
 # 2. Set both layers of that cell to `top_k=8`. The claim now fails: read why.
-# 3. In the lesson's first layer, make `d_hidden` ten times as large, and run the cells down to *active part* again. Does it
-#    move closer to two eighths, and why?
+# 3. In the lesson's first layer, make `d_hidden` ten times as large, and run the cells down to your guess again. Does
+#    the part move closer to two eighths, and why?
 #
 # Or train four experts without a line of code, here or on [a page of its own](playground.ipynb): open the playground, press
 # Play, and watch the borders move.

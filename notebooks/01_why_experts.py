@@ -211,7 +211,7 @@ guess(
     choices=["about a tenth", "about half", "nine tenths or more"],
 )
 
-# %% tags=["measure", "01.spare"]
+# %% tags=["measure"]
 # Measured: ten networks, and their accuracy with some of the neurons.
 trained = train(build, data, seeds(10), steps=300, learning_rate=1e-3)
 networks = [trained.one(i) for i in range(10)]
@@ -260,9 +260,15 @@ else:
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("01.spare", spare)
+own, dice, fixed = (f"{drop[way].mean():.1f}" for way in WAYS)
+reveal(
+    "01.spare",
+    spare,
+    says=f"With {N_KEPT} of {WIDTH} neurons, its own for each digit, accuracy drops by {own} points. "
+    f"As many at random lose {dice}.",
+)
 
-# %% tags=["measure", "01.spare"]
+# %% tags=["measure"]
 # Claim 01.1.
 claim(
     "01.1",
@@ -272,11 +278,12 @@ claim(
     holds=below(2),
     control=drop["random"],
     control_is="as many, but a random tenth is kept",
-    quantity="drop in accuracy",
-    unit="points",
+    quantity="drop in accuracy (points)",
 )
 
 # %% [markdown]
+# ## The same for all?
+#
 # And the two ways that do not look at the digit?
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -298,9 +305,16 @@ reveal(
     else "the random tenths"
     if gap > 0
     else "the same tenth for all",
+    says=f"A random tenth for each digit loses {dice} points, the same tenth for all {fixed}, though "
+    "it is the one that contributes most on average. "
+    + (
+        "For a single digit, the best on average are worse than chance."
+        if gap > 0
+        else "It is worth something, then, to contribute much on average."
+    ),
 )
 
-# %% tags=["draw", "nbval-ignore-output", "01.fixed"]
+# %% tags=["draw", "nbval-ignore-output", "01.spare"]
 # Drawn: accuracy against the part of the neurons that is kept.
 tenth = {name: curve[fractions.index(0.1)] for name, curve in curves_kept.items()}
 curves(
@@ -322,14 +336,12 @@ curves(
         "Mean of ten networks. Dashed and dotted: as many neurons, chosen without "
         "looking at the digit."
     ),
-    alt="Accuracy against the part of the neurons kept. At a tenth: "
-    + ", ".join(f"{name} {value:.2f}" for name, value in tenth.items()),
 )
 
 # %% [markdown]
 # Can we throw the other neurons away for good, and keep the tenth that contributes most on average?
 
-# %% tags=["measure"]
+# %% tags=["measure", "01.spare"]
 # Claim 01.2.
 claim(
     "01.2",
@@ -339,12 +351,14 @@ claim(
     holds=above(5),
     control=drop["each digit's own"],
     control_is="each digit's own tenth",
-    quantity="drop in accuracy",
-    unit="points",
+    quantity="drop in accuracy (points)",
 )
 
 # %% [markdown]
-# Compare it with the random tenth in the picture above. What goes wrong is measured further down.
+# What goes wrong is measured at the end, under *Further*.
+
+# %% [markdown]
+# ## Does the task need them all?
 #
 # All this is about a network that was trained large. Does the *task* need 512 neurons? Only training can tell. So we train
 # a network that has a tenth of the neurons from its first step on.
@@ -422,8 +436,8 @@ table(
 # %% [markdown]
 # With these two rates, both train on all training digits:
 
-# %% tags=["measure"]
-# Claim 01.4.
+# %% tags=["measure", "01.fixed"]
+# Claim 01.3.
 large = trained_with(WIDTH, best[WIDTH], data, seeds(10), steps=300)
 small = trained_with(N_KEPT, best[N_KEPT], data, seeds(10), steps=300)
 accuracy_large = large.accuracy(data.x_test, data.y_test)
@@ -441,19 +455,18 @@ def cut_down(network):
 cut = torch.tensor([cut_down(large.one(i)) for i in range(10)])
 
 claim(
-    "01.4",
+    "01.3",
     "A network with a tenth of the neurons, trained from scratch, is less than two points "
     "less accurate than the large one, each at the best of five learning rates",
     measured=drop["trained small"],
     holds=below(2),
     control=100 * (accuracy_large - cut),
     control_is="as many neurons of the large network, not trained again",
-    quantity="drop in accuracy",
-    unit="points",
+    quantity="drop in accuracy (points)",
     refutes="As no fixed tenth of the large network will do, the task needs a large network",
 )
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "01.spare", "01.fixed"]
 # Drawn: what a tenth of the neurons loses, in four ways.
 lost = [row.mean().item() for row in drop.values()]
 interval_chart(
@@ -497,7 +510,7 @@ print("the eight blocks, added up, are the network")
 
 
 # %% tags=["measure"]
-# Claim 01.5.
+# Claim 01.4.
 def best_block(c):
     """contributions (N, h) -> 1 for the neurons of each digit's best block, (N, h)."""
     blocks = c.unflatten(1, (8, -1)).sum(-1)
@@ -512,15 +525,14 @@ own = keep_top(contributed[0], WIDTH // 8).unflatten(1, (8, -1))
 blocks = own.amax(-1).sum(-1).mean().item()
 print(f"a digit's own {WIDTH // 8} neurons lie in {blocks:.1f} of the 8 blocks")
 claim(
-    "01.5",
+    "01.4",
     "Leave each digit only one of eight blocks, the one that contributes most, and accuracy "
     "drops by more than two points",
     measured=100 * (accuracy_all - torch.tensor(with_block)),
     holds=above(2),
     control=100 * (accuracy_all - accuracies("each digit's own", WIDTH // 8)),
     control_is="as many neurons, chosen one by one",
-    quantity="drop in accuracy",
-    unit="points",
+    quantity="drop in accuracy (points)",
 )
 
 # %% [markdown]
@@ -528,13 +540,56 @@ claim(
 # blocks are trained to be chosen.
 
 # %% [markdown]
-# ## Further: what goes wrong with the best tenth on average
+# ## What an expert is not
+#
+# GPT-3, of 2020, was dense: every token met all of it. GPT-4 is *supposedly* a mixture of experts. That is not confirmed:
+# its report does not say how it is built. The makers of Mixtral and DeepSeek-V3 do say it, and lesson 09 counts their
+# experts. But what is one?
+#
+# | people think of: a topic of expertise | what is built: an expert for each token |
+# |---|---|
+# | One expert knows physics, another French. | Nobody gives an expert a topic. It learns from the tokens that it gets. |
+# | A question goes to the expert on it. | The router chooses for each token, in each layer. One sentence can meet many experts. |
+#
+# Lesson 08 measures who handles what in a small language model.
+
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("01")
+
+# %% [markdown]
+# ## Try it
+#
+# 1. In the slider's cell, set `hard` to the number of another test image, such as 3, the digit at the top, and add 1 and 2
+#    to `counts`. How few neurons does it need?
+# 2. Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? The first claim's line tells.
+# 3. Open the cell of claim 01.3, and give `small` a tenth of its steps: `steps=30`. What does the claim say then, and was
+#    the network too small?
+#
+# ## Recap
+#
+# - A dense network computes every neuron for every input, and a tenth of them, well chosen, carries the answer.
+# - Which tenth depends on the input: the one that contributes most on average will not do for all.
+# - That is about a network trained large. A small network trained from scratch reads these digits nearly as well.
+# - Choosing after computing saves nothing. The choice has to come first.
+# - A layer is a sum of small networks. In one that was trained whole, a single block does not do for an input.
+#
+# **Sources.** Conditional computation: [Bengio et al. 2013](https://arxiv.org/abs/1308.3432). Sparse activations in
+# large transformers: [Li et al. 2022, The Lazy Neuron Phenomenon](https://arxiv.org/abs/2210.06313). Feed-forward
+# layers as hidden mixtures of experts: [Zhang et al. 2022, MoEfication](https://arxiv.org/abs/2110.01786). GPT-3:
+# [Brown et al. 2020](https://arxiv.org/abs/2005.14165). GPT-4: [OpenAI 2023](https://arxiv.org/abs/2303.08774), section 2.
+# Data: UCI optical digits, [Alpaydin and Kaynak 1998](https://doi.org/10.24432/C50P49).
+
+# %% [markdown]
+# ## Further
+#
+# ### What goes wrong with the best tenth on average
 #
 # Two things could be wrong with it: all digits share the same neurons, or these are the wrong ones. The control tells them
 # apart: a random tenth that all digits share.
 
-# %% tags=["measure"]
-# Claim 01.6.
+# %% tags=["measure", "01.fixed"]
+# Claim 01.5.
 dice = {
     "each digit's own": WAYS["each digit's own"],
     "random for each digit": WAYS["random"],
@@ -561,7 +616,7 @@ rows = {
     for name, way in dice.items()
 }
 claim(
-    "01.6",
+    "01.5",
     "With the tenth that contributes most on average, the network reads its worst digit right "
     "in less than 45 % of its images",
     measured=rows["best on average, the same for all"][:, 1],
@@ -571,7 +626,7 @@ claim(
     quantity="accuracy on the digit that is read worst",
 )
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "01.fixed"]
 # Drawn: whom each tenth serves.
 table(
     ["a tenth of the neurons", "accuracy", "worst digit", "said most"],
@@ -583,29 +638,29 @@ table(
     ),
 )
 
-# %% [markdown]
+# %% [markdown] tags=["01.fixed"]
 # Sharing is not what costs: a random tenth that all digits share reads about as many as a random one for each. The best on
 # average does worse than both. It names one digit too often, and misreads another more often than not. Why, we did not
 # measure.
-#
-# ## Further: is any neuron idle?
+
+# %% [markdown]
+# ### Is any neuron idle?
 #
 # What do the other nine tenths do? They are in some other digit's tenth.
 
 # %% tags=["measure"]
-# Claim 01.3.
+# Claim 01.6.
 used = [keep_top(c, N_KEPT).amax(0).mean().item() for c in contributed]
 for_all = [keep_top(c.mean(0, keepdim=True), N_KEPT).mean().item() for c in contributed]
 
 claim(
-    "01.3",
+    "01.6",
     "More than nine in ten neurons belong to the tenth that contributes most to some digit",
     measured=used,
     holds=above(0.9),
     control=for_all,
     control_is="the same tenth for all digits",
-    quantity="neurons that belong to a tenth",
-    unit="of all neurons",
+    quantity="neurons that belong to a tenth (of all neurons)",
 )
 fire = torch.stack([(c > 0).float().mean() for c in contributed]).mean()
 print(f"for one digit, {fire:.0%} of the neurons fire")
@@ -613,44 +668,5 @@ print(f"for one digit, {fire:.0%} of the neurons fire")
 # %% [markdown]
 # To fire is not to be needed: many more neurons fire for a digit than carry its answer.
 #
-# ## What an expert is not
-#
-# GPT-3, of 2020, was dense: every token met all of it. GPT-4 is *supposedly* a mixture of experts. That is not confirmed:
-# its report does not say how it is built. The makers of Mixtral and DeepSeek-V3 do say it, and lesson 09 counts their
-# experts. But what is one?
-#
-# | people think of: a topic of expertise | what is built: an expert for each token |
-# |---|---|
-# | One expert knows physics, another French. | Nobody gives an expert a topic. It learns from the tokens that it gets. |
-# | A question goes to the expert on it. | The router chooses for each token, in each layer. One sentence can meet many experts. |
-#
-# Lesson 08 measures who handles what in a small language model.
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("01")
-
-# %% [markdown]
-# ## Try it
-#
-# 1. In the slider's cell, set `hard` to the number of another test image, such as 3, the digit at the top, and add 1 and 2
-#    to `counts`. How few neurons does it need?
-# 2. Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claims 01.3 and 01.6 now fail. What part of
-#    the neurons is in no digit's tenth?
-# 3. Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? The first claim's line tells.
-# 4. Open the cell of claim 01.4, and give `small` a tenth of its steps: `steps=30`. What does the claim say then, and was
-#    the network too small?
-#
-# ## Recap
-#
-# - A dense network computes every neuron for every input, and a tenth of them, well chosen, carries the answer.
-# - Which tenth depends on the input: the one that contributes most on average will not do for all.
-# - That is about a network trained large. A small network trained from scratch reads these digits nearly as well.
-# - Choosing after computing saves nothing. The choice has to come first.
-# - A layer is a sum of small networks. In one that was trained whole, a single block does not do for an input.
-#
-# **Sources.** Conditional computation: [Bengio et al. 2013](https://arxiv.org/abs/1308.3432). Sparse activations in
-# large transformers: [Li et al. 2022, The Lazy Neuron Phenomenon](https://arxiv.org/abs/2210.06313). Feed-forward
-# layers as hidden mixtures of experts: [Zhang et al. 2022, MoEfication](https://arxiv.org/abs/2110.01786). GPT-3:
-# [Brown et al. 2020](https://arxiv.org/abs/2005.14165). GPT-4: [OpenAI 2023](https://arxiv.org/abs/2303.08774), section 2.
-# Data: UCI optical digits, [Alpaydin and Kaynak 1998](https://doi.org/10.24432/C50P49).
+# Nor is it so for every network. Train with `digits("raw")`, pixels from 0 to 1 instead of standardised ones: claims 01.6
+# and 01.5 now fail. What part of the neurons is in no digit's tenth?

@@ -26,9 +26,9 @@ from moe_tutorial.layers import MixtureOfExperts, Router
 from moe_tutorial.show import (
     explore_router,
     grid,
-    playground,
     region_maps,
     token_path,
+    watch_layer,
 )
 from moe_tutorial.study import (
     above,
@@ -116,26 +116,29 @@ guess(
     slider=(0, 100, 1, "of 100"),
 )
 
-# %% tags=["03.temperature"]
+# %%
 x, W = data.x_test.double(), weight.double()  # so that rounding breaks no tie
 before, _ = route(x, W, k=2)
 otherwise = []
 for temperature in (0.1, 0.3, 3.0, 10.0):
     now, _ = route(x / temperature, W, k=2)
     otherwise.append((now != before).any(-1).double().mean().item())
-print("part of the digits that change experts:", otherwise)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("03.temperature", 100 * max(otherwise))
+moved = max(otherwise)
+reveal(
+    "03.temperature",
+    100 * moved,
+    says=f"At 0.1, 0.3, 3 and 10 none of {len(x):,} digits goes to other experts. Dividing all logits by one positive number "
+    "keeps their order, and top-k looks at nothing else. What moves is how much the chosen ones count.\n\n"
+    "(If experts were drawn from the probabilities, temperature would matter. Mixtures of experts as they are built today "
+    "rarely draw.)"
+    if moved == 0
+    else f"At one of the four temperatures, {moved:.1%} of the digits go to other experts.",
+)
 
 # %% [markdown]
-# *Why:* dividing all logits by one positive number keeps their order, and top-k looks at nothing else. What moves is how
-# much the chosen ones count.
-#
-# (If experts were *drawn* from the probabilities, temperature would matter. Mixtures of experts as they are built today
-# rarely draw.)
-#
 # ## See it: the plane, divided
 #
 # Digits have 64 dimensions. To see what a router does, we give it points with two. Each place in the picture has the
@@ -245,136 +248,6 @@ print(f"so it is for all {len(x):,} digits")
 
 # %% [markdown]
 # A weight that is always 1 looks harmless. The next lesson shows what it breaks.
-#
-# ## Further: the same over ten seeds, with controls
-#
-# Three theorems, and what each needs. The temperature has to be one for all experts:
-
-# %% tags=["measure", "03.temperature"]
-# Claim 03.1.
-temperatures = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)
-
-
-def drawn(seed):
-    """A router's matrix and the generator that drew it."""
-    draw = torch.Generator().manual_seed(seed)
-    return torch.randn(8, 64, generator=draw, dtype=torch.float64) / 8, draw
-
-
-def changed(divide):
-    """Per cent of the digits that choose otherwise than at temperature 1, one number a seed."""
-    parts = []
-    for seed in seeds(10):
-        rows, draw = drawn(seed)
-        logits = x @ rows.T
-        before = logits.softmax(-1).topk(2).indices
-        moved = [
-            (divide(logits, t, draw).softmax(-1).topk(2).indices != before).any(-1)
-            for t in temperatures
-        ]
-        parts.append(100 * torch.stack(moved).double().mean().item())
-    return parts
-
-
-def of_its_own(logits, temperature, draw):
-    """Each expert's logit divided by a temperature of its own."""
-    return logits / (
-        temperature * (0.5 + torch.rand(8, generator=draw, dtype=torch.float64))
-    )
-
-
-claim(
-    "03.1",
-    "Temperature, one for all experts, never changes which ones are chosen",
-    measured=changed(lambda logits, temperature, draw: logits / temperature),
-    holds=exactly(0),
-    control=changed(of_its_own),
-    control_is="each expert has a temperature of its own",
-    quantity="digits that change experts",
-    unit="%",
-    refutes="A higher temperature sends tokens to other experts",
-)
-
-# %% [markdown]
-# Softmax first agrees with top-k first only where it is renormalised:
-
-# %% tags=["measure"]
-# Claim 03.2.
-orders = {
-    "softmax, then top-k": {"gate": "softmax_topk"},
-    "softmax, then top-k, renormalised": {"gate": "softmax_topk", "renormalize": True},
-    "top-k, then softmax": {"gate": "topk_softmax"},
-}
-
-
-def gate_weights(order, top_k, x, weight):
-    """Gate weights (tokens, k) of the package's router with this order."""
-    router = Router(weight.shape[1], weight.shape[0], top_k, **orders[order]).to(
-        x.dtype
-    )
-    with torch.no_grad():
-        router.weight.copy_(weight)
-        return router(x).weights
-
-
-def gaps(order):
-    """How far its gate weights are from those of top-k, then softmax: a number a seed."""
-    return [
-        (
-            gate_weights(order, 2, x, drawn(seed)[0])
-            - gate_weights("top-k, then softmax", 2, x, drawn(seed)[0])
-        )
-        .abs()
-        .max()
-        .item()
-        for seed in seeds(10)
-    ]
-
-
-claim(
-    "03.2",
-    "Softmax, top-k, then renormalise is the same function as top-k, then softmax",
-    measured=gaps("softmax, then top-k, renormalised"),
-    holds=in_every_seed(below(1e-12)),
-    control=gaps("softmax, then top-k"),
-    control_is="not renormalised",
-    quantity="largest difference of two gate weights",
-)
-
-# %% [markdown]
-# And the weight is the same for every token only where the softmax sees the chosen alone:
-
-
-# %% tags=["measure"]
-# Claim 03.3.
-def spread(order):
-    """Standard deviation of the only gate weight over the digits: a number a seed."""
-    return [
-        gate_weights(order, 1, x, drawn(seed)[0]).std().item() for seed in seeds(10)
-    ]
-
-
-claim(
-    "03.3",
-    "With one expert chosen, a softmax over the chosen gives every token the same "
-    "gate weight",
-    measured=spread("top-k, then softmax"),
-    holds=exactly(0),
-    control=spread("softmax, then top-k"),
-    control_is="softmax over all experts",
-    quantity="standard deviation of the gate weight",
-)
-
-# %% [markdown]
-# So which gate weights does temperature move? All but those that are always 1:
-
-# %% tags=["measure"]
-# Measured: the largest change of a gate weight at temperature 3.
-print("Temperature 3 moves a gate weight by at most")
-for top_k in (1, 2):
-    for order in orders:
-        moved = gate_weights(order, top_k, x / 3, W) - gate_weights(order, top_k, x, W)
-        print(f"  k = {top_k}  {order:34} {moved.abs().max():.2f}")
 
 # %% [markdown]
 # ## Push it around
@@ -396,7 +269,7 @@ explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 # router, and may bend its borders.
 
 # %% tags=["measure"]
-# Claim 03.4.
+# Claim 03.1.
 pairs = torch.randint(
     len(x), (2, 20_000), generator=torch.Generator().manual_seed(seeds(1)[0])
 )
@@ -430,15 +303,14 @@ for seed in seeds(10):
     )
 
 claim(
-    "03.4",
+    "03.1",
     "With one expert chosen, a linear router's regions are convex: between two inputs "
     "of one expert there is no other",
     measured=straight,
     holds=exactly(0),
     control=bent,
     control_is="a router with a hidden layer",
-    quantity="shared experts lost at the midpoint",
-    unit="%",
+    quantity="shared experts lost at the midpoint (%)",
 )
 
 # %% [markdown]
@@ -449,17 +321,16 @@ claim(
 # third in the middle, where those two are both above it. That is rare here, and it happens:
 
 # %% tags=["measure"]
-# Claim 03.5.
+# Claim 03.2.
 claim(
-    "03.5",
+    "03.2",
     "With two experts chosen, there are inputs that both go to an expert to which their "
     "midpoint does not go",
     measured=two_chosen,
     holds=in_every_seed(above(0)),
     control=straight,
     control_is="one expert chosen",
-    quantity="shared experts lost at the midpoint",
-    unit="%",
+    quantity="shared experts lost at the midpoint (%)",
     refutes="A linear router's regions are convex, however many experts are chosen",
 )
 
@@ -527,18 +398,21 @@ guess(
     choices=["not at all", "a little", "completely"],
 )
 
-# %% tags=["03.order"]
+# %%
 with torch.no_grad():
     renumbered = route(tokens, router.weight.flip(0), k=2)
     moved = (my_mixture(tokens, *renumbered, experts[::-1]) - y).abs().max().item()
-print(f"the answer moves by at most {moved:.6f}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("03.order", "not at all" if moved < 1e-6 else "completely")
-
-# %% [markdown]
-# An expert's number means nothing. What an expert *is* comes from what the router sends it.
+same = moved < 1e-6
+reveal(
+    "03.order",
+    "not at all" if same else "completely",
+    says="An expert's number means nothing. What an expert is comes from what the router sends it."
+    if same
+    else f"The largest change of an output is {moved:.2f}.",
+)
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -556,14 +430,15 @@ quiz("03")
 # 4. In the [playground](playground.ipynb#preset=rules) a router learns on four quarters with a rule each. Press play,
 #    and watch the straight borders turn.
 #
-# Or let a router of this lesson learn: the one of the left map, with an untrained expert behind each of its six rows. In
-# JupyterLab your kernel trains this very layer; on the site, the page trains six experts of its own. Press play.
+# Or let a router of this lesson learn: the one of the left map, with an untrained expert behind each of its six rows. The
+# film shows 300 steps of its training. In JupyterLab, sliders train it again.
 
-# %% tags=["playground", "nbval-ignore-output"]
-moe = MixtureOfExperts(  # 3 outputs, as some of the points come in three classes
-    d_model=2, d_hidden=8, n_experts=6, top_k=1, router=through_the_middle, d_out=3
+# %% tags=["draw", "nbval-ignore-output"]
+# A film of this router's training.
+moe = MixtureOfExperts(
+    d_model=2, d_hidden=8, n_experts=6, top_k=1, router=through_the_middle, d_out=2
 )
-playground(moe, E=6)
+watch_layer(moe, points)
 
 # %% [markdown]
 # The borders turn, and stay straight. How a router can learn at all, with a choice in the middle, is the next lesson's
@@ -581,3 +456,135 @@ playground(moe, E=6)
 # [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961) (softmax, then top-1);
 # [OLMoE, Muennighoff et al. 2024](https://arxiv.org/abs/2409.02060) (softmax, then top-k, not renormalised);
 # [Mixtral, Jiang et al. 2024](https://arxiv.org/abs/2401.04088).
+
+# %% [markdown]
+# ## Further
+#
+# ### The same over ten seeds, with controls
+#
+# Three theorems, and what each needs. The temperature has to be one for all experts:
+
+# %% tags=["measure", "03.temperature"]
+# Claim 03.3.
+temperatures = torch.tensor([0.1, 0.3, 1.0, 3.0, 10.0], dtype=torch.float64)
+
+
+def drawn(seed):
+    """A router's matrix and the generator that drew it."""
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(8, 64, generator=draw, dtype=torch.float64) / 8, draw
+
+
+def changed(divide):
+    """Per cent of the digits that choose otherwise than at temperature 1, one number a seed."""
+    parts = []
+    for seed in seeds(10):
+        rows, draw = drawn(seed)
+        logits = x @ rows.T
+        before = logits.softmax(-1).topk(2).indices
+        moved = [
+            (divide(logits, t, draw).softmax(-1).topk(2).indices != before).any(-1)
+            for t in temperatures
+        ]
+        parts.append(100 * torch.stack(moved).double().mean().item())
+    return parts
+
+
+def of_its_own(logits, temperature, draw):
+    """Each expert's logit divided by a temperature of its own."""
+    return logits / (
+        temperature * (0.5 + torch.rand(8, generator=draw, dtype=torch.float64))
+    )
+
+
+claim(
+    "03.3",
+    "Temperature, one for all experts, never changes which ones are chosen",
+    measured=changed(lambda logits, temperature, draw: logits / temperature),
+    holds=exactly(0),
+    control=changed(of_its_own),
+    control_is="each expert has a temperature of its own",
+    quantity="digits that change experts (%)",
+    refutes="A higher temperature sends tokens to other experts",
+)
+
+# %% [markdown]
+# Softmax first agrees with top-k first only where it is renormalised:
+
+# %% tags=["measure"]
+# Claim 03.4.
+orders = {
+    "softmax, then top-k": {"gate": "softmax_topk"},
+    "softmax, then top-k, renormalised": {"gate": "softmax_topk", "renormalize": True},
+    "top-k, then softmax": {"gate": "topk_softmax"},
+}
+
+
+def gate_weights(order, top_k, x, weight):
+    """Gate weights (tokens, k) of the package's router with this order."""
+    router = Router(weight.shape[1], weight.shape[0], top_k, **orders[order]).to(
+        x.dtype
+    )
+    with torch.no_grad():
+        router.weight.copy_(weight)
+        return router(x).weights
+
+
+def gaps(order):
+    """How far its gate weights are from those of top-k, then softmax: a number a seed."""
+    return [
+        (
+            gate_weights(order, 2, x, drawn(seed)[0])
+            - gate_weights("top-k, then softmax", 2, x, drawn(seed)[0])
+        )
+        .abs()
+        .max()
+        .item()
+        for seed in seeds(10)
+    ]
+
+
+claim(
+    "03.4",
+    "Softmax, top-k, then renormalise is the same function as top-k, then softmax",
+    measured=gaps("softmax, then top-k, renormalised"),
+    holds=in_every_seed(below(1e-12)),
+    control=gaps("softmax, then top-k"),
+    control_is="not renormalised",
+    quantity="largest difference of two gate weights",
+)
+
+# %% [markdown]
+# And the weight is the same for every token only where the softmax sees the chosen alone:
+
+
+# %% tags=["measure"]
+# Claim 03.5.
+def spread(order):
+    """Standard deviation of the only gate weight over the digits: a number a seed."""
+    return [
+        gate_weights(order, 1, x, drawn(seed)[0]).std().item() for seed in seeds(10)
+    ]
+
+
+claim(
+    "03.5",
+    "With one expert chosen, a softmax over the chosen gives every token the same "
+    "gate weight",
+    measured=spread("top-k, then softmax"),
+    holds=exactly(0),
+    control=spread("softmax, then top-k"),
+    control_is="softmax over all experts",
+    quantity="standard deviation of the gate weight",
+)
+
+# %% [markdown]
+# So which gate weights does temperature move? All but those that are always 1:
+
+# %% tags=["measure"]
+# Measured: the largest change of a gate weight at temperature 3.
+print("Temperature 3 moves a gate weight by at most")
+for top_k in (1, 2):
+    for order in orders:
+        moved = gate_weights(order, top_k, x / 3, W) - gate_weights(order, top_k, x, W)
+        print(f"  k = {top_k}  {order:34} {moved.abs().max():.2f}")

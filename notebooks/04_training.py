@@ -304,38 +304,6 @@ picture(
 )
 
 # %% [markdown]
-# ## Further: is the second term needed?
-#
-# Ten other tokens, with and without it, against autograd.
-
-# %% tags=["measure"]
-# Claim 04.1.
-with_both, first_only = [], []
-for seed in seeds(10):
-    rng = np.random.default_rng(seed)
-    x, W = rng.normal(size=d), rng.normal(size=(n_experts, d))
-    answers, target = rng.normal(size=(n_experts, d)), rng.normal(size=d)
-    p = np.exp(W @ x) / np.exp(W @ x).sum()
-    chosen = np.argsort(-p)[:k]
-    dL_dy = 2 / d * (p[chosen] @ answers[chosen] - target)
-    s = np.zeros(n_experts)
-    s[chosen] = p[chosen] * (answers[chosen] @ dL_dy)
-    autograd = by_autograd(W, x, answers, target, k)
-    with_both.append(np.abs(np.outer(s - p * s.sum(), x) - autograd).max())
-    first_only.append(np.abs(np.outer(s, x) - autograd).max())
-
-claim(
-    "04.1",
-    "The gradient through the gate is s_j - p_j * (sum of s): by hand and by autograd "
-    "it is the same",
-    measured=with_both,
-    holds=in_every_seed(below(1e-10)),
-    quantity="largest distance from autograd's",
-    control=first_only,
-    control_is="without the second term",
-)
-
-# %% [markdown]
 # ## Four routers, one choice
 #
 # All four choose the likeliest expert. They differ in the line that makes its weight:
@@ -379,7 +347,7 @@ for kind in KINDS:
 
 
 # %% tags=["measure"]
-# Claim 04.2.
+# Claim 04.1.
 def router_gradient(seed, top_k=1, **options):
     """Length of the gradient that reaches a router of 8 experts from 64 tokens."""
     torch.manual_seed(seed)
@@ -390,7 +358,7 @@ def router_gradient(seed, top_k=1, **options):
 
 
 claim(
-    "04.2",
+    "04.1",
     "With one expert chosen, a weight that is the probability over all experts lets "
     "the loss reach the router",
     measured=[router_gradient(seed) for seed in seeds(10)],
@@ -402,14 +370,14 @@ claim(
 
 
 # %% tags=["measure"]
-# Claim 04.3.
+# Claim 04.2.
 def renormalised_part(seed, top_k):
     """Router gradient with renormalising, over the gradient without."""
     return router_gradient(seed, top_k, renormalize=True) / router_gradient(seed, top_k)
 
 
 claim(
-    "04.3",
+    "04.2",
     "Renormalising the weight of a single chosen expert silences the router",
     measured=[renormalised_part(seed, 1) for seed in seeds(10)],
     holds=in_every_seed(below(1e-6)),
@@ -435,7 +403,7 @@ guess(
 )
 
 
-# %% tags=["measure", "04.still"]
+# %% tags=["measure"]
 # Measured: ten seeds of each, their accuracy, and how far their routers moved.
 class Unscaled(Router):
     """Chooses like a router, and leaves the output as it is."""
@@ -478,17 +446,24 @@ accuracy, moved = {}, {}
 for kind in KINDS:
     accuracy[kind], moved[kind] = run(ROUTERS[kind])
 never = [kind for kind in KINDS if (moved[kind] == 0).all()]
-print("exactly as they were drawn, in all ten seeds:", ", ".join(never))
-print("most accurate:", max(accuracy, key=lambda kind: accuracy[kind].mean()))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("04.still", len(never))
+reveal(
+    "04.still",
+    len(never),
+    says=f"Exactly as they were drawn, in all ten seeds: {', '.join(never)}. "
+    + (
+        "By the formula three should stand still. The renormalised router hears nothing either, and yet it moved. PyTorch "
+        "computes the slope of a number over itself as the difference of two equal terms, and rounding leaves a trace of "
+        "it. Adam divides a gradient by its own size, so even a trace makes whole steps."
+        if moved["renormalised"].min() > 0
+        else "As the formula says: no gradient, no step."
+    ),
+)
 
 # %% [markdown]
-# By the formula three should stand still. The renormalised router hears nothing either, and yet it moved. PyTorch computes
-# the slope of a number over itself as the difference of two equal terms, and rounding leaves a trace of it. Adam divides a
-# gradient by its own size, so even a trace makes whole steps.
+# ## The learning, or the scaling?
 #
 # The first router is the most accurate. But it differs from the others in two ways: it learns, and it scales the output by a
 # probability. A fifth run keeps the scaling and takes away the learning: its router's weights are frozen as they were drawn.
@@ -503,7 +478,7 @@ guess(
     choices=["most of it", "about half", "almost nothing"],
 )
 
-# %% tags=["measure", "04.frozen"]
+# %% tags=["measure"]
 # Measured: the router that scales but does not learn.
 FROZEN = "probability, router frozen"
 accuracy[FROZEN], moved[FROZEN] = run(ROUTERS["probability"], freeze=["router.weight"])
@@ -516,9 +491,16 @@ left = (gain[FROZEN].mean() / gain["probability"].mean()).item()
 reveal(
     "04.frozen",
     "most of it" if left > 0.75 else "about half" if left > 0.25 else "almost nothing",
+    says=f"Over the unscaled router, the one that learns gains {gain['probability'].mean():.1f} points, and frozen "
+    f"{gain[FROZEN].mean():.1f}. "
+    + (
+        "What pays is the learning, not the scaling."
+        if left < 0.25
+        else "The scaling pays by itself, then, and not the learning alone."
+    ),
 )
 
-# %% tags=["draw", "nbval-ignore-output", "04.frozen"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the accuracy of the five.
 points = 100 * (accuracy["probability"] - accuracy[FROZEN]).mean()
 interval_chart(
@@ -532,21 +514,22 @@ interval_chart(
     unit="test accuracy",
 )
 
-# %% tags=["measure", "04.frozen"]
-# Claim 04.4.
+# %% tags=["measure"]
+# Claim 04.3.
 claim(
-    "04.4",
+    "04.3",
     "On digits4, a router that learns through its probability is more than two points "
     "more accurate than one that leaves the output unscaled",
     measured=gain["probability"],
     holds=above(2),
     control=gain[FROZEN],
     control_is="scaled by the probability too, but the router is frozen",
-    quantity="test accuracy over unscaled",
-    unit="points",
+    quantity="test accuracy over unscaled (points)",
 )
 
 # %% [markdown]
+# ## On the scoreboard
+#
 # Two of the five go on the scoreboard: the router that learns, and, for those that do not, the one that leaves the output as
 # it is.
 
@@ -572,98 +555,6 @@ scoreboard(
 # %% [markdown]
 # Lesson 02 had two fair opponents. The mixture that learns beats the dense network of equal active size, and loses to the
 # one of 32 neurons.
-#
-# ## Further: what the router costs
-#
-# The neurons do not tell all: the router works, too.
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Measured: multiplications for one image.
-image = digits.x_test[:1]
-layer = MixtureOfExperts(64, 8, 8, 1, d_out=10)
-router_alone = multiplications(layer.router, image)
-cost = {"8 experts of 8 neurons, 1 chosen": multiplications(layer, image)}
-for width in (8, 32):
-    network = torch.nn.Sequential(
-        torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10)
-    )
-    cost[f"dense, {width} neurons"] = multiplications(network, image)
-mixture_cost, small, large = cost.values()
-assert 1.7 < mixture_cost / small < 2
-assert 0.4 < mixture_cost / large < 0.6
-table(
-    ["", "multiplications an image"],
-    {name: [f"{number:,}"] for name, number in cost.items()},
-    title=f"The router takes {router_alone:,} multiplications, nearly as many as the expert that it chooses",
-    note="Counted by PyTorch while the layer runs.",
-)
-
-# %% [markdown]
-# So this mixture costs almost twice the small network and half the large one, and its accuracy lies between theirs. On
-# digits a router is dear beside experts as small as these. Its cost does not grow with the experts' width: that is why
-# mixtures are built from large experts.
-#
-# ## Further: does the loss reach a router?
-#
-# **Your turn, if you like.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
-# `moe.router.weight.grad` afterwards. Beware of two things: where the loss does not depend on the router at all, PyTorch
-# leaves `None` there; and a gradient of a billionth is rounding.
-
-
-# %% tags=["exercise", "optional"]
-def can_it_learn(moe, x, target):
-    """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
-    ### BEGIN SOLUTION
-    output, _ = moe(x)
-    F.mse_loss(output, target).backward()
-    gradient = moe.router.weight.grad
-    return gradient is not None and bool(gradient.norm() > 1e-6)
-    ### END SOLUTION
-
-
-# %%
-can_it_learn = check("04.can_it_learn", can_it_learn)
-
-# %% [markdown]
-# Ask it about the four, and about a fifth weight: a sigmoid of the chosen expert's own logit.
-
-
-# %% tags=["measure"]
-# Measured: which routers hear the loss.
-torch.manual_seed(seeds(1)[0])
-some_tokens, some_targets = torch.randn(2, 100, 64)
-own_sigmoid = {"sigmoid": lambda: Router(64, 8, 1, gate="sigmoid_topk")}
-for kind, make_router in (ROUTERS | own_sigmoid).items():
-    mixture = MixtureOfExperts(64, 8, 8, 1, make_router())
-    hears = can_it_learn(mixture, some_tokens, some_targets)
-    print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
-
-# %% [markdown]
-# A sigmoid is divided by nothing, so it hears the loss.
-#
-# ## Further: how far does rounding move a router?
-#
-# The renormalised router's gradient is rounding error, and still its router moved.
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: how far each router moved.
-moved_part = {kind: moved[kind] / moved["probability"].mean() for kind in KINDS}
-interval_chart(
-    moved_part,
-    title="Rounding error, enlarged by Adam, moves a router "
-    f"{moved_part['renormalised'].mean():.0%} as far as learning does",
-    note=(
-        "Distance between the router's weights before and after training; 1 is "
-        "the mean of the router that learns."
-    ),
-    controls=["softmax of the chosen", "unscaled"],
-    unit="distance moved",
-    zero=0,
-)
-
-# %% [markdown]
-# That is why this mistake is hard to notice: the weights change, the loss falls (the experts see to that), and nothing
-# looks broken.
 
 # %% [markdown]
 # ## Measure it
@@ -678,7 +569,7 @@ interval_chart(
 
 
 # %% tags=["measure"]
-# Claim 04.5.
+# Claim 04.4.
 def specialisation_of(gate):
     """Specialisation before and after training: each one number a seed."""
     measured = {}
@@ -707,7 +598,7 @@ print(f"probability        {before.mean():7.1f}{after.mean():7.1f}")
 print(f"softmax of chosen  {deaf_before.mean():7.1f}{deaf_after.mean():7.1f}")
 
 claim(
-    "04.5",
+    "04.4",
     "Trained through the gate, the router comes to choose experts by the hidden rule: "
     "specialisation rises above 0.7",
     measured=after,
@@ -781,3 +672,131 @@ region_maps(
 # **Sources.** Scaling by the probability, so that the router learns:
 # [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.1. Softmax over the chosen, for two
 # or more: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). Adam: [Kingma and Ba 2014](https://arxiv.org/abs/1412.6980).
+
+# %% [markdown]
+# ## Further
+#
+# ### Is the second term needed?
+#
+# Ten other tokens, with and without it, against autograd.
+
+# %% tags=["measure"]
+# Claim 04.5.
+with_both, first_only = [], []
+for seed in seeds(10):
+    rng = np.random.default_rng(seed)
+    x, W = rng.normal(size=d), rng.normal(size=(n_experts, d))
+    answers, target = rng.normal(size=(n_experts, d)), rng.normal(size=d)
+    p = np.exp(W @ x) / np.exp(W @ x).sum()
+    chosen = np.argsort(-p)[:k]
+    dL_dy = 2 / d * (p[chosen] @ answers[chosen] - target)
+    s = np.zeros(n_experts)
+    s[chosen] = p[chosen] * (answers[chosen] @ dL_dy)
+    autograd = by_autograd(W, x, answers, target, k)
+    with_both.append(np.abs(np.outer(s - p * s.sum(), x) - autograd).max())
+    first_only.append(np.abs(np.outer(s, x) - autograd).max())
+
+claim(
+    "04.5",
+    "The gradient through the gate is s_j - p_j * (sum of s): by hand and by autograd "
+    "it is the same",
+    measured=with_both,
+    holds=in_every_seed(below(1e-10)),
+    quantity="largest distance from autograd's",
+    control=first_only,
+    control_is="without the second term",
+)
+
+# %% [markdown]
+# ### What the router costs
+#
+# The neurons do not tell all: the router works, too.
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Measured: multiplications for one image.
+image = digits.x_test[:1]
+layer = MixtureOfExperts(64, 8, 8, 1, d_out=10)
+router_alone = multiplications(layer.router, image)
+cost = {"8 experts of 8 neurons, 1 chosen": multiplications(layer, image)}
+for width in (8, 32):
+    network = torch.nn.Sequential(
+        torch.nn.Linear(64, width), torch.nn.ReLU(), torch.nn.Linear(width, 10)
+    )
+    cost[f"dense, {width} neurons"] = multiplications(network, image)
+mixture_cost, small, large = cost.values()
+assert 1.7 < mixture_cost / small < 2
+assert 0.4 < mixture_cost / large < 0.6
+table(
+    ["", "multiplications an image"],
+    {name: [f"{number:,}"] for name, number in cost.items()},
+    title=f"The router takes {router_alone:,} multiplications, nearly as many as the expert that it chooses",
+    note="Counted by PyTorch while the layer runs.",
+)
+
+# %% [markdown]
+# So this mixture costs almost twice the small network and half the large one, and its accuracy lies between theirs. On
+# digits a router is dear beside experts as small as these. Its cost does not grow with the experts' width: that is why
+# mixtures are built from large experts.
+
+# %% [markdown]
+# ### Does the loss reach a router?
+#
+# **Your turn, if you like.** Take any mixture, tokens and targets. Does the loss reach the router? Take a mean squared error, and look at
+# `moe.router.weight.grad` afterwards. Beware of two things: where the loss does not depend on the router at all, PyTorch
+# leaves `None` there; and a gradient of a billionth is rounding.
+
+
+# %% tags=["exercise", "optional"]
+def can_it_learn(moe, x, target):
+    """A mixture, x (T, d), target (T, d_out) -> True where the loss reaches the router."""
+    ### BEGIN SOLUTION
+    output, _ = moe(x)
+    F.mse_loss(output, target).backward()
+    gradient = moe.router.weight.grad
+    return gradient is not None and bool(gradient.norm() > 1e-6)
+    ### END SOLUTION
+
+
+# %%
+can_it_learn = check("04.can_it_learn", can_it_learn)
+
+# %% [markdown]
+# Ask it about the four, and about a fifth weight: a sigmoid of the chosen expert's own logit.
+
+# %% tags=["measure"]
+# Measured: which routers hear the loss.
+torch.manual_seed(seeds(1)[0])
+some_tokens, some_targets = torch.randn(2, 100, 64)
+own_sigmoid = {"sigmoid": lambda: Router(64, 8, 1, gate="sigmoid_topk")}
+for kind, make_router in (ROUTERS | own_sigmoid).items():
+    mixture = MixtureOfExperts(64, 8, 8, 1, make_router())
+    hears = can_it_learn(mixture, some_tokens, some_targets)
+    print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
+
+# %% [markdown]
+# A sigmoid is divided by nothing, so it hears the loss.
+
+# %% [markdown] tags=["04.still"]
+# ### How far does rounding move a router?
+#
+# The renormalised router's gradient is rounding error, and still its router moved.
+
+# %% tags=["draw", "nbval-ignore-output", "04.still"]
+# Drawn: how far each router moved.
+moved_part = {kind: moved[kind] / moved["probability"].mean() for kind in KINDS}
+interval_chart(
+    moved_part,
+    title="Rounding error, enlarged by Adam, moves a router "
+    f"{moved_part['renormalised'].mean():.0%} as far as learning does",
+    note=(
+        "Distance between the router's weights before and after training; 1 is "
+        "the mean of the router that learns."
+    ),
+    controls=["softmax of the chosen", "unscaled"],
+    unit="distance moved",
+    zero=0,
+)
+
+# %% [markdown] tags=["04.still"]
+# That is why this mistake is hard to notice: the weights change, the loss falls (the experts see to that), and nothing
+# looks broken.

@@ -20,7 +20,6 @@
 # %% tags=["setup"]
 # Setup: what this lesson uses.
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from moe_tutorial.course import check, guess, quiz, reveal
@@ -47,6 +46,7 @@ from moe_tutorial.study import (
     strength,
     train,
 )
+from moe_tutorial.study.everyone_learns import EveryoneLearns, with_labels
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 E = 8
@@ -67,7 +67,7 @@ guess(
     slider=(0, 60, 1, "of 60"),
 )
 
-# %% tags=["measure", "05.sixty"]
+# %% tags=["measure"]
 # Measured: the shares of all experts while sixty mixtures train.
 raw = digits("raw")
 STEPS, EVERY = 300, 10
@@ -98,10 +98,19 @@ collapsed = int((dead(end) >= 5).sum())
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("05.sixty", collapsed)
+reveal(
+    "05.sixty",
+    collapsed,
+    says=(
+        "Nobody asked for this: the loss only asked for better answers. "
+        if collapsed > 30
+        else ""
+    )
+    + f"And even untrained, {dead(start).float().mean():.1f} of 8 experts are dead: lesson 06 says why.",
+)
 
 
-# %% tags=["draw", "nbval-ignore-output", "05.sixty"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: sixty starts, before and after training.
 def stacks(figure, theme):
     """A dot for each seed, stacked above the number of its dead experts."""
@@ -141,22 +150,18 @@ picture(
     narrow_height=560,
 )
 
-# %% tags=["measure", "05.sixty"]
+# %% tags=["measure"]
 # Claim 05.1.
 claim(
     "05.1",
     "With nothing added to spread the work, at least five of eight experts are dead "
     "after 300 steps on raw digits, in every seed",
-    quantity="dead experts",
-    unit="of 8",
+    quantity="dead experts (of 8)",
     measured=dead(end),
     holds=in_every_seed(above(4.5)),
     control=dead(start),
     control_is="the same routers before training",
 )
-
-# %% [markdown] tags=["05.sixty"]
-# Nobody asked for this. The loss only asked for better answers. And even untrained, about three are dead: lesson 06 says why.
 
 # %% [markdown]
 # ## Watch it happen
@@ -278,58 +283,40 @@ guess(
     slider=(0, 100, 1, "of 100"),
 )
 
-# %% tags=["05.strength"]
+# %%
 with torch.no_grad():
     answers = [sixty.one(i).experts(raw.x_test) for i in range(60)]
 strong = torch.stack([my_strength(each, raw.y_test) for each in answers])
 dead_right = 100 * strong[end < 0.01].mean()
-for name, of in {"its shares:": end, "strengths:": strong}.items():  # the film's
-    print(f"{name:11}", "  ".join(f"{s:.1f}" for s in of[overtaken].tolist()))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("05.strength", float(dead_right))
+reveal(
+    "05.strength",
+    float(dead_right),
+    says="An expert that is asked becomes strong. One that is not asked is taught nothing"
+    + (
+        ": chance alone would get ten right."
+        if dead_right < 20
+        else ", and yet it does better than chance, which gets ten right."
+    ),
+)
+
+# %% [markdown]
+# Expert by expert, in the mixture of the film:
+
+# %%
+for name, of in {"its shares:": end, "strengths:": strong}.items():
+    print(f"{name:11}", "  ".join(f"{s:.1f}" for s in of[overtaken].tolist()))
 
 # %% [markdown]
 # Plain digits have one rule. `digits4` has four: images in four rotations, each with a rule of its own. There we give an
 # expert its best rule: its strength is the largest of its four accuracies. Ten mixtures train; their experts have 8 neurons.
 
-
-# %% tags=["measure", "05.strength"]
+# %% tags=["measure"]
 # Measured: share and strength of each expert, and again where every expert learns from every image.
-class EveryoneLearns(nn.Module):
-    """A mixture in which every expert learns from every image, and from nothing else.
-
-    x (T, 64 + 10): the image, and beside it the label, as ten numbers of which one is 1.
-    The routing's logits carry the loss of every expert's own answer, (T, E).
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.moe = mixture(width=8)
-
-    def forward(self, x):
-        image, label = x[:, :64], x[:, 64:]
-        routing = self.moe.router(image)
-        answers = self.moe.experts(image)  # (T, E, 10)
-        own = -(answers.log_softmax(-1) * label[:, None]).sum(-1)  # (T, E)
-        weights = torch.zeros_like(routing.probs)
-        weights = weights.scatter(-1, routing.indices, routing.weights)
-        # The mixture's loss teaches the router alone: it does not reach the experts.
-        scores = (answers.detach() * weights[..., None]).sum(1)
-        return scores, routing._replace(logits=own)
-
-
-def beside(x, y):
-    """Each image with its label beside it: (N, 64 + 10)."""
-    return torch.cat([x, F.one_hot(y, 10)], -1)
-
-
 rules = digits4("raw")
-labelled = rules._replace(
-    x_train=beside(rules.x_train, rules.y_train),
-    x_test=beside(rules.x_test, rules.y_test),
-)
+labelled = with_labels(rules)
 strength_of = {}
 
 
@@ -349,7 +336,11 @@ given, given_shares = run(
     rules, 10, lambda: mixture(width=8), steps=800, on_step=before
 )
 everyone, everyone_shares = run(
-    labelled, 10, EveryoneLearns, steps=800, penalty=lambda r: r.logits.mean(0).sum()
+    labelled,
+    10,
+    lambda: EveryoneLearns(mixture(width=8)),
+    steps=800,
+    penalty=lambda routing, step: routing.logits.mean(0).sum(),
 )
 shares_of = {"given": given_shares, "everyone": everyone_shares}
 strength_of["given"] = strengths(given.one(i) for i in range(10))
@@ -365,7 +356,7 @@ print(
 )
 
 
-# %% tags=["draw", "nbval-ignore-output", "05.strength"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: share against strength.
 def against(figure, theme):
     """A dot for each expert of ten mixtures: how much it is asked, how strong it is."""
@@ -401,8 +392,8 @@ picture(
 )
 
 
-# %% tags=["measure", "05.strength"]
-# Claim 05.10.
+# %% tags=["measure"]
+# Claim 05.2.
 def lead(name):
     """How many points stronger the living are than the dead: one number a seed."""
     pairs = zip(strength_of[name], shares_of[name] < 0.01, strict=True)
@@ -410,20 +401,18 @@ def lead(name):
 
 
 claim(
-    "05.10",
+    "05.2",
     "On raw digits4, the experts that are asked get over 20 points more right than the "
     "dead ones, in every seed",
-    quantity="lead of the living over the dead",
-    unit="points",
+    quantity="lead of the living over the dead (points)",
     measured=lead("given"),
     holds=in_every_seed(above(20)),
     control=lead("everyone"),
     control_is="every expert learns from every image",
 )
 
-# %% [markdown] tags=["05.strength"]
-# An expert that is asked becomes strong, and one that is not asked stays where it began. Where everybody learns from
-# everything, the dead are about as strong as the others.
+# %% [markdown]
+# Where everybody learns from everything, the dead are about as strong as the others.
 #
 # Is that the better mixture? No: it gets fewer images right. There every expert has to learn all four rules. Whether we
 # *want* experts of equal strength is a question for lesson 07.
@@ -434,7 +423,6 @@ claim(
 # A mixture in which one expert does the work has the parameters of eight and the wits of one. That must cost accuracy. We
 # compare with mixtures that do not collapse: for those it is enough to subtract the mean image from all images (the next
 # lesson finds out why).
-
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -450,7 +438,7 @@ guess(
 )
 
 
-# %% tags=["measure", "05.cost"]
+# %% tags=["measure"]
 # Measured: mixtures on centred images, plain and digits4, beside those on raw ones.
 def centre(data):
     """The same images, with the mean training image subtracted."""
@@ -477,28 +465,34 @@ by_collapse_on_four = 100 * (
     four.accuracy(rules.x_test, rules.y_test)
     - four_centred.accuracy(rules_centred.x_test, rules.y_test)
 )
-for name, shares in {"raw": end, "centred": spread_end}.items():
-    print(f"plain digits, {name}: {dead(shares).float().mean():.0f} of 8 are dead")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
+worse, better = by_collapse.mean() < -2, by_collapse.mean() > 2
 reveal(
     "05.cost",
     "more than two points worse"
-    if by_collapse.mean() < -2
+    if worse
     else "more than two points better"
-    if by_collapse.mean() > 2
+    if better
     else "the same, within two points",
+    says=f"Collapsed, {dead(end).float().mean():.0f} of 8 experts are dead, the others have {dead(spread_end).float().mean():.0f}; "
+    f"the difference in accuracy is {by_collapse.mean():+.1f} points. "
+    + (
+        "Here collapse has its price."
+        if worse
+        else "Whoever shows collapse on such a problem, and promises better accuracy from its cure, promises too much."
+    )
+    + f" On digits4, with four rules, the difference is {by_collapse_on_four.mean():+.1f}.",
 )
 
-# %% tags=["measure", "05.cost"]
-# Claim 05.7.
+# %% tags=["measure"]
+# Claim 05.3.
 claim(
-    "05.7",
+    "05.3",
     "On plain digits the collapsed mixtures are not less accurate than those that did "
     "not collapse, within two points",
-    quantity="accuracy gained by collapsing",
-    unit="points",
+    quantity="accuracy gained by collapsing (points)",
     measured=by_collapse,
     holds=above(-2),
     control=by_collapse_on_four,
@@ -506,77 +500,7 @@ claim(
     refutes="A mixture that has collapsed is always a worse network",
 )
 
-# %% [markdown] tags=["05.cost"]
-# On plain digits, losing most of the experts costs nothing. Whoever shows collapse on such a problem, and promises
-# better accuracy from its cure, promises too much. On `digits4` the raw mixtures fall behind.
-
 # %% [markdown]
-# ## Further: what was lost on `digits4`?
-#
-# The inputs changed as well. So hold the mixtures against the cheap alternative: one dense network in which every input
-# costs as many multiplications as it does in the mixture.
-
-
-# %% tags=["measure"]
-# Claim 05.8.
-class Dense(nn.Module):
-    """One hidden layer: the network that a mixture has to beat."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10)
-        )
-
-    def forward(self, x):
-        return self.layers(x)
-
-
-def dense_accuracy(data):
-    trained = train(lambda: Dense(15), data, seeds(10))
-    return 100 * trained.accuracy(data.x_test, data.y_test)
-
-
-print("multiplications: mixture", 64 * E + (64 + 10) * 8, " dense", (64 + 10) * 15)
-dense = {"raw": dense_accuracy(rules), "centred": dense_accuracy(rules_centred)}
-claim(
-    "05.8",
-    "On digits4, mixtures on centred inputs beat the dense network of equal active cost",
-    quantity="lead in accuracy",
-    unit="points",
-    measured=mixtures["centred"] - dense["centred"],
-    holds=above(0),
-    control=mixtures["raw"] - dense["raw"],
-    control_is="raw inputs",
-)
-for name in dense:
-    print(
-        f"{name:8} right: dense {dense[name].mean():.0f}%, mixture {mixtures[name].mean():.0f}%"
-    )
-
-# %% [markdown]
-# Centring helps the dense network too. The mixture gains more by it: raw, it has no lead over the dense network, and
-# centred it has one.
-#
-# Dead experts need not be a loss. `digits4` has four rules, so four experts could be enough for it, and the other four
-# superfluous. Are there four left?
-
-# %% tags=["measure"]
-# Claim 05.9.
-claim(
-    "05.9",
-    "On digits4, raw, fewer than four experts are left for the four rules, on average",
-    quantity="experts that are not dead",
-    unit="of 8",
-    measured=E - dead(given_shares),
-    holds=below(4),
-    control=E - dead(spread_shares),
-    control_is="centred images",
-)
-
-# %% [markdown]
-# There are not. Raw, an expert has to serve several rules.
-#
 # ## Let it happen in your hands
 #
 # This mixture trains in the page, on points that lie away from the origin, like raw pixels. How many work at its end? Then
@@ -604,9 +528,75 @@ quiz("05")
 #   read the dead, and one more.
 # - Left alone on raw digits, training collapses every mixture that we tried.
 # - An expert becomes good at what it is given. A dead one stays, on average, where it began.
-# - Collapse costs nothing on plain digits. On raw `digits4` fewer experts are left than there are rules, and the mixture
-#   loses its lead.
+# - Collapse costs nothing on plain digits. On `digits4`, where four rules compete, it does.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,
 # equation 7.
+
+# %% [markdown]
+# ## Further
+#
+# ### What was lost on `digits4`?
+#
+# The inputs changed as well. So hold the mixtures against the cheap alternative: one dense network in which every input
+# costs as many multiplications as it does in the mixture.
+
+
+# %% tags=["measure"]
+# Claim 05.4.
+class Dense(nn.Module):
+    """One hidden layer: the network that a mixture has to beat."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def dense_accuracy(data):
+    trained = train(lambda: Dense(15), data, seeds(10))
+    return 100 * trained.accuracy(data.x_test, data.y_test)
+
+
+print("multiplications: mixture", 64 * E + (64 + 10) * 8, " dense", (64 + 10) * 15)
+dense = {"raw": dense_accuracy(rules), "centred": dense_accuracy(rules_centred)}
+claim(
+    "05.4",
+    "On digits4, mixtures on centred inputs beat the dense network of equal active cost",
+    quantity="lead in accuracy (points)",
+    measured=mixtures["centred"] - dense["centred"],
+    holds=above(0),
+    control=mixtures["raw"] - dense["raw"],
+    control_is="raw inputs",
+)
+for name in dense:
+    print(
+        f"{name:8} right: dense {dense[name].mean():.0f}%, mixture {mixtures[name].mean():.0f}%"
+    )
+
+# %% [markdown]
+# Centring helps the dense network too. The mixture gains more by it: raw, it has no lead over the dense network, and
+# centred it has one.
+#
+# Dead experts need not be a loss. `digits4` has four rules, so four experts could be enough for it, and the other four
+# superfluous. Are there four left?
+
+# %% tags=["measure"]
+# Claim 05.5.
+claim(
+    "05.5",
+    "On digits4, raw, fewer than four experts are left for the four rules, on average",
+    quantity="experts that are not dead (of 8)",
+    measured=E - dead(given_shares),
+    holds=below(4),
+    control=E - dead(spread_shares),
+    control_is="centred images",
+)
+
+# %% [markdown]
+# There are not. Raw, an expert has to serve several rules.

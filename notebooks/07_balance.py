@@ -51,6 +51,7 @@ from moe_tutorial.show import (
     playground,
     sweep,
     usage_bars,
+    watch_layer,
 )
 from moe_tutorial.study import (
     above,
@@ -187,7 +188,7 @@ def dense_with(width, data):
 
 
 def with_switch(coefficient):
-    return trained_with(raw, lambda r: coefficient * layers.switch_loss(r))
+    return trained_with(raw, lambda r, step: coefficient * layers.switch_loss(r))
 
 
 @cache
@@ -212,32 +213,44 @@ guess(
     slider=(0, 8, 0.5, "of 8"),
 )
 
-# %% tags=["measure", "nbval-ignore-output", "07.usual"]
+# %% tags=["measure"]
 # Measured: ten seeds for each of five coefficients, and a dense network.
 coefficients = [0, 0.001, 0.01, 0.1, 1]
 curve = {c: with_switch(c) for c in coefficients}
 tried = {c: curve[c].accuracy(*aside).mean().item() for c in coefficients}
 best = max(tried, key=tried.get)
 dense = dense_with(15, raw)
-print("coefficient   dead   right of those put aside")
-for c in coefficients:
-    print(f"{c:11}{dead_in(curve[c]).mean():7.1f}{tried[c]:10.2%}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-reveal("07.usual", dead_in(curve[0.01]).mean().item())
+gone = {c: dead_in(curve[c]).mean().item() for c in coefficients}
+reveal(
+    "07.usual",
+    gone[0.01],
+    says=f"Without a penalty {gone[0]:.1f} of 8 are dead, with ten times their coefficient {gone[0.1]:.1f}. "
+    + (
+        "So what is usual need not suit your data. Choose a coefficient on your own."
+        if gone[0.1] < gone[0.01] - 0.5
+        else "So a larger coefficient would bring nobody back."
+    ),
+)
 
-# %% [markdown] tags=["07.usual"]
-# Why 0.01 does so little here is open. So choose a coefficient on your own data.
+# %% [markdown]
+# How many are dead, and how many of the images put aside are right:
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Dead and right for each coefficient.
+print("coefficient   dead   right of those put aside")
+for c in coefficients:
+    print(f"{c:11}{gone[c]:7.1f}{tried[c]:10.2%}")
 
 # %% [markdown]
 # Beside them the dense network of equal active cost. The router costs nearly as much as the one expert that it chooses, so
 # that a dense network gets 15 neurons for the same multiplications.
 
-# %% tags=["draw", "nbval-ignore-output", "07.usual"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: accuracy and dead experts for each coefficient.
 right = {c: accuracy(curve[c]).mean().item() for c in coefficients}
-gone = {c: dead_in(curve[c]).mean().item() for c in coefficients}
 dense_right = accuracy(dense).mean().item()
 stops = range(len(coefficients))
 axis = {
@@ -281,37 +294,35 @@ picture(
 
 
 # %% tags=["measure"]
-# Claim 07.4.
+# Claim 07.1.
 def badly_aimed(routing):
     """The Switch loss with the shares moved on by one expert."""
     chosen = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)
     return E * (chosen.mean(0).roll(1) * routing.probs.mean(0)).sum()
 
 
-astray = trained_with(raw, lambda r: 0.1 * badly_aimed(r))
+astray = trained_with(raw, lambda r, step: 0.1 * badly_aimed(r))
 claim(
-    "07.4",
+    "07.1",
     "With a Switch loss of 0.1, fewer than three of eight experts are dead on average",
     measured=dead_in(curve[0.1]),
     holds=below(3),
     control=dead_in(astray),
     control_is="each expert is pressed down by its neighbour's share",
-    quantity="dead experts",
-    unit="of 8",
+    quantity="dead experts (of 8)",
 )
 
 # %% tags=["measure"]
-# Claim 07.3.
+# Claim 07.2.
 claim(
-    "07.3",
+    "07.2",
     "On raw digits4, a mixture with a Switch loss of 0.1 is more than four points more "
     "accurate than the dense network of equal active cost",
     measured=accuracy(curve[0.1]) - accuracy(dense),
     holds=above(4),
     control=accuracy(astray) - accuracy(dense),
     control_is="each expert is pressed down by its neighbour's share",
-    quantity="accuracy over the dense network",
-    unit="points",
+    quantity="accuracy over the dense network (points)",
 )
 
 # %% [markdown]
@@ -448,8 +459,8 @@ sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 #
 # ## Even, and right
 #
-# Last comes a **hash router**, which is as even as can be and learns nothing. Some arithmetic on the pixels names an expert,
-# whatever the image shows, and each of the eight equally often.
+# Last comes a **hash router**: some arithmetic on the pixels names an expert, and it names each of the eight equally often.
+# No use is more even.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -465,13 +476,10 @@ guess(
     ],
 )
 
-# %% tags=["measure", "nbval-ignore-output", "07.hash"]
+# %% tags=["measure"]
 # Measured: the hash beside the mixture that was left alone.
 by_hash = trained_with(raw, router=lambda: HashRouter(64, E))
 cost = accuracy(curve[0]) - accuracy(by_hash)
-for name, trained in {"nothing": curve[0], "hash": by_hash}.items():
-    busiest = max_share(trained.shares(raw.x_test)).mean()
-    print(f"{name:8} {accuracy(trained).mean():.0f} % right, busiest {busiest:.0%}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -479,9 +487,26 @@ if abs(cost.mean()) < 2:
     better = "they are equal, within two points"
 else:
     better = "the one with dead experts" if cost.mean() > 0 else "the even one"
-reveal("07.hash", better)
+two = {"dead": curve[0], "even": by_hash}
+busiest = {
+    name: max_share(each.shares(raw.x_test)).mean() for name, each in two.items()
+}
+correct = {name: accuracy(each).mean() for name, each in two.items()}
+reveal(
+    "07.hash",
+    better,
+    says=f"With most experts dead, {correct['dead']:.0f} % are right, and the busiest expert has {busiest['dead']:.0%} of the "
+    f"images. With the hash {correct['even']:.0f} % are right, and the busiest has {busiest['even']:.0%}. "
+    + (
+        "Even use alone does not make a mixture good."
+        if cost.mean() > 2
+        else "Here even use does no harm."
+    ),
+)
 
 # %% [markdown]
+# ## Equal in strength
+#
 # Use is one thing. What about *strength*? As in lesson 05, an expert's **strength** is its accuracy when it answers alone, on
 # the rule that it is best at. The standard deviation of the eight strengths says how unequal they are. We call it their
 # *spread*.
@@ -494,7 +519,7 @@ guess(
     choices=["nothing", "Switch 0.1", "Switch 1", "bias", "hash"],
 )
 
-# %% tags=["measure", "nbval-ignore-output", "07.strength"]
+# %% tags=["measure"]
 # Measured: each expert's strength, and its accuracy on the images that it is asked.
 five = {
     "nothing": curve[0],
@@ -517,21 +542,43 @@ def strengths(trained):
 
 strong = {name: strengths(trained) for name, trained in five.items()}
 spread = {name: own.std(-1, correction=0) for name, (own, _) in strong.items()}
+
+# %% tags=["guess", "nbval-ignore-output", "07.hash"]
+# Your guess and what was measured.
+unequal = {name: spread[name].mean().item() for name in five}
+right_by = {name: accuracy(each).mean().item() for name, each in five.items()}
+says = (
+    "The spread of strength: "
+    + ", ".join(f"{name} {x:.2f}" for name, x in unequal.items())
+    + "."
+)
+if unequal["Switch 1"] < unequal["nothing"]:
+    says += (
+        "\n\n“The objective is uniform strength across the experts.” Half of this is true: where experts are dead, strength "
+        "is uneven, and a penalty evens both."
+    )
+if (
+    right_by["hash"] < right_by["Switch 0.1"]
+    and unequal["hash"] < unequal["Switch 0.1"]
+):
+    says += (
+        f"\n\nBut equal strength does not make a mixture good: with the hash {right_by['hash']:.0f} % are right, with the Switch "
+        f"loss of 1 {right_by['Switch 1']:.0f} %. With one expert chosen, a mixture is right where the chosen one is right. "
+        "Each of the hash's experts is asked about everything, and knows a little of everything. Under the Switch loss of 1 "
+        "each is asked about a part, and knows that part well."
+    )
+reveal("07.strength", min(unequal, key=unequal.get), says=says)
+
+# %% tags=["measure", "nbval-ignore-output", "07.hash"]
+# Spread, mean strength and accuracy of the five.
 print("              spread   mean strength   % right")
 for name, (own, _) in strong.items():
-    print(
-        f"{name:12}{spread[name].mean():8.2f}{own.mean():16.2f}"
-        f"{accuracy(five[name]).mean():10.0f}"
-    )
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal("07.strength", min(spread, key=lambda name: spread[name].mean().item()))
+    print(f"{name:12}{unequal[name]:8.2f}{own.mean():16.2f}{right_by[name]:10.0f}")
 
 # %% [markdown]
 # The further left, the more equal in strength; the higher, the more often right.
 
-# %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
+# %% tags=["draw", "nbval-ignore-output", "07.hash"]
 # Drawn: the spread of strength and the accuracy of the five.
 centres = {
     way: (spread[way].mean().item(), accuracy(five[way]).mean().item()) for way in five
@@ -565,7 +612,7 @@ picture(
 # it is asked*?
 
 
-# %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
+# %% tags=["draw", "nbval-ignore-output", "07.hash"]
 # A slider: five mixtures, their experts' use and strength.
 def even_and_right(way):
     own, asked = (part[0].tolist() for part in strong[way])
@@ -588,14 +635,10 @@ def even_and_right(way):
 
 sweep(even_and_right, way=("Balanced by", list(five)))
 
-# %% [markdown] tags=["07.strength"]
-# “The objective is uniform strength across the experts.” Half of this is true: where experts are dead, strength is uneven, and
-# a penalty evens both.
-
-# %% tags=["measure", "07.strength"]
-# Claim 07.15.
+# %% tags=["measure"]
+# Claim 07.3.
 claim(
-    "07.15",
+    "07.3",
     "With a Switch loss of 1, the spread of the experts' strength is below 0.15",
     measured=spread["Switch 1"],
     holds=below(0.15),
@@ -604,33 +647,25 @@ claim(
     quantity="standard deviation of eight experts' strength",
 )
 
-# %% [markdown] tags=["07.hash", "07.strength"]
-# But equal strength does not make a mixture good:
-
-# %% tags=["measure", "07.hash", "07.strength"]
-# Claim 07.16.
+# %% tags=["measure", "07.hash"]
+# Claim 07.4.
 assert spread["hash"].mean() < spread["Switch 0.1"].mean()
 claim(
-    "07.16",
+    "07.4",
     "Experts chosen by a hash are more nearly equal in strength than with a Switch loss of "
     "0.1, and the mixture is more than 20 points less accurate",
     measured=accuracy(five["Switch 0.1"]) - accuracy(five["hash"]),
     holds=above(20),
     control=accuracy(five["Switch 0.1"]) - accuracy(five["Switch 1"]),
     control_is="a Switch loss of 1: more equal, too, but the router learns",
-    quantity="accuracy lost against a Switch loss of 0.1",
-    unit="points",
+    quantity="accuracy lost against a Switch loss of 0.1 (points)",
     refutes="The more equal the experts are in strength, the better the mixture",
 )
 
-# %% [markdown] tags=["07.hash", "07.strength"]
-# *Why:* with one expert chosen, a mixture is right where the chosen one is right. So its accuracy is its experts' accuracy
-# *where they are asked*. Each of the hash's experts is asked about everything, and knows a little of everything: their mean
-# strength is even the higher one. Under the Switch loss of 1 each is asked about a part, and knows that part well.
-
 # %% [markdown]
 # Report use and strength beside the accuracy, not in its place.
-#
+
+# %% [markdown]
 # ## This is yours
 #
 # What you wrote goes into your `my_moe.py`, too. As soon as your penalty, your bias, or the noise of lesson 06 is right, the file
@@ -648,14 +683,14 @@ def my_penalty(routing):
 
 
 # %% [markdown]
-# Here your own layer is on the panel, your own penalty behind the knob, and the plane of lesson 04 as “your own points”. Turn the
-# coefficient to 0 and press play. Then wake the dead. (On the website this is a recording of 200 steps.)
+# Here your own layer learns the plane of lesson 04, with your own penalty. In JupyterLab, set its coefficient to 0: the layer is
+# trained again without it. Then wake the dead.
 
 
-# %% tags=["playground", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Your mixture on the plane, with your penalty.
-class OnThePanel(nn.Module):
-    """Your mixture, which tells the panel what its router says."""
+class Watched(nn.Module):
+    """Your mixture, which also tells what its router says."""
 
     def __init__(self, moe):
         super().__init__()
@@ -667,14 +702,38 @@ class OnThePanel(nn.Module):
         return y, Routing(logits, logits.softmax(-1), chosen, weights)
 
 
-playground(OnThePanel(my_layer), plane, balance=my_penalty, coefficient=0.1)
+watch_layer(Watched(my_layer), plane, balance=my_penalty, coefficient=0.1)
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
 quiz("07")
 
 # %% [markdown]
-# ## Further: two rows for the scoreboard
+# ## Try it
+#
+# 1. Write a penalty of your own, a function of `routing`, and hand it to the panel in place of `my_penalty`. Start from
+#    `-routing.probs.mean(0).log().mean()`. Does it wake the dead?
+# 2. `trained_with(raw, rate=0.001, bias=True, steps=6000)`: is DeepSeek-V3's rate enough then? Ask `dead_in` and `accuracy`.
+# 3. A hash chooses in the [playground](playground.ipynb#preset=hash), and every expert is asked everywhere. Press play. The
+#    opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
+#
+# ## Recap
+#
+# - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
+# - A bias balances without touching the loss or the gate weights. Its rate has to fit the length of the training.
+# - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
+# - Balance evens out use, and strength with it. A hash has much of both, and gets the fewest right. What counts is that
+#   experts are right where they are asked.
+#
+# **Sources.** Share times probability: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. Importance:
+# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
+# The bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664), [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437).
+# Expert choice: [Zhou et al. 2022](https://arxiv.org/abs/2202.09368). Hash: [Roller et al. 2021](https://arxiv.org/abs/2106.04426).
+
+# %% [markdown]
+# ## Further
+#
+# ### Two rows for the scoreboard
 #
 # With the coefficient and the rate that were best on the images put aside. As in lesson 04, the
 # pixels are standardised, and training takes 800 steps and all training images.
@@ -683,7 +742,7 @@ quiz("07")
 # Two rows for the scoreboard.
 standardised = digits4("standardised")
 by_penalty = trained_with(
-    standardised, lambda r: best * layers.switch_loss(r), steps=800
+    standardised, lambda r, step: best * layers.switch_loss(r), steps=800
 )
 by_bias = trained_with(standardised, rate=best_rate, steps=800, bias=True)
 on_test = standardised.x_test, standardised.y_test
@@ -708,7 +767,7 @@ scoreboard(
 # neurons, close to the dense network of 32, all of which every image meets.
 
 # %% [markdown]
-# ## Further: whom the Switch loss reaches, and what it does not tell
+# ### Whom the Switch loss reaches, and what it does not tell
 #
 # One detail decides whether it can wake the dead. $P_i$ has to come from the softmax over *all* experts. Some published code
 # takes the probabilities *after* the others were masked out. Then an expert that nobody chooses has probability 0
@@ -716,7 +775,7 @@ scoreboard(
 
 
 # %% tags=["measure"]
-# Claim 07.1.
+# Claim 07.5.
 def gradient_for_the_dead(seed, masked):
     """Size of the Switch loss's gradient for the row of an expert nobody chooses."""
     torch.manual_seed(seed)
@@ -736,7 +795,7 @@ def gradient_for_the_dead(seed, masked):
 
 
 claim(
-    "07.1",
+    "07.5",
     "The Switch loss reaches the router's row of an expert that nobody chooses",
     measured=[gradient_for_the_dead(seed, masked=False) for seed in seeds(10)],
     holds=in_every_seed(above(1e-9)),
@@ -750,12 +809,12 @@ claim(
 # experts. Nine tokens in ten slightly prefer expert 0, at .51 to .49. The tenth is certain of expert 1.
 
 # %% tags=["measure"]
-# Claim 07.2.
+# Claim 07.6.
 slight = torch.tensor([[0.51, 0.49]] * 9 + [[0.0, 1.0]])
 evenly = torch.tensor([[0.51, 0.49], [0.49, 0.51]])
 print("shares: {:.1f} and {:.1f}".format(*share(slight.argmax(-1, True), 2)))
 claim(
-    "07.2",
+    "07.6",
     "A routing that gives one expert nine tenths of the tokens can have a Switch loss "
     "below 1",
     measured=switch_loss(slight, slight.argmax(-1, keepdim=True)),
@@ -769,7 +828,7 @@ claim(
 # %% [markdown]
 # So use it to push. To measure balance, use shares.
 #
-# ## Further: an older penalty, and one that is none
+# ### An older penalty, and one that is none
 #
 # Shazeer et al. asked for even **importance**: an expert's importance is the sum of its gate weights over the batch. The penalty is
 # the squared coefficient of variation of the importances, the `cv2` of lesson 05.
@@ -797,7 +856,7 @@ importance_loss = check("07.importance_loss", importance_loss)
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: the logits and the dead with a z-loss of 0.001.
-kept_small = trained_with(raw, lambda r: 0.001 * z_loss(r))
+kept_small = trained_with(raw, lambda r, step: 0.001 * z_loss(r))
 print("               largest   smallest logit of an image   dead")
 for name, trained in {"without": curve[0], "z-loss 0.001": kept_small}.items():
     logits = trained.routing(raw.x_test).logits
@@ -810,52 +869,50 @@ for name, trained in {"without": curve[0], "z-loss 0.001": kept_small}.items():
 # It moves them down until the largest is near 0, and here the smallest goes further from 0 than any was. So look at both ends.
 
 # %% [markdown]
-# ## Further: what do standardised inputs repair?
+# ### What do standardised inputs repair?
 #
 # Before you fall in love with a penalty: standardised inputs alone, without any penalty, reach the accuracy that the Switch loss
 # reaches on raw pixels.
 
 # %% tags=["measure"]
-# Claim 07.5.
+# Claim 07.7.
 scaled, _ = put_aside(standardised)
 scaled_alone = trained_with(scaled).accuracy(*on_test) * 100
 claim(
-    "07.5",
+    "07.7",
     "Standardised inputs without any penalty reach the accuracy of a Switch loss of 0.1 on "
     "raw pixels, within a point",
     measured=scaled_alone - accuracy(curve[0.1]),
     holds=above(-1),
     control=accuracy(curve[0]) - accuracy(curve[0.1]),
     control_is="raw pixels without any penalty",
-    quantity="accuracy against the Switch loss",
-    unit="points",
+    quantity="accuracy against the Switch loss (points)",
 )
 
 # %% [markdown]
 # But a part of that gain has nothing to do with experts: a dense network of equal active cost gains, too.
 
 # %% tags=["measure"]
-# Claim 07.12.
+# Claim 07.8.
 claim(
-    "07.12",
+    "07.8",
     "Standardised inputs without any penalty lift the mixture's accuracy by more than eight "
     "points",
     measured=scaled_alone - accuracy(curve[0]),
     holds=above(8),
     control=dense_with(15, scaled).accuracy(*on_test) * 100 - accuracy(dense),
     control_is="the dense network of equal active cost",
-    quantity="accuracy gained",
-    unit="points",
+    quantity="accuracy gained (points)",
 )
 
 # %% [markdown]
-# ## Further: balanced is not specialised
+# ### Balanced is not specialised
 #
 # A coefficient of 100 shows what balance is worth when it is all that counts.
 
 
 # %% tags=["measure"]
-# Claim 07.7.
+# Claim 07.9.
 def specialisation_of(trained):
     """How much the chosen expert tells about the rule, one number a seed."""
     chosen = trained.routing(raw.x_test).indices[..., 0]
@@ -865,47 +922,44 @@ def specialisation_of(trained):
 absurd = with_switch(100)
 assert (specialisation_of(curve[1]) - specialisation_of(absurd)).mean() > 0.1
 claim(
-    "07.7",
+    "07.9",
     "A Switch loss of 100, ten thousand times the usual 0.01, costs more than ten points of "
     "accuracy against one of 1, and more than 0.1 of specialisation",
     measured=accuracy(curve[1]) - accuracy(absurd),
     holds=above(10),
     control=accuracy(curve[1]) - accuracy(curve[0.01]),
     control_is="the usual 0.01 against 1",
-    quantity="accuracy lost",
-    unit="points",
+    quantity="accuracy lost (points)",
 )
 
 # %% [markdown]
 # And the hash, beside the mixture that was left to collapse:
 
 # %% tags=["measure", "07.hash"]
-# Claim 07.9.
+# Claim 07.10.
 claim(
-    "07.9",
+    "07.10",
     "A mixture balanced by a hash is more than ten points less accurate than one that "
     "was left to collapse",
     measured=cost,
     holds=above(10),
     control=accuracy(curve[0]) - accuracy(curve[0.1]),
     control_is="balanced by the Switch loss",
-    quantity="accuracy lost",
-    unit="points",
+    quantity="accuracy lost (points)",
     refutes="The more evenly the experts are used, the better the mixture",
 )
 
 # %% tags=["measure"]
-# Claim 07.10.
+# Claim 07.11.
 claim(
-    "07.10",
+    "07.11",
     "A hash's choice of expert tells next to nothing about the rule: specialisation "
     "below 0.05 in every seed",
     measured=specialisation_of(by_hash),
     holds=in_every_seed(below(0.05)),
     control=specialisation_of(curve[0.1]),
     control_is="balanced by the Switch loss",
-    quantity="specialisation",
-    unit="NMI",
+    quantity="specialisation (NMI)",
     refutes="Even use means that the experts have specialised",
 )
 
@@ -926,12 +980,12 @@ print(
 )
 
 # %% [markdown]
-# ## Further: the bias and expert choice over ten seeds
+# ### The bias and expert choice over ten seeds
 
 # %% tags=["measure"]
-# Claim 07.6.
+# Claim 07.12.
 claim(
-    "07.6",
+    "07.12",
     "Moving a bias keeps the largest share below a third on average, without any "
     "penalty",
     measured=max_share(biased[0.01].shares(raw.x_test)),
@@ -959,8 +1013,7 @@ claim(
     holds=above(2),
     control=without_expert(curve[0]),
     control_is="tokens choose",
-    quantity="images without an expert",
-    unit="%",
+    quantity="images without an expert (%)",
 )
 
 
@@ -983,8 +1036,7 @@ claim(
     holds=above(3),
     control=lost_in_batches(curve[0]),
     control_is="tokens choose",
-    quantity="accuracy lost",
-    unit="points",
+    quantity="accuracy lost (points)",
 )
 
 # %% [markdown]
@@ -993,7 +1045,7 @@ claim(
 
 
 # %% tags=["measure"]
-# Claim 07.11.
+# Claim 07.15.
 def two_futures(kind, seed):
     """Part of the first eight tokens whose experts change with the eight that follow."""
     torch.manual_seed(seed)
@@ -1007,7 +1059,7 @@ def two_futures(kind, seed):
 
 
 claim(
-    "07.11",
+    "07.15",
     "With expert choice, other later tokens change the experts of more than a tenth of "
     "the earlier ones",
     measured=[two_futures(ExpertChoiceRouter, seed) for seed in seeds(20)],
@@ -1016,25 +1068,3 @@ claim(
     control_is="tokens choose",
     quantity="earlier tokens whose experts change",
 )
-
-# %% [markdown]
-# ## Try it
-#
-# 1. Write a penalty of your own, a function of `routing`, and hand it to the panel in place of `my_penalty`. Start from
-#    `-routing.probs.mean(0).log().mean()`. Does it wake the dead?
-# 2. `trained_with(raw, rate=0.001, bias=True, steps=6000)`: is DeepSeek-V3's rate enough then? Ask `dead_in` and `accuracy`.
-# 3. A hash chooses in the [playground](playground.ipynb#preset=hash), and every expert is asked everywhere. Press play. The
-#    opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
-#
-# ## Recap
-#
-# - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
-# - A bias balances without touching the loss or the gate weights. Its rate has to fit the length of the training.
-# - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
-# - Balance evens out use, and strength with it. A hash has much of both, and gets the fewest right. What counts is that
-#   experts are right where they are asked.
-#
-# **Sources.** Share times probability: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. Importance:
-# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
-# The bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664), [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437).
-# Expert choice: [Zhou et al. 2022](https://arxiv.org/abs/2202.09368). Hash: [Roller et al. 2021](https://arxiv.org/abs/2106.04426).

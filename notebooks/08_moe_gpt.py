@@ -41,6 +41,7 @@ from moe_tutorial.show import (
     picture,
     sweep,
     table,
+    who_answers,
 )
 from moe_tutorial.study import (
     CHARACTER_CLASSES,
@@ -53,6 +54,7 @@ from moe_tutorial.study import (
     encode,
     estimate,
     loss_by_domain,
+    missed,
     progress,
     route_text,
     seeds,
@@ -90,9 +92,10 @@ gpt, gpt_loss = trained("experts", moe_config)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # The GPT, to type into.
+sentence = "The 12 monkeys ate 7*8=56 bananas, def f(x):"
 live_gpt(
     gpt,
-    "The 12 monkeys ate 7*8=56 bananas, def f(x):",
+    sentence,
     title="A GPT with experts, trained for this lesson",
 )
 
@@ -330,6 +333,12 @@ def better(lead, other):
     return "the one with experts" if lead > 0 else other
 
 
+def stands(other, count):
+    """How the experts stand at the end, where the 95 % interval is sure."""
+    lead = estimate(comparison.lead(long, "experts", other, count))
+    return "ahead" if lead.low > 0 else "behind" if lead.high < 0 else "level"
+
+
 # %% tags=["draw", "nbval-ignore-output"]
 # A table of what the three cost.
 costs = {kind: long["kinds"][kind] for kind in ("dense", "large", "experts")}
@@ -358,11 +367,24 @@ guess(
     ],
 )
 
-# %% tags=["measure", "08.steps"]
+# %% tags=["measure"]
 # Train the dense GPT, on the same pieces of text.
 dense, dense_loss = trained("dense", comparison.DENSE)
 
-# %% tags=["draw", "nbval-ignore-output", "08.steps"]
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+mean_lead = ahead["experts"].mean()
+reveal(
+    "08.steps",
+    better(mean_lead, "the dense one"),
+    says=f"After {comparison.STEPS['experts']} steps, in the mean of ten seeds, the experts' test loss is {abs(mean_lead):.2f} nats "
+    + ("lower" if mean_lead > 0 else "higher")
+    + " than the dense one's. So equally many multiplications "
+    + ("predict better" if mean_lead >= 0.03 else "predict no better")
+    + " with experts to choose from. What the choice has to do with it comes next.",
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
 # A table of the two test losses.
 lead = float(dense_loss.mean() - gpt_loss.mean())
 table(
@@ -380,14 +402,14 @@ table(
 )
 
 # %% [markdown]
-# One run proves nothing, so a program trained six GPTs over ten seeds: these two, *large*, and three with the same experts, where
+# One run of each says little, so a program trained six GPTs over ten seeds: these two, *large*, and three with the same experts, where
 # something else chooses them. Each is compared with the dense one after 500 steps; *large* after 400, where its training ends.
 #
 # - **frozen**: a router that stays as it was drawn, while all else learns;
 # - **table**: a table, drawn once, says who takes an `a`, who a `b`, who a `c`;
 # - **dice**: a die, thrown anew for each character.
 
-# %% tags=["draw", "nbval-ignore-output", "08.steps"]
+# %% tags=["draw", "nbval-ignore-output"]
 # Drawn: how far each is ahead of the dense GPT, ten seeds.
 order = sorted(ahead, key=lambda kind: -ahead[kind].mean())
 interval_chart(
@@ -403,44 +425,37 @@ interval_chart(
     zero=0,
 )
 
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal("08.steps", better(ahead["experts"].mean(), "the dense one"))
-
-# %% tags=["measure", "08.steps"]
+# %% tags=["measure"]
 # Claim 08.1.
 claim(
     "08.1",
     "After 500 equal steps, the GPT with experts predicts better than the dense one "
     "by more than 0.03 nats",
-    quantity="lead in test loss",
-    unit="nats",
+    quantity="lead in test loss (nats)",
     measured=ahead["experts"],
     holds=above(0.03),
     control=ahead["frozen"],
     control_is="the same, and the router is frozen",
 )
 
-# %% [markdown] tags=["08.steps"]
+# %% [markdown]
 # More experts alone do not help: chosen by dice, they are far behind. And where the router is frozen, little or nothing is
 # left of the lead. So it takes a router that learns? The table has learned nothing either:
 
-# %% tags=["measure", "08.steps"]
+# %% tags=["measure"]
 # Claim 08.2.
 claim(
     "08.2",
     "A fixed table from character to expert predicts better than the router that "
     "learns",
-    quantity="lead in test loss",
-    unit="nats",
+    quantity="lead in test loss (nats)",
     measured=comparison.lead(long, "table", "experts", "steps"),
     holds=above(0),
     control=comparison.lead(long, "frozen", "experts", "steps"),
     control_is="a frozen router, which has learned nothing either",
 )
 
-# %% [markdown] tags=["08.steps"]
+# %% [markdown]
 # How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that
 # from the first step. A router reads vectors that change while the GPT learns. One that learns can follow them; where it is
 # frozen, only the vectors can adapt. (The table's choice counts with weight 1, a router's with its probability, and only routers
@@ -465,8 +480,34 @@ guess(
     ],
 )
 
+# %% tags=["guess", "nbval-ignore-output", "08.steps"]
+# Your guess and what was measured.
+large_behind = {
+    kind: comparison.lead(long, kind, "large", "multiplications").mean()
+    for kind in ("experts", "dense")
+}
+reveal(
+    "08.large",
+    better(large_behind["experts"], "the large dense one"),
+    says="Sources contradict each other on whether mixtures pay at small scale. Look at what they count.\n\n"
+    "[nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md), 2026: a layer of experts “improves "
+    "per-step validation loss, but is not a net improvement on wall clock time (at least for our scale of interest ...)”. Steps "
+    "and seconds, against a dense network of equal work. Here, within 500 steps, the experts are "
+    f"{stands('dense', 'steps')} by steps and {stands('dense', 'seconds')} by seconds: routing, sorting and the balance loss "
+    "take time, too.\n\n"
+    "[Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172), “under fixed memory and compute budgets”: mixtures “can be "
+    "more memory-efficient than dense models, contradicting conventional wisdom”. Bytes and multiplications. Here the experts "
+    f"lead the large dense GPT by {large_behind['experts']:.2f} nats, and the small dense GPT, with no experts, leads it by "
+    f"{large_behind['dense']:.2f}"
+    + (
+        ": most of the lead comes from cheaper steps."
+        if large_behind["dense"] > large_behind["experts"] / 2
+        else "."
+    )
+    + "\n\nEach counts something, and both can be right.",
+)
 
-# %% tags=["draw", "nbval-ignore-output", "08.large"]
+# %% tags=["draw", "nbval-ignore-output", "08.steps"]
 # Drawn: three GPTs, by three counts.
 COUNTS = {
     "steps": (1, "steps"),
@@ -492,12 +533,6 @@ def by_three_counts(figure, theme):
         draw_curves(axes, theme, lines, x=label, y=y, ylim=(1.6, 2.6), yticks=[2, 2.5])
 
 
-def stands(other, count):
-    """How the experts stand at the end, where the 95 % interval is sure."""
-    lead = estimate(comparison.lead(long, "experts", other, count))
-    return "ahead" if lead.low > 0 else "behind" if lead.high < 0 else "level"
-
-
 work = [long["kinds"][kind]["multiplications"] for kind in ("experts", "large")]
 taken = comparison.STEPS["experts"] * work[0] / work[1]
 picture(
@@ -519,7 +554,7 @@ picture(
     narrow_height=620,
 )
 
-# %% tags=["draw", "nbval-ignore-output", "08.large"]
+# %% tags=["draw", "nbval-ignore-output", "08.steps"]
 # A table of the leads.
 rows = {
     "dense, equal steps and multiplications": ("dense", "steps"),
@@ -560,25 +595,6 @@ table(
     note="Nats a character; + where the experts are ahead. Ten seeds, at the last point that both reach. Ahead from: "
     "where the mean curves cross for the last time.",
 )
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-at_equal_work = comparison.lead(long, "experts", "large", "multiplications")
-reveal("08.large", better(at_equal_work.mean(), "the large dense one"))
-
-# %% [markdown] tags=["08.large"]
-# Sources contradict each other on whether mixtures pay at small scale. Look at what they count:
-#
-# - [nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md), 2026: a layer of experts “improves
-#   per-step validation loss, but is not a net improvement on wall clock time”. Steps and seconds, against a dense network of
-#   equal work. So it is here: by the clock no lead is left at the end, as routing, sorting and the balance loss take time, too.
-#   Halfway the dense one is ahead.
-# - [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172), “under fixed memory and compute budgets”: mixtures “can be
-#   more memory-efficient than dense models, contradicting conventional wisdom”. Bytes and multiplications. So it is here,
-#   too: the experts have a wide lead over the large dense GPT. But most of it comes from cheaper steps: the small dense GPT,
-#   with no experts, leads the large one nearly as far (claim 08.8, further below).
-#
-# Both are right, each on its own count.
 
 # %% [markdown]
 # ## Who handles what?
@@ -622,46 +638,6 @@ def who_takes(which):
 
 sharpest_first = sorted(groups, key=lambda name: -shares[name][0].max())
 sweep(who_takes, which=("Characters", sharpest_first))
-
-# %% [markdown]
-# ### Further: structure, or faces in clouds?
-#
-# How many bits does the expert's number tell about a character? This is the
-# **mutual information** between expert and label: how much less uncertain the label is once you hear the expert. It is the
-# entropy of the one, plus that of the other, less that of the pair.
-#
-# **Your turn, if you like.** Two lines. `entropy` takes whole numbers from 0 on, so a pair needs a number of its own.
-
-
-# %% tags=["exercise", "optional"]
-def bits(expert, label):
-    """expert (N,), label (N,) -> how many bits the one tells about the other."""
-
-    def entropy(numbers):
-        return torch.special.entr(numbers.bincount() / len(numbers)).sum() / math.log(2)
-
-    ### BEGIN SOLUTION
-    pair = expert * (label.max() + 1) + label
-    return entropy(expert) + entropy(label) - entropy(pair)
-    ### END SOLUTION
-
-
-# %%
-bits = check("08.bits", bits)
-
-# %% [markdown]
-# Your `bits` of the slider's characters. With shuffled labels it finds next to nothing.
-
-# %% tags=["measure", "nbval-ignore-output"]
-# Measured: bits that the expert tells, in each block.
-shuffled = torch.randperm(len(unseen), generator=torch.Generator().manual_seed(seed))
-for name, label in {"kind of character": kind_of, "text": domain_of}.items():
-    for number, indices in enumerate(chosen, start=1):
-        told, by_chance = (bits(indices[:, 0], one) for one in (label, label[shuffled]))
-        print(
-            f"{name:18} block {number}: {told:.2f} bits of {bits(label, label):.2f}, "
-            f"shuffled {by_chance:.3f}"
-        )
 
 # %% [markdown]
 # ## How many neurons does a character need?
@@ -719,12 +695,31 @@ guess(
     slider=(0, 1, 0.05, "nats"),
 )
 
-# %% tags=["draw", "nbval-ignore-output", "08.keep"]
-# Drawn: a tenth of the neurons in ten large dense GPTs, chosen in three ways.
+# %% tags=["measure"]
+# Measured: ten large dense GPTs, with a tenth of their neurons, chosen in three ways.
 tenth = {
     way: np.array([run["keep"][way] - run["keep"]["all"] for run in long["runs"]])
     for way in ("own", "fixed", "random")
 }
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "08.keep",
+    tenth["own"].mean(),
+    says=f"One tenth for all characters costs {tenth['fixed'].mean():.2f} nats, a random tenth for each "
+    f"{tenth['random'].mean():.2f}. "
+    + (
+        "So the essay is right: few neurons contribute, and others for each character. "
+        if tenth["own"].mean() < tenth["fixed"].mean() / 2
+        else "So it matters little which tenth speaks. "
+    )
+    + "But to know which contribute, all of them were computed first. A mixture has to say before who will contribute. That is "
+    "the router's work, and why it is hard.",
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: a tenth of the neurons in ten large dense GPTs, chosen in three ways.
 interval_chart(
     {
         "each character's own tenth": tenth["own"],
@@ -742,39 +737,204 @@ interval_chart(
     zero=0,
 )
 
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal("08.keep", tenth["own"].mean())
-
-# %% tags=["measure", "08.keep"]
-# Claim 08.9.
+# %% tags=["measure"]
+# Claim 08.3.
 claim(
-    "08.9",
+    "08.3",
     "Keeping the tenth of the neurons that contribute most to each character costs a "
     "large dense GPT less than 0.1 nats",
-    quantity="rise of the test loss",
-    unit="nats",
+    quantity="rise of the test loss (nats)",
     measured=tenth["own"],
     holds=below(0.1),
     control=tenth["fixed"],
     control_is="the same tenth for every character, the best on average",
 )
 
-# %% tags=["measure", "nbval-ignore-output", "08.keep"]
+# %% tags=["measure", "nbval-ignore-output"]
 # Measured: the small dense GPT, with fewer and fewer neurons.
 for n in (width // 2, width // 4, width // 10, width // 20, 1):
     print(f"the small one, with {n:2} of {width} neurons: {loss_keeping(n):.2f} nats")
-
-# %% [markdown] tags=["08.keep"]
-# So the essay is right about both GPTs: few neurons contribute, and others for each character. But to know which, all
-# of them were computed first. A mixture has to say *before* who will contribute. That is the router's work, and why it is hard.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
 quiz("08")
 
 # %% [markdown]
-# ## Further: the ten seeds, on which text experts help, and equal work
+# ## Try it
+#
+# 1. Pick two experts of 64 neurons each: `GPTConfig(..., d_hidden=64, top_k=2)`. Is the active cost the same? Train it,
+#    and look at who answers. What changes for the spaces?
+# 2. Take the balance away: `train_gpt(..., balance=0)`. Do experts die, as in lesson 05? And what becomes of the loss?
+# 3. Add a text of your own as a fourth domain. Does it get an expert of its own?
+# 4. Ask `keep` in an expert, which has 128 neurons. Do few of them contribute, too?
+#
+# ## Recap
+#
+# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each block's router has a penalty of its own.
+# - Routing by token does not look ahead. Expert choice does.
+# - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead, with a frozen one no
+#   lead is measured, and with a table, which learns nothing, most.
+# - Against a dense network of equal work, experts win by steps, not by seconds. Against one of equal bytes they are level by steps,
+#   and win by multiplications and seconds. A small dense network wins by those two as well, and loses by steps.
+# - In the large dense GPT, a tenth of the neurons is enough for a character, if it is its own tenth.
+#
+# **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
+# Experts in every other block: [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668) and
+# [Fedus et al. 2021](https://arxiv.org/abs/2101.03961). What experts specialise in:
+# [Jiang et al. 2024](https://arxiv.org/abs/2401.04088), section 5; [OLMoE](https://arxiv.org/abs/2409.02060), section 5. A fixed
+# table: [Roller et al. 2021](https://arxiv.org/abs/2106.04426). The texts: [Python's documentation](https://docs.python.org/3/license.html) and library, under the PSF licence.
+
+# %% [markdown]
+# ## Further
+#
+# ### Structure, or faces in clouds?
+#
+# How many bits does the expert's number tell about a character? This is the
+# **mutual information** between expert and label: how much less uncertain the label is once you hear the expert. It is the
+# entropy of the one, plus that of the other, less that of the pair.
+#
+# **Your turn, if you like.** Two lines. `entropy` takes whole numbers from 0 on, so a pair needs a number of its own.
+
+
+# %% tags=["exercise", "optional"]
+def bits(expert, label):
+    """expert (N,), label (N,) -> how many bits the one tells about the other."""
+
+    def entropy(numbers):
+        return torch.special.entr(numbers.bincount() / len(numbers)).sum() / math.log(2)
+
+    ### BEGIN SOLUTION
+    pair = expert * (label.max() + 1) + label
+    return entropy(expert) + entropy(label) - entropy(pair)
+    ### END SOLUTION
+
+
+# %%
+bits = check("08.bits", bits)
+
+# %% [markdown]
+# Your `bits` of the slider's characters. With shuffled labels it finds next to nothing.
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: bits that the expert tells, in each block.
+shuffled = torch.randperm(len(unseen), generator=torch.Generator().manual_seed(seed))
+for name, label in {"kind of character": kind_of, "text": domain_of}.items():
+    for number, indices in enumerate(chosen, start=1):
+        told, by_chance = (bits(indices[:, 0], one) for one in (label, label[shuffled]))
+        print(
+            f"{name:18} block {number}: {told:.2f} bits of {bits(label, label):.2f}, "
+            f"shuffled {by_chance:.3f}"
+        )
+
+# %% [markdown]
+# ### Who is missed, and who answers what
+#
+# Switch off one expert of the GPT at the top, and the next best takes its characters. How much worse is its sentence predicted
+# then?
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of what the sentence costs without each expert.
+usual, costs, asked = missed(gpt, encode(sentence))
+in_block, most = divmod(int(costs.argmax()), E)
+
+
+def rise(at):
+    return f"{costs[at]:+.2f}" if asked[at] else "not asked"
+
+
+table(
+    ["without expert", "first block", "second block"],
+    {str(e): [rise((b, e)) for b in range(2)] for e in range(E)},
+    title=f"Without expert {most} of the {('first', 'second')[in_block]} block, each character costs "
+    f"{costs.max():.2f} nats more",
+    note=f"“{sentence}” With all experts, a character costs {usual:.2f} nats.",
+)
+
+# %% [markdown]
+# And this is what each expert answers, in text that the GPT never saw:
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of the first block's experts.
+by_block = route_text(gpt, unseen)
+who_answers(by_block[0], unseen, "What the experts of the first block answer")
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of the second block's experts.
+who_answers(by_block[1], unseen, "What the experts of the second block answer")
+
+# %% [markdown]
+# ### More than chance, and more than the character tells
+
+
+# %% tags=["measure"]
+# Claim 08.4.
+def told_by(about, model="trained"):
+    """(seeds, blocks) of the bits that the expert tells, in the ten seeds."""
+    return np.array([run["information"][model][about] for run in long["runs"]])
+
+
+claim(
+    "08.4",
+    "In the first block, the expert's number tells more than 0.2 bits about the domain",
+    quantity="what the expert's number tells (bits)",
+    measured=told_by("domain")[:, 0],
+    holds=above(0.2),
+    control=told_by("domain, shuffled")[:, 0],
+    control_is="shuffled labels",
+)
+
+# %% tags=["measure"]
+# Claim 08.5.
+claim(
+    "08.5",
+    "In the first block of a trained model, the expert's number tells more than 0.5 "
+    "bits about the kind of character",
+    quantity="what the expert's number tells (bits)",
+    measured=told_by("class")[:, 0],
+    holds=above(0.5),
+    control=told_by("class", "untrained")[:, 0],
+    control_is="the same model, untrained",
+)
+
+# %% [markdown]
+# An untrained GPT, too, sends equal characters the same way, as they look the same to it. So it is the control of 08.5.
+#
+# Is it the router that has learned this, or the model around it, whose vectors the router reads? Ask the GPTs with frozen routers:
+
+# %% tags=["measure"]
+# Measured: what a frozen router's expert tells.
+print("bits about the kind of character, both blocks, means over ten seeds:")
+for model, name in {
+    "untrained": "before training",
+    "frozen": "frozen router, after it",
+    "trained": "learned router, after it",
+}.items():
+    first, second = told_by("class", model).mean(0)
+    print(f"  {name:25} {first:.1f}  {second:.1f}")
+
+# %% [markdown]
+# In the first block, most of what training adds comes from the model around the router; that the router learns adds the rest.
+# In the second, a frozen router's expert tells about as much.
+#
+# Digits are mostly arithmetic. So is the domain only the character in disguise? Compare equal characters: the same `e`, in
+# prose and in code. If the expert still tells the domain, it has looked at what stands around. The control shuffles the
+# domains among equal characters.
+
+# %% tags=["measure"]
+# Claim 08.6.
+claim(
+    "08.6",
+    "In the second block, the expert's number tells more than 0.08 bits about the "
+    "domain, beyond what the character tells",
+    quantity="what the expert's number tells (bits)",
+    measured=told_by("domain beyond the character")[:, 1],
+    holds=above(0.08),
+    control=told_by("domain beyond the character, shuffled")[:, 1],
+    control_is="domains shuffled among equal characters",
+)
+
+# %% [markdown]
+# ### The ten seeds, on which text experts help, and equal work
 
 # %% tags=["measure", "nbval-ignore-output"]
 # The results and their machine.
@@ -790,7 +950,7 @@ print("Your Python's texts are", "the same." if same else "a little different.")
 
 
 # %% tags=["measure", "08.steps"]
-# Claim 08.3.
+# Claim 08.7.
 def lead_on(domain, kind="experts"):
     """How far a kind is ahead of dense on one text after 500 steps: one number a seed."""
     place = comparison.STEPS["experts"] // comparison.EVERY
@@ -802,10 +962,9 @@ def lead_on(domain, kind="experts"):
 
 
 claim(
-    "08.3",
+    "08.7",
     "The experts' lead on prose is larger than on arithmetic, by more than 0.04 nats",
-    quantity="larger lead on prose",
-    unit="nats",
+    quantity="larger lead on prose (nats)",
     measured=lead_on("prose") - lead_on("arithmetic"),
     holds=above(0.04),
     control=lead_on("prose", "dice") - lead_on("arithmetic", "dice"),
@@ -833,8 +992,7 @@ claim(
     "08.8",
     "With equally many multiplications, the GPT with experts is further ahead of the "
     "large dense one than the small dense one is, by more than 0.03 nats",
-    quantity="lead beyond the small dense one's",
-    unit="nats",
+    quantity="lead beyond the small dense one's (nats)",
     measured=over_large("experts") - over_large("dense"),
     holds=above(0.03),
     control=over_large("frozen") - over_large("dense"),
@@ -848,7 +1006,7 @@ claim(
 # handed back between steps.)
 
 # %% tags=["measure"]
-# Claim 08.4.
+# Claim 08.9.
 clock = {  # after 200 steps
     kind: comparison.curve(long, kind, "seconds")[0][:, 2]
     for kind in ("dense", "experts", "one")
@@ -860,11 +1018,10 @@ print(
     f"{longer['experts']:.0%} more time than dense; with one expert, {longer['one']:.0%}"
 )
 claim(
-    "08.4",
+    "08.9",
     "A training step with experts takes more than 1.16 times as long as a dense one "
     "with as many multiplications",
-    quantity="time of a step",
-    unit="times as long",
+    quantity="time of a step (times as long)",
     measured=clock["experts"] / clock["dense"],
     holds=above(1.16),
     control=clock["one"] / clock["dense"],
@@ -872,103 +1029,3 @@ claim(
     timed=True,
     refutes="Equal active cost is equal time",
 )
-
-# %% [markdown]
-# ## Further: more than chance, and more than the character tells
-
-
-# %% tags=["measure"]
-# Claim 08.5.
-def told_by(about, model="trained"):
-    """(seeds, blocks) of the bits that the expert tells, in the ten seeds."""
-    return np.array([run["information"][model][about] for run in long["runs"]])
-
-
-claim(
-    "08.5",
-    "In the first block, the expert's number tells more than 0.2 bits about the domain",
-    quantity="what the expert's number tells",
-    unit="bits",
-    measured=told_by("domain")[:, 0],
-    holds=above(0.2),
-    control=told_by("domain, shuffled")[:, 0],
-    control_is="shuffled labels",
-)
-
-# %% tags=["measure"]
-# Claim 08.6.
-claim(
-    "08.6",
-    "In the first block of a trained model, the expert's number tells more than 0.5 "
-    "bits about the kind of character",
-    quantity="what the expert's number tells",
-    unit="bits",
-    measured=told_by("class")[:, 0],
-    holds=above(0.5),
-    control=told_by("class", "untrained")[:, 0],
-    control_is="the same model, untrained",
-)
-
-# %% [markdown]
-# An untrained GPT, too, sends equal characters the same way, as they look the same to it. So it is the control of 08.6.
-#
-# Is it the router that has learned this, or the model around it, whose vectors the router reads? Ask the GPTs with frozen routers:
-
-# %% tags=["measure"]
-# Measured: what a frozen router's expert tells.
-print("bits about the kind of character, both blocks, means over ten seeds:")
-for model, name in {
-    "untrained": "before training",
-    "frozen": "frozen router, after it",
-    "trained": "learned router, after it",
-}.items():
-    first, second = told_by("class", model).mean(0)
-    print(f"  {name:25} {first:.1f}  {second:.1f}")
-
-# %% [markdown]
-# In the first block, most of what training adds comes from the model around the router; that the router learns adds the rest.
-# In the second, a frozen router's expert tells about as much.
-#
-# Digits are mostly arithmetic. So is the domain only the character in disguise? Compare equal characters: the same `e`, in
-# prose and in code. If the expert still tells the domain, it has looked at what stands around. The control shuffles the
-# domains among equal characters.
-
-# %% tags=["measure"]
-# Claim 08.7.
-claim(
-    "08.7",
-    "In the second block, the expert's number tells more than 0.08 bits about the "
-    "domain, beyond what the character tells",
-    quantity="what the expert's number tells",
-    unit="bits",
-    measured=told_by("domain beyond the character")[:, 1],
-    holds=above(0.08),
-    control=told_by("domain beyond the character, shuffled")[:, 1],
-    control_is="domains shuffled among equal characters",
-)
-
-# %% [markdown]
-# ## Try it
-#
-# 1. Pick two experts of 64 neurons each: `GPTConfig(..., d_hidden=64, top_k=2)`. Is the active cost the same? Train it,
-#    and look at who answers. What changes for the spaces?
-# 2. Take the balance away: `train_gpt(..., balance=0)`. Do experts die, as in lesson 05? And what becomes of the loss?
-# 3. Add a text of your own as a fourth domain. Does it get an expert of its own?
-# 4. Ask `keep` in an expert, which has 128 neurons. Do few of them contribute, too?
-#
-# ## Recap
-#
-# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each block's router has a penalty of its own.
-# - Routing by token does not look ahead. Expert choice does.
-# - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead, with a frozen one no
-#   lead is measured, and with a table, which learns nothing, most.
-# - Against a dense network of equal work, experts win by steps, not by seconds. Against one of equal bytes they are level by steps,
-#   and win by multiplications and seconds. A small dense network wins by those two as well, and loses by steps.
-# - The expert's number tells about the text beyond chance, and about the kind of character beyond an untrained model.
-# - In the large dense GPT, a tenth of the neurons is enough for a character, if it is its own tenth.
-#
-# **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
-# Experts in every other block: [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668) and
-# [Fedus et al. 2021](https://arxiv.org/abs/2101.03961). What experts specialise in:
-# [Jiang et al. 2024](https://arxiv.org/abs/2401.04088), section 5; [OLMoE](https://arxiv.org/abs/2409.02060), section 5. A fixed
-# table: [Roller et al. 2021](https://arxiv.org/abs/2106.04426). The texts: [Python's documentation](https://docs.python.org/3/license.html) and library, under the PSF licence.

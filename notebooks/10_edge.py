@@ -12,13 +12,12 @@
 # # At the edge
 #
 # 15 minutes. You leave able to say what a mixture buys on a phone and with a few users at once, and what it costs
-# there: memory, weights that are read, experts that are fetched.
+# there: memory, and weights that are read.
 #
 # A mixture has to earn its keep. Its arithmetic is that of a small network, and its memory that of a large one. Whether
 # this is a bargain depends on how many tokens come at once. Here they are few.
 
 # %% tags=["setup"]
-import itertools
 import json
 import subprocess
 import sys
@@ -49,7 +48,8 @@ from moe_tutorial.study import (
     texts,
     train_gpt,
 )
-from moe_tutorial.study.timing import time_side_by_side
+from moe_tutorial.study.systems import speed
+from moe_tutorial.study.timing import in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
@@ -93,11 +93,11 @@ layers = {
 }
 layers["one small"] = layers["small"][:1]
 stored, computed = {}, {}
-for name, in_turn in layers.items():
-    stored[name] = sum(p.untyped_storage().nbytes() for p in in_turn[0].parameters())
-    computed[name] = multiplications(in_turn[0], torch.randn(16, WIDTH)) // 16
+for name, own in layers.items():
+    stored[name] = sum(p.untyped_storage().nbytes() for p in own[0].parameters())
+    computed[name] = multiplications(own[0], torch.randn(16, WIDTH)) // 16
     print(
-        f"{name:18} {len(in_turn):2} x {stored[name]:10,} bytes, "
+        f"{name:18} {len(own):2} x {stored[name]:10,} bytes, "
         f"{computed[name]:9,} multiplications for each of 16 tokens"
     )
 assert abs(computed["small"] / computed["mixture"] - 1) < 0.001
@@ -129,20 +129,12 @@ table(
 # %% tags=["measure"]
 def times(names, n_tokens, turns=10, seconds=0.02, equal=False):
     """Seconds a call on n_tokens (equal) tokens, for each layer one number a turn."""
-    n = max(2, min(64, 4096 // n_tokens))
-    different, copies = (1, n_tokens) if equal else (n_tokens, 1)
-    inputs = itertools.cycle(torch.randn(n, different, WIDTH).repeat(1, copies, 1))
-    in_turn = {name: itertools.cycle(layers[name]) for name in names}
+    inputs = torch.randn(max(2, min(64, 4096 // n_tokens)), n_tokens, WIDTH)
+    if equal:
+        inputs[:] = inputs[:, :1]
+    asked = {name: in_turn(layers[name], inputs) for name in names}
     with torch.inference_mode():
-        found = time_side_by_side(
-            {
-                name: lambda name=name: next(in_turn[name])(next(inputs))
-                for name in names
-            },
-            turns,
-            seconds,
-        )
-    return {name: np.array(numbers) for name, numbers in found.items()}
+        return time_side_by_side(asked, turns, seconds)
 
 
 alone = times(layers, 1)
@@ -150,8 +142,7 @@ claim(
     "10.1",
     "For one token the mixture is faster than the large layer, by a factor of at "
     "least 1.5",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=alone["large"] / alone["mixture"],
     holds=in_the_median(above(1.5)),
     control=alone["large"] / alone["mixture, all asked"],
@@ -164,8 +155,7 @@ claim(
     "10.2",
     "One token takes the mixture less than 1.5 times as long as the small layer, if "
     "both read their weights from main memory",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=alone["mixture"] / alone["small"],
     holds=in_the_median(below(1.5)),
     control=alone["mixture"] / alone["one small"],
@@ -178,10 +168,182 @@ claim(
 # a baseline that no model has.
 #
 # That is the bargain of the edge: for each token the mixture reads and multiplies as little as the small layer, and it is
-# as large as the large one. (Loaded, it takes as much memory: claim 10.3.)
+# as large as the large one. (Loaded, it takes as much memory: claim 10.5.)
 
 # %% [markdown]
-# ### Further: memory, loaded and mapped
+# ## A few users
+#
+# Now let a few tokens come at once. Each asks for two experts.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "10.sixteen",
+    "One layer, 16 experts, 2 chosen for each token. Beside it a dense layer that does "
+    "just as many multiplications. For one token both read about as many weights. How "
+    "many times as many does the mixture read for 16 tokens at once?",
+    slider=(1, 16, 0.5, "times as many"),
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+needed = distinct_experts(E, K, 16)
+reveal(
+    "10.sixteen",
+    needed / K,
+    says=f"One token needs {K} of {E} experts. Sixteen tokens, if each draws at random, need {needed:.1f}: nearly all, though an "
+    "expert serves about two of them. Here is the awkward middle, as a count: it multiplies as little as the small layer, and "
+    "reads nearly as much as the large one.",
+)
+
+# %% [markdown]
+# How many experts does a batch of $B$ tokens need? Not $2B$, since tokens share. If every token draws at random,
+# one token misses a given expert with probability $1 - k/E$, so that all of them miss it with $(1 - k/E)^B$. On average
+# a batch needs
+#
+# $$E \left(1 - (1 - k/E)^B\right)$$
+
+
+# %%
+def my_distinct_experts(n_experts, top_k, batch):
+    return n_experts * (1 - (1 - top_k / n_experts) ** batch)
+
+
+def counted_experts(batch, seed, draws=400):
+    """Distinct experts of a batch in which every token draws K of E: a mean."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(draws, batch, E, generator=generator).topk(K).indices
+    return torch.zeros(draws, E).scatter(1, drawn.flatten(1), 1.0).sum(1).mean().item()
+
+
+for batch in (1, 4, 8, 16, 64):
+    assert my_distinct_experts(E, K, batch) == distinct_experts(E, K, batch)
+    print(f"{batch:3} tokens need {distinct_experts(E, K, batch):5.2f} of {E} experts")
+
+# %% [markdown]
+# Does it show in the time? Back to our layers, with 16 tokens. Multiplications
+# are as many as in `small`, but the experts get two tokens each. The control is sixteen *equal* tokens: as many
+# multiplications again, in two experts only.
+#
+# Equal tokens take away two things at once: reading the other experts' weights, and a dozen small products of about two
+# rows each. To tell them apart we also build sixteen experts in **one memory**: views of a single expert's weights. It is
+# read once, and the other fifteen find it in the cache. The small products are still there.
+
+
+# %% tags=["measure"]
+def one_memory(expert, mixture):
+    """A mixture whose experts are all one and the same."""
+    with torch.device("meta"):  # without weights
+        layer = MixtureOfExperts(WIDTH, HIDDEN, E, K)
+    layer.router = mixture.router
+    for name, w in mixture.experts.named_parameters():
+        own = w.detach()[expert : expert + 1].clone()
+        setattr(layer.experts, name, nn.Parameter(own.expand(w.shape)))
+    return layer
+
+
+layers["one memory"] = [
+    one_memory(i, mixture) for mixture in mixtures for i in range(E)
+]
+
+
+def asked(name, equal):
+    """How many experts 16 (equal) tokens ask for, the mean of the layers."""
+    tokens = torch.randn(1 if equal else 16, WIDTH)
+    return np.mean([len(layer(tokens)[1].indices.unique()) for layer in layers[name]])
+
+
+with torch.inference_mode():
+    print("16 tokens ask for more than 12 experts:", bool(asked("mixture", False) > 12))
+    print("16 equal tokens ask for two:           ", asked("mixture", True) == 2)
+one = layers["one memory"][0]
+for name, layer in {"mixture": mixtures[0], "one memory": one}.items():
+    stores = sum(p.untyped_storage().nbytes() for p in layer.experts.parameters())
+    print(f"{name:10} its experts store {stores:10,} bytes")
+tokens = torch.randn(16, WIDTH)
+print(
+    "as many multiplications:",
+    multiplications(one, tokens) // 16 == computed["mixture"],
+)
+
+# %% tags=["measure"]
+several = ["small", "mixture", "one memory", "large"]
+few = times(several, 16, seconds=0.05)
+few_equal = times(several, 16, seconds=0.05, equal=True)
+claim(
+    "10.3",
+    "Sixteen tokens take the mixture more than 2.5 times as long as the small layer, "
+    "which multiplies as much",
+    quantity="time (times as long)",
+    measured=few["mixture"] / few["small"],
+    holds=in_the_median(above(2.5)),
+    control=few_equal["mixture"] / few_equal["small"],
+    control_is="sixteen equal tokens",
+    timed=True,
+    refutes="Equal multiplications take equal time",
+)
+
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+def ratio(found, name, other, digits=1):
+    return f"{np.median(found[name] / found[other]):.{digits}f}"
+
+
+table(
+    ["times as long as small", "16 tokens", "16 equal tokens"],
+    {
+        label: [ratio(few, name, "small"), ratio(few_equal, name, "small")]
+        for label, name in {
+            "sixteen experts in one memory": "one memory",
+            "the mixture": "mixture",
+            "the large layer": "large",
+        }.items()
+    },
+    title=f"Sixteen tokens: in one memory {ratio(few, 'one memory', 'small')} times as "
+    f"long as small, each expert in its own {ratio(few, 'mixture', 'small')} times",
+    note="Medians, measured here on one thread.",
+)
+
+# %% [markdown]
+# Two things can cost: weights from memory, and products of two rows. The row of *one memory* shows the second nearly alone;
+# what the mixture takes beyond it is the first. And how does it do against the large layer, which reads little more?
+
+# %% tags=["measure"]
+claim(
+    "10.4",
+    "For sixteen tokens the mixture is less than three times as fast as the large layer",
+    quantity="speed (times as fast)",
+    measured=few["large"] / few["mixture"],
+    holds=in_the_median(below(3)),
+    control=few_equal["large"] / few_equal["mixture"],
+    control_is="sixteen equal tokens",
+    timed=True,
+)
+
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("10")
+
+# %% [markdown]
+# ## Try it
+#
+# 1. A finer mixture has twice as many experts, half as wide, and asks twice as many of them. What happens to
+#    `distinct_experts` of 8 tokens? Where would you rather run it?
+#
+# ## Recap
+#
+# - A mixture has the memory of its total.
+# - One token: the mixture reads and multiplies as little as the small layer. A few tokens: each asks for two experts, so it
+#   multiplies as little, but reads nearly as much as the large one. The claims say what this is in time; a fair opponent has
+#   its weights in memory, not in the cache.
+#
+# **Sources.** A memory of the experts last used: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against
+# computing: [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785).
+
+# %% [markdown]
+# ## Further
+#
+# ### Memory, loaded and mapped
 #
 # Some say that a mixture needs only $k/E$ of the memory, since only that part works. We ask the
 # operating system for the **resident memory** of a fresh process, the part of it that lies in the machine's main memory:
@@ -249,7 +411,7 @@ for n_tokens, experts in touched.items():
 
 # %% tags=["measure"]
 claim(
-    "10.3",
+    "10.5",
     "A process that has loaded four mixtures and used each for one token has grown more "
     "than 0.8 times as much as with four large layers",
     quantity="growth in memory over the large layers'",
@@ -263,7 +425,7 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "10.4",
+    "10.6",
     "A process that maps a mixture from a file has grown by more than 0.8 times its "
     "bytes after 64 tokens",
     quantity="growth in memory over its bytes",
@@ -281,7 +443,7 @@ claim(
 # text, a mixture needs the memory of all of them.
 
 # %% [markdown]
-# ## Further: offloading, an expert is fetched when it is needed
+# ### Offloading, an expert is fetched when it is needed
 #
 # Where memory is short, can the idle experts stay on disk? Keep a few experts in memory, and fetch the others when a token asks for them. When the memory is full, the expert that
 # was not used for longest has to go. How many experts must be fetched for each token? This is simulated: we count, and
@@ -368,7 +530,7 @@ def fetches(name, room=ROOM):
 
 n_fetched = {name: fetches(name) for name in streams}
 claim(
-    "10.5",
+    "10.7",
     "With room for half of the experts, a stream that keeps to one text fetches less "
     "than 0.75 times as many as one that mixes the texts, in whatever order each text's "
     "characters come",
@@ -412,10 +574,6 @@ curves(
         )
         + "."
     ),
-    alt="; ".join(
-        f"{name}: {n:.2f} experts fetched per character with room for half"
-        for name, n in at_room.items()
-    ),
     height=300,
 )
 
@@ -455,158 +613,12 @@ for name in ("text by text", "mixed"):
 # Mixed, the characters need most of the fetches that experts drawn at random need. It is the subject that lasts, and its
 # experts with it. The order within a text saves little beyond that: a neighbour is hardly likelier to ask for the same
 # expert than a character from further on. These are small GPTs after a short training, and their tokens are characters.
-
-# %% [markdown]
-# ## A few users
 #
-# Now let a few tokens come at once. Each asks for two experts.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "10.sixteen",
-    "One layer, 16 experts, 2 chosen for each token. Beside it a dense layer that does "
-    "just as many multiplications. For one token both read about as many weights. How "
-    "many times as many does the mixture read for 16 tokens at once?",
-    slider=(1, 16, 0.5, "times as many"),
-)
+# Train them as lesson 08 does, 600 steps of 16 pieces. Does a text still keep to its experts? Then train them with
+# `balance=0`. Fewer fetches or more? Look at the shares, as in lesson 05, before you praise it.
 
 # %% [markdown]
-# How many of the sixteen does a batch of $B$ tokens need? Not $2B$, since tokens share. If every token draws at random,
-# one token misses a given expert with probability $1 - k/E$, so that all of them miss it with $(1 - k/E)^B$. On average
-# a batch needs
-#
-# $$E \left(1 - (1 - k/E)^B\right)$$
-
-
-# %% tags=["10.sixteen"]
-def my_distinct_experts(n_experts, top_k, batch):
-    return n_experts * (1 - (1 - top_k / n_experts) ** batch)
-
-
-def counted_experts(batch, seed, draws=400):
-    """Distinct experts of a batch in which every token draws K of E: a mean."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.rand(draws, batch, E, generator=generator).topk(K).indices
-    return torch.zeros(draws, E).scatter(1, drawn.flatten(1), 1.0).sum(1).mean().item()
-
-
-for batch in (1, 4, 8, 16, 64):
-    assert my_distinct_experts(E, K, batch) == distinct_experts(E, K, batch)
-    print(f"{batch:3} tokens need {distinct_experts(E, K, batch):5.2f} of {E} experts")
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal("10.sixteen", distinct_experts(E, K, 16) / K)
-
-# %% [markdown]
-# Here is the awkward middle, as a count. Does it show in the time? Back to our layers, with 16 tokens. Multiplications
-# are as many as in `small`, but the experts get two tokens each. The control is sixteen *equal* tokens: as many
-# multiplications again, in two experts only.
-#
-# Equal tokens take away two things at once: reading the other experts' weights, and a dozen small products of about two
-# rows each. To tell them apart we also build sixteen experts in **one memory**: views of a single expert's weights. It is
-# read once, and the other fifteen find it in the cache. The small products are still there.
-
-
-# %% tags=["measure", "10.sixteen"]
-def one_memory(expert, mixture):
-    """A mixture whose experts are all one and the same."""
-    with torch.device("meta"):  # without weights
-        layer = MixtureOfExperts(WIDTH, HIDDEN, E, K)
-    layer.router = mixture.router
-    for name, w in mixture.experts.named_parameters():
-        own = w.detach()[expert : expert + 1].clone()
-        setattr(layer.experts, name, nn.Parameter(own.expand(w.shape)))
-    return layer
-
-
-layers["one memory"] = [
-    one_memory(i, mixture) for mixture in mixtures for i in range(E)
-]
-
-
-def asked(name, equal):
-    """How many experts 16 (equal) tokens ask for, the mean of the layers."""
-    tokens = torch.randn(1 if equal else 16, WIDTH)
-    return np.mean([len(layer(tokens)[1].indices.unique()) for layer in layers[name]])
-
-
-with torch.inference_mode():
-    print("16 tokens ask for more than 12 experts:", bool(asked("mixture", False) > 12))
-    print("16 equal tokens ask for two:           ", asked("mixture", True) == 2)
-one = layers["one memory"][0]
-for name, layer in {"mixture": mixtures[0], "one memory": one}.items():
-    stores = sum(p.untyped_storage().nbytes() for p in layer.experts.parameters())
-    print(f"{name:10} its experts store {stores:10,} bytes")
-tokens = torch.randn(16, WIDTH)
-print(
-    "as many multiplications:",
-    multiplications(one, tokens) // 16 == computed["mixture"],
-)
-
-# %% tags=["measure"]
-several = ["small", "mixture", "one memory", "large"]
-few = times(several, 16, seconds=0.05)
-few_equal = times(several, 16, seconds=0.05, equal=True)
-claim(
-    "10.6",
-    "Sixteen tokens take the mixture more than 2.5 times as long as the small layer, "
-    "which multiplies as much",
-    quantity="time",
-    unit="times as long",
-    measured=few["mixture"] / few["small"],
-    holds=in_the_median(above(2.5)),
-    control=few_equal["mixture"] / few_equal["small"],
-    control_is="sixteen equal tokens",
-    timed=True,
-    refutes="Equal multiplications take equal time",
-)
-
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-def ratio(found, name, other, digits=1):
-    return f"{np.median(found[name] / found[other]):.{digits}f}"
-
-
-table(
-    ["times as long as small", "16 tokens", "16 equal tokens"],
-    {
-        label: [ratio(few, name, "small"), ratio(few_equal, name, "small")]
-        for label, name in {
-            "sixteen experts in one memory": "one memory",
-            "the mixture": "mixture",
-            "the large layer": "large",
-        }.items()
-    },
-    title=f"Sixteen tokens: in one memory {ratio(few, 'one memory', 'small')} times as "
-    f"long as small, each expert in its own {ratio(few, 'mixture', 'small')} times",
-    note="Medians, measured here on one thread.",
-)
-
-# %% [markdown]
-# Two things can cost: weights from memory, and products of two rows. The row of *one memory* shows the second nearly alone;
-# what the mixture takes beyond it is the first. And how does it do against the large layer, which reads little more?
-
-# %% tags=["measure"]
-claim(
-    "10.7",
-    "For sixteen tokens the mixture is less than three times as fast as the large layer",
-    quantity="speed",
-    unit="times as fast",
-    measured=few["large"] / few["mixture"],
-    holds=in_the_median(below(3)),
-    control=few_equal["large"] / few_equal["mixture"],
-    control_is="sixteen equal tokens",
-    timed=True,
-)
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("10")
-
-# %% [markdown]
-# ### Further: the weights that a published model reads
+# ### The weights that a published model reads
 #
 # With the formula we can count for published models how many weights a batch needs from memory. Pick a model and a batch:
 
@@ -643,7 +655,7 @@ sweep(
 )
 
 # %% [markdown]
-# ### Further: do tokens draw at random?
+# ### Do tokens draw at random?
 #
 # First the formula, for those that do.
 
@@ -663,7 +675,7 @@ claim(
 
 # %% [markdown]
 # A trained router does not draw at random. And users who write at once are not tokens in a row: each is at another place,
-# of a text of the same kind or of another. Here are the GPTs of the last section once more.
+# of a text of the same kind or of another. Here are the GPTs of the fetched experts once more.
 
 
 # %% tags=["measure"]
@@ -680,8 +692,7 @@ claim(
     "10.9",
     "8 characters from anywhere in one text need fewer experts than the formula says, "
     "by more than 0.7",
-    quantity="fewer experts than the formula says",
-    unit="experts",
+    quantity="fewer experts than the formula says (experts)",
     measured=fewer["text by text"],
     holds=above(0.7),
     control=fewer["mixed"],
@@ -693,23 +704,47 @@ more = np.mean(fewer["in order"]) - np.mean(fewer["text by text"])
 print("in a row, 8 characters save less than 0.3 experts more:", bool(more < 0.3))
 
 # %% [markdown]
-# ## Try it
+# ### Is the course's own layer fast?
 #
-# 1. A finer mixture has twice as many experts, half as wide, and asks twice as many of them. What happens to
-#    `distinct_experts` of 8 tokens? Where would you rather run it?
-# 2. Train the GPTs of the offloading section as lesson 08 does, 600 steps of 16 pieces. Does a text still keep to its
-#    experts? Then train them with `balance=0`. Fewer fetches or more? Look at the shares, as in lesson 05, before you
-#    praise it.
-#
-# ## Recap
-#
-# - A mixture has the memory of its total. Mapped from a file, a token touches a part of it, and a text all of it. Part of it
-#   can stay on disk while the stream keeps to its subject.
-# - One token: the mixture reads and multiplies as little as the small layer. A few tokens: each asks for two experts, so it
-#   multiplies as little, but reads nearly as much as the large one. The claims say what this is in time; a fair opponent has
-#   its weights in memory, not in the cache.
-# - Tokens of one subject share experts: fewer are fetched, and a batch needs fewer, than by chance. It matters little
-#   whether they are neighbours.
-#
-# **Sources.** A memory of the experts last used: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against
-# computing: [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785).
+# Here it ran (*ours*) beside the code that people use: the *loop* that tutorials teach, and two ways of the `transformers`
+# library (*eager*, *grouped_mm*). All computed the same numbers from the same weights. The dotted line is the limit of the
+# machine: the time in which memory could bring the weights, or the processor could do the products, whichever takes
+# longer. Read it from left to right.
+
+# %% tags=["measure"]
+# The stored times and their machine.
+stored_times = speed.measured()
+print(speed.machine_lines(stored_times))
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the time of a token, by how many come at once.
+at_once = stored_times["tokens"]
+styles = {
+    "ours": ("text", "-"),
+    "loop": ("muted", "-"),
+    "eager": ("muted", "--"),
+    "grouped_mm": ("accent", "-"),
+    "limit": ("muted", ":"),
+}
+micros = {
+    name: [1e6 * took / n for took, n in zip(seconds, at_once, strict=True)]
+    for name, seconds in stored_times["seconds"].items()
+}
+curves(
+    {
+        name: Line(at_once, micros[name], dash, color, "" if name == "limit" else "●")
+        for name, (color, dash) in styles.items()
+    },
+    f"Alone, a token takes the course's layer {micros['ours'][0]:.0f} µs, and among "
+    f"{at_once[-1]:,} it takes {micros['ours'][-1]:.0f}",
+    "Forward, 8 experts of width 512, top 2, width 256, float32, one thread.",
+    x="tokens at once",
+    y="µs a token",
+    log="xy",
+    xticks=at_once,
+    legend=True,
+)
+
+# %% [markdown]
+# `make bench` measures it anew, on your machine. What each trick brings, and how the layer stands beside a dense one, is told in
+# `tests/benchmarks/README.md`.

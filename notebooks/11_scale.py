@@ -12,14 +12,12 @@
 # # At scale
 #
 # 10 minutes. You leave able to say what a mixture buys with thousands of tokens at once, and what it costs there: tokens
-# that are dropped, machines that wait, choices that travel.
+# that are dropped.
 #
 # Lesson 10 ended in the awkward middle. With sixteen tokens at once a mixture multiplies as little as a small layer, and
 # reads nearly as much as a large one. Now many more come at once.
 
 # %% tags=["setup"]
-import itertools
-
 import numpy as np
 import torch
 from matplotlib.colors import LinearSegmentedColormap
@@ -50,7 +48,7 @@ from moe_tutorial.study import (
 )
 from moe_tutorial.study.systems.parallel import run
 from moe_tutorial.study.systems.serving import capacity, expert_step, kept, serve
-from moe_tutorial.study.timing import time_side_by_side
+from moe_tutorial.study.timing import in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
@@ -58,8 +56,8 @@ E, K = 16, 2
 # %% [markdown]
 # ## Many users
 #
-# An expert is **full** when computing its tokens takes as long as reading its weights (in the fleet further down, with
-# `READ / COMPUTE` tokens). How many does it get? Counted with the formula of lesson 10:
+# An expert is **full** when computing its tokens takes as long as reading its weights (in the fleet under *Further*,
+# with `READ / COMPUTE` tokens). How many does it get? Counted with the formula of lesson 10:
 
 # %% tags=["measure"]
 for batch in (1, 4, 16, 64, 256, 1024, 4096):
@@ -97,11 +95,11 @@ layers = {
     "large": [dense(E * HIDDEN + ROUTER) for _ in range(4)],
 }
 stored, computed = {}, {}
-for name, in_turn in layers.items():
-    stored[name] = sum(p.untyped_storage().nbytes() for p in in_turn[0].parameters())
-    computed[name] = multiplications(in_turn[0], torch.randn(16, WIDTH)) // 16
+for name, own in layers.items():
+    stored[name] = sum(p.untyped_storage().nbytes() for p in own[0].parameters())
+    computed[name] = multiplications(own[0], torch.randn(16, WIDTH)) // 16
     print(
-        f"{name:18} {len(in_turn):2} x {stored[name]:10,} bytes, "
+        f"{name:18} {len(own):2} x {stored[name]:10,} bytes, "
         f"{computed[name]:9,} multiplications for each of 16 tokens"
     )
 expert_bytes = sum(p.nbytes for p in mixtures[0].experts.parameters()) // E
@@ -110,19 +108,10 @@ router_bytes = sum(p.nbytes for p in mixtures[0].router.parameters())
 
 def times(names, n_tokens, turns=10, seconds=0.02):
     """Seconds a call on n_tokens tokens, for each layer one number a turn."""
-    n = max(2, min(64, 4096 // n_tokens))
-    inputs = itertools.cycle(torch.randn(n, n_tokens, WIDTH))
-    in_turn = {name: itertools.cycle(layers[name]) for name in names}
+    inputs = torch.randn(max(2, min(64, 4096 // n_tokens)), n_tokens, WIDTH)
+    asked = {name: in_turn(layers[name], inputs) for name in names}
     with torch.inference_mode():
-        found = time_side_by_side(
-            {
-                name: lambda name=name: next(in_turn[name])(next(inputs))
-                for name in names
-            },
-            turns,
-            seconds,
-        )
-    return {name: np.array(numbers) for name, numbers in found.items()}
+        return time_side_by_side(asked, turns, seconds)
 
 
 shown = ["small", "mixture", "large"]
@@ -138,13 +127,36 @@ guess(
     choices=["it falls further behind", "it stays as far behind", "it catches up"],
 )
 
-# %% tags=["measure", "11.many"]
+# %% tags=["measure"]
 many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+before, behind = (np.median(took["mixture"] / took["small"]) for took in (few, many))
+verdict = (
+    "it catches up"
+    if behind / before < 0.8
+    else "it stays as far behind"
+    if behind / before < 1.25
+    else "it falls further behind"
+)
+reveal(
+    "11.many",
+    verdict,
+    says=f"With 16 tokens it takes {before:.1f} times as long as the dense layer, with 1,024 tokens {behind:.1f} times, measured "
+    "here. "
+    + (
+        "With 1,024 it reads every expert, but each weight that is read serves many tokens."
+        if verdict == "it catches up"
+        else "Another machine may say otherwise: see the claim."
+    ),
+)
+
+# %% tags=["measure"]
 claim(
     "11.1",
     "1,024 tokens take the mixture less than twice as long as the small layer",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=many["mixture"] / many["small"],
     holds=in_the_median(below(2)),
     control=few["mixture"] / few["small"],
@@ -152,23 +164,10 @@ claim(
     timed=True,
 )
 
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-behind = np.median(many["mixture"] / many["small"])
-change = behind / np.median(few["mixture"] / few["small"])
-reveal(
-    "11.many",
-    "it catches up"
-    if change < 0.8
-    else "it stays as far behind"
-    if change < 1.25
-    else "it falls further behind",
-)
-
 # %% [markdown]
-# And as a curve, from one token to thousands:
+# As a curve, from one token to thousands:
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "11.many"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 batches = [1, 4, 16, 64, 256, 1024, 4096]
 times_at = {name: [] for name in shown}
 for batch in batches:
@@ -199,11 +198,6 @@ curves(
     title=f"The gap is widest at {batches[worst]:,} tokens, where the mixture takes "
     f"{slower[worst]:.1f} times as long as the small layer; {close}",
     note="Measured here, on one thread.",
-    alt="Microseconds per token: "
-    + "; ".join(
-        f"{batch} tokens: " + ", ".join(f"{n} {times_at[n][i]:.0f}" for n in shown)
-        for i, batch in enumerate(batches)
-    ),
     height=300,
 )
 
@@ -217,8 +211,7 @@ curves(
 claim(
     "11.2",
     "For 1,024 tokens the mixture is more than three times as fast as the large layer",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=many["large"] / many["mixture"],
     holds=in_the_median(above(3)),
     control=many["large"] / many["mixture, all asked"],
@@ -227,7 +220,7 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: a place for every token, the capacity
+# ## A place for every token: the capacity
 #
 # Many machines like fixed shapes. So a lot of code gives every expert room for a fixed number of tokens: its even part
 # times a **capacity factor**. Tokens beyond that are dropped: this expert does nothing for them.
@@ -401,7 +394,78 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: a fleet, latency against load
+# ## The verdict
+#
+# The three columns are layers in turn on one thread, with more and more tokens; no phone and no graphics processor was
+# measured. What is used is counted, what it takes is timed on this machine.
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "11.many"]
+of_large = f"{stored['mixture'] / stored['large']:.0%} (10.5)"
+
+
+def ratio(found, name, other, digits=1):
+    return f"{np.median(found[name] / found[other]):.{digits}f}"
+
+
+def used(batch):
+    """The part of the large layer's weights that this many tokens ask for."""
+    asked = distinct_experts(E, K, batch) * expert_bytes + router_bytes
+    return f"{asked / stored['large']:.0%}"
+
+
+table(
+    ["the mixture", "edge: 1 token", "workstation: 16", "data centre: 1,024"],
+    {
+        "memory when loaded, of large's": [of_large] * 3,
+        "weights used, of large's": [used(batch) for batch in (1, 16, 1024)],
+        "multiplications, of large's": [
+            f"{computed['mixture'] / computed['large']:.0%}"
+        ]
+        * 3,
+        "time, of large's": [
+            f"{ratio(alone, 'mixture', 'large', 2)} (10.1)",
+            f"{ratio(few, 'mixture', 'large', 2)} (10.4)",
+            f"{ratio(many, 'mixture', 'large', 2)} (11.2)",
+        ],
+        "time, times small's": [
+            f"{ratio(alone, 'mixture', 'small')} (10.2)",
+            f"{ratio(few, 'mixture', 'small')} (10.3)",
+            f"{ratio(many, 'mixture', 'small')} (11.1)",
+        ],
+    },
+    title="What the mixture needs of the large layer's memory, weights, multiplications "
+    "and time",
+    note="Measured on this page; in brackets the claim that carries it, here or in "
+    "lesson 10. Weights do not depend on the batch, so the memory was counted once.",
+)
+
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("11")
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Take the capacity factor that loses next to nothing with 1,024 tokens and an even popularity. What does it lose
+#    with 16?
+#
+# ## Recap
+#
+# - Many tokens: the mixture reads everything, and each weight serves many. The claims say what this is in time.
+# - Capacity drops tokens by chance even under perfect balance, if they are few. Keeping the highest weights lets later
+#   tokens decide about earlier ones; keeping whoever comes first drops the late ones.
+#
+# **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
+# [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). Keeping the highest weights:
+# [Riquelme et al. 2021](https://arxiv.org/abs/2106.05974), section 4. Reading against computing:
+# [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Batches that requests join and leave:
+# [Yu et al. 2022](https://www.usenix.org/conference/osdi22/presentation/yu). Few machines for a token:
+# [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437), section 2.1.2.
+
+# %% [markdown]
+# ## Further
+#
+# ### A fleet, latency against load
 #
 # In a data centre requests come at random, and a step of the model makes one token for everybody who is there. Between two
 # steps, requests that are done leave, and waiting ones join (**continuous batching**). We simulate such a fleet: four
@@ -484,8 +548,7 @@ claim(
     "11.5",
     "At 4 requests a second, the simulated large model takes more than 1.4 times as "
     "long for a request as the mixture",
-    quantity="time of a request",
-    unit="times as long",
+    quantity="time of a request (times as long)",
     measured=large_over_mixture(4),
     holds=above(1.4),
     control=large_over_mixture(100),
@@ -529,11 +592,6 @@ curves(
         f"the popular experts together beyond {ceiling['popular together']:,.0f}: the "
         "times there are those of 4,000 requests, and more would make them longer."
     ),
-    alt="; ".join(
-        f"{name}: "
-        + ", ".join(f"{w:.2f} s at {r}" for r, w in zip(rates, ws, strict=True))
-        for name, ws in waits.items()
-    ),
     height=360,
 )
 
@@ -556,8 +614,7 @@ claim(
     "11.6",
     "At 1,500 requests a second, twice as many requests make the large model's mean "
     "latency more than 1.3 times as long: it falls behind",
-    quantity="latency after twice as many requests",
-    unit="times as long",
+    quantity="latency after twice as many requests (times as long)",
     measured=growth("large", 1500),
     holds=above(1.3),
     control=growth("mixture", 1500),
@@ -573,8 +630,7 @@ claim(
     "At 3,000 requests a second, a mixture with its four popular experts on one machine "
     "falls behind: twice as many requests make its mean latency more than 1.25 times as "
     "long",
-    quantity="latency after twice as many requests",
-    unit="times as long",
+    quantity="latency after twice as many requests (times as long)",
     measured=growth("popular together", 3000),
     holds=above(1.25),
     control=growth("popular apart", 3000),
@@ -582,7 +638,12 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: more than one machine
+# In the cell that begins with `READ, COMPUTE`, set `READ` to nearly zero, then `COMPUTE` instead, and run the fleet's cells
+# again. In which of the two is the mixture no better than the large model, and in which as good as the small one? A claim
+# may fail: that is the answer.
+
+# %% [markdown]
+# ### More than one machine
 #
 # When the experts live on several machines, tokens have to travel to them, and the answers back. This is **expert
 # parallelism**. Every machine sends to every other, twice in each layer: tokens out (**dispatch**), answers back
@@ -651,75 +712,3 @@ picture(
 # %% [markdown]
 # A token that may choose among all experts finds about a quarter of them at home. DeepSeek-V3 limits how many machines a
 # token may visit (`n_groups` and `top_groups` in the package's `Router`).
-#
-# ## The verdict
-#
-# The three columns are layers in turn on one thread, with more and more tokens; no phone and no graphics processor was
-# measured. What is used is counted, what it takes is timed on this machine.
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "11.many"]
-of_large = f"{stored['mixture'] / stored['large']:.0%} (10.3)"
-
-
-def ratio(found, name, other, digits=1):
-    return f"{np.median(found[name] / found[other]):.{digits}f}"
-
-
-def used(batch):
-    """The part of the large layer's weights that this many tokens ask for."""
-    asked = distinct_experts(E, K, batch) * expert_bytes + router_bytes
-    return f"{asked / stored['large']:.0%}"
-
-
-table(
-    ["the mixture", "edge: 1 token", "workstation: 16", "data centre: 1,024"],
-    {
-        "memory when loaded, of large's": [of_large] * 3,
-        "weights used, of large's": [used(batch) for batch in (1, 16, 1024)],
-        "multiplications, of large's": [
-            f"{computed['mixture'] / computed['large']:.0%}"
-        ]
-        * 3,
-        "time, of large's": [
-            f"{ratio(alone, 'mixture', 'large', 2)} (10.1)",
-            f"{ratio(few, 'mixture', 'large', 2)} (10.7)",
-            f"{ratio(many, 'mixture', 'large', 2)} (11.2)",
-        ],
-        "time, times small's": [
-            f"{ratio(alone, 'mixture', 'small')} (10.2)",
-            f"{ratio(few, 'mixture', 'small')} (10.6)",
-            f"{ratio(many, 'mixture', 'small')} (11.1)",
-        ],
-    },
-    title="What the mixture needs of the large layer's memory, weights, multiplications "
-    "and time",
-    note="Measured on this page; in brackets the claim that carries it, here or in "
-    "lesson 10. Weights do not depend on the batch, so the memory was counted once.",
-)
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("11")
-
-# %% [markdown]
-# ## Try it
-#
-# 1. In the cell that begins with `READ, COMPUTE`, set `READ` to nearly zero, then `COMPUTE` instead, and run the fleet's
-#    cells again. In which of the two is the mixture no better than the large model, and in which as good as the small
-#    one? A claim may fail: that is the answer.
-# 2. Take the capacity factor that loses next to nothing with 1,024 tokens and an even popularity. What does it lose
-#    with 16?
-#
-# ## Recap
-#
-# - Many tokens: the mixture reads everything, and each weight serves many. The claims say what this is in time.
-# - Capacity drops tokens by chance even under perfect balance, if they are few. Keeping the highest weights lets later
-#   tokens decide about earlier ones; keeping whoever comes first drops the late ones.
-# - Over machines, latency waits for the busiest one, and most choices travel.
-#
-# **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
-# [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). Keeping the highest weights:
-# [Riquelme et al. 2021](https://arxiv.org/abs/2106.05974), section 4. Reading against computing:
-# [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Batches that requests join and leave:
-# [Yu et al. 2022](https://www.usenix.org/conference/osdi22/presentation/yu). Few machines for a token:
-# [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437), section 2.1.2.

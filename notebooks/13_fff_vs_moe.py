@@ -79,7 +79,7 @@ from moe_tutorial.study import (
     train_gpt,
 )
 from moe_tutorial.study.language import unseen_windows
-from moe_tutorial.study.timing import time_side_by_side
+from moe_tutorial.study.timing import beyond_cache, in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # small models are fastest, and times fair, on one thread
 DEPTH, LEAF = 3, 8
@@ -166,54 +166,8 @@ def choose_by_questions(x, node_weight, node_bias):
 
 # %% [markdown]
 # After that they are the same: one small network answers. Only that the mixture still multiplies the answer by the gate
-# weight, the probability of its choice. That gate weight is how the mixture's router learns (lesson 04): in training too it
-# asks one expert alone. The tree has no gate weight. In training it mixes *all* leaves, and hopes that its questions become
-# hard enough for one to do (lesson 12). Keep this in mind for the fourth sentence.
-#
-# ### Further: larger layers, and that after the choice they are the same
-#
-# What choosing costs: a row an expert for scores, a row a level for questions.
-
-# %% tags=["measure"]
-print("experts or leaves   rows that a mixture reads   rows that a tree reads")
-for depth in (3, 6, 11):
-    print(f"{2**depth:17}{2**depth:28}{depth:25}")
-
-# %% [markdown]
-# The same choices, and then the same network: held against the package.
-
-# %% tags=["measure"]
-torch.manual_seed(seeds(1)[0])
-mixture = MixtureOfExperts(64, LEAF, E, top_k=1, d_out=10).eval()
-tree = FastFeedForward(64, 10, DEPTH, LEAF).eval()
-x = torch.randn(500, 64)
-with torch.no_grad():
-    y, routing = mixture(x)
-    z, descent = tree(x)
-expert = choose_by_scores(x, mixture.router.weight)
-leaf = choose_by_questions(x, tree.node_weight, tree.node_bias)
-print("same experts as the package's:", torch.equal(expert, routing.indices[:, 0]))
-print("same leaves as the package's: ", torch.equal(leaf, descent.leaf))
-
-
-# %% tags=["measure"]
-def ask(x, chosen, networks):
-    """Each token's answer from its own network: (T, d) -> (T, d_out)."""
-    answers = torch.empty(len(x), networks.w_out.shape[-1])
-    for n in range(E):
-        mine = chosen == n
-        neurons = F.relu(x[mine] @ networks.w_in[n].T + networks.b_in[n])
-        answers[mine] = neurons @ networks.w_out[n] + networks.b_out[n]
-    return answers
-
-
-# %% tags=["measure"]
-with torch.no_grad():
-    gate = (x @ mixture.router.weight.T).softmax(-1).gather(-1, expert[:, None])
-    same_y = torch.allclose(gate * ask(x, expert, mixture.experts), y, atol=1e-5)
-    same_z = torch.allclose(ask(x, leaf, tree.leaves), z, atol=1e-5)
-print("same answers as the mixture's:", same_y)
-print("same answers as the tree's:   ", same_z)
+# weight, the probability of its choice. That gate weight is how the mixture's router learns (lesson 04). The tree has no gate weight; how
+# it learns, lesson 12 has shown. Keep this in mind for the fourth sentence.
 
 # %% [markdown]
 # ## The contestants
@@ -242,16 +196,12 @@ def run(
     who=None,
 ):
     """Train ten seeds. Accuracy and, where there is a choice, what became of it."""
-    now = {"step": 0}
 
-    def penalty(record):
+    def penalty(record, step):
         if hasattr(record, "indices"):
             return switch * switch_loss(record)
-        ramp = hardening_ramp(now["step"], 0, STEPS // 2, hardening)
+        ramp = hardening_ramp(step, 0, STEPS // 2, hardening)
         return ramp * hardening_loss(record) + node_balance * node_balance_loss(record)
-
-    def on_step(step, _):
-        now["step"] = step
 
     losses = hardening or node_balance or switch
     trained = train(
@@ -261,7 +211,6 @@ def run(
         steps=STEPS,
         learning_rate=learning_rate,
         penalty=penalty if losses else None,
-        on_step=on_step,
     )
     found = {"accuracy": trained.accuracy(data.x_test, data.y_test)}  # tree: hard
     with torch.no_grad():
@@ -341,6 +290,12 @@ for name, tries in TRIES.items():
         f"{name:9} the first is within a point of the best: {first > max(others) - 0.01}"
     )
 
+# %% [markdown]
+# ## “An improvement upon the mixture of experts”
+#
+# Now all four train, and once more a mixture without any care: raw pixels, no Switch loss. A comparison is only as fair as
+# the care that the opponent got.
+
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
@@ -352,7 +307,7 @@ guess(
 )
 
 
-# %% tags=["measure", "13.improvement"]
+# %% tags=["measure"]
 def contest(data):
     return {name: run(BUILD[name], data, **TRIES[name][0]) for name in BUILD}
 
@@ -362,13 +317,31 @@ def lead(results, one, other):
 
 
 on_digits4 = contest(digits4("standardised"))
+careless = run(a_mixture, digits4("raw"))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-ahead = lead(on_digits4, "tree", "mixture").mean() >= 0.01
-reveal("13.improvement", "yes" if ahead else "no")
+over_mixture = lead(on_digits4, "tree", "mixture")
+over_careless = on_digits4["tree"]["accuracy"] - careless["accuracy"]
+ahead = over_mixture.mean() >= 0.01
+reveal(
+    "13.improvement",
+    "yes" if ahead else "no",
+    says="Verdict: "
+    + ("yes, in accuracy" if ahead else "no, not in accuracy")
+    + f". The tree's lead over the mixture is {100 * over_mixture.mean():+.1f} points. Over a mixture without care, on raw pixels "
+    f"and without a Switch loss, it is {100 * over_careless.mean():+.1f}. So whenever you read that X beats mixtures, look for the "
+    "line that says how the mixture was balanced.\n\n"
+    "These are small networks on small images. "
+    + (
+        "One case does not prove a sentence without an if."
+        if ahead
+        else "The sentence has no if, and so one case refutes it. That a tree can improve on a mixture somewhere, we have not "
+        "refuted."
+    ),
+)
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "13.improvement"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 
 
 def results_table(results, name):
@@ -395,11 +368,41 @@ def results_table(results, name):
 results_table(on_digits4, "digits4")
 
 # %% tags=["measure"]
-on_digits = contest(digits("standardised"))
+claim(
+    "13.1",
+    "On digits4 the tree is not ahead of a mixture of the same widths, not by a point",
+    quantity="the tree's lead in accuracy",
+    measured=lead(on_digits4, "tree", "mixture"),
+    holds=below(0.01),
+    control=on_digits4["tree"]["accuracy"] - careless["accuracy"],
+    control_is="a mixture on raw pixels, without the Switch loss",
+    refutes="“An improvement upon the mixture of experts”, as far as accuracy goes here",
+)
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+interval_chart(
+    {
+        "dense 64": on_digits4["dense 64"]["accuracy"],
+        "mixture": on_digits4["mixture"]["accuracy"],
+        "tree": on_digits4["tree"]["accuracy"],
+        "mixture without care": careless["accuracy"],
+        "dense 8": on_digits4["dense 8"]["accuracy"],
+    },
+    title=f"The tree's lead: {100 * over_careless.mean():+.0f} points over a mixture "
+    f"without care, {100 * over_mixture.mean():+.1f} over one with care",
+    note="Test accuracy on digits4: ten seeds, the mean, and its 95 % interval. Without "
+    "care: raw pixels and no Switch loss.",
+    unit="test accuracy",
+)
 
 # %% [markdown]
+# ## Against dense networks
+#
 # First the good news, for mixture and tree alike. Against a dense network of the width that *answers* both win clearly
 # where there are several rules. And where there is one rule, and nothing to divide? That is the control.
+
+# %% tags=["measure"]
+on_digits = contest(digits("standardised"))
 
 
 # %% tags=["measure"]
@@ -410,7 +413,7 @@ def smaller_lead(results):
 
 
 claim(
-    "13.1",
+    "13.2",
     "On digits4, tree and mixture are both more accurate than a dense network of their "
     "inference width, by more than eight points",
     quantity="lead in accuracy, the smaller of the two",
@@ -428,7 +431,7 @@ best_of_both = torch.maximum(
     on_digits4["tree"]["accuracy"], on_digits4["mixture"]["accuracy"]
 )
 claim(
-    "13.2",
+    "13.3",
     "On digits4 a dense network of the training width is more accurate than both tree "
     "and mixture, by more than a point",
     quantity="lead in accuracy",
@@ -439,57 +442,6 @@ claim(
 )
 
 # %% [markdown]
-# ### Further: the same on plain digits
-#
-# `digits4` has four rules in one data set, and there is something to divide. Plain `digits` has one rule.
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-results_table(on_digits, "digits")
-
-# %% [markdown]
-# ## “An improvement upon the mixture of experts”
-#
-# Compare the two rows in the tables. A comparison is only as fair as the care that the opponent got, so the control
-# is a mixture without any: raw pixels, no Switch loss.
-
-# %% tags=["measure", "13.improvement"]
-careless = run(a_mixture, digits4("raw"))
-claim(
-    "13.3",
-    "On digits4 the tree is not ahead of a mixture of the same widths, not by a point",
-    quantity="the tree's lead in accuracy",
-    measured=lead(on_digits4, "tree", "mixture"),
-    holds=below(0.01),
-    control=on_digits4["tree"]["accuracy"] - careless["accuracy"],
-    control_is="a mixture on raw pixels, without the Switch loss",
-    refutes="“An improvement upon the mixture of experts”, as far as accuracy goes here",
-)
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "13.improvement"]
-over_careless = on_digits4["tree"]["accuracy"] - careless["accuracy"]
-over_mixture = lead(on_digits4, "tree", "mixture")
-interval_chart(
-    {
-        "dense 64": on_digits4["dense 64"]["accuracy"],
-        "mixture": on_digits4["mixture"]["accuracy"],
-        "tree": on_digits4["tree"]["accuracy"],
-        "mixture without care": careless["accuracy"],
-        "dense 8": on_digits4["dense 8"]["accuracy"],
-    },
-    title=f"The tree's lead: {100 * over_careless.mean():+.0f} points over a mixture "
-    f"without care, {100 * over_mixture.mean():+.1f} over one with care",
-    note="Test accuracy on digits4: ten seeds, the mean, and its 95 % interval. Without "
-    "care: raw pixels and no Switch loss.",
-    unit="test accuracy",
-)
-
-# %% [markdown]
-# **Verdict: no, not in accuracy.** With care on both sides the tree does not come out ahead here. Against a careless mixture
-# it wins by a lot, so whenever you read that X beats mixtures, look for the line that says how the mixture was balanced.
-#
-# These are small networks on small images. The sentence has no *if*, and so one case refutes it. That a tree *can* improve on a
-# mixture somewhere, we have not refuted.
-#
 # ## “Aims to replicate a balanced distribution of data among experts”
 #
 # An aim cannot be refuted. But does the tree get there by itself? Take the node-balance loss away. On raw pixels first, where
@@ -505,8 +457,7 @@ claim(
     "13.4",
     "On raw digits4 a hardened tree without a balance loss has more than four dead "
     "leaves of eight, on average",
-    quantity="dead leaves",
-    unit="of 8",
+    quantity="dead leaves (of 8)",
     measured=left_alone["no balance loss"]["dead"],
     holds=above(4),
     control=left_alone["with it"]["dead"],
@@ -520,66 +471,20 @@ claim(
 # load balancing for this very tree was proposed in 2024 (see the sources).
 
 # %% [markdown]
-# ### Further: seed by seed, and a tree that is not hardened
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-alive = {name: E - float(r["dead"].mean()) for name, r in left_alone.items()}
-seed_strip(
-    {f"tree, {name}": r["shares"] for name, r in left_alone.items()},
-    title=f"Without a balance loss {alive['no balance loss']:.1f} of 8 leaves are in use, "
-    f"with it {alive['with it']:.1f}",
-    note="Raw digits4 after training: one column is one seed. Number and colour: the leaf.",
-)
-
-# %% [markdown]
-# Without hardening and on good inputs it gets there:
-
-# %% tags=["measure"]
-standardised = digits4("standardised")
-unhardened = run(a_tree, standardised)
-unbalanced = run(a_tree, standardised, hardening=HARD)
-claim(
-    "13.5",
-    "On standardised digits4 a tree without hardening has fewer than one dead leaf of "
-    "eight on average, without any balance loss",
-    quantity="dead leaves",
-    unit="of 8",
-    measured=unhardened["dead"],
-    holds=below(1),
-    control=unbalanced["dead"],
-    control_is="hardened, without a balance loss",
-)
-
-# %% [markdown]
-# But such a tree is good only as long as it is soft, and then it computes all its leaves. Ask it the hard way, one leaf
-# for each image:
-
-# %% tags=["measure"]
-claim(
-    "13.6",
-    "A tree without hardening loses more than five points of accuracy when its "
-    "decisions are made hard",
-    quantity="accuracy lost",
-    measured=unhardened["soft"] - unhardened["accuracy"],
-    holds=above(0.05),
-    control=on_digits4["tree"]["soft"] - on_digits4["tree"]["accuracy"],
-    control_is="the hardened tree",
-)
-
-# %% [markdown]
 # ## “Reduces the need for artificial noise during training”
 #
 # The tree trains without noise, that much is true. To *reduce* a need, somebody must have it. Does the mixture? Give ours the noise
 # of lesson 06, and keep its Switch loss.
 
 # %% tags=["measure"]
+standardised = digits4("standardised")
 noisy = run(
     lambda: MixtureOfExperts(64, LEAF, E, 1, d_out=10, noise="learned"),
     standardised,
     **TRIES["mixture"][0],
 )
 claim(
-    "13.16",
+    "13.5",
     "Noise does not make a mixture with a Switch loss more accurate, not by two points",
     quantity="accuracy gained",
     measured=noisy["accuracy"] - on_digits4["mixture"]["accuracy"],
@@ -590,14 +495,16 @@ claim(
 
 # %% [markdown]
 # **Verdict: true, and no advantage here.** The tree needs no noise, and a mixture with a balance loss needs none either. What both of
-# them need is the balance loss. Noise alone balanced neither: not the mixture (06.2), not the tree (lesson 12, the row of region
+# them need is the balance loss. Noise alone balanced neither: not the mixture (06.4), not the tree (lesson 12, the row of region
 # leak). The abstract's “better training properties than mixtures of experts thanks to noiseless conditional execution” is
 # about mixtures that train with noise.
+
+# %% [markdown]
+# ## “A similar training time as a standard GPT”
 #
-# ## Further: the clock, and what it is asked
-#
-# Now time. A layer from 256 to 256, as it could sit in a small language model: 16 leaves or experts of 128 neurons, so
-# 2,048 in training and 128 in inference. First count what one token has to multiply, choosing included.
+# So similar to *dense*. Before the clock, ask the count. A layer from 256 to 256, as it could sit in a small language model:
+# 16 leaves or experts of 128 neurons, so 2,048 in training and 128 in inference. What one token has to multiply for an
+# answer, choosing included:
 
 # %% tags=["measure"]
 WIDTH, D, H = 2048, 256, 128
@@ -611,9 +518,40 @@ work = {
 for name, number in work.items():
     print(f"{name:24}{number:10,} multiplications for a token")
 
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "13.training",
+    "“A similar training time as a standard GPT.” Does a tree in training multiply as "
+    "often as a dense network of all its neurons, within a tenth?",
+    choices=["yes", "no"],
+)
+
+# %% tags=["measure"]
+in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+times = in_training["tree"] / in_training["dense, training width"]
+of_mixture = in_training["tree"] / in_training["mixture"]
+reveal(
+    "13.training",
+    "yes" if abs(times - 1) < 0.1 else "no",
+    says="In training the tree asks all its nodes and all its leaves, and the mixture one expert. So the tree multiplies "
+    f"{times:.2f} times as much as the dense network, and {of_mixture:.0f} times as much as the mixture. Verdict: "
+    + ("true, for what it says." if abs(times - 1) < 0.1 else "not so, by the count."),
+)
+
+# %% tags=["measure"]
+for name, number in in_training.items():
+    of_tree = number / in_training["tree"]
+    print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
+
 # %% [markdown]
-# By that count the tree has next to nothing on the mixture: at this size both spend nearly everything on the answer. The
-# clock sees more than multiplications. All will take turns on one thread, and only times of one turn are compared. For
+# ## The clock, and what it is asked
+#
+# By the first count the tree has next to nothing on the mixture: for an answer, at this size, both spend nearly everything on
+# the leaf or expert. The clock sees more than multiplications. All will take turns on one thread, and only times of one turn are compared. For
 # the controls there are two more: a tree that asks *all* leaves and silences all but one, and a mixture that asks all.
 #
 # And like has to be compared with like. A single small layer, asked again and again, stays in the processor's cache, which no
@@ -628,13 +566,6 @@ def wide(neurons):
     return FastFeedForward(D, D, 0, neurons)
 
 
-def in_turn(build, fill=48 * 2**20):
-    """As many new layers as it takes to fill this many bytes, at least one."""
-    first = build()
-    size = sum(p.nbytes for p in first.parameters())
-    return [first, *(build() for _ in range(fill // size))]
-
-
 torch.manual_seed(seeds(1)[0])
 DOWN = N.bit_length() - 1  # the tree's depth
 kinds = {
@@ -644,7 +575,7 @@ kinds = {
     "tree": lambda: FastFeedForward(D, D, DOWN, H),
     "tree, all leaves": lambda: FastFeedForward(D, D, DOWN, H, dispatch="dense"),
 }
-layers = {name: in_turn(build) for name, build in kinds.items()}
+layers = {name: beyond_cache(build) for name, build in kinds.items()}
 layers["mixture, all experts"] = [MixtureOfExperts(D, H, N, N)]
 stored = {
     name: sum(p.untyped_storage().nbytes() for p in layers[name][0].parameters())
@@ -655,14 +586,10 @@ stored = {
 # %% tags=["measure"]
 def inference_times(n_tokens, names, turns=10):
     """Seconds a call: another layer of the kind each time, new tokens each time; one number a turn."""
-    inputs = itertools.cycle(torch.randn(max(2, 256 // n_tokens), n_tokens, D))
-
-    def asked(name):
-        own = itertools.cycle(layers[name])
-        return lambda: next(own)(next(inputs))
-
+    inputs = torch.randn(max(2, 256 // n_tokens), n_tokens, D)
+    asked = {name: in_turn(layers[name], inputs) for name in names}
     with torch.inference_mode():
-        return measured({name: asked(name) for name in names}, turns)
+        return time_side_by_side(asked, turns, seconds=0.01)
 
 
 def training_times(n_tokens, names, turns=10):
@@ -681,12 +608,8 @@ def training_times(n_tokens, names, turns=10):
             for parameter in layer.parameters():
                 parameter -= 1e-4 * parameter.grad
 
-    return measured({n: lambda layer=layers[n][0]: step(layer) for n in names}, turns)
-
-
-def measured(functions, turns):
-    found = time_side_by_side(functions, turns, seconds=0.01)
-    return {name: np.array(times) for name, times in found.items()}
+    steps = {name: lambda layer=layers[name][0]: step(layer) for name in names}
+    return time_side_by_side(steps, turns, seconds=0.01)
 
 
 def set_training(mode):
@@ -703,7 +626,7 @@ training = {
 set_training(False)
 inference = {n: inference_times(n, [*four, "tree, all leaves"]) for n in (1, 32, 1024)}
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "13.training"]
 
 
 def compared(times):
@@ -736,12 +659,227 @@ table(
     "over the turns.",
 )
 
+# %% tags=["measure", "13.training"]
+claim(
+    "13.6",
+    "A training step of the tree takes less than 2.5 times as long as that of a dense "
+    "network of its training width",
+    quantity="time of a step (times as long)",
+    measured=training[1024]["tree"] / training[1024]["dense, training width"],
+    holds=in_the_median(below(2.5)),
+    control=training[1024]["tree"] / training[1024]["dense, inference width"],
+    control_is="dense of the inference width",
+    timed=True,
+)
+
 # %% [markdown]
-# ### Further: what has to be stored
+# Of the mixture the sentence says nothing. We ask all the same.
+
+# %% tags=["measure", "13.training"]
+claim(
+    "13.7",
+    "With 1,024 tokens and 16 leaves, a training step of the tree takes more than 2.5 "
+    "times as long as the mixture's",
+    quantity="time of a step (times as long)",
+    measured=training[1024]["tree"] / training[1024]["mixture"],
+    holds=in_the_median(above(2.5)),
+    control=training[1024]["tree"] / training[1024]["mixture, all experts"],
+    control_is="a mixture that asks all experts",
+    timed=True,
+)
+
+# %% [markdown] tags=["13.training"]
+# What your clock makes of the count is in 13.6 and 13.7; the control of 13.7 is a mixture that has to ask all its experts.
+
+# %% [markdown]
+# ## “But quicker inference”, “up to 220x”, “up to 6x faster than mixture-of-experts”
+#
+# Quicker than what, and with how many tokens at once? One token, against the dense network of its training width, of which
+# the tree multiplies a sixteenth. (The 220 are lesson 12's: there the tree is eight times as wide as this one, and the ratio grows
+# with the width.)
 
 # %% tags=["measure"]
 claim(
-    "13.7",
+    "13.8",
+    "For one token the tree is more than five times as fast as a dense network of its "
+    "training width",
+    quantity="speed (times as fast)",
+    measured=inference[1]["dense, training width"] / inference[1]["tree"],
+    holds=in_the_median(above(5)),
+    control=inference[1]["dense, training width"] / inference[1]["tree, all leaves"],
+    control_is="a tree that asks all leaves",
+    timed=True,
+)
+
+# %% [markdown]
+# **Verdict: it depends on the opponent.** The count says: of dense of the training width the tree multiplies a sixteenth. Of
+# dense of the inference width it multiplies a little more, and with many tokens it has more leaves to read. Of a mixture with as
+# many experts it multiplies nearly as much where these are few and wide, and a small part where they are many and small. The
+# clock's word on each of these is in 13.8, and in 13.12 to 13.15.
+
+# %% [markdown]
+# ## When to reach for which
+
+# %% [markdown] tags=["13.improvement", "13.training"]
+# Everything in this table was counted or measured in this course. In brackets: the claim. For times, run the claims on your
+# machine.
+#
+# | you want | dense | mixture | tree |
+# |---|---|---|---|
+# | the best accuracy from the neurons you train | yes (13.3) | behind (13.3) | behind (13.3) |
+# | accuracy with few neurons an answer, several rules in the data | no (13.2) | yes (13.2) | yes (13.2), but not ahead of the mixture (13.1) |
+# | the same, one rule in the data | yes (control of 13.2) | no need (control of 13.2) | no need (control of 13.2) |
+# | few multiplications in training | yes, if narrow | yes, one expert a token (13.7) | no, as dense of the training width (13.6) |
+# | few multiplications an answer | no, if wide (13.8) | scores, and one expert (13.12) | questions, and one leaf (13.8); far fewer than the mixture only with many small leaves (13.12) |
+# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 10) | the leaves that are asked (13.13) |
+# | little memory | yes, if narrow (10.5, 13.11) | no (10.5, 13.11) | no (13.11) |
+# | no balance to look after | yes, nobody is chosen | no (05.1, 07.1) | no (13.4, 13.16) |
+#
+# So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to
+# train it as a wide network.
+
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("13")
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Give the tree `HARD = 3.0`. What happens to *hard* and *soft*? And with `HARD = 0.3`?
+# 2. Train the tree in 13.4 with the full hardening from the first step (`hardening_ramp(now["step"], -1, 0, hardening)`).
+#    Does the balance loss still save the leaves?
+# 3. Make the layers of *The clock* 64 leaves of 32 neurons. Which claims about time still hold, and which become stronger?
+# 4. Standardise nothing: `contest(digits4("raw"))`. Who suffers most, and who least?
+#
+# ## Recap
+#
+# - A mixture chooses by scores, a tree by questions. What comes after is the same network.
+# - “An improvement upon the mixture of experts”: not in accuracy, here, where both got the same care.
+# - “Aims to replicate a balanced distribution”: gets there without hardening, and then it cannot be descended; hardened, it needs
+#   a balance loss.
+# - “Reduces the need for artificial noise”: true, and a mixture with a balance loss has no such need either.
+# - “A similar training time as a standard GPT”: as many multiplications as dense of the training width; a mixture's step needs
+#   a small part of them.
+# - “Quicker inference”: than dense of the training width. “Up to 6x faster than mixture-of-experts”: only where experts are many
+#   and small, and only if both are compiled is it the tree that you measure.
+#
+# **Sources.** The four sentences: S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. The abstract that it
+# sums up: [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711), fast feedforward networks;
+# [UltraFastBERT](https://arxiv.org/abs/2311.10770), the same in a language model. Load balancing for these trees, and a leaf
+# that all tokens share: [Charalampopoulos et al. 2024](https://arxiv.org/abs/2405.16836); our node-balance loss is written
+# after Shazeer's importance loss, and we have not compared it with theirs. The tree written as a mixture with a fixed matrix, and
+# faster so on a GPU where it is shallow: [Chaunin and Mikhaylovskiy
+# 2025](https://ntr.ai/publications/matrix-mixture-of-experts-is-the-best-fast-feed-forward). Mixtures:
+# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538); the Switch loss,
+# [Fedus et al. 2021](https://arxiv.org/abs/2101.03961).
+
+# %% [markdown]
+# ## Further
+#
+# ### Larger layers, and that after the choice they are the same
+#
+# What choosing costs: a row an expert for scores, a row a level for questions.
+
+# %% tags=["measure"]
+print("experts or leaves   rows that a mixture reads   rows that a tree reads")
+for depth in (3, 6, 11):
+    print(f"{2**depth:17}{2**depth:28}{depth:25}")
+
+# %% [markdown]
+# The same choices, and then the same network: held against the package.
+
+# %% tags=["measure"]
+torch.manual_seed(seeds(1)[0])
+mixture = MixtureOfExperts(64, LEAF, E, top_k=1, d_out=10).eval()
+tree = FastFeedForward(64, 10, DEPTH, LEAF).eval()
+x = torch.randn(500, 64)
+with torch.no_grad():
+    y, routing = mixture(x)
+    z, descent = tree(x)
+expert = choose_by_scores(x, mixture.router.weight)
+leaf = choose_by_questions(x, tree.node_weight, tree.node_bias)
+print("same experts as the package's:", torch.equal(expert, routing.indices[:, 0]))
+print("same leaves as the package's: ", torch.equal(leaf, descent.leaf))
+
+
+# %% tags=["measure"]
+def ask(x, chosen, networks):
+    """Each token's answer from its own network: (T, d) -> (T, d_out)."""
+    answers = torch.empty(len(x), networks.w_out.shape[-1])
+    for n in range(E):
+        mine = chosen == n
+        neurons = F.relu(x[mine] @ networks.w_in[n].T + networks.b_in[n])
+        answers[mine] = neurons @ networks.w_out[n] + networks.b_out[n]
+    return answers
+
+
+# %% tags=["measure"]
+with torch.no_grad():
+    gate = (x @ mixture.router.weight.T).softmax(-1).gather(-1, expert[:, None])
+    same_y = torch.allclose(gate * ask(x, expert, mixture.experts), y, atol=1e-5)
+    same_z = torch.allclose(ask(x, leaf, tree.leaves), z, atol=1e-5)
+print("same answers as the mixture's:", same_y)
+print("same answers as the tree's:   ", same_z)
+
+# %% [markdown]
+# ### The same on plain digits
+#
+# `digits4` has four rules in one data set, and there is something to divide. Plain `digits` has one rule.
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+results_table(on_digits, "digits")
+
+# %% [markdown]
+# ### Seed by seed, and a tree that is not hardened
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+alive = {name: E - float(r["dead"].mean()) for name, r in left_alone.items()}
+seed_strip(
+    {f"tree, {name}": r["shares"] for name, r in left_alone.items()},
+    title=f"Without a balance loss {alive['no balance loss']:.1f} of 8 leaves are in use, "
+    f"with it {alive['with it']:.1f}",
+    note="Raw digits4 after training: one column is one seed. Number and colour: the leaf.",
+)
+
+# %% [markdown]
+# Without hardening and on good inputs it gets there:
+
+# %% tags=["measure"]
+unhardened = run(a_tree, standardised)
+unbalanced = run(a_tree, standardised, hardening=HARD)
+claim(
+    "13.9",
+    "On standardised digits4 a tree without hardening has fewer than one dead leaf of "
+    "eight on average, without any balance loss",
+    quantity="dead leaves (of 8)",
+    measured=unhardened["dead"],
+    holds=below(1),
+    control=unbalanced["dead"],
+    control_is="hardened, without a balance loss",
+)
+
+# %% [markdown]
+# But such a tree is good only as long as it is soft, and then it computes all its leaves. Ask it the hard way, one leaf
+# for each image:
+
+# %% tags=["measure"]
+claim(
+    "13.10",
+    "A tree without hardening loses more than five points of accuracy when its "
+    "decisions are made hard",
+    quantity="accuracy lost",
+    measured=unhardened["soft"] - unhardened["accuracy"],
+    holds=above(0.05),
+    control=on_digits4["tree"]["soft"] - on_digits4["tree"]["accuracy"],
+    control_is="the hardened tree",
+)
+
+# %% [markdown]
+# ### What has to be stored
+
+# %% tags=["measure"]
+claim(
+    "13.11",
     "A tree and a mixture store more than 0.9 times as many bytes as a dense network of "
     "their training width",
     quantity="bytes stored, against the dense network",
@@ -757,99 +895,7 @@ claim(
 # Everything that was trained has to be kept.
 
 # %% [markdown]
-# ## “A similar training time as a standard GPT”
-#
-# So similar to *dense*. Before the clock, ask the count.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "13.training",
-    "“A similar training time as a standard GPT.” Does a tree in training multiply as "
-    "often as a dense network of all its neurons, within a tenth?",
-    choices=["yes", "no"],
-)
-
-# %% tags=["measure", "13.training"]
-in_training = work | {"tree": (N - 1) * D + 2 * D * WIDTH}
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-times = in_training["tree"] / in_training["dense, training width"]
-reveal("13.training", "yes" if abs(times - 1) < 0.1 else "no")
-
-# %% [markdown]
-# In training the tree asks all its nodes and all its leaves; the mixture asks one expert, in training too.
-
-# %% tags=["measure", "13.training"]
-for name, number in in_training.items():
-    of_tree = number / in_training["tree"]
-    print(f"{name:24}{number:10,} multiplications, {of_tree:.2f} of the tree's")
-
-# %% tags=["measure"]
-claim(
-    "13.8",
-    "A training step of the tree takes less than 2.5 times as long as that of a dense "
-    "network of its training width",
-    quantity="time of a step",
-    unit="times as long",
-    measured=training[1024]["tree"] / training[1024]["dense, training width"],
-    holds=in_the_median(below(2.5)),
-    control=training[1024]["tree"] / training[1024]["dense, inference width"],
-    control_is="dense of the inference width",
-    timed=True,
-)
-
-# %% [markdown]
-# Of the mixture the sentence says nothing. We ask all the same.
-
-# %% tags=["measure"]
-claim(
-    "13.9",
-    "With 1,024 tokens and 16 leaves, a training step of the tree takes more than 2.5 "
-    "times as long as the mixture's",
-    quantity="time of a step",
-    unit="times as long",
-    measured=training[1024]["tree"] / training[1024]["mixture"],
-    holds=in_the_median(above(2.5)),
-    control=training[1024]["tree"] / training[1024]["mixture, all experts"],
-    control_is="a mixture that asks all experts",
-    timed=True,
-)
-
-# %% [markdown]
-# **Verdict: true, for what it says.** The tree multiplies what a dense network of its training width multiplies, and its
-# questions on top, which are few. A mixture multiplies a small part of that. What your clock makes of the count is in 13.8 and
-# 13.9; the control of 13.9 is a mixture that has to ask all its experts.
-#
-# ## “But quicker inference”, “up to 220x”, “up to 6x faster than mixture-of-experts”
-#
-# Quicker than what, and with how many tokens at once? One token, against the dense network of its training width, of which
-# the tree multiplies a sixteenth. (The 220 are lesson 12's: there the tree is eight times as wide as this one, and the ratio grows
-# with the width.)
-
-# %% tags=["measure"]
-claim(
-    "13.10",
-    "For one token the tree is more than five times as fast as a dense network of its "
-    "training width",
-    quantity="speed",
-    unit="times as fast",
-    measured=inference[1]["dense, training width"] / inference[1]["tree"],
-    holds=in_the_median(above(5)),
-    control=inference[1]["dense, training width"] / inference[1]["tree, all leaves"],
-    control_is="a tree that asks all leaves",
-    timed=True,
-)
-
-# %% [markdown]
-# **Verdict: it depends on the opponent.** The count says: of dense of the training width the tree multiplies a sixteenth. Of
-# dense of the inference width it multiplies a little more, and with many tokens it has more leaves to read. Of a mixture with as
-# many experts it multiplies nearly as much where these are few and wide, and a small part where they are many and small. The
-# clock's word on each of these is in 13.10 to 13.14.
-
-# %% [markdown]
-# ### Further: against the mixture, compiled alike
+# ### Against the mixture, compiled alike
 #
 # The table of the clock shows the tree ahead for one token. Careful with this one. The tree's descent is one compiled
 # function; of the mixture the experts are compiled, but its router is a row of PyTorch calls, each with a price of its own.
@@ -907,8 +953,8 @@ print("same answers as the package's:", np.allclose(ours, y, atol=1e-5))
 # experts that are small. So we take two pairs: ours, 16 of 128 neurons, and 2,048 of 8. Count first.
 
 # %% tags=["measure"]
-layers["2,048 experts"] = in_turn(lambda: MixtureOfExperts(D, 8, 2048, 1))
-layers["2,048 leaves"] = in_turn(lambda: FastFeedForward(D, D, 11, 8))
+layers["2,048 experts"] = beyond_cache(lambda: MixtureOfExperts(D, 8, 2048, 1))
+layers["2,048 leaves"] = beyond_cache(lambda: FastFeedForward(D, D, 11, 8))
 PAIRS = {
     "16 of 128": (N, H, "mixture", "tree"),
     "2,048 of 8": (2048, 8, "2,048 experts", "2,048 leaves"),
@@ -932,14 +978,13 @@ functions = {}
 for name, (_, _, mixture_kind, tree_kind) in PAIRS.items():
     functions[name, "mixture"] = one_by_one(compiled_mixture, mixture_kind)
     functions[name, "tree"] = one_by_one(compiled_tree, tree_kind)
-found = measured(functions, turns=10)
+found = time_side_by_side(functions, turns=10, seconds=0.01)
 alike = {name: found[name, "mixture"] / found[name, "tree"] for name in PAIRS}
 claim(
-    "13.11",
+    "13.12",
     "For one token, compiled alike, a mixture of 16 experts takes less than 1.5 times as "
     "long as a tree of 16 leaves of their width",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=alike["16 of 128"],
     holds=in_the_median(below(1.5)),
     control=alike["2,048 of 8"],
@@ -964,15 +1009,15 @@ table(
 # price of the router's calls.
 
 # %% [markdown]
-# ### Further: 1,024 tokens at once
+# ### 1,024 tokens at once
 #
 # How far is the tree from the ideal, a dense network of one leaf's width? For one token, see the column *narrow* in the table.
 # And for 1,024? Guess what decides, then compare our tree with two others, which differ in one thing: the number of their
 # leaves.
 
 # %% tags=["measure"]
-layers["two leaves"] = in_turn(lambda: FastFeedForward(D, D, 1, H).eval())
-layers["512 leaves"] = in_turn(lambda: FastFeedForward(D, D, 9, H).eval())
+layers["two leaves"] = beyond_cache(lambda: FastFeedForward(D, D, 1, H).eval())
+layers["512 leaves"] = beyond_cache(lambda: FastFeedForward(D, D, 9, H).eval())
 a_leaf = 4 * (2 * D * H + H + D)  # bytes
 tokens = torch.randn(1024, D)
 for name in ("two leaves", "tree", "512 leaves"):
@@ -996,11 +1041,10 @@ for n_leaves, name in ((2, "two leaves"), (N, "tree"), (512, "512 leaves")):
 
 # %% tags=["measure"]
 claim(
-    "13.12",
+    "13.13",
     "For 1,024 tokens at once a tree of 512 leaves takes more than twice as long as a "
     "dense network of its inference width",
-    quantity="time",
-    unit="times as long",
+    quantity="time (times as long)",
     measured=over_narrow["512 leaves"],
     holds=in_the_median(above(2)),
     control=over_narrow["two leaves"],
@@ -1015,11 +1059,10 @@ claim(
 
 # %% tags=["measure"]
 claim(
-    "13.13",
+    "13.14",
     "For 1,024 tokens at once the tree is more than 2.5 times as fast as a dense network "
     "of its training width",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=inference[1024]["dense, training width"] / inference[1024]["tree"],
     holds=in_the_median(above(2.5)),
     control=inference[1024]["dense, training width"]
@@ -1032,11 +1075,10 @@ claim(
 set_training(False)
 small = inference_times(1024, ["2,048 experts", "2,048 leaves"], turns=5)
 claim(
-    "13.14",
+    "13.15",
     "For 1,024 tokens at once the tree of 16 leaves is not three times as fast as the "
     "mixture of 16 experts",
-    quantity="speed",
-    unit="times as fast",
+    quantity="speed (times as fast)",
     measured=inference[1024]["mixture"] / inference[1024]["tree"],
     holds=in_the_median(below(3)),
     control=small["2,048 experts"] / small["2,048 leaves"],
@@ -1045,7 +1087,7 @@ claim(
 )
 
 # %% [markdown]
-# ## Further: turn the knobs
+# ### Turn the knobs
 #
 # Depth and leaf width of a tree on `digits4`, three seeds, a third of the steps. A move trains the trees anew (on the website
 # all places were trained and timed beforehand). Keep the neurons and trade one for the other: which is worth more?
@@ -1055,17 +1097,15 @@ GRID_STEPS = 200
 
 
 def knobs(depth, leaf_width):
-    now = {"step": 0}
     trained = train(
         lambda: FastFeedForward(64, 10, depth, leaf_width),
         standardised,
         seeds(3),
         steps=GRID_STEPS,
-        penalty=lambda d: (
-            hardening_ramp(now["step"], 0, GRID_STEPS // 2, HARD) * hardening_loss(d)
+        penalty=lambda d, step: (
+            hardening_ramp(step, 0, GRID_STEPS // 2, HARD) * hardening_loss(d)
             + EVEN * node_balance_loss(d)
         ),
-        on_step=lambda step, _: now.update(step=step),
     )
     hard = trained.accuracy(standardised.x_test, standardised.y_test)
     with torch.no_grad():
@@ -1104,7 +1144,7 @@ sweep(
 )
 
 # %% [markdown]
-# ## Further: in a language model
+# ### In a language model
 #
 # Does the balance go the same way in a GPT? We put trees into the GPT of lesson 08, much smaller so that many seeds fit: one
 # block, width 32, context 32, 8 leaves of 16 neurons. A hundred steps, the hardening rising all the while, to its full weight at
@@ -1162,11 +1202,10 @@ in_gpt = {
     "mixture, no balance loss": in_seeds(10, **a_moe),
 }
 claim(
-    "13.15",
+    "13.16",
     "After the first hundred steps of a small GPT, trees that are hardened and have no "
     "balance loss have more than three dead leaves of eight, on average",
-    quantity="dead leaves",
-    unit="of 8",
+    quantity="dead leaves (of 8)",
     measured=in_gpt["tree, no balance loss"][:, 2],
     holds=above(3),
     control=in_gpt["tree, balance loss"][:, 2],
@@ -1196,59 +1235,5 @@ table(
 # %% [markdown]
 # All leaves at work again, and what did it buy? Read the column *hard* before you answer. It is lesson 07's point once
 # more: balanced is not yet better. And compare, in the column *dead*, the mixture without a balance loss: a mixture is not
-# hardened. A hundred steps say nothing about long trainings; exercise 4 does.
-#
-# ## When to reach for which
-#
-# Everything in this table was counted or measured in this course. In brackets: the claim. For times, run the claims on your
-# machine.
-#
-# | you want | dense | mixture | tree |
-# |---|---|---|---|
-# | the best accuracy from the neurons you train | yes (13.2) | behind (13.2) | behind (13.2) |
-# | accuracy with few neurons an answer, several rules in the data | no (13.1) | yes (13.1) | yes (13.1), but not ahead of the mixture (13.3) |
-# | the same, one rule in the data | yes (control of 13.1) | no need (control of 13.1) | no need (control of 13.1) |
-# | few multiplications in training | yes, if narrow | yes, one expert a token (13.9) | no, as dense of the training width (13.8) |
-# | few multiplications an answer | no, if wide (13.10) | scores, and one expert (13.11) | questions, and one leaf (13.10); far fewer than the mixture only with many small leaves (13.11) |
-# | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 10) | the leaves that are asked (13.12) |
-# | little memory | yes, if narrow (10.3, 13.7) | no (10.3, 13.7) | no (13.7) |
-# | no balance to look after | yes, nobody is chosen | no (05.1, 07.4) | no (13.4, 13.15) |
-#
-# So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to
-# train it as a wide network.
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("13")
-
-# %% [markdown]
-# ## Try it
-#
-# 1. Give the tree `HARD = 3.0`. What happens to *hard* and *soft*, and does 13.6 still hold? And with `HARD = 0.3`?
-# 2. Train the tree in 13.4 with the full hardening from the first step (`hardening_ramp(now["step"], -1, 0, hardening)`).
-#    Does the balance loss still save the leaves?
-# 3. Make the layers of *The clock* 64 leaves of 32 neurons. Which claims about time still hold, and which become stronger?
-# 4. Train the small GPTs for 600 steps. Does the order of the test losses stay?
-# 5. Standardise nothing: `contest(digits4("raw"))`. Who suffers most, and who least?
-#
-# ## Recap
-#
-# - A mixture chooses by scores, a tree by questions. What comes after is the same network.
-# - “An improvement upon the mixture of experts”: not in accuracy, here, where both got the same care.
-# - “Aims to replicate a balanced distribution”: gets there without hardening, and then it cannot be descended; hardened, it needs
-#   a balance loss.
-# - “Reduces the need for artificial noise”: true, and a mixture with a balance loss has no such need either.
-# - “A similar training time as a standard GPT”: as many multiplications as dense of the training width; a mixture's step needs
-#   a small part of them.
-# - “Quicker inference”: than dense of the training width. “Up to 6x faster than mixture-of-experts”: only where experts are many
-#   and small, and only if both are compiled is it the tree that you measure.
-#
-# **Sources.** The four sentences: S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. The abstract that it
-# sums up: [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711), fast feedforward networks;
-# [UltraFastBERT](https://arxiv.org/abs/2311.10770), the same in a language model. Load balancing for these trees, and a leaf
-# that all tokens share: [Charalampopoulos et al. 2024](https://arxiv.org/abs/2405.16836); our node-balance loss is written
-# after Shazeer's importance loss, and we have not compared it with theirs. The tree written as a mixture with a fixed matrix, and
-# faster so on a GPU where it is shallow: [Chaunin and Mikhaylovskiy
-# 2025](https://ntr.ai/publications/matrix-mixture-of-experts-is-the-best-fast-feed-forward). Mixtures:
-# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538); the Switch loss,
-# [Fedus et al. 2021](https://arxiv.org/abs/2101.03961).
+# hardened. A hundred steps say nothing about long trainings: train for 600, and see whether the order of the
+# test losses stays.

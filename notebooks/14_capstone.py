@@ -313,7 +313,7 @@ guess(
     slider=(0, 8, 1, "of 8"),
 )
 
-# %% tags=["measure", "14.seen"]
+# %% tags=["measure"]
 rules = digits4("standardised")
 
 
@@ -340,25 +340,6 @@ fell = {
     letter: bool((run.losses[-20:].mean(0) < run.losses[0] / 2).all())
     for letter, run in runs.items()
 }
-print("loss fell to less than half, in all ten seeds:", *[n for n in fell if fell[n]])
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "14.seen"]
-best = max(accuracy, key=lambda letter: accuracy[letter].mean())
-close = [n for n in accuracy if accuracy[n].mean() > accuracy[best].mean() - 0.01]
-interval_chart(
-    accuracy,
-    title=f"{len(close)} of the nine are within a point of each other: "
-    f"{', '.join(close)}. One is right",
-    note="Test accuracy on digits4: ten seeds, their mean, and its 95 % interval.",
-    unit="test accuracy",
-)
-
-# %% [markdown]
-# Every loss falls, and nothing in the figure says which mixture is right.
-#
-# So: the answer to the guess. (It names the letter that is right. The bugs' names stay with you.)
-
-# %% tags=["measure", "14.seen"]
 QUIET, LOUD = "DFGH", "ABCI"
 
 
@@ -371,6 +352,43 @@ def mean_cost(letter):
     return cost(letter).mean()
 
 
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+seen = [letter for letter in QUIET + LOUD if mean_cost(letter) > 0.02]
+hidden = 8 - len(seen)
+reveal(
+    "14.seen",
+    len(seen),
+    says="A bug is seen, here, if it costs more than two points of accuracy on average. "
+    + (
+        f"{hidden} of the eight cost less: among the best, one mixture is right and the others are not."
+        if hidden
+        else "Here all of them do."
+    ),
+)
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+best = max(accuracy, key=lambda letter: accuracy[letter].mean())
+close = [n for n in accuracy if accuracy[n].mean() > accuracy[best].mean() - 0.01]
+interval_chart(
+    accuracy,
+    title=f"{len(close)} of the nine are within a point of each other: "
+    f"{', '.join(close)}. One is right",
+    note="Test accuracy on digits4: ten seeds, their mean, and its 95 % interval.",
+    unit="test accuracy",
+)
+
+# %% [markdown]
+# And the losses?
+
+# %% tags=["measure"]
+print("loss fell to less than half, in all ten seeds:", *[n for n in fell if fell[n]])
+
+# %% [markdown]
+# Nothing in the figure says which mixture is right. A claim about the group at the top names the bugs' letters. Their names
+# stay with you.
+
+# %% tags=["measure"]
 claim(
     "14.3",
     "Of the bugs D, F, G and H even the one that costs most costs less than two points of "
@@ -381,29 +399,6 @@ claim(
     control=cost(min(LOUD, key=mean_cost)),
     control_is="the one of the other four that costs least",
     refutes="If the loss falls and the accuracy is good, the code is right",
-)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-seen = [letter for letter in QUIET + LOUD if mean_cost(letter) > 0.02]
-reveal("14.seen", len(seen))
-
-# %% [markdown]
-# Seen is here: it costs more than two points of accuracy on average. Some suspects are plainly worse. But in the group at
-# the top, one mixture is right and the others are not.
-
-# %% [markdown]
-# ### Further: what each bug costs
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "14.seen"]
-interval_chart(
-    {letter: cost(letter) for letter in QUIET + LOUD},
-    title=f"Lost to each bug, in points: "
-    f"{', '.join(f'{n} {100 * mean_cost(n):.1f}' for n in QUIET + LOUD)}",
-    note="Accuracy of E, which is right, less that of the suspect, from the same starts: ten "
-    "seeds, their mean, and its 95 % interval. An interval across 0: ten seeds cannot tell "
-    "the suspect from a right one.",
-    unit="accuracy lost",
 )
 
 # %% [markdown]
@@ -587,23 +582,6 @@ table(
 # </details>
 
 # %% [markdown]
-# ### Further: B and I fail the same probes
-#
-# Look closer: double one expert after the other, and count who hears it.
-
-# %% tags=["measure"]
-for letter in "BI":
-    moe, x = drawn(letter, seeds(1)[0])
-    print(f"{letter}: expert   asked by  heard by")
-    for e in range(E):
-        heard, asked = who_changes(moe.eval(), x, e)
-        print(f"{e:9} {int(asked.sum()):10} {int(heard.sum()):9}")
-
-# %% [markdown]
-# In one of them, a single expert does all the talking. In the other, experts with high numbers are heard, and those with
-# low numbers are talked over.
-
-# %% [markdown]
 # ## Examine the probes
 #
 # Was it luck that one seed sufficed? Ten seeds, all suspects, and as many mixtures without a bug:
@@ -694,55 +672,10 @@ quiz("14")
 score_card()
 
 # %% [markdown]
-# ### Further: the twenty mistakes, one by one
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-table(
-    ["a mistake", "caught", "by", "matters"],
-    {
-        name: [
-            f"{int(caught[row].sum())} of 10",
-            ", ".join(dict.fromkeys(itertools.chain(*fails[name]))) or "nobody",
-            f"{int(harm[row].sum())} of 10",
-        ]
-        for row, name in enumerate(MUTANTS)
-    },
-    title=f"Eight probes catch {caught.float().mean():.0%} of the mistakes that they were not "
-    "written for",
-    note="Ten seeds. Caught: some probe fails. Matters: the answer moves by more than a "
-    "hundredth of its size, or a weight gets no gradient. The catch rate on the eight bugs that they "
-    "were written for is 100 %.",
-)
-
-# %% [markdown]
-# Look at what those that nobody caught have in common. None of them breaks a law that *every* mixture keeps. They make a good mixture, only
-# another one than was meant: a cooler softmax, weights that sum to 1, experts without their relu. A probe cannot know what
-# you meant. That takes an original (14.1), or a test of each part against a few lines written by hand.
-
-# %% [markdown]
-# ## Further: your own layer
-#
-# `examine` takes any mixture with the package's names: `router`, `experts`, and a call that returns the answer and the
-# routing. (`certain` is a question for softmax gates: a sigmoid may be sure of several experts, and a `scale` scales the
-# answer.) Plant a bug of your own, and see whether it is caught. This one forgets to scale what the experts say:
-
-
-# %%
-class Mine(MixtureOfExperts):
-    def dense(self, tokens, routing):
-        return super().dense(
-            tokens, routing._replace(weights=torch.ones_like(routing.weights))
-        )
-
-
-torch.manual_seed(seeds(1)[0])
-print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96, D)))
-
-# %% [markdown]
 # ## Try it
 #
-# 1. Take one of the mistakes that nobody caught and write the probe that catches it. Do the package's own mixture and Mixtral's
-#    pass your probe? Then give `Mine` a bug that passes all nine.
+# 1. Take a mistake that nobody caught (*Further* lists them) and write the probe that catches it. Do the package's own mixture and Mixtral's
+#    pass your probe?
 # 2. With how many tokens do `alone` and `reordered` catch suspect G? Try 1, 2, 8 and 1,000. Why not with very few?
 # 3. Which probes does an `ExpertChoiceRouter` fail, and why is that no bug? What does it say about using one in a GPT?
 # 4. Load a real model with transformers' `AutoModelForCausalLM`, such as `allenai/OLMoE-1B-7B-0924`, give the `mlp` of its
@@ -769,3 +702,82 @@ print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96,
 # [transformers](https://github.com/huggingface/transformers). Questions whose answers are known from one another:
 # metamorphic testing, [Chen et al. 1998](https://arxiv.org/abs/2002.12543). Mistakes planted to examine a test: mutation
 # testing, [DeMillo et al. 1978](https://doi.org/10.1109/C-M.1978.218136).
+
+# %% [markdown]
+# ## Further
+#
+# ### What each bug costs
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "14.seen"]
+interval_chart(
+    {letter: cost(letter) for letter in QUIET + LOUD},
+    title=f"Lost to each bug, in points: "
+    f"{', '.join(f'{n} {100 * mean_cost(n):.1f}' for n in QUIET + LOUD)}",
+    note="Accuracy of E, which is right, less that of the suspect, from the same starts: ten "
+    "seeds, their mean, and its 95 % interval. An interval across 0: ten seeds cannot tell "
+    "the suspect from a right one.",
+    unit="accuracy lost",
+)
+
+# %% [markdown]
+# ### B and I fail the same probes
+#
+# Look closer: double one expert after the other, and count who hears it.
+
+# %% tags=["measure"]
+for letter in "BI":
+    moe, x = drawn(letter, seeds(1)[0])
+    print(f"{letter}: expert   asked by  heard by")
+    for e in range(E):
+        heard, asked = who_changes(moe.eval(), x, e)
+        print(f"{e:9} {int(asked.sum()):10} {int(heard.sum()):9}")
+
+# %% [markdown]
+# In one of them, a single expert does all the talking. In the other, experts with high numbers are heard, and those with
+# low numbers are talked over.
+
+# %% [markdown]
+# ### The twenty mistakes, one by one
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+table(
+    ["a mistake", "caught", "by", "matters"],
+    {
+        name: [
+            f"{int(caught[row].sum())} of 10",
+            ", ".join(dict.fromkeys(itertools.chain(*fails[name]))) or "nobody",
+            f"{int(harm[row].sum())} of 10",
+        ]
+        for row, name in enumerate(MUTANTS)
+    },
+    title=f"Eight probes catch {caught.float().mean():.0%} of the mistakes that they were not "
+    "written for",
+    note="Ten seeds. Caught: some probe fails. Matters: the answer moves by more than a "
+    "hundredth of its size, or a weight gets no gradient. The catch rate on the eight bugs that they "
+    "were written for is 100 %.",
+)
+
+# %% [markdown]
+# Look at what those that nobody caught have in common. None of them breaks a law that *every* mixture keeps. They make a good mixture, only
+# another one than was meant: a cooler softmax, weights that sum to 1, experts without their relu. A probe cannot know what
+# you meant. That takes an original (14.1), or a test of each part against a few lines written by hand.
+
+# %% [markdown]
+# ### Your own layer
+#
+# `examine` takes any mixture with the package's names: `router`, `experts`, and a call that returns the answer and the
+# routing. (`certain` is a question for softmax gates: a sigmoid may be sure of several experts, and a `scale` scales the
+# answer.) Plant a bug of your own, and see whether it is caught. This one forgets to scale what the experts say; write another that no
+# probe catches.
+
+
+# %%
+class Mine(MixtureOfExperts):
+    def dense(self, tokens, routing):
+        return super().dense(
+            tokens, routing._replace(weights=torch.ones_like(routing.weights))
+        )
+
+
+torch.manual_seed(seeds(1)[0])
+print("mine fails:", examine(Mine(D, 8, E, K, dispatch="dense"), torch.randn(96, D)))

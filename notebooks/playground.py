@@ -65,6 +65,6 @@ playground(preset="rules", link=True)
 #
 # ## Your own layer, your own points
 #
-# In JupyterLab, `playground(layer)` trains your own torch layer in the kernel, with the same pictures,
-# `playground("tree")` begins with a tree, and `playground(data=data)` takes your own points in the plane. `widget.state`
-# is the experiment as a dict, and `playground(**widget.state)` opens it again.
+# In JupyterLab, `playground("tree")` begins with a tree, and `playground(data=data)` takes your own points in the plane.
+# `widget.state` is the experiment as a dict, and `playground(**widget.state)` opens it again. A torch layer of your own is
+# trained by `watch_layer(layer, data)`, which shows the film of it.

@@ -21,7 +21,6 @@ settings.register_profile("first failure", phases=[Phase.explicit, Phase.generat
 # the site come after the lessons, because it is built from their outputs.
 PLANTED = "tests/planted/"
 LONG = (
-    "tests/browser/test_playground_own.py",  # it waits more than it computes, so the lessons run beside it
     "notebooks/",
     "tests/browser/test_lab",
     "tests/tools/test_further_seeds.py",

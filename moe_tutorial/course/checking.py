@@ -34,6 +34,9 @@ class AnswerFailed(AssertionError):
 def check(id: str, answer: Callable) -> Callable:
     """Examine an answer and show the verdict. Returns the answer if it is right, or else the course's own function.
 
+    A right answer whose results have other types, such as float64 or a list, is returned in a wrapper that converts
+    them.
+
     Raises:
         AnswerFailed: the answer is not right, and nbgrader runs the notebook.
         LookupError: no exercise has this id.
@@ -46,7 +49,7 @@ def check(id: str, answer: Callable) -> Callable:
         hint = "" if result.passed else next_hint(exercise, tries)
     show(id, result, hint)
     if result.passed:
-        return answer
+        return result.handed_on
     if os.environ.get("NBGRADER_EXECUTION"):
         raise AnswerFailed(f"{id}: {result.message}")
     return exercise.own
@@ -81,9 +84,9 @@ def source_of(answer: Callable) -> str:
 
 
 def recorded(id: str, solved: bool, source: str) -> int:
-    """Record an attempt, and its source if it is right. Returns the number of attempts so far, including this one."""
+    """Record a wrong attempt, or a right answer with its source. Returns the number of wrong attempts so far."""
     before = answered().get("exercise", {}).get(id, {"attempts": 0, "solved": False})
-    now = before | {"attempts": before["attempts"] + 1, "solved": solved or before["solved"]}
+    now = before | {"attempts": before["attempts"] + (not solved), "solved": solved or before["solved"]}
     if source:
         now["source"] = source
     store("exercise", id, now)
@@ -91,7 +94,7 @@ def recorded(id: str, solved: bool, source: str) -> int:
 
 
 def next_hint(exercise: Exercise, tries: int) -> str:
-    """The hint to show after this many attempts; after the last hint, how to see the solution."""
+    """The hint to show after this many wrong attempts; after the last hint, how to see the solution."""
     if tries <= len(exercise.hints):
         return f"Hint {tries} of {len(exercise.hints)}: {exercise.hints[tries - 1]}"
     return f'One way to do it: from moe_tutorial.course import solution; solution("{exercise.id}")'

@@ -3,14 +3,18 @@
 import importlib
 import linecache
 import math
+import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, wraps
 from typing import Any
 
 from moe_tutorial.course.failed_cells import CellFailed
-from moe_tutorial.course.lesson import Lesson, Task, lesson_files
+from moe_tutorial.course.lesson import SOLUTION, Lesson, Task, lesson_files, solved
 from moe_tutorial.course.running import NotWritten, NotYet, Printed, nothing_changes, shielded
+
+SHORT = 2
+"""Of a solution with at most this many lines, the puzzle asks for the last one only."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Result:
     verdict: str
     message: str
     printed: str = ""
+    handed_on: Callable | None = None  # a right answer, with results of the course's types
 
     @property
     def passed(self) -> bool:
@@ -41,8 +46,20 @@ class Exercise(Task):
 
     @property
     def puzzle(self) -> dict[str, str]:
-        """Wrong lines for the puzzle on the site -> what is wrong with each."""
-        return dict(self._check.puzzle)
+        """Wrong lines for the puzzle on the site -> what is wrong with each.
+
+        They are the first edits that change one line, or, of a short solution, its last line.
+        """
+        _, lines, _ = self.parts
+        found = {}
+        for says, edit in self._check.mistakes.items():
+            if isinstance(edit, str):
+                _, others, _ = replace(self, cell=edited(self.cell, edit)).parts
+                places = [place for place, pair in enumerate(zip(lines, others, strict=False)) if pair[0] != pair[1]]
+                is_one = len(places) == 1 and len(lines) == len(others)
+                if is_one and (len(lines) > SHORT or places == [len(lines) - 1]):
+                    found.setdefault(others[places[0]][0], says)
+        return dict(list(found.items())[: 2 if len(lines) > SHORT else 3])
 
     @property
     def swaps(self) -> list[tuple[str, str]]:
@@ -63,6 +80,16 @@ class Exercise(Task):
             raise LookupError(f"exercise {self.id} has no check in course/checks/lesson_{self.id[:2]}.py")
         return CHECKS[self.id]
 
+    @cached_property
+    def mistaken(self) -> dict[str, Callable]:
+        """What is said of each known mistake -> a function that makes it."""
+        return {
+            says: self.written(solved(edited(self.cell, edit)), f"<{self.id}: {edit}>")
+            if isinstance(edit, str)
+            else edit
+            for says, edit in self._check.mistakes.items()
+        }
+
     def written(self, source: str, file: str = "<answer>") -> Callable:
         """Run source text with the names of :func:`namespace`, and return the function ``name`` that it defines."""
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # error messages quote it
@@ -72,7 +99,7 @@ class Exercise(Task):
 
     def examine(self, answer: Any) -> Result:
         """Examine an answer. An error in it becomes part of the result; an endless loop in it can be interrupted."""
-        from moe_tutorial.course.checks.vocabulary import Ask
+        from moe_tutorial.course.checks.vocabulary import Ask, like
 
         if isinstance(answer, CellFailed):
             return Result("failed", answer.message)
@@ -80,19 +107,52 @@ class Exercise(Task):
             return Result("own", f"This is the course's own {self.name}. Run your cell first, and then this one again.")
         if not callable(answer):
             return Result("wrong", f"{self.name} is of type {type(answer).__name__}, not a function.")
-        verdict, message, printed = "right", "right", Printed()
+        printed, ask = Printed(), Ask(answer, self.own, self._check.changes)
         try:
             with nothing_changes(), shielded(printed):
-                self._check.examine(Ask(answer, self._check.changes))
-        except NotWritten as error:
-            verdict, message = "open", str(error)
-        except NotYet as error:
-            verdict, message = "wrong", str(error)
+                failure = self._check.failure(ask)
+            if failure is None:
+                handed_on = answer
+                if ask.course_types is not None:
+                    handed_on = wraps(answer)(lambda *given, **named: like(answer(*given, **named), ask.course_types))
+                return Result("right", "right", str(printed), handed_on)
+            if isinstance(failure, NotWritten):
+                return Result("open", str(failure), str(printed))
+            return Result("wrong", self._explained(failure), str(printed))
         except KeyboardInterrupt:
-            verdict, message = "stopped", "It was stopped while it ran. Is there a loop that does not end?"
-        except Exception as error:
-            verdict, message = "wrong", f"What it returns cannot be examined: {error}"
-        return Result(verdict, message, str(printed))
+            return Result("stopped", "It was stopped while it ran. Is there a loop that does not end?", str(printed))
+
+    @cached_property
+    def _failures(self) -> dict[str, NotYet | None]:
+        """What is said of each known mistake -> how it fails in the check. Computed when the first answer fails."""
+        from moe_tutorial.course.checks.vocabulary import Ask
+
+        asks = {says: Ask(mistaken, self.own, self._check.changes) for says, mistaken in self.mistaken.items()}
+        with nothing_changes(), shielded(Printed()):
+            return {says: self._check.failure(ask) for says, ask in asks.items()}
+
+    def _explained(self, failure: NotYet) -> str:
+        """The message about a failure, with the sentence of the first known mistake that fails in the same way."""
+        from moe_tutorial.course.checks.vocabulary import alike
+
+        alike_ones = (says + failure.shown for says, other in self._failures.items() if alike(other, failure))
+        return next(alike_ones, str(failure))
+
+
+def edited(cell: str, edit: str) -> str:
+    """A cell with its solution edited: ``"old => new"`` in every place, or ``"return ... => new"``, the last return.
+
+    Raises ValueError if the old text is not in the solution.
+    """
+    old, new = edit.split(" => ")
+    found = SOLUTION.search(cell + "\n")
+    before = textwrap.dedent(found[2])
+    if old == "return ...":
+        old = before[before.rindex("return ") :].rstrip("\n")
+        new = f"return {new}"
+    if old not in before:
+        raise ValueError(f"{old!r} is not in the solution:\n{before}")
+    return cell.replace(found[2], textwrap.indent(before.replace(old, new), found[1]))
 
 
 def namespace() -> dict[str, Any]:

@@ -50,16 +50,18 @@ class Reveal(StoredAnswer):
     label = t.Unicode("Your guess, measured").tag(sync=True)
     answers = t.Dict().tag(sync=True)  # of the guess
     measured = t.Any().tag(sync=True)  # what the lesson measured: a number, or one of the choices
+    says = t.Unicode().tag(sync=True)  # why, and what it means
 
     def __repr__(self) -> str:
-        return f"Measured: {self._in_words()}"
+        return f"Measured: {self._in_words()}. {self.says}".strip()
 
     def _in_words(self) -> str:
         return with_unit(self.measured, self.answers["unit"]) if "low" in self.answers else self.measured
 
     def page(self) -> str:
         """The measured value as HTML, for readers without JavaScript. Others see it after they have guessed."""
-        measured = f"<noscript><div>Measured: <b>{prose(self._in_words())}</b>.</div></noscript>"
+        says = "".join(f"<p>{prose(text)}</p>" for text in self.says.split("\n\n"))
+        measured = f"<noscript><div>Measured: <b>{prose(self._in_words())}</b>.{says}</div></noscript>"
         return f'<section class="moe-ask"><p class="moe-label">{self.label}</p>{measured}</section>'
 
 
@@ -92,8 +94,14 @@ def guess(
     return _asked[id]
 
 
-def reveal(id: str, measured: Any) -> Reveal:
-    """Show the guess beside the measured value: a number for a slider, or one of the choices.
+def reveal(id: str, measured: Any, *, says: str = "") -> Reveal:
+    """Show the guess beside the measured value, and then what answers it, once the guess is locked or the value shown.
+
+    Args:
+        id: of the guess, which stands above.
+        measured: a number for a slider, or one of the choices.
+        says: why it is so and what it means, made from measured values, so that a changed verdict changes it. An empty
+            line ends a paragraph; text between backticks is shown as code, ``[words](https://...)`` as a link.
 
     Raises ValueError if this kernel has not shown the guess, or if the value is not one of its choices.
     """
@@ -106,7 +114,7 @@ def reveal(id: str, measured: Any) -> Reveal:
     elif measured not in answers["choices"]:
         allowed = ", ".join(map(repr, answers["choices"]))
         raise ValueError(f"measured for {id} is {measured!r}; allowed is one of {allowed}")
-    return Reveal("guess", id, answers=answers, measured=measured)
+    return Reveal("guess", id, answers=answers, measured=measured, says=says)
 
 
 def texts(name: str, given: Sequence[str]) -> list[str]:

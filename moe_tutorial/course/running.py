@@ -20,7 +20,19 @@ MAX_PRINTED = 1000
 
 
 class NotYet(Exception):
-    """The answer is not right yet; the message says why, in sentences for the learner."""
+    """The answer is not right yet; the message says why, in sentences for the learner.
+
+    Args:
+        says: the sentence that a known mistake's own may replace.
+        found: what was observed: a list of results, or a text. An answer with a known mistake is recognised by it.
+        shown: the lines below the sentence, such as the input and an error of the answer.
+        atol: by how much the numbers in ``found`` may differ from a known mistake's.
+    """
+
+    def __init__(self, says: str, found: Any = None, shown: str = "", atol: float = 1e-5) -> None:
+        super().__init__((says + shown).lstrip("\n"))
+        self.found, self.shown, self.atol = says if found is None else found, shown, atol
+        self.call = 0  # the number of the call at which it was noticed
 
 
 class NotWritten(NotYet):
@@ -57,19 +69,26 @@ class Printed:
 
 @contextmanager
 def nothing_changes() -> Iterator[None]:
-    """Restore the random states and settings of Python, NumPy and PyTorch on exit; ignore warnings until then."""
+    """Restore the random states and settings of Python, NumPy and PyTorch on exit; ignore warnings until then.
+
+    Nor does a kernel that is compiled meanwhile announce it: a learner would read that as what the answer printed.
+    """
     import numpy
     import torch
+
+    from moe_tutorial.layers import fast
 
     python, numbers, limit = random.getstate(), numpy.random.get_state(), sys.getrecursionlimit()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     deterministic = torch.get_deterministic_debug_mode()
     gradients = torch.set_grad_enabled(torch.is_grad_enabled())
+    announce, fast.on_compile = fast.on_compile, None
     try:
         with warnings.catch_warnings(), numpy.errstate(), torch.random.fork_rng(devices=[]), gradients:
             warnings.simplefilter("ignore")
             yield
     finally:
+        fast.on_compile = announce
         random.setstate(python)
         numpy.random.set_state(numbers)
         sys.setrecursionlimit(limit)

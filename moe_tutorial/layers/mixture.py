@@ -73,8 +73,10 @@ class MixtureOfExperts(nn.Module):
         check_routing(routing, len(tokens))
         if self.dispatch == "dense":
             y = self.dense(tokens, routing)
-        elif (y := self.compiled(tokens, routing)) is None:
-            y = self.sparse(tokens, routing)
+        else:
+            y = self.compiled(tokens, routing)
+            if y is None:
+                y = self.sparse(tokens, routing)
         if self.shared is not None:
             y = y + self.shared.mixed(tokens, tokens.new_ones(len(tokens), self.shared.n_experts))
         return (y if tokens is x else y.reshape(*x.shape[:-1], experts.d_out)), routing

@@ -3,7 +3,7 @@
 An error names the argument, its value and what is allowed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,7 @@ def grid(points: Array, resolution: int = 40) -> Tensor:
         resolution: grid points along each side, 8 to 128.
     """
     check_count("resolution", resolution, *RESOLUTIONS)
-    return plane(extent_of(points_of(points)), resolution)
-
-
-def plane(extent: Sequence[float], resolution: int) -> Tensor:
-    """Evenly spaced grid points within left, right, bottom, top, row by row from the top: (resolution**2, 2)."""
-    left, right, bottom, top = extent
+    left, right, bottom, top = extent_of(points_of(points))
     x, y = torch.linspace(left, right, resolution), torch.linspace(top, bottom, resolution)
     return torch.cartesian_prod(y, x).flip(1).contiguous()
 

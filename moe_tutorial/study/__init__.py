@@ -17,7 +17,7 @@ from moe_tutorial.study.data import (
 )
 from moe_tutorial.study.environment import say_compiled, seeds
 from moe_tutorial.study.estimates import estimate
-from moe_tutorial.study.language import loss_by_domain, route_text, train_gpt, windows
+from moe_tutorial.study.language import loss_by_domain, missed, route_text, train_gpt, windows
 from moe_tutorial.study.rules import above, below, between, exactly, in_every_seed, in_the_median
 from moe_tutorial.study.scores import score
 from moe_tutorial.study.systems.cost import (
@@ -63,6 +63,7 @@ __all__ = [
     "in_the_median",
     "loss_by_domain",
     "max_share",
+    "missed",
     "multiplications",
     "multiplications_per_token",
     "mutual_information",

@@ -8,29 +8,21 @@ A claim is written as one line: mark, id, verdict, statement, then fields separa
     ✓ claim 02.1 holds: Experts win | measured 0.120 [0.110, 0.140] | ○ control (dice) 0.000 [-0.010, 0.010] | 10 seeds
     – claim 09.4 not on this machine: It is faster | measured here 1.020 [0.970, 1.070] | 4 runs
 
-The site, nbval and the course's own count read these lines.
+In a notebook the line is an output whose metadata hold the claim as data, in JSON. The site, nbval and the course's own
+count read these.
 """
 
+import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
+from IPython.display import display
 
-from moe_tutorial.study import rules
-from moe_tutorial.study.estimates import FIGURE, Figure, Numbers, estimate
+from moe_tutorial.study.environment import interactive
+from moe_tutorial.study.estimates import Figure, Numbers, estimate
 from moe_tutorial.study.rules import Rule
-
-LINE = re.compile(
-    r"^(?P<mark>[✓✗–]) claim (?P<id>\S+) \w[\w ]*: (?P<statement>[^\n]*?)"
-    rf" \| measured (?P<timed>here )?(?P<measured>{FIGURE})"
-    rf"(?: \| ○ control(?: \((?P<control_is>[^|\n]*)\))? (?P<control>{FIGURE}))?"
-    r"(?: \| (?P<n_seeds>\d+) (?:seeds?|runs))?"
-    r"(?: \| quantity: (?P<quantity>[^|\n]*?)(?: \((?P<unit>[^|\n()]*)\))?)?"
-    rf"(?: \| rule: (?P<rule>{rules.TEXT}))?"
-    r"(?: \| ✗ refutes: (?P<refutes>[^\n]*))?$",
-    re.MULTILINE,
-)
 
 
 class ClaimFailed(AssertionError):
@@ -53,7 +45,6 @@ class Claim:
     control_is: str = ""
     n_seeds: int = 1
     quantity: str = ""
-    unit: str = ""
     rule: Rule | None = None
     refutes: str = ""
     timed: bool = False
@@ -70,15 +61,20 @@ class Claim:
         return {"✓": "holds", "–": "not on this machine", "✗": "fails"}[self.mark]
 
     @property
+    def unit(self) -> str:
+        """What stands in brackets at the end of ``quantity``: ``points`` in ``accuracy gained (points)``."""
+        found = re.search(r" \(([^()]*)\)$", self.quantity)
+        return found[1] if found else ""
+
+    @property
     def reason(self) -> str:
         """Why a claim does not hold."""
         if self.control_passes:
             return "the control holds as well, so the measurement does not show this"
         return "the rule says no to what was measured"
 
-    @property
-    def line(self) -> str:
-        """The claim as it is printed."""
+    def __str__(self) -> str:
+        """The claim as it is printed, on one line."""
         parts = [
             f"{self.mark} claim {self.id} {self.verdict}: {self.statement}",
             f"measured {'here ' if self.timed else ''}{self.measured}",
@@ -88,56 +84,39 @@ class Claim:
         if self.n_seeds > 1:
             parts.append(f"{self.n_seeds} {'runs' if self.timed else 'seeds'}")
         if self.quantity:
-            parts.append(f"quantity: {self.quantity}" + (f" ({self.unit})" if self.unit else ""))
+            parts.append(f"quantity: {self.quantity}")
         if self.rule is not None:
             parts.append(f"rule: {self.rule}")
         if self.refutes:
             parts.append(f"✗ refutes: {self.refutes}")
         return " | ".join(parts)
 
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, str]]:
+        """What a notebook stores: the line, and the claim as data in the metadata."""
+        return {"text/plain": str(self)}, {"claim": json.dumps(asdict(self), ensure_ascii=False)}
+
     @classmethod
-    def read(cls, line: str) -> "Claim | None":
-        """Parse a claim's line; None for any other line."""
-        found = LINE.match(line)
-        if not found:
-            return None
-        part = found.groupdict(default="")
-        return cls(
-            id=part["id"],
-            statement=part["statement"],
-            measured=Figure.read(part["measured"]),
-            holds=part["mark"] == "✓",
-            control=Figure.read(part["control"]) if part["control"] else None,
-            control_is=part["control_is"],
-            n_seeds=int(part["n_seeds"] or 1),
-            quantity=part["quantity"],
-            unit=part["unit"],
-            rule=Rule.read(part["rule"]) if part["rule"] else None,
-            refutes=part["refutes"],
-            timed=bool(part["timed"]),
-        )
+    def read(cls, text: str) -> "Claim":
+        """The claim from its data in JSON."""
+        data = json.loads(text)
+        for name, kind in {"measured": Figure, "control": Figure, "rule": Rule}.items():
+            data[name] = data[name] and kind(**data[name])
+        return cls(**data)
 
 
-def read_claims(text: str) -> list[Claim]:
-    """Every claim in a text, in order."""
-    return [claim for line in text.splitlines() if (claim := Claim.read(line))]
+def read_claims(outputs: Iterable[Mapping]) -> list[Claim]:
+    """The claims among a notebook's outputs, in order.
 
-
-def print_claim(claim: Claim) -> None:
-    """Print a claim's line."""
-    print(claim.line)
-
-
-_show: Callable[[Claim], None] = print_claim
-
-
-def show_claims_with(show: Callable[[Claim], None]) -> None:
-    """From now on, pass each claim to ``show``, also one that does not hold, instead of printing it or raising.
-
-    ``moe_tutorial.show`` does this in JupyterLab, so that a learner's experiment does not stop the lesson.
+    Raises:
+        ValueError: the text beside a claim's data is not its line.
     """
-    global _show
-    _show = show
+    found = []
+    for output in outputs:
+        if data := output.get("metadata", {}).get("claim"):
+            found.append(Claim.read(data))
+            if (text := "".join(output["data"]["text/plain"])) != str(found[-1]):
+                raise ValueError(f"claim {found[-1].id}: the stored line is {text!r}, but its data say {found[-1]}")
+    return found
 
 
 def claim(
@@ -150,13 +129,13 @@ def claim(
     control: Numbers | None = None,
     control_is: str = "",
     quantity: str = "",
-    unit: str = "",
     refutes: str = "",
     timed: bool = False,
 ) -> None:
-    """Print the claim with its figures on one line, or raise if it does not hold.
+    """Display the claim with its figures on one line, or raise if it does not hold.
 
-    In JupyterLab a box shows the claim instead, and nothing raises if it does not hold.
+    In JupyterLab a row shows the claim, and nothing raises if it does not hold, so that a learner's experiment does not
+    stop the lesson.
 
     Args:
         id: lesson and number, such as ``"04.2"``.
@@ -168,8 +147,7 @@ def claim(
         n_seeds: number of seeds behind ``measured``; its length if None.
         control: the same measurement with the mechanism taken away. The rule must say no to it.
         control_is: what the control is, in words.
-        quantity: what was measured, in words, such as ``"accuracy gained"``.
-        unit: its unit, such as ``"points"``.
+        quantity: what was measured, with its unit in brackets, such as ``"accuracy gained (points)"``.
         refutes: the popular version of the statement that this measurement shows to be false.
         timed: the figures are times or ratios of times, one for each run of the measurement. They depend on the
             machine, so the claim never raises ``ClaimFailed``: if the rule says no to what was measured, or yes to the
@@ -177,19 +155,17 @@ def claim(
             verdict.
 
     Raises:
-        ClaimFailed: the rule says no to what was measured, or yes to the control, the figures are not times, and no
-            other function shows claims (see `show_claims_with`).
+        ClaimFailed: the rule says no to what was measured, or yes to the control, the figures are not times, and this
+            is not JupyterLab.
         ValueError: a number is not finite, ``measured`` has neither 1 nor ``n_seeds`` numbers, a control has no rule
-            or no ``control_is``, a unit has no quantity, or a text contains ``|`` or a line break.
+            or no ``control_is``, or a text contains ``|`` or a line break.
     """
     values = _checked(id, "measured", measured)
     if n_seeds is None:
         n_seeds = len(values)
     if n_seeds < 1 or len(values) not in (1, n_seeds):
         raise ValueError(f"claim {id}: n_seeds is {n_seeds}, but measured has {len(values)} numbers")
-    if unit and not quantity:
-        raise ValueError(f"claim {id}: quantity is empty, but unit is {unit!r}; say what is measured in it")
-    for name, text in {"statement": statement, "control_is": control_is, "quantity": quantity, "unit": unit}.items():
+    for name, text in {"statement": statement, "control_is": control_is, "quantity": quantity}.items():
         if "|" in text or "\n" in text:
             raise ValueError(f"claim {id}: {name} is {text!r}; a line's fields take neither | nor a line break")
     other = None
@@ -211,15 +187,14 @@ def claim(
         control_is=control_is,
         n_seeds=n_seeds,
         quantity=quantity,
-        unit=unit,
         rule=holds if isinstance(holds, Rule) else None,
         refutes=refutes if yes and not too else "",
         timed=timed,
         control_passes=too,
     )
-    if _show is print_claim and not judged.holds and not timed:
-        raise ClaimFailed(f"{judged.line} | {judged.reason}")
-    _show(judged)
+    if not judged.holds and not timed and not interactive():
+        raise ClaimFailed(f"{judged} | {judged.reason}")
+    display(judged)
 
 
 def _checked(id: str, name: str, numbers: Numbers) -> np.ndarray:

@@ -179,6 +179,22 @@ def without_experts(model: GPT, off: Sequence[Sequence[bool]]) -> GPT:
     return reduced
 
 
+@torch.no_grad()
+def missed(model: GPT, ids: Tensor) -> tuple[float, Tensor, Tensor]:
+    """How much each expert is missed in a text (T + 1,), while it is off and the next best takes its tokens.
+
+    Returns the loss in nats a character with all experts, how much larger it is without each expert (blocks, experts),
+    and whether anybody asked it (blocks, experts).
+    """
+    tokens, targets = ids[None, :-1], ids[None, 1:]
+    _, usual, records = model(tokens, targets)
+    shape = len(model.blocks), model.config.n_experts
+    each = torch.eye(shape[0] * shape[1]).view(-1, *shape)
+    losses = torch.stack([without_experts(model, off.tolist())(tokens, targets)[1] for off in each])
+    asked = torch.stack([torch.zeros(shape[1]).scatter(0, r.indices.flatten(), 1) for r in records])
+    return usual.item(), losses.view(shape) - usual, asked.bool()
+
+
 class _Reduced(nn.Module):
     """A router whose logits are minus infinity for the experts that are off."""
 

@@ -5,18 +5,12 @@
 """
 
 import math
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from moe_tutorial.study.estimates import NUMBER
-
 ASKED = {"mean": np.mean, "median": np.median, "every seed": np.asarray}
 """What a rule tests -> the function that computes it from one number for each seed, (n_seeds,)."""
-
-TEXT = rf"(?:{'|'.join(ASKED)}) (?:[><=] {NUMBER}|between {NUMBER} and {NUMBER})"
-"""The form of a rule as it is printed, such as ``mean > 0.9``."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +43,6 @@ class Rule:
         else:
             words = f"between {self.low:.10g} and {self.high:.10g}"
         return f"{self.asks} {words}"
-
-    @classmethod
-    def read(cls, text: str) -> "Rule":
-        """Parse what ``str`` returned. Raises ValueError for any other text."""
-        if not re.fullmatch(TEXT, text):
-            raise ValueError(f"{text!r} is no rule; one reads like 'mean > 0.9' or 'every seed between 0 and 1'")
-        asks = next(name for name in ASKED if text.startswith(name))
-        numbers = [float(number) for number in re.findall(NUMBER, text)]
-        low = -math.inf if "<" in text else numbers[0]
-        high = math.inf if ">" in text else numbers[-1]
-        return cls(low, high, asks)
 
 
 def above(threshold: float) -> Rule:

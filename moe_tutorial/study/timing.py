@@ -1,19 +1,22 @@
 """Time several functions in turns, so that other load on the machine affects all of them alike."""
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from moe_tutorial.layers.checks import check_count, check_number
 
 
 def time_side_by_side(
     functions: Mapping[str, Callable[[], Any]], turns: int = 10, seconds: float = 0.02
-) -> dict[str, list[float]]:
-    """Seconds for one call of each function, on one thread: name -> one median per turn.
+) -> dict[str, np.ndarray]:
+    """Seconds for one call of each function, on one thread: name -> one median per turn, (turns,).
 
     In every turn each function is called again and again, and its figure is the median of these calls: a pause of the
     machine affects only a few of them. Compare figures of the same turn: between turns the machine's speed may change.
@@ -41,7 +44,24 @@ def time_side_by_side(
                 results[name].append(_median_call(function, seconds))
     finally:
         torch.set_num_threads(threads)
-    return results
+    return {name: np.array(figures) for name, figures in results.items()}
+
+
+def beyond_cache(build: Callable[[], nn.Module], n_bytes: int = 48 * 2**20) -> list[nn.Module]:
+    """As many new layers as it takes to fill this many bytes, more than most caches hold; at least one.
+
+    A layer that is called again and again stays in the cache. In a model, the other layers have been read until a
+    layer's turn comes again, so its weights come from memory.
+    """
+    first = build()
+    size = sum(parameter.nbytes for parameter in first.parameters())
+    return [first, *(build() for _ in range(n_bytes // size))]
+
+
+def in_turn(layers: Sequence[Callable], inputs: Sequence[Any]) -> Callable[[], Any]:
+    """A function that calls the next layer with the next input at each call, and begins again after the last."""
+    layer, given = itertools.cycle(layers), itertools.cycle(inputs)
+    return lambda: next(layer)(next(given))
 
 
 def _median_call(function: Callable[[], Any], seconds: float) -> float:

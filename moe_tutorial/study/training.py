@@ -109,7 +109,7 @@ def train(
     steps: int = 800,
     batch_size: int = 128,
     learning_rate: float = 1e-2,
-    penalty: Callable[[Any], Tensor] | None = None,
+    penalty: Callable[[Any, int], Tensor] | None = None,
     freeze: Sequence[str] = (),
     on_step: Callable[[int, Seeds], None] | None = None,
 ) -> Seeds:
@@ -126,7 +126,7 @@ def train(
         steps: of the optimiser.
         batch_size: points per step and seed, drawn with replacement.
         learning_rate: of Adam.
-        penalty: routing -> scalar, added to the loss of each seed.
+        penalty: (routing, step) -> scalar, added to the loss of each seed; the first step is 0.
         freeze: names of parameters that keep their initial values.
         on_step: called as ``on_step(step, trained)`` before each step and once after the last.
             ``trained.last_routing`` is then that of the step before.
@@ -162,7 +162,7 @@ def train(
             # The same as indexing and a plain cross-entropy, but several times as fast on a CPU.
             output = trained(F.embedding(rows, data.x_train))
             task = F.cross_entropy(_scores_of(output).transpose(1, 2), data.y_train[rows], reduction="none").mean(1)
-            loss = task if penalty is None else task + vmap(penalty)(output[1])
+            loss = task if penalty is None else task + vmap(penalty, in_dims=(0, None))(output[1], step)
             _check_finite(loss, step, seeds)
             optimizer.zero_grad()
             loss.sum().backward()

@@ -35,7 +35,7 @@ from torch import nn
 from moe_tutorial.layers import GPT, Experts, MixtureOfExperts
 from moe_tutorial.layers.fast import gradients, mixing
 from moe_tutorial.study.systems.comparison import DENSE, EXPERTS
-from moe_tutorial.study.systems.speed import STORED, summary
+from moe_tutorial.study.systems.speed import STORED
 
 GRID = list(itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2)))  # T, E, d, k
 OTHERS = [  # odd shapes
@@ -176,7 +176,7 @@ for T, d, k, bound in ((1, 128, 1, 1.5), (1, 256, 2, 1.5), (64, 256, 1, 1.8), (1
     LAYERS[name], BOUNDS[name] = (T, d, k), bound
 
 
-def beside_dense() -> dict[str, list[float]]:
+def beside_dense() -> None:
     """Each part in a process of its own, whose memory no other benchmark has shaped: where eight experts' weights come
     to lie decides whether they stay in the cache."""
     rows = {}
@@ -185,7 +185,6 @@ def beside_dense() -> dict[str, list[float]]:
         rows |= json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     for name, found in rows.items():
         print(line(name, found, f"{BOUNDS[name]}"), flush=True)
-    return rows
 
 
 def layers_beside_dense() -> dict[str, list[float]]:
@@ -229,7 +228,7 @@ def gpt_steps() -> dict[str, list[float]]:
 # ── memory ──
 
 
-def memory() -> dict[str, float]:
+def memory() -> None:
     """Peak memory of training, over what is there before it: each layer in a process of its own."""
     peaks = {}
     for name in ("ours", "loop", "grouped_mm"):
@@ -238,7 +237,6 @@ def memory() -> dict[str, float]:
     print(
         "peak memory of a training step, MB:", {name: round(peak) for name, peak in peaks.items()}, "must 1.1 of loop"
     )
-    return peaks
 
 
 def peak(name: str) -> float:
@@ -256,16 +254,13 @@ def peak(name: str) -> float:
 # ── what each trick brings ──
 
 
-def tricks() -> list[dict[str, Any]]:
-    """Name, shape, and how many times as long it takes without. Each takes away one thing; the call then goes the next
+def tricks() -> None:
+    """How many times as long it takes without each trick. Each line takes away one thing; the call then goes the next
     best of the ways that stay."""
-    rows = []
 
     def add(name: str, shape: str, without: Callable[[], Any], with_it: Callable[[], Any]) -> None:
         times = interleave({"without": without, "ours": with_it})
-        found = ratio(times["without"], times["ours"])
-        rows.append({"name": name, "shape": shape, "gain": found})
-        print(line(f"{name}: {shape}", found), flush=True)
+        print(line(f"{name}: {shape}", ratio(times["without"], times["ours"])), flush=True)
 
     def mixture(T: int, E: int, d: int, k: int) -> tuple[MixtureOfExperts, torch.Tensor, torch.Tensor]:
         return peers.ours(d, 2 * d, E, k), torch.randn(T, d), torch.randn(T, d)
@@ -291,7 +286,6 @@ def tricks() -> list[dict[str, Any]]:
     moe, x, _ = mixture(1, 64, 128, 2)
     plain = peers.forward("ours", copy_as_plain(moe), x)
     add("One call", "1 token, 64 experts, forward", plain, peers.forward("ours", moe, x))
-    return rows
 
 
 def without(module: ModuleType, name: str, value: int, function: Callable[[], Any]) -> Callable[[], Any]:
@@ -359,6 +353,20 @@ def indexed(moe: MixtureOfExperts, x: torch.Tensor, target: torch.Tensor) -> Cal
 # ── the whole ──
 
 
+def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many cells; the share whose ratio is at most 1 (``level``) and at most .9 (``faster``), or whose interval
+    begins at 1 or less (``not worse``); the geometric mean (``mean``) and the ``worst`` cell."""
+    low, middle, _ = np.array([one["ratio"] for one in cells]).T
+    return {
+        "cells": len(cells),
+        "level": float(np.mean(middle <= 1)),
+        "faster": float(np.mean(middle <= 0.9)),
+        "not worse": float(np.mean(low <= 1)),
+        "mean": float(np.exp(np.log(middle).mean())),
+        "worst": cells[int(middle.argmax())],
+    }
+
+
 def summed_up(cells: list[dict[str, Any]]) -> str:
     found = summary(cells)
     shares = f"{found['level']:.0%} at 1.0 or less, {found['faster']:.0%} at .9 or less"
@@ -394,7 +402,7 @@ def main() -> None:
 
 
 def measure_part(part: int, can: dict[str, float]) -> None:
-    """All parts but the last measure cells; that one measures what is left, and writes what all have found."""
+    """All parts but the last measure cells; that one measures what is left, and writes what lesson 10 draws."""
     KEPT.mkdir(parents=True, exist_ok=True)
     if part < PARTS - 1:
         shapes = itertools.product([*GRID, *OTHERS], (False, True))
@@ -407,9 +415,14 @@ def measure_part(part: int, can: dict[str, float]) -> None:
     cells = [one for n in range(PARTS - 1) for one in json.loads((KEPT / f"{n}.json").read_text(encoding="utf-8"))]
     cells.sort(key=lambda one: (one["training"], one["T"], one["E"], one["d"], one["k"]))
     print(summed_up(cells))
+    beside_dense()
+    tricks()
+    memory()
+    shown = [one for one in cells if (one["E"], one["d"], one["k"], one["training"]) == (8, 256, 2, False)]
+    seconds = {name: [one["seconds"][name] for one in shown] for name in ("ours", "loop", "eager", "grouped_mm")}
     found = {
-        "machine": machine(), "can": can, "cells": cells, "dense": beside_dense(), "tricks": tricks(),
-        "memory": memory(),
+        "machine": machine(), "can": can, "tokens": [one["T"] for one in shown],
+        "seconds": seconds | {"limit": [one["limit"] for one in shown]},
     }  # fmt: skip
     STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

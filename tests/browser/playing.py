@@ -157,7 +157,7 @@ def pages(tmp_path_factory):
         shutil.copytree(ROOT / "moe_tutorial/show" / part, folder / part)
     widgets = {
         "playground": [playground(preset="rules", link=True)],
-        "two": [playground(preset="rules", link=True), playground(preset="hash", title="The second")],
+        "two": [playground(preset="rules", link=True), playground(preset="hash")],
     }
     for name, shown in widgets.items():
         (folder / f"{name}.html").write_text(page_of(*shown), encoding="utf-8")

@@ -108,6 +108,10 @@ def test_a_lesson_runs_to_its_end_shows_its_claims_and_its_pictures_move_in_both
     assert after != before
     page.evaluate("document.body.dataset.jpThemeLight = 'false'")
     page.wait_for_function("([c, light]) => c.toDataURL() !== light", arg=[canvas.element_handle(), after])
+    # The lesson's own router has learned in the kernel.
+    box = page.locator(".jupyter-widgets.widget-vbox")
+    assert box.locator(".moe-shares li").count() == 6
+    assert box.locator(".widget-hslider").count() == 3
 
 
 @pytest.mark.nightly

@@ -7,9 +7,13 @@ from in_lab import move, open_notebook, run_all, run_cell, workspace_with
 from playwright.sync_api import expect
 
 CELLS = """
+import torch
 from moe_tutorial.course import guess, quiz, reveal, score_card
-from moe_tutorial.show import playground
+from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.show import playground, watch_layer
 from moe_tutorial.show.widgets.sweep import sweep
+from moe_tutorial.study import regimes_2d
+torch.manual_seed(0)
 guess("05.open", "In how many of the seventy?", slider=(0, 70, 1, "of 70"))
 #---
 guess("05.sixty", "In how many of the sixty?", slider=(0, 60, 1, "of 60"))
@@ -21,6 +25,8 @@ quiz("03")
 sweep(lambda number: f"<p>twice {number} is {2 * number}</p>", number=("Number", range(1, 41)))
 #---
 playground(preset="rules")
+#---
+watch_layer(MixtureOfExperts(2, 6, 5, 1, d_out=2), regimes_2d())
 #---
 score_card()
 """.strip().split("#---\n")
@@ -74,10 +80,15 @@ def see_yesterdays(page):
     expect(out).to_contain_text("Run this cell to make it move.")
     move(page, slider)
     expect(out).to_contain_text("twice 3 is 6")
-    rules = page.locator(".moe-root:has(.moe-pg)")
+    rules, film = page.locator(".moe-root:has(.moe-pg)"), page.locator(".moe-root:has(.moe-plane)")
     rules.scroll_into_view_if_needed()
     rules.get_by_role("button", name="Play").click()
     page.wait_for_function("+document.querySelector('.moe-root:has(.moe-pg)').dataset.step > 20")
+    film.scroll_into_view_if_needed()
+    film.get_by_role("slider", name="Step").press("End")
+    expect(film).to_contain_text("By step 300")
+    expect(page.locator(".widget-hslider")).to_have_count(3)
+    expect(page.locator(".widget-label", has_text="run this cell")).to_be_visible()
     assert page.get_by_text("Error displaying widget").count() == 0
 
 

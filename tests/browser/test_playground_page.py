@@ -7,13 +7,11 @@ import time
 import pytest
 import torch
 from on_page import FRAMES
-from playing import FOCUSED, PRESETS, SETTLED, Opened, names, pages, visit, wide
-from sampled import LOOKS, sampled
+from playing import PRESETS, SETTLED, Opened, names, pages, visit, wide
 
-from moe_tutorial.layers import MixtureOfExperts, switch_loss
 from moe_tutorial.show import playground
 from moe_tutorial.show.widgets.cards import percent
-from moe_tutorial.study.data import Dataset, digits, regimes_2d
+from moe_tutorial.study.data import Dataset
 
 __all__ = ["pages", "visit", "wide"]  # fixtures
 MIXTURE = {"E": 5, "k": 2, "noise": 0.5, "balance": "switch", "data": "spirals"}
@@ -35,19 +33,6 @@ ENGINE_OF_TREE = """async ([settings, steps]) => {
   const count = (says) => says.filter((c, i) => c === tree.data.y[i]).length;
   return { shares: [...shares], nodes: [...nodes], dead, undecided, soft: soft.accuracy, hard: hard.accuracy, path,
     leaf, recent: [...tree.recent().shares], right: { soft: count(soft.predicted), hard: count(predicted) } };
-}"""
-# Pixels of each of these colours in some rows of a picture, counted from the top, or from the bottom if negative.
-PIXELS = """([picture, colours, from, rows]) => {
-  const canvas = document.querySelector(`[data-picture=${picture}]`), style = getComputedStyle(canvas);
-  const top = from < 0 ? canvas.height + from : from;
-  const { data } = canvas.getContext("2d").getImageData(0, top, canvas.width, rows);
-  return colours.map((name) => {
-    const colour = style.getPropertyValue("--moe-" + name).trim();
-    const wanted = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-    let count = 0;
-    for (let i = 0; i < data.length; i += 4) count += wanted.every((v, j) => Math.abs(v - data[i + j]) < 12);
-    return count;
-  });
 }"""
 NEAREST = """async ([i, across, down]) => {
   const { makeData } = await import("/playground/experiment/data.js");
@@ -92,12 +77,6 @@ def test_the_numbers_shown_are_the_engines(visit):
     assert reads["Specialisation"] == f"{truth['nmi']:.2f} NMI"
     assert float(reads["Router gradient"].split()[0]) == pytest.approx(truth["gradient"], abs=5e-4)
     assert opened.root.get_by_text(f"Together they get {truth['right']} of 512 right").count() == 1
-    wrong = opened.page.evaluate(PIXELS, ["mixture", ["fails"], 0, 1000])
-    opened.button("Reset").click()
-    opened.until("step === 0").settle()
-    assert (
-        opened.page.evaluate(PIXELS, ["mixture", ["fails"], 0, 1000]) > wrong > [0]
-    )  # marked points are the wrong ones
 
 
 def test_the_numbers_shown_of_a_tree_are_the_engines(visit):
@@ -120,13 +99,6 @@ def test_the_numbers_shown_of_a_tree_are_the_engines(visit):
     assert reads["Undecided"] == f"{truth['undecided'] / math.log(2):.2f} of 1"
     assert opened.root.get_by_text(f"Hard, one leaf each: {truth['right']['hard']} of 512 right").count() == 1
     assert opened.root.get_by_text(f"Soft, all leaves mixed: {truth['right']['soft']} of 512 right").count() == 1
-    # A stream is as wide as its leaf's share, where it ends.
-    streams = opened.page.evaluate(PIXELS, ["flow", [f"e{e}" for e in range(8)], -30, 1])
-    plain = [e for e, share in enumerate(truth["shares"]) if share >= 0.03 and e != truth["leaf"]][:4]
-    assert len(plain) > 2
-    scale = sum(streams[e] for e in plain) / sum(truth["shares"][e] for e in plain)
-    for e in plain:
-        assert streams[e] == pytest.approx(scale * truth["shares"][e], abs=3)
 
 
 def test_the_other_kind_begins_with_its_own_experiment_or_with_the_same_points(wide):
@@ -150,18 +122,13 @@ def test_a_deeper_tree_has_more_leaves_and_asks_its_point_more(wide):
     assert wide.root.locator(".pg-point tbody tr").count() == 4  # three questions and a leaf
     wide.press("Depth", "ArrowRight").settle()
     wide.page.wait_for_function("document.querySelectorAll('.moe-shares li').length === 16")
-    rows = wide.settle().root.locator(".pg-point tbody tr").all_inner_texts()
-    assert len(rows) == 5
-    assert wide.root.locator("canvas:visible").count() == 6 + 16
-    weights = [float(row.split("\t")[3]) for row in rows]
-    assert weights == sorted(weights, reverse=True)  # less of the point arrives after each question
+    assert wide.settle().root.locator(".pg-point tbody tr").count() == 5
 
 
 def test_each_preset_is_in_the_menu_with_a_story_and_a_link(wide):
     for known in PRESETS:
         wide.preset(known["name"])
         assert wide.experiment() == known["name"]
-        assert wide.root.locator(".pg-story").inner_text().startswith(known["sentence"])
         plays = "goal" not in known
         assert wide.hash() == f"#preset={known['id']}{'&steps=600' if plays else ''}"
         assert wide.step() == (600 if plays else known.get("from", 0))
@@ -221,30 +188,20 @@ def test_what_a_link_cannot_say_falls_back_with_a_notice_and_an_anchor_is_no_exp
     assert notice.is_hidden()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_a_click_inspects_the_nearest_point_and_explains_it_beside_it(visit, width):
-    opened = visit(fragment="#preset=rules&steps=300", width=width)
+def test_a_click_inspects_the_nearest_point_and_explains_it(visit):
+    opened = visit(fragment="#preset=rules&steps=300")
     canvas, tip = opened.root.locator("[data-picture=regions]"), opened.root.locator(".pg-tip")
     assert tip.is_hidden()
-    pictures = set()
     for across, down in ((0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9)):
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         canvas.click(position={"x": across * box["width"], "y": down * box["height"]}, force=True)
         opened.settle()
         assert opened.page.evaluate(NEAREST, [int(opened.slider("Point").input_value()), across, down])
-        pictures.add(opened.pictures()[0])
-        told, box = tip.bounding_box(), canvas.bounding_box()
-        assert told["x"] >= 0
-        assert told["x"] + told["width"] <= width
-        x, y = box["x"] + across * box["width"], box["y"] + down * box["height"]  # it does not hide what it is about
-        assert not (told["x"] < x < told["x"] + told["width"] and told["y"] < y < told["y"] + told["height"])
-        first = tip.inner_text().split("\n")[0]
-        assert re.match(r"Asked: expert \d \(weight 0\.\d\d\)\. It is a .*(right|wrong)$", first)
+        asked = opened.root.locator(".pg-point tbody tr.moe-on th").inner_text()
+        assert f"expert {asked} " in tip.inner_text()
         tip.get_by_role("button", name="Close").click()
     assert tip.is_hidden()
-    assert len(pictures) == 4  # each with a ring at another point
-    assert opened.root.locator(".pg-point tbody tr").first.get_attribute("class") == "moe-on"
 
 
 def test_an_expert_can_be_knocked_out_and_comes_back(wide):
@@ -253,29 +210,16 @@ def test_an_expert_can_be_knocked_out_and_comes_back(wide):
     best = max(range(8), key=lambda e: float(shares[e].split()[0]) if "%" in shares[e] else 0)
     wide.choose("Expert", str(best)).button("Knock it out").click()
     assert wide.settle().shares()[best] == "out"
-    assert "knocked out" in wide.message()
     wide.button("Bring it back").click()
     assert wide.settle().shares() == shares
 
 
-@pytest.mark.parametrize("name", ["Strong noise", "All into one leaf"])
-def test_what_changes_is_said_in_words(wide, name):
-    wide.preset(name)
-    said = wide.root.locator("[role=status]").filter(has_text="Step 600.").inner_text()
-    assert "7 of 8 dead" in said
-    assert wide.message() in said
-    for canvas in wide.root.locator("canvas:visible").all():
-        assert canvas.get_attribute("role") == "img"
-        assert len(canvas.get_attribute("aria-label")) > 20
-
-
-ALL_OPEN = "#preset=rules&steps=700&then=600:balance:none&E=none"
-DEEP = "#layer=tree&depth=4&steps=100"
-JUDGED = [(fragment, *look) for fragment in (ALL_OPEN, DEEP) for look in LOOKS]
-
-
 @pytest.mark.parametrize(
-    ("fragment", "width", "theme"), sampled(JUDGED, kept=[(ALL_OPEN, 1280, "dark"), (DEEP, 360, "light")])
+    ("fragment", "width", "theme"),
+    [
+        ("#preset=rules&steps=700&then=600:balance:none&E=none", 1280, "dark"),
+        ("#layer=tree&depth=4&steps=100", 360, "light"),
+    ],
 )
 def test_axe_finds_nothing_with_everything_open(visit, axe, fragment, width, theme):
     opened = visit(fragment=fragment, width=width, has_touch=width == 360)
@@ -293,11 +237,7 @@ def test_axe_finds_nothing_with_everything_open(visit, axe, fragment, width, the
     found, passed = opened.page.evaluate("axe.run('.moe-root').then((r) => [r.violations, r.passes.length])")
     assert [(rule["id"], [node["html"][:120] for node in rule["nodes"]][:3]) for rule in found] == []
     assert passed > 15
-    if width == 360:  # it scrolls down only, and a finger has room
-        assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
-        shown = f"{FOCUSED}.filter((n) => n.offsetWidth && n.type !== 'checkbox')"
-        heights = opened.page.evaluate(f"{shown}.map((n) => [n.offsetHeight, n.outerHTML])")
-        assert [small for small in heights if small[0] < 44] == []
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_two_on_a_page_do_not_disturb_each_other(visit):
@@ -364,58 +304,8 @@ def test_ones_own_points_are_learnt_in_the_page(show):
     page = show(playground(data=own, E=4, steps=200))
     page.wait_for_function(SETTLED.format(n=0))
     assert Opened(page).step() == 200
-    assert page.locator(".moe-kicker").inner_text() == "your own points · 4 experts, 1 per point"
     assert "of 200 right" in page.locator(".pg-mixture").inner_text()
-
-
-def test_a_mixture_like_ones_own_is_trained_in_the_page(show, monkeypatch):
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    mine = MixtureOfExperts(2, 4, 5, 2, d_out=2, noise=0.5)
-    page = show(playground(mine, regimes_2d(200), balance=switch_loss, coefficient=0))
-    opened = Opened(page).settle()
-    assert opened.root.get_by_text("This page trains a mixture that is built like yours").is_visible()
-    assert page.locator(".moe-kicker").inner_text() == "your own points · 5 experts, 2 per point"
-    assert opened.slider("Noise on the logits").get_attribute("aria-valuetext") == "σ = 0.5"
-    assert (opened.slider("Experts, E").count(), opened.root.get_by_label("Seed").is_visible()) == (0, False)
-    opened.button("Play").click()
-    assert opened.slider("Coefficient").get_attribute("aria-valuetext") == "off"
-    opened.until("step > 20").press("Coefficient", "End")
-    assert opened.slider("Coefficient").get_attribute("aria-valuetext") == "100"
-    opened.button("Pause").click()
-    opened.settle()
-    opened.root.get_by_text("Look closer").click()
-    opened.settle()
-    drawn = "canvas => canvas.width && new Set(canvas.getContext('2d').getImageData(0, 0, 99, 99).data).size > 3"
-    assert all(canvas.evaluate(drawn) for canvas in page.locator(".pg-closer canvas:visible").all())
-
-
-@pytest.mark.parametrize(("width", "theme"), LOOKS)
-def test_what_the_page_cannot_train_is_shown_as_the_kernel_measured_it(show, monkeypatch, width, theme):
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    torch.manual_seed(0)
-    widget = playground(MixtureOfExperts(64, 8, 8, 1, d_out=10), digits(), balance=switch_loss, steps=60)
-    page = show(widget, width, theme=theme)
-    opened = Opened(page).settle()
-    assert opened.root.get_by_text("It shows what the kernel measured at step 60.").is_visible()
-    now = widget.frame["now"]
-    assert opened.shares() == in_words(now["shares"])
-    assert opened.readouts()["Right, held out"] == f"{100 * now['accuracy']:.0f} %"
-    assert opened.root.get_by_role("button").count() == 0
-    sliders = opened.root.get_by_role("slider").all()
-    assert all(slider.is_disabled() for slider in sliders)
-    pictures = page.locator("canvas").all()
-    assert [picture.get_attribute("data-picture") for picture in pictures] == ["shares", "loss"]
-    assert all(picture.evaluate("(c) => c.width === c.clientWidth && c.width > 200") for picture in pictures)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def test_a_page_that_cannot_train_and_knows_nothing_of_a_layer_says_so(show, monkeypatch):
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    page = show(playground(MixtureOfExperts(2, 4, 5, 2, d_out=2, gated=True)))
-    assert (
-        page.locator(".moe-root").inner_text()
-        == "This page cannot train this layer. In JupyterLab the kernel trains your layer itself."
-    )
+    assert page.get_by_label("Points", exact=True).is_hidden()  # they cannot be changed
 
 
 def test_in_a_lesson_most_pictures_are_folded(show, monkeypatch):
@@ -426,4 +316,3 @@ def test_in_a_lesson_most_pictures_are_folded(show, monkeypatch):
     assert not page.locator(".pg-experts").is_visible()
     opened.root.get_by_text("Look closer").click()
     assert page.locator(".pg-experts").is_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,6 +1,7 @@
-"""Answers that tests hand in: wrong ones, with words that the message must say, and right ones in other styles.
+"""Answers that tests hand in, besides the edited solutions of the checks.
 
-They stand in ``wrong_answers/``, a file for each lesson: plain functions, each below ``@wrong`` or ``@right``.
+They stand in ``other_answers/``, a file for each lesson: right ones in other styles than the solution's, below
+``@right``, and wrong ones in other styles than the edits, below ``@wrong`` with words that the message must say.
 """
 
 import importlib.util
@@ -33,6 +34,6 @@ def right(id: str) -> Callable:
 
 def gather() -> None:
     """Fill both lists."""
-    for path in sorted((Path(__file__).parent / "wrong_answers").glob("lesson_*.py")):
-        spec = importlib.util.spec_from_file_location(f"wrong_{path.stem}", path)
+    for path in sorted((Path(__file__).parent / "other_answers").glob("lesson_*.py")):
+        spec = importlib.util.spec_from_file_location(f"other_{path.stem}", path)
         spec.loader.exec_module(importlib.util.module_from_spec(spec))

@@ -1,13 +1,17 @@
-"""Every exercise: the solution passes, the stub is not written yet, wrong answers are told what is wrong with them."""
+"""Every exercise: the solution passes, the stub is not written yet, wrong answers are told what is wrong with them.
+
+That each edited solution is told its own sentence only says that the check tells them apart; that a check is right is
+shown by the right and wrong answers in other styles.
+"""
 
 import ast
 
+import numpy as np
 import pytest
 import torch
 from answers import RIGHT, WRONG, gather
 
-from moe_tutorial.course.checks.vocabulary import Ask
-from moe_tutorial.course.exercises import EXERCISES
+from moe_tutorial.course.exercises import EXERCISES, SHORT
 
 gather()
 
@@ -46,18 +50,18 @@ def test_a_wrong_answer_is_told_its_own_mistake(id, answer, says):
 
 
 @pytest.mark.parametrize("id", EXERCISES)
-def test_a_wrong_answer_makes_each_mistake_that_a_check_knows(id, monkeypatch):
-    known, gives = [], Ask.gives
+def test_each_edited_solution_is_told_its_own_sentence(id):
+    told = {says: EXERCISES[id].examine(mistaken) for says, mistaken in EXERCISES[id].mistaken.items()}
+    assert {says: result.message for says, result in told.items() if not result.message.startswith(says)} == {}
+    assert {result.verdict for result in told.values()} == {"wrong"}
 
-    def noting(self, given, expected, says, mistakes=None, where=""):
-        known.extend(mistakes or {})
-        gives(self, given, expected, says, mistakes, where)
 
-    monkeypatch.setattr(Ask, "gives", noting)
+@pytest.mark.parametrize("id", EXERCISES)
+def test_a_puzzle_has_enough_wrong_lines(id):
     exercise = EXERCISES[id]
-    exercise.examine(exercise.written(exercise.solution))
-    told = "".join(exercise.examine(answer).message for one, answer, _ in WRONG if one == id)
-    assert [mistake for mistake in known if mistake not in told] == []
+    _, lines, _ = exercise.parts
+    assert len(exercise.puzzle) == (2 if len(lines) > SHORT else 3)
+    assert not set(exercise.puzzle) & {text for text, _ in lines}
 
 
 @pytest.mark.parametrize(("id", "answer"), named(RIGHT))
@@ -69,33 +73,60 @@ NETWORKS = "01.train_small", "09.upcycle"
 """Exercises whose answer holds networks."""
 
 
-def unlike(value):
-    """What equals a value but for its shape or dtype."""
-    tensor = torch.as_tensor(value)
-    shape_and_kind = [tensor[None], tensor.float() if tensor.dtype == torch.bool else tensor.bool()]
-    if tensor.dim() == 0:  # a number may be of any width
-        return shape_and_kind
-    return [*shape_and_kind, tensor.float() if tensor.dtype == torch.float64 else tensor.double()]
+def changed(id, change):
+    """The solution of an exercise with each result changed."""
 
-
-@pytest.mark.parametrize("way", range(3))
-@pytest.mark.parametrize("id", [id for id in EXERCISES if id not in NETWORKS])
-def test_an_answer_of_another_shape_or_dtype_is_refused(id, way):
-    """A later cell would stop at it, where nobody looks for the mistake in the exercise any more."""
-    solution = EXERCISES[id].written(EXERCISES[id].solution)
-
-    def changed(*given):
-        found = solution(*given)
-        parts = found if isinstance(found, tuple) else (found,)
-        parts = tuple(unlike(part)[way % len(unlike(part))] for part in parts)
+    def answer(*given):
+        found = EXERCISES[id].own(*given)
+        parts = tuple(change(torch.as_tensor(part)) for part in (found if isinstance(found, tuple) else (found,)))
         return parts if isinstance(found, tuple) else parts[0]
 
-    result = EXERCISES[id].examine(changed)
+    return answer
+
+
+def unlike(value):
+    """Numbers for True and False, and the other way round."""
+    return value.float() if value.dtype == torch.bool else value.bool()
+
+
+@pytest.mark.parametrize("change", [lambda value: value[None], unlike], ids=["shape", "kind"])
+@pytest.mark.parametrize("id", [id for id in EXERCISES if id not in NETWORKS])
+def test_an_answer_of_another_shape_or_kind_is_refused(id, change):
+    """A later cell would stop at it, where nobody looks for the mistake in the exercise any more."""
+    result = EXERCISES[id].examine(changed(id, change))
     assert result.verdict == "wrong"
     assert any(says in result.message for says in ("has shape", "is of dtype", "is asked for", "several times"))
 
 
+@pytest.mark.parametrize("id", [id for id in EXERCISES if id not in NETWORKS])
+def test_double_is_right_where_float_is(id):
+    assert (
+        EXERCISES[id].examine(changed(id, lambda value: value.double() if value.is_floating_point() else value)).passed
+    )
+
+
+SHARES = torch.tensor([0.5, 0.1, 0.4])
+P, DL_DG = np.array([0.5, 0.3, 0.2]), np.array([3.0, 0.0, -1.0])
+
+
+@pytest.mark.parametrize(
+    ("id", "change", "given"),
+    [
+        ("05.my_share", torch.Tensor.tolist, (torch.tensor([[1], [0], [1]]), 4)),
+        ("05.my_share", torch.Tensor.numpy, (torch.tensor([[1], [0], [1]]), 4)),
+        ("05.my_cv2", torch.Tensor.item, (SHARES,)),
+        ("05.my_cv2", torch.Tensor.double, (SHARES,)),
+        ("04.gate_gradient", torch.Tensor.tolist, (P, DL_DG)),
+        ("04.gate_gradient", torch.Tensor.float, (P, DL_DG)),
+    ],
+)
+def test_a_right_answer_is_handed_on_with_the_courses_types(id, change, given):
+    found = EXERCISES[id].examine(changed(id, change)).handed_on(*given)
+    expected = EXERCISES[id].own(*given)
+    assert (type(found), found.dtype, found.shape) == (type(expected), expected.dtype, expected.shape)
+    assert np.allclose(found, expected)
+
+
 @pytest.mark.parametrize("id", EXERCISES)
-def test_each_exercise_has_wrong_answers_and_other_styles(id):
-    assert len([one for one, *_ in WRONG if one == id]) >= 3
-    assert len([one for one, *_ in RIGHT if one == id]) >= 2
+def test_each_exercise_has_right_answers_in_three_styles(id):
+    assert len([one for one, *_ in RIGHT if one == id]) >= 3

@@ -1,6 +1,10 @@
-"""What a layer or a loss cannot use is named: the argument, what is allowed, and what was given."""
+"""What a layer or a loss cannot use is named: the argument, what is allowed, and what was given.
+
+Tokens of another dtype than the weights: one line says what to do, and where both may meet, they do.
+"""
 
 import math
+import re
 
 import pytest
 import torch
@@ -58,7 +62,7 @@ COUNT, K = "must be an integer of at least", "top_k must be an integer from 1 to
 NOISE = "noise must be None, 'learned' or a finite number of at least 0, got"
 KIND = "activation must be one of 'relu', 'gelu', 'silu', got 'tanh'"
 WAY, WHICH = "dispatch must be one of 'sparse', 'dense', got 'fast'", "router must have"
-ARGUMENTS = [
+ROWS = [
     (lambda: experts(n_experts=0), ValueError, f"n_experts {COUNT} 1, got 0"),
     (lambda: experts(d_model=2.0), TypeError, f"d_model {COUNT} 1, got 2.0"),
     (lambda: experts(d_hidden=True), TypeError, f"d_hidden {COUNT} 1, got True"),
@@ -109,93 +113,168 @@ ARGUMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "error", "message"), ARGUMENTS, ids=[message[:40] for _, _, message in ARGUMENTS])
-def test_bad_arguments_are_named(make, error, message):
-    with pytest.raises(error, match=message):
-        make()
-
+# Tokens
 
 LAYERS = {
     "experts": experts,
+    "gated experts": lambda: experts(gated=True),
     "mixture": mixture,
-    "dense mixture": lambda: mixture(dispatch="dense"),
-    "router": router,
+    "dense mixture, shared": lambda: mixture(n_shared=1, dispatch="dense"),
+    "mixture with its own router": lambda: mixture(router=HashRouter(4, 4, 2)),
+    "tree in training": tree,
+    "gelu tree in training": lambda: tree(activation="gelu"),
+    "tree": lambda: tree().eval(),
+    "tree of one leaf": lambda: tree(depth=0).eval(),
+    "dense tree": lambda: tree(dispatch="dense").eval(),
+}
+ROUTERS = {
+    "router": lambda: router(noise="learned", bias=True, logit_bias=True),
     "expert choice": lambda: router(ExpertChoiceRouter),
     "hash": lambda: router(HashRouter),
-    "tree": tree,
-    "hard tree": lambda: tree().eval(),
 }
+WIDTH = r"x must have shape \(..., d_model = 4\), got \("
+for build in (LAYERS | ROUTERS).values():
+    ROWS += [
+        (lambda build=build: build()(torch.zeros(3, 5)), ValueError, WIDTH),
+        (lambda build=build: build()(torch.tensor(1.0)), ValueError, WIDTH),
+        (
+            lambda build=build: build()(torch.zeros(3, 4, dtype=torch.int32)),
+            TypeError,
+            r"x must be a floating-point tensor, got dtype torch\.int32",
+        ),
+        (
+            lambda build=build: build()([[1.0] * 4]),
+            TypeError,
+            "x must be a floating-point tensor of shape .*, got list",
+        ),
+    ]
 
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_bad_tokens_are_named(layer):
-    layer = LAYERS[layer]()
-    for x in (torch.zeros(3, 5), torch.tensor(1.0)):
-        with pytest.raises(ValueError, match=r"x must have shape \(..., d_model = 4\), got \("):
-            layer(x)
-    with pytest.raises(TypeError, match=r"x must be a floating-point tensor, got dtype torch\.int32"):
-        layer(torch.zeros(3, 4, dtype=torch.int32))
-    with pytest.raises(TypeError, match=r"x must be a floating-point tensor of shape .*, got list"):
-        layer([[1.0] * 4])
-
+# Routings
 
 ONE, ONES = torch.ones(2, 1, dtype=torch.int64), torch.ones(2, 1)
-
-
-@pytest.mark.parametrize(
-    ("routing", "x", "error", "message"),
-    [
-        ((ONE, ONES), 2, TypeError, "router must return a Routing, got tuple"),
-        (Routing(ONES, ONES, ONE, torch.ones(2, 2)), 2, ValueError, r"got \(2, 1\) and \(2, 2\)"),
-        (Routing(ONES, ONES, ONE, ONES), 3, ValueError, r"one shape \(T = 3, k\), got \(2, 1\) and \(2, 1\)"),
-    ],
-)
-def test_a_bad_routing_is_named(routing, x, error, message):
-    with pytest.raises(error, match=message):
-        mixture(top_k=1, router=lambda _: routing)(torch.randn(x, 4))
-
-
 FIELDS = [torch.ones(3, 2), torch.ones(3, 2), torch.zeros(3, 1, dtype=torch.int64), torch.ones(3, 1)]
 
 
-@pytest.mark.parametrize("loss", [importance_loss, load_loss, switch_loss, z_loss, importance, load_estimate])
-def test_what_a_loss_cannot_use_is_named(loss):
-    for routing, error, message in (
-        ((torch.zeros(3, 4), Routing(*FIELDS)), TypeError, r"^routing must be a Routing, got tuple$"),
-        (Routing(*(f.unsqueeze(0) for f in FIELDS)), ValueError, r"must be of one batch, .*, got probs \(1, 3, 2\)$"),
-        (Routing(*(f[:0] for f in FIELDS)), ValueError, r"with at least one token .*, got probs \(0, 2\)$"),
-    ):
-        with pytest.raises(error, match=message):
-            loss(routing)
-    if loss in (load_estimate, load_loss):
-        for routing in (Routing(*FIELDS), router(noise="learned").eval()(torch.randn(3, 4))):
-            with pytest.raises(ValueError, match=r"needs noise: use a router with noise in train\(\), got .* without"):
-                loss(routing)
+def routed(routing, n_tokens):
+    return mixture(top_k=1, router=lambda _: routing)(torch.randn(n_tokens, 4))
 
 
-@pytest.mark.parametrize("loss", [hardening_loss, node_balance_loss])
-def test_a_loss_says_that_a_hard_descent_is_not_enough(loss):
-    with pytest.raises(ValueError, match=f"{loss.__name__} needs the decisions of all nodes: call the tree in train()"):
-        loss(tree().eval()(torch.randn(8, 4))[1])
+ROWS += [
+    (lambda: routed((ONE, ONES), 2), TypeError, "router must return a Routing, got tuple"),
+    (lambda: routed(Routing(ONES, ONES, ONE, torch.ones(2, 2)), 2), ValueError, r"got \(2, 1\) and \(2, 2\)"),
+    (
+        lambda: routed(Routing(ONES, ONES, ONE, ONES), 3),
+        ValueError,
+        r"one shape \(T = 3, k\), got \(2, 1\) and \(2, 1\)",
+    ),
+]
+SEVERAL, NONE = Routing(*(f.unsqueeze(0) for f in FIELDS)), Routing(*(f[:0] for f in FIELDS))
+for loss in (importance_loss, load_loss, switch_loss, z_loss, importance, load_estimate):
+    ROWS += [
+        (
+            lambda loss=loss: loss((torch.zeros(3, 4), Routing(*FIELDS))),
+            TypeError,
+            "^routing must be a Routing, got tuple$",
+        ),
+        (lambda loss=loss: loss(SEVERAL), ValueError, r"must be of one batch, .*, got probs \(1, 3, 2\)$"),
+        (lambda loss=loss: loss(NONE), ValueError, r"with at least one token .*, got probs \(0, 2\)$"),
+    ]
+QUIET = r"needs noise: use a router with noise in train\(\), got .* without"
+for loss in (load_estimate, load_loss):
+    ROWS += [
+        (lambda loss=loss: loss(Routing(*FIELDS)), ValueError, QUIET),
+        (lambda loss=loss: loss(router(noise="learned").eval()(torch.randn(3, 4))), ValueError, QUIET),
+    ]
+for loss in (hardening_loss, node_balance_loss):
+    needs = f"{loss.__name__} needs the decisions of all nodes: call the tree in train()"
+    ROWS.append((lambda loss=loss: loss(tree().eval()(torch.randn(8, 4))[1]), ValueError, re.escape(needs)))
 
+# Balancing
 
 BIAS, INDICES = torch.zeros(4), torch.zeros(5, 2, dtype=torch.int64)
 TYPES = "bias must be a floating-point tensor and indices an int64 tensor, got "
 
 
+def balance(bias, indices):
+    BiasBalancer(0.1).update(bias, indices)
+
+
+ROWS += [
+    (lambda: balance(None, INDICES), ValueError, "the router's selection bias, got None: .* with bias=True"),
+    (lambda: balance(BIAS, INDICES.float()), TypeError, TYPES + "torch.float32 and torch.float32"),
+    (lambda: balance(BIAS, Routing(*FIELDS)), TypeError, TYPES + "Tensor and Routing"),
+    (lambda: balance(BIAS, INDICES[0]), ValueError, "same leading dimensions, got"),
+    (lambda: balance(BIAS[None], INDICES), ValueError, "same leading dimensions, got"),
+    (lambda: balance(BIAS, INDICES + torch.tensor([0, 4])), ValueError, "^indices must run from 0 to 3, got 0 to 4$"),
+    (lambda: balance(BIAS, INDICES - 1), ValueError, "^indices must run from 0 to 3, got -1 to -1$"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), ROWS, ids=[message[:40] for _, _, message in ROWS])
+def test_what_cannot_be_used_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+    assert not BIAS.any()  # a balancer changed nothing
+
+
+# Dtypes
+
+DTYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16", torch.float16: "half"}
+
+
+@pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS)
 @pytest.mark.parametrize(
-    ("bias", "indices", "error", "message"),
+    ("given", "own"),
     [
-        (None, INDICES, ValueError, "bias must be the router's selection bias, got None: .* with bias=True"),
-        (BIAS, INDICES.float(), TypeError, TYPES + "torch.float32 and torch.float32"),
-        (BIAS, Routing(*FIELDS), TypeError, TYPES + "Tensor and Routing"),
-        (BIAS, INDICES[0], ValueError, "same leading dimensions, got"),
-        (BIAS[None], INDICES, ValueError, "same leading dimensions, got"),
-        (BIAS, INDICES + torch.tensor([0, 4]), ValueError, "^indices must run from 0 to 3, got 0 to 4$"),
-        (BIAS, INDICES - 1, ValueError, "^indices must run from 0 to 3, got -1 to -1$"),
+        (torch.float64, torch.float32),
+        (torch.bfloat16, torch.float32),
+        (torch.float16, torch.float32),
+        (torch.float32, torch.bfloat16),
+        (torch.float32, torch.float64),
+        (torch.float16, torch.bfloat16),
     ],
 )
-def test_what_a_balancer_cannot_use_is_named(bias, indices, error, message):
-    with pytest.raises(error, match=message):
-        BiasBalancer(0.1).update(bias, indices)
-    assert (BIAS == 0).all()
+def test_another_dtype_says_what_to_do_and_that_works(build, given, own):
+    x, layer = torch.randn(2, 5, 4).to(given), build().to(own)
+    cast_x, cast_layer = DTYPES[own], DTYPES[given]
+    names = [str(dtype).removeprefix("torch.") for dtype in (given, own)]
+    for grad in (torch.enable_grad(), torch.no_grad()):
+        with grad, pytest.raises(TypeError) as caught:
+            layer(x)
+        assert str(caught.value) == (
+            f"x is {names[0]} and the layer's weights are {names[1]}: call x.{cast_x}(), or layer.{cast_layer}()"
+        )
+    answers = [layer(getattr(x, cast_x)()), getattr(layer, cast_layer)()(x)]
+    for y, dtype in zip(answers, (own, given), strict=True):
+        assert (y[0] if isinstance(y, tuple) else y).dtype == dtype
+
+
+@pytest.mark.parametrize("build", ROUTERS.values(), ids=ROUTERS)
+@pytest.mark.parametrize("own", DTYPES)
+@pytest.mark.parametrize("given", DTYPES)
+def test_a_router_takes_every_dtype(build, given, own):
+    routing = build().to(own)(torch.randn(5, 4).to(given))
+    assert routing.weights.dtype == torch.promote_types(given, torch.float32)
+
+
+@pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS)
+def test_under_autocast_dtypes_may_meet_but_float64_may_not(build):
+    layer, x = build(), torch.randn(5, 4).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    answer, exact = (found[0] if isinstance(found, tuple) else found for found in (y, layer(x.float())))
+    torch.testing.assert_close(answer.float(), exact, rtol=0.1, atol=0.1)
+    message = r"^x is float64 and the layer's weights are float32: call x\.float\(\), or layer\.double\(\)$"
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(TypeError, match=message):
+        layer(x.double())
+
+
+@pytest.mark.parametrize("kind", ["dense", "moe", "fff"])
+def test_a_gpt_of_any_dtype_and_under_autocast(kind):
+    tokens = torch.arange(8)[None]
+    for training in (True, False):
+        for dtype in (torch.float32, torch.float64, torch.bfloat16):
+            assert gpt(kind).to(dtype).train(training)(tokens)[0].dtype == dtype
+        with torch.autocast("cpu", torch.bfloat16):
+            _, loss, _ = gpt(kind).train(training)(tokens, tokens)
+        loss.backward()

@@ -176,13 +176,6 @@ def test_a_way_of_ones_own_is_taken():
     torch.testing.assert_close(moe(x)[0], expected)
 
 
-def test_a_router_may_be_given():
-    router = Router(5, 4, 2, gate="topk_softmax", noise=0.5)
-    moe = MixtureOfExperts(5, 3, 4, 2, router)
-    assert moe.router is router
-    assert "router.weight" in moe.state_dict()
-
-
 @pytest.mark.parametrize("expert_bias", [True, False])
 def test_expert_bias_and_selection_bias_are_two_things(expert_bias):
     moe = MixtureOfExperts(5, 3, 4, 2, expert_bias=expert_bias, n_shared=1, bias=not expert_bias)

@@ -46,29 +46,16 @@ def test_the_choice_is_valid_and_equals_the_loop(case):
     T, E, k = len(x), router.n_experts, router.top_k
     assert routing.logits.shape == routing.probs.shape == (T, E)
     assert routing.indices.shape == routing.weights.shape == (T, k)
+    bias = 0 if router.logit_bias is None else router.logit_bias
+    torch.testing.assert_close(routing.logits, x @ router.weight.T + bias)
     for t, token in enumerate(x):
+        torch.testing.assert_close(routing.probs[t], torch.stack(loop_oracle.scores(router, list(routing.logits[t]))))
         chosen = routing.indices[t].tolist()
         assert len(set(chosen)) == k
         assert set(chosen) <= set(range(E))
         indices, weights = loop_oracle.route(router, token)
         assert chosen == indices
         torch.testing.assert_close(routing.weights[t], torch.stack(weights))
-
-
-@quick
-@given(routers())
-def test_weights_are_what_the_gate_says(case):
-    router, x = case
-    routing = router(x)
-    assert (routing.weights > 0).all()
-    if router.renormalize or router.gate == "topk_softmax":
-        torch.testing.assert_close(routing.weights.sum(-1), torch.full_like(routing.weights[:, 0], router.scale))
-    else:
-        torch.testing.assert_close(routing.weights, routing.probs.gather(-1, routing.indices) * router.scale)
-    bias = 0 if router.logit_bias is None else router.logit_bias
-    torch.testing.assert_close(routing.logits, x @ router.weight.T + bias)
-    for probs, logits in zip(routing.probs, routing.logits, strict=True):
-        torch.testing.assert_close(probs, torch.stack(loop_oracle.scores(router, list(logits))))
 
 
 @quick
@@ -138,15 +125,6 @@ def test_at_k_1_a_router_whose_weights_sum_to_1_gets_no_gradient():
     assert gate_gradient(top_k=1, gate="softmax_topk").norm() > 0.1
     assert gate_gradient(top_k=1, gate="sigmoid_topk").norm() > 0.1
     assert gate_gradient(top_k=2, gate="topk_softmax").norm() > 0.1
-
-
-def test_from_k_2_on_renormalised_is_topk_softmax():
-    first = Router(4, 6, 3, gate="softmax_topk", renormalize=True).double()
-    second = Router(4, 6, 3, gate="topk_softmax").double()
-    second.weight = first.weight
-    x = torch.randn(30, 4, dtype=torch.float64)
-    torch.testing.assert_close(first(x).weights, second(x).weights)
-    assert torch.equal(first(x).indices, second(x).indices)
 
 
 @pytest.mark.parametrize("gate", GATES)

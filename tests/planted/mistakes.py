@@ -34,21 +34,21 @@ MISTAKES = {
         "layers/routing.py",
         "else logits.softmax(-1)\n",
         "else logits.softmax(-1).softmax(-1)\n",
-        (ROUTING + "test_weights_are_what_the_gate_says",),
+        (ROUTING + "test_the_choice_is_valid_and_equals_the_loop",),
     ),
     "softmax-over-tokens": Mistake(
         "softmax over the tokens of the batch, not over the experts",
         "layers/routing.py",
         "else logits.softmax(-1)\n",
         "else logits.softmax(0)\n",
-        (ROUTING + "test_weights_are_what_the_gate_says",),
+        (ROUTING + "test_the_choice_is_valid_and_equals_the_loop",),
     ),
     "weights-of-one": Mistake(
         "top-k before the softmax where softmax comes first: at k = 1 every weight is 1 and the router learns nothing",
         "layers/routing.py",
         "weights = probs.gather(-1, indices)",
         "weights = logits.gather(-1, indices).softmax(-1)",
-        (ROUTING + "test_weights_are_what_the_gate_says",),
+        (ROUTING + "test_the_choice_is_valid_and_equals_the_loop",),
     ),
     "always-renormalised": Mistake(
         "a checkpoint's norm_topk_prob=false is ignored",
@@ -62,7 +62,7 @@ MISTAKES = {
         "layers/routing.py",
         "total = weights.sum(-1, keepdim=True)",
         "total = probs.sum(-1, keepdim=True)",
-        (ROUTING + "test_from_k_2_on_renormalised_is_topk_softmax",),
+        (ROUTING + "test_the_choice_is_valid_and_equals_the_loop",),
     ),
     "noise-in-evaluation": Mistake(
         "noise is still on in eval()",
@@ -305,11 +305,11 @@ MISTAKES = {
         "for r in range(n // 4 * 4):\n                activate(",
         (MIXING + "test_every_way_equals_the_plain_one",),
     ),
-    "last-columns-twice": Mistake(
-        "a row's last columns are added to the product once more where its length is no multiple of a vector's",
-        "layers/fast/vectors.py",
-        "[*range(LANES, 0, -1)]), n)",
-        "[*range(LANES - 1, -1, -1)]), n)",
+    "last-columns-left-out": Mistake(
+        "a row's last columns are left out where its length is no multiple of eight",
+        "layers/fast/blocks.py",
+        "for i in range(x.shape[1]):\n        p, q, s, t",
+        "for i in range(x.shape[1] // 8 * 8):\n        p, q, s, t",
         (MIXING + "test_rows_of_every_length_are_multiplied_to_their_end",),
     ),
     "gradients-in-one-place": Mistake(
@@ -388,7 +388,7 @@ MISTAKES = {
         "layers/routing.py",
         "F.softplus(logits).clamp_min(torch.finfo(logits.dtype).tiny).sqrt()",
         "F.softplus(logits)",
-        (INTEROP + "test_equal_to_the_published_block", ROUTING + "test_weights_are_what_the_gate_says"),
+        (INTEROP + "test_equal_to_the_published_block", ROUTING + "test_the_choice_is_valid_and_equals_the_loop"),
     ),
     "slope-of-a-root-at-zero": Mistake(
         "one score that underflows makes the router's whole gradient NaN",
@@ -653,7 +653,7 @@ MISTAKES = {
         "study/systems/serving.py",
         "best_first = weights.flatten().argsort(descending=True, stable=True)",
         "best_first = torch.arange(weights.numel(), device=weights.device)",
-        (SERVING + "test_an_expert_keeps_its_highest_weights",),
+        (SERVING + "test_kept_is_what_loops_over_the_experts_keep",),
     ),
     "one-batch-order": Mistake(
         "all seeds see the batches of the first",

@@ -23,6 +23,7 @@ const engine = Object.assign(
       "pytorch",
       "../web/words",
       "../web/ask/answers",
+      "../web/ask/judge",
     ].map(load),
   )),
 );

@@ -2,16 +2,26 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from moe_tutorial.show.widgets.claim_box import Axis, box, display_box
+from moe_tutorial.show.widgets.claim_box import Axis, box, in_notebook
+from moe_tutorial.study import below, between
 from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.estimates import Figure
 
-LINE = (
-    "✓ claim 04.3 holds: Silence <b> | measured 0.100 [0.050, 0.150] | ○ control (two picked) 1.734 [1.600, 1.868] "
-    "| 10 seeds | ✗ refutes: It only rescales"
+CLAIM = Claim(
+    "04.3",
+    "Silence <b>",
+    Figure.read("0.100 [0.050, 0.150]"),
+    holds=True,
+    control=Figure.read("1.734 [1.600, 1.868]"),
+    control_is="two picked",
+    n_seeds=10,
+    refutes="It only rescales",
 )
+ONE = Claim("02.1", "It is so", Figure.read("1.000"), holds=True)
 
 
 def folded(html):
@@ -19,7 +29,7 @@ def folded(html):
 
 
 def test_a_row_says_all_that_the_line_says_with_mark_and_word():
-    html = box(Claim.read(LINE))
+    html = box(CLAIM)
     assert '<b><span aria-hidden="true">✓</span> holds</b> <span>04.3</span>' in html
     row, rest = folded(html), html.split("</summary>")[1]
     for part in ("Silence &lt;b&gt;", "<b>0.10</b>", "0.05 to 0.15", "✗ refuted:", "<s>It only rescales</s>"):
@@ -30,32 +40,33 @@ def test_a_row_says_all_that_the_line_says_with_mark_and_word():
 
 
 def test_what_is_written_in_a_claim_never_becomes_html():
-    line = "✓ claim 04.3 holds: {0} | measured 1.000 | ○ control ({0}) 2.000 | quantity: {0} ({0}) | ✗ refutes: {0}"
-    html = box(Claim.read(line.format("<i>&\"'")))
+    odd = "<i>&\"'"
+    html = box(replace(CLAIM, statement=odd, control_is=odd, quantity=f"{odd} ({odd})", refutes=odd))
     assert "<i>" not in html
     assert html.count("&lt;i&gt;&amp;&quot;&#x27;") == 6  # the unit stands in the row and in the table
 
 
 def test_a_figure_of_another_machine_is_no_failure():
-    html = box(Claim.read("– claim 09.4 not on this machine: It is fast | measured here 1.02 [0.97, 1.07] | 4 runs"))
+    time = Claim("09.4", "It is fast", Figure.read("1.02 [0.97, 1.07]"), holds=False, n_seeds=4, timed=True)
+    html = box(time)
     assert "–</span> not on this machine</b> <span>09.4</span>" in html
     assert "4 runs, on the machine that measured it" in html
     assert 'class="moe-claim elsewhere timed"' in html
     assert "✗" not in html
-    held = box(Claim.read("✓ claim 09.4 holds: It is fast | measured here 1.02 [0.97, 1.07] | 4 runs"))
+    held = box(replace(time, holds=True))
     assert 'class="moe-claim holds timed"' in held
     assert "✓</span> holds</b>" in held
 
 
 def test_the_control_has_a_hollow_mark_below_what_was_measured():
-    marks = dict(re.findall(r'<g class="(\w+)">.*?<circle cx="[\d.]+%" cy="(\d+)%"', folded(box(Claim.read(LINE)))))
+    marks = dict(re.findall(r'<g class="(\w+)">.*?<circle cx="[\d.]+%" cy="(\d+)%"', folded(box(CLAIM))))
     assert list(marks) == ["measured", "control"]
     assert int(marks["measured"]) < int(marks["control"])
     interval = r'"interval" x1="([\d.]+)%" x2="([\d.]+)%".*?cx="([\d.]+)%"'
-    low, high, mean = map(float, re.search(interval, box(Claim.read(LINE))).groups())
+    low, high, mean = map(float, re.search(interval, box(CLAIM)).groups())
     assert low < mean < high
-    assert "<svg" not in box(Claim.read("✓ claim 02.1 holds: It is so | measured 1.000"))
-    alone = folded(box(Claim.read("✓ claim 02.1 holds: So | measured 0.100 [0.050, 0.150] | 10 seeds")))
+    assert "<svg" not in box(ONE)
+    alone = folded(box(replace(CLAIM, control=None)))
     assert '"control"' not in alone
     assert 'cy="50%"' in alone
 
@@ -70,48 +81,51 @@ def test_ticks_enclose_the_figures_and_are_few(low, high):
 
 
 def test_a_rule_is_said_and_its_threshold_is_drawn():
-    line = LINE.replace("| 10 seeds |", "| 10 seeds | quantity: gradient <g> (of the loss) | rule: mean < 0.5 |")
-    html = box(Claim.read(line))
+    html = box(replace(CLAIM, quantity="gradient <g> (of the loss)", rule=below(0.5)))
     assert "gradient &lt;g&gt;" not in folded(html)  # it would make the row high; the table has it
-    assert "<th>gradient &lt;g&gt;, of the loss</th>" in html
+    assert "<th>gradient &lt;g&gt; (of the loss)</th>" in html
     assert "<b>0.10</b> of the loss <small>0.05 to 0.15" in folded(html)
     assert html.count('class="threshold"') == 1
     threshold = re.search(r'class="threshold" x1="([\d.]+)%"', html)[1]
     allowed = re.search(r'class="allowed" x1="([\d.]+)%" x2="([\d.]+)%"', html)
     assert (allowed[1], allowed[2]) == ("6.00", threshold)
     assert 'holds where</th><td colspan="2">mean &lt; 0.5</td>' in html
-    two = box(Claim.read("✓ claim 02.1 holds: It is so | measured 1.000 | rule: mean between 0.5 and 2"))
+    two = box(replace(ONE, rule=between(0.5, 2)))
     assert two.count('class="threshold"') == 2
-    for without in (LINE, LINE.replace("| 10 seeds |", "| 10 seeds | quantity: gradient |")):
-        assert "threshold" not in box(Claim.read(without))
+    for without in (CLAIM, replace(CLAIM, quantity="gradient")):
+        assert "threshold" not in box(without)
 
 
 def test_the_number_leads_to_an_address_where_there_is_one():
-    html = box(Claim.read(LINE), address="#claim-04-3", link="<a>there</a>")
+    html = box(CLAIM, address="#claim-04-3", link="<a>there</a>")
     assert '<a href="#claim-04-3">04.3</a>' in html
     assert 'id="claim-04-3"' in html
     assert "10 seeds <a>there</a>" in html
 
 
-def test_in_a_notebook_the_text_of_a_claim_stays_its_line(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
-    display_box(Claim.read(LINE))
-    assert shown[0]["text/plain"] == LINE
-    assert "holds</b> <span>04.3" in shown[0]["text/html"]
+def test_a_claim_that_fails_says_why_below_its_row():
+    fails = replace(CLAIM, holds=False)
+    assert in_notebook(fails).endswith("the rule says no to what was measured. The lesson goes on.</p>")
+    assert "The lesson goes on" not in in_notebook(CLAIM)
 
 
-def test_a_claim_that_fails_says_why_below_its_row(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
-    display_box(Claim.read(LINE.replace("✓", "✗").replace("holds", "fails")))
-    assert shown[0]["text/html"].endswith("the rule says no to what was measured. The lesson goes on.</p>")
-
-
-def test_jupyterlab_gets_boxes():
-    code = "import moe_tutorial.show; from moe_tutorial.study import claim; claim('99.1', 'So', 1.0, holds=True)"
+def test_jupyterlab_gets_the_line_its_data_and_a_row():
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "import moe_tutorial.show\n"
+        "from moe_tutorial.study import claim\n"
+        "from moe_tutorial.study.claims import read_claims\n"
+        "shell.display_pub.publish = lambda data, metadata, **_: shown.append((data, metadata))\n"
+        "shown = []\n"
+        "claim('99.1', 'So', 1.0, holds=False)\n"
+        "(data, metadata), = shown\n"
+        "print(data['text/plain'], data['text/html'][-60:], sep='\\n')\n"
+        "print(read_claims([{'data': data, 'metadata': metadata}])[0].verdict)"
+    )
     environment = os.environ | {"JPY_SESSION_NAME": "lesson.ipynb"}
     run = subprocess.run([sys.executable, "-X", "utf8", "-c", code], env=environment, capture_output=True, check=True)
-    printed = run.stdout.decode()
-    assert "✓ claim 99.1 holds: So | measured 1.000" in printed
-    assert "text/html" in printed
+    line, html, verdict = run.stdout.decode().splitlines()
+    assert line == "✗ claim 99.1 fails: So | measured 1.000"
+    assert html.endswith("The lesson goes on.</p>")
+    assert verdict == "fails"

@@ -5,20 +5,31 @@ import json
 import pytest
 
 from moe_tutorial.show.widgets.claim_list import show_claims, stored, summary
-from moe_tutorial.study.claims import read_claims
+from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.estimates import Figure
 
-LINES = """✓ claim 02.1 holds: So | measured 1.000
-✓ claim 02.2 holds: More | measured 0.120 [0.110, 0.140] | ○ control (dice) 0 | 10 seeds | ✗ refutes: Less
-✓ claim 02.3 holds: Most | measured 0.120 [0.110, 0.140] | 60 seeds
-– claim 02.4 not on this machine: Fast | measured here 1.020 [0.970, 1.070] | 4 runs"""
+SOME = Figure.read("0.120 [0.110, 0.140]")
+CLAIMS = [
+    Claim("02.1", "So", Figure.read("1.000"), holds=True),
+    Claim("02.2", "More", SOME, True, control=Figure.read("0"), control_is="dice", n_seeds=10, refutes="Less"),
+    Claim("02.3", "Most", SOME, holds=True, n_seeds=60),
+    Claim("02.4", "Fast", Figure.read("1.020 [0.970, 1.070]"), holds=False, n_seeds=4, timed=True),
+]
+SHOWN = Claim("03.1", "Shown", Figure.read("1.000"), holds=True)
+
+
+def displayed(claim):
+    """A claim as a saved notebook has it."""
+    data, metadata = claim._repr_mimebundle_()
+    return {"output_type": "display_data", "data": {"text/plain": [data["text/plain"]]}, "metadata": metadata}
 
 
 @pytest.fixture
 def lessons(tmp_path):
-    """A lesson run by `make reference`, which stores streams, and one saved in JupyterLab, with what it showed."""
-    streams = [{"output_type": "stream", "name": "stdout", "text": [f"before\n{LINES}\n", "after\n"]}]
-    shown = [{"output_type": "display_data", "data": {"text/plain": ["✓ claim 03.1 holds: Shown | measured 1.000"]}}]
-    for name, outputs in {"02_experts": streams, "03_router": shown, "04_training": []}.items():
+    """A lesson that prints something between its claims, one that has only a claim, and one that claims nothing."""
+    text = {"output_type": "stream", "name": "stdout", "text": ["before\n", "after\n"]}
+    several = [displayed(CLAIMS[0]), text, *map(displayed, CLAIMS[1:])]
+    for name, outputs in {"02_experts": several, "03_router": [displayed(SHOWN)], "04_training": [text]}.items():
         title = {"cell_type": "markdown", "source": [f"# On {name}\n", "\n", "25 minutes."]}
         cells = [title, {"cell_type": "code", "source": [], "outputs": outputs}]
         (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
@@ -40,7 +51,7 @@ def test_a_folder_without_claims_is_named(tmp_path):
 
 
 def test_the_summary_counts_the_claims():
-    html = summary(read_claims(LINES))
+    html = summary(CLAIMS)
     for figure, words in (
         ("3 of 4", "claims hold here"),
         ("10 to 60", "random seeds behind each of the 2 experiments"),
@@ -57,4 +68,4 @@ def test_a_notebook_shows_every_claim_below_its_lesson(lessons, monkeypatch):
     html = shown[0]["text/html"]
     assert html.count('<section class="moe-claim ') == 5
     assert '<h2><a href="03_router.ipynb">03 On 03_router</a></h2>' in html
-    assert shown[0]["text/plain"].splitlines() == [*LINES.splitlines(), "✓ claim 03.1 holds: Shown | measured 1.000"]
+    assert shown[0]["text/plain"].splitlines() == [str(claim) for claim in (*CLAIMS, SHOWN)]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from moe_tutorial.show import (
     Line,
+    curves,
     draw_curves,
     figures,
     interval_chart,
@@ -105,6 +106,16 @@ def test_names_at_the_ends_of_curves_stand_apart(log):
     end = axes.transData.transform((100, 50))[1]
     assert abs((names["far above"].y0 + names["far above"].y1) / 2 - end) < 3  # it had room
     assert names["line 0"].x0 >= axes.transData.transform((100, 1))[0]
+
+
+def test_curves_say_their_points_and_long_ones_their_ends():
+    lines = {"the\nfew": Line([0, 1], [0.12345, 1234.5]), "many": Line(range(100), np.arange(100) / 2, "--", "muted")}
+    shown = curves(lines, "They rise", "note", x="weight", y="accuracy", xticks={0: "0", 1: "0.1"})
+    assert (
+        'alt="They rise. accuracy over weight: the few 0.123 at 0, 1,230 at 0.1; many 0 at 0, 49.5 at 99"' in shown.html
+    )
+    own = curves(lines, "They rise", "note", alt="in other words", x="weight")
+    assert 'alt="in other words"' in own.html
 
 
 def test_a_strip_shows_each_seed_in_its_experts_colours():

@@ -8,11 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from moe_tutorial.layers import BiasBalancer, HashRouter, MixtureOfExperts
+from moe_tutorial.layers import BiasBalancer, HashRouter, MixtureOfExperts, importance_loss, switch_loss
 from moe_tutorial.show.playground import SETTINGS
-from moe_tutorial.show.playground.engines.kernel import LOSSES
-from moe_tutorial.study import share
+from moe_tutorial.study import dead, entropy, max_share, share, specialisation
 
+LOSSES = {
+    "switch": switch_loss,
+    "importance": importance_loss,
+}
 E, H, BATCH, STEPS = 5, 3, 32, 50
 NOISE, COEFFICIENT, RATE = 0.7, 0.3, 0.01
 DATA = {"name": "clusters", "seed": 3, "centred": True}
@@ -131,6 +134,58 @@ def test_it_trains_as_torch_does(golden, points, number):
     if case["balance"] == "bias" and case["gate"] != "hash":
         np.testing.assert_allclose(answer["after"][str(STEPS)]["bias"], moe.router.bias, atol=1e-12)
         assert moe.router.bias.abs().max() > RATE
+
+
+@pytest.mark.parametrize(
+    ("gate", "k"), [("softmax_topk", 1), ("softmax_topk", 2), ("topk_softmax", 1), ("sigmoid_topk", 2), ("hash", 2)]
+)
+def test_it_measures_what_torch_measures(engine, gate, k):
+    case = {"gate": gate, "k": k, "balance": "none", "noise": 0}
+    moe = layer(case).eval()
+    code = """
+        const model = createMixture(settings);
+        for (const name in start) (model.params[name] ?? model[name]).set(start[name]);
+        const plane = model.plane(30), says = model.partPlane(4, 30);
+        return { ...model.evaluate(), point: model.inspect(11), plane, says, data: model.data };
+    """
+    given = {"settings": settings(case), "start": start(moe)}
+    page = engine("run", code="".join(f"const {name} = {json.dumps(value)};" for name, value in given.items()) + code)
+    x, x_test = (torch.tensor(page["data"][name], dtype=torch.float64).reshape(-1, 2) for name in ("x", "xTest"))
+    y, y_test, regime = (torch.tensor(page["data"][name]) for name in ("y", "yTest", "regime"))
+    scores, routing = moe(x)
+    usage = share(routing.indices, E)
+    expected = {
+        "shares": usage,
+        "dead": dead(usage),
+        "entropy": entropy(usage),
+        "largest": max_share(usage),
+        "nmi": specialisation(routing.indices[:, 0], regime),
+        "loss": F.cross_entropy(scores, y).item(),
+        "accuracy": (moe(x_test)[0].argmax(-1) == y_test).double().mean(),
+        "predicted": scores.argmax(-1),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(page[name], value, atol=1e-6, err_msg=name)
+    left, right, bottom, top = page["data"]["extent"]
+    down, across = (torch.linspace(*ends, 30, dtype=torch.float64) for ends in ((top, bottom), (left, right)))
+    places = torch.cartesian_prod(down, across).flip(1)
+    answers, there = moe(places)
+    owner = there.indices[:, 0]
+    for name, value in {"owner": owner, "predicted": answers.argmax(-1)}.items():
+        assert page["plane"][name] == value.tolist(), name
+    confidence = there.probs.gather(1, owner[:, None])[:, 0].detach()
+    np.testing.assert_allclose(page["plane"]["confidence"], confidence, atol=1e-6)
+    assert page["says"] == moe.experts(places)[:, 4].argmax(-1).tolist()
+    one, routed = moe(x[11:12])
+    gradient = None
+    if gate != "hash":
+        (gradient,) = torch.autograd.grad(F.cross_entropy(one, y[11:12]), routed.logits, allow_unused=True)
+    point = page["point"]
+    assert (point["chosen"], point["label"], point["predicted"]) == (routed.indices[0].tolist(), y[11], one.argmax())
+    assert point["says"] == moe.experts(x[11:12])[0].argmax(-1).tolist()
+    for name, value in {"logits": routed.logits, "probs": routed.probs, "weights": routed.weights}.items():
+        np.testing.assert_allclose(point[name], value.detach()[0], atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(point["gradient"], [0] * E if gradient is None else gradient[0], atol=1e-9)
 
 
 KNOCKED, KEPT = 2, [0, 1, 3, 4]

@@ -199,7 +199,6 @@ def test_a_link_has_two_thousand_characters_at_most(engine):
         ("E=4&k=7&noise=loud&colour=red", "there is no setting colour", "E=4"),
         ("preset=kill&steps=-1&out=1.99", 'steps is "-1"; allowed are whole numbers', "preset=kill"),
         ("data=toString&k=2", 'data is "toString"; allowed are regimes, spirals', "k=2"),
-        ("E=4&force=3.50&steps=5", "force is no more", "E=4&steps=5"),
         ("layer=forest&k=2", 'layer is "forest"; allowed are mixture, tree', "k=2"),
         ("layer=tree&E=4&depth=9&hardening=1", "there is no setting E for a tree", "layer=tree&hardening=1"),
         ("preset=one&layer=mixture&out=1", "allowed with this preset is tree", "preset=one"),

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,33 @@ def test_each_module_has_a_scope_of_its_own(bundled, node, tmp_path):
 def test_what_would_break_in_the_page_alone_is_refused(bundled, files, said):
     with pytest.raises(ValueError, match=said):
         bundled(**files)
+
+
+@pytest.mark.parametrize(
+    ("range", "said", "measured", "verdict"),
+    [
+        ((0, 60, 1, ""), 30, 30.4, "✓ Right."),
+        ((0, 60, 1, ""), 30, 30.6, "Close."),
+        ((0, 300, 10, ""), 60, 20, "A surprise"),  # three times as many
+        ((0, 8, 1, ""), 3, 4.4, "Close."),  # off by less than a third
+        ((0, 60, 1, ""), 6, 0, "Close."),  # off by a tenth of the slider
+        ((0, 60, 1, ""), 7, 0, "A surprise"),
+        ((0, 60, 1, ""), 39, 60, "A surprise"),
+        ((0, 60, 1, ""), 40, 60, "Close."),
+    ],
+)
+def test_a_guess_is_near_within_a_tenth_of_the_slider_or_a_third_of_what_was_measured(
+    engine, range, said, measured, verdict
+):
+    low, high, step, _ = range
+    kinds = {"✓ Right.": "right", "Close.": "near", "A surprise": "far"}
+    code = f"return verdict({said}, {measured}, {{ low: {low}, high: {high}, step: {step} }});"
+    assert engine("run", code=code) == kinds[verdict]
+
+
+def test_a_number_may_be_a_decimal_or_a_fraction(node):
+    texts = ["0.25", "0,25", " 1/4 ", "-3", "1/0", "1/", "/4", "1/2/2", "a third", ""]
+    file = (Path(web.__file__).parent / "ask/answers.js").as_uri()
+    code = f"import {{ numberIn }} from '{file}'; console.log(JSON.stringify({json.dumps(texts)}.map(numberIn)))"
+    done = subprocess.run([node, "--input-type=module", "-e", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [0.25, 0.25, 0.25, -3, *[None] * 6]

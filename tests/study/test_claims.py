@@ -1,7 +1,8 @@
 import pytest
 
 from moe_tutorial.study import ClaimFailed, below, claim, in_every_seed
-from moe_tutorial.study.claims import Claim, print_claim, show_claims_with
+from moe_tutorial.study.claims import Claim, read_claims
+from moe_tutorial.study.estimates import estimate
 
 
 def small(values):
@@ -22,7 +23,7 @@ def good(**changes):
 
 
 def test_a_claim_prints_one_line_with_its_figures_control_and_rule(capsys):
-    good(holds=below(0.1), quantity="error", unit="points", refutes="It is large")
+    good(holds=below(0.1), quantity="error (points)", refutes="It is large")
     line = capsys.readouterr().out
     assert line == (
         "✓ claim 99.1 holds: It is small | measured 0.020 [-0.005, 0.045] | ○ control (the mechanism is off) "
@@ -44,8 +45,6 @@ def test_a_claim_about_times_that_does_not_hold_here_says_so_and_stops_nothing(c
     assert line.startswith("– claim 99.1 not on this machine: It is small | measured here ")
     assert "○ control (the mechanism is off)" in line
     assert "refutes" not in line
-    read = Claim.read(line)
-    assert (read.timed, read.holds, read.verdict) == (True, False, "not on this machine")
 
 
 def test_a_claim_that_does_not_hold_stops_the_lesson_and_prints_nothing(capsys):
@@ -62,7 +61,8 @@ def test_a_control_that_holds_too_stops_the_lesson(changes):
 
 def test_with_a_learner_a_claim_that_fails_is_shown_with_its_reason(monkeypatch):
     shown = []
-    monkeypatch.setattr("moe_tutorial.study.claims._show", shown.append)
+    monkeypatch.setattr("moe_tutorial.study.claims.display", shown.append)
+    monkeypatch.setattr("moe_tutorial.study.claims.interactive", lambda: True)
     good(measured=[0.5, 0.5, 0.5])
     good(control=[0.01, 0.01, 0.01])
     good()
@@ -86,7 +86,6 @@ def test_a_verdict_already_reached():
         ({"n_seeds": 7}, "n_seeds is 7, but measured has 3"),
         ({"holds": True}, "a control needs a rule"),
         ({"control_is": ""}, "control_is is empty"),
-        ({"unit": "ms"}, "quantity is empty, but unit is 'ms'"),
         ({"statement": "It is | small"}, r"statement is 'It is \| small'; a line's fields take neither"),
     ],
 )
@@ -95,37 +94,41 @@ def test_bad_arguments_are_named(changes, message):
         good(**changes)
 
 
+def output(judged):
+    """A claim as an output that a notebook stores."""
+    data, metadata = judged._repr_mimebundle_()
+    return {"output_type": "display_data", "data": data, "metadata": metadata}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"control": None, "control_is": "", "measured": 0.01},
         {"refutes": "It is large: f(x) = |x| | y"},
-        {"timed": True, "holds": below(0.1), "quantity": "time (of one token)", "unit": "ms"},
-        {"timed": True, "measured": [0.5, 0.6], "holds": in_every_seed(below(0.1)), "quantity": "time"},
-        {"statement": "rule: 3 seeds", "control_is": "measured (here) 0.5"},
-        {"statement": "It is (small): f(x) [0, 1] ✗", "quantity": "x"},
+        {"timed": True, "holds": in_every_seed(below(0.001)), "quantity": "time (ms)"},
+        {"statement": "rule: 3 seeds ✗", "control_is": "measured (here) 0.5", "holds": below(0.1)},
     ],
 )
-def test_the_line_of_a_claim_is_read_back(capsys, changes):
-    good(**changes)
-    line = capsys.readouterr().out.rstrip("\n")
-    read = Claim.read(line)
-    assert read.line == line
-    wanted = {"id": "99.1", "statement": "It is small", "control_is": "the mechanism is off"} | changes
-    for name in ("id", "statement", "control_is", "quantity", "unit", "timed"):
-        assert getattr(read, name) == wanted.get(name, "" if name != "timed" else False), name
-    assert read.rule == (wanted["holds"] if "holds" in changes else None)
-
-
-def test_a_floor_above_may_show_claims_in_its_own_way(capsys):
+def test_a_claim_is_read_back_from_its_data_beside_other_outputs(monkeypatch, changes):
     shown = []
-    show_claims_with(shown.append)
-    try:
-        good(holds=below(0.1))
-    finally:
-        show_claims_with(print_claim)
-    assert capsys.readouterr().out == ""
-    assert shown[0].rule == below(0.1)
-    assert shown[0].measured.mean == pytest.approx(0.02)  # the number itself, not its printed digits
-    assert (shown[0].mark, shown[0].verdict) == ("✓", "holds")
+    monkeypatch.setattr("moe_tutorial.study.claims.display", shown.append)
+    good(**changes)
+    text = {"output_type": "stream", "name": "stdout", "text": f"{shown[0]}\n"}
+    other = {"output_type": "display_data", "data": {"text/plain": "1"}, "metadata": {}}
+    assert read_claims([text, output(shown[0]), other]) == shown
+
+
+def test_a_line_that_is_not_what_the_data_say_is_refused():
+    stored = output(Claim("99.1", "It is small", estimate([0.1, 0.2]), holds=True, n_seeds=2))
+    stored["data"]["text/plain"] = stored["data"]["text/plain"].replace("0.150", "0.050")
+    with pytest.raises(ValueError, match=r"claim 99.1: the stored line is '.*0\.050.*', but its data say .*0\.150"):
+        read_claims([stored])
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit"),
+    [("accuracy gained (points)", "points"), ("time (of one token) (ms)", "ms"), ("dead experts", ""), ("f(x)", "")],
+)
+def test_the_unit_stands_at_the_end_of_the_quantity(quantity, unit):
+    assert Claim("99.1", "It is small", estimate(0.5), holds=True, quantity=quantity).unit == unit

@@ -74,7 +74,7 @@ def test_a_lead_is_taken_where_both_have_spent_the_same():
 
 
 def test_the_expert_tells_no_more_than_there_is_to_know_and_chance_tells_next_to_nothing(data):
-    bits = comparison.information(comparison.with_table(0), data)
+    bits = comparison.information(comparison.TableGPT(0), data)
     assert 0.1 < bits["class"][0] < math.log2(len(CHARACTER_CLASSES))
     assert 0.05 < bits["domain"][0] < math.log2(3)
     for about in ("domain", "domain beyond the character"):
@@ -102,7 +102,7 @@ def test_the_dice_choose_evenly_and_know_nothing():
 
 
 def test_the_table_names_an_expert_for_each_character_whatever_stands_around_it():
-    model = comparison.with_table(0).eval()
+    model = comparison.TableGPT(0).eval()
     tokens = torch.randint(96, (4, 64), generator=torch.Generator().manual_seed(1))
     records = model(tokens)[2]
     named = {}
@@ -146,7 +146,7 @@ nightly = partial(pytest.param, marks=pytest.mark.nightly)
     [
         (Router.__init__, "__defaults__", ("topk_softmax", *Router.__init__.__defaults__[1:]), r"curves.*experts"),
         nightly(torch.optim, "AdamW", torch.optim.Adam, r"information.*frozen"),
-        nightly(comparison.KINDS, "table", lambda seed: comparison.with_table(seed + 1), r"curves.*table"),
+        nightly(comparison.KINDS, "table", lambda seed: comparison.TableGPT(seed + 1), r"curves.*table"),
         (comparison.KINDS, "frozen", comparison.KINDS["experts"], r"curves.*frozen"),
         nightly(comparison.KINDS, "large", comparison.KINDS["dense"], r"curves.*large"),
     ],

@@ -16,6 +16,7 @@ from moe_tutorial.study import (
     decode,
     encode,
     loss_by_domain,
+    missed,
     mutual_information,
     route_text,
     texts,
@@ -199,6 +200,19 @@ def test_where_an_expert_is_off_the_next_best_takes_its_tokens(data):
     for off, message in (([[1, 0]] * 2, r"shape \(2, 2\); allowed is \(2, 4\)"), ([[0] * 4, [1] * 4], "of block 2")):
         with pytest.raises(ValueError, match=message):
             without_experts(model, off)
+
+
+@torch.no_grad()
+def test_how_much_an_expert_is_missed_is_the_loss_without_it():
+    model, ids = tiny(feed_forward="moe", n_experts=4).eval(), encode("12 + 3 = 15, it")
+    usual, costs, asked = missed(model, ids)
+    assert usual == pytest.approx(model(ids[None, :-1], ids[None, 1:])[1].item())
+    for block, routing in enumerate(route_text(model, ids[:-1])):
+        for expert in range(4):
+            off = [[(b, e) == (block, expert) for e in range(4)] for b in range(2)]
+            loss = without_experts(model, off)(ids[None, :-1], ids[None, 1:])[1].item()
+            assert costs[block, expert].item() == pytest.approx(loss - usual, abs=1e-5)
+            assert asked[block, expert] == (routing.indices == expert).any()
 
 
 @torch.no_grad()

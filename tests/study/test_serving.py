@@ -19,13 +19,6 @@ def test_capacity_is_never_zero():
     assert capacity(4, 8, 1, 0.0) == 1
 
 
-def test_an_expert_keeps_its_highest_weights():
-    indices = torch.tensor([[0, 1], [0, 2], [0, 1], [1, 0]])
-    weights = torch.tensor([[0.6, 0.4], [0.9, 0.1], [0.7, 0.3], [0.8, 0.2]])
-    fits = kept(indices, weights, 4, 2)
-    assert fits.tolist() == [[False, True], [True, True], [True, False], [True, False]]
-
-
 def by_loops(indices, weights, n_experts, capacity):
     fits = torch.zeros(indices.shape, dtype=torch.bool)
     for expert in range(n_experts):

@@ -2,8 +2,9 @@ import time
 
 import pytest
 import torch
+from torch import nn
 
-from moe_tutorial.study.timing import time_side_by_side
+from moe_tutorial.study.timing import beyond_cache, in_turn, time_side_by_side
 
 
 def test_each_function_has_one_figure_a_turn_and_the_slower_one_a_larger():
@@ -33,6 +34,18 @@ def test_it_runs_on_one_thread_and_gives_the_others_back_even_after_an_error():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
+
+
+def test_layers_fill_as_many_bytes_as_asked_and_are_all_new():
+    assert len(beyond_cache(lambda: nn.Linear(10, 10, bias=False), n_bytes=1)) == 1
+    layers = beyond_cache(lambda: nn.Linear(10, 10, bias=False), n_bytes=1000)
+    assert sum(layer.weight.nbytes for layer in layers) == 1200
+    assert len({layer.weight.data_ptr() for layer in layers}) == 3
+
+
+def test_each_call_asks_the_next_layer_with_the_next_input():
+    call = in_turn([lambda x: ("a", x), lambda x: ("b", x)], [1, 2, 3])
+    assert [call() for _ in range(4)] == [("a", 1), ("b", 2), ("a", 3), ("b", 1)]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_frozen_parameter_stays_and_the_others_move():
 
 
 def test_a_penalty_on_the_routing_is_felt():
-    def uneven(routing):
+    def uneven(routing, step):
         return 100 * (routing.probs.mean(0) - 0.25).square().sum()
 
     def unevenness(penalty):
@@ -80,6 +80,17 @@ def test_a_penalty_on_the_routing_is_felt():
         return (trained(DATA.x_test)[1].probs.mean(1) - 0.25).square().sum().item()
 
     assert unevenness(uneven) < 0.5 * unevenness(None)
+
+
+def test_a_penalty_knows_the_step():
+    steps = []
+
+    def penalty(routing, step):
+        steps.append(step)
+        return 0 * routing.probs.sum()
+
+    train(mixture, DATA, [1, 2], steps=3, penalty=penalty)
+    assert steps == [0, 1, 2]
 
 
 def test_each_seed_has_noise_of_its_own():

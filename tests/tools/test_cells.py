@@ -10,23 +10,28 @@ import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
-from moe_tutorial.course.lesson import Lesson
-from moe_tutorial.tools.site.content.cells import TAGS, Fold, fold, veil_text
+from moe_tutorial.course.lesson import Cell, Lesson
+from moe_tutorial.show.widgets.claim_box import box
+from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.estimates import estimate
+from moe_tutorial.tools.site.content.cells import TAGS, Fold, answers, fold, veil_text
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "notebooks").glob("*.py"))
 SOLVED = 'def f(x):\n    """Words."""\n    ### BEGIN SOLUTION\n    return x + 1\n    ### END SOLUTION'
-LINE = "✓ claim 02.1 holds: So | measured 1.000 | rule: mean > 0.5"
 
 
-def cell(code, *tags, prints=""):
-    """A code cell as MyST-NB makes it."""
+def cell(code, *tags, prints="", shows=()):
+    """A code cell as MyST-NB makes it; ``shows`` is the HTML of its displayed outputs."""
     made = nodes.container("", classes=["cell", *(f"tag_{tag}" for tag in tags)], nb_element="cell_code")
     source = nodes.literal_block(code, code)
     made += nodes.container("", source, classes=["cell_input"], nb_element="cell_code_source")
     if prints:
         output = nodes.literal_block(prints, prints, classes=["output", "stream"])
         made += nodes.container("", output, nb_element="cell_code_output")
+    if shows:
+        bundles = [nodes.container("", nodes.raw("", html), nb_element="mime_bundle") for html in shows]
+        made += nodes.container("", *bundles, nb_element="cell_code_output")
     return made
 
 
@@ -53,27 +58,43 @@ def test_what_is_true_has_a_tick():
     assert shown.astext() == "compare()\n\n✓ same choice\n  ✓ rows equal\nTrue: 3\nmore even: False"
 
 
-def test_what_answers_a_guess_is_marked_for_the_veil_and_its_code_is_not():
-    asked = cell('guess("03.order", "How much?")', "guess", prints="widget")
-    measured, answer = cell("moved = 0", "03.order", prints="0"), cell('reveal("03.order", moved)', "guess", prints="0")
-    shown = folded(asked, measured, answer)
-    veiled = [
-        part for each in shown for part in each.findall(nodes.container) if "moe-veil-03-order" in part["classes"]
-    ]
-    assert [part.astext() for part in veiled] == ["0", "0"]
-    assert all(part.parent is each for part, each in zip(veiled, (measured, answer), strict=True))
+def test_what_has_a_guesss_id_is_marked_for_the_veil_and_its_code_is_not():
+    answer = cell("moved = 0", "03.order", "09.more", prints="0")
+    shown = folded(cell('guess("03.order", "How much?")', "guess", prints="widget"), answer)
+    veiled = [part for each in shown for part in each.findall(nodes.container) if "moe-veil" in part["classes"]]
+    assert [part.astext() for part in veiled] == ["0"]
+    assert veiled[0]["classes"][-2:] == ["moe-veil-03-order", "moe-veil-09-more"]
 
 
-def test_text_that_answers_a_guess_is_marked_for_the_veil_and_other_text_is_not():
-    pages = [
-        {"cell_type": kind, "metadata": {"tags": tags}, "source": ["Nine\n", "of ten."]}
-        for kind, tags in (("markdown", ["03.order"]), ("markdown", []), ("code", ["03.order"]))
-    ]
+ORDER = [
+    Cell("markdown", "## Guess\n\nA question.", []),
+    Cell("code", 'guess("03.order", "How much?")', []),
+    Cell("code", "moved = 0", []),
+    Cell("code", 'reveal("03.order", moved)', []),
+    Cell("markdown", "### Nine\n\nof ten.", []),
+    Cell("code", 'guess("03.more", "How many?")', []),
+    Cell("markdown", "Ten", []),
+    Cell("markdown", "## The end\n\nAll is said.", []),
+    Cell("code", "print(moved)", ["measure", "03.order"]),
+    Cell("code", 'quiz("03")', []),
+]
+
+
+def test_a_guess_is_answered_from_it_to_the_end_of_its_section_and_by_what_has_its_id_as_a_tag():
+    order, both = {"03.order"}, {"03.order", "03.more"}
+    assert answers(ORDER) == [set(), set(), order, order, order, set(), both, set(), order, set()]
+
+
+def test_text_that_answers_a_guess_is_marked_for_the_veil_below_its_title_and_code_gets_the_id_as_a_tag():
+    pages = [{"cell_type": each.kind, "metadata": {"tags": each.tags}, "source": [each.source]} for each in ORDER]
     content = [json.dumps({"cells": pages})]
     veil_text(SimpleNamespace(env=SimpleNamespace(doc2path="{}.ipynb".format)), "03_router", content)
-    text, *others = json.loads(content[0])["cells"]
-    assert text["source"] == ":::{container} moe-veil moe-veil-03-order\nNine\nof ten.\n:::"
-    assert others == pages[1:]
+    made = json.loads(content[0])["cells"]
+    assert made[4]["source"] == "### Nine\n\n:::{container} moe-veil moe-veil-03-order\nof ten.\n:::"
+    assert made[6]["source"] == ":::{container} moe-veil moe-veil-03-more moe-veil-03-order\nTen\n:::"
+    assert [each["metadata"]["tags"] for each in made[2:4]] == [["03.order"], ["03.order"]]
+    for unchanged in (0, 1, 5, 7, 9):
+        assert made[unchanged] == pages[unchanged] | {"source": ORDER[unchanged].source}
 
 
 def test_neighbours_share_a_fold_and_set_up_stands_alone():
@@ -99,9 +120,11 @@ def test_a_playground_folds_with_all_that_it_shows():
 
 def test_a_further_section_folds_whole_and_counts_what_it_holds():
     prose = nodes.paragraph("", "Is it so?")
-    (evidence,) = folded(prose, cell("claim()", "measure", prints=f"{LINE}\n{LINE}"), title="Further: is it so?")
-    assert evidence["label"] == "Open: 2 claims"
-    assert [part["label"] for part in evidence.findall(Fold)] == ["Open: 2 claims", "How this was measured"]
+    claim = box(Claim("02.1", "So", estimate(1.0), holds=True))
+    shown = cell("claim()", "measure", prints="2 of 3", shows=[claim, "<figure></figure>", claim])
+    (evidence,) = folded(prose, shown, title="Further: is it so?")
+    label = "Open: 2 claims, 1 figure"
+    assert [part["label"] for part in evidence.findall(Fold)] == [label, "How this was measured"]
 
 
 def test_things_to_try_fold_and_what_stands_beside_them_does_not():
@@ -148,6 +171,6 @@ def test_each_lessons_cells_say_what_folds(path):
         assert tags <= known, f"{sorted(tags - known)} in {cell.source[:60]}; allowed are {sorted(known)}"
         assert len(tags & TAGS) <= 1, cell.source[:60]
         if cell.cell_type == "markdown" and tags:
-            assert not re.search(r"^#", cell.source, re.MULTILINE), "a title cannot stand in what is veiled"
+            assert not re.search(r"\n#", cell.source), "a title cannot stand in what is veiled"
         if cell.cell_type == "code" and re.search(r"^claim\(", cell.source, re.MULTILINE):
             assert "measure" in tags, f"a claim's code is not tagged: {cell.source[:60]}"

@@ -52,22 +52,6 @@ def test_a_collapsed_cell_begins_with_a_comment_that_names_it_and_little_code_is
 
 
 @pytest.mark.parametrize("lesson", ALL, indirect=True)
-def test_what_answers_a_guess_stands_below_it_and_all_code_up_to_its_reveal_has_its_id_as_a_tag(lesson):
-    code = [cell for cell in lesson.cells if cell.kind == "code"]
-    for place, cell in enumerate(code):
-        for id in cell.ids("guess"):
-            (answer,) = (number for number, other in enumerate(code) if id in other.ids("reveal"))
-            between = code[place + 1 : answer]
-            assert place < answer
-            assert len(between) <= (1 if lesson.name in LESSONS else 5)
-            assert all(id in each.tags for each in between)
-            assert not any(id in before.tags for before in code[:place])
-
-
-@pytest.mark.parametrize("lesson", ALL, indirect=True)
-def test_cells_that_ask_begin_with_a_comment_that_names_them(lesson):
-    names = {"guess": "# A guess.", "reveal": "# Your guess and what was measured.", "quiz": "# Questions."}
-    for cell in lesson.cells:
-        for function, name in names.items():
-            if cell.ids(function):
-                assert cell.source.split("\n")[0] == name
+def test_claims_are_numbered_in_the_order_in_which_they_stand(lesson):
+    claims = [id for cell in lesson.cells for id in cell.ids("claim")]
+    assert claims == [f"{lesson.name[:2]}.{number}" for number in range(1, len(claims) + 1)]

@@ -1,7 +1,6 @@
 """environment.yml says what pyproject.toml says, in conda-forge's names; and the small files of the set-up agree."""
 
 import importlib.util
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -42,17 +41,12 @@ def test_the_installer_takes_the_pythons_that_the_project_names():
     assert fits in (ROOT / "moe_tutorial/tools/setup.sh").read_text(encoding="utf-8")
 
 
-def test_the_changelog_tells_of_this_version():
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert re.search(rf"^## .*\b{re.escape(project()['version'])}\b", changelog, re.M)
-
-
 def test_every_lesson_is_on_the_site():
     toc = yaml.safe_load((ROOT / "book.yml").read_text(encoding="utf-8"))["toc"]
     pages = [page["file"] for page in toc]
     lessons = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
-    further = ["glossary", "notation", "sources", "instructors"]
-    assert pages == ["index", *lessons, "playground", "who_answers", "how_fast", "claims", *further]
+    further = ["glossary", "sources", "instructors"]
+    assert pages == ["index", *lessons, "playground", "claims", *further]
 
 
 def workflow(name: str) -> dict:
@@ -72,13 +66,6 @@ def test_every_run_of_a_workflow_is_a_target_or_a_module_that_is_there():
                 assert (ROOT / path).exists(), path
 
 
-def test_the_container_sets_the_course_up_and_opens_its_port():
-    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text(encoding="utf-8"))
-    assert container["image"].rpartition(":")[2].startswith("3.14")
-    assert f"PORT ?= {container['forwardPorts'][0]}" in (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert container["postCreateCommand"] == "sh moe_tutorial/tools/setup.sh '' all"
-
-
 def test_no_file_of_the_set_up_names_a_registry():
     """Where packages are fetched from is the machine's affair, but for PyTorch's own index, which has its CPU build."""
     setup = "moe_tutorial/tools/setup.sh"
@@ -89,5 +76,3 @@ def test_no_file_of_the_set_up_names_a_registry():
         assert (name == setup) == bool(re.search(r"index-url|default-index", text)), name
         addresses = re.findall(r"https?://(?!127\.0\.0\.1)[^\s'\"]+", text)
         assert addresses == (["https://download.pytorch.org/whl/cpu"] if name == setup else []), name
-    lock = (ROOT / "moe_tutorial/tools/web/package-lock.json").read_text(encoding="utf-8")
-    assert not re.search(r"registry=|\"resolved\"", lock)

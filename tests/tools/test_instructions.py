@@ -13,24 +13,18 @@ from moe_tutorial.tools.notebooks.executed import printed
 class Instruction(NamedTuple):
     """Change a lesson's cells as its text says, and run them down to the one that answers.
 
-    ``first`` and ``last`` are pieces of the cells to begin and end with; where ``first`` imports nothing, the lesson's
-    cell of imports runs before it. ``shows`` is a pattern in what the last one prints, ``stops`` a claim that fails.
+    ``last`` is a piece of the cell to end with, ``shows`` a pattern in what it prints, ``stops`` a claim that fails.
     """
 
     lesson: str
     says: str
     edits: dict[str, str]
     last: str
-    first: str = ""
     shows: str = ""
     stops: str = ""
 
 
-COMPLETE_RUN = "MixtureOfExperts(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)"
 ORACLE = "trained_apart(data.regime_train, data.regime_test)"
-CONTROL = """    control=rows["random, the same for all"][:, 1],
-    control_is="a random tenth, the same for all",
-"""
 INSTRUCTIONS = [
     Instruction(
         "00_start_here",
@@ -50,36 +44,15 @@ INSTRUCTIONS = [
         "00_start_here",
         "In the lesson's first layer, make `d_hidden` ten times as large",
         {"d_hidden=32": "d_hidden=320"},
-        last="active part:",
-        shows="active part: 25%",
+        last="expert, router = parameters",
+        shows="active: by hand 21,280",
     ),
     Instruction(
         "01_why_experts",
-        'Train with `digits("raw")`: pixels from 0 to 1 instead of standardised ones. Claims 01.3 and 01.6 now fail.',
+        'Train with `digits("raw")`, pixels from 0 to 1 instead of standardised ones: claims 01.6 and 01.5 now fail.',
         {'digits("standardised")': 'digits("raw")'},
-        last='"01.6"',
-        stops="01.6",
-    ),
-    Instruction(
-        "01_why_experts",
-        "Claims 01.3 and 01.6 now fail.",
-        {'digits("standardised")': 'digits("raw")', CONTROL: ""},  # without it 01.6 holds, and 01.3 is reached
-        last='"01.3"',
-        stops="01.3",
-    ),
-    Instruction(
-        "01_why_experts",
-        "Make the network narrower: `WIDTH = 64`. Does a tenth still suffice? The first claim's line tells.",
-        {"WIDTH = 512": "WIDTH = 64"},
-        last='"01.1"',
-        stops="01.1",
-    ),
-    Instruction(
-        "01_why_experts",
-        "give `small` a tenth of its steps: `steps=30`. What does the claim say then",
-        {"best[N_KEPT], data, seeds(10), steps=300": "best[N_KEPT], data, seeds(10), steps=30"},
-        last='"01.4"',
-        stops="01.4",
+        last='"01.5"',
+        stops="01.5",
     ),
     Instruction(
         "02_experts",
@@ -88,26 +61,6 @@ INSTRUCTIONS = [
                  "data.regime_test))"},
         last="rows = score(",
         shows=r"experts and an oracle \|[^|]*\| accuracy 0\.8[89]",
-    ),
-    Instruction(
-        "02_experts",
-        "`trained_apart(data.y_train % 4, data.y_test % 4)`. Is that oracle better",
-        {ORACLE: "trained_apart(data.y_train % 4, data.y_test % 4)"},
-        last="rows = score(",
-        shows="experts and an oracle",
-    ),
-    Instruction(
-        "03_router",
-        "`lambda x: -torch.cdist(x, points.x_train[:6])`",
-        {"lambda x: anywhere(with_one(x))": "lambda x: -torch.cdist(x, points.x_train[:6])"},
-        last="explore_router(lambda x",
-    ),
-    Instruction(
-        "04_training",
-        'In the complete run, give the mixture `gate="topk_softmax"`.',
-        {COMPLETE_RUN: COMPLETE_RUN.replace("d_out=2", 'd_out=2, gate="topk_softmax"')},
-        first="plane = regimes_2d",
-        last="watch_training(\n    torch",
     ),
     Instruction(
         "04_training",
@@ -135,12 +88,6 @@ def place(notebook, piece):
     return found[0]
 
 
-def run(notebook, numbers, root):
-    """Run these cells in a fresh kernel; the outputs of the last."""
-    notebook.cells = [notebook.cells[number] for number in numbers]
-    return execute(notebook, root / "notebooks/instructions.ipynb").cells[-1].outputs
-
-
 def sampled_or_nightly(which):
     marks = [] if which in INSTRUCTIONS[:2] else pytest.mark.nightly  # one shows what the text says, one stops
     return pytest.param(which, marks=marks, id=f"{which.lesson[:2]}-{which.says[:30]}")
@@ -151,17 +98,14 @@ def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch
     monkeypatch.delenv("MOE_SEED", raising=False)
     notebook, text = code_of(root, which.lesson)
     assert which.says in text
-    end = place(notebook, which.last)
-    begin = place(notebook, which.first) if which.first else 0
-    setup = next(number for number, cell in enumerate(notebook.cells) if "import torch" in cell.source)
-    imports = [setup] if setup < begin else []
+    notebook.cells = notebook.cells[: place(notebook, which.last) + 1]
     for old, new in which.edits.items():
         cell = notebook.cells[place(notebook, old)]
         cell.source = cell.source.replace(old, new)
-    numbers = [*imports, *range(begin, end + 1)]
+    path = root / "notebooks/instructions.ipynb"
     if which.stops:
         with pytest.raises(LessonError, match=rf"claim {re.escape(which.stops)} fails"):
-            run(notebook, numbers, root)
-        return
-    outputs = run(notebook, numbers, root)
-    assert re.search(which.shows, printed(outputs), re.MULTILINE), printed(outputs)
+            execute(notebook, path)
+    else:
+        said = printed(execute(notebook, path).cells[-1].outputs)
+        assert re.search(which.shows, said, re.MULTILINE), said

@@ -20,7 +20,8 @@ import os
 print("threads", os.environ["OMP_NUM_THREADS"], "seed", os.environ.get("MOE_SEED", "none"))
 
 # %%
-print("✓ claim 09.1 holds: It is so | measured 0.50 [0.40, 0.60] | ○ control (not so) 0.10 [0.00, 0.20] | 10 seeds")
+from moe_tutorial.study import above, claim
+claim("09.1", "It is so", [0.4, 0.6], above(0.3), control=[0.1, 0.2], control_is="not so")
 6 * 7
 
 # %% tags=["nbval-ignore-output"]
@@ -76,7 +77,7 @@ def test_the_reference_keeps_text_and_stays_the_same(folder, monkeypatch):
     first = paired.read_text(encoding="utf-8")
     notebook = nbformat.read(paired, as_version=4)
     assert "seed none" in notebook.cells[1].outputs[0].text
-    assert [output.output_type for output in notebook.cells[2].outputs] == ["stream", "execute_result"]
+    assert [output.output_type for output in notebook.cells[2].outputs] == ["display_data", "execute_result"]
     assert notebook.cells[3].outputs == []
     assert notebook.metadata == lessons.METADATA
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)

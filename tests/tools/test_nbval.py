@@ -4,10 +4,15 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from moe_tutorial.study import above
+from moe_tutorial.study.claims import Claim, read_claims
+from moe_tutorial.study.estimates import Figure
 from moe_tutorial.tools.notebooks import lessons
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +29,7 @@ claim("09.1", "Half of 10 tokens stay (and 2 of 8 experts)", values, lambda v: v
 
 # %%
 claim("09.3", "It is twice as fast", [2.0, 2.1], above(1.5), control=[1.0, 1.1], control_is="one",
-      quantity="speed", unit="times", refutes="It costs the same", timed=True)
+      quantity="speed (times)", refutes="It costs the same", timed=True)
 
 # %%
 from moe_tutorial.study import score
@@ -37,33 +42,43 @@ HTML("<b>a picture</b>")
 
 
 CELLS = 5  # of the lesson
+# An old and a new text of the stored notebook, or a claim's id and what changes in its data and its line.
 LIES = {
     "a number in an evidence cell": ('"dead experts: 6 of 8\\n', '"dead experts: 5 of 8\\n'),
-    "a verdict": ("✓ claim 09.1 holds", "✗ claim 09.1 fails"),
-    "a number in the statement": ("holds: Half of 10", "holds: Half of 12"),
-    "a figure": ("measured 0.500", "measured 0.620"),
-    "an interval elsewhere": ("[0.487, 0.513]", "[0.587, 0.613]"),
-    "the control's figure": ("(no router) 0.102", "(no router) 0.302"),
-    "the seeds": ("| 10 seeds", "| 60 seeds"),
-    "what it refutes": ("refutes: All", "refutes: None"),
-    "a time's statement": ("holds: It is twice", "holds: It is thrice"),
-    "a time's rule": ("rule: mean > 1.5", "rule: mean > 1.2"),
-    "a time that fails": ("✓ claim 09.3 holds", "✗ claim 09.3 fails"),
-    "a time that became a figure": ("measured here 2.050", "measured 2.050"),
+    "a verdict": ("09.1", {"holds": False}),
+    "a number in the statement": ("09.1", {"statement": "Half of 12 tokens stay (and 2 of 8 experts)"}),
+    "a figure": ("09.1", {"measured": Figure.read("0.620 [0.487, 0.513]")}),
+    "an interval elsewhere": ("09.1", {"measured": Figure.read("0.500 [0.587, 0.613]")}),
+    "the control's figure": ("09.1", {"control": Figure.read("0.302 [0.097, 0.107]")}),
+    "the seeds": ("09.1", {"n_seeds": 60}),
+    "what it refutes": ("09.1", {"refutes": "None stay (always)"}),
+    "a time's statement": ("09.3", {"statement": "It is thrice as fast"}),
+    "a time's rule": ("09.3", {"rule": above(1.2)}),
+    "a time that became a figure": ("09.3", {"timed": False}),
+    "a line that its data do not say": ("measured 0.500", "measured 0.501"),
     "an accuracy of the scoreboard": ("accuracy 0.500", "accuracy 0.620"),
     "a size on the scoreboard": ("8 of 32 neurons", "8 of 64 neurons"),
     "a measurement that moved": ("values = [0.50, 0.52,", "values = [0.80, 0.82,"),
 }
 HONEST = {
-    "the last digit of a mean": ("measured 0.500", "measured 0.501"),
+    "the last digit of a mean": ("09.1", {"measured": Figure.read("0.501 [0.487, 0.513]")}),
     "the last digit of an accuracy": ("accuracy 0.500", "accuracy 0.501"),
-    "another machine's times": ("measured here 2.050", "measured here 5.050"),
-    "what a time refutes": (" | ✗ refutes: It costs the same", ""),
-    "the verdict on a time": (
-        "✓ claim 09.3 holds: It is twice as fast | measured here 2.050",
-        "– claim 09.3 not on this machine: It is twice as fast | measured here 1.050",
-    ),
+    "another machine's times": ("09.3", {"measured": Figure.read("5.050 [4.000, 6.000]")}),
+    "what a time refutes": ("09.3", {"refutes": ""}),
+    "the verdict on a time": ("09.3", {"measured": Figure.read("1.050 [0.900, 1.200]"), "holds": False}),
 }
+
+
+def changed(text: str, old: str, new: str | dict) -> list[dict]:
+    """The cells of a stored notebook with one text, or what it stores of one claim, replaced."""
+    if isinstance(new, str):
+        assert old in text, f"{old!r} is not there"
+        return json.loads(text.replace(old, new, 1))["cells"]
+    cells = json.loads(text)["cells"]
+    (output,) = (o for cell in cells for o in cell["outputs"] if f'"{old}"' in o.get("metadata", {}).get("claim", ""))
+    data, metadata = replace(Claim.read(output["metadata"]["claim"]), **new)._repr_mimebundle_()
+    output.update(data=data, metadata=metadata)
+    return cells
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +93,10 @@ def outcomes(tmp_path_factory) -> dict[str, list[str]]:
     path = folder / "09_small.ipynb"
     text = path.read_text(encoding="utf-8")
     cases, cells = HONEST | LIES, []
-    for number, (name, (old, new)) in enumerate(cases.items()):
-        assert old in text, f"{name}: {old!r} is not there"
-        changed = json.loads(text.replace(old, new, 1))["cells"]
-        assert len(changed) == CELLS
-        cells += [cell | {"id": f"{number}-{cell['id']}"} for cell in changed]
+    for number, change in enumerate(cases.values()):
+        copy = changed(text, *change)
+        assert len(copy) == CELLS
+        cells += [cell | {"id": f"{number}-{cell['id']}"} for cell in copy]
     path.write_text(json.dumps(json.loads(text) | {"cells": cells}), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     command += ["-p", "no:cacheprovider", "-rA", "--tb=no", "--color=no", "-q", str(folder)]
@@ -108,16 +122,11 @@ LESSONS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 @pytest.mark.parametrize("notebook", LESSONS, ids=lambda path: path.stem)
 def test_every_stored_claim_is_read_as_one(notebook):
-    """A claim line that the site and the comparison of figures could not read would pass unnoticed."""
-    from moe_tutorial.study.claims import read_claims
-    from moe_tutorial.tools.notebooks.executed import printed
-
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    outputs = [o | {"text": "".join(o["text"])} for c in cells for o in c.get("outputs", []) if "text" in o]
-    text = printed(outputs)
-    lines = [line for line in text.splitlines() if line.startswith(("✓ claim", "✗ claim", "– claim"))]
-    claims = read_claims(text)
-    assert len(claims) == len(lines)
+    """A claim without data, which the site and the comparison of figures do not see, would pass unnoticed."""
+    outputs = [o for c in nbformat.read(notebook, as_version=4).cells for o in c.get("outputs", [])]
+    texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs]
+    claims = read_claims(outputs)
+    assert len(claims) == sum(len(re.findall(r"(?m)^[✓✗–] claim ", text)) for text in texts) > 0
     assert all(claim.holds or claim.timed for claim in claims)
     moved = {"06_noise": {"05.2", "05.3", "05.4", "05.5", "05.6"}}.get(notebook.stem, set())  # an id never changes
     assert all(claim.id.startswith(notebook.stem[:2] + ".") or claim.id in moved for claim in claims)

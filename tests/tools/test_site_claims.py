@@ -1,17 +1,23 @@
-"""An output on a page: its claim lines become boxes, and what stands between them stays text."""
+"""A lesson's claims on its page: rows in place of their lines."""
 
-from moe_tutorial.tools.site.content.claims import parts
+from nbformat import v4
 
-LINE = "✓ claim 02.{} holds: So | measured 1.000 | rule: mean > 0.5"
+from moe_tutorial.study import above
+from moe_tutorial.study.claims import Claim
+from moe_tutorial.study.estimates import estimate
+from moe_tutorial.tools.site.content.lazy_assets import publish
 
 
-def test_claims_and_the_text_between_them_keep_their_order():
-    text = f"\nbefore\n\n  and more\n{LINE.format(1)}\n{LINE.format(2)}\nafter\n{LINE.format(3)}\n\n"
-    found = parts(text)
-    assert [part if isinstance(part, str) else part.id for part in found] == [
-        "\nbefore\n\n  and more",
-        "02.1",
-        "02.2",
-        "after",
-        "02.3",
+def test_a_claim_is_a_row_with_its_address_and_what_is_printed_beside_it_stays(tmp_path):
+    claim = Claim("02.1", "So", estimate(1.0), holds=True, rule=above(0.5))
+    data, metadata = claim._repr_mimebundle_()
+    outputs = [
+        v4.new_output("stream", name="stdout", text="before\n"),
+        v4.new_output("display_data", data, metadata=metadata),
+        v4.new_output("display_data", {"text/plain": "Picture: a title"}),
     ]
+    notebook = v4.new_notebook(cells=[v4.new_code_cell("claim()", outputs=outputs)])
+    before, row, after = publish(notebook, tmp_path).cells[0].outputs
+    assert [before, after] == [outputs[0], outputs[2]]
+    assert list(row.data) == ["text/html"]
+    assert '<a href="#claim-02-1">02.1</a>' in row.data["text/html"]

@@ -73,11 +73,6 @@ def test_what_a_table_lacks_is_named(course, capsys, file, old, new, says):
     assert says in capsys.readouterr().err
 
 
-def test_a_lesson_that_is_none_is_named(course, capsys):
-    assert main(["reference", "--folder", str(course / "notebooks"), "15_none"]) == 1
-    assert "there is no lesson 15_none; there are 00_start_here, 01_" in capsys.readouterr().err
-
-
 def test_the_hour_that_the_front_page_names_is_an_hour(root):
     """The lessons that it names take no longer, by their own first lines."""
     text = (root / "notebooks/index.md").read_text(encoding="utf-8").split("For an hour, take")[1].split(":")[0]

@@ -5,7 +5,6 @@ import shutil
 import pytest
 import torch
 
-from moe_tutorial.study import loss_by_domain, texts
 from moe_tutorial.tools.site.content import trained as module
 
 
@@ -29,18 +28,16 @@ def trainings(monkeypatch):
 
 
 def found(repository):
-    module.trained.cache_clear()  # as in another process
-    return module.trained(repository)
+    module.trained_gpt.cache_clear()  # as in another process
+    return module.trained_gpt(repository)
 
 
 def test_it_is_trained_once_and_again_when_the_code_that_makes_it_changes(repository, trainings):
     first, second = found(repository), found(repository)
     assert len(trainings) == 1
-    for name, weight in first.gpt.state_dict().items():
-        assert torch.equal(weight, second.gpt.state_dict()[name])
-    assert first[1:] == second[1:]
-    assert not second.gpt.training
-    assert first.loss == pytest.approx(loss_by_domain(second.gpt, texts()).mean().item(), abs=1e-4)
+    for name, weight in first.state_dict().items():
+        assert torch.equal(weight, second.state_dict()[name])
+    assert not second.training
     with (repository / "moe_tutorial/study/language.py").open("a") as file:
         file.write("\n")
     found(repository)

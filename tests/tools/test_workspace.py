@@ -7,14 +7,12 @@ from datetime import datetime
 
 import nbformat
 import pytest
-from tiny_course import ADD, COURSE, DOUBLE, SOLVED, course_in, learn, read, sources, write_course
+from tiny_course import ADD, COURSE, DOUBLE, NEW, SOLVED, course_in, learn, read, sources, write_course
 
 from moe_tutorial.course import CourseError
-from moe_tutorial.course.progress import backups
-from moe_tutorial.course.progress.renumbered import LESSONS
 from moe_tutorial.tools.__main__ import main
 from moe_tutorial.tools.workspace import commands, status
-from moe_tutorial.tools.workspace.copies import MARK, read_course
+from moe_tutorial.tools.workspace.copies import read_course
 from moe_tutorial.tools.workspace.start import write_start
 from moe_tutorial.tools.workspace.update import alone, make_or_update, reset
 
@@ -32,11 +30,11 @@ def mine(tmp_path, course):
     return tmp_path / "mine"
 
 
-def update(mine, course, lessons=None, **options):
+def update(mine, course, lessons=None):
     """The course changes to these lessons, and the learner's folder follows."""
     if lessons:
         write_course(course, lessons)
-    return make_or_update(mine, course_in(course), **options)
+    return make_or_update(mine, course_in(course))
 
 
 def old(mine):
@@ -69,12 +67,10 @@ def test_a_learner_gets_stubs_no_outputs_and_no_second_form(mine):
 def test_the_real_course_is_made_whole():
     course = read_course()
     assert course[0].name == "00_start_here"
-    assert [page.name for page in course[-3:]] == ["playground", "how_fast", "claims"]
+    assert [page.name for page in course[-2:]] == ["playground", "claims"]
     for page in course:
         nbformat.validate(page.notebook)
         assert "SOLUTION" not in nbformat.writes(page.notebook), page.name
-        marks = [cell.metadata[MARK].id for cell in page.notebook.cells]
-        assert len(set(marks)) == len(marks)
         if page.name[:2].isdecimal():
             assert page.asks
 
@@ -89,200 +85,88 @@ def test_made_again_nothing_changes_and_what_was_half_written_goes(mine, course)
 
 # How it is brought up to date
 
-
-def test_answers_and_own_cells_come_along(mine, course):
-    lesson = mine / "01_add.ipynb"
-    learn(lesson, {"YOUR CODE": SOLVED}, {"print": "x = 1  # after the imports", "It adds": "y = 2  # at the end"})
-    text = ADD.replace("Now you:", "Now it is your turn:").replace("It adds.", "It adds, and adds.")
-    text = text.replace("# %% [markdown]\n# ## Recap", "# %% [markdown]\n# A new cell.\n\n# %% [markdown]\n# ## Recap")
-    report = update(mine, course, COURSE | {"01_add": text})
-    notebook = read(lesson)
-    assert [cell.source.split("\n")[0] for cell in notebook.cells] == [
-        "# Add", "import math", "x = 1  # after the imports", "Now it is your turn:", "def add(a, b):",
-        'add = check("01.add", add)', "A new cell.", "## Recap", "y = 2  # at the end",
-    ]  # fmt: skip
-    assert notebook.cells[4].source == SOLVED
-    assert notebook.cells[4].metadata.nbgrader.grade_id == "01-add"
-    assert report.done[0] == "✓ 01_add is the course's present version"
-    assert report.done[1] == "    your answers are in it: 01.add"
-    assert report.done[2] == "    your own cells are in it, each below the cell that it followed: 2"
-    (copy,) = (mine / "old").iterdir()
-    assert report.done[3] == f"    as it was before: old/{copy.name}"
-    assert datetime.strptime(copy.name, "01_add.%Y-%m-%d-%H%M.ipynb")
-    assert SOLVED in sources(copy)
-    assert not update(mine, course).done  # once is enough
+BROKEN = "def add(a, b):\n    return (a +"
 
 
-def test_a_changed_stub_takes_the_answer_and_an_unanswered_one_is_renewed(mine, course):
-    text = ADD.replace('"""a + b"""', '"""The sum."""')
-    update(mine, course, COURSE | {"01_add": text})
-    assert '"""The sum."""' in sources(mine / "01_add.ipynb")[3]
-    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED})
-    update(mine, course)
+@pytest.mark.parametrize("answer", [SOLVED, "def add(a, b):\n    total = a", BROKEN, "%%time\nadd = sum"])
+def test_an_answer_arrives_in_its_exercise_finished_or_not(mine, course, answer):
+    learn(mine / "01_add.ipynb", {"YOUR CODE": answer})
+    report = update(mine, course, NEW)
+    notebook = read(mine / "01_add.ipynb")
+    (exercise,) = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("solution")]
+    assert (exercise.source, exercise.metadata.nbgrader.grade_id) == (answer, "01-add")
+    assert len(notebook.cells) == len(course_in(course)[0].notebook.cells)
+    assert "    your answers are in it: 1" in report.done
     update(mine, course, COURSE)
-    assert sources(mine / "01_add.ipynb")[3] == SOLVED
+    assert sources(mine / "01_add.ipynb")[3] == answer
 
 
-def test_a_changed_cell_stays_where_the_courses_text_is_the_same(mine, course):
-    learn(mine / "01_add.ipynb", {"print": 'import math\nprint("mine")', "Now you": "Now me!"})
-    report = update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
-    assert sources(mine / "01_add.ipynb")[1:3] == ['import math\nprint("mine")', "Now me!"]
-    assert "    cells of the course that you had changed stay so: 2" in report.done
-
-
-def test_a_cell_that_both_changed_is_the_courses_and_the_learners_below_as_text(mine, course):
-    lesson = mine / "01_add.ipynb"
-    learn(lesson, {"print": 'raise ValueError("mine")', "Now you": "Now me!"})
-    text = ADD.replace('print("ready")', 'print("steady")').replace("Now you:", "Your turn:")
-    report = update(mine, course, COURSE | {"01_add": text})
-    cells = read(lesson).cells
-    assert [cell.cell_type for cell in cells[1:5]] == ["code", "markdown", "markdown", "markdown"]
-    assert cells[1].source == 'import math\nprint("steady")'
-    assert '````python\nraise ValueError("mine")\n````' in cells[2].source
-    assert cells[3].source == "Your turn:"
-    assert cells[4].source.endswith("Now me!")
-    assert any("cells that you and the course had changed: 2" in line for line in report.done)
-    again = update(mine, course, COURSE | {"01_add": text.replace("It adds", "It sums")})
-    assert "    your own cells are in it, each below the cell that it followed: 2" in again.done
-    assert len(read(lesson).cells) == len(cells)
-
-
-def test_a_check_that_changed_is_renewed_even_where_the_learner_wrote_in_it(mine, course):
-    learn(mine / "01_add.ipynb", {'check("01.add"': 'add = check("01.add", sum)'})
-    update(mine, course, COURSE | {"01_add": ADD.replace('check("01.add", add)', 'check("01.add", add, 2)')})
-    text = sources(mine / "01_add.ipynb")
-    assert text[4] == 'add = check("01.add", add, 2)'
-    assert 'check("01.add", sum)' in text[5]
-
-
-def test_an_answer_whose_exercise_is_gone_is_kept_as_text(mine, course):
+def test_an_answer_arrives_in_another_lesson_too(mine, course):
     learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED})
-    plain = ADD.replace(' tags=["exercise"]', "").replace("    ### BEGIN SOLUTION\n", "")
-    update(mine, course, COURSE | {"01_add": plain.replace("    ### END SOLUTION\n", "").replace("01.add", "01.sum")})
-    assert any(SOLVED in source for source in sources(mine / "01_add.ipynb"))
+    start, exercise, check, recap = re.split(r"(?=# %% tags)|(?=# %%\nadd)|(?=# %% \[markdown\]\n# ## R)", ADD)
+    update(mine, course, {"01_add": start + recap, "02_double": DOUBLE, "03_more": start + exercise + check})
+    assert sources(mine / "03_more.ipynb")[3] == SOLVED
+    assert sources(mine / "01_add.ipynb")[-1] == SOLVED  # a lesson without the exercise keeps it at its end
 
 
-def test_a_kernel_that_the_learner_chose_pictures_that_they_pasted_and_widgets_of_their_own_cells_stay(mine, course):
+def test_own_and_changed_cells_stand_at_the_end_in_their_order_and_the_file_as_it_was_in_old(mine, course):
     lesson = mine / "01_add.ipynb"
+    picture = "It adds:\n![](attachment:a.png)"
+    learn(lesson, {"YOUR CODE": SOLVED, 'check("01.add"': 'add = check("01.add", sum)', "It adds": picture})
+    learn(lesson, added={"# Add": "x = 1", "print": "", "It adds": "y = 2"})
     notebook = read(lesson)
+    half = nbformat.from_dict(notebook.cells[5] | {"source": "half = 1", "id": "half"})
+    notebook.cells.insert(6, half)  # with the marks of the whole, as JupyterLab splits a cell
+    notebook.cells[-2].attachments = {"a.png": {"image/png": "x"}}
     notebook.metadata.kernelspec = {"name": "other", "display_name": "Other"}
-    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}}
-    own = nbformat.v4.new_code_cell("mine", outputs=[nbformat.v4.new_output("display_data", widget)])
-    notebook.cells.insert(1, own)
-    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": {"a": {}}}}
-    notebook.cells[-1].source += "\n![](attachment:a.png)"
-    notebook.cells[-1].attachments = {"a.png": {"image/png": "x"}}
     nbformat.write(notebook, lesson)
-    update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
+    before = lesson.read_bytes()
+    report = update(mine, course, NEW)
+    own = ["x = 1", "half = 1", 'add = check("01.add", sum)', picture, "y = 2"]
+    given = [cell.source for cell in course_in(course)[0].notebook.cells]
+    given[given.index(next(text for text in given if "YOUR CODE" in text))] = SOLVED
+    assert sources(lesson) == [*given, "## Your own cells before the update", *own]
+    assert read(lesson).cells[-2].attachments == {"a.png": {"image/png": "x"}}
     assert read(lesson).metadata.kernelspec.name == "other"
-    assert [output.data for cell in read(lesson).cells for output in cell.get("outputs", [])] == [widget]
-    assert read(lesson).metadata.widgets == notebook.metadata.widgets
-    assert read(lesson).cells[-1].attachments == {"a.png": {"image/png": "x"}}
+    (copy,) = (mine / "old").iterdir()
+    assert copy.read_bytes() == before
+    assert datetime.strptime(copy.name, "01_add.%Y-%m-%d-%H%M.ipynb")
+    assert report.done[2:4] == [
+        "    your own and changed cells stand at its end: 5",
+        f"    as it was before: old/{copy.name}",
+    ]
+
+    assert not update(mine, course).done  # once is enough
+    learn(lesson, added={"Your turn": "z = 3"})
+    second = lesson.read_bytes()
+    update(mine, course, COURSE)
+    assert sources(lesson)[-7:] == ["## Your own cells before the update", "z = 3", *own]
+    assert {before, second} == {path.read_bytes() for path in (mine / "old").iterdir()}
 
 
-# The first lesson is renamed and its exercise moves on, the second becomes two, and the third leaves.
-BEFORE = COURSE | {"03_gone": "# %% [markdown]\n# # Gone\n\n# %%\nprint('gone')\n"}
-HEAD, EXERCISE, RECAP = re.split(r"(?=# %% tags)|(?=# %% \[markdown\]\n# ## Recap)", ADD)
-LESSON, QUIZ = re.split(r"(?=# %% tags=..guess)", DOUBLE)
-AFTER = {
-    "01_new": "# %% [markdown]\n# # New\n",
-    "02_add": HEAD + RECAP,
-    "03_double": LESSON.replace("Now you:", "Your turn:"),
-    "04_more": "# %% [markdown]\n# # More\n\n" + EXERCISE,
-    "05_quiz": "# %% [markdown]\n# # Quiz\n\n" + QUIZ,
-}
-
-
-def learnt(course, mine, monkeypatch):
-    """Work in every lesson of a folder that is made of BEFORE."""
-    monkeypatch.setitem(LESSONS, "01_add", ["02_add"])
-    monkeypatch.setitem(LESSONS, "02_double", ["03_double", "05_quiz"])
-    make_or_update(mine, course_in(write_course(course, BEFORE)))
-    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED, "Now you": "Now me!"}, {"print": "x = 1  # mine"})
-    learn(mine / "02_double.ipynb", added={"print": "y = 1  # mine", "quiz": "q = 1  # mine"})
-    learn(mine / "03_gone.ipynb", added={"print": "z = 1  # mine"})
-
-
-def test_work_follows_lessons_that_are_renamed_renumbered_divided_or_gone(course, tmp_path, monkeypatch):
-    mine = tmp_path / "mine"
-    learnt(course, mine, monkeypatch)
-    report = update(mine, course, AFTER)
-    assert [path.stem for path in sorted(mine.glob("*.ipynb"))] == list(AFTER)
-    assert "x = 1  # mine" in sources(mine / "02_add.ipynb")
-    assert not [source for source in sources(mine / "02_add.ipynb") if SOLVED in source]
-    assert "y = 1  # mine" in sources(mine / "03_double.ipynb")
-    assert SOLVED in sources(mine / "04_more.ipynb")
-    assert "q = 1  # mine" in sources(mine / "05_quiz.ipynb")
-    assert old(mine) == ["01_add.ipynb", "02_double.ipynb", "03_gone.ipynb"]
-    (gone,) = (mine / "old").glob("03_gone*")
-    assert sources(gone)[-1] == "z = 1  # mine"
-    assert report.done[:2] == ["✓ 04_more is new", "    your answers are in it: 01.add"]
-    assert "✓ 02_add is the course's present version; it was 01_add" in report.done
-    assert report.done[-1] == f"✓ 03_gone is no longer in the course; yours is old/{gone.name}"
-
-
-def test_a_lesson_that_was_divided_takes_each_part_of_the_work_along(mine, course, monkeypatch):
-    monkeypatch.setitem(LESSONS, "01_add", ["01_sum", "03_more"])
-    changed = {"YOUR CODE": SOLVED, "Now you": "Now me!", "It adds": "It adds, I say."}
-    added = {"5 minutes": "a = 1", "print": "b = 1", "check(": "c = 1", "I say": "d = 1"}
-    learn(mine / "01_add.ipynb", changed, added)
-    first, _, rest = ADD.partition("# %% [markdown]\n# Now you:")
-    more = "# %% [markdown]\n# # More\n\n# %% [markdown]\n# Now you:" + rest.replace("It adds.", "It adds numbers.")
-    new = {"01_sum": first.replace("# Add", "# Sum"), "02_double": DOUBLE, "03_more": more}
-    assert update(mine, course, new, only_untouched=True).waiting == ["01_sum", "03_more"]
-    report = update(mine, course)
-    assert [source.split("\n")[0] for source in sources(mine / "01_sum.ipynb")] == [
-        "# Sum", "a = 1", "import math", "b = 1",
-    ]  # fmt: skip
-    assert [source.split("\n")[0] for source in sources(mine / "03_more.ipynb")] == [
-        "# More", "Now me!", "def add(a, b):", 'add = check("01.add", add)', "c = 1", "## Recap",
-        "*What you had here before the update of " + f"{datetime.now():%Y-%m-%d}:*", "d = 1",
-    ]  # fmt: skip
-    assert SOLVED in sources(mine / "03_more.ipynb")
-    assert old(mine) == ["01_add.ipynb"]
-    assert report.done[-1].startswith("✓ 01_add is 01_sum, 03_more now; yours is old/01_add.")
-    assert not update(mine, course).done
+def test_a_lesson_that_the_learner_never_changed_is_simply_replaced(mine, course, monkeypatch, capsys):
+    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
+    written = (mine / "02_double.ipynb").read_bytes()
+    write_course(course, NEW)
+    monkeypatch.setattr(commands, "read_course", lambda: course_in(course))
+    commands.run(Namespace(command="new", folder=mine), [])  # opening the course replaces no other lesson
+    assert capsys.readouterr().out == (
+        "✓ 01_add is the course's present version\n"
+        "`moe-tutorial update` brings 02_double up to date, with your work in it\n"
+    )
+    assert sources(mine / "01_add.ipynb") == [cell.source for cell in course_in(course)[0].notebook.cells]
+    assert (mine / "02_double.ipynb").read_bytes() == written
+    assert not (mine / "old").exists()
 
 
 def test_a_learners_own_notebooks_are_none_of_the_courses_business(mine, course):
-    (mine / "scratch.ipynb").write_bytes((mine / "01_add.ipynb").read_bytes())
+    learn(mine / "01_add.ipynb", {"YOUR CODE": SOLVED})
     (mine / "01_add-Copy1.ipynb").write_bytes((mine / "01_add.ipynb").read_bytes())
-    before = {name: (mine / name).read_bytes() for name in ("scratch.ipynb", "01_add-Copy1.ipynb")}
-    update(mine, course, {"02_sum": ADD.replace("It adds", "It sums")})
-    assert {name: (mine / name).read_bytes() for name in before} == before
-
-
-def test_opening_the_course_renews_untouched_lessons_alone_and_says_in_a_line_what_waits(
-    mine, course, monkeypatch, capsys
-):
-    learn(mine / "02_double.ipynb", added={"print": "y = 1"})
-    write_course(course, {name: text.replace("It adds", "It sums") for name, text in COURSE.items()})
-    monkeypatch.setattr(commands, "read_course", lambda: course_in(course))
-    commands.run(Namespace(command="new", folder=mine), [])
-    assert capsys.readouterr().out == (
-        "✓ The course's newer version, where you had written nothing: 01_add\n"
-        "`moe-tutorial update` brings 02_double up to date, where you wrote, and takes your work along\n"
-    )
-    assert "It sums" in sources(mine / "01_add.ipynb")[-1]
-    assert "It adds" in sources(mine / "02_double.ipynb")[6]
-    assert not (mine / "old").exists()  # nothing of the learner's was in it
-
-
-def test_what_ran_in_an_untouched_lesson_is_kept(mine, course):
-    notebook = read(mine / "01_add.ipynb")
-    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="ready\n")]
-    nbformat.write(notebook, mine / "01_add.ipynb")
-    update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")}, only_untouched=True)
-    assert old(mine) == ["01_add.ipynb"]
-
-
-def test_two_copies_of_one_minute_are_two(tmp_path):
-    now, file = datetime(2026, 11, 26, 10, 15), tmp_path / "03_router.ipynb"
-    for content in ("one", "two", "one"):
-        file.write_text(content)
-        backups.back_up(file, now)
-    kept = {path.name: path.read_text() for path in (tmp_path / "old").iterdir()}
-    assert kept == {"03_router.2026-11-26-1015.ipynb": "one", "03_router.2026-11-26-1015-2.ipynb": "two"}
+    reset(mine, course_in(course), "01")
+    before = (mine / "01_add-Copy1.ipynb").read_bytes()
+    update(mine, course, NEW)
+    assert (mine / "01_add-Copy1.ipynb").read_bytes() == before
+    assert SOLVED not in sources(mine / "01_add.ipynb")
 
 
 # What cannot be
@@ -293,9 +177,9 @@ def test_a_notebook_that_is_none_is_left_alone_and_said(mine, course):
     nbformat.write(nbformat.v4.new_notebook(), mine / "02_double.ipynb")
     report = update(mine, course)
     assert report.amiss == [
-        "01_add.ipynb is not a notebook any more, and was left alone; `moe-tutorial reset 01_add` gives it anew",
-        "02_double.ipynb does not say what in it is the course's, and was left alone; "
-        "`moe-tutorial reset 02_double` gives it anew",
+        f"{name}.ipynb is not a notebook of the course any more, and was left alone; "
+        f"`moe-tutorial reset {name}` gives it anew"
+        for name in COURSE
     ]
     assert (mine / "01_add.ipynb").read_text() == '{"cells": ['
     reset(mine, course_in(course), "01")
@@ -322,12 +206,12 @@ def test_two_commands_at_once(mine, course):
 
 
 def test_a_notebook_that_is_saved_meanwhile_is_not_replaced(mine, course, monkeypatch):
-    def save_now(paths):
-        learn(paths[0], added={"print": "saved = True"})
+    def save_now(folder):
+        learn(folder / "01_add.ipynb", added={"print": "saved = True"})
+        return set()
 
-    monkeypatch.setattr("moe_tutorial.tools.workspace.update.refuse_open", save_now)
-    with pytest.raises(CourseError, match=r"01_add\.ipynb was saved by another program just now"):
-        update(mine, course, COURSE | {"01_add": ADD.replace("It adds", "It sums")})
+    monkeypatch.setattr("moe_tutorial.tools.workspace.update.opened", save_now)
+    assert "01_add.ipynb is open" in update(mine, course, NEW).amiss[0]
     assert "saved = True" in sources(mine / "01_add.ipynb")
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 
 import pytest
-from tiny_course import ADD, COURSE, course_in, learn, write_course
+from tiny_course import NEW, course_in, learn, write_course
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.tools.workspace.update import make_or_update, reset
@@ -51,29 +51,30 @@ def server(tmp_path):
 
 
 def new_course(tmp_path):
-    return course_in(write_course(tmp_path / "course", COURSE | {"01_add": ADD.replace("It adds", "It sums")}))
+    return course_in(write_course(tmp_path / "course", NEW))
 
 
 @pytest.mark.parametrize("below", [True, False])
-def test_an_open_notebook_is_refused_and_nothing_is_changed(mine, tmp_path, server, below):
+def test_an_open_notebook_is_left_alone_and_said(mine, tmp_path, server, below):
     server(mine if below else tmp_path, ["01_add.ipynb" if below else "mine/01_add.ipynb"])
     learn(mine / "01_add.ipynb", added={"print": "x = 1"})
     before = (mine / "01_add.ipynb").read_bytes()
-    for command in (
-        lambda: make_or_update(mine, new_course(tmp_path)),
-        lambda: reset(mine, new_course(tmp_path), "01"),
-    ):
-        with pytest.raises(CourseError, match=r"01_add\.ipynb is open in JupyterLab, and nothing was changed\. Save"):
-            command()
+    report = make_or_update(mine, new_course(tmp_path))
+    assert report.done == ["✓ 02_double is the course's present version"]
+    assert report.amiss == [
+        "01_add.ipynb is open in JupyterLab, and was left alone. "
+        "Save there, choose File, Close and Shut Down Notebook, and try again"
+    ]
+    with pytest.raises(CourseError, match=r"01_add\.ipynb is open in JupyterLab, and nothing was changed\. Save"):
+        reset(mine, new_course(tmp_path), "01")
     assert (mine / "01_add.ipynb").read_bytes() == before
     assert not (mine / "old").exists()
-    reset(mine, new_course(tmp_path), "02")
 
 
 def test_other_open_notebooks_do_not_matter(mine, tmp_path, server):
-    server(mine, ["02_double.ipynb", "scratch.ipynb"])
+    server(mine, ["scratch.ipynb"])
     server(tmp_path / "elsewhere", ["01_add.ipynb"])
-    assert make_or_update(mine, new_course(tmp_path)).done
+    assert not make_or_update(mine, new_course(tmp_path)).amiss
 
 
 def test_a_server_that_does_not_say_is_not_trusted(mine, tmp_path, server):

@@ -1,16 +1,16 @@
 """Lesson 06: what a step does to other inputs, noisy top-k, its load estimate, and a probe for noise left on."""
 
-from functools import partial
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, reaches, same, verdicts
+from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, reaches
 from moe_tutorial.course.running import NotYet
-from moe_tutorial.layers import MixtureOfExperts, Router
+from moe_tutorial.layers import MixtureOfExperts, Router, Routing
 
-
-def moved(x, others, dL_dz, eta):
-    return -eta * torch.outer(others @ x, dL_dz)
+PRODUCTS = "torch.outer(others @ x, dL_dz)"
 
 
 @checks(
@@ -22,41 +22,33 @@ def moved(x, others, dL_dz, eta):
         "(N,).",
         "`torch.outer(a, b)` of (N,) and (E,) is (N, E): a row for each other image, a column for each expert.",
     ),
-    puzzle={
-        "return eta * torch.outer(others @ x, dL_dz)": "A step goes against the gradient.",
-        "return -eta * torch.outer(dL_dz, others @ x)": "That has a row for each expert. Each image has a row.",
-        "return -eta * (x @ x) * dL_dz.expand(len(others), -1)": (
-            "That is how far they move on x itself. How alike are x and the other image?"
+    mistakes={
+        "The sign is turned round. A step goes against the gradient.": "return -eta => return eta",
+        "That has a row for each expert. Each of the other images has a row, and each expert a column.": (
+            "others @ x, dL_dz => dL_dz, others @ x"
         ),
+        "That is how far the logits move on x itself, for every image. On another image it is x . other that counts.": (
+            "return ... => -eta * (x @ x) * dL_dz.expand(len(others), -1)"
+        ),
+        "The step's size, eta, is missing.": "-eta * => -",
+        "A step goes against the gradient, and eta long: both the sign and the size are missing.": "-eta * => ",
+        "`others * x` multiplies pixel by pixel. How alike two images are is the sum of that: `others @ x`.": (
+            f"{PRODUCTS} => others * x * dL_dz"
+        ),
+        "The product of x with the other image is missing: where they have nothing in common, nothing moves.": (
+            f"{PRODUCTS} => dL_dz.expand(len(others), -1)"
+        ),
+        "You drop the sign of x . other. Where it is negative, the logits move the other way.": (
+            "others @ x => (others @ x).abs()"
+        ),
+        "That is summed over the experts. Each has a logit of its own.": f"{PRODUCTS} => {PRODUCTS}.sum(-1)",
     },
 )
 def others_move(ask: Ask) -> None:
-    mistakes = {
-        "The sign is turned round. A step goes against the gradient.": lambda x, others, dL_dz, eta: (
-            -moved(x, others, dL_dz, eta)
-        ),
-        "The step's size, eta, is missing.": lambda x, others, dL_dz, eta: moved(x, others, dL_dz, 1.0),
-        "A step goes against the gradient, and eta long: both the sign and the size are missing.": (
-            lambda x, others, dL_dz, eta: moved(x, others, dL_dz, -1.0)
-        ),
-        "`others * x` multiplies pixel by pixel. How alike two images are is the sum of that: `others @ x`.": (
-            lambda x, others, dL_dz, eta: -eta * others * x * dL_dz
-        ),
-        "That has a row for each expert. Each of the other images has a row, and each expert a column.": (
-            lambda *given: moved(*given).T
-        ),
-        "That is how far the logits move on x itself, for every image. On another image it is x . other that counts.": (
-            lambda x, others, dL_dz, eta: moved(x, x.expand_as(others), dL_dz, eta)
-        ),
-        "The product of x with the other image is missing: where they have nothing in common, nothing moves.": (
-            lambda x, others, dL_dz, eta: -eta * dL_dz.expand(len(others), -1)
-        ),
-        "That is summed over the experts. Each has a logit of its own.": lambda *given: moved(*given).sum(-1),
-    }
     for seed, (N, d, E, eta) in enumerate([(2, 3, 3, 0.5), (4, 2, 3, 0.1), (1, 4, 2, 1.0)]):
         given = {"x": draw(seed, d), "others": draw(seed + 5, N, d), "dL_dz": draw(seed + 9, E), "eta": eta}
-        says = "how far each expert's logit moves on each other image"
-        ask.gives(given, {"moves": moved(**given)}, says, mistakes, f"{N} other images meet {E} experts")
+        where = f"{N} other images meet {E} experts"
+        ask.gives(given, "how far each expert's logit moves on each other image", where=where)
     given = {"x": draw(1, 3), "others": draw(2, 2, 3), "dL_dz": draw(3, 4), "eta": 0.2}
     says = "On an image twice as bright, every logit should move twice as far."
     ask.follows(given, given | {"others": 2 * given["others"]}, lambda moves: 2 * moves, says)
@@ -64,9 +56,7 @@ def others_move(ask: Ask) -> None:
     ask.follows(given, given | {"dL_dz": given["dL_dz"].flip(0)}, lambda moves: moves.flip(1), says)
 
 
-def top(logits, k):
-    best, chosen = logits.topk(k)
-    return chosen, best.softmax(-1)
+CHOICE = "chosen = (logits + training * std * torch.randn_like(logits)).topk(k).indices"
 
 
 @checks(
@@ -78,91 +68,90 @@ def top(logits, k):
         "are chosen, and a softmax over those makes the weights.",
         "`if training:` add `std * torch.randn_like(logits)`. In any case, `best, chosen = logits.topk(k, dim=-1)`.",
     ),
-    puzzle={
-        "logits = logits + std * torch.rand_like(logits)": "rand draws from 0 to 1, so it never takes anything away.",
-        "return chosen, logits.softmax(dim=-1)": "The weights are a softmax over the chosen alone.",
+    mistakes={
+        "The noise has another size. `rand` draws evenly from 0 to 1; `randn` draws normal numbers, on average 0, with "
+        "a standard deviation of 1.": "randn_like => rand_like",
+        "Your softmax runs over all experts. Take it over the k chosen logits.": (
+            "return ... => chosen, logits.softmax(-1).gather(-1, chosen)"
+        ),
+        "The noise does not depend on std: it is there even if std is 0. Multiply each draw by std.": "std * => ",
+        "It draws noise in evaluation, too. With training=False the same tokens always choose alike.": (
+            "if training => if True"
+        ),
+        "Your weights are logits, without a softmax.": "best.softmax(dim=-1) => best",
+        "You return the two in the other order: first the chosen experts, then their weights.": (
+            "return ... => best.softmax(dim=-1), chosen"
+        ),
+        "The noise changes nothing, neither the choice nor the weights. Is it added, and drawn for each expert by "
+        "itself? One draw for all logits of a token lifts them all alike.": "std * torch.randn_like(logits) => 0",
+        "All tokens get the same noise. Each should draw its own.": "randn_like(logits) => randn(logits.shape[1])",
+        "Every call draws the same noise. Set no seed.": (
+            "randn_like(logits) => randn(logits.shape, generator=torch.Generator().manual_seed(0))"
+        ),
+        "The noise changes the choice, but the weights come from the logits without it.": (
+            f"if training: => {CHOICE}\nreturn chosen, logits.gather(-1, chosen).softmax(-1)\nif training:"
+        ),
+        "The weights come from a second draw. Draw once, and take both the choice and the weights from the sum.": (
+            f"if training: => {CHOICE}\nlogits = logits + training * std * torch.randn_like(logits)\n"
+            "return chosen, logits.gather(-1, chosen).softmax(-1)\nif training:"
+        ),
+        "The noise comes after the choice, so it changes the weights alone. Add it before topk.": (
+            "if training: => best, chosen = logits.topk(k)\nbest = best + training * std * torch.randn_like(best)\n"
+            "return chosen, best.softmax(-1)\nif training:"
+        ),
+        "Add the noise to the logits; do not multiply by it. A logit of 0 would get none.": "+ std => + logits * std",
+        "The noise does not grow in proportion to std. Multiply each draw by std.": "std * => std**0.5 *",
+        "std may also be a tensor, (T, E). Multiply the draws by it as it comes.": "std * => float(std) *",
+        "std may also be (T, E), a number for each draw. Then multiply each by its own.": (
+            "std * => torch.as_tensor(std).mean() *"
+        ),
     },
 )
 def noisy_topk(ask: Ask) -> None:
-    quiet = {"logits": draw(0, 4, 3), "std": 2.0, "k": 2, "training": False}
-    if not same(ask.once(quiet), ask.once(quiet)):
-        raise NotYet("It draws noise in evaluation, too. With training=False the same tokens always choose alike.")
-    mistakes = {
-        "Your softmax runs over all experts. Take it over the k chosen logits.": lambda logits, std, k, training: (
-            top(logits, k)[0],
-            logits.softmax(-1).topk(k).values,
-        ),
-        "Your weights are logits, without a softmax.": lambda logits, std, k, training: (
-            top(logits, k)[0],
-            logits.topk(k).values,
-        ),
-        "You return the two in the other order: first the chosen experts, then their weights.": (
-            lambda logits, std, k, training: top(logits, k)[::-1]
-        ),
-        "std is added even without a draw. In evaluation the logits stay as they are.": (
-            lambda logits, std, k, training: top(logits + std * (torch.arange(logits.shape[-1]) == 0), k)
-        ),
-    }
     for T, E, k, training in ((4, 3, 2, False), (2, 4, 1, False), (3, 5, 3, True)):
         given = {"logits": draw(T + E, T, E), "std": 0.0 if training else 2.0, "k": k, "training": training}
-        chosen, weights = top(given["logits"], k)
         says = "the k best experts of each token, best first, and a softmax over their logits"
         where = "there is training, but the noise is 0" if training else "there is no training, and so no noise"
-        ask.gives(given, {"chosen": chosen, "weights": weights}, says, mistakes, where)
-    order = torch.tensor([2, 0, 1])
-    ask.follows(
-        quiet,
-        quiet | {"logits": quiet["logits"][:, order]},
-        lambda found: (order.argsort()[found[0]], found[1]),
-        "With the experts in another order, the same ones should be chosen, under their new numbers.",
-    )
-    noise_is_right(ask)
+        ask.gives(given, says, ("chosen", "weights"), where)
+    seen = "(10,000 tokens with the logits 2.5 and 1, in training)"
+    says = f"Each token should draw its own noise, anew at each call, and its larger weight should stand first. {seen}"
+    names = "tokens with the same noise as the first:", "as in the last call:", "with the smaller weight first:"
+    ask.experiment(who_draws, says, names, atol=0.02)
+    says = "The noise should be normal, on average 0, with the standard deviation std, and the choice and the weights"
+    names = "std 0.5: mean difference", "standard deviation over std", "std 2: mean difference", "over std"
+    ask.experiment(how_much, f"{says} should come from the same draw. {seen}", names, atol=0.15)
+    says = "std may also be (T, E). Then each draw is multiplied by its own number."
+    ask.experiment(each_its_own, says, ("spread where std is 0 and 0:", "1 and 0:", "0 and 2:"), atol=0.2)
     logits = draw(3, 5, 4).requires_grad_()
-    _, weights = ask.once({"logits": logits, "std": 1.0, "k": 2, "training": True})
+    _, weights = ask.once(logits, 1.0, 2, True)
     reaches(weights[:, 0], logits, "No gradient comes from the weights to the logits: something detaches them.")
 
 
-def noise_is_right(ask: Ask) -> None:
-    """Examine the noise itself: two experts, both chosen, so that the weights tell both noisy logits' difference."""
-    T, gap = 4000, 1.0
-    logits = torch.tensor([[gap, 0.0]]).repeat(T, 1)
-    seen = " (4,000 tokens with the logits 1 and 0, in training)"
-
-    def differences(std):
-        given = {"logits": logits.clone(), "std": std, "k": 2, "training": True}
-        chosen, weights = ask.once(given)
-        if not torch.equal(given["logits"], logits):
-            raise NotYet("It changes the logits that it is given. Make a new tensor instead.")
-        size = (weights[:, 0] / weights[:, 1]).log()
-        return torch.where(chosen[:, 0] == 0, size, -size), chosen
-
-    found, chosen = differences(0.5)
-    if found.std() < 1e-3:
-        if (chosen != chosen[0]).any():
-            raise NotYet(f"The noise changes the choice, but the weights come from the logits without it.{seen}")
-        if abs(found.mean() - gap) < 1e-3:
-            raise NotYet(f"Noise of 0.5 never changes who is first. Is it drawn for each expert by itself?{seen}")
-        raise NotYet(f"All tokens get the same noise. Each should draw its own.{seen}")
-    zeros = {"logits": torch.zeros(T, 2), "std": 1.0, "k": 2, "training": True}
-    if ask.once(zeros)[1].std() < 1e-3:
-        raise NotYet("Where the logits are 0, it draws no noise. Add the noise to the logits; do not multiply by it.")
-    one, two = found.std() / 2**0.5, differences(2.0)[0].std() / 2**0.5
-    if not abs(two / one - 4) <= 0.4:  # also where it is not a number
-        says = "does not depend on std" if two / one < 1.3 else "does not grow in proportion to std"
-        raise NotYet(f"The noise {says}. Multiply each draw by std.{seen}")
-    if abs(found.mean() - gap) > 0.1:
-        raise NotYet(f"The noise favours one expert: it should be 0 on average.{seen}")
-    if abs(one / 0.5 - 1) > 0.1:
-        says = f"expected a standard deviation of 0.5\ngot      {one:.2f}"
-        raise NotYet(f"The noise has another size. torch.randn draws with a standard deviation of 1.{seen}\n{says}")
-    each = torch.tensor([[0.0, 0.0], [2.0, 2.0]]).repeat(T // 2, 1)
-    found, _ = differences(each)
-    if found[::2].std() > 1e-3 or abs(found[1::2].std() / 8**0.5 - 1) > 0.1:
-        raise NotYet("std may also be (T, E), a number for each draw. Then multiply each by its own.")
+def differences(answer: Callable, std: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Of two experts, both chosen: by how much the first one's noisy logit is ahead, read from the weights of each
+    token; and whether its smaller weight stands first."""
+    chosen, weights = answer(torch.tensor([[2.5, 1.0]]).repeat(10_000, 1), std, 2, True)
+    ahead = (weights[:, 0] / weights[:, 1]).log()
+    return torch.where(chosen[:, 0] == 0, ahead, -ahead), ahead < 0
 
 
-def flips(gap, std):
-    return torch.special.ndtr(-gap / (2**0.5 * std))
+def who_draws(answer: Callable) -> tuple[Tensor, ...]:
+    (one, turned), (two, _) = differences(answer, 2.0), differences(answer, 2.0)
+    parts = (one - one[0]).abs() < 1e-3, (one - two).abs() < 1e-3, turned
+    return tuple(part.float().mean() for part in parts)
+
+
+def how_much(answer: Callable) -> tuple[Tensor, ...]:
+    found = []
+    for std in (0.5, 2.0):
+        difference, _ = differences(answer, std)
+        found += [difference.mean(), difference.std() / (2**0.5 * std)]
+    return tuple(found)
+
+
+def each_its_own(answer: Callable) -> tuple[Tensor, ...]:
+    difference, _ = differences(answer, torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [1.0, 2.0]]).repeat(2500, 1))
+    return tuple(difference[i::4].std() for i in range(3))
 
 
 @checks(
@@ -174,51 +163,37 @@ def flips(gap, std):
         "normal number of standard deviation 1 lies below z.",
         "A difference that lies below -gap turns the order. Measure gap in standard deviations of the difference.",
     ),
-    puzzle={
-        "return torch.special.ndtr(-gap / std)": "There are two draws, one on each logit.",
-        "return torch.special.ndtr(gap / (2**0.5 * std))": "That is how often the first one stays first.",
-        "return torch.special.ndtr(-gap / (2 * std))": "Variances add up, not standard deviations.",
+    mistakes={
+        "Both logits get noise. The difference of two draws is wider than one: its variance is twice as large.": (
+            "(2**0.5 * std) => std"
+        ),
+        "That is how often the first expert stays first. A wide gap should make a flip rare.": "-gap => gap",
+        "Variances add up, standard deviations do not: that of the difference is √2 · std.": "2**0.5 => 2",
+        "You multiply by std. A large noise should make the gap count less.": (
+            "-gap / (2**0.5 * std) => -gap * 2**0.5 * std"
+        ),
+        "The size of the noise is missing: the larger std, the more often the order turns.": "2**0.5 * std => 2**0.5",
+        "Two things are missing: std, and that both logits get noise.": " / (2**0.5 * std) => ",
+        "That is twice too much: the second expert overtakes on one side.": "return => return 2 *",
+        "You divide by the variance, not the standard deviation.": "2**0.5 * std => 2**0.5 * std**2",
+        "You divide by the variance of the difference. Its standard deviation is √2 · std.": (
+            "2**0.5 * std => 2 * std**2"
+        ),
+        "√2 · std is wanted, and not the root of 2 · std.": "2**0.5 * std => (2 * std)**0.5",
+        "It draws numbers. The exact probability is wanted, and `torch.special.ndtr` gives it.": (
+            "return ... => (std * 2**0.5 * torch.randn(1000, 1) > gap).float().mean(0)"
+        ),
     },
 )
 def flip_probability(ask: Ask) -> None:
-    given = {"gap": torch.tensor([0.5, 1.0]), "std": 1.0}
-    if not same(ask.once(given), ask.once(given)):
-        raise NotYet("It draws numbers. The exact probability is wanted, and `torch.special.ndtr` gives it.")
-    mistakes = {
-        "That is how often the first expert stays first. A wide gap should make a flip rare.": (
-            lambda gap, std: flips(-gap, std)
-        ),
-        "Both logits get noise. The difference of two draws is wider than one: its variance is twice as large.": (
-            lambda gap, std: flips(gap, std / 2**0.5)
-        ),
-        "Variances add up, standard deviations do not: that of the difference is √2 · std.": (
-            lambda gap, std: flips(gap, std * 2**0.5)
-        ),
-        "You multiply by std. A large noise should make the gap count less.": lambda gap, std: flips(2 * gap, 1 / std),
-        "That is twice too much: the second expert overtakes on one side.": lambda gap, std: 2 * flips(gap, std),
-        "You divide by the variance, not the standard deviation.": lambda gap, std: flips(gap, 2**0.5 * std**2),
-        "√2 · std is wanted, and not the root of 2 · std.": lambda gap, std: flips(gap, std**0.5),
-    }
     for gaps, std in (([1.0, 2.0], 3.0), ([0.0, 0.5, 3.0], 1.0), ([0.2, 0.1, 0.4, 0.7], 0.3)):
         given = {"gap": torch.tensor(gaps), "std": std}
-        says = "how likely the second expert overtakes the first, for each gap"
-        ask.gives(given, {"probability": flips(**given)}, says, mistakes)
+        ask.gives(given, "how likely the second expert overtakes the first, for each gap")
     says = "Gap and noise three times as large should give the same probability: only their ratio counts."
     ask.follows(given, {"gap": 3 * given["gap"], "std": 3 * given["std"]}, lambda found: found, says)
 
 
-def right_threshold(noisy, k, chosen=torch.ge):
-    best = noisy.topk(k + 1).values
-    return torch.where(chosen(noisy, best[:, [k - 1]]), best[:, [k]], best[:, [k - 1]])
-
-
-def expected(logits, noisy, std, k, to_beat=right_threshold):
-    return torch.special.ndtr((logits - to_beat(noisy, k)) / std).sum(0)
-
-
-def number(place):
-    """The threshold of a mistake: for every expert the noisy logit number k + ``place``."""
-    return lambda noisy, k: noisy.topk(k + 1).values[:, [k + place - 1]]
+TO_BEAT = "torch.where(chosen, best[:, k:], best[:, k - 1 : k])"
 
 
 @checks(
@@ -231,39 +206,31 @@ def number(place):
         "What is drawn again is the expert's own noise, so start from its clean logit: "
         "`torch.special.ndtr((logits - to_beat) / std).sum(0)`.",
     ),
-    puzzle={
-        "to_beat = best[:, k - 1 : k]": "The k-th best itself would have to beat its own logit.",
-        "return torch.special.ndtr((noisy - to_beat) / std).sum(0)": "Its own noise is drawn again: start without it.",
+    mistakes={
+        "In your answer everybody has to beat the k-th best of all. One of the best would have to beat itself: for it, "
+        "take number k + 1.": f"{TO_BEAT} => best[:, k - 1 : k]",
+        "Its own noise is drawn again, so start from the clean logit, not from the noisy one.": (
+            "logits - to_beat => noisy - to_beat"
+        ),
+        "The two are swapped: one of the best has to beat number k + 1, any other number k.": (
+            "chosen, best[:, k:], best[:, k - 1 : k] => chosen, best[:, k - 1 : k], best[:, k:]"
+        ),
+        "In your answer everybody has to beat number k + 1. An expert that is not among the best has to beat k.": (
+            f"{TO_BEAT} => best[:, k:]"
+        ),
+        "The k-th best is chosen, too, and would have to beat itself: `>=`, not `>`.": ">= => >",
+        "The others keep their noise: take what it has to beat from `noisy`.": "noisy => logits",
+        "That is a mean. A load is a sum over the tokens.": "sum(dim=0) => mean(dim=0)",
+        "That is a number for each token. A load is a sum over the tokens.": "sum(dim=0) => sum(dim=1)",
+        "Measure the distance in standard deviations: divide by std.": " / std => ",
     },
 )
 def expected_load(ask: Ask) -> None:
-    mistakes = {
-        "In your answer everybody has to beat the k-th best of all. One of the best would have to beat itself: for it, "
-        "take number k + 1.": lambda *given: expected(*given, number(0)),
-        "In your answer everybody has to beat number k + 1. An expert that is not among the best has to beat k.": (
-            lambda *given: expected(*given, number(1))
-        ),
-        "The k-th best is chosen, too, and would have to beat itself: `>=`, not `>`.": lambda *given: expected(
-            *given, partial(right_threshold, chosen=torch.gt)
-        ),
-        "The others keep their noise: take what it has to beat from `noisy`.": lambda logits, noisy, std, k: expected(
-            logits, logits, std, k
-        ),
-        "Its own noise is drawn again, so start from the clean logit, not from the noisy one.": (
-            lambda logits, noisy, std, k: expected(noisy, noisy, std, k)
-        ),
-        "That is a mean. A load is a sum over the tokens.": lambda logits, noisy, std, k: (
-            expected(logits, noisy, std, k) / len(logits)
-        ),
-        "Measure the distance in standard deviations: divide by std.": lambda logits, noisy, std, k: expected(
-            logits, noisy, 1.0, k
-        ),
-    }
     for seed, (T, E, k) in enumerate([(2, 5, 2), (3, 4, 1), (4, 3, 2)]):
         logits = draw(seed, T, E)
         given = {"logits": logits, "noisy": logits + draw(seed + 3, T, E) / 2, "std": 0.7 + draw(5, T, E) ** 2, "k": k}
         says = "for each expert, the sum over the tokens of how likely it is chosen"
-        ask.gives(given, {"load": expected(**given)}, says, mistakes, f"a token chooses {k} of {E} experts")
+        ask.gives(given, says, where=f"a token chooses {k} of {E} experts")
     shifted = given | {"logits": given["logits"] + 3, "noisy": given["noisy"] + 3}
     says = "Three more on every logit should change nothing: only differences choose."
     ask.follows(given, shifted, lambda load: load, says)
@@ -271,29 +238,24 @@ def expected_load(ask: Ask) -> None:
     ask.follows(given, turned, lambda load: load.flip(0), "With the experts in another order, the loads should follow.")
 
 
-class AlwaysNoisy(Router):
-    """A router that adds its noise in evaluation, too, to the logits of the tokens from ``first`` on."""
+class LeftOn(Router):
+    """A router that adds its noise in evaluation, too, to tokens whose first number is above ``above``."""
 
-    first = 0
+    def __init__(self, noise: float, above: float = -1) -> None:
+        super().__init__(3, 4, 2, noise=noise)
+        self.above = above
 
-    def add_noise(self, tokens, logits):
-        std = torch.zeros_like(logits)
-        std[self.first :] = self.noise
+    def add_noise(self, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        std = self.noise * (tokens[:, :1] > self.above).expand_as(logits)
         return logits + torch.randn_like(logits) * std, std
 
 
-class NoisyAtTheEnd(AlwaysNoisy):
-    first = -1
+class Dropping(MixtureOfExperts):
+    """A mixture with a dropout behind it."""
 
-
-MIXTURES = {
-    "there is no noise": (lambda: Router(3, 4, 2), True, False),
-    "noise acts in training only, and the mixture is in training": (lambda: Router(3, 4, 2, noise=1.0), True, False),
-    "noise acts in training only, and the mixture is in evaluation": (lambda: Router(3, 4, 2, noise=1.0), False, False),
-    "noise is left on": (lambda: AlwaysNoisy(3, 4, 2, noise=1.0), True, True),
-    "noise is left on, and too weak to change a choice": (lambda: AlwaysNoisy(3, 4, 2, noise=0.01), True, True),
-    "noise is left on for the last token alone": (lambda: NoisyAtTheEnd(3, 4, 2, noise=1.0), False, True),
-}
+    def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
+        y, routing = super().forward(x)
+        return F.dropout(y, training=self.training), routing
 
 
 @checks(
@@ -303,38 +265,46 @@ MIXTURES = {
         "`moe.eval()` switches the mode. `moe(x)` returns the answer and the routing: compare the first of the two.",
         "`torch.equal(a, b)` is True where two tensors are equal at every place. `same` is that, of two answers.",
     ),
-    puzzle={
-        "same = torch.equal(moe(x)[0], moe(x[:1])[0])": "Those are other tokens.",
-        "same = moe(x)[0] is moe(x)[0]": "That asks whether both are one thing in memory. They never are.",
-        "same = not torch.equal(moe(x)[0], moe(x)[0])": "The last line turns it round already.",
+    mistakes={
+        "It says yes of every mixture, of one without noise, too. Are both answers to the same tokens, and are they "
+        "compared number by number?": "torch.equal(moe(x)[0], moe(x)[0]) => moe(x)[0] is moe(x)[0]",
+        "You look at a part of the tokens alone. Noise may be left on for others: compare the answers to all.": (
+            "moe(x) => moe(x[:1])"
+        ),
+        "It is the wrong way round: it says yes where the answers stay, and no where they change. The last line turns "
+        "`same` round already.": "torch.equal => not torch.equal",
+        "One of the answers, or both, came in training mode, where noise is right.": "moe.eval() => pass",
+        "Only the router is in evaluation mode. Other parts of a mixture may draw in training, too.": (
+            "moe.eval() => moe.router.eval()"
+        ),
+        "It says no of every mixture. Are the tokens asked about twice, and the two answers compared?": (
+            "moe(x)[0], moe(x)[0] => *[moe(x)[0]] * 2"
+        ),
+        "You compare which output is the largest, or which experts are chosen. Weak noise changes neither, and still "
+        "the answers differ: compare them number by number.": "moe(x)[0] => moe(x)[0].argmax(-1)",
     },
 )
 def wavers(ask: Ask) -> None:
-    cases = {}
-    for name, (router, training, right) in MIXTURES.items():
-        torch.manual_seed(1)
-        moe = MixtureOfExperts(3, 2, 4, 2, router()).double().train(training)
-        cases[name] = ({"moe": moe, "x": draw(1, 5, 3).double()}, right)
-    found = verdicts(ask, cases)
-    for name, (given, _) in cases.items():
-        if given["moe"].training != MIXTURES[name][1]:
-            raise NotYet(
-                "Afterwards the mixture is in another mode than before. A probe leaves things as they were: the next "
-                "step of training would have no noise."
-            )
-    right = {name: right for name, (_, right) in cases.items()}
-    if all(found[name] != right[name] for name in found):
-        raise NotYet("It is the wrong way round: it says yes where the answers stay, and no where they change.")
-    if all(found.values()):
-        raise NotYet("It says yes of every mixture, of one without noise, too.")
-    if not any(found.values()):
-        raise NotYet("It says no of every mixture. Are the tokens asked about twice, and the two answers compared?")
-    for name in found:
-        if found[name] != right[name]:
-            train = "One of the answers, or both, came in training mode, where noise is right. "
-            whole = "Compare the whole answers, number by number, of all tokens. "
-            why = train if "in training only" in name else whole if right[name] else ""
-            raise NotYet(f"{why}It says {found[name]} where {name}. Right is {right[name]}.")
-    given, _ = cases["noise is left on"]
-    if not ask(given | {"x": given["x"].flip(0)}):
-        raise NotYet("With the tokens in another order, the verdict should be the same.")
+    torch.manual_seed(1)
+    x = torch.cat([torch.arange(5.0)[:, None], draw(1, 5, 2)], dim=1)
+    cases = {
+        "there is no noise": (Router(3, 4, 2), x, True),
+        "noise acts in training only, and the mixture is in training": (Router(3, 4, 2, noise=1.0), x, True),
+        "noise acts in training only, and the mixture is in evaluation": (Router(3, 4, 2, noise=1.0), x, False),
+        "noise is left on": (LeftOn(1.0), x, True),
+        "noise is left on, and too weak to change a choice": (LeftOn(0.01), x, True),
+        "noise is left on for the last token alone": (LeftOn(1.0, above=3), x, False),
+        "noise is left on for the first token alone": (LeftOn(1.0, above=3), x.flip(0), False),
+    }
+    given = {
+        where: {"moe": MixtureOfExperts(3, 2, 4, 2, router).train(training), "x": x}
+        for where, (router, x, training) in cases.items()
+    }
+    dropping = Dropping(3, 2, 4, 2, Router(3, 4, 2))
+    given["a dropout behind the experts acts in training only"] = {"moe": dropping, "x": x}
+    ask.judges(given)
+    if any(given[where]["moe"].training != training for where, (_, _, training) in cases.items()):
+        raise NotYet(
+            "Afterwards the mixture is in another mode than before. A probe leaves things as they were: the next step "
+            "of training would have no noise."
+        )

@@ -3,7 +3,6 @@
 import torch
 
 from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, reaches
-from moe_tutorial.course.running import NotYet
 
 
 def choices(seed: int, T: int, E: int, k: int) -> torch.Tensor:
@@ -13,29 +12,7 @@ def choices(seed: int, T: int, E: int, k: int) -> torch.Tensor:
     return torch.multinomial(busy, k, generator=draws)
 
 
-def counts_of(indices, n_experts):
-    return indices.flatten().bincount(minlength=n_experts)
-
-
-def pushed(probs, indices, f=None, P=None):
-    """The reference: E times the sum of shares and mean probabilities, or of what a mistake has in their place."""
-    f = counts_of(indices, probs.shape[-1]) / indices.numel() if f is None else f
-    return probs.shape[-1] * (f * (probs.mean(0) if P is None else P)).sum()
-
-
-def chosen_alone(probs, indices):
-    """The probabilities, and 0 for experts that were not chosen."""
-    return torch.zeros_like(probs).scatter(-1, indices, probs.gather(-1, indices))
-
-
-def renormalised(probs, indices):
-    kept = chosen_alone(probs, indices)
-    return pushed(probs, indices, P=(kept / kept.sum(-1, keepdim=True)).mean(0))
-
-
-def each_token_apart(probs, indices):
-    chosen = torch.zeros_like(probs).scatter(-1, indices, 1.0) / indices.shape[-1]
-    return probs.shape[-1] * (chosen * probs).sum(-1).mean()
+CHOSEN = "F.one_hot(indices, n_experts).sum(1)"
 
 
 @checks(
@@ -46,49 +23,46 @@ def each_token_apart(probs, indices):
         "them, T times k.",
         "With the shares in `f`: `n_experts * (f * probs.mean(0)).sum()`.",
     ),
-    puzzle={
-        "f = counts / len(indices)": "There are T times k choices, k for each token. Then even use gives k, not 1.",
-        "return (f * probs.mean(0)).sum()": "That is 1/E at even use. The number of experts stands before the sum.",
+    mistakes={
+        "Your shares add up to k, not to 1: you divide by the tokens. There are T times k choices.": (
+            "indices.numel() => len(indices)"
+        ),
+        "At even use that is 1/E. The number of experts stands before the sum; a mean over the experts in place of the "
+        "sum takes it away again.": "n_experts * (f => (f",
+        "That is the mean over the experts. Their products are added up, and the number of experts stands before the "
+        "sum.": "return ... => (f * probs.mean(0)).mean()",
+        "You count choices and do not divide them: f is a SHARE.": " / indices.numel() => ",
+        "Your probabilities are those of the chosen alone. P is the mean over all tokens, whether they chose the "
+        "expert or not: only so does it reach an expert that nobody chooses.": f"probs.mean => (probs * {CHOSEN}).mean",
+        "Your probabilities are divided by those of the chosen, so an expert that nobody chooses has none. P is the "
+        "mean of `probs` as it comes.": (
+            f"f = => probs = probs * {CHOSEN}\nprobs = probs / probs.sum(-1, keepdim=True)\nf ="
+        ),
+        "You multiply token by token and then take the mean. First the mean over the tokens, for f and for P, and then "
+        "the product.": f"f * probs.mean(0) => probs * {CHOSEN} / indices.numel()",
+        "You multiply shares by shares. One of the two factors is the mean probability: it has the slope.": (
+            "probs.mean(0) => f"
+        ),
+        "You multiply probabilities by probabilities. One of the two factors is the share of the choices.": (
+            "(f * => (probs.mean(0) *"
+        ),
+        "`bincount` stops at the last expert that was chosen. With `minlength` it counts to the last of all.": (
+            ", minlength=n_experts => "
+        ),
+        "You add the probabilities up over the tokens. Their mean is wanted.": "probs.mean(0) => probs.sum(0)",
+        "Only the first choice of each token counts in your shares.": (
+            "counts = torch => indices = indices[:, :1]\ncounts = torch"
+        ),
+        "You multiply by 8. Here it is another number: `n_experts`.": "return n_experts => return 8",
     },
 )
 def switch_loss(ask: Ask) -> None:
-    mistakes = {
-        "Your shares add up to k, not to 1: you divide by the tokens. There are T times k choices.": (
-            lambda p, i: pushed(p, i) * i.shape[-1]
-        ),
-        "The sum is right. Before it stands the number of experts.": lambda p, i: pushed(p, i) / p.shape[-1],
-        "That is the mean over the experts. Their products are added up, and the number of experts stands before the "
-        "sum.": lambda p, i: pushed(p, i) / p.shape[-1] ** 2,
-        "You count choices and do not divide them: f is a SHARE.": lambda p, i: pushed(p, i) * i.numel(),
-        "Your probabilities are those of the chosen alone. P is the mean over all tokens, whether they chose the "
-        "expert or not: only so does it reach an expert that nobody chooses.": (
-            lambda p, i: pushed(p, i, P=chosen_alone(p, i).mean(0))
-        ),
-        "Your probabilities are divided by those of the chosen, so an expert that nobody chooses has none. P is the "
-        "mean of `probs` as it comes.": renormalised,
-        "You multiply token by token and then take the mean. First the mean over the tokens, for f and for P, and then "
-        "the product.": each_token_apart,
-        "You multiply shares by shares. One of the two factors is the mean probability: it has the slope.": (
-            lambda p, i: pushed(p, i, P=counts_of(i, p.shape[-1]) / i.numel())
-        ),
-        "You multiply probabilities by probabilities. One of the two factors is the share of the choices.": (
-            lambda p, i: pushed(p, i, f=p.mean(0))
-        ),
-        "`bincount` stops at the last expert that was chosen. With `minlength` it counts to the last of all.": (
-            lambda p, i: (i.flatten().bincount() / i.numel() * p.mean(0)).sum()
-        ),
-        "You add the probabilities up over the tokens. Their mean is wanted.": lambda p, i: pushed(p, i, P=p.sum(0)),
-        "Only the first choice of each token counts in your shares.": lambda p, i: pushed(p, i[:, :1]),
-        "You multiply by 8. Here it is another number: `n_experts`.": lambda p, i: 8 * pushed(p, i) / p.shape[-1],
-    }
     for T, E, k in ((5, 3, 2), (4, 5, 1), (7, 4, 3)):
         given = {"probs": draw(T, T, E).softmax(-1), "indices": choices(T, T, E, k)}
-        says = f"{E} times the sum over the experts of share * mean probability"
         where = f"each of {T} tokens chooses {k} of {E} experts (the choices are given, not the largest)"
-        ask.gives(given, {"loss": pushed(**given)}, says, mistakes, where)
+        ask.gives(given, f"{E} times the sum over the experts of share * mean probability", where=where)
     unused = {"probs": given["probs"], "indices": given["indices"] % 3}
-    says = "the same sum where nobody chooses the last expert, whose share is 0"
-    ask.gives(unused, {"loss": pushed(**unused)}, says, mistakes)
+    ask.gives(unused, "the same sum where nobody chooses the last expert, whose share is 0")
     order = torch.tensor([4, 0, 6, 2, 5, 1, 3])
     moved = {name: value[order] for name, value in given.items()}
     ask.follows(given, moved, lambda loss: loss, "With the tokens in another order, the loss should be the same.")
@@ -100,10 +74,7 @@ def switch_loss(ask: Ask) -> None:
     reaches(loss, probs, "No gradient comes from the loss to `probs`: .item(), .detach() or no_grad cuts it off.")
 
 
-def moved_bias(bias, indices, rate, push=torch.sign):
-    """The reference, or a mistake that pushes otherwise."""
-    load = counts_of(indices, len(bias)).to(bias.dtype)
-    return bias + rate * push(load.mean() - load)
+STEP = "torch.sign(load.mean() - load)"
 
 
 @checks(
@@ -115,47 +86,42 @@ def moved_bias(bias, indices, rate, push=torch.sign):
         "they are.",
         "`bias + rate * torch.sign(load.mean() - load)`, with the load as floating-point numbers.",
     ),
-    puzzle={
-        "return bias + rate * torch.sign(load - load.mean())": "That lifts the busy. They should go down.",
-        "return bias + rate * (load.mean() - load)": "Each moves by the rate, up or down, however far it is off.",
-        "return rate * torch.sign(load.mean() - load)": "The bias keeps what it has, and moves from there.",
+    mistakes={
+        "The sign is turned round: who has more than the mean goes down.": "load.mean() - load => load - load.mean()",
+        "You move by how far each is from the mean. Each moves by the rate, up or down: take the sign.": (
+            "torch.sign => "
+        ),
+        "You return the step alone. The new bias is the old one and the step.": "return bias + => return",
+        "You move by how far each share is from the mean share. Each moves by the rate, up or down: take the sign.": (
+            f"{STEP} => (1 / len(bias) - load / indices.numel())"
+        ),
+        "Only those with too little move in your answer. Those with too much go down by the rate.": (
+            f"{STEP} => (load < load.mean())"
+        ),
+        "Only those with too much move in your answer. Those with too little go up by the rate.": (
+            f"+ rate * {STEP} => - rate * (load > load.mean())"
+        ),
+        "An expert with exactly the mean load moves in your answer. It stays where it is.": (
+            "return ... => torch.where(load < load.mean(), bias + rate, bias - rate)"
+        ),
+        "An expert with exactly the mean load goes up in your answer. It stays where it is.": (
+            "return ... => torch.where(load > load.mean(), bias - rate, bias + rate)"
+        ),
+        "`bincount` stops at the last expert that was chosen. With `minlength` it counts to the last of all.": (
+            ", minlength=len(bias) => "
+        ),
+        "Only the first choice of each token counts in your load. Its other choices count, too.": (
+            "indices.flatten() => indices[:, 0]"
+        ),
+        "`bincount` gives whole numbers. Write `.float()` behind it.": ".float() => ",
+        "The mean load is T times k choices over E experts. You forget the k.": (
+            "load.mean() => len(indices) / len(bias)"
+        ),
+        "All go up in your answer. Do you compare a share with a number of choices?": "- load => - load / load.sum()",
+        "The step has the size 1 in your answer. It has the size `rate`.": "rate * => ",
     },
 )
 def bias_update(ask: Ask) -> None:
-    mistakes = {
-        "The sign is turned round: who has more than the mean goes down.": lambda b, i, r: moved_bias(b, i, -r),
-        "You move by how far each is from the mean. Each moves by the rate, up or down: take the sign.": (
-            lambda b, i, r: moved_bias(b, i, r, lambda off: off)
-        ),
-        "You move by how far each share is from the mean share. Each moves by the rate, up or down: take the sign.": (
-            lambda b, i, r: moved_bias(b, i, r, lambda off: off / i.numel())
-        ),
-        "You return the step alone. The new bias is the old one and the step.": lambda b, i, r: moved_bias(b, i, r) - b,
-        "Only those with too little move in your answer. Those with too much go down by the rate.": (
-            lambda b, i, r: moved_bias(b, i, r, lambda off: (off > 0).float())
-        ),
-        "Only those with too much move in your answer. Those with too little go up by the rate.": (
-            lambda b, i, r: moved_bias(b, i, r, lambda off: -(off < 0).float())
-        ),
-        "An expert with exactly the mean load moves in your answer. It stays where it is.": lambda b, i, r: moved_bias(
-            b, i, r, lambda off: torch.where(off > 0, 1.0, -1.0)
-        ),
-        "An expert with exactly the mean load goes up in your answer. It stays where it is.": lambda b, i, r: (
-            moved_bias(b, i, r, lambda off: torch.where(off >= 0, 1.0, -1.0))
-        ),
-        "`bincount` stops at the last expert that was chosen. With `minlength` it counts to the last of all.": (
-            lambda b, i, r: b + r * (i.numel() / len(b) - i.flatten().bincount().to(b.dtype)).sign()
-        ),
-        "Only the first choice of each token counts in your load. Its other choices count, too.": lambda b, i, r: (
-            moved_bias(b, i[:, :1], r)
-        ),
-        "`bincount` gives whole numbers. Write `.float()` behind it.": lambda b, i, r: counts_of(i, len(b)).mean(),
-        "The mean load is T times k choices over E experts. You forget the k.": lambda b, i, r: (
-            b + r * torch.sign(len(i) / len(b) - counts_of(i, len(b)))
-        ),
-        "All go up in your answer. Do you compare a share with a number of choices?": lambda b, i, r: b + r,
-        "The step has the size 1 in your answer. It has the size `rate`.": lambda b, i, r: moved_bias(b, i, 1),
-    }
     cases = (
         ([0.1, -0.2, 0.0], [[1, 0], [1, 0], [0, 2]]),
         ([0.3, 0.2, -0.1, 0.0], [[0], [0], [0], [1], [2]]),
@@ -163,8 +129,7 @@ def bias_update(ask: Ask) -> None:
     )
     for bias, indices in cases:
         given = {"bias": torch.tensor(bias), "indices": torch.tensor(indices), "rate": 0.05}
-        says = "the bias, up by the rate for experts with less than the mean load, down for those with more"
-        ask.gives(given, {"bias": moved_bias(**given)}, says, mistakes)
+        ask.gives(given, "the bias, up by the rate for experts with less than the mean load, down for those with more")
     order = torch.tensor([2, 0, 3, 1])
     moved = given | {"bias": given["bias"][order], "indices": order.argsort()[given["indices"]]}
     says = "With the experts under other numbers, their biases should move along."
@@ -174,11 +139,7 @@ def bias_update(ask: Ask) -> None:
     ask.follows(given, doubled, lambda bias: bias, says)
 
 
-def taken_by(probs, room, over=0, largest=True):
-    """The reference: what each expert takes; or, over the other dimension, what each token takes."""
-    room = min(room, probs.shape[over])
-    taken = probs.topk(room, dim=over, largest=largest).indices
-    return torch.zeros_like(probs).scatter(over, taken, 1.0) * probs
+KEPT = "torch.zeros_like(probs).scatter(0, taken, 1.0) * probs"
 
 
 @checks(
@@ -188,45 +149,43 @@ def taken_by(probs, room, over=0, largest=True):
         "From a tensor of zeros, `scatter(0, taken, 1.0)` writes a 1 where an expert takes a token.",
         "Times `probs`, each 1 becomes the probability: that is the gate weight.",
     ),
-    puzzle={
-        "return torch.zeros_like(probs).scatter(0, taken, 1.0)": (
-            "That says who takes whom, by ones. The gate weight is the probability."
+    mistakes={
+        "That says who takes whom, by ones. The gate weight is asked for: the probability.": " * probs => ",
+        "The numbers in `taken` are tokens, which are counted along dimension 0.": "scatter(0 => scatter(1",
+        "Those are the weights, but no longer beside the tokens to which they belong.": (
+            "return ... => probs.gather(0, taken)"
         ),
-        "return torch.zeros_like(probs).scatter(1, taken, 1.0) * probs": (
-            "The numbers in `taken` are tokens, which are counted along dimension 0."
+        "In your answer each token takes its best experts. Here each expert, a column, takes its best tokens.": (
+            "return ... => torch.zeros_like(probs).scatter(1, probs.topk(room, dim=1).indices, 1.0) * probs"
         ),
-        "return probs.gather(0, taken)": "Those are the weights, but no longer beside the tokens to which they belong.",
+        "Each expert takes the tokens with its smallest probabilities; the largest are wanted.": (
+            "dim=0 => dim=0, largest=False"
+        ),
+        "A token stays with one expert in your answer. It may be taken by several: each takes its best.": (
+            "* probs => * probs * (probs == probs.amax(-1, keepdim=True))"
+        ),
+        "You divide each token's weights by their sum. They are the probabilities as they come.": (
+            f"return {KEPT} => kept = {KEPT}\nreturn kept / kept.sum(-1, keepdim=True)"
+        ),
+        "Your answer has a row for each expert. Turn it back: a row for each token.": f"{KEPT} => ({KEPT}).T",
+        "Each expert takes one token too many.": "room => room + 1",
+        "Each expert takes one token too few. The last of its `room` is taken, too: `>=`, not `>`.": "room => room - 1",
+        "You take the largest of the whole table, so a few experts take more than their `room`, and others less. Each "
+        "column has a top-k of its own.": (
+            "return ... => probs.where(probs >= probs.flatten().topk(room * probs.shape[1]).values[-1], 0.0)"
+        ),
+        "You take the `room` largest of the whole table. Each expert, a column, takes so many.": (
+            "return ... => probs.where(probs >= probs.flatten().topk(room).values[-1], 0.0)"
+        ),
+        "Your softmax goes over `probs` again. They are probabilities already.": (
+            "taken = => probs = probs.softmax(-1)\ntaken ="
+        ),
     },
 )
 def expert_choice(ask: Ask) -> None:
-    mistakes = {
-        "In your answer each token takes its best experts. Here each expert, a column, takes its best tokens.": (
-            lambda probs, room: taken_by(probs, room, over=1)
-        ),
-        "That says who takes whom, by ones. The gate weight is asked for: the probability.": lambda probs, room: (
-            taken_by(probs, room) > 0
-        ).to(probs.dtype),
-        "Each expert takes the tokens with its smallest probabilities; the largest are wanted.": lambda probs, room: (
-            taken_by(probs, room, largest=False)
-        ),
-        "A token stays with one expert in your answer. It may be taken by several: each takes its best.": (
-            lambda probs, room: taken_by(probs, room) * (probs == probs.amax(-1, keepdim=True))
-        ),
-        "You divide each token's weights by their sum. They are the probabilities as they come.": lambda probs, room: (
-            taken_by(probs, room) / taken_by(probs, room).sum(-1, keepdim=True).clamp_min(1e-9)
-        ),
-        "Your answer has a row for each expert. Turn it back: a row for each token.": lambda p, room: (
-            taken_by(p, room).T
-        ),
-        "Each expert takes one token too many.": lambda probs, room: taken_by(probs, room + 1),
-        "Your softmax goes over `probs` again. They are probabilities already.": lambda probs, room: taken_by(
-            probs.softmax(-1), room
-        ),
-    }
     for T, E, room in ((5, 3, 2), (6, 2, 3), (4, 5, 1)):
         given = {"probs": draw(T + E, T, E).softmax(-1), "room": room}
-        says = f"for each of {E} experts its {room} largest probabilities, and 0 for other tokens"
-        ask.gives(given, {"weights": taken_by(**given)}, says, mistakes)
+        ask.gives(given, f"for each of {E} experts its {room} largest probabilities, and 0 for other tokens")
     order = torch.tensor([3, 1, 0, 2])
     says = "With the tokens in another order, the same ones should be taken."
     ask.follows(given, given | {"probs": given["probs"][order]}, lambda weights: weights[order], says)
@@ -235,10 +194,7 @@ def expert_choice(ask: Ask) -> None:
     reaches(weights, probs, "No gradient comes from the gate weights to `probs`: something detaches it.")
 
 
-def uneven(weights, indices, n_experts, correction=0):
-    """The reference: squared coefficient of variation of the summed weights."""
-    importance = torch.zeros(n_experts).scatter_add(0, indices.flatten(), weights.flatten())
-    return importance.var(correction=correction) / importance.mean() ** 2
+SUMMED = "importance.scatter_add(0, indices.flatten(), weights.flatten())"
 
 
 @checks(
@@ -249,49 +205,40 @@ def uneven(weights, indices, n_experts, correction=0):
         "expert stands.",
         "`importance.var(correction=0) / importance.mean() ** 2`",
     ),
-    puzzle={
-        "return importance.std(correction=0) / importance.mean()": (
-            "That is the coefficient itself. Its square is asked."
+    mistakes={
+        "That is the coefficient of variation. Its square is asked: variance over squared mean.": (
+            "return ... => importance.std(correction=0) / importance.mean()"
         ),
-        "return importance.var(correction=0)": "Twice the weights would give four times the loss. Divide by the mean's "
-        "square.",
+        "That is the variance alone. Divide it by the squared mean.": " / importance.mean() ** 2 => ",
+        "You count the choices. An expert's importance is the sum of its gate WEIGHTS.": (
+            "weights.flatten() => torch.ones(indices.numel())"
+        ),
+        "Your variance divides by E - 1. These are all the experts, no sample: correction=0.": "correction=0 => ",
+        "You divide by the mean. Its square is wanted.": " ** 2 => ",
+        "Only the first choice of each token counts in your importance.": (
+            "importance = torch => indices, weights = indices[:, :1], weights[:, :1]\nimportance = torch"
+        ),
+        "The experts that nobody chose are missing: their importance is 0, and it counts.": (
+            "return importance => importance = importance[indices.unique()]\nreturn importance"
+        ),
+        "Of an expert that is chosen several times only one weight counts, as `importance[indices] += weights` adds to "
+        "each place once. `scatter_add` adds all.": "scatter_add => scatter",
+        "`bincount` has no slope. Add the weights with `scatter_add`.": (
+            f"{SUMMED} => torch.bincount(indices.flatten(), weights.flatten(), n_experts)"
+        ),
     },
 )
 def importance_loss(ask: Ask) -> None:
-    mistakes = {
-        "You count the choices. An expert's importance is the sum of its gate WEIGHTS.": lambda w, i, n: uneven(
-            torch.ones_like(w), i, n
-        ),
-        "Your variance divides by E - 1. These are all the experts, no sample: correction=0.": lambda w, i, n: uneven(
-            w, i, n, correction=1
-        ),
-        "That is the coefficient of variation. Its square is asked: variance over squared mean.": lambda w, i, n: (
-            uneven(w, i, n).sqrt()
-        ),
-        "That is the variance alone. Divide it by the squared mean.": lambda w, i, n: (
-            uneven(w, i, n) * (w.sum() / n) ** 2
-        ),
-        "You divide by the mean. Its square is wanted.": lambda w, i, n: uneven(w, i, n) * w.sum() / n,
-        "Only the first choice of each token counts in your importance.": lambda w, i, n: uneven(w[:, :1], i[:, :1], n),
-        "The experts that nobody chose are missing: their importance is 0, and it counts.": lambda w, i, n: uneven(
-            w, torch.unique(i, return_inverse=True)[1], len(i.unique())
-        ),
-    }
-    for T, E, k in ((4, 3, 2), (5, 6, 1), (3, 5, 3)):
+    for T, E, k in ((6, 4, 1), (4, 3, 2), (3, 5, 3)):
         weights = draw(T + k, T, k).abs().sort(-1, descending=True).values / 4
         given = {"weights": weights, "indices": choices(T + E, T, E, k), "n_experts": E}
-        says = "the variance of the experts' summed gate weights, over their squared mean"
-        ask.gives(given, {"loss": uneven(**given)}, says, mistakes)
+        ask.gives(given, "the variance of the experts' summed gate weights, over their squared mean")
     says = "Three times the weights should give the same loss."
-    ask.follows(given, given | {"weights": 3 * weights}, lambda loss: loss.detach(), says)
+    ask.follows(given, given | {"weights": 3 * weights}, lambda loss: loss, says)
     order = torch.tensor([2, 0, 1])
     moved = given | {"weights": weights[order], "indices": given["indices"][order]}
     ask.follows(given, moved, lambda loss: loss, "With the tokens in another order, the loss should be the same.")
     weights = weights.clone().requires_grad_()
     loss = ask(given | {"weights": weights})
-    try:
-        reaches(
-            loss, weights, "No gradient comes from the loss to the weights: .item(), .detach() or no_grad cuts it off."
-        )
-    except RuntimeError:
-        raise NotYet("`bincount` has no slope. Add the weights with `scatter_add`.") from None
+    missing = "No gradient comes from the loss to the weights: .item(), .detach() or no_grad cuts it off."
+    reaches(loss, weights, missing)

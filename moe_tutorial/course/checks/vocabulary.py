@@ -1,14 +1,14 @@
 """Helpers to write checks.
 
-A check is a function that calls the learner's answer through an :class:`Ask` and compares the results. A failure in a
-comparison states the property, the input, the expected result and the actual one.
+A check is a function that calls the learner's answer through an :class:`Ask` and compares the results with those of the
+solution. A failure in a comparison states the property, the input, the expected result and the actual one. A check does
+not know the mistakes that learners make: when an answer fails, it also runs on each edited solution (``mistakes``).
 """
 
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,23 +18,31 @@ from torch import Tensor, nn
 from moe_tutorial.course.running import NotWritten, NotYet, reseed, sentence
 from moe_tutorial.study import Seeds
 
-Answers = Mapping[str, Any]
-"""Name -> expected result; an answer returns several results as a tuple in this order."""
-Mistakes = Mapping[str, Callable]
-"""A sentence for the learner that says what is wrong -> a function that makes this mistake."""
-
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 @dataclass(frozen=True)
 class Check:
-    """The check of an exercise, its hints, whether the answer may change its input, and its puzzle's wrong lines."""
+    """The check of an exercise: its function, and what :func:`checks` was given."""
 
     examine: Callable[["Ask"], None]
     hints: tuple[str, str, str]
-    changes: bool
-    puzzle: Mapping[str, str]
+    mistakes: Mapping[str, str | Callable]
     swaps: Sequence[tuple[str, str]]
+    changes: bool
+
+    def failure(self, ask: "Ask") -> NotYet | None:
+        """Run the check; return why the answer is not right, or None."""
+        try:
+            self.examine(ask)
+        except NotYet as error:
+            failure = error
+        except Exception as error:
+            failure = NotYet(f"What it returns cannot be examined: {error}")
+        else:
+            return None
+        failure.call = ask.calls
+        return failure
 
 
 CHECKS: dict[str, Check] = {}
@@ -45,7 +53,7 @@ def checks(
     id: str,
     *,
     hints: tuple[str, str, str],
-    puzzle: Mapping[str, str],
+    mistakes: Mapping[str, str | Callable],
     swaps: Sequence[tuple[str, str]] = (),
     changes: bool = False,
 ) -> Callable:
@@ -53,52 +61,59 @@ def checks(
 
     Args:
         hints: three, each saying more than the one before.
-        puzzle: wrong lines for the puzzle on the site -> what is wrong with each: two for a solution of three lines or
-            more; of a shorter one, three that could stand in place of its last line.
+        mistakes: a sentence for the learner -> an edit of the solution that makes this mistake, ``"old => new"``. Every
+            place where the old text stands is replaced; ``"return ... => new"`` replaces the last return statement.
+            What no edit can express is a function. An answer that fails as an edited solution does is told its
+            sentence. The first edits that change a single line are the puzzle's wrong lines.
         swaps: neighbouring lines of the solution, without indentation, that may also stand in the other order.
         changes: the answer changes its input in place, as a training step does.
     """
 
     def register(examine: Callable[["Ask"], None]) -> Callable[["Ask"], None]:
-        CHECKS[id] = Check(examine, hints, changes, puzzle, swaps)
+        CHECKS[id] = Check(examine, hints, mistakes, swaps, changes)
         return examine
 
     return register
 
 
 class Ask:
-    """Calls the learner's answer for a check, and compares its results."""
+    """Calls an answer for a check, and compares its results with those of the solution.
 
-    def __init__(self, answer: Callable, changes: bool = False) -> None:
-        self.answer, self.changes = answer, changes
+    Args:
+        answer: the learner's function.
+        own: the solution.
+        changes: the answer may change its input in place.
+    """
+
+    def __init__(self, answer: Callable, own: Callable, changes: bool = False) -> None:
+        self.answer, self.own, self.changes = answer, own, changes
         self.file = getattr(getattr(inspect.unwrap(answer), "__code__", None), "co_filename", "")
+        self.names = list(inspect.signature(own).parameters)
         self.calls = 0
+        self.course_types: Any = None  # an expected result, if the answer's has other types
 
-    def __call__(self, given: Mapping[str, Any], where: str = "", mistakes: Mistakes | None = None) -> Any:
+    def __call__(self, given: Mapping[str, Any], where: str = "") -> Any:
         """Call the answer with the values of ``given`` in their order, and return its result.
 
-        ``where`` says in messages what is special about this input. An error that one of the known ``mistakes`` raises,
-        too, is explained by its sentence.
+        ``where`` says in messages what is special about this input.
 
         Raises:
             NotYet: the answer raised, returned None, changed its input, or returned something else in a second call.
         """
-        before, again = copy.deepcopy((given, given))
-        found = self._call(given, where, mistakes or {})
-        if changed := [name for name in given if not self.changes and not same(before[name], given[name])]:
-            raise NotYet(f"It changes what it is given: {changed[0]} is another one afterwards. Work on a copy of it.")
-        if not same(self._call(again, where, {}), found):
+        again = copy.deepcopy(given)
+        found = self._call(given, where)
+        if not same(self._call(again, where), found):
             raise NotYet("If asked again, it gives another answer. Does it draw random numbers, as a new network does?")
         return found
 
-    def once(self, given: Mapping[str, Any]) -> Any:
+    def once(self, *given: Any) -> Any:
         """Call the answer once, from a random seed of its own, and return its result: for an answer that may draw."""
-        return self._call(given, "", {})
+        return self._call(dict(zip(self.names, given, strict=True)), "")
 
-    def _call(self, given: Mapping[str, Any], where: str, mistakes: Mistakes) -> Any:
-        reseed(self.calls)
+    def _call(self, given: Mapping[str, Any], where: str) -> Any:
         self.calls += 1
-        shown = on(given, where)
+        reseed(self.calls)
+        shown, before = on(given, where), copy.deepcopy(given)
         try:
             found = self.answer(*given.values())
         except KeyboardInterrupt:
@@ -106,29 +121,34 @@ class Ask:
         except BaseException as error:
             if isinstance(error, NotImplementedError) and not error.args:
                 raise NotWritten("It is not written yet.") from None
-            why = (f"{mistake}\n" for mistake, make in mistakes.items() if _raised(make, given) == str(error))
-            raise NotYet(next(why, "") + sentence(error, self.file) + shown) from None
+            shown = f"\n{sentence(error, self.file)}{shown}"
+            raise NotYet("", f"{type(error).__name__}: {error}", shown) from None
         if found is None:
             raise NotYet("It returns None. Does it end with `return`, and what you computed behind it?")
+        if changed := [name for name in given if not self.changes and not same(before[name], given[name])]:
+            raise NotYet(f"It changes what it is given: {changed[0]} is another one afterwards. Work on a copy of it.")
         return found
 
-    def gives(
-        self, given: Mapping[str, Any], expected: Answers, says: str, mistakes: Mistakes | None = None, where: str = ""
-    ) -> None:
-        """Require that the answer returns the expected result.
+    def right(self, *given: Any) -> Any:
+        """The solution's result. It does not change its input."""
+        reseed(self.calls)
+        return self.own(*copy.deepcopy(given))
+
+    def gives(self, given: Mapping[str, Any], says: str, names: Sequence[str] = (), where: str = "") -> None:
+        """Require that the answer returns what the solution returns.
 
         Args:
             given: the arguments by name, small enough to be read.
-            expected: the expected results by name.
             says: the property, as the end of a sentence that begins "It should return".
-            mistakes: known mistakes; a wrong result that one of them gives is explained by its sentence.
+            names: the names of the results, if the solution returns several.
             where: what is special about this input.
 
         Raises:
             NotYet: as in :meth:`__call__`, or the result differs.
         """
-        mistakes = mistakes or {}
-        compare(self(given, where, mistakes), expected, f"It should return {says}.", given, mistakes, where)
+        expected = self.right(*given.values())
+        found = self(given, where)
+        self.compare(found, expected, f"It should return {says}.", names, on(given, where))
 
     def follows(self, given: Mapping[str, Any], moved: Mapping[str, Any], move: Callable, says: str) -> None:
         """Require an invariance or equivariance: a changed input changes the result in a known way.
@@ -141,32 +161,73 @@ class Ask:
         Raises:
             NotYet: as in :meth:`__call__`, or the result for ``moved`` differs.
         """
-        compare(self(moved), named(move(self(given))), says, moved, {}, "")
+        found = self(given)
+        expected = move(found if self.course_types is None else like(found, self.course_types))
+        self.compare(self(moved), expected, says, (), on(moved, ""))
 
+    def experiment(
+        self, run: Callable[[Callable], Any], says: str, names: Sequence[str] = (), atol: float = CLOSE["atol"]
+    ) -> None:
+        """Require that an experiment with the answer gives what it gives with the solution.
 
-def named(found: Any) -> Answers:
-    """Name -> result: the names of a tuple's elements are their indices, that of a single result is empty."""
-    return {str(i): one for i, one in enumerate(found)} if isinstance(found, tuple) else {"": found}
+        Args:
+            run: a function that is called with the answer or the solution, calls it, and returns what it measured. It
+                may change its inputs, and draw random numbers.
+            says: what it should give, as a sentence.
+            names: the names of what is measured.
+            atol: by how much each number may differ.
 
+        Raises:
+            NotYet: as in :meth:`once`, or the experiment gives something else.
+        """
+        reseed(self.calls)
+        expected = run(self.own)
+        self.compare(run(self.once), expected, says, names, "", atol)
 
-def compare(found: Any, expected: Answers, says: str, given: Mapping[str, Any], mistakes: Mistakes, where: str) -> None:
-    """Raise NotYet with an explanation if ``found`` is not the expected result."""
-    right = list(expected.values())
-    parts = list(found) if len(right) > 1 and isinstance(found, tuple | list) else [found]
-    if _all_close(parts, right):
-        return
-    if len(parts) != len(right):
-        raise NotYet(f"It returns {kind(found)}. It should return {len(right)} things: {', '.join(expected)}.")
-    why = ""
-    if not _all_close(parts, right, any_dtype=True):
-        made = (mistake for mistake, make in mistakes.items() if _all_close(parts, _made(make, given), any_dtype=True))
-        why = next(made, "")
-    for (name, one), part in zip(expected.items(), parts, strict=True):
-        if (differs := _unlike(part, one)) and not why:
-            why = f"{name or 'The answer'} {differs}"
-    names = [f"{name} " if len(right) > 1 else "" for name in expected]
-    wanted, came = (", ".join(map("{}{}".format, names, map(text, each))) for each in (right, parts))
-    raise NotYet(f"{why or says}{on(given, where)}\nexpected {wanted}\ngot      {came}")
+    def judges(self, cases: Mapping[str, Mapping[str, Any]]) -> None:
+        """Require the solution's verdict, True or False, on each case: what is special about it -> the input.
+
+        Raises:
+            NotYet: as in :meth:`__call__`, or the answer is not a single bool, or a verdict is wrong.
+        """
+        found = {}
+        for where, given in cases.items():
+            said = self(given, where)
+            if isinstance(said, Tensor | np.ndarray) and numbers(said).numel() > 1:
+                raise NotYet(
+                    "It says yes or no several times. One verdict is asked for, as by .all(), .any() or a mean."
+                )
+            if differs := _unlike(said, True):
+                raise NotYet(f"The answer {differs}")
+            found[where] = bool(said)
+        for where, given in cases.items():
+            if found[where] != bool(self.right(*given.values())):
+                says = f"It says {found[where]} where {where}. Right is {not found[where]}."
+                raise NotYet(says, list(found.values()))
+
+    def compare(
+        self, found: Any, expected: Any, says: str, names: Sequence[str], shown: str, atol: float = CLOSE["atol"]
+    ) -> None:
+        """Raise NotYet if ``found`` is not the expected result, and note whether its types are others."""
+        right = list(expected) if isinstance(expected, tuple) else [expected]
+        parts = list(found) if len(right) > 1 and isinstance(found, tuple | list) else [found]
+        names = names or [""] * len(right)
+        if len(parts) != len(right):
+            what = ", ".join(names) if names[0] else "as a tuple"
+            raise NotYet(f"It returns {kind(found)}. It should return {len(right)} things: {what}.", parts)
+        if all(close(part, one, atol) for part, one in zip(parts, right, strict=True)):
+            if list(map(_type, parts)) != list(map(_type, right)):
+                self.course_types = expected
+            return
+        for name, part, one in zip(names, parts, right, strict=True):
+            if differs := _unlike(part, one):
+                says = f"{name or 'The answer'} {differs}"
+                break
+        wanted, came = (
+            ", ".join(f"{name} {text(one)}".lstrip() for name, one in zip(names, each, strict=True))
+            for each in (right, parts)
+        )
+        raise NotYet(says, parts, f"{shown}\nexpected {wanted}\ngot      {came}", atol)
 
 
 def on(given: Mapping[str, Any], where: str) -> str:
@@ -175,68 +236,69 @@ def on(given: Mapping[str, Any], where: str) -> str:
     return special + "".join(f"\n{name} = {text(value)}" for name, value in given.items())
 
 
-def _made(make: Callable, given: Mapping[str, Any]) -> list:
-    """The results of a mistake on this input; an empty list if it raises."""
-    try:
-        made = make(*copy.deepcopy(tuple(given.values())))
-    except Exception:
-        return []
-    return list(made) if isinstance(made, tuple) else [made]
+def alike(failure: NotYet | None, other: NotYet) -> bool:
+    """Whether two answers failed at the same call with the same finding."""
+    if failure is None or failure.call != other.call:
+        return False
+    one, two = failure.found, other.found
+    if isinstance(one, str) or isinstance(two, str):
+        return one == two
+    return len(one) == len(two) and all(close(*pair, other.atol) for pair in zip(one, two, strict=True))
 
 
-def _raised(make: Callable, given: Mapping[str, Any]) -> str | None:
-    """The message of the error that a mistake raises on this input, or None."""
-    try:
-        make(*copy.deepcopy(tuple(given.values())))
-    except Exception as error:
-        return str(error)
+def close(found: Any, expected: Any, atol: float = CLOSE["atol"]) -> bool:
+    """Whether two values have matching kind and shape, and are equal up to rounding."""
+    if _unlike(found, expected):
+        return False
+    if numbers(expected) is None:
+        return found == expected
+    found, expected = numbers(found).double(), numbers(expected).double()
+    return torch.allclose(found, expected, rtol=CLOSE["rtol"], atol=atol, equal_nan=True)
+
+
+def numbers(value: Any) -> Tensor | None:
+    """A number, or a tensor, an array or a list of numbers, as a tensor outside the autograd graph; None for others."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, bool | int | float | np.generic | np.ndarray | list):
+        try:
+            return torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError):  # a list of other things, or rows of different lengths
+            return None
     return None
 
 
-def _all_close(parts: Sequence, others: Sequence, any_dtype: bool = False) -> bool:
-    return len(parts) == len(others) and all(map(partial(close, any_dtype=any_dtype), parts, others))
+def like(found: Any, expected: Any) -> Any:
+    """A result that was :func:`close` to the expected one, as an array or a tensor of the same dtype."""
+    if isinstance(expected, tuple):
+        return tuple(map(like, found, expected))
+    if isinstance(expected, np.ndarray):
+        return np.asarray(numbers(found), dtype=expected.dtype)
+    return torch.as_tensor(found, dtype=expected.dtype) if isinstance(expected, Tensor) else found
 
 
-def close(found: Any, expected: Any, any_dtype: bool = False) -> bool:
-    """Whether two values have matching kind, shape and dtype, and are equal up to rounding."""
-    if _unlike(found, expected, any_dtype):
-        return False
-    if isinstance(expected, str | type(None)):
-        return found == expected
-    found, expected = numbers(found), numbers(expected)
-    return torch.allclose(found.double(), expected.double(), **CLOSE)
+def _type(value: Any) -> Any:
+    return value.dtype if isinstance(value, Tensor | np.ndarray) else type(value)
 
 
-def numbers(value: Any) -> Tensor:
-    """A tensor, an array or a number as a tensor outside the autograd graph."""
-    return value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
+def _unlike(found: Any, expected: Any) -> str:
+    """How kind or shape differ, as the end of a sentence; empty if they match.
 
-
-def _unlike(found: Any, expected: Any, any_dtype: bool = False) -> str:
-    """How kind, shape or dtype differ, as the end of a sentence; empty if they match.
-
-    A tensor matches an expected array, and a number matches a tensor or an array of shape () and vice versa. Numbers
-    match whatever their dtypes are, but a bool matches only a bool.
+    Numbers match whatever their type and width, as a number, in a tensor, an array or a list of the same shape; only
+    True and False match nothing but themselves.
     """
-    if isinstance(expected, str):
-        return "" if isinstance(found, str) else f"is {kind(found)}; a text is asked for."
-    countable = isinstance(found, bool | int | float | np.generic)
-    if isinstance(found, str) or not (countable or isinstance(found, Tensor | np.ndarray)):
-        return f"is {kind(found)}; {kind(expected)} is asked for."
-    if isinstance(expected, Tensor) and isinstance(found, np.ndarray):
-        return f"is {kind(found)}; a tensor is asked for, as torch makes them."
     tensor, wanted = numbers(found), numbers(expected)
+    if tensor is None or wanted is None:
+        return "" if type(found) is type(expected) else f"is {kind(found)}; {kind(expected)} is asked for."
     if tensor.shape != wanted.shape:
         return f"has shape {tuple(tensor.shape)}; it should be {tuple(wanted.shape)}."
     if tensor.is_complex() or (tensor.is_floating_point() and tensor.isnan().any() and not wanted.isnan().any()):
         return f"is not a number at some place: {text(tensor)}."
-    if any_dtype:
-        return ""
-    if isinstance(expected, Tensor | np.ndarray) and not countable:
-        same_dtype = tensor.dtype == wanted.dtype
-        return "" if same_dtype else f"is of dtype {tensor.dtype}; {wanted.dtype} is expected."
-    both_or_neither = (tensor.dtype == torch.bool) == (wanted.dtype == torch.bool)
-    return "" if both_or_neither else f"is {text(found)}; {kind(expected)} is asked for."
+    if (tensor.dtype == torch.bool) != (wanted.dtype == torch.bool):
+        if not isinstance(found, Tensor | np.ndarray):
+            return f"is {text(found)}; {kind(expected)} is asked for."
+        return f"is of dtype {tensor.dtype}; {wanted.dtype} is expected."
+    return ""
 
 
 def kind(value: Any) -> str:
@@ -316,7 +378,7 @@ class Affine(nn.Module):
 
     def __repr__(self) -> str:
         plus = f" {'+' if self.offset > 0 else '-'} {abs(self.offset):g}" if self.offset else ""
-        return f"x -> {self.factor.item():g} * x[:, :{self.d_out}]{plus}"
+        return f"x -> {self.factor.item():g} * x[..., :{self.d_out}]{plus}"
 
 
 def affine_experts(n_experts: int, d_out: int) -> list[Affine]:
@@ -326,28 +388,8 @@ def affine_experts(n_experts: int, d_out: int) -> list[Affine]:
 
 def reaches(answer: Tensor, learned: Tensor, missing: str) -> None:
     """Raise NotYet with the sentence ``missing`` if no gradient flows from the answer to ``learned``."""
-    if not answer.requires_grad:
+    if not isinstance(answer, Tensor) or not answer.requires_grad:
         raise NotYet(missing)
     (gradient,) = torch.autograd.grad(answer.sum(), learned, allow_unused=True, retain_graph=True)
     if gradient is None or not gradient.any():
         raise NotYet(missing)
-
-
-def verdicts(ask: Ask, cases: Mapping[str, tuple[Mapping[str, Any], bool]]) -> dict[str, bool]:
-    """The answer's verdict on each case, by name.
-
-    Args:
-        cases: name -> (input, right verdict).
-
-    Raises:
-        NotYet: as in :meth:`Ask.__call__`, or the answer is not a single bool.
-    """
-    found = {}
-    for name, (given, right) in cases.items():
-        said = ask(given)
-        if isinstance(said, Tensor | np.ndarray) and numbers(said).numel() > 1:
-            raise NotYet("It says yes or no several times. One verdict is asked for, as by .all(), .any() or a mean.")
-        if differs := _unlike(said, right):
-            raise NotYet(f"The answer {differs}")
-        found[name] = bool(said)
-    return found

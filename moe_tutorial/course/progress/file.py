@@ -12,8 +12,6 @@ from typing import Any
 
 from filelock import FileLock
 
-from moe_tutorial.course.progress.renumbered import answers_moved
-
 FILE = "progress.json"
 PART = ".part"  # the end of temporary files' names
 
@@ -25,7 +23,7 @@ class Progress:
     file: Path
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """All values, kind -> id -> value, under the present ids.
+        """All values, kind -> id -> value.
 
         A file that is not valid JSON (truncated by another program) counts as empty; ``put`` copies it to another name
         before it writes the next value.
@@ -35,7 +33,7 @@ class Progress:
         except (OSError, ValueError):
             return {}
         whole = isinstance(found, dict) and all(isinstance(each, dict) for each in found.values())
-        return answers_moved(found) if whole else {}
+        return found if whole else {}
 
     def put(self, kind: str, id: str, value: Any) -> None:
         """Store a value that JSON can represent. Several notebooks may write at once."""

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+# %%
 # What joins them, from the course
 
 
@@ -38,6 +39,7 @@ def train(moe, x, y, steps=500, batch=64, lr=0.02):
         training_step(moe, optimizer, x[rows], y[rows])
 
 
+# %%
 # What balances them, from the course
 
 
@@ -75,6 +77,7 @@ def train_balanced(moe, x, y, penalty=0.0, rate=0.0, steps=500, batch=64, lr=0.0
         moe.bias = bias_update(moe.bias, chosen, rate)
 
 
+# %%
 # What grows from one network, from the course
 
 
@@ -86,6 +89,7 @@ def upcycled(dense, n_experts, top_k):
     return moe
 
 
+# %%
 # What shows it, from the course
 
 

@@ -4,7 +4,6 @@ The answers are those that ``check`` was handed and found right, so it does not 
 """
 
 import builtins
-import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -22,11 +21,9 @@ FILE = "my_moe.py"
 COLLECTED = ("03.route", "03.my_mixture", "04.training_step")
 BALANCING = ("06.noisy_topk", "07.switch_loss", "07.bias_update")
 GROWING = ("09.upcycle",)
-LATER = {"balances": BALANCING, "grows": GROWING}
-"""Exercises that the file has, and what joins them, as soon as the learner's answer to one of them is right."""
-HEAD, *SECTIONS = re.split(
-    r"(?=^# What )", Path(__file__).with_name("joined.py").read_text(encoding="utf-8"), flags=re.M
-)
+HEAD, JOINS, BALANCES, GROWS, SHOWS = Path(__file__).with_name("joined.py").read_text(encoding="utf-8").split("# %%\n")
+LATER = {BALANCES: BALANCING, GROWS: GROWING}
+"""What joins exercises that the file has as soon as the learner's answer to one of them is right -> their ids."""
 OPEN = "the course's, until its check finds yours right"
 MORE = "the course's; yours needs more than PyTorch. {}"
 
@@ -84,8 +81,8 @@ def import_torch_alone(name: str, *rest: Any) -> ModuleType:
 def text(found: dict[str, tuple[str, str]]) -> str:
     """The file's text."""
     answers = [f"# {id}: {whose}\n{source}\n\n\n" for id, (whose, source) in found.items()]
-    shown = (part for part in SECTIONS if found.keys() >= set(LATER.get(part.split()[2], ())))
-    return f"{HEAD}\n{''.join(answers)}{''.join(shown)}"
+    later = [section for section, ids in LATER.items() if found.keys() >= set(ids)]
+    return "".join([HEAD, "\n", *answers, JOINS, *later, SHOWS])
 
 
 def write(folder: Path, found: dict[str, tuple[str, str]]) -> list[str]:

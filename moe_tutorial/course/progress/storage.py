@@ -1,5 +1,6 @@
 """Widgets that store a learner's answers: in the workspace, in this kernel, or in a reader's browser."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -74,5 +75,6 @@ class StoredAnswer(Asking):
 
 
 def prose(text: str) -> str:
-    """Plain text as HTML; text between backticks becomes code."""
-    return "".join(f"<code>{escape(part)}</code>" if i % 2 else escape(part) for i, part in enumerate(text.split("`")))
+    """Plain text as HTML: `` `code` `` and ``[a link](https://...)``, as in ``show/web/ask/answers.js``."""
+    code = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return re.sub(r"\[([^\]]+)\]\((https?:[^)\s]+)\)", r'<a href="\2">\1</a>', code)

@@ -3,12 +3,10 @@
 import numpy as np
 
 from .compiling import kernel
-from .vectors import LANES, ROWS, products
 
+ROWS = 4  # rows at once: the 16 sums and 8 rows of a block of four by four fit in a CPU's registers
 NEAR = 2**13  # elements of a matrix to use for all rows at a time, so that they stay in the L1 cache
 FEW = 3  # from this many rows on, blocks of four are faster, padded with zeros
-
-one_with_four, four_with_four = products(1), products(ROWS)
 
 
 @kernel(inline="always")
@@ -54,11 +52,7 @@ def dots_apart(x, w, j, step, out):
 @kernel(inline="always")
 def dots_of_one(x, r, w, j, out):
     """out[r, j] = x[r] . w[j] for four rows from j on."""
-    if x.shape[1] >= LANES:
-        one_with_four(x, r, w, j, out)
-    else:
-        for b in range(j, j + ROWS):
-            out[r, b] = dot(x[r], w[b])
+    dots_apart(x[r], w, j, 1, out[r])
 
 
 @kernel(inline="always")
@@ -72,16 +66,27 @@ def adds_of_one(y, v, r, w, j, step):
 
 @kernel(inline="always")
 def dots(x, r, w, j, out):
-    """out[r, j] = x[r] . w[j] for four rows from r on and four from j on: each number is read once for four products.
-
-    Rows are passed by index: slicing the arrays would take as long as a hundred columns.
-    """
-    if x.shape[1] >= LANES:
-        four_with_four(x, r, w, j, out)
-    else:
-        for a in range(r, r + ROWS):
-            for b in range(j, j + ROWS):
-                out[a, b] = dot(x[a], w[b])
+    """out[r, j] = x[r] . w[j] for four rows from r on and four from j on, each number read once for four products."""
+    xa, xb, xc, xd = x[r], x[r + 1], x[r + 2], x[r + 3]
+    wa, wb, wc, wd = w[j], w[j + 1], w[j + 2], w[j + 3]
+    aa, ab, ac, ad = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    ba, bb, bc, bd = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    ca, cb, cc, cd = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    da, db, dc, dd = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for i in range(x.shape[1]):
+        p, q, s, t = wa[i], wb[i], wc[i], wd[i]
+        own = xa[i]
+        aa, ab, ac, ad = aa + own * p, ab + own * q, ac + own * s, ad + own * t
+        own = xb[i]
+        ba, bb, bc, bd = ba + own * p, bb + own * q, bc + own * s, bd + own * t
+        own = xc[i]
+        ca, cb, cc, cd = ca + own * p, cb + own * q, cc + own * s, cd + own * t
+        own = xd[i]
+        da, db, dc, dd = da + own * p, db + own * q, dc + own * s, dd + own * t
+    out[r, j], out[r, j + 1], out[r, j + 2], out[r, j + 3] = aa, ab, ac, ad
+    out[r + 1, j], out[r + 1, j + 1], out[r + 1, j + 2], out[r + 1, j + 3] = ba, bb, bc, bd
+    out[r + 2, j], out[r + 2, j + 1], out[r + 2, j + 2], out[r + 2, j + 3] = ca, cb, cc, cd
+    out[r + 3, j], out[r + 3, j + 1], out[r + 3, j + 2], out[r + 3, j + 3] = da, db, dc, dd
 
 
 @kernel(inline="always")

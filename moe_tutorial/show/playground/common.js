@@ -114,7 +114,7 @@ export function makeRecord(losses, E) {
       history.splice(0, history.length, ...history.filter((row) => row.step % every === 0));
     },
     save: () => ({ ring: ring.slice(), filled, next, every, rows: history.slice() }),
-    /** @param {{ ring: Float64Array, filled: number, next: number, every: number, rows: Record<string, any>[] }} saved */
+    /** @param {any} saved what save() returned */
     restore(saved) {
       ring.set(saved.ring);
       ({ filled, next, every } = saved);

@@ -1,6 +1,5 @@
 // @ts-check
 // A run as a Python script: pytorch.py with the run's values in its `settings`.
-import { SETTINGS } from "./experiment/experiment.js";
 import { knockedAfter } from "./experiment/run.js";
 import { literal, outOf } from "./experiment/state.js";
 
@@ -9,15 +8,12 @@ const VALUE = /^( +"(\w+)": ).*?(?=,(?: {2}#.*)?$)/gm;
 
 /** The script of a run.
  * @param {string} script the text of pytorch.py @param {import("./experiment/state.js").State} run
- * @param {string} link the address of the run
- * @throws {Error} if the script does not know a setting of the run or its value */
+ * @param {string} link the address of the run */
 export function inPyTorch(script, { settings, knocked, changes, steps }, link) {
   const rows = changes.map(({ at, name, value }, i) => {
     const isOut = name === "out" || name === "in";
     return isOut ? [at, "out", outOf(knockedAfter(knocked, changes.slice(0, i + 1)))] : [at, name, value];
   });
-  for (const [name, value] of Object.entries(settings)) checkKnown(script, name, value);
-  for (const [, name, value] of rows) checkKnown(script, name, value);
 
   const values = Object.entries({ ...settings, out: outOf(knocked), steps });
   const texts = Object.fromEntries(values.map(([name, value]) => [name, literal(value)]));
@@ -28,12 +24,4 @@ export function inPyTorch(script, { settings, knocked, changes, steps }, link) {
   return script
     .replace("playground.html", () => link)
     .replace(STATEMENT, (statement) => statement.replace(VALUE, fill));
-}
-
-/** @param {string} script @param {string} name @param {any} value */
-function checkKnown(script, name, value) {
-  const isRead = script.includes(`settings["${name}"]`) || value === SETTINGS[name]?.default;
-  const isNamed = typeof value !== "string" || script.includes(`"${value}"`);
-  if (isRead && isNamed) return;
-  throw new Error(`This run has no script: nothing in pytorch.py knows ${name} ${JSON.stringify(value)}.`);
 }

@@ -1,7 +1,7 @@
 // Titles and texts that all kinds use. A title states what its picture shows, computed from the numbers drawn.
 import { SHAPES } from "../web/draw/pen.js";
 import { sayOf } from "../web/slider.js";
-import { capital, figure, percent, shareWords } from "../web/words.js";
+import { capital, percent, shareWords } from "../web/words.js";
 import { SETTINGS } from "./experiment/experiment.js";
 
 export const most = (values) => values.indexOf(Math.max(...values));
@@ -71,19 +71,4 @@ export function summary(frame, words) {
     `usage entropy ${now.entropy.toFixed(2)} of 1, specialisation ${now.nmi.toFixed(2)}, ` +
     `${now.dead} of ${now.shares.length} dead. Shares: ${shares}.${words.more(frame)}`
   );
-}
-
-// What trains, if the learner has brought a layer. `live`: there is a kernel.
-export function trainerWords(engine, live, frame) {
-  const inLab = live ? "" : " In JupyterLab the kernel trains your layer itself.";
-  if (engine === "browser")
-    return `This page trains a mixture that is built like yours, from random numbers of its own.${inLab}`;
-  if (!live) {
-    const shown = frame ? ` It shows what the kernel measured at step ${figure(frame.step)}.` : "";
-    return `This page cannot train this layer.${shown}${inLab}`;
-  }
-  const attributes = { noise: "router.noise", k: "router.top_k" };
-  const lacking = Object.keys(attributes).filter((name) => frame?.can && !frame.can.includes(name));
-  const named = lacking.map((name) => attributes[name]).join(" and no ");
-  return named && `Your layer has no ${named} that a slider could set.`;
 }

@@ -79,7 +79,7 @@ export function mount(root, ...parts) {
 
 /** Run an action at most once per animation frame, however often it is requested.
  * @param {() => void} action */
-export function perFrame(action) {
+function perFrame(action) {
   let handle = 0;
   const act = () => {
     handle = 0;

@@ -91,8 +91,7 @@ def table(claim: Claim) -> str:
     figures = figures_of(claim)
     interval = any(figure.has_interval for figure in figures.values())
     columns = ["Mean", "95 % interval"] if interval else ["Figure"]
-    quantity = f"{claim.quantity}, {claim.unit}" if claim.unit else claim.quantity
-    head = f"<th>{escape(quantity)}</th>" if quantity else "<td></td>"
+    head = f"<th>{escape(claim.quantity)}</th>" if claim.quantity else "<td></td>"
     head += "".join(f"<th>{name}</th>" for name in columns)
 
     def row(kind: str, name: str, cells: str) -> str:
@@ -139,14 +138,12 @@ def box(claim: Claim, *, address: str = "", link: str = "") -> str:
     )
 
 
-def display_box(claim: Claim) -> None:
-    """Display a claim as its row in a notebook, with a sentence if it fails; the plain text output is its line."""
-    from IPython.display import display
-
+def in_notebook(claim: Claim) -> str:
+    """HTML of the row with its style, and a sentence if the claim fails."""
     html = f"<style>{look.css()}{read('web/widgets/claim.css')}</style>{box(claim)}"
     if claim.mark == "✗":
         html += f'<p class="moe-claim-why">This does not hold here: {claim.reason}. The lesson goes on.</p>'
-    display({"text/plain": claim.line, "text/html": html}, raw=True)
+    return html
 
 
 def anchor(claim: Claim) -> str:

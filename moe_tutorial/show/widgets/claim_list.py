@@ -62,9 +62,7 @@ def stored(folder: Path) -> list[Measured]:
     found = []
     for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        outputs = [output for cell in cells for output in cell.get("outputs", [])]
-        texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
-        if claims := [claim for text in texts for claim in read_claims("".join(text))]:
+        if claims := read_claims(output for cell in cells for output in cell.get("outputs", [])):
             title = "".join(cells[0]["source"]).partition("\n")[0].removeprefix("# ")
             claims.sort(key=lambda claim: [int(part) for part in claim.id.split(".")])
             found.append(Measured(path.stem, f"{path.stem[:2]} {title}", path.name, claims))
@@ -80,4 +78,4 @@ def show_claims(folder: str = ".") -> None:
     lessons = stored(Path(folder))
     claims = [claim for lesson in lessons for claim in lesson.claims]
     html = f"<style>{look.css()}{read('web/widgets/claim.css')}</style>{summary(claims)}{listed(lessons)}"
-    display({"text/plain": "\n".join(claim.line for claim in claims), "text/html": html}, raw=True)
+    display({"text/plain": "\n".join(map(str, claims)), "text/html": html}, raw=True)

@@ -30,7 +30,6 @@ import os
 import platform
 import re
 import time
-from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
@@ -89,17 +88,23 @@ def with_dice(seed: int) -> GPT:
     return GPT(replace(EXPERTS, router=lambda x: always(roll((len(x),)), x)))
 
 
-def with_table(seed: int) -> GPT:
+class TableGPT(GPT):
     """The same experts, and a table that names one for each character, drawn once and never trained.
 
     Source: Roller et al. 2021 (https://arxiv.org/abs/2106.04426), hash layers.
     """
-    generator = torch.Generator().manual_seed(seed)
-    table = torch.randperm(EXPERTS.vocab_size, generator=generator) % EXPERTS.n_experts
-    reading: deque[Tensor] = deque(maxlen=1)  # a router sees vectors, and this one has to know the characters
-    model = GPT(replace(EXPERTS, router=lambda x: always(table[reading[0].flatten()], x)))
-    model.register_forward_pre_hook(lambda _, arguments: reading.append(arguments[0]))
-    return model
+
+    def __init__(self, seed: int):
+        super().__init__(replace(EXPERTS, router=self.look_up))
+        generator = torch.Generator().manual_seed(seed)
+        self.table = torch.randperm(EXPERTS.vocab_size, generator=generator) % EXPERTS.n_experts
+
+    def forward(self, tokens: Tensor, *others):
+        self.tokens = tokens  # a router sees vectors, and this one has to know the characters
+        return super().forward(tokens, *others)
+
+    def look_up(self, x: Tensor) -> Routing:
+        return always(self.table[self.tokens.flatten()], x)
 
 
 def always(experts: Tensor, x: Tensor) -> Routing:
@@ -113,7 +118,7 @@ KINDS = {  # from the seed; parameters are drawn by torch's own generator
     "large": lambda _: GPT(LARGE),
     "experts": lambda _: GPT(EXPERTS),
     "frozen": with_frozen_routers,
-    "table": with_table,
+    "table": TableGPT,
     "dice": with_dice,
     "one": lambda _: GPT(replace(EXPERTS, n_experts=1, d_hidden=DENSE.d_hidden)),
 }

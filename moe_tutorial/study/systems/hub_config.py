@@ -32,15 +32,22 @@ NEEDED = {
     "minimax_m2": ONE_WIDTH,
 }
 
+# fmt: off
 # Keys that a file may lack, with the defaults of transformers' config classes. A family uses only some of them.
-FLAGS = dict.fromkeys(["tie_word_embeddings", "attention_bias", "add_cross_attention"], False)
-FLAGS |= dict.fromkeys(["use_sliding_window", "use_qk_norm", "norm_topk_prob"], True)
+FLAGS = {
+    "tie_word_embeddings": False, "attention_bias": False, "add_cross_attention": False,
+    "use_sliding_window": True, "use_qk_norm": True, "norm_topk_prob": True,
+}
 LISTS = dict.fromkeys(["mlp_only_layers", "moe_layers", "layer_types", "compress_ratios", "indexer_types"])
-MAY_BE_NULL = dict.fromkeys(["n_inner", "head_dim", "num_key_value_heads", "sliding_window"]) | {"q_lora_rank": 1536}
+MAY_BE_NULL = {
+    "n_inner": None, "head_dim": None, "num_key_value_heads": None, "sliding_window": None, "q_lora_rank": 1536,
+}
 MAY_BE_ZERO = {"n_shared_experts": 1, "first_k_dense_replace": 0, "zero_expert_num": 0}
-SIZES = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128}
-SIZES |= {"decoder_sparse_step": 1, "full_attention_interval": 4}
-OPTIONAL = FLAGS | LISTS | MAY_BE_NULL | MAY_BE_ZERO | SIZES
+SIZES = {
+    "kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128,
+    "decoder_sparse_step": 1, "full_attention_interval": 4,
+}
+OPTIONAL = {**FLAGS, **LISTS, **MAY_BE_NULL, **MAY_BE_ZERO, **SIZES}
 SYNONYMS = {
     "n_embd": "hidden_size",
     "n_layer": "num_hidden_layers",
@@ -58,35 +65,46 @@ SYNONYMS = {
 
 # What no file says, as the family's code does it: how the router's logits become weights; the kinds of attention, the
 # last of them in every ``full_attention_interval``-th layer; norms of queries and keys, over a "head" or over "all".
-CODE = {"gate": None, "kinds": ["full_attention"], "latent": False, "qk_norm": None, "biased": False, "sinks": False}
-CODE |= {"shared": False, "shared_gate": False, "attention_gate": False, "output_bias": True, "sublayers": 1}
+CODE = {
+    "gate": None, "kinds": ["full_attention"], "latent": False, "qk_norm": None, "biased": False, "sinks": False,
+    "shared": False, "shared_gate": False, "attention_gate": False, "output_bias": True, "sublayers": 1,
+}
 
 # The families' own defaults and code, where they are not those above.
-SLIDING = {"gate": "softmax", "kinds": ["sliding_attention"]}
-V3 = {"gate": "sigmoid + bias", "latent": True, "shared": True, "first_k_dense_replace": 3}
+DEEPSEEK_V3 = {"gate": "sigmoid + bias", "latent": True, "shared": True, "first_k_dense_replace": 3}
 FAMILIES = {
     "gpt2": {"tie_word_embeddings": True, "attention_bias": True},
-    "mixtral": SLIDING | {"num_key_value_heads": 8},
-    "olmoe": SLIDING | {"norm_topk_prob": False, "qk_norm": "all"},
-    "qwen3_moe": SLIDING
-    | {"norm_topk_prob": False, "qk_norm": "head", "num_key_value_heads": 4, "intermediate_size": 6144}
-    | {"use_sliding_window": False, "sliding_window": 4096},
-    "qwen3_5_moe_text": {"gate": "softmax", "kinds": ["linear_attention", "full_attention"], "qk_norm": "head"}
-    | {"shared": True, "shared_gate": True, "attention_gate": True},
-    "deepseek_v3": V3,
-    "kimi_k2": V3,  # a name of its own for the same code
-    "glm_moe_dsa": V3,
+    "mixtral": {"gate": "softmax", "kinds": ["sliding_attention"], "num_key_value_heads": 8},
+    "olmoe": {"gate": "softmax", "kinds": ["sliding_attention"], "norm_topk_prob": False, "qk_norm": "all"},
+    "qwen3_moe": {
+        "gate": "softmax", "kinds": ["sliding_attention"], "norm_topk_prob": False, "qk_norm": "head",
+        "num_key_value_heads": 4, "intermediate_size": 6144, "use_sliding_window": False, "sliding_window": 4096,
+    },
+    "qwen3_5_moe_text": {
+        "gate": "softmax", "kinds": ["linear_attention", "full_attention"], "qk_norm": "head",
+        "shared": True, "shared_gate": True, "attention_gate": True,
+    },
+    "deepseek_v3": DEEPSEEK_V3,
+    "kimi_k2": DEEPSEEK_V3,  # a name of its own for the same code
+    "glm_moe_dsa": DEEPSEEK_V3,
     "deepseek_v4": {"gate": "sqrt(softplus) + bias", "shared": True},
     "longcat_flash": {"gate": "softmax + bias", "norm_topk_prob": False, "latent": True, "sublayers": 2},
-    "gpt_oss": {"gate": "top-k, then softmax", "norm_topk_prob": False, "biased": True, "sinks": True}
-    | {"kinds": ["sliding_attention", "full_attention"], "full_attention_interval": 2, "sliding_window": 128}
-    | {"num_key_value_heads": 8, "head_dim": 64, "attention_bias": True},
-    "glm4_moe": {"gate": "sigmoid + bias", "qk_norm": "head", "shared": True, "output_bias": False}
-    | {"first_k_dense_replace": 1, "use_qk_norm": False},
-    "llama4_text": {"gate": "sigmoid, times the input", "norm_topk_prob": False, "shared": True}
-    | {"kinds": ["chunked_attention", "full_attention"], "sliding_window": 8192},
+    "gpt_oss": {
+        "gate": "top-k, then softmax", "norm_topk_prob": False, "biased": True, "sinks": True,
+        "kinds": ["sliding_attention", "full_attention"], "full_attention_interval": 2, "sliding_window": 128,
+        "num_key_value_heads": 8, "head_dim": 64, "attention_bias": True,
+    },
+    "glm4_moe": {
+        "gate": "sigmoid + bias", "qk_norm": "head", "shared": True, "output_bias": False,
+        "first_k_dense_replace": 1, "use_qk_norm": False,
+    },
+    "llama4_text": {
+        "gate": "sigmoid, times the input", "norm_topk_prob": False, "shared": True,
+        "kinds": ["chunked_attention", "full_attention"], "sliding_window": 8192,
+    },
     "minimax_m2": {"gate": "sigmoid + bias", "qk_norm": "all"},
 }
+# fmt: on
 
 
 def read_config(config: dict) -> SimpleNamespace:

@@ -18,7 +18,6 @@ from moe_tutorial.course import CourseError
 from moe_tutorial.course.lesson import Cell, lesson_files, notebook_cells
 from moe_tutorial.tools.jupyter.kernels import LessonError, execute
 from moe_tutorial.tools.notebooks import tables
-from moe_tutorial.tools.notebooks.executed import printed
 
 IGNORE = "nbval-ignore-output"
 METADATA = {
@@ -53,7 +52,7 @@ def run(folder: Path) -> int:
             failures += 1
             print(f"✗ {error}", flush=True)
             continue
-        said = [claim for cell in notebook.cells for claim in read_claims(printed(cell.get("outputs", [])))]
+        said = read_claims(output for cell in notebook.cells for output in cell.get("outputs", []))
         claims += said
         print(f"✓ {path.stem}: {time.perf_counter() - start:.1f} s, {summary(said)}", flush=True)
     seconds, seed = time.perf_counter() - begun, os.environ.get("MOE_SEED")
@@ -71,7 +70,7 @@ def summary(claims: list) -> str:
 
 
 def text_only(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """The outputs to store: joined streams, and the plain text of results."""
+    """The outputs to store: joined streams, and the plain text of results, with the data of a claim beside its line."""
     kept: list[NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream":
@@ -80,7 +79,9 @@ def text_only(outputs: list[NotebookNode]) -> list[NotebookNode]:
             else:
                 kept.append(output)
         elif "text/plain" in output.get("data", {}):
-            kept.append(output | {"data": {"text/plain": output.data["text/plain"]}, "metadata": {}})
+            data = {"text/plain": output.data["text/plain"]}
+            claim = {name: value for name, value in output.metadata.items() if name == "claim"}
+            kept.append(output | {"data": data, "metadata": claim})
     return [nbformat.from_dict(output) for output in kept]
 
 

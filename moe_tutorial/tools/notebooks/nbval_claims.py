@@ -50,8 +50,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """After nbval's own comparison of a cell, compare the figures of its claims and scores."""
     result = yield
     if type(item).__name__ == "IPyNbCell" and item.test_outputs and item.options["check"]:
-        stored, fresh = printed(item.cell.outputs), printed(item.test_outputs)
-        wrong = difference(read_claims(stored), read_claims(fresh)) or other_scores(read_rows(stored), read_rows(fresh))
+        both = item.cell.outputs, item.test_outputs
+        wrong = difference(*map(read_claims, both)) or other_scores(*(read_rows(printed(each)) for each in both))
         if wrong:
             item.raise_cell_error(f"{wrong}. If the change is meant, store it: make reference")
     return result

@@ -21,9 +21,8 @@ from moe_tutorial.tools.site.content import (
     katex,
     playground_links,
     sources,
-    who_answers,
 )
-from moe_tutorial.tools.site.html import not_found, postprocess, redirects, social_meta
+from moe_tutorial.tools.site.html import not_found, postprocess, social_meta
 
 STATIC = Path(__file__).parent / "static"
 # The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.
@@ -83,7 +82,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("measured", front_page.Measured)
     app.add_directive("run", front_page.Run)
     app.add_directive("sources", sources.Sources)
-    app.add_directive("who-answers", who_answers.WhoAnswers)
     app.add_node(cells.Fold, html=(cells.visit_fold, cells.depart_fold))
     app.add_html_math_renderer("katex", (katex.visit, None), (katex.visit, None))
     app.connect("source-read", cells.veil_text)
@@ -93,6 +91,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for change in (social_meta.add_tags, repository.change_buttons):
         app.connect("html-page-context", change, priority=900)  # after the theme's own
     app.connect("html-collect-pages", not_found.page)
-    app.connect("build-finished", redirects.write)
     app.connect("build-finished", postprocess.edit_pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,9 +11,9 @@ from moe_tutorial.tools.jupyter.lab import open_lab
 from moe_tutorial.tools.nbgrader import make_class
 from moe_tutorial.tools.workspace import status
 from moe_tutorial.tools.workspace.copies import read_course
-from moe_tutorial.tools.workspace.plan import Report
 from moe_tutorial.tools.workspace.start import START, write_start
 from moe_tutorial.tools.workspace.update import (
+    Report,
     is_workspace,
     make_or_update,
     refuse_other,
@@ -59,12 +59,10 @@ def new(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
         return 1
     if not had:
         print(f"✓ {folder.resolve()} is your own folder of the course: {len(course)} notebooks, and {START} first")
-    elif report.renewed:
-        print(f"✓ The course's newer version, where you had written nothing: {', '.join(report.renewed)}")
+        report.done.clear()
     if report.waiting:
-        names = ", ".join(report.waiting)
-        print(f"`moe-tutorial update` brings {names} up to date, where you wrote, and takes your work along")
-    complain(report)
+        report.done.append(f"`moe-tutorial update` brings {', '.join(report.waiting)} up to date, with your work in it")
+    show(report)
     return 0
 
 
@@ -72,18 +70,16 @@ def update(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Update the folder, keeping the learner's work."""
     refuse_other(folder)
     report = make_or_update(folder, read_course())
-    for line in report.done:
-        print(line)
-    complain(report)
+    show(report)
     if not report.done and not report.amiss:
         print("✓ every lesson is up to date")
     return int(bool(report.amiss))
 
 
-def complain(report: Report) -> None:
-    """Print the problems in a report."""
-    for line in report.amiss:
-        print(f"✗ {line}")
+def show(report: Report) -> None:
+    """Print what was done, and the problems."""
+    for line in [*report.done, *(f"✗ {problem}" for problem in report.amiss)]:
+        print(line)
 
 
 def reset_lesson(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:

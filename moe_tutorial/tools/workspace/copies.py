@@ -1,13 +1,11 @@
 """The learner's copy of each lesson: with stubs, without outputs, and with a mark in each cell's metadata.
 
-A mark has the id of the course's cell (permanent for an exercise and its check, otherwise a digest of the text) and
-``given``, a digest of the text in this version of the course. From these, a later update knows what the learner changed
-and where it belongs.
+A mark is ``given``, a digest of the text in this version of the course: from it, a later update knows what the learner
+changed. An answer is found again by the exercise's permanent id, in nbgrader's metadata.
 """
 
 import hashlib
 import json
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,17 +58,14 @@ def learners_copy(lesson: Lesson, notebook: NotebookNode) -> NotebookNode:
     """
     add_nbgrader(notebook, lesson.tasks)
     clear_outputs(notebook)
-    ids = {}
     for task in lesson.tasks:
-        ids |= {task.place: task.id, task.check_place: f"{task.id}.check"}
         notebook.cells[task.place].source = task.stub
-    seen: Counter[str] = Counter()
-    for place, cell in enumerate(notebook.cells):
+    for cell in notebook.cells:
         if COLLAPSED & set(cell.metadata.get("tags", [])):
             cell.metadata["jupyter"] = {"source_hidden": True}
-        given = text_digest(cell)
-        seen[given] += 1
-        cell.metadata[MARK] = {"id": ids.get(place, f"{given}-{seen[given]}"), "given": given}
+        if cell.cell_type == "markdown" and cell.source.startswith("## Further"):
+            cell.metadata["jp-MarkdownHeadingCollapsed"] = True
+        cell.metadata[MARK] = {"given": text_digest(cell)}
     whole = [lesson.name, *((cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells)]
     mark = {"lesson": lesson.name, "version": hashlib.sha1(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]}
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}, MARK: mark})

@@ -41,19 +41,3 @@ def ask(server: dict) -> list[dict]:
     request = urllib.request.Request(f"{server['url']}api/sessions", headers={"Authorization": f"token {token}"})
     with DIRECT.open(request, timeout=SECONDS) as answer:
         return json.load(answer)
-
-
-def refuse_open(paths: list[Path]) -> None:
-    """Raise if one of these notebooks, all in one folder, is open.
-
-    Raises:
-        CourseError: the message names the open ones, and says how to close them.
-    """
-    if not paths:
-        return
-    there = opened(paths[0].parent)
-    if names := [path.name for path in paths if path.resolve() in there]:
-        raise CourseError(
-            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} open in JupyterLab, and nothing was changed. "
-            "Save there, choose File, Close and Shut Down Notebook, and try again"
-        )

@@ -65,10 +65,11 @@ above is made from it when the course is opened. In a terminal (*File*, *New*, *
 | this | does |
 |---|---|
 | `moe-tutorial status` | says how far you are |
-| `moe-tutorial update` | brings the lessons up to date, with your answers and your own cells in them |
+| `moe-tutorial update` | brings the lessons up to date, with your answers in them; cells of your own stand at the end |
 | `moe-tutorial reset 03` | gives lesson 03 anew |
 | `moe-tutorial my-moe` | collects what you wrote into `my_moe.py`, a mixture of experts of your own |
 
-Whatever they replace is kept in the folder `old`, with its date. To go on at another machine, copy this whole folder.
+Whatever they replace is kept in the folder `old`, with its date. A lesson that is open in JupyterLab is not replaced.
+To go on at another machine, copy this whole folder.
 """
     return f"{text}\n<!-- Made by the course {digest(text)}, again and again; what you add is kept in old/ -->\n"

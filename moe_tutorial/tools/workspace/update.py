@@ -6,22 +6,45 @@ the next one completes it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
+import nbformat
 from filelock import FileLock, Timeout
+from nbformat import NotebookNode
 
 from moe_tutorial.course import CourseError
 from moe_tutorial.course.progress import backups
 from moe_tutorial.course.progress.file import FILE, Progress, write_file
-from moe_tutorial.course.progress.renumbered import LESSONS
-from moe_tutorial.tools.workspace.copies import Page, as_file, find
-from moe_tutorial.tools.workspace.merge import Merged, untouched
-from moe_tutorial.tools.workspace.opened import refuse_open
-from moe_tutorial.tools.workspace.plan import Change, Report, follow, plan, read_all
+from moe_tutorial.tools.workspace.copies import MARK, Page, as_file, find
+from moe_tutorial.tools.workspace.merge import answers, is_touched, merge
+from moe_tutorial.tools.workspace.opened import opened
 from moe_tutorial.tools.workspace.start import write_start
 
 LOCK = ".workspace.lock"
+CLOSE = "Save there, choose File, Close and Shut Down Notebook, and try again"
+
+
+class Yours(NamedTuple):
+    """A notebook in a learner's folder: the file's bytes, and the parsed notebook."""
+
+    content: bytes
+    notebook: NotebookNode
+
+
+@dataclass
+class Report:
+    """What an update reports.
+
+    ``done`` has lines on what it did, ``waiting`` the lessons that it left alone because the learner changed them, and
+    ``amiss`` lines on what could not be updated.
+    """
+
+    done: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    amiss: list[str] = field(default_factory=list)
 
 
 def is_workspace(folder: Path) -> bool:
@@ -76,7 +99,7 @@ def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = F
     With ``only_untouched``, lessons that the learner changed are left alone and reported as waiting.
 
     Raises:
-        CourseError: the folder has other contents or is locked, or a notebook to be replaced is open.
+        CourseError: the folder has other contents or is locked, or a Jupyter server does not say what is open.
     """
     refuse_foreign(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,54 +113,58 @@ def make_or_update(folder: Path, course: list[Page], *, only_untouched: bool = F
 
 def _update(folder: Path, course: list[Page], only_untouched: bool) -> Report:
     report, now = Report(), datetime.now()
-    found = read_all(folder, course, report)
-    leaving = follow(found, course)
-    changes = list(plan(found, course, f"{now:%Y-%m-%d}"))
-    if only_untouched:
-        touched = {theirs.path for theirs in found.values() if theirs and not untouched(theirs.notebook)}
-        report.waiting = [each.page.name for each in changes if each.theirs and each.theirs.path in touched]
-        changes = [each for each in changes if each.page.name not in report.waiting]
-        leaving = [each for each in leaving if each.path not in touched]
-    refuse_open([each.path for each in [*(change.theirs for change in changes if change.theirs), *leaving]])
-    for change in sorted(changes, key=lambda each: not each.receives):  # write moved answers first
-        report.done += carry_out(folder, change, now)
-        report.renewed.append(change.page.name)
-    for theirs in leaving:
-        copy = backups.back_up(theirs.path, now)
-        theirs.path.unlink()
-        became = ", ".join(LESSONS.get(theirs.path.stem, []))
-        said = f"is {became} now" if became else "is no longer in the course"
-        report.done.append(f"✓ {theirs.path.stem} {said}; yours is {copy.relative_to(folder)}")
+    found = read_all(folder)
+    answered = {id: source for yours in found.values() for id, source in answers(yours.notebook).items()}
+    changed = []
+    for page in course:
+        path, yours = folder / page.file, found.get(page.name)
+        if not path.exists():
+            write_file(path, as_file(merge(page.notebook, page.notebook, answered)[0]))
+            report.done.append(f"✓ {page.name} is new")
+        elif not yours:
+            report.amiss.append(
+                f"{page.file} is not a notebook of the course any more, and was left alone; "
+                f"`moe-tutorial reset {page.name}` gives it anew"
+            )
+        elif yours.notebook.metadata[MARK]["version"] != page.version:
+            if only_untouched and any(map(is_touched, yours.notebook.cells)):
+                report.waiting.append(page.name)
+            else:
+                changed.append(page)
+    there = opened(folder) if changed else set()
+    for page in changed:
+        path, yours = folder / page.file, found[page.name]
+        if path.resolve() in there or path.read_bytes() != yours.content:
+            report.amiss.append(f"{page.file} is open in JupyterLab, and was left alone. {CLOSE}")
+        else:
+            report.done += replace(path, page, yours, answered, now)
     return report
 
 
-def carry_out(folder: Path, change: Change, now: datetime) -> list[str]:
-    """Write one lesson; returns the lines that report it."""
-    page, theirs, merged = change.page, change.theirs, change.merged
-    said = [f"✓ {page.name} is new" if not theirs else f"✓ {page.name} is the course's present version"]
-    if theirs:
-        if theirs.path.read_bytes() != theirs.content:
-            raise CourseError(
-                f"{theirs.path.name} was saved by another program just now; close it there, and try again"
-            )
-        if theirs.path.stem != page.name:  # `update` removes it when all of its lessons are written
-            said[0] += f"; it was {theirs.path.stem}"
-        elif not untouched(theirs.notebook) or any(cell.get("outputs") for cell in theirs.notebook.cells):
-            copy = backups.back_up(theirs.path, now)
-            said.append(f"    as it was before: {copy.relative_to(folder)}")
-    write_file(folder / page.file, as_file(merged.notebook))
-    return said[:1] + told(merged) + said[1:]
+def read_all(folder: Path) -> dict[str, Yours]:
+    """The notebooks that the course gave, by name."""
+    found = {}
+    for path in sorted(folder.glob("*.ipynb")):
+        content = path.read_bytes()
+        try:
+            notebook = nbformat.reads(content.decode(), as_version=4)
+        except Exception:  # nbformat raises many kinds of errors for invalid notebooks
+            continue
+        if notebook.metadata.get(MARK, {}).get("lesson") == path.stem:  # not so in a copy
+            found[path.stem] = Yours(content, notebook)
+    return found
 
 
-def told(merged: Merged) -> list[str]:
-    """The lines that report what became of the learner's work in a lesson."""
-    counts = {
-        "your answers are in it: {}": ", ".join(merged.answers),
-        "your own cells are in it, each below the cell that it followed: {}": merged.own,
-        "cells of the course that you had changed stay so: {}": merged.changed,
-        "cells that you and the course had changed: {}; yours stands below the new one, as text": merged.beside,
-    }
-    return [f"    {text.format(count)}" for text, count in counts.items() if count]
+def replace(path: Path, page: Page, yours: Yours, answered: dict[str, str], now: datetime) -> list[str]:
+    """Replace a notebook by the course's new version with the learner's work; returns the lines that report it."""
+    merged, n_answers, n_own = merge(yours.notebook, page.notebook, answered | answers(yours.notebook))
+    said = [f"✓ {page.name} is the course's present version"]
+    said += [f"    your answers are in it: {n_answers}"] if n_answers else []
+    said += [f"    your own and changed cells stand at its end: {n_own}"] if n_own else []
+    if any(map(is_touched, yours.notebook.cells)):
+        said.append(f"    as it was before: {backups.back_up(path, now).relative_to(path.parent)}")
+    write_file(path, as_file(merged))
+    return said
 
 
 def reset(folder: Path, course: list[Page], which: str) -> list[str]:
@@ -152,7 +179,8 @@ def reset(folder: Path, course: list[Page], which: str) -> list[str]:
     said = [f"✓ {page.name} is as the course gives it"]
     with alone(folder):
         if path.exists():
-            refuse_open([path])
+            if path.resolve() in opened(folder):
+                raise CourseError(f"{page.file} is open in JupyterLab, and nothing was changed. {CLOSE}")
             said.append(f"    yours is {backups.back_up(path, now).relative_to(folder)}")
         write_file(path, as_file(page.notebook))
         forgotten = forget(folder, page, now)

@@ -18,7 +18,6 @@ import table from "./experiment.json" with { type: "json" };
  * @property {{ of: string, words: string }} [most] another setting that is its maximum
  * @property {Value} default
  * @property {"live" | "rebuild"} change whether it can change during training, or needs a new model
- * @property {"rebuild"} [kernel] if it needs a new model in the kernel
  * @property {{ stops?: number[], scale?: string, from?: number, to?: number, step?: number }} [slider]
  * @property {Record<string, string>} [words] value -> words; "else" for the others, with # for the number
  */
@@ -112,10 +111,8 @@ export function fitted(settings) {
   return fit;
 }
 
-/** Whether a setting can change during training in this engine.
- * @param {string} name @param {"browser" | "kernel"} [engine] */
-export const isLive = (name, engine = "browser") =>
-  SETTINGS[name].change === "live" && !(engine === "kernel" && SETTINGS[name].kernel === "rebuild");
+/** Whether a setting can change during training. @param {string} name */
+export const isLive = (name) => SETTINGS[name].change === "live";
 
 /** Change settings during training.
  * @param {Settings} settings @param {Settings} partial

@@ -115,7 +115,6 @@ function partOf(state, name, value) {
   if (name === "point") return { point: whole(name, value, MOST_POINTS) };
   if (name === "out" && KINDS[kind].controls.knocks)
     return { knocked: knockedIn(value, KINDS[kind].words.count(settings)) };
-  if (name === "force") throw new Error("force is no more: no expert's share can be forced");
   if (!namesOf(kind).includes(name)) throw new Error(`there is no setting ${name} for a ${kind}`);
   if (isFixed(preset, name)) throw new Error(`${name} is fixed in this challenge`);
   const tried = { ...settings, [name]: read(name, value) };

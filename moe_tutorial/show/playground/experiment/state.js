@@ -8,8 +8,8 @@ import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment
 /** @typedef {import("./experiment.js").Settings} Settings */
 /** @typedef {import("./run.js").Change} Change */
 /** @typedef {{ preset: string | null, settings: Settings, steps: number, point: number, knocked: boolean[],
- *   changes: Change[], notices?: string[] }} State `settings` and `knocked` (by expert) are initial values; `notices` are
- *   errors in a link */
+ *   changes: Change[], notices?: string[] }} State `settings` and `knocked` (by expert) are initial values; `notices`
+ *   are errors in a link */
 
 /** @param {string | null} id */
 export const presetOf = (id) => PRESETS.find((preset) => preset.id === id);
@@ -30,8 +30,8 @@ export const fromPreset = ({ id, kind, settings, from = 0 }) =>
 
 /** The state in the options of playground() in Python, which has checked them without the preset's settings.
  * @param {{ preset: string | null, settings: Settings, steps?: number, point?: number, out?: number[],
- *   then?: [number, string, any][], loss?: string | null }} options */
-export function fromOptions({ preset, settings, steps, point = 0, out = [], then = [], loss = null }) {
+ *   then?: [number, string, any][] }} options */
+export function fromOptions({ preset, settings, steps, point = 0, out = [], then = [] }) {
   const base = presetOf(preset);
   const kind = base?.kind ?? kindOf(settings);
   const chosen = fitted({ ...defaultsOf(kind), ...base?.settings, ...settings });
@@ -40,8 +40,7 @@ export function fromOptions({ preset, settings, steps, point = 0, out = [], then
   const changes = then.map(([at, name, value]) => ({ at, name, value }));
   steps ??= base?.from ?? 0;
   const begun = { preset: base && untouched ? preset : null, steps, point, knocked, changes };
-  const all = checkSettings(kind, chosen);
-  return stateOf(loss === null ? all : { ...all, balance: "own" }, begun);
+  return stateOf(checkSettings(kind, chosen), begun);
 }
 
 /** @param {number[]} out @returns {boolean[]} */
@@ -67,18 +66,16 @@ export function literal(value) {
   return typeof value === "boolean" ? capital(String(value)) : JSON.stringify(value);
 }
 
-/** @param {Record<string, any>} flat @param {string[]} given arguments that are the learner's own */
-export function inPython(flat, given) {
-  const own = (name, value) => name === "balance" && value === "own";
-  const named = Object.entries(flat).map(([name, value]) => `${name}=${own(name, value) ? name : literal(value)}`);
-  return `playground(${[...given, ...named].join(", ")})`;
+/** @param {Record<string, any>} flat @param {boolean} own whether the points are the learner's */
+export function inPython(flat, own) {
+  const named = Object.entries(flat).map(([name, value]) => `${name}=${literal(value)}`);
+  return `playground(${[...(own ? ["data=data"] : []), ...named].join(", ")})`;
 }
 
 /** Decode the learner's own points from Python. @param {any} own @returns {import("./data.js").Data | undefined} */
 export function ownData(own) {
   if (!own) return undefined;
   const { classes, extent } = own;
-  if (!own.x) return /** @type {any} */ ({ classes }); // points that have no place in the plane stay in the kernel
   const labels = (/** @type {string} */ name) => numbers(own[name], Uint8Array);
   const places = (/** @type {string} */ name) => numbers(own[name], Float64Array);
   const train = { x: places("x"), y: labels("y"), regime: labels("regime") };

@@ -1,8 +1,7 @@
 // @ts-check
 // The ways to balance the experts, by the choices of the setting `balance`. A balance loss has a value, and a gradient
 // with respect to each expert's mean probability or importance in the batch, which the model passes on to the router. A
-// balance without gradient acts after the step. To add one: a choice in experiment.json, an object here, a loss in
-// kernel.py.
+// balance without gradient acts after the step. To add one: see CONTRIBUTING.md.
 
 /**
  * @typedef {Object} Batch the sums of a batch's routing, for E experts of which `alive` are not knocked out

@@ -24,8 +24,7 @@ function stepIn({ knock: knockOut }) {
     const gone = !!frame.knocked[+which.value];
     set(knock, gone ? "Bring it back" : "Knock it out");
     knock.ariaPressed = String(gone);
-    node.hidden = !frame.knocked.length; // the kernel knocks out only experts of the page's own router
-    knock.disabled = frame.still || (!gone && sum(frame.knocked.map(Number)) >= E - 1);
+    knock.disabled = !gone && sum(frame.knocked.map(Number)) >= E - 1;
   }
   // Select an expert that a link has knocked out.
   function begin({ knocked }) {
@@ -37,7 +36,6 @@ function stepIn({ knock: knockOut }) {
 }
 
 export const mixtureControls = {
-  inKernel: true, // the kernel can train it, too
   knocks: true, // links may have `out`
   panel: stepIn,
   // Settings without effect, given the others, and labels that depend on the settings.

@@ -14,9 +14,9 @@ function rows({ inspected: p, settings: { E, k } }, dead) {
       name: number(e, dead[e]),
       bar: `--c:var(--moe-${dead[e] ? "border" : `e${e}`});width:${(36 * Math.min(1, p.probs[e])).toFixed(1)}px`,
       number: p.probs[e].toFixed(2),
-      sign: p.says ? SHAPES[p.says[e]].sign : "",
-      said: p.says ? SHAPES[p.says[e]].name : "",
-      weight: at < 0 ? "–" : (p.weights[at]?.toFixed(2) ?? "asked"),
+      sign: SHAPES[p.says[e]].sign,
+      said: SHAPES[p.says[e]].name,
+      weight: at < 0 ? "–" : p.weights[at].toFixed(2),
       pull: pullWords(-p.gradient[e]),
     };
   });

@@ -1,11 +1,12 @@
 // @ts-check
-// The router of a mixture: the routing of a batch, and the backward pass from the weights and probabilities of the experts to
-// the router's weight.
+// The router of a mixture: the routing of a batch, and the backward pass from the weights and probabilities of the
+// experts to the router's weight.
 import { makeRouting } from "../../web/routing.js";
 
 /** @typedef {ReturnType<typeof makeRouter>} Router */
-/** @typedef {{ list: Int32Array, weighed: Float64Array, ranked: Float64Array, clean: Float64Array }} ByPoint (T, E): the
- *   chosen experts, best first; their weights; the probabilities that the weights came from; the probabilities without noise */
+/** @typedef {{ list: Int32Array, weighed: Float64Array, ranked: Float64Array, clean: Float64Array }} ByPoint (T, E):
+ *   the chosen experts, best first; their weights; the probabilities that the weights came from; the probabilities
+ *   without noise */
 /** @typedef {ByPoint & import("./balance.js").Batch} Routed the routing of a batch, by point and summed up */
 
 /** @param {number} E
@@ -27,8 +28,9 @@ export function makeRouter(E, params, direction) {
   }
 
   /** Routes a batch. `means`: whether to compute `clean` and `meanProbs`.
-   * @param {Float64Array} X points @param {Int32Array} rows indices of the batch's points @param {number} std of the noise
-   * @param {Float64Array} draws standard normal numbers (T, E) @param {Routed} into @param {boolean} means */
+   * @param {Float64Array} X points @param {Int32Array} rows indices of the batch's points
+   * @param {number} std of the noise @param {Float64Array} draws standard normal numbers (T, E)
+   * @param {Routed} into @param {boolean} means */
   function routeBatch(X, rows, std, draws, into, means) {
     const { list, weighed, ranked, clean, counts, importance, meanProbs } = into;
     const { gate, k } = mode;
@@ -61,8 +63,9 @@ export function makeRouter(E, params, direction) {
   }
 
   /** The backward pass through the gate: sets dLogits from the gradient of the chosen experts' weights.
-   * @param {Float64Array} dWeights @param {Int32Array} list the chosen experts @param {Float64Array} given their weights
-   * @param {Float64Array} p the probabilities that the weights came from @param {number} at the point's index in all four */
+   * @param {Float64Array} dWeights @param {Int32Array} list the chosen experts
+   * @param {Float64Array} given their weights @param {Float64Array} p the probabilities that the weights came from
+   * @param {number} at the point's index in all four */
   function throughGate(dWeights, list, given, p, at) {
     const into = dLogits;
     const { gate, k } = mode;
@@ -99,7 +102,8 @@ export function makeRouter(E, params, direction) {
 
   /** Adds the gradient of a batch to that of the router's weight.
    * @param {Float64Array} X @param {Int32Array} rows @param {Float64Array} dWeights (T, E) @param {Routed} routed
-   * @param {Float64Array | null} pull (E) the gradient of each point's probabilities @param {Float64Array} into (E, 2) */
+   * @param {Float64Array | null} pull (E) the gradient of each point's probabilities
+   * @param {Float64Array} into (E, 2) */
   function learnBatch(X, rows, dWeights, { list, weighed, ranked, clean }, pull, into) {
     if (mode.gate === "hash") return;
     const d = dLogits;

@@ -25,21 +25,24 @@ export const mixtureWords = {
   key: "an expert",
   heads: ["Expert", "Router", "Says", "Weight", "Pull"],
   partsNote:
-    "Shade: the class it would predict. Colour: only where the router asks it first. Grey: an opinion that nobody hears.",
+    "Shade: the class it would predict. Colour: only where the router asks it first. " +
+    "Grey: an opinion that nobody hears.",
   sharesNote: "Share of the choices in training, noise included.",
   readsNote:
-    "Dead: under 1 % of the points. Held out: 1,024 points that nobody learns from. Entropy: 1 where all get the same. " +
-    "Specialisation: how much an expert's number tells of a point's rule. Gradient: its length, over the last twenty steps.",
+    "Dead: under 1 % of the points. Held out: 1,024 points that nobody learns from. Entropy: 1 where all get the " +
+    "same. Specialisation: how much an expert's number tells of a point's rule. Gradient: its length, over the last " +
+    "twenty steps.",
   pointNote:
     "Router: each expert's probability. Says: the class that it would predict. Weight: what its answer counts. " +
     "Pull: which way this point would move its logit.",
   compared: ["Dead experts", "Right, held out"],
   asked: ({ inspected: { chosen, weights } }) =>
-    `Asked: ${chosen.map((e, c) => `expert ${e}${weights[c] === undefined ? "" : ` (weight ${weights[c].toFixed(2)})`}`).join(", ")}.`,
+    `Asked: ${chosen.map((e, c) => `expert ${e} (weight ${weights[c].toFixed(2)})`).join(", ")}.`,
   count: ({ E }) => E,
   kicker: ({ E, k }) => `${E} experts, ${k} per point`,
   mapNote: ({ k }) =>
-    `Colour: the ${k > 1 ? "first of the chosen experts" : "chosen expert"}, deeper where the router is surer. Shape: the class.`,
+    `Colour: the ${k > 1 ? "first of the chosen experts" : "chosen expert"}, deeper where the router is surer. ` +
+    "Shape: the class.",
   usageNote: ({ k }) => `Share of the ${k > 1 ? "choices" : "points"}, without noise.`,
   more: ({ recent }) => (recent.steps ? ` Router gradient ${gradientWords(recent.routerGradient)}.` : ""),
   message(frame) {
@@ -52,8 +55,10 @@ export const mixtureWords = {
     const dead = now.dead - gone;
     const even = `Evenly shared, and nobody specialises: ${right} right`;
     if (!step) return "Nobody has learned anything yet";
-    if (gone)
-      return `${capital(some(gone, "expert"))} knocked out: expert ${best} takes ${percent(now.shares[best])}, and ${right} comes out right`;
+    if (gone) {
+      const who = `${capital(some(gone, "expert"))} knocked out`;
+      return `${who}: expert ${best} takes ${percent(now.shares[best])}, and ${right} comes out right`;
+    }
     if (gate === "hash") return now.nmi < 0.15 ? even : `A fixed hash chooses; ${right} comes out right`;
     if (starved(frame)) return "The router hears nothing: its gradient is exactly zero";
     if (dead >= left / 2) {

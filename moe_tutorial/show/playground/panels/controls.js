@@ -49,33 +49,29 @@ function makeNumber(name, change) {
   return { node, inputs: [input, next], show: (value) => (input.value = now = value) };
 }
 
-// All controls. `more`: further fields by group, as { node, needs }, where `needs` names a property that the kind's controls
-// must have; `own`: the points are the learner's; `loss`: the name of the learner's own balance loss.
-export function makeControls(change, { own, loss, more = {} }) {
+// All controls. `own`: the points are the learner's; `more`: further fields by group.
+export function makeControls(change, own, more) {
   const controls = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, makeControl(name, change)]));
   const fixed = own ? ["data", "centred"] : []; // the learner's points cannot be changed
-  if (loss) controls.balance.inputs[0].append(el("option", { value: "own" }, loss));
   const groups = GROUPS.map((group) => {
     const names = Object.keys(SETTINGS).filter((name) => SETTINGS[name].group === group);
-    const nodes = [...names.map((name) => controls[name].node), ...(more[group] ?? []).map(({ node }) => node)];
+    const nodes = [...names.map((name) => controls[name].node), ...(more[group] ?? [])];
     return { names, node: el("fieldset", {}, el("legend", {}, group), ...nodes) };
   });
   const title = el("summary", {}, "Change the experiment");
   const fields = el("div", { className: "pg-fields" }, ...groups.map((group) => group.node));
   const node = el("details", { open: true }, title, fields);
 
-  // `can`: the settings of a learner's own layer in the kernel, which has no others; null for a layer of the page's.
-  // `still`: no setting can be changed. `kept`: settings that a challenge fixes.
-  function show(settings, kind, { can, still }, kept = []) {
-    const names = namesOf(settings.layer).filter((name) => !fixed.includes(name) && (!can || can.includes(name)));
+  // `kept`: settings that a challenge fixes.
+  function show(settings, kind, kept = []) {
+    const names = namesOf(settings.layer).filter((name) => !fixed.includes(name));
     for (const group of groups) group.node.hidden = !group.names.some((name) => names.includes(name));
-    for (const { node, needs } of Object.values(more).flat()) node.hidden = !!needs && !kind.controls[needs];
     for (const name in controls) {
       const { node, inputs, show } = controls[name];
       node.hidden = !names.includes(name);
       if (node.hidden) continue;
       show(settings[name], settings);
-      const off = still || [...kept, ...kind.controls.idle(settings)].includes(name);
+      const off = [...kept, ...kind.controls.idle(settings)].includes(name);
       for (const input of inputs) input.disabled = off;
     }
     for (const [name, words] of Object.entries(kind.controls.labels(settings)))

@@ -40,17 +40,12 @@ export function makeFoot(model, { live, owner, own }) {
   const copyLink = quietly("Copy", { onclick: () => copy(text.value, text, status, live ? "Python" : "The link") });
   const asScript = quietly("Copy as PyTorch", { onclick: writeScript });
   const picture = quietly("Save the picture", { onclick: savePicture });
-  const given = [model.get("options").layer ? "layer" : "", own ? "data=data" : ""].filter(Boolean);
   let written = "";
   let state;
   let seen;
 
   function writeScript() {
-    try {
-      script.value = inPyTorch(model.get("script"), state, link());
-    } catch (problem) {
-      return set(status, problem.message);
-    }
+    script.value = inPyTorch(model.get("script"), state, link());
     scriptBox.hidden = false;
     copy(script.value, script, status, `The script, ${script.value.trim().split("\n").length} lines,`);
   }
@@ -73,8 +68,7 @@ export function makeFoot(model, { live, owner, own }) {
   function remember(now, busy, view) {
     state = now;
     seen = view;
-    asScript.disabled = !!own || !view.frame.run;
-    picture.hidden = !view.map;
+    asScript.disabled = !!own;
     const hash = toHash(state);
     const changed = hash !== written;
     if (!changed && text.value) return;
@@ -82,7 +76,7 @@ export function makeFoot(model, { live, owner, own }) {
     if (owner && changed && !busy && hash !== null && hash !== location.hash.slice(1))
       history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
     if (owner && !busy) document.title = `${view.message} · ${title}`;
-    text.value = live ? inPython(flatten(state), given) : hash === null ? TOO_LONG : link();
+    text.value = live ? inPython(flatten(state), !!own) : hash === null ? TOO_LONG : link();
     copyLink.disabled = hash === null && !live;
     if (!live) return;
     model.set("state", flatten(state));

@@ -2,7 +2,7 @@
 import { button, el, quietly } from "../../web/dom.js";
 import { figure } from "../../web/words.js";
 import { set } from "./elements.js";
-import { PACES } from "../engines/frame.js";
+import { PACES } from "../frame.js";
 
 const paceWords = (pace) => (pace ? `${pace} steps a second` : "as fast as it can");
 
@@ -21,11 +21,10 @@ export function makeHead(act, timeline) {
   function draw(frame, about, words) {
     const speed = frame.busy && frame.speed ? ` · ${figure(Math.round(frame.speed))} a second` : "";
     set(message, words);
-    set(kicker, about.filter(Boolean).join(" · "));
+    set(kicker, about);
     set(play, frame.busy ? "Pause" : "Play");
     set(count, `step ${figure(frame.step)}${speed}`);
-    step.disabled = frame.busy || frame.still;
-    for (const control of [play, reset, pace]) control.disabled = frame.still;
+    step.disabled = frame.busy;
     timeline.draw(frame);
   }
   const transport = el("div", { className: "pg-transport" }, play, step, reset, pace, count);
@@ -33,6 +32,5 @@ export function makeHead(act, timeline) {
   return {
     node: el("div", { className: "pg-head" }, el("div", {}, kicker, message), right),
     draw,
-    pace: () => +pace.value,
   };
 }

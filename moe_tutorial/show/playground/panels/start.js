@@ -20,15 +20,14 @@ export function makeStart(act, ...more) {
     const challenges = those(({ goal }) => goal);
     if (challenges.length) menu.append(el("optgroup", { label: "Challenges" }, ...challenges));
   }
-  function show({ preset: id }, settings, knocked) {
-    const preset = presetOf(id);
+  function show(preset, settings, knocked) {
     const begun = Object.entries(preset ? fromPreset(preset).settings : {});
     const same = preset && !knocked.includes(true) && begun.every(([name, value]) => settings[name] === value);
     kindNames.forEach((name, i) => (kinds[i].ariaPressed = String(name === settings.layer)));
     if (listed !== settings.layer) list(settings.layer);
     set(changed, preset ? `${preset.name}, changed` : "your own settings");
     changed.hidden = !!same;
-    const chosen = same ? id : "";
+    const chosen = same ? preset.id : "";
     if (menu.value !== chosen) menu.value = chosen; // else an open menu would lose its place
   }
   const choice = group("pg-kinds", "What is trained", ...kinds);

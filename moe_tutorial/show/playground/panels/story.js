@@ -5,7 +5,6 @@ import { figure, percent } from "../../web/words.js";
 import { set } from "./elements.js";
 import { KINDS } from "../kinds.js";
 import { settingsAfter } from "../experiment/run.js";
-import { presetOf } from "../experiment/state.js";
 import { makeBaseline } from "../experiment/baseline.js";
 import { changeWords } from "../words.js";
 
@@ -35,8 +34,8 @@ export function makeStory(goOn) {
   let frame;
   let wanted = ""; // key of the comparison to show
 
-  function show(state) {
-    preset = presetOf(state.preset);
+  function show(known) {
+    preset = known;
     node.hidden = !preset;
     if (!preset) return;
     set(sentence, [preset.sentence, preset.ask].filter(Boolean).join(" "));
@@ -52,8 +51,8 @@ export function makeStory(goOn) {
   function draw(now) {
     frame = now;
     next.classList.toggle("pg-later", !frame.step); // there is nothing to change yet
-    if (preset?.goal && frame.run) judge();
-    const made = preset?.then && frame.run ? proposed(frame.run, preset.then) : [];
+    if (preset?.goal) judge();
+    const made = preset?.then ? proposed(frame.run, preset.then) : [];
     const at = made[0]?.at ?? Infinity;
     if (frame.step <= at) {
       table.hidden = true;
@@ -99,7 +98,8 @@ export function makeStory(goOn) {
     if (won && won <= steps) {
       set(
         score,
-        `✓ Reached at step ${figure(won)}. Your score: ${scores[preset.score]} ${units[preset.score]}; fewer is better. The link below replays it.`,
+        `✓ Reached at step ${figure(won)}. Your score: ${scores[preset.score]} ${units[preset.score]}; ` +
+          "fewer is better. The link below replays it.",
       );
     } else if (step >= steps)
       set(score, `✗ Not within ${figure(steps)} steps. ${stands.join(", ")}. Reset, and try another way.`);

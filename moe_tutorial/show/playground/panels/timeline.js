@@ -10,8 +10,6 @@ export function makeTimeline(seek) {
   node.firstChild.append(marks);
 
   function draw({ run, step }) {
-    node.hidden = !run; // the kernel stores no snapshots
-    if (!run) return;
     const { reached } = run;
     input.max = reached;
     input.value = step;

@@ -5,7 +5,8 @@ import { set } from "./elements.js";
 const STOPS = [
   [
     ".pg-map",
-    "Each mark is a point to learn from, and its shape is its class. The colour behind it says which expert the router asks there.",
+    "Each mark is a point to learn from, and its shape is its class. The colour behind it says which expert the " +
+      "router asks there.",
   ],
   [
     ".pg-run",
@@ -20,7 +21,8 @@ const STOPS = [
   ],
   [
     ".pg-foot",
-    "The link holds all that you did, step by step: whoever opens it sees the same run. You can take it along as PyTorch, too.",
+    "The link holds all that you did, step by step: whoever opens it sees the same run. You can take it along as " +
+      "PyTorch, too.",
   ],
 ];
 

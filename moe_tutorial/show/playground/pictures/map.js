@@ -62,7 +62,6 @@ export function makeMap(kinds, inspect) {
   predictions.append(key.node);
   let frame;
   map.onclick = (click) => {
-    if (frame.still) return;
     tip.open();
     inspect(nearestTo(click, frame.data.x, frame.data.drawn, frame.data.extent));
   };

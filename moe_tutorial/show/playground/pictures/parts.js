@@ -42,8 +42,6 @@ export function makeSmalls(between) {
   // In motion a quarter of the pictures is drawn per frame, and none while a slider moves.
   function draw(frame, { words }, { dead, patterned, turn, plane, calm }) {
     const { shares } = frame.now;
-    node.hidden = !frame.partPlane; // a layer of one's own may show no experts
-    if (node.hidden) return;
     makeRoom(shares.length);
     shares.forEach((share, e) => {
       const item = list.children[e];

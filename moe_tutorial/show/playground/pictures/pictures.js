@@ -76,7 +76,7 @@ export function drawRegions(canvas, plane, frame, { dead, patterned, scattered, 
   const theme = readTheme(canvas);
   const [ctx, width] = fit(canvas);
   const radius = Math.max(2.7, width / 140);
-  // No borders if neighbours have different owners, or if the kernel's grid is coarse, so that borders would be wide.
+  // No borders if neighbours have different owners, or if the grid is coarse, so that borders would be wide.
   const set = scattered || n < 100 ? new Uint8Array(owner.length) : owner;
   ctx.imageSmoothingEnabled = !scattered;
   paint(ctx, width, { owner, set, depth, n }, E, dead, theme, patterned);

@@ -29,7 +29,6 @@ export function makePoint(inspect) {
     const [className, result] = said.right ? ["pg-right", "✓ right"] : ["pg-wrong", "✗ wrong"];
     input.max = frame.data.drawn - 1;
     input.value = frame.point;
-    input.disabled = frame.still;
     tell(input, `${frame.point + 1} of ${frame.data.drawn}`);
     renew(verdict, new Text(said.verdict), el("b", { className }, result));
     set(heard, said.heard);

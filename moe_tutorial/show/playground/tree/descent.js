@@ -15,7 +15,8 @@ export function makeDescent(depth, params) {
   const right = new Float64Array(NODES);
   const arriving = new Float64Array(NODES + L);
   const worth = new Float64Array(NODES + L);
-  const nodes = { z, right, arriving, worth, node_weight: params.node_weight, node_bias: params.node_bias }; // see makeExperts
+  const { node_weight, node_bias } = params;
+  const nodes = { z, right, arriving, worth, node_weight, node_bias }; // see makeExperts
 
   /** A node's logit for a point. @param {number} n @param {number} x0 @param {number} x1 */
   function logit(n, x0, x1) {

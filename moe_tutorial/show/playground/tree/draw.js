@@ -13,7 +13,8 @@ const parentOf = (n) => (n - 1) >> 1;
 const levelOf = (n) => Math.floor(Math.log2(n + 1));
 const css = (colour) => `rgb(${colour.map(Math.round).join()})`;
 
-/** Positions of nodes and leaves, and the width of a stream of all points. `widest(n)` is n's widest stream, as a share. */
+/** Positions of nodes and leaves, and the width of a stream of all points. `widest(n)` is n's widest stream, as a share
+ * of the points. */
 function layOut(w, h, depth, widest) {
   const radius = w < 30 * 2 ** depth ? 8 : 10.5;
   const top = radius + 3;

@@ -28,9 +28,9 @@ export function makeTreeEvaluation({ data, descent, leaves, answerSoftly }) {
     return { leaf, soft: largest(scores, 0, C), hard: saidBy(leaf) };
   }
 
-  /** The measures of the tree: usage by hard decisions and losses on the training points, and accuracy on the test points.
-   * `undecided` is the mean entropy of the decisions, at most log 2; `nodes` has each node's share of the points by hard
-   * decisions, `weights` the mean soft weight of each node and leaf, and `lines` the nodes' lines. */
+  /** The measures of the tree: usage by hard decisions and losses on the training points, and accuracy on the test
+   * points. `undecided` is the mean entropy of the decisions, at most log 2; `nodes` has each node's share of the
+   * points by hard decisions, `weights` the mean soft weight of each node and leaf, and `lines` the nodes' lines. */
   function evaluate() {
     const shares = new Float64Array(L);
     const asked = new Uint8Array(N);

@@ -32,21 +32,24 @@ export const treeWords = {
   key: "a leaf",
   heads: ["Asked", "Right", "Goes", "Weight", "Pull"],
   partsNote:
-    "Width: the points, each on its way down; pale, how the soft mixture spreads them. Below: what each leaf would predict, in colour where it is asked.",
+    "Width: the points, each on its way down; pale, how the soft mixture spreads them. Below: what each leaf would " +
+    "predict, in colour where it is asked.",
   sharesNote: "Share of the points that hard decisions send there.",
   readsNote:
-    "Dead: under 1 % of the points. Undecided: 1 where every question is a coin's toss. Right: of 1,024 held-out points, with " +
-    "one leaf each, and with all leaves mixed as in training. Entropy: 1 where all leaves get the same.",
+    "Dead: under 1 % of the points. Undecided: 1 where every question is a coin's toss. Right: of 1,024 held-out " +
+    "points, with one leaf each, and with all leaves mixed as in training. Entropy: 1 where all leaves get the same.",
   pointNote:
-    "Asked: the questions on its way down. Right: the probability to go right. Weight: how much of it arrives. Pull: which way " +
-    "this point would move the question.",
+    "Asked: the questions on its way down. Right: the probability to go right. Weight: how much of it arrives. " +
+    "Pull: which way this point would move the question.",
   compared: ["Dead leaves", "Right, one leaf", "Right, all mixed"],
   asked: ({ inspected: { path, leaf } }) => `Asked: ${path.map(letter).join(", ")}; it ends in leaf ${leaf}.`,
   count: ({ depth }) => 2 ** depth,
   kicker: ({ depth, leaf_width }) =>
-    `a tree of depth ${depth}: ${2 ** depth - 1} ${depth === 1 ? "question" : "questions"}, ${2 ** depth} leaves of ${some(leaf_width, "neuron")}`,
+    `a tree of depth ${depth}: ${2 ** depth - 1} ${depth === 1 ? "question" : "questions"}, ` +
+    `${2 ** depth} leaves of ${some(leaf_width, "neuron")}`,
   mapNote: () =>
-    "Colour: the leaf at the end, deeper the more weight it has in the soft mixture. Lines: the questions. Shape: the class.",
+    "Colour: the leaf at the end, deeper the more weight it has in the soft mixture. Lines: the questions. " +
+    "Shape: the class.",
   usageNote: () => "Share of the points, one leaf each.",
   more: () => "",
   message({ step, now: { shares, dead, soft, hard } }) {

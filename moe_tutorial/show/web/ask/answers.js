@@ -4,8 +4,16 @@ import { el, freshId } from "../dom.js";
 
 /** What a restored question says that nobody has answered. */
 export const RUN_TO_ANSWER = "Run this cell to answer.";
-/** Plain text as nodes; text between backticks becomes code. @param {string} text @returns {(Node | string)[]} */
-export const prose = (text) => text.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part));
+const MARKED = /(`[^`]+`|\[[^\]]+\]\(https?:[^)\s]+\))/;
+/** Plain text as nodes, as `prose` in course/progress/storage.py: `` `code` `` and `[a link](https://...)`.
+ * @param {string} text @returns {(Node | string)[]} */
+export const prose = (text) =>
+  text.split(MARKED).map((part, i) => {
+    if (i % 2 === 0) return part;
+    if (part.startsWith("`")) return el("code", {}, part.slice(1, -1));
+    const [words, href] = part.slice(1, -1).split("](");
+    return el("a", { href, target: "_blank", rel: "noopener" }, words);
+  });
 /** Format a number with its unit, as `with_unit` in course/guesses.py does.
  * @param {number} value @param {string} unit */
 export const withUnit = (value, unit) => `${value.toLocaleString("en", { maximumFractionDigits: 10 })} ${unit}`.trim();
@@ -28,24 +36,43 @@ export function choice(texts) {
   };
 }
 
-/** A slider; read() returns its number.
+/** A slider without a value until the learner moves it or clicks on it; read() returns its number.
  * @param {{low: number, high: number, step: number, unit: string}} range @param {string} name */
 export function slider({ low, high, step, unit }, name) {
   const value = low + step * Math.round((high - low) / step / 2);
-  const input = el("input", { type: "range", min: low, max: high, step, value, ariaLabel: name });
+  const input = el("input", {
+    type: "range",
+    className: "moe-unset",
+    min: low,
+    max: high,
+    step,
+    value,
+    ariaLabel: name,
+  });
   const output = el("output", { ariaHidden: "true" });
-  const tell = () => {
-    output.textContent = withUnit(+input.value, unit);
-    input.setAttribute("aria-valuetext", output.textContent);
+  const tell = (/** @type {string} */ words) => {
+    output.textContent = words;
+    input.setAttribute("aria-valuetext", words);
   };
-  input.oninput = tell;
-  tell();
+  input.oninput = input.onclick = () => {
+    input.classList.remove("moe-unset");
+    tell(withUnit(+input.value, unit));
+  };
+  tell("move it");
   const ends = el(
     "p",
     { className: "moe-ends", ariaHidden: "true" },
     ...[low, high].map((end) => el("span", {}, withUnit(end, unit))),
   );
-  return { node: el("div", { className: "moe-slider" }, input, output, ends), read: () => +input.value };
+  const read = () => (input.classList.contains("moe-unset") ? null : +input.value);
+  return { node: el("div", { className: "moe-slider" }, input, output, ends), read };
+}
+
+/** The number in a text such as "0.25", "0,25" or "1/4", or null. @param {string} text */
+export function numberIn(text) {
+  const parts = text.trim().replace(",", ".").split("/");
+  const value = parts.length === 1 ? +parts[0] : +parts[0] / +parts[1];
+  return parts.length < 3 && parts.every((part) => part.trim()) && Number.isFinite(value) ? value : null;
 }
 
 /** A text field for a number. @param {string} unit */
@@ -54,10 +81,7 @@ export function typed(unit) {
   const label = el("label", { htmlFor: input.id }, "Your number");
   return {
     node: el("div", { className: "moe-typed" }, label, input, el("span", {}, unit)),
-    read() {
-      const text = input.value.trim().replace(",", ".");
-      return text && Number.isFinite(+text) ? +text : null;
-    },
+    read: () => numberIn(input.value),
   };
 }
 

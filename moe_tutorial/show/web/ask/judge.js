@@ -1,5 +1,5 @@
 // @ts-check
-// Replies to the answers of a quiz. Base64 hides the right answers from a glance at the page, not from cheating.
+// Replies to guesses and to the answers of a quiz. Base64 hides the right answers from a glance at the page, not from cheating.
 
 /** @param {string} sealed @returns {any} */
 export const unseal = (sealed) =>
@@ -36,4 +36,14 @@ export function quizWords(results) {
 export function judge(kind, answer, sealed) {
   const wrong = REPLIES[kind](answer, sealed);
   return { right: !wrong, said: wrong || sealed.why };
+}
+
+/** Judge a guess: "right", "near" or "far". On a slider a guess is right within half a step, and near if it is off by at
+ * most a tenth of the slider, or a third of the measured number.
+ * @param {any} said @param {any} measured @param {any} answers */
+export function verdict(said, measured, { low, high, step }) {
+  if (typeof measured !== "number") return said === measured ? "right" : "far";
+  const off = Math.abs(said - measured);
+  if (off <= step / 2) return "right";
+  return off <= (high - low) / 10 || off <= Math.abs(measured) / 3 ? "near" : "far";
 }

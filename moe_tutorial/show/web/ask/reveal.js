@@ -2,21 +2,14 @@
 // The widget behind reveal(): compares the guess with the measurement, once the guess is locked.
 import { inWords, prose, withUnit } from "./answers.js";
 import { button, el, mount, note } from "../dom.js";
+import { verdict } from "./judge.js";
 import { storedAnswer } from "./storage.js";
 
-const NEAR = 0.15; // as a fraction of the slider's range
 const VERDICTS = {
   right: "✓ Right.",
   near: "Close.",
   far: "A surprise: worth a second look at why.",
 };
-
-/** Judge a guess: "right", "near" or "far". @param {any} said @param {any} measured @param {any} answers */
-function verdict(said, measured, { low, high, step }) {
-  if (typeof measured !== "number") return said === measured ? "right" : "far";
-  const off = Math.abs(said - measured);
-  return off <= step / 2 ? "right" : off <= NEAR * (high - low) ? "near" : "far";
-}
 
 /** A number line with the guess and the measured number.
  * @param {number | undefined} said @param {number} measured @param {any} answers */
@@ -51,7 +44,7 @@ function list(/** @type {any} */ said, /** @type {any} */ measured, /** @type {s
 
 /** @param {{model: any, el: HTMLElement}} widget */
 function render({ model, el: root }) {
-  const [id, answers, measured] = ["id", "answers", "measured"].map((name) => model.get(name));
+  const [id, answers, measured, says] = ["id", "answers", "measured", "says"].map((name) => model.get(name));
   const stored = storedAnswer(model, draw);
   const told = el("p", { className: "moe-told", role: "status", tabIndex: -1 });
   const unveiled = () => root.closest("[data-shown]") !== null; // by the site's "show it"
@@ -88,14 +81,17 @@ function render({ model, el: root }) {
     const is = el("b", {}, ...prose(inWords(measured, answers)));
     const number = typeof measured === "number";
     const picture = number ? numberLine(said, measured, answers) : list(said, measured, answers.choices);
+    const why = says
+      .split("\n\n")
+      .map((/** @type {string} */ text) => el("p", { className: "moe-says" }, ...prose(text)));
     if (said === undefined) {
       told.replaceChildren("You made no ", link("guess"), " here; it is ", is, ".");
-      return [picture];
+      return [picture, ...why];
     }
     const how = verdict(said, measured, answers);
     if (stored.get().how !== how) stored.put({ said, is: measured, how });
     told.replaceChildren("You said ", ...prose(inWords(said, answers)), "; it is ", is, ".");
-    return [note(VERDICTS[how]), picture];
+    return [note(VERDICTS[how]), picture, ...why];
   }
   function unveil() {
     if (shown || !unveiled()) return;

@@ -1,7 +1,6 @@
 // @ts-check
 // Storage of a learner's answers. A kernel writes them to the workspace. A page of the site stores them in
 // localStorage, under keys that begin with the site's path, or in memory if the browser refuses.
-import { answersMoved } from "./moved.js";
 
 const CHANGED = "moe-stored"; // the event by which the widgets of a page tell each other
 const site = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
@@ -99,12 +98,4 @@ function remove(key) {
 /** Delete all stored answers. */
 export function forget() {
   keys().forEach(remove);
-}
-
-/** @type {Record<string, Record<string, any>>} */
-const before = { guess: storedAnswers("guess"), quiz: storedAnswers("quiz") };
-for (const [kind, after] of Object.entries(answersMoved(before))) {
-  for (const id of Object.keys(before[kind])) if (!(id in after)) remove(`${site}${kind} ${id}`);
-  for (const [id, value] of Object.entries(after))
-    if (JSON.stringify(value) !== JSON.stringify(before[kind][id])) write(`${site}${kind} ${id}`, value);
 }

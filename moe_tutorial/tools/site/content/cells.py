@@ -1,7 +1,8 @@
-"""Hide or fold a lesson's cells by their tags.
+"""Hide or fold a lesson's cells by their tags and places.
 
-The code of cells that measure, draw or set up folds below their outputs. An exercise is shown as its stub. A section
-whose title begins with "Further" folds as a whole, and so does the list of things to try, since they need JupyterLab.
+The code of cells that measure, draw or set up folds below their outputs. An exercise is shown as its stub. The section
+"Further" folds as a whole, and so does the list of things to try, since they need JupyterLab. What stands between a
+guess and the end of its section is hidden until the guess is locked.
 """
 
 import json
@@ -16,8 +17,8 @@ from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
 from moe_tutorial.course.exercises import EXERCISES
-from moe_tutorial.course.lesson import solved, stub
-from moe_tutorial.study.claims import read_claims
+from moe_tutorial.course.guesses import ID
+from moe_tutorial.course.lesson import Cell, solved, stub
 from moe_tutorial.tools.site.content.puzzles import widget
 
 GUESS = "Guess first"
@@ -31,9 +32,9 @@ LABELS = {
 }
 TAGS = frozenset.union(*LABELS)
 CHECKED = re.compile(r'check\("([^"]+)"')
-ANSWERS = re.compile(r"tag_(\d\d\.\w+)")  # the class of a cell with the id of a guess as a tag
+TITLE = re.compile(r"(#+) ")
+TITLE_AND_TEXT = re.compile(r"((?:#+ [^\n]*\n*)?)(.*)", re.DOTALL)
 TRUE = re.compile(r"^( *)(\S.*?): +True$", re.MULTILINE)
-REVEAL = re.compile(r"""^reveal\(\s*["'](\d\d\.\w+)["']""", re.MULTILINE)
 
 
 class Fold(nodes.General, nodes.Element):
@@ -87,27 +88,50 @@ def show_stubs(doctree: nodes.document, root: Path) -> None:
         section.replace(cell, [written(cell, stub), *puzzles, solution])
 
 
-def veil(doctree: nodes.document) -> None:
-    """Mark the outputs that answer a guess for ``static/veil.js``: of cells with its id as a tag, and of its reveal."""
-    for cell in [node for node in doctree.findall(nodes.container) if "cell" in node["classes"]]:
-        ids = {found[1] for name in cell["classes"] if (found := ANSWERS.fullmatch(name))}
-        ids |= set(REVEAL.findall("".join(code.rawsource for code in cell.findall(nodes.literal_block))))
-        for part in cell.children:
-            if ids and part.get("nb_element") == "cell_code_output":
-                part["classes"] += ["moe-veil", *(f"moe-veil-{id.replace('.', '-')}" for id in sorted(ids))]
+def answers(cells: list[Cell]) -> list[set[str]]:
+    """The guesses that each cell answers: those above it in its section, and those whose ids it has as tags."""
+    found, level = [], 0
+    levels: dict[str, int] = {}  # a guess whose section has not ended -> the level of the section's title
+    for cell in cells:
+        if title := TITLE.match(cell.source) if cell.kind == "markdown" else None:
+            level = len(title[1])
+            levels = {id: other for id, other in levels.items() if other < level}
+        asks = cell.ids("guess") + cell.ids("quiz")
+        tagged = {tag for tag in cell.tags if ID.fullmatch(tag)}
+        found.append(set() if asks else tagged | set(levels))
+        levels |= dict.fromkeys(cell.ids("guess"), level)
+    return found
 
 
 def veil_text(app: Sphinx, page: str, content: list[str]) -> None:
-    """Put text that answers a guess into a container for ``static/veil.js``: Markdown cells with its id as a tag."""
+    """Put text that answers a guess into a container for ``static/veil.js``, and tag the code that does."""
     if not str(app.env.doc2path(page)).endswith(".ipynb"):
         return
     notebook = json.loads(content[0])
     for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags", []) if cell["cell_type"] == "markdown" else []
-        if ids := [tag.replace(".", "-") for tag in tags if ANSWERS.fullmatch(f"tag_{tag}")]:
-            names = " ".join(["moe-veil", *(f"moe-veil-{id}" for id in sorted(ids))])
-            cell["source"] = f":::{{container}} {names}\n{''.join(cell['source'])}\n:::"
+        cell["source"] = "".join(cell["source"])
+    cells = [Cell(cell["cell_type"], cell["source"], cell["metadata"].get("tags", [])) for cell in notebook["cells"]]
+    for cell, ids in zip(notebook["cells"], answers(cells), strict=True):
+        if ids and cell["cell_type"] == "code":
+            cell["metadata"]["tags"] = sorted({*cell["metadata"].get("tags", []), *ids})
+        elif ids:
+            title, text = TITLE_AND_TEXT.fullmatch(cell["source"]).groups()
+            cell["source"] = f"{title}:::{{container}} {veil_classes(ids)}\n{text}\n:::" if text else title
     content[0] = json.dumps(notebook)
+
+
+def veil(doctree: nodes.document) -> None:
+    """Mark the outputs of cells that answer a guess for ``static/veil.js``."""
+    for cell in [node for node in doctree.findall(nodes.container) if "cell" in node["classes"]]:
+        ids = {name.removeprefix("tag_") for name in cell["classes"] if ID.fullmatch(name.removeprefix("tag_"))}
+        for part in cell.children:
+            if ids and part.get("nb_element") == "cell_code_output":
+                part["classes"] += veil_classes(ids).split()
+
+
+def veil_classes(ids: set[str]) -> str:
+    """The classes of what answers these guesses."""
+    return " ".join(["moe-veil", *(f"moe-veil-{id.replace('.', '-')}" for id in sorted(ids))])
 
 
 def tick(doctree: nodes.document) -> None:
@@ -166,9 +190,8 @@ def fold_code(parent: nodes.Element) -> None:
 def fold_section(section: nodes.section) -> None:
     """Put everything below a section's title into one fold, whose label counts its claims and figures."""
     title, *rest = section.children
-    outputs = [block for block in section.findall(nodes.literal_block) if "output" in block["classes"]]
-    claims = sum(len(read_claims(block.astext())) for block in outputs)
-    figures = sum(box.get("nb_element") == "mime_bundle" for box in section.findall(nodes.container))
+    claims = sum('<section class="moe-claim ' in html.astext() for html in section.findall(nodes.raw))
+    figures = sum(box.get("nb_element") == "mime_bundle" for box in section.findall(nodes.container)) - claims
     held = [f"{n} {what}{'s' * (n > 1)}" for n, what in ((claims, "claim"), (figures, "figure")) if n]
     section[:] = [title, Fold("", *rest, label=f"Open: {', '.join(held) or 'code and its output'}")]
 
@@ -176,11 +199,12 @@ def fold_section(section: nodes.section) -> None:
 def fold_list(section: nodes.section) -> None:
     """Put a section's numbered list into a fold."""
     for numbered in [child for child in section.children if isinstance(child, nodes.enumerated_list)]:
-        section.replace(numbered, Fold("", numbered, label=f"{len(numbered)} things to try in JupyterLab"))
+        things = f"{len(numbered)} thing{'s' * (len(numbered) > 1)}"
+        section.replace(numbered, Fold("", numbered, label=f"{things} to try in JupyterLab"))
 
 
 def fold(app: Sphinx, doctree: nodes.document) -> None:
-    """Fold a page's cells and sections. Claims must still be lines of text."""
+    """Fold a page's cells and sections."""
     show_stubs(doctree, Path(app.srcdir).parent)
     veil(doctree)
     tick(doctree)

@@ -1,4 +1,4 @@
-"""Turn claim lines in a lesson's outputs into rows that unfold, and collect all claims on one page with a filter."""
+"""The page of all claims, with a filter."""
 
 from collections import Counter
 from functools import cache
@@ -8,9 +8,8 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from moe_tutorial.show.widgets.claim_box import anchor, box, kinds
+from moe_tutorial.show.widgets.claim_box import kinds
 from moe_tutorial.show.widgets.claim_list import Measured, listed, stored, summary
-from moe_tutorial.study.claims import Claim
 from moe_tutorial.tools.notebooks import executed
 from moe_tutorial.tools.notebooks.tables import contents as toc
 
@@ -25,7 +24,7 @@ KINDS = {
 
 @cache
 def measured(repository: Path) -> list[Measured]:
-    """The claims of every lesson, as the lesson printed them when it was executed for this site."""
+    """The claims of every lesson, as they were judged when it was executed for this site."""
     titles = {page["file"]: page.get("title", "") for page in toc(repository)}
     return [
         lesson._replace(title=titles[lesson.file], address=f"{lesson.file}.html")
@@ -34,44 +33,12 @@ def measured(repository: Path) -> list[Measured]:
     ]
 
 
-def parts(text: str) -> list[Claim | str]:
-    """An output's claims, and the text between them."""
-    found: list[Claim | str] = []
-    for line in text.splitlines():
-        part = Claim.read(line) or line
-        if isinstance(part, str) and found and isinstance(found[-1], str):
-            found[-1] += f"\n{part}"
-        else:
-            found.append(part)
-    return [part for part in found if isinstance(part, Claim) or part.strip()]
-
-
 def draw(app: Sphinx, doctree: nodes.document) -> None:
-    """Replace each claim line by its row, and the cell that lists all claims by their page."""
+    """Replace the cell that lists all claims by their page."""
     for cell in list(doctree.findall(nodes.container)):
         if "tag_all-claims" in cell["classes"]:
             lessons = measured(Path(app.srcdir).parent)
             cell.replace_self(nodes.raw("", all_claims(lessons), format="html"))
-    for block in list(doctree.findall(nodes.literal_block)):
-        if "output" in block["classes"] and " claim " in block.astext():
-            block.replace_self([drawn(part, block) for part in parts(block.astext())])
-
-
-def drawn(part: Claim | str, block: nodes.literal_block) -> nodes.Node:
-    """A claim as its row, or text as an output like ``block``."""
-    if isinstance(part, Claim):
-        return nodes.raw("", box(part, address=f"#{anchor(part)}"), format="html")
-    text = part.strip("\n")
-    return nodes.literal_block(text, text, **block.attributes)
-
-
-def contents(lessons: list[Measured]) -> str:
-    """The page's contents: the lessons, and how many claims each has."""
-    items = "".join(
-        f'<li><a href="#lesson-{lesson.number}">{escape(lesson.title)}</a> <small>{len(lesson.claims)}</small></li>'
-        for lesson in lessons
-    )
-    return f'<nav class="moe-claims-contents" aria-label="Claims by lesson"><ol>{items}</ol></nav>'
 
 
 def choices(lessons: list[Measured]) -> str:
@@ -92,6 +59,6 @@ def choices(lessons: list[Measured]) -> str:
 
 
 def all_claims(lessons: list[Measured]) -> str:
-    """The page of all claims: summary, contents, filter and list."""
+    """The page of all claims: summary, filter and list."""
     figures = summary([claim for lesson in lessons for claim in lesson.claims])
-    return figures + contents(lessons) + choices(lessons) + listed(lessons, in_page=True)
+    return figures + choices(lessons) + listed(lessons, in_page=True)

@@ -26,7 +26,7 @@ from moe_tutorial.tools.site.repository import repository as course_address
 
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
-BELIEF = "07.9"  # the claim that refutes the belief named on the front page
+BELIEF = "08.9"  # the claim that refutes the belief named on the front page: no guess asks about it
 MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 
 
@@ -184,9 +184,10 @@ class Measured(HtmlDirective):
 def belief(claim: Claim) -> str:
     """A belief that a claim refutes: its words, what was measured in its place and in the control, and the link."""
     (lead, interval), (control, _) = claim.measured.rounded, claim.control.rounded
+    quantity = claim.quantity.removesuffix(f" ({claim.unit})")
     return (
         f'<div class="moe-belief"><p>“{escape(claim.refutes)}”</p>'
-        f"<p><b>{lead}</b> {escape(claim.unit)}: {escape(claim.quantity)}, {interval}, {claim.n_seeds} seeds. "
+        f"<p><b>{lead}</b> {escape(claim.unit)}: {escape(quantity)}, {interval}, {claim.n_seeds} seeds. "
         f"{escape(claim.statement)}. The control, {escape(claim.control_is)}: {control}. "
         f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></div>'
     )

@@ -1,4 +1,4 @@
-"""Move a lesson's widgets and pictures into files that its page loads when they come near the screen.
+"""Move a lesson's widgets and pictures into files that its page loads when they come near the screen; draw its claims.
 
 The site needs no widget manager: ``static/lazy.js`` runs a widget's code on its state. Both are classic scripts,
 since browsers load neither modules nor JSON for a page that was opened from a folder (``file:``).
@@ -13,10 +13,11 @@ from html import escape
 from pathlib import Path
 
 from bs4 import BeautifulSoup
-from ipywidgets import Widget
 from nbformat import NotebookNode
 from PIL import Image
 
+from moe_tutorial.show.widgets.claim_box import anchor, box
+from moe_tutorial.study.claims import read_claims
 from moe_tutorial.tools.site.content import plotly
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -28,7 +29,7 @@ OWN = ("layout", "tabbable", "tooltip")  # traits that every widget has and no p
 
 
 def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
-    """A copy of the notebook with its widgets and pictures moved into files in the folder ``target``.
+    """A copy of the notebook with claims as rows, and widgets and pictures moved into files in the folder ``target``.
 
     Raises ValueError for a widget that is not an anywidget, since the site could not draw it.
     """
@@ -43,6 +44,8 @@ def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
                 html = place(states[data[VIEW]["model_id"]], still, target)
             elif plotly.MIME in data:
                 html = plotly.box(data[plotly.MIME])
+            elif claims := read_claims([output]):
+                html = box(claims[0], address=f"#{anchor(claims[0])}")
             elif "text/html" in data:
                 html = move_pictures("".join(data["text/html"]), target)
             else:
@@ -51,18 +54,10 @@ def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
     return page
 
 
-def notice(words: str, still: str = "") -> str:
-    """HTML of ``words``, with a notice and the picture ``still`` for readers without JavaScript."""
+def notice(words: str) -> str:
+    """HTML of ``words``, with a notice for readers without JavaScript."""
     off = "<p>What moves here is drawn by JavaScript, which is off.</p>"
-    return f'<p class="moe-note">{escape(words)}</p><noscript>{still}{off}</noscript>'
-
-
-def embedded(widget: Widget) -> dict:
-    """A widget as a notebook stores it, for :func:`place`."""
-    state = widget.get_state()
-    held = {name: state.pop(name) for name, value in list(state.items()) if isinstance(value, bytes)}
-    buffers = [{"path": [name], "data": base64.b64encode(value).decode()} for name, value in held.items()]
-    return {"model_module": "anywidget", "state": state, "buffers": buffers}
+    return f'<p class="moe-note">{escape(words)}</p><noscript>{off}</noscript>'
 
 
 def place(model: dict, still: str, target: Path) -> str:

@@ -8,12 +8,9 @@ from typing import Any
 
 from docutils import nodes
 
-from moe_tutorial.course.exercises import EXERCISES, Exercise
+from moe_tutorial.course.exercises import EXERCISES, SHORT, Exercise
 from moe_tutorial.show.web import bundle, style
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, notice, place
-
-SHORT = 2
-"""Of a solution with at most so many lines, only the last one is to be chosen."""
 
 
 def puzzle(exercise: Exercise) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from filelock import FileLock
@@ -18,25 +17,12 @@ MADE_BY = ("layers", "study/data.py", "study/language.py", "show/widgets/live_gp
 ROUNDING = 0.01  # nats: a page whose model lost more by rounding would show another model than the lesson's
 
 
-class Trained(NamedTuple):
-    """The model, and its test loss in nats a character before and after its weights are rounded for the page."""
-
-    gpt: GPT
-    loss: float
-    rounded: float
-
-
-def trained_gpt(repository: Path) -> GPT:
-    """The model, in evaluation mode."""
-    return trained(repository).gpt
-
-
 @cache
-def trained(repository: Path) -> Trained:
-    """The model and its losses, from ``_build`` unless the code that makes it has changed.
+def trained_gpt(repository: Path) -> GPT:
+    """The model, in evaluation mode, from ``_build`` unless the code that makes it has changed.
 
     Raises:
-        ValueError: rounding costs more than 0.01 nats.
+        ValueError: rounding its weights for the page costs more than 0.01 nats.
     """
     code = fingerprint([*(repository / "moe_tutorial" / part for part in MADE_BY), Path(__file__)]) + torch.__version__
     file = repository / "_build" / "gpt.pt"
@@ -45,20 +31,20 @@ def trained(repository: Path) -> Trained:
         kept = torch.load(file) if file.exists() else {}
         torch.manual_seed(SEED)
         gpt = GPT(GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128, n_experts=8)).eval()
-        if kept.get("code") != code:
-            kept = {"code": code} | _train(gpt)
-            torch.save(kept, part := file.with_suffix(".part"))
+        if kept.get("code") == code:
+            gpt.load_state_dict(kept["weights"])
+        else:
+            _train(gpt)
+            torch.save({"code": code, "weights": gpt.state_dict()}, part := file.with_suffix(".part"))
             part.replace(file)
-        gpt.load_state_dict(kept["weights"])
-    if kept["rounded"] - kept["loss"] > ROUNDING:
-        raise ValueError(f"rounding costs {kept['rounded'] - kept['loss']:.3f} nats; allowed is {ROUNDING}")
-    return Trained(gpt, kept["loss"], kept["rounded"])
+    return gpt
 
 
-def _train(gpt: GPT) -> dict:
+def _train(gpt: GPT) -> None:
     torch.set_num_threads(1)
     data = texts()
     *_, last = train_gpt(gpt, data, seed=SEED, steps=STEPS, every=STEPS)
     loss, rounded = last.loss.mean().item(), loss_by_domain(dequantised(gpt), data).mean().item()
     print(f"The site's GPT: test loss {loss:.4f} nats, {rounded:.4f} with weights rounded to a byte each.", flush=True)
-    return {"weights": gpt.state_dict(), "loss": loss, "rounded": rounded}
+    if rounded - loss > ROUNDING:
+        raise ValueError(f"rounding costs {rounded - loss:.3f} nats; allowed is {ROUNDING}")

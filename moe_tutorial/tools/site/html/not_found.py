@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 from moe_tutorial.tools.site.content.front_page import cards
 
 BODY = """<section><h1>There is no page here</h1>
-<p>The address may be misspelt, or a lesson has another name now. <a href="search.html">Search the course</a>,
+<p>The address may be misspelt. <a href="search.html">Search the course</a>,
 begin at <a href="index.html">the front page</a>, or take a lesson:</p>
 {lessons}</section>"""
 

@@ -1,9 +1,9 @@
 // @ts-check
-// The engine that trains in this page, between two animation frames, while the playground is visible.
-import { stillness } from "../../web/dom.js";
-import { dataOf } from "../experiment/data.js";
-import { fitted, isLive } from "../experiment/experiment.js";
-import { makeRun } from "../experiment/run.js";
+// The engine: it trains in this page, between two animation frames, while the playground is visible.
+import { stillness } from "../web/dom.js";
+import { dataOf } from "./experiment/data.js";
+import { fitted, isLive } from "./experiment/experiment.js";
+import { makeRun } from "./experiment/run.js";
 import { CATCH_UP, PACES, makeSpeed } from "./frame.js";
 
 const SLICE = 3; // ms of training at a time, so that the page stays responsive
@@ -13,19 +13,20 @@ const GIVE_WAY = 400; // ms after a slider moved with one turn of training per f
 const SETTLE = 150; // ms after the last move until the sharp picture is drawn
 const BEHIND = 0.25; // maximum delay, in seconds, that training catches up on
 
-/** @typedef {import("../experiment/experiment.js").Settings} Settings */
-/** @typedef {import("../experiment/data.js").Data} Data */
+/** @typedef {import("./experiment/data.js").Data} Data */
+/** @typedef {import("./experiment/run.js").Begun} Begun */
 /** @typedef {import("./frame.js").Frame} Frame */
 
-/** @param {(frame: Frame) => void} show @param {import("../experiment/run.js").Begun} first @param {Data} [own] points brought along
+/** @param {(frame: Frame) => void} show @param {Data} [own] points brought along
  * @returns {import("./frame.js").Engine} */
-export function browserEngine(show, first, own) {
+export function makeEngine(show, own) {
   const speed = makeSpeed();
   /** @type {{ name: string, data: Data } | undefined} */
   let made; // the last generated data set
   /** @type {((seen: any) => boolean) | undefined} */
   let goal; // of a challenge
-  let run = create(first);
+  /** @type {import("./experiment/run.js").Run} */
+  let run; // from begin() on
   let target = 0; // train up to this step; Infinity: without end
   let rushing = false; // as fast as possible, whatever the pace
   let pace = PACES[1]; // steps per second; 0: as fast as possible
@@ -46,7 +47,7 @@ export function browserEngine(show, first, own) {
   let drawn = 0; // time of the last picture
   let slice = 1; // steps in about a millisecond
 
-  /** @param {import("../experiment/run.js").Begun} begun */
+  /** @param {Begun} begun */
   function create({ settings, knocked, changes }) {
     const fit = fitted(settings);
     const name = [fit.data, fit.seed, fit.centred].join();
@@ -151,12 +152,10 @@ export function browserEngine(show, first, own) {
     // The charts end at the present step, even if the thinned history does not.
     const history = recent.steps && kept.at(-1).step < model.step ? [...kept, { step: model.step, ...recent }] : kept;
     return {
-      engine: "browser",
       settings: model.settings,
       data: model.data,
       step: model.step,
       run,
-      running: busy() && !rushing,
       busy: busy(),
       settled,
       hurried,
@@ -169,13 +168,12 @@ export function browserEngine(show, first, own) {
       knocked: model.knocked ?? [],
       point,
       inspected: model.inspect(point),
-      can: null,
       plane: (n) => ({ n, ...model.plane(n, settled || !hurried) }),
       partPlane: model.partPlane,
     };
   }
   /** Knock out the same experts as before, as far as they exist and one remains.
-   * @param {import("../experiment/run.js").Begun} begun */
+   * @param {Begun} begun */
   function start({ settings, knocked, changes }) {
     const there = knocked.slice(0, settings.E ?? 0);
     run = create({ settings, knocked: there.includes(false) || there.length < settings.E ? there : [], changes });
@@ -186,6 +184,7 @@ export function browserEngine(show, first, own) {
 
   document.addEventListener("visibilitychange", soon);
   return {
+    settings: () => run.model.settings,
     run(step) {
       head(step);
       error = "";
@@ -223,13 +222,14 @@ export function browserEngine(show, first, own) {
       const { model } = run;
       const reached = Number.isFinite(target) ? Math.max(model.step, target) : model.step;
       // At step 0 a change restarts the run; later it is recorded as a change.
-      if (model.step && Object.keys(partial).every((name) => isLive(name)))
-        for (const [name, value] of Object.entries(partial)) run.change(name, value);
+      const anew = !model.step || !Object.keys(partial).every((name) => isLive(name));
+      if (!anew) for (const [name, value] of Object.entries(partial)) run.change(name, value);
       else {
         start({ settings: { ...model.settings, ...partial }, knocked: model.knocked ?? [] });
         if (target !== Infinity) head(Math.min(reached, CATCH_UP), true);
       }
       draw();
+      return anew;
     },
     begin(begun, steps, more = {}) {
       serial += 1;

@@ -1,17 +1,18 @@
 // @ts-check
-// The common interface of the engines, this page and the kernel, and of their frames.
+// The interface of the engine and of its frames.
 
 /**
  * @typedef {Object} Engine
- * @property {(begun: import("../experiment/run.js").Begun, steps: number, more?: { point?: number,
+ * @property {(begun: import("./experiment/run.js").Begun, steps: number, more?: { point?: number,
  *   goal?: (seen: any) => boolean }) => void} begin a new experiment, and train some steps
+ * @property {() => Record<string, any>} settings the present ones, with the kind's name as `layer`
  * @property {(step: number) => void} run at its pace up to a step; Infinity: without end
  * @property {(perSecond: number) => void} pace steps a second; 0: as fast as it can
  * @property {() => void} pause
  * @property {() => void} step
- * @property {(step: number) => void} [seek] go to a step of this run
+ * @property {(step: number) => void} seek go to a step of this run
  * @property {() => void} reset
- * @property {(partial: Record<string, any>) => void} change some settings
+ * @property {(partial: Record<string, any>) => boolean} change some settings; returns whether the run begins again
  * @property {(point: number) => void} inspect another point
  * @property {(part: number, out: boolean) => void} knock
  * @property {(visible: boolean) => void} show
@@ -21,16 +22,13 @@
 /**
  * The measurements at one step, and functions for further ones. A part is an expert, or a tree's leaf.
  * @typedef {Object} Frame
- * @property {"browser" | "kernel"} engine
  * @property {Record<string, any>} settings all of the kind's, with its name as `layer`
- * @property {import("../experiment/data.js").Data & { drawn?: number }} data
+ * @property {import("./experiment/data.js").Data & { drawn?: number }} data
  * @property {number} step
- * @property {import("../experiment/run.js").Run} [run] its initial state and changes, if the engine records them
- * @property {boolean} running by itself
+ * @property {import("./experiment/run.js").Run} run its initial state and changes
  * @property {boolean} busy running, or on its way to a step
  * @property {boolean} settled no other frame will follow by itself
  * @property {boolean} hurried a slider moves
- * @property {boolean} [still] it cannot go on: it was recorded, or the kernel is gone
  * @property {string} error
  * @property {number} serial of the last change that has been made
  * @property {number} speed steps a second
@@ -40,9 +38,8 @@
  * @property {boolean[]} knocked for each part; empty if none can be knocked out
  * @property {number} point index of the inspected one
  * @property {Record<string, any>} inspected
- * @property {string[] | null} can the settings of a learner's own layer in the kernel; null for a layer of the page's
  * @property {(n: number) => Plane} plane with about n grid points along a side
- * @property {((part: number, n: number) => Uint8Array) | null} partPlane the classes that a part would predict; null if unknown
+ * @property {(part: number, n: number) => Uint8Array} partPlane the classes that a part would predict
  */
 /** @typedef {{ n: number, owner: Uint8Array, confidence: Float32Array, predicted: Uint8Array }} Plane */
 

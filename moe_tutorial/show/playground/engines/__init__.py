@@ -1,1 +1,0 @@
-"""What trains the playground: the page, or torch in the kernel."""

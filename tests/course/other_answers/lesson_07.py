@@ -1,0 +1,93 @@
+"""Answers to lesson 07's exercises: what a learner may write."""
+
+import torch
+from answers import right, wrong
+
+
+@right("07.switch_loss")
+def right_by_one_hot(probs, indices):
+    f = torch.nn.functional.one_hot(indices, probs.shape[1]).float().mean((0, 1))
+    return probs.shape[1] * f @ probs.mean(0)
+
+
+@right("07.switch_loss")
+def by_loop(probs, indices):
+    loss = 0
+    for expert in range(probs.shape[1]):
+        loss = loss + (indices == expert).float().mean() * probs[:, expert].mean()
+    return probs.shape[1] * loss
+
+
+@right("07.switch_loss")
+def by_scatter(probs, indices):
+    T, k = indices.shape
+    chosen = torch.zeros_like(probs).scatter_add(1, indices, torch.ones(T, k))
+    return (chosen.sum(0) * probs.sum(0)).sum() * probs.shape[1] / (k * T * T)
+
+
+@right("07.bias_update")
+def by_shares(bias, indices, rate):
+    f = torch.nn.functional.one_hot(indices, len(bias)).sum((0, 1))
+    return bias + rate * (indices.numel() - len(bias) * f).sign()
+
+
+@right("07.bias_update")
+def one_by_one(bias, indices, rate):
+    new = bias.clone()
+    for expert in range(len(bias)):
+        too_many = int((indices == expert).sum()) * len(bias) - indices.numel()
+        new[expert] -= rate * ((too_many > 0) - (too_many < 0))
+    return new
+
+
+@right("07.bias_update")
+def up_and_down(bias, indices, rate):
+    load = torch.bincount(indices.flatten(), minlength=len(bias)).float()
+    return bias + rate * (load < load.mean()) - rate * (load > load.mean())
+
+
+@right("07.expert_choice")
+def by_threshold(probs, room):
+    least = probs.topk(room, dim=0).values[-1]
+    return probs.where(probs >= least, 0.0)
+
+
+@right("07.expert_choice")
+def expert_by_expert(probs, room):
+    weights = torch.zeros_like(probs)
+    for expert, column in enumerate(probs.T):
+        rows = column.argsort(descending=True)[:room]
+        weights[rows, expert] = column[rows]
+    return weights
+
+
+@right("07.expert_choice")
+def from_values(probs, room):
+    values, taken = probs.topk(room, dim=0)
+    return torch.zeros_like(probs).scatter(0, taken, values)
+
+
+@wrong("07.importance_loss", "only one weight counts")
+def added_by_index(weights, indices, n_experts):
+    importance = torch.zeros(n_experts)
+    for choice in range(weights.shape[1]):
+        importance[indices[:, choice]] += weights[:, choice]
+    return importance.var(correction=0) / importance.mean() ** 2
+
+
+@right("07.importance_loss")
+def by_table(weights, indices, n_experts):
+    table = torch.zeros(len(weights), n_experts).scatter(1, indices, weights).sum(0)
+    return ((table - table.mean()) ** 2).mean() / table.mean() ** 2
+
+
+@right("07.importance_loss")
+def by_expert(weights, indices, n_experts):
+    importance = torch.stack([(weights * (indices == e)).sum() for e in range(n_experts)])
+    return (importance / importance.mean()).var(correction=0)
+
+
+@right("07.importance_loss")
+def by_squares(weights, indices, n_experts):
+    importance = torch.zeros(n_experts).index_add(0, indices.flatten(), weights.flatten())
+    return n_experts * importance.square().sum() / importance.sum() ** 2 - 1

@@ -1,0 +1,140 @@
+"""Answers to lesson 09's exercises in other styles."""
+
+import copy
+
+import torch
+from answers import right, wrong
+from torch import nn
+
+
+@right("09.active_count")
+def by_what_works(config, total):
+    expert = 3 * config["hidden_size"] * config["intermediate_size"] * config["num_hidden_layers"]
+    return total - config["num_local_experts"] * expert + config["num_experts_per_tok"] * expert
+
+
+@right("09.active_count")
+def layer_by_layer(config, total):
+    for _ in range(config["num_hidden_layers"]):
+        for _ in range(config["num_experts_per_tok"], config["num_local_experts"]):
+            total = total - 3 * config["hidden_size"] * config["intermediate_size"]
+    return total
+
+
+@wrong("09.micro_loss", "by their place")
+def by_place(loss, probs, indices, group):
+    n = len(group.unique())
+    return sum(loss(p, i) for p, i in zip(probs.chunk(n), indices.chunk(n), strict=True)) / n
+
+
+@right("09.micro_loss")
+def by_set(loss, probs, indices, group):
+    names = set(group.tolist())
+    return sum(loss(probs[group == g], indices[group == g]) for g in names) / len(names)
+
+
+@right("09.micro_loss")
+def by_sorting(loss, probs, indices, group):
+    order = group.argsort(stable=True)
+    sizes = group.unique(return_counts=True)[1].tolist()
+    parts = zip(probs[order].split(sizes), indices[order].split(sizes), strict=True)
+    return torch.stack([loss(p, i) for p, i in parts]).mean()
+
+
+@right("09.micro_loss")
+def one_by_one(loss, probs, indices, group):
+    total, seen = 0.0, []
+    for t in range(len(group)):
+        if int(group[t]) not in seen:
+            seen.append(int(group[t]))
+            rows = (group == group[t]).nonzero()[:, 0]
+            total = total + loss(probs[rows], indices[rows])
+    return total / len(seen)
+
+
+@wrong("09.upcycle", "no noise on them")
+def almost(dense, n_experts):
+    experts = nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))
+    experts[0][0].weight.data += 1e-7
+    return experts
+
+
+@wrong("09.upcycle", "the dense network learns, too")
+def dense_among_them(dense, n_experts):
+    return nn.ModuleList([dense, *(copy.deepcopy(dense) for _ in range(n_experts - 1))])
+
+
+@right("09.upcycle")
+def one_after_the_other(dense, n_experts):
+    experts = nn.ModuleList()
+    while len(experts) < n_experts:
+        experts.append(copy.deepcopy(dense))
+    return experts
+
+
+@wrong("09.granularity", "Divide by `//`")
+def divided_by_m(n_experts, top_k, width, m):
+    return m * n_experts, m * top_k, width / m
+
+
+@right("09.granularity")
+def by_totals(n_experts, top_k, width, m):
+    new = width // m
+    return n_experts * width // new, top_k * width // new, new
+
+
+@right("09.granularity")
+def by_adding(n_experts, top_k, width, m):
+    return sum([n_experts] * m), sum([top_k] * m), int(width / m)
+
+
+@right("09.granularity")
+def by_tensor(n_experts, top_k, width, m):
+    experts, chosen = (torch.tensor([n_experts, top_k]) * m).tolist()
+    return experts, chosen, width // m
+
+
+@right("09.shared_plus_routed")
+def as_one_mixture(x, shared, routed, chosen, weights, my_mixture):
+    T, n = len(x), len(shared)
+    every = torch.arange(n).expand(T, n)
+    weights = torch.cat([torch.ones(T, n), weights], 1)
+    return my_mixture(x, torch.cat([every, chosen + n], 1), weights, shared + routed)
+
+
+@right("09.shared_plus_routed")
+def by_loop(x, shared, routed, chosen, weights, my_mixture):
+    y = my_mixture(x, chosen, weights, routed)
+    for expert in shared:
+        y += expert(x)
+    return y
+
+
+@right("09.shared_plus_routed")
+def by_stack(x, shared, routed, chosen, weights, my_mixture):
+    return torch.stack([my_mixture(x, chosen, weights, routed), *(expert(x) for expert in shared)]).sum(0)
+
+
+@right("09.active_count")
+def by_share(config, total):
+    n_layers, E = config["num_hidden_layers"], config["num_local_experts"]
+    experts = n_layers * E * 3 * config["hidden_size"] * config["intermediate_size"]
+    return total - experts * (E - config["num_experts_per_tok"]) / E
+
+
+@right("09.upcycle")
+def reinitialised(dense, n_experts):
+    experts = nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))
+    for expert in experts:
+        for weight in expert.parameters():
+            nn.init.normal_(weight)
+        expert.load_state_dict(dense.state_dict())
+    return experts
+
+
+@right("09.upcycle")
+def by_state(dense, n_experts):
+    experts = nn.ModuleList(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2)) for _ in range(n_experts))
+    for expert in experts:
+        expert.load_state_dict(dense.state_dict())
+    return experts
