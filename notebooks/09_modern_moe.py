@@ -963,8 +963,8 @@ explorable(
     title=f"Between {min(over):.2f} and {max(over):.2f} times k/E of the total is "
     "active",
     note=(
-        "Full: what is active, as published. Hollow: k/E of the total. Point at a mark for its "
-        "model; drag to look closer, and click twice to go back."
+        "Full: what is active, as published. Hollow: k/E of the total. Point at a mark, or tap it, "
+        "for its model."
     ),
     alt="; ".join(
         f"{name}: {models[name].total / 1e9:.3g} billion, active "

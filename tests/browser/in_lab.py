@@ -113,13 +113,6 @@ def run_cell(page, number, wait=True):
     return cell.locator(".jp-OutputArea").inner_text()
 
 
-def write_cell(page, number, source):
-    """Put other text into a cell."""
-    page.locator(".jp-CodeCell").nth(number).locator(".cm-content").click()
-    page.keyboard.press("Control+a")
-    page.keyboard.insert_text(source)
-
-
 def picture(canvas):
     return canvas.evaluate("(c) => c.toDataURL()")
 

@@ -28,3 +28,11 @@ def page_of(*widgets, theme="light"):
         f'<link rel="icon" href="data:,"><style>{widgets[0]._css}</style>'
         f'<body style="margin:0;background:var(--moe-ground)"><main>{"<div></div>" * len(widgets)}</main>{scripts}'
     )
+
+
+def faults(page, axe, within="html"):
+    """What axe finds there: each rule that is broken, and the first element that breaks it."""
+    page.evaluate(axe)
+    options = "{ preload: false, rules: { 'target-size': { enabled: true } } }"  # a file may not load its styles anew
+    found = page.evaluate(f"axe.run('{within}', {options})")["violations"]
+    return [(each["id"], each["nodes"][0]["html"][:160]) for each in found if each["impact"] != "minor"]

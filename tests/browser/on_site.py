@@ -81,14 +81,15 @@ def opening(chromium: Browser, address: str, folder: Path):
         contexts.append(chromium.new_context(**{"bypass_csp": True, "viewport": SCREEN} | options))
         page = contexts[-1].new_page()
         page.wrong = []
-        home = address if scheme == "http" else folder.as_uri()
-        page.on("request", lambda r: r.url.startswith((home, "data:", "blob:")) or page.wrong.append(f"asks {r.url}"))
+        page.home = address if scheme == "http" else folder.as_uri()
+        known = (page.home, "data:", "blob:")
+        page.on("request", lambda r: r.url.startswith(known) or page.wrong.append(f"asks {r.url}"))
         # What still loads when the page is left is aborted.
         page.on("requestfailed", lambda r: "ABORTED" in r.failure or page.wrong.append(f"cannot load {r.url}"))
         page.on("response", lambda r: r.status >= 400 and page.wrong.append(f"{r.status} {r.url}"))
         page.on("pageerror", lambda error: page.wrong.append(f"error {error}"))
         page.on("console", lambda message: message.type == "error" and page.wrong.append(message.text))
-        page.goto(f"{home}/{name}")
+        page.goto(f"{page.home}/{name}")
         return page
 
     yield open_page

@@ -14,11 +14,4 @@ def sampled(values: Iterable, kept: Collection) -> list:
     return marked
 
 
-def every(n: int, values: Iterable) -> list:
-    """Each n-th of these is for `make test`, all are for the nightly tests."""
-    values = list(values)
-    return sampled(values, kept=values[::n])
-
-
 LOOKS = [(width, theme) for width in (1280, 360) for theme in ("light", "dark")]
-TWO_LOOKS = [(1280, "dark"), (360, "light")]  # each width and each theme once

@@ -3,100 +3,56 @@
 import json
 
 import pytest
-from in_lab import jupyterlab, notebook, open_notebook, run_all
+from in_lab import open_notebook, workspace_with
+from on_page import faults
 
 from moe_tutorial.tools.nbgrader import GOES_ON
 
 ID = "03.topk_then_softmax"
 ANSWERS = {
-    "wrong": "return logits.topk(k).values",
-    "leaving": "exit()",
-    "asking": "return input('which? ')",
-    "printing": "print('x' * 1_000_000)",
-    "unwritten": "raise NotImplementedError()",
-    "right": "import torch\n    return torch.softmax(logits.topk(k).values, dim=-1)",
+    "return logits.topk(k).values": "without a softmax",
+    "exit()": "ends Python",
+    "print('x' * 1_000_000)": "characters more",
+    "import torch\n    return torch.softmax(logits.topk(k).values, dim=-1)": "right",
 }
-CELLS = [
-    f"""
+ASKED = """
 from moe_tutorial.course import check
 
 def topk_then_softmax(logits, k):
-    {body}
+    {}
 
-given_back = check("{ID}", topk_then_softmax)
+given_back = check("{}", topk_then_softmax)
 print("own:", given_back is topk_then_softmax)
 """.strip()
-    for body in ANSWERS.values()
-]
-
-
 CHECK = f'topk_then_softmax = check("{ID}", topk_then_softmax)'
-DEFINED = "def topk_then_softmax(logits, k):\n    return logits.topk(k).values.softmax(-1)"
 ENDLESS = "def topk_then_softmax(logits, k):\n    open('runs', 'w').close()\n    while True: pass"
-STOPS = [
-    f"from moe_tutorial.course import check\n{DEFINED}",
-    DEFINED.replace(":", "", 1),
-    CHECK,
-    ENDLESS,
-    CHECK,
-    "print('still here')",
-]
+STOPS = ["def topk_then_softmax(logits, k)\n    return logits", CHECK, ENDLESS, CHECK]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    (home / "exercise.ipynb").write_text(notebook(*CELLS), encoding="utf-8")
-    stops = json.loads(notebook(*STOPS))
-    for cell in stops["cells"][1:5]:  # as in a learner's copy
+def workspace(tmp_path_factory):
+    cells = [*(ASKED.format(body, ID) for body in ANSWERS), *STOPS, "print('still here')"]
+    home = workspace_with(tmp_path_factory.mktemp("exercise"), "exercise.ipynb", *cells)
+    notebook = json.loads((home / "exercise.ipynb").read_text())
+    for cell in notebook["cells"][len(ANSWERS) : -1]:  # as in a learner's copy
         cell["metadata"]["tags"] = [GOES_ON]
-    (home / "stops.ipynb").write_text(json.dumps(stops), encoding="utf-8")
-    with jupyterlab(home) as address:
-        yield address, home
+    (home / "exercise.ipynb").write_text(json.dumps(notebook))
+    return home
 
 
-@pytest.fixture(scope="module")
-def page(chromium, lab):
-    page = chromium.new_page(viewport={"width": 1280, "height": 1600})
-    run_all(page, lab[0], "exercise.ipynb")
-    return page
-
-
-def test_each_answer_gets_its_panel_and_the_kernel_lives_on(page):
-    panels = page.locator(".moe-check")
-    assert panels.count() == len(ANSWERS)
-    said = dict(zip(ANSWERS, panels.all_inner_texts(), strict=True))
-    assert "without a softmax" in said["wrong"]
-    assert "Hint 1 of 3" in said["wrong"]
-    assert "ends Python" in said["leaving"]
-    assert "calls input()" in said["asking"]
-    assert "characters more" in said["printing"]
-    assert "not written yet" in said["unwritten"]
-    assert said["right"].strip() == f"✓ exercise {ID}: right"
-    own = page.locator(".jp-OutputArea-output").get_by_text("own:").all_inner_texts()
-    assert [text.strip() for text in own] == ["own: False"] * (len(ANSWERS) - 1) + ["own: True"]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_panels_are_readable(page, axe, theme):
-    page.evaluate("(light) => document.body.setAttribute('data-jp-theme-light', light)", str(theme == "light").lower())
-    page.evaluate(axe)
-    found = page.evaluate("axe.run('.moe-check')")
-    assert not found["violations"], [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
-
-
-def test_run_all_goes_on_after_a_syntax_error_and_after_stop(chromium, lab):
-    address, home = lab
-    page = chromium.new_page(viewport={"width": 1280, "height": 1600})
-    open_notebook(page, address, "stops.ipynb")
+def test_each_answer_gets_its_panel_and_run_all_goes_on_after_a_syntax_error_and_after_stop(page, lab, workspace, axe):
+    open_notebook(page, lab, "exercise.ipynb")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
-    while not (home / "runs").exists():
+    while not (workspace / "runs").exists():
         page.wait_for_timeout(100)
     page.get_by_title("Interrupt the kernel").click()
     page.locator(".jp-OutputArea-output").get_by_text("still here").wait_for()
-    failed, stopped = page.locator(".moe-check").all_inner_texts()
-    assert "your cell did not run" in failed
-    assert "SyntaxError: expected ':'" in failed
-    assert "It was stopped while it ran" in stopped
-    page.close()
+    panels = page.locator(".moe-check").all_inner_texts()
+    expected = [*ANSWERS.values(), "SyntaxError: expected ':'", "It was stopped while it ran"]
+    assert [words in panel for panel, words in zip(panels, expected, strict=True)] == [True] * len(expected), panels
+    own = page.locator(".jp-OutputArea-output").get_by_text("own:").all_inner_texts()
+    assert [text.strip() for text in own] == ["own: False"] * (len(ANSWERS) - 1) + ["own: True"]
+    for is_light in ("true", "false"):
+        page.evaluate(f"document.body.dataset.jpThemeLight = '{is_light}'")
+        assert faults(page, axe, ".moe-check") == []

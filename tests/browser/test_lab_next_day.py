@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 CELLS = """
 import torch
-from moe_tutorial.course import guess, quiz, reveal
+from moe_tutorial.course import guess, quiz, reveal, score_card
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import playground, watch_layer
 from moe_tutorial.show.widgets.sweep import sweep
@@ -27,6 +27,8 @@ sweep(lambda number: f"<p>twice {number} is {2 * number}</p>", number=("Number",
 playground(preset="rules")
 #---
 watch_layer(MixtureOfExperts(2, 6, 5, 1, d_out=2), regimes_2d())
+#---
+score_card()
 """.strip().split("#---\n")
 
 
@@ -55,18 +57,19 @@ def close(page):
     page.locator(".jp-NotebookPanel").wait_for(state="detached")
 
 
+def asked(page):
+    return page.locator(".moe-ask", has_text="In how many of the sixty?")
+
+
 def see_yesterdays(page):
     """What was left is there; what has to be run says so."""
-    asked = page.locator(".moe-ask", has_text="In how many of the sixty?")
-    expect(asked).to_contain_text("You said 29 of 60. Locked: the lesson answers further down.")
-    expect(page.locator(".moe-ask", has_text="Your guess, measured")).to_contain_text(
-        "You said 29 of 60; it is 60 of 60."
-    )
+    expect(asked(page)).to_contain_text("You said 29 of 60. Locked")
+    expect(page.locator(".moe-ask", has_text="Your guess, measured")).to_contain_text("it is 60 of 60.")
     unasked = page.locator(".moe-ask", has_text="In how many of the seventy?")
     expect(unasked).to_contain_text("Run this cell to answer.")
     assert page.get_by_role("button", name="Lock my guess").count() == 0
     questions = page.locator(".moe-ask", has_text="of 5")
-    expect(questions.nth(0).get_by_role("status")).to_contain_text("✓ Right. Nothing moves")
+    expect(questions.nth(0).get_by_role("status")).to_contain_text("✓ Right.")
     expect(questions.nth(1)).to_contain_text("Run this cell to answer.")
     assert page.locator(".moe-ask").get_by_role("button", name="Check").count() == 0
     slider, out = page.get_by_role("slider", name="Number"), page.locator(".moe-widget:has(.moe-out)")
@@ -92,12 +95,13 @@ def see_yesterdays(page):
 def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, lab, workspace):
     file = workspace / "day.ipynb"
     run_all(page, lab, file.name)
-    lock = page.locator(".moe-ask", has_text="In how many of the sixty?")
-    move(page, lock.get_by_role("slider"), "ArrowLeft")
-    lock.get_by_role("button", name="Lock my guess").press("Enter")
+    move(page, asked(page).get_by_role("slider"), "ArrowLeft")
+    asked(page).get_by_role("button", name="Lock my guess").press("Enter")
     question = page.locator(".moe-ask", has_text="Question 1 of 5")
-    question.get_by_label("Nothing moves.").check()
-    question.get_by_role("button", name="Check").press("Enter")
+    for choice, verdict in (("Both rise.", "✗ Not so."), ("Nothing moves.", "✓ Right.")):
+        question.get_by_label(choice).check()
+        question.get_by_role("button", name="Check").press("Enter")
+        expect(question.get_by_role("status")).to_contain_text(verdict)
     slider = page.get_by_role("slider", name="Number")
     for answer in ("twice 2 is 4", "twice 3 is 6"):
         move(page, slider)
@@ -116,3 +120,14 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
     see_yesterdays(page)
     kept = json.loads(file.read_text())["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     assert sum("_esm" in each["state"] for each in kept.values()) == len(CELLS)
+
+    # The kernel begins anew: what was answered is in the workspace.
+    close(page)
+    run_all(page, lab, file.name)
+    expect(asked(page)).to_contain_text("You said 29 of 60. Locked")
+    expect(question.get_by_role("status")).to_contain_text("✓ Right.")
+    expect(page.locator("tfoot")).to_contain_text("1 of 5 right, 0 at the first try")
+    assert json.loads((workspace / "progress.json").read_text()) == {
+        "guess": {"05.sixty": {"how": "far", "is": 60, "said": 29}},
+        "quiz": {"03": {"of": 5, "right": ["shift"], "tries": {"shift": 2}}},
+    }

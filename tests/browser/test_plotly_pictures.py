@@ -1,6 +1,5 @@
 """The plotly pictures of a lesson on the site: they come when a reader is near, and follow the theme and the finger."""
 
-import pytest
 from on_page import FRAMES
 from on_site import read_on
 
@@ -9,17 +8,6 @@ PLOT = "document.querySelector('.moe-plot')"
 ROOM = "[...document.querySelectorAll('.moe-plotly')].map((box) => box.getBoundingClientRect().height)"
 LOADED = "[...document.scripts].filter((script) => script.src.includes('plotly-basic')).length"
 COLOURS = f"JSON.stringify({PLOT}.data).toLowerCase().match(/#[0-9a-f]{{6}}/g)"
-# The texts of a picture that lie on each other.
-OVERLAPPING = """() => {
-  const inner = [".xtitle", ".ytitle", ".xtick", ".ytick", ".legendtext", ".slider-label", ".slider-current-value"];
-  const texts = document.querySelector(".moe-plotly").querySelectorAll([...inner, ".moe-title", ".moe-note"]);
-  const boxes = [...texts].map((el) => [el.textContent, el.getBoundingClientRect()]).filter(([, b]) => b.width);
-  const apart = (a, b) => a.right < b.left + 1 || a.bottom < b.top + 1;
-  const found = [];
-  for (const [i, [name, a]] of boxes.entries())
-    for (const [other, b] of boxes.slice(i + 1)) if (!apart(a, b) && !apart(b, a)) found.push(`${name}: ${other}`);
-  return found;
-}"""
 
 
 def opened(open_page, **options):
@@ -46,8 +34,9 @@ def test_plotly_is_loaded_when_a_picture_comes_near_and_takes_the_room_that_was_
 
 
 def test_a_new_theme_swaps_the_colours_and_keeps_what_the_reader_did(open_page):
-    page = opened(open_page)
+    page = opened(open_page, has_touch=True, is_mobile=True)
     read_on(page)
+    assert page.evaluate(f"{PLOT}.layout.dragmode") is False  # a finger scrolls the page
     page.evaluate(f"Plotly.relayout({PLOT}, {{ 'xaxis.range': [0.5, 1.5] }})")
     page.evaluate(f"Plotly.restyle({PLOT}, {{ visible: 'legendonly' }}, [0])")
     state = f"[{PLOT}.layout.xaxis.range, {PLOT}.data.map((trace) => trace.visible)]"
@@ -59,11 +48,3 @@ def test_a_new_theme_swaps_the_colours_and_keeps_what_the_reader_did(open_page):
         colours = page.evaluate(COLOURS)
         assert set(colours) <= {colour.lower() for colour in page.evaluate(f"Object.values(moeThemes.{theme})")}
         assert (colours == light) == (theme == "light")
-
-
-@pytest.mark.parametrize(("width", "fingers"), [(320, True), (1000, False)])
-def test_its_texts_stand_apart_and_a_finger_scrolls_the_page(open_page, width, fingers):
-    page = opened(open_page, viewport={"width": width, "height": 800}, has_touch=fingers, is_mobile=fingers)
-    read_on(page)
-    assert page.evaluate(OVERLAPPING) == []
-    assert (page.evaluate(f"{PLOT}.layout.dragmode") is False) == fingers

@@ -1,4 +1,5 @@
-// Runs the playground's engine for test_playground_engine.py: a request on standard input, the answer on standard output.
+// Runs the playground's engine for test_playground_engine.py: a request on standard input, its answer on standard
+// output.
 // The folder of the modules is the argument.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -40,7 +41,8 @@ const jobs = {
     return { ...engine.readText(gpt, ids, off), pushed, known: gpt.characters.map(gpt.idOf), unknown: gpt.idOf("é") };
   },
 
-  // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of steps.
+  // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of
+  // steps.
   golden({ cases, rows, noise, stops }) {
     return cases.map(({ settings, start, knocked }) => {
       const model = createMixture(settings),
@@ -70,7 +72,8 @@ const jobs = {
       return { after, first };
     });
   },
-  // Each preset from its own seed and from these: what there is to see after its own steps, and after those that it proposes then.
+  // Each preset from its own seed and from these: what there is to see after its own steps, and after those that it
+  // proposes then.
   presets({ seeds }) {
     return PRESETS.filter(({ then }) => then).map((preset) => ({
       ...preset,

@@ -1,5 +1,7 @@
 """The lessons run before the site is built, several at once, and Jupyter Book finds their outputs."""
 
+import json
+
 import nbformat
 import pytest
 from jupyter_cache import get_cache
@@ -59,3 +61,12 @@ def test_what_was_made_is_made_again_when_it_was_thrown_away_or_its_sources_chan
     made.touch()
     assert not changed(stamp, made, "now")
     assert changed(stamp, made, "later")
+
+
+def test_the_lock_names_no_host_and_pins_what_the_site_serves(root):
+    web = root / "moe_tutorial/tools/web"
+    lock = json.loads((web / "package-lock.json").read_text())
+    assert all("resolved" not in package for package in lock["packages"].values())
+    assert all("integrity" in package for name, package in lock["packages"].items() if name)
+    wanted = json.loads((web / "package.json").read_text())["dependencies"]
+    assert all(version[0].isdigit() for version in wanted.values())

@@ -44,8 +44,8 @@ export const describe = (node, words) => node.setAttribute("aria-label", words);
 
 /** What a restored widget says that cannot move by itself. */
 export const RUN_TO_MOVE = "Run this cell to make it move.";
-/** Whether JupyterLab has made the widget from what the notebook's file stores, so that no kernel knows it. It marks its
- * element. @param {HTMLElement} root */
+/** Whether JupyterLab has made the widget from what the notebook's file stores, so that no kernel knows it. It marks
+ * its element. @param {HTMLElement} root */
 export const isRestored = (root) => !!root.closest(".jupyter-widgets-disconnected");
 /** Whether a kernel answers the widget. @param {any} model @param {HTMLElement} root */
 export const hasKernel = (model, root) => !!model.widget_manager?.kernel && !isRestored(root);

@@ -77,8 +77,8 @@ function gelu(x) {
   return 0.5 * x * (1 + (x < 0 ? -erf : erf));
 }
 
-/** A reader of one text, which keeps keys and values. When the context is full, it reads its newer half again and goes on
- * from there, as GPT.generate does.
+/** A reader of one text, which keeps keys and values. When the context is full, it reads its newer half again and goes
+ * on from there, as GPT.generate does.
  * @param {Gpt} gpt @param {boolean[][]} off of each block, the experts that are not asked */
 export function startText(gpt, off) {
   const { experts: E, context, heads, d, h, layers } = gpt;

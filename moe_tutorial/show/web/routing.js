@@ -85,7 +85,8 @@ export function makeRouting(E, direction = new Float64Array(2)) {
   }
 
   /** Routes a point by a hash of its place, without learning: fine steps along the direction, modulo E, give the first
-   * expert, and the next ones follow. Experts that are knocked out are skipped. @param {number} x0 @param {number} x1 */
+   * expert, and the next ones follow. Experts that are knocked out are skipped.
+   * @param {number} x0 @param {number} x1 */
   function routeByHash(x0, x1) {
     const { k } = mode;
     const steps = Math.round(x0 * (HASH_STEPS * direction[0])) + Math.round(x1 * (HASH_STEPS * direction[1]));
@@ -101,7 +102,8 @@ export function makeRouting(E, direction = new Float64Array(2)) {
   return { mode, set, bias, out, logits, probs, noisyProbs, chosen, weights, probabilities, route, routeByHash };
 }
 
-/** The routing of N points: of each one the probabilities of all experts, the k chosen ones (best first), their weights.
+/** The routing of N points: of each one the probabilities of all experts, the k chosen ones (best first) and their
+ * weights.
  * @param {Float32Array} logits (N, E) @param {number} E @param {Choice} choice @param {number} temperature */
 export function routeAll(logits, E, choice, temperature) {
   const routing = makeRouting(E);
@@ -116,8 +118,8 @@ export function routeAll(logits, E, choice, temperature) {
 }
 
 /** The plane as n * n pixels: logits interpolated between the grid's places, then routed.
- * owner: the most-weighted expert; set: the chosen ones as bits; depth: the owner's weight, from a softmax that leaves out
- * terms below exp(-9), since a slider redraws 160,000 pixels at each move.
+ * owner: the most-weighted expert; set: the chosen ones as bits; depth: the owner's weight, from a softmax that leaves
+ * out terms below exp(-9), since a slider redraws 160,000 pixels at each move.
  * @param {Float32Array} logits (G * G, E), rows from the top @param {number} G @param {number} E
  * @param {number} n @param {Choice} choice @param {number} [temperature] */
 export function cut(logits, G, E, n, { k, gate = "softmax_topk" }, temperature = 1) {

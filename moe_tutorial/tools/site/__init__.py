@@ -27,7 +27,7 @@ from moe_tutorial.tools.site.html import not_found, postprocess, social_meta
 STATIC = Path(__file__).parent / "static"
 # The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.
 STYLES = ("moe/look.css", "katex/katex.min.css", "site.css", "claims.css")
-SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "veil.js", "terms.js", "claims.js", "search.js", "print.js")
+SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "terms.js", "claims.js", "search.js", "print.js")
 
 
 def themes_script() -> str:
@@ -75,9 +75,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for style in STYLES:
         app.add_css_file(style, priority=900)
     for script in SCRIPTS:
-        app.add_js_file(
-            script, priority=100 if script == "veil.js" else 900
-        )  # it reads what sphinx_highlight.js removes
+        app.add_js_file(script, priority=900)
+    app.add_js_file("veil.js", priority=100)  # it reads what sphinx_highlight.js removes
     app.add_directive("hero", front_page.Hero)
     app.add_directive("lessons", front_page.Lessons)
     app.add_directive("measured", front_page.Measured)

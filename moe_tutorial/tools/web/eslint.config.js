@@ -6,6 +6,7 @@ export default [
   {
     ...js.configs.recommended,
     languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: globals.browser },
+    rules: { ...js.configs.recommended.rules, "max-len": ["error", 120] }, // prettier leaves texts and comments
   },
   { files: ["tests/**"], languageOptions: { globals: globals.node } },
   // A widget's modules: bundle() cuts comments, indentation and ends of lines, and must not find any in a text.

@@ -4,7 +4,8 @@
 /**
  * @typedef {{ key: string, ground: string, text: string, muted: string, line: string, border: string, accent: string,
  *   fails: string, experts: string[], on: string[], low: number, high: number, font: string }} Theme
- * @typedef {{ name: string, sign: string, round?: number, points?: number[][], lines?: number[][], open?: boolean }} Shape
+ * @typedef {{ name: string, sign: string, round?: number, points?: number[][], lines?: number[][],
+ *   open?: boolean }} Shape
  */
 
 /** @param {string} hex */

@@ -29,7 +29,8 @@ function barRow(e, patterned, { dead, part, fair, words }) {
 export const pointHead = (words, figures = 2) =>
   words.map((word, i) => el("th", { scope: "col", className: i < figures ? "" : "moe-r" }, word));
 /** A row of that table: a name, a bar with its number, and further cells; pale unless `on`.
- * @param {boolean} on @param {Node | string} name @param {string} bar style @param {string} figure @param {...Node} cells */
+ * @param {boolean} on @param {Node | string} name @param {string} bar style @param {string} figure
+ * @param {...Node} cells */
 export function pointRow(on, name, bar, figure, ...cells) {
   const track = el("span", { className: "moe-bar" }, el("i", { style: bar }), figure);
   return el(

@@ -1,5 +1,5 @@
-// A GPT with experts that runs in the page: a sentence, who answers each of its characters, and what comes next. A click
-// on an expert switches it off, and the next best takes its characters.
+// A GPT with experts that runs in the page: a sentence, who answers each of its characters, and what comes next. A
+// click on an expert switches it off, and the next best takes its characters.
 import { button, el, freshId, mount, quietly, redrawOnChange, renew, stillness, subtitle } from "../dom.js";
 import { dye, pattern } from "../draw/shares.js";
 import { readGpt, startText } from "../gpt.js";
@@ -39,8 +39,8 @@ function drawsFor(text) {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 }
-/** A function that reads a text: after each character the scores of the next one, how unexpected each was in nats, and whom
- * each layer asked. It keeps what it has read, so that one more character costs one step. */
+/** A function that reads a text: after each character the scores of the next one, how unexpected each was in nats, and
+ * whom each layer asked. It keeps what it has read, so that one more character costs one step. */
 function startReading(gpt, off) {
   const scores = [];
   const nats = [];
@@ -102,7 +102,8 @@ function sentencePart(E, longest) {
     label: el("label", { htmlFor: area.id }, "Type into this sentence."),
     area,
     cells: all,
-    /** What is still to come keeps its room, so until then the cells' own letters are seen: the field's would wrap elsewhere. */
+    /** What is still to come keeps its room, so until then the cells' own letters are seen: the field's would wrap
+     * elsewhere. */
     draw(letters, choices, place, toCome) {
       node.classList.toggle("moe-live-types", !!toCome);
       while (all.length > letters.length) all.pop().parentNode.remove();
@@ -192,7 +193,8 @@ function nextPart() {
   };
 }
 
-// The way of one character: from it to the experts that it asks, layer by layer, each line as thick as the gate's weight.
+// The way of one character: from it to the experts that it asks, layer by layer. A line is as thick as the gate's
+// weight.
 function drawWay(svg, cell, tiles, choices) {
   svg.replaceChildren();
   if (!cell) return;
@@ -238,7 +240,8 @@ function render({ model, el: root }) {
 
   const title = el("p", { className: "moe-title moe-live-title" });
   const tint = el("span");
-  const networks = `In each layer, a router sends each character to ${inWords(k)} of ${inWords(E)} small networks, the experts. `;
+  const some = `${inWords(k)} of ${inWords(E)} small networks`;
+  const networks = `In each layer, a router sends each character to ${some}, the experts. `;
   const surer = el("small", {}, " The thicker its line, the surer the router.");
   const remark = el("p", { className: "moe-note" }, el("small", {}, networks), tint, surer);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");

@@ -91,7 +91,8 @@ function render({ model, el: root }) {
     describe(canvas, `${name}. ${message.textContent}. Shares: ${shareWords(now)}.`);
   }
 
-  // Play goes through all frames; with reduced motion it shows one in ten. Without, it plays by itself when first in sight.
+  // Play goes through all frames; with reduced motion it shows one in ten. Without, it plays by itself when first in
+  // sight.
   let playing = 0;
   function stop() {
     clearInterval(playing);

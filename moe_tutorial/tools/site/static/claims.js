@@ -38,7 +38,8 @@
     const name = location.hash.slice(1);
     const place = document.getElementById(name);
     const hidden = place?.closest("[hidden]");
-    if (form && (!place || hidden)) set(new URLSearchParams(name)); // an element's id sets no filter: all claims are shown
+    // An element's id sets no filter, so that all claims are shown.
+    if (form && (!place || hidden)) set(new URLSearchParams(name));
     const claim = place?.matches(".moe-claim");
     if (claim) place.querySelector("details").open = true;
     if (claim || hidden) place.scrollIntoView();

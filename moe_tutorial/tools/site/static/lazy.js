@@ -83,10 +83,10 @@
   showNear(".moe-late", "600px", mount);
 
   const touch = matchMedia("(pointer: coarse)").matches; // a finger on a picture scrolls the page
-  const byMouse = /(?:; d|\.? D)rag to look closer, and click twice to go back\./;
   const drawn = new Map(); // box of a picture -> the theme that it is drawn in
 
-  // Figures are made in the light theme. Each of their colours has a role or an expert, which has a colour in each theme.
+  // Figures are made in the light theme. Each of their colours belongs to a role or an expert, which has one in each
+  // theme.
   function recolour(figure, from, to) {
     const colours = new Map(Object.keys(from).map((role) => [from[role], to[role]]));
     const text = JSON.stringify(figure, (_, value) => (ArrayBuffer.isView(value) ? [...value] : value));
@@ -114,9 +114,4 @@
   showNear(".moe-plotly", "400px", draw);
   const redraw = () => [...drawn.keys()].forEach(draw);
   new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  if (touch)
-    for (const note of document.querySelectorAll(".moe-plotly .moe-note"))
-      note.textContent = note.textContent
-        .replace(byMouse, ".")
-        .replace(/\bpoint at/i, (words) => (words[0] === "P" ? "Tap" : "tap"));
 })();

@@ -2,7 +2,8 @@
 // An excerpt is fetched from its page, which browsers forbid to pages opened from a folder.
 DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== "file:";
 
-// Sphinx lists a page once for each way in which it was found, and takes excerpts from folded code and tables of contents.
+// Sphinx lists a page once for each way in which it was found, and takes excerpts from folded code and tables of
+// contents.
 document.querySelector('script[src*="searchtools"]').addEventListener("load", () => {
   const { _performSearch: find, htmlToText } = Search;
   Search._performSearch = (...query) => {

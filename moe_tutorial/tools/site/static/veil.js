@@ -1,5 +1,5 @@
-// Hides what answers a guess until the guess is locked or the reader asks to see it. Print, a search in the page, a link to
-// a hidden place, and pages without JavaScript show everything.
+// Hides what answers a guess until the guess is locked or the reader asks to see it. Print, a search in the page, a
+// link to a hidden place, and pages without JavaScript show everything.
 (() => {
   const guesses = new Map(); // id of a guess -> what answers it
   for (const node of document.querySelectorAll(".moe-veil"))
