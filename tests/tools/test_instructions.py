@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jupytext
 import pytest
 
+from moe_tutorial.study.claims import read_claims
 from moe_tutorial.tools.jupyter.kernels import LessonError, execute
 from moe_tutorial.tools.notebooks.executed import printed
 
@@ -13,7 +14,8 @@ from moe_tutorial.tools.notebooks.executed import printed
 class Instruction(NamedTuple):
     """Change a lesson's cells as its text says, and run them down to the one that answers.
 
-    ``last`` is a piece of the cell to end with, ``shows`` a pattern in what it prints, ``stops`` a claim that fails.
+    ``last`` is a piece of the cell to end with, ``shows`` a pattern in what it prints or claims, ``stops`` a claim that
+    fails.
     """
 
     lesson: str
@@ -107,5 +109,6 @@ def test_what_the_text_says_to_change_runs_and_shows_it(which, root, monkeypatch
         with pytest.raises(LessonError, match=rf"claim {re.escape(which.stops)} fails"):
             execute(notebook, path)
     else:
-        said = printed(execute(notebook, path).cells[-1].outputs)
+        outputs = execute(notebook, path).cells[-1].outputs
+        said = "\n".join([printed(outputs), *map(str, read_claims(outputs))])
         assert re.search(which.shows, said, re.MULTILINE), said
