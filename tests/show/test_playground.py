@@ -64,6 +64,7 @@ def test_the_pages_state_opens_the_same_experiment(engine, state):
     """The page writes its state as the arguments of playground()."""
     options = playground(**state).options
     assert engine("run", code=f"return flatten(fromOptions({json.dumps(options)}))") == state
+    assert playground(state=state).options == options
 
 
 @pytest.mark.parametrize(

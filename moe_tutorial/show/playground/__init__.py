@@ -52,6 +52,7 @@ def playground(
     *,
     steps: int | None = None,
     point: int = 0,
+    state: Mapping[str, Any] | None = None,
     out: Sequence[int] = (),
     then: Sequence[Sequence[Any]] = (),
     link: bool = False,
@@ -71,6 +72,7 @@ def playground(
             with a tree, "leaves", "mixed" or "one".
         steps: steps trained when it opens; by default 0, or in a challenge those before it begins.
         point: index of the training point that is inspected.
+        state: another playground's ``state``, instead of separate arguments; settings change it.
         out: experts of a mixture that are knocked out from the start.
         then: changes during training, as ``(step, setting, value)`` in the order of the steps: a setting that can
             change during training, or "out" or "in" with an expert as its value.
@@ -78,6 +80,8 @@ def playground(
         settings: values that differ from the preset: centred, seed, batch, rate; of a mixture E, k, width, gate, noise,
             balance, coefficient; of a tree depth, leaf_width, hardening, node_balance.
     """
+    if state is not None:
+        return playground(link=link, **{**state, **settings})
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset is {preset!r}; allowed are {', '.join(PRESETS)}, or None")
     kind = _kind(layer, preset)

@@ -4,8 +4,8 @@ import { el, hasKernel, isRestored, mount, redrawOnChange } from "../web/dom.js"
 import { DEAD } from "../web/words.js";
 import { check, makeControls } from "./panels/controls.js";
 import { group, set } from "./panels/elements.js";
-import { makeEngine } from "./engine.js";
-import { CATCH_UP } from "./frame.js";
+import { makeEngine } from "./experiment/engine.js";
+import { CATCH_UP } from "./experiment/frame.js";
 import { PRESETS, SETTINGS, carried, reaches } from "./experiment/experiment.js";
 import { makeFoot } from "./panels/foot.js";
 import { makeHead } from "./panels/head.js";

@@ -81,8 +81,8 @@ def text_only(outputs: list[NotebookNode]) -> list[NotebookNode]:
         elif "text/plain" in output.get("data", {}):
             data = {"text/plain": output.data["text/plain"]}
             claim = {name: value for name, value in output.metadata.items() if name == "claim"}
-            kept.append(output | {"data": data, "metadata": claim})
-    return [nbformat.from_dict(output) for output in kept]
+            kept.append(nbformat.from_dict(output | {"data": data, "metadata": claim}))
+    return kept
 
 
 def stored(notebook: NotebookNode) -> NotebookNode:

@@ -2,7 +2,7 @@
 import { button, el, quietly } from "../../web/dom.js";
 import { figure } from "../../web/words.js";
 import { set } from "./elements.js";
-import { PACES } from "../frame.js";
+import { PACES } from "../experiment/frame.js";
 
 const paceWords = (pace) => (pace ? `${pace} steps a second` : "as fast as it can");
 

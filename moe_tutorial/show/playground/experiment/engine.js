@@ -1,9 +1,9 @@
 // @ts-check
 // The engine: it trains in this page, between two animation frames, while the playground is visible.
-import { stillness } from "../web/dom.js";
-import { dataOf } from "./experiment/data.js";
-import { fitted, isLive } from "./experiment/experiment.js";
-import { makeRun } from "./experiment/run.js";
+import { stillness } from "../../web/dom.js";
+import { dataOf } from "./data.js";
+import { fitted, isLive } from "./experiment.js";
+import { makeRun } from "./run.js";
 import { CATCH_UP, PACES, makeSpeed } from "./frame.js";
 
 const SLICE = 3; // ms of training at a time, so that the page stays responsive
@@ -13,8 +13,8 @@ const GIVE_WAY = 400; // ms after a slider moved with one turn of training per f
 const SETTLE = 150; // ms after the last move until the sharp picture is drawn
 const BEHIND = 0.25; // maximum delay, in seconds, that training catches up on
 
-/** @typedef {import("./experiment/data.js").Data} Data */
-/** @typedef {import("./experiment/run.js").Begun} Begun */
+/** @typedef {import("./data.js").Data} Data */
+/** @typedef {import("./run.js").Begun} Begun */
 /** @typedef {import("./frame.js").Frame} Frame */
 
 /** @param {(frame: Frame) => void} show @param {Data} [own] points brought along
@@ -25,7 +25,7 @@ export function makeEngine(show, own) {
   let made; // the last generated data set
   /** @type {((seen: any) => boolean) | undefined} */
   let goal; // of a challenge
-  /** @type {import("./experiment/run.js").Run} */
+  /** @type {import("./run.js").Run} */
   let run; // from begin() on
   let target = 0; // train up to this step; Infinity: without end
   let rushing = false; // as fast as possible, whatever the pace

@@ -3,7 +3,7 @@
 
 /**
  * @typedef {Object} Engine
- * @property {(begun: import("./experiment/run.js").Begun, steps: number, more?: { point?: number,
+ * @property {(begun: import("./run.js").Begun, steps: number, more?: { point?: number,
  *   goal?: (seen: any) => boolean }) => void} begin a new experiment, and train some steps
  * @property {() => Record<string, any>} settings the present ones, with the kind's name as `layer`
  * @property {(step: number) => void} run at its pace up to a step; Infinity: without end
@@ -23,9 +23,9 @@
  * The measurements at one step, and functions for further ones. A part is an expert, or a tree's leaf.
  * @typedef {Object} Frame
  * @property {Record<string, any>} settings all of the kind's, with its name as `layer`
- * @property {import("./experiment/data.js").Data & { drawn?: number }} data
+ * @property {import("./data.js").Data & { drawn?: number }} data
  * @property {number} step
- * @property {import("./experiment/run.js").Run} run its initial state and changes
+ * @property {import("./run.js").Run} run its initial state and changes
  * @property {boolean} busy running, or on its way to a step
  * @property {boolean} settled no other frame will follow by itself
  * @property {boolean} hurried a slider moves
