@@ -12,6 +12,3 @@ def sampled(values: Iterable, kept: Collection) -> list:
         arguments = value if isinstance(value, tuple) else (value,)
         marked.append(pytest.param(*arguments, marks=() if value in kept else pytest.mark.nightly))
     return marked
-
-
-LOOKS = [(width, theme) for width in (1280, 360) for theme in ("light", "dark")]

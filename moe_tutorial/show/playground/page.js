@@ -1,5 +1,5 @@
-// The playground's page: it creates the panels, passes what the reader does to the engine, and draws its frames. It uses
-// kinds only by their interface.
+// The playground's page: it creates the panels, passes what the reader does to the engine, and draws its frames.
+// It uses kinds only by their interface.
 import { el, hasKernel, isRestored, mount, redrawOnChange } from "../web/dom.js";
 import { DEAD } from "../web/words.js";
 import { check, makeControls } from "./panels/controls.js";

@@ -1,5 +1,6 @@
 // @ts-check
-// Replies to guesses and to the answers of a quiz. Base64 hides the right answers from a glance at the page, not from cheating.
+// Replies to guesses and to the answers of a quiz. Base64 hides the right answers from a glance at the page,
+// not from cheating.
 
 /** @param {string} sealed @returns {any} */
 export const unseal = (sealed) =>
@@ -38,8 +39,8 @@ export function judge(kind, answer, sealed) {
   return { right: !wrong, said: wrong || sealed.why };
 }
 
-/** Judge a guess: "right", "near" or "far". On a slider a guess is right within half a step, and near if it is off by at
- * most a tenth of the slider, or a third of the measured number.
+/** Judge a guess: "right", "near" or "far". On a slider a guess is right within half a step, and near if it is off by
+ * at most a tenth of the slider, or a third of the measured number.
  * @param {any} said @param {any} measured @param {any} answers */
 export function verdict(said, measured, { low, high, step }) {
   if (typeof measured !== "number") return said === measured ? "right" : "far";
