@@ -133,6 +133,7 @@ def _build(repository: Path, again: bool) -> Path:
         print(f"✓ the site is up to date: {html / 'index.html'}")
         return html
 
+    from moe_tutorial.tools.site.content.cells import tag_answers
     from moe_tutorial.tools.site.content.lazy_assets import FOLDER, publish
 
     gather_assets(fetch_npm(package / "tools/web", out), out / "assets")
@@ -147,8 +148,10 @@ def _build(repository: Path, again: bool) -> Path:
     environment = executed.environment(repository)
     cache, code = executed.folder(repository), executed.code_digest(repository)
     lessons = sorted(notebooks.glob("*.ipynb"), reverse=True)  # the later ones take longest
-    shown = [publish(lesson, out / "assets" / FOLDER) for lesson in execute_lessons(lessons, cache, code, environment)]
-    fill_cache(shown, out / ".jupyter_cache")
+    shown = execute_lessons(lessons, cache, code, environment)
+    for lesson in shown:
+        tag_answers(lesson.cells)
+    fill_cache([publish(lesson, out / "assets" / FOLDER) for lesson in shown], out / ".jupyter_cache")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(notebooks), "--config", str(config)]
     command += ["--toc", str(toc), "--path-output", str(repository), "-W", "--keep-going", "--all", "--quiet"]

@@ -70,3 +70,8 @@ def test_the_lock_names_no_host_and_pins_what_the_site_serves(root):
     assert all("integrity" in package for name, package in lock["packages"].items() if name)
     wanted = json.loads((web / "package.json").read_text())["dependencies"]
     assert all(version[0].isdigit() for version in wanted.values())
+
+
+def test_jupyter_book_runs_no_lesson_again(site):
+    records = get_cache(site.parent / ".jupyter_cache").list_cache_records()
+    assert [record.uri for record in records if record.uri.endswith(".ipynb")] == []

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from html import escape
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -103,6 +104,18 @@ def answers(cells: list[Cell]) -> list[set[str]]:
     return found
 
 
+def tag_answers(cells: list[dict[str, Any]]) -> list[set[str]]:
+    """Tag a notebook's code cells with the guesses that they answer. Returns the guesses that each cell answers.
+
+    Jupyter Book's cache compares tags, so an executed lesson needs the same ones as the page's source.
+    """
+    found = answers([Cell(cell["cell_type"], cell["source"], cell["metadata"].get("tags", [])) for cell in cells])
+    for cell, ids in zip(cells, found, strict=True):
+        if ids and cell["cell_type"] == "code":
+            cell["metadata"]["tags"] = sorted({*cell["metadata"].get("tags", []), *ids})
+    return found
+
+
 def veil_text(app: Sphinx, page: str, content: list[str]) -> None:
     """Put text that answers a guess into a container for ``static/veil.js``, and tag the code that does."""
     if not str(app.env.doc2path(page)).endswith(".ipynb"):
@@ -110,11 +123,8 @@ def veil_text(app: Sphinx, page: str, content: list[str]) -> None:
     notebook = json.loads(content[0])
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"])
-    cells = [Cell(cell["cell_type"], cell["source"], cell["metadata"].get("tags", [])) for cell in notebook["cells"]]
-    for cell, ids in zip(notebook["cells"], answers(cells), strict=True):
-        if ids and cell["cell_type"] == "code":
-            cell["metadata"]["tags"] = sorted({*cell["metadata"].get("tags", []), *ids})
-        elif ids:
+    for cell, ids in zip(notebook["cells"], tag_answers(notebook["cells"]), strict=True):
+        if ids and cell["cell_type"] == "markdown":
             title, text = TITLE_AND_TEXT.fullmatch(cell["source"]).groups()
             cell["source"] = f"{title}:::{{container}} {veil_classes(ids)}\n{text}\n:::" if text else title
     content[0] = json.dumps(notebook)
