@@ -137,8 +137,8 @@ class Lesson:
 
     @property
     def links(self) -> set[str]:
-        """The addresses outside the course that its text links to."""
-        text = " ".join(cell.source for cell in self.cells if cell.kind == "markdown")
+        """The addresses outside the course that it links to, in text or in what a reveal says."""
+        text = " ".join(cell.source for cell in self.cells)
         return set(LINK.findall(text.replace("\n", " ")))
 
 

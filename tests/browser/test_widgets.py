@@ -50,12 +50,10 @@ def raced():
 def test_it_is_drawn_in_both_themes(show, make):
     page = show(make(), 320, reduced_motion="reduce")  # a film stands still
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    for canvas in page.locator("canvas").all():
-        light = picture(canvas)
-        page.evaluate("document.documentElement.dataset.theme = 'dark'")
-        changed = "([canvas, light]) => canvas.toDataURL() !== light"
-        page.wait_for_function(changed, arg=[canvas.element_handle(), light])
-        page.evaluate("document.documentElement.dataset.theme = 'light'")
+    light = [(canvas.element_handle(), picture(canvas)) for canvas in page.locator("canvas").all()]
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    for canvas, picture_in_light in light:
+        page.wait_for_function("([canvas, light]) => canvas.toDataURL() !== light", arg=[canvas, picture_in_light])
 
 
 def test_the_inspected_point_shows_the_numbers_that_torch_computes(show):
