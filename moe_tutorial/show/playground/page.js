@@ -185,8 +185,8 @@ function render({ model, el: root }) {
     if (settled || !foot.written()) foot.remember(standing(), busy, { frame, message, map: map.canvas });
   }
 
-  // It does not train while it is not visible.
-  const see = ([{ isIntersecting }]) => engine.show(isIntersecting);
+  // It does not train while it is not visible. Of several changes at once, the last one counts.
+  const see = (changes) => engine.show(changes.at(-1).isIntersecting);
   const sight = new IntersectionObserver(see, { rootMargin: "100px" });
   const onHash = () => {
     const next = fromHash(location.hash);

@@ -445,8 +445,8 @@ function render({ model, el: root }) {
   }
 
   // The sentence types itself while it is in sight.
-  const sight = new IntersectionObserver(([entry]) => {
-    if (!entry.isIntersecting) still();
+  const sight = new IntersectionObserver((seen) => {
+    if (!seen.at(-1).isIntersecting) still();
     else if (rest && !timer) type(PACE);
     else draw(); // out of sight it may have had no size
   });

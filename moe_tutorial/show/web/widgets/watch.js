@@ -119,7 +119,7 @@ function render({ model, el: root }) {
     stop();
     show(+step.value);
   };
-  const sight = new IntersectionObserver(([entry]) => entry.isIntersecting && play.click(), { threshold: 0.5 });
+  const sight = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && play.click(), { threshold: 0.5 });
   if (last && !stillness()) sight.observe(canvas);
   const showEnd = () => show(last);
   addEventListener("beforeprint", showEnd);
