@@ -135,8 +135,9 @@ class Exercise(Task):
         """The message about a failure, with the sentence of the first known mistake that fails in the same way."""
         from moe_tutorial.course.checks.vocabulary import alike
 
-        alike_ones = (says + failure.shown for says, other in self._failures.items() if alike(other, failure))
-        return next(alike_ones, str(failure))
+        made = (says for says, other in self._failures.items() if alike(other, failure))
+        says = next(made, None)
+        return str(failure) if says is None else says + failure.shown
 
 
 def edited(cell: str, edit: str) -> str:
