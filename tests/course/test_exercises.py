@@ -11,7 +11,9 @@ import pytest
 import torch
 from answers import RIGHT, WRONG, gather
 
+from moe_tutorial.course.checks.vocabulary import Ask, alike
 from moe_tutorial.course.exercises import EXERCISES, SHORT
+from moe_tutorial.course.running import NotYet, nothing_changes
 
 gather()
 
@@ -54,6 +56,38 @@ def test_each_edited_solution_is_told_its_own_sentence(id):
     told = {says: EXERCISES[id].examine(mistaken) for says, mistaken in EXERCISES[id].mistaken.items()}
     assert {says: result.message for says, result in told.items() if not result.message.startswith(says)} == {}
     assert {result.verdict for result in told.values()} == {"wrong"}
+
+
+class Everywhere(Ask):
+    """Goes on after an input on which the answer fails, and notes each failure by the number of its input."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.input, self.failures = 0, {}
+
+    def gives(self, *given, **named):
+        self.input += 1
+        self.calls = 100 * self.input  # alike for all answers, wherever one of them stops
+        try:
+            super().gives(*given, **named)
+        except NotYet as failure:
+            failure.call, self.failures[self.input] = self.input, failure
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_on_no_input_an_edited_solution_is_told_the_sentence_of_another(id):
+    """Of another whose first failure it is, as only that one speaks."""
+    exercise, found = EXERCISES[id], {}
+    for says, mistaken in exercise.mistaken.items():
+        ask = Everywhere(mistaken, exercise.own, exercise._check.changes)
+        with nothing_changes():
+            exercise._check.failure(ask)
+        found[says] = ask.failures
+    first = {says: failures[min(failures)] for says, failures in found.items() if failures}
+    for says, failures in found.items():
+        for failure in failures.values():
+            told = next((other for other, one in first.items() if alike(one, failure)), says)
+            assert told == says, f"on input {failure.call} it fails as {told!r} does"
 
 
 @pytest.mark.parametrize("id", EXERCISES)

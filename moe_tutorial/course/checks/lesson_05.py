@@ -34,7 +34,7 @@ from moe_tutorial.course.checks.vocabulary import Ask, checks, draw
     },
 )
 def my_share(ask: Ask) -> None:
-    for rows, n_experts in (([[1], [0], [1], [3], [1]], 5), ([[3, 1], [3, 0], [1, 3]], 4), ([[2, 4, 0], [4, 2, 5]], 7)):
+    for rows, n_experts in (([[1], [0], [1], [3], [1]], 5), ([[3, 1], [3, 0], [1, 2]], 4), ([[2, 4, 0], [4, 2, 5]], 7)):
         given = {"chosen": torch.tensor(rows), "n_experts": n_experts}
         says = "the part of all choices that each expert got, 0 for those that nobody chose"
         ask.gives(given, says, where=f"{len(rows)} tokens choose {len(rows[0])} of {n_experts} experts each")
@@ -104,7 +104,7 @@ def my_cv2(ask: Ask) -> None:
     },
 )
 def my_strength(ask: Ask) -> None:
-    for seed, (T, E, C) in enumerate([(5, 2, 3), (4, 3, 2), (7, 1, 4), (3, 3, 3)]):
+    for seed, (T, E, C) in enumerate([(6, 2, 3), (4, 3, 2), (7, 1, 4), (3, 3, 3)]):
         given = {"answers": (10 * draw(seed, T, E, C)).round(), "labels": draw(seed, T, C).argmax(-1)}
         says = "for each expert the part of the images that it gets right when it answers alone"
         where = f"{E} {'expert answers' if E == 1 else 'experts answer'} {T} images, with {C} classes"
