@@ -65,8 +65,8 @@ def train_gpt(
         seed: of the batches; models with the same seed see the same batches.
         steps, batch_size, learning_rate: of the optimiser.
         balance: factor of the blocks' Switch losses, whose sum is added to the loss of a GPT with mixtures.
-        penalty: (descent of a block, step) -> scalar, added to the loss of a GPT with trees, for each block; the first step
-            is 1.
+        penalty: (descent of a block, step) -> scalar, added to the loss of a GPT with trees, for each block; the first
+            step is 1.
         every: steps between snapshots.
 
     Raises:
