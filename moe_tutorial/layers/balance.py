@@ -2,8 +2,8 @@
 
 A loss takes the ``Routing`` of one batch of tokens and returns a scalar, which training adds to its own loss with a
 small factor; ``torch.vmap`` maps it over a stack of routings. ``BiasBalancer`` moves a router's selection bias instead,
-without a gradient. ``switch_loss`` and ``BiasBalancer.update`` can balance the batches of several processes together:
-see ``group``. In ``ExpertChoiceRouter`` the experts choose the tokens, and ``HashRouter`` learns nothing.
+and ``QuantileBalancer`` sets it, without a gradient. ``switch_loss`` and ``BiasBalancer.update`` can balance the batches
+of several processes together: see ``group``. In ``ExpertChoiceRouter`` the experts choose the tokens, and ``HashRouter`` learns nothing.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .checks import as_precise_tokens, check_positive
+from .checks import as_precise_tokens, check_count, check_positive
 from .experts import uniform
 from .routing import Routing, check_sizes, full_linear
 
@@ -148,6 +148,39 @@ class BiasBalancer:
         bias.add_(too_few.to(bias.dtype), alpha=self.rate)
 
 
+class QuantileBalancer:
+    """Balance without a loss and without a rate: every update sets the selection bias by quantiles of one batch.
+
+    Expert j is chosen where its score and bias beat the (k + 1)-th best biased score of the token, its bar. The new
+    ``bias_j`` is the ``k / E`` quantile, over the tokens, of the bar minus the score of j, so that j passes the bar of
+    that part of the tokens. The bars move with the biases, so even use takes some updates. Only differences between
+    biases count: their mean is subtracted.
+
+    Sources: Su 2026 (https://kexue.fm/archives/11619); Megatron-LM, pull request 5349.
+
+    Raises TypeError or ValueError for a ``top_k`` that is not an integer of at least 1.
+    """
+
+    def __init__(self, top_k: int):
+        self.top_k = check_count("top_k", top_k)
+
+    @torch.no_grad()
+    def update(self, bias: Tensor | None, scores: Tensor) -> None:
+        """Set ``bias`` (..., E) in place from the ``scores`` (..., T, E) that the router ranks by; leading are seeds.
+
+        The scores are ``routing.probs``, or ``routing.logits`` with the gate "topk_softmax". Without tokens, the bias
+        stays as it is.
+
+        Raises ValueError for a router without bias, shapes that do not fit, and a ``top_k`` that leaves no expert out;
+        TypeError for other types.
+        """
+        _check_bias_and_scores(bias, scores, self.top_k)
+        if scores.shape[-2]:
+            bar = (scores + bias.unsqueeze(-2)).topk(self.top_k + 1).values[..., -1:]
+            new = (bar - scores).float().quantile(self.top_k / bias.shape[-1], dim=-2)
+            bias.copy_(new - new.mean(-1, keepdim=True))
+
+
 class ExpertChoiceRouter(nn.Module):
     """Every expert chooses its tokens: softmax over the experts, then each takes the tokens that score highest for it.
 
@@ -248,10 +281,31 @@ def _check_one_batch(routing: Routing, may_be_empty: bool = False) -> None:
         )
 
 
-def _check_bias_and_indices(bias: Tensor | None, indices: Tensor) -> None:
-    """Raise TypeError or ValueError for arguments that ``BiasBalancer.update`` cannot use."""
+def _check_bias(bias: Tensor | None) -> None:
+    """Raise ValueError for a router without selection bias."""
     if bias is None:
         raise ValueError("bias must be the router's selection bias, got None: build the router with bias=True")
+
+
+def _check_bias_and_scores(bias: Tensor | None, scores: Tensor, top_k: int) -> None:
+    """Raise TypeError or ValueError for arguments that ``QuantileBalancer.update`` cannot use."""
+    _check_bias(bias)
+    for name, value in {"bias": bias, "scores": scores}.items():
+        if not isinstance(value, Tensor) or not torch.is_floating_point(value):
+            got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(f"{name} must be a floating-point tensor, got {got}")
+    if bias.ndim == 0 or scores.ndim < 2 or bias.shape != scores.shape[:-2] + scores.shape[-1:]:
+        raise ValueError(
+            "bias (..., E) and scores (..., T, E) must have the same experts and leading dimensions, "
+            f"got {tuple(bias.shape)} and {tuple(scores.shape)}"
+        )
+    if top_k >= bias.shape[-1]:
+        raise ValueError(f"top_k must leave an expert out, got {top_k} of {bias.shape[-1]}")
+
+
+def _check_bias_and_indices(bias: Tensor | None, indices: Tensor) -> None:
+    """Raise TypeError or ValueError for arguments that ``BiasBalancer.update`` cannot use."""
+    _check_bias(bias)
     allowed = "bias must be a floating-point tensor and indices an int64 tensor"
     if not isinstance(bias, Tensor) or not isinstance(indices, Tensor):
         raise TypeError(f"{allowed}, got {type(bias).__name__} and {type(indices).__name__}")

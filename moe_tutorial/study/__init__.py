@@ -12,6 +12,7 @@ from moe_tutorial.study.data import (
     digits,
     digits4,
     encode,
+    put_aside,
     regimes_2d,
     texts,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "parts",
     "progress",
     "published",
+    "put_aside",
     "refuted",
     "regimes_2d",
     "route_text",

@@ -11,6 +11,7 @@ from moe_tutorial.layers import (
     BiasBalancer,
     ExpertChoiceRouter,
     HashRouter,
+    QuantileBalancer,
     Router,
     Routing,
     importance,
@@ -195,6 +196,66 @@ def test_seeds_are_balanced_one_by_one(leading):
     for bias, own in zip(alone.view(-1, 6), indices.view(-1, 20, 2), strict=True):
         BiasBalancer(0.3).update(bias, own)
     assert torch.equal(together, alone)
+
+
+# The bias by quantiles
+
+
+def loop_quantile(scores, bias, k):
+    """The bias of one batch, as loops over plain numbers."""
+    T, E, new = len(scores), len(bias), []
+    bars = [sorted((s + b for s, b in zip(row, bias, strict=True)), reverse=True)[k] for row in scores]
+    for j in range(E):
+        gaps = sorted(bar - row[j] for bar, row in zip(bars, scores, strict=True))
+        low, part = divmod(k / E * (T - 1), 1)
+        new.append(gaps[int(low)] + part * (gaps[min(int(low) + 1, T - 1)] - gaps[int(low)]))
+    return [b - sum(new) / E for b in new]
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3)])
+def test_the_bias_by_quantiles_equals_its_loop_for_each_seed(leading, k):
+    scores, bias = torch.rand(*leading, 21, 5), torch.randn(*leading, 5)
+    before = bias.clone()
+    QuantileBalancer(k).update(bias, scores)
+    for new, old, own in zip(bias.view(-1, 5), before.view(-1, 5), scores.view(-1, 21, 5), strict=True):
+        assert new.tolist() == pytest.approx(loop_quantile(own.tolist(), old.tolist(), k), abs=1e-5)
+    QuantileBalancer(k).update(again := bias.clone(), scores[..., :0, :])
+    assert torch.equal(again, bias)
+
+
+def test_against_the_bars_of_the_batch_every_expert_alone_gets_its_even_share():
+    scores, bias, k = torch.rand(400, 8).square(), torch.zeros(8), 2
+    gaps = scores.topk(k + 1).values[:, -1:] - scores
+    QuantileBalancer(k).update(bias, scores)
+    bias += gaps.quantile(k / 8, dim=0).mean()  # the mean that was subtracted
+    assert ((gaps < bias - 1e-6).sum(0) <= 400 * k / 8).all()  # the (k + 1)-th of a token is its bar: a tie at 0
+    assert ((gaps < bias + 1e-6).sum(0) >= 400 * k / 8).all()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_score_raised_for_all_tokens_lowers_the_bias_by_as_much(k):
+    scores, bias, raised = torch.rand(50, 6), torch.randn(6), torch.randn(6)
+    other = bias - raised
+    QuantileBalancer(k).update(bias, scores)
+    QuantileBalancer(k).update(other, scores + raised)
+    torch.testing.assert_close(other, bias - (raised - raised.mean()), atol=1e-5, rtol=0)
+
+
+def test_a_skewed_router_is_even_in_a_few_updates_and_not_by_the_sign_rule():
+    """Source: Su 2026 (https://kexue.fm/archives/11619)."""
+    E, k = 16, 2
+    logits = torch.randn(2000, E) + torch.linspace(0, 3, E)
+    scores = logits.softmax(-1)
+
+    def busiest(update):
+        bias = torch.zeros(E)
+        for _ in range(20):
+            update(bias, (scores + bias).topk(k).indices)
+        return (scores + bias).topk(k).indices.flatten().bincount(minlength=E).max() / (2000 * k / E)
+
+    assert busiest(lambda bias, indices: QuantileBalancer(k).update(bias, scores)) < 1.1
+    assert busiest(lambda bias, indices: BiasBalancer(0.001).update(bias, indices)) > 1.5
 
 
 # Both other routers

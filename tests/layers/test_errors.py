@@ -19,6 +19,7 @@ from moe_tutorial.layers import (
     GPTConfig,
     HashRouter,
     MixtureOfExperts,
+    QuantileBalancer,
     Router,
     Routing,
     hardening_loss,
@@ -100,6 +101,7 @@ ROWS = [
     (lambda: hardening_ramp(0, 5, 5, 1.0), ValueError, "end must be after start = 5, got 5"),
     (lambda: BiasBalancer(0), ValueError, "rate must be a finite number above 0, got 0"),
     (lambda: BiasBalancer("0.1"), TypeError, "rate must be a finite number above 0, got '0.1'"),
+    (lambda: QuantileBalancer(0), ValueError, f"top_k {COUNT} 1, got 0"),
     (lambda: GPTConfig(0), ValueError, f"vocab_size {COUNT} 1, got 0"),
     (lambda: GPTConfig(20, n_heads=3), ValueError, "n_heads must divide d_model = 64, got 3"),
     (lambda: gpt("wide"), ValueError, "feed_forward must be one of 'dense', 'moe', 'fff', got 'wide'"),
@@ -191,12 +193,16 @@ for loss in (hardening_loss, node_balance_loss):
 
 # Balancing
 
-BIAS, INDICES = torch.zeros(4), torch.zeros(5, 2, dtype=torch.int64)
+BIAS, INDICES, SCORES = torch.zeros(4), torch.zeros(5, 2, dtype=torch.int64), torch.rand(5, 4)
 TYPES = "bias must be a floating-point tensor and indices an int64 tensor, got "
 
 
 def balance(bias, indices):
     BiasBalancer(0.1).update(bias, indices)
+
+
+def set_bias(bias, scores, top_k=1):
+    QuantileBalancer(top_k).update(bias, scores)
 
 
 ROWS += [
@@ -207,6 +213,12 @@ ROWS += [
     (lambda: balance(BIAS[None], INDICES), ValueError, "same leading dimensions, got"),
     (lambda: balance(BIAS, INDICES + torch.tensor([0, 4])), ValueError, "^indices must run from 0 to 3, got 0 to 4$"),
     (lambda: balance(BIAS, INDICES - 1), ValueError, "^indices must run from 0 to 3, got -1 to -1$"),
+    (lambda: set_bias(None, SCORES), ValueError, "the router's selection bias, got None: .* with bias=True"),
+    (lambda: set_bias(BIAS, INDICES), TypeError, "^scores must be a floating-point tensor, got torch.int64$"),
+    (lambda: set_bias(BIAS, Routing(*FIELDS)), TypeError, "^scores must be a floating-point tensor, got Routing$"),
+    (lambda: set_bias(BIAS, SCORES[0]), ValueError, r"leading dimensions, got \(4,\) and \(4,\)$"),
+    (lambda: set_bias(BIAS, SCORES[:, :3]), ValueError, r"leading dimensions, got \(4,\) and \(5, 3\)$"),
+    (lambda: set_bias(BIAS, SCORES, 4), ValueError, "^top_k must leave an expert out, got 4 of 4$"),
 ]
 
 

@@ -4,7 +4,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from moe_tutorial.study import digits, digits4, regimes_2d
+from moe_tutorial.study import digits, digits4, put_aside, regimes_2d
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,17 @@ def test_no_test_image_has_a_rotated_twin_in_the_training_set():
     shared = sum(row.numpy().tobytes() in train for row in data.x_test)
     assert shared == 0
     assert twins_at_home == 1797  # or the test above would fail for images that are equal to begin with
+
+
+def test_what_is_put_aside_has_no_rotated_twin_among_what_is_kept():
+    data = digits4()
+    most, (x, y) = put_aside(data)
+    images = len(data.x_train) // 4
+    assert len(x) == len(y) == 4 * (images - images * 4 // 5)
+    assert len(most.x_train) == len(most.y_train) == len(most.regime_train) == len(data.x_train) - len(x)
+    kept, aside = ({row.numpy().tobytes() for row in rows} for rows in (most.x_train, x))
+    assert not kept & aside
+    assert torch.equal(most.x_test, data.x_test)
 
 
 def test_one_line_solves_a_quarter_of_the_plane_and_none_solves_all():

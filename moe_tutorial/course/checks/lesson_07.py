@@ -1,4 +1,4 @@
-"""Lesson 07: a penalty, a bias that moves, experts that choose, and an older penalty."""
+"""Lesson 07: a penalty, a bias that moves or is set, experts that choose, and an older penalty."""
 
 import torch
 
@@ -137,6 +137,61 @@ def bias_update(ask: Ask) -> None:
     doubled = given | {"indices": given["indices"].repeat(2, 1)}
     says = "With every token twice, the same experts have too much, and the bias should be the same."
     ask.follows(given, doubled, lambda bias: bias, says)
+
+
+@checks(
+    "07.quantile",
+    hints=(
+        "The bar of a token is the score, with its bias, that just missed: number k + 1 of its row.",
+        "`(probs + bias).topk(k + 1).values[:, -1:]` are the bars, (T, 1). An expert passes a bar where its bias is "
+        "larger than `bar - probs`.",
+        "`(bar - probs).quantile(k / len(bias), dim=0)`, and then its mean is subtracted.",
+    ),
+    mistakes={
+        "Your bar is the last that is chosen, number k. The bar is the best of those that are not: number k + 1.": (
+            "topk(k + 1) => topk(k)"
+        ),
+        "Your bar leaves the bias out. It is the best of the BIASED scores that are not chosen.": (
+            "(probs + bias).topk => probs.topk"
+        ),
+        "Your bar is the highest score of the token. It is the best of those that are not chosen, number k + 1.": (
+            "[:, -1:] => [:, :1]"
+        ),
+        "You subtract the score with its old bias from the bar. The new bias takes the place of the old one: subtract "
+        "the score alone.": "(bar - probs) => (bar - probs - bias)",
+        "You subtract the bar from the score. An expert needs as much bias as its score lacks: bar minus score.": (
+            "(bar - probs) => (probs - bar)"
+        ),
+        "You add to the old bias. The quantile is the bias itself.": "return new => return bias + new",
+        "The mean of the biases is not subtracted.": " - new.mean() => ",
+        "Your quantile is that of one choice a token, 1/E. Each expert should get k/E of the tokens.": (
+            "k / len(bias) => 1 / len(bias)"
+        ),
+        "Your bias lets 1 - k/E of the tokens choose each expert. It should be k/E.": (
+            "k / len(bias) => 1 - k / len(bias)"
+        ),
+        "That is the mean over the tokens. Their quantile is asked for: k/E of them should need less.": (
+            ".quantile(k / len(bias), dim=0) => .mean(0)"
+        ),
+        "Your quantile goes over the experts of each token. Each expert needs one over all tokens: dim=0.": (
+            "dim=0 => dim=1"
+        ),
+    },
+)
+def quantile_bias(ask: Ask) -> None:
+    # Sizes at which the quantile is one of the numbers, so that every way to interpolate gives the same.
+    for T, E, k in ((9, 4, 1), (6, 5, 2), (11, 5, 3)):
+        given = {"probs": draw(T, T, E).softmax(-1), "bias": draw(E, E) / 4, "k": k}
+        ask.gives(given, "for each expert the k/E quantile of bar minus score, less the mean of all")
+    says = "A bias raised by the same for all experts changes no choice, and nothing here."
+    ask.follows(given, given | {"bias": given["bias"] + 1}, lambda bias: bias, says)
+    order = torch.arange(T).flip(0)
+    says = "With the tokens in another order, the bias should be the same."
+    ask.follows(given, given | {"probs": given["probs"][order]}, lambda bias: bias, says)
+    order = torch.tensor([2, 0, 3, 1, 4])
+    moved = given | {"probs": given["probs"][:, order], "bias": given["bias"][order]}
+    says = "With the experts under other numbers, their biases should move along."
+    ask.follows(given, moved, lambda bias: bias[order], says)
 
 
 KEPT = "torch.zeros_like(probs).scatter(0, taken, 1.0) * probs"

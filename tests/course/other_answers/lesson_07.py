@@ -46,6 +46,39 @@ def up_and_down(bias, indices, rate):
     return bias + rate * (load < load.mean()) - rate * (load > load.mean())
 
 
+@right("07.quantile")
+def by_sorting(probs, bias, k):
+    T, E = probs.shape
+    bar = (probs + bias).sort(dim=1, descending=True).values[:, k]
+    needs = (bar[:, None] - probs).sort(dim=0).values
+    new = needs[round(k / E * (T - 1))]
+    return new - sum(new) / E
+
+
+@right("07.quantile")
+def as_the_quantile_of_the_lead(probs, bias, k):
+    just_missed = torch.topk(probs + bias, k + 1, dim=1)[0].min(dim=1, keepdim=True)[0]
+    new = -torch.quantile(probs - just_missed, 1 - k / probs.shape[1], dim=0)
+    return new - torch.mean(new)
+
+
+@right("07.quantile")
+def quantile_by_loop(probs, bias, k):
+    new = torch.zeros(len(bias))
+    bars = [(row + bias).sort().values[-k - 1] for row in probs]
+    for expert in range(len(bias)):
+        needs = torch.stack([bar - row[expert] for bar, row in zip(bars, probs, strict=True)])
+        new[expert] = needs.quantile(k / len(bias))
+    return new - new.mean()
+
+
+@wrong("07.quantile", "number k + 1")
+def by_the_last_chosen(probs, bias, k):
+    bar = (probs + bias).sort(dim=1, descending=True).values[:, k - 1 : k]
+    new = (bar - probs).quantile(k / len(bias), dim=0)
+    return new - new.mean()
+
+
 @right("07.expert_choice")
 def by_threshold(probs, room):
     least = probs.topk(room, dim=0).values[-1]
