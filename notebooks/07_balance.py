@@ -38,7 +38,6 @@ from moe_tutorial.layers import (
     MixtureOfExperts,
     QuantileBalancer,
     Router,
-    Routing,
 )
 from moe_tutorial.show import (
     Line,
@@ -95,7 +94,8 @@ playground(width=2, balance="switch", coefficient=0)
 # $$L = E \sum_i f_i \, P_i$$
 #
 # The share is a count, so it has no slope. The probability has one, and the share says how hard to push: the busier an
-# expert, the more its probability is pressed down.
+# expert, the more its probability is pressed down. $P_i$ is the mean of the softmax over *all* experts, so that it reaches those
+# whom nobody chooses.
 #
 # **Your turn.** Three lines: the shares, the mean probabilities, and the sum.
 
@@ -120,16 +120,13 @@ switch_loss = check("07.switch_loss", switch_loss)
 # %% tags=["measure"]
 # Measured: your loss of two routings.
 probs = torch.rand(1000, E).softmax(-1)
-even_use = torch.arange(1000)[:, None] % E
 one_for_all = torch.zeros(1000, 1, dtype=int)
 certain = torch.eye(E)[one_for_all[:, 0]]  # the router is sure of expert 0
-print(f"even use: {switch_loss(probs, even_use):.3f}")
+print(f"even use: {switch_loss(probs, torch.arange(1000)[:, None] % E):.3f}")
 print(f"one expert has all, for sure: {switch_loss(certain, one_for_all):.3f}")
-
 routing = Router(16, E, 2)(torch.randn(256, 16))
-assert torch.allclose(
-    switch_loss(routing.probs, routing.indices), layers.switch_loss(routing)
-)  # the package's
+mine = switch_loss(routing.probs, routing.indices)
+assert torch.allclose(mine, layers.switch_loss(routing))  # the package's
 
 # %% [markdown]
 # Even use gives 1, whatever the probabilities are. The most is $E$, at $k = 1$.
@@ -149,23 +146,22 @@ assert torch.allclose(
 raw, aside = put_aside(digits4("raw"))
 
 
-def trained_with(data, penalty=None, router=None, on_step=None, steps=600, **options):
+def trained_with(
+    penalty=None, router=None, data=raw, steps=600, on_step=None, **options
+):
     """Ten mixtures with a penalty, a router of another kind, or something done at each step."""
-    return train(
-        lambda: MixtureOfExperts(64, 8, E, 1, router and router(), d_out=10, **options),
-        data,
-        seeds(10),
-        steps=steps,
-        penalty=penalty,
-        on_step=on_step,
-    )
+
+    def build():
+        return MixtureOfExperts(64, 8, E, 1, router and router(), d_out=10, **options)
+
+    return train(build, data, seeds(10), steps=steps, penalty=penalty, on_step=on_step)
 
 
-def with_switch(coefficient):
-    return trained_with(raw, lambda r, step: coefficient * layers.switch_loss(r))
+def with_switch(coefficient, **options):
+    return trained_with(lambda r, step: coefficient * layers.switch_loss(r), **options)
 
 
-def with_bias(rate=None, data=raw, steps=600):
+def with_bias(rate=None, **options):
     """Ten mixtures whose bias moves at a rate, or without a rate is set by quantiles."""
 
     def set_bias(step, trained):
@@ -177,7 +173,7 @@ def with_bias(rate=None, data=raw, steps=600):
         else:
             QuantileBalancer(top_k=1).update(bias, routing.probs)
 
-    return trained_with(data, on_step=set_bias, steps=steps, bias=True)
+    return trained_with(on_step=set_bias, bias=True, **options)
 
 
 @cache
@@ -208,12 +204,13 @@ tried = {c: 100 * curve[c].accuracy(*aside).mean().item() for c in coefficients}
 gone = {c: dead_in(curve[c]).mean().item() for c in coefficients}
 as_good = [c for c in coefficients if tried[c] > max(tried.values()) - 0.5]
 best = min(as_good)  # the smallest of those that are within half a point
-dense = train(
-    lambda: nn.Sequential(nn.Linear(64, 15), nn.ReLU(), nn.Linear(15, 10)),
-    raw,
-    seeds(10),
-    steps=600,
-)
+
+
+def of_15():
+    return nn.Sequential(nn.Linear(64, 15), nn.ReLU(), nn.Linear(15, 10))
+
+
+dense = train(of_15, raw, seeds(10), steps=600)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -221,15 +218,14 @@ part = (tried[0.01] - tried[0]) / (max(tried.values()) - tried[0])
 reveal(
     "07.usual",
     gone[0.01],
-    says=f"Without a penalty {gone[0]:.1f} of 8 are dead, with ten times their coefficient {gone[0.1]:.1f}. "
-    f"But look at the images put aside, too: {tried[0]:.0f} % are right without a penalty, {tried[0.01]:.0f} % with 0.01, "
-    f"{max(tried.values()):.0f} % with the best. So 0.01 brings {part:.0%} of the gain"
-    + (", although it wakes few." if gone[0] - gone[0.01] < 2 else ".")
+    says=f"Without a penalty {gone[0]:.1f} of 8 are dead, with ten times their coefficient {gone[0.1]:.1f}. Yet of the images "
+    f"put aside, {tried[0]:.0f} % are right without a penalty, {tried[0.01]:.0f} % with 0.01, and {max(tried.values()):.0f} % with "
+    f"the best: 0.01 brings {part:.0%} of the gain."
+    f"\n\nWithin half a point of the best: {' and '.join(f'{c:g}' for c in as_good)}. "
     + (
-        f"\n\nHere {' and '.join(f'{c:g}' for c in as_good)} are as good as each other, within half a point. We take "
-        f"the smaller one."
+        "They are as good as each other; we go on with the smaller one."
         if len(as_good) > 1
-        else f"\n\nThe best is {best:g}: choose a coefficient on your own data."
+        else ""
     ),
 )
 
@@ -271,7 +267,7 @@ def badly_aimed(routing):
     return E * (chosen.mean(0).roll(1) * routing.probs.mean(0)).sum()
 
 
-astray = trained_with(raw, lambda r, step: 0.1 * badly_aimed(r))
+astray = trained_with(lambda r, step: 0.1 * badly_aimed(r))
 claim(
     "07.1",
     "With a Switch loss of 0.1, fewer than three of eight experts are dead on average",
@@ -328,38 +324,30 @@ guess(
     "07.rate",
     "Ten mixtures train 600 steps with a bias that moves by DeepSeek-V3's 0.001 a step. What has become of them, beside those "
     "without any bias?",
-    choices=[
-        "fewer dead experts, more images right",
-        "fewer dead experts, fewer images right",
-        "hardly anything: so small a rate does nothing yet",
-    ],
+    choices=["fewer dead, more right", "fewer dead, fewer right", "hardly a change"],
 )
 
 # %% tags=["measure"]
 # Measured: ten seeds for each of two rates; and the stored curves of a long training.
 slow, fast = with_bias(0.001), with_bias(0.01)
-bias_gone = {rate: dead_in(t).mean() for rate, t in {0.001: slow, 0.01: fast}.items()}
-gain = (accuracy(slow) - accuracy(curve[0])).mean()
-gates = slow.routing(raw.x_test).weights[..., 0]
-unsure = gates < 0.1
+slow_gone, fast_gone = dead_in(slow).mean(), dead_in(fast).mean()
+unsure = slow.routing(raw.x_test).weights[..., 0] < 0.1
 is_right = slow.scores(raw.x_test).argmax(-1) == raw.y_test
 long = slow_bias.stored()  # the course's own seeds; how they were made stands there
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-if bias_gone[0.001] > gone[0] - 0.5:
-    became = "hardly anything: so small a rate does nothing yet"
-else:
-    became = f"fewer dead experts, {'more' if gain > 0 else 'fewer'} images right"
+more = "more" if accuracy(slow).mean() > right[0] else "fewer"
+became = f"fewer dead, {more} right" if slow_gone < gone[0] - 0.5 else "hardly a change"
 reveal(
     "07.rate",
     became,
-    says=f"Dead: {bias_gone[0.001]:.1f} of 8, without a bias {gone[0]:.1f}. Right: {accuracy(slow).mean():.0f} %, without a bias "
+    says=f"Dead: {slow_gone:.1f} of 8, without a bias {gone[0]:.1f}. Right: {accuracy(slow).mean():.0f} %, without a bias "
     f"{right[0]:.0f} %. In 600 steps of 0.001 a bias moves by 0.6 at most. The router is sure before the bias catches up. "
     f"Then {unsure.float().mean():.0%} of the images get an expert to which the router gives a probability below 0.1. That is "
-    f"its gate weight, and its gradient is multiplied by it, so it learns slowly: of these images {is_right[unsure].float().mean():.0%} "
-    "are right."
-    f"\n\nRate times steps is what counts. At 0.01, 600 steps take a bias ten times as far: {bias_gone[0.01]:.1f} dead, "
+    "the gate weight, and the gradient of the expert is multiplied by it, so it learns slowly. "
+    f"Of these images, {is_right[unsure].float().mean():.0%} are right."
+    f"\n\nRate times steps is what counts. At 0.01, 600 steps take a bias ten times as far: {fast_gone:.1f} dead, "
     f"{accuracy(fast).mean():.0f} % right. And at 0.001, 6,000 steps do: {long['0.001']['dead'][-1]:.1f} dead, "
     f"{long['0.001']['right'][-1]:.0f} % right.",
 )
@@ -391,7 +379,7 @@ curves(
 
 
 # %% tags=["exercise", "optional"]
-def quantile_bias(probs, bias, k):
+def quantile(probs, bias, k):
     """probs (T, E), bias (E,), k chosen per token -> the new bias, (E,)."""
     ### BEGIN SOLUTION
     bar = (probs + bias).topk(k + 1).values[:, -1:]
@@ -401,48 +389,49 @@ def quantile_bias(probs, bias, k):
 
 
 # %%
-quantile_bias = check("07.quantile", quantile_bias)
+quantile = check("07.quantile", quantile)
 
 # %% [markdown]
-# Your two rules on a router that is not trained. Its inputs are never negative, so it has a favourite. How many updates until the
-# busiest expert has less than a tenth more than its even share?
+# Here are your two rules on a router that is not trained. Its inputs are never negative, so it has a favourite. After how many
+# updates has the busiest expert less than 1.1 times an even share?
 
 # %% tags=["measure"]
 # Measured: updates of your biases until a router is even.
 torch.manual_seed(seeds(1)[0])
 router, x = Router(16, E, 1, bias=True), torch.rand(512, 16)
 rules = {
-    f"rate {rate}": lambda r, rate=rate: bias_update(router.bias, r.indices, rate)
-    for rate in (0.001, 0.01)
+    "rate 0.001": lambda r: bias_update(router.bias, r.indices, 0.001),
+    "rate 0.01": lambda r: bias_update(router.bias, r.indices, 0.01),
+    "quantiles": lambda r: quantile(r.probs, router.bias, 1),
 }
-rules["quantiles"] = lambda r: quantile_bias(r.probs, router.bias, 1)
+
+
+def until_even(rule):
+    router.bias = torch.zeros(E)
+    for updates in range(1000):
+        routing = router(x)
+        if max_share(share(routing.indices, E)) < 1.1 / E:
+            return f"{updates} updates"
+        router.bias = rule(routing)
+    return "not within 1,000 updates"
+
+
 for name, rule in rules.items():
-    router.bias, updates = torch.zeros(E), 0
-    while max_share(share((routing := router(x)).indices, E)) > 1.1 / E:
-        router.bias, updates = rule(routing), updates + 1
-        if updates == 2000:
-            break
-    print(f"{name:11}{updates:5} updates")
+    print(f"{name:12}{until_even(rule)}")
 
 # %% [markdown]
 # And in training, ten seeds each:
 
-# %% tags=["measure", "nbval-ignore-output"]
+# %% tags=["measure", "nbval-ignore-output", "07.rate"]
 # Measured: how even and how good, by ways to balance.
 quantiles = with_bias()
-ways = {
-    "nothing": curve[0],
-    "Switch 0.1": curve[0.1],
-    "rate 0.001": slow,
-    "rate 0.01": fast,
-    "quantiles": quantiles,
-}
+methods = {"nothing": curve[0], "Switch 0.1": curve[0.1], "Switch 1": curve[1]}
+methods |= {"bias 0.001": slow, "bias 0.01": fast, "quantiles": quantiles}
 print("            busiest over even   dead   % right")
-for name, way in ways.items():
-    busiest = E * max_share(way.shares(raw.x_test)).mean()
-    print(
-        f"{name:12}{busiest:17.2f}{dead_in(way).mean():7.1f}{accuracy(way).mean():10.1f}"
-    )
+for name, each in methods.items():
+    busiest = E * max_share(each.shares(raw.x_test)).mean()
+    figures = f"{busiest:17.2f}{dead_in(each).mean():7.1f}{accuracy(each).mean():10.1f}"
+    print(f"{name:12}{figures}")
 
 # %% [markdown]
 # ## Turn the tables: experts choose
@@ -471,22 +460,17 @@ expert_choice = check("07.expert_choice", expert_choice)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: how many images stand for choice at once.
-choosers = trained_with(raw, router=lambda: ExpertChoiceRouter(64, E, 1))
-shuffled = torch.randperm(
-    len(raw.x_test), generator=torch.Generator().manual_seed(seeds(1)[0])
-)
+choosers = trained_with(router=lambda: ExpertChoiceRouter(64, E, 1))
+draws = torch.Generator().manual_seed(seeds(1)[0])
+shuffled = torch.randperm(len(raw.x_test), generator=draws)
 with torch.no_grad():
-    one = choosers.one(0)
-    one_probs = one.router(raw.x_test).probs
-    answers = one.experts(raw.x_test)
+    probs = choosers.one(0).router(raw.x_test[shuffled]).probs
+    answers = choosers.one(0).experts(raw.x_test[shuffled])
 
 
 def gates_of(at_once):
-    parts = [
-        expert_choice(one_probs[rows], math.ceil(len(rows) / E))
-        for rows in shuffled.split(at_once)
-    ]
-    return torch.cat(parts)
+    parts = probs.split(at_once)
+    return torch.cat([expert_choice(part, math.ceil(len(part) / E)) for part in parts])
 
 
 together = gates_of(len(raw.x_test)) > 0
@@ -494,17 +478,13 @@ together = gates_of(len(raw.x_test)) > 0
 
 def served(at_once):
     gates = gates_of(at_once)
-    scores = torch.einsum("te,teo->to", gates, answers[shuffled])
+    scores = torch.einsum("te,teo->to", gates, answers)
     correct = (scores.argmax(-1) == raw.y_test[shuffled]).float().mean()
-    got = (gates > 0).sum(-1)
+    got = (gates > 0).sum(-1).clamp_max(2).bincount(minlength=3).tolist()
     moved = ((gates > 0) != together).any(-1).float().mean()
-    counts = {
-        "no expert": int((got == 0).sum()),
-        "one": int((got == 1).sum()),
-        "two or more": int((got > 1).sum()),
-    }
+    counts = dict(zip(("no expert", "one", "two or more"), got, strict=True))
     return message(
-        f"{counts['no expert'] / len(got):.0%} of the images get no expert; {correct:.0%} are right",
+        f"{got[0] / sum(got):.0%} of the images get no expert; {correct:.0%} are right",
         f"{at_once:,} images at once; each expert takes {math.ceil(at_once / E):,}. {moved:.0%} of "
         "the images have other experts than with all at once.",
     ) + bars(counts, "images", strong=["no expert"])
@@ -538,28 +518,21 @@ guess(
 
 # %% tags=["measure"]
 # Measured: the hash beside the mixture that was left alone.
-by_hash = trained_with(raw, router=lambda: HashRouter(64, E))
-cost = accuracy(curve[0]) - accuracy(by_hash)
+by_hash = trained_with(router=lambda: HashRouter(64, E))
+cost = (accuracy(curve[0]) - accuracy(by_hash)).mean()
+use = [max_share(way.shares(raw.x_test)).mean() for way in (curve[0], by_hash)]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-if abs(cost.mean()) < 2:
-    better = "they are equal, within two points"
-else:
-    better = "the one with dead experts" if cost.mean() > 0 else "the even one"
-two = {"dead": curve[0], "even": by_hash}
-busiest = {
-    name: max_share(each.shares(raw.x_test)).mean() for name, each in two.items()
-}
-correct = {name: accuracy(each).mean() for name, each in two.items()}
+better = "the one with dead experts" if cost > 0 else "the even one"
 reveal(
     "07.hash",
-    better,
-    says=f"With most experts dead, {correct['dead']:.0f} % are right, and the busiest expert has {busiest['dead']:.0%} of the "
-    f"images. With the hash {correct['even']:.0f} % are right, and the busiest has {busiest['even']:.0%}. "
+    "they are equal, within two points" if abs(cost) < 2 else better,
+    says=f"With most experts dead, {right[0]:.0f} % are right, and the busiest expert has {use[0]:.0%} of the images. With the "
+    f"hash {accuracy(by_hash).mean():.0f} % are right, and the busiest has {use[1]:.0%}. "
     + (
         "Even use alone does not make a mixture good."
-        if cost.mean() > 2
+        if cost > 2
         else "Here even use does no harm."
     ),
 )
@@ -576,19 +549,13 @@ reveal(
 guess(
     "07.strength",
     "In which of these mixtures are the eight experts most nearly equal in strength?",
-    choices=["nothing", "Switch 0.1", "Switch 1", "bias", "quantiles", "hash"],
+    choices=["nothing", "Switch 0.1", "Switch 1", "bias 0.01", "quantiles", "hash"],
 )
 
 # %% tags=["measure"]
 # Measured: each expert's strength, and its accuracy on the images that it is asked.
-methods = {
-    "nothing": curve[0],
-    "Switch 0.1": curve[0.1],
-    "Switch 1": curve[1],
-    "bias": fast,
-    "quantiles": quantiles,
-    "hash": by_hash,
-}
+del methods["bias 0.001"]
+methods["hash"] = by_hash
 
 
 @torch.no_grad()
@@ -609,27 +576,21 @@ spread = {name: each[:, 0].std(-1, correction=0) for name, each in strong.items(
 
 # %% tags=["guess", "nbval-ignore-output", "07.hash"]
 # Your guess and what was measured.
-unequal = {name: spread[name].mean().item() for name in methods}
+unequal = {name: each.mean().item() for name, each in spread.items()}
 right_by = {name: accuracy(each).mean().item() for name, each in methods.items()}
-says = (
-    "The spread of strength: "
-    + ", ".join(f"{name} {x:.2f}" for name, x in unequal.items())
-    + "."
-)
+listed = ", ".join(f"{name} {x:.2f}" for name, x in unequal.items())
+says = f"The spread: {listed}."
 if unequal["Switch 1"] < unequal["nothing"]:
     says += (
-        "\n\n“The objective is uniform strength across the experts.” Half of this is true: where experts are dead, strength "
-        "is uneven, and a penalty evens both."
+        "\n\n“The objective is uniform strength across the experts.” Half of this is true: where experts are dead, strength is "
+        "uneven, and a penalty evens both."
     )
-if (
-    right_by["hash"] < right_by["Switch 0.1"]
-    and unequal["hash"] < unequal["Switch 0.1"]
-):
+if right_by["hash"] < right_by["Switch 1"] and unequal["hash"] < unequal["Switch 0.1"]:
     says += (
         f"\n\nBut equal strength does not make a mixture good: with the hash {right_by['hash']:.0f} % are right, with the Switch "
-        f"loss of 1 {right_by['Switch 1']:.0f} %. With one expert chosen, a mixture is right where the chosen one is right. "
-        "Each of the hash's experts is asked about everything, and knows a little of everything. Under the Switch loss of 1 "
-        "each is asked about a part, and knows that part well."
+        f"loss of 1 {right_by['Switch 1']:.0f} %. Where one expert is chosen, a mixture is right where the chosen one is right. "
+        "Each of the hash's experts is asked about everything, and knows a little of everything. Under the Switch loss of 1 each "
+        "is asked about a part, and knows that part well."
     )
 reveal("07.strength", min(unequal, key=unequal.get), says=says)
 
@@ -638,43 +599,27 @@ reveal("07.strength", min(unequal, key=unequal.get), says=says)
 # Drawn: strength, and accuracy where an expert is asked.
 def alone_and_asked(figure, theme):
     """For each method a panel, with a dot for each expert of ten mixtures that is asked."""
-    places = figure.subplots(
-        3 if is_narrow(figure) else 2,
-        2 if is_narrow(figure) else 3,
-        sharex=True,
-        sharey=True,
-    )
-    ink, muted = (look.color(role, theme) for role in ("text", "muted"))
+    rows, columns = (3, 2) if is_narrow(figure) else (2, 3)
+    places = figure.subplots(rows, columns, sharex=True, sharey=True)
     for axes, (name, each) in zip(places.flat, strong.items(), strict=True):
-        axes.plot([0, 1], [0, 1], color=muted, lw=1)
-        axes.plot(
-            each[:, 0].flatten(),
-            each[:, 1].flatten(),
-            "o",
-            ms=4,
-            color=ink,
-            mec="none",
-            alpha=0.5,
-        )
+        alone, asked = each.transpose(0, 1).flatten(1)
+        axes.plot([0, 1], [0, 1], color=look.color("muted", theme), lw=1)
+        axes.plot(alone, asked, "o", ms=4, color=look.color("text", theme), alpha=0.4)
         axes.set_title(f"{name}: {right_by[name]:.0f} % right", loc="left", fontsize=11)
-        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     figure.supxlabel("strength (on its best rule)", fontsize=11)
     figure.supylabel("right where it is asked", fontsize=11)
 
 
-own, where_asked = (
-    {name: each[:, part].nanmean().item() for name, each in strong.items()}
-    for part in (0, 1)
-)
+own = {name: each[:, 0].mean().item() for name, each in strong.items()}
+said = [f"{name}: strength {x:.2f}, {right_by[name]:.0f} %" for name, x in own.items()]
 picture(
     alone_and_asked,
-    title=f"Strength {own['hash']:.2f} and {where_asked['hash']:.0%} right where asked: hash. "
-    f"Strength {own['Switch 1']:.2f} and {where_asked['Switch 1']:.0%}: Switch 1",
+    title=f"Strength: hash {own['hash']:.2f}, Switch 1 {own['Switch 1']:.2f}. Right where asked: hash {right_by['hash']:.0f} %, "
+    f"Switch 1 {right_by['Switch 1']:.0f} %",
     note="A dot is an expert of one of ten mixtures. On the line, it is as often right where it is asked as on its best rule.",
-    alt="; ".join(
-        f"{name}: mean strength {own[name]:.2f}, {where_asked[name]:.0%} right where asked"
-        for name in strong
-    ),
+    alt=f"Mean strength, and right where asked. {'; '.join(said)}",
     height=400,
     narrow_height=560,
 )
@@ -741,9 +686,8 @@ yours = trained_alone(own_penalty, seeds(1)[0])
 scores, routing = yours(aside[0])
 your_right = 100 * (scores.argmax(-1) == aside[1]).float().mean().item()
 your_spread = strengths(yours)[0].std(correction=0).item()
-print(
-    f"yours: {your_right:.1f} % right, {dead(share(routing.indices, E))} dead, spread {your_spread:.2f}"
-)
+your_dead = dead(share(routing.indices, E))
+print(f"yours: {your_right:.1f} % right, {your_dead} dead, spread {your_spread:.2f}")
 
 # %% [markdown]
 # The contest is held on the images put aside, so that you can try as often as you like. The further left, the more equal the
@@ -752,7 +696,9 @@ print(
 # %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
 # Drawn: your penalty among the methods.
 found = {
-    name: (spread[name], 100 * each.accuracy(*aside)) for name, each in methods.items()
+    name: (spread[name], 100 * each.accuracy(*aside))
+    for name, each in methods.items()
+    if name != "hash"
 }
 centres = {name: (x.mean().item(), y.mean().item()) for name, (x, y) in found.items()}
 
@@ -760,26 +706,18 @@ centres = {name: (x.mean().item(), y.mean().item()) for name, (x, y) in found.it
 def contest(figure, theme):
     """Each method's mean, tied to its ten seeds; and one of yours."""
     axes = figure.subplots()
-    ink, border = (look.color(role, theme) for role in ("text", "border"))
+    ink, grey = look.color("text", theme), look.color("border", theme)
     for name, (x, y) in found.items():
         for end in zip(x.tolist(), y.tolist(), strict=True):
             axes.plot(
-                *zip(centres[name], end, strict=True),
-                color=border,
-                lw=1,
-                marker="o",
-                ms=3,
+                *torch.tensor([centres[name], end]).T, "o-", color=grey, ms=3, lw=0.7
             )
         axes.plot(*centres[name], "o", ms=8, color=ink)
-        axes.annotate(name, centres[name], (8, 6), textcoords="offset points")
     axes.plot(your_spread, your_right, "*", ms=18, color=ink)
-    axes.annotate(
-        "yours",
-        (your_spread, your_right),
-        (10, -14),
-        textcoords="offset points",
-        weight="bold",
-    )
+    under = {"quantiles": "right", "bias 0.01": "left"}
+    for name, place in (centres | {"yours": (your_spread, your_right)}).items():
+        by, side = (0, -22 if name in under else 10), under.get(name, "center")
+        axes.annotate(name, place, by, textcoords="offset points", ha=side)
     axes.set(xlabel="spread of strength", ylabel="% right of those put aside")
 
 
@@ -788,10 +726,8 @@ picture(
     contest,
     title=f"From this seed yours is more accurate than {len(ahead)} of {len(found)}",
     note="Large: means of ten seeds. Small: each seed, tied to its mean. Star: yours, from the first of these seeds.",
-    alt="; ".join(
-        f"{name}: spread {x:.2f}, {y:.0f} % right" for name, (x, y) in centres.items()
-    )
-    + f"; yours: spread {your_spread:.2f}, {your_right:.0f} % right",
+    alt=f"Yours: spread {your_spread:.2f}, {your_right:.0f} % right. "
+    + "; ".join(f"{way}: {x:.2f}, {y:.0f} %" for way, (x, y) in centres.items()),
     height=360,
 )
 
@@ -805,19 +741,15 @@ picture(
 mine = my_moe()  # in a terminal: python my_moe.py
 if hasattr(mine, "BalancedMoE"):  # from your first right answer on
     x, y = mine.plane(1000)
-    for name, how in {
-        "neither": {},
-        "penalty": {"penalty": 0.1},
-        "bias": {"rate": 0.01},
-    }.items():
+    ways = {"neither": {}, "penalty": {"penalty": 0.1}, "bias": {"rate": 0.01}}
+    for name, how in ways.items():
         torch.manual_seed(seeds(1)[0])
         moe = mine.BalancedMoE(2, 4, n_experts=E, top_k=1, d_out=2)
         mine.train_balanced(moe, x, y, **how)
         scores, (chosen, _) = moe(x)
-        right_here = (scores.argmax(-1) == y).float().mean()
-        print(
-            f"{name:8}{right_here:5.0%} right, points: {chosen.flatten().bincount(minlength=E).tolist()}"
-        )
+        points = chosen.flatten().bincount(minlength=E).tolist()
+        good = (scores.argmax(-1) == y).float().mean()
+        print(f"{name:8}{good:5.0%} right, points: {points}")
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -858,10 +790,8 @@ quiz("07")
 # %% tags=["measure", "remove-output"]
 # Two rows for the scoreboard.
 standardised = digits4("standardised")
-by_penalty = trained_with(
-    standardised, lambda r, step: best * layers.switch_loss(r), steps=800
-)
-by_bias = with_bias(0.01, standardised, steps=800)
+by_penalty = with_switch(best, data=standardised, steps=800)
+by_bias = with_bias(0.01, data=standardised, steps=800)
 on_test = standardised.x_test, standardised.y_test
 rows = score(
     "07",
@@ -884,56 +814,19 @@ scoreboard(
 # neurons, close to the dense network of 32, all of which every image meets.
 
 # %% [markdown]
-# ### Whom the Switch loss reaches, and what it does not tell
+# ### What the Switch loss does not tell
 #
-# One detail decides whether it can wake the dead. $P_i$ has to come from the softmax over *all* experts. Some published code
-# takes the probabilities *after* the others were masked out. Then an expert that nobody chooses has probability 0
-# everywhere, and a zero from a mask has no slope.
-
-
-# %% tags=["measure"]
-# Claim 07.5.
-def gradient_for_the_dead(seed, masked):
-    """Size of the Switch loss's gradient for the row of an expert nobody chooses."""
-    torch.manual_seed(seed)
-    x = torch.rand(256, 16)
-    weight = torch.randn(E, 16)
-    weight[0] = -0.5  # the inputs are positive, so expert 0 comes last
-    weight.requires_grad_()
-    logits = x @ weight.T
-    probs = logits.softmax(-1)
-    indices = probs.topk(2).indices
-    assert not (indices == 0).any()
-    if masked:
-        kept = torch.zeros_like(probs).scatter(-1, indices, 1.0).bool()
-        probs = logits.masked_fill(~kept, -torch.inf).softmax(-1)
-    loss = layers.switch_loss(Routing(logits, probs, indices, probs))
-    return float(torch.autograd.grad(loss, weight)[0][0].norm())
-
-
-claim(
-    "07.5",
-    "The Switch loss reaches the router's row of an expert that nobody chooses",
-    measured=[gradient_for_the_dead(seed, masked=False) for seed in seeds(10)],
-    holds=in_every_seed(above(1e-9)),
-    control=[gradient_for_the_dead(seed, masked=True) for seed in seeds(10)],
-    control_is="probabilities after masking the others",
-    quantity="size of the gradient",
-)
-
-# %% [markdown]
 # Is its value a measure of balance? Even use gives 1, and it is tempting to read 1 as *best*. Build a counterexample with two
 # experts. Nine tokens in ten slightly prefer expert 0, at .51 to .49. The tenth is certain of expert 1.
 
 # %% tags=["measure"]
-# Claim 07.6.
+# Claim 07.5.
 slight = torch.tensor([[0.51, 0.49]] * 9 + [[0.0, 1.0]])
 evenly = torch.tensor([[0.51, 0.49], [0.49, 0.51]])
 print("shares: {:.1f} and {:.1f}".format(*share(slight.argmax(-1, True), 2)))
 claim(
-    "07.6",
-    "A routing that gives one expert nine tenths of the tokens can have a Switch loss "
-    "below 1",
+    "07.5",
+    "A routing that gives one expert nine tenths of the tokens can have a Switch loss below 1",
     measured=switch_loss(slight, slight.argmax(-1, keepdim=True)),
     holds=below(1 - 1e-6),
     control=switch_loss(evenly, evenly.argmax(-1, keepdim=True)),
@@ -972,54 +865,19 @@ importance_loss = check("07.importance_loss", importance_loss)
 
 # %% [markdown]
 # ### Balanced is not specialised
-#
-# A coefficient of 100 shows what balance is worth when it is all that counts.
 
 
-# %% tags=["measure"]
-# Claim 07.7.
+# %% tags=["measure", "07.hash"]
+# Claim 07.6.
 def specialisation_of(trained):
     """How much the chosen expert tells about the rule, one number a seed."""
     chosen = trained.routing(raw.x_test).indices[..., 0]
     return torch.tensor([specialisation(choice, raw.regime_test) for choice in chosen])
 
 
-absurd = with_switch(100)
-assert (specialisation_of(curve[1]) - specialisation_of(absurd)).mean() > 0.1
 claim(
-    "07.7",
-    "A Switch loss of 100, ten thousand times the usual 0.01, costs more than ten points of "
-    "accuracy against one of 1, and more than 0.1 of specialisation",
-    measured=accuracy(curve[1]) - accuracy(absurd),
-    holds=above(10),
-    control=accuracy(curve[1]) - accuracy(curve[0.01]),
-    control_is="the usual 0.01 against 1",
-    quantity="accuracy lost (points)",
-)
-
-# %% [markdown]
-# And the hash, beside the mixture that was left to collapse:
-
-# %% tags=["measure", "07.hash"]
-# Claim 07.8.
-claim(
-    "07.8",
-    "A mixture balanced by a hash is more than ten points less accurate than one that "
-    "was left to collapse",
-    measured=cost,
-    holds=above(10),
-    control=accuracy(curve[0]) - accuracy(curve[0.1]),
-    control_is="balanced by the Switch loss",
-    quantity="accuracy lost (points)",
-    refutes="The more evenly the experts are used, the better the mixture",
-)
-
-# %% tags=["measure"]
-# Claim 07.9.
-claim(
-    "07.9",
-    "A hash's choice of expert tells next to nothing about the rule: specialisation "
-    "below 0.05 in every seed",
+    "07.6",
+    "A hash's choice of expert tells next to nothing about the rule: specialisation below 0.05 in every seed",
     measured=specialisation_of(by_hash),
     holds=in_every_seed(below(0.05)),
     control=specialisation_of(curve[0.1]),
@@ -1040,30 +898,28 @@ brighter = images[:, None] + torch.eye(64) / 16  # each pixel in turn, one level
 torch.manual_seed(seeds(1)[0])
 hash_router = HashRouter(64, E)
 moved = hash_router(brighter).indices.view(100, 64) != hash_router(images).indices
-print(
-    f"one pixel a level brighter: another expert in {moved.float().mean():.1f} of all cases"
-)
+part = moved.float().mean()
+print(f"one pixel a level brighter: another expert in {part:.1f} of all cases")
 
 # %% [markdown]
 # ### The bias and expert choice over ten seeds
 
 # %% tags=["measure", "07.rate"]
-# Claim 07.10.
+# Claim 07.7.
 claim(
-    "07.10",
+    "07.7",
     "A bias that moves by 0.001 a step costs more than 20 points of accuracy after 600 steps",
     measured=accuracy(curve[0]) - accuracy(slow),
     holds=above(20),
     control=accuracy(curve[0]) - accuracy(fast),
     control_is="it moves by 0.01 a step",
     quantity="accuracy lost against no bias (points)",
-    refutes="The rate of a large model is the rate for yours",
 )
 
 # %% tags=["measure"]
-# Claim 07.11.
+# Claim 07.8.
 claim(
-    "07.11",
+    "07.8",
     "A bias set by quantiles keeps the busiest expert below 1.6 times its even share, without any rate",
     measured=E * max_share(quantiles.shares(raw.x_test)),
     holds=below(1.6),
@@ -1074,20 +930,17 @@ claim(
 
 
 # %% tags=["measure"]
-# Claim 07.12.
+# Claim 07.9.
 def lost_in_batches(trained):
     """Points of accuracy lost in shuffled batches of 32, one number a seed."""
-    right = [
-        trained.scores(raw.x_test[rows]).argmax(-1) == raw.y_test[rows]
-        for rows in shuffled.split(32)
-    ]
-    return accuracy(trained) - 100 * torch.cat(right, -1).float().mean(-1)
+    rows = shuffled.split(32)
+    said = torch.cat([trained.scores(raw.x_test[part]).argmax(-1) for part in rows], -1)
+    return accuracy(trained) - 100 * (said == raw.y_test[shuffled]).float().mean(-1)
 
 
 claim(
-    "07.12",
-    "Asked in batches of 32 instead of all at once, expert choice is more than three points "
-    "less accurate",
+    "07.9",
+    "Asked in batches of 32 instead of all at once, expert choice is more than three points less accurate",
     measured=lost_in_batches(choosers),
     holds=above(3),
     control=lost_in_batches(curve[0]),

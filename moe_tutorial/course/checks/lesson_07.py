@@ -178,7 +178,7 @@ def bias_update(ask: Ask) -> None:
         ),
     },
 )
-def quantile_bias(ask: Ask) -> None:
+def quantile(ask: Ask) -> None:
     # Sizes at which the quantile is one of the numbers, so that every way to interpolate gives the same.
     for T, E, k in ((9, 4, 1), (6, 5, 2), (11, 5, 3)):
         given = {"probs": draw(T, T, E).softmax(-1), "bias": draw(E, E) / 4, "k": k}
