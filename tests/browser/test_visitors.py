@@ -137,12 +137,12 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
 
 def test_what_answers_two_guesses_stays_hidden_until_both_are_answered(open_page):
     page = open_page("07_balance.html")
-    notices, slider = page.locator(".moe-veiled"), page.locator(".moe-veil-07-hash.moe-veil-07-strength").first
+    notices, shown = page.locator(".moe-veiled"), page.locator(".moe-veil-07-hash.moe-veil-07-strength").first
     code = page.locator(".cell:has(> .moe-veil-07-hash.moe-veil-07-strength) + .moe-how").first
-    for _ in range(3):  # the first guess of the page, and the two that the slider answers
-        expect(slider).to_be_hidden()
+    for _ in range(4):  # two guesses further up, and the two that the picture answers
+        expect(shown).to_be_hidden()
         expect(code).to_be_hidden()
         notices.first.get_by_role("button", name="show it").click()
     expect(notices).to_have_count(0)
-    expect(slider).to_be_visible()
+    expect(shown).to_be_visible()
     expect(code).to_be_visible()

@@ -25,6 +25,12 @@ def by_scatter(probs, indices):
     return (chosen.sum(0) * probs.sum(0)).sum() * probs.shape[1] / (k * T * T)
 
 
+@wrong("07.switch_loss", "No gradient comes from the loss")
+def of_plain_numbers(probs, indices):
+    n_experts = probs.shape[1]
+    return n_experts * sum(((indices == e).float().mean() * probs[:, e].mean()).item() for e in range(n_experts))
+
+
 @right("07.bias_update")
 def by_shares(bias, indices, rate):
     f = torch.nn.functional.one_hot(indices, len(bias)).sum((0, 1))
@@ -98,6 +104,16 @@ def expert_by_expert(probs, room):
 def from_values(probs, room):
     values, taken = probs.topk(room, dim=0)
     return torch.zeros_like(probs).scatter(0, taken, values)
+
+
+@wrong("07.expert_choice", "not `>`")
+def above_the_least(probs, room):
+    return probs.where(probs > probs.topk(room, dim=0).values[-1], 0.0)
+
+
+@wrong("07.expert_choice", "whole table")
+def of_the_whole_table(probs, room):
+    return probs.where(probs >= probs.flatten().topk(room * probs.shape[1]).values[-1], 0.0)
 
 
 @wrong("07.importance_loss", "only one weight counts")
