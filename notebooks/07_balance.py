@@ -606,8 +606,8 @@ def alone_and_asked(figure, theme):
         alone, asked = each.transpose(0, 1).flatten(1)
         axes.plot([0, 1], [0, 1], color=look.color("muted", theme), lw=1)
         axes.plot(alone, asked, "o", ms=4, color=look.color("text", theme), alpha=0.4)
-        axes.set_title(f"{name}: {right_by[name]:.0f} % right", loc="left", fontsize=11)
-        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_title(f"{name}: {right_by[name]:.0f} %", loc="left", fontsize=11)
+        axes.set(xlim=(0, 1), ylim=(0, 1), yticks=[0, 0.5, 1])
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     figure.supxlabel("strength (on its best rule)", fontsize=11)
     figure.supylabel("right where it is asked", fontsize=11)
@@ -619,7 +619,7 @@ picture(
     alone_and_asked,
     title=f"Strength: hash {own['hash']:.2f}, Switch 1 {own['Switch 1']:.2f}. Right where asked: hash {right_by['hash']:.0f} %, "
     f"Switch 1 {right_by['Switch 1']:.0f} %",
-    note="A dot is an expert of one of ten mixtures. On the line, it is as often right where it is asked as on its best rule.",
+    note="A dot is an expert of one of ten mixtures. On the line, it is as often right where it is asked as on its best rule. Per cent: images that the mixture gets right.",
     alt=f"Mean strength, and right where asked. {'; '.join(said)}",
     height=400,
     narrow_height=560,
@@ -716,10 +716,10 @@ def contest(figure, theme):
             )
         axes.plot(*centres[name], "o", ms=8, color=ink)
     axes.plot(your_spread, your_right, "*", ms=18, color=ink)
-    under = {"quantiles": "right", "bias 0.01": "left"}
+    under = {"quantiles": (10, -36), "bias 0.01": (30, -18)}
     for name, place in (centres | {"yours": (your_spread, your_right)}).items():
-        by, side = (0, -22 if name in under else 10), under.get(name, "center")
-        axes.annotate(name, place, by, textcoords="offset points", ha=side)
+        by = under.get(name, (0, 10))
+        axes.annotate(name, place, by, textcoords="offset points", ha="center")
     axes.set(xlabel="spread of strength", ylabel="% right of those put aside")
 
 

@@ -2,8 +2,9 @@
 
 A loss takes the ``Routing`` of one batch of tokens and returns a scalar, which training adds to its own loss with a
 small factor; ``torch.vmap`` maps it over a stack of routings. ``BiasBalancer`` moves a router's selection bias instead,
-and ``QuantileBalancer`` sets it, without a gradient. ``switch_loss`` and ``BiasBalancer.update`` can balance the batches
-of several processes together: see ``group``. In ``ExpertChoiceRouter`` the experts choose the tokens, and ``HashRouter`` learns nothing.
+and ``QuantileBalancer`` sets it, without a gradient. ``switch_loss`` and ``BiasBalancer.update`` can balance the
+batches of several processes together: see ``group``. In ``ExpertChoiceRouter`` the experts choose the tokens, and
+``HashRouter`` learns nothing.
 """
 
 import math

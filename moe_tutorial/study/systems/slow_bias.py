@@ -1,8 +1,8 @@
 """Lesson 07's long training: a selection bias that moves at DeepSeek-V3's rate, 0.001 a step.
 
-Ten of the lesson's mixtures train for ten times the lesson's steps, with such a bias and without one, so their curves are
-stored in ``slow_bias.json``. ``python -m moe_tutorial.study.systems.slow_bias`` makes them again in two minutes. A test
-compares their beginning with the code's, and the nightly tests compare their end.
+Ten of the lesson's mixtures train for ten times the lesson's steps, with such a bias and without one, so their curves
+are stored in ``slow_bias.json``. ``python -m moe_tutorial.study.systems.slow_bias`` makes them again in two minutes. A
+test compares their beginning with the code's, and the nightly tests compare their end.
 """
 
 import json
