@@ -74,9 +74,9 @@ E = 8
 # %% [markdown]
 # ## Turn the knobs first
 #
-# Eight small experts, four rules. The *Switch loss*, which comes next, has a coefficient of 0. Press play. After 600 steps set
-# the coefficient to 0.32, and train on until all experts work. What became of the accuracy? Then do the same from the start,
-# with 1 as *Seed*.
+# Eight small experts, four rules. Press play. After 600 steps, raise the coefficient of the *Switch loss*, which comes next, from 0
+# to 0.32, and train on until all experts work. What became of the accuracy? Then set the coefficient to 0 and the *Seed* to 1, and
+# do the same again.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A mixture that trains while you turn the knobs.
@@ -125,8 +125,8 @@ certain = torch.eye(E)[one_for_all[:, 0]]  # the router is sure of expert 0
 print(f"even use: {switch_loss(probs, torch.arange(1000)[:, None] % E):.3f}")
 print(f"one expert has all, for sure: {switch_loss(certain, one_for_all):.3f}")
 routing = Router(16, E, 2)(torch.randn(256, 16))
-mine = switch_loss(routing.probs, routing.indices)
-assert torch.allclose(mine, layers.switch_loss(routing))  # the package's
+yours = switch_loss(routing.probs, routing.indices)
+assert torch.allclose(yours, layers.switch_loss(routing))  # the package's
 
 # %% [markdown]
 # Even use gives 1, whatever the probabilities are. The most is $E$, at $k = 1$.
@@ -146,19 +146,21 @@ assert torch.allclose(mine, layers.switch_loss(routing))  # the package's
 raw, aside = put_aside(digits4("raw"))
 
 
-def trained_with(
-    penalty=None, router=None, data=raw, steps=600, on_step=None, **options
-):
-    """Ten mixtures with a penalty, a router of another kind, or something done at each step."""
+def trained_with(router=None, bias=False, data=raw, steps=600, **options):
+    """Ten mixtures with a router of another kind, or a bias; the options are `train`'s."""
 
     def build():
-        return MixtureOfExperts(64, 8, E, 1, router and router(), d_out=10, **options)
+        return MixtureOfExperts(64, 8, E, 1, router and router(), d_out=10, bias=bias)
 
-    return train(build, data, seeds(10), steps=steps, penalty=penalty, on_step=on_step)
+    return train(build, data, seeds(10), steps=steps, **options)
+
+
+def with_penalty(penalty, **options):
+    return trained_with(penalty=lambda routing, step: penalty(routing), **options)
 
 
 def with_switch(coefficient, **options):
-    return trained_with(lambda r, step: coefficient * layers.switch_loss(r), **options)
+    return with_penalty(lambda r: coefficient * layers.switch_loss(r), **options)
 
 
 def with_bias(rate=None, **options):
@@ -222,15 +224,12 @@ reveal(
     f"put aside, {tried[0]:.0f} % are right without a penalty, {tried[0.01]:.0f} % with 0.01, and {max(tried.values()):.0f} % with "
     f"the best: 0.01 brings {part:.0%} of the gain."
     f"\n\nWithin half a point of the best: {' and '.join(f'{c:g}' for c in as_good)}. "
-    + (
-        "They are as good as each other; we go on with the smaller one."
-        if len(as_good) > 1
-        else ""
-    ),
+    + "They are as good as each other; we go on with the smaller."
+    * (len(as_good) > 1),
 )
 
 # %% [markdown]
-# Beside them stands the dense network of equal active cost. The router costs nearly as much as the one expert that it chooses,
+# Beside the mixtures stands the dense network of equal active cost. The router costs nearly as much as the one expert that it chooses,
 # so that a dense network gets 15 neurons for the same multiplications.
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -238,6 +237,7 @@ reveal(
 right = {c: accuracy(curve[c]).mean().item() for c in coefficients}
 dense_right = accuracy(dense).mean().item()
 stops = range(len(coefficients))
+counted = ", ".join(f"{c:g}: {n:.1f}" for c, n in gone.items())
 curves(
     {
         "mixture": Line(stops, list(right.values()), marker="●"),
@@ -245,9 +245,7 @@ curves(
     },
     title=f"Against the dense network: {right[0] - dense_right:+.0f} points without a penalty, "
     f"{right[best] - dense_right:+.0f} with {best:g}",
-    note="digits4, raw pixels, means over ten seeds, test images. Dead experts of 8: "
-    + ", ".join(f"{c:g}: {n:.1f}" for c, n in gone.items())
-    + ".",
+    note=f"digits4, raw pixels, means over ten seeds, test images. Dead experts of 8: {counted}.",
     x="coefficient of the Switch loss",
     xticks={stop: f"{c:g}" for stop, c in zip(stops, coefficients, strict=True)},
     y="% right",
@@ -267,7 +265,7 @@ def badly_aimed(routing):
     return E * (chosen.mean(0).roll(1) * routing.probs.mean(0)).sum()
 
 
-astray = trained_with(lambda r, step: 0.1 * badly_aimed(r))
+astray = with_penalty(lambda routing: 0.1 * badly_aimed(routing))
 claim(
     "07.1",
     "With a Switch loss of 0.1, fewer than three of eight experts are dead on average",
@@ -396,7 +394,7 @@ quantile = check("07.quantile", quantile)
 # Here are your two rules on a router that is not trained. Its inputs are never negative, so it has a favourite. After how many
 # updates has the busiest expert less than 1.1 times an even share?
 
-# %% tags=["measure"]
+# %% tags=["measure", "nbval-ignore-output"]
 # Measured: updates of your biases until a router is even.
 torch.manual_seed(seeds(1)[0])
 router, x = Router(16, E, 1, bias=True), torch.rand(512, 16)
@@ -737,17 +735,20 @@ picture(
 # ## This is yours
 #
 # What you wrote goes into your `my_moe.py`, too. As soon as your penalty, your bias, or the noise of lesson 06 is right, the file
-# has a `BalancedMoE`, and `train_balanced` trains it on points of the plane with your penalty, or with your bias:
+# has a `BalancedMoE`. Here `train_balanced` trains it on the plane with neither, with your penalty, and with your bias. How many
+# new points are right, and how many does each expert get?
 
 # %% tags=["nbval-ignore-output"]
 mine = my_moe()  # in a terminal: python my_moe.py
-if hasattr(mine, "BalancedMoE"):  # from your first right answer on
-    x, y = mine.plane(1000)
+if not hasattr(mine, "BalancedMoE"):
+    print("BalancedMoE joins your file with your first right answer.")
+else:
     ways = {"neither": {}, "penalty": {"penalty": 0.1}, "bias": {"rate": 0.01}}
     for name, how in ways.items():
         torch.manual_seed(seeds(1)[0])
         moe = mine.BalancedMoE(2, 4, n_experts=E, top_k=1, d_out=2)
-        mine.train_balanced(moe, x, y, **how)
+        mine.train_balanced(moe, *mine.plane(1000), **how)
+        x, y = mine.plane(1000)
         scores, (chosen, _) = moe(x)
         points = chosen.flatten().bincount(minlength=E).tolist()
         good = (scores.argmax(-1) == y).float().mean()
@@ -777,8 +778,8 @@ quiz("07")
 #
 # **Sources.** Share times probability: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. Importance:
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
-# The bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664), [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437); by
-# quantiles: [Su 2026](https://kexue.fm/archives/11619).
+# The bias: [Wang et al. 2024](https://arxiv.org/abs/2408.15664), [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437). Quantiles:
+# [Su 2026](https://kexue.fm/archives/11619); Kimi K3's, in [torchtitan](https://github.com/pytorch/torchtitan/pull/4577).
 # Expert choice: [Zhou et al. 2022](https://arxiv.org/abs/2202.09368). Hash: [Roller et al. 2021](https://arxiv.org/abs/2106.04426).
 
 # %% [markdown]

@@ -15,6 +15,7 @@ OTHER = {
     "https://docs.python.org/3/license.html",
     "https://github.com/JustVugg/colibri/issues/175",
     "https://github.com/huggingface/transformers",
+    "https://github.com/pytorch/torchtitan/pull/4577",
     "https://github.com/sgl-project/sglang/pull/31213",
     "https://pypi.org/project/fastfeedforward/",
 }
