@@ -150,7 +150,8 @@ def trained_with(router=None, bias=False, data=raw, steps=600, **options):
     """Ten mixtures with a router of another kind, or a bias; the options are `train`'s."""
 
     def build():
-        return MixtureOfExperts(64, 8, E, 1, router and router(), d_out=10, bias=bias)
+        chooses = {"router": router()} if router else {"bias": bias}
+        return MixtureOfExperts(64, 8, E, 1, d_out=10, **chooses)
 
     return train(build, data, seeds(10), steps=steps, **options)
 
