@@ -700,11 +700,11 @@ reveal(
     judge(KOMATSUZAKI, {"Points, upcycled over scratch": upcycled[400] - scratch[800]}),
     says=f"{heard[KOMATSUZAKI][1]}. {upcycled[400].mean():.1f} % are right against {scratch[800].mean():.1f} %. The dense networks have "
     f"{small_right[800].mean():.1f} %: the copies pass them. "
-    + (
-        "So upcycling pays here if the dense network is there already, and if you have few steps."
-        if heard[KOMATSUZAKI][0] == "wrong"
-        else "So upcycling pays here even if you pay for the dense network."
-    ),
+    + {
+        "right": "So upcycling pays here, even if you pay for the dense network.",
+        "wrong": "So upcycling pays here if the dense network is there already, and if you have few steps.",
+        "unclear": "So whether upcycling pays here stays open, if you have to pay for the dense network.",
+    }[heard[KOMATSUZAKI][0]],
 )
 
 
@@ -765,8 +765,7 @@ rows = {said: [f"{MARKS[v]} {v}", measured] for said, (v, measured) in heard.ite
 table(
     ["what is said", "here", "measured"],
     rows,
-    title=f"Of {len(heard)} sentences {found.count('right')} are right here, {found.count('wrong')} are wrong, and {found.count('unclear')} "
-    "unclear",
+    title=f"Of {len(heard)} sentences, {found.count('right')} right here, {found.count('wrong')} wrong, {found.count('unclear')} unclear",
     note="Gains in digits4, standardised, with 95 % intervals over ten seeds; 400 steps, if not said otherwise.",
 )
 
