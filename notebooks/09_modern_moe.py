@@ -183,16 +183,11 @@ reveal(
 # A slider: what is active, model by model.
 def active(name):
     model = mixtures[name]
+    idle = " for tokens that ask no idle expert" * bool(model.choices.zero_expert_num)
     millions = {part: 1000 * n for part, n in active_parts(model).items()}
     return message(
         f"{model.active / model.total:.1%} is active, k/E is {k_of_e(model):.1%}",
-        f"Of {model.total / 1e9:,g} billion, {model.active / 1e9:g} are active, as published"
-        + (
-            " for tokens that ask no idle expert"
-            if model.choices.zero_expert_num
-            else ""
-        )
-        + ". Below: millions, counted from the config.",
+        f"Of {model.total / 1e9:,g} billion, {model.active / 1e9:g} are active{idle}, as published. Below: millions, counted from the config.",
     ) + bars(millions, "million active parameters", strong=["experts"])
 
 
@@ -237,10 +232,12 @@ def micro_loss(loss, probs, indices, group):
 micro_loss = check("09.micro_loss", micro_loss)
 
 # %% [markdown]
-# Now the four rules of `digits4` stand for four kinds of text. Ten mixtures of 8 experts are balanced over the *whole batch*, and
-# ten in four *groups of one rule* each, all with a Switch loss of 0.1. **Specialisation** says how much the choice of expert
-# tells about the rule: 0 is nothing. We call a sentence *right* if the 95 % interval of what it expects to gain is above zero, *wrong*
-# if it is below, and *unclear* if zero lies in it.
+# Now the four rules of `digits4` stand for four kinds of text. Ten mixtures (8 experts of 8 neurons, one chosen, 400 steps) are
+# balanced over the *whole batch*, and ten in four *groups of one rule* each, all with a Switch loss of 0.1. **Specialisation** says
+# how much the choice of expert tells about the rule: 0 is nothing.
+#
+# You say *right*, *wrong* or *unclear*. A sentence is right if the 95 % interval of its gain over ten seeds is above zero, wrong if
+# it is below, and unclear if zero lies in it, before rounding. Of a sentence that says two things, both have to be right.
 
 # %% tags=["setup"]
 # Setup: the data, how ten models are trained and watched, and how a sentence is judged.
