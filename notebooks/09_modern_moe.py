@@ -288,8 +288,9 @@ def judge(sentence, gains):
     figures = {what: estimate(gain) for what, gain in gains.items()}
     low, high = (min(getattr(f, e) for f in figures.values()) for e in ("low", "high"))
     verdict = VERDICTS[0 if low > 0 else 1 if high < 0 else 2]
-    each = [f"{what}: {f.rounded[0]} ({f.rounded[1]})" for what, f in figures.items()]
-    heard[sentence] = verdict, "; ".join(each)
+    gained = {what: "{} ({})".format(*f.rounded) for what, f in figures.items()}
+    words = "; ".join(f"{what}: {gain}" for what, gain in gained.items())
+    heard[sentence] = verdict, words, "; ".join(gained.values())
     return verdict
 
 
@@ -757,13 +758,13 @@ mine = my_moe()  # with your upcycle; in a terminal: python my_moe.py
 # %% tags=["draw", "nbval-ignore-output", "09.micro", "09.bias", "09.many", "09.finer", "09.shared", "09.cross", "09.paid"]
 # Drawn: what sources say, and what was measured here.
 MARKS = {"right": "✓", "wrong": "✗", "unclear": "–"}
-found = [verdict for verdict, _ in heard.values()]
-rows = {said: [f"{MARKS[v]} {v}", measured] for said, (v, measured) in heard.items()}
+found = [verdict for verdict, *_ in heard.values()]
 table(
-    ["what is said", "here", "measured"],
-    rows,
+    ["what is said", "gain"],
+    {f"{MARKS[verdict]} {said}": [gain] for said, (verdict, _, gain) in heard.items()},
     title=f"Of {len(heard)} sentences, {found.count('right')} right here, {found.count('wrong')} wrong, {found.count('unclear')} unclear",
-    note="Gains in digits4, standardised, with 95 % intervals over ten seeds; 400 steps, if not said otherwise.",
+    note="✓ right, ✗ wrong, – unclear. Gain: in points of accuracy, of Qiu in specialisation too, of Wang in the load of the busiest. "
+    "digits4, standardised, 95 % intervals over ten seeds.",
 )
 
 # %% [markdown]
