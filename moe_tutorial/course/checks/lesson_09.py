@@ -89,9 +89,6 @@ class Squares:
         "You count up to the largest group, and some numbers below it are no group: `group.unique()` lists those that "
         "are.": "group.unique() => range(int(group.max()) + 1)",
         "You divide by the number of tokens. There are fewer groups.": "len(losses) => len(group)",
-        "You divide by the largest number of a group. Divide by how many losses there are.": (
-            "len(losses) => (int(group.max()) + 1)"
-        ),
         "You call the Switch loss. `loss` is an argument: the answer has to work with another one, too.": (
             "loss(probs[own], indices[own]) => "
             "len(probs[0]) * (torch.bincount(indices[own].flatten(), minlength=len(probs[0])) / indices[own].numel() * "
