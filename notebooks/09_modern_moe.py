@@ -260,7 +260,10 @@ def balanced(coefficient):
     return lambda routing, step: coefficient * layers.switch_loss(routing)
 
 
-def learn(build, penalty=balanced(0.1), rate=None, data=data, steps=400):  # noqa: B008
+switch_01 = balanced(0.1)
+
+
+def learn(build, penalty=switch_01, rate=None, data=data, steps=400):
     """Ten trained models; at the watched steps, per cent right; after 400, the routing."""
     right, seen = {}, []
 
