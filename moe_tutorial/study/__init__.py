@@ -30,7 +30,6 @@ from moe_tutorial.study.systems.cost import (
     parameters,
     parts,
     published,
-    refuted,
 )
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, train
 from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation, strength
@@ -73,7 +72,6 @@ __all__ = [
     "progress",
     "published",
     "put_aside",
-    "refuted",
     "regimes_2d",
     "route_text",
     "score",

@@ -1,9 +1,9 @@
-"""Lesson 09: active parameters, balance within groups, experts copied from a network, finer and shared experts."""
+"""Lesson 09: active parameters, balance within groups, finer experts, experts copied from a network."""
 
 import torch
 from torch import nn
 
-from moe_tutorial.course.checks.vocabulary import Affine, Ask, affine_experts, checks, draw, reaches
+from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, reaches
 from moe_tutorial.course.running import NotYet
 
 SIZES = "num_hidden_layers", "hidden_size", "intermediate_size", "num_local_experts", "num_experts_per_tok"
@@ -198,57 +198,3 @@ def granularity(ask: Ask) -> None:
         ask.gives(given, "how many experts, how many chosen, and how wide each is", ("experts", "chosen", "width"))
         if any(isinstance(number, float) for number in ask(given)):
             raise NotYet("Experts and neurons are whole numbers, and `/` makes a float. Divide by `//`.")
-
-
-class Mixed:
-    """The mixture of lesson 03, which says so when its arguments come in another order."""
-
-    def __call__(self, x, chosen, weights, experts):
-        floats = [torch.is_tensor(each) and each.is_floating_point() for each in (x, chosen, weights, experts)]
-        if floats != [True, False, True, False] or chosen.shape != weights.shape:
-            raise TypeError("call it as my_mixture(x, chosen, weights, experts), in this order")
-        return sum((weights * (chosen == e)).sum(-1, keepdim=True) * expert(x) for e, expert in enumerate(experts))
-
-    def __repr__(self) -> str:
-        return "that of lesson 03"
-
-
-@checks(
-    "09.shared_plus_routed",
-    hints=(
-        "Add up what the shared experts say to every token, and what the mixture of the routed ones says.",
-        "`my_mixture(x, chosen, weights, routed)` is the mixture. A shared expert says `expert(x)`.",
-        "`my_mixture(x, chosen, weights, routed) + sum(expert(x) for expert in shared)`",
-    ),
-    mistakes={
-        "You take the mean over the shared experts. Each counts with weight 1.": (
-            "in shared) => in shared) / len(shared)"
-        ),
-        "Only the first of the shared experts answers. Every token asks all of them.": (
-            "sum(expert(x) for expert in shared) => shared[0](x)"
-        ),
-        "The shared experts are missing: they answer every token.": "return ... => y",
-        "The routed experts are missing.": "y + => 0 +",
-        "A gate weight scales your shared experts. Each counts with weight 1.": (
-            "in shared) => in shared) * weights.sum(-1, keepdim=True)"
-        ),
-        "`chosen` has numbers of routed experts. You look them up among the shared ones.": (
-            "return ... => my_mixture(x, chosen, weights, shared + routed)"
-        ),
-        "You divide the gate weights by their sum. They count as they come.": (
-            "chosen, weights, routed => chosen, weights / weights.sum(-1, keepdim=True), routed"
-        ),
-        "You leave out the gate weights of the routed experts.": (
-            "chosen, weights, routed => chosen, torch.ones_like(weights), routed"
-        ),
-    },
-)
-def shared_plus_routed(ask: Ask) -> None:
-    for seed, offsets in ((0, [5.0]), (2, [2.0, -4.0])):
-        weights, chosen = draw(seed, 4, 3).softmax(-1).topk(2)
-        shared = [Affine(factor, offset, 2) for factor, offset in zip((2.0, -3.0), offsets, strict=False)]
-        given = {"x": draw(seed + 1, 4, 3), "shared": shared, "routed": affine_experts(3, 2)}
-        given |= {"chosen": chosen, "weights": weights, "my_mixture": Mixed()}
-        ask.gives(given, "the mixture of the routed experts and all the shared ones' answers")
-    moved = given | {"shared": shared[::-1]}
-    ask.follows(given, moved, lambda y: y, "With the shared experts in another order, the answer should be the same.")

@@ -80,16 +80,6 @@ class Published(NamedTuple):
         return tuple(max(0, abs(ours - stated) - half) / stated for ours, stated, half in each)
 
 
-class Refuted(NamedTuple):
-    """A count that is copied from page to page, and that the model's config contradicts."""
-
-    name: str
-    claim: str
-    source: str  # a page that has it
-    published: str  # what the publisher states
-    why: str
-
-
 def count_parameters(config: dict) -> Count:
     """Total and active parameters of the model that transformers builds from a Hugging Face ``config.json``.
 
@@ -164,16 +154,8 @@ def bytes_per_token(config: dict, batch: int = 1, context: int = 0, bytes_per_we
 
 def published() -> list[Published]:
     """Published models with what their publishers state, and our count made the publisher's way."""
-    return [_published(**row) for row in _read("models")]
-
-
-def refuted() -> list[Refuted]:
-    """Widely copied counts that are wrong, each with the arithmetic."""
-    return [Refuted(**row) for row in _read("refuted")]
-
-
-def _read(key: str) -> list[dict[str, Any]]:
-    return json.loads(files(__package__).joinpath("published.json").read_text(encoding="utf-8"))[key]
+    rows = json.loads(files(__package__).joinpath("published.json").read_text(encoding="utf-8"))
+    return [_published(**row) for row in rows]
 
 
 def _published(total: str, active: str, active_leaves_out: list[str], beside: int = 0, **row: Any) -> Published:
@@ -259,6 +241,7 @@ def _latent(c: SimpleNamespace, context: int) -> tuple[int, int, int, int]:
     key = nope + rope  # a part that is not rotated, and a rotated one that all heads share
     queries = d * rank + rank * heads * key if rank else d * heads * key
     weights = queries + d * (latent + rope) + latent * heads * (nope + value) + heads * value * d
+    weights += d * heads * value * c.mla_use_output_gate
     biases = (rank + latent + rope + d) * c.attention_bias
     seen, others, scored, cached = context, 0, 0, 0
     if hasattr(c, "index_topk"):  # an indexer: small heads score the whole context, and attention sees the best of it
@@ -294,7 +277,7 @@ def _linear(c: SimpleNamespace, context: int) -> tuple[int, int, int, int]:
     """Gated DeltaNet (arXiv:2412.06464): a matrix for each head in place of a cache, of one size whatever the context.
 
     A token multiplies its heads' matrices three times: to recall by its key, to add what it recalled wrongly, and to
-    answer its query.
+    answer its query. Kimi Delta Attention (arXiv:2510.26692) forgets by the channel, not by the head.
     """
     d, heads = c.hidden_size, c.linear_num_value_heads
     keys, values = c.linear_num_key_heads * c.linear_key_head_dim, heads * c.linear_value_head_dim
@@ -302,7 +285,12 @@ def _linear(c: SimpleNamespace, context: int) -> tuple[int, int, int, int]:
     weights = d * convolved + 2 * d * values + 2 * d * heads + convolved * c.linear_conv_kernel_dim
     state = heads * c.linear_key_head_dim * c.linear_value_head_dim if context else 0
     cached = state + convolved * c.linear_conv_kernel_dim if context else 0
-    return weights, 2 * heads + c.linear_value_head_dim, 3 * state, cached
+    others = 2 * heads + c.linear_value_head_dim
+    if c.by_channel:
+        narrow = (d + values) * c.linear_value_head_dim  # two matrices in place of one
+        weights += narrow - d * heads + (0 if c.use_full_rank_gate else narrow - d * values)
+        others += values - heads
+    return weights, others, 3 * state, cached
 
 
 def _feed_forward(c: SimpleNamespace) -> list[Part]:
@@ -314,11 +302,13 @@ def _feed_forward(c: SimpleNamespace) -> list[Part]:
     E, k, idle, width, n = c.num_experts, c.num_experts_per_tok, c.zero_expert_num, c.expert_width, len(c.sparse)
     check(k <= E, "num_experts_per_tok", k, f"1 to num_experts = {E}")
     dense = 3 * d * getattr(c, "intermediate_size_mlp", getattr(c, "intermediate_size", 0))
-    expert, bias = 3 * d * width, (2 * width + d) * c.biased
+    latent = c.routed_expert_hidden_size or 0  # the width that experts read and write, where it is not the model's
+    expert, bias = 3 * (latent or d) * width, (2 * width + d) * c.biased
     shared = 3 * d * getattr(c, "shared_expert_intermediate_size", width) * c.n_shared_experts + d * c.shared_gate
     return [
         _part("dense feed-forward", c.dense_layers if c.sublayers == 1 else c.sublayers * n, dense, dense),
         _part("router", n, (d + c.biased) * (E + idle), d * (E + idle)),
+        _part("to the experts' width and back", n if latent else 0, (2 * d + 1) * latent, 2 * d * latent),
         Part("experts", n, E * (expert + bias), k * (expert + bias), k * expert, cached=0),
         _part("shared experts", n if c.n_shared_experts else 0, shared, shared),
     ]

@@ -23,6 +23,7 @@ NEEDED = {
     "qwen3_5_moe_text": [*MIXTURE, *SHARED, *LINEAR, "linear_conv_kernel_dim"],
     "deepseek_v3": TWO_WIDTHS,
     "kimi_k2": TWO_WIDTHS,
+    "kimi_linear": [*TWO_WIDTHS, *LINEAR, "linear_conv_kernel_dim"],
     "glm_moe_dsa": [*TWO_WIDTHS, *INDEXER],
     "deepseek_v4": [*MIXTURE, "moe_intermediate_size", *POOLED, *INDEXER],
     "longcat_flash": [*TWO_WIDTHS, "zero_expert_num"],
@@ -36,11 +37,13 @@ NEEDED = {
 # Keys that a file may lack, with the defaults of transformers' config classes. A family uses only some of them.
 FLAGS = {
     "tie_word_embeddings": False, "attention_bias": False, "add_cross_attention": False,
-    "use_sliding_window": True, "use_qk_norm": True, "norm_topk_prob": True,
+    "use_sliding_window": True, "use_qk_norm": True, "norm_topk_prob": True, "mla_use_output_gate": False,
+    "use_full_rank_gate": False,
 }
 LISTS = dict.fromkeys(["mlp_only_layers", "moe_layers", "layer_types", "compress_ratios", "indexer_types"])
 MAY_BE_NULL = {
     "n_inner": None, "head_dim": None, "num_key_value_heads": None, "sliding_window": None, "q_lora_rank": 1536,
+    "routed_expert_hidden_size": None,
 }
 MAY_BE_ZERO = {"n_shared_experts": 1, "first_k_dense_replace": 0, "zero_expert_num": 0}
 SIZES = {
@@ -57,6 +60,9 @@ SYNONYMS = {
     "num_local_experts": "num_experts",
     "n_routed_experts": "num_experts",
     "moe_topk": "num_experts_per_tok",
+    "num_experts_per_token": "num_experts_per_tok",
+    "num_shared_experts": "n_shared_experts",
+    "moe_renormalize": "norm_topk_prob",
     "ffn_hidden_size": "intermediate_size",
     "expert_ffn_hidden_size": "moe_intermediate_size",
     "interleave_moe_layer_step": "decoder_sparse_step",
@@ -68,6 +74,7 @@ SYNONYMS = {
 CODE = {
     "gate": None, "kinds": ["full_attention"], "latent": False, "qk_norm": None, "biased": False, "sinks": False,
     "shared": False, "shared_gate": False, "attention_gate": False, "output_bias": True, "sublayers": 1,
+    "by_channel": False,
 }
 
 # The families' own defaults and code, where they are not those above.
@@ -86,6 +93,10 @@ FAMILIES = {
     },
     "deepseek_v3": DEEPSEEK_V3,
     "kimi_k2": DEEPSEEK_V3,  # a name of its own for the same code
+    "kimi_linear": DEEPSEEK_V3 | {
+        "kinds": ["linear_attention", "full_attention"], "by_channel": True, "first_k_dense_replace": 1,
+        "q_lora_rank": None,
+    },
     "glm_moe_dsa": DEEPSEEK_V3,
     "deepseek_v4": {"gate": "sqrt(softplus) + bias", "shared": True},
     "longcat_flash": {"gate": "softmax + bias", "norm_topk_prob": False, "latent": True, "sublayers": 2},
@@ -117,6 +128,7 @@ def read_config(config: dict) -> SimpleNamespace:
     """
     check(isinstance(config, dict), "config", config, "the dict in a config.json")
     config = config | config.get("text_config", {})
+    config |= linear_attention(config.get("linear_attn_config"))
     family = config.get("model_type")
     check(family in NEEDED, "model_type", family, f"one of {', '.join(NEEDED)}")
     given = {SYNONYMS.get(key, key): value for key, value in config.items()}
@@ -144,6 +156,17 @@ def read_config(config: dict) -> SimpleNamespace:
         share_heads(c)
     sort_layers(c)
     return c
+
+
+def linear_attention(given: dict | None) -> dict:
+    """What Kimi's files say of linear attention in a dict of its own, under the names that other files have."""
+    if not given:
+        return {}
+    kinds = dict.fromkeys(given["kda_layers"], "linear_attention")
+    kinds |= dict.fromkeys(given["full_attn_layers"], "full_attention")  # both count layers from 1
+    sizes = dict(zip(LINEAR, [given["num_heads"]] * 2 + [given["head_dim"]] * 2, strict=True))
+    layers = [kinds[i] for i in sorted(kinds)]
+    return given | sizes | {"layer_types": layers, "linear_conv_kernel_dim": given["short_conv_kernel_size"]}
 
 
 def share_heads(c: SimpleNamespace) -> None:

@@ -94,27 +94,6 @@ def by_tensor(n_experts, top_k, width, m):
     return experts, chosen, width // m
 
 
-@right("09.shared_plus_routed")
-def as_one_mixture(x, shared, routed, chosen, weights, my_mixture):
-    T, n = len(x), len(shared)
-    every = torch.arange(n).expand(T, n)
-    weights = torch.cat([torch.ones(T, n), weights], 1)
-    return my_mixture(x, torch.cat([every, chosen + n], 1), weights, shared + routed)
-
-
-@right("09.shared_plus_routed")
-def by_loop(x, shared, routed, chosen, weights, my_mixture):
-    y = my_mixture(x, chosen, weights, routed)
-    for expert in shared:
-        y += expert(x)
-    return y
-
-
-@right("09.shared_plus_routed")
-def by_stack(x, shared, routed, chosen, weights, my_mixture):
-    return torch.stack([my_mixture(x, chosen, weights, routed), *(expert(x) for expert in shared)]).sum(0)
-
-
 @right("09.active_count")
 def by_share(config, total):
     n_layers, E = config["num_hidden_layers"], config["num_local_experts"]
