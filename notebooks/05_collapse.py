@@ -165,8 +165,10 @@ claim(
 # %% [markdown]
 # ## Watch it happen
 #
-# Here are all sixty. Move the step and see it happen; then take another mixture. Most of them end with a single expert.
-# Find one that kept two.
+# Here are all sixty. Move the step, from before training to its end. Then take another mixture.
+
+# %% [markdown] tags=["05.sixty"]
+# Can you find one that kept two experts?
 
 
 # %% tags=["draw", "nbval-ignore-output", "05.sixty"]
@@ -319,7 +321,7 @@ for name, of in {"its shares:": end, "strengths:": strong}.items():
 #
 # A chosen expert learns, so it gets stronger, so it is chosen more. Is that the whole story? Then nobody should win among
 # equals. So let *every* expert learn from *every* image, chosen or not: each from the loss of its own answer. The router
-# learns as before.
+# learns as before. (The package's `EveryoneLearns` does this.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -543,8 +545,8 @@ quiz("05")
 #
 # ### What was lost on `digits4`?
 #
-# Centring changed the inputs as well. So hold mixtures of eight neurons an expert against the cheap alternative: one dense network in which every input
-# costs as many multiplications as it does in the mixture.
+# Centring changed the inputs as well. So hold mixtures against the cheap alternative: one dense network in which every input
+# costs as many multiplications as it does in the mixture. Here an expert has eight neurons.
 
 
 # %% tags=["measure"]
