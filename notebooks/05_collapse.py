@@ -391,10 +391,10 @@ def against(figure, theme):
         gone = shares < 0.01
         x = shares.clone()
         x[gone] = torch.linspace(-0.22, -0.03, int(gone.sum()))  # side by side
-        axes.plot(x.flatten(), right.flatten(), "o", ms=5, color=ink, alpha=0.5)
+        axes.plot(x.flatten(), right.flatten(), "o", ms=4, color=ink, alpha=0.5)
         axes.set_title(name, loc="left", color=muted, fontsize=11)
         axes.set_xticks([-0.12, 0.5, 1], ["dead", "share .5", "share 1"])
-        axes.set(ylim=(0, 1.05), ylabel="strength")
+        axes.set(ylim=(0, 1.05), yticks=[0, 0.5, 1], ylabel="strength")
 
 
 stayed = strong[:20][end[:20] < 0.01].mean()

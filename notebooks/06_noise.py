@@ -78,8 +78,8 @@ def killed(shares):
 #
 # - **The shared mean.** All images have the mean image in common. So what raises an expert's logit on one of them raises it
 #   on all.
-# - **Useful experts.** A chosen expert learns and becomes useful. So it is chosen more often, and learns more: the rich get
-#   richer.
+# - **Useful experts.** A chosen expert learns, and the more it helps, the more the router raises it. So it is chosen more often:
+#   the rich get richer.
 # - **The gate.** It gives out probabilities over *all* experts. When the chosen rise, all others fall.
 #
 # We take away one, and leave the other two. *The mean:* we subtract the mean image from every image. *Useful experts:* we
