@@ -192,7 +192,7 @@ def saved(shares):
 
 claim(
     "06.1",
-    "Taking away the shared mean saves more than three of eight experts",
+    "On raw digits, subtracting the mean image saves more than three of eight experts from dying",
     quantity="experts saved (of 8)",
     measured=saved(centred_end),
     holds=above(3),
@@ -201,7 +201,7 @@ claim(
 )
 claim(
     "06.2",
-    "Freezing the experts, so that none becomes useful, saves more than 0.4 of eight experts",
+    "Freezing the experts, so that none becomes useful, saves more than 0.4 of eight experts from dying",
     quantity="experts saved (of 8)",
     measured=saved(without["useful experts"]),
     holds=above(0.4),
@@ -210,7 +210,7 @@ claim(
 )
 claim(
     "06.3",
-    "A gate that compares the chosen alone saves more than 0.75 of eight experts",
+    "A gate that compares the chosen alone saves more than 0.75 of eight experts from dying",
     quantity="experts saved (of 8)",
     measured=saved(without["the gate"]),
     holds=above(0.75),
