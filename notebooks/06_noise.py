@@ -40,6 +40,7 @@ from moe_tutorial.show import (
     message,
     playground,
     sweep,
+    table,
     usage_bars,
 )
 from moe_tutorial.study import (
@@ -415,21 +416,32 @@ flip_probability = check("06.flip_probability", flip_probability)
 # Back to the mixtures that trained with noise. Take the experts that end dead: how large is their gap to the second of the
 # chosen, and how likely does noise overtake it? And how much does this second weigh, as a part of both gate weights?
 
-# %% tags=["measure", "06.alive"]
+# %% tags=["measure"]
 # Measured: gap, flips and the second weight, after one step of training and at its end.
 one_step_only = train(lambda: mixture(noise=1.0), raw, seeds(20), steps=1)
-rows = {"after 1 step, noise 1.0": (1.0, one_step_only, noisy[1.0][1])}
+stages = {"after 1 step, noise 1": (1.0, one_step_only, noisy[1.0][1])}
 for std, (trained, shares) in noisy.items():
-    rows[f"after {STEPS}, noise {std}"] = std, trained, shares
+    stages[f"after {STEPS} steps, noise {std:g}"] = std, trained, shares
 
-print(f"{'':24}{'gap':>5}{'overtaken':>12}{'second weighs':>16}")
-for name, (std, trained, shares) in rows.items():
+escapes = {}
+for name, (std, trained, shares) in stages.items():
     logits = trained.routing(raw.x_test).logits
     gap = (logits.topk(2).values[..., 1:] - logits).clamp(min=0)
     gap = gap.transpose(1, 2)[shares < 0.01].flatten()  # of those that end dead
     flips, weights = flip_probability(gap, std).mean(), trained.last_routing.weights
     second = (weights[..., 1] / weights.sum(-1)).median()
-    print(f"{name:24}{gap.mean():5.1f}{flips:12.1%}{second:16.1%}")
+    escapes[name] = f"{gap.mean():.1f}", f"{flips:.1%}", f"{second:.1%}"
+
+# %% tags=["draw", "nbval-ignore-output", "06.alive"]
+# Drawn: the table.
+*_, weak, _, strong = escapes.values()
+table(
+    ["", "gap", "noise overtakes it", "weight of the second"],
+    escapes,
+    title=f"Weak noise overtakes the gap in {weak[1]} of the choices; strong noise in {strong[1]}, "
+    f"and there the second weighs {strong[2]}",
+    note="Twenty mixtures with each noise. Gap: the mean, of the experts that end dead. Weight: the median.",
+)
 
 # %% [markdown] tags=["06.alive"]
 # The router has two ways out. Against weak noise it widens the gap. Against strong noise it raises its first choice so far
