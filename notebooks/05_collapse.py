@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Collapse
 #
-# 33 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
+# 35 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
 # itself, and to tell what it costs when few of them work.
 #
 # Eight experts start alike. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
@@ -27,13 +27,14 @@ from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import (
     is_narrow,
     look,
+    message,
     picture,
     playground,
-    watch_usage,
+    sweep,
+    usage_bars,
 )
 from moe_tutorial.study import (
     above,
-    below,
     claim,
     cv2,
     dead,
@@ -43,7 +44,6 @@ from moe_tutorial.study import (
     in_every_seed,
     seeds,
     share,
-    strength,
     train,
 )
 from moe_tutorial.study.everyone_learns import EveryoneLearns, with_labels
@@ -70,7 +70,7 @@ guess(
 # %% tags=["measure"]
 # Measured: the shares of all experts while sixty mixtures train.
 raw = digits("raw")
-STEPS, EVERY = 300, 10
+STEPS, STAGES = 300, (0, 10, 50, 300)
 
 
 def mixture(width=16):
@@ -83,17 +83,16 @@ def run(data, n_seeds, build=mixture, steps=STEPS, **options):
     return trained, share(trained.routing(data.x_test).indices, E)
 
 
-history = []
+at = {}  # step -> the shares (60, E)
 
 
 def note(step, trained):
-    if step % EVERY == 0:
-        history.append(share(trained.routing(raw.x_test).indices, E))
+    if step in STAGES:
+        at[step] = share(trained.routing(raw.x_test).indices, E)
 
 
 sixty, end = run(raw, 60, on_step=note)
-history = torch.stack(history)
-start = history[0]
+start = at[0]
 collapsed = int((dead(end) >= 5).sum())
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -166,15 +165,25 @@ claim(
 # %% [markdown]
 # ## Watch it happen
 #
-# Here is one of the sixty, from before the first step. Who will win?
+# Here are all sixty. Move the step, from before training to its end. Then take another mixture.
+
+# %% [markdown] tags=["05.sixty"]
+# Can you find one that kept two experts?
+
 
 # %% tags=["draw", "nbval-ignore-output", "05.sixty"]
-# A film of one of the sixty.
-overtaken = int((start.argmax(-1) != end.argmax(-1)).nonzero()[0])
-watch_usage(
-    history[:, overtaken],
-    steps=list(range(0, STEPS + 1, EVERY)),
-    title="One of the sixty: raw digits",
+# Sliders: all sixty, before, during and after training.
+def one_of_sixty(step, number):
+    shares = at[step][number - 1]
+    title = f"{E - int(dead(shares))} of 8 experts work"
+    note = f"Mixture {number} of 60 after {step} steps. Upright line: even use."
+    return message(title, note) + usage_bars(shares)
+
+
+sweep(
+    one_of_sixty,
+    step=("Step", list(STAGES)),
+    number=("Mixture", list(range(1, 61))),
 )
 
 # %% [markdown]
@@ -199,7 +208,7 @@ def my_share(chosen, n_experts):
 my_share = check("05.my_share", my_share)
 
 # %% tags=["05.sixty"]
-one = sixty.one(overtaken)  # sixty: the trained mixtures; this is the film's
+one = sixty.one(0)  # the first of the sixty
 chosen = one(raw.x_test)[1].indices  # [1]: its Routing
 print("its shares:", [round(s, 2) for s in my_share(chosen, E).tolist()])
 
@@ -248,8 +257,7 @@ for name, shares in situations.items():
 
 # %% [markdown]
 # Compare *uneven* with *two alive*. The largest share finds *uneven* worse; the other three say the opposite. Half of the
-# experts are gone in *two alive*, and the largest share cannot see it. Entropy and $\mathrm{cv}^2$ put all four in order, but
-# neither says whether anybody is dead. So read one of them, and the number of dead.
+# experts are gone in *two alive*, and the largest share cannot see it. So read the number of dead, and one more.
 #
 # ## How strong is each?
 #
@@ -272,14 +280,13 @@ def my_strength(answers, labels):
 my_strength = check("05.my_strength", my_strength)
 
 # %% [markdown]
-# Before you use it, a question.
+# Now the dead experts of all sixty mixtures have to answer, too.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "05.strength",
-    "Now the dead experts of all sixty mixtures have to answer, too. How many of a "
-    "hundred images does a dead expert get right, on average?",
+    "How many of a hundred images does a dead expert get right, on average?",
     slider=(0, 100, 1, "of 100"),
 )
 
@@ -303,126 +310,131 @@ reveal(
 )
 
 # %% [markdown]
-# Expert by expert, in the mixture of the film:
+# Expert by expert, in the first of the sixty:
 
 # %%
 for name, of in {"its shares:": end, "strengths:": strong}.items():
-    print(f"{name:11}", "  ".join(f"{s:.1f}" for s in of[overtaken].tolist()))
+    print(f"{name:11}", "  ".join(f"{s:.1f}" for s in of[0].tolist()))
 
 # %% [markdown]
-# Plain digits have one rule. `digits4` has four: images in four rotations, each with a rule of its own. There we give an
-# expert its best rule: its strength is the largest of its four accuracies. Ten mixtures train; their experts have 8 neurons.
+# ## Does the stronger one win?
+#
+# A chosen expert learns, so it gets stronger, so it is chosen more. Is that the whole story? Then nobody should win among
+# equals. So let *every* expert learn from *every* image, chosen or not: each from the loss of its own answer. The router
+# learns as before. (The package's `EveryoneLearns` does this.)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "05.equal",
+    "All eight experts learn the same, and are about equally strong. How many of them are "
+    "dead after training, on average?",
+    slider=(0, 8, 0.5, "of 8"),
+)
 
 # %% tags=["measure"]
-# Measured: share and strength of each expert, and again where every expert learns from every image.
-rules = digits4("raw")
-labelled = with_labels(rules)
-strength_of = {}
-
-
-@torch.no_grad()
-def strengths(mixtures):
-    """Each expert's accuracy on the rule that it is best at, (n_seeds, E)."""
-    answers = torch.stack([moe.experts(rules.x_test) for moe in mixtures])
-    return strength(answers, rules.y_test, rules.regime_test).amax(-1)
-
-
-def before(step, trained):
-    if step == 0:
-        strength_of["before"] = strengths(trained.one(i) for i in range(10))
-
-
-given, given_shares = run(
-    rules, 10, lambda: mixture(width=8), steps=800, on_step=before
-)
-everyone, everyone_shares = run(
+# Measured: twenty mixtures in which every expert learns from every image.
+labelled = with_labels(raw)
+everyone, everyone_end = run(
     labelled,
-    10,
-    lambda: EveryoneLearns(mixture(width=8)),
-    steps=800,
+    20,
+    lambda: EveryoneLearns(mixture()),
     penalty=lambda routing, step: routing.logits.mean(0).sum(),
 )
-shares_of = {"given": given_shares, "everyone": everyone_shares}
-strength_of["given"] = strengths(given.one(i) for i in range(10))
-strength_of["everyone"] = strengths(everyone.one(i).moe for i in range(10))
-began = strength_of["before"].mean()
-stayed = strength_of["given"][given_shares < 0.01].mean()
-given_right = 100 * given.accuracy(rules.x_test, rules.y_test)
-everyone_right = 100 * everyone.accuracy(labelled.x_test, labelled.y_test)
-print(f"best rule right: a dead expert {stayed:.0%}, before training {began:.0%}")
-print(
-    f"images right: each learns what it is given {given_right.mean():.0f}%, "
-    f"everyone learns everything {everyone_right.mean():.0f}%"
+with torch.no_grad():
+    answers = [everyone.one(i).moe.experts(raw.x_test) for i in range(20)]
+equals = torch.stack([my_strength(each, raw.y_test) for each in answers])
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "05.equal",
+    float(dead(everyone_end).float().mean()),
+    says=f"The dead get {100 * equals[everyone_end < 0.01].mean():.0f} of a hundred images right, the others "
+    f"{100 * equals[everyone_end >= 0.01].mean():.0f}. "
+    + (
+        "So nobody has to be stronger to win. The router takes to one of them, and lesson 06 finds out why."
+        if dead(everyone_end).float().mean() > 5
+        else "So a winner has to be stronger."
+    ),
+)
+
+# %% tags=["measure"]
+# Claim 05.2.
+claim(
+    "05.2",
+    "When every expert learns from every image, at least five of eight are dead all the "
+    "same, in every seed",
+    quantity="dead experts (of 8)",
+    measured=dead(everyone_end),
+    holds=in_every_seed(above(4.5)),
+    control=dead(start)[:20],
+    control_is="the same routers before training",
+    refutes="Mixtures collapse only because the stronger expert wins",
 )
 
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: share against strength.
+panels = {
+    "each learns what it is given": (end[:20], strong[:20]),
+    "each learns everything": (everyone_end, equals),
+}
+
+
 def against(figure, theme):
-    """A dot for each expert of ten mixtures: how much it is asked, how strong it is."""
-    axes = figure.add_subplot()
+    """A dot for each expert of twenty mixtures: how much it is asked, how strong it is."""
+    rows = (2, 1) if is_narrow(figure) else (1, 2)
+    places = figure.subplots(*rows, sharex=True, sharey=True)
     ink, muted = (look.color(role, theme) for role in ("text", "muted"))
-    styles = {"everyone": (muted, "none"), "given": (ink, ink)}
-    aside = torch.linspace(-0.14, -0.03, 80)  # the dead, side by side
-    for name, (color, fill) in styles.items():
-        shares, strong = shares_of[name].flatten(), strength_of[name].flatten()
-        shares = torch.where(shares < 0.01, aside, shares)
-        axes.plot(shares, strong, "o", ms=6, color=color, mfc=fill, alpha=0.75)
-    axes.axhline(began, color=muted, lw=1.5)
-    words = {
-        (1, began + 0.03): ("before training", muted),
-        (1, 0.5): ("○ learns everything", muted),
-        (1, 0.92): ("● learns what it is given", ink),
-    }
-    for (x, y), (label, color) in words.items():
-        axes.text(x, y, label, color=color, ha="right")
-    axes.set(xlabel="share of the images", ylabel="strength", ylim=(0, 1))
+    for axes, (name, (shares, right)) in zip(places, panels.items(), strict=True):
+        gone = shares < 0.01
+        x = shares.clone()
+        x[gone] = torch.linspace(-0.22, -0.03, int(gone.sum()))  # side by side
+        axes.plot(x.flatten(), right.flatten(), "o", ms=4, color=ink, alpha=0.5)
+        axes.set_title(name, loc="left", color=muted, fontsize=11)
+        axes.set_xticks([-0.12, 0.5, 1], ["dead", "share .5", "share 1"])
+        axes.set(ylim=(0, 1.05), yticks=[0, 0.5, 1], ylabel="strength")
 
 
-busiest = strength_of["given"].gather(-1, given_shares.argmax(-1, keepdim=True)).mean()
+stayed = strong[:20][end[:20] < 0.01].mean()
 picture(
     against,
-    title=f"The busiest expert gets {busiest:.0%} of its best rule right, a dead one {stayed:.0%}",
-    note="A dot is an expert of one of ten mixtures. The dead stand at the left, side by side.",
-    alt=(
-        f"Strength against share. Filled dots rise from {stayed:.2f} at share 0 to "
-        f"{busiest:.2f}; hollow dots lie at {strength_of['everyone'].mean():.2f} whatever their share."
-    ),
-    height=320,
+    title=f"A dead expert gets {stayed:.0%} right where each learns what it is given, and "
+    f"{equals[everyone_end < 0.01].mean():.0%} where each learns everything",
+    note="A dot is an expert of one of twenty mixtures.",
+    alt=f"Strength against share. On the left the dead lie at {stayed:.2f} and those with a share higher; "
+    f"on the right all lie at {equals.mean():.2f}.",
+    height=260,
+    narrow_height=420,
 )
 
 
 # %% tags=["measure"]
-# Claim 05.2.
-def lead(name):
+# Claim 05.3.
+def lead(strengths, shares):
     """How many points stronger the living are than the dead: one number a seed."""
-    pairs = zip(strength_of[name], shares_of[name] < 0.01, strict=True)
+    pairs = zip(strengths, shares < 0.01, strict=True)
     return [100 * float(each[~gone].mean() - each[gone].mean()) for each, gone in pairs]
 
 
 claim(
-    "05.2",
-    "On raw digits4, the experts that are asked get over 20 points more right than the "
+    "05.3",
+    "On raw digits, the experts that are asked get over 20 points more right than the "
     "dead ones, in every seed",
     quantity="lead of the living over the dead (points)",
-    measured=lead("given"),
+    measured=lead(strong, end),
     holds=in_every_seed(above(20)),
-    control=lead("everyone"),
+    control=lead(equals, everyone_end),
     control_is="every expert learns from every image",
 )
-
-# %% [markdown]
-# Where everybody learns from everything, the dead are about as strong as the others.
-#
-# Is that the better mixture? No: it gets fewer images right. There every expert has to learn all four rules. Whether we
-# *want* experts of equal strength is a question for lesson 07.
 
 # %% [markdown]
 # ## What does it cost?
 #
 # A mixture in which one expert does the work has the parameters of eight and the wits of one. That must cost accuracy. We
-# compare with mixtures that do not collapse: for those it is enough to subtract the mean image from all images (the next
-# lesson finds out why).
+# compare with mixtures that do not collapse: for those it is enough to subtract the mean image from all images (lesson 06).
+# And we do the same on `digits4`, digits in four rotations, each with a rule of its own.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -446,19 +458,13 @@ def centre(data):
     return data._replace(x_train=data.x_train - mean, x_test=data.x_test - mean)
 
 
+rules = digits4("raw")
 centred, rules_centred = centre(raw), centre(rules)
 spread, spread_end = run(centred, 20)
-spread_given, spread_shares = run(
-    rules_centred, 10, lambda: mixture(width=8), steps=800
-)
 by_collapse = 100 * (
     sixty.accuracy(raw.x_test, raw.y_test)[:20]
     - spread.accuracy(centred.x_test, centred.y_test)
 )
-mixtures = {
-    "raw": given_right,
-    "centred": 100 * spread_given.accuracy(rules_centred.x_test, rules.y_test),
-}
 # The control: the same on digits4, where four rules compete.
 four, four_centred = run(rules, 20)[0], run(rules_centred, 20)[0]
 by_collapse_on_four = 100 * (
@@ -487,9 +493,9 @@ reveal(
 )
 
 # %% tags=["measure"]
-# Claim 05.3.
+# Claim 05.4.
 claim(
-    "05.3",
+    "05.4",
     "On plain digits the collapsed mixtures are not less accurate than those that did "
     "not collapse, within two points",
     quantity="accuracy gained by collapsing (points)",
@@ -524,10 +530,10 @@ quiz("05")
 #
 # ## Recap
 #
-# - Share is the raw number. Largest share, dead experts, entropy and squared variation each notice something different:
-#   read the dead, and one more.
+# - Share is the raw number. Read how many are dead, and one of largest share, entropy and squared variation.
 # - Left alone on raw digits, training collapses every mixture that we tried.
-# - An expert becomes good at what it is given. A dead one stays, on average, where it began.
+# - An expert becomes good at what it is given; a dead one stays, on average, where it began. But a winner need not be
+#   stronger: among equals one takes everything, too.
 # - Collapse costs nothing on plain digits. On `digits4`, where four rules compete, it does.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
@@ -539,12 +545,12 @@ quiz("05")
 #
 # ### What was lost on `digits4`?
 #
-# The inputs changed as well. So hold the mixtures against the cheap alternative: one dense network in which every input
-# costs as many multiplications as it does in the mixture.
+# Centring changed the inputs as well. So hold mixtures against the cheap alternative: one dense network in which every input
+# costs as many multiplications as it does in the mixture. Here an expert has eight neurons.
 
 
 # %% tags=["measure"]
-# Claim 05.4.
+# Claim 05.5.
 class Dense(nn.Module):
     """One hidden layer: the network that a mixture has to beat."""
 
@@ -563,10 +569,16 @@ def dense_accuracy(data):
     return 100 * trained.accuracy(data.x_test, data.y_test)
 
 
+given, _ = run(rules, 10, lambda: mixture(width=8), steps=800)
+apart, _ = run(rules_centred, 10, lambda: mixture(width=8), steps=800)
+mixtures = {
+    "raw": 100 * given.accuracy(rules.x_test, rules.y_test),
+    "centred": 100 * apart.accuracy(rules_centred.x_test, rules.y_test),
+}
 print("multiplications: mixture", 64 * E + (64 + 10) * 8, " dense", (64 + 10) * 15)
 dense = {"raw": dense_accuracy(rules), "centred": dense_accuracy(rules_centred)}
 claim(
-    "05.4",
+    "05.5",
     "On digits4, mixtures on centred inputs beat the dense network of equal active cost",
     quantity="lead in accuracy (points)",
     measured=mixtures["centred"] - dense["centred"],
@@ -582,21 +594,3 @@ for name in dense:
 # %% [markdown]
 # Centring helps the dense network too. The mixture gains more by it: raw, it has no lead over the dense network, and
 # centred it has one.
-#
-# Dead experts need not be a loss. `digits4` has four rules, so four experts could be enough for it, and the other four
-# superfluous. Are there four left?
-
-# %% tags=["measure"]
-# Claim 05.5.
-claim(
-    "05.5",
-    "On digits4, raw, fewer than four experts are left for the four rules, on average",
-    quantity="experts that are not dead (of 8)",
-    measured=E - dead(given_shares),
-    holds=below(4),
-    control=E - dead(spread_shares),
-    control_is="centred images",
-)
-
-# %% [markdown]
-# There are not. Raw, an expert has to serve several rules.

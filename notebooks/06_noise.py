@@ -14,8 +14,11 @@
 # 45 minutes. You leave able to say by experiment why mixtures collapse, to build noisy top-k, to tell what noise mends and
 # what it does not, and to find the bug that noise likes to leave behind.
 #
-# In lesson 05 eight experts started alike, and one or two ended with all the work. First we find out why. Then we take the
-# oldest cure, noise, and judge it by what we found.
+# In lesson 05 experts died, and nobody had asked for it. This lesson is a detective story: who did it? Then noise, the
+# oldest remedy, stands trial.
+#
+# All its mixtures are alike: eight experts of 16 neurons, *two* of them for each image, raw digits, 300 steps. As before, an
+# expert with less than one choice in a hundred is dead.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -32,12 +35,9 @@ from moe_tutorial.layers import (
     load_loss,
 )
 from moe_tutorial.show import (
-    Line,
-    curves,
+    expert_bars,
     interval_chart,
-    look,
     message,
-    picture,
     playground,
     sweep,
     table,
@@ -45,91 +45,178 @@ from moe_tutorial.show import (
 )
 from moe_tutorial.study import (
     above,
-    below,
-    between,
     claim,
     dead,
     digits,
-    digits4,
-    in_every_seed,
-    max_share,
     seeds,
     share,
     train,
 )
-from moe_tutorial.study.everyone_learns import EveryoneLearns, with_labels
 
 torch.set_num_threads(1)  # small models are fastest on one thread
-E, STEPS, EVERY = 8, 300, 10
+E, STEPS = 8, 300
 raw = digits("raw")
 
 
-def mixture(top_k=1, router=None, **options):
-    return MixtureOfExperts(64, 16, E, top_k, router, d_out=10, **options)
+def mixture(router=None, **options):
+    router = router or Router(64, E, 2, **options)
+    return MixtureOfExperts(64, 16, E, 2, router, d_out=10)
 
 
-def run(data=raw, n_seeds=10, build=mixture, **options):
+def run(data=raw, n_seeds=20, build=mixture, **options):
     """The trained seeds, and their shares on the test images (n_seeds, E)."""
     trained = train(build, data, seeds(n_seeds), steps=STEPS, **options)
     return trained, share(trained.routing(data.x_test).indices, E)
 
 
+def killed(shares):
+    """Dead experts: one number a seed."""
+    return dead(shares).float()
+
+
 # %% [markdown]
-# ## How soon is it decided?
+# ## Three suspects
 #
-# Forty mixtures as in lesson 05: eight experts of 16 neurons, one of them for each image, raw digits, 300 steps. In each of
-# them one expert ends with the most images. Call it the winner.
+# - **The shared mean.** All images have the mean image in common. So what raises an expert's logit on one of them raises it
+#   on all.
+# - **Useful experts.** A chosen expert learns, and the more it helps, the more the router raises it. So it is chosen more often:
+#   the rich get richer.
+# - **The gate.** It gives out probabilities over *all* experts. When the chosen rise, all others fall.
+#
+# We take away one, and leave the other two. *The mean:* we subtract the mean image from every image. *Useful experts:* we
+# freeze the experts as they were drawn. *The gate:* it compares the chosen alone (top-k, then softmax: lesson 03).
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
-    "06.soon",
-    "Of the 300 steps, how many pass until the later winner is ahead in nine of ten "
-    "mixtures?",
-    slider=(0, 300, 10, "steps"),
+    "06.suspect",
+    "Accuse one. Which suspect has to be taken away so that the fewest experts die?",
+    choices=["the shared mean", "useful experts", "the gate"],
 )
 
 # %% tags=["measure"]
-# Measured: who is ahead while forty mixtures train.
+# Measured: mixtures without one suspect or another.
+EXPERTS = ["experts.w_in", "experts.b_in", "experts.w_out", "experts.b_out"]
+CHOSEN_ALONE = {"gate": "topk_softmax"}
+mean = raw.x_train.mean(0)
+centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
+_, centred_end = run(centred)
 history = []
 
 
 def note(step, trained):
-    if step % EVERY == 0:
+    if step in (0, 10):
         history.append(share(trained.routing(raw.x_test).indices, E))
 
 
-base, end = run(n_seeds=40, on_step=note)
-winner, start = end.argmax(-1), history[0]
-ahead = [(shares.argmax(-1) == winner).float().mean().item() for shares in history]
-soon = EVERY * next(i for i, part in enumerate(ahead) if part >= 0.9)
+_, end = run(n_seeds=40, on_step=note)
+
+
+def their_gate():
+    return mixture(**CHOSEN_ALONE)
+
+
+without = {
+    "nothing": end,
+    "useful experts": run(n_seeds=40, freeze=EXPERTS)[1],
+    "the gate": run(build=their_gate)[1],
+    "experts and gate": run(build=their_gate, freeze=EXPERTS)[1],
+    "the shared mean": centred_end,
+}
+n_dead = {name: float(killed(shares).mean()) for name, shares in without.items()}
+culprit = min(("the shared mean", "useful experts", "the gate"), key=n_dead.get)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 reveal(
-    "06.soon",
-    soon,
-    says=f"Before the first step the later winner is ahead in {ahead[0]:.0%} of the mixtures, ten steps later in "
-    f"{ahead[1]:.0%}. "
-    + ("The first steps decide." if soon < STEPS / 4 else "So it takes its time."),
+    "06.suspect",
+    culprit,
+    says=f"With all three at work, {killed(history[1]).mean():.1f} of 8 experts are dead after ten steps, and at the end "
+    f"{n_dead['nothing']:.1f}. Without useful experts it is "
+    f"{n_dead['useful experts']:.1f}, without the gate {n_dead['the gate']:.1f}, and without the shared mean "
+    f"{n_dead['the shared mean']:.1f}.\n\n"
+    + (
+        "The mean is convicted: without it, the other two harm nobody. "
+        if n_dead["the shared mean"] < 0.5
+        else f"Most of it was done by {culprit}. "
+    )
+    + (
+        f"They are its accomplices: where both are taken away, and the mean stays, {n_dead['experts and gate']:.1f} are dead."
+        if n_dead["experts and gate"]
+        < min(n_dead["useful experts"], n_dead["the gate"])
+        else f"Without both of the others {n_dead['experts and gate']:.1f} are dead."
+    ),
+)
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A slider: twenty mixtures, without one suspect or another.
+def at_the_scene(taken, number):
+    shares = without[taken][number - 1]
+    title = f"Taken away: {taken}. On average {n_dead[taken]:.1f} of 8 experts are dead"
+    note = f"Mixture {number} of 20 after training. Upright line: even use."
+    return message(title, note) + usage_bars(shares)
+
+
+sweep(
+    at_the_scene,
+    taken=("Taken away", list(without)),
+    number=("Mixture", list(range(1, 21))),
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: how often the later winner is ahead already.
-steps = list(range(0, 101, EVERY))
-curves(
-    {
-        "the later winner\nis ahead": Line(steps, ahead[: len(steps)]),
-        "nine of ten": Line([soon, soon, 0], [0, 0.9, 0.9], ":", "muted"),
-        "chance": Line([0, 100], [1 / E] * 2, "--", "muted"),
-    },
-    x="steps of training",
-    y="part of the mixtures",
-    ylim=(0, 1.05),
-    title=f"After {soon} of {STEPS} steps the later winner is ahead in nine of ten mixtures",
-    note="Forty mixtures on raw digits. Ahead: most of the test images go there. Drawn: the first hundred steps.",
-    alt=f"The part rises from {ahead[0]:.2f} before the first step to {ahead[1]:.2f} after ten.",
-    height=300,
+# Drawn: dead experts, without one suspect or another.
+interval_chart(
+    {"before training": killed(history[0][:20])}
+    | {f"{name} taken away": killed(shares) for name, shares in without.items()},
+    title=f"With all three suspects {n_dead['nothing']:.1f} of 8 experts are dead, without the shared mean "
+    f"{n_dead['the shared mean']:.1f}",
+    note="Raw digits: each of twenty or forty seeds, the mean, and its 95 % interval.",
+    unit="dead experts of 8",
+    zero=0,
+)
+
+# %% [markdown]
+# Perhaps centred images are just smaller? Perhaps the other gate just has larger weights? Perhaps it helps to freeze just
+# anything? Each claim has such a doubt as its control.
+
+# %% tags=["measure"]
+# Claims 06.1, 06.2 and 06.3.
+length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
+shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
+
+
+def saved(shares):
+    """How many experts fewer are dead than with all three suspects: one number a seed."""
+    return killed(end[: len(shares)]) - killed(shares)
+
+
+claim(
+    "06.1",
+    "On raw digits, subtracting the mean image saves more than three of eight experts from dying",
+    quantity="experts saved (of 8)",
+    measured=saved(centred_end),
+    holds=above(3),
+    control=saved(run(shrunk)[1]),
+    control_is="pixels shrunk to the same length, not centred",
+)
+claim(
+    "06.2",
+    "Freezing the experts, so that none becomes useful, saves more than 0.4 of eight experts from dying",
+    quantity="experts saved (of 8)",
+    measured=saved(without["useful experts"]),
+    holds=above(0.4),
+    control=saved(run(freeze=EXPERTS[1::2])[1]),
+    control_is="only their biases are frozen",
+)
+claim(
+    "06.3",
+    "A gate that compares the chosen alone saves more than 0.75 of eight experts from dying",
+    quantity="experts saved (of 8)",
+    measured=saved(without["the gate"]),
+    holds=above(0.75),
+    control=saved(run(build=lambda: mixture(scale=2.0))[1]),
+    control_is="a gate over all experts, twice as large",
 )
 
 # %% [markdown]
@@ -154,170 +241,47 @@ def others_move(x, others, dL_dz, eta):
 others_move = check("06.others_move", others_move)
 
 # %% [markdown]
-# What counts is $x \cdot x'$, how much two images have in common. Pixels are never negative, and so neither is this
-# product. Twenty real steps, each on one image, raw and with the mean image subtracted: how does the chosen expert's logit
-# move?
+# What counts is $x \cdot x'$, how much two images have in common. Pixels are never negative, so neither is this product.
+# Twenty steps, each on one image: how does the logit of its best expert move on the other images?
 
 
-# %% tags=["measure"]
+# %% tags=["measure", "06.suspect"]
 # Measured: a step on one image, and what it does to the expert that was chosen.
-def one_step(x_train, x_test, seed):
-    """A step on one image: the part of the other images on which the chosen expert's
-    logit moves the same way, and how far it moves there on average (1: as on the image).
+def one_step(data, seed):
+    """A step on one image: the part of the other images on which its best expert's logit
+    moves the same way, and how far it moves there on average (1: as on the image).
     """
     torch.manual_seed(seed)
-    moe, row = mixture(), torch.randint(len(x_train), (1,))
-    x, label = x_train[row], raw.y_train[row]
+    moe, row = mixture(), torch.randint(len(data.x_train), (1,))
+    x, before = data.x_train[row], moe.router(data.x_test).logits
     scores, routing = moe(x)
-    weight, loss = moe.router.weight, F.cross_entropy(scores, label)
-    slope, push = torch.autograd.grad(loss, [routing.logits, weight])
+    loss = F.cross_entropy(scores, data.y_train[row])
+    slope, push = torch.autograd.grad(loss, [routing.logits, moe.router.weight])
     with torch.no_grad():
-        before = x_test @ weight.T
-        weight -= 0.1 * push
-        moved = x_test @ weight.T - before
-        assert torch.allclose(
-            moved, others_move(x[0], x_test, slope[0], 0.1), atol=1e-5
-        )
-        chosen = routing.indices[0, 0]
-        here = others_move(x[0], x, slope[0], 0.1)[0, chosen]
-    ratio = moved[:, chosen] / here
+        moe.router.weight -= 0.1 * push
+        moved = moe.router(data.x_test).logits - before
+    by_hand = others_move(x[0], data.x_test, slope[0], 0.1)
+    assert torch.allclose(moved, by_hand, atol=1e-5)
+    best = routing.indices[0, 0]
+    ratio = moved[:, best] / others_move(x[0], x, slope[0], 0.1)[0, best]
     return float((ratio > 0).float().mean()), float(ratio.mean())
 
 
-mean = raw.x_train.mean(0)
-for name, centre in {"raw": 0 * mean, "centred": mean}.items():
-    steps_on_one = [
-        one_step(raw.x_train - centre, raw.x_test - centre, s) for s in seeds(20)
-    ]
-    same, far = torch.tensor(steps_on_one).mean(0)
-    print(
-        f"{name:8} the same way on {same:4.0%} of the other images, "
-        f"on average by {far:.1f} of its move on its own"
-    )
+print(f"{'':9}{'moves the same way on':>24}{'how far, on average':>23}")
+for name, data in {"raw": raw, "centred": centred}.items():
+    both = [one_step(data, seed) for seed in seeds(20)]
+    same, far = torch.tensor(both).mean(0).tolist()
+    print(f"{name:9}{f'{same:.0%} of the others':>24}{abs(far):23.1f}")
+print("how far: 1 is as far as on the image of the step itself")
 
-# %% [markdown]
-# Raw, an expert that helps on one image rises on all, and more of them choose it next time. Centred, it rises on some, falls
-# on others, and on average stays.
+# %% [markdown] tags=["06.suspect"]
+# Raw, an expert that helps on one image rises on all, and more of them choose it next time. Centred, it stays, on average.
 #
-# ## What all inputs share
-#
-# So take away what the images have in common, the mean image. That also makes them shorter; the control shrinks raw images
-# to the same length.
-
-# %% tags=["measure"]
-# Claim 06.1.
-centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
-length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
-shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
-
-centred_run, centred_end = run(centred)
-_, shrunk_end = run(shrunk)
-largest = max_share(end)[:10]
-claim(
-    "06.1",
-    "Subtracting the mean image lowers the largest share by more than 0.4",
-    quantity="fall of the largest share",
-    measured=largest - max_share(centred_end),
-    holds=above(0.4),
-    control=largest - max_share(shrunk_end),
-    control_is="pixels shrunk to the same length, not centred",
-)
-
-# %% [markdown]
 # Why not always centre, then, and go home? A layer deep inside a network gets what the layers below make of the input, and
-# the mean of that changes at every step.
-#
-# ## Experts that become useful
-#
-# What else does collapse need? Freeze the experts as they were drawn; the router stays free.
-
-# %% tags=["measure"]
-# Claim 06.2.
-EXPERTS = ["experts.w_in", "experts.b_in", "experts.w_out", "experts.b_out"]
-_, frozen_end = run(freeze=EXPERTS)
-
-
-def growth(shares):
-    """How much the largest share grew in training, one a seed."""
-    return max_share(shares) - max_share(start)[: len(shares)]
-
-
-claim(
-    "06.2",
-    "The largest share grows by more than a fifth of the data where router and experts "
-    "learn, and not where the experts are frozen",
-    quantity="growth of the largest share",
-    measured=growth(end[:10]),
-    holds=above(0.2),
-    control=growth(frozen_end),
-    control_is="the experts stay as they were drawn",
-)
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the largest share, with one thing taken away at a time.
-largest_shares = {
-    "before training": start[:10],
-    "after it": end[:10],
-    "pixels shrunk": shrunk_end,
-    "experts frozen": frozen_end,
-    "images centred": centred_end,
-}
-mean_of = {name: max_share(each).mean() for name, each in largest_shares.items()}
-interval_chart(
-    {name: max_share(shares) for name, shares in largest_shares.items()},
-    title=f"The largest share grows from {mean_of['before training']:.2f} to {mean_of['after it']:.2f}; with "
-    f"frozen experts it ends at {mean_of['experts frozen']:.2f}, with centred images at {mean_of['images centred']:.2f}",
-    note=(
-        "Largest share on the test images: each of ten seeds, the mean, and its 95 % "
-        "interval. The upright line is even use."
-    ),
-    unit="largest share",
-    zero=1 / E,
-)
+# the mean of that changes at every step. A remedy has to work although the mean is there.
 
 # %% [markdown]
-# ## What the gate tells the others
-#
-# The third cause stands in the gate. Lesson 04: a probability over *all* experts depends on all logits. So where the chosen
-# help, the logits of the *others* fall, image after image. A gate over the chosen alone (top-k first, then softmax) tells
-# the others nothing. With one chosen it is always 1 and teaches nobody, so choose two. Its weights are larger, too; the
-# control is a gate over all experts, made twice as large.
-
-# %% tags=["measure"]
-# Claim 06.3.
-n_dead = {}  # what was done -> dead experts, one number a seed; two experts are chosen
-
-
-def two_chosen(name, n_seeds=20, make_router=Router, penalty=None, **options):
-    _, shares = run(
-        n_seeds=n_seeds,
-        build=lambda: mixture(2, make_router(64, E, 2, **options)),
-        penalty=penalty,
-    )
-    n_dead[name] = dead(shares).float()
-
-
-two_chosen("gate over all")
-two_chosen("twice as large", n_seeds=10, scale=2.0)
-two_chosen("their gate", gate="topk_softmax")
-fewer = n_dead["gate over all"] - n_dead["their gate"]
-claim(
-    "06.3",
-    "With two chosen, a gate that compares only the chosen has fewer dead experts than a "
-    "gate over all, by more than 0.75 of 8",
-    quantity="dead experts fewer (of 8)",
-    measured=fewer,
-    holds=above(0.75),
-    control=n_dead["gate over all"][:10] - n_dead["twice as large"],
-    control_is="a gate over all experts, twice as large",
-)
-
-# %% [markdown]
-# So this is why: images have much in common, so a step on one moves the logits of all; experts that become useful rise; and a
-# gate over all experts pushes the others down.
-
-# %% [markdown]
-# ## Build it: noisy top-k
+# ## Noise, the accused
 #
 # Would it help if the choice *wobbled*? In 2017 Shazeer et al. wrote: “The noise term helps with load balancing.” Retold, it
 # became a remedy: “to load balance, it is helpful to add standard normal noise to the logits”. Who gets a turn can learn.
@@ -344,7 +308,7 @@ def noisy_topk(logits, std, k, training):
 noisy_topk = check("06.noisy_topk", noisy_topk)
 
 # %% [markdown]
-# Let an untrained router choose an expert for one image a thousand times. Without noise it says the same every time. Move
+# Let an untrained router choose two experts for one image, a thousand times. Without noise it says the same every time. Move
 # the slider: how much noise until everybody gets a turn?
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -357,105 +321,81 @@ def a_thousand_choices(noise):
     torch.manual_seed(0)
     with torch.no_grad():
         logits = untrained.router(raw.x_test[:1]).logits.expand(1000, -1)
-        chosen, _ = noisy_topk(logits, float(noise), 1, training=True)
-    shares = share(chosen, E)
-    alive = E - int(dead(shares))
-    who = (
-        "Every time the same expert"
-        if alive == 1
-        else f"{alive} of 8 experts get a turn"
-    )
+        chosen, _ = noisy_topk(logits, float(noise), 2, training=True)
+    counts = torch.bincount(chosen.flatten(), minlength=E)
+    turns = int((counts > 0).sum())
+    who = "Every time the same two" if turns == 2 else f"{turns} of 8 get a turn"
     return message(
         who,
-        f"One image, 1,000 choices, noise of standard deviation {noise}. Upright line: even use.",
-    ) + usage_bars(shares, idle="never")
+        f"One image, 1,000 times two experts, noise of standard deviation {noise}. Upright line: even use.",
+    ) + expert_bars(
+        (counts / counts.sum()).tolist(),
+        [f"{n} times" if n else "never" for n in counts.tolist()],
+        1 / E,
+        "How often each expert is chosen",
+    )
 
 
 sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]))
 
 # %% [markdown]
-# In an untrained router noise does what it promises.
+# ## Does it prevent collapse?
 #
-# ## The popular claim, tested
-#
-# Now train with it. One expert is chosen, by the gate over all experts (a gate over the chosen alone would always be 1).
-# The noise is small or large, constant or *learned*: a second matrix looks at the token and says how much noise it wants
-# here. One run has a small penalty on uneven load as well, the next lesson's subject.
+# In an untrained router noise does what it promises. Now the mixtures train with it. Their gate is over all experts, as so
+# far.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "06.alive",
-    "We take the collapsing mixture of lesson 05 and add noise of standard deviation 3, "
-    "far more than its logits differ by at first. After training, how many of the eight "
-    "experts are alive?",
-    slider=(0, 8, 1, "of 8"),
+    "We add noise of standard deviation 1 while the mixtures train. How many of the eight experts are dead after training, on average?",
+    slider=(0, 8, 0.5, "of 8"),
 )
 
 
 # %% tags=["measure"]
-# Measured: one expert chosen, with noise of several kinds.
+# Measured: training with noise, and with noise beside a penalty on uneven load.
 def load_penalty(routing, step):
     return 0.1 * load_loss(routing)
 
 
-runs = {
-    name: run(build=lambda noise=noise: mixture(noise=noise), penalty=penalty)
-    for name, (noise, penalty) in {
-        "noise 0.3": (0.3, None),
-        "noise 1": (1.0, None),
-        "noise 3": (3.0, None),
-        "learned noise": ("learned", None),
-        "noise 1 and a penalty": (1.0, load_penalty),
-    }.items()
-}
-one_chosen = {"no noise": dead(end[:10]).float()}
-one_chosen |= {name: dead(shares).float() for name, (_, shares) in runs.items()}
+noisy = {std: run(build=lambda std=std: mixture(noise=std)) for std in (0.3, 1.0, 3.0)}
+noise_dead = {std: killed(shares) for std, (_, shares) in noisy.items()}
+_, load_end = run(build=lambda: mixture(noise=1.0), penalty=load_penalty)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-with_noise = E - one_chosen["noise 3"].mean()
-without = E - one_chosen["no noise"].mean()
+with_noise, without_noise = float(noise_dead[1.0].mean()), n_dead["nothing"]
 reveal(
     "06.alive",
-    float(with_noise),
-    says=f"Without noise {without:.1f} are alive. "
+    with_noise,
+    says=f"Without noise it is {without_noise:.1f}. With less noise (0.3) it is {noise_dead[0.3].mean():.1f}, with more (3) "
+    f"{noise_dead[3.0].mean():.1f}. "
     + (
         "So noise by itself does not prevent collapse."
-        if with_noise < E / 2
-        else "So noise keeps most of them at work."
+        if with_noise > without_noise - 1
+        else "So noise brings some of them back."
     ),
-)
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: dead experts with noise, one chosen.
-interval_chart(
-    one_chosen,
-    title=f"One chosen: {one_chosen['no noise'].mean():.1f} of 8 experts are dead without noise, "
-    f"{one_chosen['noise 3'].mean():.1f} with noise 3",
-    note="Raw digits after training: each of ten seeds, the mean, and its 95 % interval.",
-    unit="dead experts of 8",
-    zero=0,
 )
 
 # %% tags=["measure"]
 # Claim 06.4.
 claim(
     "06.4",
-    "With one expert chosen, noise of standard deviation 1 and no penalty, at least five "
-    "of eight experts are dead after training on raw digits, in every seed",
+    "With noise of standard deviation 1 and nothing else, more than four of eight experts "
+    "are dead after training on raw digits",
     quantity="dead experts (of 8)",
-    measured=one_chosen["noise 1"],
-    holds=in_every_seed(above(4.5)),
-    control=one_chosen["noise 1 and a penalty"],
-    control_is="the same noise, with a penalty on the load estimate",
+    measured=noise_dead[1.0],
+    holds=above(4),
+    control=killed(load_end),
+    control_is="the same noise, with a penalty on uneven load (lesson 07)",
     refutes="Noise prevents collapse",
 )
 
 # %% [markdown]
 # ## What noise has to overtake
 #
-# Noise changes a choice only where it overtakes the *gap* between the best logit and the next.
+# An expert that is behind gets a turn only where noise overtakes the *gap*.
 #
 # **Your turn.** Two experts are `gap` apart, and each logit gets noise of standard deviation `std`. How likely does the second
 # overtake the first? `torch.special.ndtr(z)` is the probability that a normal number of standard deviation 1 is below $z$.
@@ -472,202 +412,216 @@ def flip_probability(gap, std):
 # %%
 flip_probability = check("06.flip_probability", flip_probability)
 
-# %%
-print("gap     ", "".join(f"{gap:8}" for gap in (0, 1, 3, 10)))
-for std in (0.3, 1.0, 3.0):
-    parts = flip_probability(torch.tensor([0.0, 1.0, 3.0, 10.0]), std).tolist()
-    print(f"noise {std:3}", "".join(f"{part:8.1%}" for part in parts))
-
 # %% [markdown]
-# So it depends on the gap, and the gap is the router's to choose. What does training make of it?
-
+# Back to the mixtures that trained with noise. Take the experts that end dead: how large is their gap to the second of the
+# chosen, and how likely does noise overtake it? And how much does this second weigh, as a part of both gate weights?
 
 # %% tags=["measure"]
-# Measured: the gap between the best logit and the next, before and after training.
-def gaps_of(logits):
-    """Distance between the best and the second-best logit, one a seed and image."""
-    best = logits.topk(2).values
-    return best[..., 0] - best[..., 1]
+# Measured: gap, flips and the second weight, after one step of training and at its end.
+one_step_only = train(lambda: mixture(noise=1.0), raw, seeds(20), steps=1)
+stages = {"after 1 step, noise 1": (1.0, one_step_only, noisy[1.0][1])}
+for std, (trained, shares) in noisy.items():
+    stages[f"after {STEPS} steps, noise {std:g}"] = std, trained, shares
 
-
-def fresh(seed):
-    torch.manual_seed(seed)
-    return mixture().router(raw.x_test).logits
-
-
-with torch.no_grad():
-    gap = {"before training": gaps_of(torch.stack([fresh(s) for s in seeds(10)]))}
-    gap["no noise"] = gaps_of(base.routing(raw.x_test).logits)[:10]
-    for name in ("noise 0.3", "noise 1", "noise 3"):
-        gap[name] = gaps_of(runs[name][0].routing(raw.x_test).logits)
-turned = float(flip_probability(gap["noise 3"].flatten(), 3.0).mean())
-gap = {name: each.median(-1).values for name, each in gap.items()}
+escapes = {}
+for name, (std, trained, shares) in stages.items():
+    logits = trained.routing(raw.x_test).logits
+    gap = (logits.topk(2).values[..., 1:] - logits).clamp(min=0)
+    gap = gap.transpose(1, 2)[shares < 0.01].flatten()  # of those that end dead
+    flips, weights = flip_probability(gap, std).mean(), trained.last_routing.weights
+    second = (weights[..., 1] / weights.sum(-1)).median()
+    escapes[name] = f"{gap.mean():.1f}", f"{flips:.1%}", f"{second:.1%}"
 
 # %% tags=["draw", "nbval-ignore-output", "06.alive"]
-# Drawn: the gap, before and after training.
-interval_chart(
-    gap,
-    title=f"Training widens the gap from {gap['before training'].mean():.1f} to "
-    f"{gap['no noise'].mean():.1f}, and with noise 3 to {gap['noise 3'].mean():.0f}, "
-    f"so that noise turns {turned:.1%} of the choices",
-    note=(
-        "Even without noise the router learns to shout. Raw digits: how far the best clean logit is ahead "
-        "of the next, the median over the test images. Each of ten seeds, the mean, and its 95 % interval."
-    ),
-    unit="gap between the two best logits",
-    zero=0,
+# Drawn: the table.
+*_, weak, _, strong = escapes.values()
+table(
+    ["", "gap", "noise overtakes it", "weight of the second"],
+    escapes,
+    title=f"Weak noise overtakes the gap in {weak[1]} of the choices; strong noise in {strong[1]}, "
+    f"and there the second weighs {strong[2]}",
+    note="Twenty mixtures with each noise. Gap: the mean, of the experts that end dead. Weight: the median.",
 )
+
+# %% [markdown] tags=["06.alive"]
+# The router has two ways out. Against weak noise it widens the gap. Against strong noise it raises its first choice so far
+# that the second hardly counts, whoever it is; and who does not count learns nothing.
 
 # %% [markdown]
 # ## Their own recipe
 #
-# We were not fair to Shazeer et al. They choose two experts or more; their gate compares the chosen with each other; their
-# noise is learned; and both of their matrices start at zero, so that at first the noise alone decides. (They also have two
-# penalties. We leave those out, to see what the noise does by itself.)
+# We were not fair to Shazeer et al. Their gate, which you wrote, compares the chosen alone. Their noise is *learned*: a second
+# matrix looks at the token and says how much noise it wants here. And both matrices start at zero. (Their two penalties we
+# leave out, to see what the noise does by itself.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "06.recipe",
-    "Two chosen, their gate, their learned noise, both matrices from zero, no penalty: how "
-    "many of eight experts are dead after training, on average?",
+    "Their gate, learned noise, both matrices from zero, no penalty: how many of eight "
+    "experts are dead after training, on average?",
     slider=(0, 8, 0.5, "of 8"),
 )
 
 
 # %% tags=["measure"]
-# Measured: their recipe, and what is left of it without one part or another.
-class FromZero(Router):
-    """A router whose matrix starts at zero, as its noise matrix does."""
-
-    def __init__(self, *sizes, **options):
-        super().__init__(*sizes, **options)
-        nn.init.zeros_(self.weight)
+# Measured: their recipe, and the same noise from the usual start.
+LEARNED = CHOSEN_ALONE | {"noise": "learned"}
 
 
-THEIRS = {"gate": "topk_softmax"}
-two_chosen("their gate, noise 1", 10, **THEIRS, noise=1.0)
-two_chosen("their gate, learned noise", **THEIRS, noise="learned")
-two_chosen("their recipe: from zero", make_router=FromZero, **THEIRS, noise="learned")
-two_chosen("gate over all, noise 3", 10, noise=3.0)
-two_chosen("gate over all, noise 1, penalty", 10, penalty=load_penalty, noise=1.0)
+def from_zero():
+    router = Router(64, E, 2, **LEARNED)  # its noise matrix starts at zero
+    nn.init.zeros_(router.weight)
+    return mixture(router)
+
+
+recipe = {
+    "gate over all experts": killed(end[:20]),
+    "their gate, no noise": killed(without["the gate"]),
+    "their whole recipe": killed(run(build=from_zero)[1]),
+}
+usual_start = float(killed(run(build=lambda: mixture(**LEARNED))[1]).mean())
+over_all, gate_alone, whole = (float(each.mean()) for each in recipe.values())
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-dead_with = {name: float(each.mean()) for name, each in n_dead.items()}
-by_gate = dead_with["gate over all"] - dead_with["their gate"]
-by_noise = dead_with["their gate"] - dead_with["their recipe: from zero"]
 reveal(
     "06.recipe",
-    dead_with["their recipe: from zero"],
-    says=f"A gate over all leaves {dead_with['gate over all']:.1f} dead, their gate without noise "
-    f"{dead_with['their gate']:.1f}. "
+    whole,
+    says=f"A gate over all experts leaves {over_all:.1f} dead, their gate without any noise {gate_alone:.1f}. "
     + (
-        "“Helps” is right, in part: their gate does most of it. Learned noise adds less. Below, hold its two starts, the "
-        "usual one and theirs, against the gate alone, and look at the width of the intervals."
-        if by_gate > by_noise
-        else "“Helps” is right: the noise does most of it."
-    ),
+        "“Helps” is right, and most of the help is their gate's. "
+        if over_all - gate_alone > gate_alone - whole
+        else "“Helps” is right, and most of the help is the noise's. "
+    )
+    + f"With a router that starts as usual, learned noise leaves {usual_start:.1f}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: dead experts, two chosen.
+# Drawn: dead experts with their recipe.
 interval_chart(
-    {
-        name: n_dead[name]
-        for name in (
-            "gate over all",
-            "their gate",
-            "their gate, noise 1",
-            "their gate, learned noise",
-            "their recipe: from zero",
-            "gate over all, noise 1, penalty",
-        )
-    },
-    title=f"Their gate takes the dead from {dead_with['gate over all']:.1f} to {dead_with['their gate']:.1f}, "
-    f"learned noise to {dead_with['their gate, learned noise']:.1f}, and from zero to "
-    f"{dead_with['their recipe: from zero']:.1f}; constant noise leaves {dead_with['their gate, noise 1']:.1f}",
-    note="Raw digits, two chosen: each seed, ten or twenty, the mean, and its 95 % interval.",
+    recipe,
+    title=f"Dead: {over_all:.1f} with a gate over all experts, {gate_alone:.1f} with their gate, "
+    f"{whole:.1f} with their whole recipe",
+    note="Raw digits: each of twenty seeds, the mean, and its 95 % interval.",
     unit="dead experts of 8",
     zero=0,
 )
 
 # %% [markdown]
-# ## What noise does, and what it does not
+# ## Noise beside a penalty
+#
+# A penalty on uneven use (on the *importance*, lesson 07) makes a router share, but here it leaves some experts dead. We add
+# weak noise, of standard deviation 0.3.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "06.mends",
+    "What does weak noise do to the experts that are dead in spite of the penalty?",
+    choices=["more experts die", "next to nothing", "most of them come back"],
+)
+
 
 # %% tags=["measure"]
-# Measured: noise on centred digits, and noise beside a penalty.
-rules = digits4("raw")
-accuracy = {None: centred_run.accuracy(centred.x_test, centred.y_test)}
-noisy = {}
-for std in (0.01, 1.0):
-    noisy[std], _ = run(centred, build=lambda std=std: mixture(noise=std))
-    accuracy[std] = noisy[std].accuracy(centred.x_test, centred.y_test)
-gained = {std: 100 * (accuracy[std] - accuracy[None]) for std in (0.01, 1.0)}
+# Measured: weak noise beside a penalty, and noise where nobody dies.
+def importance_penalty(routing, step):
+    return importance_loss(routing)
 
-on_rules = {
-    (std, bool(penalty)): run(
-        rules, build=lambda std=std: mixture(noise=std), penalty=penalty
-    )[1]
-    for std in (None, 0.3)
-    for penalty in (None, lambda routing, step: importance_loss(routing))
-}
-lost = {each: dead(shares).float() for each, shares in on_rules.items()}
 
-# %% tags=["draw", "nbval-ignore-output", "06.alive", "06.recipe"]
-# A table of what noise does.
-table(
-    ["", "without noise", "with noise"],
-    {
-        "Dead: one chosen": [
-            f"{one_chosen['no noise'].mean():.1f}",
-            f"{one_chosen['noise 1'].mean():.1f}",
-        ],
-        "Dead: two, their gate": [
-            f"{dead_with['their gate']:.1f}",
-            f"{dead_with['their gate, noise 1']:.1f}; learned {dead_with['their gate, learned noise']:.1f}",
-        ],
-        "Dead: beside a penalty": [
-            f"{lost[None, True].mean():.1f}",
-            f"{lost[0.3, True].mean():.1f}",
-        ],
-        "Accuracy, centred": [
-            f"{accuracy[None].mean():.1%}",
-            f"{accuracy[1.0].mean():.1%}",
-        ],
-    },
-    title="Constant noise alone prevents nothing; beside a penalty it brings experts back",
-    note="Dead of 8 experts; noise of standard deviation 1, beside the penalty 0.3. Raw digits, "
-    "beside the penalty digits4. Ten or twenty seeds.",
+_, penalty_end = run(penalty=importance_penalty)
+_, beside_end = run(build=lambda: mixture(noise=0.3), penalty=importance_penalty)
+alone, beside = (float(killed(each).mean()) for each in (penalty_end, beside_end))
+
+
+def right_on_centred(noise):
+    trained, _ = run(centred, build=lambda: mixture(noise=noise))
+    return 100 * trained.accuracy(centred.x_test, centred.y_test)
+
+
+quiet, faint, loud = (right_on_centred(noise) for noise in (None, 0.01, 1.0))
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+back = (alone - beside) / alone
+reveal(
+    "06.mends",
+    "more experts die"
+    if back < -0.25
+    else "most of them come back"
+    if back > 0.5
+    else "next to nothing",
+    says=f"The penalty alone leaves {alone:.1f} of 8 dead, with the noise it is {beside:.1f}. "
+    + (
+        "Noise gives everybody a turn, and the penalty keeps the router from running away. "
+        if back > 0.5
+        else ""
+    )
+    + f"And on centred images, where nobody dies, noise of standard deviation 1 changes the accuracy on new images by "
+    f"{(loud - quiet).mean():+.1f} points.",
 )
 
 # %% [markdown]
 # This was 2017. What is usual today is a penalty ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias
 # ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)), without noise. Those are lesson 07.
-#
-# ## A bug to find
-#
-# Your colleague's router adds noise, too. Nothing crashes, and it learns. Which property should a router have that this one
-# lacks?
-
-
-# %%
-class ColleaguesNoise(nn.Module):
-    """Noisy top-k, written in a hurry."""
-
-    def __init__(self, router):
-        super().__init__()
-        self.router = router
-
-    def forward(self, x):
-        routing = self.router(x)
-        chosen, weights = noisy_topk(routing.logits, 1.0, k=2, training=True)
-        return routing._replace(indices=chosen, weights=weights)
-
 
 # %% [markdown]
-# **Your turn.** A probe that finds it in any mixture. When training is over, the same tokens should get the same answer.
-# `moe(x)` returns the answer and the routing.
+# ## The bug that noise leaves
+#
+# Your colleague's router adds noise, too. Nothing crashes, and the mixture is about as accurate as ours.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "06.bug",
+    "You test your colleague's mixture after training. Which of these three tests fails?",
+    choices=[
+        "each image goes to two different experts",
+        "an image's gate weights add up to at most 1",
+        "an image that comes again gets the same answer",
+    ],
+)
+
+
+# %% tags=["measure"]
+# Measured: the three tests, on the colleague's mixture.
+class ColleaguesRouter(Router):
+    """Noisy top-k, written in a hurry."""
+
+    def add_noise(self, tokens, logits):
+        std = torch.full_like(logits, self.noise)
+        return logits + torch.randn_like(logits) * std, std
+
+
+torch.manual_seed(seeds(1)[0])
+ours, theirs = (noisy[1.0][0].one(0).eval() for _ in range(2))
+theirs.router = ColleaguesRouter(64, E, 2, noise=1.0).eval()
+theirs.router.load_state_dict(ours.router.state_dict())
+(scores, routing), (again, _) = theirs(raw.x_test), theirs(raw.x_test)
+passed = {
+    "each image goes to two different experts": routing.indices.diff().all(),
+    "an image's gate weights add up to at most 1": routing.weights.sum(-1).max()
+    < 1.00001,
+    "an image that comes again gets the same answer": torch.equal(again, scores),
+}
+changed = int((again.argmax(-1) != scores.argmax(-1)).sum())
+ours_right, theirs_right = (
+    float((moe(raw.x_test)[0].argmax(-1) == raw.y_test).float().mean())
+    for moe in (ours, theirs)
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "06.bug",
+    next(name for name, test in passed.items() if not test),
+    says=f"Asked about {len(raw.x_test)} images again, it changes {changed} answers. Its noise is still on, although training is "
+    "over: the router never asks whether `self.training` is true. "
+    f"Accuracy hides it: {ours_right:.1%} are right with our router, {theirs_right:.1%} with theirs.",
+)
+
+# %% [markdown]
+# **Your turn.** A probe that finds this bug in any mixture. `moe(x)` returns the answer and the routing.
 
 
 # %% tags=["exercise"]
@@ -686,19 +640,14 @@ def wavers(moe, x):
 wavers = check("06.wavers", wavers)
 
 # %%
-plain, hurried = Router(64, E, 2, gate="topk_softmax"), Router(64, E, 2)
-for name, router in {"package": plain, "colleague": ColleaguesNoise(hurried)}.items():
-    verdict = "wavers" if wavers(mixture(2, router), raw.x_test) else "is steady"
-    print(f"the router of the {name} {verdict}")
-
-# %% [markdown]
-# The hurried router never asks whether it is training.
+for whose, moe in {"our": ours, "their": theirs}.items():
+    print(f"{whose} mixture", "wavers" if wavers(moe, raw.x_test) else "is steady")
 
 # %% [markdown]
 # ## With your own hands
 #
-# One more, which trains in the page. Its points lie away from the origin, so few experts work from the start. Press play, and
-# pull at the noise: does anybody come back? The slider below Play goes back to any step, to try another way from there.
+# This mixture trains in the page. Its points lie away from the origin, so few experts work from the start. Press play, and
+# pull at the noise: does anybody come back?
 
 # %% tags=["playground", "nbval-ignore-output"]
 playground(preset="kill", seed=35)
@@ -710,18 +659,18 @@ quiz("06")
 # %% [markdown]
 # ## Try it
 #
-# 1. Mend `ColleaguesNoise`: its `training` should be `self.training`. What does `wavers` say now?
-# 2. Choose four experts on raw digits: `dead(run(build=lambda: mixture(4, noise=3.0))[1])`. Does noise do more there than
-#    with two?
+# 1. Mend `ColleaguesRouter`: where `self.training` is false, `add_noise` should return what `super().add_noise` returns. What
+#    does `wavers` say now?
+# 2. Choose four experts: `run(build=lambda: MixtureOfExperts(64, 16, E, 4, noise=3.0, d_out=10))[1]` are the shares. Does strong
+#    noise do more there than with two?
 #
 # ## Recap
 #
-# - A step on one image moves every logit of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$. Raw images have
-#   much in common, so the first steps decide who wins.
-# - Collapse takes inputs that share a mean and experts that become useful, and a gate over all experts makes it worse.
-# - Noise alone does not prevent it: the router learns to shout louder. Of what the recipe of 2017 does, its gate does most. What
-#   its learned noise adds depends on how both matrices start: from zero it may be nothing.
-# - Noise helps a penalty, and helps on new images where nobody takes everything. It must be off in evaluation.
+# - A step on one image moves every logit of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$, and raw images have
+#   much in common.
+# - So collapse takes the mean that all inputs share. Experts that become useful, and a gate over all experts, make it worse.
+# - Noise alone does not prevent it. Of what the recipe of 2017 does, its gate does most.
+# - Noise helps a penalty, and helps on new images where nobody dies. It must be off in evaluation.
 #
 # **Sources.** Noisy top-k, its zero start, and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),
 # section 2.1, equations 3 to 5, and appendix A. The retelling: A. Soori, *makeMoE*, a blog post of 2024.
@@ -729,94 +678,14 @@ quiz("06")
 # %% [markdown]
 # ## Further
 #
-# ### Nobody has to starve; and who wins?
+# ### Why is anybody dead before training?
 #
-# The usual story goes like this. A chosen expert trains, and one that is not chosen does not. A trained expert answers
-# better, so it is chosen more, and trains more. Do the others have to starve? Let *everybody* learn from every image,
-# each expert from the cross-entropy of its *own* answer, chosen or not. Then being chosen teaches nobody anything.
+# A logit is $w_i \cdot x = w_i \cdot m + w_i \cdot (x - m)$, with $m$ the mean image, and the first part is *the same for every
+# image*. How much of the difference between the experts' logits is this constant?
+
 
 # %% tags=["measure"]
 # Claim 06.5.
-_, everyone_end = run(
-    with_labels(raw),
-    build=lambda: EveryoneLearns(mixture()),
-    penalty=lambda routing, step: routing.logits.mean(0).sum(),
-)
-claim(
-    "06.5",
-    "When every expert learns from every image, by its own loss, the largest share grows "
-    "all the same, by more than a fifth of the data",
-    quantity="growth of the largest share",
-    measured=growth(everyone_end),
-    holds=above(0.2),
-    control=growth(frozen_end),
-    control_is="the experts stay as they were drawn",
-    refutes="Experts collapse only where those that are not chosen do not learn",
-)
-
-# %% [markdown]
-# Starving is not *needed*. It may still do its part: this does not say how large that is.
-#
-# And who wins? Your formula names one before any training: add up what a first step on 128 images does to the logits of the
-# mean image, and take the expert that it lifts most. Or take the one that is ahead already. Chance is one in eight.
-
-
-# %% tags=["measure"]
-# Claims 06.6 and 06.7.
-def lifted_most(seed):
-    """The expert that a first step lifts most on the mean image, before training."""
-    torch.manual_seed(seed)
-    moe = mixture()
-    x, y = raw.x_train[:128], raw.y_train[:128]
-    scores, routing = moe(x)
-    (slopes,) = torch.autograd.grad(F.cross_entropy(scores, y), routing.logits)
-    lifts = sum(others_move(x[i], mean[None], slopes[i], 1.0) for i in range(len(x)))
-    return int(lifts.argmax())
-
-
-named = torch.tensor([lifted_most(seed) for seed in seeds(40)])
-
-
-def of_another_seed(guesses):
-    """How often the guess of another seed would be right, one number a seed."""
-    hits = (guesses[:, None] == winner).float()
-    return (hits.sum(0) - hits.diagonal()) / (len(winner) - 1)
-
-
-leader = start.argmax(-1)
-claim(
-    "06.6",
-    "The expert that the first step lifts most on the mean image wins more than twice "
-    "as often as by chance",
-    quantity="how often the named expert wins",
-    measured=(named == winner).float(),
-    holds=above(2 / E),
-    control=of_another_seed(named),
-    control_is="the expert that another seed's first step lifts",
-)
-claim(
-    "06.7",
-    "The expert that is ahead before training wins more than twice as often as by "
-    "chance",
-    quantity="how often the leader wins",
-    measured=(leader == winner).float(),
-    holds=above(2 / E),
-    control=of_another_seed(leader),
-    control_is="the leader of another seed",
-)
-print(
-    f"both name the same expert in {(named == leader).float().mean():.0%} of the seeds"
-)
-
-# %% [markdown]
-# So the formula does about as well as the head start, mostly by naming another expert.
-#
-# And why is anybody ahead? A logit is $w_i \cdot x = w_i \cdot m + w_i \cdot (x - m)$, with $m$ the mean image, and the first
-# part is *the same for every image*. How much of the difference between the experts' logits is this constant?
-
-
-# %% tags=["measure"]
-# Claim 06.8.
 def constant_part(x, seed):
     """Part of the logits' differences (squared) that is the same for all inputs x."""
     torch.manual_seed(seed)
@@ -827,106 +696,42 @@ def constant_part(x, seed):
 
 
 claim(
-    "06.8",
+    "06.5",
     "At the start, more than half of the difference between the experts' logits is, on "
     "average, the same for every raw image",
     quantity="part that is the same for every image",
-    measured=[constant_part(raw.x_train, seed) for seed in seeds(20)],
+    measured=[constant_part(raw.x_train, seed) for seed in seeds(40)],
     holds=above(0.5),
-    control=[constant_part(centred.x_train, seed) for seed in seeds(20)],
+    control=[constant_part(centred.x_train, seed) for seed in seeds(40)],
     control_is="centred images",
 )
 
 # %% [markdown]
 # ### How sure is all this?
 #
-# Strong noise makes the router shout:
+# What noise mends, over all seeds:
 
-# %% tags=["measure", "06.alive"]
-# Claim 06.9.
+# %% tags=["measure", "06.mends"]
+# Claims 06.6 and 06.7.
 claim(
-    "06.9",
-    "Training with noise of standard deviation 3 drives the best logit more than 4 "
-    "further ahead of the second than training without noise",
-    quantity="how much further ahead the best logit is",
-    measured=gap["noise 3"] - gap["no noise"],
-    holds=above(4),
-    control=gap["noise 0.3"] - gap["no noise"],
-    control_is="noise of standard deviation 0.3",
-)
-
-# %% [markdown]
-# Beside a penalty that leaves some experts dead, weak noise brings them back. The penalty is on uneven *importance*, the sum
-# of an expert's gate weights, with coefficient 1 (lesson 07).
-
-# %% tags=["measure"]
-# Claim 06.10.
-claim(
-    "06.10",
-    "On digits4, noise of standard deviation 0.3 beside an importance penalty of "
-    "coefficient 1 brings more than one expert of eight back to work",
+    "06.6",
+    "Noise of standard deviation 0.3 beside an importance penalty of coefficient 1 brings "
+    "more than one expert of eight back to work",
     quantity="experts brought back (of 8)",
-    measured=lost[None, True] - lost[0.3, True],
+    measured=killed(penalty_end) - killed(beside_end),
     holds=above(1),
-    control=lost[None, False] - lost[0.3, False],
+    control=killed(end[:20]) - noise_dead[0.3],
     control_is="the same noise without the penalty",
 )
-
-# %% [markdown]
-# And the rest: with two chosen by the gate over all, strong noise does little, and a penalty much; where nobody takes
-# everything, noise helps on new images; left on, it changes answers.
-
-
-# %% tags=["measure"]
-# Claims 06.11, 06.12 and 06.13.
-class ColleaguesRouter(Router):
-    """Noisy top-1, written in a hurry."""
-
-    def add_noise(self, tokens, logits):
-        scale = torch.full_like(logits, self.noise)
-        return logits + torch.randn_like(logits) * scale, scale
-
-
-def changed_answers(trained, x):
-    """Per cent of the inputs that get another answer when asked again: one a seed."""
-    first, second = (trained.scores(x).argmax(-1) for _ in range(2))
-    return 100 * (first != second).float().mean(-1)
-
-
-right = changed_answers(noisy[1.0], centred.x_test)
-noisy[1.0].model.router = ColleaguesRouter(64, E, 1, noise=1.0)
-left_on = changed_answers(noisy[1.0], centred.x_test)
-
-without = n_dead["gate over all"][:10]
 claim(
-    "06.11",
-    "With two experts chosen, noise of standard deviation 3 brings back fewer than two "
-    "of eight experts on average",
-    quantity="experts brought back (of 8)",
-    measured=without - n_dead["gate over all, noise 3"],
-    holds=below(2),
-    control=without - n_dead["gate over all, noise 1, penalty"],
-    control_is="noise of standard deviation 1, with a penalty on the load estimate",
-)
-claim(
-    "06.12",
+    "06.7",
     "On centred digits, noise of standard deviation 1 makes the mixture more accurate "
-    "by more than 0.7 points",
+    "by more than 0.6 points",
     quantity="accuracy gained (points)",
-    measured=gained[1.0],
-    holds=above(0.7),
-    control=gained[0.01],
+    measured=loud - quiet,
+    holds=above(0.6),
+    control=faint - quiet,
     control_is="noise of standard deviation 0.01",
-)
-claim(
-    "06.13",
-    "Noise left on in evaluation changes more than one answer in two hundred when the "
-    "same image is asked about twice",
-    quantity="answers that change (%)",
-    measured=left_on,
-    holds=above(0.5),
-    control=right,
-    control_is="noise in training only",
 )
 
 # %% [markdown]
@@ -940,63 +745,7 @@ claim(
 # otherwise it is number $k$. With $\Phi$ the normal distribution function:
 #
 # $$P_i(x) = \Phi\!\left(\frac{z_i - \text{to beat}_i}{\text{std}_i}\right), \qquad \text{load}_i = \sum_x P_i(x)$$
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: two experts, and the line that each has to pass.
-clean = torch.tensor([1.6, 1.1, 0.2, -0.9])  # logits of four experts
-drawn = torch.tensor([2.2, 0.6, 1.2, -1.4])  # and with noise: two are chosen, A and C
-ORDER = drawn.sort(descending=True).values
-
-
-def bells(figure, theme):
-    """Where an expert's noise may take it, and what it has to beat."""
-    reach = torch.linspace(-4, 5, 300)
-    places = figure.subplots(2, 1, sharex=True)
-    for axes, (expert, line) in zip(places, {2: 2, 1: 1}.items(), strict=True):
-        color, to_beat = look.expert_color(expert, theme), float(ORDER[line])
-        bell = torch.exp(-((reach - clean[expert]) ** 2) / 2)
-        axes.plot(reach, bell, color=color, lw=2)
-        axes.fill_between(reach, bell, where=reach > to_beat, color=color, alpha=0.3)
-        axes.axvline(to_beat, color=look.color("text", theme), lw=1.5)
-        for other, value in enumerate(drawn.tolist()):
-            fill, on = (look.expert_color(other, theme, w) for w in ("color", "on"))
-            axes.plot(value, 0, "o", ms=13, color=fill, zorder=3)
-            axes.text(
-                value,
-                0,
-                "ABCD"[other],
-                color=on,
-                ha="center",
-                va="center",
-                fontsize=9,
-                zorder=4,
-            )
-        part = float(torch.special.ndtr(clean[expert] - to_beat))
-        chosen = "chosen" if expert == 2 else "not chosen"
-        says = (
-            f"expert {'ABCD'[expert]}, {chosen}: beats number {line + 1} in {part:.0%}"
-        )
-        axes.set_title(says, loc="left", fontsize=10)
-        axes.set(yticks=[], ylim=(-0.25, 1.1))
-        axes.spines["left"].set_visible(False)
-    places[1].set_xlabel("logit with noise")
-
-
-picture(
-    bells,
-    title="An expert among the best k has to beat number k + 1; any other, number k",
-    note=(
-        "Discs: the noisy logits of four experts, two of which are chosen. Bell: where new noise may "
-        "take this expert from its clean logit. Line: what it has to beat. Filled: how likely it is chosen."
-    ),
-    alt=(
-        "Two bells. Expert C is chosen and has to pass expert B, number 3; expert B is not "
-        "chosen and has to pass expert C, number 2."
-    ),
-    height=380,
-)
-
-# %% [markdown]
+#
 # **Your turn, if you like.** `best[:, k - 1 : k]` is a column with number $k$ of each token.
 
 
@@ -1016,41 +765,14 @@ expected_load = check("06.expected_load", expected_load)
 
 # %% [markdown]
 # Every token chooses $k$ experts, so the loads must add up to $k$ times the tokens, on average. This is worth a test, because
-# a small slip in the threshold goes unnoticed. The control makes one: everybody has to beat the $k$-th best of *all*, even
-# the one who is the $k$-th best.
+# a small slip in the threshold goes unnoticed.
 
-
-# %% tags=["measure"]
-# Claim 06.14.
-def sum_of_loads(seed, threshold):
-    """Sum of the load estimate over k * T, on average over 20 draws."""
-    torch.manual_seed(seed)
-    router = Router(64, E, 2, noise=0.5)
-    sums = []
-    for _ in range(20):
-        with torch.no_grad():
-            r = router(raw.x_test)
-        if threshold == "right":
-            load = expected_load(r.logits, r.noisy_logits, r.noise_std, 2)
-            assert torch.allclose(load, load_estimate(r), rtol=1e-3)
-        else:
-            to_beat = r.noisy_logits.topk(2).values[:, 1:]
-            load = torch.special.ndtr((r.logits - to_beat) / r.noise_std).sum(0)
-        sums.append(float(load.sum()) / (2 * len(raw.x_test)))
-    return sum(sums) / len(sums)
-
-
-claim(
-    "06.14",
-    "The load estimates of all experts add up to k choices for each token, within "
-    "two percent",
-    quantity="choices for each token, estimated",
-    measured=[sum_of_loads(seed, "right") for seed in seeds(10)],
-    holds=in_every_seed(between(0.98, 1.02)),
-    control=[sum_of_loads(seed, "of all") for seed in seeds(10)],
-    control_is="everybody has to beat the k-th best of all",
-)
-
-# %% [markdown]
-# Try a mistake found in published teaching code: in `expected_load`, compare the logits with
-# `noisy.softmax(-1).topk(k + 1)`. By what factor are the loads wrong now?
+# %%
+with torch.no_grad():
+    r = Router(64, E, 2, noise=0.5)(raw.x_test.repeat(20, 1))
+load = expected_load(r.logits, r.noisy_logits, r.noise_std, 2)
+assert torch.allclose(load, load_estimate(r), rtol=1e-3)
+to_beat = r.noisy_logits.topk(2).values[:, 1:]
+slip = torch.special.ndtr((r.logits - to_beat) / r.noise_std)
+print(f"choices for each token, estimated: {load.sum() / len(r.logits):.1f}")
+print(f"if all have to beat the k-th best of all: {slip.sum() / len(r.logits):.1f}")
