@@ -352,7 +352,7 @@ claim(
 #
 # Dice look at no image. Here is a third chooser, who knows as little and looks: a matrix with a row of random weights for
 # each expert. An image goes to the expert whose row has the largest product with it. The matrix is drawn once and never
-# learns. But images that are alike go to the same expert.
+# learns. But images that are alike mostly go to the same expert.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
