@@ -123,8 +123,7 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 # ## Guess before you look
 #
 # We can ask the layer itself what one token touches. Send the token through, and let autograd say which parameters had a
-# part in the answer: their gradient is not zero. (This counts all that is computed, as gelu, the experts' activation, has a
-# slope nearly everywhere. A silent relu has none: its neuron would not be counted.)
+# part in the answer: their gradient is not zero.
 
 
 # %%
