@@ -431,8 +431,7 @@ claim(
 
 # %% [markdown]
 # This is why there are experts. Each image is easy: it has one rule, and for one rule a small network does. All images
-# together are hard: they need a larger network. In a dense one, each image then goes through all of it, also through what
-# the other three rules need.
+# together are hard: they need a larger network. If it is dense, each image then goes through all of it.
 #
 # So keep a large network, and let each image meet the small part that it needs. Such parts are **experts**. They are no
 # specialists for topics such as physics or French: nobody gives them one. Each learns from the inputs that it gets.
