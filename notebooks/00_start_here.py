@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Start here
 #
-# 25 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
+# 20 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
 # words that every paper on experts needs: *total* and *active*.
 #
 # A **token** is one thing that a network works on, as a list of numbers: a piece of a word, or here also an image or a

@@ -358,8 +358,9 @@ claim(
 # A guess.
 guess(
     "02.drawn",
-    "The same four experts learn with this chooser. Where do they end?",
-    choices=["below one network of 8 neurons", "near it", "above it"],
+    "The same four experts learn with this chooser. How do they compare with one "
+    "dense network of 8 neurons?",
+    choices=["less accurate", "about as accurate", "more accurate"],
 )
 
 
@@ -390,11 +391,11 @@ mean = by_matrix.mean().item()
 ahead = 100 * (drawn - as_much_work).mean().item()
 reveal(
     "02.drawn",
-    "near it"
+    "about as accurate"
     if abs(mean) < 2
-    else "above it"
+    else "more accurate"
     if mean > 0
-    else "below one network of 8 neurons",
+    else "less accurate",
     says=f"They get {drawn.mean():.0%} right. "
     + (
         "Each expert sees a part of the images that look alike, and that is an easier task than all of them. "

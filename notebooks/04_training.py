@@ -361,7 +361,7 @@ for kind in KINDS:
 # and the third divide what was chosen by itself. The last is a 1 that no logit has touched, and autograd refuses. A refusal
 # is the better mistake: you notice it.
 #
-# The same in a whole layer, and with two chosen:
+# In a whole layer it is the same. With two chosen it is not:
 
 
 # %% tags=["measure"]
