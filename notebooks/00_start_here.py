@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Start here
 #
-# 25 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
+# 20 minutes. You leave able to run a cell, move a slider, have a line of yours checked, read a claim, and use the two
 # words that every paper on experts needs: *total* and *active*.
 #
 # A **token** is one thing that a network works on, as a list of numbers: a piece of a word, or here also an image or a
@@ -123,8 +123,7 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 # ## Guess before you look
 #
 # We can ask the layer itself what one token touches. Send the token through, and let autograd say which parameters had a
-# part in the answer: their gradient is not zero. (This counts all that is computed, as gelu, the experts' activation, has a
-# slope nearly everywhere. A silent relu has none: its neuron would not be counted.)
+# part in the answer: their gradient is not zero.
 
 
 # %%

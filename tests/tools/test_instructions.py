@@ -51,10 +51,10 @@ INSTRUCTIONS = [
     ),
     Instruction(
         "01_why_experts",
-        'Train with `digits("raw")`, pixels from 0 to 1 instead of standardised ones: claims 01.6 and 01.5 now fail.',
-        {'digits("standardised")': 'digits("raw")'},
-        last='"01.5"',
-        stops="01.5",
+        "Make the network at the top narrower: `WIDTH = 64`. Does a tenth still suffice?",
+        {"WIDTH = 512": "WIDTH = 64"},
+        last='"01.1"',
+        stops="01.1",
     ),
     Instruction(
         "02_experts",

@@ -12,7 +12,7 @@ from moe_tutorial.study import Dataset, Seeds
     "01.contribution",
     hints=(
         "Two factors for each neuron: how strongly it fires, and how long its column of w_out is.",
-        "`(x @ w_in.T + b_in).relu()` has a row for each digit. Neuron j writes through w_out[:, j]: ten numbers, "
+        "`(x @ w_in.T + b_in).relu()` has a row for each image. Neuron j writes through w_out[:, j]: ten numbers, "
         "one norm.",
         "`(x @ w_in.T + b_in).relu() * w_out.norm(dim=0)`.",
     ),
@@ -45,7 +45,7 @@ def contribution(ask: Ask) -> None:
             "b_in": draw(d + 2, h),
             "w_out": draw(C + 6, C, h),
         }
-        ask.gives(given, f"how much each of {h} neurons contributes to each of {N} digits")
+        ask.gives(given, f"how much each of {h} neurons contributes to each of {N} images")
     turned = {"w_in": given["w_in"].flip(0), "b_in": given["b_in"].flip(0), "w_out": given["w_out"].flip(1)}
     says = "With the neurons in another order, their contributions should move along."
     ask.follows(given, given | turned, lambda found: found.flip(1), says)
@@ -54,21 +54,21 @@ def contribution(ask: Ask) -> None:
 @checks(
     "01.keep_top",
     hints=(
-        "First which: `contribution.topk(n, dim=-1).indices` names each digit's n neurons. Then a 1 at each of "
+        "First which: `contribution.topk(n, dim=-1).indices` names each image's n neurons. Then a 1 at each of "
         "these places.",
         "Begin with `torch.zeros_like(contribution)`. `scatter` puts a value at the places that indices name.",
         "`torch.zeros_like(contribution).scatter(-1, indices, 1.0)`.",
     ),
     mistakes={
         "The others keep their contribution. They should be 0.": "torch.zeros_like(contribution) => contribution",
-        "You look for digits: dimension 0 counts them. The indices name neurons, along dim -1.": (
+        "You look for images: dimension 0 counts them. The indices name neurons, along dim -1.": (
             "scatter(-1 => scatter(0"
         ),
         "The ones and zeros have changed places: those are the neurons to drop.": (
             "return ... => torch.ones_like(contribution).scatter(-1, best, 0.0)"
         ),
-        "You look for digits: one tensor of indices, as in kept[best], names rows.": "return ... => contribution[best]",
-        "Your top-k goes over the batch: for each neuron it looks for digits. Each digit is to choose its own "
+        "You look for images: one tensor of indices, as in kept[best], names rows.": "return ... => contribution[best]",
+        "Your top-k goes over the batch: for each neuron it looks for images. Each image is to choose its own "
         "neurons, so dim=-1.": (
             "return ... => torch.zeros_like(contribution).scatter(0, contribution.topk(n, dim=0).indices, 1.0)"
         ),
@@ -86,13 +86,13 @@ def contribution(ask: Ask) -> None:
             "return ... => (contribution.argsort(descending=True) < n).float()"
         ),
         "All are 0: scatter() returns a new tensor, and leaves the old one.": "return ... => 0 * contribution",
-        "Each digit gets what any digit keeps, as by [:, best].": (
+        "Each image gets what any image keeps, as by [:, best].": (
             "scatter(-1, best, => scatter(-1, best.flatten().expand(len(best), -1),"
         ),
-        "All digits keep the neurons of the first. Each chooses its own.": (
+        "All images keep the neurons of the first. Each chooses its own.": (
             "scatter(-1, best, => scatter(-1, best[:1].expand_as(best),"
         ),
-        "All digits keep the same neurons, the best on average. Each chooses its own.": (
+        "All images keep the same neurons, the best on average. Each chooses its own.": (
             "contribution.topk(n, dim=-1).indices => contribution.mean(0).topk(n).indices.expand(len(contribution), -1)"
         ),
         "Where several neurons contribute the same, you keep more than n, as `>=` does. Many contribute 0.": (
@@ -103,10 +103,10 @@ def contribution(ask: Ask) -> None:
 def keep_top(ask: Ask) -> None:
     for N, h, n in ((3, 5, 2), (2, 3, 1), (1, 5, 4), (4, 3, 3)):
         given = {"contribution": draw(N * h, N, h).abs() + torch.arange(h) / 100, "n": n}
-        ask.gives(given, f"a 1 for each digit's own {n} neurons that contribute most, a 0 for the others")
+        ask.gives(given, f"a 1 for each image's own {n} neurons that contribute most, a 0 for the others")
     given = {"contribution": draw(12, 3, 4), "n": 2}
     moved = given | {"contribution": given["contribution"].flip(0)}
-    says = "With the digits in another order, their ones should move along."
+    says = "With the images in another order, their ones should move along."
     ask.follows(given, moved, lambda found: torch.as_tensor(found).flip(0), says)
     tied = torch.tensor([[0.0, 0.3, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.4, 0.2, 0.2, 0.1]])
 
@@ -114,7 +114,7 @@ def keep_top(ask: Ask) -> None:
         found = torch.as_tensor(answer(tied, 2))
         return found.sum(-1), (found * tied).sum(-1)
 
-    says = "Where several neurons contribute the same, as 0, each digit should keep n of them, here 2."
+    says = "Where several neurons contribute the same, as 0, each image should keep n of them, here 2."
     ask.experiment(kept, says, ("neurons kept", "their contributions"))
 
 
@@ -130,27 +130,24 @@ def ten_heaps(seed):
 @checks(
     "01.train_small",
     hints=(
-        "`train` wants a function that builds a network. Inside yours, define one, such as build().",
-        "The network is the one at the top, but n_neurons wide: `nn.Sequential(nn.Linear(64, n_neurons), nn.ReLU(), "
-        "nn.Linear(n_neurons, 10))`.",
-        "`return train(build, data, seeds, steps=steps)`, and build() returns that network.",
+        "`train` wants a function that makes a network: `def build():`, inside yours, without arguments.",
+        "It returns the network at the top, but `width` wide: its layers are 64 -> width and width -> 10.",
+        "`return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))`.",
     ),
     mistakes={
-        "That is the large network. The hidden layer is n_neurons wide.": "n_neurons => 512",
-        "The relu is missing. Without an activation, two layers are no more than one.": (
-            "first, nn.ReLU(), last => first, last"
-        ),
+        "That is the large network. The hidden layer is `width` wide.": "width => 512",
+        "The relu is missing. Without an activation, two layers are no more than one.": "nn.ReLU(),  => ",
         "`train` wants a function, such as build: no network, and no () behind it.": (
-            "nn.ReLU(), last) => nn.ReLU(), last)\n\nbuild = build()"
+            "nn.Linear(width, 10)) => nn.Linear(width, 10))\n\nbuild = build()"
         ),
         "Your build() returns nothing. Does it end with `return`?": "return nn.Sequential => nn.Sequential",
         "nn.ReLU is a class. Write nn.ReLU().": "nn.ReLU() => nn.ReLU",
     },
 )
 def train_small(ask: Ask) -> None:
-    for n_neurons, seeds, steps in ((16, [0, 1], 5), (12, [2], 100)):  # the first shows nearly all mistakes at once
-        data = ten_heaps(n_neurons)
-        trained = ask({"data": data, "n_neurons": n_neurons, "seeds": seeds, "steps": steps})
+    for width, seeds, steps in ((16, [0, 1], 5), (12, [2], 100)):  # the first shows nearly all mistakes at once
+        data = ten_heaps(width)
+        trained = ask({"data": data, "width": width, "seeds": seeds, "steps": steps})
         if not isinstance(trained, Seeds):
             raise NotYet(f"It returns {kind(trained)}. Return what `train` returns.")
         if len(trained) != len(seeds):
@@ -160,9 +157,9 @@ def train_small(ask: Ask) -> None:
         if len(trained.losses) != steps:
             raise NotYet(f"It trains for {len(trained.losses)} steps; {steps} were asked for.")
         layers = [weight.shape[:0:-1] for weight in trained.parameters.values() if weight.dim() == 3]
-        if sorted(map(sorted, layers)) != [[10, n_neurons], [n_neurons, 64]]:
+        if sorted(map(sorted, layers)) != [[10, width], [width, 64]]:
             yours = ", ".join(f"{d} -> {d_out}" for d, d_out in layers)
-            raise NotYet(f"The layers should be 64 -> {n_neurons}, {n_neurons} -> 10; yours are {yours}.")
+            raise NotYet(f"The layers should be 64 -> {width}, {width} -> 10; yours are {yours}.")
         if additive(trained, data):
             raise NotYet("Your network is linear: there is no relu between its two layers.")
         if (trained.scores(data.x_train) >= 0).all():

@@ -54,30 +54,30 @@ def above_a_bound(contribution, n):
     return torch.tensor(rows)
 
 
-def network(n_neurons, *last, bias=True):
-    return nn.Sequential(nn.Linear(64, n_neurons, bias), nn.ReLU(), nn.Linear(n_neurons, 10, bias), *last)
+def network(width, *last, bias=True):
+    return nn.Sequential(nn.Linear(64, width, bias), nn.ReLU(), nn.Linear(width, 10, bias), *last)
 
 
 @right("01.train_small")
-def with_a_slope_and_fast(data, n_neurons, seeds, steps):
+def with_a_slope_and_fast(data, width, seeds, steps):
     def build():
-        return nn.Sequential(nn.Linear(64, n_neurons), nn.PReLU(), nn.Linear(n_neurons, 10))
+        return nn.Sequential(nn.Linear(64, width), nn.PReLU(), nn.Linear(width, 10))
 
     return train(build, data, seeds, steps=steps, learning_rate=1e-1)
 
 
 @right("01.train_small")
-def without_biases(data, n_neurons, seeds, steps):
-    return train(lambda: network(n_neurons, bias=False), data, seeds, steps=steps)
+def without_biases(data, width, seeds, steps):
+    return train(lambda: network(width, bias=False), data, seeds, steps=steps)
 
 
 @right("01.train_small")
-def with_a_class(data, n_neurons, seeds, steps):
+def with_a_class(data, width, seeds, steps):
     class Small(nn.Module):
         def __init__(self):
             super().__init__()
-            self.out = nn.Linear(n_neurons, int(data.y_train.max()) + 1, bias=False)
-            self.hidden = nn.Linear(data.x_train.shape[1], n_neurons)
+            self.out = nn.Linear(width, int(data.y_train.max()) + 1, bias=False)
+            self.hidden = nn.Linear(data.x_train.shape[1], width)
 
         def forward(self, x):
             return self.out(nn.functional.gelu(self.hidden(x)))
@@ -86,21 +86,21 @@ def with_a_class(data, n_neurons, seeds, steps):
 
 
 @wrong("01.train_small", "64 -> 16, 16 -> 10; yours are 64 -> 16, 16 -> 16, 16 -> 10")
-def two_hidden_layers(data, n_neurons, seeds, steps):
+def two_hidden_layers(data, width, seeds, steps):
     def build():
-        hidden = nn.Linear(64, n_neurons), nn.ReLU(), nn.Linear(n_neurons, n_neurons), nn.ReLU()
-        return nn.Sequential(*hidden, nn.Linear(n_neurons, 10))
+        hidden = nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+        return nn.Sequential(*hidden, nn.Linear(width, 10))
 
     return train(build, data, seeds, steps=steps)
 
 
 @wrong("01.train_small", "It learned the test data")
-def on_the_test_data(data, n_neurons, seeds, steps):
+def on_the_test_data(data, width, seeds, steps):
     swapped = data._replace(x_train=data.x_test, y_train=data.y_test)
-    return train(lambda: network(n_neurons), swapped, seeds, steps=steps)
+    return train(lambda: network(width), swapped, seeds, steps=steps)
 
 
 @wrong("01.train_small", "as a new network does")
-def one_network_for_all_seeds(data, n_neurons, seeds, steps):
-    one = network(n_neurons)
+def one_network_for_all_seeds(data, width, seeds, steps):
+    one = network(width)
     return train(lambda: one, data, seeds, steps=steps)
