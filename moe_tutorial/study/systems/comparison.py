@@ -19,8 +19,6 @@ dice and one, where 1 or p is the gate weight (of experts and frozen it is else 
 - ``runs[i]["seed"]``, and ``runs[i]["curves"][kind]``: columns ``seconds`` (a processor's, in training) and the domains
   (test loss in nats), one entry for each test: at step 0 and after every ``EVERY`` steps. A kind's curve ends at
   ``STEPS[kind]``. :func:`curve` and :func:`lead` read them.
-- ``runs[i]["information"]["trained" | "untrained" | "frozen"]``: of the experts' router after as many steps as the
-  frozen one's, before its training, and of the frozen one: what :func:`information` returns, a number for each block.
 - ``runs[i]["keep"]``: test loss in nats of the trained large one, with ``all`` neurons and with a tenth of them: each
   token's ``own``, a ``random`` or a ``fixed`` one.
 - ``definition``, ``first steps`` and ``made`` (when, where, and in how many minutes of a processor).
@@ -45,13 +43,11 @@ import torch
 from torch import Tensor, nn
 
 from moe_tutorial.layers import GPT, GPTConfig, Routing
-from moe_tutorial.layers.modes import evaluating
-from moe_tutorial.study.data import CHARACTERS, Texts, character_class, decode, texts
+from moe_tutorial.study.data import CHARACTERS, Texts, decode, texts
 from moe_tutorial.study.environment import seeds
-from moe_tutorial.study.language import losses_of_a_tenth, train_gpt, unseen_windows
+from moe_tutorial.study.language import losses_of_a_tenth, train_gpt
 from moe_tutorial.study.systems.cost import multiplications
 from moe_tutorial.study.training import progress
-from moe_tutorial.study.usage import mutual_information
 
 COMMITTED = Path(__file__).with_suffix(".json")
 FOLDER = Path(__file__).parents[3] / "_build" / "comparison"
@@ -78,7 +74,7 @@ DENSE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.d_hidden + EXPERTS.n_experts
 # An expert's output bias and its row of the router hold as much as one neuron.
 LARGE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.n_experts * (EXPERTS.d_hidden + 1))
 
-WITHIN = 1e-3  # nats and bits: what processors and versions may differ by after the first steps
+WITHIN = 1e-3  # nats: what processors and versions may differ by after the first steps
 
 
 class OtherExperiment(ValueError):
@@ -190,46 +186,13 @@ def one_seed(seed: int, data: Texts, steps: dict[str, int] = STEPS, every: int =
         torch.manual_seed(seed)
         models[kind] = build(seed)
         trainings[kind] = train_gpt(models[kind], data, seed=seed, steps=steps[kind], every=every, **TRAINING)
-    told = {"untrained": information(models["experts"], data)}
     curves = {kind: {column: [] for column in ("seconds", *data.names)} for kind in KINDS}
-    for test in range(max(steps.values()) // every + 1):
+    for _ in range(max(steps.values()) // every + 1):
         for kind, training in trainings.items():
             if snapshot := next(training, None):
                 for column, number in zip(curves[kind], (snapshot.seconds, *snapshot.loss.tolist()), strict=True):
                     curves[kind][column].append(number)
-        if test == steps["frozen"] // every:
-            told |= {"trained": information(models["experts"], data), "frozen": information(models["frozen"], data)}
-    return {"seed": seed, "curves": curves, "information": told, "keep": losses_of_a_tenth(models["large"], data)}
-
-
-@torch.no_grad()
-def information(model: GPT, data: Texts) -> dict[str, list[float]]:
-    """Bits that the expert of a test character tells in each block: about its class, about its domain, and about its
-    domain when the character itself is known; of the domains also by chance, with the labels shuffled.
-    """
-    tokens, _, domains = unseen_windows(model, data)
-    with evaluating(model):
-        records = model(tokens)[2]
-    character, domain = tokens.flatten(), domains[:, None].expand_as(tokens).flatten()
-    kind = character_class(character)
-    shuffle = torch.randperm(len(domain), generator=torch.Generator().manual_seed(0))
-    # Shuffled among equal characters: sorted by character, both ways, once by place and once by lot.
-    within = torch.empty_like(domain)
-    within[character.argsort(stable=True)] = domain[shuffle][character[shuffle].argsort(stable=True)]
-
-    def bits(label: Tensor, known: Tensor) -> list[float]:
-        """I(expert; label | known) in each block, by the chain rule."""
-        chosen, both = [record.indices[:, 0] for record in records], known * len(CHARACTERS) + label
-        return [mutual_information(expert, both) - mutual_information(expert, known) for expert in chosen]
-
-    nothing = torch.zeros_like(character)
-    return {
-        "domain": bits(domain, nothing),
-        "domain, shuffled": bits(domain[shuffle], nothing),
-        "class": bits(kind, nothing),
-        "domain beyond the character": bits(domain, character),
-        "domain beyond the character, shuffled": bits(within, character),
-    }
+    return {"seed": seed, "curves": curves, "keep": losses_of_a_tenth(models["large"], data)}
 
 
 def curve(found: dict, kind: str, axis: str) -> tuple[np.ndarray, np.ndarray]:
