@@ -459,33 +459,40 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: three that choose, with both weights, over ten seeds.
+# Measured: three that choose, with both weights; and the table's lead over the router as both train on.
 arms = {
     "a table": ("table 1", "table p"),
     "a router that learns": ("experts 1", "experts"),
     "a frozen router": ("frozen 1", "frozen"),
 }
 arms = {name: [ahead(kind) for kind in kinds] for name, kinds in arms.items()}
-table_over_router = ahead("table p", "experts")
+lengths = range(comparison.EVERY, comparison.STEPS["experts"] + 1, comparison.EVERY)
+table_over_router = [ahead("table p", "experts", steps=n) for n in lengths]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 with_1, with_p = (lead.mean() for lead in arms["a table"])
+short, late = (table_over_router[n] for n in (lengths.index(comparison.SHORT), -1))
 reveal(
     "08.table",
     with_p,
-    says=f"Ahead of the dense GPT by {with_p:.2f} nats, where weight 1 gave {with_1:.2f}"
+    says=f"With p it is {with_p:.2f} nats ahead"
     + (
-        ": so part of the table's lead was its weight. "
+        ": part of the table's lead was its weight. "
         if with_1 - with_p > 0.02
         else ". "
     )
-    + f"With equal weights, the table is {stands(table_over_router)} of the router that learns, by "
-    f"{abs(table_over_router.mean()):.2f} nats.\n\n"
-    "How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that "
-    "from the first step. A router reads vectors that change while the GPT learns.\n\n"
-    "And weight 1 takes the router's gradient away, as in lesson 04: a router that learns with p is "
-    f"{arms['a router that learns'][1].mean():+.2f} ahead, with 1 {arms['a router that learns'][0].mean():+.2f}.",
+    + f"With equal weights it is {stands(short)} of the router that learns, by {short.mean():.2f}"
+    + (
+        f". But it is a head start: after {lengths[-1]:,} steps {abs(late.mean()):.2f} nats are between them, and the table is "
+        f"{stands(late)}.\n\n"
+        if late.mean() < short.mean() / 2
+        else f", and after {lengths[-1]:,} steps still {stands(late)}.\n\n"
+    )
+    + "How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that "
+    "from the first step. A router reads vectors that change while the GPT learns, and has to find out first.\n\n"
+    "Weight 1 takes the router's gradient away, as in lesson 04: with it, the router that learns is "
+    f"{arms['a router that learns'][0].mean():+.2f} nats ahead of the dense GPT.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -499,21 +506,43 @@ table(
         ]
         for name, both in arms.items()
     },
-    title=f"Whatever the weight, {'the table leads' if min(with_1, with_p) > arms['a router that learns'][1].mean() else 'it depends'}",
-    note="Means over ten seeds, with 95 % intervals, after 500 steps. All but the table with weight 1 feel the Switch loss.",
+    title=f"After {comparison.SHORT} steps, the table is ahead by {with_1:.2f} with weight 1, by {with_p:.2f} with p",
+    note="Means over ten seeds, with 95 % intervals. All but the table with weight 1 feel the Switch loss.",
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the table's lead over the router that learns, both with weight p.
+found = [estimate(lead) for lead in table_over_router]
+curves(
+    {
+        "table": Line(
+            list(lengths),
+            [lead.mean for lead in found],
+            low=[lead.low for lead in found],
+            high=[lead.high for lead in found],
+        ),
+        "router\nthat learns": Line([lengths[0], lengths[-1]], [0, 0], "--", "muted"),
+    },
+    title=f"The table's lead over the router: {short.mean():.2f} nats after {comparison.SHORT} steps, "
+    f"{late.mean():.2f} after {lengths[-1]:,}".replace("-0.00", "0.00"),
+    note="Both with weight p. Mean of ten seeds with 95 % interval.",
+    x="steps",
+    y="nats ahead of the router",
+    yticks=[0, 0.05, 0.1],
+    height=260,
 )
 
 # %% tags=["measure"]
 # Claim 08.2.
 claim(
     "08.2",
-    "With equal gate weights, a fixed table from character to expert predicts better "
-    "than the router that learns",
-    quantity="lead in test loss (nats)",
-    measured=table_over_router,
-    holds=above(0),
-    control=ahead("frozen", "experts"),
-    control_is="a frozen router, which has learned nothing either",
+    "With equal gate weights, the lead of a fixed table over a router that learns "
+    "shrinks by more than 0.02 nats from 500 to 2,400 steps",
+    quantity="lead lost (nats)",
+    measured=short - late,
+    holds=above(0.02),
+    control=leads["experts"] - ahead("experts", steps=lengths[-1]),
+    control_is="the experts' lead over the dense GPT",
 )
 
 # %% [markdown]
@@ -581,7 +610,6 @@ guess(
 
 # %% tags=["measure", "08.steps"]
 # Measured: the experts' lead over dense after 100, 200, ... steps of theirs.
-lengths = range(comparison.EVERY, comparison.STEPS["experts"] + 1, comparison.EVERY)
 lead_by = {
     count: [estimate(ahead("experts", count=count, steps=n)) for n in lengths]
     for count in ("steps", "seconds")
@@ -647,42 +675,31 @@ curves(
 
 # %% tags=["draw", "nbval-ignore-output", "08.steps"]
 # A slider: how long both are trained.
-multiplications = long["kinds"]["experts"]["multiplications"]
+a_step = comparison.TRAINING["batch_size"] * comparison.EXPERTS.context
+a_step *= long["kinds"]["experts"]["multiplications"]
+seconds = {kind: each.mean(0) for kind, each in spent.items()}
+dense_steps = comparison.EVERY * np.arange(len(seconds["dense"]))
 
 
-def at_length(n):
-    """The lead after n steps with experts, on three counts."""
-    by_steps, by_seconds = (
-        estimate(ahead("experts", count=count, steps=n)) for count in lead_by
-    )
-    seconds = spent["experts"][:, n // comparison.EVERY].mean()
-    in_time = np.interp(
-        seconds,
-        spent["dense"].mean(0),
-        comparison.EVERY * np.arange(spent["dense"].shape[1]),
-    )
-    a_step = (
-        comparison.TRAINING["batch_size"] * comparison.EXPERTS.context * multiplications
-    )
-    rows = {
-        f"{n:,} steps": (f"{n:,}", by_steps),
-        f"{n * a_step / 1e9:,.0f} billion multiplications": (f"{n:,}", by_steps),
-        f"{seconds:.0f} seconds": (f"{in_time:,.0f}", by_seconds),
+def at_length(steps):
+    """The experts' lead after so many steps of theirs, on three counts."""
+    took = seconds["experts"][steps // comparison.EVERY]
+    meanwhile = np.interp(took, seconds["dense"], dense_steps)
+    notes = {
+        "steps": f"Dense has taken {steps:,} steps, too; both, {steps * a_step / 1e9:,.0f} billion multiplications.",
+        "seconds": f"In {took:.0f} seconds, dense has taken {meanwhile:,.0f} steps.",
     }
-    return str(
-        table(
-            ["both get", "steps of dense", "experts ahead by, nats", "95 % interval"],
-            {
-                name: [
-                    steps,
-                    f"{lead.mean:+.2f}",
-                    f"{lead.low:+.2f} to {lead.high:+.2f}",
-                ]
-                for name, (steps, lead) in rows.items()
-            },
-            title=f"After {n:,} steps with experts, by the clock they are {stands(ahead('experts', count='seconds', steps=n))}",
-        )._repr_html_()
-    )
+    cards = []
+    for count, note in notes.items():
+        lead = ahead("experts", count=count, steps=steps)
+        e = estimate(lead)
+        cards.append(
+            message(
+                f"Equal {count}: {stands(lead)}, {e.mean:+.2f} nats",
+                f"95 % interval {e.low:+.2f} to {e.high:+.2f}. {note}",
+            )
+        )
+    return beside(*cards)
 
 
 sweep(at_length, steps=("Steps of the GPT with experts", list(lengths)))
@@ -760,8 +777,8 @@ quiz("08")
 #
 # - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each block's router has a penalty of its own.
 # - Routing by token does not look ahead. Expert choice does.
-# - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead, and with a table, which
-#   learns nothing, by more, also where both count with the same weight.
+# - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead. A table, which learns
+#   nothing, has a head start that the router makes up.
 # - Against a dense network of equal work, experts win by steps at once, and by seconds only after a longer training.
 #
 # **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
