@@ -459,7 +459,7 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: three that choose, with both weights; and the table's lead over the router as both train on.
+# Measured: three that choose, with both weights; the table's lead over the router, in training.
 arms = {
     "a table": ("table 1", "table p"),
     "a router that learns": ("experts 1", "experts"),
@@ -910,15 +910,9 @@ everything = loss_keeping(width)
 print(f"test loss with all {width} neurons: {everything:.2f} nats")
 print(f"with none of them:            {loss_keeping(0):.2f} nats")
 
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "08.keep",
-    f"Now the large dense GPT, with {comparison.LARGE.d_hidden:,} neurons in each block. A tenth of "
-    "them speak: for each character, those that contribute most. How much does the test loss "
-    "rise, in the mean of ten seeds?",
-    slider=(0, 1, 0.05, "nats"),
-)
+# %% [markdown]
+# Now ten large dense GPTs. For each character a tenth of the neurons speak in each block: those that contribute most to it, the
+# same for all characters, or a random tenth.
 
 # %% tags=["measure"]
 # Measured: ten large dense GPTs, with a tenth of their neurons, chosen in three ways.
@@ -926,22 +920,6 @@ tenth = {
     way: np.array([run["keep"][way] - run["keep"]["all"] for run in long["runs"]])
     for way in ("own", "fixed", "random")
 }
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal(
-    "08.keep",
-    tenth["own"].mean(),
-    says=f"One tenth for all characters costs {tenth['fixed'].mean():.2f} nats, a random tenth for each "
-    f"{tenth['random'].mean():.2f}. "
-    + (
-        "So the essay is right: few neurons contribute, and others for each character. "
-        if tenth["own"].mean() < tenth["fixed"].mean() / 2
-        else "So it matters little which tenth speaks. "
-    )
-    + "But to know which contribute, all of them were computed first. A mixture has to say before who will contribute. That is "
-    "the router's work, and why it is hard.",
-)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: a tenth of the neurons in ten large dense GPTs, chosen in three ways.
@@ -974,6 +952,10 @@ claim(
     control=tenth["fixed"],
     control_is="the same tenth for every character, the best on average",
 )
+
+# %% [markdown]
+# But to know which neurons contribute, all of them were computed first. A mixture has to say before who will contribute. That is
+# the router's work, and why it is hard.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: the small dense GPT, with fewer and fewer neurons.
