@@ -70,8 +70,8 @@ def test_letters_typed_to_a_gpt_are_no_commands_of_jupyterlab(page, lab):
     area = page.get_by_role("textbox", name="Type into this sentence.")
     area.click()
     page.keyboard.press("End")
-    page.keyboard.type("bax dd")
-    assert area.input_value().endswith("bax dd")
+    page.keyboard.type("bax dd\nx = 1")
+    assert area.input_value().endswith("bax dd\nx = 1")
     assert page.locator(".jp-CodeCell").count() == 1
     expert = page.locator(".moe-live-tile").first
     expert.focus()

@@ -1,7 +1,6 @@
 """The long comparison: its parts, made small but run; and that its results are of the experiment that stands here."""
 
 import json
-import math
 import platform
 from dataclasses import replace
 from functools import partial
@@ -9,8 +8,8 @@ from functools import partial
 import pytest
 import torch
 
-from moe_tutorial.layers import GPT, Router
-from moe_tutorial.study import CHARACTER_CLASSES, texts, train_gpt
+from moe_tutorial.layers import Router
+from moe_tutorial.study import texts, train_gpt
 from moe_tutorial.study.systems import comparison
 
 
@@ -37,11 +36,12 @@ def compare_first_steps(monkeypatch, data):
 
 def test_like_is_compared_with_like():
     sizes = {kind: comparison.sizes(build(0)) for kind, build in comparison.KINDS.items()}
-    assert sizes["experts"] == sizes["frozen"]
+    of_the_same_size = {str(sizes[kind]) for kind in ("experts", "experts 1", "frozen", "frozen 1", "table p")}
+    assert of_the_same_size == {str(sizes["experts"])}
     assert sizes["dense"]["multiplications"] == sizes["experts"]["multiplications"]
     assert sizes["dense"]["active"] == pytest.approx(sizes["experts"]["active"], rel=1e-3)
     assert sizes["large"]["parameters"] == pytest.approx(sizes["experts"]["parameters"], rel=1e-3)
-    assert sizes["table"] == sizes["dice"]
+    assert sizes["table 1"] == sizes["dice"]
     assert sizes["one"]["multiplications"] == pytest.approx(sizes["dense"]["multiplications"], rel=2e-3)
 
 
@@ -67,27 +67,38 @@ def test_a_lead_is_taken_where_both_have_spent_the_same():
     clock = {"experts": [0.0, 4.0, 8.0], "dense": [0.0, 2.0, 4.0, 6.0]}
     runs = [{"curves": {kind: {"seconds": clock[kind], "prose": loss[kind], "code": loss[kind]} for kind in loss}}]
     found = {"runs": runs, "kinds": {"experts": {"multiplications": 1}, "dense": {"multiplications": 2}}}
-    for axis, part, lead in (("steps", 1, 1), ("steps", 0.5, 0.5), ("seconds", 1, 0), ("multiplications", 1, 1.5)):
-        assert comparison.lead(found, "experts", "dense", axis, part) == pytest.approx([lead])
-        assert comparison.lead(found, "dense", "experts", axis, part) == pytest.approx([-lead])
+    for axis, lead in {"steps": 1, "seconds": 0, "multiplications": 1.5}.items():
+        assert comparison.lead(found, "experts", "dense", axis) == pytest.approx([lead])
+        assert comparison.lead(found, "dense", "experts", axis) == pytest.approx([-lead])
+    after = {"steps": 100, "other": "dense"}
+    assert comparison.lead(found, "experts", axis="steps", **after) == pytest.approx([0.5])
+    assert comparison.lead(found, "experts", axis="seconds", **after) == pytest.approx([0])
+    assert comparison.lead(found, "dense", "experts", "seconds", steps=300) == pytest.approx([0])  # at its own end
     assert comparison.curve(found, "dense", "multiplications")[0][0, 1] == comparison.EVERY * 16 * 64 * 2
 
 
-def test_the_expert_tells_no_more_than_there_is_to_know_and_chance_tells_next_to_nothing(data):
-    bits = comparison.information(comparison.TableGPT(0), data)
-    assert 0.1 < bits["class"][0] < math.log2(len(CHARACTER_CLASSES))
-    assert 0.05 < bits["domain"][0] < math.log2(3)
-    for about in ("domain", "domain beyond the character"):
-        assert 0 <= bits[f"{about}, shuffled"][0] < 0.02
-    # A table of characters knows nothing of the domain beyond them.
-    assert bits["domain beyond the character"] == pytest.approx([0, 0], abs=1e-9)
-    # A router that is told the domain tells all of it, and most of it beyond the character.
-    told = comparison.unseen_windows(GPT(comparison.EXPERTS), data)[2].repeat_interleave(comparison.EXPERTS.context)
-    model = GPT(replace(comparison.EXPERTS, router=lambda x: comparison.always(told, x)))
-    bits = comparison.information(model, data)
-    assert bits["domain"][0] == pytest.approx(math.log2(3))
-    assert 0.5 < bits["domain beyond the character"][0] < math.log2(3)
-    assert bits["domain beyond the character, shuffled"][0] < 0.05
+def test_a_gate_weight_of_1_changes_the_weights_alone_and_leaves_the_loss_no_gradient_for_the_router():
+    tokens = torch.randint(96, (2, 65), generator=torch.Generator().manual_seed(1))
+    for kind in ("experts", "frozen"):
+        models = [comparison.KINDS[name](torch.manual_seed(1)) for name in (kind, f"{kind} 1")]
+        (ours, *_), (of_1, *_) = (model(tokens[:, :-1], tokens[:, 1:])[2] for model in models)
+        assert torch.equal(ours.indices, of_1.indices)
+        assert torch.equal(ours.probs, of_1.probs)
+        assert of_1.weights.unique().tolist() == [1.0]
+    models[0] = comparison.KINDS["experts 1"](torch.manual_seed(1))
+    models[0](tokens[:, :-1], tokens[:, 1:])[1].backward()
+    assert all(block.feed_forward.router.router.weight.grad is None for block in models[0].blocks)
+
+
+def test_a_table_chooses_and_a_router_weighs():
+    tokens = torch.randint(96, (2, 65), generator=torch.Generator().manual_seed(1))
+    of_1, of_p = (comparison.KINDS[kind](3) for kind in ("table 1", "table p"))
+    _, loss, records = of_p(tokens[:, :-1], tokens[:, 1:])
+    for record, fixed in zip(records, of_1(tokens[:, :-1])[2], strict=True):
+        assert torch.equal(record.indices, fixed.indices)
+        assert torch.equal(record.weights, record.probs.gather(1, record.indices))
+    loss.backward()
+    assert all(block.feed_forward.router.router.weight.grad.abs().sum() > 0 for block in of_p.blocks)
 
 
 def test_the_dice_choose_evenly_and_know_nothing():
@@ -145,8 +156,8 @@ nightly = partial(pytest.param, marks=pytest.mark.nightly)
     ("owner", "name", "other", "noticed"),
     [
         (Router.__init__, "__defaults__", ("topk_softmax", *Router.__init__.__defaults__[1:]), r"curves.*experts"),
-        nightly(torch.optim, "AdamW", torch.optim.Adam, r"information.*frozen"),
-        nightly(comparison.KINDS, "table", lambda seed: comparison.TableGPT(seed + 1), r"curves.*table"),
+        nightly(torch.optim, "AdamW", torch.optim.Adam, r"curves.*frozen"),
+        nightly(comparison.KINDS, "table 1", lambda seed: comparison.TableGPT(seed + 1), r"curves.*table 1"),
         (comparison.KINDS, "frozen", comparison.KINDS["experts"], r"curves.*frozen"),
         nightly(comparison.KINDS, "large", comparison.KINDS["dense"], r"curves.*large"),
     ],
@@ -166,7 +177,7 @@ def test_other_seeds_have_results_of_their_own_or_none(folder, monkeypatch):
     path.write_text(json.dumps(own))
     assert comparison.results()["runs"] == "of seed 7"
     assert comparison.results(first=0)["runs"] != "of seed 7"
-    own["first steps"]["curves"]["table"]["code"][2] += 0.002
+    own["first steps"]["curves"]["table 1"]["code"][2] += 0.002
     path.write_text(json.dumps(own))
     with pytest.raises(comparison.OtherExperiment, match=r"(?s)'code'\]\[2\].*: MOE_SEED=7 make comparison"):
         comparison.results()

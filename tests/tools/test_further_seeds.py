@@ -44,6 +44,6 @@ def test_the_claims_hold_from_the_seeds_of_this_date(lesson):
     if "comparison.results" in lesson.read_text(encoding="utf-8"):  # its claims are not judged without
         seeds = {"MOE_SEED": os.environ["MOE_NIGHT"]}
         subprocess.run(
-            [sys.executable, "-m", "moe_tutorial.study.systems.comparison"], env=os.environ | seeds, check=True
+            [sys.executable, "-m", "moe_tutorial.study.systems.comparison", "3"], env=os.environ | seeds, check=True
         )
     check(lesson, os.environ["MOE_NIGHT"])

@@ -1,24 +1,24 @@
 """The long comparison of lesson 08, over ten seeds: who learned, and by which measure do the experts win?
 
-Seven kinds of GPT read the same text. A dense one of the experts' active cost and a dense one of their total size; four
-with the same experts, chosen by a router that learns, by the same router with its weights frozen, by a fixed table from
-the character alone, and by dice, anew for each token; and a mixture of one expert, which is as wide as the dense one's
-feed-forward: it trains for a short time, for its seconds alone.
+Ten kinds of GPT read the same text. A dense one of the experts' active cost and a dense one of their total size. Seven
+with the same experts: chosen by a router that learns, by the same router with its weights frozen, and by a fixed table
+from the character alone, each with two gate weights, 1 and the router's probability p of the expert; and by dice, anew
+for each token, with weight 1. And a mixture of one expert, which is as wide as the dense one's feed-forward: it trains
+for a short time, for its seconds alone.
 
 It takes minutes, so it is not part of the lesson: the results for the course's own seeds are kept in
 ``comparison.json``, beside this module. The file says of which experiment it is: by its definition, and by its first
 steps on text that every Python has. A test compares both with the code, so results of another experiment are noticed.
 ``make comparison`` makes it again; under another ``MOE_SEED`` it makes those seeds' results, in a file of their own.
 
-What :func:`results` returns, with the ``KINDS`` dense, large, experts, frozen, table, dice and one:
+What :func:`results` returns, with the ``KINDS`` dense, large, experts, experts 1, frozen, frozen 1, table p, table 1,
+dice and one, where 1 or p is the gate weight (of experts and frozen it is else p):
 
 - ``kinds[kind]``: ``parameters``, ``active`` (those that a character meets) and ``multiplications`` (a character's,
   forwards), all exact; a parameter is 4 bytes.
 - ``runs[i]["seed"]``, and ``runs[i]["curves"][kind]``: columns ``seconds`` (a processor's, in training) and the domains
   (test loss in nats), one entry for each test: at step 0 and after every ``EVERY`` steps. A kind's curve ends at
   ``STEPS[kind]``. :func:`curve` and :func:`lead` read them.
-- ``runs[i]["information"]["trained" | "untrained" | "frozen"]``: of the experts' router after and before its training,
-  and of the frozen one after it: what :func:`information` returns, a number for each block.
 - ``runs[i]["keep"]``: test loss in nats of the trained large one, with ``all`` neurons and with a tenth of them: each
   token's ``own``, a ``random`` or a ``fixed`` one.
 - ``definition``, ``first steps`` and ``made`` (when, where, and in how many minutes of a processor).
@@ -29,7 +29,9 @@ import json
 import os
 import platform
 import re
+import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
@@ -38,21 +40,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from moe_tutorial.layers import GPT, GPTConfig, Routing
-from moe_tutorial.layers.modes import evaluating
-from moe_tutorial.study.data import CHARACTERS, Texts, character_class, decode, texts
+from moe_tutorial.study.data import CHARACTERS, Texts, decode, texts
 from moe_tutorial.study.environment import seeds
-from moe_tutorial.study.language import losses_of_a_tenth, train_gpt, unseen_windows
+from moe_tutorial.study.language import losses_of_a_tenth, train_gpt
 from moe_tutorial.study.systems.cost import multiplications
 from moe_tutorial.study.training import progress
-from moe_tutorial.study.usage import mutual_information
 
 COMMITTED = Path(__file__).with_suffix(".json")
 FOLDER = Path(__file__).parents[3] / "_build" / "comparison"
 N_SEEDS, EVERY = 10, 100
-STEPS = {"dense": 600, "large": 400, "experts": 500, "frozen": 500, "table": 500, "dice": 500, "one": 200}
+SHORT = 500  # steps of those that are compared by steps alone
+STEPS = {
+    "dense": 3_000,
+    "large": 400,
+    "experts": 2_400,
+    "experts 1": SHORT,
+    "frozen": SHORT,
+    "frozen 1": SHORT,
+    "table p": 2_400,
+    "table 1": SHORT,
+    "dice": SHORT,
+    "one": 200,
+}
 N_CHARACTERS = 120_000  # a domain
 TRAINING = {"batch_size": 16, "learning_rate": 3e-3, "balance": 0.01}
 
@@ -62,7 +74,7 @@ DENSE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.d_hidden + EXPERTS.n_experts
 # An expert's output bias and its row of the router hold as much as one neuron.
 LARGE = GPTConfig(len(CHARACTERS), d_hidden=EXPERTS.n_experts * (EXPERTS.d_hidden + 1))
 
-WITHIN = 1e-3  # nats and bits: what processors and versions may differ by after the first steps
+WITHIN = 1e-3  # nats: what processors and versions may differ by after the first steps
 
 
 class OtherExperiment(ValueError):
@@ -88,16 +100,40 @@ def with_dice(seed: int) -> GPT:
     return GPT(replace(EXPERTS, router=lambda x: always(roll((len(x),)), x)))
 
 
+class Changed(nn.Module):
+    """A router whose routing is changed before it is used."""
+
+    def __init__(self, router: nn.Module, change: Callable[[Routing], Routing]):
+        super().__init__()
+        self.router, self.change = router, change
+
+    def forward(self, x: Tensor) -> Routing:
+        return self.change(self.router(x))
+
+
+def of_weight_1(model: GPT) -> GPT:
+    """The same model with gate weights of 1, through which the loss has no gradient for the router."""
+    for block in model.blocks:
+        block.feed_forward.router = Changed(
+            block.feed_forward.router, lambda routing: routing._replace(weights=torch.ones_like(routing.weights))
+        )
+    return model
+
+
 class TableGPT(GPT):
     """The same experts, and a table that names one for each character, drawn once and never trained.
 
-    Source: Roller et al. 2021 (https://arxiv.org/abs/2106.04426), hash layers.
+    weight: "1" (Roller et al. 2021, https://arxiv.org/abs/2106.04426, hash layers), or "p", a router's probability of
+    the expert that the table names (DeepSeek-V4's first layers); that router learns, but does not choose.
     """
 
-    def __init__(self, seed: int):
-        super().__init__(replace(EXPERTS, router=self.look_up))
+    def __init__(self, seed: int, weight: str = "1"):
+        super().__init__(replace(EXPERTS, router=self.look_up) if weight == "1" else EXPERTS)
         generator = torch.Generator().manual_seed(seed)
         self.table = torch.randperm(EXPERTS.vocab_size, generator=generator) % EXPERTS.n_experts
+        if weight == "p":
+            for block in self.blocks:
+                block.feed_forward.router = Changed(block.feed_forward.router, self.weigh)
 
     def forward(self, tokens: Tensor, *others):
         self.tokens = tokens  # a router sees vectors, and this one has to know the characters
@@ -105,6 +141,10 @@ class TableGPT(GPT):
 
     def look_up(self, x: Tensor) -> Routing:
         return always(self.table[self.tokens.flatten()], x)
+
+    def weigh(self, routing: Routing) -> Routing:
+        indices = self.table[self.tokens.flatten()][:, None]
+        return routing._replace(indices=indices, weights=routing.probs.gather(1, indices))
 
 
 def always(experts: Tensor, x: Tensor) -> Routing:
@@ -117,8 +157,11 @@ KINDS = {  # from the seed; parameters are drawn by torch's own generator
     "dense": lambda _: GPT(DENSE),
     "large": lambda _: GPT(LARGE),
     "experts": lambda _: GPT(EXPERTS),
+    "experts 1": lambda _: of_weight_1(GPT(EXPERTS)),
     "frozen": with_frozen_routers,
-    "table": TableGPT,
+    "frozen 1": lambda _: of_weight_1(with_frozen_routers(0)),
+    "table p": partial(TableGPT, weight="p"),
+    "table 1": TableGPT,
     "dice": with_dice,
     "one": lambda _: GPT(replace(EXPERTS, n_experts=1, d_hidden=DENSE.d_hidden)),
 }
@@ -143,45 +186,13 @@ def one_seed(seed: int, data: Texts, steps: dict[str, int] = STEPS, every: int =
         torch.manual_seed(seed)
         models[kind] = build(seed)
         trainings[kind] = train_gpt(models[kind], data, seed=seed, steps=steps[kind], every=every, **TRAINING)
-    told = {"untrained": information(models["experts"], data)}
     curves = {kind: {column: [] for column in ("seconds", *data.names)} for kind in KINDS}
     for _ in range(max(steps.values()) // every + 1):
         for kind, training in trainings.items():
             if snapshot := next(training, None):
                 for column, number in zip(curves[kind], (snapshot.seconds, *snapshot.loss.tolist()), strict=True):
                     curves[kind][column].append(number)
-    told |= {"trained": information(models["experts"], data), "frozen": information(models["frozen"], data)}
-    return {"seed": seed, "curves": curves, "information": told, "keep": losses_of_a_tenth(models["large"], data)}
-
-
-@torch.no_grad()
-def information(model: GPT, data: Texts) -> dict[str, list[float]]:
-    """Bits that the expert of a test character tells in each block: about its class, about its domain, and about its
-    domain when the character itself is known; of the domains also by chance, with the labels shuffled.
-    """
-    tokens, _, domains = unseen_windows(model, data)
-    with evaluating(model):
-        records = model(tokens)[2]
-    character, domain = tokens.flatten(), domains[:, None].expand_as(tokens).flatten()
-    kind = character_class(character)
-    shuffle = torch.randperm(len(domain), generator=torch.Generator().manual_seed(0))
-    # Shuffled among equal characters: sorted by character, both ways, once by place and once by lot.
-    within = torch.empty_like(domain)
-    within[character.argsort(stable=True)] = domain[shuffle][character[shuffle].argsort(stable=True)]
-
-    def bits(label: Tensor, known: Tensor) -> list[float]:
-        """I(expert; label | known) in each block, by the chain rule."""
-        chosen, both = [record.indices[:, 0] for record in records], known * len(CHARACTERS) + label
-        return [mutual_information(expert, both) - mutual_information(expert, known) for expert in chosen]
-
-    nothing = torch.zeros_like(character)
-    return {
-        "domain": bits(domain, nothing),
-        "domain, shuffled": bits(domain[shuffle], nothing),
-        "class": bits(kind, nothing),
-        "domain beyond the character": bits(domain, character),
-        "domain beyond the character, shuffled": bits(within, character),
-    }
+    return {"seed": seed, "curves": curves, "keep": losses_of_a_tenth(models["large"], data)}
 
 
 def curve(found: dict, kind: str, axis: str) -> tuple[np.ndarray, np.ndarray]:
@@ -197,14 +208,15 @@ def curve(found: dict, kind: str, axis: str) -> tuple[np.ndarray, np.ndarray]:
     return {"steps": steps, "seconds": seconds, "multiplications": a_step * steps}[axis], loss
 
 
-def lead(found: dict, kind: str, other: str, axis: str, part: float = 1.0) -> np.ndarray:
+def lead(found: dict, kind: str, other: str, axis: str, steps: int | None = None) -> np.ndarray:
     """By how many nats ``kind`` predicts better than ``other`` where both have spent the same, a number for each seed.
 
-    The place is a part of the way to the last that both reach on this axis. Between two tests, losses are interpolated.
+    The place is what ``kind`` has spent after ``steps`` (all of its own if None), or where ``other`` ends, if that is
+    sooner. Between two tests, losses are interpolated.
     """
-    curves = curve(found, kind, axis), curve(found, other, axis)
-    at = part * np.minimum(*(spent[:, -1] for spent, _ in curves))
-    ours, theirs = (np.array([np.interp(*row) for row in zip(at, *both, strict=True)]) for both in curves)
+    ours, theirs = curve(found, kind, axis), curve(found, other, axis)
+    at = np.minimum(ours[0][:, -1 if steps is None else steps // EVERY], theirs[0][:, -1])
+    ours, theirs = (np.array([np.interp(*row) for row in zip(at, *both, strict=True)]) for both in (ours, theirs))
     return theirs - ours
 
 
@@ -274,16 +286,16 @@ def fingerprints(data: Texts) -> dict[str, str]:
     return {name: hashlib.sha256(decode(stream).encode()).hexdigest()[:12] for name, stream in streams}
 
 
-def build() -> None:
-    """Run the comparison for this MOE_SEED, on all cores, and write its file; five to ten minutes on two."""
-    wanted, data = seeds(N_SEEDS), texts(N_CHARACTERS)
+def build(n_seeds: int = N_SEEDS) -> None:
+    """Run the comparison for this MOE_SEED, on all cores, and write its file; a quarter to half an hour on two."""
+    wanted, data = seeds(n_seeds), texts(N_CHARACTERS)
     # glibc hands memory back in each step, which takes up to a quarter of a large network's time. 32 MiB is the most
     # that every glibc accepts. On macOS and Windows this does nothing.
     memory = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
     os.environ |= {"OMP_NUM_THREADS": "1", **memory}
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         beginning = pool.submit(first_steps)
-        runs = list(progress(pool.map(partial(one_seed, data=data), wanted), N_SEEDS, "seeds"))
+        runs = list(progress(pool.map(partial(one_seed, data=data), wanted), n_seeds, "seeds"))
     minutes = sum(columns["seconds"][-1] for run in runs for columns in run["curves"].values()) / 60
     made = {
         "command": command(wanted[0]),
@@ -304,4 +316,4 @@ def build() -> None:
 
 
 if __name__ == "__main__":
-    build()
+    build(*map(int, sys.argv[1:]))

@@ -397,6 +397,9 @@ function render({ model, el: root }) {
     typed = area.value.length;
     show(area.value, Math.max(0, [...before].length - 1));
   };
+  area.onkeydown = (event) => {
+    if (event.key === "Enter") event.stopPropagation(); // JupyterLab would take it for a command
+  };
   // The way is that of the character before the caret.
   const follows = (at) => {
     if (at === place || !text) return;
