@@ -209,7 +209,7 @@ def train_text(text, steps, c=0.01, batch=16, lr=3e-3):
     ahead = sum(bool(peeks(gpt, held_out[:1, :T], t)) for t in range(1, T))
     print(f"{len(text):,} characters, {n} different; the GPT looks ahead at {ahead} of {T - 1} places")
     pieces = learned.unfold(0, T + 1, 1)
-    optimizer = torch.optim.AdamW(gpt.parameters(), lr=lr, weight_decay=1.0)
+    optimizer = torch.optim.AdamW(gpt.parameters(), lr=lr, weight_decay=1.0)  # or a short text is learned by heart
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     for step in range(1, steps + 1):
         loss = lm_loss(gpt, pieces[torch.randint(len(pieces), (batch,))], c)

@@ -25,8 +25,8 @@ READING = ("08.block", "08.lm_loss", "08.peeks")
 GROWING = ("09.upcycle",)
 JOINED = Path(__file__).with_name("joined.py").read_text(encoding="utf-8")
 HEAD, JOINS, BALANCES, GROWS, READS, SHOWS = JOINED.split("# %%\n")
-LATER = {BALANCES: BALANCING + READING, GROWS: GROWING, READS: READING}
-"""A section that the file has as soon as the learner's answer to one of these exercises is right. A GPT needs 07."""
+LATER = {BALANCES: BALANCING, GROWS: GROWING, READS: READING}
+"""What joins exercises that the file has as soon as the learner's answer to one of them is right -> their ids."""
 OPEN = "the course's, until its check finds yours right"
 MORE = "the course's; yours needs more than PyTorch. {}"
 
@@ -54,11 +54,10 @@ def parts(kept: dict[str, dict[str, Any]], gpt: bool = False) -> dict[str, tuple
             found[id] = "yours", source
         else:
             found[id] = MORE.format(lacks) if lacks else OPEN, exercise.solution
-    for ids in LATER.values():
-        asked_for = gpt and set(READING) <= set(ids)
-        if not asked_for and not any(found[id][0] == "yours" for id in ids):
-            found = {id: part for id, part in found.items() if id not in ids}
-    return found
+    begun = [ids for ids in LATER.values() if any(found[id][0] == "yours" for id in ids)]
+    if gpt or READING in begun:
+        begun += [READING, BALANCING]  # a GPT has a penalty
+    return {id: part for id, part in found.items() if id in COLLECTED + sum(begun, ())}
 
 
 def missing(exercise: Exercise, source: str) -> str:
@@ -85,7 +84,7 @@ def import_torch_alone(name: str, *rest: Any) -> ModuleType:
 def text(found: dict[str, tuple[str, str]]) -> str:
     """The file's text."""
     answers = [f"# {id}: {whose}\n{source}\n\n\n" for id, (whose, source) in found.items()]
-    later = [section for section, ids in LATER.items() if found.keys() & set(ids)]
+    later = [section for section, ids in LATER.items() if found.keys() >= set(ids)]
     return "".join([HEAD, "\n", *answers, JOINS, *later, SHOWS])
 
 
