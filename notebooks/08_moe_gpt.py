@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from matplotlib.colors import LinearSegmentedColormap
 
-from moe_tutorial.course import check, guess, quiz, reveal
+from moe_tutorial.course import check, guess, my_moe, quiz, reveal
 from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig, switch_loss
 from moe_tutorial.show import (
     Line,
@@ -759,6 +759,33 @@ def who_takes(which):
 
 sharpest_first = sorted(groups, key=lambda name: -shares[name][0].max())
 sweep(who_takes, which=("Characters", sharpest_first))
+
+# %% [markdown]
+# ## Your file
+#
+# Your `my_moe.py` now reads and writes. Your block and your loss go into it, and a small GPT whose feed-forwards are your mixtures:
+# your router chooses, and only the chosen experts compute. Your `peeks` tests it before it trains.
+#
+# Give it a text of your own, of some thousand characters. In JupyterLab, after the next cell, open *File*, *New*, *Terminal*:
+#
+# ```sh
+# python my_moe.py train my_text.txt
+# python my_moe.py write "The "
+# ```
+#
+# The last tenth of the text is held out. Its loss there stands beside that of a table, which has counted what character follows
+# each. Does your GPT beat the table? And what does it write?
+
+# %%
+mine = my_moe(gpt=True)
+
+# %% tags=["measure"]
+# Measured: how often the GPT of your file looks ahead.
+torch.manual_seed(seed)
+my_gpt = mine.GPT(CHARACTERS)
+with torch.no_grad():
+    places = sum(mine.peeks(my_gpt, data.test[:1, :64], t) for t in range(1, 64))
+print(f"the GPT of your file looks ahead at {places} of 63 places")
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.

@@ -1,6 +1,7 @@
 """my_moe.py of learners whose answers are right, open, wrong, or need more than PyTorch."""
 
 import re
+import runpy
 import subprocess
 import sys
 from functools import partial
@@ -15,12 +16,13 @@ from moe_tutorial.course import check, my_moe
 from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.progress import storage
 from moe_tutorial.course.progress.file import FILE, progress
-from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, GROWING, parts
+from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, GROWING, READING, parts
 
 ROUTE, MIXTURE, STEP = COLLECTED
 NOISE, PENALTY, BIAS = BALANCING
+BLOCK, LOSS, PEEKS = READING
 (UPCYCLE,) = GROWING
-ALL = COLLECTED + BALANCING + GROWING
+ALL = COLLECTED + BALANCING + READING + GROWING
 RIGHT = {
     ROUTE: """
 def route(x, weight, k):
@@ -67,6 +69,27 @@ def bias_update(bias, indices, rate):
     load = F.one_hot(indices, len(bias)).sum((0, 1))
     return bias + rate * (indices.numel() - len(bias) * load).sign()  # in whole numbers
 """,
+    BLOCK: """
+def block(x, norms, attend, moe):
+    for half in (lambda x: (attend(x), None), moe):
+        norm, *norms = norms
+        y, routing = half(norm(x))
+        x = x + y
+    return x, routing  # by halves
+""",
+    LOSS: """
+def lm_loss(model, tokens, c):
+    logits, _, records = model(tokens[:, :-1])
+    loss = F.cross_entropy(logits.mT, tokens[:, 1:])
+    for routing in records:
+        loss = loss + c * switch_loss(routing)
+    return loss  # by logits
+""",
+    PEEKS: """
+def peeks(model, tokens, t):
+    short, whole = model(tokens[:, :t])[0], model(tokens)[0]
+    return (short - whole[:, :t]).abs().max().item() > 1e-4  # by a shorter text
+""",
     UPCYCLE: """
 def upcycle(dense, n_experts):
     from copy import deepcopy
@@ -78,6 +101,7 @@ WRONG = {
     ROUTE: "def route(x, weight, k):\n    return (x @ weight.T).topk(k).indices, torch.ones(len(x), k)\n",
     STEP: RIGHT[STEP].replace("optimizer.zero_grad()", "pass"),
     PENALTY: RIGHT[PENALTY].replace("probs.shape[1] * f", "f"),
+    LOSS: RIGHT[LOSS].replace("c * switch_loss", "switch_loss"),
 }
 STUBS = {id: EXERCISES[id].stub for id in ALL}
 UNTIL_04 = {id: RIGHT[id] for id in COLLECTED}
@@ -105,13 +129,19 @@ def marks() -> dict[str, str]:
     return dict(re.findall(r"^# (\d\d\.\w+): (.*)", Path("my_moe.py").read_text(), re.MULTILINE))
 
 
-def run_alone() -> tuple[float, list[int]]:
-    """Run my_moe.py where this course and NumPy are missing: its accuracy, and the points of each expert."""
-    alone = "import runpy, sys; sys.modules |= dict.fromkeys(['moe_tutorial', 'numpy'])"
-    code = f"{alone}; runpy.run_path('my_moe.py', run_name='__main__')"
-    done = subprocess.run([sys.executable, "-I", "-W", "ignore", "-c", code], capture_output=True, text=True)
+def alone(*words: str) -> str:
+    """What `python my_moe.py WORDS` prints where this course and NumPy are missing."""
+    hidden = "import runpy, sys; sys.modules |= dict.fromkeys(['moe_tutorial', 'numpy'])"
+    code = f"{hidden}; sys.argv[0] = 'my_moe.py'; runpy.run_path('my_moe.py', run_name='__main__')"
+    command = [sys.executable, "-I", "-W", "ignore", "-c", code, *words]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    said = re.fullmatch(r"(\d+)% of new points are right\npoints of each expert: \[(.*)\]\n", done.stdout)
+    return done.stdout
+
+
+def run_alone() -> tuple[float, list[int]]:
+    """Run my_moe.py on the plane: its accuracy, and the points of each expert."""
+    said = re.fullmatch(r"(\d+)% of new points are right\npoints of each expert: \[(.*)\]\n", alone())
     return int(said[1]) / 100, [int(number) for number in said[2].split(",")]
 
 
@@ -121,14 +151,15 @@ nightly = partial(pytest.param, marks=pytest.mark.nightly)
 @pytest.mark.parametrize(
     ("answers", "whose"),
     [
-        (RIGHT, (YOURS,) * 7),
+        (RIGHT, (YOURS,) * 10),
         nightly(STUBS | {ROUTE: RIGHT[ROUTE], BIAS: RIGHT[BIAS]}, (YOURS, COURSES, COURSES, COURSES, COURSES, YOURS)),
-        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, YOURS, YOURS)),
+        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, YOURS, YOURS, COURSES, YOURS, YOURS)),
+        nightly({BLOCK: RIGHT[BLOCK]}, (*(COURSES,) * 6, YOURS, COURSES, COURSES)),
         nightly(UNTIL_04, (YOURS, YOURS, YOURS)),
         nightly(STUBS | {PENALTY: WRONG[PENALTY]}, (COURSES, COURSES, COURSES)),
         ({}, (COURSES, COURSES, COURSES)),
     ],
-    ids=["all right", "some open", "some wrong", "nothing after 04", "nothing right", "nothing begun"],
+    ids=["all right", "some open", "some wrong", "one of 08", "nothing after 04", "nothing right", "nothing begun"],
 )
 def test_the_file_has_the_right_answers_and_the_courses_for_others_and_learns_with_torch_alone(answers, whose, capsys):
     hand_in(answers)
@@ -142,7 +173,8 @@ def test_the_file_has_the_right_answers_and_the_courses_for_others_and_learns_wi
         assert ((RIGHT[id].strip() if mark == YOURS else EXERCISES[id].solution) + "\n\n\n") in text
     assert len(marks()) == len(whose)
     assert ("balance" in text) == (len(whose) > 3)  # a learner who wrote nothing of it meets nothing of it
-    assert ("upcycle" in text) == (len(whose) > 6)
+    assert ("class GPT" in text) == (len(whose) > 6)
+    assert ("upcycle" in text) == (len(whose) > 9)
     accuracy, points = run_alone()
     assert accuracy > 0.9
     assert sum(points) == 1000
@@ -165,13 +197,118 @@ def test_its_balanced_mixture_shares_the_work_by_the_learners_penalty_and_bias_a
     mine = my_moe()
     alone = busiest(mine)
     assert busiest(mine, penalty=1.0) < 0.6 * alone
-    assert busiest(mine, rate=0.02) < 0.6 * alone
+    assert busiest(mine, rate=0.02, lr=0.0) < 0.8 * busiest(mine, lr=0.0)  # the bias alone
     noisy, x = mine.BalancedMoE(d_model=3, d_hidden=4, n_experts=8, top_k=2, d_out=2, noise=1.0), torch.randn(50, 3)
-    choices = [noisy(x)[1][0] for _ in range(2)]
+    choices = [noisy(x)[1].indices for _ in range(2)]
     assert not torch.equal(*choices)
     noisy.eval()
-    again = [noisy(x)[1][0] for _ in range(2)]
+    again = [noisy(x)[1].indices for _ in range(2)]
     assert torch.equal(*again)
+
+
+def test_the_bias_changes_the_choice_and_not_the_weights_of_a_noisy_mixture_too():
+    hand_in({NOISE: RIGHT[NOISE]})
+    mine = my_moe()
+    moe, x = mine.BalancedMoE(d_model=3, d_hidden=4, n_experts=4, top_k=2, d_out=2, noise=0.5), torch.randn(60, 3)
+    torch.manual_seed(0)
+    before = moe.choose(x)
+    moe.bias[:2] += 20.0
+    torch.manual_seed(0)
+    after = moe.choose(x)
+    assert (after.indices < 2).all()
+    assert not (before.indices < 2).all()
+    torch.testing.assert_close(after.logits, before.logits)
+    same = (before.indices < 2).all(-1)  # those who would have chosen these two anyway
+    assert same.any()
+    for way in (before, after):
+        way.weights = way.weights.gather(-1, way.indices.argsort(-1))
+    torch.testing.assert_close(after.weights[same], before.weights[same])
+
+
+@pytest.mark.parametrize("source", [RIGHT[MIXTURE], EXERCISES[MIXTURE].solution], ids=["token by token", "course's"])
+def test_it_takes_sequences_and_an_expert_reads_the_tokens_that_chose_it_and_no_others(source):
+    hand_in({MIXTURE: source})
+    mine = my_moe(gpt=True)
+    moe, x = mine.MyMoE(d_model=3, d_hidden=4, n_experts=8, top_k=2, d_out=5), torch.randn(6, 16, 3)
+    y, routing = moe(x)
+    flat, of_flat = moe(x.flatten(0, 1))
+    assert y.shape == (6, 16, 5)
+    torch.testing.assert_close(y.flatten(0, 1), flat)
+    assert torch.equal(routing.indices, of_flat.indices)
+    everyone = torch.stack([expert(x.flatten(0, 1)) for expert in moe.experts], 1)
+    chosen = everyone[torch.arange(96)[:, None], routing.indices]
+    torch.testing.assert_close(flat, (routing.weights[..., None] * chosen).sum(1))
+    expected = len(routing.probs.T) * (routing.indices.flatten().bincount(minlength=8) / 192) @ routing.probs.mean(0)
+    torch.testing.assert_close(mine.switch_loss(routing), expected)
+    torch.testing.assert_close(mine.switch_loss(routing.probs, routing.indices), expected)
+    read = dict.fromkeys(moe.experts, 0)
+
+    def count(expert, given):
+        read[expert] += given[0].numel() // 3
+
+    for expert in moe.experts:
+        expert.register_forward_pre_hook(count)
+    moe.router.data[:, 0], moe.router.data[:, 1:] = torch.arange(8.0), 0.0
+    _, routing = moe(x.abs())
+    assert list(read.values()) == [0, 0, 0, 0, 0, 0, 96, 96]
+
+
+def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
+    hand_in(RIGHT | {MIXTURE: EXERCISES[MIXTURE].solution})  # token by token is slow
+    my_moe()
+    Path("text.txt").write_text("to be, or not to be: " * 60)
+    said = alone("train", "text.txt", "80")
+    assert "the GPT looks ahead at 0 of 63 places" in said
+    assert re.findall(r"\[(#* *)\] step (\d+) of 80, held out", said)[::19] == [(f"{'#':20}", "4"), (20 * "#", "80")]
+    loss, table = re.search(r"nats a character: (.*); of a table of pairs: (.*)\n", said).groups()
+    assert float(loss) < float(table) - 0.3
+    assert re.fullmatch("to be[:, beonrt]{300}\n", alone("write", "to be"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["train", "none.txt"], "none.txt cannot be read: No such file"),
+        (["train", "."], ". cannot be read: "),
+        (["train", "short.txt"], "short.txt is too short: it has 999 characters, and at least 1000 are needed"),
+        (["train", "latin.txt"], "latin.txt is not a text in UTF-8"),
+        (["train", "text.txt", "0"], "My mixture of experts"),
+        (["train"], "My mixture of experts"),
+        (["paint", "a horse"], "My mixture of experts"),
+        (["write", ""], "My mixture of experts"),
+        (["write", "a"], "there is no my_moe.pt yet; this makes it: python my_moe.py train FILE"),
+        (["write", "a, b!"], "the text that it learned has no '!' ','"),
+    ],
+)
+def test_it_says_what_is_wrong_with_what_it_is_given(words, says, monkeypatch):
+    my = my_moe(gpt=True)
+    Path("short.txt").write_text("a" * 999)
+    Path("latin.txt").write_bytes("é".encode("latin-1") * 2000)
+    if "!" in words[-1]:
+        torch.save({"characters": "ab ", "weights": my.GPT("ab ").state_dict()}, "my_moe.pt")
+    monkeypatch.setattr(sys, "argv", ["my_moe.py", *words])
+    with pytest.raises(SystemExit, match=f"^{re.escape(says)}"):
+        runpy.run_path("my_moe.py", run_name="__main__")
+
+
+def test_it_lists_what_it_does_and_before_lesson_08_it_says_that_texts_come_there(monkeypatch, capsys):
+    my_moe()
+    monkeypatch.setattr(sys, "argv", ["my_moe.py", "--help"])
+    runpy.run_path("my_moe.py", run_name="__main__")
+    assert "python my_moe.py train FILE" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["my_moe.py", "train", "text.txt"])
+    with pytest.raises(SystemExit, match="lesson 08 is not in this file yet"):
+        runpy.run_path("my_moe.py", run_name="__main__")
+
+
+def test_with_no_answers_the_courses_learn_a_text(capsys):
+    mine = my_moe(gpt=True)
+    assert marks() == dict.fromkeys(COLLECTED + BALANCING + READING, COURSES)
+    torch.manual_seed(0)
+    text = "to be, or not to be: " * 60
+    gpt = mine.train_text(text, steps=40)
+    assert "looks ahead at 0 of 63 places" in capsys.readouterr().out
+    assert gpt.write("to b", n=1) == "to be"
 
 
 def test_it_makes_a_mixture_of_a_network_by_the_learners_copies():

@@ -1,10 +1,17 @@
 """My mixture of experts: what I wrote in the course, and below it what joins it. It needs PyTorch alone.
 
-`python my_moe.py` trains it on points of the plane. `moe-tutorial my-moe` collects it anew, and keeps what stood here
-before in the folder `old`.
+    python my_moe.py                      trains it on points of the plane
+    python my_moe.py train FILE [STEPS]   trains a GPT with such mixtures on a text, and saves it in my_moe.pt
+    python my_moe.py write "BEGINNING"    goes on writing, with the GPT that was saved
+
+`moe-tutorial my-moe` collects it anew, and keeps what stood here before in the folder `old`.
 """
 
 import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +19,19 @@ from torch import nn
 
 # %%
 # What joins them, from the course
+
+
+@dataclass
+class Routing:
+    """What a router says of T tokens: logits and probs (T, E), the chosen and their weights (T, k)."""
+
+    logits: torch.Tensor
+    probs: torch.Tensor
+    indices: torch.Tensor
+    weights: torch.Tensor
+
+    def __iter__(self):
+        return iter((self.indices, self.weights))  # chosen, weights = routing
 
 
 class MyMoE(nn.Module):
@@ -26,9 +46,23 @@ class MyMoE(nn.Module):
         )
 
     def forward(self, x):
-        """x (T, d_model) -> y (T, d_out), and what the router says: chosen and weights, both (T, top_k)."""
-        chosen, weights = route(x, self.router, self.top_k)
-        return my_mixture(x, chosen, weights, list(self.experts)), (chosen, weights)
+        """x (..., d_model) -> y (..., d_out), and the `Routing` of all T tokens, in one row after the other."""
+        tokens = x.flatten(0, -2)
+        routing = self.choose(tokens)
+        rows, said = [], []
+        for i in routing.indices.unique().tolist():  # an expert reads the tokens that chose it, and no others
+            mine, place = (routing.indices == i).nonzero(as_tuple=True)
+            first, weights = torch.zeros_like(mine)[:, None], routing.weights[mine, place][:, None]
+            said.append(my_mixture(tokens[mine], first, weights, [self.experts[i]]))
+            rows.append(mine)
+        said = torch.cat(said).to(x)
+        y = said.new_zeros(len(tokens), said.shape[-1]).index_add(0, torch.cat(rows), said)
+        return y.unflatten(0, x.shape[:-1]), routing
+
+    def choose(self, x):
+        """Tokens (T, d_model) -> `Routing`."""
+        logits = x @ self.router.T
+        return Routing(logits, logits.softmax(-1), *route(x, self.router, self.top_k))
 
 
 def train(moe, x, y, steps=500, batch=64, lr=0.02):
@@ -44,23 +78,24 @@ def train(moe, x, y, steps=500, batch=64, lr=0.02):
 
 
 class BalancedMoE(MyMoE):
-    """A mixture whose choice has a bias; or, while it trains, noise by `noisy_topk`: then take a top_k of 2 or more."""
+    """A mixture whose choice has a bias, and noise by `noisy_topk` while it trains: then take a top_k of 2 or more."""
 
     def __init__(self, d_model, d_hidden, n_experts, top_k, d_out, noise=0.0):
         super().__init__(d_model, d_hidden, n_experts, top_k, d_out)
         self.noise = noise
         self.register_buffer("bias", torch.zeros(n_experts))
 
-    def forward(self, x):
+    def choose(self, x):
         """As in `MyMoE`. The bias changes the choice alone."""
         logits = x @ self.router.T
+        probs = logits.softmax(-1)
         if self.noise:
-            chosen, weights = noisy_topk(logits, self.noise, self.top_k, self.training)
+            chosen, weights = noisy_topk(logits + self.bias, self.noise, self.top_k, self.training)
+            weights = F.normalize(weights / self.bias.exp()[chosen], p=1, dim=-1)  # as they are without the bias
         else:
-            probs = logits.softmax(-1)
             chosen = (probs + self.bias).topk(self.top_k).indices
             weights = probs.gather(-1, chosen)
-        return my_mixture(x, chosen, weights, list(self.experts)), (chosen, weights)
+        return Routing(logits, probs, chosen, weights)
 
 
 def train_balanced(moe, x, y, penalty=0.0, rate=0.0, steps=500, batch=64, lr=0.02):
@@ -68,13 +103,12 @@ def train_balanced(moe, x, y, penalty=0.0, rate=0.0, steps=500, batch=64, lr=0.0
     optimizer = torch.optim.Adam(moe.parameters(), lr=lr)
     for _ in range(steps):
         rows = torch.randint(len(x), (batch,))
-        scores, (chosen, _) = moe(x[rows])
-        probs = (x[rows] @ moe.router.T).softmax(-1)
-        loss = F.cross_entropy(scores, y[rows]) + penalty * switch_loss(probs, chosen)
+        scores, routing = moe(x[rows])
+        loss = F.cross_entropy(scores, y[rows]) + penalty * switch_loss(routing.probs, routing.indices)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        moe.bias = bias_update(moe.bias, chosen, rate)
+        moe.bias = bias_update(moe.bias, routing.indices, rate)
 
 
 # %%
@@ -90,6 +124,138 @@ def upcycled(dense, n_experts, top_k):
 
 
 # %%
+# What reads and writes, from the course
+
+penalty_of = switch_loss
+
+
+def switch_loss(routing, *chosen):
+    """Lesson 07's takes probs and chosen. In `lm_loss`, lesson 08 hands it a whole `Routing`."""
+    return penalty_of(routing, *chosen) if chosen else penalty_of(routing.probs, routing.indices)
+
+
+class Attention(nn.Module):
+    """Each position reads itself and those before it."""
+
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        self.n_heads = n_heads
+        self.query_key_value = nn.Linear(d_model, 3 * d_model)
+        self.out = nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        q, k, v = self.query_key_value(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Two norms, attention and a `MyMoE`, joined by `block`."""
+
+    def __init__(self, d_model, n_heads, d_hidden, n_experts, top_k):
+        super().__init__()
+        self.norms = nn.ModuleList([nn.LayerNorm(d_model), nn.LayerNorm(d_model)])
+        self.attend = Attention(d_model, n_heads)
+        self.moe = MyMoE(d_model, d_hidden, n_experts, top_k, d_model)
+
+    def forward(self, x):
+        return block(x, self.norms, self.attend, self.moe)
+
+
+class GPT(nn.Module):
+    """It reads a text character by character, and scores the next."""
+
+    def __init__(self, characters, context=64, n_blocks=2, d_model=64, n_heads=4, d_hidden=128, n_experts=8, top_k=1):
+        super().__init__()
+        self.config = SimpleNamespace(characters=characters, vocab_size=len(characters), context=context)
+        self.token = nn.Embedding(len(characters), d_model)
+        self.position = nn.Embedding(context, d_model)
+        self.blocks = nn.ModuleList(Block(d_model, n_heads, d_hidden, n_experts, top_k) for _ in range(n_blocks))
+        self.norm = nn.LayerNorm(d_model)
+        self.head = nn.Linear(d_model, len(characters), bias=False)
+        for embedding in (self.token, self.position):
+            nn.init.normal_(embedding.weight, std=0.1)
+
+    def forward(self, tokens, targets=None):
+        """tokens (B, T) -> scores (B, T, vocab_size), with targets the mean cross-entropy, each block's `Routing`."""
+        x = self.token(tokens) + self.position.weight[: tokens.shape[1]]
+        records = []
+        for part in self.blocks:
+            x, routing = part(x)
+            records.append(routing)
+        scores = self.head(self.norm(x))
+        loss = None if targets is None else F.cross_entropy(scores.flatten(0, 1), targets.flatten())
+        return scores, loss, records
+
+    def encode(self, text):
+        """A text -> its tokens (T,), the numbers of its characters."""
+        return torch.tensor([self.config.characters.index(character) for character in text])
+
+    @torch.no_grad()
+    def write(self, text, n=300, temperature=0.7):
+        """The text, and n characters more; the lower the temperature, the likelier they are."""
+        for _ in range(n):
+            scores, _, _ = self(self.encode(text[-self.config.context :])[None])
+            text += self.config.characters[(scores[0, -1] / temperature).softmax(-1).multinomial(1)]
+        return text
+
+
+def train_text(text, steps, c=0.01, batch=16, lr=3e-3):
+    """A new `GPT` that learns a text, whose last tenth is held out. Its loss there is printed beside a table's."""
+    gpt = GPT("".join(sorted(set(text))))
+    n, T, tokens = gpt.config.vocab_size, gpt.config.context, gpt.encode(text)
+    rest = min(len(tokens) // 10, 100 * T)
+    learned, held_out = tokens[:-rest], tokens[-rest:].unfold(0, T + 1, T)
+    ahead = sum(bool(peeks(gpt, held_out[:1, :T], t)) for t in range(1, T))
+    print(f"{len(text):,} characters, {n} different; the GPT looks ahead at {ahead} of {T - 1} places")
+    pieces = learned.unfold(0, T + 1, 1)
+    optimizer = torch.optim.AdamW(gpt.parameters(), lr=lr, weight_decay=1.0)  # or a short text is learned by heart
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    for step in range(1, steps + 1):
+        loss = lm_loss(gpt, pieces[torch.randint(len(pieces), (batch,))], c)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if 20 * step % steps < 20:  # twenty times
+            with torch.no_grad():
+                loss = lm_loss(gpt, held_out, c=0.0)
+            print(f"\r[{20 * step // steps * '#':20}] step {step} of {steps}, held out {loss:.2f}", end="", flush=True)
+    pairs = (n * learned[:-1] + learned[1:]).bincount(minlength=n * n).view(n, n) + 1  # one more of each
+    table = -(pairs / pairs.sum(1, keepdim=True)).log()[held_out[:, :-1], held_out[:, 1:]].mean()
+    print(f"\nloss on the last tenth, in nats a character: {loss:.2f}; of a table of pairs: {table:.2f}")
+    return gpt
+
+
+def train_file(saved, file, steps=400):
+    """Train a `GPT` on a file, and save it."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        sys.exit(f"{file} is not a text in UTF-8")
+    except OSError as error:
+        sys.exit(f"{file} cannot be read: {error.strerror}")
+    if len(text) < 1000:
+        sys.exit(f"{file} is too short: it has {len(text)} characters, and at least 1000 are needed")
+    gpt = train_text(text, steps)
+    torch.save({"characters": gpt.config.characters, "weights": gpt.state_dict()}, saved)
+    print(f'saved in {saved.name}; it goes on writing: python my_moe.py write "BEGINNING"')
+
+
+def write_on(saved, beginning):
+    """Go on writing, with the `GPT` that was saved."""
+    if not saved.exists():
+        sys.exit(f"there is no {saved.name} yet; this makes it: python my_moe.py train FILE")
+    kept = torch.load(saved, weights_only=True)
+    gpt = GPT(kept["characters"])
+    gpt.load_state_dict(kept["weights"])
+    unknown = sorted(set(beginning) - set(kept["characters"]))
+    if unknown:
+        sys.exit(f"the text that it learned has no {' '.join(map(repr, unknown))}")
+    print(gpt.write(beginning))
+
+
+# %%
 # What shows it, from the course
 
 
@@ -101,12 +267,32 @@ def plane(n):
     return x, (across * angle.cos() + up * angle.sin() > 0).long()
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)  # small models are fastest on one thread
-    torch.manual_seed(0)
+def on_the_plane():
+    """Train a mixture on points of the plane, and say what it gets right."""
     moe = MyMoE(d_model=2, d_hidden=8, n_experts=4, top_k=1, d_out=2)
     train(moe, *plane(1000))
     x, y = plane(1000)
     scores, (chosen, _) = moe(x)
     print(f"{(scores.argmax(-1) == y).double().mean():.0%} of new points are right")
     print("points of each expert:", chosen.flatten().bincount(minlength=4).tolist())
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # small models are fastest on one thread
+    saved = Path(__file__).with_name("my_moe.pt")
+    match sys.argv[1:]:
+        case []:
+            torch.manual_seed(0)
+            on_the_plane()
+        case ["-h" | "--help"]:
+            print(__doc__)
+        case _ if "GPT" not in globals():
+            sys.exit("lesson 08 is not in this file yet: `moe-tutorial my-moe` collects it")
+        case ["train", file]:
+            train_file(saved, file)
+        case ["train", file, steps] if steps.isdecimal() and int(steps):
+            train_file(saved, file, int(steps))
+        case ["write", beginning] if beginning:
+            write_on(saved, beginning)
+        case _:
+            sys.exit(__doc__)
