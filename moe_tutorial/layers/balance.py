@@ -170,7 +170,7 @@ class QuantileBalancer:
         """Set ``bias`` (..., E) in place from the ``scores`` (..., T, E) that the router ranks by; leading are seeds.
 
         The scores are ``routing.probs``, or ``routing.logits`` with the gate "topk_softmax". Without tokens, the bias
-        stays as it is.
+        stays as it is. Unlike ``BiasBalancer.update`` it knows one process's batch alone.
 
         Raises ValueError for a router without bias, shapes that do not fit, and a ``top_k`` that leaves no expert out;
         TypeError for other types.
