@@ -541,7 +541,7 @@ reveal(
 # ## Equal in strength
 #
 # Use is one thing. What about *strength*? As in lesson 05, an expert's **strength** is its accuracy when it answers alone, on
-# the rule that it is best at. The standard deviation of the eight strengths says how unequal they are. We call it their
+# the rule that it is best at: here there are four. The standard deviation of the eight strengths says how unequal they are. We call it their
 # *spread*.
 
 # %% tags=["guess", "nbval-ignore-output"]

@@ -128,5 +128,4 @@ def test_every_stored_claim_is_read_as_one(notebook):
     claims = read_claims(outputs)
     assert len(claims) == sum(len(re.findall(r"(?m)^[✓✗–] claim ", text)) for text in texts) > 0
     assert all(claim.holds or claim.timed for claim in claims)
-    moved = {"06_noise": {"05.2", "05.3", "05.4", "05.5", "05.6"}}.get(notebook.stem, set())  # an id never changes
-    assert all(claim.id.startswith(notebook.stem[:2] + ".") or claim.id in moved for claim in claims)
+    assert all(claim.id.startswith(notebook.stem[:2] + ".") for claim in claims)

@@ -13,11 +13,11 @@ from moe_tutorial.tools.site.content.sources import address, authors, papers, wh
 # What lessons link to in their sources, and is no paper.
 OTHER = {
     "https://docs.python.org/3/license.html",
-    "https://github.com/JustVugg/colibri/issues/175",
     "https://github.com/huggingface/transformers",
     "https://github.com/pytorch/torchtitan/pull/4577",
-    "https://github.com/sgl-project/sglang/pull/31213",
+    "https://huggingface.co/moonshotai/Kimi-K3/blob/main/config.json",
     "https://pypi.org/project/fastfeedforward/",
+    "https://www.latent.space/p/ainews-kimi-k3-28t-a50b-the-largest",
 }
 
 
