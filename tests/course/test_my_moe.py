@@ -71,11 +71,10 @@ def bias_update(bias, indices, rate):
 """,
     BLOCK: """
 def block(x, norms, attend, moe):
-    for half in (lambda x: (attend(x), None), moe):
-        norm, *norms = norms
-        y, routing = half(norm(x))
-        x = x + y
-    return x, routing  # by halves
+    x = x + attend(norms[0](x))
+    y, routing = moe(norms[1](x))
+    x += y
+    return x, routing  # in place
 """,
     LOSS: """
 def lm_loss(model, tokens, c):

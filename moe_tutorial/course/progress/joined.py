@@ -159,7 +159,8 @@ class Block(nn.Module):
         self.moe = MyMoE(d_model, d_hidden, n_experts, top_k, d_model)
 
     def forward(self, x):
-        return block(x, self.norms, self.attend, self.moe)
+        norms = [lambda x, norm=norm: norm(x.clone()) for norm in self.norms]  # a copy: `x += y` spoils no gradient
+        return block(x, norms, self.attend, self.moe)
 
 
 class GPT(nn.Module):
