@@ -33,11 +33,13 @@ from moe_tutorial.show import (
     beside,
     curves,
     expert_bars,
+    explorable,
     interval_chart,
     live_gpt,
     look,
     message,
     picture,
+    scatter,
     sweep,
     table,
     who_answers,
@@ -651,26 +653,36 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output", "08.steps"]
 # Drawn: the lead over the length of training, on both counts.
-curves(
-    {
-        name: Line(
-            list(lengths),
-            [lead.mean for lead in lead_by[count]],
-            dash,
-            low=[lead.low for lead in lead_by[count]],
-            high=[lead.high for lead in lead_by[count]],
-        )
-        for name, count, dash in (
-            ("equal steps and\nmultiplications", "steps", "--"),
-            ("equal seconds", "seconds", "-"),
-        )
-    },
+traces = []
+for count, color, dash in (("steps", "muted", "dash"), ("seconds", "text", "solid")):
+    found = lead_by[count]
+    color = look.color(color)
+    for edge in ("low", "high"):
+        ends = [getattr(lead, edge) for lead in found]
+        line = {"color": color, "width": 1, "dash": "dot"}
+        traces.append(scatter(lengths, ends, [], mode="lines", line=line))
+    hover = [
+        f"{n:,} steps with experts<br>at equal {count} {lead.mean:+.2f} nats"
+        for n, lead in zip(lengths, found, strict=True)
+    ]
+    line = {"color": color, "width": 3, "dash": dash}
+    means = [lead.mean for lead in found]
+    name = f"equal {count}"
+    traces.append(scatter(lengths, means, hover, name, mode="lines", line=line))
+explorable(
+    traces,
     title="By the clock, the experts' lead "
     + (f"begins after {crossing:,} steps" if crossing < math.inf else "never begins"),
-    note="Lead over the dense GPT, means of ten seeds with 95 % intervals. Seconds: of a processor, on the machine that made the results.",
-    x="steps of the GPT with experts",
-    y="nats ahead of dense",
-    yticks=[-0.1, 0, 0.1],
+    note="Lead over the dense GPT: means of ten seeds, and dotted their 95 % intervals. Equal steps are equal multiplications. "
+    "Seconds are a processor's, of the machine that made the results.",
+    alt="The experts' lead in nats, "
+    + "; ".join(
+        f"at equal {count} {found[0].mean:+.2f} after {lengths[0]:,} steps and {found[-1].mean:+.2f} after {lengths[-1]:,}"
+        for count, found in lead_by.items()
+    ),
+    height=320,
+    xaxis_title="steps of the GPT with experts",
+    yaxis_title="nats ahead of dense",
 )
 
 # %% tags=["draw", "nbval-ignore-output", "08.steps"]

@@ -3,7 +3,7 @@
 from on_page import FRAMES
 from on_site import read_on
 
-LESSON = "09_modern_moe.html"
+LESSON = "08_moe_gpt.html"
 PLOT = "document.querySelector('.moe-plot')"
 ROOM = "[...document.querySelectorAll('.moe-plotly')].map((box) => box.getBoundingClientRect().height)"
 LOADED = "[...document.scripts].filter((script) => script.src.includes('plotly-basic')).length"
@@ -11,10 +11,9 @@ COLOURS = f"JSON.stringify({PLOT}.data).toLowerCase().match(/#[0-9a-f]{{6}}/g)"
 
 
 def opened(open_page, **options):
-    """The lesson with its only plotly picture, which answers a guess and stands in a fold, in sight."""
+    """The lesson with its only plotly picture, which answers a guess, in sight."""
     page = open_page(LESSON, **options)
     page.evaluate("document.querySelectorAll('.moe-veiled button').forEach((show) => show.click())")
-    page.evaluate("document.querySelectorAll('details:has(.moe-plotly)').forEach((fold) => (fold.open = true))")
     return page
 
 
@@ -37,7 +36,7 @@ def test_a_new_theme_swaps_the_colours_and_keeps_what_the_reader_did(open_page):
     page = opened(open_page, has_touch=True, is_mobile=True)
     read_on(page)
     assert page.evaluate(f"{PLOT}.layout.dragmode") is False  # a finger scrolls the page
-    page.evaluate(f"Plotly.relayout({PLOT}, {{ 'xaxis.range': [0.5, 1.5] }})")
+    page.evaluate(f"Plotly.relayout({PLOT}, {{ 'xaxis.range': [500, 1500] }})")
     page.evaluate(f"Plotly.restyle({PLOT}, {{ visible: 'legendonly' }}, [0])")
     state = f"[{PLOT}.layout.xaxis.range, {PLOT}.data.map((trace) => trace.visible)]"
     kept, light = page.evaluate(state), page.evaluate(COLOURS)

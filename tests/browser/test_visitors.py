@@ -99,7 +99,7 @@ def test_a_result_shows_the_words_unveiled_and_no_other_page_does(open_page):
     assert page.locator(".highlighted").count() == 0
 
 
-@pytest.mark.parametrize("name", sampled(PAGES, kept=("index", "05_collapse", "09_modern_moe", "search")))
+@pytest.mark.parametrize("name", sampled(PAGES, kept=("index", "05_collapse", "08_moe_gpt", "search")))
 def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, name):
     page = open_page(f"{name}.html", java_script_enabled=False)
     assert page.get_by_role("heading", level=1).first.is_visible()
@@ -116,7 +116,7 @@ def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, nam
 
 def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
     """A lesson with folds, pictures, a widget and plotly; afterwards it is as it was."""
-    page = open_page("09_modern_moe.html", color_scheme="dark")
+    page = open_page("08_moe_gpt.html", color_scheme="dark")
     folds = page.locator("article details:not([open], .moe-root *)")  # a widget's come with it, late
     folded = folds.count()
     page.evaluate("() => { window.print = () => { window.printed = true; }; }")  # Playwright calls what is a function
