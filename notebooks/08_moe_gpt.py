@@ -67,11 +67,11 @@ from moe_tutorial.study import (
 from moe_tutorial.study.systems import comparison
 
 torch.set_num_threads(1)  # small models are fastest on one thread
-E, STEPS, seed = 8, 600, seeds(1)[0]
+E, STEPS, seed = 8, comparison.SHORT, seeds(1)[0]
 
 # %% [markdown]
 # Here is one. It reads character by character and guesses the next, and each of its two blocks asks one of eight experts for
-# each character. (A layer, below, is a block.) In JupyterLab it learns on your machine, while the next cell runs. Then type
+# each character. (The picture calls a block a layer.) In JupyterLab it learns on your machine, while the next cell runs. Then type
 # into it, and switch off an expert.
 
 # %% tags=["measure"]
@@ -403,7 +403,7 @@ table(
 
 # %% [markdown]
 # One run of each says little, so a program trained GPTs over ten seeds: these two, *large*, and three with the same experts, where
-# something else chooses them. Each is compared with the dense one after 500 steps; *large* after 400, where its training ends.
+# something else chooses them. Each is compared with the dense one after 400 steps, where the training of *large* ends.
 #
 # - **frozen**: a router that stays as it was drawn, while all else learns;
 # - **table**: a table, drawn once, says who takes an `a`, who a `b`, who a `c`;
@@ -411,20 +411,25 @@ table(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: how far each is ahead of the dense GPT, ten seeds.
-leads = {
-    "large": ahead("large", steps=None),
-    "experts": ahead("experts"),
-    "frozen": ahead("frozen"),
-    "table": ahead("table 1"),
-    "dice": ahead("dice"),
+AS_LARGE = comparison.STEPS["large"]
+kinds = {
+    "large": "large",
+    "experts": "experts",
+    "frozen": "frozen",
+    "table": "table 1",
+    "dice": "dice",
 }
+leads = {name: ahead(kind, steps=AS_LARGE) for name, kind in kinds.items()}
 order = sorted(leads, key=lambda kind: -leads[kind].mean())
+part = (
+    costs["experts"]["multiplications"] / costs["large"]["multiplications"]
+)  # of the large one's
 interval_chart(
     {kind: leads[kind] for kind in order},
     title="After equally many steps, ahead of the dense GPT: "
     + ", ".join(kind for kind in order if estimate(leads[kind]).low > 0),
-    note="Lead in test loss over ten seeds. Ticks: seeds. Points: means with 95 % intervals. "
-    f"After {comparison.SHORT} steps, the large one's after {comparison.STEPS['large']}.",
+    note=f"Lead in test loss after {AS_LARGE} steps, ten seeds. Ticks: seeds. Points: means with 95 % intervals. The experts have "
+    f"{leads['experts'].mean() / leads['large'].mean():.0%} of the large one's lead, at {part:.0%} of its multiplications.",
     controls=["frozen", "dice"],
     unit="nats a character ahead of dense",
     zero=0,
@@ -437,9 +442,9 @@ claim(
     "After 500 equal steps, the GPT with experts predicts better than the dense one "
     "by more than 0.03 nats",
     quantity="lead in test loss (nats)",
-    measured=leads["experts"],
+    measured=ahead("experts"),
     holds=above(0.03),
-    control=leads["frozen"],
+    control=ahead("frozen"),
     control_is="the same, and the router is frozen",
 )
 
@@ -447,58 +452,22 @@ claim(
 # More experts alone do not help: chosen by dice, they are far behind. And where the router is frozen, little or nothing is
 # left of the lead. So it takes a router that learns? The table has learned nothing either, and leads by most.
 #
-# But two things differ between the table and the router: **who chooses**, and **how much the choice counts**. What the table
-# chooses counts with weight 1. What the router chooses counts with the router's probability *p*. So there are more GPTs to train. In
-# one of them, as in the first layers of DeepSeek-V4, a table chooses and a router says with which *p* it counts.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "08.table",
-    f"With weight 1, the table is {leads['table'].mean():.2f} nats ahead of the dense GPT; with weight p, the router that "
-    f"learns is {leads['experts'].mean():.2f} ahead. The table chooses, and p weighs: how far is that ahead, after 500 steps?",
-    slider=(-0.1, 0.3, 0.01, "nats"),
-)
+# But the table's choice counts with weight 1. What the router chooses counts with the router's probability *p* of that expert. So
+# there are more GPTs to train. In one of them, as in the first layers of DeepSeek-V4, a table chooses and a router says with which
+# *p* it counts.
 
 # %% tags=["measure"]
-# Measured: three that choose, with both weights; the table's lead over the router, in training.
+# Measured: three that choose, with both weights.
 arms = {
     "a table": ("table 1", "table p"),
     "a router that learns": ("experts 1", "experts"),
     "a frozen router": ("frozen 1", "frozen"),
 }
 arms = {name: [ahead(kind) for kind in kinds] for name, kinds in arms.items()}
-lengths = range(comparison.EVERY, comparison.STEPS["experts"] + 1, comparison.EVERY)
-table_over_router = [ahead("table p", "experts", steps=n) for n in lengths]
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-with_1, with_p = (lead.mean() for lead in arms["a table"])
-short, late = (table_over_router[n] for n in (lengths.index(comparison.SHORT), -1))
-reveal(
-    "08.table",
-    with_p,
-    says=f"With p it is {with_p:.2f} nats ahead"
-    + (
-        ": part of the table's lead was its weight. "
-        if with_1 - with_p > 0.02
-        else ". "
-    )
-    + f"With equal weights it is {stands(short)} of the router that learns, by {short.mean():.2f}"
-    + (
-        f". But it is a head start: after {lengths[-1]:,} steps {abs(late.mean()):.2f} nats are between them, and the table is "
-        f"{stands(late)}.\n\n"
-        if late.mean() < short.mean() / 2
-        else f", and after {lengths[-1]:,} steps still {stands(late)}.\n\n"
-    )
-    + "How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that "
-    "from the first step. A router reads vectors that change while the GPT learns, and has to find out first.\n\n"
-    "Weight 1 takes the router's gradient away, as in lesson 04: with it, the router that learns is "
-    f"{arms['a router that learns'][0].mean():+.2f} nats ahead of the dense GPT.",
-)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A table of the six.
+with_1, with_p = (lead.mean() for lead in arms["a table"])
 table(
     ["ahead of dense, nats", "weight 1", "weight p"],
     {
@@ -509,7 +478,47 @@ table(
         for name, both in arms.items()
     },
     title=f"After {comparison.SHORT} steps, the table is ahead by {with_1:.2f} with weight 1, by {with_p:.2f} with p",
-    note="Means over ten seeds, with 95 % intervals. All but the table with weight 1 feel the Switch loss.",
+    note="Means over ten seeds, with 95 % intervals. All but the table with weight 1 feel the Switch loss. Weight 1 takes the "
+    "router's gradient away, as in lesson 04.",
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+short = ahead("table p", "experts")
+guess(
+    "08.table",
+    f"Both with weight p, the table is {short.mean():.2f} nats ahead of the router that learns, after {comparison.SHORT} steps. Both "
+    f"train on. And after {comparison.STEPS['experts']:,} steps?",
+    choices=[
+        "the table is ahead",
+        "they are equal, within 0.02 nats",
+        "the router is ahead",
+    ],
+)
+
+# %% tags=["measure"]
+# Measured: the table's lead over the router, as both train on.
+lengths = range(comparison.EVERY, comparison.STEPS["experts"] + 1, comparison.EVERY)
+table_over_router = [ahead("table p", "experts", steps=n) for n in lengths]
+late = table_over_router[-1]
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "08.table",
+    "they are equal, within 0.02 nats"
+    if abs(late.mean()) < 0.02
+    else "the table is ahead"
+    if late.mean() > 0
+    else "the router is ahead",
+    says=f"After {lengths[-1]:,} steps, {abs(late.mean()):.3f} nats are between them. "
+    + (
+        "So the table, with weight p, has a head start that the router makes up.\n\n"
+        if late.mean() < short.mean() / 2
+        else "So the table's lead stays.\n\n"
+    )
+    + "How we read this: an expert gets better if it meets the same kind of character again and again. The table grants it that "
+    "from the first step. A router reads vectors that change while the GPT learns, and has to find out first.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -543,7 +552,7 @@ claim(
     quantity="lead lost (nats)",
     measured=short - late,
     holds=above(0.02),
-    control=leads["experts"] - ahead("experts", steps=lengths[-1]),
+    control=ahead("experts") - ahead("experts", steps=lengths[-1]),
     control_is="the experts' lead over the dense GPT",
 )
 
@@ -579,7 +588,8 @@ reveal(
     says=f"When the large one has taken its {comparison.STEPS['large']} steps, the experts have taken {taken:,.0f}, and lead by "
     f"{over_large.mean():.2f} nats. The small dense GPT, with no experts, leads it by {dense_over_large:.2f}"
     + (
-        ": most of the lead comes from cheaper steps."
+        ": most of the lead comes from cheaper steps, so early in a training. With more multiplications the large one would come "
+        "closer; where, is not measured here."
         if dense_over_large > over_large.mean() / 2
         else "."
     )
@@ -596,11 +606,11 @@ reveal(
 # %% tags=["guess", "nbval-ignore-output", "08.steps"]
 # A guess.
 choices = {
-    comparison.SHORT: f"within the first {comparison.SHORT} steps",
-    1_500: f"between {comparison.SHORT} and 1,500 steps",
+    300: "within the first 300 steps",
+    1_000: "between 300 and 1,000 steps",
     comparison.STEPS[
         "experts"
-    ]: f"between 1,500 and {comparison.STEPS['experts']:,} steps",
+    ]: f"between 1,000 and {comparison.STEPS['experts']:,} steps",
     math.inf: "later than that, or never",
 }
 guess(
@@ -777,16 +787,6 @@ sweep(who_takes, which=("Characters", sharpest_first))
 #
 # Your `my_moe.py` now reads and writes. Your block and your loss go into it, and a small GPT whose feed-forwards are your mixtures:
 # your router chooses, and only the chosen experts compute. Your `peeks` tests it before it trains.
-#
-# Give it a text of your own, of some thousand characters. In JupyterLab, after the next cell, open *File*, *New*, *Terminal*:
-#
-# ```sh
-# python my_moe.py train my_text.txt
-# python my_moe.py write "The "
-# ```
-#
-# The last tenth of the text is held out. Its loss there stands beside that of a table, which has counted what character follows
-# each. Does your GPT beat the table? And what does it write?
 
 # %%
 mine = my_moe(gpt=True)
@@ -798,6 +798,18 @@ my_gpt = mine.GPT(CHARACTERS)
 with torch.no_grad():
     places = sum(mine.peeks(my_gpt, data.test[:1, :64], t) for t in range(1, 64))
 print(f"the GPT of your file looks ahead at {places} of 63 places")
+
+# %% [markdown]
+# Give it a text of your own, the longer the better: below some ten thousand characters it learns little. In JupyterLab, open *File*,
+# *New*, *Terminal*. 1500 is the number of steps; without it there are 400.
+#
+# ```sh
+# python my_moe.py train my_text.txt 1500
+# python my_moe.py write "The "
+# ```
+#
+# The last tenth of the text is held out. Its loss there stands beside that of a table, which has counted what character follows
+# each. Does your GPT beat the table? And what does it write?
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -814,10 +826,10 @@ quiz("08")
 # ## Recap
 #
 # - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each block's router has a penalty of its own.
-# - Routing by token does not look ahead. Expert choice does.
+# - Where each token chooses for itself, nothing looks ahead. Where experts choose, they do.
 # - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead. A table, which learns
-#   nothing, has a head start that the router makes up.
-# - Against a dense network of equal work, experts win by steps at once, and by seconds only after a longer training.
+#   nothing, has a head start; with equal gate weights the router makes it up.
+# - Against a dense network of equal work, experts win by steps after a few hundred, and by seconds only after a longer training.
 #
 # **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
 # Experts in every other block: [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668) and
@@ -1057,12 +1069,12 @@ longer = {
     kind: (clock[kind] / clock["dense"]).mean() - 1 for kind in ("experts", "one")
 }
 print(
-    f"{longer['experts']:.0%} more time than dense; with one expert, {longer['one']:.0%}"
+    f"in the first 200 steps {longer['experts']:.0%} more time than dense; with one expert, {longer['one']:.0%}"
 )
 claim(
     "08.6",
-    "A training step with experts takes more than 1.16 times as long as a dense one "
-    "with as many multiplications",
+    "In the first 200 steps, a training step with experts takes more than 1.16 times as long "
+    "as a dense one with as many multiplications",
     quantity="time of a step (times as long)",
     measured=clock["experts"] / clock["dense"],
     holds=above(1.16),
