@@ -495,7 +495,7 @@ claim(
 
 # %% [markdown]
 # **Verdict: true, and no advantage here.** The tree needs no noise, and a mixture with a balance loss needs none either. What both of
-# them need is the balance loss. Noise alone balanced neither: not the mixture (06.4), not the tree (lesson 12, the row of region
+# them need is the balance loss. Noise alone balanced neither: not the mixture (06.2), not the tree (lesson 12, the row of region
 # leak). The abstract's “better training properties than mixtures of experts thanks to noiseless conditional execution” is
 # about mixtures that train with noise.
 
