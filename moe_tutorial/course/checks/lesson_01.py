@@ -79,6 +79,7 @@ def contribution(ask: Ask) -> None:
         "You keep the contributions themselves. A 1 for each kept neuron is asked for.": (
             "return torch => return contribution * torch"
         ),
+        "A 1 or 0 is asked for: .float() turns True and False into them.": "1.0) => 1.0).bool()",
         "You keep the n neurons that contribute least.": "topk(n, dim=-1) => topk(n, largest=False)",
         "You keep one too few: the n-th largest is kept, too.": "topk(n, => topk(n - 1,",
         "You keep one too many.": "topk(n, => topk(n + 1,",
@@ -139,6 +140,9 @@ def ten_heaps(seed):
         "The relu is missing. Without an activation, two layers are no more than one.": "nn.ReLU(),  => ",
         "`train` wants a function, such as build: no network, and no () behind it.": (
             "nn.Linear(width, 10)) => nn.Linear(width, 10))\n\nbuild = build()"
+        ),
+        "Each seed gets the same network: build() must make a new one each time it is called.": (
+            "nn.Linear(width, 10)) => nn.Linear(width, 10))\n\none = build()\nbuild = lambda: one"
         ),
         "Your build() returns nothing. Does it end with `return`?": "return nn.Sequential => nn.Sequential",
         "nn.ReLU is a class. Write nn.ReLU().": "nn.ReLU() => nn.ReLU",

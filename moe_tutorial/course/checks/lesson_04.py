@@ -30,6 +30,7 @@ from moe_tutorial.layers import MixtureOfExperts, Router
         "In the second term, p_j is missing.": "p * s.sum() => s.sum()",
         "All are 0, up to rounding. Is each dL/dg_i in the sum for j?": "return ... => 0 * s",
         "In the first term, dL/dg_j comes times p_j.": "return s => return dL_dg",
+        "The p_j before the bracket is missing: it multiplies both terms.": "return ... => dL_dg - s.sum()",
     },
 )
 def gate_gradient(ask: Ask) -> None:
@@ -124,6 +125,7 @@ def can_it_learn(ask: Ask) -> None:
         "There is a softmax before the cross-entropy, which takes one of its own. Give it the scores as they are.": (
             "scores, y => scores.softmax(-1), y"
         ),
+        "moe(x) returns two things: scores, routing = moe(x).": "scores, _ = moe(x) => scores = moe(x)",
         "The loss has the backward pass. The optimizer takes the step.": "loss.backward => optimizer.backward",
         "The gradients of the step before are still there, and add up: optimizer.zero_grad() is missing.": (
             "optimizer.zero_grad() => pass"

@@ -100,7 +100,7 @@ def on_the_test_data(data, width, seeds, steps):
     return train(lambda: network(width), swapped, seeds, steps=steps)
 
 
-@wrong("01.train_small", "as a new network does")
+@wrong("01.train_small", "make a new one each time")
 def one_network_for_all_seeds(data, width, seeds, steps):
     one = network(width)
     return train(lambda: one, data, seeds, steps=steps)
