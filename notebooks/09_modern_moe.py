@@ -695,17 +695,13 @@ reveal(
     + ".",
 )
 
-# %% [markdown]
-# But the dense steps were paid, too. A step of the mixture multiplies nearly twice as often as one of the dense network, as it has
-# a router. So the 800 dense steps cost as much as some 400 of the mixture's.
-
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.paid",
-    "Komatsuzaki et al. (2022), whose upcycled models trained on for half the dense budget: they “also outperform sparse models trained "
-    "from scratch on 100% of the initial dense pretraining computation budget.” Is that right here: upcycled for 200 further steps, against "
-    "400 from scratch?",
+    "But the 800 dense steps were paid, too. They multiply as often as some 400 of the mixture's, which has a router. Komatsuzaki et al. "
+    "(2022), whose upcycled models trained on for half the dense budget: they “also outperform sparse models trained from scratch on 100% "
+    "of the initial dense pretraining computation budget.” Is that right here: upcycled for 200 further steps, against 400 from scratch?",
     choices=VERDICTS,
 )
 
