@@ -154,7 +154,7 @@ reveal(
 def at_the_scene(taken, number):
     shares = without[taken][number - 1]
     title = f"Taken away: {taken}. On average {n_dead[taken]:.1f} of 8 experts are dead"
-    note = f"Mixture {number} of {len(shares)} after training. Upright line: even use."
+    note = f"Mixture {number} of {len(without[taken])} after training. Upright line: even use."
     return message(title, note) + usage_bars(shares)
 
 
@@ -167,7 +167,7 @@ sweep(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: dead experts, without one suspect or another.
 interval_chart(
-    {"before training": killed(history[0][:20])}
+    {"before training": killed(history[0])}
     | {f"{name} taken away": killed(shares) for name, shares in without.items()},
     title=f"With all three suspects {n_dead['nothing']:.1f} of 8 experts are dead, without the shared mean "
     f"{n_dead['the shared mean']:.1f}",

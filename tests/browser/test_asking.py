@@ -115,7 +115,7 @@ def test_a_slider_has_no_value_until_it_is_touched(visit):
     lock(page)
     measured = card(page, "Your guess, measured")
     expect(measured).to_contain_text("You said 30 of 60; it is 60 of 60.A surprise")
-    expect(measured.locator(".moe-says")).to_have_text(["Nobody asked for this.", "See lesson 06."])
+    expect(measured.locator(".moe-answer")).to_have_text(["Nobody asked for this.", "See lesson 06."])
 
 
 def test_who_did_not_guess_is_led_there_or_shown_the_answer(visit):

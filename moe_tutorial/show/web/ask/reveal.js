@@ -83,7 +83,7 @@ function render({ model, el: root }) {
     const picture = number ? numberLine(said, measured, answers) : list(said, measured, answers.choices);
     const why = says
       .split("\n\n")
-      .map((/** @type {string} */ text) => el("p", { className: "moe-says" }, ...prose(text)));
+      .map((/** @type {string} */ text) => el("p", { className: "moe-answer" }, ...prose(text)));
     if (said === undefined) {
       told.replaceChildren("You made no ", link("guess"), " here; it is ", is, ".");
       return [picture, ...why];
