@@ -180,15 +180,18 @@ def test_the_file_has_the_right_answers_and_the_courses_for_others_and_learns_wi
 
 
 def busiest(mine, **options) -> float:
-    """The largest share of eight experts after training on points that have a mean, as collapse wants it."""
-    torch.manual_seed(1)
-    moe = mine.BalancedMoE(d_model=3, d_hidden=4, n_experts=8, top_k=1, d_out=2)
-    x, y = mine.plane(500)
-    x = torch.cat([x, torch.full((len(x), 1), 3.0)], dim=-1)
-    mine.train_balanced(moe, x, y, steps=200, **options)
-    with torch.no_grad():
-        _, (chosen, _) = moe(x)
-    return chosen.flatten().bincount(minlength=8).max().item() / len(x)
+    """The largest share of eight experts (mean of 3 seeds) after training on points that have a mean, for collapse."""
+    largest = []
+    for seed in (1, 2, 3):
+        torch.manual_seed(seed)
+        moe = mine.BalancedMoE(d_model=3, d_hidden=4, n_experts=8, top_k=1, d_out=2)
+        x, y = mine.plane(500)
+        x = torch.cat([x, torch.full((len(x), 1), 3.0)], dim=-1)
+        mine.train_balanced(moe, x, y, steps=400, **options)
+        with torch.no_grad():
+            _, (chosen, _) = moe(x)
+        largest.append(chosen.flatten().bincount(minlength=8).max().item() / len(x))
+    return sum(largest) / 3
 
 
 def test_its_balanced_mixture_shares_the_work_by_the_learners_penalty_and_bias_and_repeats_itself_without_noise():
@@ -196,7 +199,7 @@ def test_its_balanced_mixture_shares_the_work_by_the_learners_penalty_and_bias_a
     mine = my_moe()
     alone = busiest(mine)
     assert busiest(mine, penalty=1.0) < 0.6 * alone
-    assert busiest(mine, rate=0.02, lr=0.0) < 0.8 * busiest(mine, lr=0.0)  # the bias alone
+    assert busiest(mine, rate=0.02) < 0.6 * alone
     noisy, x = mine.BalancedMoE(d_model=3, d_hidden=4, n_experts=8, top_k=2, d_out=2, noise=1.0), torch.randn(50, 3)
     choices = [noisy(x)[1].indices for _ in range(2)]
     assert not torch.equal(*choices)
