@@ -272,7 +272,7 @@ claim(
     "14.2",
     "Each of eight changes fits every tensor, raises no error, and moves the answer on "
     "average by more than a tenth of its size",
-    quantity="smallest movement, against the answer's size",
+    quantity="smallest movement of the answer (of its size)",
     measured=torch.stack(list(moved.values())).amin(0),
     holds=above(0.1),
     control=[max(rebuilt_gap(f, seed) for f in FAMILIES) for seed in seeds(10)],

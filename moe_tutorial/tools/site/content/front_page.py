@@ -26,7 +26,8 @@ from moe_tutorial.tools.site.repository import repository as course_address
 
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
-BELIEF = "08.6"  # the claim that refutes the belief named on the front page: no guess asks about it
+# The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
+BELIEF = "14.2"
 MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 
 
