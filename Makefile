@@ -57,7 +57,7 @@ reference: ## run the lessons and store their text outputs, against which make t
 	$(if $(LESSON),,$(comparison))
 	$(course) reference $(LESSON)
 
-comparison: ## train lesson 08's models again, over ten seeds, and store their results (minutes)
+comparison: ## train lesson 08's models again, over ten seeds, and store their results (half an hour)
 	$(setup) lab
 	@$(PY) -m moe_tutorial.study.systems.comparison
 
