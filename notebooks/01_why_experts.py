@@ -279,13 +279,11 @@ reveal(
 tenth = curves_kept["each image's own"][fractions.index(0.1)]
 curves(
     {
-        "each image's own": Line(
-            fractions, curves_kept["each image's own"], marker="●"
+        "its own": Line(fractions, curves_kept["each image's own"], marker="●"),
+        "of those that fire": Line(
+            fractions, curves_kept["random, of those that fire"], "--", "muted", "○"
         ),
-        "random, of those that fire": Line(
-            fractions, curves_kept["random, of those that fire"], "--", "muted", "●"
-        ),
-        "random": Line(fractions, curves_kept["random"], "--", "muted", "○"),
+        "random": Line(fractions, curves_kept["random"], "-.", "muted"),
         "one for all": Line(fractions, curves_kept["one for all"], ":", "accent"),
     },
     x="part of the neurons kept",
@@ -296,8 +294,8 @@ curves(
     legend=True,
     title=f"A tenth of the neurons keeps {tenth:.0%} accuracy, if each image chooses its own",
     note=(
-        "Mean of ten networks. Dashed and dotted: as many neurons, chosen without "
-        "looking at what they contribute to the image."
+        "Mean of ten networks. Control: as many of those that fire, at random. One for all: those that "
+        "contribute most on average."
     ),
 )
 
