@@ -752,8 +752,8 @@ def both_axes(figure, theme):
 
 picture(
     both_axes,
-    title=f"After 50 further steps {(upcycled[50] - scratch[50]).mean():+.0f} points; with what the dense network cost counted, upcycled "
-    f"for 200 steps, {(upcycled[200] - scratch[400]).mean():+.0f}",
+    title=f"Upcycled: {(upcycled[50] - scratch[50]).mean():+.0f} points after 50 further steps, "
+    f"{(upcycled[200] - scratch[400]).mean():+.0f} when the dense network is paid for, too",
     note="digits4, standardised, means over ten seeds, test images. Multiplications of one image's forward pass, added up over the steps.",
     alt=f"Left: after 25 steps {upcycled[25].mean():.0f} % are right upcycled and {scratch[25].mean():.0f} % from scratch, after 800 "
     f"{upcycled[800].mean():.0f} and {scratch[800].mean():.0f}. Right: the upcycled begin when those from scratch have trained for "
