@@ -68,8 +68,7 @@ E, STEPS, seed = 8, comparison.SHORT, seeds(1)[0]
 
 # %% [markdown]
 # Here is one. It reads character by character and guesses the next, and each of its two blocks asks one of eight experts for
-# each character. (The picture calls a block a layer.) In JupyterLab it learns while the next cell runs. Then type into it, and
-# switch off an expert.
+# each character. (The picture calls a block a layer.) When it has learned, type into it, and switch off an expert.
 
 # %% tags=["measure"]
 # Train a GPT with experts, in a quarter of a minute or a little more.
@@ -99,7 +98,7 @@ live_gpt(
 
 # %% [markdown]
 # Experts can only divide what is divisible. So it has learned from three texts: **prose** from Python's own manual, **code** from
-# its standard library, and **arithmetic** that we generate. A token is one character; there are 96 different ones.
+# its standard library, and **arithmetic** that we generate. A token is one of 96 characters.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # A line of each text.
@@ -115,8 +114,8 @@ for name, stream in zip(data.names, data.test, strict=True):
 # The second half, the **feed-forward**, works on each position alone: a vector goes in, and a vector comes out. That is exactly
 # what a mixture does, so it can take the feed-forward's place.
 #
-# Two things belong to each half. A *norm* in front brings the vectors to a common scale. And what the half says is *added* to
-# `x`. This is the **residual**: a half changes what is there, it does not replace it.
+# A *norm* in front of each half brings the vectors to a common scale. And what the half says is *added* to `x`. This is the
+# **residual**: a half changes what is there, it does not replace it.
 #
 # **Your turn.** Write the second half, with the mixture, in two lines. `moe(...)` returns what the experts say, and a `Routing`.
 
@@ -312,7 +311,7 @@ reveal(
 # Equal steps are equal multiplications here. And seconds? Routing, sorting and the balance loss take time, so in equal seconds the
 # dense GPT gets more steps. [nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md) of 2026: a layer of
 # experts “improves per-step validation loss, but is not a net improvement on wall clock time (at least for our scale of interest
-# ...)”. We let both run on.
+# ...)”.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -434,8 +433,8 @@ claim(
 #
 # - **frozen**: a router that stays as it was drawn, while all else learns.
 # - **table**: a table, drawn once, says who takes an `a`, who a `b`, who a `c`.
-# - **table p**: the same, and a router that learns says with which weight *p* its choice counts, as in DeepSeek-V4's first layers.
-#   (A router's own choice has such a weight, too; table and dice have weight 1.)
+# - **table p**: the same table chooses, and a router that learns says with which weight *p* that counts, as in DeepSeek-V4's first
+#   layers. (A router's own choice has such a weight, too; table and dice have weight 1.)
 # - **dice**: a die, thrown anew for each character.
 
 # %% tags=["draw", "nbval-ignore-output", "08.steps"]
@@ -467,7 +466,7 @@ claim(
     control_is="the same, and the router is frozen",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["08.steps"]
 # More experts alone do not help: chosen by dice, they are far behind. Where the router is frozen, little or nothing is left of
 # the lead. So it takes a router that learns? The table has learned nothing either, and leads.
 
@@ -675,7 +674,7 @@ print(f"the GPT of your file looks ahead at {places} of 63 places")
 # ```
 #
 # Its loss on the last tenth, which is held out, stands beside that of a table that has counted what character follows each. Does
-# your GPT beat the table? And what does it write?
+# your GPT beat the table? Who takes what? And what does it write?
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -691,11 +690,11 @@ quiz("08")
 #
 # ## Recap
 #
-# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each block's router has a penalty of its own.
+# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each router has its own penalty.
 # - Where each token chooses for itself, nothing looks ahead. Where experts choose, they do.
 # - Against a dense network of equal work, experts win by steps after a few hundred, and by seconds only after a longer training.
-# - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead. A table has a head start,
-#   which the router makes up.
+# - Experts alone do not help: chosen by dice they are far behind. With a router that learns they lead. A table has a head start;
+#   with equal gate weights, the router makes it up.
 # - Our experts share the work by kinds of characters more than by texts. In the first block the character alone tells most of who
 #   takes it; in the second more hangs on what stands before it.
 #
