@@ -264,6 +264,9 @@ def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
     assert re.findall(r"\[(#* *)\] step (\d+) of 80, held out", said)[::19] == [(f"{'#':20}", "4"), (20 * "#", "80")]
     loss, table = re.search(r"nats a character: (.*); of a table of pairs: (.*)\n", said).groups()
     assert float(loss) < float(table) - 0.3
+    taken = re.findall(r"expert (\d) of the first block takes most often: '(.)'", said)
+    assert len(taken) > 1
+    assert {character for _, character in taken} <= set("to be, r:n")
     assert re.fullmatch("to be[:, beonrt]{300}\n", alone("write", "to be"))
 
 

@@ -106,6 +106,10 @@ PENALTY = "c * sum(switch_loss(routing) for routing in records)"
         "It should predict the character before, in your answer. The one after it is asked for.": (
             "tokens[:, :-1], tokens[:, 1:] => tokens[:, 1:], tokens[:, :-1]"
         ),
+        "It reads and predicts the same characters in your answer. It reads `tokens[:, :-1]`, and should predict the "
+        "character after each.": "tokens[:, :-1], tokens[:, 1:] => tokens, tokens",
+        "Your last target is the first character, as `roll` goes round. The last one has no next: leave it out, read "
+        "`tokens[:, :-1]`.": "tokens[:, :-1], tokens[:, 1:] => tokens, tokens.roll(-1, dims=1)",
         "You leave out a whole text. The characters of a text are the second dimension: `tokens[:, :-1]`.": (
             "tokens[:, :-1], tokens[:, 1:] => tokens[:-1], tokens[1:]"
         ),

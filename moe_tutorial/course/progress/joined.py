@@ -225,6 +225,11 @@ def train_text(text, steps, c=0.01, batch=16, lr=3e-3):
     pairs = (n * learned[:-1] + learned[1:]).bincount(minlength=n * n).view(n, n) + 1  # one more of each
     table = -(pairs / pairs.sum(1, keepdim=True)).log()[held_out[:, :-1], held_out[:, 1:]].mean()
     print(f"\nloss on the last tenth, in nats a character: {loss:.2f}; of a table of pairs: {table:.2f}")
+    read, chosen = held_out[:, :-1].flatten(), gpt(held_out[:, :-1])[2][0].indices[:, 0]
+    for expert in chosen.unique().tolist():
+        times = read[chosen == expert].bincount(minlength=n)
+        often = [gpt.config.characters[i] for i in times.argsort(descending=True)[: min(6, times.count_nonzero())]]
+        print(f"expert {expert} of the first block takes most often:", *map(repr, often))
     return gpt
 
 
