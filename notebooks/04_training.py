@@ -14,8 +14,8 @@
 # 45 minutes. You leave able to derive the gradient that reaches the router, match autograd with it, and spot the
 # routers that cannot learn.
 #
-# Choosing an expert is a jump. Nudge a logit a little, and the same expert is chosen: nothing changes, so the slope is
-# zero. How can a loss teach a router to choose better?
+# Choosing an expert is a jump. Nudge a logit a little, and the same expert is chosen: the slope is zero. How can a loss
+# teach a router to choose better?
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -26,13 +26,7 @@ from torch import nn
 
 from moe_tutorial.course import check, guess, my_moe, quiz, reveal, scoreboard
 from moe_tutorial.layers import MixtureOfExperts, Router
-from moe_tutorial.show import (
-    grid,
-    look,
-    picture,
-    region_maps,
-    watch_training,
-)
+from moe_tutorial.show import grid, watch_training
 from moe_tutorial.study import (
     above,
     below,
@@ -70,11 +64,11 @@ def snapshot(moe):
 # %% [markdown]
 # ## A complete run, watched
 #
-# First see that it can. The plane has four quarters, each with its own rule, and four neurons suffice for a rule. So we
-# take four experts of four neurons. Nobody tells the router where the quarters are.
+# First see that it can. The plane has four quarters, each with its own rule. We take four experts of four neurons.
+# Nobody tells the router where the quarters are.
 #
 # **Your turn.** One step of training, as for any network. `moe(x)` returns the class scores and the routing; the loss is
-# the cross-entropy of the scores. One backward pass reaches experts and router.
+# the cross-entropy of the scores.
 
 
 # %% tags=["exercise"]
@@ -94,7 +88,7 @@ def training_step(moe, optimizer, x, y):
 training_step = check("04.training_step", training_step)
 
 # %% [markdown]
-# The rest of the training is a loop over such steps.
+# The rest is a loop over such steps. Watch the borders look for the quarters.
 
 # %% tags=["measure"]
 # Trained by your step: a mixture of four experts on the plane.
@@ -108,9 +102,6 @@ for step in range(STEPS + 1):
     rows = torch.randint(len(plane.x_train), (128,))
     training_step(moe, optimizer, plane.x_train[rows], plane.y_train[rows])
 print(f"{history[0][2]:.0%} right before training, {history[-1][2]:.0%} after it")
-
-# %% [markdown]
-# Watch the borders look for the quarters.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A film of this training.
@@ -164,22 +155,21 @@ print("gate weights that are not zero:", np.count_nonzero(g), "of", n_experts)
 dL_dy = 2 / d * (y - target)
 
 # %% [markdown]
-# **Step 2: from the output to the gate.** The output is a sum in which $g_i$ multiplies $E_i(x)$. So what comes back to
-# $g_i$ says how well the expert's answer lines up with the slope of the loss:
+# **Step 2: from the output to the gate.** In the output, $g_i$ multiplies $E_i(x)$. So its slope says how well the
+# expert's answer lines up with that of the loss:
 #
 # $$\frac{\partial L}{\partial g_i} = \Big\langle \frac{\partial L}{\partial y},\, E_i(x) \Big\rangle \quad \text{for } i \in C$$
 #
-# where $\langle a, b \rangle$ is the dot product: multiply entry by entry, and add up. The weight of an expert that was
-# not chosen stays 0, so we give it no slope.
+# where $\langle a, b \rangle$ is the dot product. The weight of an expert that was not chosen stays 0, so we give it no
+# slope.
 
 # %%
 dL_dg = np.zeros(n_experts)
 dL_dg[chosen] = answers[chosen] @ dL_dy
 
 # %% [markdown]
-# **Step 3: from the gate to the logits.** Here the choice happened, and here is the trick: we do not differentiate the
-# choice. We differentiate the *weight*. A chosen expert's weight is its probability, which depends smoothly on *all*
-# logits:
+# **Step 3: from the gate to the logits.** Here is the trick: we do not differentiate the choice. We differentiate the
+# *weight*. A chosen expert's weight is its probability, which depends smoothly on *all* logits:
 #
 # $$\frac{\partial p_i}{\partial z_j} = p_i\,(\delta_{ij} - p_j)$$
 #
@@ -232,8 +222,8 @@ print("by hand and by autograd: the same to ten decimals")
 # %% [markdown]
 # ## Read it
 #
-# Training moves each logit *against* its gradient. So where `gate_gradient` is negative, a step raises the logit, and the
-# expert becomes likelier to be chosen.
+# Training moves each logit *against* its gradient. So where `gate_gradient` is negative, a step raises the logit, and its
+# expert becomes likelier.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -266,61 +256,28 @@ reveal(
 )
 
 # %% [markdown]
-# With $s_j = p_j \, \partial L / \partial g_j$, your sum is $\partial L / \partial z_j = s_j - p_j \sum_i s_i$. In one piece:
+# With $s_j = p_j \, \partial L / \partial g_j$, your sum is $s_j - p_j \sum_i s_i$, or
 #
 # $$\frac{\partial L}{\partial z_j} = p_j \Big( \frac{\partial L}{\partial g_j} - \sum_i s_i \Big)$$
 #
-# and $\sum_i s_i$ is the average of all $\partial L / \partial g_i$, weighed by $p$. So about an expert that it did not ask, the router hears one thing only: whether somebody else did well or badly. Keep
-# this in mind for lesson 06.
+# and $\sum_i s_i$ is the average of all $\partial L / \partial g_i$, weighed by $p$. So about an expert that it did not ask, the
+# router hears one thing only: whether others did well or badly.
 #
-# It hears this because a probability depends on all logits. Renormalise, that is, divide the chosen weights by their sum,
-# and it no longer does. For chosen experts,
+# Renormalise (divide the chosen weights by their sum), and it does not even hear that. For chosen experts,
 #
 # $$\frac{p_i}{\sum_{c \in C} p_c} = \frac{e^{z_i}}{\sum_{c \in C} e^{z_c}}$$
 #
-# and the logits of the others have dropped out. Their gradient is 0. Here is what one step does to each logit of the token
-# above:
+# and the logits of the others have dropped out. Their gradient is 0:
 
-# %% tags=["measure", "nbval-ignore-output"]
-# Drawn: how a step moves the logits.
-pushes = {}
+# %% tags=["measure"]
+# Measured: the gradient at the six logits of the token above, by PyTorch.
+others = np.setdiff1d(np.arange(n_experts), chosen)
+print(f"chosen: experts {chosen[0]} and {chosen[1]}")
 for name, renormalize in {"probability": False, "renormalised": True}.items():
     by_W = by_autograd(W, x, answers, target, k, renormalize)
-    pushes[name] = (-by_W @ x / (x @ x)).round(9) + 0.0  # against the gradient
-others = np.setdiff1d(np.arange(n_experts), chosen)
-assert np.abs(pushes["probability"][others]).min() > 0
-assert (pushes["renormalised"][others] == 0).all()
-
-
-def moves(figure, theme):
-    """A bar for each logit that moves, up or down."""
-    axes = figure.subplots(1, 2, sharey=True)
-    for place, (name, push) in zip(axes, pushes.items(), strict=True):
-        for expert in push.nonzero()[0]:
-            edge = look.expert_color(expert, theme)
-            fill = edge if expert in chosen else look.color("ground", theme)
-            place.bar(expert, push[expert], color=fill, edgecolor=edge, linewidth=1.8)
-        place.axhline(0, color=look.color("muted", theme), linewidth=1)
-        place.set(title=name, xlabel="expert", xticks=range(n_experts))
-    axes[0].set_ylabel("minus the gradient")
-
-
-against = [e for e in chosen if dL_dg[e] > 0 and pushes["probability"][e] > 0]
-picture(
-    moves,
-    title="A probability moves every logit; renormalised, it moves those of the chosen alone",
-    note="Filled: the two chosen experts. Up: a step raises the logit."
-    + "".join(
-        f" Expert {expert} hurts and rises, as it hurts less than the average."
-        for expert in against
-    ),
-    alt="Steps of 6 logits. "
-    + ". ".join(
-        f"{name}: {', '.join(f'{length:+.2f}' for length in push)}"
-        for name, push in pushes.items()
-    ),
-    height=300,
-)
+    slopes = (by_W @ x / (x @ x)).round(9) + 0.0
+    assert (slopes[others] == 0).all() == renormalize
+    print(f"{name:>12}: ", "  ".join(f"{slope:+.2f}" for slope in slopes))
 
 # %% [markdown]
 # ## Four routers, one choice
@@ -345,9 +302,6 @@ def gate_weight(kind, logits):
 
 KINDS = ["probability", "softmax of the chosen", "renormalised", "unscaled"]
 
-# %% [markdown]
-# Ask autograd for the slope of each weight.
-
 # %% tags=["measure"]
 # Measured: the slopes of the four weights.
 logits = torch.randn(100, 8, requires_grad=True)
@@ -360,45 +314,14 @@ for kind in KINDS:
         print(f"{kind:>22}: {refusal}")
 
 # %% [markdown]
-# Only the first weight has a slope. In the others it is 1, *whatever the logits say*, and a constant has no slope. The second
-# and the third divide what was chosen by itself. The last is a 1 that no logit has touched, and autograd refuses. A refusal
-# is the better mistake: you notice it.
-#
-# In a whole layer it is the same. With two chosen it is not:
-
-
-# %% tags=["measure"]
-# Claim 04.1.
-def router_gradient(seed, top_k=1, **options):
-    """Length of the gradient that reaches a router of 8 experts from 64 tokens."""
-    torch.manual_seed(seed)
-    moe = MixtureOfExperts(16, 8, 8, top_k, **options).double()
-    x, target = torch.randn(2, 64, 16, dtype=torch.float64)
-    F.mse_loss(moe(x)[0], target).backward()
-    return moe.router.weight.grad.norm().item()
-
-
-def renormalised_part(seed, top_k):
-    """Router gradient with renormalising, over the gradient without."""
-    return router_gradient(seed, top_k, renormalize=True) / router_gradient(seed, top_k)
-
-
-claim(
-    "04.1",
-    "Renormalising the weight of a single chosen expert silences the router",
-    measured=[renormalised_part(seed, 1) for seed in seeds(10)],
-    holds=in_every_seed(below(1e-6)),
-    control=[renormalised_part(seed, 2) for seed in seeds(10)],
-    control_is="two chosen experts",
-    quantity="router's gradient, renormalised over not",
-    refutes="Renormalising the gate weights only rescales the output",
-)
+# Only the first weight has a slope. The others are 1, *whatever the logits say*: the second and the third divide what was
+# chosen by itself, and no logit has touched the last. There autograd refuses, which is the better mistake: you notice it.
 
 # %% [markdown]
 # ## Does it matter? Train all four
 #
-# A router that hears nothing still chooses, and the experts still learn to work with its choice. Perhaps that is enough?
-# We train the four on `digits4`, ten seeds each, from the same starts: 8 experts of 8 neurons, one chosen.
+# A router that hears nothing still chooses, and its experts learn to work with that. Is that enough?
+# We train all four on `digits4`, with ten seeds: 8 experts of 8 neurons, one chosen.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -462,11 +385,9 @@ reveal(
     len(never),
     says=f"Exactly as they were drawn, in all ten seeds: {', '.join(never)}. "
     + (
-        "By the formula three should stand still. The renormalised router hears nothing either, and yet it moved. PyTorch "
-        "computes the slope of a number over itself as the difference of two equal terms, and rounding leaves a trace of "
-        "it. Adam divides a gradient by its own size, so even a trace moves the weights: by "
-        f"{moved['renormalised'].mean():.2f} of their length, where learning moves them by {moved['probability'].mean():.1f} times "
-        "their length. That makes the mistake hard to notice: the weights change, and nothing looks broken."
+        "The renormalised router hears rounding errors alone. But Adam divides a gradient by its own size, so even those "
+        f"move it: by {moved['renormalised'].mean():.2f} of its length, where learning moves it by "
+        f"{moved['probability'].mean():.1f} lengths. The weights change, and nothing looks broken."
         if moved["renormalised"].min() > 0
         else "As the formula says: no gradient, no step."
     ),
@@ -481,8 +402,8 @@ for kind in KINDS:
 # %% [markdown]
 # ## What is the learning worth?
 #
-# In lesson 02, experts that a matrix chose, drawn once and never trained, were well ahead of a dense network of 8 neurons:
-# images that are alike mostly went to the same expert. But the matrix took work of its own, and so does a router:
+# In lesson 02, experts that an untrained matrix chose were well ahead of a dense network of 8 neurons. But the matrix took
+# work of its own, and so does a router:
 
 # %% tags=["measure"]
 # Measured: the work for one image.
@@ -494,9 +415,6 @@ total = round(parameters(layer) / (64 + 10 + 1))  # and keeps them, with a bias
 print(f"{work:,} multiplications an image, {by_router} of them in the router")
 print(f"a dense network of {width} neurons takes {width * (64 + 10):,}")
 print(f"one of equal total size has {total} neurons and takes {total * (64 + 10):,}")
-
-# %% [markdown]
-# Lesson 02 asks for both. First the one of as much work.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -530,29 +448,18 @@ reveal(
     says=f"The dense network gets {as_much_work.mean():.1%} right, the mixture {learned.mean():.1%} with a router that learns and "
     f"{deaf.mean():.1%} with a deaf one. "
     + (
-        "The deaf one is ahead of lesson 02's dense network of 8 neurons, but the work of its router would have bought more. "
+        "The work of its router would have bought more in a dense network. "
         if not beats[1]
         else ""
     )
-    + f"\n\nIs it the learning, or that the first router scales the output by its probability? Frozen, so that it scales "
-    f"and does not learn, it gets {frozen.mean():.1%}: "
-    + (
-        "it is the learning."
-        if frozen.mean() - deaf.mean() < (learned.mean() - deaf.mean()) / 4
-        else "a part is the scaling."
-    )
-    + f"\n\nAgainst the dense network of equal total size, which gets {as_large.mean():.1%}, the mixture "
-    + (
-        f"loses by {100 * (as_large - learned).mean():.1f} points. It does {work / (total * (64 + 10)):.0%} of that network's work."
-        if as_large.mean() > learned.mean()
-        else "wins, too."
-    ),
+    + f"The dense network of equal total size gets {as_large.mean():.1%}, and does "
+    f"{total * (64 + 10) / work:.0f} times the work.",
 )
 
 # %% tags=["measure"]
-# Claim 04.2.
+# Claim 04.1.
 claim(
-    "04.2",
+    "04.1",
     "On digits4, the mixture whose router learns is more than one point more accurate than a "
     "dense network of as much work, the router's included",
     measured=100 * (learned - as_much_work),
@@ -561,9 +468,6 @@ claim(
     control_is="the same router, frozen",
     quantity="test accuracy over dense (points)",
 )
-
-# %% [markdown]
-# Three rows for the scoreboard. The dense network of 32 neurons stays ahead of them. It does twice the work.
 
 # %% tags=["measure", "remove-output"]
 # Three rows for the scoreboard.
@@ -591,11 +495,8 @@ quiz("04")
 # %% [markdown]
 # ## This is yours
 #
-# A router, a mixture, a training step: you wrote all that a mixture of experts needs. `my_moe` collects it into one file
-# of your folder, `my_moe.py`, and adds the few lines that join it. Where no answer of yours has been found right, the
-# course's stands in, under a comment that says so. The file needs PyTorch alone: take it along.
-#
-# On the plane:
+# A router, a mixture, a training step: you wrote all that a mixture needs. `my_moe` collects it into one file,
+# `my_moe.py`, which needs PyTorch alone. On the plane:
 
 # %%
 mine = my_moe()  # in a terminal: python my_moe.py
@@ -610,25 +511,6 @@ with torch.no_grad():
 my_accuracy = (scores.argmax(-1) == plane.y_test).double().mean().item()
 print(f"your mixture: {my_accuracy:.0%} right")
 
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the regions of your router.
-with torch.no_grad():
-    my_regions = (places @ my_layer.router.T).softmax(-1)
-homeless = sorted({0, 1, 2, 3} - set(my_regions.argmax(-1).tolist()))
-region_maps(
-    {"your mixture": my_regions},
-    places,
-    plane.x_test[:240],
-    plane.y_test[:240],
-    title=f"Your mixture gets {my_accuracy:.0%} of new points right",
-    note="Nobody told your router where the quarters are. Shape: the class."
-    + "".join(
-        f" Expert {expert} has no region: nothing is sent to it. Lesson 05 asks why."
-        for expert in homeless
-    ),
-    alt=f"A map of the plane: the regions of your router's {4 - len(homeless)} experts.",
-)
-
 # %% [markdown]
 # ## Try it
 #
@@ -640,20 +522,51 @@ region_maps(
 #
 # ## Recap
 #
-# - The choice has no slope; the weight has. In these layers the loss reaches the router through the weight alone.
+# - The choice has no slope; the weight has.
 # - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: a step raises whoever is better than the average. Experts that were not
 #   asked hear only how the chosen did, and renormalised, nothing.
-# - With one expert chosen, a weight that is divided by the sum of the chosen is always 1 and teaches the router nothing:
-#   this happens with a softmax over the chosen, and with renormalising. The probability over all experts teaches the
-#   router, and so does a sigmoid.
+# - With one expert chosen, a weight that is divided by the sum of the chosen is always 1, and teaches the router nothing.
 #
 # **Sources.** Scaling by the probability, so that the router learns:
-# [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.1. Softmax over the chosen, for two
-# or more: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). Adam: [Kingma and Ba 2014](https://arxiv.org/abs/1412.6980).
+# [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.1. Softmax over the chosen:
+# [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). Adam: [Kingma and Ba 2014](https://arxiv.org/abs/1412.6980).
 
 # %% [markdown]
 # ## Further
 #
+# ### Is it so in a whole layer?
+#
+# And with two chosen?
+
+
+# %% tags=["measure"]
+# Claim 04.2.
+def router_gradient(seed, top_k=1, **options):
+    """Length of the gradient that reaches a router of 8 experts from 64 tokens."""
+    torch.manual_seed(seed)
+    moe = MixtureOfExperts(16, 8, 8, top_k, **options).double()
+    x, target = torch.randn(2, 64, 16, dtype=torch.float64)
+    F.mse_loss(moe(x)[0], target).backward()
+    return moe.router.weight.grad.norm().item()
+
+
+def renormalised_part(seed, top_k):
+    """Router gradient with renormalising, over the gradient without."""
+    return router_gradient(seed, top_k, renormalize=True) / router_gradient(seed, top_k)
+
+
+claim(
+    "04.2",
+    "Renormalising the weight of a single chosen expert silences the router",
+    measured=[renormalised_part(seed, 1) for seed in seeds(10)],
+    holds=in_every_seed(below(1e-6)),
+    control=[renormalised_part(seed, 2) for seed in seeds(10)],
+    control_is="two chosen experts",
+    quantity="router's gradient, renormalised over not",
+    refutes="Renormalising the gate weights only rescales the output",
+)
+
+# %% [markdown]
 # ### Do regions move toward the quarters in general?
 #
 # The run at the top is one run. *Specialisation* says how much the chosen expert tells about the quarter. It is their

@@ -14,12 +14,12 @@
 # 45 minutes. You leave able to read from a config file what a model of 2026 chose, to build its choices, and to say which
 # of them show in a small mixture.
 #
-# You have built the whole layer, and its skeleton has hardly changed since 2017. What changes from model to model are the choices
-# around it: how many experts, how small, what keeps them even, and what they start from. Papers say which choices are good.
-# Here you are the referee: you hear a sentence from a paper, you say whether it is right in our small mixtures, and then we measure.
+# You have built the whole layer, and it has hardly changed since 2017. What changes from model to model are the choices
+# around it: how many experts, how small, what keeps them even, and what they start from. Papers say which choices are good. Here
+# you are the referee: you hear a sentence from a paper, you say whether it is right in our small mixtures, and we measure.
 
 # %% tags=["setup"]
-# Setup: what this lesson uses.
+# Setup: what this lesson uses, how ten models are trained, and how a sentence is judged.
 import torch
 from torch import nn
 
@@ -57,6 +57,64 @@ from moe_tutorial.study import (
 
 torch.set_num_threads(1)  # small models are fastest on one thread
 E = 8
+data = digits4("standardised")
+NEURON = 64 + 10  # multiplications of a neuron, in and out
+WATCHED = (25, 50, 100, 200, 400, 800)  # steps
+VERDICTS = ["right", "wrong", "unclear"]
+heard = {}  # the sentences, what was measured of each, and the verdict
+
+
+def mixture(n_experts=E, width=8, top_k=1, **options):
+    return MixtureOfExperts(64, width, n_experts, top_k, d_out=10, **options)
+
+
+def dense(width):
+    return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+
+
+def balanced(coefficient):
+    return lambda routing, step: coefficient * layers.switch_loss(routing)
+
+
+switch_01 = balanced(0.1)
+
+
+def learn(build, penalty=switch_01, rate=None, data=data, steps=400):
+    """Ten trained models; at the watched steps, per cent right; after 400, the routing."""
+    right, seen = {}, []
+
+    def watch(step, trained):
+        if rate and trained.last_routing is not None:
+            BiasBalancer(rate).update(
+                trained.buffers["router.bias"], trained.last_routing.indices
+            )
+        if step in WATCHED:
+            right[step] = 100 * trained.accuracy(data.x_test, data.y_test)
+        if step == 400:
+            seen.append(trained.routing(data.x_test))
+
+    trained = train(build, data, seeds(10), steps=steps, penalty=penalty, on_step=watch)
+    return trained, right, seen
+
+
+def special(indices):
+    """Specialisation, one number a seed."""
+    return torch.tensor([specialisation(i[:, 0], data.regime_test) for i in indices])
+
+
+def judge(sentence, gains):
+    """Your verdict on a sentence, from each gain that it promises (a number a seed)."""
+    found = {verdict(gain) for gain in gains.values()}
+    said = (
+        found.pop() if len(found) == 1 else "wrong" if "wrong" in found else "unclear"
+    )
+    gained = {
+        what: "{} ({})".format(*estimate(gain).rounded) for what, gain in gains.items()
+    }
+    words = "; ".join(f"{what}: {gain}" for what, gain in gained.items())
+    heard[sentence] = said, words, "; ".join(gained.values())
+    return said
+
 
 # %% [markdown]
 # ## What models chose
@@ -209,12 +267,35 @@ claim(
 )
 
 # %% [markdown]
+# ## The rule of the court
+#
+# A sentence promises a **gain**, which we measure over ten seeds. The sentence is *right* if the 95 % interval of the mean gain is
+# above zero, *wrong* if it is below, and *unclear* if zero lies in it.
+#
+# **Your turn.** Three lines. Each sentence below will be judged by your `verdict`.
+
+
+# %% tags=["exercise"]
+def verdict(gain):
+    """The gain in each of n seeds (n,) -> "right", "wrong" or "unclear"."""
+    figure = estimate(gain)  # its 95 % interval goes from figure.low to figure.high
+    ### BEGIN SOLUTION
+    if figure.low > 0:
+        return "right"
+    return "wrong" if figure.high < 0 else "unclear"
+    ### END SOLUTION
+
+
+# %%
+verdict = check("09.verdict", verdict)
+
+# %% [markdown]
 # ## Balance, over which batch?
 #
 # Over which tokens is the work to be even? A large model trains on many machines, and each gets a small part of the batch, a
 # **micro-batch**: a few texts, perhaps all of one kind. For years each machine computed its own Switch loss.
 #
-# **Your turn.** Three lines: the loss of each group's tokens, and the mean of these losses. `loss` is any balance loss that
+# **Your turn.** The loss of each group's tokens, and the mean of these losses: two lines. `loss` is any balance loss that
 # takes `(probs, indices)`, such as your `switch_loss` of lesson 07. Groups have numbers, and some numbers may be missing.
 
 
@@ -223,8 +304,7 @@ def micro_loss(loss, probs, indices, group):
     """probs (T, E), chosen (T, k), group of each token (T,) -> mean of the losses."""
     ### BEGIN SOLUTION
     rows = [group == g for g in group.unique()]
-    losses = [loss(probs[own], indices[own]) for own in rows]
-    return sum(losses) / len(losses)
+    return sum(loss(probs[own], indices[own]) for own in rows) / len(rows)
     ### END SOLUTION
 
 
@@ -236,67 +316,7 @@ micro_loss = check("09.micro_loss", micro_loss)
 # balanced over the *whole batch*, and ten in four *groups of one rule* each, all with a Switch loss of 0.1. **Specialisation** says
 # how much the choice of expert tells about the rule: 0 is nothing.
 #
-# You say *right*, *wrong* or *unclear*. A sentence is right if the 95 % interval of its gain over ten seeds is above zero, wrong if
-# it is below, and unclear if zero lies in it, before rounding. A sentence that says two things is right if both are, and wrong if
-# one of them is.
-
-# %% tags=["setup"]
-# Setup: the data, how ten models are trained and watched, and how a sentence is judged.
-data = digits4("standardised")
-NEURON = 64 + 10  # multiplications of a neuron, in and out
-WATCHED = (25, 50, 100, 200, 400, 800)  # steps
-VERDICTS = ["right", "wrong", "unclear"]
-heard = {}  # the sentences, what was measured of each, and the verdict
-
-
-def mixture(n_experts=E, width=8, top_k=1, **options):
-    return MixtureOfExperts(64, width, n_experts, top_k, d_out=10, **options)
-
-
-def dense(width):
-    return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
-
-
-def balanced(coefficient):
-    return lambda routing, step: coefficient * layers.switch_loss(routing)
-
-
-switch_01 = balanced(0.1)
-
-
-def learn(build, penalty=switch_01, rate=None, data=data, steps=400):
-    """Ten trained models; at the watched steps, per cent right; after 400, the routing."""
-    right, seen = {}, []
-
-    def watch(step, trained):
-        if rate and trained.last_routing is not None:
-            BiasBalancer(rate).update(
-                trained.buffers["router.bias"], trained.last_routing.indices
-            )
-        if step in WATCHED:
-            right[step] = 100 * trained.accuracy(data.x_test, data.y_test)
-        if step == 400:
-            seen.append(trained.routing(data.x_test))
-
-    trained = train(build, data, seeds(10), steps=steps, penalty=penalty, on_step=watch)
-    return trained, right, seen
-
-
-def special(indices):
-    """Specialisation, one number a seed."""
-    return torch.tensor([specialisation(i[:, 0], data.regime_test) for i in indices])
-
-
-def judge(sentence, gains):
-    """The verdict on a sentence, from each gain that it expects (a number a seed)."""
-    figures = {what: estimate(gain) for what, gain in gains.items()}
-    low, high = (min(getattr(f, e) for f in figures.values()) for e in ("low", "high"))
-    verdict = VERDICTS[0 if low > 0 else 1 if high < 0 else 2]
-    gained = {what: "{} ({})".format(*f.rounded) for what, f in figures.items()}
-    words = "; ".join(f"{what}: {gain}" for what, gain in gained.items())
-    heard[sentence] = verdict, words, "; ".join(gained.values())
-    return verdict
-
+# You guess the verdict first. A sentence that says two things is right if both are, and wrong if one of them is.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -549,35 +569,21 @@ claim(
 # %% [markdown]
 # ## Finer, and one for everybody
 #
-# Cut each expert into *m* pieces, and choose *m* times as many. As many neurons work as before, in far more combinations.
-#
-# **Your turn.** One line.
-
-
-# %% tags=["exercise"]
-def granularity(n_experts, top_k, width, m):
-    """Each expert in m pieces -> how many experts, how many chosen, how wide."""
-    ### BEGIN SOLUTION
-    return m * n_experts, m * top_k, width // m
-    ### END SOLUTION
-
-
-# %%
-granularity = check("09.granularity", granularity)
+# Cut each expert into two, and choose twice as many. As many neurons work as before, in far more combinations.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.finer",
     "Krajewski et al. (2024): “the common practice of setting the size of experts in MoE to mirror the feed-forward layer is not optimal at "
-    "almost any computational budget”. So they cut experts, as you did. But more experts need a longer router. Is it right here: are 16 "
+    "almost any computational budget”. So they cut experts. But more experts need a longer router. Is it right here: are 16 "
     "experts of 4 neurons, 2 chosen, better than 8 larger ones, 1 chosen, that do as many multiplications?",
     choices=VERDICTS,
 )
 
 # %% tags=["measure"]
 # Measured: finer experts, large ones of equal cost, and a shared one.
-n, k, width = granularity(E, 1, 8, 2)
+n, k, width = 2 * E, 2, 4  # 8 experts of 8 neurons, 1 chosen, each cut into two
 finer = learn(lambda: mixture(n, width, k))[1][400]
 cost = k * width * NEURON + 64 * n
 large_width = round((cost - 64 * E) / NEURON)
@@ -630,8 +636,7 @@ def upcycle(dense, n_experts):
     import copy
 
     ### BEGIN SOLUTION
-    copies = [copy.deepcopy(dense) for _ in range(n_experts)]
-    return nn.ModuleList(copies)
+    return nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))
     ### END SOLUTION
 
 
@@ -783,10 +788,10 @@ mine = my_moe()  # with your upcycle; in a terminal: python my_moe.py
 # %% tags=["draw", "nbval-ignore-output", "09.micro", "09.bias", "09.many", "09.finer", "09.shared", "09.cross", "09.paid"]
 # Drawn: what sources say, and what was measured here.
 MARKS = {"right": "✓", "wrong": "✗", "unclear": "–"}
-found = [verdict for verdict, *_ in heard.values()]
+found = [said for said, *_ in heard.values()]
 table(
     ["what is said", "gain"],
-    {f"{MARKS[verdict]} {said}": [gain] for said, (verdict, _, gain) in heard.items()},
+    {f"{MARKS[said]} {what}": [gain] for what, (said, _, gain) in heard.items()},
     title=f"Of {len(heard)} sentences, {found.count('right')} right here, {found.count('wrong')} wrong, {found.count('unclear')} unclear",
     note="✓ right, ✗ wrong, – unclear. Gain: in points of accuracy, of Qiu in specialisation too, of Wang in the load of the busiest. "
     "digits4, standardised, 95 % intervals over ten seeds.",

@@ -101,6 +101,9 @@ def my_cv2(ask: Ask) -> None:
         "That is one number: how good the experts are together. Each is to be judged alone.": (
             "return ... => (answers.sum(1).argmax(-1) == labels).float().mean()"
         ),
+        "You take a mean over the classes, so an image of a rare class counts for more. Each image counts once.": (
+            "return ... => torch.stack([right[labels == c].float().mean(0) for c in labels.unique()]).mean(0)"
+        ),
     },
 )
 def my_strength(ask: Ask) -> None:
@@ -109,6 +112,8 @@ def my_strength(ask: Ask) -> None:
         says = "for each expert the part of the images that it gets right when it answers alone"
         where = f"{E} {'expert answers' if E == 1 else 'experts answer'} {T} images, with {C} classes"
         ask.gives(given, says, where=where)
+    given = {"answers": (10 * draw(7, 5, 2, 2)).round(), "labels": torch.tensor([0, 0, 0, 0, 1])}
+    ask.gives(given, says, where="four of five images are of one class")
     given = {"answers": draw(9, 6, 4, 3), "labels": torch.tensor([0, 2, 1, 1, 0, 2])}
     order = torch.tensor([4, 1, 5, 0, 3, 2])
     moved = {"answers": given["answers"][order], "labels": given["labels"][order]}

@@ -1,4 +1,4 @@
-"""Lesson 09: active parameters, balance within groups, finer experts, experts copied from a network."""
+"""Lesson 09: active parameters, a verdict, balance within groups, experts copied from a network."""
 
 import torch
 from torch import nn
@@ -39,6 +39,45 @@ def active_count(ask: Ask) -> None:
     ask.follows(given, given | {"total": 1700}, lambda active: active + 700, says)
 
 
+@checks(
+    "09.verdict",
+    hints=(
+        "Three cases: all of the interval is above zero, all of it is below, or neither.",
+        "All of it is above zero if its lower end is, `figure.low`, and below zero if its upper end is, `figure.high`.",
+        '`if figure.low > 0: return "right"`, then the same with `figure.high < 0` for "wrong"; "unclear" is left.',
+    ),
+    mistakes={
+        "Zero lies in the interval, and you call the sentence right. All of the interval has to be above zero: look at "
+        "its lower end, and not at the mean.": "figure.low > 0 => figure.mean > 0",
+        "Zero lies in the interval, and you call the sentence wrong. All of the interval has to be below zero: look at "
+        "its upper end.": "figure.high < 0 => figure.low < 0",
+        "You ask whether every seed gains. The interval is that of their mean, and single seeds may lose.": (
+            "figure.low > 0 => (gain > 0).all()"
+        ),
+        "It is upside down: a gain above zero speaks for the sentence.": (
+            '"right"\nreturn "wrong" => "wrong"\nreturn "right"'
+        ),
+        "An interval that ends at zero has zero in it, and so it is unclear: `>`, and not `>=`.": "> 0 => >= 0",
+    },
+)
+def verdict(ask: Ask) -> None:
+    for numbers, where in (
+        ([1.0, 3.0, 2.0, 2.5], "all of the interval is above zero"),
+        ([-1.0, -3.0, -2.0, -2.5], "all of it is below zero"),
+        ([2.0, -1.0, 1.5, -0.5], "zero lies in it, and the mean is above zero"),
+        ([-2.0, 1.0, -1.5, 0.5], "zero lies in it, and the mean is below zero"),
+        ([3.0, 2.5, 3.5, -0.5, 3.0, 2.0], "it is above zero, and one seed loses"),
+        ([0.0, 0.0, 0.0], "every seed gains 0"),
+    ):
+        ask.gives({"gain": torch.tensor(numbers)}, "the verdict on the interval", where=where)
+    given = {"gain": 0.8 + draw(4, 10)}
+    says = "With the seeds in another order, the verdict should be the same."
+    ask.follows(given, {"gain": given["gain"].flip(0)}, lambda said: said, says)
+    turned = {"right": "wrong", "wrong": "right"}
+    says = "With every gain turned into a loss, right should be wrong, and wrong right."
+    ask.follows(given, {"gain": -given["gain"]}, lambda said: turned.get(said, said), says)
+
+
 class Penalty:
     """A balance loss that is easy to follow by hand."""
 
@@ -69,26 +108,32 @@ class Squares:
     hints=(
         "`group == g` is True for the tokens of group g, and `group.unique()` lists the groups.",
         "With `own = group == g`, the loss of one group is `loss(probs[own], indices[own])`.",
-        "Collect these in a list, and return `sum(losses) / len(losses)`.",
+        "`sum(loss(probs[own], indices[own]) for own in rows) / len(rows)`, where `rows` has the `own` of each group.",
     ),
     mistakes={
-        "You add the groups' losses up. Their mean is asked for.": " / len(losses) => ",
+        "You add the groups' losses up. Their mean is asked for.": " / len(rows) => ",
         "Give the loss the choices of the group's tokens alone, like their probabilities.": "indices[own] => indices",
         "Give the loss the probabilities of the group's tokens alone, like their choices.": "probs[own] => probs",
         "That is the loss of all tokens together. Each group is to be even by itself: first the loss of each, then "
         "their mean.": "return ... => loss(probs, indices)",
         "A larger group counts for more in your mean. Every group counts once.": (
-            "return ... => sum(part * own.float().mean() for part, own in zip(losses, rows))"
+            "return ... => sum(loss(probs[own], indices[own]) * own.float().mean() for own in rows)"
         ),
-        "That is the loss of the first group. Does the loop return too early?": "return ... => losses[0]",
-        "That is the loss of the last group. The others belong to the mean, too.": "return ... => losses[-1]",
-        "Those are the losses of the groups. Their mean is one number.": "return ... => torch.stack(losses)",
+        "That is the loss of the first group. Does the loop return too early?": (
+            "return ... => loss(probs[rows[0]], indices[rows[0]])"
+        ),
+        "That is the loss of the last group. The others belong to the mean, too.": (
+            "return ... => loss(probs[rows[-1]], indices[rows[-1]])"
+        ),
+        "Those are the losses of the groups. Their mean is one number.": (
+            "return ... => torch.stack([loss(probs[own], indices[own]) for own in rows])"
+        ),
         "You cut the tokens by their place. Those of a group stand anywhere: take those where `group == g`.": (
             "[group == g for g in group.unique()] => torch.arange(len(group)).chunk(len(group.unique()))"
         ),
         "You count up to the largest group, and some numbers below it are no group: `group.unique()` lists those that "
         "are.": "group.unique() => range(int(group.max()) + 1)",
-        "You divide by the number of tokens. There are fewer groups.": "len(losses) => len(group)",
+        "You divide by the number of tokens. There are fewer groups.": "len(rows) => len(group)",
         "You call the Switch loss. `loss` is an argument: the answer has to work with another one, too.": (
             "loss(probs[own], indices[own]) => "
             "len(probs[0]) * (torch.bincount(indices[own].flatten(), minlength=len(probs[0])) / indices[own].numel() * "
@@ -137,15 +182,15 @@ def small_network(seed: int) -> nn.Module:
         "What the first expert learns, the dense network learns, too: they share a tensor. `copy.copy` shares the "
         "tensors, `copy.deepcopy` does not.": "copy.deepcopy => copy.copy",
         "What the first expert learns, the second learns, too: they are one network under two names. Make a copy for "
-        "each.": "[copy.deepcopy(dense) for _ in range(n_experts)] => [copy.deepcopy(dense)] * n_experts",
+        "each.": "copy.deepcopy(dense) for _ in range(n_experts) => [copy.deepcopy(dense)] * n_experts",
         "It returns a list. In an nn.ModuleList, an optimizer finds the weights of the networks.": (
-            "nn.ModuleList(copies) => copies"
+            "return ... => [copy.deepcopy(dense) for _ in range(n_experts)]"
         ),
         "In an nn.Sequential each network would read what the one before it says. An nn.ModuleList holds them side by "
-        "side.": "nn.ModuleList(copies) => nn.Sequential(*copies)",
+        "side.": "return ... => nn.Sequential(*[copy.deepcopy(dense) for _ in range(n_experts)])",
         "There is a network too few: one is asked for for each expert.": "range(n_experts) => range(n_experts - 1)",
         "An expert's weights do not learn: they need requires_grad, as those of the dense network have.": (
-            "nn.ModuleList(copies) => nn.ModuleList(copies).requires_grad_(False)"
+            "range(n_experts)) => range(n_experts)).requires_grad_(False)"
         ),
     },
 )
@@ -176,25 +221,3 @@ def upcycle(ask: Ask) -> None:
             raise NotYet("What the first expert learns, the dense network learns, too: they share a tensor.")
         if any(torch.equal(weights[0], next(expert.parameters())) for expert in experts[1:]):
             raise NotYet("What the first expert learns, another one learns, too: they share a tensor.")
-
-
-@checks(
-    "09.granularity",
-    hints=(
-        "Each expert is cut into m pieces, so there are m times as many, and each has the m-th part of the neurons.",
-        "For as many active neurons as before, a token asks m times as many experts.",
-        "`m * n_experts, m * top_k, width // m`",
-    ),
-    mistakes={
-        "A token asks as many experts as before in your answer, which are smaller now. As many neurons as before "
-        "are to be active.": "m * top_k => top_k",
-        "Your experts are as wide as before. Each is cut into m pieces.": "width // m => width",
-        "The number of experts is the old one. There are m pieces of each.": "m * n_experts => n_experts",
-    },
-)
-def granularity(ask: Ask) -> None:
-    for n_experts, top_k, width, m in ((8, 1, 8, 4), (16, 2, 12, 3), (4, 2, 5, 1), (8, 2, 16, 16)):
-        given = {"n_experts": n_experts, "top_k": top_k, "width": width, "m": m}
-        ask.gives(given, "how many experts, how many chosen, and how wide each is", ("experts", "chosen", "width"))
-        if any(isinstance(number, float) for number in ask(given)):
-            raise NotYet("Experts and neurons are whole numbers, and `/` makes a float. Divide by `//`.")

@@ -4,7 +4,10 @@ import copy
 
 import torch
 from answers import right, wrong
+from scipy import stats
 from torch import nn
+
+from moe_tutorial.study import estimate
 
 
 @right("09.active_count")
@@ -72,26 +75,38 @@ def one_after_the_other(dense, n_experts):
     return experts
 
 
-@wrong("09.granularity", "Divide by `//`")
-def divided_by_m(n_experts, top_k, width, m):
-    return m * n_experts, m * top_k, width / m
+@wrong("09.verdict", "The interval is that of their mean")
+def of_every_seed(gain):
+    figure = estimate(gain)
+    return "right" if min(gain) > 0 else "wrong" if figure.high < 0 else "unclear"
 
 
-@right("09.granularity")
-def by_totals(n_experts, top_k, width, m):
-    new = width // m
-    return n_experts * width // new, top_k * width // new, new
+@wrong("09.verdict", "a str is asked for")
+def yes_or_no(gain):
+    return estimate(gain).low > 0
 
 
-@right("09.granularity")
-def by_adding(n_experts, top_k, width, m):
-    return sum([n_experts] * m), sum([top_k] * m), int(width / m)
+@right("09.verdict")
+def by_hand(gain):
+    mean, error = gain.mean().item(), gain.std().item() / len(gain) ** 0.5
+    half = stats.t.ppf(0.975, len(gain) - 1) * error
+    return "unclear" if abs(mean) <= half else "right" if mean > 0 else "wrong"
 
 
-@right("09.granularity")
-def by_tensor(n_experts, top_k, width, m):
-    experts, chosen = (torch.tensor([n_experts, top_k]) * m).tolist()
-    return experts, chosen, width // m
+@right("09.verdict")
+def unclear_first(gain):
+    figure = estimate(gain)
+    if figure.low <= 0 <= figure.high:
+        return "unclear"
+    return "right" if figure.mean > 0 else "wrong"
+
+
+@right("09.verdict")
+def by_signs(gain):
+    figure = estimate(gain)
+    above = sum(end > 0 for end in (figure.low, figure.high))
+    below = sum(end < 0 for end in (figure.low, figure.high))
+    return "right" if above == 2 else "wrong" if below == 2 else "unclear"
 
 
 @right("09.active_count")
