@@ -506,7 +506,8 @@ def alone_and_asked(figure, theme):
         axes.plot([0, 1], [0, 1], color=look.color("muted", theme), lw=1)
         axes.plot(alone, asked, "o", ms=4, color=look.color("text", theme), alpha=0.4)
         axes.set_title(f"{name}: {right_by[name]:.0f} %", loc="left", fontsize=11)
-        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axes.set(xlim=(0, 1), ylim=(0, 1), yticks=[0, 0.5, 1])
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     figure.supxlabel("strength (on its best rule)", fontsize=11)
     figure.supylabel("right where it is asked", fontsize=11)
 
