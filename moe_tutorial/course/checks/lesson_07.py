@@ -19,8 +19,7 @@ CHOSEN = "F.one_hot(indices, n_experts).sum(1)"
     "07.switch_loss",
     hints=(
         "Two numbers for each expert: the share of the choices that it got, and the mean of its column of `probs`.",
-        "`torch.bincount(indices.flatten(), minlength=n_experts)` counts the choices. There are `indices.numel()` of "
-        "them, T times k.",
+        "`counts` has the choices that each expert got. There are `indices.numel()` in all, T times k.",
         "With the shares in `f`: `n_experts * (f * probs.mean(0)).sum()`.",
     ),
     mistakes={
@@ -46,13 +45,7 @@ CHOSEN = "F.one_hot(indices, n_experts).sum(1)"
         "You multiply probabilities by probabilities. One of the two factors is the share of the choices.": (
             "(f * => (probs.mean(0) *"
         ),
-        "`bincount` stops at the last expert that was chosen. With `minlength` it counts to the last of all.": (
-            ", minlength=n_experts => "
-        ),
         "You add the probabilities up over the tokens. Their mean is wanted.": "probs.mean(0) => probs.sum(0)",
-        "Only the first choice of each token counts in your shares.": (
-            "counts = torch => indices = indices[:, :1]\ncounts = torch"
-        ),
         "You multiply by 8. Here it is another number: `n_experts`.": "return n_experts => return 8",
     },
 )
