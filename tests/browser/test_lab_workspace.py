@@ -4,6 +4,7 @@ import nbformat
 import pytest
 
 from moe_tutorial.tools.workspace.copies import MARK, read_course
+from moe_tutorial.tools.workspace.opened import opened
 from moe_tutorial.tools.workspace.update import make_or_update
 
 
@@ -37,6 +38,10 @@ def test_a_double_click_opens_a_lesson_and_an_open_lesson_is_not_replaced(page, 
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(state="attached")
 
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(workspace / ".jupyter/RUNTIME"))
+    for _ in range(300):  # the indicator is idle before the server has the kernel, too
+        if opened(workspace):
+            break
+        page.wait_for_timeout(200)
     lesson = nbformat.read(workspace / "02_experts.ipynb", as_version=4)
     lesson.metadata[MARK].version = "an older one"
     nbformat.write(lesson, workspace / "02_experts.ipynb")
