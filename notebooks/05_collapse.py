@@ -175,8 +175,8 @@ claim(
 # A guess.
 guess(
     "05.decided",
-    "Take all experts that are dead after 300 steps. How many of a hundred were dead "
-    "after the first ten steps?",
+    "Take the experts that are dead after 300 steps. How many of a hundred of them were "
+    "already dead after ten?",
     slider=(0, 100, 1, "of 100"),
 )
 
@@ -259,10 +259,9 @@ def with_handicap(data, last):
     def set_it(step, trained):
         if step <= last:
             bias = trained.parameters["router.logit_bias"]  # (20, 8), not trained
-            weight = trained.parameters["router.weight"].flatten(
-                0, 1
-            )  # all 160 experts
-            bias[:] = handicap(data.x_train @ weight.T).view_as(bias)
+            weight = trained.parameters["router.weight"]  # (20, 8, 64)
+            logits = data.x_train @ weight.flatten(0, 1).T  # all 160 experts' at once
+            bias[:] = handicap(logits).view_as(bias)
 
     build, frozen = (lambda: mixture(logit_bias=True)), ["router.logit_bias"]
     return run(data, 20, build, set_it, freeze=frozen)
@@ -318,7 +317,6 @@ claim(
     holds=in_every_seed(above(4.5)),
     control=dead(always[STEPS]),
     control_is="made even again at each step",
-    refutes="Experts die because they start behind",
 )
 
 # %% [markdown]
@@ -543,17 +541,9 @@ class Changed(Router):
         return super().forward(x - self.mean)
 
 
-class Dense(nn.Module):
-    """One hidden layer: the network that a mixture has to beat."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10)
-        )
-
-    def forward(self, x):
-        return self.layers(x)
+def one_expert():
+    """A dense network of the size of one expert."""
+    return nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
 
 
 def right(trained, data):
@@ -568,7 +558,7 @@ def kinds_on(data, alone, yours):
         kind: (dead(at[STEPS])[:20].float(), right(trained, data)[:20])
         for kind, (trained, at) in kinds.items()
     }
-    return found, right(train(lambda: Dense(16), data, seeds(20), steps=STEPS), data)
+    return found, right(train(one_expert, data, seeds(20), steps=STEPS), data)
 
 
 rules = digits4("raw")
@@ -599,19 +589,16 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Printed: all four kinds, on both data sets.
-print(f"{'':18}{'plain digits':>26}{'digits4':>26}")
+print(f"{'':18}{'plain digits':>28}{'digits4':>28}")
 for kind in plain:
     found = [(n.mean(), of.mean()) for n, of in (plain[kind], four[kind])]
-    print(f"{kind:18}" + "".join(f"{n:11.1f} dead{of:6.1f} right" for n, of in found))
+    print(f"{kind:18}" + "".join(f"{n:9.1f} dead{of:6.1f} % right" for n, of in found))
 print(
-    f"{'one expert alone':18}{plain_one.mean():20.1f} right{four_one.mean():20.1f} right"
+    f"{'one expert alone':18}{plain_one.mean():20.1f} % right{four_one.mean():20.1f} % right"
 )
 n_dead, of = four["another router"]
 print(
-    f"digits4, another router: {of[n_dead < 5].mean():.1f} right with up to four dead,"
-)
-print(
-    f"{of[n_dead > 4].mean():.1f} with more ({int((n_dead > 4).sum())} of 20 mixtures)"
+    f"{'another router, with five or more dead':46}{of[n_dead >= 5].mean():20.1f} % right"
 )
 
 # %% [markdown]
