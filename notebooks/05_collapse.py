@@ -288,14 +288,10 @@ reveal(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: dead experts over the steps.
 arms = {"once": once, "up to step 50": fifty, "at each step": always}
-counted = {
-    name: [float(dead(of[step]).float().mean()) for step in STAGES]
-    for name, of in arms.items()
-}
 curves(
     {
-        name: Line(range(len(STAGES)), each, marker="●")
-        for name, each in counted.items()
+        name: Line(range(len(STAGES)), [float(average_dead(of[s])) for s in STAGES])
+        for name, of in arms.items()
     },
     title="Your handicap prevents collapse where it is set at each step; set up to step 50, it "
     f"delays it: {average_dead(fifty[50])} dead then, {average_dead(fifty[STEPS])} at the end",
@@ -389,8 +385,8 @@ for name, shares in situations.items():
     assert abs(float(my_cv2(shares) - cv2(shares))) < 1e-5
 
 # %% [markdown]
-# Compare *uneven* with *two alive*. The largest share finds *uneven* worse; the other three say the opposite. Half of the
-# experts are gone in *two alive*, and the largest share cannot see it. So read the number of dead, and one more.
+# *Two alive* has lost half of its experts. The largest share cannot see it, and finds *uneven* worse; the other three do not. So
+# read the number of dead, and one more.
 #
 # ## How strong is each?
 #
@@ -602,9 +598,8 @@ print(
 )
 
 # %% [markdown]
-# On `digits4` one expert is not enough, and the collapsed mixtures do better: two or three experts are at work. But yours, with
-# nearly all at work, do worse. So it is not enough that all work. The other router does best, also where five or more of its
-# experts are dead: what it gains is not only that fewer die.
+# On `digits4` one expert alone is not enough: the two that a collapse leaves do better. But yours, with nearly all at work, do
+# worse than those two. The other router does best, even where five or more are dead: what it gains is not only that fewer die.
 
 # %% tags=["measure"]
 # Claim 05.4.
@@ -643,12 +638,12 @@ quiz("05")
 # ## Recap
 #
 # - Share is the raw number. Read how many are dead, and one of largest share, entropy and squared variation.
-# - Left alone on raw digits, with one expert chosen, training collapsed every mixture that we tried, most of it in ten steps. An
-#   even start does not prevent it; making it even again before each step does.
+# - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed, most of it in ten steps. An even start
+#   does not prevent it; making it even at each step does.
 # - An expert becomes good at what it is given; one that is never asked stays where it began. But a winner need not be
 #   stronger: among equals one takes everything, too.
-# - After 300 steps collapse costs nothing on plain digits, where one expert is enough. On `digits4` another router's mixtures do
-#   better, and yours, whose experts nearly all work, do not: the number of the dead does not tell how good a network is.
+# - After 300 steps collapse costs nothing on plain digits, where one expert is enough. On `digits4` another router does better.
+#   Your handicap, which keeps nearly all at work, does not: how many are dead does not tell how good a network is.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,
