@@ -72,11 +72,12 @@ guess(
 # %% tags=["measure"]
 # Measured: the shares of all experts while sixty mixtures train.
 raw = digits("raw")
-STEPS, STAGES = 300, (0, 1, 10, 50, 300)
+STEPS = 300
+STAGES = (0, 1, 10, 50, 100, STEPS)
 
 
-def mixture(width=16, router=None, **options):
-    return MixtureOfExperts(64, width, E, 1, router, d_out=10, **options)
+def mixture(router=None, **options):
+    return MixtureOfExperts(64, 16, E, 1, router, d_out=10, **options)
 
 
 def run(data, n_seeds, build=mixture, before_step=None, **options):
@@ -508,7 +509,7 @@ claim(
 #
 # Dead experts are parameters that nobody uses. That must cost accuracy. Beside the collapsed mixtures we put yours, with the
 # handicap set at each step; those of another router, under which fewer die (lesson 06 says why); and a dense network as large as
-# *one* expert. Then the same on `digits4`: digits in four rotations, each with a rule of its own. (This takes half a minute.)
+# *one* expert. Then the same on `digits4`: digits in four rotations, each with a rule of its own. (This takes some twenty seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
