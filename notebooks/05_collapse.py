@@ -599,8 +599,8 @@ print(
 )
 
 # %% [markdown]
-# On `digits4` one expert alone is not enough: the two that a collapse leaves do better. But yours, with nearly all at work, do
-# worse than those two. The other router does best, even where five or more are dead: what it gains is not only that fewer die.
+# On `digits4` one expert alone is not enough: the two that a collapse leaves do better. But yours, with nearly all at work, do no
+# better than those two. The other router does best, even where five or more are dead: what it gains is not only that fewer die.
 
 # %% tags=["measure"]
 # Claim 05.4.
