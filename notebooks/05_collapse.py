@@ -57,8 +57,8 @@ E = 8
 # ## Sixty mixtures
 #
 # The data are handwritten digits as they come, pixels between 0 and 1. A mixture has eight experts of 16 neurons, and each
-# image goes to one of them. We train it from sixty random starts, 300 steps each. An expert counts as **dead** when it gets
-# less than one image in a hundred. A mixture has **collapsed** when at least five of the eight are dead.
+# image goes to one of them. We train it from sixty random starts, 300 steps each (some ten seconds). An expert counts as **dead**
+# when it gets less than one image in a hundred. A mixture has **collapsed** when at least five of the eight are dead.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -240,7 +240,7 @@ def handicap(logits):
 handicap = check("05.handicap", handicap)
 
 # %% [markdown]
-# Twenty of the mixtures start again with your handicap. It is set once, before the first step.
+# Twenty of the mixtures start again with your handicap (some ten seconds). It is set once, before the first step.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
