@@ -1,8 +1,47 @@
-"""Lesson 05: who works, how even that is, and how good each expert is by itself."""
+"""Lesson 05: an even start, who works, how even that is, and how good each expert is by itself."""
 
 import torch
 
 from moe_tutorial.course.checks.vocabulary import Ask, checks, draw
+
+
+@checks(
+    "05.handicap",
+    hints=(
+        "An expert's logits on all images are a column of `logits`. What does its mean need to become 0?",
+        "`logits.mean(0)` is the mean of each column, (E,). An expert that is ahead has to lose as much.",
+        "`return -logits.mean(0)`.",
+    ),
+    mistakes={
+        "That puts those that are ahead further ahead. What brings a mean to 0 is its negative.": "-logits => logits",
+        "That is a number for each image. Take the mean over the images: one number for each expert.": (
+            "mean(0) => mean(1)"
+        ),
+        "That is one number for all experts. Each needs its own.": "mean(0) => mean()",
+        "Those are sums over the images. Take the means.": "mean(0) => sum(0)",
+        "Those are the logits with the handicap in them. Return the handicap alone.": (
+            "return ... => logits - logits.mean(0)"
+        ),
+        "That brings each expert's largest logit to 0. Bring its mean there.": "mean(0) => amax(0)",
+        "That brings each expert's middle logit to 0. Bring its mean there.": "mean(0) => median(0).values",
+        "That is even, too, but all means become that of all logits. They should become 0.": (
+            "return ... => logits.mean() - logits.mean(0)"
+        ),
+        "The sign is right, the size is not: it is that of the mean.": "-logits.mean(0) => -logits.mean(0).sign()",
+    },
+)
+def handicap(ask: Ask) -> None:
+    for seed, (N, E) in enumerate([(4, 3), (3, 5), (5, 2)]):
+        given = {"logits": draw(seed, N, E)}
+        says = "for each expert what brings the mean of its logits to 0"
+        ask.gives(given, says, where=f"{E} experts have logits on {N} images")
+    logits = draw(7, 4, 3)
+    says = "With the images in another order, the handicap should be the same."
+    ask.follows({"logits": logits}, {"logits": logits.flip(0)}, lambda found: found, says)
+    says = "With the experts in another order, each should keep its handicap."
+    ask.follows({"logits": logits}, {"logits": logits.flip(1)}, lambda found: found.flip(0), says)
+    says = "With all logits larger by 2, each handicap should be smaller by 2."
+    ask.follows({"logits": logits}, {"logits": logits + 2}, lambda found: found - 2, says)
 
 
 @checks(
@@ -56,6 +95,9 @@ def my_share(ask: Ask) -> None:
         "That is the coefficient of variation. Square it.": "return ... => shares.std(correction=0) / shares.mean()",
         "The mean below the line has to be squared: else twice the numbers would give twice the answer.": " ** 2 => ",
         "That is the variance. Divide it by the square of the mean.": " / shares.mean() ** 2 => ",
+        "You have the mean of the squares below the line. It is the square of the mean.": (
+            "shares.mean() ** 2 => shares.pow(2).mean()"
+        ),
         "That is the mean of the squares over the square of the mean. Take the mean away before you square.": (
             "shares.var(correction=0) => (shares**2).mean()"
         ),

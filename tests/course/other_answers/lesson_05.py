@@ -4,6 +4,22 @@ import torch
 from answers import right
 
 
+@right("05.handicap")
+def by_what_is_missing(logits):
+    return (0 - logits).sum(dim=0) / len(logits)
+
+
+@right("05.handicap")
+def column_by_column(logits):
+    return torch.tensor([-sum(column) / len(column) for column in logits.T.tolist()])
+
+
+@right("05.handicap")
+def from_the_centred_logits(logits):
+    centred = logits - logits.mean(dim=0, keepdim=True)
+    return (centred - logits)[0]
+
+
 @right("05.my_share")
 def by_one_hot(chosen, n_experts):
     return torch.nn.functional.one_hot(chosen, n_experts).float().mean((0, 1))
