@@ -198,6 +198,7 @@ COMPARED = "model(new)[0][:, :t], model(tokens)[0][:, :t]"
         "Is each character from t on another one in your second text? One text for all may be equal at some places.": (
             "(tokens[:, t:] + 1) % n => 0 * tokens[:, t:]"
         ),
+        "Your next number leaves the alphabet: take it modulo n.": "(tokens[:, t:] + 1) % n => tokens[:, t:] + 1",
         "Change ALL characters from t on, not only the first of them.": (
             "(tokens[:, t:] + 1) % n => (tokens[:, t : t + 1] + 1) % n, tokens[:, t + 1 :]"
         ),
