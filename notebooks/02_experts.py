@@ -337,7 +337,7 @@ def ahead(name, other):
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-right = {name: f"{each.mean():.1%}" for name, each in accuracy.items()}
+right = {name: f"{each.double().mean():.1%}" for name, each in accuracy.items()}
 knowing, splitting, both = (
     f"{ahead(name, 'dense, 8 neurons').mean():+.1f} points"
     for name in ("dense, 8 neurons, told", "experts and dice", "experts and an oracle")
