@@ -61,8 +61,8 @@ INSTRUCTIONS = [
         "a copy of `data.regime_test` with random numbers in a tenth of its places. How much does one wrong word",
         {ORACLE: "trained_apart(data.regime_train, torch.where(torch.arange(1800) % 10 < 1, torch.randint(4, (1800,)), "
                  "data.regime_test))"},
-        last="rows = score(",
-        shows=r"experts and an oracle \|[^|]*\| accuracy 0\.8[89]",
+        last='"02.1"',
+        stops="02.1",
     ),
     Instruction(
         "04_training",

@@ -79,6 +79,9 @@ def contribution(ask: Ask) -> None:
         "You keep the contributions themselves. A 1 for each kept neuron is asked for.": (
             "return torch => return contribution * torch"
         ),
+        "scatter takes the first numbers of `contribution`, not those of the kept neurons. Give it 1.0.": (
+            "best, 1.0 => best, contribution"
+        ),
         "A 1 or 0 is asked for: .float() turns True and False into them.": "1.0) => 1.0).bool()",
         "You keep the n neurons that contribute least.": "topk(n, dim=-1) => topk(n, largest=False)",
         "You keep one too few: the n-th largest is kept, too.": "topk(n, => topk(n - 1,",

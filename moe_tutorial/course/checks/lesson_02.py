@@ -2,7 +2,7 @@
 
 import torch
 
-from moe_tutorial.course.checks.vocabulary import Ask, affine_experts, checks, draw
+from moe_tutorial.course.checks.vocabulary import Ask, affine_experts, checks, draw, reaches
 from moe_tutorial.course.running import NotYet
 
 ROWS = "scores[mine] = expert(x[mine])"
@@ -33,6 +33,10 @@ ROWS = "scores[mine] = expert(x[mine])"
         "A list takes one number at a time, not all of `oracle`.": "expert(x[mine]) => experts[oracle](x)",
         "Only expert 0 answers. Does the loop return too early?": "enumerate(experts) => enumerate(experts[:1])",
         "The rows are zeros: the experts' answers are never put in.": "scores[mine] = => scores[mine][:] =",
+        "e is an expert's number; it is used as an image's.": (
+            f"for i, expert in enumerate(experts):\n    mine = oracle == i\n    {ROWS} => "
+            "for e in oracle:\n    scores[e] = experts[e](x[e])"
+        ),
     },
 )
 def by_loop(ask: Ask) -> None:
@@ -48,6 +52,8 @@ def by_loop(ask: Ask) -> None:
                     f"Right, but expert {i} was asked about {expert.rows} images, and the oracle sends it {sent}. "
                     "Let it see its own images alone: x[oracle == i]."
                 )
+    says = "Right, but no gradient reaches the experts, so they could not learn. Is it under torch.no_grad()?"
+    reaches(ask(given), given["experts"][-1].factor, says)
     order = torch.tensor([3, 1, 0, 2])
     moved = given | {"x": given["x"][order], "oracle": oracle[order]}
     ask.follows(given, moved, lambda y: y[order], "With the images in another order, their answers should move along.")
@@ -116,6 +122,8 @@ def stacked(ask: Ask) -> None:
         "The sum for one expert wants parentheses: n_experts * (d * h + ...).": (
             "return ... => n_experts * d * h + h + h * d_out + d_out, n_asked * d * h + h + h * d_out + d_out"
         ),
+        "A layer has one bias for each output.": "d * h + h + h * d_out + d_out => d * h + d + h * d_out + h",
+        "n_asked is a count, not a share of the experts.": "n_asked * one => n_asked / n_experts * one",
         "The biases on the way out are missing: one for each output.": " + d_out => ",
         "The biases on the way in are missing: one for each neuron.": "d * h + h => d * h",
         "The way out begins at the h neurons: h * d_out weights.": "h * d_out => d * d_out",

@@ -37,6 +37,20 @@ def everybody_asked(x, oracle, experts, n_classes):
     return everyone[oracle, torch.arange(len(x))]
 
 
+@wrong("02.by_loop", "Right, but no gradient reaches the experts")
+@torch.no_grad()
+def nothing_trains(x, oracle, experts, n_classes):
+    return only_who_is_named(x, oracle, experts, n_classes)
+
+
+@wrong("02.by_loop", "e is an expert's number")
+def an_experts_number_for_an_images(x, oracle, experts, n_classes):
+    scores = torch.zeros(len(x), n_classes)
+    for e in oracle:
+        scores[e] = experts[e](x)[e]
+    return scores
+
+
 @right("02.stacked")
 def expert_by_expert(x, w_in, b_in, w_out, b_out):
     answers = []
