@@ -35,7 +35,6 @@ from moe_tutorial.layers import GPT, GPTConfig, MixtureOfExperts
 from moe_tutorial.show import (
     Line,
     bars,
-    beside,
     curves,
     expert_cards,
     message,
@@ -130,14 +129,11 @@ reveal(
 
 # %% [markdown]
 # Move the slider: from the one token of a phone over the few of a workstation to the thousands of a data centre. An expert lights
-# up when its weights are read. Two bars grow. Which one stops?
+# up when its weights are read. What is read grows, and what is multiplied. Which of the two stops?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: tokens at once.
-EXPERT_KB = (
-    sum(p[0].nbytes for p in gpt.blocks[0].feed_forward.experts.parameters()) / 1e3
-)
-EXPERT_PRODUCTS = 2 * config.d_model * config.d_hidden / 1e3  # thousand multiplications
+EXPERT = 4 * 2 * config.d_model * config.d_hidden  # bytes of an expert's two matrices
 AT_ONCE = [1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096]
 means = {
     (s, n): mean_distinct(stream, n, 16)
@@ -154,29 +150,20 @@ def tokens_at_once(n, come):
     few, many = (f"{means[s, n]:.1f}" for s in ("in a row", "from anywhere"))
     return (
         message(
-            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, and each serves {2 * n / read:,.1f} tokens",
+            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, and each serves {2 * n / read:,.3g}",
             f"On average {few} for tokens in a row, {many} from anywhere, {distinct_experts(16, 2, n):.1f} if they drew at "
-            "random. Experts 0 to 7: first block; 8 to 15: second.",
+            "random. Experts 0 to 7: first block; 8 to 15: second. Bars: times as much as for one token.",
         )
         + expert_cards(asked, "{:,} asked".format)
-        + beside(
-            bars(
-                {
-                    "read": read * EXPERT_KB,
-                    "for one token": 2 * EXPERT_KB,
-                    "all experts": 16 * EXPERT_KB,
-                },
-                "thousand bytes",
-                strong=["read"],
-            ),
-            bars(
-                {
-                    "multiplied": 2 * n * EXPERT_PRODUCTS,
-                    "for one token": 2 * EXPERT_PRODUCTS,
-                },
-                "thousand multiplications",
-                strong=["multiplied"],
-            ),
+        + bars(
+            {"read": read / 2, "multiplied": n},
+            "times as much as for one token",
+            strong=["read"],
+            whole=8,
+            texts={
+                "read": f"{read * EXPERT / 1e3:,.0f} thousand bytes",
+                "multiplied": f"{2 * n * EXPERT / 4e3:,.0f} thousand times",
+            },
         )
     )
 
@@ -188,8 +175,8 @@ sweep(
 )
 
 # %% [markdown]
-# Reading is soon complete; multiplying goes on. So with one token, reading is what takes the time, and with thousands it is
-# multiplying. This lesson is about the left end of the slider, the next one about the right.
+# Soon all is read, and multiplying goes on. With one token, each weight that is read is multiplied once; with thousands, each
+# serves hundreds. This lesson is about the left end of the slider, the next one about the right.
 #
 # The slider also counts tokens that draw at random. For those there is a formula. Begin with one expert: with which
 # probability does a token not ask for it, if it draws `k` different ones of `E`? With which probability do all `n` tokens not?
@@ -371,8 +358,8 @@ reveal(
 )
 
 # %% [markdown]
-# Line by line, with half as many bytes a weight, too, and with narrower layers. Prediction and measurement part where a call's
-# own overhead is no longer small beside the reading.
+# Line by line, with half as many bytes a weight, too. (Whether PyTorch's products of 2-byte numbers keep up with memory depends on
+# the processor.) In narrower layers less is read, and a call's own overhead shows: there, prediction and measurement part.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A table of prediction and measurement.
@@ -434,9 +421,9 @@ claim(
 )
 
 # %% [markdown]
-# Does it hold for a real model? [A measurement of 2026](https://inventivehq.com/blog/moe-on-cpu-benchmark) timed four dense
-# models and a mixture on an i7-8700 of 2017. From the dense ones we take the bandwidth, and your function predicts the
-# mixture.
+# Does it hold for a real model? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense models and a
+# mixture on an i7-8700. Bytes times tokens a second is the bandwidth, so the dense ones tell it, and your function predicts
+# the mixture, Qwen3-30B-A3B.
 
 # %%
 dense_models = {986e6: 22.4, 1930e6: 11.8, 4683e6: 4.9, 4921e6: 4.2}
@@ -502,7 +489,7 @@ def runs(model, n_bytes, memory, bandwidth, context=0):
     if total - stored + asked > memory:
         return "no", 0.0
     fetched = asked * (total - memory) / stored
-    return "experts on disk", 1 / ((read - fetched) / bandwidth + fetched / DISK)
+    return "with disk", 1 / ((read - fetched) / bandwidth + fetched / DISK)
 
 
 how, with_disk = runs(oss, 0.5, 32e9, 50e9)
@@ -539,14 +526,14 @@ def which_run(n_bytes, memory, bandwidth):
         _, late = runs(model, n_bytes, memory * 1e9, bandwidth * 1e9, 32_768)
         name = f"{model.name}, {model.counted.total * n_bytes / 1e9:,.0f} GB"
         rows[name] = per_s
-        texts[name] = f"{how}: {per_s:,.1f}, late {late:,.1f}" if per_s else how
+        texts[name] = f"{how} {per_s:,.1f} ({late:,.1f})" if per_s else how
     n_memory, n_disk = (
         sum(text.startswith(how) for text in texts.values())
-        for how in ("from memory", "experts on disk")
+        for how in ("from memory", "with disk")
     )
     return message(
         f"{n_memory} of {len(rows)} models run from memory, {n_disk} with experts on disk",
-        "Tokens a second, for one user. Late: after 32,768 tokens, whose keys and values are read as well. Left out: the time to read "
+        "Tokens a second for one user, and in brackets after 32,768 tokens, whose keys and values are read, too. Left out: reading "
         "the prompt, the overhead of calls, and memory for anything but weights.",
     ) + bars(rows, "tokens a second", texts=texts)
 
@@ -555,7 +542,7 @@ sweep(
     which_run,
     n_bytes=("Bytes a weight", [0.5, 1, 2, 4]),
     memory=("Memory, GB", [*here[:1], 16, 8, 32, 64, 128, 512]),
-    bandwidth=("Bandwidth, GB a second", [*here[1:], 50, 10, 100, 400, 1000, 3000]),
+    bandwidth=("Bandwidth, GB a second", [*here[1:], 50, 10, 100, 400, 1000]),
 )
 
 # %% [markdown]
@@ -668,7 +655,8 @@ claim(
 )
 
 # %% [markdown]
-# People who measured caches of experts contradict each other: recency is useless, or it is all one needs. Here is how much room each had:
+# People who measured caches of experts contradict each other: to give up the oldest is useless, or it is all one needs. How
+# much room did each have?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A table of what others measured.
@@ -685,8 +673,7 @@ table(
 )
 
 # %% [markdown]
-# Room over demand orders them. It does not explain all: the third has more room than a token's demand, and next to no hits. There, the
-# next token has to want other experts than ours do.
+# Room over demand orders them. It is not the whole story: the third has room for more than a token's demand, and few hits.
 #
 # **Your turn, if you like.** The cache that gives up the oldest, in seven lines. A list will do: the oldest stands first.
 
@@ -735,7 +722,9 @@ print(f"by chance:    r = {K / E:.2f}")
 print(
     f"GLM-4.7-Flash, r .257, a .77: {(1 + 0.77) / (2 - 0.257):.2f} times as fast, reported 1.11"
 )
-print(f"GLM-5.2, a step of two costs 2.2, a .86: {(1 + 0.86) / 2.2:.2f}, reported .82")
+print(
+    f"GLM-5.2, a about .86, and the step costs 2.2, not 2 - r: {(1 + 0.86) / 2.2:.2f}, reported .82"
+)
 
 # %% [markdown]
 # (Reported in [mlx-lm 1485](https://github.com/ml-explore/mlx-lm/issues/1485) and
@@ -825,7 +814,7 @@ quiz("10")
 # ## Recap
 #
 # - With one token at a time, reading is what takes time: a token reads the weights that all use, and those of its `k` experts.
-# - So a mixture is as fast as a small dense model and takes as much memory as a large one. Both statements were right.
+# - So a mixture is about as fast as a small dense model, and takes as much memory as a large one. Desai was right twice.
 # - A few tokens at once ask for nearly all experts.
 # - A cache of experts needs room for one token's demand, or another rule than *the oldest goes*.
 #
