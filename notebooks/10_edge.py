@@ -604,8 +604,8 @@ reveal(
     mean["oldest"][below],
     says=f"{mean['oldest'][below]:.0f} of a hundred, and with room for 8 it is {mean['oldest'][at]:.0f}. "
     + (
-        "When the next token comes to a block, the experts of all four blocks have been asked since. With less room than a token's demand, "
-        "the ones that it may want again are always just gone."
+        "Until the next token comes to a block, the three other blocks have asked for six experts, and room for six holds just those. What "
+        "this block asked for has always just gone."
         if mean["oldest"][below] < 1 < mean["oldest"][at]
         else "So there is no cliff at a token's demand."
     )
