@@ -459,8 +459,8 @@ print(f"so {1 - measured / own:.0%} of the time is overhead: calls, not weights"
 # %% [markdown]
 # ## Will it run here?
 #
-# A model runs from memory if *all* of its weights fit. If not, the experts that do not fit may stay on disk, and are read from there
-# when a token asks for them. What every token uses has to fit in any case.
+# A model runs from memory if *all* of its weights fit. If not, the experts that do not fit may stay on disk, and are read from
+# there when a token asks for them: **offloading**. What every token uses has to fit in any case.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
