@@ -62,7 +62,7 @@ from moe_tutorial.study import (
     train_gpt,
 )
 from moe_tutorial.study.environment import interactive
-from moe_tutorial.study.systems import expert_cache, speed
+from moe_tutorial.study.systems.edge import expert_cache, speed
 from moe_tutorial.study.timing import in_turn, last_cache, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread

@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from moe_tutorial.study.systems import expert_cache
+from moe_tutorial.study.systems.edge import expert_cache
 
-AGAIN = "make it again: python -m moe_tutorial.study.systems.expert_cache"
+AGAIN = "make it again: python -m moe_tutorial.study.systems.edge.expert_cache"
 
 
 @pytest.mark.parametrize(
