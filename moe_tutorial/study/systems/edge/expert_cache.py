@@ -1,7 +1,7 @@
 """Lesson 10's cache: which experts ten trained GPTs ask for as they read, and how many of them a cache has to fetch.
 
 Training the GPTs takes some minutes, so what they ask for is stored in ``expert_cache.json``. ``python -m
-moe_tutorial.study.systems.edge.expert_cache`` makes it again. A test compares its beginning with the code's.
+moe_tutorial.study.systems.edge.expert_cache`` makes it again. A nightly test makes one of them again.
 """
 
 import json
