@@ -704,10 +704,11 @@ for room in ROOMS:
 # %% [markdown]
 # ## Drafting ahead
 #
-# Many programs let a small model, or an extra head, *draft* the next token, and the large model checks both in one step (**speculative
-# decoding**). A dense model reads its weights once for the two. A mixture also reads the experts of the drafted token, unless the first
-# has asked for them. Let `r` be the part that both ask for, and `a` how often a draft is right. If experts are all that is read, a step
-# makes `1 + a` tokens and reads as much as `2 - r`. So drafting pays if `a > 1 - r`.
+# Many programs let a small model, or an extra head, *draft* the next token, and the large model checks both in one step
+# (**speculative decoding**). A dense model then reads its weights once for two tokens. A mixture also has to read what the second
+# token asks for and the first did not. Let `r` be the part of its experts that a token shares with the one before, and `a` how often a
+# draft is right. If experts were all that is read, a step would make `1 + a` tokens, and take `2 - r` times as long as a step
+# for one. So drafting pays if `a > 1 - r`.
 
 # %% tags=["measure"]
 # Measured: the part of its experts that the next token asks for again.
@@ -813,7 +814,7 @@ quiz("10")
 #
 # - With one token at a time, reading is what takes time: a token reads the weights that all use, and those of its `k` experts.
 # - So a mixture is about as fast as a small dense model, and takes as much memory as a large one. Desai was right twice.
-# - A few tokens at once ask for nearly all experts.
+# - Sixteen tokens at once ask for most of the experts, a thousand for nearly all.
 # - A cache of experts needs room for one token's demand, or another rule than *the oldest goes*.
 #
 # **Sources.** A cache of experts: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against computing:
