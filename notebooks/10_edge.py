@@ -11,313 +11,792 @@
 # %% [markdown]
 # # At the edge
 #
-# 15 minutes. You leave able to say what a mixture buys on a phone and with a few users at once, and what it costs
-# there: memory, and weights that are read.
+# 40 minutes. You leave able to say how many experts some tokens read, to predict tokens a second from a machine's
+# memory, to tell which models run on it, and to say when a cache of experts helps.
 #
-# A mixture has to earn its keep. Its arithmetic is that of a small network, and its memory that of a large one. Whether
-# this is a bargain depends on how many tokens come at once. Here they are few.
+# On a phone or a laptop, one person waits for one token after the other. S. Desai wrote on 14 January 2024:
+#
+# > MoE can speed up inference on edge devices like laptops, but won't shrink the model size.
+#
+# These are two statements, and this lesson judges both. A weight has to come from memory before it can be multiplied. With
+# one token, each weight that is read is multiplied once, and processors multiply faster than memory delivers. So we ask: what is
+# read, and from where?
 
 # %% tags=["setup"]
-import json
-import subprocess
-import sys
-from collections import OrderedDict
+# Setup: what this lesson uses.
+from functools import partial
 
 import numpy as np
+import psutil
 import torch
-from torch import nn
 
-from moe_tutorial.course import guess, quiz, reveal
+from moe_tutorial.course import check, guess, quiz, reveal
 from moe_tutorial.layers import GPT, GPTConfig, MixtureOfExperts
-from moe_tutorial.show import Line, bars, curves, message, sweep, table
+from moe_tutorial.show import (
+    Line,
+    bars,
+    curves,
+    expert_cards,
+    message,
+    sweep,
+    table,
+)
 from moe_tutorial.study import (
     CHARACTERS,
     above,
-    below,
+    between,
     bytes_per_token,
     claim,
+    digits4,
     distinct_experts,
-    in_every_seed,
+    encode,
     in_the_median,
-    multiplications,
+    parameters,
     parts,
     progress,
     published,
     route_text,
     seeds,
     texts,
+    train,
     train_gpt,
 )
-from moe_tutorial.study.systems import speed
-from moe_tutorial.study.timing import in_turn, time_side_by_side
+from moe_tutorial.study.environment import interactive
+from moe_tutorial.study.systems.edge import expert_cache, speed
+from moe_tutorial.study.timing import in_turn, last_cache, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread
-E, K = 16, 2
+seed = seeds(1)[0]
 
 # %% [markdown]
-# ## At the edge: one token at a time
+# ## What is read
 #
-# A phone serves one person, and writes one token after the other. We take one layer and two dense ones to hold it against.
-# `small` does as many multiplications as the mixture, to a thousandth: those of two experts, and eight more neurons for the
-# router's. `large` does as many as all sixteen experts and the router. Both are built as mixtures of one expert, so that the
-# same code computes all of them.
-#
-# A model has many layers, and uses one after the other. When the first has its turn again, the others have pushed its
-# weights out of the **cache**, a small and fast memory, and they come from main memory once more. So we build several
-# layers of each sort, as many as fill about the same number of bytes, and use them in turn. Beside them, to see what the
-# cache does, one small layer that is called again and again.
-
-# %% tags=["measure"]
-WIDTH, HIDDEN = 512, 512
-ROUTER = E // 2  # neurons that multiply as much as a router of E outputs
-
-
-def dense(neurons):
-    return MixtureOfExperts(WIDTH, neurons, 1, 1)
-
-
-def all_asked(mixture):
-    """The same experts, with a router that chooses all of them."""
-    layer = MixtureOfExperts(WIDTH, HIDDEN, E, E)
-    layer.experts = mixture.experts
-    return layer
-
-
-torch.manual_seed(seeds(1)[0])
-mixtures = [MixtureOfExperts(WIDTH, HIDDEN, E, K) for _ in range(4)]
-layers = {
-    "small": [dense(K * HIDDEN + ROUTER) for _ in range(32)],
-    "mixture": mixtures,
-    "mixture, all asked": [all_asked(mixture) for mixture in mixtures],
-    "large": [dense(E * HIDDEN + ROUTER) for _ in range(4)],
-}
-layers["one small"] = layers["small"][:1]
-stored, computed = {}, {}
-for name, own in layers.items():
-    stored[name] = sum(p.untyped_storage().nbytes() for p in own[0].parameters())
-    computed[name] = multiplications(own[0], torch.randn(16, WIDTH)) // 16
-    print(
-        f"{name:18} {len(own):2} x {stored[name]:10,} bytes, "
-        f"{computed[name]:9,} multiplications for each of 16 tokens"
-    )
-assert abs(computed["small"] / computed["mixture"] - 1) < 0.001
-assert abs(computed["large"] / computed["mixture, all asked"] - 1) < 0.001
-
-expert_bytes = sum(p.nbytes for p in mixtures[0].experts.parameters()) // E
-router_bytes = sum(p.nbytes for p in mixtures[0].router.parameters())
-one_token = K * expert_bytes + router_bytes
-print(f"for one token the mixture reads {one_token:,} bytes")
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-reads = {"small": stored["small"], "mixture": one_token, "large": stored["large"]}
-table(
-    ["millions", "bytes stored", "bytes read", "multiplications"],
-    {
-        name: [f"{n / 1e6:.1f}" for n in (stored[name], read, computed[name])]
-        for name, read in reads.items()
-    },
-    title="The mixture stores as much as the large layer, and for one token reads and "
-    "multiplies as little as the small one",
-    note="Counted: read and multiplied for one token.",
-)
-
-# %% [markdown]
-# The machine may be busy with other things, so the sorts of layers take turns, and each claim compares
-# times of one and the same turn. Every call gets other tokens and, in turn, the next layer of its sort.
-
-
-# %% tags=["measure"]
-def times(names, n_tokens, turns=10, seconds=0.02, equal=False):
-    """Seconds a call on n_tokens (equal) tokens, for each layer one number a turn."""
-    inputs = torch.randn(max(2, min(64, 4096 // n_tokens)), n_tokens, WIDTH)
-    if equal:
-        inputs[:] = inputs[:, :1]
-    asked = {name: in_turn(layers[name], inputs) for name in names}
-    with torch.inference_mode():
-        return time_side_by_side(asked, turns, seconds)
-
-
-alone = times(layers, 1)
-claim(
-    "10.1",
-    "For one token the mixture is faster than the large layer, by a factor of at "
-    "least 1.5",
-    quantity="speed (times as fast)",
-    measured=alone["large"] / alone["mixture"],
-    holds=in_the_median(above(1.5)),
-    control=alone["large"] / alone["mixture, all asked"],
-    control_is="all experts asked",
-    timed=True,
-)
-
-# %% tags=["measure"]
-claim(
-    "10.2",
-    "One token takes the mixture less than 1.5 times as long as the small layer, if "
-    "both read their weights from main memory",
-    quantity="time (times as long)",
-    measured=alone["mixture"] / alone["small"],
-    holds=in_the_median(below(1.5)),
-    control=alone["mixture"] / alone["one small"],
-    control_is="one small layer again and again, from the cache",
-    timed=True,
-)
-
-# %% [markdown]
-# The control is how such comparisons often go wrong: a layer that is called again and again stays in the cache, and makes
-# a baseline that no model has.
-#
-# That is the bargain of the edge: for each token the mixture reads and multiplies as little as the small layer, and it is
-# as large as the large one. (Loaded, it takes as much memory: claim 10.5.)
-
-# %% [markdown]
-# ## A few users
-#
-# Now let a few tokens come at once. Each asks for two experts.
+# Lesson 08's GPT has two blocks with eight experts each. In each block, a token asks for one: 2 of 16 experts. If several
+# tokens come at once, an expert is read once, whoever asks for it.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "10.sixteen",
-    "One layer, 16 experts, 2 chosen for each token. Beside it a dense layer that does "
-    "just as many multiplications. For one token both read about as many weights. How "
-    "many times as many does the mixture read for 16 tokens at once?",
-    slider=(1, 16, 0.5, "times as many"),
+    "Sixteen people write at the same time, so 16 tokens come at once. Each asks for 2 "
+    "of 16 experts. How many different experts are read, on average?",
+    slider=(2, 16, 0.5, "of 16"),
 )
+
+# %% tags=["measure"]
+# Measured: train the GPT for some seconds, and count the experts that unseen texts ask for.
+data, STEPS = texts(), 300
+config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)
+torch.manual_seed(seed)
+gpt = GPT(config)
+run = train_gpt(gpt, data, seed=seed, steps=STEPS, every=50)
+list(progress(run, STEPS // 50 + 1, "GPT"))
+
+
+def experts_of(text):
+    """The two of 16 experts that each token asks for: (T, 2)."""
+    first, second = route_text(gpt, text)
+    return torch.cat([first.indices, second.indices + 8], dim=1)
+
+
+dice = torch.Generator().manual_seed(seed)
+in_a_row = torch.cat([experts_of(text[:8192]) for text in data.test])
+streams = {
+    "in a row": in_a_row,
+    "from anywhere": in_a_row[torch.randperm(len(in_a_row), generator=dice)],
+}
+
+
+def mean_distinct(choices, n, n_experts):
+    """Different experts that n tokens ask for, the mean over a stream (T, k)."""
+    groups = choices[: len(choices) // n * n].reshape(-1, n * choices.shape[1])
+    hit = torch.zeros(len(groups), n_experts).scatter(1, groups, 1.0)
+    return hit.sum(1).mean().item()
+
+
+apart, near = (mean_distinct(streams[s], 16, 16) for s in ("from anywhere", "in a row"))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-needed = distinct_experts(E, K, 16)
 reveal(
     "10.sixteen",
-    needed / K,
-    says=f"One token needs {K} of {E} experts. Sixteen tokens, if each draws at random, need {needed:.1f}: nearly all, though an "
-    "expert serves about two of them. Here is the awkward middle, as a count: it multiplies as little as the small layer, and "
-    "reads nearly as much as the large one.",
+    apart,
+    says=f"{apart:.1f} of 16, on average, if the tokens come from anywhere in the texts. Two tokens may ask for the same expert, "
+    f"but sixteen leave few out: {apart / 2:.1f} times as much is read as for one token. "
+    f"Sixteen tokens in a row of one text ask for {near:.1f}"
+    + (", as neighbours have more in common." if near < apart - 0.5 else "."),
 )
 
 # %% [markdown]
-# How many experts does a batch of $B$ tokens need? Not $2B$, since tokens share. If every token draws at random,
-# one token misses a given expert with probability $1 - k/E$, so that all of them miss it with $(1 - k/E)^B$. On average
-# a batch needs
+# Move the slider: from the one token of a phone over the few of a workstation to the thousands of a data centre. An expert lights
+# up when its weights are read. Two bars grow: what is read, and what is multiplied. Which one stops?
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: tokens at once.
+EXPERT = 4 * 2 * config.d_model * config.d_hidden  # bytes of an expert's two matrices
+AT_ONCE = [1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096]
+means = {
+    (s, n): mean_distinct(stream, n, 16)
+    for s, stream in streams.items()
+    for n in AT_ONCE
+}
+
+
+def tokens_at_once(n, come):
+    tokens = streams[come][:n]
+    asked = torch.bincount(tokens.flatten(), minlength=16).tolist()
+    read = sum(count > 0 for count in asked)
+    where = "phone" if n == 1 else "workstation" if n < 256 else "data centre"
+    few, many = (f"{means[s, n]:.1f}" for s in ("in a row", "from anywhere"))
+    return (
+        message(
+            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, for {2 * n / read:,.3g} token{'s' * (n > 1)} each",
+            f"On average {few} for tokens in a row, {many} from anywhere, {distinct_experts(16, 2, n):.1f} if they drew at "
+            "random. Experts 0 to 7: first block; 8 to 15: second. Bars: times as much as for one token.",
+        )
+        + expert_cards(asked, "{:,} asked".format)
+        + bars(
+            {"read": read / 2, "multiplied": n},
+            "times as much as for one token",
+            strong=["read"],
+            whole=8,
+            texts={
+                "read": f"{read * EXPERT / 1e3:,.0f} thousand bytes",
+                "multiplied": f"{2 * n * EXPERT / 4e3:,.0f} thousand times",
+            },
+        )
+    )
+
+
+sweep(
+    tokens_at_once,
+    n=("Tokens at once", AT_ONCE),
+    come=("They come", list(streams)[::-1]),
+)
+
+# %% [markdown]
+# Soon all is read, and multiplying goes on. With one token, each weight that is read is multiplied once; with thousands, each
+# serves hundreds. This lesson is about the left end of the slider, the next one about the right.
 #
-# $$E \left(1 - (1 - k/E)^B\right)$$
+# The slider also counts tokens that draw at random. For those there is a formula. Begin with one expert: with which
+# probability does a token not ask for it, if it draws `k` different ones of `E`? With which probability do all `n` tokens not?
+#
+# **Your turn.** One line.
+
+
+# %% tags=["exercise"]
+def distinct(E, k, n):
+    """n tokens each draw k of E experts at random -> how many are drawn, on average."""
+    ### BEGIN SOLUTION
+    return E * (1 - (1 - k / E) ** n)
+    ### END SOLUTION
 
 
 # %%
-def my_distinct_experts(n_experts, top_k, batch):
-    return n_experts * (1 - (1 - top_k / n_experts) ** batch)
+distinct = check("10.distinct", distinct)
 
-
-def counted_experts(batch, seed, draws=400):
-    """Distinct experts of a batch in which every token draws K of E: a mean."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.rand(draws, batch, E, generator=generator).topk(K).indices
-    return torch.zeros(draws, E).scatter(1, drawn.flatten(1), 1.0).sum(1).mean().item()
-
-
-for batch in (1, 4, 8, 16, 64):
-    assert my_distinct_experts(E, K, batch) == distinct_experts(E, K, batch)
-    print(f"{batch:3} tokens need {distinct_experts(E, K, batch):5.2f} of {E} experts")
+# %% tags=["nbval-ignore-output"]
+print("tokens   at random   from anywhere   in a row")
+for n in (1, 4, 16, 64):
+    few, many = means["in a row", n], means["from anywhere", n]
+    print(f"{n:6}{distinct(16, 2, n):12.1f}{many:16.1f}{few:11.1f}")
 
 # %% [markdown]
-# Does it show in the time? Back to our layers, with 16 tokens. Multiplications
-# are as many as in `small`, but the experts get two tokens each. The control is sixteen *equal* tokens: as many
-# multiplications again, in two experts only.
-#
-# Equal tokens take away two things at once: reading the other experts' weights, and a dozen small products of about two
-# rows each. To tell them apart we also build sixteen experts in **one memory**: views of a single expert's weights. It is
-# read once, and the other fifteen find it in the cache. The small products are still there.
-
+# Is it so for other GPTs? Ten were trained once and stored, with twice as many blocks: four, in each of which a token asks for
+# two of eight experts.
 
 # %% tags=["measure"]
-def one_memory(expert, mixture):
-    """A mixture whose experts are all one and the same."""
-    with torch.device("meta"):  # without weights
-        layer = MixtureOfExperts(WIDTH, HIDDEN, E, K)
-    layer.router = mixture.router
-    for name, w in mixture.experts.named_parameters():
-        own = w.detach()[expert : expert + 1].clone()
-        setattr(layer.experts, name, nn.Parameter(own.expand(w.shape)))
-    return layer
+# Claim 10.1.
+stored = expert_cache.stored()  # (GPTs, texts, characters, blocks, chosen)
+E, K, BLOCKS = 8, 2, stored.shape[3]
+by_text = stored.flatten(1, 2)  # (GPTs, tokens, blocks, chosen)
+mix = torch.randperm(by_text.shape[1], generator=torch.Generator().manual_seed(0))
 
 
-layers["one memory"] = [
-    one_memory(i, mixture) for mixture in mixtures for i in range(E)
-]
+def fewer_than_formula(gpts, n=8):
+    """The formula minus what n tokens ask for in a block, one number a GPT."""
+    each = [
+        np.mean([mean_distinct(block, n, E) for block in one.unbind(1)]) for one in gpts
+    ]
+    return distinct_experts(E, K, n) - np.array(each)
 
 
-def asked(name, equal):
-    """How many experts 16 (equal) tokens ask for, the mean of the layers."""
-    tokens = torch.randn(1 if equal else 16, WIDTH)
-    return np.mean([len(layer(tokens)[1].indices.unique()) for layer in layers[name]])
+claim(
+    "10.1",
+    "Eight characters in a row ask for fewer experts of a block than the formula says, by more than 0.5",
+    quantity="fewer than the formula says (experts of 8)",
+    measured=fewer_than_formula(by_text),
+    holds=above(0.5),
+    control=fewer_than_formula(by_text[:, mix]),
+    control_is="eight characters from anywhere in three texts",
+    refutes="The tokens of a text draw their experts at random",
+)
+
+# %% [markdown]
+# ## Tokens a second
+#
+# A machine's memory has a **bandwidth**: how many bytes it delivers in a second. A token reads all *active* weights: those that
+# every token uses, and those of its `k` experts. If reading is the whole cost, that gives the tokens a second.
+#
+# **Your turn.** Two lines: the active weights, and the tokens a second.
 
 
-with torch.inference_mode():
-    print("16 tokens ask for more than 12 experts:", bool(asked("mixture", False) > 12))
-    print("16 equal tokens ask for two:           ", asked("mixture", True) == 2)
-one = layers["one memory"][0]
-for name, layer in {"mixture": mixtures[0], "one memory": one}.items():
-    stores = sum(p.untyped_storage().nbytes() for p in layer.experts.parameters())
-    print(f"{name:10} its experts store {stores:10,} bytes")
-tokens = torch.randn(16, WIDTH)
-print(
-    "as many multiplications:",
-    multiplications(one, tokens) // 16 == computed["mixture"],
+# %% tags=["exercise"]
+def tokens_per_second(always, experts, E, k, n_bytes, bandwidth):
+    """How many tokens a second, if a token takes as long as its weights are read.
+
+    always: weights that every token uses; experts: weights of all E experts together,
+    of which a token uses k; n_bytes: of one weight; bandwidth: bytes a second.
+    """
+    ### BEGIN SOLUTION
+    active = always + experts * k / E
+    return bandwidth / (active * n_bytes)
+    ### END SOLUTION
+
+
+# %%
+tokens_per_second = check("10.tokens_per_second", tokens_per_second)
+
+# %% [markdown]
+# Is reading the whole cost? We take layers in plain PyTorch, for one token: a dense one, and a mixture.
+
+
+# %%
+def dense(x, w_in, w_out):
+    return w_out @ (w_in @ x).relu()
+
+
+def mixture(x, router, w_in, w_out):
+    weights, chosen = (router @ x).softmax(-1).topk(2)
+    pairs = zip(weights, chosen.tolist(), strict=True)
+    return sum(weight * dense(x, w_in[e], w_out[e]) for weight, e in pairs)
+
+
+# %% [markdown]
+# The mixture has 16 experts and asks for 2. `small` is dense, with the neurons of two experts, and `large` with those of all
+# sixteen. A layer that is called again and again stays in the processor's **cache**, a small and fast memory, and no model has that
+# luck: until a layer has its turn again, the others have pushed it out. So we build many layers and use them in turn.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "10.clock",
+    "Your function says: the mixture makes 8 times as many tokens a second as the large "
+    "dense layer. And by the clock of this machine?",
+    choices=["less than 5 times", "5 to 7 times", "7 to 9 times", "more than 9 times"],
 )
 
 # %% tags=["measure"]
-several = ["small", "mixture", "one memory", "large"]
-few = times(several, 16, seconds=0.05)
-few_equal = times(several, 16, seconds=0.05, equal=True)
+# Measured: layers of three sorts in turn, and beside them how fast memory is read.
+CACHE = last_cache()
+LARGE = 2 * 16 * 768**2  # weights of a layer of 16 experts, each as wide as the token
+N_LAYERS = -(-4 * (CACHE or 2**25) // (4 * LARGE))  # together four times the last cache
+N_LAYERS = max(2, min(N_LAYERS, 2**29 // (4 * LARGE)))  # but no more than 512 MB
+numbers = torch.empty(N_LAYERS * LARGE)
+numbers.uniform_(-0.03, 0.03, generator=torch.Generator().manual_seed(seed))
+
+
+def timed(width, dtype, turns=10):
+    """Seconds for one token by sort of layer, one number a turn; `read` reads what a small layer has."""
+    large = 2 * 16 * width**2
+    pieces = numbers[: len(numbers) // large * large].to(dtype).view(-1, 2, large // 2)
+    sorts = {"read": [], "small": [], "mixture": [], "large": []}
+    for w_in, w_out in pieces:  # the same numbers, cut in several ways
+        cut = {"w_in": w_in.view(-1, width), "w_out": w_out.view(width, -1)}
+        sorts["large"].append(partial(dense, **cut))
+        cut = {"w_in": w_in.view(16, -1, width), "w_out": w_out.view(16, width, -1)}
+        router = torch.randn(16, width).to(dtype) / width**0.5
+        sorts["mixture"].append(partial(mixture, router=router, **cut))
+        for a, b in zip(w_in.view(8, -1, width), w_out.view(8, width, -1), strict=True):
+            sorts["small"].append(partial(dense, w_in=a, w_out=b))
+    for piece in pieces.view(-1, large // 8 // width, width):
+        sorts["read"].append(partial(torch.mv, piece))
+    tokens = torch.randn(64, width).to(dtype)
+    return time_side_by_side(
+        {name: in_turn(layers, tokens) for name, layers in sorts.items()}, turns
+    )
+
+
+def predicted(name, width, n_bytes, bandwidth):
+    """Tokens a second of one such layer, by your function."""
+    large = 2 * 16 * width**2
+    always, experts = {
+        "small": (large / 8, 0),
+        "mixture": (16 * width, large),
+        "large": (large, 0),
+    }[name]
+    return tokens_per_second(always, experts, 16, 2, n_bytes, bandwidth)
+
+
+torch.manual_seed(seed)
+took = timed(768, torch.float32)
+bandwidth = LARGE / 8 * 4 / took["read"]  # bytes a second, one number a turn
+best = {name: seconds.min() for name, seconds in took.items()}  # of the turns
+faster = best["large"] / best["mixture"]
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "10.clock",
+    "less than 5 times"
+    if faster < 5
+    else "5 to 7 times"
+    if faster < 7
+    else "7 to 9 times"
+    if faster < 9
+    else "more than 9 times",
+    says=f"{faster:.1f} times as many as the large layer, and {best['small'] / best['mixture']:.2f} times as many as the "
+    f"small one, which reads as much. Memory delivered {bandwidth.max() / 1e9:.1f} GB a second to one thread."
+    "\n\n“MoE can speed up inference on edge devices like laptops”: "
+    + (
+        "so it does, beside a dense model of its whole size. Beside a dense model that reads as much, it does not."
+        if faster > 1.5
+        else "on this machine it does not, not even beside a dense model of its whole size."
+    ),
+)
+
+# %% [markdown]
+# Line by line, with half as many bytes a weight, too. (Whether PyTorch's products of 2-byte numbers keep up with memory depends on
+# the processor.) In narrower layers less is read, and a call's own overhead shows: there, prediction and measurement part.
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of prediction and measurement.
+per_second = bandwidth.max()
+rows = {}
+for width, dtype, n_bytes in (
+    (768, torch.float32, 4),
+    (768, torch.bfloat16, 2),
+    (512, torch.float32, 4),
+    (256, torch.float32, 4),
+):
+    seconds = took if (width, n_bytes) == (768, 4) else timed(width, dtype, turns=5)
+    for name in ("small", "mixture", "large"):
+        says = predicted(name, width, n_bytes, per_second)
+        does = 1 / seconds[name].min()
+        rows[f"{name}, width {width}, {n_bytes} bytes a weight"] = [
+            f"{per_second / says / 1e6:.1f}",
+            f"{says:,.0f}",
+            f"{does:,.0f}",
+            f"{says / does:.2f}",
+        ]
+filled = 4 * LARGE * N_LAYERS
+table(
+    [
+        "one layer, one thread",
+        "MB read",
+        "predicted",
+        "measured",
+        "time over predicted",
+    ],
+    rows,
+    title="Tokens a second: predicted from the bytes that are read, and measured",
+    note=f"Memory: {per_second / 1e9:.1f} GB a second. Plain PyTorch on both sides, the fastest turn of each. The layers of a sort fill {filled / 1e6:.0f} MB, "
+    + (
+        f"{filled / CACHE:.1f} times the last cache"
+        + (
+            ". A part of the experts may come from there."
+            if filled < 3.9 * CACHE
+            else "."
+        )
+        if CACHE
+        else "and how large the last cache is, this system does not say."
+    ),
+)
+
+# %% tags=["measure"]
+# Claim 10.2.
+small_part = np.array([predicted("mixture", 768, 4, b) for b in bandwidth])
+whole = np.array([predicted("large", 768, 4, b) for b in bandwidth])
+claim(
+    "10.2",
+    "One token takes a mixture, in plain PyTorch, as long as its active bytes are read, within a factor of 1.5",
+    quantity="time over the time of reading (times)",
+    measured=took["mixture"] * small_part,
+    holds=in_the_median(between(0.67, 1.5)),
+    control=took["mixture"] * whole,
+    control_is="all its bytes in place of the active ones",
+    timed=True,
+    refutes="A token takes as long as all of the model is read from memory",
+)
+
+# %% [markdown]
+# Does it hold for a real model? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense models and a
+# mixture on an i7-8700. Bytes times tokens a second is the bandwidth, so the dense ones tell it, and your function predicts
+# the mixture, Qwen3-30B-A3B.
+
+# %%
+dense_models = {986e6: 22.4, 1930e6: 11.8, 4683e6: 4.9, 4921e6: 4.2}
+for n_bytes, per_s in dense_models.items():
+    print(
+        f"{n_bytes / 1e9:.1f} GB, {per_s:4} tokens/s: {n_bytes * per_s / 1e9:.1f} GB/s"
+    )
+found = np.mean([n_bytes * per_s for n_bytes, per_s in dense_models.items()])
+
+models = {model.name: model for model in published()}
+qwen = models["Qwen3-30B-A3B"]
+experts = sum(p.copies * p.total for p in parts(qwen.config) if p.name == "experts")
+rest, of_weight = qwen.counted.total - experts, 18557e6 / qwen.counted.total
+says = tokens_per_second(rest, experts, 128, 8, of_weight, found)
+print(f"the mixture: predicted {says:.1f}, measured 10.6, {says / 10.6 - 1:+.0%}")
+print(f"if it read all of its bytes: {found / 18557e6:.1f}")
+
+# %% [markdown]
+# And the GPT from the top of this page? It is so small that it stays in the cache, so here memory says nothing:
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: the course's GPT, as it is.
+of_gpt = sum(p.numel() for b in gpt.blocks for p in b.feed_forward.experts.parameters())
+own = tokens_per_second(parameters(gpt) - of_gpt, of_gpt, 8, 1, 4, per_second)
+start = encode("The ")[None]
+writes = time_side_by_side({"60": lambda: gpt.generate(start, 60)}, turns=3, seconds=0)
+measured = 60 / np.median(writes["60"])
+print(
+    f"{4 * parameters(gpt) / 1e6:.1f} MB: {own:,.0f} tokens a second if it came from memory, measured {measured:,.0f}"
+)
+print(f"so {1 - measured / own:.0%} of the time is overhead: calls, not weights")
+
+# %% [markdown]
+# ## Will it run here?
+#
+# A model runs from memory if *all* of its weights fit. If not, the experts that do not fit may stay on disk, and are read from
+# there when a token asks for them: **offloading**. What every token uses has to fit in any case.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+oss = models["gpt-oss-120b"]
+guess(
+    "10.fits",
+    f"gpt-oss-120b has {oss.counted.total / 1e9:.0f} billion weights, and a token uses {oss.counted.active / 1e9:.1f} billion of them. "
+    "A laptop has 32 GB of memory. Does the model run on it, at half a byte a weight?",
+    choices=["yes, from memory", "yes, with experts on disk", "no"],
+)
+
+# %% tags=["measure"]
+# Measured: where a model's weights are, and tokens a second.
+DISK = 3e9  # bytes a second
+
+
+def runs(model, n_bytes, memory, bandwidth, context=0):
+    """Where from, and tokens a second. Which experts are in memory is left to chance."""
+    total = model.counted.total * n_bytes
+    read = bytes_per_token(model.config, 1, context, n_bytes)
+    of_experts = [p for p in parts(model.config) if p.name == "experts"]
+    stored = sum(p.copies * p.total for p in of_experts) * n_bytes
+    asked = sum(p.copies * p.active for p in of_experts) * n_bytes
+    if total <= memory:
+        return "from memory", bandwidth / read
+    if total - stored + asked > memory:
+        return "no", 0.0
+    fetched = asked * (total - memory) / stored
+    return "with disk", 1 / ((read - fetched) / bandwidth + fetched / DISK)
+
+
+how, with_disk = runs(oss, 0.5, 32e9, 50e9)
+_, all_in_memory = runs(oss, 0.5, 64e9, 50e9)
+all_asked = mean_distinct(in_a_row, 1024, 16)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "10.fits",
+    {"from memory": "yes, from memory", "no": "no"}.get(
+        how, "yes, with experts on disk"
+    ),
+    says=f"Its weights take {oss.counted.total / 2e9:.0f} GB, and 32 GB hold a part. From a memory that delivers 50 GB a second and a "
+    f"disk that delivers {DISK / 1e9:.0f}, a token waits for the disk: {with_disk:.1f} tokens a second, with 64 GB of memory {all_in_memory:.1f}."
+    "\n\nMixtures “won't shrink the model size”: right. A token leaves most experts alone, but any may be the next that is asked. "
+    f"In 1,024 characters of a text, our GPT asks for {all_asked:.1f} of its 16.",
+)
+
+# %% [markdown]
+# Now every model that the course counts. In JupyterLab the sliders begin with your machine: its memory, and the bandwidth that
+# one thread got above. (All threads together get more.)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: which models run, and how fast.
+here = [psutil.virtual_memory().total / 1e9, per_second / 1e9] if interactive() else []
+by_size = sorted(models.values(), key=lambda model: model.counted.total)
+
+
+def which_run(n_bytes, memory, bandwidth):
+    rows, texts = {}, {}
+    for model in by_size:
+        how, per_s = runs(model, n_bytes, memory * 1e9, bandwidth * 1e9)
+        _, late = runs(model, n_bytes, memory * 1e9, bandwidth * 1e9, 32_768)
+        name = f"{model.name}, {model.counted.total * n_bytes / 1e9:,.0f} GB"
+        rows[name] = per_s
+        texts[name] = f"{how} {per_s:,.1f} ({late:,.1f})" if per_s else how
+    n_memory, n_disk = (
+        sum(text.startswith(how) for text in texts.values())
+        for how in ("from memory", "with disk")
+    )
+    return message(
+        f"{n_memory} of {len(rows)} models run from memory, {n_disk} with experts on disk",
+        "Tokens a second for one user, and in brackets after 32,768 tokens, whose keys and values are read, too. Left out: reading "
+        "the prompt, the overhead of calls, and memory for anything but weights.",
+    ) + bars(rows, "tokens a second", texts=texts)
+
+
+sweep(
+    which_run,
+    n_bytes=("Bytes a weight", [0.5, 1, 2, 4]),
+    memory=("Memory, GB", [*here[:1], 16, 8, 32, 64, 128, 512]),
+    bandwidth=("Bandwidth, GB a second", [*here[1:], 50, 10, 100, 400, 1000]),
+)
+
+# %% [markdown]
+# ## A cache of experts
+#
+# Where experts are fetched from disk, those in memory are a cache: a request for one of them is a **hit**. Which one should go
+# when another needs its place? Often it is the *oldest*: the one that was not used for longest (LRU).
+#
+# We try it on what the ten stored GPTs ask for as they read: token by token, block by block. A token's **demand** is 2 experts in each of 4
+# blocks, so 8 of 32.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "10.cliff",
+    "The cache has room for 6 experts, three quarters of a token's demand, and gives up "
+    "the oldest. How many of a hundred requests are hits?",
+    slider=(0, 100, 1, "of 100"),
+)
+
+# %% tags=["measure"]
+# Measured: hits of five caches by their room, one number a GPT.
+numbered = by_text + E * torch.arange(BLOCKS)[:, None]  # the expert's number, of 32
+orders = {"in order": numbered, "shuffled": numbered[:, mix]}
+DEMAND = BLOCKS * K
+ROOMS = [4, 6, 8, 12, 16, 24]
+
+
+def hits(stream, room, leaves="oldest"):
+    """Hits of a hundred, of one GPT's stream (tokens, blocks, chosen)."""
+    requests = stream.flatten().tolist()
+    return 100 * (1 - expert_cache.fetches(requests, room, leaves) / len(requests))
+
+
+def a_block_each(stream, room):
+    """The same room in four parts, one for each block's own cache."""
+    rooms = [room // BLOCKS + (b < room % BLOCKS) for b in range(BLOCKS)]
+    return np.mean([hits(s, r) for s, r in zip(stream.unbind(1), rooms, strict=True)])
+
+
+def of_all(cache, order="in order"):
+    return np.array([[cache(one, room) for room in ROOMS] for one in orders[order]])
+
+
+caches = {
+    "oldest": of_all(hits),
+    "one a block": of_all(a_block_each),
+    "newest": of_all(partial(hits, leaves="newest")),
+    "look-ahead": of_all(partial(hits, leaves="look-ahead")),
+    "shuffled": of_all(hits, "shuffled"),
+}
+below, at, twice = (ROOMS.index(room) for room in (6, 8, 16))
+mean = {name: found.mean(0) for name, found in caches.items()}
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "10.cliff",
+    mean["oldest"][below],
+    says=f"{mean['oldest'][below]:.0f} of a hundred, and with room for 8 it is {mean['oldest'][at]:.0f}. "
+    + (
+        "Until the next token comes to a block, the three other blocks have asked for six experts, and room for six holds just those. What "
+        "this block asked for has always just gone."
+        if mean["oldest"][below] < 1 < mean["oldest"][at]
+        else "So there is no cliff at a token's demand."
+    )
+    + f" Giving up the *newest* instead gives {mean['newest'][below]:.0f} at 6, and knowing the future {mean['look-ahead'][below]:.0f}.",
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: hits by room.
+room_over_demand = [room / DEMAND for room in ROOMS]
+styles = {
+    "look-ahead": (":", "muted", ""),
+    "oldest": ("-", "text", "●"),
+    "one a block": ("--", "text", ""),
+    "newest": ("-", "accent", "●"),
+    "shuffled": ("-", "muted", "○"),
+}
+curves(
+    {
+        name: Line(room_over_demand, mean[name], *style)
+        for name, style in styles.items()
+    },
+    x="room over one token's demand",
+    y="hits of 100",
+    xticks=room_over_demand,
+    ylim=(0, 100),
+    title=f"Giving up the oldest: {mean['oldest'][below]:.0f} hits of 100 with room for three quarters of a token's demand, "
+    f"{mean['oldest'][at]:.0f} with room for all of it",
+    note="Means of ten GPTs on three texts in order. One a block: four caches that share the room. Look-ahead knows the future. "
+    "Shuffled: the oldest goes, and characters come from anywhere.",
+    height=320,
+)
+
+# %% tags=["measure"]
+# Claim 10.3.
+gain = caches["newest"] - caches["oldest"]
 claim(
     "10.3",
-    "Sixteen tokens take the mixture more than 2.5 times as long as the small layer, "
-    "which multiplies as much",
-    quantity="time (times as long)",
-    measured=few["mixture"] / few["small"],
-    holds=in_the_median(above(2.5)),
-    control=few_equal["mixture"] / few_equal["small"],
-    control_is="sixteen equal tokens",
-    timed=True,
-    refutes="Equal multiplications take equal time",
-)
-
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-def ratio(found, name, other, digits=1):
-    return f"{np.median(found[name] / found[other]):.{digits}f}"
-
-
-table(
-    ["times as long as small", "16 tokens", "16 equal tokens"],
-    {
-        label: [ratio(few, name, "small"), ratio(few_equal, name, "small")]
-        for label, name in {
-            "sixteen experts in one memory": "one memory",
-            "the mixture": "mixture",
-            "the large layer": "large",
-        }.items()
-    },
-    title=f"Sixteen tokens: in one memory {ratio(few, 'one memory', 'small')} times as "
-    f"long as small, each expert in its own {ratio(few, 'mixture', 'small')} times",
-    note="Medians, measured here on one thread.",
+    "With room for three quarters of one token's demand, a cache that gives up the newest expert has at least 5 hits of 100 "
+    "more than one that gives up the oldest",
+    quantity="hits gained by giving up the newest (of 100)",
+    measured=gain[:, below],
+    holds=above(5),
+    control=gain[:, twice],
+    control_is="room for twice the demand",
+    refutes="The expert that was not used for longest should go",
 )
 
 # %% [markdown]
-# Two things can cost: weights from memory, and products of two rows. The row of *one memory* shows the second nearly alone;
-# what the mixture takes beyond it is the first. And how does it do against the large layer, which reads little more?
+# People who measured caches of experts contradict each other: to give up the oldest is useless, or it is all one needs. How
+# much room did each have?
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of what others measured.
+table(
+    ["model, source", "room over demand", "hits of 100, oldest goes"],
+    {
+        "GLM-5.2, colibri 223": [f"{3 / 12:.2f}", "4"],
+        "gpt-oss-120b, BigMoeOnEdge 33": [f"{0.03 / (4 / 128):.2f}", "8 to 9"],
+        "DeepSeek-V4-Flash, FreeToken 174": [f"{700 / (61 * 6):.2f}", "8 to 18"],
+        "Qwen3-30B-A3B, imp 1359": [f"{0.4 / (8 / 128):.2f}", "90 to 95"],
+    },
+    title="Little room, few hits: what others measured",
+    note="Room over demand computed by us from what they say of cache and model.",
+)
+
+# %% [markdown]
+# Room over demand orders them. It is not the whole story: the third has room for more than a token's demand, and few hits.
+#
+# **Your turn, if you like.** The cache that gives up the oldest, in seven lines. A list will do: the oldest stands first.
+
+
+# %% tags=["exercise", "optional"]
+def fetched(stream, room):
+    """stream: numbers of experts, in the order asked; room: how many fit -> how many are fetched."""
+    memory, n_fetched = [], 0
+    ### BEGIN SOLUTION
+    for expert in stream:
+        if expert in memory:
+            memory.remove(expert)
+        else:
+            n_fetched += 1
+        memory = [*memory, expert][-room:]
+    return n_fetched
+    ### END SOLUTION
+
+
+# %%
+fetched = check("10.fetched", fetched)
+
+# %%
+stream = numbered[0].flatten().tolist()
+for room in ROOMS:
+    print(
+        f"room for {room:2}: {100 * (1 - fetched(stream, room) / len(stream)):2.0f} hits of 100"
+    )
+
+# %% [markdown]
+# ## Drafting ahead
+#
+# Many programs let a small model, or an extra head, *draft* the next token, and the large model checks both in one step
+# (**speculative decoding**). A dense model then reads its weights once for two tokens. A mixture also has to read what the second
+# token asks for and the first did not. Let `r` be the part of its experts that a token shares with the one before, and `a` how often a
+# draft is right. If experts were all that is read, a step would make `1 + a` tokens, and take `2 - r` times as long as a step
+# for one. So drafting pays if `a > 1 - r`.
 
 # %% tags=["measure"]
+# Measured: the part of its experts that the next token asks for again.
+hot = torch.zeros(*numbered.shape[:2], E * BLOCKS).scatter(2, numbered.flatten(2), 1.0)
+r = ((hot[:, 1:] * hot[:, :-1]).sum(-1) / DEMAND).mean().item()
+print(
+    f"our ten GPTs: r = {r:.2f}, so a draft has to be right in {1 - r:.0%} of all cases"
+)
+print(f"by chance:    r = {K / E:.2f}")
+print(
+    f"GLM-4.7-Flash, r .257, a .77: {(1 + 0.77) / (2 - 0.257):.2f} times as fast, reported 1.11"
+)
+print(
+    f"GLM-5.2, a .86; the step costs 2.2, above 2 - r: {(1 + 0.86) / 2.2:.2f}, reported .82"
+)
+
+# %% [markdown]
+# (Reported in [mlx-lm 1485](https://github.com/ml-explore/mlx-lm/issues/1485) and
+# [omlx 2077](https://github.com/jundot/omlx/issues/2077).)
+#
+# ## Fewer experts than trained
+#
+# If bytes are what counts, one may ask fewer experts than a mixture was trained with. We try it on `digits4`, with eight experts.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "10.fewer",
+    "Mixtures were trained with two of eight experts for an image. Asked with one, they "
+    "read half as many bytes. How many points of accuracy does that cost?",
+    slider=(0, 20, 0.5, "points"),
+)
+
+# %% tags=["measure"]
+# Measured: twenty mixtures each, trained with 1, 2, 4 of 8 experts, asked with 1, 2, 4, 8.
+rules = digits4("standardised")
+right = {}
+for own in (1, 2, 4):
+    trained = train(
+        lambda own=own: MixtureOfExperts(64, 8, 8, own, d_out=10),
+        rules,
+        seeds(20),
+        steps=400,
+    )
+    for now in (1, 2, 4, 8):
+        trained.model.router.top_k = now
+        right[own, now] = 100 * trained.accuracy(rules.x_test, rules.y_test)
+lost = (right[2, 2] - right[2, 1]).mean().item()
+back = (right[1, 1] - right[2, 1]).mean().item()
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "10.fewer",
+    lost,
+    says=f"{right[2, 2].mean():.1f} % are right with two, {right[2, 1].mean():.1f} % with one. A mixture that was trained with one has "
+    f"{right[1, 1].mean():.1f} %, "
+    + (
+        f"so most of that is the price of one expert, and {back:.1f} points are because it was trained otherwise."
+        if 0 < back < lost / 2
+        else "so one expert can do more than that, if it was trained for it."
+        if back > 0
+        else "which is no better."
+    ),
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A table of all.
+table(
+    ["% right", *(f"asked with {now}" for now in (1, 2, 4, 8))],
+    {
+        f"trained with {own}": [f"{right[own, now].mean():.1f}" for now in (1, 2, 4, 8)]
+        for own in (1, 2, 4)
+    },
+    title=f"Trained with four: {right[4, 1].mean():.1f} % are right when one of eight is asked, {right[4, 8].mean():.1f} % when all are",
+    note="digits4, standardised, test images, means of twenty seeds, 400 steps.",
+)
+
+# %% tags=["measure"]
+# Claim 10.4.
 claim(
     "10.4",
-    "For sixteen tokens the mixture is less than three times as fast as the large layer",
-    quantity="speed (times as fast)",
-    measured=few["large"] / few["mixture"],
-    holds=in_the_median(below(3)),
-    control=few_equal["large"] / few_equal["mixture"],
-    control_is="sixteen equal tokens",
-    timed=True,
+    "Asked with one expert, a mixture that was trained with four of eight loses more than five points",
+    quantity="points behind four experts (points)",
+    measured=right[4, 4] - right[4, 1],
+    holds=above(5),
+    control=right[4, 4] - right[1, 1],
+    control_is="one that was trained with one",
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -327,383 +806,25 @@ quiz("10")
 # %% [markdown]
 # ## Try it
 #
-# 1. A finer mixture has twice as many experts, half as wide, and asks twice as many of them. What happens to
-#    `distinct_experts` of 8 tokens? Where would you rather run it?
+# 1. A finer mixture has twice as many experts, half as wide, and asks for twice as many of them. What does your `distinct`
+#    say of 8 tokens? Where would you rather run it?
+# 2. In *Will it run here?*, find a model that runs from disk on 32 GB. Which slider helps it most?
 #
 # ## Recap
 #
-# - A mixture has the memory of its total.
-# - One token: the mixture reads and multiplies as little as the small layer. A few tokens: each asks for two experts, so it
-#   multiplies as little, but reads nearly as much as the large one. The claims say what this is in time; a fair opponent has
-#   its weights in memory, not in the cache.
+# - With one token at a time, reading is what takes time: a token reads the weights that all use, and those of its `k` experts.
+# - So a mixture is about as fast as a small dense model, and takes as much memory as a large one. Desai was right twice.
+# - Sixteen tokens at once ask for most of the experts, a thousand for nearly all.
+# - A cache of experts needs room for one token's demand, or another rule than *the oldest goes*.
 #
-# **Sources.** A memory of the experts last used: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against
-# computing: [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785).
+# **Sources.** A cache of experts: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against computing:
+# [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Caches measured by others:
+# [colibri 223](https://github.com/JustVugg/colibri/pull/223), [BigMoeOnEdge 33](https://github.com/Helldez/BigMoeOnEdge/issues/33),
+# [FreeToken 174](https://github.com/FlashML-org/FreeToken/issues/174), [imp 1359](https://github.com/kekzl/imp/pull/1359).
 
 # %% [markdown]
 # ## Further
 #
-# ### Memory, loaded and mapped
-#
-# Some say that a mixture needs only $k/E$ of the memory, since only that part works. We ask the
-# operating system for the **resident memory** of a fresh process, the part of it that lies in the machine's main memory:
-# how much does it grow with four such layers and a token through each?
-#
-# Then the same for a mixture that is not loaded but **mapped**: its weights stay in a file, and the system brings a page
-# of it into memory when somebody touches it. So here *stored* and *touched* come apart.
-
-# %% tags=["measure"]
-GROWTH = """
-import json, os, tempfile, psutil, torch
-from torch import nn
-from moe_tutorial.layers import MixtureOfExperts
-
-def dense(neurons):
-    return nn.Sequential(nn.Linear(512, neurons), nn.ReLU(), nn.Linear(neurons, 512))
-
-def mapped(path):
-    with torch.device("meta"):  # without weights
-        layer = MixtureOfExperts(512, 512, 16, 2)
-    layer.load_state_dict(torch.load(path, mmap=True), assign=True)
-    return layer
-
-build = {
-    "warm-up": lambda: MixtureOfExperts(512, 16, 4, 2),
-    "dense warm-up": lambda: dense(16),
-    "small": lambda: dense(2 * 512 + 8),
-    "mixture": lambda: MixtureOfExperts(512, 512, 16, 2),
-    "large": lambda: dense(16 * 512 + 8),
-}
-torch.set_num_threads(1)
-torch.set_grad_enabled(False)
-torch.manual_seed(0)
-alive, growth, experts = [], {}, {}
-for name, make in build.items():
-    before = psutil.Process().memory_info().rss
-    layers = [make() for _ in range(4)]
-    for layer in layers:
-        layer(torch.randn(1, 512))
-    alive.append(layers)
-    growth[name] = psutil.Process().memory_info().rss - before
-
-number, path = tempfile.mkstemp()
-os.close(number)
-torch.save(MixtureOfExperts(512, 512, 16, 2).state_dict(), path)
-mapped(path)(torch.randn(64, 512))  # a warm-up
-before = psutil.Process().memory_info().rss
-layer = mapped(path)
-for n_tokens in (1, 64):
-    routing = layer(torch.randn(n_tokens, 512))[1]
-    growth[f"mapped, {n_tokens}"] = psutil.Process().memory_info().rss - before
-    experts[n_tokens] = len(routing.indices.unique())
-del layer  # some systems remove no file that is mapped
-os.remove(path)
-print(json.dumps([growth, experts]))
-"""
-answer = subprocess.run(
-    [sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True
-)
-resident, touched = json.loads(answer.stdout)
-for n_tokens, experts in touched.items():
-    print(
-        f"{n_tokens:>2} tokens touch {experts:2} of {E} experts of the mapped mixture"
-    )
-
-# %% tags=["measure"]
-claim(
-    "10.5",
-    "A process that has loaded four mixtures and used each for one token has grown more "
-    "than 0.8 times as much as with four large layers",
-    quantity="growth in memory over the large layers'",
-    measured=resident["mixture"] / resident["large"],
-    holds=in_every_seed(above(0.8)),
-    control=resident["small"] / resident["large"],
-    control_is="the dense layer of the active size",
-    timed=True,
-    refutes="What is not asked is not in memory",
-)
-
-# %% tags=["measure"]
-claim(
-    "10.6",
-    "A process that maps a mixture from a file has grown by more than 0.8 times its "
-    "bytes after 64 tokens",
-    quantity="growth in memory over its bytes",
-    measured=resident["mapped, 64"] / stored["mixture"],
-    holds=in_every_seed(above(0.8)),
-    control=resident["mapped, 1"] / stored["mixture"],
-    control_is="after one token",
-    timed=True,
-    refutes="A mixture needs k/E of the memory",
-)
-
-# %% [markdown]
-# A token touches two of the sixteen experts, an eighth of the weights. The system may map more than is touched: it works
-# in pages, and some of them are as large as an expert's matrix here. But the other tokens touch the other experts. Over a
-# text, a mixture needs the memory of all of them.
-
-# %% [markdown]
-# ### Offloading, an expert is fetched when it is needed
-#
-# Where memory is short, can the idle experts stay on disk? Keep a few experts in memory, and fetch the others when a token asks for them. When the memory is full, the expert that
-# was not used for longest has to go. How many experts must be fetched for each token? This is simulated: we count, and
-# nothing is read from disk.
-
-
-# %%
-def fetched(indices, room):
-    """Experts fetched per token, by a memory with room for so many of them."""
-    memory, n_fetched = OrderedDict(), 0
-    for expert in indices.flatten().tolist():
-        if expert in memory:
-            memory.move_to_end(expert)
-            continue
-        n_fetched += 1
-        memory[expert] = True
-        if len(memory) > room:
-            memory.popitem(last=False)
-    return n_fetched / len(indices)
-
-
-print("always the same two:", fetched(torch.tensor([[0, 1]] * 100), room=2))
-print("always two others:  ", fetched(torch.arange(200).view(100, 2) % E, room=8))
-
-# %% [markdown]
-# It depends on what comes next. So we need trained routers and a stream of real tokens: lesson 08's GPT with eight
-# experts in each of its two blocks, one of them chosen for each character. We train ten, each for a hundred short steps
-# only. Then they read prose, code and arithmetic that they have never seen.
-
-# %% tags=["measure"]
-data, LENGTH, ROOM = texts(), 1920, 4
-config = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)
-
-
-def chosen(seed):
-    """Train a GPT and read the test texts: experts (blocks, texts, LENGTH)."""
-    torch.manual_seed(seed)
-    model = GPT(config)
-    list(train_gpt(model, data, seed=seed, steps=100, batch_size=8))
-    read = [route_text(model, text[:LENGTH]) for text in data.test]
-    blocks = zip(*read, strict=True)  # the records of each block, text by text
-    return torch.stack(
-        [torch.stack([r.indices.flatten() for r in block]) for block in blocks]
-    )
-
-
-choices = torch.stack([chosen(s) for s in progress(seeds(10), 10, "GPTs")])
-print("GPTs, blocks, texts, characters:", *choices.shape)
-
-# %% [markdown]
-# Every block has a memory of its own, with room for four of its eight experts. The same choices come in three orders:
-#
-# - **in order:** one text after the other, as they were read;
-# - **text by text:** still one text after the other, but the characters of each are shuffled;
-# - **mixed:** all characters of the three texts are shuffled.
-#
-# So *mixed* against *text by text* is what the subject does. *Text by text* against *in order* is what the neighbour does.
-
-# %% tags=["measure"]
-dice = torch.Generator().manual_seed(seeds(1)[0])
-
-
-def shuffled(choices):
-    """The last dimension in another order."""
-    return choices[..., torch.randperm(choices.shape[-1], generator=dice)]
-
-
-streams = {  # GPTs, blocks, characters
-    "in order": choices.flatten(2),
-    "text by text": torch.cat([shuffled(text) for text in choices.unbind(2)], dim=-1),
-    "mixed": shuffled(choices.flatten(2)),
-}
-streams["random experts"] = torch.randint(
-    config.n_experts, streams["mixed"].shape, generator=dice
-)
-
-
-def fetches(name, room=ROOM):
-    """Fetched per character, the mean of the blocks: one number a GPT."""
-    return np.array(
-        [np.mean([fetched(block, room) for block in gpt]) for gpt in streams[name]]
-    )
-
-
-n_fetched = {name: fetches(name) for name in streams}
-claim(
-    "10.7",
-    "With room for half of the experts, a stream that keeps to one text fetches less "
-    "than 0.75 times as many as one that mixes the texts, in whatever order each text's "
-    "characters come",
-    quantity="experts fetched, against the mixed stream",
-    measured=n_fetched["text by text"] / n_fetched["mixed"],
-    holds=below(0.75),
-    control=n_fetched["in order"] / n_fetched["text by text"],
-    control_is="a text in order against the same text shuffled",
-    refutes="Tokens in a row share experts because they are neighbours",
-)
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-rooms = range(1, config.n_experts + 1)
-curve = {name: [fetches(name, room).mean() for room in rooms] for name in streams}
-
-
-styles = {
-    "in order": ("-", "text"),
-    "text by text": ("--", "text"),
-    "mixed": ("-.", "text"),
-    "random experts": (":", "muted"),
-}
-at_room = {name: ys[ROOM - 1] for name, ys in curve.items()}
-curves(
-    {name: Line(rooms, ys, *styles[name]) for name, ys in curve.items()},
-    x="room for so many of 8 experts",
-    y="fetched per character",
-    xticks=rooms,
-    ylim=(0, 1),
-    legend=True,
-    title=f"With room for half, {at_room['mixed']:.2f} experts are fetched per "
-    f"character if texts are mixed, {at_room['text by text']:.2f} text by text, and "
-    f"{at_room['in order']:.2f} in order",
-    note=(
-        "Simulated, means over two blocks of ten GPTs. If those experts had the size of "
-        f"our layer's, {expert_bytes / 1e6:.1f} million bytes, a character would fetch, "
-        "with room for half: "
-        + ", ".join(
-            f"{n * expert_bytes / 1e6:.1f} million {name}"
-            for name, n in at_room.items()
-        )
-        + "."
-    ),
-    height=300,
-)
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-of_each_text = [
-    {
-        order: np.mean([fetched(block, ROOM) for block in stream.flatten(0, 1)])
-        for order, stream in (("in order", text), ("shuffled", shuffled(text)))
-    }
-    for text in choices.unbind(2)
-]
-table(
-    ["fetched per character", *data.names, "all, mixed"],
-    {
-        order: [
-            *(f"{text[order]:.2f}" for text in of_each_text),
-            f"{at_room['mixed']:.2f}" if order == "shuffled" else "",
-        ]
-        for order in ("in order", "shuffled")
-    },
-    title="Shuffled within its text, a character needs "
-    f"{sum(text['shuffled'] - text['in order'] for text in of_each_text) / 3:.2f} "
-    "fetches more than in order",
-    note=f"Each text alone, with room for {ROOM} of {config.n_experts} experts. Means "
-    "over two blocks of ten GPTs.",
-)
-
-# %% [markdown]
-# Is it the router, or the order? Mixed, they are the same routers with the same characters.
-
-# %% tags=["measure"]
-for name in ("text by text", "mixed"):
-    most = n_fetched[name].mean() / n_fetched["random experts"].mean() > 0.7
-    print(f"{name:12} more than 0.7 times the fetches of random experts: {most}")
-
-# %% [markdown]
-# Mixed, the characters need most of the fetches that experts drawn at random need. It is the subject that lasts, and its
-# experts with it. The order within a text saves little beyond that: a neighbour is hardly likelier to ask for the same
-# expert than a character from further on. These are small GPTs after a short training, and their tokens are characters.
-#
-# Train them as lesson 08 does, 600 steps of 16 pieces. Does a text still keep to its experts? Then train them with
-# `balance=0`. Fewer fetches or more? Look at the shares, as in lesson 05, before you praise it.
-
-# %% [markdown]
-# ### The weights that a published model reads
-#
-# With the formula we can count for published models how many weights a batch needs from memory. Pick a model and a batch:
-
-# %% tags=["draw", "nbval-ignore-output"]
-models = {model.name: model for model in published()}
-shown = ["Mixtral 8x7B", "OLMoE-1B-7B", "Qwen3-30B-A3B", "DeepSeek-V3", "gpt-oss-120b"]
-
-
-def show_reads(model, batch):
-    config = models[model].config
-    part = next(part for part in parts(config) if part.name == "experts")
-    one, all_of_them = bytes_per_token(config), bytes_per_token(config, 10**6) * 10**6
-    step = bytes_per_token(config, batch) * batch
-    tokens = f"{batch} token{'s' * (batch > 1)}"
-    return message(
-        f"{tokens}: the step reads {step / all_of_them:.0%} of the weights, "
-        f"{step / one:.1f} times what one token reads",
-        f"{model}, even routing, 2 bytes a weight. {part.copies} layers with experts.",
-    ) + bars(
-        {
-            "a step, million bytes": step / 1e6,
-            "for each token": step / batch / 1e6,
-            "for a token alone": one / 1e6,
-        },
-        "million bytes read",
-        strong=["for each token"],
-    )
-
-
-sweep(
-    show_reads,
-    model=("Model", shown),
-    batch=("Tokens at once", [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]),
-)
-
-# %% [markdown]
-# ### Do tokens draw at random?
-#
-# First the formula, for those that do.
-
-# %% tags=["measure"]
-counted = np.array([counted_experts(8, seed) for seed in seeds(10)])
-claim(
-    "10.8",
-    "If every token draws at random, the formula tells within 3 % how many experts 8 "
-    "tokens need",
-    quantity="error of the formula",
-    measured=abs(distinct_experts(E, K, 8) / counted - 1),
-    holds=in_every_seed(below(0.03)),
-    control=abs(min(E, 8 * K) / counted - 1),
-    control_is="counted as min(E, Bk)",
-    refutes="B tokens need min(E, Bk) experts",
-)
-
-# %% [markdown]
-# A trained router does not draw at random. And users who write at once are not tokens in a row: each is at another place,
-# of a text of the same kind or of another. Here are the GPTs of the fetched experts once more.
-
-
-# %% tags=["measure"]
-def fewer_than_random(stream, batch=8):
-    """The formula minus the mean of distinct experts in batches of the stream."""
-    n = config.n_experts
-    together = stream[..., : stream.shape[-1] // batch * batch].reshape(-1, batch)
-    needed = torch.zeros(len(together), n).scatter(1, together, 1.0).sum(1).mean()
-    return distinct_experts(n, 1, batch) - float(needed)
-
-
-fewer = {name: [fewer_than_random(gpt) for gpt in s] for name, s in streams.items()}
-claim(
-    "10.9",
-    "8 characters from anywhere in one text need fewer experts than the formula says, "
-    "by more than 0.7",
-    quantity="fewer experts than the formula says (experts)",
-    measured=fewer["text by text"],
-    holds=above(0.7),
-    control=fewer["mixed"],
-    control_is="from three texts",
-)
-
-# %% tags=["measure"]
-more = np.mean(fewer["in order"]) - np.mean(fewer["text by text"])
-print("in a row, 8 characters save less than 0.3 experts more:", bool(more < 0.3))
-
-# %% [markdown]
 # ### Is the course's own layer fast?
 #
 # Here it ran (*ours*) beside the code that people use: the *loop* that tutorials teach, and two ways of the `transformers`

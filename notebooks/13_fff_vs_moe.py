@@ -732,7 +732,7 @@ claim(
 # | few multiplications in training | yes, if narrow | yes, one expert a token (13.7) | no, as dense of the training width (13.6) |
 # | few multiplications an answer | no, if wide (13.8) | scores, and one expert (13.12) | questions, and one leaf (13.8); far fewer than the mixture only with many small leaves (13.12) |
 # | few bytes to read for many answers at once | yes, if narrow | the experts that are asked (lesson 10) | the leaves that are asked (13.13) |
-# | little memory | yes, if narrow (10.5, 13.11) | no (10.5, 13.11) | no (13.11) |
+# | little memory | yes, if narrow (lesson 10, 13.11) | no (lesson 10, 13.11) | no (13.11) |
 # | no balance to look after | yes, nobody is chosen | no (05.1, 07.1) | no (13.4, 13.16) |
 #
 # So the tree has a place of its own: many small leaves, few tokens at a time, a processor, a compiled descent, and time to

@@ -1,8 +1,11 @@
 """Time several functions in turns, so that other load on the machine affects all of them alike."""
 
 import itertools
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -56,6 +59,16 @@ def beyond_cache(build: Callable[[], nn.Module], n_bytes: int = 48 * 2**20) -> l
     first = build()
     size = sum(parameter.nbytes for parameter in first.parameters())
     return [first, *(build() for _ in range(n_bytes // size))]
+
+
+def last_cache() -> int | None:
+    """Bytes of the processor's last cache, the largest; None where the system does not say."""
+    sizes = [path.read_text() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    if sys.platform == "darwin":
+        names = ("hw.l3cachesize", "hw.perflevel0.l2cachesize", "hw.l2cachesize")
+        found = [subprocess.run(["sysctl", "-n", name], capture_output=True, text=True).stdout for name in names]
+        return max((int(size) for size in found if size.strip()), default=None)
+    return max((int(size.strip().removesuffix("K")) * 1024 for size in sizes), default=None)
 
 
 def in_turn(layers: Sequence[Callable], inputs: Sequence[Any]) -> Callable[[], Any]:

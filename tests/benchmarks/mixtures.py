@@ -1,6 +1,6 @@
 """How fast is the mixture beside its peers, dense layers and its limits? Run it by hand: timings are for people.
 
-    python tests/benchmarks/mixtures.py            # a quarter of an hour; writes moe_tutorial/study/systems/speed.json
+    python tests/benchmarks/mixtures.py            # a quarter of an hour; writes speed.json in study/systems/edge
     python tests/benchmarks/mixtures.py --part 0   # a sixth of it, 0 to 5; the last one writes
     python tests/benchmarks/mixtures.py --shapes 64,8,256,2,training   # T, E, d, k of one cell, or more of them
 
@@ -35,7 +35,7 @@ from torch import nn
 from moe_tutorial.layers import GPT, Experts, MixtureOfExperts
 from moe_tutorial.layers.fast import gradients, mixing
 from moe_tutorial.study.systems.comparison import DENSE, EXPERTS
-from moe_tutorial.study.systems.speed import STORED
+from moe_tutorial.study.systems.edge.speed import STORED
 
 GRID = list(itertools.product((1, 64, 1024, 8192), (8, 64), (128, 256), (1, 2)))  # T, E, d, k
 OTHERS = [  # odd shapes

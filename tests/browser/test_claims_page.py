@@ -34,10 +34,10 @@ def test_every_claim_is_there_and_the_filter_keeps_what_is_asked_for(open_page, 
     expect(page.get_by_role("status")).to_have_text(f"{len(beliefs)} of {len(claims)} claims")
     page.get_by_label("depends on the machine").check()
     page.get_by_label("Lesson", exact=True).select_option("10")
-    page.get_by_label("Words in a claim").fill("MEMORY  asked what")
+    page.get_by_label("Words in a claim").fill("MEMORY  read all")
     (found,) = shown(page)
     assert found in ids(claims, refutes=True, timed=True)
-    assert page.url.endswith("#text=MEMORY++asked+what&lesson=10&refutes=on&timed=on")
+    assert page.url.endswith("#text=MEMORY++read+all&lesson=10&refutes=on&timed=on")
     again = open_page("claims.html#" + page.url.partition("#")[2])
     assert shown(again) == [found]
     again.evaluate("location.hash = '#lesson=77&nonsense=on&text=%'")  # asks for what there is not

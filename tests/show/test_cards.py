@@ -10,6 +10,7 @@ def test_a_chosen_expert_wears_its_colour_and_its_weight():
     assert "--c:var(--moe-e1);--o:var(--moe-on1)" in html
     assert "0.75" in html
     assert "var(--moe-e0)" not in html
+    assert "3 asked" in expert_cards([0, 3], "{} asked".format)
 
 
 def test_bars_are_as_long_as_their_numbers():
@@ -23,6 +24,7 @@ def test_bars_are_as_long_as_their_numbers():
 def test_words_are_escaped():
     assert "&lt;b&gt;" in message("<b>")
     assert "&lt;b&gt;" in bars({"<b>": 1}, "parameters")
+    assert "<b>4 &amp; more</b>" in bars({"total": 4}, "parameters", texts={"total": "4 & more"})
 
 
 def test_usage_bars_strike_out_who_does_not_work():

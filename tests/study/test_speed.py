@@ -1,6 +1,6 @@
 """What the benchmark of the mixture stored is whole."""
 
-from moe_tutorial.study.systems import speed
+from moe_tutorial.study.systems.edge import speed
 
 
 def test_every_implementation_has_a_time_for_each_number_of_tokens_and_none_beats_the_limit_of_much_arithmetic():

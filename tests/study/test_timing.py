@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from moe_tutorial.study.timing import beyond_cache, in_turn, time_side_by_side
+from moe_tutorial.study.timing import beyond_cache, in_turn, last_cache, time_side_by_side
 
 
 def test_each_function_has_one_figure_a_turn_and_the_slower_one_a_larger():
@@ -41,6 +41,11 @@ def test_layers_fill_as_many_bytes_as_asked_and_are_all_new():
     layers = beyond_cache(lambda: nn.Linear(10, 10, bias=False), n_bytes=1000)
     assert sum(layer.weight.nbytes for layer in layers) == 1200
     assert len({layer.weight.data_ptr() for layer in layers}) == 3
+
+
+def test_the_last_cache_has_a_size_where_the_system_tells_it():
+    size = last_cache()
+    assert size is None or 2**18 <= size <= 2**32
 
 
 def test_each_call_asks_the_next_layer_with_the_next_input():

@@ -13,9 +13,16 @@ from moe_tutorial.tools.site.content.sources import address, authors, papers, wh
 # What lessons link to in their sources, and is no paper.
 OTHER = {
     "https://docs.python.org/3/license.html",
+    "https://github.com/FlashML-org/FreeToken/issues/174",
+    "https://github.com/Helldez/BigMoeOnEdge/issues/33",
+    "https://github.com/JustVugg/colibri/pull/223",
     "https://github.com/huggingface/transformers",
+    "https://github.com/jundot/omlx/issues/2077",
+    "https://github.com/kekzl/imp/pull/1359",
+    "https://github.com/ml-explore/mlx-lm/issues/1485",
     "https://github.com/pytorch/torchtitan/pull/4577",
     "https://huggingface.co/moonshotai/Kimi-K3/blob/main/config.json",
+    "https://inventivehq.com/blog/moe-on-cpu-benchmark",
     "https://pypi.org/project/fastfeedforward/",
     "https://www.latent.space/p/ainews-kimi-k3-28t-a50b-the-largest",
 }

@@ -1,6 +1,6 @@
 """Small HTML pieces for `sweep` that adapt to the theme and the width of the page (``web/widgets/cards.css``)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 
@@ -15,15 +15,16 @@ def message(title: str, note: str = "") -> str:
     return f'<p class="moe-says">{escape(title)}</p>{below}'
 
 
-def expert_cards(weights: Sequence[float]) -> str:
+def expert_cards(weights: Sequence[float], write: Callable[[float], str] = "{:.2f}".format) -> str:
     """One card per expert: its colour and gate weight if it is chosen, and "not asked" if it is not.
 
     Args:
         weights: (E,) gate weight of each expert, 0 where it was not chosen; at most 16 experts.
+        write: the text for a weight.
     """
     cards = []
     for expert, weight in enumerate(weights):
-        chosen, text = (f' class="moe-chosen" style="{dye(expert)}"', f"{weight:.2f}") if weight else ("", "not asked")
+        chosen, text = (f' class="moe-chosen" style="{dye(expert)}"', write(weight)) if weight else ("", "not asked")
         cards.append(f"<li{chosen}><b>{expert}</b><span>{text}</span></li>")
     return f'<ul class="moe-cards" aria-label="Experts">{"".join(cards)}</ul>'
 
@@ -50,7 +51,13 @@ def beside(*pieces: str) -> str:
     return f'<div class="moe-beside">{"".join(f"<div>{piece}</div>" for piece in pieces)}</div>'
 
 
-def bars(rows: Mapping[str, float], unit: str, strong: Sequence[str] = (), whole: float = 0) -> str:
+def bars(
+    rows: Mapping[str, float],
+    unit: str,
+    strong: Sequence[str] = (),
+    whole: float = 0,
+    texts: Mapping[str, str] | None = None,
+) -> str:
     """Horizontal grey bars, each with its name on the left and its number on the right.
 
     Args:
@@ -58,13 +65,15 @@ def bars(rows: Mapping[str, float], unit: str, strong: Sequence[str] = (), whole
         unit: what the numbers count, as a label for screen readers.
         strong: names drawn in the text colour; the others are lighter.
         whole: the number that the longest bar stands for, if no row has a larger one.
+        texts: name -> what is written beside the bar, if it is not the number.
     """
     largest = max(*rows.values(), whole) or 1
     lines = []
     for name, number in rows.items():
         kind = ' class="moe-strong"' if name in strong else ""
         bar = f'<i{kind} style="flex:0 1 {75 * number / largest:.2f}%"></i>'
-        lines.append(f"<span>{escape(name)}</span><span>{bar}<b>{number:,.0f}</b></span>")
+        text = escape(texts[name]) if texts else f"{number:,.0f}"
+        lines.append(f"<span>{escape(name)}</span><span>{bar}<b>{text}</b></span>")
     return _listed("moe-numbers", unit, lines)
 
 
