@@ -19,6 +19,7 @@ LESSONS = [
     "07_balance",
     "08_moe_gpt",
     "09_modern_moe",
+    "11_scale",
 ]
 ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 
