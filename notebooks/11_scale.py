@@ -41,7 +41,9 @@ from moe_tutorial.show import (
     bars,
     curves,
     expert_bars,
+    look,
     message,
+    picture,
     seed_dots,
     sweep,
     table,
@@ -61,7 +63,7 @@ from moe_tutorial.study import (
     seeds,
     train,
 )
-from moe_tutorial.study.systems import serving
+from moe_tutorial.study.systems import parallel, serving
 from moe_tutorial.study.timing import beyond_cache, in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread
@@ -853,6 +855,127 @@ claim(
 # What people report agrees: some gained much from copies, some next to nothing. It depends on the skew, and with none both
 # cures chase chance.
 
+# %% [markdown]
+# ## Dispatch and combine
+#
+# How do tokens get there? Each machine sorts its tokens' choices by expert. It says how many will come, sends them to the
+# machines of their experts (**dispatch**), each machine computes what arrived, and sends the answers back (**combine**). Every
+# machine sends to every other: an **all-to-all**.
+#
+# **Your turn, if you like.** The sorting.
+
+
+# %% tags=["exercise", "optional"]
+def dispatch(indices, n_experts):
+    """indices (T, k) -> the order (T * k,) in which the choices, read token by token, stand
+    expert by expert, the earlier token first; and how many each expert gets (E,)."""
+    ### BEGIN SOLUTION
+    choice = indices.flatten()
+    order = choice.argsort(stable=True)
+    counts = choice.bincount(minlength=n_experts)
+    ### END SOLUTION
+    return order, counts
+
+
+# %%
+dispatch = check("11.dispatch", dispatch)
+
+# %% [markdown]
+# Two processes shall be the two machines. PyTorch's `torchrun` starts them, each with four of eight experts and with tokens of
+# its own, and they sort by your `dispatch`. The router prefers the first experts, which live on machine 0.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.waits",
+    "Machine 0 has the popular experts. For how much of the layer's time does machine 1 "
+    "do nothing but wait for it?",
+    slider=(0, 100, 5, "% of the time"),
+)
+
+
+# %% tags=["measure"]
+# Measured: two processes, each with half of the experts, beside one with all of them.
+def two_machines():
+    """What the two did, and where: here, or when it was stored."""
+    options = {"tokens": 2048, "width": 128, "uneven": True, "seed": seeds(1)[0]}
+    try:
+        return parallel.run(
+            2, **options, dispatch=dispatch, timeout=20
+        ), "Measured here."
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        return (
+            parallel.stored(),
+            f"Stored, as two processes could not run here: {reason}.",
+        )
+
+
+both, where = two_machines()
+ends = [list(machine.values()) for machine in both.trace]  # of the four parts
+slower = max(compute for _, _, compute, _ in ends)
+waited = 100 * (slower - ends[1][2]) / ends[1][3]
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "11.waits",
+    float(waited),
+    says=f"Machine 0 computes {both.traffic[:, 0].sum():,} choices, machine 1 {both.traffic[:, 1].sum():,}. "
+    + (
+        "Nobody can combine before the last answers are there. "
+        if waited > 20
+        else "Here the sending takes longer than the computing. "
+    )
+    + f"The outputs differ from those of one process by at most {both.forward_difference:.0e}: {where}",
+)
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: who computes when, and who waits for whom.
+def timeline(figure, theme):
+    axes = figure.add_subplot()
+    colors = {
+        name: look.color(name, theme) for name in ("text", "muted", "line", "ground")
+    }
+    for machine, (route, dispatched, computed, combined) in enumerate(ends):
+        spans = {
+            "dispatch": (route, dispatched, "muted", "ground"),
+            "compute": (dispatched, computed, "text", "ground"),
+            "wait": (computed, slower, "line", "text"),
+            "combine": (slower, combined, "muted", "ground"),
+        }
+        for name, (start, end, fill, ink) in spans.items():
+            start, end = 1e3 * start, 1e3 * end
+            axes.barh(machine, end - start, 0.6, start, color=colors[fill])
+            if end - start > 0.12 * 1e3 * max(last[-1] for last in ends):
+                axes.text(
+                    (start + end) / 2,
+                    machine,
+                    name,
+                    color=colors[ink],
+                    ha="center",
+                    va="center",
+                )
+    axes.set_yticks([0, 1], ["machine 0", "machine 1"])
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds")
+    axes.spines["left"].set_visible(False)
+
+
+picture(
+    timeline,
+    title=f"Machine 1 waits for {waited:.0f} % of the layer's time, while machine 0 computes",
+    note=f"One layer, forwards: dispatch and combine in grey, what they wait for each other lighter. {where}",
+    alt="Milliseconds until each part of the layer ends: "
+    + "; ".join(
+        f"machine {n}: "
+        + ", ".join(f"{part} {1e3 * end:.1f}" for part, end in machine.items())
+        for n, machine in enumerate(both.trace)
+    ),
+    height=190,
+)
+
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
 quiz("11")
@@ -874,6 +997,7 @@ quiz("11")
 # - A limit on the experts drops tokens by chance if they are few, and costs accuracy. Models of today do without.
 # - All GPUs that hold the weights are paid for. A request is cheaper only where a dense fleet would be full.
 # - A step waits for the busiest machine. Rearranging helps until one expert alone is too hot; copies help beyond.
+# - Experts on several machines give the same answers. Tokens travel twice a layer, and machines wait for each other.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). No drops, and copies of hot experts:
@@ -881,3 +1005,96 @@ quiz("11")
 # [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Batches that requests join and leave:
 # [Yu et al. 2022](https://www.usenix.org/conference/osdi22/presentation/yu). Contexts against experts:
 # [Adhinarayanan and Jayasena 2026](https://arxiv.org/abs/2603.08960).
+
+# %% [markdown]
+# ## Further
+#
+# ### Why does an answer depend on its neighbours?
+#
+# The same question, asked twice at temperature 0, may get two answers: how a sum is split up depends on how many others are in
+# the batch, and rounding depends on the order of adding. A dense model's numbers change in the last digit. A router's *choice*
+# may change: where two experts score nearly alike, another one answers.
+#
+# Here a token is the sum of 16 parts, as in a residual stream, added forwards and backwards. A random router chooses 8 of 128
+# experts. How many tokens get another set of experts?
+
+# %% tags=["measure"]
+# Claim 11.5.
+D, N_EXPERTS, CHOSEN, LAYERS = 1024, 128, 8, 48
+
+
+def flipped(dtype, seed):
+    """Per cent of 256 tokens that go to other experts if their parts are added backwards."""
+    draw = torch.Generator().manual_seed(seed)
+    parts = torch.randn(16, 256, D, generator=draw).to(dtype)
+    rows = torch.randn(N_EXPERTS, D, generator=draw).to(dtype).float() / D**0.5
+    chosen = []
+    for order in (parts, parts.flip(0)):
+        x = torch.zeros_like(parts[0])
+        for part in order:
+            x = x + part  # rounded after each part
+        logits = (x.float() @ rows.T).to(dtype)
+        chosen.append(logits.topk(CHOSEN).indices.sort(-1).values)
+    return 100 * (chosen[0] != chosen[1]).any(-1).float().mean().item()
+
+
+coarse, fine = (
+    [flipped(dtype, seed) for seed in seeds(10)]
+    for dtype in (torch.bfloat16, torch.float32)
+)
+claim(
+    "11.5",
+    "In bfloat16, adding the same numbers in another order sends over 2 % of the tokens of "
+    "one layer to other experts",
+    quantity="tokens with other experts (%)",
+    measured=coarse,
+    holds=above(2),
+    control=fine,
+    control_is="float32",
+)
+print(
+    f"over {LAYERS} layers, if each flips for itself: "
+    f"{100 - 100 * (1 - np.mean(coarse) / 100) ** LAYERS:.0f} % of the tokens"
+)
+
+# %% [markdown]
+# Whoever needs the same answer twice computes the router in float32 (many models do), fixes the order of adding, or, in
+# reinforcement learning, stores the choices and replays them.
+#
+# ### Where the toy ends
+#
+# What this lesson built in a few lines, and what it is called where it is done for thousands of users:
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the same things in four libraries.
+table(
+    ["", "vLLM", "SGLang", "Megatron-LM", "DeepSpeed"],
+    {
+        "experts over machines": [
+            "--enable-expert-parallel",
+            "--ep-size",
+            "--expert-model-parallel-size",
+            "MoE(ep_size=)",
+        ],
+        "dispatch, combine": [
+            "--all2all-backend",
+            "--moe-a2a-backend",
+            "--moe-token-dispatcher-type",
+            "within MoE",
+        ],
+        "rearranging, copies": [
+            "--enable-eplb, --eplb-config",
+            "--enable-eplb, --ep-num-redundant-experts",
+            "none found",
+            "none found",
+        ],
+        "capacity": [
+            "none: drops nothing",
+            "none: drops nothing",
+            "--moe-expert-capacity-factor",
+            "MoE(capacity_factor=, drop_tokens=)",
+        ],
+    },
+    title="Each of the lesson's mechanisms is an option of a library",
+    note="From their documentation and code in 2026. Options change: look before you type.",
+)

@@ -183,3 +183,47 @@ def place(ask: Ask) -> None:
     order = torch.tensor([5, 2, 7, 0, 1, 4, 6, 3])
     says = "With the experts under other numbers, each should live where it did."
     ask.follows(given, given | {"load": given["load"][order]}, lambda owner: owner[order], says)
+
+
+@checks(
+    "11.dispatch",
+    hints=(
+        "Flatten the choices, token by token. Their numbers 0, 1, 2, ... are to stand in the order of their experts.",
+        "`argsort(stable=True)` gives that order, and keeps the earlier token first where experts are equal. "
+        "`bincount` counts, and with `minlength` also the experts that nobody asks.",
+        "`order = choice.argsort(stable=True)` and `counts = choice.bincount(minlength=n_experts)`.",
+    ),
+    mistakes={
+        "Your order holds the tokens' numbers. It should hold those of the choices: token n has k, from n * k on.": (
+            "choice.argsort(stable=True) => choice.argsort(stable=True) // indices.shape[1]"
+        ),
+        "Your order says where each choice goes. It should say which choice stands first, second, and so on.": (
+            "choice.argsort(stable=True) => choice.argsort(stable=True).argsort()"
+        ),
+        "Those are the experts in order, and not the choices.": "choice.argsort(stable=True) => choice.sort().values",
+        "Your choices begin with the last expert.": "stable=True => stable=True, descending=True",
+        "Your choices are read column by column: all first choices, then all second ones. They come token by token.": (
+            "indices.flatten() => indices.T.flatten()"
+        ),
+        "The last experts are missing in your counts, if nobody asks them: `minlength`.": "minlength=n_experts => ",
+        "Only the first choice of each token is counted.": "counts = choice => counts = indices[:, 0]",
+        "You do not sort: the choices stand token by token.": (
+            "choice.argsort(stable=True) => torch.arange(len(choice))"
+        ),
+    },
+    swaps=(("order = choice.argsort(stable=True)", "counts = choice.bincount(minlength=n_experts)"),),
+)
+def dispatch(ask: Ask) -> None:
+    names = ("order", "counts")
+    for rows, n_experts in (
+        ([[3, 1], [0, 3], [3, 0], [1, 0]], 5),
+        ([[2], [0], [1], [0], [2]], 4),
+        ([[1, 4, 2], [4, 0, 1], [2, 1, 0]], 6),
+    ):
+        given = {"indices": torch.tensor(rows), "n_experts": n_experts}
+        where = f"{len(rows)} tokens choose {len(rows[0])} of {n_experts} experts each"
+        ask.gives(given, "the choices expert by expert, and how many each expert gets", names, where)
+    order = torch.arange(n_experts - 1).flip(0)
+    says = "With the experts numbered backwards, each should get as many as before."
+    counts = ask(given)[1][: n_experts - 1]
+    ask.compare(ask(given | {"indices": order[given["indices"]]})[1][: n_experts - 1], counts.flip(0), says, (), "")

@@ -132,3 +132,32 @@ def by_turns(load, machines):
     for place, expert in enumerate(load.argsort(descending=True)):
         owner[expert] = place % machines
     return owner
+
+
+@right("11.dispatch")
+def by_sorted(indices, n_experts):
+    experts = [int(e) for row in indices for e in row]
+    order = sorted(range(len(experts)), key=experts.__getitem__)
+    return torch.tensor(order), torch.tensor([experts.count(e) for e in range(n_experts)])
+
+
+@right("11.dispatch")
+def expert_after_expert(indices, n_experts):
+    flat = indices.reshape(-1)
+    own = [(flat == expert).nonzero()[:, 0] for expert in range(n_experts)]
+    return torch.cat(own), torch.tensor([len(each) for each in own])
+
+
+@right("11.dispatch")
+def by_one_number_for_both(indices, n_experts):
+    flat = indices.reshape(-1)
+    order = (flat * len(flat) + torch.arange(len(flat))).sort().indices
+    return order, torch.nn.functional.one_hot(flat, n_experts).sum(0)
+
+
+@wrong("11.dispatch", "where each choice goes")
+def the_place_of_each(indices, n_experts):
+    flat = indices.reshape(-1)
+    place = torch.empty_like(flat)
+    place[flat.argsort(stable=True)] = torch.arange(len(flat))
+    return place, flat.bincount(minlength=n_experts)
