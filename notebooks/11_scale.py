@@ -725,9 +725,9 @@ sweep(
 # %% [markdown]
 # ## Experts over machines
 #
-# The largest mixtures spread each layer's experts over many machines. Then a step waits for the busiest of them. 64 experts
-# live on 8 machines here, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each. The popularity of the
-# experts is skewed, or not.
+# The largest mixtures spread each layer's experts over many machines (**expert parallelism**). Then a step waits for the busiest
+# of them. 64 experts live on 8 machines here, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each. The
+# popularity of the experts is skewed, or not.
 #
 # Two cures: **rearrange** the experts, by what was asked in the step before. Or keep **copies** of the hottest on further
 # machines: 8 copies more, which share their expert's tokens.
@@ -1003,7 +1003,8 @@ quiz("11")
 # - Experts on several machines give the same answers. Tokens travel twice a layer, and machines wait for each other.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
-# [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). No drops, and copies of hot experts:
+# [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:
+# [Riquelme et al. 2021](https://arxiv.org/abs/2106.05974). No drops, and copies of hot experts:
 # [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437), sections 2.1.2 and 3.4. Reading against computing:
 # [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Batches that requests join and leave:
 # [Yu et al. 2022](https://www.usenix.org/conference/osdi22/presentation/yu). Contexts against experts:
