@@ -131,12 +131,12 @@ kinds = {
 layers = {name: beyond_cache(build, 100 * 2**20) for name, build in kinds.items()}
 
 
-def times(n_tokens, names=("small", "mixture", "large"), turns=6):
+def times(n_tokens, names=("small", "mixture", "large"), turns=6, seconds=0.02):
     """Seconds a call on n_tokens tokens: for each layer one number a turn."""
     inputs = torch.randn(max(2, min(64, 4096 // n_tokens)), n_tokens, WIDTH)
     with torch.inference_mode():
         asked = {name: in_turn(layers[name], inputs) for name in names}
-        return time_side_by_side(asked, turns, seconds=0.02)
+        return time_side_by_side(asked, turns, seconds)
 
 
 TOKENS = (1, 4, 16, 64, 256, 1024)
@@ -191,29 +191,29 @@ def crossing(n_experts, top_k, flop_per_byte, bytes_a_weight):
 crossing = check("11.crossing", crossing)
 
 # %% [markdown]
-# What is the FLOP per byte of your machine? The small layer tells: with one token it reads, with a thousand it computes. From
-# that your `crossing` says how many tokens the *mixture* needs, which nobody has asked yet. Then we ask it.
+# What is the FLOP per byte of your machine? The small layer tells: with one token it reads, with many it computes. From that
+# your `crossing` says how many tokens the *mixture* needs, which nobody has asked yet. Then we ask it.
 
 # %% tags=["measure"]
 # Claim 11.1.
-one, many, all_asked = (
-    times(n, names, turns=10)
-    for n, names in ((1, ["small"]), (1024, ["small", "mixture"]), (64, ["mixture"]))
-)
+SMALL, MIXTURE = (1, 256), (64, 512)  # tokens: with 64 all experts are asked
+small = [times(n, ["small"], 10, 0.05)["small"] for n in SMALL]
+mixture = [times(n, ["mixture"], 10, 0.05)["mixture"] for n in MIXTURE]
 WEIGHTS = 2 * WIDTH * K * HIDDEN  # of the small layer, 4 bytes each
 
 
-def read_and_compute(few, many, n_few, n_many):
+def read_and_compute(took, tokens):
     """Of a time that grows with the tokens: its fixed part, and that of each token."""
+    (few, many), (n_few, n_many) = took, tokens
     a_token = (many - few) / (n_many - n_few)
     return few - n_few * a_token, a_token
 
 
-reads, computes = read_and_compute(one["small"], many["small"], 1, 1024)
+reads, computes = read_and_compute(small, SMALL)
 bytes_a_second, flop_a_second = 4 * WEIGHTS / reads, 2 * WEIGHTS / computes
 flop_per_byte = flop_a_second / bytes_a_second
 predicted = crossing(E, K, flop_per_byte, 4)
-fixed, a_token = read_and_compute(all_asked["mixture"], many["mixture"], 64, 1024)
+fixed, a_token = read_and_compute(mixture, MIXTURE)
 measured = fixed / a_token
 claim(
     "11.1",
