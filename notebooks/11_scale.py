@@ -162,7 +162,7 @@ reveal(
         "One token asks two experts, and reads as much as the small layer. A few ask nearly all of them, and each expert is "
         "read for one or two tokens: a few users are the worst case. With many it is read for many."
         if worst == 16
-        else "Another machine may say otherwise: the claim below says what this one does."
+        else "On most machines it is 16: a few tokens ask nearly all experts, and each is read for one or two of them."
     ),
 )
 
@@ -930,7 +930,7 @@ reveal(
         if waited > 20
         else "Here the sending takes longer than the computing. "
     )
-    + f"The outputs differ from those of one process by at most {both.forward_difference:.0e}: {where}",
+    + f"The outputs differ from those of one process by at most {both.forward_difference:.0e}. {where}",
 )
 
 
