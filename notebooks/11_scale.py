@@ -197,7 +197,7 @@ crossing = check("11.crossing", crossing)
 
 # %% tags=["measure"]
 # Claim 11.1.
-SMALL, MIXTURE = (1, 256), (64, 256)  # tokens: with 64 all experts are asked
+SMALL, MIXTURE = (1, 256), (64, 512)  # tokens: with 64 all experts are asked
 small = [times(n, ["small"], runs=10)["small"] for n in SMALL]
 mixture = [times(n, ["mixture"], runs=10)["mixture"] for n in MIXTURE]
 WEIGHTS = 2 * WIDTH * K * HIDDEN  # of the small layer, 4 bytes each
