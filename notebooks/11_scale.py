@@ -11,23 +11,37 @@
 # %% [markdown]
 # # At scale
 #
-# 10 minutes. You leave able to say what a mixture buys with thousands of tokens at once, and what it costs there: tokens
-# that are dropped.
+# 45 minutes. You leave able to say from how many tokens at once a mixture pays, what a limit on its experts drops, what a
+# request costs, and what happens when the experts live on many machines.
 #
-# Lesson 10 ended in the awkward middle. With sixteen tokens at once a mixture multiplies as little as a small layer, and
-# reads nearly as much as a large one. Now many more come at once.
+# In lesson 10 one person waited for one token. In a data centre thousands wait at once, and a weight that is read once
+# serves many of them. *When do the experts' weights stop mattering, and what starts to?* The post from which this course
+# was made has two sentences about it (S. Desai, 14 January 2024):
+#
+# > "At an enterprise scale, MoE provides a fraction of inference cost since a single expert does the processing instead of
+# > a whole standard model."
+# >
+# > "However, a high volume of requests is needed for this efficient batching and routing."
+#
+# We begin with the second. How high?
 
 # %% tags=["setup"]
+# Setup: what this lesson uses.
+import math
+from functools import cache
+
 import numpy as np
 import torch
-from matplotlib.colors import LinearSegmentedColormap
+from torch import nn
 
-from moe_tutorial.course import guess, quiz, reveal
-from moe_tutorial.layers import MixtureOfExperts
+from moe_tutorial.course import check, guess, quiz, reveal
+from moe_tutorial.layers import MixtureOfExperts, Router, switch_loss
 from moe_tutorial.show import (
     Line,
+    bars,
     curves,
     expert_bars,
+    is_narrow,
     look,
     message,
     picture,
@@ -37,406 +51,934 @@ from moe_tutorial.show import (
 )
 from moe_tutorial.study import (
     above,
-    below,
     between,
+    bytes_per_token,
     claim,
+    count_parameters,
+    digits4,
     distinct_experts,
-    in_every_seed,
     in_the_median,
-    multiplications,
+    multiplications_per_token,
+    published,
+    put_aside,
     seeds,
+    train,
 )
-from moe_tutorial.study.systems.parallel import run
-from moe_tutorial.study.systems.serving import capacity, expert_step, kept, serve
-from moe_tutorial.study.timing import in_turn, time_side_by_side
+from moe_tutorial.study.systems import parallel, serving
+from moe_tutorial.study.timing import beyond_cache, in_turn, time_side_by_side
 
 torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
 
 # %% [markdown]
-# ## Many users
+# ## From how many tokens does a mixture pay?
 #
-# An expert is **full** when computing its tokens takes as long as reading its weights (in the fleet under *Further*,
-# with `READ / COMPUTE` tokens). How many does it get? Counted with the formula of lesson 10:
-
-# %% tags=["measure"]
-for batch in (1, 4, 16, 64, 256, 1024, 4096):
-    n_asked = distinct_experts(E, K, batch)
-    print(
-        f"{batch:5,} tokens: it reads {n_asked / K:3.1f} times as much as for one, and an "
-        f"expert asked gets {batch * K / n_asked:5.1f}"
-    )
-
-# %% [markdown]
-# The layers are those of lesson 10. `small` reads the same for any number of tokens, and so does `large`.
-
-# %% tags=["measure"]
-WIDTH, HIDDEN = 512, 512
-ROUTER = E // 2  # neurons that multiply as much as a router of E outputs
-
-
-def dense(neurons):
-    return MixtureOfExperts(WIDTH, neurons, 1, 1)
-
-
-def all_asked(mixture):
-    """The same experts, with a router that chooses all of them."""
-    layer = MixtureOfExperts(WIDTH, HIDDEN, E, E)
-    layer.experts = mixture.experts
-    return layer
-
-
-torch.manual_seed(seeds(1)[0])
-mixtures = [MixtureOfExperts(WIDTH, HIDDEN, E, K) for _ in range(4)]
-layers = {
-    "small": [dense(K * HIDDEN + ROUTER) for _ in range(32)],
-    "mixture": mixtures,
-    "mixture, all asked": [all_asked(mixture) for mixture in mixtures],
-    "large": [dense(E * HIDDEN + ROUTER) for _ in range(4)],
-}
-stored, computed = {}, {}
-for name, own in layers.items():
-    stored[name] = sum(p.untyped_storage().nbytes() for p in own[0].parameters())
-    computed[name] = multiplications(own[0], torch.randn(16, WIDTH)) // 16
-    print(
-        f"{name:18} {len(own):2} x {stored[name]:10,} bytes, "
-        f"{computed[name]:9,} multiplications for each of 16 tokens"
-    )
-expert_bytes = sum(p.nbytes for p in mixtures[0].experts.parameters()) // E
-router_bytes = sum(p.nbytes for p in mixtures[0].router.parameters())
-
-
-def times(names, n_tokens, turns=10, seconds=0.02):
-    """Seconds a call on n_tokens tokens, for each layer one number a turn."""
-    inputs = torch.randn(max(2, min(64, 4096 // n_tokens)), n_tokens, WIDTH)
-    asked = {name: in_turn(layers[name], inputs) for name in names}
-    with torch.inference_mode():
-        return time_side_by_side(asked, turns, seconds)
-
-
-shown = ["small", "mixture", "large"]
-alone, few = times(shown, 1), times(shown, 16, seconds=0.05)
+# Three layers, all of plain PyTorch:
+#
+# - The **mixture** has 16 experts, and asks 2 of them for each token.
+# - The **small** dense layer is as wide as two experts. For a token it multiplies as much as the mixture.
+# - The **large** dense layer is as wide as all sixteen. It keeps as many weights as the mixture.
+#
+# We build several of each and use them in turn, as a model uses its layers. So their weights come from memory, and not from
+# a cache.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
-    "11.many",
-    "With 16 tokens at once, a mixture takes several times as long as a dense layer that "
-    "does just as many multiplications. And with 1,024 tokens: does it fall further "
-    "behind then, or catch up?",
-    choices=["it falls further behind", "it stays as far behind", "it catches up"],
+    "11.worst",
+    "The mixture multiplies as much as the small layer. With how many tokens at once "
+    "does it fall behind the small layer most?",
+    choices=["1 token", "16 tokens", "256 tokens", "1,024 tokens"],
 )
 
 # %% tags=["measure"]
-many = times(["small", "mixture", "mixture, all asked", "large"], 1024, turns=5)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-before, behind = (np.median(took["mixture"] / took["small"]) for took in (few, many))
-verdict = (
-    "it catches up"
-    if behind / before < 0.8
-    else "it stays as far behind"
-    if behind / before < 1.25
-    else "it falls further behind"
-)
-reveal(
-    "11.many",
-    verdict,
-    says=f"With 16 tokens it takes {before:.1f} times as long as the dense layer, with 1,024 tokens {behind:.1f} times, measured "
-    "here. "
-    + (
-        "With 1,024 it reads every expert, but each weight that is read serves many tokens."
-        if verdict == "it catches up"
-        else "Another machine may say otherwise: see the claim."
-    ),
-)
-
-# %% tags=["measure"]
-claim(
-    "11.1",
-    "1,024 tokens take the mixture less than twice as long as the small layer",
-    quantity="time (times as long)",
-    measured=many["mixture"] / many["small"],
-    holds=in_the_median(below(2)),
-    control=few["mixture"] / few["small"],
-    control_is="16 tokens",
-    timed=True,
-)
-
-# %% [markdown]
-# As a curve, from one token to thousands:
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-batches = [1, 4, 16, 64, 256, 1024, 4096]
-times_at = {name: [] for name in shown}
-for batch in batches:
-    found = times(shown, batch, turns=5 if batch < 1000 else 1)
-    for name in shown:
-        times_at[name].append(1e6 * np.median(found[name]) / batch)
-slower = np.array(times_at["mixture"]) / np.array(times_at["small"])
-worst = int(slower.argmax())
-full = next((b for i, b in enumerate(batches) if (slower[i:] < 1.5).all()), None)
+# Measured: three layers, from one token at once to a thousand.
+WIDTH, HIDDEN = 512, 1024
 
 
-close = (
-    f"from {full:,} on, {full * K // E} an expert, below 1.5 times"
-    if full
-    else f"at {batches[-1]:,} tokens {slower[-1]:.1f} times"
-)
-curves(
-    {
-        "small": Line(batches, times_at["small"], "--", "muted", marker="●"),
-        "mixture": Line(batches, times_at["mixture"], marker="●"),
-        "large": Line(batches, times_at["large"], "--", "muted", marker="●"),
-    },
-    x="tokens at once",
-    y="microseconds per token",
-    log="xy",
-    xticks=batches,
-    yticks=[10, 100, 1000],
-    title=f"The gap is widest at {batches[worst]:,} tokens, where the mixture takes "
-    f"{slower[worst]:.1f} times as long as the small layer; {close}",
-    note="Measured here, on one thread.",
-    height=300,
-)
-
-# %% [markdown]
-# Read it from left to right, beside the counts. One token: the mixture reads and multiplies as much as the small layer. A
-# few tokens: it still multiplies as little, but reads more and more, with sixteen nearly as much as the large one. Many
-# tokens: it reads everything, but each weight that is read serves many. Where that makes up for the reading is what the
-# title says, in all and for each expert. It is another number on another machine.
-
-# %% tags=["measure"]
-claim(
-    "11.2",
-    "For 1,024 tokens the mixture is more than three times as fast as the large layer",
-    quantity="speed (times as fast)",
-    measured=many["large"] / many["mixture"],
-    holds=in_the_median(above(3)),
-    control=many["large"] / many["mixture, all asked"],
-    control_is="all experts asked",
-    timed=True,
-)
-
-# %% [markdown]
-# ## A place for every token: the capacity
-#
-# Many machines like fixed shapes. So a lot of code gives every expert room for a fixed number of tokens: its even part
-# times a **capacity factor**. Tokens beyond that are dropped: this expert does nothing for them.
-
-
-# %%
-def my_capacity(n_tokens, n_experts, top_k, factor):
-    even_part = n_tokens * top_k / n_experts
-    return max(1, int(np.ceil(factor * even_part)))
-
-
-print("512 tokens:", my_capacity(512, E, K, 1.25), "for each expert")
-print("4 tokens:  ", my_capacity(4, E, K, 1.25), "for each expert, never 0")
-print(
-    "same as the package's:",
-    all(
-        my_capacity(n, E, K, factor) == capacity(n, E, K, factor)
-        for n in (1, 7, 64, 512)
-        for factor in (0.5, 1.0, 1.25, 2.0)
-    ),
-)
-
-# %% [markdown]
-# Who has to go? The package keeps the choices with the highest gate weights. We let tokens draw their experts by
-# popularity, so that we can make it as uneven as we like.
-
-
-# %% tags=["measure"]
-def route(n_tokens, skew, seed, n_experts=8):
-    """Choices (T, K) and gate weights; expert i is asked for like 1 / (i + 1)**skew."""
-    generator = torch.Generator().manual_seed(seed)
-    popularity = torch.arange(1, n_experts + 1.0) ** -skew
-    noise = torch.empty(n_tokens, n_experts).exponential_(generator=generator)
-    score = popularity / noise  # its k largest are k draws without replacement
-    weights, indices = (score / score.sum(-1, keepdim=True)).topk(K)
-    return indices, weights
-
-
-indices, weights = route(16, 0.5, seeds(1)[0])
-room = capacity(16, 8, K, factor=0.5)
-fits = kept(indices, weights, 8, room)
-within = indices[fits].bincount(minlength=8) <= room
-lowest_kept = all(
-    weights[(indices == e) & fits].min() >= weights[(indices == e) & ~fits].max()
-    for e in indices[~fits].unique()
-)
-print("no expert has more than its room:", bool(within.all()))
-print("nobody was kept before a higher weight:", lowest_kept)
-
-# %% [markdown]
-# Pull at the factor, at how uneven the experts' popularity is, and at the number of tokens.
-
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-def capacity_bars(indices, fits, room, n_experts=8):
-    """Kept choices in the expert's colour, dropped ones as a dashed box behind them."""
-    asked = indices.flatten().bincount(minlength=n_experts)
-    stays = indices[fits].bincount(minlength=n_experts)
-    lost = [f"{n or 'none'} dropped" for n in (asked - stays).tolist()]
-    return expert_bars(
-        stays.tolist(), lost, room, "Choices of each expert", behind=asked.tolist()
+def dense(width):
+    return nn.Sequential(
+        nn.Linear(WIDTH, width, bias=False),
+        nn.ReLU(),
+        nn.Linear(width, WIDTH, bias=False),
     )
 
 
+class Mixture(nn.Module):
+    """Sorts the tokens by expert, asks each expert once, and adds the answers up."""
+
+    def __init__(self):
+        super().__init__()
+        self.router = nn.Linear(WIDTH, E, bias=False)
+        self.experts = nn.ModuleList(dense(HIDDEN) for _ in range(E))
+
+    def forward(self, x):
+        weights, chosen = self.router(x).softmax(-1).topk(K)
+        order = chosen.flatten().argsort()
+        counts = chosen.flatten().bincount(minlength=E).tolist()
+        parts = zip(self.experts, x[order // K].split(counts), strict=True)
+        answers = torch.cat([expert(own) for expert, own in parts if len(own)])
+        weighted = answers * weights.flatten()[order, None]
+        return torch.zeros_like(x).index_add_(0, order // K, weighted)
+
+
+torch.manual_seed(seeds(1)[0])
+kinds = {
+    "small": lambda: dense(K * HIDDEN),
+    "mixture": Mixture,
+    "large": lambda: dense(E * HIDDEN),
+}
+layers = {name: beyond_cache(build, 100 * 2**20) for name, build in kinds.items()}
+
+
+def times(n_tokens, names=("small", "mixture", "large"), runs=1):
+    """Seconds a call on n_tokens tokens: for each layer the fastest of ten calls, run by run."""
+    inputs = torch.randn(max(2, min(64, 4096 // n_tokens)), n_tokens, WIDTH)
+    with torch.inference_mode():
+        asked = {name: in_turn(layers[name], inputs) for name in names}
+        calls = time_side_by_side(asked, 10 * runs, seconds=0)
+    return {name: each.reshape(runs, 10).min(1) for name, each in calls.items()}
+
+
+TOKENS = (1, 4, 16, 64, 256, 1024)
+took = {n: times(n, runs=3 if n < 100 else 1) for n in TOKENS}
+
+
+def over(n, other):
+    """How many times as long as another layer the mixture takes with n tokens."""
+    return float(took[n]["mixture"].min() / took[n][other].min())
+
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+behind = {n: over(n, "small") for n in (1, 16, 256, 1024)}
+worst = max(behind, key=behind.get)
+reveal(
+    "11.worst",
+    f"{worst:,} token{'s' if worst > 1 else ''}",
+    says="Times as long as the small layer, measured here: "
+    + ", ".join(f"{times:.1f} with {n:,}" for n, times in behind.items())
+    + ". "
+    + (
+        "One token asks two experts, and reads as much as the small layer. A few ask nearly all of them, and each expert is "
+        "read for one or two tokens: a few users are the worst case. With many it is read for many."
+        if worst == 16
+        else "On most machines it is 16: a few tokens ask nearly all experts, and each is read for one or two of them."
+    ),
+)
+
+# %% [markdown]
+# Where does reading stop mattering? A dense layer reads its weights once, however many tokens come, and then computes
+# each of them. With few tokens it waits for its weights, with many for its arithmetic. In between there is a number of
+# tokens with which both take as long.
+#
+# A weight has $b$ bytes, and each token takes 2 operations with it (FLOP): a multiplication and an addition. A machine that
+# computes $F$ FLOP in the time in which it reads one byte computes $F b / 2$ tokens in the time in which it reads a weight.
+#
+# An expert is such a layer, too. But of $T$ tokens it gets only $T k / E$.
+#
+# **Your turn.** How many tokens does a mixture need, so that computing takes as long as reading all its experts?
+
+
+# %% tags=["exercise"]
+def crossing(n_experts, top_k, flop_per_byte, bytes_a_weight):
+    """numbers -> tokens at once with which reading all experts takes as long as computing."""
+    ### BEGIN SOLUTION
+    return n_experts / top_k * flop_per_byte * bytes_a_weight / 2
+    ### END SOLUTION
+
+
+# %%
+crossing = check("11.crossing", crossing)
+
+# %% [markdown]
+# What is the FLOP per byte of your machine? The small layer tells: with one token it reads, with many it computes. From that
+# your `crossing` says how many tokens the *mixture* needs, which nobody has asked yet. Then we ask it.
+
+# %% tags=["measure"]
+# Claim 11.1.
+SMALL, MIXTURE = (1, 256), (64, 512)  # tokens: with 64 all experts are asked
+# With few tokens all three take turns, so that weights come from memory.
+small = times(1, runs=10)["small"], times(256, ["small"], runs=10)["small"]
+mixture = times(64, runs=10)["mixture"], times(512, ["mixture"], runs=10)["mixture"]
+WEIGHTS = 2 * WIDTH * K * HIDDEN  # of the small layer, 4 bytes each
+
+
+def read_and_compute(took, tokens):
+    """Of a time that grows with the tokens: its fixed part, and that of each token."""
+    (few, many), (n_few, n_many) = took, tokens
+    a_token = (many - few) / (n_many - n_few)
+    return few - n_few * a_token, a_token
+
+
+reads, computes = read_and_compute(small, SMALL)
+bytes_a_second, flop_a_second = 4 * WEIGHTS / reads, 2 * WEIGHTS / computes
+flop_per_byte = flop_a_second / bytes_a_second
+predicted = crossing(E, K, flop_per_byte, 4)
+fixed, a_token = read_and_compute(mixture, MIXTURE)
+measured = fixed / a_token
+claim(
+    "11.1",
+    "The number of tokens with which a mixture computes for as long as it reads is the "
+    "predicted one, within a factor of three",
+    quantity="measured over predicted (times)",
+    measured=measured / predicted,
+    holds=in_the_median(between(1 / 3, 3)),
+    control=measured / (flop_per_byte * 4 / 2),
+    control_is="predicted for a dense layer, without E / k",
+    timed=True,
+)
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the mixture beside both dense layers, predicted and measured.
+def expected(n, other):
+    """What reading and computing, one after the other, predict for the mixture's time over another's."""
+    tokens = n / np.median(
+        flop_per_byte * 4 / 2
+    )  # in units of what is computed while a weight is read
+    mixture = distinct_experts(E, K, n) + K * tokens
+    experts = {"small": K, "large": E}[other]
+    return mixture / (experts + experts * tokens)
+
+
+def ratio_line(other, value, dash="-", color="text", marker=""):
+    return Line(TOKENS, [value(n, other) for n in TOKENS], dash, color, marker)
+
+
+curves(
+    {
+        "over small": ratio_line("small", over, marker="●"),
+        "predicted": ratio_line("small", expected, "--", "muted"),
+        "over large": ratio_line("large", over, marker="●"),
+        "predicted ": ratio_line("large", expected, "--", "muted"),
+    },
+    x="tokens at once",
+    y="mixture's time, times as long",
+    log="xy",
+    xticks=TOKENS,
+    yticks=[0.1, 0.2, 0.5, 1, 2, 5],
+    title=f"Computing takes as long as reading at {np.median(predicted):,.0f} tokens by the formula, and at "
+    f"{np.median(measured):,.0f} measured here",
+    note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
+    f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two alone.",
+    height=330,
+)
+
+# %% [markdown]
+# From left to right: with one token and with very many the mixture gains most on the large layer, and loses least to the small
+# one. In between it reads nearly everything for few.
+#
+# And a published model on a published graphics processor? NVIDIA's data sheet of the H100 says how much it computes (in
+# bfloat16, 2 bytes a weight) and reads in a second. Your `crossing` says the rest.
+
+# %% tags=["measure"]
+# Computed: what a step takes on an H100, from its data sheet and a model's config.
+FLOPS, BANDWIDTH, MEMORY = 989e12, 3.35e12, 80e9  # a second, a second, bytes
+models = {model.name: model for model in published()}
+
+
+def step(config, users, context, gpus=1):
+    """Milliseconds that a step takes: reading weights, computing, reading contexts."""
+    whole = users * bytes_per_token(config, users, context)
+    weights = users * bytes_per_token(config, users)
+    flop = 2 * users * multiplications_per_token(config, context)
+    work = weights / BANDWIDTH, flop / FLOPS, (whole - weights) / BANDWIDTH
+    return [1e3 * seconds / gpus for seconds in work]
+
+
+def length_of(parts):
+    """Weights are read while others compute; attention has to wait for its context."""
+    reading, computing, context = parts
+    return max(reading, computing) + context
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: published models on an H100.
+def on_h100(name):
+    """A row of the table: the experts, and the tokens that they need."""
+    design = models[name].choices
+    E, K = design.num_experts, design.num_experts_per_tok
+    return [f"{K} of {E}", f"{crossing(E, K, FLOPS / BANDWIDTH, 2):,.0f}"]
+
+
+shown = ["Mixtral 8x7B", "Qwen3-30B-A3B", "DeepSeek-V3", "Kimi K2"]
+table(
+    ["on an H100", "experts asked", "tokens at once"],
+    {name: on_h100(name) for name in shown},
+    title=f"DeepSeek-V3's experts compute for as long as they are read from {on_h100('DeepSeek-V3')[1]} tokens at once",
+    note=f"{FLOPS / 1e12:.0f} TFLOP and {BANDWIDTH / 1e12:.2f} TB a second: {FLOPS / BANDWIDTH:.0f} FLOP per byte. "
+    "In 8 bits, half the bytes and twice the arithmetic, the numbers are the same.",
+)
+
+# %% [markdown]
+# A step makes one token for each user. So that many tokens are that many users, all waiting for their next word at the same
+# moment. *"A high volume of requests is needed"*: true, and now it has a number.
+
+# %% [markdown]
+# ## A context has to be read, too
+#
+# Users share the weights. They do not share their contexts: what was said so far is kept as keys and values, and each token
+# reads those of its own user. Move the context. How much does it still bring to ask few experts?
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Sliders: what a step does, by the length of the context.
+def show_context(context, users, name):
+    config, design = models[name].config, models[name].choices
+    everyone = config | {"num_experts_per_tok": design.num_experts}
+    parts = step(config, users, context)
+    gain = length_of(step(everyone, users, context)) / length_of(parts)
+    names = ["reading weights", "computing", "reading contexts"]
+    return message(
+        f"Asking {design.num_experts_per_tok} of {design.num_experts} experts makes a step {gain:.1f} times as fast as asking all",
+        f"{name}, {users:,} users, {context:,} tokens of context each. Milliseconds of an H100's time, computed from "
+        "its data sheet and the model's config.",
+    ) + bars(
+        dict(zip(names, parts, strict=True)),
+        "Milliseconds",
+        [names[int(np.argmax(parts))]],
+    )
+
+
+sweep(
+    show_context,
+    context=("Tokens of context", [0, 1_000, 8_000, 32_000, 128_000]),
+    users=("Users", [4096, 1024, 256, 16]),
+    name=("Model", ["DeepSeek-V3", "Qwen3-30B-A3B"]),
+)
+
+# %% [markdown]
+# With a long context both models spend their time on reading it, and what the experts save hardly shows. It also takes the
+# memory that more users would need.
+# [Adhinarayanan and Jayasena 2026](https://arxiv.org/abs/2603.08960) put both together and compute that a dense model as good
+# as DeepSeek-V3 would serve more tokens a second at the longest of these contexts.
+
+# %% [markdown]
+# ## A place for every token
+#
+# Many tokens bring another question. Machines like fixed shapes, so a lot of code gives each expert **room** for a fixed
+# number of choices: its even part of them, times a **capacity factor**. What comes when it is full is dropped: this expert
+# does nothing for that token.
+#
+# **Your turn.** Choices come token by token. Who comes first, stays. (Then no later token can push out an earlier one, which a
+# model that writes from left to right needs.)
+
+
+# %% tags=["exercise"]
+def kept(indices, n_experts, room):
+    """indices (T, k) -> whether each choice still finds room at its expert, bool (T, k)."""
+    ### BEGIN SOLUTION
+    choice = indices.flatten()  # in the order in which they come
+    asked = choice[:, None] == torch.arange(n_experts)
+    place = (asked.cumsum(0) * asked).sum(-1)  # at its expert: 1 is the first
+    return (place <= room).view_as(indices)
+    ### END SOLUTION
+
+
+# %%
+kept = check("11.kept", kept)
+
+# %% [markdown]
+# Now eight experts, all equally popular, with room for a quarter more than their even part. Nothing should be dropped then,
+# should it?
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.dropped",
+    "16 tokens choose 2 of 8 equally popular experts each, by chance. Each expert has "
+    "room for 5 choices, where 4 are its even part. How many of a hundred choices are "
+    "dropped?",
+    slider=(0, 40, 1, "of 100"),
+)
+
+
+# %%
+def route(n_tokens, skew, seed, n_experts=8, top_k=2):
+    """Choices (T, k) by popularity: expert i is asked for like 1 / (i + 1) ** skew."""
+    draw = torch.Generator().manual_seed(seed)
+    popularity = torch.arange(1, n_experts + 1.0) ** -skew
+    noise = torch.empty(n_tokens, n_experts).exponential_(generator=draw)
+    return (popularity / noise).topk(top_k).indices
+
+
+def lost(n_tokens, skew=0.0, factor=1.25):
+    """Per cent of the choices that are dropped: one number for each of 20 draws."""
+    room = serving.capacity(n_tokens, 8, 2, factor)
+    draws = [route(n_tokens, skew, seed) for seed in seeds(20)]
+    return [100 - 100 * kept(d, 8, room).float().mean().item() for d in draws]
+
+
+few_tokens, many_tokens = np.mean(lost(16)), np.mean(lost(1024))
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "11.dropped",
+    float(few_tokens),
+    says=f"Of a hundred choices {few_tokens:.1f} are dropped, and with 1,024 tokens {many_tokens:.1f}. "
+    + (
+        "Chance is uneven in small numbers. Once more it takes many tokens."
+        if few_tokens > many_tokens + 1
+        else "Chance makes no difference here."
+    ),
+)
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Sliders: what fits, by the factor, the popularity and the number of tokens.
 def show_capacity(factor, skew, n_tokens):
-    indices, weights = route(n_tokens, skew, seeds(1)[0])
-    room = capacity(n_tokens, 8, K, factor)
-    fits = kept(indices, weights, 8, room)
-    lost = [
-        1 - kept(*route(n_tokens, skew, seed), 8, room).float().mean()
-        for seed in seeds(10)
-    ]
-    used = fits.sum() / (8 * room)
+    room, indices = (
+        serving.capacity(n_tokens, 8, 2, factor),
+        route(n_tokens, skew, seeds(1)[0]),
+    )
+    fits = serving.kept(indices, 8, room)
+    asked, stays = (
+        each.flatten().bincount(minlength=8) for each in (indices, indices[fits])
+    )
+    texts = [f"{n or 'none'} dropped" for n in (asked - stays).tolist()]
     return (
         message(
             f"{1 - fits.float().mean():.0%} of the choices are dropped, and "
-            f"{1 - used:.0%} of the room stays empty",
-            f"{n_tokens} tokens choose {K} of 8 experts; room for {room} each, the "
-            "upright line. Dashed: dropped. Dots: ten draws.",
+            f"{1 - fits.sum() / (8 * room):.0%} of the room stays empty",
+            f"{n_tokens} tokens choose 2 of 8 experts; room for {room} each, the upright line. Dashed: dropped. "
+            "Dots: twenty draws.",
         )
-        + capacity_bars(indices, fits, room)
-        + seed_dots({"Dropped": lost})
+        + expert_bars(
+            stays.tolist(), texts, room, "Choices of each expert", behind=asked.tolist()
+        )
+        + seed_dots({"Dropped": np.array(lost(n_tokens, skew, factor)) / 100})
     )
 
 
 sweep(
     show_capacity,
-    factor=("Capacity factor", [0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 4.0]),
-    skew=("Popularity skew", [0.0, 0.25, 0.5, 1.0]),
-    n_tokens=("Tokens", [16, 64, 256, 1024]),
+    factor=("Capacity factor", [1.0, 1.25, 1.5, 2.0, 4.0]),
+    skew=("Popularity skew", [0.5, 1.0, 0.0]),
+    n_tokens=("Tokens", [64, 16, 256, 1024]),
 )
 
 # %% [markdown]
-# With a skew of zero every expert is equally popular. Nothing should be dropped then, should it?
+# A factor large enough to drop nothing leaves much of the room empty, and empty room is computed all the same. So some accept
+# drops. What do they cost?
+#
+# We train mixtures on `digits4` (8 experts, one chosen, a Switch loss against unevenness), with room for the even part and
+# not for one more. A dropped image is not lost: one more expert, which all images share, still sees it, as a GPT's residual
+# stream still carries a dropped token.
 
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.cost",
+    "Trained and tested with room for the even part, and not for one image more: how "
+    "many points of accuracy does it cost, beside no limit at all?",
+    slider=(0, 20, 0.5, "points"),
+)
 
 # %% tags=["measure"]
-def dropped_part(n_tokens, seed, factor=1.25, skew=0.0):
-    indices, weights = route(n_tokens, skew, seed)
-    fits = kept(indices, weights, 8, capacity(n_tokens, 8, K, factor))
-    return 1 - fits.float().mean().item()
+# Measured: ten mixtures with room for all, and ten with room for the even part alone.
+data, _ = put_aside(digits4("standardised"))
 
 
-dropped_few = [dropped_part(16, seed) for seed in seeds(100)]
-dropped_many = [dropped_part(4096, seed) for seed in seeds(100)]
+class Limited(Router):
+    """A router whose choices count 0 where the expert has no room."""
+
+    def __init__(self, factor):
+        super().__init__(64, 8, 1)
+        self.factor = factor
+
+    def forward(self, x):
+        routing = super().forward(x)
+        fits = serving.kept(
+            routing.indices, 8, serving.capacity(len(x), 8, 1, self.factor)
+        )
+        return routing._replace(weights=routing.weights * fits)
+
+
+def trained(factor):
+    return train(
+        lambda: MixtureOfExperts(64, 8, 8, 1, Limited(factor), n_shared=1, d_out=10),
+        data,
+        seeds(10),
+        steps=300,
+        penalty=lambda routing, step: 0.1 * switch_loss(routing),
+    )
+
+
+def right(seeds_of, factor):
+    """Per cent of the test images that each seed gets right, with this room."""
+    seeds_of.model.router.factor = factor
+    return 100 * seeds_of.accuracy(data.x_test, data.y_test)
+
+
+ALL = 8.0  # room for all images at every expert
+free, tight = trained(ALL), trained(1.0)
+without_limit = right(free, ALL)
+cost = without_limit - right(tight, 1.0)
+gone = (tight.routing(data.x_test).weights == 0).float().mean()
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+served = without_limit - right(free, 1.0)
+afterwards = without_limit - right(tight, ALL)
+reveal(
+    "11.cost",
+    float(cost.mean()),
+    says=f"{gone:.0%} of the test images are dropped, and it costs {cost.mean():.1f} points. Trained without a limit and "
+    f"tested with one: {served.mean():.1f}. Trained with one and tested without: {afterwards.mean():.1f}"
+    + (
+        ", so part of the price is paid in training. "
+        if afterwards.mean() > 0.5
+        else ". "
+    )
+    + "Models of today drop nothing, in training or after: DeepSeek-V3 keeps the load even enough, and code that takes "
+    "slices of any length, as the mixture above does, needs no fixed room.",
+)
+
+# %% tags=["measure"]
+# Claim 11.2.
+claim(
+    "11.2",
+    "With room for the even part alone, mixtures on digits4 get over half a point less right "
+    "than without a limit",
+    quantity="accuracy lost (points)",
+    measured=cost,
+    holds=above(0.5),
+    control=without_limit - right(free, 4.0),
+    control_is="room for four times the even part",
+)
+
+# %% [markdown]
+# ## A queue and a price
+#
+# Requests come when they like. A **fleet**, the graphics processors (GPUs) that hold one copy of a model, makes a step for
+# all that are there. Between two steps those that are done leave, and waiting ones join (**continuous batching**). The
+# course's simulation does just this, with the steps that were computed above for an H100.
+#
+# - The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Both need two GPUs. The **small** one
+#   has as many weights as a token of Mixtral meets, and needs one.
+# - A request wants 100 tokens on average, and has 1,000 tokens of context. Prompts, and what GPUs send each other, are left
+#   out.
+# - A request should be done within 3 seconds, on average. When more come than one fleet can serve in time, another fleet is
+#   rented.
+#
+# **Your turn.** What does a request cost? We count **GPU-seconds**: all rented GPUs work for as long as it takes until the next
+# request comes.
+
+
+# %% tags=["exercise"]
+def price(rate, most, gpus):
+    """Requests a second, those that a fleet can serve, its GPUs -> GPU-seconds a request."""
+    ### BEGIN SOLUTION
+    fleets = math.ceil(rate / most)
+    return fleets * gpus / rate
+    ### END SOLUTION
+
+
+# %%
+price = check("11.price", price)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.cheaper",
+    "Mixtral and the dense model of as many weights serve 20 requests a second. What "
+    "does a request cost with the mixture?",
+    choices=[
+        "a quarter of the dense model's price: a quarter of the experts is asked",
+        "about half of it",
+        "the same",
+    ],
+)
+
+# %% tags=["measure"]
+# Measured: how many requests a fleet serves in time, in ten simulations.
+CONTEXT, LENGTH, BOUND = 1_000, 100, 3.0
+MIXTRAL = models["Mixtral 8x7B"].config
+
+
+def dense_of(experts):
+    """Mixtral with one expert that is as wide as so many."""
+    width = experts * MIXTRAL["intermediate_size"]
+    one = {"num_local_experts": 1, "num_experts_per_tok": 1}
+    return MIXTRAL | one | {"intermediate_size": width}
+
+
+served = {"small": (dense_of(2), 1), "mixture": (MIXTRAL, 2), "large": (dense_of(8), 2)}
+step_of = {}  # name -> seconds of a step with 0, 1, 2, ... requests, as many as find room
+for name, (config, gpus) in served.items():
+    a_context = bytes_per_token(config, 1, CONTEXT) - bytes_per_token(config, 1)
+    room = gpus * MEMORY - 2 * count_parameters(config).total
+    users = np.unique(np.geomspace(1, room / a_context, 50).astype(int))
+    steps = [length_of(step(config, int(n), CONTEXT, gpus)) / 1e3 for n in users]
+    step_of[name] = np.interp(np.arange(users[-1] + 1), users, steps)
+
+
+@cache
+def waits(name, rate, seed):
+    """Seconds that a request takes on average, if so many a second come to one fleet."""
+    together = len(step_of[name]) - 1
+    return serving.serve(
+        rate,
+        lambda n: step_of[name][n],
+        seed,
+        n_requests=4000 if rate > 50 else 300,
+        n_tokens=LENGTH,
+        max_batch=together,
+    ).latency.mean()
+
+
+def most(name, bound, seed, rates):
+    """Requests a second with which one fleet keeps the bound, and does not fall behind for ever."""
+    ceiling = (len(step_of[name]) - 1) / step_of[name][-1] / LENGTH
+    waited = np.maximum.accumulate([waits(name, rate, seed) for rate in rates])
+    return min(ceiling, float(np.interp(bound, waited, rates, left=0, right=ceiling)))
+
+
+def prices_of(rate, most, gpus):
+    return np.ceil(rate / most) * gpus / rate
+
+
+NEAR = {"mixture": (160, 185, 205), "large": (110, 130, 145)}
+in_time = {
+    name: np.array([most(name, BOUND, seed, rates) for seed in seeds(10)])
+    for name, rates in NEAR.items()
+}
+dearer = {
+    rate: prices_of(rate, in_time["large"], 2) / prices_of(rate, in_time["mixture"], 2)
+    for rate in (20, 2000)
+}
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+part = 1 / dearer[20].mean()
+reveal(
+    "11.cheaper",
+    "the same"
+    if part > 0.8
+    else "about half of it"
+    if part > 0.35
+    else "a quarter of the dense model's price: a quarter of the experts is asked",
+    says=f"A fleet of the dense model serves {in_time['large'].mean():.0f} requests a second in time, one of the mixture "
+    f"{in_time['mixture'].mean():.0f}. "
+    + (
+        "With 20 a second each needs one fleet of two GPUs, since all its weights have to be somewhere. The mixture is done "
+        "sooner, and then its GPUs wait, and are paid for. "
+        if part > 0.8
+        else ""
+    )
+    + f"With 2,000 a second the dense model costs {dearer[2000].mean():.2f} times as much.",
+)
+
+# %% tags=["measure"]
+# Claim 11.3.
 claim(
     "11.3",
-    "With perfectly even popularity and room for a quarter more than the even part, 16 "
-    "tokens lose more than 2 % of their choices",
-    quantity="choices lost",
-    measured=dropped_few,
-    holds=above(0.02),
-    control=dropped_many,
-    control_is="4,096 tokens",
-    refutes="A balanced router drops nothing",
+    "With 2,000 requests a second, a request costs a dense model of Mixtral's size over 1.2 "
+    "times as many GPU-seconds as Mixtral",
+    quantity="price of a request (times as much)",
+    measured=dearer[2000],
+    holds=above(1.2),
+    control=dearer[20],
+    control_is="20 requests a second",
 )
 
 # %% [markdown]
-# Chance is uneven in small numbers. Once more it takes many tokens.
-#
-# Much code keeps whoever comes first. That has favourites. But it has a virtue: no later token can push an earlier one out.
-# Keeping the highest weights lets the future decide, which a model that predicts the next token must not do (lesson 08).
-#
-# To see it, change the last 10 of 64 tokens, and look at the other 54. With weights that fall with the position, `kept`
-# keeps whoever comes first.
+# From how many requests on do they part? And what if people are less patient? The small model stands beside them, which is
+# cheap, and not as good.
 
 
-# %% tags=["measure"]
-def keep(indices, weights, by_position):
-    """Which choices are kept at capacity factor 1."""
-    if by_position:
-        first_highest = torch.arange(float(len(indices)), 0, -1)
-        weights = first_highest[:, None].expand(-1, K)
-    return kept(indices, weights, 8, capacity(len(indices), 8, K, 1.0))
+# %% tags=["draw", "nbval-ignore-output"]
+# Sliders: the price of a request, by how many come and how long they may take.
+ALL_RATES = (2, 20, 60, 100, 120, 135, 145, 170, 190, 205)
 
 
-def an_earlier_choice_changes(seed, by_position):
-    before = route(64, 0.5, seed)
-    after = [tensor.clone() for tensor in before]
-    for tensor, other in zip(after, route(64, 0.5, seed + 500), strict=True):
-        tensor[-10:] = other[-10:]
-    changes = keep(*before, by_position) != keep(*after, by_position)
-    return bool(changes[:-10].any())
+def show_price(rate, bound):
+    serves = {name: most(name, bound, seeds(1)[0], ALL_RATES) for name in served}
+    prices = {
+        name: 1000 * price(rate, serves[name], gpus)
+        for name, (_, gpus) in served.items()
+        if serves[name] > 0
+    }
+    beside_large = (
+        f"{prices['mixture'] / prices['large']:.0%} of the large model's price"
+    )
+    return message(
+        f"The mixture costs {beside_large}; from {serves['large']:,.0f} requests a second on they part",
+        f"{rate:,} requests a second, each done within {bound:g} s on average. GPU-seconds of a thousand requests. A fleet "
+        f"serves {', '.join(f'{n:.0f} ({name})' for name, n in serves.items())} a second.",
+    ) + bars(prices, "GPU-seconds of a thousand requests", ["mixture"])
 
 
-for rule in ("by weight", "by position"):
-    changes = [an_earlier_choice_changes(s, rule == "by position") for s in seeds(20)]
-    print(f"{rule:12} in 20 draws, some earlier choice changes: {any(changes)}")
+sweep(
+    show_price,
+    rate=("Requests a second", [180, 20, 60, 120, 500, 2000, 10_000]),
+    bound=("Seconds that a request may take", [3.0, 2.0, 1.6]),
+)
 
 # %% [markdown]
-# And the favourites?
+# *"A fraction of inference cost"*: a fraction of the arithmetic. The price is the same until a dense fleet is full, and from
+# then on a fraction, but not the fraction of experts that a token asks: contexts have to be read, too. For the impatient, steps
+# have to be short, and what makes them long is reading the weights, which both have alike.
+#
+# *"Since a single expert does the processing"*: for one token, in one layer, two of eight do. A step's tokens ask all of them.
 
+# %% [markdown]
+# ## Experts over machines
+#
+# The largest mixtures spread each layer's experts over many machines (**expert parallelism**). Then a step waits for the busiest
+# of them. 64 experts live on 8 machines here, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each. The
+# popularity of the experts is skewed, or not.
+#
+# Two cures: **rearrange** the experts, by what was asked in the step before. Or keep **copies** of the hottest on further
+# machines: 8 copies more, which share their expert's tokens.
+#
+# **Your turn, if you like.** The usual way to rearrange is greedy.
+
+
+# %% tags=["exercise", "optional"]
+def place(load, machines):
+    """load (E,) -> each expert's machine (E,), as many on each: the most asked first,
+    each to the machine with the least so far that still has room."""
+    room = len(load) // machines
+    owner = torch.zeros(len(load), dtype=torch.long)
+    ### BEGIN SOLUTION
+    total, held = torch.zeros(machines), torch.zeros(machines)
+    for expert in load.argsort(descending=True):
+        machine = torch.where(held < room, total, math.inf).argmin()
+        owner[expert] = machine
+        total[machine] += load[expert]
+        held[machine] += 1
+    ### END SOLUTION
+    return owner
+
+
+# %%
+place = check("11.place", place)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.busiest",
+    "The most popular expert is twice as popular as the second, three times as popular "
+    "as the third, and so on. Rearranged, how many times its even part of the work does "
+    "the busiest machine still have?",
+    slider=(1, 3, 0.1, "times"),
+)
 
 # %% tags=["measure"]
-def late_minus_early(seed, by_position):
-    """Dropped part of the last quarter of the tokens minus that of the first."""
-    indices, weights = route(512, 0.5, seed)
-    drops = 1 - keep(indices, weights, by_position).float()
-    return float(drops[-128:].mean() - drops[:128].mean())
+# Measured: the busiest machine, as numbered, rearranged, and with copies.
+EXPERTS, MACHINES, ASKED, COPIES = 64, 8, 4, 8
 
 
+def asked(skew, seed, step):
+    """How often each expert is asked in a step. Which ones are popular is drawn by the seed alone."""
+    indices = route(1024, skew, 10 * seed + step, EXPERTS, ASKED)
+    order = torch.randperm(EXPERTS, generator=torch.Generator().manual_seed(seed))
+    return order[indices].flatten().bincount(minlength=EXPERTS).float()
+
+
+def busiest(load, owner):
+    """Work of the busiest machine, over the mean."""
+    work = torch.zeros(MACHINES).index_add(0, owner, load)
+    return float(work.max() / work.mean())
+
+
+def three_ways(skew, seed):
+    """As numbered; rearranged by the step before; and with copies, chosen by the step before."""
+    before, now = asked(skew, seed, 1), asked(skew, seed, 2)
+    numbered = torch.arange(EXPERTS) * MACHINES // EXPERTS
+    copies = torch.ones(EXPERTS)
+    for _ in range(COPIES):
+        copies[(before / copies).argmax()] += 1
+    each = torch.arange(EXPERTS).repeat_interleave(copies.long())
+    with_copies = serving.place((before / copies)[each], MACHINES)
+    return (
+        busiest(now, numbered),
+        busiest(now, serving.place(before, MACHINES)),
+        busiest((now / copies)[each], with_copies),
+    )
+
+
+SKEWS = (0.0, 0.25, 0.5, 0.75, 1.0)
+work = {s: np.array([three_ways(s, seed) for seed in seeds(20)]).T for s in SKEWS}
+numbered, rearranged, copied = (
+    np.array([work[s][i].mean() for s in SKEWS]) for i in range(3)
+)
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+hottest = float(
+    np.mean([asked(1.0, seed, 2).max() / 4096 * MACHINES for seed in seeds(20)])
+)
+reveal(
+    "11.busiest",
+    float(rearranged[-1]),
+    says=f"As numbered it has {numbered[-1]:.2f} times its even part, rearranged {rearranged[-1]:.2f}. "
+    + (
+        f"The hottest expert alone has {hottest:.2f} times a machine's even part, and no arrangement parts it. "
+        if hottest > 1.1
+        else ""
+    )
+    + f"Copies do: {copied[-1]:.2f}.",
+)
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the busiest machine, by the skew.
+curves(
+    {
+        "as numbered": Line(SKEWS, numbered, "--", "muted", marker="●"),
+        "rearranged": Line(SKEWS, rearranged, marker="●"),
+        "with copies": Line(SKEWS, copied, marker="●"),
+    },
+    x="skew of the experts' popularity",
+    y="busiest machine's work, times even",
+    xticks=SKEWS,
+    title=f"Rearranged, the busiest machine has {rearranged[2]:.2f} times its even part at a skew of 0.5, and {rearranged[-1]:.2f} "
+    f"at 1; with copies {copied[2]:.2f} and {copied[-1]:.2f}",
+    note=f"64 experts on 8 machines, 1,024 tokens ask 4 each; 8 copies. Means of 20 draws. At skew 0 the "
+    f"{numbered[0]:.2f} are chance.",
+    height=300,
+)
+
+# %% tags=["measure"]
+# Claim 11.4.
 claim(
     "11.4",
-    "Keeping whoever comes first drops more late choices than early ones: the last "
-    "quarter loses 10 points more than the first",
-    quantity="late losses beyond the early ones",
-    measured=[late_minus_early(seed, by_position=True) for seed in seeds(20)],
-    holds=above(0.1),
-    control=[late_minus_early(seed, by_position=False) for seed in seeds(20)],
-    control_is="keeping the highest gate weights",
+    "At a skew of 1, copies of the hottest experts make the busiest machine's work over 1.25 "
+    "times as short as rearranging alone",
+    quantity="work after rearranging over work with copies (times)",
+    measured=work[1.0][1] / work[1.0][2],
+    holds=above(1.25),
+    control=work[0.0][1] / work[0.0][2],
+    control_is="skew 0: chance alone",
 )
 
 # %% [markdown]
-# ## The verdict
+# What people report agrees: some gained much from copies, some next to nothing. It depends on the skew, and with none both
+# cures chase chance.
+
+# %% [markdown]
+# ## Dispatch and combine
 #
-# The three columns are layers in turn on one thread, with more and more tokens; no phone and no graphics processor was
-# measured. What is used is counted, what it takes is timed on this machine.
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output", "11.many"]
-of_large = f"{stored['mixture'] / stored['large']:.0%} (10.5)"
-
-
-def ratio(found, name, other, digits=1):
-    return f"{np.median(found[name] / found[other]):.{digits}f}"
+# How do tokens get there? Each machine sorts its tokens' choices by expert. It says how many will come, sends them to the
+# machines of their experts (**dispatch**), each machine computes what arrived, and sends the answers back (**combine**). Every
+# machine sends to every other: an **all-to-all**.
+#
+# **Your turn, if you like.** The sorting.
 
 
-def used(batch):
-    """The part of the large layer's weights that this many tokens ask for."""
-    asked = distinct_experts(E, K, batch) * expert_bytes + router_bytes
-    return f"{asked / stored['large']:.0%}"
+# %% tags=["exercise", "optional"]
+def dispatch(indices, n_experts):
+    """indices (T, k) -> the order (T * k,) in which the choices, read token by token, stand
+    expert by expert, the earlier token first; and how many each expert gets (E,)."""
+    ### BEGIN SOLUTION
+    choice = indices.flatten()
+    order = choice.argsort(stable=True)
+    counts = choice.bincount(minlength=n_experts)
+    ### END SOLUTION
+    return order, counts
 
 
-table(
-    ["the mixture", "edge: 1 token", "workstation: 16", "data centre: 1,024"],
-    {
-        "memory when loaded, of large's": [of_large] * 3,
-        "weights used, of large's": [used(batch) for batch in (1, 16, 1024)],
-        "multiplications, of large's": [
-            f"{computed['mixture'] / computed['large']:.0%}"
-        ]
-        * 3,
-        "time, of large's": [
-            f"{ratio(alone, 'mixture', 'large', 2)} (10.1)",
-            f"{ratio(few, 'mixture', 'large', 2)} (10.4)",
-            f"{ratio(many, 'mixture', 'large', 2)} (11.2)",
-        ],
-        "time, times small's": [
-            f"{ratio(alone, 'mixture', 'small')} (10.2)",
-            f"{ratio(few, 'mixture', 'small')} (10.3)",
-            f"{ratio(many, 'mixture', 'small')} (11.1)",
-        ],
-    },
-    title="What the mixture needs of the large layer's memory, weights, multiplications "
-    "and time",
-    note="Measured on this page; in brackets the claim that carries it, here or in "
-    "lesson 10. Weights do not depend on the batch, so the memory was counted once.",
+# %%
+dispatch = check("11.dispatch", dispatch)
+
+# %% [markdown]
+# Two processes shall be the two machines. PyTorch's `torchrun` starts them, each with four of eight experts and with tokens of
+# its own, and they sort by your `dispatch`. The router prefers the first experts, which live on machine 0.
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "11.waits",
+    "Machine 0 has the popular experts. For how much of the layer's time does machine 1 "
+    "do nothing but wait for it?",
+    slider=(0, 100, 5, "% of the time"),
+)
+
+
+# %% tags=["measure"]
+# Measured: two processes, each with half of the experts, beside one with all of them.
+def two_machines():
+    """What the two did, and where: here, or when it was stored."""
+    options = {"tokens": 2048, "width": 128, "uneven": True, "seed": seeds(1)[0]}
+    try:
+        return parallel.run(
+            2, **options, dispatch=dispatch, timeout=20
+        ), "Measured here."
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        return (
+            parallel.stored(),
+            f"Stored, as two processes could not run here: {reason}.",
+        )
+
+
+both, where = two_machines()
+ends = [list(machine.values()) for machine in both.trace]  # of the four parts
+slower = max(compute for _, _, compute, _ in ends)
+waited = 100 * (slower - ends[1][2]) / ends[1][3]
+
+# %% tags=["guess", "nbval-ignore-output"]
+# Your guess and what was measured.
+reveal(
+    "11.waits",
+    float(waited),
+    says=f"Machine 0 computes {both.traffic[:, 0].sum():,} choices, machine 1 {both.traffic[:, 1].sum():,}. "
+    + (
+        "Nobody can combine before the last answers are there. "
+        if waited > 20
+        else "Here the sending takes longer than the computing. "
+    )
+    + f"The outputs differ from those of one process by at most {both.forward_difference:.0e}. {where}",
+)
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: who computes when, and who waits for whom.
+def timeline(figure, theme):
+    axes, room = figure.add_subplot(), 0.28 if is_narrow(figure) else 0.12
+    colors = {
+        name: look.color(name, theme) for name in ("text", "muted", "line", "ground")
+    }
+    for machine, (route, dispatched, computed, combined) in enumerate(ends):
+        spans = {
+            "dispatch": (route, dispatched, "muted", "ground"),
+            "compute": (dispatched, computed, "text", "ground"),
+            "wait": (computed, slower, "line", "text"),
+            "combine": (slower, combined, "muted", "ground"),
+        }
+        for name, (start, end, fill, ink) in spans.items():
+            start, end = 1e3 * start, 1e3 * end
+            axes.barh(machine, end - start, 0.6, start, color=colors[fill])
+            if end - start > room * 1e3 * max(last[-1] for last in ends):
+                axes.text(
+                    (start + end) / 2,
+                    machine,
+                    name,
+                    color=colors[ink],
+                    ha="center",
+                    va="center",
+                )
+    axes.set_yticks([0, 1], ["machine 0", "machine 1"])
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds")
+    axes.spines["left"].set_visible(False)
+
+
+picture(
+    timeline,
+    title=f"Machine 1 waits for {waited:.0f} % of the layer's time, while machine 0 computes",
+    note=f"One layer, forwards: dispatch and combine in grey, what they wait for each other lighter. {where}",
+    alt="Milliseconds until each part of the layer ends: "
+    + "; ".join(
+        f"machine {n}: "
+        + ", ".join(f"{part} {1e3 * end:.1f}" for part, end in machine.items())
+        for n, machine in enumerate(both.trace)
+    ),
+    height=190,
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -446,269 +988,117 @@ quiz("11")
 # %% [markdown]
 # ## Try it
 #
-# 1. Take the capacity factor that loses next to nothing with 1,024 tokens and an even popularity. What does it lose
-#    with 16?
-#
+# 1. A finer mixture has twice as many experts, half as wide, and asks twice as many. What does `crossing` say, and what does
+#    the picture of the layers say if you set `E, K, HIDDEN = 32, 4, 512`?
+# 2. In the picture of the machines, choose the copies by the step itself and not by the one before. What did they lose by
+#    not knowing it?
+
+# %% [markdown]
 # ## Recap
 #
-# - Many tokens: the mixture reads everything, and each weight serves many. The claims say what this is in time.
-# - Capacity drops tokens by chance even under perfect balance, if they are few. Keeping the highest weights lets later
-#   tokens decide about earlier ones; keeping whoever comes first drops the late ones.
+# - Reading all experts costs as much as computing at $E/k$ times the tokens of a dense layer. Before that a few users are the
+#   worst case; far beyond it the weights no longer matter.
+# - Then contexts do: each user reads their own.
+# - A limit on the experts drops tokens by chance if they are few, and costs accuracy. Models of today do without.
+# - All GPUs that hold the weights are paid for. A request is cheaper only where a dense fleet would be full.
+# - A step waits for the busiest machine. Rearranging helps until one expert alone is too hot; copies help beyond.
+# - Experts on several machines give the same answers. Tokens travel twice a layer, and machines wait for each other.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
-# [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). Keeping the highest weights:
-# [Riquelme et al. 2021](https://arxiv.org/abs/2106.05974), section 4. Reading against computing:
+# [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:
+# [Riquelme et al. 2021](https://arxiv.org/abs/2106.05974). No drops, and copies of hot experts:
+# [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437), sections 2.1.2 and 3.4. Reading against computing:
 # [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Batches that requests join and leave:
-# [Yu et al. 2022](https://www.usenix.org/conference/osdi22/presentation/yu). Few machines for a token:
-# [DeepSeek-V3 2024](https://arxiv.org/abs/2412.19437), section 2.1.2.
+# [Yu et al. 2022](https://www.usenix.org/conference/osdi22/presentation/yu). Contexts against experts:
+# [Adhinarayanan and Jayasena 2026](https://arxiv.org/abs/2603.08960).
 
 # %% [markdown]
 # ## Further
 #
-# ### A fleet, latency against load
+# ### Why does an answer depend on its neighbours?
 #
-# In a data centre requests come at random, and a step of the model makes one token for everybody who is there. Between two
-# steps, requests that are done leave, and waiting ones join (**continuous batching**). We simulate such a fleet: four
-# machines, four experts on each. A step waits for the busiest machine. The numbers are made up, round, and on the page, so
-# that you can put in your own:
+# The same question, asked twice at temperature 0, may get two answers: how a sum is split up depends on how many others are in
+# the batch, and rounding depends on the order of adding. A dense model's numbers change in the last digit. A router's *choice*
+# may change: where two experts score nearly alike, another one answers.
 #
-# - **Read.** Reading an expert's weights takes 1 ms.
-# - **Compute.** One token in one expert takes 10 µs. An expert takes the longer of the two, reading or computing.
-# - **Rest.** Everything else takes 2 ms a step.
-# - **Length.** A request wants 32 tokens on average, and at most 1,024 requests share a step.
-#
-# Left out are sending tokens between the machines, prompts, and that attention costs more with more requests. All three
-# make a large batch dearer than here.
-#
-# Is the simulation right? Where queueing theory has a formula, it has to agree. One server, one request at a time, every
-# service one second, at 60 % load: the mean wait is $\rho / (2 (1 - \rho))$ seconds.
+# Here a token is the sum of 16 parts, as in a residual stream, added forwards and backwards. A random router chooses 8 of 128
+# experts. How many tokens get another set of experts?
 
 # %% tags=["measure"]
-queue = serve(0.6, lambda n, rng: 1.0, 0, n_requests=100_000, n_tokens=1, max_batch=1)
-wait, theory = queue.latency.mean() - 1, 0.6 / (2 * (1 - 0.6))
-print("wait agrees with theory within 5 %:", abs(wait / theory - 1) < 0.05)
-
-# %% [markdown]
-# Now the fleet. When is an expert full there, and how many requests a second can a fleet serve, if its steps are full?
-
-# %% tags=["measure"]
-READ, COMPUTE, REST = 1e-3, 1e-5, 2e-3  # seconds
-LENGTH, TOGETHER = 32, 1024  # tokens of a request, requests in a step
-OWNER = [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4  # the machine of each expert
+# Claim 11.5.
+D, N_EXPERTS, CHOSEN, LAYERS = 1024, 128, 8, 48
 
 
-def dense_step(n_experts):
-    """A dense model of as many weights as these experts, split evenly over four."""
-    return lambda n, rng: REST + n_experts * max(READ, n * COMPUTE) / 4
+def flipped(dtype, seed):
+    """Per cent of 256 tokens that go to other experts if their parts are added backwards."""
+    draw = torch.Generator().manual_seed(seed)
+    parts = torch.randn(16, 256, D, generator=draw).to(dtype)
+    rows = torch.randn(N_EXPERTS, D, generator=draw).to(dtype).float() / D**0.5
+    chosen = []
+    for order in (parts, parts.flip(0)):
+        x = torch.zeros_like(parts[0])
+        for part in order:
+            x = x + part  # rounded after each part
+        logits = (x.float() @ rows.T).to(dtype)
+        chosen.append(logits.topk(CHOSEN).indices.sort(-1).values)
+    return 100 * (chosen[0] != chosen[1]).any(-1).float().mean().item()
 
 
-def mixture_step(popularity, owner):
-    return expert_step(popularity, owner, K, base=REST, read=READ, compute=COMPUTE)
-
-
-even, four_popular = [1] * E, [4] * 4 + [1] * 12
-fleets = {
-    "small": dense_step(K),
-    "mixture": mixture_step(even, OWNER),
-    "large": dense_step(E),
-    "popular together": mixture_step(four_popular, OWNER),
-    "popular apart": mixture_step(four_popular, [0, 1, 2, 3] * 4),
-}
-print(f"an expert is full with {round(READ / COMPUTE)} tokens")
-ceiling = {}
-for name, step in fleets.items():
-    full_step = step(TOGETHER, np.random.default_rng(seeds(1)[0]))
-    ceiling[name] = TOGETHER / LENGTH / full_step
-    print(f"{name:16} serves at most {ceiling[name]:5,.0f} requests a second")
-
-
-def latency(name, rate, seed, n_requests=4000):
-    """Mean seconds from a request's arrival to its last token."""
-    served = serve(
-        rate,
-        fleets[name],
-        seed,
-        n_requests=n_requests,
-        n_tokens=LENGTH,
-        max_batch=TOGETHER,
-    )
-    return served.latency.mean()
-
-
-def large_over_mixture(rate):
-    """How many times as long a request takes the large model, seed by seed."""
-    return [
-        latency("large", rate, s, 500) / latency("mixture", rate, s, 500)
-        for s in seeds(10)
-    ]
-
-
-# %% tags=["measure"]
+coarse, fine = (
+    [flipped(dtype, seed) for seed in seeds(10)]
+    for dtype in (torch.bfloat16, torch.float32)
+)
 claim(
     "11.5",
-    "At 4 requests a second, the simulated large model takes more than 1.4 times as "
-    "long for a request as the mixture",
-    quantity="time of a request (times as long)",
-    measured=large_over_mixture(4),
-    holds=above(1.4),
-    control=large_over_mixture(100),
-    control_is="100 requests a second",
+    "In bfloat16, adding the same numbers in another order sends over 2 % of the tokens of "
+    "one layer to other experts",
+    quantity="tokens with other experts (%)",
+    measured=coarse,
+    holds=above(2),
+    control=fine,
+    control_is="float32",
 )
+stayed = (1 - np.mean(coarse) / 100) ** LAYERS
+print("over 48 layers, if each flips for itself, over nine in ten:", stayed < 0.1)
 
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-rates = [4, 16, 64, 250, 650, 1000, 2000, 3000, 4000]
-lines = {
-    "small": ("small", "--", "muted"),
-    "mixture": ("mixture", "-", "text"),
-    "popular together": ("mixture, popular\nexperts together", ":", "text"),
-    "large": ("large", "--", "muted"),
-}
-waits = {
-    name: [
-        latency(name, rate, seeds(1)[0], 4000 if rate > 200 else 500) for rate in rates
-    ]
-    for name in lines
-}
+# %% [markdown]
+# Whoever needs the same answer twice computes the router in float32 (many models do), fixes the order of adding, or, in
+# reinforcement learning, stores the choices and replays them.
+#
+# ### Where the toy ends
+#
+# What this lesson built in a few lines, and what it is called where it is done for thousands of users:
 
-
-times_large = np.array(waits["large"]) / np.array(waits["mixture"])
-told = [f"{times_large[rates.index(rate)]:.1f} times" for rate in (4, 250, 650)]
-curves(
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the same things in four libraries.
+table(
+    ["", "vLLM", "SGLang", "Megatron-LM", "DeepSpeed"],
     {
-        label: Line(rates, waits[name], dash, role)
-        for name, (label, dash, role) in lines.items()
+        "experts over machines": [
+            "--enable-expert-parallel",
+            "--ep-size",
+            "--expert-model-parallel-size",
+            "MoE(ep_size=)",
+        ],
+        "dispatch, combine": [
+            "--all2all-backend",
+            "--moe-a2a-backend",
+            "--moe-token-dispatcher-type",
+            "within MoE",
+        ],
+        "rearranging, copies": [
+            "--enable-eplb, --eplb-config",
+            "--enable-eplb, --ep-num-redundant-experts",
+            "none found",
+            "none found",
+        ],
+        "capacity": [
+            "none: drops nothing",
+            "none: drops nothing",
+            "--moe-expert-capacity-factor",
+            "MoE(capacity_factor=, drop_tokens=)",
+        ],
     },
-    x="requests a second",
-    y="seconds a request",
-    log="xy",
-    xticks=[4, 16, 64, 250, 1000, 4000],
-    yticks=[0.1, 0.2, 0.5, 1, 2],
-    title=f"The large model takes {told[0]} as long as the mixture at 4 requests a "
-    f"second, {told[1]} at 250, and {told[2]} at 650",
-    note=(
-        "A simulated fleet of four machines, from the numbers above. Mean time from a "
-        "request's arrival to its last token. Beyond "
-        f"{ceiling['large']:,.0f} requests a second the large model is overloaded, and "
-        f"the popular experts together beyond {ceiling['popular together']:,.0f}: the "
-        "times there are those of 4,000 requests, and more would make them longer."
-    ),
-    height=360,
+    title="Each of the lesson's mechanisms is an option of a library",
+    note="From their documentation and code in 2026. Options change: look before you type.",
 )
-
-# %% [markdown]
-# At a low rate the mixture reads few experts. In the middle it reads all of them, and is no faster than the large model
-# (the control of 11.5). Under a heavy load reading is shared by so many tokens that arithmetic decides, and there the
-# mixture has less to do: look at how many requests the fleets above can serve, and where the lines part again.
-#
-# A fleet that gets more requests than it can serve has no mean latency: the queue grows for as long as requests come. So
-# we do not compare latencies there, but send twice as many requests at the same rate, and see who falls behind.
-
-
-# %% tags=["measure"]
-def growth(name, rate):
-    """Mean latency of 8,000 requests as a multiple of that of 4,000, seed by seed."""
-    return [latency(name, rate, s, 8000) / latency(name, rate, s) for s in seeds(10)]
-
-
-claim(
-    "11.6",
-    "At 1,500 requests a second, twice as many requests make the large model's mean "
-    "latency more than 1.3 times as long: it falls behind",
-    quantity="latency after twice as many requests (times as long)",
-    measured=growth("large", 1500),
-    holds=above(1.3),
-    control=growth("mixture", 1500),
-    control_is="the mixture at the same rate",
-)
-
-# %% [markdown]
-# Now suppose that four experts are four times as popular as the others. Does it matter where they live?
-
-# %% tags=["measure"]
-claim(
-    "11.7",
-    "At 3,000 requests a second, a mixture with its four popular experts on one machine "
-    "falls behind: twice as many requests make its mean latency more than 1.25 times as "
-    "long",
-    quantity="latency after twice as many requests (times as long)",
-    measured=growth("popular together", 3000),
-    holds=above(1.25),
-    control=growth("popular apart", 3000),
-    control_is="the popular experts on four machines",
-)
-
-# %% [markdown]
-# In the cell that begins with `READ, COMPUTE`, set `READ` to nearly zero, then `COMPUTE` instead, and run the fleet's cells
-# again. In which of the two is the mixture no better than the large model, and in which as good as the small one? A claim
-# may fail: that is the answer.
-
-# %% [markdown]
-# ### More than one machine
-#
-# When the experts live on several machines, tokens have to travel to them, and the answers back. This is **expert
-# parallelism**. Every machine sends to every other, twice in each layer: tokens out (**dispatch**), answers back
-# (**combine**). The field calls this exchange **all-to-all**. The package does it with `torch.distributed`: here it starts
-# four processes, each with two of eight experts and tokens of its own, and compares them with one process that has
-# everything.
-
-# %% tags=["measure"]
-result = run(ranks=4, tokens=256, seed=seeds(1)[0])
-print("outputs equal one process to 1e-6:  ", result.forward_difference < 1e-6)
-print("gradients equal one process to 1e-6:", result.gradient_difference < 1e-6)
-print("every choice arrived:", int(result.traffic.sum()) == sum(result.tokens) * 2)
-
-
-# %% tags=["measure"]
-def leaves(traffic):
-    """Which part of the choices goes to another machine."""
-    return float(1 - traffic.diagonal().sum() / traffic.sum())
-
-
-claim(
-    "11.8",
-    "With the experts spread over four machines, about three quarters of all choices "
-    "leave their machine, within five points",
-    quantity="choices that leave their machine",
-    measured=leaves(result.traffic),
-    holds=in_every_seed(between(0.7, 0.8)),
-    control=leaves(run(ranks=2, tokens=256, seed=seeds(1)[0]).traffic),
-    control_is="two machines",
-)
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-traffic = result.traffic.numpy()
-
-
-def draw(figure, theme):
-    axes = figure.add_subplot()
-    shades = [look.color(name, theme) for name in ("ground", "border")]
-    depths = LinearSegmentedColormap.from_list("traffic", shades)
-    axes.imshow(traffic, cmap=depths, vmin=0, vmax=2 * traffic.max())
-    for (sender, receiver), number in np.ndenumerate(traffic):
-        weight = "bold" if sender == receiver else "normal"
-        place = {"ha": "center", "va": "center", "weight": weight}
-        axes.text(receiver, sender, number, **place)
-    ends = range(len(traffic))
-    axes.set_xticks(ends, [f"to {r}" for r in ends])
-    axes.set_yticks(ends, [f"from {r}" for r in ends])
-    axes.xaxis.tick_top()
-    axes.spines[:].set_visible(False)
-
-
-picture(
-    draw,
-    title=f"{leaves(result.traffic):.0%} of the choices travel to another machine",
-    note=(
-        "Choices that one machine sends to the experts of another; machine 0 owns the "
-        "experts 0 and 1, and so on. Bold: they stay at home."
-    ),
-    alt=(
-        "Of the choices of each machine's tokens, these many stay at home: "
-        f"{', '.join(map(str, traffic.diagonal()))} of {traffic.sum(1).max()}."
-    ),
-    height=340,
-)
-
-# %% [markdown]
-# A token that may choose among all experts finds about a quarter of them at home. DeepSeek-V3 limits how many machines a
-# token may visit (`n_groups` and `top_groups` in the package's `Router`).

@@ -648,12 +648,12 @@ MISTAKES = {
         "max(1, math.ceil(factor * n_tokens / n_experts))",
         (SERVING + "test_capacity_is_the_even_part_times_the_factor_rounded_up",),
     ),
-    "dropped-by-position": Mistake(
-        "the first to come is kept, whatever its weight",
+    "room-for-one-less": Mistake(
+        "the last choice for which there is room is dropped",
         "study/systems/serving.py",
-        "best_first = weights.flatten().argsort(descending=True, stable=True)",
-        "best_first = torch.arange(weights.numel(), device=weights.device)",
-        (SERVING + "test_kept_is_what_loops_over_the_experts_keep",),
+        "(place <= capacity)",
+        "(place < capacity)",
+        (SERVING + "test_kept_is_what_a_loop_over_the_choices_keeps",),
     ),
     "one-batch-order": Mistake(
         "all seeds see the batches of the first",

@@ -20,6 +20,7 @@ LESSONS = [
     "08_moe_gpt",
     "09_modern_moe",
     "10_edge",
+    "11_scale",
 ]
 ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 

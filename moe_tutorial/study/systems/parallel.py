@@ -1,35 +1,41 @@
 """Expert parallelism: each machine keeps some of the experts, and tokens travel to the experts that they chose.
 
 ``ExpertParallel`` splits a ``MixtureOfExperts`` over the ranks of ``torch.distributed``. ``run(ranks=4)`` starts four
-processes with torchrun, compares them with one process that has all tokens, and reports who sent how much to whom. By
-hand::
-
-    torchrun --standalone --nproc-per-node 4 -m moe_tutorial.study.systems.parallel --out result.json --uneven
+processes with torchrun, compares them with one process that has all tokens, and reports who sent how much to whom, and
+when. ``parallel.json`` beside this module holds what lesson 11's run reported once; ``stored`` reads it.
 """
 
-import argparse
 import contextlib
 import copy
+import inspect
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_tutorial.layers import MixtureOfExperts, Routing
 from moe_tutorial.layers.checks import as_tokens, check_count, check_dtype
 from moe_tutorial.layers.mixture import check_routing, sort_by_expert
 
+STORED = Path(__file__).with_suffix(".json")
+Dispatch = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""(choices (T, k), E) -> the order (T * k,) in which the choices, read token by token, stand expert by expert, and how
+many each expert gets, (E,)."""
 SILENCE = timedelta(seconds=60)
 """How long a rank waits for a peer that says nothing, as it does when the machine is busy. A connection that closes is
 noticed at once."""
@@ -48,6 +54,8 @@ class ExpertParallel(nn.Module):
     Args:
         moe: the whole mixture, with the same numbers on every rank. Its parameters are copied.
         group: the process group; None means all ranks.
+        dispatch: another way to sort the choices.
+        note: called with the name of each part of the forward pass when it is done.
 
     A training step is: ``backward()`` on every rank, ``reduce_shared_gradients()``, then each rank's optimiser. The
     gradients are then those of one process that sums the losses of all ranks. Give ``BiasBalancer.update`` and
@@ -57,8 +65,15 @@ class ExpertParallel(nn.Module):
     Raises ValueError if the ranks do not divide the experts.
     """
 
-    def __init__(self, moe: MixtureOfExperts, group: dist.ProcessGroup | None = None):
+    def __init__(
+        self,
+        moe: MixtureOfExperts,
+        group: dist.ProcessGroup | None = None,
+        dispatch: Dispatch = lambda indices, n_experts: sort_by_expert(indices, n_experts)[::2],
+        note: Callable[[str], None] = lambda part: None,
+    ):
         super().__init__()
+        self.dispatch, self.note = dispatch, note
         self.group, self.ranks, rank = group, dist.get_world_size(group), dist.get_rank(group)
         self.n_experts = moe.experts.n_experts
         if self.n_experts % self.ranks:
@@ -83,7 +98,9 @@ class ExpertParallel(nn.Module):
         check_dtype(tokens, self.experts.w_in)
         routing = self.router(tokens)
         check_routing(routing, len(tokens))
-        order, token, counts = sort_by_expert(routing.indices, self.n_experts)
+        order, counts = self.dispatch(routing.indices, self.n_experts)
+        token = order // routing.indices.shape[1]
+        self.note("route")
 
         # 2. Exchange the counts: nobody can receive tokens without knowing how many will come, and for whom.
         outgoing = counts.view(self.ranks, -1)  # [to this rank, for this expert of that rank]
@@ -95,14 +112,17 @@ class ExpertParallel(nn.Module):
 
         # 3. Dispatch: each choice's token travels to the rank of its expert.
         arrived = AllToAll.apply(tokens[token], *sizes, "dispatch", self.group)
+        self.note("dispatch")
 
         # 4. Compute. Tokens came in by source, then by expert; an expert wants all of its own in one slice.
         expert = torch.arange(incoming.shape[1], device=x.device).repeat(self.ranks)
         by_expert = expert.repeat_interleave(incoming.flatten()).argsort(stable=True)
         answers = self.experts.grouped(arrived[by_expert], incoming.sum(0).tolist())
+        self.note("compute")
 
         # 5. Combine: put the answers back in the order of arrival, send them home, weight them, add them up per token.
         returned = AllToAll.apply(answers[by_expert.argsort()], *reversed(sizes), "combine", self.group)
+        self.note("combine")
         weights = routing.weights.flatten()[order].to(returned.dtype)
         y = returned.new_zeros(len(tokens), self.experts.d_out).index_add(0, token, returned * weights.unsqueeze(-1))
         if self.shared is not None:
@@ -154,14 +174,23 @@ class Result(NamedTuple):
 
     ranks: int
     tokens: list[int]  # (R,) tokens of each rank
-    load: Tensor  # (E,) int64, choices per expert
     traffic: Tensor  # (R, R) int64, choices that the row's rank sent to the column's
-    bytes_off_rank: int  # what crossed from rank to rank in the forward pass: tokens there, answers back
     forward_difference: float  # largest of y
     forward_largest: float
     gradient_difference: float  # largest over all parameters and the tokens
     gradient_largest: float
-    seconds: float  # from the start of torchrun to its end
+    trace: list[dict[str, float]]  # for each rank: part of the forward pass -> seconds from the common start to its end
+
+
+def stored() -> Result:
+    """What a run on two ranks reported, for where no processes can be started."""
+    return read(STORED)
+
+
+def read(path: Path) -> Result:
+    """The result that rank 0 wrote."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return Result(**found | {"traffic": torch.tensor(found["traffic"])})
 
 
 def run(
@@ -174,6 +203,7 @@ def run(
     seed: int = 0,
     uneven: bool = False,
     lose_rank: int | None = None,
+    dispatch: Dispatch | None = None,
     timeout: float = 60.0,
 ) -> Result:
     """Run one mixture on ``ranks`` processes, forward and backward, and compare it with one process.
@@ -184,26 +214,23 @@ def run(
         uneven: the first rank gets the fewest tokens and the last the most, and the router prefers the first experts
             and never chooses the last one.
         lose_rank: this rank dies between dispatch and combine.
+        dispatch: another way to sort the choices. The ranks get its source, and torch, F, nn, np and math.
         timeout: seconds after which all processes are stopped.
 
     Raises RankLost when a rank was lost, TimeoutError, TypeError or ValueError for sizes that do not fit, and
     RuntimeError with all that torchrun wrote for anything else.
     """
-    options = {"tokens": tokens, "experts": experts, "top-k": top_k, "width": width, "seed": seed}
-    options |= {} if lose_rank is None else {"lose-rank": lose_rank}
-    flags = [f"--{name}={check_count(name, value, low=0)}" for name, value in options.items()]
-    flags += ["--uneven"] * uneven
+    options = {"tokens": tokens, "experts": experts, "top_k": top_k, "width": width, "seed": seed}
+    options = {name: check_count(name, value, low=0) for name, value in options.items()}
+    options |= {"uneven": uneven, "lose_rank": lose_rank}
+    options["dispatch"] = dispatch and [dispatch.__name__, inspect.getsource(dispatch)]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost"]
     torchrun += ["--nproc-per-node", str(check_count("ranks", ranks)), __file__]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "result.json")
-        start = time.perf_counter()
-        code, errors = finish([sys.executable, *torchrun, "--out", str(out), *flags], timeout)
-        seconds = time.perf_counter() - start
+        code, errors = finish([sys.executable, *torchrun, str(out), json.dumps(options)], timeout)
         if code == 0:
-            found = json.loads(out.read_text())
-            found |= {name: torch.tensor(found[name]) for name in ("load", "traffic")}
-            return Result(**found, seconds=seconds)
+            return read(out)
     for line in errors.splitlines():
         for kind in (RankLost, ValueError):
             if line.startswith(f"{kind.__name__}: "):
@@ -230,13 +257,8 @@ def finish(command: list[str], timeout: float) -> tuple[int, str]:
 
 
 def main() -> None:
-    """What torchrun starts on each rank."""
-    parser = argparse.ArgumentParser(description="Expert parallelism compared with one process; see the module's text.")
-    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
-    for name, default in {"tokens": 64, "experts": 8, "top-k": 2, "width": 32, "seed": 0, "lose-rank": None}.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--uneven", action="store_true")
-    options = parser.parse_args()
+    """What torchrun starts on each rank, with the file to write and the options of :func:`run`."""
+    out, options = Path(sys.argv[1]), SimpleNamespace(**json.loads(sys.argv[2]))
 
     store, rank, ranks = next(dist.rendezvous("env://"))
     store.set(f"started {rank}", "")
@@ -249,7 +271,7 @@ def main() -> None:
     # When a rank dies, torchrun sends SIGTERM to the others. They end by themselves, but have to say first who is lost.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        compare(options, rank, ranks, device)
+        compare(out, options, rank, ranks, device)
         with peers_needed("the end"):  # who leaves early looks like a lost peer
             dist.barrier()
         dist.destroy_process_group()
@@ -280,10 +302,13 @@ def missing(store: dist.Store, rank: int, ranks: int) -> list[int]:
     return lost
 
 
-def compare(options: argparse.Namespace, rank: int, ranks: int, device: torch.device) -> None:
+def compare(out: Path, options: SimpleNamespace, rank: int, ranks: int, device: torch.device) -> None:
     """Forward and backward on all ranks; rank 0 compares with one process, on the CPU, and writes the result."""
     moe, x, gradient, sizes = build(options, ranks)
-    layer = ExpertParallel(moe).to(device)
+    names: dict[str, Any] = {"torch": torch, "F": F, "nn": nn, "np": np, "math": math}
+    name, source = options.dispatch or ("", "")
+    exec(source, names)
+    layer = ExpertParallel(moe, **({"dispatch": names[name]} if name else {})).to(device)
     if options.lose_rank is not None and rank == check_count("lose_rank", options.lose_rank, 0, ranks - 1):
         layer.experts.grouped = lambda *_: os._exit(1)  # as if somebody pulled the plug: no goodbye, no clean-up
     own = x.split(sizes)[rank].to(device, copy=True).requires_grad_()
@@ -291,15 +316,22 @@ def compare(options: argparse.Namespace, rank: int, ranks: int, device: torch.de
     y.backward(gradient.split(sizes)[rank].to(device))
     layer.reduce_shared_gradients()
 
+    trace: dict[str, float] = {}
+    with torch.no_grad(), peers_needed("the start of the trace"):
+        dist.barrier()
+        start = time.perf_counter()
+        layer.note = lambda part: trace.update({part: time.perf_counter() - start})
+        layer(own)
+
     gradients = {name: tensor.grad.cpu() for name, tensor in [*layer.named_parameters(), ("x", own)]}
     everyone: list[Any] = [None] * ranks
     with peers_needed("the report"):
-        dist.gather_object((y.detach().cpu(), traffic.cpu(), gradients), everyone if rank == 0 else None)
+        dist.gather_object((y.detach().cpu(), traffic.cpu(), gradients, trace), everyone if rank == 0 else None)
     if rank > 0:
         return
-    outputs, rows, gradients = zip(*everyone, strict=True)
+    outputs, rows, gradients, traces = zip(*everyone, strict=True)
     x.requires_grad_()
-    expected, routing = moe(x)
+    expected, _ = moe(x)
     expected.backward(gradient)
     errors, largest = [], []
     for name, tensor in [*moe.named_parameters(), ("x", x)]:
@@ -307,22 +339,20 @@ def compare(options: argparse.Namespace, rank: int, ranks: int, device: torch.de
         found = torch.cat(parts) if name == "x" or name.startswith("experts.") else torch.stack(parts)
         errors.append((found - tensor.grad).abs().max())
         largest.append(tensor.grad.abs().max())
-    traffic = torch.stack(rows)
     result = {
         "ranks": ranks,
         "tokens": sizes,
-        "load": routing.indices.flatten().bincount(minlength=options.experts).tolist(),
-        "traffic": traffic.tolist(),
-        "bytes_off_rank": 2 * (traffic.sum() - traffic.trace()).item() * options.width * x.element_size(),
+        "traffic": torch.stack(rows).tolist(),
         "forward_difference": (torch.cat(outputs) - expected).abs().max().item(),
         "forward_largest": expected.abs().max().item(),
         "gradient_difference": torch.stack(errors).max().item(),
         "gradient_largest": torch.stack(largest).max().item(),
+        "trace": traces,
     }
-    options.out.write_text(json.dumps(result))
+    out.write_text(json.dumps(result), encoding="utf-8")
 
 
-def build(options: argparse.Namespace, ranks: int) -> tuple[MixtureOfExperts, Tensor, Tensor, list[int]]:
+def build(options: SimpleNamespace, ranks: int) -> tuple[MixtureOfExperts, Tensor, Tensor, list[int]]:
     """What every rank and the one process have in common: the mixture, all tokens (T, d), the gradient that comes back
     to their outputs (T, d), and how many of the tokens each rank has.
     """
