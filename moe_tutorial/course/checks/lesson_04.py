@@ -8,6 +8,49 @@ from moe_tutorial.layers import MixtureOfExperts, Router
 
 
 @checks(
+    "04.answers_slope",
+    hints=(
+        "Only the chosen experts have a slope, and `chosen` lists their numbers. The other places stay 0.",
+        "The slope of a chosen expert i is the dot product of its answer, `answers[i]`, with `dL_dy`.",
+        "`answers[chosen]` are the chosen rows, and `answers[chosen] @ dL_dy` their dot products: they belong in "
+        "`dL_dg[chosen]`.",
+    ),
+    mistakes={
+        "Every expert has a slope in your answer. Those that were not chosen keep their 0.": (
+            "dL_dg[chosen] = answers[chosen] @ dL_dy => dL_dg = answers @ dL_dy"
+        ),
+        "All signs are turned round.": "= answers[chosen] => = -answers[chosen]",
+        "You take the first rows. Those of the chosen experts are `answers[chosen]`.": (
+            "= answers[chosen] => = answers[: len(chosen)]"
+        ),
+        "You add up each answer as it is. Its entries come times those of `dL_dy`.": (
+            "answers[chosen] @ dL_dy => answers[chosen].sum(1)"
+        ),
+        "All chosen experts have the same slope in your answer. Each has the dot product of its own answer.": (
+            "answers[chosen] @ dL_dy => answers[chosen].sum(0) @ dL_dy"
+        ),
+        "You fill the first places. The slopes belong where the chosen experts are: `dL_dg[chosen]`.": (
+            "dL_dg[chosen] = => dL_dg[: len(chosen)] ="
+        ),
+    },
+)
+def answers_slope(ask: Ask) -> None:
+    for answers, chosen, dL_dy in (
+        ([[1, 2], [3, 1], [-1, 1]], [2, 0], [2, 1]),
+        ([[2, 0, 1], [1, 3, 1], [0, 1, -2], [1, 1, 0]], [1], [1, -1, 3]),
+        ([[1, 2], [2, -1], [4, 1], [0, 3]], [3, 1, 2], [1, 2.5]),
+    ):
+        given = {"answers": np.array(answers, dtype=float), "chosen": np.array(chosen)}
+        given["dL_dy"] = np.array(dL_dy, dtype=float)
+        says = "dL/dg: the dot product of each chosen expert's answer with dL/dy, and 0 for the others"
+        ask.gives(given, says, where=f"{len(chosen)} of {len(answers)} experts are chosen")
+    order = np.array([2, 0, 3, 1])
+    moved = given | {"answers": given["answers"][order], "chosen": order.argsort()[given["chosen"]]}
+    says = "With the experts in another order, their slopes should move along."
+    ask.follows(given, moved, lambda dL_dg: np.asarray(dL_dg)[order], says)
+
+
+@checks(
     "04.gate_gradient",
     hints=(
         "The sum has a term for each chosen expert i. Write its two parts apart: the one with the 1 of the delta is "

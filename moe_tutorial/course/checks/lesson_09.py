@@ -198,7 +198,7 @@ def upcycle(ask: Ask) -> None:
     x = draw(5, 4, 3)
     for seed, n_experts in ((0, 2), (10, 3)):
         dense = small_network(seed)
-        experts = ask({"dense": dense, "n_experts": n_experts})
+        experts = ask.once(dense, n_experts)  # an answer that draws new weights is told so below
         if not isinstance(experts, nn.ModuleList):
             raise NotYet(
                 f"It returns a {type(experts).__name__}. In an nn.ModuleList of {n_experts} networks, an optimizer "

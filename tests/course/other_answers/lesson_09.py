@@ -62,6 +62,14 @@ def almost(dense, n_experts):
     return experts
 
 
+@wrong("09.upcycle", "no new ones")
+def reset(dense, n_experts):
+    experts = nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))
+    for expert in experts:
+        expert[0].reset_parameters()
+    return experts
+
+
 @wrong("09.upcycle", "the dense network learns, too")
 def dense_among_them(dense, n_experts):
     return nn.ModuleList([dense, *(copy.deepcopy(dense) for _ in range(n_experts - 1))])
