@@ -169,8 +169,8 @@ reveal(
 
 # %% [markdown]
 # Where does reading stop mattering? A dense layer reads its weights once, however many tokens come, and then computes
-# each of them. With few tokens it waits for its weights, with many for its arithmetic. In between there is a number of
-# tokens with which both take as long.
+# each of them. With few tokens it waits for its weights, with many for its arithmetic. At one number of
+# tokens, both take equally long.
 #
 # A weight has $b$ bytes, and each token takes 2 operations with it (FLOP): a multiplication and an addition. A machine that
 # computes $F$ FLOP in the time in which it reads one byte computes $F b / 2$ tokens in the time in which it reads a weight.
@@ -266,8 +266,9 @@ curves(
 )
 
 # %% [markdown]
-# From left to right: with one token and with very many the mixture gains most on the large layer, and loses least to the small
-# one. In between it reads nearly everything for few.
+# From left to right: with one token and with very many, the mixture is nearly as fast as the small layer. In between it reads
+# nearly all experts for few tokens. If yours came later than predicted: sorting and sixteen small calls look like reading here,
+# and a few rows are computed slowly.
 #
 # And a published model on a published graphics processor? NVIDIA's data sheet of the H100 says how much it computes (in
 # bfloat16, 2 bytes a weight) and reads in a second. Your `crossing` says the rest.
@@ -349,7 +350,7 @@ sweep(
 )
 
 # %% [markdown]
-# With a long context both models spend their time on reading it, and what the experts save hardly shows. It also takes the
+# With many users and a long context, both models spend their time on reading it, and what the experts save hardly shows. It also takes the
 # memory that more users would need.
 # [Adhinarayanan and Jayasena 2026](https://arxiv.org/abs/2603.08960) put both together and compute that a dense model as good
 # as DeepSeek-V3 would serve more tokens a second at the longest of these contexts.
@@ -403,14 +404,14 @@ def route(n_tokens, skew, seed, n_experts=8, top_k=2):
     return (popularity / noise).topk(top_k).indices
 
 
-def lost(n_tokens, skew=0.0, factor=1.25):
-    """Per cent of the choices that are dropped: one number for each of 20 draws."""
+def lost(n_tokens, skew=0.0, factor=1.25, draws=20):
+    """Per cent of the choices that are dropped: one number for each draw."""
     room = serving.capacity(n_tokens, 8, 2, factor)
-    draws = [route(n_tokens, skew, seed) for seed in seeds(20)]
-    return [100 - 100 * kept(d, 8, room).float().mean().item() for d in draws]
+    found = [route(n_tokens, skew, seed) for seed in seeds(draws)]
+    return [100 - 100 * kept(d, 8, room).float().mean().item() for d in found]
 
 
-few_tokens, many_tokens = np.mean(lost(16)), np.mean(lost(1024))
+few_tokens, many_tokens = (np.mean(lost(n, draws=500)) for n in (16, 1024))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -532,8 +533,8 @@ reveal(
         if afterwards.mean() > 0.5
         else ". "
     )
-    + "Models of today drop nothing, in training or after: DeepSeek-V3 keeps the load even enough, and code that takes "
-    "slices of any length, as the mixture above does, needs no fixed room.",
+    + "DeepSeek-V3 drops nothing, in training or after: it keeps the load even enough. And code that takes slices of any "
+    "length, as the mixture above does, needs no fixed room.",
 )
 
 # %% tags=["measure"]
@@ -668,7 +669,9 @@ reveal(
         if part > 0.8
         else ""
     )
-    + f"With 2,000 a second the dense model costs {dearer[2000].mean():.2f} times as much.",
+    + f"With 2,000 a second the dense model costs {dearer[2000].mean():.2f} times as much, and not four times. It is memory that "
+    f"limits a fleet here: beside the weights there is room for {len(step_of['mixture']) - 1} contexts. So many tokens are in a step, and "
+    f"Mixtral's experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above): it still waits for its weights.",
 )
 
 # %% tags=["measure"]
@@ -704,8 +707,13 @@ def show_price(rate, bound):
     beside_large = (
         f"{prices['mixture'] / prices['large']:.0%} of the large model's price"
     )
+    part = (
+        f"up to {serves['large']:,.0f} requests a second they cost the same"
+        if serves["mixture"] > 1.05 * serves["large"]
+        else "a fleet of either serves equally many"
+    )
     return message(
-        f"The mixture costs {beside_large}; from {serves['large']:,.0f} requests a second on they part",
+        f"The mixture costs {beside_large}; {part}",
         f"{rate:,} requests a second, each done within {bound:g} s on average. GPU-seconds of a thousand requests. A fleet "
         f"serves {', '.join(f'{n:.0f} ({name})' for name, n in serves.items())} a second.",
     ) + bars(prices, "GPU-seconds of a thousand requests", ["mixture"])
@@ -713,14 +721,15 @@ def show_price(rate, bound):
 
 sweep(
     show_price,
-    rate=("Requests a second", [180, 20, 60, 120, 500, 2000, 10_000]),
+    rate=("Requests a second", [2000, 20, 60, 120, 180, 250, 500, 10_000]),
     bound=("Seconds that a request may take", [3.0, 2.0, 1.6]),
 )
 
 # %% [markdown]
-# *"A fraction of inference cost"*: a fraction of the arithmetic. The price is the same until a dense fleet is full, and from
-# then on a fraction, but not the fraction of experts that a token asks: contexts have to be read, too. For the impatient, steps
-# have to be short, and what makes them long is reading the weights, which both have alike.
+# *"A fraction of inference cost"*: a fraction of the arithmetic. With few requests, the price is the same. With many it is a
+# fraction, but not the fraction of experts that a token asks: the mixture still waits for its weights, and contexts have to be
+# read as well. In between, fleets are whole numbers, so that prices part and meet again. For the impatient, steps have to be
+# short, and what makes them long is reading the weights, which both have alike.
 #
 # *"Since a single expert does the processing"*: for one token, in one layer, two of eight do. A step's tokens ask all of them.
 
@@ -817,7 +826,7 @@ reveal(
     float(rearranged[-1]),
     says=f"As numbered it has {numbered[-1]:.2f} times its even part, rearranged {rearranged[-1]:.2f}. "
     + (
-        f"The hottest expert alone has {hottest:.2f} times a machine's even part, and no arrangement parts it. "
+        f"The hottest expert alone has {hottest:.2f} times a machine's even part, and seven more stand beside it. "
         if hottest > 1.1
         else ""
     )
@@ -847,8 +856,8 @@ curves(
 # Claim 11.4.
 claim(
     "11.4",
-    "At a skew of 1, copies of the hottest experts make the busiest machine's work over 1.25 "
-    "times as short as rearranging alone",
+    "At a skew of 1, the busiest machine has over 1.25 times as much to do after rearranging "
+    "alone as with copies of the hottest experts",
     quantity="work after rearranging over work with copies (times)",
     measured=work[1.0][1] / work[1.0][2],
     holds=above(1.25),
@@ -999,7 +1008,7 @@ quiz("11")
 # - Reading all experts costs as much as computing at $E/k$ times the tokens of a dense layer. Before that a few users are the
 #   worst case; far beyond it the weights no longer matter.
 # - Then contexts do: each user reads their own.
-# - A limit on the experts drops tokens by chance if they are few, and costs accuracy. Models of today do without.
+# - A limit on the experts drops tokens by chance if they are few, and costs accuracy. DeepSeek-V3 does without.
 # - All GPUs that hold the weights are paid for. A request is cheaper only where a dense fleet would be full.
 # - A step waits for the busiest machine. Rearranging helps until one expert alone is too hot; copies help beyond.
 # - Experts on several machines give the same answers. Tokens travel twice a layer, and machines wait for each other.
