@@ -536,7 +536,7 @@ def trouble(penalty):
     return "" if cost.requires_grad else "Your penalty has no slope: nothing will move."
 
 
-yours = []
+yours, wrong = [], "No penalty of yours has been trained"
 if wrong := trouble(own_penalty):
     print(wrong)
 else:
@@ -562,7 +562,7 @@ places = {
     for name, each in methods.items()
     if name != "hash"
 }
-title = wrong or "No penalty of yours has been trained"
+title = wrong
 if yours:
     places["yours"] = your_spread, your_right
     ahead = float(your_right.mean() - places["Switch 0.1"][1].mean())
@@ -577,7 +577,9 @@ def contest(figure, theme):
     below = {"yours": (0, -24), "bias 0.01": (30, -18)}
     for name, (x, y) in places.items():
         mark = {"marker": "*", "ms": 18} if name == "yours" else {"marker": "o"}
-        axes.plot(x, y, ".", ms=5, color=look.color("muted", theme))
+        for seed in zip(x, y, strict=True):  # from the mean to each seed
+            ends = zip((x.mean(), y.mean()), seed, strict=True)
+            axes.plot(*ends, ".-", ms=5, lw=0.7, color=look.color("muted", theme))
         axes.plot(x.mean(), y.mean(), color=look.color("text", theme), **mark)
         place, by = (x.mean(), y.mean()), below.get(name, (0, 10))
         axes.annotate(name, place, by, textcoords="offset points", ha="center")
