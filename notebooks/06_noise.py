@@ -275,7 +275,7 @@ for name, first, last in [
     print(f"{name:23} dead at the start {first:.1f}, at the end {last:.1f}")
 
 # %% [markdown] tags=["06.suspect"]
-# At the start nobody is dead, and at the end as many as ever. The mean does it in the *steps*.
+# At the start nobody is dead, and at the end nearly as many as ever. The mean does it in the *steps*.
 #
 # Why not always centre, then? Deep inside a network, the mean changes with every step of the layers below.
 
