@@ -102,6 +102,7 @@ def tokens_per_second(ask: Ask) -> None:
         "When your memory is full, nothing new comes in. The oldest makes room for it.": "[-room:] => [:room]",
         "Your memory forgets nothing. It holds `room` experts.": "[-room:] => ",
         "Your memory holds one expert too many.": "[-room:] => [-room - 1 :]",
+        "Your memory holds one expert too few.": "[-room:] => [-room + 1 :]",
         "You count every request. An expert that is in memory is not fetched.": "return ... => len(stream)",
     },
 )
