@@ -656,7 +656,7 @@ reveal(
         if parted > shared[below] + 5
         else "Parts make little of a difference: the same rule gets "
     )
-    + f"{parted:.0f} hits of a hundred. Six experts that never move get {still:.0f} on average, whichever they are, "
+    + f"{parted:.0f} hits of a hundred. Any six experts that never move get {still:.0f} on average, "
     f"and the six that are asked most {of_all(most_asked).mean(0)[below]:.0f}.",
 )
 
@@ -848,10 +848,10 @@ quiz("10")
 # - So beside a dense model of its whole size a mixture is fast, and it takes as much memory. Desai was right twice.
 # - Sixteen tokens at once ask for most of the experts, a thousand for nearly all.
 # - With room below one token's demand, one cache for all blocks gives up just what comes next. A part for each block has hits,
-#   about as many as experts that never move. Room for the demand is not enough for many.
+#   but hardly more than experts that never move. For many hits, room for the demand is not enough.
 # - Asked with one expert, a mixture that was trained with four loses more than one that was trained with one.
 #
-# **Sources.** A cache of experts: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against computing:
+# **Sources.** A cache for each block: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against computing:
 # [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Caches measured by others:
 # [colibri 223](https://github.com/JustVugg/colibri/pull/223), [BigMoeOnEdge 33](https://github.com/Helldez/BigMoeOnEdge/issues/33),
 # [FreeToken 174](https://github.com/FlashML-org/FreeToken/issues/174), [imp 1359](https://github.com/kekzl/imp/pull/1359).
