@@ -102,17 +102,17 @@ def tokens_per_second(ask: Ask) -> None:
         "When your memory is full, nothing new comes in. The oldest makes room for it.": "[-room:] => [:room]",
         "Your memory forgets nothing. It holds `room` experts.": "[-room:] => ",
         "Your memory holds one expert too many.": "[-room:] => [-room - 1 :]",
+        "Your memory holds one expert too few.": "[-room:] => [-room + 1 :]",
         "You count every request. An expert that is in memory is not fetched.": "return ... => len(stream)",
     },
 )
 def fetched(ask: Ask) -> None:
-    streams = {
-        2: ([0, 2, 2, 3, 3], [4, 3, 0, 2, 4, 4, 2, 0, 0, 0, 4, 3, 2, 0, 0, 0]),
-        3: ([0, 4, 4, 3, 0, 2], [2, 0, 3, 3, 1, 2, 4, 0, 4, 3, 1]),
-    }
-    for room, asked in streams.items():
-        for stream in asked:
-            ask.gives({"stream": stream, "room": room}, "how many experts are fetched")
+    for room, stream in (
+        (2, [0, 1, 0, 0, 1, 0]),
+        (2, [1, 3, 0, 2, 3, 0, 1, 0, 3, 1, 1, 3, 2]),
+        (3, [1, 0, 5, 3, 1, 2, 0, 4, 2, 1, 1, 4, 2, 0, 3]),
+    ):
+        ask.gives({"stream": stream, "room": room}, "how many experts are fetched")
     given = {"stream": stream, "room": room}
     moved = given | {"stream": [7 - expert for expert in given["stream"]]}
     ask.follows(given, moved, lambda found: found, "With the experts under other numbers, as many are fetched.")

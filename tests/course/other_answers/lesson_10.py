@@ -103,3 +103,17 @@ def first_in_first_out(stream, room):
             if len(memory) > room:
                 memory.pop(0)
     return n_fetched
+
+
+@wrong("10.fetched", "one expert too few")
+def full_too_early(stream, room):
+    memory, n_fetched = [], 0
+    for expert in stream:
+        if expert in memory:
+            memory.remove(expert)
+        else:
+            n_fetched += 1
+        memory.append(expert)
+        if len(memory) >= room:
+            memory.pop(0)
+    return n_fetched

@@ -21,7 +21,7 @@ from moe_tutorial.study.language import route_text, train_gpt
 STORED = Path(__file__).with_suffix(".json")
 CONFIG = GPTConfig(len(CHARACTERS), n_layers=4, feed_forward="moe", d_hidden=128, n_experts=8, top_k=2)
 LENGTH = 512  # characters of each text
-LEAVES = {"oldest": min, "newest": max, "look-ahead": max}  # what a full cache gives up: by last use, or by next use
+LEAVES = {"oldest": min, "look-ahead": max}  # what a full cache gives up: by last use, or by next use
 
 
 def asked(seed: int, steps: int = 600) -> Tensor:
@@ -51,8 +51,8 @@ def fetches(stream: Sequence[int], room: int, leaves: str = "oldest") -> int:
     Args:
         stream: the experts in the order in which they are asked for.
         room: experts that fit.
-        leaves: which expert makes room for another: the one whose last use is "oldest" or "newest", or by "look-ahead"
-            the one whose next use is farthest away, which no cache can know and none can beat (Belady 1966).
+        leaves: which expert makes room for another: the one whose last use is "oldest", or by "look-ahead" the one
+            whose next use is farthest away, which no cache can know and none can beat (Belady 1966).
     """
     check_count("room", room)
     check_choice("leaves", leaves, tuple(LEAVES))
