@@ -326,7 +326,7 @@ yours = train_small(data, 8, seeds(10), steps=800)
 mean = yours.accuracy(data.x_test, data.y_test).mean()
 print(f"8 neurons, trained from scratch, read {mean:.0%} of the test images")
 print(f"the {WIDTH} neurons at the top read {accuracy_all.mean():.0%}")
-print(f"anything larger could win {100 * (accuracy_all.mean() - mean):.0f} points here")
+print(f"so the large network wins {100 * (accuracy_all.mean() - mean):.0f} points here")
 
 # %% [markdown]
 # ## A task of four parts
@@ -428,8 +428,8 @@ claim(
 )
 
 # %% [markdown]
-# This is one reason for experts. On `digits4`, small networks fail, and width alone helps only so far. Yet each image has one
-# rule, and for one rule a small network does.
+# This is one reason for experts. On `digits4`, small networks fail, and width alone, trained alike, helps only so far. Yet each
+# image has one rule, and for one rule a small network does.
 #
 # So keep a large network, and let each image meet the small part that it needs. Such parts are **experts**. They are no
 # specialists for topics such as physics or French: nobody gives them one. Each learns from the inputs that it gets.
@@ -469,9 +469,9 @@ quiz("01")
 # ## Recap
 #
 # - A dense network computes every neuron for every input, and a tenth of these 512, well chosen, carries the answer.
-# - Which tenth depends on the input: of the neurons that fire for it, random ones lose far more than its own.
-# - On `digits4`, small networks fail, and width alone helps only up to about 93 %, though a small network does for each
-#   rule. That is one reason for experts.
+# - Which tenth depends on the input: a random tenth of the network's size, of neurons that fire for it, loses far more.
+# - On `digits4`, small networks fail, and width alone, trained alike, helps only up to about 93 %, though a small network does
+#   for each rule. That is one reason for experts.
 # - Choosing after computing saves nothing. The choice has to come first.
 # - A layer is a sum of small networks. An expert is such a small network.
 #

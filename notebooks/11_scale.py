@@ -169,8 +169,8 @@ reveal(
 
 # %% [markdown]
 # Where does reading stop mattering? A dense layer reads its weights once, however many tokens come, and then computes
-# each of them. With few tokens it waits for its weights, with many for its arithmetic. At one number of
-# tokens, both take equally long.
+# each of them. With few tokens it waits for its weights, with many for its arithmetic. At one number of tokens, both take equally
+# long.
 #
 # A weight has $b$ bytes, and each token takes 2 operations with it (FLOP): a multiplication and an addition. A machine that
 # computes $F$ FLOP in the time in which it reads one byte computes $F b / 2$ tokens in the time in which it reads a weight.
