@@ -11,7 +11,7 @@
 # %% [markdown]
 # # At the edge
 #
-# 40 minutes. You leave able to say how many experts some tokens read, to predict tokens a second from a machine's
+# 45 minutes. You leave able to say how many experts some tokens read, to predict tokens a second from a machine's
 # memory, to tell which models run on it, and to say when a cache of experts helps.
 #
 # On a phone or a laptop, one person waits for one token after the other. S. Desai wrote on 14 January 2024:
