@@ -193,6 +193,7 @@ def distinct(E, k, n):
 distinct = check("10.distinct", distinct)
 
 # %% tags=["nbval-ignore-output"]
+# Two of sixteen is, on average, the same as one of eight in each of two blocks.
 print("tokens   at random   from anywhere   in a row")
 for n in (1, 4, 16, 64):
     few, many = means["in a row", n], means["from anywhere", n]
@@ -407,7 +408,8 @@ small_part = np.array([predicted("mixture", 768, 4, b) for b in bandwidth])
 whole = np.array([predicted("large", 768, 4, b) for b in bandwidth])
 claim(
     "10.2",
-    "One token takes a mixture, in plain PyTorch, as long as its active bytes are read, within a factor of 1.5",
+    "One token takes a mixture of width 768, in plain PyTorch and 4 bytes a weight, as long as its active bytes are read, "
+    "within a factor of 1.5",
     quantity="time over the time of reading (times)",
     measured=took["mixture"] * small_part,
     holds=in_the_median(between(0.67, 1.5)),
@@ -420,8 +422,8 @@ claim(
 # %% [markdown]
 # Does it hold for a real model? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense models and a
 # mixture on an i7-8700. Bytes times tokens a second is the bandwidth, so the dense ones tell it, and your function predicts
-# the mixture, Qwen3-30B-A3B. Of the embedding that a text enters by, a token reads one row, so we leave it out. (The two
-# smaller dense models have it in common with their output, which is read whole.)
+# the mixture, Qwen3-30B-A3B. The input embedding is a table of which a token reads one row, so we subtract it. (The two
+# smaller dense models use the same table for their output, and read it whole.)
 
 # %%
 # Bytes of the file, tokens a second, and the part of the file that is an embedding of its own.
@@ -463,7 +465,7 @@ print(f"Its calls take {own / measured:.0f} times as long as reading would.")
 #
 # A model runs from memory if *all* of its weights fit. If not, the experts that do not fit may stay on disk, and are read from
 # there when a token asks for them: **offloading**. Of what every token uses we ask that it fits: to read it anew for each
-# token would be too slow.
+# token would be too slow. Which experts are in memory is left to chance, for now.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -724,8 +726,8 @@ table(
 )
 
 # %% [markdown]
-# The third has room for more than a token's demand, and few hits: it holds few of all experts. So room for the demand is
-# needed, and is not enough.
+# The third has room for more than a token's demand, and few hits: it holds few of all experts. So for many hits, room
+# for the demand is needed, and is not enough.
 #
 # **Your turn, if you like.** The cache that gives up the oldest, in seven lines. A list will do: the oldest stands first.
 
@@ -846,10 +848,10 @@ quiz("10")
 #
 # - With one token at a time, reading sets the limit: of the weights that all tokens use, and of those of `k` experts.
 # - So beside a dense model of its whole size a mixture is fast, and it takes as much memory. Desai was right twice.
-# - Sixteen tokens at once ask for most of the experts, a thousand for nearly all.
+# - Where a token asks for 2 of 16, sixteen tokens at once ask for most of the experts, a thousand for nearly all.
 # - With room below one token's demand, one cache for all blocks gives up just what comes next. A part for each block has hits,
-#   but hardly more than experts that never move. For many hits, room for the demand is not enough.
-# - Asked with one expert, a mixture that was trained with four loses more than one that was trained with one.
+#   about as many as experts that never move. For many hits, room for the demand is not enough.
+# - Asked with one expert, a mixture that was trained with four is worse than one that was trained with one.
 #
 # **Sources.** A cache for each block: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against computing:
 # [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Caches measured by others:
