@@ -103,7 +103,7 @@ live_gpt(
 # %% tags=["measure", "nbval-ignore-output"]
 # A line of each text.
 for name, stream in zip(data.names, data.test, strict=True):
-    print(f"{name:11}", max(decode(stream[:600]).splitlines()[1:-1], key=len)[:70])
+    print(f"{name:11}", max(decode(stream[:600]).splitlines(), key=len)[:70])
 
 # %% [markdown]
 # ## The swap
