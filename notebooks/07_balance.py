@@ -446,7 +446,7 @@ if unequal["Switch 0.1"] < unequal["nothing"] and right_by["Switch 0.1"] > right
 if right_by["hash"] < right[0] and min(unequal, key=unequal.get) == "hash":
     says += (
         "\n\nBut equal strength does not make a mixture good: the hash has most of it. "
-        + f"Its experts are even the strongest ({own['hash']:.2f} on average; Switch 1: {own['Switch 1']:.2f}). "
+        + f"Its experts, which are wider, are even the strongest ({own['hash']:.2f} on average; Switch 1: {own['Switch 1']:.2f}). "
         * (max(own, key=own.get) == "hash")
         + "A mixture is right where the chosen expert is right, and the hash asks each of its experts about everything."
     )
@@ -672,7 +672,7 @@ scoreboard(
 
 # %% [markdown]
 # Beside lesson 04's mixture the gain is small: on standardised pixels, collapse costs little. Balance brings the mixture, of 64
-# neurons, close to the dense network of 32, all of which every image meets.
+# neurons, close to the dense network of 32 that is not told the rule, all of which every image meets.
 #
 # ### This is yours
 #

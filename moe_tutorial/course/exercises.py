@@ -73,7 +73,7 @@ class Exercise(Task):
 
     @cached_property
     def _check(self) -> Any:
-        from moe_tutorial.course.checks.vocabulary import CHECKS
+        from moe_tutorial.course.vocabulary import CHECKS
 
         importlib.import_module(f"moe_tutorial.course.checks.lesson_{self.id[:2]}")
         if self.id not in CHECKS:
@@ -99,7 +99,7 @@ class Exercise(Task):
 
     def examine(self, answer: Any) -> Result:
         """Examine an answer. An error in it becomes part of the result; an endless loop in it can be interrupted."""
-        from moe_tutorial.course.checks.vocabulary import Ask, like
+        from moe_tutorial.course.vocabulary import Ask, like
 
         if isinstance(answer, CellFailed):
             return Result("failed", answer.message)
@@ -125,7 +125,7 @@ class Exercise(Task):
     @cached_property
     def _failures(self) -> dict[str, NotYet | None]:
         """What is said of each known mistake -> how it fails in the check. Computed when the first answer fails."""
-        from moe_tutorial.course.checks.vocabulary import Ask
+        from moe_tutorial.course.vocabulary import Ask
 
         asks = {says: Ask(mistaken, self.own, self._check.changes) for says, mistaken in self.mistaken.items()}
         with nothing_changes(), shielded(Printed()):
@@ -133,7 +133,7 @@ class Exercise(Task):
 
     def _explained(self, failure: NotYet) -> str:
         """The message about a failure, with the sentence of the first known mistake that fails in the same way."""
-        from moe_tutorial.course.checks.vocabulary import alike
+        from moe_tutorial.course.vocabulary import alike
 
         made = (says for says, other in self._failures.items() if alike(other, failure))
         says = next(made, None)

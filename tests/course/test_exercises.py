@@ -11,9 +11,9 @@ import pytest
 import torch
 from answers import RIGHT, WRONG, gather
 
-from moe_tutorial.course.checks.vocabulary import Ask, alike
 from moe_tutorial.course.exercises import EXERCISES, SHORT
 from moe_tutorial.course.running import NotYet, nothing_changes
+from moe_tutorial.course.vocabulary import Ask, alike
 
 gather()
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks
+from moe_tutorial.course.vocabulary import Ask, checks
 
 
 @checks(

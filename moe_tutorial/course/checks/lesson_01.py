@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, kind
 from moe_tutorial.course.running import NotYet
+from moe_tutorial.course.vocabulary import Ask, checks, draw, kind
 from moe_tutorial.study import Dataset, Seeds
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from moe_tutorial.course.checks.vocabulary import Ask, affine_experts, checks, draw, reaches
 from moe_tutorial.course.running import NotYet
+from moe_tutorial.course.vocabulary import Ask, affine_experts, checks, draw, reaches
 
 ROWS = "scores[mine] = expert(x[mine])"
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from moe_tutorial.course.checks.vocabulary import Ask, affine_experts, checks, draw, reaches
+from moe_tutorial.course.vocabulary import Ask, affine_experts, checks, draw, reaches
 
 
 @checks(

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks, draw
+from moe_tutorial.course.vocabulary import Ask, checks, draw
 from moe_tutorial.layers import MixtureOfExperts, Router
 
 

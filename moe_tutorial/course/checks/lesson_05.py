@@ -2,7 +2,7 @@
 
 import torch
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks, draw
+from moe_tutorial.course.vocabulary import Ask, checks, draw
 
 
 @checks(

@@ -2,7 +2,7 @@
 
 import torch
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, reaches
+from moe_tutorial.course.vocabulary import Ask, checks, draw, reaches
 
 
 def choices(seed: int, T: int, E: int, k: int) -> torch.Tensor:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe_tutorial.course.checks.vocabulary import Affine, Ask, checks, draw, reaches
+from moe_tutorial.course.vocabulary import Affine, Ask, checks, draw, reaches
 from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig
 
 

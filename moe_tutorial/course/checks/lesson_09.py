@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks, draw, reaches
 from moe_tutorial.course.running import NotYet
+from moe_tutorial.course.vocabulary import Ask, checks, draw, reaches
 
 SIZES = "num_hidden_layers", "hidden_size", "intermediate_size", "num_local_experts", "num_experts_per_tok"
 

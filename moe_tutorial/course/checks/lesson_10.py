@@ -1,7 +1,7 @@
 """Lesson 10: the experts that tokens ask for, tokens a second, a cache of experts."""
 
-from moe_tutorial.course.checks.vocabulary import Ask, checks
 from moe_tutorial.course.running import NotYet
+from moe_tutorial.course.vocabulary import Ask, checks
 
 
 @checks(

@@ -40,8 +40,14 @@ def kept(indices: Tensor, n_experts: int, capacity: int) -> Tensor:
     Args:
         indices: chosen experts, int (T, k), as in ``routing.indices``.
         n_experts: E.
-        capacity: choices that one expert may keep.
+        capacity: choices that one expert may keep, at least 1.
+
+    Raises:
+        ValueError: indices that are not (T, k), or a capacity below 1.
     """
+    if indices.dim() != 2:
+        raise ValueError(f"indices is of shape {tuple(indices.shape)}; it must be (tokens, k)")
+    check_count("capacity", capacity)
     asked = indices.flatten().unsqueeze(-1) == torch.arange(n_experts, device=indices.device)
     place = (asked.cumsum(0) * asked).sum(-1)  # of each choice at its expert: 1 is the first
     return (place <= capacity).view_as(indices)
@@ -56,7 +62,12 @@ def place(load: Tensor, machines: int) -> Tensor:
 
     Returns:
         int (E,).
+
+    Raises:
+        ValueError: the machines do not divide the experts.
     """
+    if len(load) % check_count("machines", machines):
+        raise ValueError(f"{len(load)} experts cannot be divided among {machines} machines, as many on each")
     owner, total, held = torch.empty(len(load), dtype=torch.long), torch.zeros(machines), torch.zeros(machines)
     for expert in load.argsort(descending=True, stable=True):
         machine = torch.where(held < len(load) // machines, total, math.inf).argmin()
