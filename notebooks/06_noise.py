@@ -371,7 +371,7 @@ reveal(
     says=f"Without noise it is {without_noise:.1f}. With less noise (0.3) it is {noise_dead[0.3].mean():.1f}, with more (3) "
     f"{noise_dead[3.0].mean():.1f}. "
     + (
-        "So noise by itself does not prevent collapse: the router learns to outdo it. (*Further* shows how.)"
+        "So noise by itself does not prevent collapse: the router learns to outdo it. (“Further” shows how.)"
         if with_noise > without_noise - 1
         else "So noise brings some of them back."
     ),

@@ -656,7 +656,7 @@ reveal(
     says=f"{heard[DAI][1]}. "
     f"{shared.mean():.1f} % are right with a shared expert, {finer.mean():.1f} % without. Yet {len(has_one)} of the {len(years)} models in "
     f"the table have one, and of those of 2026 {has_one.count(2026)} of {years.count(2026)}. Why not here? It is meant for what all tokens "
-    "have in common, and here it is half of what works for an image. *Try it* has one that is a quarter.",
+    "have in common, and here it is half of what works for an image. “Try it” has one that is a quarter.",
 )
 
 # %% [markdown]
