@@ -260,7 +260,7 @@ slow, fast = with_bias(0.001), with_bias(0.01)
 slow_gone, fast_gone = dead_in(slow).mean(), dead_in(fast).mean()
 unsure = slow.routing(raw.x_test).weights[..., 0] < 0.1
 is_right = slow.scores(raw.x_test).argmax(-1) == raw.y_test
-long = slow_bias.stored()["0.001"]  # the course's own seeds
+long, without = (slow_bias.stored()[rate] for rate in ("0.001", "0"))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -273,7 +273,8 @@ reveal(
     f"{right[0]:.0f} %. The router is sure before the bias catches up: {unsure.float().mean():.0%} of the images get an expert "
     f"with a gate weight below 0.1. So, with one chosen, it learns slowly, and {is_right[unsure].float().mean():.0%} of these images are right."
     f"\n\nA bias gets no further than rate times steps. 600 steps at 0.01: {fast_gone:.1f} dead, {accuracy(fast).mean():.0f} % "
-    f"right. 6,000 steps at 0.001: {long['dead'][-1]:.1f} dead, {long['right'][-1]:.0f} % right (stored, the course's first ten seeds).",
+    f"right. 6,000 steps at 0.001: {long['dead'][-1]:.1f} dead, {long['right'][-1]:.0f} % right; without a bias, {without['dead'][-1]:.1f} and "
+    f"{without['right'][-1]:.0f} % (stored, the course's first ten seeds).",
 )
 
 # %% [markdown]
