@@ -289,7 +289,7 @@ def dense_accuracy(width, data=data):
 
 
 def with_rule(x, rule):
-    """Four more inputs: 6 for the image's rule, 0 for the others. (1, 3, 10 or 20 help less.)"""
+    """Four more inputs: 6 for the image's rule, 0 for the others."""
     return torch.cat([x, 6.0 * nn.functional.one_hot(rule, 4)], dim=1)
 
 
@@ -510,6 +510,8 @@ quiz("02")
 #    places. How much does one wrong word in ten cost?
 # 2. Let the oracle's word be the answer's remainder: `trained_apart(data.y_train % 4, data.y_test % 4)`. Is that oracle
 #    better than the one that knows the rule, and why would it be cheating?
+# 3. Is the dense network told in the best way? Say the rule more softly or more loudly: `1.0` or `20.0` for `6.0` in `with_rule`.
+#    Does it help the network of 32 neurons?
 #
 # ## Recap
 #
