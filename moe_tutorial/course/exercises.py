@@ -75,9 +75,10 @@ class Exercise(Task):
     def _check(self) -> Any:
         from moe_tutorial.course.vocabulary import CHECKS
 
-        importlib.import_module(f"moe_tutorial.course.checks.lesson_{self.id[:2]}")
+        file = f"from_{self.id[0]}0.lesson_{self.id[:2]}"  # lessons 00 to 09, then 10 to 19
+        importlib.import_module(f"moe_tutorial.course.checks.{file}")
         if self.id not in CHECKS:
-            raise LookupError(f"exercise {self.id} has no check in course/checks/lesson_{self.id[:2]}.py")
+            raise LookupError(f"exercise {self.id} has no check in course/checks/{file.replace('.', '/')}.py")
         return CHECKS[self.id]
 
     @cached_property

@@ -16,6 +16,7 @@ from .experts import ClampedSwiGLU, Experts
 from .gpt import GPT, GPTConfig
 from .interop import from_transformers
 from .mixture import MixtureOfExperts
+from .path import PathLayer
 from .routing import Router, Routing
 from .tree import Descent, FastFeedForward, hardening_loss, hardening_ramp, node_balance_loss
 
@@ -30,6 +31,7 @@ __all__ = [
     "GPTConfig",
     "HashRouter",
     "MixtureOfExperts",
+    "PathLayer",
     "QuantileBalancer",
     "Router",
     "Routing",

@@ -19,6 +19,7 @@ from moe_tutorial.layers import (
     GPTConfig,
     HashRouter,
     MixtureOfExperts,
+    PathLayer,
     QuantileBalancer,
     Router,
     Routing,
@@ -48,6 +49,10 @@ def router(kind=Router, **changes):
 
 def tree(**changes):
     return FastFeedForward(**{"d_in": 4, "d_out": 4, "depth": 2, "leaf_width": 3, **changes})
+
+
+def path(**changes):
+    return PathLayer(**{"d_in": 4, "d_out": 4, "depth": 2, **changes})
 
 
 def gpt(feed_forward="moe", **changes):
@@ -98,6 +103,8 @@ ROWS = [
     (lambda: tree(activation="tanh"), ValueError, KIND),
     (lambda: tree(dispatch="fast"), ValueError, WAY),
     (lambda: tree(region_leak=0.7), ValueError, "region_leak must be a number from 0 to 0.5, got 0.7"),
+    (lambda: path(depth=0), ValueError, f"depth {COUNT} 1, got 0"),
+    (lambda: path(activation="tanh"), ValueError, KIND),
     (lambda: hardening_ramp(0, 5, 5, 1.0), ValueError, "end must be after start = 5, got 5"),
     (lambda: BiasBalancer(0), ValueError, "rate must be a finite number above 0, got 0"),
     (lambda: BiasBalancer("0.1"), TypeError, "rate must be a finite number above 0, got '0.1'"),
@@ -127,6 +134,8 @@ LAYERS = {
     "gelu tree in training": lambda: tree(activation="gelu"),
     "tree": lambda: tree().eval(),
     "tree of one leaf": lambda: tree(depth=0).eval(),
+    "path layer in training": path,
+    "path layer": lambda: path().eval(),
     "dense tree": lambda: tree(dispatch="dense").eval(),
 }
 ROUTERS = {

@@ -20,7 +20,7 @@ class Mistake(NamedTuple):
 ROUTING, BALANCE = "layers/test_routing.py::", "layers/test_balance.py::"
 MIXTURE, EXPERTS = "layers/test_mixture.py::", "layers/test_experts.py::"
 MIXING = "layers/test_fast_mixture.py::"
-TREE, FAST = "layers/test_tree.py::", "layers/test_fast.py::"
+TREE, FAST, PATH = "layers/test_tree.py::", "layers/test_fast.py::", "layers/test_path.py::"
 GPT, INTEROP = "layers/test_gpt.py::", "layers/test_interop.py::"
 USAGE, COST, SERVING = "study/test_usage.py::", "study/test_cost.py::", "study/test_serving.py::"
 TRAINING, LANGUAGE, DATA = "study/test_training.py::", "study/test_language.py::", "study/test_data.py::"
@@ -432,6 +432,20 @@ MISTAKES = {
         "((right - left) / load.clamp_min(1e-6)).square()",
         "(right - left).square()",
         (TREE + "test_the_node_balance_loss_counts_a_token_by_how_much_of_it_arrives",),
+    ),
+    "answers-of-all-nodes": Mistake(
+        "in training all nodes of a path layer answer, and not only those on the way",
+        "layers/path.py",
+        "torch.zeros_like(scores).scatter(-1, way, answers)",
+        "ACTIVATIONS[self.activation](scores.clone())",
+        (PATH + "test_both_ways_of_computing_are_the_definition",),
+    ),
+    "path-tie-goes-left": Mistake(
+        "a path goes on to the left where a score is exactly 0",
+        "layers/path.py",
+        "right = score.detach().squeeze(-1) >= 0",
+        "right = score.detach().squeeze(-1) > 0",
+        (PATH + "test_a_score_of_zero_goes_right",),
     ),
     "tie-goes-left": Mistake(
         "the compiled descent sends a logit of exactly 0 to the left",

@@ -1,0 +1,1 @@
+"""The checks of lessons 00 to 09."""

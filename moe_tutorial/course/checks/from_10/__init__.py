@@ -1,0 +1,1 @@
+"""The checks of lessons 10 to 14."""
