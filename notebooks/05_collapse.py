@@ -200,7 +200,8 @@ reveal(
 )
 
 # %% [markdown] tags=["05.sixty"]
-# Here are all sixty. Move the step, then take another mixture. Can you find one that kept two experts?
+# Here are all sixty. Move the step, then take another mixture. Can you find one that kept two experts? And one whose winner was
+# not the first at step 0?
 
 
 # %% tags=["draw", "nbval-ignore-output", "05.sixty"]
@@ -507,16 +508,15 @@ claim(
 # %% [markdown]
 # ## What does it cost?
 #
-# Dead experts are parameters that nobody uses. That must cost accuracy. Beside the collapsed mixtures we put yours, with the
-# handicap set at each step; those of another router, under which fewer die (lesson 06 says why); and a dense network as large as
-# *one* expert. Then the same on `digits4`: digits in four rotations, each with a rule of its own. (This takes some twenty seconds.)
+# Dead experts are parameters that nobody uses. That must cost accuracy. Beside the collapsed mixtures we put those with your
+# handicap, set at each step; those of another router, under which fewer die; and a dense network as large as *one* expert. Then the same on `digits4`: digits in four rotations, each with a rule of its own. (This takes some twenty seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "05.cost",
     "On plain digits, with one rule for all: how accurate are the collapsed mixtures, "
-    "beside yours, whose experts all work?",
+    "beside those with your handicap, whose experts all work?",
     choices=[
         "more than two points worse",
         "the same, within two points",
@@ -550,7 +550,7 @@ def right(trained, data):
 def kinds_on(data, alone, yours):
     """Kind of mixture -> its dead experts and % right (20,); and % right of one expert."""
     another = run(data, 20, lambda: mixture(router=Changed(data)))
-    kinds = {"left alone": alone, "your handicap": yours, "another router": another}
+    kinds = {"collapsed": alone, "your handicap": yours, "another router": another}
     found = {
         kind: (dead(at[STEPS])[:20].float(), right(trained, data)[:20])
         for kind, (trained, at) in kinds.items()
@@ -561,7 +561,7 @@ def kinds_on(data, alone, yours):
 rules = digits4("raw")
 plain, plain_one = kinds_on(raw, (sixty, at), (kept, always))
 four, four_one = kinds_on(rules, run(rules, 20), with_handicap(rules, STEPS))
-collapsed_right, kept_right = plain["left alone"][1], plain["your handicap"][1]
+collapsed_right, kept_right = plain["collapsed"][1], plain["your handicap"][1]
 by_collapse = collapsed_right - kept_right
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -574,30 +574,66 @@ reveal(
     else "more than two points better"
     if better
     else "the same, within two points",
-    says=f"Collapsed, they get {collapsed_right.mean():.1f} % right, and yours {kept_right.mean():.1f} %. One expert alone gets "
+    says=f"Collapsed, they get {collapsed_right.mean():.1f} % right, and with your handicap {kept_right.mean():.1f} %. One expert alone gets "
     f"{plain_one.mean():.1f} %"
     + (
         ". So the others have nothing to add here. And where all work, each learns from a part of the images only, which may be one "
-        "reason why yours get fewer right."
+        "reason why they get fewer right then."
         if plain_one.mean() > collapsed_right.mean() - 1
         else ", so others have something to add."
     ),
 )
 
 
-# %% tags=["draw", "nbval-ignore-output"]
-# Printed: all four kinds, on both data sets.
-print(f"{'':18}{'plain digits':>28}{'digits4':>28}")
-for kind in plain:
-    found = [(n.mean(), of.mean()) for n, of in (plain[kind], four[kind])]
-    print(f"{kind:18}" + "".join(f"{n:9.1f} dead{of:6.1f} % right" for n, of in found))
-print(
-    f"{'one expert alone':18}{plain_one.mean():20.1f} % right{four_one.mean():20.1f} % right"
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# Drawn: all four kinds, on both data sets.
+MARKS = {"collapsed": "o", "your handicap": "*", "another router": "s"}
+
+
+def dead_and_right(figure, theme):
+    """A small mark for each seed, a large one for their mean."""
+    panels = figure.subplots(*((2, 1) if is_narrow(figure) else (1, 2)), sharex=True)
+    text, muted = look.color("text", theme), look.color("muted", theme)
+    for axes, (name, (kinds, one)) in zip(panels, on_both.items(), strict=True):
+        axes.axhline(one.mean(), color=muted, ls="--", lw=1)
+        axes.text(
+            7.4, one.mean(), "one expert alone", color=muted, ha="right", va="bottom"
+        )
+        for kind, (n_dead, of) in kinds.items():
+            axes.plot(n_dead, of, MARKS[kind], ms=4, color=muted, alpha=0.5)
+            middle = n_dead.mean(), of.mean()
+            axes.plot(*middle, MARKS[kind], ms=13, color=text)
+            axes.annotate(
+                kind, middle, (0, -20), textcoords="offset points", ha="center"
+            )
+        axes.set(xlim=(-0.9, 7.6), xlabel="dead experts of 8", ylabel="% right")
+        axes.set_title(name, loc="left", color=muted, fontsize=11)
+        axes.margins(y=0.25)
+
+
+on_both = {"plain digits": (plain, plain_one), "digits4": (four, four_one)}
+means = {
+    data: {kind: of.mean() for kind, (_, of) in kinds.items()}
+    | {"one expert": one.mean()}
+    for data, (kinds, one) in on_both.items()
+}
+best = {data: max(of, key=of.get) for data, of in means.items()}
+picture(
+    dead_and_right,
+    title=f"Best on plain digits: {best['plain digits']}; best on digits4: {best['digits4']}",
+    note="Small: twenty seeds of each kind. Large: their means. Dashed: a dense network as large as one expert.",
+    alt="; ".join(
+        f"{data}: "
+        + ", ".join(f"{kind} {of:.1f} % right" for kind, of in found.items())
+        for data, found in means.items()
+    ),
+    height=320,
+    narrow_height=560,
 )
 
 # %% [markdown]
-# On `digits4` one expert alone is not enough: the two that a collapse leaves do better. But yours, with nearly all at work, are less
-# accurate than those two, and another router does best. How many are dead does not tell how good a network is.
+# On `digits4` one expert alone is not enough: the two that a collapse leaves do better. But with your handicap nearly all work, and they
+# are less accurate than those two, and another router does best. How many are dead does not tell how good a network is.
 
 # %% tags=["measure"]
 # Claim 05.4.
@@ -608,7 +644,7 @@ claim(
     quantity="accuracy gained by collapsing (points)",
     measured=collapsed_right - plain["another router"][1],
     holds=above(-1),
-    control=four["left alone"][1] - four["another router"][1],
+    control=four["collapsed"][1] - four["another router"][1],
     control_is="digits4, where four rules compete",
     refutes="A mixture that has collapsed is always a worse network",
 )

@@ -32,6 +32,9 @@ class Experts(nn.Module):
     ),
     mistakes={
         "The residual is lost: what the experts say is added to x.": "x + y => y",
+        "`moe(...)` returns two things, what the experts say and the routing. Unpack them: `y, routing = moe(...)`.": (
+            "y, routing = moe(norms[1](x))\nreturn x + y, routing => return x + moe(norms[1](x))"
+        ),
         "You add to the normalised x. It is added to x as it was before the norm.": "x + y => norms[1](x) + y",
         "x is in your sum twice.": "x + y => x + x + y",
         "You normalise what the mixture says, too. Normalise what it reads.": "x + y => x + norms[1](y)",
