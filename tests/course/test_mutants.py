@@ -7,7 +7,6 @@ from moe_tutorial.course.exercises import EXERCISES
 
 REJECTED = 0.95
 LAST = "of two dimensions, 1 is the last"
-SORTED = "PyTorch's sort of integers on a processor keeps the order of equals anyway"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "01.keep_top": {
         "best = contribution.topk(n).indices": "topk goes along the last dimension by itself",
@@ -56,10 +55,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "11.kept": {
         "place = (asked.cumsum(0) * asked).sum(1)": LAST,
-    },
-    "11.dispatch": {
-        "order = choice.argsort()": SORTED,
-        "order = choice.argsort(stable=False)": SORTED,
     },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""

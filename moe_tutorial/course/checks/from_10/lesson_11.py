@@ -204,6 +204,9 @@ def place(ask: Ask) -> None:
             "choice.argsort(stable=True) => choice.argsort(stable=True).argsort()"
         ),
         "Those are the experts in order, and not the choices.": "choice.argsort(stable=True) => choice.sort().values",
+        "At one expert, your choices are not in the order of their tokens: sort with `stable=True`.": (
+            "argsort(stable=True) => argsort()"
+        ),
         "Your choices begin with the last expert.": "stable=True => stable=True, descending=True",
         "Your choices are read column by column: all first choices, then all second ones. They come token by token.": (
             "indices.flatten() => indices.T.flatten()"
@@ -221,6 +224,7 @@ def dispatch(ask: Ask) -> None:
     for rows, n_experts in (
         ([[3, 1], [0, 3], [3, 0], [1, 0]], 5),
         ([[2], [0], [1], [0], [2]], 4),
+        ([[0, 2], [1, 0], [2, 1]] * 3, 3),  # of more than 16 choices, an unstable sort moves equal ones
         ([[1, 4, 2], [4, 0, 1], [2, 1, 0]], 6),
     ):
         given = {"indices": torch.tensor(rows), "n_experts": n_experts}
