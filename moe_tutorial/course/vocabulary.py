@@ -181,8 +181,9 @@ class Ask:
             NotYet: as in :meth:`once`, or the experiment gives something else.
         """
         reseed(self.calls)
-        expected = run(self.own)
+        expected, types = run(self.own), self.course_types
         self.compare(run(self.once), expected, says, names, "", atol)
+        self.course_types = types  # the types of what is measured are not those of the answer's result
 
     def judges(self, cases: Mapping[str, Mapping[str, Any]]) -> None:
         """Require the solution's verdict, True or False, on each case: what is special about it -> the input.

@@ -99,8 +99,17 @@ def test_a_puzzle_has_enough_wrong_lines(id):
 
 
 @pytest.mark.parametrize(("id", "answer"), named(RIGHT))
-def test_other_styles_pass(id, answer):
-    assert EXERCISES[id].examine(answer).message == "right"
+def test_other_styles_pass_and_what_is_handed_on_can_be_called(id, answer):
+    calls = []
+
+    def noted(*given):
+        calls.append(given)
+        return answer(*given)
+
+    result = EXERCISES[id].examine(noted)
+    assert result.message == "right"
+    with nothing_changes():
+        result.handed_on(*calls[-1])
 
 
 NO_NUMBERS = "01.train_small", "09.upcycle", "09.verdict"
