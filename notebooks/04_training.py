@@ -158,7 +158,7 @@ dL_dy = 2 / d * (y - target)
 
 # %% [markdown]
 # **Step 2: from the output to the gate.** In the output, $g_i$ multiplies $E_i(x)$. So its slope is large where the
-# expert's answer points where the loss grows:
+# expert's answer points in a direction that raises the loss:
 #
 # $$\frac{\partial L}{\partial g_i} = \Big\langle \frac{\partial L}{\partial y},\, E_i(x) \Big\rangle \quad \text{for } i \in C$$
 #
@@ -237,7 +237,7 @@ print("by hand and by autograd: the same to ten decimals")
 # %% [markdown]
 # ## Read it
 #
-# Training moves each logit *against* its gradient. So where `gate_gradient` is negative, a step raises the logit, and its
+# A step on this token alone, by plain gradient descent, moves each logit *against* its gradient. So where `gate_gradient` is negative, a step raises the logit, and its
 # expert becomes likelier.
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -275,10 +275,10 @@ reveal(
 #
 # $$\frac{\partial L}{\partial z_j} = p_j \Big( \frac{\partial L}{\partial g_j} - \sum_i s_i \Big)$$
 #
-# and $\sum_i s_i$ is the average of $\partial L / \partial g_i$ over all experts, weighed by $p$, those not asked counting as 0. So about an expert that it did not ask, the
-# router hears one thing only: whether others did well or badly.
+# The sum is an average: of $\partial L / \partial g_i$ over all experts, weighed by $p$, where an expert that was not asked counts as
+# 0. So about an expert that it did not ask, the router hears one thing only: whether others did well or badly.
 #
-# Renormalise (divide the chosen weights by their sum), and it does not even hear that. For chosen experts,
+# Renormalise (divide the chosen weights by their sum), and the router hears nothing at all about those. For chosen experts,
 #
 # $$\frac{p_i}{\sum_{c \in C} p_c} = \frac{e^{z_i}}{\sum_{c \in C} e^{z_c}}$$
 #
@@ -324,20 +324,22 @@ for kind in KINDS:
     weight = gate_weight(kind, logits)
     try:
         (slope,) = torch.autograd.grad(weight.sum(), logits)
-        print(f"{kind:>22}: the largest slope is {slope.abs().max():.1f}")
+        print(f"{kind:>22}: the largest slope is {slope.abs().max():.2f}")
     except RuntimeError as refusal:
         print(f"{kind:>22}: {refusal}")
 
 # %% [markdown]
-# With one chosen, only the weight by probability has a slope; with two, as you saw above, the renormalised ones have some, too.
-# Here the others are 1, *whatever the logits say*: the second and the third divide what was chosen by itself, and no logit has
-# touched the last. There autograd refuses, which is the better mistake: you notice it.
+# With one chosen, the other three weights are 1, *whatever the logits say*: the second and the third divide what was chosen by
+# itself, and no logit has touched the last. (With two chosen, renormalised weights do have a slope, as you saw.)
+#
+# Asked for the slope of the last, autograd refuses. In training nobody asks for it alone: the experts have gradients, and the
+# router's stays `None`, without a word.
 
 # %% [markdown]
 # ## Does it matter? Train all four
 #
 # A router that hears nothing still chooses, and its experts learn to work with that. Is that enough?
-# We train all four on `digits4`, with ten seeds: 8 experts of 8 neurons, one chosen.
+# We train all four on `digits4`, with ten seeds: 8 experts of 8 neurons, one chosen. (This takes half a minute.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -465,7 +467,7 @@ reveal(
     says=f"The dense network gets {as_much_work.mean():.1%} right, the mixture {learned.mean():.1%} with a router that learns and "
     f"{deaf.mean():.1%} with a deaf one. "
     + (
-        "The work of its router would have bought more in a dense network. "
+        "The deaf router's work would have bought more as dense neurons. "
         if not beats[1]
         else ""
     )
