@@ -54,7 +54,7 @@ def parts(kept: dict[str, dict[str, Any]], gpt: bool = False) -> dict[str, tuple
             found[id] = "yours", source
         else:
             found[id] = MORE.format(lacks) if lacks else OPEN, exercise.solution
-    begun = [ids for ids in LATER.values() if any(found[id][0] == "yours" for id in ids)]
+    begun = [ids for ids in LATER.values() if any(found[id][0] != OPEN for id in ids)]
     if gpt or READING in begun:
         begun += [READING, BALANCING]  # a GPT has a penalty
     return {id: part for id, part in found.items() if id in COLLECTED + sum(begun, ())}

@@ -212,6 +212,8 @@ def upcycle(ask: Ask) -> None:
                 "An expert answers otherwise than the dense network. Each starts with the dense network's weights as "
                 "they are: no new ones, and no noise on them."
             )
+        if any(expert is dense for expert in experts):
+            raise NotYet("One of your experts is the dense network itself. Make a copy for each.")
         weights = [weight for expert in experts for weight in expert.parameters()]
         if not all(weight.requires_grad and weight.is_leaf for weight in weights):
             raise NotYet("An expert's weights do not learn: some have no requires_grad.")
