@@ -70,7 +70,7 @@ def reset(dense, n_experts):
     return experts
 
 
-@wrong("09.upcycle", "the dense network learns, too")
+@wrong("09.upcycle", "the dense network itself")
 def dense_among_them(dense, n_experts):
     return nn.ModuleList([dense, *(copy.deepcopy(dense) for _ in range(n_experts - 1))])
 
