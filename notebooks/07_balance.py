@@ -536,7 +536,7 @@ def own_penalty(routing):
 
 
 # %% tags=["measure", "nbval-ignore-output"]
-# Measured: three mixtures with your penalty, trained as the others are, from their first seeds.
+# Measured: five mixtures with your penalty, trained as the others are, from their first seeds.
 def trained_alone(penalty, seed):
     """One mixture, in a plain loop."""
     torch.manual_seed(seed)
@@ -567,7 +567,7 @@ yours, wrong = [], "No penalty of yours has been trained"
 if wrong := trouble(own_penalty):
     print(wrong)
 else:
-    yours = [trained_alone(own_penalty, seed) for seed in seeds(3)]
+    yours = [trained_alone(own_penalty, seed) for seed in seeds(5)]
     judged = [moe(aside[0]) for moe in yours]
     hits = [(scores.argmax(-1) == aside[1]).float().mean() for scores, _ in judged]
     your_right = 100 * torch.stack(hits)
@@ -584,7 +584,7 @@ else:
 
 # %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
 # Drawn: your penalty among the methods, from the same seeds.
-n = len(yours) or 3
+n = len(yours) or 5
 places = {
     name: (spread[name][:n], 100 * each.accuracy(*aside)[:n])
     for name, each in methods.items()
@@ -633,7 +633,7 @@ quiz("07")
 # %% [markdown]
 # ## Try it
 #
-# 1. When your penalty is ahead, ask whether it stays ahead: take `seeds(10)[3:]` in place of `seeds(3)`, seeds that it was not
+# 1. When your penalty is ahead, ask whether it stays ahead: take `seeds(10)[5:]` in place of `seeds(5)`, seeds that it was not
 #    chosen on.
 # 2. In the playground above, set the coefficient to 0 and the *Seed* to 1, and wake the dead again. What does it cost?
 # 3. A hash chooses in the [playground](playground.ipynb#preset=hash), and every expert is asked everywhere. Press play. The
