@@ -496,8 +496,7 @@ reveal(
     f"{loss_busiest.mean():.1f} times with the loss; {by_bias_right[400].mean():.1f} and {whole_right.mean():.1f} % are right.\n\n"
     "And against a weaker loss? Points gained: "
     + ", ".join(f"{interval(gain)} over {c}" for c, gain in weaker.items())
-    + ". The loss itself costs something: 0.01 is ahead of 0.1 by "
-    + f"{interval(by_coefficient[0.01][0][1] - whole_right)} points.",
+    + f". Between these losses, 0.1 gains {interval(whole_right - by_coefficient[0.01][0][1])} over 0.01.",
 )
 
 # %% [markdown]
