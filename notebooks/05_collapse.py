@@ -596,15 +596,16 @@ def dead_and_right(figure, theme):
     text, muted = look.color("text", theme), look.color("muted", theme)
     for axes, (name, (kinds, one)) in zip(panels, on_both.items(), strict=True):
         axes.axhline(one.mean(), color=muted, ls="--", lw=1)
-        axes.text(
-            7.4, one.mean(), "one expert alone", color=muted, ha="right", va="bottom"
-        )
+        says = {"color": muted, "ha": "center", "va": "bottom"}
+        axes.text(3.4, one.mean(), "one expert alone", **says)
+        behind = {"fc": look.color("ground", theme), "alpha": 0.8, "lw": 0, "pad": 1}
         for kind, (n_dead, of) in kinds.items():
             axes.plot(n_dead, of, MARKS[kind], ms=4, color=muted, alpha=0.5)
             middle = n_dead.mean(), of.mean()
-            axes.plot(*middle, MARKS[kind], ms=13, color=text)
+            axes.plot(*middle, MARKS[kind], ms=10, color=text)
+            by, ha = ((12, -4), "left") if middle[0] < 2 else ((0, -22), "center")
             axes.annotate(
-                kind, middle, (0, -20), textcoords="offset points", ha="center"
+                kind, middle, by, textcoords="offset points", ha=ha, bbox=behind
             )
         axes.set(xlim=(-0.9, 7.6), xlabel="dead experts of 8", ylabel="% right")
         axes.set_title(name, loc="left", color=muted, fontsize=11)
