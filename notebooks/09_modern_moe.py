@@ -276,8 +276,8 @@ claim(
 # ## The rule of the court
 #
 # A sentence promises a **gain**, which we measure over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain
-# is above zero, *wrong* if it is below, and *unclear* if zero lies in it. A sentence that says two things is right if both are, and
-# wrong if one of them is. About one in twenty such intervals misses, so a verdict is that of these seeds.
+# is above zero, *wrong* if it is below, and *unclear* if zero lies in it. A sentence that says two things is right if both are,
+# wrong if one of them is wrong, and else unclear. About one in twenty such intervals misses, so a verdict is that of these seeds.
 #
 # **Your turn.** Three lines. Each sentence below will be judged by your `verdict`.
 
@@ -329,8 +329,8 @@ micro_loss = check("09.micro_loss", micro_loss)
 guess(
     "09.micro",
     "Qiu et al. (2025) compute the loss over the whole batch, and say: it “yields excellent performance gains” and “also greatly "
-    "improves the domain specialization of MoE experts”. Of the specialisation that mixtures have here with the whole batch, how much is "
-    "left in groups of one rule?",
+    "improves the domain specialization of MoE experts”. Call the specialisation with the whole batch 100 %. How much is left in groups of "
+    "one rule?",
     slider=(0, 150, 5, "%"),
 )
 
@@ -412,7 +412,13 @@ reveal(
     "Why? Take four tokens of two rules, and two experts that keep to a rule each. Over the whole batch, your `micro_loss` is "
     f"{together:.1f}: perfectly even. In groups of one rule it is {apart:.1f}, as bad as can be: there each expert has to serve each rule. The "
     "cure costs next to nothing: the machines add up their counts, and compute the loss from those.\n\n"
-    "How strong must the loss be to do harm? Move the slider below.",
+    + "With a weaker loss the points gained are "
+    + ", ".join(
+        f"{interval(ours[1] - theirs[1])} at {c}"
+        for c, (ours, theirs) in by_coefficient.items()
+        if c < 0.1
+    )
+    + ". And the specialisation? Move the slider below.",
 )
 
 
@@ -539,7 +545,7 @@ reveal(
     says="Ahead of their dense networks: "
     + ", ".join(f"{lead[n].mean():.1f} points with {n}" for n in counts[1:])
     + f". With 16 experts the router does {64 * 16:,} multiplications, and the expert {8 * NEURON}.\n\n"
-    f"After as many steps, Fedus' sentence is {more}: 16 experts gain {heard[FEDUS][2]} points over 2, and {interval(many[16] - many[8])} "
+    f"Fedus' sentence, asked as “more right after as many steps”, is {more}: 16 experts gain {heard[FEDUS][2]} points over 2, and {interval(many[16] - many[8])} "
     "over 8. It counts the experts alone.\n\n"
     f"Your verdict can be tested here. A single expert leaves nothing to choose, and so nothing to find: it gains {interval(lead[1])} "
     f"points over its dense network, and your verdict calls that {nothing}"
@@ -631,7 +637,9 @@ reveal(
     says=f"Against B, of the same size, the sentence is {said[0]}: A gains {heard[at_size][2]} points. But A does {cost:,} multiplications, "
     f"and B {8 * NEURON + 64 * E:,}.\n\n"
     f"Against C, which may have {large_width} neurons an expert for A's multiplications, it is {said[1]}: A gains {heard[at_cost][2]} "
-    "points. Of every such comparison, ask what is equal in it.",
+    f"points. But C holds {E * large_width} neurons in all, and A {n * width}. Of every such comparison, ask what is equal in it.\n\n"
+    f"And how large the router is: here it does {64 * n / cost:.0%} of A's work. In Kimi K3, {k3_parts['router'] / (k3.counted.active / 1e9):.1%} "
+    "of the active parameters are the router's, so there A would cost hardly more than B.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -736,14 +744,23 @@ reveal(
     says=f"{heard[NAKAMURA][1]}.",
 )
 
+# %% [markdown]
+# But the dense steps were paid, too. How much would they have bought of the mixture, which has a router?
+
+# %% tags=["measure"]
+# Counted: what was paid for the dense network.
+print(
+    f"a dense step takes {per_step['dense']:,} multiplications an image, forwards, the mixture's {per_step['mixture']:,}"
+)
+print(f"{dense_steps} dense steps cost as much as {as_mixture:.0f} of the mixture's")
+
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.paid",
-    f"But the {dense_steps} dense steps were paid, too: they cost as much as {as_mixture:.0f} steps of the mixture, which has a router "
-    f"({per_step['dense']:,} against {per_step['mixture']:,} multiplications). Komatsuzaki et al. (2022) train upcycled models on for about "
-    "half the dense budget: they “also outperform sparse models trained from scratch on 100% of the initial dense pretraining computation "
-    f"budget.” Is that right here: does upcycling plus {half} further steps beat {budget} from scratch?",
+    "Komatsuzaki et al. (2022) train upcycled models on for about half the dense budget: they “also outperform sparse models trained from "
+    "scratch on 100% of the initial dense pretraining computation budget.” Is that right here: does upcycling plus "
+    f"{half} further steps beat {budget} from scratch?",
     choices=VERDICTS,
 )
 
@@ -786,7 +803,8 @@ def both_axes(figure, theme):
         lines,
         x="further steps",
         y="% right",
-        xticks=[0, 400, 800],
+        log="x",
+        xticks=[25, 100, 400, 800],
         legend=True,
     )
     lines = {
@@ -798,10 +816,11 @@ def both_axes(figure, theme):
     draw_curves(paid, theme, lines, x=label, xticks=[0, 500, 1000], legend=True)
 
 
+behind = [step for step in WATCHED if scratch[step].mean() <= upcycled[step].mean()]
+ahead_from = next((step for step in WATCHED if step > max(behind)), "none")
 picture(
     both_axes,
-    title=f"Upcycled: {(upcycled[50] - scratch[50]).mean():+.0f} points after 50 further steps, "
-    f"{(upcycled[half] - scratch[budget]).mean():+.0f} after {half}, against {budget} from scratch",
+    title=f"Upcycled: {(upcycled[50] - scratch[50]).mean():+.0f} points after 50 further steps; from scratch is ahead by step {ahead_from}",
     note="digits4, standardised, means over twenty seeds, test images. Multiplications of one image's forward pass, added up over the steps.",
     alt=f"Left: after 25 steps {upcycled[25].mean():.0f} % are right upcycled and {scratch[25].mean():.0f} % from scratch, after 800 "
     f"{upcycled[800].mean():.0f} and {scratch[800].mean():.0f}. Right: the upcycled begin when those from scratch have trained for "
@@ -862,7 +881,7 @@ quiz("09")
 # - Models of today choose many small experts. More than k/E of their parameters are active.
 # - A strong loss in groups of one kind takes away what experts specialise in. Count the load over the whole batch.
 # - Each doubling of the experts gained less, up to 16. The router has to be paid for: count it.
-# - Copies of a network trained for 800 steps save the beginning. After 800 further steps, mixtures from scratch are ahead.
+# - Copies of a network trained for 800 steps save the beginning. By 200 further steps, mixtures from scratch are ahead.
 #
 # **Sources.** [Qiu et al. 2025](https://arxiv.org/abs/2501.11873), [Wang et al. 2024](https://arxiv.org/abs/2408.15664), [Fedus et al.
 # 2021](https://arxiv.org/abs/2101.03961), [Krajewski et al. 2024](https://arxiv.org/abs/2402.07871), [Dai et al.
