@@ -125,7 +125,8 @@ sweep(one_node, steepness=("Steepness", [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0]))
 # How much does a leaf weigh in the mixture? All of a token's weight begins at the root. Each node divides what arrives at it
 # between its two children.
 #
-# **Your turn.** Go down level by level. Level 0 is the root, and level $l$ begins at node $2^l - 1$.
+# **Your turn.** Go down level by level. Level 0 is the root, and level $l$ begins at node $2^l - 1$. The two children of a node
+# stand side by side.
 
 
 # %% tags=["exercise"]
@@ -173,7 +174,7 @@ print("your soft tree and the package's say the same about", len(x), "tokens")
 # In use, a tree shall be fast. So we take its questions at their word: where the logit is 0 or more, go right, elsewhere go
 # left. After $d$ questions a token is at a leaf, which answers alone. In training nobody asked the tree like this.
 #
-# Make a guess. Then write the way down, and it answers.
+# Guess first. Then write the way down, and it is measured.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -330,7 +331,7 @@ sweep(way_down, image=("Image", list(range(0, 1800, 90))))
 # ## Make it decide
 #
 # A node that says half and half should pay for it. The **hardening loss** of Belcak and Wattenhofer is the mean entropy of the
-# decisions, 0 when all are clear, and $\log 2$ when all are open.
+# decisions: 0 when all are clear, and $\log 2$ when all are open. (They add up the nodes' entropies, and the package takes the mean.)
 #
 # **Your turn, if you like.**
 
@@ -413,7 +414,7 @@ curves(
     height=300,
 )
 
-# %% tags=["measure"]
+# %% tags=["measure", "12.hard"]
 # Claim 12.1.
 claim(
     "12.1",
@@ -535,7 +536,7 @@ seed_strip(
 # Claim 12.2.
 claim(
     "12.2",
-    "Hardened in a hurry on raw pixels, a tree has more than five of its eight leaves dead on average",
+    "Hardened with full weight from the first step on raw pixels, a tree has over five of its eight leaves dead on average",
     quantity="dead leaves (of 8)",
     measured=dead(strong["shares"]),
     holds=above(5),
@@ -776,7 +777,7 @@ reveal(
 # Claim 12.4.
 claim(
     "12.4",
-    "With as many neurons, and as many used for a token, a path layer gets over 2 points less right than a tree with leaves",
+    "On digits4, with as many neurons and as many used for a token, a path layer gets over 2 points less right than a tree with leaves",
     quantity="accuracy lost (points)",
     measured=behind,
     holds=above(2),
@@ -825,8 +826,8 @@ quiz("12")
 #
 # A deep tree cuts its data into small pieces (**fragmentation**): each leaf learns from the few images that arrive, and nothing from its
 # neighbour's. Against this, Belcak and Wattenhofer turn some decisions round at random in training, so that now and then a leaf gets
-# a neighbour's image (**region leak**, 5 % of the decisions here). Does it help where a leaf sees few images? Seven images in eight are
-# put away; 680 stay for 32 leaves.
+# a neighbour's image (**region leak**, 5 % of the decisions here). Does it help where a leaf sees few? Seven images in eight are put
+# away; 680 stay for 32 leaves.
 
 # %% tags=["measure"]
 # Claim 12.5.
