@@ -28,8 +28,11 @@
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
+from functools import partial
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from moe_tutorial.course import check, guess, quiz, reveal
@@ -157,13 +160,7 @@ def soft(tree, x):
     return torch.einsum("tl,tlo->to", weights, tree.leaves(x))
 
 
-# %% tags=["measure"]
-# Measured: your soft tree beside the package's.
-torch.manual_seed(seeds(1)[0])
-fresh, x = (
-    FastFeedForward(d_in=64, d_out=10, depth=3, leaf_width=8),
-    torch.randn(256, 64),
-)
+fresh, x = FastFeedForward(64, 10, depth=3, leaf_width=8), torch.randn(256, 64)
 assert torch.allclose(soft(fresh, x), fresh(x)[0], atol=1e-5)
 print("your soft tree and the package's say the same about", len(x), "tokens")
 
@@ -321,7 +318,11 @@ def way_down(image):
     return says + beside(pixels(raw.x_test[image].view(8, 8), 90), drawn)
 
 
-sweep(way_down, image=("Image", list(range(0, 1800, 90))))
+with torch.no_grad():
+    reached = tree.train()(centred.x_test)[1]
+odd = (reached.leaf != reached.weights.argmax(-1)).nonzero()[::40, 0].tolist()
+shown = sorted({*range(0, 1800, 200), *odd[:8]})
+sweep(way_down, image=("Image", shown))
 
 # %% [markdown]
 # It need not. Say 55 % goes right at the root and is divided there in two halves of 27.5 %, while on the left 90 % of the 45 %
@@ -622,13 +623,36 @@ def dense(width):
     return nn.Sequential(nn.Linear(D, width), nn.ReLU(), nn.Linear(width, D))
 
 
-kinds = {"narrow": beyond_cache(lambda: dense(LEAF))}
-kinds["path"] = [PathLayer(D, D, 14).walk]  # as many neurons, for the next section
+def questions(weight, bias, depth, x):
+    """One token's nodes on its way down, their scores, and where it ends."""
+    node, nodes, scores = 0, [], []
+    for _ in range(depth):
+        nodes.append(node)
+        scores.append(x @ weight[node] + bias[node])
+        node = 2 * node + 1 + int(scores[-1] >= 0)
+    return nodes, scores, node - len(weight)
+
+
+def tree_way(tree, x):
+    leaf = questions(tree.node_weight, tree.node_bias, tree.depth, x)[2]
+    hidden = F.linear(x, tree.leaves.w_in[leaf], tree.leaves.b_in[leaf]).relu()
+    return hidden @ tree.leaves.w_out[leaf] + tree.leaves.b_out[leaf]
+
+
+def path_way(layer, x):  # of the next section
+    nodes, scores, _ = questions(layer.w_in, layer.b_in, layer.depth, x)
+    return F.gelu(torch.cat(scores)) @ layer.w_out[nodes]
+
+
+path = PathLayer(D, D, 14).eval()
+kinds = {"path": [partial(path_way, path)], "narrow": beyond_cache(lambda: dense(LEAF))}
 for depth in DEPTHS:
     built = beyond_cache(lambda depth=depth: FastFeedForward(D, D, depth, LEAF))
-    kinds[f"tree {depth}"] = [tree.descend for tree in built]
+    kinds[f"tree {depth}"] = [partial(tree_way, layer) for layer in built]
     kinds[f"dense {depth}"] = beyond_cache(lambda depth=depth: dense(LEAF * 2**depth))
 with torch.inference_mode():
+    for way, layer in ((path_way, path), (tree_way, built[0].eval())):
+        assert torch.allclose(way(layer, tokens[0]), layer(tokens[0])[0], atol=1e-4)
     calls = {name: in_turn(layers, tokens) for name, layers in kinds.items()}
     found = time_side_by_side(calls)
 took = {name: 1e6 * times for name, times in found.items()}  # microseconds
@@ -763,8 +787,8 @@ reveal(
         if nine.mean() > two.mean() + 2
         else "more neurons that answer do not help here.\n\n"
     )
-    + f"As fast? At 16,383 neurons a path layer asks 14 nodes and has no leaf. It multiplies {2 * 14 / (9 + 2 * LEAF):.1f} times as much as the "
-    f"tree, and takes {slower:.1f} times as long.\n\n"
+    + f"As fast? At 16,383 neurons a path layer asks 14 nodes and has no leaf. It multiplies {2 * 14 / (9 + 2 * LEAF):.0%} of what the tree "
+    f"does, and takes {slower:.1f} times as long.\n\n"
     f"Do branches die? On raw pixels, without any loss for balance, {dead(unhurt).float().mean():.1f} of 8 ways out of a path tree "
     f"are dead on average, where the hardened tree has {dead(strong['shares']).float().mean():.1f} dead leaves of 8. "
     + (
