@@ -821,7 +821,7 @@ quiz("12")
 #    `b_out`; in training it has it. Nothing crashes, so who would notice? Find the smallest tree on which all leaves and one leaf
 #    *must* agree, and make a test of it. (The published code would stop with an error there, so it could not run that test.)
 # 2. **Sharper from the start.** `run(centred, 10.0, over_those_who_arrive)` hardens in a hurry, and balances. Is the ramp still of use?
-# 3. **Another activation.** Sedghi et al. lay dying paths to activations with a flat side. In `Paths`, give each `PathLayer` the
+# 3. **Another activation.** Sedghi et al. trace dying paths to asymmetric activations. In `Paths`, give each `PathLayer` the
 #    activation `"relu"`. How many ways out are dead then, on raw and on centred pixels?
 #
 # ## Recap
