@@ -47,6 +47,12 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "new = torch.cat([tokens[:, :t], (tokens[:, t:] + 2) % n], dim=1)": "another character, too",
         "return not torch.allclose(model(tokens)[0][:, :t], model(new)[0][:, :t], atol=1e-05)": "both are compared",
     },
+    "12.descend": {
+        "logit = (x * node_weight[node]).sum(1) + node_bias[node]": LAST,
+    },
+    "12.balance": {
+        "uneven.append(((left - right) / (right + left)) ** 2)": "a difference, squared, has no direction",
+    },
     "08.bits": {
         "pair = expert * (label.max() + 2) + label": "pairs still have numbers of their own",
     },

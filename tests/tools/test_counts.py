@@ -21,6 +21,7 @@ LESSONS = [
     "09_modern_moe",
     "10_edge",
     "11_scale",
+    "12_fff_trees",
 ]
 ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 
