@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Trees, mixtures and dense networks
 #
-# 45 minutes. You leave able to hold dense network, mixture, tree and path layer side by side, like against like, in a GPT
-# too, to judge what is said about fast feedforward networks (FFF), and to say when to reach for which.
+# 45 minutes. You leave able to hold dense network, mixture and trees of two kinds side by side, and to judge what is said
+# about fast feedforward networks (FFF).
 #
 # Both a mixture and a tree have many small networks and ask one of them. What is said about the tree sounds like the end
 # of the mixture. S. Desai's post of 14 January 2024, from which this course was made, says of fast feedforward networks:
@@ -46,7 +46,7 @@ from moe_tutorial.layers import (
     node_balance_loss,
     switch_loss,
 )
-from moe_tutorial.show import Line, curves, table
+from moe_tutorial.show import interval_chart, table
 from moe_tutorial.study import (
     above,
     below,
@@ -80,17 +80,18 @@ COLUMNS = {  # and how many decimals
 grid = {}  # (row, column) -> the cell
 
 
+def shown(numbers, digits, clock=False):
+    """Seeds: the mean ± half its 95 % interval. Turns of a clock: the median ± half of the middle half."""
+    e, (low, middle, high) = estimate(numbers), np.percentile(numbers, [25, 50, 75])
+    at, width = (middle, high - low) if clock else (e.mean, e.high - e.low)
+    return f"{at:,.{digits}f}" + f" ± {width / 2:,.{digits}f}" * (len(numbers) > 1)
+
+
 def fill(column, found):
-    """Into a column of the grid: name -> one number for each seed, or for each turn of the clock."""
-    digits = COLUMNS[column]
+    """Fill a column of the grid: name -> one number for each seed, or for each turn of the clock."""
     for name, numbers in found.items():
-        e, clock = estimate(numbers), column.endswith("s")
-        low, middle, high = np.percentile(numbers, [25, 50, 75])
-        at, half = (
-            (middle, (high - low) / 2) if clock else (e.mean, (e.high - e.low) / 2)
-        )
-        spread = f" ± {half:,.{digits}f}" if len(numbers) > 1 else ""
-        grid[name, column] = f"{at:,.{digits}f}{spread}"
+        clock = column.endswith("s")
+        grid[name, column] = shown(numbers, COLUMNS[column], clock)
 
 
 def show_grid(title):
@@ -227,7 +228,7 @@ show_grid(
 # Others found the same, and were contradicted. In [issue 8](https://github.com/pbelcak/fastfeedforward/issues/8) of the
 # authors' own code, somebody trains a tree and a dense network with about as many parameters on handwritten digits. The dense one
 # gets 97.9 % right and the tree 92.9 %, and is slower: FFF “do not perform as well as baseline FFNs in any metric”. The author
-# answers that this is “missing the point”, and points to what the paper claims. Our grid says: beside a dense network of all
+# answers “you're missing the point”, and refers to what the paper claims. Our grid says: beside a dense network of all
 # its neurons a tree does lose accuracy, and that was never its point. Beside a dense network of the neurons that it
 # *asks*, it gains. What it should win is time, and that column is still empty.
 #
@@ -286,7 +287,7 @@ reveal(
     + f". With it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %.\n\n"
     "“Aims to replicate a balanced distribution of data among experts”: an aim cannot be refuted. "
     + (
-        "By itself the hardened tree does not get there, and no less than the mixture it has a balance to look after. "
+        "By itself the hardened tree does not get there. It has a balance to look after, as a mixture has. "
         if percent["tree"] > 10
         else "Here the hardened tree gets there by itself. "
     )
@@ -448,7 +449,10 @@ def times_as_long(what, one, other):
 # Your guess and what was measured.
 micro = {name: 1e6 * np.median(times) for name, times in took["one"].items()}
 first = min(["dense small", "mixture", "tree", "path"], key=micro.get)
-other = np.median(times_as_long("one", "dense large", "tree"))
+in_plain, if_compiled = (
+    np.median(times_as_long("one", f"dense large{how}", f"tree{how}"))
+    for how in ("", ", compiled")
+)
 reveal(
     "13.token",
     first if first == "dense small" else f"the {first}{' layer' * (first == 'path')}",
@@ -461,17 +465,14 @@ reveal(
         if first == "dense small"
         else ""
     )
-    + f"\n\nCompiled, the same tree takes {micro['tree, compiled']:.0f} and the same large dense layer "
-    f"{micro['dense large, compiled']:.0f}. “But quicker inference”: than a dense layer of all its neurons "
+    + f"Compiled, the same tree takes {micro['tree, compiled']:.0f}.\n\n“But quicker inference”: beside a dense layer of all its "
+    f"neurons the tree is {in_plain:.1f} times as fast in plain PyTorch, and {if_compiled:.0f} times if both are compiled. Beside "
+    "a dense layer of the neurons that it asks it is "
     + (
-        f"it is quicker, {other:.1f} times in plain PyTorch and "
-        f"{np.median(times_as_long('one', 'dense large, compiled', 'tree, compiled')):.0f} times if both are compiled. "
-        if other > 1.1
-        else "it is hardly quicker in plain PyTorch, and "
-        f"{np.median(times_as_long('one', 'dense large, compiled', 'tree, compiled')):.0f} times as fast if both are compiled. "
-    )
-    + "Than one of the neurons that it asks: "
-    + ("it is not." if micro["tree"] > micro["dense small"] else "it is, here."),
+        "not quicker."
+        if micro["tree"] > micro["dense small"]
+        else "quicker, too, here."
+    ),
 )
 
 # %% tags=["measure"]
@@ -486,7 +487,6 @@ claim(
     control=times_as_long("one", "mixture", "tree, compiled"),
     control_is="the tree compiled, the mixture not",
     timed=True,
-    refutes="“Up to 6x faster than mixture-of-experts networks”, for few and wide experts",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -504,9 +504,9 @@ show_grid(
 )
 
 # %% [markdown]
-# Read the column *512 tokens*, too. Each token multiplies as before. But dense small reads its weights once for all tokens, and
-# the others sort tokens, and read every expert, leaf or node that is asked. And *memory*: what is trained has to be kept,
-# whoever is asked.
+# Read the column *512 tokens*, too. Each token multiplies as often as before. But dense small reads its weights once for all
+# tokens. The last three have to bring tokens and weights together, and read every expert, leaf or node that somebody asks.
+# And *memory*: what is trained has to be kept, whoever is asked.
 #
 # “Up to 220x” and “up to 6x” are the abstract's largest ratios, both beside layers with as many neurons in all: a dense
 # layer that computes all of them, and a mixture that scores all experts. The second grows with the number of experts. How far,
@@ -538,8 +538,8 @@ reveal(
     float(np.median(over_mixture)),
     says=f"{np.median(over_mixture):.1f} times as long, and {np.median(over_large):.1f} times as long as dense large. A soft tree asks "
     "all its nodes and all its leaves, a mixture one expert a token. So the tree trains like a dense network of all its "
-    "neurons: “a similar training time”, if that is what is meant by standard. A path layer trains like that as well, as all "
-    "its nodes are computed at once: that is quicker than to gather those on the way.",
+    "neurons: “a similar training time”, if standard means that one. (A path layer's nodes are all computed in training, too: "
+    f"{np.median(times_as_long('step', 'path', 'dense large')):.1f} times as long as dense large.)",
 )
 
 # %% tags=["measure"]
@@ -604,12 +604,12 @@ for name, kind in KINDS.items():
         for block in gpts[name].blocks:
             block.feed_forward.__class__ = PlainTree if name == "tree" else PlainMixture
 
-prompt = torch.zeros(1, 1, dtype=torch.long)
+prompt, text = torch.zeros(1, 1, dtype=torch.long), texts()
 words = {n: lambda m=m: m.generate(prompt, 48, temperature=0) for n, m in gpts.items()}
 a_second = {n: 48 / t for n, t in time_side_by_side(words, 10, seconds=0).items()}
 options = {"steps": 20, "every": 2, "penalty": comparison.tree_losses}
 runs = [
-    train_gpt(gpt, texts(), seed=seed, **options, **comparison.TRAINING)
+    train_gpt(gpt, text, seed=seed, **options, **comparison.TRAINING)
     for gpt in gpts.values()
 ]
 spent = np.array([[next(run).seconds for run in runs] for _ in range(11)])
@@ -621,6 +621,11 @@ behind = loss["tree"] - loss["dense narrow"]
 speed = {name: np.median(numbers) for name, numbers in a_second.items()}
 steps = {name: np.median(numbers) for name, numbers in a_step.items()}
 gap = behind.mean()
+wide, narrow = (
+    [steps["tree"] / steps[n]]
+    + [speed["tree" + how] / speed[n] for how in ("", ", compiled")]
+    for n in ("dense wide", "dense narrow")
+)
 reveal(
     "13.gpt",
     "the trees, by 0.05 nats or more"
@@ -628,28 +633,22 @@ reveal(
     else "dense narrow, by 0.05 nats or more"
     if gap >= 0.05
     else "neither, by so much",
-    says=f"The trees' test loss is {abs(gap):.2f} nats {'higher' if gap > 0 else 'lower'} than dense narrow's, and "
-    f"{abs((loss['tree'] - loss['dense wide']).mean()):.2f} {'higher' if loss['tree'].mean() > loss['dense wide'].mean() else 'lower'} "
-    f"than dense wide's. A step takes {steps['tree'] / steps['dense narrow']:.1f} times as long as dense narrow's and "
-    f"{steps['tree'] / steps['dense wide']:.1f} times as long as dense wide's. In plain PyTorch it writes {speed['tree']:.0f} "
-    f"characters a second, dense wide {speed['dense wide']:.0f}, dense narrow {speed['dense narrow']:.0f}; compiled "
-    f"{speed['tree, compiled']:.0f}.\n\n“Results in a similar training time as a standard GPT but quicker inference”: "
+    says="Test loss in nats: "
+    + ", ".join(f"{name} {numbers.mean():.2f}" for name, numbers in loss.items())
+    + ".\n\n“Results in a similar training time as a standard GPT but quicker inference”: a step with trees takes "
+    f"{wide[0]:.1f} times as long as dense wide's, and {narrow[0]:.1f} times as long as dense narrow's. In plain PyTorch the trees "
+    f"write {wide[1]:.1f} times as many characters a second as dense wide, and {narrow[1]:.1f} times as many as dense narrow; "
+    f"compiled {wide[2]:.1f} and {narrow[2]:.1f} times. So beside the GPT with as many neurons the training time is "
+    + ("similar" if wide[0] < 1.6 else "longer")
+    + (", and the inference quicker" if wide[1] > 1.1 else ", and the inference")
     + (
-        "the time of a step is similar to that of a GPT as wide as all its leaves. "
-        if steps["tree"] < 1.6 * steps["dense wide"]
-        else "a step takes clearly longer. "
+        ". "
+        if wide[1] > 1.1
+        else " quicker if it is compiled. "
+        if wide[2] > 1.1
+        else " hardly quicker. "
     )
-    + (
-        "The inference is quicker than that GPT's"
-        if speed["tree, compiled"] > 1.1 * speed["dense wide"]
-        else "The inference is not quicker than that GPT's at this size"
-    )
-    + (
-        ", if it is compiled. "
-        if speed["tree, compiled"] > 1.1 * speed["dense wide"] > speed["tree"]
-        else ". "
-    )
-    + "In a GPT, attention and the last layer take their time, too, the same for all.",
+    + "In a GPT, attention takes its time, too, the same for all: what a layer wins becomes smaller.",
 )
 
 # %% tags=["measure"]
@@ -668,33 +667,18 @@ claim(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the four GPTs.
-def cell(numbers, digits):
-    """The mean of ten seeds ± half its 95 % interval."""
-    e = estimate(numbers)
-    return f"{e.mean:.{digits}f} ± {(e.high - e.low) / 2:.{digits}f}"
-
-
-def clock(numbers):
-    """The median of ten turns ± half the range of the middle five."""
-    low, middle, high = np.percentile(numbers, [25, 50, 75])
-    return f"{middle:,.0f} ± {(high - low) / 2:,.0f}"
-
-
 table(
     ["GPT", "test loss, nats", "a step, ms", "characters a second"],
     {
         name: [
-            cell(loss[name], 2) if name in loss else "the same",
-            clock(a_step[name]),
-            clock(a_second[name]),
+            shown(loss[name], 2) if name in loss else "the same",
+            shown(a_step[name], 1, clock=True),
+            shown(a_second[name], 0, clock=True),
         ]
         for name in gpts
     },
-    title="After 400 steps: "
-    + ", ".join(
-        f"{name} {loss[name].mean():.2f}"
-        for name in sorted(loss, key=lambda n: loss[n].mean())
-    ),
+    title="Test loss after 400 steps: "
+    + ", ".join(f"{name} {numbers.mean():.2f}" for name, numbers in loss.items()),
     note="Test loss of ten seeds, stored; the tree hard. Times were measured here, on one thread, in plain PyTorch and "
     "compiled. 400 steps are the beginning of a training.",
 )
@@ -818,28 +802,17 @@ claim(
     quantity="speed (times as fast)",
     measured=layer_alone["dense"] / layer_alone["path"],
     holds=in_the_median(above(3)),
-    control=in_a_gpt["dense"] / in_a_gpt["all nodes"],
-    control_is="in a GPT that reads 64 tokens, computed as in the published model",
+    control=layer_alone["dense"] / layer_alone["all nodes"],
+    control_is="all nodes computed, as in the published model",
     timed=True,
 )
 
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the layer alone, and in a GPT.
-table(
-    ["times as fast as dense", "only the way", "all nodes, as published"],
-    {
-        name: [
-            f"{np.median(t['dense'] / t[each]):.2f}" for each in ("path", "all nodes")
-        ]
-        for name, t in (
-            ("the layer alone, one token", layer_alone),
-            ("in a GPT, 64 tokens", in_a_gpt),
-        )
-    },
-    title=f"The path layer is {np.median(layer_alone['dense'] / layer_alone['path']):.1f} times as fast as dense alone, and "
-    f"{np.median(in_a_gpt['dense'] / in_a_gpt['all nodes']):.2f} times in a GPT, if all nodes are computed",
-    note="Measured here, on one thread, plain PyTorch. Below 1 is slower than dense.",
-)
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: the same in all four cases.
+for place, t in (("alone, one token", layer_alone), ("in a GPT, 64 tokens", in_a_gpt)):
+    for name, how in (("path", "only the way"), ("all nodes", "all nodes")):
+        faster = np.median(t["dense"] / t[name])
+        print(f"{place:20} {how:13} {faster:5.2f} times as fast as dense")
 
 # %% [markdown]
 # ### Many short trees or one deep one?
@@ -863,56 +836,10 @@ claim(
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: right, by the trees' depth.
-depths = list(contest.FORESTS.values())
-means = [estimate(numbers) for numbers in forests.values()]
-curves(
-    {
-        "12 neurons answer": Line(
-            depths,
-            [e.mean for e in means],
-            marker="●",
-            low=[e.low for e in means],
-            high=[e.high for e in means],
-        )
-    },
-    x="depth of each tree",
-    y="right, %",
-    log="x",
-    xticks=depths,
-    title=f"Best: {best}, {forests[best].mean():.0f} % right; one tree of depth 12 {forests['1 of depth 12'].mean():.0f} %, and twelve of "
-    f"depth 1 {forests['12 of depth 1'].mean():.0f} %",
-    note="digits4, ten seeds: mean and 95 % interval. Neurons in all: 12, 18, 28, 45, 126 and 4,095.",
-)
-
-# %% [markdown]
-# ### The nine tries
-#
-# What each layer chose from: accuracy on images that nobody trained on, means of three seeds. The best of each is what the grid uses.
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: each layer's tries.
-table(
-    ["", "best", "worst", "learning rate", "own weight"],
-    {
-        name: [
-            f"{max(stored[name]['validation']):.1f}",
-            f"{min(stored[name]['validation']):.1f}",
-            f"{contest.best(stored, name).rate:g}",
-            f"{contest.best(stored, name).coefficient:g}"
-            if name in ("mixture", "tree")
-            else "",
-        ]
-        for name in LAYERS
-    },
-    title="How much tuning is worth: between "
-    + " and ".join(
-        f"{value:.0f} points"
-        for value in sorted(
-            max(stored[name]["validation"]) - min(stored[name]["validation"])
-            for name in LAYERS
-        )[:: len(LAYERS) - 1]
-    ),
-    note="Right, % of the images put aside. Own weight: of the Switch loss, or of the hardening loss at its peak, beside a "
-    "node-balance loss of weight 1.",
+# Drawn: right, from many short trees to one deep one.
+interval_chart(
+    forests,
+    title=f"Best: {best}, {forests[best].mean():.0f} % right; one tree of depth 12 {forests['1 of depth 12'].mean():.0f} %",
+    note="digits4: each of ten seeds, mean and 95 % interval. Neurons in all: 12, 18, 28, 45, 126 and 4,095.",
+    unit="right, %",
 )

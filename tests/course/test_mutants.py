@@ -53,6 +53,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "08.keep": {
         "best = (h.abs() * w_out.norm(dim=0)).topk(n).indices": "topk goes along the last dimension by itself",
     },
+    "13.choose_path": {
+        "return (answers @ ways.T).argmax(1)": LAST,
+    },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""
 

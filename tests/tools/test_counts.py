@@ -21,6 +21,7 @@ LESSONS = [
     "09_modern_moe",
     "10_edge",
     "11_scale",
+    "13_fff_vs_moe",
 ]
 ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 

@@ -44,15 +44,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moe_tutorial.layers import (
-    GPT,
-    Descent,
-    GPTConfig,
-    Routing,
-    hardening_loss,
-    hardening_ramp,
-    node_balance_loss,
-)
+from moe_tutorial.layers import GPT, Descent, GPTConfig, Routing
+from moe_tutorial.layers.tree import hardening_loss, hardening_ramp, node_balance_loss
 from moe_tutorial.study.data import CHARACTERS, Texts, decode, texts
 from moe_tutorial.study.environment import seeds
 from moe_tutorial.study.language import losses_of_a_tenth, train_gpt
@@ -78,10 +71,7 @@ STEPS = {
 }
 N_CHARACTERS = 120_000  # a domain
 TRAINING = {"batch_size": 16, "learning_rate": 3e-3, "balance": 0.01}
-TREE = {
-    "hardening": 1.0,
-    "node balance": 0.1,
-}  # the best of four on the end of the training text; the first at its peak
+TREE = {"hardening": 1.0, "node balance": 0.1}  # weights (the first at its peak), the best of four on training text
 
 EXPERTS = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)
 # The router's logits cost as much as four neurons, which read and write one vector each.
