@@ -292,11 +292,7 @@ reveal(
         else "here a tree gets there by itself. "
     )
     + f"Hardened four times as much, {harder:.0f} % are idle. "
-    + (
-        "So a tree has a balance to look after. "
-        if harder > percent["tree"] + 5
-        else ""
-    )
+    + "So a tree has a balance to look after. " * bool(harder > percent["tree"] + 5)
     + "The path layer has "
     + ("none at this size" if percent["path"] < 5 else "one, too")
     + ", and no loss that could help."
@@ -312,11 +308,8 @@ reveal(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the grid with its second column.
 fill("idle, %", idle)
-show_grid(
-    "With their balance losses all three keep nearly all neurons at work"
-    if max(held.values()) < 5
-    else f"With their balance losses up to {max(held.values()):.0f} % of the neurons are idle"
-)
+most = max(np.mean(numbers) for numbers in idle.values())
+show_grid(f"Each with its balance loss, if it has one: at most {most:.0f} % are idle")
 
 # %% [markdown]
 # ## What a token costs
@@ -737,9 +730,7 @@ quiz("13")
 # Claim 13.5.
 for n, h in ((16, 128), (2048, 8)):
     more = multiplications("mixture", n, D, h) / multiplications("tree", n, D, h)
-    print(
-        f"{n:5} of {h:3}: the mixture multiplies {more:.1f} times as much as the tree"
-    )
+    print(f"{n:5} of {h:3}: the mixture multiplies {more:.1f} times as much")
 
 many = {
     "mixture": beyond_cache(lambda: MixtureOfExperts(D, 8, 2048, 1)),
@@ -792,11 +783,11 @@ with torch.inference_mode():
     )
 claim(
     "13.6",
-    "Alone, and for one token, the path layer is more than 3 times as fast as a dense layer of "
+    "Alone, and for one token, the path layer is more than 1.5 times as fast as a dense layer of "
     "its 4,095 neurons",
     quantity="speed (times as fast)",
     measured=layer_alone["dense"] / layer_alone["path"],
-    holds=in_the_median(above(3)),
+    holds=in_the_median(above(1.5)),
     control=layer_alone["dense"] / layer_alone["all nodes"],
     control_is="all nodes computed, as in the published model",
     timed=True,
