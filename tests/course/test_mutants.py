@@ -62,6 +62,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "11.kept": {
         "place = (asked.cumsum(0) * asked).sum(1)": LAST,
     },
+    "13.choose_path": {
+        "return (answers @ ways.T).argmax(1)": LAST,
+    },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""
 

@@ -440,6 +440,13 @@ MISTAKES = {
         "ACTIVATIONS[self.activation](scores.clone())",
         (PATH + "test_both_ways_of_computing_are_the_definition",),
     ),
+    "path-share-is-a-mean": Mistake(
+        "a node's share of the images is the mean of those below it, and not their sum",
+        "study/systems/trees/contest.py",
+        "levels[-1].unflatten(-1, (-1, 2)).sum(-1)",
+        "levels[-1].unflatten(-1, (-1, 2)).mean(-1)",
+        ("study/test_contest.py::test_a_path_layers_idle_nodes_are_those_that_few_meet",),
+    ),
     "path-tie-goes-left": Mistake(
         "a path goes on to the left where a score is exactly 0",
         "layers/path.py",

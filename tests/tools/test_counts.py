@@ -22,6 +22,7 @@ LESSONS = [
     "10_edge",
     "11_scale",
     "12_fff_trees",
+    "13_fff_vs_moe",
 ]
 ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 

@@ -10,6 +10,7 @@ import pytest
 
 from moe_tutorial.course.lesson import Lesson, lesson_files
 from moe_tutorial.study.claims import read_claims
+from moe_tutorial.study.systems import comparison
 from moe_tutorial.tools.jupyter.kernels import execute
 
 LESSONS = lesson_files()
@@ -41,8 +42,9 @@ def test_the_claims_hold_from_seeds_that_are_not_stored(lesson):
 @pytest.mark.nightly
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
 def test_the_claims_hold_from_the_seeds_of_this_date(lesson):
-    if "comparison.results" in lesson.read_text(encoding="utf-8"):  # its claims are not judged without
-        seeds = {"MOE_SEED": os.environ["MOE_NIGHT"]}
+    seeds = {"MOE_SEED": os.environ["MOE_NIGHT"]}
+    made = comparison.file(1000 * int(seeds["MOE_SEED"])).exists()  # two lessons read them
+    if not made and "comparison.results" in lesson.read_text(encoding="utf-8"):  # its claims are not judged without
         subprocess.run(
             [sys.executable, "-m", "moe_tutorial.study.systems.comparison", "3"], env=os.environ | seeds, check=True
         )

@@ -1,10 +1,11 @@
-"""The long comparison of lesson 08, over ten seeds: who learned, and by which measure do the experts win?
+"""The long comparison of lessons 08 and 13, over ten seeds: who learned, and by which measure do the experts win?
 
-Ten kinds of GPT read the same text. A dense one of the experts' active cost and a dense one of their total size. Seven
-with the same experts: chosen by a router that learns, by the same router with its weights frozen, and by a fixed table
-from the character alone, each with two gate weights, 1 and the router's probability p of the expert; and by dice, anew
-for each token, with weight 1. And a mixture of one expert, which is as wide as the dense one's feed-forward: it trains
-for a short time, for its seconds alone.
+Eleven kinds of GPT read the same text. A dense one of the experts' active cost and a dense one of their total size.
+Seven with the same experts: chosen by a router that learns, by the same router with its weights frozen, and by a fixed
+table from the character alone, each with two gate weights, 1 and the router's probability p of the expert; and by dice,
+anew for each token, with weight 1. A mixture of one expert, which is as wide as the dense one's feed-forward: it trains
+for a short time, for its seconds alone. And for lesson 13 a tree of eight leaves, each as wide as an expert, which is
+hardened over time and tested hard.
 
 It takes minutes, so it is not part of the lesson: the results for the course's own seeds are kept in
 ``comparison.json``, beside this module. The file says of which experiment it is: by its definition, and by its first
@@ -12,13 +13,14 @@ steps on text that every Python has. A test compares both with the code, so resu
 ``make comparison`` makes it again; under another ``MOE_SEED`` it makes those seeds' results, in a file of their own.
 
 What :func:`results` returns, with the ``KINDS`` dense, large, experts, experts 1, frozen, frozen 1, table p, table 1,
-dice and one, where 1 or p is the gate weight (of experts and frozen it is else p):
+dice, one and tree, where 1 or p is the gate weight (of experts and frozen it is else p):
 
 - ``kinds[kind]``: ``parameters``, ``active`` (those that a character meets) and ``multiplications`` (a character's,
-  forwards), all exact; a parameter is 4 bytes.
+  forwards), in training, all exact; a parameter is 4 bytes.
 - ``runs[i]["seed"]``, and ``runs[i]["curves"][kind]``: columns ``seconds`` (a processor's, in training) and the domains
   (test loss in nats), one entry for each test: at step 0 and after every ``EVERY`` steps. A kind's curve ends at
-  ``STEPS[kind]``. :func:`curve` and :func:`lead` read them.
+  ``STEPS[kind]``. :func:`curve` and :func:`lead` read them. (In ``comparison.json`` the trees were trained after the
+  others, so their seconds are those of other hours.)
 - ``runs[i]["keep"]``: test loss in nats of the trained large one, with ``all`` neurons and with a tenth of them: each
   token's ``own``, a ``random`` or a ``fixed`` one.
 - ``definition``, ``first steps`` and ``made`` (when, where, and in how many minutes of a processor).
@@ -42,7 +44,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from moe_tutorial.layers import GPT, GPTConfig, Routing
+from moe_tutorial.layers import GPT, Descent, GPTConfig, Routing
+from moe_tutorial.layers.tree import hardening_loss, hardening_ramp, node_balance_loss
 from moe_tutorial.study.data import CHARACTERS, Texts, decode, texts
 from moe_tutorial.study.environment import seeds
 from moe_tutorial.study.language import losses_of_a_tenth, train_gpt
@@ -64,9 +67,11 @@ STEPS = {
     "table 1": SHORT,
     "dice": SHORT,
     "one": 200,
+    "tree": 400,
 }
 N_CHARACTERS = 120_000  # a domain
 TRAINING = {"batch_size": 16, "learning_rate": 3e-3, "balance": 0.01}
+TREE = {"hardening": 1.0, "node balance": 0.1}  # weights (the first at its peak), the best of four on training text
 
 EXPERTS = GPTConfig(len(CHARACTERS), feed_forward="moe", d_hidden=128)
 # The router's logits cost as much as four neurons, which read and write one vector each.
@@ -164,7 +169,14 @@ KINDS = {  # from the seed; parameters are drawn by torch's own generator
     "table 1": TableGPT,
     "dice": with_dice,
     "one": lambda _: GPT(replace(EXPERTS, n_experts=1, d_hidden=DENSE.d_hidden)),
+    "tree": lambda _: GPT(replace(EXPERTS, feed_forward="fff")),
 }
+
+
+def tree_losses(descent: Descent, step: int) -> Tensor:
+    """What a block of the tree's GPT adds to the loss: a hardening that grows over all its steps, and node balance."""
+    hardening = hardening_ramp(step, 0, STEPS["tree"], TREE["hardening"])
+    return hardening * hardening_loss(descent) + TREE["node balance"] * node_balance_loss(descent)
 
 
 def sizes(model: GPT) -> dict[str, int]:
@@ -185,7 +197,8 @@ def one_seed(seed: int, data: Texts, steps: dict[str, int] = STEPS, every: int =
     for kind, build in KINDS.items():
         torch.manual_seed(seed)
         models[kind] = build(seed)
-        trainings[kind] = train_gpt(models[kind], data, seed=seed, steps=steps[kind], every=every, **TRAINING)
+        options = {"steps": steps[kind], "every": every, "penalty": tree_losses, **TRAINING}
+        trainings[kind] = train_gpt(models[kind], data, seed=seed, **options)
     curves = {kind: {column: [] for column in ("seconds", *data.names)} for kind in KINDS}
     for _ in range(max(steps.values()) // every + 1):
         for kind, training in trainings.items():
@@ -228,6 +241,7 @@ def definition() -> dict:
         "steps from test to test": EVERY,
         "characters a domain": N_CHARACTERS,
         "training": TRAINING,
+        "tree": TREE,
         "experts": asdict(EXPERTS),
         "dense": asdict(DENSE),
         "large": asdict(LARGE),

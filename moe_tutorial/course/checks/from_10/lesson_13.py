@@ -1,0 +1,111 @@
+"""Lesson 13: a tree in which every node on the way answers, what layers multiply, a tree written as a mixture."""
+
+import torch
+
+from moe_tutorial.course.vocabulary import Ask, checks
+
+
+@checks(
+    "13.path_layer",
+    hints=(
+        "A token's score is a sum over its numbers, and the node's bias: `(x * w_in[node]).sum(-1) + b_in[node]`.",
+        "The answer grows on each level by `F.gelu(score)[:, None] * w_out[node]`. After that a token goes on.",
+        "`node = 2 * node + 1 + (score >= 0)`: True counts as 1.",
+    ),
+    mistakes={
+        "Your tokens turn to the other side: a score of 0 or more goes on to 2 n + 2.": "score >= 0 => score < 0",
+        "Only the last node's answer is left. Add up those of all nodes on the way.": "y = y + => y =",
+        "You forget the nodes' biases.": " + b_in[node] => ",
+        "A node adds the gelu of its score, and not the score.": "F.gelu(score)[:, None] => score[:, None]",
+        "A node adds the gelu of its score, and not its relu.": "F.gelu => F.relu",
+        "A score of exactly 0 goes to 2 n + 2, too.": "score >= 0 => score > 0",
+        "The children of node n are 2 n + 1 and 2 n + 2.": "2 * node + 1 + => 2 * node +",
+        "That is one level too few: the answer has `depth` parts.": "range(depth) => range(depth - 1)",
+        "You take the output weights of the next node. A node's score goes with its own.": (
+            "w_out[node] => w_out[(2 * node + 1 + (score >= 0)) % len(w_out)]"
+        ),
+        "A node adds the same to all tokens that meet it. Its score has to count.": (
+            "F.gelu(score)[:, None] * w_out[node] => w_out[node]"
+        ),
+    },
+)
+def path_layer(ask: Ask) -> None:
+    w_in = torch.tensor([[1.0, 0], [0, 1], [1, -1], [2, 1], [0, -1], [1, 1], [-1, 0]])
+    b_in = torch.tensor([0.0, 1, 0.5, -1, 0, -0.5, 2])
+    w_out = torch.tensor([[1.0, 0, 2], [0, 3, 0], [4, 0, 0], [0, 0, 5], [1, 1, 1], [2, -1, 0], [0, 1, -3]])
+    x = torch.tensor([[1.0, 0], [-1, 1], [0, 2], [-2, -2], [2, 1]])
+    for depth in (1, 2, 3):
+        n = 2**depth - 1
+        given = {"x": x, "w_in": w_in[:n], "b_in": b_in[:n], "w_out": w_out[:n], "depth": depth}
+        says = "for each token the sum of what the nodes on its way add"
+        ask.gives(given, says, where=f"the tree has {depth} level{'s' * (depth > 1)}")
+    doubled = given | {"w_out": 2 * given["w_out"]}
+    ask.follows(given, doubled, lambda y: 2 * y, "With twice the output weights, the answers should be twice as large.")
+
+
+@checks(
+    "13.multiplications",
+    hints=(
+        "Who answers? All of a dense layer, the `h` neurons of one expert or leaf, one node on each level of a path.",
+        "What is read to choose? A mixture scores all `n` experts, a tree asks one question on each level.",
+        "`d * rows + 2 * d * neurons`, where `rows` is what is read to choose, and `neurons` is who answers.",
+    ),
+    mistakes={
+        "A tree asks one question on each level, and not all its nodes.": '"tree": levels => "tree": n - 1',
+        "A tree has no score for each leaf. It asks one question on each level.": '"tree": levels => "tree": n',
+        "A neuron reads d numbers and writes d: it multiplies 2 d times.": "2 * d * neurons => d * neurons",
+        "To choose costs, too.": "d * rows + => ",
+        "That is one level too many: one question finds one of two.": "n.bit_length() - 1 => n.bit_length()",
+        "Of experts and leaves only one answers.": "get(kind, h) => get(kind, n * h)",
+        "All `n * h` neurons of a dense layer answer.": '"dense": n * h => "dense": h',
+        "A path meets one node on each level, and not all of them.": '"path": levels => "path": n - 1',
+        "A path's question is its answer: its score is computed once.": (
+            '"tree": levels} => "tree": levels, "path": levels}'
+        ),
+        "A score or a question writes nothing: it multiplies d times.": "d * rows + => 2 * d * rows +",
+        "A mixture scores all its experts before it asks one.": '{"mixture": n, => {"mixture": 1,',
+    },
+)
+def multiplications(ask: Ask) -> None:
+    for kind in ("dense", "mixture", "tree", "path"):
+        for n, d, h in ((8, 5, 3), (1, 7, 4), (2, 3, 10), (64, 10, 6)):
+            given = {"kind": kind, "n": n, "d": d, "h": h}
+            ask.gives(given, "what is multiplied to choose and to answer")
+    tree = {"kind": "tree", "n": 16, "d": 9, "h": 5}
+    says = "A tree of twice as many leaves asks one question more."
+    ask.follows(tree, tree | {"n": 32}, lambda found: found + 9, says)
+
+
+@checks(
+    "13.choose_path",
+    hints=(
+        "First all questions at once: `x @ w.T + b >= 0` is True where the answer is right.",
+        "Write the answers as numbers, +1 for right and -1 for left: `(...) * 2.0 - 1`.",
+        "`answers @ ways.T` counts for each leaf the answers that lead to it. The most are at `.argmax(-1)`.",
+    ),
+    mistakes={
+        "That is the leaf with which most questions disagree. Is it the smallest score, or left in place of right?": (
+            "argmax(-1) => argmin(-1)"
+        ),
+        "An answer to the left has to count -1, so that it speaks for the leaves on the left.": "* 2.0 - 1 => * 1.0",
+        "A question that is very sure outweighs the others. Each counts +1 or -1.": (
+            "(x @ w.T + b >= 0) * 2.0 - 1 => x @ w.T + b"
+        ),
+        "You forget the questions' biases.": "w.T + b >= 0 => w.T >= 0",
+        "An answer of exactly 0 goes right.": ">= 0 => > 0",
+        "That is a leaf's best token. Take each token's best leaf.": "argmax(-1) => argmax(0)",
+        "Those are the scores. The leaf with the largest is asked for.": ".argmax(-1) => ",
+    },
+)
+def choose_path(ask: Ask) -> None:
+    w = torch.tensor([[1.0, 0], [0, 1], [1, -1]])
+    b = torch.tensor([0.0, 1, 5])
+    ways = torch.tensor([[-1.0, -1, 0], [-1, 1, 0], [1, 0, -1], [1, 0, 1]])
+    x = torch.tensor([[1.0, 0], [-1, 1], [-2, -2], [2, 9], [-7, 1], [3, 4], [-1, -9]])
+    given = {"x": x, "w": w, "b": b, "ways": ways}
+    ask.gives(given, "the leaf that each token's answers lead to")
+    edge = torch.tensor([[0.0, 2], [0, 7], [-1, -1]])
+    ask.gives(given | {"x": edge}, "the leaf that each token's answers lead to", where="an answer is exactly 0")
+    larger = given | {"w": 3 * w, "b": 3 * b}
+    says = "With all questions three times as sure, the leaves should be the same."
+    ask.follows(given, larger, lambda leaf: leaf, says)

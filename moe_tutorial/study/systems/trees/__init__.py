@@ -1,0 +1,1 @@
+"""What lessons say of trees beside other layers, stored where it takes long."""

@@ -1,0 +1,190 @@
+"""Lesson 13's contest on ``digits4``: five layers, each with the best of nine tries, then ten seeds on the test images.
+
+The tries are judged on a fifth of the training images, which nobody trains on, with seeds of their own. What is found
+stands in ``contest.json``; ``python -m moe_tutorial.study.systems.trees.contest`` makes it again in some minutes. The
+lesson trains two of the layers again, a test compares a part of the tries with the code, and a nightly test all layers.
+Beside them stand sums of path layers of which as many neurons answer, from twelve of depth 1 to one of depth 12.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from moe_tutorial.layers import (
+    FastFeedForward,
+    MixtureOfExperts,
+    PathLayer,
+    hardening_loss,
+    hardening_ramp,
+    node_balance_loss,
+    switch_loss,
+)
+from moe_tutorial.study.data import Dataset, digits4, put_aside
+from moe_tutorial.study.environment import seeds
+from moe_tutorial.study.training import Seeds, train
+
+STORED = Path(__file__).with_suffix(".json")
+STEPS, TRIED = 500, [900, 901, 902]  # the seeds of the tries
+DEPTH, LEAF = 3, 8  # of the tree; the mixture has as many experts as the tree has leaves, and as wide
+
+
+def dense(neurons: int) -> nn.Module:
+    """One hidden layer."""
+    return nn.Sequential(nn.Linear(64, neurons), nn.ReLU(), nn.Linear(neurons, 10))
+
+
+def mixture(**options: Any) -> nn.Module:
+    """Eight experts, of which one answers."""
+    return MixtureOfExperts(64, LEAF, 2**DEPTH, 1, d_out=10, **options)
+
+
+class Forest(nn.Module):
+    """The sum of so many path layers."""
+
+    def __init__(self, trees: int, depth: int):
+        super().__init__()
+        self.trees = nn.ModuleList(PathLayer(64, 10, depth) for _ in range(trees))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, 64) -> class scores (B, 10)."""
+        return sum(tree(x)[0] for tree in self.trees)
+
+
+FORESTS = {f"{12 // depth} of depth {depth}": depth for depth in (1, 2, 3, 4, 6, 12)}  # 12 neurons answer in each
+BUILD: dict[str, Callable[[], nn.Module]] = {
+    "dense small": lambda: dense(LEAF),
+    "dense large": lambda: dense(LEAF * 2**DEPTH),
+    "mixture": mixture,
+    "tree": lambda: FastFeedForward(64, 10, DEPTH, LEAF),
+    "path": lambda: PathLayer(64, 10, 6),  # 63 neurons, of which 6 answer
+    **{name: partial(Forest, 12 // depth, depth) for name, depth in FORESTS.items()},
+}
+RATES = (0.003, 0.01, 0.03)
+COEFFICIENTS = {"mixture": (0.01, 0.1, 1.0), "tree": (5.0, 20.0, 60.0)}  # of the Switch loss; of the hardening loss
+NODE_BALANCE = 1.0
+
+
+class Try(NamedTuple):
+    """A learning rate, and the layer's own coefficient, 0 where there is none."""
+
+    rate: float
+    coefficient: float = 0.0
+
+
+def tries(name: str) -> list[Try]:
+    """Nine for each layer: three rates by three coefficients, or nine rates over a wider range; for forests three."""
+    if name in FORESTS:
+        return [Try(rate) for rate in RATES]
+    if name in COEFFICIENTS:
+        return [Try(rate, own) for rate in RATES for own in COEFFICIENTS[name]]
+    return [Try(round(0.001 * 10 ** (n / 4), 4)) for n in range(9)]
+
+
+def run(
+    name: str,
+    chosen: Try,
+    data: Dataset,
+    who: Sequence[int],
+    balanced: bool = True,
+    build: Callable[[], nn.Module] | None = None,
+) -> Seeds:
+    """Train a layer for the seeds ``who``. Not balanced: without the Switch loss, or without the node-balance loss.
+
+    build: another layer than that of this name, trained as it is.
+    """
+
+    def penalty(record: Any, step: int) -> Tensor:
+        if name == "mixture":
+            return balanced * chosen.coefficient * switch_loss(record)
+        hard = hardening_ramp(step, 0, STEPS // 2, chosen.coefficient) * hardening_loss(record)
+        return hard + balanced * NODE_BALANCE * node_balance_loss(record)
+
+    own = penalty if name in COEFFICIENTS else None
+    return train(build or BUILD[name], data, who, steps=STEPS, learning_rate=chosen.rate, penalty=own)
+
+
+def right(trained: Seeds, data: Dataset) -> list[float]:
+    """Per cent of the test images that each seed gets right; a tree is asked hard, one leaf an image."""
+    return (100 * trained.accuracy(data.x_test, data.y_test)).tolist()
+
+
+def idle(trained: Seeds, data: Dataset) -> list[float]:
+    """Per cent of each seed's neurons that get less than 8 % of their even part of the test images.
+
+    For experts and leaves these are the dead ones of :func:`dead`. A dense network asks all neurons.
+    """
+    if isinstance(trained.model, nn.Sequential):
+        return [0.0] * len(trained)
+    shares = trained.shares(data.x_test)
+    even = torch.ones(shares.shape[-1]) / shares.shape[-1]
+    if isinstance(trained.model, PathLayer):  # from the ends of the ways up to the nodes
+        levels = [shares]
+        while levels[-1].shape[-1] > 1:
+            levels.append(levels[-1].unflatten(-1, (-1, 2)).sum(-1))
+        shares = torch.cat(levels[1:], dim=-1)
+        even = torch.cat([torch.ones(level.shape[-1]) / level.shape[-1] for level in levels[1:]])
+    return (100 * (shares < 0.08 * even).float().mean(-1)).tolist()
+
+
+def tune(name: str, places: Sequence[int] | None = None) -> list[float]:
+    """The validation accuracy in per cent of each try, or of those at these places: means of three seeds."""
+    data, (x, y) = put_aside(digits4("standardised"))
+    judge, all_of_them = data._replace(x_test=x, y_test=y), tries(name)
+    chosen = all_of_them if places is None else [all_of_them[place] for place in places]
+    each = (right(run(name, one, data, TRIED), judge) for one in chosen)
+    return [round(sum(found) / len(found), 2) for found in each]
+
+
+def best(found: dict, name: str) -> Try:
+    """The try of a layer with the highest validation accuracy in :func:`stored`; the first of equal ones."""
+    validation = found[name]["validation"]
+    return tries(name)[validation.index(max(validation))]
+
+
+def measured(name: str, chosen: Try) -> dict[str, list[float]]:
+    """Of ten seeds, trained on all images: ``right`` and ``idle``; ``unbalanced``, idle without its balance loss.
+
+    Of the tree ``harder``, the same hardened four times as much; of the mixture ``noisy``, right with learned noise.
+    """
+    data = digits4("standardised")
+    trained = run(name, chosen, data, seeds(10))
+    found = {"right": right(trained, data)}
+    if name not in FORESTS:
+        found["idle"] = idle(trained, data)
+    if name in COEFFICIENTS:
+        found["unbalanced"] = idle(run(name, chosen, data, seeds(10), balanced=False), data)
+    if name == "tree":
+        harder = chosen._replace(coefficient=4 * chosen.coefficient)
+        found["harder"] = idle(run(name, harder, data, seeds(10), balanced=False), data)
+    if name == "mixture":
+        build = partial(mixture, noise="learned")
+        found["noisy"] = right(run(name, chosen, data, seeds(10), build=build), data)
+    return {column: [round(number, 2) for number in numbers] for column, numbers in found.items()}
+
+
+def stored() -> dict[str, dict[str, list[float]]]:
+    """Of each layer, in per cent: ``validation``, of its tries, and what :func:`measured` finds with the best of them.
+
+    For the course's own seeds, those of MOE_SEED 0.
+    """
+    return json.loads(STORED.read_text(encoding="utf-8"))
+
+
+def build() -> None:
+    """Make the file again."""
+    found = {name: {"validation": tune(name)} for name in BUILD}
+    for name in BUILD:
+        found[name] |= measured(name, best(found, name))
+        print(name, best(found, name), found[name], flush=True)
+    lines = (f"{json.dumps(name)}: {json.dumps(columns)}" for name, columns in found.items())
+    STORED.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    build()

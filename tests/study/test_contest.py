@@ -1,0 +1,60 @@
+"""Lesson 13's contest: how idle neurons are counted, equal care, and stored results that the code still gives."""
+
+import pytest
+import torch
+
+from moe_tutorial.layers import PathLayer
+from moe_tutorial.study import Seeds, digits4
+from moe_tutorial.study.systems.trees import contest
+
+AGAIN = "make it again: python -m moe_tutorial.study.systems.trees.contest"
+
+
+@pytest.fixture(autouse=True)
+def own_seeds(monkeypatch):
+    monkeypatch.delenv("MOE_SEED", raising=False)
+
+
+def test_all_five_get_as_many_tries_and_the_best_is_the_first_of_the_highest():
+    layers = [name for name in contest.BUILD if name not in contest.FORESTS]
+    assert {len(set(contest.tries(name))) for name in layers} == {9}
+    assert {len(contest.tries(name)) for name in contest.FORESTS} == {3}
+    found = {"tree": {"validation": [1.0, 5.0, 2.0, 5.0, 0, 0, 0, 0, 0]}}
+    assert contest.best(found, "tree") == contest.Try(0.003, 20.0)
+
+
+def test_in_a_forest_twelve_neurons_answer():
+    for name, depth in contest.FORESTS.items():
+        forest = contest.BUILD[name]()
+        assert len(forest.trees) * depth == 12
+        assert {tree.depth for tree in forest.trees} == {depth}
+
+
+def test_a_path_layers_idle_nodes_are_those_that_few_meet():
+    def layer(turn):
+        path = PathLayer(64, 10, 3)
+        torch.nn.init.zeros_(path.w_in)
+        torch.nn.init.constant_(path.b_in, turn)
+        return path
+
+    data = digits4("standardised")
+    # All go one way: three of seven nodes are met.
+    assert contest.idle(Seeds([layer(1.0), layer(-1.0)]), data) == pytest.approx([400 / 7, 400 / 7])
+    assert contest.idle(Seeds([contest.BUILD["dense small"]()]), data) == [0.0]
+
+
+@pytest.mark.parametrize("name", ["dense small", "tree"])
+def test_the_stored_tries_are_those_of_this_code(name):
+    (found,) = contest.tune(name, places=[4])
+    assert found == pytest.approx(contest.stored()[name]["validation"][4], abs=1.5), AGAIN
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", contest.BUILD)
+def test_the_stored_results_are_those_of_this_code(name):
+    stored = contest.stored()
+    found = contest.measured(name, contest.best(stored, name))
+    for column, within in {"right": 1.0, "idle": 8.0, "unbalanced": 15.0, "harder": 15.0, "noisy": 1.0}.items():
+        if column in found:
+            mine, theirs = (sum(each[column]) / 10 for each in (found, stored[name]))
+            assert mine == pytest.approx(theirs, abs=within), f"{column}: {AGAIN}"
