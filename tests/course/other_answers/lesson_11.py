@@ -134,6 +134,19 @@ def by_turns(load, machines):
     return owner
 
 
+@wrong("11.place", "you take the last of them")
+def of_equals_the_last(load, machines):
+    room = len(load) // machines
+    held = [[] for _ in range(machines)]
+    owner = torch.zeros(len(load), dtype=torch.long)
+    for expert in load.argsort(descending=True).tolist():
+        free = [m for m in reversed(range(machines)) if len(held[m]) < room]
+        best = min(free, key=lambda m: sum(held[m]))
+        held[best].append(float(load[expert]))
+        owner[expert] = best
+    return owner
+
+
 @right("11.dispatch")
 def by_sorted(indices, n_experts):
     experts = [int(e) for row in indices for e in row]

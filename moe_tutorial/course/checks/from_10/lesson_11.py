@@ -1,4 +1,4 @@
-"""Lesson 11: from how many tokens a mixture pays, what finds room, what a request costs, and experts over machines."""
+"""Lesson 11: when a mixture computes for longer than it reads, room, the price of a request, experts over machines."""
 
 import torch
 
@@ -164,6 +164,10 @@ def price(ask: Ask) -> None:
         "You fill one machine after the other. Each expert goes to the machine with the least work so far.": (
             "torch.where(held < room, total, math.inf).argmin() => (held < room).int().argmax()"
         ),
+        "Where machines have equally little to do, you take the last of them. Take the first.": (
+            "torch.where(held < room, total, math.inf).argmin() => "
+            "machines - 1 - torch.where(held < room, total, math.inf).flip(0).argmin()"
+        ),
     },
     swaps=(
         ("owner[expert] = machine", "total[machine] += load[expert]"),
@@ -172,7 +176,7 @@ def price(ask: Ask) -> None:
 )
 def place(ask: Ask) -> None:
     cases = (
-        ([3.0, 1.0, 10.0, 2.0], 2),
+        ([1.0, 3.0, 10.0, 2.0], 2),
         ([7.0, 6.0, 5.0, 2.5, 4.0, 12.0], 2),
         ([3.0, 14.0, 9.0, 8.0, 2.0, 21.0], 3),
         ([1.0, 2.0, 30.0, 5.0, 11.0, 6.0, 40.0, 20.5], 4),
