@@ -32,14 +32,14 @@ def test_in_a_forest_twelve_neurons_answer():
 
 def test_a_path_layers_idle_nodes_are_those_that_few_meet():
     def layer(turn):
-        path = PathLayer(64, 10, 3)
+        path = PathLayer(64, 10, 4)
         torch.nn.init.zeros_(path.w_in)
         torch.nn.init.constant_(path.b_in, turn)
         return path
 
     data = digits4("standardised")
-    # All go one way: three of seven nodes are met.
-    assert contest.idle(Seeds([layer(1.0), layer(-1.0)]), data) == pytest.approx([400 / 7, 400 / 7])
+    # All go one way: four of fifteen nodes are met.
+    assert contest.idle(Seeds([layer(1.0), layer(-1.0)]), data) == pytest.approx([1100 / 15, 1100 / 15])
     assert contest.idle(Seeds([contest.BUILD["dense small"]()]), data) == [0.0]
 
 
