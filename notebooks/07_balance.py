@@ -210,7 +210,7 @@ def over_the_coefficient(figure, theme):
             100 * c.accuracy(*aside) for c in curve.values()
         ],
     }
-    for axes, below, (name, rows) in zip(panels, (7, -15), drawn.items(), strict=True):
+    for axes, by, (name, rows) in zip(panels, (7, -15), drawn.items(), strict=True):
         axes.plot(
             range(len(rows)), torch.stack(rows), ".", color=muted, ms=5, alpha=0.5
         )
@@ -218,7 +218,7 @@ def over_the_coefficient(figure, theme):
         axes.plot(means, "o-", color=text)
         for place, mean in enumerate(means):
             at = {"textcoords": "offset points", "weight": "bold", "color": text}
-            axes.annotate(f"{mean:.1f}", (place, mean), (7, below), **at)
+            axes.annotate(f"{mean:.1f}", (place, mean), (7, by), **at)
         axes.set_xticks(range(len(rows)), [f"{c:g}" for c in coefficients])
         axes.set_title(name, loc="left", fontsize=11)
         axes.margins(x=0.2, y=0.15)
