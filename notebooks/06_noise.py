@@ -571,7 +571,7 @@ reveal(
 )
 
 # %% [markdown]
-# The verdict: with two chosen, noise alone does not prevent collapse; learned noise with their gate saves about one of eight.
+# The verdict: with two chosen, noise alone does not prevent collapse; learned noise with their gate helps a little.
 # Beside *this* penalty, noise helps; beside the Switch loss, it is not needed. (At these coefficients. Others we have not tried.)
 #
 # Models of today have a penalty ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias
