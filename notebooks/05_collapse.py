@@ -578,7 +578,7 @@ reveal(
     f"{plain_one.mean():.1f} %"
     + (
         ". So the others have nothing to add here. And where all work, each learns from a part of the images only, which may be one "
-        "reason why they get fewer right then."
+        "reason why they get fewer right then. (Lesson 07 tries it.)"
         if plain_one.mean() > collapsed_right.mean() - 1
         else ", so others have something to add."
     ),

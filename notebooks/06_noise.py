@@ -36,7 +36,9 @@ from moe_tutorial.layers import (
 from moe_tutorial.show import (
     expert_bars,
     interval_chart,
+    look,
     message,
+    picture,
     playground,
     sweep,
     table,
@@ -76,19 +78,19 @@ def killed(shares):
 # %% [markdown]
 # ## Three suspects
 #
-# - **The shared mean.** All images have the mean image in common. What raises an expert's logit on one raises it on all.
-# - **Useful experts.** A chosen expert learns, and the more it helps, the more the router raises it: the rich get richer.
+# - **The shared mean.** All images have the mean image in common.
+# - **Experts that learn.** A chosen expert learns, and the more it helps, the more the router raises it: the rich get richer.
 # - **The gate.** It gives out probabilities over *all* experts. When the chosen rise, all others fall.
 #
-# We take away one at a time. *The mean:* we subtract the mean image from every image. *Useful experts:* we freeze the
-# experts as they were drawn. *The gate:* it compares the chosen alone (top-k, then softmax: lesson 03).
+# We take away one at a time. *The mean:* we subtract the mean image from every image. *Experts that learn:* we freeze them
+# as they were drawn. *The gate:* it compares the chosen alone (top-k, then softmax: lesson 03).
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "06.suspect",
     "Accuse one. Which suspect has to be taken away so that the fewest experts die?",
-    choices=["the shared mean", "useful experts", "the gate"],
+    choices=["the shared mean", "experts that learn", "the gate"],
 )
 
 # %% tags=["measure"]
@@ -115,13 +117,13 @@ def their_gate():
 
 without = {
     "nothing": end,
-    "useful experts": run(n_seeds=40, freeze=EXPERTS)[1],
+    "experts that learn": run(n_seeds=40, freeze=EXPERTS)[1],
     "the gate": run(build=their_gate)[1],
     "experts and gate": run(build=their_gate, freeze=EXPERTS)[1],
     "the shared mean": centred_end,
 }
 n_dead = {name: killed(shares).double().mean() for name, shares in without.items()}
-culprit = min(("the shared mean", "useful experts", "the gate"), key=n_dead.get)
+culprit = min(("the shared mean", "experts that learn", "the gate"), key=n_dead.get)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -136,10 +138,10 @@ reveal(
         else f"Most of it was done by {culprit}. "
     )
     + (
-        f"But they help it: {killed(begin[0]).mean():.1f} are dead before the first step; the mean alone makes it "
-        f"{n_dead['experts and gate']:.1f}, and with its two helpers it is {n_dead['nothing']:.1f}."
+        f"But they help it: {killed(begin[0]).mean():.1f} are dead before the first step; the mean, with frozen experts and the gate "
+        f"over the chosen, makes it {n_dead['experts and gate']:.1f}, and with its two helpers it is {n_dead['nothing']:.1f}."
         if n_dead["experts and gate"]
-        < min(n_dead["useful experts"], n_dead["the gate"])
+        < min(n_dead["experts that learn"], n_dead["the gate"])
         else f"Without both of the others {n_dead['experts and gate']:.1f} are dead."
     ),
 )
@@ -150,7 +152,7 @@ reveal(
 def at_the_scene(taken, number):
     shares = without[taken][number - 1]
     title = f"Taken away: {taken}. On average {n_dead[taken]:.1f} of 8 experts are dead"
-    note = f"Mixture {number} of {len(without[taken])} after training. Upright line: even use."
+    note = f"Mixture {number} after training. Upright line: even use."
     return message(title, note) + usage_bars(shares)
 
 
@@ -163,8 +165,14 @@ sweep(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: dead experts, without one suspect or another.
 interval_chart(
-    {"before training": killed(begin[0])}
-    | {f"{name} taken away": killed(shares) for name, shares in without.items()},
+    {
+        "before training": killed(begin[0]),
+        "all three suspects": killed(end),
+        "experts frozen": killed(without["experts that learn"]),
+        "gate over the chosen only": killed(without["the gate"]),
+        "both of these": killed(without["experts and gate"]),
+        "shared mean subtracted": killed(centred_end),
+    },
     title=f"With all three suspects {n_dead['nothing']:.1f} of 8 experts are dead, without the shared mean "
     f"{n_dead['the shared mean']:.1f}",
     note="Raw digits: each of twenty or forty seeds, the mean, and its 95 % interval.",
@@ -173,12 +181,16 @@ interval_chart(
 )
 
 # %% [markdown]
-# Perhaps centred images are just smaller? The claim's control tells.
+# Is it something about this mean image? As a control, one random image takes its place: as long as the mean, and added to every
+# centred image.
 
 # %% tags=["measure"]
 # Claim 06.1.
-length = centred.x_train.norm(dim=1).mean() / raw.x_train.norm(dim=1).mean()
-shrunk = raw._replace(x_train=raw.x_train * length, x_test=raw.x_test * length)
+draws = torch.Generator().manual_seed(seeds(1)[0])
+random_image = F.normalize(torch.randn(64, generator=draws), dim=0) * mean.norm()
+swapped = centred._replace(
+    x_train=centred.x_train + random_image, x_test=centred.x_test + random_image
+)
 
 
 def saved(shares):
@@ -192,16 +204,20 @@ claim(
     quantity="experts saved (of 8)",
     measured=saved(centred_end),
     holds=above(3),
-    control=saved(run(shrunk)[1]),
-    control_is="pixels shrunk to the same length, not centred",
+    control=saved(run(swapped)[1]),
+    control_is="a random image, as long as the mean, takes its place",
 )
+
+# %% [markdown]
+# So any constant that all images share does it.
 
 # %% [markdown]
 # ## How the mean does it
 #
 # Take a plain gradient step on one image $x$. Row $i$ of the router's matrix moves by
 # $-\eta\, \frac{\partial L}{\partial z_i}\, x$, where $z_i$ is expert $i$'s logit and $\eta$ the size of the step (lesson 04).
-# The same row makes the logits of all other images.
+# The same row makes the logits of all other images. So the suspicion is: what raises an expert's logit on one image raises it on
+# all.
 #
 # **Your turn.** How far does each expert's logit move on each *other* image?
 
@@ -225,8 +241,8 @@ others_move = check("06.others_move", others_move)
 # %% tags=["measure", "06.suspect"]
 # Measured: a step on one image, and what it does to the expert that was chosen.
 def one_step(data, seed):
-    """A step on one image: on what part of the other images the logit of its best expert
-    moves the same way, and how far on average (1: as on the image itself).
+    """A step on one image: how far the logit of its best expert moves on each of the
+    others (1: as on the image itself).
     """
     torch.manual_seed(seed)
     moe, row = mixture(), torch.randint(len(data.x_train), (1,))
@@ -240,15 +256,40 @@ def one_step(data, seed):
     by_hand = others_move(x[0], data.x_test, slope[0], 0.1)
     assert torch.allclose(moved, by_hand, atol=1e-5)
     best = routing.indices[0, 0]
-    ratio = moved[:, best] / others_move(x[0], x, slope[0], 0.1)[0, best]
-    return float((ratio > 0).float().mean()), float(ratio.mean())
+    return moved[:, best] / others_move(x[0], x, slope[0], 0.1)[0, best]
 
 
-for name, data in {"raw": raw, "centred": centred}.items():
-    steps = torch.tensor([one_step(data, seed) for seed in seeds(20)])
-    same, far = steps.mean(0).tolist()
-    far = f"{abs(far):.1f} times as far on average"
-    print(f"{name:8} the same way on {same:4.0%} of the others, {far}")
+moves = {
+    name: torch.cat([one_step(data, seed) for seed in seeds(20)])
+    for name, data in {"raw": raw, "centred": centred}.items()
+}
+same = {name: float((each > 0).float().mean()) for name, each in moves.items()}
+
+
+# %% tags=["draw", "nbval-ignore-output", "06.suspect"]
+# Drawn: how far the logit moves on the other images.
+def on_the_others(figure, theme):
+    panels = figure.subplots(2, 1, sharex=True, sharey=True)
+    text, muted = look.color("text", theme), look.color("muted", theme)
+    for axes, (name, each) in zip(panels, moves.items(), strict=True):
+        axes.hist(each, bins=60, range=(-1, 1.5), color=text)
+        axes.axvline(0, color=muted, lw=1)
+        says = f"{name}: the same way on {same[name]:.0%}, {abs(each.mean()):.1f} on average"
+        axes.set_title(says, loc="left", fontsize=11)
+        axes.set_yticks([])
+    axes.set_xlabel("move (1: as on the image itself)")
+
+
+picture(
+    on_the_others,
+    title=f"On raw pixels, the logit moves the same way on {same['raw']:.0%} of the others",
+    note="How far it moves: twenty steps, each on one image, and the 450 test images.",
+    alt="; ".join(
+        f"{name}: the same way on {same[name]:.0%}, {each.mean():.1f} on average"
+        for name, each in moves.items()
+    ),
+    height=300,
+)
 
 # %% [markdown] tags=["06.suspect"]
 # In such a step on raw pixels, an expert that helps on one image rises on all, and one that hurts falls on all. Centred, it stays,
@@ -268,12 +309,22 @@ def blind_to_the_mean():
 
 
 _, blind_end = run(build=blind_to_the_mean, on_step=note)
-for name, first, last in [
-    ("as drawn", begin[0][:20], end[:20]),
-    ("orthogonal to the mean", begin[1], blind_end),
-]:
-    first, last = killed(first).mean(), killed(last).mean()
-    print(f"{name:23} dead at the start {first:.1f}, at the end {last:.1f}")
+
+# %% tags=["draw", "nbval-ignore-output", "06.suspect"]
+# Drawn: dead experts at the start and at the end.
+interval_chart(
+    {
+        "as drawn, at the start": killed(begin[0][:20]),
+        "as drawn, at the end": killed(end[:20]),
+        "orthogonal, at the start": killed(begin[1]),
+        "orthogonal, at the end": killed(blind_end),
+    },
+    title=f"Orthogonal to the mean: {killed(begin[1]).mean():.1f} of 8 experts are dead at the start, "
+    f"{killed(blind_end).mean():.1f} at the end",
+    note="Raw digits: each of twenty seeds, the mean, and its 95 % interval.",
+    unit="dead experts of 8",
+    zero=0,
+)
 
 # %% [markdown] tags=["06.suspect"]
 # At the start nobody is dead, and at the end nearly as many as ever. The mean does it in the *steps*.
@@ -437,7 +488,7 @@ over_all, over_all_learned, gate, fixed, learned = (
 
 
 def saves(before, after):
-    return f"saves {before - after:.1f}" if after < before - 0.5 else "saves nobody"
+    return f"saves {before - after:.1f}" if after < before - 0.5 else "saves none"
 
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -475,54 +526,53 @@ interval_chart(
 # A penalty on uneven use (on the *importance*, lesson 07, here with coefficient 1) makes a router share, but it leaves some experts
 # dead. We add weak noise, of standard deviation 0.3. (This takes some twenty seconds.)
 
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "06.mends",
-    "Some experts end dead in spite of the penalty. With weak noise beside it, how many will?",
-    choices=["more", "about as many", "less than half as many"],
-)
-
 
 # %% tags=["measure"]
-# Measured: weak noise beside a penalty, and another penalty alone.
+# Measured: the penalty alone.
 def importance_penalty(routing, step):
     return importance_loss(routing)
 
 
+_, penalty_end = run(penalty=importance_penalty)
+alone = float(killed(penalty_end).mean())
+
+# %% tags=["guess", "nbval-ignore-output"]
+# A guess.
+guess(
+    "06.mends",
+    f"The penalty alone leaves {alone:.1f} of 8 experts dead. With weak noise beside it, how many are dead?",
+    slider=(0, 8, 0.5, "of 8"),
+)
+
+
+# %% tags=["measure"]
+# Measured: weak noise beside the penalty, and another penalty alone.
 def switch_penalty(routing, step):
     return 0.1 * switch_loss(routing)
 
 
-_, penalty_end = run(penalty=importance_penalty)
 _, beside_end = run(build=lambda: mixture(noise=0.3), penalty=importance_penalty)
 _, switch_end = run(penalty=switch_penalty)
-alone, beside, switch = (
-    float(killed(each).mean()) for each in (penalty_end, beside_end, switch_end)
-)
+beside, switch = (float(killed(each).mean()) for each in (beside_end, switch_end))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-back = (alone - beside) / alone
 reveal(
     "06.mends",
-    "more"
-    if back < -0.25
-    else "less than half as many"
-    if back > 0.5
-    else "about as many",
-    says=f"The penalty alone leaves {alone:.1f} of 8 dead, with the noise it is {beside:.1f}. "
-    + (
-        "Noise gives everybody a turn, and the penalty keeps the router from running away."
-        if back > 0.5
-        else ""
+    beside,
+    says=(
+        "Less than half as many: noise gives everybody a turn, and the penalty keeps the router from running away."
+        if beside < alone / 2
+        else "Fewer, but no less than half as many."
+        if beside < alone
+        else "No fewer: the noise does not help."
     )
     + f" The Switch loss of lesson 07 with coefficient 0.1, alone, leaves {switch:.1f} dead.",
 )
 
 # %% [markdown]
-# The verdict: alone, noise does not prevent collapse. Beside *this* penalty, it helps; beside the Switch loss, it is not needed.
-# (At these coefficients. Others we have not tried.)
+# The verdict: with two chosen, noise alone does not prevent collapse; learned noise with their gate helps a little.
+# Beside *this* penalty, noise helps; beside the Switch loss, it is not needed. (At these coefficients. Others we have not tried.)
 #
 # Models of today have a penalty ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias
 # ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)) without noise.
@@ -536,8 +586,8 @@ reveal(
 # A guess.
 guess(
     "06.bug",
-    "You train with your own router and noise of standard deviation 1. Then your colleague's router takes over its matrix, and "
-    "goes on adding that noise. You ask about each of the 450 test images twice. For how many does the predicted class change?",
+    "You train with your own router and noise of standard deviation 1. Your trained weights are put into your colleague's router, "
+    "which goes on adding noise. You ask about each of the 450 test images twice. For how many does the predicted class change?",
     slider=(0, 450, 1, "of 450"),
 )
 
@@ -556,10 +606,15 @@ torch.manual_seed(seeds(1)[0])
 ours, wobbly = (noisy[1.0][0].one(0).eval() for _ in range(2))
 wobbly.router = ColleaguesRouter(64, E, 2, noise=1.0).eval()
 wobbly.router.load_state_dict(ours.router.state_dict())
-first, again = (wobbly(raw.x_test)[0].argmax(-1) for _ in range(2))
-changed = int((again != first).sum())
-one, other = (wobbly.router(raw.x_test).indices[:, 0] for _ in range(2))
-kept = (one == other).float().mean()
+(first, one), (again, other) = (wobbly(raw.x_test) for _ in range(2))
+changed = int((first.argmax(-1) != again.argmax(-1)).sum())
+moved = one.indices[:, 0] != other.indices[:, 0]
+kept = 1 - moved.float().mean()
+same_two = one.indices.sort().values == other.indices.sort().values
+same_two = same_two.all(-1)[moved].float().mean()
+classes = ours.experts(raw.x_test).argmax(-1)  # of each expert alone (450, E)
+by_one, by_other = (classes.gather(1, each.indices[:, :1]) for each in (one, other))
+agree = (by_one == by_other)[moved].float().mean()
 ours_right, theirs_right = (
     float((moe(raw.x_test)[0].argmax(-1) == raw.y_test).float().mean())
     for moe in (ours, wobbly)
@@ -576,6 +631,8 @@ reveal(
         if kept > 0.8
         else ". "
     )
+    + f"Where it changes, the same two experts answer in the other order ({same_two:.0%}), and each alone would name the same class "
+    f"for {agree:.0%}. "
     + f"Accuracy hides the bug: {ours_right:.1%} are right with our router, {theirs_right:.1%} with theirs.",
 )
 
@@ -626,7 +683,7 @@ quiz("06")
 # ## Recap
 #
 # - A step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
-# - Here, collapse needs the mean that all inputs share. Useful experts and a gate over all experts make it worse.
+# - Here, collapse needs a mean that all inputs share. Experts that learn and a gate over all experts make it worse.
 # - Noise alone does not prevent it, with two chosen. Learned noise helps a gate over the chosen; weak noise helps a penalty
 #   that leaves experts dead. In evaluation it must be off.
 #
@@ -733,9 +790,9 @@ claim(
 # Claims 06.4 and 06.5.
 claim(
     "06.4",
-    "Freezing the experts, so that none becomes useful, saves more than 0.4 of eight experts from dying",
+    "Freezing the experts, so that none learns, saves more than 0.4 of eight experts from dying",
     quantity="experts saved (of 8)",
-    measured=saved(without["useful experts"]),
+    measured=saved(without["experts that learn"]),
     holds=above(0.4),
     control=saved(run(freeze=EXPERTS[1::2])[1]),
     control_is="only their biases are frozen",

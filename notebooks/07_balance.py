@@ -16,8 +16,8 @@
 #
 # In a mixture that is left alone, a few experts take the data, and noise mends little of it. So we ask for balance outright.
 #
-# And what is balance for? One may read: “the objective is uniform strength across the experts.” We measure what equal
-# strength is worth, and at the end you compete with a penalty of your own.
+# And what is balance for? One might want all experts equally strong. We measure what equal strength is worth, and at the end
+# you compete with a penalty of your own.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -66,14 +66,14 @@ E = 8
 # ## Turn the knobs first
 #
 # Eight small experts, four rules. Press play. After 600 steps, raise the coefficient of the *Switch loss*, which comes next, to
-# 0.32, and train on until all experts work. What became of the accuracy?
+# 0.32, and train on until all experts work.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A mixture that trains while you turn the knobs.
 playground(width=2, balance="switch", coefficient=0)
 
 # %% [markdown]
-# So we measure both: who works, and what is right.
+# So a penalty can put all to work. Are more images right then? From here on we measure both.
 #
 # ## A penalty: share times probability
 #
@@ -189,17 +189,53 @@ dense = train(of_15, raw, seeds(10), steps=600)
 reveal(
     "07.usual",
     gone[0.01],
-    says="Dead experts, and the right ones of the images put aside: "
-    + "; ".join(f"{c:g}: {gone[c]:.1f} dead, {tried[c]:.0f} %" for c in coefficients)
-    + ". "
-    + "With 0.01 most experts are dead still, and most of the gain is there already. "
+    says=f"Without a penalty it is {gone[0]:.1f}. Of the images put aside {tried[0]:.0f} % are right without it, "
+    f"{tried[0.01]:.0f} % with 0.01, and {max(tried.values()):.0f} % with the best of the four coefficients."
+    + " With 0.01 most experts are dead still, and most of the gain is there already."
     * (
         gone[0.01] > E / 2
         and tried[0.01] - tried[0] > (max(tried.values()) - tried[0]) / 2
-    )
-    + f"Within half a point of the best: {' and '.join(f'{c:g}' for c in as_good)}."
-    + " They are as good as each other; we go on with the smaller."
-    * (len(as_good) > 1),
+    ),
+)
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: dead experts and right images, over the coefficient.
+def over_the_coefficient(figure, theme):
+    panels = figure.subplots(*((2, 1) if is_narrow(figure) else (1, 2)), sharex=True)
+    text, muted = look.color("text", theme), look.color("muted", theme)
+    drawn = {
+        "dead experts (of 8)": [dead_in(each) for each in curve.values()],
+        "% right of those put aside": [
+            100 * c.accuracy(*aside) for c in curve.values()
+        ],
+    }
+    for axes, by, (name, rows) in zip(panels, (7, -15), drawn.items(), strict=True):
+        axes.plot(
+            range(len(rows)), torch.stack(rows), ".", color=muted, ms=5, alpha=0.5
+        )
+        means = [row.mean().item() for row in rows]
+        axes.plot(means, "o-", color=text)
+        for place, mean in enumerate(means):
+            at = {"textcoords": "offset points", "weight": "bold", "color": text}
+            axes.annotate(f"{mean:.1f}", (place, mean), (7, by), **at)
+        axes.set_xticks(range(len(rows)), [f"{c:g}" for c in coefficients])
+        axes.set_title(name, loc="left", fontsize=11)
+        axes.margins(x=0.2, y=0.15)
+    figure.supxlabel("coefficient of the Switch loss", fontsize=11)
+
+
+picture(
+    over_the_coefficient,
+    title=f"Within half a point of the best: {' and '.join(f'{c:g}' for c in as_good)}. We go on with {best:g}"
+    + ", the smaller" * (len(as_good) > 1),
+    note="Each of ten seeds (small), and their mean.",
+    alt="; ".join(
+        f"coefficient {c:g}: {gone[c]:.1f} dead, {tried[c]:.0f} % right"
+        for c in coefficients
+    ),
+    height=250,
+    narrow_height=440,
 )
 
 # %% [markdown]
@@ -298,9 +334,9 @@ busiest = {
     name: E * max_share(each.shares(raw.x_test))
     for name, each in (methods | {"bias 0.001": slow}).items()
 }
-print("            busiest (of an even share)   dead   % right aside   on test images")
+print("busiest expert, times an even share   dead   % right aside   on test images")
 for name, each in (methods | {"bias 0.001": slow}).items():
-    figures = f"{busiest[name].mean():26.2f}{dead_in(each).mean():7.1f}{100 * each.accuracy(*aside).mean():16.1f}"
+    figures = f"{busiest[name].mean():23.2f}{dead_in(each).mean():7.1f}{100 * each.accuracy(*aside).mean():16.1f}"
     print(f"{name:12}{figures}{accuracy(each).mean():17.1f}")
 print(
     f"{'dense':12}{100 * dense.accuracy(*aside).mean():49.1f}{accuracy(dense).mean():17.1f}"
@@ -316,7 +352,7 @@ for name in ("Switch 1", "bias 0.01"):
     )
 
 # %% [markdown]
-# Where an interval holds 0, call it a tie.
+# Where an interval holds 0, ten seeds do not decide.
 
 # %% [markdown]
 # ## Turn the tables: experts choose
@@ -379,10 +415,10 @@ sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 
 # %% [markdown]
 # Some images get nobody, and an image's experts depend on its company. (It has trained with 128 at once, so with 8 it also meets
-# what it was not trained for.) In a text that is the *later* tokens, too, which do not
-# exist yet while a model writes. So expert choice is for models that have all tokens at once.
+# what it was not trained for.) In a text, its company includes *later* tokens, which do not exist yet while a model writes. So
+# expert choice is for models that have all tokens at once.
 #
-# ## As even as can be
+# ## Let a hash choose
 #
 # Last comes a **hash router**: some arithmetic on the pixels names an expert, and each of the eight almost equally often. It
 # costs next to nothing. So its experts get 15 neurons for the same multiplications, as the dense network did.
@@ -391,120 +427,123 @@ sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 # A guess.
 guess(
     "07.hash",
-    f"Without any balance most experts are dead, and {right[0]:.0f} % of the images are right. A second mixture sends each image to "
-    "an expert by a hash of its pixels: almost perfectly even, forever. How many does it get right?",
+    "A mixture sends each image to one of eight experts by a hash of its pixels. How many does it get right? The dense network of "
+    f"15 neurons gets {accuracy(dense).mean():.0f} %.",
     slider=(0, 100, 1, "%"),
 )
 
 # %% tags=["measure"]
-# Measured: the hash beside the mixture that was left alone.
+# Measured: the hash, and a dense network that learns from every eighth image.
 by_hash = trained_with(router=lambda: layers.HashRouter(64, E), width=15)
 cost = (accuracy(curve[0]) - accuracy(by_hash)).mean()
 use = [max_share(way.shares(raw.x_test)).mean() for way in (curve[0], by_hash)]
+eighth = raw._replace(x_train=raw.x_train[::E], y_train=raw.y_train[::E])
+by_eighth = accuracy(train(of_15, eighth, seeds(10), steps=600, batch_size=128 // E))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 reveal(
     "07.hash",
     accuracy(by_hash).mean(),
-    says=f"With most experts dead, {right[0]:.0f} % are right, and the busiest has {use[0]:.0%} of the images; the hash's busiest "
-    f"has {use[1]:.0%}. "
+    says=f"Its busiest expert has {use[1]:.0%} of the images. In the mixture without any balance the busiest has {use[0]:.0%}, and "
+    f"{right[0]:.0f} % are right. "
     + (
-        "Even use alone does not make a mixture good."
+        "So even use alone does not make a mixture good."
         if cost > 2
         else "Here even use does no harm."
-    ),
+    )
+    + f"\n\nThe dense network of 15 neurons, taught with every eighth image in batches of {128 // E}, gets {by_eighth.mean():.0f} %."
+    + " And that is what the hash is: eight dense networks, each taught with an eighth of the images."
+    * (abs(accuracy(by_hash).mean() - by_eighth.mean()) < 3),
 )
 
 # %% [markdown]
 # ## Equal in strength
 #
-# Use is one thing. What about *strength*? As in lesson 05, an expert's **strength** is its accuracy when it answers alone, here
-# on the one of the four rules that it is best at. The standard deviation of the eight strengths says how unequal they are: we call
-# it their *spread*.
+# Use is one thing. What about *strength*? Ask one expert about all images. On which of the four rules is it best? Its accuracy
+# there is its **strength**. The standard deviation of the eight strengths says how unequal they are: we call it their *spread*.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "07.strength",
-    "Each expert answers alone. Whose eight are the strongest, on average? (The hash's have 15 neurons, the others 8.)",
+    "Each expert answers alone. Whose eight are the strongest, on average?",
     choices=["nothing", "Switch 0.1", "Switch 1", "bias 0.01", "hash"],
 )
 
 # %% tags=["measure"]
-# Measured: each expert's strength, and its accuracy on the images that it is asked.
+# Measured: each expert's strength.
 methods["hash"] = by_hash
 
 
 @torch.no_grad()
 def strengths(moe):
-    """Each expert's strength, and its accuracy where it is asked (nan if nobody asks it): (2, E)."""
-    alone = moe.experts(raw.x_test)
-    asked = moe.router(raw.x_test).indices == torch.arange(E)  # (T, E): one is chosen
-    correct = (alone.argmax(-1) == raw.y_test[:, None]) & asked
-    own = strength(alone, raw.y_test, raw.regime_test).amax(-1)
-    return torch.stack([own, correct.sum(0) / asked.sum(0)])
+    """Each expert's accuracy on the rule that it is best at: (E,)."""
+    scores = moe.experts(raw.x_test)
+    return strength(scores, raw.y_test, raw.regime_test).amax(-1)
 
 
 strong = {
     name: torch.stack([strengths(trained.one(i)) for i in range(10)])
     for name, trained in methods.items()
 }
-spread = {name: each[:, 0].std(-1, correction=0) for name, each in strong.items()}
-own = {name: each[:, 0].mean().item() for name, each in strong.items()}
+spread = {name: each.std(-1, correction=0) for name, each in strong.items()}
+own = {name: each.mean().item() for name, each in strong.items()}
 
 # %% tags=["guess", "nbval-ignore-output", "07.hash"]
 # Your guess and what was measured.
 unequal = {name: each.mean().item() for name, each in spread.items()}
 right_by = {name: accuracy(each).mean().item() for name, each in methods.items()}
-listed = "; ".join(
-    f"{name}: {own[name]:.2f}, spread {x:.2f}, {right_by[name]:.0f} % right"
-    for name, x in unequal.items()
-)
-says = f"Strength on average, its spread, and what the mixture gets right: {listed}."
+strongest = max(own, key=own.get)
+says = f"Their strength is {own[strongest]:.2f} on average"
+says += " (they have 15 neurons, the others 8)." if strongest == "hash" else "."
 if unequal["Switch 0.1"] < unequal["nothing"] and right_by["Switch 0.1"] > right[0]:
     says += (
-        "\n\n“The objective is uniform strength across the experts” is half true: where a penalty wakes the dead, strength "
-        "becomes more even, and more images are right."
+        f" Should all be equally strong? Where Switch 0.1 wakes the dead, the spread falls from {unequal['nothing']:.2f} to "
+        f"{unequal['Switch 0.1']:.2f}, and more images are right."
     )
-if right_by["hash"] < right[0] and min(unequal, key=unequal.get) == "hash":
+if min(right_by, key=right_by.get) == min(unequal, key=unequal.get) == "hash":
     says += (
-        "\n\nBut equal strength does not make a mixture good. The hash's experts are the most equal"
-        + " and the strongest" * (max(own, key=own.get) == "hash")
-        + ", and it gets the fewest right. A mixture is right where the chosen expert is right, and the hash asks each of its "
-        "experts about everything."
+        "\n\nBut equal strength does not make a mixture good. The hash's experts are the most equal, with a spread of "
+        f"{unequal['hash']:.2f}, and it gets the fewest of these five right. A mixture is right where the chosen expert is right. With "
+        f"Switch 1 an expert gets {own['Switch 1']:.0%} of its best rule right, and {right_by['Switch 1']:.0f} % of what it is asked: "
+        "the router asks it what it can do. A hash does not know what an expert can do."
     )
-reveal("07.strength", max(own, key=own.get), says=says)
+reveal("07.strength", strongest, says=says)
 
 
 # %% tags=["draw", "nbval-ignore-output", "07.hash"]
-# Drawn: strength, and accuracy where an expert is asked.
-def alone_and_asked(figure, theme):
-    """For each method a panel, with a dot for each expert of ten mixtures that is asked."""
-    rows, columns = (3, 1) if is_narrow(figure) else (1, 3)
-    places = figure.subplots(rows, columns, sharex=True, sharey=True)
-    for axes, name in zip(places, ("nothing", "Switch 1", "hash"), strict=True):
-        alone, asked = strong[name].transpose(0, 1).flatten(1)
-        axes.plot([0, 1], [0, 1], color=look.color("muted", theme), lw=1)
-        axes.plot(alone, asked, "o", ms=4, color=look.color("text", theme), alpha=0.4)
-        axes.set_title(f"{name}: {right_by[name]:.0f} %", loc="left", fontsize=11)
-        axes.set(xlim=(0, 1), ylim=(0, 1), yticks=[0, 0.5, 1])
-        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    figure.supxlabel("strength (on its best rule)", fontsize=11)
-    figure.supylabel("right where it is asked", fontsize=11)
+# Drawn: how strong the experts are, and how much their mixtures get right.
+def strong_and_right(figure, theme):
+    axes = figure.subplots()
+    text, muted = look.color("text", theme), look.color("muted", theme)
+    beside = {"Switch 0.1": (-8, 8), "bias 0.01": (9, -9)}  # the others: to the right
+    for name, each in methods.items():
+        x, y = strong[name].mean(-1), accuracy(each)
+        axes.plot(x, y, ".", color=muted, ms=5, alpha=0.5)
+        axes.plot(own[name], right_by[name], "o", color=text)
+        by = beside.get(name, (9, 0))
+        at = {"va": "center", "ha": "right" if by[0] < 0 else "left", "weight": "bold"}
+        place = own[name], right_by[name]
+        axes.annotate(name, place, by, textcoords="offset points", color=text, **at)
+    low, high = axes.get_ylim()
+    axes.plot([low / 100, high / 100], [low, high], color=muted, lw=1)
+    axes.set(xlabel="strength", ylabel="% right", xlim=(0, 1), ylim=(low, high))
 
 
 title = (
-    f"Strength: hash {own['hash']:.2f}, Switch 1 {own['Switch 1']:.2f}. Right where "
-    f"asked: hash {right_by['hash']:.0f} %, Switch 1 {right_by['Switch 1']:.0f} %"
+    f"Strength: hash {own['hash']:.2f}, Switch 1 {own['Switch 1']:.2f}. Right: hash "
+    f"{right_by['hash']:.0f} %, Switch 1 {right_by['Switch 1']:.0f} %"
 )
 picture(
-    alone_and_asked,
+    strong_and_right,
     title=title,
-    note="A dot is an expert of one of ten mixtures. On the line, it is as often right where it is asked as on its best rule. Who is never asked has no dot. Per cent: images that the mixture gets right.",
-    alt=f"Three panels. {title}",
-    height=250,
-    narrow_height=560,
+    note="Small: each of ten mixtures; large: their mean. On the line, a mixture is right as often as its experts are on their best rules.",
+    alt="; ".join(
+        f"{name}: strength {x:.2f}, {right_by[name]:.0f} % right"
+        for name, x in own.items()
+    ),
+    height=300,
 )
 
 # %% tags=["measure", "07.hash"]
@@ -560,7 +599,9 @@ def trouble(penalty):
         return f"Your penalty stops with {type(error).__name__}: {error}"
     if cost.numel() != 1:
         return f"Your penalty has shape {tuple(cost.shape)}: return one number."
-    return "" if cost.requires_grad else "Your penalty has no slope: nothing will move."
+    return (
+        "" if cost.requires_grad else "Your penalty has no slope: it will move nothing."
+    )
 
 
 yours, wrong = [], "No penalty of yours has been trained"
@@ -571,7 +612,7 @@ else:
     judged = [moe(aside[0]) for moe in yours]
     hits = [(scores.argmax(-1) == aside[1]).float().mean() for scores, _ in judged]
     your_right = 100 * torch.stack(hits)
-    your_spread = torch.stack([strengths(moe)[0].std(correction=0) for moe in yours])
+    your_spread = torch.stack([strengths(moe).std(correction=0) for moe in yours])
     your_dead = [float(dead(share(routing.indices, E))) for _, routing in judged]
     print(
         f"yours: {your_right.mean():.1f} % right, {sum(your_dead) / len(yours):.1f} dead, "
@@ -579,8 +620,8 @@ else:
     )
 
 # %% [markdown]
-# Can you beat a Switch loss of 0.1? The images put aside judge. You are ahead where the interval lies above 0, and the more often
-# you try, the easier that happens by luck.
+# Can you beat a Switch loss of 0.1? A tie with it is a good result. The images put aside judge. You are ahead where the interval
+# lies above 0, and the more often you try, the easier that happens by luck.
 
 # %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
 # Drawn: your penalty among the methods, from the same seeds.
@@ -590,8 +631,10 @@ places = {
     for name, each in methods.items()
     if name != "hash"
 }
-title = wrong
-if yours:
+untrained = Router(64, E, 1)(raw.x_train[:128])
+asks = yours and torch.as_tensor(own_penalty(untrained)).any()
+title = wrong or "Your penalty is still 0. Write one, train it, and it stands here"
+if asks:
     places["yours"] = your_spread, your_right
     ahead = estimate(your_right - places["Switch 0.1"][1])
     title = (
@@ -602,15 +645,17 @@ if yours:
 
 def contest(figure, theme):
     axes = figure.subplots()
-    below = {"yours": (0, -24), "bias 0.01": (30, -18)}
+    colors = {role: look.color(role, theme) for role in ("text", "muted", "ground")}
     for name, (x, y) in places.items():
-        mark = {"marker": "*", "ms": 18} if name == "yours" else {"marker": "o"}
         for seed in zip(x, y, strict=True):  # from the mean to each seed
             ends = zip((x.mean(), y.mean()), seed, strict=True)
-            axes.plot(*ends, ".-", ms=5, lw=0.7, color=look.color("muted", theme))
-        axes.plot(x.mean(), y.mean(), color=look.color("text", theme), **mark)
-        place, by = (x.mean(), y.mean()), below.get(name, (0, 10))
-        axes.annotate(name, place, by, textcoords="offset points", ha="center")
+            axes.plot(*ends, ".-", ms=5, lw=0.7, color=colors["muted"])
+        mark = {"marker": "*", "ms": 18} if name == "yours" else {"marker": "o"}
+        axes.plot(x.mean(), y.mean(), color=colors["text"], **mark)
+        at = {"textcoords": "offset points", "va": "center", "weight": "bold"}
+        at["bbox"] = {"fc": colors["ground"], "ec": "none", "pad": 1, "alpha": 0.8}
+        by = (0, 14) if name == "Switch 1" else (11, 0)
+        axes.annotate(name, (x.mean(), y.mean()), by, zorder=1.5, **at)
     axes.set(xlabel="spread of strength", ylabel="% right of those put aside")
     axes.margins(0.2)
 
@@ -618,7 +663,8 @@ def contest(figure, theme):
 picture(
     contest,
     title=title,
-    note=f"Large: means of the same {n} seeds; small: each seed. Star: your penalty. The spread is measured on the test images.",
+    note=f"Large: means of the same {n} seeds; small: each seed. The spread is measured on the test images."
+    + " Star: your penalty." * bool(asks),
     alt="; ".join(
         f"{way}: spread {x.mean():.2f}, {y.mean():.0f} %"
         for way, (x, y) in places.items()
@@ -644,8 +690,9 @@ quiz("07")
 # - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
 # - A bias balances without touching the loss or the gate weights. Its rate has to fit the length of the training.
 # - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
-# - Balance evens out use, and strength with it. A hash has much of both, and gets fewer right than no balance at all. Report them
-#   beside the accuracy, not in its place: what counts is that experts are right where they are asked.
+# - Balance evens out use, and strength with it. A hash has much of both, and gets fewer right than no balance at all: it is eight
+#   dense networks, each taught with an eighth of the images. Report use and strength beside the accuracy, not in its place: what
+#   counts is that experts are right where they are asked.
 #
 # **Sources.** Share times probability: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. Importance:
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
