@@ -529,18 +529,18 @@ balance = check("12.balance", balance)
 cures = {
     "no cure": strong,
     "centred": by_centring,
-    "balance over all images": by_all,
-    "balance over those who arrive": balanced,
-    "centred, and balance over those who arrive": by_both,
+    "balance over all": by_all,
+    "balance over who arrives": balanced,
+    "centred, and balanced so": by_both,
 }
+works = [f"{at_work(result):.1f}" for result in cures.values()]
 seed_strip(
     {
-        f"{name}: {at_work(result):.1f} of 8 leaves at work, {result['hard'].mean():.0f} % right": result[
-            "shares"
-        ]
+        f"{result['hard'].mean():.0f} % right, {name}": result["shares"]
         for name, result in cures.items()
     },
-    title=f"Both cures together: {at_work(by_both):.1f} of 8 leaves at work, {by_both['hard'].mean():.0f} % right",
+    title=f"Leaves at work: {works[0]} of 8 with no cure, {works[1]} centred, {works[2]} balanced over all, {works[3]} balanced "
+    f"over those who arrive, {works[4]} centred and balanced so",
     note="A column is a tree, hardened in a hurry: how the test images divide among its leaves. Raw pixels unless centred.",
 )
 
