@@ -529,18 +529,18 @@ balance = check("12.balance", balance)
 cures = {
     "no cure": strong,
     "centred": by_centring,
-    "balance over all": by_all,
-    "balance over who arrives": balanced,
-    "centred, and balanced so": by_both,
+    "balance, all images": by_all,
+    "balance, those who arrive": balanced,
+    "centred and balanced": by_both,
 }
 works = [f"{at_work(result):.1f}" for result in cures.values()]
 seed_strip(
     {
-        f"{result['hard'].mean():.0f} % right, {name}": result["shares"]
+        f"{result['hard'].mean():.0f} % right: {name}": result["shares"]
         for name, result in cures.items()
     },
     title=f"Leaves at work: {works[0]} of 8 with no cure, {works[1]} centred, {works[2]} balanced over all, {works[3]} balanced "
-    f"over those who arrive, {works[4]} centred and balanced so",
+    f"over those who arrive, {works[4]} by this and centring",
     note="A column is a tree, hardened in a hurry: how the test images divide among its leaves. Raw pixels unless centred.",
 )
 
@@ -589,7 +589,7 @@ sweep(
 )
 
 # %% [markdown]
-# It does not: they die later, and on raw pixels most of them die all the same.
+# It does not: fewer of them die, and not all at once, but on raw pixels most of them do.
 #
 # And in your hands: this tree trains in the page. Its points lie away from the origin, and it is hardened from the first step.
 # Press play. Then pull at *Node-balance loss*: can a cure still save a tree that has collapsed? Then reset it with the cure in
@@ -746,8 +746,9 @@ curves(
 # $$y = \sum_{n \text{ on the way}} a(s_n)\, v_n, \qquad s_n = w_n \cdot x + b_n$$
 #
 # The sign of $s_n$ says where to go on, the activation $a$ of the same number how much of the row $v_n$ is added. There are no
-# leaves and no mixture, only the $2^d$ ends of its ways, the **ways out**. It goes one way from the first step of training, so there is nothing to harden, and no gap. (Sedghi et al.
-# 2026 trained this kind beyond a billion parameters. They also saw paths that lose all their tokens while it trains.)
+# leaves and no mixture, only the $2^d$ ends of its ways, the **ways out**. It goes one way from the first step of training, so
+# there is nothing to harden, and no gap. (Sedghi et al. 2026 trained this kind beyond a billion parameters. They also saw paths
+# that lose all their tokens while it trains.)
 #
 # What was measured of one kind says nothing about the other. So here they are side by side, on centred pixels: our tree has 64
 # neurons in its leaves and 7 nodes, and computes 11 of these 71 for a token. Two path trees of depth 5, whose answers are added, have
@@ -869,7 +870,8 @@ quiz("12")
 #   every node. But the count of leaves at work is not quality.
 # - For one token: a question a level, and one leaf. Far less to multiply than a dense layer of the training width, and a little more than
 #   one of the inference width.
-# - A path layer is another kind: nothing to harden, and hardly a dead branch. With 10 neurons answering it is behind the tree, with 27 ahead.
+# - A path layer is another kind: nothing to harden, and hardly a dead branch. With 10 neurons answering it is behind the tree,
+#   with 27 ahead.
 #
 # **Sources.** The tree, its hardening loss and "up to 220x": [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711); region leak
 # and the bug: their code, [fastfeedforward](https://pypi.org/project/fastfeedforward/).
