@@ -83,6 +83,12 @@ def to_the_left(x, node_weight, node_bias, depth):
     return node - len(node_bias)
 
 
+@wrong("12.descend", "heaviest leaf")
+def of_the_largest_weight(x, node_weight, node_bias, depth):
+    right = torch.sigmoid(x @ node_weight.T + node_bias)
+    return 2**depth - 1 - leaf_after_leaf(right, depth).flip(1).argmax(1)
+
+
 @right("12.hardening")
 def by_binary_cross_entropy(logits):
     return F.binary_cross_entropy_with_logits(logits, logits.sigmoid())
@@ -97,6 +103,17 @@ def by_entr(logits):
 @right("12.hardening")
 def by_softplus(logits):
     return (F.softplus(logits) - logits * logits.sigmoid()).mean()
+
+
+@wrong("12.hardening", "rounded to 1")
+def by_logarithms(logits):
+    p = torch.sigmoid(logits)
+    return -(p * torch.log(p) + (1 - p) * torch.log(1 - p)).mean()
+
+
+@wrong("12.hardening", "authors' sum")
+def as_in_the_paper(logits):
+    return by_binary_cross_entropy(logits) * logits.shape[1]
 
 
 @right("12.balance")
@@ -139,3 +156,13 @@ def of_all_tokens(weights, depth):
         losses.append((right - left).square())
         load = left + right
     return torch.cat(losses).mean()
+
+
+@wrong("12.balance", "levels' means")
+def level_by_level(weights, depth):
+    load, losses = weights.mean(0), []
+    while len(load) > 1:
+        left, right = load[::2], load[1::2]
+        load = left + right
+        losses.append((1 - 2 * right / load).square().mean())
+    return sum(losses) / depth

@@ -58,8 +58,15 @@ def leaf_weights(ask: Ask) -> None:
     child[:, 1] = 1 - child[:, 1]
     says = "With node 1 turned round (1 - p for p, its subtrees exchanged), leaves 0, 1 and 2, 3 should be exchanged."
     ask.follows(given, given | {"right": child}, lambda found: found[:, [2, 3, 0, 1, 4, 5, 6, 7]], says)
-    says = "a single leaf with the weight 1 for each token"
-    ask.gives({"right": torch.zeros(2, 0), "depth": 0}, says, where="the tree has no node")
+
+
+def heaviest(x: torch.Tensor, node_weight: torch.Tensor, node_bias: torch.Tensor, depth: int) -> torch.Tensor:
+    """The leaf of the largest weight, the right one of two."""
+    right, weights = torch.sigmoid(x @ node_weight.T + node_bias), torch.ones(len(x), 1)
+    for level in range(depth):
+        p = right[:, 2**level - 1 : 2 ** (level + 1) - 1]
+        weights = torch.stack([weights * (1 - p), weights * p], dim=-1).flatten(1)
+    return weights.shape[1] - 1 - weights.flip(1).argmax(-1)
 
 
 @checks(
@@ -72,6 +79,7 @@ def leaf_weights(ask: Ask) -> None:
         "`node - len(node_weight)` is the leaf.",
     ),
     mistakes={
+        "You look for the heaviest leaf; the descent asks one question at a time.": heaviest,
         "You turn to the wrong side: where the logit is 0 or more, a token goes right.": "(logit >= 0) => (logit < 0)",
         "A node's children are 2 n + 1 and 2 n + 2. Yours are 2 n and 2 n + 1.": "2 * node + 1 + => 2 * node +",
         "You forget the nodes' bias.": " + node_bias[node] => ",
@@ -98,6 +106,8 @@ def descend(ask: Ask) -> None:
     says = "the leaf at which each token ends"
     given = dict(zip(names, (x, weight, bias, 2), strict=True))
     ask.gives(given, says, where="the tree has 3 nodes and 4 leaves")
+    chain = dict(zip(names, (torch.ones(1, 1), torch.tensor([[0.2], [2.2], [0.1]]), torch.zeros(3), 2), strict=True))
+    ask.gives(chain, says, where="55 % goes right at the root, where it is halved, and 90 % of the rest to one leaf")
     none = dict(zip(names, (x, torch.tensor([[1.0, 1.0]]), torch.tensor([0.0]), 1), strict=True))
     ask.gives(none, says, where="the tree has 1 node, and a logit is exactly 0")
     deep = dict(zip(names, (draw(3, 9, 3), draw(4, 15, 3), draw(5, 15), 4), strict=True))
@@ -125,29 +135,48 @@ def weight_of(given: dict, factor: torch.Tensor) -> torch.Tensor:
 @checks(
     "12.hardening",
     hints=(
-        "A node that goes right with probability p has the entropy -p log p - (1 - p) log(1 - p).",
-        "`p = logits.sigmoid()`. Then the mean over all nodes and all tokens.",
-        "`-(p * p.log() + (1 - p) * (1 - p).log()).mean()`",
+        "A node that goes right with probability p has the entropy -p log p - (1 - p) log(1 - p). Take the mean "
+        "over all nodes and all tokens.",
+        "`p = logits.sigmoid()` is rounded to 1 for a large logit, and 1 - p has no logarithm then. But -log p is "
+        "`F.softplus(-logits)`, and -log(1 - p) is `F.softplus(logits)`.",
+        "`(p * F.softplus(-logits) + (1 - p) * F.softplus(logits)).mean()`, or "
+        "`F.binary_cross_entropy_with_logits(logits, logits.sigmoid())`.",
     ),
     mistakes={
-        "The sign is turned round: an entropy is never negative.": "-(p => (p",
-        "That is the half of it: going left has a part, too.": " + (1 - p) * (1 - p).log() => ",
+        "The sign is turned round: an entropy is never negative.": "return ( => return -(",
+        "That is the half of it: going left has a part, too.": " + (1 - p) * F.softplus(logits) => ",
+        "That is the authors' sum over the nodes. Take their mean.": ".mean() => .sum(-1).mean()",
         "You add up the entropies. The mean is asked for.": ".mean() => .sum()",
-        "Those are logits, and not probabilities yet: `sigmoid` makes them so.": "logits.sigmoid() => logits",
-        "That is an entropy for each decision. Take their mean.": ".mean() => ",
-        "Those are bits. `log` is the natural logarithm here, as in all losses.": ".log() => .log2()",
-        "The probabilities are missing in front of the logarithms.": (
-            "(p * p.log() + (1 - p) * (1 - p).log()) => (p.log() + (1 - p).log())"
+        "Those are logits, and not probabilities yet: `sigmoid` makes them so.": (
+            "return ... => (torch.special.entr(logits) + torch.special.entr(1 - logits)).mean()"
         ),
+        "That is an entropy for each decision. Take their mean.": ".mean() => ",
+        "Those are bits. `log` is the natural logarithm here, as in all losses.": "return ( => return 1.4426950409 * (",
+        "The probabilities are missing in front of the logarithms.": (
+            "p * F.softplus(-logits) + (1 - p) * F.softplus(logits) => F.softplus(-logits) + F.softplus(logits)"
+        ),
+        "For a logit of 30, p is rounded to 1, and 0 times log 0 is no number. -log p is `F.softplus(-logits)`, and "
+        "-log(1 - p) is `F.softplus(logits)`.": "return ... => -(p * p.log() + (1 - p) * (1 - p).log()).mean()",
     },
 )
 def hardening(ask: Ask) -> None:
     says = "the mean entropy of the decisions"
-    for rows in ([[0.5, -1.0, 3.0], [2.0, 0.0, -4.0]], [[0.0]], [[6.0], [-2.0]]):
+    for rows in ([[0.5, 0.2, 0.9], [0.6, 0.1, 0.3]], [[0.5, -1.0, 3.0], [2.0, 0.0, -4.0]], [[6.0], [-2.0]]):
         ask.gives({"logits": torch.tensor(rows)}, says)
     given = {"logits": torch.tensor([[0.5, -1.0], [2.0, 4.0]])}
     says = "It asks how clear a decision is, and not for which side: with all signs turned round it should be the same."
     ask.follows(given, {"logits": -given["logits"]}, lambda loss: loss, says)
+    ask.gives({"logits": torch.tensor([[30.0, 0.0]])}, "the mean entropy of the decisions", where="one is quite clear")
+
+
+def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
+    """Each token's own m, and only then a mean over the tokens."""
+    load, uneven = weights, []
+    for _ in range(depth):
+        left, right = load[:, ::2], load[:, 1::2]
+        load = left + right
+        uneven.append((2 * (right / load).mean(0) - 1) ** 2)
+    return torch.cat(uneven).mean()
 
 
 @checks(
@@ -170,6 +199,15 @@ def hardening(ask: Ask) -> None:
             "load.view(-1, 2).T => load.view(2, -1)"
         ),
         "You stop before you reach the root.": "range(depth) => range(depth - 1)",
+        "m is a part of what ARRIVES at the node: divide `right` by `left + right`.": (
+            "((right - left) / (right + left)) ** 2 => (2 * right - 1) ** 2"
+        ),
+        "That is a mean of the levels' means. All nodes count alike: take one mean over them.": (
+            "torch.cat(uneven).mean() => torch.stack([level.mean() for level in uneven]).mean()"
+        ),
+        "You divide for each token, and take the mean then. First add up what arrives over the tokens, then divide.": (
+            each_first
+        ),
         "That is m. Even is a half, so ask how far 2 m - 1 is from 0.": (
             "((right - left) / (right + left)) ** 2 => (right / (right + left)) ** 2"
         ),
