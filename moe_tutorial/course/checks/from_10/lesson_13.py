@@ -74,7 +74,7 @@ def path_layer(ask: Ask) -> None:
         ),
         "A node of a path is one neuron. A path layer has no `h`.": '"path": levels} => "path": levels * h}',
         "A question of a tree writes nothing: it multiplies d times.": '"tree": levels} => "tree": 2 * levels}',
-        "A score or a question writes nothing: it multiplies d times.": "d * rows + => 2 * d * rows +",
+        "A score writes nothing: it multiplies d times.": '"mixture": n, => "mixture": 2 * n,',
         "A mixture scores all its experts before it asks one.": '{"mixture": n, => {"mixture": 1,',
     },
 )
