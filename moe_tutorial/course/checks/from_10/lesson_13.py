@@ -18,10 +18,17 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "You forget the nodes' biases.": " + b_in[node] => ",
         "A node adds the gelu of its score, and not the score.": "F.gelu(score)[:, None] => score[:, None]",
         "A node adds the gelu of its score, and not its relu.": "F.gelu => F.relu",
+        "A node adds the gelu of its score, and not its sigmoid.": "F.gelu => torch.sigmoid",
+        "That is the gelu's approximation by tanh. The exact gelu is asked for.": (
+            "F.gelu(score) => F.gelu(score, approximate='tanh')"
+        ),
+        "`x @ w_in[node].T` scores each token by all tokens' nodes. A token's own is a sum over its numbers.": (
+            "(x * w_in[node]).sum(-1) => x @ w_in[node].T"
+        ),
         "A score of exactly 0 goes to 2 n + 2, too.": "score >= 0 => score > 0",
         "The children of node n are 2 n + 1 and 2 n + 2.": "2 * node + 1 + => 2 * node +",
         "That is one level too few: the answer has `depth` parts.": "range(depth) => range(depth - 1)",
-        "You take the output weights of the next node. A node's score goes with its own.": (
+        "You take the output weights of the next node. First answer, then go on.": (
             "w_out[node] => w_out[(2 * node + 1 + (score >= 0)) % len(w_out)]"
         ),
         "A node adds the same to all tokens that meet it. Its score has to count.": (
@@ -55,14 +62,19 @@ def path_layer(ask: Ask) -> None:
         "A tree has no score for each leaf. It asks one question on each level.": '"tree": levels => "tree": n',
         "A neuron reads d numbers and writes d: it multiplies 2 d times.": "2 * d * neurons => d * neurons",
         "To choose costs, too.": "d * rows + => ",
-        "That is one level too many: one question finds one of two.": "n.bit_length() - 1 => n.bit_length()",
+        "That is one level too many: one question finds one of two.": '"tree": levels} => "tree": levels + 1}',
         "Of experts and leaves only one answers.": "get(kind, h) => get(kind, n * h)",
         "All `n * h` neurons of a dense layer answer.": '"dense": n * h => "dense": h',
         "A path meets one node on each level, and not all of them.": '"path": levels => "path": n - 1',
         "A path's question is its answer: its score is computed once.": (
             '"tree": levels} => "tree": levels, "path": levels}'
         ),
-        "A score or a question writes nothing: it multiplies d times.": "d * rows + => 2 * d * rows +",
+        "A path of `n - 1` nodes has as many levels as the logarithm of `n`, and not one more.": (
+            '"path": levels} => "path": levels + 1}'
+        ),
+        "A node of a path is one neuron. A path layer has no `h`.": '"path": levels} => "path": levels * h}',
+        "A question of a tree writes nothing: it multiplies d times.": '"tree": levels} => "tree": 2 * levels}',
+        "A score writes nothing: it multiplies d times.": '"mixture": n, => "mixture": 2 * n,',
         "A mixture scores all its experts before it asks one.": '{"mixture": n, => {"mixture": 1,',
     },
 )
