@@ -116,7 +116,7 @@ watch_training(
 )
 
 # %% [markdown]
-# In the stored run, three of the four borders come to lie along the axes, and one stays oblique.
+# With the course's step, three of the four borders come to lie along the axes, and one stays oblique.
 #
 # ## Derive it: one token
 #

@@ -316,7 +316,7 @@ table(
 
 # %% [markdown]
 # A step makes one token for each user. So that many tokens are that many users, all waiting for their next word at the same
-# moment. *"A high volume of requests is needed"*: true, and now it has a number.
+# moment. (A prompt brings its tokens at once.) *"A high volume of requests is needed"*: true, and now it has a number.
 
 # %% [markdown]
 # ## A context has to be read, too
@@ -335,7 +335,7 @@ def show_context(context, users, name):
     names = ["reading weights", "computing", "reading contexts"]
     return message(
         f"Asking {design.num_experts_per_tok} of {design.num_experts} experts makes a step {gain:.1f} times as fast as asking all of them",
-        f"{name}, {users:,} users, {context:,} tokens of context each. The bars are milliseconds of one H100, computed "
+        f"{name}, {users:,} users, {context:,} tokens of context each. The bars are milliseconds, shared by as many H100 as hold it, computed "
         "from its data sheet and the model's config.",
     ) + bars(
         dict(zip(names, parts, strict=True)),
@@ -352,8 +352,9 @@ sweep(
 )
 
 # %% [markdown]
-# With many users and a long context, DeepSeek-V3 and Qwen3 alike spend their time on reading contexts, and what the experts
-# save hardly shows. Contexts also take the memory that more users would need.
+# With many users Qwen3 spends its time on reading contexts from some thousand tokens on, and then what its experts save hardly
+# shows. DeepSeek-V3 stores much less for each token, and gets there far later. Contexts also take the memory that more users would
+# need.
 
 # %% [markdown]
 # ## A place for every token
@@ -576,7 +577,8 @@ price = check("11.price", price)
 # How many requests can a fleet serve in time? The course simulates one. It makes a step for all requests that are there, and a
 # step takes as long as was computed above for an H100. Between two steps those that are done leave, and waiting ones join
 # (**continuous batching**). A request has 1,000 tokens of context, wants 100 more on average, and should be done within
-# 3 seconds, on average. Prompts, and what GPUs send each other, are left out.
+# 3 seconds, on average. The contexts are stored already: only answers are computed. A prompt that has to be read first computes for
+# longer than it reads, and there the mixture saves more. What GPUs send each other is left out, too.
 #
 # The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Both need two GPUs.
 
@@ -688,7 +690,7 @@ claim(
 )
 
 # %% [markdown]
-# From how many requests on do they part? And what if people are less patient? A **small** dense model stands beside them now.
+# Move the requests. And what if people are less patient? A **small** dense model stands beside them now.
 # It has as many weights as a token of Mixtral meets, and needs one GPU: cheap, and not as good.
 
 
@@ -862,9 +864,10 @@ quiz("11")
 #   worst case; far beyond it the weights no longer matter.
 # - Then contexts do: each user reads their own.
 # - A limit on the experts drops tokens by chance if they are few, and costs accuracy. DeepSeek-V3 does without.
-# - All GPUs that hold the weights are paid for. A request is cheaper only where a dense fleet would be full.
+# - All GPUs that hold the weights are paid for. Where contexts are stored, a request is cheaper only where a
+#   dense fleet would be full.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps until
-#   one expert alone is too hot. Beyond, rearranging with copies of it helps, and takes more memory.
+#   one expert alone is too hot. Copies of it help sooner, and are all that helps beyond; they take more memory.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:
