@@ -103,7 +103,7 @@ class Ask:
         again = copy.deepcopy(given)
         found = self._call(given, where)
         if not same(self._call(again, where), found):
-            raise NotYet("Asked again, it gives another answer. Does it draw random numbers? A new network does, too.")
+            raise NotYet("If asked again, it gives another answer. Does it draw random numbers? A new network does.")
         return found
 
     def once(self, *given: Any) -> Any:

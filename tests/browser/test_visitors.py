@@ -14,7 +14,7 @@ SEARCHES = {
     "gating network": "03_router",
     "MLP": "01_why_experts",
     "dead experts": "05_collapse",
-    "KV cache": "08_moe_gpt",
+    "KV cache": "11_scale",
 }
 
 
