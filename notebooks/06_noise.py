@@ -292,8 +292,8 @@ picture(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# In such a step on raw pixels, an expert that helps on one image rises on all, and one that hurts falls on all. Centred, it stays,
-# on average.
+# In such a step on raw pixels, an expert's logit moves the same way on all others as on the image itself. Centred, it stays, on
+# average.
 #
 # But some are dead before the first step. So is it the draw? We draw a router that does not see the mean: each of its rows is
 # orthogonal to it.
@@ -393,7 +393,7 @@ sweep(a_thousand_choices, noise=("Noise", [0, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3]
 # %% [markdown]
 # ## Does it prevent collapse?
 #
-# Now the mixtures train with noise. Their gate is over all experts.
+# Now the mixtures train with noise. First with the gate of those above, over all experts; yours comes next.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -488,7 +488,9 @@ over_all, over_all_learned, gate, fixed, learned = (
 
 
 def saves(before, after):
-    return f"saves {before - after:.1f}" if after < before - 0.5 else "saves none"
+    if after < before - 0.5:
+        return f"saves {before - after:.1f}"
+    return "makes it worse" if after > before + 0.25 else "saves none"
 
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -506,7 +508,8 @@ reveal(
         ": much at first, and then it switches itself off."
         if its_noise[STEPS] < its_noise[0] / 3
         else "."
-    ),
+    )
+    + " Whether it is the learning or the fading that helps, we have not asked.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -523,7 +526,7 @@ interval_chart(
 # %% [markdown]
 # ## Noise beside a penalty
 #
-# A penalty on uneven use (on the *importance*, lesson 07, here with coefficient 1) makes a router share, but it leaves some experts
+# A penalty on uneven use (on the *importance*, the sum of an expert's gate weights: its squared variation, the cv² of lesson 05) makes a router share, but it leaves some experts
 # dead. We add weak noise, of standard deviation 0.3. (This takes some twenty seconds.)
 
 
@@ -571,8 +574,11 @@ reveal(
 )
 
 # %% [markdown]
-# The verdict: with two chosen, noise alone does not prevent collapse; learned noise with their gate helps a little.
-# Beside *this* penalty, noise helps; beside the Switch loss, it is not needed. (At these coefficients. Others we have not tried.)
+# The verdict: with two chosen, noise alone does not prevent collapse; learned noise with their gate helps a little. Nor did Shazeer
+# et al. say that it does. By *helps* they mean that noise makes the load smooth, so that a penalty can push on it (*Further*).
+# Those who retell it took it for balance.
+#
+# Beside *this* penalty, noise helps; beside the Switch loss, it is not needed. (At coefficients of 1 and 0.1. Others we have not tried.)
 #
 # Models of today have a penalty ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias
 # ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)) without noise.
@@ -633,7 +639,7 @@ reveal(
     )
     + f"Where it changes, the same two experts answer in the other order ({same_two:.0%}), and each alone would name the same class "
     f"for {agree:.0%}. "
-    + f"Accuracy hides the bug: {ours_right:.1%} are right with our router, {theirs_right:.1%} with theirs.",
+    + f"In this mixture accuracy hides the bug: {ours_right:.1%} are right with our router, {theirs_right:.1%} with theirs.",
 )
 
 # %% [markdown]
