@@ -816,9 +816,8 @@ quiz("13")
 #
 # 1. Below your `multiplications`, set `D, H, N = 256, 8, 2048`. In the folded cell *Measured: one run of the clock* set the path
 #    layer's depth to 14 and the trees' 4 to 11. Who is fastest now, for one token? (Plain mixtures will need patience.)
-# 2. Train the tree with another of its tries:
-#    `np.mean(contest.right(contest.run("tree", contest.tries("tree")[0], data, seeds(3)), data))`. By how much can carelessness
-#    change the first column?
+# 2. Train the tree with another of its tries, `trained = contest.run("tree", contest.tries("tree")[0], data, seeds(3))`, and
+#    look at `np.mean(contest.right(trained, data))`. By how much can carelessness change the first column?
 #
 # ## Recap
 #
