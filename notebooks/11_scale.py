@@ -577,8 +577,7 @@ price = check("11.price", price)
 # How many requests can a fleet serve in time? The course simulates one. It makes a step for all requests that are there, and a
 # step takes as long as was computed above for an H100. Between two steps those that are done leave, and waiting ones join
 # (**continuous batching**). A request has 1,000 tokens of context, wants 100 more on average, and should be done within
-# 3 seconds, on average. The contexts are stored already: only answers are computed. A prompt that has to be read first computes for
-# longer than it reads, and there the mixture saves more. What GPUs send each other is left out, too.
+# 3 seconds, on average. The contexts are stored already: only answers are computed. What GPUs send each other is left out, too.
 #
 # The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Both need two GPUs.
 
@@ -690,6 +689,20 @@ claim(
 )
 
 # %% [markdown]
+# And a prompt that has to be read first? All its tokens come at once:
+
+# %% tags=["measure"]
+# Computed: a prompt of 1,000 tokens, on the same GPUs.
+prompt = {
+    name: max(step(served[name][0], CONTEXT, 0)[:2]) for name in ("mixture", "large")
+}
+for name, milliseconds in prompt.items():
+    print(f"{name:8} {milliseconds:4.0f} GPU-milliseconds for a prompt")
+print(f"the large model takes {prompt['large'] / prompt['mixture']:.1f} times as long")
+
+# %% [markdown]
+# So for fresh prompts the arithmetic decides, and there the mixture saves the most.
+#
 # Move the requests. And what if people are less patient? A **small** dense model stands beside them now.
 # It has as many weights as a token of Mixtral meets, and needs one GPU: cheap, and not as good.
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_tutorial.layers import (
+    Descent,
     FastFeedForward,
     MixtureOfExperts,
     PathLayer,
@@ -44,15 +45,16 @@ def mixture(**options: Any) -> nn.Module:
 
 
 class Forest(nn.Module):
-    """The sum of so many path layers."""
+    """The sum of several path layers, as in UltraFastBERT; the options are those of ``PathLayer``."""
 
-    def __init__(self, trees: int, depth: int):
+    def __init__(self, trees: int, depth: int, **options: Any):
         super().__init__()
-        self.trees = nn.ModuleList(PathLayer(64, 10, depth) for _ in range(trees))
+        self.trees = nn.ModuleList(PathLayer(64, 10, depth, **options) for _ in range(trees))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, 64) -> class scores (B, 10)."""
-        return sum(tree(x)[0] for tree in self.trees)
+    def forward(self, x: Tensor) -> tuple[Tensor, Descent]:
+        """x (B, 64) -> class scores (B, 10), and the ways in the first tree."""
+        answers, ways = zip(*(tree(x) for tree in self.trees), strict=True)
+        return sum(answers), ways[0]
 
 
 FORESTS = {f"{12 // depth} of depth {depth}": depth for depth in (1, 2, 3, 4, 6, 12)}  # 12 neurons answer in each
