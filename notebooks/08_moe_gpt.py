@@ -747,7 +747,7 @@ for block_name, part in zip(("first", "second"), known, strict=True):
 # Your `peeks` tests it before it trains.
 
 # %%
-mine = my_moe(gpt=True)
+mine = my_moe(until="08")
 
 # %% tags=["measure"]
 # Measured: how often the GPT of your file looks ahead.

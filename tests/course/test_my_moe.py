@@ -1,7 +1,10 @@
 """my_moe.py of learners whose answers are right, open, wrong, or need more than PyTorch."""
 
+import os
 import re
 import runpy
+import select
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -9,20 +12,24 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from jupyter_client.manager import start_new_kernel
 from torch import nn
+from transformers.models.mixtral import modeling_mixtral as mixtral
+from transformers.models.olmoe import modeling_olmoe as olmoe
 
 from moe_tutorial.course import check, my_moe
 from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.progress import storage
 from moe_tutorial.course.progress.file import FILE, progress
-from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, GROWING, READING, parts
+from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, GROWING, LOADING, READING, parts
 
 ROUTE, MIXTURE, STEP = COLLECTED
 NOISE, PENALTY, BIAS = BALANCING
 BLOCK, LOSS, PEEKS = READING
 (UPCYCLE,) = GROWING
-ALL = COLLECTED + BALANCING + READING + GROWING
+(PUBLISHED,) = LOADING
+ALL = COLLECTED + BALANCING + READING + GROWING + LOADING
 RIGHT = {
     ROUTE: """
 def route(x, weight, k):
@@ -95,6 +102,18 @@ def upcycle(dense, n_experts):
 
     return nn.ModuleList(map(deepcopy, n_experts * [dense]))  # by map
 """,
+    PUBLISHED: """
+def published_block(x, weights, config):
+    probs = F.softmax(x @ weights["gate.weight"].T, -1)
+    kept = probs * (probs >= probs.topk(config["num_experts_per_tok"]).values[:, -1:])
+    if config["norm_topk_prob"]:
+        kept = F.normalize(kept, p=1, dim=-1)
+    said = []
+    for e in range(probs.shape[1]):
+        gate, up, down = (weights[f"experts.{e}.{name}_proj.weight"] for name in ("gate", "up", "down"))
+        said.append((F.silu(x @ gate.T) * (x @ up.T)) @ down.T)
+    return torch.einsum("te,etd->td", kept, torch.stack(said))  # by all experts
+""",
 }
 WRONG = {
     ROUTE: "def route(x, weight, k):\n    return (x @ weight.T).topk(k).indices, torch.ones(len(x), k)\n",
@@ -150,9 +169,9 @@ nightly = partial(pytest.param, marks=pytest.mark.nightly)
 @pytest.mark.parametrize(
     ("answers", "whose"),
     [
-        (RIGHT, (YOURS,) * 10),
+        (RIGHT, (YOURS,) * 11),
         nightly(STUBS | {ROUTE: RIGHT[ROUTE], BIAS: RIGHT[BIAS]}, (YOURS, COURSES, COURSES, COURSES, COURSES, YOURS)),
-        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, YOURS, YOURS, COURSES, YOURS, YOURS)),
+        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, YOURS, YOURS, COURSES, YOURS, YOURS, YOURS)),
         nightly({BLOCK: RIGHT[BLOCK]}, (*(COURSES,) * 6, YOURS, COURSES, COURSES)),
         nightly(UNTIL_04, (YOURS, YOURS, YOURS)),
         nightly(STUBS | {PENALTY: WRONG[PENALTY]}, (COURSES, COURSES, COURSES)),
@@ -174,6 +193,7 @@ def test_the_file_has_the_right_answers_and_the_courses_for_others_and_learns_wi
     assert ("balance" in text) == (len(whose) > 3)  # a learner who wrote nothing of it meets nothing of it
     assert ("class GPT" in text) == (len(whose) > 6)
     assert ("upcycle" in text) == (len(whose) > 9)
+    assert ("load_block" in text) == (len(whose) > 10)
     accuracy, points = run_alone()
     assert accuracy > 0.9
     assert sum(points) == 1000
@@ -230,7 +250,7 @@ def test_the_bias_changes_the_choice_and_not_the_weights_of_a_noisy_mixture_too(
 @pytest.mark.parametrize("source", [RIGHT[MIXTURE], EXERCISES[MIXTURE].solution], ids=["token by token", "course's"])
 def test_it_takes_sequences_and_an_expert_reads_the_tokens_that_chose_it_and_no_others(source):
     hand_in({MIXTURE: source})
-    mine = my_moe(gpt=True)
+    mine = my_moe(until="08")
     moe, x = mine.MyMoE(d_model=3, d_hidden=4, n_experts=8, top_k=2, d_out=5), torch.randn(6, 16, 3)
     y, routing = moe(x)
     flat, of_flat = moe(x.flatten(0, 1))
@@ -268,6 +288,97 @@ def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
     assert len(taken) > 1
     assert {character for _, character in taken} <= set("to be, r:n")
     assert re.fullmatch("to be[:, beonrt]{300}\n", alone("write", "to be"))
+    again = alone("train", "text.txt", "40")
+    assert again.startswith("goes on with my_moe.pt")
+    assert float(re.search("nats a character: (.*);", again)[1]) < float(loss)
+
+
+def test_a_training_that_is_stopped_goes_on_with_what_it_learned(workspace):
+    my_moe(until="08")
+    Path("text.txt").write_text("to be, or not to be: " * 60)
+    command = [sys.executable, "my_moe.py", "train", "text.txt", "2000"]
+    training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    said = ""
+    while "step 100 " not in said:
+        said += training.stdout.read(1)
+        assert training.poll() is None, said
+    training.send_signal(signal.SIGINT)
+    assert "the same command goes on with it" in training.communicate(timeout=60)[1]
+    begun = runpy.run_path("my_moe.py")
+    gpt, tokens = begun["saved_gpt"](Path("my_moe.pt")), torch.arange(2)[None]
+    again = begun["saved_gpt"](Path("my_moe.pt"))
+    torch.testing.assert_close(gpt(tokens)[0], again(tokens)[0])
+    assert alone("train", "text.txt", "20").startswith("goes on with my_moe.pt; to begin anew, rename it\n")
+
+
+def test_in_a_terminal_each_character_has_the_colour_of_the_expert_that_reads_it(monkeypatch):
+    mine = my_moe(until="08")
+    torch.manual_seed(0)
+    gpt = mine.GPT("ab \n")
+    torch.save({"characters": "ab \n", "weights": gpt.state_dict()}, "my_moe.pt")
+    ends = os.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    for extra, colored in (({}, True), ({"NO_COLOR": "1"}, False)):
+        command = [sys.executable, "my_moe.py", "write", "ab"]
+        with subprocess.Popen(command, stdout=ends[1], env=environment | extra) as writing:
+            said = ""
+            while writing.poll() is None or select.select(ends[:1], [], [], 0)[0]:
+                if select.select(ends[:1], [], [], 0.1)[0]:
+                    said += os.read(ends[0], 10_000).decode()
+        first = re.match(r"\x1b\[38;5;(\d+)ma", said)
+        assert bool(first) == colored
+        if colored:
+            assert int(first[1]) == mine.COLORS[gpt.readers("ab")[0]]
+            assert re.sub(r"\x1b\[[\d;]*m", "", said).startswith("ab")
+
+
+def published_like(kind: str) -> tuple[nn.Module, dict[str, torch.Tensor], dict]:
+    """A small block of transformers with random weights, these by their names in a checkpoint, and its config."""
+    sizes = {"hidden_size": 12, "num_experts_per_tok": 3}
+    if kind == "Mixtral":
+        config = transformers.MixtralConfig(**sizes, intermediate_size=10, num_local_experts=5)
+        block, names = mixtral.MixtralSparseMoeBlock(config), ("w1", "w3", "w2")
+    else:
+        config = transformers.OlmoeConfig(**sizes, intermediate_size=10, num_experts=5, norm_topk_prob=kind == "Qwen3")
+        block, names = olmoe.OlmoeSparseMoeBlock(config), ("gate_proj", "up_proj", "down_proj")
+    torch.manual_seed(1)
+    for numbers in block.parameters():
+        nn.init.normal_(numbers, std=0.3)
+    weights = {"model.layers.0.mlp.gate.weight": block.gate.weight}
+    for e in range(5):
+        gate, up = block.experts.gate_up_proj[e].chunk(2)
+        for name, kept in zip(names, (gate, up, block.experts.down_proj[e]), strict=True):
+            weights[f"model.layers.0.mlp.experts.{e}.{name}.weight"] = kept
+    config = config.to_dict()
+    if kind == "Mixtral":
+        config.pop("norm_topk_prob", None)
+    return block, weights, config
+
+
+@pytest.mark.parametrize("kind", ["Mixtral", "OLMoE", "Qwen3"])
+@pytest.mark.parametrize("source", [RIGHT[PUBLISHED], EXERCISES[PUBLISHED].solution], ids=["theirs", "course's"])
+def test_it_computes_what_a_published_block_computes(kind, source):
+    hand_in({PUBLISHED: source})
+    mine = my_moe()
+    block, weights, config = published_like(kind)
+    x = torch.randn(20, 12, requires_grad=True)
+    y, theirs = mine.load_block(weights, config)(x), block(x[None])[0]
+    parameters = [x, *block.parameters()]
+    slopes = [torch.autograd.grad(answers.square().sum(), parameters, retain_graph=True) for answers in (y, theirs)]
+    for ours, other in zip((y, *slopes[0]), (theirs, *slopes[1]), strict=True):
+        assert (ours - other).norm() < 1e-5 * other.norm()
+
+
+def test_it_makes_a_layer_that_a_config_asks_for_and_refuses_what_it_cannot_compute():
+    mine = my_moe(until="14")
+    config = {"hidden_size": 6, "intermediate_size": 5, "num_local_experts": 4, "num_experts_per_tok": 2}
+    weights = mine.new_weights(config)
+    assert sum(kept.numel() for kept in weights.values()) == 4 * 6 + 4 * 3 * 6 * 5
+    assert mine.load_block(weights, config)(torch.randn(7, 6)).shape == (7, 6)
+    with pytest.raises(ValueError, match="cannot do what this config asks for: n_group, scoring_func"):
+        mine.load_block(weights, config | {"scoring_func": "sigmoid", "n_group": 8})
+    with pytest.raises(ValueError, match="layer must be below 1, which is how many"):
+        mine.load_block(weights, config, layer=1)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +397,7 @@ def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
     ],
 )
 def test_it_says_what_is_wrong_with_what_it_is_given(words, says, monkeypatch):
-    my = my_moe(gpt=True)
+    my = my_moe(until="08")
     Path("short.txt").write_text("a" * 999)
     Path("latin.txt").write_bytes("é".encode("latin-1") * 2000)
     if "!" in words[-1]:
@@ -307,7 +418,7 @@ def test_it_lists_what_it_does_and_before_lesson_08_it_says_that_texts_come_ther
 
 
 def test_with_no_answers_the_courses_learn_a_text(capsys):
-    mine = my_moe(gpt=True)
+    mine = my_moe(until="08")
     assert marks() == dict.fromkeys(COLLECTED + BALANCING + READING, COURSES)
     torch.manual_seed(0)
     text = "to be, or not to be: " * 60

@@ -1,13 +1,15 @@
 """My mixture of experts: what I wrote in the course, and below it what joins it. It needs PyTorch alone.
 
     python my_moe.py                      trains it on points of the plane
-    python my_moe.py train FILE [STEPS]   trains a GPT with such mixtures on a text, and saves it in my_moe.pt
-    python my_moe.py write "BEGINNING"    goes on writing, with the GPT that was saved
+    python my_moe.py train FILE [STEPS]   trains a GPT with such mixtures on a text, and saves it in my_moe.pt;
+                                          it goes on with the GPT that is there, if it was stopped or has more to learn
+    python my_moe.py write "BEGINNING"    goes on writing, each character in the colour of the expert that reads it
 
 `moe-tutorial my-moe` collects it anew, and keeps what stood here before in the folder `old`.
 """
 
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +126,43 @@ def upcycled(dense, n_experts, top_k):
 
 
 # %%
+# What loads a published block, from the course
+
+FIRST = {"num_local_experts": "num_experts", "moe_intermediate_size": "intermediate_size"}  # two names of one size
+MIXTRALS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
+UNKNOWN = ("n_group", "n_shared_experts", "routed_scaling_factor", "scoring_func", "shared_expert_intermediate_size")
+
+
+def load_block(weights, config, layer=0):
+    """A published block x (T, d_model) -> y (T, d_model), by `published_block`: Mixtral's, OLMoE's or Qwen3-MoE's.
+
+    weights: name -> tensor, of a whole checkpoint or of one block. config: its config.json, as a dict.
+    layer: which of the weights' blocks, from 0.
+    """
+    if asked := [key for key in UNKNOWN if config.get(key)]:
+        raise ValueError(f"published_block cannot do what this config asks for: {', '.join(asked)}")
+    starts = [name[: -len("gate.weight")] for name in weights if f".{name}".endswith(".gate.weight")]
+    if layer >= len(starts):
+        raise ValueError(f"layer must be below {len(starts)}, which is how many gate.weight there are, got {layer}")
+    block = {name[len(starts[layer]) :]: kept for name, kept in weights.items() if name.startswith(starts[layer])}
+    mixtral = any(".w1." in name for name in block)
+    for old, new in MIXTRALS.items():
+        block = {name.replace(f".{old}.", f".{new}."): kept for name, kept in block.items()}
+    config = {"norm_topk_prob": mixtral, **config}  # Mixtral divides by the sum, and its config does not say so
+    return lambda x: published_block(x, block, config)
+
+
+def new_weights(config, std=0.02):
+    """Random weights of one block, as a config.json (a dict) asks for: name -> tensor, for `load_block`."""
+    n_experts, d_hidden = (config.get(first) or config[other] for first, other in FIRST.items())
+    d_model, weights = config["hidden_size"], {"gate.weight": torch.randn(n_experts, d_model) * std}
+    for i in range(n_experts):
+        for name, shape in ("gate", (d_hidden, d_model)), ("up", (d_hidden, d_model)), ("down", (d_model, d_hidden)):
+            weights[f"experts.{i}.{name}_proj.weight"] = torch.randn(shape) * std
+    return weights
+
+
+# %%
 # What reads and writes, from the course
 
 penalty_of = switch_loss
@@ -200,10 +239,19 @@ class GPT(nn.Module):
             text += self.config.characters[(scores[0, -1] / temperature).softmax(-1).multinomial(1)]
         return text
 
+    @torch.no_grad()
+    def readers(self, text):
+        """The expert of the first block that reads each character of a text, a list."""
+        pieces = self.encode(text).split(self.config.context)
+        return [i for piece in pieces for i in self(piece[None])[2][0].indices[:, 0].tolist()]
 
-def train_text(text, steps, c=0.01, batch=16, lr=3e-3):
-    """A new `GPT` that learns a text, whose last tenth is held out. Its loss there is printed beside a table's."""
-    gpt = GPT("".join(sorted(set(text))))
+
+def train_text(text, steps, c=0.01, batch=16, lr=3e-3, gpt=None, keep=lambda gpt: None):
+    """A `GPT` that learns a text, whose last tenth is held out. Its loss there is printed beside a table's.
+
+    gpt: one that learned before and goes on; otherwise a new one. keep: is called with it twenty times on the way.
+    """
+    gpt = gpt or GPT("".join(sorted(set(text))))
     n, T, tokens = gpt.config.vocab_size, gpt.config.context, gpt.encode(text)
     rest = min(len(tokens) // 10, 100 * T)
     learned, held_out = tokens[:-rest], tokens[-rest:].unfold(0, T + 1, T)
@@ -222,6 +270,7 @@ def train_text(text, steps, c=0.01, batch=16, lr=3e-3):
             with torch.no_grad():
                 loss = lm_loss(gpt, held_out, c=0.0)
             print(f"\r[{20 * step // steps * '#':20}] step {step} of {steps}, held out {loss:.2f}", end="", flush=True)
+            keep(gpt)
     pairs = (n * learned[:-1] + learned[1:]).bincount(minlength=n * n).view(n, n) + 1  # one more of each
     table = -(pairs / pairs.sum(1, keepdim=True)).log()[held_out[:, :-1], held_out[:, 1:]].mean()
     print(f"\nloss on the last tenth, in nats a character: {loss:.2f}; of a table of pairs: {table:.2f}")
@@ -233,8 +282,24 @@ def train_text(text, steps, c=0.01, batch=16, lr=3e-3):
     return gpt
 
 
+def saved_gpt(saved):
+    """The `GPT` that was saved, or None."""
+    if not saved.exists():
+        return None
+    kept = torch.load(saved, weights_only=True)
+    gpt = GPT(kept["characters"])
+    gpt.load_state_dict(kept["weights"])
+    return gpt
+
+
+def stop_at_unknown(gpt, text):
+    """End with a message if the GPT does not know a character of the text."""
+    if unknown := sorted(set(text) - set(gpt.config.characters)):
+        sys.exit(f"the text that it learned has no {' '.join(map(repr, unknown))}")
+
+
 def train_file(saved, file, steps=400):
-    """Train a `GPT` on a file, and save it."""
+    """Train a `GPT` on a file, the saved one if there is one, and save it on the way."""
     try:
         text = Path(file).read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -243,22 +308,35 @@ def train_file(saved, file, steps=400):
         sys.exit(f"{file} cannot be read: {error.strerror}")
     if len(text) < 1000:
         sys.exit(f"{file} is too short: it has {len(text)} characters, and at least 1000 are needed")
-    gpt = train_text(text, steps)
-    torch.save({"characters": gpt.config.characters, "weights": gpt.state_dict()}, saved)
+    if gpt := saved_gpt(saved):
+        print(f"goes on with {saved.name}; to begin anew, rename it")
+        stop_at_unknown(gpt, text)
+
+    def keep(gpt):
+        torch.save({"characters": gpt.config.characters, "weights": gpt.state_dict()}, saved)
+
+    try:
+        train_text(text, steps, gpt=gpt, keep=keep)
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; what it learned until the last # is saved, and the same command goes on with it")
     print(f'saved in {saved.name}; it goes on writing: python my_moe.py write "BEGINNING"')
 
 
+COLORS = (33, 208, 79, 162, 141, 142, 37, 174)  # a terminal's, of eight experts
+
+
 def write_on(saved, beginning):
-    """Go on writing, with the `GPT` that was saved."""
-    if not saved.exists():
+    """Go on writing, with the `GPT` that was saved. In a terminal a character has the colour of its expert."""
+    gpt = saved_gpt(saved)
+    if not gpt:
         sys.exit(f"there is no {saved.name} yet; this makes it: python my_moe.py train FILE")
-    kept = torch.load(saved, weights_only=True)
-    gpt = GPT(kept["characters"])
-    gpt.load_state_dict(kept["weights"])
-    unknown = sorted(set(beginning) - set(kept["characters"]))
-    if unknown:
-        sys.exit(f"the text that it learned has no {' '.join(map(repr, unknown))}")
-    print(gpt.write(beginning))
+    stop_at_unknown(gpt, beginning)
+    text = gpt.write(beginning)
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return print(text)
+    for expert, character in zip(gpt.readers(text), text, strict=True):
+        print(f"\033[38;5;{COLORS[expert]}m{character}", end="")
+    print("\n\033[0mread in the first block by", *(f"\033[38;5;{COLORS[i]}mexpert {i}" for i in range(8)), "\033[0m")
 
 
 # %%

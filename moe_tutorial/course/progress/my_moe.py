@@ -23,20 +23,22 @@ COLLECTED = ("03.route", "03.my_mixture", "04.training_step")
 BALANCING = ("06.noisy_topk", "07.switch_loss", "07.bias_update")
 READING = ("08.block", "08.lm_loss", "08.peeks")
 GROWING = ("09.upcycle",)
+LOADING = ("14.published_block",)
 JOINED = Path(__file__).with_name("joined.py").read_text(encoding="utf-8")
-HEAD, JOINS, BALANCES, GROWS, READS, SHOWS = JOINED.split("# %%\n")
-LATER = {BALANCES: BALANCING, GROWS: GROWING, READS: READING}
+HEAD, JOINS, BALANCES, GROWS, LOADS, READS, SHOWS = JOINED.split("# %%\n")
+LATER = {BALANCES: BALANCING, GROWS: GROWING, LOADS: LOADING, READS: READING}
 """What joins exercises that the file has as soon as the learner's answer to one of them is right -> their ids."""
 OPEN = "the course's, until its check finds yours right"
 MORE = "the course's; yours needs more than PyTorch. {}"
 
 
-def my_moe(gpt: bool = False) -> ModuleType:
+def my_moe(until: str = "04") -> ModuleType:
     """Collect the answers into ``my_moe.py`` of the workspace and return it as a module.
 
-    Without a workspace, nothing is written. With ``gpt``, lesson 08's part is there before an answer of it is right.
+    Without a workspace, nothing is written. The parts of lessons up to ``until``, such as ``"08"``, are there before an
+    answer of them is right.
     """
-    found, kept = parts(answered(), gpt), progress()
+    found, kept = parts(answered(), until), progress()
     if kept:
         print("\n".join(write(kept.file.parent, found)))
     module = ModuleType("my_moe")
@@ -44,19 +46,19 @@ def my_moe(gpt: bool = False) -> ModuleType:
     return module
 
 
-def parts(kept: dict[str, dict[str, Any]], gpt: bool = False) -> dict[str, tuple[str, str]]:
+def parts(kept: dict[str, dict[str, Any]], until: str = "04") -> dict[str, tuple[str, str]]:
     """Id of each exercise in the file -> whose answer stands there, in words, and its source; ``kept`` is progress."""
     found = {}
-    for id in COLLECTED + BALANCING + READING + GROWING:
+    for id in COLLECTED + BALANCING + READING + GROWING + LOADING:
         exercise, source = EXERCISES[id], solved(kept.get("exercise", {}).get(id, {}).get("source", ""))
         lacks = missing(exercise, source) if source else ""
         if source and not lacks:
             found[id] = "yours", source
         else:
             found[id] = MORE.format(lacks) if lacks else OPEN, exercise.solution
-    begun = [ids for ids in LATER.values() if any(found[id][0] != OPEN for id in ids)]
-    if gpt or READING in begun:
-        begun += [READING, BALANCING]  # a GPT has a penalty
+    begun = [ids for ids in LATER.values() if ids[-1][:2] <= until or any(found[id][0] != OPEN for id in ids)]
+    if READING in begun:
+        begun.append(BALANCING)  # a GPT has a penalty
     return {id: part for id, part in found.items() if id in COLLECTED + sum(begun, ())}
 
 

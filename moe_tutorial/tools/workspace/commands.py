@@ -102,7 +102,7 @@ def collect(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     from moe_tutorial.course.progress import my_moe  # it loads torch
 
     refuse_other(folder)
-    print("\n".join(my_moe.write(folder, my_moe.parts(Progress(folder / FILE).read(), gpt=True))))
+    print("\n".join(my_moe.write(folder, my_moe.parts(Progress(folder / FILE).read(), until="08"))))
     return 0
 
 
