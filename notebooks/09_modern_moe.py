@@ -471,6 +471,7 @@ claim(
 #
 # Another choice is lesson 07's **bias**, without any loss. After each step, the bias of every expert with less than the
 # mean load goes up by a fixed rate, here 0.01, and that of every expert with more goes down.
+# (In bfloat16 [it stops](museum.ipynb#the-selection-bias-stops-moving).)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
