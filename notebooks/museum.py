@@ -163,8 +163,9 @@ exhibit(
 # ## The balance loss hardly notices a collapse
 #
 # In about ten models of transformers the router took its softmax and returned the result under the old name,
-# `router_logits`. The balance loss expects logits, and takes a softmax itself. A softmax of numbers between 0 and 1 is
-# nearly even, so the loss stays near its minimum. The model's answers are right, since they do not use the loss.
+# `router_logits`. The balance loss expects logits, and takes a softmax itself. A softmax of numbers between 0 and 1 is far
+# more even than they are, so the loss sees little of a collapse. The model's answers are right, since they do not use the
+# loss.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: a softmax of a softmax.
@@ -190,7 +191,8 @@ exhibit(wrong, right, symptom, "Balance loss of a collapsed router (even: 1)", a
 
 # %% [markdown]
 # **Seen** in the sums of the rows of `router_logits`: logits seldom add up to 1. **Mended** with a name of its own for the
-# probabilities. A softmax too many had been mended there before, and it came back. Issue
+# probabilities. A softmax too many had been reported there before
+# ([#39056](https://github.com/huggingface/transformers/issues/39056)), and it came back. Issue
 # [#45120](https://github.com/huggingface/transformers/issues/45120) and pull request
 # [#45131](https://github.com/huggingface/transformers/pull/45131), merged. Looked up 2026-11-29.
 
@@ -253,7 +255,8 @@ exhibit(
 # ## The loss says balanced, and each layer has a favourite
 #
 # transformers joined the routers' logits of all layers into one long batch and computed one balance loss. But expert 3 of
-# one layer and expert 3 of the next are two experts. Where each layer has a favourite of its own, the favourites cancel.
+# one layer and expert 3 of the next are two experts. Where each layer has a favourite of its own, the favourites cancel,
+# and the loss looks as if all were well.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: imbalances that cancel.
@@ -288,7 +291,7 @@ exhibit(
 # **Found** in January 2024 by a reader of the paper, in which each layer has a loss of its own. **Mended** late: since a
 # pull request of August 2026, whose aim was memory, the function goes through the layers one by one. Issue
 # [#28255](https://github.com/huggingface/transformers/issues/28255), closed, and pull request
-# [#48131](https://github.com/huggingface/transformers/pull/48131), merged. The same question about Qwen3
+# [#48131](https://github.com/huggingface/transformers/pull/48131), merged. The same question about Qwen3,
 # [#1418](https://github.com/QwenLM/Qwen3/issues/1418), was open. Looked up 2026-11-29.
 
 # %% [markdown]
@@ -492,7 +495,7 @@ def symptom(version, seed):
             loss = balance((part @ router.T).softmax(-1))
             version(torch.zeros(()), loss, microbatches).backward()
         lengths[microbatches] = router.grad.norm().item()
-    return {f"{n} microbatches": length / lengths[1] for n, length in lengths.items()}
+    return {f"microbatches: {n}": length / lengths[1] for n, length in lengths.items()}
 
 
 exhibit(
@@ -672,7 +675,8 @@ exhibit(
 # ## Validation changes the training
 #
 # torchtitan counted in each forward pass how many tokens an expert got. After a training step the counts move the bias and
-# are cleared. A validation in between counted, too: `no_grad` stops gradients, and a buffer is not a gradient.
+# are cleared. A validation in between counted, too: `no_grad` stops gradients, and a buffer is not a gradient. Nothing is
+# to be seen but a bias that moves a little otherwise.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: how many biases take another step after a validation.
@@ -736,7 +740,7 @@ def right(scores, is_allowed, k):
 def symptom(version, seed):
     plain = torch.randn(512, 256, generator=draw(seed)).sigmoid()
     found = {}
-    for bias in (0, -0.6, -0.8, -1):
+    for bias in (0, -0.8, -0.9, -1):
         scores = plain + bias
         group = scores.view(512, 8, 32).topk(2).values.sum(-1)
         is_picked = torch.zeros(512, 8).scatter(1, group.topk(4).indices, 1.0).bool()
@@ -826,16 +830,15 @@ exhibit(
 )
 
 # %% [markdown]
-# **Found** by three prints: the mask of the chosen, the mask of the capacity, and both together, which was empty.
-# **Mended** by ranking probabilities, which are above 0. Pull request
+# **Found** by three prints: the mask of the chosen, the mask of the capacity, and both together, in which hardly anything
+# was left. **Mended** by ranking probabilities, which are above 0. Pull request
 # [#7986](https://github.com/deepspeedai/DeepSpeed/pull/7986), merged. Looked up 2026-11-29.
 
 # %% [markdown]
 # ## Half of the experts are never asked
 #
-# On a graphics processor, 256 threads of the engine imp looked at one expert each, which was enough for every model that
-# had been published. The next one had 512. Its logits were right, and each token whose best expert had a higher number went
-# to the best of the others.
+# On a graphics processor, 256 threads of the engine imp looked at one expert each, which was enough for every model until
+# one had 512. Its logits were right, and each token whose best expert had a higher number went to the best of the others.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: experts that nobody asks.
@@ -897,7 +900,7 @@ def right(probs):
 
 def symptom(version, seed):
     probs = torch.randn(640, 8, generator=draw(seed)).softmax(-1)
-    return {f"{n} tokens": version(probs[:n]).mean().item() for n in (1, 8, 64, 640)}
+    return {f"tokens: {n}": version(probs[:n]).mean().item() for n in (1, 8, 64, 640)}
 
 
 exhibit(
@@ -983,7 +986,7 @@ def symptom(version, seed):
     for ranks in (1, 2, 4, 8):
         said = version([routed / ranks] * ranks, shared)
         off = (said - routed - shared).norm() / (routed + shared).norm()
-        found[f"{ranks} processors"] = 100 * off.item()
+        found[f"processors: {ranks}"] = 100 * off.item()
     return found
 
 
@@ -997,8 +1000,8 @@ exhibit(
 
 # %% [markdown]
 # **Found** by benchmarks on eight processors; a test for it had been switched off. **Mended** by the old order, with a
-# comment that says why. Pull request [#15922](https://github.com/NVIDIA/TensorRT-LLM/pull/15922), open; SGLang's
-# [#31476](https://github.com/sgl-project/sglang/pull/31476) and vLLM's
+# comment that says why, where it is merged. Pull request [#15922](https://github.com/NVIDIA/TensorRT-LLM/pull/15922), open;
+# SGLang's [#31476](https://github.com/sgl-project/sglang/pull/31476) and vLLM's
 # [#49378](https://github.com/vllm-project/vllm/pull/49378) are of the same kind, and open, too. Looked up 2026-11-29.
 
 # %% [markdown]

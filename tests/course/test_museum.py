@@ -68,5 +68,5 @@ def test_lessons_point_to_exhibits_that_are_there(exhibits, path):
     text = " ".join(cell.source for cell in Lesson.read(path).cells)
     places = re.findall(r"\(museum\.ipynb#([^)]+)\)", text)
     assert set(places) <= {anchor(title) for title in exhibits}
-    assert bool(places) == ("03" <= path.stem[:2] <= "09")
-    assert len(places) <= 1
+    if "03" <= path.stem[:2] <= "09":
+        assert len(places) == 1

@@ -62,9 +62,12 @@ def exhibit(
 def _code(source: str, other: str, label: str) -> str:
     """A version's source as HTML, with the lines marked that the other version lacks."""
     lines = highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)).rstrip("\n").split("\n")
-    known = {line.strip() for line in other.replace("def right", "def wrong").split("\n")}
+    known = other.replace("def right", "def wrong").split("\n")
     marked = "\n".join(
-        html if not text.strip() or text.replace("def right", "def wrong").strip() in known else f"<mark>{html}</mark>"
+        html if text.replace("def right", "def wrong") in known else f"<mark>{html}</mark>"
         for html, text in zip(lines, source.split("\n"), strict=True)
     )
-    return f'<pre tabindex="0" role="region" aria-label="{escape(label)}: the code"><code>{marked}</code></pre>'
+    # An element that scrolls must be focusable by keyboard.
+    return (
+        f'<div class="moe-code" tabindex="0" role="group" aria-label="{escape(label)}: code"><pre>{marked}</pre></div>'
+    )
