@@ -700,7 +700,8 @@ quiz("06")
 # - A step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
 # - Here, collapse needs a mean that all inputs share. Experts that learn and a gate over all experts make it worse.
 # - Noise alone does not prevent it, with two chosen. Learned noise helps a gate over the chosen; weak noise helps a penalty
-#   that leaves experts dead. In evaluation it must be off.
+#   that leaves experts dead. In evaluation it must be off, and what an evaluation does
+#   [must not reach the training](museum.ipynb#validation-changes-the-training).
 #
 # **Sources.** Noisy top-k and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),
 # section 2.1, equations 3 to 5, and appendix A. The retelling: A. Soori, *makeMoE*, a blog post of 2024.

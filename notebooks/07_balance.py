@@ -755,7 +755,8 @@ quiz("07")
 # ## Recap
 #
 # - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
-# - A bias balances without touching the loss or the gate weights. Its rate has to fit the length of the training: with a softmax gate
+# - A bias balances without touching the loss or the gate weights. (It did, in
+#   [code that shipped](museum.ipynb#the-right-experts-and-weights-that-are-too-alike).) Its rate has to fit the length of the training: with a softmax gate
 #   and one chosen, a bias that comes too late sends images to experts with hardly any weight.
 # - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
 # - Balance evens out use, and strength with it. A hash has much of both, and gets fewer right than no balance at all: it is eight

@@ -475,6 +475,7 @@ claim(
 # Another choice is lesson 07's **bias**, without any loss. After each step, the bias of every expert with less than the
 # mean load goes up by a fixed rate, here 0.01, and that of every expert with more goes down. Wang et al. have a sigmoid gate. So
 # both gates are balanced in both ways here.
+# (A bias in bfloat16 [stops moving](museum.ipynb#the-selection-bias-stops-moving).)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
