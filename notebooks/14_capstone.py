@@ -593,7 +593,9 @@ def doubled(moe, x):
     wrong = []
     for e in range(moe.experts.n_experts):
         other = copy.deepcopy(moe)
-        other.experts.w_out[e] *= 2
+        for numbers in (other.experts.w_out, other.experts.b_out):
+            if numbers is not None:
+                numbers[e] *= 2
         heard = (other(x)[0] - y).norm(dim=-1) > 1e-5 * y.norm(dim=-1).mean()
         asked = ((routing.indices == e) & (routing.weights != 0)).any(-1)
         wrong.append((heard != asked).float().mean())
@@ -670,7 +672,7 @@ your_probe = check("14.your_probe", your_probe)
 def drawn(bug, seed):
     """A mixture with this bug, weights and selection bias from a seed, untrained, and tokens for it."""
     torch.manual_seed(seed)
-    moe = suspect(bug, D, 8, E, K).eval()
+    moe = suspect(bug, D).eval()
     nn.init.normal_(moe.router.weight, std=0.3)
     nn.init.normal_(moe.router.bias, std=0.1)
     return moe, torch.randn(48, D)

@@ -24,7 +24,7 @@ def folder(tmp_path, cell) -> str:
 
     names = {}
     exec(cell.split("\n\n")[0], names)
-    found = ["?", *dict.fromkeys(names["TEXT"].replace(".", " .").split())]
+    found = ["?", "padding", *dict.fromkeys(names["TEXT"].replace(".", " .").split())]
     words = {word: number for number, word in enumerate(found)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -32,7 +32,7 @@ def folder(tmp_path, cell) -> str:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 8, "num_attention_heads": 2, "num_key_value_heads": 2}
     config = transformers.OlmoeConfig(
-        **sizes, vocab_size=len(words), num_hidden_layers=2, num_experts=8, num_experts_per_tok=2
+        **sizes, vocab_size=len(words), eos_token_id=None, num_hidden_layers=2, num_experts=8, num_experts_per_tok=2
     )
     model = transformers.OlmoeForCausalLM(config)
     for layer in model.model.layers:

@@ -6,13 +6,13 @@ import torch
 from moe_tutorial.course.planted_bugs import MUTANTS, SUSPECTS, suspect
 from moe_tutorial.layers import MixtureOfExperts
 
-D, H, E, K, T = 12, 6, 8, 2, 40
+D, H, E, K, T = 12, 8, 8, 2, 40
 SOUND, *BUGS = SUSPECTS
 
 
 def drawn(bug: str) -> MixtureOfExperts:
     torch.manual_seed(0)
-    moe = suspect(bug, D, H, E, K, d_out=5)
+    moe = suspect(bug, D, d_out=5)
     torch.nn.init.normal_(moe.router.bias, std=0.1)
     return moe.eval()
 

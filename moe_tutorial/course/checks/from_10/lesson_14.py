@@ -73,7 +73,7 @@ class ReadsThoseBefore(Router):
 def drawn(bug: str = "nothing is wrong", size: float = 1.0, **options) -> tuple[MixtureOfExperts, Tensor]:
     """A mixture with this bug, or, from options, one of the package's; its answers ``size`` times as large; tokens."""
     torch.manual_seed(3)
-    moe = MixtureOfExperts(6, 4, 8, 2, dispatch="dense", **options) if options else suspect(bug, 6, 4, 8, 2)
+    moe = MixtureOfExperts(6, 8, 8, 2, dispatch="dense", **options) if options else suspect(bug, 6)
     nn.init.normal_(moe.router.weight, std=0.5)
     for bias in moe.router.buffers():
         nn.init.normal_(bias, std=0.1)
@@ -157,7 +157,7 @@ def reaches_router(ask: Ask) -> None:
     cases = {name: drawn(**options) for name, options in RIGHT.items()}
     cases["one whose router is cut off"] = drawn("router cut off")
     cases["one with the weights divided by their sum, of one expert, which are always 1"] = (
-        MixtureOfExperts(6, 4, 8, 1, dispatch="dense", gate="topk_softmax"),
+        MixtureOfExperts(6, 8, 8, 1, dispatch="dense", gate="topk_softmax"),
         cases["a right mixture"][1],
     )
     cases["one with small answers, which is right"] = drawn(size=1e-4)
