@@ -648,11 +648,11 @@ def your_probe(moe, x):
     """The loss reaches every expert that was asked."""
     ### BEGIN SOLUTION
     y, routing = moe(x)
+    loss, w = y.square().sum(), moe.experts.w_out
     (gradient,) = torch.autograd.grad(
-        y.square().sum(), moe.experts.w_out, allow_unused=True
+        loss, w, allow_unused=True, materialize_grads=True
     )
-    asked = routing.indices[routing.weights != 0].unique()
-    return float(gradient is None or not gradient[asked].flatten(1).any(1).all())
+    return 1 - float(gradient[routing.indices].flatten(2).any(-1).all())
     ### END SOLUTION
 
 

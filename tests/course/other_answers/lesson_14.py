@@ -146,6 +146,6 @@ def weights_sum_to_one(moe, x):
     return float((moe(x)[1].weights.sum(-1) - 1).abs().max())
 
 
-@wrong("14.your_probe", "It lets all pass")
+@wrong("14.your_probe", "It accuses nobody")
 def is_finite(moe, x):
     return float(not moe(x)[0].isfinite().all())

@@ -21,16 +21,14 @@ from moe_tutorial.layers import MixtureOfExperts, Router, Routing
         "`gate` goes through the silu, and `up` multiplies it. Yours are the other way round.": (
             "F.silu(x @ gate.T) * (x @ up.T) => F.silu(x @ up.T) * (x @ gate.T)"
         ),
-        "You divide by the sum, whatever the config says.": 'if config["norm_topk_prob"]: => if True:',
+        "You divide by the sum, whatever the config says. (A softmax of the chosen does so, too.)": (
+            'if config["norm_topk_prob"]: => if True:'
+        ),
         "Where the config says `norm_topk_prob`, the chosen weights are divided by their sum.": (
             'if config["norm_topk_prob"]: => if False:'
         ),
         "The softmax goes over the experts, for each token by itself.": "softmax(-1) => softmax(0)",
         "The weights are probabilities. You forget the softmax.": ".softmax(-1) => ",
-        "The softmax goes over all experts, before the choice.": (
-            'config["num_experts_per_tok"]) => config["num_experts_per_tok"])\n'
-            "    g = (x @ weights['gate.weight'].T).topk(config['num_experts_per_tok']).values.softmax(-1)"
-        ),
         "These scores are a softmax over the experts, and not a sigmoid of each.": "softmax(-1) => sigmoid()",
         "Only the last expert's answer is left. Add up those of all that were chosen.": "y = y + => y =",
         "All experts answer with their whole weight, chosen or not.": (
@@ -63,11 +61,13 @@ def published_block(ask: Ask) -> None:
     ask.follows(given, given | {"weights": renamed}, lambda y: y, says)
 
 
-class ReadsThoseBefore(Router):
-    """A router that reads the mean of a token and all before it: the first token is told the same alone."""
+class ReadsPartner(Router):
+    """A router that sends each second token where the one before it goes."""
 
     def forward(self, x: Tensor) -> Routing:
-        return super().forward(x.cumsum(0) / torch.arange(1, len(x) + 1)[:, None])
+        read = x.clone()
+        read[1::2] = x[: len(x) - 1 : 2]
+        return super().forward(read)
 
 
 def drawn(bug: str = "nothing is wrong", size: float = 1.0, **options) -> tuple[MixtureOfExperts, Tensor]:
@@ -132,10 +132,10 @@ def alone(ask: Ask) -> None:
     cases["one that drops late tokens"] = drawn("late tokens dropped")
     cases["one with a softmax over the tokens and small answers"] = drawn("softmax over the tokens", 1e-4)
     moe, x = drawn()
-    router = ReadsThoseBefore(6, 8, 2, bias=True)
+    router = ReadsPartner(6, 8, 2, bias=True)
     router.load_state_dict(moe.router.state_dict())
     moe.router = router
-    cases["one whose router reads the tokens before, too"] = moe, x
+    cases["one that sends each second token where the one before it goes"] = moe, x
     judges(ask, cases)
 
 
