@@ -31,10 +31,10 @@ watch_layer(MixtureOfExperts(2, 6, 5, 1, d_out=2), regimes_2d())
 score_card()
 #---
 def mine(moe, x):
-    """A probe of the learner's own."""
-    return moe(x).mean() - x.mean()
+    return (moe(x) - x).sum()
 
-mixtures = {"A": ("nothing is wrong", torch.nn.Identity(), torch.ones(5, 2)), "B": ("relu", torch.nn.Softplus(), torch.ones(5, 2))}
+x = torch.ones(5, 2)
+mixtures = {"A": ("nothing is wrong", torch.nn.Identity(), x), "B": ("softplus", torch.nn.Softplus(), x)}
 detective("14.suspects", [mixtures, mixtures], [mine])
 """.strip().split("#---\n")
 
@@ -115,13 +115,14 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
         expect(question.get_by_role("status")).to_contain_text(verdict)
     page.get_by_role("button", name="run mine on B").click()
     page.get_by_label("Verdict on A").select_option("nothing is wrong")
-    page.get_by_label("Verdict on B").select_option("relu")
+    page.get_by_label("Verdict on B").select_option("softplus")
     page.get_by_role("button", name="Accuse").press("Enter")
     expect(page.locator(".moe-detective .moe-told")).to_have_text(
         "✓ Solved: 5 tokens, 1 accusation. It is kept in your workspace."
     )
     # The score card above has counted all that since it was shown.
-    expect(page.locator("tfoot")).to_contain_text("1 far off1 of 5 right, 0 at the first try1 of 2 boards solved, 5 tokens")
+    counted = "1 far off1 of 5 right, 0 at the first try1 of 2 boards solved, 5 tokens"
+    expect(page.locator("tfoot")).to_contain_text(counted)
     slider = page.get_by_role("slider", name="Number")
     for answer in ("twice 2 is 4", "twice 3 is 6"):
         move(page, slider)
@@ -146,8 +147,8 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
     run_all(page, lab, file.name)
     expect(asked(page)).to_contain_text("You said 29 of 60. Locked")
     expect(question.get_by_role("status")).to_contain_text("✓ Right.")
-    expect(page.locator("tfoot")).to_contain_text("1 of 5 right, 0 at the first try")
-    said = {"A": "nothing is wrong", "B": "relu"}
+    expect(page.locator("tfoot")).to_contain_text(counted)
+    said = {"A": "nothing is wrong", "B": "softplus"}
     solved = {"paid": ["B mine"], "said": said, "last": said, "accused": 1, "solved": True, "bill": 5}
     assert json.loads((workspace / "progress.json").read_text()) == {
         "guess": {"05.sixty": {"how": "far", "is": 60, "said": 29}},
