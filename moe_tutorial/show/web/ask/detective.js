@@ -3,7 +3,7 @@
 // solved board has a link, which shows how it was solved.
 import { RUN_TO_ANSWER, prose } from "./answers.js";
 import { button, el, freshId, isRestored, mount, quietly } from "../dom.js";
-import { unseal } from "./judge.js";
+import { replyTo, unseal } from "./judge.js";
 import { storedAnswer } from "./storage.js";
 import { figure } from "../words.js";
 
@@ -12,21 +12,6 @@ import { figure } from "../words.js";
 const BEGUN = { paid: [], said: {}, last: {}, accused: 0 };
 const tokens = (/** @type {number} */ n) => `${figure(n)} tokens`;
 
-/** The reply to a wrong verdict: a probe that contradicts it, if possible one that was run on this suspect.
- * @param {any} secrets of each round: letter -> bug, and letter -> probe -> why it fails, or "" if it passes
- * @param {number} round @param {string} letter @param {string} bug @param {string[]} paid */
-export function replyTo({ truth, found }, round, letter, bug, paid) {
-  const mine = found[round][letter];
-  const alike = truth.flatMap((bugs, r) => Object.keys(bugs).flatMap((l) => (bugs[l] === bug ? [found[r][l]] : [])));
-  const against = Object.keys(mine).filter((name) => alike.every((runs) => !runs[name] !== !mine[name]));
-  const name = against.find((name) => paid.includes(`${letter} ${name}`));
-  if (!against.length) return `\`${bug}\` fails what ${letter} fails: no probe here tells the two apart.`;
-  if (!name) return `You have not run \`${against[0]}\` on ${letter}. It would tell.`;
-  return mine[name]
-    ? `With \`${bug}\` it would pass \`${name}\`, and ${letter} failed it.`
-    : `\`${bug}\` would fail \`${name}\`, too, and ${letter} passed it.`;
-}
-
 /** @param {{model: any, el: HTMLElement}} widget */
 function render({ model, el: root }) {
   const { probes, rounds, bugs, sealed, digest } = model.get("settings");
@@ -34,6 +19,7 @@ function render({ model, el: root }) {
   const names = probes.map(({ name }) => name);
   const stored = storedAnswer(model);
   const isSite = !model.widget_manager; // JupyterLab opens a notebook without its fragment
+  const kept = () => stored.get() ?? { of: rounds.length, round: 0, boards: {} };
   let chosen = 0; // the probe that is run next
 
   /** The solved board in the page's link, or null. */
@@ -47,11 +33,10 @@ function render({ model, el: root }) {
   }
 
   function show() {
-    const kept = stored.get() ?? { of: rounds.length, round: 0, boards: {} };
     const replayed = inLink();
-    const round = replayed?.round ?? kept.round % rounds.length;
+    const round = replayed?.round ?? kept().round % rounds.length;
     const [found, truth] = [secrets.found[round], secrets.truth[round]];
-    let board = { ...BEGUN, ...(replayed?.board ?? kept.boards[round]) };
+    let board = { ...BEGUN, ...(replayed?.board ?? kept().boards[round]) };
     board.paid = board.paid.filter((run) => names.includes(run.slice(2))); // a learner may rename a probe
 
     const bill = el("output", { className: "moe-bill" });
@@ -60,11 +45,7 @@ function render({ model, el: root }) {
     const cards = [...rounds[round]].map(card);
     const group = freshId();
     const picks = probes.map(({ name, price }, /** @type {number} */ p) => {
-      const input = el("input", { type: "radio", name: group, checked: p === chosen });
-      input.onchange = () => {
-        chosen = p;
-        draw();
-      };
+      const input = el("input", { type: "radio", name: group, checked: p === chosen, onchange: () => draw(p) });
       return el("label", {}, input, el("code", {}, name), el("span", {}, figure(price)));
     });
     const accusing = button("Accuse", { onclick: accuse });
@@ -72,9 +53,8 @@ function render({ model, el: root }) {
 
     function keep(/** @type {Partial<typeof BEGUN>} */ change) {
       board = { ...board, ...change };
-      const [solved, paid] = draw();
-      kept.boards[round] = { ...board, solved, bill: paid };
-      stored.put({ ...kept, round });
+      const now = { ...board, ...draw() };
+      stored.put({ ...kept(), round, boards: { ...kept().boards, [round]: now } });
     }
     function accuse() {
       keep({ accused: board.accused + 1, last: board.said });
@@ -82,7 +62,7 @@ function render({ model, el: root }) {
     }
     function goOn() {
       if (replayed) history.replaceState(history.state, "", location.pathname + location.search);
-      else stored.put({ ...kept, round: (round + 1) % rounds.length });
+      else stored.put({ ...kept(), round: (round + 1) % rounds.length });
       show();
       root.querySelector("input").focus();
     }
@@ -102,10 +82,9 @@ function render({ model, el: root }) {
       if (replayed) mark.style.animationDelay = `${0.15 * board.paid.indexOf(run)}s`;
       return el("li", {}, el("code", {}, run.slice(2)), mark, el("i", {}, says === "FAILS" ? "" : says));
     }
-    function draw() {
+    function draw(pick = chosen) {
+      chosen = pick;
       const { name, price, asks: text } = probes[chosen];
-      const due = board.paid.reduce((sum, run) => sum + probes[names.indexOf(run.slice(2))].price, 0);
-      bill.value = `Bill: ${tokens(due)}`;
       asks.replaceChildren(...prose(`${text} ${tokens(price)} a run.`));
       for (const { letter, run, select, stamps, answer, node } of cards) {
         const own = board.paid.filter((each) => each[0] === letter);
@@ -120,45 +99,39 @@ function render({ model, el: root }) {
         const said = how === "wrong" ? replyTo(secrets, round, letter, verdict, board.paid) : "";
         answer.replaceChildren(el("b", {}, { right: "✓ Right.", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
       }
+      const due = board.paid.reduce((sum, run) => sum + probes[names.indexOf(run.slice(2))].price, 0);
       const right = cards.filter(({ select }) => select.disabled).length;
       const solved = right === cards.length;
-      const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
-      const href = `#suspects=${[digest, round, board.accused, runs].join(".")}`;
-      const link = solved && isSite && !replayed ? [el("a", { href }, "A link to how you did it"), ". "] : [];
-      const head = el(
-        "b",
-        { className: solved ? "moe-right" : "" },
-        solved ? "✓ Solved" : `${right} of ${cards.length} right`,
-      );
-      const times = `${board.accused} accusation${board.accused > 1 ? "s" : ""}`;
-      told.replaceChildren(
-        ...(board.accused ? [head, `: ${tokens(due)}, ${times}. `, ...link, replayed ? "" : stored.where()] : []),
-      );
+      bill.value = `Bill: ${tokens(due)}`;
+      told.replaceChildren(...(board.accused ? score(right, due) : []));
       accusing.disabled = !Object.values(board.said).some(Boolean);
       accusing.hidden = solved;
-      return [solved, due];
+      return { solved, bill: due };
     }
-    const fields = el(
-      "fieldset",
-      { disabled: !!replayed || isRestored(root) },
-      el("legend", { className: "moe-question" }, model.get("question")),
-      el("div", { className: "moe-probes" }, ...picks),
-      el("div", { className: "moe-price" }, asks, bill),
-      el("ol", {}, ...cards.map(({ node }) => node)),
-      accusing,
-    );
+    /** How far the accusations led, what it cost, and a link if all is solved. */
+    function score(/** @type {number} */ right, /** @type {number} */ due) {
+      const all = right === cards.length;
+      const mark = el(
+        "b",
+        { className: all ? "moe-right" : "" },
+        all ? "✓ Solved" : `${right} of ${cards.length} right`,
+      );
+      const cost = `: ${tokens(due)}, ${board.accused} accusation${board.accused > 1 ? "s" : ""}. `;
+      if (replayed) return [mark, cost];
+      const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
+      const href = `#suspects=${[digest, round, board.accused, runs].join(".")}`;
+      const link = all && isSite ? [el("a", { href }, "A link that shows how"), ". "] : [];
+      return [mark, cost, ...link, stored.where()];
+    }
+    const question = el("legend", { className: "moe-question" }, model.get("question"));
+    const choose = el("div", { className: "moe-probes" }, ...picks);
+    const price = el("div", { className: "moe-price" }, asks, bill);
+    const fields = el("fieldset", {}, question, choose, price, el("ol", {}, ...cards.map(({ node }) => node)));
+    fields.disabled = replayed || isRestored(root);
     const label = `${model.get("label")}, suspects ${round + 1} of ${rounds.length}${replayed ? ", replayed" : ""}`;
-    mount(
-      root,
-      el(
-        "section",
-        { className: "moe-ask moe-detective" },
-        el("p", { className: "moe-label" }, label),
-        fields,
-        told,
-        others,
-      ),
-    );
+    const acts = el("p", { hidden: isRestored(root) }, accusing, others);
+    const parts = [el("p", { className: "moe-label" }, label), fields, acts, told];
+    mount(root, el("section", { className: "moe-ask moe-detective" }, ...parts));
     draw();
     if (isRestored(root)) told.textContent = RUN_TO_ANSWER;
     if (replayed) root.scrollIntoView();
