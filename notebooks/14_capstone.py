@@ -359,7 +359,7 @@ reveal(
     + f"Right and wrong answers have a cosine of {cosine(wrong, theirs):.2f}, and they are apart by {gap(wrong, theirs):.0%} of "
     "their size. So measure a distance as a part of the size, and see your test fail once before you believe it. "
     "It has happened: [outputs of 1e-5 under a tolerance of 1.4e-2](https://github.com/Dao-AILab/sonic-moe/issues/63), and "
-    "[one `atol=100` for all of a library's tests of mixtures](https://github.com/ROCm/aiter/issues/5031).",
+    "[one `atol=100` in six tests of a library's mixtures](https://github.com/ROCm/aiter/issues/5031).",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -471,7 +471,7 @@ seen = [bug for bug in bugs if cost[bug].mean() > 0.02]
 reveal(
     "14.seen",
     len(seen),
-    says=f"In {sum(fell.values())} of the nine, the loss fell to less than half in all ten seeds. "
+    says=f"The loss of {sum(fell.values())} of the nine fell to less than half in all ten seeds. "
     + (
         f"{8 - len(seen)} of the eight bugs cost less than two points: a mixture learns around them."
         if len(seen) < 8
@@ -622,14 +622,15 @@ def reaches_router(moe, x):
 reaches_router = check("14.reaches_router", reaches_router)
 
 # %% [markdown]
-# Now a probe of your own. It must accuse no right mixture, whether its gate is a softmax or a sigmoid, and at least one with a
-# bug. The experts are in `moe.experts`: `w_in` and `w_out` have a row for each expert, and `moe.experts(x)` is what all of them
-# say, (T, E, d).
+# Now a probe of your own, of two to five lines: what should hold for every right mixture, that nobody has asked yet? (If nothing comes to
+# mind, ask whether the loss reaches the experts.) It must accuse no right mixture, whether its gate is a softmax or a sigmoid, and
+# at least one with a bug. `moe.experts.w_in` and `w_out` have a matrix for each expert, and `moe.experts(x)` is what all of them say,
+# (T, E, d). The routing has `probs`, `indices` and `weights`.
 
 
 # %% tags=["exercise", "optional"]
 def your_probe(moe, x):
-    """The loss reaches every expert that was asked."""
+    """Yours: the loss reaches every expert that was asked, or what you want to ask."""
     ### BEGIN SOLUTION
     y, routing = moe(x)
     loss, w = y.square().sum(), moe.experts.w_out
@@ -646,9 +647,9 @@ your_probe = check("14.your_probe", your_probe)
 # %% [markdown]
 # ## The detective
 #
-# Nine suspects stand before you, untrained. A probe costs as many tokens as the mixture has to read for it. Find the bug of
-# each, and the one that is right, for as little as you can. What a bug must fail, you can tell from what it does. Then ask
-# for other suspects: other letters, and other bugs.
+# Nine mixtures again, untrained, under letters that say nothing. What must each bug fail? Its sentence in the table above tells.
+# A probe costs as many tokens as the mixture reads for it. Name the bug of each, and the one that is right, and pay as little as you
+# can. Then ask for other suspects: other letters, and five more bugs among them, whose names say what they do.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -696,10 +697,10 @@ detective("14.detective", rounds, [*READY, your_probe])
 # %% [markdown]
 # ## Probes on trial
 #
-# All eight bugs can be told apart by the probes. Are the probes good, then? That does not follow: they were written for these
-# bugs, and one that missed them all would not be here. To test *probes*, they need mistakes that they were not written for. Here
-# are twenty, two to four for each step of the block, from what the router reads to the sum. And they need right mixtures of other kinds,
-# which they must let pass.
+# The probes tell all eight bugs apart. Are they good probes, then? That does not follow: they were written for these bugs, and one
+# that missed them all would not be here. To try *them* takes mistakes that they were not written for. Here are twenty, two to four
+# for each step of the block, from what the router reads to the sum. (The five of the later rounds are among them.) It also takes right
+# mixtures of other kinds, which the probes must let pass.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -806,9 +807,9 @@ table(
 )
 
 # %% [markdown]
-# What gets through keeps every law that the probes ask about. It makes a good mixture, only another one than was meant: a
-# cooler softmax, weights that sum to 1, experts without their relu. A probe cannot know what you meant. That takes an original,
-# as in the first half of this lesson, or a test of each part against a few lines written by hand.
+# Most of what gets through (*Further* lists it) keeps every law that holds for all mixtures. It makes a mixture, only another one than
+# was meant: a cooler softmax, weights that sum to 1, experts without their relu. A probe cannot know what you meant. That takes an
+# original, as in the first half of this lesson, or a test of each part against a few lines written by hand.
 
 # %% [markdown]
 # ## A file of your own
@@ -843,8 +844,8 @@ score_card()
 #
 # 1. Take a mistake that nobody caught (*Further* lists them) and write a `your_probe` that catches it. Does it accuse a right one?
 # 2. With how many tokens do `alone` and `reordered` catch dropped late tokens? Why not with very few?
-# 3. Which probes does a mixture fail in which the experts choose, and why is that no bug? What does it say about using one in a
-#    GPT?
+# 3. Plant a bug: `class Mine(Router)` with a `forward` that changes something, and `moe.router = Mine(D, E, K)`. Who catches it? Can
+#    you plant one that nobody catches, and that still matters?
 #
 # ## Recap
 #
