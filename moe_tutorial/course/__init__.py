@@ -1,4 +1,4 @@
-"""What a lesson's cells call: exercises and their checks, what was written, guesses, quizzes, and scores."""
+"""What a lesson's cells call: exercises and their checks, what was written, guesses, quizzes, suspects, and scores."""
 
 from importlib import import_module
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 TAUGHT = {
     "check": "checking",
     "solution": "checking",
+    "detective": "quizzes.detective",
     "guess": "guesses",
     "my_moe": "progress.my_moe",
     "quiz": "quizzes.questions",

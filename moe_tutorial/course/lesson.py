@@ -114,8 +114,8 @@ class Lesson:
 
     @property
     def asked(self) -> dict[str, list[str]]:
-        """The ids of what a learner is asked: kind ("exercise", "guess", "quiz") -> ids."""
-        asked = {kind: [id for cell in self.cells for id in cell.ids(kind)] for kind in ("guess", "quiz")}
+        """The ids of what a learner is asked: kind ("exercise", "guess", "quiz", "detective") -> ids."""
+        asked = {kind: [id for cell in self.cells for id in cell.ids(kind)] for kind in ("guess", "quiz", "detective")}
         return {"exercise": [task.id for task in self.tasks]} | asked
 
     @property

@@ -1,12 +1,11 @@
-"""Nine suspects for lesson 14, one correct and eight with one planted bug each, and twenty mutants with other bugs.
+"""Mixtures with one planted bug each, for lesson 14, whose reader should not read on.
 
-Reading on spoils the lesson. All have the same parameters and shapes. The nine suspects learn when trained, and the
-lesson's probes were written with their bugs in mind. The twenty ``MUTANTS`` test the probes: two to four mistakes for
-each step of the block, in the order of the steps. All were written before a probe was run on any of them, and none was
-removed.
+All have the same parameters and shapes. The ``SUSPECTS`` learn when trained, and the lesson's probes were written with
+their bugs in mind. The ``MUTANTS`` test the probes: two to four mistakes for each step of the block, from what the
+router reads to the sum. No probe was written for one of them, and none was removed when the probes had run.
+
+Each bug is a subclass that differs from the correct part in one step. Its docstring begins with the bug's name.
 """
-
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -14,247 +13,243 @@ from torch import Tensor
 
 from moe_tutorial.layers import Experts, MixtureOfExperts, Router, Routing
 
-# Each function makes a class of router or mixture that differs from the correct one in one step, given as ``change``.
+
+class Sound(Router):
+    """nothing is wrong: a right mixture."""
 
 
-def reads(change: Callable[[Tensor], Tensor]) -> type[Router]:
-    """A router that reads ``change(x)`` instead of the tokens x (T, d)."""
+class SoftmaxOverTokens(Router):
+    """softmax over the tokens: the softmax runs down the batch, and not over the experts."""
 
-    class Reads(Router):
-        def forward(self, x: Tensor) -> Routing:
-            return super().forward(change(x))
-
-    return Reads
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return logits.softmax(0)
 
 
-def scores(change: Callable[[Router, Tensor], Tensor]) -> type[Router]:
-    """A router whose probabilities (T, E) are ``change(router, logits)``, from logits (T, E)."""
+class LastAnswerWins(MixtureOfExperts):
+    """last answer wins: `y[rows] = ...` in place of `+=`: of a token's experts, the last one's answer is left."""
 
-    class Scores(Router):
-        def probabilities(self, logits: Tensor) -> Tensor:
-            return change(self, logits)
-
-    return Scores
+    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+        last = routing.indices == routing.indices.amax(-1, keepdim=True)
+        return super().dense(tokens, routing._replace(weights=routing.weights * last))
 
 
-def chooses(change: Callable[[Router, Tensor], Tensor]) -> type[Router]:
-    """A router whose choice (T, k) is ``change(router, ranking)``, from the ranking (T, E) without the bias."""
+class RouterCutOff(Router):
+    """router cut off: a `detach` too many, so that the loss does not reach the router."""
 
-    class Chooses(Router):
-        def choose(self, ranking: Tensor) -> Tensor:
-            return change(self, ranking)
-
-    return Chooses
+    def forward(self, x: Tensor) -> Routing:
+        routing = super().forward(x)
+        return routing._replace(weights=routing.weights.detach())
 
 
-def weighs(change: Callable[[Router, Routing], Tensor]) -> type[Router]:
-    """A router whose weights (T, k) of the chosen experts are ``change(router, routing)``."""
+class NoiseInEvaluation(Router):
+    """noise in evaluation: noise is added to the logits, whether the mixture trains or not."""
 
-    class Weighs(Router):
-        def forward(self, x: Tensor) -> Routing:
-            routing = super().forward(x)
-            return routing._replace(weights=change(self, routing))
-
-    return Weighs
-
-
-def obeys(change: Callable[[Routing], Routing]) -> type[MixtureOfExperts]:
-    """A mixture that uses ``change(routing)`` instead of its router's routing."""
-
-    class Obeys(MixtureOfExperts):
-        def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-            return super().dense(tokens, change(routing))
-
-    return Obeys
-
-
-def adds(change: Callable[[MixtureOfExperts, Tensor, Routing], Tensor]) -> type[MixtureOfExperts]:
-    """A mixture that returns ``change(mixture, y, routing)`` instead of the weighted sum y (T, d_out)."""
-
-    class Adds(MixtureOfExperts):
-        def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-            return change(self, super().dense(tokens, routing), routing)
-
-    return Adds
-
-
-def softmax(router: Router, logits: Tensor) -> Tensor:
-    """The correct router's probabilities."""
-    return Router.probabilities(router, logits)
-
-
-def k_hot(routing: Routing, values: Tensor) -> Tensor:
-    """A (T, E) tensor with the values (T, k) at the chosen experts and zero elsewhere."""
-    return torch.zeros_like(routing.probs).scatter(-1, routing.indices, values)
-
-
-class Shaky(Router):
     def add_noise(self, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        std = torch.full_like(logits, 0.5)  # in training and in evaluation
+        std = torch.full_like(logits, 0.5)
         return logits + torch.randn_like(logits) * std, std
 
 
-def crowded(routing: Routing) -> Routing:
-    """Each expert takes at most 1.25 T k / E tokens; later ones get weight zero."""
-    asked = k_hot(routing, torch.ones_like(routing.weights))
-    room = 1.25 * routing.indices.numel() / routing.probs.shape[-1]
-    fits = (asked.cumsum(0) <= room).to(asked.dtype).gather(-1, routing.indices)
-    return routing._replace(weights=routing.weights * fits)
+class SoftmaxTwice(Router):
+    """softmax twice: a softmax of the softmax makes all weights nearly equal."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return super().probabilities(logits).softmax(-1)
 
 
-def overwritten(routing: Routing) -> Routing:
-    """``y[rows] = ...`` instead of ``+=``: of a token's experts, only the one with the highest index counts."""
-    last = routing.indices == routing.indices.amax(-1, keepdim=True)
-    return routing._replace(weights=routing.weights * last)
+class LateTokensDropped(MixtureOfExperts):
+    """late tokens dropped: an expert takes 1.25 times its even part of the batch, and later tokens get no answer."""
+
+    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+        asked = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)
+        room = 1.25 * routing.indices.numel() / self.experts.n_experts
+        fits = (asked.cumsum(0) <= room).to(asked.dtype).gather(-1, routing.indices)
+        return super().dense(tokens, routing._replace(weights=routing.weights * fits))
 
 
-def alike(routing: Routing) -> Routing:
-    """``[expert] * E``: every index leads to the same expert."""
-    return routing._replace(indices=torch.zeros_like(routing.indices))
+class BiasInWeights(Router):
+    """bias in the weights: the selection bias counts in the weights, too."""
+
+    def forward(self, x: Tensor) -> Routing:
+        routing = super().forward(x)
+        return routing._replace(weights=(routing.probs + self.bias).gather(-1, routing.indices))
 
 
-SUSPECTS = {
-    "A": ("softmax over the tokens", scores(lambda _, logits: logits.softmax(0)), MixtureOfExperts),
-    "B": ("last answer wins", Router, obeys(overwritten)),
-    "C": ("router cut off", weighs(lambda _, routing: routing.weights.detach()), MixtureOfExperts),
-    "D": ("noise in evaluation", Shaky, MixtureOfExperts),
-    "E": ("nothing", Router, MixtureOfExperts),
-    "F": ("softmax twice", scores(lambda router, logits: softmax(router, logits).softmax(-1)), MixtureOfExperts),
-    "G": ("late tokens dropped", Router, obeys(crowded)),
-    "H": (
-        "bias in the weights",
-        weighs(lambda router, routing: (routing.probs + router.bias).gather(-1, routing.indices)),
-        MixtureOfExperts,
-    ),
-    "I": ("one expert under every name", Router, obeys(alike)),
-}
-BUGS = tuple(sorted(name for name, _, _ in SUSPECTS.values()))
-"""The verdicts that ``accuse`` accepts; "nothing" means no bug."""
+class OneExpert(MixtureOfExperts):
+    """one expert under every name: `[expert] * 8` is eight times the same expert."""
+
+    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+        return super().dense(tokens, routing._replace(indices=torch.zeros_like(routing.indices)))
+
+
+class ReadsCentred(Router):
+    """router input centred over the batch: what a token is compared with depends on the others."""
+
+    def forward(self, x: Tensor) -> Routing:
+        return super().forward(x - x.mean(0))
+
+
+class ReadsNeighbour(Router):
+    """router reads the neighbour: each token goes where the one before it should."""
+
+    def forward(self, x: Tensor) -> Routing:
+        return super().forward(x.roll(1, 0))
+
+
+class DividesByRoot(Router):
+    """logits divided by a root: attention divides by the root of the width, a router does not."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return super().probabilities(logits / self.d_model**0.5)
+
+
+class SigmoidForSoftmax(Router):
+    """sigmoid for softmax: each expert is scored by itself."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+
+class InBfloat16(Router):
+    """logits in bfloat16: three digits of each logit are left."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return super().probabilities(logits.bfloat16().to(logits.dtype))
+
+
+class SubtractsBias(Router):
+    """selection bias subtracted: what should help an expert harms it."""
+
+    def choose(self, ranking: Tensor) -> Tensor:
+        return super().choose(ranking - 2 * self.bias)  # which adds it once
+
+
+class LeavesOutBest(Router):
+    """the best left out: the second and the third are chosen."""
+
+    def choose(self, ranking: Tensor) -> Tensor:
+        return (ranking + self.bias).topk(self.top_k + 1).indices[:, 1:]
+
+
+class ChoosesLast(Router):
+    """the least likely chosen: `largest=False`."""
+
+    def choose(self, ranking: Tensor) -> Tensor:
+        return (ranking + self.bias).topk(self.top_k, largest=False).indices
+
+
+class Renormalised(Router):
+    """weights divided by their sum: right elsewhere, and not meant here."""
+
+    def forward(self, x: Tensor) -> Routing:
+        routing = super().forward(x)
+        return routing._replace(weights=F.normalize(routing.weights, p=1, dim=-1))
+
+
+class OtherOrder(Router):
+    """weights in the other order: a token's first expert gets the second one's weight."""
+
+    def forward(self, x: Tensor) -> Routing:
+        routing = super().forward(x)
+        return routing._replace(weights=routing.weights.flip(-1))
+
+
+class Squared(Router):
+    """weights squared: the answers are weighted twice."""
+
+    def forward(self, x: Tensor) -> Routing:
+        routing = super().forward(x)
+        return routing._replace(weights=routing.weights.square())
+
+
+class LogitsAsWeights(Router):
+    """logits as weights: the softmax is used for the choice alone."""
+
+    def forward(self, x: Tensor) -> Routing:
+        routing = super().forward(x)
+        return routing._replace(weights=routing.logits.gather(-1, routing.indices))
 
 
 class Flat(Experts):
+    """activation forgotten: an expert is one linear map."""
+
     def neurons(self, tokens: Tensor, w_in: Tensor, b_in: Tensor, w_gate: None, b_gate: None) -> Tensor:
         return F.linear(tokens, w_in, b_in)
 
 
 class Unbiased(Experts):
+    """hidden bias forgotten: the neurons of an expert have no biases."""
+
     def neurons(self, tokens: Tensor, w_in: Tensor, b_in: Tensor, w_gate: None, b_gate: None) -> Tensor:
         return super().neurons(tokens, w_in, None, w_gate, b_gate)
 
 
-class GateFirst(MixtureOfExperts):
+class WeightsToken(MixtureOfExperts):
+    """token weighted, not the answer: an expert reads the token times its weight."""
+
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        weighted = routing.weights.unsqueeze(-1) * tokens.unsqueeze(1)  # (T, k, d): weights the token, not the answer
-        answers = self.experts(weighted.flatten(0, 1)).unflatten(0, routing.weights.shape)  # (T, k, E, d_out)
+        read = routing.weights.unsqueeze(-1) * tokens.unsqueeze(1)  # (T, k, d)
+        answers = self.experts(read.flatten(0, 1)).unflatten(0, routing.weights.shape)  # (T, k, E, d_out)
         chosen = routing.indices[..., None, None].expand(*routing.indices.shape, 1, answers.shape[-1])
         return answers.gather(2, chosen).squeeze(2).sum(1)
 
 
-class CutOff(MixtureOfExperts):
+class ExpertsCutOff(MixtureOfExperts):
+    """experts cut off: a `detach` too many, so that the loss does not reach the experts."""
+
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
-        answers = self.experts(tokens).detach()
-        return torch.einsum("te,teo->to", k_hot(routing, routing.weights), answers)
+        weights = torch.zeros_like(routing.probs).scatter(-1, routing.indices, routing.weights)
+        return torch.einsum("te,teo->to", weights, self.experts(tokens).detach())
 
 
-MUTANTS: dict[str, type] = {
-    # What the router reads
-    "router input centred over the batch": reads(lambda x: x - x.mean(0)),  # a token's choice depends on the batch
-    "router reads the neighbour": reads(lambda x: x.roll(1, 0)),
-    # Scores. Attention divides its logits by sqrt(d), a router does not.
-    "logits divided by a root": scores(lambda router, logits: softmax(router, logits / router.d_model**0.5)),
-    "sigmoid for softmax": scores(lambda _, logits: logits.sigmoid()),
-    "logits in bfloat16": scores(lambda router, logits: softmax(router, logits.bfloat16().to(logits.dtype))),
-    # Choice. The correct router adds the bias once.
-    "selection bias subtracted": chooses(lambda router, ranking: Router.choose(router, ranking - 2 * router.bias)),
-    "the best left out": chooses(lambda router, ranking: (ranking + router.bias).topk(router.top_k + 1).indices[:, 1:]),
-    "the least likely chosen": chooses(
-        lambda router, ranking: (ranking + router.bias).topk(router.top_k, largest=False).indices
-    ),
-    # Weights
-    "weights divided by their sum": weighs(lambda _, routing: routing.weights / routing.weights.sum(-1, keepdim=True)),
-    "weights in the other order": weighs(lambda _, routing: routing.weights.flip(-1)),
-    "weights squared": weighs(lambda _, routing: routing.weights.square()),  # as if they were applied twice
-    "logits as weights": weighs(lambda _, routing: routing.logits.gather(-1, routing.indices)),
-    # Experts
-    "activation forgotten": Flat,
-    "hidden bias forgotten": Unbiased,
-    "token weighted, not the answer": GateFirst,
-    "experts cut off": CutOff,
-    # The sum
-    "mean for sum": adds(lambda _, y, routing: y / routing.indices.shape[-1]),
-    "output bias not weighted": adds(
-        lambda moe, y, routing: y + k_hot(routing, 1 - routing.weights) @ moe.experts.b_out
-    ),
-    "second answer forgotten": obeys(
-        lambda routing: routing._replace(indices=routing.indices[:, :1], weights=routing.weights[:, :1])
-    ),
-    "dropout in evaluation": adds(lambda _, y, routing: F.dropout(y, 0.1)),  # in training and in evaluation
-}
+class Mean(MixtureOfExperts):
+    """mean for sum: the answers are added up and divided by their number."""
+
+    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+        return super().dense(tokens, routing) / routing.indices.shape[-1]
+
+
+class WholeBias(MixtureOfExperts):
+    """output bias not weighted: the weight multiplies an answer before its bias is added."""
+
+    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+        rest = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1 - routing.weights)
+        return super().dense(tokens, routing) + rest @ self.experts.b_out
+
+
+class FirstAlone(MixtureOfExperts):
+    """second answer forgotten: only the first chosen expert is heard."""
+
+    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+        first = routing._replace(indices=routing.indices[:, :1], weights=routing.weights[:, :1])
+        return super().dense(tokens, first)
+
+
+class DropoutInEvaluation(MixtureOfExperts):
+    """dropout in evaluation: a tenth of the answer's numbers is 0, whether the mixture trains or not."""
+
+    def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
+        return F.dropout(super().dense(tokens, routing), 0.1)
+
+
+_PARTS = [part for part in vars().values() if isinstance(part, type) and part.__module__ == __name__]
+_NAMED = {part.__doc__.partition(":")[0]: part for part in _PARTS}
+SUSPECTS = dict(list(_NAMED.items())[:9])
+"""Bug -> the class of router or mixture that has it. The first has none."""
+MUTANTS = dict(list(_NAMED.items())[9:])
 """Mistake -> the class of router, mixture or experts that makes it."""
 
 
-def suspect(
-    letter: str, d_model: int = 64, d_hidden: int = 8, n_experts: int = 8, top_k: int = 2, d_out: int | None = None
-) -> MixtureOfExperts:
-    """Build the suspect of this letter: softmax, then top-k, weights not renormalised, a selection bias.
+def suspect(bug: str, d_model: int = 64, d_out: int | None = None) -> MixtureOfExperts:
+    """Build a mixture with this bug, with 8 experts of 8 neurons: softmax, then top-2, and a selection bias.
 
-    Raises ValueError if no suspect has this letter, and for bad sizes what :class:`MixtureOfExperts` raises.
+    Raises ValueError if neither ``SUSPECTS`` nor ``MUTANTS`` have this bug.
     """
-    if letter not in SUSPECTS:
-        raise ValueError(f"letter must be one of {', '.join(SUSPECTS)}, got {letter!r}")
-    _, router, mixture = SUSPECTS[letter]
-    return _built(router, mixture, d_model, d_hidden, n_experts, top_k, d_out)
-
-
-def mutant(
-    name: str, d_model: int = 64, d_hidden: int = 8, n_experts: int = 8, top_k: int = 2, d_out: int | None = None
-) -> MixtureOfExperts:
-    """Build the mixture with this mistake of ``MUTANTS``, otherwise like a :func:`suspect`.
-
-    Raises ValueError if the name is not in ``MUTANTS``, and for bad sizes what :class:`MixtureOfExperts` raises.
-    """
-    if name not in MUTANTS:
-        raise ValueError(f"name must be one of {', '.join(map(repr, MUTANTS))}, got {name!r}")
-    part = MUTANTS[name]
-    router = part if issubclass(part, Router) else Router
+    if bug not in _NAMED:
+        raise ValueError(f"bug must be one of {', '.join(map(repr, _NAMED))}, got {bug!r}")
+    part = _NAMED[bug]
     mixture = part if issubclass(part, MixtureOfExperts) else MixtureOfExperts
-    moe = _built(router, mixture, d_model, d_hidden, n_experts, top_k, d_out)
+    router = (part if issubclass(part, Router) else Router)(d_model, 8, 2, bias=True)
+    moe = mixture(d_model, 8, 8, 2, router, d_out=d_out, dispatch="dense")
     if issubclass(part, Experts):
-        moe.experts = part(n_experts, d_model, d_hidden, d_out)
+        moe.experts = part(8, d_model, 8, d_out)
     return moe
-
-
-def _built(
-    router: type[Router],
-    mixture: type[MixtureOfExperts],
-    d_model: int,
-    d_hidden: int,
-    n_experts: int,
-    top_k: int,
-    d_out: int | None,
-) -> MixtureOfExperts:
-    return mixture(
-        d_model,
-        d_hidden,
-        n_experts,
-        top_k,
-        router(d_model, n_experts, top_k, bias=True),
-        d_out=d_out,
-        dispatch="dense",
-    )
-
-
-def accuse(**verdicts: str) -> None:
-    """Print which of your verdicts are right, such as ``accuse(A="softmax twice", B="nothing")``.
-
-    Raises ValueError if no suspect has a letter, or if a verdict is not in ``BUGS``.
-    """
-    for letter, bug in verdicts.items():
-        if letter not in SUSPECTS:
-            raise ValueError(f"the suspects are {', '.join(SUSPECTS)}, got {letter}")
-        if bug not in BUGS:
-            raise ValueError(f"{letter} must be one of {', '.join(map(repr, BUGS))}, got {bug!r}")
-    right = [letter for letter, bug in verdicts.items() if bug == SUSPECTS[letter][0]]
-    for letter, bug in verdicts.items():
-        print(f"{letter}: {'right' if letter in right else 'no'}, {bug}")
-    print(f"{len(right)} of {len(SUSPECTS)} solved")

@@ -1,4 +1,4 @@
-"""What the tests in a browser share: pages of the site, a page in JupyterLab, and a widget without a kernel."""
+"""What the tests in a browser share: pages of the site, a page in JupyterLab, and widgets without a kernel."""
 
 import re
 
@@ -6,6 +6,8 @@ import pytest
 from in_lab import jupyterlab
 from on_page import page_of
 from on_site import opening, serving
+
+BLOCKED = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError') } })"
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +57,30 @@ def show(chromium):
     for context in contexts:
         context.close()
     assert [url for url in requests if not url.startswith("data:")] == []
+    assert errors == []
+
+
+@pytest.fixture
+def visit(chromium):
+    """Shows widgets as a page of a site, in a browser that keeps what it is given; returns the page."""
+    contexts, errors = {}, []
+
+    def visit(*widgets, site="course", width=760, theme="light", blocked=False, **options):
+        context = contexts.setdefault(blocked, chromium.new_context(**options))
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        if blocked:
+            page.add_init_script(BLOCKED)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        html = page_of(*widgets, theme=theme)
+        page.route("**/*", lambda route: route.fulfill(content_type="text/html", body=html))
+        page.goto(f"http://site.test/{site}/lesson.html")
+        page.locator(".moe-ask").first.wait_for()
+        return page
+
+    yield visit
+    for context in contexts.values():
+        context.close()
     assert errors == []
 
 

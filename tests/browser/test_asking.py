@@ -5,7 +5,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from on_page import faults, page_of
+from on_page import faults
 from playwright.sync_api import expect
 
 from moe_tutorial.course import guess, guesses, quiz, reveal, score_card
@@ -14,7 +14,6 @@ from moe_tutorial.course.quizzes import questions
 from moe_tutorial.show.web import bundle, style
 from moe_tutorial.tools.site.content.puzzles import puzzle
 
-BLOCKED = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError') } })"
 QUESTIONS = [
     {"id": "one", "kind": "choose", "ask": "Which one?", "choices": {"this": "Not this.", "that": ""}, "why": "That."},
     {"id": "two", "kind": "number", "ask": "How many?", "unit": "of 8", "answer": 0.5, "tolerance": 0.01}
@@ -37,30 +36,6 @@ def small_quiz(tmp_path, monkeypatch):
     (tmp_path / "03.json").write_text(json.dumps(QUESTIONS))
     monkeypatch.setattr(questions, "FOLDER", tmp_path)
     return quiz("03")
-
-
-@pytest.fixture
-def visit(chromium):
-    """Shows widgets as a page of a site, in a browser that keeps what it is given; returns the page."""
-    contexts, errors = {}, []
-
-    def visit(*widgets, site="course", width=760, theme="light", blocked=False, **options):
-        context = contexts.setdefault(blocked, chromium.new_context(**options))
-        page = context.new_page()
-        page.set_viewport_size({"width": width, "height": 900})
-        if blocked:
-            page.add_init_script(BLOCKED)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        html = page_of(*widgets, theme=theme)
-        page.route("**/*", lambda route: route.fulfill(content_type="text/html", body=html))
-        page.goto(f"http://site.test/{site}/lesson.html")
-        page.locator(".moe-ask").first.wait_for()
-        return page
-
-    yield visit
-    for context in contexts.values():
-        context.close()
-    assert errors == []
 
 
 def sixty(measured=60):
@@ -143,7 +118,6 @@ def test_a_browser_that_keeps_nothing_is_said_and_the_page_works_all_the_same(vi
     expect(card(page, "Your guess, measured")).to_contain_text("You said 30 of 60; it is 60 of 60.")
     page.get_by_label("that").check()
     page.get_by_role("button", name="Check").first.click()
-    page.evaluate("dispatchEvent(new Event('focus'))")
     expect(card(page, "Your score card").locator("tfoot")).to_contain_text("1 far off1 of 4 right")
     page.reload()
     expect(page.get_by_role("button", name="Lock my guess")).to_be_visible()

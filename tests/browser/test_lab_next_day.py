@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 CELLS = """
 import torch
-from moe_tutorial.course import guess, quiz, reveal, score_card
+from moe_tutorial.course import detective, guess, quiz, reveal, score_card
 from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.show import playground, watch_layer
 from moe_tutorial.show.widgets.sweep import sweep
@@ -29,6 +29,13 @@ playground(preset="rules")
 watch_layer(MixtureOfExperts(2, 6, 5, 1, d_out=2), regimes_2d())
 #---
 score_card()
+#---
+def mine(moe, x):
+    return (moe(x) - x).sum()
+
+x = torch.ones(5, 2)
+mixtures = {"A": ("nothing is wrong", torch.nn.Identity(), x), "B": ("softplus", torch.nn.Softplus(), x)}
+detective("14.suspects", [mixtures, mixtures], [mine])
 """.strip().split("#---\n")
 
 
@@ -72,6 +79,10 @@ def see_yesterdays(page):
     expect(questions.nth(0).get_by_role("status")).to_contain_text("✓ Right.")
     expect(questions.nth(1)).to_contain_text("Run this cell to answer.")
     assert page.locator(".moe-ask").get_by_role("button", name="Check").count() == 0
+    suspects = page.locator(".moe-detective")
+    expect(suspects).to_contain_text("Run this cell to answer.")
+    expect(suspects.locator("ul li")).to_have_text(["mine✗ FAILS"])
+    expect(suspects.get_by_label("Verdict on B")).to_be_disabled()
     slider, out = page.get_by_role("slider", name="Number"), page.locator(".moe-widget:has(.moe-out)")
     expect(out).to_contain_text("twice 3 is 6")
     move(page, slider, "Home")
@@ -102,6 +113,16 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
         question.get_by_label(choice).check()
         question.get_by_role("button", name="Check").press("Enter")
         expect(question.get_by_role("status")).to_contain_text(verdict)
+    page.get_by_role("button", name="run mine on B").click()
+    page.get_by_label("Verdict on A").select_option("nothing is wrong")
+    page.get_by_label("Verdict on B").select_option("softplus")
+    page.get_by_role("button", name="Accuse").press("Enter")
+    expect(page.locator(".moe-detective .moe-told")).to_have_text(
+        "✓ Solved: 5 tokens, 1 accusation. It is kept in your workspace."
+    )
+    # The score card above has counted all that since it was shown.
+    counted = "1 far off1 of 5 right, 0 at the first try1 of 2 boards solved, 5 tokens"
+    expect(page.locator("tfoot")).to_contain_text(counted)
     slider = page.get_by_role("slider", name="Number")
     for answer in ("twice 2 is 4", "twice 3 is 6"):
         move(page, slider)
@@ -126,8 +147,11 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
     run_all(page, lab, file.name)
     expect(asked(page)).to_contain_text("You said 29 of 60. Locked")
     expect(question.get_by_role("status")).to_contain_text("✓ Right.")
-    expect(page.locator("tfoot")).to_contain_text("1 of 5 right, 0 at the first try")
+    expect(page.locator("tfoot")).to_contain_text(counted)
+    said = {"A": "nothing is wrong", "B": "softplus"}
+    solved = {"paid": ["B mine"], "said": said, "last": said, "accused": 1, "solved": True, "bill": 5}
     assert json.loads((workspace / "progress.json").read_text()) == {
         "guess": {"05.sixty": {"how": "far", "is": 60, "said": 29}},
         "quiz": {"03": {"of": 5, "right": ["shift"], "tries": {"shift": 2}}},
+        "detective": {"14.suspects": {"of": 2, "round": 0, "boards": {"0": solved}}},
     }

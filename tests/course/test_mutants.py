@@ -65,6 +65,24 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "13.choose_path": {
         "return (answers @ ways.T).argmax(1)": LAST,
     },
+    "14.published_block": {
+        "probs = (x @ weights['gate.weight'].T).softmax(1)": LAST,
+        "g = g / g.sum(1, keepdim=True)": LAST,
+        "y = y + (g * (chosen == e)).sum(1, keepdim=True) * answer": LAST,
+    },
+    "14.alone": {
+        "return float((together - alone).norm() / together.norm())": "a distance has no direction",
+    },
+    "14.reaches_router": {
+        "loss = moe(x)[0].sum()": "a loss, too",
+    },
+    "14.your_probe": {
+        "loss, w = (y.sum(), moe.experts.w_out)": "a loss, too",
+        "gradient, = torch.autograd.grad(loss, w, materialize_grads=True)": "which allows it, too",
+        "gradient, = torch.autograd.grad(loss, w, allow_unused=True)": "a probe, too",
+        "gradient, = torch.autograd.grad(loss, w, allow_unused=True, materialize_grads=False)": "a probe, too",
+        "return 1 - float(gradient[routing.indices].flatten(1).any(-1).all())": "a probe, too",
+    },
 }
 """Exercise -> a mutant's changed line -> why it is right all the same."""
 

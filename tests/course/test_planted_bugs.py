@@ -1,34 +1,26 @@
-"""The suspects of lesson 14: one is the package's mixture, and each of the others does what its bug says."""
+"""The planted bugs of lesson 14: one mixture is the package's, and each of the others does what its bug says."""
 
 import pytest
 import torch
 
-from moe_tutorial.course.planted_bugs import BUGS, MUTANTS, SUSPECTS, accuse, mutant, suspect
+from moe_tutorial.course.planted_bugs import MUTANTS, SUSPECTS, suspect
 from moe_tutorial.layers import MixtureOfExperts
 
-LETTER = {bug: letter for letter, (bug, _, _) in SUSPECTS.items()}
-D, H, E, K, T = 12, 6, 8, 2, 40
+D, H, E, K, T = 12, 8, 8, 2, 40
+SOUND, *BUGS = SUSPECTS
 
 
 def drawn(bug: str) -> MixtureOfExperts:
     torch.manual_seed(0)
-    moe = suspect(LETTER[bug], D, H, E, K, d_out=5)
+    moe = suspect(bug, D, d_out=5)
     torch.nn.init.normal_(moe.router.bias, std=0.1)
     return moe.eval()
 
 
 def right() -> MixtureOfExperts:
     """The package's own mixture with the same weights."""
-    return like_drawn(MixtureOfExperts(D, H, E, K, d_out=5, bias=True))
-
-
-def wrong(name: str) -> MixtureOfExperts:
-    """The mixture with this mistake and the same weights."""
-    return like_drawn(mutant(name, D, H, E, K, d_out=5))
-
-
-def like_drawn(moe: MixtureOfExperts) -> MixtureOfExperts:
-    moe.load_state_dict(drawn("nothing").state_dict())
+    moe = MixtureOfExperts(D, H, E, K, d_out=5, bias=True)
+    moe.load_state_dict(drawn(SOUND).state_dict())
     return moe.eval()
 
 
@@ -46,15 +38,17 @@ def answer(moe: MixtureOfExperts, x: torch.Tensor, weights: torch.Tensor) -> tor
     return torch.einsum("te,teo->to", weights, moe.experts(x))
 
 
-def test_every_bug_has_one_letter_and_all_have_the_same_parameters():
-    assert len(BUGS) == len(set(BUGS)) == len(SUSPECTS) == len(LETTER) == 9
-    assert "nothing" in BUGS
-    shapes = {bug: {n: t.shape for n, t in drawn(bug).state_dict().items()} for bug in BUGS}
-    assert all(other == shapes["nothing"] for other in shapes.values())
+def test_all_have_the_same_parameters_and_say_what_they_do():
+    assert (SOUND, len(SUSPECTS), len(MUTANTS)) == ("nothing is wrong", 9, 20)
+    assert not SUSPECTS.keys() & MUTANTS.keys()
+    shapes = {bug: {n: t.shape for n, t in drawn(bug).state_dict().items()} for bug in SUSPECTS | MUTANTS}
+    assert all(other == shapes[SOUND] for other in shapes.values())
+    for bug, part in (SUSPECTS | MUTANTS).items():
+        assert part.__doc__.startswith(f"{bug}: ")
 
 
 def test_one_is_right(x):
-    torch.testing.assert_close(drawn("nothing")(x)[0], right()(x)[0])
+    torch.testing.assert_close(drawn(SOUND)(x)[0], right()(x)[0])
 
 
 def test_each_bug_is_what_its_name_says(x):
@@ -98,20 +92,20 @@ def test_noise_in_evaluation_is_another_answer_each_time(x):
 
 
 @pytest.mark.parametrize("name", [name for name in MUTANTS if name != "experts cut off"])
-def test_a_mistake_has_the_same_weights_and_answers_differently(name, x):
+def test_a_mistake_answers_differently(name, x):
     tolerance = 1e-6 if name == "logits in bfloat16" else 1e-3
-    assert not torch.allclose(wrong(name)(x)[0], right()(x)[0], atol=tolerance)
+    assert not torch.allclose(drawn(name)(x)[0], right()(x)[0], atol=tolerance)
 
 
 @pytest.mark.parametrize(
-    ("build", "name", "cut", "learns"),
+    ("name", "cut", "learns"),
     [
-        (drawn, "router cut off", "router.weight", "experts.w_in"),
-        (wrong, "experts cut off", "experts.w_in", "router.weight"),
+        ("router cut off", "router.weight", "experts.w_in"),
+        ("experts cut off", "experts.w_in", "router.weight"),
     ],
 )
-def test_what_is_cut_off_answers_right_and_gets_no_gradient(build, name, cut, learns, x):
-    moe = build(name)
+def test_what_is_cut_off_answers_right_and_gets_no_gradient(name, cut, learns, x):
+    moe = drawn(name)
     y = moe(x)[0]
     torch.testing.assert_close(y, right()(x)[0])
     y.sum().backward()
@@ -119,16 +113,6 @@ def test_what_is_cut_off_answers_right_and_gets_no_gradient(build, name, cut, le
     assert moe.get_parameter(learns).grad.any()
 
 
-def test_verdicts_are_answered(capsys):
-    accuse(**{LETTER["softmax twice"]: "softmax twice", LETTER["nothing"]: "last answer wins"})
-    printed = capsys.readouterr().out
-    assert f"{LETTER['softmax twice']}: right, softmax twice" in printed
-    assert f"{LETTER['nothing']}: no, last answer wins" in printed
-    assert "1 of 9 solved" in printed
-
-
-def test_bad_verdicts_and_letters_are_named():
-    with pytest.raises(ValueError, match="the suspects are A, B, C, D, E, F, G, H, I, got Z"):
-        accuse(Z="nothing")
-    with pytest.raises(ValueError, match=r"A must be one of 'bias in the weights', .*, got 'magic'"):
-        accuse(A="magic")
+def test_another_bug_is_named():
+    with pytest.raises(ValueError, match=r"bug must be one of 'nothing is wrong', .*, got 'magic'"):
+        suspect("magic")

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from moe_tutorial.course import quiz, score_card
+from moe_tutorial.course.progress import storage
 from moe_tutorial.course.quizzes import questions
 
 KINDS = {"choose", "number", "order", "match"}
@@ -80,4 +81,16 @@ def test_a_score_card_has_the_answers_of_the_workspace(tmp_path, monkeypatch):
     assert score_card().stored == {}
     answers = {"guess": {"03.order": {"said": "a little"}}, "exercise": {}}
     (tmp_path / "progress.json").write_text(json.dumps(answers))
-    assert score_card().stored == answers
+    card = score_card()
+    assert card.stored == answers
+    quiz("03").stored = {"of": 4, "right": [], "tries": {}}
+    assert card.stored == answers | {"quiz": {"03": {"of": 4, "right": [], "tries": {}}}}
+
+
+def test_without_a_workspace_a_score_card_follows_what_the_kernel_keeps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(storage, "_in_kernel", {})
+    card = score_card()
+    for right in ([], ["one"]):
+        quiz("03").stored = {"of": 4, "right": right, "tries": {}}
+        assert card.stored["quiz"]["03"]["right"] == right

@@ -23,7 +23,9 @@ LESSONS = [
     "11_scale",
     "12_fff_trees",
     "13_fff_vs_moe",
+    "14_capstone",
 ]
+ONE_IS_ENOUGH = "14_capstone"  # where more are optional
 ALL = [path.stem for path in lesson_files(Path(__file__).parents[2] / "notebooks")]
 
 
@@ -34,7 +36,7 @@ def lesson(root, request) -> Lesson:
 
 def test_a_lesson_with_exercises_asks_for_little_at_a_time(lesson):
     found, stretch = counts(lesson)
-    assert 2 <= found.exercises <= 5
+    assert (1 if lesson.name == ONE_IS_ENOUGH else 2) <= found.exercises <= 5
     assert found.lines <= 8
     assert 0 < found.claims <= 4
     assert 0 < stretch <= 4

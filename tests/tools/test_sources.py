@@ -13,9 +13,11 @@ from moe_tutorial.tools.site.content.sources import address, authors, papers, wh
 # What lessons link to in their sources, and is no paper.
 OTHER = {
     "https://docs.python.org/3/license.html",
+    "https://github.com/Dao-AILab/sonic-moe/issues/63",
     "https://github.com/FlashML-org/FreeToken/issues/174",
     "https://github.com/Helldez/BigMoeOnEdge/issues/33",
     "https://github.com/JustVugg/colibri/pull/223",
+    "https://github.com/ROCm/aiter/issues/5031",
     "https://github.com/huggingface/transformers",
     "https://github.com/jundot/omlx/issues/2077",
     "https://github.com/kekzl/imp/pull/1359",

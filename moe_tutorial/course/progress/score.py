@@ -1,8 +1,10 @@
-"""``score_card()``: what a learner has done so far, lesson by lesson: guesses, exercises, quizzes."""
+"""``score_card()``: what a learner has done so far, lesson by lesson: guesses, exercises, quizzes, suspects."""
+
+import copy
 
 import traitlets as t
 
-from moe_tutorial.course.progress.storage import Asking, answered, place
+from moe_tutorial.course.progress.storage import Asking, answered, place, when_stored
 from moe_tutorial.show.web import bundle
 
 NOTHING = "Nothing is counted yet. Lock a guess, solve an exercise, answer a quiz, and it stands here."
@@ -16,6 +18,15 @@ class ScoreCard(Asking):
     stored = t.Dict().tag(sync=True)  # kind -> id -> value
     nothing = t.Unicode(NOTHING).tag(sync=True)
 
+    def __init__(self) -> None:
+        super().__init__(place=place())
+        self.count()
+        when_stored.append(self.count)
+
+    def count(self) -> None:
+        """Show what is stored now."""
+        self.stored = copy.deepcopy(answered())  # a dict that is changed later would be no change
+
     def __repr__(self) -> str:
         return f"{self.label} (an interactive table)"
 
@@ -26,4 +37,4 @@ class ScoreCard(Asking):
 
 def score_card() -> ScoreCard:
     """Show how close your guesses were, which exercises you solved, and your quiz results, over the whole course."""
-    return ScoreCard(place=place(), stored=answered())
+    return ScoreCard()

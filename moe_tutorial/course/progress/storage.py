@@ -1,6 +1,7 @@
 """Widgets that store a learner's answers: in the workspace, in this kernel, or in a reader's browser."""
 
 import re
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -12,6 +13,7 @@ from moe_tutorial.show.web import style
 from moe_tutorial.study.environment import builds_page
 
 _in_kernel: dict[str, dict[str, Any]] = {}  # kind -> id -> value, used if there is no workspace
+when_stored: list[Callable[[], None]] = []  # called after an answer is stored
 
 
 def answered() -> dict[str, dict[str, Any]]:
@@ -32,6 +34,8 @@ def store(kind: str, id: str, value: dict[str, Any]) -> None:
         kept.put(kind, id, value)
     else:
         _in_kernel.setdefault(kind, {})[id] = value
+    for hear in when_stored:
+        hear()
 
 
 def place() -> str:

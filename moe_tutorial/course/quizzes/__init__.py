@@ -1,1 +1,1 @@
-"""The questions of each lesson's quiz, one JSON file per lesson, and the widget that asks them."""
+"""The questions of each lesson's quiz, one JSON file per lesson, and the widgets that ask them and show suspects."""

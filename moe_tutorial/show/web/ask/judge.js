@@ -1,6 +1,6 @@
 // @ts-check
-// Replies to guesses and to the answers of a quiz. Base64 hides the right answers from a glance at the page,
-// not from cheating.
+// Replies to guesses, to the answers of a quiz, and to verdicts on suspects. Base64 hides the right answers from a
+// glance at the page, not from cheating.
 
 /** @param {string} sealed @returns {any} */
 export const unseal = (sealed) =>
@@ -47,4 +47,19 @@ export function verdict(said, measured, { low, high, step }) {
   const off = Math.abs(said - measured);
   if (off <= step / 2) return "right";
   return off <= (high - low) / 10 || off <= Math.abs(measured) / 3 ? "near" : "far";
+}
+
+/** The reply to a wrong verdict on a suspect: a probe that contradicts it, if possible one that was run on it.
+ * @param {any} secrets of each round: letter -> bug, and letter -> probe -> why it fails, or "" if it passes
+ * @param {number} round @param {string} letter @param {string} bug @param {string[]} paid */
+export function replyTo({ truth, found }, round, letter, bug, paid) {
+  const mine = found[round][letter];
+  const alike = truth.flatMap((bugs, r) => Object.keys(bugs).flatMap((l) => (bugs[l] === bug ? [found[r][l]] : [])));
+  const against = Object.keys(mine).filter((name) => alike.every((runs) => !runs[name] !== !mine[name]));
+  const name = against.find((name) => paid.includes(`${letter} ${name}`));
+  if (!against.length) return `\`${bug}\` fails what ${letter} fails: no probe here tells the two apart.`;
+  if (!name) return `You have not run \`${against[0]}\` on ${letter}. It would tell.`;
+  return mine[name]
+    ? `With \`${bug}\` it would pass \`${name}\`, and ${letter} failed it.`
+    : `\`${bug}\` would fail \`${name}\`, too, and ${letter} passed it.`;
 }

@@ -2,7 +2,8 @@
 // The widget behind score_card(): a learner's results by lesson. On the site they come from localStorage.
 import { button, el, mount, note } from "../dom.js";
 import { quizWords } from "./judge.js";
-import { forget, storedAnswers } from "./storage.js";
+import { forget, storedAnswers, whenStored } from "./storage.js";
+import { figure } from "../words.js";
 
 /** @param {any} found the answers of one kind, id -> value @returns {Map<string, any[]>} the values by lesson */
 function byLesson(found) {
@@ -26,11 +27,18 @@ function guessWords(values) {
     .map((pair) => pair.join(" "))
     .join(", ");
 }
+/** @param {any[]} values boards of suspects, as detective.js stores them */
+function suspectWords(values) {
+  const solved = values.flatMap(({ boards }) => Object.values(boards)).filter((board) => board.solved);
+  const tokens = figure(solved.reduce((sum, { bill }) => sum + bill, 0));
+  return `${solved.length} of ${values.reduce((sum, { of }) => sum + of, 0)} boards solved, ${tokens} tokens`;
+}
 /** @type {{kind: string, name: string, words: (values: any[]) => string}[]} */
 const COLUMNS = [
   { kind: "guess", name: "Guesses", words: guessWords },
   { kind: "exercise", name: "Exercises", words: (values) => `${values.filter(({ solved }) => solved).length} solved` },
   { kind: "quiz", name: "Quiz", words: quizWords },
+  { kind: "detective", name: "Suspects", words: suspectWords },
 ];
 
 /** @param {{model: any, el: HTMLElement}} widget */
@@ -79,6 +87,12 @@ function render({ model, el: root }) {
   }
   draw();
   addEventListener("focus", draw); // another tab may have added to it
-  return () => removeEventListener("focus", draw);
+  model.on("change:stored", draw); // and so may the kernel
+  const stop = whenStored(draw);
+  return () => {
+    stop();
+    model.off("change:stored", draw);
+    removeEventListener("focus", draw);
+  };
 }
 export default { render };

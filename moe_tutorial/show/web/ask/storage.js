@@ -48,7 +48,7 @@ export function storedAnswer(model, hear = () => {}) {
     hear(value);
   };
   const tell = () => hear(value);
-  addEventListener(CHANGED, listen);
+  const ignore = whenStored(listen);
   model.on("change:place", tell); // the workspace could not be written
   return {
     get: () => value,
@@ -64,10 +64,17 @@ export function storedAnswer(model, hear = () => {}) {
     },
     where: () => WHERE[place || model.get("place")],
     stop() {
-      removeEventListener(CHANGED, listen);
+      ignore();
       model.off("change:place", tell);
     },
   };
+}
+
+/** Call hear() when a widget of the page stores an answer. Returns a function that stops this.
+ * @param {(event: any) => void} hear */
+export function whenStored(hear) {
+  addEventListener(CHANGED, hear);
+  return () => removeEventListener(CHANGED, hear);
 }
 
 /** The keys of this site, in localStorage and in memory. */

@@ -1,0 +1,134 @@
+"""``detective("14.suspects", rounds, probes)``: find what is wrong with each of several mixtures, by probes at a price.
+
+A round is a dict, letter -> (bug, mixture, its tokens), and a probe a function of a mixture and tokens that returns a
+number, which fails where it is not below ``PASSES``. All probes run on all suspects when the widget is made. What they
+found and who has which bug go to the page in base64, which hinders peeking, not cheating.
+"""
+
+import copy
+import hashlib
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import traitlets as t
+from torch import Tensor, nn
+
+from moe_tutorial.course.guesses import ID, NO_SCRIPT
+from moe_tutorial.course.progress.storage import StoredAnswer, prose
+from moe_tutorial.show.web import bundle, style
+
+PASSES = 1e-3  # a probe's number is below it where nothing is wrong; NaN is not
+SOUND = "nothing is wrong"
+FAILS = "FAILS"
+ASKS = "What is wrong with each? Run probes, give your verdicts, and accuse. A run costs the tokens that it reads."
+
+Probe = Callable[[nn.Module, Tensor], float]
+Suspect = tuple[str, nn.Module, Tensor]
+
+
+class Detective(StoredAnswer):
+    """The widget behind `detective`."""
+
+    _esm = bundle("web/ask/detective.js")
+    _css = style("web/ask/ask.css", "web/ask/detective.css")
+    label = t.Unicode("The detective").tag(sync=True)
+    question = t.Unicode(ASKS).tag(sync=True)
+    settings = t.Dict().tag(sync=True)  # probes, rounds, bugs, sealed, the digest of all that, and link
+
+    def __repr__(self) -> str:
+        runs = ", ".join(f"{each['name']} ({each['price']} tokens)" for each in self.settings["probes"])
+        return f"{self.label}: suspects {self.settings['rounds'][0]}; probes {runs}"
+
+    def page(self) -> str:
+        """The probes with their prices, and the bugs, as HTML."""
+        given = self.settings
+        probes = [
+            f"<code>{each['name']}</code>, {each['price']:,} tokens. {prose(each['asks'])}" for each in given["probes"]
+        ]
+        return (
+            f'<section class="moe-ask"><p class="moe-label">{self.label}</p><p class="moe-question">{self.question}</p>'
+            f"<ul>{''.join(f'<li>{probe}</li>' for probe in probes)}</ul>"
+            f"<p>A verdict is one of: {prose('; '.join(given['bugs']))}.</p>{NO_SCRIPT}</section>"
+        )
+
+
+def detective(id: str, rounds: Sequence[dict[str, Suspect]], probes: Sequence[Probe]) -> Detective:
+    """Show the suspects of several rounds, who are probed at a price and accused.
+
+    A probe that raises an exception has failed. Its price is the number of tokens that a mixture, or its copies, read
+    while it ran: the most over all suspects. It gets a copy of the mixture, so it may change it.
+
+    Args:
+        id: a permanent id: the lesson's number and a name, such as ``"14.suspects"``.
+        rounds: two to four dicts, letter -> (bug, mixture, tokens x (T, d)); the bug of a sound mixture is ``SOUND``.
+        probes: functions ``probe(moe, x)`` of different names, whose docstring's first line says what they ask.
+
+    Raises ValueError for an argument of another form.
+    """
+    if not ID.fullmatch(id):
+        raise ValueError(
+            f"id is {id!r}; allowed is a lesson's number and a name in small letters, such as '14.suspects'"
+        )
+    suspects = [_checked_round(number, given) for number, given in enumerate(rounds, 1)]
+    if not 2 <= len(suspects) <= 4:
+        raise ValueError(f"{id} has {len(suspects)} rounds; allowed are 2 to 4")
+    names = [getattr(probe, "__name__", "") for probe in probes]
+    if not names or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+        raise ValueError(
+            f"{id}: probes are {', '.join(map(repr, names)) or 'none'}; allowed are functions of different names"
+        )
+
+    bugs = {bug for each in suspects for bug, _, _ in each.values()} - {SOUND}
+    prices = dict.fromkeys(names, 0)
+    truth: list[dict[str, str]] = []  # of each round: letter -> bug
+    found: list[dict[str, dict[str, str]]] = []  # letter -> probe -> why it fails, or ""
+    for each in suspects:
+        truth.append({letter: bug for letter, (bug, _, _) in each.items()})
+        found.append({letter: {} for letter in each})
+        for letter, (_, moe, x) in each.items():
+            for name, probe in zip(names, probes, strict=True):
+                found[-1][letter][name], tokens = run(probe, moe, x)
+                prices[name] = max(prices[name], tokens)
+    asks = [(probe.__doc__ or "").strip().partition("\n")[0] for probe in probes]
+    shown = {
+        "probes": [{"name": name, "asks": text, "price": prices[name]} for name, text in zip(names, asks, strict=True)],
+        "rounds": ["".join(each) for each in suspects],
+        "bugs": [SOUND, *sorted(bugs)],
+        "sealed": b64encode(json.dumps({"truth": truth, "found": found}).encode()).decode(),
+    }
+    digest = hashlib.sha256(json.dumps([id, shown]).encode()).hexdigest()[:6]  # a link names it
+    return Detective("detective", id, settings=shown | {"digest": digest, "link": True})
+
+
+def run(probe: Probe, moe: nn.Module, x: Tensor) -> tuple[str, int]:
+    """Run a probe on a copy of the mixture. Returns "", or why it fails, and the tokens that were read."""
+    tokens = 0
+
+    def count(module: nn.Module, given: tuple, named: dict[str, Any]) -> None:
+        nonlocal tokens
+        read = (*given, *named.values())[0]
+        tokens += read.numel() // read.shape[-1]
+
+    moe = copy.deepcopy(moe).eval()
+    moe.register_forward_pre_hook(count, with_kwargs=True)  # a copy of the copy has it, too
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same draws for each suspect, and when the page is made anew
+        try:
+            says = "" if torch.as_tensor(probe(moe, x.clone())).detach() < PASSES else FAILS
+        except Exception as error:
+            says = f"stopped with {type(error).__name__}: {error}".partition("\n")[0].strip(": ")
+    return says, tokens
+
+
+def _checked_round(number: int, given: dict[str, Suspect]) -> dict[str, Suspect]:
+    """A round, if it is one."""
+    for letter, suspect in given.items():
+        fits = isinstance(suspect, tuple) and [len(suspect), *map(type, suspect[:1])] == [3, str]
+        if not re.fullmatch("[A-Z]", letter) or not fits or not isinstance(suspect[1], nn.Module):
+            allowed = "a capital letter -> (bug, mixture, tokens)"
+            raise ValueError(f"round {number} has {letter!r} -> {suspect!r:.60}; allowed is {allowed}")
+    return given

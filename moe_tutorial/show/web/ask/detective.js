@@ -1,0 +1,146 @@
+// @ts-check
+// The widget behind detective(): probes are run on suspects at a price, and each suspect gets a verdict. On the site, a
+// solved board has a link, which shows how it was solved.
+import { RUN_TO_ANSWER, prose } from "./answers.js";
+import { button, el, freshId, isRestored, mount, quietly } from "../dom.js";
+import { replyTo, unseal } from "./judge.js";
+import { storedAnswer } from "./storage.js";
+import { figure } from "../words.js";
+
+/** A round: the runs that were paid for in their order, each "<letter> <probe>", letter -> verdict, those of the last
+ * accusation, and how many there were. */
+const BEGUN = { paid: [], said: {}, last: {}, accused: 0 };
+const tokens = (/** @type {number} */ n) => `${figure(n)} tokens`;
+
+/** @param {{model: any, el: HTMLElement}} widget */
+function render({ model, el: root }) {
+  const { probes, rounds, bugs, sealed, digest } = model.get("settings");
+  const secrets = unseal(sealed);
+  const names = probes.map(({ name }) => name);
+  const stored = storedAnswer(model);
+  const isSite = !model.widget_manager; // JupyterLab opens a notebook without its fragment
+  const kept = () => stored.get() ?? { of: rounds.length, round: 0, boards: {} };
+  let chosen = 0; // the probe that is run next
+
+  /** The solved board in the page's link, or null. */
+  function inLink() {
+    const asked = new URLSearchParams(location.hash.slice(1)).get("suspects") ?? "";
+    const [mark, round, accused, runs = ""] = asked.split(".");
+    const truth = secrets.truth[+round];
+    if (!isSite || mark !== digest || !truth) return null;
+    const paid = [...runs.matchAll(/([A-Z])(\d+)/g)].map(([, letter, p]) => `${letter} ${names[+p]}`);
+    return { round: +round, board: { paid, said: truth, last: truth, accused: +accused || 1 } };
+  }
+
+  function show() {
+    const replayed = inLink();
+    const round = replayed?.round ?? kept().round % rounds.length;
+    const [found, truth] = [secrets.found[round], secrets.truth[round]];
+    let board = { ...BEGUN, ...(replayed?.board ?? kept().boards[round]) };
+    board.paid = board.paid.filter((run) => names.includes(run.slice(2))); // a learner may rename a probe
+
+    const bill = el("output", { className: "moe-bill" });
+    const asks = el("p", { className: "moe-asks" });
+    const told = el("p", { className: "moe-told", tabIndex: -1 });
+    const cards = [...rounds[round]].map(card);
+    const group = freshId();
+    const picks = probes.map(({ name, price }, /** @type {number} */ p) => {
+      const input = el("input", { type: "radio", name: group, checked: p === chosen, onchange: () => draw(p) });
+      return el("label", {}, input, el("code", {}, name), el("span", {}, figure(price)));
+    });
+    const accusing = button("Accuse", { onclick: accuse });
+    const others = quietly(replayed ? "Play it yourself" : "Other suspects", { onclick: goOn });
+
+    function keep(/** @type {Partial<typeof BEGUN>} */ change) {
+      board = { ...board, ...change };
+      const now = { ...board, ...draw() };
+      stored.put({ ...kept(), round, boards: { ...kept().boards, [round]: now } });
+    }
+    function accuse() {
+      keep({ accused: board.accused + 1, last: board.said });
+      told.focus();
+    }
+    function goOn() {
+      if (replayed) history.replaceState(history.state, "", location.pathname + location.search);
+      else stored.put({ ...kept(), round: (round + 1) % rounds.length });
+      show();
+      root.querySelector("input").focus();
+    }
+    function card(/** @type {string} */ letter) {
+      const run = quietly("", { onclick: () => keep({ paid: [...board.paid, `${letter} ${names[chosen]}`] }) });
+      const select = el("select", { ariaLabel: `Verdict on ${letter}` }, new Option("verdict …", ""));
+      select.append(...bugs.map((bug) => new Option(bug)));
+      select.value = bugs.includes(board.said[letter]) ? board.said[letter] : "";
+      select.onchange = () => keep({ said: { ...board.said, [letter]: select.value } });
+      const [stamps, answer] = [el("ul", { ariaLive: "polite" }), el("p")];
+      const node = el("li", {}, el("b", {}, letter), run, stamps, select, answer);
+      return { letter, run, select, stamps, answer, node };
+    }
+    function stamp(/** @type {string} */ run) {
+      const says = found[run[0]][run.slice(2)];
+      const mark = el("b", { className: says ? "moe-wrong" : "moe-right" }, says ? "✗ FAILS" : "✓ pass");
+      if (replayed) mark.style.animationDelay = `${0.15 * board.paid.indexOf(run)}s`;
+      return el("li", {}, el("code", {}, run.slice(2)), mark, el("i", {}, says === "FAILS" ? "" : says));
+    }
+    function draw(pick = chosen) {
+      chosen = pick;
+      const { name, price, asks: text } = probes[chosen];
+      asks.replaceChildren(...prose(`${text} ${tokens(price)} a run.`));
+      for (const { letter, run, select, stamps, answer, node } of cards) {
+        const own = board.paid.filter((each) => each[0] === letter);
+        stamps.append(...own.slice(stamps.childElementCount).map(stamp));
+        run.textContent = `run ${name}`;
+        run.ariaLabel = `run ${name} on ${letter}`;
+        run.disabled = own.includes(`${letter} ${name}`);
+        const verdict = board.last[letter];
+        const how = verdict === truth[letter] ? "right" : verdict && verdict === board.said[letter] ? "wrong" : "open";
+        select.disabled = how === "right";
+        node.className = `moe-is-${how}`;
+        const said = how === "wrong" ? replyTo(secrets, round, letter, verdict, board.paid) : "";
+        answer.replaceChildren(el("b", {}, { right: "✓ Right.", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
+      }
+      const due = board.paid.reduce((sum, run) => sum + probes[names.indexOf(run.slice(2))].price, 0);
+      const right = cards.filter(({ select }) => select.disabled).length;
+      const solved = right === cards.length;
+      bill.value = `Bill: ${tokens(due)}`;
+      told.replaceChildren(...(board.accused ? score(right, due) : []));
+      accusing.disabled = !Object.values(board.said).some(Boolean);
+      accusing.hidden = solved;
+      return { solved, bill: due };
+    }
+    /** How far the accusations led, what it cost, and a link if all is solved. */
+    function score(/** @type {number} */ right, /** @type {number} */ due) {
+      const all = right === cards.length;
+      const mark = el(
+        "b",
+        { className: all ? "moe-right" : "" },
+        all ? "✓ Solved" : `${right} of ${cards.length} right`,
+      );
+      const cost = `: ${tokens(due)}, ${board.accused} accusation${board.accused > 1 ? "s" : ""}. `;
+      if (replayed) return [mark, cost];
+      const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
+      const href = `#suspects=${[digest, round, board.accused, runs].join(".")}`;
+      const link = all && isSite ? [el("a", { href }, "A link that shows how"), ". "] : [];
+      return [mark, cost, ...link, stored.where()];
+    }
+    const question = el("legend", { className: "moe-question" }, model.get("question"));
+    const choose = el("div", { className: "moe-probes" }, ...picks);
+    const price = el("div", { className: "moe-price" }, asks, bill);
+    const fields = el("fieldset", {}, question, choose, price, el("ol", {}, ...cards.map(({ node }) => node)));
+    fields.disabled = replayed || isRestored(root);
+    const label = `${model.get("label")}, suspects ${round + 1} of ${rounds.length}${replayed ? ", replayed" : ""}`;
+    const acts = el("p", { hidden: isRestored(root) }, accusing, others);
+    const parts = [el("p", { className: "moe-label" }, label), fields, acts, told];
+    mount(root, el("section", { className: "moe-ask moe-detective" }, ...parts));
+    draw();
+    if (isRestored(root)) told.textContent = RUN_TO_ANSWER;
+    if (replayed) root.scrollIntoView();
+  }
+  show();
+  addEventListener("hashchange", show);
+  return () => {
+    removeEventListener("hashchange", show);
+    stored.stop();
+  };
+}
+export default { render };
