@@ -155,7 +155,8 @@ def load_block(weights, config, layer=0):
 def new_weights(config, std=0.02):
     """Random weights of one block, as a config.json (a dict) asks for: name -> tensor, for `load_block`."""
     n_experts, d_hidden = (config.get(first) or config[other] for first, other in FIRST.items())
-    d_model, weights = config["hidden_size"], {"gate.weight": torch.randn(n_experts, d_model) * std}
+    d_model = config["hidden_size"]
+    weights = {"gate.weight": torch.randn(n_experts, d_model) * std}
     for i in range(n_experts):
         for name, shape in ("gate", (d_hidden, d_model)), ("up", (d_hidden, d_model)), ("down", (d_model, d_hidden)):
             weights[f"experts.{i}.{name}_proj.weight"] = torch.randn(shape) * std
@@ -246,12 +247,12 @@ class GPT(nn.Module):
         return [i for piece in pieces for i in self(piece[None])[2][0].indices[:, 0].tolist()]
 
 
-def train_text(text, steps, c=0.01, batch=16, lr=3e-3, gpt=None, keep=lambda gpt: None):
+def train_text(text, steps, c=0.01, batch=16, lr=3e-3, begun=None, keep=lambda checkpoint: None):
     """A `GPT` that learns a text, whose last tenth is held out. Its loss there is printed beside a table's.
 
-    gpt: one that learned before and goes on; otherwise a new one. keep: is called with it twenty times on the way.
+    begun: a checkpoint that goes on; otherwise the GPT is new. keep: is called with a checkpoint, twenty times.
     """
-    gpt = gpt or GPT("".join(sorted(set(text))))
+    gpt = loaded(begun) if begun else GPT("".join(sorted(set(text))))
     n, T, tokens = gpt.config.vocab_size, gpt.config.context, gpt.encode(text)
     rest = min(len(tokens) // 10, 100 * T)
     learned, held_out = tokens[:-rest], tokens[-rest:].unfold(0, T + 1, T)
@@ -259,7 +260,11 @@ def train_text(text, steps, c=0.01, batch=16, lr=3e-3, gpt=None, keep=lambda gpt
     print(f"{len(text):,} characters, {n} different; the GPT looks ahead at {ahead} of {T - 1} places")
     pieces = learned.unfold(0, T + 1, 1)
     optimizer = torch.optim.AdamW(gpt.parameters(), lr=lr, weight_decay=1.0)  # or a short text is learned by heart
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    if begun:
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": begun["moments"]})
+    schedule = torch.optim.lr_scheduler.LambdaLR(  # up for a tenth of the steps, and then down
+        optimizer, lambda step: min(10 * (step + 1) / steps, 1 - step / steps)
+    )
     for step in range(1, steps + 1):
         loss = lm_loss(gpt, pieces[torch.randint(len(pieces), (batch,))], c)
         optimizer.zero_grad()
@@ -270,7 +275,8 @@ def train_text(text, steps, c=0.01, batch=16, lr=3e-3, gpt=None, keep=lambda gpt
             with torch.no_grad():
                 loss = lm_loss(gpt, held_out, c=0.0)
             print(f"\r[{20 * step // steps * '#':20}] step {step} of {steps}, held out {loss:.2f}", end="", flush=True)
-            keep(gpt)
+            moments = optimizer.state_dict()["state"]
+            keep({"characters": gpt.config.characters, "weights": gpt.state_dict(), "moments": moments})
     pairs = (n * learned[:-1] + learned[1:]).bincount(minlength=n * n).view(n, n) + 1  # one more of each
     table = -(pairs / pairs.sum(1, keepdim=True)).log()[held_out[:, :-1], held_out[:, 1:]].mean()
     print(f"\nloss on the last tenth, in nats a character: {loss:.2f}; of a table of pairs: {table:.2f}")
@@ -282,19 +288,16 @@ def train_text(text, steps, c=0.01, batch=16, lr=3e-3, gpt=None, keep=lambda gpt
     return gpt
 
 
-def saved_gpt(saved):
-    """The `GPT` that was saved, or None."""
-    if not saved.exists():
-        return None
-    kept = torch.load(saved, weights_only=True)
-    gpt = GPT(kept["characters"])
-    gpt.load_state_dict(kept["weights"])
+def loaded(checkpoint):
+    """The `GPT` of a checkpoint."""
+    gpt = GPT(checkpoint["characters"])
+    gpt.load_state_dict(checkpoint["weights"])
     return gpt
 
 
-def stop_at_unknown(gpt, text):
+def stop_at_unknown(checkpoint, text):
     """End with a message if the GPT does not know a character of the text."""
-    if unknown := sorted(set(text) - set(gpt.config.characters)):
+    if unknown := sorted(set(text) - set(checkpoint["characters"])):
         sys.exit(f"the text that it learned has no {' '.join(map(repr, unknown))}")
 
 
@@ -308,15 +311,18 @@ def train_file(saved, file, steps=400):
         sys.exit(f"{file} cannot be read: {error.strerror}")
     if len(text) < 1000:
         sys.exit(f"{file} is too short: it has {len(text)} characters, and at least 1000 are needed")
-    if gpt := saved_gpt(saved):
+    begun = torch.load(saved, weights_only=True) if saved.exists() else None
+    if begun:
         print(f"goes on with {saved.name}; to begin anew, rename it")
-        stop_at_unknown(gpt, text)
+        stop_at_unknown(begun, text)
 
-    def keep(gpt):
-        torch.save({"characters": gpt.config.characters, "weights": gpt.state_dict()}, saved)
+    def keep(checkpoint):
+        new = saved.with_suffix(".new")
+        torch.save(checkpoint, new)
+        new.replace(saved)  # so that a stop never leaves half of a file
 
     try:
-        train_text(text, steps, gpt=gpt, keep=keep)
+        train_text(text, steps, begun=begun, keep=keep)
     except KeyboardInterrupt:
         sys.exit("\nstopped; what it learned until the last # is saved, and the same command goes on with it")
     print(f'saved in {saved.name}; it goes on writing: python my_moe.py write "BEGINNING"')
@@ -327,10 +333,11 @@ COLORS = (33, 208, 79, 162, 141, 142, 37, 174)  # a terminal's, of eight experts
 
 def write_on(saved, beginning):
     """Go on writing, with the `GPT` that was saved. In a terminal a character has the colour of its expert."""
-    gpt = saved_gpt(saved)
-    if not gpt:
+    if not saved.exists():
         sys.exit(f"there is no {saved.name} yet; this makes it: python my_moe.py train FILE")
-    stop_at_unknown(gpt, beginning)
+    checkpoint = torch.load(saved, weights_only=True)
+    stop_at_unknown(checkpoint, beginning)
+    gpt = loaded(checkpoint)
     text = gpt.write(beginning)
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return print(text)
