@@ -288,9 +288,9 @@ def test_it_learns_a_text_better_than_a_table_of_pairs_and_writes_on(workspace):
     assert len(taken) > 1
     assert {character for _, character in taken} <= set("to be, r:n")
     assert re.fullmatch("to be[:, beonrt]{300}\n", alone("write", "to be"))
-    again = alone("train", "text.txt", "40")
+    again = alone("train", "text.txt", "80")
     assert again.startswith("goes on with my_moe.pt")
-    assert float(re.search("nats a character: (.*);", again)[1]) < float(loss) + 0.02
+    assert float(re.search("nats a character: (.*);", again)[1]) < float(loss)
 
 
 def test_a_training_that_is_stopped_goes_on_with_what_it_learned(workspace):
@@ -299,11 +299,11 @@ def test_a_training_that_is_stopped_goes_on_with_what_it_learned(workspace):
     command = [sys.executable, "my_moe.py", "train", "text.txt", "2000"]
     training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     said = ""
-    while "step 100 " not in said:
+    while "step 200 " not in said:
         said += training.stdout.read(1)
         assert training.poll() is None, said
     training.send_signal(signal.SIGINT)
-    assert "the same command goes on with it" in training.communicate(timeout=60)[1]
+    assert "the same command goes on with what it learned" in training.communicate(timeout=60)[1]
     assert alone("train", "text.txt", "20").startswith("goes on with my_moe.pt; to begin anew, rename it\n")
 
 

@@ -302,7 +302,7 @@ def stop_at_unknown(checkpoint, text):
 
 
 def train_file(saved, file, steps=400):
-    """Train a `GPT` on a file, the saved one if there is one, and save it on the way."""
+    """Train a `GPT` on a file, from the checkpoint if there is one, and save it on the way."""
     try:
         text = Path(file).read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -324,7 +324,7 @@ def train_file(saved, file, steps=400):
     try:
         train_text(text, steps, begun=begun, keep=keep)
     except KeyboardInterrupt:
-        sys.exit("\nstopped; what it learned until the last # is saved, and the same command goes on with it")
+        sys.exit("\nstopped" + "; the same command goes on with what it learned until the last #" * saved.exists())
     print(f'saved in {saved.name}; it goes on writing: python my_moe.py write "BEGINNING"')
 
 
