@@ -73,7 +73,7 @@ def detective(id: str, rounds: Sequence[dict[str, Suspect]], probes: Sequence[Pr
         raise ValueError(
             f"id is {id!r}; allowed is a lesson's number and a name in small letters, such as '14.suspects'"
         )
-    suspects = [_checked_round(number, given) for number, given in enumerate(rounds, 1)]
+    suspects = [_checked(number, given) for number, given in enumerate(rounds, 1)]
     if not 2 <= len(suspects) <= 4:
         raise ValueError(f"{id} has {len(suspects)} rounds; allowed are 2 to 4")
     names = [getattr(probe, "__name__", "") for probe in probes]
@@ -118,17 +118,19 @@ def run(probe: Probe, moe: nn.Module, x: Tensor) -> tuple[str, int]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same draws for each suspect, and when the page is made anew
         try:
-            says = "" if torch.as_tensor(probe(moe, x.clone())).detach() < PASSES else FAILS
+            value = probe(moe, x.clone())
+            says = "" if float(value.detach() if isinstance(value, Tensor) else value) < PASSES else FAILS
         except Exception as error:
             says = f"stopped with {type(error).__name__}: {error}".partition("\n")[0].strip(": ")
     return says, tokens
 
 
-def _checked_round(number: int, given: dict[str, Suspect]) -> dict[str, Suspect]:
+def _checked(number: int, given: dict[str, Suspect]) -> dict[str, Suspect]:
     """A round, if it is one."""
-    for letter, suspect in given.items():
-        fits = isinstance(suspect, tuple) and [len(suspect), *map(type, suspect[:1])] == [3, str]
-        if not re.fullmatch("[A-Z]", letter) or not fits or not isinstance(suspect[1], nn.Module):
-            allowed = "a capital letter -> (bug, mixture, tokens)"
-            raise ValueError(f"round {number} has {letter!r} -> {suspect!r:.60}; allowed is {allowed}")
+    for letter, suspect in given.items() if isinstance(given, dict) and given else [(None, given)]:
+        match letter, suspect:
+            case str(), (str(), nn.Module(), Tensor()) if re.fullmatch("[A-Z]", letter):
+                continue
+        allowed = "capital letters -> (bug, mixture, tokens)"
+        raise ValueError(f"round {number} has {letter!r} -> {suspect!r:.60}; allowed are {allowed}")
     return given
