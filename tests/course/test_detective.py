@@ -97,7 +97,7 @@ def test_the_page_shows_the_probes_and_seals_who_has_which_bug(board):
     assert secrets(board)["truth"] == 2 * [{"A": SOUND, "B": LOUD}]
     assert set(shown) == {"probes", "rounds", "bugs", "sealed", "digest", "link"}
     html = board._repr_mimebundle_()[0]["text/html"]
-    assert "<code>loud</code>, 7 tokens. Its answer is what its weight says." in html
+    assert "<code>loud</code>: Its answer is what its weight says." in html
     assert "FAILS" not in html
     assert "It takes JavaScript" in html
 
@@ -120,9 +120,9 @@ def test_it_finds_the_same_each_time_and_draws_nothing_from_the_lessons_generato
         ({"rounds": [suspects(), {"C": ("a bug", nn.Linear(3, 2))}]}, "round 2 has 'C' -> "),
         ({"rounds": suspects()}, "round 1 has None -> 'A'; allowed are capital letters"),
         ({"rounds": 2 * [{"D": (1, nn.Linear(3, 2), torch.ones(1, 3))}]}, "round 1 has 'D' -> "),
-        ({"probes": []}, "14.it: probes are none; allowed are functions of different names"),
-        ({"probes": [loud, loud]}, "14.it: probes are 'loud', 'loud'; allowed are"),
-        ({"probes": [lambda moe, x: 0]}, "14.it: probes are '<lambda>'; allowed are"),
+        ({"probes": []}, r"14.it: probes are \[\]; allowed are functions of different names"),
+        ({"probes": [loud, loud]}, r"14.it: probes are \['loud', 'loud'\]; allowed are"),
+        ({"probes": [lambda moe, x: 0]}, r"14.it: probes are \['<lambda>'\]; allowed are"),
     ],
 )
 def test_what_makes_no_sense_says_what_is_allowed(arguments, said):
