@@ -87,7 +87,8 @@ def route(x, weight, k):
 route = check("03.route", route)
 
 # %% [markdown]
-# That is a router. The package's `Router` does the same and returns all of it, as a `Routing`.
+# That is a router. The package's `Router` does the same and returns all of it, as a `Routing`. (One axis too few in such
+# lines, and [the layer grows weaker with the batch](museum.ipynb#the-larger-the-batch-the-weaker-the-layer). That shipped.)
 
 # %%
 chosen, weights = route(tokens, weight, k=2)

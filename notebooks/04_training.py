@@ -591,6 +591,7 @@ for seed in seeds(3):
 # - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: a step raises whoever is better than the average. Experts that were not
 #   asked hear only how the chosen did, and renormalised, nothing.
 # - With one expert chosen, a weight that is divided by the sum of the chosen is always 1, and teaches the router nothing.
+#   [It shipped](museum.ipynb#the-router-never-moves).
 #
 # **Sources.** Scaling by the probability, so that the router learns:
 # [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.1. Softmax over the chosen:

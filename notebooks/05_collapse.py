@@ -353,7 +353,8 @@ print("its shares:", [round(s, 2) for s in my_share(chosen, E).tolist()])
 # - The **squared coefficient of variation** $\mathrm{cv}^2$: the variance of the shares over the square of their mean.
 #   0 is even, $E - 1$ is one for all.
 #
-# **Your turn.** The last one is what the oldest balance losses push down (lesson 07).
+# **Your turn.** The last one is what the oldest balance losses push down (lesson 07). Its gradient has
+# [a trap](museum.ipynb#nan-as-soon-as-the-balance-is-perfect).
 
 
 # %% tags=["exercise"]

@@ -168,7 +168,8 @@ for text in ("The value of ", "def get_", "12*11=", "if not "):
 # cross-entropy, in **nats**. A loss of $L$ means: the right character got, typically, a probability of $e^{-L}$.
 #
 # The penalty of lesson 07 is added, by the package's `switch_loss(routing)`, which takes a `Routing`. Each block has a router of its own, so each has such a loss, and a
-# coefficient `c` multiplies their sum.
+# coefficient `c` multiplies their sum. (One loss over all blocks at once
+# [hides what each of them does](museum.ipynb#the-loss-says-balanced-and-each-layer-has-a-favourite).)
 #
 # **Your turn.** Two lines. `model(inputs, targets)` returns the scores, the mean cross-entropy, and a list with the `Routing` of
 # each block.

@@ -21,6 +21,7 @@ from moe_tutorial.show.widgets.cards import (
 )
 from moe_tutorial.show.widgets.claim_box import in_notebook
 from moe_tutorial.show.widgets.claim_list import show_claims
+from moe_tutorial.show.widgets.exhibit import exhibit
 from moe_tutorial.show.widgets.explorable import explorable, scatter
 from moe_tutorial.show.widgets.live_gpt import live_gpt
 from moe_tutorial.show.widgets.sweep import sweep

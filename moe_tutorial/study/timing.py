@@ -1,4 +1,4 @@
-"""Time several functions in turns, so that other load on the machine affects all of them alike."""
+"""Time several functions in turns, by the processor's time of one thread, so that other programs hardly matter."""
 
 import itertools
 import subprocess
@@ -21,8 +21,9 @@ def time_side_by_side(
 ) -> dict[str, np.ndarray]:
     """Seconds for one call of each function, on one thread: name -> one median per turn, (turns,).
 
-    In every turn each function is called again and again, and its figure is the median of these calls: a pause of the
-    machine affects only a few of them. Compare figures of the same turn: between turns the machine's speed may change.
+    In every turn each function is called again and again, and its figure is the median of these calls. The clock stands
+    still while other programs have the processor. Compare figures of the same turn: between turns the machine's speed
+    may change.
 
     Args:
         functions: name -> a function without arguments. Each is called once before the clock starts.
@@ -77,13 +78,17 @@ def in_turn(layers: Sequence[Callable], inputs: Sequence[Any]) -> Callable[[], A
     return lambda: next(layer)(next(given))
 
 
+# Windows counts a thread's time in steps of some milliseconds, which is too coarse.
+clock = time.perf_counter if sys.platform == "win32" else time.thread_time
+
+
 def _median_call(function: Callable[[], Any], seconds: float) -> float:
     calls = []
-    end = time.perf_counter() + seconds
+    end = clock() + seconds
     while True:
-        start = time.perf_counter()
+        start = clock()
         function()
-        now = time.perf_counter()
+        now = clock()
         calls.append(now - start)
         if now >= end:
             return median(calls)

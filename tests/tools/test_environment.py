@@ -46,7 +46,7 @@ def test_every_lesson_is_on_the_site():
     pages = [page["file"] for page in toc]
     lessons = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py"))
     further = ["glossary", "sources", "instructors"]
-    assert pages == ["index", *lessons, "playground", "claims", *further]
+    assert pages == ["index", *lessons, "museum", "playground", "claims", *further]
 
 
 def workflow(name: str) -> dict:

@@ -94,10 +94,16 @@ def by_binary_cross_entropy(logits):
     return F.binary_cross_entropy_with_logits(logits, logits.sigmoid())
 
 
-@right("12.hardening")
+@wrong("12.hardening", "its gradient is not")
 def by_entr(logits):
     both = torch.stack([logits.sigmoid(), (-logits).sigmoid()])
     return torch.special.entr(both).sum(0).mean()
+
+
+@right("12.hardening")
+def by_logsigmoid(logits):
+    p = torch.sigmoid(logits)
+    return -torch.mean(p * F.logsigmoid(logits) + (1 - p) * F.logsigmoid(-logits))
 
 
 @right("12.hardening")

@@ -46,6 +46,8 @@ CHOSEN = "F.one_hot(indices, n_experts).sum(1)"
             "(f * => (probs.mean(0) *"
         ),
         "You add the probabilities up over the tokens. Their mean is wanted.": "probs.mean(0) => probs.sum(0)",
+        "That is the mean probability of the chosen. P has one number for each expert, its mean over all tokens, "
+        "chosen or not.": "probs.mean(0) => probs.gather(1, indices).mean(0)",
         "You multiply by 8. Here it is another number: `n_experts`.": "return n_experts => return 8",
     },
 )

@@ -2,6 +2,7 @@
 
 import torch
 
+from moe_tutorial.course.running import NotYet
 from moe_tutorial.course.vocabulary import Ask, checks, draw
 
 
@@ -36,6 +37,9 @@ from moe_tutorial.course.vocabulary import Ask, checks, draw
         "You stop one level too early.": "range(depth) => range(depth - 1)",
         "Your leaves are counted from the right.": "return weights => return weights.flip(1)",
         "The part that goes left and the part that goes right are one: `1 - p` and `p`.": "(1 - p) => p",
+        "You decide already. Here every leaf speaks, with its weight.": (
+            ": 2 ** (level + 1) - 1] => : 2 ** (level + 1) - 1].round()"
+        ),
     },
 )
 def leaf_weights(ask: Ask) -> None:
@@ -151,6 +155,9 @@ def weight_of(given: dict, factor: torch.Tensor) -> torch.Tensor:
             "return ... => (torch.special.entr(logits) + torch.special.entr(1 - logits)).mean()"
         ),
         "That is an entropy for each decision. Take their mean.": ".mean() => ",
+        "You take the mean of the decisions first: half sure left and half sure right would look undecided.": (
+            "return ... => (lambda p: torch.special.entr(p) + torch.special.entr(1 - p))(p.mean())"
+        ),
         "Those are bits. `log` is the natural logarithm here, as in all losses.": "return ( => return 1.4426950409 * (",
         "The probabilities are missing in front of the logarithms.": (
             "p * F.softplus(-logits) + (1 - p) * F.softplus(logits) => F.softplus(-logits) + F.softplus(logits)"
@@ -167,6 +174,13 @@ def hardening(ask: Ask) -> None:
     says = "It asks how clear a decision is, and not for which side: with all signs turned round it should be the same."
     ask.follows(given, {"logits": -given["logits"]}, lambda loss: loss, says)
     ask.gives({"logits": torch.tensor([[30.0, 0.0]])}, "the mean entropy of the decisions", where="one is quite clear")
+    sure = torch.tensor([[30.0, -120.0]], requires_grad=True)
+    loss = ask.once(sure)
+    if torch.is_tensor(loss) and loss.requires_grad and not torch.autograd.grad(loss, sure)[0].isfinite().all():
+        raise NotYet(
+            "For the logits 30 and -120 the value is a number, and its gradient is not: training would be lost at the "
+            "first node that is quite sure. -log p is `F.softplus(-logits)`, and -log(1 - p) is `F.softplus(logits)`."
+        )
 
 
 def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
@@ -223,7 +237,7 @@ def balance(ask: Ask) -> None:
     for rows in (
         [[0.1, 0.2, 0.3, 0.4], [0.6, 0.1, 0.1, 0.2]],
         [[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]],
-        [[0.05, 0.15, 0.2, 0.1, 0.1, 0.2, 0.05, 0.15]],
+        [[0.05, 0.1, 0.2, 0.1, 0.1, 0.2, 0.05, 0.2]],
     ):
         given = {"weights": torch.tensor(rows), "depth": len(rows[0]).bit_length() - 1}
         ask.gives(given, says, where=f"the tree has {len(rows[0])} leaves")

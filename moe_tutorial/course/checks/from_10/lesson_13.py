@@ -31,6 +31,9 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "You take the output weights of the next node. First answer, then go on.": (
             "w_out[node] => w_out[(2 * node + 1 + (score >= 0)) % len(w_out)]"
         ),
+        "The score's sign says where to go on, and not its gelu's, which is rounded to -0 for a score of -8.": (
+            "(score >= 0) => (F.gelu(score) >= 0)"
+        ),
         "A node adds the same to all tokens that meet it. Its score has to count.": (
             "F.gelu(score)[:, None] * w_out[node] => w_out[node]"
         ),
@@ -46,6 +49,8 @@ def path_layer(ask: Ask) -> None:
         given = {"x": x, "w_in": w_in[:n], "b_in": b_in[:n], "w_out": w_out[:n], "depth": depth}
         says = "for each token the sum of what the nodes on its way add"
         ask.gives(given, says, where=f"the tree has {depth} level{'s' * (depth > 1)}")
+    far = given | {"x": torch.tensor([[-9.0, 0.0], [0.0, -9.0]])}
+    ask.gives(far, says, where="some scores are -8 or less, where the gelu is rounded to -0")
     doubled = given | {"w_out": 2 * given["w_out"]}
     ask.follows(given, doubled, lambda y: 2 * y, "With twice the output weights, the answers should be twice as large.")
 
@@ -118,6 +123,11 @@ def choose_path(ask: Ask) -> None:
     ask.gives(given, "the leaf that each token's answers lead to")
     edge = torch.tensor([[0.0, 2], [0, 7], [-1, -1]])
     ask.gives(given | {"x": edge}, "the leaf that each token's answers lead to", where="an answer is exactly 0")
+    unsure = {"x": torch.tensor([[1.0, 0.02], [-0.02, 5.0]]), "w": torch.tensor([[1.0, 0], [0, 9.0], [1.0, 0]])}
+    unsure |= {"b": torch.zeros(3), "ways": torch.tensor([[-1.0, -1, 0], [-1, 1, 0], [1, 0, -1], [1, 0, 1]])}
+    ask.gives(
+        unsure, "the leaf that each token's answers lead to", where="one question is very sure, and others are not"
+    )
     larger = given | {"w": 3 * w, "b": 3 * b}
     says = "With all questions three times as sure, the leaves should be the same."
     ask.follows(given, larger, lambda leaf: leaf, says)
