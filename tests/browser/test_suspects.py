@@ -58,7 +58,7 @@ def suspect(page, letter):
 
 
 def choose(page, name):
-    page.locator(".moe-probes label", has_text=name).click()
+    page.locator(".moe-probes button", has_text=name).click()
 
 
 def run(page, name, letters):
@@ -131,7 +131,7 @@ def test_a_solved_board_is_kept_and_counted_at_once_and_there_are_other_suspects
     expect(label).to_have_text("The detective, suspects 1 of 2")
     page.get_by_role("button", name="Other suspects").click()
     expect(label).to_have_text("The detective, suspects 2 of 2")
-    expect(page.get_by_role("radio", name="alone")).to_be_focused()
+    expect(page.get_by_role("button", name="alone 7")).to_be_focused()
     assert stamps(page, "A") == []
     run(page, "twice", "A")
     page.reload()
@@ -144,8 +144,10 @@ def test_a_solved_board_is_kept_and_counted_at_once_and_there_are_other_suspects
 def test_it_is_solved_by_keys(visit):
     page = visit(board())
     page.keyboard.press("Tab")
-    expect(page.get_by_role("radio", name="alone")).to_be_focused()
-    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("button", name="alone 7", pressed=True)).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="certain 1,500", pressed=True)).to_be_focused()
     for letter, bug in zip("ABCD", FAILS, strict=True):
         page.get_by_role("button", name=f"run certain on {letter}").focus()
         page.keyboard.press("Enter")
@@ -161,14 +163,14 @@ def test_it_is_solved_by_keys(visit):
 
 def test_it_is_solved_by_touch_on_a_phone(visit):
     page = visit(board(), width=390, has_touch=True)
-    page.locator(".moe-probes label", has_text="certain").tap()
+    page.locator(".moe-probes button", has_text="certain").tap()
     page.get_by_role("button", name="run certain on B").tap()
     assert stamps(page, "B") == ["certain ✗ FAILS"]
     say(page, A=SOUND, B="softmax twice", C="late tokens", D="last wins")
     page.get_by_role("button", name="Accuse").tap()
     expect(page.locator(".moe-told")).to_contain_text("✓ Solved: 1,500 tokens")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    boxes = [node.bounding_box() for node in page.locator(".moe-detective :is(label, button, select)").all()]
+    boxes = [node.bounding_box() for node in page.locator(".moe-detective :is(button, select)").all()]
     assert all(box is None or box["height"] >= 44 for box in boxes)
 
 
@@ -187,7 +189,7 @@ def test_its_link_replays_how_it_was_solved_and_leaves_the_readers_own_board_alo
     expect(label_of := other.locator(".moe-detective .moe-label")).to_contain_text("replayed")
     expect(other.locator(".moe-told")).to_have_text("✓ Solved: 6,014 tokens, 1 accusation. ")
     assert stamps(other, "C") == ["certain ✗ FAILS", "alone ✗ FAILS"]
-    assert other.get_by_role("radio", name="alone").is_disabled()
+    assert other.get_by_role("button", name="alone 7").is_disabled()
     assert other.locator("tr").count() == 0
     other.get_by_role("button", name="Play it yourself").click()
     expect(label_of).to_have_text("The detective, suspects 1 of 2")

@@ -53,6 +53,10 @@ def stops(moe, x):
     raise RuntimeError("no more\nof this")
 
 
+def forgets(moe, x):
+    moe(x)
+
+
 def spoils(moe, x):
     """It changes what it got."""
     moe.weight.data.zero_()
@@ -60,7 +64,7 @@ def spoils(moe, x):
     return torch.rand(()) + moe.training
 
 
-PROBES = [spoils, loud, by_a_copy, never, stops]
+PROBES = [spoils, loud, by_a_copy, never, stops, forgets]
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +78,13 @@ def secrets(board):
 
 def test_a_probe_costs_the_tokens_that_the_mixture_and_its_copies_read_the_most_over_the_suspects(board):
     prices = {each["name"]: each["price"] for each in board.settings["probes"]}
-    assert prices == {"spoils": 0, "loud": 7, "by_a_copy": 14, "never": 0, "stops": 1}
+    assert prices == {"spoils": 0, "loud": 7, "by_a_copy": 14, "never": 0, "stops": 1, "forgets": 7}
     assert not suspects()["A"][1]._forward_pre_hooks
 
 
 def test_what_is_not_below_a_thousandth_fails_and_so_does_what_stops(board):
     fails = {"spoils": "FAILS", "by_a_copy": "", "never": "FAILS", "stops": "stopped with RuntimeError: no more"}
+    fails |= {"forgets": "stopped with TypeError: float() argument must be a string or a real number, not 'NoneType'"}
     for found in secrets(board)["found"]:
         assert found == {"A": fails | {"loud": ""}, "B": fails | {"loud": "FAILS"}}
 
@@ -92,7 +97,7 @@ def test_the_page_shows_the_probes_and_seals_who_has_which_bug(board):
     assert secrets(board)["truth"] == 2 * [{"A": SOUND, "B": LOUD}]
     assert set(shown) == {"probes", "rounds", "bugs", "sealed", "digest", "link"}
     html = board._repr_mimebundle_()[0]["text/html"]
-    assert "<code>loud</code>, 7 tokens. Its answer is what its weight says." in html
+    assert "<code>loud</code>: Its answer is what its weight says." in html
     assert "FAILS" not in html
     assert "It takes JavaScript" in html
 
@@ -111,12 +116,13 @@ def test_it_finds_the_same_each_time_and_draws_nothing_from_the_lessons_generato
     [
         ({"id": "suspects"}, "id is 'suspects'; allowed is a lesson's number and a name in small letters"),
         ({"rounds": [suspects()]}, "14.it has 1 rounds; allowed are 2 to 4"),
-        ({"rounds": 2 * [{"a": suspects()["A"]}]}, r"round 1 has 'a' -> .*; allowed is a capital letter -> \(bug, "),
+        ({"rounds": 2 * [{"a": suspects()["A"]}]}, r"round 1 has 'a' -> .*; allowed are capital letters -> \(bug, "),
         ({"rounds": [suspects(), {"C": ("a bug", nn.Linear(3, 2))}]}, "round 2 has 'C' -> "),
+        ({"rounds": suspects()}, "round 1 has None -> 'A'; allowed are capital letters"),
         ({"rounds": 2 * [{"D": (1, nn.Linear(3, 2), torch.ones(1, 3))}]}, "round 1 has 'D' -> "),
-        ({"probes": []}, "14.it: probes are none; allowed are functions of different names"),
-        ({"probes": [loud, loud]}, "14.it: probes are 'loud', 'loud'; allowed are"),
-        ({"probes": [lambda moe, x: 0]}, "14.it: probes are '<lambda>'; allowed are"),
+        ({"probes": []}, r"14.it: probes are \[\]; allowed are functions of different names"),
+        ({"probes": [loud, loud]}, r"14.it: probes are \['loud', 'loud'\]; allowed are"),
+        ({"probes": [lambda moe, x: 0]}, r"14.it: probes are \['<lambda>'\]; allowed are"),
     ],
 )
 def test_what_makes_no_sense_says_what_is_allowed(arguments, said):

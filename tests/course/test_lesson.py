@@ -36,7 +36,7 @@ def test_what_a_lesson_says_and_asks(read):
     lesson = read(OPENING + EXERCISE + CHECK + ASKED)
     assert (lesson.name, lesson.minutes, lesson.able) == ("99_small", 5, "add [numbers](https://a.b/c)")
     assert lesson.links == {"https://a.b/c"}
-    assert lesson.asked == {"exercise": ["99.f"], "guess": ["99.how"], "quiz": ["99"]}
+    assert lesson.asked == {"exercise": ["99.f"], "guess": ["99.how"], "quiz": ["99"], "detective": []}
     (task,) = lesson.tasks
     assert (task.name, task.place, task.check_place) == ("f", 1, 3)
 

@@ -1,7 +1,5 @@
 """``score_card()``: what a learner has done so far, lesson by lesson: guesses, exercises, quizzes, suspects."""
 
-import copy
-
 import traitlets as t
 
 from moe_tutorial.course.progress.storage import Asking, answered, place, when_stored
@@ -18,15 +16,6 @@ class ScoreCard(Asking):
     stored = t.Dict().tag(sync=True)  # kind -> id -> value
     nothing = t.Unicode(NOTHING).tag(sync=True)
 
-    def __init__(self) -> None:
-        super().__init__(place=place())
-        self.count()
-        when_stored.append(self.count)
-
-    def count(self) -> None:
-        """Show what is stored now."""
-        self.stored = copy.deepcopy(answered())  # a dict that is changed later would be no change
-
     def __repr__(self) -> str:
         return f"{self.label} (an interactive table)"
 
@@ -37,4 +26,6 @@ class ScoreCard(Asking):
 
 def score_card() -> ScoreCard:
     """Show how close your guesses were, which exercises you solved, and your quiz results, over the whole course."""
-    return ScoreCard()
+    card = ScoreCard(place=place(), stored=answered())
+    when_stored.append(lambda: card.set_trait("stored", answered()))
+    return card

@@ -1,5 +1,6 @@
 """Widgets that store a learner's answers: in the workspace, in this kernel, or in a reader's browser."""
 
+import copy
 import re
 from collections.abc import Callable
 from html import escape
@@ -24,7 +25,7 @@ def answered() -> dict[str, dict[str, Any]]:
     if builds_page():
         return {}
     kept = progress()
-    return kept.read() if kept else _in_kernel
+    return kept.read() if kept else copy.deepcopy(_in_kernel)
 
 
 def store(kind: str, id: str, value: dict[str, Any]) -> None:

@@ -23,7 +23,6 @@ from moe_tutorial.show.web import bundle, style
 
 PASSES = 1e-3  # a probe's number is below it where nothing is wrong; NaN is not
 SOUND = "nothing is wrong"
-FAILS = "FAILS"
 ASKS = "What is wrong with each? Run probes, give your verdicts, and accuse. A run costs the tokens that it reads."
 
 Probe = Callable[[nn.Module, Tensor], float]
@@ -46,13 +45,10 @@ class Detective(StoredAnswer):
     def page(self) -> str:
         """The probes with their prices, and the bugs, as HTML."""
         given = self.settings
-        probes = [
-            f"<code>{each['name']}</code>, {each['price']:,} tokens. {prose(each['asks'])}" for each in given["probes"]
-        ]
+        probes = "".join(f"<li><code>{each['name']}</code>: {prose(each['asks'])}</li>" for each in given["probes"])
         return (
             f'<section class="moe-ask"><p class="moe-label">{self.label}</p><p class="moe-question">{self.question}</p>'
-            f"<ul>{''.join(f'<li>{probe}</li>' for probe in probes)}</ul>"
-            f"<p>A verdict is one of: {prose('; '.join(given['bugs']))}.</p>{NO_SCRIPT}</section>"
+            f"<ul>{probes}</ul><p>Verdicts: {prose('; '.join(given['bugs']))}.</p>{NO_SCRIPT}</section>"
         )
 
 
@@ -70,35 +66,30 @@ def detective(id: str, rounds: Sequence[dict[str, Suspect]], probes: Sequence[Pr
     Raises ValueError for an argument of another form.
     """
     if not ID.fullmatch(id):
-        raise ValueError(
-            f"id is {id!r}; allowed is a lesson's number and a name in small letters, such as '14.suspects'"
-        )
-    suspects = [_checked_round(number, given) for number, given in enumerate(rounds, 1)]
+        raise ValueError(f"id is {id!r}; allowed is a lesson's number and a name in small letters: '14.suspects'")
+    suspects = [_checked(number, given) for number, given in enumerate(rounds, 1)]
     if not 2 <= len(suspects) <= 4:
         raise ValueError(f"{id} has {len(suspects)} rounds; allowed are 2 to 4")
     names = [getattr(probe, "__name__", "") for probe in probes]
-    if not names or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
-        raise ValueError(
-            f"{id}: probes are {', '.join(map(repr, names)) or 'none'}; allowed are functions of different names"
-        )
+    named = dict(zip(names, probes, strict=True))
+    if not named or len(named) < len(names) or not all(map(str.isidentifier, names)):
+        raise ValueError(f"{id}: probes are {names}; allowed are functions of different names")
 
-    bugs = {bug for each in suspects for bug, _, _ in each.values()} - {SOUND}
-    prices = dict.fromkeys(names, 0)
-    truth: list[dict[str, str]] = []  # of each round: letter -> bug
-    found: list[dict[str, dict[str, str]]] = []  # letter -> probe -> why it fails, or ""
-    for each in suspects:
-        truth.append({letter: bug for letter, (bug, _, _) in each.items()})
-        found.append({letter: {} for letter in each})
-        for letter, (_, moe, x) in each.items():
-            for name, probe in zip(names, probes, strict=True):
-                found[-1][letter][name], tokens = run(probe, moe, x)
-                prices[name] = max(prices[name], tokens)
-    asks = [(probe.__doc__ or "").strip().partition("\n")[0] for probe in probes]
+    runs = [
+        {letter: {name: run(probe, moe, x) for name, probe in named.items()} for letter, (_, moe, x) in each.items()}
+        for each in suspects
+    ]
+    prices = {name: max(found[name][1] for each in runs for found in each.values()) for name in names}
+    asks = {name: (probe.__doc__ or "").strip().partition("\n")[0] for name, probe in named.items()}
+    secrets = {
+        "truth": [{letter: bug for letter, (bug, _, _) in each.items()} for each in suspects],
+        "found": [{a: {name: why for name, (why, _) in found.items()} for a, found in each.items()} for each in runs],
+    }
     shown = {
-        "probes": [{"name": name, "asks": text, "price": prices[name]} for name, text in zip(names, asks, strict=True)],
+        "probes": [{"name": name, "asks": asks[name], "price": prices[name]} for name in names],
         "rounds": ["".join(each) for each in suspects],
-        "bugs": [SOUND, *sorted(bugs)],
-        "sealed": b64encode(json.dumps({"truth": truth, "found": found}).encode()).decode(),
+        "bugs": [SOUND, *sorted({bug for each in secrets["truth"] for bug in each.values()} - {SOUND})],
+        "sealed": b64encode(json.dumps(secrets).encode()).decode(),
     }
     digest = hashlib.sha256(json.dumps([id, shown]).encode()).hexdigest()[:6]  # a link names it
     return Detective("detective", id, settings=shown | {"digest": digest, "link": True})
@@ -118,17 +109,19 @@ def run(probe: Probe, moe: nn.Module, x: Tensor) -> tuple[str, int]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same draws for each suspect, and when the page is made anew
         try:
-            says = "" if torch.as_tensor(probe(moe, x.clone())).detach() < PASSES else FAILS
+            value = probe(moe, x.clone())
+            why = "" if float(value.detach() if isinstance(value, Tensor) else value) < PASSES else "FAILS"
         except Exception as error:
-            says = f"stopped with {type(error).__name__}: {error}".partition("\n")[0].strip(": ")
-    return says, tokens
+            why = f"stopped with {type(error).__name__}: {error}".partition("\n")[0].strip(": ")
+    return why, tokens
 
 
-def _checked_round(number: int, given: dict[str, Suspect]) -> dict[str, Suspect]:
+def _checked(number: int, given: dict[str, Suspect]) -> dict[str, Suspect]:
     """A round, if it is one."""
-    for letter, suspect in given.items():
-        fits = isinstance(suspect, tuple) and [len(suspect), *map(type, suspect[:1])] == [3, str]
-        if not re.fullmatch("[A-Z]", letter) or not fits or not isinstance(suspect[1], nn.Module):
-            allowed = "a capital letter -> (bug, mixture, tokens)"
-            raise ValueError(f"round {number} has {letter!r} -> {suspect!r:.60}; allowed is {allowed}")
+    for letter, suspect in given.items() if isinstance(given, dict) and given else [(None, given)]:
+        match letter, suspect:
+            case str(), (str(), nn.Module(), Tensor()) if re.fullmatch("[A-Z]", letter):
+                continue
+        allowed = "capital letters -> (bug, mixture, tokens)"
+        raise ValueError(f"round {number} has {letter!r} -> {suspect!r:.60}; allowed are {allowed}")
     return given

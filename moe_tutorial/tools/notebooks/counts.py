@@ -16,9 +16,7 @@ FOLDED = re.compile(r"## (Further|Try it)")
 UNREAD = re.compile(
     r"<!--.*?-->|```.*?```|\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]+>|^\|[-|: ]+\|$", re.DOTALL | re.MULTILINE
 )
-WIDGET = re.compile(
-    r"\b(sweep|explore_router|watch_training|watch_usage|watch_layer|playground|explorable|live_gpt|detective)\("
-)
+WIDGET = re.compile(r"\b(sweep|explore_router|watch_\w+|playground|explorable|live_gpt|detective)\(")
 STILL = re.compile(
     r"\b(picture|region_maps?|bars|usage_bars|expert_bars|expert_cards|seed_dots|seed_strip|curves|interval_chart"
     r"|scoreboard|token_path|scatter)\("

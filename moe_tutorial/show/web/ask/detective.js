@@ -2,7 +2,7 @@
 // The widget behind detective(): probes are run on suspects at a price, and each suspect gets a verdict. On the site, a
 // solved board has a link, which shows how it was solved.
 import { RUN_TO_ANSWER, prose } from "./answers.js";
-import { button, el, freshId, isRestored, mount, quietly } from "../dom.js";
+import { button, el, isRestored, mount, quietly } from "../dom.js";
 import { replyTo, unseal } from "./judge.js";
 import { storedAnswer } from "./storage.js";
 import { figure } from "../words.js";
@@ -43,10 +43,9 @@ function render({ model, el: root }) {
     const asks = el("p", { className: "moe-asks" });
     const told = el("p", { className: "moe-told", tabIndex: -1 });
     const cards = [...rounds[round]].map(card);
-    const group = freshId();
     const picks = probes.map(({ name, price }, /** @type {number} */ p) => {
-      const input = el("input", { type: "radio", name: group, checked: p === chosen, onchange: () => draw(p) });
-      return el("label", {}, input, el("code", {}, name), el("span", {}, figure(price)));
+      const priced = [`${name} `, el("span", {}, figure(price))];
+      return el("button", { type: "button", className: "moe-button moe-quiet", onclick: () => draw(p) }, ...priced);
     });
     const accusing = button("Accuse", { onclick: accuse });
     const others = quietly(replayed ? "Play it yourself" : "Other suspects", { onclick: goOn });
@@ -64,7 +63,7 @@ function render({ model, el: root }) {
       if (replayed) history.replaceState(history.state, "", location.pathname + location.search);
       else stored.put({ ...kept(), round: (round + 1) % rounds.length });
       show();
-      root.querySelector("input").focus();
+      root.querySelector("button").focus();
     }
     function card(/** @type {string} */ letter) {
       const run = quietly("", { onclick: () => keep({ paid: [...board.paid, `${letter} ${names[chosen]}`] }) });
@@ -85,6 +84,7 @@ function render({ model, el: root }) {
     function draw(pick = chosen) {
       chosen = pick;
       const { name, price, asks: text } = probes[chosen];
+      picks.forEach((pick, p) => (pick.ariaPressed = `${p === chosen}`));
       asks.replaceChildren(...prose(`${text} ${tokens(price)} a run.`));
       for (const { letter, run, select, stamps, answer, node } of cards) {
         const own = board.paid.filter((each) => each[0] === letter);

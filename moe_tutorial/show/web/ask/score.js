@@ -2,7 +2,7 @@
 // The widget behind score_card(): a learner's results by lesson. On the site they come from localStorage.
 import { button, el, mount, note } from "../dom.js";
 import { quizWords } from "./judge.js";
-import { forget, storedAnswers, whenStored } from "./storage.js";
+import { CHANGED, forget, storedAnswers } from "./storage.js";
 import { figure } from "../words.js";
 
 /** @param {any} found the answers of one kind, id -> value @returns {Map<string, any[]>} the values by lesson */
@@ -87,12 +87,11 @@ function render({ model, el: root }) {
   }
   draw();
   addEventListener("focus", draw); // another tab may have added to it
-  model.on("change:stored", draw); // and so may the kernel
-  const stop = whenStored(draw);
+  addEventListener(CHANGED, draw); // or another widget of this page
+  model.on("change:stored", draw); // or the kernel
   return () => {
-    stop();
+    for (const event of ["focus", CHANGED]) removeEventListener(event, draw);
     model.off("change:stored", draw);
-    removeEventListener("focus", draw);
   };
 }
 export default { render };

@@ -2,7 +2,7 @@
 // Storage of a learner's answers. A kernel writes them to the workspace. A page of the site stores them in
 // localStorage, under keys that begin with the site's path, or in memory if the browser refuses.
 
-const CHANGED = "moe-stored"; // the event by which the widgets of a page tell each other
+export const CHANGED = "moe-stored"; // the event by which the widgets of a page tell each other
 const site = `moe ${location.pathname.replace(/[^/]*$/, "")} `;
 /** @type {any} */
 const everywhere = window; // each widget of a page has a copy of this module
@@ -48,7 +48,7 @@ export function storedAnswer(model, hear = () => {}) {
     hear(value);
   };
   const tell = () => hear(value);
-  const ignore = whenStored(listen);
+  addEventListener(CHANGED, listen);
   model.on("change:place", tell); // the workspace could not be written
   return {
     get: () => value,
@@ -64,17 +64,10 @@ export function storedAnswer(model, hear = () => {}) {
     },
     where: () => WHERE[place || model.get("place")],
     stop() {
-      ignore();
+      removeEventListener(CHANGED, listen);
       model.off("change:place", tell);
     },
   };
-}
-
-/** Call hear() when a widget of the page stores an answer. Returns a function that stops this.
- * @param {(event: any) => void} hear */
-export function whenStored(hear) {
-  addEventListener(CHANGED, hear);
-  return () => removeEventListener(CHANGED, hear);
 }
 
 /** The keys of this site, in localStorage and in memory. */
