@@ -14,7 +14,7 @@ from moe_tutorial.layers import MixtureOfExperts, Router, Routing
     hints=(
         "First the router: `(x @ weights['gate.weight'].T).softmax(-1)`, and of these the `topk`.",
         "Where `norm_topk_prob` is true, divide the chosen weights by their sum: `g.sum(-1, keepdim=True)`.",
-        "`(F.silu(x @ gate.T) * (x @ up.T)) @ down.T` answers, weighted by `(g * (chosen == e)).sum(-1, keepdim=True)`.",
+        "`(F.silu(x @ gate.T) * (x @ up.T)) @ down.T` answers, weighted by `(g * (chosen == e)).sum(-1, keepdim=True)`",
     ),
     mistakes={
         "`up` multiplies the silu of `gate`. Yours are swapped.": "gate.T) * (x @ up.T => up.T) * (x @ gate.T",
