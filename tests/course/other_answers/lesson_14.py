@@ -55,7 +55,7 @@ def always_divides(x, weights, config):
     return token_by_token(x, weights, config | {"norm_topk_prob": True})
 
 
-@wrong("14.published_block", "other way round")
+@wrong("14.published_block", "swapped")
 def gate_and_up_swapped(x, weights, config):
     other = {"gate_proj": "up_proj", "up_proj": "gate_proj"}
     swapped = {}

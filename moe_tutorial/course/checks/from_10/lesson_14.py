@@ -14,49 +14,34 @@ from moe_tutorial.layers import MixtureOfExperts, Router, Routing
     hints=(
         "First the router: `(x @ weights['gate.weight'].T).softmax(-1)`, and of these the `topk`.",
         "Where `norm_topk_prob` is true, divide the chosen weights by their sum: `g.sum(-1, keepdim=True)`.",
-        "An expert says `(F.silu(x @ gate.T) * (x @ up.T)) @ down.T`. A token's weight for expert e is "
-        "`(g * (chosen == e)).sum(-1, keepdim=True)`, 0 where it did not choose it.",
+        "`(F.silu(x @ gate.T) * (x @ up.T)) @ down.T` answers, weighted by `(g * (chosen == e)).sum(-1, keepdim=True)`",
     ),
     mistakes={
-        "`gate` goes through the silu, and `up` multiplies it. Yours are the other way round.": (
-            "F.silu(x @ gate.T) * (x @ up.T) => F.silu(x @ up.T) * (x @ gate.T)"
-        ),
-        "You divide by the sum, whatever the config says. (A softmax of the chosen does so, too.)": (
-            'if config["norm_topk_prob"]: => if True:'
-        ),
-        "Where the config says `norm_topk_prob`, the chosen weights are divided by their sum.": (
-            'if config["norm_topk_prob"]: => if False:'
-        ),
+        "`up` multiplies the silu of `gate`. Yours are swapped.": "gate.T) * (x @ up.T => up.T) * (x @ gate.T",
         "The softmax goes over the experts, for each token by itself.": "softmax(-1) => softmax(0)",
+        "You divide by the sum, whatever the config says.": 'config["norm_topk_prob"] => True',
+        "Where the config says `norm_topk_prob`, divide by the sum.": 'config["norm_topk_prob"] => False',
         "The weights are probabilities. You forget the softmax.": ".softmax(-1) => ",
         "These scores are a softmax over the experts, and not a sigmoid of each.": "softmax(-1) => sigmoid()",
         "Only the last expert's answer is left. Add up those of all that were chosen.": "y = y + => y =",
-        "All experts answer with their whole weight, chosen or not.": (
-            "(g * (chosen == e)).sum(-1, keepdim=True) => probs[:, e, None]"
-        ),
+        "All experts answer, chosen or not.": "(g * (chosen == e)).sum(-1, keepdim=True) => probs[:, e, None]",
         "An answer counts as much as the router says. You forget its weight.": "(g * (chosen == e)) => (chosen == e)",
         "The gate goes through a silu, and not a relu.": "F.silu => F.relu",
-        "The gate goes through a silu, and not a gelu.": "F.silu => F.gelu",
         "You forget `up`, which multiplies the gate.": " * (x @ up.T) => ",
     },
 )
 def published_block(ask: Ask) -> None:
-    width, hidden, n = 2, 3, 3
-    weights = {"gate.weight": draw(1, n, width)}
-    for e in range(n):
-        for place, name in enumerate(("gate", "up", "down")):
-            shape = (width, hidden) if name == "down" else (hidden, width)
-            weights[f"experts.{e}.{name}_proj.weight"] = draw(3 * e + place + 2, *shape)
-    x = draw(20, 4, width)
-    given = {"x": x, "weights": weights, "config": {"num_experts_per_tok": 2, "norm_topk_prob": False}}
+    shapes = {"gate": (3, 2), "up": (3, 2), "down": (2, 3)}
+    parts = [(e, name, f"experts.{{}}.{name}_proj.weight") for e in range(3) for name in shapes]
+    weights = {"gate.weight": draw(1, 3, 2)}
+    weights |= {name.format(e): draw(n + 2, *shapes[part]) for n, (e, part, name) in enumerate(parts)}
+    given = {"x": draw(20, 4, 2), "weights": weights}
     for k, norm in ((2, False), (2, True), (1, False), (3, True)):
-        config = {"num_experts_per_tok": k, "norm_topk_prob": norm}
-        ask.gives(given | {"config": config}, "the block's answers", where=f"the config is {config}")
+        given["config"] = {"num_experts_per_tok": k, "norm_topk_prob": norm}
+        ask.gives(given, "the block's answers", where=f"the config is {given['config']}")
     order = [2, 0, 1]
-    renamed = {"gate.weight": weights["gate.weight"][order]}
-    for new, old in enumerate(order):
-        for name in ("gate", "up", "down"):
-            renamed[f"experts.{new}.{name}_proj.weight"] = weights[f"experts.{old}.{name}_proj.weight"]
+    renamed = {name.format(e): weights[name.format(order[e])] for e, _, name in parts}
+    renamed["gate.weight"] = weights["gate.weight"][order]
     says = "Experts that get other numbers, with their rows of the router, should give the same answers."
     ask.follows(given, given | {"weights": renamed}, lambda y: y, says)
 
@@ -73,7 +58,7 @@ class ReadsPartner(Router):
 def drawn(bug: str = "nothing is wrong", size: float = 1.0, **options) -> tuple[MixtureOfExperts, Tensor]:
     """A mixture with this bug, or, from options, one of the package's; its answers ``size`` times as large; tokens."""
     torch.manual_seed(3)
-    moe = MixtureOfExperts(6, 8, 8, 2, dispatch="dense", **options) if options else suspect(bug, 6)
+    moe = MixtureOfExperts(6, 8, 8, dispatch="dense", **{"top_k": 2} | options) if options else suspect(bug, 6)
     nn.init.normal_(moe.router.weight, std=0.5)
     for bias in moe.router.buffers():
         nn.init.normal_(bias, std=0.1)
@@ -83,33 +68,36 @@ def drawn(bug: str = "nothing is wrong", size: float = 1.0, **options) -> tuple[
     return moe.eval(), torch.randn(24, 6)
 
 
-def accused(ask: Ask, cases: dict[str, tuple[MixtureOfExperts, Tensor]]) -> dict[str, bool]:
-    """What is special about a mixture -> whether the answer, a probe, fails it."""
-    found = {}
-    for where, given in cases.items():
+Cases = dict[str, tuple[MixtureOfExperts, Tensor]]
+
+
+def right() -> Cases:
+    """What is said of a right mixture -> the mixture and its tokens."""
+    return {
+        "a right mixture": drawn(),
+        "a right mixture with small answers": drawn(size=1e-4),
+        "a right mixture whose weights are divided by their sum": drawn(renormalize=True),
+        "a right mixture with sigmoids and a selection bias": drawn(gate="sigmoid_topk", bias=True),
+    }
+
+
+def accused(ask: Ask, cases: Cases) -> list[bool]:
+    """Whether the answer, a probe, fails each mixture."""
+    found = []
+    for given in cases.values():
         value = numbers(said := ask.once(*given))
         if value is None or value.ndim or value.dtype == torch.bool:
-            shape = f", of shape {tuple(value.shape)}" if value is not None and value.ndim else ""
-            raise NotYet(f"The answer is {kind(said)}{shape}. A single number is asked for.")
-        found[where] = not float(value) < 1e-3
+            raise NotYet(f"The answer is {kind(said)}. A single number is asked for.")
+        found.append(not float(value) < 1e-3)
     return found
 
 
-def judges(ask: Ask, cases: dict[str, tuple[MixtureOfExperts, Tensor]]) -> None:
+def judges(ask: Ask, cases: Cases) -> None:
     """Require that a probe fails the mixtures that the solution fails, and no others."""
     found = accused(ask, cases)
-    for where, given in cases.items():
-        passes = float(ask.right(*given)) < 1e-3
-        if found[where] == passes:
-            says = f"It {'accuses' if found[where] else 'lets pass'} {where}. It should not."
-            raise NotYet(says, list(found.values()))
-
-
-RIGHT = {
-    "a right mixture": {"gate": "softmax_topk"},
-    "a right mixture whose weights are divided by their sum": {"renormalize": True},
-    "a right mixture with sigmoids and a selection bias": {"gate": "sigmoid_topk", "bias": True},
-}
+    for (where, given), fails in zip(cases.items(), found, strict=True):
+        if fails != (not float(ask.right(*given)) < 1e-3):
+            raise NotYet(f"It {'accuses' if fails else 'lets pass'} {where}. It should not.", found)
 
 
 @checks(
@@ -127,14 +115,11 @@ RIGHT = {
     },
 )
 def alone(ask: Ask) -> None:
-    cases = {name: drawn(**options) for name, options in RIGHT.items()}
-    cases |= {f"one with this bug: {bug}": drawn(bug) for bug in ("softmax twice", "softmax over the tokens")}
-    cases["one that drops late tokens"] = drawn("late tokens dropped")
+    bugs = ("softmax twice", "softmax over the tokens", "late tokens dropped")
+    cases = right() | {f"one with this bug: {bug}": drawn(bug) for bug in bugs}
     cases["one with a softmax over the tokens and small answers"] = drawn("softmax over the tokens", 1e-4)
     moe, x = drawn()
-    router = ReadsPartner(6, 8, 2, bias=True)
-    router.load_state_dict(moe.router.state_dict())
-    moe.router = router
+    moe.router.__class__ = ReadsPartner
     cases["one that sends each second token where the one before it goes"] = moe, x
     judges(ask, cases)
 
@@ -154,13 +139,8 @@ def alone(ask: Ask) -> None:
     },
 )
 def reaches_router(ask: Ask) -> None:
-    cases = {name: drawn(**options) for name, options in RIGHT.items()}
-    cases["one whose router is cut off"] = drawn("router cut off")
-    cases["one with the weights divided by their sum, of one expert, which are always 1"] = (
-        MixtureOfExperts(6, 8, 8, 1, dispatch="dense", gate="topk_softmax"),
-        cases["a right mixture"][1],
-    )
-    cases["one with small answers, which is right"] = drawn(size=1e-4)
+    cases = right() | {"one whose router is cut off": drawn("router cut off")}
+    cases["one that asks one expert, with a weight that is always 1"] = drawn(gate="topk_softmax", top_k=1)
     judges(ask, cases)
 
 
@@ -169,8 +149,7 @@ def reaches_router(ask: Ask) -> None:
     hints=(
         "What must hold for every right mixture? Ask about something that the other probes do not ask about.",
         "Which numbers need a gradient besides the router's? What if all experts are copies of one, or a token is 0?",
-        "Such as: the loss reaches every expert that somebody asked. "
-        "`torch.autograd.grad(loss, moe.experts.w_out, allow_unused=True)`.",
+        "The loss reaches the experts: `torch.autograd.grad(loss, moe.experts.w_out, allow_unused=True)`.",
     ),
     mistakes={
         "It accuses right mixtures. What it asks has to hold for each of them.": "return ... => 1.0",
@@ -178,13 +157,10 @@ def reaches_router(ask: Ask) -> None:
     },
 )
 def your_probe(ask: Ask) -> None:
-    right = {name: drawn(**options) for name, options in RIGHT.items()}
-    right["a right mixture with small answers"] = drawn(size=1e-4)
-    wrong = {bug: drawn(bug) for bug in list(SUSPECTS)[1:]}
-    alarms = accused(ask, right | wrong)
-    for name in right:
-        if alarms[name]:
-            says = f"It accuses {name}. What it asks has to hold for every right mixture."
-            raise NotYet(says, list(alarms.values()))
-    if not any(alarms.values()):
-        raise NotYet(f"It lets all pass, those with these bugs, too: {', '.join(wrong)}.", list(alarms.values()))
+    cases = right()
+    found = accused(ask, cases | {bug: drawn(bug) for bug in list(SUSPECTS)[1:]})
+    for where, fails in zip(cases, found, strict=False):
+        if fails:
+            raise NotYet(f"It accuses {where}. What it asks has to hold for every right mixture.", found)
+    if not any(found):
+        raise NotYet(f"It lets all pass, those with these bugs, too: {', '.join(list(SUSPECTS)[1:])}.", found)
