@@ -704,7 +704,7 @@ claim(
 # And a prompt that has to be read first? All its tokens come at once:
 
 # %% tags=["measure"]
-# Computed: a prompt of 2,000 tokens on the same GPUs, beside the answer's price with 2,000 requests a second.
+# Computed: a prompt of 2,000 tokens on the same GPUs, beside the answer's price.
 costs = {}
 print("GPU-milliseconds:   prompt   answer   together")
 for name in ("mixture", "large"):

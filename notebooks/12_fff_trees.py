@@ -273,9 +273,6 @@ with torch.no_grad():
     assert torch.allclose(yours, tree(centred.x_test)[0], atol=1e-4), (
         "your descent ends in other leaves than the package's"
     )
-print(
-    f"your descent and the package's end in the same leaves, for {len(leaf):,} images"
-)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.

@@ -863,7 +863,8 @@ quiz("13")
 #
 # **Sources.** The four sentences: S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. Trees with leaves:
 # [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711), who report 220 and 6 times. The path layer, another kind:
-# [UltraFastBERT](https://arxiv.org/abs/2311.10770). Load balancing for trees, and a leaf that all tokens share:
+# [UltraFastBERT](https://arxiv.org/abs/2311.10770). A tree written as a mixture:
+# [Chaunin and Mikhaylovskiy 2025](https://openreview.net/forum?id=DtLHemXw3w). Load balancing for trees, and a leaf that all tokens share:
 # [Charalampopoulos et al. 2024](https://arxiv.org/abs/2405.16836); our node-balance loss is written after Shazeer's importance loss,
 # and we have not compared it with theirs. Mixtures: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538); the Switch loss:
 # [Fedus et al. 2021](https://arxiv.org/abs/2101.03961).
