@@ -75,7 +75,7 @@ class BiasInWeights(Router):
 
 
 class OneExpert(MixtureOfExperts):
-    """one expert under every name: `[expert] * 8` is eight times the same expert."""
+    """one expert under every name: `experts[0](x)` for `experts[e](x)`, so expert 0 answers, whoever is chosen."""
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         return super().dense(tokens, routing._replace(indices=torch.zeros_like(routing.indices)))

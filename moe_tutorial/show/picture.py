@@ -75,13 +75,18 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
             raise ValueError(f"row {name!r} has {len(cells)} cells; allowed are {len(header) - 1}, as the header has")
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
     body = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in cells)}</tr>'
-        for name, cells in rows.items()
+        f'<tr><th scope="row">{html.escape(name)}</th>{"".join(map(_cell, cells))}</tr>' for name, cells in rows.items()
     )
     # An element that scrolls must be focusable by keyboard.
     scroll = f'<div class="moe-scroll" tabindex="0" role="group" aria-label="{html.escape(title)}">'
     content = f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     return framed(title, note, content)
+
+
+def _cell(text: str) -> str:
+    """Numbers stand on the right, sentences on the left."""
+    side = ' style="text-align:left"' * (len(text) > 24)
+    return f"<td{side}>{html.escape(text)}</td>"
 
 
 def framed(title: str, note: str, content: str) -> Picture:

@@ -118,7 +118,7 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
     page.get_by_label("Verdict on B").select_option("softplus")
     page.get_by_role("button", name="Accuse").press("Enter")
     expect(page.locator(".moe-detective .moe-told")).to_have_text(
-        "✓ Solved: 5 tokens, 1 accusation. It is kept in your workspace."
+        "✓ Solved: 5 tokens, 0 wrong accusations. It is kept in your workspace."
     )
     # The score card above has counted all that since it was shown.
     counted = "1 far off1 of 5 right, 0 at the first try1 of 2 boards solved, 5 tokens"
@@ -149,7 +149,7 @@ def test_yesterdays_widgets_are_as_they_were_left_and_stay_so_when_saved(page, l
     expect(question.get_by_role("status")).to_contain_text("✓ Right.")
     expect(page.locator("tfoot")).to_contain_text(counted)
     said = {"A": "nothing is wrong", "B": "softplus"}
-    solved = {"paid": ["B mine"], "said": said, "last": said, "accused": 1, "solved": True, "bill": 5}
+    solved = {"paid": ["B mine"], "said": said, "last": said, "wrong": 0, "solved": True, "bill": 5}
     assert json.loads((workspace / "progress.json").read_text()) == {
         "guess": {"05.sixty": {"how": "far", "is": 60, "said": 29}},
         "quiz": {"03": {"of": 5, "right": ["shift"], "tries": {"shift": 2}}},

@@ -19,6 +19,10 @@ from moe_tutorial.layers import MixtureOfExperts, Router, Routing
     mistakes={
         "`up` multiplies the silu of `gate`. Yours are swapped.": "gate.T) * (x @ up.T => up.T) * (x @ gate.T",
         "The softmax goes over the experts, for each token by itself.": "softmax(-1) => softmax(0)",
+        "You divide by the sum over all tokens. The weights of each token are divided by their own.": (
+            "g.sum(-1, keepdim=True) => g.sum()"
+        ),
+        "How many are chosen stands in the config: `num_experts_per_tok`.": 'config["num_experts_per_tok"] => 2',
         "You divide by the sum, whatever the config says.": 'config["norm_topk_prob"] => True',
         "Where the config says `norm_topk_prob`, divide by the sum.": 'config["norm_topk_prob"] => False',
         "The weights are probabilities. You forget the softmax.": ".softmax(-1) => ",
@@ -87,7 +91,7 @@ def accused(ask: Ask, cases: Cases) -> list[bool]:
     for given in cases.values():
         value = numbers(said := ask.once(*given))
         if value is None or value.ndim or value.dtype == torch.bool:
-            raise NotYet(f"The answer is {kind(said)}. A single number is asked for.")
+            raise NotYet(f"The answer is {kind(said)}. A single number is asked for, such as `float(...)`.")
         found.append(not float(value) < 1e-3)
     return found
 
@@ -110,7 +114,9 @@ def judges(ask: Ask, cases: Cases) -> None:
     mistakes={
         "One token says nothing about the others. Ask each of them alone.": "x.split(1) => [x[:1]] * len(x)",
         "Divide by the size of the answers: if they are small, so are their differences.": " / together.norm() => ",
-        "That asks about the first token alone.": "(alone - together).norm() => (alone - together)[0].norm()",
+        "Not every token's answer is compared with what it gets by itself.": (
+            "(alone - together).norm() => (alone - together)[0].norm()"
+        ),
         "Both times you ask the whole batch.": "x.split(1) => [x]",
     },
 )

@@ -8,8 +8,8 @@ import { storedAnswer } from "./storage.js";
 import { figure } from "../words.js";
 
 /** A round: the runs that were paid for in their order, each "<letter> <probe>", letter -> verdict, those of the last
- * accusation, and how many there were. */
-const BEGUN = { paid: [], said: {}, last: {}, accused: 0 };
+ * accusation, and how many had a wrong verdict. */
+const BEGUN = { paid: [], said: {}, last: {}, wrong: 0 };
 const tokens = (/** @type {number} */ n) => `${figure(n)} tokens`;
 
 /** @param {{model: any, el: HTMLElement}} widget */
@@ -17,6 +17,7 @@ function render({ model, el: root }) {
   const { probes, rounds, bugs, sealed, digest } = model.get("settings");
   const secrets = unseal(sealed);
   const names = probes.map(({ name }) => name);
+  const fine = probes.reduce((sum, { price }) => sum + price, 0); // of a wrong accusation
   const stored = storedAnswer(model);
   const isSite = !model.widget_manager; // JupyterLab opens a notebook without its fragment
   const kept = () => stored.get() ?? { of: rounds.length, round: 0, boards: {} };
@@ -25,11 +26,11 @@ function render({ model, el: root }) {
   /** The solved board in the page's link, or null. */
   function inLink() {
     const asked = new URLSearchParams(location.hash.slice(1)).get("suspects") ?? "";
-    const [mark, round, accused, runs = ""] = asked.split(".");
+    const [mark, round, wrong, runs = ""] = asked.split(".");
     const truth = secrets.truth[+round];
     if (!isSite || mark !== digest || !truth) return null;
     const paid = [...runs.matchAll(/([A-Z])(\d+)/g)].map(([, letter, p]) => `${letter} ${names[+p]}`);
-    return { round: +round, board: { paid, said: truth, last: truth, accused: +accused || 1 } };
+    return { round: +round, board: { paid, said: truth, last: truth, wrong: +wrong || 0 } };
   }
 
   function show() {
@@ -56,7 +57,8 @@ function render({ model, el: root }) {
       stored.put({ ...kept(), round, boards: { ...kept().boards, [round]: now } });
     }
     function accuse() {
-      keep({ accused: board.accused + 1, last: board.said });
+      const isWrong = Object.entries(board.said).some(([letter, bug]) => bug && bug !== truth[letter]);
+      keep({ wrong: board.wrong + +isWrong, last: board.said });
       told.focus();
     }
     function goOn() {
@@ -68,7 +70,8 @@ function render({ model, el: root }) {
     function card(/** @type {string} */ letter) {
       const run = quietly("", { onclick: () => keep({ paid: [...board.paid, `${letter} ${names[chosen]}`] }) });
       const select = el("select", { ariaLabel: `Verdict on ${letter}` }, new Option("verdict …", ""));
-      select.append(...bugs.map((bug) => new Option(bug)));
+      const here = [secrets.truth[0], truth].flatMap(Object.values);
+      select.append(...bugs.filter((bug) => here.includes(bug)).map((bug) => new Option(bug)));
       select.value = bugs.includes(board.said[letter]) ? board.said[letter] : "";
       select.onchange = () => keep({ said: { ...board.said, [letter]: select.value } });
       const [stamps, answer] = [el("ul", { ariaLive: "polite" }), el("p")];
@@ -99,11 +102,12 @@ function render({ model, el: root }) {
         const said = how === "wrong" ? replyTo(secrets, round, letter, verdict, board.paid) : "";
         answer.replaceChildren(el("b", {}, { right: "✓ Right.", wrong: "✗ No. ", open: "" }[how]), ...prose(said));
       }
-      const due = board.paid.reduce((sum, run) => sum + probes[names.indexOf(run.slice(2))].price, 0);
+      const prices = board.paid.map((run) => probes[names.indexOf(run.slice(2))].price);
+      const due = [...prices, board.wrong * fine].reduce((sum, price) => sum + price, 0);
       const right = cards.filter(({ select }) => select.disabled).length;
       const solved = right === cards.length;
       bill.value = `Bill: ${tokens(due)}`;
-      told.replaceChildren(...(board.accused ? score(right, due) : []));
+      told.replaceChildren(...(Object.keys(board.last).length ? score(right, due) : []));
       accusing.disabled = !Object.values(board.said).some(Boolean);
       accusing.hidden = solved;
       return { solved, bill: due };
@@ -116,10 +120,10 @@ function render({ model, el: root }) {
         { className: all ? "moe-right" : "" },
         all ? "✓ Solved" : `${right} of ${cards.length} right`,
       );
-      const cost = `: ${tokens(due)}, ${board.accused} accusation${board.accused > 1 ? "s" : ""}. `;
+      const cost = `: ${tokens(due)}, ${board.wrong} wrong accusation${board.wrong === 1 ? "" : "s"}. `;
       if (replayed) return [mark, cost];
       const runs = board.paid.map((run) => `${run[0]}${names.indexOf(run.slice(2))}`).join("");
-      const href = `#suspects=${[digest, round, board.accused, runs].join(".")}`;
+      const href = `#suspects=${[digest, round, board.wrong, runs].join(".")}`;
       const link = all && isSite ? [el("a", { href }, "A link that shows how"), ". "] : [];
       return [mark, cost, ...link, stored.where()];
     }
