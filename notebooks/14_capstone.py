@@ -934,7 +934,7 @@ score_card()
 #   `mine.load_block(safetensors.torch.load_file(FILE), json.load(open(CONFIG)), layer=0)`.
 # - **Somebody else's engine.** [Lesson 11](11_scale.ipynb) says what serves mixtures to many: read how one of them routes.
 # - **The museum.** [Bugs that shipped](museum.ipynb), each in a few lines, with its symptom. Found one?
-#   [Add it](museum.ipynb#how-to-add-a-bug).
+#   [Add it](museum.ipynb).
 #
 # ## Try it
 #

@@ -297,7 +297,9 @@ def test_a_training_that_is_stopped_goes_on_with_what_it_learned(workspace):
     my_moe(until="08")
     Path("text.txt").write_text("to be, or not to be: " * 60)
     command = [sys.executable, "my_moe.py", "train", "text.txt", "2000"]
-    training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    stoppable = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs are not
+    training = subprocess.Popen(command, preexec_fn=stoppable, **pipes)
     said = ""
     while "step 200 " not in said:
         said += training.stdout.read(1)
