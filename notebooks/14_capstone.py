@@ -194,7 +194,7 @@ for family in WRITTEN:
     block = block_of(family, seed)
     ours = published_block(x, on_the_hub(block), config_of(family).to_dict())
     theirs = block(x[None])[0]  # published blocks want (batch, tokens, d)
-    print(f"{family:10} the same to 0.00001: {gap(ours, theirs) < 1e-5}")
+    print(f"{family:10} same to 0.00001: {gap(ours, theirs) < 1e-5}")
 
 # %% [markdown]
 # The same answers are half of it: who trains on needs the same gradients. And two more families:
@@ -732,7 +732,7 @@ def fails(probe, moe, x):
 
 suspects = [sound, *bugs, *OTHERS]
 found = {tuple(fails(p, *drawn(bug, seed)) for p in READY) for bug in suspects}
-print(f"{len(found)} of {len(suspects)} can be told apart by the nine ready probes")
+print(f"the nine ready probes tell {len(found)} of {len(suspects)} apart")
 
 # %% [markdown]
 # ## Probes on trial
@@ -885,15 +885,14 @@ with torch.no_grad():
     for e, (first, _, last) in enumerate(ours.experts):
         package.experts.w_in[e], package.experts.b_in[e] = first.weight, first.bias
         package.experts.w_out[e], package.experts.b_out[e] = last.weight.T, last.bias
-print(
-    f"the package's mixture  the same to 0.00001: {gap(ours(x)[0], package(x)[0]) < 1e-5}"
-)
+same = gap(ours(x)[0], package(x)[0]) < 1e-5
+print(f"package's mixture  same to 0.00001: {same}")
 for family in WRITTEN:
     block = block_of(family, seed)
     norm = {"norm_topk_prob": config_of(family).norm_topk_prob}
     loaded = mine.load_block(on_the_hub(block), {"num_experts_per_tok": K} | norm)
     same = gap(loaded(x), block(x[None])[0]) < 1e-5
-    print(f"{family:22} the same to 0.00001: {same}")
+    print(f"{family:18} same to 0.00001: {same}")
 
 # %% [markdown]
 # And it learns. Here your GPT reads Python's own manual for a moment. The last tenth is held out, and beside its loss there
