@@ -630,7 +630,7 @@ def alone(moe, x):
     ### BEGIN SOLUTION
     together, _ = moe(x)
     alone = torch.cat([moe(token)[0] for token in x.split(1)])
-    return float((alone - together).norm() / together.norm())
+    return ((alone - together).norm() / together.norm()).item()
     ### END SOLUTION
 
 

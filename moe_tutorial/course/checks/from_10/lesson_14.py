@@ -91,7 +91,7 @@ def accused(ask: Ask, cases: Cases) -> list[bool]:
     for given in cases.values():
         value = numbers(said := ask.once(*given))
         if value is None or value.ndim or value.dtype == torch.bool:
-            raise NotYet(f"The answer is {kind(said)}. A single number is asked for, such as `float(...)`.")
+            raise NotYet(f"The answer is {kind(said)}. A single number is asked for: `.item()` makes one.")
         found.append(not float(value) < 1e-3)
     return found
 
@@ -109,7 +109,7 @@ def judges(ask: Ask, cases: Cases) -> None:
     hints=(
         "In company: `moe(x)[0]`. Alone: each token in a batch of one.",
         "`x.split(1)` are the tokens, each as (1, d). `torch.cat` puts their answers below each other.",
-        "How far apart, as a part of the answers' size: `float((alone - together).norm() / together.norm())`.",
+        "How far apart, as a part of the answers' size: `((alone - together).norm() / together.norm()).item()`.",
     ),
     mistakes={
         "One token says nothing about the others. Ask each of them alone.": "x.split(1) => [x[:1]] * len(x)",
