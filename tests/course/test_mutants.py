@@ -71,7 +71,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "y = y + (g * (chosen == e)).sum(1, keepdim=True) * answer": LAST,
     },
     "14.alone": {
-        "return float((together - alone).norm() / together.norm())": "a distance has no direction",
+        "return ((together - alone).norm() / together.norm()).item()": "a distance has no direction",
+        "return (alone - together).norm() / together.norm()": "a tensor of one number, too",
     },
     "14.reaches_router": {
         "loss = moe(x)[0].sum()": "a loss, too",
