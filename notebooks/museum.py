@@ -18,6 +18,8 @@
 # The code is rewritten, as short as the bug allows: the names and the details of the originals are behind the links. What
 # the links say was looked up on the day that stands beside them.
 #
+# <a data-jupyter-id="from-symptom-to-cause"></a>
+#
 # ## From symptom to cause
 #
 # One meets a symptom, and looks for a cause.
@@ -73,6 +75,8 @@ def balance(probs):
 
 
 # %% [markdown]
+# <a data-jupyter-id="the-router-never-moves"></a>
+#
 # ## The router never moves
 #
 # minimind, a language model that many people learn from, chose one of four experts and divided its weight by the sum of the
@@ -116,6 +120,8 @@ exhibit(
 # [#859](https://github.com/jingyaogong/minimind/pull/859), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-balance-loss-is-the-same-for-every-router"></a>
+#
 # ## The balance loss is the same for every router
 #
 # The first Mixtral in transformers took the softmax over the chosen two, and then a mean over these two. Two numbers whose
@@ -160,6 +166,8 @@ exhibit(
 # [#28115](https://github.com/huggingface/transformers/pull/28115), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-balance-loss-hardly-notices-a-collapse"></a>
+#
 # ## The balance loss hardly notices a collapse
 #
 # In about ten models of transformers the router took its softmax and returned the result under the old name,
@@ -197,6 +205,8 @@ exhibit(wrong, right, symptom, "Balance loss of a collapsed router (even: 1)", a
 # [#45131](https://github.com/huggingface/transformers/pull/45131), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-coefficient-of-the-balance-loss-changes-nothing"></a>
+#
 # ## The coefficient of the balance loss changes nothing
 #
 # NeMo Automodel, as Megatron does, hangs the balance loss on the gate weights by a function that returns them unchanged and
@@ -252,6 +262,8 @@ exhibit(
 # [#1412](https://github.com/NVIDIA-NeMo/Automodel/pull/1412), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-loss-says-balanced-and-each-layer-has-a-favourite"></a>
+#
 # ## The loss says balanced, and each layer has a favourite
 #
 # transformers joined the routers' logits of all layers into one long batch and computed one balance loss. But expert 3 of
@@ -295,6 +307,8 @@ exhibit(
 # [#1418](https://github.com/QwenLM/Qwen3/issues/1418), was open. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-balance-depends-on-the-longest-text-of-the-batch"></a>
+#
 # ## The balance depends on the longest text of the batch
 #
 # Short texts are filled up with padding. The task's loss leaves it out, and it was easy to forget that the router sees it,
@@ -340,6 +354,8 @@ exhibit(
 # [#4594](https://github.com/pytorch/torchtitan/pull/4594), all merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-balance-loss-falls-below-its-minimum"></a>
+#
 # ## The balance loss falls below its minimum
 #
 # A router with sigmoids divides its scores by their sum before the balance loss, plus a tiny number against a division by
@@ -384,6 +400,8 @@ exhibit(
 # ([#1545](https://github.com/NVIDIA/Megatron-LM/issues/1545), open). Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="nan-as-soon-as-the-balance-is-perfect"></a>
+#
 # ## NaN as soon as the balance is perfect
 #
 # V-MoE's losses square a standard deviation. Its derivative has the deviation in the denominator: where all experts have
@@ -423,6 +441,8 @@ exhibit(
 # [#218](https://github.com/google-research/vmoe/pull/218), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-logged-balance-loss-doubles"></a>
+#
 # ## The logged balance loss doubles
 #
 # To save memory, a layer can be computed again in the backward pass in place of being remembered. Megatron's router added
@@ -468,6 +488,8 @@ exhibit(
 # [#1331](https://github.com/NVIDIA/Megatron-LM/pull/1331), taken over into another change. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="smaller-microbatches-stronger-balancing"></a>
+#
 # ## Smaller microbatches, stronger balancing
 #
 # A batch that does not fit is cut into microbatches, whose gradients add up. NeMo Automodel divided the task's loss by
@@ -511,6 +533,8 @@ exhibit(
 # framework. Pull request [#3359](https://github.com/NVIDIA-NeMo/Automodel/pull/3359), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-right-experts-and-weights-that-are-too-alike"></a>
+#
 # ## The right experts, and weights that are too alike
 #
 # DeepSeek-V3 adds a bias to the scores to choose experts, and to nothing else. vLLM took the weights of the chosen from the
@@ -557,6 +581,8 @@ exhibit(
 # [#41663](https://github.com/huggingface/transformers/pull/41663), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-selection-bias-stops-moving"></a>
+#
 # ## The selection bias stops moving
 #
 # A balancer without a loss raises or lowers each expert's bias by a small step. Megatron registered the bias in float32,
@@ -624,6 +650,8 @@ exhibit(
 # [#7081](https://github.com/NVIDIA/Megatron-LM/pull/7081), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="some-tokens-get-weights-that-are-far-off-or-nan"></a>
+#
 # ## Some tokens get weights that are far off, or NaN
 #
 # A kernel of flashinfer kept one number for each expert, score plus bias, and got the score back by a subtraction. The
@@ -672,6 +700,8 @@ exhibit(
 # sigmoid. Pull request [#3875](https://github.com/flashinfer-ai/flashinfer/pull/3875), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="validation-changes-the-training"></a>
+#
 # ## Validation changes the training
 #
 # torchtitan counted in each forward pass how many tokens an expert got. After a training step the counts move the bias and
@@ -719,6 +749,8 @@ exhibit(
 # [#4148](https://github.com/pytorch/torchtitan/pull/4148), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="a-token-goes-to-a-group-that-was-ruled-out"></a>
+#
 # ## A token goes to a group that was ruled out
 #
 # DeepSeek-V3 first picks four of eight groups of experts, and then experts within them. vLLM and SGLang set the scores of
@@ -766,6 +798,8 @@ exhibit(
 # [#45441](https://github.com/huggingface/transformers/pull/45441), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="tokens-are-dropped-although-there-is-room"></a>
+#
 # ## Tokens are dropped although there is room
 #
 # An expert of DeepSpeed takes its best tokens up to its capacity. To rank them, the logits of the chosen were written into
@@ -835,6 +869,8 @@ exhibit(
 # [#7986](https://github.com/deepspeedai/DeepSpeed/pull/7986), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="half-of-the-experts-are-never-asked"></a>
+#
 # ## Half of the experts are never asked
 #
 # On a graphics processor, 256 threads of the engine imp looked at one expert each, which was enough for every model until
@@ -879,6 +915,8 @@ exhibit(
 # up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-larger-the-batch-the-weaker-the-layer"></a>
+#
 # ## The larger the batch, the weaker the layer
 #
 # For one expert a token, MegaBlocks called `max` in place of `topk`, which is faster. It also returns a tensor with an axis
@@ -916,6 +954,8 @@ exhibit(
 # museum. Pull request [#87](https://github.com/databricks/megablocks/pull/87), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-training-begins-with-too-high-a-loss"></a>
+#
 # ## The training begins with too high a loss
 #
 # Experts of gpt-oss end with a bias. One of NeMo Automodel's ways to compute them multiplied the gate weight in early, at
@@ -961,6 +1001,8 @@ exhibit(
 # was too much. Pull request [#2591](https://github.com/NVIDIA-NeMo/Automodel/pull/2591), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="right-on-one-machine-garbage-on-eight"></a>
+#
 # ## Right on one machine, garbage on eight
 #
 # Eight processors hold a part of each expert, and an `all_reduce` adds up their answers. The shared expert is whole on
@@ -1005,6 +1047,8 @@ exhibit(
 # [#49378](https://github.com/vllm-project/vllm/pull/49378) are of the same kind, and open, too. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="what-they-have-in-common"></a>
+#
 # ## What they have in common
 #
 # - The code ran, and a number came out that looked right.
@@ -1013,6 +1057,8 @@ exhibit(
 # - Several came back. A repair without a test is a repair until the next refactoring.
 #
 # Lesson [14](14_capstone.ipynb) has you find bugs by probes of your own.
+#
+# <a data-jupyter-id="how-to-add-a-bug"></a>
 #
 # ## How to add a bug
 #
