@@ -37,7 +37,7 @@ def exhibits(page) -> dict[str, tuple[str, list[str], str]]:
 
 
 def anchor(title: str) -> str:
-    """The heading's anchor on the site. JupyterLab keeps case and punctuation in its own, so the page names this, too."""
+    """A heading's anchor on the site. JupyterLab's own keeps case and punctuation, so the page names this one, too."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
