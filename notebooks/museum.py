@@ -227,7 +227,7 @@ exhibit(wrong, right, symptom, "Balance loss of a collapsed router (even: 1)", a
 
 # %% [markdown]
 # **Seen** in the sums of the rows of `router_logits`: logits seldom add up to 1. **Mended** with a name of its own
-# for the probabilities. A softmax too many had been mended there before, in another model
+# for the probabilities. A softmax too many had been mended there before, in DBRX
 # ([#39056](https://github.com/huggingface/transformers/pull/39056), merged). Issue
 # [#45120](https://github.com/huggingface/transformers/issues/45120) and pull request
 # [#45131](https://github.com/huggingface/transformers/pull/45131), merged. Looked up 2026-11-29.
@@ -1173,4 +1173,5 @@ exhibit(
 # ```
 #
 # Above it stands the symptom as a title, where it shipped, what was meant, and why nobody saw it; below it how it was found
-# and mended, the link, and the day on which you looked. Then add its row to the table. Choose a cause that is not here yet.
+# and mended, the link, and the day on which you looked. Then add its row to the table, and the title's
+# anchor above it, as the others have it: JupyterLab makes none that the site has, too. Choose a cause that is not here yet.
