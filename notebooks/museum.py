@@ -11,12 +11,16 @@
 # %% [markdown]
 # # A museum of real bugs
 #
-# All of these shipped: in libraries that train models of hundreds of billions of parameters, and in ones that people learn
-# from. Each is shown in a few lines, as it shipped and as it was mended, with one symptom that this page measures when it
-# runs. Hardly any of them stopped a program.
+# (In JupyterLab: run all cells first, then read.)
+#
+# All of these shipped: in libraries that train or serve models of hundreds of billions of parameters, and in ones
+# people learn from. Each is shown in a few lines, as it shipped and as it was mended, with one symptom that this page
+# measures when it runs. Hardly any of them stopped a program.
 #
 # The code is rewritten, as short as the bug allows: the names and the details of the originals are behind the links. What
 # the links say was looked up on the day that stands beside them.
+#
+# <a data-jupyter-id="from-symptom-to-cause"></a>
 #
 # ## From symptom to cause
 #
@@ -30,7 +34,7 @@
 # | [The coefficient of the balance loss changes nothing](#the-coefficient-of-the-balance-loss-changes-nothing) | a return value thrown away |
 # | [The loss says balanced, and each layer has a favourite](#the-loss-says-balanced-and-each-layer-has-a-favourite) | layers averaged before the loss |
 # | [The balance depends on the longest text of the batch](#the-balance-depends-on-the-longest-text-of-the-batch) | padding counted as tokens |
-# | [The balance loss falls below its minimum](#the-balance-loss-falls-below-its-minimum) | an epsilon that scores can undercut |
+# | [The balance loss goes to 0](#the-balance-loss-goes-to-0) | an epsilon that scores can undercut |
 # | [NaN as soon as the balance is perfect](#nan-as-soon-as-the-balance-is-perfect) | the slope of a square root at 0 |
 # | [The logged balance loss doubles](#the-logged-balance-loss-doubles) | a side effect in a forward pass that runs twice |
 # | [Smaller microbatches, stronger balancing](#smaller-microbatches-stronger-balancing) | two losses, one of them divided |
@@ -43,12 +47,13 @@
 # | [Half of the experts are never asked](#half-of-the-experts-are-never-asked) | a loop as wide as the models of its day |
 # | [The larger the batch, the weaker the layer](#the-larger-the-batch-the-weaker-the-layer) | a dropped axis |
 # | [The training begins with too high a loss](#the-training-begins-with-too-high-a-loss) | a bias added outside the bracket |
-# | [Right on one machine, garbage on eight](#right-on-one-machine-garbage-on-eight) | a whole added to parts before the parts are summed |
+# | [Right on one processor, garbage on eight](#right-on-one-processor-garbage-on-eight) | a whole added to parts before the parts are summed |
+# | [Everything runs, and the benchmark falls](#everything-runs-and-the-benchmark-falls) | a scaling factor applied twice |
 #
 # Lessons 03 to 09 point here where you may just have made one of them yourself. Before two of them stands a guess.
 
 # %% tags=["setup"]
-# Setup: what the page uses, and lesson 07's balance loss for one expert a token.
+# Setup: what the page uses.
 import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
@@ -65,14 +70,18 @@ def draw(seed):
     return torch.Generator().manual_seed(seed)
 
 
+# %%
+# Lesson 07's balance loss, for one expert a token. Several exhibits use it.
 def balance(probs):
-    """probs (T, E) -> E times the sum of share and mean probability: 1 if use is even, E if one expert has all."""
+    """probs (T, E) -> E times the sum over experts of share times mean probability: 1 if even, E if one has all."""
     n_experts = probs.shape[-1]
     share = F.one_hot(probs.argmax(-1), n_experts).float().mean(0)
     return n_experts * (share * probs.mean(0)).sum()
 
 
 # %% [markdown]
+# <a data-jupyter-id="the-router-never-moves"></a>
+#
 # ## The router never moves
 #
 # minimind, a language model that many people learn from, chose one of four experts and divided its weight by the sum of the
@@ -116,6 +125,8 @@ exhibit(
 # [#859](https://github.com/jingyaogong/minimind/pull/859), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-balance-loss-is-the-same-for-every-router"></a>
+#
 # ## The balance loss is the same for every router
 #
 # The first Mixtral in transformers took the softmax over the chosen two, and then a mean over these two. Two numbers whose
@@ -154,18 +165,43 @@ exhibit(
     above(1),
 )
 
-# %% [markdown]
-# **Found** by a reader who saw that the function returns the same number for all logits. **Mended** two days later, by a
-# softmax over all experts. Issue [#28093](https://github.com/huggingface/transformers/issues/28093) and pull request
-# [#28115](https://github.com/huggingface/transformers/pull/28115), merged. Looked up 2026-11-29.
+# %% tags=["measure"]
+# Measured: the first repair.
+
+
+def first_repair(logits, k):
+    probs = logits.softmax(-1)
+    chosen = F.one_hot(probs.topk(k).indices.flatten(), logits.shape[-1])
+    asked = chosen.amax(-2).float().mean()  # over the tokens, and then the experts
+    return (asked * probs.mean(0)).sum() * logits.shape[-1]
+
+
+logits = torch.randn(512, 8, generator=draw(seeds(1)[0])).requires_grad_()
+collapsed = logits.detach() + torch.tensor([9.0, 9.0, 0, 0, 0, 0, 0, 0])
+first_repair(logits, k=2).backward()
+print(
+    f"The first repair: {first_repair(logits, k=2).item():.1f} for the even router, "
+    f"{first_repair(collapsed, k=2).item():.1f} for the collapsed one; "
+    f"length of the gradient: {logits.grad.norm().item():.3f}"
+)
 
 # %% [markdown]
+# **Found** by a reader who saw that the function returns the same number for all logits. **Mended** twice. The first
+# repair ([#28115](https://github.com/huggingface/transformers/pull/28115), merged) took a softmax over all experts,
+# and then a maximum over the wrong axis: a constant again. What is left is how many experts anybody asks, and a count
+# has no gradient. The second ([#28256](https://github.com/huggingface/transformers/pull/28256), merged) is what
+# stands above. Issues [#28093](https://github.com/huggingface/transformers/issues/28093) and
+# [#28255](https://github.com/huggingface/transformers/issues/28255). Looked up 2026-11-29.
+
+# %% [markdown]
+# <a data-jupyter-id="the-balance-loss-hardly-notices-a-collapse"></a>
+#
 # ## The balance loss hardly notices a collapse
 #
 # In about ten models of transformers the router took its softmax and returned the result under the old name,
-# `router_logits`. The balance loss expects logits, and takes a softmax itself. A softmax of numbers between 0 and 1 is far
-# more even than they are, so the loss sees little of a collapse. The model's answers are right, since they do not use the
-# loss.
+# `router_logits`. The balance loss expects logits, and takes a softmax itself. In a softmax of numbers between 0 and
+# 1 no entry exceeds another by more than a factor of 2.7, so the loss sees little of a collapse. The model's answers
+# are right, since they do not use the loss.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: a softmax of a softmax.
@@ -190,13 +226,15 @@ def symptom(version, seed):
 exhibit(wrong, right, symptom, "Balance loss of a collapsed router (even: 1)", above(4))
 
 # %% [markdown]
-# **Seen** in the sums of the rows of `router_logits`: logits seldom add up to 1. **Mended** with a name of its own for the
-# probabilities. A softmax too many had been reported there before
-# ([#39056](https://github.com/huggingface/transformers/issues/39056)), and it came back. Issue
+# **Seen** in the sums of the rows of `router_logits`: logits seldom add up to 1. **Mended** with a name of its own
+# for the probabilities. A softmax too many had been mended there before, in DBRX
+# ([#39056](https://github.com/huggingface/transformers/pull/39056), merged). Issue
 # [#45120](https://github.com/huggingface/transformers/issues/45120) and pull request
 # [#45131](https://github.com/huggingface/transformers/pull/45131), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-coefficient-of-the-balance-loss-changes-nothing"></a>
+#
 # ## The coefficient of the balance loss changes nothing
 #
 # NeMo Automodel, as Megatron does, hangs the balance loss on the gate weights by a function that returns them unchanged and
@@ -252,11 +290,14 @@ exhibit(
 # [#1412](https://github.com/NVIDIA-NeMo/Automodel/pull/1412), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-loss-says-balanced-and-each-layer-has-a-favourite"></a>
+#
 # ## The loss says balanced, and each layer has a favourite
 #
-# transformers joined the routers' logits of all layers into one long batch and computed one balance loss. But expert 3 of
-# one layer and expert 3 of the next are two experts. Where each layer has a favourite of its own, the favourites cancel,
-# and the loss looks as if all were well.
+# transformers joined the routers' logits of all layers into one long batch and computed one balance loss. But expert
+# 3 of one layer and expert 3 of the next are two experts. Where each layer has a favourite of its own, the favourites
+# cancel, and the loss looks as if all were well. (Here eight layers have eight different ones, so that they cancel
+# entirely.)
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: imbalances that cancel.
@@ -295,10 +336,13 @@ exhibit(
 # [#1418](https://github.com/QwenLM/Qwen3/issues/1418), was open. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-balance-depends-on-the-longest-text-of-the-batch"></a>
+#
 # ## The balance depends on the longest text of the batch
 #
-# Short texts are filled up with padding. The task's loss leaves it out, and it was easy to forget that the router sees it,
-# too. All padding is alike, so it goes to one expert, and the balance loss pushes real tokens away from there.
+# Short texts are filled up with padding. The task's loss leaves it out, and it was easy to forget that the router
+# sees it, too. Padding is much alike, so most of it goes to the same few experts; here, all to one. The balance loss
+# pushes real tokens away from there.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: padding in the balance loss.
@@ -340,10 +384,12 @@ exhibit(
 # [#4594](https://github.com/pytorch/torchtitan/pull/4594), all merged. Looked up 2026-11-29.
 
 # %% [markdown]
-# ## The balance loss falls below its minimum
+# <a data-jupyter-id="the-balance-loss-goes-to-0"></a>
 #
-# A router with sigmoids divides its scores by their sum before the balance loss, plus a tiny number against a division by
-# zero. In OLMo-core it was $10^{-20}$. Sigmoids can be smaller than that. The router found out: it pushed all scores down
+# ## The balance loss goes to 0
+#
+# A router with sigmoids divides its scores by their sum; a tiny number is added to the sum, so that it is never 0. In
+# OLMo-core it was $10^{-20}$. Sigmoids can be smaller than that. The router found out: it pushed all scores down
 # together, which changes no choice, and the loss was gone.
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -378,12 +424,23 @@ exhibit(
     in_every_seed(above(1)),
 )
 
+# %% tags=["measure"]
+# Measured: the repair, further down.
+logits = torch.randn(512, 8, generator=draw(seeds(1)[0]))
+logits[:, 0] += 4
+for lower in (60, 110):
+    found = right(logits - lower).item()
+    print(f"mended, logits lowered by {lower}: {found:.1f}")
+
 # %% [markdown]
-# **Found** in a training run whose balance loss fell below 1, which it cannot. **Mended** by a far smaller number. Pull
-# request [#255](https://github.com/allenai/OLMo-core/pull/255), merged. Megatron-LM, where the number came from, was told
+# **Found** in a training run whose balance loss fell below 1, and on towards 0. **Mended** by a far smaller number.
+# That moves the edge, from a logit of about -46 to one of about -87, and does not remove it. Pull request
+# [#255](https://github.com/allenai/OLMo-core/pull/255), merged. Megatron-LM, where the number came from, was told
 # ([#1545](https://github.com/NVIDIA/Megatron-LM/issues/1545), open). Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="nan-as-soon-as-the-balance-is-perfect"></a>
+#
 # ## NaN as soon as the balance is perfect
 #
 # V-MoE's losses square a standard deviation. Its derivative has the deviation in the denominator: where all experts have
@@ -423,11 +480,12 @@ exhibit(
 # [#218](https://github.com/google-research/vmoe/pull/218), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-logged-balance-loss-doubles"></a>
+#
 # ## The logged balance loss doubles
 #
-# To save memory, a layer can be computed again in the backward pass in place of being remembered. Megatron's router added
-# its balance loss to a log in the forward pass, which then ran twice. The gradients were right, and somebody asked whether
-# the coefficient has to be changed.
+# To save memory, a layer can be computed again in the backward pass in place of being remembered. Megatron's router
+# logged its balance loss in the forward pass, which then ran twice. The gradients were right.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: what is logged with and without recomputation.
@@ -441,33 +499,35 @@ def wrong(logits, log):
 
 def right(logits, log):
     probs = logits.softmax(-1)
-    if torch.is_grad_enabled():  # the first of two passes needs no gradient
+    if torch.is_grad_enabled():  # not so in the first pass, if use_reentrant=True
         log.append(balance(probs).item())
     return probs.amax(-1)
 
 
 def symptom(version, seed):
     logits = torch.randn(256, 8, generator=draw(seed)).requires_grad_()
-    plain, again = [], []
-    version(logits, plain).sum().backward()
-    checkpoint(version, logits, again, use_reentrant=True).sum().backward()
-    return sum(again) / sum(plain)
+    log = []
+    checkpoint(version, logits, log, use_reentrant=True).sum().backward()
+    return len(log)
 
 
 exhibit(
     wrong,
     right,
     symptom,
-    "What is logged with recomputation, over what is logged without",
-    between(0.99, 1.01),
+    "Balance losses logged in one step, with recomputation",
+    exactly(1),
 )
 
 # %% [markdown]
-# **Found** by two runs side by side: 1.09 and 2.20 where 1 is even. **Mended** as here. It was reported three times. Issue
-# [#1330](https://github.com/NVIDIA/Megatron-LM/issues/1330), closed, and pull request
+# **Found** by two runs side by side: 1.09 and 2.20 where 1 is even. **Mended** as here, which holds for
+# `use_reentrant=True` only: with `False` both passes have gradients, and `right` logs twice, too. It was reported
+# three times. Issue [#1330](https://github.com/NVIDIA/Megatron-LM/issues/1330), closed, and pull request
 # [#1331](https://github.com/NVIDIA/Megatron-LM/pull/1331), taken over into another change. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="smaller-microbatches-stronger-balancing"></a>
+#
 # ## Smaller microbatches, stronger balancing
 #
 # A batch that does not fit is cut into microbatches, whose gradients add up. NeMo Automodel divided the task's loss by
@@ -511,6 +571,8 @@ exhibit(
 # framework. Pull request [#3359](https://github.com/NVIDIA-NeMo/Automodel/pull/3359), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-right-experts-and-weights-that-are-too-alike"></a>
+#
 # ## The right experts, and weights that are too alike
 #
 # DeepSeek-V3 adds a bias to the scores to choose experts, and to nothing else. vLLM took the weights of the chosen from the
@@ -557,6 +619,8 @@ exhibit(
 # [#41663](https://github.com/huggingface/transformers/pull/41663), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-selection-bias-stops-moving"></a>
+#
 # ## The selection bias stops moving
 #
 # A balancer without a loss raises or lowers each expert's bias by a small step. Megatron registered the bias in float32,
@@ -624,6 +688,8 @@ exhibit(
 # [#7081](https://github.com/NVIDIA/Megatron-LM/pull/7081), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="some-tokens-get-weights-that-are-far-off-or-nan"></a>
+#
 # ## Some tokens get weights that are far off, or NaN
 #
 # A kernel of flashinfer kept one number for each expert, score plus bias, and got the score back by a subtraction. The
@@ -668,15 +734,20 @@ exhibit(
 )
 
 # %% [markdown]
-# **Found** on one path of the kernel; another path of it was right, so the two could be compared. **Mended** by keeping the
-# sigmoid. Pull request [#3875](https://github.com/flashinfer-ai/flashinfer/pull/3875), merged. Looked up 2026-11-29.
+# **Found** on one path of the kernel; another path of it was right, so the two could be compared. By then an epsilon
+# of $10^{-20}$ ([#3803](https://github.com/flashinfer-ai/flashinfer/pull/3803), merged) had made all weights of such
+# a token 0 in place of NaN. **Mended** by keeping the sigmoid. Pull request
+# [#3875](https://github.com/flashinfer-ai/flashinfer/pull/3875), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="validation-changes-the-training"></a>
+#
 # ## Validation changes the training
 #
-# torchtitan counted in each forward pass how many tokens an expert got. After a training step the counts move the bias and
-# are cleared. A validation in between counted, too: `no_grad` stops gradients, and a buffer is not a gradient. Nothing is
-# to be seen but a bias that moves a little otherwise.
+# torchtitan counted in each forward pass how many tokens an expert got. After a training step the counts move the
+# bias and are cleared. A validation in between counted, too: `no_grad` stops gradients, and a buffer is not a
+# gradient. Nothing is to be seen but a bias that moves a little otherwise. (Here it is much: the validation texts
+# like the opposite experts, and are eight times as many.)
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: how many biases take another step after a validation.
@@ -719,6 +790,8 @@ exhibit(
 # [#4148](https://github.com/pytorch/torchtitan/pull/4148), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="a-token-goes-to-a-group-that-was-ruled-out"></a>
+#
 # ## A token goes to a group that was ruled out
 #
 # DeepSeek-V3 first picks four of eight groups of experts, and then experts within them. vLLM and SGLang set the scores of
@@ -766,18 +839,19 @@ exhibit(
 # [#45441](https://github.com/huggingface/transformers/pull/45441), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="tokens-are-dropped-although-there-is-room"></a>
+#
 # ## Tokens are dropped although there is room
 #
-# An expert of DeepSpeed takes its best tokens up to its capacity. To rank them, the logits of the chosen were written into
-# a table of zeros, a row for each token. The zeros of tokens that had not chosen this expert stand above every negative
-# logit, and take the room.
+# An expert of DeepSpeed has room for so many tokens, its capacity. If more choose it, it takes the best of them,
+# which the router's logits tell. Tokens were dropped where nobody had to be.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "14.museum_room",
-    "Eight experts have room for half as many choices again as there are. All logits are now lowered by 4, which changes "
-    "no probability. What part of the choices does this code keep?",
+    "Each expert has 1.5 times the room it needs on average. All logits are lowered by 4: no probability changes. "
+    "What part of the choices is kept?",
     slider=(0, 100, 1, "%"),
 )
 
@@ -814,7 +888,8 @@ kept = symptom(wrong, seeds(1)[0])["mean logit -4"]
 reveal(
     "14.museum_room",
     kept,
-    says="Nearly every token that chose an expert stands behind those that did not: all logits are negative now."
+    says="The logits of the chosen stood in a table of zeros, a row for each token. The zeros of tokens that had not chosen "
+    "an expert stand above every negative logit, and take its room."
     if kept < 20
     else f"{kept:.0f} % find room, for many logits are still positive.",
 )
@@ -835,10 +910,13 @@ exhibit(
 # [#7986](https://github.com/deepspeedai/DeepSpeed/pull/7986), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="half-of-the-experts-are-never-asked"></a>
+#
 # ## Half of the experts are never asked
 #
-# On a graphics processor, 256 threads of the engine imp looked at one expert each, which was enough for every model until
-# one had 512. Its logits were right, and each token whose best expert had a higher number went to the best of the others.
+# On a graphics processor, each of 256 threads of the engine imp looked at one expert, which was enough for every
+# model until one had 512. Its logits were right, and each token whose best expert had a higher number went to the
+# best of the others.
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: experts that nobody asks.
@@ -879,6 +957,8 @@ exhibit(
 # up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-larger-the-batch-the-weaker-the-layer"></a>
+#
 # ## The larger the batch, the weaker the layer
 #
 # For one expert a token, MegaBlocks called `max` in place of `topk`, which is faster. It also returns a tensor with an axis
@@ -916,6 +996,8 @@ exhibit(
 # museum. Pull request [#87](https://github.com/databricks/megablocks/pull/87), merged. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="the-training-begins-with-too-high-a-loss"></a>
+#
 # ## The training begins with too high a loss
 #
 # Experts of gpt-oss end with a bias. One of NeMo Automodel's ways to compute them multiplied the gate weight in early, at
@@ -961,7 +1043,9 @@ exhibit(
 # was too much. Pull request [#2591](https://github.com/NVIDIA-NeMo/Automodel/pull/2591), merged. Looked up 2026-11-29.
 
 # %% [markdown]
-# ## Right on one machine, garbage on eight
+# <a data-jupyter-id="right-on-one-processor-garbage-on-eight"></a>
+#
+# ## Right on one processor, garbage on eight
 #
 # Eight processors hold a part of each expert, and an `all_reduce` adds up their answers. The shared expert is whole on
 # every one of them. In TensorRT-LLM a refactoring moved its addition before the `all_reduce`, so that one was enough for
@@ -999,20 +1083,76 @@ exhibit(
 )
 
 # %% [markdown]
-# **Found** by benchmarks on eight processors; a test for it had been switched off. **Mended** by the old order, with a
-# comment that says why, where it is merged. Pull request [#15922](https://github.com/NVIDIA/TensorRT-LLM/pull/15922), open;
-# SGLang's [#31476](https://github.com/sgl-project/sglang/pull/31476) and vLLM's
+# **Found** by benchmarks on eight processors: MMLU had fallen from about 85 to 0.05. **Mended** twice. A first repair
+# ([#14667](https://github.com/NVIDIA/TensorRT-LLM/pull/14667), merged) after the refactoring
+# ([#13478](https://github.com/NVIDIA/TensorRT-LLM/pull/13478), merged) kept the shared expert whole and put the sums
+# in order; it came back. The second ([#16286](https://github.com/NVIDIA/TensorRT-LLM/pull/16286), merged) cuts the
+# shared expert into parts, like the others, so that one `all_reduce` is right for both. It supersedes the old order,
+# as above ([#15922](https://github.com/NVIDIA/TensorRT-LLM/pull/15922), open). SGLang's
+# [#31476](https://github.com/sgl-project/sglang/pull/31476) and vLLM's
 # [#49378](https://github.com/vllm-project/vllm/pull/49378) are of the same kind, and open, too. Looked up 2026-11-29.
 
 # %% [markdown]
+# <a data-jupyter-id="everything-runs-and-the-benchmark-falls"></a>
+#
+# ## Everything runs, and the benchmark falls
+#
+# DeepSeek-V3 multiplies what its routed experts say by 2.5, beside the shared expert, which has no factor. In vLLM
+# the model did so. Then the routing learned to do it as well, for faster kernels, and the model went on. A model
+# whose factor is 1 shows nothing.
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: how strong the routed experts are.
+
+
+def wrong(scores, answers, factor):
+    weights = factor * scores / scores.sum(-1, keepdim=True)
+    return factor * (weights.unsqueeze(-1) * answers).sum(1)
+
+
+def right(scores, answers, factor):
+    weights = scores / scores.sum(-1, keepdim=True)
+    return factor * (weights.unsqueeze(-1) * answers).sum(1)
+
+
+def symptom(version, seed):
+    scores = torch.rand(64, 8, generator=draw(seed))
+    answers = torch.randn(64, 8, 16, generator=draw(seed + 1))
+    found = {}
+    for factor in (1, 1.5, 2.5):
+        said = version(scores, answers, factor).norm()
+        meant = factor * version(scores, answers, 1).norm()
+        found[f"factor {factor}"] = (said / meant).item()
+    return found
+
+
+exhibit(
+    wrong,
+    right,
+    symptom,
+    "Length of what the routed experts say, over what was meant",
+    in_every_seed(between(0.99, 1.01)),
+)
+
+# %% [markdown]
+# **Found** by a benchmark: DeepSeek-R1 solved .66 of GSM8K, and .95 when it was mended. **Mended** by multiplying in
+# one place. Two more models had it and were mended a day later, and in 2026 it came back by a refactoring. vLLM
+# [#24119](https://github.com/vllm-project/vllm/pull/24119), [#24132](https://github.com/vllm-project/vllm/pull/24132)
+# and [#45037](https://github.com/vllm-project/vllm/pull/45037), all merged. Looked up 2026-11-29.
+
+# %% [markdown]
+# <a data-jupyter-id="what-they-have-in-common"></a>
+#
 # ## What they have in common
 #
-# - The code ran, and a number came out that looked right.
+# - Nearly always the code ran, and a number came out that looked right.
 # - Many were found by a comparison: with the paper, with another path, with the same run at another size. An invariance is
 #   such a comparison without a second implementation: lower all logits, add the same bias to all, double the batch.
 # - Several came back. A repair without a test is a repair until the next refactoring.
 #
 # Lesson [14](14_capstone.ipynb) has you find bugs by probes of your own.
+#
+# <a data-jupyter-id="how-to-add-a-bug"></a>
 #
 # ## How to add a bug
 #
@@ -1033,4 +1173,5 @@ exhibit(
 # ```
 #
 # Above it stands the symptom as a title, where it shipped, what was meant, and why nobody saw it; below it how it was found
-# and mended, the link, and the day on which you looked. Then add its row to the table. Choose a cause that is not here yet.
+# and mended, the link, and the day on which you looked. Then add its row to the table, and the title's
+# anchor above it, as the others have it: JupyterLab makes none that the site has, too. Choose a cause that is not here yet.

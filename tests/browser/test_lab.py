@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 FIRST = ROOT / "notebooks" / "00_start_here.ipynb"
 LESSON = ROOT / "notebooks" / "03_router.ipynb"
+MUSEUM = ROOT / "notebooks" / "museum.ipynb"
 SWEEP = """
 from moe_tutorial.show.widgets.sweep import sweep
 
@@ -38,7 +39,7 @@ def lab(tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     (home / "type.ipynb").write_text(notebook(TYPE), encoding="utf-8")
     (home / "sweep.ipynb").write_text(notebook(SWEEP, PICTURE), encoding="utf-8")
-    for name in (FIRST, LESSON, ROOT / "notebooks" / "claims.ipynb"):
+    for name in (FIRST, LESSON, MUSEUM, ROOT / "notebooks" / "claims.ipynb"):
         shutil.copy(name, home)
     with jupyterlab(home) as address:
         yield address
@@ -124,3 +125,10 @@ def test_the_page_of_claims_shows_what_the_lessons_store(page, lab):
     assert claims.locator("table:visible").count() == 0
     claims.first.locator("summary").press("Enter")
     expect(claims.first.locator("table")).to_be_visible()
+
+
+def test_a_link_of_the_museums_table_leads_to_its_exhibit(page, lab):
+    title = "The loss says balanced, and each layer has a favourite"
+    open_notebook(page, lab, MUSEUM.name)
+    page.get_by_role("link", name=title, exact=True).click()
+    expect(page.locator("h2", has_text=title)).to_be_in_viewport()

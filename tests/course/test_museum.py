@@ -37,6 +37,7 @@ def exhibits(page) -> dict[str, tuple[str, list[str], str]]:
 
 
 def anchor(title: str) -> str:
+    """A heading's anchor on the site. JupyterLab's own keeps case and punctuation, so the page names this one, too."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
@@ -47,11 +48,17 @@ def test_each_exhibit_has_its_links_its_day_and_its_row_in_the_table(page, exhib
     assert [place for _, place, _ in rows] == [anchor(title) for title in exhibits]
     assert len({cause for _, _, cause in rows}) == len(rows)
     for title, (above, code, below) in exhibits.items():
-        assert above.startswith(f"## {title}\n\n"), title
+        assert f"\n## {title}\n\n" in above, title
         assert "def wrong(" in "\n".join(code), title
         assert SOURCE.search(below), title
         assert "**Mended**" in below, title
         assert date(2026, 1, 1) < date.fromisoformat(LOOKED_UP.search(below.replace("\n", " "))[1]), title
+
+
+def test_each_heading_has_an_anchor_for_jupyterlab_which_is_that_of_the_site(page):
+    text = "\n\n".join(cell.source for cell in page.cells if cell.kind == "markdown")
+    named = re.findall(r'^<a data-jupyter-id="(.+?)"></a>\n\n## (.+)$', text, re.MULTILINE)
+    assert named == [(anchor(title), title) for title in TITLE.findall(text)]
 
 
 @pytest.mark.parametrize("seed", ["7", "4242"])
@@ -64,9 +71,10 @@ def test_each_bug_shows_its_symptom_and_its_repair_does_not_from_other_seeds(mon
 
 
 @pytest.mark.parametrize("path", lesson_files(), ids=lambda path: path.stem)
-def test_lessons_point_to_exhibits_that_are_there(exhibits, path):
+def test_lessons_point_to_exhibits_that_are_there(page, path):
     text = " ".join(cell.source for cell in Lesson.read(path).cells)
     places = re.findall(r"\(museum\.ipynb#([^)]+)\)", text)
-    assert set(places) <= {anchor(title) for title in exhibits}
+    titles = TITLE.findall("\n".join(cell.source for cell in page.cells if cell.kind == "markdown"))
+    assert set(places) <= {anchor(title) for title in titles}
     if "03" <= path.stem[:2] <= "09":
         assert len(places) == 1
