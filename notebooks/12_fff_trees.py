@@ -498,7 +498,8 @@ reveal(
     + (
         "The hardening loss asks for clear decisions, and to send everybody the same way is a clear decision. It is also the easier "
         "one: pixels are never negative, so one push on a node's weights moves all logits to the same side. Such a tree has no gap "
-        f"between all leaves and one, and gets {strong['hard'].mean():.0f} % right."
+        f"between all leaves and one, and gets {strong['hard'].mean():.0f} % right.\n\nOn centred pixels, dead of 8: "
+        f"{8 - at_work(plain):.1f} in trees that were never hardened, {8 - at_work(ramped):.1f} hardened slowly."
         if at_work(strong) < 4
         else "Here the decisions divide the images."
     ),
@@ -561,8 +562,9 @@ seed_strip(
 # over all images asks for the same. So the root divides. But those on one side of its plane are not centred any more, and at
 # the child the story begins anew. The loss that counts who arrives reaches every node.
 #
-# Now read how many are right, and compare rows with the same pixels: centring helps a single dense layer, too. On raw pixels as on
-# centred ones, more leaves at work get more right, though far from in proportion.
+# Now read how many are right, and compare rows with the same pixels: centring helps a single dense layer, too. Among these trees, all
+# hardened in a hurry, more leaves at work get more right, though far from in proportion. But they are no goal by themselves: the
+# tree that was never hardened keeps nearly all of its leaves, and one of them gets fewer right.
 
 # %% tags=["measure"]
 # Claim 12.2.
@@ -701,7 +703,9 @@ reveal(
     says=f"For one token the tree takes {middle['tree 9']:,.0f} microseconds, the dense layer of the training width "
     f"{middle['dense 9']:,.0f}, and the one of the inference width {middle['narrow']:,.0f}. "
     + (
-        "A question is a handful of small calls, each of which costs a few microseconds whatever it multiplies. "
+        "Two things eat the factor. A question is a handful of small calls, each of which costs a few microseconds whatever it "
+        "multiplies. And so is a small layer: beside the one of a leaf's width the large one takes "
+        f"{middle['dense 9'] / middle['narrow']:.0f} times as long, and more is not to be had here. "
         if faster < 200
         else ""
     )
@@ -810,6 +814,7 @@ two, nine = (
     for shape in ((2, 5), (9, 3))
 )
 unhurt = paths(9, 3, raw, rate).shares(raw.x_test)
+dense_10, dense_11, dense_27 = (dense_right(n, centred) for n in (10, 11, 27))
 behind = with_care["hard"] - two
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -834,7 +839,7 @@ reveal(
         if two.mean() < with_care["hard"].mean() < nine.mean()
         else ""
     )
-    + f"(Dense layers of 8 and of 64 neurons got {dense_8:.0f} % and {dense_64:.0f} %.)\n\n"
+    + f"Dense layers of as many neurons as these use get: 11 {dense_11:.0f} %, 10 {dense_10:.0f} %, 27 {dense_27:.0f} %.\n\n"
     f"As fast? At 16,383 neurons a path layer asks 14 nodes and has no leaf. It multiplies {2 * 14 / (9 + 2 * LEAF):.0%} of what the tree "
     f"does, and takes {slower:.1f} times as long.\n\n"
     f"Do branches die? On raw pixels, without any loss for balance, {dead(unhurt).float().mean():.1f} of 8 ways out of a path tree "
@@ -881,7 +886,7 @@ quiz("12")
 # - Training fits the mixture, and one leaf is another function. Hardening closes the gap from both ends. Judge a tree by what one leaf
 #   gets right, beside a dense layer of a leaf's size.
 # - A tree is not balanced by nature: everybody the same way is a clear decision, too. A loss that counts who arrives at a node reaches
-#   every node. More leaves at work get more right, far from in proportion.
+#   every node. Leaves at work are no goal by themselves: judge by what is right.
 # - For one token: a question a level, and one leaf. Far less to multiply than a dense layer of the training width, and a little more than
 #   one of the inference width, which in plain PyTorch is clearly faster.
 # - A path layer is another kind: nothing to harden, and fewer dead branches than in a hardened tree. With 10 neurons answering it is

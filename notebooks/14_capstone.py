@@ -204,9 +204,10 @@ for family in WRITTEN:
 # | OLMoE | softmax over all | as they are | |
 # | Qwen3-MoE, Mixtral | softmax over all | divided by their sum | |
 # | DeepSeek-V3 | sigmoid of each, and a bias for the choice | divided by their sum, then scaled | *groups*: only experts of the best ones; a shared expert |
-# | gpt-oss | logits | softmax over the chosen alone | biases in all maps |
+# | gpt-oss | logits | softmax over the chosen alone | biases in all maps; experts of another formula |
 #
-# New to you are the groups, the scale, and the biases. The package's `from_transformers` copies each of these into a
+# New to you are the groups, the scale, and gpt-oss's experts. (A softmax over the chosen alone gives the same weights as one over
+# all, divided by their sum.) The package's `from_transformers` copies each of these into a
 # `MixtureOfExperts`. (Of these copies we compare the tokens' gradients, of yours those of all weights, too.)
 
 
@@ -249,10 +250,10 @@ claim(
 #
 # Here are ten changes to a block, one at a time, each of which somebody who writes one could make:
 #
-# - in Mixtral's, gate and up (`w1` and `w3`) swapped, or the weights not divided by their sum;
-# - in Qwen3-MoE's, `norm_topk_prob=True` ignored; in OLMoE's, `norm_topk_prob=False` ignored;
-# - in DeepSeek-V3's, the scale ignored, the groups ignored, the selection bias forgotten, or the shared expert forgotten;
-# - in Mixtral's, an expert too few, or a matrix the other way round.
+# - in Mixtral's, gate and up (`w1` and `w3`) swapped, an expert too few, or the weights not divided by their sum;
+# - in Mixtral's, a matrix the other way round; in Qwen3-MoE's, `norm_topk_prob=True` ignored; in OLMoE's,
+#   `norm_topk_prob=False` ignored;
+# - in DeepSeek-V3's, the scale ignored, the groups ignored, the selection bias forgotten, or the shared expert forgotten.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -504,7 +505,7 @@ seen = [bug for bug in bugs if cost[bug].mean() > 0.02]
 reveal(
     "14.seen",
     len(seen),
-    says=f"The loss of {sum(fell.values())} of the nine fell to less than half in all ten seeds. "
+    says=f"The loss of {'all' if all(fell.values()) else sum(fell.values())} of the nine fell to less than half in all ten seeds. "
     + (
         f"{8 - len(seen)} of the eight bugs cost less than two points: a mixture learns around them."
         if len(seen) < 8
@@ -738,8 +739,8 @@ print(f"the nine ready probes tell {len(found)} of {len(suspects)} apart")
 # ## Probes on trial
 #
 # The probes tell these bugs apart. Are they good probes, then? That does not follow: they were written for these bugs, and one
-# that missed them all would not be here. To try *them* takes mistakes that they were not written for. We have fifteen, some for each step
-# of the block, from what the router reads to the sum; none was in the game. It also takes right mixtures of other kinds, which the
+# that missed them all would not be here. To try *them* takes mistakes that they were not written for. We wrote twenty, some for each step
+# of the block, from what the router reads to the sum. Five of them are in the game, so fifteen are left. It also takes right mixtures of other kinds, which the
 # probes must let pass.
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -787,7 +788,7 @@ def tried(build, names):
 
 HELD_OUT = [name for name in MUTANTS if name not in OTHERS]
 on_mistakes, on_right = tried(drawn, HELD_OUT), tried(right_one, KINDS)
-on_bugs = tried(drawn, bugs)
+on_bugs, in_game = tried(drawn, bugs), tried(drawn, OTHERS)
 ready = slice(len(READY))
 caught = on_mistakes[..., ready].any(-1)  # (mistakes, seeds)
 
@@ -800,7 +801,8 @@ reveal(
     "14.trial",
     float(caught.float().sum(0).mean()),
     says=f"The catch rate is {caught.float().mean():.2f}. The best of them, `{READY[best].__name__}`, catches "
-    f"{per_probe[best]:.2f} by itself. "
+    f"{per_probe[best]:.2f} by itself. With the five of the game it would be "
+    f"{torch.cat([caught, in_game[..., ready].any(-1)]).float().mean():.2f}: the rate depends on who chooses the mistakes. "
     + (
         f"\n\nAnd right mixtures are accused: {', '.join(accused)}. A law holds for the mixtures that it was written for. A sigmoid "
         "may be sure of several experts, and where experts choose, a token's answer does depend on the others."
@@ -895,7 +897,7 @@ for family in WRITTEN:
     print(f"{family:18} same to 0.00001: {same}")
 
 # %% [markdown]
-# And it learns. Here your GPT reads Python's own manual for a moment. The last tenth is held out, and beside its loss there
+# And it learns. Here your GPT reads Python's own manual, for half a minute at most. The last tenth is held out, and beside its loss there
 # stands that of a table of pairs, which knows what follows each character how often.
 
 # %% tags=["measure", "nbval-ignore-output"]

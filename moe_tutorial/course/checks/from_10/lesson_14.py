@@ -82,6 +82,7 @@ def right() -> Cases:
         "a right mixture with small answers": drawn(size=1e-4),
         "a right mixture whose weights are divided by their sum": drawn(renormalize=True),
         "a right mixture with sigmoids and a selection bias": drawn(gate="sigmoid_topk", bias=True),
+        "a right mixture with a shared expert, `moe.shared`": drawn(n_shared=1),
     }
 
 
