@@ -722,7 +722,8 @@ show_grid(
 # %% [markdown]
 # With 512 tokens at once our compiled dense layers are slower than PyTorch's own: they are made for one token. So take the better of a
 # layer's two rows. Of the tree's lead over the mixture hardly anything is left there.
-#
+
+# %% [markdown]
 # ## “... as a standard GPT but quicker inference”
 #
 # The last sentence speaks of a GPT. So trees move into lesson 08's: two blocks, eight leaves of 128 neurons in place of eight experts.
