@@ -699,7 +699,7 @@ quiz("06")
 #
 # - A step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
 # - Here, collapse needs a mean that all inputs share. Experts that learn and a gate over all experts make it worse.
-# - Noise alone does not prevent it, with two chosen. Learned noise helps a gate over the chosen; weak noise helps a penalty
+# - Noise alone does not prevent it, with two chosen. Weak or learned noise helps a gate over the chosen; weak noise helps a penalty
 #   that leaves experts dead. In evaluation it must be off, and what an evaluation does
 #   [must not reach the training](museum.ipynb#validation-changes-the-training).
 #

@@ -563,8 +563,8 @@ seed_strip(
 # the child the story begins anew. The loss that counts who arrives reaches every node.
 #
 # Now read how many are right, and compare rows with the same pixels: centring helps a single dense layer, too. Among these trees, all
-# hardened in a hurry, more leaves at work get more right, though far from in proportion. But they are no goal by themselves: the
-# tree that was never hardened keeps nearly all of its leaves, and one of them gets fewer right.
+# hardened in a hurry, more leaves at work get more right, though far from in proportion. But they are no goal by themselves: on
+# centred pixels, a tree that was never hardened keeps nearly all of its leaves, and one leaf gets fewer right than after any of these.
 
 # %% tags=["measure"]
 # Claim 12.2.
@@ -637,7 +637,7 @@ for depth in DEPTHS:
 
 # %% [markdown]
 # By this count *"up to 220x"* is within reach. Now the clock, once, and like against like: all layers in plain PyTorch, one
-# thread, one token, and a new one at each call. (It counts the time of the processor, so other programs hardly matter.) We build enough copies of each layer that they do not fit in the cache, and call
+# thread, one token, and a new one at each call. (Except on Windows it counts the processor's time, so other programs hardly matter.) We build enough copies of each layer that they do not fit in the cache, and call
 # them in turn.
 
 # %% tags=["guess", "nbval-ignore-output"]

@@ -377,8 +377,8 @@ for name, (kind, n) in SHAPES.items():
 # Now the clock. Compiled code against plain code would compare two programmers and not two layers, so all five are plain PyTorch:
 # an `nn.Sequential`, and the package's mixture, tree and path layer without their compiled kernels. All take turns on one
 # thread. There are so many layers of each kind that their weights come from memory, as in a model. A second set of rows is compiled: the
-# package's kernels, with a dense layer as a tree of one leaf. (The clock counts the time of the processor, so other programs hardly
-# matter.)
+# package's kernels, with a dense layer as a tree of one leaf. (Except on Windows the clock counts the processor's time, so other
+# programs hardly matter.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.

@@ -1,10 +1,14 @@
 """Lesson 14's cell that reads a checkpoint from the disk, on one that is made here."""
 
+import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from moe_tutorial.course import my_moe
 from moe_tutorial.course.lesson import Lesson
 
 transformers = pytest.importorskip("transformers")
@@ -55,6 +59,14 @@ def test_a_checkpoint_on_the_disk_shows_who_takes_which_token(cell, folder, monk
         [layer.argmax(-1) for layer in logits], -1
     ).tolist()
     assert len({tuple(row[-2:]) for row in rows}) > 1
+
+
+def test_a_file_of_it_goes_into_a_learners_block_as_the_lesson_says(folder):
+    weights, config = load_file(f"{folder}/model.safetensors"), json.loads(Path(folder, "config.json").read_text())
+    model, x = transformers.OlmoeForCausalLM.from_pretrained(folder, local_files_only=True), torch.randn(5, 16)
+    mine = my_moe(until="14")
+    for n, layer in enumerate(model.model.layers):
+        torch.testing.assert_close(mine.load_block(weights, config, layer=n)(x), layer.mlp(x[None])[0])
 
 
 def test_without_one_it_says_how(cell, monkeypatch, capsys):

@@ -375,8 +375,23 @@ def test_it_makes_a_layer_that_a_config_asks_for_and_refuses_what_it_cannot_comp
     assert mine.load_block(weights, config)(torch.randn(7, 6)).shape == (7, 6)
     with pytest.raises(ValueError, match="cannot do what this config asks for: n_group, scoring_func"):
         mine.load_block(weights, config | {"scoring_func": "sigmoid", "n_group": 8})
+    with pytest.raises(ValueError, match="cannot do what this config asks for: n_shared_experts"):
+        mine.new_weights(config | {"n_shared_experts": 1})
     with pytest.raises(ValueError, match="layer must be below 1, which is how many"):
         mine.load_block(weights, config, layer=1)
+    with pytest.raises(ValueError, match="weights must have experts"):
+        mine.load_block({"gate.weight": weights["gate.weight"], "experts.gate_up_proj": torch.zeros(1)}, config)
+
+
+def test_layers_of_a_checkpoint_are_counted_and_not_spelled():
+    mine = my_moe(until="14")
+    config = {"hidden_size": 6, "intermediate_size": 5, "num_experts": 4, "num_experts_per_tok": 2}
+    config["norm_topk_prob"] = False
+    blocks = {layer: mine.new_weights(config) for layer in (10, 2)}
+    named = {f"model.layers.{n}.mlp.{name}": kept for n, block in blocks.items() for name, kept in block.items()}
+    x = torch.randn(7, 6)
+    for layer, n in enumerate((2, 10)):
+        torch.testing.assert_close(mine.load_block(named, config, layer)(x), mine.load_block(blocks[n], config)(x))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@
 
 import math
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,9 +129,14 @@ def upcycled(dense, n_experts, top_k):
 # %%
 # What loads a published block, from the course
 
-FIRST = {"num_local_experts": "num_experts", "moe_intermediate_size": "intermediate_size"}  # two names of one size
 MIXTRALS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
 UNKNOWN = ("n_group", "n_shared_experts", "routed_scaling_factor", "scoring_func", "shared_expert_intermediate_size")
+
+
+def check_config(config):
+    """Raise ValueError if a config.json asks for what `published_block` cannot do."""
+    if asked := [key for key in UNKNOWN if config.get(key)]:
+        raise ValueError(f"published_block cannot do what this config asks for: {', '.join(asked)}")
 
 
 def load_block(weights, config, layer=0):
@@ -138,23 +144,29 @@ def load_block(weights, config, layer=0):
 
     weights: name -> tensor, of a whole checkpoint or of one block. config: its config.json, as a dict.
     layer: which of the weights' blocks, from 0.
+
+    Raises ValueError for a config or a layer that is not there, or weights with other names.
     """
-    if asked := [key for key in UNKNOWN if config.get(key)]:
-        raise ValueError(f"published_block cannot do what this config asks for: {', '.join(asked)}")
+    check_config(config)
     starts = [name[: -len("gate.weight")] for name in weights if f".{name}".endswith(".gate.weight")]
+    starts.sort(key=lambda start: [int(number) for number in re.findall(r"\d+", start)])  # 2 before 10
     if layer >= len(starts):
         raise ValueError(f"layer must be below {len(starts)}, which is how many gate.weight there are, got {layer}")
     block = {name[len(starts[layer]) :]: kept for name, kept in weights.items() if name.startswith(starts[layer])}
     mixtral = any(".w1." in name for name in block)
     for old, new in MIXTRALS.items():
         block = {name.replace(f".{old}.", f".{new}."): kept for name, kept in block.items()}
+    if "experts.0.gate_proj.weight" not in block:
+        raise ValueError(f"weights must have experts.0.gate_proj.weight or experts.0.w1.weight, got {list(block)[:3]}")
     config = {"norm_topk_prob": mixtral, **config}  # Mixtral divides by the sum, and its config does not say so
     return lambda x: published_block(x, block, config)
 
 
 def new_weights(config, std=0.02):
     """Random weights of one block, as a config.json (a dict) asks for: name -> tensor, for `load_block`."""
-    n_experts, d_hidden = (config.get(first) or config[other] for first, other in FIRST.items())
+    check_config(config)
+    n_experts = config.get("num_local_experts") or config["num_experts"]
+    d_hidden = config.get("moe_intermediate_size") or config["intermediate_size"]
     d_model = config["hidden_size"]
     weights = {"gate.weight": torch.randn(n_experts, d_model) * std}
     for i in range(n_experts):
