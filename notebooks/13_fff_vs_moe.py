@@ -48,7 +48,7 @@ from moe_tutorial.layers import (
     node_balance_loss,
     switch_loss,
 )
-from moe_tutorial.show import interval_chart, is_narrow, look, picture, sweep, table
+from moe_tutorial.show import interval_chart, is_narrow, look, picture, table
 from moe_tutorial.study import (
     above,
     below,
@@ -251,7 +251,12 @@ claim(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the grid's first column.
 fill("right, %", right)
-show_grid("Right, of a hundred: " + ", ".join(f"{n} {mean[n]:.0f}" for n in mean))
+interval_chart(
+    right,
+    title="Right, of a hundred: " + ", ".join(f"{n} {mean[n]:.0f}" for n in mean),
+    note="digits4: each of ten seeds, mean and 95 % interval.",
+    unit="right, %",
+)
 
 # %% [markdown]
 # Others found the same, and were contradicted. In [issue 8](https://github.com/pbelcak/fastfeedforward/issues/8) of the
@@ -302,7 +307,6 @@ guess(
 idle = {name: stored[name]["idle"] for name in LAYERS}
 alone = {name: stored[name]["unbalanced"] for name in ("mixture", "tree")}
 alone["path"] = idle["path"]
-harder = np.mean(stored["tree"]["harder"])
 noise = np.subtract(stored["mixture"]["noisy"], stored["mixture"]["right"])
 fill("idle, %", idle)
 
@@ -325,16 +329,14 @@ reveal(
         if percent["tree"] > 5
         else "here a tree gets there by itself. "
     )
-    + f"Hardened four times as much, {harder:.0f} % are idle. "
-    + "So a tree has a balance to look after. " * bool(harder > percent["tree"] + 5)
     + ("Few" if percent["path"] < 5 else "Some")
     + " of the path layer's nodes are idle, and it has no loss that could help."
-    + "\n\n“Reduces the need for artificial noise during training”: the tree trains without, that is true. To reduce a need "
-    f"somebody must have it. Learned noise beside its Switch loss changes the mixture's accuracy by {lies(noise)} points: "
+    + "\n\n“Reduces the need for artificial noise during training”: true, the tree trains without. But has the mixture that need? "
+    f"Learned noise beside its Switch loss changes its accuracy by {lies(noise)} points: "
     + (
-        "balanced, it has no such need. So much for “better training properties thanks to noiseless conditional execution”."
+        "balanced, it has no such need either."
         if noise.mean() < 1
-        else "it has such a need, and the tree has not."
+        else "it has, and the tree has not."
     ),
 )
 
@@ -374,18 +376,17 @@ for name, (kind, n) in SHAPES.items():
     print(f"{name:12}{multiplications(kind, n, D, H):12,} multiplications a token")
 
 # %% [markdown]
-# Now the clock. Compiled code against plain code would compare two programmers and not two layers, so all five are plain PyTorch:
-# an `nn.Sequential`, and the package's mixture, tree and path layer without their compiled kernels. All take turns on one
-# thread. There are so many layers of each kind that their weights come from memory, as in a model. A second set of rows is compiled: the
-# package's kernels, with a dense layer as a tree of one leaf. (Except on Windows the clock counts the processor's time, so other
-# programs hardly matter.)
+# Now the clock. Compiled code against plain code would compare two programmers and not two layers. So all five are plain PyTorch, and
+# four of them run once more with the package's compiled kernels. (A compiled dense layer is a tree of one leaf. Of the path layer there is
+# only plain code.) All take turns on one thread, with so many layers of each kind that their weights come from memory, as in a
+# model. Except on Windows the clock counts the processor's time, so other programs hardly matter.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "13.token",
-    "Which is fastest by the clock, for one token in plain PyTorch?",
-    choices=["dense small", "the mixture", "the tree", "the path layer"],
+    "Of the five, your count puts the path layer first, by far. One token, in plain PyTorch: which place does the clock give it?",
+    choices=["first", "second", "third", "fourth", "fifth"],
 )
 
 
@@ -481,37 +482,64 @@ def in_words(times):
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 micro = {name: 1e6 * np.median(times) for name, times in took[1].items()}
-first = min(["dense small", "mixture", "tree", "path"], key=micro.get)
+in_order = sorted(LAYERS, key=micro.get)
+place = ["first", "second", "third", "fourth", "fifth"][in_order.index("path")]
 both = ("", ", compiled")
-in_plain, if_compiled = (
-    times_as_long(1, f"dense large{how}", f"tree{how}") for how in both
-)
+beside_large = [times_as_long(1, f"dense large{how}", f"tree{how}") for how in both]
 as_small = [took[1][f"dense small{how}"] / took[1][f"tree{how}"] for how in both]
-ahead = times_as_long(1, "mixture, compiled", "tree, compiled")
-more = multiplications("mixture", N, D, H) / multiplications("tree", N, D, H)
 reveal(
     "13.token",
-    first if first == "dense small" else f"the {first}{' layer' * (first == 'path')}",
+    place,
     says="Microseconds for one token: "
-    + ", ".join(f"{name} {micro[name]:.0f}" for name in LAYERS)
-    + ". "
-    + (
-        "A question is a handful of calls of PyTorch, and each call has a price, however small its arrays. Questions wait for each "
-        "other: the path layer asks eleven, one after the other. A dense layer is three calls. "
-        if first == "dense small"
-        else ""
-    )
-    + f"Compiled, the same tree takes {micro['tree, compiled']:.0f} and the mixture {micro['mixture, compiled']:.0f}. "
-    + (
-        f"So both compiled, the tree is {ahead:.1f} times as fast as the mixture, though the mixture multiplies only {more:.2f} times "
-        "as much: our mixture's router is still a row of PyTorch calls. "
-        if ahead > 1.1
-        else ""
-    )
-    + "\n\n“But quicker inference”: beside a dense layer of all its "
-    f"neurons the tree is {in_plain:.1f} times as fast in plain PyTorch, and {if_compiled:.0f} times if both are compiled. Beside "
-    f"a dense layer of as many neurons as answer it is {in_words(as_small[0])} in plain PyTorch, and {in_words(as_small[1])} compiled. (As "
-    "quick: the middle half of the turns does not differ by 5 %.)",
+    + ", ".join(f"{name} {micro[name]:.0f}" for name in in_order)
+    + ". A question is a handful of calls of PyTorch, and each call has a price, however small its arrays. The path layer asks eleven, one "
+    "after the other."
+    f"\n\n“But quicker inference”: beside dense large the tree is {beside_large[0]:.1f} times as fast in plain PyTorch, and "
+    f"{beside_large[1]:.0f} times if both are compiled. Beside dense small it is {in_words(as_small[0])} in plain PyTorch, and "
+    f"{in_words(as_small[1])} compiled. (As quick: the middle half of the turns does not differ by 5 %.)",
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: what the count promises, and what the clock says.
+counted = {name: multiplications(*SHAPES[name], D, H) for name in LAYERS}
+PART = {  # each layer's part of what dense large needs
+    "the count": {n: counted[n] / counted["dense large"] for n in LAYERS},
+    "plain": {n: micro[n] / micro["dense large"] for n in LAYERS},
+    "compiled": {
+        n: micro[f"{n}, compiled"] / micro["dense large, compiled"] for n in LAYERS[:4]
+    },
+}
+
+
+def promised_and_paid(figure, theme):
+    axes = figure.add_subplot(xscale="log")
+    text, muted, line = (look.color(name, theme) for name in ("text", "muted", "line"))
+    styles = [("D", muted, muted), ("o", text, "none"), ("o", text, text)]
+    for (how, part), (mark, color, fill) in zip(PART.items(), styles, strict=True):
+        at = [LAYERS.index(n) for n in part]
+        axes.plot(list(part.values()), at, mark, color=color, mfc=fill, ms=8, label=how)
+    axes.axvline(1, color=line, zorder=0)
+    narrow = is_narrow(figure)
+    axes.set_yticks(range(5), [n.replace(" ", "\n") if narrow else n for n in LAYERS])
+    axes.set_ylim(4.6, -0.6)
+    ticks = [0.01, 0.1, 1]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("times dense large's, one token")
+    axes.margins(x=0.08)
+    axes.legend(loc="upper left", frameon=False, borderpad=0, handletextpad=0)
+
+
+picture(
+    promised_and_paid,
+    title=f"The count promises the tree {PART['the count']['tree']:.2f} of dense large's time: it takes {PART['plain']['tree']:.2f} in plain "
+    f"PyTorch, {PART['compiled']['tree']:.2f} compiled",
+    note="Compiled layers beside dense large compiled. Of our mixture the experts are compiled, and the router is still a row of PyTorch calls.",
+    alt="; ".join(
+        f"{how}: " + ", ".join(f"{n} {x:.3f}" for n, x in part.items())
+        for how, part in PART.items()
+    ),
+    height=330,
 )
 
 # %% tags=["measure"]
@@ -528,128 +556,6 @@ claim(
     control_is="the tree compiled, the mixture not",
     timed=True,
 )
-
-# %% [markdown]
-# ## Accuracy for time
-#
-# What does accuracy cost? The layers that were just timed are not those that learned `digits4`. So we take these, and hold their
-# accuracy against what one image takes them, by three measures: counted, in plain PyTorch, and compiled. (They are so small that
-# they stay in the cache, and so they are timed there.) A layer is on the **frontier** if no other of the five is more accurate and costs
-# less, or as much within 5 %.
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "13.frontier",
-    "Mixture and tree, for one image: are they on the frontier?",
-    choices=[
-        "yes, by the count and by the clock",
-        "by the count alone",
-        "by the clock alone",
-        "neither by the count nor by the clock",
-    ],
-)
-
-
-# %% tags=["measure"]
-# Measured: what one image takes the layers of the contest, by three measures.
-def tree_of(depth, leaf, build=FastFeedForward):
-    return [build(64, 10, depth, leaf)]
-
-
-tiny = {
-    "dense small": [contest.dense(8)],
-    "dense large": [contest.dense(64)],
-    "mixture": [PlainMixture(64, 8, 8, 1, d_out=10)],
-    "tree": tree_of(3, 8, PlainTree),
-    "path": [PathLayer(64, 10, 6)],
-    "dense small, compiled": tree_of(0, 8),
-    "dense large, compiled": tree_of(0, 64),
-    "mixture, compiled": [MixtureOfExperts(64, 8, 8, 1, d_out=10)],
-    "tree, compiled": tree_of(3, 8),
-}
-spent = {name: 1e6 * np.median(t) for name, t in answering(1, tiny).items()}
-neurons = {"dense small": 8, "dense large": 64, "mixture": 8, "tree": 8, "path": 6}
-rows = {"mixture": 8, "tree": 3}  # scores and questions
-costs = {
-    "multiplications": {n: 74 * neurons[n] + 64 * rows.get(n, 0) for n in LAYERS},
-    "microseconds, plain PyTorch": {n: spent[n] for n in LAYERS},
-    "microseconds, compiled": {
-        n: spent[f"{n}, compiled"] for n in LAYERS if n != "path"
-    },
-}
-
-
-def frontier(cost):
-    """The layers than which no other is more accurate for less, or for as much within 5 %."""
-    return [
-        n
-        for n in cost
-        if not any(cost[o] < 1.05 * cost[n] and mean[o] > mean[n] for o in cost)
-    ]
-
-
-on_it = {measure: frontier(cost) for measure, cost in costs.items()}
-by_count, *by_clock = ({"mixture", "tree"} <= set(names) for names in on_it.values())
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal(
-    "13.frontier",
-    "yes, by the count and by the clock"
-    if by_count and any(by_clock)
-    else "by the count alone"
-    if by_count
-    else "by the clock alone"
-    if any(by_clock)
-    else "neither by the count nor by the clock",
-    says="On the frontier: "
-    + "; ".join(f"by {measure}, {', '.join(names)}" for measure, names in on_it.items())
-    + ". "
-    + f"Dense large takes {spent['dense large'] / spent['dense small']:.2f} times as long as dense small in plain PyTorch, and "
-    f"{spent['dense large, compiled'] / spent['dense small, compiled']:.2f} times compiled. "
-    + (
-        "So at this size the neurons that a mixture or a tree does not ask would have cost next to nothing, and to choose costs time. "
-        "What the count promises, only large layers can pay."
-        if by_count and not any(by_clock)
-        else ""
-    ),
-)
-
-
-# %% tags=["draw", "nbval-ignore-output"]
-# A slider: accuracy over what it costs, by three measures.
-def accuracy_for(measure):
-    """The five layers, those on the frontier in bold."""
-    cost, best = costs[measure], on_it[measure]
-
-    def draw(figure, theme):
-        axes = figure.add_subplot(xscale="log")
-        for name, x in cost.items():
-            color = look.color("text" if name in best else "muted", theme)
-            axes.plot(x, mean[name], "o", color=color, ms=8)
-            weight = "bold" if name in best else "normal"
-            by = {"textcoords": "offset points", "ha": "center", "color": color}
-            axes.annotate(name, (x, mean[name]), (0, 9), weight=weight, **by)
-        axes.margins(x=0.25, y=0.2)
-        ticks = [n for n in (10, 30, 100, 300, 1000, 3000) if axes.get_xlim()[0] < n]
-        ticks = [n for n in ticks if n < axes.get_xlim()[1]]
-        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-        axes.minorticks_off()
-        axes.set_xlabel(measure, loc="left")
-        axes.set_ylabel("" if is_narrow(figure) else "right, %")
-
-    said = ", ".join(f"{n} {x:,.0f}, {mean[n]:.0f} % right" for n, x in cost.items())
-    return picture(
-        draw,
-        title=f"By {measure}, the frontier is {', '.join(best)}",
-        note="One image of digits4. Bold: on the frontier. Of the path layer there is only plain code.",
-        alt=f"{measure}: {said}.",
-        height=330,
-    ).html
-
-
-sweep(accuracy_for, measure=("Measured by", list(costs)))
 
 # %% [markdown]
 # “Up to 220x” and “up to 6x” are the abstract's largest ratios, both beside layers with as many neurons in all: a dense
@@ -675,18 +581,19 @@ guess(
 by_count = multiplications("dense", N, D, H) + D * (N - 1)  # all leaves and nodes
 by_count /= multiplications("mixture", N, D, H)
 over_mixture = times_as_long("step", "tree", "mixture")
-over_large = times_as_long("step", "tree", "dense large")
+over_large, over_small = (
+    times_as_long("step", "tree", f"dense {size}") for size in ("large", "small")
+)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 reveal(
     "13.training",
     float(over_mixture),
-    says=f"{over_mixture:.1f} times as long, and {over_large:.1f} times as long as dense large. A soft tree asks "
-    f"all its nodes and all its leaves, a mixture one expert a token. By multiplications it would be {by_count:.0f} times. But the "
-    "mixture's step also sorts tokens, calls its experts and updates all their weights, and the tree's is a few large products. So the tree trains like a dense network of all its "
-    "neurons: “a similar training time”, if standard means that one. (A path layer's nodes are all computed in training, too: "
-    f"{times_as_long('step', 'path', 'dense large'):.1f} times as long as dense large.)",
+    says=f"{over_mixture:.1f} times as long. A soft tree asks all its nodes and all its leaves, a mixture one expert a token. By "
+    f"multiplications it would be {by_count:.0f} times as long, but the mixture's step also sorts tokens, and calls its experts one by one. "
+    f"\n\n“A similar training time”: the tree's step takes {over_large:.1f} times as long as dense large's, which has as "
+    f"many neurons, and {over_small:.0f} times as long as dense small's.",
 )
 
 # %% tags=["measure"]
@@ -703,25 +610,6 @@ claim(
     control_is="a mixture that asks all experts",
     timed=True,
 )
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the whole grid.
-sizes = {
-    name: sum(parameter.nbytes for parameter in each[0].parameters()) / 1e6
-    for name, each in layers.items()
-}
-fill("memory, MB", {name: [size] for name, size in sizes.items()})
-fill("one token, µs", {name: 1e6 * times for name, times in took[1].items()})
-fill("512 tokens, ms", {name: 1e3 * times for name, times in took[512].items()})
-fill("training step, ms", {name: 1e3 * t for name, t in took["step"].items()})
-show_grid(
-    f"A training step takes the tree {over_mixture:.1f} times as long as the mixture, and "
-    f"{over_large:.1f} times as long as dense large"
-)
-
-# %% [markdown]
-# With 512 tokens at once our compiled dense layers are slower than PyTorch's own: they are made for one token. So take the better of a
-# layer's two rows. Of the tree's lead over the mixture hardly anything is left there.
 
 # %% [markdown]
 # ## “... as a standard GPT but quicker inference”
@@ -796,9 +684,9 @@ reveal(
     f"{wide[0]:.1f} times as long as dense wide's, and {narrow[0]:.1f} times as long as dense narrow's. In plain PyTorch the trees "
     f"write {wide[1]:.1f} times as many characters a second as dense wide, and {narrow[1]:.1f} times as many as dense narrow; "
     f"all compiled {wide[2]:.1f} and {narrow[2]:.1f} times. "
-    "So beside the GPT with as many neurons inference is "
-    f"{in_words(against_wide[0])} in plain PyTorch and {in_words(against_wide[1])} compiled, as far as this clock can tell. These layers are so small that calls cost "
-    "more than multiplications; and attention takes its time, the same for all.",
+    "So beside dense wide inference is "
+    f"{in_words(against_wide[0])} in plain PyTorch and {in_words(against_wide[1])} compiled, as far as this clock can tell. And attention "
+    "takes its time, the same for all.",
 )
 
 # %% tags=["measure"]
@@ -835,8 +723,24 @@ table(
 
 # %% [markdown]
 # ## When to reach for which
+#
+# Here is the grid, full. With 512 tokens at once, read the better of a layer's two rows: our compiled layers are made for one token.
 
-# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.frontier", "13.training", "13.gpt"]
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: the whole grid.
+sizes = {
+    name: sum(parameter.nbytes for parameter in each[0].parameters()) / 1e6
+    for name, each in layers.items()
+}
+fill("memory, MB", {name: [size] for name, size in sizes.items()})
+fill("one token, µs", {name: 1e6 * times for name, times in took[1].items()})
+fill("512 tokens, ms", {name: 1e3 * times for name, times in took[512].items()})
+fill("training step, ms", {name: 1e3 * t for name, t in took["step"].items()})
+show_grid(
+    f"Most right: {max(mean, key=mean.get)}. Quickest for one token, in plain PyTorch: {in_order[0]}"
+)
+
+# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt"]
 # **Dense** is what to begin with. With as many neurons kept, nothing in the grid is more accurate. If time is short, take a smaller one:
 # it has the fastest step and the fastest answer.
 #

@@ -409,47 +409,6 @@ table(
 )
 
 # %% [markdown]
-# ## A real checkpoint
-#
-# If you have a published model on your disk, its routers can be read. Name the folder, as `transformers` has saved it, in the
-# environment variable `MOE_WEIGHTS` before you start JupyterLab; nothing is downloaded. The next cell hooks each layer's router
-# and prints which expert each token of a text asks first.
-
-# %% tags=["measure"]
-# Read: which expert takes which token, in the checkpoint that MOE_WEIGHTS names.
-TEXT = "The router reads a token and asks two experts. 2 + 2 = 4"
-
-
-def who_takes(folder, text):
-    """The tokens of a text, and for each layer of a checkpoint their experts (T, k)."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, dtype="auto"
-    ).eval()
-    chosen = {}
-    for name, module in model.named_modules():
-        if name.endswith((".gate", ".router")):  # they return logits, weights, choice
-            layer = name.split(".layers.")[-1].split(".")[0]  # the first may be dense
-            module.register_forward_hook(
-                lambda module, x, found, n=layer: chosen.update({n: found[2]})
-            )
-    ids = tokenizer(text, return_tensors="pt")["input_ids"]
-    with torch.no_grad():
-        model(ids)
-    return [tokenizer.decode([i]) for i in ids[0].tolist()], chosen
-
-
-if folder := os.environ.get("MOE_WEIGHTS"):
-    words, chosen = who_takes(folder, TEXT)
-    print(f"{'layer':12}", *(f"{layer:>3}" for layer in chosen))
-    for t, token in enumerate(words):
-        print(f"{token!r:12}", *(f"{int(layer[t, 0]):3}" for layer in chosen.values()))
-else:
-    print("Start JupyterLab with MOE_WEIGHTS=FOLDER to read a model of yours here.")
-
-# %% [markdown]
 # ## Nine mixtures
 #
 # Now there is no original to compare with. Nine mixtures have eight experts each, of which a softmax over all picks two; the
@@ -844,24 +803,6 @@ table(
     note="Caught: in some of ten seeds. Your own probe is among them.",
 )
 
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: catch rate and false alarms of each probe.
-rates = {}
-for n, probe in enumerate(PROBES):
-    alarms = [k for k, one in zip(KINDS, on_right[..., n], strict=True) if one.any()]
-    false = f"{on_right[..., n].float().mean():.2f}"
-    rates[probe.__name__] = [f"{per_probe[n]:.2f}", false, ", ".join(alarms)]
-together = f"{on_right[..., ready].any(-1).float().mean():.2f}"
-rates["the nine ready ones"] = [f"{caught.float().mean():.2f}", together, ""]
-table(
-    ["probe", "catch rate", "false alarms", "on"],
-    rates,
-    title=f"Together the nine catch {caught.float().mean():.0%} of the mistakes. Yours catches "
-    f"{per_probe[-1]:.0%} of them",
-    note="Catch rate: of fifteen mistakes that the probes were not written for. False alarms: of seven kinds of right mixtures. "
-    "Ten seeds each.",
-)
-
 # %% [markdown]
 # Most of what gets through keeps every law that holds for all mixtures. It makes a mixture, only another one than
 # was meant: a flatter softmax, weights that sum to 1, experts without their relu. A probe cannot know what you meant. That takes an
@@ -931,7 +872,7 @@ score_card()
 # ## What next?
 #
 # - **Your file.** Train it on a text of yours, read it from top to bottom, change it, show it to somebody.
-# - **A real checkpoint.** `MOE_WEIGHTS` above shows its routing. And a file of it goes into your block:
+# - **A real checkpoint.** *Further* shows its routing. And a file of it goes into your block:
 #   `mine.load_block(safetensors.torch.load_file(FILE), json.load(open(CONFIG)), layer=0)`.
 # - **Somebody else's engine.** [Lesson 11](11_scale.ipynb) says what serves mixtures to many: read how one of them routes.
 # - **The museum.** [Bugs that shipped](museum.ipynb), each in a few lines, with its symptom. Found one?
@@ -962,3 +903,69 @@ score_card()
 # Their code: [transformers](https://github.com/huggingface/transformers). Questions whose answers are known from one another:
 # metamorphic testing, [Chen et al. 1998](https://arxiv.org/abs/2002.12543). Mistakes planted to examine a test: mutation
 # testing, [DeMillo et al. 1978](https://doi.org/10.1109/C-M.1978.218136).
+
+# %% [markdown]
+# ## Further
+#
+# ### A real checkpoint
+#
+# If you have a published model on your disk, its routers can be read. Name the folder, as `transformers` has saved it, in the
+# environment variable `MOE_WEIGHTS` before you start JupyterLab; nothing is downloaded. The next cell hooks each layer's router
+# and prints which expert each token of a text asks first.
+
+# %% tags=["measure"]
+# Read: which expert takes which token, in the checkpoint that MOE_WEIGHTS names.
+TEXT = "The router reads a token and asks two experts. 2 + 2 = 4"
+
+
+def who_takes(folder, text):
+    """The tokens of a text, and for each layer of a checkpoint their experts (T, k)."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, dtype="auto"
+    ).eval()
+    chosen = {}
+    for name, module in model.named_modules():
+        if name.endswith((".gate", ".router")):  # they return logits, weights, choice
+            layer = name.split(".layers.")[-1].split(".")[0]  # the first may be dense
+            module.register_forward_hook(
+                lambda module, x, found, n=layer: chosen.update({n: found[2]})
+            )
+    ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        model(ids)
+    return [tokenizer.decode([i]) for i in ids[0].tolist()], chosen
+
+
+if folder := os.environ.get("MOE_WEIGHTS"):
+    words, chosen = who_takes(folder, TEXT)
+    print(f"{'layer':12}", *(f"{layer:>3}" for layer in chosen))
+    for t, token in enumerate(words):
+        print(f"{token!r:12}", *(f"{int(layer[t, 0]):3}" for layer in chosen.values()))
+else:
+    print("Start JupyterLab with MOE_WEIGHTS=FOLDER to read a model of yours here.")
+
+# %% [markdown]
+# ### Each probe by itself
+#
+# A probe that catches a lot is of little use if it accuses right mixtures, too.
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: catch rate and false alarms of each probe.
+rates = {}
+for n, probe in enumerate(PROBES):
+    alarms = [k for k, one in zip(KINDS, on_right[..., n], strict=True) if one.any()]
+    false = f"{on_right[..., n].float().mean():.2f}"
+    rates[probe.__name__] = [f"{per_probe[n]:.2f}", false, ", ".join(alarms)]
+together = f"{on_right[..., ready].any(-1).float().mean():.2f}"
+rates["the nine ready ones"] = [f"{caught.float().mean():.2f}", together, ""]
+table(
+    ["probe", "catch rate", "false alarms", "on"],
+    rates,
+    title=f"Together the nine catch {caught.float().mean():.0%} of the mistakes. Yours catches "
+    f"{per_probe[-1]:.0%} of them",
+    note="Catch rate: of fifteen mistakes that the probes were not written for. False alarms: of seven kinds of right mixtures. "
+    "Ten seeds each.",
+)

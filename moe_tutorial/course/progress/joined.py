@@ -102,7 +102,10 @@ class BalancedMoE(MyMoE):
 
 
 def train_balanced(moe, x, y, penalty=0.0, rate=0.0, steps=500, batch=64, lr=0.02):
-    """As `train`, with `penalty` times `switch_loss` in the loss, and a bias that moves by `rate` after each step."""
+    """As `train`, with `penalty` times `switch_loss` in the loss, and a bias that moves by `rate` after each step.
+
+    rate: or "quantile", which sets the bias by `quantile` after each step.
+    """
     optimizer = torch.optim.Adam(moe.parameters(), lr=lr)
     for _ in range(steps):
         rows = torch.randint(len(x), (batch,))
@@ -111,7 +114,10 @@ def train_balanced(moe, x, y, penalty=0.0, rate=0.0, steps=500, batch=64, lr=0.0
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        moe.bias = bias_update(moe.bias, routing.indices, rate)
+        if rate == "quantile":
+            moe.bias = quantile(routing.probs.detach(), moe.bias, moe.top_k)
+        else:
+            moe.bias = bias_update(moe.bias, routing.indices, rate)
 
 
 # %%

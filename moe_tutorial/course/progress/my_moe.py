@@ -20,7 +20,7 @@ from moe_tutorial.layers import switch_loss
 
 FILE = "my_moe.py"
 COLLECTED = ("03.route", "03.my_mixture", "04.training_step")
-BALANCING = ("06.noisy_topk", "07.switch_loss", "07.bias_update")
+BALANCING = ("06.noisy_topk", "07.switch_loss", "07.bias_update", "07.quantile")
 READING = ("08.block", "08.lm_loss", "08.peeks")
 GROWING = ("09.upcycle",)
 LOADING = ("14.published_block",)

@@ -151,7 +151,7 @@ def best(found: dict, name: str) -> Try:
 def measured(name: str, chosen: Try) -> dict[str, list[float]]:
     """Of ten seeds, trained on all images: ``right`` and ``idle``; ``unbalanced``, idle without its balance loss.
 
-    Of the tree ``harder``, the same hardened four times as much; of the mixture ``noisy``, right with learned noise.
+    Of the mixture also ``noisy``, right with learned noise.
     """
     data = digits4("standardised")
     trained = run(name, chosen, data, seeds(10))
@@ -160,9 +160,6 @@ def measured(name: str, chosen: Try) -> dict[str, list[float]]:
         found["idle"] = idle(trained, data)
     if name in COEFFICIENTS:
         found["unbalanced"] = idle(run(name, chosen, data, seeds(10), balanced=False), data)
-    if name == "tree":
-        harder = chosen._replace(coefficient=4 * chosen.coefficient)
-        found["harder"] = idle(run(name, harder, data, seeds(10), balanced=False), data)
     if name == "mixture":
         build = partial(mixture, noise="learned")
         found["noisy"] = right(run(name, chosen, data, seeds(10), build=build), data)
