@@ -220,7 +220,7 @@ def busiest(mine, **options) -> float:
     return sum(largest) / 3
 
 
-def test_its_balanced_mixture_shares_the_work_by_the_learners_penalty_and_either_bias_and_repeats_itself_without_noise():
+def test_its_balanced_mixture_shares_the_work_by_penalty_and_either_bias_and_repeats_itself_without_noise():
     hand_in({PENALTY: RIGHT[PENALTY]})
     mine = my_moe()
     alone = busiest(mine)
