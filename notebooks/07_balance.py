@@ -412,8 +412,8 @@ picture(
 )
 
 # %% [markdown]
-# This is what balance is for: without it the mixture is behind a dense network; with a penalty, or a bias that is fast enough, it is
-# ahead. And this does not say that a
+# This is what balance is for: without it the mixture is hardly better than a dense network, or worse; with a penalty, or a bias that
+# is fast enough, it is ahead. And this does not say that a
 # penalty is better than a bias, or the other way round: few coefficients and rates were tried. On the scoreboard, with standardised
 # pixels, the two are level (*Further*, where a bias that needs no rate stands, too).
 
