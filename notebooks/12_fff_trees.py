@@ -516,23 +516,23 @@ balance = check("12.balance", balance)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: leaves at work, and images right, for each way to train.
-def said(how, found):
-    return f"{at_work(found[how]):.1f}", f"{found[how]['hard'].mean():.0f} %"
+def said(found):
+    return f"{at_work(found):.1f} leaves, {found['hard'].mean():.0f} %"
 
 
 fewer = at_work(plain) - at_work(ramped)
 better = ramped["hard"].mean() - plain["hard"].mean()
 ahead = on_centred["in a hurry, balanced"]["hard"].mean() - dense_8
 table(
-    ["", "raw: at work", "raw: right", "centred: at work", "centred: right"],
-    {how: [*said(how, on_raw), *said(how, on_centred)] for how in ways}
-    | {"dense, 8 neurons": ["", f"{raw_8:.0f} %", "", f"{dense_8:.0f} %"]},
+    ["", "raw pixels", "centred pixels"],
+    {how: [said(on_raw[how]), said(on_centred[how])] for how in ways}
+    | {"dense, 8 neurons": [f"{raw_8:.0f} %", f"{dense_8:.0f} %"]},
     title=f"In a hurry, on raw pixels, {at_work(hurried):.1f} of 8 leaves are at work, and with balance {at_work(balanced):.1f}",
-    note="Leaves at work, and images right with one leaf: means of ten trees. Hardening and balance have a weight of 10. On centred "
-    f"pixels, the balanced tree's one leaf gets {abs(ahead):.0f} points {'more' if ahead > 0 else 'less'} right than a dense layer of its "
-    "size. "
+    note="Leaves at work, and images right with one leaf: means of ten trees. Hardening and balance have a weight of 10. Centred and "
+    f"balanced, one leaf gets {abs(ahead):.0f} points {'more' if ahead > 0 else 'less'} right than a dense layer of its size. "
     + (
-        f"But leaves at work are no goal by themselves: there, hardening slowly costs {fewer:.1f} leaves, and gains {better:.0f} points."
+        "But leaves at work are no goal by themselves: on centred pixels, hardening slowly costs "
+        f"{fewer:.1f} leaves and gains {better:.0f} points."
         if fewer > 1 and better > 2
         else ""
     ),
