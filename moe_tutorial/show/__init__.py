@@ -2,7 +2,7 @@
 
 from IPython import get_ipython
 
-from moe_tutorial.show.figures import Line, curves, draw_curves, interval_chart, seed_strip
+from moe_tutorial.show.figures import Line, curves, draw_curves, interval_chart
 from moe_tutorial.show.own_layer import watch_layer
 from moe_tutorial.show.picture import is_narrow, picture, table
 from moe_tutorial.show.playground import playground

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -70,47 +69,6 @@ def interval_chart(
     height = 70 + 40 * len(rows)
     above = sum(14 + 22 * name.count("\n") for name in rows)  # for the labels above their rows
     return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height, narrow_height=height + above)
-
-
-def seed_strip(rows: Mapping[str, torch.Tensor], title: str, note: str) -> Picture:
-    """One row per condition, one column per seed: each expert's share of the seed's choices.
-
-    Args:
-        rows: condition -> shares (S, E), each summing to 1; at most 16 experts.
-        title, note: as in :func:`picture`.
-    """
-    wide, narrow = 60, 20  # columns that fit side by side, each with room for a number
-
-    def draw(figure: Figure, theme: look.Theme) -> None:
-        across = narrow if is_narrow(figure) else wide
-        strips = [
-            (f"{name}, {len(shares)} seeds" if not start else "", shares[start : start + across])
-            for name, shares in rows.items()
-            for start in range(0, len(shares), across)
-        ]
-        ground, places = look.color("ground", theme), figure.subplots(len(strips), 1, squeeze=False)[:, 0]
-        columns = max(len(shares) for _, shares in strips)
-        for axes, (name, shares) in zip(places, strips, strict=True):
-            seeds, below = np.arange(len(shares)), np.zeros(len(shares))
-            for expert, part in enumerate(np.asarray(shares).T):
-                color, on = (look.expert_color(expert, theme, which) for which in ("color", "on"))
-                bars = axes.bar(seeds, part, 0.9, below, color=color, edgecolor=ground, linewidth=0.7)
-                names = [str(expert) if share > 0.2 else "" for share in part]
-                axes.bar_label(bars, names, label_type="center", color=on, fontsize=8.5)
-                below = below + part
-            axes.set_xlim(-0.5, max(columns, narrow) - 0.5)
-            axes.set_ylim(0, 1)
-            axes.axis("off")
-            axes.set_title(name, loc="left", fontsize=11, color=look.color("muted", theme))
-
-    def height(across: int) -> int:
-        return sum(22 + 82 * -(-len(shares) // across) for shares in rows.values())
-
-    spoken = "; ".join(
-        f"{name}: the largest share is {float(np.asarray(shares).max(-1).mean()):.2f} on average"
-        for name, shares in rows.items()
-    )
-    return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height(wide), narrow_height=height(narrow))
 
 
 class Line(NamedTuple):

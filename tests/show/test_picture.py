@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -20,7 +19,6 @@ from moe_tutorial.show import (
     is_narrow,
     look,
     picture,
-    seed_strip,
     table,
 )
 
@@ -116,22 +114,6 @@ def test_curves_say_their_points_and_long_ones_their_ends():
     )
     own = curves(lines, "They rise", "note", alt="in other words", x="weight")
     assert 'alt="in other words"' in own.html
-
-
-def test_a_strip_shows_each_seed_in_its_experts_colours():
-    shares = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.25, 0.75]])
-    strip = seed_strip({"trained": shares}, "Two seeds", "note")
-    assert "trained: the largest share is 0.88 on average" in strip.html
-    image = images(strip)[0]
-    seen = {color for _, color in image.getcolors(1 << 20)}
-    for expert in range(3):
-        assert tuple(round(255 * part) for part in to_rgb(look.expert_color(expert))) in seen
-
-
-def test_a_strip_of_many_seeds_is_broken_into_lines_on_a_phone():
-    shares = torch.eye(4)[torch.arange(60) % 4]
-    wide, narrow = images(seed_strip({"a": shares}, "t", "n"))[:2]
-    assert narrow.size[1] > 2 * wide.size[1]
 
 
 def test_a_table_escapes_its_words_and_refuses_a_ragged_row():
