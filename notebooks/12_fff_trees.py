@@ -205,7 +205,7 @@ descend = check("12.descend", descend)
 raw = digits4("raw")
 mean = raw.x_train.mean(0)
 centred = raw._replace(x_train=raw.x_train - mean, x_test=raw.x_test - mean)
-STEPS = 400
+STEPS, EVERY = 400, 50
 
 
 def asked(trained, data):
@@ -219,14 +219,18 @@ def asked(trained, data):
     }
 
 
-def run(data, harden=0.0, balanced=None, depth=3, leaf=8, leak=0.0):
+def run(data, harden=0.0, balanced=None, depth=3, leaf=8, leak=0.0, way=None):
     """Train ten trees. harden: the weight of the hardening loss, a number or a function
-    of the step. balanced: descent -> a loss that is added."""
+    of the step. balanced: descent -> a loss that is added. way: a list for what they are asked on the way."""
 
     def penalty(descent, step):
         weight = harden(step) if callable(harden) else harden
         loss = weight * hardening_loss(descent)
         return loss + balanced(descent) if balanced else loss
+
+    def note(step, trained):
+        if way is not None and step % EVERY == 0:
+            way.append(asked(trained, data))
 
     trained = train(
         lambda: FastFeedForward(64, 10, depth, leaf, region_leak=leak),
@@ -234,6 +238,7 @@ def run(data, harden=0.0, balanced=None, depth=3, leaf=8, leak=0.0):
         seeds(10),
         steps=STEPS,
         penalty=penalty,
+        on_step=note,
     )
     trained.model.region_leak = 0.0  # only while training
     return trained, asked(trained, data)
@@ -395,7 +400,8 @@ def ramp(step):
     return hardening_ramp(step, start=0, end=STEPS, peak=10.0)
 
 
-ramped = run(centred, ramp)[1]
+on_the_way = []
+ramped = run(centred, ramp, way=on_the_way)[1]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -414,6 +420,24 @@ reveal(
         if now[0] < was[0] - 2 and now[1] > was[1] + 2
         else "Judge a tree by what one leaf gets right."
     ),
+)
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: all leaves and one leaf, while the tree learns and the hardening rises.
+weights = [ramp(step) for step in range(0, STEPS + 1, EVERY)]
+soft, hard = (
+    [float(each[how].mean()) for each in on_the_way] for how in ("soft", "hard")
+)
+curves(
+    {
+        "all leaves": Line(weights, soft, "--", "muted", "●"),
+        "one leaf": Line(weights, hard, marker="●"),
+    },
+    x="weight of the hardening loss",
+    y="right, %",
+    xticks=weights[::2],
+    title=f"Half way the two are {soft[4] - hard[4]:.0f} points apart, in the end {soft[-1] - hard[-1]:.0f}",
+    note=f"Means of ten trees, asked every {EVERY} steps, while the weight rises.",
 )
 
 # %% tags=["measure", "12.hard"]
