@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.figure import Figure
@@ -73,9 +74,16 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
     for name, cells in rows.items():
         if len(cells) + 1 != len(header):
             raise ValueError(f"row {name!r} has {len(cells)} cells; allowed are {len(header) - 1}, as the header has")
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
+    sides = ["", *(' style="text-align:left"' * _are_words(cells) for cells in zip(*rows.values(), strict=True))]
+    head = "".join(
+        f'<th scope="col"{side}>{html.escape(name)}</th>'
+        for side, name in itertools.zip_longest(sides, header, fillvalue="")
+    )
     body = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th>{"".join(map(_cell, cells))}</tr>' for name, cells in rows.items()
+        f'<tr><th scope="row">{html.escape(name)}</th>'
+        + "".join(f"<td{side}>{html.escape(cell)}</td>" for side, cell in zip(sides[1:], cells, strict=True))
+        + "</tr>"
+        for name, cells in rows.items()
     )
     # An element that scrolls must be focusable by keyboard.
     scroll = f'<div class="moe-scroll" tabindex="0" role="group" aria-label="{html.escape(title)}">'
@@ -83,10 +91,10 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
     return framed(title, note, content)
 
 
-def _cell(text: str) -> str:
-    """Numbers stand on the right, sentences on the left."""
-    side = ' style="text-align:left"' * (len(text) > 24)
-    return f"<td{side}>{html.escape(text)}</td>"
+def _are_words(cells: Sequence[str]) -> bool:
+    """Whether a column holds words, which stand on the left, or numbers, on the right."""
+    text = "".join(cells)
+    return any(len(cell) > 24 for cell in cells) or (text != "" and not any(character.isdigit() for character in text))
 
 
 def framed(title: str, note: str, content: str) -> Picture:

@@ -475,7 +475,9 @@ def test_an_answer_that_needs_more_than_torch_is_marked_so(source, lacks):
     answer.__globals__.setdefault("helper", lambda: None)
     assert check(ROUTE, answer) is answer
     my_moe()
-    assert marks()[ROUTE] == (f"the course's; yours needs more than PyTorch. {lacks}" if lacks else YOURS)
+    assert marks()[ROUTE] == (
+        f"the course's, as yours needs something from outside the function. {lacks}" if lacks else YOURS
+    )
 
 
 def test_the_last_right_answer_stays_when_a_later_one_is_wrong():

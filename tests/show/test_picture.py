@@ -116,6 +116,16 @@ def test_curves_say_their_points_and_long_ones_their_ends():
     assert 'alt="in other words"' in own.html
 
 
+def test_a_tables_words_stand_on_the_left_and_its_numbers_on_the_right():
+    rows = {
+        "a": ["nobody", "1.5 ± 0.1", "", "passes"],
+        "b": ["single", "the same", "", "fails in all of the ten seeds"],
+    }
+    shown = table(["", "caught by", "right, %", "open", "verdict"], rows, "Title")
+    left = re.findall(r'style="text-align:left">([^<]*)<', shown.html)
+    assert left == ["caught by", "verdict", "nobody", "passes", "single", "fails in all of the ten seeds"]
+
+
 def test_a_table_escapes_its_words_and_refuses_a_ragged_row():
     shown = table(["", "a < b"], {"one & two": ["3"]}, "Title", "note")
     assert '<th scope="col">a &lt; b</th>' in shown.html

@@ -158,7 +158,8 @@ def load_block(weights, config, layer=0):
     starts.sort(key=lambda start: [int(number) for number in re.findall(r"\d+", start)])  # 2 before 10
     if layer >= len(starts):
         raise ValueError(f"layer must be below {len(starts)}, which is how many gate.weight there are, got {layer}")
-    block = {name[len(starts[layer]) :]: kept for name, kept in weights.items() if name.startswith(starts[layer])}
+    start = starts[layer]  # files hold bfloat16, and x is float32
+    block = {name[len(start) :]: kept.float() for name, kept in weights.items() if name.startswith(start)}
     mixtral = any(".w1." in name for name in block)
     for old, new in MIXTRALS.items():
         block = {name.replace(f".{old}.", f".{new}."): kept for name, kept in block.items()}

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from moe_tutorial.course.planted_bugs import SUSPECTS, suspect
+from moe_tutorial.course.planted_bugs import MUTANTS, SUSPECTS, suspect
 from moe_tutorial.course.running import NotYet
-from moe_tutorial.course.vocabulary import Ask, checks, draw, kind, numbers
+from moe_tutorial.course.vocabulary import Ask, checks, draw, kind, numbers, reaches
 from moe_tutorial.layers import MixtureOfExperts, Router, Routing
 
 
@@ -31,6 +31,7 @@ from moe_tutorial.layers import MixtureOfExperts, Router, Routing
         "All experts answer, chosen or not.": "(g * (chosen == e)).sum(-1, keepdim=True) => probs[:, e, None]",
         "An answer counts as much as the router says. You forget its weight.": "(g * (chosen == e)) => (chosen == e)",
         "The gate goes through a silu, and not a relu.": "F.silu => F.relu",
+        "The gate goes through a silu, which is z times its sigmoid, and not a sigmoid.": "F.silu => F.sigmoid",
         "You forget `up`, which multiplies the gate.": " * (x @ up.T) => ",
     },
 )
@@ -48,6 +49,11 @@ def published_block(ask: Ask) -> None:
     renamed["gate.weight"] = weights["gate.weight"][order]
     says = "Experts that get other numbers, with their rows of the router, should give the same answers."
     ask.follows(given, given | {"weights": renamed}, lambda y: y, says)
+    learned = {name: matrix.clone().requires_grad_() for name, matrix in weights.items()}
+    y = ask.once(given["x"], learned, given["config"])
+    for name, part in (("gate.weight", "the router"), ("experts.0.up_proj.weight", "the experts")):
+        missing = f"The answers are right, but no gradient reaches {part}: .detach() or no_grad cuts it off."
+        reaches(y, learned[name], missing)
 
 
 class ReadsPartner(Router):
@@ -118,7 +124,7 @@ def judges(ask: Ask, cases: Cases) -> None:
         "Not every token's answer is compared with what it gets by itself.": (
             "(alone - together).norm() => (alone - together)[0].norm()"
         ),
-        "Both times you ask the whole batch.": "x.split(1) => [x]",
+        "You ask in groups, or all at once. Alone means one token.": "x.split(1) => [x]",
     },
 )
 def alone(ask: Ask) -> None:
@@ -160,14 +166,14 @@ def reaches_router(ask: Ask) -> None:
     ),
     mistakes={
         "It accuses right mixtures. What it asks has to hold for each of them.": "return ... => 1.0",
-        "It accuses nobody: each mixture with a bug passes it.": "return ... => 0.0",
+        "It accuses nobody: every mixture with a bug passes it, those of the trial below, too.": "return ... => 0.0",
     },
 )
 def your_probe(ask: Ask) -> None:
     cases = right()
-    found = accused(ask, cases | {bug: drawn(bug) for bug in list(SUSPECTS)[1:]})
+    found = accused(ask, cases | {bug: drawn(bug) for bug in [*list(SUSPECTS)[1:], *MUTANTS]})
     for where, fails in zip(cases, found, strict=False):
         if fails:
             raise NotYet(f"It accuses {where}. What it asks has to hold for every right mixture.", found)
     if not any(found):
-        raise NotYet(f"It lets all pass, those with these bugs, too: {', '.join(list(SUSPECTS)[1:])}.", found)
+        raise NotYet("It accuses no mixture with a bug: not with the eight of the table, and no other.", found)
