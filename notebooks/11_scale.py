@@ -316,7 +316,8 @@ table(
 
 # %% [markdown]
 # A step makes one token for each user. So that many tokens are that many users of one model, however many GPUs share it, all
-# waiting for their next word at the same moment. (A prompt brings its tokens at once.) *"A high volume of requests is needed"*: true, and now it has a number.
+# waiting for their next word at the same moment. (A prompt brings its tokens at once. The table is for the experts alone, at the data
+# sheet's peak.) *"A high volume of requests is needed"*: true, and now it has a number.
 
 # %% [markdown]
 # ## A context has to be read, too
@@ -336,8 +337,8 @@ def show_context(context, users, name):
     names = ["reading weights", "computing", "reading contexts"]
     return message(
         f"Asking {design.num_experts_per_tok} of {design.num_experts} experts makes a step {gain:.1f} times as fast as asking all of them",
-        f"{name}, {users:,} users, {context:,} tokens of context each. The bars are GPU-milliseconds: divide by the H100 that share it. "
-        "Computed from the data sheet and the model's config.",
+        f"{name}, {users:,} users, {context:,} tokens of context each. The bars, for few, are GPU-milliseconds: divide by the H100 that share "
+        "it. A step takes the longer of reading and computing, and then the contexts. Computed from the data sheet and the model's config.",
     ) + bars(
         dict(zip(names, parts, strict=True)),
         "GPU-milliseconds",
@@ -353,10 +354,9 @@ sweep(
 )
 
 # %% [markdown]
-# With some hundred users all experts are read anyway, and few or all take equally long. With many users Qwen3 spends its time on
-# reading contexts from some thousand tokens on, and then what its experts save hardly shows. DeepSeek-V3 stores a little less for
-# each token and is many times as large: beside its weights, contexts weigh little for long. Contexts also take the memory that more
-# users would need.
+# With 256 users all experts are read anyway, and few or all take equally long. With 4,096, asking all would compute for longer than it
+# reads, and few save again. But then contexts count: at 8,000 tokens each, Qwen3 spends most of its time on them, and DeepSeek-V3, which
+# is many times as large and stores a little less for each token, about half. Contexts also take the memory that more users would need.
 
 # %% [markdown]
 # ## A place for every token
@@ -414,7 +414,7 @@ def lost(n_tokens, skew=0.0, factor=1.25, draws=20):
     return [100 - 100 * kept(d, 8, room).float().mean().item() for d in found]
 
 
-few_tokens, many_tokens = (np.mean(lost(n, draws=500)) for n in (16, 1024))
+few_tokens, many_tokens = np.mean(lost(16, draws=500)), np.mean(lost(1024))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -431,8 +431,8 @@ reveal(
 
 
 # %% [markdown]
-# And if some are more popular? At a **skew** of 1 the first expert is asked for twice as much as the second, three times as much
-# as the third, and so on. At a skew of 0 all are equally popular.
+# And if some are more popular? At a **skew** of 1 the first expert is drawn first twice as often as the second, three times as
+# often as the third, and so on. At a skew of 0 all are equally popular.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -486,7 +486,7 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: ten mixtures with room for all, and ten with room for the even part alone.
+# Measured: ten mixtures with room for all, ten for the even part alone, ten for a quarter more.
 data, _ = put_aside(digits4("standardised"))
 
 
@@ -522,10 +522,13 @@ def right(seeds_of, factor):
 
 
 ALL = 8.0  # room for all images at every expert
-free, tight = trained(ALL), trained(1.0)
+free, tight, roomy = trained(ALL), trained(1.0), trained(1.25)
 without_limit = right(free, ALL)
 cost = without_limit - right(tight, 1.0)
-gone = (tight.routing(data.x_test).weights == 0).float().mean()
+quarter = without_limit - right(roomy, 1.25)
+gone, gone_of_more = (
+    (each.routing(data.x_test).weights == 0).float().mean() for each in (tight, roomy)
+)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -541,6 +544,7 @@ reveal(
         if afterwards.mean() > 0.5
         else "."
     )
+    + f"\n\nWith room for a quarter more, in training and test, {gone_of_more:.0%} are dropped, and it costs {quarter.mean():.1f} points."
     + "\n\nDeepSeek-V3 drops nothing, in training or after: it keeps the load even enough. And code that takes slices of any "
     "length, as the mixture above does, needs no fixed room.",
 )
@@ -615,13 +619,25 @@ def dense_of(experts):
 
 
 served = {"small": (dense_of(2), 1), "mixture": (MIXTRAL, 2), "large": (dense_of(8), 2)}
-step_of = {}  # name -> seconds of a step with 0, 1, 2, ... requests, as many as find room
-for name, (config, gpus) in served.items():
+
+
+def steps_of(config, gpus):
+    """Seconds of a step with 0, 1, 2, ... requests, as many as find room."""
     a_context = bytes_per_token(config, 1, CONTEXT) - bytes_per_token(config, 1)
     room = gpus * MEMORY - 2 * count_parameters(config).total
     users = np.unique(np.geomspace(1, room / a_context, 50).astype(int))
     steps = [length_of(step(config, int(n), CONTEXT, gpus)) / 1e3 for n in users]
-    step_of[name] = np.interp(np.arange(users[-1] + 1), users, steps)
+    return np.interp(np.arange(users[-1] + 1), users, steps)
+
+
+def with_full_memory(steps):
+    """Requests a second, if as many are served together as find room."""
+    return (len(steps) - 1) / steps[-1] / LENGTH
+
+
+step_of = {name: steps_of(*each) for name, each in served.items()}
+by_four = {name: steps_of(served[name][0], 4) for name in ("mixture", "large")}
+full = {name: with_full_memory(steps) for name, steps in by_four.items()}
 
 
 @cache
@@ -640,7 +656,7 @@ def waits(name, rate, seed):
 
 def most(name, bound, seed, rates):
     """Requests a second with which one fleet keeps the bound, and does not fall behind for ever."""
-    ceiling = (len(step_of[name]) - 1) / step_of[name][-1] / LENGTH
+    ceiling = with_full_memory(step_of[name])
     waited = np.maximum.accumulate([waits(name, rate, seed) for rate in rates])
     return min(ceiling, float(np.interp(bound, waited, rates, left=0, right=ceiling)))
 
@@ -672,7 +688,7 @@ reveal(
     says=f"A fleet of the dense model serves {in_time['large'].mean():.0f} requests a second in time, one of the mixture "
     f"{in_time['mixture'].mean():.0f}"
     + (
-        ": in all ten simulations, 3 seconds are kept up to the most that a fleet can do at all. "
+        ": in all ten simulations, the memory is full before anybody waits for 3 seconds. "
         if max(np.ptp(found) for found in in_time.values()) < 0.5
         else ". "
     )
@@ -684,7 +700,8 @@ reveal(
     )
     + f"\n\nWith 2,000 a second the dense model costs {dearer[2000].mean():.2f} times as much, and not four times. "
     f"Beside the weights a fleet has room for {len(step_of['mixture']) - 1} contexts, so a step has at most as many tokens. "
-    f"Mixtral's experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above), so it still waits for its weights.",
+    f"Mixtral's experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above), so it still waits for its weights. Fleets of four GPUs "
+    f"have room for {len(by_four['mixture']) - 1:,}: full, the dense one costs {full['mixture'] / full['large']:.2f} times as much.",
 )
 
 # %% tags=["measure"]
@@ -704,18 +721,16 @@ claim(
 # And a prompt that has to be read first? All its tokens come at once:
 
 # %% tags=["measure"]
-# Computed: a prompt of 2,000 tokens on the same GPUs, beside the answer's price.
-costs = {}
-print("GPU-milliseconds:   prompt   answer   together")
+# Computed: what reading the context's 1,000 tokens costs, beside the answer.
+print("GPU-milliseconds:   prompt   answer   fleets for 2, 20, 2,000 requests a second")
 for name in ("mixture", "large"):
-    prompt = max(step(served[name][0], 2_000, 0)[:2])
-    answer = 1e3 * prices_of(2000, in_time[name].mean(), 2)
-    costs[name] = prompt + answer
-    print(f"{name:16} {prompt:9.0f} {answer:8.0f} {prompt + answer:10.0f}")
-print(f"With its prompt: {costs['large'] / costs['mixture']:.1f} times as much")
+    prompt = max(step(served[name][0], CONTEXT, 0)[:2])
+    answer = 1e3 * 2 / in_time[name].mean()
+    fleets = [math.ceil(rate * (prompt + answer) / 2e3) for rate in (2, 20, 2000)]
+    print(f"{name:16} {prompt:9.0f} {answer:8.0f}   {fleets}")
 
 # %% [markdown]
-# So for fresh prompts the arithmetic decides, and there the mixture saves the most.
+# So for fresh prompts the arithmetic decides: they fill the dense model's fleets far sooner.
 #
 # Move the requests. And what if people are less patient? A **small** dense model stands beside them now.
 # It has as many weights as a token of Mixtral meets, and needs one GPU: cheap, and not as good.
@@ -752,7 +767,7 @@ sweep(
 # *"A fraction of inference cost"*: a fraction of the arithmetic, so of a fresh prompt. An answer costs the same with few requests,
 # and with many a fraction that is far from that of the experts asked.
 #
-# The small model costs least. The fair opponent is a dense model that is as *good* as the mixture: it lies between small and large, and
+# The small model costs least, or the same. The fair opponent is a dense model that is as *good* as the mixture: it lies between small and large, and
 # where, this lesson does not measure.
 #
 # In between, fleets are whole numbers, so that prices part and meet again. Compare 120, 180 and 250 requests a second,
@@ -896,9 +911,10 @@ quiz("11")
 # - Reading all experts costs as much as computing at $E/k$ times the tokens of a dense layer. Before that a few users are the
 #   worst case; far beyond it the weights no longer matter.
 # - Then contexts do: each user reads their own.
-# - A limit on the experts drops tokens by chance if they are few, and costs accuracy. DeepSeek-V3 does without.
+# - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy, with a quarter
+#   more hardly any. DeepSeek-V3 does without.
 # - All GPUs that hold the weights are paid for. Where contexts are stored, a request is cheaper only where a
-#   dense fleet would be full. A fresh prompt is arithmetic, and there the mixture saves the most.
+#   dense fleet would be full. A fresh prompt is arithmetic, and fills it far sooner.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps until
 #   one expert alone is too hot. Places to spare help further, and copies of it the most; both take memory.
 #
@@ -1049,6 +1065,8 @@ picture(
 # The same question, asked twice at temperature 0, may get two answers: how a sum is split up depends on how many others are in
 # the batch, and rounding depends on the order of adding. A dense model's numbers change in the last digit. A router's *choice*
 # may change: where two experts score nearly alike, another one answers.
+#
+# (And where experts have limited room, as above, neighbours may push your token out.)
 #
 # Here a token is the sum of 16 parts, added forwards and backwards. (That exaggerates: a batch changes the order inside each product,
 # and less often.) A random router chooses 8 of 128 experts. How many tokens get another set of experts? And is it the token's

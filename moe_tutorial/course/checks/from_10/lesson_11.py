@@ -127,6 +127,9 @@ def kept(ask: Ask) -> None:
             "math.ceil(rate / most) => rate // most + 1"
         ),
         "Those are the GPUs that are rented. Their second is shared by the requests that come in it.": " / rate => ",
+        "A fleet comes whole. Round up the fleets first, and then count their GPUs.": (
+            "return ... => math.ceil(rate / most * gpus) / rate"
+        ),
         "You count fleets, and not their GPUs.": "fleets * gpus => fleets",
         "You rent one fleet, however many requests come.": "fleets * gpus => gpus",
         "That is how many requests a GPU-second serves. Turn it over.": "return ... => rate / (fleets * gpus)",
