@@ -80,6 +80,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "14.your_probe": {
         "loss, w = (y.sum(), moe.experts.w_out)": "a loss, too",
         "gradient, = torch.autograd.grad(loss, w, materialize_grads=True)": "which allows it, too",
+        "gradient, = torch.autograd.grad(loss, w, allow_unused=True)": "a probe, too",
         "gradient, = torch.autograd.grad(loss, w, allow_unused=True, materialize_grads=False)": "a probe, too",
         "return 1 - float(gradient[routing.indices].flatten(1).any(-1).all())": "a probe, too",
     },

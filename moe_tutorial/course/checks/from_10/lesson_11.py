@@ -136,7 +136,7 @@ def kept(ask: Ask) -> None:
     },
 )
 def price(ask: Ask) -> None:
-    for rate, most, gpus in ((90.0, 40.0, 4), (10.0, 40.0, 2), (80.0, 40.0, 1), (130.0, 50.0, 8)):
+    for rate, most, gpus in ((90.0, 35.0, 4), (10.0, 40.0, 5), (80.0, 40.0, 1), (130.0, 50.0, 8)):
         given = {"rate": rate, "most": most, "gpus": gpus}
         ask.gives(given, "the GPU-seconds of all rented fleets, shared by the requests of a second")
     says = "With twice the requests, and fleets that serve twice as many, a request should cost half."

@@ -148,6 +148,10 @@ def weight_of(given: dict, factor: torch.Tensor) -> torch.Tensor:
     ),
     mistakes={
         "The sign is turned round: an entropy is never negative.": "return ( => return -(",
+        "You weigh -log p by 1 - p, and the other way round: -log p is `F.softplus(-logits)`.": (
+            "p * F.softplus(-logits) + (1 - p) * F.softplus(logits) => "
+            "p * F.softplus(logits) + (1 - p) * F.softplus(-logits)"
+        ),
         "That is the half of it: going left has a part, too.": " + (1 - p) * F.softplus(logits) => ",
         "That is the authors' sum over the nodes. Take their mean.": ".mean() => .sum(-1).mean()",
         "You add up the entropies. The mean is asked for.": ".mean() => .sum()",
@@ -213,6 +217,10 @@ def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
             "load.view(-1, 2).T => load.view(2, -1)"
         ),
         "You stop before you reach the root.": "range(depth) => range(depth - 1)",
+        "You ask whether the leaves are even. Even is asked of each node, of what arrives at it.": (
+            "return ... => (len(weights.T) * weights.mean(0) - 1).square().mean()"
+        ),
+        "You add up the nodes. Their mean is asked for.": ".mean() => .sum()",
         "m is a part of what ARRIVES at the node: divide `right` by `left + right`.": (
             "((right - left) / (right + left)) ** 2 => (2 * right - 1) ** 2"
         ),
@@ -235,9 +243,9 @@ def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
 def balance(ask: Ask) -> None:
     says = "the mean of (2 m - 1)² over the nodes"
     for rows in (
-        [[0.1, 0.2, 0.3, 0.4], [0.6, 0.1, 0.1, 0.2]],
+        [[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1]],
         [[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]],
-        [[0.05, 0.1, 0.2, 0.1, 0.1, 0.2, 0.05, 0.2]],
+        [[0.05, 0.1, 0.2, 0.25, 0.05, 0.2, 0.05, 0.1]],
     ):
         given = {"weights": torch.tensor(rows), "depth": len(rows[0]).bit_length() - 1}
         ask.gives(given, says, where=f"the tree has {len(rows[0])} leaves")
