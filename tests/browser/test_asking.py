@@ -204,7 +204,7 @@ def test_the_score_card_counts_what_this_browser_keeps_and_forgets_it_when_asked
 
 def shuffled(id):
     """The puzzle of an exercise."""
-    state = {"kind": "puzzle", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
+    state = {"kind": "exercise", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
     return SimpleNamespace(get_state=lambda: state, _esm=bundle("web/ask/puzzle.js"), _css=style("web/ask/ask.css"))
 
 

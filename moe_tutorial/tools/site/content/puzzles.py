@@ -29,7 +29,7 @@ def puzzle(exercise: Exercise) -> dict[str, Any]:
 
 def widget(id: str, root: Path) -> nodes.raw:
     """The puzzle of an exercise as a widget that the page loads when it comes near."""
-    state = {"kind": "puzzle", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
+    state = {"kind": "exercise", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
     code = {"_esm": bundle("web/ask/puzzle.js"), "_css": style("web/ask/ask.css")}
     model = {"model_module": "anywidget", "state": state | code}
     words = "A puzzle: the lines of this exercise, to put in order"
