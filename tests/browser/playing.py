@@ -91,6 +91,7 @@ class Opened:
 
     def screen(self):
         """All that there is to read, and all that is drawn."""
+        self.more()
         parts = (".pg-point tbody", ".pg-told > *", ".pg-count")
         texts = [self.root.locator(part).locator("visible=true").all_inner_texts() for part in parts]
         there = f"{FOCUSED}.filter((n) => n.checkVisibility() && n.ariaLabel !== 'Pace')"

@@ -19,10 +19,10 @@ export function makeUsage(knock) {
     const e = [...list.children].findIndex((bar) => bar.contains(target.closest("button")));
     if (e >= 0 && !isLast(e)) knock(e, !frame.knocked[e]);
   };
-  function pressed(bar, said, e) {
+  function pressed(bar, e) {
     const title = frame.knocked[e] ? "Bring it back" : "Knock it out";
-    const asked = { type: "button", title, "aria-label": `Expert ${e}, ${said}. ${title}`, "aria-disabled": isLast(e) };
-    return el("li", {}, el("button", asked, ...bar.childNodes));
+    const name = el("span", { className: "moe-sr" }, "Expert ");
+    return el("li", {}, el("button", { type: "button", title, "aria-disabled": isLast(e) }, name, ...bar.childNodes));
   }
 
   function draw(next, { words, controls }, { patterned }) {
@@ -30,7 +30,7 @@ export function makeUsage(knock) {
     const shares = Array.from(frame.now.shares);
     const said = shares.map((share, e) => useWords(share, frame.knocked[e]));
     const rows = bars(shares, said, patterned);
-    renew(list, ...(controls.knocks ? rows.map((bar, e) => pressed(bar, said[e], e)) : rows));
+    renew(list, ...(controls.knocks ? rows.map(pressed) : rows));
     above.title(usageTitle(frame, words));
     above.explain(words.usageNote(frame.settings));
     set(fair, fairWords(shares.length) + (controls.knocks ? " Press a bar to knock its expert out." : ""));
