@@ -324,3 +324,4 @@ def test_the_last_line_of_a_short_exercise_is_chosen(visit):
     page.get_by_label("return s - p * s.sum()").check()
     page.get_by_role("button", name="Check").click()
     expect(told).to_contain_text("✓ Right.")
+    expect(visit(score_card()).locator("tbody")).to_have_text("041 solved")
