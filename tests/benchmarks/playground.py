@@ -134,6 +134,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def moved(tab: Page, slider: str) -> str:
     """Milliseconds from the key press, over many presses."""
     tab.evaluate("window.took = []")
+    tab.evaluate("document.querySelectorAll('.pg-more').forEach((fold) => { fold.open = true; })")
     tab.get_by_role("slider", name=slider, exact=True).focus()
     for i in range(PRESSES):
         tab.keyboard.press("ArrowLeft" if i % 6 > 2 else "ArrowRight")

@@ -54,6 +54,9 @@ class Opened:
         return self.root.get_by_role("slider", name=name, exact=True)
 
     def choose(self, label, option):
+        if label == "Points":  # pictures
+            self.root.locator(f".pg-points label:has([value={option}])").click()
+            return self
         self.root.get_by_label(label, exact=True).select_option(option)
         return self
 
@@ -88,15 +91,26 @@ class Opened:
 
     def screen(self):
         """All that there is to read, and all that is drawn."""
+        self.more()
         parts = (".pg-point tbody", ".pg-told > *", ".pg-count")
         texts = [self.root.locator(part).locator("visible=true").all_inner_texts() for part in parts]
         there = f"{FOCUSED}.filter((n) => n.checkVisibility() && n.ariaLabel !== 'Pace')"
-        values = self.page.evaluate(f"{there}.map((n) => n.type === 'checkbox' ? n.checked : n.value)")
+        values = self.page.evaluate(f"{there}.map((n) => /checkbox|radio/.test(n.type) ? n.checked : n.value)")
         seen = [self.bars(), self.readouts(), self.message(), self.step(), self.hash(), self.pictures()]
         return [*seen, *texts, values]
 
+    def more(self):
+        """Open the fold of what few readers change."""
+        self.root.locator(".pg-more").evaluate("fold => { fold.open = true; }")
+        return self
+
+    def knock(self, expert):
+        """Press an expert's bar."""
+        self.root.locator(".pg-usage li button").nth(expert).click()
+        return self
+
     def press(self, slider, key, times=1):
-        self.slider(slider).focus()
+        self.more().slider(slider).focus()
         for _ in range(times):
             self.page.keyboard.press(key)
         return self

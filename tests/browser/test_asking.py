@@ -204,43 +204,43 @@ def test_the_score_card_counts_what_this_browser_keeps_and_forgets_it_when_asked
 
 def shuffled(id):
     """The puzzle of an exercise."""
-    state = {"kind": "puzzle", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
+    state = {"kind": "exercise", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
     return SimpleNamespace(get_state=lambda: state, _esm=bundle("web/ask/puzzle.js"), _css=style("web/ask/ask.css"))
 
 
 def lines(page):
     """The lines of a puzzle in their order, each with its indentation, or "-" if it is left out."""
-    read = "nodes => nodes.map(n => [n.className ? '-' : '', n.querySelector('code').textContent])"
+    read = "nodes => nodes.map(n => [n.matches('.moe-left-out') ? '-' : '', n.querySelector('code').textContent])"
     return ["".join(line) for line in page.locator(".moe-lines li").evaluate_all(read)]
 
 
-@pytest.mark.parametrize("id", ["03.route", "03.my_mixture", "04.training_step"])
+def handle(page, text):
+    """The handle of a puzzle's line."""
+    return page.get_by_role("button", name=f"Move: {text}", exact=True)
+
+
+@pytest.mark.parametrize("id", ["03.route", "03.my_mixture", "04.training_step", "10.fetched"])
 def test_a_puzzle_is_solved_by_keys(visit, id):
     page = visit(shuffled(id))
     told = page.locator(".moe-told")
     exercise = EXERCISES[id]
     right = exercise.parts[1]
 
-    def line(text):
-        found = page.locator(".moe-lines li").filter(has=page.get_by_text(text, exact=True))
-        found.focus()
-        return found
-
     for place, (text, _) in enumerate(right):
         for _ in range(next(i for i, other in enumerate(lines(page)) if other.strip() == text) - place):
-            line(text).press("ArrowUp")
+            handle(page, text).press("ArrowUp")
     page.get_by_role("button", name="Check").click()
     wrong = next(text for text in lines(page) if text in exercise.puzzle)
     expect(told).to_have_text(f"✗ Not yet. {wrong}: {exercise.puzzle[wrong]}".replace("`", ""))
     for text in exercise.puzzle:
-        line(text).press("Delete")
+        handle(page, text).press("Delete")
     if any(indent for _, indent in right):
         page.get_by_role("button", name="Check").click()
         expect(told).to_contain_text("is indented wrongly")
     for text, indent in right:
         for _ in range(indent):
-            line(text).press("ArrowRight")
-            expect(line("    " * indent + text)).to_be_focused()
+            handle(page, text).press("ArrowRight")  # where Python leaves no choice, the line is indented already
+            expect(handle(page, text)).to_be_focused()
     page.get_by_role("button", name="Check").click()
     expect(told).to_have_text("✓ Right. It is kept in this browser.")
     page.reload()
@@ -256,7 +256,7 @@ def test_lines_that_may_change_places_may(visit):
     ]
     for place, text in enumerate(order):
         for _ in range(lines(page).index(text) - place):
-            page.get_by_role("button", name=f"Move up: {text}").click()
+            handle(page, text).press("ArrowUp")
     for text in EXERCISES["04.training_step"].puzzle:
         page.get_by_role("button", name=f"Leave out: {text}").click()
     page.get_by_role("button", name="Check").click()
@@ -266,7 +266,7 @@ def test_lines_that_may_change_places_may(visit):
 def test_a_line_follows_a_finger(visit):
     page = visit(shuffled("03.route"), width=390, has_touch=True)
     first, *_, last = lines(page)
-    boxes = [page.locator(".moe-lines code").nth(place).bounding_box() for place in (0, 4)]
+    boxes = [page.locator(".moe-lines button:first-child").nth(place).bounding_box() for place in (0, 4)]
     (x, start), (_, end) = ((box["x"] + 20, box["y"] + 15) for box in boxes)
     touch = page.context.new_cdp_session(page)
 
@@ -280,6 +280,39 @@ def test_a_line_follows_a_finger(visit):
     assert lines(page)[-2:] == [last, first]
 
 
+def test_lines_have_a_handle_and_a_cross_and_an_indent_only_where_there_is_a_choice(visit, axe):
+    page = visit(shuffled("03.route"), shuffled("03.my_mixture"), width=390, has_touch=True)
+    flat, nested = page.locator("main > div").all()
+    assert flat.locator("li button").count() == 2 * flat.locator("li").count()
+    handle(page, EXERCISES["03.my_mixture"].parts[1][0][0]).press("Delete")  # without the loop, all stands at the left
+    expect(nested.get_by_role("button", name="Indent:")).to_have_count(0)
+    page.get_by_role("button", name="Use:").click()
+    for _ in range(5):
+        handle(page, EXERCISES["03.my_mixture"].parts[1][0][0]).press("ArrowUp")
+    first = lines(nested)
+    assert first[1].startswith("    ")  # below a colon Python leaves no choice
+    assert not first[2].startswith(" ")
+    expect(nested.locator("li").nth(1).get_by_role("button", name="Indent:")).to_have_count(0)
+    deeper = nested.locator("li").nth(2).get_by_role("button", name="Indent:")
+    for indent in ("    ", ""):
+        deeper.tap()
+        expect(deeper).to_be_focused()
+        assert lines(nested)[2] == indent + first[2]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert faults(page, axe, "main") == []
+
+
+def test_a_line_that_is_taken_by_a_tap_goes_where_the_next_tap_is(visit):
+    page = visit(shuffled("03.route"), width=390, has_touch=True)
+    first, *others = lines(page)
+    handle(page, first).tap()
+    expect(handle(page, first)).to_have_attribute("aria-pressed", "true")
+    handle(page, others[2]).tap()
+    assert lines(page) == [*others[:3], first, *others[3:]]
+    expect(handle(page, first)).to_be_focused()
+    expect(page.locator("[aria-pressed=true]")).to_have_count(0)
+
+
 def test_the_last_line_of_a_short_exercise_is_chosen(visit):
     page = visit(shuffled("04.gate_gradient"))
     told = page.locator(".moe-told")
@@ -291,3 +324,4 @@ def test_the_last_line_of_a_short_exercise_is_chosen(visit):
     page.get_by_label("return s - p * s.sum()").check()
     page.get_by_role("button", name="Check").click()
     expect(told).to_contain_text("✓ Right.")
+    expect(visit(score_card()).locator("tbody")).to_have_text("041 solved")

@@ -34,6 +34,13 @@ ENGINE_OF_TREE = """async ([settings, steps]) => {
   return { shares: [...shares], nodes: [...nodes], dead, undecided, soft: soft.accuracy, hard: hard.accuracy, path,
     leaf, recent: [...tree.recent().shares], right: { soft: count(soft.predicted), hard: count(predicted) } };
 }"""
+KNOCKED = """async ([expert, steps]) => {
+  const { createMixture } = await import("/playground/mixture/model.js");
+  const model = createMixture({});
+  model.train(steps);
+  model.knock(expert, true);
+  return { loss: model.evaluate().loss };
+}"""
 NEAREST = """async ([i, across, down]) => {
   const { makeData } = await import("/playground/experiment/data.js");
   const d = makeData("regimes", 0, true), [l, r, b, t] = d.extent, u = l + across * (r - l), v = t - down * (t - b);
@@ -75,7 +82,8 @@ def test_the_numbers_shown_are_the_engines(visit):
     assert reads["Right, held out"] == f"{100 * truth['accuracy']:.0f} %"
     assert reads["Usage entropy"] == f"{truth['entropy']:.2f} of 1"
     assert reads["Specialisation"] == f"{truth['nmi']:.2f} NMI"
-    assert float(reads["Router gradient"].split()[0]) == pytest.approx(truth["gradient"], abs=5e-4)
+    gradient = re.search(r"Router gradient ([\d.]+),", opened.root.locator(".pg-more").text_content())[1]
+    assert float(gradient) == pytest.approx(truth["gradient"], abs=5e-4)
     assert opened.root.get_by_text(f"Together they get {truth['right']} of 512 right").count() == 1
 
 
@@ -162,8 +170,7 @@ def test_a_link_is_an_experiment(wide, visit):
     wide.preset("Bring the dead back")
     wide.press("Experts, E", "ArrowLeft", 2).settle()
     wide.press("Chosen per point, k", "ArrowRight").press("Point", "ArrowRight", 7)
-    wide.choose("Gate", "sigmoid_topk").choose("Expert", "2")
-    wide.button("Knock it out").click()
+    wide.choose("Gate", "sigmoid_topk").knock(2)
     wide.press("Learning rate", "ArrowLeft").settle()
     wide.button("Step").click()
     wide.until("step === 501").settle()
@@ -208,10 +215,29 @@ def test_an_expert_can_be_knocked_out_and_comes_back(wide):
     wide.preset("Eight experts, four rules")
     shares = wide.shares()
     best = max(range(8), key=lambda e: float(shares[e].split()[0]) if "%" in shares[e] else 0)
-    wide.choose("Expert", str(best)).button("Knock it out").click()
+    bar = wide.root.get_by_role("button", name=f"Expert {best} {shares[best]}", exact=True)
+    assert bar.get_attribute("title") == "Knock it out"
+    bar.press("Enter")
+    wide.page.wait_for_function("document.querySelector('.moe-shares').innerText.includes('out')")
     assert wide.settle().shares()[best] == "out"
-    wide.button("Bring it back").click()
+    # Nothing has been trained since, and the titles of the training say so.
+    pictures = {name: label(wide, name) for name in ("shares", "loss")}
+    assert "Until the change: " in pictures["shares"]
+    was, now = re.search(r"The loss was (\d+\.\d+); since the change it is (\d+\.\d+)", pictures["loss"]).groups()
+    truth = wide.page.evaluate(KNOCKED, [best, 600])
+    assert float(now) == pytest.approx(truth["loss"], abs=0.006)
+    assert float(now) > float(was)
+    wide.knock(best)
     assert wide.settle().shares() == shares
+    wide.button("Step").click()
+    wide.until("step === 601").settle()
+    assert "change" not in label(wide, "shares") + label(wide, "loss")
+    last = max(range(8), key=lambda e: e != best and float(shares[e].split()[0]) if "%" in shares[e] else 0)
+    for expert in range(8):
+        if expert != last:
+            wide.knock(expert)
+    wide.settle().root.locator(".pg-usage li button").nth(last).evaluate("bar => bar.click()")  # one has to stay
+    assert wide.settle().shares() == ["100 %" if expert == last else "out" for expert in range(8)]
 
 
 @pytest.mark.parametrize(
@@ -225,9 +251,9 @@ def test_axe_finds_nothing_with_everything_open(visit, axe, fragment, width, the
     opened = visit(fragment=fragment, width=width, has_touch=width == 360)
     opened.page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     if width == 360:
-        opened.root.locator(".pg-controls summary").click()
+        opened.root.locator(".pg-controls summary").first.click()
     opened.root.locator("[data-picture=regions]").click(position={"x": 60, "y": 60})
-    opened.button("Take a tour").click()
+    opened.more().button("Take a tour").click()
     opened.button("Copy as PyTorch").click()
     opened.root.get_by_label("What am I looking at?").first.click()
     opened.settle()
@@ -305,13 +331,16 @@ def test_ones_own_points_are_learnt_in_the_page(show):
     page.wait_for_function(SETTLED.format(n=0))
     assert Opened(page).step() == 200
     assert "of 200 right" in page.locator(".pg-mixture").inner_text()
-    assert page.get_by_label("Points", exact=True).is_hidden()  # they cannot be changed
+    assert page.locator(".pg-points").is_hidden()  # they cannot be changed
 
 
 def test_in_a_lesson_most_pictures_are_folded(show, monkeypatch):
     monkeypatch.setenv("MOE_SITE", "1")
     page = show(playground())
     opened = Opened(page).settle()
+    assert opened.button("Take a tour").is_hidden()  # until the first run
+    opened.button("Step").click()
+    opened.until("step === 1").settle()
     assert opened.button("Take a tour").is_visible()
     assert not page.locator(".pg-experts").is_visible()
     opened.root.get_by_text("Look closer").click()

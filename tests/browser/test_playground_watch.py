@@ -120,7 +120,7 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
     assert opened.step() == 600
     score = opened.root.locator(".pg-score")
     assert score.inner_text().startswith("Dead: 7.")
-    for fixed in ("Experts, E", "Neurons per expert", "Seed", "Points"):
+    for fixed in ("Experts, E", "Neurons per expert", "Seed", "Checkerboard"):
         assert opened.root.get_by_label(fixed, exact=True).is_disabled()
     opened.press("Noise on the logits", "Home")
     opened.root.get_by_label("Balanced by").select_option("switch")
@@ -131,7 +131,10 @@ def test_a_challenge_is_scored_by_the_run_and_its_link_is_the_result(wide, visit
     assert "Your score: 600 steps" in score.inner_text()
     assert opened.step() == 1200  # it has stopped there
     assert opened.hash() == WON
+    won = "Object.fromEntries(Object.entries(localStorage).filter(([key]) => key.includes(' challenge ')))"
+    assert opened.page.evaluate(won) == {"moe / challenge 06.seven": '{"won":1200,"score":600}'}
     again = visit(fragment=WON)
+    assert again.page.evaluate(won) == {}  # somebody else won it
     assert again.screen() == opened.screen()
     forged = visit(fragment=WON.replace("1200", "1180"))
     assert "✓" not in forged.root.locator(".pg-score").inner_text()
@@ -170,7 +173,8 @@ def test_the_picture_to_share_shows_the_run(visit):
 MOVED = {
     ".pg-controls input[type=range]": 3,
     ".pg-controls select": 2,
-    ".pg-meddle button": 1,
+    ".pg-points input": 0.5,
+    ".pg-usage button": 1,
     ".pg-transport button": 4,
     ".pg-timeline input": 1,
     ".pg-start select": 0.3,
@@ -180,7 +184,7 @@ MOVED = {
 MOVE = """(root, [selector, which, part]) => {
   const usable = [...root.querySelectorAll(selector)].filter((node) => !node.disabled && node.checkVisibility());
   const node = usable[Math.floor(which * usable.length)];
-  if (!node || node.type === "button") return node?.click();
+  if (!node || ["button", "radio"].includes(node.type)) return node?.click();
   const choices = [...(node.options ?? [])].filter((option) => !option.disabled);
   if (node.options) choices[Math.floor(part * choices.length)].selected = true;
   else node.value = +node.min + part * (node.max - node.min);
@@ -190,6 +194,7 @@ MOVE = """(root, [selector, which, part]) => {
 
 def wander(opened, dice, moves):
     """Random moves of somebody who tries things."""
+    opened.more()
     for selector in dice.choices(list(MOVED), MOVED.values(), k=moves):
         opened.root.evaluate(MOVE, [selector, dice.random(), dice.random()])
         opened.page.wait_for_timeout(dice.choice([0, 60]))

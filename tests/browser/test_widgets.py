@@ -10,6 +10,7 @@ from on_page import FRAMES
 
 from moe_tutorial.show.regions import explore_router, grid, watch_training, watch_usage
 from moe_tutorial.show.widgets.sweep import sweep
+from moe_tutorial.show.widgets.token_path import token_path
 
 POINTS = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
 LABELS = torch.arange(100) % 10
@@ -128,6 +129,18 @@ def test_a_film_plays_once_from_step_0_when_it_comes_into_sight(show):
         page.set_viewport_size({"width": 1280, "height": height})
         page.evaluate(FRAMES)
     assert title(page) == at_end
+
+
+def test_the_bars_of_a_tokens_path_are_bars_on_a_phone(page):
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+    probs = logits.softmax(-1)
+    routing = SimpleNamespace(logits=logits, probs=probs, indices=torch.tensor([[0, 1]]), weights=probs[:, :2])
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.set_content(token_path(routing, image=torch.eye(8))._repr_html_())
+    widths = page.locator(".moe-rows i").evaluate_all("bars => bars.map((bar) => bar.getBoundingClientRect().width)")
+    assert widths[0] > 48
+    assert [width / widths[0] for width in widths] == pytest.approx((probs / probs.max())[0].tolist(), abs=0.02)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_paper_shows_a_films_last_step(show):

@@ -1,6 +1,6 @@
 // The playground's page: it creates the panels, passes what the reader does to the engine, and draws its frames.
 // It uses kinds only by their interface.
-import { el, hasKernel, isRestored, mount, redrawOnChange } from "../web/dom.js";
+import { el, hasKernel, isRestored, mount, note, redrawOnChange } from "../web/dom.js";
 import { DEAD } from "../web/words.js";
 import { check, makeControls } from "./panels/controls.js";
 import { group, set } from "./panels/elements.js";
@@ -14,7 +14,6 @@ import { KINDS, kindNames } from "./kinds.js";
 import { makeMap } from "./pictures/map.js";
 import { makeReads, makeSmalls, makeUsage } from "./pictures/parts.js";
 import { makePoint } from "./pictures/point.js";
-import { knockedAfter } from "./experiment/run.js";
 import { makeStart } from "./panels/start.js";
 import { fromOptions, fromPreset, ownData, presetOf, stateOf } from "./experiment/state.js";
 import { makeStory } from "./panels/story.js";
@@ -39,24 +38,26 @@ function render({ model, el: root }) {
   let shown; // the settings that the controls show
   let turn = 0;
   let spokenAt = 0;
+  let replayed = false; // from a link, without a change since
 
   // Panels.
   const patterns = el("input", { type: "checkbox", onchange: () => draw(frame) });
-  const controls = makeControls(change, own, { Training: [check(patterns, "Patterns", "as well as colours")] });
-  const panels = Object.fromEntries(kindNames.map((name) => [name, KINDS[name].controls.panel(engine)]));
-  const panelsOf = (area) => Object.values(panels).flatMap((panel) => (panel.area === area ? [panel.node] : []));
+  const rare = note();
+  const controls = makeControls(change, own, { More: [check(patterns, "Patterns", "as well as colours"), rare] });
+  const panelled = kindNames.filter((name) => KINDS[name].controls.panel);
+  const panels = Object.fromEntries(panelled.map((name) => [name, KINDS[name].controls.panel()]));
   const play = () => engine.run(end > frame.step ? end : Infinity);
   const toggle = () => (frame.busy ? engine.pause() : play());
   const timeline = makeTimeline(engine.seek);
   const head = makeHead({ toggle, step: engine.step, reset, pace: engine.pace }, timeline);
   const tour = makeTour(root);
   const start = makeStart({ turnTo, begin: playPreset }, tour.opener);
-  const story = makeStory(goOn);
+  const story = makeStory(goOn, () => !replayed && !live && !restored);
   const map = makeMap(KINDS, engine.inspect);
-  const smalls = makeSmalls(panelsOf("parts"));
+  const smalls = makeSmalls(Object.values(panels).map(({ node }) => node));
   const time = makeTime();
   const reads = makeReads();
-  const usage = makeUsage();
+  const usage = makeUsage(engine.knock);
   const point = makePoint(engine.inspect);
   const notice = el("p", { className: "pg-notice", role: "status", hidden: true });
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
@@ -64,7 +65,6 @@ function render({ model, el: root }) {
   const foot = makeFoot(model, { live: live || restored, owner, own });
   const top = el("div", { className: "pg-top" }, start.node, story.node, tour.card, notice, error, spoken);
   const left = group("pg-controls", "Controls", controls.node);
-  controls.fields.append(...panelsOf("side"));
   const side = el("div", { className: "pg-side" }, usage.node, reads.node);
   const bench = el("div", { className: "pg-bench" }, map.node, top, left, side); // one screen
   let below = [map.predictions, smalls.node, point.node, time.node, foot.node];
@@ -86,6 +86,7 @@ function render({ model, el: root }) {
     const settings = engine.settings();
     const changed = Object.entries(partial).filter(([name, value]) => settings[name] !== value);
     const anew = engine.change(Object.fromEntries(changed));
+    replayed = false;
     const kept = preset?.goal && !changed.some(([name]) => isFixed(preset.id, name));
     if (anew && !kept) preset = undefined;
     if (!preset) end = 0;
@@ -95,12 +96,12 @@ function render({ model, el: root }) {
   function begin(state) {
     preset = presetOf(state.preset);
     end = preset?.steps ?? 0;
+    replayed = state.changes.length > 0 || state.steps > (preset?.from ?? 0);
     const unused = state.notices ?? [];
     notice.hidden = !unused.length;
     notice.textContent = `Not everything in this link could be used: ${unused.join("; ")}. The rest stands.`;
     engine.begin(state, state.steps, { point: state.point, goal: preset?.goal && reaches(preset.goal) });
     showSettings();
-    panels[state.settings.layer].begin({ knocked: knockedAfter(state.knocked, state.changes, state.steps) });
   }
   // Start a preset's experiment. A challenge waits for a change.
   function playPreset(known) {
@@ -163,7 +164,7 @@ function render({ model, el: root }) {
     const dead = Array.from(now.shares, (share) => share < DEAD);
     const how = { dead, patterned: dead.length > 8 || patterns.checked, turn, calm };
     const plane = map.draw(frame, kind, how);
-    panels[frame.settings.layer].draw(frame, how);
+    panels[frame.settings.layer]?.draw(frame, how);
     usage.draw(frame, kind, how);
     point.draw(frame, kind, how);
     if (settled || (calm && turn % 3 === 0)) time.draw(frame, kind, how);
@@ -171,6 +172,8 @@ function render({ model, el: root }) {
     reads.draw(frame, kind);
     start.show(preset, frame.settings, frame.knocked);
     story.draw(frame);
+    set(rare, kind.words.more(frame).trim());
+    if (settled && frame.step) tour.offer();
     const points = own ? "your own points" : SETTINGS.data.choices[frame.settings.data].toLowerCase();
     const message = kind.words.message(frame);
     head.draw(frame, `${points} · ${kind.words.kicker(frame.settings)}`, message);

@@ -30,7 +30,15 @@ export const pullWords = (v) => {
   return Math.abs(v) < 0.005 ? "≈ 0" : `${v > 0 ? "+" : "−"}${Math.abs(v).toFixed(2)}`;
 };
 
-export function sharesTitle({ history }, { part, shared }) {
+const AT_ONCE = ["out", "in", "k", "gate"]; // changes that change the answers before the next step
+const isFresh = ({ run, step }) => run.changes().some(({ at, name }) => at === step && AT_ONCE.includes(name));
+
+// Both titles tell of the training. If something was changed after its last step, they say so.
+export function sharesTitle(frame, words) {
+  const title = sharesSoFar(frame, words);
+  return isFresh(frame) ? `Until the change: ${title[0].toLowerCase()}${title.slice(1)}` : title;
+}
+function sharesSoFar({ history }, { part, shared }) {
   const last = history.at(-1);
   const E = last.shares.length;
   const best = most(last.shares);
@@ -47,10 +55,12 @@ export function sharesTitle({ history }, { part, shared }) {
   return share * E < 1.8 ? "The shares end near equal" : `No ${part} takes more than ${percent(share)}`;
 }
 
-export function lossTitle({ history }) {
+export function lossTitle(frame) {
+  const { history, now } = frame;
   const from = history[0].task;
   const to = history.at(-1).task;
-  if (history.length < 2) return `The loss starts at ${from.toFixed(2)}`;
+  if (history.length < 2) return `The loss starts at ${now.loss.toFixed(2)}`;
+  if (isFresh(frame)) return `The loss was ${to.toFixed(2)}; since the change it is ${now.loss.toFixed(2)}`;
   if (to < 0.1) return `The loss is nearly gone: ${to.toFixed(2)}`;
   if (to < 0.75 * from) return `The loss fell from ${from.toFixed(2)} to ${to.toFixed(2)}`;
   return `The loss stalls at ${to.toFixed(2)}`;

@@ -27,6 +27,7 @@ import table from "./experiment.json" with { type: "json" };
  * @property {string} id
  * @property {string} kind
  * @property {string} name
+ * @property {string[]} [lessons] numbers of the lessons that it belongs to
  * @property {string} sentence describes the start
  * @property {Settings} settings that differ from the kind's defaults
  * @property {number} [from] number of steps trained before it begins

@@ -30,8 +30,7 @@ export const mixtureWords = {
   sharesNote: "Share of the choices in training, noise included.",
   readsNote:
     "Dead: under 1 % of the points. Held out: 1,024 points that nobody learns from. Entropy: 1 where all get the " +
-    "same. Specialisation: how much an expert's number tells of a point's rule. Gradient: its length, over the last " +
-    "twenty steps.",
+    "same. Specialisation: how much an expert's number tells of a point's rule.",
   pointNote:
     "Router: each expert's probability. Says: the class that it would predict. Weight: what its answer counts. " +
     "Pull: which way this point would move its logit.",
@@ -44,7 +43,10 @@ export const mixtureWords = {
     `Colour: the ${k > 1 ? "first of the chosen experts" : "chosen expert"}, deeper where the router is surer. ` +
     "Shape: the class.",
   usageNote: ({ k }) => `Share of the ${k > 1 ? "choices" : "points"}, without noise.`,
-  more: ({ recent }) => (recent.steps ? ` Router gradient ${gradientWords(recent.routerGradient)}.` : ""),
+  more({ recent, settings }) {
+    if (!recent.steps || settings.gate === "hash") return "";
+    return ` Router gradient ${gradientWords(recent.routerGradient)}, its length over the last twenty steps.`;
+  },
   message(frame) {
     const { step, now, knocked } = frame;
     const { E, gate } = frame.settings;
@@ -84,21 +86,12 @@ export const mixtureWords = {
     if (nmi > 0.3) return "Every expert has its own patch, and its own opinion";
     return "Every expert is asked, and has its own opinion";
   },
-  reads({ now, recent, settings, step }) {
-    const hashed = settings.gate === "hash";
-    const trained = !hashed && step > 0 && recent.steps > 0;
-    const exact = trained && recent.routerGradient === 0 ? " exactly" : "";
+  reads({ now, settings }) {
     return [
       ["Dead experts", now.dead, ` of ${settings.E}`],
       ["Right, held out", (100 * now.accuracy).toFixed(0), " %"],
       ["Usage entropy", now.entropy.toFixed(2), " of 1"],
       ["Specialisation", now.nmi.toFixed(2), " NMI"],
-      ["Largest share", Math.round(100 * now.largest), " %"],
-      [
-        "Router gradient",
-        trained ? gradientWords(recent.routerGradient).replace("exactly ", "") : "–",
-        hashed ? " no router" : exact,
-      ],
     ];
   },
   point: ({ inspected, settings }) => ({

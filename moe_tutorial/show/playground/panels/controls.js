@@ -1,11 +1,13 @@
 // The controls of an experiment, made from experiment.json: one for each setting, in its group, shown for its kind.
 import { el, field, freshId, quietly } from "../../web/dom.js";
 import { makeSlider } from "../../web/slider.js";
+import { makeData } from "../experiment/data.js";
 import { GROUPS, SETTINGS, mostOf, namesOf } from "../experiment/experiment.js";
 
 // The control of a setting: its node, its inputs, and show(value, settings).
 function makeControl(name, change) {
   const { type } = SETTINGS[name];
+  if (name === "data") return makePictures(name, change);
   if (type === "choice") return makeChoice(name, change);
   if (type === "flag") return makeFlag(name, change);
   if (!SETTINGS[name].slider) return makeNumber(name, change);
@@ -18,6 +20,32 @@ function makeChoice(name, change) {
   const options = Object.entries(choices).map(([value, words]) => el("option", { value }, words));
   const input = el("select", { onchange: () => change({ [name]: input.value }) }, ...options);
   return { node: field(label, input), inputs: [input], show: (value) => (input.value = value) };
+}
+
+// A small picture of a data set: its points, each class in a shade of grey.
+function drawn(name) {
+  const { x, y, extent } = makeData(name, 0, true);
+  const [left, right, , top] = extent;
+  const dots = ["", "", ""];
+  const part = (far) => Math.round((100 * far) / (right - left));
+  for (let i = 0; i < y.length; i++) dots[y[i]] += `M${part(x[2 * i] - left)} ${part(top - x[2 * i + 1])}h0`;
+  const paths = dots.map((d) => `<path d="${d}"/>`);
+  return el("span", { innerHTML: `<svg viewBox="0 0 100 100" aria-hidden="true">${paths.join("")}</svg>` });
+}
+function makePictures(name, change) {
+  const { label, choices } = SETTINGS[name];
+  const group = freshId();
+  const inputs = Object.entries(choices).map(([value, ariaLabel]) =>
+    el("input", { type: "radio", name: group, value, ariaLabel, onchange: () => change({ [name]: value }) }),
+  );
+  const pictures = inputs.map((input) => el("label", { title: input.ariaLabel }, input, drawn(input.value)));
+  const chosen = el("span", { className: "moe-value", ariaHidden: "true" });
+  const row = el("div", { className: "pg-points", role: "radiogroup", ariaLabel: label }, ...pictures);
+  function show(value) {
+    for (const input of inputs) input.checked = input.value === value;
+    chosen.textContent = choices[value];
+  }
+  return { node: el("div", { className: "moe-field" }, el("span", {}, label), chosen, row), inputs, show };
 }
 
 export function check(input, words, more) {
@@ -56,7 +84,8 @@ export function makeControls(change, own, more) {
   const groups = GROUPS.map((group) => {
     const names = Object.keys(SETTINGS).filter((name) => SETTINGS[name].group === group);
     const nodes = [...names.map((name) => controls[name].node), ...(more[group] ?? [])];
-    return { names, node: el("fieldset", {}, el("legend", {}, group), ...nodes) };
+    if (group !== "More") return { names, node: el("fieldset", {}, el("legend", {}, group), ...nodes) };
+    return { names, node: el("details", { className: "pg-more" }, el("summary", {}, group), ...nodes) };
   });
   const title = el("summary", {}, "Change the experiment");
   const fields = el("div", { className: "pg-fields" }, ...groups.map((group) => group.node));

@@ -14,7 +14,10 @@ const STOPS = [
   ],
   [".pg-start", "Experiments to watch, and challenges to win. Each says what to look for, and asks what you expect."],
   [".pg-controls", "Pull at any slider, also while it trains. The picture answers at once."],
-  [".pg-usage", "How much work each expert gets. Under one percent it counts as dead."],
+  [
+    ".pg-usage",
+    "How much work each expert gets. Under one percent it counts as dead. Press a bar to knock its expert out.",
+  ],
   [
     ".pg-point",
     "Tap a point on the map, or use this slider: who is asked for it, with what weight, and what the router hears.",
@@ -41,7 +44,7 @@ export function makeTour(root) {
     next,
     close,
   );
-  const opener = quietly("Take a tour", { onclick: () => go(0) });
+  const opener = quietly("Take a tour", { className: "moe-button moe-quiet pg-later", onclick: () => go(0) });
   let at = 0;
 
   function go(to) {
@@ -66,5 +69,6 @@ export function makeTour(root) {
     opener.focus();
   }
   card.onkeydown = ({ key }) => key === "Escape" && end();
-  return { opener, card };
+  const offer = () => opener.classList.remove("pg-later"); // after the first run
+  return { opener, card, offer };
 }

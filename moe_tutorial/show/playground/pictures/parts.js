@@ -1,6 +1,6 @@
 // Panels about the parts of a layer, experts or leaves: their usage, and their own predictions.
 import { el, note, renew } from "../../web/dom.js";
-import { drawBars, number } from "../../web/draw/shares.js";
+import { bars, number } from "../../web/draw/shares.js";
 import { fairWords, percent, useWords } from "../../web/words.js";
 import { group, heading, makeCanvas, set, square } from "../panels/elements.js";
 import { drawExpert } from "./pictures.js";
@@ -8,21 +8,34 @@ import { usageTitle } from "../words.js";
 
 const SIDE = 44; // grid points along the side of a part's picture
 
-// The bars of the usage.
-export function makeUsage() {
+// The bars of the usage. Where experts can be knocked out, a bar is the button that does it: knock(expert, out).
+export function makeUsage(knock) {
   const above = heading();
-  const bars = el("ol", { className: "moe-shares" });
+  const list = el("ol", { className: "moe-shares" });
   const fair = note();
+  let frame;
+  const isLast = (e) => !frame.knocked[e] && frame.knocked.filter((gone) => !gone).length === 1;
+  list.onclick = ({ target }) => {
+    const e = [...list.children].findIndex((bar) => bar.contains(target.closest("button")));
+    if (e >= 0 && !isLast(e)) knock(e, !frame.knocked[e]);
+  };
+  function pressed(bar, e) {
+    const title = frame.knocked[e] ? "Bring it back" : "Knock it out";
+    const name = el("span", { className: "moe-sr" }, "Expert ");
+    return el("li", {}, el("button", { type: "button", title, "aria-disabled": isLast(e) }, name, ...bar.childNodes));
+  }
 
-  function draw(frame, { words }, { patterned }) {
+  function draw(next, { words, controls }, { patterned }) {
+    frame = next;
     const shares = Array.from(frame.now.shares);
     const said = shares.map((share, e) => useWords(share, frame.knocked[e]));
-    drawBars(bars, shares, said, patterned);
+    const rows = bars(shares, said, patterned);
+    renew(list, ...(controls.knocks ? rows.map(pressed) : rows));
     above.title(usageTitle(frame, words));
     above.explain(words.usageNote(frame.settings));
-    set(fair, fairWords(shares.length));
+    set(fair, fairWords(shares.length) + (controls.knocks ? " Press a bar to knock its expert out." : ""));
   }
-  return { node: group("pg-usage", "Usage", above.node, bars, fair), draw };
+  return { node: group("pg-usage", "Usage", above.node, list, fair), draw };
 }
 
 // The small pictures; `between`: nodes of the kinds above them.

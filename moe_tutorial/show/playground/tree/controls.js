@@ -26,7 +26,7 @@ function descent() {
       `Shares of the leaves: ${shareWords(Array.from(now.shares), "leaf")}. ` +
       `The inspected point goes down ${inspected.path.map(letter).join(", ")} to leaf ${inspected.leaf}.`;
   }
-  return { area: "parts", node, draw, begin() {} };
+  return { node, draw };
 }
 
 export const treeControls = { panel: descent, idle: () => [], labels: () => ({}) };

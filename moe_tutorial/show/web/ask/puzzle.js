@@ -6,11 +6,19 @@ import { button, el, mount } from "../dom.js";
 import { unseal } from "./judge.js";
 import { storedAnswer } from "./storage.js";
 
-/** @typedef {{ text: string, indent: number, out: boolean }} Row */
+/** @typedef {{ text: string, indent: number, out: boolean, chosen?: number, least?: number, most?: number }} Row */
 /** @typedef {{ lines: [string, number][], wrong: Record<string, string>, swaps: [string, string][] }} Solution
  * the right lines with their indentation, a sentence for each wrong line, and neighbours that may change places */
 
-const MOST = 3; // levels of indentation
+/** Indent the lines as Python demands: one more below a line that opens a block, and elsewhere at most as the line
+ * above. Between `least` and `most` the learner has `chosen`. @param {Row[]} rows */
+export function fitIndents(rows) {
+  let [least, most] = [0, 0];
+  for (const row of rows.filter(({ out }) => !out)) {
+    Object.assign(row, { least, most, indent: Math.min(Math.max(row.chosen ?? 0, least), most) });
+    [least, most] = /[:(]$/.test(row.text) ? [row.indent + 1, row.indent + 1] : [0, row.indent];
+  }
+}
 
 /** The reply to an order of lines, or "" if it is right. @param {Row[]} rows @param {Solution} solution */
 export function replyTo(rows, { lines, wrong, swaps }) {
@@ -45,68 +53,81 @@ function render({ model, el: root }) {
   /** @type {Row[]} */
   const rows = stored.get()?.rows ?? texts.map((/** @type {string} */ text) => ({ text, indent: 0, out: false }));
 
+  /** @type {Row | null} */
+  let held = null; // taken by its handle
+
   const code = (/** @type {string} */ text) => el("pre", { className: "moe-given" }, text);
   const step = (/** @type {string} */ sign, /** @type {string} */ name, /** @type {() => void} */ onclick) =>
     el("button", { type: "button", className: "moe-button moe-quiet", ariaLabel: name, title: name, onclick }, sign);
 
   function draw() {
+    fitIndents(rows);
     list.replaceChildren(...rows.map(line));
-    for (const node of list.querySelectorAll("li, button")) node.setAttribute("data-lm-suppress-shortcuts", "true");
   }
   /** @param {Row} row */
   function line(row) {
-    const text = el("code", {}, "    ".repeat(row.indent) + row.text);
-    const keys = row.out
-      ? [step("+", `Use: ${row.text}`, () => leave(row))]
-      : [
-          step("↑", `Move up: ${row.text}`, () => move(row, -1)),
-          step("↓", `Move down: ${row.text}`, () => move(row, 1)),
-          step("⇤", `Indent less: ${row.text}`, () => indent(row, -1)),
-          step("⇥", `Indent more: ${row.text}`, () => indent(row, 1)),
-          step("×", `Leave out: ${row.text}`, () => leave(row)),
-        ];
-    const node = el("li", { className: row.out ? "moe-left-out" : "", tabIndex: 0 }, text, ...keys);
-    node.onkeydown = (/** @type {KeyboardEvent} */ event) => {
+    const { text, out, least, most } = row;
+    const written = el("code", {}, (out ? "" : "    ".repeat(row.indent)) + text);
+    const handle = step("≡", `Move: ${text}`, () => press(row));
+    handle.ariaPressed = String(held === row);
+    const keys = [step(out ? "+" : "×", `${out ? "Use" : "Leave out"}: ${text}`, () => leave(row))];
+    if (!out && most !== least) {
+      const deeper = () => indent(row, row.indent < most ? row.indent + 1 : least, 1);
+      keys.unshift(step("⇥", `Indent: ${text}`, deeper));
+    }
+    const names = [out && "moe-left-out", held === row && "moe-held"].filter(Boolean);
+    const node = el("li", { className: names.join(" ") }, handle, written, ...keys);
+    handle.onkeydown = (/** @type {KeyboardEvent} */ event) => {
       const act = {
         ArrowUp: () => move(row, -1),
         ArrowDown: () => move(row, 1),
-        ArrowLeft: () => indent(row, -1),
-        ArrowRight: () => indent(row, 1),
+        ArrowLeft: () => indent(row, row.indent - 1),
+        ArrowRight: () => indent(row, row.indent + 1),
         Delete: () => leave(row),
       }[event.key];
-      if (!act || event.target !== node) return;
+      if (!act) return;
       event.preventDefault();
       act();
     };
-    text.onpointerdown = (/** @type {PointerEvent} */ event) => drag(row, text, event);
+    node.onpointerdown = (/** @type {PointerEvent} */ event) => {
+      const grips = event.pointerType === "mouse" ? [handle, written] : [handle]; // a finger on the text scrolls
+      if (grips.includes(/** @type {any} */ (event.target))) drag(row, event);
+    };
     return node;
   }
   /** Follow the pointer: the line takes the place of the one below the pointer.
-   * @param {Row} row @param {any} text @param {PointerEvent} event */
-  function drag(row, text, event) {
+   * @param {Row} row @param {PointerEvent} event */
+  function drag(row, event) {
     event.preventDefault();
-    const at = () => [...list.children][rows.indexOf(row)];
-    at().classList.add("moe-held");
     const follow = (/** @type {PointerEvent} */ { clientY }) => {
       const over = [...list.children].findIndex((node) => clientY < node.getBoundingClientRect().bottom);
       const to = over < 0 ? rows.length - 1 : over;
-      if (to !== rows.indexOf(row)) {
-        move(row, to - rows.indexOf(row));
-        at().classList.add("moe-held");
-      }
+      if (to === rows.indexOf(row)) return;
+      held = row;
+      move(row, to - rows.indexOf(row));
     };
     const stop = () => {
       removeEventListener("pointermove", follow);
-      at().classList.remove("moe-held");
+      if (list.contains(/** @type {Node} */ (event.target))) return; // it has not moved
+      held = null;
+      changed(row, spoken.textContent);
     };
     addEventListener("pointermove", follow);
     addEventListener("pointerup", stop, { once: true });
     addEventListener("pointercancel", stop, { once: true });
   }
-  /** @param {Row} row @param {string} words */
-  function changed(row, words) {
+  /** Take a line by its handle; the next handle that is pressed is its place. @param {Row} row */
+  function press(row) {
+    const taken = held;
+    held = taken ? null : row;
+    if (taken) move(taken, rows.indexOf(row) - rows.indexOf(taken));
+    else changed(row, "Taken. Press the handle of the line that it should replace, or an arrow key.");
+  }
+  /** @param {Row} row @param {string} words @param {number} [at] index of the button that is focused */
+  function changed(row, words, at = 0) {
     draw();
-    /** @type {any} */ (list.children[rows.indexOf(row)]).focus();
+    const keys = list.children[rows.indexOf(row)].querySelectorAll("button");
+    /** @type {any} */ ([...keys].at(at)).focus();
     spoken.textContent = words;
     told.replaceChildren();
   }
@@ -117,15 +138,16 @@ function render({ model, el: root }) {
     rows.splice(to, 0, row);
     changed(row, `Line ${to + 1} of ${rows.length}`);
   }
-  /** @param {Row} row @param {number} by */
-  function indent(row, by) {
-    row.indent = Math.min(Math.max(row.indent + by, 0), MOST);
-    changed(row, `Indented ${row.indent} times`);
+  /** @param {Row} row @param {number} to @param {number} [at] */
+  function indent(row, to, at) {
+    row.chosen = Math.min(Math.max(to, row.least ?? 0), row.most ?? 0);
+    fitIndents(rows);
+    changed(row, `Indented ${row.indent} times`, at);
   }
   /** @param {Row} row */
   function leave(row) {
     row.out = !row.out;
-    changed(row, row.out ? "Left out" : "Used");
+    changed(row, row.out ? "Left out" : "Used", -1);
   }
 
   const one = choose ? choice(texts.map((/** @type {string} */ text) => `\`${text}\``)) : null;

@@ -39,6 +39,7 @@ const COLUMNS = [
   { kind: "exercise", name: "Exercises", words: (values) => `${values.filter(({ solved }) => solved).length} solved` },
   { kind: "quiz", name: "Quiz", words: quizWords },
   { kind: "detective", name: "Suspects", words: suspectWords },
+  { kind: "challenge", name: "Challenges", words: (values) => `${values.length} won` },
 ];
 
 /** @param {{model: any, el: HTMLElement}} widget */

@@ -70,6 +70,9 @@ export function storedAnswer(model, hear = () => {}) {
   };
 }
 
+/** Store in this browser what is no widget's answer. @param {string} kind @param {string} id @param {any} value */
+export const keep = (kind, id, value) => write(`${site}${kind} ${id}`, value);
+
 /** The keys of this site, in localStorage and in memory. */
 function keys() {
   const found = new Set(here.keys());

@@ -44,28 +44,27 @@ export function pointRow(on, name, bar, figure, ...cells) {
 /** @param {...(Node | string)} words */
 export const figureCell = (...words) => el("td", { className: "moe-r" }, ...words);
 
-/** Fill a list with one bar per expert, as long as its share of the row, and a line at the fair share.
- * @param {Element} list @param {number[]} now @param {string[]} said */
-export function drawBars(list, now, said = now.map((share) => useWords(share)), patterned = now.length > 8) {
-  const rows = now.map((share, e) => {
+/** One bar per expert, as long as its share of the row, with a line at the fair share.
+ * @param {number[]} now @param {string[]} said */
+export function bars(now, said = now.map((share) => useWords(share)), patterned = now.length > 8) {
+  return now.map((share, e) => {
     const dead = share < DEAD;
     const words = dead ? el("span", { className: "moe-muted" }, said[e]) : said[e];
     return barRow(e, patterned, { dead, part: dead ? 0 : share, fair: 1 / now.length, words });
   });
-  renew(list, ...rows);
 }
 
 /** A panel with the shares at one step of a training.
  * @param {number} E @param {...Node} remarks between the title and the bars */
 export function sharePanel(E, ...remarks) {
   const title = subtitle();
-  const bars = el("ol", { className: "moe-shares" });
+  const list = el("ol", { className: "moe-shares" });
   return {
-    nodes: [title, ...remarks, bars, note(fairWords(E))],
+    nodes: [title, ...remarks, list, note(fairWords(E))],
     /** @param {number} step @param {number[]} now */
     draw(step, now) {
       title.textContent = `Shares at step ${step}`;
-      drawBars(bars, now);
+      renew(list, ...bars(now));
     },
   };
 }

@@ -32,12 +32,17 @@ MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 
 
 def cards(repository: Path) -> str:
-    """The map of the lessons: what each asks, how long it takes, and which lessons it needs."""
+    """The map of the lessons: what each asks, how long it takes, and which lessons it needs.
+
+    ``static/progress.js`` gives a lesson's number the colour of its expert when the reader has done something in it.
+    """
     items = []
     for lesson in lessons(repository):
         after = f" · after {' and '.join(name[:2] for name in lesson.needs)}" if lesson.needs else ""
+        number, title = lesson.title.split(" ", 1)
+        badge = f'<span class="moe-lesson" style="{_dye(int(number))}">{number}</span>'
         items.append(
-            f'<li><a href="{lesson.file}.html"><b>{escape(lesson.title)}</b>'
+            f'<li><a href="{lesson.file}.html"><b>{badge} {escape(title)}</b>'
             f"<small>{lesson.lesson.minutes} min{after}</small><span>{escape(lesson.asks)}</span></a></li>"
         )
     return f'<ol class="moe-lessons">{"".join(items)}</ol>'
@@ -168,7 +173,7 @@ def link_run(app: Sphinx, doctree: nodes.document) -> None:
 
 
 class Measured(HtmlDirective):
-    """``{measured}``: how many claims, runs and false beliefs there are, and one belief that turned out false."""
+    """``{measured}``: how many claims, runs and false beliefs there are, and one belief as a question."""
 
     def html(self, repository: Path) -> str:
         """A paragraph with the numbers, then the belief with its figure."""
@@ -178,17 +183,17 @@ class Measured(HtmlDirective):
         return (
             f'<p class="moe-measured"><a href="claims.html"><b>{len(found)}</b> claims</a>, measured when this site '
             f"was built, in {runs:,} runs from different seeds, each with a control that has to fail. "
-            f"<b>{len(refuted)}</b> beliefs turned out false:</p>{belief(refuted[BELIEF])}"
+            f"<b>{len(refuted)}</b> beliefs turned out false. Is this one of them?</p>{belief(refuted[BELIEF])}"
         )
 
 
 def belief(claim: Claim) -> str:
-    """A belief that a claim refutes: its words, what was measured in its place and in the control, and the link."""
+    """A belief that a claim refutes, as a question, and in its fold what was measured, in the control too."""
     (lead, interval), (control, _) = claim.measured.rounded, claim.control.rounded
     quantity = claim.quantity.removesuffix(f" ({claim.unit})")
     return (
-        f'<div class="moe-belief"><p>“{escape(claim.refutes)}”</p>'
-        f"<p><b>{lead}</b> {escape(claim.unit)}: {escape(quantity)}, {interval}, {claim.n_seeds} seeds. "
+        f'<details class="moe-belief"><summary><q>{escape(claim.refutes)}</q> <span>True, or false?</span></summary>'
+        f"<p>False. <b>{lead}</b> {escape(claim.unit)}: {escape(quantity)}, {interval}, {claim.n_seeds} seeds. "
         f"{escape(claim.statement)}. The control, {escape(claim.control_is)}: {control}. "
-        f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></div>'
+        f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></details>'
     )

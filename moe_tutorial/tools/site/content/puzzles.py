@@ -23,13 +23,13 @@ def puzzle(exercise: Exercise) -> dict[str, Any]:
     Random(exercise.id).shuffle(texts)
     solution = {"lines": lines, "wrong": exercise.puzzle, "swaps": exercise.swaps}
     sealed = base64.b64encode(json.dumps(solution).encode()).decode()
-    asks = "Choose the last line" if is_short else "Put the lines in order, and leave out two"
+    asks = "Choose the last line" if is_short else "Put the lines in order by ≡, and leave out two by ×"
     return {"label": asks, "head": head, "foot": foot, "texts": texts, "sealed": sealed, "choose": is_short}
 
 
 def widget(id: str, root: Path) -> nodes.raw:
     """The puzzle of an exercise as a widget that the page loads when it comes near."""
-    state = {"kind": "puzzle", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
+    state = {"kind": "exercise", "id": id, "place": "browser", "puzzle": puzzle(EXERCISES[id])}
     code = {"_esm": bundle("web/ask/puzzle.js"), "_css": style("web/ask/ask.css")}
     model = {"model_module": "anywidget", "state": state | code}
     words = "A puzzle: the lines of this exercise, to put in order"

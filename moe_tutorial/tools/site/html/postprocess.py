@@ -24,6 +24,7 @@ USED_BY = {
     "veil.js": {"moe-veil"},
     "terms.js": {"moe-term"},
     "claims.js": {"moe-claim"},
+    "progress.js": {"moe-lessons"},
     "claims.css": {"moe-claims-filter"},
     "search.js": {"search-results"},
     "searchtools.js": {"search-results"},

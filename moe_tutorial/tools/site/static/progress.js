@@ -1,0 +1,29 @@
+// Colours the lessons on the front page's map of which this browser keeps something done: a guess that is locked, a
+// puzzle that is solved, suspects that are found, a challenge that is won.
+(() => {
+  const start = `moe ${location.pathname.replace(/[^/]*$/, "")} `; // as in web/ask/storage.js
+  const isDone = ({ said, solved, won, boards = {} }) =>
+    said !== undefined || solved || won || Object.values(boards).some((board) => board.solved);
+
+  // The lesson of each thing done, such as "03" of the key "moe / guess 03.order".
+  function done() {
+    try {
+      const keys = Object.keys(localStorage).filter((key) => key.startsWith(start));
+      const found = keys.filter((key) => isDone(JSON.parse(localStorage.getItem(key)) ?? {}));
+      return found.map((key) => key.slice(start.length).split(" ")[1].slice(0, 2));
+    } catch {
+      return []; // this browser refuses storage
+    }
+  }
+  function show() {
+    const all = done();
+    for (const badge of document.querySelectorAll(".moe-lesson")) {
+      const n = all.filter((lesson) => lesson === badge.textContent).length;
+      badge.classList.toggle("moe-done", n > 0);
+      badge.parentElement.nextElementSibling.dataset.done = n ? ` · ${n} done` : "";
+    }
+  }
+  addEventListener("pageshow", show); // also when a reader comes back to it
+  addEventListener("storage", show); // or another tab adds to it
+  show();
+})();
