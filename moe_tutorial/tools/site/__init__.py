@@ -27,7 +27,7 @@ from moe_tutorial.tools.site.html import not_found, postprocess, social_meta
 STATIC = Path(__file__).parent / "static"
 # The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.
 STYLES = ("moe/look.css", "katex/katex.min.css", "site.css", "claims.css")
-SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "terms.js", "claims.js", "search.js", "print.js")
+SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "terms.js", "toc.js", "claims.js", "search.js", "print.js")
 
 
 def themes_script() -> str:

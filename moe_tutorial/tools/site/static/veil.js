@@ -41,7 +41,7 @@
         node.dataset.shown = ""; // its reveal asks for no second click
         node.dispatchEvent(new Event("toggle")); // as a fold that opens, see folds.js
       }
-      dispatchEvent(new Event("moe-shown"));
+      dispatchEvent(new CustomEvent("moe-shown", { detail: id })); // its card shows the answer
     }
     for (const node of nodes) {
       hiding.set(node, (hiding.get(node) ?? 0) + 1);
@@ -60,6 +60,7 @@
       notices.push(notice);
     }
     addEventListener("beforeprint", show);
+    addEventListener("moe-shown", ({ detail }) => detail === id && show());
     addEventListener("moe-stored", ({ detail }) => detail.key === key(id) && show());
   }
   for (const [id, nodes] of guesses)
