@@ -164,3 +164,24 @@ def test_each_lessons_cells_say_what_folds(path):
             assert not re.search(r"\n#", cell.source), "a title cannot stand in what is veiled"
         if cell.cell_type == "code" and re.search(r"^claim\(", cell.source, re.MULTILINE):
             assert "measure" in tags, f"a claim's code is not tagged: {cell.source[:60]}"
+
+
+def test_printed_lines_in_columns_are_a_table_and_sentences_around_them_stay():
+    rows = (
+        "k = 1\n              total   active\ndense, 8 <n>    610      610\nfour experts  2,440      610\nAll the same."
+    )
+    (shown,) = folded(cell("count()", "measure", prints=rows))
+    before, table, after = shown.children[1].children
+    assert (before.astext(), after.astext()) == ("k = 1", "All the same.")
+    assert '<thead><tr><td></td><th scope="col">total</th><th scope="col">active</th></tr></thead>' in table.astext()
+    assert (
+        "<tbody><tr><td>dense, 8 &lt;n&gt;</td><td>610</td><td>610</td></tr><tr><td>four experts</td>" in table.astext()
+    )
+
+
+@pytest.mark.parametrize(
+    "prints", ["step   0: 4.7 nats\nstep  50: 2.6 nats", "a   1\nb   2", "[#    ] 1\n[##   ] 2\n[#####] 3"]
+)
+def test_other_prints_stay_one_block(prints):
+    (shown,) = folded(cell("count()", "measure", prints=prints))
+    assert [part.astext() for part in shown.children[1].children] == [prints]

@@ -58,7 +58,7 @@ def configure(app: Sphinx, config: Any) -> None:
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
-    css = look.css() + read("web/widgets/claim.css") + read("web/ask/ask.css")
+    css = look.css() + "".join(map(read, ("web/widgets/claim.css", "web/ask/ask.css", "web/draw/figure.css")))
     (made / "look.css").write_text(css, encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ TAGS = CODE | {*LABELS}
 CHECKED = re.compile(r'check\("([^"]+)"')
 TITLE = re.compile(r"(#+) ")
 TITLE_AND_TEXT = re.compile(r"((?:#+ [^\n]*\n*)?)(.*)", re.DOTALL)
+COLUMNS = re.compile(r"\S {2,}\S.* {2,}\S|\S {3,}\S|^ {2,}\S.* {2,}\S")  # a line that has columns
+COLUMN = re.compile(r"x+(?: x+)*")  # where any of the lines has a character
 TRUE = re.compile(r"^( *)(\S.*?): +True$", re.MULTILINE)
 
 
@@ -125,12 +128,39 @@ def veil_classes(ids: set[str]) -> str:
     return " ".join(["moe-veil", *(f"moe-veil-{id.replace('.', '-')}" for id in sorted(ids))])
 
 
-def tick(doctree: nodes.document) -> None:
-    """Print what is true with a tick: ``✓ same choice`` for ``same choice: True``."""
-    for block in list(doctree.findall(nodes.literal_block)):
+def draw_prints(doctree: nodes.document) -> None:
+    """Print what is true with a tick, and lines in columns as a table, which a phone can show whole.
+
+    ``same choice: True`` becomes ``✓ same choice``.
+    """
+    for block in [node for node in doctree.findall(nodes.literal_block) if "output" in node["classes"]]:
         text = TRUE.sub(r"\1✓ \2", block.rawsource)
-        if "output" in block["classes"] and text != block.rawsource:
-            block.replace_self(nodes.literal_block(text, text, **block.attributes))
+        runs = [list(run) for _, run in groupby(text.splitlines(), lambda line: bool(COLUMNS.search(line)))]
+        if not any(map(columns, runs)):
+            runs = [[text]]
+        place = block.parent.index(block)
+        block.parent[place : place + 1] = [
+            nodes.raw("", columns(lines), format="html")
+            if columns(lines)
+            else nodes.literal_block("\n".join(lines), "\n".join(lines), **block.attributes)
+            for lines in runs
+        ]
+
+
+def columns(lines: list[str]) -> str:
+    """An HTML table of three or more lines in columns that blanks part; empty if they are not."""
+    if len(lines) < 3 or not all(map(COLUMNS.search, lines)):
+        return ""
+    is_used = [any(line[x : x + 1].strip() for line in lines) for x in range(max(map(len, lines)))]
+    ends = [found.span() for found in COLUMN.finditer("".join(" x"[used] for used in is_used))]
+    if len(ends) < 2:
+        return ""
+    rows = [[line[start:end].strip() for start, end in ends] for line in lines]
+    has_head = not re.search(r"\b\d", lines[0]) and all(re.search(r"\b\d", line) for line in lines[1:])
+    html = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows[has_head:])
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' if cell else "<td></td>" for cell in rows[0] if has_head)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{html}</tbody></table>"
+    return f'<figure class="moe-figure"><div class="moe-scroll">{table}</div></figure>'
 
 
 def hide_code(doctree: nodes.document) -> None:
@@ -187,7 +217,7 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
     """Fold a page's cells and sections."""
     show_stubs(doctree, Path(app.srcdir).parent)
     veil(doctree)
-    tick(doctree)
+    draw_prints(doctree)
     hide_code(doctree)
     mark_guesses(doctree)
     fold_cells(doctree)

@@ -21,11 +21,12 @@
   }
   const hiding = new Map(); // what is hidden -> how many guesses hide it
 
-  // Whether the cell above, apart from folds, is hidden as well: one notice then stands for both.
-  function follows(node, nodes) {
+  // Whether the cell above, apart from folds and hidden code, is hidden as well, so that one notice stands for both, or
+  // is the guess, whose card has a button.
+  function follows(id, node, nodes) {
     let above = (node.closest(".cell") ?? node).previousElementSibling; // text that answers is in no cell
-    while (above?.matches(".moe-fold")) above = above.previousElementSibling;
-    return nodes.some((other) => above?.contains(other));
+    while (above?.matches(".moe-fold, .cell:has(> .moe-how:only-child)")) above = above.previousElementSibling;
+    return nodes.some((other) => above?.contains(other)) || above?.querySelector(`[id="guess-${id}"]`);
   }
   function veil(id, nodes) {
     const notices = [];
@@ -47,7 +48,7 @@
       hiding.set(node, (hiding.get(node) ?? 0) + 1);
       node.setAttribute("hidden", "until-found");
       node.addEventListener("beforematch", show); // a search in the page, or a link to a place in it
-      if (follows(node, nodes)) continue;
+      if (follows(id, node, nodes)) continue;
       const press = Object.assign(document.createElement("button"), { type: "button", textContent: "show it" });
       const notice = document.createElement("p");
       notice.className = "moe-veiled";
