@@ -1,10 +1,6 @@
 // Marks the section that is on the screen in the page's table of contents, and opens the sidebar at its top. The theme
 // marks only headings that scroll into sight, and remembers how far another page's sidebar was scrolled.
 (() => {
-  const sidebar = document.querySelector(".bd-sidebar-primary");
-  sidebar.scrollTop = 0;
-  sidebar.querySelector(".current > a")?.scrollIntoView({ block: "nearest" });
-
   const links = [...document.querySelectorAll(".page-toc a")];
   const sections = links.map((link) => document.getElementById(decodeURIComponent(link.hash.slice(1))));
   function follow() {
@@ -16,4 +12,5 @@
   for (const event of ["scroll", "resize", "toggle"])
     addEventListener(event, () => requestAnimationFrame(follow), true);
   follow();
+  sessionStorage.setItem("sidebar-scroll-top", "0"); // the theme's script, which runs next, scrolls it there
 })();

@@ -21,12 +21,11 @@
   }
   const hiding = new Map(); // what is hidden -> how many guesses hide it
 
-  // Whether the cell above, apart from folds and hidden code, is hidden as well, so that one notice stands for both, or
-  // is the guess, whose card has a button.
-  function follows(id, node, nodes) {
-    let above = (node.closest(".cell") ?? node).previousElementSibling; // text that answers is in no cell
-    while (above?.matches(".moe-fold, .cell:has(> .moe-how:only-child)")) above = above.previousElementSibling;
-    return nodes.some((other) => above?.contains(other)) || above?.querySelector(`[id="guess-${id}"]`);
+  // The cell or text above, apart from folds and hidden code.
+  function above(node) {
+    let before = (node.closest(".cell") ?? node).previousElementSibling; // text that answers is in no cell
+    while (before?.matches(".moe-fold, .cell:has(> .moe-how:only-child)")) before = before.previousElementSibling;
+    return before;
   }
   function veil(id, nodes) {
     const notices = [];
@@ -48,10 +47,12 @@
       hiding.set(node, (hiding.get(node) ?? 0) + 1);
       node.setAttribute("hidden", "until-found");
       node.addEventListener("beforematch", show); // a search in the page, or a link to a place in it
-      if (follows(id, node, nodes)) continue;
+      const before = above(node);
+      if (nodes.some((other) => before?.contains(other))) continue; // one notice stands for both
       const press = Object.assign(document.createElement("button"), { type: "button", textContent: "show it" });
       const notice = document.createElement("p");
       notice.className = "moe-veiled";
+      notice.hidden = !!before?.querySelector(`[id="guess-${id}"]`); // the guess's card has a button
       notice.append("Hidden until you lock your guess, or ", press, ".");
       press.onclick = () => {
         show();
