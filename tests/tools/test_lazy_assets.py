@@ -80,6 +80,7 @@ def test_what_was_measured_joins_the_card_of_its_guess_unless_it_answers_another
     assert len(second.outputs) == (not joined)
     assert ("Measured: 57 of 60.So it is." in stands.get_text()) is joined
     assert len(stands.select("section")) == 1
+    assert len(stands.select(".moe-joined")) == joined
     (state,) = [file.read_text() for file in tmp_path.glob("*.js") if "How many?" in file.read_text()]
     assert ('"measured": 57' in state) is joined
 

@@ -74,7 +74,8 @@ def join_results(page: NotebookNode, states: dict[str, Any]) -> None:
                 joined, data = asked[state["id"]]
                 joined |= {name: state[name] for name in ("measured", "says")}
                 for still in re.findall("<noscript>.*</noscript>", "".join(output["data"]["text/html"]), re.DOTALL):
-                    data["text/html"] = "".join(data["text/html"]).replace("</section>", f"{still}</section>")
+                    html = "".join(data["text/html"]).replace("</section>", f"{still}</section>")
+                    data["text/html"] = html.replace('class="moe-ask"', 'class="moe-ask moe-joined"')  # for veil.js
                 cell.outputs.remove(output)
 
 

@@ -1,7 +1,7 @@
-// A word from the glossary shows its meaning below it: when a mouse is on it, when it has the focus, and at the first
+// A word from the glossary shows its meaning beside it: when a mouse is on it, when it has the focus, and at the first
 // touch. The link is followed by a click, or by the second touch.
 (() => {
-  const note = Object.assign(document.createElement("span"), { className: "moe-meaning", ariaHidden: "true" });
+  const note = Object.assign(document.createElement("span"), { ariaHidden: "true" });
   let shown = null;
 
   function show(term) {
@@ -10,9 +10,12 @@
     note.remove();
     if (!term) return;
     note.textContent = term.ariaDescription;
+    note.className = "moe-meaning";
+    note.style.marginLeft = "0";
     term.append(note);
-    const room = document.documentElement.clientWidth - note.getBoundingClientRect().right - 8;
-    note.style.marginLeft = `${Math.min(0, room)}px`;
+    const { right, bottom } = note.getBoundingClientRect();
+    note.style.marginLeft = `${Math.min(0, document.documentElement.clientWidth - right - 8)}px`;
+    note.classList.toggle("moe-over", bottom > innerHeight);
   }
   for (const term of document.querySelectorAll("a.moe-term")) {
     term.ariaDescription = term.title;

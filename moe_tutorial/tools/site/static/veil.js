@@ -52,7 +52,7 @@
       const press = Object.assign(document.createElement("button"), { type: "button", textContent: "show it" });
       const notice = document.createElement("p");
       notice.className = "moe-veiled";
-      notice.hidden = !!before?.querySelector(`[id="guess-${id}"]`); // the guess's card has a button
+      notice.hidden = !!before?.querySelector(`.moe-joined[id="guess-${id}"]`); // this card has a button
       notice.append("Hidden until you lock your guess, or ", press, ".");
       press.onclick = () => {
         show();
