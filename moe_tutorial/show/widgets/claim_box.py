@@ -19,8 +19,8 @@ MARKS = {"measured": "●", "control": "○", "rule": "┊"}  # in the table, as
 class Axis:
     """The number axis of a claim. Positions are in per cent, so that it fits any width and its text keeps its size.
 
-    An axis of positive numbers starts at 0 unless the smallest is at least three times their range. It also starts there
-    if an interval reaches a little below 0.
+    An axis of positive numbers starts at 0 unless the smallest is at least three times their range, and also if an
+    interval reaches a little below 0.
     """
 
     def __init__(self, numbers: list[float]) -> None:
