@@ -133,10 +133,11 @@ def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, nam
         assert (place if has_words else place.locator("noscript > p")).inner_text().strip()
     assert page.locator(".moe-plotly:visible").count() == page.locator(".moe-alt:visible").count()
     assert page.locator("article .math").count() == page.locator("article .math .katex").count()  # set already
-    for fold in page.locator("details.moe-fold").all()[:1]:
-        assert not fold.locator("pre").first.is_visible()
+    written = ".cell_input:not(.moe-how) pre"
+    for fold in page.locator(f"details.moe-press:has({written})").all()[:1]:
+        assert not fold.locator(written).first.is_visible()
         fold.locator("summary").first.press("Enter")
-        expect(fold.locator("pre").first).to_be_visible()
+        expect(fold.locator(written).first).to_be_visible()
 
 
 def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
