@@ -46,7 +46,7 @@ class Guess(StoredAnswer):
 class Reveal(StoredAnswer):
     """The widget behind `reveal`."""
 
-    _esm = bundle("web/ask/reveal.js")
+    _esm = bundle("web/ask/guess.js")
     label = t.Unicode("Your guess, measured").tag(sync=True)
     answers = t.Dict().tag(sync=True)  # of the guess
     measured = t.Any().tag(sync=True)  # what the lesson measured: a number, or one of the choices

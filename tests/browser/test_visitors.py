@@ -65,12 +65,37 @@ def test_a_search_by_the_fields_words_finds_the_lesson(open_page, scheme):
         assert page.wrong == []
 
 
-def test_a_term_leads_to_the_glossary_and_says_what_it_means(open_page):
+def test_a_search_for_a_number_leads_to_the_claim(open_page):
+    page = open_page("search.html?q=07.9")
+    page.get_by_text("Search finished").wait_for()
+    (result,) = page.locator("ul.search li a").all()
+    assert result.inner_text() == "Balance: claim 07.9"
+    expect(page.locator("ul.search li p.context")).to_contain_text("expert choice is more than three points less")
+    result.click()
+    claim = page.locator("#claim-07-9")
+    expect(claim).to_be_in_viewport()
+    expect(claim.locator("table")).to_be_visible()
+
+
+def test_a_term_says_what_it_means_without_a_click_and_leads_to_the_glossary(open_page):
     page = open_page("03_router.html")
-    term = page.locator("a.moe-term", has_text=re.compile("^gate weights$")).first
-    assert term.get_attribute("title")
     assert page.locator(":is(h1, h2, h3, pre, .moe-claim) a.moe-term").count() == 0
-    term.click()
+    term, note = page.locator("a.moe-term[href$='#term-gate-weight']"), page.locator(".moe-meaning")
+    term.hover()
+    expect(note).to_have_text(term.evaluate("term => term.ariaDescription"))
+    note.hover()
+    expect(note).to_be_visible()
+    page.locator("article h1").hover()
+    expect(note).to_have_count(0)
+    term.focus()
+    for key in ("Tab", "Shift+Tab"):
+        page.keyboard.press(key)
+    expect(note).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(note).to_have_count(0)
+    for _ in range(2):  # the first shows it again
+        page.keyboard.press("Enter")
+    page.wait_for_url("**/glossary.html#term-gate-weight")
     assert page.locator("dt:target").inner_text() == "gate weight"
 
 
@@ -79,7 +104,7 @@ def test_the_first_touch_of_a_term_shows_its_meaning_and_the_second_follows_it(o
     one, other = page.locator("a.moe-term").nth(0), page.locator("a.moe-term").nth(1)
     for term in (one, other):
         term.tap()
-        assert page.locator(".moe-meaning").all_inner_texts() == [term.get_attribute("title")]
+        assert page.locator(".moe-meaning").all_inner_texts() == [term.evaluate("term => term.ariaDescription")]
     page.locator("article h1").tap()
     assert page.locator(".moe-meaning").count() == 0
     for _ in range(2):
@@ -108,10 +133,11 @@ def test_without_javascript_a_page_reads_and_says_what_is_missing(open_page, nam
         assert (place if has_words else place.locator("noscript > p")).inner_text().strip()
     assert page.locator(".moe-plotly:visible").count() == page.locator(".moe-alt:visible").count()
     assert page.locator("article .math").count() == page.locator("article .math .katex").count()  # set already
-    for fold in page.locator("details.moe-fold").all()[:1]:
-        assert not fold.locator("pre").first.is_visible()
+    written = ".cell_input:not(.moe-how) pre"
+    for fold in page.locator(f"details.moe-press:has({written})").all()[:1]:
+        assert not fold.locator(written).first.is_visible()
         fold.locator("summary").first.press("Enter")
-        expect(fold.locator("pre").first).to_be_visible()
+        expect(fold.locator(written).first).to_be_visible()
 
 
 def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
@@ -124,11 +150,13 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
     page.wait_for_function("window.printed")
     page.emulate_media(media="print")
     assert page.locator("html").get_attribute("data-theme") == "light"
-    assert page.locator(".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light])").count() == 0
+    late = page.locator(".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light])")
+    assert late.filter(visible=True).count() == 0
     for picture in page.locator("article img:visible").all():
         assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
-    assert page.locator("article details:not([open])").count() == 0
-    assert page.locator(".bd-sidebar-primary:visible, article :is(button, input[type=range]):visible").count() == 0
+    assert page.locator("article .moe-claim details:not([open])").count() == 0
+    assert page.locator(".moe-how:visible, .moe-press:visible, .bd-sidebar-primary:visible").count() == 0
+    assert page.locator("article :is(button, input[type=range]):visible").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("html").get_attribute("data-theme") == "dark"
     assert folds.count() == folded
@@ -137,12 +165,62 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
 
 def test_what_answers_two_guesses_stays_hidden_until_both_are_answered(open_page):
     page = open_page("07_balance.html")
-    notices, shown = page.locator(".moe-veiled"), page.locator(".moe-veil-07-hash.moe-veil-07-strength").first
-    code = page.locator(".cell:has(> .moe-veil-07-hash.moe-veil-07-strength) + .moe-how").first
-    for _ in range(5):  # three guesses further up, and the two that the picture answers
+    page.get_by_role("switch", name="Show code").check()
+    both = ".moe-veil-07-hash.moe-veil-07-strength"
+    shown, code = page.locator(both).first, page.locator(f".moe-how:has(~ {both})").first
+    for id in ("07.hash", "07.strength"):
         expect(shown).to_be_hidden()
         expect(code).to_be_hidden()
-        notices.first.get_by_role("button", name="show it").click()
-    expect(notices).to_have_count(0)
+        card = page.locator(f"[id='guess-{id}']")
+        card.scroll_into_view_if_needed()
+        card.get_by_role("slider").or_(card.get_by_role("radio")).first.click()
+        card.get_by_role("button", name="Lock my guess").click()
     expect(shown).to_be_visible()
     expect(code).to_be_visible()
+
+
+def test_one_card_asks_and_says_what_was_measured_and_shows_what_was_hidden(open_page):
+    page = open_page("05_collapse.html")
+    card, hidden = page.locator("[id='guess-05.sixty']"), page.locator(".moe-veil-05-sixty").first
+    expect(hidden).to_be_hidden()
+    card.get_by_role("slider").press("End")
+    card.get_by_role("button", name="Lock my guess").click()
+    expect(card.get_by_role("status")).to_have_text("You said 60 of 60; it is 60 of 60.")
+    expect(card.get_by_role("status")).to_be_focused()
+    expect(card).to_contain_text("✓ Right.")
+    expect(card.locator(".moe-answer").first).to_contain_text("the loss only asked for better answers")
+    expect(hidden).to_be_visible()
+    expect(page.get_by_text("60 of 60; it is")).to_have_count(1)
+    page.reload()
+    expect(card).to_contain_text("✓ Right.")
+    assert page.wrong == []
+
+
+@pytest.mark.parametrize("java_script_enabled", [True, False])
+def test_one_switch_shows_the_code_that_measures_and_draws(open_page, java_script_enabled):
+    page = open_page("05_collapse.html", java_script_enabled=java_script_enabled)
+    code = page.locator(".moe-how").filter(visible=True)
+    expect(code).to_have_count(0)
+    switch = page.get_by_role("switch", name="Show code")
+    switch.press("Space")
+    expect(code.first).to_contain_text("import torch")
+    assert code.count() > 5
+    switch.press("Space")
+    expect(code).to_have_count(0)
+
+
+def test_the_table_of_contents_follows_and_the_sidebar_opens_at_its_top(open_page):
+    page = open_page("05_collapse.html", viewport={"width": 1280, "height": 600})
+    now = page.locator(".page-toc a[aria-current]")
+    heads = page.locator("article h2")
+    titles = [title.removesuffix("#") for title in heads.all_inner_texts()]
+    for place in (2, 4, 3, 0):  # down and up
+        heads.nth(place).evaluate("head => scrollTo(0, head.getBoundingClientRect().top + scrollY + 20)")
+        expect(now).to_have_text([titles[place]])
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(now).to_have_text([titles[-1]])
+    page.locator(".bd-sidebar-primary").evaluate("bar => (bar.scrollTop = bar.scrollHeight)")
+    page.locator("nav.bd-links a[href='glossary.html']").click()
+    page.wait_for_url("**/glossary.html")
+    page.wait_for_load_state()
+    assert page.locator(".bd-sidebar-primary").evaluate("bar => bar.scrollTop") == 0

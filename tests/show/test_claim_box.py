@@ -80,6 +80,11 @@ def test_ticks_enclose_the_figures_and_are_few(low, high):
     assert len(set(marks)) == len(marks)
 
 
+def test_an_interval_a_little_below_zero_does_not_stretch_the_axis():
+    assert Axis([-0.1, 7.0]).ticks[0] == 0
+    assert Axis([-1.0, 7.0]).ticks[0] < 0
+
+
 def test_a_rule_is_said_and_its_threshold_is_drawn():
     html = box(replace(CLAIM, quantity="gradient <g> (of the loss)", rule=below(0.5)))
     assert "gradient &lt;g&gt;" not in folded(html)  # it would make the row high; the table has it

@@ -43,14 +43,15 @@ def folded(*children, title="Measure it"):
     return page.children[0].children[1:]
 
 
-def test_code_folds_below_what_it_printed_and_an_open_cell_stays_as_it_is():
-    shown, how, idea = folded(cell("train()", "measure", prints="0.9"), cell("def expert(): ..."))
-    assert shown.astext() == "0.9"
-    assert isinstance(how, Fold)
-    assert how["label"] == "How this was measured"
-    assert how["classes"] == ["moe-how"]
-    assert how.astext() == "train()"
-    assert idea.astext() == "def expert(): ..."
+def test_code_that_measures_is_marked_for_the_switch_and_an_open_cell_stays_as_it_is():
+    setup, shown, idea = folded(
+        cell("import torch", "setup"), cell("train()", "measure", prints="0.9"), cell("def f(): ...")
+    )
+    marked = [
+        [part.astext() for part in each.children if "moe-how" in part["classes"]] for each in (setup, shown, idea)
+    ]
+    assert marked == [["import torch"], ["train()"], []]
+    assert shown.astext() == "train()\n\n0.9"
 
 
 def test_what_is_true_has_a_tick():
@@ -97,25 +98,12 @@ def test_text_that_answers_a_guess_is_marked_for_the_veil_below_its_title_and_co
         assert made[unchanged] == pages[unchanged] | {"source": ORDER[unchanged].source}
 
 
-def test_neighbours_share_a_fold_and_set_up_stands_alone():
-    begin, count, picture = cell("import torch", "setup"), cell("n = 3", "measure"), cell("draw(n)", "draw", prints="3")
-    setup, shown, how = folded(begin, count, picture)
-    assert setup["label"] == "Imports and set-up"
-    assert shown.astext() == "3"
-    assert how["label"] == "How this was measured and drawn"
-    assert how.astext() == "n = 3\n\ndraw(n)"
-
-
-def test_prose_between_two_cells_parts_their_folds():
-    labels = [part["label"] for part in folded(cell("a", "draw"), nodes.paragraph("", "But"), cell("b", "draw"))[::2]]
-    assert labels == ["How this is drawn"] * 2
-
-
 def test_a_playground_folds_with_all_that_it_shows():
     (place,) = folded(cell("playground()", "playground", "nbval-ignore-output", prints="a widget"))
     assert place["label"] == "Open the playground here"
     assert place["classes"] == ["moe-press"]
-    assert place.astext() == "a widget\n\nplayground()"
+    assert place.astext() == "playground()\n\na widget"
+    assert [part.astext() for part in place.children[0].children if "moe-how" in part["classes"]] == ["playground()"]
 
 
 def test_a_further_section_folds_whole_and_counts_what_it_holds():
@@ -124,7 +112,7 @@ def test_a_further_section_folds_whole_and_counts_what_it_holds():
     shown = cell("claim()", "measure", prints="2 of 3", shows=[claim, "<figure></figure>", claim])
     (evidence,) = folded(prose, shown, title="Further: is it so?")
     label = "Open: 2 claims, 1 figure"
-    assert [part["label"] for part in evidence.findall(Fold)] == [label, "How this was measured"]
+    assert [part["label"] for part in evidence.findall(Fold)] == [label]
 
 
 def test_things_to_try_fold_and_what_stands_beside_them_does_not():
@@ -135,7 +123,9 @@ def test_things_to_try_fold_and_what_stands_beside_them_does_not():
 
 
 def test_the_code_of_guesses_and_quizzes_is_left_out():
-    guess, quiz = folded(cell('guess("02")', "guess", prints="Which?"), cell('quiz("02")', "quiz", prints="Why?"))
+    asked = cell('guess("02.many", "Which?")', "guess", prints="Which?")
+    result = cell('reveal("02.many", 3)', "guess")  # shown in the card of its guess
+    guess, quiz = folded(asked, result, cell('quiz("02")', "quiz", prints="Why?"))
     assert guess.astext() == "Which?"
     assert quiz["label"] == "Test yourself: questions on this lesson"
     assert quiz.astext() == "Why?"
@@ -174,3 +164,24 @@ def test_each_lessons_cells_say_what_folds(path):
             assert not re.search(r"\n#", cell.source), "a title cannot stand in what is veiled"
         if cell.cell_type == "code" and re.search(r"^claim\(", cell.source, re.MULTILINE):
             assert "measure" in tags, f"a claim's code is not tagged: {cell.source[:60]}"
+
+
+def test_printed_lines_in_columns_are_a_table_and_sentences_around_them_stay():
+    rows = (
+        "k = 1\n              total   active\ndense, 8 <n>    610      610\nfour experts  2,440      610\nAll the same."
+    )
+    (shown,) = folded(cell("count()", "measure", prints=rows))
+    before, table, after = shown.children[1].children
+    assert (before.astext(), after.astext()) == ("k = 1", "All the same.")
+    assert '<thead><tr><td></td><th scope="col">total</th><th scope="col">active</th></tr></thead>' in table.astext()
+    assert (
+        "<tbody><tr><td>dense, 8 &lt;n&gt;</td><td>610</td><td>610</td></tr><tr><td>four experts</td>" in table.astext()
+    )
+
+
+@pytest.mark.parametrize(
+    "prints", ["step   0: 4.7 nats\nstep  50: 2.6 nats", "a   1\nb   2", "[#    ] 1\n[##   ] 2\n[#####] 3"]
+)
+def test_other_prints_stay_one_block(prints):
+    (shown,) = folded(cell("count()", "measure", prints=prints))
+    assert [part.astext() for part in shown.children[1].children] == [prints]

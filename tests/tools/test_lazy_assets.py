@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 from nbformat import v4
 from PIL import Image
 
+from moe_tutorial.course import guess, guesses, reveal
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, STATES, VIEW, publish
 
 
@@ -60,6 +61,28 @@ def test_a_widgets_own_html_stands_there_until_it_comes(tmp_path):
     html = publish(given, tmp_path).cells[0].outputs[0].data["text/html"]
     assert html.endswith('><section class="moe-ask">Which one?</section></div>')
     assert "This picture" not in html
+
+
+@pytest.mark.parametrize("tags", [["guess", "05.sixty"], ["guess", "05.other"]])
+def test_what_was_measured_joins_the_card_of_its_guess_unless_it_answers_another_guess(tmp_path, monkeypatch, tags):
+    monkeypatch.setattr(guesses, "_asked", {})
+    asked = guess("05.sixty", "How many?", slider=(0, 60, 1, "of 60"))
+    notebook, states = v4.new_notebook(cells=[v4.new_code_cell("guess(...)"), v4.new_code_cell("reveal(...)")]), {}
+    for cell, widget in zip(notebook.cells, (asked, reveal("05.sixty", 57, says="So it is.")), strict=True):
+        data = {VIEW: {"model_id": widget.model_id}, "text/html": widget.page()}
+        cell.outputs = [v4.new_output("display_data", data)]
+        states[widget.model_id] = {"model_module": "anywidget", "state": widget.get_state()}
+    notebook.cells[1].metadata["tags"] = tags
+    notebook.metadata["widgets"] = {STATES: {"state": states}}
+    first, second = publish(nbformat.from_dict(notebook), tmp_path).cells
+    stands = parsed(first.outputs[0].data["text/html"])
+    joined = "05.other" not in tags
+    assert len(second.outputs) == (not joined)
+    assert ("Measured: 57 of 60.So it is." in stands.get_text()) is joined
+    assert len(stands.select("section")) == 1
+    assert len(stands.select(".moe-joined")) == joined
+    (state,) = [file.read_text() for file in tmp_path.glob("*.js") if "How many?" in file.read_text()]
+    assert ('"measured": 57' in state) is joined
 
 
 def test_one_code_serves_all_lessons_and_each_state_is_its_own(tmp_path):

@@ -6,7 +6,7 @@ import hashlib
 import pytest
 from bs4 import BeautifulSoup
 
-from moe_tutorial.tools.site.html.postprocess import defer_scripts, make_absolute, policy, remove_unused
+from moe_tutorial.tools.site.html.postprocess import add_switch, defer_scripts, make_absolute, policy, remove_unused
 
 OPTIONS = '<script src="_static/documentation_options.js?v=1"></script>'
 
@@ -50,3 +50,9 @@ def test_the_policy_allows_inline_code_by_its_hash_and_needs_none_for_data():
     page = BeautifulSoup('<script>let a = "&";</script><script type="application/json">{}</script>', "html.parser")
     digest = base64.b64encode(hashlib.sha256(b'let a = "&";').digest()).decode()
     assert f"script-src 'self' 'sha256-{digest}'; " in policy(page)
+
+
+def test_a_page_with_hidden_code_has_a_switch_for_it():
+    header = '<div class="article-header-buttons"></div>'
+    assert edited(f"{header}<p>Text</p>", add_switch) == f"{header}<p>Text</p>"
+    assert 'id="moe-code"' in edited(f'{header}<div class="moe-how"></div>', add_switch)

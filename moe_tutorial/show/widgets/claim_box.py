@@ -19,12 +19,13 @@ MARKS = {"measured": "●", "control": "○", "rule": "┊"}  # in the table, as
 class Axis:
     """The number axis of a claim. Positions are in per cent, so that it fits any width and its text keeps its size.
 
-    An axis of positive numbers starts at 0 unless the smallest is at least three times their range.
+    An axis of positive numbers starts at 0 unless the smallest is at least three times their range, and also if an
+    interval reaches a little below 0.
     """
 
     def __init__(self, numbers: list[float]) -> None:
         low, high = min(numbers), max(numbers)
-        if 0 < low < 3 * (high - low):
+        if (low - high) / 20 < low < 3 * (high - low):
             low = 0.0
         self.ticks = [float(tick) for tick in MaxNLocator(3, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
 

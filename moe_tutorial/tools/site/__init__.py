@@ -27,7 +27,17 @@ from moe_tutorial.tools.site.html import not_found, postprocess, social_meta
 STATIC = Path(__file__).parent / "static"
 # The styles come after the theme's. postprocess.py removes those styles and scripts that a page does not use.
 STYLES = ("moe/look.css", "katex/katex.min.css", "site.css", "claims.css")
-SCRIPTS = ("moe/themes.js", "lazy.js", "folds.js", "terms.js", "claims.js", "search.js", "print.js", "progress.js")
+SCRIPTS = (
+    "moe/themes.js",
+    "lazy.js",
+    "folds.js",
+    "terms.js",
+    "toc.js",
+    "claims.js",
+    "search.js",
+    "print.js",
+    "progress.js",
+)
 
 
 def themes_script() -> str:
@@ -58,7 +68,7 @@ def configure(app: Sphinx, config: Any) -> None:
         raise ExtensionError("the site's assets are not gathered yet: build it with `make book`")
     made = assets / "moe"
     made.mkdir(exist_ok=True)
-    css = look.css() + read("web/widgets/claim.css") + read("web/ask/ask.css")
+    css = look.css() + "".join(map(read, ("web/widgets/claim.css", "web/ask/ask.css", "web/draw/figure.css")))
     (made / "look.css").write_text(css, encoding="utf-8")
     (made / "icon.svg").write_text(icon(), encoding="utf-8")
     (made / "themes.js").write_text(themes_script(), encoding="utf-8")

@@ -1,8 +1,8 @@
 """Hide or fold a lesson's cells by their tags and places.
 
-The code of cells that measure, draw or set up folds below their outputs. An exercise is shown as its stub. The section
-"Further" folds as a whole, and so does the list of things to try, since they need JupyterLab. What stands between a
-guess and the end of its section is hidden until the guess is locked.
+The code of cells that measure, draw or set up is hidden until the reader turns on "Show code" in the page's header. An
+exercise is shown as its stub. The section "Further" folds as a whole, and so does the list of things to try, since they
+need JupyterLab. What stands between a guess and the end of its section is hidden until the guess is locked.
 """
 
 import json
@@ -23,25 +23,21 @@ from moe_tutorial.course.lesson import Cell, solved, stub
 from moe_tutorial.tools.site.content.puzzles import widget
 
 GUESS = "Guess first"
-LABELS = {
-    frozenset({"setup"}): "Imports and set-up",
-    frozenset({"draw"}): "How this is drawn",
-    frozenset({"measure"}): "How this was measured",
-    frozenset({"measure", "draw"}): "How this was measured and drawn",
-    frozenset({"playground"}): "Open the playground here",
-    frozenset({"quiz"}): "Test yourself: questions on this lesson",
-}
-TAGS = frozenset.union(*LABELS)
+CODE = {"setup", "measure", "draw"}
+LABELS = {"playground": "Open the playground here", "quiz": "Test yourself: questions on this lesson"}
+TAGS = CODE | {*LABELS}
 CHECKED = re.compile(r'check\("([^"]+)"')
 TITLE = re.compile(r"(#+) ")
 TITLE_AND_TEXT = re.compile(r"((?:#+ [^\n]*\n*)?)(.*)", re.DOTALL)
+COLUMNS = re.compile(r"\S {2,}\S.* {2,}\S|\S {3,}\S|^ {2,}\S.* {2,}\S")  # a line that has columns
+COLUMN = re.compile(r"x+(?: x+)*")  # where any of the lines has a character
 TRUE = re.compile(r"^( *)(\S.*?): +True$", re.MULTILINE)
 
 
 class Fold(nodes.General, nodes.Element):
     """A ``<details>`` element, which needs no JavaScript, with the summary ``label``.
 
-    The class ``moe-how`` draws its summary as a small ``</>``, and ``moe-press`` as a button.
+    The class ``moe-press`` draws its summary as a button.
     """
 
 
@@ -54,18 +50,6 @@ def visit_fold(translator: HTML5Translator, node: Fold) -> None:
 def depart_fold(translator: HTML5Translator, node: Fold) -> None:
     """Write the end tag."""
     translator.body.append("</details>\n")
-
-
-def tags(node: nodes.Node) -> frozenset[str]:
-    """The tags of a cell that fold its code; empty for other cells and for other nodes."""
-    if not isinstance(node, nodes.container):
-        return frozenset()
-    return TAGS & {name.removeprefix("tag_") for name in node["classes"] if name.startswith("tag_")}
-
-
-def kind(node: nodes.Node) -> str:
-    """The kind of a folded cell, or "". Neighbours of one kind share a fold; measuring and drawing are one kind."""
-    return next(("evidence" if tag in {"measure", "draw"} else tag for tag in tags(node)), "")
 
 
 def written(cell: nodes.container, how: Callable[[str], str]) -> nodes.container:
@@ -144,19 +128,53 @@ def veil_classes(ids: set[str]) -> str:
     return " ".join(["moe-veil", *(f"moe-veil-{id.replace('.', '-')}" for id in sorted(ids))])
 
 
-def tick(doctree: nodes.document) -> None:
-    """Print what is true with a tick: ``✓ same choice`` for ``same choice: True``."""
-    for block in list(doctree.findall(nodes.literal_block)):
+def draw_prints(doctree: nodes.document) -> None:
+    """Print what is true with a tick, and lines in columns as a table, which a phone can show whole.
+
+    ``same choice: True`` becomes ``✓ same choice``.
+    """
+    for block in [node for node in doctree.findall(nodes.literal_block) if "output" in node["classes"]]:
         text = TRUE.sub(r"\1✓ \2", block.rawsource)
-        if "output" in block["classes"] and text != block.rawsource:
-            block.replace_self(nodes.literal_block(text, text, **block.attributes))
+        runs = [list(run) for _, run in groupby(text.splitlines(), lambda line: bool(COLUMNS.search(line)))]
+        if not any(map(columns, runs)):
+            runs = [[text]]
+        place = block.parent.index(block)
+        block.parent[place : place + 1] = [
+            nodes.raw("", columns(lines), format="html")
+            if columns(lines)
+            else nodes.literal_block("\n".join(lines), "\n".join(lines), **block.attributes)
+            for lines in runs
+        ]
+
+
+def columns(lines: list[str]) -> str:
+    """An HTML table of three or more lines in columns that blanks part; empty if they are not."""
+    if len(lines) < 3 or not all(map(COLUMNS.search, lines)):
+        return ""
+    is_used = [any(line[x : x + 1].strip() for line in lines) for x in range(max(map(len, lines)))]
+    ends = [found.span() for found in COLUMN.finditer("".join(" x"[used] for used in is_used))]
+    if len(ends) < 2:
+        return ""
+    rows = [[line[start:end].strip() for start, end in ends] for line in lines]
+    has_head = not re.search(r"\b\d", lines[0]) and all(re.search(r"\b\d", line) for line in lines[1:])
+    html = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows[has_head:])
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' if cell else "<td></td>" for cell in rows[0] if has_head)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{html}</tbody></table>"
+    return f'<figure class="moe-figure"><div class="moe-scroll">{table}</div></figure>'
 
 
 def hide_code(doctree: nodes.document) -> None:
-    """Remove the code of cells that ask a guess or a quiz."""
+    """Mark the code that "Show code" shows, and remove that of guesses and quizzes."""
     for code in list(doctree.findall(nodes.container)):
-        if "cell_input" in code["classes"] and {"tag_guess", "tag_quiz"} & set(code.parent["classes"]):
-            code.parent.remove(code)
+        if "cell_input" not in code["classes"]:
+            continue
+        cell, tags = code.parent, {name.removeprefix("tag_") for name in code.parent["classes"]}
+        if tags & {*CODE, "playground"}:
+            code["classes"].append("moe-how")
+        elif tags & {"guess", "quiz"}:
+            cell.remove(code)
+            if not cell.children:  # its result stands in the card of its guess
+                cell.parent.remove(cell)
 
 
 def mark_guesses(doctree: nodes.document) -> None:
@@ -169,32 +187,14 @@ def mark_guesses(doctree: nodes.document) -> None:
             label[:] = [nodes.Text(GUESS)]
 
 
-def fold_code(parent: nodes.Element) -> None:
-    """Put the code of neighbouring cells of one kind into one fold, below their outputs."""
-    children: list[nodes.Node] = []
-    for name, run in groupby(parent.children, kind):
-        cells = list(run)
-        if not name:
-            children += cells
-            continue
-        fold = Fold(label=LABELS[frozenset.union(*map(tags, cells))])
-        if name in {"playground", "quiz"}:
-            fold["classes"].append("moe-press")
-        elif name == "evidence" and any(len(cell.children) > 1 for cell in cells):
-            fold["classes"].append("moe-how")
-        for cell in cells:
-            if name == "quiz":  # the questions fold, and their code is hidden
+def fold_cells(doctree: nodes.document) -> None:
+    """Fold the playground, which is two screens high, and the quiz."""
+    for cell in list(doctree.findall(nodes.container)):
+        for tag, label in LABELS.items():
+            if f"tag_{tag}" in cell["classes"]:
+                fold = Fold("", label=label, classes=["moe-press"])
+                cell.parent.replace(cell, fold)
                 fold += cell
-                continue
-            code = cell.children[0]
-            cell.remove(code)
-            fold += code
-            if name == "playground":  # two screens high, so its output is folded as well
-                fold.insert(0, cell)
-            elif cell.children:  # it has outputs
-                children.append(cell)
-        children.append(fold)
-    parent[:] = children
 
 
 def fold_section(section: nodes.section) -> None:
@@ -217,11 +217,10 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
     """Fold a page's cells and sections."""
     show_stubs(doctree, Path(app.srcdir).parent)
     veil(doctree)
-    tick(doctree)
+    draw_prints(doctree)
     hide_code(doctree)
     mark_guesses(doctree)
-    for parent in {id(cell.parent): cell.parent for cell in doctree.findall(tags)}.values():
-        fold_code(parent)
+    fold_cells(doctree)
     for section in list(doctree.findall(nodes.section)):
         title = section.children[0].astext()
         if title.startswith("Further"):

@@ -1,11 +1,13 @@
 """The page of all claims, with a filter."""
 
+import re
 from collections import Counter
 from functools import cache
 from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 from moe_tutorial.show.widgets.claim_box import kinds
@@ -13,6 +15,7 @@ from moe_tutorial.show.widgets.claim_list import Measured, listed, stored, summa
 from moe_tutorial.tools.notebooks import executed
 from moe_tutorial.tools.notebooks.tables import contents as toc
 
+CLAIM = re.compile(r'<section class="moe-claim [^"]*" id="(claim-(\d+)-(\d+))"')
 KINDS = {
     "holds": "holds here",
     "fails": "fails",
@@ -34,7 +37,12 @@ def measured(repository: Path) -> list[Measured]:
 
 
 def draw(app: Sphinx, doctree: nodes.document) -> None:
-    """Replace the cell that lists all claims by their page."""
+    """Replace the cell that lists all claims by their page, and let the search find a lesson's claims by number."""
+    for html in list(doctree.findall(nodes.raw)):
+        for place, lesson, number in CLAIM.findall(html.astext()):
+            names = f"{lesson}.{number}", f"claim {lesson}.{number}"
+            entries = [("single", name, place, "main", None) for name in names]
+            html.parent.insert(0, addnodes.index(entries=entries))
     for cell in list(doctree.findall(nodes.container)):
         if "tag_all-claims" in cell["classes"]:
             lessons = measured(Path(app.srcdir).parent)

@@ -9,13 +9,16 @@ import copy
 import hashlib
 import io
 import json
+import re
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 from PIL import Image
 
+from moe_tutorial.course.guesses import ID
 from moe_tutorial.show.widgets.claim_box import anchor, box
 from moe_tutorial.study.claims import read_claims
 from moe_tutorial.tools.site.content import plotly
@@ -36,6 +39,7 @@ def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
     page = copy.deepcopy(notebook)
     target.mkdir(parents=True, exist_ok=True)
     states = page.metadata.pop("widgets", {}).get(STATES, {}).get("state", {})
+    join_results(page, states)
     for cell in page.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -52,6 +56,27 @@ def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
                 continue
             output["data"] = NotebookNode({"text/html": html})
     return page
+
+
+def join_results(page: NotebookNode, states: dict[str, Any]) -> None:
+    """Move what ``reveal`` shows into the card of its guess, unless it answers another guess as well."""
+    asked = {}
+    for cell in page.cells:
+        for output in cell.get("outputs", []):
+            if VIEW not in output.get("data", {}):
+                continue
+            state = states[output["data"][VIEW]["model_id"]]["state"]
+            if state.get("kind") != "guess":
+                continue
+            if "measured" not in state:
+                asked[state["id"]] = state, output["data"]
+            elif not {tag for tag in cell.metadata.get("tags", []) if ID.fullmatch(tag)} - {state["id"]}:
+                joined, data = asked[state["id"]]
+                joined |= {name: state[name] for name in ("measured", "says")}
+                for still in re.findall("<noscript>.*</noscript>", "".join(output["data"]["text/html"]), re.DOTALL):
+                    html = "".join(data["text/html"]).replace("</section>", f"{still}</section>")
+                    data["text/html"] = html.replace('class="moe-ask"', 'class="moe-ask moe-joined"')  # for veil.js
+                cell.outputs.remove(output)
 
 
 def notice(words: str) -> str:

@@ -23,6 +23,7 @@ USED_BY = {
     "folds.js": {"details"},
     "veil.js": {"moe-veil"},
     "terms.js": {"moe-term"},
+    "toc.js": {"bd-sidebar-primary"},
     "claims.js": {"moe-claim"},
     "progress.js": {"moe-lessons"},
     "claims.css": {"moe-claims-filter"},
@@ -32,6 +33,10 @@ USED_BY = {
     "searchindex.js": {"search-results"},
     "fontawesome.js": set(),  # site.css has the few icons that are used
 }
+# site.css shows the page's hidden code while it is on, without JavaScript.
+SWITCH = (
+    '<label class="moe-switch"><input id="moe-code" type="checkbox" role="switch" autocomplete="off">Show code</label>'
+)
 # The theme's script sets the colour scheme of a first visit after the first paint, so that a dark page would flash.
 FIRST_THEME = '|| "auto"'
 SYSTEM_THEME = '|| (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")'
@@ -63,8 +68,16 @@ def correct_theme(page: BeautifulSoup) -> None:
         script.string = mode + SYSTEM_THEME + theme
     for sidebar in page.find_all("div", id="pst-primary-sidebar"):
         sidebar.attrs |= {"role": "complementary", "aria-label": "The course"}
+    for contents in page.find_all("nav", id="pst-page-toc-nav"):
+        contents["id"] = "page-toc"  # toc.js marks the section that is read, in place of the theme's script
     for button in page.find_all("button", title="Search"):
         del button["aria-label"]  # the button's text says more
+
+
+def add_switch(page: BeautifulSoup) -> None:
+    """Add the switch for the code that measures and draws to the header of a page that has such code."""
+    if page.find(class_="moe-how"):
+        page.find(class_="article-header-buttons").insert(0, BeautifulSoup(SWITCH, "html.parser"))
 
 
 def make_absolute(page: BeautifulSoup, root: str) -> None:
@@ -104,6 +117,7 @@ def edit_pages(app: Sphinx, exception: Exception | None) -> None:
         remove_unused(page)
         defer_scripts(page)
         correct_theme(page)
+        add_switch(page)
         if file.stem == "404":
             make_absolute(page, urlsplit(address(app)).path or "/")
         add_policy(page)

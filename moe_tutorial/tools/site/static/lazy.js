@@ -34,7 +34,9 @@
       { rootMargin: distance },
     );
     for (const element of document.querySelectorAll(selector)) observer.observe(element);
-    addEventListener("beforeprint", () => document.querySelectorAll(selector).forEach(show));
+    addEventListener("beforeprint", () => {
+      for (const element of document.querySelectorAll(selector)) if (element.checkVisibility()) show(element);
+    });
   }
 
   const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);

@@ -1,17 +1,19 @@
-// Print a page in the light theme and as a whole: before printing, all lazy content is loaded and all folds are opened.
+// Print a page in the light theme and as a whole: before printing, all lazy content is loaded and all claims are
+// opened. What is folded stays folded (site.css).
 (() => {
   const LATE = ".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light])";
   const root = document.documentElement;
   let before = null; // the theme, and the closed folds
 
   const shown = (picture) => picture.complete || !picture.checkVisibility();
-  const ready = () => !document.querySelector(LATE) && [...document.images].every(shown);
+  const isMissing = (part) => part.checkVisibility();
+  const ready = () => ![...document.querySelectorAll(LATE)].some(isMissing) && [...document.images].every(shown);
 
   addEventListener("beforeprint", () => {
     root.toggleAttribute("data-waiting", !ready()); // the printed page then has a note that something is missing
     before ??= { theme: root.dataset.theme, folded: [] };
     root.dataset.theme = "light";
-    for (const part of document.querySelectorAll("article details:not([open])")) {
+    for (const part of document.querySelectorAll("article details:not([open], .moe-fold)")) {
       part.open = true;
       before.folded.push(part);
     }
@@ -31,7 +33,7 @@
     dispatchEvent(new Event("beforeprint"));
     const until = performance.now() + 15000;
     while (!ready() && performance.now() < until) await frame();
-    dispatchEvent(new Event("beforeprint")); // newly loaded content has folds, too
+    dispatchEvent(new Event("beforeprint")); // newly loaded content may have such, too
     await frame();
     await frame(); // widgets draw in the next frame
     print();

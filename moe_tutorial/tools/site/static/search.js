@@ -2,15 +2,17 @@
 // An excerpt is fetched from its page, which browsers forbid to pages opened from a folder.
 DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = location.protocol !== "file:";
 
-// Sphinx lists a page once for each way in which it was found, and takes excerpts from folded code and tables of
+const NO_TEXT = ".moe-fold, .moe-how, .moe-switch, noscript, h1, #print-main-content, .bd-header, .bd-toc";
+// Sphinx lists a page once for each way in which it was found, and takes excerpts from hidden code and tables of
 // contents.
 document.querySelector('script[src*="searchtools"]').addEventListener("load", () => {
   const { _performSearch: find, htmlToText } = Search;
   Search._performSearch = (...query) => {
     const pages = new Map(); // the best result comes last
     for (const result of find(...query)) {
-      const term = /^#term-(.+?)(-means)?$/.exec(result[2])?.[1].replaceAll("-", " ");
-      if (term && !result[1].toLowerCase().includes(term)) result[1] += `: ${term}`; // found by any of its names
+      const [, kind, name] = /^#(term|claim)-(.+?)(?:-means)?$/.exec(result[2]) ?? [];
+      const found = kind === "claim" ? `claim ${name.replace("-", ".")}` : name?.replaceAll("-", " ");
+      if (found && !result[1].toLowerCase().includes(found)) result[1] += `: ${found}`; // found by any of its names
       pages.delete(result[0]);
       pages.set(result[0], result);
     }
@@ -18,8 +20,9 @@ document.querySelector('script[src*="searchtools"]').addEventListener("load", ()
   };
   Search.htmlToText = (html, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
-    for (const node of page.querySelectorAll(".moe-fold, h1, #print-main-content, .bd-header, .bd-toc")) node.remove();
-    return htmlToText(page.documentElement.outerHTML, anchor);
+    for (const node of page.querySelectorAll(NO_TEXT)) if (!anchor || !node.querySelector(anchor)) node.remove();
+    const claim = anchor && page.querySelector(`${anchor}.moe-claim h3`);
+    return claim ? claim.textContent : htmlToText(page.documentElement.outerHTML, anchor);
   };
 });
 

@@ -21,11 +21,11 @@
   }
   const hiding = new Map(); // what is hidden -> how many guesses hide it
 
-  // Whether the cell above, apart from folds, is hidden as well: one notice then stands for both.
-  function follows(node, nodes) {
-    let above = (node.closest(".cell") ?? node).previousElementSibling; // text that answers is in no cell
-    while (above?.matches(".moe-fold")) above = above.previousElementSibling;
-    return nodes.some((other) => above?.contains(other));
+  // The cell or text above, apart from folds and hidden code.
+  function above(node) {
+    let before = (node.closest(".cell") ?? node).previousElementSibling; // text that answers is in no cell
+    while (before?.matches(".moe-fold, .cell:has(> .moe-how:only-child)")) before = before.previousElementSibling;
+    return before;
   }
   function veil(id, nodes) {
     const notices = [];
@@ -41,16 +41,18 @@
         node.dataset.shown = ""; // its reveal asks for no second click
         node.dispatchEvent(new Event("toggle")); // as a fold that opens, see folds.js
       }
-      dispatchEvent(new Event("moe-shown"));
+      dispatchEvent(new CustomEvent("moe-shown", { detail: id })); // its card shows the answer
     }
     for (const node of nodes) {
       hiding.set(node, (hiding.get(node) ?? 0) + 1);
       node.setAttribute("hidden", "until-found");
       node.addEventListener("beforematch", show); // a search in the page, or a link to a place in it
-      if (follows(node, nodes)) continue;
+      const before = above(node);
+      if (nodes.some((other) => before?.contains(other))) continue; // one notice stands for both
       const press = Object.assign(document.createElement("button"), { type: "button", textContent: "show it" });
       const notice = document.createElement("p");
       notice.className = "moe-veiled";
+      notice.hidden = !!before?.querySelector(`.moe-joined[id="guess-${id}"]`); // this card has a button
       notice.append("Hidden until you lock your guess, or ", press, ".");
       press.onclick = () => {
         show();
@@ -60,6 +62,7 @@
       notices.push(notice);
     }
     addEventListener("beforeprint", show);
+    addEventListener("moe-shown", ({ detail }) => detail === id && show());
     addEventListener("moe-stored", ({ detail }) => detail.key === key(id) && show());
   }
   for (const [id, nodes] of guesses)
