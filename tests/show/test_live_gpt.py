@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig
-from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt, quantise
+from moe_tutorial.show.widgets.live_gpt import Dare, dequantised, live_gpt, quantise
 from moe_tutorial.study.language import without_experts
 
 CHARACTERS = "abcdefghij klm\n"
@@ -116,11 +116,13 @@ def test_a_row_of_zeros_stays_zero():
 def test_the_page_gets_text_sizes_and_a_name_of_the_weights():
     model = gpt(top_k=2)
     state = torch.random.get_rng_state()
-    widget = live_gpt(model, "a\nb", characters=CHARACTERS, title="Mine", link=True)
+    dare = Dare("abc", "def", [(0, 1, "fed")], "a book")
+    widget = live_gpt(model, "a\nb", characters=CHARACTERS, title="Mine", dares=[dare], link=True)
     assert torch.equal(torch.random.get_rng_state(), state)
     sizes = {"context": 8, "blocks": 2, "heads": 2, "width": 12, "hidden": 10, "experts": 4, "k": 2}
     digest = widget.settings["digest"]
     given = {"characters": CHARACTERS, "text": "a\nb", "title": "Mine", "link": True, "digest": digest}
+    given["dares"] = [{"text": "abc", "right": "def", "experts": [(0, 1, "fed")], "source": "a book"}]
     assert widget.settings == sizes | given
     assert widget.weights == quantise(model)[0]
     assert live_gpt(gpt(seed=1), "a", characters=CHARACTERS).settings["digest"] != digest

@@ -15,7 +15,7 @@ def repository(root, tmp_path, monkeypatch):
         source, target = (folder / "moe_tutorial" / part for folder in (root, tmp_path))
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    monkeypatch.setattr(module, "STEPS", 2)
+    monkeypatch.setattr(module, "STEPS", ((2, 1e-3),))
     return tmp_path
 
 
