@@ -66,6 +66,9 @@ def test_the_pages_scores_are_those_of_pytorch_across_the_contexts_end(engine, c
     scores, choices = pushed(rounded, ids)
     torch.testing.assert_close(torch.tensor(page["pushed"]), scores, atol=1e-3, rtol=0)
     torch.testing.assert_close(torch.tensor(page["logits"]), scores[-1], atol=1e-3, rtol=0)
+    taken_back = [each for each in page["again"] if each]
+    assert (config.context > 1) <= len(taken_back) < len(ids)  # what stood before the context was read again, stays
+    assert all(each == page["pushed"][-1] for each in taken_back)
     written = np.argmax(page["pushed"], axis=1)
     assert written[2:-1].tolist() == ids[3:].tolist()  # the page would have written what generate() wrote
     nats = torch.nn.functional.cross_entropy(scores[:-1], ids[1:], reduction="none")

@@ -24,11 +24,16 @@ const mono = (text) => el("span", { className: "moe-mono" }, text);
 /** A function that reads a text: after each character the scores of the next one, and whom each layer asked. It keeps
  * what it has read, so that one more character costs one step. */
 function startReading(gpt, off) {
-  let [letters, read, reader] = [[], [], undefined];
+  const [letters, read] = [[], []];
+  let reader = startText(gpt, off);
   return (text) => {
     const next = [...text];
-    const kept = letters.slice(0, next.length).every((c, i) => c === next[i]);
-    if (!kept || !reader) [letters, read, reader] = [[], [], startText(gpt, off)];
+    let same = 0;
+    while (same < letters.length && letters[same] === next[same]) same++;
+    if (same < letters.length && same < next.length) {
+      if (!reader.back(same)) [same, reader] = [0, startText(gpt, off)];
+      letters.length = read.length = same;
+    }
     for (const c of next.slice(letters.length)) {
       letters.push(c);
       read.push(reader.push(gpt.idOf(c)));
@@ -171,35 +176,28 @@ function continuationsPart() {
 }
 
 // The way of one character: from it to the experts that it asks, layer by layer. A line is as thick as the gate's
-// weight. Where a layer has several rows of experts, lines run between their columns.
+// weight.
 function drawWay(svg, cell, tiles, choices) {
   svg.replaceChildren();
   if (!cell) return;
   const frame = svg.getBoundingClientRect();
-  const boxOf = (node) => {
-    const { left, right, top, bottom } = node.getBoundingClientRect();
-    const [l, r] = [left - frame.left, right - frame.left];
-    return { left: l, middle: (l + r) / 2, top: top - frame.top, bottom: bottom - frame.top };
+  const at = (node, side) => {
+    const box = node.getBoundingClientRect();
+    return [(box.left + box.right) / 2 - frame.left, box[side] - frame.top];
   };
-  let { middle: x0, bottom: y0 } = boxOf(cell);
-  let leave = (y0 += 20); // below its number
+  let [x0, y0] = at(cell, "bottom");
+  y0 += 20; // below its number
   choices.forEach(({ experts, weights }, b) => {
-    const [first, last] = [boxOf(tiles[b][0]), boxOf(tiles[b].at(-1))];
-    const ends = experts.map((e, c) => {
-      const box = boxOf(tiles[b][e]);
-      const rows = last.top > first.top;
-      const [x, y] = rows ? [box.left - 3, (box.top + box.bottom) / 2] : [box.middle, box.top];
-      const middle = (leave + first.top) / 2;
+    experts.forEach((e, c) => {
+      const [x, y] = at(tiles[b][e], "top");
+      const middle = (y0 + y) / 2;
       const path = document.createElementNS(svg.namespaceURI, "path");
-      const hook = rows ? `V${y}H${box.left + 1}` : "";
-      path.setAttribute("d", `M${x0} ${y0}V${leave}C${x0} ${middle} ${x} ${middle} ${x} ${first.top}${hook}`);
+      path.setAttribute("d", `M${x0} ${y0}C${x0} ${middle} ${x} ${middle} ${x} ${y}`);
       path.setAttribute("pathLength", "1");
-      const width = Math.min(2 + 10 * weights[c], rows ? 6 : 12);
-      path.style.cssText = `stroke:var(--moe-e${e});stroke-width:${width};animation-delay:${120 * b}ms`;
+      path.style.cssText = `stroke:var(--moe-e${e});stroke-width:${2 + 10 * weights[c]};animation-delay:${120 * b}ms`;
       svg.append(path);
-      return rows ? [x, y] : [x, box.bottom];
     });
-    [[x0, y0], leave] = [ends[0], last.bottom];
+    [x0, y0] = at(tiles[b][experts[0]], "bottom");
   });
 }
 
@@ -297,13 +295,13 @@ function render({ model, el: root }) {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
       className: `moe-title moe-live-title${done ? "" : " moe-live-later"}`,
     });
-    put(kicker, { textContent: `${settings.title}${source ? ". This sentence it has never read" : ""}` });
+    put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     const hands = out.length ? ` ${moved} of ${counted([...text].length, "character")} change hands.` : "";
     put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.${hands}` });
     const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
     const loss = `${broken ? "✗ " : ""}${falls}`;
     const remarks = [done && source ? `✓ as in ${source}` : "", written === undefined ? "" : loss];
-    continuations.draw(text + rest, right, written, rest ? 0 : until, heads, remarks);
+    continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
     const rule = tries && broken ? "It is broken." : "It is broken when half of the letters fall.";
     put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
     put(unit, { textContent: refused || (text ? rule : "") });

@@ -72,7 +72,7 @@ class Hero(HtmlDirective):
         buffers = [{"path": ["weights"], "data": base64.b64encode(state.pop("weights")).decode()}]
         model = {"model_module": "anywidget", "state": state, "buffers": buffers}
         css = read("web/widget.css") + read("web/widgets/live_gpt.css")  # so that the still is there at the first paint
-        still = f"<style>{css}</style>{drawn(gpt, dares[0], title)}"
+        still = f"<style>{css}</style>{drawn(gpt, dares[0])}"
         return place(model, still, repository / "_build/assets" / FOLDER)
 
 
@@ -91,7 +91,7 @@ def opening(dare: Dare) -> str:
     )
 
 
-def drawn(gpt: GPT, dare: Dare, kicker: str) -> str:
+def drawn(gpt: GPT, dare: Dare) -> str:
     """What ``live_gpt.js`` draws of a dare, as HTML that stands still. ``later``: what JavaScript writes by itself."""
     text, asked = dare.text, answers(gpt, dare.text)
     later = text.find(" ", len(text) // 2) + 1 or len(text)
@@ -108,7 +108,7 @@ def drawn(gpt: GPT, dare: Dare, kicker: str) -> str:
     said = ", ".join(f"{'space' if c == ' ' else c} {e}" for c, (e, *_) in zip(text, asked[0], strict=True))
     return (
         '<div class="moe-root"><div class="moe-widget moe-still">'
-        f'<p class="moe-kicker">{kicker}. This sentence it has never read</p>'
+        '<p class="moe-kicker">A small GPT that has never read this sentence</p>'
         f'<p class="moe-title moe-live-title moe-live-later">{opening(dare)}</p>'
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
         "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. "
@@ -123,7 +123,8 @@ def drawn(gpt: GPT, dare: Dare, kicker: str) -> str:
 
 
 def _goes(who: str, text: str, words: str, remark: str) -> str:
-    letters = "".join(f'<span class="moe-live-begun">{escape(c)}</span>' for c in re.search(r"\w{0,6}$", text)[0])
+    begun = re.search(r"\w{0,6}$", text)[0]
+    letters = "".join(f'<span class="moe-live-begun moe-live-later">{c}</span>' for c in begun)
     letters += "".join(f'<span class="moe-live-later">{escape(_marked(c))}</span>' for c in words)
     later = ' class="moe-live-later"' if remark else ""
     return (

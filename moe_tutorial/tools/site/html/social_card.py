@@ -1,5 +1,6 @@
 """The picture in the preview of a shared link: the front page's first dare, and the course's title."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from moe_tutorial.show.widgets.live_gpt import Dare
 
 CARD = "moe/card.png"  # in the pages' _static
 SIZE = (1200, 630)  # pixels, the size that sites with link previews ask for
-MARGIN, CELL, LINE = 72, 44, 86  # pixels: around, a character's width, from line to line
+MARGIN, CELL, LINE, LARGE = 72, 44, 86, 52  # pixels: around, a character's width, from line to line, a large one's
 MARKS = str.maketrans({" ": "·", "\n": "⏎"})
 
 
@@ -37,15 +38,17 @@ def draw(dare: Dare, experts: Sequence[int], title: str, file: Path) -> None:
                 axes.text(y=top + 64, s=str(expert), fontsize=12, color=muted, **middle)
             place += len(line)
             top += LINE
+        begun = re.search(r"\w{0,6}$", dare.text)[0]
         for head, words in (("With all sixteen experts", dare.right), ("Without one of them", dare.experts[0][2])):
             axes.text(MARGIN, top + 20, head, fontsize=19, color=muted, va="center")
-            for column, (character, right) in enumerate(zip(words.translate(MARKS), dare.right, strict=True)):
-                x, fell = MARGIN + CELL * column, character != right.translate(MARKS)
-                if fell:
-                    axes.add_patch(Rectangle((x, top + 42), CELL - 4, 54, color=look.color("fails"), linewidth=0))
-                color = look.color("ground") if fell else text
-                middle = {"x": x + CELL / 2 - 2, "ha": "center", "va": "center_baseline"}
-                axes.text(y=top + 67, s=character, fontsize=32, family="monospace", color=color, **middle)
-            top += 112
+            for column, (character, right) in enumerate(zip(begun + words, begun + dare.right, strict=True)):
+                x, color = MARGIN + LARGE * column, text if column >= len(begun) else muted
+                if character != right:
+                    axes.add_patch(Rectangle((x, top + 42), LARGE - 4, 62, color=look.color("fails"), linewidth=0))
+                    color = look.color("ground")
+                middle = {"x": x + LARGE / 2 - 2, "ha": "center", "va": "center_baseline"}
+                marked = character.translate(MARKS)
+                axes.text(y=top + 71, s=marked, fontsize=38, family="monospace", weight="bold", color=color, **middle)
+            top += 122
         axes.text(MARGIN, height - 36, "Which? Break the model.", fontsize=24, weight="bold", color=text, va="bottom")
         figure.savefig(file, format="png", metadata={"Software": None})
