@@ -224,9 +224,9 @@ function render({ model, el: root }) {
   const title = el("p", { className: "moe-title moe-live-title" });
   const tint = el("span");
   const some = `${inWords(k)} of ${inWords(E)} small networks`;
-  const networks = `In each layer, a router sends each character to ${some}, the experts. `;
+  const networks = el("small", {}, `In each layer, a router sends each character to ${some}, the experts. `);
   const surer = el("small", {}, " The thicker its line, the surer the router.");
-  const remark = el("p", { className: "moe-note" }, el("small", {}, networks), tint, surer);
+  const remark = el("p", { className: "moe-note" }, networks, tint, surer);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "moe-live-ways");
   svg.setAttribute("aria-hidden", "true");
@@ -297,6 +297,7 @@ function render({ model, el: root }) {
     });
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     const hands = out.length ? ` ${moved} of ${counted([...text].length, "character")} change hands.` : "";
+    put(networks, { hidden: out.length > 0 });
     put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.${hands}` });
     const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
     const loss = `${broken ? "✗ " : ""}${falls}`;

@@ -13,6 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.layers import GPT
 from moe_tutorial.show.web import read
+from moe_tutorial.show.who_answers import MARKS
 from moe_tutorial.show.widgets.claim_box import anchor
 from moe_tutorial.show.widgets.live_gpt import Dare, dequantised, live_gpt
 from moe_tutorial.study import encode
@@ -28,7 +29,6 @@ FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "14.2"
-MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 
 
 def cards(repository: Path) -> str:
@@ -82,22 +82,16 @@ def answers(gpt: GPT, text: str) -> list[list[list[int]]]:
         return [routing.indices.tolist() for routing in dequantised(gpt)(encode(text)[None])[2]]
 
 
-def opening(dare: Dare) -> str:
-    """The dare, as ``live_gpt.js`` says it of two layers of eight experts."""
-    several = len(dare.experts) > 1
-    return (
-        f"{'Two' if several else 'One'} of these sixteen experts it cannot do without. "
-        f"{'Switch one of them off.' if several else 'Which? Switch it off.'}"
-    )
-
-
 def drawn(gpt: GPT, dare: Dare) -> str:
     """What ``live_gpt.js`` draws of a dare, as HTML that stands still. ``later``: what JavaScript writes by itself."""
     text, asked = dare.text, answers(gpt, dare.text)
+    one = len(dare.experts) == 1
+    opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
+    opening += "Which? Switch it off." if one else "Switch one of them off."
     later = text.find(" ", len(text) // 2) + 1 or len(text)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
-        f'data-mark="{MARKS.get(c, "")}" style="{_dye(e)}">{escape(c)}</span>'
+        f'data-mark="{c.translate(MARKS) if c.isspace() else ""}" style="{_dye(e)}">{escape(c)}</span>'
         for i, (c, (e, *_)) in enumerate(zip(text, asked[0], strict=True))
     )
     E = gpt.config.n_experts
@@ -109,7 +103,7 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     return (
         '<div class="moe-root"><div class="moe-widget moe-still">'
         '<p class="moe-kicker">A small GPT that has never read this sentence</p>'
-        f'<p class="moe-title moe-live-title moe-live-later">{opening(dare)}</p>'
+        f'<p class="moe-title moe-live-title moe-live-later">{opening}</p>'
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
         "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. "
         'With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
@@ -125,17 +119,13 @@ def drawn(gpt: GPT, dare: Dare) -> str:
 def _goes(who: str, text: str, words: str, remark: str) -> str:
     begun = re.search(r"\w{0,6}$", text)[0]
     letters = "".join(f'<span class="moe-live-begun moe-live-later">{c}</span>' for c in begun)
-    letters += "".join(f'<span class="moe-live-later">{escape(_marked(c))}</span>' for c in words)
+    letters += "".join(f'<span class="moe-live-later">{escape(c.translate(MARKS))}</span>' for c in words)
     later = ' class="moe-live-later"' if remark else ""
     return (
         f'<div class="moe-live-goes{"" if remark else " moe-muted"}"><span>{who}</span>'
         f'<p class="moe-mono" role="img" aria-label="{escape(words)}">{letters}</p>'
         f"<small{later}>{remark}</small></div>"
     )
-
-
-def _marked(text: str) -> str:
-    return text.translate(str.maketrans(MARKS))
 
 
 def _dye(expert: int) -> str:
@@ -147,7 +137,7 @@ def _tiles(text: str, experts: list[list[int]], n_experts: int) -> str:
     often = [Counter(c for c, chosen in zip(text, experts, strict=True) if e in chosen) for e in range(n_experts)]
     return "".join(
         f'<span class="moe-live-tile moe-live-u0" style="{_dye(e)}"><b>{e}</b><span class="moe-mono">'
-        f"{escape(' '.join(_marked(c) for c, _ in counts.most_common(4)))}</span></span>"
+        f"{escape(' '.join(c.translate(MARKS) for c, _ in counts.most_common(4)))}</span></span>"
         for e, counts in enumerate(often)
     )
 

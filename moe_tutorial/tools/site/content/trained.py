@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from moe_tutorial.layers import GPT, GPTConfig
 from moe_tutorial.show.widgets.live_gpt import Dare, dequantised
-from moe_tutorial.study import CHARACTERS, decode, encode, loss_by_domain, texts, train_gpt
+from moe_tutorial.study import CHARACTERS, decode, loss_by_domain, texts, train_gpt
 from moe_tutorial.study.data import Texts
 from moe_tutorial.study.language import without_experts
 from moe_tutorial.tools.notebooks.executed import fingerprint
@@ -25,7 +25,6 @@ BEGINNING = range(24, 46)  # characters of a dare's beginning
 LETTERS, WIDEST, MOST = 8, 12, 12  # of a dare's end: letters at least, and characters at most; dares
 UGLY = set("\n?")  # a line's end, and what stands for a character that the model does not know
 MORE = 140_000  # characters of each text, of which the model reads the first 108,000
-CLEAR = 0.002  # a lead in the scores that survives the page's own rounding
 
 
 @cache
@@ -68,25 +67,41 @@ def find_dares(gpt: GPT) -> list[Dare]:
     """Sentences of prose and code that the page's model finishes rightly, and that one or two experts alone break.
 
     Rightly: at temperature 0, at least 8 characters that are no blanks, up to a word's end, in text that the model was
-    not trained on. Broken: without this expert, at least half of them are others.
+    not trained on. Broken: without this expert, at least half of them are others. First come those of one expert.
     """
-    model, E = dequantised(gpt), gpt.config.n_experts
-    dares = _right_ends(model)
-    for i, off in enumerate(torch.eye(len(gpt.blocks) * E).view(-1, len(gpt.blocks), E)):
-        reduced = without_experts(model, off)
-        for begin, group in dares.items():
-            for dare, written in zip(group, _greedy(reduced, [dare.text for dare in group]), strict=True):
-                words = written[: len(dare.right)]
-                if len(words) < len(dare.right) or 2 * fallen(dare.right, words) >= letters(dare.right):
-                    dare.experts.append((*divmod(i, E), words))
-            dares[begin] = [dare for dare in group if len(dare.experts) <= 2]
-    found = [dare for group in dares.values() for dare in group if dare.experts]
-    found = [dare for dare in found if all(len(words) == len(dare.right) for *_, words in dare.experts)]
-    found.sort(key=lambda dare: (len(dare.experts), not dare.text[0].isupper(), -len(dare.text)))
-    best = {}
-    for dare in found:
-        best.setdefault(dare.right[-6:], dare)  # other words than the dares before it
-    return list(best.values())[:MOST]
+    model, E, context, found = dequantised(gpt), gpt.config.n_experts, gpt.config.context, []
+    each = torch.eye(len(gpt.blocks) * E).view(-1, len(gpt.blocks), E)
+    without = {divmod(i, E): without_experts(model, off) for i, off in enumerate(each)}
+    data, more = texts(), texts(MORE)
+    for name, source in SOURCES.items():
+        row = data.names.index(name)
+        known = decode(data.train[row])
+        unread = torch.cat([more.train[row], more.test[row]])[len(known) :]
+        words = torch.tensor([word.start() for word in re.finditer(r"\S+", decode(unread[:-context]))])
+        tokens = unread[words[:, None] + torch.arange(context)]
+        right = torch.cat([model(some[:, :-1])[0].argmax(-1) == some[:, 1:] for some in tokens.split(256)])
+        for begin in BEGINNING:
+            stop = begin + right[:, begin - 1 :][:, :WIDEST].int().cumprod(1).sum(1)
+            ends = {i: _end(decode(tokens[i]), begin, stop[i], known) for i in (stop > begin).nonzero()[:, 0].tolist()}
+            ends = {i: end for i, end in ends.items() if end}
+            given = tokens[list(ends), :begin]
+            written = {at: reduced.generate(given, WIDEST, temperature=0)[:, begin:] for at, reduced in without.items()}
+            for place, (i, end) in enumerate(ends.items()):
+                said = [(*at, decode(words[place, : len(end)])) for at, words in written.items()]
+                broken = [one for one in said if 2 * fallen(end, one[2]) >= letters(end)]
+                found.append(Dare(decode(tokens[i, :begin]), end, broken, source))
+    found = [dare for dare in found if len(dare.experts) in (1, 2)]
+    found.sort(key=lambda dare: (-len(dare.experts), dare.text[0].isupper(), len(dare.text)))
+    best = {dare.right[-6:]: dare for dare in found}  # the last of those that end alike
+    return sorted(best.values(), key=found.index, reverse=True)[:MOST]
+
+
+def _end(text: str, begin: int, stop: int, known: str) -> str:
+    """What the model says rightly in this text, from ``begin`` to a word's end before ``stop``, if it can be a dare."""
+    inside = re.match(r"\w\w", text[stop - 1 : stop + 1])
+    end = re.sub(r"\w+$" if inside else r"\s+$", "", text[begin:stop]).rstrip()
+    known_by_heart = text[begin - 16 : begin] + end in known
+    return "" if letters(end) < LETTERS or known_by_heart or UGLY & set(text[: begin + len(end)]) else end
 
 
 def letters(text: str) -> int:
@@ -97,45 +112,3 @@ def letters(text: str) -> int:
 def fallen(right: str, written: str) -> int:
     """How many letters of the right text are others in what was written."""
     return sum(a != b and not a.isspace() for a, b in zip(right, written, strict=True))
-
-
-def _right_ends(model: GPT) -> dict[int, list[Dare]]:
-    """What the model says rightly in text that it has not read, by the length of the beginning; no experts yet."""
-    context, ends = model.config.context, {begin: [] for begin in BEGINNING}
-    data, more = texts(), texts(MORE)
-    for name, source in SOURCES.items():
-        row = data.names.index(name)
-        read = data.train[row]
-        unread = torch.cat([more.train[row], more.test[row]])[len(read) :]
-        text, known = decode(unread), decode(read)
-        starts = [word.start() for word in re.finditer(r"(?<=\s)\S", text[:-context])]
-        for some in torch.tensor(starts).split(64):
-            tokens = unread[some[:, None] + torch.arange(context)]
-            scores = model(tokens[:, :-1])[0]
-            right = (scores.argmax(-1) == tokens[:, 1:]) & (_lead(scores) > CLEAR)
-            for start, good in zip(some.tolist(), right.tolist(), strict=True):
-                for run in re.finditer("1+", "".join(str(int(each)) for each in good)):
-                    for begin in range(max(run.start() + 1, BEGINNING.start), min(run.end(), BEGINNING.stop)):
-                        at, stop = start + begin, start + min(run.end() + 1, begin + WIDEST)
-                        inside = re.match(r"\w\w", text[stop - 1 : stop + 1])
-                        end = re.sub(r"\w+$" if inside else r"\s+$", "", text[at:stop]).rstrip()
-                        seen = text[at - 16 : at] + end in known
-                        if letters(end) >= LETTERS and not seen and not set(text[start : at + len(end)]) & UGLY:
-                            ends[begin].append(Dare(text[start:at], end, [], source))
-    return ends
-
-
-def _greedy(model: GPT, beginnings: list[str]) -> list[str]:
-    """What the model writes after beginnings of one length at temperature 0, until rounding may turn a character."""
-    if not beginnings:
-        return []
-    tokens = model.generate(torch.stack([encode(text) for text in beginnings]), WIDEST, temperature=0)
-    begin = len(beginnings[0])
-    clear = (_lead(model(tokens[:, :-1])[0][:, begin - 1 :]) > CLEAR).int().cumprod(1).sum(1).tolist()
-    return [decode(row[begin:])[:n] for row, n in zip(tokens, clear, strict=True)]
-
-
-def _lead(scores: torch.Tensor) -> torch.Tensor:
-    """How far the likeliest character's score is ahead of the next: (..., V) -> (...)."""
-    best, other = scores.topk(2).values.unbind(-1)
-    return best - other

@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from moe_tutorial.show import look
+from moe_tutorial.show.who_answers import MARKS
 from moe_tutorial.show.widgets.live_gpt import Dare
 
 CARD = "moe/card.png"  # in the pages' _static
 SIZE = (1200, 630)  # pixels, the size that sites with link previews ask for
 MARGIN, CELL, LINE, LARGE = 72, 44, 86, 52  # pixels: around, a character's width, from line to line, a large one's
-MARKS = str.maketrans({" ": "·", "\n": "⏎"})
+MIDDLE = {"ha": "center", "va": "center_baseline"}
 
 
 def draw(dare: Dare, experts: Sequence[int], title: str, file: Path) -> None:
@@ -33,9 +34,8 @@ def draw(dare: Dare, experts: Sequence[int], title: str, file: Path) -> None:
                 tint, full = look.expert_color(expert, part="tint"), look.expert_color(expert)
                 axes.add_patch(Rectangle((x, top), CELL - 4, 50, color=tint, linewidth=0))
                 axes.add_patch(Rectangle((x, top + 45), CELL - 4, 5, color=full, linewidth=0))
-                middle = {"x": x + CELL / 2 - 2, "ha": "center", "va": "center_baseline"}
-                axes.text(y=top + 23, s=character, fontsize=25, family="monospace", color=text, **middle)
-                axes.text(y=top + 64, s=str(expert), fontsize=12, color=muted, **middle)
+                axes.text(x + CELL / 2 - 2, top + 23, character, fontsize=25, family="monospace", color=text, **MIDDLE)
+                axes.text(x + CELL / 2 - 2, top + 64, str(expert), fontsize=12, color=muted, **MIDDLE)
             place += len(line)
             top += LINE
         begun = re.search(r"\w{0,6}$", dare.text)[0]
@@ -46,9 +46,8 @@ def draw(dare: Dare, experts: Sequence[int], title: str, file: Path) -> None:
                 if character != right:
                     axes.add_patch(Rectangle((x, top + 42), LARGE - 4, 62, color=look.color("fails"), linewidth=0))
                     color = look.color("ground")
-                middle = {"x": x + LARGE / 2 - 2, "ha": "center", "va": "center_baseline"}
-                marked = character.translate(MARKS)
-                axes.text(y=top + 71, s=marked, fontsize=38, family="monospace", weight="bold", color=color, **middle)
+                large = {"fontsize": 38, "family": "monospace", "weight": "bold", "color": color}
+                axes.text(x + LARGE / 2 - 2, top + 71, character.translate(MARKS), **large, **MIDDLE)
             top += 122
         axes.text(MARGIN, height - 36, "Which? Break the model.", fontsize=24, weight="bold", color=text, va="bottom")
         figure.savefig(file, format="png", metadata={"Software": None})

@@ -39,11 +39,7 @@ def tags(title: str, site: str, words: str, page: str, root: str) -> str:
         ("property", "og:image", f"{root}_static/{CARD}"),
         ("property", "og:image:width", str(SIZE[0])),
         ("property", "og:image:height", str(SIZE[1])),
-        (
-            "property",
-            "og:image:alt",
-            "A sentence, how a GPT goes on, and the letters that change without an expert",
-        ),
+        ("property", "og:image:alt", "How a small GPT ends a sentence, and what it writes without one expert"),
         ("name", "twitter:card", "summary_large_image"),
     ]
     if words:
