@@ -269,9 +269,9 @@ function render({ model, el: root }) {
     const letters = [...text];
     sentence.draw(letters, choices[layer], place, rest);
     experts.draw(letters, choices, off, place, layer);
-    const way = choices.map((all) => all[place]);
-    drawWay(svg, sentence.cells[place], experts.tiles, way);
     say();
+    const way = choices.map((all) => all[place]);
+    drawWay(svg, sentence.cells[place], experts.tiles, way); // last, since it measures
   }
   const who = ([b, e]) => `expert ${e} of layer ${b + 1}`;
   const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
