@@ -157,7 +157,7 @@ function continuationsPart() {
     const look = (c, i) => (i >= until ? "moe-live-later" : c === right[i] ? "" : "moe-live-fell");
     const cells = [...words].map((c, i) => cell(look(c, i), c));
     node.replaceChildren(...[...begun].map((c) => cell("moe-live-begun", c)), ...cells);
-    put(node, { ariaLabel: until < words.length ? "" : words });
+    put(node, { ariaLabel: begun + words.slice(0, until) || "…" });
   };
   return {
     node: el("div", { className: "moe-live-two" }, usual.node, now.node),

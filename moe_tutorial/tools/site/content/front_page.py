@@ -123,7 +123,7 @@ def _goes(who: str, text: str, words: str, remark: str) -> str:
     later = ' class="moe-live-later"' if remark else ""
     return (
         f'<div class="moe-live-goes{"" if remark else " moe-muted"}"><span>{who}</span>'
-        f'<p class="moe-mono" role="img" aria-label="{escape(words)}">{letters}</p>'
+        f'<p class="moe-mono" role="img" aria-label="{escape(begun + words)}">{letters}</p>'
         f"<small{later}>{remark}</small></div>"
     )
 
