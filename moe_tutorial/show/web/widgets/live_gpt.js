@@ -5,7 +5,7 @@ import { dye, pattern } from "../draw/shares.js";
 import { readGpt, startText } from "../gpt.js";
 import { capital } from "../words.js";
 
-const PACE = 90; // ms a character, while the sentence types itself and the model goes on
+const PACE = 80; // ms a character, while the sentence types itself and the model goes on
 const LONGEST = 120; // characters that one may type
 const AHEAD = 12; // that the model goes on with
 const COUNTS =
@@ -312,7 +312,7 @@ function render({ model, el: root }) {
   function begin(words) {
     still();
     [off, reading, tries, refused] = [structuredClone(none), usual, 0, ""];
-    const from = stillness() ? words.length : words.indexOf(" ", words.length / 2) + 1 || words.length;
+    const from = stillness() ? words.length : words.indexOf(" ", words.length / 4) + 1 || words.length;
     [rest, until] = [words.slice(from), stillness() ? Infinity : 0];
     show(words.slice(0, from));
   }

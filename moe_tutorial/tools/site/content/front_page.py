@@ -88,7 +88,7 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     one = len(dare.experts) == 1
     opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
     opening += "Which? Switch it off." if one else "Switch one of them off."
-    later = text.find(" ", len(text) // 2) + 1 or len(text)
+    later = text.find(" ", len(text) // 4) + 1 or len(text)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
         f'data-mark="{c.translate(MARKS) if c.isspace() else ""}" style="{_dye(e)}">{escape(c)}</span>'
