@@ -30,7 +30,7 @@ def test_the_front_page_types_itself_and_is_the_same_without_javascript(open_pag
         open_page("index.html", **how) for how in ({"reduced_motion": "reduce"}, {"java_script_enabled": False})
     )
     drawn.locator(".moe-late[data-mounted]").wait_for()
-    for parts in (".moe-late .moe-title", ".moe-live-cell", ".moe-live-tile", ".moe-live-bars .moe-mono"):
+    for parts in (".moe-late .moe-title", ".moe-live-cell", ".moe-live-tile", ".moe-live-goes"):
         assert stood.locator(parts).all_inner_texts() == drawn.locator(parts).all_inner_texts() != []
     assert drawn.wrong == page.wrong == []
 

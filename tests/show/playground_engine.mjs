@@ -38,7 +38,19 @@ const jobs = {
     const gpt = engine.readGpt(settings, new DataView(Uint8Array.from(Buffer.from(weights, "base64")).buffer));
     const reader = engine.startText(gpt, off);
     const pushed = ids.map((id) => reader.push(id).logits);
-    return { ...engine.readText(gpt, ids, off), pushed, known: gpt.characters.map(gpt.idOf), unknown: gpt.idOf("é") };
+    // After each number of characters: whether the later ones could be taken back, and the scores when they came again.
+    const again = ids.map((_, to) => {
+      const other = engine.startText(gpt, off);
+      ids.forEach((id) => other.push(id));
+      return other.back(to)
+        ? ids
+            .slice(to)
+            .map((id) => other.push(id).logits)
+            .at(-1)
+        : null;
+    });
+    const known = { known: gpt.characters.map(gpt.idOf), unknown: gpt.idOf("é") };
+    return { ...engine.readText(gpt, ids, off), pushed, again, ...known };
   },
 
   // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig
-from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt, quantise
+from moe_tutorial.show.widgets.live_gpt import Dare, dequantised, live_gpt, quantise
 from moe_tutorial.study.language import without_experts
 
 CHARACTERS = "abcdefghij klm\n"
@@ -66,6 +66,9 @@ def test_the_pages_scores_are_those_of_pytorch_across_the_contexts_end(engine, c
     scores, choices = pushed(rounded, ids)
     torch.testing.assert_close(torch.tensor(page["pushed"]), scores, atol=1e-3, rtol=0)
     torch.testing.assert_close(torch.tensor(page["logits"]), scores[-1], atol=1e-3, rtol=0)
+    taken_back = [each for each in page["again"] if each]
+    assert (config.context > 1) <= len(taken_back) < len(ids)  # what stood before the context was read again, stays
+    assert all(each == page["pushed"][-1] for each in taken_back)
     written = np.argmax(page["pushed"], axis=1)
     assert written[2:-1].tolist() == ids[3:].tolist()  # the page would have written what generate() wrote
     nats = torch.nn.functional.cross_entropy(scores[:-1], ids[1:], reduction="none")
@@ -116,11 +119,13 @@ def test_a_row_of_zeros_stays_zero():
 def test_the_page_gets_text_sizes_and_a_name_of_the_weights():
     model = gpt(top_k=2)
     state = torch.random.get_rng_state()
-    widget = live_gpt(model, "a\nb", characters=CHARACTERS, title="Mine", link=True)
+    dare = Dare("abc", "def", [(0, 1, "fed")], "a book")
+    widget = live_gpt(model, "a\nb", characters=CHARACTERS, title="Mine", dares=[dare], link=True)
     assert torch.equal(torch.random.get_rng_state(), state)
     sizes = {"context": 8, "blocks": 2, "heads": 2, "width": 12, "hidden": 10, "experts": 4, "k": 2}
     digest = widget.settings["digest"]
     given = {"characters": CHARACTERS, "text": "a\nb", "title": "Mine", "link": True, "digest": digest}
+    given["dares"] = [{"text": "abc", "right": "def", "experts": [(0, 1, "fed")], "source": "a book"}]
     assert widget.settings == sizes | given
     assert widget.weights == quantise(model)[0]
     assert live_gpt(gpt(seed=1), "a", characters=CHARACTERS).settings["digest"] != digest

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from moe_tutorial.show.widgets.live_gpt import Dare
 from moe_tutorial.tools.site.html import social_card
 from moe_tutorial.tools.site.html.social_meta import tags
 from moe_tutorial.tools.site.repository import pages_address
@@ -41,8 +42,8 @@ def test_github_publishes_there(repository, address):
 
 
 def test_the_card_has_the_size_that_those_who_show_it_ask_for(tmp_path):
-    text = "The 12 monkeys ate 7*8=56 bananas, def f(x):"
-    social_card.draw(text, [ord(c) % 8 for c in text], "Mixture of experts, measured", tmp_path / "card.png")
+    dare = Dare('to be raised. A non-empty "return" st', "atement is", [(0, 5, "s target l")], "a manual")
+    social_card.draw(dare, [ord(c) % 8 for c in dare.text], "Mixture of experts, measured", tmp_path / "card.png")
     content = (tmp_path / "card.png").read_bytes()
     assert struct.unpack(">II", content[16:24]) == (1200, 630)
     assert len(content) < 300_000

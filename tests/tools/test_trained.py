@@ -5,7 +5,10 @@ import shutil
 import pytest
 import torch
 
+from moe_tutorial.show.widgets.live_gpt import Dare
 from moe_tutorial.tools.site.content import trained as module
+
+DARE = Dare("abc", "def", [(0, 1, "fed")], "a book")
 
 
 @pytest.fixture
@@ -15,7 +18,7 @@ def repository(root, tmp_path, monkeypatch):
         source, target = (folder / "moe_tutorial" / part for folder in (root, tmp_path))
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    monkeypatch.setattr(module, "STEPS", 2)
+    monkeypatch.setattr(module, "STEPS", ((2, 1e-3),))
     return tmp_path
 
 
@@ -23,7 +26,7 @@ def repository(root, tmp_path, monkeypatch):
 def trainings(monkeypatch):
     """One entry for each training."""
     done, train = [], module._train
-    monkeypatch.setattr(module, "_train", lambda gpt: done.append(gpt) or train(gpt))
+    monkeypatch.setattr(module, "_train", lambda *given: done.append(given) or train(*given))
     return done
 
 
@@ -32,9 +35,11 @@ def found(repository):
     return module.trained_gpt(repository)
 
 
-def test_it_is_trained_once_and_again_when_the_code_that_makes_it_changes(repository, trainings):
-    first, second = found(repository), found(repository)
+def test_it_is_trained_once_and_again_when_the_code_that_makes_it_changes(repository, trainings, monkeypatch):
+    monkeypatch.setattr(module, "find_dares", lambda gpt: [DARE])
+    (first, made), (second, kept) = found(repository), found(repository)
     assert len(trainings) == 1
+    assert made == kept == [DARE]
     for name, weight in first.state_dict().items():
         assert torch.equal(weight, second.state_dict()[name])
     assert not second.training
@@ -48,3 +53,16 @@ def test_a_model_that_rounding_spoils_is_refused(repository, monkeypatch):
     monkeypatch.setattr(module, "dequantised", lambda gpt: module.GPT(gpt.config).eval())  # with other weights
     with pytest.raises(ValueError, match=r"rounding costs 0\.\d+ nats; allowed is 0.01"):
         found(repository)
+
+
+def test_a_model_to_which_all_characters_are_equally_likely_has_no_dares():
+    gpt = module.GPT(module.GPTConfig(96, feed_forward="moe", d_hidden=8)).eval()
+    for weight in gpt.parameters():
+        torch.nn.init.zeros_(weight)
+    assert module.find_dares(gpt) == []
+
+
+def test_letters_are_no_blanks_and_fall_where_another_stands():
+    assert module.letters("a b\nc ") == 3
+    assert module.fallen("a bc", "abbd") == 1
+    assert module.fallen("a bc", "xy z") == 3

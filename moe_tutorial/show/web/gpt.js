@@ -95,6 +95,7 @@ export function startText(gpt, off) {
   /** @type {number[]} */
   const text = [];
   let length = 0; // of what is kept
+  let fixed = 0; // characters that were there when the context was read again, and cannot be taken back
 
   /** @param {typeof blocks[0]} block @param {number} t */
   function attend({ attentionNorm, queryKeyValue: { weight, bias }, out, keys, values }, t) {
@@ -148,12 +149,20 @@ export function startText(gpt, off) {
     if (length === context) {
       length = 0;
       for (const old of text.slice(-Math.max(1, context >> 1), -1)) read(old);
+      fixed = text.length;
     }
     const choices = read(id);
     normalise(x, gpt.end, normed);
     return { logits: Float32Array.from(gpt.characters, (_, c) => dot(gpt.head, c * d, normed)), choices };
   }
-  return { push };
+  /** Take back all but the first characters. Returns whether that was possible. @param {number} to */
+  function back(to) {
+    if (to < fixed) return false;
+    length -= text.length - to;
+    text.length = to;
+    return true;
+  }
+  return { push, back };
 }
 
 /** Read a whole text. Returns the scores of what follows it (all 0 for an empty text), how unexpected each of its

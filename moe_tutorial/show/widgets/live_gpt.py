@@ -5,7 +5,8 @@ The page gets the model's weights, rounded to bytes, and needs neither a kernel 
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import anywidget
 import numpy as np
@@ -24,6 +25,20 @@ MAX_CHARACTERS = 400
 MAX_BLOCKS = 4
 
 
+class Dare(NamedTuple):
+    """A sentence that a model goes on with rightly, and no longer does without one of a few experts."""
+
+    text: str
+    """Its beginning."""
+    right: str
+    """How it goes on, and how the model with all experts goes on."""
+    experts: list[tuple[int, int, str]]
+    """Block and number of each expert that breaks it alone (at least half of the letters change), and what it writes
+    without that one."""
+    source: str
+    """Where the sentence is from."""
+
+
 class LiveGpt(anywidget.AnyWidget):
     """The widget behind `live_gpt`. Everything it shows is computed in the page."""
 
@@ -38,7 +53,13 @@ class LiveGpt(anywidget.AnyWidget):
 
 
 def live_gpt(
-    model: GPT, text: str, *, characters: str = CHARACTERS, title: str | None = None, link: bool = False
+    model: GPT,
+    text: str,
+    *,
+    characters: str = CHARACTERS,
+    title: str | None = None,
+    dares: Sequence[Dare] = (),
+    link: bool = False,
 ) -> LiveGpt:
     """A GPT with experts to type into. Each character shows the experts that the model asked for it.
 
@@ -50,6 +71,7 @@ def live_gpt(
         text: what the page shows first, 1 to 400 of the characters.
         characters: the model's vocabulary, a character's token id is its index.
         title: a few words above the text that name what is shown; its message is computed.
+        dares: sentences to break by switching off an expert, shown in turn; ``text`` may be one of them.
         link: on the site, keep text and experts in the page's URL. At most one on a page should do so.
     """
     weights, sizes = quantise(model)
@@ -62,6 +84,7 @@ def live_gpt(
     if unknown := [c for c in text if c not in characters]:
         raise ValueError(f"text holds {unknown[0]!r}; allowed are the model's characters, {characters!r}")
     own = {"characters": characters, "text": text, "title": title or "", "link": bool(link)}
+    own["dares"] = [dare._asdict() for dare in dares]
     # A link names the weights, since another model would answer otherwise.
     return LiveGpt(settings=sizes | own | {"digest": hashlib.sha256(weights).hexdigest()[:8]}, weights=weights)
 

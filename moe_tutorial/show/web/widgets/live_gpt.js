@@ -1,16 +1,15 @@
-// A GPT with experts that runs in the page: a sentence, who answers each of its characters, and what comes next. A
-// click on an expert switches it off, and the next best takes its characters.
-import { button, el, freshId, mount, quietly, redrawOnChange, renew, stillness, subtitle } from "../dom.js";
+// A GPT with experts that runs in the page: a sentence, who answers each of its characters, and how it goes on. A click
+// on an expert switches it off, and the next best takes its characters: which letters fall?
+import { button, el, freshId, mount, quietly, redrawOnChange, stillness } from "../dom.js";
 import { dye, pattern } from "../draw/shares.js";
 import { readGpt, startText } from "../gpt.js";
-import { percent, sum } from "../words.js";
+import { capital } from "../words.js";
 
-const PACE = 240; // ms a character, while the sentence types itself
-const WRITES = 90; // and while the model goes on
+const PACE = 80; // ms a character, while the sentence types itself and the model goes on
 const LONGEST = 120; // characters that one may type
-const AHEAD = 24; // that the model goes on with at once
-const BOLD = 0.5; // temperature of its draws
-const COUNTS = "none one two three four five six seven eight nine".split(" ");
+const AHEAD = 12; // that the model goes on with
+const COUNTS =
+  "none one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(" ");
 const MARKS = { " ": "·", "\n": "⏎" }; // of what is invisible
 const NAMES = { " ": "space", "\n": "line break" };
 
@@ -22,64 +21,40 @@ const put = (node, values) => {
 };
 const mono = (text) => el("span", { className: "moe-mono" }, text);
 
-function probabilities(logits, temperature = 1) {
-  const top = Math.max(...logits);
-  const raised = Array.from(logits, (z) => Math.exp((z - top) / temperature));
-  const total = sum(raised);
-  return raised.map((p) => p / total);
-}
-
-/** Numbers from 0 to 1 that depend on the text alone, so that a sentence always goes on in the same way. */
-function drawsFor(text) {
-  let state = [...text].reduce((hash, c) => Math.imul(hash ^ c.codePointAt(0), 0x01000193), 0x811c9dc5);
-  return () => {
-    state = (state + 0x6d2b79f5) | 0; // mulberry32
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-/** A function that reads a text: after each character the scores of the next one, how unexpected each was in nats, and
- * whom each layer asked. It keeps what it has read, so that one more character costs one step. */
+/** A function that reads a text: after each character the scores of the next one, and whom each layer asked. It keeps
+ * what it has read, so that one more character costs one step. */
 function startReading(gpt, off) {
-  const scores = [];
-  const nats = [];
-  const choices = [];
-  let letters = [];
-  let reader;
+  const [letters, read] = [[], []];
+  let reader = startText(gpt, off);
   return (text) => {
     const next = [...text];
-    const kept = letters.slice(0, next.length).every((c, i) => c === next[i]);
-    if (!kept || !reader) {
-      for (const list of [scores, nats, choices]) list.length = 0;
-      letters = [];
-      reader = startText(gpt, off);
+    let same = 0;
+    while (same < letters.length && letters[same] === next[same]) same++;
+    if (same < letters.length && same < next.length) {
+      if (!reader.back(same)) [same, reader] = [0, startText(gpt, off)];
+      letters.length = read.length = same;
     }
     for (const c of next.slice(letters.length)) {
-      const id = gpt.idOf(c);
-      nats.push(letters.length ? -Math.log(probabilities(scores.at(-1))[id]) : 0); // nobody expects the first
-      const read = reader.push(id);
-      scores.push(read.logits);
-      choices.push(read.choices);
       letters.push(c);
+      read.push(reader.push(gpt.idOf(c)));
     }
-    const now = choices.slice(0, next.length);
-    const layers = Array.from({ length: gpt.blocks }, (_, b) => now.map((all) => all[b]));
-    return { scores, choices: layers, nats };
+    return read.slice(0, next.length);
   };
 }
-/** What the model writes after a text. */
-function goesOn(gpt, text, off, length) {
-  const reader = startText(gpt, off);
-  const draw = drawsFor(text);
-  let { logits } = [...text].map((c) => reader.push(gpt.idOf(c))).at(-1);
-  return Array.from({ length }, () => {
-    let left = draw() * (1 - 1e-9); // the parts may sum to a little less than 1
-    const p = probabilities(logits, BOLD);
-    const id = p.findIndex((part) => (left -= part) < 0);
-    ({ logits } = reader.push(id));
-    return gpt.characters[id];
-  }).join("");
+/** What a reader finds likeliest after a text. */
+function goesOn(gpt, reading, text, length) {
+  let all = text;
+  while (text && all.length < text.length + length) {
+    const { logits } = reading(all).at(-1);
+    all += gpt.characters[logits.indexOf(Math.max(...logits))];
+  }
+  return all.slice(text.length);
+}
+/** How many letters fell, and whether that breaks the text: at least half of those that are no blanks. */
+function judge(right, written) {
+  const letters = [...right].flatMap((c, i) => (c.trim() ? [c !== written[i]] : []));
+  const fell = letters.filter(Boolean).length;
+  return { fell, letters: letters.length, broken: fell > 0 && 2 * fell >= letters.length };
 }
 
 // The sentence: a text field, and behind it a cell for each character with its expert's tint, underline and number.
@@ -169,26 +144,33 @@ function tilesPart({ experts: E, blocks: B }, toggle, choose) {
   };
 }
 
-// The five characters that the model expects most, as bars; the one that does come next is dark.
-function nextPart() {
-  const title = subtitle();
-  const bars = el("ol", { className: "moe-live-bars" });
-  const row = (c, p, comes) => {
-    const bar = el("span", { className: "moe-track" }, el("i", { style: `width:${(100 * p).toFixed(1)}%` }));
-    const said = el("span", { className: "moe-sr" }, NAMES[c] ?? "");
-    const className = comes ? "moe-live-comes" : "";
-    return el("li", { className }, mono(marked(c)), said, bar, el("span", { className: "moe-r" }, percent(p)));
+// How the sentence goes on with all experts and without those that are off, one under the other.
+function continuationsPart() {
+  const line = () => {
+    const [who, letters, remark] = [el("span"), el("p", { className: "moe-mono", role: "img" }), el("small")];
+    return { who, letters, remark, node: el("div", { className: "moe-live-goes" }, who, letters, remark) };
+  };
+  const [usual, now] = [line(), line()];
+  const cell = (className, c) => el("span", { className }, MARKS[c] ?? c);
+  // The beginning of its first word, then the letters that are shown so far.
+  const write = ({ letters: node }, begun, words, right, until) => {
+    const look = (c, i) => (i >= until ? "moe-live-later" : c === right[i] ? "" : "moe-live-fell");
+    const cells = [...words].map((c, i) => cell(look(c, i), c));
+    node.replaceChildren(...[...begun].map((c) => cell("moe-live-begun", c)), ...cells);
+    put(node, { ariaLabel: begun + words.slice(0, until) || "…" });
   };
   return {
-    node: el("div", { className: "moe-live-next" }, title, bars),
-    draw(characters, logits, before, comes) {
-      const words = before
-        ? [document.createTextNode("After "), mono(before), document.createTextNode(" it expects")]
-        : [];
-      renew(title, ...words);
-      const p = probabilities(logits);
-      const most = [...p.keys()].sort((a, b) => p[b] - p[a]).slice(0, before ? 5 : 0);
-      renew(bars, ...most.map((id) => row(characters[id], p[id], characters[id] === comes)));
+    node: el("div", { className: "moe-live-two" }, usual.node, now.node),
+    draw(text, right, written, until, heads, remarks) {
+      const [begun] = text.match(/\w{0,6}$/);
+      const unknown = right.replace(/./gs, "?");
+      write(usual, begun, right, right, until);
+      write(now, begun, written ?? unknown, written === undefined ? unknown : right, until);
+      now.node.classList.toggle("moe-muted", written === undefined);
+      [usual, now].forEach((each, i) => {
+        put(each.who, { textContent: heads[i] });
+        put(each.remark, { textContent: remarks[i] });
+      });
     },
   };
 }
@@ -223,27 +205,28 @@ function render({ model, el: root }) {
   const settings = model.get("settings");
   const gpt = readGpt(settings, model.get("weights"));
   const { experts: E, blocks: B, k } = gpt;
+  const { dares } = settings;
   const none = Array.from({ length: B }, () => Array(E).fill(false));
-  const whole = settings.text;
-  const longest = Math.max(LONGEST, whole.length);
+  const longest = Math.max(LONGEST, settings.text.length);
   const linked = settings.link && !model.widget_manager; // JupyterLab opens a notebook without its fragment
-  let text = stillness() ? whole : whole.slice(0, whole.indexOf(" ", whole.length / 5));
-  let rest = whole.slice(text.length); // what is still to be typed, by itself or by the model
-  let place = [...text].length - 1; // of the character whose way is drawn
+  let text = "";
+  let rest = ""; // what is still to be typed
+  let until = Infinity; // letters of the continuation that are shown so far
+  let place = 0; // of the character whose way is drawn
   let off = structuredClone(none);
   let layer = 0; // that tints the text
-  let typed = whole.length; // characters that count for the cost; those after them the model wrote itself
+  let tries = 0; // how often an expert was switched off in this sentence
   let refused = "";
   let seen; // what the model makes of the text
   let timer = 0;
-  let later = 0;
 
+  const kicker = el("p", { className: "moe-kicker" });
   const title = el("p", { className: "moe-title moe-live-title" });
   const tint = el("span");
   const some = `${inWords(k)} of ${inWords(E)} small networks`;
-  const networks = `In each layer, a router sends each character to ${some}, the experts. `;
+  const networks = el("small", {}, `In each layer, a router sends each character to ${some}, the experts. `);
   const surer = el("small", {}, " The thicker its line, the surer the router.");
-  const remark = el("p", { className: "moe-note" }, el("small", {}, networks), tint, surer);
+  const remark = el("p", { className: "moe-note" }, networks, tint, surer);
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", "moe-live-ways");
   svg.setAttribute("aria-hidden", "true");
@@ -253,137 +236,134 @@ function render({ model, el: root }) {
     layer = b;
     draw();
   });
-  const next = nextPart();
+  const continuations = continuationsPart();
   const figure = el("b");
   const unit = el("span");
-  const then = el("div", { className: "moe-live-then" });
-  const inNats = el("small");
-  const verdict = el("div", { className: "moe-live-verdict" }, el("p", {}, figure, " ", unit, inNats), then);
-  const go = button("Go on", { onclick: () => (timer ? stop() : write()) });
+  const next = dares.length > 1 ? [button("Another", { onclick: another })] : [];
   const link = linked ? [quietly("Link", { onclick: copyLink })] : [];
+  const score = el("div", { className: "moe-live-score" }, el("p", {}, figure, " ", unit), ...next, ...link);
   const notice = el("p", { className: "moe-note", role: "status" });
   const spoken = el("p", { className: "moe-sr", ariaLive: "polite" });
-  const head = el("div", { className: "moe-live-head" }, sentence.label, notice, remark, go, ...link);
-  const body = el("div", { className: "moe-live-body" }, experts.node, next.node);
-  const stage = el("div", { className: "moe-live" }, svg, head, sentence.node, body, verdict);
-  mount(root, el("p", { className: "moe-kicker" }, settings.title), title, stage, spoken);
+  const head = el("div", { className: "moe-live-head" }, sentence.label, notice, remark);
+  const stage = el("div", { className: "moe-live" }, svg, head, sentence.node, experts.node, continuations.node, score);
+  mount(root, kicker, title, stage, spoken);
 
   const usual = startReading(gpt, none);
   let reading = usual; // with the experts that are off
   const gone = () => off.flatMap((all, b) => all.flatMap((out, e) => (out ? [[b, e]] : [])));
+  const dare = () => dares.find((each) => each.text === text + rest);
 
   function show(words, at = [...words].length - 1) {
     [text, place] = [words, at];
-    const now = reading(text);
-    const { nats, choices } = usual(text);
-    const letters = [...text];
     const out = gone();
-    const moved = letters.filter((_, i) => out.some(([b, e]) => choices[b][i].experts.includes(e))).length;
-    const counted = Math.min(typed, letters.length);
-    const cost = (each) => sum(each.slice(0, counted)) / Math.max(1, counted - 1);
-    seen = { ...now, worse: cost(now.nats) - cost(nats), moved };
+    const before = usual(text);
+    const now = reading(text);
+    const moved = before.filter(({ choices }) => out.some(([b, e]) => choices[b].experts.includes(e))).length;
+    const right = dare()?.right ?? goesOn(gpt, usual, text, AHEAD);
+    const written = out.length && text && !rest ? goesOn(gpt, reading, text, right.length) : undefined;
+    seen = { now, moved, right, written, ...judge(right, written ?? right) };
     draw();
   }
   function draw() {
-    const { choices, scores } = seen;
+    const choices = Array.from({ length: B }, (_, b) => seen.now.map((each) => each.choices[b]));
     const letters = [...text];
     sentence.draw(letters, choices[layer], place, rest);
     experts.draw(letters, choices, off, place, layer);
-    const before = letters.slice(Math.max(0, place - 5), place + 1).join("");
-    next.draw(gpt.characters, scores[place] ?? [], marked(before), letters[place + 1] ?? rest[0]);
-    const way = choices.map((all) => all[place]);
-    drawWay(svg, sentence.cells[place], experts.tiles, way);
     say();
+    const way = choices.map((all) => all[place]);
+    drawWay(svg, sentence.cells[place], experts.tiles, way); // last, since it measures
   }
-  /** The cost of what is off: the probability of the right characters, in the geometric mean, and the same in nats. */
-  function cost() {
-    const { worse, moved } = seen;
-    if (!moved) return ["", "No difference in this sentence", ""];
-    const nats = ` (${Math.abs(worse).toFixed(2)} nats a character ${worse < 0 ? "better" : "worse"})`;
-    return [`× ${Math.exp(-worse).toFixed(2)}`, "the probability of the right character", nats];
+  const who = ([b, e]) => `expert ${e} of layer ${b + 1}`;
+  const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+  /** What the title says while all experts are on. */
+  function opening() {
+    const needed = dare()?.experts.length;
+    if (!text) return "Type something";
+    if (!needed) return `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
+    const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
+    return `${cannot} ${needed > 1 ? "Switch one of them off." : "Which? Switch it off."}`;
   }
   function say() {
+    const { moved, right, written, fell, letters, broken } = seen;
     const out = gone();
-    const names =
-      out.length > 1 ? `${out.length} experts are` : out.map(([b, e]) => `Expert ${e} of layer ${b + 1} is`);
-    const { moved } = seen;
-    const others = moved ? `${moved} of ${[...text].length} characters change hands` : "no character here asks for it";
-    const all = `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
-    const message = text ? (out.length ? `${names} off: ${others}` : all) : "Type something";
-    put(title, { textContent: message });
-    put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.` });
-    const [amount, words, nats] =
-      refused || !text ? ["", refused, ""] : out.length ? cost() : ["", "Click on an expert to switch it off.", ""];
-    put(figure, { textContent: amount });
-    put(unit, { textContent: words });
-    put(inNats, { textContent: nats });
-    put(go, { textContent: timer ? "Stop" : "Go on" });
-    go.disabled = !timer && (!text || text.length >= longest);
-    then.hidden = !out.length || !text;
-    clearTimeout(later);
-    if (!then.hidden) later = setTimeout(lookAhead, 150);
-  }
-  // With and without, after the picture, since it takes as long.
-  function lookAhead() {
-    const row = (words, out) => [el("span", {}, words), mono(marked(goesOn(gpt, text, out, AHEAD)))];
-    then.replaceChildren(...row("It would go on", off), ...row("with all experts", none));
+    const source = dare()?.source;
+    const done = !rest && until >= right.length;
+    const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
+    const all = counted(letters, "letter");
+    const falls = fell ? `${fell} of ${all} ${fell === 1 ? "falls" : "fall"}` : "no letter falls";
+    put(title, {
+      textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
+      className: `moe-title moe-live-title${done ? "" : " moe-live-later"}`,
+    });
+    put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
+    const hands = out.length ? ` ${moved} of ${counted([...text].length, "character")} change hands.` : "";
+    put(networks, { hidden: out.length > 0 });
+    put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.${hands}` });
+    const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
+    const loss = `${broken ? "✗ " : ""}${falls}`;
+    const remarks = [done && source ? `✓ as in ${source}` : "", written === undefined ? "" : loss];
+    continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
+    const rule = tries && broken ? "It is broken." : "It is broken when half of the letters fall.";
+    put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
+    put(unit, { textContent: refused || (text ? rule : "") });
   }
 
-  /** Type what is left, a character at a time. */
-  function type(pace) {
+  /** Show a sentence that types itself, and then the letters with which the model goes on. */
+  function begin(words) {
+    still();
+    [off, reading, tries, refused] = [structuredClone(none), usual, 0, ""];
+    const from = stillness() ? words.length : words.indexOf(" ", words.length / 4) + 1 || words.length;
+    [rest, until] = [words.slice(from), stillness() ? Infinity : 0];
+    show(words.slice(0, from));
+  }
+  function type() {
     timer = setInterval(() => {
-      const [c] = rest;
+      const [c = ""] = rest;
       rest = rest.slice(c.length);
-      if (!rest) still();
-      show(text + c);
-    }, pace);
+      until += c ? 0 : 1;
+      if (until > seen.right.length) finish();
+      else if (c) show(text + c);
+      else say();
+    }, PACE);
   }
   function still() {
     clearInterval(timer);
     timer = 0;
   }
-  function stop() {
-    still();
-    rest = "";
-    draw();
-  }
   /** Have at once what was still to come. */
   function finish() {
     still();
-    if (!rest) return;
     const all = text + rest;
-    rest = "";
+    [rest, until] = ["", Infinity];
     show(all);
   }
-  function write() {
-    finish();
-    typed = Math.min(typed, text.length); // a sentence that was stopped is shorter
-    rest = goesOn(gpt, text, off, Math.min(AHEAD, longest - text.length));
-    if (stillness()) return finish();
-    type(WRITES);
-    draw();
-  }
   function toggle(b, e) {
-    finish();
-    refused = !off[b][e] && off[b].filter((out) => !out).length === 1 ? `Layer ${b + 1} needs an expert.` : "";
+    const out = !off[b][e];
+    if (until < Infinity) finish();
+    refused = out && off[b].filter((gone) => !gone).length === 1 ? `Layer ${b + 1} needs an expert.` : "";
     if (refused) {
       spoken.textContent = refused;
       return say();
     }
-    off[b][e] = !off[b][e];
+    if (dare()) off = structuredClone(none); // one at a time
+    off[b][e] = out;
+    tries += out ? 1 : 0;
     reading = gone().length ? startReading(gpt, off) : usual;
     layer = b;
     notice.textContent = "";
     show(text, place);
-    const now = `Expert ${e} of layer ${b + 1} is ${off[b][e] ? "off" : "on"}.`;
-    const [amount, words, nats] = cost();
-    const costs = `${amount} ${words}${nats}`.trim();
-    spoken.textContent = gone().length ? `${now} ${title.textContent}. ${costs}.` : `${now} All are on.`;
+    spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}.`;
+  }
+  function another() {
+    const at = dares.findIndex((each) => each.text === text + rest);
+    notice.textContent = "";
+    begin(dares[(at + 1) % dares.length].text);
+    if (!stillness()) type();
   }
 
   area.oninput = () => {
     still();
-    rest = "";
+    [rest, until, tries, refused] = ["", Infinity, 0, ""];
     const known = (words) => [...words].filter((c) => gpt.idOf(c) >= 0).join("");
     const unknown = [...new Set(area.value)].filter((c) => gpt.idOf(c) < 0).slice(0, 6);
     const before = known(area.value.slice(0, area.selectionStart));
@@ -393,8 +373,6 @@ function render({ model, el: root }) {
       area.value = known(area.value);
       area.setSelectionRange(before.length, before.length);
     }
-    refused = "";
-    typed = area.value.length;
     show(area.value, Math.max(0, [...before].length - 1));
   };
   area.onkeydown = (event) => {
@@ -412,12 +390,12 @@ function render({ model, el: root }) {
     const cell = document.elementsFromPoint(clientX, clientY).find((node) => node.matches(".moe-live-cell"));
     if (cell && pointerType === "mouse" && !timer) follows(sentence.cells.indexOf(cell));
   };
-  area.onfocus = () => rest && stop();
+  area.onfocus = () => until < Infinity && finish();
 
   async function copyLink() {
     finish();
     const names = gone().map(([b, e]) => `${b + 1}.${e}`);
-    const parts = { gpt: settings.digest, text, typed, off: names.join(","), layer: layer + 1 };
+    const parts = { gpt: settings.digest, text, off: names.join(","), tries, layer: layer + 1 };
     const words = Object.entries(parts).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     history.replaceState(history.state, "", `#${words.join("&")}`);
     try {
@@ -432,7 +410,7 @@ function render({ model, el: root }) {
     const asked = new URLSearchParams(location.hash.slice(1));
     if (!asked.has("gpt")) return;
     still();
-    rest = "";
+    [rest, until, refused] = ["", Infinity, ""];
     const same = asked.get("gpt") === settings.digest;
     off = structuredClone(none);
     for (const name of same ? (asked.get("off") ?? "").split(",") : []) {
@@ -440,20 +418,20 @@ function render({ model, el: root }) {
       if (off[b - 1]?.[e] === false && off[b - 1].filter((out) => !out).length > 1) off[b - 1][e] = true;
     }
     reading = gone().length ? startReading(gpt, off) : usual;
+    tries = Math.max(gone().length, Math.floor(asked.get("tries")) || 0);
     layer = Math.min(B, Math.max(1, Math.floor(asked.get("layer")) || 1)) - 1;
     notice.textContent = same ? "" : "This link is from another build of the site: its model had other experts";
     const letters = [...(asked.get("text") ?? "")].filter((c) => gpt.idOf(c) >= 0);
-    typed = Math.max(1, Math.floor(asked.get("typed")) || longest);
     show(letters.slice(0, longest).join(""));
   }
 
   // The sentence types itself while it is in sight.
   const sight = new IntersectionObserver((seen) => {
     if (!seen.at(-1).isIntersecting) still();
-    else if (rest && !timer) type(PACE);
+    else if (until < Infinity && !timer) type();
     else draw(); // out of sight it may have had no size
   });
-  show(text);
+  begin(settings.text);
   if (linked) follow();
   sight.observe(stage);
   if (linked) addEventListener("hashchange", follow);
@@ -464,7 +442,6 @@ function render({ model, el: root }) {
     removeEventListener("beforeprint", finish);
     sight.disconnect();
     still();
-    clearTimeout(later);
     stopDrawing();
   };
 }

@@ -1,6 +1,7 @@
-"""The front page's directives: the GPT to type into, what is measured, how to run the course, and its map."""
+"""The front page's directives: the GPT to break, what is measured, how to run the course, and its map."""
 
 import base64
+import re
 from collections import Counter
 from html import escape
 from pathlib import Path
@@ -12,15 +13,15 @@ from sphinx.util.docutils import SphinxDirective
 
 from moe_tutorial.layers import GPT
 from moe_tutorial.show.web import read
-from moe_tutorial.show.widgets.cards import percent
+from moe_tutorial.show.who_answers import MARKS
 from moe_tutorial.show.widgets.claim_box import anchor
-from moe_tutorial.show.widgets.live_gpt import dequantised, live_gpt
-from moe_tutorial.study import CHARACTERS, encode
+from moe_tutorial.show.widgets.live_gpt import Dare, dequantised, live_gpt
+from moe_tutorial.study import encode
 from moe_tutorial.study.claims import Claim
 from moe_tutorial.tools.notebooks.tables import lessons
 from moe_tutorial.tools.site.content.claims import measured
 from moe_tutorial.tools.site.content.lazy_assets import FOLDER, place
-from moe_tutorial.tools.site.content.trained import SENTENCE, trained_gpt
+from moe_tutorial.tools.site.content.trained import trained_gpt
 from moe_tutorial.tools.site.repository import binder, colab
 from moe_tutorial.tools.site.repository import repository as course_address
 
@@ -28,7 +29,6 @@ FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
 BELIEF = "14.2"
-MARKS = {" ": "·", "\n": "⏎"}  # of what is invisible, as in live_gpt.js
 
 
 def cards(repository: Path) -> str:
@@ -71,33 +71,32 @@ class Hero(HtmlDirective):
 
     def html(self, repository: Path) -> str:
         """The widget's placeholder: a still that says the same."""
-        gpt = trained_gpt(repository)
+        gpt, dares = trained_gpt(repository)
         title = "A small GPT that has read manuals, code and sums"
-        state = live_gpt(gpt, SENTENCE, title=title, link=True).get_state()
+        state = live_gpt(gpt, dares[0].text, title=title, dares=dares, link=True).get_state()
         buffers = [{"path": ["weights"], "data": base64.b64encode(state.pop("weights")).decode()}]
         model = {"model_module": "anywidget", "state": state, "buffers": buffers}
         css = read("web/widget.css") + read("web/widgets/live_gpt.css")  # so that the still is there at the first paint
-        still = f"<style>{css}</style>{drawn(gpt, SENTENCE, title)}"
+        still = f"<style>{css}</style>{drawn(gpt, dares[0])}"
         return place(model, still, repository / "_build/assets" / FOLDER)
 
 
-def answers(gpt: GPT, text: str) -> tuple[torch.Tensor, list[list[list[int]]]]:
-    """The scores of what follows a text (V,), and the experts that each layer asks for each character, best first.
-
-    With the weights that the page computes with.
-    """
+def answers(gpt: GPT, text: str) -> list[list[list[int]]]:
+    """The experts that each layer asks for each character, best first, with the weights that the page computes with."""
     with torch.no_grad():
-        logits, _, records = dequantised(gpt)(encode(text)[None])
-    return logits[0, -1], [routing.indices.tolist() for routing in records]
+        return [routing.indices.tolist() for routing in dequantised(gpt)(encode(text)[None])[2]]
 
 
-def drawn(gpt: GPT, text: str, kicker: str) -> str:
-    """What ``live_gpt.js`` draws of a text, as HTML that stands still. ``later``: what types itself with JavaScript."""
-    logits, asked = answers(gpt, text)
-    later = text.index(" ", len(text) // 5)
+def drawn(gpt: GPT, dare: Dare) -> str:
+    """What ``live_gpt.js`` draws of a dare, as HTML that stands still. ``later``: what JavaScript writes by itself."""
+    text, asked = dare.text, answers(gpt, dare.text)
+    one = len(dare.experts) == 1
+    opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
+    opening += "Which? Switch it off." if one else "Switch one of them off."
+    later = text.find(" ", len(text) // 4) + 1 or len(text)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
-        f'data-mark="{MARKS.get(c, "")}" style="{_dye(e)}">{escape(c)}</span>'
+        f'data-mark="{c.translate(MARKS) if c.isspace() else ""}" style="{_dye(e)}">{escape(c)}</span>'
         for i, (c, (e, *_)) in enumerate(zip(text, asked[0], strict=True))
     )
     E = gpt.config.n_experts
@@ -105,30 +104,33 @@ def drawn(gpt: GPT, text: str, kicker: str) -> str:
         f'<div class="moe-live-layer"><label><span>Layer {b}</span></label><div>{_tiles(text, experts, E)}</div></div>'
         for b, experts in enumerate(asked, start=1)
     )
-    shares, ids = logits.softmax(-1).topk(5)
-    bars = "".join(
-        f'<li><span class="moe-mono">{escape(_marked(CHARACTERS[c]))}</span><span class="moe-track">'
-        f'<i style="width:{100 * p:.1f}%"></i></span><span class="moe-r">{percent(p)}</span></li>'
-        for p, c in zip(shares.tolist(), ids.tolist(), strict=True)
-    )
     said = ", ".join(f"{'space' if c == ' ' else c} {e}" for c, (e, *_) in zip(text, asked[0], strict=True))
     return (
-        f'<div class="moe-root"><div class="moe-widget moe-still"><p class="moe-kicker">{kicker}</p>'
-        '<p class="moe-title moe-live-title">Each character is answered by one of eight experts</p>'
+        '<div class="moe-root"><div class="moe-widget moe-still">'
+        '<p class="moe-kicker">A small GPT that has never read this sentence</p>'
+        f'<p class="moe-title moe-live-title moe-live-later">{opening}</p>'
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
         "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. "
         'With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
         f'aria-label="A sentence, and the expert of each character: {escape(said)}">'
         f'<div class="moe-live-cells">{cells}</div></div>'
-        f'<div class="moe-live-body"><div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div>'
-        f'<div class="moe-live-next"><p class="moe-subtitle">After <span class="moe-mono">'
-        f'{escape(_marked(text[-6:]))}</span> it expects</p><ol class="moe-live-bars">{bars}</ol>'
-        '</div></div><div class="moe-live-verdict"></div></div></div></div>'
+        f'<div class="moe-live-layers" style="--columns:{min(E, 8)}">{layers}</div><div class="moe-live-two">'
+        f"{_goes('With all sixteen', text, dare.right, f'✓ as in {dare.source}')}"
+        f"{_goes('Without one of them', text, '?' * len(dare.right), '')}</div>"
+        '<div class="moe-live-score"></div></div></div></div>'
     )
 
 
-def _marked(text: str) -> str:
-    return text.translate(str.maketrans(MARKS))
+def _goes(who: str, text: str, words: str, remark: str) -> str:
+    begun = re.search(r"\w{0,6}$", text)[0]
+    letters = "".join(f'<span class="moe-live-begun moe-live-later">{c}</span>' for c in begun)
+    letters += "".join(f'<span class="moe-live-later">{escape(c.translate(MARKS))}</span>' for c in words)
+    later = ' class="moe-live-later"' if remark else ""
+    return (
+        f'<div class="moe-live-goes{"" if remark else " moe-muted"}"><span>{who}</span>'
+        f'<p class="moe-mono" role="img" aria-label="{escape(begun + words)}">{letters}</p>'
+        f"<small{later}>{remark}</small></div>"
+    )
 
 
 def _dye(expert: int) -> str:
@@ -140,7 +142,7 @@ def _tiles(text: str, experts: list[list[int]], n_experts: int) -> str:
     often = [Counter(c for c, chosen in zip(text, experts, strict=True) if e in chosen) for e in range(n_experts)]
     return "".join(
         f'<span class="moe-live-tile moe-live-u0" style="{_dye(e)}"><b>{e}</b><span class="moe-mono">'
-        f"{escape(' '.join(_marked(c) for c, _ in counts.most_common(4)))}</span></span>"
+        f"{escape(' '.join(c.translate(MARKS) for c, _ in counts.most_common(4)))}</span></span>"
         for e, counts in enumerate(often)
     )
 

@@ -9,7 +9,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 from moe_tutorial.tools.site.content.front_page import answers
-from moe_tutorial.tools.site.content.trained import SENTENCE, trained_gpt
+from moe_tutorial.tools.site.content.trained import trained_gpt
 from moe_tutorial.tools.site.html.social_card import CARD, SIZE, draw
 from moe_tutorial.tools.site.repository import pages_address, repository
 
@@ -39,7 +39,7 @@ def tags(title: str, site: str, words: str, page: str, root: str) -> str:
         ("property", "og:image", f"{root}_static/{CARD}"),
         ("property", "og:image:width", str(SIZE[0])),
         ("property", "og:image:height", str(SIZE[1])),
-        ("property", "og:image:alt", "A sentence, each character in the colour of the expert that answers it"),
+        ("property", "og:image:alt", "How a small GPT ends a sentence, and what it writes without one expert"),
         ("name", "twitter:card", "summary_large_image"),
     ]
     if words:
@@ -62,5 +62,6 @@ def add_tags(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
 def draw_card(app: Sphinx, config: Any) -> None:
     """Draw the picture, before Sphinx copies the static files."""
     file = Path(app.srcdir).parent / "_build/assets" / CARD
-    _, (first, *_) = answers(trained_gpt(Path(app.srcdir).parent), SENTENCE)
-    draw(SENTENCE, [e for e, *_ in first], config.html_title or config.project, file)
+    gpt, (dare, *_) = trained_gpt(Path(app.srcdir).parent)
+    first, *_ = answers(gpt, dare.text)
+    draw(dare, [e for e, *_ in first], config.html_title or config.project, file)
