@@ -552,7 +552,7 @@ claim(
     holds=in_every_seed(below(1e-12)),
     control=gaps("softmax, then top-k"),
     control_is="not renormalised",
-    quantity="largest difference of two gate weights",
+    quantity="largest difference of two gate weights (of a weight of 1)",
 )
 
 # %% [markdown]
@@ -576,7 +576,7 @@ claim(
     holds=exactly(0),
     control=spread("softmax, then top-k"),
     control_is="softmax over all experts",
-    quantity="standard deviation of the gate weight",
+    quantity="standard deviation of the gate weight (of a weight of 1)",
 )
 
 # %% [markdown]

@@ -628,7 +628,7 @@ claim(
     holds=in_every_seed(below(1e-6)),
     control=[renormalised_part(seed, 2) for seed in seeds(10)],
     control_is="two chosen experts",
-    quantity="router's gradient, renormalised over not",
+    quantity="router's gradient, renormalised over not (times)",
     refutes="Renormalising the gate weights only rescales the output",
 )
 

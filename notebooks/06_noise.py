@@ -809,7 +809,7 @@ claim(
     "06.3",
     "At the start, more than half of the difference between the experts' logits is, on "
     "average, the same for every raw image",
-    quantity="part that is the same for every image",
+    quantity="part that is the same for every image (of the difference)",
     measured=[constant_part(raw.x_train, seed) for seed in seeds(40)],
     holds=above(0.5),
     control=[constant_part(centred.x_train, seed) for seed in seeds(40)],

@@ -863,7 +863,7 @@ claim(
     holds=below(1 - 1e-6),
     control=switch_loss(evenly, evenly.argmax(-1, keepdim=True)),
     control_is="two experts used equally",
-    quantity="Switch loss",
+    quantity="Switch loss (1 is even)",
     refutes="The Switch loss is smallest at even use",
 )
 

@@ -269,7 +269,7 @@ sweep(active, name=("Model", [*mixtures]))
 claim(
     "09.1",
     "In every published mixture of the table, by its publisher's own figures, more than k/E of the parameters are active, by 5 % at least",
-    quantity="active parameters over k/E of the total",
+    quantity="active parameters over k/E of the total (times)",
     measured=min(
         model.active / model.total / k_of_e(model) for model in mixtures.values()
     ),
