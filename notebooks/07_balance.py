@@ -228,7 +228,7 @@ def over_the_coefficient(figure, theme):
 picture(
     over_the_coefficient,
     title=f"Within half a point of the best: {' and '.join(f'{c:g}' for c in as_good)}. We go on with {best:g}"
-    + ", which pulls less at the router" * (len(as_good) > 1),
+    + ", the smaller one" * (len(as_good) > 1),
     note="Each of ten seeds (small), and their mean.",
     alt="; ".join(
         f"coefficient {c:g}: {gone[c]:.1f} dead, {tried[c]:.0f} % right"
@@ -316,9 +316,9 @@ reveal(
     "07.rate",
     became,
     says=f"Dead: {slow_gone:.1f} of 8, without a bias {gone[0]:.1f}. Right, of the test images: {accuracy(slow).mean():.0f} %, without a "
-    f"bias {right[0]:.0f} %. The router is sure before the bias catches up: {unsure.float().mean():.0%} of the images get an expert "
-    f"with a gate weight below 0.1. Such a weight shrinks the expert's answer and its gradient to less than a tenth: of "
-    f"these images {is_right[unsure].float().mean():.0%} are right, of the others {is_right[~unsure].float().mean():.0%}."
+    f"bias {right[0]:.0f} %. The bias overrules the router late: {unsure.float().mean():.0%} of the images go to an expert "
+    f"to which it gave less than 0.1. Such an expert has learned from few images, and with a small weight it learns slowly: of these "
+    f"{is_right[unsure].float().mean():.0%} are right, of the others {is_right[~unsure].float().mean():.0%}."
     f"\n\nA bias gets no further than rate times steps. 600 steps at 0.01: {fast_gone:.1f} dead, {accuracy(fast).mean():.0f} % "
     f"right. 6,000 steps at 0.001: {long['dead'][-1]:.1f} dead, {long['right'][-1]:.0f} % right; without a bias, {without['dead'][-1]:.1f} and "
     f"{without['right'][-1]:.0f} % (stored, the course's first ten seeds).",
@@ -753,8 +753,8 @@ quiz("07")
 #
 # - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
 # - A bias balances without touching the loss or the gate weights. (It did, in
-#   [code that shipped](museum.ipynb#the-right-experts-and-weights-that-are-too-alike).) Its rate has to fit the length of the training: with a softmax gate
-#   and one chosen, a bias that comes too late sends images to experts with hardly any weight.
+#   [code that shipped](museum.ipynb#the-right-experts-and-weights-that-are-too-alike).) Its rate has to fit the length of the training: a bias
+#   that comes too late sends images to experts that have hardly learned.
 # - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
 # - Balance evens out use; a strong push evens out strength, too. A hash has much of both, and gets fewer right than no balance at all: it is
 #   eight dense networks, each taught with an eighth of the images. Report use and strength beside the accuracy, not in its place: what

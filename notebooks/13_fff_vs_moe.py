@@ -260,7 +260,7 @@ interval_chart(
 )
 
 # %% [markdown]
-# Others found the same, and were contradicted. In [issue 8](https://github.com/pbelcak/fastfeedforward/issues/8) of the
+# Others were disappointed by a tree, and were contradicted. In [issue 8](https://github.com/pbelcak/fastfeedforward/issues/8) of the
 # authors' own code, somebody trains a tree and a dense network with about as many parameters on handwritten digits, and the dense one is
 # better: FFF “do not perform as well as baseline FFNs in any metric”. The author answers “you're missing the point”. Our grid says:
 # beside a dense network of all its neurons a tree does lose accuracy, and that was never its point. Beside one of as many neurons as
@@ -321,7 +321,7 @@ reveal(
     "13.idle",
     {"mixture": "the mixture", "tree": "the tree", "path": "the path layer"}[most],
     says="Idle without the balance loss: "
-    + ", ".join(f"{name} {number:.0f} %" for name, number in percent.items())
+    + ", ".join(f"{name} {number:.1f} %" for name, number in percent.items())
     + f". With it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %. (Of eight experts or leaves one is 12.5 %. The mixture has "
     f"{lies(np.subtract(alone['mixture'], alone['tree']))} points more idle than the tree.)\n\n"
     "“Aims to replicate a balanced distribution of data among experts”: "
@@ -497,7 +497,8 @@ reveal(
     says="Microseconds for one token: "
     + ", ".join(f"{name} {micro[name]:.0f}" for name in in_order)
     + ". A question is a handful of calls of PyTorch, and each call has a price, however small its arrays. The path layer asks eleven, one "
-    "after the other."
+    "after the other. (This is the package's code for any number of tokens. Written for a single token, mixture, tree and path take fewer "
+    "calls.)"
     f"\n\n“But quicker inference”: beside dense large the tree is {beside_large[0]:.1f} times as fast in plain PyTorch, and "
     f"{beside_large[1]:.0f} times if both are compiled. Beside dense small it is {in_words(as_small[0])} in plain PyTorch, and "
     f"{in_words(as_small[1])} compiled. (As quick: the middle half of the turns does not differ by 5 %.)",
@@ -756,7 +757,7 @@ show_grid(
 # **A tree** is for many small leaves and one token at a time, where scoring all experts would cost more than their
 # answers. You need a compiled descent, hardening, and the patience to train it like the large dense network. In our GPTs, trees in plain
 # PyTorch wrote fewer characters a second than the dense ones, and compiled they won little or nothing. A step took about as long as dense
-# wide's, and they predicted a little worse.
+# wide's, and they predicted a little worse. (The mixture, too, wrote fewer characters there than dense wide. It won in the training step.)
 #
 # **A path layer** multiplies least, and had little to balance here. With 6 neurons answering it is no more accurate than a dense layer of 8;
 # with 12, see *Further*. It needs code that makes its few multiplications cheap.
