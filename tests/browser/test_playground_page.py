@@ -8,6 +8,7 @@ import pytest
 import torch
 from on_page import FRAMES
 from playing import PRESETS, SETTLED, Opened, names, pages, visit, wide
+from playwright.sync_api import expect
 
 from moe_tutorial.show import playground
 from moe_tutorial.show.widgets.cards import percent
@@ -332,6 +333,19 @@ def test_ones_own_points_are_learnt_in_the_page(show):
     assert Opened(page).step() == 200
     assert "of 200 right" in page.locator(".pg-mixture").inner_text()
     assert page.locator(".pg-points").is_hidden()  # they cannot be changed
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_tour_goes_by_keys_and_stays_in_sight(visit, width):
+    opened = visit(width=width)
+    opened.button("Step").click()
+    opened.until("step === 1").settle()
+    opened.more().button("Take a tour").press("Enter")
+    for stop in range(1, 8):
+        expect(opened.root.get_by_text(f"{stop} of 7")).to_be_in_viewport()
+        expect(opened.root.get_by_role("button", name="Done" if stop == 7 else "Next", exact=True)).to_be_in_viewport()
+        opened.page.keyboard.press("Enter")
+    expect(opened.root.get_by_role("dialog", name="A tour")).to_be_hidden()
 
 
 def test_in_a_lesson_most_pictures_are_folded(show, monkeypatch):

@@ -63,13 +63,13 @@ function render({ model, el: root }) {
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
   const foot = makeFoot(model, { live: live || restored, owner, own });
-  const top = el("div", { className: "pg-top" }, start.node, story.node, tour.card, notice, error, spoken);
+  const top = el("div", { className: "pg-top" }, start.node, story.node, notice, error, spoken);
   const left = group("pg-controls", "Controls", controls.node);
   const side = el("div", { className: "pg-side" }, usage.node, reads.node);
   const bench = el("div", { className: "pg-bench" }, map.node, top, left, side); // one screen
   let below = [map.predictions, smalls.node, point.node, time.node, foot.node];
   if (options.short) below = [time.node, closer(map.predictions, smalls.node, point.node, foot.node)];
-  mount(root, head.node, bench, ...below);
+  mount(root, head.node, bench, ...below, tour.card); // it sticks to the bottom of what is in sight
   const widget = root.firstChild;
   widget.classList.add("moe-pg");
   widget.classList.toggle("pg-short", options.short);

@@ -68,7 +68,9 @@ export function makeTour(root) {
     mark("");
     opener.focus();
   }
-  card.onkeydown = ({ key }) => key === "Escape" && end();
+  card.onkeydown = ({ key }) => {
+    if (key === "Escape") end(); // and no value: false would hold back the other keys
+  };
   const offer = () => opener.classList.remove("pg-later"); // after the first run
   return { opener, card, offer };
 }
