@@ -356,7 +356,7 @@ sweep(
 # %% [markdown]
 # With 256 users all experts are read anyway, and few or all take equally long. With 4,096, asking all would compute for longer than it
 # reads, and few save again. But then contexts count: at 8,000 tokens each, Qwen3 spends most of its time on them, and DeepSeek-V3, which
-# is many times as large and stores a little less for each token, about half. Contexts also take the memory that more users would need.
+# is many times as large and stores a little less for each token, over half. Contexts also take the memory that more users would need.
 
 # %% [markdown]
 # ## A place for every token

@@ -733,7 +733,7 @@ table(
 # Here is the grid, full. With 512 tokens at once, read the better of a layer's two rows: our compiled layers are made for one token. And
 # mind that it holds two sizes of each layer.
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.training"]
 # Drawn: the whole grid.
 sizes = {
     name: sum(parameter.nbytes for parameter in each[0].parameters()) / 1e6

@@ -309,7 +309,7 @@ reveal(
     says=(
         "Every block answers. "
         if not errors
-        else f"Errors are raised by {' and '.join(errors)}: numbers that do not fit. (`from_pretrained` only warns of missing weights, and draws them.) "
+        else f"Errors are raised by {' and '.join(errors)}: numbers that do not fit. "
     )
     + "By the others the answer moves, by this part of its size: "
     + "; ".join(f"{what} {sum(far) / len(far):.0%}" for what, far in moved.items())
@@ -959,7 +959,7 @@ else:
 #
 # A probe that catches a lot is of little use if it accuses right mixtures, too.
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "14.trial"]
 # Drawn: catch rate and false alarms of each probe.
 rates = {}
 for n, probe in enumerate(PROBES):
