@@ -1,5 +1,5 @@
-// Print a page in the light theme: before printing, all lazy content is loaded and all claims are opened. What is folded
-// is not printed (site.css).
+// Print a page in the light theme: before printing, all lazy content is loaded and all claims are opened. What is
+// folded is not printed (site.css).
 (() => {
   const LATE = ".moe-late:not([data-mounted]), .moe-plotly:not([data-drawn=light])";
   const root = document.documentElement;
