@@ -422,9 +422,9 @@ def saves(before, after):
     gain = estimate(before - after)
     if gain.low > 0:
         return f"saves {gain.mean:.1f}"
-    return (
-        f"costs {-gain.mean:.1f} more" if gain.high < 0 else "makes no sure difference"
-    )
+    if gain.high < 0:
+        return f"kills {-gain.mean:.1f} more"
+    return "makes no sure difference"
 
 
 # %% tags=["guess", "nbval-ignore-output"]

@@ -226,7 +226,7 @@ reveal(
     "yes" if ahead else "no",
     says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead)}. With less care for the mixture alone: "
     + "; ".join(f"{how} {lies(found)}" for how, found in less_care.items())
-    + f". (Both on raw pixels: {lies(both_raw)}.) So where X beats mixtures, look for how the mixture was balanced, and what "
+    + f". (Both on raw pixels, each with what was tuned on standardised ones: {lies(both_raw)}.) So where X beats mixtures, look for how the mixture was balanced, and what "
     "inputs both got.\n\n“An improvement upon the mixture of experts”: "
     + (
         "here it is, in accuracy."

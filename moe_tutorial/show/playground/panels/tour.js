@@ -69,7 +69,7 @@ export function makeTour(root) {
     opener.focus();
   }
   card.onkeydown = ({ key }) => {
-    if (key === "Escape") end(); // and no value: false would hold back the other keys
+    if (key === "Escape") end();
   };
   const offer = () => opener.classList.remove("pg-later"); // after the first run
   return { opener, card, offer };
