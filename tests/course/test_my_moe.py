@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,14 @@ import torch
 import transformers
 from jupyter_client.manager import start_new_kernel
 from torch import nn
-from transformers.models.mixtral import modeling_mixtral as mixtral
-from transformers.models.olmoe import modeling_olmoe as olmoe
 
 from moe_tutorial.course import check, my_moe
 from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.progress import storage
 from moe_tutorial.course.progress.file import FILE, progress
 from moe_tutorial.course.progress.my_moe import BALANCING, COLLECTED, GROWING, LOADING, READING, parts
+from moe_tutorial.study import parts as cost_parts
+from moe_tutorial.study import published
 
 ROUTE, MIXTURE, STEP = COLLECTED
 NOISE, PENALTY, BIAS, QUANTILE = BALANCING
@@ -337,63 +338,137 @@ def test_in_a_terminal_each_character_has_the_colour_of_the_expert_that_reads_it
             assert re.sub(r"\x1b\[[\d;]*m", "", said).startswith("ab")
 
 
-def published_like(kind: str) -> tuple[nn.Module, dict[str, torch.Tensor], dict]:
-    """A small block of transformers with random weights, these by their names in a checkpoint, and its config."""
-    sizes = {"hidden_size": 12, "num_experts_per_tok": 3}
-    if kind == "Mixtral":
-        config = transformers.MixtralConfig(**sizes, intermediate_size=10, num_local_experts=5)
-        block, names = mixtral.MixtralSparseMoeBlock(config), ("w1", "w3", "w2")
-    else:
-        config = transformers.OlmoeConfig(**sizes, intermediate_size=10, num_experts=5, norm_topk_prob=kind == "Qwen3")
-        block, names = olmoe.OlmoeSparseMoeBlock(config), ("gate_proj", "up_proj", "down_proj")
-    torch.manual_seed(1)
-    for numbers in block.parameters():
+BLOCKS = {  # a config's model_type -> the module and the class in transformers
+    "mixtral": ("mixtral", "MixtralSparseMoeBlock"),
+    "olmoe": ("olmoe", "OlmoeSparseMoeBlock"),
+    "qwen3_moe": ("qwen3_moe", "Qwen3MoeSparseMoeBlock"),
+    "deepseek_v3": ("deepseek_v3", "DeepseekV3MoE"),
+    "kimi_k2": ("deepseek_v3", "DeepseekV3MoE"),  # a name of its own for the same code
+    "glm4_moe": ("glm4_moe", "Glm4MoeMoE"),
+    "glm_moe_dsa": ("glm_moe_dsa", "GlmMoeDsaMoE"),
+    "minimax_m2": ("minimax_m2", "MiniMaxM2SparseMoeBlock"),
+}
+W = ("w1", "w3", "w2")
+
+
+def published_like(config: dict, seed: int = 1) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """A block of transformers with random weights, and these by the names that they have in a checkpoint."""
+    family, name = BLOCKS[config["model_type"]]
+    theirs = transformers.AutoConfig.for_model(**config | {"model_type": family})
+    block = getattr(import_module(f"transformers.models.{family}.modeling_{family}"), name)(theirs)
+    torch.manual_seed(seed)
+    for numbers in (*block.parameters(), *block.buffers()):
         nn.init.normal_(numbers, std=0.3)
-    weights = {"model.layers.0.mlp.gate.weight": block.gate.weight}
-    for e in range(5):
-        gate, up = block.experts.gate_up_proj[e].chunk(2)
-        for name, kept in zip(names, (gate, up, block.experts.down_proj[e]), strict=True):
-            weights[f"model.layers.0.mlp.experts.{e}.{name}.weight"] = kept
-    config = config.to_dict()
-    if kind == "Mixtral":
-        config.pop("norm_topk_prob", None)
-    return block, weights, config
+    named = {name: kept for name, kept in block.state_dict(keep_vars=True).items() if not name.startswith("experts.")}
+    names = W if family in ("mixtral", "minimax_m2") else ("gate_proj", "up_proj", "down_proj")
+    for e, (both, down) in enumerate(zip(block.experts.gate_up_proj, block.experts.down_proj, strict=True)):
+        for name, kept in zip(names, (*both.chunk(2), down), strict=True):
+            named[f"experts.{e}.{name}.weight"] = kept
+    return block, {f"model.layers.0.mlp.{name}": kept for name, kept in named.items()}
 
 
-@pytest.mark.parametrize("kind", ["Mixtral", "OLMoE", "Qwen3"])
-@pytest.mark.parametrize("source", [RIGHT[PUBLISHED], EXERCISES[PUBLISHED].solution], ids=["theirs", "course's"])
-def test_it_computes_what_a_published_block_computes(kind, source):
-    hand_in({PUBLISHED: source})
-    mine = my_moe()
-    block, weights, config = published_like(kind)
-    x = torch.randn(20, 12, requires_grad=True)
-    y, theirs = mine.load_block(weights, config)(x), block(x[None])[0]
-    parameters = [x, *block.parameters()]
-    slopes = [torch.autograd.grad(answers.square().sum(), parameters, retain_graph=True) for answers in (y, theirs)]
+def narrow(config: dict, d: int = 12, h: int = 10) -> dict:
+    """The config of a model with the same choices, d wide, and experts h wide."""
+    widths = {"hidden_size": d, "intermediate_size": h, "moe_intermediate_size": h}
+    return {key: widths.get(key, value) for key, value in config.items()}
+
+
+def assert_same(loaded, block: nn.Module, x: torch.Tensor) -> None:
+    """Require the same answers, and the same gradients of the tokens and of all weights, to 1e-5 of their size."""
+    parameters = [x.requires_grad_(), *block.parameters()]
+    y, theirs = loaded(x), block(x[None])[0]
+    slopes = [
+        torch.autograd.grad(answers.square().sum(), parameters, retain_graph=True, materialize_grads=True)
+        for answers in (y, theirs)
+    ]
     for ours, other in zip((y, *slopes[0]), (theirs, *slopes[1]), strict=True):
         assert (ours - other).norm() < 1e-5 * other.norm()
 
 
-def test_it_makes_a_layer_that_a_config_asks_for_and_refuses_what_it_cannot_compute():
+MIXTURES = {model.name: model.config for model in published() if model.choices}
+V3 = MIXTURES["DeepSeek-V3"] | {"n_routed_experts": 12, "num_experts_per_tok": 3}
+CONFIGS = {name: config for name, config in MIXTURES.items() if config["model_type"] in BLOCKS} | {
+    "Qwen3, as it is": MIXTURES["Qwen3-30B-A3B"] | {"norm_topk_prob": False},
+    "the best of 6 groups, 3 shared": V3
+    | {"n_group": 6, "topk_group": 1, "num_experts_per_tok": 2}
+    | {"n_shared_experts": 3},
+    "3 of 4 groups, not divided": V3 | {"n_group": 4, "topk_group": 3, "norm_topk_prob": False},
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("sources", [[RIGHT[MIXTURE], RIGHT[PUBLISHED]], []], ids=["theirs", "course's"])
+def test_it_computes_what_a_published_block_computes(name, sources):
+    hand_in(dict(zip((MIXTURE, PUBLISHED), sources, strict=False)))
     mine = my_moe(until="14")
-    config = {"hidden_size": 6, "intermediate_size": 5, "num_local_experts": 4, "num_experts_per_tok": 2}
+    for seed, tokens, d, h in ((1, 20, 12, 10), (2, 1, 33, 5), (3, 7, 8, 16)):
+        config = narrow(CONFIGS[name], d, h)
+        block, weights = published_like(config, seed)
+        assert_same(mine.load_block(weights, config), block, torch.randn(tokens, d))
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_it_makes_the_layer_that_a_published_config_asks_for_or_says_which_it_makes(name):
+    mine, config = my_moe(until="14"), MIXTURES[name]
+    if config["model_type"] not in BLOCKS:
+        with pytest.raises(ValueError, match=f"^model_type must be one of mixtral, .*got '{config['model_type']}'"):
+            mine.new_weights(config)
+        return
+    with torch.device("meta"):
+        weights = mine.new_weights(config)
+    counted = {part.name: part.total for part in cost_parts(config)}
+    ours = sum(kept.numel() for name, kept in weights.items() if not name.endswith("bias"))
+    assert ours == counted["router"] + counted["experts"] + counted.get("shared experts", 0)
+    small = narrow(config)
+    weights = mine.new_weights(small)
+    if config["model_type"] not in ("mixtral", "minimax_m2"):  # they have names of their own
+        theirs = {f"model.layers.0.mlp.{name}": kept.shape for name, kept in weights.items()}
+        assert theirs == {name: kept.shape for name, kept in published_like(small)[1].items()}
+    assert 0 < mine.load_block(weights, small)(torch.randn(7, 12)).norm() < 1
+
+
+def test_it_refuses_what_it_cannot_compute():
+    mine = my_moe(until="14")
+    config = {"model_type": "mixtral", "hidden_size": 6, "intermediate_size": 5, "num_local_experts": 4}
+    config["num_experts_per_tok"] = 2
     weights = mine.new_weights(config)
-    assert sum(kept.numel() for kept in weights.values()) == 4 * 6 + 4 * 3 * 6 * 5
-    assert mine.load_block(weights, config)(torch.randn(7, 6)).shape == (7, 6)
-    with pytest.raises(ValueError, match="cannot do what this config asks for: n_group, scoring_func"):
-        mine.load_block(weights, config | {"scoring_func": "sigmoid", "n_group": 8})
-    with pytest.raises(ValueError, match="cannot do what this config asks for: n_shared_experts"):
-        mine.new_weights(config | {"n_shared_experts": 1})
+    loaded = mine.load_block(weights, config)
+    torch.testing.assert_close(loaded(torch.ones(7, 6))[:1], loaded(torch.ones(1, 6)))
+    with pytest.raises(ValueError, match=r"model_type must be one of mixtral, .*, minimax_m2, got 'llama4_text'"):
+        mine.load_block(weights, config | {"model_type": "llama4_text"})
+    with pytest.raises(ValueError, match=r"model_type must be one of mixtral, .*, got None"):
+        mine.new_weights({"n_routed_experts": 8})
     with pytest.raises(ValueError, match="layer must be below 1, which is how many"):
         mine.load_block(weights, config, layer=1)
-    with pytest.raises(ValueError, match="weights must have experts"):
+    with pytest.raises(ValueError, match=r"weights of mixtral lack experts.0.down_proj.weight, experts.0.gate"):
         mine.load_block({"gate.weight": weights["gate.weight"], "experts.gate_up_proj": torch.zeros(1)}, config)
+    for shared in ("gate.e_score_correction_bias", "shared_expert.up_proj.weight", "experts.0.up_proj.bias"):
+        with pytest.raises(ValueError, match=f"weights of mixtral must not have {shared}$"):
+            mine.load_block(weights | {shared: torch.zeros(4)}, config)
+    with pytest.raises(ValueError, match=r"weights of kimi_k2 lack gate.e_score_correction_bias"):
+        mine.load_block(weights, config | {"model_type": "kimi_k2"})
+
+
+def test_weights_in_float8_are_multiplied_by_the_scales_of_their_squares():
+    mine, config = my_moe(until="14"), narrow(V3, 130, 260)
+    config["n_routed_experts"], config["n_group"], config["topk_group"] = 4, 2, 1
+    exact, packed = mine.new_weights(config), {}
+    for name, kept in exact.items():
+        packed[name] = kept
+        if name.endswith("_proj.weight"):
+            scale = torch.rand(-(-kept.shape[0] // 128), -(-kept.shape[1] // 128)) + 0.5
+            everywhere = torch.kron(scale, torch.ones(128, 128))[: kept.shape[0], : kept.shape[1]]
+            packed[name] = (kept / everywhere).to(torch.float8_e4m3fn)
+            packed[f"{name}_scale_inv"] = scale
+            exact[name] = packed[name].float() * everywhere
+    x = torch.randn(9, 130)
+    torch.testing.assert_close(mine.load_block(packed, config)(x), mine.load_block(exact, config)(x))
 
 
 def test_layers_of_a_checkpoint_are_counted_and_not_spelled():
     mine = my_moe(until="14")
-    config = {"hidden_size": 6, "intermediate_size": 5, "num_experts": 4, "num_experts_per_tok": 2}
-    config["norm_topk_prob"] = False
+    config = {"model_type": "olmoe", "hidden_size": 6, "intermediate_size": 5, "num_experts": 4}
+    config |= {"num_experts_per_tok": 2, "norm_topk_prob": False}
     blocks = {layer: mine.new_weights(config) for layer in (10, 2)}
     named = {f"model.layers.{n}.mlp.{name}": kept for n, block in blocks.items() for name, kept in block.items()}
     x = torch.randn(7, 6)

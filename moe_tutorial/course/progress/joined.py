@@ -135,50 +135,102 @@ def upcycled(dense, n_experts, top_k):
 # %%
 # What loads a published block, from the course
 
-MIXTRALS = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
-UNKNOWN = ("n_group", "n_shared_experts", "routed_scaling_factor", "scoring_func", "shared_expert_intermediate_size")
+SOFTMAX = ("mixtral", "olmoe", "qwen3_moe")  # models by their model_type: `published_block` computes their blocks
+SIGMOID = ("deepseek_v3", "kimi_k2", "glm4_moe", "glm_moe_dsa", "minimax_m2")  # and `deepseek_block` these
+NAMES = {r"\.w1\.": ".gate_proj.", r"\.w2\.": ".down_proj.", r"\.w3\.": ".up_proj.", "^e_score": "gate.e_score"}
 
 
-def check_config(config):
-    """Raise ValueError if a config.json asks for what `published_block` cannot do."""
-    if asked := [key for key in UNKNOWN if config.get(key)]:
-        raise ValueError(f"published_block cannot do what this config asks for: {', '.join(asked)}")
+def gated(weights, name):
+    """The gated expert of this name, x -> y."""
+    gate, up, down = (weights[f"{name}.{part}_proj.weight"] for part in ("gate", "up", "down"))
+    return lambda x: (F.silu(x @ gate.T) * (x @ up.T)) @ down.T
 
 
-def load_block(weights, config, layer=0):
-    """A published block x (T, d_model) -> y (T, d_model), by `published_block`: Mixtral's, OLMoE's or Qwen3-MoE's.
+def deepseek_block(x, weights, config):
+    """As `published_block`, with a sigmoid for each score, and a bias that changes the choice alone.
 
-    weights: name -> tensor, of a whole checkpoint or of one block. config: its config.json, as a dict.
-    layer: which of the weights' blocks, from 0.
-
-    Raises ValueError for a config or a layer that is not there, or weights with other names.
+    The experts stand in groups, and only those of the best groups can be chosen. Shared experts read every token.
     """
-    check_config(config)
+    scores = (x @ weights["gate.weight"].T).sigmoid()
+    groups = (scores + weights["gate.e_score_correction_bias"]).unflatten(-1, (config["n_group"], -1))
+    best = groups.topk(2).values.sum(-1)  # a group is as good as its two best experts
+    closed = torch.ones_like(best).scatter(-1, best.topk(config["topk_group"]).indices, 0.0).bool()
+    chosen = groups.masked_fill(closed[..., None], -math.inf).flatten(1).topk(config["num_experts_per_tok"]).indices
+    g = scores.gather(-1, chosen)
+    if config["norm_topk_prob"]:
+        g = g / (g.sum(-1, keepdim=True) + 1e-20)
+    g = g * config["routed_scaling_factor"]
+    y = my_mixture(x, chosen, g, [gated(weights, f"experts.{e}") for e in range(scores.shape[-1])])
+    if config.get("n_shared_experts"):
+        y = y + gated(weights, "shared_experts")(x)
+    return y
+
+
+def family_of(config):
+    """The model_type of a config.json.
+
+    Raises ValueError if neither `published_block` nor `deepseek_block` computes such a model's blocks.
+    """
+    if (family := config.get("model_type")) not in SOFTMAX + SIGMOID:
+        raise ValueError(f"model_type must be one of {', '.join(SOFTMAX + SIGMOID)}, got {family!r}")
+    return family
+
+
+def one_block(weights, layer):
+    """The weights of one block in float32, by DeepSeek-V3's names: those of OLMoE and Qwen3-MoE are among them."""
     starts = [name[: -len("gate.weight")] for name in weights if f".{name}".endswith(".gate.weight")]
     starts.sort(key=lambda start: [int(number) for number in re.findall(r"\d+", start)])  # 2 before 10
     if layer >= len(starts):
         raise ValueError(f"layer must be below {len(starts)}, which is how many gate.weight there are, got {layer}")
-    start = starts[layer]  # files hold bfloat16, and x is float32
+    start = starts[layer]
     block = {name[len(start) :]: kept.float() for name, kept in weights.items() if name.startswith(start)}
-    mixtral = any(".w1." in name for name in block)
-    for old, new in MIXTRALS.items():
-        block = {name.replace(f".{old}.", f".{new}."): kept for name, kept in block.items()}
-    if "experts.0.gate_proj.weight" not in block:
-        raise ValueError(f"weights must have experts.0.gate_proj.weight or experts.0.w1.weight, got {list(block)[:3]}")
-    config = {"norm_topk_prob": mixtral, **config}  # Mixtral divides by the sum, and its config does not say so
-    return lambda x: published_block(x, block, config)
+    for old, new in NAMES.items():
+        block = {re.sub(old, new, name): kept for name, kept in block.items()}
+    for name in [name for name in block if name.endswith("_scale_inv")]:  # float8 has one for 128 x 128 numbers
+        scale, matrix = block.pop(name), block[name.removesuffix("_scale_inv")]
+        scale = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)
+        matrix *= scale[: matrix.shape[0], : matrix.shape[1]]
+    return block
+
+
+def load_block(weights, config, layer=0):
+    """A published block x (T, d_model) -> y (T, d_model), by `published_block` or `deepseek_block`.
+
+    weights: name -> tensor, of a whole checkpoint or of one block. config: its config.json, as a dict.
+    layer: which of the weights' blocks, from 0.
+
+    Raises ValueError for a model_type or a layer that is not there, or weights with other names.
+    """
+    family = family_of({"model_type": "mixtral", **config})
+    if family in ("mixtral", "minimax_m2"):  # they do so without a word in the file
+        config = {"norm_topk_prob": True, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0, **config}
+    block = one_block(weights, layer)
+    experts, names = [f"experts.{e}" for e in range(len(block["gate.weight"]))], {"gate.weight"}
+    if family in SIGMOID:
+        experts += ["shared_experts"] * bool(config.get("n_shared_experts"))
+        names.add("gate.e_score_correction_bias")
+    names |= {f"{expert}.{part}_proj.weight" for expert in experts for part in ("gate", "up", "down")}
+    for what, wrong in ("lack", names - block.keys()), ("must not have", block.keys() - names):
+        if wrong:
+            raise ValueError(f"weights of {family} {what} {', '.join(sorted(wrong)[:3])}")
+    return lambda x: (deepseek_block if family in SIGMOID else published_block)(x, block, config)
 
 
 def new_weights(config, std=0.02):
     """Random weights of one block, as a config.json (a dict) asks for: name -> tensor, for `load_block`."""
-    check_config(config)
-    n_experts = config.get("num_local_experts") or config["num_experts"]
+    family = family_of(config)
+    n_experts = next(config[key] for key in ("num_local_experts", "num_experts", "n_routed_experts") if key in config)
     d_hidden = config.get("moe_intermediate_size") or config["intermediate_size"]
     d_model = config["hidden_size"]
     weights = {"gate.weight": torch.randn(n_experts, d_model) * std}
-    for i in range(n_experts):
-        for name, shape in ("gate", (d_hidden, d_model)), ("up", (d_hidden, d_model)), ("down", (d_model, d_hidden)):
-            weights[f"experts.{i}.{name}_proj.weight"] = torch.randn(shape) * std
+    widths = dict.fromkeys([f"experts.{e}" for e in range(n_experts)], d_hidden)
+    if family in SIGMOID:
+        weights["gate.e_score_correction_bias"] = torch.zeros(n_experts)
+        if config.get("n_shared_experts"):  # they are stored as one wide expert
+            widths["shared_experts"] = config["n_shared_experts"] * d_hidden
+    for name, width in widths.items():
+        for part, shape in ("gate", (width, d_model)), ("up", (width, d_model)), ("down", (d_model, width)):
+            weights[f"{name}.{part}_proj.weight"] = torch.randn(shape) * std
     return weights
 
 
