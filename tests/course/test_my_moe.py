@@ -389,17 +389,19 @@ MIXTURES = {model.name: model.config for model in published() if model.choices}
 V3 = MIXTURES["DeepSeek-V3"] | {"n_routed_experts": 12, "num_experts_per_tok": 3}
 CONFIGS = {name: config for name, config in MIXTURES.items() if config["model_type"] in BLOCKS} | {
     "Qwen3, as it is": MIXTURES["Qwen3-30B-A3B"] | {"norm_topk_prob": False},
-    "the best of 6 groups, 3 shared": V3
-    | {"n_group": 6, "topk_group": 1, "num_experts_per_tok": 2}
-    | {"n_shared_experts": 3},
+    "the best of 4 groups, 3 shared": V3 | {"n_group": 4, "topk_group": 1, "n_shared_experts": 3},
     "3 of 4 groups, not divided": V3 | {"n_group": 4, "topk_group": 3, "norm_topk_prob": False},
 }
+AGAIN = ("Mixtral 8x7B", *list(CONFIGS)[-3:])  # by answers that are not the course's
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("sources", [[RIGHT[MIXTURE], RIGHT[PUBLISHED]], []], ids=["theirs", "course's"])
-def test_it_computes_what_a_published_block_computes(name, sources):
-    hand_in(dict(zip((MIXTURE, PUBLISHED), sources, strict=False)))
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [*((name, {}) for name in CONFIGS), *((name, {id: RIGHT[id] for id in (MIXTURE, PUBLISHED)}) for name in AGAIN)],
+    ids=[*(f"{name}, the course's" for name in CONFIGS), *(f"{name}, theirs" for name in AGAIN)],
+)
+def test_it_computes_what_a_published_block_computes(name, answers):
+    hand_in(answers)
     mine = my_moe(until="14")
     for seed, tokens, d, h in ((1, 20, 12, 10), (2, 1, 33, 5), (3, 7, 8, 16)):
         config = narrow(CONFIGS[name], d, h)

@@ -177,7 +177,7 @@ def family_of(config):
 
 
 def one_block(weights, layer):
-    """The weights of one block in float32, by DeepSeek-V3's names: those of OLMoE and Qwen3-MoE are among them."""
+    """The weights of one block in float32. Mixtral's and MiniMax-M2's get the names that the other models have."""
     starts = [name[: -len("gate.weight")] for name in weights if f".{name}".endswith(".gate.weight")]
     starts.sort(key=lambda start: [int(number) for number in re.findall(r"\d+", start)])  # 2 before 10
     if layer >= len(starts):
@@ -186,7 +186,7 @@ def one_block(weights, layer):
     block = {name[len(start) :]: kept.float() for name, kept in weights.items() if name.startswith(start)}
     for old, new in NAMES.items():
         block = {re.sub(old, new, name): kept for name, kept in block.items()}
-    for name in [name for name in block if name.endswith("_scale_inv")]:  # float8 has one for 128 x 128 numbers
+    for name in [name for name in block if name.endswith("_scale_inv")]:  # float8: one for 128 x 128 numbers
         scale, matrix = block.pop(name), block[name.removesuffix("_scale_inv")]
         scale = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)
         matrix *= scale[: matrix.shape[0], : matrix.shape[1]]
@@ -202,13 +202,14 @@ def load_block(weights, config, layer=0):
     Raises ValueError for a model_type or a layer that is not there, or weights with other names.
     """
     family = family_of({"model_type": "mixtral", **config})
-    if family in ("mixtral", "minimax_m2"):  # they do so without a word in the file
+    if family in ("mixtral", "minimax_m2"):  # their files do not say so
         config = {"norm_topk_prob": True, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0, **config}
     block = one_block(weights, layer)
-    experts, names = [f"experts.{e}" for e in range(len(block["gate.weight"]))], {"gate.weight"}
+    names = {"gate.weight"}
+    experts = [f"experts.{e}" for e in range(len(block["gate.weight"]))]
     if family in SIGMOID:
-        experts += ["shared_experts"] * bool(config.get("n_shared_experts"))
         names.add("gate.e_score_correction_bias")
+        experts += ["shared_experts"] * bool(config.get("n_shared_experts"))
     names |= {f"{expert}.{part}_proj.weight" for expert in experts for part in ("gate", "up", "down")}
     for what, wrong in ("lack", names - block.keys()), ("must not have", block.keys() - names):
         if wrong:
