@@ -187,9 +187,9 @@ def one_block(weights, layer):
     for old, new in NAMES.items():
         block = {re.sub(old, new, name): kept for name, kept in block.items()}
     for name in [name for name in block if name.endswith("_scale_inv")]:  # float8: one for 128 x 128 numbers
-        scale, matrix = block.pop(name), block[name.removesuffix("_scale_inv")]
-        scale = scale.repeat_interleave(128, 0).repeat_interleave(128, 1)
-        matrix *= scale[: matrix.shape[0], : matrix.shape[1]]
+        scale = block.pop(name).repeat_interleave(128, 0).repeat_interleave(128, 1)
+        matrix = block[kept := name.removesuffix("_scale_inv")]
+        block[kept] = matrix * scale[: matrix.shape[0], : matrix.shape[1]]
     return block
 
 
