@@ -278,7 +278,7 @@ reveal(
     float(lost.mean()),
     says=f"With all leaves speaking {plain['soft'].mean():.0f} % are right, with one leaf {plain['hard'].mean():.0f} %. "
     + (
-        "While a node says .6 and .4, the mixture uses both sides, and training has fitted the mixture. One leaf is only a part "
+        "While a node says 60 % and 40 %, the mixture uses both sides, and training has fitted the mixture. One leaf is only a part "
         "of it."
         if lost.mean() > 5
         else "So most decisions are clear, though nobody asked for it."
@@ -456,9 +456,9 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: all leaves and one leaf, while the tree learns and the hardening rises.
-at = list(range(0, STEPS + 1, EVERY))
+at = list(range(EVERY, STEPS + 1, EVERY))
 soft, hard = (
-    [float(each[how].mean()) for each in on_the_way] for how in ("soft", "hard")
+    [float(each[how].mean()) for each in on_the_way[1:]] for how in ("soft", "hard")
 )
 flat = {how: [float(plain[how].mean())] * len(at) for how in ("soft", "hard")}
 curves(
@@ -470,7 +470,7 @@ curves(
     },
     x="step (weight 0 to 10)",
     y="right, %",
-    xticks=range(0, STEPS + 1, 100),
+    xticks=range(100, STEPS + 1, 100),
     title=f"Hardened while it learns: one leaf gets {hard[-1]:.0f} % right in the end, all leaves {soft[-1]:.0f} %",
     note=f"Means of ten trees, asked every {EVERY} steps, while the weight of the hardening loss rises. Dotted: at the end without hardening.",
 )
@@ -655,9 +655,7 @@ print(
 # - a dense layer of the **training width**: as many neurons as all leaves together;
 # - a dense layer of the **inference width**: as many as one leaf. (The tree's questions come on top.)
 #
-# Here tokens have 768 numbers, and leaves 32 neurons.
-#
-# Count before the clock:
+# Here tokens have 768 numbers, and leaves 32 neurons. Before the clock, count the multiplications for one token:
 
 # %% tags=["measure"]
 # Counted: multiplications for one token.
@@ -671,8 +669,8 @@ print(
 )
 
 # %% [markdown]
-# Now the clock, like against like: all layers in plain PyTorch, on one thread, and a
-# new token at each call. Copies of a layer take turns, more than fit in the cache, so that its weights come from memory.
+# Now the clock, like against like: all layers in plain PyTorch, on one thread, and a new token at each call. Copies of a layer take
+# turns, more than fit in the cache, so that its weights come from memory.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -786,7 +784,7 @@ quiz("12")
 # %% [markdown]
 # ## Try it
 #
-# Or train a tree in the page. Its points lie away from the origin, as raw pixels do. Press play: how many leaves work? Pull at
+# Train a tree in the page. Its points lie away from the origin, as raw pixels do. Press play: how many leaves work? Pull at
 # *Node-balance loss*. Then tick *Centred input*, set the balance to 1, and reset.
 
 # %% tags=["playground", "nbval-ignore-output"]
@@ -796,8 +794,8 @@ playground(preset="one")
 # 1. **A bug to find.** In evaluation, the published code computes a leaf as `hidden @ w_out`, without the leaf's bias
 #    `b_out`; in training it has it. Nothing crashes, so who would notice? Find the smallest tree on which all leaves and one leaf
 #    *must* agree, and make a test of it. (The published code would stop with an error there, so it could not run that test.)
-# 2. **Less balance.** `at_work(run(centred, 10.0, node_balance_loss)[1])` balances in a hurry with a weight of 1 in place of 10. Is it
-#    enough?
+# 2. **Less hurry.** `at_work(run(centred, 1.0)[1])` hardens from the first step with a weight of 1 in place of 10. How many leaves
+#    are at work? And on `raw`?
 #
 # ## Recap
 #
