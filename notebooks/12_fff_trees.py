@@ -44,10 +44,8 @@ from moe_tutorial.layers import (
 )
 from moe_tutorial.show import (
     Line,
-    beside,
     curves,
     message,
-    pixels,
     playground,
     sweep,
     table,
@@ -72,13 +70,17 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 # right: R, else: L*. Such a jump has no slope to learn from. So let the answer be a number between 0 and 1: the sigmoid of how
 # far the token lies to the right. And mix:
 #
-# $$y = (1 - p)\, L(x) + p\, R(x), \qquad p = \sigma(w \cdot x + b)$$
+# $$\begin{aligned} p &= \sigma(w \cdot x + b) \\ y &= (1 - p)\, L(x) + p\, R(x) \end{aligned}$$
 #
 # Here the token is a single number and the two networks are straight lines. Make the question steeper.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: one node, from a soft question to a steep one.
+def text(x, y, words, color="text"):
+    return f'<text x="{x:.1f}" y="{y}" font-size="11" text-anchor="middle" fill="var(--moe-{color})">{words}</text>'
+
+
 def line(x, y, color, width):
     places = " ".join(
         f"{60 * a + 150:.1f},{90 - 38 * b:.1f}" for a, b in zip(x, y, strict=True)
@@ -90,23 +92,24 @@ def one_node(steepness):
     x = torch.linspace(-2.4, 2.4, 97)
     left, right = -0.6 * x - 0.8, 0.5 * x + 0.6
     p = (steepness * x).sigmoid()
-    undecided = (
-        f"{((p > 0.05) & (p < 0.95)).float().mean():.0%} of this axis is undecided"
-    )
+    both = 100 * ((p > 0.05) & (p < 0.95)).float().mean()
     drawn = (
-        '<path d="M150 0V180" stroke="var(--moe-muted)" stroke-dasharray="4"/>'
+        '<path d="M150 8V165" stroke="var(--moe-muted)" stroke-dasharray="4"/>'
         + line(x, left, "e0", 2)
         + line(x, right, "e1", 2)
         + line(x, (1 - p) * left + p * right, "text", 3.5)
+        + text(14, 58, "L")
+        + text(286, 17, "R")
+        + text(75, 178, "left of the plane", "muted")
+        + text(225, 178, "right of it", "muted")
     )
-    note = (
-        "Coloured: L and R. Dark: the mixture. Dashed: the plane, where the answer is one half. Undecided: both have more than 5 % "
-        "of the say."
-    )
-    size = 'viewBox="0 0 300 180" style="width:100%;max-width:420px;display:block"'
+    size = 'viewBox="0 0 300 182" style="width:100%;max-width:420px;display:block"'
     return (
-        message(undecided, note)
-        + f'<svg {size} role="img" aria-label="Two lines and their mixture">{drawn}</svg>'
+        message(
+            f"On {both:.0f} % of the axis both have a say",
+            "Thick: the mixture. Dashed: the plane, where p is one half. To have a say: more than 5 %.",
+        )
+        + f'<svg {size} role="img" aria-label="The lines L and R, and their mixture">{drawn}</svg>'
     )
 
 
@@ -171,8 +174,8 @@ print("your soft tree and the package's say the same about", len(x), "tokens")
 # In use, a tree shall be fast, so one leaf answers. At each node a token goes right if the logit $w \cdot x + b$ is 0 or more, and
 # left if not. After $d$ questions it is at its leaf. In training nobody asked the tree like this.
 #
-# Ten trees of eight leaves with 8 neurons each learn `digits4`, digits under four rules, for 400 steps. The pixels are
-# **centred**: each pixel's mean is subtracted. Guess first. Then write the way down, and it is measured.
+# Ten trees of eight leaves with 8 neurons each learn `digits4` (digits in four rotations, each with a rule of its own) for 400
+# steps. The pixels are **centred**: each pixel's mean is subtracted. Guess first. Then write the way down, and it is measured.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -187,7 +190,7 @@ guess(
 # %% tags=["exercise"]
 def descend(x, node_weight, node_bias, depth):
     """x (T, d), nodes (N, d) and (N,) -> the leaf at which each token ends, (T,).
-    A token goes right where its logit is 0 or more."""
+    A token goes right where its logit is 0 or more. Ask only the nodes on its way."""
     node = torch.zeros(len(x), dtype=torch.long)  # all begin at the root
     ### BEGIN SOLUTION
     for _ in range(depth):
@@ -275,7 +278,7 @@ reveal(
     float(lost.mean()),
     says=f"With all leaves speaking {plain['soft'].mean():.0f} % are right, with one leaf {plain['hard'].mean():.0f} %. "
     + (
-        "While a node says .6 and .4, the mixture uses both sides, and training has fitted the mixture. One leaf is only a part "
+        "While a node says 60 % and 40 %, the mixture uses both sides, and training has fitted the mixture. One leaf is only a part "
         "of it."
         if lost.mean() > 5
         else "So most decisions are clear, though nobody asked for it."
@@ -292,15 +295,27 @@ reveal(
 )
 
 # %% [markdown]
-# See it happen: a digit on its way down the first of the ten trees, by your two functions. In a node stands how likely the
-# digit goes to the right, below a leaf the leaf's weight. The strong line is your descent. Does it always end at the leaf
-# with the largest weight?
+# See it happen: a digit walks down the first of the ten trees, by your two functions. In a node stands how likely it goes right.
+# The grey stream is `leaf_weights`: wide where much of the token arrives. The sharp line is `descend`. Does it always end
+# where the stream is widest?
 
 
 # %% tags=["draw", "nbval-ignore-output"]
-# A slider: digits on their way down a trained tree.
-def text(x, y, words, color="text"):
-    return f'<text x="{x:.1f}" y="{y}" font-size="11" text-anchor="middle" fill="var(--moe-{color})">{words}</text>'
+# A slider: digits walk down a trained tree.
+def disc(x, y, r, fill):
+    return f'<circle cx="{x:.1f}" cy="{y}" r="{r}" fill="var(--moe-{fill})" stroke="var(--moe-border)"/>'
+
+
+def digit(image, x, y, scale):
+    """The image as a tile in the middle of (x, y)."""
+    ink = "".join(
+        f'<rect x="{i % 8}" y="{i // 8}" width="1.02" height="1.02" opacity="{grey:.2f}"/>'
+        for i, grey in enumerate(raw.x_test[image].tolist())
+        if grey
+    )
+    tile = '<rect x="-.8" y="-.8" width="9.6" height="9.6" rx="1.6" fill="var(--moe-ground)" stroke="var(--moe-text)" stroke-width=".3"/>'
+    corner = f"translate({x - 4 * scale:.1f} {y - 4 * scale:.1f}) scale({scale})"
+    return f'<g transform="{corner}" fill="var(--moe-text)">{tile}{ink}</g>'
 
 
 def way_down(image):
@@ -309,41 +324,54 @@ def way_down(image):
         right = torch.sigmoid(x @ tree.node_weight.T + tree.node_bias)
     weights = leaf_weights(right, 3)[0].tolist()
     leaf = int(descend(x, tree.node_weight, tree.node_bias, 3))
-    way = {leaf + 8 >> up for up in range(4)}  # the root is 1, the leaves are 8 to 15
-    places = {
-        n: (344 * (n + 0.5) / 2 ** (n.bit_length() - 1) - 344, 54 * n.bit_length() - 32)
+    way = [leaf + 8 >> up for up in (3, 2, 1, 0)]  # the root is 1, the leaves 8 to 15
+    arrives = [0.0] * 8 + weights
+    for n in range(7, 0, -1):
+        arrives[n] = arrives[2 * n] + arrives[2 * n + 1]
+    places = {0: (172, 24)} | {
+        n: (344 * (n + 0.5) / 2 ** (n.bit_length() - 1) - 344, 54 * n.bit_length() + 26)
         for n in range(1, 16)
     }
-    lines, marks = "", ""
-    for n, (a, b) in places.items():
-        if n > 1:
-            color, width = ("text", 3) if n in way else ("border", 1)
-            ends = "M{:.1f} {}L{:.1f} {}".format(*places[n // 2], a, b)
-            lines += (
-                f'<path d="{ends}" stroke="var(--moe-{color})" stroke-width="{width}"/>'
-            )
-        fill, words, ink = (
-            ("ground", f"{right[0, n - 1]:.0%}", "text")
-            if n < 8
-            else (f"e{n - 8}", n - 8, f"on{n - 8}")
+    streams, dark, marks = "", "", ""
+    for n in range(1, 16):
+        a, b = places[n]
+        ends = "M{:.1f} {}L{:.1f} {}".format(*places[n // 2], a, b)
+        wide = 1 + 17 * arrives[n]
+        streams += f'<path d="{ends}" stroke-width="{wide:.1f}"/>'
+        if n in way:
+            dark += f'<path d="{ends}" stroke="var(--moe-text)" stroke-width="2.5"/>'
+        if n < 8:
+            marks += disc(a, b, 17, "ground")
+            marks += text(a, b + 4, f"{100 * right[0, n - 1]:.0f} %")
+        else:
+            marks += disc(a, b, 20 if n in way else 15, f"e{n - 8}")
+            marks += text(a, b + 4, n - 8, f"on{n - 8}")
+            marks += text(a, b + 36, f"{100 * arrives[n]:.0f} %")
+    marks += text(116, 96, "left", "muted") + text(230, 96, "right", "muted")
+    a, b = places[leaf + 8]
+    steps = "".join(
+        f"{at}{{transform:translate({places[n][0] - a:.1f}px,{places[n][1] - b}px)}}"
+        for at, n in zip(
+            ("0%", "15%,25%", "45%,55%", "75%,85%", "to"), [0, *way], strict=True
         )
-        marks += f'<circle cx="{a:.1f}" cy="{b}" r="16" fill="var(--moe-{fill})" stroke="var(--moe-border)"/>'
-        marks += text(a, b + 4, words, ink) + (
-            text(a, b + 32, f"{weights[n - 8]:.0%}") if n >= 8 else ""
-        )
+    )
+    walk = f"<style>@media(prefers-reduced-motion:no-preference){{.walk{{animation:walk 4s}}}}@keyframes walk{{{steps}}}</style>"
     heaviest = max(range(8), key=weights.__getitem__)
     other = (
         "the largest"
         if heaviest == leaf
-        else f"leaf {heaviest} has {weights[heaviest]:.1%}"
+        else f"leaf {heaviest} has {100 * weights[heaviest]:.1f} %"
     )
-    size = 'viewBox="0 0 344 220" style="width:100%;max-width:520px;display:block"'
-    drawn = f'<svg {size} role="img" aria-label="A tree; the descent ends in leaf {leaf}">{lines}{marks}</svg>'
-    says = message(
-        f"Leaf {leaf} answers, with {weights[leaf]:.1%} of the weight: {other}",
-        f"In {lighter:.0%} of the images another leaf has more weight. Eight of those stand among these.",
+    size = 'viewBox="0 0 344 284" style="width:100%;max-width:520px;display:block"'
+    return message(
+        f"Leaf {leaf} answers, with {100 * weights[leaf]:.1f} % of the weight: {other}",
+        f"Below a leaf: its weight. In {100 * lighter:.0f} % of the images another leaf has more weight than the one that answers. "
+        "Eight of those stand among these.",
+    ) + (
+        f'{walk}<svg {size} role="img" aria-label="A digit walks down a tree to leaf {leaf}">'
+        f'<g stroke="var(--moe-border)" stroke-opacity=".4">{streams}</g>{dark}{marks}'
+        f'{digit(image, 172, 24, 4.5)}<g class="walk">{digit(image, a, b, 2.6)}</g></svg>'
     )
-    return says + beside(pixels(raw.x_test[image].view(8, 8), 90), drawn)
 
 
 with torch.no_grad():
@@ -428,9 +456,9 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: all leaves and one leaf, while the tree learns and the hardening rises.
-at = list(range(0, STEPS + 1, EVERY))
+at = list(range(EVERY, STEPS + 1, EVERY))
 soft, hard = (
-    [float(each[how].mean()) for each in on_the_way] for how in ("soft", "hard")
+    [float(each[how].mean()) for each in on_the_way[1:]] for how in ("soft", "hard")
 )
 flat = {how: [float(plain[how].mean())] * len(at) for how in ("soft", "hard")}
 curves(
@@ -442,7 +470,7 @@ curves(
     },
     x="step (weight 0 to 10)",
     y="right, %",
-    xticks=range(0, STEPS + 1, 100),
+    xticks=range(100, STEPS + 1, 100),
     title=f"Hardened while it learns: one leaf gets {hard[-1]:.0f} % right in the end, all leaves {soft[-1]:.0f} %",
     note=f"Means of ten trees, asked every {EVERY} steps, while the weight of the hardening loss rises. Dotted: at the end without hardening.",
 )
@@ -534,7 +562,7 @@ reveal(
 # What mends it? Two cures come to mind:
 #
 # - **Centre the pixels**, as above. Then a push on a node's weights no longer moves all images to one side.
-# - **Ask for balance.** Of all that arrives at a node, let $m$ be the part that goes right. The loss $(2m - 1)^2$ pulls it toward
+# - **Ask for balance.** Of all that arrives at a node, let $m$ be the part that goes right. The loss ${(2m - 1)^2}$ pulls it toward
 #   one half, as lesson 07 pulled the experts' shares. (Charalampopoulos et al. proposed load balancing for these trees in 2024.)
 #
 # **Your turn, if you like.** The leaves' weights are enough: what arrives at a node is what arrives at its leaves.
@@ -564,66 +592,70 @@ def said(found):
     return f"{at_work(found):.1f} leaves, {found['hard'].mean():.0f} %"
 
 
+def added(how):
+    """Leaves at work and points that balance adds on centred pixels."""
+    a, b = on_centred[f"{how}, balanced"], on_centred[f"hardened {how}"]
+    return at_work(a) - at_work(b), round(float((a["hard"] - b["hard"]).mean()))
+
+
+quick, slow = added("in a hurry"), added("slowly")
 raw_64 = dense_right(64, raw)
-slow, quick = (
-    [on_centred[f"{how}, balanced"], on_centred[f"hardened {how}"]]
-    for how in ("slowly", "in a hurry")
-)
-by_balance = [float((a["hard"] - b["hard"]).mean()) for a, b in (slow, quick)]
-ahead = on_centred["in a hurry, balanced"]["hard"].mean() - dense_11
 table(
     ["", "raw pixels", "centred pixels"],
     {how: [said(on_raw[how]), said(on_centred[how])] for how in ways}
-    | {"dense, 11 neurons": [f"{raw_11:.0f} %", f"{dense_11:.0f} %"]}
-    | {"dense, 64 neurons": [f"{raw_64:.0f} %", f"{dense_64:.0f} %"]},
-    title=f"In a hurry, on raw pixels, {at_work(hurried):.1f} of 8 leaves are at work, and with balance {at_work(balanced):.1f}",
-    note="Leaves at work, and images right with one leaf: means of ten trees. Hardening and balance have a weight of 10. Centred and "
-    f"balanced in a hurry, one leaf gets {abs(ahead):.0f} points {'more' if ahead > 0 else 'less'} right than a dense layer of its cost. "
-    + f"Hardened slowly, balance brings the leaves at work from {at_work(slow[1]):.1f} to {at_work(slow[0]):.1f}, and {by_balance[0]:+.0f} points; "
-    f"in a hurry from {at_work(quick[1]):.1f} to {at_work(quick[0]):.1f}, and {by_balance[1]:+.0f} points (centred)."
-    + (" So leaves at work are no goal by themselves." if min(by_balance) < 1 else ""),
+    | {"dense, one leaf's cost": [f"{raw_11:.0f} %", f"{dense_11:.0f} %"]}
+    | {"dense, as wide as all": [f"{raw_64:.0f} %", f"{dense_64:.0f} %"]},
+    title=f"In a hurry, on raw pixels: {at_work(hurried):.1f} of 8 leaves at work, and with balance {at_work(balanced):.1f}",
+    note="Leaves at work, and images right with one leaf: means of ten trees. On centred pixels balance adds "
+    f"{quick[0]:.1f} leaves and {quick[1]} points to trees hardened in a hurry, {slow[0]:.1f} leaves and {slow[1]} points to those "
+    "hardened slowly."
+    + (
+        " So leaves at work are no goal by themselves."
+        if min(quick[1], slow[1]) < 1
+        else ""
+    ),
 )
+
 
 # %% tags=["measure"]
 # Claim 12.2.
+def dead_in(way):
+    """Each seed's dead leaves, on raw pixels and on centred ones."""
+    return dead(on_raw[way]["shares"]), dead(on_centred[way]["shares"])
+
+
 claim(
     "12.2",
-    "Hardened with full weight from the first step on raw pixels, a tree has over five of its eight leaves dead on average",
-    quantity="dead leaves (of 8)",
-    measured=dead(hurried["shares"]),
+    "Hardened with a weight of 10 from the first step, a tree of depth 3 has over five of its eight leaves dead on average, on raw "
+    "pixels and on centred ones",
+    quantity="dead leaves, the fewer of raw and centred (of 8)",
+    measured=torch.minimum(*dead_in("hardened in a hurry")),
     holds=above(5),
-    control=dead(balanced["shares"]),
-    control_is="with a balance loss",
+    control=torch.maximum(*dead_in("in a hurry, balanced")),
+    control_is="with a balance loss, the more of the two",
     refutes="A hardened tree gets to “a balanced distribution of data among experts” by itself",
 )
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: why centring alone leaves so few.
 print(
-    f"Hardened in a hurry, centred: {alike:.0%} of the answers of the nodes below are the root's, or the opposite"
+    f"in a hurry, centred: {100 * alike:.0f} % of the lower nodes' answers are the root's, or its opposite"
 )
 
 # %% [markdown]
-# If a child asks its parent's question again, all that reach it have given the same answer already, and its other side stays empty. Centring lets each node divide the images; it does not
-# make the nodes divide them differently.
-#
-# And in your hands: a tree trains in the page. Its points lie away from the origin, as raw pixels do, and so all go to one leaf before
-# the first step. Press play, and pull at *Node-balance loss*: leaves come back. Are they sure? Then tick *Centred input*, set the balance
-# to 1, and reset.
-
-# %% tags=["playground", "nbval-ignore-output"]
-playground(preset="one")
+# If a child asks its parent's question again, all that reach it have given the same answer already, and its other side stays
+# empty. Centring lets each node divide the images; it does not make the nodes divide them differently.
 
 # %% [markdown]
 # ## Log time
 #
-# Now what the tree is made for. Tokens have a width of 768 here, and leaves 32 neurons. With each level the neurons double, and a
-# token is asked one question more. The tree has two fair opponents, and whoever shows only one is selling something:
+# Now what the tree is made for. With each level the neurons double, and a token is asked only one question more: the number of
+# questions grows like the logarithm of the number of leaves. The tree has two fair opponents, and whoever shows only one is selling something:
 #
 # - a dense layer of the **training width**: as many neurons as all leaves together;
 # - a dense layer of the **inference width**: as many as one leaf. (The tree's questions come on top.)
 #
-# Count before the clock:
+# Here tokens have 768 numbers, and leaves 32 neurons. Before the clock, count the multiplications for one token:
 
 # %% tags=["measure"]
 # Counted: multiplications for one token.
@@ -637,8 +669,8 @@ print(
 )
 
 # %% [markdown]
-# Now the clock, like against like: all layers in plain PyTorch, on one thread, and a
-# new token at each call. Copies of a layer take turns, more than fit in the cache, so that its weights come from memory.
+# Now the clock, like against like: all layers in plain PyTorch, on one thread, and a new token at each call. Copies of a layer take
+# turns, more than fit in the cache, so that its weights come from memory.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -752,11 +784,18 @@ quiz("12")
 # %% [markdown]
 # ## Try it
 #
+# Train a tree in the page. Its points lie away from the origin, as raw pixels do. Press play: how many leaves work? Pull at
+# *Node-balance loss*. Then tick *Centred input*, set the balance to 1, and reset.
+
+# %% tags=["playground", "nbval-ignore-output"]
+playground(preset="one")
+
+# %% [markdown]
 # 1. **A bug to find.** In evaluation, the published code computes a leaf as `hidden @ w_out`, without the leaf's bias
 #    `b_out`; in training it has it. Nothing crashes, so who would notice? Find the smallest tree on which all leaves and one leaf
 #    *must* agree, and make a test of it. (The published code would stop with an error there, so it could not run that test.)
-# 2. **Less balance.** `at_work(run(centred, 10.0, node_balance_loss)[1])` balances in a hurry with a weight of 1 in place of 10. Is it
-#    enough?
+# 2. **Less hurry.** `at_work(run(centred, 1.0)[1])` hardens from the first step with a weight of 1 in place of 10. How many leaves
+#    are at work? And on `raw`?
 #
 # ## Recap
 #

@@ -56,7 +56,7 @@ def token_by_token(x, node_weight, node_bias, depth):
     return torch.tensor(leaves)
 
 
-@right("12.descend")
+@wrong("12.descend", "asked all 1,023 nodes")
 def all_questions_at_once(x, node_weight, node_bias, depth):
     turns = (F.linear(x, node_weight, node_bias) >= 0).long()
     leaf = torch.zeros(len(x), 1, dtype=torch.long)
@@ -72,6 +72,34 @@ def with_einsum(x, node_weight, node_bias, depth):
         p = torch.sigmoid(torch.einsum("td,td->t", x, node_weight[node]) + node_bias[node])
         node = torch.where(p >= 0.5, 2 * node + 2, 2 * node + 1)
     return node - 2**depth + 1
+
+
+@right("12.descend")
+def by_gathering(x, node_weight, node_bias, depth):
+    node = torch.zeros(len(x), 1, dtype=torch.long)
+    for _ in range(depth):
+        of_each = node_weight.expand(len(x), -1, -1).gather(1, node[:, :, None].expand(-1, 1, x.shape[1]))
+        node = 2 * node + 1 + (of_each @ x[:, :, None] + node_bias[node, None] >= 0)[:, 0].long()
+    return node[:, 0] - len(node_bias)
+
+
+@right("12.descend")
+def node_after_node_by_those_who_arrive(x, node_weight, node_bias, depth):
+    node = torch.zeros(len(x), dtype=torch.long)
+    for n in range(2**depth - 1):
+        here = node == n
+        node[here] = 2 * n + 1 + (x[here] @ node_weight[n] + node_bias[n] >= 0).long()
+    return node - 2**depth + 1
+
+
+@wrong("12.descend", "asked all 1,023 nodes")
+def level_by_level_for_all(x, node_weight, node_bias, depth):
+    leaf = torch.zeros(len(x), dtype=torch.long)
+    for level in range(depth):
+        own = slice(2**level - 1, 2 ** (level + 1) - 1)
+        logits = x @ node_weight[own].T + node_bias[own]
+        leaf = 2 * leaf + (logits[torch.arange(len(x)), leaf] >= 0)
+    return leaf
 
 
 @wrong("12.descend", "wrong side")

@@ -1,6 +1,7 @@
 """Lesson 12: a tree's leaves, all at once and one alone; its hardening loss and its balance."""
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from moe_tutorial.course.running import NotYet
 from moe_tutorial.course.vocabulary import Ask, checks, draw
@@ -73,6 +74,18 @@ def heaviest(x: torch.Tensor, node_weight: torch.Tensor, node_bias: torch.Tensor
     return weights.shape[1] - 1 - weights.flip(1).argmax(-1)
 
 
+class Computed(TorchDispatchMode):
+    """Counts the floating-point numbers that operations return; an expanded view has none of its own."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        found = operation(*args, **(kwargs or {}))
+        if torch.is_tensor(found) and found.is_floating_point() and found.is_contiguous():
+            self.numbers += found.numel()
+        return found
+
+
 @checks(
     "12.descend",
     hints=(
@@ -129,6 +142,14 @@ def descend(ask: Ask) -> None:
         "With the root turned round (its signs and its subtrees exchanged), the leaves' two halves should be exchanged."
     )
     ask.follows(given, moved, lambda leaf: (leaf + 2) % 4, says)
+    high = dict(zip(names, (draw(6, 32, 2), draw(7, 1023, 2), draw(8, 1023), 10), strict=True))
+    with Computed() as computed:
+        ask.answer(*high.values())
+    if computed.numbers >= 32 * 1023:
+        raise NotYet(
+            "The leaves are right, but each token asked all 1,023 nodes of a tree. Ten of them are on its way: ask "
+            "only those, `node_weight[node]`."
+        )
 
 
 def weight_of(given: dict, factor: torch.Tensor) -> torch.Tensor:
