@@ -68,6 +68,7 @@ bench: ## measure speed: ten seeds, the mixture and its peers, the tree, the pla
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/trees.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/playground.py
 	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/pages.py
+	@OMP_NUM_THREADS=1 $(PY) tests/benchmarks/dares.py
 
 fresh: ## for maintainers: lab and test on a minimal system with Python 3.14, from a fresh clone
 	@bash .ci/fresh

@@ -281,6 +281,7 @@ claim(
     "00.1",
     "With 2 of 8 experts chosen, one token meets less than half of the layer's "
     "parameters",
+    quantity="parameters that one token meets (of all)",
     measured=active_part,
     holds=rule,
     control=without_choice,

@@ -51,9 +51,11 @@ def test_a_belief_is_a_question_that_its_claim_answers(open_page, axe):
     page = open_page("index.html")
     belief, answer = page.locator(".moe-belief"), page.locator(".moe-belief > p")
     expect(answer).to_be_hidden()
-    belief.locator("summary").press("Enter")
-    expect(answer).to_be_visible()
-    expect(answer).to_contain_text("False.")
+    for said, reply in (("True", "Measured: false."), ("False", "Right: it is false.")):
+        belief.get_by_role("radio", name=said).press("Space")
+        expect(answer).to_be_visible()
+        expect(answer).to_contain_text(reply, use_inner_text=True)
+    expect(answer).not_to_contain_text("Measured: false.", use_inner_text=True)
     assert faults(page, axe, ".moe-belief") == []
     belief.get_by_role("link", name="How it was measured").click()
     expect(page.locator(".moe-claim:target details")).to_have_attribute("open", "")

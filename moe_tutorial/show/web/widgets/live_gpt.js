@@ -3,6 +3,7 @@
 import { button, el, freshId, mount, quietly, redrawOnChange, stillness } from "../dom.js";
 import { dye, pattern } from "../draw/shares.js";
 import { readGpt, startText } from "../gpt.js";
+import { keep } from "../ask/storage.js";
 import { capital } from "../words.js";
 
 const PACE = 80; // ms a character, while the sentence types itself and the model goes on
@@ -217,6 +218,7 @@ function render({ model, el: root }) {
   let layer = 0; // that tints the text
   let tries = 0; // how often an expert was switched off in this sentence
   let refused = "";
+  let strange = []; // characters that were typed and that the model does not know
   let seen; // what the model makes of the text
   let timer = 0;
 
@@ -275,10 +277,12 @@ function render({ model, el: root }) {
   }
   const who = ([b, e]) => `expert ${e} of layer ${b + 1}`;
   const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+  const done = () => !rest && until >= seen.right.length; // typed, and gone on with
   /** What the title says while all experts are on. */
   function opening() {
     const needed = dare()?.experts.length;
     if (!text) return "Type something";
+    if (needed && !done()) return "Can it finish this sentence?";
     if (!needed) return `Each character is answered by ${inWords(k)} of ${inWords(E)} experts`;
     const cannot = `${capital(inWords(needed))} of these ${inWords(B * E)} experts it cannot do without.`;
     return `${cannot} ${needed > 1 ? "Switch one of them off." : "Which? Switch it off."}`;
@@ -287,13 +291,11 @@ function render({ model, el: root }) {
     const { moved, right, written, fell, letters, broken } = seen;
     const out = gone();
     const source = dare()?.source;
-    const done = !rest && until >= right.length;
     const names = out.length === 1 ? who(out[0]) : `${out.length} experts`;
     const all = counted(letters, "letter");
     const falls = fell ? `${fell} of ${all} ${fell === 1 ? "falls" : "fall"}` : "no letter falls";
     put(title, {
       textContent: written === undefined ? opening() : `${broken ? "Broken: w" : "W"}ithout ${names}, ${falls}`,
-      className: `moe-title moe-live-title${done ? "" : " moe-live-later"}`,
     });
     put(kicker, { textContent: source ? "A small GPT that has never read this sentence" : settings.title });
     const hands = out.length ? ` ${moved} of ${counted([...text].length, "character")} change hands.` : "";
@@ -301,7 +303,7 @@ function render({ model, el: root }) {
     put(tint, { textContent: `Tint and number: its expert in layer ${layer + 1}.${hands}` });
     const heads = [`With all ${inWords(B * E)}`, written === undefined ? "Without one of them" : `Without ${names}`];
     const loss = `${broken ? "✗ " : ""}${falls}`;
-    const remarks = [done && source ? `✓ as in ${source}` : "", written === undefined ? "" : loss];
+    const remarks = [done() && source ? `✓ as in ${source}` : "", written === undefined ? "" : loss];
     continuations.draw(text, right, written, rest ? 0 : until, heads, remarks);
     const rule = tries && broken ? "It is broken." : "It is broken when half of the letters fall.";
     put(figure, { textContent: !refused && tries ? (tries === 1 ? "1 try." : `${tries} tries.`) : "" });
@@ -311,7 +313,7 @@ function render({ model, el: root }) {
   /** Show a sentence that types itself, and then the letters with which the model goes on. */
   function begin(words) {
     still();
-    [off, reading, tries, refused] = [structuredClone(none), usual, 0, ""];
+    [off, reading, tries, refused, strange] = [structuredClone(none), usual, 0, "", []];
     const from = stillness() ? words.length : words.indexOf(" ", words.length / 4) + 1 || words.length;
     [rest, until] = [words.slice(from), stillness() ? Infinity : 0];
     show(words.slice(0, from));
@@ -352,6 +354,7 @@ function render({ model, el: root }) {
     layer = b;
     notice.textContent = "";
     show(text, place);
+    if (dare() && seen.broken) keep("dare", `08.${dares.indexOf(dare())}`, { won: tries });
     spoken.textContent = `Expert ${e} of layer ${b + 1} is ${out ? "off" : "on"}. ${title.textContent}.`;
   }
   function another() {
@@ -365,10 +368,11 @@ function render({ model, el: root }) {
     still();
     [rest, until, tries, refused] = ["", Infinity, 0, ""];
     const known = (words) => [...words].filter((c) => gpt.idOf(c) >= 0).join("");
-    const unknown = [...new Set(area.value)].filter((c) => gpt.idOf(c) < 0).slice(0, 6);
+    const unknown = [...area.value].filter((c) => gpt.idOf(c) < 0);
     const before = known(area.value.slice(0, area.selectionStart));
     const full = area.value.length >= longest ? `It takes at most ${longest} characters` : "";
-    notice.textContent = unknown.length ? `The model has never seen “${unknown.join(" ")}”` : full;
+    strange = area.value ? [...new Set([...strange, ...unknown])].slice(0, 6) : [];
+    notice.textContent = full || (strange.length ? `Left out, unknown to the model: ${strange.join(" ")}` : "");
     if (unknown.length) {
       area.value = known(area.value);
       area.setSelectionRange(before.length, before.length);

@@ -90,9 +90,6 @@ def answers(gpt: GPT, text: str) -> list[list[list[int]]]:
 def drawn(gpt: GPT, dare: Dare) -> str:
     """What ``live_gpt.js`` draws of a dare, as HTML that stands still. ``later``: what JavaScript writes by itself."""
     text, asked = dare.text, answers(gpt, dare.text)
-    one = len(dare.experts) == 1
-    opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
-    opening += "Which? Switch it off." if one else "Switch one of them off."
     later = text.find(" ", len(text) // 4) + 1 or len(text)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
@@ -108,7 +105,7 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     return (
         '<div class="moe-root"><div class="moe-widget moe-still">'
         '<p class="moe-kicker">A small GPT that has never read this sentence</p>'
-        f'<p class="moe-title moe-live-title moe-live-later">{opening}</p>'
+        '<p class="moe-title moe-live-title">Can it finish this sentence?</p>'
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
         "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. "
         'With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
@@ -190,12 +187,14 @@ class Measured(HtmlDirective):
 
 
 def belief(claim: Claim) -> str:
-    """A belief that a claim refutes, as a question, and in its fold what was measured, in the control too."""
+    """A belief that a claim refutes, as a question: either answer shows what was measured (``site.css``)."""
     (lead, interval), (control, _) = claim.measured.rounded, claim.control.rounded
     quantity = claim.quantity.removesuffix(f" ({claim.unit})")
     return (
-        f'<details class="moe-belief"><summary><q>{escape(claim.refutes)}</q> <span>True, or false?</span></summary>'
-        f"<p>False. <b>{lead}</b> {escape(claim.unit)}: {escape(quantity)}, {interval}, {claim.n_seeds} seeds. "
+        f'<fieldset class="moe-belief"><legend><q>{escape(claim.refutes)}</q></legend>'
+        '<label><input type="radio" name="belief">True</label> <label><input type="radio" name="belief">False</label>'
+        f"<p><span>Measured: false.</span><span>Right: it is false.</span> <b>{lead}</b> {escape(claim.unit)}: "
+        f"{escape(quantity)}, {interval}, {claim.n_seeds} seeds. "
         f"{escape(claim.statement)}. The control, {escape(claim.control_is)}: {control}. "
-        f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></details>'
+        f'<a href="claims.html#{anchor(claim)}">How it was measured</a></p></fieldset>'
     )

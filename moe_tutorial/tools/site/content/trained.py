@@ -67,7 +67,8 @@ def find_dares(gpt: GPT) -> list[Dare]:
     """Sentences of prose and code that the page's model finishes rightly, and that one or two experts alone break.
 
     Rightly: at temperature 0, at least 8 characters that are no blanks, up to a word's end, in text that the model was
-    not trained on. Broken: without this expert, at least half of them are others. First come those of one expert.
+    not trained on. Broken: without this expert, at least half of them are others. First come those of one expert; at
+    most two need the same.
     """
     model, E, context, found = dequantised(gpt), gpt.config.n_experts, gpt.config.context, []
     each = torch.eye(len(gpt.blocks) * E).view(-1, len(gpt.blocks), E)
@@ -93,7 +94,9 @@ def find_dares(gpt: GPT) -> list[Dare]:
     found = [dare for dare in found if len(dare.experts) in (1, 2)]
     found.sort(key=lambda dare: (-len(dare.experts), dare.text[0].isupper(), len(dare.text)))
     best = {dare.right[-6:]: dare for dare in found}  # the last of those that end alike
-    return sorted(best.values(), key=found.index, reverse=True)[:MOST]
+    dares = sorted(best.values(), key=found.index, reverse=True)
+    needs = [{expert[:2] for expert in dare.experts} for dare in dares]
+    return [dare for i, dare in enumerate(dares) if needs[:i].count(needs[i]) < 2][:MOST]
 
 
 def _end(text: str, begin: int, stop: int, known: str) -> str:
