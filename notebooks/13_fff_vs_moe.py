@@ -367,9 +367,9 @@ for name, (kind, n) in SHAPES.items():
     print(f"{name:12}{multiplications(kind, n, D, H):12,} multiplications a token")
 
 # %% [markdown]
-# Now the clock. A layer that is made for batches sorts and gathers, which a single token does not need. So each layer is written
-# once more, for one token, in a few lines of plain PyTorch. They stand folded below the guess. Dense network and tree run
-# compiled as well. All take turns on one thread, with so many layers of each kind that their weights come from memory, as in a model.
+# Now the clock. A layer that is made for batches sorts and gathers, which one token does not need. So we write each layer once
+# more, for one token, in a few lines of plain PyTorch: they stand folded below the guess. All but the path layer run compiled, too.
+# All take turns on one thread, with so many layers of each kind that their weights come from memory, as in a model.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -546,10 +546,10 @@ reveal(
     place,
     says="Microseconds for one token: "
     + ", ".join(f"{name} {micro[name]:.0f}" for name in in_order)
-    + ". A question is a few calls of PyTorch, each call has a price, however small its arrays, and the next question has to wait for the "
-    "answer. The path layer asks eleven, one after the other. The code counts, too: as the package writes them, for batches, "
-    + ", ".join(f"{name} takes {batches[name]:.0f}" for name in batches)
-    + " times as long."
+    + ". Each call of PyTorch has a price, however small its arrays. A question is a few calls, and the path layer asks eleven, one "
+    "after the other.\n\nWho writes the code counts, too. The package's layers, written for batches, take longer for one token: "
+    + ", ".join(f"{name} {times:.0f} times" for name, times in batches.items())
+    + "."
     f"\n\n“But quicker inference”: beside dense large the tree is {beside_large[0]:.1f} times as fast in plain PyTorch, and "
     f"{beside_large[1]:.0f} times if both are compiled. Beside dense small it is {in_words(as_small[0])} in plain PyTorch, and "
     f"{in_words(as_small[1])} compiled. (As quick: the middle half of the turns does not differ by 5 %.)",
@@ -744,12 +744,9 @@ reveal(
     says="Test loss in nats: "
     + ", ".join(f"{name} {number:.2f}" for name, number in nats.items())
     + ".\n\n“Results in a similar training time as a standard GPT but quicker inference”: a step with trees takes "
-    f"{wide[0]:.1f} times as long as dense wide's, and {narrow[0]:.1f} times as long as dense narrow's. In plain PyTorch the trees "
-    f"write {wide[1]:.1f} times as many characters a second as dense wide, and {narrow[1]:.1f} times as many as dense narrow; "
-    f"all compiled {wide[2]:.1f} and {narrow[2]:.1f} times. "
-    "So beside dense wide inference is "
-    f"{in_words(against_wide[0])} in plain PyTorch and {in_words(against_wide[1])} compiled, as far as this clock can tell. And attention "
-    "takes its time, the same for all.",
+    f"{wide[0]:.1f} times as long as dense wide's, and {narrow[0]:.1f} times as long as dense narrow's. Beside dense wide they write "
+    f"{wide[1]:.1f} times as many characters a second in plain PyTorch, which we call {in_words(against_wide[0])}, and {wide[2]:.1f} times "
+    f"compiled, {in_words(against_wide[1])}. Beside dense narrow they write {narrow[1]:.1f} and {narrow[2]:.1f} times as many.",
 )
 
 # %% tags=["measure"]
@@ -769,13 +766,7 @@ claim(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the four GPTs.
 table(
-    [
-        "GPT",
-        "test loss, nats",
-        "a step, ms",
-        "characters a second, plain",
-        "characters a second, compiled",
-    ],
+    ["GPT", "test loss, nats", "a step, ms", "characters a second", "compiled"],
     {
         name: [
             shown(loss[name], 2),
@@ -786,8 +777,8 @@ table(
     },
     title="Test loss after 400 steps: "
     + ", ".join(f"{name} {number:.2f}" for name, number in nats.items()),
-    note="Loss: ten seeds, the mean ± half its 95 % interval, the tree hard. A step: plain PyTorch. Times: one thread, the median ± half "
-    "of the middle half. 400 steps are the beginning of a training.",
+    note="Loss: ten seeds, the mean ± half its 95 % interval, the tree hard. Times: plain PyTorch, and compiled in the last column; the "
+    "median ± half of the middle half. Our compiled mixture is made for batches. 400 steps are the beginning of a training.",
 )
 
 # %% [markdown]
@@ -819,16 +810,16 @@ show_grid(
 # **A mixture** is for when the small dense network is not good enough and the large one too slow, in training or in use. You pay
 # in memory, and you have a balance to look after.
 #
-# **A tree** is for many small leaves and one token at a time, where scoring all experts would cost more than their
-# answers. You need a compiled descent, hardening, and the patience to train it like the large dense network. In our GPTs, trees in plain
-# PyTorch wrote fewer characters a second than the dense ones, and compiled they won little or nothing. A step took about as long as dense
-# wide's, and they predicted a little worse. (The mixture, too, wrote fewer characters there than dense wide. It won in the training step.)
+# **A tree** is for many small leaves and one token at a time, where scoring all experts would cost more than their answers. You
+# need a compiled descent, hardening, and the patience to train it like the large dense network. In our GPTs, trees won little or
+# nothing in writing, and predicted a little worse than dense wide. The mixture won nothing in writing either. It won in the
+# training step.
 #
-# **A path layer** multiplies least, and had little to balance here. With 6 neurons answering it is no more accurate than a dense layer of 8;
-# with 12, see *Further*. It needs code that makes its few multiplications cheap.
+# **A path layer** multiplies least, and had little to balance here. With 6 neurons answering it is no more accurate than a dense
+# layer of 8; with 12, see *Further*. It needs code that makes its few multiplications cheap.
 #
-# All of this holds for small layers on one thread of a processor. What you read about larger ones, read with the grid's questions: which
-# dense layer stood beside it, who was compiled, how many tokens came at once, and who was tuned.
+# All of this holds for small layers on one thread of a processor. What you read about larger ones, read with the grid's
+# questions: which dense layer stood beside it, who was compiled, how many tokens came at once, and who was tuned.
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -845,7 +836,8 @@ quiz("13")
 # ## Recap
 #
 # - A mixture chooses by scores, a tree by questions. A path layer's questions are its answers.
-# - Like against like means the same care, the same code, and both dense opponents: as many neurons in all, and as many that answer.
+# - Like against like means the same care, code of the same kind, and both dense opponents: as many neurons in all, and as many
+#   that answer.
 # - A count of multiplications says what a good program can win. What yours wins, the clock says.
 # - A sentence can be true and no reason to choose: a tree needs no noise, and a balanced mixture needs none either.
 #
