@@ -120,16 +120,17 @@ show_grid("Five layers, six questions, and no answer yet")
 #
 # So each of the last three keeps about as much as dense large. In mixture and tree as many neurons answer as in dense small,
 # and choosing comes on top. In the path layer 6 answer.
-#
+
+# %% [markdown]
 # ## The path layer
 #
-# It is that of UltraFastBERT, which is often named in one breath with the tree, and has the same authors. It has no leaves, mixes
-# nothing, and needs no hardening. A token begins at the root:
+# It is that of UltraFastBERT, by the authors of the tree. It has no leaves, mixes nothing, and needs no hardening. A token begins
+# at the root:
 #
-# ```
-#             0            score 0.7: node 0 answers, and the token goes right, to 2 * 0 + 2
-#       1           2      score -0.3: node 2 answers, and the token goes left, to 2 * 2 + 1
-#    3     4     5     6   score 1.2: node 5 answers, and that was the last level
+# ```text
+#             0           score 0.7: node 0 answers, then right, to 2 * 0 + 2
+#       1           2     score -0.3: node 2 answers, then left, to 2 * 2 + 1
+#    3     4     5     6  score 1.2: node 5 answers, on the last level
 # ```
 #
 # So the node's score $w_n x + b_n$ does two things. Its sign says where to go: to node $2n+2$ if it is 0 or more, and to $2n+1$ if
@@ -313,7 +314,8 @@ reveal(
     {"mixture": "the mixture", "tree": "the tree", "path": "the path layer"}[most],
     says="Idle without the balance loss: "
     + ", ".join(f"{name} {number:.1f} %" for name, number in percent.items())
-    + f". With it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %. One of eight experts or leaves is 12.5 %."
+    + f". With it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %. Without it the "
+    f"mixture has {lies(np.subtract(alone['mixture'], alone['tree']))} points more idle than the tree."
     "\n\n“Aims to replicate a balanced distribution of data among experts”: "
     + (
         "by itself a tree comes closer to it than a mixture does, and does not get there."
@@ -368,7 +370,7 @@ for name, (kind, n) in SHAPES.items():
 
 # %% [markdown]
 # Now the clock. A layer that is made for batches sorts and gathers, which one token does not need. So we write each layer once
-# more, for one token, in a few lines of plain PyTorch: they stand folded below the guess. All but the path layer run compiled, too.
+# more, for one token, in a few lines of plain PyTorch: the folded cell *Measured with these*. All but the path layer run compiled, too.
 # All take turns on one thread, with so many layers of each kind that their weights come from memory, as in a model.
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -745,8 +747,9 @@ reveal(
     + ", ".join(f"{name} {number:.2f}" for name, number in nats.items())
     + ".\n\n“Results in a similar training time as a standard GPT but quicker inference”: a step with trees takes "
     f"{wide[0]:.1f} times as long as dense wide's, and {narrow[0]:.1f} times as long as dense narrow's. Beside dense wide they write "
-    f"{wide[1]:.1f} times as many characters a second in plain PyTorch, which we call {in_words(against_wide[0])}, and {wide[2]:.1f} times "
-    f"compiled, {in_words(against_wide[1])}. Beside dense narrow they write {narrow[1]:.1f} and {narrow[2]:.1f} times as many.",
+    f"{wide[1]:.1f} times as many characters a second in plain PyTorch, and {wide[2]:.1f} times compiled; beside dense narrow {narrow[1]:.1f} "
+    f"and {narrow[2]:.1f} times.\n\nSo beside dense wide inference is {in_words(against_wide[0])} in plain PyTorch, and "
+    f"{in_words(against_wide[1])} compiled.",
 )
 
 # %% tags=["measure"]
@@ -799,8 +802,8 @@ fill("training step, ms", {name: 1e3 * t for name, t in took["step"].items()})
 show_grid(
     f"Most right: {max(mean, key=mean.get)}. Quickest for one token, in plain PyTorch: {in_order[0]}",
     note="Right, and idle without a balance loss: 8 experts or leaves of 8 neurons on digits4, ten seeds, the mean ± half its 95 % interval. "
-    "Memory and times: 16 of 128 neurons, width 256, one thread; the median of ten turns ± half of the middle half. The compiled mixture is made "
-    "for batches, and so are the plain layers in the last two columns.",
+    "Memory and times: 16 of 128 neurons, width 256, one thread; the median of ten turns ± half of the middle half. With 512 tokens read the better of a "
+    "layer's two rows: the compiled mixture is made for batches, the other compiled layers for one token.",
 )
 
 # %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt"]
@@ -811,9 +814,9 @@ show_grid(
 # in memory, and you have a balance to look after.
 #
 # **A tree** is for many small leaves and one token at a time, where scoring all experts would cost more than their answers. You
-# need a compiled descent, hardening, and the patience to train it like the large dense network. In our GPTs, trees won little or
-# nothing in writing, and predicted a little worse than dense wide. The mixture won nothing in writing either. It won in the
-# training step.
+# need a compiled descent, hardening, and the patience to train it like the large dense network. In our GPTs, even compiled, trees
+# wrote little faster than dense wide and no faster than dense narrow, and they predicted a little worse than dense wide. (The
+# mixture won little or nothing in writing. It won in the training step.)
 #
 # **A path layer** multiplies least, and had little to balance here. With 6 neurons answering it is no more accurate than a dense
 # layer of 8; with 12, see *Further*. It needs code that makes its few multiplications cheap.
