@@ -11,10 +11,11 @@
 # %% [markdown]
 # # Trees, mixtures and dense networks
 #
-# 45 minutes. You leave able to hold dense network, mixture and trees of two kinds side by side, and to judge what is said
+# 45 minutes. You leave able to hold dense networks, mixtures and trees of two kinds side by side, and to judge what is said
 # about fast feedforward networks (FFF).
 #
-# Both a mixture and a tree have many small networks and ask one of them. Does the tree do it better? S. Desai's post of 14 January 2024, from which this course was made, says of fast feedforward networks:
+# Both a mixture and a tree have many small networks and ask one of them. Does the tree do it better? S. Desai's post of
+# 14 January 2024, from which this course was made, says of fast feedforward networks:
 #
 # 1. “An improvement upon the mixture of experts.”
 # 2. “Aims to replicate a balanced distribution of data among experts.”
@@ -124,7 +125,7 @@ show_grid("Five layers, six questions, and no answer yet")
 # %% [markdown]
 # ## The path layer
 #
-# It is that of UltraFastBERT, by the authors of the tree. It has no leaves, mixes nothing, and needs no hardening. A token begins
+# It is that of UltraFastBERT, by the tree's authors. It has no leaves, mixes nothing, and needs no hardening. A token begins
 # at the root:
 #
 # ```text
@@ -221,7 +222,7 @@ reveal(
     "13.improvement",
     "yes" if ahead else "no",
     says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead)}.\n\n"
-    f"The same tree beside a mixture with less care, without its Switch loss: {lies(unbalanced)}. If the mixture also gets raw pixels: "
+    f"Beside a mixture without its Switch loss the tree's lead is {lies(unbalanced)}, and beside one that gets raw pixels as well "
     f"{lies(careless)}. So where X beats mixtures, look for how the mixture was balanced, and what inputs it got.\n\n"
     "“An improvement upon the mixture of experts”: "
     + (
@@ -815,8 +816,8 @@ show_grid(
 #
 # **A tree** is for many small leaves and one token at a time, where scoring all experts would cost more than their answers. You
 # need a compiled descent, hardening, and the patience to train it like the large dense network. In our GPTs, even compiled, trees
-# wrote little faster than dense wide and no faster than dense narrow, and they predicted a little worse than dense wide. (The
-# mixture won little or nothing in writing. It won in the training step.)
+# wrote little faster than dense wide and no faster than dense narrow, and they predicted a little worse than dense wide. The
+# mixture won little or nothing in writing, and won in the training step.
 #
 # **A path layer** multiplies least, and had little to balance here. With 6 neurons answering it is no more accurate than a dense
 # layer of 8; with 12, see *Further*. It needs code that makes its few multiplications cheap.
@@ -831,8 +832,8 @@ quiz("13")
 # %% [markdown]
 # ## Try it
 #
-# 1. Below your `multiplications`, set `D, H, N = 256, 8, 2048`. In the folded cell *Measured: one run of the clock* set the path
-#    layer's depth to 14 and the trees' 4 to 11. Who is fastest now, for one token? (It takes some minutes.)
+# 1. Below your `multiplications`, set `D, H, N = 256, 8, 2048`. In the folded cell *Measured: one run of the clock*, set the path
+#    layer's depth to 14 and the trees' depth 4 to 11. Who is fastest now, for one token? (It takes some minutes.)
 # 2. Train the tree with another of its tries, `trained = contest.run("tree", contest.tries("tree")[0], data, seeds(3))`, and
 #    look at `np.mean(contest.right(trained, data))`. By how much can carelessness change the first column?
 #
@@ -859,7 +860,7 @@ quiz("13")
 #
 # “Up to 6x faster than mixture-of-experts networks” has its place where experts are many and small, so that scoring them costs
 # more than their answers. We time one token with 2,048 of 8 neurons, and with the 16 of 128 above. All scores are one matrix
-# product, which PyTorch does about as fast as compiled code can.
+# product, a single call of PyTorch.
 
 # %% tags=["measure"]
 # Claim 13.5.
