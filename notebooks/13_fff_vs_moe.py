@@ -371,8 +371,8 @@ for name, (kind, n) in SHAPES.items():
 
 # %% [markdown]
 # Now the clock. A layer that is made for batches sorts and gathers, which one token does not need. So we write each layer once
-# more, for one token, in a few lines of plain PyTorch: the folded cell *Measured with these*. All but the path layer run compiled, too.
-# All take turns on one thread, with so many layers of each kind that their weights come from memory, as in a model.
+# more, for one token, in a few lines of plain PyTorch, which stand folded below the guess (on the site, behind
+# *Show code*). All but the path layer run compiled, too. All take turns on one thread, with so many layers of each kind that their weights come from memory, as in a model.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -432,7 +432,7 @@ class ForOne(nn.Module):
             self.weights[2] = self.weights[2].T
 
     def forward(self, x):
-        return self.ask(x.flatten(), *self.weights).view_as(x)
+        return self.ask(x.flatten(), *self.weights).view(*x.shape[:-1], -1)
 
 
 # %% tags=["measure"]
@@ -814,10 +814,10 @@ show_grid(
 # **A mixture** is for when the small dense network is not good enough and the large one too slow, in training or in use. You pay
 # in memory, and you have a balance to look after.
 #
-# **A tree** is for many small leaves and one token at a time, where scoring all experts would cost more than their answers. You
-# need a compiled descent, hardening, and the patience to train it like the large dense network. In our GPTs, even compiled, trees
-# wrote little faster than dense wide and no faster than dense narrow, and they predicted a little worse than dense wide. The
-# mixture won little or nothing in writing, and won in the training step.
+# **A tree** is for many small leaves and one token at a time, where scoring all experts would cost more than their answers. With
+# 16 leaves, only a compiled tree was ahead of the mixture. You need hardening, and the patience to train it like the large dense
+# network. In our GPTs even compiled trees wrote little faster than dense wide, and no faster than dense narrow. They predicted a
+# little worse than dense wide. The mixture won little or nothing in writing, and won in the training step.
 #
 # **A path layer** multiplies least, and had little to balance here. With 6 neurons answering it is no more accurate than a dense
 # layer of 8; with 12, see *Further*. It needs code that makes its few multiplications cheap.
@@ -874,8 +874,11 @@ def one_token(n, h):
     """Times of all scores alone, of a whole mixture, and of a tree, plain and compiled."""
     mixture = beyond_cache(lambda: MixtureOfExperts(D, h, n, 1, **GELU))
     tree = beyond_cache(lambda: FastFeedForward(D, D, n.bit_length() - 1, h, **GELU))
-    timed = {"scores": beyond_cache(lambda: nn.Linear(D, n, bias=False))}
-    timed |= {"mixture": [ForOne(layer) for layer in mixture]}
+    timed = {
+        name: [ForOne(layer) for layer in mixture] for name in ("scores", "mixture")
+    }
+    for layer in timed["scores"]:
+        layer.ask = lambda x, *weights: weights[-1] @ x
     timed |= {"tree": [ForOne(layer) for layer in tree], "tree, compiled": tree}
     return answering(1, timed)
 
