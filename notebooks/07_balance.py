@@ -317,9 +317,9 @@ reveal(
     "07.rate",
     became,
     says=f"Dead: {slow_gone:.1f} of 8, without a bias {gone[0]:.1f}. Right, of the test images: {accuracy(slow).mean():.0f} %, without a "
-    f"bias {right[0]:.0f} %.\n\nThe bias overrules the router late, in favour of experts that have seen few images by then: {unsure.float().mean():.0%} of "
-    f"the images go to an expert to which the router gave less than 0.1. Of these {is_right[unsure].float().mean():.0%} are right, of the "
-    f"others {is_right[~unsure].float().mean():.0%}.\n\nA bias gets no further than rate times steps. After ten times the steps, 6,000, it has "
+    f"bias {right[0]:.0f} %.\n\nThe bias overrules the router late, in favour of experts that have seen few images by then: {100 * unsure.float().mean():.0f} % of "
+    f"the images go to an expert to which the router gave less than 0.1. Of these {100 * is_right[unsure].float().mean():.0f} % are right, of the "
+    f"others {100 * is_right[~unsure].float().mean():.0f} %.\n\nA bias gets no further than rate times steps. After ten times the steps, 6,000, it has "
     f"{long['dead'][-1]:.1f} dead and {long['right'][-1]:.0f} % right, without a bias {without['dead'][-1]:.1f} and {without['right'][-1]:.0f} % "
     "(stored, the course's first ten seeds). What higher rates do in 600 steps, the picture shows.",
 )
@@ -330,10 +330,6 @@ methods = {"nothing": curve[0], "Switch 0.1": curve[0.1], "Switch 1": curve[1]}
 methods["bias 0.01"] = fast
 rates = {"bias 0.001": slow, "bias 0.003": with_bias(0.003)}
 dense_aside = float(100 * dense.accuracy(*aside).mean())
-
-
-# %% tags=["draw", "nbval-ignore-output"]
-# Drawn: how even and how good, by ways to balance.
 evenness = {
     n: E * max_share(w.shares(raw.x_test)) for n, w in (methods | rates).items()
 }
@@ -341,29 +337,48 @@ evenness = dict(sorted(evenness.items(), key=lambda way: -way[1].mean()))
 rightness = {n: 100 * (methods | rates)[n].accuracy(*aside) for n in evenness}
 
 
-def even_and_right(figure, theme):
-    text, muted = look.color("text", theme), look.color("muted", theme)
-    panels = figure.subplots(1, 2, sharey=True)
-    names = {
-        "busiest expert,\ntimes even": evenness,
-        "% right of\nthose put aside": rightness,
-    }
-    for axes, (name, ways) in zip(panels, names.items(), strict=True):
-        for row, each in enumerate(ways.values()):
-            axes.plot(each, [row] * len(each), ".", color=muted, ms=5, alpha=0.5)
-            axes.plot(each.mean(), row, "o", color=text)
-            digits = f"{each.mean():.1f}" if ways is evenness else f"{each.mean():.0f}"
-            at = {"textcoords": "offset points", "weight": "bold", "color": text}
-            axes.annotate(digits, (each.mean(), row), (0, 6), ha="center", **at)
-        axes.set_title(name, loc="left", fontsize=11)
-        axes.margins(x=0.1)
-    panels[0].set_yticks(range(len(evenness)), evenness)
-    panels[0].set_ylim(len(evenness) - 0.5, -0.7)
-    panels[1].axvline(dense_aside, color=muted, ls="--", lw=1)
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: how even and how good, by ways to balance.
+def in_rows(columns, line, word):
+    """A row for each way, a column for each of {title: {way: a number of each seed}}; a line in the last column."""
+
+    def draw(figure, theme):
+        text, muted, ground = (
+            look.color(c, theme) for c in ("text", "muted", "ground")
+        )
+        panels = figure.subplots(1, 2, sharey=True)
+        panels[1].axvline(line, color=muted, ls="--", lw=1, zorder=0)
+        for axes, (title, ways) in zip(panels, columns.items(), strict=True):
+            digits = int(max(each.mean() for each in ways.values()) < 10)
+            for row, (name, each) in enumerate(ways.items()):
+                mean = float(each.mean())
+                axes.plot(each, [row] * len(each), ".", color=muted, ms=5, alpha=0.5)
+                star = {"marker": "*", "ms": 16} if name == "yours" else {"marker": "o"}
+                axes.plot(mean, row, color=text, **star)
+                number = f"{mean:.{digits}f}"
+                at = {"textcoords": "offset points", "ha": "center", "color": text}
+                at["bbox"] = {"fc": ground, "ec": "none", "pad": 0.5}
+                axes.annotate(number, (mean, row), (0, 7), weight="bold", **at)
+            axes.set_title(title, loc="left", fontsize=11)
+            axes.margins(x=0.15)
+            axes.locator_params(axis="x", nbins=4, integer=True)
+        panels[0].set_yticks(range(len(ways)), ways)
+        panels[0].set_ylim(len(ways) - 0.1, -0.7)
+        at = {"textcoords": "offset points", "ha": "right", "va": "center"}
+        panels[1].annotate(word, (line, len(ways) - 0.4), (-4, 0), color=muted, **at)
+
+    return draw
 
 
 picture(
-    even_and_right,
+    in_rows(
+        {
+            "busiest expert,\ntimes even": evenness,
+            "% right of\nthose put aside": rightness,
+        },
+        dense_aside,
+        "dense",
+    ),
     title=f"Right: {rightness['nothing'].mean():.0f} % with no balance, {dense_aside:.0f} % with a dense network, "
     f"{rightness['Switch 0.1'].mean():.0f} % with a Switch loss of 0.1",
     note="From uneven to even. Each of ten seeds (small), and their mean; shares of the test images. Dashed: a dense network of equal active "
@@ -431,9 +446,9 @@ def served(at_once):
     moved = ((gates > 0) != together).any(-1).float().mean()
     counts = dict(zip(("no expert", "one", "two or more"), got, strict=True))
     return message(
-        f"{got[0] / sum(got):.0%} of the images get no expert; {correct:.0%} are right",
-        f"{at_once:,} images at once; each expert takes {math.ceil(at_once / E):,}. {moved:.0%} of "
-        "the images have other experts than with all at once. (This is one mixture; ten of them, all images at once, get "
+        f"{100 * got[0] / sum(got):.0f} % of the images get no expert; {100 * correct:.0f} % are right",
+        f"{at_once:,} images at once, {math.ceil(at_once / E):,} for each expert. {100 * moved:.0f} % of the "
+        "images have other experts than with all at once. (This is one mixture. Ten of them, all images at once, get "
         f"{accuracy(choosers).mean():.0f} % right, and with a Switch loss of 0.1 {accuracy(curve[0.1]).mean():.0f} %.)",
     ) + bars(counts, "images", strong=["no expert"])
 
@@ -441,9 +456,9 @@ def served(at_once):
 sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 
 # %% [markdown]
-# Some images get nobody, and an image's experts depend on its company. (It has trained with 128 at once, so with 8 it also meets
-# what it was not trained for.) In a text, its company includes *later* tokens, which do not exist yet while a model writes. So
-# expert choice is for models that have all tokens at once.
+# Some images get nobody, and an image's experts depend on its company. (The mixture trained with 128 at once, so 8 at once is also
+# something that it was not trained for.) In a text, a token's company includes *later* tokens, which do not exist yet while a model
+# writes. So expert choice is for models that have all tokens at once.
 #
 # ## Let a hash choose
 #
@@ -474,7 +489,7 @@ by_eighth = accuracy(train(of_15, eighth, seeds(10), steps=600, batch_size=128 /
 reveal(
     "07.hash",
     accuracy(by_hash).mean(),
-    says=f"Its busiest expert has {use[1]:.0%} of the images. In the mixture without any balance the busiest has {use[0]:.0%}, and "
+    says=f"Its busiest expert has {100 * use[1]:.0f} % of the images. In the mixture without any balance the busiest has {100 * use[0]:.0f} %, and "
     f"{right[0]:.0f} % are right. "
     + (
         "So even use alone does not make a mixture good."
@@ -504,7 +519,7 @@ guess(
 
 # %% tags=["measure"]
 # Measured: each expert's strength.
-methods |= {"hash": by_hash, "hash, of 8 neurons": by_hash_8}
+methods |= {"hash, 15 neurons": by_hash, "hash, 8 neurons": by_hash_8}
 
 
 @torch.no_grad()
@@ -539,14 +554,16 @@ reveal(
     "07.strength",
     own["Switch 1"],
     says=f"Together they get {right_by['Switch 1']:.0f} %: the router asks each what it can do.\n\n"
-    "Should all be equally strong? The table has the methods of this lesson.",
+    "Should experts be strong, then, and equally so? The table tells.",
 )
 
 # %% tags=["draw", "nbval-ignore-output", "07.hash"]
 # A table: how strong, how equal and how good.
-equal_and_bad = min(right_by, key=right_by.get).startswith("hash") and min(
-    unequal, key=unequal.get
-).startswith("hash")
+extremes = (
+    max(own, key=own.get),
+    min(unequal, key=unequal.get),
+    min(right_by, key=right_by.get),
+)
 table(
     ["", "strength", "spread", "right together"],
     {
@@ -557,22 +574,22 @@ table(
         ]
         for name in methods
     },
-    title="The hash's experts are the most equal, and get the fewest right together"
-    if equal_and_bad
+    title="The hash's experts are the strongest and the most equal, and get the fewest right together"
+    if all(name.startswith("hash") for name in extremes)
     else "How strong the experts are, how unequal, and how good together",
-    note="Means of ten seeds, test images. Spread: the standard deviation of the strengths of those at work. "
-    "Experts have 8 neurons; those of “hash” have 15, as a hash costs nothing.",
+    note="Means of ten seeds, test images; strength: of all eight. Spread: the standard deviation of the strengths of those at work. "
+    "Experts have 8 neurons, and at equal cost a hash's have 15.",
 )
 
 
 # %% tags=["measure", "07.hash"]
 # Claim 07.2.
-assert spread["hash"].mean() < spread["Switch 0.1"].mean()
+assert spread["hash, 15 neurons"].mean() < spread["Switch 0.1"].mean()
 claim(
     "07.2",
     "At equal cost, a mixture that chooses by a hash, whose experts are more equal in strength, is more than 15 points less "
     "accurate than with a Switch loss of 0.1",
-    measured=accuracy(methods["Switch 0.1"]) - accuracy(methods["hash"]),
+    measured=accuracy(methods["Switch 0.1"]) - accuracy(by_hash),
     holds=above(15),
     control=accuracy(methods["Switch 0.1"]) - accuracy(methods["Switch 1"]),
     control_is="a Switch loss of 1: more equal, too, but the router learns",
@@ -667,30 +684,17 @@ if asks:
     )
 
 
-def contest(figure, theme):
-    axes = figure.subplots()
-    colors = {role: look.color(role, theme) for role in ("text", "muted", "ground")}
-    for name, (x, y) in places.items():
-        for seed in zip(x, y, strict=True):  # from the mean to each seed
-            ends = zip((x.mean(), y.mean()), seed, strict=True)
-            axes.plot(*ends, ".-", ms=5, lw=0.7, color=colors["muted"])
-        mark = {"marker": "*", "ms": 18} if name == "yours" else {"marker": "o"}
-        axes.plot(x.mean(), y.mean(), color=colors["text"], **mark)
-        at = {"textcoords": "offset points", "va": "center", "weight": "bold"}
-        at["bbox"] = {"fc": colors["ground"], "ec": "none", "pad": 1, "alpha": 0.8}
-        by = (0, 14) if name == "Switch 1" else (11, 0)
-        axes.annotate(name, (x.mean(), y.mean()), by, zorder=1.5, **at)
-    axes.set(
-        xlabel="spread of the strengths of those at work (points)",
-        ylabel="% right of those put aside",
-    )
-    axes.margins(0.2)
-
-
 picture(
-    contest,
+    in_rows(
+        {
+            "spread of\nstrength, points": {way: x for way, (x, _) in places.items()},
+            "% right of\nthose put aside": {way: y for way, (_, y) in places.items()},
+        },
+        places["Switch 0.1"][1].mean(),
+        "to beat",
+    ),
     title=title,
-    note=f"Large: means of the same {n} seeds; small: each seed. The spread is of the test images."
+    note=f"Large: means of the same {n} seeds; small: each seed. The spread: of those at work, on the test images."
     + " Star: your penalty." * bool(asks),
     alt="; ".join(
         f"{way}: spread {x.mean():.0f} points, {y.mean():.0f} %"
@@ -772,8 +776,8 @@ rows = score(
 # Drawn: the scoreboard.
 scoreboard(
     rows,
-    title=f"Balanced by a penalty, the mixture gets {by_penalty.accuracy(*on_test).mean():.0%} "
-    f"right; by a bias {by_bias.accuracy(*on_test).mean():.0%}",
+    title=f"Balanced by a penalty, the mixture gets {100 * by_penalty.accuracy(*on_test).mean():.0f} % "
+    f"right; by a bias {100 * by_bias.accuracy(*on_test).mean():.0f} %",
 )
 
 # %% [markdown]
