@@ -719,9 +719,9 @@ quiz("07")
 # ## Recap
 #
 # - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
-# - A bias balances without touching the loss or the gate weights. (It did, in
-#   [code that shipped](museum.ipynb#the-right-experts-and-weights-that-are-too-alike).) Its rate has to fit the length of the training: a bias
-#   that comes too late sends images to experts that have hardly learned.
+# - A bias balances without touching the loss or the gate weights. (In
+#   [code that shipped](museum.ipynb#the-right-experts-and-weights-that-are-too-alike), it touched the weights.) Its rate has to fit the
+#   length of the training: a bias that comes too late sends images to experts that have hardly learned.
 # - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
 # - Balance evens out use; a strong push evens out strength, too. A hash has much of both, and gets fewer right than no balance at all: it is
 #   eight dense networks, each taught with an eighth of the images. Report use and strength beside the accuracy, not in its place: what
