@@ -260,9 +260,9 @@ LINES = {
     "predicted ": ratio_line("large", expected, "--", "muted"),
 }
 REGIMES = {
-    1: ("left", "one token:\ntwo experts\nare read"),
-    16: ("center", "a few: nearly\nall are read,\nfor each few"),
-    1024: ("right", "many:\ncomputing\ntakes longer"),
+    1: ("left", "one\ntwo experts\nare read"),
+    16: ("center", "a few\nnearly all are read,\nfor few tokens each"),
+    1024: ("right", "many\ncomputing takes\nlonger than reading"),
 }
 
 
@@ -279,11 +279,11 @@ def three_regimes(figure, theme):
         yticks=[0.1, 0.2, 0.5, 1, 2, 5],
     )
     muted = look.color("muted", theme)
-    axes.axvline(np.median(predicted), color=muted, ls=":")
+    axes.axvline(np.median(predicted), color=muted, ls=":", lw=1)
+    place = {"transform": axes.get_xaxis_transform(), "color": muted}
     for n, (side, text) in REGIMES.items():
-        axes.text(
-            n, 1.03, text, ha=side, transform=axes.get_xaxis_transform(), color=muted
-        )
+        shown = text.split("\n")[0] if is_narrow(figure) else text
+        axes.text(n, 1.03, shown, ha=side, **place)
 
 
 picture(
