@@ -159,13 +159,13 @@ why = {
     1: "It asks two experts, so as much is read as for the small layer.",
     16: f"They ask {read:.0f} of 16 experts: {read / K:.0f} times as much is read, and each expert serves about {16 * K / read:.0f} of them.",
     256: "All 16 are read, but each serves 32.",
-    1024: "Each serves 128: reading hardly counts any more, and both layers compute equally much.",
+    1024: "Each serves 128: reading counts little now, and both layers compute equally much.",
 }
 reveal(
     "11.worst",
     f"{worst:,} token{'s' if worst > 1 else ''}",
     says="\n\n".join(
-        f"{n:,} token{'s' if n > 1 else ''}: {behind[n]:.1f} times as long as the small layer. {why[n]}"
+        f"{n:,} token{'s' if n > 1 else ''}: {behind[n]:.1f} times{' as long as the small layer' if n == 1 else ''}. {why[n]}"
         for n in behind
     )
     + ("" if worst == 16 else "\n\nBy what is read, 16 should be the worst."),
@@ -796,7 +796,7 @@ sweep(
 # Fleets come whole: at 120 either model needs one, at 180 the large model needs two, and at 250 both do. For the impatient, steps have to be
 # short, and what makes them long is reading the weights, of which both have equally many.
 #
-# *"A fraction of inference cost"*: true of prefill. Decode costs the same with few requests, and with many a fraction that is
+# *"A fraction of inference cost"*: true of prefill. In decode, few requests cost as much as with the large model, and many a fraction that is
 # far from that of the experts asked. *"Since a single expert does the processing"*: for one token, in one layer, two of eight do.
 # A step's tokens ask all of them. (The fair opponent is a dense model that is as *good* as the mixture. How large
 # that is, this lesson does not measure.)
@@ -937,8 +937,8 @@ quiz("11")
 # - Then contexts do: each user reads their own.
 # - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy, with a quarter
 #   more hardly any. DeepSeek-V3 does without.
-# - All GPUs that hold the weights are paid for. Where contexts are stored, a request is cheaper only where a
-#   dense fleet would be full. A fresh prompt is arithmetic, and fills it far sooner.
+# - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense fleet would be full.
+#   Prefill is arithmetic, and fills it far sooner.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps until
 #   one expert alone is too hot. Places to spare help further, and copies of it the most; both take memory.
 #
@@ -955,7 +955,7 @@ quiz("11")
 #
 # ### Rearranging
 #
-# **Your turn, if you like.** The way that was described above.
+# **Your turn, if you like.** The greedy way that was described above.
 
 
 # %% tags=["exercise", "optional"]
@@ -1142,9 +1142,8 @@ of_each = {
 table(
     ["in bfloat16", "tokens with other experts"],
     {name: [f"{np.mean(flips):.1f} %"] for name, flips in of_each.items()},
-    title="Other experts come from the tokens' rounding, and not from the router's"
-    if np.mean(tokens_alone) > 2 * np.mean(router_alone)
-    else "Other experts come from either rounding",
+    title=f"The tokens' rounding alone sends {np.mean(tokens_alone):.1f} % of them to other experts, the router's alone "
+    f"{np.mean(router_alone):.1f} %",
     note=f"One layer; what is not in bfloat16 is in float32. Over {LAYERS} layers, if each flips for itself, {part} tokens go to other experts somewhere.",
 )
 
