@@ -156,10 +156,10 @@ behind = {n: over(n, "small") for n in (1, 16, 256, 1024)}
 worst = max(behind, key=behind.get)
 read = distinct_experts(E, K, 16)
 why = {
-    1: "It asks two experts, so as much is read as for the small layer.",
-    16: f"They ask {read:.0f} of 16 experts: {read / K:.0f} times as much is read, and each expert serves about {16 * K / read:.0f} of them.",
-    256: "All 16 are read, but each serves 32.",
-    1024: "Each serves 128: reading counts little now, and both layers compute equally much.",
+    1: f"It asks {K} experts, so as much is read as for the small layer.",
+    16: f"They ask {read:.0f} of {E} experts: {read / K:.0f} times as much is read, and each expert serves about {16 * K / read:.0f} of them.",
+    256: f"All {E} are read, but each serves {256 * K // E}.",
+    1024: f"Each serves {1024 * K // E}: reading counts little now, and both layers compute equally much.",
 }
 reveal(
     "11.worst",
@@ -260,7 +260,7 @@ LINES = {
     "predicted ": ratio_line("large", expected, "--", "muted"),
 }
 REGIMES = {
-    1: ("left", "one\ntwo experts\nare read"),
+    1: ("left", f"one\n{K} experts\nare read"),
     16: ("center", "a few\nnearly all are read,\nfor few tokens each"),
     1024: ("right", "many\ncomputing takes\nlonger than reading"),
 }
@@ -403,8 +403,8 @@ sweep(
 # number of choices: its even part of them, times a **capacity factor**. What comes when it is full is **dropped**: this expert
 # does nothing for that token.
 #
-# **Your turn.** Choices come token by token. Who comes first, stays. (Then no later token can push out an earlier one, which a
-# model that writes from left to right needs.)
+# **Your turn.** Choices come token by token, and who comes first, stays: a choice finds room if its expert was asked at most `room`
+# times so far, this choice included. (So no later token can push out an earlier one.)
 
 
 # %% tags=["exercise"]
@@ -715,7 +715,7 @@ reveal(
     says=f"A fleet of the dense model serves {in_time['large'].mean():.0f} requests a second in time, one of the mixture "
     f"{in_time['mixture'].mean():.0f}"
     + (
-        ": in all ten simulations, the memory is full before anybody waits for 3 seconds. "
+        ": then the memory is full of contexts, in all ten simulations. "
         if max(np.ptp(found) for found in in_time.values()) < 0.5
         else ". "
     )
@@ -726,9 +726,9 @@ reveal(
         else ""
     )
     + f"\n\nWith 2,000 a second the dense model costs {dearer[2000].mean():.2f} times as much, and not four times. "
-    f"Beside the weights a fleet has room for {len(step_of['mixture']) - 1} contexts, so a step has at most as many tokens. "
-    f"Mixtral's experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above), so it still waits for its weights. Fleets of four GPUs "
-    f"have room for {len(by_four['mixture']) - 1:,}: full, the dense one costs {full['mixture'] / full['large']:.2f} times as much.",
+    f"A step has at most the {len(step_of['mixture']) - 1} tokens whose contexts fit beside the weights. Mixtral's experts need "
+    f"{crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above): it still waits for its weights. With four GPUs, "
+    f"{len(by_four['mixture']) - 1:,} fit, and in full fleets the dense model costs {full['mixture'] / full['large']:.2f} times as much.",
 )
 
 # %% tags=["measure"]
@@ -896,7 +896,7 @@ curves(
         "copies": Line(SKEWS, copied, marker="●"),
     },
     x="skew of the experts' popularity",
-    y="busiest machine's work, times even",
+    y="busiest machine, times its even part",
     xticks=SKEWS,
     title=f"At a skew of 1, copies bring the busiest machine from {rearranged[-1]:.2f} to {copied[-1]:.2f} times its even part",
     note="9 places: rearranged, with the ninth empty. Copies: rearranged, with copies in the ninth. Means of 20 draws. "
@@ -933,10 +933,10 @@ quiz("11")
 # ## Recap
 #
 # - Reading all experts costs as much as computing at $E/k$ times the tokens of a dense layer. Before that a few users are the
-#   worst case; far beyond it the weights no longer matter.
+#   worst case; far beyond it the weights hardly matter.
 # - Then contexts do: each user reads their own.
-# - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy, with a quarter
-#   more hardly any. DeepSeek-V3 does without.
+# - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy; with a quarter
+#   more it costs less. DeepSeek-V3 does without.
 # - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense fleet would be full.
 #   Prefill is arithmetic, and fills it far sooner.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps until
