@@ -1158,13 +1158,13 @@ table(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the same things in four libraries.
 table(
-    ["", "vLLM", "SGLang", "Megatron-LM", "DeepSpeed's MoE"],
+    ["", "vLLM", "SGLang", "Megatron-LM", "DeepSpeed"],
     {
         "experts over machines": [
             "--enable-expert-parallel",
             "--ep-size",
             "--expert-model-parallel-size",
-            "ep_size=",
+            "ep_size",
         ],
         "dispatch, combine": [
             "--all2all-backend",
@@ -1174,8 +1174,8 @@ table(
         ],
         "rearranging": ["--enable-eplb", "--enable-eplb", "none found", "none found"],
         "copies": [
-            "in --eplb-config",
-            "--ep-num-redundant-experts",
+            "yes",
+            "yes",
             "a prototype",
             "none found",
         ],
@@ -1183,10 +1183,10 @@ table(
             "drops nothing",
             "drops nothing",
             "--moe-expert-capacity-factor",
-            "capacity_factor=",
+            "capacity_factor",
         ],
     },
     title="Each of the lesson's mechanisms is an option of a library",
-    note="From their documentation and code in 2026. The prototype is Megatron-LM's pull request 2368, not merged when we looked. Options "
-    "change: look before you type.",
+    note="From their documentation and code in 2026. Copies: num_redundant_experts in vLLM's --eplb-config, --ep-num-redundant-experts in "
+    "SGLang, Megatron-LM's pull request 2368 (open when we looked). DeepSpeed's are arguments of its MoE. Options change: look before you type.",
 )
