@@ -376,8 +376,8 @@ def show_context(context, users, name):
     names = ["reading weights", "computing", "reading contexts"]
     return message(
         f"Asking {design.num_experts_per_tok} of {design.num_experts} experts makes a step {gain:.1f} times as fast as asking all of them",
-        f"{why} The bars: {name}, few experts asked, {users:,} users, {context:,} tokens of context each. A step takes the longer of reading "
-        "weights and computing, and then reads the contexts. GPU-milliseconds on H100s, from the data sheet and the model's config.",
+        f"{why} The bars: few asked, {users:,} users, {context:,} tokens of context each, in milliseconds of one H100, computed. A step takes "
+        "the longer of the first two, and then reads the contexts.",
     ) + bars(
         dict(zip(names, parts, strict=True)),
         "GPU-milliseconds",
