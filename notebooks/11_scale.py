@@ -40,6 +40,7 @@ from moe_tutorial.show import (
     Line,
     bars,
     curves,
+    draw_curves,
     expert_bars,
     is_narrow,
     look,
@@ -71,7 +72,7 @@ torch.set_num_threads(1)  # times are compared on one thread
 E, K = 16, 2
 
 # %% [markdown]
-# ## When does a mixture compute for longer than it reads?
+# ## One token, a few, a thousand
 #
 # Three layers, all of plain PyTorch:
 #
@@ -86,8 +87,8 @@ E, K = 16, 2
 # A guess.
 guess(
     "11.worst",
-    "The mixture multiplies as much as the small layer. With how many tokens at once "
-    "does it fall behind the small layer most?",
+    "For each token the mixture multiplies as much as the small layer. With how many "
+    "tokens at once does it fall behind the small layer most?",
     choices=["1 token", "16 tokens", "256 tokens", "1,024 tokens"],
 )
 
@@ -153,29 +154,33 @@ def over(n, other):
 # Your guess and what was measured.
 behind = {n: over(n, "small") for n in (1, 16, 256, 1024)}
 worst = max(behind, key=behind.get)
+read = distinct_experts(E, K, 16)
+why = {
+    1: f"It asks {K} experts, so as much is read as for the small layer.",
+    16: f"They ask {read:.0f} of {E} experts: {read / K:.0f} times as much is read, and each expert serves about {16 * K / read:.0f} of them.",
+    256: f"All {E} are read, but each serves {256 * K // E}.",
+    1024: f"Each serves {1024 * K // E}: reading counts little now, and both layers compute equally much.",
+}
 reveal(
     "11.worst",
     f"{worst:,} token{'s' if worst > 1 else ''}",
-    says="Times as long as the small layer, measured here: "
-    + ", ".join(f"{times:.1f} with {n:,}" for n, times in behind.items())
-    + ". "
-    + (
-        "One token asks two experts, and reads as much as the small layer. A few ask nearly all of them, and each expert is "
-        "read for one or two tokens: a few users are the worst case. With many it is read for many."
-        if worst == 16
-        else f"By what is read, 16 should be the worst: they ask for {distinct_experts(E, K, 16):.0f} experts, one or two tokens each."
-    ),
+    says="\n\n".join(
+        f"{n:,} token{'s' if n > 1 else ''}: {behind[n]:.1f} times{' as long as the small layer' if n == 1 else ''}. {why[n]}"
+        for n in behind
+    )
+    + ("" if worst == 16 else "\n\nBy what is read, 16 should be the worst."),
 )
 
 # %% [markdown]
-# Where does reading stop mattering? A dense layer reads its weights once, however many tokens come, and then computes
-# each of them. With few tokens it waits for its weights, with many for its arithmetic. At one number of tokens, both take equally
-# long.
+# ## When does a mixture compute for longer than it reads?
 #
-# Say that a machine does $F$ operations (FLOP) while it reads one byte, and that a weight has $b$ bytes. While one weight is
+# A dense layer reads its weights once, however many tokens come, and computes each token. With few tokens it waits
+# for its weights, with many for its arithmetic. At one number of tokens, both take equally long.
+#
+# Say that a machine does $F$ floating-point operations (FLOP) while it reads one byte, and that a weight has $b$ bytes. While one weight is
 # read, the machine does $F b$ FLOP. A token needs 2 with it, a multiplication and an addition. So that is $F b / 2$ tokens.
 #
-# An expert is such a layer, too. But of $T$ tokens it gets only $T k / E$.
+# An expert is such a layer, too. But of $T$ tokens it gets only $T k / E$, on average.
 #
 # **Your turn.** How many tokens does a mixture need, so that computing takes as long as reading all its experts?
 
@@ -192,8 +197,8 @@ def crossing(n_experts, top_k, flop_per_byte, bytes_a_weight):
 crossing = check("11.crossing", crossing)
 
 # %% [markdown]
-# What is the FLOP per byte of your machine? The small layer tells: with one token it reads, with many it computes. From the small
-# layer alone your `crossing` says how many tokens the *mixture* needs. Then we look at the mixture's own times.
+# How many FLOP per byte does your machine do? The small layer tells: with one token it reads, with many it computes. From that alone
+# your `crossing` predicts how many tokens the *mixture* needs. Then we look at the mixture's own times.
 
 # %% tags=["measure"]
 # Claim 11.1.
@@ -232,7 +237,7 @@ claim(
 )
 
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "11.worst"]
 # Drawn: the mixture beside both dense layers, predicted and measured.
 def expected(n, other):
     """What reading and computing, one after the other, predict for the mixture's time over another's."""
@@ -248,32 +253,59 @@ def ratio_line(other, value, dash="-", color="text", marker=""):
     return Line(TOKENS, [value(n, other) for n in TOKENS], dash, color, marker)
 
 
-curves(
-    {
-        "over small": ratio_line("small", over, marker="●"),
-        "predicted": ratio_line("small", expected, "--", "muted"),
-        "over large": ratio_line("large", over, marker="●"),
-        "predicted ": ratio_line("large", expected, "--", "muted"),
-    },
-    x="tokens at once",
-    y="mixture's time, times as long",
-    log="xy",
-    xticks=TOKENS,
-    yticks=[0.1, 0.2, 0.5, 1, 2, 5],
-    title=f"By the formula, computing takes as long as reading at {np.median(predicted):,.0f} tokens. Here it does at "
-    f"{ratio:.2f} times as many",
+LINES = {
+    "small layer": ratio_line("small", over, marker="●"),
+    "predicted": ratio_line("small", expected, "--", "muted"),
+    "large layer": ratio_line("large", over, marker="●"),
+    "predicted ": ratio_line("large", expected, "--", "muted"),
+}
+REGIMES = {
+    1: ("left", f"one\n{K} experts\nare read"),
+    16: ("center", "a few\nnearly all are read,\nfor few tokens each"),
+    1024: ("right", "many\ncomputing takes\nlonger than reading"),
+}
+
+
+def three_regimes(figure, theme):
+    axes = figure.add_subplot()
+    draw_curves(
+        axes,
+        theme,
+        LINES,
+        x="tokens at once",
+        y="mixture's time, times that of the",
+        log="xy",
+        xticks=TOKENS,
+        yticks=[0.1, 0.2, 0.5, 1, 2, 5],
+    )
+    muted = look.color("muted", theme)
+    axes.axvline(np.median(predicted), color=muted, ls=":", lw=1)
+    place = {"transform": axes.get_xaxis_transform(), "color": muted}
+    for n, (side, text) in REGIMES.items():
+        shown = text.split("\n")[0] if is_narrow(figure) else text
+        axes.text(n, 1.03, shown, ha=side, **place)
+
+
+picture(
+    three_regimes,
+    title=f"A mixture computes for as long as it reads with {np.median(measured):,.0f} tokens at once; by the formula, with "
+    f"{np.median(predicted):,.0f}",
     note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
-    f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two alone.",
-    height=330,
+    f"{np.median(flop_per_byte):.0f} FLOP per byte. From these two alone: what is dashed, and the upright line at the formula's number.",
+    alt="The mixture's time over another layer's, measured and predicted: "
+    + "; ".join(
+        f"{n:,} tokens: small {over(n, 'small'):.2f}, {expected(n, 'small'):.2f}, "
+        f"large {over(n, 'large'):.2f}, {expected(n, 'large'):.2f}"
+        for n in TOKENS
+    ),
+    height=380,
 )
 
 # %% [markdown]
-# From left to right: with one token and with very many, the mixture is nearest to the small layer. In between it reads
-# nearly all experts for few tokens. If yours came later than predicted: sorting and sixteen small calls count as fixed time,
-# like reading, and a few rows are computed slowly.
+# Did yours come later than the formula's? Sorting the tokens and calling sixteen experts take a fixed time, too, and it counts as reading.
 #
-# And a published model on a published graphics processor? NVIDIA's data sheet of the H100 says how much it computes (in
-# bfloat16, 2 bytes a weight) and reads in a second. Your `crossing` says the rest.
+# And a published model in a data centre? NVIDIA's data sheet of the H100, a graphics processor (GPU), says how much it
+# computes (in bfloat16, 2 bytes a weight) and reads in a second. Your `crossing` says the rest.
 
 # %% tags=["measure"]
 # Computed: what a step takes on an H100, from its data sheet and a model's config.
@@ -310,21 +342,21 @@ table(
     ["on an H100", "experts asked", "tokens at once"],
     {name: on_h100(name) for name in shown},
     title=f"DeepSeek-V3's experts compute for as long as they are read with {on_h100('DeepSeek-V3')[1]} tokens at once",
-    note=f"{FLOPS / 1e12:.0f} TFLOP and {BANDWIDTH / 1e12:.2f} TB a second: {FLOPS / BANDWIDTH:.0f} FLOP per byte. "
-    "In 8 bits, half the bytes and twice the arithmetic, the numbers are the same.",
+    note=f"The experts alone, at the data sheet's peak: {FLOPS / 1e12:.0f} TFLOP and {BANDWIDTH / 1e12:.2f} TB a second, "
+    f"{FLOPS / BANDWIDTH:.0f} FLOP per byte. In 8 bits, half the bytes and twice the arithmetic, the numbers are the same.",
 )
 
 # %% [markdown]
-# A step makes one token for each user. So that many tokens are that many users of one model, however many GPUs share it, all
-# waiting for their next word at the same moment. (A prompt brings its tokens at once. The table is for the experts alone, at the data
-# sheet's peak.) *"A high volume of requests is needed"*: true, and now it has a number.
+# A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**), and a step makes one token for
+# each user. So in decode that many tokens are that many users of one model, all waiting for their next word at the same moment,
+# however many GPUs share it. *"A high volume of requests is needed"*: true, and now it has a number.
 
 # %% [markdown]
 # ## A context has to be read, too
 #
 # Users share the weights. They do not share their contexts: what was said so far is kept as keys and values, in a **key-value
-# cache**, and each token reads those of its own user. Asking few experts makes a step faster than asking all of them. Move the
-# context: by how much still? And with no context: with how many users does asking few save nothing?
+# cache**, and a step reads those of every user. How much faster is a step that asks few experts than one that asks all? Move
+# the users first, and then the context.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -332,13 +364,20 @@ table(
 def show_context(context, users, name):
     config, design = models[name].config, models[name].choices
     everyone = config | {"num_experts_per_tok": design.num_experts}
-    parts = step(config, users, context)
-    gain = length_of(step(everyone, users, context)) / length_of(parts)
+    parts, of_all = step(config, users, context), step(everyone, users, context)
+    gain = length_of(of_all) / length_of(parts)
+    read = distinct_experts(design.num_experts, design.num_experts_per_tok, users)
+    if parts[0] < 0.9 * of_all[0]:
+        why = f"Few users read only {read:.0f} of {design.num_experts} experts, and so save reading."
+    elif of_all[1] <= of_all[0]:
+        why = "All experts are read either way, and reading takes longer than computing: few or all, it is the same."
+    else:
+        why = "All experts are read either way. But asking all would compute for longer than it reads, and few save that."
     names = ["reading weights", "computing", "reading contexts"]
     return message(
         f"Asking {design.num_experts_per_tok} of {design.num_experts} experts makes a step {gain:.1f} times as fast as asking all of them",
-        f"{name}, {users:,} users, {context:,} tokens of context each. The bars, for few, are GPU-milliseconds: divide by the H100 that share "
-        "it. A step takes the longer of reading and computing, and then the contexts. Computed from the data sheet and the model's config.",
+        f"{why} The bars: few asked, {users:,} users, {context:,} tokens of context each, in milliseconds of one H100, computed. A step takes "
+        "the longer of the first two, and then reads the contexts.",
     ) + bars(
         dict(zip(names, parts, strict=True)),
         "GPU-milliseconds",
@@ -349,24 +388,23 @@ def show_context(context, users, name):
 sweep(
     show_context,
     context=("Tokens of context", [0, 1_000, 8_000, 32_000, 128_000]),
-    users=("Users", [4096, 1024, 256, 16]),
+    users=("Users", [4096, 256, 16]),
     name=("Model", ["DeepSeek-V3", "Qwen3-30B-A3B"]),
 )
 
 # %% [markdown]
-# With 256 users all experts are read anyway, and few or all take equally long. With 4,096, asking all would compute for longer than it
-# reads, and few save again. But then contexts count: at 8,000 tokens each, Qwen3 spends most of its time on them, and DeepSeek-V3, which
-# is many times as large and stores a little less for each token, over half. Contexts also take the memory that more users would need.
+# With many users contexts count: with 4,096, at 8,000 tokens each, Qwen3 spends nearly all of a step on them. DeepSeek-V3, which is many times
+# as large and stores a little less for each token, spends over half. Contexts also take the memory that more users would need.
 
 # %% [markdown]
 # ## A place for every token
 #
 # Many tokens bring another question. Machines like fixed shapes, so a lot of code gives each expert **room** for a fixed
-# number of choices: its even part of them, times a **capacity factor**. What comes when it is full is dropped: this expert
+# number of choices: its even part of them, times a **capacity factor**. What comes when it is full is **dropped**: this expert
 # does nothing for that token.
 #
-# **Your turn.** Choices come token by token. Who comes first, stays. (Then no later token can push out an earlier one, which a
-# model that writes from left to right needs.)
+# **Your turn.** Choices come token by token, and who comes first, stays: a choice finds room if its expert was asked at most `room`
+# times so far, this choice included. (So no later token can push out an earlier one.)
 
 
 # %% tags=["exercise"]
@@ -383,10 +421,6 @@ def kept(indices, n_experts, room):
 # %%
 kept = check("11.kept", kept)
 
-# %% [markdown]
-# Now eight experts, all equally popular, with room for a quarter more than their even part. Nothing should be dropped then,
-# should it?
-
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
@@ -398,7 +432,8 @@ guess(
 )
 
 
-# %%
+# %% tags=["measure"]
+# Measured: what is dropped, if each token draws its experts by their popularity.
 def route(n_tokens, skew, seed, n_experts=8, top_k=2):
     """Choices (T, k) by popularity: expert i is asked for like 1 / (i + 1) ** skew."""
     draw = torch.Generator().manual_seed(seed)
@@ -532,19 +567,11 @@ gone, gone_of_more = (
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-served = without_limit - right(free, 1.0)
-afterwards = without_limit - right(tight, ALL)
 reveal(
     "11.cost",
     float(cost.mean()),
-    says=f"{gone:.0%} of the test images are dropped, and it costs {cost.mean():.1f} points.\n\nTrained without a limit and "
-    f"tested with one: {served.mean():.1f} points. Trained with one and tested without: {afterwards.mean():.1f} points"
-    + (
-        ", so part of the price is paid in training."
-        if afterwards.mean() > 0.5
-        else "."
-    )
-    + f"\n\nWith room for a quarter more, in training and test, {gone_of_more:.0%} are dropped, and it costs {quarter.mean():.1f} points."
+    says=f"{gone:.0%} of the test images are dropped, and it costs {cost.mean():.1f} points.\n\nWith room for a quarter more, in "
+    f"training and test, {gone_of_more:.0%} are dropped, and accuracy changes by {-quarter.mean():+.1f} points."
     + "\n\nDeepSeek-V3 drops nothing, in training or after: it keeps the load even enough. And code that takes slices of any "
     "length, as the mixture above does, needs no fixed room.",
 )
@@ -565,10 +592,10 @@ claim(
 # %% [markdown]
 # ## A queue and a price
 #
-# Requests come when they like. A **fleet** is the graphics processors (GPUs) that hold one copy of a model. When more requests
-# come than one fleet can serve in time, another fleet is rented.
+# A **fleet** is the GPUs that hold one copy of a model. When more requests come than one fleet can serve in time, another fleet
+# is rented.
 #
-# **Your turn.** Each second `rate` requests come, and every rented GPU works one second. How many **GPU-seconds** is that a
+# **Your turn.** Each second `rate` requests come, and every rented GPU is paid for one second. How many **GPU-seconds** is that a
 # request?
 
 
@@ -585,10 +612,10 @@ def price(rate, most, gpus):
 price = check("11.price", price)
 
 # %% [markdown]
-# How many requests can a fleet serve in time? The course simulates one. It makes a step for all requests that are there, and a
-# step takes as long as was computed above for an H100. Between two steps those that are done leave, and waiting ones join
-# (**continuous batching**). A request has 1,000 tokens of context, wants 100 more on average, and should be done within
-# 3 seconds, on average. The contexts are stored already: only answers are computed. What GPUs send each other is left out, too.
+# How many requests can a fleet serve in time? The course simulates it, step by step, each as long as computed above for H100s.
+# Between two steps those that are done leave, and waiting ones join (**continuous batching**). A request has 1,000 tokens of
+# context, wants 100 more on average, and should be done within 3 seconds, on average. We look at decode alone: prefill is done.
+# What GPUs send each other is left out, too.
 #
 # The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Both need two GPUs.
 
@@ -688,7 +715,7 @@ reveal(
     says=f"A fleet of the dense model serves {in_time['large'].mean():.0f} requests a second in time, one of the mixture "
     f"{in_time['mixture'].mean():.0f}"
     + (
-        ": in all ten simulations, the memory is full before anybody waits for 3 seconds. "
+        ": then the memory is full of contexts, in all ten simulations. "
         if max(np.ptp(found) for found in in_time.values()) < 0.5
         else ". "
     )
@@ -699,9 +726,9 @@ reveal(
         else ""
     )
     + f"\n\nWith 2,000 a second the dense model costs {dearer[2000].mean():.2f} times as much, and not four times. "
-    f"Beside the weights a fleet has room for {len(step_of['mixture']) - 1} contexts, so a step has at most as many tokens. "
-    f"Mixtral's experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above), so it still waits for its weights. Fleets of four GPUs "
-    f"have room for {len(by_four['mixture']) - 1:,}: full, the dense one costs {full['mixture'] / full['large']:.2f} times as much.",
+    f"A step has at most the {len(step_of['mixture']) - 1} tokens whose contexts fit beside the weights. Mixtral's experts need "
+    f"{crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above): it still waits for its weights. With four GPUs, "
+    f"{len(by_four['mixture']) - 1:,} fit, and in full fleets the dense model costs {full['mixture'] / full['large']:.2f} times as much.",
 )
 
 # %% tags=["measure"]
@@ -718,22 +745,24 @@ claim(
 )
 
 # %% [markdown]
-# And a prompt that has to be read first? All its tokens come at once:
+# And prefill, which was left out?
 
-# %% tags=["measure"]
-# Computed: what reading the context's 1,000 tokens costs, beside the answer.
-print("GPU-milliseconds:   prompt   answer   fleets for 2, 20, 2,000 requests a second")
-for name in ("mixture", "large"):
-    prompt = max(step(served[name][0], CONTEXT, 0)[:2])
-    answer = 1e3 * 2 / in_time[name].mean()
-    fleets = [math.ceil(rate * (prompt + answer) / 2e3) for rate in (2, 20, 2000)]
-    print(f"{name:16} {prompt:9.0f} {answer:8.0f}   {fleets}")
+# %% tags=["draw", "nbval-ignore-output"]
+# Computed: a request's prefill beside its decode.
+prefill = {name: max(step(served[name][0], CONTEXT, 0)[:2]) for name in in_time}
+decode = {name: 1e3 * served[name][1] / found.mean() for name, found in in_time.items()}
+table(
+    ["GPU-milliseconds a request", "prefill", "decode"],
+    {name: [f"{prefill[name]:.0f}", f"{decode[name]:.0f}"] for name in prefill},
+    title=f"The large model's prefill takes {prefill['large'] / prefill['mixture']:.1f} times as long as the mixture's",
+    note="Prefill of 1,000 tokens at once, at the data sheet's peak. Decode of 100, in a fleet that serves as many requests as it can.",
+)
 
 # %% [markdown]
-# So for fresh prompts the arithmetic decides: they fill the dense model's fleets far sooner.
+# Prefill is arithmetic, and there asking few saves far more than in decode. Fresh prompts fill the large model's fleets far sooner.
 #
-# Move the requests. And what if people are less patient? A **small** dense model stands beside them now.
-# It has as many weights as a token of Mixtral meets, and needs one GPU: cheap, and not as good.
+# Back to decode. Move the requests: what happens at 120, 180 and 250 a second? And if people are less patient? A **small** dense model stands
+# beside the two now. It has as many weights as a token of Mixtral meets, and needs one GPU.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -764,40 +793,35 @@ sweep(
 )
 
 # %% [markdown]
-# *"A fraction of inference cost"*: a fraction of the arithmetic, so of a fresh prompt. An answer costs the same with few requests,
-# and with many a fraction that is far from that of the experts asked.
+# Fleets come whole: at 120 either model needs one, at 180 the large model needs two, and at 250 both do. For the impatient, steps have to be
+# short, and what makes them long is reading the weights, of which both have equally many.
 #
-# The small model costs least, or the same. The fair opponent is a dense model that is as *good* as the mixture: it lies between small and large, and
-# where, this lesson does not measure.
-#
-# In between, fleets are whole numbers, so that prices part and meet again. Compare 120, 180 and 250 requests a second,
-# each within 3 seconds: first either model needs one fleet, then the large one needs two, and then both need two. For the
-# impatient, steps have to be short, and what makes them long is reading the weights, of which both have equally many.
-#
-# *"Since a single expert does the processing"*: for one token, in one layer, two of eight do. A step's tokens ask all of them.
+# *"A fraction of inference cost"*: true of prefill. In decode, few requests cost as much as with the large model, and many a fraction that is
+# far from that of the experts asked. *"Since a single expert does the processing"*: for one token, in one layer, two of eight do.
+# A step's tokens ask all of them. (The fair opponent is a dense model that is as *good* as the mixture. How large
+# that is, this lesson does not measure.)
 
 # %% [markdown]
 # ## Experts over machines
 #
 # The largest mixtures spread each layer's experts over many machines (**expert parallelism**). Each machine sends its tokens to
 # the machines of their experts (**dispatch**), and those send the answers back (**combine**). So a step waits for the busiest
-# machine. 64 experts live on 8 machines here, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each. The
-# popularity of the experts is skewed, or not.
+# machine. Here 64 experts live on 8 machines, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each.
 #
-# Two cures: **rearrange** the experts, by what was asked in the step before. Or rearrange and keep **copies** of the hottest,
-# which share their expert's tokens: 8 copies more on the same 8 machines, so 9 places on each, an eighth more memory. To see what
-# the copies do and what the places, we also rearrange with 9 places and leave 8 of the 72 empty.
+# Two cures:
 #
-# The usual way to rearrange is greedy: the most asked first, each to the machine that has the least to do so far and still has
-# room.
+# - **Rearrange** the experts by what was asked in the step before: the most asked first, each to the machine that has the
+#   least to do so far and still has room.
+# - Rearrange, with 8 **copies** of the hottest, which share their expert's tokens. Each machine then needs a ninth place, an eighth
+#   more memory. (As a control, we also rearrange with nine places and leave 8 of the 72 empty.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "11.busiest",
-    "The most popular expert is twice as popular as the second, three times as popular "
-    "as the third, and so on. Rearranged, how many times its even part of the work does "
-    "the busiest machine still have?",
+    "At a skew of 1 the most popular expert is twice as popular as the second, three "
+    "times as popular as the third, and so on. Rearranged without copies, how many times "
+    "its even part of the work does the busiest machine still have?",
     slider=(1, 3, 0.1, "times"),
 )
 
@@ -857,8 +881,8 @@ reveal(
         if hottest > 1.1
         else ""
     )
-    + f"With a ninth place on each machine it has {spare[-1]:.2f}: the hottest expert can stand nearly alone. With copies in these "
-    f"places it has {copied[-1]:.2f}.",
+    + f"With a ninth, empty place on each machine it has {spare[-1]:.2f}: beside the hottest expert, places can stay empty. With copies "
+    f"in these places it has {copied[-1]:.2f}.",
 )
 
 
@@ -872,11 +896,11 @@ curves(
         "copies": Line(SKEWS, copied, marker="●"),
     },
     x="skew of the experts' popularity",
-    y="busiest machine's work, times even",
+    y="busiest machine, times its even part",
     xticks=SKEWS,
     title=f"At a skew of 1, copies bring the busiest machine from {rearranged[-1]:.2f} to {copied[-1]:.2f} times its even part",
-    note="64 experts on 8 machines, 1,024 tokens ask 4 each. All but the first are rearranged. Copies stand in the ninth places. Means "
-    f"of 20 draws. At skew 0 the {numbered[0]:.2f} are chance.",
+    note="9 places: rearranged, with the ninth empty. Copies: rearranged, with copies in the ninth. Means of 20 draws. "
+    f"At a skew of 0 the {numbered[0]:.2f} are chance.",
     height=300,
 )
 
@@ -909,12 +933,12 @@ quiz("11")
 # ## Recap
 #
 # - Reading all experts costs as much as computing at $E/k$ times the tokens of a dense layer. Before that a few users are the
-#   worst case; far beyond it the weights no longer matter.
+#   worst case; far beyond it the weights hardly matter.
 # - Then contexts do: each user reads their own.
-# - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy, with a quarter
-#   more hardly any. DeepSeek-V3 does without.
-# - All GPUs that hold the weights are paid for. Where contexts are stored, a request is cheaper only where a
-#   dense fleet would be full. A fresh prompt is arithmetic, and fills it far sooner.
+# - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy; with a quarter
+#   more it costs less. DeepSeek-V3 does without.
+# - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense fleet would be full.
+#   Prefill is arithmetic, and fills it far sooner.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps until
 #   one expert alone is too hot. Places to spare help further, and copies of it the most; both take memory.
 #
@@ -931,8 +955,7 @@ quiz("11")
 #
 # ### Rearranging
 #
-# **Your turn, if you like.** The greedy way: the most asked expert first, each to the machine that has the least to do so far
-# and still has room; of equal machines, to the first.
+# **Your turn, if you like.** The greedy way that was described above.
 
 
 # %% tags=["exercise", "optional"]
@@ -1064,9 +1087,8 @@ picture(
 #
 # The same question, asked twice at temperature 0, may get two answers: how a sum is split up depends on how many others are in
 # the batch, and rounding depends on the order of adding. A dense model's numbers change in the last digit. A router's *choice*
-# may change: where two experts score nearly alike, another one answers.
-#
-# (And where experts have limited room, as above, neighbours may push your token out.)
+# may change: where two experts score nearly alike, another one answers. (And where experts have limited room, neighbours
+# may push your token out.)
 #
 # Here a token is the sum of 16 parts, added forwards and backwards. (That exaggerates: a batch changes the order inside each product,
 # and less often.) A random router chooses 8 of 128 experts. How many tokens get another set of experts? And is it the token's
@@ -1107,12 +1129,22 @@ claim(
     control=fine,
     control_is="float32",
 )
-print(f"tokens in bfloat16, router in float32: {np.mean(tokens_alone):.1f} %")
-print(f"tokens in float32, router in bfloat16: {np.mean(router_alone):.1f} %")
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: whose rounding it is.
 stayed = (1 - np.mean(coarse) / 100) ** LAYERS
 part = "more than nine in ten" if stayed < 0.1 else "not even nine in ten"
-print(
-    f"Over {LAYERS} layers, if each flips for itself, {part} go to other experts somewhere."
+of_each = {
+    "tokens and router": coarse,
+    "tokens alone": tokens_alone,
+    "router alone": router_alone,
+}
+table(
+    ["in bfloat16", "tokens with other experts"],
+    {name: [f"{np.mean(flips):.1f} %"] for name, flips in of_each.items()},
+    title=f"The tokens' rounding alone sends {np.mean(tokens_alone):.1f} % of them to other experts, the router's alone "
+    f"{np.mean(router_alone):.1f} %",
+    note=f"One layer; what is not in bfloat16 is in float32. Over {LAYERS} layers, if each flips for itself, {part} tokens go to other experts somewhere.",
 )
 
 # %% [markdown]
@@ -1132,27 +1164,29 @@ table(
             "--enable-expert-parallel",
             "--ep-size",
             "--expert-model-parallel-size",
-            "MoE(ep_size=)",
+            "ep_size",
         ],
         "dispatch, combine": [
             "--all2all-backend",
             "--moe-a2a-backend",
             "--moe-token-dispatcher-type",
-            "within MoE",
+            "inside",
         ],
-        "rearranging, copies": [
-            "--enable-eplb, --eplb-config",
-            "--enable-eplb, --ep-num-redundant-experts",
-            "none found",
+        "rearranging": ["--enable-eplb", "--enable-eplb", "none found", "none found"],
+        "copies": [
+            "yes",
+            "yes",
+            "a prototype",
             "none found",
         ],
         "capacity": [
-            "none: drops nothing",
-            "none: drops nothing",
+            "drops nothing",
+            "drops nothing",
             "--moe-expert-capacity-factor",
-            "MoE(capacity_factor=, drop_tokens=)",
+            "capacity_factor",
         ],
     },
     title="Each of the lesson's mechanisms is an option of a library",
-    note="From their documentation and code in 2026. Options change: look before you type.",
+    note="From their documentation and code in 2026. Copies: num_redundant_experts in vLLM's --eplb-config, --ep-num-redundant-experts in "
+    "SGLang, Megatron-LM's pull request 2368 (open when we looked). DeepSpeed's are arguments of its MoE. Options change: look before you type.",
 )

@@ -92,9 +92,9 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
 
 
 def _are_words(cells: Sequence[str]) -> bool:
-    """Whether a column holds words, which stand on the left, or numbers, on the right."""
-    text = "".join(cells)
-    return any(len(cell) > 24 for cell in cells) or (text != "" and not any(character.isdigit() for character in text))
+    """Whether a column holds words (a digit in few of them), which stand on the left, or numbers, on the right."""
+    digits = [any(character.isdigit() for character in cell) for cell in cells if cell]
+    return any(len(cell) > 24 for cell in cells) or sum(digits) < len(digits) / 4
 
 
 def framed(title: str, note: str, content: str) -> Picture:
