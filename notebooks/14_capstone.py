@@ -914,6 +914,100 @@ score_card()
 # %% [markdown]
 # ## Further
 #
+# ### DeepSeek-V3's block
+#
+# **Your turn, if you like.** Each expert is scored by itself here: by the sigmoid of its logit, $s_e = \sigma(w_e \cdot x)$. A bias is added for
+# the choice alone: $r_e = s_e + b_e$. And the experts stand in *groups* of neighbours:
+#
+# 1. A group is as good as the two largest $r_e$ in it, added up. The best `topk_group` of the `n_group` groups stay.
+# 2. Of their experts, the $k$ with the largest $r_e$ are chosen.
+# 3. They are weighted by $s_e$, without the bias, divided by the sum over the chosen and multiplied by `routed_scaling_factor`.
+# 4. A shared expert answers every token, with weight 1.
+
+
+# %% tags=["exercise", "optional"]
+def deepseek_block(x, weights, config):
+    """x (T, d), a block's weights by name and its config -> the block's answers (T, d).
+
+    Find `chosen` (T, k), their weights `g` (T, k), and `y` (T, d), the shared expert's
+    answers: `expert("shared_experts")`. The last three lines add up the rest.
+    """
+
+    def expert(name):
+        names = (f"{name}.{part}_proj.weight" for part in ("gate", "up", "down"))
+        gate, up, down = map(weights.get, names)
+        return (F.silu(x @ gate.T) * (x @ up.T)) @ down.T
+
+    ### BEGIN SOLUTION
+    scores = (x @ weights["gate.weight"].T).sigmoid()
+    ranking = scores + weights["gate.e_score_correction_bias"]
+    groups = ranking.unflatten(-1, (config["n_group"], -1))  # (T, groups, in a group)
+    best = groups.topk(2).values.sum(-1).topk(config["topk_group"]).indices
+    closed = torch.ones_like(groups[..., 0]).scatter(-1, best, 0.0).bool()
+    ranking = groups.masked_fill(closed[..., None], -torch.inf).flatten(-2)
+    chosen = ranking.topk(config["num_experts_per_tok"]).indices
+    g = scores.gather(-1, chosen)
+    g = config["routed_scaling_factor"] * g / g.sum(-1, keepdim=True)
+    y = expert("shared_experts")
+    ### END SOLUTION
+    for e in range(len(weights["gate.weight"])):
+        y = y + (g * (chosen == e)).sum(-1, keepdim=True) * expert(f"experts.{e}")
+    return y
+
+
+# %%
+deepseek_block = check("14.deepseek_block", deepseek_block)
+
+# %% [markdown]
+# ### gpt-oss's block
+#
+# **Your turn, if you like.** The softmax goes over the logits of the chosen alone, and all maps have biases. The two readings
+# of an expert stand in one matrix, in turns: columns 0, 2, 4, ... are the gate $a$, and columns 1, 3, 5, ... are up, $u$. The gate
+# is at most 7, and up stays between -7 and 7. Then the expert's neurons are
+#
+# $$(u + 1) \cdot a\,\sigma(1.702\,a)$$
+#
+# The matrices of this model are (in, out): a token meets one as `x @ matrix`.
+
+
+# %% tags=["exercise", "optional"]
+def gpt_oss_block(x, weights, config):
+    """x (T, d), a block's weights by name and its config -> the block's answers (T, d).
+
+    Of the router: "router.weight" (E, d), "router.bias" (E,). Of the experts:
+    "experts.gate_up_proj" (E, d, 2h), "experts.down_proj" (E, h, d), and their biases,
+    "experts.gate_up_proj_bias" (E, 2h) and "experts.down_proj_bias" (E, d).
+    """
+    y = torch.zeros_like(x)
+    ### BEGIN SOLUTION
+    logits = x @ weights["router.weight"].T + weights["router.bias"]
+    best, chosen = logits.topk(config["num_experts_per_tok"])
+    g = best.softmax(-1)
+    for e in range(len(weights["router.bias"])):
+        read = x @ weights["experts.gate_up_proj"][e]
+        read = read + weights["experts.gate_up_proj_bias"][e]
+        gate, up = read[:, ::2].clamp(max=7), read[:, 1::2].clamp(-7, 7)
+        answer = (up + 1) * gate * (1.702 * gate).sigmoid()
+        answer = answer @ weights["experts.down_proj"][e]
+        answer = answer + weights["experts.down_proj_bias"][e]
+        y = y + (g * (chosen == e)).sum(-1, keepdim=True) * answer
+    ### END SOLUTION
+    return y
+
+
+# %%
+gpt_oss_block = check("14.gpt_oss_block", gpt_oss_block)
+
+# %% [markdown]
+# And beside the published code, forward and back:
+
+# %%
+further = {"DeepSeek-V3": deepseek_block, "gpt-oss": gpt_oss_block}
+for family, ours in further.items():
+    far = rebuilt(family, seed, ours=ours)
+    print(f"{family:11} answers and gradients same to 0.00001: {max(far) < 1e-5}")
+
+# %% [markdown]
 # ### A real checkpoint
 #
 # If you have a published model on your disk, its routers can be read. Name the folder, as `transformers` has saved it, in the
