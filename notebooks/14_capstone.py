@@ -23,6 +23,7 @@ import copy
 import itertools
 import os
 import random
+import textwrap
 from importlib import import_module
 from statistics import mean
 
@@ -114,6 +115,10 @@ def block_of(family, seed, std=0.3):
     return block.eval()
 
 
+def tokens(seed):
+    return torch.randn(64, D, generator=torch.Generator().manual_seed(seed))
+
+
 def on_the_hub(block):
     """The block's weights by the names of its files; of Mixtral's experts, by OLMoE's."""
     if hasattr(block, "router"):  # gpt-oss's files keep the experts stacked
@@ -141,7 +146,7 @@ for name in ("num_experts_per_tok", "norm_topk_prob"):
     print(f"{name}: {config[name]}")
 
 # %% [markdown]
-# Is that a mixture as you know it? Here is what happens to one token in it:
+# Here is one token on its way through the block:
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: one token on its way through the block.
@@ -197,10 +202,6 @@ def gap(ours, theirs):
     """How far apart two answers are, as a part of the second's size: a number from 0."""
     distance = (ours - theirs).norm().detach()
     return float(distance / theirs.norm().detach()) if distance else 0.0
-
-
-def tokens(seed):
-    return torch.randn(64, D, generator=torch.Generator().manual_seed(seed))
 
 
 x = tokens(seed)
@@ -512,7 +513,8 @@ claim(
 #
 # A test set asks how good a layer is. A **probe** asks something that *must* hold for a right mixture of this kind, whatever its
 # weights. It needs no training and no original. It gets a mixture and tokens (T, d) and returns how far from right the mixture
-# is: 0 is right, and from .001 on the mixture fails. Here are two; five more are in the folded cell.
+# is: 0 is right, and from .001 on the mixture fails. Here are two of seven. The others stand in the folded cell, and their
+# sentences in the game below.
 
 
 # %%
@@ -521,6 +523,14 @@ def twice(moe, x):
     return gap(moe(x)[0], moe(x)[0])
 
 
+def reordered(moe, x):
+    """In another order, each token gets the same answer."""
+    order = torch.randperm(len(x))
+    return gap(moe(x[order])[0], moe(x)[0][order])
+
+
+# %% tags=["measure"]
+# Ready: five more probes.
 @torch.no_grad()
 def certain(moe, x):
     """A router that is sure of one expert gives that expert's answer."""
@@ -532,14 +542,6 @@ def certain(moe, x):
     y, routing = other(x)
     likeliest = routing.logits.argmax(-1)
     return gap(y, other.experts(x)[torch.arange(len(x)), likeliest])
-
-
-# %% tags=["measure"]
-# Ready: five more probes.
-def reordered(moe, x):
-    """In another order, each token gets the same answer."""
-    order = torch.randperm(len(x))
-    return gap(moe(x[order])[0], moe(x)[0][order])
 
 
 @torch.no_grad()
@@ -852,7 +854,7 @@ free = sum(not row.any() for row in on_mistakes)
 picture(
     verdicts,
     title=f"{free} of the fifteen mistakes pass all probes; {len(accused)} of the seven right kinds fail one",
-    note="● A mixture fails this probe in all of ten seeds, ○ in some. ✖ A right one fails it: a false alarm. In bold, what part is failed. The last "
+    note="● A mixture fails this probe in all of ten seeds, ○ in some. ✖ A right one fails it: a false alarm. In bold, the part that fails. The last "
     "column is your own probe.",
     alt="; ".join(
         f"{name}: {', '.join(p for p, hit in zip(ASKED, row.any(0), strict=True) if hit) or 'no probe'}"
@@ -867,10 +869,6 @@ picture(
 # rarer. Some are wrong experts, and the probes trust `moe.experts(x)`. The others make another mixture than was meant: a flatter
 # softmax, weights that sum to 1. No probe knows what you meant. That takes an original, or a few lines written by hand for each part.
 
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("14")
-
 # %% [markdown]
 # ## Try it
 #
@@ -878,9 +876,17 @@ quiz("14")
 # 2. With how many tokens do `alone` and `reordered` catch dropped late tokens? Why not with very few?
 # 3. Plant a bug: `class Mine(Router)` (of `moe_tutorial.layers`) with a `forward` that changes something, and
 #    `moe.router = Mine(D, E, K)`. Who catches it? Can you plant one that nobody catches, and that still matters?
-#
+
+# %% [markdown]
 # ## Recap
 #
+# Questions first:
+
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("14")
+
+# %% [markdown]
 # - Weights that fit are not yet a model that is right. One comparison with the original's answers says more than any number of
 #   shapes, if its tolerance is a part of their size.
 # - Many bugs cost too little accuracy to be seen. Accuracy shows how good a layer is, not whether it is what you think it is.
@@ -917,9 +923,9 @@ for family in WRITTEN:
     print(f"{family:15} same to 0.00001: {same}")
 
 # %% [markdown]
-# And it learns. Your GPT, with your mixture in each of its blocks, reads Python's own manual, of which the last tenth is held out. Beside its
-# loss there stands that of a table of pairs, which knows nothing but how often each character follows each other one. Then
-# your GPT goes on writing after “The ”.
+# And it learns. Your GPT, with your mixture in each of its blocks, reads Python's own manual, all but the last tenth. There its loss
+# is measured, beside that of a table of pairs, which knows only how often each character follows each other one. Then your GPT
+# goes on writing after “The ”.
 
 # %% tags=["measure", "nbval-ignore-output", "remove-output"]
 # Trained: your file's GPT, on a text whose last tenth is held out.
@@ -957,15 +963,13 @@ def in_colours(figure, theme):
     font = {"family": "monospace", "size": 11 if is_narrow(figure) else 13}
     for what, (characters, readers) in LINES.items():
         axes.text(0, y, what, color=look.color("muted", theme), size=10, va="center")
-        for place, (character, expert) in enumerate(
-            zip(characters, readers, strict=True)
-        ):
-            color = look.expert_color(expert, theme)
-            at = place % width, y + 1 + place // width
-            axes.text(
-                *at, character.replace("\n", " "), color=color, va="center", **font
-            )
-        y += 2.6 + (len(characters) - 1) // width
+        experts = iter(readers)
+        for row in textwrap.wrap(characters, width, drop_whitespace=False):
+            y += 1
+            for place, character in enumerate(row):
+                color = look.expert_color(next(experts), theme)
+                axes.text(place, y, character, color=color, va="center", **font)
+        y += 1.6
     axes.set(xlim=(0, width), ylim=(y - 1, -0.6))
 
 
@@ -975,7 +979,7 @@ picture(
     note="Each character in the colour of the expert that reads it in the first block. After its 1,000 steps, the loss of the course's was 1.65.",
     alt=f"The GPT writes: {written}",
     height=230,
-    narrow_height=310,
+    narrow_height=330,
 )
 
 # %% [markdown]
