@@ -119,6 +119,9 @@ def tokens(seed):
     return torch.randn(64, D, generator=torch.Generator().manual_seed(seed))
 
 
+x = tokens(seed)
+
+
 def on_the_hub(block):
     """The block's weights by the names of its files; of Mixtral's experts, by OLMoE's."""
     if hasattr(block, "router"):  # gpt-oss's files keep the experts stacked
@@ -136,7 +139,8 @@ def on_the_hub(block):
     return weights | dict(shared.named_parameters("shared_experts"))
 
 
-# %%
+# %% tags=["measure"]
+# Made: OLMoE's block, its weights and its config.
 block = block_of("OLMoE", seed)
 weights, config = on_the_hub(block), config_of("OLMoE").to_dict()
 for name, matrix in list(weights.items())[:4]:
@@ -204,7 +208,6 @@ def gap(ours, theirs):
     return float(distance / theirs.norm().detach()) if distance else 0.0
 
 
-x = tokens(seed)
 for family in WRITTEN:
     block = block_of(family, seed)
     ours = published_block(x, on_the_hub(block), config_of(family).to_dict())
@@ -949,8 +952,8 @@ STORED = (
     "324350243111000000700115354777777773124500050073142052770700700073205222"
     "423200077770261022422606654777476624336523010017247731507424773013142607"
 )
-LINES = {f"Yours, after {STEPS} steps": (written, my_gpt.readers(written))}
-LINES["The course's, after 1,000 steps (stored)"] = (
+LINES = {f"After {STEPS} steps": (written, my_gpt.readers(written))}
+LINES["After 1,000 steps (stored, the course's)"] = (
     "The same annotations and definition operator in seforminations in matchmes "
     "positional subject is defined the form assignment statement is secton",
     [int(expert) for expert in STORED],
@@ -976,7 +979,7 @@ def in_colours(figure, theme):
 picture(
     in_colours,
     title=f"Your experts write. Loss on held-out text: {own_loss:.2f} nats a character, of a table of pairs {of_pairs:.2f}",
-    note="Each character in the colour of the expert that reads it in the first block. After its 1,000 steps, the loss of the course's was 1.65.",
+    note="Each character in the colour of the expert that reads it in the first block. After the 1,000 steps, the loss was 1.65.",
     alt=f"The GPT writes: {written}",
     height=230,
     narrow_height=330,
@@ -1031,15 +1034,14 @@ score_card()
 # 2. Of their experts, the $k$ with the largest $r_e$ are chosen.
 # 3. They are weighted by $s_e$, without the bias, divided by the sum over the chosen and multiplied by `routed_scaling_factor`.
 # 4. A shared expert answers every token, with weight 1.
+#
+# Ten lines find `chosen` (T, k), their weights `g` (T, k), and `y`, the shared expert's answers. The last lines add up the rest.
+# New names are `gate.e_score_correction_bias` (E,), which is $b$, and `shared_experts`, which is an expert's.
 
 
 # %% tags=["exercise", "optional"]
 def deepseek_block(x, weights, config):
-    """x (T, d), weights by name and a config -> the block's answers (T, d).
-
-    Find `chosen` (T, k), their weights `g` (T, k), and `y` (T, d), the shared expert's
-    answers: `expert("shared_experts")`. The last three lines add up the rest.
-    """
+    """x (T, d), weights by name and a config -> the block's answers (T, d)."""
 
     def expert(name):
         names = (f"{name}.{part}_proj.weight" for part in ("gate", "up", "down"))
@@ -1075,32 +1077,28 @@ deepseek_block = check("14.deepseek_block", deepseek_block)
 #
 # $$(u + 1) \cdot a\,\sigma(1.702\,a)$$
 #
-# The matrices of this model are (in, out): a token meets one as `x @ matrix`.
+# Here a matrix is (in, out), so a token meets it as `x @ matrix`. The router's weights are `router.weight` (E, d) and `router.bias`
+# (E,). The experts' are stacked: `experts.gate_up_proj` (E, d, 2h), `experts.down_proj` (E, h, d), and the same names with `_bias`.
 
 
 # %% tags=["exercise", "optional"]
 def gpt_oss_block(x, weights, config):
-    """x (T, d), weights by name and a config -> the block's answers (T, d).
-
-    Of the router: "router.weight" (E, d), "router.bias" (E,). Of the experts:
-    "experts.gate_up_proj" (E, d, 2h), "experts.down_proj" (E, h, d), and their biases,
-    "experts.gate_up_proj_bias" (E, 2h) and "experts.down_proj_bias" (E, d).
-    """
-    y = torch.zeros_like(x)
+    """x (T, d), weights by name and a config -> the block's answers (T, d)."""
     ### BEGIN SOLUTION
+    y = torch.zeros_like(x)
     logits = x @ weights["router.weight"].T + weights["router.bias"]
     best, chosen = logits.topk(config["num_experts_per_tok"])
     g = best.softmax(-1)
     for e in range(len(weights["router.bias"])):
         read = x @ weights["experts.gate_up_proj"][e]
-        read = read + weights["experts.gate_up_proj_bias"][e]
+        read += weights["experts.gate_up_proj_bias"][e]
         gate, up = read[:, ::2].clamp(max=7), read[:, 1::2].clamp(-7, 7)
         answer = (up + 1) * gate * (1.702 * gate).sigmoid()
         answer = answer @ weights["experts.down_proj"][e]
         answer = answer + weights["experts.down_proj_bias"][e]
         y = y + (g * (chosen == e)).sum(-1, keepdim=True) * answer
-    ### END SOLUTION
     return y
+    ### END SOLUTION
 
 
 # %%
@@ -1109,7 +1107,8 @@ gpt_oss_block = check("14.gpt_oss_block", gpt_oss_block)
 # %% [markdown]
 # Are they the published ones? Answers and all gradients, beside those of the published code:
 
-# %%
+# %% tags=["measure"]
+# Measured: both beside the published code.
 further = {"DeepSeek-V3": deepseek_block, "gpt-oss": gpt_oss_block}
 for family, write in further.items():
     far = max(rebuilt(family, seed, write=write))
