@@ -1036,7 +1036,7 @@ score_card()
 # 4. A shared expert answers every token, with weight 1.
 #
 # Ten lines find `chosen` (T, k), their weights `g` (T, k), and `y`, the shared expert's answers. The last lines add up the rest.
-# New names are `gate.e_score_correction_bias` (E,), which is $b$, and `shared_experts`, which is an expert's.
+# Among the weights, `gate.e_score_correction_bias` (E,) is $b$; `expert("shared_experts")` gives the shared expert's answers.
 
 
 # %% tags=["exercise", "optional"]
