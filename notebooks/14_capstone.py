@@ -407,7 +407,7 @@ reveal(
     )
     + "Measure a distance as a part of the size, and see your test fail once before you believe it. "
     "It has happened: [outputs of 1e-5 under a tolerance of 1.4e-2](https://github.com/Dao-AILab/sonic-moe/issues/63), and "
-    "[one `atol=100` in six tests of a library's mixtures](https://github.com/ROCm/aiter/issues/5031).",
+    "[one atol=100 in six tests of a library's mixtures](https://github.com/ROCm/aiter/issues/5031).",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
