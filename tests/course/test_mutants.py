@@ -70,6 +70,19 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "g = g / g.sum(1, keepdim=True)": LAST,
         "y = y + (g * (chosen == e)).sum(1, keepdim=True) * answer": LAST,
     },
+    "14.deepseek_block": {
+        "groups = ranking.unflatten(1, (config['n_group'], -1))": LAST,
+        "closed = torch.ones_like(groups[..., 0]).scatter(1, best, 0.0).bool()": LAST,
+        "closed = torch.ones_like(groups[..., 1]).scatter(-1, best, 0.0).bool()": "only its shape counts",
+        "closed = torch.ones_like(groups[..., -1]).scatter(-1, best, 0.0).bool()": "only its shape counts",
+        "g = scores.gather(1, chosen)": LAST,
+        "g = config['routed_scaling_factor'] * g / g.sum(1, keepdim=True)": LAST,
+        "y = y + (g * (chosen == e)).sum(1, keepdim=True) * expert(f'experts.{e}')": LAST,
+    },
+    "14.gpt_oss_block": {
+        "g = best.softmax(1)": LAST,
+        "y = y + (g * (chosen == e)).sum(1, keepdim=True) * answer": LAST,
+    },
     "14.alone": {
         "return ((together - alone).norm() / together.norm()).item()": "a distance has no direction",
         "return (alone - together).norm() / together.norm()": "a tensor of one number, too",

@@ -65,6 +65,119 @@ def gate_and_up_swapped(x, weights, config):
     return token_by_token(x, swapped, config)
 
 
+def expert_of(weights, name, read):
+    gate, up, down = (weights[f"{name}.{part}_proj.weight"] for part in ("gate", "up", "down"))
+    return F.linear(F.silu(F.linear(read, gate)) * F.linear(read, up), down)
+
+
+@right("14.deepseek_block")
+def deepseek_token_by_token(x, weights, config):
+    answers, size = [], len(weights["gate.weight"]) // config["n_group"]
+    for token in x:
+        scores = torch.sigmoid(weights["gate.weight"] @ token)
+        ranking = (scores + weights["gate.e_score_correction_bias"]).tolist()
+        groups = [range(start, start + size) for start in range(0, len(ranking), size)]
+        groups.sort(key=lambda group: -sum(sorted(ranking[e] for e in group)[-2:]))
+        allowed = [e for group in groups[: config["topk_group"]] for e in group]
+        best = sorted(allowed, key=lambda e: -ranking[e])[: config["num_experts_per_tok"]]
+        total = sum(scores[e] for e in best) / config["routed_scaling_factor"]
+        answer = expert_of(weights, "shared_experts", token)
+        answers.append(answer + sum(scores[e] / total * expert_of(weights, f"experts.{e}", token) for e in best))
+    return torch.stack(answers)
+
+
+@right("14.deepseek_block")
+def deepseek_by_a_table(x, weights, config):
+    scores = F.linear(x, weights["gate.weight"]).sigmoid()
+    ranking = scores.detach() + weights["gate.e_score_correction_bias"]
+    groups = ranking.view(len(x), config["n_group"], -1).sort(-1).values[..., -2:].sum(-1)
+    worst = groups.topk(config["topk_group"]).values[:, -1:]
+    open_groups = (groups >= worst).repeat_interleave(scores.shape[1] // config["n_group"], 1)
+    places = ranking.where(open_groups, torch.tensor(-1e9)).topk(config["num_experts_per_tok"]).indices
+    table = F.normalize(scores * torch.zeros_like(scores).scatter(1, places, 1.0), p=1, dim=1)
+    said = torch.stack([expert_of(weights, f"experts.{e}", x) for e in range(scores.shape[1])], 1)
+    return config["routed_scaling_factor"] * (table[..., None] * said).sum(1) + expert_of(weights, "shared_experts", x)
+
+
+@right("14.deepseek_block")
+def deepseek_with_experts_that_read_their_own(x, weights, config):
+    scores = (x @ weights["gate.weight"].T).sigmoid()
+    ranking = scores + weights["gate.e_score_correction_bias"]
+    size = scores.shape[1] // config["n_group"]
+    good = torch.stack([part.topk(2).values.sum(-1) for part in ranking.split(size, 1)], 1)
+    best = good.topk(config["topk_group"]).indices
+    places = (best[..., None] * size + torch.arange(size)).flatten(1)
+    chosen = places.gather(1, ranking.gather(1, places).topk(config["num_experts_per_tok"]).indices)
+    g = scores.gather(1, chosen)
+    g = g / g.sum(1, keepdim=True) * config["routed_scaling_factor"]
+    y = expert_of(weights, "shared_experts", x)
+    for e in range(scores.shape[1]):
+        rows, place = (chosen == e).nonzero(as_tuple=True)
+        y = y.index_add(0, rows, g[rows, place, None] * expert_of(weights, f"experts.{e}", x[rows]))
+    return y
+
+
+@wrong("14.deepseek_block", "no more")
+def deepseek_weights_with_the_bias(x, weights, config):
+    scores = (x @ weights["gate.weight"].T).sigmoid() + weights["gate.e_score_correction_bias"]
+    groups = scores.unflatten(-1, (config["n_group"], -1))
+    kept = groups.topk(2).values.sum(-1).topk(config["topk_group"]).indices
+    shut = torch.full(groups.shape[:2], -torch.inf).scatter(1, kept, 0.0)
+    g, chosen = (groups + shut[..., None]).flatten(1).topk(config["num_experts_per_tok"])
+    g = config["routed_scaling_factor"] * g / g.sum(-1, keepdim=True)
+    y = expert_of(weights, "shared_experts", x)
+    for e in range(scores.shape[1]):
+        y = y + (g * (chosen == e)).sum(-1, keepdim=True) * expert_of(weights, f"experts.{e}", x)
+    return y
+
+
+@right("14.gpt_oss_block")
+def gpt_oss_token_by_token(x, weights, config):
+    answers = []
+    for token in x:
+        logits = weights["router.weight"] @ token + weights["router.bias"]
+        best = logits.argsort(descending=True)[: config["num_experts_per_tok"]]
+        answer = 0
+        for e, weight in zip(best.tolist(), logits[best].softmax(0), strict=True):
+            read = token @ weights["experts.gate_up_proj"][e] + weights["experts.gate_up_proj_bias"][e]
+            gate, up = read.unflatten(0, (-1, 2)).unbind(1)
+            gate, up = gate.clamp(max=7), up.clamp(-7, 7)
+            neurons = gate / (1 + (-1.702 * gate).exp()) * (up + 1)
+            answer = answer + weight * (
+                neurons @ weights["experts.down_proj"][e] + weights["experts.down_proj_bias"][e]
+            )
+        answers.append(answer)
+    return torch.stack(answers)
+
+
+@right("14.gpt_oss_block")
+def gpt_oss_by_a_table(x, weights, config):
+    logits = F.linear(x, weights["router.weight"], weights["router.bias"])
+    worst = logits.topk(config["num_experts_per_tok"]).values[:, -1:]
+    table = logits.masked_fill(logits < worst, -torch.inf).softmax(1)
+    read = torch.einsum("td,edh->teh", x, weights["experts.gate_up_proj"]) + weights["experts.gate_up_proj_bias"]
+    gate, up = read[..., 0::2].clamp(max=7), read[..., 1::2].clamp(-7, 7)
+    said = (up + 1) * gate * torch.sigmoid(gate * 1.702)
+    said = torch.einsum("teh,ehd->ted", said, weights["experts.down_proj"]) + weights["experts.down_proj_bias"]
+    return torch.einsum("te,ted->td", table, said)
+
+
+@right("14.gpt_oss_block")
+def gpt_oss_divides_probabilities(x, weights, config):
+    probs = (x @ weights["router.weight"].T + weights["router.bias"]).softmax(-1)
+    g, chosen = probs.topk(config["num_experts_per_tok"])
+    g = g / g.sum(-1, keepdim=True)
+    y = torch.zeros_like(x)
+    for e in range(probs.shape[1]):
+        rows, place = (chosen == e).nonzero(as_tuple=True)
+        read = x[rows] @ weights["experts.gate_up_proj"][e] + weights["experts.gate_up_proj_bias"][e]
+        gate, up = torch.minimum(read[:, ::2], torch.tensor(7.0)), read[:, 1::2].clip(-7, 7)
+        said = (up * gate + gate) * (1.702 * gate).sigmoid()
+        said = said @ weights["experts.down_proj"][e] + weights["experts.down_proj_bias"][e]
+        y = y.index_add(0, rows, g[rows, place, None] * said)
+    return y
+
+
 @right("14.alone")
 def largest_difference(moe, x):
     together = moe(x)[0].detach()

@@ -56,6 +56,79 @@ def published_block(ask: Ask) -> None:
         reaches(y, learned[name], missing)
 
 
+@checks(
+    "14.deepseek_block",
+    hints=(
+        "The scores are the sigmoids of the logits. Add the bias for the choice; the weights are scores without it.",
+        "`ranking.unflatten(-1, (n_group, -1))` is (T, groups, in a group): rank groups by `topk(2)` of these, summed.",
+        "Other groups' experts must not be chosen: `masked_fill` their places with `-torch.inf`, then `topk`.",
+    ),
+    mistakes={
+        "The bias chooses, and does no more: the weights are scores without it.": "= scores.gather => = ranking.gather",
+        "The weights of the chosen are divided by their sum.": " / g.sum(-1, keepdim=True) => ",
+        "Only experts of the best groups may be chosen.": "closed[..., None] => closed[..., None] < 0",
+        "A group is as good as its best two experts together, not as its best one.": "topk(2) => topk(1)",
+        "At last the weights are multiplied by `routed_scaling_factor`.": 'config["routed_scaling_factor"] * g => g',
+        "The shared expert answers each token, too.": 'y = expert("shared_experts") => y = torch.zeros_like(x)',
+        "The shared expert answers with all its weight, and not by a gate.": (
+            'y = expert("shared_experts") => y = expert("shared_experts") * scores.amax(-1, keepdim=True)'
+        ),
+        "The bias takes part in the choice, of the groups and of the experts.": (
+            'scores + weights["gate.e_score_correction_bias"] => scores'
+        ),
+    },
+)
+def deepseek_block(ask: Ask) -> None:
+    shapes = {"gate.weight": (6, 2), "gate.e_score_correction_bias": (6,)}
+    for name in (*(f"experts.{e}" for e in range(6)), "shared_experts"):
+        shapes |= {f"{name}.gate_proj.weight": (3, 2), f"{name}.up_proj.weight": (3, 2)}
+        shapes[f"{name}.down_proj.weight"] = 2, 3
+    config = {"num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "routed_scaling_factor": 2.5}
+    same_block(ask, 16, shapes, [config, config | {"num_experts_per_tok": 3, "topk_group": 2}])
+
+
+@checks(
+    "14.gpt_oss_block",
+    hints=(
+        "The `topk` of the logits are the chosen; a `softmax` of these alone gives the weights.",
+        "Of `read`, the even columns `read[:, ::2]` are the gate and the odd ones `read[:, 1::2]` are up.",
+        "`(up + 1) * gate * (1.702 * gate).sigmoid()`, with the gate at most 7 and up between -7 and 7.",
+    ),
+    mistakes={
+        "Gate and up stand in turns, and not one half after the other.": (
+            "read[:, ::2].clamp(max=7), read[:, 1::2] => read.chunk(2, -1)[0].clamp(max=7), read.chunk(2, -1)[1]"
+        ),
+        "The gate comes first: columns 0, 2, 4. Yours are swapped.": (
+            "read[:, ::2].clamp(max=7), read[:, 1::2] => read[:, 1::2].clamp(max=7), read[:, ::2]"
+        ),
+        "1 is added to up before it multiplies.": "(up + 1) => up",
+        "In the sigmoid, the gate is multiplied by 1.702.": "1.702 * gate => gate",
+        "The gate is at most 7.": ".clamp(max=7) => ",
+        "Up stays between -7 and 7.": ".clamp(-7, 7) => ",
+        "The softmax goes over the chosen alone.": "best.softmax(-1) => logits.softmax(-1).gather(-1, chosen)",
+        "The router has a bias.": ' + weights["router.bias"] => ',
+    },
+)
+def gpt_oss_block(ask: Ask) -> None:
+    shapes = {"router.weight": (3, 2), "router.bias": (3,)}
+    shapes |= {"experts.gate_up_proj": (3, 2, 6), "experts.gate_up_proj_bias": (3, 6)}
+    shapes |= {"experts.down_proj": (3, 3, 2), "experts.down_proj_bias": (3, 2)}
+    same_block(ask, 6, shapes, [{"num_experts_per_tok": 2}, {"num_experts_per_tok": 1}])
+
+
+def same_block(ask: Ask, seed: int, shapes: dict[str, tuple[int, ...]], configs: list[dict]) -> None:
+    """Require the solution's answers under these configs, token by token, and a gradient for the first weight."""
+    weights = {name: draw(seed + n, *shape) for n, (name, shape) in enumerate(shapes.items())}
+    given = {"x": draw(20, 4, 2), "weights": weights}
+    for given["config"] in configs:
+        ask.gives(given, "the block's answers", where=f"the config is {given['config']}")
+    turned = given | {"x": given["x"].flip(0)}
+    ask.follows(given, turned, lambda y: y.flip(0), "Each token is answered by itself, whatever their order.")
+    learned = {name: matrix.clone().requires_grad_() for name, matrix in weights.items()}
+    missing = "The answers are right, but no gradient reaches the router: .detach() or no_grad cuts it off."
+    reaches(ask.once(given["x"], learned, configs[0]), learned[next(iter(shapes))], missing)
+
+
 class ReadsPartner(Router):
     """A router that sends each second token where the one before it goes."""
 
