@@ -169,7 +169,7 @@ interval_chart(
     },
     title=f"With all three suspects {n_dead['nothing']:.1f} of 8 experts are dead, without the shared mean "
     f"{n_dead['the shared mean']:.1f}",
-    note="Raw digits: each of twenty or forty seeds, the mean, and its 95 % interval.",
+    note="Raw digits, twenty or forty seeds: the darker a tick, the more seeds. The mean, and its 95 % interval.",
     unit="dead experts of 8",
     zero=0,
 )
@@ -286,7 +286,7 @@ picture(
         f"{name}: the same way on {same[name]:.0%}, {each.mean():.1f} on average"
         for name, each in moves.items()
     ),
-    height=300,
+    height=340,
 )
 
 # %% [markdown] tags=["06.suspect"]
@@ -513,7 +513,7 @@ recipe = {
     "their gate": killed(without["the gate"]),
     "... and noise of 0.1": dead_with(noise=0.1, **CHOSEN_ALONE),
     "... and learned noise": dead_with(**LEARNED),
-    "... and their start": killed(run(build=whole_recipe, on_step=note_noise)[1]),
+    "the whole recipe": killed(run(build=whole_recipe, on_step=note_noise)[1]),
 }
 over_all, gate, _, learned, whole = (float(each.mean()) for each in recipe.values())
 
@@ -522,7 +522,7 @@ over_all, gate, _, learned, whole = (float(each.mean()) for each in recipe.value
 reveal(
     "06.recipe",
     whole,
-    says=f"The recipe {saves(recipe['their gate'], recipe['... and their start'])} beside their gate alone ({gate:.1f} dead). "
+    says=f"The recipe {saves(recipe['their gate'], recipe['the whole recipe'])} beside their gate alone ({gate:.1f} dead). "
     f"From the start of our other mixtures, learned noise {saves(recipe['their gate'], recipe['... and learned noise'])}.\n\n"
     f"The standard deviation of their noise is {its_noise[0]:.2f} at the start, the softplus of 0, and {its_noise[STEPS]:.2f} after "
     f"{STEPS} steps"
@@ -588,8 +588,8 @@ reveal(
 # start, learned noise saves some, too. Nor did Shazeer et al. say that noise prevents it. By *helps* they mean that it makes the load
 # smooth, so that a penalty can push on it (*Further*). The post that retells it took it for balance.
 #
-# Beside *this* penalty, noise helps. (At a coefficient of 1; others we have not tried.) Two of today's models have a penalty ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias
-# ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)) without noise.
+# Beside *this* penalty, noise helps. (At a coefficient of 1; others we have not tried.) Two of today's models have a penalty
+# ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)) without noise.
 
 # %% [markdown]
 # ## The bug that noise leaves
@@ -690,7 +690,8 @@ quiz("06")
 #
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
 # - Here, collapse needs a mean that all inputs share. Experts that learn and a gate over all experts make it worse.
-# - Noise alone does not prevent it, with two chosen. Weak noise helps a penalty that leaves experts dead. In evaluation it must be off, and what an evaluation does
+# - Noise alone does not prevent it, with two chosen. Weak noise helps a penalty that leaves experts dead. In
+#   evaluation it must be off, and what an evaluation does
 #   [must not reach the training](museum.ipynb#validation-changes-the-training).
 #
 # **Sources.** Noisy top-k and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),

@@ -263,7 +263,7 @@ class Dropping(MixtureOfExperts):
     hints=(
         "Put the mixture into evaluation mode, and ask it about the same tokens twice.",
         "`moe.eval()` switches the mode. `moe(x)` returns the scores and the routing: compare the first of the two.",
-        "`torch.equal(a, b)` is True where two tensors are equal at every place. `same` is that, of the scores of both times.",
+        "`torch.equal(a, b)` is True where two tensors are equal at every place. `same` is that, of both scores.",
     ),
     mistakes={
         "It says yes of every mixture, of one without noise, too. Are both scores of the same tokens, and are they "
