@@ -584,9 +584,10 @@ reveal(
 )
 
 # %% [markdown]
-# The verdict: with two chosen, noise alone does not prevent collapse; with four, strong noise saves some. With their gate and the usual
-# start, learned noise saves some, too. Nor did Shazeer et al. say that noise prevents it. By *helps* they mean that it makes the load
-# smooth, so that a penalty can push on it (*Further*). The post that retells it took it for balance.
+# The verdict: with two chosen, noise alone does not prevent collapse; with four, strong noise saves some. Beside their gate, learned
+# noise saves about one expert or none, and which of the two starts does better changes with `MOE_SEED`. (We tried three.) Nor did
+# Shazeer et al. say that noise prevents collapse. By *helps* they mean that it makes the load smooth, so that a penalty can push on it
+# (*Further*). The post that retells it took it for balance.
 #
 # Beside *this* penalty, noise helps. (At a coefficient of 1; others we have not tried.) Two of today's models have a penalty
 # ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)) without noise.
