@@ -262,26 +262,26 @@ class Dropping(MixtureOfExperts):
     "06.wavers",
     hints=(
         "Put the mixture into evaluation mode, and ask it about the same tokens twice.",
-        "`moe.eval()` switches the mode. `moe(x)` returns the answer and the routing: compare the first of the two.",
-        "`torch.equal(a, b)` is True where two tensors are equal at every place. `same` is that, of two answers.",
+        "`moe.eval()` switches the mode. `moe(x)` returns the scores and the routing: compare the first of the two.",
+        "`torch.equal(a, b)` is True where two tensors are equal at every place. `same` is that, of both scores.",
     ),
     mistakes={
-        "It says yes of every mixture, of one without noise, too. Are both answers to the same tokens, and are they "
+        "It says yes of every mixture, of one without noise, too. Are both scores of the same tokens, and are they "
         "compared number by number?": "torch.equal(moe(x)[0], moe(x)[0]) => moe(x)[0] is moe(x)[0]",
-        "You look at a part of the tokens alone. Noise may be left on for others: compare the answers to all.": (
+        "You look at a part of the tokens alone. Noise may be left on for others: compare the scores of all.": (
             "moe(x) => moe(x[:1])"
         ),
-        "It is the wrong way round: it says yes where the answers stay, and no where they change. The last line turns "
+        "It is the wrong way round: it says yes where the scores stay, and no where they change. The last line turns "
         "`same` round already.": "torch.equal => not torch.equal",
-        "One of the answers, or both, came in training mode, where noise is right.": "moe.eval() => pass",
+        "The first scores, or both, came in training mode, where noise is right.": "moe.eval() => pass",
         "Only the router is in evaluation mode. Other parts of a mixture may draw in training, too.": (
             "moe.eval() => moe.router.eval()"
         ),
-        "It says no of every mixture. Are the tokens asked about twice, and the two answers compared?": (
+        "It says no of every mixture. Are the tokens asked about twice, and the two scores compared?": (
             "moe(x)[0], moe(x)[0] => *[moe(x)[0]] * 2"
         ),
         "You compare which output is the largest, or which experts are chosen. Weak noise changes neither, and still "
-        "the answers differ: compare them number by number.": "moe(x)[0] => moe(x)[0].argmax(-1)",
+        "the scores differ: compare them number by number.": "moe(x)[0] => moe(x)[0].argmax(-1)",
         "Your comparison forgives too much. Every difference counts, however small.": (
             "torch.equal(moe(x)[0], moe(x)[0]) => torch.allclose(moe(x)[0], moe(x)[0], atol=0.1)"
         ),
