@@ -746,7 +746,7 @@ reveal(
     heard[DAI][0],
     says=f"{heard[DAI][1]}. "
     f"{shared.mean():.1f} % are right with a shared expert, {finer.mean():.1f} % without. Yet {len(has_one)} of the {len(years)} models in "
-    f"the table have one, of the {years.count(2026)} of 2026 {has_one.count(2026)}. It is meant for what all tokens have in common, and here "
+    f"the table have one{', all of 2026 among them' * (has_one.count(2026) == years.count(2026))}. It is meant for what all tokens have in common, and here "
     "it is half of what works for an image. Let it be a quarter, 3 of 15 and a shared one against 4 of 16, each of 2 neurons: "
     f"{interval(quarter - none_shared)} points, {heard[DAI_QUARTER][0]}.",
 )
@@ -906,7 +906,7 @@ def both_axes(figure, theme):
         "dense": Line(*means(small_right, "dense"), ":", "muted"),
     }
     label = "thousand multiplications paid"
-    draw_curves(paid, theme, lines, x=label, xticks=[0, 400, 800, 1200], **options)
+    draw_curves(paid, theme, lines, x=label, xticks=[0, 400, 800], **options)
     paid.get_legend().remove()  # the left one's serves both, and "dense" is named here
     end = before + 20, every[-1]
     paid.text(*end, "dense", va="center", color=paid.lines[-1].get_color())
@@ -961,7 +961,7 @@ interval_chart(
 )
 
 # %% [markdown]
-# Read the pairs: one sentence, two conditions, two verdicts. Wrong *here* does not refute a paper, whose models are large and read
+# Read the pairs: one sentence, under two conditions. Wrong *here* does not refute a paper, whose models are large and read
 # texts. So ask of every such sentence: at which cost, after how many steps, with which coefficient, and against what?
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -980,8 +980,7 @@ quiz("09")
 #
 # - Models of today choose many small experts. More than k/E of their parameters are active.
 # - A strong loss in groups of one kind takes away what experts specialise in. Count the load over the whole batch.
-# - A bias, without any loss, is the more even one here, with either gate. Whether more are right depends on the coefficient that
-#   it meets.
+# - A bias, without any loss, keeps the load more even here, with either gate.
 # - Each doubling of the experts gained less, up to 16. The router has to be paid for: count it, for finer experts, too.
 # - A shared expert that is half of what works loses here.
 # - Copies of a network trained for 800 steps save the beginning. By 200 further steps, mixtures from scratch are ahead.
