@@ -40,18 +40,16 @@ def interval_chart(
         if zero is not None:
             axes.axvline(zero, color=line, linewidth=1.5)
         for place, (name, mean) in enumerate(means.items()):
-            is_control, each = name in controls, ticks[name]
+            is_control, each, shown = name in controls, ticks[name], mean.rounded[0].replace("-", "−")
             color = muted if is_control else text
             axes.plot(each, np.full(len(each), place), "|", color=muted, ms=9, mew=1, alpha=0.6)
             axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)
             axes.plot(mean.mean, place, "o", ms=7, color=color, mfc=ground if is_control else color, mew=1.6)
             words = {"color": color, "weight": "normal" if is_control else "bold"}
             if is_narrow(figure):  # above the dot is the row's label
-                _beside(axes, mean.rounded[0], (max([mean.high, *each]), place), 7, "data", **words)
+                _beside(axes, shown, (max([mean.high, *each]), place), 7, "data", **words)
             else:
-                axes.annotate(
-                    mean.rounded[0], (mean.mean, place), (0, 8), textcoords="offset points", ha="center", **words
-                )
+                axes.annotate(shown, (mean.mean, place), (0, 8), textcoords="offset points", ha="center", **words)
         labels = [f"○ control: {name}" if name in controls else name for name in rows]
         if is_narrow(figure):  # a label beside its row would leave no room for the row
             axes.set_yticks([])

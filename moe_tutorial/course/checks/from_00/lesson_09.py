@@ -29,6 +29,9 @@ SIZES = "num_hidden_layers", "hidden_size", "intermediate_size", "num_local_expe
         "You count the chosen experts alone. What is no expert works, too.": (
             'return ... => config["num_hidden_layers"] * config["num_experts_per_tok"] * expert'
         ),
+        "You take off every expert. The chosen ones work.": (
+            'config["num_local_experts"] - config["num_experts_per_tok"] => config["num_local_experts"]'
+        ),
     },
 )
 def active_count(ask: Ask) -> None:
@@ -159,7 +162,9 @@ def micro_loss(ask: Ask) -> None:
     ask.follows(given, moved, lambda loss: loss, "With the tokens in another order, the loss should be the same.")
     probs = probs.clone().requires_grad_()
     loss = ask(given | {"probs": probs})
-    reaches(loss, probs, "No gradient comes from the loss to `probs`: .item(), .detach() or no_grad cuts it off.")
+    says = "No gradient comes from the loss to `probs`: .item(), .detach(), no_grad or torch.tensor() cuts it off. "
+    says += "`torch.stack` puts losses together and keeps it."
+    reaches(loss, probs, says)
 
 
 def small_network(seed: int) -> nn.Module:
