@@ -359,7 +359,7 @@ print("its shares:", [round(s, 2) for s in my_share(chosen, E).tolist()])
 
 # %% tags=["exercise"]
 def my_cv2(shares):
-    """shares (E,) -> their variance (divide by E, not by E - 1) over their mean squared."""
+    """shares (E,) -> their variance (divide by E, not E - 1) over their mean squared."""
     ### BEGIN SOLUTION
     return shares.var(correction=0) / shares.mean() ** 2
     ### END SOLUTION
