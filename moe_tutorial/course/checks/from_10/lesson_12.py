@@ -11,8 +11,7 @@ from moe_tutorial.course.vocabulary import Ask, checks, draw
     "12.leaf_weights",
     hints=(
         "Begin with the root: `p = right[:, :1]`. Its left child gets `weights * (1 - p)`, the right `weights * p`.",
-        "Do the same for all nodes of a level at once. Level n begins at node 2**n - 1 and has 2**n nodes: "
-        "`p = right[:, 2**level - 1 : 2 ** (level + 1) - 1]`.",
+        "Do the same for all nodes of a level at once: `p = right[:, 2**level - 1 : 2 ** (level + 1) - 1]`.",
         "A node's children stand side by side: `torch.stack([weights * (1 - p), weights * p], dim=-1)` has the shape "
         "(T, nodes, 2), and `.flatten(1)` makes a row of it.",
     ),
@@ -29,10 +28,10 @@ from moe_tutorial.course.vocabulary import Ask, checks, draw
         "A node divides what ARRIVES at it. In your answer every node divides a whole token.": (
             "[weights * (1 - p), weights * p] => [1 - p, p]"
         ),
-        "You read the first nodes again at each level. Level n begins at node 2**n - 1.": (
+        "You read the first nodes again at each level. Level l begins at node 2**l - 1.": (
             "2**level - 1 : 2 ** (level + 1) - 1 => : 2**level"
         ),
-        "Level n begins at node 2**n - 1, and not at 2**n: the root is node 0.": (
+        "Level l begins at node 2**l - 1, and not at 2**l: the root is node 0.": (
             "2**level - 1 : 2 ** (level + 1) - 1 => 2**level : 2 ** (level + 1)"
         ),
         "You stop one level too early.": "range(depth) => range(depth - 1)",
@@ -228,7 +227,7 @@ def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
         "`uneven.append(((right - left) / (right + left)) ** 2)`, then `load = left + right`.",
     ),
     mistakes={
-        "You divide by all tokens. A node's mean is over those that arrive at it: divide by `left + right`.": (
+        "You divide by all tokens. A node's mean is over those that arrive at it: divide by all that does.": (
             "((right - left) / (right + left)) ** 2 => (right - left) ** 2"
         ),
         "Without the square, an uneven node to the left and one to the right cancel each other.": (
@@ -237,12 +236,17 @@ def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
         "You compare the first half of the leaves with the second. Neighbours are the children of one node.": (
             "load.view(-1, 2).T => load.view(2, -1)"
         ),
+        "You pair places of the leaves' two halves at every level. A node compares ITS left half with its right one: "
+        "`view(2**l, 2, -1)`.": (
+            "return ... => torch.cat([((p[1] - p[0]) / (p[1] + p[0])) ** 2 for p in "
+            "(weights.mean(0).view(2, 2**l, -1).sum(-1) for l in range(depth))]).mean()"
+        ),
         "You stop before you reach the root.": "range(depth) => range(depth - 1)",
         "You ask whether the leaves are even. Even is asked of each node, of what arrives at it.": (
             "return ... => (len(weights.T) * weights.mean(0) - 1).square().mean()"
         ),
         "You add up the nodes. Their mean is asked for.": ".mean() => .sum()",
-        "m is a part of what ARRIVES at the node: divide `right` by `left + right`.": (
+        "m is a part of what ARRIVES at the node: divide what goes right by all that arrives.": (
             "((right - left) / (right + left)) ** 2 => (2 * right - 1) ** 2"
         ),
         "That is a mean of the levels' means. All nodes count alike: take one mean over them.": (
