@@ -199,7 +199,7 @@ crossing = check("11.crossing", crossing)
 
 # %% [markdown]
 # How many FLOP per byte does your machine do? The small layer tells: with one token it reads, with many it computes. From that alone
-# your `crossing` predicts how many tokens the *mixture* needs. Then we look at the mixture's own times.
+# your `crossing` predicts how many tokens the *mixture* needs.
 
 # %% tags=["measure"]
 # Claim 11.1.
@@ -407,18 +407,16 @@ sweep(
 )
 
 # %% [markdown]
-# With many users contexts count: with 4,096, at 8,000 tokens each, Qwen3 spends nearly all of a step on them. DeepSeek-V3, which is many times
-# as large and stores less for each token, spends over half.
+# With 4,096 users at 8,000 tokens each, Qwen3 spends nearly all of a step on contexts; DeepSeek-V3, many times as large, over half.
 
 # %% [markdown]
 # ## A place for every token
 #
-# Many tokens bring another question. Machines like fixed shapes, so a lot of code gives each expert **room** for a fixed
-# number of choices: its even part of them, times a **capacity factor**. What comes when it is full is **dropped**: this expert
-# does nothing for that token.
+# Machines like fixed shapes, so a lot of code gives each expert **room** for a fixed number of choices: its even part of them,
+# times a **capacity factor**. What comes when it is full is **dropped**: this expert does nothing for that token.
 #
 # **Your turn.** Choices come token by token, and who comes first, stays: a choice finds room if its expert was asked at most `room`
-# times so far, this choice included. (So no later token can push out an earlier one.)
+# times so far, this choice included.
 
 
 # %% tags=["exercise"]
@@ -630,8 +628,8 @@ price = check("11.price", price)
 # %% [markdown]
 # How many requests can a fleet serve in time? The course simulates it, step by step, each as long as computed above for H100s.
 # Between two steps those that are done leave, and waiting ones join (**continuous batching**). A request has 1,000 tokens of
-# context, wants 100 more on average, and should be done within 3 seconds, on average. We look at decode first; prefill, reading the
-# prompt, comes later. What GPUs send each other is left out.
+# context, wants 100 more on average, and should be done within 3 seconds, on average. Prefill, reading the prompt, comes later; what
+# GPUs send each other is left out.
 #
 # The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights.
 
@@ -761,7 +759,7 @@ claim(
 )
 
 # %% [markdown]
-# And prefill, which was left out?
+# And prefill?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Computed: a request's prefill beside its decode.
@@ -775,16 +773,15 @@ table(
     ["GPU-milliseconds a request", "prefill", "decode"],
     {name: [f"{prefill[name]:.0f}", f"{decode[name]:.0f}"] for name in prefill},
     title=f"The large model's prefill takes {prefill['large'] / prefill['mixture']:.1f} times as long as the mixture's",
-    note=f"Prefill of {PROMPTS} prompts at once, {PROMPTS * CONTEXT:,} tokens, at the data sheet's peak. Mixtral's experts need "
-    f"{crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} to compute for as long as they are read: one prompt alone is too short. Decode of {LENGTH} "
-    "tokens, in a fleet that serves as many requests as it can.",
+    note=f"Prefill of {PROMPTS} prompts at once, {PROMPTS * CONTEXT:,} tokens, at the data sheet's peak. (One prompt alone would still wait for "
+    f"the mixture's weights: its experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} tokens.) Decode of {LENGTH}, in a fleet that serves as many requests as it can.",
 )
 
 # %% [markdown]
 # Here prefill is arithmetic, and asking few saves far more than in decode. Fresh prompts fill the large model's fleets far sooner.
 #
-# Back to decode. Move the requests: what happens at 120, 180 and 250 a second? And if people are less patient? A **small** dense model stands
-# beside the two now. It has as many weights as a token of Mixtral meets, and needs one GPU.
+# Back to decode. Move the requests: what happens at 120, 180 and 250 a second? And if people are less patient? A third model stands
+# beside the two, **small** and dense, of as many weights as a token of Mixtral meets.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -815,12 +812,11 @@ sweep(
 )
 
 # %% [markdown]
-# Fleets come whole: at 120 either model needs one, at 180 the large model needs two, and at 250 both do. For the impatient, steps have to be
-# short, and what makes them long is reading the weights, of which both have equally many.
+# Fleets come whole: at 120 mixture and large model need one each, at 180 the large model needs two, and at 250 both do. For the
+# impatient, steps have to be short, and what makes them long is reading the weights, of which both have equally many.
 #
-# The small model is the cheapest, or as cheap as the mixture, at every setting: it computes as much for a token, on one GPU. So what the
-# mixture's second GPU buys has to be quality. (The fair opponent is a dense model that is as *good*. How large that is, this lesson does
-# not measure.)
+# At every setting the small model is the cheapest, or as cheap as the mixture: it computes as much for a token, and needs one GPU. So
+# what the mixture's second GPU buys has to be quality, which this lesson does not measure.
 #
 # *"A fraction of inference cost"*: true of prefill. In decode, few requests cost the same as with the large model. Many cost less, but
 # far more than a quarter, the part of the experts that is asked. *"Since a single expert does the processing"*: for one token, in
@@ -921,7 +917,7 @@ curves(
         "copies": Line(SKEWS, copied, marker="●"),
     },
     x="skew of the experts' popularity",
-    y="busiest machine, times its even part",
+    y="work, times its even part",
     xticks=SKEWS,
     title=f"At a skew of 1, copies bring the busiest machine from {rearranged[-1]:.2f} to {copied[-1]:.2f} times its even part",
     note="9 places: rearranged, with the ninth empty. Copies: rearranged, with copies in the ninth. Means of 20 draws. "
@@ -950,7 +946,7 @@ quiz("11")
 # ## Try it
 #
 # 1. A finer mixture has twice as many experts, half as wide, and asks twice as many. What does `crossing` say? And the picture of
-#    the layers, with `E, K = 32, 4` in the cell *Setup* and `HIDDEN = 512` in the cell *Measured: three layers*?
+#    the layers, with `E, K = 32, 4` in *Setup* and `HIDDEN = 512` in *Measured: three layers*?
 # 2. In the picture of the machines, choose the copies by the step itself and not by the one before. What did they lose by
 #    not knowing it?
 
@@ -961,7 +957,7 @@ quiz("11")
 #   layer, a few users are the worst case; with very many, the weights hardly matter.
 # - Then contexts do: each user reads their own.
 # - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy; with a quarter
-#   more it costs less. DeepSeek-V3 does without.
+#   more, less.
 # - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense fleet would be full.
 #   Prefill of several prompts is arithmetic, and fills it far sooner.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps until
@@ -1006,9 +1002,8 @@ place = check("11.place", place)
 # %% [markdown]
 # ### Dispatch and combine
 #
-# How do tokens get to their experts and back? Each machine sorts its tokens' choices by expert. It says how many will come,
-# sends them (dispatch), computes what arrived, and sends the answers back (combine). Every machine sends to every other: an
-# **all-to-all**.
+# Each machine sorts its tokens' choices by expert, and says how many will come before it sends them. Every machine sends to every
+# other: an **all-to-all**.
 #
 # **Your turn, if you like.** The sorting.
 
@@ -1096,7 +1091,7 @@ def timeline(figure, theme):
 picture(
     timeline,
     title=f"Machine 1 waits for {waited:.0f} % of the layer's time, while machine 0 computes",
-    note=f"One layer, forwards: dispatch and combine in grey, waiting lighter. Machine 0 computes {both.traffic[:, 0].sum():,} "
+    note=f"One layer, forwards: dispatch and combine in grey, waiting fainter. Machine 0 computes {both.traffic[:, 0].sum():,} "
     f"choices, machine 1 {both.traffic[:, 1].sum():,}. The outputs are {same}. {where}",
     alt="Milliseconds until each part of the layer ends: "
     + "; ".join(
@@ -1173,13 +1168,13 @@ table(
 )
 
 # %% [markdown]
-# The router's rounding alone changes next to nothing; on top of the tokens' it adds a little. So a router in float32, which many
-# models have, helps little here: its tokens were rounded before. Whoever needs the same answer twice
+# Alone, the router's rounding changes next to nothing; on top of the tokens' it adds a little. So a router in float32, which many
+# models have, helps little here. Whoever needs the same answer twice
 # fixes the order of adding, or, in reinforcement learning, stores the choices and replays them.
 #
 # ### Where the toy ends
 #
-# What this lesson built in a few lines, and what it is called where it is done for thousands of users:
+# What this lesson built in a few lines, where it is done for thousands of users:
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the same things in four libraries.

@@ -121,11 +121,8 @@ def kept(ask: Ask) -> None:
         "That is the price if all fleets are full. A part of a fleet cannot be rented: round up.": (
             "math.ceil(rate / most) => rate / most"
         ),
-        "You round down, and then some requests are not served in time. Round up.": (
+        "You round down, or to the nearest, and then some requests are not served in time. Round up.": (
             "math.ceil(rate / most) => rate // most"
-        ),
-        "You round to the nearest, and then some requests are not served in time. Round up.": (
-            "math.ceil(rate / most) => max(1, round(rate / most))"
         ),
         "You rent one fleet more than needed, where the requests fill the others exactly.": (
             "math.ceil(rate / most) => rate // most + 1"
@@ -140,7 +137,7 @@ def kept(ask: Ask) -> None:
     },
 )
 def price(ask: Ask) -> None:
-    for rate, most, gpus in ((90.0, 35.0, 4), (110.0, 50.0, 8), (10.0, 40.0, 5), (80.0, 40.0, 1)):
+    for rate, most, gpus in ((110.0, 50.0, 8), (90.0, 35.0, 4), (10.0, 40.0, 5), (80.0, 40.0, 1)):
         given = {"rate": rate, "most": most, "gpus": gpus}
         ask.gives(given, "the GPU-seconds of all rented fleets, shared by the requests of a second")
     says = "With twice the requests, and fleets that serve twice as many, a request should cost half."
