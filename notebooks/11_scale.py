@@ -157,7 +157,7 @@ worst = max(behind, key=behind.get)
 read = distinct_experts(E, K, 16)
 why = {
     1: f"It asks {K} experts, so as much is read as for the small layer.",
-    16: f"They ask {read:.0f} of {E} experts: {read / K:.0f} times as much is read, and each expert serves about {16 * K / read:.0f} of them.",
+    16: f"They ask {read:.0f} of {E} experts: {read / K:.0f} times as much is read (not as long: both compute, too), and each expert serves about {16 * K / read:.0f}.",
     256: f"All {E} are read, but each serves {256 * K // E}.",
     1024: f"Each serves {1024 * K // E}: reading counts little now, and both layers compute equally much.",
 }
@@ -187,7 +187,8 @@ reveal(
 
 # %% tags=["exercise"]
 def crossing(n_experts, top_k, flop_per_byte, bytes_a_weight):
-    """numbers -> tokens at once with which reading all experts takes as long as computing."""
+    """numbers -> tokens at once with which
+    reading all experts takes as long as computing."""
     ### BEGIN SOLUTION
     return n_experts / top_k * flop_per_byte * bytes_a_weight / 2
     ### END SOLUTION
@@ -198,7 +199,7 @@ crossing = check("11.crossing", crossing)
 
 # %% [markdown]
 # How many FLOP per byte does your machine do? The small layer tells: with one token it reads, with many it computes. From that alone
-# your `crossing` predicts how many tokens the *mixture* needs. Then we look at the mixture's own times.
+# your `crossing` predicts how many tokens the *mixture* needs.
 
 # %% tags=["measure"]
 # Claim 11.1.
@@ -255,14 +256,14 @@ def ratio_line(other, value, dash="-", color="text", marker=""):
 
 LINES = {
     "small layer": ratio_line("small", over, marker="●"),
-    "predicted": ratio_line("small", expected, "--", "muted"),
-    "large layer": ratio_line("large", over, marker="●"),
+    "predicted": ratio_line("small", expected, "--"),
+    "large layer": ratio_line("large", over, color="muted", marker="●"),
     "predicted ": ratio_line("large", expected, "--", "muted"),
 }
 REGIMES = {
     1: ("left", f"one\n{K} experts\nare read"),
     16: ("center", "a few\nnearly all are read,\nfor few tokens each"),
-    1024: ("right", "many\ncomputing takes\nlonger than reading"),
+    1024: ("right", "many\ncomputing\ntakes longer"),
 }
 
 
@@ -273,7 +274,7 @@ def three_regimes(figure, theme):
         theme,
         LINES,
         x="tokens at once",
-        y="mixture's time, times that of the",
+        y="the mixture's time over theirs",
         log="xy",
         xticks=TOKENS,
         yticks=[0.1, 0.2, 0.5, 1, 2, 5],
@@ -291,7 +292,8 @@ picture(
     title=f"A mixture computes for as long as it reads with {np.median(measured):,.0f} tokens at once; by the formula, with "
     f"{np.median(predicted):,.0f}",
     note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
-    f"{np.median(flop_per_byte):.0f} FLOP per byte. From these two alone: what is dashed, and the upright line at the formula's number.",
+    f"{np.median(flop_per_byte):.0f} FLOP per byte. From these two alone: the upright line at the formula's number, and what is dashed (reading, and then "
+    "computing: one thread does not do both at once).",
     alt="The mixture's time over another layer's, measured and predicted: "
     + "; ".join(
         f"{n:,} tokens: small {over(n, 'small'):.2f}, {expected(n, 'small'):.2f}, "
@@ -314,16 +316,20 @@ models = {model.name: model for model in published()}
 
 
 def step(config, users, context, gpus=1):
-    """Milliseconds that a step takes: reading weights, computing, reading contexts."""
+    """Milliseconds that a step takes: reading weights, computing with them, reading contexts.
+
+    A context is computed with while it is read, which takes longer: also where DeepSeek-V3's
+    128 heads multiply with the compressed one itself, 2 * 128 * (576 + 512) FLOP for 576 * 2 bytes.
+    """
     whole = users * bytes_per_token(config, users, context)
     weights = users * bytes_per_token(config, users)
-    flop = 2 * users * multiplications_per_token(config, context)
+    flop = 2 * users * multiplications_per_token(config)
     work = weights / BANDWIDTH, flop / FLOPS, (whole - weights) / BANDWIDTH
     return [1e3 * seconds / gpus for seconds in work]
 
 
 def length_of(parts):
-    """Weights are read while others compute; attention has to wait for its context."""
+    """A GPU reads weights and computes at once, so the longer counts; contexts come on top."""
     reading, computing, context = parts
     return max(reading, computing) + context
 
@@ -355,8 +361,9 @@ table(
 # ## A context has to be read, too
 #
 # Users share the weights. They do not share their contexts: what was said so far is kept as keys and values, in a **key-value
-# cache**, and a step reads those of every user. How much faster is a step that asks few experts than one that asks all? Move
-# the users first, and then the context.
+# cache**, and a step reads those of every user. A GPU reads weights and computes with them at once, so the longer of the two counts.
+# Reading contexts comes on top. How much faster is a step that asks few experts than one that asks all? Move the users first, and
+# then the context.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -367,7 +374,10 @@ def show_context(context, users, name):
     parts, of_all = step(config, users, context), step(everyone, users, context)
     gain = length_of(of_all) / length_of(parts)
     read = distinct_experts(design.num_experts, design.num_experts_per_tok, users)
-    if parts[0] < 0.9 * of_all[0]:
+    gpus = math.ceil(parts[2] / 1e3 * BANDWIDTH / MEMORY)  # to hold the contexts
+    if parts[2] > length_of(of_all) / 2:
+        why = "Few asked or all, a step waits for the contexts most of the time, and those are the same."
+    elif parts[0] < 0.9 * of_all[0]:
         why = f"Few users read only {read:.0f} of {design.num_experts} experts, and so save reading."
     elif of_all[1] <= of_all[0]:
         why = "All experts are read either way, and reading takes longer than computing: few or all, it is the same."
@@ -376,8 +386,12 @@ def show_context(context, users, name):
     names = ["reading weights", "computing", "reading contexts"]
     return message(
         f"Asking {design.num_experts_per_tok} of {design.num_experts} experts makes a step {gain:.1f} times as fast as asking all of them",
-        f"{why} The bars: few asked, {users:,} users, {context:,} tokens of context each, in milliseconds of one H100, computed. A step takes "
-        "the longer of the first two, and then reads the contexts.",
+        f"{why} The bars: few asked, {users:,} users, {context:,} tokens of context each, in milliseconds of one H100, computed."
+        + (
+            f" To hold the contexts takes {gpus:,} H100{'s' * (gpus > 1)}."
+            if gpus
+            else ""
+        ),
     ) + bars(
         dict(zip(names, parts, strict=True)),
         "GPU-milliseconds",
@@ -393,23 +407,22 @@ sweep(
 )
 
 # %% [markdown]
-# With many users contexts count: with 4,096, at 8,000 tokens each, Qwen3 spends nearly all of a step on them. DeepSeek-V3, which is many times
-# as large and stores a little less for each token, spends over half. Contexts also take the memory that more users would need.
+# With 4,096 users at 8,000 tokens each, Qwen3 spends nearly all of a step on contexts; DeepSeek-V3, many times as large, over half.
 
 # %% [markdown]
 # ## A place for every token
 #
-# Many tokens bring another question. Machines like fixed shapes, so a lot of code gives each expert **room** for a fixed
-# number of choices: its even part of them, times a **capacity factor**. What comes when it is full is **dropped**: this expert
-# does nothing for that token.
+# Machines like fixed shapes, so a lot of code gives each expert **room** for a fixed number of choices: its even part of them,
+# times a **capacity factor**. What comes when it is full is **dropped**: this expert does nothing for that token.
 #
 # **Your turn.** Choices come token by token, and who comes first, stays: a choice finds room if its expert was asked at most `room`
-# times so far, this choice included. (So no later token can push out an earlier one.)
+# times so far, this choice included.
 
 
 # %% tags=["exercise"]
 def kept(indices, n_experts, room):
-    """indices (T, k) -> whether each choice still finds room at its expert, bool (T, k)."""
+    """indices (T, k) -> whether each choice
+    still finds room at its expert, bool (T, k)."""
     ### BEGIN SOLUTION
     choice = indices.flatten()  # in the order in which they come
     asked = choice[:, None] == torch.arange(n_experts)
@@ -601,7 +614,8 @@ claim(
 
 # %% tags=["exercise"]
 def price(rate, most, gpus):
-    """Requests a second, those that a fleet can serve, its GPUs -> GPU-seconds a request."""
+    """Requests a second, those that a fleet can serve, its GPUs
+    -> GPU-seconds a request."""
     ### BEGIN SOLUTION
     fleets = math.ceil(rate / most)
     return fleets * gpus / rate
@@ -614,10 +628,10 @@ price = check("11.price", price)
 # %% [markdown]
 # How many requests can a fleet serve in time? The course simulates it, step by step, each as long as computed above for H100s.
 # Between two steps those that are done leave, and waiting ones join (**continuous batching**). A request has 1,000 tokens of
-# context, wants 100 more on average, and should be done within 3 seconds, on average. We look at decode alone: prefill is done.
-# What GPUs send each other is left out, too.
+# context, wants 100 more on average, and should be done within 3 seconds, on average. Prefill, reading the prompt, comes later; what
+# GPUs send each other is left out.
 #
-# The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Both need two GPUs.
+# The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -715,7 +729,7 @@ reveal(
     says=f"A fleet of the dense model serves {in_time['large'].mean():.0f} requests a second in time, one of the mixture "
     f"{in_time['mixture'].mean():.0f}"
     + (
-        ": then the memory is full of contexts, in all ten simulations. "
+        ": then the memory is full of contexts, whatever the seed. "
         if max(np.ptp(found) for found in in_time.values()) < 0.5
         else ". "
     )
@@ -745,24 +759,29 @@ claim(
 )
 
 # %% [markdown]
-# And prefill, which was left out?
+# And prefill?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Computed: a request's prefill beside its decode.
-prefill = {name: max(step(served[name][0], CONTEXT, 0)[:2]) for name in in_time}
+PROMPTS = 4
+prefill = {
+    name: max(step(served[name][0], PROMPTS * CONTEXT, 0)[:2]) / PROMPTS
+    for name in in_time
+}
 decode = {name: 1e3 * served[name][1] / found.mean() for name, found in in_time.items()}
 table(
     ["GPU-milliseconds a request", "prefill", "decode"],
     {name: [f"{prefill[name]:.0f}", f"{decode[name]:.0f}"] for name in prefill},
     title=f"The large model's prefill takes {prefill['large'] / prefill['mixture']:.1f} times as long as the mixture's",
-    note="Prefill of 1,000 tokens at once, at the data sheet's peak. Decode of 100, in a fleet that serves as many requests as it can.",
+    note=f"Prefill of {PROMPTS} prompts at once, {PROMPTS * CONTEXT:,} tokens, at the data sheet's peak. (One prompt alone would still wait for "
+    f"the mixture's weights: its experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} tokens.) Decode of {LENGTH}, in a fleet that serves as many requests as it can.",
 )
 
 # %% [markdown]
-# Prefill is arithmetic, and there asking few saves far more than in decode. Fresh prompts fill the large model's fleets far sooner.
+# Here prefill is arithmetic, and asking few saves far more than in decode. Fresh prompts fill the large model's fleets far sooner.
 #
-# Back to decode. Move the requests: what happens at 120, 180 and 250 a second? And if people are less patient? A **small** dense model stands
-# beside the two now. It has as many weights as a token of Mixtral meets, and needs one GPU.
+# Back to decode. Move the requests: what happens at 120, 180 and 250 a second? And if people are less patient? A third model stands
+# beside the two, **small** and dense, of as many weights as a token of Mixtral meets.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -793,13 +812,15 @@ sweep(
 )
 
 # %% [markdown]
-# Fleets come whole: at 120 either model needs one, at 180 the large model needs two, and at 250 both do. For the impatient, steps have to be
-# short, and what makes them long is reading the weights, of which both have equally many.
+# Fleets come whole: at 120 mixture and large model need one each, at 180 the large model needs two, and at 250 both do. For the
+# impatient, steps have to be short, and what makes them long is reading the weights, of which both have equally many.
 #
-# *"A fraction of inference cost"*: true of prefill. In decode, few requests cost as much as with the large model, and many a fraction that is
-# far from that of the experts asked. *"Since a single expert does the processing"*: for one token, in one layer, two of eight do.
-# A step's tokens ask all of them. (The fair opponent is a dense model that is as *good* as the mixture. How large
-# that is, this lesson does not measure.)
+# At every setting the small model is the cheapest, or as cheap as the mixture: it computes as much for a token, and needs one GPU. So
+# what the mixture's second GPU buys has to be quality, which this lesson does not measure.
+#
+# *"A fraction of inference cost"*: true of prefill. In decode, few requests cost the same as with the large model. Many cost less, but
+# far more than a quarter, the part of the experts that is asked. *"Since a single expert does the processing"*: for one token, in
+# one layer, two of eight do. A step's tokens ask all of them.
 
 # %% [markdown]
 # ## Experts over machines
@@ -890,17 +911,17 @@ reveal(
 # Drawn: the busiest machine, by the skew.
 curves(
     {
-        "as numbered": Line(SKEWS, numbered, "--", "muted", marker="●"),
+        "as numbered": Line(SKEWS, numbered, "-", "muted", marker="●"),
         "rearranged": Line(SKEWS, rearranged, marker="●"),
-        "9 places": Line(SKEWS, spare, "--", marker="●"),
+        "9 places": Line(SKEWS, spare, "--", "muted", marker="○"),
         "copies": Line(SKEWS, copied, marker="●"),
     },
     x="skew of the experts' popularity",
-    y="busiest machine, times its even part",
+    y="work, times its even part",
     xticks=SKEWS,
     title=f"At a skew of 1, copies bring the busiest machine from {rearranged[-1]:.2f} to {copied[-1]:.2f} times its even part",
     note="9 places: rearranged, with the ninth empty. Copies: rearranged, with copies in the ninth. Means of 20 draws. "
-    f"At a skew of 0 the {numbered[0]:.2f} are chance.",
+    f"Even at a skew of 0, chance leaves {numbered[0]:.2f} as numbered.",
     height=300,
 )
 
@@ -924,21 +945,21 @@ quiz("11")
 # %% [markdown]
 # ## Try it
 #
-# 1. A finer mixture has twice as many experts, half as wide, and asks twice as many. What does `crossing` say, and what does
-#    the picture of the layers say if you set `E, K, HIDDEN = 32, 4, 512`?
+# 1. A finer mixture has twice as many experts, half as wide, and asks twice as many. What does `crossing` say? And the picture of
+#    the layers, with `E, K = 32, 4` in *Setup* and `HIDDEN = 512` in *Measured: three layers*?
 # 2. In the picture of the machines, choose the copies by the step itself and not by the one before. What did they lose by
 #    not knowing it?
 
 # %% [markdown]
 # ## Recap
 #
-# - Reading all experts costs as much as computing at $E/k$ times the tokens of a dense layer. Before that a few users are the
-#   worst case; far beyond it the weights hardly matter.
+# - A mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Beside a small dense
+#   layer, a few users are the worst case; with very many, the weights hardly matter.
 # - Then contexts do: each user reads their own.
 # - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy; with a quarter
-#   more it costs less. DeepSeek-V3 does without.
+#   more, less.
 # - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense fleet would be full.
-#   Prefill is arithmetic, and fills it far sooner.
+#   Prefill of several prompts is arithmetic, and fills it far sooner.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps until
 #   one expert alone is too hot. Places to spare help further, and copies of it the most; both take memory.
 #
@@ -981,9 +1002,8 @@ place = check("11.place", place)
 # %% [markdown]
 # ### Dispatch and combine
 #
-# How do tokens get to their experts and back? Each machine sorts its tokens' choices by expert. It says how many will come,
-# sends them (dispatch), computes what arrived, and sends the answers back (combine). Every machine sends to every other: an
-# **all-to-all**.
+# Each machine sorts its tokens' choices by expert, and says how many will come before it sends them. Every machine sends to every
+# other: an **all-to-all**.
 #
 # **Your turn, if you like.** The sorting.
 
@@ -1071,7 +1091,7 @@ def timeline(figure, theme):
 picture(
     timeline,
     title=f"Machine 1 waits for {waited:.0f} % of the layer's time, while machine 0 computes",
-    note=f"One layer, forwards: dispatch and combine in grey, waiting lighter. Machine 0 computes {both.traffic[:, 0].sum():,} "
+    note=f"One layer, forwards: dispatch and combine in grey, waiting fainter. Machine 0 computes {both.traffic[:, 0].sum():,} "
     f"choices, machine 1 {both.traffic[:, 1].sum():,}. The outputs are {same}. {where}",
     alt="Milliseconds until each part of the layer ends: "
     + "; ".join(
@@ -1091,8 +1111,8 @@ picture(
 # may push your token out.)
 #
 # Here a token is the sum of 16 parts, added forwards and backwards. (That exaggerates: a batch changes the order inside each product,
-# and less often.) A random router chooses 8 of 128 experts. How many tokens get another set of experts? And is it the token's
-# rounding, or the router's?
+# and less often.) A random router chooses 8 of 128 experts. We count the tokens that get another set of experts, by the tokens'
+# rounding, by the router's, and by both.
 
 # %% tags=["measure"]
 # Claim 11.5.
@@ -1148,12 +1168,13 @@ table(
 )
 
 # %% [markdown]
-# A router in float32, which many models have, hardly helps here: its tokens were rounded before. Whoever needs the same answer twice
+# Alone, the router's rounding changes next to nothing; on top of the tokens' it adds a little. So a router in float32, which many
+# models have, helps little here. Whoever needs the same answer twice
 # fixes the order of adding, or, in reinforcement learning, stores the choices and replays them.
 #
 # ### Where the toy ends
 #
-# What this lesson built in a few lines, and what it is called where it is done for thousands of users:
+# What this lesson built in a few lines, where it is done for thousands of users:
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the same things in four libraries.

@@ -17,6 +17,7 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "It is upside down: more experts get fewer tokens each, so more tokens have to come. E / k, not k / E.": (
             "n_experts / top_k => top_k / n_experts"
         ),
+        "You round E / k down. It stays as it is.": "n_experts / top_k => n_experts // top_k",
         "You forget that each token asks k experts, so that each expert gets more: divide by k.": " / top_k => ",
         "That is what one expert needs. Of T tokens it gets only T k / E.": "n_experts / top_k * => ",
         "You forget the 2: each token takes two operations with a weight.": " / 2 => ",
@@ -120,7 +121,7 @@ def kept(ask: Ask) -> None:
         "That is the price if all fleets are full. A part of a fleet cannot be rented: round up.": (
             "math.ceil(rate / most) => rate / most"
         ),
-        "You round down, and then some requests are not served in time. Round up.": (
+        "You round down, or to the nearest, and then some requests are not served in time. Round up.": (
             "math.ceil(rate / most) => rate // most"
         ),
         "You rent one fleet more than needed, where the requests fill the others exactly.": (
@@ -136,11 +137,11 @@ def kept(ask: Ask) -> None:
     },
 )
 def price(ask: Ask) -> None:
-    for rate, most, gpus in ((90.0, 35.0, 4), (10.0, 40.0, 5), (80.0, 40.0, 1), (130.0, 50.0, 8)):
+    for rate, most, gpus in ((110.0, 50.0, 8), (90.0, 35.0, 4), (10.0, 40.0, 5), (80.0, 40.0, 1)):
         given = {"rate": rate, "most": most, "gpus": gpus}
         ask.gives(given, "the GPU-seconds of all rented fleets, shared by the requests of a second")
     says = "With twice the requests, and fleets that serve twice as many, a request should cost half."
-    ask.follows(given, {"rate": 260.0, "most": 100.0, "gpus": 8}, lambda price: price / 2, says)
+    ask.follows(given, {"rate": 160.0, "most": 80.0, "gpus": 1}, lambda price: price / 2, says)
 
 
 @checks(
