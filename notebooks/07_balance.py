@@ -14,10 +14,8 @@
 # 45 minutes. You leave able to balance experts by a penalty, by a bias, and by letting them choose; to pick a coefficient
 # on images put aside; and to tell even use from even strength, and both from a good mixture.
 #
-# In a mixture that is left alone, a few experts take the data, and noise mends little of it. So we ask for balance outright.
-#
-# And what is balance for? One might want all experts equally strong. We measure what equal strength is worth, and at the end
-# you compete with a penalty of your own.
+# In a mixture that is left alone, a few experts take the data, and noise mends little of it. So we ask for balance outright. We
+# measure what it is worth, and at the end you compete with a penalty of your own.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -74,8 +72,7 @@ E = 8
 playground(width=2, balance="switch", coefficient=0)
 
 # %% [markdown]
-# So a penalty can put all to work, and more points came right. Does that hold for images, over ten seeds? From here on we
-# measure both.
+# So a penalty can put all to work, and more points came right. Does that hold for images, over ten seeds?
 #
 # ## A penalty: share times probability
 #
@@ -110,11 +107,11 @@ switch_loss = check("07.switch_loss", switch_loss)
 # %% [markdown]
 # ## How much of it?
 #
-# The loss of the task plus a *coefficient* times the Switch loss: that is all. Its authors took 0.01.
+# The loss of the task plus a *coefficient* times the Switch loss: that is all.
 #
 # We measure on `digits4` with raw pixels, where collapse is expensive: 8 experts of 8 neurons, one chosen, 600 steps, ten
-# seeds. A coefficient is something that we choose, and so a fifth of the *training* images is put aside to choose on. The
-# test images decide nothing. (The mixtures of this section take half a minute.)
+# seeds. The coefficient is chosen on a fifth of the *training* images, put aside. The test images decide nothing. (The mixtures
+# of this section take half a minute.)
 
 
 # %% tags=["setup"]
@@ -254,7 +251,7 @@ picture(
 )
 
 # %% [markdown]
-# Would any such push help? As a control we aim the same penalty badly: each expert is pressed down by its *neighbour's* share.
+# As a control we aim the same penalty badly: each expert is pressed down by its *neighbour's* share.
 
 
 # %% tags=["measure"]
@@ -282,8 +279,7 @@ claim(
 # %% [markdown]
 # ## No penalty at all: move a bias
 #
-# A penalty pulls at the router while the task does, too. Wang et al. go another way: each expert has a **bias** $b_i$ beside its
-# probability $p_i$. Experts are chosen by $p_i + b_i$, and the gate weight stays $p_i$.
+# Wang et al. go another way: each expert has a **bias** $b_i$ beside its probability $p_i$. Experts are chosen by $p_i + b_i$, and the gate weight stays $p_i$.
 #
 # An expert's **load** is how many choices it got in a step. After the step, biases of experts below the mean load go up by a small
 # *rate*, and those above it go down. At exactly the mean, a bias stays.
@@ -307,8 +303,7 @@ bias_update = check("07.bias_update", bias_update)
 # %% [markdown]
 # ## How fast?
 #
-# The rate is a choice. DeepSeek-V3, which has such a bias, too, takes 0.001 for most of a very long training. Our mixtures train 600
-# steps.
+# DeepSeek-V3 has such a bias. It takes a rate of 0.001 for most of a very long training. Our mixtures train 600 steps.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -365,8 +360,8 @@ picture(
         },
         [step if step % 200 == 0 else "" for step in steps],
         "step, with a bias that moves by 0.001",
-        numbered=(jump - 1, len(steps) - 1),
-        by=((-4, 9), (-4, 9)),
+        numbered=(jump - 1, jump),
+        by=((5, 6), (-34, 7)),
     ),
     title=title,
     note="Each of ten seeds (small), and their mean; test images.",
@@ -377,9 +372,7 @@ picture(
 
 # %% [markdown]
 # A step moves two biases at most 0.002 apart. After 500 steps they can be 1 apart, as far as two probabilities can be. Now the bias
-# can overrule even a router that is sure, in favour of experts that have hardly learned.
-#
-# What do higher rates do in 600 steps?
+# can overrule even a router that is sure, in favour of experts that have hardly learned. And at higher rates?
 
 # %% tags=["measure"]
 # Measured: how even and how good, by ways to balance, on the images put aside.
@@ -416,7 +409,7 @@ def in_rows(columns, line, word, strong):
                 number = f"{mean:.{digits}f}"
                 at = {"textcoords": "offset points", "ha": "center", "color": color}
                 at["bbox"] = {"fc": ground, "ec": "none", "pad": 0.5}
-                axes.annotate(number, (mean, row), (0, 7), weight="bold", **at)
+                axes.annotate(number, (mean, row), (0, 9), weight="bold", **at)
             axes.set_title(title, loc="left", fontsize=11)
             axes.margins(x=0.15)
             axes.locator_params(axis="x", nbins=4, integer=True)
@@ -456,9 +449,9 @@ picture(
 )
 
 # %% [markdown]
-# This is what balance is for, on raw pixels: with a penalty, or a bias that is fast enough, the mixture is clearly ahead of a dense
-# network of its cost. Without them it is not. Is a penalty better than a bias? Too few coefficients and rates were tried to say. (In
-# *Further*: the slow bias in ten times the steps, and a bias that needs no rate.)
+# This is what balance is for, on raw pixels: only with a penalty, or a bias that is fast enough, is the mixture ahead of a dense
+# network of its cost. Which of the two is better? Too few coefficients and rates were tried to say. (In *Further*: the slow bias in
+# ten times the steps, and one that needs no rate.)
 
 # %% [markdown]
 # ## Turn the tables: experts choose
@@ -523,14 +516,13 @@ def served(at_once):
 sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 
 # %% [markdown]
-# Some images get nobody, and an image's experts depend on its company. (The mixture trained with 128 at once, so 8 at once is also
-# something that it was not trained for.) In a text, a token's company includes *later* tokens, which do not exist yet while a model
+# An image's experts depend on its company. (And the mixture was trained with 128 at once, not with 8.) In a text, a token's company includes *later* tokens, which do not exist yet while a model
 # writes. So expert choice is for models that have all tokens at once.
 #
 # ## Let a hash choose
 #
-# Last comes a **hash router**: some arithmetic on the pixels names an expert, and each of the eight almost equally often. It
-# costs next to nothing. So its experts get 15 neurons for the same multiplications, as the dense network did.
+# In a **hash router** some arithmetic on the pixels names an expert, each of the eight almost equally often. It costs next to
+# nothing, so its experts get 15 neurons for the same multiplications, as the dense network did.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -571,8 +563,7 @@ reveal(
 # %% [markdown]
 # ## Equal in strength
 #
-# Use is one thing. What about *strength*? In lesson 05 it was taken over all images. With four rules that hides what an expert is for. So
-# ask one expert about all images: on which of the four rules is it best? Its accuracy there is its **strength** here. The **spread**
+# What about *strength*? In lesson 05 it was taken over all images. With four rules that hides what an expert is for. So ask one expert about all images: on which of the four rules is it best? Its accuracy there is its **strength** here. The **spread**
 # is the standard deviation of the strengths, over the experts at work.
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -670,8 +661,8 @@ claim(
 # %% [markdown]
 # ## Your penalty against theirs
 #
-# Now you compete. Write a penalty of your own: what it returns is added to the loss. In `routing` it finds `logits`, `probs` (T, E),
-# `indices` and `weights` (T, k). As it stands, it asks for nothing. What should be expensive? Large logits, as in
+# Write a penalty of your own: what it returns is added to the loss. In `routing` it finds `logits`, `probs` (T, E),
+# `indices` and `weights` (T, k). What should be expensive? Large logits, as in
 # `0.01 * routing.logits.square().mean()`? Large mean probabilities?
 
 # %%
@@ -741,7 +732,7 @@ else:
 # %% [markdown]
 # Can you beat a Switch loss of 0.1? The images put aside judge. You are ahead where the interval lies above 0, and the more often
 # you try, the easier that happens by luck. An interval that holds 0 does not decide, and is not yet a tie. A second goal: no expert
-# dead, and no interval below 0.
+# dead, and an interval that is not below 0.
 
 # %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
 # Drawn: your penalty among the methods, from the same seeds.
@@ -800,11 +791,10 @@ quiz("07")
 # - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
 # - A bias balances without touching the loss or the gate weights. (In
 #   [code that shipped](museum.ipynb#the-right-experts-and-weights-that-are-too-alike), it touched the weights.) Its rate has to fit the
-#   length of the training: a bias that comes too late sends images to experts that have hardly learned.
+#   length of the training.
 # - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
-# - Balance evens out use; a strong push evens out strength, too. A hash evens out both, and gets fewer right than no balance at all: it is
-#   eight dense networks, each taught with an eighth of the images. Report use and strength beside the accuracy, not in its place: what
-#   counts is that experts are right where they are asked.
+# - Balance evens out use; a strong push evens out strength, too. A hash evens out both, and gets fewer right than no balance at all.
+#   Report use and strength beside the accuracy, not in its place: what counts is that experts are right where they are asked.
 #
 # **Sources.** Share times probability: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.2. Importance:
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538). z-loss: [Zoph et al. 2022](https://arxiv.org/abs/2202.08906).
