@@ -279,7 +279,8 @@ claim(
 # %% [markdown]
 # ## No penalty at all: move a bias
 #
-# Wang et al. go another way: each expert has a **bias** $b_i$ beside its probability $p_i$. Experts are chosen by $p_i + b_i$, and the gate weight stays $p_i$.
+# Wang et al. go another way: each expert has a **bias** $b_i$ beside its probability $p_i$. Experts are chosen by $p_i + b_i$, and
+# the gate weight stays $p_i$.
 #
 # An expert's **load** is how many choices it got in a step. After the step, biases of experts below the mean load go up by a small
 # *rate*, and those above it go down. At exactly the mean, a bias stays.
@@ -361,7 +362,7 @@ picture(
         [step if step % 200 == 0 else "" for step in steps],
         "step, with a bias that moves by 0.001",
         numbered=(jump - 1, jump),
-        by=((5, 6), (-34, 7)),
+        by=((-26, -16), (-34, 7)),
     ),
     title=title,
     note="Each of ten seeds (small), and their mean; test images.",
@@ -561,8 +562,9 @@ reveal(
 # %% [markdown]
 # ## Equal in strength
 #
-# What about *strength*? In lesson 05 it was taken over all images. With four rules that hides what an expert is for. So ask one expert about all images: on which of the four rules is it best? Its accuracy there is its **strength** here. The **spread**
-# is the standard deviation of the strengths, over the experts at work.
+# And *strength*? Over all images, as in lesson 05, it hides what an expert is for. So ask an expert on which of the four rules it is
+# best. Its accuracy there is its **strength** here. The **spread** is the standard deviation of the strengths, over the experts at
+# work.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -660,7 +662,7 @@ claim(
 # ## Your penalty against theirs
 #
 # Write a penalty of your own: what it returns is added to the loss. In `routing` it finds `logits`, `probs` (T, E), `indices` and
-# `weights` (T, k). As it stands, large logits are expensive. What else should be? Large mean probabilities, perhaps?
+# `weights` (T, k). As it stands, large logits are expensive. What else should be? Large mean probabilities?
 
 # %%
 your_seeds = slice(0, 5)  # the first five; slice(0, 10) takes all, and twice the time
