@@ -196,12 +196,12 @@ KEPT = "torch.zeros_like(probs).scatter(0, taken, 1.0) * probs"
     "07.expert_choice",
     hints=(
         "A column of `probs` belongs to an expert. `probs.topk(room, dim=0)` looks for the largest of each column.",
-        "From a tensor of zeros, `scatter(0, taken, 1.0)` writes a 1 where an expert takes a token.",
+        "With `.indices` of that, `scatter(0, indices, 1.0)` writes 1s into zeros where an expert takes a token.",
         "Times `probs`, each 1 becomes the probability: that is the gate weight.",
     ),
     mistakes={
         "That says who takes whom, by ones. The gate weight is asked for: the probability.": " * probs => ",
-        "The numbers in `taken` are tokens, which are counted along dimension 0.": "scatter(0 => scatter(1",
+        "The indices that `topk` gives are tokens, which are counted along dimension 0.": "scatter(0 => scatter(1",
         "Those are the weights, but no longer beside the tokens to which they belong.": (
             "return ... => probs.gather(0, taken)"
         ),
