@@ -125,17 +125,61 @@ show_grid("Five layers, six questions, and no answer yet")
 # ## The path layer
 #
 # It is that of UltraFastBERT, by the tree's authors. It has no leaves, mixes nothing, and needs no hardening (a push towards
-# clear answers). A token begins at the root:
+# clear answers). A token begins at the root. Its score at node $n$ is $w_n x + b_n$, and does two things:
 #
-# ```text
-#             0           score 0.7: node 0 answers, then right, to 2 * 0 + 2
-#       1           2     score -0.3: node 2 answers, then left, to 2 * 2 + 1
-#    3     4     5     6  score 1.2: node 5 answers, on the last level
-# ```
-#
-# So the node's score $w_n x + b_n$ does two things. Its sign says where to go: to node $2n+2$ if it is 0 or more, and to $2n+1$ if
-# not. And its value answers: the node adds `F.gelu(score)` times its row of output weights.
-#
+# - Its value answers: the node adds `F.gelu(score)` times its row of output weights.
+# - Its sign says where to go: to node $2n+2$ if it is 0 or more, and to $2n+1$ if not.
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: a token's way, and its scores.
+SCORES = {0: "0.7: right", 2: "-0.3: left", 5: "1.2"}
+
+
+def way_of_a_token(figure, theme):
+    axes = figure.add_subplot(xlim=(0, 1), ylim=(-2.7, 0.4))
+    text, line, ground = (
+        look.color(name, theme) for name in ("text", "line", "ground")
+    )
+    axes.set_axis_off()
+    at = {0: (0.5, 0)}
+    for n in range(7):
+        level = (n + 1).bit_length() - 1
+        at[n] = (n + 1.5) / 2**level - 1, -level
+        color, width = (text, 3) if n in SCORES else (line, 1)
+        axes.plot(
+            *zip(at[(n - 1) // 2 if n else 0], at[n], strict=True),
+            color=color,
+            lw=width,
+            zorder=0,
+        )
+        circle = {"boxstyle": "circle", "fc": ground, "ec": color, "lw": width}
+        axes.text(*at[n], n, ha="center", va="center", color=text, bbox=circle)
+    for n, (x, y, side) in {
+        0: (20, 0, "left"),
+        2: (-20, 0, "right"),
+        5: (0, -25, "center"),
+    }.items():
+        axes.annotate(
+            SCORES[n],
+            at[n],
+            (x, y),
+            textcoords="offset points",
+            ha=side,
+            va="center",
+            color=text,
+        )
+
+
+picture(
+    way_of_a_token,
+    title="Three nodes answer: 0, 2 and 5",
+    note="Beside each node on the way: its score, and where the token goes.",
+    alt="A tree of seven nodes. Node 0 has the score 0.7, so the token goes right to node 2. Its score is -0.3, so the token goes left to "
+    "node 5, which is on the last level and has the score 1.2.",
+    height=240,
+)
+
+# %% [markdown]
 # **Your turn.** Four lines: on each level, the score of each token's node, what it adds to the answer, and the next node.
 
 
@@ -251,7 +295,7 @@ fill("right, %", right)
 interval_chart(
     right,
     title="Right, of a hundred: " + ", ".join(f"{n} {mean[n]:.1f}" for n in mean),
-    note="digits4: each of ten seeds, mean and 95 % interval.",
+    note="digits4: each of ten seeds, mean and 95 % interval. A dot's number has the digits that its interval lets stand.",
     unit="right, %",
 )
 
@@ -558,8 +602,8 @@ reveal(
     "after the other.\n\nWho writes the code counts, too. The package's layers, written for batches, take longer for one token: "
     + ", ".join(f"{name} {times:.0f} times" for name, times in batches.items())
     + "."
-    f"\n\n“But quicker inference”: beside dense large the tree is {large[0]} in plain PyTorch, and {large[1]} if both are compiled. "
-    f"Beside dense small: {small[0]} in plain PyTorch, {small[1]} compiled. (Not told apart: the middle half of the turns does not lie "
+    f"\n\n“But quicker inference”: beside dense large the tree is in plain PyTorch {large[0]}, and compiled {large[1]}; "
+    f"beside dense small in plain PyTorch {small[0]}, and compiled {small[1]}. (Not told apart: the middle half of the turns does not lie "
     "wholly beyond 5 %.)",
 )
 
@@ -579,7 +623,7 @@ def promised_and_paid(figure, theme):
     axes = figure.add_subplot(xscale="log")
     text, muted, line = (look.color(name, theme) for name in ("text", "muted", "line"))
     styles = [("D", muted, muted), ("o", text, "none"), ("o", text, text)]
-    rows = zip((-0.2, 0, 0.2), PART.items(), styles, strict=True)
+    rows = zip((-0.26, 0, 0.26), PART.items(), styles, strict=True)
     for shift, (how, part), (mark, color, fill) in rows:
         at = [LAYERS.index(n) + shift for n in part]
         axes.plot(list(part.values()), at, mark, color=color, mfc=fill, ms=8, label=how)
@@ -592,7 +636,10 @@ def promised_and_paid(figure, theme):
     axes.minorticks_off()
     axes.set_xlabel("times dense large's, one token")
     axes.margins(x=0.08)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+    tight = {"handlelength": 1, "handletextpad": 0.3, "columnspacing": 1}
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, **tight
+    )
 
 
 picture(
@@ -656,7 +703,7 @@ reveal(
     "13.training",
     float(over_mixture),
     says="A soft tree asks all its nodes and all its leaves, a mixture one expert a token. By "
-    f"multiplications it would be {by_count:.0f} times as long, but the mixture's step also sorts tokens, and calls its experts one by one. "
+    f"multiplications it would be {by_count:.0f} times as long, but the mixture's step also sorts tokens, and calls its experts one by one."
     f"\n\n“A similar training time”: the tree's step takes {over_large:.1f} times as long as dense large's, which has as "
     f"many neurons, and {over_small:.0f} times as long as dense small's.",
 )
@@ -751,11 +798,12 @@ reveal(
     says="Test loss in nats: "
     + ", ".join(f"{name} {number:.2f}" for name, number in nats.items())
     + ".\n\n“Results in a similar training time as a standard GPT”: a step with trees takes "
-    f"{longer[WIDE]:.1f} times as long as dense wide's, and {longer[NARROW]:.1f} times as long as dense narrow's.\n\n“But quicker inference”: "
-    + " ".join(
-        f"Beside {n}, writing is {plain} in plain PyTorch, and {fast} compiled."
+    f"{longer[WIDE]:.1f} times as long as dense wide's, and {longer[NARROW]:.1f} times as long as dense narrow's.\n\n“But quicker inference”: writing is "
+    + "; ".join(
+        f"beside {n} in plain PyTorch {plain}, and compiled {fast}"
         for n, (plain, fast) in writes.items()
-    ),
+    )
+    + ".",
 )
 
 # %% tags=["measure"]
@@ -988,7 +1036,7 @@ interval_chart(
     forests,
     title=f"Best: {most_right}, with {kept[most_right]:,} neurons, {forests[most_right].mean():.1f} %. "
     f"One of depth 12, with {kept['1 of depth 12']:,}: {forests['1 of depth 12'].mean():.1f} %",
-    note="digits4: right, each of ten seeds, mean and 95 % interval. Neurons in all: "
-    + ", ".join(f"{n:,}" for n in kept.values()),
+    note="digits4: each of ten seeds, mean and 95 % interval. A dot's number has the digits that its interval lets stand. Neurons in all: "
+    + "; ".join(f"{n:,}" for n in kept.values()),
     unit="right, %",
 )
