@@ -602,9 +602,9 @@ reveal(
     "after the other.\n\nWho writes the code counts, too. The package's layers, written for batches, take longer for one token: "
     + ", ".join(f"{name} {times:.0f} times" for name, times in batches.items())
     + "."
-    f"\n\n“But quicker inference”: beside dense large the tree is in plain PyTorch {large[0]}, and compiled {large[1]}; "
-    f"beside dense small in plain PyTorch {small[0]}, and compiled {small[1]}. (Not told apart: the middle half of the turns does not lie "
-    "wholly beyond 5 %.)",
+    "\n\n“But quicker inference”, of the tree. "
+    f"Beside dense large: {large[0]} (plain PyTorch), {large[1]} (compiled). Beside dense small: {small[0]} (plain PyTorch), {small[1]} "
+    "(compiled). Not told apart means that the middle half of the turns does not lie wholly beyond 5 %.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -798,12 +798,11 @@ reveal(
     says="Test loss in nats: "
     + ", ".join(f"{name} {number:.2f}" for name, number in nats.items())
     + ".\n\n“Results in a similar training time as a standard GPT”: a step with trees takes "
-    f"{longer[WIDE]:.1f} times as long as dense wide's, and {longer[NARROW]:.1f} times as long as dense narrow's.\n\n“But quicker inference”: writing is "
-    + "; ".join(
-        f"beside {n} in plain PyTorch {plain}, and compiled {fast}"
+    f"{longer[WIDE]:.1f} times as long as dense wide's, and {longer[NARROW]:.1f} times as long as dense narrow's.\n\n“But quicker inference”, in writing. "
+    + " ".join(
+        f"Beside {n}: {plain} (plain PyTorch), {fast} (compiled)."
         for n, (plain, fast) in writes.items()
-    )
-    + ".",
+    ),
 )
 
 # %% tags=["measure"]
