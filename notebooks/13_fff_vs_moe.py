@@ -74,10 +74,10 @@ LAYERS = ["dense small", "dense large", "mixture", "tree", "path"]
 COLUMNS = {  # and how many decimals
     "right, %": 1,
     "idle, %": 0,
-    "memory, MB": 1,
+    "MB": 1,
     "one token, µs": 0,
     "512 tokens, ms": 1,
-    "training step, ms": 1,
+    "a step, ms": 0,
 }
 grid = {}  # (row, column) -> the cell
 
@@ -108,7 +108,10 @@ def show_grid(title, note=""):
     )
 
 
-show_grid("Five layers, six questions, and no answer yet")
+show_grid(
+    "Five layers, six questions, and no answer yet",
+    "MB: what its weights take in memory. A step: of training, with 512 tokens.",
+)
 
 # %% [markdown]
 # ## Five layers
@@ -848,14 +851,14 @@ sizes = {
     name: sum(parameter.nbytes for parameter in each[0].parameters()) / 1e6
     for name, each in layers.items()
 }
-fill("memory, MB", {name: [sizes[name]] for name in LAYERS})
+fill("MB", {name: [sizes[name]] for name in LAYERS})
 fill("one token, µs", {name: 1e6 * times for name, times in took[1].items()})
 fill("512 tokens, ms", {name: 1e3 * times for name, times in took[512].items()})
-fill("training step, ms", {name: 1e3 * t for name, t in took["step"].items()})
+fill("a step, ms", {name: 1e3 * t for name, t in took["step"].items()})
 show_grid(
     f"Most right: {max(mean, key=mean.get)}. Quickest for one token, in plain PyTorch: {in_order[0]}",
     note="Right, and idle without a balance loss: 8 experts or leaves of 8 neurons on digits4, ten seeds, the mean ± half its 95 % interval. "
-    "Memory and times: 16 of 128 neurons, width 256, one thread; the median of ten turns ± half of the middle half, in plain PyTorch / compiled. "
+    "Memory (MB) and times: 16 of 128 neurons, width 256, one thread; the median of ten turns ± half of the middle half, in plain PyTorch / compiled. "
     "The compiled mixture is made for batches, the other compiled layers for one token.",
 )
 
