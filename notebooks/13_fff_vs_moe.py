@@ -71,14 +71,13 @@ seed = seeds(1)[0]
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the grid, which is empty so far.
 LAYERS = ["dense small", "dense large", "mixture", "tree", "path"]
-COMPILED = [f"{name}, compiled" for name in LAYERS[:4]]
 COLUMNS = {  # and how many decimals
     "right, %": 1,
     "idle, %": 0,
-    "memory, MB": 1,
+    "MB": 1,
     "one token, µs": 0,
     "512 tokens, ms": 1,
-    "training step, ms": 1,
+    "a step, ms": 0,
 }
 grid = {}  # (row, column) -> the cell
 
@@ -92,24 +91,27 @@ def shown(numbers, digits, clock=False):
 
 def fill(column, found):
     """Fill a column of the grid: name -> one number for each seed, or for each turn of the clock."""
-    for name, numbers in found.items():
-        clock = column.endswith("s")
-        grid[name, column] = shown(numbers, COLUMNS[column], clock)
+    digits, clock = COLUMNS[column], column.endswith("s")
+    for name in LAYERS:
+        ways = [way for way in (name, f"{name}, compiled") if way in found]
+        each = [shown(found[way], digits, clock) for way in ways]
+        grid[name, column] = " / ".join(each)
 
 
 def show_grid(title, note=""):
-    """All rows that have a cell, and the five layers."""
-    filled = {row for row, _ in grid}
-    rows = LAYERS + [name for name in COMPILED if name in filled]
+    """The five layers, with what is known."""
     return table(
         ["", *COLUMNS],
-        {row: [grid.get((row, column), "") for column in COLUMNS] for row in rows},
+        {row: [grid.get((row, column), "") for column in COLUMNS] for row in LAYERS},
         title=title,
         note=note,
     )
 
 
-show_grid("Five layers, six questions, and no answer yet")
+show_grid(
+    "Five layers, six questions, and no answer yet",
+    "MB: what its weights take in memory. A step: of training, with 512 tokens.",
+)
 
 # %% [markdown]
 # ## Five layers
@@ -125,18 +127,62 @@ show_grid("Five layers, six questions, and no answer yet")
 # %% [markdown]
 # ## The path layer
 #
-# It is that of UltraFastBERT, by the tree's authors. It has no leaves, mixes nothing, and needs no hardening. A token begins
-# at the root:
+# It is that of UltraFastBERT, by the tree's authors. It has no leaves, mixes nothing, and needs no hardening (a push towards
+# clear answers). A token begins at the root. Its score at node $n$ is $w_n x + b_n$, and does two things:
 #
-# ```text
-#             0           score 0.7: node 0 answers, then right, to 2 * 0 + 2
-#       1           2     score -0.3: node 2 answers, then left, to 2 * 2 + 1
-#    3     4     5     6  score 1.2: node 5 answers, on the last level
-# ```
-#
-# So the node's score $w_n x + b_n$ does two things. Its sign says where to go: to node $2n+2$ if it is 0 or more, and to $2n+1$ if
-# not. And its value answers: the node adds `F.gelu(score)` times its row of output weights.
-#
+# - Its value answers: the node adds `F.gelu(score)` times its row of output weights.
+# - Its sign says where to go: to node $2n+2$ if it is 0 or more, and to $2n+1$ if not.
+
+# %% tags=["draw", "nbval-ignore-output"]
+# Drawn: a token's way, and its scores.
+SCORES = {0: "0.7: right", 2: "-0.3: left", 5: "1.2"}
+
+
+def way_of_a_token(figure, theme):
+    axes = figure.add_subplot(xlim=(0, 1), ylim=(-2.7, 0.4))
+    text, line, ground = (
+        look.color(name, theme) for name in ("text", "line", "ground")
+    )
+    axes.set_axis_off()
+    at = {0: (0.5, 0)}
+    for n in range(7):
+        level = (n + 1).bit_length() - 1
+        at[n] = (n + 1.5) / 2**level - 1, -level
+        color, width = (text, 3) if n in SCORES else (line, 1)
+        axes.plot(
+            *zip(at[(n - 1) // 2 if n else 0], at[n], strict=True),
+            color=color,
+            lw=width,
+            zorder=0,
+        )
+        circle = {"boxstyle": "circle", "fc": ground, "ec": color, "lw": width}
+        axes.text(*at[n], n, ha="center", va="center", color=text, bbox=circle)
+    for n, (x, y, side) in {
+        0: (20, 0, "left"),
+        2: (-20, 0, "right"),
+        5: (0, -25, "center"),
+    }.items():
+        axes.annotate(
+            SCORES[n],
+            at[n],
+            (x, y),
+            textcoords="offset points",
+            ha=side,
+            va="center",
+            color=text,
+        )
+
+
+picture(
+    way_of_a_token,
+    title="Three nodes answer: 0, 2 and 5",
+    note="Beside each node on the way: its score, and where the token goes.",
+    alt="A tree of seven nodes. Node 0 has the score 0.7, so the token goes right to node 2. Its score is -0.3, so the token goes left to "
+    "node 5, which is on the last level and has the score 1.2.",
+    height=240,
+)
+
+# %% [markdown]
 # **Your turn.** Four lines: on each level, the score of each token's node, what it adds to the answer, and the next node.
 
 
@@ -211,8 +257,8 @@ def trained(name, images, **options):
 
 right["mixture"], right["tree"] = trained("mixture", data), trained("tree", data)
 lead = right["tree"] - right["mixture"]
-unbalanced = right["tree"] - trained("mixture", data, balanced=False)
 careless = right["tree"] - trained("mixture", raw, balanced=False)
+both_raw = trained("tree", raw) - trained("mixture", raw)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -222,13 +268,13 @@ reveal(
     "13.improvement",
     "yes" if ahead else "no",
     says=f"The tree's lead over the mixture, in points, and its 95 % interval: {lies(lead)}.\n\n"
-    f"Beside a mixture without its Switch loss the tree's lead is {lies(unbalanced)}, and beside one that gets raw pixels as well "
-    f"{lies(careless)}. So where X beats mixtures, look for how the mixture was balanced, and what inputs it got.\n\n"
+    f"With raw pixels for both: {lies(both_raw)}. With less care for the mixture alone, raw pixels and no Switch loss: {lies(careless)}. "
+    "So where X beats mixtures, look for how the mixture was balanced, and what inputs it got.\n\n"
     "“An improvement upon the mixture of experts”: "
     + (
         "here it is, in accuracy."
         if ahead
-        else "not in accuracy, here. The sentence has no if, and so one case refutes it. "
+        else "if it means accuracy, here is a case where it is not so. "
         "That a tree can improve on a mixture somewhere, we have not refuted."
     ),
 )
@@ -251,8 +297,8 @@ claim(
 fill("right, %", right)
 interval_chart(
     right,
-    title="Right, of a hundred: " + ", ".join(f"{n} {mean[n]:.0f}" for n in mean),
-    note="digits4: each of ten seeds, mean and 95 % interval.",
+    title="Right, of a hundred: " + ", ".join(f"{n} {mean[n]:.1f}" for n in mean),
+    note="digits4: each of ten seeds, mean and 95 % interval. A dot's number has the digits that its interval lets stand.",
     unit="right, %",
 )
 
@@ -270,7 +316,8 @@ interval_chart(
 
 # %% tags=["exercise", "optional"]
 def choose_path(x, w, b, ways):
-    """x (T, d), questions w (N, d) and b (N,), ways (L, N) -> each token's leaf (T,)."""
+    """x (T, d), questions w (N, d), b (N,), ways (L, N)
+    -> each token's leaf (T,)."""
     ### BEGIN SOLUTION
     answers = (x @ w.T + b >= 0) * 2.0 - 1
     return (answers @ ways.T).argmax(-1)
@@ -288,7 +335,8 @@ choose_path = check("13.choose_path", choose_path)
 #
 # Now we take each layer's balance loss away: the Switch loss from the mixture, the node-balance loss from the tree, which
 # stays hardened. The path layer never had one. A neuron is **idle** if it gets less than 8 % of its even part. Of eight experts,
-# the even part is 1/8 of the images; of a node with $l$ questions above it, $1/2^l$.
+# the even part is 1/8 of the images, so idle means less than 1 %, as a dead expert in lesson 05. Of a node with $l$ questions above it,
+# the even part is $1/2^l$.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -315,13 +363,12 @@ reveal(
     {"mixture": "the mixture", "tree": "the tree", "path": "the path layer"}[most],
     says="Idle without the balance loss: "
     + ", ".join(f"{name} {number:.1f} %" for name, number in percent.items())
-    + f". With it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %. Without it the "
-    f"mixture has {lies(np.subtract(alone['mixture'], alone['tree']))} points more idle than the tree."
+    + f". (One expert of eight is {100 / 8} %.) With it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %."
     "\n\n“Aims to replicate a balanced distribution of data among experts”: "
     + (
-        "by itself a tree comes closer to it than a mixture does, and does not get there."
+        "by itself the tree comes closer to it here than the mixture does, and does not get there."
         if percent["mixture"] > percent["tree"] > 5
-        else "by itself a tree comes no closer to it than a mixture does."
+        else "by itself the tree comes no closer to it here than the mixture does."
         if percent["tree"] > 5
         else "here a tree gets there by itself."
     )
@@ -371,8 +418,9 @@ for name, (kind, n) in SHAPES.items():
 
 # %% [markdown]
 # Now the clock. A layer that is made for batches sorts and gathers, which one token does not need. So we write each layer once
-# more, for one token, in a few lines of plain PyTorch, which stand folded below the guess (on the site, behind
-# *Show code*). All but the path layer run compiled, too. All take turns on one thread, with so many layers of each kind that their weights come from memory, as in a model.
+# more, for one token, in a few lines of plain PyTorch (the first cell *Measured* below). All but the path layer run compiled,
+# too. All take turns on one thread. There are many layers of each kind, so that their weights come from memory, as in a model, and not from
+# the cache.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -530,9 +578,11 @@ def times_as_long(what, one, other):
 
 
 def in_words(times):
-    """Of how many times as fast in each turn: what the middle half of them says by more than 5 %."""
-    low, high = np.percentile(times, [25, 75])
-    return "quicker" if low > 1.05 else "slower" if high < 0.95 else "as quick"
+    """How many times as fast, from each turn's ratio, if their middle half lies beyond 5 %."""
+    low, middle, high = np.percentile(times, [25, 50, 75])
+    if low > 1.05 or high < 0.95:
+        return f"{middle:.1f} times as fast"
+    return "not told apart by this clock"
 
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -542,8 +592,10 @@ in_order = sorted(LAYERS, key=micro.get)
 place = ["first", "second", "third", "fourth", "fifth"][in_order.index("path")]
 both = ("", ", compiled")
 batches = {name: times_as_long(1, f"{name}, for batches", name) for name in LAYERS[2:]}
-beside_large = [times_as_long(1, f"dense large{how}", f"tree{how}") for how in both]
-as_small = [took[1][f"dense small{how}"] / took[1][f"tree{how}"] for how in both]
+large, small = (
+    [in_words(took[1][f"dense {size}{how}"] / took[1][f"tree{how}"]) for how in both]
+    for size in ("large", "small")
+)
 reveal(
     "13.token",
     place,
@@ -553,9 +605,9 @@ reveal(
     "after the other.\n\nWho writes the code counts, too. The package's layers, written for batches, take longer for one token: "
     + ", ".join(f"{name} {times:.0f} times" for name, times in batches.items())
     + "."
-    f"\n\n“But quicker inference”: beside dense large the tree is {beside_large[0]:.1f} times as fast in plain PyTorch, and "
-    f"{beside_large[1]:.0f} times if both are compiled. Beside dense small it is {in_words(as_small[0])} in plain PyTorch, and "
-    f"{in_words(as_small[1])} compiled. (As quick: the middle half of the turns does not differ by 5 %.)",
+    "\n\n“But quicker inference”, of the tree. "
+    f"Beside dense large: {large[0]} (plain PyTorch), {large[1]} (compiled). Beside dense small: {small[0]} (plain PyTorch), {small[1]} "
+    "(compiled). Not told apart means that the middle half of the turns does not lie wholly beyond 5 %.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -565,8 +617,7 @@ PART = {  # each layer's part of what dense large needs
     "the count": {n: counted[n] / counted["dense large"] for n in LAYERS},
     "plain": {n: micro[n] / micro["dense large"] for n in LAYERS},
     "compiled": {
-        n: micro[f"{n}, compiled"] / micro["dense large, compiled"]
-        for n in ("dense small", "dense large", "tree")
+        n: micro[f"{n}, compiled"] / micro["dense large, compiled"] for n in LAYERS[:4]
     },
 }
 
@@ -575,8 +626,9 @@ def promised_and_paid(figure, theme):
     axes = figure.add_subplot(xscale="log")
     text, muted, line = (look.color(name, theme) for name in ("text", "muted", "line"))
     styles = [("D", muted, muted), ("o", text, "none"), ("o", text, text)]
-    for (how, part), (mark, color, fill) in zip(PART.items(), styles, strict=True):
-        at = [LAYERS.index(n) for n in part]
+    rows = zip((-0.26, 0, 0.26), PART.items(), styles, strict=True)
+    for shift, (how, part), (mark, color, fill) in rows:
+        at = [LAYERS.index(n) + shift for n in part]
         axes.plot(list(part.values()), at, mark, color=color, mfc=fill, ms=8, label=how)
     axes.axvline(1, color=line, zorder=0)
     narrow = is_narrow(figure)
@@ -587,14 +639,17 @@ def promised_and_paid(figure, theme):
     axes.minorticks_off()
     axes.set_xlabel("times dense large's, one token")
     axes.margins(x=0.08)
-    axes.legend(loc="upper left", frameon=False, borderpad=0, handletextpad=0)
+    tight = {"handlelength": 1, "handletextpad": 0.3, "columnspacing": 1}
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, **tight
+    )
 
 
 picture(
     promised_and_paid,
     title=f"The count promises the tree {PART['the count']['tree']:.2f} of dense large's time: it takes {PART['plain']['tree']:.2f} in plain "
     f"PyTorch, {PART['compiled']['tree']:.2f} compiled",
-    note="Plain beside plain, compiled beside compiled.",
+    note="Plain beside plain, compiled beside compiled. Our compiled mixture is made for batches, and not for one token.",
     alt="; ".join(
         f"{how}: " + ", ".join(f"{n} {x:.3f}" for n, x in part.items())
         for how, part in PART.items()
@@ -618,14 +673,14 @@ claim(
 )
 
 # %% [markdown]
-# “Up to 220x” and “up to 6x” are the abstract's largest ratios, both beside layers with as many neurons in all. By the count, the
-# second needs experts that cost less than their scores: try 2,048 experts of 8 neurons in your `multiplications`. The clock's
-# answer is under *Further*.
+# “Up to 220x” and “up to 6x” are the abstract's largest ratios, both beside layers with as many neurons in all. 6 times needs
+# experts so small that scoring them costs more than their answers. What 2,048 experts of 8 neurons do, by the count and by the clock, is
+# printed under *Further*.
 
 # %% [markdown]
 # ## “A similar training time”
 #
-# To learn its questions, the tree is soft in training.
+# To learn its questions, the tree is soft in training: all leaves answer, weighted.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -651,7 +706,7 @@ reveal(
     "13.training",
     float(over_mixture),
     says="A soft tree asks all its nodes and all its leaves, a mixture one expert a token. By "
-    f"multiplications it would be {by_count:.0f} times as long, but the mixture's step also sorts tokens, and calls its experts one by one. "
+    f"multiplications it would be {by_count:.0f} times as long, but the mixture's step also sorts tokens, and calls its experts one by one."
     f"\n\n“A similar training time”: the tree's step takes {over_large:.1f} times as long as dense large's, which has as "
     f"many neurons, and {over_small:.0f} times as long as dense small's.",
 )
@@ -729,28 +784,28 @@ a_step = dict(zip(gpts, 1e3 * np.diff(spent, axis=0).T / 2, strict=True))
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-speed = {name: np.median(numbers) for name, numbers in a_second.items()}
-steps = {name: np.median(numbers) for name, numbers in a_step.items()}
 nats = {name: numbers.mean() for name, numbers in loss.items()}
-wide, narrow = (
-    [steps["tree"] / steps[n]] + [speed["tree" + how] / speed[n + how] for how in both]
-    for n in ("dense wide", "dense narrow")
-)
-against_wide = [a_second[f"tree{how}"] / a_second[f"dense wide{how}"] for how in both]
+WIDE, NARROW = "dense wide", "dense narrow"
+longer = {n: np.median(a_step["tree"] / a_step[n]) for n in (WIDE, NARROW)}
+writes = {
+    n: [in_words(a_second[f"tree{how}"] / a_second[f"{n}{how}"]) for how in both]
+    for n in longer
+}
 reveal(
     "13.gpt",
     "better than dense wide"
-    if nats["tree"] < nats["dense wide"]
+    if nats["tree"] < nats[WIDE]
     else "between the two"
-    if nats["tree"] < nats["dense narrow"]
+    if nats["tree"] < nats[NARROW]
     else "worse than dense narrow",
     says="Test loss in nats: "
     + ", ".join(f"{name} {number:.2f}" for name, number in nats.items())
-    + ".\n\n“Results in a similar training time as a standard GPT but quicker inference”: a step with trees takes "
-    f"{wide[0]:.1f} times as long as dense wide's, and {narrow[0]:.1f} times as long as dense narrow's. Beside dense wide they write "
-    f"{wide[1]:.1f} times as many characters a second in plain PyTorch, and {wide[2]:.1f} times compiled; beside dense narrow {narrow[1]:.1f} "
-    f"and {narrow[2]:.1f} times.\n\nSo beside dense wide inference is {in_words(against_wide[0])} in plain PyTorch, and "
-    f"{in_words(against_wide[1])} compiled.",
+    + ".\n\n“Results in a similar training time as a standard GPT”: a step with trees takes "
+    f"{longer[WIDE]:.1f} times as long as dense wide's, and {longer[NARROW]:.1f} times as long as dense narrow's.\n\n“But quicker inference”, in writing. "
+    + " ".join(
+        f"Beside {n}: {plain} (plain PyTorch), {fast} (compiled)."
+        for n, (plain, fast) in writes.items()
+    ),
 )
 
 # %% tags=["measure"]
@@ -796,28 +851,28 @@ sizes = {
     name: sum(parameter.nbytes for parameter in each[0].parameters()) / 1e6
     for name, each in layers.items()
 }
-fill("memory, MB", {name: [size] for name, size in sizes.items()})
+fill("MB", {name: [sizes[name]] for name in LAYERS})
 fill("one token, µs", {name: 1e6 * times for name, times in took[1].items()})
 fill("512 tokens, ms", {name: 1e3 * times for name, times in took[512].items()})
-fill("training step, ms", {name: 1e3 * t for name, t in took["step"].items()})
+fill("a step, ms", {name: 1e3 * t for name, t in took["step"].items()})
 show_grid(
     f"Most right: {max(mean, key=mean.get)}. Quickest for one token, in plain PyTorch: {in_order[0]}",
     note="Right, and idle without a balance loss: 8 experts or leaves of 8 neurons on digits4, ten seeds, the mean ± half its 95 % interval. "
-    "Memory and times: 16 of 128 neurons, width 256, one thread; the median of ten turns ± half of the middle half. With 512 tokens read the better of a "
-    "layer's two rows: the compiled mixture is made for batches, the other compiled layers for one token.",
+    "Memory (MB) and times: 16 of 128 neurons, width 256, one thread; the median of ten turns ± half of the middle half, in plain PyTorch / compiled. "
+    "The compiled mixture is made for batches, the other compiled layers for one token.",
 )
 
 # %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt"]
-# **Dense** is what to begin with. With as many neurons kept, nothing in the grid is more accurate. If time is short, take a smaller one:
-# it has the fastest step and the fastest answer.
+# **Dense** is what to begin with. With as many neurons kept, nothing in the grid is more accurate. If time is short, take a smaller one,
+# and see what it costs in the first column.
 #
 # **A mixture** is for when the small dense network is not good enough and the large one too slow, in training or in use. You pay
 # in memory, and you have a balance to look after.
 #
 # **A tree** is for many small leaves and one token at a time, where scoring all experts would cost more than their answers. With
-# 16 leaves, only a compiled tree was ahead of the mixture. You need hardening, and the patience to train it like the large dense
-# network. In our GPTs even compiled trees wrote little faster than dense wide, and no faster than dense narrow. They predicted a
-# little worse than dense wide. The mixture won little or nothing in writing, and won in the training step.
+# 16 leaves and plain code for both, it was not 1.2 times as fast as the mixture. Our compiled tree was, but has no compiled mixture for one
+# token beside it. You need hardening, and the patience to train all leaves. In our GPTs, trees predicted a little worse than dense
+# wide; what they win in writing, their table says.
 #
 # **A path layer** multiplies least, and had little to balance here. With 6 neurons answering it is no more accurate than a dense
 # layer of 8; with 12, see *Further*. It needs code that makes its few multiplications cheap.
@@ -832,10 +887,8 @@ quiz("13")
 # %% [markdown]
 # ## Try it
 #
-# 1. Below your `multiplications`, set `D, H, N = 256, 8, 2048`. In the folded cell *Measured: one run of the clock*, set the path
-#    layer's depth to 14 and the trees' depth 4 to 11. Who is fastest now, for one token? (It takes some minutes.)
-# 2. Train the tree with another of its tries, `trained = contest.run("tree", contest.tries("tree")[0], data, seeds(3))`, and
-#    look at `np.mean(contest.right(trained, data))`. By how much can carelessness change the first column?
+# Train the tree with another of its tries, `trained = contest.run("tree", contest.tries("tree")[0], data, seeds(3))`, and look at
+# `np.mean(contest.right(trained, data))`. By how much can carelessness change the first column?
 #
 # ## Recap
 #
@@ -979,10 +1032,13 @@ claim(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: right, from many short trees to one deep one.
+kept = {name: 12 // d * (2**d - 1) for name, d in contest.FORESTS.items()}
+most_right = max(forests, key=lambda name: forests[name].mean())
 interval_chart(
     forests,
-    title=f"Twelve single nodes get {forests['12 of depth 1'].mean():.0f} % right, two trees of depth 6 "
-    f"{forests['2 of depth 6'].mean():.0f} %, one of depth 12 {forests['1 of depth 12'].mean():.0f} %",
-    note="digits4: each of ten seeds, mean and 95 % interval. Neurons in all: 12, 18, 28, 45, 126 and 4,095.",
+    title=f"Best: {most_right}, with {kept[most_right]:,} neurons, {forests[most_right].mean():.1f} %. "
+    f"One of depth 12, with {kept['1 of depth 12']:,}: {forests['1 of depth 12'].mean():.1f} %",
+    note="digits4: each of ten seeds, mean and 95 % interval. A dot's number has the digits that its interval lets stand. Neurons in all: "
+    + "; ".join(f"{n:,}" for n in kept.values()),
     unit="right, %",
 )

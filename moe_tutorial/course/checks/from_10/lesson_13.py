@@ -31,6 +31,9 @@ from moe_tutorial.course.vocabulary import Ask, checks
         "You take the output weights of the next node. First answer, then go on.": (
             "w_out[node] => w_out[(2 * node + 1 + (score >= 0)) % len(w_out)]"
         ),
+        "A node answers first, then a token goes on. And there are `depth` levels: after the last there is no node.": (
+            "range(depth) => range(depth + 1)"
+        ),
         "The score's sign says where to go on, and not its gelu's, which is rounded to -0 for a score of -8.": (
             "(score >= 0) => (F.gelu(score) >= 0)"
         ),
@@ -107,6 +110,9 @@ def multiplications(ask: Ask) -> None:
         "An answer to the left has to count -1, so that it speaks for the leaves on the left.": "* 2.0 - 1 => * 1.0",
         "A question that is very sure outweighs the others. Each counts +1 or -1.": (
             "(x @ w.T + b >= 0) * 2.0 - 1 => x @ w.T + b"
+        ),
+        "A sigmoid counts an answer to the left for the right, too. Each counts +1 or -1.": (
+            "(x @ w.T + b >= 0) * 2.0 - 1 => torch.sigmoid(x @ w.T + b)"
         ),
         "You forget the questions' biases.": "w.T + b >= 0 => w.T >= 0",
         "An answer of exactly 0 goes right.": ">= 0 => > 0",
