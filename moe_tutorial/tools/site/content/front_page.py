@@ -90,6 +90,9 @@ def answers(gpt: GPT, text: str) -> list[list[list[int]]]:
 def drawn(gpt: GPT, dare: Dare) -> str:
     """What ``live_gpt.js`` draws of a dare, as HTML that stands still. ``later``: what JavaScript writes by itself."""
     text, asked = dare.text, answers(gpt, dare.text)
+    one = len(dare.experts) == 1
+    opening = f"{'One' if one else 'Two'} of these sixteen experts it cannot do without. "
+    opening += "Which? Switch it off." if one else "Switch one of them off."
     later = text.find(" ", len(text) // 4) + 1 or len(text)
     cells = "".join(
         f'<span class="moe-live-cell moe-live-u0{" moe-live-later" if i >= later else ""}" data-e="{e}" '
@@ -105,7 +108,7 @@ def drawn(gpt: GPT, dare: Dare) -> str:
     return (
         '<div class="moe-root"><div class="moe-widget moe-still">'
         '<p class="moe-kicker">A small GPT that has never read this sentence</p>'
-        '<p class="moe-title moe-live-title">Can it finish this sentence?</p>'
+        f'<p class="moe-title moe-live-title moe-live-later">{opening}</p>'
         '<div class="moe-live"><div class="moe-live-head"><p class="moe-note">In each layer, a router sends '
         "each character to one of eight small networks, the experts. Tint and number: its expert in layer 1. "
         'With JavaScript you can type here.</p></div><div class="moe-live-line" role="img" '
