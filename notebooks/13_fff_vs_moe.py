@@ -128,7 +128,7 @@ show_grid(
 # ## The path layer
 #
 # It is that of UltraFastBERT, by the tree's authors. It has no leaves, mixes nothing, and needs no hardening (a push towards
-# clear answers). A token begins at the root. Its score at node $n$ is $w_n x + b_n$, and does two things:
+# clear answers). A token begins at the root. At node $n$ it gets the score $w_n x + b_n$. The score does two things:
 #
 # - Its value answers: the node adds `F.gelu(score)` times its row of output weights.
 # - Its sign says where to go: to node $2n+2$ if it is 0 or more, and to $2n+1$ if not.
