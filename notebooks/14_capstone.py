@@ -775,6 +775,7 @@ on_mistakes, on_right = tried(drawn, HELD_OUT), tried(right_one, KINDS)
 on_bugs, in_game = tried(drawn, bugs), tried(drawn, OTHERS)
 ready = slice(len(READY))
 caught = on_mistakes[..., ready].any(-1)  # (mistakes, seeds)
+of_twenty = torch.cat([caught, in_game[..., ready].any(-1)]).float()
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -784,7 +785,7 @@ accused = [k for k, one in zip(KINDS, on_right[..., ready], strict=True) if one.
 reveal(
     "14.trial",
     float(caught.float().sum(0).mean()),
-    says=f"They catch {caught.float().mean():.0%}. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}, and "
+    says=f"They catch {caught.float().mean():.0%}, and {of_twenty.mean():.0%} of all twenty with the five in the game. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}, and "
     f"{sum(not rate for rate in per_probe[ready])} of the nine catch none. "
     + (
         "Why? It compares the answer with what the experts say, so it has half an original. Most others compare the mixture with itself. "
@@ -803,10 +804,10 @@ reveal(
 # Claim 14.4.
 claim(
     "14.4",
-    "Probes that catch all eight bugs that they were written for catch less than 66 % of fifteen "
+    "Probes that catch all eight bugs that they were written for catch less than 66 % of twenty "
     "other mistakes, in every seed",
     quantity="mistakes caught (%)",
-    measured=100 * caught.float().mean(0),
+    measured=100 * of_twenty.mean(0),
     holds=in_every_seed(below(66)),
     control=100 * on_bugs[..., ready].any(-1).float().mean(0),
     control_is="the eight bugs",
@@ -928,7 +929,7 @@ for family in WRITTEN:
 # %% [markdown]
 # And it learns. Your GPT, with your mixture in each of its blocks, reads Python's own manual, all but the last tenth. There its loss
 # is measured, beside that of a table of pairs, which knows only how often each character follows each other one. Then your GPT
-# goes on writing after “The ”.
+# goes on writing after “The ”. (Some twenty seconds, on a busy machine more.)
 
 # %% tags=["measure", "nbval-ignore-output", "remove-output"]
 # Trained: your file's GPT, on a text whose last tenth is held out.

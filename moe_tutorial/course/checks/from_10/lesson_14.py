@@ -76,15 +76,19 @@ def published_block(ask: Ask) -> None:
         "The bias takes part in the choice, of the groups and of the experts.": (
             'scores + weights["gate.e_score_correction_bias"] => scores'
         ),
+        "Where biases are below 0, a closed expert's 0 is the best. It has to be -inf.": "-torch.inf => 0",
     },
 )
 def deepseek_block(ask: Ask) -> None:
-    shapes = {"gate.weight": (6, 2), "gate.e_score_correction_bias": (6,)}
+    bias = "gate.e_score_correction_bias"
+    shapes = {"gate.weight": (6, 2), bias: (6,)}
     for name in (*(f"experts.{e}" for e in range(6)), "shared_experts"):
         shapes |= {f"{name}.gate_proj.weight": (3, 2), f"{name}.up_proj.weight": (3, 2)}
         shapes[f"{name}.down_proj.weight"] = 2, 3
     config = {"num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "routed_scaling_factor": 2.5}
-    same_block(ask, 16, shapes, [config, config | {"num_experts_per_tok": 3, "topk_group": 2}])
+    given = same_block(ask, 16, shapes, [config | {"num_experts_per_tok": 3, "topk_group": 2}, config])
+    lower = given | {"weights": given["weights"] | {bias: given["weights"][bias] - 3}}
+    ask.follows(given, lower, lambda y: y, "3 taken from every bias changes no choice.")
 
 
 @checks(
@@ -116,8 +120,11 @@ def gpt_oss_block(ask: Ask) -> None:
     same_block(ask, 6, shapes, [{"num_experts_per_tok": 2}, {"num_experts_per_tok": 1}])
 
 
-def same_block(ask: Ask, seed: int, shapes: dict[str, tuple[int, ...]], configs: list[dict]) -> None:
-    """Require the solution's answers under these configs, token by token, and a gradient for the first weight."""
+def same_block(ask: Ask, seed: int, shapes: dict[str, tuple[int, ...]], configs: list[dict]) -> dict:
+    """Require the solution's answers under these configs, token by token, and a gradient for the first weight.
+
+    Returns the last arguments.
+    """
     weights = {name: draw(seed + n, *shape) for n, (name, shape) in enumerate(shapes.items())}
     given = {"x": draw(20, 4, 2), "weights": weights}
     for given["config"] in configs:
@@ -127,6 +134,7 @@ def same_block(ask: Ask, seed: int, shapes: dict[str, tuple[int, ...]], configs:
     learned = {name: matrix.clone().requires_grad_() for name, matrix in weights.items()}
     missing = "The answers are right, but no gradient reaches the router: .detach() or no_grad cuts it off."
     reaches(ask.once(given["x"], learned, configs[0]), learned[next(iter(shapes))], missing)
+    return given
 
 
 class ReadsPartner(Router):
