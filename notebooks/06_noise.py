@@ -206,7 +206,7 @@ claim(
 # So it is not this image: a random one that all images share, as long as the mean, does it, too.
 
 # %% [markdown]
-# ## How the mean does it
+# ## How it is done
 #
 # Take a plain gradient step on one image $x$. Row $i$ of the router's matrix moves by
 # $-\eta\, \frac{\partial L}{\partial z_i}\, x$, where $z_i$ is expert $i$'s logit and $\eta$ the size of the step (lesson 04).
@@ -291,7 +291,7 @@ picture(
 
 # %% [markdown] tags=["06.suspect"]
 # In such a step on raw pixels, an expert's logit moves the same way on all others as on the image itself. An expert that is pushed up
-# comes nearer to all images, and one that is pushed down loses all of them. Centred, it stays, on average.
+# rises on all images, and one that is pushed down falls on all. Centred, it rises on about half of them and falls on the others.
 #
 # But some are dead before the first step. So is it the draw? We draw a router whose rows are all orthogonal to the mean. And is it
 # the router at all? We subtract the mean from its input alone: the experts see raw pixels.
@@ -337,7 +337,8 @@ interval_chart(
 # Drawn orthogonal, nobody is dead at the start, and at the end nearly as many as ever: the mean does it in the *steps*. And it does it
 # in the *router*: what never sees the mean kills nobody.
 #
-# Why not always centre, then? Deep inside a network, the mean changes with every step of the layers below.
+# Why not always centre, then? Deep inside a network, the mean changes with every step of the layers below. One could subtract the
+# mean of each batch. But then a token's choice depends on its neighbours.
 
 # %% [markdown]
 # ## Noise, the accused
@@ -565,8 +566,9 @@ guess(
 
 
 # %% tags=["measure"]
-# Measured: weak noise beside the penalty.
+# Measured: weak and strong noise beside the penalty.
 _, both_end = run(build=lambda: mixture(noise=0.3), penalty=importance_penalty)
+_, strong_end = run(build=lambda: mixture(noise=1.0), penalty=importance_penalty)
 both = float(killed(both_end).mean())
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -580,7 +582,8 @@ reveal(
         else "Fewer, but no less than half as many."
         if both < alone
         else "No fewer: the noise does not help."
-    ),
+    )
+    + f"\n\nWith noise of 1 beside it, {killed(strong_end).mean():.1f} are dead.",
 )
 
 # %% [markdown]
@@ -589,7 +592,7 @@ reveal(
 # Shazeer et al. say that noise prevents collapse. By *helps* they mean that it makes the load smooth, so that a penalty can push on it
 # (*Further*). The post that retells it took it for balance.
 #
-# Beside *this* penalty, noise helps. (At a coefficient of 1; others we have not tried.) Two of today's models have a penalty
+# Beside *this* penalty, noise helps. (At a coefficient of 1; we have tried no other.) Two of today's models have a penalty
 # ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)) without noise.
 
 # %% [markdown]
@@ -691,7 +694,7 @@ quiz("06")
 #
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
 # - Here, collapse needs a mean that all inputs share. Experts that learn and a gate over all experts make it worse.
-# - Noise alone does not prevent it, with two chosen. Weak noise helps a penalty that leaves experts dead. In
+# - Noise alone does not prevent it, with two chosen. Noise helps a penalty that leaves experts dead. In
 #   evaluation it must be off, and what an evaluation does
 #   [must not reach the training](museum.ipynb#validation-changes-the-training).
 #

@@ -173,7 +173,7 @@ print("your soft tree and the package's say the same about", len(x), "tokens")
 # %% [markdown]
 # ## One leaf answers
 #
-# In use, a tree shall be fast, so one leaf answers. At each node a token goes right if the logit $w \cdot x + b$ is 0 or more, and
+# In use, a tree should be fast, so one leaf answers. At each node a token goes right if the logit $w \cdot x + b$ is 0 or more, and
 # left if not. After $d$ questions it is at its leaf. In training nobody asked the tree like this.
 #
 # Ten trees of eight leaves with 8 neurons each learn `digits4` (digits in four rotations, each with a rule of its own) for 400
@@ -914,7 +914,7 @@ playground(preset="one")
 #   probabilities along its way.
 # - Training fits the mixture, and one leaf is another function. Hardening closes the gap from both ends. Judge a tree by what one leaf
 #   gets right, beside a dense layer of equal cost.
-# - Hardening unbalances a tree, and the harder the more: to send everybody the same way is a clear decision, too. A balance loss keeps
+# - Hardening unbalances a tree, in a hurry most of all: to send everybody the same way is a clear decision, too. A balance loss keeps
 #   the leaves at work, and that is no goal by itself.
 # - For one token: a question a level, and one leaf. That is far less to multiply than a dense layer of the training width, and a little
 #   more than one of the inference width. In training all leaves are computed.
