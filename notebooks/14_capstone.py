@@ -1033,11 +1033,12 @@ score_card()
 #
 # 1. A group is as good as the two largest $r_e$ in it, added up. The best `topk_group` of the `n_group` groups stay.
 # 2. Of their experts, the $k$ with the largest $r_e$ are chosen.
-# 3. They are weighted by $s_e$, without the bias, divided by the sum over the chosen and multiplied by `routed_scaling_factor`.
+# 3. They are weighted by $s_e$, without the bias; divided by the sum over the chosen if the config says `norm_topk_prob`; and then
+#    multiplied by `routed_scaling_factor`.
 # 4. A shared expert answers every token, with weight 1.
 #
-# Ten lines find `chosen` (T, k), their weights `g` (T, k), and `y`, the shared expert's answers. The last lines add up the rest.
-# Among the weights, `gate.e_score_correction_bias` (E,) is $b$; `expert("shared_experts")` gives the shared expert's answers.
+# Eleven lines find `chosen` (T, k) and their weights `g` (T, k). The last lines add up the answers, with the shared expert's. Among
+# the weights, `gate.e_score_correction_bias` (E,) is $b$. When it is right, it joins your `my_moe.py`.
 
 
 # %% tags=["exercise", "optional"]
@@ -1058,9 +1059,12 @@ def deepseek_block(x, weights, config):
     ranking = groups.masked_fill(closed[..., None], -torch.inf).flatten(-2)
     chosen = ranking.topk(config["num_experts_per_tok"]).indices
     g = scores.gather(-1, chosen)
-    g = config["routed_scaling_factor"] * g / g.sum(-1, keepdim=True)
-    y = expert("shared_experts")
+    if config["norm_topk_prob"]:
+        g = g / g.sum(-1, keepdim=True)
+    g = config["routed_scaling_factor"] * g
     ### END SOLUTION
+    shared = config.get("n_shared_experts")
+    y = expert("shared_experts") if shared else torch.zeros_like(x)
     for e in range(len(weights["gate.weight"])):
         y = y + (g * (chosen == e)).sum(-1, keepdim=True) * expert(f"experts.{e}")
     return y

@@ -76,7 +76,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "closed = torch.ones_like(groups[..., 1]).scatter(-1, best, 0.0).bool()": "only its shape counts",
         "closed = torch.ones_like(groups[..., -1]).scatter(-1, best, 0.0).bool()": "only its shape counts",
         "g = scores.gather(1, chosen)": LAST,
-        "g = config['routed_scaling_factor'] * g / g.sum(1, keepdim=True)": LAST,
+        "g = g / g.sum(1, keepdim=True)": LAST,
         "y = y + (g * (chosen == e)).sum(1, keepdim=True) * expert(f'experts.{e}')": LAST,
     },
     "14.gpt_oss_block": {

@@ -29,7 +29,7 @@ ROUTE, MIXTURE, STEP = COLLECTED
 NOISE, PENALTY, BIAS, QUANTILE = BALANCING
 BLOCK, LOSS, PEEKS = READING
 (UPCYCLE,) = GROWING
-(PUBLISHED,) = LOADING
+PUBLISHED, DEEPSEEK = LOADING
 ALL = COLLECTED + BALANCING + READING + GROWING + LOADING
 RIGHT = {
     ROUTE: """
@@ -121,6 +121,25 @@ def published_block(x, weights, config):
         said.append((F.silu(x @ gate.T) * (x @ up.T)) @ down.T)
     return torch.einsum("te,etd->td", kept, torch.stack(said))  # by all experts
 """,
+    DEEPSEEK: """
+def deepseek_block(x, weights, config):
+    def said(name):
+        gate, up, down = (weights[f"{name}.{part}_proj.weight"] for part in ("gate", "up", "down"))
+        return (F.silu(x @ gate.T) * (x @ up.T)) @ down.T
+
+    scores = F.linear(x, weights["gate.weight"]).sigmoid()
+    ranking = scores.detach() + weights["gate.e_score_correction_bias"]
+    groups = ranking.view(len(x), config["n_group"], -1)
+    good = groups.sort(-1).values[..., -2:].sum(-1)
+    worst = good.topk(config["topk_group"]).values[:, -1:]
+    allowed = groups.where((good >= worst)[..., None], torch.tensor(-1e9)).flatten(1)
+    places = allowed.topk(config["num_experts_per_tok"]).indices
+    table = scores * torch.zeros_like(scores).scatter(1, places, 1.0)
+    if config["norm_topk_prob"]:
+        table = F.normalize(table, p=1, dim=1)
+    y = sum(table[:, e, None] * said(f"experts.{e}") for e in range(scores.shape[1])) * config["routed_scaling_factor"]
+    return y + said("shared_experts") if config.get("n_shared_experts") else y  # by a table
+""",
 }
 WRONG = {
     ROUTE: "def route(x, weight, k):\n    return (x @ weight.T).topk(k).indices, torch.ones(len(x), k)\n",
@@ -176,9 +195,9 @@ nightly = partial(pytest.param, marks=pytest.mark.nightly)
 @pytest.mark.parametrize(
     ("answers", "whose"),
     [
-        (RIGHT, (YOURS,) * 12),
+        (RIGHT, (YOURS,) * 13),
         nightly(STUBS | {ROUTE: RIGHT[ROUTE], BIAS: RIGHT[BIAS]}, (YOURS, *(COURSES,) * 4, YOURS, COURSES)),
-        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, *(YOURS,) * 3, COURSES, *(YOURS,) * 3)),
+        (RIGHT | WRONG, (COURSES, YOURS, COURSES, YOURS, COURSES, *(YOURS,) * 3, COURSES, *(YOURS,) * 4)),
         nightly({BLOCK: RIGHT[BLOCK]}, (*(COURSES,) * 7, YOURS, COURSES, COURSES)),
         nightly(UNTIL_04, (YOURS, YOURS, YOURS)),
         nightly(STUBS | {PENALTY: WRONG[PENALTY]}, (COURSES, COURSES, COURSES)),
@@ -397,7 +416,7 @@ AGAIN = ("Mixtral 8x7B", *list(CONFIGS)[-3:])  # by answers that are not the cou
 
 @pytest.mark.parametrize(
     ("name", "answers"),
-    [*((name, {}) for name in CONFIGS), *((name, {id: RIGHT[id] for id in (MIXTURE, PUBLISHED)}) for name in AGAIN)],
+    [*((name, {}) for name in CONFIGS), *((name, {id: RIGHT[id] for id in LOADING}) for name in AGAIN)],
     ids=[*(f"{name}, the course's" for name in CONFIGS), *(f"{name}, theirs" for name in AGAIN)],
 )
 def test_it_computes_what_a_published_block_computes(name, answers):

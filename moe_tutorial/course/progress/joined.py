@@ -140,32 +140,6 @@ SIGMOID = ("deepseek_v3", "kimi_k2", "glm4_moe", "glm_moe_dsa", "minimax_m2")  #
 NAMES = {r"\.w1\.": ".gate_proj.", r"\.w2\.": ".down_proj.", r"\.w3\.": ".up_proj.", "^e_score": "gate.e_score"}
 
 
-def gated(weights, name):
-    """The gated expert of this name, x -> y."""
-    gate, up, down = (weights[f"{name}.{part}_proj.weight"] for part in ("gate", "up", "down"))
-    return lambda x: (F.silu(x @ gate.T) * (x @ up.T)) @ down.T
-
-
-def deepseek_block(x, weights, config):
-    """As `published_block`, with a sigmoid for each score, and a bias that changes the choice alone.
-
-    The experts stand in groups, and only those of the best groups can be chosen. Shared experts read every token.
-    """
-    scores = (x @ weights["gate.weight"].T).sigmoid()
-    groups = (scores + weights["gate.e_score_correction_bias"]).unflatten(-1, (config["n_group"], -1))
-    best = groups.topk(2).values.sum(-1)  # a group is as good as its two best experts
-    closed = torch.ones_like(best).scatter(-1, best.topk(config["topk_group"]).indices, 0.0).bool()
-    chosen = groups.masked_fill(closed[..., None], -math.inf).flatten(1).topk(config["num_experts_per_tok"]).indices
-    g = scores.gather(-1, chosen)
-    if config["norm_topk_prob"]:
-        g = g / (g.sum(-1, keepdim=True) + 1e-20)
-    g = g * config["routed_scaling_factor"]
-    y = my_mixture(x, chosen, g, [gated(weights, f"experts.{e}") for e in range(scores.shape[-1])])
-    if config.get("n_shared_experts"):
-        y = y + gated(weights, "shared_experts")(x)
-    return y
-
-
 def family_of(config):
     """The model_type of a config.json.
 
@@ -188,8 +162,8 @@ def one_block(weights, layer):
         block = {re.sub(old, new, name): kept for name, kept in block.items()}
     for name in [name for name in block if name.endswith("_scale_inv")]:  # float8: one for 128 x 128 numbers
         scale = block.pop(name).repeat_interleave(128, 0).repeat_interleave(128, 1)
-        matrix = block[kept := name.removesuffix("_scale_inv")]
-        block[kept] = matrix * scale[: matrix.shape[0], : matrix.shape[1]]
+        matrix = block[name.removesuffix("_scale_inv")]
+        block[name.removesuffix("_scale_inv")] = matrix * scale[: matrix.shape[0], : matrix.shape[1]]
     return block
 
 

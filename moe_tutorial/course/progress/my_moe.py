@@ -23,7 +23,7 @@ COLLECTED = ("03.route", "03.my_mixture", "04.training_step")
 BALANCING = ("06.noisy_topk", "07.switch_loss", "07.bias_update", "07.quantile")
 READING = ("08.block", "08.lm_loss", "08.peeks")
 GROWING = ("09.upcycle",)
-LOADING = ("14.published_block",)
+LOADING = ("14.published_block", "14.deepseek_block")
 JOINED = Path(__file__).with_name("joined.py").read_text(encoding="utf-8")
 HEAD, JOINS, BALANCES, GROWS, LOADS, READS, SHOWS = JOINED.split("# %%\n")
 LATER = {BALANCES: BALANCING, GROWS: GROWING, LOADS: LOADING, READS: READING}

@@ -63,7 +63,7 @@ class Part(NamedTuple):
 class Published(NamedTuple):
     name: str
     year: int
-    config: dict  # the keys of the public config.json that counts, choices and a block rest on
+    config: dict  # the keys of the public config.json that the counts, the choices and my_moe.py's blocks need
     config_source: str | None  # where that file is
     total: int  # as the publisher states it, rounded as there
     active: int

@@ -80,9 +80,10 @@ def deepseek_token_by_token(x, weights, config):
         groups.sort(key=lambda group: -sum(sorted(ranking[e] for e in group)[-2:]))
         allowed = [e for group in groups[: config["topk_group"]] for e in group]
         best = sorted(allowed, key=lambda e: -ranking[e])[: config["num_experts_per_tok"]]
-        total = sum(scores[e] for e in best) / config["routed_scaling_factor"]
-        answer = expert_of(weights, "shared_experts", token)
-        answers.append(answer + sum(scores[e] / total * expert_of(weights, f"experts.{e}", token) for e in best))
+        total = sum(scores[e] for e in best) if config["norm_topk_prob"] else 1
+        factor = config["routed_scaling_factor"] / total
+        answer = sum(factor * scores[e] * expert_of(weights, f"experts.{e}", token) for e in best)
+        answers.append(answer + (expert_of(weights, "shared_experts", token) if config["n_shared_experts"] else 0))
     return torch.stack(answers)
 
 
@@ -94,9 +95,12 @@ def deepseek_by_a_table(x, weights, config):
     worst = groups.topk(config["topk_group"]).values[:, -1:]
     open_groups = (groups >= worst).repeat_interleave(scores.shape[1] // config["n_group"], 1)
     places = ranking.where(open_groups, torch.tensor(-1e9)).topk(config["num_experts_per_tok"]).indices
-    table = F.normalize(scores * torch.zeros_like(scores).scatter(1, places, 1.0), p=1, dim=1)
+    table = scores * torch.zeros_like(scores).scatter(1, places, 1.0)
+    if config["norm_topk_prob"]:
+        table = F.normalize(table, p=1, dim=1)
     said = torch.stack([expert_of(weights, f"experts.{e}", x) for e in range(scores.shape[1])], 1)
-    return config["routed_scaling_factor"] * (table[..., None] * said).sum(1) + expert_of(weights, "shared_experts", x)
+    y = config["routed_scaling_factor"] * (table[..., None] * said).sum(1)
+    return y + expert_of(weights, "shared_experts", x) if config["n_shared_experts"] else y
 
 
 @right("14.deepseek_block")
@@ -109,8 +113,8 @@ def deepseek_with_experts_that_read_their_own(x, weights, config):
     places = (best[..., None] * size + torch.arange(size)).flatten(1)
     chosen = places.gather(1, ranking.gather(1, places).topk(config["num_experts_per_tok"]).indices)
     g = scores.gather(1, chosen)
-    g = g / g.sum(1, keepdim=True) * config["routed_scaling_factor"]
-    y = expert_of(weights, "shared_experts", x)
+    g = g / (g.sum(1, keepdim=True) if config["norm_topk_prob"] else 1) * config["routed_scaling_factor"]
+    y = config["n_shared_experts"] * expert_of(weights, "shared_experts", x)
     for e in range(scores.shape[1]):
         rows, place = (chosen == e).nonzero(as_tuple=True)
         y = y.index_add(0, rows, g[rows, place, None] * expert_of(weights, f"experts.{e}", x[rows]))
@@ -124,8 +128,8 @@ def deepseek_weights_with_the_bias(x, weights, config):
     kept = groups.topk(2).values.sum(-1).topk(config["topk_group"]).indices
     shut = torch.full(groups.shape[:2], -torch.inf).scatter(1, kept, 0.0)
     g, chosen = (groups + shut[..., None]).flatten(1).topk(config["num_experts_per_tok"])
-    g = config["routed_scaling_factor"] * g / g.sum(-1, keepdim=True)
-    y = expert_of(weights, "shared_experts", x)
+    g = config["routed_scaling_factor"] * (g / g.sum(-1, keepdim=True) if config["norm_topk_prob"] else g)
+    y = config["n_shared_experts"] * expert_of(weights, "shared_experts", x)
     for e in range(scores.shape[1]):
         y = y + (g * (chosen == e)).sum(-1, keepdim=True) * expert_of(weights, f"experts.{e}", x)
     return y

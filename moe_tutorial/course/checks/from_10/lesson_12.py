@@ -74,7 +74,7 @@ def heaviest(x: torch.Tensor, node_weight: torch.Tensor, node_bias: torch.Tensor
 
 
 class Computed(TorchDispatchMode):
-    """Counts the floating-point numbers that operations return; an expanded view has none of its own."""
+    """Counts the floating-point numbers that operations compute: an expanded view, not contiguous, has none."""
 
     numbers = 0
 
@@ -227,7 +227,7 @@ def each_first(weights: torch.Tensor, depth: int) -> torch.Tensor:
         "`uneven.append(((right - left) / (right + left)) ** 2)`, then `load = left + right`.",
     ),
     mistakes={
-        "You divide by all tokens. A node's mean is over those that arrive at it: divide by all that does.": (
+        "You divide by all tokens. A node's mean is over those that arrive at it, left and right together.": (
             "((right - left) / (right + left)) ** 2 => (right - left) ** 2"
         ),
         "Without the square, an uneven node to the left and one to the right cancel each other.": (

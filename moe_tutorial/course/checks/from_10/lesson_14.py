@@ -65,14 +65,13 @@ def published_block(ask: Ask) -> None:
     ),
     mistakes={
         "The bias chooses, and does no more: the weights are scores without it.": "= scores.gather => = ranking.gather",
-        "The weights of the chosen are divided by their sum.": " / g.sum(-1, keepdim=True) => ",
+        "The weights of the chosen are divided by their sum where the config says so.": (
+            "g / g.sum(-1, keepdim=True) => g"
+        ),
+        "You divide by the sum, whatever the config says.": 'if config["norm_topk_prob"]: => if True:',
         "Only experts of the best groups may be chosen.": "closed[..., None] => closed[..., None] < 0",
         "A group is as good as its best two experts together, not as its best one.": "topk(2) => topk(1)",
         "At last the weights are multiplied by `routed_scaling_factor`.": 'config["routed_scaling_factor"] * g => g',
-        "The shared expert answers each token, too.": 'y = expert("shared_experts") => y = torch.zeros_like(x)',
-        "The shared expert answers with all its weight, and not by a gate.": (
-            'y = expert("shared_experts") => y = expert("shared_experts") * scores.amax(-1, keepdim=True)'
-        ),
         "The bias takes part in the choice, of the groups and of the experts.": (
             'scores + weights["gate.e_score_correction_bias"] => scores'
         ),
@@ -86,7 +85,9 @@ def deepseek_block(ask: Ask) -> None:
         shapes |= {f"{name}.gate_proj.weight": (3, 2), f"{name}.up_proj.weight": (3, 2)}
         shapes[f"{name}.down_proj.weight"] = 2, 3
     config = {"num_experts_per_tok": 2, "n_group": 2, "topk_group": 1, "routed_scaling_factor": 2.5}
-    given = same_block(ask, 16, shapes, [config | {"num_experts_per_tok": 3, "topk_group": 2}, config])
+    config |= {"norm_topk_prob": True, "n_shared_experts": 1}
+    other = {"num_experts_per_tok": 3, "topk_group": 2, "norm_topk_prob": False, "n_shared_experts": 0}
+    given = same_block(ask, 16, shapes, [config | other, config])
     lower = given | {"weights": given["weights"] | {bias: given["weights"][bias] - 3}}
     ask.follows(given, lower, lambda y: y, "3 taken from every bias changes no choice.")
 

@@ -67,8 +67,8 @@ def find_dares(gpt: GPT) -> list[Dare]:
     """Sentences of prose and code that the page's model finishes rightly, and that one or two experts alone break.
 
     Rightly: at temperature 0, at least 8 characters that are no blanks, up to a word's end, in text that the model was
-    not trained on. Broken: without this expert, at least half of them are others. First come those of one expert; at
-    most two need the same.
+    not trained on. Broken: without this expert, at least half of them are others. First come those of one expert. At
+    most two sentences need the same experts.
     """
     model, E, context, found = dequantised(gpt), gpt.config.n_experts, gpt.config.context, []
     each = torch.eye(len(gpt.blocks) * E).view(-1, len(gpt.blocks), E)
