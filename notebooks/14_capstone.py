@@ -167,7 +167,8 @@ token_path(routing, name="one token in OLMoE's block")
 # $$E_e(x) = W^{down}_e \left( \text{silu}(W^{gate}_e x) \cdot W^{up}_e x \right)$$
 #
 # The rest you know. The softmax of the logits gives the probabilities $p$. The $k$ likeliest experts answer, each weighted by
-# its $p_e$. If the config says `norm_topk_prob`, these $k$ weights are first divided by their sum.
+# its $p_e$. If the config says `norm_topk_prob`, these $k$ weights are first divided by their sum. (Mixtral's always are, and its
+# config does not say so. We add the line to it.)
 #
 # **Your turn.** Seven lines: the probabilities, the choice, the division (two lines), and the loop over the experts, in which
 # each adds its answer. Let every expert read all tokens: this is to be right, not fast. A matrix of a file is (out, in), so a
