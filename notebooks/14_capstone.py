@@ -517,7 +517,7 @@ claim(
 #
 # A test set asks how good a layer is. A **probe** asks something that *must* hold for a right mixture of this kind, whatever its
 # weights. It needs no training and no original. It gets a mixture and tokens (T, d) and returns how far from right the mixture
-# is: 0 is right, and from .001 on the mixture fails. Here are two of seven. The others stand in the folded cell, and their
+# is: 0 is right, and from .001 on the mixture fails. Here are two of seven. The code of the others is in the cell below, and their
 # sentences in the game below.
 
 
