@@ -103,10 +103,12 @@ def special(indices):
     return torch.tensor([specialisation(i[:, 0], data.regime_test) for i in indices])
 
 
-def interval(gain):
-    """The mean over the seeds, and its 95 % interval."""
+def in_words(gain):
+    """The mean over the seeds; and its 95 % interval, if the verdict is unclear."""
     figure = estimate(gain)
-    text = f"{figure.mean:.2f} ({figure.low:.2f} to {figure.high:.2f})"
+    text = f"{figure.mean:+.2f}"
+    if verdict(gain) == "unclear":
+        text += f" ({figure.low:+.2f} to {figure.high:+.2f})"
     return text.replace("-", "−")
 
 
@@ -117,7 +119,7 @@ def judge(trial, points, also=None):
     said = (
         found.pop() if len(found) == 1 else "wrong" if "wrong" in found else "unclear"
     )
-    words = "; ".join(f"{what}: {interval(gain)}" for what, gain in gains.items())
+    words = "; ".join(f"{in_words(gain)} {what}" for what, gain in gains.items())
     heard[trial] = said, words, points
     return said
 
@@ -181,15 +183,15 @@ table(
 #
 # A config is all you need to count parameters: the **total**, and those that are **active** for one token.
 #
-# **Your turn.** How many are active? Two lines: in each layer, all experts but the chosen ones rest. Everything else works.
+# **Your turn.** How many are active? One line: in each layer, `resting` experts rest. Everything else works.
 
 
 # %% tags=["exercise"]
 def active_count(config, total):
     """A config like Mixtral's, all parameters -> how many are active for a token."""
     expert = 3 * config["hidden_size"] * config["intermediate_size"]  # in, gate, out
-    ### BEGIN SOLUTION
     resting = config["num_local_experts"] - config["num_experts_per_tok"]
+    ### BEGIN SOLUTION
     return total - config["num_hidden_layers"] * resting * expert
     ### END SOLUTION
 
@@ -293,6 +295,7 @@ claim(
 # A sentence promises a **gain**, which we measure over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain
 # is above zero, *wrong* if it is below, and *unclear* if zero lies in it. A sentence that says two things is right if both are,
 # wrong if one of them is wrong, and else unclear. About one in twenty such intervals misses, so another twenty seeds may say otherwise.
+# We print the mean gain, and the interval only where the verdict is unclear. The end of the lesson draws all of them.
 #
 # **Your turn.** Three lines. Each sentence below will be judged by your `verdict`.
 
@@ -418,17 +421,18 @@ QIU = "Qiu 2025, loss of 0.1:\nwhole batch over groups of one rule"
 QIU_WEAK = QIU.replace("0.1", "0.01")
 for trial, c in ((QIU, 0.1), (QIU_WEAK, 0.01)):
     (ours, right), (theirs, their_right) = by_coefficient[c]
-    gains = {"specialisation gained": special(ours) - special(theirs)}
-    judge(trial, {"Points of accuracy gained": right - their_right}, gains)
+    gains = {"of specialisation": special(ours) - special(theirs)}
+    judge(trial, {"points of accuracy": right - their_right}, gains)
 reveal(
     "09.micro",
     100 * special(by_rule).mean() / special(whole).mean(),
-    says=f"The sentence is {heard[QIU][0]} here. {heard[QIU][1]}. Specialisation is {special(whole).mean():.2f} over the whole batch and {special(by_rule).mean():.2f} in groups "
-    f"of one rule. In groups of the same number at random it is {special(random_groups).mean():.2f}.\n\n"
+    says=f"The sentence is {heard[QIU][0]} here: the whole batch gains {heard[QIU][1]}.\n\n"
+    f"Specialisation is {special(whole).mean():.2f} over the whole batch, {special(by_rule).mean():.2f} in groups of one rule, and "
+    f"{special(random_groups).mean():.2f} in groups of the same number at random.\n\n"
     "Why? Take four tokens of two rules, and two experts that keep to a rule each. Over the whole batch, your `micro_loss` is "
     f"{together:.1f}: perfectly even. In groups of one rule it is {apart:.1f}, as bad as can be: there each expert has to serve each rule. The "
     "cure costs next to nothing: the machines add up their counts, and compute the loss from those.\n\n"
-    f"With a weaker loss, 0.01, the sentence is {heard[QIU_WEAK][0]}. {heard[QIU_WEAK][1]}.",
+    f"With a weaker loss, 0.01, the sentence is {heard[QIU_WEAK][0]}: {heard[QIU_WEAK][1]}.",
 )
 
 
@@ -480,111 +484,99 @@ claim(
 # ## Or no loss
 #
 # Another choice is lesson 07's **bias**, without any loss. After each step, the bias of every expert with less than the
-# mean load goes up by a fixed rate, here 0.01, and that of every expert with more goes down. Wang et al. use a sigmoid gate,
-# our lesson 07 a softmax; we balance both in both ways. (This takes some seconds. In bfloat16, a bias
-# [stops moving](museum.ipynb#the-selection-bias-stops-moving).)
+# mean load goes up by a fixed rate, here 0.01, and that of every expert with more goes down. Wang et al. use it with a sigmoid
+# gate, so we do, too. (This takes some seconds. In bfloat16, a bias [stops moving](museum.ipynb#the-selection-bias-stops-moving).)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.bias",
     "Wang et al. (2024) on the bias: it “achieves both better performance and better load balance compared with traditional "
-    "auxiliary-loss-controlled load balancing”. Is that right here, with a sigmoid, against a Switch loss of 0.1?",
+    "auxiliary-loss-controlled load balancing”. Is that right here, against a Switch loss of 0.1?",
     choices=VERDICTS,
 )
 
 
 # %% tags=["measure"]
-# Measured: two gates, each balanced by a loss with two coefficients and by a bias.
-def load(shares):
-    """The busiest expert's share, times an even one: one number a seed."""
-    return E * max_share(shares)
-
-
+# Measured: a sigmoid gate, balanced by a loss with two coefficients and by a bias.
 def with_sigmoid(penalty, rate=None):
-    """Per cent right, and the busiest expert's load."""
+    """Per cent right, and the busiest expert's load, times an even one."""
     options = {"gate": "sigmoid_topk", "bias": rate is not None}
     # The Switch loss divides a sigmoid's scores by their sum.
     trained, right, _ = learn(lambda: mixture(**options), penalty, rate)
-    return right[400], load(trained.shares(data.x_test))
+    return right[400], E * max_share(trained.shares(data.x_test))
 
 
-def with_softmax(c):
-    """The same, of the mixtures above."""
-    indices, right = by_coefficient[c][0]
-    return right, load(torch.stack([share(i, E) for i in indices]))
-
-
-by_bias, by_bias_right, _ = learn(lambda: mixture(bias=True), None, rate=0.01)
-softmax = {f"loss {c}": with_softmax(c) for c in (0.1, 0.01)}
-softmax["bias"] = by_bias_right[400], load(by_bias.shares(data.x_test))
-sigmoid = {f"loss {c}": with_sigmoid(balanced(c)) for c in (0.1, 0.01)}
-sigmoid["bias"] = with_sigmoid(None, rate=0.01)
-
-
-def over(ways, other):
-    """The points that the bias gains over a loss, with the same gate, and how much lower the load is."""
-    (right, busy), (other_right, other_busy) = ways["bias"], ways[other]
-    return right - other_right, other_busy - busy
+ways = {f"loss of {c}": with_sigmoid(balanced(c)) for c in (0.1, 0.01)}
+ways["bias"] = with_sigmoid(None, rate=0.01)
 
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-WANG = "Wang 2024, sigmoid:\na bias over a loss of 0.1"
+WANG = "Wang 2024:\na bias over a loss of 0.1"
 WANG_WEAK = WANG.replace("0.1", "0.01")
-for trial, other in ((WANG, "loss 0.1"), (WANG_WEAK, "loss 0.01")):
-    gain, lower = over(sigmoid, other)
-    lower = {"the busiest expert's load, lower by": lower}
-    judge(trial, {"Points of accuracy gained": gain}, lower)
+for trial, other in ((WANG, "loss of 0.1"), (WANG_WEAK, "loss of 0.01")):
+    gain, lower = ways["bias"][0] - ways[other][0], ways[other][1] - ways["bias"][1]
+    lower = {"even shares less for the busiest expert": lower}
+    judge(trial, {"points of accuracy": gain}, lower)
 reveal(
     "09.bias",
     heard[WANG][0],
-    says=f"{heard[WANG][1]}.\n\nBut is 0.1 a good coefficient for a sigmoid? {sigmoid['loss 0.1'][0].mean():.1f} % are right with it, "
-    f"{sigmoid['loss 0.01'][0].mean():.1f} % with 0.01. Against 0.01, the sentence is {heard[WANG_WEAK][0]}. {heard[WANG_WEAK][1]}.",
+    says=f"The bias gains {heard[WANG][1]}.\n\nBut is 0.1 a good coefficient for a sigmoid? {ways['loss of 0.1'][0].mean():.1f} % are right with it, "
+    f"{ways['loss of 0.01'][0].mean():.1f} % with 0.01. Against 0.01, the sentence is {heard[WANG_WEAK][0]}: {heard[WANG_WEAK][1]}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# Drawn: the two gates, each balanced in three ways.
-evener = all(
-    verdict(over(ways, other)[1]) == "right"
-    for ways in (softmax, sigmoid)
-    for other in ("loss 0.1", "loss 0.01")
-)
-
-
-def both_gates(way):
-    (right, busy), (other_right, other_busy) = softmax[way], sigmoid[way]
-    accuracy = [f"{right.mean():.1f}", f"{other_right.mean():.1f}"]
-    busiest = [f"{busy.mean():.2f}", f"{other_busy.mean():.2f}"]
-    return [*accuracy, interval(right - other_right), *busiest]
-
-
+# Drawn: the three ways.
+evenest = min(ways, key=lambda way: ways[way][1].mean())
 table(
-    ["", "softmax", "sigmoid", "softmax ahead", "busiest: softmax", "sigmoid"],
-    {way: both_gates(way) for way in softmax},
-    title="With either gate, the bias is the most even"
-    if evener
-    else "Two gates, each balanced in three ways",
-    note="Per cent right, the softmax's lead in points, and the busiest expert's load, times an even one. digits4, standardised, 400 "
-    "steps, means over twenty seeds (95 % interval), test images. The bias moves by 0.01 a step.",
+    ["", "right, %", "busiest expert"],
+    {
+        way: [f"{right.mean():.1f}", f"{busy.mean():.2f}"]
+        for way, (right, busy) in ways.items()
+    },
+    title=f"The most even is the {evenest}",
+    note="Busiest expert: its load, times an even one. digits4, standardised, a sigmoid gate, 400 steps, means over twenty seeds, test "
+    "images. The bias moves by 0.01 a step.",
 )
-
-# %% [markdown]
-# Then why do many models take a sigmoid? This lesson cannot tell. The scores of a softmax compete for one sum, those of a sigmoid
-# do not. That may matter with hundreds of experts; here are 8.
 
 # %% [markdown]
 # ## How many experts?
 #
-# A token asks one expert, however many there are. So how many are worth having? (This takes half a minute.)
+# A token asks one expert, however many there are. So more experts look free. But to choose, the router compares the token with
+# every one of them.
+#
+# **Your turn.** How many multiplications does a mixture do for a token of 64 numbers? One line. For each expert, the router has a row
+# of 64 weights. Each neuron that works multiplies 64 numbers on the way in, and 10 on the way out.
+
+
+# %% tags=["exercise"]
+def multiplications(n_experts, width, k):
+    """k of n_experts experts of `width` neurons are chosen -> multiplications."""
+    ### BEGIN SOLUTION
+    return 64 * n_experts + (64 + 10) * width * k
+    ### END SOLUTION
+
+
+# %%
+multiplications = check("09.multiplications", multiplications)
+
+# %%
+for n in (2, 4, 8, 16):
+    print(
+        f"{n:2} experts: {multiplications(n, 8, 1):5,}, the router {64 * n:5,} of them"
+    )
+
+# %% [markdown]
+# Fedus et al. (2021) say: “when keeping the FLOPS per token fixed, having more parameters (experts) speeds up training”. Their FLOPS
+# are those of the experts. We train mixtures of 2 to 16 experts of 8 neurons, one chosen. Beside each stands a **dense**
+# network with as many multiplications, the router's included. (This takes half a minute.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.many",
-    "Fedus et al. (2021): “when keeping the FLOPS per token fixed, having more parameters (experts) speeds up training”. One expert of 8 "
-    "neurons is chosen, so its cost is fixed; but the router's grows with the number of experts. Beside each mixture stands a dense "
-    "network that does as many multiplications, the router's included. With how many experts is the mixture furthest ahead of it?",
+    "With how many experts is the mixture furthest ahead of its dense network?",
     choices=["2 experts", "4 experts", "8 experts", "16 experts"],
 )
 
@@ -594,10 +586,11 @@ counts = [1, 2, 4, 8, 16]
 many, as_dense = {}, {}
 for n in counts:
     many[n] = whole_right if n == E else learn(lambda n=n: mixture(n))[1][400]
-    router = 64 * n if n > 1 else 0  # a single expert needs none
-    width = round(8 + router / NEURON)
+    # A single expert needs no router.
+    width = 8 if n == 1 else round(multiplications(n, 8, 1) / NEURON)
     as_dense[n] = learn(lambda w=width: dense(w), None)[1][400]
-wide = round((8 * NEURON + 64 * 16 - 64 * 2) / NEURON)  # so that 2 cost as much as 16
+# So wide that 2 experts cost as much as 16.
+wide = round((multiplications(16, 8, 1) - 64 * 2) / NEURON)
 two_wide = learn(lambda: mixture(2, wide))[1][400]
 lead = {n: many[n] - as_dense[n] for n in counts}
 best = max(lead, key=lambda n: lead[n].mean().item())
@@ -606,19 +599,17 @@ best = max(lead, key=lambda n: lead[n].mean().item())
 # Your guess and what was measured.
 FEDUS = "Fedus 2021, 16 experts over 2:\nboth of 8 neurons"
 FEDUS_PAID = "Fedus 2021, 16 experts over 2:\nequal multiplications"
-fixed = judge(FEDUS, {"Points gained": many[16] - many[2]})
-paid = judge(FEDUS_PAID, {"Points gained": many[16] - two_wide})
+fixed = judge(FEDUS, {"points": many[16] - many[2]})
+paid = judge(FEDUS_PAID, {"points": many[16] - two_wide})
+gained = [f"{(many[2 * n] - many[n]).mean():.1f}" for n in counts[:-1]]
 reveal(
     "09.many",
     f"{best} experts",
-    says="Ahead of their dense networks: "
-    + ", ".join(f"{lead[n].mean():.1f} points with {n}" for n in counts[1:])
-    + ". Each doubling of the experts gained, one after the other: "
-    + ", ".join(f"{(many[2 * n] - many[n]).mean():.1f}" for n in counts[:-1])
-    + " points.\n\n"
-    f"Fedus' sentence, asked as “more right after as many steps”, is {fixed}: 16 experts gain {interval(many[16] - many[2])} points over 2. "
-    f"But its FLOPs leave the router out, and with 16 experts that does {64 * 16:,} multiplications, the expert {8 * NEURON}. Let 2 experts "
-    f"do as many, with {wide} neurons each, and it is {paid}: {interval(many[16] - two_wide)} points.",
+    says=f"With {best} it is ahead by {lead[best].mean():.1f} points, with 16 by {lead[16].mean():.1f}. Each time "
+    f"the experts doubled, from 1 to 16, they gained: {', '.join(gained)} points.\n\n"
+    f"And Fedus's sentence? Asked as “more right after as many steps”, it is {fixed}: 16 experts gain {in_words(many[16] - many[2])} points "
+    f"over 2. But with 16 the router does more than the expert. Let 2 experts do as many multiplications as the 16, with {wide} neurons each. Then "
+    f"it is {paid}: {in_words(many[16] - two_wide)} points.",
 )
 
 
@@ -663,9 +654,11 @@ claim(
 #
 # - **A**: 16 experts of 4 neurons, 2 chosen.
 # - **B**: 8 experts of 8 neurons, 1 chosen. It has as many neurons as A.
-# - **C**: 8 larger experts, 1 chosen, that bring it to as many multiplications as A.
-#
-# (This takes some seconds.)
+# - **C**: 8 experts of 15 neurons, 1 chosen. It costs as much as A:
+
+# %%
+for name, sizes in {"A": (16, 4, 2), "B": (8, 8, 1), "C": (8, 15, 1)}.items():
+    print(f"{name}: {multiplications(*sizes):,} multiplications")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -677,20 +670,17 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: finer experts, and large ones of equal size or cost.
-n, k, width = 2 * E, 2, 4  # 8 experts of 8 neurons, 1 chosen, each cut into two
-finer = learn(lambda: mixture(n, width, k))[1][400]
-cost = k * width * NEURON + 64 * n
-large_width = round((cost - 64 * E) / NEURON)
-large = learn(lambda: mixture(E, large_width))[1][400]
+# Measured: A and C. (B is the mixture that we balanced over the whole batch.)
+finer = learn(lambda: mixture(16, 4, 2))[1][400]
+large = learn(lambda: mixture(8, 15))[1][400]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
 at_size = "Krajewski 2024, finer over large:\nequal size"
 at_cost = "Krajewski 2024, finer over large:\nequal multiplications"
 said = (
-    judge(at_size, {"Points gained": finer - whole_right}),
-    judge(at_cost, {"Points gained": finer - large}),
+    judge(at_size, {"points": finer - whole_right}),
+    judge(at_cost, {"points": finer - large}),
 )
 reveal(
     "09.finer",
@@ -700,12 +690,10 @@ reveal(
         (False, True): "C alone",
         (False, False): "neither",
     }[said[0] == "right", said[1] == "right"],
-    says=f"Against B, of the same size, the sentence is {said[0]}: A gains {interval(finer - whole_right)} points. But A does {cost:,} multiplications, "
-    f"and B {8 * NEURON + 64 * E:,}.\n\n"
-    f"Against C, which may have {large_width} neurons an expert for A's multiplications, it is {said[1]}: A gains {interval(finer - large)} "
-    f"points. But C holds {E * large_width} neurons in all, and A {n * width}.\n\n"
-    f"Here the router does {64 * n / cost:.0%} of A's work. In Kimi K3 it has {k3_parts['router'] / (k3.counted.active / 1e9):.1%} of the active "
-    "parameters, so there A would cost hardly more than B.",
+    says=f"Against B, at equal size, the sentence is {said[0]}: {in_words(finer - whole_right)} points for A. "
+    f"Against C, at equal cost, it is {said[1]}: {in_words(finer - large)} points for A. But C holds {8 * 15} neurons, and A {16 * 4}.\n\n"
+    f"Here the router does {64 * 16 / multiplications(16, 4, 2):.0%} of A's work. In Kimi K3 it has "
+    f"{k3_parts['router'] / (k3.counted.active / 1e9):.1%} of the active parameters, so there A would cost hardly more than B.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -713,15 +701,16 @@ reveal(
 guess(
     "09.shared",
     "A shared expert serves every token, beside those that the router chooses. Dai et al. (2024): it “contributes to a stronger model "
-    "performance”. Is that right here: 1 of 15 experts and a shared one, against 2 of 16?",
+    "performance”. Is that right here? Two experts of 4 neurons work for each image: both chosen out of 16, or one chosen out of 15 and "
+    "one shared.",
     choices=VERDICTS,
 )
 
 # %% tags=["measure"]
 # Measured: a shared expert that is half of what works, and one that is a quarter.
-shared = learn(lambda: mixture(n - 1, width, k - 1, n_shared=1))[1][400]
-quarter = learn(lambda: mixture(n - 1, 2, 3, n_shared=1))[1][400]
-none_shared = learn(lambda: mixture(n, 2, 4))[1][400]
+shared = learn(lambda: mixture(15, 4, 1, n_shared=1))[1][400]
+quarter = learn(lambda: mixture(15, 2, 3, n_shared=1))[1][400]
+none_shared = learn(lambda: mixture(16, 2, 4))[1][400]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -729,16 +718,16 @@ DAI = "Dai 2024, a shared expert:\nhalf of what works"
 DAI_QUARTER = "Dai 2024, a shared expert:\na quarter of what works"
 has_one = [model.year for model in mixtures.values() if model.choices.n_shared_experts]
 years = [model.year for model in mixtures.values()]
-judge(DAI, {"Points, with a shared one": shared - finer})
-judge(DAI_QUARTER, {"Points gained": quarter - none_shared})
+judge(DAI, {"points with a shared expert": shared - finer})
+judge(DAI_QUARTER, {"points": quarter - none_shared})
 reveal(
     "09.shared",
     heard[DAI][0],
-    says=f"{heard[DAI][1]}. "
-    f"{shared.mean():.1f} % are right with a shared expert, {finer.mean():.1f} % without. Yet {len(has_one)} of the {len(years)} models in "
-    f"the table have one{', all of 2026 among them' * (has_one.count(2026) == years.count(2026))}. It is meant for what all tokens have in common, and here "
-    "it is half of what works for an image. Let it be a quarter, 3 of 15 and a shared one against 4 of 16, each of 2 neurons: "
-    f"{interval(quarter - none_shared)} points, {heard[DAI_QUARTER][0]}.",
+    says=f"{heard[DAI][1]}. It is meant for what all tokens have in common, and here it is half of what works for an image.\n\n"
+    "Let it be a quarter. Four experts of 2 neurons work: four chosen out of 16, or three out of 15 and one shared. Now the sentence is "
+    f"{heard[DAI_QUARTER][0]}: {in_words(quarter - none_shared)} points.\n\n"
+    f"Of the {len(years)} models in the table, {len(has_one)} have a shared expert"
+    f"{', all of 2026 among them' * (has_one.count(2026) == years.count(2026))}.",
 )
 
 # %% [markdown]
@@ -804,7 +793,7 @@ each = iter(networks)
 upcycled = learn(lambda: copies_of(next(each)), watched=WATCHED)[1]
 untrained = learn(lambda: copies_of(dense(8)), steps=50, watched=[50])[1]
 scratch = scratch_run[1]
-per_step = {"dense": 8 * NEURON, "mixture": 8 * NEURON + 64 * E}  # multiplications
+per_step = {"dense": 8 * NEURON, "mixture": multiplications(E, 8, 1)}
 as_mixture = dense_steps * per_step["dense"] / per_step["mixture"]
 budget = max(step for step in WATCHED if step <= as_mixture)
 half = max(step for step in WATCHED if step <= as_mixture / 2)
@@ -813,13 +802,13 @@ half = max(step for step in WATCHED if step <= as_mixture / 2)
 # Your guess and what was measured.
 NAKAMURA = "Nakamura 2025, upcycled over scratch"
 gains = {
-    "ahead after 50 steps": upcycled[50] - scratch[50],
-    "behind after 400": scratch[400] - upcycled[400],
+    "points ahead after 50 steps": upcycled[50] - scratch[50],
+    "points behind after 400": scratch[400] - upcycled[400],
 }
 reveal(
     "09.cross",
     judge(NAKAMURA, gains),
-    says=f"Points {heard[NAKAMURA][1]}.\n\nHow can eight equal experts part at all? The router sends each of them other images, and from other images "
+    says=f"Upcycled: {heard[NAKAMURA][1]}.\n\nHow can eight equal experts part at all? The router sends each of them other images, and from other images "
     "come other gradients.",
 )
 
@@ -852,15 +841,11 @@ late = upcycled[half] - scratch[budget]
 KOMATSUZAKI = f"Komatsuzaki 2022, upcycled over scratch:\n{half} steps over {budget}"
 reveal(
     "09.paid",
-    judge(KOMATSUZAKI, {"Points, upcycled over scratch": late}),
-    says=f"{heard[KOMATSUZAKI][1]}. {upcycled[half].mean():.1f} % are right against {scratch[budget].mean():.1f} %. The dense networks "
-    f"have {small_right[max(small_right)].mean():.1f} %. "
-    + (
-        f"Those from scratch are ahead, although they paid for {budget} steps only. The upcycled ones paid for {as_mixture + half:.0f}. So "
-        "upcycling pays here if the dense network is there already, and if you have few steps."
-        if verdict(late) == "wrong"
-        else f"Those from scratch paid for {budget} steps, the upcycled ones for {as_mixture + half:.0f}."
-    ),
+    judge(KOMATSUZAKI, {"points": late}),
+    says=f"{heard[KOMATSUZAKI][1]}: {upcycled[half].mean():.1f} % are right against {scratch[budget].mean():.1f} %.\n\n"
+    f"Those from scratch paid for {budget} steps. With the dense network's, the upcycled ones paid for {as_mixture + half:.0f}."
+    + " So upcycling pays here if the dense network is there already, and if you have few steps."
+    * (verdict(late) == "wrong"),
 )
 
 
@@ -965,14 +950,14 @@ quiz("09")
 #
 # 1. Let the dense networks train for 100 steps only before they are copied: `dense_steps = 100`. Does the verdict on Nakamura
 #    stay?
-# 2. Wang et al.'s sentence with a faster bias: `sigmoid["bias"] = with_sigmoid(None, rate=0.03)`, and run the reveal again. Does the
+# 2. Wang et al.'s sentence with a faster bias: `ways["bias"] = with_sigmoid(None, rate=0.03)`, and run the reveal again. Does the
 #    verdict stay?
 #
 # ## Recap
 #
 # - Most models of today choose many small experts. More than k/E of their parameters are active.
 # - A strong loss in groups of one kind takes away what experts specialise in. Count the load over the whole batch.
-# - A bias, without any loss, keeps the load more even here (rate 0.01, 400 steps), with either gate.
+# - A bias, without any loss, keeps the load more even here (a sigmoid gate, rate 0.01, 400 steps).
 # - Each doubling of the experts gained less, up to 16. The router has to be paid for: count it, for finer experts, too.
 # - A shared expert that is half of what works loses here. Whether one that is a quarter helps is unclear.
 # - Copies of a network trained for 800 steps save the beginning. By 200 further steps, mixtures from scratch are ahead.

@@ -55,6 +55,28 @@ def one_by_one(loss, probs, indices, group):
     return total / len(seen)
 
 
+@right("09.multiplications")
+def row_by_row(n_experts, width, k):
+    total = 0
+    for _ in range(n_experts):
+        total += 64
+    for _ in range(k):
+        total += width * 64 + width * 10
+    return total
+
+
+@right("09.multiplications")
+def by_sums(n_experts, width, k):
+    return sum([64] * n_experts) + sum([74] * width * k)
+
+
+@right("09.multiplications")
+def by_weights(n_experts, width, k):
+    router = torch.nn.Linear(64, n_experts, bias=False).weight.numel()
+    expert = torch.empty(64, width).numel() + torch.empty(width, 10).numel()
+    return router + k * expert
+
+
 @wrong("09.upcycle", "no noise on them")
 def almost(dense, n_experts):
     experts = nn.ModuleList(copy.deepcopy(dense) for _ in range(n_experts))

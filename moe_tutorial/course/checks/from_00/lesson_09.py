@@ -1,4 +1,4 @@
-"""Lesson 09: active parameters, a verdict, balance within groups, experts copied from a network."""
+"""Lesson 09: active parameters, a verdict, balance in groups, multiplications, experts copied from a network."""
 
 import torch
 from torch import nn
@@ -12,8 +12,8 @@ SIZES = "num_hidden_layers", "hidden_size", "intermediate_size", "num_local_expe
 @checks(
     "09.active_count",
     hints=(
-        "In a layer, `num_local_experts - num_experts_per_tok` experts rest.",
-        "They rest in each of the `num_hidden_layers` layers, and each has `expert` parameters.",
+        "`resting` experts rest in a layer, and each has `expert` parameters.",
+        "They rest in each of the `num_hidden_layers` layers. All other parameters are active.",
         '`total - config["num_hidden_layers"] * resting * expert`',
     ),
     mistakes={
@@ -22,16 +22,12 @@ SIZES = "num_hidden_layers", "hidden_size", "intermediate_size", "num_local_expe
         ),
         "That is one layer's. Experts rest in each.": 'config["num_hidden_layers"] * resting => resting',
         "Those are the parameters that rest. The others are active.": "return total - => return",
-        "You leave out the chosen experts. The others rest.": (
-            'config["num_local_experts"] - config["num_experts_per_tok"] => config["num_experts_per_tok"]'
-        ),
+        "You leave out the chosen experts. The others rest.": '* resting => * config["num_experts_per_tok"]',
         "You count one matrix of an expert. It has three: `expert` is all of it.": "* expert => * (expert // 3)",
         "You count the chosen experts alone. What is no expert works, too.": (
             'return ... => config["num_hidden_layers"] * config["num_experts_per_tok"] * expert'
         ),
-        "You take off every expert. The chosen ones work.": (
-            'config["num_local_experts"] - config["num_experts_per_tok"] => config["num_local_experts"]'
-        ),
+        "You take off every expert. The chosen ones work.": '* resting => * config["num_local_experts"]',
     },
 )
 def active_count(ask: Ask) -> None:
@@ -165,6 +161,36 @@ def micro_loss(ask: Ask) -> None:
     says = "No gradient comes from the loss to `probs`: .item(), .detach(), no_grad or torch.tensor() cuts it off. "
     says += "`torch.stack` puts losses together and keeps it."
     reaches(loss, probs, says)
+
+
+@checks(
+    "09.multiplications",
+    hints=(
+        "The router: 64 for each of `n_experts`, chosen or not.",
+        "A neuron does 64 + 10. There are `width` of them in each of the `k` chosen experts.",
+        "`64 * n_experts + (64 + 10) * width * k`",
+    ),
+    mistakes={
+        "You leave the router out.": "64 * n_experts + => ",
+        "You leave the experts out: their neurons multiply, too.": " + (64 + 10) * width * k => ",
+        "All experts work in your count. A token asks k of them.": "width * k => width * n_experts",
+        "One expert works in your count. A token asks k of them.": "width * k => width",
+        "Your router has a row for each chosen expert. It has one for every expert: it compares before it chooses.": (
+            "64 * n_experts => 64 * k"
+        ),
+        "Your router has a single row. It has one for every expert.": "64 * n_experts => 64",
+        "A neuron's answer costs, too: 10 on the way out.": "(64 + 10) => 64",
+        "A neuron reads 64 numbers, and multiplies each.": "(64 + 10) => 10",
+        "You multiply the router's work by k. It compares once for a token.": "64 * n_experts => 64 * n_experts * k",
+        "You count one neuron in each chosen expert. It has `width`.": "width * k => k",
+    },
+)
+def multiplications(ask: Ask) -> None:
+    for sizes in ((8, 5, 2), (16, 4, 3), (6, 3, 4), (5, 7, 5)):
+        given = dict(zip(("n_experts", "width", "k"), sizes, strict=True))
+        ask.gives(given, "the router's multiplications and those of the neurons that work")
+    says = "Three experts more, and as many chosen: only the router does more, by 3 rows of 64."
+    ask.follows(given, given | {"n_experts": 8}, lambda found: found + 3 * 64, says)
 
 
 def small_network(seed: int) -> nn.Module:
