@@ -130,14 +130,14 @@ culprit = min(("the shared mean", "experts that learn", "the gate"), key=n_dead.
 reveal(
     "06.suspect",
     culprit,
-    says=f"{killed(begin[0]).mean():.1f} of 8 experts are dead before the first step. With frozen experts and the other gate "
-    f"{n_dead['experts and gate']:.1f} are dead in the end, with all three suspects at work {n_dead['nothing']:.1f}, without the "
-    f"mean {n_dead['the shared mean']:.1f}."
+    says=f"With all three suspects at work, {n_dead['nothing']:.1f} of 8 experts end dead; with the mean alone, "
+    f"{n_dead['experts and gate']:.1f}; with the other two alone, {n_dead['the shared mean']:.1f}. "
     + (
-        " Here, with two chosen, the mean is convicted: without it, the other two harm nobody."
+        "Here, with two chosen, the mean is convicted: without it, the other two harm nobody."
         if n_dead["the shared mean"] < 0.5
-        else f" Most of it was done by {culprit}."
-    ),
+        else f"Most of it was done by {culprit}."
+    )
+    + f"\n\n{killed(begin[0]).mean():.1f} are dead before the first step. We come back to them.",
 )
 
 
@@ -587,13 +587,18 @@ reveal(
 )
 
 # %% [markdown]
-# The verdict: with two chosen, noise alone does not prevent collapse; with four, strong noise saves some. Beside their gate, learned
-# noise saves about one expert or none, and which of the two starts does better changes with `MOE_SEED`. (We tried three.) Nor did
-# Shazeer et al. say that noise prevents collapse. By *helps* they mean that it makes the load smooth, so that a penalty can push on it
-# (*Further*). The post that retells it took it for balance.
+# The verdict on noise:
 #
-# Beside *this* penalty, noise helps. (At a coefficient of 1; we have tried no other.) Two of today's models have a penalty
-# ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)) without noise.
+# - **Alone**, with two chosen, it does not prevent collapse. With four, strong noise saves some.
+# - **Beside their gate**, learned noise saves about one expert or none. Which of the two starts does better changes with `MOE_SEED`.
+#   (We tried three.)
+# - **Beside this penalty** it helps. (At a coefficient of 1; we have tried no other.)
+#
+# Nor did Shazeer et al. say that noise prevents collapse. By *helps* they mean that it makes the load smooth, so that a penalty can
+# push on it (*Further*). The post that retells it took it for balance.
+#
+# Two of today's models have a penalty ([OLMoE](https://arxiv.org/abs/2409.02060)) or a bias
+# ([DeepSeek-V3](https://arxiv.org/abs/2412.19437)), and no noise.
 
 # %% [markdown]
 # ## The bug that noise leaves
