@@ -363,8 +363,7 @@ reveal(
     {"mixture": "the mixture", "tree": "the tree", "path": "the path layer"}[most],
     says="Idle without the balance loss: "
     + ", ".join(f"{name} {number:.1f} %" for name, number in percent.items())
-    + f". (One expert of eight is {100 / 8} %.) With it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %."
-    "\n\n“Aims to replicate a balanced distribution of data among experts”: "
+    + f". (One expert of eight is {100 / 8} %.)\n\nWith it: mixture {held['mixture']:.0f} %, tree {held['tree']:.0f} %.\n\n“Aims to replicate a balanced distribution of data among experts”: "
     + (
         "by itself the tree comes closer to it here than the mixture does, and does not get there."
         if percent["mixture"] > percent["tree"] > 5
@@ -599,15 +598,11 @@ large, small = (
 reveal(
     "13.token",
     place,
-    says="Microseconds for one token: "
-    + ", ".join(f"{name} {micro[name]:.0f}" for name in in_order)
-    + ". Each call of PyTorch has a price, however small its arrays. A question is a few calls, and the path layer asks eleven, one "
-    "after the other.\n\nWho writes the code counts, too. The package's layers, written for batches, take longer for one token: "
-    + ", ".join(f"{name} {times:.0f} times" for name, times in batches.items())
-    + "."
-    "\n\n“But quicker inference”, of the tree. "
-    f"Beside dense large: {large[0]} (plain PyTorch), {large[1]} (compiled). Beside dense small: {small[0]} (plain PyTorch), {small[1]} "
-    "(compiled). Not told apart means that the middle half of the turns does not lie wholly beyond 5 %.",
+    says=f"First is {in_order[0]}, with {micro[in_order[0]]:.0f} microseconds; path takes {micro['path']:.0f}. Each call of PyTorch has a "
+    "price, however small its arrays. A question is a few calls, and the path layer asks eleven, one after the other.\n\n"
+    f"“But quicker inference”, of the tree? Than dense large: {large[0]} in plain PyTorch, {large[1]} compiled.\n\n"
+    f"Than dense small, in which as many neurons answer: {small[0]} in plain PyTorch, {small[1]} compiled. (Not told apart: the middle "
+    "half of the turns does not lie wholly beyond 5 %.)",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -649,7 +644,10 @@ picture(
     promised_and_paid,
     title=f"The count promises the tree {PART['the count']['tree']:.2f} of dense large's time: it takes {PART['plain']['tree']:.2f} in plain "
     f"PyTorch, {PART['compiled']['tree']:.2f} compiled",
-    note="Plain beside plain, compiled beside compiled. Our compiled mixture is made for batches, and not for one token.",
+    note="Plain beside plain, compiled beside compiled. Our compiled mixture is made for batches, not for one token. Who writes the code "
+    "counts, too: the package's plain layers, made for batches, take longer for one token. "
+    + ", ".join(f"{name} {times:.0f} times" for name, times in batches.items())
+    + ".",
     alt="; ".join(
         f"{how}: " + ", ".join(f"{n} {x:.3f}" for n, x in part.items())
         for how, part in PART.items()
@@ -798,12 +796,11 @@ reveal(
     else "between the two"
     if nats["tree"] < nats[NARROW]
     else "worse than dense narrow",
-    says="Test loss in nats: "
-    + ", ".join(f"{name} {number:.2f}" for name, number in nats.items())
-    + ".\n\n“Results in a similar training time as a standard GPT”: a step with trees takes "
-    f"{longer[WIDE]:.1f} times as long as dense wide's, and {longer[NARROW]:.1f} times as long as dense narrow's.\n\n“But quicker inference”, in writing. "
+    says=f"Trees have a test loss of {nats['tree']:.2f} nats, dense wide {nats[WIDE]:.2f}, dense narrow {nats[NARROW]:.2f}."
+    "\n\n“Results in a similar training time as a standard GPT”: a step with trees takes "
+    f"{longer[WIDE]:.1f} times as long as dense wide's, and {longer[NARROW]:.1f} times as long as dense narrow's.\n\n“But quicker inference”, in writing? "
     + " ".join(
-        f"Beside {n}: {plain} (plain PyTorch), {fast} (compiled)."
+        f"Than {n}: {plain} in plain PyTorch, {fast} compiled."
         for n, (plain, fast) in writes.items()
     ),
 )

@@ -406,7 +406,7 @@ reveal(
         if all(vain)
         else ""
     )
-    + "Measure a distance as a part of the size, and see your test fail once before you believe it. "
+    + "\n\nMeasure a distance as a part of the size, and see your test fail once before you believe it.\n\n"
     "It has happened: [outputs of 1e-5 under a tolerance of 1.4e-2](https://github.com/Dao-AILab/sonic-moe/issues/63), and "
     "[one atol=100 in six tests of a library's mixtures](https://github.com/ROCm/aiter/issues/5031).",
 )
@@ -593,8 +593,9 @@ def doubled(moe, x):
 
 
 # %% [markdown]
-# **Your turn, if you like.** Two probes are missing. (Run the checks all the same: they hand out the course's.) The first asks whether a
-# token gets the same answer alone as among others. `moe(x)` returns the answers and the routing, for a batch of one, too.
+# **Your turn, if you like.** Three probes are missing. (They take time. If you have none, run the three checks all the same: they
+# hand out the course's.) The first asks whether a token gets the same answer alone as among others. `moe(x)` returns the answers and
+# the routing, for a batch of one, too.
 
 
 # %% tags=["exercise", "optional"]
@@ -629,8 +630,9 @@ reaches_router = check("14.reaches_router", reaches_router)
 
 # %% [markdown]
 # Now a probe of your own, of two to five lines. What must hold for every right mixture, and nobody has asked yet? (If nothing comes
-# to mind: the loss reaches the experts.) It has to accuse at least one mixture with a bug, and no right one. Right ones may have
-# sigmoids, a selection bias, a shared expert, or weights that are divided by their sum.
+# to mind: the loss reaches the experts.) It has to accuse at least one mixture with a bug, and no right one. (Whether it finds
+# what the others do not, the trial below shows.) Right ones may have sigmoids, a selection bias, a shared expert, or weights that are
+# divided by their sum.
 #
 # - `moe.experts(x)` is what all experts say, (T, E, d). Their matrices are `moe.experts.w_in` and `w_out`.
 # - The routing has `probs`, `indices` and `weights`.
@@ -786,10 +788,10 @@ accused = [k for k, one in zip(KINDS, on_right[..., ready], strict=True) if one.
 reveal(
     "14.trial",
     float(caught.float().sum(0).mean()),
-    says=f"They catch {caught.float().mean():.0%}, and {of_twenty.mean():.0%} of all twenty with the five in the game. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}, and "
-    f"{sum(not rate for rate in per_probe[ready])} of the nine catch none. "
+    says=f"They catch {caught.float().mean():.0%}. (With the five in the game, it is {of_twenty.mean():.0%} of twenty.)\n\n"
+    f"`{READY[best].__name__}` alone catches {per_probe[best]:.0%}, and {sum(not rate for rate in per_probe[ready])} of the nine catch none. "
     + (
-        "Why? It compares the answer with what the experts say, so it has half an original. Most others compare the mixture with itself. "
+        "Why? It compares the answer with what the experts say, so it has half an original. Most others compare the mixture with itself."
         if READY[best] is certain
         else ""
     )

@@ -206,7 +206,7 @@ def judges(ask: Ask, cases: Cases) -> None:
         "Not every token's answer is compared with what it gets by itself.": (
             "(alone - together).norm() => (alone - together)[0].norm()"
         ),
-        "You ask in groups, or all at once. Alone means one token.": "x.split(1) => [x]",
+        "It finds no difference in any mixture. Is each token asked by itself, in a batch of one?": "x.split(1) => [x]",
     },
 )
 def alone(ask: Ask) -> None:
@@ -229,7 +229,8 @@ def alone(ask: Ask) -> None:
     mistakes={
         "It is the other way round: 0 for a mixture whose router learns.": "return ... => float(gradient is not None)",
         "A gradient of nothing but zeros teaches nothing, either.": " or not gradient.any() => ",
-        "That asks about the experts. Ask about the router's weight.": "moe.router.weight => moe.experts.w_in",
+        "It passes a router that no loss reaches. Ask for the gradient of `moe.router.weight` itself, not of the experts, "
+        "and not whether it could have one.": "moe.router.weight => moe.experts.w_in",
         "Where the loss does not reach it, `grad` raises an error: say `allow_unused=True`.": ", allow_unused=True => ",
     },
 )
