@@ -229,8 +229,8 @@ def alone(ask: Ask) -> None:
     mistakes={
         "It is the other way round: 0 for a mixture whose router learns.": "return ... => float(gradient is not None)",
         "A gradient of nothing but zeros teaches nothing, either.": " or not gradient.any() => ",
-        "It passes a router that no loss reaches. Ask for the gradient of `moe.router.weight` itself, not of the experts, "
-        "and not whether it could have one.": "moe.router.weight => moe.experts.w_in",
+        "It passes a router that no loss reaches. Ask for the gradient of `moe.router.weight`, not of the experts, and "
+        "not whether it could have one.": "moe.router.weight => moe.experts.w_in",
         "Where the loss does not reach it, `grad` raises an error: say `allow_unused=True`.": ", allow_unused=True => ",
     },
 )
