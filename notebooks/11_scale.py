@@ -741,7 +741,7 @@ reveal(
     )
     + f"\n\nWith 2,000 a second the dense model costs {dearer[2000].mean():.2f} times as much, and not four times. "
     f"A step has at most the {len(step_of['mixture']) - 1} tokens whose contexts fit beside the weights. Mixtral's experts need "
-    f"{crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above): it still waits for its weights. With four GPUs, "
+    f"{crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above): it still waits for its weights.\n\nWith four GPUs, "
     f"{len(by_four['mixture']) - 1:,} fit, and in full fleets the dense model costs {full['mixture'] / full['large']:.2f} times as much.",
 )
 
@@ -898,11 +898,11 @@ reveal(
     float(rearranged[-1]),
     says=f"As numbered it has {numbered[-1]:.2f} times its even part, rearranged {rearranged[-1]:.2f}. "
     + (
-        f"The hottest expert alone has {hottest:.2f} times a machine's even part, and seven more stand beside it. "
+        f"The hottest expert alone has {hottest:.2f} times a machine's even part, and seven more stand beside it."
         if hottest > 1.1
         else ""
     )
-    + f"With a ninth, empty place on each machine it has {spare[-1]:.2f}: beside the hottest expert, places can stay empty. With copies "
+    + f"\n\nWith a ninth, empty place on each machine it has {spare[-1]:.2f}: beside the hottest expert, places can stay empty. With copies "
     f"in these places it has {copied[-1]:.2f}.",
 )
 
