@@ -23,7 +23,7 @@ def scoreboard(own: Sequence[Row], title: str) -> Picture:
     """Draw a lesson's rows together with those of earlier lessons, most accurate first."""
     rows = sorted([*before(own[0].lesson), *own], key=lambda row: -row.accuracy.mean)
     return interval_chart(
-        {f"{row.name}, {row.active} of {row.total}": row.accuracy for row in rows},
+        {f"{row.name} ({row.active} of {row.total})": row.accuracy for row in rows},
         title=title,
         note="Test accuracy on digits4: mean over the seeds, and its 95 % interval. "
         "8 of 32: an image meets 8 of 32 hidden neurons.",

@@ -14,6 +14,6 @@ def test_a_lesson_stands_among_those_before_it(tmp_path, monkeypatch, capsys):
         (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
     monkeypatch.setattr(lesson, "lessons_folder", lambda: tmp_path)
     html = scoreboard(own, title="It learns")._repr_html_()
-    assert "It learns. learned, 8 of 64: 0.850 [" in html
-    assert html.index("learned, 8 of 64") < html.index("dice, 8 of 32: 0.680")
+    assert "It learns. learned (8 of 64): 0.850 [" in html
+    assert html.index("learned (8 of 64)") < html.index("dice (8 of 32): 0.680")
     assert "collapsed" not in html

@@ -11,7 +11,7 @@ ROWS = "scores[mine] = expert(x[mine])"
 @checks(
     "02.by_loop",
     hints=(
-        "Begin with `scores = torch.zeros(len(x), n_classes)`, and fill in each expert's rows.",
+        "`scores` is there, full of zeros: fill in each expert's rows.",
         "`mine = oracle == i` is True for the images of expert i. `x[mine]` are those images.",
         "For each i: `scores[mine] = experts[i](x[mine])`.",
     ),
@@ -20,6 +20,9 @@ ROWS = "scores[mine] = expert(x[mine])"
             "scores[mine] = => scores ="
         ),
         "Give an expert its own images: expert(x[mine]).": "expert(x[mine]) => expert(x)",
+        "Those are an expert's answers to the first images. Ask it about its own: expert(x[mine]).": (
+            "expert(x[mine]) => expert(x)[: int(mine.sum())]"
+        ),
         "One expert answers the whole batch, the one of the first image. Each image has its own word in `oracle`.": (
             f"{ROWS} => scores = experts[oracle[0]](x)"
         ),
@@ -86,6 +89,9 @@ SECOND = 'torch.einsum("beh,eho->beo", neurons.relu(), w_out)'
         "w_out is turned round. Expert e's neurons (h) meet w_out[e], which is (h, d_out).": "eho => eoh",
         "w_in is turned round. Expert e's neuron j reads the image through the row w_in[e, j].": "ehd => edh",
         "The relu comes after the bias b_in.": "neurons.relu() => (neurons - b_in).relu() + b_in",
+        "The experts stand first in your answer. The images belong first: (B, E, d_out).": (
+            f"return ... => ({SECOND} + b_out).transpose(0, 1)"
+        ),
         "A reshape swaps no axes. Take transpose(0, 1).": (
             "return ... => torch.stack([torch.relu(x @ w.T + b) @ v + c for w, b, v, c in "
             "zip(w_in, b_in, w_out, b_out)]).reshape(len(x), len(w_in), -1)"
@@ -123,6 +129,9 @@ def stacked(ask: Ask) -> None:
             "return ... => n_experts * d * h + h + h * d_out + d_out, n_asked * d * h + h + h * d_out + d_out"
         ),
         "A layer has one bias for each output.": "d * h + h + h * d_out + d_out => d * h + d + h * d_out + h",
+        "The last layer has a bias for each of its d_out outputs, not for each neuron.": (
+            "h * d_out + d_out => h * d_out + h"
+        ),
         "n_asked is a count, not a share of the experts.": "n_asked * one => n_asked / n_experts * one",
         "The biases on the way out are missing: one for each output.": " + d_out => ",
         "The biases on the way in are missing: one for each neuron.": "d * h + h => d * h",
