@@ -87,7 +87,8 @@ def shown(numbers, digits, clock=False):
     """Seeds: the mean ± half its 95 % interval. Turns of a clock: the median ± half of the middle half."""
     e, (low, middle, high) = estimate(numbers), np.percentile(numbers, [25, 50, 75])
     at, width = (middle, high - low) if clock else (e.mean, e.high - e.low)
-    return f"{at:,.{digits}f}" + f" ± {width / 2:,.{digits}f}" * (len(numbers) > 1)
+    half = round(width / 2, digits)
+    return f"{at:,.{digits}f}" + f" ± {half:,.{digits}f}" * (half > 0)
 
 
 def fill(column, found):
@@ -315,7 +316,7 @@ fill("right, %", right)
 interval_chart(
     right,
     title="Right, of a hundred: " + ", ".join(f"{n} {mean[n]:.1f}" for n in mean),
-    note="digits4: each of ten seeds, mean and 95 % interval. A dot's number has the digits that its interval lets stand.",
+    note="digits4: each of ten seeds, mean and 95 % interval.",
     unit="right, %",
 )
 
@@ -813,7 +814,7 @@ a_step = dict(zip(gpts, 1e3 * np.diff(spent, axis=0).T / 2, strict=True))
 nats = {name: numbers.mean() for name, numbers in loss.items()}
 WIDE, NARROW = "dense wide", "dense narrow"
 longer = {n: np.median(a_step["tree"] / a_step[n]) for n in (WIDE, NARROW)}
-similar = ("no: a step" if longer[WIDE] > 1.2 else "yes: a step") + (
+similar = ("no, a step" if longer[WIDE] > 1.2 else "yes, a step") + (
     f" with trees takes {longer[WIDE]:.1f} times as long as {WIDE}'s, {longer[NARROW]:.1f} times as long as {NARROW}'s"
 )
 writes = {
@@ -836,7 +837,8 @@ reveal(
 )
 verdicts["Results in a similar training time as a standard GPT"] = similar
 verdicts["But quicker inference"] = (
-    f"in a GPT, plain PyTorch: {writes[WIDE][0]} beside {WIDE}, {writes[NARROW][0]} beside {NARROW}"
+    f"in plain PyTorch. One layer: {large[0]} (dense large), {small[0]} (dense small). A GPT that writes: "
+    + ", ".join(f"{plain} ({n})" for n, (plain, _) in writes.items())
 )
 
 # %% tags=["measure"]
@@ -1081,7 +1083,7 @@ interval_chart(
     forests,
     title=f"Best: {most_right}, with {kept[most_right]:,} neurons, {forests[most_right].mean():.1f} %. "
     f"One of depth 12, with {kept['1 of depth 12']:,}: {forests['1 of depth 12'].mean():.1f} %",
-    note="digits4: each of ten seeds, mean and 95 % interval. A dot's number has the digits that its interval lets stand. Neurons in all: "
+    note="digits4: each of ten seeds, mean and 95 % interval. Neurons in all: "
     + "; ".join(f"{n:,}" for n in kept.values()),
     unit="right, %",
 )

@@ -33,6 +33,7 @@ def interval_chart(
     """
     means = {name: row if isinstance(row, estimates.Figure) else estimate(row) for name, row in rows.items()}
     ticks = {name: [] if isinstance(row, estimates.Figure) else np.atleast_1d(row) for name, row in rows.items()}
+    decimals = max((len(each.rounded[0].partition(".")[2]) for each in means.values() if each.has_interval), default=0)
 
     def draw(figure: Figure, theme: look.Theme) -> None:
         axes = figure.add_subplot()
@@ -40,7 +41,9 @@ def interval_chart(
         if zero is not None:
             axes.axvline(zero, color=line, linewidth=1.5)
         for place, (name, mean) in enumerate(means.items()):
-            is_control, each, shown = name in controls, ticks[name], mean.rounded[0].replace("-", "−")
+            is_control, each = name in controls, ticks[name]
+            shown = f"{mean.mean:.{decimals}f}" if mean.has_interval else mean.rounded[0]
+            shown = shown.replace("-", "−")
             color = muted if is_control else text
             axes.plot(each, np.full(len(each), place), "|", color=muted, ms=9, mew=1, alpha=0.6)
             axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)

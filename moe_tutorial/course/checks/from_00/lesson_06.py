@@ -277,7 +277,7 @@ class Dropping(MixtureOfExperts):
         "Only the router is in evaluation mode. Other parts of a mixture may draw in training, too.": (
             "moe.eval() => moe.router.eval()"
         ),
-        "It says no of every mixture. Are the tokens asked about twice, and the two scores compared?": (
+        "It says no of every mixture. Are the tokens asked about twice, with no seed set, and the scores compared?": (
             "moe(x)[0], moe(x)[0] => *[moe(x)[0]] * 2"
         ),
         "You compare which output is the largest, or which experts are chosen. Weak noise changes neither, and still "

@@ -57,6 +57,7 @@ def active_count(ask: Ask) -> None:
             '"right"\nreturn "wrong" => "wrong"\nreturn "right"'
         ),
         "An interval that ends at zero has zero in it, and so it is unclear: `>`, and not `>=`.": "> 0 => >= 0",
+        "An interval that ends at zero is not below zero, and so it is unclear: `<`, and not `<=`.": "< 0 => <= 0",
     },
 )
 def verdict(ask: Ask) -> None:
