@@ -88,7 +88,7 @@ def shown(numbers, digits, clock=False):
     e, (low, middle, high) = estimate(numbers), np.percentile(numbers, [25, 50, 75])
     at, width = (middle, high - low) if clock else (e.mean, e.high - e.low)
     half = round(width / 2, digits)
-    return f"{at:,.{digits}f}" + f" ± {half:,.{digits}f}" * (half > 0)
+    return f"{at:,.{digits}f}" + (f" ± {half:,.{digits}f}" if half > 0 else "")
 
 
 def fill(column, found):
