@@ -14,7 +14,7 @@
 # 35 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
 # itself, and to tell what it costs when few of them work.
 #
-# Eight experts start alike. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
+# Eight experts of one size start at random. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
 # and using more of them should make the network better. So it will, won't it?
 
 # %% tags=["setup"]
@@ -112,7 +112,8 @@ reveal(
         if collapsed > 30
         else ""
     )
-    + f"And even untrained, {average_dead(start)} of 8 experts are dead: lesson 06 says why.",
+    + f"And even untrained, {average_dead(start)} of 8 experts are dead, and {int((dead(start) >= 5).sum())} of the sixty are collapsed: "
+    "lesson 06 says why.",
 )
 
 
@@ -171,6 +172,8 @@ claim(
 
 # %% [markdown]
 # ## When is it decided?
+#
+# Three hundred steps take a second. Is a collapse slow, or sudden?
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -241,13 +244,14 @@ def handicap(logits):
 handicap = check("05.handicap", handicap)
 
 # %% [markdown]
-# Twenty of the mixtures start again with your handicap (some ten seconds). It is set once, before the first step.
+# Twenty of the mixtures start again with your handicap, set once, before the first step. Beside them stand twenty in which it is set anew at
+# each of the first fifty steps, and twenty in which it is set at every step. (This takes some ten seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "05.fair",
-    "With your handicap all eight start even. How many of them are dead after 300 steps, on average?",
+    "With your handicap, set once, all eight start even. How many of them are dead after 300 steps, on average?",
     slider=(0, 8, 0.5, "of 8"),
 )
 
@@ -290,14 +294,20 @@ reveal(
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: dead experts over the steps.
 arms = {"once": once, "up to step 50": fifty, "at each step": always}
+styles = {"once": ("-", "muted"), "up to step 50": ("--", "text")}
+styles["at each step"] = ("-", "accent")
 curves(
     {
-        name: Line(range(len(STAGES)), [float(average_dead(of[s])) for s in STAGES])
+        name: Line(
+            range(len(STAGES)),
+            [float(average_dead(of[s])) for s in STAGES],
+            *styles[name],
+            "●",
+        )
         for name, of in arms.items()
     },
-    title="Your handicap prevents collapse where it is set at each step; set up to step 50, it "
-    f"delays it: {average_dead(fifty[50])} dead then, {average_dead(fifty[STEPS])} at the end",
-    note="How long the handicap is set. Raw digits, means over twenty seeds.",
+    title=f"Set at each step, your handicap leaves {average_dead(always[STEPS])} dead; set up to step 50, {average_dead(fifty[STEPS])}",
+    note="How long the handicap is set. Raw digits, means over twenty seeds. The steps are not drawn to scale.",
     x="steps",
     xticks=dict(enumerate(map(str, STAGES))),
     y="dead experts of 8",
@@ -347,7 +357,7 @@ print("its shares:", [round(s, 2) for s in my_share(chosen, E).tolist()])
 # Eight numbers are easy to read. Sixty times eight are not, so we boil a set of shares down to one number. Four are in
 # common use:
 #
-# - The **largest share**: even use gives $1/E$, one expert for everything gives 1.
+# - The **largest share**: even use gives $1/E$, one expert for everything gives 1. (If a token chooses $k$, it is at most $1/k$.)
 # - **Dead experts**: how many get less than one choice in a hundred.
 # - The **entropy** $-\sum_i s_i \log s_i$, divided by $\log E$: 1 is even, 0 is one for all.
 # - The **squared coefficient of variation** $\mathrm{cv}^2$: the variance of the shares over the square of their mean.
@@ -389,7 +399,7 @@ for name, shares in situations.items():
 
 # %% [markdown]
 # *Two alive* has lost half of its experts. The largest share cannot see it, and finds *uneven* worse; the other three do not. So
-# read the number of dead, and one more.
+# read the number of dead, and one of the other three.
 #
 # ## How strong is each?
 #
@@ -433,7 +443,8 @@ dead_right = 100 * strong[gone[STEPS]].mean()
 reveal(
     "05.strength",
     float(dead_right),
-    says="An expert that is asked becomes strong. One that is not asked is taught nothing. "
+    says=f"The experts at work get {100 * strong[~gone[STEPS]].mean():.0f} of a hundred right by themselves, and the busiest of each mixture "
+    f"{100 * strong[range(60), end.argmax(-1)].mean():.0f}. One that is not asked is taught nothing.\n\n"
     f"Those dead from the start get {100 * strong[gone[0] & gone[STEPS]].mean():.1f} right, as chance would get ten; those "
     f"that died later, {100 * strong[~gone[0] & gone[STEPS]].mean():.1f}.",
 )
@@ -441,9 +452,13 @@ reveal(
 # %% [markdown]
 # ## Does the stronger one win?
 #
-# A chosen expert learns, so it gets stronger, so it is chosen more. Is that the whole story? Then nobody should win among
-# equals. So let all eight start with the *same* parameters, and *every* expert learn from *every* image, chosen or not: each
-# from the loss of its own answer. The mixture's loss reaches the router only. (The package's `EveryoneLearns` does this.)
+# A chosen expert learns, so it gets stronger, so it is chosen more. If that is the whole story, nobody should win among equals. So:
+#
+# - All eight experts start with the *same* parameters.
+# - *Every* expert learns from *every* image, chosen or not, from the loss of its own answer.
+# - The router learns from the mixture's loss, as before.
+#
+# (The package's `EveryoneLearns` does this.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -510,7 +525,9 @@ claim(
 # ## What does it cost?
 #
 # Dead experts are parameters that nobody uses. That must cost accuracy. Beside the collapsed mixtures we put those with your
-# handicap, set at each step; those of another router, under which fewer die; and a dense network as large as *one* expert. Then the same on `digits4`: digits in four rotations, each with a rule of its own. (This takes some twenty seconds.)
+# handicap, set at each step; those of another router, under which fewer die (what it does is the secret of lesson 06); and a dense
+# network as large as *one* expert. Then the same on `digits4`: digits in four rotations, each with a rule of its own. (This takes
+# some twenty seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -599,18 +616,20 @@ def dead_and_right(figure, theme):
         axes.axhline(one.mean(), color=muted, ls="--", lw=1)
         says = {"color": muted, "ha": "center", "va": "bottom"}
         axes.text(3.4, one.mean(), "one expert alone", **says)
-        behind = {"fc": look.color("ground", theme), "alpha": 0.8, "lw": 0, "pad": 1}
-        for kind, (n_dead, of) in kinds.items():
-            axes.plot(n_dead, of, MARKS[kind], ms=4, color=muted, alpha=0.5)
+        beside_each_other = torch.linspace(-0.25, 0.25, 20)
+        for e, (kind, (n_dead, of)) in enumerate(kinds.items()):
+            color = look.expert_color(e, theme)
+            small = {"ms": 4, "color": color, "alpha": 0.5}
+            axes.plot(n_dead + beside_each_other, of, MARKS[kind], **small)
             middle = n_dead.mean(), of.mean()
-            axes.plot(*middle, MARKS[kind], ms=10, color=text)
-            by, ha = ((12, -4), "left") if middle[0] < 2 else ((0, -22), "center")
-            axes.annotate(
-                kind, middle, by, textcoords="offset points", ha=ha, bbox=behind
-            )
+            large = {"ms": 11, "color": color, "mec": text, "label": kind}
+            axes.plot(*middle, MARKS[kind], ls="", **large)
         axes.set(xlim=(-0.9, 7.6), xlabel="dead experts of 8", ylabel="% right")
         axes.set_title(name, loc="left", color=muted, fontsize=11)
-        axes.margins(y=0.25)
+        axes.margins(y=0.15)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3
+    )
 
 
 on_both = {"plain digits": (plain, plain_one), "digits4": (four, four_one)}
@@ -635,7 +654,8 @@ picture(
 
 # %% [markdown]
 # On `digits4` one expert alone is not enough: the two that a collapse leaves do better. But with your handicap nearly all work, and they
-# are less accurate than those two, and another router does best. How many are dead does not tell how good a network is.
+# are no better than those two, and another router does best. So between kinds of networks, the number of dead does not tell which is better.
+# Within one kind it may: look at the small circles.
 
 # %% tags=["measure"]
 # Claim 05.4.
@@ -678,8 +698,9 @@ quiz("05")
 #   does not prevent it; making it even at each step does.
 # - An expert becomes good at what it is given; one that is never asked stays where it began. But a winner need not be
 #   stronger: among equals one takes everything, too.
-# - After 300 steps the collapsed are even better on plain digits, where one expert is enough. On `digits4` another router is better
-#   than they are. Your handicap, which keeps nearly all at work, is not: how many are dead does not tell how good a network is.
+# - After 300 steps the collapsed are even better on plain digits, where one expert is enough. (In longer training the gap shrinks: *Try
+#   it* 2.) On `digits4` another router is better than they are. Your handicap, which keeps nearly all at work, is not: between kinds of
+#   networks, the number of dead does not tell which is better.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,

@@ -161,7 +161,12 @@ sweep(
 interval_chart(
     {
         "before training": killed(begin[0]),
-        **{f"without {taken}": killed(shares) for taken, shares in without.items()},
+        "all three present": killed(end),
+        **{
+            f"without {taken}": killed(shares)
+            for taken, shares in without.items()
+            if taken != "nothing"
+        },
     },
     title=f"Nothing taken away, {n_dead['nothing']:.1f} of 8 experts are dead; without the shared mean "
     f"{n_dead['the shared mean']:.1f}",
@@ -335,12 +340,15 @@ def eight_logits(figure, theme):
     panels[0].set_ylabel("mean logit")
 
 
-first, tenth, later = (f"{up_at['raw'][step]:.0%}" for step in (0, 10, 100))
+ups = {
+    name: " %, ".join(f"{100 * at[step]:.0f}" for step in (0, 10, 100)) + " %"
+    for name, at in up_at.items()
+}
 picture(
     eight_logits,
     title=f"On raw pixels the eight mean logits end {apart['raw']:.1f} apart, on centred ones {apart['centred']:.1f}",
-    note="One mixture, a line for each expert; the mean of the eight is 0. On raw pixels a step pushes up the first choice of "
-    f"{first} of the images at the start, of {tenth} after ten steps, and of {later} after a hundred (five mixtures).",
+    note="One mixture, a line for each expert, beside the mean of the eight. A step pushes up the first choice of so many images, after 0, "
+    f"10 and 100 steps: raw {ups['raw']}; centred {ups['centred']} (five mixtures).",
     alt="; ".join(
         f"{name}: after {STEPS} steps "
         + ", ".join(f"{logit:.1f}" for logit in at[STEPS])
@@ -350,8 +358,9 @@ picture(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# At the start it is a coin toss whether a step pushes the chosen up. After ten steps it mostly does. On raw pixels they then rise on every
-# image, and the leaders run away.
+# At the start it is a coin toss whether a step pushes the chosen up. After ten steps it mostly does, on raw and on centred pixels. But
+# on raw pixels a push counts for *every* image: beside the others the leaders rise everywhere, and run away. Centred, each rises on
+# its own images alone.
 #
 # Two questions are left:
 #
@@ -533,9 +542,12 @@ claim(
 # %% [markdown]
 # ## Their gate and their noise
 #
-# We were not fair to Shazeer et al. Their gate, which you wrote, compares the chosen alone. Their noise is *learned*: with a second
-# matrix $V$, its standard deviation is $\text{softplus}(V x)$, a number for each token and expert. And both matrices, $V$ and the
-# router's own, start at zero: at first, noise alone chooses. (This takes some ten seconds.)
+# We were not fair to Shazeer et al. Their gate, which you wrote, compares the chosen alone. Their noise is *learned*: beside the router's
+# matrix $W$ stands a second one, $V$.
+#
+# $$H(x) = W x + \varepsilon \cdot \text{softplus}(V x)$$
+#
+# Both matrices start at zero, so at first noise alone chooses. (This takes some ten seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -574,8 +586,8 @@ def note_noise(step, trained):
 recipe = {
     "gate over all experts": killed(end[:20]),
     "their gate": killed(without["the gate"]),
-    "... and learned noise": dead_with(**LEARNED),
-    "the whole recipe": killed(run(build=whole_recipe, on_step=note_noise)[1]),
+    "their gate, learned noise": dead_with(**LEARNED),
+    "the same, both from zero": killed(run(build=whole_recipe, on_step=note_noise)[1]),
 }
 over_all, gate, learned, whole = (float(each.mean()) for each in recipe.values())
 
@@ -584,9 +596,9 @@ over_all, gate, learned, whole = (float(each.mean()) for each in recipe.values()
 reveal(
     "06.recipe",
     whole,
-    says=f"The recipe {saves(recipe['their gate'], recipe['the whole recipe'])} beside their gate alone ({gate:.1f} dead). "
+    says=f"The recipe {saves(recipe['their gate'], recipe['the same, both from zero'])} beside their gate alone ({gate:.1f} dead). "
     "If the router starts as our others do, and not at zero, learned noise "
-    f"{saves(recipe['their gate'], recipe['... and learned noise'])}.\n\n"
+    f"{saves(recipe['their gate'], recipe['their gate, learned noise'])}.\n\n"
     f"The standard deviation of their noise is {its_noise[0]:.2f} at the start, the softplus of 0, and {its_noise[STEPS]:.2f} after "
     f"{STEPS} steps"
     + (": training turns it down." if its_noise[STEPS] < its_noise[0] / 3 else "."),
@@ -657,7 +669,7 @@ reveal(
     "06.mends",
     both,
     says=(
-        "Less than half as many. Noise gives everybody a turn, and the penalty keeps the router from running away."
+        "Less than half as many."
         if both < alone / 2
         else "Fewer, but no less than half as many."
         if both < alone
@@ -677,7 +689,7 @@ reveal(
 # %% [markdown]
 # The verdict on noise:
 #
-# - **Alone**, with two chosen, it does not prevent collapse. The more are chosen, the more strong noise saves.
+# - **Alone**, with two chosen, it does not prevent collapse: it saves few, if any. With four, strong noise saves more than one.
 # - **Beside their gate**, learned noise saves about one expert or none. Which of the two starts does better changes with `MOE_SEED`.
 #   (We tried three.)
 # - **Beside this penalty** it helps. (At a coefficient of 1. Another one is a line in *Try it*.)
@@ -735,7 +747,7 @@ reveal(
     says=f"For {kept:.0%} of the images, the router's first choice is the same both times. {ours_right:.1%} are right with the first "
     f"router, {theirs_right:.1%} with your colleague's. "
     + (
-        "Who knows one of these numbers alone sees nothing wrong."
+        "Who knows one accuracy alone sees nothing wrong."
         if abs(ours_right - theirs_right) < 0.02
         else "Here accuracy shows it."
     ),
@@ -793,7 +805,7 @@ quiz("06")
 # ## Recap
 #
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
-# - Here, collapse needs a mean that all inputs share. A gate over all experts makes it worse, and with such a gate experts that learn
+# - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse, and with such a gate experts that learn
 #   do, too.
 # - Noise alone does not prevent it, with two chosen. Noise helps a penalty that leaves experts dead. In evaluation it must be off.
 #
@@ -849,12 +861,12 @@ for name, (std, trained, shares) in stages.items():
 
 # %% tags=["draw", "nbval-ignore-output", "06.alive"]
 # Drawn: the table.
-*_, weak, _, strong = escapes.values()
+*_, with_weak, _, with_strong = escapes.values()
 table(
     ["", "gap", "noise overtakes it", "weight of the last place"],
     escapes,
-    title=f"Weak noise lifts a dead expert above the last place with probability {weak[1]}; strong noise with {strong[1]}, "
-    f"and there this place weighs {strong[2]}",
+    title=f"Weak noise lifts a dead expert above the last place with probability {with_weak[1]}; strong noise with "
+    f"{with_strong[1]}, and there this place weighs {with_strong[2]}",
     note="Twenty mixtures with each noise, forty without. Gap and probability: the mean of the experts that end dead. Weight: the median.",
 )
 

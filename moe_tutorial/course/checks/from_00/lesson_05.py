@@ -140,6 +140,9 @@ def my_cv2(ask: Ask) -> None:
             "answers.argmax(-1) => answers.abs().argmax(-1)"
         ),
         "You take the smallest score for an expert's answer. It is the largest.": "argmax => argmin",
+        "Those are probabilities of the right class. Count the images whose largest score is the right one.": (
+            "return ... => answers.softmax(-1)[torch.arange(len(labels)), :, labels].mean(0)"
+        ),
         "That is one number: how good the experts are together. Each is to be judged alone.": (
             "return ... => (answers.sum(1).argmax(-1) == labels).float().mean()"
         ),
