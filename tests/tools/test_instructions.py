@@ -58,8 +58,8 @@ INSTRUCTIONS = [
     ),
     Instruction(
         "02_experts",
-        "a copy of `data.regime_test` with random numbers in a tenth of its places. How much does one wrong word",
-        {ORACLE: "trained_apart(data.regime_train, torch.where(torch.arange(1800) % 10 < 1, torch.randint(4, (1800,)), "
+        "a copy of `data.regime_test` in which every tenth number is wrong, as one more (modulo 4) is. How much does one",
+        {ORACLE: "trained_apart(data.regime_train, torch.where(torch.arange(1800) % 10 < 1, (data.regime_test + 1) % 4, "
                  "data.regime_test))"},
         last='"02.1"',
         stops="02.1",
