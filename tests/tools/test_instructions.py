@@ -58,9 +58,8 @@ INSTRUCTIONS = [
     ),
     Instruction(
         "02_experts",
-        "a copy of `data.regime_test` in which every tenth number is wrong, as one more (modulo 4) is. How much does one",
-        {ORACLE: "trained_apart(data.regime_train, torch.where(torch.arange(1800) % 10 < 1, (data.regime_test + 1) % 4, "
-                 "data.regime_test))"},
+        "a copy of `data.regime_test` in which every tenth number is wrong, as one more (modulo 4) is. How much does",
+        {ORACLE: "trained_apart(data.regime_train, (data.regime_test + (torch.arange(1800) % 10 < 1)) % 4)"},
         last='"02.1"',
         stops="02.1",
     ),
