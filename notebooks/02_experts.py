@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Experts
 #
-# 35 minutes. You leave able to build experts that run side by side, send each input to one of them by an oracle, and
+# 40 minutes. You leave able to build experts that run side by side, send each input to one of them by an oracle, and
 # count what was computed.
 #
 # The last lesson ended with a wish: choose the part of the network *before* computing it. Here we grant it. An **oracle**,

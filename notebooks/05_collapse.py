@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Collapse
 #
-# 35 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
+# 40 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
 # itself, and to tell what it costs when few of them work.
 #
 # Eight experts of one size start at random. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
