@@ -808,6 +808,7 @@ quiz("06")
 # - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse, and with such a gate experts that learn
 #   do, too.
 # - Noise alone does not prevent it, with two chosen. Noise helps a penalty that leaves experts dead. In evaluation it must be off.
+#   (And an evaluation [must not change the training](museum.ipynb#validation-changes-the-training), as it did in code that shipped.)
 #
 # **Sources.** Noisy top-k and the load estimate: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538),
 # section 2.1, equations 3 to 5, and appendix A. The retelling: A. Soori, *makeMoE*, a blog post of 2024.
