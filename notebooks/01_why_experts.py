@@ -360,6 +360,7 @@ picture(
     note="A test image of a 7, and what it is called in each rotation.",
     alt=f"A 7 in four rotations, called {', '.join(map(str, called))}.",
     height=150,
+    narrow_height=115,
 )
 
 # %% tags=["guess", "nbval-ignore-output"]

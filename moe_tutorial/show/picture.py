@@ -74,7 +74,7 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
     for name, cells in rows.items():
         if len(cells) + 1 != len(header):
             raise ValueError(f"row {name!r} has {len(cells)} cells; allowed are {len(header) - 1}, as the header has")
-    sides = ["", *(' style="text-align:left"' * _are_words(cells) for cells in zip(*rows.values(), strict=True))]
+    sides = ["", *(_side(cells) for cells in zip(*rows.values(), strict=True))]
     head = "".join(
         f'<th scope="col"{side}>{html.escape(name)}</th>'
         for side, name in itertools.zip_longest(sides, header, fillvalue="")
@@ -89,6 +89,13 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
     scroll = f'<div class="moe-scroll" tabindex="0" role="group" aria-label="{html.escape(title)}">'
     content = f"{scroll}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     return framed(title, note, content)
+
+
+def _side(cells: Sequence[str]) -> str:
+    """The style of a column: words stand on the left, and sentences wrap."""
+    if not _are_words(cells):
+        return ""
+    return ' style="text-align:left' + ";white-space:normal" * (max(map(len, cells)) > 60) + '"'
 
 
 def _are_words(cells: Sequence[str]) -> bool:
