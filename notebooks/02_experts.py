@@ -465,8 +465,8 @@ nearest = (torch.cdist(x, x) + 1e9 * torch.eye(len(x))).argmin(-1)
 together = (chosen[:, upright] == chosen[:, upright][:, nearest]).float().mean()
 # Of each matrix and expert, the images of the rule that it gets most of.
 betrayed = sum(
-    data.regime_test[seed == e].bincount(minlength=4).max()
-    for seed in chosen
+    data.regime_test[by_one == e].bincount(minlength=4).max()
+    for by_one in chosen
     for e in range(4)
 ) / len(chosen.flatten())
 

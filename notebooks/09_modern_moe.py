@@ -209,8 +209,8 @@ print(f"2/8 of the total {total * 2 // 8:,}")
 # %% [markdown]
 # ## A much larger one
 #
-# And a model that is much larger? These lines stand in the config of Kimi K3, of 2026. In a layer, a token asks 16 experts that its
-# router chooses, and the 2 shared ones.
+# And a model that is much larger? These lines stand in the config of Kimi K3, of 2026. How many experts does a token ask in a
+# layer, those that every token asks included?
 
 # %%
 lines = ["num_hidden_layers", "num_experts", "num_experts_per_token"]
@@ -547,8 +547,8 @@ table(
         for way, (right, busy) in (ways | {"a softmax, loss of 0.1": before}).items()
     },
     title=f"Of the three with a sigmoid, the most even is the {evenest}",
-    note="Busiest expert: its load, times an even one. digits4, standardised, a sigmoid gate, 400 steps, means over twenty seeds, test "
-    f"images. The bias moves by {RATE} a step.",
+    note="Busiest expert: its load, times an even one. The first three have a sigmoid gate. digits4, standardised, 400 steps, means over "
+    f"twenty seeds, test images. The bias moves by {RATE} a step.",
 )
 
 # %% [markdown]

@@ -903,10 +903,10 @@ show_grid(
     "is made for batches, the other compiled layers for one token.",
 )
 
-# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt"]
+# %% [markdown]
 # And the sentences from the beginning, one by one:
 
-# %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.gpt"]
+# %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.gpt"]
 # Drawn: what was said of trees, and what was measured.
 table(
     ["“...”", "here"],
@@ -914,7 +914,7 @@ table(
     title="Each sentence, held against what was measured",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt"]
 # **Dense** is what to begin with. With as many neurons kept, nothing in the grid is more accurate.
 #
 # **A mixture** is for when the small dense network is not good enough and the large one too slow, in training or in use. You pay
