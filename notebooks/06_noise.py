@@ -359,8 +359,8 @@ picture(
 
 # %% [markdown] tags=["06.suspect"]
 # At the start it is a coin toss whether a step pushes the chosen up. After ten steps it mostly does, on raw and on centred pixels. But
-# on raw pixels a push counts for *every* image: beside the others the leaders rise everywhere, and run away. Centred, each rises on
-# its own images alone.
+# on raw pixels a push counts for *every* image, and the leaders run away from the others. Centred, what raises a logit on some images
+# lowers it on about as many others.
 #
 # Two questions are left:
 #
@@ -686,7 +686,7 @@ reveal(
     + ".",
 )
 
-# %% [markdown]
+# %% [markdown] tags=["06.alive", "06.recipe"]
 # The verdict on noise:
 #
 # - **Alone**, with two chosen, it does not prevent collapse: it saves few, if any. With four, strong noise saves more than one.
@@ -805,8 +805,8 @@ quiz("06")
 # ## Recap
 #
 # - A plain step on one image moves the logits of another by $-\eta\, \partial L / \partial z_i\, (x \cdot x')$.
-# - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse, and with such a gate experts that learn
-#   do, too.
+# - Here, with two chosen, collapse needs a mean that all inputs share. A gate over all experts makes it worse, and with such a gate
+#   experts that learn do, too.
 # - Noise alone does not prevent it, with two chosen. Noise helps a penalty that leaves experts dead. In evaluation it must be off.
 #   (And an evaluation [must not change the training](museum.ipynb#validation-changes-the-training), as it did in code that shipped.)
 #

@@ -295,8 +295,8 @@ claim(
 #
 # A sentence promises a **gain**, which we measure over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain
 # is above zero, *wrong* if it is below, and *unclear* if zero lies in it. A sentence that says two things is right if both are,
-# wrong if one of them is wrong, and else unclear (right and unclear make unclear). Where an interval ends close to zero, other seeds may say otherwise.
-# We print the mean gain, and the interval only where the verdict is unclear. The end of the lesson draws all of them.
+# wrong if one of them is wrong, and else unclear (right and unclear make unclear). Where an interval ends close to zero, other seeds may
+# say otherwise. We print the mean gain, and the interval only where the verdict is unclear. The end of the lesson draws all of them.
 #
 # **Your turn.** Three lines. Each sentence below will be judged by your `verdict`.
 
@@ -974,7 +974,8 @@ mine = my_moe()  # with your upcycle; in a terminal: python my_moe.py
 #
 # 1. In *Measured: dense, upcycled, and from scratch*, let the dense networks train for 100 steps only before they are copied:
 #    `dense_steps = 100`. Does the verdict on Nakamura stay?
-# 2. Wang et al.'s sentence with a faster bias: `RATE = 0.03` in *Measured: a sigmoid gate*, and run it and the next cell. Does the verdict stay?
+# 2. Wang et al.'s sentence with a faster bias: `RATE = 0.03` in *Measured: a sigmoid gate*, and run it and the next cell. Does the
+#    verdict stay?
 #
 # ## Recap
 #

@@ -921,7 +921,8 @@ table(
 # in memory, and you have a balance to look after.
 #
 # **A tree** may be for many small leaves and one token at a time, where scoring all experts would cost more than their answers
-# (*Further*). How accurate such a tree is, we have not measured. With 16 leaves, and plain code for both, the mixture was no slower. You need hardening, and the patience to train all leaves.
+# (*Further*). How accurate such a tree is, we have not measured. With 16 leaves, and plain code for both, it was not 1.2 times as
+# fast as the mixture. You need hardening, and the patience to train all leaves.
 #
 # **A path layer** multiplies least, and had little to balance here. After 500 steps, with 6 neurons answering, it is no more accurate than
 # a dense layer of 8. (And after 2,000? *Try it*.) It needs code that makes its few multiplications cheap.
