@@ -24,6 +24,8 @@ def interval_chart(
 ) -> Picture:
     """One row per condition: each seed as a small tick, the mean as a dot, its 95 % confidence interval as a bar.
 
+    All means are printed with the decimals that the narrowest interval justifies.
+
     Args:
         rows: condition -> one number per seed, or only their estimate.
         title, note: as in :func:`picture`.

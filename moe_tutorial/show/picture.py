@@ -61,7 +61,7 @@ def picture(
 
 
 def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, note: str = "") -> Picture:
-    """A table in the course's look.
+    """A table in the course's look. A column with a cell of more than 60 characters wraps.
 
     Args:
         header: names of the columns, of which the first holds the rows' names.
@@ -92,7 +92,7 @@ def table(header: Sequence[str], rows: Mapping[str, Sequence[str]], title: str, 
 
 
 def _side(cells: Sequence[str]) -> str:
-    """The style of a column: words stand on the left, and sentences wrap."""
+    """The style of a column's cells."""
     if not _are_words(cells):
         return ""
     return ' style="text-align:left' + ";white-space:normal" * (max(map(len, cells)) > 60) + '"'

@@ -126,6 +126,20 @@ def test_a_tables_words_stand_on_the_left_and_its_numbers_on_the_right():
     assert left == ["caught by", "verdict", "nobody", "passes", "single", "fails in all of the ten seeds"]
 
 
+def test_a_tables_sentences_wrap():
+    shown = table(["", "short", "long"], {"a": ["passes", "one sentence after another, " * 3]}, "Title")
+    assert re.findall(r'<td style="([^"]*)"', shown.html) == ["text-align:left", "text-align:left;white-space:normal"]
+
+
+def test_an_interval_charts_numbers_have_equally_many_decimals(monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(figures, "picture", lambda draw, *_, **more: drawn.update(draw=draw))
+    interval_chart({"sure": [72.1, 72.3, 72.5], "unsure": [60.0, 74.0, 80.0], "the same": [3.0, 3.0]}, "t", "note")
+    figure = Figure(figsize=(7.2, 3), layout="constrained")
+    drawn["draw"](figure, "light")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["72.3", "71.3", "3"]
+
+
 def test_a_table_escapes_its_words_and_refuses_a_ragged_row():
     shown = table(["", "a < b"], {"one & two": ["3"]}, "Title", "note")
     assert '<th scope="col">a &lt; b</th>' in shown.html
