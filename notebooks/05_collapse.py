@@ -173,7 +173,7 @@ claim(
 # %% [markdown]
 # ## When is it decided?
 #
-# Three hundred steps take a second. Is a collapse slow, or sudden?
+# The mixtures trained for 300 steps. Is a collapse slow, or sudden?
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -244,8 +244,8 @@ def handicap(logits):
 handicap = check("05.handicap", handicap)
 
 # %% [markdown]
-# Twenty of the mixtures start again with your handicap, set once, before the first step. Beside them stand twenty in which it is set anew at
-# each of the first fifty steps, and twenty in which it is set at every step. (This takes some ten seconds.)
+# Twenty of the mixtures start again with your handicap, set once, before the first step. Beside them stand twenty in which it is set
+# anew at each of the first fifty steps, and twenty in which it is set at every step. (This takes some ten seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.

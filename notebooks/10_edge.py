@@ -526,7 +526,7 @@ reveal(
 # one thread got above. (All threads together get more.)
 #
 # At half a byte a weight, Llama 4 Scout takes 54 GB and Maverick 201. Which is faster on 32 GB? Guess, then set the memory to 32. And
-# why?
+# why? (How much of what a token uses are experts, the slider in lesson 09 shows.)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: which models run, and how fast.
