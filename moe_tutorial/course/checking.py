@@ -21,6 +21,7 @@ HEADS = {
     "own": "○ {}: run your cell first",
     "failed": "○ {}: your cell did not run",
 }
+_told: dict[str, set[str]] = {}  # exercise -> the known mistakes of which this kernel has told
 GOES_ON = "The course's own goes on from here, so you can read on and come back."
 
 if shell := running_shell():
@@ -45,7 +46,7 @@ def check(id: str, answer: Callable) -> Callable:
     result = exercise.examine(answer)
     hint = ""
     if result.verdict in ("right", "wrong", "stopped"):
-        tries = recorded(id, result.passed, source_of(answer) if result.passed else "")
+        tries = recorded(id, result, source_of(answer) if result.passed else "")
         hint = "" if result.passed else next_hint(exercise, tries)
     show(id, result, hint)
     if result.passed:
@@ -83,14 +84,21 @@ def source_of(answer: Callable) -> str:
         return ""
 
 
-def recorded(id: str, solved: bool, source: str) -> int:
-    """Record a wrong attempt, or a right answer with its source. Returns the number of wrong attempts so far."""
+def recorded(id: str, result: Result, source: str) -> int:
+    """Record a wrong attempt, or a right answer with its source. Returns the number of wrong attempts so far.
+
+    After the first, an attempt with another known mistake does not count: what is said of it is help enough.
+    """
     before = answered().get("exercise", {}).get(id, {"attempts": 0, "solved": False})
-    now = before | {"attempts": before["attempts"] + (not solved), "solved": solved or before["solved"]}
+    told = _told.setdefault(id, set())
+    is_new = result.mistake not in {"", *told}
+    told.add(result.mistake)
+    attempts = before["attempts"] + (not result.passed and not (is_new and before["attempts"]))
+    now = before | {"attempts": attempts, "solved": result.passed or before["solved"]}
     if source:
         now["source"] = source
     store("exercise", id, now)
-    return now["attempts"]
+    return attempts
 
 
 def next_hint(exercise: Exercise, tries: int) -> str:

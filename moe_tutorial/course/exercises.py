@@ -29,6 +29,7 @@ class Result:
     message: str
     printed: str = ""
     handed_on: Callable | None = None  # a right answer, with results of the course's types
+    mistake: str = ""  # what is said of the known mistake that a wrong answer makes
 
     @property
     def passed(self) -> bool:
@@ -119,7 +120,8 @@ class Exercise(Task):
                 return Result("right", "right", str(printed), handed_on)
             if isinstance(failure, NotWritten):
                 return Result("open", str(failure), str(printed))
-            return Result("wrong", self._explained(failure), str(printed))
+            mistake = self._known(failure)
+            return Result("wrong", mistake + failure.shown if mistake else str(failure), str(printed), mistake=mistake)
         except KeyboardInterrupt:
             return Result("stopped", "It was stopped while it ran. Is there a loop that does not end?", str(printed))
 
@@ -132,13 +134,11 @@ class Exercise(Task):
         with nothing_changes(), shielded(Printed()):
             return {says: self._check.failure(ask) for says, ask in asks.items()}
 
-    def _explained(self, failure: NotYet) -> str:
-        """The message about a failure, with the sentence of the first known mistake that fails in the same way."""
+    def _known(self, failure: NotYet) -> str:
+        """What is said of the first known mistake that fails in the same way, or ""."""
         from moe_tutorial.course.vocabulary import alike
 
-        made = (says for says, other in self._failures.items() if alike(other, failure))
-        says = next(made, None)
-        return str(failure) if says is None else says + failure.shown
+        return next((says for says, other in self._failures.items() if alike(other, failure)), "")
 
 
 def edited(cell: str, edit: str) -> str:

@@ -19,12 +19,14 @@ def answer(body: str):
     return EXERCISE.written(f"def topk_then_softmax(logits, k):\n    {body}\n")
 
 
+OTHERS = ["return logits.topk(k).indices", "return logits.softmax(-1).topk(k).values", "return logits.topk(k).values"]
 RIGHT, WRONG = answer("return logits.topk(k).values.softmax(-1)"), answer("return logits.topk(k).values")
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     monkeypatch.setattr(storage, "_in_kernel", {})
+    monkeypatch.setattr(checking, "_told", {})
     monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
 
 
@@ -50,6 +52,19 @@ def test_a_wrong_answer_gets_one_hint_more_each_time_and_the_courses_goes_on(cap
     assert f'One way to do it: from moe_tutorial.course import solution; solution("{ID}")\n' in capsys.readouterr().out
     solution(ID)
     assert capsys.readouterr().out == EXERCISE.solution + "\n"
+
+
+def test_another_known_mistake_gets_its_sentence_and_no_further_hint(capsys):
+    says = {body: EXERCISE.examine(answer(body)).mistake for body in OTHERS}
+    assert all(says.values())
+    assert len(set(says.values())) == len(OTHERS)
+    for body in (*OTHERS, "return logits"):  # the last is no known mistake
+        check(ID, answer(body))
+        said = capsys.readouterr().out
+        assert says.get(body, "") in said
+        assert f"Hint {1 if body in OTHERS else 2} of 3" in said
+    check(ID, answer(OTHERS[0]))
+    assert "Hint 3 of 3" in capsys.readouterr().out  # made twice
 
 
 def test_an_unwritten_answer_is_no_error_and_no_try(capsys):
