@@ -170,7 +170,8 @@ interval_chart(
     },
     title=f"Nothing taken away, {n_dead['nothing']:.1f} of 8 experts are dead; without the shared mean "
     f"{n_dead['the shared mean']:.1f}",
-    note="Raw digits, twenty or forty seeds: the darker a tick, the more seeds. The mean, and its 95 % interval.",
+    note="Raw digits, twenty or forty seeds, in grey: the larger a dot, the more seeds. Above them the mean, and its 95 % interval.",
+    colors={"without the shared mean": "accent"},
     unit="dead experts of 8",
     zero=0,
 )
@@ -609,7 +610,8 @@ reveal(
 interval_chart(
     recipe,
     title=f"Dead: {over_all:.1f} with a gate over all experts, {gate:.1f} with their gate, {whole:.1f} with their whole recipe",
-    note="Raw digits, without their penalties: each of twenty seeds, the mean, and its 95 % interval.",
+    note="Raw digits, without their penalties. In grey twenty seeds: the larger a dot, the more seeds. Above them the mean, and its 95 % interval.",
+    colors={"the same, both from zero": "accent"},
     unit="dead experts of 8",
     zero=0,
 )

@@ -1,6 +1,7 @@
 """Pictures that several lessons draw, as functions of the data."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,10 +20,12 @@ def interval_chart(
     note: str,
     *,
     controls: Sequence[str] = (),
+    colors: Mapping[str, str] = MappingProxyType({}),
     unit: str = "",
     zero: float | None = None,
 ) -> Picture:
-    """One row per condition: each seed as a small tick, the mean as a dot, its 95 % confidence interval as a bar.
+    """One row per condition: the mean as a dot, its 95 % confidence interval as a bar, and below it each seed as a
+    small dot, whose area grows with the number of equal seeds.
 
     All means are printed with the decimals that the narrowest interval justifies.
 
@@ -30,6 +33,8 @@ def interval_chart(
         rows: condition -> one number per seed, or only their estimate.
         title, note: as in :func:`picture`.
         controls: the conditions that are controls, drawn hollow, dashed and grey.
+        colors: condition -> role of its colour, as in :func:`look.color`: "holds" or "fails" for a verdict that its
+            name also says, "accent" for what the title is about. The others are "text".
         unit: what the numbers are, written below the axis.
         zero: position of a vertical reference line.
     """
@@ -39,18 +44,23 @@ def interval_chart(
 
     def draw(figure: Figure, theme: look.Theme) -> None:
         axes = figure.add_subplot()
-        text, muted, line, ground = (look.color(name, theme) for name in ("text", "muted", "line", "ground"))
+        muted, line, ground = (look.color(name, theme) for name in ("muted", "line", "ground"))
         if zero is not None:
-            axes.axvline(zero, color=line, linewidth=1.5)
+            axes.axvline(zero, color=line, linewidth=1.5, zorder=0)
+        numbers = np.concatenate([*ticks.values(), *([mean.low, mean.high] for mean in means.values())])
+        wide = np.ptp(numbers[np.isfinite(numbers)]) / 90 or 1  # about the width of a seed's dot
         for place, (name, mean) in enumerate(means.items()):
             is_control, each = name in controls, ticks[name]
-            shown = f"{mean.mean:.{decimals}f}" if mean.has_interval else mean.rounded[0]
+            shown = f"{round(mean.mean, decimals) + 0:.{decimals}f}" if mean.has_interval else mean.rounded[0]
             shown = shown.replace("-", "−")
-            color = muted if is_control else text
-            axes.plot(each, np.full(len(each), place), "|", color=muted, ms=9, mew=1, alpha=0.6)
+            color = muted if is_control else look.color(colors.get(name, "text"), theme)
+            axes.axhline(place, color=line, linewidth=0.8, zorder=0)
+            near, count = np.unique(np.round(np.divide(each, wide)), return_counts=True)
+            axes.scatter(near * wide, np.full(len(near), place + 0.25), 9 * count, muted, alpha=0.55, linewidths=0)
             axes.plot([mean.low, mean.high], [place] * 2, color=color, ls=(0, (2, 1.4)) if is_control else "-", lw=2)
             axes.plot(mean.mean, place, "o", ms=7, color=color, mfc=ground if is_control else color, mew=1.6)
-            words = {"color": color, "weight": "normal" if is_control else "bold"}
+            box = {"facecolor": ground, "linewidth": 0, "pad": 1}  # hides the line behind a number
+            words = {"color": color, "weight": "normal" if is_control else "bold", "bbox": box}
             if is_narrow(figure):  # above the dot is the row's label
                 _beside(axes, shown, (max([mean.high, *each]), place), 7, "data", **words)
             else:
@@ -60,9 +70,12 @@ def interval_chart(
             axes.set_yticks([])
             for place, label in enumerate(labels):
                 at = axes.get_yaxis_transform()
-                axes.text(0, place - 0.3, label, transform=at, color=muted, va="bottom", fontsize=10.5)
+                color = look.color(colors.get(list(rows)[place], "muted"), theme)
+                axes.text(0, place - 0.3, label, transform=at, color=color, va="bottom", fontsize=10.5)
         else:
             axes.set_yticks(range(len(rows)), labels)
+            for label, name in zip(axes.get_yticklabels(), rows, strict=True):
+                label.set_color(look.color(colors.get(name, "muted"), theme))
         axes.set_ylim(len(rows) - 0.5, -0.8)
         axes.margins(x=0.14)
         axes.spines["left"].set_visible(False)

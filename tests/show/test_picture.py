@@ -140,6 +140,24 @@ def test_an_interval_charts_numbers_have_equally_many_decimals(monkeypatch):
     assert [text.get_text() for text in figure.axes[0].texts] == ["72.3", "71.3", "3"]
 
 
+@pytest.mark.parametrize("width", [7.2, 3.4])
+def test_an_interval_charts_seeds_and_its_rows_colours(width, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(figures, "picture", lambda draw, *_, **more: drawn.update(draw=draw))
+    rows = {"dead": [0, 0, 0, 5], "alive": [4, 4, 5, 6], "nothing": [-0.4, 0.2, 0.1, 0.05]}
+    interval_chart(rows, "t", "note", controls=["nothing"], colors={"dead": "fails"}, zero=0)
+    figure = Figure(figsize=(width, 3), layout="constrained")
+    drawn["draw"](figure, "dark")
+    (axes,) = figure.axes
+    seeds = axes.collections
+    assert [area / seeds[0].get_sizes()[-1] for area in seeds[0].get_sizes()] == [3, 1]  # three zeros and one five
+    np.testing.assert_allclose(seeds[0].get_offsets()[:, 0], [0, 5], atol=0.1)
+    colors = {text.get_text(): text.get_color() for text in [*axes.get_yticklabels(), *axes.texts]}
+    fails, text, muted = (look.color(role, "dark") for role in ("fails", "text", "muted"))
+    assert [colors[name] for name in ("dead", "alive", "○ control: nothing")] == [fails, muted, muted]
+    assert [colors[number] for number in ("1.2", "4.8", "0.0")] == [fails, text, muted]
+
+
 def test_a_table_escapes_its_words_and_refuses_a_ragged_row():
     shown = table(["", "a < b"], {"one & two": ["3"]}, "Title", "note")
     assert '<th scope="col">a &lt; b</th>' in shown.html
