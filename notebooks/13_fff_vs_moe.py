@@ -112,16 +112,13 @@ def show_grid(title, note=""):
         },
         title=title,
         note=note,
+        groups={"small layers, digits4": 2, "larger layers": 4},
     )
 
 
-SIZES = (
-    "Right and idle: small layers on digits4; idle without their balance loss, right with it. Memory (MB) and times: larger "
-    "layers. "
-)
 show_grid(
     "Five layers, six questions, and no answer yet",
-    SIZES + "MB: what its weights take. A step: of training, with 512 tokens.",
+    "Idle: without the balance loss. MB: what its weights take. A step: of training, with 512 tokens.",
 )
 
 # %% [markdown]
@@ -408,7 +405,9 @@ verdicts["Reduces the need for artificial noise"] = f"true. {needs_noise}"
 
 # %% tags=["draw", "nbval-ignore-output", "13.improvement"]
 # Drawn: the grid so far.
-show_grid("Two of six questions are answered", SIZES)
+show_grid(
+    "Two of six questions are answered", "Ten seeds: the mean ± half its 95 % interval."
+)
 
 # %% [markdown]
 # ## What a token costs
@@ -884,8 +883,7 @@ table(
 # %% [markdown]
 # ## When to reach for which
 #
-# Here is the grid, full. It holds two sizes of each layer: small ones for what is right and idle, larger ones for memory and time. So
-# do not read a price from one side to the other: what a layer of the large size gets right, it does not say.
+# Here is the grid, full. Its two halves are of different sizes: what a larger layer gets right, it does not say.
 
 # %% tags=["draw", "nbval-ignore-output", "13.improvement", "13.idle", "13.token", "13.training"]
 # Drawn: the whole grid.
@@ -899,9 +897,8 @@ fill("512 tokens, ms", {name: 1e3 * times for name, times in took[512].items()})
 fill("a step, ms", {name: 1e3 * t for name, t in took["step"].items()})
 show_grid(
     f"Most right: {max(mean, key=mean.get)}. Quickest for one token, in plain PyTorch: {in_order[0]}",
-    note="Right, and idle without a balance loss: 8 experts or leaves of 8 neurons on digits4, ten seeds, the mean ± half its 95 % interval. "
-    "Memory (MB) and times: 16 of 128 neurons, width 256, one thread; the median of ten turns ± half of the middle half. The compiled mixture "
-    "is made for batches, the other compiled layers for one token.",
+    note="Small: 8 experts or leaves of 8 neurons, ten seeds, the mean ± half its 95 % interval. Larger: 16 of 128 neurons, width 256, one "
+    "thread, the median of ten turns ± half of the middle half. The compiled mixture is made for batches, the other compiled layers for one token.",
 )
 
 # %% [markdown]
