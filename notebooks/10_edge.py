@@ -37,7 +37,9 @@ from moe_tutorial.show import (
     bars,
     curves,
     expert_cards,
+    look,
     message,
+    picture,
     sweep,
     table,
 )
@@ -370,9 +372,9 @@ reveal(
 # again, so that the cache may hold it. In narrower layers less is read, and a call's own overhead shows.
 
 # %% tags=["draw", "nbval-ignore-output"]
-# A table of prediction and measurement.
+# Drawn: prediction and measurement.
 per_second = bandwidth.max()
-rows = {}
+speeds = {}  # group -> sort of layer -> tokens a second, predicted and measured
 for width, dtype, n_bytes in (
     (768, torch.float32, 4),
     (768, torch.bfloat16, 2),
@@ -380,33 +382,73 @@ for width, dtype, n_bytes in (
     (256, torch.float32, 4),
 ):
     seconds = took if (width, n_bytes) == (768, 4) else timed(width, dtype, turns=5)
-    for name in ("small", "again", "mixture", "large"):
-        if name == "again" and seconds is not took:
-            continue
-        says = predicted(name, width, n_bytes, per_second)
-        does = 1 / seconds[name].min()
-        rows[f"{name}, width {width}, {n_bytes} bytes a weight"] = [
-            f"{per_second / says / 1e6:.1f}",
-            f"{says:,.0f}",
-            f"{does:,.0f}",
-            f"{says / does:.2f}",
-        ]
-table(
-    [
-        "one layer, one thread",
-        "MB read",
-        "predicted",
-        "measured",
-        "predicted over measured",
-    ],
-    rows,
-    title="Tokens a second: predicted from the bytes that are read, and measured",
-    note=f"Memory: {per_second / 1e9:.1f} GB a second. Plain PyTorch on both sides, the fastest turn of each. The layers of a sort fill {filled / 1e6:.0f} MB, "
+    names = ["large", "mixture", "small"] + ["again"] * (seconds is took)
+    speeds[f"width {width}, {n_bytes} bytes a weight"] = {
+        name: (predicted(name, width, n_bytes, per_second), 1 / seconds[name].min())
+        for name in names
+    }
+
+
+def predicted_and_measured(figure, theme):
+    axes = figure.add_subplot(xscale="log")
+    text, muted, line, ground = (
+        look.color(name, theme) for name in ("text", "muted", "line", "ground")
+    )
+    labels, place = {}, 0.0
+    for group, sorts in speeds.items():
+        at = axes.get_yaxis_transform()
+        axes.text(0, place, group, transform=at, va="center", weight="bold", color=text)
+        for name, (says, does) in sorts.items():
+            place += 1
+            labels[place] = name
+            axes.plot([says, does], [place] * 2, color=line, lw=4, zorder=0)
+            (hollow,) = axes.plot(says, place, "o", ms=8, color=muted, mfc=ground)
+            (filled_dot,) = axes.plot(does, place, "o", ms=8, color=text)
+            where = {"textcoords": "offset points", "va": "center"}
+            end = (max(says, does), place)
+            axes.annotate(f"{does / says:.2f}", end, (9, 0), **where, color=text)
+        place += 1.3
+    axes.set_yticks(list(labels), list(labels.values()))
+    axes.set_ylim(place - 0.6, -0.7)
+    axes.margins(x=0.12)
+    axes.minorticks_off()
+    ticks = [100, 1_000, 10_000, 100_000]
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in ticks if low < tick < high]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set_xlabel("tokens a second, one layer, one thread")
+    axes.legend(
+        [hollow, filled_dot],
+        ["predicted", "measured"],
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=2,
+        borderpad=0,
+    )
+
+
+over = {  # measured over predicted, where layers come from memory
+    group: [does / says for name, (says, does) in sorts.items() if name != "again"]
+    for group, sorts in speeds.items()
+}
+wide, *_, small_width = over
+picture(
+    predicted_and_measured,
+    title=f"With {wide}, measured is {min(over[wide]):.2f} to {max(over[wide]):.2f} of predicted; with width 256 "
+    f"{min(over[small_width]):.2f} to {max(over[small_width]):.2f}",
+    note=f"Number: measured over predicted. Memory: {per_second / 1e9:.1f} GB a second. Plain PyTorch on both sides, the fastest turn of each. "
+    f"The layers of a sort fill {filled / 1e6:.0f} MB, "
     + (
         f"{filled / CACHE:.1f} times the last cache."
         if CACHE
         else "and how large the last cache is, this system does not say."
     ),
+    alt="; ".join(
+        f"{group}, {name}: predicted {says:,.0f}, measured {does:,.0f}"
+        for group, sorts in speeds.items()
+        for name, (says, does) in sorts.items()
+    ),
+    height=470,
 )
 
 # %% tags=["measure"]

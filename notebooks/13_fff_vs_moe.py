@@ -522,13 +522,10 @@ class PlainMixture(MixtureOfExperts):
 
 
 class PlainTree(FastFeedForward):
-    """The same for a tree, hard and soft."""
+    """The same for a tree."""
 
     def descend(self, tokens):
         return super().descend(tokens)
-
-    def soften(self, tokens, decisions):
-        return super().soften(tokens, decisions)
 
 
 def dense(neurons, width=D):
