@@ -21,11 +21,18 @@ def before(lesson: str) -> list[Row]:
 
 def scoreboard(own: Sequence[Row], title: str) -> Picture:
     """Draw a lesson's rows together with those of earlier lessons, most accurate first."""
-    rows = sorted([*before(own[0].lesson), *own], key=lambda row: -row.accuracy.mean)
+    rows = {
+        f"{row.name} ({row.active} of {row.total})": row
+        for row in sorted([*before(own[0].lesson), *own], key=lambda row: -row.accuracy.mean)
+    }
     return interval_chart(
-        {f"{row.name} ({row.active} of {row.total})": row.accuracy for row in rows},
+        {name: row.accuracy for name, row in rows.items()},
         title=title,
         note="Test accuracy on digits4: mean over the seeds, and its 95 % interval. "
-        "8 of 32: an image meets 8 of 32 hidden neurons.",
+        "8 of 32: an image meets 8 of 32 hidden neurons. Grey: dense. In colour: this lesson's experts.",
+        colors={
+            name: "muted" if row.active == row.total else "accent" if row in own else "text"
+            for name, row in rows.items()
+        },
         unit="test accuracy",
     )

@@ -129,6 +129,8 @@ def draw_curves(
     """
     axes.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear", ylabel=y)
     axes.set_xlabel(x, loc="left")
+    axes.grid(axis="y", color=look.color("line", theme), linewidth=0.8)
+    axes.set_axisbelow(True)
     for name, line in lines.items():
         color = look.color(line.color, theme)
         marks = {"marker": "o" if line.marker else "", "ms": 5}
