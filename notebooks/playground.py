@@ -55,6 +55,14 @@ playground(preset="rules", link=True)
 # - [Even, and right](playground.ipynb#preset=even): equal shares without losing accuracy, as early as you can.
 # - [As few as you can](playground.ipynb#preset=few): 95 % of held-out points right, with as few experts as you can.
 #
+# What you have won, here and in the lessons:
+
+# %% tags=["draw", "nbval-ignore-output"]
+from moe_tutorial.course import score_card
+
+score_card()
+
+# %% [markdown]
 # ## Three with a tree
 #
 # All for lesson [12](12_fff_trees.ipynb).

@@ -1,10 +1,11 @@
 """The playground in JupyterLab: Python sees what was done. And a learner's own layer, which its sliders train again."""
 
 import ast
+import json
 import re
 
 import pytest
-from in_lab import jupyterlab, notebook, run_all, run_cell
+from in_lab import jupyterlab, run_all, run_cell, workspace_with
 from playing import Opened
 from playwright.sync_api import expect
 
@@ -30,12 +31,23 @@ box
 #---
 print("shares", box.children[-1].settings["shares"][-1])
 """
+CHALLENGE = """
+from moe_tutorial.course import score_card
+from moe_tutorial.show import playground
+playground(preset="seven")
+#---
+score_card()
+"""
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    home = tmp_path_factory.mktemp("playground_lab")
-    (home / "playground.ipynb").write_text(notebook(*CELLS.strip().split("#---\n")), encoding="utf-8")
+def home(tmp_path_factory):
+    home = workspace_with(tmp_path_factory.mktemp("playground_lab"), "playground.ipynb", *CELLS.strip().split("#---\n"))
+    return workspace_with(home, "challenge.ipynb", *CHALLENGE.strip().split("#---\n"))
+
+
+@pytest.fixture(scope="module")
+def lab(home):
     with jupyterlab(home) as address:
         yield address
 
@@ -54,6 +66,19 @@ def test_the_state_is_a_dict_and_a_link_begins_beside_it(page, lab):
     expect(opened.root.get_by_label("Experiment", exact=True)).to_have_value("kill")
     opened.root.scroll_into_view_if_needed()
     opened.until("step > 10")  # it plays
+
+
+def test_a_challenge_that_is_won_stands_on_the_score_card_and_in_the_workspace(page, lab, home):
+    run_all(page, lab, "challenge.ipynb")
+    opened = Opened(page)
+    opened.root.scroll_into_view_if_needed()
+    opened.settle().press("Noise on the logits", "Home")
+    opened.root.get_by_label("Balanced by").select_option("switch")
+    opened.press("Coefficient", "ArrowRight", 4).settle()
+    opened.button("Play").click()
+    opened.settle()
+    expect(page.locator(".moe-ask td", has_text="1 won").first).to_be_visible()
+    assert json.loads((home / "progress.json").read_text())["challenge"] == {"06.seven": {"won": 1200, "score": 600}}
 
 
 def test_a_released_slider_trains_the_learners_layer_again(page, lab):

@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -10,6 +11,7 @@ import anywidget
 import traitlets as t
 
 from moe_tutorial.course.progress.file import progress
+from moe_tutorial.show.playground import when_won
 from moe_tutorial.show.web import style
 from moe_tutorial.study.environment import builds_page
 
@@ -37,6 +39,9 @@ def store(kind: str, id: str, value: dict[str, Any]) -> None:
         _in_kernel.setdefault(kind, {})[id] = value
     for hear in when_stored:
         hear()
+
+
+when_won.append(partial(store, "challenge"))
 
 
 def place() -> str:

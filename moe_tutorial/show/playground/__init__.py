@@ -5,7 +5,7 @@ the experiment that a notebook asks for.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anywidget
@@ -27,6 +27,10 @@ PRESETS: dict[str, str] = {preset["id"]: preset["kind"] for preset in _table["pr
 KINDS = tuple(dict.fromkeys(PRESETS.values()))
 
 
+when_won: list[Callable[[str, dict[str, Any]], None]] = []
+"""Called with a challenge's id, such as "06.seven", and ``{"won": step, "score": score}`` when it is won."""
+
+
 class Playground(anywidget.AnyWidget):
     """The widget behind `playground`.
 
@@ -39,6 +43,14 @@ class Playground(anywidget.AnyWidget):
     script = t.Unicode(read("playground/pytorch.py")).tag(sync=True)  # a run as a PyTorch script
     options = t.Dict().tag(sync=True)
     state = t.Dict().tag(sync=True)
+    won = t.Dict().tag(sync=True)  # the challenge that was won here
+
+    @t.observe("won")
+    def _tell(self, change: dict[str, Any]) -> None:
+        result = dict(change["new"])
+        id = result.pop("id")
+        for hear in when_won:
+            hear(id, result)
 
     def __repr__(self) -> str:
         trained = "a binary tree" if self.options["settings"]["layer"] == "tree" else "a mixture of experts"

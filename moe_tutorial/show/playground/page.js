@@ -1,6 +1,7 @@
 // The playground's page: it creates the panels, passes what the reader does to the engine, and draws its frames.
 // It uses kinds only by their interface.
 import { el, hasKernel, isRestored, mount, note, redrawOnChange } from "../web/dom.js";
+import { keep } from "../web/ask/storage.js";
 import { DEAD } from "../web/words.js";
 import { check, makeControls } from "./panels/controls.js";
 import { group, set } from "./panels/elements.js";
@@ -52,7 +53,7 @@ function render({ model, el: root }) {
   const head = makeHead({ toggle, step: engine.step, reset, pace: engine.pace }, timeline);
   const tour = makeTour(root);
   const start = makeStart({ turnTo, begin: playPreset }, tour.opener);
-  const story = makeStory(goOn, () => !replayed && !live && !restored);
+  const story = makeStory(goOn, keepWon);
   const map = makeMap(KINDS, engine.inspect);
   const smalls = makeSmalls(Object.values(panels).map(({ node }) => node));
   const time = makeTime();
@@ -127,6 +128,16 @@ function render({ model, el: root }) {
     change(then.set);
     end = frame.step + then.steps;
     engine.run(end);
+  }
+
+  // A challenge that is won counts if it was won here. A kernel keeps it in the workspace.
+  function keepWon(id, result) {
+    if (replayed || restored) return;
+    if (!live) keep("challenge", id, result);
+    else if (model.get("won").id !== id || model.get("won").won !== result.won) {
+      model.set("won", { id, ...result });
+      model.save_changes();
+    }
   }
 
   function showSettings() {

@@ -1,7 +1,6 @@
 // The text of a preset: its start, what to look for, a change to try, and the change's effect compared with the run
 // without it; or a challenge and its progress.
 import { el, quietly, renew } from "../../web/dom.js";
-import { keep } from "../../web/ask/storage.js";
 import { figure, percent } from "../../web/words.js";
 import { set } from "./elements.js";
 import { KINDS } from "../kinds.js";
@@ -19,9 +18,8 @@ function proposed(run, { set: wanted }) {
 const whole = { dead: (v) => String(v), entropy: (v) => v.toFixed(2), accuracy: percent };
 const goalNames = { dead: "Dead", entropy: "Usage entropy", accuracy: "Right, held out" };
 
-// goOn(preset): called to make the change that it proposes. isOwn(): whether a challenge
-// that is won counts for this reader.
-export function makeStory(goOn, isOwn) {
+// goOn(preset): called to make the change that it proposes. keepWon(id, result): called when a challenge is won.
+export function makeStory(goOn, keepWon) {
   const sentence = el("p", { className: "pg-story" });
   const asked = el("span");
   const then = quietly("", { className: "moe-button moe-quiet pg-then", onclick: () => goOn(preset) });
@@ -99,7 +97,7 @@ export function makeStory(goOn, isOwn) {
     const stands = Object.keys(goal).map((name) => `${goalNames[name]}: ${whole[name](now[name])}`);
     if (won && won <= steps) {
       const id = `${preset.lessons[0]}.${preset.id}`;
-      if (frame.settled && isOwn()) keep("challenge", id, { won, score: scores[preset.score] });
+      if (frame.settled) keepWon(id, { won, score: scores[preset.score] });
       set(
         score,
         `✓ Reached at step ${figure(won)}. Your score: ${scores[preset.score]} ${units[preset.score]}; ` +
