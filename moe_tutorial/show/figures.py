@@ -82,8 +82,9 @@ def interval_chart(
         axes.set_xlabel(unit)
 
     spoken = "; ".join(f"{name}: {mean}" for name, mean in means.items())
-    height = 70 + 40 * len(rows)
-    above = sum(14 + 22 * name.count("\n") for name in rows)  # for the labels above their rows
+    breaks = sum(name.count("\n") for name in rows)
+    height = 70 + 40 * len(rows) + 8 * breaks
+    above = 14 * (len(rows) + breaks)  # for the labels above their rows
     return picture(draw, title, note, alt=f"{title}. {spoken}.", height=height, narrow_height=height + above)
 
 
