@@ -64,7 +64,7 @@ E = 8
 # %% [markdown]
 # ## Turn the knobs first
 #
-# Eight small experts, four rules. Press play. After 600 steps, raise *Coefficient* to 0.32 (on a phone it stands under *Change the
+# Eight small experts learn points that follow four hidden rules. Press play. After 600 steps, raise *Coefficient* to 0.32 (on a phone it stands under *Change the
 # experiment*), and train on until all experts work. It is the coefficient of a *Switch loss*, which comes next.
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -83,9 +83,8 @@ playground(width=2, balance="switch", coefficient=0)
 #
 # At even use it is 1. One expert that has all, for sure, gives $E$.
 #
-# The share is a count, so it has no slope. The probability has one, and the share says how hard to push: the busier an
-# expert, the more its probability is pressed down. $P_i$ is the mean of the softmax over *all* experts, so that it reaches those
-# whom nobody chooses.
+# The share is a count, so it has no gradient. The probability has one, and the share weights it: the busier an expert, the harder its
+# probability is pushed down. $P_i$ is the mean of the softmax over *all* experts, so experts that nobody chose get a gradient, too.
 #
 # **Your turn.** Each expert's choices are counted. Two lines: the shares, and the sum.
 
@@ -107,10 +106,12 @@ switch_loss = check("07.switch_loss", switch_loss)
 # %% [markdown]
 # ## How much of it?
 #
-# The loss of the task plus a *coefficient* times the Switch loss: that is all.
+# The loss of the task plus a *coefficient* times the Switch loss: that is all. **Switch 0.1** is short for a coefficient of 0.1 (it is not
+# the loss's value).
 #
 # We measure on `digits4` with raw pixels, where collapse is expensive: 8 experts of 8 neurons, one chosen, 600 steps, ten
-# seeds. The coefficient is chosen on a fifth of the *training* images, put aside. The test images decide nothing. (The mixtures
+# seeds. The coefficient is chosen on a fifth of the *training* images, put aside: of those
+# within half a point of the best, the smallest, which interferes least. The test images decide nothing. (The mixtures
 # of this section take half a minute.)
 
 
@@ -166,7 +167,7 @@ def dead_in(trained):
 guess(
     "07.usual",
     "Eight experts. Without a penalty, six of them are dead in the end, more or less. "
-    "How many are dead with a Switch loss of 0.01, the coefficient of its authors?",
+    "How many are dead with Switch 0.01, the coefficient of its authors?",
     slider=(0, 8, 0.5, "of 8"),
 )
 
@@ -198,7 +199,7 @@ reveal(
         gone[0.01] > E / 2
         and tried[0.01] - tried[0] > (max(tried.values()) - tried[0]) / 2
     )
-    + " The authors trained large language models, and far longer. So measure.",
+    + " The authors' models are far larger and train longer, so their coefficient need not suit ours.",
 )
 
 
@@ -239,8 +240,8 @@ picture(
         numbered=range(4),
         by=((7, 7), (7, -15)),
     ),
-    title=f"Within half a point of the best: {' and '.join(f'{c:g}' for c in as_good)}. We go on with {best:g}"
-    + ", the smaller one" * (len(as_good) > 1),
+    title=f"Within half a point of the best: {' and '.join(f'{c:g}' for c in as_good)}. We take {best:g}: {gone[best]:.1f} dead, "
+    f"{tried[best]:.0f} % right",
     note="Each of ten seeds (small), and their mean. Dead: on the test images.",
     alt="; ".join(
         f"coefficient {c:g}: {gone[c]:.1f} dead, {tried[c]:.0f} % right"
@@ -251,11 +252,12 @@ picture(
 )
 
 # %% [markdown]
-# As a control we aim the same penalty badly: each expert is pressed down by its *neighbour's* share.
+# As a control we aim the same penalty badly: each expert is pressed down by its *neighbour's* share. If the push alone helped, this would
+# help, too.
 
 
 # %% tags=["measure"]
-# Claim 07.1: does a Switch loss of 0.1 put most to work?
+# Claim 07.1: does Switch 0.1 put most to work?
 def badly_aimed(routing):
     """The Switch loss with the shares moved on by one expert."""
     chosen = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)
@@ -265,7 +267,7 @@ def badly_aimed(routing):
 astray = with_penalty(lambda routing: 0.1 * badly_aimed(routing))
 claim(
     "07.1",
-    "With a Switch loss of 0.1, fewer than three of eight experts are dead on average",
+    "With a Switch loss of coefficient 0.1, fewer than three of eight experts are dead on average",
     measured=dead_in(curve[0.1]),
     holds=below(3),
     control=dead_in(astray),
@@ -274,12 +276,9 @@ claim(
 )
 
 # %% [markdown]
-# Aimed badly, the same push mends next to nothing: it is the aim that helps.
-
-# %% [markdown]
 # ## No penalty at all: move a bias
 #
-# Wang et al. go another way: each expert has a **bias** $b_i$ beside its probability $p_i$. Experts are chosen by $p_i + b_i$, and
+# A penalty pulls the router away from its task. Can we change only who is chosen? Wang et al. go this way: each expert has a **bias** $b_i$ beside its probability $p_i$. Experts are chosen by $p_i + b_i$, and
 # the gate weight stays $p_i$.
 #
 # An expert's **load** is how many choices it got in a step. After the step, biases of experts below the mean load go up by a small
@@ -310,8 +309,8 @@ bias_update = check("07.bias_update", bias_update)
 # A guess.
 guess(
     "07.rate",
-    "Ten mixtures train 600 steps with a bias that moves by DeepSeek-V3's 0.001 a step. What has become of them, beside those "
-    "without any bias?",
+    "Ten mixtures train 600 steps with a bias that moves by DeepSeek-V3's 0.001 a step. Compared with mixtures without a bias, what do "
+    "you expect?",
     choices=["fewer dead, more right", "fewer dead, fewer right", "hardly a change"],
 )
 
@@ -350,8 +349,8 @@ steps = list(unsure_at)
 means = torch.stack(list(unsure_at.values())).mean(-1)
 jump = int(means.diff().argmax()) + 1
 title = (
-    f"Sent where the router gave less than 0.1: {means[jump - 1]:.0f} % of the images at step {steps[jump - 1]}, "
-    f"{means[jump]:.0f} % at step {steps[jump]}"
+    f"Between steps {steps[jump - 1]} and {steps[jump]} the bias takes over: images whose expert has a gate below 0.1 rise from "
+    f"{means[jump - 1]:.0f} % to {means[jump]:.0f} %"
 )
 picture(
     in_panels(
@@ -362,7 +361,7 @@ picture(
         [step if step % 200 == 0 else "" for step in steps],
         "step, with a bias that moves by 0.001",
         numbered=(jump - 1, jump),
-        by=((-26, -16), (-34, 7)),
+        by=((4, -16), (-36, 5)),
     ),
     title=title,
     note="Each of ten seeds (small), and their mean; test images.",
@@ -438,8 +437,8 @@ picture(
         strong="bias",
     ),
     title=title,
-    note="From uneven to even. Each of ten seeds (small), and their mean; shares of the test images. Dashed: a dense network of equal active "
-    "cost. The router costs nearly as much as the expert that it chooses, so it has 15 neurons.",
+    note="From uneven to even. Each of ten seeds (small), and their mean; shares of the test images. In colour: biases. Dashed: a dense "
+    "network of equal active cost, with 15 neurons and not 8, since it also gets what the mixture spends on its router.",
     alt="; ".join(
         f"{n}: busiest {evenness[n].mean():.1f} times even, {rightness[n].mean():.0f} % right"
         for n in evenness
@@ -448,14 +447,14 @@ picture(
 )
 
 # %% [markdown]
-# This is what balance is for, on raw pixels: only with a penalty, or a bias that is fast enough, is the mixture ahead of a dense
-# network of its cost. Which of the two is better? Too few coefficients and rates were tried to say. (In *Further*: the slow bias in
+# This is what balance is for, on raw pixels: of these five, after 600 steps, both penalties and the fast bias are ahead of a dense
+# network of their cost on average. Which of the two is better? Too few coefficients and rates were tried to say. (In *Further*: the slow bias in
 # ten times the steps, and one that needs no rate.)
 
 # %% [markdown]
 # ## Turn the tables: experts choose
 #
-# In **expert choice** each expert takes the tokens that score highest for it, and each takes the same number, its *room*: $k/E$ of
+# Penalty and bias only approach even use. What if we force it? In **expert choice** each expert takes the tokens that score highest for it, and each takes the same number, its *room*: $k/E$ of
 # the tokens. Then balance is no longer a goal but a fact.
 #
 # **Your turn.** Two lines, almost those of `keep_top` in lesson 01. There each row kept its largest; here each *column* does.
@@ -475,7 +474,7 @@ expert_choice = check("07.expert_choice", expert_choice)
 
 # %% [markdown]
 # Does every token get an expert? We train a mixture whose experts choose, in batches of 128, and your function says who is
-# served. Move the slider: do more images get nobody among 8 or among 1,800?
+# served. Move the slider: are more images left without an expert when 8 are routed together, or when all are?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: how many images stand for choice at once.
@@ -506,22 +505,24 @@ def served(at_once):
     return message(
         f"{100 * got[0] / sum(got):.0f} % of the images get no expert; {100 * correct.mean():.0f} % are right, of those with one {100 * with_expert:.0f} %",
         f"{at_once:,} images at once, {math.ceil(at_once / E):,} for each expert. {100 * moved:.0f} % of the "
-        "images have other experts than with all at once. (This mixture gets "
-        f"{accuracy(choosers)[0]:.0f} % right with all at once. The mean of ten is {accuracy(choosers).mean():.0f} %, and with a Switch loss "
-        f"of 0.1 {accuracy(curve[0.1]).mean():.0f} %.)",
+        "images have other experts than with all at once. Without an expert all scores are 0, which counts as the answer 0. (This mixture gets "
+        f"{accuracy(choosers)[0]:.0f} % right with all at once. The mean of ten is {accuracy(choosers).mean():.0f} %, and with Switch "
+        f"0.1 {accuracy(curve[0.1]).mean():.0f} %.)",
     ) + bars(counts, "images", strong=["no expert"])
 
 
 sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 
 # %% [markdown]
-# An image's experts depend on its company. (And the mixture was trained with 128 at once, not with 8.) In a text, a token's company includes *later* tokens, which do not exist yet while a model
-# writes. So expert choice is for models that have all tokens at once.
+# An image's experts depend on its company. (A part of what is lost at 8 may come from the change of batch size: the mixture was trained
+# with 128.) In a text, a token's company includes *later* tokens, which do not exist yet while a model writes. So expert choice is for
+# models that have all tokens at once.
 #
 # ## Let a hash choose
 #
-# In a **hash router** some arithmetic on the pixels names an expert, each of the eight almost equally often. It costs next to
-# nothing, so its experts get 15 neurons for the same multiplications, as the dense network did.
+# Is even use all we need? A **hash router** gives it without learning anything: some arithmetic on the pixels names an expert, each of
+# the eight almost equally often. It costs next to nothing, so its experts get 15 neurons for the same multiplications, as the dense
+# network did.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -555,23 +556,23 @@ reveal(
         else "Here even use does no harm."
     )
     + f"\n\nThe dense network of 15 neurons, taught with every eighth image in batches of {128 // E}, gets {by_eighth.mean():.0f} %."
-    + " And that is what the hash is: eight dense networks, each taught with an eighth of the images."
+    + " The hash does about as well: it is eight dense networks, each taught with about an eighth of the images."
     * (abs(accuracy(by_hash).mean() - by_eighth.mean()) < 3),
 )
 
 # %% [markdown]
 # ## Equal in strength
 #
-# And *strength*? Over all images, as in lesson 05, it hides what an expert is for. So ask an expert on which of the four rules it is
-# best. Its accuracy there is its **strength** here. The **spread** is the standard deviation of the strengths, over the experts at
-# work.
+# Use is even, and yet the hash is poor. Should experts rather be equally *good*? An expert's accuracy over all images, as in lesson 05,
+# hides what it is good at. So we measure each expert on each of the four rules of `digits4`. Its highest accuracy is its **strength**.
+# The **spread** is the standard deviation of the strengths of the experts at work.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "07.strength",
-    f"With a Switch loss of 1 the mixture gets {right[1]:.0f} % right. Now ask one of its experts alone, about the rule that it is best "
-    "at. How many does it get, on average?",
+    f"With Switch 1 the mixture gets {right[1]:.0f} % right. Now ask one of its experts alone, about the rule that it is best at. How "
+    "many does it get right, on average?",
     slider=(0, 100, 1, "%"),
 )
 
@@ -613,7 +614,8 @@ right_by = {name: accuracy(each).mean().item() for name, each in methods.items()
 reveal(
     "07.strength",
     own["Switch 1"],
-    says=f"Together they get {right_by['Switch 1']:.0f} %: the router asks each what it can do.\n\n"
+    says=f"{own['Switch 1']:.0f} % on its best rule, and {right_by['Switch 1']:.0f} % together. Each image is answered by one expert, so on the "
+    f"images that are sent to them the experts are right in {right_by['Switch 1']:.0f} %. Strength does not see who is sent where.\n\n"
     "Should experts be strong, then, and equally so? The table tells.",
 )
 
@@ -637,7 +639,8 @@ table(
     title="The hash's experts are the strongest and the most equal, and get the fewest right together"
     if all(name.startswith("hash") for name in extremes)
     else "How strong the experts are, how unequal, and how good together",
-    note="Means of ten seeds, test images; strength: of all eight. Experts have 8 neurons, and at equal cost a hash's have 15."
+    note="Means of ten seeds, test images. Strength: of all eight experts; spread: of those at work. Experts have 8 neurons, and at equal "
+    "cost a hash's have 15. Who compares strength itself takes the hash of 8."
     + f" One expert at work has no spread ({alone} of 10 seeds with nothing)."
     * (alone > 0),
 )
@@ -649,19 +652,19 @@ assert spread["hash, 15 neurons"].mean() < spread["Switch 0.1"].mean()
 claim(
     "07.2",
     "At equal cost, a mixture that chooses by a hash, whose experts are more equal in strength, is more than 15 points less "
-    "accurate than with a Switch loss of 0.1",
+    "accurate than with a Switch loss of coefficient 0.1",
     measured=accuracy(methods["Switch 0.1"]) - accuracy(by_hash),
     holds=above(15),
     control=accuracy(methods["Switch 0.1"]) - accuracy(methods["Switch 1"]),
-    control_is="a Switch loss of 1: more equal, too, but the router learns",
-    quantity="accuracy lost against a Switch loss of 0.1 (points)",
+    control_is="Switch 1: more equal, too, but the router learns",
+    quantity="accuracy lost against Switch 0.1 (points)",
     refutes="The more equal the experts are in strength, the better the mixture",
 )
 
 # %% [markdown]
 # ## Your penalty against theirs
 #
-# Write a penalty of your own: what it returns is added to the loss. In `routing` it finds `logits`, `probs` (T, E), `indices` and
+# Evenness is not the goal, and equal strength is none. Accuracy is, so design for that. Write a penalty of your own: what it returns is added to the loss. In `routing` it finds `logits`, `probs` (T, E), `indices` and
 # `weights` (T, k). As it stands, large logits are expensive. What else should be? Large mean probabilities?
 
 # %%
@@ -729,10 +732,9 @@ else:
     print(wrong)
 
 # %% [markdown]
-# Can you beat a Switch loss of 0.1? The images put aside judge. You are ahead where the interval lies above 0, and the more often
-# you try, the easier that happens by luck. An interval that holds 0 does not decide, and is not yet a tie: more
-# seeds make it narrower. A second goal: no expert
-# dead, and an interval that is not below 0.
+# Can you beat Switch 0.1? The images put aside judge. You are ahead where the interval lies above 0, and the more often you try, the
+# easier that happens by luck. If the interval contains 0, these seeds do not tell which is better; more seeds make it narrower. A second
+# goal, which Switch 0.1 misses: no dead expert, and an interval that reaches 0 or more.
 
 # %% tags=["draw", "nbval-ignore-output", "07.hash", "07.strength"]
 # Drawn: your penalty among the methods, from the same seeds.
@@ -763,7 +765,7 @@ picture(
         strong="yours",
     ),
     title=title,
-    note=f"Large: means of the same {n} seeds; small: each seed. Spread: on the test images, where several are at work."
+    note=f"Large: means of the same {n} seeds (above they were ten); small: each seed. Spread: on the test images, where several are at work."
     + " Star: your penalty." * bool(yours),
     alt="; ".join(
         f"{way}: spread {x.nanmean():.0f} points, {y.mean():.0f} %"
@@ -779,7 +781,8 @@ quiz("07")
 # %% [markdown]
 # ## Try it
 #
-# 1. When your penalty is ahead, does it stay ahead on seeds that it was not chosen on? Set `your_seeds = slice(5, 10)`.
+# 1. When your penalty is ahead, does it stay ahead on seeds that it was not chosen on? Set `your_seeds = slice(5, 10)`. (The images
+#    are still the ones that you tuned on.)
 # 2. In the playground above, train 600 steps at coefficient 0 with *Seed* 1, and then raise it. What happens to *Right, held out*?
 # 3. A hash chooses in the [playground](playground.ipynb#preset=hash), and every expert is asked everywhere. Press play. The
 #    opposite, a router that serves its penalty alone, is [one click away](playground.ipynb#preset=penalty).
@@ -790,7 +793,7 @@ quiz("07")
 # - A bias balances without touching the loss or the gate weights. (In
 #   [code that shipped](museum.ipynb#the-right-experts-and-weights-that-are-too-alike), it touched the weights.) Its rate has to fit the
 #   length of the training.
-# - Where experts choose, balance is a fact; some tokens are nobody's, and the others in the batch decide.
+# - Where experts choose, balance is a fact. Some tokens get no expert, and which ones depends on the other tokens in the batch.
 # - Balance evens out use; a strong push evens out strength, too. A hash evens out both, and gets fewer right than no balance at all.
 #   Report use and strength beside the accuracy, not in its place: what counts is that experts are right where they are asked.
 #
@@ -810,7 +813,7 @@ quiz("07")
 # Claim 07.3: is a balanced mixture ahead of a dense network?
 claim(
     "07.3",
-    "On raw digits4, a mixture with a Switch loss of 0.1 is more than four points more "
+    "On raw digits4, a mixture with a Switch loss of coefficient 0.1 is more than four points more "
     "accurate than the dense network of equal active cost",
     measured=accuracy(curve[0.1]) - accuracy(dense),
     holds=above(4),
@@ -849,7 +852,7 @@ scoreboard(
 
 # %% [markdown]
 # Beside lesson 04's mixture the gain is small: on standardised pixels, collapse costs little. Balance brings the mixture, of 64
-# neurons, close to the dense network of 32 that is not told the rule, all of which every image meets. It stays below one as large as
+# neurons, close to a dense network of 32 that is not told the rule and uses all of them for every image. It stays below one as large as
 # itself (lesson 04).
 #
 # ### This is yours
@@ -939,7 +942,7 @@ torch.manual_seed(seeds(1)[0])
 router, x = Router(16, E, 1, bias=True), torch.rand(512, 16)
 for updates in range(6):
     busiest = E * max_share(share(router(x).indices, E))
-    print(f"{updates} updates: the busiest has {busiest:.2f} of an even share")
+    print(f"{updates} updates: the busiest has {busiest:.2f} times its even share")
     router.bias = quantile(router(x).probs, router.bias, 1)
 
 
@@ -1013,7 +1016,7 @@ claim(
 
 # %% [markdown]
 # Keep this in mind for lesson 08. There a table, which learns nothing either, gives every character its expert, and does
-# well. One thing is different: the same character always comes back to the same expert. This hash is of a *vector*, and may send
+# well. One difference: the same character always comes back to the same expert. This hash is of a *vector*, and may send
 # two images that are nearly alike to different experts.
 #
 # ### The slow bias, equal strength and expert choice over ten seeds
@@ -1039,11 +1042,11 @@ claim(
 # Claim 07.8: how equal does a strong push make the experts?
 claim(
     "07.8",
-    "With a Switch loss of 1, the strengths of the experts at work have a spread below nine points",
+    "With a Switch loss of coefficient 1, the strengths of the experts at work have a spread below nine points",
     measured=spread["Switch 1"],
     holds=below(9),
     control=spread["Switch 0.1"],
-    control_is="a Switch loss of 0.1",
+    control_is="a coefficient of 0.1",
     quantity="standard deviation of the strengths (points)",
 )
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import fast
-from .checks import as_tokens, check_choice, check_count, check_dtype, check_number
+from .checks import as_tokens, autocasts, check_choice, check_count, check_dtype, check_number
 from .experts import DISPATCHES, Experts, uniform
 
 
@@ -55,7 +55,8 @@ class FastFeedForward(nn.Module):
     ``leaves.b_in`` (L, h), ``leaves.w_out`` (L, h, d_out), ``leaves.b_out`` (L, d_out), initialised as in
     ``nn.Linear``.
 
-    ``descend`` defines what ``eval()`` computes. On a CPU in float32, a compiled kernel computes the same (``fast``).
+    ``descend`` and ``soften`` define what is computed. On a CPU in float32, compiled kernels compute the same (see
+    ``fast``).
 
     Raises TypeError or ValueError for sizes that do not fit and for an unknown activation or dispatch.
     """
@@ -117,8 +118,15 @@ class FastFeedForward(nn.Module):
         decisions = logits
         if self.region_leak:
             decisions = torch.where(torch.rand_like(logits) < self.region_leak, -logits, logits)
+        y, weights, leaf = self.compiled_soft(tokens, decisions) or (*self.soften(tokens, decisions), None)
+        if leaf is None or decisions is not logits:
+            leaf = follow(logits, self.depth)
+        return y, Descent(leaf, logits, weights)
+
+    def soften(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix all leaves by these decisions: (T, d_in), logits (T, N) -> outputs (T, d_out), leaf weights (T, L)."""
         weights = leaf_weights(decisions.sigmoid(), self.depth)
-        return self.leaves.mixed(tokens, weights), Descent(follow(logits, self.depth), logits, weights)
+        return self.leaves.mixed(tokens, weights), weights
 
     def descend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Compute only the leaf that each token reaches: (T, d_in) -> outputs (T, d_out), leaves (T,)."""
@@ -167,6 +175,15 @@ class FastFeedForward(nn.Module):
             ones = tokens.new_ones(len(tokens), 1)
             y = fast.mix(tokens, leaf.unsqueeze(1), ones, w_in, b_in, None, None, w_out, b_out, leaves.activation)
         return None if y is None else (y, leaf)
+
+    def compiled_soft(self, tokens: Tensor, decisions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """``soften`` with a compiled kernel (``fast.soften``), and the leaf of the hard decisions (T,); or None."""
+        leaves, own = self.leaves, type(self).soften is not FastFeedForward.soften
+        if own or type(leaves) is not Experts or not fast.serves(under_vmap=True):
+            return None
+        if tokens.dtype is not torch.float32 or not tokens.is_cpu or autocasts(tokens):
+            return None
+        return fast.soften(tokens, decisions, leaves.w_in, leaves.b_in, leaves.w_out, leaves.b_out, leaves.activation)
 
     def extra_repr(self) -> str:
         return f"depth {self.depth}, {self.n_leaves} leaves, {self.d_in} -> {self.d_out}, dispatch={self.dispatch!r}"

@@ -82,12 +82,56 @@ def test_a_logit_of_exactly_0_goes_right_in_the_kernels_and_in_plain_torch(token
         torch.testing.assert_close(y, answers[0][0], atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("tokens", [0, 1, 40, 303])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
+@pytest.mark.parametrize(("depth", "leaf_width", "region_leak"), [(0, 32, 0.0), (1, 5, 0.0), (4, 7, 0.3), (8, 2, 0.0)])
+def test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients(
+    depth, leaf_width, region_leak, activation, tokens, n_threads
+):
+    layer = make(depth, leaf_width, activation=activation, region_leak=region_leak)
+    x = torch.randn(tokens, 6, requires_grad=True)
+    with torch.no_grad():
+        for parameter in (layer.node_weight, layer.node_bias):
+            parameter[1:3] = 0  # undecided: to the right
+    target, found = torch.randn(tokens, 5), []
+    for way in (threads(n_threads), plain()):
+        with way:
+            torch.manual_seed(1)  # for the leak
+            y, descent = layer(x)
+            assert ("Soften" in str(descent.weights.grad_fn)) == (not found)
+            loss = (y - target).square().sum() + 9 * descent.weights[:, 0].square().sum()
+            gradients = torch.autograd.grad(loss / max(tokens, 1), [x, *layer.parameters()], materialize_grads=True)
+            found.append([y, descent.leaf, descent.weights, *gradients])
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_the_gradient_of_the_soft_kernels_gradient_is_that_of_plain_torch(depth, activation):
+    layer, x = make(depth, 4, activation=activation), torch.randn(9, 6, requires_grad=True)
+    found = []
+    for soften in (layer.compiled_soft, layer.soften):
+        y, weights, *_ = soften(x, F.linear(x, layer.node_weight, layer.node_bias))
+        loss = y.square().sum() + weights.pow(3).sum()
+        slopes = torch.autograd.grad(loss, [x, layer.leaves.w_in], create_graph=True)
+        loss = sum(slope.square().sum() for slope in slopes)
+        found.append([*slopes, *torch.autograd.grad(loss, [x, *layer.parameters()], materialize_grads=True)])
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_subclasses_of_the_tree_and_of_its_leaves_are_asked(training):
     class Silent(FastFeedForward):
         def descend(self, tokens):
             y, leaf = super().descend(tokens)
             return torch.zeros_like(y), leaf
+
+        def soften(self, tokens, decisions):
+            y, weights = super().soften(tokens, decisions)
+            return torch.zeros_like(y), weights
 
     class Dead(Experts):
         def neurons(self, *arguments):
@@ -96,7 +140,7 @@ def test_subclasses_of_the_tree_and_of_its_leaves_are_asked(training):
         def mixed(self, tokens, weights):
             return weights @ self.b_out
 
-    assert training or not Silent(6, 5, 3, 4).eval()(torch.randn(20, 6))[0].any()
+    assert not Silent(6, 5, 3, 4).train(training)(torch.randn(20, 6))[0].any()
     layer = FastFeedForward(6, 5, 3, 4).train(training)
     layer.leaves.__class__ = Dead
     y, descent = layer(torch.randn(20, 6))
@@ -147,6 +191,8 @@ def test_tensors_that_do_not_fit_are_refused():
     for name, tensor in (("node_weight", torch.randn(2, 6)), ("b_in", torch.randn(3, 5)), ("b_out", torch.randn(3, 7))):
         with pytest.raises(ValueError, match="does not fit the shape"):
             fast.descend(x, tensors(**{name: tensor}), "relu")
+    with pytest.raises(ValueError, match="a tensor must have shape"):
+        fast.soften(x, torch.randn(2, 4), *tensors()[2:], "relu")
 
 
 def test_all_about_trees_passes_without_numba():

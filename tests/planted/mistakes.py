@@ -461,6 +461,16 @@ MISTAKES = {
         "+ node_bias[node] > 0)",
         (FAST + "test_a_logit_of_exactly_0_goes_right_in_the_kernels_and_in_plain_torch",),
     ),
+    "tie-goes-left-softly": Mistake(
+        "the compiled soft descent tells of a logit of exactly 0 that it led to the left",
+        "layers/fast/softening.py",
+        "(decisions[t, node] >= 0)",
+        "(decisions[t, node] > 0)",
+        (
+            FAST + "test_a_logit_of_exactly_0_goes_right_in_the_kernels_and_in_plain_torch",
+            FAST + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",
+        ),
+    ),
     "tie-goes-left-among-all-nodes": Mistake(
         "where all nodes are asked, a logit of exactly 0 leads to the left",
         "layers/tree.py",
@@ -502,6 +512,20 @@ MISTAKES = {
         "torch.rand_like(logits) < self.region_leak",
         "torch.rand_like(logits) < self.region_leak / 2",
         (TREE + "test_a_region_leaks_in_training_only_and_as_often_as_asked",),
+    ),
+    "soft-gradient-sign": Mistake(
+        "the compiled soft step's gradient by a decision has the wrong sign",
+        "layers/fast/softening.py",
+        "grad_decisions[t, n] = worth[2 * n + 2] - right[t, n] * worth[n]",
+        "grad_decisions[t, n] = right[t, n] * worth[n] - worth[2 * n + 2]",
+        (FAST + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
+    ),
+    "soft-gradient-unweighted": Mistake(
+        "the compiled soft step's gradient by a neuron forgets its leaf's weight",
+        "layers/fast/softening.py",
+        "grad_weighted[j] * weight * slope",
+        "grad_weighted[j] * slope",
+        (FAST + "test_the_soft_kernel_equals_plain_torch_in_answer_and_gradients",),
     ),
     "hard-gradient-stops": Mistake(
         "the compiled descent hands no gradient on to the layer below",

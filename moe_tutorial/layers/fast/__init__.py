@@ -1,4 +1,4 @@
-"""Compiled kernels, for speed alone: a mixture's sparse dispatch, and a tree's hard descent.
+"""Compiled kernels, for speed alone: a mixture's sparse dispatch, and a tree's hard and soft descent.
 
 ``mixture.py`` and ``tree.py`` compute the same in plain PyTorch, and tests hold the two equal. The functions here do
 not know the layers: they take float32 tensors on the CPU, and int64 indices.
@@ -14,7 +14,7 @@ from torch._C import _are_functorch_transforms_active as are_transforms_active
 from torch.compiler import is_compiling
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-__all__ = ["CannotServe", "compile_kernels", "descend", "mix", "on_compile", "serves"]
+__all__ = ["CannotServe", "compile_kernels", "descend", "mix", "on_compile", "serves", "soften"]
 
 on_compile: Callable[[float], None] | None = None
 """Callback after a first call that had to compile its kernel, with the seconds that the call took."""
@@ -22,11 +22,17 @@ on_compile: Callable[[float], None] | None = None
 HAS_NUMBA = find_spec("numba") is not None
 
 
-def serves() -> bool:
+def serves(under_vmap: bool = False) -> bool:
     """Whether kernels can be called now: not inside ``torch.compile``, a transform of ``torch.func``, or a
     ``TorchDispatchMode`` such as ``FlopCounterMode``. They check their tensors themselves (``CannotServe``).
+
+    ``soften`` can be called inside transforms, too: pass ``under_vmap=True`` for it.
     """
-    return HAS_NUMBA and not (is_compiling() or is_in_torch_dispatch_mode() or are_transforms_active())
+    return (
+        HAS_NUMBA
+        and not (is_compiling() or is_in_torch_dispatch_mode())
+        and (under_vmap or not are_transforms_active())
+    )
 
 
 def __getattr__(name: str) -> Any:
@@ -37,7 +43,7 @@ def __getattr__(name: str) -> Any:
     return found
 
 
-LAZY = {"CannotServe": "arrays", "mix": "mixing", "descend": "descent"}
+LAZY = {"CannotServe": "arrays", "mix": "mixing", "descend": "descent", "soften": "softening"}
 
 
 def compile_kernels() -> None:
@@ -49,3 +55,4 @@ def compile_kernels() -> None:
         __getattr__("descend")(x, (torch.zeros(1, 2), torch.zeros(1), w, b, w, b), "relu")
     w.requires_grad_()
     __getattr__("mix")(x, chosen, ones, w, b, None, None, w, b, "relu").sum().backward()
+    __getattr__("soften")(x, torch.zeros(4, 1), w, b, w, b, "relu")[0].sum().backward()
