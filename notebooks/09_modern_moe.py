@@ -529,7 +529,7 @@ judge(WANG_WEAK, {"points": weak}, busy[1] - busy[2])
 reveal(
     "09.bias",
     heard[WANG][0],
-    says=f"With the bias, accuracy changes by {in_words(strong)} points, and the busiest expert has {busy[2].mean():.2f} times an even part, "
+    says=f"With the bias, accuracy changes by {in_words(strong)} points, and the busiest expert has {busy[2].mean():.2f} times an even share, "
     f"with the loss {busy[0].mean():.2f}.\n\n"
     f"But is 0.1 a good coefficient for a sigmoid? {right[0].mean():.1f} % are right with it, {right[1].mean():.1f} % with 0.01. Against 0.01, "
     f"the sentence is {heard[WANG_WEAK][0]}: {in_words(weak)} points.\n\n"

@@ -88,7 +88,7 @@ E, K = 16, 2
 guess(
     "11.worst",
     "For each token the mixture multiplies as much as the small layer. With how many "
-    "tokens at once does it fall behind the small layer most?",
+    "tokens at once is it slowest, compared with the small layer?",
     choices=["1 token", "16 tokens", "256 tokens", "1,024 tokens"],
 )
 
@@ -156,7 +156,7 @@ behind = {n: over(n, "small") for n in (1, 16, 256, 1024)}
 worst = max(behind, key=behind.get)
 read = distinct_experts(E, K, 16)
 why = {
-    1: f"It asks {K} experts, so as much is read as for the small layer.",
+    1: f"It asks {K} experts, so as much is read as for the small layer. The rest is the router, and more calls.",
     16: f"They ask {read:.0f} of {E} experts: {read / K:.0f} times as much is read (not as long: both compute, too), and each expert serves about {16 * K / read:.0f}.",
     256: f"All {E} are read, but each serves {256 * K // E}.",
     1024: f"Each serves {1024 * K // E}: reading counts little now, and both layers compute equally much.",
@@ -174,11 +174,12 @@ reveal(
 # %% [markdown]
 # ## When does a mixture compute for longer than it reads?
 #
-# A dense layer reads its weights once, however many tokens come, and computes each token. With few tokens it waits
+# A dense layer reads its weights once, however many tokens come, and computes with them for each token. With few tokens it waits
 # for its weights, with many for its arithmetic. At one number of tokens, both take equally long.
 #
 # Say that a machine does $F$ floating-point operations (FLOP) while it reads one byte, and that a weight has $b$ bytes. While one weight is
-# read, the machine does $F b$ FLOP. A token needs 2 with it, a multiplication and an addition. So that is $F b / 2$ tokens.
+# read, the machine does $F b$ FLOP. A token needs 2 with it, a multiplication and an addition. So with $F b / 2$ tokens, computing takes
+# as long as reading.
 #
 # An expert is such a layer, too. But of $T$ tokens it gets only $T k / E$, on average.
 #
@@ -226,8 +227,7 @@ measured = fixed / a_token
 ratio = np.median(measured / predicted)
 claim(
     "11.1",
-    "The number of tokens with which a mixture computes for as long as it reads is the "
-    "predicted one, within a factor of two",
+    "The number of tokens with which a mixture's computing takes as long as its reading is within a factor of two of the prediction",
     quantity="measured over predicted, median of the runs (times)",
     measured=ratio,
     holds=in_the_median(between(0.5, 2)),
@@ -274,14 +274,20 @@ def three_regimes(figure, theme):
         theme,
         LINES,
         x="tokens at once",
-        y="the mixture's time over theirs",
+        y="mixture's time / dense layer's",
         log="xy",
         xticks=TOKENS,
         yticks=[0.1, 0.2, 0.5, 1, 2, 5],
     )
     muted = look.color("muted", theme)
-    axes.axvline(np.median(predicted), color=muted, ls=":", lw=1)
+    axes.axhline(1, color=muted, lw=1)
     place = {"transform": axes.get_xaxis_transform(), "color": muted}
+    for at, said in (
+        (np.median(predicted), "formula"),
+        (np.median(measured), "measured"),
+    ):
+        axes.axvline(at, color=muted, ls=":", lw=1)
+        axes.text(at, 0.02, f" {at:,.0f}, {said}", rotation=90, va="bottom", **place)
     for n, (side, text) in REGIMES.items():
         shown = text.split("\n")[0] if is_narrow(figure) else text
         axes.text(n, 1.03, shown, ha=side, **place)
@@ -292,8 +298,7 @@ picture(
     title=f"A mixture computes for as long as it reads with {np.median(measured):,.0f} tokens at once; by the formula, with "
     f"{np.median(predicted):,.0f}",
     note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
-    f"{np.median(flop_per_byte):.0f} FLOP per byte. From these two alone: the upright line at the formula's number, and what is dashed (reading, and then "
-    "computing: one thread does not do both at once).",
+    f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two, reading first and computing after.",
     alt="The mixture's time over another layer's, measured and predicted: "
     + "; ".join(
         f"{n:,} tokens: small {over(n, 'small'):.2f}, {expected(n, 'small'):.2f}, "
@@ -304,9 +309,11 @@ picture(
 )
 
 # %% [markdown]
-# Did yours come later than the formula's? Sorting the tokens and calling sixteen experts take a fixed time, too, and it counts as reading.
+# Did yours come later than the formula's? One likely reason: sorting the tokens and calling sixteen experts take a fixed time, too, and
+# our measurement cannot tell it from reading. (Against the large layer the mixture always wins, and least where nearly all experts are
+# read for few tokens each.)
 #
-# And a published model in a data centre? NVIDIA's data sheet of the H100, a graphics processor (GPU), says how much it
+# And a published model in a data centre? The same two numbers stand in every data sheet. NVIDIA's data sheet of the H100, a graphics processor (GPU), says how much it
 # computes (in bfloat16, 2 bytes a weight) and reads in a second. Your `crossing` says the rest.
 
 # %% tags=["measure"]
@@ -347,22 +354,23 @@ shown = ["Mixtral 8x7B", "Qwen3-30B-A3B", "DeepSeek-V3", "Kimi K2"]
 table(
     ["on an H100", "experts asked", "tokens at once"],
     {name: on_h100(name) for name in shown},
-    title=f"DeepSeek-V3's experts compute for as long as they are read with {on_h100('DeepSeek-V3')[1]} tokens at once",
+    title=f"DeepSeek-V3 needs {on_h100('DeepSeek-V3')[1]} tokens at once before computing takes as long as reading its experts",
     note=f"The experts alone, at the data sheet's peak: {FLOPS / 1e12:.0f} TFLOP and {BANDWIDTH / 1e12:.2f} TB a second, "
     f"{FLOPS / BANDWIDTH:.0f} FLOP per byte. In 8 bits, half the bytes and twice the arithmetic, the numbers are the same.",
 )
 
 # %% [markdown]
 # A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**), and a step makes one token for
-# each user. So in decode that many tokens are that many users of one model, all waiting for their next word at the same moment,
-# however many GPUs share it. *"A high volume of requests is needed"*: true, and now it has a number.
+# each user. So in decode that many tokens at once are that many users, all waiting for their next token at the same moment. More GPUs
+# do not change this: they add arithmetic and bandwidth alike. *"A high volume of requests is needed"*: true. The full gain needs that many.
+# Some of it comes earlier, once the dense model already computes for longer than it reads.
 
 # %% [markdown]
 # ## A context has to be read, too
 #
 # Users share the weights. They do not share their contexts: what was said so far is kept as keys and values, in a **key-value
 # cache**, and a step reads those of every user. A GPU reads weights and computes with them at once, so the longer of the two counts.
-# Reading contexts comes on top. How much faster is a step that asks few experts than one that asks all? Move the users first, and
+# Reading contexts comes on top: a step is as long as the longer of the first two bars, plus the third. How much faster is a step that asks few experts than one that asks all? Move the users first, and
 # then the context.
 
 
@@ -407,13 +415,14 @@ sweep(
 )
 
 # %% [markdown]
-# With 4,096 users at 8,000 tokens each, Qwen3 spends nearly all of a step on contexts; DeepSeek-V3, many times as large, over half.
+# With 4,096 users at 8,000 tokens each, Qwen3 spends nearly all of a step on contexts; DeepSeek-V3, many times as large, over half. So
+# asking few experts helps Qwen3 little there.
 
 # %% [markdown]
 # ## A place for every token
 #
-# Machines like fixed shapes, so a lot of code gives each expert **room** for a fixed number of choices: its even part of them,
-# times a **capacity factor**. What comes when it is full is **dropped**: this expert does nothing for that token.
+# So far each expert took whatever came. But machines like fixed shapes, so a lot of code gives each expert **room** for a fixed number of choices: its even share of them,
+# times a **capacity factor**. A choice that finds its expert full is **dropped**: this expert does nothing for that token.
 #
 # **Your turn.** Choices come token by token, and who comes first, stays: a choice finds room if its expert was asked at most `room`
 # times so far, this choice included.
@@ -439,7 +448,7 @@ kept = check("11.kept", kept)
 guess(
     "11.dropped",
     "16 tokens choose 2 of 8 equally popular experts each, by chance. Each expert has "
-    "room for 5 choices, where 4 are its even part. How many of a hundred choices are "
+    "room for 5 choices, where 4 are its even share. How many of a hundred choices are "
     "dropped?",
     slider=(0, 40, 1, "of 100"),
 )
@@ -471,7 +480,7 @@ reveal(
     float(few_tokens),
     says=f"Of a hundred choices {few_tokens:.1f} are dropped, and with 1,024 tokens {many_tokens:.1f}. "
     + (
-        "Chance is uneven in small numbers. Once more it takes many tokens."
+        "With few tokens, chance spreads choices unevenly. With many, it evens out."
         if few_tokens > many_tokens + 1
         else "Chance makes no difference here."
     ),
@@ -520,21 +529,21 @@ sweep(
 # A factor large enough to drop nothing leaves much of the room empty, and empty room is computed all the same. So some accept
 # drops. What do they cost?
 #
-# We train mixtures on `digits4` (8 experts, one chosen, a Switch loss against unevenness), with room for the even part and
-# not for one more. A dropped image is not lost: one more expert, which all images share, still sees it, as a GPT's residual
-# stream still carries a dropped token.
+# We train mixtures on `digits4` (8 experts, one chosen, a Switch loss against unevenness), with room for the even share and
+# not for one more. A dropped image is not lost: a **shared expert** sees every image, as a GPT's residual stream still carries a dropped
+# token.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "11.cost",
-    "Trained and tested with room for the even part, and not for one image more: how "
+    "Trained and tested with room for the even share, and not for one image more: how "
     "many points of accuracy does it cost, beside no limit at all?",
     slider=(0, 20, 0.5, "points"),
 )
 
 # %% tags=["measure"]
-# Measured: ten mixtures with room for all, ten for the even part alone, ten for a quarter more.
+# Measured: ten mixtures with room for all, ten for the even share alone, ten for a quarter more.
 data, _ = put_aside(digits4("standardised"))
 
 
@@ -593,20 +602,20 @@ reveal(
 # Claim 11.2.
 claim(
     "11.2",
-    "With room for the even part alone, mixtures on digits4 get over half a point less right "
+    "With room for the even share alone, mixtures on digits4 get over half a point less right "
     "than without a limit",
     quantity="accuracy lost (points)",
     measured=cost,
     holds=above(0.5),
-    control=without_limit - right(free, 4.0),
-    control_is="room for four times the even part",
+    control=without_limit - right(tight, ALL),
+    control_is="trained with that room, and tested without a limit",
 )
 
 # %% [markdown]
 # ## A queue and a price
 #
-# A **fleet** is the GPUs that hold one copy of a model. When more requests come than one fleet can serve in time, another fleet
-# is rented.
+# We know how long a step takes. But who serves a model pays for its GPUs, busy or not. A **replica** is one copy of a model, with the GPUs
+# that hold it. When more requests come than one replica can serve in time, another one is rented.
 #
 # **Your turn.** Each second `rate` requests come, and every rented GPU is paid for one second. How many **GPU-seconds** is that a
 # request?
@@ -614,11 +623,11 @@ claim(
 
 # %% tags=["exercise"]
 def price(rate, most, gpus):
-    """Requests a second, those that a fleet can serve, its GPUs
+    """Requests a second, those that a replica can serve, its GPUs
     -> GPU-seconds a request."""
     ### BEGIN SOLUTION
-    fleets = math.ceil(rate / most)
-    return fleets * gpus / rate
+    replicas = math.ceil(rate / most)
+    return replicas * gpus / rate
     ### END SOLUTION
 
 
@@ -626,19 +635,19 @@ def price(rate, most, gpus):
 price = check("11.price", price)
 
 # %% [markdown]
-# How many requests can a fleet serve in time? The course simulates it, step by step, each as long as computed above for H100s.
+# How many requests can a replica serve in time? The course simulates it, step by step, each as long as computed above for H100s.
 # Between two steps those that are done leave, and waiting ones join (**continuous batching**). A request has 1,000 tokens of
-# context, wants 100 more on average, and should be done within 3 seconds, on average. Prefill, reading the prompt, comes later; what
-# GPUs send each other is left out.
+# context, wants 100 more on average, and should be done within 3 seconds, on average. Its prompt was already read: that is prefill, and
+# comes after. What GPUs send each other is left out.
 #
-# The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights.
+# The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Both need two H100s.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "11.cheaper",
-    "Mixtral and the dense model of as many weights serve 20 requests a second. What "
-    "does a request cost with the mixture?",
+    "Mixtral and the dense model of as many weights serve 20 requests a second, with prompts already read. What does a request's decode "
+    "cost with the mixture?",
     choices=[
         "a quarter of the dense model's price: a quarter of the experts is asked",
         "about half of it",
@@ -647,7 +656,7 @@ guess(
 )
 
 # %% tags=["measure"]
-# Measured: how many requests a fleet serves in time, in ten simulations.
+# Measured: how many requests a replica serves in time, in ten simulations.
 CONTEXT, LENGTH, BOUND = 1_000, 100, 3.0
 MIXTRAL = models["Mixtral 8x7B"].config
 
@@ -683,7 +692,7 @@ full = {name: with_full_memory(steps) for name, steps in by_four.items()}
 
 @cache
 def waits(name, rate, seed):
-    """Seconds that a request takes on average, if so many a second come to one fleet."""
+    """Seconds that a request takes on average, if so many a second come to one replica."""
     together = len(step_of[name]) - 1
     return serving.serve(
         rate,
@@ -696,7 +705,7 @@ def waits(name, rate, seed):
 
 
 def most(name, bound, seed, rates):
-    """Requests a second with which one fleet keeps the bound, and does not fall behind for ever."""
+    """Requests a second with which one replica keeps the bound, and does not fall behind for ever."""
     ceiling = with_full_memory(step_of[name])
     waited = np.maximum.accumulate([waits(name, rate, seed) for rate in rates])
     return min(ceiling, float(np.interp(bound, waited, rates, left=0, right=ceiling)))
@@ -726,31 +735,27 @@ reveal(
     else "about half of it"
     if part > 0.35
     else "a quarter of the dense model's price: a quarter of the experts is asked",
-    says=f"A fleet of the dense model serves {in_time['large'].mean():.0f} requests a second in time, one of the mixture "
+    says=f"A replica of the dense model serves up to {in_time['large'].mean():.0f} requests a second in time, one of the mixture up to "
     f"{in_time['mixture'].mean():.0f}"
     + (
-        ": then the memory is full of contexts, whatever the seed. "
+        ". At these rates the memory is full of contexts, whatever the seed. "
         if max(np.ptp(found) for found in in_time.values()) < 0.5
         else ". "
     )
     + (
-        "With 20 a second each needs one fleet of two GPUs, since all its weights have to be somewhere. The mixture is done "
-        "sooner, and then its GPUs wait, and are paid for."
+        "With 20 a second each needs one replica of two GPUs, since all its weights have to be somewhere. The mixture is done "
+        "sooner, and then its GPUs wait, and are paid for. (And with many requests? The claim below.)"
         if part > 0.8
         else ""
-    )
-    + f"\n\nWith 2,000 a second the dense model costs {dearer[2000].mean():.2f} times as much, and not four times. "
-    f"A step has at most the {len(step_of['mixture']) - 1} tokens whose contexts fit beside the weights. Mixtral's experts need "
-    f"{crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} (the table above): it still waits for its weights.\n\nWith four GPUs, "
-    f"{len(by_four['mixture']) - 1:,} fit, and in full fleets the dense model costs {full['mixture'] / full['large']:.2f} times as much.",
+    ),
 )
 
 # %% tags=["measure"]
 # Claim 11.3.
 claim(
     "11.3",
-    "With 2,000 requests a second, a request costs a dense model of Mixtral's size over 1.2 "
-    "times as many GPU-seconds as Mixtral",
+    "With 2,000 requests a second, a request's decode takes over 1.2 times as many GPU-seconds with a dense model of Mixtral's size as "
+    "with Mixtral",
     quantity="price of a request (times as much)",
     measured=dearer[2000],
     holds=above(1.2),
@@ -758,8 +763,23 @@ claim(
     control_is="20 requests a second",
 )
 
+# %% tags=["measure", "nbval-ignore-output"]
+# Why not four times? Tokens in a step, and those with which computing takes as long as reading.
+fit = len(step_of["mixture"]) - 1
+print(f"tokens of a step, whose contexts fit beside the weights: at most {fit}")
+for name, (E_, K_) in {"mixture": (8, 2), "large": (1, 1)}.items():
+    print(f"needed, {name}: {crossing(E_, K_, FLOPS / BANDWIDTH, 2):,.0f}")
+ratio = full["mixture"] / full["large"]
+print(
+    f"with four GPUs {len(by_four['mixture']) - 1:,} fit; if all is full, however long it takes, "
+    f"the large model costs {ratio:.2f} times as much"
+)
+
 # %% [markdown]
-# And prefill?
+# With so many tokens in a step, the mixture still waits for its weights, and the large model already for its arithmetic. So the gain lies
+# between one and four.
+#
+# So far prompts were already read. Reading them is work, too. How much?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Computed: a request's prefill beside its decode.
@@ -774,11 +794,12 @@ table(
     {name: [f"{prefill[name]:.0f}", f"{decode[name]:.0f}"] for name in prefill},
     title=f"The large model's prefill takes {prefill['large'] / prefill['mixture']:.1f} times as long as the mixture's",
     note=f"Prefill of {PROMPTS} prompts at once, {PROMPTS * CONTEXT:,} tokens, at the data sheet's peak. (One prompt alone would still wait for "
-    f"the mixture's weights: its experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} tokens.) Decode of {LENGTH}, in a fleet that serves as many requests as it can.",
+    f"the mixture's weights: its experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} tokens.) Decode of {LENGTH}, in a replica that serves as many requests as it can.",
 )
 
 # %% [markdown]
-# Here prefill is arithmetic, and asking few saves far more than in decode. Fresh prompts fill the large model's fleets far sooner.
+# Prefill of several prompts waits for arithmetic, so asking few experts saves nearly the full factor. Fresh prompts fill the large
+# model's replicas far sooner.
 #
 # Back to decode. Move the requests: what happens at 120, 180 and 250 a second? And if people are less patient? A third model stands
 # beside the two, **small** and dense, of as many weights as a token of Mixtral meets.
@@ -798,9 +819,9 @@ def show_price(rate, bound):
     }
     mixture, large = (math.ceil(rate / serves[name]) for name in ("mixture", "large"))
     return message(
-        f"The mixture costs {prices['mixture'] / prices['large']:.0%} of the large model's price. Fleets: {mixture:,} of "
+        f"The mixture costs {prices['mixture'] / prices['large']:.0%} of the large model's price. Replicas: {mixture:,} of "
         f"the mixture, {large:,} of the large model",
-        f"{rate:,} requests a second, each done within {bound:g} s on average. GPU-seconds of a thousand requests. A fleet "
+        f"{rate:,} requests a second, each done within {bound:g} s on average. GPU-seconds of a thousand requests. A replica "
         f"serves {', '.join(f'{n:.0f} ({name})' for name, n in serves.items())} a second.",
     ) + bars(prices, "GPU-seconds of a thousand requests", ["mixture"])
 
@@ -812,14 +833,14 @@ sweep(
 )
 
 # %% [markdown]
-# Fleets come whole: at 120 mixture and large model need one each, at 180 the large model needs two, and at 250 both do. For the
+# Replicas come whole: at 120 mixture and large model need one each, at 180 the large model needs two, and at 250 both do. For the
 # impatient, steps have to be short, and what makes them long is reading the weights, of which both have equally many.
 #
 # At every setting the small model is the cheapest, or as cheap as the mixture: it computes as much for a token, and needs one GPU. So
 # what the mixture's second GPU buys has to be quality, which this lesson does not measure.
 #
 # *"A fraction of inference cost"*: true of prefill. In decode, few requests cost the same as with the large model. Many cost less, but
-# far more than a quarter, the part of the experts that is asked. *"Since a single expert does the processing"*: for one token, in
+# nothing near a quarter, the part of the experts that is asked. *"Since a single expert does the processing"*: for one token, in
 # one layer, two of eight do. A step's tokens ask all of them.
 
 # %% [markdown]
@@ -829,7 +850,11 @@ sweep(
 # the machines of their experts (**dispatch**), and those send the answers back (**combine**). So a step waits for the busiest
 # machine. Here 64 experts live on 8 machines, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each.
 #
-# Two cures:
+# We count a machine's work in choices. That is its time only where experts compute for longer than they are read: in training, in
+# prefill, or in decode with as many tokens as your `crossing` asks for.
+#
+# Two cures. (Which experts are popular stays the same from step to step here, and moving an expert costs nothing. In practice neither
+# holds.)
 #
 # - **Rearrange** the experts by what was asked in the step before: the most asked first, each to the machine that has the
 #   least to do so far and still has room.
@@ -840,9 +865,7 @@ sweep(
 # A guess.
 guess(
     "11.busiest",
-    "At a skew of 1 the most popular expert is twice as popular as the second, three "
-    "times as popular as the third, and so on. Rearranged without copies, how many times "
-    "its even part of the work does the busiest machine still have?",
+    "At a skew of 1, rearranged without copies: how many times its even share of the work does the busiest machine still have?",
     slider=(1, 3, 0.1, "times"),
 )
 
@@ -896,14 +919,14 @@ hottest = float(
 reveal(
     "11.busiest",
     float(rearranged[-1]),
-    says=f"As numbered it has {numbered[-1]:.2f} times its even part, rearranged {rearranged[-1]:.2f}. "
+    says=f"As numbered it has {numbered[-1]:.2f} times its even share, rearranged {rearranged[-1]:.2f}. "
     + (
-        f"The hottest expert alone has {hottest:.2f} times a machine's even part, and seven more stand beside it."
+        f"The hottest expert alone has {hottest:.2f} times a machine's even share, and seven more stand beside it."
         if hottest > 1.1
         else ""
     )
-    + f"\n\nWith a ninth, empty place on each machine it has {spare[-1]:.2f}: beside the hottest expert, places can stay empty. With copies "
-    f"in these places it has {copied[-1]:.2f}.",
+    + f"\n\nWith a ninth, empty place on each machine the hottest expert can stand nearly alone, and the busiest machine has {spare[-1]:.2f}. "
+    f"With copies in these places it has {copied[-1]:.2f}.",
 )
 
 
@@ -913,14 +936,14 @@ curves(
     {
         "as numbered": Line(SKEWS, numbered, "-", "muted", marker="●"),
         "rearranged": Line(SKEWS, rearranged, marker="●"),
-        "9 places": Line(SKEWS, spare, "--", "muted", marker="○"),
-        "copies": Line(SKEWS, copied, marker="●"),
+        "a 9th, empty": Line(SKEWS, spare, "--", "muted", marker="○"),
+        "copies": Line(SKEWS, copied, color="accent", marker="●"),
     },
     x="skew of the experts' popularity",
-    y="work, times its even part",
+    y="busiest machine's work / even share",
     xticks=SKEWS,
-    title=f"At a skew of 1, copies bring the busiest machine from {rearranged[-1]:.2f} to {copied[-1]:.2f} times its even part",
-    note="9 places: rearranged, with the ninth empty. Copies: rearranged, with copies in the ninth. Means of 20 draws. "
+    title=f"At a skew of 1, copies bring the busiest machine from {rearranged[-1]:.2f} to {copied[-1]:.2f} times its even share",
+    note="A 9th, empty: rearranged, with a ninth place on each machine that is empty. Copies: rearranged, with copies in it. Means of 20 draws. "
     f"Even at a skew of 0, chance leaves {numbered[0]:.2f} as numbered.",
     height=300,
 )
@@ -955,13 +978,13 @@ quiz("11")
 #
 # - A mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Beside a small dense
 #   layer, a few users are the worst case; with very many, the weights hardly matter.
-# - Then contexts do: each user reads their own.
-# - A limit on the experts drops tokens by chance if they are few. With room for the even part alone it costs accuracy; with a quarter
-#   more, less.
-# - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense fleet would be full.
+# - Then contexts do: a step reads every user's.
+# - A limit on the experts drops tokens by chance if they are few. With room for the even share alone it cost accuracy; with a quarter
+#   more we saw no loss.
+# - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense replica would be full.
 #   Prefill of several prompts is arithmetic, and fills it far sooner.
-# - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps until
-#   one expert alone is too hot. Places to spare help further, and copies of it the most; both take memory.
+# - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps, but seven
+#   experts still stand beside the hottest. An empty place lets it stand alone, and copies split its work; both take memory.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:

@@ -57,7 +57,7 @@ class SoftmaxTwice(Router):
 
 
 class LateTokensDropped(MixtureOfExperts):
-    """late tokens dropped: an expert takes 1.25 times its even part, rounded down, and later tokens get no answer."""
+    """late tokens dropped: an expert takes 1.25 times its even share, rounded down, and later tokens get no answer."""
 
     def dense(self, tokens: Tensor, routing: Routing) -> Tensor:
         asked = torch.zeros_like(routing.probs).scatter(-1, routing.indices, 1.0)

@@ -1,7 +1,7 @@
-"""Serving: how many tokens an expert may take, and how long the users of a fleet of machines wait.
+"""Serving: how many tokens an expert may take, and how long the users of a replica wait.
 
-The fleet is simulated step by step. Nothing is timed: how long a step takes is given as a function of the requests in
-it, so that every computer simulates the same fleet.
+A replica, one copy of a model with the GPUs that hold it, is simulated step by step. Nothing is timed: how long a step
+takes is given as a function of the requests in it, so that every computer simulates the same.
 """
 
 import math
@@ -16,7 +16,7 @@ from moe_tutorial.layers.checks import check_count, check_number, check_positive
 
 
 def capacity(n_tokens: int, n_experts: int, top_k: int, factor: float) -> int:
-    """How many tokens an expert may take: its even part of the T * k choices, times ``factor``, rounded up.
+    """How many tokens an expert may take: its even share of the T * k choices, times ``factor``, rounded up.
 
     Never 0: for short inputs a capacity that is rounded down would drop every token.
 
@@ -111,7 +111,7 @@ def serve(
         rate: requests a second.
         step_time: requests in the batch -> seconds that one step takes.
         seed: of arrivals and lengths.
-        n_requests: how many are served; the simulation ends when all are. Above what the fleet can do, latency has no
+        n_requests: how many are served; the simulation ends when all are. Above what the replica can do, latency has no
             mean: it grows with this number.
         n_tokens: mean tokens of a request, at least 1.
         max_batch: requests that fit into one step.

@@ -67,8 +67,8 @@ def first_choices_first(indices, n_experts, room):
 
 @right("11.price")
 def with_one_more_where_some_are_left(rate, most, gpus):
-    fleets = int(rate // most) + (rate % most > 0)
-    return fleets / rate * gpus
+    replicas = int(rate // most) + (rate % most > 0)
+    return replicas / rate * gpus
 
 
 @right("11.price")
@@ -77,7 +77,7 @@ def by_numpy(rate, most, gpus):
 
 
 @right("11.price")
-def one_fleet_after_the_other(rate, most, gpus):
+def one_replica_after_the_other(rate, most, gpus):
     rented = 0
     while rented * most < rate:
         rented += 1
@@ -85,7 +85,7 @@ def one_fleet_after_the_other(rate, most, gpus):
 
 
 @wrong("11.price", "round up")
-def by_the_part_of_a_fleet(rate, most, gpus):
+def by_the_part_of_a_replica(rate, most, gpus):
     return gpus * (rate / most) / rate
 
 

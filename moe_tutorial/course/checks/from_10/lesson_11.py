@@ -113,34 +113,34 @@ def kept(ask: Ask) -> None:
 @checks(
     "11.price",
     hints=(
-        "First: how many fleets? As many as it takes, and no part of one can be rented.",
-        "In one second `rate` requests come, and `fleets * gpus` GPUs work for one second each.",
-        "`fleets = math.ceil(rate / most)`, and then `fleets * gpus / rate`.",
+        "First: how many replicas? As many as it takes, and no part of one can be rented.",
+        "In one second `rate` requests come, and `replicas * gpus` GPUs work for one second each.",
+        "`replicas = math.ceil(rate / most)`, and then `replicas * gpus / rate`.",
     ),
     mistakes={
-        "That is the price if all fleets are full. A part of a fleet cannot be rented: round up.": (
+        "That is the price if all replicas are full. A part of a replica cannot be rented: round up.": (
             "math.ceil(rate / most) => rate / most"
         ),
         "You round down, or to the nearest, and then some requests are not served in time. Round up.": (
             "math.ceil(rate / most) => rate // most"
         ),
-        "You rent one fleet more than needed, where the requests fill the others exactly.": (
+        "You rent one replica more than needed, where the requests fill the others exactly.": (
             "math.ceil(rate / most) => rate // most + 1"
         ),
         "Those are the GPUs that are rented. Their second is shared by the requests that come in it.": " / rate => ",
-        "A fleet comes whole. Round up the fleets first, and then count their GPUs.": (
+        "A replica comes whole. Round up the replicas first, and then count their GPUs.": (
             "return ... => math.ceil(rate / most * gpus) / rate"
         ),
-        "You count fleets, and not their GPUs.": "fleets * gpus => fleets",
-        "You rent one fleet, however many requests come.": "fleets * gpus => gpus",
-        "That is how many requests a GPU-second serves. Turn it over.": "return ... => rate / (fleets * gpus)",
+        "You count replicas, and not their GPUs.": "replicas * gpus => replicas",
+        "You rent one replica, however many requests come.": "replicas * gpus => gpus",
+        "That is how many requests a GPU-second serves. Turn it over.": "return ... => rate / (replicas * gpus)",
     },
 )
 def price(ask: Ask) -> None:
     for rate, most, gpus in ((110.0, 50.0, 8), (90.0, 35.0, 4), (10.0, 40.0, 5), (80.0, 40.0, 1)):
         given = {"rate": rate, "most": most, "gpus": gpus}
-        ask.gives(given, "the GPU-seconds of all rented fleets, shared by the requests of a second")
-    says = "With twice the requests, and fleets that serve twice as many, a request should cost half."
+        ask.gives(given, "the GPU-seconds of all rented replicas, shared by the requests of a second")
+    says = "With twice the requests, and replicas that serve twice as many, a request should cost half."
     ask.follows(given, {"rate": 160.0, "most": 80.0, "gpus": 1}, lambda price: price / 2, says)
 
 

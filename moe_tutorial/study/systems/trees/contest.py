@@ -116,7 +116,7 @@ def right(trained: Seeds, data: Dataset) -> list[float]:
 
 
 def idle(trained: Seeds, data: Dataset) -> list[float]:
-    """Per cent of each seed's neurons that get less than 8 % of their even part of the test images.
+    """Per cent of each seed's neurons that get less than 8 % of their even share of the test images.
 
     For experts and leaves these are the dead ones of :func:`dead`. A dense network asks all neurons.
     """
