@@ -385,7 +385,7 @@ by_itself = (
     if percent["tree"] > 5
     else "here, yes"
 )
-alone_idle = f"without a balance loss {percent['tree']:.0f} % of its neurons are idle, and {percent['mixture']:.0f} % of the mixture's"
+alone_idle = f"without a balance loss {percent['tree']:.1f} % of its neurons are idle, and {percent['mixture']:.1f} % of the mixture's"
 needs_noise = (
     "true, but the balanced mixture needs none either"
     if noise.mean() < 1
@@ -846,31 +846,23 @@ reveal(
 )
 verdicts["Results in a similar training time as a standard GPT"] = [
     "no" if min(longer.values()) > 1.2 else "here, yes",
-    f"a step takes {longer[WIDE]:.1f} times as long as {WIDE}'s, {longer[NARROW]:.1f} times as long as {NARROW}'s",
+    f"a step takes {longer[WIDE]:.1f} times as long as {WIDE}'s ({by_compiled:.1f} times compiled), {longer[NARROW]:.1f} times as long as {NARROW}'s",
 ]
 
 
 def judged(beside):
     """Verdict and figures: dense opponent -> how fast the tree is beside it, plain and compiled."""
-    wins = [
-        words[:1].isdigit() and float(words.split()[0]) > 1
-        for pair in beside.values()
-        for words in pair
-    ]
-    verdict = (
-        "here, yes"
-        if all(wins)
-        else "depends on the opponent"
-        if any(wins)
-        else "here, no"
+    words = [each for pair in beside.values() for each in pair]
+    wins = [each[:1].isdigit() and float(each.split()[0]) > 1 for each in words]
+    if all(each.startswith("not told") for each in words):
+        return ["not told apart", f"beside {' and '.join(beside)}, plain and compiled"]
+    figures = "; ".join(
+        f"beside {n}: {plain} (plain), {fast} (compiled)"
+        for n, (plain, fast) in beside.items()
     )
-    return [
-        verdict,
-        "; ".join(
-            f"{n}: {plain} (plain), {fast} (compiled)"
-            for n, (plain, fast) in beside.items()
-        ),
-    ]
+    if all(wins):
+        return ["here, yes", figures]
+    return ["depends on the opponent" if any(wins) else "here, no", figures]
 
 
 beside = {"dense large": large, "dense small": small}

@@ -483,7 +483,7 @@ reveal(
     len(seen),
     says=f"The loss of {'all' if all(fell.values()) else sum(fell.values())} of the nine fell to less than half in all ten seeds. "
     + (
-        f"{8 - len(seen)} of the eight bugs cost less than two points: too little to be seen, as seeds alone differ by about as much."
+        f"{8 - len(seen)} of the eight bugs cost less than two points: too little to be seen."
         if len(seen) < 8
         else "Here accuracy shows them all."
     ),
