@@ -494,12 +494,12 @@ reveal(
 
 # %% tags=["draw", "nbval-ignore-output", "08.steps"]
 # Drawn: how far each is ahead of the dense GPT, ten seeds.
-ahead = [kind for kind in order if estimate(leads[kind]).low > 0]
+in_front = [kind for kind in order if estimate(leads[kind]).low > 0]
 interval_chart(
     {kind: leads[kind] for kind in order},
-    title="After equally many steps, ahead of the dense GPT: " + ", ".join(ahead),
+    title="After equally many steps, ahead of the dense GPT: " + ", ".join(in_front),
     note=f"Lead in test loss after {comparison.SHORT} steps. Grey dots: ten seeds. Above them means with 95 % intervals.",
-    colors=dict.fromkeys(ahead, "accent"),
+    colors=dict.fromkeys(in_front, "accent"),
     controls=["frozen", "dice"],
     unit="nats a character ahead of dense",
     zero=0,
