@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Why experts?
 #
-# 30 minutes. You leave able to measure how many neurons a prediction needs, to name a task on which a small network fails
-# although each of its parts is easy, and to show that a layer is a sum of small networks.
+# 30 minutes. You leave able to measure how many neurons a prediction needs, to name a task at which a small network fails, although it
+# could learn each part of the task alone, and to show that a layer is a sum of small networks.
 #
 # Here is an ordinary network, and a good one. It reads images of handwritten digits with one hidden layer of 512 neurons.
 
@@ -94,12 +94,12 @@ picture(
 # A neuron adds its activation, times its column of output weights, to the ten scores. So its contribution to one
 # image is as large as
 #
-# $$c_j(x) = h_j(x) \cdot \lVert w_j \rVert$$
+# $$c_j(x) = a_j(x) \cdot \lVert w_j \rVert$$
 #
-# where $h_j(x)$ is the activation and $w_j$ are its ten output weights. A neuron that does not fire contributes nothing.
+# where $a_j(x)$ is the activation and $w_j$ are its ten output weights. A neuron that does not fire contributes nothing.
 #
-# **Your turn.** The network's first layer reads by the rows of `w_in`, and neuron $j$ writes through the column
-# `w_out[:, j]`.
+# **Your turn.** Row $j$ of `w_in` holds the input weights of neuron $j$, and column `w_out[:, j]` its output weights. Compute what each
+# neuron contributes to each image.
 
 
 # %% tags=["exercise"]
@@ -125,8 +125,8 @@ print(
 # %% [markdown]
 # ## See it
 #
-# Take an image that its five strongest neurons misread. Move the slider to let more of them speak. When does
-# the answer become right?
+# Here is an image that the whole network reads rightly, and that its five strongest neurons alone misread. (We picked it for that.) Move
+# the slider to let more of them speak. When does the answer become right?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A slider: how many neurons are kept.
@@ -183,7 +183,8 @@ keep_top = check("01.keep_top", keep_top)
 # %% [markdown]
 # ## Measure it
 #
-# One network proves little: perhaps it was lucky. So we train ten, each from a seed of its own. Which neurons are kept?
+# One network proves little: perhaps it was lucky. So we train ten, each from a seed of its own. Your guess is about the first way to
+# keep neurons, and the other two are controls:
 #
 # - **each image's own**: for each image those that contribute most to it;
 # - **random**: for each image the same number, drawn at random from the neurons that fire for it;
@@ -257,9 +258,9 @@ own, random, fixed = (f"{drop[way].mean():.1f}" for way in WAYS)
 reveal(
     "01.spare",
     needed,
-    says=f"With a tenth of the neurons, {N_KEPT}, its own for each image, accuracy drops by {own} points. "
-    f"As many random ones of those that fire lose {random}. "
-    f"The same tenth for all, the one that contributes most on average, loses {fixed}.",
+    says=f"{needed} are enough, on average over ten networks. Now keep a tenth, {N_KEPT}. If each image keeps those that contribute most to "
+    f"it, accuracy drops by {own} points; with random ones of those that fire for it, by {random}; with the same for all images, by {fixed}.\n\n"
+    f"Part of this is the ReLU's doing: for the {digit} at the top, {WIDTH - n_fire} of {WIDTH} neurons did not fire at all.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -267,9 +268,11 @@ reveal(
 tenth = curves_kept["each image's own"][fractions.index(0.1)]
 curves(
     {
-        "its own": Line(fractions, curves_kept["each image's own"], marker="●"),
+        "each image's own": Line(
+            fractions, curves_kept["each image's own"], color="accent", marker="●"
+        ),
         "random": Line(fractions, curves_kept["random"], "--", "muted", "○"),
-        "one for all": Line(fractions, curves_kept["one for all"], ":", "accent"),
+        "one for all": Line(fractions, curves_kept["one for all"], ":", marker="●"),
     },
     x="part of the neurons kept",
     y="test accuracy",
@@ -277,19 +280,15 @@ curves(
     xticks={f: f"{f:.0%}" for f in fractions},
     ylim=(0, 1.05),
     legend=True,
-    title=f"A tenth of the neurons keeps {tenth:.0%} accuracy, if each image chooses its own",
-    note=(
-        "Mean of ten networks. Random: as many of those that fire. One for all: those that contribute "
-        "most on average."
-    ),
+    title=f"With a tenth of its neurons, chosen for each image, a network still reads {tenth:.0%}",
+    note="Mean of ten networks. Random: of those that fire. Where more are kept than fire, both are the whole network.",
 )
 
 # %% tags=["measure"]
 # Claim 01.1.
 claim(
     "01.1",
-    "Set nine in ten neurons to zero for each image, all but those that contribute most "
-    "to it, and accuracy drops by less than two points",
+    "If each image keeps only the tenth of the neurons that contribute most to it, accuracy drops by less than two points",
     measured=drop["each image's own"],
     holds=below(2),
     control=drop["random"],
@@ -300,7 +299,7 @@ claim(
 # %% [markdown]
 # ## Does the task need a large network?
 #
-# All this is about a network that was trained large. Perhaps a small one learns the task as well? Only training can tell.
+# So each prediction needs few neurons. Then why train 512? Perhaps a small network learns the task as well? Only training can tell.
 #
 # **Your turn.** `train(build, data, seeds, steps=...)` trains one network for each seed. Write the function `build` that
 # makes one: the network at the top, with `width` in place of 512.
@@ -325,15 +324,13 @@ train_small = check("01.train_small", train_small)
 for width in (32, 8):
     yours = train_small(data, width, seeds(10), steps=800)
     mean = yours.accuracy(data.x_test, data.y_test).mean()
-    print(
-        f"{width:3} neurons, trained from scratch, read {mean:.0%} of the test images"
-    )
-print(f"{WIDTH} neurons, those at the top, read {accuracy_all.mean():.0%}")
+    print(f"{width:3} neurons, after 800 steps, read {mean:.0%} of the test images")
+print(f"{WIDTH} neurons, after 300 steps, read {accuracy_all.mean():.0%}")
 
 # %% [markdown]
 # ## A task of four parts
 #
-# So this task needs no large network. Here is a harder one, `digits4`. The same images come in four rotations, and each rotation has
+# So this task needs no large network: eight neurons nearly manage it. Here is a harder one, `digits4`. The same images come in four rotations, and each rotation has
 # a rule of its own for what the digits are called: a 7 on its side is not called 7.
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -356,7 +353,7 @@ def one_seven(figure, theme):
 
 picture(
     one_seven,
-    title="One image, four rules",
+    title="The same 7 has four names",
     note="A test image of a 7, and what it is called in each rotation.",
     alt=f"A 7 in four rotations, called {', '.join(map(str, called))}.",
     height=150,
@@ -368,7 +365,7 @@ picture(
 guess(
     "01.four",
     f"Eight neurons that learn one rule read {mean:.0%} of its images. Another eight "
-    "learn all four rules at once. What part of the images do they read?",
+    "learn all four rules at once. What percentage of the images do they read, over all four rules?",
     slider=(0, 100, 1, "%"),
 )
 
@@ -402,7 +399,7 @@ one_rule, all_rules = behind["one rule"].mean(), behind["four rules"].mean()
 reveal(
     "01.four",
     100 * accuracy["four rules"][8].mean().item(),
-    says="It is "
+    says="Wider networks read "
     + ", ".join(
         f"{each.mean():.1%} with {width} neurons"
         for width, each in accuracy["four rules"].items()
@@ -410,11 +407,7 @@ reveal(
     )
     + f". Eight neurons are {all_rules:.1f} points "
     f"behind 32 when they learn four rules, and {one_rule:.1f} when they learn one. "
-    + (
-        "Here the small network fails."
-        if all_rules > 3 * one_rule
-        else "The small network does not fail here."
-    ),
+    + ("" if all_rules > 3 * one_rule else "The small network does not fail here."),
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -426,7 +419,7 @@ means = {
 curves(
     {
         "one rule": Line(*means["one rule"], "--", "muted", "○"),
-        "four rules": Line(*means["four rules"], marker="●"),
+        "four rules": Line(*means["four rules"], color="accent", marker="●"),
     },
     x="hidden neurons",
     y="test accuracy",
@@ -435,7 +428,8 @@ curves(
     ylim=(0.5, 1),
     legend=True,
     title=f"Eight neurons read {accuracy['one rule'][8].mean():.0%} of one rule's images, and {accuracy['four rules'][8].mean():.0%} of four rules'",
-    note="Mean of ten networks of each width. All train for 800 steps, at the same rate.",
+    note="Mean of ten networks of each width. All train for 800 steps, at the same rate: with four rules, each rule gets about a quarter of "
+    "every batch. The axis begins at 50 %.",
 )
 
 # %% tags=["measure"]
@@ -452,25 +446,25 @@ claim(
 )
 
 # %% [markdown]
-# This is one reason for experts. On `digits4`, a small network fails, and a wide one, trained alike, stays behind what eight neurons
-# read of one rule. (Each rule is as easy as the first: a rotation only reorders the pixels.)
+# On `digits4`, eight neurons fail. Even the widest network, trained for as many steps, reads less than eight neurons do that learn a single
+# rule. (Each rule is as easy as the first: a rotation only reorders the pixels, and a rule only renames the digits.)
 #
-# Not all of this is a matter of size. The wide network has to *see* which rule an image has, and somebody who sends images to small
-# networks has to see it, too. Lesson 02 tells the rule; from lesson 03 on it has to be found out.
+# Size is not the only difficulty. A network that learns four rules must also recognise which rule an image follows. Whoever sends images
+# to four small networks must recognise it, too. In lesson 02 the rule is told; from lesson 03 on it has to be found out.
 #
-# So keep a large network, and let each image meet the small part that it needs. Such parts are **experts**. They are no
-# specialists for topics such as physics or French: nobody gives them a topic. Each learns from the inputs that it gets.
+# This suggests a plan: keep several small networks, and send each image only to the one for its rule. Such small networks are **experts**.
+# An expert is not given a topic, such as physics or French. It learns from the inputs that it gets.
 
 # %% [markdown]
 # ## Who chooses?
 #
-# For nearly every image, a tenth of the network at the top was enough. But we saved nothing: to know which tenth contributes most,
-# we computed all of it. What is missing is somebody who can tell *before* the work is done which part an input will need,
-# and who costs little: the **router**.
+# Suppose that we have such parts. Who decides which one an image meets? With a tenth of its neurons, chosen for each image, the network at
+# the top lost next to nothing. But we saved nothing: to know which tenth contributes most, we computed all of it. What is missing is
+# somebody who can tell *before* the work is done which part an input will need, and who costs little: the **router**.
 #
-# It chooses no single neurons. It chooses small networks, and every layer is made of some. Cut the hidden layer of the
-# network at the top into eight blocks. Each block, with its columns of output weights, is a small network of its own, and
-# the scores are the sum of what the eight say:
+# A router does not choose single neurons. It chooses whole groups of them. Any hidden layer can be cut into such groups. Here we cut that
+# of the network at the top into eight blocks. Each block, with its columns of output weights, is a small network. The ten scores are the
+# sum of the eight answers, plus the output bias:
 
 # %%
 with torch.no_grad():
@@ -478,7 +472,7 @@ with torch.no_grad():
     columns = last.weight.chunk(8, dim=1)
     answers = [h @ w.T for h, w in zip(hidden, columns, strict=True)]
     assert torch.allclose(sum(answers) + last.bias, network(data.x_test), atol=1e-4)
-print("the eight blocks, added up, are the network")
+print("the eight blocks' answers and the bias, added up, are the network's scores")
 
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
@@ -496,9 +490,9 @@ quiz("01")
 # ## Recap
 #
 # - A dense network computes every neuron for every input, and a tenth of these 512, well chosen, carries the answer.
-# - Which tenth depends on the input: the same tenth for all images loses far more.
-# - On `digits4`, a small network fails, and a wide one, trained alike, stays behind what eight neurons read of one rule. That is one
-#   reason for experts, if somebody sees which rule an image has.
+# - Which tenth depends on the input: a random tenth of those that fire loses more, and the same tenth for all images far more.
+# - On `digits4`, eight neurons fail at four rules together, though they can learn one. That is one reason for experts, if somebody sees
+#   which rule an image has.
 # - Choosing after computing saves nothing. The choice has to come first.
 # - A layer is a sum of small networks. An expert is such a small network.
 #
@@ -512,8 +506,8 @@ quiz("01")
 #
 # ### Is one block enough?
 #
-# The eight blocks of the network at the top are small networks. Does an image need only one of them, the one that
-# contributes most to it?
+# The eight blocks of the network at the top are small networks. Does an image need only one of them, the one whose neurons contribute
+# most to it in all?
 
 
 # %% tags=["measure"]
@@ -559,5 +553,5 @@ print(f"as many firing neurons at random lose {at_random.mean():.1f}")
 print(f"the block is ahead in {(block < at_random).sum()} of {len(block)} networks")
 
 # %% [markdown]
-# A block does better than as many firing neurons at random, and far worse than as many picked one by one. Nobody had asked
-# the neurons that an image needs to lie together. A mixture asks: its blocks are trained to be chosen.
+# On average a block loses less than as many firing neurons at random, and far more than as many picked one by one. Nothing in training
+# made the neurons that an image needs end up in one block. A mixture trains its blocks to be chosen.

@@ -64,7 +64,7 @@ def snapshot(moe):
 # %% [markdown]
 # ## A complete run, watched
 #
-# First see that it can. The plane has four quarters, each with its own rule. We take four experts of four neurons.
+# First, see that a router can learn. The plane has four quarters, each with its own rule. We take four experts of four neurons.
 # Nobody tells the router where the quarters are.
 #
 # **Your turn.** One step of training, as for any network. `moe(x)` returns the class scores and the routing; the loss is
@@ -116,7 +116,7 @@ watch_training(
 )
 
 # %% [markdown]
-# With the course's step, three of the four borders come to lie along the axes, and one stays oblique.
+# With the course's step, three of the four borders end near the axes, and one stays oblique.
 #
 # ## Derive it: one token
 #
@@ -126,8 +126,8 @@ watch_training(
 #
 # $$y = \sum_i g_i \, E_i(x)$$
 #
-# Behind it stands a loss $L(y)$. We need its slope $\partial L / \partial z_j$ at the logit of every expert $j$. Numbers
-# first, in NumPy: six experts, two chosen.
+# The loss $L(y)$ depends on this output. We need its slope $\partial L / \partial z_j$ at the logit of every expert $j$. We follow one
+# example in NumPy: six experts, two chosen.
 
 # %% tags=["setup"]
 # Setup: one token, its six experts' answers, and the gate weights g of the two that are chosen.
@@ -157,8 +157,8 @@ print("gate weights that are not zero:", np.count_nonzero(g), "of", n_experts)
 dL_dy = 2 / d * (y - target)
 
 # %% [markdown]
-# **Step 2: from the output to the gate.** In the output, $g_i$ multiplies $E_i(x)$. So its slope is large where the
-# expert's answer points in a direction that raises the loss:
+# **Step 2: from the output to the gate.** In the output, $g_i$ multiplies $E_i(x)$. So the slope at $g_i$ is a dot product. It is positive
+# if more of this expert raises the loss, and negative if it lowers it:
 #
 # $$\frac{\partial L}{\partial g_i} = \Big\langle \frac{\partial L}{\partial y},\, E_i(x) \Big\rangle \quad \text{for } i \in C$$
 #
@@ -238,7 +238,7 @@ print("by hand and by autograd: the same to ten decimals")
 # ## Read it
 #
 # A step on this token alone, by plain gradient descent, moves each logit *against* its gradient. So where `gate_gradient` is
-# negative, a step raises the logit: it asks for more of that expert.
+# negative, a step raises the logit, and this expert gets more weight.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -268,18 +268,19 @@ reveal(
     + ", ".join(f"{slope:+.2f}" for slope in gradient)
     + ". A step raises whoever is better than the average, weighed by p: 0.5 · 2 + 0.3 · 1 + 0.2 · 0 = "
     f"{average:.1f}. The second hurts, but less than that. The third "
-    "was not asked and counts as 0: it rises because the others hurt. Where they help, it falls.",
+    "was not chosen and counts as 0: it rises because the others hurt. Where they help, it falls.",
 )
 
 # %% [markdown]
-# With $s_j = p_j \, \partial L / \partial g_j$, your sum is $s_j - p_j \sum_i s_i$, or
+# Let $\partial L / \partial g_j$ be 0 for experts that were not chosen, and $s_j = p_j \, \partial L / \partial g_j$. Then your sum is
+# $s_j - p_j \sum_i s_i$, or
 #
 # $$\frac{\partial L}{\partial z_j} = p_j \Big( \frac{\partial L}{\partial g_j} - \sum_i s_i \Big)$$
 #
-# The sum is an average: of $\partial L / \partial g_i$ over all experts, weighed by $p$, where an expert that was not asked counts as
-# 0. So about an expert that it did not ask, the router hears one thing only: whether others did well or badly.
+# The sum is an average of $\partial L / \partial g_i$ over all experts, weighed by $p$. An expert that was not chosen gets a gradient, too.
+# But it says nothing about that expert's own answer: it only says whether the chosen ones did well or badly.
 #
-# Renormalise (divide the chosen weights by their sum), and the router hears nothing at all about those. For chosen experts,
+# Renormalise (divide the chosen weights by their sum), and experts that were not chosen get no gradient at all. For chosen experts,
 #
 # $$\frac{p_i}{\sum_{c \in C} p_c} = \frac{e^{z_i}}{\sum_{c \in C} e^{z_c}}$$
 #
@@ -296,9 +297,9 @@ for name, renormalize in {"by probability": False, "renormalised": True}.items()
 
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-# Drawn: six probabilities, and an arrow for each push.
+# Drawn: the push on each logit.
 def pushes(figure, theme):
-    """A bar for each expert, coloured if it is chosen, and an arrow from its top."""
+    """A bar from zero for each expert, coloured if it is chosen."""
     panels = figure.subplots(*((2, 1) if is_narrow(figure) else (1, 2)), sharey=True)
     text, muted = look.color("text", theme), look.color("muted", theme)
     colors = [
@@ -307,37 +308,40 @@ def pushes(figure, theme):
     ]
     longest = max(np.abs(each).max() for each in push.values())
     for axes, (name, each) in zip(panels, push.items(), strict=True):
-        axes.bar(range(n_experts), p, color=colors)
+        axes.bar(range(n_experts), each, color=colors)
+        axes.axhline(0, color=muted, lw=1)
         for i, by in enumerate(each):
-            if by:
-                tip = p[i] + 0.2 * by / longest
-                style = {"arrowstyle": "->", "color": text, "lw": 2}
-                axes.annotate("", (i, tip), (i, p[i]), arrowprops=style)
-            above = max(p[i], p[i] + 0.2 * by / longest) + 0.01
-            says = f"{by:+.2f}" if by else "0"
-            axes.text(i, above, says, color=text if by else muted, ha="center")
+            at = by + 0.06 * longest * (1 if by >= 0 else -1)
+            style = {"ha": "center", "va": "bottom" if by >= 0 else "top"}
+            axes.text(
+                i, at, f"{by:+.2f}" if by else "0", color=text if by else muted, **style
+            )
         axes.set_title(name, loc="left", color=muted, fontsize=11)
-        axes.set(xticks=range(n_experts), xlabel="expert", ylim=(0, p.max() + 0.28))
-    figure.supylabel("probability", fontsize=11)
+        labels = [f"{i}\n{share:.2f}" for i, share in enumerate(p)]
+        axes.set_xticks(range(n_experts), labels)
+        axes.set(xlabel="expert, and its probability", yticks=[])
+        axes.set_ylim(-1.35 * longest, 1.35 * longest)
+        axes.spines["left"].set_visible(False)
 
 
 heard = {name: int((each != 0).sum()) for name, each in push.items()}
 picture(
     pushes,
-    title=f"By probability {heard['by probability']} of {n_experts} experts are pushed, renormalised {heard['renormalised']}",
-    note="Bars: the token's probabilities; coloured: the two chosen. Arrow and number: how a step of plain gradient descent moves the logit.",
+    title=f"Weighted by probability, {heard['by probability']} of {n_experts} logits are pushed; renormalised, {heard['renormalised']}",
+    note="Bars: minus the gradient at each logit, so up means that a step of plain gradient descent raises it. Coloured: the two chosen.",
     alt="; ".join(
         f"{name}: " + ", ".join(f"expert {i} {by:+.2f}" for i, by in enumerate(each))
         for name, each in push.items()
     ),
-    height=280,
-    narrow_height=500,
+    height=300,
+    narrow_height=520,
 )
 
 # %% [markdown]
 # ## Four routers, one choice
 #
-# All four choose one expert. They differ in the line that makes its weight:
+# With two chosen, renormalising still left a gradient. What is left with one? Here are four routers that choose the same expert. They
+# differ only in the weight that scales its output:
 
 
 # %%
@@ -370,10 +374,10 @@ for kind in KINDS:
 
 # %% [markdown]
 # With one chosen, the other three weights are 1, *whatever the logits say*: the second and the third divide what was chosen by
-# itself, and no logit has touched the last. (With two chosen, renormalised weights do have a slope, as you saw.)
+# itself, and the last is a constant. (With two chosen, renormalised weights do have a slope, as you saw.)
 #
-# Asked for the slope of the last, autograd refuses. In training nobody asks for it alone: the experts have gradients, and the
-# router's stays `None`, without a word.
+# Asked for the slope of the last alone, autograd raises an error. In training you see none: the experts get gradients, and
+# `router.weight.grad` stays `None`.
 
 # %% [markdown]
 # ## Does it matter? Train all four
@@ -385,8 +389,8 @@ for kind in KINDS:
 # A guess.
 guess(
     "04.still",
-    "Of the four routers, only one hears the loss. In how many of the four are the "
-    "router's weights after 800 steps of Adam exactly those that it began with?",
+    "Only one of the four routers gets a gradient from the loss. After 800 steps of Adam, in how many of the four are the router's "
+    "weights exactly the same as at the start?",
     slider=(0, 4, 1, "of 4"),
 )
 
@@ -443,11 +447,11 @@ never = [kind for kind in KINDS if (moved[kind] == 0).all()]
 reveal(
     "04.still",
     len(never),
-    says=f"Exactly as they were drawn, in all ten seeds: {', '.join(never)}. "
+    says=f"Unchanged since the start, in all ten seeds: {', '.join(never)}. "
     + (
-        "The renormalised router hears rounding errors alone. But Adam divides a gradient by its own size, so even those "
-        f"move it: by {moved['renormalised'].mean():.2f} of its length, where learning moves it by "
-        f"{moved['probability'].mean():.1f} lengths. The weights change, and nothing looks broken."
+        "The renormalised router gets nothing but rounding errors. But Adam divides a gradient by a running average of its size, so even "
+        f"those move it: by {moved['renormalised'].mean():.2f} times the norm that it had at the start. Learning moves it by "
+        f"{moved['probability'].mean():.1f} times. The weights change, and nothing looks broken."
         if moved["renormalised"].min() > 0
         else "As the formula says: no gradient, no step."
     ),
@@ -455,11 +459,14 @@ reveal(
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: all four, side by side, and the first with a router that stays as it was drawn.
-print(f"{'router':22}{'its weights moved by':>23}{'accuracy':>10}")
+print(f"{'router':22}{'weights moved (relative)':>26}{'accuracy':>10}")
 for kind in [*KINDS, frozen]:
-    print(f"{kind:22}{moved[kind].mean():15.2f} lengths{accuracy[kind].mean():10.1%}")
+    print(f"{kind:22}{moved[kind].mean():26.2f}{accuracy[kind].mean():10.1%}")
 
 # %% [markdown]
+# So it matters: only where the router learns are clearly more images right. (The last row begins with the same kind of router as the
+# first, and never updates it.)
+#
 # ## What is the learning worth?
 #
 # In lesson 02, experts that an untrained matrix chose were well ahead of a dense network of 8 neurons. But the matrix took
@@ -480,8 +487,8 @@ print(f"one of equal total size has {total} neurons and takes {total * (64 + 10)
 # A guess.
 guess(
     "04.work",
-    "Take the router that learns, and a deaf one, which leaves the output as it is. Which "
-    "mixture is more accurate than the dense network of as much work?",
+    "Compare two mixtures with the dense network of as much work. In one the router learns. In the other it is deaf: no gradient reaches "
+    "it (the unscaled one). Which mixture is more accurate than the dense network?",
     choices=["both", "only the one that learns", "neither"],
 )
 
@@ -507,7 +514,7 @@ reveal(
     says=f"The dense network gets {as_much_work.mean():.1%} right, the mixture {learned.mean():.1%} with a router that learns and "
     f"{deaf.mean():.1%} with a deaf one. "
     + (
-        "The deaf router's work would have bought more as dense neurons. "
+        "With a deaf router, the same work is better spent on a dense network. "
         if not beats[1]
         else ""
     )
@@ -545,8 +552,7 @@ rows = score(
 # Drawn: the scoreboard.
 scoreboard(
     rows,
-    title=f"For the work of {width} dense neurons, a router that learns gets {learned.mean():.1%} right, "
-    f"a deaf one {deaf.mean():.1%}",
+    title=f"For equal work: a router that learns {learned.mean():.1%}, dense {as_much_work.mean():.1%}, a deaf router {deaf.mean():.1%}",
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -574,7 +580,7 @@ for seed in seeds(3):
     print(f"your mixture: {right:.0%} right")
 
 # %% [markdown]
-# The same training each time, and another accuracy: much hangs on the start.
+# The same settings each time, and another accuracy: the start and the batches differ, and much hangs on them.
 
 # %% [markdown]
 # ## Try it
@@ -587,11 +593,11 @@ for seed in seeds(3):
 #
 # ## Recap
 #
-# - The choice has no slope; the weight has.
-# - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: a step raises whoever is better than the average. Experts that were not
-#   asked hear only how the chosen did, and renormalised, nothing.
+# - No gradient passes through the choice. It passes through the weight, if that depends on the logits.
+# - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: a step raises whoever is better than the average. Experts that were not chosen
+#   hear only how the chosen did, and renormalised, nothing.
 # - With one expert chosen, a weight that is divided by the sum of the chosen is always 1, and teaches the router nothing.
-#   [It shipped](museum.ipynb#the-router-never-moves).
+#   [This mistake was released](museum.ipynb#the-router-never-moves).
 #
 # **Sources.** Scaling by the probability, so that the router learns:
 # [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961), section 2.1. Softmax over the chosen:
@@ -636,7 +642,7 @@ claim(
 # ### Do regions move toward the quarters in general?
 #
 # The run at the top is one run. *Specialisation* says how much the chosen expert tells about the quarter. It is their
-# **normalised mutual information** (NMI): the information that the two share, divided by the average of what each holds.
+# **normalised mutual information** (NMI): the information that the two share, divided by the average of their two entropies.
 # 0: knowing the expert says nothing about the quarter. 1: each tells the other without a doubt.
 #
 # We measure it before and after training, over twenty seeds. The control weighs by a softmax over the chosen, so its router
@@ -684,7 +690,7 @@ claim(
 )
 
 # %% [markdown]
-# Before training it is not 0: borders drawn by chance tell quarters apart to a degree. Learning adds the rest.
+# Before training it is not 0: borders drawn by chance tell quarters apart to a degree. Learning raises it far above that.
 
 # %% [markdown]
 # ### Does the loss reach a router?
@@ -722,4 +728,4 @@ for kind, make_router in (ROUTERS | own_sigmoid).items():
     print(f"{kind:>22}: {'hears the loss' if hears else 'hears nothing'}")
 
 # %% [markdown]
-# A sigmoid is divided by nothing, so it hears the loss.
+# The sigmoid depends on the chosen expert's logit, and nothing cancels that. So the loss reaches the router, through this logit alone.
