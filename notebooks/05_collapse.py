@@ -112,8 +112,8 @@ reveal(
         if collapsed > 30
         else ""
     )
-    + f"And even untrained, {average_dead(start)} of 8 experts are dead, and {int((dead(start) >= 5).sum())} of the sixty are collapsed: "
-    "lesson 06 says why.",
+    + f"Before any training, {average_dead(start)} of 8 experts are already dead, and {int((dead(start) >= 5).sum())} of the sixty count as "
+    "collapsed. Lesson 06 says why.",
 )
 
 
@@ -173,7 +173,7 @@ claim(
 # %% [markdown]
 # ## When is it decided?
 #
-# The mixtures trained for 300 steps. Is a collapse slow, or sudden?
+# Is a collapse slow, or sudden?
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -197,14 +197,15 @@ led = {step: int((shares.argmax(-1) == winner).sum()) for step, shares in at.ite
 reveal(
     "05.decided",
     float(by_ten),
-    says=f"Of all 480 experts {gone[0].sum()} are dead before training, {gone[10].sum()} after ten steps, and "
-    f"{gone[STEPS].sum()} at the end. Of those dead after ten steps, {back or 'none'} came back. The expert that ends with most "
-    f"images had most before training in {led[0]} of the 60 mixtures, after ten steps in {led[10]}.",
+    says=("Mostly sudden. " if by_ten > 50 else "Rather slow. ")
+    + f"Of all 480 experts {gone[0].sum()} are dead before training, {gone[10].sum()} after ten steps, and "
+    f"{gone[STEPS].sum()} at the end. Of those dead after ten steps, {back or 'none'} came back. {led[0]} of the 60 winners (the "
+    f"experts that end with most images) were in the lead before training, {led[10]} after ten steps.",
 )
 
 # %% [markdown] tags=["05.sixty"]
-# Here are all sixty. Move the step, then take another mixture. Can you find one that kept two experts? And one whose winner was
-# not the first at step 0?
+# Here are all sixty. Move the step: does mixture 1 end with one expert, or with two? Find one that ends otherwise. And one whose winner
+# was not in the lead at step 0?
 
 
 # %% tags=["draw", "nbval-ignore-output", "05.sixty"]
@@ -228,8 +229,8 @@ sweep(
 # Is it the start, then? Before training, some experts happen to have larger logits than others, whatever the image. Make the
 # start even, and see.
 #
-# **Your turn.** Give each expert a handicap: one number, to be added to its logit on every image, so that the mean of its logits
-# over all images becomes 0.
+# **Your turn.** Give each expert a *handicap*: one number, positive or negative, to be added to its logit on every image, so that the mean
+# of its logits over all images becomes 0. (In code it is a bias on the logit.)
 
 
 # %% tags=["exercise"]
@@ -300,7 +301,7 @@ curves(
     {
         name: Line(
             range(len(STAGES)),
-            [float(average_dead(of[s])) for s in STAGES],
+            [float(dead(of[s]).float().mean()) for s in STAGES],
             *styles[name],
             "●",
         )
@@ -318,8 +319,7 @@ curves(
 # Claim 05.2.
 claim(
     "05.2",
-    "From an even start, at least five of eight experts are dead after 300 steps all the "
-    "same, in every seed",
+    "From an even start, at least five of eight experts are still dead after 300 steps, in every seed",
     quantity="dead experts (of 8)",
     measured=dead(once[STEPS]),
     holds=in_every_seed(above(4.5)),
@@ -330,10 +330,10 @@ claim(
 # %% [markdown]
 # ## Who works?
 #
-# We have looked. Now we measure, and everything starts from the **share** $s_i$: the part of all choices that went to
-# expert $i$.
+# Counting the dead does not tell shares of 0.9 and 0.1 from 0.5 and 0.5. For that we need the **share** $s_i$ itself: the part of all
+# choices that went to expert $i$.
 #
-# **Your turn.** Each of `T` tokens has chosen `k` experts, by their numbers.
+# **Your turn.** Each of `T` images has chosen `k` experts, and `chosen` holds their numbers. Return the share of each expert.
 
 
 # %% tags=["exercise"]
@@ -357,14 +357,14 @@ print("its shares:", [round(s, 2) for s in my_share(chosen, E).tolist()])
 # Eight numbers are easy to read. Sixty times eight are not, so we boil a set of shares down to one number. Four are in
 # common use:
 #
-# - The **largest share**: even use gives $1/E$, one expert for everything gives 1. (If a token chooses $k$, it is at most $1/k$.)
+# - The **largest share**: even use gives $1/E$, one expert for everything gives 1. (If a token chooses $k$, the largest share is at most $1/k$.)
 # - **Dead experts**: how many get less than one choice in a hundred.
 # - The **entropy** $-\sum_i s_i \log s_i$, divided by $\log E$: 1 is even, 0 is one for all.
 # - The **squared coefficient of variation** $\mathrm{cv}^2$: the variance of the shares over the square of their mean.
 #   0 is even, $E - 1$ is one for all.
 #
-# **Your turn.** The last one is what the oldest balance losses push down (lesson 07). Its gradient has
-# [a trap](museum.ipynb#nan-as-soon-as-the-balance-is-perfect).
+# **Your turn.** Compute cv² from the shares. (The oldest balance losses push it down, and its gradient has
+# [a trap](museum.ipynb#nan-as-soon-as-the-balance-is-perfect).)
 
 
 # %% tags=["exercise"]
@@ -398,15 +398,17 @@ for name, shares in situations.items():
     assert abs(float(my_cv2(shares) - cv2(shares))) < 1e-5
 
 # %% [markdown]
-# *Two alive* has lost half of its experts. The largest share cannot see it, and finds *uneven* worse; the other three do not. So
-# read the number of dead, and one of the other three.
+# *Two alive* has lost half of its experts. The largest share misses this: it ranks *uneven* as worse. The number of dead misses something
+# else: it is 0 for *even* and for *uneven*. Entropy and cv² rank all four in the same order. So read two numbers: how many are dead, and
+# the entropy or cv².
 #
 # ## How strong is each?
 #
 # A share says how often an expert is asked. It does not say what the expert can do. Its **strength** is its accuracy when it
 # answers alone, on all images, also those it never gets.
 #
-# **Your turn.** `answers` holds what each of `E` experts says to each of `T` images: a score for each of `C` classes.
+# **Your turn.** `answers` holds what each of `E` experts says to each of `T` images: a score for each of `C` classes. Return the accuracy
+# of each expert.
 
 
 # %% tags=["exercise"]
@@ -445,7 +447,7 @@ reveal(
     float(dead_right),
     says=f"The experts at work get {100 * strong[~gone[STEPS]].mean():.0f} of a hundred right by themselves, and the busiest of each mixture "
     f"{100 * strong[range(60), end.argmax(-1)].mean():.0f}. One that is not asked is taught nothing.\n\n"
-    f"Those dead from the start get {100 * strong[gone[0] & gone[STEPS]].mean():.1f} right, as chance would get ten; those "
+    f"Those dead from the start get {100 * strong[gone[0] & gone[STEPS]].mean():.1f} right (guessing would get about 10); those "
     f"that died later, {100 * strong[~gone[0] & gone[STEPS]].mean():.1f}.",
 )
 
@@ -457,8 +459,6 @@ reveal(
 # - All eight experts start with the *same* parameters.
 # - *Every* expert learns from *every* image, chosen or not, from the loss of its own answer.
 # - The router learns from the mixture's loss, as before.
-#
-# (The package's `EveryoneLearns` does this.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -501,7 +501,7 @@ reveal(
     says=f"The dead get {100 * equals[everyone_end < 0.01].mean():.1f} of a hundred images right, the others "
     f"{100 * equals[everyone_end >= 0.01].mean():.1f}. "
     + (
-        "So nobody has to be stronger to win. The router takes to one of them, and lesson 06 finds out why."
+        "So nobody has to be stronger to win. The router still settles on one of them; lesson 06 finds out why."
         if dead(everyone_end).float().mean() > 5
         else "So a winner has to be stronger."
     ),
@@ -511,8 +511,7 @@ reveal(
 # Claim 05.3.
 claim(
     "05.3",
-    "When all experts start the same and learn from every image, at least five of eight "
-    "are dead all the same, in every seed",
+    "When all experts start with the same parameters and learn from every image, at least five of eight still die, in every seed",
     quantity="dead experts (of 8)",
     measured=dead(everyone_end),
     holds=in_every_seed(above(4.5)),
@@ -524,17 +523,20 @@ claim(
 # %% [markdown]
 # ## What does it cost?
 #
-# Dead experts are parameters that nobody uses. That must cost accuracy. Beside the collapsed mixtures we put those with your
-# handicap, set at each step; those of another router, under which fewer die (what it does is the secret of lesson 06); and a dense
-# network as large as *one* expert. Then the same on `digits4`: digits in four rotations, each with a rule of its own. (This takes
-# some twenty seconds.)
+# Dead experts are parameters that nobody uses. Does that cost accuracy? We compare:
+#
+# - mixtures that are *left alone*, as above;
+# - mixtures with *your handicap*, set at each step;
+# - mixtures with *another router*, under which fewer die (what it does is the secret of lesson 06);
+# - a dense network as large as *one* expert.
+#
+# We do this on plain digits, and on `digits4`: four rotations, each with its own names for the digits. (This takes some twenty seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "05.cost",
-    "On plain digits, with one rule for all: how accurate are the collapsed mixtures, "
-    "beside those with your handicap, whose experts all work?",
+    "On plain digits: how accurate are mixtures that are left alone, compared with those that keep your handicap?",
     choices=[
         "more than two points worse",
         "the same, within two points",
@@ -568,7 +570,7 @@ def right(trained, data):
 def kinds_on(data, alone, yours):
     """Kind of mixture -> its dead experts and % right (20,); and % right of one expert."""
     another = run(data, 20, lambda: mixture(router=Changed(data)))
-    kinds = {"collapsed": alone, "your handicap": yours, "another router": another}
+    kinds = {"left alone": alone, "your handicap": yours, "another router": another}
     found = {
         kind: (dead(at[STEPS])[:20].float(), right(trained, data)[:20])
         for kind, (trained, at) in kinds.items()
@@ -579,7 +581,7 @@ def kinds_on(data, alone, yours):
 rules = digits4("raw")
 plain, plain_one = kinds_on(raw, (sixty, at), (kept, always))
 four, four_one = kinds_on(rules, run(rules, 20), with_handicap(rules, STEPS))
-collapsed_right, kept_right = plain["collapsed"][1], plain["your handicap"][1]
+collapsed_right, kept_right = plain["left alone"][1], plain["your handicap"][1]
 by_collapse = collapsed_right - kept_right
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -592,7 +594,7 @@ reveal(
     else "more than two points better"
     if better
     else "the same, within two points",
-    says=f"Collapsed, they get {collapsed_right.mean():.1f} % right, and with your handicap {kept_right.mean():.1f} %. One expert alone gets "
+    says=f"Left alone, they get {collapsed_right.mean():.1f} % right, and with your handicap {kept_right.mean():.1f} %. One expert alone gets "
     f"{plain_one.mean():.1f} %"
     + (
         ". So the others have nothing to add here. And where all work, each learns from a part of the images only, which may be one "
@@ -605,7 +607,7 @@ reveal(
 
 # %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
 # Drawn: all four kinds, on both data sets.
-MARKS = {"collapsed": "o", "your handicap": "*", "another router": "s"}
+MARKS = {"left alone": "o", "your handicap": "*", "another router": "s"}
 
 
 def dead_and_right(figure, theme):
@@ -614,8 +616,8 @@ def dead_and_right(figure, theme):
     text, muted = look.color("text", theme), look.color("muted", theme)
     for axes, (name, (kinds, one)) in zip(panels, on_both.items(), strict=True):
         axes.axhline(one.mean(), color=muted, ls="--", lw=1)
-        says = {"color": muted, "ha": "center", "va": "bottom"}
-        axes.text(3.4, one.mean(), "one expert alone", **says)
+        says = {"color": muted, "ha": "right", "va": "top"}
+        axes.text(7.5, one.mean(), "one expert alone ", **says)
         beside_each_other = torch.linspace(-0.25, 0.25, 20)
         for e, (kind, (n_dead, of)) in enumerate(kinds.items()):
             color = look.expert_color(e, theme)
@@ -641,8 +643,12 @@ means = {
 best = {data: max(of, key=of.get) for data, of in means.items()}
 picture(
     dead_and_right,
-    title=f"Best on plain digits: {best['plain digits']}; best on digits4: {best['digits4']}",
-    note="Small: twenty seeds of each kind. Large: their means. Dashed: a dense network as large as one expert.",
+    title="Plain digits need one expert; on digits4 another router is best"
+    if means["plain digits"]["one expert"] > max(means["plain digits"].values()) - 0.5
+    and best["digits4"] == "another router"
+    else f"Best on plain digits: {best['plain digits']}; best on digits4: {best['digits4']}",
+    note="Small: twenty seeds of each kind, shifted sideways. Large: their means. Dashed: a dense network as large as one expert. The two "
+    "scales differ.",
     alt="; ".join(
         f"{data}: "
         + ", ".join(f"{kind} {of:.1f} % right" for kind, of in found.items())
@@ -653,20 +659,19 @@ picture(
 )
 
 # %% [markdown]
-# On `digits4` one expert alone is not enough: the two that a collapse leaves do better. But with your handicap nearly all work, and they
-# are no better than those two, and another router does best. So between kinds of networks, the number of dead does not tell which is better.
-# Within one kind it may: look at the small circles.
+# On `digits4` one expert is not enough: mixtures that are left alone keep about two, and do better. With your handicap nearly all work, and
+# they get fewer right than those. Another router is best. So the number of dead alone does not tell which kind is better.
 
 # %% tags=["measure"]
 # Claim 05.4.
 claim(
     "05.4",
-    "On plain digits, after 300 steps, the collapsed mixtures are not less accurate than "
-    "those of another router that collapse less, within one point",
-    quantity="accuracy gained by collapsing (points)",
+    "On plain digits, after 300 steps, mixtures that are left alone are at most one point less accurate than those with another "
+    "router, in which fewer experts die",
+    quantity="accuracy, left alone over another router (points)",
     measured=collapsed_right - plain["another router"][1],
     holds=above(-1),
-    control=four["collapsed"][1] - four["another router"][1],
+    control=four["left alone"][1] - four["another router"][1],
     control_is="digits4, where four rules compete",
     refutes="A mixture that has collapsed is always a worse network",
 )
@@ -674,7 +679,8 @@ claim(
 # %% [markdown]
 # ## Let it happen in your hands
 #
-# This mixture trains in the page, on points that lie away from the origin, like raw pixels. How many work at its end? Then
+# So far you saw single moments. Now watch a collapse step by step. This mixture trains in the page, on points that lie away from the
+# origin, like raw pixels. How many work when it stops? Then
 # change the seed, or what you like: can you get more of them to work? (The Switch loss that it offers is lesson 07's.)
 
 # %% tags=["playground", "nbval-ignore-output"]
@@ -693,14 +699,13 @@ quiz("05")
 #
 # ## Recap
 #
-# - Share is the raw number. Read how many are dead, and one of largest share, entropy and squared variation.
+# - Read two numbers: how many experts are dead, and the entropy or cv² of the shares.
 # - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed, most of it in ten steps. An even start
 #   does not prevent it; making it even at each step does.
-# - An expert becomes good at what it is given; one that is never asked stays where it began. But a winner need not be
-#   stronger: among equals one takes everything, too.
-# - After 300 steps the collapsed are even better on plain digits, where one expert is enough. (In longer training the gap shrinks: *Try
-#   it* 2.) On `digits4` another router is better than they are. Your handicap, which keeps nearly all at work, is not: between kinds of
-#   networks, the number of dead does not tell which is better.
+# - The busiest experts are strong alone, and dead ones are close to guessing. But a winner need not be stronger: among equals, one still
+#   takes everything.
+# - On plain digits one expert is enough, and after 300 steps the mixtures that are left alone are the better ones. On `digits4` another
+#   router is better than they are, and your handicap, which keeps nearly all at work, is not.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,
