@@ -69,8 +69,8 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 E, STEPS, seed = 8, comparison.SHORT, seeds(1)[0]
 
 # %% [markdown]
-# Here is one. It reads character by character and guesses the next, and each of its two blocks asks one of eight experts for
-# each character. (The picture calls a block a layer.) When it has learned, type into it, and switch off an expert.
+# Here is a GPT with experts. It reads characters and predicts the next. In each of its two blocks, a router sends each character to one of
+# eight experts. (The picture calls a block a layer.) When it has learned, type into it, and switch off an expert.
 
 # %% tags=["measure"]
 # Train a GPT with experts, in a quarter of a minute or a little more.
@@ -99,7 +99,7 @@ live_gpt(
 )
 
 # %% [markdown]
-# Experts can only divide what is divisible. So it has learned from three texts: **prose** from Python's own manual, **code** from
+# Experts can specialise only if the text has parts that differ. So it has learned from three texts: **prose** from Python's own manual, **code** from
 # its standard library, and **arithmetic** that we generate. A token is one of 96 characters.
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -160,15 +160,16 @@ for text in ("The value of ", "def get_", "12*11=", "if not "):
     print(repr(text[:begun]), "goes on", repr(text[begun:]))
 
 # %% [markdown]
-# It knows what prose, code and sums look like. Does it know what they mean? Check its sums.
+# It repeats itself, as it always takes the likeliest character. It knows what prose, code and sums look like. Does it know what they mean?
+# Check its sums: it has learned the look of text, and not its meaning. How did it learn that?
 #
 # ## What it learns from
 #
 # A text is question and answer at once: at each character, the answer is the one that comes next. The loss is the mean
 # cross-entropy, in **nats**. A loss of $L$ means: the right character got, typically, a probability of $e^{-L}$.
 #
-# The penalty of lesson 07 is added, by the package's `switch_loss(routing)`, which takes a `Routing`. Each block has a router of its own, so each has such a loss, and a
-# coefficient `c` multiplies their sum. (One loss over all blocks at once
+# To this we add lesson 07's Switch loss; the package computes it with `switch_loss(routing)`. Each block has a router, so each has its own,
+# and their sum is multiplied by a coefficient `c`. (One loss over all blocks at once
 # [hides what each of them does](museum.ipynb#the-loss-says-balanced-and-each-layer-has-a-favourite).)
 #
 # **Your turn.** Two lines. `model(inputs, targets)` returns the scores, the mean cross-entropy, and a list with the `Routing` of
@@ -204,7 +205,7 @@ for step in range(101):
     if step % 50 == 0:
         alone = lm_loss(yours, piece, c=0.0)
         print(
-            f"step {step:3}: {loss.item():.2f}, without the penalties {alone.item():.2f}"
+            f"step {step:3}: {loss.item():.2f}, without the Switch losses {alone.item():.2f}"
         )
     optimizer.step()
 print(f"the GPT at the top, after {STEPS} steps, on test text: {gpt_loss.mean():.2f}")
@@ -213,10 +214,11 @@ print(f"typically, its right character has {math.exp(-gpt_loss.mean()):.0%}")
 # %% [markdown]
 # ## Does it look ahead?
 #
-# What a model is to predict, it must not see. Attention hides what comes later. But routing could give it away.
+# A model must not see the characters that it has to predict. Attention hides them. But a router that compares tokens could still leak
+# them.
 #
-# **Your turn.** A test, in two lines. Make a second text: the first `t` characters are the same, each of the others is another
-# one (the next number, modulo `n`). If the scores of the first `t` change, the model has looked ahead.
+# **Your turn.** A test, in two lines. Make a second text: keep the first `t` characters, and replace each later one by the next number,
+# modulo `n`. If the scores of the first `t` change, the model has looked ahead.
 #
 # Scores are `model(tokens)[0]`, and `torch.allclose` with `atol=1e-5` lets rounding pass.
 
@@ -254,9 +256,9 @@ for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
 #
 # ## Does it pay?
 #
-# The mixture asks one expert of 128 neurons. Its router computes eight logits, each from 64 numbers. A neuron has 64 weights in
-# and 64 out, so the router costs as much as four more. A **fair opponent** has one feed-forward of 132 neurons. A program has
-# trained both, from ten seeds, at one learning rate for all (at others we have not measured).
+# For each character the mixture computes one expert of 128 neurons, and the router: 8 · 64 = 512 multiplications. A neuron takes
+# 64 + 64 = 128, so the router costs as much as four neurons. The **fair opponent** has a dense feed-forward of 132 neurons. Both were
+# trained beforehand, from ten seeds, at one learning rate. (Others are not measured.)
 
 # %% tags=["setup"]
 # Setup: ten seeds of each GPT, trained once for this lesson.
@@ -316,7 +318,7 @@ reveal(
 )
 
 # %% [markdown]
-# Equal steps are equal multiplications here. And seconds? Routing, sorting and the balance loss take time, so in equal seconds the
+# Equal steps are equal multiplications here. And seconds? Routing, sorting and the Switch loss take time, so in equal seconds the
 # dense GPT gets more steps.
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -339,8 +341,8 @@ choices = {
 }
 guess(
     "08.clock",
-    f"Both GPTs get equally many seconds, until the experts have taken {lengths[-1]:,} steps. From when on are the experts ahead, in "
-    "the mean of ten seeds?",
+    "Both GPTs train for equally many seconds. Counted in steps of the GPT with experts, from when on is it ahead, in the mean of ten "
+    "seeds?",
     choices=list(choices.values()),
 )
 
@@ -394,7 +396,8 @@ explorable(
     traces,
     title=f"By the clock, the experts' mean lead begins {begins}"
     + (f", a clear one by {clear:,}" if clear <= lengths[-1] else ""),
-    note="Lead over the dense GPT, mean of ten seeds. Seconds are a processor's, of the machine that made the results.",
+    note="Lead over the dense GPT, mean of ten seeds. Clear: the whole 95 % interval is above 0. Seconds are a processor's, of the machine that "
+    "made the results.",
     alt="The experts' lead in nats, from the first to the last test: "
     + "; ".join(
         f"at equal {count} {found[0].mean:+.2f} to {found[-1].mean:+.2f}"
@@ -449,22 +452,22 @@ claim(
 # %% [markdown]
 # ## Who learned?
 #
-# Is it the experts, or does it matter who chooses? In four more GPTs something else chooses among the same experts:
+# Does the lead come from having eight experts, or from how they are chosen? Five GPTs have the same experts, and differ in who chooses:
 #
 # | | who chooses | does it learn? | weight of the answer |
 # |---|---|---|---|
-# | **experts** | a router | yes | its probability *p* |
-# | **frozen** | a router, as it was drawn | no | *p* |
-# | **table** | a table, drawn once: who takes an `a`, who a `b` | no | 1 |
-# | **table p** | the same table | no | *p* of a router that learns, but does not choose |
+# | **router** | the router from above | yes | its probability *p* |
+# | **frozen** | a router, random and never trained | no | *p* |
+# | **table** | a table, random and fixed from the start: who takes an `a`, who a `b` | no | 1 |
+# | **table p** | the same table | no | *p* from a router that learns, but does not choose |
 # | **dice** | a die, thrown anew for each character | no | 1 |
 #
-# Where there is a *p*, there is the Switch loss, too. *Table p* stands in DeepSeek-V4's first layers.
+# Where there is a *p*, there is the Switch loss, too.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 arms = {"frozen": "frozen", "table": "table 1", "table p": "table p"}
-arms |= {"experts": "experts", "dice": "dice"}
+arms |= {"router": "experts", "dice": "dice"}
 guess(
     "08.chooser",
     f"Which of the five is furthest ahead of the dense GPT after {comparison.SHORT} steps?",
@@ -481,12 +484,12 @@ reveal(
     order[0],
     says=f"Ahead of dense, in nats: {found}.\n\n"
     + (
-        f"More experts alone do not help: with a frozen router they gain {leads['frozen'].mean():+.3f}, and with dice they lose. "
+        f"With a frozen router, eight experts gain {leads['frozen'].mean():+.3f}, and with dice they lose. "
         if leads["frozen"].mean() < 0.02 and leads["dice"].mean() < 0
         else ""
     )
     + (
-        "So it takes a router that learns? A table has learned nothing either, and leads."
+        "So it matters who chooses. But the chooser need not learn: a fixed table leads."
         if "table" in order[0]
         else "So it takes a router that learns."
     ),
@@ -497,7 +500,8 @@ reveal(
 in_front = [kind for kind in order if estimate(leads[kind]).low > 0]
 interval_chart(
     {kind: leads[kind] for kind in order},
-    title="After equally many steps, ahead of the dense GPT: " + ", ".join(in_front),
+    title="Ahead of the dense GPT after equally many steps: "
+    + ", ".join(f"{kind} by {leads[kind].mean():.2f}" for kind in in_front),
     note=f"Lead in test loss after {comparison.SHORT} steps. Grey dots: ten seeds. Above them means with 95 % intervals.",
     colors=dict.fromkeys(in_front, "accent"),
     controls=["frozen", "dice"],
@@ -523,8 +527,8 @@ claim(
 short = ahead("table p", "experts")
 guess(
     "08.table",
-    f"After {comparison.SHORT} steps, table p is {short.mean():.3f} nats ahead of the experts whose router chooses. Both train on. And "
-    f"after {lengths[-1]:,} steps?",
+    f"To compare the choosers alone, take the two with weight p. After {comparison.SHORT} steps, table p is {short.mean():.3f} nats ahead of the "
+    f"router. Both train on. And after {lengths[-1]:,} steps?",
     choices=[
         "the table is ahead",
         "they are equal, within 0.02 nats",
@@ -546,9 +550,9 @@ reveal(
     else "the table is ahead"
     if late.mean() > 0
     else "the router is ahead",
-    says=f"After {lengths[-1]:,} steps, {abs(late.mean()):.3f} nats are between them. "
+    says=f"After {lengths[-1]:,} steps the two differ by {abs(late.mean()):.3f} nats. "
     + (
-        "So the table, with weight p, has a head start that the router makes up.\n\n"
+        "The router has caught up.\n\n"
         if late.mean() < short.mean() / 2
         else "So the table's lead stays.\n\n"
     )
@@ -571,8 +575,7 @@ curves(
     },
     x="steps of both",
     y="nats ahead",
-    title=f"The table's lead: {over[0].mean:+.2f} nats after {lengths[0]} steps, {short.mean():+.2f} after {comparison.SHORT}, "
-    f"{late.mean():+.2f} after {lengths[-1]:,}",
+    title=f"The lead of table p over the router shrinks to {late.mean():+.2f} nats",
     note="Ten seeds: the mean and its 95 % interval.",
     legend=True,
     height=280,
@@ -588,7 +591,7 @@ claim(
     measured=short - late,
     holds=above(0.02),
     control=ahead("experts") - ahead("experts", steps=lengths[-1]),
-    control_is="the experts' lead over the dense GPT",
+    control_is="nats lost in the same time by the experts' lead over the dense GPT",
 )
 
 # %% [markdown]
@@ -642,9 +645,9 @@ sweep(who_takes, which=("Characters", sharpest_first))
 # %% [markdown]
 # Is it code that this expert takes, or the characters that code is full of?
 #
-# We count in **bits**. To name one of eight experts takes three answers of yes or no: three bits, if all are asked equally
-# often. A clue, a label of each character, saves some of them. How many is the **mutual information**: the entropy of the
-# expert, plus that of the label, less that of the pair.
+# We count in **bits**. Naming one of eight equally used experts takes three yes-or-no answers: three bits. A clue, a label of each
+# character, saves some of them. How many it saves is the **mutual information**: the entropy of the expert, plus that of the label, less
+# that of the pair.
 #
 # **Your turn, if you like.** Two lines. `entropy` takes whole numbers from 0 on, so a pair needs a number of its own.
 
@@ -670,9 +673,9 @@ bits = check("08.bits", bits)
 # A guess.
 guess(
     "08.handles",
-    "Whoever knows the text that a character stands in saves some bits of its expert. Now take all the `e`, and shuffle among them "
-    "which text each is said to come from; and so for every character. What is left tells only which characters a text is made of. "
-    "How much of the saving stays, in the first block?",
+    "To know which text a character comes from saves some of the bits that name its expert. Now shuffle these labels, but only among equal "
+    "characters: all `e` swap labels with each other, and so on. A label then tells only which characters its text is made of. How much of "
+    "the saving is left in the first block?",
     slider=(0, 100, 5, "%"),
 )
 
@@ -728,7 +731,7 @@ reveal(
 table(
     ["bits saved by", "first block", "second block"],
     {clue: [f"{bits:.2f}" for bits in both] for clue, both in saves.items()},
-    title=f"The text saves {of_text[0]:.2f} bits in the first block, and {of_text_by_character[0]:.2f} of them are the characters'",
+    title=f"In the first block, to know the text saves {of_text[0]:.2f} bits; {of_text_by_character[0]:.2f} are due to which characters it uses",
     note=f"One GPT, {len(unseen):,} characters. To name the expert takes {to_name[0]:.2f} and {to_name[1]:.2f} bits.",
 )
 
@@ -768,7 +771,7 @@ print(f"the GPT of your file looks ahead at {places} of 63 places")
 # python my_moe.py write "The "
 # ```
 #
-# Its loss on the last tenth, which is held out, stands beside that of counted pairs: which character followed which, how often.
+# The program prints two losses on the last tenth, which it never trains on: your GPT's, and that of counting which character follows which.
 # Does your GPT beat the counts? Who takes what? And what does it write?
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -785,13 +788,14 @@ quiz("08")
 #
 # ## Recap
 #
-# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each router has its own penalty.
-# - Where each token chooses for itself, and none is turned away, nothing looks ahead. Where experts choose, they do.
-# - Against a dense network of equal work, experts win by steps after a few hundred, and by seconds, on one thread of our machine, only after a longer training.
-# - Experts alone do not help: with a frozen router they gain nothing. With a router that learns they lead. A table has a head start;
-#   where both count with weight *p*, the router draws level by 2,400 steps. It is nowhere clearly ahead.
-# - Our experts share the work by kinds of characters more than by texts. In the first block the character alone tells most of who
-#   takes it; in the second more hangs on what stands before it.
+# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each router has its own Switch loss.
+# - Where tokens choose, no score looked ahead. Where experts choose, they do.
+# - Against a dense network of equal work, experts lead by steps after a few hundred, and by seconds, on one thread of our machine, only
+#   after a longer training.
+# - It matters who chooses. After 500 steps dice lose, a frozen router gains nothing clear, a router that learns leads, and a fixed table
+#   leads by more. Where both weigh the answer with *p*, the router draws level by 2,400 steps.
+# - In the one GPT that we looked into, the character alone tells most of who takes it in the first block. In the second more hangs on what
+#   stands before it, and where.
 #
 # **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
 # Experts in every other block: [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). What they specialise in:
