@@ -151,7 +151,7 @@ def tokens_at_once(n, come):
     few, many = (f"{means[s, n]:.1f}" for s in ("in a row", "from anywhere"))
     return (
         message(
-            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, for {2 * n / read:,.3g} token{'s' * (n > 1)} each",
+            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, and each serves {2 * n / read:,.3g}",
             f"On average {few} for tokens in a row, {many} from anywhere, {distinct_experts(16, 2, n):.1f} if they drew at "
             "random. Bars: times as much as for one token; each doubling makes a bar longer by the same length.",
         )
@@ -174,8 +174,7 @@ sweep(
 )
 
 # %% [markdown]
-# Soon all is read, and multiplying goes on. With one token, each weight that is read is multiplied once; with thousands, each
-# serves hundreds. This lesson is about the left end of the slider, the next one about the right.
+# Soon all is read, and multiplying goes on: with thousands of tokens, each weight that is read serves hundreds. This lesson is about the left end of the slider, the next one about the right.
 #
 # The slider also counts tokens that draw at random. For those there is a formula. Begin with one expert: with which
 # probability does a token not ask for it, if it draws `k` different ones of `E`? With which probability do all `n` tokens not?
@@ -185,7 +184,7 @@ sweep(
 
 # %% tags=["exercise"]
 def distinct(E, k, n):
-    """n tokens each draw k of E experts at random -> how many are drawn, on average."""
+    """n tokens each draw k of E experts at random -> how many different ones, on average."""
     ### BEGIN SOLUTION
     return E * (1 - (1 - k / E) ** n)
     ### END SOLUTION
@@ -202,7 +201,7 @@ for n in (1, 4, 16, 64):
     print(f"{n:6}{distinct(16, 2, n):12.1f}{many:16.1f}{few:11.1f}")
 
 # %% [markdown]
-# Is it so for other GPTs? Ten were trained once and stored, with twice as many blocks: four, in each of which a token asks for
+# Tokens from anywhere nearly follow the formula; tokens in a row ask for fewer. Is it so for other GPTs? Ten were trained once and stored, with twice as many blocks: four, in each of which a token asks for
 # two of eight experts.
 
 # %% tags=["measure"]
@@ -350,8 +349,8 @@ reveal(
     if faster < 9
     else "more than 9 times",
     says=f"{faster:.1f} times as many as the large layer ({each_turn.min():.1f} to {each_turn.max():.1f} in {len(each_turn)} turns). "
-    f"Beside the small layer, which reads as much, the mixture takes {best['mixture'] / best['small']:.2f} times as long: the router, the choice "
-    f"and a few small products in place of two large ones take time, too.\n\nMemory delivered {bandwidth.max() / 1e9:.1f} GB a second to one "
+    f"Compared with the small layer, which reads as much, the mixture takes {best['mixture'] / best['small']:.2f} times as long: presumably the "
+    f"router, the choice, and a few small products in place of two large ones take time, too.\n\nMemory delivered {bandwidth.max() / 1e9:.1f} GB a second to one "
     "thread."
     + (
         " (The layers are less than three times the last cache, so a part may have come from there.)"
@@ -360,16 +359,16 @@ reveal(
     )
     + "\n\n“MoE can speed up inference on edge devices like laptops”: "
     + (
-        "so it does, beside a dense model of its whole size. Beside a dense model that reads as much, it does not."
+        "so it does, compared with a dense layer of its whole size. Compared with one that reads as much, it does not."
         if faster > 1.5
         else "on this machine it does not, not even beside a dense model of its whole size."
     ),
 )
 
 # %% [markdown]
-# Is it the reading, and not the multiplying? Half as many bytes a weight tell, since as much is multiplied. (Whether PyTorch's products
-# of 2-byte numbers keep up with memory depends on the processor.) And so does `small` *again*, one layer that is called again and
-# again, so that the cache may hold it. In narrower layers less is read, and a call's own overhead shows.
+# Does reading take the time, or multiplying? Two tests. First, we store each weight in 2 bytes and not in 4: half is read, as much is
+# multiplied. (Not every processor multiplies 2-byte numbers fast.) Second, we call *one* `small` layer again and again, so that it may
+# stay in the cache. Then we try narrower layers, where less is read.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: prediction and measurement.
@@ -384,7 +383,10 @@ for width, dtype, n_bytes in (
     seconds = took if (width, n_bytes) == (768, 4) else timed(width, dtype, turns=5)
     names = ["large", "mixture", "small"] + ["again"] * (seconds is took)
     speeds[f"width {width}, {n_bytes} bytes a weight"] = {
-        name: (predicted(name, width, n_bytes, per_second), 1 / seconds[name].min())
+        {"again": "small, from cache"}.get(name, name): (
+            predicted(name, width, n_bytes, per_second),
+            1 / seconds[name].min(),
+        )
         for name in names
     }
 
@@ -402,8 +404,9 @@ def predicted_and_measured(figure, theme):
             place += 1
             labels[place] = name
             axes.plot([says, does], [place] * 2, color=line, lw=4, zorder=0)
+            color = look.color("accent" if name == "mixture" else "text", theme)
             (hollow,) = axes.plot(says, place, "o", ms=8, color=muted, mfc=ground)
-            (filled_dot,) = axes.plot(does, place, "o", ms=8, color=text)
+            (filled_dot,) = axes.plot(does, place, "o", ms=8, color=color)
             where = {"textcoords": "offset points", "va": "center"}
             end = (max(says, does), place)
             axes.annotate(f"{does / says:.2f}", end, (9, 0), **where, color=text)
@@ -412,7 +415,7 @@ def predicted_and_measured(figure, theme):
     axes.set_ylim(place - 0.6, -0.7)
     axes.margins(x=0.12)
     axes.minorticks_off()
-    ticks = [100, 1_000, 10_000, 100_000]
+    ticks = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000]
     low, high = axes.get_xlim()
     ticks = [tick for tick in ticks if low < tick < high]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -428,7 +431,7 @@ def predicted_and_measured(figure, theme):
 
 
 over = {  # measured over predicted, where layers come from memory
-    group: [does / says for name, (says, does) in sorts.items() if name != "again"]
+    group: [does / says for name, (says, does) in sorts.items() if "cache" not in name]
     for group, sorts in speeds.items()
 }
 wide, *_, small_width = over
@@ -436,7 +439,7 @@ picture(
     predicted_and_measured,
     title=f"With {wide}, measured is {min(over[wide]):.2f} to {max(over[wide]):.2f} of predicted; with width 256 "
     f"{min(over[small_width]):.2f} to {max(over[small_width]):.2f}",
-    note=f"Number: measured over predicted. Memory: {per_second / 1e9:.1f} GB a second. Plain PyTorch on both sides, the fastest turn of each. "
+    note=f"Number: measured over predicted; above 1, memory or the cache gave more than the bandwidth that we used. Memory: {per_second / 1e9:.1f} GB a second. Plain PyTorch on both sides, the fastest turn of each. "
     f"The layers of a sort fill {filled / 1e6:.0f} MB, "
     + (
         f"{filled / CACHE:.1f} times the last cache."
@@ -457,7 +460,7 @@ small_part = np.array([predicted("mixture", 768, 4, b) for b in bandwidth])
 whole = np.array([predicted("large", 768, 4, b) for b in bandwidth])
 claim(
     "10.2",
-    "One token takes a mixture of width 768, in plain PyTorch and 4 bytes a weight, as long as its active bytes are read, "
+    "For one token, a mixture (width 768, plain PyTorch, 4 bytes a weight) needs as long as reading its active bytes takes, "
     "within a factor of 1.5",
     quantity="time over the time of reading (times)",
     measured=took["mixture"] * small_part,
@@ -465,7 +468,7 @@ claim(
     control=took["mixture"] * whole,
     control_is="all its bytes in place of the active ones",
     timed=True,
-    refutes="A token takes as long as all of the model is read from memory",
+    refutes="For each token, a mixture needs as long as reading all its weights takes",
 )
 
 # %% [markdown]
@@ -492,7 +495,7 @@ print(f"the mixture: predicted {says:.1f}, measured 10.6, {says / 10.6 - 1:+.0%}
 print(f"if it read all of its bytes: {np.mean(found) / 18557e6:.1f}")
 
 # %% [markdown]
-# And the GPT from the top of this page? It is so small that it stays in the cache:
+# The prediction is a little too high, and far from what reading all bytes would give. And the GPT from the top of this page? It is so small that it stays in the cache:
 
 # %% tags=["measure", "nbval-ignore-output"]
 # Measured: the course's GPT, as it is.
@@ -507,14 +510,14 @@ measured = 60 / np.median(writes["60"])
 print(
     f"It reads {per_second / own / 1e6:.2f} MB a token: {own:,.0f} tokens a second if that came from memory, measured {measured:,.0f}."
 )
-print(f"Its calls take {own / measured:.0f} times as long as reading would.")
+print(f"A token takes {own / measured:.0f} times as long as reading would.")
 
 # %% [markdown]
 # ## Will it run here?
 #
 # A model runs from memory if *all* of its weights fit. If not, the experts that do not fit may stay on disk, and are read from
-# there when a token asks for them: **offloading**. What every token uses must fit: to read it anew for each
-# token would be too slow. Which experts are in memory is left to chance, for now.
+# there when a token asks for them: **offloading**. What every token uses must fit, and the experts of one token: to read the former anew
+# for each token would be too slow. Which experts are in memory is left to chance, for now.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -522,7 +525,7 @@ oss = models["gpt-oss-120b"]
 guess(
     "10.fits",
     f"gpt-oss-120b has {oss.counted.total / 1e9:.0f} billion weights, and a token uses {oss.counted.active / 1e9:.1f} billion of them. "
-    "A laptop has 32 GB of memory. Does the model run on it, at half a byte a weight?",
+    "A laptop has 32 GB of memory. Does the model run on it, at half a byte (4 bits) a weight?",
     choices=["yes, from memory", "yes, with experts on disk", "no"],
 )
 
@@ -557,7 +560,7 @@ reveal(
     {"from memory": "yes, from memory", "no": "no"}.get(
         how, "yes, with experts on disk"
     ),
-    says=f"Its weights take {oss.counted.total / 2e9:.0f} GB, and 32 GB hold a part. From a memory that delivers 50 GB a second and a "
+    says=f"Calculated, not measured: its weights take {oss.counted.total / 2e9:.0f} GB, and 32 GB hold a part. From a memory that delivers 50 GB a second and a "
     f"disk that delivers {DISK / 1e9:.0f}, a token waits for the disk: {with_disk:.1f} tokens a second, with 64 GB of memory {all_in_memory:.1f}."
     "\n\nMixtures “won't shrink the model size”: right. A token leaves most experts alone, but any may be the next that is asked. "
     f"In 1,024 characters of a text, our GPT asks for {all_asked:.1f} of its 16.",
@@ -567,8 +570,8 @@ reveal(
 # Now every model that the course counts. In JupyterLab the sliders begin with your machine: its memory, and the bandwidth that
 # one thread got above. (All threads together get more.)
 #
-# At half a byte a weight, Llama 4 Scout takes 54 GB and Maverick 201. Which is faster on 32 GB? Guess, then set the memory to 32. And
-# why? (How much of what a token uses are experts, the slider in lesson 09 shows.)
+# At half a byte a weight, Llama 4 Scout takes 54 GB and Maverick 201. A token uses about as many weights of both. Which is faster on
+# 32 GB? Guess, and then set the memory to 32.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: which models run, and how fast.
@@ -617,7 +620,7 @@ sweep(
 # ## A cache of experts
 #
 # Where experts are fetched from disk, those in memory are a cache: a request for one of them is a **hit**. Which one should go
-# when another needs its place? Often it is the *oldest*: the one that was not used for longest (LRU).
+# when another needs its place? Often it is the **least recently used** one (LRU), whose last use is longest ago.
 #
 # We try it on what the ten stored GPTs ask for as they read: token by token, block by block. A token's **demand** is 2 experts in each of 4
 # blocks, so 8 of 32.
@@ -626,8 +629,7 @@ sweep(
 # A guess.
 guess(
     "10.cliff",
-    "One cache for all blocks has room for 6 experts, three quarters of a token's demand, and gives up "
-    "the oldest. How many of a hundred requests are hits?",
+    "One LRU cache for all blocks has room for 6 experts, three quarters of a token's demand. How many of a hundred requests are hits?",
     slider=(0, 100, 1, "of 100"),
 )
 
@@ -657,10 +659,10 @@ shared = caches["one for all"].mean(0)
 reveal(
     "10.cliff",
     shared[below],
-    says=f"{shared[below]:.0f} of a hundred. With room for 7 it is {shared[between_them]:.0f}, and for 8 {shared[at]:.0f}. "
+    says=f"Room for 7 gives {shared[between_them]:.0f} hits of a hundred, room for 8 gives {shared[at]:.0f}. "
     + (
-        "Until the next token comes to a block, the three other blocks have asked for six experts, and room for six holds just those. What "
-        "this block asked for has always just gone, whatever the router."
+        "Between two visits to a block, the three other blocks ask for six experts. These fill a cache of six, so the block's own experts "
+        "are gone, whatever the router chooses."
         if shared[below] < 1 < shared[at]
         else "So there is no cliff at a token's demand."
     ),
@@ -704,12 +706,12 @@ reveal(
     "10.parts",
     parted,
     says=(
-        "In one cache for all blocks, the oldest is just what comes next. Give each block its own part, and the same rule gets "
+        "One cache for all blocks gives up the experts of the very block that comes next. With a part for each block, the same rule gets "
         if parted > shared[below] + 5
         else "Parts make little of a difference: the same rule gets "
     )
     + f"{parted:.0f} hits of a hundred. Any six experts that never move get {still:.0f} on average, "
-    f"and the six that are asked most {of_all(most_asked).mean(0)[below]:.0f}.",
+    f"and the six that are asked most, chosen with hindsight, {of_all(most_asked).mean(0)[below]:.0f}.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -726,13 +728,14 @@ curves(
         name: Line(room_over_demand, mean[name], *style)
         for name, style in styles.items()
     },
-    x="room over one token's demand",
+    x="room / one token's demand",
     y="hits of 100",
     xticks=[0.5, 0.75, 1, 1.5, 2, 3],
     ylim=(-3, 100),
-    title=f"With room for three quarters of a token's demand, {shared[below]:.0f} hits of 100 in one cache for all blocks, "
-    f"{parted:.0f} in one a block",
-    note="Means of ten GPTs on three texts; the oldest goes. Never move: a fixed set, drawn at random. Look-ahead: one "
+    title="Below one token's demand, one cache for all blocks has hardly a hit"
+    if shared[between_them] < 10
+    else "Hits, by the room of the cache",
+    note="Means of ten GPTs on three texts, LRU. Never move: a fixed set, drawn at random. Look-ahead: one "
     "cache that knows the future. With room for just the demand, one for all and one a block hold the same.",
     height=320,
 )
@@ -742,8 +745,8 @@ curves(
 gain = caches["one a block"] - caches["one for all"]
 claim(
     "10.3",
-    "With room for three quarters of one token's demand, caches that give up the oldest, one a block, have at least 10 hits of 100 "
-    "more than one for all blocks",
+    "With room for three quarters of one token's demand, LRU caches, one a block, have at least 10 hits of 100 more than one for all "
+    "blocks",
     quantity="hits gained by one cache a block (of 100)",
     measured=gain[:, below],
     holds=above(10),
@@ -753,13 +756,13 @@ claim(
 )
 
 # %% [markdown]
-# People who measured caches of experts contradict each other: to give up the oldest is useless, or it is all one needs. How
-# much room did each have, beside a token's demand and beside all experts?
+# People who measured caches of experts contradict each other: LRU is useless, or it is all one needs. How much room did each have,
+# compared with a token's demand and with all experts?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A table of what others measured.
 table(
-    ["model, program", "room over demand", "over all experts", "hits of 100"],
+    ["model, program", "room / demand", "room / all experts", "hits of 100"],
     {
         "GLM-5.2, colibri": [f"{3 / 12:.2f}", f"{3 / 256:.0%}", "4"],
         "gpt-oss-120b, BigMoeOnEdge": [f"{0.03 / (4 / 128):.2f}", "3%", "8 to 9"],
@@ -773,16 +776,17 @@ table(
         },
         "Qwen3-30B-A3B, imp": [f"{0.4 / (8 / 128):.2f}", "40%", "90 to 95"],
     },
-    title="Little room, few hits: what others measured, where the oldest goes",
+    title="Little room, few hits: what others measured, with LRU",
     note="Room computed by us from what they say. Colibri gives each block its own part. FreeToken's report counts 61 blocks with "
     "experts; by the model's published config there are 43.",
 )
 
 # %% [markdown]
-# Little room, few hits: so far they fit our picture. FreeToken had room for more than a token's demand, and few hits: it holds few of
-# all experts. So room for the demand is not enough.
+# Little room, few hits: so far they fit our picture. FreeToken had room for more than a token's demand, and few hits. In our GPTs a token
+# asks for a quarter of all experts; in FreeToken's model, for 2 %. So room for the demand can still be few of all experts, which may be
+# why.
 #
-# **Your turn, if you like.** The cache that gives up the oldest, in seven lines. A list will do: the oldest stands first.
+# **Your turn, if you like.** The LRU cache, in seven lines. A list will do: the least recently used stands first.
 
 
 # %% tags=["exercise", "optional"]
@@ -813,7 +817,7 @@ for room in ROOMS:
 # %% [markdown]
 # ## Fewer experts than trained
 #
-# If bytes are what counts, one may ask fewer experts than a mixture was trained with. We try it on `digits4`, with eight experts.
+# A cache avoids fetching. One can also ask for less. If bytes are what counts, one may ask fewer experts than a mixture was trained with. We try it on `digits4`, with eight experts.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -849,7 +853,7 @@ reveal(
     says=f"{right[2, 2].mean():.1f} % are right with two, {right[2, 1].mean():.1f} % with one. A mixture that was trained with one has "
     f"{right[1, 1].mean():.1f} %, "
     + (
-        f"so most of that is the price of one expert, and {back:.1f} points are because it was trained otherwise."
+        f"so of the {lost:.1f} points, {lost - back:.1f} would be lost even by training with one, and {back:.1f} come from training with two."
         if 0 < back < lost / 2
         else "so one expert can do more than that, if it was trained for it."
         if back > 0
@@ -868,7 +872,7 @@ table(
     title=f"Trained with four: {right[4, 1].mean():.1f} % are right when one of eight is asked, {right[4, 8].mean():.1f} % when all are",
     note="digits4, standardised, test images, means of twenty seeds, 400 steps."
     + (
-        " Asked with one, a mixture does the better, the fewer it was trained with: how many are asked is part of what it learned."
+        " Asked with one, mixtures that were trained with fewer experts do better."
         if right[1, 1].mean() > right[2, 1].mean() > right[4, 1].mean()
         else ""
     ),
@@ -894,14 +898,14 @@ quiz("10")
 # ## Try it
 #
 # 1. A finer mixture has twice as many experts, half as wide, and asks for twice as many of them. What does your `distinct`
-#    say of 8 tokens? (Twice as many experts, each half as large: as much is read, for one token as for 8.)
+#    say of 8 tokens? (Its experts are half as large. So it reads as many bytes as the coarse one for one token. And for 8?)
 # 2. In *Will it run here?*, find a model that runs from disk on 32 GB. Which slider helps it most? And what does a disk of twice the
 #    speed bring, `DISK = 6e9`?
 #
 # ## Recap
 #
-# - With one token at a time, reading sets the limit: of the weights that all tokens use, and of those of `k` experts.
-# - So beside a dense model of its whole size a mixture is fast, and it takes as much memory. Desai was right twice.
+# - With one token at a time, a large layer needs about as long as reading its active weights. In small layers, the calls cost more.
+# - A mixture was faster than a dense layer of its whole size, and not than one that reads as much. And it needs memory for all its weights.
 # - Where a token asks for 2 of 16, sixteen tokens at once ask for most of the experts, a thousand for nearly all.
 # - A cache for all blocks has no hit if it holds no more than the other blocks ask for in between. With three quarters of a token's
 #   demand, a part for each block has some, about as many as experts that never move. For many hits, room for the demand is not enough.
