@@ -16,9 +16,9 @@
 #
 # A **token** is one thing that a network works on, as a list of numbers: a piece of a word, or here also an image or a
 # point. A **mixture of experts** is a layer of many small networks, the **experts**, and a **router** that sends each token
-# to a few of them. All experts are kept; few of them work. So a model grows, and no token pays for its whole size.
+# to a few of them. All experts are kept, but only a few run for each token. So a model can grow with almost no more arithmetic for a token.
 #
-# This course builds one from nothing, trains it, and measures each thing that it says. Here is one at work. Four experts
+# This course builds one from nothing, trains it, and tests its main statements. Here is one at work. Four experts
 # share a plane in which every quarter has its own hidden rule, and the router has to find out who should answer where.
 # Watch the borders move; **Play** shows it again. In JupyterLab, click this text and press **Shift + Enter** twice: the
 # second time runs the grey line below, which takes some seconds.
@@ -104,7 +104,7 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 #
 # ## The words and letters
 #
-# Most of them stand in the cell above. The [notation](glossary.md#notation) has them all.
+# The next pages use a few words and letters; look them up here. The [notation](glossary.md#notation) has them all.
 #
 # | | what it is | in this lesson |
 # |---|---|---|
@@ -114,16 +114,16 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 # | $h$ | width of an expert: how many hidden neurons | `d_hidden` |
 # | $k$ | experts chosen for each token | `top_k` |
 # | logit | the router's score for one expert; the $k$ largest win | `routing.logits` |
-# | gate | how much a chosen expert's answer counts; made from the logits | `routing.weights` |
-# | seed | the number behind all that is random in a run: another seed, another run | `seeds(10)` gives ten |
-# | $[a, b]$ | the 95 % interval of a mean over the seeds | in claims |
-# | ○ | the control: measured again, without what is said to matter | in claims |
+# | gate weight | how much a chosen expert's answer counts; made from the logits | `routing.weights` |
+# | seed | the number that fixes everything random in a run | `seeds(10)` gives ten |
+# | $[a, b]$ | the 95 % interval of a mean over the seeds | in claims, from lesson 01 on |
+# | ○ | the control: the same measurement with the supposed cause removed | in claims |
 
 # %% [markdown]
 # ## Guess before you look
 #
-# We can ask the layer itself what one token touches. Send the token through, and let autograd say which parameters had a
-# part in the answer: their gradient is not zero.
+# We can ask the layer itself which parameters one token uses. Send the token through, and let autograd say which had a part in the
+# answer: their gradient is not zero. (This works here because GELU rarely gives a gradient of exactly 0.)
 
 
 # %%
@@ -139,9 +139,7 @@ def touched(layer, token):
 # A guess.
 guess(
     "00.active",
-    "The mixture keeps eight experts, and a token asks two of them. Of all the "
-    "numbers that the layer has learned or will learn, what part does one token "
-    "touch?",
+    "The mixture keeps eight experts, and a token asks two of them. What percentage of the layer's parameters does one token use?",
     slider=(0, 100, 1, "%"),
 )
 
@@ -163,7 +161,7 @@ reveal(
 #
 # **Your turn.** Count by hand what the layer keeps. In JupyterLab, write your line in place of YOUR CODE HERE and the line
 # below it. Run the cell, and then the next one: it says whether you are right, or why not yet, with a hint. You may read on
-# without it; then the course's own line goes on. A loop that does not end is ended by ■, the Stop button above.
+# without it; then the course's own solution goes on. To stop a loop that does not end, press ■, the Stop button above.
 
 
 # %% tags=["exercise"]
@@ -178,7 +176,8 @@ def count_total(n_experts, expert, router):
 count_total = check("00.count_total", count_total)
 
 # %% [markdown]
-# And what does one token meet? The two experts that it asks, and what else? **Your turn.**
+# And what does one token use? The two experts that it asks, and what else? **Your turn.** (It takes the same arguments; one of them is not
+# needed.)
 
 
 # %% tags=["exercise"]
@@ -238,20 +237,20 @@ sweep(
 )
 
 # %% [markdown]
-# Other tokens light up other experts, although nothing is trained yet: a fresh router already divides its inputs, at
+# Different tokens can choose different experts, although nothing is trained yet: a fresh router already divides its inputs, at
 # random. And the upper bar never moves: choosing fewer experts saves arithmetic, not memory.
 #
 # ## Read a claim
 #
-# What this course says about experts, it says as a **claim**: a sentence, the number that was measured for it, and a
-# **control**, the same measurement with the mechanism taken away. One rule judges both. It must say yes to the
-# measurement and no to the control.
+# We have counted one layer. How would we know that it holds in general? The course's main statements are **claims**: a sentence, the
+# number that was measured for it, and a **control**, the same measurement with the mechanism taken away. One rule judges both. It must
+# say yes to the measurement and no to the control.
 #
-# The claim here is that a token meets less than half of the layer. The mechanism is the choice, so the control is the
+# The claim here is that a token uses less than half of the layer. The mechanism is the choice, so the control is the
 # same layer where all eight experts are chosen.
 #
-# **Your turn.** Write its rule. It gets a number for each seed, the part of the parameters that one token met, and says one
-# yes or no.
+# **Your turn.** Write its rule. `part` holds one number for each seed: the part of the parameters that one token used. Return True or
+# False.
 
 
 # %% tags=["exercise"]
@@ -289,6 +288,8 @@ claim(
 )
 
 # %% [markdown]
+# All ten seeds agree, as this counts parameters. Later claims vary from seed to seed, and then an interval is shown.
+#
 # ## Wrong on purpose
 #
 # A claim has to be able to fail. Let us make two more from the same two measurements.
@@ -323,10 +324,10 @@ reveal(
     "00.stops",
     "both" if first and second else "only the first" if first else "only the second",
     says=f"A token that asks 2 of 8 experts meets {np.mean(active_part):.0%} of the parameters, "
-    + ("so the first misses. " if first else "so the first holds. ")
+    + ("so the first fails. " if first else "so the first holds. ")
     + f"A token that asks all 8 meets {np.mean(without_choice):.0%}"
     + (
-        ": more than a tenth as well, so the choice cannot be the reason."
+        ": more than a tenth as well. The same rule says yes without the choice, so it shows nothing about the choice."
         if second
         else ", and the second holds."
     ),
@@ -370,9 +371,9 @@ for statement, holds in RULES.items():
 # | [07 Balance](07_balance.ipynb) | What evens out the work, what does it cost, and is even use the goal? |
 # | [08 A GPT with experts](08_moe_gpt.ipynb) | Does a language model predict better with experts, and who handles what? |
 # | [09 Modern MoE](09_modern_moe.ipynb) | What do models of today choose, and which of these choices shows in a small mixture? |
-# | [10 At the edge](10_edge.ipynb) | What does a token read, from where, and which models run on your machine? |
-# | [11 At scale](11_scale.ipynb) | From how many tokens at once does a mixture compute for longer than it reads, and what matters then? |
-# | [12 Fast feedforward trees](12_fff_trees.ipynb) | Can questions find an expert faster than scores do? |
+# | [10 At the edge](10_edge.ipynb) | What must be read from memory for each token, and which models run on your machine? |
+# | [11 At scale](11_scale.ipynb) | From how many tokens at once does computing take longer than reading, and what matters then? |
+# | [12 Fast feedforward trees](12_fff_trees.ipynb) | Can a few yes-or-no questions find an expert faster than scoring all of them? |
 # | [13 FFF against MoE](13_fff_vs_moe.ipynb) | Is a tree better than a mixture, as some say? |
 # | [14 Capstone](14_capstone.ipynb) | How do you match a published model, and find a bug that accuracy hides? |
 

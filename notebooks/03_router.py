@@ -87,8 +87,8 @@ def route(x, weight, k):
 route = check("03.route", route)
 
 # %% [markdown]
-# That is a router. The package's `Router` does the same and returns all of it, as a `Routing`. (One axis too few in such
-# lines, and [the layer grows weaker with the batch](museum.ipynb#the-larger-the-batch-the-weaker-the-layer). That shipped.)
+# That is a router. The package's `Router` does the same and returns all of it, as a `Routing`. (A wrong axis in such
+# a line was a real bug: [the larger the batch, the weaker the layer](museum.ipynb#the-larger-the-batch-the-weaker-the-layer).)
 
 # %%
 chosen, weights = route(tokens, weight, k=2)
@@ -105,14 +105,14 @@ print("a Routing has", ", ".join(routing._fields[:4]))
 # %% [markdown]
 # ## Turn the temperature
 #
-# A token divided by 3 has logits divided by 3. So your `route` can turn the temperature.
+# Can we change the choice without a change of the matrix? A **temperature** divides all logits before the softmax. A token divided by 3 has
+# logits divided by 3, so `route(x / 3, ...)` routes at temperature 3.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "03.temperature",
-    "A router's temperature divides its logits before the softmax. Turn it up, and "
-    "the probabilities come closer together. How many of a hundred tokens will go "
+    "Turn the temperature up, and the probabilities come closer together. How many of a hundred tokens will go "
     "to another expert than before?",
     slider=(0, 100, 1, "of 100"),
 )
@@ -133,7 +133,7 @@ reveal(
     100 * moved,
     says=f"At 0.1, 0.3, 3 and 10 none of {len(x):,} digits goes to other experts. Dividing all logits by one positive number "
     "keeps their order, and top-k looks at nothing else. What moves is how much the chosen ones count.\n\n"
-    "(If experts were drawn from the probabilities, temperature would matter. Mixtures of experts as they are built today "
+    "(If experts were drawn from the probabilities, temperature would change the choice as well. Mixtures of experts as they are built today "
     "rarely draw.)"
     if moved == 0
     else f"At one of the four temperatures, {moved:.1%} of the digits go to other experts.",
@@ -179,9 +179,7 @@ region_maps(
     places,
     points.x_train[:120],
     points.y_train[:120],
-    title=(
-        "Straight cuts: through the middle, or anywhere once the input has a constant"
-    ),
+    title="Every border is straight; with a constant input it need not pass through the middle",
     note=f"Two fresh routers with six experts each; {owners[0]} and {owners[1]} of them own a part. Shape: the class.",
     alt=(
         f"Two maps of the plane. On the left {owners[0]} regions, wedges that meet in "
@@ -190,8 +188,9 @@ region_maps(
 )
 
 # %% [markdown]
-# On the left every border runs through the middle, because there all logits are 0. Add an input that is always 1, and
-# each expert gets an offset: the cuts may lie anywhere. On both sides they are straight.
+# On the border between two experts their logits are equal: $(w_i - w_j) \cdot x = 0$. On the left that is a straight line through the
+# middle, where $x = 0$. Add an input that is always 1, and each expert gets an offset: the cuts may lie anywhere. On both sides they are
+# straight.
 #
 # ## The order of softmax and top-k
 #
@@ -263,11 +262,12 @@ print(f"so it is for all {len(x):,} digits")
 explore_router(lambda x: anywhere(with_one(x)), points.x_train, points.y_train)
 
 # %% [markdown]
-# ## Measure it: what straight borders rule out
+# ## Measure it: what a linear router cannot do
 #
-# With *one* expert chosen, a region has straight cuts on all sides. Then it is *convex*: between two points of one expert,
-# all points are that expert's. We try the midpoints of many pairs of digits. The control has a hidden layer in the
-# router, and may bend its borders.
+# With *one* expert chosen, an expert wins a point if its logit is larger than every other expert's. Each of these comparisons is one
+# straight cut, and keeps one side of it. What is left after all cuts is *convex*: if two points are in the region, so is every point
+# between them. We take many pairs of digits that go to the same expert, and ask whether their midpoint goes there, too. The control has a
+# hidden layer in the router, and may bend its borders.
 
 # %% tags=["measure"]
 # Claim 03.1.
@@ -305,8 +305,7 @@ for seed in seeds(10):
 
 claim(
     "03.1",
-    "With one expert chosen, a linear router's regions are convex: between two inputs "
-    "of one expert there is no other",
+    "With one expert chosen, a linear router's regions are convex: if two inputs go to one expert, so does every input between them",
     measured=straight,
     holds=exactly(0),
     control=bent,
@@ -315,11 +314,10 @@ claim(
 )
 
 # %% [markdown]
-# So a linear router can cut, but not encircle. Two groups of tokens with a third between them cannot be one expert's in a
-# single layer.
+# So with one expert chosen, an expert cannot have two groups of tokens and leave a group between them to another.
 #
-# With *two* chosen it is another matter. An expert may come second at both ends, behind a different first each time, and
-# third in the middle, where those two are both above it. That is rare here, and it happens:
+# With *two* chosen it is another matter. Let experts A, B and C have the logits 4, 0, 1 at one end, and 0, 4, 1 at the other: C is second at
+# both. In the middle the logits are 2, 2, 1. There C is third, and is not chosen. That is rare here, and it happens:
 
 # %% tags=["measure"]
 # Claim 03.2.
@@ -346,7 +344,7 @@ claim(
 # where $g_i$ is the gate weight of expert $i$.
 #
 # **Your turn.** `chosen` and `weights` are what your router returns, and `experts[i](x)` is what expert *i* says to the
-# tokens `x`. A loop over the experts is fine; nobody asks for speed yet.
+# tokens `x`. A loop that asks every expert about all tokens is fine here. It saves no work; speed comes later.
 
 
 # %% tags=["exercise"]
@@ -365,8 +363,8 @@ def my_mixture(x, chosen, weights, experts):
 my_mixture = check("03.my_mixture", my_mixture)
 
 # %% [markdown]
-# That is the whole layer. Models with hundreds of billions of parameters differ from it in size, not in kind. Here it is
-# beside the package's, with your router's choices and the same experts.
+# That is the whole layer. Large models keep this core. They add ways to balance the experts and to run them fast, which later lessons
+# build. Here it is beside the package's, with your router's choices and the same experts.
 
 # %%
 moe = MixtureOfExperts(
@@ -388,14 +386,13 @@ print("your layer and the package's say the same about", len(y), "digits")
 token_path(routing, 1, name="the second digit", image=images[1])
 
 # %% [markdown]
-# And one more guess.
+# And one more guess: does an expert's number matter?
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "03.order",
-    "Somebody numbers the experts the other way round, and the router's rows with "
-    "them. How much does the answer change?",
+    "Somebody reverses the order of the experts, and of the router's rows with them. How much does the output change?",
     choices=["not at all", "a little", "completely"],
 )
 
@@ -410,7 +407,7 @@ same = moved < 1e-6
 reveal(
     "03.order",
     "not at all" if same else "completely",
-    says="An expert's number means nothing. What an expert is comes from what the router sends it."
+    says="The number is only a label. Each expert moved together with its row, so each token met the same experts with the same weights."
     if same
     else f"The largest change of an output is {moved:.2f}.",
 )
@@ -451,7 +448,8 @@ watch_layer(moe, points)
 # - A mixture asks the chosen experts, multiplies each answer by its gate weight, and adds them up.
 # - With one expert chosen its regions are convex; with two they need not be.
 # - Temperature never moves the borders. It moves the weights, except where they are always 1.
-# - Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both weigh every token alike.
+# - Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both
+#   give the expert a weight of 1, for every token.
 #
 # **Sources.** [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538) (top-k, then softmax);
 # [Switch Transformers, Fedus et al. 2021](https://arxiv.org/abs/2101.03961) (softmax, then top-1);
@@ -505,7 +503,7 @@ claim(
     holds=exactly(0),
     control=changed(of_its_own),
     control_is="each expert has a temperature of its own",
-    quantity="digits that change experts (%)",
+    quantity="digits whose experts or their order change (%)",
     refutes="A higher temperature sends tokens to other experts",
 )
 
@@ -556,7 +554,7 @@ claim(
 )
 
 # %% [markdown]
-# And the weight is the same for every token only where the softmax sees the chosen alone:
+# With one expert chosen, the weight is 1 for every token if the softmax runs over the chosen, or if the weights are renormalised:
 
 
 # %% tags=["measure"]
