@@ -371,9 +371,9 @@ for statement, holds in RULES.items():
 # | [07 Balance](07_balance.ipynb) | What evens out the work, what does it cost, and is even use the goal? |
 # | [08 A GPT with experts](08_moe_gpt.ipynb) | Does a language model predict better with experts, and who handles what? |
 # | [09 Modern MoE](09_modern_moe.ipynb) | What do models of today choose, and which of these choices shows in a small mixture? |
-# | [10 At the edge](10_edge.ipynb) | What must be read from memory for each token, and which models run on your machine? |
-# | [11 At scale](11_scale.ipynb) | From how many tokens at once does computing take longer than reading, and what matters then? |
-# | [12 Fast feedforward trees](12_fff_trees.ipynb) | Can a few yes-or-no questions find an expert faster than scoring all of them? |
+# | [10 At the edge](10_edge.ipynb) | What does a token read, from where, and which models run on your machine? |
+# | [11 At scale](11_scale.ipynb) | From how many tokens at once does a mixture compute for longer than it reads, and what matters then? |
+# | [12 Fast feedforward trees](12_fff_trees.ipynb) | Can questions find an expert faster than scores do? |
 # | [13 FFF against MoE](13_fff_vs_moe.ipynb) | Is a tree better than a mixture, as some say? |
 # | [14 Capstone](14_capstone.ipynb) | How do you match a published model, and find a bug that accuracy hides? |
 
