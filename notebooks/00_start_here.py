@@ -355,9 +355,6 @@ for statement, holds in RULES.items():
         )
 
 # %% [markdown]
-# In JupyterLab a claim that fails says so, and the lesson goes on. In the tests of this course it is an error.
-
-# %% [markdown]
 # ## The way ahead
 #
 # | lesson | the question |

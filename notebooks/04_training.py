@@ -466,7 +466,8 @@ for kind in [*KINDS, frozen]:
 # %% [markdown]
 # So it matters: only where the router learns are clearly more images right. (The last row begins with the same kind of router as the
 # first, and never updates it.)
-#
+
+# %% [markdown]
 # ## What is the learning worth?
 #
 # In lesson 02, experts that an untrained matrix chose were well ahead of a dense network of 8 neurons. But the matrix took
