@@ -123,7 +123,7 @@ print("experts chosen for each token:", tuple(routing.indices.shape))
 # ## Guess before you look
 #
 # We can ask the layer itself which parameters one token uses. Send the token through, and let autograd say which had a part in the
-# answer: their gradient is not zero. (This works here because GELU rarely gives a gradient of exactly 0.)
+# answer: their gradient is not zero. (With GELU it is rarely 0 by chance.)
 
 
 # %%
@@ -176,8 +176,7 @@ def count_total(n_experts, expert, router):
 count_total = check("00.count_total", count_total)
 
 # %% [markdown]
-# And what does one token use? The two experts that it asks, and what else? **Your turn.** (It takes the same arguments; one of them is not
-# needed.)
+# And what does one token use? The two experts that it asks, and what else? **Your turn.**
 
 
 # %% tags=["exercise"]
@@ -288,7 +287,7 @@ claim(
 )
 
 # %% [markdown]
-# All ten seeds agree, as this counts parameters. Later claims vary from seed to seed, and then an interval is shown.
+# All ten seeds agree: parameters are counted. Later claims vary from seed to seed, and show an interval.
 #
 # ## Wrong on purpose
 #

@@ -616,8 +616,10 @@ def dead_and_right(figure, theme):
     text, muted = look.color("text", theme), look.color("muted", theme)
     for axes, (name, (kinds, one)) in zip(panels, on_both.items(), strict=True):
         axes.axhline(one.mean(), color=muted, ls="--", lw=1)
-        says = {"color": muted, "ha": "right", "va": "top"}
-        axes.text(7.5, one.mean(), "one expert alone ", **says)
+        above = "bottom" if axes is panels[0] else "top"  # where no mark lies
+        axes.text(
+            3.4, one.mean(), "one expert alone", color=muted, ha="center", va=above
+        )
         beside_each_other = torch.linspace(-0.25, 0.25, 20)
         for e, (kind, (n_dead, of)) in enumerate(kinds.items()):
             color = look.expert_color(e, theme)

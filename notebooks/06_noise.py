@@ -336,7 +336,7 @@ def eight_shares(figure, theme):
             list(at), shares, colors=[look.expert_color(e, theme) for e in range(E)]
         )
         below = (shares.cumsum(0) - shares / 2)[:, -1]
-        for e in (shares[:, -1] > 4).nonzero().flatten().tolist():
+        for e in (shares[:, -1] > 2).nonzero().flatten().tolist():
             axes.text(STEPS + 6, below[e], e, va="center", fontsize=10)
         axes.set(title="", xlabel="step", xlim=(0, STEPS), ylim=(0, 100))
         axes.set_title(name, loc="left", fontsize=11)

@@ -282,12 +282,12 @@ def three_regimes(figure, theme):
     muted = look.color("muted", theme)
     axes.axhline(1, color=muted, lw=1)
     place = {"transform": axes.get_xaxis_transform(), "color": muted}
-    for at, said in (
-        (np.median(predicted), "formula"),
-        (np.median(measured), "measured"),
-    ):
+    found = {"formula": np.median(predicted), "measured": np.median(measured)}
+    for said, at in found.items():
         axes.axvline(at, color=muted, ls=":", lw=1)
-        axes.text(at, 0.02, f" {at:,.0f}, {said}", rotation=90, va="bottom", **place)
+        side = "right" if at == min(found.values()) else "left"
+        words = f" {said} {at:,.0f} "
+        axes.text(at, 0.98, words, size=9, ha=side, va="top", **place)
     for n, (side, text) in REGIMES.items():
         shown = text.split("\n")[0] if is_narrow(figure) else text
         axes.text(n, 1.03, shown, ha=side, **place)
@@ -940,7 +940,7 @@ curves(
         "copies": Line(SKEWS, copied, color="accent", marker="●"),
     },
     x="skew of the experts' popularity",
-    y="busiest machine's work / even share",
+    y="busiest / even share",
     xticks=SKEWS,
     title=f"At a skew of 1, copies bring the busiest machine from {rearranged[-1]:.2f} to {copied[-1]:.2f} times its even share",
     note="A 9th, empty: rearranged, with a ninth place on each machine that is empty. Copies: rearranged, with copies in it. Means of 20 draws. "
