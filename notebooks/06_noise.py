@@ -207,7 +207,7 @@ claim(
 # %% [markdown]
 # ## How it is done
 #
-# So it is not this image: a random one kills as many. Why does *any* image that all others share do it? Take a plain gradient step on one image $x$. Row $i$ of the router's matrix moves by
+# So it is not this image: one drawn at random kills as many. Why would an image that all others share do it? Take a plain gradient step on one image $x$. Row $i$ of the router's matrix moves by
 # $-\eta\, \frac{\partial L}{\partial z_i}\, x$, where $z_i$ is expert $i$'s logit and $\eta$ the size of the step (lesson 04).
 # Row $i$ also gives expert $i$'s logit on every other image. So a step on one image may move that logit on all images. (We train with Adam, which rescales each entry of the step. What follows is exact for a plain one.)
 #
@@ -362,8 +362,9 @@ picture(
 
 # %% [markdown] tags=["06.suspect"]
 # At the start it is a coin toss whether a step pushes the chosen up. After ten steps it usually does, and on centred pixels more often than
-# on raw ones. Yet there nobody dies. So to push up the chosen does not kill by itself. But on raw pixels each push counts for *every*
-# image. Centred, what raises a logit on some images lowers it on about as many others.
+# on raw ones. Yet there nobody dies. So to push up the chosen does not kill by itself. But in a plain step on raw pixels each push counts
+# for *every* image: who rises on one rises on all, is chosen more, and rises again. Centred, what raises a logit on some images lowers it
+# on about as many others.
 #
 # Two questions are left:
 #
@@ -412,7 +413,7 @@ table(
 # in the *router*: one that never sees the mean leaves nobody dead.
 #
 # Why not always centre, then? Deep inside a network, the mean changes with every step of the layers below. One could subtract the
-# mean of each batch. But then a token's choice depends on its neighbours.
+# mean of each batch. But then a token's choice depends on its neighbours, at least in training. (We have not tried it.)
 
 # %% [markdown]
 # ## Noise, the remedy
@@ -591,7 +592,7 @@ recipe = {
     "gate over all experts": killed(end[:20]),
     "their gate": killed(without["the gate"]),
     "their gate, learned noise": dead_with(**LEARNED),
-    "their whole recipe,\nboth from zero": killed(
+    "their gate, noise and start\n(both from zero)": killed(
         run(build=whole_recipe, on_step=note_noise)[1]
     ),
 }
@@ -602,7 +603,7 @@ over_all, gate, _, whole = (float(each.mean()) for each in recipe.values())
 reveal(
     "06.recipe",
     whole,
-    says=f"Compared with their gate alone ({gate:.1f} dead), the recipe {saves(recipe['their gate'], [*recipe.values()][-1])}. "
+    says=f"Compared with their gate alone ({gate:.1f} dead), it {saves(recipe['their gate'], [*recipe.values()][-1])}. "
     "If the router starts as our others do, and not at zero, learned noise "
     f"{saves(recipe['their gate'], recipe['their gate, learned noise'])}.\n\n"
     f"The standard deviation of their noise is {its_noise[0]:.2f} at the start, the softplus of 0, and {its_noise[STEPS]:.2f} after "
@@ -614,7 +615,7 @@ reveal(
 # Drawn: dead experts with each gate, and with noise.
 interval_chart(
     recipe,
-    title=f"Dead: {over_all:.1f} with a gate over all experts, {gate:.1f} with their gate, {whole:.1f} with their whole recipe",
+    title=f"Dead: {over_all:.1f} with a gate over all experts, {gate:.1f} with their gate, {whole:.1f} with their noise and start, too",
     note="Raw digits, without their penalties. In grey twenty seeds: the larger a dot, the more seeds. Above them the mean, and its 95 % interval.",
     colors={[*recipe][-1]: "accent"},
     unit="dead experts of 8",
@@ -624,7 +625,7 @@ interval_chart(
 # %% [markdown]
 # ## Noise beside a penalty
 #
-# An expert's *importance* is the sum of its gate weights. We penalise the cv² (lesson 05) of the eight importances. That makes a router
+# Back to the gate over all experts, and to noise of a fixed size. An expert's *importance* is the sum of its gate weights. We penalise the cv² (lesson 05) of the eight importances. That makes a router
 # share, but it leaves some experts dead. We add weak noise, of standard deviation 0.3. (This takes some ten seconds.)
 
 
@@ -682,8 +683,8 @@ reveal(
         f"{how_far(trained):.1f} with {name}" for name, trained in three.items()
     )
     + (
-        ". With both, the logits lie closest together, so the same noise changes more choices. This fits, and does not prove the cause."
-        if how_far(with_both) < min(how_far(penalty), how_far(without_noise))
+        ". The penalty alone narrows the logits, so noise has less to overtake. This fits, and does not prove the cause."
+        if how_far(penalty) < how_far(without_noise)
         else "."
     ),
 )
@@ -691,10 +692,11 @@ reveal(
 # %% [markdown] tags=["06.alive", "06.recipe"]
 # The verdict on noise:
 #
-# - **Alone**, with two chosen, it does not prevent collapse: most experts still die. With four, strong noise saves more than one.
+# - **Alone**, with two chosen, it does not prevent collapse: most experts still die. Whether some noise saves one or kills one changes with
+#   `MOE_SEED`. With four, strong noise saves more than one.
 # - **Beside their gate**, learned noise saves about one expert or none. Which of the two starts does better changes with `MOE_SEED`.
-#   (We tried three.)
-# - **Beside this penalty** it helps. (At a coefficient of 1. Another one is a line in *Try it*.)
+#   (We tried three. Their recipe with its penalties we did not run.)
+# - **Beside this penalty**, with a gate over all experts, it helps. (At a coefficient of 1. Another one is a line in *Try it*.)
 #
 # Nor did Shazeer et al. say that noise prevents collapse. By *helps* they mean that it makes the load smooth, so that a penalty can
 # push on it (*Further*). The post that retells it says that the noise itself balances the load.

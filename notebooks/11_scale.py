@@ -295,8 +295,8 @@ def three_regimes(figure, theme):
 
 picture(
     three_regimes,
-    title=f"A mixture computes for as long as it reads with {np.median(measured):,.0f} tokens at once; by the formula, with "
-    f"{np.median(predicted):,.0f}",
+    title=f"With {np.median(measured):,.0f} tokens at once computing takes as long as all that is fixed; the formula, which knows reading "
+    f"alone, says {np.median(predicted):,.0f}",
     note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
     f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two, reading first and computing after.",
     alt="The mixture's time over another layer's, measured and predicted: "
@@ -362,8 +362,9 @@ table(
 # %% [markdown]
 # A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**), and a step makes one token for
 # each user. So in decode that many tokens at once are that many users, all waiting for their next token at the same moment. More GPUs
-# do not change this: they add arithmetic and bandwidth alike. *"A high volume of requests is needed"*: true. The full gain needs that many.
-# Some of it comes earlier, once the dense model already computes for longer than it reads.
+# do not change this: they add arithmetic and bandwidth alike. *"A high volume of requests is needed"*: true. One user reads only $k$ experts,
+# and gains over a dense model of the same size. A few users lose that. The full gain comes back only with so many; some of it earlier,
+# once the dense model computes for longer than it reads.
 
 # %% [markdown]
 # ## A context has to be read, too
@@ -415,8 +416,8 @@ sweep(
 )
 
 # %% [markdown]
-# With 4,096 users at 8,000 tokens each, Qwen3 spends nearly all of a step on contexts; DeepSeek-V3, many times as large, over half. So
-# asking few experts helps Qwen3 little there.
+# With 4,096 users at 8,000 tokens each, Qwen3 spends nearly all of a step on contexts, and asking few experts helps it little. DeepSeek-V3,
+# many times as large, spends over half of it on contexts. But to ask all of its experts would take far longer to compute.
 
 # %% [markdown]
 # ## A place for every token
@@ -735,16 +736,11 @@ reveal(
     else "about half of it"
     if part > 0.35
     else "a quarter of the dense model's price: a quarter of the experts is asked",
-    says=f"A replica of the dense model serves up to {in_time['large'].mean():.0f} requests a second in time, one of the mixture up to "
-    f"{in_time['mixture'].mean():.0f}"
+    says=f"A replica of the dense model serves up to about {in_time['large'].mean():.0f} requests a second, one of the mixture up to about "
+    f"{in_time['mixture'].mean():.0f}. "
     + (
-        ". At these rates the memory is full of contexts, whatever the seed. "
-        if max(np.ptp(found) for found in in_time.values()) < 0.5
-        else ". "
-    )
-    + (
-        "With 20 a second each needs one replica of two GPUs, since all its weights have to be somewhere. The mixture is done "
-        "sooner, and then its GPUs wait, and are paid for. (And with many requests? The claim below.)"
+        "With 20 a second each needs one replica of two GPUs, since all its weights have to be somewhere. And the requests that share a "
+        "step ask all eight experts, so both models wait for the same weights. (And with many requests? The claim below.)"
         if part > 0.8
         else ""
     ),
@@ -776,8 +772,8 @@ print(
 )
 
 # %% [markdown]
-# With so many tokens in a step, the mixture still waits for its weights, and the large model already for its arithmetic. So the gain lies
-# between one and four.
+# With so many tokens in a step, the mixture still waits for its weights, and the large model already for its arithmetic. Both read the same
+# contexts on top. So the gain lies between one and four, with four GPUs, too.
 #
 # So far prompts were already read. Reading them is work, too. How much?
 
@@ -789,10 +785,14 @@ prefill = {
     for name in in_time
 }
 decode = {name: 1e3 * served[name][1] / found.mean() for name, found in in_time.items()}
+together = {name: prefill[name] + decode[name] for name in prefill}
 table(
-    ["GPU-milliseconds a request", "prefill", "decode"],
-    {name: [f"{prefill[name]:.0f}", f"{decode[name]:.0f}"] for name in prefill},
-    title=f"The large model's prefill takes {prefill['large'] / prefill['mixture']:.1f} times as long as the mixture's",
+    ["GPU-milliseconds a request", "prefill", "decode", "together"],
+    {
+        name: [f"{part[name]:.0f}" for part in (prefill, decode, together)]
+        for name in prefill
+    },
+    title=f"With fresh prompts, a request takes the large model {together['large'] / together['mixture']:.1f} times as long as the mixture",
     note=f"Prefill of {PROMPTS} prompts at once, {PROMPTS * CONTEXT:,} tokens, at the data sheet's peak. (One prompt alone would still wait for "
     f"the mixture's weights: its experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} tokens.) Decode of {LENGTH}, in a replica that serves as many requests as it can.",
 )
@@ -840,7 +840,7 @@ sweep(
 # what the mixture's second GPU buys has to be quality, which this lesson does not measure.
 #
 # *"A fraction of inference cost"*: true of prefill. In decode, few requests cost the same as with the large model. Many cost less, but
-# nothing near a quarter, the part of the experts that is asked. *"Since a single expert does the processing"*: for one token, in
+# nothing near a quarter, the part of the experts that is asked. Prefill and decode together come near to a third, with these contexts. *"Since a single expert does the processing"*: for one token, in
 # one layer, two of eight do. A step's tokens ask all of them.
 
 # %% [markdown]
@@ -859,7 +859,7 @@ sweep(
 # - **Rearrange** the experts by what was asked in the step before: the most asked first, each to the machine that has the
 #   least to do so far and still has room.
 # - Rearrange, with 8 **copies** of the hottest, which share their expert's tokens. Each machine then needs a ninth place, an eighth
-#   more memory. (As a control, we also rearrange with nine places and leave 8 of the 72 empty.)
+#   more memory. (As a control, we also rearrange with nine places and leave 8 of the 72 empty: they end up beside the hottest experts.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -925,8 +925,8 @@ reveal(
         if hottest > 1.1
         else ""
     )
-    + f"\n\nWith a ninth, empty place on each machine the hottest expert can stand nearly alone, and the busiest machine has {spare[-1]:.2f}. "
-    f"With copies in these places it has {copied[-1]:.2f}.",
+    + f"\n\nWith nine places on each machine, 8 of 72 empty, the other machines fill theirs, and the hottest expert stands nearly alone: the "
+    f"busiest machine has {spare[-1]:.2f}. With copies in these places it has {copied[-1]:.2f}.",
 )
 
 
@@ -936,14 +936,15 @@ curves(
     {
         "as numbered": Line(SKEWS, numbered, "-", "muted", marker="●"),
         "rearranged": Line(SKEWS, rearranged, marker="●"),
-        "a 9th, empty": Line(SKEWS, spare, "--", "muted", marker="○"),
+        "9 places,\n8 empty": Line(SKEWS, spare, "--", "muted", marker="○"),
         "copies": Line(SKEWS, copied, color="accent", marker="●"),
     },
     x="skew of the experts' popularity",
     y="busiest / even share",
     xticks=SKEWS,
-    title=f"At a skew of 1, copies bring the busiest machine from {rearranged[-1]:.2f} to {copied[-1]:.2f} times its even share",
-    note="A 9th, empty: rearranged, with a ninth place on each machine that is empty. Copies: rearranged, with copies in it. Means of 20 draws. "
+    title=f"At a skew of 1, a ninth place brings the busiest machine from {rearranged[-1]:.2f} to {spare[-1]:.2f} times its even share, copies in it "
+    f"to {copied[-1]:.2f}",
+    note="9 places: rearranged, with 8 of 72 places empty. Copies: rearranged, with copies in these. Means of 20 draws. "
     f"Even at a skew of 0, chance leaves {numbered[0]:.2f} as numbered.",
     height=300,
 )
@@ -976,7 +977,8 @@ quiz("11")
 # %% [markdown]
 # ## Recap
 #
-# - A mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Beside a small dense
+# - By its arithmetic, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Here it took
+#   somewhat more, as calls and sorting cost time, too. Beside a small dense
 #   layer, a few users are the worst case; with very many, the weights hardly matter.
 # - Then contexts do: a step reads every user's.
 # - A limit on the experts drops tokens by chance if they are few. With room for the even share alone it cost accuracy; with a quarter
@@ -984,7 +986,7 @@ quiz("11")
 # - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense replica would be full.
 #   Prefill of several prompts is arithmetic, and fills it far sooner.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps, but seven
-#   experts still stand beside the hottest. An empty place lets it stand alone, and copies split its work; both take memory.
+#   experts still stand beside the hottest. Places to spare let it stand nearly alone, and copies split its work; both take memory.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:

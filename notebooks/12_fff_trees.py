@@ -11,7 +11,8 @@
 # %% [markdown]
 # # Fast feedforward trees
 #
-# 45 minutes. You leave able to train a tree softly, make it decide, find a leaf with one question per level, and measure it fairly.
+# 45 minutes. You leave able to weigh a tree's leaves, to find one with one question per level, to say what makes a tree decide, and to
+# judge it fairly.
 #
 # A router compares a token with every expert. With a thousand experts that is a thousand comparisons. A **tree** asks one
 # question, then another that depends on the answer, and after ten questions it has found one of a thousand leaves. In each
@@ -120,7 +121,7 @@ sweep(one_node, steepness=("Steepness w", [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
 # %% [markdown]
 # ## From a node to a tree
 #
-# A steep sigmoid is nearly an *if*, and it still has a slope. Now let each of the two networks be such a mixture itself. That is the tree. A tree of depth $d$ has $2^d - 1$ nodes, and
+# A steep sigmoid is nearly an *if*, and near the plane it still has a slope. Now let each of the two networks be such a mixture itself. That is the tree. A tree of depth $d$ has $2^d - 1$ nodes, and
 # below them $2^d$ leaves. Node $n$ has the children $2n+1$ on the left and $2n+2$ on the right. Here $d = 3$:
 #
 # ```
@@ -424,7 +425,7 @@ hardening = check("12.hardening", hardening)
 # A guess.
 guess(
     "12.meet",
-    "Compare hardened trees with those that were never hardened. In a hardened tree, all leaves and one leaf are about equally "
+    "Compare hardened trees with those that were never hardened. In a hardened tree, all leaves and one leaf are nearly equally "
     "often right. How often?",
     choices=[
         "as often as all leaves of a tree that was never hardened",
@@ -485,7 +486,8 @@ curves(
     y="right, %",
     xticks=range(100, STEPS + 1, 100),
     title=f"Hardened while it learns: one leaf gets {hard[-1]:.0f} % right in the end, all leaves {soft[-1]:.0f} %",
-    note=f"Means of ten trees, asked every {EVERY} steps. The single dots: trees that were never hardened, at the end.",
+    note=f"Means of ten trees, asked every {EVERY} steps. At the end of all steps: the single dots, trees that were never hardened, and the dotted "
+    "line, a dense layer. A part of the rise is learning alone: compare the last dots.",
     height=380,
 )
 
@@ -894,7 +896,7 @@ curves(
     yticks=[10, 100, 1000, 10000],
     title=f"From 128 to 16,384 neurons the dense layer takes {dense_times[-1] / dense_times[0]:.0f} times as long, the "
     f"tree {tree_times[-1] / tree_times[0]:.1f} times",
-    note="One token, plain PyTorch, measured here on one thread.",
+    note="One token, measured here on one thread, all in plain PyTorch but the compiled tree: compare its dot with neither dense line.",
     height=330,
 )
 
@@ -925,8 +927,9 @@ playground(preset="one")
 # - Training fits the mixture, and one leaf is another function. Hardening closes the gap from both ends. Judge a tree by what one leaf
 #   gets right, beside a dense layer of equal cost.
 # - Hardening unbalances a tree, in a hurry most of all: to send everybody the same way is a clear decision, too. A balance loss keeps
-#   the leaves at work. That is no goal by itself, but with it to harden from the first step was best here.
-# - For one token: a question a level, and one leaf. That is far less to multiply than a dense layer of the training width, and a little
+#   the leaves at work. Working leaves are no goal by themselves. Still, the best trees here were balanced *and* hardened from the first
+#   step. They are better than a dense layer of their cost, and not as good as one of the training width.
+# - So balance did not come by itself. And speed? For one token: a question a level, and one leaf. That is far less to multiply than a dense layer of the training width, and a little
 #   more than one of the inference width. In training all leaves are computed.
 #
 # **Sources.** The tree, its hardening loss and "up to 220x": [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711); region leak

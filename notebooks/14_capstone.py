@@ -419,7 +419,7 @@ reveal(
 table(
     ["test", *ANSWERS],
     {n: ["passes" if yes else "fails" for yes in said] for n, said in passed.items()},
-    title=f"Of use here: {', '.join(useful)}",
+    title=f"Only the right answer passes: {', '.join(useful)}",
     note="OLMoE's block, weights of standard deviation .02. Of use is a test that only the right answer passes. The cosine sees the direction "
     "of the answers, and not their size.",
 )
@@ -523,8 +523,8 @@ claim(
 #
 # A test set asks how good a layer is. A **probe** asks something that *must* hold for a right mixture of this kind, whatever its
 # weights. It needs no training and no original. It gets a mixture and tokens (T, d) and returns how far from right the mixture
-# is: 0 is right, and from .001 on the mixture fails. There will be ten. Seven are ready: two stand here, and five in the folded cell
-# below. Two you may write yourself, and the tenth is your own idea.
+# is: 0 is right, and from .001 on the mixture fails. There will be ten. Two stand here, and five in the folded cell below. Two you may
+# write yourself (or take the course's). These are the nine *ready* ones; the tenth is your own idea.
 
 
 # %%
@@ -716,7 +716,7 @@ def fails(probe, moe, x):
 
 suspects = [sound, *bugs, *OTHERS]
 found = {tuple(fails(p, *drawn(bug, seed)) for p in READY) for bug in suspects}
-print(f"the nine ready probes tell {len(found)} of {len(suspects)} apart")
+print(f"on one draw, the nine ready probes tell {len(found)} of {len(suspects)} apart")
 
 # %% [markdown]
 # ## Probes on trial
@@ -794,18 +794,19 @@ accused = [k for k, one in zip(KINDS, on_right[..., ready], strict=True) if one.
 reveal(
     "14.trial",
     float(caught.float().sum(0).mean()),
-    says=f"They catch {caught.float().mean():.0%}.\n\n"
+    says=f"They catch {caught.float().mean():.0%}. But five that are caught had left for the game before. Of all twenty it is {of_twenty.mean():.0%}: "
+    "that is the fair figure.\n\n"
     f"`{READY[best].__name__}` alone catches {per_probe[best]:.0%}, and {sum(not rate for rate in per_probe[ready])} of the nine catch none. "
     + (
-        "Why? It works out itself which expert must answer, so it has half an original. Most others compare the mixture with itself, and "
-        "`single` takes choice and weight from the router, so it misses the router's mistakes."
+        "Why? It makes the router sure of one expert, works out itself which one that is, and asks for its answer. So it has half an original. "
+        "Most others compare the mixture with itself, and `single` takes choice and weight from the router, so it misses the router's mistakes."
         if READY[best] is certain
         else ""
     )
     + (
         f"\n\nAnd right mixtures are accused: {', '.join(accused)}. A law holds for the mixtures that it was written for. A sigmoid "
-        "may be sure of several experts, and where experts choose, a token's answer does depend on the others. (So by the rule for your own "
-        "probe these would be refused.)"
+        "may be sure of several experts, and where experts choose, a token's answer does depend on the others. (By the rule for your own "
+        "probe, `certain` would be refused.)"
         if accused
         else "\n\nNo right mixture is accused."
     ),
@@ -880,8 +881,9 @@ def verdicts(figure, theme):
 free = sum(not row.any() for row in on_mistakes[..., ready])
 picture(
     verdicts,
-    title=f"The nine ready probes miss {free} of fifteen mistakes, and accuse {len(accused)} of seven right kinds",
-    note="● A mixture fails this probe in all of ten seeds, ○ in some. ✖ A right one fails it: a false alarm. Bold: % of the runs that fail.",
+    title=f"The nine ready probes never catch {free} of fifteen mistakes, and accuse {len(accused)} of seven right kinds",
+    note="● A mixture fails this probe in all of ten seeds, ○ in some. ✖ A right one fails it: a false alarm (hollow: in some seeds). Bold: % of the "
+    "runs that fail.",
     alt="; ".join(
         f"{name}: {', '.join(p for p, hit in zip(ASKED, row.any(0), strict=True) if hit) or 'no probe'}"
         for names, found in TRIED.values()
@@ -893,12 +895,14 @@ picture(
 # %% [markdown]
 # Look at the empty rows. One mistake breaks a law that nobody asked about: a higher selection bias must not make an expert rarer. Some
 # have wrong experts, and the probes trust `moe.experts(x)`. Others are valid mixtures, but not the one that was meant: a flatter softmax,
-# weights that sum to 1. No probe knows what you meant. To catch these, compare with an original, or with a few lines written by hand.
+# weights that sum to 1. A probe that lets every right kind pass cannot know which of them you meant. To catch these, compare with an
+# original, or with a few lines written by hand.
 
 # %% [markdown]
 # ## Try it
 #
-# 1. Take a mistake that passes all probes, and write a `your_probe` that catches it. Does it accuse a right one?
+# 1. Take a mistake that passes all probes, and write a `your_probe` that catches it: `your_probe(*drawn("activation forgotten", seed))`.
+#    Does it accuse a right one, `your_probe(*right_one("sigmoid", seed))`?
 # 2. With how many tokens do `alone` and `reordered` catch dropped late tokens? Why not with very few?
 # 3. Plant a bug: `class Mine(Router)` (of `moe_tutorial.layers`) with a `forward` that changes something, and
 #    `moe.router = Mine(D, E, K)`. Who catches it? Can you plant one that nobody catches, and that still matters?
