@@ -11,7 +11,7 @@
 # %% [markdown]
 # # Why experts?
 #
-# 30 minutes. You leave able to measure how many neurons a prediction needs, to name a task at which a small network fails, although it
+# 30 minutes. You leave able to measure with how few neurons, chosen for each image, a network still reads, to name a task at which a small network fails, although it
 # could learn each part of the task alone, and to show that a layer is a sum of small networks.
 #
 # Here is an ordinary network, and a good one. It reads images of handwritten digits with one hidden layer of 512 neurons.
@@ -91,12 +91,13 @@ picture(
 #
 # ## Who contributes?
 #
-# A neuron adds its activation, times its column of output weights, to the ten scores. So its contribution to one
-# image is as large as
+# A neuron adds its activation, times its column of output weights, to the ten scores. We measure the size of its contribution to one
+# image by
 #
 # $$c_j(x) = a_j(x) \cdot \lVert w_j \rVert$$
 #
-# where $a_j(x)$ is the activation and $w_j$ are its ten output weights. A neuron that does not fire contributes nothing.
+# where $a_j(x)$ is the activation, $w_j$ are its ten output weights, and $\lVert w_j \rVert$ is their length, the root of the summed squares.
+# A neuron that does not fire contributes nothing.
 #
 # **Your turn.** Row $j$ of `w_in` holds the input weights of neuron $j$, and column `w_out[:, j]` its output weights. Compute what each
 # neuron contributes to each image.
@@ -150,7 +151,8 @@ image = pixels(digits("raw").x_test[hard].view(8, 8))
 def speak(n):
     says = probabilities(n)[hard]
     answer, size = int(says.argmax()), contributions[hard].sort(descending=True).values
-    verdict = "right" if answer == data.y_test[hard] else "wrong"
+    true = int(data.y_test[hard])
+    verdict = "right" if answer == true else f"wrong, it is a {true}"
     percent = {str(digit): 100 * p for digit, p in enumerate(says.tolist())}
     return message(
         f"{n} of {WIDTH} neurons say {answer}, {says.max():.0%} sure: {verdict}",
@@ -281,7 +283,7 @@ curves(
     ylim=(0, 1.05),
     legend=True,
     title=f"With a tenth of its neurons, chosen for each image, a network still reads {tenth:.0%}",
-    note="Mean of ten networks. Random: of those that fire. Where more are kept than fire, both are the whole network.",
+    note="Mean of ten networks. Random: of those that fire. Where more are kept than fire, each image's own and random are the same.",
 )
 
 # %% tags=["measure"]
@@ -299,7 +301,8 @@ claim(
 # %% [markdown]
 # ## Does the task need a large network?
 #
-# So each prediction needs few neurons. Then why train 512? Perhaps a small network learns the task as well? Only training can tell.
+# So with few neurons, chosen for each image, the network still reads. Then why train 512? Perhaps a small network learns the task as well?
+# Only training can tell.
 #
 # **Your turn.** `train(build, data, seeds, steps=...)` trains one network for each seed. Write the function `build` that
 # makes one: the network at the top, with `width` in place of 512.
@@ -450,16 +453,18 @@ claim(
 # rule. (Each rule is as easy as the first: a rotation only reorders the pixels, and a rule only renames the digits.)
 #
 # Size is not the only difficulty. A network that learns four rules must also recognise which rule an image follows. Whoever sends images
-# to four small networks must recognise it, too. In lesson 02 the rule is told; from lesson 03 on it has to be found out.
+# to four small networks must recognise it, too. In lesson 02 the rule is told; from lesson 03 on it has to be found out. (And here a
+# network of four rules saw each rule a quarter as often. This page does not tell the two apart.)
 #
 # This suggests a plan: keep several small networks, and send each image only to the one for its rule. Such small networks are **experts**.
-# An expert is not given a topic, such as physics or French. It learns from the inputs that it gets.
+# In lesson 02 we give each its rule. Later nobody gives an expert a topic, such as physics or French: it learns from the inputs that it
+# gets.
 
 # %% [markdown]
 # ## Who chooses?
 #
-# Suppose that we have such parts. Who decides which one an image meets? With a tenth of its neurons, chosen for each image, the network at
-# the top lost next to nothing. But we saved nothing: to know which tenth contributes most, we computed all of it. What is missing is
+# Suppose that we have such parts. Who decides which one an image meets? With a tenth of their neurons, chosen for each image, our ten
+# networks lost next to nothing. But we saved nothing: to know which tenth contributes most, we computed all of it. What is missing is
 # somebody who can tell *before* the work is done which part an input will need, and who costs little: the **router**.
 #
 # A router does not choose single neurons. It chooses whole groups of them. Any hidden layer can be cut into such groups. Here we cut that
@@ -490,7 +495,7 @@ quiz("01")
 # ## Recap
 #
 # - A dense network computes every neuron for every input, and a tenth of these 512, well chosen, carries the answer.
-# - Which tenth depends on the input: a random tenth of those that fire loses more, and the same tenth for all images far more.
+# - Which tenth depends on the input: as many, drawn from those that fire, lose more, and the same for all images far more.
 # - On `digits4`, eight neurons fail at four rules together, though they can learn one. That is one reason for experts, if somebody sees
 #   which rule an image has.
 # - Choosing after computing saves nothing. The choice has to come first.
@@ -553,5 +558,5 @@ print(f"as many firing neurons at random lose {at_random.mean():.1f}")
 print(f"the block is ahead in {(block < at_random).sum()} of {len(block)} networks")
 
 # %% [markdown]
-# On average a block loses less than as many firing neurons at random, and far more than as many picked one by one. Nothing in training
+# On average a block loses less than as many firing neurons at random, and far more than the 64 that contribute most. Nothing in training
 # made the neurons that an image needs end up in one block. A mixture trains its blocks to be chosen.

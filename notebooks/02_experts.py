@@ -161,8 +161,8 @@ print("what every expert would say:", tuple(everyone.shape))
 print("list, stack and package give the same answers")
 
 # %% [markdown]
-# `stacked` asked *everyone*, and then we chose: the right answer for four times the work. The package can also sort the
-# images by expert first, and then each expert computes only its own. The answer is the same. The bill is not.
+# `by_loop` asked each expert about its own images only. `stacked` asked *everyone*, and then we chose: the same answer for four times the
+# work. (The package can also sort the images by expert first, and then each expert computes only its own.)
 #
 # ## Count it
 #
@@ -263,12 +263,13 @@ sweep(
 )
 
 # %% [markdown]
-# The router costs more than the experts where 64 E is more than 74 k h: with one expert of 8 neurons chosen, from 16 experts on.
+# The router costs more than the experts where 64 E is more than 74 k h: with one expert of 8 neurons chosen, from 10 experts on (on the
+# slider: 16).
 
 # %% [markdown]
 # ## Train it
 #
-# One expert costs as little as the small network. Is it as accurate as the large one? No image meets two experts. So each expert trains by itself, on its own images, and at the test each answers its own.
+# Four experts of which one is asked cost as little as the small network. Are they as accurate as the large one? No image meets two experts. So each expert trains by itself, on its own images, and at the test each answers its own.
 
 
 # %%
@@ -395,7 +396,7 @@ curves(
         "one network,\n32 neurons": wide,
     },
     title=f"Knowing alone brings {knowing} points, splitting alone {splitting}, both together {both}",
-    note="digits4: means of ten seeds. The four experts have 8 neurons each; dice choose them, or an oracle. Each learns from a quarter of the "
+    note="Points: over one network of 8 neurons that is not told. digits4: means of ten seeds. The four experts have 8 neurons each; dice choose them, or an oracle. Each learns from a quarter of the "
     "images, in batches of a quarter.",
     x="is the rule known?",
     xticks={0: "no", 1: "yes"},
@@ -432,9 +433,9 @@ claim(
 # %% [markdown]
 # ## A choice that never learned
 #
-# Between knowing all and knowing nothing: what if the choice only *looks*? Dice look at no image. Here is a third chooser, who does: a
-# matrix with one vector of random weights for each expert. An image goes to the expert whose vector has the largest product with it. The
-# matrix is drawn once and never learns.
+# Between knowing all and knowing nothing: what if the choice only *looks*? Dice look at no image. The third chooser looks at the image, and
+# knows nothing: a matrix with one vector of random weights for each expert. An image goes to the expert whose vector has the largest product with it. The
+# matrix is drawn once and never learns. (With it the four experts train together, in batches of 128, and get unequal shares.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -560,7 +561,7 @@ rows = score(
 # Drawn: the scoreboard.
 scoreboard(
     rows,
-    title=f"The same four experts get {accuracy['experts and dice'].mean():.1%} right with dice, {accuracy[drawn].mean():.1%} with a random matrix, "
+    title=f"Four experts get {accuracy['experts and dice'].mean():.1%} right with dice, {accuracy[drawn].mean():.1%} with a random matrix, "
     f"{right['experts and an oracle']} with an oracle",
 )
 
@@ -591,7 +592,7 @@ quiz("02")
 # - Two fair dense baselines: equal *active* cost and equal *total* size, told what the experts are told.
 # - Told the same, four experts of 8 neurons equal the dense network of 32 here, at a quarter of its work.
 # - Splitting by dice loses. A random matrix that never learns gains about what its extra work would gain in a dense network.
-# - The same four experts did worst with dice, better with a random matrix, best with an oracle: what the choice knows decides what they
+# - Four experts of the same shape did worst with dice, better with a random matrix, best with an oracle: what the choice knows decides what they
 #   are worth. How can a layer choose by itself? That is the next lesson.
 #
 # **Sources.** Experts for parts of a problem: [Jacobs et al. 1991](https://doi.org/10.1162/neco.1991.3.1.79). Total and

@@ -238,7 +238,7 @@ print("by hand and by autograd: the same to ten decimals")
 # ## Read it
 #
 # A step on this token alone, by plain gradient descent, moves each logit *against* its gradient. So where `gate_gradient` is
-# negative, a step raises the logit, and this expert gets more weight.
+# negative, a step raises the logit, and where it is positive, a step lowers it.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -328,7 +328,8 @@ heard = {name: int((each != 0).sum()) for name, each in push.items()}
 picture(
     pushes,
     title=f"Weighted by probability, {heard['by probability']} of {n_experts} logits are pushed; renormalised, {heard['renormalised']}",
-    note="Bars: minus the gradient at each logit, so up means that a step of plain gradient descent raises it. Coloured: the two chosen.",
+    note="Bars: minus the gradient at each logit, so up means that a step of plain gradient descent raises it. Coloured: the two chosen. Who "
+    "rises is better than the average, as in the guess; the grey ones count as 0.",
     alt="; ".join(
         f"{name}: " + ", ".join(f"expert {i} {by:+.2f}" for i, by in enumerate(each))
         for name, each in push.items()
@@ -336,6 +337,10 @@ picture(
     height=300,
     narrow_height=520,
 )
+
+# %% [markdown]
+# So how does the *choice* improve? The same logits set the weight and the choice. If a chosen expert keeps hurting, its logit sinks until
+# another overtakes it. Only then is that one tried, and judged by its own answer.
 
 # %% [markdown]
 # ## Four routers, one choice
@@ -449,7 +454,8 @@ reveal(
     len(never),
     says=f"Unchanged since the start, in all ten seeds: {', '.join(never)}. "
     + (
-        "The renormalised router gets nothing but rounding errors. But Adam divides a gradient by a running average of its size, so even "
+        "A softmax of one number has a slope of exactly 0. In p divided by p two terms cancel, but only up to rounding: the renormalised router "
+        "gets nothing but rounding errors. But Adam divides a gradient by a running average of its size, so even "
         f"those move it: by {moved['renormalised'].mean():.2f} times the norm that it had at the start. Learning moves it by "
         f"{moved['probability'].mean():.1f} times. The weights change, and nothing looks broken."
         if moved["renormalised"].min() > 0
@@ -521,7 +527,7 @@ reveal(
     )
     + f"(The router does {by_router / work:.0%} of the work here, as experts have 8 neurons. In a large model it is far less.) "
     f"The fairest comparison is with the router of the same kind, frozen: {accuracy[frozen].mean():.1%}. So learning is worth "
-    f"{100 * (learned - accuracy[frozen]).mean():.1f} points, after 800 steps at one learning rate for all.",
+    f"about {100 * (learned - accuracy[frozen]).mean():.0f} points, after 800 steps at one learning rate for all.",
 )
 
 # %% tags=["measure"]
@@ -581,7 +587,8 @@ for seed in seeds(3):
     print(f"your mixture: {right:.0%} right")
 
 # %% [markdown]
-# The same settings each time, and another accuracy: the start and the batches differ, and much hangs on them.
+# The same settings each time, and another accuracy: the start and the batches differ, and much hangs on them. The run at the top was one
+# run, too: do not take it as typical.
 
 # %% [markdown]
 # ## Try it

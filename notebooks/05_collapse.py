@@ -179,15 +179,15 @@ claim(
 # A guess.
 guess(
     "05.decided",
-    "Take the experts that are dead after 300 steps. How many of a hundred of them were "
-    "already dead after ten?",
+    "Take the experts that work before training and are dead after 300 steps. How many of a hundred of them are dead after ten steps?",
     slider=(0, 100, 1, "of 100"),
 )
 
 # %% tags=["measure"]
 # Measured: when they died, whether any came back, and when the winner is known.
 gone = {step: shares < 0.01 for step, shares in at.items()}
-by_ten = 100 * (gone[10] & gone[STEPS]).sum() / gone[STEPS].sum()
+died = gone[STEPS] & ~gone[0]  # while it trained
+by_ten = 100 * (died & gone[10]).sum() / died.sum()
 back = int((gone[10] & ~gone[STEPS]).sum())
 winner = end.argmax(-1)
 led = {step: int((shares.argmax(-1) == winner).sum()) for step, shares in at.items()}
@@ -252,7 +252,7 @@ handicap = check("05.handicap", handicap)
 # A guess.
 guess(
     "05.fair",
-    "With your handicap, set once, all eight start even. How many of them are dead after 300 steps, on average?",
+    "With your handicap, set once, the mean logits of all eight are equal at the start. How many are dead after 300 steps, on average?",
     slider=(0, 8, 0.5, "of 8"),
 )
 
@@ -285,7 +285,7 @@ reveal(
     says=f"Before training {average_dead(once[0])} are dead, after one step {average_dead(once[1])}, after ten "
     f"{average_dead(once[10])}. "
     + (
-        "So collapse needs no uneven start: training alone brings it. "
+        "So collapse needs no dead at the start: training alone brings it. "
         if dead(once[STEPS]).min() > 4
         else "So the start has a part in it. "
     )
@@ -319,7 +319,7 @@ curves(
 # Claim 05.2.
 claim(
     "05.2",
-    "From an even start, at least five of eight experts are still dead after 300 steps, in every seed",
+    "From a start with equal mean logits, at least five of eight experts are still dead after 300 steps, in every seed",
     quantity="dead experts (of 8)",
     measured=dead(once[STEPS]),
     holds=in_every_seed(above(4.5)),
@@ -435,6 +435,7 @@ guess(
 )
 
 # %%
+# gone[STEPS] is True where an expert is dead at the end.
 with torch.no_grad():
     answers = [sixty.one(i).experts(raw.x_test) for i in range(60)]
 strong = torch.stack([my_strength(each, raw.y_test) for each in answers])
@@ -536,7 +537,7 @@ claim(
 # A guess.
 guess(
     "05.cost",
-    "On plain digits: how accurate are mixtures that are left alone, compared with those that keep your handicap?",
+    "On plain digits: how accurate are mixtures that are left alone, compared with those whose handicap is set anew at each step?",
     choices=[
         "more than two points worse",
         "the same, within two points",
@@ -597,7 +598,7 @@ reveal(
     says=f"Left alone, they get {collapsed_right.mean():.1f} % right, and with your handicap {kept_right.mean():.1f} %. One expert alone gets "
     f"{plain_one.mean():.1f} %"
     + (
-        ". So the others have nothing to add here. And where all work, each learns from a part of the images only, which may be one "
+        ". So in none of these mixtures do the other experts add anything, after 300 steps. And where all work, each learns from a part of the images only, which may be one "
         "reason why they get fewer right then. (Lesson 07 tries it.)"
         if plain_one.mean() > collapsed_right.mean() - 1
         else ", so others have something to add."
@@ -695,19 +696,20 @@ quiz("05")
 # %% [markdown]
 # ## Try it
 #
-# 1. In `mixture`, let each image choose two experts (`E, 2` for `E, 1`), and run the cells up to the first picture. Does the
+# 1. In `mixture` (in *Measured: the shares of all experts*), let each image choose two experts (`E, 2` for `E, 1`), and run the cells up to
+#    the first picture. Does the
 #    collapse come? Which number would hide it: the largest share, or the dead experts?
 # 2. Set `STEPS = 1500`, and run all cells (some minutes). Which kind of network is best on `digits4` now, and by how much?
 #
 # ## Recap
 #
 # - Read two numbers: how many experts are dead, and the entropy or cv² of the shares.
-# - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed, most of it in ten steps. An even start
-#   does not prevent it; making it even at each step does.
+# - Left alone on raw digits, with one expert chosen, every mixture that we tried collapsed. Many experts are dead untrained; most of the
+#   others die in ten steps. A start at which nobody is dead does not prevent it; making the logits even at each step does.
 # - The busiest experts are strong alone, and dead ones are close to guessing. But a winner need not be stronger: among equals, one still
 #   takes everything.
-# - On plain digits one expert is enough, and after 300 steps the mixtures that are left alone are the better ones. On `digits4` another
-#   router is better than they are, and your handicap, which keeps nearly all at work, is not.
+# - On plain digits one expert alone reads as well as any of these mixtures, and after 300 steps those that are left alone are the better
+#   ones. On `digits4` another router is best, and your handicap, which keeps nearly all at work, is worst of the three.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
 # [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538), section 4. Squared coefficient of variation: the same,

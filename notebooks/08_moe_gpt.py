@@ -99,7 +99,7 @@ live_gpt(
 )
 
 # %% [markdown]
-# Experts can specialise only if the text has parts that differ. So it has learned from three texts: **prose** from Python's own manual, **code** from
+# Do experts divide texts among themselves? To find out, it has learned from three that differ: **prose** from Python's own manual, **code** from
 # its standard library, and **arithmetic** that we generate. A token is one of 96 characters.
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -341,8 +341,8 @@ choices = {
 }
 guess(
     "08.clock",
-    "Both GPTs train for equally many seconds. Counted in steps of the GPT with experts, from when on is it ahead, in the mean of ten "
-    "seeds?",
+    "Stop both GPTs after equally many seconds. How many steps must the one with experts have taken, until it is ahead and stays ahead, in "
+    "the mean of ten seeds?",
     choices=list(choices.values()),
 )
 
@@ -373,7 +373,7 @@ reveal(
     + (
         "So it is here."
         if begins == "never"
-        else "That was on graphics processors. Our tiny GPT, on one thread, wins by the clock too, if it trains for long enough."
+        else "nanochat runs on graphics processors. Our tiny GPT, on one thread, does win by the clock, if it trains for long enough."
     ),
 )
 
@@ -462,7 +462,8 @@ claim(
 # | **table p** | the same table | no | *p* from a router that learns, but does not choose |
 # | **dice** | a die, thrown anew for each character | no | 1 |
 #
-# Where there is a *p*, there is the Switch loss, too.
+# Where there is a *p*, there is the Switch loss, too. Frozen router and table are both random and fixed. But the table sees only the
+# character, and the router a vector that depends on what stands before it, and that changes as the GPT learns.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -484,7 +485,7 @@ reveal(
     order[0],
     says=f"Ahead of dense, in nats: {found}.\n\n"
     + (
-        f"With a frozen router, eight experts gain {leads['frozen'].mean():+.3f}, and with dice they lose. "
+        "With a frozen router, eight experts gain nothing clear, and with dice they lose. "
         if leads["frozen"].mean() < 0.02 and leads["dice"].mean() < 0
         else ""
     )
@@ -502,7 +503,7 @@ interval_chart(
     {kind: leads[kind] for kind in order},
     title="Ahead of the dense GPT after equally many steps: "
     + ", ".join(f"{kind} by {leads[kind].mean():.2f}" for kind in in_front),
-    note=f"Lead in test loss after {comparison.SHORT} steps. Grey dots: ten seeds. Above them means with 95 % intervals.",
+    note=f"Lead in test loss after {comparison.SHORT} steps. Grey dots: ten seeds (a larger one: several). Above them means with 95 % intervals.",
     colors=dict.fromkeys(in_front, "accent"),
     controls=["frozen", "dice"],
     unit="nats a character ahead of dense",
@@ -575,7 +576,7 @@ curves(
     },
     x="steps of both",
     y="nats ahead",
-    title=f"The lead of table p over the router shrinks to {late.mean():+.2f} nats",
+    title=f"Table p's lead over the router is {max(e.mean for e in over):.2f} nats at its largest, and {late.mean():.2f} after {lengths[-1]:,} steps",
     note="Ten seeds: the mean and its 95 % interval.",
     legend=True,
     height=280,
@@ -675,7 +676,7 @@ guess(
     "08.handles",
     "To know which text a character comes from saves some of the bits that name its expert. Now shuffle these labels, but only among equal "
     "characters: all `e` swap labels with each other, and so on. A label then tells only which characters its text is made of. How much of "
-    "the saving is left in the first block?",
+    "the saving is left in the first block? (100 %: it was all due to the characters.)",
     slider=(0, 100, 5, "%"),
 )
 
@@ -720,7 +721,7 @@ reveal(
         else "So the text counts by itself, too."
     )
     + (
-        " In the second, part of it is the text's own."
+        " In the second, the rest comes from what stands before the character, which differs between the texts, too."
         if stays[1] < 0.8 < stays[0]
         else ""
     ),
@@ -824,7 +825,7 @@ table(
     ["without expert", "first block", "second block"],
     {str(e): [rise((b, e)) for b in range(2)] for e in range(E)},
     title=f"Without expert {most} of the {('first', 'second')[in_block]} block, each character costs "
-    f"{costs.max():.2f} nats more",
+    f"{costs.max():.2f} nats more, on average over this sentence",
     note=f"“{sentence}” With all experts, a character costs {usual:.2f} nats.",
 )
 
