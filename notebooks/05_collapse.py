@@ -697,8 +697,7 @@ quiz("05")
 # ## Try it
 #
 # 1. In `mixture` (in *Measured: the shares of all experts*), let each image choose two experts (`E, 2` for `E, 1`), and run the cells up to
-#    the first picture. Does the
-#    collapse come? Which number would hide it: the largest share, or the dead experts?
+#    the first picture. Does the collapse come? Which number would hide it: the largest share, or the dead experts?
 # 2. Set `STEPS = 1500`, and run all cells (some minutes). Which kind of network is best on `digits4` now, and by how much?
 #
 # ## Recap
