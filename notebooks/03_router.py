@@ -189,8 +189,8 @@ region_maps(
 
 # %% [markdown]
 # On the border between two experts their logits are equal: $(w_i - w_j) \cdot x = 0$. On the left that is a straight line through the
-# middle, where $x = 0$. Add an input that is always 1, and each expert gets an offset: the cuts may lie anywhere. On both sides they are
-# straight.
+# middle, where $x = 0$; you see the part where these two beat all others. Add an input that is always 1, and each expert gets an offset:
+# the cuts may lie anywhere. In both maps they are straight. An expert that is nowhere the largest owns nothing.
 #
 # ## The order of softmax and top-k
 #
@@ -236,15 +236,17 @@ for k in (1, 2):
 # Two things stand out. At `k = 2` the last two lines agree. *Why:* both are $e^{z_i}$ over a sum of exponentials, where
 # $z_i$ is a logit. Renormalising cancels the sum over all experts and leaves the sum over the chosen.
 #
-# And at `k = 1` both say 1.000. *Why:* a number over itself. Is it so for every digit?
+# And at `k = 1` both say 1.000. *Why:* a number over itself. Do both hold for every digit?
 
 # %%
 logits = x @ W.T
 first = logits.softmax(-1).topk(2).values
 renormalised = first / first.sum(-1, keepdim=True)
 assert torch.allclose(renormalised, topk_then_softmax(logits, 2))
+best = logits.softmax(-1).topk(1).values
+assert (best / best.sum(-1, keepdim=True) == 1).all()
 assert (topk_then_softmax(logits, 1) == 1).all()
-print(f"so it is for all {len(x):,} digits")
+print(f"at k = 2 the two agree, and at k = 1 both are 1, for all {len(x):,} digits")
 
 # %% [markdown]
 # A weight that is always 1 looks harmless. The next lesson shows what it breaks.
@@ -252,7 +254,7 @@ print(f"so it is for all {len(x):,} digits")
 # %% [markdown]
 # ## Push it around
 #
-# Take the router of the right map. Turn the temperature, ask for more experts, change the order of softmax and top-k, and
+# Take the router of the right map. Turn the temperature, choose more experts for a token (`k`), change the order of softmax and top-k, and
 # click on a point to see its probabilities and gate weights.
 #
 # Which of your moves shift the *borders*, and which shift only the *weights*?
@@ -314,7 +316,7 @@ claim(
 )
 
 # %% [markdown]
-# So with one expert chosen, an expert cannot have two groups of tokens and leave a group between them to another.
+# So with one expert chosen, a linear router cannot give an expert two groups of tokens and leave a group between them to another.
 #
 # With *two* chosen it is another matter. Let experts A, B and C have the logits 4, 0, 1 at one end, and 0, 4, 1 at the other: C is second at
 # both. In the middle the logits are 2, 2, 1. There C is third, and is not chosen. That is rare here, and it happens:
@@ -370,6 +372,7 @@ my_mixture = check("03.my_mixture", my_mixture)
 moe = MixtureOfExperts(
     d_model=64, d_hidden=8, n_experts=8, top_k=2, router=router, d_out=10
 )
+# moe.experts(x) is every expert's answer, (T, 8, 10); expert i's is slice i.
 experts = [lambda x, i=i: moe.experts(x)[:, i] for i in range(8)]
 chosen, weights = route(tokens, router.weight, k=2)
 y = my_mixture(tokens, chosen, weights, experts)
@@ -379,7 +382,7 @@ assert torch.allclose(y, package, atol=1e-6)
 print("your layer and the package's say the same about", len(y), "digits")
 
 # %% [markdown]
-# The way of the second digit through your layer:
+# The way of another digit through the same layer:
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: the way of the second digit.
@@ -421,8 +424,8 @@ quiz("03")
 #
 # 1. In the explorer, set `k` to 2 and change the order. The borders stay; look at the weights of one point. Then do the
 #    same at `k = 1`.
-# 2. Give `fresh_router` a standard deviation of 0.1 instead of 2. The borders are like before, the colours fade. What
-#    has become of the gate weights, and of the output that they scale?
+# 2. Make the right router's weights smaller: `with torch.no_grad(): anywhere.weight.mul_(0.05)`, and run the maps again. The right map's
+#    borders stay, and its colours fade. What has become of the gate weights, and of the output that they scale? (`mul_(20)` restores them.)
 # 3. Hand `explore_router` a router of your own: any function from (N, 2) to (N, experts). Try
 #    `lambda x: -torch.cdist(x, points.x_train[:6])`, which sends each point to the nearest of six.
 # 4. In the [playground](playground.ipynb#preset=rules) a router learns on four quarters with a rule each. Press play,
@@ -446,7 +449,7 @@ watch_layer(moe, points)
 #
 # - A router is one matrix, a softmax, and a choice of the `k` largest.
 # - A mixture asks the chosen experts, multiplies each answer by its gate weight, and adds them up.
-# - With one expert chosen its regions are convex; with two they need not be.
+# - With one expert chosen, each expert's region under a linear router is convex; with two it need not be.
 # - Temperature never moves the borders. It moves the weights, except where they are always 1.
 # - Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both
 #   give the expert a weight of 1, for every token.

@@ -159,7 +159,7 @@ why = {
     1: f"It asks {K} experts, so as much is read as for the small layer. The rest is the router, and more calls.",
     16: f"They ask {read:.0f} of {E} experts: {read / K:.0f} times as much is read (not as long: both compute, too), and each expert serves about {16 * K / read:.0f}.",
     256: f"All {E} are read, but each serves {256 * K // E}.",
-    1024: f"Each serves {1024 * K // E}: reading counts little now, and both layers compute equally much.",
+    1024: f"Each serves {1024 * K // E}: reading counts little now, and both layers compute equally much. The rest is probably sorting, and sixteen small products in place of one.",
 }
 reveal(
     "11.worst",
@@ -168,7 +168,11 @@ reveal(
         f"{n:,} token{'s' if n > 1 else ''}: {behind[n]:.1f} times{' as long as the small layer' if n == 1 else ''}. {why[n]}"
         for n in behind
     )
-    + ("" if worst == 16 else "\n\nBy what is read, 16 should be the worst."),
+    + (
+        ""
+        if worst == 16
+        else "\n\nBy reading and computing together, 16 should be the worst."
+    ),
 )
 
 # %% [markdown]
@@ -227,7 +231,8 @@ measured = fixed / a_token
 ratio = np.median(measured / predicted)
 claim(
     "11.1",
-    "The number of tokens with which a mixture's computing takes as long as its reading is within a factor of two of the prediction",
+    "The number of tokens with which a mixture's computing takes as long as all that is fixed is within a factor of two of the prediction "
+    "for reading",
     quantity="measured over predicted, median of the runs (times)",
     measured=ratio,
     holds=in_the_median(between(0.5, 2)),
@@ -295,8 +300,8 @@ def three_regimes(figure, theme):
 
 picture(
     three_regimes,
-    title=f"With {np.median(measured):,.0f} tokens at once computing takes as long as all that is fixed; the formula, which knows reading "
-    f"alone, says {np.median(predicted):,.0f}",
+    title=f"Computing takes as long as all the rest with {np.median(measured):,.0f} tokens at once; the formula, without calls and sorting, "
+    f"says {np.median(predicted):,.0f}",
     note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
     f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two, reading first and computing after.",
     alt="The mixture's time over another layer's, measured and predicted: "
@@ -363,8 +368,8 @@ table(
 # A model reads a prompt all at once (**prefill**). Then it writes the answer step by step (**decode**), and a step makes one token for
 # each user. So in decode that many tokens at once are that many users, all waiting for their next token at the same moment. More GPUs
 # do not change this: they add arithmetic and bandwidth alike. *"A high volume of requests is needed"*: true. One user reads only $k$ experts,
-# and gains over a dense model of the same size. A few users lose that. The full gain comes back only with so many; some of it earlier,
-# once the dense model computes for longer than it reads.
+# and gains over a dense model of the same size. That is lost as soon as the users ask for nearly all experts. The full gain comes back only
+# with so many; some of it earlier, once the dense model computes for longer than it reads.
 
 # %% [markdown]
 # ## A context has to be read, too
@@ -772,8 +777,8 @@ print(
 )
 
 # %% [markdown]
-# With so many tokens in a step, the mixture still waits for its weights, and the large model already for its arithmetic. Both read the same
-# contexts on top. So the gain lies between one and four, with four GPUs, too.
+# With so many tokens in a step, on two GPUs, the mixture still waits for its weights, and the large model already for its arithmetic. On four
+# GPUs both wait for arithmetic. And both read the same contexts on top, which keeps the gain below four.
 #
 # So far prompts were already read. Reading them is work, too. How much?
 
@@ -792,7 +797,7 @@ table(
         name: [f"{part[name]:.0f}" for part in (prefill, decode, together)]
         for name in prefill
     },
-    title=f"With fresh prompts, a request takes the large model {together['large'] / together['mixture']:.1f} times as long as the mixture",
+    title=f"With fresh prompts, a request takes {together['large'] / together['mixture']:.1f} times as much GPU time with the large model",
     note=f"Prefill of {PROMPTS} prompts at once, {PROMPTS * CONTEXT:,} tokens, at the data sheet's peak. (One prompt alone would still wait for "
     f"the mixture's weights: its experts need {crossing(8, 2, FLOPS / BANDWIDTH, 2):,.0f} tokens.) Decode of {LENGTH}, in a replica that serves as many requests as it can.",
 )
@@ -850,8 +855,8 @@ sweep(
 # the machines of their experts (**dispatch**), and those send the answers back (**combine**). So a step waits for the busiest
 # machine. Here 64 experts live on 8 machines, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each.
 #
-# We count a machine's work in choices. That is its time only where experts compute for longer than they are read: in training, in
-# prefill, or in decode with as many tokens as your `crossing` asks for.
+# We count a machine's work in choices. That is its time only where experts compute for longer than they are read, so with as many tokens as
+# your `crossing` asks for. On H100s that would be more than these; we count as if they were enough.
 #
 # Two cures. (Which experts are popular stays the same from step to step here, and moving an expert costs nothing. In practice neither
 # holds.)
@@ -925,8 +930,8 @@ reveal(
         if hottest > 1.1
         else ""
     )
-    + f"\n\nWith nine places on each machine, 8 of 72 empty, the other machines fill theirs, and the hottest expert stands nearly alone: the "
-    f"busiest machine has {spare[-1]:.2f}. With copies in these places it has {copied[-1]:.2f}.",
+    + f"\n\nWith nine places on each machine, 8 of 72 empty, the other machines take nearly all the other experts, and the busiest has "
+    f"{spare[-1]:.2f}: the hottest expert's own work, which only copies can split. With copies in these places it has {copied[-1]:.2f}.",
 )
 
 
@@ -978,7 +983,7 @@ quiz("11")
 # ## Recap
 #
 # - By its arithmetic, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Here it took
-#   somewhat more, as calls and sorting cost time, too. Beside a small dense
+#   more, probably as calls and sorting cost time, too. Beside a small dense
 #   layer, a few users are the worst case; with very many, the weights hardly matter.
 # - Then contexts do: a step reads every user's.
 # - A limit on the experts drops tokens by chance if they are few. With room for the even share alone it cost accuracy; with a quarter
@@ -986,7 +991,7 @@ quiz("11")
 # - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense replica would be full.
 #   Prefill of several prompts is arithmetic, and fills it far sooner.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps, but seven
-#   experts still stand beside the hottest. Places to spare let it stand nearly alone, and copies split its work; both take memory.
+#   experts still stand beside the hottest. Places to spare let it stand alone, and copies split its work; both take memory.
 #
 # **Sources.** Capacity: [Fedus et al. 2021](https://arxiv.org/abs/2101.03961), equation 3; with k, and experts over machines:
 # [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668); keeping the highest weights in place of the first to come:

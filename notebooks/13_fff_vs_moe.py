@@ -412,7 +412,8 @@ verdicts["Reduces the need for artificial noise"] = [
 # %% tags=["draw", "nbval-ignore-output", "13.improvement"]
 # Drawn: the grid so far.
 show_grid(
-    "Two of six questions are answered", "Ten seeds: the mean ± half its 95 % interval."
+    "Two of six questions are answered",
+    "Ten seeds: the mean ± half its 95 % interval. Right: with the balance loss. Idle: without.",
 )
 
 # %% [markdown]
@@ -684,7 +685,8 @@ def promised_and_paid(figure, theme):
 picture(
     promised_and_paid,
     title=f"The path layer multiplies {PART['the count']['path']:.3f} of what dense large does, and takes {PART['plain']['path']:.2f} of its time",
-    note="Plain beside plain, compiled beside compiled. Who writes the code counts, too. For one token the package's plain layers, made for batches, take longer: "
+    note="Each mark is divided by dense large's of the same kind, so hollow and filled ones do not compare. Who writes the code counts, too. For "
+    "one token, the package's plain layers, made for batches, take more time than these: "
     + ", ".join(f"{name} {times:.0f} times" for name, times in batches.items())
     + ".",
     alt="; ".join(
@@ -932,7 +934,7 @@ fill("512 tokens, ms", {name: 1e3 * times for name, times in took[512].items()})
 fill("a step, ms", {name: 1e3 * t for name, t in took["step"].items()})
 show_grid(
     f"Most right: {max(mean, key=mean.get)}. Quickest for one token, in plain PyTorch: {in_order[0]}",
-    note="Small: 8 experts or leaves of 8 neurons, ten seeds, the mean ± half its 95 % interval. Larger: 16 of 128 neurons, width 256, one "
+    note="Small: 8 experts or leaves of 8 neurons, ten seeds, the mean ± half its 95 % interval. Right: with the balance loss, idle: without. Larger: 16 of 128 neurons, width 256, one "
     "thread, the median of ten turns ± half of the middle half. The compiled mixture is made for batches, the other compiled layers for one token.",
 )
 
@@ -950,8 +952,8 @@ table(
 # %% [markdown] tags=["13.improvement", "13.idle", "13.token", "13.training", "13.gpt"]
 # **Dense** is what to begin with. With as many neurons kept, nothing in the grid is more accurate.
 #
-# **A mixture** is for when the small dense network is not good enough and the large one too slow, in training or in use. You pay
-# in memory, and you have a balance to look after.
+# **A mixture** is for when the small dense network is not good enough and the large one too slow. In training our GPTs show that; in use, the
+# time of a single layer does. You pay in memory, and you have a balance to look after.
 #
 # **A tree** may be for many small leaves and one token at a time, where scoring all experts would cost more than their answers
 # (*Further*). How accurate such a tree is, we have not measured. With 16 leaves, and plain code for both, it was no faster than the
@@ -982,7 +984,7 @@ quiz("13")
 # - Like against like means the same care, code of the same kind, and both dense opponents: as many neurons in all, and as many
 #   that answer.
 # - A count of multiplications says what a good program can win. What yours wins, the clock says.
-# - A true sentence need not be a reason to choose: a tree trains without noise, and a balanced mixture needs none either.
+# - An advantage has to be one over the opponent as it is used: a tree trains without noise, and so does a balanced mixture.
 #
 # **Sources.** The four sentences: S. Desai, *Mixture of Experts (MoE)*, a blog post of 14 January 2024. Trees with leaves:
 # [Belcak and Wattenhofer 2023](https://arxiv.org/abs/2308.14711), who report 220 and 6 times. The path layer, another kind:
@@ -1047,6 +1049,8 @@ for (n, h), t in ((FEW, few), (MANY, many)):
         )
 
 # %% [markdown]
+# So with plain code on both sides the lead is small. It takes compiled code, and very many tiny leaves, to come near to 6 times or pass it.
+#
 # ### Fifty times as fast, and 15 % slower
 #
 # In [issue 1](https://github.com/pbelcak/UltraFastBERT/issues/1) of UltraFastBERT somebody finds that the benchmark of a layer
@@ -1099,7 +1103,7 @@ for place, t in (("alone, one token", layer_alone), ("in a GPT, 64 tokens", in_a
 # %% [markdown]
 # ### Many short trees or one deep one?
 #
-# UltraFastBERT's layer is a sum of such trees. [Issue 20](https://github.com/pbelcak/UltraFastBERT/issues/20) asks how fast many
+# UltraFastBERT's layer is one such tree, or a sum of several. [Issue 20](https://github.com/pbelcak/UltraFastBERT/issues/20) asks how fast many
 # short ones are beside one deep one, and has no answer. We ask how accurate. In each of these six layers 12 neurons answer: from twelve trees of one
 # node, which is a dense network, to one tree of depth 12. Each had three learning rates to choose from. (Stored.)
 
