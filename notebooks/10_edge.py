@@ -480,7 +480,7 @@ claim(
     control=took["mixture"] * whole,
     control_is="all its bytes in place of the active ones",
     timed=True,
-    refutes="For each token, a mixture needs as long as reading all its weights takes",
+    refutes="A token takes as long as all of the model is read from memory",
 )
 
 # %% [markdown]
