@@ -54,10 +54,9 @@ playground(preset="rules", link=True)
 # - [Bring the seven back](playground.ipynb#preset=seven): all eight at work again, in as few steps as you can.
 # - [Even, and right](playground.ipynb#preset=even): equal shares without losing accuracy, as early as you can.
 # - [As few as you can](playground.ipynb#preset=few): 95 % of held-out points right, with as few experts as you can.
-#
-# What you have won, here and in the lessons:
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["draw", "nbval-ignore-output", "remove-output"]
+# In JupyterLab: what you have won, here and in the lessons.
 from moe_tutorial.course import score_card
 
 score_card()
