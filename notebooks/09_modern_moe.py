@@ -972,7 +972,7 @@ interval_chart(
     note="✓ right, ✗ wrong, ? unclear. Nakamura's sentence promises two gains: one comparison, two rows. Qiu promises more specialisation, too, "
     "and Wang less load for the busiest: these are judged, and not drawn. digits4, standardised, means and 95 % intervals over twenty seeds (Fedus at equal multiplications: thirty).",
     colors={row: {"✓": "holds", "✗": "fails"}.get(row[0], "muted") for row in rows},
-    unit="points gained (left of 0: the opposite)",
+    unit="points gained (below 0: lost)",
     zero=0,
 )
 
