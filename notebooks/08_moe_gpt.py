@@ -161,7 +161,7 @@ for text in ("The value of ", "def get_", "12*11=", "if not "):
 
 # %% [markdown]
 # It repeats itself, as it always takes the likeliest character. It knows what prose, code and sums look like. Does it know what they mean?
-# Check its sums: it has learned the look of text, and not its meaning. How did it learn that?
+# Check its sums.
 #
 # ## What it learns from
 #

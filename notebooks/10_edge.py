@@ -584,8 +584,7 @@ reveal(
 # one thread got above. (All threads together get more.)
 #
 # At half a byte a weight, Llama 4 Scout takes 54 GB and Maverick 201. A token uses about as many weights of both. Which is faster on
-# 32 GB? Guess, and then set the memory to 32. (Nearly equal: far more of Maverick is on disk, but a token asks for half as many weights of
-# experts, since only every second block has any.)
+# 32 GB? Guess, and then set the memory to 32.
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: which models run, and how fast.
@@ -629,6 +628,10 @@ sweep(
     memory=("Memory, GB", [*here[:1], 16, 8, 32, 64, 128, 512]),
     bandwidth=("Bandwidth, GB a second", [*here[1:], 50, 10, 100, 400, 1000]),
 )
+
+# %% [markdown]
+# Scout and Maverick are nearly equal: far more of Maverick is on disk, but a token asks for fewer weights of experts, since only every
+# second block has any.
 
 # %% [markdown]
 # ## A cache of experts

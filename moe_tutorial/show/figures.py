@@ -48,7 +48,7 @@ def interval_chart(
         if zero is not None:
             axes.axvline(zero, color=line, linewidth=1.5, zorder=0)
         numbers = np.concatenate([*ticks.values(), *([mean.low, mean.high] for mean in means.values())])
-        wide = np.ptp(numbers[np.isfinite(numbers)]) / 90 or 1  # about the width of a seed's dot
+        wide = np.ptp(numbers) / 90 or 1  # about the width of a seed's dot
         for place, (name, mean) in enumerate(means.items()):
             is_control, each = name in controls, ticks[name]
             shown = f"{round(mean.mean, decimals) + 0:.{decimals}f}" if mean.has_interval else mean.rounded[0]
