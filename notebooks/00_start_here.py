@@ -365,7 +365,7 @@ for statement, holds in RULES.items():
 # | [05 Collapse](05_collapse.ipynb) | Left alone, do the experts share the work, and how strong does each become? |
 # | [06 Noise](06_noise.ipynb) | Why do mixtures collapse, and does noise prevent it? |
 # | [07 Balance](07_balance.ipynb) | What evens out the work, what does it cost, and is even use the goal? |
-# | [08 A GPT with experts](08_moe_gpt.ipynb) | Does a language model predict better with experts, and who handles what? |
+# | [08 A GPT with experts](08_moe_gpt.ipynb) | Does a language model gain from experts, and must the router learn? |
 # | [09 Modern MoE](09_modern_moe.ipynb) | What do models of today choose, and which of these choices shows in a small mixture? |
 # | [10 At the edge](10_edge.ipynb) | What does a token read, from where, and which models run on your machine? |
 # | [11 At scale](11_scale.ipynb) | From how many tokens at once does a mixture compute for longer than it reads, and what matters then? |

@@ -26,7 +26,16 @@ from torch import nn
 
 from moe_tutorial.course import check, guess, my_moe, quiz, reveal, scoreboard
 from moe_tutorial.layers import MixtureOfExperts, Router
-from moe_tutorial.show import grid, is_narrow, look, picture, watch_training
+from moe_tutorial.show import (
+    expert_bars,
+    grid,
+    is_narrow,
+    look,
+    message,
+    picture,
+    sweep,
+    watch_training,
+)
 from moe_tutorial.study import (
     above,
     below,
@@ -146,7 +155,6 @@ g = np.zeros(n_experts)
 g[chosen] = p[chosen]
 y = g @ answers
 loss = ((y - target) ** 2).mean()
-print("gate weights that are not zero:", np.count_nonzero(g), "of", n_experts)
 
 # %% [markdown]
 # **Step 1: from the loss to the output.** The loss is a mean of squares over the $d$ entries of $y$.
@@ -272,80 +280,59 @@ reveal(
 )
 
 # %% [markdown]
-# Let $\partial L / \partial g_j$ be 0 for experts that were not chosen, and $s_j = p_j \, \partial L / \partial g_j$. Then your sum is
-# $s_j - p_j \sum_i s_i$, or
+# Call $s_j = p_j \, \partial L / \partial g_j$, which is 0 for experts that were not chosen. Then your sum is $s_j - p_j \sum_i s_i$, or
 #
 # $$\frac{\partial L}{\partial z_j} = p_j \Big( \frac{\partial L}{\partial g_j} - \sum_i s_i \Big)$$
 #
-# The sum is an average of $\partial L / \partial g_i$ over all experts, weighed by $p$. An expert that was not chosen gets a gradient, too.
-# But it says nothing about that expert's own answer: it only says whether the chosen ones did well or badly.
-#
-# Renormalise (divide the chosen weights by their sum), and experts that were not chosen get no gradient at all. For chosen experts,
-#
-# $$\frac{p_i}{\sum_{c \in C} p_c} = \frac{e^{z_i}}{\sum_{c \in C} e^{z_c}}$$
-#
-# and the logits of the others have dropped out. Here is the token from above: its probabilities, and which way a step pushes each
-# logit.
-
-# %% tags=["measure"]
-# Measured: the push on the six logits of the token above, by PyTorch.
-others, push = np.setdiff1d(np.arange(n_experts), chosen), {}
-for name, renormalize in {"by probability": False, "renormalised": True}.items():
-    by_W = by_autograd(W, x, answers, target, k, renormalize)
-    push[name] = -(by_W @ x / (x @ x)).round(9) + 0.0
-    assert (push[name][others] == 0).all() == renormalize
-
-
-# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
-# Drawn: the push on each logit.
-def pushes(figure, theme):
-    """A bar from zero for each expert, coloured if it is chosen."""
-    panels = figure.subplots(*((2, 1) if is_narrow(figure) else (1, 2)), sharey=True)
-    text, muted = look.color("text", theme), look.color("muted", theme)
-    colors = [
-        look.expert_color(i, theme) if i in chosen else look.color("border", theme)
-        for i in range(n_experts)
-    ]
-    longest = max(np.abs(each).max() for each in push.values())
-    for axes, (name, each) in zip(panels, push.items(), strict=True):
-        axes.bar(range(n_experts), each, color=colors)
-        axes.axhline(0, color=muted, lw=1)
-        for i, by in enumerate(each):
-            at = by + 0.06 * longest * (1 if by >= 0 else -1)
-            style = {"ha": "center", "va": "bottom" if by >= 0 else "top"}
-            axes.text(
-                i, at, f"{by:+.2f}" if by else "0", color=text if by else muted, **style
-            )
-        axes.set_title(name, loc="left", color=muted, fontsize=11)
-        labels = [f"{i}\n{share:.2f}" for i, share in enumerate(p)]
-        axes.set_xticks(range(n_experts), labels)
-        axes.set(xlabel="expert, and its probability", yticks=[])
-        axes.set_ylim(-1.35 * longest, 1.35 * longest)
-        axes.spines["left"].set_visible(False)
-
-
-heard = {name: int((each != 0).sum()) for name, each in push.items()}
-picture(
-    pushes,
-    title=f"Weighted by probability, {heard['by probability']} of {n_experts} logits are pushed; renormalised, {heard['renormalised']}",
-    note="Bars: minus the gradient at each logit, so up means that a step of plain gradient descent raises it. Coloured: the two chosen. Who "
-    "rises is better than the average, as in the guess; the grey ones count as 0.",
-    alt="; ".join(
-        f"{name}: " + ", ".join(f"expert {i} {by:+.2f}" for i, by in enumerate(each))
-        for name, each in push.items()
-    ),
-    height=300,
-    narrow_height=520,
-)
+# The sum is the average from the guess. An expert that was not chosen gets a gradient, too. But it says nothing about that expert's own
+# answer: it only says whether the chosen ones did well or badly.
 
 # %% [markdown]
-# So how does the *choice* improve? The same logits set the weight and the choice. If a chosen expert keeps hurting, its logit sinks until
-# another overtakes it. Only then is that one tried, and judged by its own answer.
+# So how does the *choice* improve? Say that the third expert would help: once chosen, its dL/dg is -1. The router cannot know that yet. Your
+# `gate_gradient` takes steps on the three logits. (To keep it simple, an expert's dL/dg stays the same.) At which step is the third chosen?
+# What happens then?
+
+
+# %% tags=["draw", "nbval-ignore-output"]
+# A slider: steps by your gradient, where the third expert would help.
+would = np.array([*hurt[:2], -1.0])
+
+
+def now(three_logits):
+    """Their probabilities, the two chosen, and dL/dg: 0 for the one not chosen."""
+    weights = np.exp(three_logits) / np.exp(three_logits).sum()
+    two, slopes = sorted(np.argsort(-weights)[:2].tolist()), np.zeros(3)
+    slopes[two] = would[two]
+    return weights, two, slopes
+
+
+def at_step(steps):
+    three_logits = np.log(three)
+    for _ in range(steps):
+        weights, _, slopes = now(three_logits)
+        three_logits = three_logits - 0.5 * gate_gradient(weights, slopes)
+    weights, two, _ = now(three_logits)
+    one, other = (("first", "second", "third")[i] for i in two)
+    texts = [
+        f"{weight:.2f}, " + (f"dL/dg {would[i]:+.0f}" if i in two else "counts as 0")
+        for i, weight in enumerate(weights)
+    ]
+    return message(
+        f"Step {steps}: the {one} and the {other} are chosen",
+        "Bars: probabilities; 0 is the first. With a positive dL/dg an expert hurts, with a negative one it helps.",
+    ) + expert_bars(weights.tolist(), texts, 0, "Probability of each expert", least=1)
+
+
+sweep(at_step, steps=("Steps", list(range(9))))
+
+# %% [markdown]
+# The same logits set the weight and the choice. The first hurts more than the average, so it sinks, until the third overtakes it. Only
+# then is the third tried, and judged by its own answer.
 
 # %% [markdown]
 # ## Four routers, one choice
 #
-# With two chosen, renormalising still left a gradient. What is left with one? Here are four routers that choose the same expert. They
+# The loss reaches the router through the weight, if that depends on the logits. Here are four routers that choose the same expert. They
 # differ only in the weight that scales its output:
 
 
@@ -366,6 +353,9 @@ def gate_weight(kind, logits):
 
 KINDS = ["probability", "softmax of the chosen", "renormalised", "unscaled"]
 
+# %% [markdown]
+# Guess first: which of these weights change when the logits change a little?
+
 # %% tags=["measure"]
 # Measured: the slopes of the four weights.
 logits = torch.randn(100, 8, requires_grad=True)
@@ -378,17 +368,15 @@ for kind in KINDS:
         print(f"{kind:>22}: {refusal}")
 
 # %% [markdown]
-# With one chosen, the other three weights are 1, *whatever the logits say*: the second and the third divide what was chosen by
-# itself, and the last is a constant. (With two chosen, renormalised weights do have a slope, as you saw.)
-#
-# Asked for the slope of the last alone, autograd raises an error. In training you see none: the experts get gradients, and
-# `router.weight.grad` stays `None`.
+# Only the first. With one chosen, the other three are 1, *whatever the logits say*: the second and the third divide what was chosen by
+# itself, and the last is a constant, for which autograd has no slope to give. (With two chosen, renormalised weights do have a slope:
+# they say how the two compare.)
 
 # %% [markdown]
-# ## Does it matter? Train all four
+# ## Would you notice?
 #
-# A router that hears nothing still chooses, and its experts learn to work with that. Is that enough?
-# We train all four on `digits4`, with ten seeds: 8 experts of 8 neurons, one chosen. (This takes half a minute.)
+# A router that hears nothing still chooses, and nothing crashes. Do its weights give it away? We train all four on `digits4`, with
+# ten seeds: 8 experts of 8 neurons, one chosen. (This takes half a minute.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -454,30 +442,19 @@ reveal(
     len(never),
     says=f"Unchanged since the start, in all ten seeds: {', '.join(never)}. "
     + (
-        "A softmax of one number has a slope of exactly 0. In p divided by p two terms cancel, but only up to rounding: the renormalised router "
-        "gets nothing but rounding errors. But Adam divides a gradient by a running average of its size, so even "
-        f"those move it: by {moved['renormalised'].mean():.2f} times the norm that it had at the start. Learning moves it by "
-        f"{moved['probability'].mean():.1f} times. The weights change, and nothing looks broken."
+        "A softmax of one number has a slope of exactly 0. In p divided by p two terms cancel, but only up to rounding. Adam divides a "
+        "gradient by a running average of its size, so even rounding errors move the renormalised router. Its weights change, and "
+        "nothing looks broken."
         if moved["renormalised"].min() > 0
         else "As the formula says: no gradient, no step."
     ),
 )
 
-# %% tags=["measure", "nbval-ignore-output"]
-# Measured: all four, side by side, and the first with a router that stays as it was drawn.
-print(f"{'router':22}{'weights moved (relative)':>26}{'accuracy':>10}")
-for kind in [*KINDS, frozen]:
-    print(f"{kind:22}{moved[kind].mean():26.2f}{accuracy[kind].mean():10.1%}")
-
-# %% [markdown]
-# So it matters: only where the router learns are clearly more images right. (The last row begins with the same kind of router as the
-# first, and never updates it.)
-
 # %% [markdown]
 # ## What is the learning worth?
 #
-# In lesson 02, experts that an untrained matrix chose were well ahead of a dense network of 8 neurons. But the matrix took
-# work of its own, and so does a router:
+# Experts learn to work even with a router that hears nothing. Is that enough? In lesson 02, experts that an untrained matrix chose were
+# well ahead of a dense network of 8 neurons. But the matrix took work of its own, and so does a router:
 
 # %% tags=["measure"]
 # Measured: the work for one image.
@@ -488,7 +465,6 @@ width = round(work / (64 + 10))  # a neuron multiplies 64 numbers in and 10 out
 total = round(parameters(layer) / (64 + 10 + 1))  # and keeps them, with a bias
 print(f"{work:,} multiplications an image, {by_router} of them in the router")
 print(f"a dense network of {width} neurons takes {width * (64 + 10):,}")
-print(f"one of equal total size has {total} neurons and takes {total * (64 + 10):,}")
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -519,15 +495,14 @@ reveal(
     "04.work",
     "both" if all(beats) else "only the one that learns" if beats[0] else "neither",
     says=f"The dense network gets {as_much_work.mean():.1%} right, the mixture {learned.mean():.1%} with a router that learns and "
-    f"{deaf.mean():.1%} with a deaf one. "
+    f"{deaf.mean():.1%} with a deaf one."
     + (
-        "With a deaf router, the same work is better spent on a dense network. "
+        " With a deaf router, the same work is better spent on a dense network."
         if not beats[1]
         else ""
     )
-    + f"(The router does {by_router / work:.0%} of the work here, as experts have 8 neurons. In a large model it is far less.) "
-    f"The fairest comparison is with the router of the same kind, frozen: {accuracy[frozen].mean():.1%}. So learning is worth "
-    f"about {100 * (learned - accuracy[frozen]).mean():.0f} points, after 800 steps at one learning rate for all.",
+    + f"\n\nWhere do the points come from? Freeze a router of the same kind as it was drawn, and the mixture gets {accuracy[frozen].mean():.1%}. "
+    f"So learning is worth about {100 * (learned - accuracy[frozen]).mean():.0f} points, after 800 steps at one learning rate for all.",
 )
 
 # %% tags=["measure"]
@@ -559,7 +534,7 @@ rows = score(
 # Drawn: the scoreboard.
 scoreboard(
     rows,
-    title=f"For equal work: a router that learns {learned.mean():.1%}, dense {as_much_work.mean():.1%}, a deaf router {deaf.mean():.1%}",
+    title=f"A dense network as large as these mixtures gets {as_large.mean():.1%} right, for {total * (64 + 10) / work:.0f} times the work",
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -576,19 +551,20 @@ quiz("04")
 mine = my_moe()  # in a terminal: python my_moe.py
 
 # %% tags=["measure"]
-# Measured: how many new points your mixture gets right.
+# Measured: how many new points your mixture gets right, and how many experts it uses.
 for seed in seeds(3):
     torch.manual_seed(seed)
     layer = mine.MyMoE(d_model=2, d_hidden=4, n_experts=4, top_k=1, d_out=2)
     mine.train(layer, plane.x_train, plane.y_train, steps=STEPS, batch=128, lr=1e-2)
     with torch.no_grad():
-        scores, _ = layer(plane.x_test)
+        scores, routing = layer(plane.x_test)
     right = (scores.argmax(-1) == plane.y_test).double().mean().item()
-    print(f"your mixture: {right:.0%} right")
+    used = len(routing.indices.unique())
+    print(f"your mixture: {right:.0%} right, {used} of 4 experts chosen")
 
 # %% [markdown]
-# The same settings each time, and another accuracy: the start and the batches differ, and much hangs on them. The run at the top was one
-# run, too: do not take it as typical.
+# The same settings each time, and another accuracy: the start and the batches differ, and much hangs on them. (The film at the top is
+# one run, too.) Do all four experts get points? One that no point chooses gets no gradient. Lesson 05 is about such experts.
 
 # %% [markdown]
 # ## Try it
@@ -603,7 +579,7 @@ for seed in seeds(3):
 #
 # - No gradient passes through the choice. It passes through the weight, if that depends on the logits.
 # - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: a step raises whoever is better than the average. Experts that were not chosen
-#   hear only how the chosen did, and renormalised, nothing.
+#   hear only how the chosen did.
 # - With one expert chosen, a weight that is divided by the sum of the chosen is always 1, and teaches the router nothing.
 #   [This mistake was released](museum.ipynb#the-router-never-moves).
 #
@@ -614,9 +590,70 @@ for seed in seeds(3):
 # %% [markdown]
 # ## Further
 #
+# ### Two chosen, divided by their sum
+#
+# Renormalise (divide the chosen weights by their sum), and experts that were not chosen get no gradient at all. For chosen experts,
+#
+# $$\frac{p_i}{\sum_{c \in C} p_c} = \frac{e^{z_i}}{\sum_{c \in C} e^{z_c}}$$
+#
+# and the logits of the others have dropped out. Here is the token from the derivation: its probabilities, and which way a step pushes each
+# logit.
+
+# %% tags=["measure"]
+# Measured: the push on the six logits of the token above, by PyTorch.
+others, push = np.setdiff1d(np.arange(n_experts), chosen), {}
+for name, renormalize in {"by probability": False, "renormalised": True}.items():
+    by_W = by_autograd(W, x, answers, target, k, renormalize)
+    push[name] = -(by_W @ x / (x @ x)).round(9) + 0.0
+    assert (push[name][others] == 0).all() == renormalize
+
+
+# %% jupyter={"source_hidden": true} tags=["draw", "nbval-ignore-output"]
+# Drawn: the push on each logit.
+def pushes(figure, theme):
+    """A bar from zero for each expert, coloured if it is chosen."""
+    panels = figure.subplots(*((2, 1) if is_narrow(figure) else (1, 2)), sharey=True)
+    text, muted = look.color("text", theme), look.color("muted", theme)
+    colors = [
+        look.expert_color(i, theme) if i in chosen else look.color("border", theme)
+        for i in range(n_experts)
+    ]
+    longest = max(np.abs(each).max() for each in push.values())
+    for axes, (name, each) in zip(panels, push.items(), strict=True):
+        axes.bar(range(n_experts), each, color=colors)
+        axes.axhline(0, color=muted, lw=1)
+        for i, by in enumerate(each):
+            at = by + 0.06 * longest * (1 if by >= 0 else -1)
+            style = {"ha": "center", "va": "bottom" if by >= 0 else "top"}
+            axes.text(
+                i, at, f"{by:+.2f}" if by else "0", color=text if by else muted, **style
+            )
+        axes.set_title(name, loc="left", color=muted, fontsize=11)
+        labels = [f"{i}\n{share:.2f}" for i, share in enumerate(p)]
+        axes.set_xticks(range(n_experts), labels)
+        axes.set(xlabel="expert, and its probability", yticks=[])
+        axes.set_ylim(-1.35 * longest, 1.35 * longest)
+        axes.spines["left"].set_visible(False)
+
+
+heard = {name: int((each != 0).sum()) for name, each in push.items()}
+picture(
+    pushes,
+    title=f"Weighted by probability, {heard['by probability']} of {n_experts} logits are pushed; renormalised, {heard['renormalised']}",
+    note="Bars: minus the gradient at each logit, so up means that a step of plain gradient descent raises it. Coloured: the two chosen. By "
+    "probability, whoever rises is better than the average; the grey ones count as 0.",
+    alt="; ".join(
+        f"{name}: " + ", ".join(f"expert {i} {by:+.2f}" for i, by in enumerate(each))
+        for name, each in push.items()
+    ),
+    height=300,
+    narrow_height=520,
+)
+
+# %% [markdown]
 # ### Does renormalising silence the router of a whole layer?
 #
-# And with two chosen?
+# With one chosen, and with two?
 
 
 # %% tags=["measure"]
@@ -645,6 +682,21 @@ claim(
     quantity="router's gradient, renormalised over not (times)",
     refutes="Renormalising the gate weights only rescales the output",
 )
+
+# %% [markdown]
+# ### The four routers, side by side
+#
+# How far did the weights move, over their norm at the start? And how many images are right? The last row has the same kind of router as the
+# first, and never updates it.
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: all four, side by side, and the first with a router that stays as it was drawn.
+print(f"{'router':22}{'weights moved':>15}{'accuracy':>10}")
+for kind in [*KINDS, frozen]:
+    print(f"{kind:22}{moved[kind].mean():15.2f}{accuracy[kind].mean():10.1%}")
+
+# %% [markdown]
+# Only where the router learns are clearly more images right.
 
 # %% [markdown]
 # ### Do regions move toward the quarters in general?

@@ -12,7 +12,7 @@
 # # A GPT with experts
 #
 # 45 minutes. You leave able to swap a GPT's feed-forward for experts, train it to predict the next character, and test
-# whether it looks ahead; to say whether experts pay, by steps and by seconds; and to read who handles what.
+# whether it looks ahead; and to say whether experts pay, by steps and by seconds, and whether that takes a router that learns.
 #
 # Until now a mixture classified digits. In practice it sits in a language model: each block of a GPT has a feed-forward network,
 # and a mixture takes its place. Nothing else changes.
@@ -70,7 +70,8 @@ E, STEPS, seed = 8, comparison.SHORT, seeds(1)[0]
 
 # %% [markdown]
 # Here is a GPT with experts. It reads characters and predicts the next. In each of its two blocks, a router sends each character to one of
-# eight experts. (The picture calls a block a layer.) When it has learned, type into it, and switch off an expert.
+# eight experts. (The picture calls a block a layer.) When it has learned, type into it: who takes the digits, and who the spaces?
+# Then switch off an expert.
 
 # %% tags=["measure"]
 # Train a GPT with experts, in a quarter of a minute or a little more.
@@ -99,8 +100,8 @@ live_gpt(
 )
 
 # %% [markdown]
-# Do experts divide texts among themselves? To find out, it has learned from three that differ: **prose** from Python's own manual, **code** from
-# its standard library, and **arithmetic** that we generate. A token is one of 96 characters.
+# It has learned from three texts that differ: **prose** from Python's own manual, **code** from its standard library, and **arithmetic** that
+# we generate. A token is one of 96 characters. (Do experts divide the texts among themselves? *Further* finds out.)
 
 # %% tags=["measure", "nbval-ignore-output"]
 # A line of each text.
@@ -203,12 +204,9 @@ for step in range(101):
     optimizer.zero_grad()
     loss.backward()
     if step % 50 == 0:
-        alone = lm_loss(yours, piece, c=0.0)
-        print(
-            f"step {step:3}: {loss.item():.2f}, without the Switch losses {alone.item():.2f}"
-        )
+        print(f"step {step:3}: {loss.item():.2f}")
     optimizer.step()
-print(f"the GPT at the top, after {STEPS} steps, on test text: {gpt_loss.mean():.2f}")
+print(f"the GPT at the top, after {STEPS} steps: {gpt_loss.mean():.2f} on test text")
 print(f"typically, its right character has {math.exp(-gpt_loss.mean()):.0%}")
 
 # %% [markdown]
@@ -450,48 +448,60 @@ claim(
 )
 
 # %% [markdown]
-# ## Who learned?
+# ## Does it take a router that learns?
 #
-# Does the lead come from having eight experts, or from how they are chosen? Five GPTs have the same experts, and differ in who chooses:
+# Does the lead come from having eight experts, or from how they are chosen? Four GPTs have the same experts, and differ in who chooses:
 #
-# | | who chooses | does it learn? | weight of the answer |
-# |---|---|---|---|
-# | **router** | the router from above | yes | its probability *p* |
-# | **frozen** | a router, random and never trained | no | *p* |
-# | **table** | a table, random and fixed from the start: who takes an `a`, who a `b` | no | 1 |
-# | **table p** | the same table | no | *p* from a router that learns, but does not choose |
-# | **dice** | a die, thrown anew for each character | no | 1 |
+# | | who chooses |
+# |---|---|
+# | **router** | the router from above |
+# | **frozen** | a router, random and never trained |
+# | **table** | a table, random and fixed from the start: who takes an `a`, who a `b` |
+# | **dice** | a die, thrown anew for each character |
 #
-# Where there is a *p*, there is the Switch loss, too. Frozen router and table are both random and fixed. But the table sees only the
-# character, and the router a vector that depends on what stands before it, and that changes as the GPT learns.
+# Frozen router and table are both random and fixed. But the table sees only the character, and the router a vector that depends on
+# what stands before it, and that changes as the GPT learns.
+#
+# As in your mixture, an answer counts with the probability *p* that a router gives its expert. (Dice have no router: there it counts fully.
+# Beside the table, a router learns *p*, but does not choose.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
-arms = {"frozen": "frozen", "table": "table 1", "table p": "table p"}
-arms |= {"router": "experts", "dice": "dice"}
+arms = {"router": "experts", "frozen": "frozen", "table": "table p", "dice": "dice"}
 guess(
     "08.chooser",
-    f"Which of the five is furthest ahead of the dense GPT after {comparison.SHORT} steps?",
+    f"Which of the four is furthest ahead of the dense GPT after {comparison.SHORT} steps?",
     choices=list(arms),
 )
 
+# %% tags=["measure"]
+# Measured: four leads, and the table's lead over the router as both train on.
+leads = {name: ahead(kind) for name, kind in arms.items()}
+order = sorted(leads, key=lambda name: -leads[name].mean())
+short = ahead("table p", "experts")
+table_over_router = [ahead("table p", "experts", steps=n) for n in lengths]
+late = table_over_router[-1]
+
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-leads = {name: ahead(kind) for name, kind in arms.items()}
-order = sorted(leads, key=lambda kind: -leads[kind].mean())
-found = ", ".join(f"{kind} {leads[kind].mean():+.3f}" for kind in order)
 reveal(
     "08.chooser",
     order[0],
-    says=f"Ahead of dense, in nats: {found}.\n\n"
-    + (
+    says=(
         "With a frozen router, eight experts gain nothing clear, and with dice they lose. "
         if leads["frozen"].mean() < 0.02 and leads["dice"].mean() < 0
         else ""
     )
     + (
-        "So it matters who chooses. But the chooser need not learn: a fixed table leads."
-        if "table" in order[0]
+        "So it matters who chooses. But the chooser need not learn: a fixed table leads.\n\n"
+        "How we read this: an expert gets better if it meets the same characters again and again. The table grants it that from the "
+        "first step; a router has to find out first. "
+        + (
+            f"By {lengths[-1]:,} steps it has caught up: the two differ by {abs(late.mean()):.2f} nats."
+            if late.mean() < short.mean() / 2
+            else f"After {lengths[-1]:,} steps the table is still {late.mean():.2f} nats ahead."
+        )
+        if order[0] == "table"
         else "So it takes a router that learns."
     ),
 )
@@ -503,7 +513,8 @@ interval_chart(
     {kind: leads[kind] for kind in order},
     title="Ahead of the dense GPT after equally many steps: "
     + ", ".join(f"{kind} by {leads[kind].mean():.2f}" for kind in in_front),
-    note=f"Lead in test loss after {comparison.SHORT} steps. Grey dots: ten seeds (a larger one: several). Above them means with 95 % intervals.",
+    note=f"Lead in test loss after {comparison.SHORT} steps. Grey dots: ten seeds (a larger one: several). Above them means with 95 % intervals. "
+    "All but dice feel the Switch loss.",
     colors=dict.fromkeys(in_front, "accent"),
     controls=["frozen", "dice"],
     unit="nats a character ahead of dense",
@@ -523,50 +534,75 @@ claim(
     control_is="the same, and the router is frozen",
 )
 
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-short = ahead("table p", "experts")
-guess(
-    "08.table",
-    f"To compare the choosers alone, take the two with weight p. After {comparison.SHORT} steps, table p is {short.mean():.3f} nats ahead of the "
-    f"router. Both train on. And after {lengths[-1]:,} steps?",
-    choices=[
-        "the table is ahead",
-        "they are equal, within 0.02 nats",
-        "the router is ahead",
-    ],
-)
+# %% [markdown]
+# ## Your file
+#
+# Your `my_moe.py` now reads and writes. Your block and your loss go into it, and a small GPT whose feed-forwards are your mixtures.
+# Your `peeks` tests it before it trains.
+
+# %%
+mine = my_moe(until="08")
 
 # %% tags=["measure"]
-# Measured: the difference between the two, as both train on.
-table_over_router = [ahead("table p", "experts", steps=n) for n in lengths]
-late = table_over_router[-1]
+# Measured: how often the GPT of your file looks ahead.
+torch.manual_seed(seed)
+my_gpt = mine.GPT(CHARACTERS)
+with torch.no_grad():
+    places = sum(mine.peeks(my_gpt, data.test[:1, :64], t) for t in range(1, 64))
+print(f"the GPT of your file looks ahead at {places} of 63 places")
 
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal(
-    "08.table",
-    "they are equal, within 0.02 nats"
-    if abs(late.mean()) < 0.02
-    else "the table is ahead"
-    if late.mean() > 0
-    else "the router is ahead",
-    says=f"After {lengths[-1]:,} steps the two differ by {abs(late.mean()):.3f} nats. "
-    + (
-        "The router has caught up.\n\n"
-        if late.mean() < short.mean() / 2
-        else "So the table's lead stays.\n\n"
-    )
-    + "How we read this: an expert gets better if it meets the same characters again and again. The table grants it that from the "
-    "first step; a router has to find out first. (The table with weight 1 was trained no further.)",
-)
+# %% [markdown]
+# Give it a text of your own, of ten thousand characters or more. In JupyterLab, open *File*, *New*, *Terminal*. 1500 is the number
+# of steps; without it there are 400.
+#
+# ```sh
+# python my_moe.py train my_text.txt 1500
+# python my_moe.py write "The "
+# ```
+#
+# The program prints two losses on the last tenth, which it never trains on: your GPT's, and that of counting which character follows which.
+# Does your GPT beat the counts? Who takes what? And what does it write?
 
-# %% tags=["draw", "nbval-ignore-output"]
+# %% tags=["quiz", "nbval-ignore-output"]
+# Questions.
+quiz("08")
+
+# %% [markdown]
+# ## Try it
+#
+# 1. Pick two experts of 64 neurons each: `GPTConfig(..., d_hidden=64, top_k=2)`. Is the active cost the same? Train it,
+#    and hand it to `live_gpt`. What changes for the spaces?
+# 2. Take the balance away: `train_gpt(..., balance=0)`. Do experts die, as in lesson 05? And what becomes of the loss?
+# 3. Add a text of your own as a fourth domain, and type a line of it into the GPT. Does it get an expert of its own?
+#
+# ## Recap
+#
+# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each router has its own Switch loss.
+# - Where tokens choose, no score looked ahead. Where experts choose, they do.
+# - Against a dense network of equal work, experts lead by steps after a few hundred, and by seconds, on one thread of our machine, only
+#   after a longer training.
+# - It matters who chooses. After 500 steps dice lose, a frozen router gains nothing clear, a router that learns leads, and a fixed table
+#   leads by more. By 2,400 steps the router draws level.
+#
+# **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
+# Experts in every other block: [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). What they specialise in:
+# [Jiang et al. 2024](https://arxiv.org/abs/2401.04088), [OLMoE](https://arxiv.org/abs/2409.02060). A table: [Roller et al.
+# 2021](https://arxiv.org/abs/2106.04426). Texts: [Python's documentation](https://docs.python.org/3/license.html) and library, PSF licence.
+
+# %% [markdown]
+# ## Further
+
+# %% [markdown] tags=["08.chooser"]
+# ### The table's head start
+#
+# The table is ahead of the router after 500 steps. Here both train on.
+
+# %% tags=["draw", "nbval-ignore-output", "08.chooser"]
 # Drawn: the table's lead over the router, as both train on.
 over = [estimate(each) for each in table_over_router]
 curves(
     {
-        "table p over the router": Line(
+        "table over router": Line(
             lengths,
             [e.mean for e in over],
             low=[e.low for e in over],
@@ -576,13 +612,13 @@ curves(
     },
     x="steps of both",
     y="nats ahead",
-    title=f"Table p's lead over the router is {max(e.mean for e in over):.2f} nats at its largest, and {late.mean():.2f} after {lengths[-1]:,} steps",
+    title=f"The table's lead over the router is {max(e.mean for e in over):.2f} nats at its largest, and {late.mean():.2f} after {lengths[-1]:,} steps",
     note="Ten seeds: the mean and its 95 % interval.",
     legend=True,
     height=280,
 )
 
-# %% tags=["measure"]
+# %% tags=["measure", "08.chooser"]
 # Claim 08.3.
 claim(
     "08.3",
@@ -596,7 +632,32 @@ claim(
 )
 
 # %% [markdown]
-# ## Who handles what?
+# ### Both weights
+#
+# Above, an answer counts with *p*. What if it counts fully, with weight 1? (The table with weight 1 was trained for 500 steps only.)
+
+# %% tags=["draw", "nbval-ignore-output", "08.steps", "08.chooser"]
+# A table of three that choose, with both weights.
+both = {
+    "a table": ("table 1", "table p"),
+    "a router": ("experts 1", "experts"),
+    "a frozen router": ("frozen 1", "frozen"),
+}
+both = {name: [estimate(ahead(k)) for k in kinds] for name, kinds in both.items()}
+table(
+    ["ahead of dense, nats", "weight 1", "weight p"],
+    {
+        name: [f"{e.mean:+.2f} ({e.low:+.2f} to {e.high:+.2f})" for e in each]
+        for name, each in both.items()
+    },
+    title=f"After {comparison.SHORT} steps, the table is ahead by {both['a table'][0].mean:.2f} with weight 1, by "
+    f"{both['a table'][1].mean:.2f} with p",
+    note="Means over ten seeds, with 95 % intervals. All but the table with weight 1 feel the Switch loss. Weight 1 takes the "
+    "router's gradient away, as in lesson 04.",
+)
+
+# %% [markdown]
+# ### Who handles what?
 #
 # The table was told who takes an `a`. Nobody told the router what a digit is, or that there are three texts. What has it found?
 #
@@ -606,7 +667,8 @@ claim(
 # %% tags=["measure"]
 # Measured: who takes which character, in text that the GPT never saw.
 unseen = data.test[:, :6400].flatten()
-chosen = [routing.indices[:, 0] for routing in route_text(gpt, unseen)]  # of each block
+by_block = route_text(gpt, unseen)
+chosen = [routing.indices[:, 0] for routing in by_block]
 kind_of = character_class(unseen)
 domain_of = torch.arange(len(data.names)).repeat_interleave(6400)
 
@@ -670,15 +732,10 @@ def bits(expert, label):
 # %%
 bits = check("08.bits", bits)
 
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "08.handles",
-    "To know which text a character comes from saves some of the bits that name its expert. Now shuffle these labels, but only among equal "
-    "characters: all `e` swap labels with each other, and so on. A label then tells only which characters its text is made of. How much of "
-    "the saving is left in the first block? (100 %: it was all due to the characters.)",
-    slider=(0, 100, 5, "%"),
-)
+# %% [markdown]
+# To know which text a character comes from saves some of the bits that name its expert. Now shuffle these labels, but only among equal
+# characters: all `e` swap labels with each other, and so on. A label then tells only which characters its text is made of. How much
+# of the saving is left?
 
 # %% tags=["measure"]
 # Measured: how many bits each clue saves, in text that the GPT never saw.
@@ -709,24 +766,6 @@ to_name = np.array([float(bits(experts, experts)) for experts in chosen])
 of_text, of_text_by_character, of_kind, of_character, _ = saves.values()
 stays, known = of_text_by_character / of_text, of_character / to_name  # of each block
 
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal(
-    "08.handles",
-    float(100 * stays[0]),
-    says=f"Of the {of_text[0]:.2f} bits that the text saves in the first block, {stays[0]:.0%} stay; in the second, {stays[1]:.0%}. "
-    + (
-        "So what looks like an expert for code is, in the first block, one for the characters that code is full of."
-        if stays[0] > 0.8
-        else "So the text counts by itself, too."
-    )
-    + (
-        " In the second, the rest comes from what stands before the character, which differs between the texts, too."
-        if stays[1] < 0.8 < stays[0]
-        else ""
-    ),
-)
-
 # %% tags=["draw", "nbval-ignore-output"]
 # A table of the clues.
 table(
@@ -737,75 +776,23 @@ table(
 )
 
 # %% tags=["measure", "nbval-ignore-output"]
-# Printed: how much of a table each router has become.
-for block_name, part in zip(("first", "second"), known, strict=True):
+# Printed: how much of the saving is left, and how much of a table each router has become.
+for name, left, part in zip(("first", "second"), stays, known, strict=True):
     print(
-        f"The character alone saves {part:.0%} of the bits in the {block_name} block."
+        f"{name} block: shuffled, {left:.0%} of the text's saving is left; "
+        f"the character alone saves {part:.0%} of all bits"
     )
+print(
+    "What looks like an expert for code is, in the first block, one for the characters that code is full of."
+    if stays[0] > 0.8
+    else "So the text counts by itself, too."
+)
 
 # %% [markdown]
-# A table from character to expert would save all of them. The rest hangs on what stands before the character, and where.
+# A table from character to expert would save all bits. The rest hangs on what stands before the character, and where. That differs
+# between the texts, too.
 
 # %% [markdown]
-# ## Your file
-#
-# Your `my_moe.py` now reads and writes. Your block and your loss go into it, and a small GPT whose feed-forwards are your mixtures.
-# Your `peeks` tests it before it trains.
-
-# %%
-mine = my_moe(until="08")
-
-# %% tags=["measure"]
-# Measured: how often the GPT of your file looks ahead.
-torch.manual_seed(seed)
-my_gpt = mine.GPT(CHARACTERS)
-with torch.no_grad():
-    places = sum(mine.peeks(my_gpt, data.test[:1, :64], t) for t in range(1, 64))
-print(f"the GPT of your file looks ahead at {places} of 63 places")
-
-# %% [markdown]
-# Give it a text of your own, of ten thousand characters or more. In JupyterLab, open *File*, *New*, *Terminal*. 1500 is the number
-# of steps; without it there are 400.
-#
-# ```sh
-# python my_moe.py train my_text.txt 1500
-# python my_moe.py write "The "
-# ```
-#
-# The program prints two losses on the last tenth, which it never trains on: your GPT's, and that of counting which character follows which.
-# Does your GPT beat the counts? Who takes what? And what does it write?
-
-# %% tags=["quiz", "nbval-ignore-output"]
-# Questions.
-quiz("08")
-
-# %% [markdown]
-# ## Try it
-#
-# 1. Pick two experts of 64 neurons each: `GPTConfig(..., d_hidden=64, top_k=2)`. Is the active cost the same? Train it,
-#    and look at who answers. What changes for the spaces?
-# 2. Take the balance away: `train_gpt(..., balance=0)`. Do experts die, as in lesson 05? And what becomes of the loss?
-# 3. Add a text of your own as a fourth domain. Does it get an expert of its own?
-#
-# ## Recap
-#
-# - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each router has its own Switch loss.
-# - Where tokens choose, no score looked ahead. Where experts choose, they do.
-# - Against a dense network of equal work, experts lead by steps after a few hundred, and by seconds, on one thread of our machine, only
-#   after a longer training.
-# - It matters who chooses. After 500 steps dice lose, a frozen router gains nothing clear, a router that learns leads, and a fixed table
-#   leads by more. Where both weigh the answer with *p*, the router draws level by 2,400 steps.
-# - In the one GPT that we looked into, the character alone tells most of who takes it in the first block. In the second more hangs on what
-#   stands before it, and where.
-#
-# **Sources.** GPT-2: [Radford et al. 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf).
-# Experts in every other block: [Lepikhin et al. 2020](https://arxiv.org/abs/2006.16668). What they specialise in:
-# [Jiang et al. 2024](https://arxiv.org/abs/2401.04088), [OLMoE](https://arxiv.org/abs/2409.02060). A table: [Roller et al.
-# 2021](https://arxiv.org/abs/2106.04426). Texts: [Python's documentation](https://docs.python.org/3/license.html) and library, PSF licence.
-
-# %% [markdown]
-# ## Further
-#
 # ### Who is missed, and who answers what
 #
 # Switch off one expert of the GPT at the top, and the next best takes its characters. What does that change in the prediction of
@@ -834,7 +821,6 @@ table(
 
 # %% tags=["draw", "nbval-ignore-output"]
 # A table of the first block's experts.
-by_block = route_text(gpt, unseen)
 who_answers(by_block[0], unseen, "What the experts of the first block answer")
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -963,29 +949,6 @@ claim(
 for kind in ("experts", "dense"):
     e = estimate(ahead(kind, "large", "multiplications", None))
     print(f"{kind:7} {e.mean:+.2f} nats ({e.low:+.2f} to {e.high:+.2f})")
-
-# %% [markdown]
-# ### Both weights
-
-# %% tags=["draw", "nbval-ignore-output", "08.steps"]
-# A table of three that choose, with both weights.
-both = {
-    "a table": ("table 1", "table p"),
-    "a router": ("experts 1", "experts"),
-    "a frozen router": ("frozen 1", "frozen"),
-}
-both = {name: [estimate(ahead(k)) for k in kinds] for name, kinds in both.items()}
-table(
-    ["ahead of dense, nats", "weight 1", "weight p"],
-    {
-        name: [f"{e.mean:+.2f} ({e.low:+.2f} to {e.high:+.2f})" for e in each]
-        for name, each in both.items()
-    },
-    title=f"After {comparison.SHORT} steps, the table is ahead by {both['a table'][0].mean:.2f} with weight 1, by "
-    f"{both['a table'][1].mean:.2f} with p",
-    note="Means over ten seeds, with 95 % intervals. All but the table with weight 1 feel the Switch loss. Weight 1 takes the "
-    "router's gradient away, as in lesson 04.",
-)
 
 # %% [markdown]
 # ### What a step takes

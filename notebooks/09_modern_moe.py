@@ -62,8 +62,9 @@ torch.set_num_threads(1)  # small models are fastest on one thread
 E = 8
 data = digits4("standardised")
 NEURON = 64 + 10  # multiplications of a neuron, in and out
+mixtures = {model.name: model for model in published() if model.choices}
+k3 = mixtures["Kimi K3"]
 WATCHED = (25, 50, 100, 200, 400, 800)  # steps; 800 of the dense networks alone
-VERDICTS = ["right", "wrong", "unclear"]
 heard = {}  # each trial's verdict, and the points gained
 
 
@@ -127,11 +128,23 @@ def judge(trial, points, also=None):
     return said
 
 
+def either(first, second):
+    """The choices of a guess: under which of two conditions is a sentence right?"""
+    alone = f"right {first} alone", f"right {second} alone"
+    return ["right both times", *alone, "wrong or unclear both times"]
+
+
+def true_of(choices, *verdicts):
+    """Which of four such choices two verdicts make true."""
+    first, second = (said == "right" for said in verdicts)
+    return choices[2 * (not first) + (not second)]
+
+
 # %% [markdown]
 # ## What models chose
 #
-# A model on the Hugging Face hub comes with a `config.json`, which holds the layer's choices. These lines of
-# Mixtral 8x7B's matter here:
+# A model on the Hugging Face hub comes with a `config.json`, which holds the layer's choices. Here are lines of two: Mixtral 8x7B's, of
+# 2023, and below them, printed, those of Kimi K3, of 2026. How many experts does a token ask in a layer of each?
 
 # %%
 mixtral = {
@@ -146,12 +159,14 @@ mixtral = {
     "num_experts_per_tok": 2,
     "tie_word_embeddings": False,
 }
+lines = ["num_hidden_layers", "num_experts", "num_experts_per_token"]
+print("Kimi K3:")
+for line in [*lines, "num_shared_experts", "moe_intermediate_size"]:
+    print(f"{line:24}{k3.config[line]:6,}")
+
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: what models chose.
-mixtures = {model.name: model for model in published() if model.choices}
-
-
 def gate(model):
     """How logits become weights, in short."""
     name = model.choices.gate.replace("top-k, then ", "")
@@ -165,7 +180,6 @@ def row(model):
     return [f"{model.total / 1e9:,g}", experts, *others, str(model.year)]
 
 
-k3 = mixtures["Kimi K3"]
 recent = [gate(model) for model in mixtures.values() if model.year >= 2025]
 biased = [name for name in recent if "bias" in name]
 table(
@@ -173,14 +187,14 @@ table(
     {name: row(model) for name, model in mixtures.items()},
     title=f"{len(biased)} of {len(recent)} models since 2025 choose with a bias",
     note="Total: parameters, in billions, as published. Experts: chosen for a token, of all in a layer (256 of LongCat's do "
-    "nothing). Gate: how logits become weights. Shared: experts for every token. Neurons: of one expert. Kimi K3's experts "
-    f"work in a narrower space: they read {k3.config['routed_expert_hidden_size']:,} numbers of the model's {k3.config['hidden_size']:,}.",
+    "nothing). Gate: how logits become weights. Shared: experts for every token. Neurons: of one expert.",
 )
 
 # %% [markdown]
-# Since Mixtral, experts have become many. Many models choose with a bias, which moves until the experts are even (lesson 07). Many
-# have a shared expert. And many take a **sigmoid** in place of the softmax, or the square root of a softplus, $\log(1 + e^z)$: such a
-# curve scores each expert by itself, so that the scores need not add up to 1.
+# A token asks 2 of Mixtral's 8 experts. In Kimi K3 it asks 16 of 896, and 2 **shared** ones, which every token asks. Two more changes
+# stand in the column *gate*. Many models choose with a bias, which moves until the experts are even (lesson 07). And many take a
+# **sigmoid** in place of the softmax, or the square root of a softplus, $\log(1 + e^z)$: such a curve scores each expert by itself, so that
+# the scores need not add up to 1.
 #
 # ## Count the active parameters
 #
@@ -202,30 +216,13 @@ def active_count(config, total):
 # %%
 active_count = check("09.active_count", active_count)
 
-# %%
-total = count_parameters(mixtral).total
-print(f"total            {total:,}")
-print(f"active           {active_count(mixtral, total):,}")
-print(f"2/8 of the total {total * 2 // 8:,}")
-
-# %% [markdown]
-# ## A much larger one
-#
-# And a model that is much larger? These lines stand in the config of Kimi K3, of 2026. How many experts does a token ask in a
-# layer, those that every token asks included?
-
-# %%
-lines = ["num_hidden_layers", "num_experts", "num_experts_per_token"]
-for line in [*lines, "num_shared_experts", "moe_intermediate_size"]:
-    print(f"{line:24}{k3.config[line]:6,}")
-asked = k3.config["num_experts_per_token"], k3.config["num_shared_experts"]
-print(f"{asked[0]} chosen and {asked[1]} shared: {sum(asked)}")
-
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
+total = count_parameters(mixtral).total
 guess(
     "09.active",
-    "Kimi K3 has 2,800 billion parameters. [A page](https://www.latent.space/p/ainews-kimi-k3-28t-a50b-the-largest) says that 50 "
+    f"By your count, {active_count(mixtral, total) / 1e9:.1f} of Mixtral's {total / 1e9:.1f} billion parameters are active. (2/8 of them would "
+    f"be {total / 4e9:.1f}.) Kimi K3 has 2,800 billion. [A page](https://www.latent.space/p/ainews-kimi-k3-28t-a50b-the-largest) says that 50 "
     "billion are active, because 2,800 × 16/896 = 50. How many does its publisher state?",
     slider=(0, 150, 5, "billion"),
 )
@@ -253,15 +250,9 @@ others = k3.counted.active / 1e9 - k3_parts["experts"] - attention - shared_ones
 reveal(
     "09.active",
     k3.active / 1e9,
-    says=f"The chosen experts have {k3_parts['experts']:.0f} of them. All the rest works for every "
-    f"token: attention has {attention:.0f}, the shared experts {shared_ones:.0f}, and all else {others:.0f}. (The publisher's figure "
-    "leaves out the embedding.) Mixtral has little beside its experts, so 2/8 of the total was nearly right.\n\n"
-    "That depends on the model: "
-    + "; ".join(
-        f"of {name}, {mixtures[name].active / mixtures[name].total:.1%} is active, and k/E is {k_of_e(mixtures[name]):.1%}"
-        for name in ("gpt-oss-120b", "Llama 4 Scout")
-    )
-    + ". Below are all of them.",
+    says=f"The chosen experts have {k3_parts['experts']:.0f} of them, about as the page says. But all the rest works for every token: attention "
+    f"has {attention:.0f}, the shared experts {shared_ones:.0f}, and all else {others:.0f}. (The publisher's figure leaves out the embedding.) Mixtral has "
+    "little beside its experts, so there 2/8 was nearly right. Other models? Move the slider below.",
 )
 
 
@@ -277,7 +268,7 @@ def active(name):
     ) + bars(millions, "million active parameters", strong=["experts"])
 
 
-sweep(active, name=("Model", [*mixtures]))
+sweep(active, name=("Model", [*reversed(mixtures)]))  # the newest first
 
 # %% tags=["measure"]
 # Claim 09.1.
@@ -297,10 +288,12 @@ claim(
 # %% [markdown]
 # ## When is a sentence right?
 #
-# A sentence promises a **gain**, which we measure over twenty seeds (thirty in one close comparison). The sentence is *right* if the
-# 95 % interval of the mean gain is above zero, *wrong* if it is below, and *unclear* if zero lies in it. If a sentence promises two gains,
-# it is right if both are, wrong if at least one is wrong, and otherwise unclear. Where an interval ends close to zero, other seeds may say
-# otherwise. We print the mean gain, and the interval only where the verdict is unclear. The end of the lesson draws all of them.
+# A sentence promises a **gain**. We measure it over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain is above
+# zero, *wrong* if it is below, and *unclear* if zero lies in it. (If it promises two gains, it is right if both are, wrong if at least one is
+# wrong, and otherwise unclear.) Where an interval ends close to zero, other seeds may say otherwise. We print the mean gain, and the
+# interval where the verdict is unclear.
+#
+# Most sentences are judged twice, under two conditions. You speak first.
 #
 # **Your turn.** Three lines. Each sentence below will be judged by your `verdict`.
 
@@ -343,19 +336,18 @@ micro_loss = check("09.micro_loss", micro_loss)
 
 # %% [markdown]
 # Now the four rules of `digits4` stand for four kinds of text. Twenty mixtures (8 experts of 8 neurons, one chosen, 400
-# steps) are balanced over the *whole batch*, and twenty in four *groups of one rule* each, all with a Switch loss of 0.1. (This
-# takes half a minute.)
+# steps) are balanced over the *whole batch*, and twenty in four *groups of one rule* each. (This takes half a minute.)
 #
 # **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing, 1 is all.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
-    "09.micro",
-    "Qiu et al. (2025) compute the loss over the whole batch, and say: it “yields excellent performance gains” and “also greatly "
-    "improves the domain specialization of MoE experts”. Call the specialisation with the whole batch 100 %. How much is left in groups of "
-    "one rule?",
-    slider=(0, 150, 5, "%"),
+    "09.qiu",
+    "Qiu et al. (2025) compute the loss over the whole batch: it “yields excellent performance gains” and “also greatly improves the domain "
+    "specialization of MoE experts”. So, against groups of one rule, it promises more accuracy and more specialisation. Is that right here, with a "
+    "Switch loss of 0.1, and with a weaker one of 0.01?",
+    choices=either("with 0.1", "with 0.01"),
 )
 
 
@@ -430,17 +422,15 @@ for trial, c in ((QIU, 0.1), (QIU_WEAK, 0.01)):
     gained[c] = right - their_right
     judge(trial, {"points": gained[c]}, special(ours) - special(theirs))
 reveal(
-    "09.micro",
-    100 * special(by_rule).mean() / special(whole).mean(),
-    says=f"The sentence is {heard[QIU][0]} here. Compared with groups of one rule, the whole batch gains {in_words(gained[0.1])} points of accuracy, "
-    f"and specialisation rises from {special(by_rule).mean():.2f} to {special(whole).mean():.2f}. (Random groups of the same number reach "
-    f"{special(random_groups).mean():.2f}: it is not the groups, but one rule in each.)\n\n"
+    "09.qiu",
+    true_of(either("with 0.1", "with 0.01"), heard[QIU][0], heard[QIU_WEAK][0]),
+    says=f"With 0.1 the sentence is {heard[QIU][0]}: the whole batch gains {in_words(gained[0.1])} points, and specialisation is {special(whole).mean():.2f}, against "
+    f"{special(by_rule).mean():.2f} in groups. With 0.01 it is {heard[QIU_WEAK][0]}: {in_words(gained[0.01])} points, and "
+    f"{special(by_coefficient[0.01][0][0]).mean():.2f} against {special(by_coefficient[0.01][1][0]).mean():.2f}.\n\n"
     "Why? Take four tokens of two rules, and two experts that keep to a rule each. Over the whole batch, your `micro_loss` is "
     f"{together:.1f}: perfectly even. In groups of one rule it is {apart:.1f}, the worst for two experts, since in each group one expert does "
     "everything. To lower it, every expert must serve every rule, so none can specialise. The cure: the machines add up their counts, "
-    "and compute the loss from those.\n\n"
-    f"With a weaker loss, 0.01, the sentence is {heard[QIU_WEAK][0]}. Accuracy: {in_words(gained[0.01])} points. Specialisation: "
-    f"{special(by_coefficient[0.01][0][0]).mean():.2f} against {special(by_coefficient[0.01][1][0]).mean():.2f}.",
+    "and compute the loss from those. (A tenth of the coefficient is a tenth of that pull.)",
 )
 
 
@@ -466,7 +456,7 @@ def who_serves(coefficient):
     busiest = [E * max_share(share(i, E)).mean() for i in (ours, theirs)]
     return message(
         f"Specialisation {special(ours).mean():.2f} over the whole batch, {special(theirs).mean():.2f} in groups of one rule",
-        f"{our_right.mean():.1f} and {their_right.mean():.1f} % right; the busiest expert has {busiest[0]:.1f} and {busiest[1]:.1f} times its part. "
+        f"{our_right.mean():.1f} and {their_right.mean():.1f} % right; the busiest expert has {busiest[0]:.1f} and {busiest[1]:.1f} times an even share. "
         "Numbers: means over twenty mixtures. Bars: the images of each rule, divided among their experts, in the first of these mixtures.",
     ) + beside(
         message("Whole batch") + served(ours),
@@ -495,16 +485,16 @@ claim(
 # mean load goes up by a fixed rate, and that of every expert with more goes down. (In bfloat16, it
 # [stops moving](museum.ipynb#the-selection-bias-stops-moving).)
 #
-# We take what Wang et al. take: a sigmoid gate, and a rate of 0.001. In lesson 07, with a softmax and raw pixels, that rate was too
-# slow. Is it fast enough with a sigmoid and standardised pixels? (This takes some seconds.)
+# We take what Wang et al. take: a sigmoid gate, and a rate of 0.001. (In lesson 07, with a softmax and raw pixels, that rate was too slow.
+# This takes some seconds.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
-    "09.bias",
+    "09.wang",
     "Wang et al. (2024) on the bias: it “achieves both better performance and better load balance compared with traditional "
-    "auxiliary-loss-controlled load balancing”. Is that right here, against a Switch loss of 0.1?",
-    choices=VERDICTS,
+    "auxiliary-loss-controlled load balancing”. Is that right here, against a Switch loss of 0.1, and against one of 0.01?",
+    choices=either("against 0.1", "against 0.01"),
 )
 
 
@@ -532,15 +522,14 @@ strong, weak = right[2] - right[0], right[2] - right[1]
 judge(WANG, {"points": strong}, busy[0] - busy[2])
 judge(WANG_WEAK, {"points": weak}, busy[1] - busy[2])
 reveal(
-    "09.bias",
-    heard[WANG][0],
-    says=f"With the bias, accuracy changes by {in_words(strong)} points, and the busiest expert has {busy[2].mean():.2f} times an even share, "
-    f"with the loss {busy[0].mean():.2f}.\n\n"
-    f"But is 0.1 a good coefficient for a sigmoid? {right[0].mean():.1f} % are right with it, {right[1].mean():.1f} % with 0.01. Against 0.01, "
-    f"the sentence is {heard[WANG_WEAK][0]}: {in_words(weak)} points. (The Switch loss reads a sigmoid's scores divided by their sum. Against a loss "
-    "that suits sigmoids better the verdict may differ.)\n\n"
-    f"And the mixtures from before, with a softmax and a loss of 0.1? Beside them, the bias is at {in_words(right[2] - whole_right)} points. (That "
-    "changes the gate, too, so it does not judge the bias alone.)",
+    "09.wang",
+    true_of(either("against 0.1", "against 0.01"), heard[WANG][0], heard[WANG_WEAK][0]),
+    says=f"Against 0.1 the sentence is {heard[WANG][0]}: {in_words(strong)} points. Against 0.01 it is {heard[WANG_WEAK][0]}: {in_words(weak)} points. "
+    "The table below has the load.\n\n"
+    "Why does the coefficient matter? A loss adds a pull of its own to the router's training, and its coefficient says how strong. A bias "
+    "only moves the choice.\n\n"
+    f"Beside the mixtures from before, with a softmax and a loss of 0.1, the bias is at {in_words(right[2] - whole_right)} points. (That changes the "
+    "gate, too, so it does not judge the bias alone.)",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -557,7 +546,7 @@ table(
         ).items()
     },
     title=f"Of the three with a sigmoid, the most even is the {evenest}",
-    note="Busiest expert: its load, times an even one. digits4, standardised, 400 steps, means over "
+    note="Busiest expert: its load, times an even one. The Switch loss reads a sigmoid's scores divided by their sum; another loss may suit them better. digits4, standardised, 400 steps, means over "
     f"twenty seeds, test images. The bias moves by {RATE} a step.",
 )
 
@@ -582,23 +571,15 @@ def multiplications(n_experts, width, k):
 # %%
 multiplications = check("09.multiplications", multiplications)
 
-# %%
-for n in (2, 4, 8, 16):
-    print(
-        f"{n:2} experts: {multiplications(n, 8, 1):5,}, the router {64 * n:5,} of them"
-    )
-
-# %% [markdown]
-# First we compare with dense networks; then Fedus et al. are judged. They say (2021): “when keeping the FLOPS per token fixed, having more parameters (experts) speeds up training”. We train
-# mixtures of 2 to 16 experts of 8 neurons, one chosen. Beside each stands a **dense** network with at least as many multiplications, the
-# router's included (rounded up to whole neurons). (This takes half a minute.)
-
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
-    "09.many",
-    "With how many experts is the mixture furthest ahead of its dense network?",
-    choices=["2 experts", "4 experts", "8 experts", "16 experts"],
+    "09.fedus",
+    f"By your count, 2 experts of 8 neurons do {multiplications(2, 8, 1):,} multiplications, and 16 do {multiplications(16, 8, 1):,}, the router "
+    f"{64 * 16:,} of them. Fedus et al. (2021): “when keeping the FLOPS per token fixed, having more parameters (experts) speeds up training”. So are 16 "
+    "experts ahead of 2 after 400 steps? We compare them twice. At equal size all have 8 neurons, as papers do it, and the router is not counted. At equal "
+    "multiplications it is counted, so each of the 2 experts gets more neurons. (Measuring takes half a minute.)",
+    choices=either("at equal size", "at equal multiplications"),
 )
 
 # %% tags=["measure"]
@@ -629,14 +610,13 @@ fixed = judge(FEDUS, {"points": many[16] - many[2]})
 paid = judge(FEDUS_PAID, {"points": over_wide})
 gained = [f"{(many[2 * n] - many[n]).mean():.1f}" for n in counts[:-1]]
 reveal(
-    "09.many",
-    f"{best} experts",
-    says=f"With {best} it is ahead by {lead[best].mean():.1f} points, with 16 by {lead[16].mean():.1f}. Each time "
-    f"the experts doubled, from 1 to 16, they gained: {', '.join(gained)} points.\n\n"
-    f"And Fedus's sentence? With experts of equal size, as papers compare them, it is {fixed}: 16 experts gain {in_words(many[16] - many[2])} "
-    "points over 2. But these are not equal multiplications: the router costs, too, in large models a small part, and here, with 16 experts, "
-    f"more than the chosen expert. Let 2 experts do as many multiplications as the 16, with {wide} neurons each. Then it is {paid}: "
-    f"{in_words(over_wide)} points, over thirty seeds.",
+    "09.fedus",
+    true_of(either("at equal size", "at equal multiplications"), fixed, paid),
+    says=f"At equal size it is {fixed}: 16 experts of 8 neurons gain {in_words(many[16] - many[2])} points over 2. (Each doubling, from 1 to 16, gained: "
+    f"{', '.join(gained)} points.)\n\n"
+    f"But the router costs, too: in large models a small part, and here, with 16 experts, more than the chosen expert. Let the 2 experts have "
+    f"{wide} neurons each, for equal multiplications. Then it is {paid}: {in_words(over_wide)} points, over thirty seeds.\n\n"
+    "And beside a dense network, which needs no router? The picture shows it.",
 )
 
 
@@ -653,10 +633,10 @@ curves(
         "mixture": line(many, marker="●"),
         "dense": line(as_dense, dash="--", color="muted"),
     },
-    title=f"Ahead by {lead[best].mean():.0f} points with {best} experts, "
-    f"by {lead[16].mean():.0f} with 16",
-    note="digits4, standardised, 400 steps, means over twenty seeds and their 95 % intervals, test images. Dashed: the dense "
-    "network of at least as many multiplications, the router counted.",
+    title=f"At equal multiplications, {best} experts are {lead[best].mean():.0f} points ahead of a dense network, "
+    f"16 are {lead[16].mean():.0f}",
+    note="digits4, standardised, 400 steps, means over twenty seeds and their 95 % intervals, test images. Dashed: a dense "
+    "network of at least as many multiplications as the mixture (rounded up to whole neurons), the router counted.",
     x="experts",
     y="% right",
     log="x",
@@ -681,20 +661,17 @@ claim(
 # Cut each expert into two, and choose twice as many. As many neurons work as before, in far more combinations. But twice as many
 # experts need a router with twice as many rows. So three mixtures meet:
 #
-# - **B**: 8 experts of 8 neurons, 1 chosen.
-# - **A**: B with each expert cut in two, so 16 experts of 4 neurons, 2 chosen.
-# - **C**: 8 experts of 15 neurons, 1 chosen. It costs as much as A:
-
-# %%
-for name, sizes in {"A": (16, 4, 2), "B": (8, 8, 1), "C": (8, 15, 1)}.items():
-    print(f"{name}: {multiplications(*sizes):,} multiplications")
+# - **A**: 16 experts of 4 neurons, 2 chosen.
+# - **B**: 8 experts of 8 neurons, 1 chosen. These are A's before the cut.
+# - **C**: 8 experts of 15 neurons, 1 chosen. It costs about as much as A, the router counted.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.finer",
     "Krajewski et al. (2024): “the common practice of setting the size of experts in MoE to mirror the feed-forward layer is not optimal at "
-    "almost any computational budget”. They want narrower experts, as in A. Whom does A beat here?",
+    "almost any computational budget”. They want narrower experts, as in A. By your count, A does "
+    f"{multiplications(16, 4, 2):,} multiplications, B {multiplications(8, 8, 1):,}, and C {multiplications(8, 15, 1):,}. Whom does A beat here?",
     choices=["B and C", "B alone", "C alone", "neither"],
 )
 
@@ -713,55 +690,42 @@ said = (
 )
 reveal(
     "09.finer",
-    {
-        (True, True): "B and C",
-        (True, False): "B alone",
-        (False, True): "C alone",
-        (False, False): "neither",
-    }[said[0] == "right", said[1] == "right"],
+    true_of(["B and C", "B alone", "C alone", "neither"], *said),
     says=f"Against B, with as many neurons, the sentence is {said[0]}: {in_words(finer - whole_right)} points for A. "
     f"Against C, at equal cost, it is {said[1]}: {in_words(finer - large)} points for A. But C holds {8 * 15} neurons, and A {16 * 4}.\n\n"
     f"Here the router does {64 * 16 / multiplications(16, 4, 2):.0%} of A's work. In Kimi K3 it has "
-    f"{k3_parts['router'] / (k3.counted.active / 1e9):.1%} of the active parameters, so there a router of twice the size adds little. (What else finer experts cost is not counted here.)",
+    f"{k3_parts['router'] / (k3.counted.active / 1e9):.1%} of the active parameters, so there a router of twice the size adds little.",
 )
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
 guess(
     "09.shared",
-    "Krajewski et al. cut experts. Another idea: a shared expert serves every token, beside those that the router chooses. Dai et al. (2024): it “contributes to a stronger model "
+    "Another idea: a shared expert serves every token, beside those that the router chooses. Dai et al. (2024): it “contributes to a stronger model "
     "performance”. Is that right here? Two experts of 4 neurons work for each image: both chosen out of 16, or one chosen out of 15 and "
     "one shared.",
-    choices=VERDICTS,
+    choices=["right", "wrong", "unclear"],
 )
 
 # %% tags=["measure"]
-# Measured: a shared expert beside one chosen; and, of four that work, two or three shared.
+# Measured: a shared expert beside one chosen; and, of four that work, two shared.
 shared = learn(lambda: mixture(15, 4, 1, n_shared=1))[1][400]
-of_four = {
-    n: learn(lambda n=n: mixture(16 - n, 2, 4 - n, n_shared=n)) for n in (0, 2, 3)
-}
-of_four = {n: run[1][400] for n, run in of_four.items()}
+four_chosen, two_shared = (
+    learn(lambda n=n: mixture(16 - n, 2, 4 - n, n_shared=n))[1][400] for n in (0, 2)
+)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
-DAI = "Dai 2024, shared experts:\n1 of 2 that work"
-DAI_HALF, DAI_MOST = (DAI.replace("1 of 2", f"{n} of 4") for n in (2, 3))
+DAI = "Dai 2024:\na shared expert beside one chosen"
 has_one = [model.year for model in mixtures.values() if model.choices.n_shared_experts]
 years = [model.year for model in mixtures.values()]
-judge(DAI, {"points": shared - finer})
-judge(DAI_HALF, {"points": of_four[2] - of_four[0]})
-judge(DAI_MOST, {"points": of_four[3] - of_four[0]})
 reveal(
     "09.shared",
-    heard[DAI][0],
+    judge(DAI, {"points": shared - finer}),
     says=f"{in_words(shared - finer)} points with a shared expert.\n\n"
-    "Is it because half of what works is shared? Let four experts of 2 neurons work. Against four chosen, "
-    f"two shared, again half: {in_words(of_four[2] - of_four[0])} points, {heard[DAI_HALF][0]}. Three shared and one chosen: "
-    f"{in_words(of_four[3] - of_four[0])}, {heard[DAI_MOST][0]}."
-    + " So in these three, sharing lost where the router chose only one expert."
-    * (heard[DAI][0] == heard[DAI_MOST][0] == "wrong" != heard[DAI_HALF][0])
-    + f"\n\nOf the {len(years)} models in the table, {len(has_one)} have a shared expert"
+    "Beside it, the router chooses only one. Now let four experts of 2 neurons work, so that it chooses two beside two shared ones. Against four chosen, "
+    f"this is {verdict(two_shared - four_chosen)}: {in_words(two_shared - four_chosen)} points.\n\n"
+    f"Of the {len(years)} models in the table, {len(has_one)} have a shared expert"
     f"{', all of 2026 among them' * (has_one.count(2026) == years.count(2026))}.",
 )
 
@@ -769,7 +733,7 @@ reveal(
 # ## Start from a dense network
 #
 # Has somebody trained a dense network already? Then there is **upcycling**: each expert starts as a copy of that network, and the
-# router starts anew.
+# router starts anew. Does that save training? Two papers seem to disagree.
 #
 # **Your turn.** Make the experts. (`copy.deepcopy` copies a network.) Training must change each copy by itself, so they cannot share
 # parameters.
@@ -790,20 +754,34 @@ upcycle = check("09.upcycle", upcycle)
 
 # %% [markdown]
 # Twenty dense networks of 8 neurons train for 800 steps. From each we make a mixture, and train it for 400 steps with a Switch loss of
-# 0.1. Beside them stand twenty mixtures *from scratch*, those of the whole batch above. (This takes half a minute.)
+# 0.1. Beside them stand twenty mixtures *from scratch*, those of the whole batch above. (This takes half a minute.) The two papers:
+#
+# - Nakamura et al. (2025): upcycling “leads to initial performance gains”, but “the training progresses slower than when trained
+#   from scratch, leading to suboptimal performance in the long term”.
+# - Komatsuzaki et al. (2022) train on after upcycling, for about half of what the dense network had cost. Then their models “also outperform
+#   sparse models trained from scratch on 100% of the initial dense pretraining computation budget”.
+
+# %% tags=["measure"]
+# Counted: what the dense network cost, in steps of the mixture, whose router costs extra.
+dense_steps = 800
+per_step = {"dense": 8 * NEURON, "mixture": multiplications(E, 8, 1)}
+as_mixture = dense_steps * per_step["dense"] / per_step["mixture"]
+budget = max(step for step in WATCHED if step <= as_mixture)
+half = max(step for step in WATCHED if step <= as_mixture / 2)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
+papers = ["both", "Nakamura et al. alone", "Komatsuzaki et al. alone", "neither"]
 guess(
-    "09.cross",
-    "Nakamura et al. (2025): upcycling “leads to initial performance gains”, but “the training progresses slower than when trained from "
-    "scratch, leading to suboptimal performance in the long term”. Is it right here: ahead after 50 steps, and behind after 400?",
-    choices=VERDICTS,
+    "09.papers",
+    "Who is right here? Nakamura et al. are, if the upcycled are ahead after 50 steps, and behind after 400. Komatsuzaki et al. are, if "
+    f"{half} steps after upcycling beat {budget} from scratch. (By your count, {dense_steps} dense steps cost as much as {as_mixture:.0f} of the "
+    f"mixture, whose router costs extra. {budget} and {half} are the steps that we watch nearest to that, and to its half.)",
+    choices=papers,
 )
 
 # %% tags=["measure"]
 # Measured: dense, upcycled, and from scratch.
-dense_steps = 800
 small, small_right, _ = learn(
     lambda: dense(8), None, steps=dense_steps, watched=WATCHED
 )
@@ -829,59 +807,27 @@ each = iter(networks)
 upcycled = learn(lambda: copies_of(next(each)), watched=WATCHED)[1]
 untrained = learn(lambda: copies_of(dense(8)), steps=50, watched=[50])[1]
 scratch = scratch_run[1]
-per_step = {"dense": 8 * NEURON, "mixture": multiplications(E, 8, 1)}
-as_mixture = dense_steps * per_step["dense"] / per_step["mixture"]
-budget = max(step for step in WATCHED if step <= as_mixture)
-half = max(step for step in WATCHED if step <= as_mixture / 2)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-NAKAMURA = "Nakamura 2025"
-gains = {
-    "upcycled over scratch, after 50 steps": upcycled[50] - scratch[50],
-    "scratch over upcycled, after 400 steps": scratch[400] - upcycled[400],
-}
-reveal(
-    "09.cross",
-    judge(NAKAMURA, gains),
-    says=f"Points ahead, upcycled: {in_words(upcycled[50] - scratch[50])} after 50 steps, {in_words(upcycled[400] - scratch[400])} after 400.\n\nThe experts start equal. How do they become different? The router sends them different images, so their gradients differ.",
-)
-
-# %% [markdown]
-# But the dense steps were paid, too. How many steps of the mixture, whose router costs extra, would have cost as much?
-
-# %% tags=["measure"]
-# Counted: what was paid for the dense network.
-print(
-    f"a dense step takes {per_step['dense']:,} multiplications an image, forwards, the mixture's {per_step['mixture']:,}"
-)
-print(f"{dense_steps} dense steps cost as much as {as_mixture:.0f} of the mixture's")
-print(f"the nearest steps that we watched: {budget}, and {half} for half of it")
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "09.paid",
-    "Komatsuzaki et al. (2022) go on training after upcycling, for about half of what the dense network had cost. Then their models “also "
-    "outperform sparse models trained from scratch on 100% of the initial dense pretraining computation budget.” Is that right here: do "
-    f"{half} steps after upcycling beat {budget} from scratch?",
-    choices=VERDICTS,
-)
-
-# %% tags=["measure"]
-# Measured: the shorter training after upcycling against the longer one from scratch.
 late = upcycled[half] - scratch[budget]
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
+NAKAMURA = "Nakamura 2025"
 KOMATSUZAKI = "Komatsuzaki 2022, upcycled over scratch:\nhalf as many steps"
+gains = {
+    "upcycled over scratch, after 50 steps": upcycled[50] - scratch[50],
+    "scratch over upcycled, after 400 steps": scratch[400] - upcycled[400],
+}
+said = judge(NAKAMURA, gains), judge(KOMATSUZAKI, {"points": late})
 reveal(
-    "09.paid",
-    judge(KOMATSUZAKI, {"points": late}),
-    says=f"{in_words(late)} points: {upcycled[half].mean():.1f} % are right against {scratch[budget].mean():.1f} %.\n\n"
-    f"Those from scratch paid for {budget} steps. With the dense network's, the upcycled ones paid for {as_mixture + half:.0f}."
+    "09.papers",
+    true_of(papers, *said),
+    says=f"Nakamura et al.: {said[0]}. Beside those from scratch, the upcycled are at {in_words(upcycled[50] - scratch[50])} points after 50 steps, and at "
+    f"{in_words(upcycled[400] - scratch[400])} after 400.\n\n"
+    f"Komatsuzaki et al.: {said[1]}. {half} steps after upcycling are at {in_words(late)} points beside {budget} from scratch. And with the dense network's "
+    f"steps, the upcycled paid for {as_mixture + half:.0f}, those from scratch for {budget}."
     + " So upcycling pays here if the dense network is there already, and if you have few steps."
-    * (verdict(late) == "wrong"),
+    * (verdict(late) == "wrong")
+    + "\n\nThe experts start equal. How do they become different? The router sends them different images, so their gradients differ.",
 )
 
 
@@ -924,9 +870,23 @@ def both_axes(figure, theme):
     }
     label = "thousand multiplications of training"
     draw_curves(paid, theme, lines, x=label, xticks=[0, 400, 800], **options)
-    paid.get_legend().remove()  # the left one's serves both, and "dense" is named here
-    end = before + 20, every[-1]
-    paid.text(*end, "dense", va="center", color=paid.lines[-1].get_color())
+    # Each line is named at its first point (0) or its last (-1), some points of space away.
+    names = {
+        after: [(0, (0, 15), "left"), (0, (9, -3), "left")],
+        paid: [(0, (9, -3), "left"), (-1, (9, 3), "left"), (-1, (0, -11), "right")],
+    }
+    for axes, places in names.items():
+        axes.get_legend().remove()
+        for line, (end, shift, side) in zip(axes.lines, places, strict=True):
+            axes.annotate(
+                line.get_label(),
+                line.get_xydata()[end],
+                shift,
+                textcoords="offset points",
+                ha=side,
+                va="center",
+                color=line.get_color(),
+            )
 
 
 behind = [step for step in scratch if scratch[step].mean() <= upcycled[step].mean()]
@@ -956,8 +916,12 @@ claim(
 
 # %% [markdown]
 # ## The referee's verdicts
+#
+# All that you judged, in one picture. Compare the rows of one source: one sentence, under two conditions, and often another verdict. Wrong
+# *here* does not refute a paper, whose models are large and read texts. So ask of every such sentence: at which cost, after how many
+# steps, with which coefficient, and against what?
 
-# %% tags=["draw", "nbval-ignore-output", "09.micro", "09.bias", "09.many", "09.finer", "09.shared", "09.cross", "09.paid"]
+# %% tags=["draw", "nbval-ignore-output", "09.qiu", "09.wang", "09.fedus", "09.finer", "09.shared", "09.papers"]
 # Drawn: what sources say, and what was measured here.
 MARKS = {"right": "✓", "wrong": "✗", "unclear": "?"}
 found = [said for said, *_ in heard.values()]
@@ -976,25 +940,19 @@ interval_chart(
     zero=0,
 )
 
-# %% [markdown]
-# Compare the rows of one source: one sentence, under several conditions, and the verdict changes. Wrong *here* does not refute a paper, whose models are large and read
-# texts. So ask of every such sentence: at which cost, after how many steps, with which coefficient, and against what?
-
 # %% tags=["quiz", "nbval-ignore-output"]
 # Questions.
 quiz("09")
 
-# %% [markdown]
-# Your `my_moe.py` can start from a dense network now:
-
 # %%
-mine = my_moe()  # with your upcycle; in a terminal: python my_moe.py
+# Your my_moe.py can start from a dense network now. In a terminal: python my_moe.py
+mine = my_moe()
 
 # %% [markdown]
 # ## Try it
 #
-# 1. In *Measured: dense, upcycled, and from scratch*, let the dense networks train for 100 steps only before they are copied:
-#    `dense_steps = 100`. Does the verdict on Nakamura stay?
+# 1. Let the dense networks train for 100 steps only before they are copied: `dense_steps = 100` in *Counted: what the dense network
+#    cost*. Run that cell and those below. Does the verdict on Nakamura stay?
 # 2. Wang et al.'s sentence with a faster bias: `RATE = 0.03` in *Measured: a sigmoid gate*, and run it and the next cell. Does the
 #    verdict stay?
 #

@@ -130,8 +130,29 @@ reveal(
 )
 
 # %% [markdown]
-# Move the slider: from the one token of a phone over the few of a workstation to the thousands of a data centre. An expert lights
-# up when its weights are read; each row is a block. Two bars grow: what is read, and what is multiplied. Which one stops?
+# Was that to be expected? If tokens drew their experts at random, there would be a formula. Begin with one expert: with which
+# probability does a token not ask for it, if it draws `k` different ones of `E`? With which probability do all `n` tokens not?
+#
+# **Your turn.** One line.
+
+
+# %% tags=["exercise"]
+def distinct(E, k, n):
+    """n tokens each draw k of E experts at random -> how many different ones, on average."""
+    ### BEGIN SOLUTION
+    return E * (1 - (1 - k / E) ** n)
+    ### END SOLUTION
+
+
+# %%
+distinct = check("10.distinct", distinct)
+
+# %% [markdown]
+# Now move the slider: from the one token of a phone over the few of a workstation to the thousands of a data centre. An expert
+# lights up when its weights are read; each row is a block. Two bars grow: what is read, and what is multiplied. Which one stops?
+#
+# Then switch from tokens *from anywhere* in the texts to tokens *in a row*, neighbours in one text. Which of them does your formula
+# describe? (For the mean, 2 of 16 is the same as one of 8 in each of two blocks.)
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: tokens at once.
@@ -148,12 +169,11 @@ def tokens_at_once(n, come):
     asked = torch.bincount(tokens.flatten(), minlength=16).tolist()
     read = sum(count > 0 for count in asked)
     where = "phone" if n == 1 else "workstation" if n < 256 else "data centre"
-    few, many = (f"{means[s, n]:.1f}" for s in ("in a row", "from anywhere"))
     return (
         message(
-            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, and each serves {2 * n / read:,.3g}",
-            f"On average {few} for tokens in a row, {many} from anywhere, {distinct_experts(16, 2, n):.1f} if they drew at "
-            "random. Bars: times as much as for one token; each doubling makes a bar longer by the same length.",
+            f"{where}, {n:,} token{'s' * (n > 1)}: {read} of 16 experts are read, and each serves {2 * n / read:,.3g} token{'s' * (n > 1)}",
+            f"Read on average: {means[come, n]:.1f} for tokens {come}, {distinct(16, 2, n):.1f} by your formula. "
+            "Bars: times as much as for one token; each doubling makes a bar longer by the same length.",
         )
         + expert_cards(asked[:8], "{:,} asked".format)
         + expert_cards(asked[8:], "{:,} asked".format)
@@ -176,60 +196,7 @@ sweep(
 # %% [markdown]
 # Soon all is read, and multiplying goes on: with thousands of tokens, each weight that is read serves hundreds. This lesson is about the left end of the slider, the next one about the right.
 #
-# The slider also counts tokens that draw at random. For those there is a formula. Begin with one expert: with which
-# probability does a token not ask for it, if it draws `k` different ones of `E`? With which probability do all `n` tokens not?
-#
-# **Your turn.** One line.
-
-
-# %% tags=["exercise"]
-def distinct(E, k, n):
-    """n tokens each draw k of E experts at random -> how many different ones, on average."""
-    ### BEGIN SOLUTION
-    return E * (1 - (1 - k / E) ** n)
-    ### END SOLUTION
-
-
-# %%
-distinct = check("10.distinct", distinct)
-
-# %% tags=["nbval-ignore-output"]
-# Two of sixteen is, on average, the same as one of eight in each of two blocks.
-print("tokens   at random   from anywhere   in a row")
-for n in (1, 4, 16, 64):
-    few, many = means["in a row", n], means["from anywhere", n]
-    print(f"{n:6}{distinct(16, 2, n):12.1f}{many:16.1f}{few:11.1f}")
-
-# %% [markdown]
-# Tokens from anywhere nearly follow the formula; tokens in a row ask for fewer. Is it so for other GPTs? Ten were trained once and stored, with twice as many blocks: four, in each of which a token asks for
-# two of eight experts.
-
-# %% tags=["measure"]
-# Claim 10.1.
-stored = expert_cache.stored()  # (GPTs, texts, characters, blocks, chosen)
-E, K, BLOCKS = 8, 2, stored.shape[3]
-by_text = stored.flatten(1, 2)  # (GPTs, tokens, blocks, chosen)
-mix = torch.randperm(by_text.shape[1], generator=torch.Generator().manual_seed(0))
-
-
-def fewer_than_formula(gpts, n=8):
-    """The formula minus what n tokens ask for in a block, one number a GPT."""
-    each = [
-        np.mean([mean_distinct(block, n, E) for block in one.unbind(1)]) for one in gpts
-    ]
-    return distinct_experts(E, K, n) - np.array(each)
-
-
-claim(
-    "10.1",
-    "Eight characters in a row ask for fewer experts of a block than the formula says, by more than 0.5",
-    quantity="fewer than the formula says (experts of 8)",
-    measured=fewer_than_formula(by_text),
-    holds=above(0.5),
-    control=fewer_than_formula(by_text[:, mix]),
-    control_is="eight characters from anywhere in three texts",
-    refutes="The tokens of a text draw their experts at random",
-)
+# Tokens from anywhere nearly follow your formula, and neighbours ask for fewer. (So do those of ten more GPTs: *Further*.)
 
 # %% [markdown]
 # ## Tokens a second
@@ -257,24 +224,15 @@ def tokens_per_second(always, experts, E, k, n_bytes, bandwidth):
 tokens_per_second = check("10.tokens_per_second", tokens_per_second)
 
 # %% [markdown]
-# Is reading the whole cost? We take layers in plain PyTorch, for one token: a dense one, and a mixture.
-
-
-# %%
-def dense(x, w_in, w_out):
-    return w_out @ (w_in @ x).relu()
-
-
-def mixture(x, router, w_in, w_out):
-    weights, chosen = (router @ x).softmax(-1).topk(2)
-    pairs = zip(weights, chosen.tolist(), strict=True)
-    return sum(weight * dense(x, w_in[e], w_out[e]) for weight, e in pairs)
-
-
-# %% [markdown]
-# The mixture has 16 experts and asks for 2. `small` is dense, with the neurons of two experts, and `large` with those of all
-# sixteen. A layer that is called again and again stays in the processor's **cache**, a small and fast memory. In a large model it
-# does not: until it has its turn again, the others have pushed it out. So we build many layers and use them in turn.
+# Is reading the whole cost? We time three layers in plain PyTorch, for one token of width 768, with 4 bytes a weight:
+#
+# - `mixture` has 16 experts and asks for 2;
+# - `small` is dense, with as many neurons as two experts;
+# - `large` is dense, with as many as all sixteen.
+#
+# What was read a moment ago may still lie in the processor's **cache**, a small and fast store of its own, and need not come from memory
+# again. In a large model that does not happen: until a layer has its turn again, the others have pushed it out. So we build many layers
+# of each sort, and use them in turn.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -284,6 +242,19 @@ guess(
     "dense layer. And by the clock of this machine?",
     choices=["less than 5 times", "5 to 7 times", "7 to 9 times", "more than 9 times"],
 )
+
+
+# %% tags=["measure"]
+# The layers, in plain PyTorch.
+def dense(x, w_in, w_out):
+    return w_out @ (w_in @ x).relu()
+
+
+def mixture(x, router, w_in, w_out):
+    weights, chosen = (router @ x).softmax(-1).topk(2)
+    pairs = zip(weights, chosen.tolist(), strict=True)
+    return sum(weight * dense(x, w_in[e], w_out[e]) for weight, e in pairs)
+
 
 # %% tags=["measure"]
 # Measured: layers of three sorts in turn, and beside them how fast memory is read.
@@ -295,8 +266,8 @@ numbers = torch.empty(N_LAYERS * LARGE)
 numbers.uniform_(-0.03, 0.03, generator=torch.Generator().manual_seed(seed))
 
 
-def timed(width, dtype, turns=10):
-    """Seconds for one token by sort of layer, one number a turn; `read` reads what a small layer has."""
+def timed(width, dtype, rounds=10):
+    """Seconds for one token by sort of layer, one number a round; `read` reads what a small layer has."""
     large = 2 * 16 * width**2
     pieces = numbers[: len(numbers) // large * large].to(dtype).view(-1, 2, large // 2)
     sorts = {"read": [], "small": [], "mixture": [], "large": []}
@@ -313,7 +284,7 @@ def timed(width, dtype, turns=10):
     sorts["again"] = sorts["small"][:1]
     tokens = torch.randn(64, width).to(dtype)
     return time_side_by_side(
-        {name: in_turn(layers, tokens) for name, layers in sorts.items()}, turns
+        {name: in_turn(layers, tokens) for name, layers in sorts.items()}, rounds
     )
 
 
@@ -331,10 +302,11 @@ def predicted(name, width, n_bytes, bandwidth):
 
 torch.manual_seed(seed)
 took = timed(768, torch.float32)
-bandwidth = LARGE / 8 * 4 / took["read"]  # bytes a second, one number a turn
-best = {name: seconds.min() for name, seconds in took.items()}  # of the turns
+bandwidth = LARGE / 8 * 4 / took["read"]  # bytes a second, one number a round
+per_second = bandwidth.max()
+best = {name: seconds.min() for name, seconds in took.items()}  # of the rounds
 faster = best["large"] / best["mixture"]
-each_turn = took["large"] / took["mixture"]
+each_round = took["large"] / took["mixture"]
 filled = 4 * LARGE * N_LAYERS  # bytes
 
 # %% tags=["guess", "nbval-ignore-output"]
@@ -348,12 +320,12 @@ reveal(
     else "7 to 9 times"
     if faster < 9
     else "more than 9 times",
-    says=f"{faster:.1f} times as many as the large layer ({each_turn.min():.1f} to {each_turn.max():.1f} in {len(each_turn)} turns). "
+    says=f"{faster:.1f} times as many as the large layer ({each_round.min():.1f} to {each_round.max():.1f} in {len(each_round)} rounds). "
     f"Compared with the small layer, which reads as much, the mixture takes {best['mixture'] / best['small']:.2f} times as long: presumably the "
-    f"router, the choice, and a few small products in place of two large ones take time, too.\n\nMemory delivered {bandwidth.max() / 1e9:.1f} GB a second to one "
+    f"router, the choice, and a few small products in place of two large ones take time, too.\n\nMemory delivered {per_second / 1e9:.1f} GB a second to one "
     "thread."
     + (
-        " (The layers are less than three times the last cache, so a part may have come from there.)"
+        " (The layers fill less than three times the cache, so a part may have come from there.)"
         if CACHE and filled < 3 * CACHE
         else ""
     )
@@ -366,23 +338,15 @@ reveal(
 )
 
 # %% [markdown]
-# Does reading take the time, or multiplying? Two tests. First, we store each weight in 2 bytes and not in 4: half is read, as much is
-# multiplied. (Not every processor multiplies 2-byte numbers fast.) Second, we call *one* `small` layer again and again, so that it may
-# stay in the cache. Then we try narrower layers, where less is read.
+# And does a layer wait for its weights, or for the multiplying? One row of the picture tells. It is *one* `small` layer, called again
+# and again, so that it may stay in the cache. It multiplies as much as any other small layer. If it is faster, the others wait for memory.
+
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: prediction and measurement.
-per_second = bandwidth.max()
-speeds = {}  # group -> sort of layer -> tokens a second, predicted and measured
-for width, dtype, n_bytes in (
-    (768, torch.float32, 4),
-    (768, torch.bfloat16, 2),
-    (512, torch.float32, 4),
-    (256, torch.float32, 4),
-):
-    seconds = took if (width, n_bytes) == (768, 4) else timed(width, dtype, turns=5)
-    names = ["large", "mixture", "small"] + ["again"] * (seconds is took)
-    speeds[f"width {width}, {n_bytes} bytes a weight"] = {
+def speeds_of(seconds, names, width, n_bytes):
+    """Tokens a second by sort of layer: predicted, and measured in the fastest round."""
+    return {
         {"again": "small, from cache"}.get(name, name): (
             predicted(name, width, n_bytes, per_second),
             1 / seconds[name].min(),
@@ -391,13 +355,13 @@ for width, dtype, n_bytes in (
     }
 
 
-def predicted_and_measured(figure, theme):
+def draw_speeds(groups, figure, theme):
     axes = figure.add_subplot(xscale="log")
     text, muted, line, ground = (
         look.color(name, theme) for name in ("text", "muted", "line", "ground")
     )
     labels, place = {}, 0.0
-    for group, sorts in speeds.items():
+    for group, sorts in groups.items():
         at = axes.get_yaxis_transform()
         axes.text(0, place, group, transform=at, va="center", weight="bold", color=text)
         for name, (says, does) in sorts.items():
@@ -430,48 +394,35 @@ def predicted_and_measured(figure, theme):
     )
 
 
-over = {  # measured over predicted, where layers come from memory
-    group: [does / says for name, (says, does) in sorts.items() if "cache" not in name]
-    for group, sorts in speeds.items()
-}
-wide, *_, small_width = over
-picture(
-    predicted_and_measured,
-    title=f"With {wide}, measured is {min(over[wide]):.2f} to {max(over[wide]):.2f} of predicted; with width 256 "
-    f"{min(over[small_width]):.2f} to {max(over[small_width]):.2f}",
-    note=f"Number: measured over predicted; above 1, memory or the cache gave more than the bandwidth that we used. Memory: {per_second / 1e9:.1f} GB a second. Plain PyTorch on both sides, the fastest turn of each. "
-    f"The layers of a sort fill {filled / 1e6:.0f} MB, "
-    + (
-        f"{filled / CACHE:.1f} times the last cache."
-        if CACHE
-        else "and how large the last cache is, this system does not say."
-    ),
-    alt="; ".join(
+def in_words(groups):
+    """The picture for who cannot see it."""
+    return "; ".join(
         f"{group}, {name}: predicted {says:,.0f}, measured {does:,.0f}"
-        for group, sorts in speeds.items()
+        for group, sorts in groups.items()
         for name, (says, does) in sorts.items()
-    ),
-    height=470,
+    )
+
+
+wide = speeds_of(took, ["large", "mixture", "small", "again"], 768, 4)
+over = {name: does / says for name, (says, does) in wide.items()}
+from_cache = over.pop("small, from cache") / over["small"]
+wide = {"width 768, 4 bytes a weight": wide}
+picture(
+    partial(draw_speeds, wide),
+    title=f"From memory, measured is {min(over.values()):.2f} to {max(over.values()):.2f} of predicted. The small layer is "
+    f"{from_cache:.1f} times as fast from the cache",
+    note=f"Number: measured over predicted. Predicted with {per_second / 1e9:.1f} GB a second, as measured; above 1, memory or the cache gave "
+    "more. The fastest round of each.",
+    alt=in_words(wide),
+    height=240,
 )
 
-# %% tags=["nbval-ignore-output"]
-halved, cached = (speeds[f"width 768, {n} bytes a weight"] for n in (2, 4))
-for name in ("large", "mixture"):
-    print(
-        f"half the bytes: {name} {halved[name][1] / cached[name][1]:.1f} times as fast"
-    )
-again = cached["small, from cache"][1] / cached["small"][1]
-print(f"from the cache: small {again:.1f} times as fast, with as many products")
-
-# %% [markdown]
-# So these layers wait mostly for memory, and not only.
-
 # %% tags=["measure"]
-# Claim 10.2.
+# Claim 10.1.
 small_part = np.array([predicted("mixture", 768, 4, b) for b in bandwidth])
 whole = np.array([predicted("large", 768, 4, b) for b in bandwidth])
 claim(
-    "10.2",
+    "10.1",
     "For one token, a mixture (width 768, plain PyTorch, 4 bytes a weight) needs as long as reading its active bytes takes, "
     "within a factor of 1.5",
     quantity="time over the time of reading (times)",
@@ -484,18 +435,18 @@ claim(
 )
 
 # %% [markdown]
-# Does it hold for a real model? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense models and a
-# mixture on an i7-8700. For each dense one, bytes a token times tokens a second is the bandwidth. With their mean, your function
-# predicts the mixture, Qwen3-30B-A3B. The input embedding is a table of which a token reads one row, so we subtract it. (The two
-# smaller dense models use the same table for their output, and read it whole.)
+# Does it hold for a real model, too? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense models and a
+# mixture, Qwen3-30B-A3B, on one desktop processor. What a dense model reads for a token, times its tokens a second, is the
+# bandwidth of that machine. With the mean of the four, your function predicts the mixture.
 
-# %%
-# Bytes of the file, tokens a second, and the part of the file that is an embedding of its own.
+# %% tags=["measure"]
+# Predicted and measured: a real mixture, from the speed of four dense models.
+# Bytes of the file, tokens a second, and the part of the file that is a separate embedding. A
+# token reads one row of that, so it is left out. (The two smaller models use one table for
+# embedding and output, and read it whole.)
 dense_models = [(986e6, 22.4, 0), (1930e6, 11.8, 0)]
 dense_models += [(4683e6, 4.9, 0.072), (4921e6, 4.2, 0.065)]
 found = [file * (1 - apart) * per_s for file, per_s, apart in dense_models]
-for (file, per_s, _), delivered in zip(dense_models, found, strict=True):
-    print(f"{file / 1e9:.1f} GB, {per_s:4} tokens/s: {delivered / 1e9:.1f} GB/s")
 
 models = {model.name: model for model in published()}
 qwen = models["Qwen3-30B-A3B"]
@@ -503,34 +454,22 @@ size = {p.name: p.copies * p.total for p in parts(qwen.config)}
 always = qwen.counted.total - size["experts"] - size["embedding"]
 of_weight = 18557e6 / qwen.counted.total
 says = tokens_per_second(always, size["experts"], 128, 8, of_weight, np.mean(found))
-print(f"the mixture: predicted {says:.1f}, measured 10.6, {says / 10.6 - 1:+.0%}")
-print(f"if it read all of its bytes: {np.mean(found) / 18557e6:.1f}")
+print(
+    f"Four dense models: {min(found) / 1e9:.1f} to {max(found) / 1e9:.1f} GB a second."
+)
+print(f"The mixture: predicted {says:.1f} tokens a second, measured 10.6.")
+print(f"If a token read all of its weights: {np.mean(found) / 18557e6:.1f}.")
 
 # %% [markdown]
-# The prediction is a little too high, and far from what reading all bytes would give. And the GPT from the top of this page? It is so small that it stays in the cache, where
-# reading costs next to nothing. How near is the prediction?
-
-# %% tags=["measure", "nbval-ignore-output"]
-# Measured: the course's GPT, as it is: other work takes the time.
-of_gpt = sum(p.numel() for b in gpt.blocks for p in b.feed_forward.experts.parameters())
-of_all_tokens = (
-    parameters(gpt) - of_gpt - parameters(gpt.token) - parameters(gpt.position)
-)
-own = tokens_per_second(of_all_tokens, of_gpt, 8, 1, 4, per_second)
-start = encode("The ")[None]
-writes = time_side_by_side({"60": lambda: gpt.generate(start, 60)}, turns=3, seconds=0)
-measured = 60 / np.median(writes["60"])
-print(
-    f"It reads {per_second / own / 1e6:.2f} MB a token: {own:,.0f} tokens a second if that came from memory, measured {measured:,.0f}."
-)
-print(f"A token takes {own / measured:.0f} times as long as reading would.")
+# A little too high, and far from what reading everything would give. (And our own GPT? It is so small that other work takes the time:
+# *Further*.)
 
 # %% [markdown]
 # ## Will it run here?
 #
-# A model runs from memory if *all* of its weights fit. If not, the experts that do not fit may stay on disk, and are read from
-# there when a token asks for them: **offloading**. What every token uses must fit, and the experts of one token: to read the former anew
-# for each token would be too slow. Which experts are in memory is left to chance, for now.
+# A model runs from memory if *all* of its weights fit. If not, experts may stay on disk, and are read from there when a token asks
+# for them: **offloading**. What every token uses must fit, and the experts of one token. Which other experts are in memory is left to
+# chance, for now.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -547,10 +486,10 @@ guess(
 DISK = 3e9  # bytes a second
 
 
-def runs(model, n_bytes, memory, bandwidth, context=0):
+def runs(model, n_bytes, memory, bandwidth):
     """Where from, and tokens a second. Which experts are in memory is left to chance."""
     total = model.counted.total * n_bytes
-    read = bytes_per_token(model.config, 1, context, n_bytes)
+    read = bytes_per_token(model.config, bytes_per_weight=n_bytes)
     of_experts = [p for p in parts(model.config) if p.name == "experts"]
     stored = sum(p.copies * p.total for p in of_experts) * n_bytes
     asked = sum(p.copies * p.active for p in of_experts) * n_bytes
@@ -574,7 +513,7 @@ reveal(
         how, "yes, with experts on disk"
     ),
     says=f"Calculated, not measured: its weights take {oss.counted.total / 2e9:.0f} GB, and 32 GB hold a part. From a memory that delivers 50 GB a second and a "
-    f"disk that delivers {DISK / 1e9:.0f}, a token waits for the disk: {with_disk:.1f} tokens a second, with 64 GB of memory {all_in_memory:.1f}."
+    f"disk that delivers {DISK / 1e9:.0f}, a token waits for the disk: {with_disk:.1f} tokens a second. With 64 GB of memory it would be {all_in_memory:.1f}."
     "\n\nMixtures “won't shrink the model size”: right. A token leaves most experts alone, but any may be the next that is asked. "
     f"In 1,024 characters of a text, our GPT asks for {all_asked:.1f} of its 16.",
 )
@@ -583,8 +522,7 @@ reveal(
 # Now every model that the course counts. In JupyterLab the sliders begin with your machine: its memory, and the bandwidth that
 # one thread got above. (All threads together get more.)
 #
-# At half a byte a weight, Llama 4 Scout takes 54 GB and Maverick 201. A token uses about as many weights of both. Which is faster on
-# 32 GB? Guess, and then set the memory to 32.
+# Set the memory to 32, and then raise the bandwidth. Whose tokens a second rise with it, and whose hardly?
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: which models run, and how fast.
@@ -596,24 +534,17 @@ def which_run(n_bytes, memory, bandwidth):
     rows, texts = {}, {}
     for model in by_size:
         how, per_s = runs(model, n_bytes, memory * 1e9, bandwidth * 1e9)
-        _, late = runs(model, n_bytes, memory * 1e9, bandwidth * 1e9, 32_768)
         name = f"{model.name}, {model.counted.total * n_bytes / 1e9:,.0f} GB"
         rows[name] = per_s
-        longest = model.config.get("n_positions", 32_768)  # or by its other name
-        longest = model.config.get("max_position_embeddings", longest)
-        texts[name] = how
-        if per_s:
-            texts[name] += (
-                f" {per_s:,.1f} ({f'{late:,.1f}' if longest >= 32_768 else '-'})"
-            )
+        texts[name] = how + (f" {per_s:,.1f}" if per_s else "")
     n_memory, n_disk = (
         sum(text.startswith(how) for text in texts.values())
         for how in ("from memory", "with disk")
     )
     return message(
         f"{n_memory} of {len(rows)} models run from memory, {n_disk} with experts on disk",
-        "Tokens a second for one user (people read about 5), and in brackets after 32,768 tokens, whose keys and values are read, too, if "
-        "the model takes so many. Left out: reading the prompt, the overhead of calls, and memory for anything but weights.",
+        "Tokens a second for one user (people read about 5), calculated. Left out: reading the prompt, what a long text adds, "
+        "the overhead of calls, and memory for anything but weights.",
     ) + bars(
         rows,
         "tokens a second",
@@ -630,17 +561,18 @@ sweep(
 )
 
 # %% [markdown]
-# Scout and Maverick are nearly equal: far more of Maverick is on disk, but a token asks for fewer weights of experts, since only every
-# second block has any.
+# Those that run from memory get faster. The others go on waiting for the disk. So it would help to have just those experts in memory
+# that are asked next. How?
 
 # %% [markdown]
 # ## A cache of experts
 #
-# Where experts are fetched from disk, those in memory are a cache: a request for one of them is a **hit**. Which one should go
-# when another needs its place? Often it is the **least recently used** one (LRU), whose last use is longest ago.
+# Memory can serve the disk as the processor's cache serves memory: it keeps what was fetched. If a token asks for an expert that is
+# there, that is a **hit**. If not, the expert is fetched, and another has to go. Often that is the **least recently used** one (LRU): the one
+# whose last use is longest ago.
 #
-# We try it on what the ten stored GPTs ask for as they read: token by token, block by block. A token's **demand** is 2 experts in each of 4
-# blocks, so 8 of 32.
+# We try it on ten GPTs that were trained once and stored. They have four blocks, in each of which a token asks for two of eight experts.
+# So a token's **demand** is 8 of 32. They read token by token, and each token goes through block after block.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -652,6 +584,9 @@ guess(
 
 # %% tags=["measure"]
 # Measured: hits of one cache for all blocks by its room, one number a GPT.
+stored = expert_cache.stored()  # (GPTs, texts, characters, blocks, chosen)
+E, K, BLOCKS = 8, 2, stored.shape[3]
+by_text = stored.flatten(1, 2)  # (GPTs, tokens, blocks, chosen)
 numbered = by_text + E * torch.arange(BLOCKS)[:, None]  # the expert's number, of 32
 DEMAND = BLOCKS * K
 ROOMS = [4, 6, 7, 8, 12, 16, 24]
@@ -668,8 +603,9 @@ def of_all(cache):
     return np.array([[cache(one, room) for room in ROOMS] for one in numbered])
 
 
-caches = {"one for all": of_all(hits)}
-shared = caches["one for all"].mean(0)
+one_for_all = of_all(hits)  # (GPTs, rooms)
+shared = one_for_all.mean(0)
+never_move = [100 * room / (BLOCKS * E) for room in ROOMS]  # a fixed set, on average
 
 # %% tags=["guess", "nbval-ignore-output"]
 # Your guess and what was measured.
@@ -679,162 +615,42 @@ reveal(
     says=f"Room for 7 gives {shared[between_them]:.0f} hits of a hundred, room for 8 gives {shared[at]:.0f}. "
     + (
         "Between two visits to a block, the three other blocks ask for six experts. These fill a cache of six, so the block's own experts "
-        "are gone, whatever the router chooses."
+        "are gone, whatever the router chooses. "
         if shared[below] < 1 < shared[at]
-        else "So there is no cliff at a token's demand."
-    ),
-)
-
-# %% tags=["guess", "nbval-ignore-output"]
-# A guess.
-guess(
-    "10.parts",
-    "The same room and the same rule, but a part for each block, which no other block may use: "
-    "2, 2, 1 and 1 places. Now how many of a hundred requests are hits?",
-    slider=(0, 100, 1, "of 100"),
-)
-
-
-# %% tags=["measure"]
-# Measured: the same with a cache for each block, and with experts that never move.
-def one_each(stream, room):
-    """The same room in four parts, one for each block's own cache."""
-    rooms = [room // BLOCKS + (b < room % BLOCKS) for b in range(BLOCKS)]
-    return np.mean([hits(s, r) for s, r in zip(stream.unbind(1), rooms, strict=True)])
-
-
-def most_asked(stream, room):
-    """Those experts stay that are asked most in the whole stream."""
-    asked = torch.bincount(stream.flatten()).sort(descending=True).values
-    return 100 * (asked[:room].sum() / asked.sum()).item()
-
-
-caches |= {
-    "one a block": of_all(one_each),
-    "look-ahead": of_all(partial(hits, leaves="look-ahead")),
-}
-mean = {name: found.mean(0) for name, found in caches.items()}
-mean["never move"] = [100 * room / (BLOCKS * E) for room in ROOMS]
-parted, still = mean["one a block"][below], mean["never move"][below]
-
-# %% tags=["guess", "nbval-ignore-output"]
-# Your guess and what was measured.
-reveal(
-    "10.parts",
-    parted,
-    says=(
-        "One cache for all blocks gives up the experts of the very block that comes next. With a part for each block, the same rule gets "
-        if parted > shared[below] + 5
-        else "Parts make little of a difference: the same rule gets "
+        else "So there is no cliff at a token's demand. "
     )
-    + f"{parted:.0f} hits of a hundred. Any six experts that never move get {still:.0f} on average, "
-    f"and the six that are asked most, chosen with hindsight, {of_all(most_asked).mean(0)[below]:.0f}.",
+    + f"Any six experts that never move would get {never_move[below]:.0f} on average.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
 # Drawn: hits by room.
 room_over_demand = [room / DEMAND for room in ROOMS]
-styles = {
-    "look-ahead": (":", "muted", ""),
-    "one a block": ("-", "accent", "●"),
-    "one for all": ("-", "text", "●"),
-    "never move": ("--", "muted", ""),
+look_of = {"x": "room / one token's demand", "y": "hits of 100"} | {
+    "xticks": [0.5, 0.75, 1, 1.5, 2, 3],
+    "ylim": (-3, 100),
+    "height": 320,
 }
 curves(
     {
-        name: Line(room_over_demand, mean[name], *style)
-        for name, style in styles.items()
+        "LRU": Line(room_over_demand, shared, "-", "text", "●"),
+        "never move": Line(room_over_demand, never_move, "--", "muted"),
     },
-    x="room / one token's demand",
-    y="hits of 100",
-    xticks=[0.5, 0.75, 1, 1.5, 2, 3],
-    ylim=(-3, 100),
     title="Below one token's demand, one cache for all blocks has hardly a hit"
     if shared[between_them] < 10
     else "Hits, by the room of the cache",
-    note="Means of ten GPTs on three texts, LRU. Never move: a fixed set, drawn at random. Look-ahead: one "
-    "cache that knows the future. With room for just the demand, one for all and one a block hold the same.",
-    height=320,
-)
-
-# %% tags=["measure"]
-# Claim 10.3.
-gain = caches["one a block"] - caches["one for all"]
-claim(
-    "10.3",
-    "With room for three quarters of one token's demand, LRU caches, one a block, have at least 10 hits of 100 more than one for all "
-    "blocks",
-    quantity="hits gained by one cache a block (of 100)",
-    measured=gain[:, below],
-    holds=above(10),
-    control=gain[:, twice],
-    control_is="room for twice the demand",
-    refutes="One cache for all blocks makes the best of its room",
+    note="Means of ten GPTs on three texts. Never move: a fixed set of experts, drawn at random.",
+    **look_of,
 )
 
 # %% [markdown]
-# People who measured caches of experts contradict each other: LRU is useless, or it is all one needs. How much room did each have,
-# compared with a token's demand and with all experts?
-
-# %% tags=["draw", "nbval-ignore-output"]
-# A table of what others measured.
-table(
-    ["model, program", "room / demand", "room / all experts", "hits of 100"],
-    {
-        "GLM-5.2, colibri": [f"{3 / 12:.2f}", f"{3 / 256:.0%}", "4"],
-        "gpt-oss-120b, BigMoeOnEdge": [f"{0.03 / (4 / 128):.2f}", "3%", "8 to 9"],
-        **{
-            f"DeepSeek-V4-Flash, FreeToken ({blocks} blocks)": [
-                f"{700 / (blocks * 6):.2f}",
-                f"{700 / (blocks * 256):.0%}",
-                "8 to 18",
-            ]
-            for blocks in (61, 43)
-        },
-        "Qwen3-30B-A3B, imp": [f"{0.4 / (8 / 128):.2f}", "40%", "90 to 95"],
-    },
-    title="Little room, few hits: what others measured, with LRU",
-    note="Room computed by us from what they say. Colibri gives each block its own part. FreeToken's report counts 61 blocks with "
-    "experts; by the model's published config there are 43.",
-)
-
-# %% [markdown]
-# Little room, few hits: in this direction they agree. (Only gpt-oss has a room that our picture shows, on its steep part.) FreeToken had room for more than a token's demand, and few hits. In our GPTs a token
-# asks for a quarter of all experts; in FreeToken's model, for 2 %. So room for the demand can still be few of all experts, which may be
-# why.
-#
-# **Your turn, if you like.** The LRU cache, in seven lines. A list will do: the least recently used stands first.
-
-
-# %% tags=["exercise", "optional"]
-def fetched(stream, room):
-    """stream: numbers of experts, in the order asked; room: how many fit -> how many are fetched."""
-    memory, n_fetched = [], 0
-    ### BEGIN SOLUTION
-    for expert in stream:
-        if expert in memory:
-            memory.remove(expert)
-        else:
-            n_fetched += 1
-        memory = [*memory, expert][-room:]
-    return n_fetched
-    ### END SOLUTION
-
-
-# %%
-fetched = check("10.fetched", fetched)
-
-# %%
-stream = numbered[0].flatten().tolist()
-for room in ROOMS:
-    print(
-        f"room for {room:2}: {100 * (1 - fetched(stream, room) / len(stream)):2.0f} hits of 100"
-    )
+# Below a token's demand, this cache is worse than to leave any experts where they are: it gives up the experts of the very block that
+# comes next. (*Further* gives each block a part of the room, and has caches that others measured.)
 
 # %% [markdown]
 # ## Fewer experts than trained
 #
-# A cache avoids fetching. One can also ask for less. If bytes are what counts, one may ask fewer experts than a mixture was trained with. We try it on `digits4`, with eight experts.
+# A cache fetches less. One can also ask for less: for fewer experts than a mixture was trained with. We try it on `digits4`, with
+# eight experts.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -879,12 +695,17 @@ reveal(
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
-# A table of all.
-table(
-    ["% right", *(f"asked with {now}" for now in (1, 2, 4, 8))],
+# Drawn: right images by how many experts are asked.
+curves(
     {
-        f"trained with {own}": [f"{right[own, now].mean():.1f}" for now in (1, 2, 4, 8)]
-        for own in (1, 2, 4)
+        f"trained with {own}": Line(
+            (1, 2, 4, 8),
+            [right[own, now].mean().item() for now in (1, 2, 4, 8)],
+            dash,
+            color,
+            "●",
+        )
+        for own, dash, color in ((1, ":", "muted"), (2, "-", "muted"), (4, "-", "text"))
     },
     title=f"Trained with four: {right[4, 1].mean():.1f} % are right when one of eight is asked, {right[4, 8].mean():.1f} % when all are",
     note="digits4, standardised, test images, means of twenty seeds, 400 steps."
@@ -893,12 +714,17 @@ table(
         if right[1, 1].mean() > right[2, 1].mean() > right[4, 1].mean()
         else ""
     ),
+    x="experts asked, of eight",
+    y="% right",
+    log="x",
+    xticks=(1, 2, 4, 8),
+    height=320,
 )
 
 # %% tags=["measure"]
-# Claim 10.4.
+# Claim 10.2.
 claim(
-    "10.4",
+    "10.2",
     "Asked with one expert, a mixture that was trained with four of eight is more than 1.5 points behind one that was trained with one",
     quantity="accuracy behind one trained with one (points)",
     measured=right[1, 1] - right[4, 1],
@@ -916,27 +742,234 @@ quiz("10")
 #
 # 1. A finer mixture has twice as many experts, half as wide, and asks for twice as many of them. What does your `distinct`
 #    say of 8 tokens? (Its experts are half as large. So it reads as many bytes as the coarse one for one token. And for 8?)
-# 2. In *Will it run here?*, find a model that runs from disk on 32 GB. Which slider helps it most? And what does a disk of twice the
-#    speed bring, `DISK = 6e9`?
+# 2. In *Will it run here?*, find a model that runs from disk on 32 GB. What does a disk of twice the speed bring, `DISK = 6e9`?
 #
 # ## Recap
 #
-# - With one token at a time and 4 bytes a weight, a large layer needs about as long as reading its active weights. The narrower the layer,
-#   the further a mixture falls behind that.
-# - A mixture was faster than a dense layer of its whole size, and not than one that reads as much. And it needs memory for all its weights.
 # - Where a token asks for 2 of 16, sixteen tokens at once ask for most of the experts, a thousand for nearly all.
-# - A cache for all blocks has no hit if it holds no more than the other blocks ask for in between. With three quarters of a token's
-#   demand, a part for each block has some, about as many as experts that never move. For many hits, room for the demand is not enough.
+# - With one token at a time and 4 bytes a weight, a large layer needs about as long as reading its active weights takes.
+# - A mixture was faster than a dense layer of its whole size, and not than one that reads as much. And it needs memory for all its weights.
+# - If not all fit, experts may stay on disk. Then a token waits for those that it asks for there.
+# - An LRU cache for all blocks has no hit if it holds no more than the other blocks ask for in between. For many hits, it needs room for more
+#   than a token's demand.
 # - Asked with one expert, a mixture that was trained with four is worse than one that was trained with one.
 #
-# **Sources.** A cache for each block: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238). Reading against computing:
-# [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785). Caches measured by others:
-# [colibri 223](https://github.com/JustVugg/colibri/pull/223), [BigMoeOnEdge 33](https://github.com/Helldez/BigMoeOnEdge/issues/33),
-# [FreeToken 174](https://github.com/FlashML-org/FreeToken/issues/174), [imp 1359](https://github.com/kekzl/imp/pull/1359).
+# **Sources.** Reading against computing: [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785).
 
 # %% [markdown]
 # ## Further
+
+# %% [markdown]
+# ### Neighbours share experts
 #
+# The GPT at the top of this page reads fewer experts for tokens in a row. The ten stored GPTs, too?
+
+# %% tags=["measure", "10.sixteen"]
+# Claim 10.3.
+mix = torch.randperm(by_text.shape[1], generator=torch.Generator().manual_seed(0))
+
+
+def fewer_than_formula(gpts, n=8):
+    """The formula minus what n tokens ask for in a block, one number a GPT."""
+    each = [
+        np.mean([mean_distinct(block, n, E) for block in one.unbind(1)]) for one in gpts
+    ]
+    return distinct_experts(E, K, n) - np.array(each)
+
+
+claim(
+    "10.3",
+    "Eight characters in a row ask for fewer experts of a block than the formula says, by more than 0.5",
+    quantity="fewer than the formula says (experts of 8)",
+    measured=fewer_than_formula(by_text),
+    holds=above(0.5),
+    control=fewer_than_formula(by_text[:, mix]),
+    control_is="eight characters from anywhere in three texts",
+    refutes="The tokens of a text draw their experts at random",
+)
+
+# %% [markdown]
+# ### Reading or multiplying?
+#
+# Two more tests. First, we store each weight in 2 bytes and not in 4: half is read, as much is multiplied. (Not every processor
+# multiplies 2-byte numbers fast.) Then we try narrower layers, where less is read.
+
+# %% tags=["draw", "nbval-ignore-output", "10.clock"]
+# Drawn: prediction and measurement, with fewer bytes a weight and in narrower layers.
+others = {
+    f"width {width}, {n_bytes} bytes a weight": speeds_of(
+        timed(width, dtype, rounds=5), ["large", "mixture", "small"], width, n_bytes
+    )
+    for width, dtype, n_bytes in (
+        (768, torch.bfloat16, 2),
+        (512, torch.float32, 4),
+        (256, torch.float32, 4),
+    )
+}
+halved, _, narrow = others.values()
+over_narrow = [does / says for says, does in narrow.values()]
+picture(
+    partial(draw_speeds, others),
+    title=f"With width 256, measured is {min(over_narrow):.2f} to {max(over_narrow):.2f} of predicted; with 768 it was {min(over.values()):.2f} to "
+    f"{max(over.values()):.2f}",
+    note=f"As above, with {per_second / 1e9:.1f} GB a second. The layers of a sort fill {filled / 1e6:.0f} MB with 4 bytes a weight, "
+    + (
+        f"{filled / CACHE:.1f} times the last cache."
+        if CACHE
+        else "and how large the last cache is, this system does not say."
+    ),
+    alt=in_words(others),
+    height=370,
+)
+
+# %% tags=["nbval-ignore-output", "10.clock"]
+before = wide["width 768, 4 bytes a weight"]
+for name in ("large", "mixture"):
+    print(
+        f"half the bytes: {name} {halved[name][1] / before[name][1]:.1f} times as fast"
+    )
+
+# %% [markdown]
+# And the GPT from the top of this page? It is so small that it stays in the cache, where reading costs next to nothing. How near is
+# the prediction?
+
+# %% tags=["measure", "nbval-ignore-output"]
+# Measured: the course's GPT, as it is: other work takes the time.
+of_gpt = sum(p.numel() for b in gpt.blocks for p in b.feed_forward.experts.parameters())
+of_all_tokens = (
+    parameters(gpt) - of_gpt - parameters(gpt.token) - parameters(gpt.position)
+)
+own = tokens_per_second(of_all_tokens, of_gpt, 8, 1, 4, per_second)
+start = encode("The ")[None]
+writes = time_side_by_side({"60": lambda: gpt.generate(start, 60)}, turns=3, seconds=0)
+measured = 60 / np.median(writes["60"])
+print(
+    f"It reads {per_second / own / 1e6:.2f} MB a token: {own:,.0f} tokens a second if that came from memory, measured {measured:,.0f}."
+)
+print(f"A token takes {own / measured:.0f} times as long as reading would.")
+
+# %% [markdown] tags=["10.cliff"]
+# ### A part for each block
+#
+# One cache for all blocks gives up the experts of the very block that comes next. So each block gets a part of the room, which no
+# other block may use: of six places, 2, 2, 1 and 1. The rule is the same.
+
+
+# %% tags=["measure"]
+# Measured: the same with a cache for each block, and with experts that never move.
+def one_each(stream, room):
+    """The same room in four parts, one for each block's own cache."""
+    rooms = [room // BLOCKS + (b < room % BLOCKS) for b in range(BLOCKS)]
+    return np.mean([hits(s, r) for s, r in zip(stream.unbind(1), rooms, strict=True)])
+
+
+def most_asked(stream, room):
+    """Those experts stay that are asked most in the whole stream."""
+    asked = torch.bincount(stream.flatten()).sort(descending=True).values
+    return 100 * (asked[:room].sum() / asked.sum()).item()
+
+
+one_a_block = of_all(one_each)
+ahead = of_all(partial(hits, leaves="look-ahead")).mean(0)
+parted = one_a_block.mean(0)
+
+# %% tags=["draw", "nbval-ignore-output", "10.cliff"]
+# Drawn: hits by room, with a part for each block.
+curves(
+    {
+        "look-ahead": Line(room_over_demand, ahead, ":", "muted"),
+        "one a block": Line(room_over_demand, parted, "-", "accent", "●"),
+        "one for all": Line(room_over_demand, shared, "-", "text", "●"),
+        "never move": Line(room_over_demand, never_move, "--", "muted"),
+    },
+    title=f"Room for six: {parted[below]:.0f} hits of a hundred with a part for each block, {shared[below]:.0f} with one cache for all",
+    note=f"LRU. Look-ahead: one cache that knows the future. Never move: a fixed set, drawn at random; the six that are asked most, chosen with "
+    f"hindsight, get {of_all(most_asked).mean(0)[below]:.0f}. With room for just the demand, one for all and one a block hold the same.",
+    **look_of,
+)
+
+# %% tags=["measure", "10.cliff"]
+# Claim 10.4.
+gain = one_a_block - one_for_all
+claim(
+    "10.4",
+    "With room for three quarters of one token's demand, LRU caches, one a block, have at least 10 hits of 100 more than one for all "
+    "blocks",
+    quantity="hits gained by one cache a block (of 100)",
+    measured=gain[:, below],
+    holds=above(10),
+    control=gain[:, twice],
+    control_is="room for twice the demand",
+    refutes="One cache for all blocks makes the best of its room",
+)
+
+# %% [markdown]
+# (A cache for each block: [Eliseev and Mazur 2023](https://arxiv.org/abs/2312.17238).)
+#
+# People who measured caches of experts contradict each other: LRU is useless, or it is all one needs. How much room did each have,
+# compared with a token's demand and with all experts?
+
+# %% tags=["draw", "nbval-ignore-output", "10.cliff"]
+# A table of what others measured.
+table(
+    ["model, program", "room / demand", "room / all experts", "hits of 100"],
+    {
+        "GLM-5.2, colibri": [f"{3 / 12:.2f}", f"{3 / 256:.0%}", "4"],
+        "gpt-oss-120b, BigMoeOnEdge": [f"{0.03 / (4 / 128):.2f}", "3%", "8 to 9"],
+        **{
+            f"DeepSeek-V4-Flash, FreeToken ({blocks} blocks)": [
+                f"{700 / (blocks * 6):.2f}",
+                f"{700 / (blocks * 256):.0%}",
+                "8 to 18",
+            ]
+            for blocks in (61, 43)
+        },
+        "Qwen3-30B-A3B, imp": [f"{0.4 / (8 / 128):.2f}", "40%", "90 to 95"],
+    },
+    title="Little room, few hits: what others measured, with LRU",
+    note="Room computed by us from what they say. Colibri gives each block its own part. FreeToken's report counts 61 blocks with "
+    "experts; by the model's published config there are 43.",
+)
+
+# %% [markdown] tags=["10.cliff"]
+# Little room, few hits: in this direction they agree. (Only gpt-oss has a room that our picture shows, on its steep part.) FreeToken had room for more than a token's demand, and few hits. In our GPTs a token
+# asks for a quarter of all experts; in FreeToken's model, for 2 %. So room for the demand can still be few of all experts, which may be
+# why.
+
+# %% [markdown]
+# (Measured in [colibri 223](https://github.com/JustVugg/colibri/pull/223),
+# [BigMoeOnEdge 33](https://github.com/Helldez/BigMoeOnEdge/issues/33),
+# [FreeToken 174](https://github.com/FlashML-org/FreeToken/issues/174) and [imp 1359](https://github.com/kekzl/imp/pull/1359).)
+#
+# **Your turn, if you like.** The LRU cache, in seven lines. A list will do: the least recently used stands first.
+
+
+# %% tags=["exercise", "optional"]
+def fetched(stream, room):
+    """stream: numbers of experts, in the order asked; room: how many fit -> how many are fetched."""
+    memory, n_fetched = [], 0
+    ### BEGIN SOLUTION
+    for expert in stream:
+        if expert in memory:
+            memory.remove(expert)
+        else:
+            n_fetched += 1
+        memory = [*memory, expert][-room:]
+    return n_fetched
+    ### END SOLUTION
+
+
+# %%
+fetched = check("10.fetched", fetched)
+
+# %% tags=["10.cliff"]
+stream = numbered[0].flatten().tolist()
+for room in ROOMS:
+    print(
+        f"room for {room:2}: {100 * (1 - fetched(stream, room) / len(stream)):2.0f} hits of 100"
+    )
+
+# %% [markdown]
 # ### Drafting ahead
 #
 # Many programs let a small model *draft* the next token, and the large one checks both in one step (**speculative

@@ -69,26 +69,19 @@ class Printed:
 
 @contextmanager
 def nothing_changes() -> Iterator[None]:
-    """Restore the random states and settings of Python, NumPy and PyTorch on exit; ignore warnings until then.
-
-    Nor does a kernel that is compiled meanwhile announce it: a learner would read that as what the answer printed.
-    """
+    """Restore the random states and settings of Python, NumPy and PyTorch on exit; ignore warnings until then."""
     import numpy
     import torch
-
-    from moe_tutorial.layers import fast
 
     python, numbers, limit = random.getstate(), numpy.random.get_state(), sys.getrecursionlimit()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     deterministic = torch.get_deterministic_debug_mode()
     gradients = torch.set_grad_enabled(torch.is_grad_enabled())
-    announce, fast.on_compile = fast.on_compile, None
     try:
         with warnings.catch_warnings(), numpy.errstate(), torch.random.fork_rng(devices=[]), gradients:
             warnings.simplefilter("ignore")
             yield
     finally:
-        fast.on_compile = announce
         random.setstate(python)
         numpy.random.set_state(numbers)
         sys.setrecursionlimit(limit)

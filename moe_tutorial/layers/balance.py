@@ -2,15 +2,13 @@
 
 A loss takes the ``Routing`` of one batch of tokens and returns a scalar, which training adds to its own loss with a
 small factor; ``torch.vmap`` maps it over a stack of routings. ``BiasBalancer`` moves a router's selection bias instead,
-and ``QuantileBalancer`` sets it, without a gradient. ``switch_loss`` and ``BiasBalancer.update`` can balance the
-batches of several processes together: see ``group``. In ``ExpertChoiceRouter`` the experts choose the tokens, and
+and ``QuantileBalancer`` sets it, without a gradient. In ``ExpertChoiceRouter`` the experts choose the tokens, and
 ``HashRouter`` learns nothing.
 """
 
 import math
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from .checks import as_precise_tokens, check_count, check_positive
@@ -71,7 +69,7 @@ def load_loss(routing: Routing) -> Tensor:
     return _cv2(load_estimate(routing))
 
 
-def switch_loss(routing: Routing, group: "dist.ProcessGroup | None" = None) -> Tensor:
+def switch_loss(routing: Routing) -> Tensor:
     """Share of the choices times mean probability, ``E * sum_i f_i P_i``: a scalar, exactly 1 at uniform use for any k.
 
     ``f_i`` is the share of all ``T * k`` choices that went to expert i, and has no gradient. ``P_i`` is the mean over
@@ -80,29 +78,15 @@ def switch_loss(routing: Routing, group: "dist.ProcessGroup | None" = None) -> T
     are chosen with certainty. The loss is not a distance from balance: it falls BELOW 1 when an expert is chosen often,
     but by a narrow margin.
 
-    With a ``group`` of R processes (``torch.distributed.group.WORLD`` for all), ``f`` and ``P`` are those of the
-    batches of all ranks together. The batches may differ in size and may be empty. All ranks must call the loss, and
-    all get the same number. A rank knows the gradient of its own tokens' part of ``P`` only, and scales it by R. So the
-    mean of the ranks' gradients, which DistributedDataParallel takes, is the gradient of the loss of the whole batch;
-    their sum is the gradient of the sum of the R equal losses.
-
     Sources: Switch (arXiv:2101.03961), eq. 4 to 6; DeepSeek-V3 (arXiv:2412.19437), eq. 17 to 20; without the factor.
-    Over the whole batch: Qiu et al. 2025 (arXiv:2501.11873).
 
-    Raises TypeError for anything but a ``Routing``; ValueError if it is not of a single batch, or if it has no tokens
-    and there is no ``group``.
+    Raises TypeError for anything but a ``Routing``; ValueError if it is not of a single batch, or if it has no tokens.
     """
-    _check_one_batch(routing, may_be_empty=group is not None)
+    _check_one_batch(routing)
     probs, (T, k) = routing.probs, routing.indices.shape
     counts = _per_expert(routing, torch.ones_like(routing.weights))
     shares = probs / probs.sum(-1, keepdim=True).clamp_min(torch.finfo(probs.dtype).tiny)  # sigmoids can all be 0
-    if group is None:
-        chosen, mean = counts / (T * k), shares.mean(0)
-    else:
-        counts, summed = _over_ranks(torch.stack([counts, shares.detach().sum(0)]), group)
-        T = (counts.sum() / k).clamp_min(1)  # of all ranks
-        own = shares.sum(0) * (dist.get_world_size(group) / T)
-        chosen, mean = counts / (T * k), own + (summed / T - own).detach()  # value of all ranks, gradient of this one
+    chosen, mean = counts / (T * k), shares.mean(0)
     return probs.shape[-1] * (chosen * mean).sum()
 
 
@@ -130,12 +114,8 @@ class BiasBalancer:
         self.rate = check_positive("rate", rate)
 
     @torch.no_grad()
-    def update(self, bias: Tensor | None, indices: Tensor, group: "dist.ProcessGroup | None" = None) -> None:
+    def update(self, bias: Tensor | None, indices: Tensor) -> None:
         """Update ``bias`` (..., E) in place from the choices ``indices`` (..., T, k); leading dimensions are seeds.
-
-        With a ``group`` of processes (``torch.distributed.group.WORLD`` for all), the load counts the choices of all
-        ranks, so biases that start equal stay equal. Ranks may have different numbers of choices, or none; all must
-        call it. Without a ``group``, each rank's bias follows its own batch, and the biases drift apart.
 
         Raises ValueError for a router without bias, shapes that do not fit, and an index out of range; TypeError for
         other types.
@@ -143,8 +123,6 @@ class BiasBalancer:
         _check_bias_and_indices(bias, indices)
         chosen, E = indices.flatten(-2), bias.shape[-1]
         load = chosen.new_zeros(bias.shape).scatter_add(-1, chosen, torch.ones_like(chosen))
-        if group is not None:
-            load = _over_ranks(load, group)
         too_few = (load.sum(-1, keepdim=True) - E * load).sign()  # sign of E * (mean - load), in exact integers
         bias.add_(too_few.to(bias.dtype), alpha=self.rate)
 
@@ -170,7 +148,7 @@ class QuantileBalancer:
         """Set ``bias`` (..., E) in place from the ``scores`` (..., T, E) that the router ranks by; leading are seeds.
 
         The scores are ``routing.probs``, or ``routing.logits`` with the gate "topk_softmax". Without tokens, the bias
-        stays as it is. Unlike ``BiasBalancer.update`` it knows one process's batch alone.
+        stays as it is.
 
         Raises ValueError for a router without bias, shapes that do not fit, and a ``top_k`` that leaves no expert out;
         TypeError for other types.
@@ -264,18 +242,11 @@ def _cv2(x: Tensor) -> Tensor:
     return (x / x.mean().clamp_min(torch.finfo(x.dtype).tiny)).var(correction=0)
 
 
-def _over_ranks(own: Tensor, group: "dist.ProcessGroup") -> Tensor:
-    """Sum ``own`` over the ranks of ``group``, without changing it."""
-    total = own.clone()
-    dist.all_reduce(total, group=group)
-    return total
-
-
-def _check_one_batch(routing: Routing, may_be_empty: bool = False) -> None:
+def _check_one_batch(routing: Routing) -> None:
     """Raise TypeError or ValueError unless ``routing`` is of one batch of tokens."""
     if not isinstance(routing, Routing):
         raise TypeError(f"routing must be a Routing, got {type(routing).__name__}")
-    if routing.probs.ndim != 2 or (len(routing.probs) == 0 and not may_be_empty):
+    if routing.probs.ndim != 2 or len(routing.probs) == 0:
         raise ValueError(
             "routing must be of one batch, probs (T, E) with at least one token (torch.vmap takes a loss over a stack "
             f"of routings), got probs {tuple(routing.probs.shape)}"

@@ -27,25 +27,14 @@ def color(name: str, theme: Theme = "light") -> str:
 def expert_color(expert: int, theme: Theme = "light", part: Literal["color", "on", "tint"] = "color") -> str:
     """The hex colour of one expert: its ``color``, the text colour ``on`` it, or the ``tint`` that carries text.
 
-    Raises:
-        ValueError: the expert has no colour. There are 16, and none is reused, because a colour names one expert.
+    There are 16, and none is reused, because a colour names one expert.
     """
-    experts = LOOK["experts"]
-    if not 0 <= expert < len(experts):
-        raise ValueError(f"expert is {expert}; colours exist for the experts 0 to {len(experts) - 1}")
-    return experts[expert][theme][part]
+    return LOOK["experts"][expert][theme][part]
 
 
 def class_marker(label: int) -> str:
-    """The marker of a class, as matplotlib names it: a class is a shape, never a colour.
-
-    Raises:
-        ValueError: the class has no shape. There are ten.
-    """
-    order = LOOK["classMarks"]["order"]
-    if not 0 <= label < len(order):
-        raise ValueError(f"label is {label}; shapes exist for the classes 0 to {len(order) - 1}")
-    return order[label]["matplotlib"]
+    """The marker of a class, as matplotlib names it: a class is a shape, never a colour. There are ten."""
+    return LOOK["classMarks"]["order"][label]["matplotlib"]
 
 
 def css_variables(theme: Theme) -> str:

@@ -1,6 +1,5 @@
 """Measurements: data, training of many seeds at once, usage, cost and claims."""
 
-from moe_tutorial.layers import fast
 from moe_tutorial.study.claims import ClaimFailed, claim
 from moe_tutorial.study.data import (
     CHARACTER_CLASSES,
@@ -16,7 +15,7 @@ from moe_tutorial.study.data import (
     regimes_2d,
     texts,
 )
-from moe_tutorial.study.environment import say_compiled, seeds
+from moe_tutorial.study.environment import seeds
 from moe_tutorial.study.estimates import estimate
 from moe_tutorial.study.language import loss_by_domain, missed, route_text, train_gpt, windows
 from moe_tutorial.study.rules import above, below, between, exactly, in_every_seed, in_the_median
@@ -32,7 +31,7 @@ from moe_tutorial.study.systems.cost import (
     published,
 )
 from moe_tutorial.study.training import Seeds, TrainingDiverged, progress, train
-from moe_tutorial.study.usage import cv2, dead, entropy, max_share, mutual_information, share, specialisation, strength
+from moe_tutorial.study.usage import cv2, dead, entropy, max_share, share, specialisation, strength
 
 __all__ = [
     "CHARACTERS",
@@ -66,7 +65,6 @@ __all__ = [
     "missed",
     "multiplications",
     "multiplications_per_token",
-    "mutual_information",
     "parameters",
     "parts",
     "progress",
@@ -84,5 +82,3 @@ __all__ = [
     "train_gpt",
     "windows",
 ]
-
-fast.on_compile = say_compiled

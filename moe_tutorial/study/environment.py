@@ -35,10 +35,3 @@ def builds_page() -> bool:
 def shows_progress() -> bool:
     """Whether a person would see a progress bar, in JupyterLab or a terminal."""
     return interactive() or sys.stderr.isatty()
-
-
-def say_compiled(seconds: float) -> None:
-    """Print that a layer's kernel was compiled, where a progress bar would be shown."""
-    if shows_progress():
-        said = f"A part of a layer was compiled ({seconds:.0f} s) and is kept for the next time."
-        print(said, file=sys.stdout if interactive() else sys.stderr)

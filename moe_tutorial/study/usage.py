@@ -1,15 +1,15 @@
 """Measures of how the tokens spread over the experts.
 
 Most take the shares that :func:`share` returns: the fraction of the choices that went to each expert, shape (..., E).
-Leading dimensions are free, so that the shares of many seeds or steps are measured at once. :func:`specialisation` and
-:func:`mutual_information` take the choices themselves, :func:`strength` every expert's own answers.
+Leading dimensions are free, so that the shares of many seeds or steps are measured at once. :func:`specialisation`
+takes the choices themselves, :func:`strength` every expert's own answers.
 """
 
 import math
 
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import mutual_info_score, normalized_mutual_info_score
+from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
 DEAD_BELOW = 0.01
@@ -109,24 +109,6 @@ def specialisation(choices: Tensor, labels: Tensor) -> float:
     """
     _check_pairs(choices, labels)
     return float(normalized_mutual_info_score(labels.cpu().numpy(), choices.cpu().numpy()))
-
-
-def mutual_information(choices: Tensor, labels: Tensor) -> float:
-    """How many bits the choice of expert tells about the label: from 0 (nothing) to the label's own entropy (all).
-
-    With few tokens, some bits arise by chance; shuffled labels show how many.
-
-    Args:
-        choices: the first chosen expert of each token, int (T,).
-        labels: a property of each token, such as its domain or character class, int (T,).
-
-    Raises:
-        ValueError: the two differ in shape or are not one-dimensional.
-
-    Source: Cover and Thomas, Elements of Information Theory, eq. 2.28.
-    """
-    _check_pairs(choices, labels)
-    return float(mutual_info_score(labels.cpu().numpy(), choices.cpu().numpy())) / math.log(2)
 
 
 def check_indices(indices: Tensor, n_experts: int) -> None:

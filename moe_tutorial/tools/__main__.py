@@ -12,14 +12,12 @@ LEARNERS = {
     "new": "make your own folder of the course, without opening it",
     "update": "bring your folder up to date with the course: your answers and your own cells go into the new lessons",
     "reset": "replace a lesson by the original; yours is saved in old/",
-    "status": "show your progress in each lesson",
     "my-moe": "collect what you wrote into my_moe.py, a mixture of experts that needs PyTorch alone",
 }
 INSTRUCTORS = {"nbgrader": "make an nbgrader course from the lessons with exercises, in a new folder"}
 CONTRIBUTORS = {
     "lessons": "run every lesson and count the claims that hold; writes nothing",
     "reference": "run the lessons and store their text outputs in the .ipynb",
-    "counts": "count what each lesson asks of its learner: words, lines to write, minutes, acts, claims in sight",
     "sync": "check that every .ipynb equals its .py and stores text only",
     "book": "build the website into _build/html",
     "scripts": "check the JavaScript: prettier, eslint, and types",
@@ -48,7 +46,7 @@ def parsed(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     for name in LEARNERS:
         said = "your folder of the course; default: the current folder if it is one, otherwise my-course in it"
         added[name].add_argument("--folder", type=Path, help=said)
-    for name in ("lessons", "reference", "sync", "counts"):
+    for name in ("lessons", "reference", "sync"):
         added[name].add_argument("--folder", type=Path, default=lessons_folder())
     added["lab"].add_argument("--port", type=int, default=8888)
     added["lab"].add_argument("--repository", action="store_true", help="for contributors: open the repository itself")
@@ -83,10 +81,6 @@ def contribute(chosen: argparse.Namespace) -> int:
         from moe_tutorial.tools.scripts import check
 
         return check(repository())
-    if chosen.command == "counts":
-        from moe_tutorial.tools.notebooks.counts import report
-
-        return report(chosen.folder)
     from moe_tutorial.tools.notebooks import lessons
 
     folder = chosen.folder.resolve()

@@ -77,8 +77,7 @@ def opening(chromium: Browser, address: str, folder: Path):
     contexts = []
 
     def open_page(name: str, scheme: str = "http", **options) -> Page:
-        # The page's policy would also forbid the tests' own questions.
-        contexts.append(chromium.new_context(**{"bypass_csp": True, "viewport": SCREEN} | options))
+        contexts.append(chromium.new_context(**{"viewport": SCREEN} | options))
         page = contexts[-1].new_page()
         page.wrong = []
         page.home = address if scheme == "http" else folder.as_uri()
@@ -131,7 +130,7 @@ def weigh(browser: Browser, address: str) -> Weight:
 
     Its server is on this machine, and the processor is this machine's.
     """
-    page = browser.new_context(viewport={"width": 360, "height": 740}, bypass_csp=True).new_page()
+    page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
     tools = page.context.new_cdp_session(page)
     tools.send("Network.emulateNetworkConditions", SLOW_4G)
     page.goto(address)

@@ -4,11 +4,9 @@ import ast
 import json
 import random
 import time
-from io import BytesIO
 
 import pytest
 from on_page import FRAMES
-from PIL import Image
 from playing import PRESETS, TWO_FRAMES, Opened, pages, visit, wide
 from sampled import sampled
 
@@ -158,15 +156,6 @@ def test_the_run_goes_along_as_pytorch(visit):
     settings = ast.literal_eval(script.partition("settings = ")[2].partition("\n}\n")[0] + "\n}")
     assert settings["steps"] == 700
     assert settings["changes"] == [(600, "balance", "switch"), (600, "coefficient", 1), (650, "out", [3])]
-
-
-def test_the_picture_to_share_shows_the_run(visit):
-    opened = visit(fragment="#preset=kill&steps=600")
-    with opened.page.expect_download() as waiting:
-        opened.button("Save the picture").click()
-    assert waiting.value.suggested_filename == "mixture-step-600.png"
-    picture = Image.open(BytesIO(waiting.value.path().read_bytes()))
-    assert picture.size == (1200, 630)
 
 
 # What a reader may move, and how often.

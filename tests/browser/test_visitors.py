@@ -166,9 +166,9 @@ def test_paper_gets_the_whole_page_in_the_light_theme(open_page):
 def test_what_answers_two_guesses_stays_hidden_until_both_are_answered(open_page):
     page = open_page("07_balance.html")
     page.get_by_role("switch", name="Show code").check()
-    both = ".moe-veil-07-hash.moe-veil-07-strength"
+    both = ".moe-veil-07-rate.moe-veil-07-hash"
     shown, code = page.locator(both).first, page.locator(f".moe-how:has(~ {both})").first
-    for id in ("07.hash", "07.strength"):
+    for id in ("07.rate", "07.hash"):
         expect(shown).to_be_hidden()
         expect(code).to_be_hidden()
         card = page.locator(f"[id='guess-{id}']")

@@ -12,8 +12,6 @@ import torch
 
 from moe_tutorial.course.exercises import EXERCISES
 from moe_tutorial.course.running import MAX_PRINTED
-from moe_tutorial.layers import fast
-from moe_tutorial.study import say_compiled
 
 EXERCISE = EXERCISES["03.topk_then_softmax"]
 RIGHT = "logits.topk(k).values.softmax(-1)"
@@ -41,7 +39,6 @@ def state() -> list:
         torch.get_deterministic_debug_mode(),
         sys.getrecursionlimit(),
         warnings.filters[:],
-        fast.on_compile,
     ]
 
 
@@ -122,12 +119,6 @@ def test_a_megabyte_of_print_is_cut(capsys):
     assert len(result.printed) < MAX_PRINTED + 50
     assert capsys.readouterr() == ("", "")
     assert examine("print('here')\nreturn 1 / 0").printed == "here\n"
-
-
-def test_a_kernel_that_is_compiled_meanwhile_announces_nothing():
-    body = "from moe_tutorial.layers import fast\nif fast.on_compile: fast.on_compile(3.4)"
-    assert fast.on_compile is say_compiled
-    assert examine(f"{body}\nreturn {RIGHT}").printed == ""
 
 
 def test_what_is_no_function_is_told_so():

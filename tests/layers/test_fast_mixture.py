@@ -112,15 +112,10 @@ def test_more_tokens_than_are_worked_on_at_a_time(gated, bias):
         torch.testing.assert_close(our, their, atol=1e-5 * their.abs().max().item(), rtol=1e-5)
 
 
-def test_gradients_add_up_and_have_gradients_themselves():
+def test_gradients_add_up():
     for activation, gated, bias in (("silu", True, False), ("gelu", False, True)):
         moe = MixtureOfExperts(4, 8, 3, 2, activation=activation, gated=gated, expert_bias=bias)
-        x, found = torch.randn(5, 4, requires_grad=True), []
-        for y in (moe(x)[0], plainly(moe, x)):
-            (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
-            found.append(torch.autograd.grad(slope.square().sum(), [x, moe.experts.w_out, moe.router.weight]))
-        torch.testing.assert_close(*found)
-        y = moe(x)[0].square().sum()
+        y = moe(torch.randn(5, 4, requires_grad=True))[0].square().sum()
         y.backward(retain_graph=True)
         once = [p.grad.clone() for p in moe.parameters()]
         y.backward()

@@ -140,7 +140,7 @@ MISTAKES = {
         "layers/balance.py",
         "chosen, mean = counts / (T * k), shares.mean(0)",
         "mean = (shares * torch.zeros_like(shares).scatter(-1, routing.indices, 1.0)).mean(0)\n"
-        "        chosen = counts / (T * k)",
+        "    chosen = counts / (T * k)",
         (BALANCE + "test_every_loss_equals_its_loop",),
     ),
     "switch-loss-detached": Mistake(
@@ -198,20 +198,6 @@ MISTAKES = {
         "probs.topk(capacity, dim=0).indices",
         "probs.topk(min(capacity, self.n_experts), dim=1).indices",
         (BALANCE + "test_every_expert_takes_its_best_tokens_and_no_more",),
-    ),
-    "load-of-one-rank": Mistake(
-        "each rank moves its biases by its own load",
-        "layers/balance.py",
-        "            load = _over_ranks(load, group)\n",
-        "            pass\n",
-        (PARALLEL + "test_the_balance_is_that_of_the_whole_batch",),
-    ),
-    "gradient-of-one-rank": Mistake(
-        "the Switch loss of the whole batch, whose averaged gradient is too small by the number of ranks",
-        "layers/balance.py",
-        "own = shares.sum(0) * (dist.get_world_size(group) / T)",
-        "own = shares.sum(0) / T",
-        (PARALLEL + "test_the_balance_is_that_of_the_whole_batch",),
     ),
     # ── experts and the mixture ──
     "gate-forgotten": Mistake(
@@ -318,13 +304,6 @@ MISTAKES = {
         "memory = free.pop()",
         "memory = free[0]",
         (MIXING + "test_a_gradient_that_somebody_keeps_stays_as_it_is",),
-    ),
-    "second-gradient-counted-twice": Mistake(
-        "the gradient of a gradient reaches the tokens through the gate a second time",
-        "layers/fast/mixing.py",
-        "(None if t is None else t.view_as(t) for t in (tokens, weights, *stacks))",
-        "(tokens, weights, *stacks)",
-        (MIXING + "test_gradients_add_up_and_have_gradients_themselves",),
     ),
     "up-before-gate": Mistake(
         "a checkpoint's two halves are read in the wrong order",
@@ -606,13 +585,6 @@ MISTAKES = {
         "F.one_hot(rules).to(correct) / len(rules)",
         (USAGE + "test_strength_is_each_experts_own_accuracy",),
     ),
-    "information-in-nats": Mistake(
-        "mutual information in nats is called bits",
-        "study/usage.py",
-        "choices.cpu().numpy())) / math.log(2)",
-        "choices.cpu().numpy()))",
-        (LANGUAGE + "test_mutual_information_in_bits",),
-    ),
     "active-is-k-of-e": Mistake(
         "active parameters are k / E of the total, attention and all",
         "study/systems/cost.py",
@@ -777,8 +749,8 @@ MISTAKES = {
     "gradients-not-shared": Mistake(
         "the router's copies keep their own gradients",
         "study/systems/parallel.py",
-        "                dist.all_reduce(parameter.grad, group=self.group)\n",
-        "                pass\n",
+        "            dist.all_reduce(parameter.grad, group=self.group)\n",
+        "            pass\n",
         (PARALLEL + "test_run_compares_and_reports",),
     ),
     "first-call-counts": Mistake(

@@ -38,35 +38,6 @@ def test_each_module_has_a_scope_of_its_own(bundled, node, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
-    [
-        (
-            {
-                "entry": 'import { a } from "./one.js";\nimport { b } from "./two.js";\nexport default { a, b };\n',
-                "one": 'import { set } from "./three.js";\nexport const a = set;\n',
-                "two": 'import { set } from "./four.js";\nexport const b = set;\n',
-                "three": "export const set = 1;\n",
-                "four": "export const set = 2;\n",
-            },
-            "three.js and four.js both hand out set",
-        ),
-        (
-            {
-                "entry": 'import { a } from "./one.js";\nexport default a;\n',
-                "one": 'import { b } from "./two.js";\nexport const a = b;\n',
-                "two": 'import { a } from "./one.js";\nexport const b = a;\n',
-            },
-            "one.js -> two.js -> one.js is a circle",
-        ),
-        ({"entry": 'import everything from "./one.js";\nexport default everything;\n'}, "entry.js says 'import every"),
-    ],
-)
-def test_what_would_break_in_the_page_alone_is_refused(bundled, files, said):
-    with pytest.raises(ValueError, match=said):
-        bundled(**files)
-
-
-@pytest.mark.parametrize(
     ("range", "said", "measured", "verdict"),
     [
         ((0, 60, 1, ""), 30, 30.4, "✓ Right."),

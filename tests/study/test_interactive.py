@@ -6,17 +6,6 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from moe_tutorial.layers import fast
-from moe_tutorial.study import environment
-
-
-@pytest.mark.parametrize("shown", [True, False])
-def test_a_compilation_is_announced_only_to_a_person(shown, monkeypatch, capsys):
-    monkeypatch.setattr(environment, "shows_progress", lambda: shown)
-    fast.on_compile(3.4)
-    said = "A part of a layer was compiled (3 s) and is kept for the next time.\n"
-    assert capsys.readouterr().err == (said if shown else "")
-
 
 @pytest.mark.parametrize(
     ("session", "site", "expected"),

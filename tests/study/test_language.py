@@ -17,7 +17,6 @@ from moe_tutorial.study import (
     encode,
     loss_by_domain,
     missed,
-    mutual_information,
     route_text,
     texts,
     train_gpt,
@@ -156,17 +155,6 @@ def test_training_stops_where_the_loss_is_no_number(data):
         list(train_gpt(model, data, seed=0, steps=2))
 
 
-def test_mutual_information_in_bits():
-    labels = torch.arange(4).repeat(100)
-    assert mutual_information(labels, labels) == pytest.approx(2.0)
-    assert mutual_information(labels // 2, labels) == pytest.approx(1.0)
-    assert mutual_information(torch.zeros(400, dtype=torch.long), labels) == pytest.approx(0.0)
-    shuffled = labels[torch.randperm(400, generator=torch.Generator().manual_seed(0))]
-    assert 0 < mutual_information(shuffled, labels) < 0.05  # a little by chance
-    with pytest.raises(ValueError, match=r"must both be \(tokens,\)"):
-        mutual_information(labels[:3], labels)
-
-
 @pytest.mark.parametrize("options", [{"feed_forward": "moe", "top_k": 2}, {"feed_forward": "fff"}])
 def test_a_texts_records_are_those_of_its_pieces_in_evaluation(data, options):
     length = 39  # two pieces of 16 and a shorter one
@@ -197,9 +185,6 @@ def test_where_an_expert_is_off_the_next_best_takes_its_tokens(data):
     assert not (behind.indices == 1).any()
     nobody = without_experts(model, [[False] * 4] * 2)
     torch.testing.assert_close(nobody(text)[0], model(text)[0])
-    for off, message in (([[1, 0]] * 2, r"shape \(2, 2\); allowed is \(2, 4\)"), ([[0] * 4, [1] * 4], "of block 2")):
-        with pytest.raises(ValueError, match=message):
-            without_experts(model, off)
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """Real processes, started by torchrun. This file is also what they run: all cases of the layer in one start a size."""
 
-import itertools
 import os
 import subprocess
 import sys
@@ -11,12 +10,10 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import nn
 
-from moe_tutorial.layers import BiasBalancer, MixtureOfExperts, Router, switch_loss
-from moe_tutorial.layers.routing import GATES
+from moe_tutorial.layers import MixtureOfExperts
 from moe_tutorial.study.systems import parallel
-from moe_tutorial.study.systems.parallel import ExpertParallel, RankLost
+from moe_tutorial.study.systems.parallel import ExpertParallel
 
 sys.path.append(str(Path(__file__).parents[1] / "layers"))
 import loop_oracle
@@ -63,41 +60,11 @@ def step(sizes, options, rank):
     return {"y": y.detach(), "indices": routing.indices, "traffic": traffic, "x": own.grad, "parameters": gradients}
 
 
-ROUTERS = {f"{gate}, uneven": (gate, UNEVEN) for gate in GATES} | {"with an empty batch": (GATES[0], ZERO)}
-STEPS = 6
-
-
-def balance(gate, sizes, rank=None, group=None):
-    """Train a router by the Switch loss alone and move its bias: what each step found. Without a rank all tokens are in
-    one batch; with a rank torch's own data parallelism averages the gradients.
-    """
-    torch.manual_seed(3)
-    router = Router(5, 8, 2, gate=gate, bias=True).double()
-    batches = torch.randn(STEPS, sum(sizes), 5, dtype=torch.float64) + 1
-    trained, balancer = router, BiasBalancer(0.01)
-    if rank is not None:
-        batches = torch.stack([batch.split(sizes)[rank] for batch in batches])
-        # Without broadcasts: the biases stay equal by themselves, or not at all.
-        trained = nn.parallel.DistributedDataParallel(router, broadcast_buffers=False)
-    optimizer, found = torch.optim.SGD(router.parameters(), lr=0.3), []
-    for x in batches:
-        optimizer.zero_grad()
-        routing = trained(x)
-        loss = switch_loss(routing, group) if len(x) or group is not None else 0 * routing.probs.sum()
-        loss.backward()
-        optimizer.step()
-        balancer.update(router.bias, routing.indices, group)
-        found.append({"loss": loss.detach(), "gradient": router.weight.grad.clone(), "bias": router.bias.clone()})
-    return found
-
-
 def worker(folder):
     """What torchrun starts."""
     dist.init_process_group("gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
     found = {name: step(sizes[:ranks], options, rank) for name, (sizes, options) in CASES.items()}
-    found["balance"] = {name: balance(gate, s[:ranks], rank, dist.group.WORLD) for name, (gate, s) in ROUTERS.items()}
-    found["each for itself"] = {name: balance(gate, s[:ranks], rank) for name, (gate, s) in ROUTERS.items()}
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
@@ -154,19 +121,6 @@ def test_equal_to_one_process_that_sees_all_tokens(by_rank, case):
         assert used == {options["only"]}
 
 
-@pytest.mark.parametrize("case", ROUTERS)
-def test_the_balance_is_that_of_the_whole_batch(by_rank, case):
-    gate, sizes = ROUTERS[case]
-    expected = balance(gate, sizes[: len(by_rank)])
-    for found in by_rank:
-        torch.testing.assert_close(found["balance"][case], expected, rtol=0, atol=1e-12)
-        assert torch.equal(found["balance"][case][-1]["bias"], expected[-1]["bias"])
-    # Each for itself, no two of them end with the same bias, and none with the right one.
-    ends = [found["each for itself"][case][-1]["bias"] for found in by_rank]
-    for end, other in itertools.combinations([*ends, expected[-1]["bias"]], 2):
-        assert (end - other).abs().max() > 0.01
-
-
 def by_hand(indices, n_experts):
     """Sorts as ``sort_by_expert`` does."""
     rows = [(expert, n) for n, expert in enumerate(indices.flatten().tolist())]
@@ -205,9 +159,13 @@ def test_the_stored_run_is_one_of_two_ranks_that_agreed_with_one_process():
     assert stored.gradient_difference < 1e-6
 
 
-def test_a_lost_rank_ends_the_run_with_its_name():
-    with pytest.raises(RankLost, match=r"^rank 0 of 2 was lost \(rank 1: a peer was lost in \w+\)$"):
-        parallel.run(2, tokens=8, lose_rank=0)
+def mistaken(indices, n_experts):
+    raise LookupError(f"{indices.numel()} choices")
+
+
+def test_the_error_of_a_rank_is_told():
+    with pytest.raises(RuntimeError, match=r"(?s)^torchrun ended with status 1\n.*LookupError: 16 choices"):
+        parallel.run(2, tokens=8, dispatch=mistaken)
 
 
 @pytest.mark.nightly
@@ -221,5 +179,5 @@ def test_no_process_outlives_a_run_that_takes_too_long():
 
 @pytest.mark.nightly
 def test_experts_that_the_ranks_cannot_share_are_named():
-    with pytest.raises(ValueError, match="n_experts must be a multiple of the 2 ranks, got 5"):
+    with pytest.raises(RuntimeError, match="ValueError: n_experts must be a multiple of the 2 ranks, got 5"):
         parallel.run(2, experts=5)

@@ -131,13 +131,6 @@ def test_the_code_of_guesses_and_quizzes_is_left_out():
     assert quiz.astext() == "Why?"
 
 
-def test_a_quotation_that_asks_for_a_guess_is_marked():
-    label = nodes.strong("", "Guess first.")
-    (quote,) = folded(nodes.block_quote("", nodes.paragraph("", "", label, nodes.Text(" Which?"))))
-    assert (quote["classes"], label["classes"]) == (["moe-guess"], ["moe-label"])
-    assert quote.astext() == "Guess first Which?"
-
-
 def test_an_exercises_stub_is_in_sight_and_the_solution_folds_with_its_check():
     check = cell('f = check("99.f", f)', prints="✓ exercise 99.f: right")
     shown, solution, last = folded(cell(SOLVED, "exercise"), check, cell("f(1)", prints="2"))

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from counts import counts
 
 from moe_tutorial.course.lesson import Lesson, lesson_files
-from moe_tutorial.tools.notebooks.counts import counts
 from moe_tutorial.tools.workspace.copies import COLLAPSED
 
 LESSONS = [

@@ -1,12 +1,9 @@
 """What is changed in a page after Sphinx has written it."""
 
-import base64
-import hashlib
-
 import pytest
 from bs4 import BeautifulSoup
 
-from moe_tutorial.tools.site.html.postprocess import add_switch, defer_scripts, make_absolute, policy, remove_unused
+from moe_tutorial.tools.site.html.postprocess import add_switch, defer_scripts, make_absolute, remove_unused
 
 OPTIONS = '<script src="_static/documentation_options.js?v=1"></script>'
 
@@ -44,12 +41,6 @@ def test_on_the_404_page_relative_links_begin_at_the_sites_root():
     given = '<a href="a.html"></a><img src="./b.png"/><a href="#c"></a><a href="https://d.org/"></a><a href="/e"></a>'
     expected = given.replace('"a.html', '"/moe/a.html').replace('"./b', '"/moe/b')
     assert edited(given, make_absolute, "/moe/") == expected
-
-
-def test_the_policy_allows_inline_code_by_its_hash_and_needs_none_for_data():
-    page = BeautifulSoup('<script>let a = "&";</script><script type="application/json">{}</script>', "html.parser")
-    digest = base64.b64encode(hashlib.sha256(b'let a = "&";').digest()).decode()
-    assert f"script-src 'self' 'sha256-{digest}'; " in policy(page)
 
 
 def test_a_page_with_hidden_code_has_a_switch_for_it():

@@ -19,7 +19,6 @@ import websocket
 from test_install import lay_tools, program
 
 from moe_tutorial.tools.__main__ import main
-from moe_tutorial.tools.jupyter.lab import free_port
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the Makefile's shell script is for POSIX shells")
@@ -71,13 +70,7 @@ def test_a_venv_that_is_not_ours_is_left_alone(tmp_path):
     assert (tmp_path / ".venv/precious").exists()
 
 
-def test_a_taken_port_moves_on_and_says_so(capsys):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert free_port(port) > port
-    assert f"Port {port} is taken: JupyterLab opens on" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="No port from 65536 to "):
-        free_port(65536)
+def test_a_port_that_is_no_number(capsys):
     with pytest.raises(SystemExit):
         main(["lab", "--port", "eighty"])
     assert "argument --port: invalid int value: 'eighty'" in capsys.readouterr().err
@@ -99,8 +92,9 @@ def in_terminal(address: str, command: str) -> str:
     return printed
 
 
-def test_make_lab_opens_the_learners_own_folder_on_a_free_port(tmp_path):
-    port = free_port(9000)
+def test_make_lab_opens_the_learners_own_folder_on_the_next_port_if_the_wanted_one_is_taken(tmp_path):
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
     command = [sys.executable, "-m", "moe_tutorial.tools", "lab", "--port", str(port), "--no-browser"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": path, "PYTHONUTF8": "1", "HOME": str(tmp_path), "SHELL": "/bin/sh"}
@@ -111,7 +105,7 @@ def test_make_lab_opens_the_learners_own_folder_on_a_free_port(tmp_path):
     too_late.start()
     try:
         address = next((line for line in lab.stdout if "/lab/tree/START.md" in line), "")
-        assert f":{port}/" in address
+        assert port < int(re.search(r":(\d+)/", address)[1]) <= port + 4
         while True:  # it names its address a moment before it answers there
             try:
                 with urllib.request.urlopen(address.split()[-1], timeout=60) as page:
@@ -126,3 +120,4 @@ def test_make_lab_opens_the_learners_own_folder_on_a_free_port(tmp_path):
         too_late.cancel()
         os.killpg(lab.pid, signal.SIGKILL)  # a Lab that is asked to stop takes its time on a busy machine
         lab.communicate()
+        taken.close()

@@ -191,24 +191,6 @@ def load_block(weights, config, layer=0):
     return lambda x: (deepseek_block if family in SIGMOID else published_block)(x, block, config)
 
 
-def new_weights(config, std=0.02):
-    """Random weights of one block, as a config.json (a dict) asks for: name -> tensor, for `load_block`."""
-    family = family_of(config)
-    n_experts = next(config[key] for key in ("num_local_experts", "num_experts", "n_routed_experts") if key in config)
-    d_hidden = config.get("moe_intermediate_size") or config["intermediate_size"]
-    d_model = config["hidden_size"]
-    weights = {"gate.weight": torch.randn(n_experts, d_model) * std}
-    widths = dict.fromkeys([f"experts.{e}" for e in range(n_experts)], d_hidden)
-    if family in SIGMOID:
-        weights["gate.e_score_correction_bias"] = torch.zeros(n_experts)
-        if config.get("n_shared_experts"):  # they are stored as one wide expert
-            widths["shared_experts"] = config["n_shared_experts"] * d_hidden
-    for name, width in widths.items():
-        for part, shape in ("gate", (width, d_model)), ("up", (width, d_model)), ("down", (d_model, width)):
-            weights[f"{name}.{part}_proj.weight"] = torch.randn(shape) * std
-    return weights
-
-
 # %%
 # What reads and writes, from the course
 

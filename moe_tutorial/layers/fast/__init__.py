@@ -4,7 +4,6 @@
 not know the layers: they take float32 tensors on the CPU, and int64 indices.
 """
 
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -14,10 +13,7 @@ from torch._C import _are_functorch_transforms_active as are_transforms_active
 from torch.compiler import is_compiling
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-__all__ = ["CannotServe", "compile_kernels", "descend", "mix", "on_compile", "serves", "soften"]
-
-on_compile: Callable[[float], None] | None = None
-"""Callback after a first call that had to compile its kernel, with the seconds that the call took."""
+__all__ = ["CannotServe", "compile_kernels", "descend", "mix", "serves", "soften"]
 
 HAS_NUMBA = find_spec("numba") is not None
 
@@ -26,7 +22,7 @@ def serves(under_vmap: bool = False) -> bool:
     """Whether kernels can be called now: not inside ``torch.compile``, a transform of ``torch.func``, or a
     ``TorchDispatchMode`` such as ``FlopCounterMode``. They check their tensors themselves (``CannotServe``).
 
-    ``soften`` can be called inside transforms, too: pass ``under_vmap=True`` for it.
+    ``soften`` can be called inside ``torch.vmap``, too: pass ``under_vmap=True`` for it.
     """
     return (
         HAS_NUMBA

@@ -6,7 +6,6 @@ folder changes.
 
 import hashlib
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,13 +16,10 @@ from typing import Any
 import torch
 from numba import njit
 
-from moe_tutorial.layers import fast
-
 MANY = 64  # from this many rows on, several threads share the work
 
 # Sums may be reordered, so that they can be vectorised; infinities and NaN stay as in IEEE 754.
 _options = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy", "nogil": True}
-_ready = set()  # kernels that this process has compiled or loaded
 
 
 def kernel(**more) -> Callable[[Callable], Any]:
@@ -62,28 +58,13 @@ def remove_stale(folder: Path) -> None:
         pass  # the cache folder cannot be written
 
 
-def run(compiled: Callable, *arguments: Any) -> Any:
-    """Call a kernel. If it had to compile, pass the seconds that took to ``fast.on_compile``."""
-    if compiled in _ready:
-        return compiled(*arguments)
-    begun = time.perf_counter()
-    result = compiled(*arguments)
-    _ready.add(compiled)
-    if compiled.stats.cache_misses and fast.on_compile:
-        fast.on_compile(time.perf_counter() - begun)
-    return result
-
-
 def run_rows(compiled: Callable, n: int, arguments: list[Any]) -> None:
     """Call a kernel for ``n`` rows; its last two arguments are the first row and the end (exclusive). If there are many
     rows, as many threads as torch uses share them."""
-    if n < MANY and compiled in _ready:  # a shortcut for what follows
+    if (threads := 1 if n < MANY else torch.get_num_threads()) == 1:
         compiled(*arguments, 0, n)
         return
-    if (threads := 1 if n < MANY else torch.get_num_threads()) == 1:
-        run(compiled, *arguments, 0, n)
-        return
-    run(compiled, *arguments, 0, 0)  # compile once, before several threads need it
+    compiled(*arguments, 0, 0)  # compile once, before several threads need it
     edges = [n * part // threads for part in range(threads + 1)]
     own = pool(os.getpid(), threads)
     for done in [own.submit(compiled, *arguments, *rows) for rows in pairwise(edges)]:
@@ -94,3 +75,12 @@ def run_rows(compiled: Callable, n: int, arguments: list[Any]) -> None:
 def pool(process: int, threads: int) -> ThreadPoolExecutor:
     """The thread pool of this process: the threads of a parent do not survive ``fork``."""
     return ThreadPoolExecutor(threads)
+
+
+def refuse_graph() -> None:
+    """Raise RuntimeError in a backward pass that autograd would differentiate: a kernel's gradient has no graph."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "a compiled layer has no second derivatives, which create_graph=True and torch.func.grad ask for; use the "
+            "plain layer: call double() on layer and input, or set moe_tutorial.layers.fast.HAS_NUMBA = False"
+        )

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from . import few_tokens, many_tokens
 from .activations import ACTIVATIONS
 from .arrays import INTEGER, array
 from .blas import find_sgemm
-from .compiling import run
+from .compiling import refuse_graph
 from .gradients import empty_gradient
 
 # Without gradients, ``few_tokens`` is used for a single token, and for up to this many input numbers per expert (tokens
@@ -69,12 +68,12 @@ def forward(
     arrays = [*given, *arrays_of(stacks, E, d, h, o), array(y, T, o)]
     saved = []
     if not save and (T == 1 or S * d <= FEW * E):
-        fits = run(few_tokens.forward, kind, k, *arrays)
+        fits = few_tokens.forward(kind, k, *arrays)
     else:
         rows = S if save else 0
         saved = [torch.empty(S, dtype=INTEGER), torch.empty(E + 1, dtype=INTEGER)]
         saved += [tokens.new_empty(rows, h), tokens.new_empty(rows if stacks[2] is not None else 0, h)]
-        fits = run(many_tokens.forward, find_sgemm(), kind, k, *arrays, save, *(tensor.numpy() for tensor in saved))
+        fits = many_tokens.forward(find_sgemm(), kind, k, *arrays, save, *(tensor.numpy() for tensor in saved))
     if not fits:
         wrong = next(e for e in indices.flatten().tolist() if not 0 <= e < E)
         raise ValueError(f"the router chose expert {wrong}, but there are only {E}")
@@ -82,28 +81,27 @@ def forward(
 
 
 class Mix(torch.autograd.Function):
-    """``forward`` with its gradients."""
+    """``forward`` with its gradients, which have none themselves."""
 
     @staticmethod
     def forward(ctx, activation: str, tokens: Tensor, indices: Tensor, weights: Tensor, *stacks: Tensor | None):
         y, saved = forward(activation, tokens, indices, weights, *stacks, save=True)
         ctx.activation = activation
-        ctx.save_for_backward(tokens, indices, weights, *stacks, *saved)
+        ctx.save_for_backward(tokens, weights, *stacks, *saved)
         return y
 
     @staticmethod
     def backward(ctx, grad_output: Tensor):
-        tokens, indices, weights, *rest = ctx.saved_tensors
+        refuse_graph()
+        tokens, weights, *rest = ctx.saved_tensors
         stacks, saved = rest[:6], rest[6:]
-        if torch.is_grad_enabled():
-            return None, *differentiable(ctx, grad_output, tokens, indices, weights, stacks)
-        (T, k), (E, h, d), o = indices.shape, stacks[0].shape, stacks[4].shape[2]
+        (T, k), (E, h, d), o = weights.shape, stacks[0].shape, stacks[4].shape[2]
         w_in, b_in, w_gate, _, w_out, b_out = arrays_of(stacks, E, d, h, o)
         grads = [None if stack is None else empty_gradient(stack) for stack in stacks]
         grad_x = torch.empty_like(tokens) if ctx.needs_input_grad[1] else None
         grad_weights = torch.empty_like(weights)
-        run(
-            many_tokens.backward, find_sgemm(), ACTIVATIONS.index(ctx.activation), k,
+        many_tokens.backward(
+            find_sgemm(), ACTIVATIONS.index(ctx.activation), k,
             array(tokens, T, d), array(weights, T, k).ravel(), array(grad_output.contiguous(), T, o),
             w_in, b_in, w_gate, w_out, b_out, *(tensor.numpy() for tensor in saved),
             array(grad_x, T, d), array(grad_weights, T, k).ravel(), *arrays_of(grads, E, d, h, o),
@@ -114,26 +112,3 @@ class Mix(torch.autograd.Function):
 def arrays_of(stacks: Sequence[Tensor | None], E: int, d: int, h: int, o: int) -> list[np.ndarray]:
     shapes = (E, h, d), (E, h), (E, h, d), (E, h), (E, h, o), (E, o)
     return [array(stack, *shape) for stack, shape in zip(stacks, shapes, strict=True)]
-
-
-def differentiable(
-    ctx, grad_output: Tensor, tokens: Tensor, indices: Tensor, weights: Tensor, stacks: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    """The gradients in plain torch, with an autograd graph of their own, for second derivatives."""
-    # Differentiate by views: weights depend on tokens, too, but through the router, and that must not count here.
-    tokens, weights, *stacks = (None if t is None else t.view_as(t) for t in (tokens, weights, *stacks))
-    w_in, b_in, w_gate, b_gate, w_out, b_out = stacks
-    act, y = getattr(F, ctx.activation), tokens.new_zeros(len(tokens), w_out.shape[2])
-    for e in range(len(w_in)):
-        token, place = torch.where(indices == e)
-        neurons = F.linear(tokens[token], w_in[e], None if b_in is None else b_in[e])
-        if w_gate is None:
-            neurons = act(neurons)
-        else:
-            neurons = neurons * act(F.linear(tokens[token], w_gate[e], None if b_gate is None else b_gate[e]))
-        output = neurons @ w_out[e] if b_out is None else neurons @ w_out[e] + b_out[e]
-        y = y.index_add(0, token, output * weights[token, place].unsqueeze(-1))
-    inputs = [tokens, None, weights, *stacks]
-    asked = [tensor if needed else None for tensor, needed in zip(inputs, ctx.needs_input_grad[1:], strict=True)]
-    found = iter(torch.autograd.grad(y, [t for t in asked if t is not None], grad_output, create_graph=True))
-    return [None if tensor is None else next(found) for tensor in asked]

@@ -12,7 +12,7 @@ from torch import Tensor
 from .activations import ACTIVATIONS, gelu, gelu_slope, relu, relu_slope, sigmoid, silu, silu_slope
 from .arrays import INTEGER, array
 from .blocks import dot
-from .compiling import kernel, run_rows
+from .compiling import kernel, refuse_graph, run_rows
 
 
 @kernel(inline="always")
@@ -122,17 +122,15 @@ class Soften(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
         weighted, weights, right, leaf = output
-        decisions, neurons, ctx.activation = inputs
+        _, neurons, ctx.activation = inputs
         neurons = weighted if ctx.activation == "relu" else neurons.contiguous()
-        ctx.save_for_backward(weighted, weights, right, neurons, decisions)
+        ctx.save_for_backward(weighted, weights, right, neurons)
         ctx.mark_non_differentiable(right, leaf)
 
     @staticmethod
     def backward(ctx, grad_weighted: Tensor, grad_weights: Tensor, *_):
-        weighted, weights, right, neurons, decisions = ctx.saved_tensors
-        if torch.is_grad_enabled():  # for second derivatives
-            found = differentiable(ctx.activation, grad_weighted, grad_weights, weighted, weights, neurons, decisions)
-            return *found, None
+        refuse_graph()
+        weighted, weights, right, neurons = ctx.saved_tensors
         T, L, h = weighted.shape
         grad_neurons, grad_decisions = torch.empty_like(weighted), torch.empty_like(right)
         arrays = [
@@ -152,27 +150,3 @@ class Soften(torch.autograd.Function):
         ]
         outputs = Soften.apply(*(tensor.flatten(0, 1) for tensor in stacked), activation)
         return tuple(output.unflatten(0, stacked[0].shape[:2]) for output in outputs), (0, 0, 0, 0)
-
-
-def differentiable(
-    activation: str,
-    grad_weighted: Tensor,
-    grad_weights: Tensor,
-    weighted: Tensor,
-    weights: Tensor,
-    neurons: Tensor,
-    decisions: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """The gradients of ``weigh_backward`` in plain torch, with an autograd graph of their own."""
-    if activation == "relu":
-        slopes = (neurons > 0).to(neurons.dtype)
-    else:
-        active = getattr(F, activation)(neurons)
-        (slopes,) = torch.autograd.grad(active, neurons, torch.ones_like(active), create_graph=True)
-    right, worth, levels = decisions.sigmoid(), (grad_weighted * weighted).sum(-1) + grad_weights * weights, []
-    while (nodes := worth.shape[1] // 2) > 0:  # the nodes of a level, from the leaves up
-        left_worth, right_worth = worth.unflatten(1, (nodes, 2)).unbind(-1)
-        worth = left_worth + right_worth
-        levels.insert(0, right_worth - right[:, nodes - 1 : 2 * nodes - 1] * worth)
-    grad_decisions = torch.cat(levels, 1) if levels else torch.zeros_like(decisions)
-    return grad_decisions, grad_weighted * weights.unsqueeze(-1) * slopes

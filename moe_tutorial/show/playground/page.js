@@ -25,6 +25,7 @@ import { summary } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; training uses all
 const SPEAK = 6000; // ms between two summaries for screen readers during training
+const BROKEN = "This link is broken: not all that it asks for is there. Here is the usual experiment instead.";
 
 function render({ model, el: root }) {
   const options = model.get("options");
@@ -60,7 +61,7 @@ function render({ model, el: root }) {
   const reads = makeReads();
   const usage = makeUsage(engine.knock);
   const point = makePoint(engine.inspect);
-  const notice = el("p", { className: "pg-notice", role: "status", hidden: true });
+  const notice = el("p", { className: "pg-notice", role: "status", hidden: true }, BROKEN);
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
   const foot = makeFoot(model, { live: live || restored, owner, own });
@@ -98,9 +99,7 @@ function render({ model, el: root }) {
     preset = presetOf(state.preset);
     end = preset?.steps ?? 0;
     replayed = state.changes.length > 0 || state.steps > (preset?.from ?? 0);
-    const unused = state.notices ?? [];
-    notice.hidden = !unused.length;
-    notice.textContent = `Not everything in this link could be used: ${unused.join("; ")}. The rest stands.`;
+    notice.hidden = !state.broken;
     engine.begin(state, state.steps, { point: state.point, goal: preset?.goal && reaches(preset.goal) });
     showSettings();
   }
@@ -196,7 +195,7 @@ function render({ model, el: root }) {
     }
     const { step, serial } = frame;
     Object.assign(root.dataset, { step, serial, settled, paints: +(root.dataset.paints ?? 0) + 1 });
-    if (settled || !foot.written()) foot.remember(standing(), busy, { frame, message, map: map.canvas });
+    if (settled || !foot.written()) foot.remember(standing(), busy, message);
   }
 
   // It does not train while it is not visible. Of several changes at once, the last one counts.

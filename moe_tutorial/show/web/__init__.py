@@ -35,42 +35,29 @@ def bundle(entry: str) -> str:
     imported as a whole. Only the entry has a default export. Comments, indentation and most line breaks are removed,
     because every page with the widget contains this text. Strings, templates and regular expressions stay intact,
     because eslint (tools/web/eslint.config.js) rejects those that look like a comment or a line end.
-
-    Raises:
-        ValueError: a module imports in another way, imports are circular, or two modules export the same name.
     """
     texts: dict[str, str] = {}  # each after its imports
     wanted: dict[str, set[str]] = {}
-    under_way: list[str] = []
 
     def visit(name: str) -> None:
         if name in texts:
             return
-        if name in under_way:
-            raise ValueError(f"{' -> '.join([*under_way, name])} is a circle of imports")
-        under_way.append(name)
         folder = posixpath.dirname(name)
         text = TABLE.sub(partial(_table, folder), read(name))
         for names, address in IMPORT.findall(text):
             other = posixpath.normpath(posixpath.join(folder, address))
             wanted.setdefault(other, set()).update(part.strip() for part in names.split(",") if part.strip())
             visit(other)
-        under_way.pop()
         texts[name] = text
 
     visit(entry)
-    scopes, homes = [], {}
+    scopes = []
     for name, text in texts.items():
         names = ", ".join(sorted(wanted.get(name, ())))
-        for other in homes.keys() & wanted.get(name, set()):
-            raise ValueError(f"{homes[other]} and {name} both hand out {other}; one has to call it otherwise")
-        homes.update(dict.fromkeys(wanted.get(name, ()), name))
         body = EXPORT.sub("", IMPORT.sub("", text))
         head, end = f"const {{ {names} }} =", f"return {{ {names} }};\n"
         if name == entry:
             head, end, body = "export default", "", re.sub(r"^export default ", "return ", body, flags=re.MULTILINE)
-        if found := re.search(r"^(?:import|export) .*", body, re.MULTILINE):
-            raise ValueError(f"{name} says {found[0]!r}; a widget's modules import {{ names }} from addresses alone")
         scopes.append(f"{head} (() => {{\n{body}{end}}})();\n")
     return LINE_END.sub(r"\1", COMMENT.sub("", "".join(scopes)))
 

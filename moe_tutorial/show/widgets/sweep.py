@@ -46,10 +46,7 @@ class Sweep(anywidget.AnyWidget):
         key = ",".join(map(str, place))
         if key not in self._cache:
             chosen = {name: values[i] for name, values, i in zip(self._names, self._values, place, strict=True)}
-            html = self._fn(**chosen)
-            if not isinstance(html, str):
-                raise TypeError(f"fn returned {type(html).__name__} for {chosen}; allowed is a str of HTML")
-            self._cache[key] = html
+            self._cache[key] = self._fn(**chosen)
         return self._cache[key]
 
     @t.observe("wanted")
@@ -78,19 +75,12 @@ def sweep(fn: Callable[..., str], **controls: Sequence | tuple[str, Sequence]) -
         >>> sweep(lambda temperature: f"<p>{temperature}</p>", temperature=("Temperature", [1, 2, 5]))
         Sweep over Temperature (an interactive picture)
     """
-    if not callable(fn):
-        raise ValueError(f"fn is {fn!r}; allowed is a function that returns HTML")
-    if not controls:
-        raise ValueError("controls are missing; give at least one, such as temperature=[0.5, 1, 2]")
     shown, lists = [], []
     for name, control in controls.items():
         label, values = name.replace("_", " "), control
         if isinstance(control, tuple) and len(control) == 2 and isinstance(control[0], str):
             label, values = control
-        values = list(values) if hasattr(values, "__iter__") and not isinstance(values, str) else None
-        if not values:
-            allowed = "[values] or ('label', [values]) with at least one value"
-            raise ValueError(f"{name} is {control!r}; allowed is {allowed}")
+        values = list(values)
         shown.append({"label": label, "values": [_text(value) for value in values]})
         lists.append(values)
     return Sweep(fn, list(controls), lists, controls=shown)

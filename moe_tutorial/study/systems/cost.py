@@ -73,12 +73,6 @@ class Published(NamedTuple):
     counted: Count  # ours, counted the publisher's way
     choices: Choices | None  # the mixture's design; None where the model is dense
 
-    @property
-    def beyond_rounding(self) -> tuple[float, float]:
-        """By which part of the stated total, and active, our count lies outside of what rounds to it: 0 inside."""
-        each = zip(self.counted, (self.total, self.active), self.rounding, strict=True)
-        return tuple(max(0, abs(ours - stated) - half) / stated for ours, stated, half in each)
-
 
 def count_parameters(config: dict) -> Count:
     """Total and active parameters of the model that transformers builds from a Hugging Face ``config.json``.

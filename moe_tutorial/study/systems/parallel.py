@@ -5,7 +5,6 @@ processes with torchrun, compares them with one process that has all tokens, and
 when. ``parallel.json`` beside this module holds what lesson 11's run reported once; ``stored`` reads it.
 """
 
-import contextlib
 import copy
 import inspect
 import json
@@ -16,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -36,13 +34,6 @@ STORED = Path(__file__).with_suffix(".json")
 Dispatch = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """(choices (T, k), E) -> the order (T * k,) in which the choices, read token by token, stand expert by expert, and how
 many each expert gets, (E,)."""
-SILENCE = timedelta(seconds=60)
-"""How long a rank waits for a peer that says nothing, as it does when the machine is busy. A connection that closes is
-noticed at once."""
-
-
-class RankLost(RuntimeError):
-    """A process that held some of the experts is gone; without it no rank can go on."""
 
 
 class ExpertParallel(nn.Module):
@@ -58,9 +49,8 @@ class ExpertParallel(nn.Module):
         note: called with the name of each part of the forward pass when it is done.
 
     A training step is: ``backward()`` on every rank, ``reduce_shared_gradients()``, then each rank's optimiser. The
-    gradients are then those of one process that sums the losses of all ranks. Give ``BiasBalancer.update`` and
-    ``switch_loss`` the group too (``torch.distributed.group.WORLD`` for all ranks): the load to be balanced is that of
-    all ranks, and the routers' copies have to stay equal.
+    gradients are then those of one process that sums the losses of all ranks. Gather the choices of all
+    ranks for ``BiasBalancer.update``: from its own batch alone, each copy of the router would get another bias.
 
     Raises ValueError if the ranks do not divide the experts.
     """
@@ -91,7 +81,8 @@ class ExpertParallel(nn.Module):
         Every rank has to take part, also without any token; batches may differ in size. ``x.requires_grad`` has to be
         the same on all ranks, because the backward pass sends gradients the way that the tokens came.
 
-        Raises TypeError or ValueError for wrong x and a wrong routing as the mixture does, RankLost if a peer is gone.
+        Raises TypeError or ValueError for wrong x and a wrong routing as the mixture does, and RuntimeError, as
+        torch.distributed does, if a peer is gone.
         """
         # 1. Route. Sorted by expert, the choices are sorted by rank as well, for a rank's experts are neighbours.
         tokens = as_tokens(x, self.experts.d_model)
@@ -105,13 +96,12 @@ class ExpertParallel(nn.Module):
         # 2. Exchange the counts: nobody can receive tokens without knowing how many will come, and for whom.
         outgoing = counts.view(self.ranks, -1)  # [to this rank, for this expert of that rank]
         incoming = torch.empty_like(outgoing)  # [from this rank, for this expert of mine]
-        with peers_needed("counts"):
-            dist.all_to_all_single(incoming, outgoing, group=self.group)
+        dist.all_to_all_single(incoming, outgoing, group=self.group)
         traffic = outgoing.sum(1)
         sizes = traffic.tolist(), incoming.sum(1).tolist()
 
         # 3. Dispatch: each choice's token travels to the rank of its expert.
-        arrived = AllToAll.apply(tokens[token], *sizes, "dispatch", self.group)
+        arrived = AllToAll.apply(tokens[token], *sizes, self.group)
         self.note("dispatch")
 
         # 4. Compute. Tokens came in by source, then by expert; an expert wants all of its own in one slice.
@@ -121,7 +111,7 @@ class ExpertParallel(nn.Module):
         self.note("compute")
 
         # 5. Combine: put the answers back in the order of arrival, send them home, weight them, add them up per token.
-        returned = AllToAll.apply(answers[by_expert.argsort()], *reversed(sizes), "combine", self.group)
+        returned = AllToAll.apply(answers[by_expert.argsort()], *reversed(sizes), self.group)
         self.note("combine")
         weights = routing.weights.flatten()[order].to(returned.dtype)
         y = returned.new_zeros(len(tokens), self.experts.d_out).index_add(0, token, returned * weights.unsqueeze(-1))
@@ -133,40 +123,29 @@ class ExpertParallel(nn.Module):
         """Add up over the ranks the gradients of what every rank has a copy of: the router and the shared experts.
 
         Call it after ``backward()``, on every rank. An expert needs no such step: all tokens that chose it came to its
-        one owner, and so did their gradients. Raises RankLost if a peer is gone.
+        one owner, and so did their gradients.
         """
         copies = [module for module in (self.router, self.shared) if isinstance(module, nn.Module)]
         for parameter in (p for module in copies for p in module.parameters() if p.requires_grad):
             if parameter.grad is None:  # unused here; another rank may have used it
                 parameter.grad = torch.zeros_like(parameter)
-            with peers_needed("the sum of gradients"):
-                dist.all_reduce(parameter.grad, group=self.group)
+            dist.all_reduce(parameter.grad, group=self.group)
 
 
 class AllToAll(torch.autograd.Function):
     """Rows to all ranks and rows from all ranks; in the backward pass their gradients travel the other way."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, send: list[int], receive: list[int], step: str, group: Any) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, send: list[int], receive: list[int], group: Any) -> Tensor:
         """Rows (N, d) sorted by receiver, how many go to and come from each rank -> rows sorted by sender."""
-        ctx.way_back = receive, send, f"{step}, backward", group
+        ctx.way_back = receive, send, group
         received = rows.new_empty(sum(receive), *rows.shape[1:])
-        with peers_needed(step):
-            dist.all_to_all_single(received, rows.contiguous(), receive, send, group=group)
+        dist.all_to_all_single(received, rows.contiguous(), receive, send, group=group)
         return received
 
     @staticmethod
     def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return AllToAll.apply(gradients, *ctx.way_back), None, None, None, None
-
-
-@contextlib.contextmanager
-def peers_needed(step: str) -> Iterator[None]:
-    """Give a failed exchange a name: torch.distributed reports a closed connection as a mere RuntimeError."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise RankLost(f"a peer was lost in {step}") from error
+        return AllToAll.apply(gradients, *ctx.way_back), None, None, None
 
 
 class Result(NamedTuple):
@@ -202,7 +181,6 @@ def run(
     width: int = 32,
     seed: int = 0,
     uneven: bool = False,
-    lose_rank: int | None = None,
     dispatch: Dispatch | None = None,
     timeout: float = 60.0,
 ) -> Result:
@@ -213,16 +191,15 @@ def run(
         experts, top_k, width, seed: ``E``, ``k``, ``d``, and where all random numbers come from.
         uneven: the first rank gets the fewest tokens and the last the most, and the router prefers the first experts
             and never chooses the last one.
-        lose_rank: this rank dies between dispatch and combine.
         dispatch: another way to sort the choices. The ranks get its source, and torch, F, nn, np and math.
         timeout: seconds after which all processes are stopped.
 
-    Raises RankLost when a rank was lost, TimeoutError, TypeError or ValueError for sizes that do not fit, and
-    RuntimeError with all that torchrun wrote for anything else.
+    Raises TypeError or ValueError for what is no count, TimeoutError, and RuntimeError with all that torchrun wrote for
+    anything else: sizes that do not fit, an error of ``dispatch``, a rank that was lost.
     """
     options = {"tokens": tokens, "experts": experts, "top_k": top_k, "width": width, "seed": seed}
     options = {name: check_count(name, value, low=0) for name, value in options.items()}
-    options |= {"uneven": uneven, "lose_rank": lose_rank}
+    options["uneven"] = uneven
     options["dispatch"] = dispatch and [dispatch.__name__, inspect.getsource(dispatch)]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost"]
     torchrun += ["--nproc-per-node", str(check_count("ranks", ranks)), __file__]
@@ -231,11 +208,7 @@ def run(
         code, errors = finish([sys.executable, *torchrun, str(out), json.dumps(options)], timeout)
         if code == 0:
             return read(out)
-    for line in errors.splitlines():
-        for kind in (RankLost, ValueError):
-            if line.startswith(f"{kind.__name__}: "):
-                raise kind(line.partition(": ")[2])
-    raise RuntimeError(f"torchrun ended with status {code}:\n{errors}")
+    raise RuntimeError(f"torchrun ended with status {code}\n{errors}")
 
 
 def finish(command: list[str], timeout: float) -> tuple[int, str]:
@@ -250,7 +223,7 @@ def finish(command: list[str], timeout: float) -> tuple[int, str]:
         raise TimeoutError(f"the ranks did not finish within {timeout:g} s and were stopped") from None
     finally:
         if process.poll() is None:
-            # torchrun passes the signal on to its workers, which ignore SIGTERM (see main), and waits for their end.
+            # torchrun passes the signal on to its workers, and waits for their end.
             process.send_signal(getattr(signal, "SIGHUP", signal.SIGTERM))
             process.communicate()
     return process.returncode, errors
@@ -263,70 +236,34 @@ def main() -> None:
     store, rank, ranks = next(dist.rendezvous("env://"))
     store.set(f"started {rank}", "")
     store.wait([f"started {r}" for r in range(ranks)])  # a busy machine may start one process long after another
-    device, backend = torch.device("cpu"), "gloo"
-    if torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"]):  # a GPU for each
-        device, backend = torch.device("cuda", int(os.environ["LOCAL_RANK"])), "nccl"
-        torch.cuda.set_device(device)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=SILENCE)
-    # When a rank dies, torchrun sends SIGTERM to the others. They end by themselves, but have to say first who is lost.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        compare(out, options, rank, ranks, device)
-        with peers_needed("the end"):  # who leaves early looks like a lost peer
-            dist.barrier()
-        dist.destroy_process_group()
-    except RankLost as error:
-        lost = missing(store, rank, ranks)
-        if not lost:
-            raise
-        if rank == min(set(range(ranks)) - set(lost)):
-            names = ", ".join(map(str, lost))
-            print(f"RankLost: rank {names} of {ranks} was lost (rank {rank}: {error})", file=sys.stderr, flush=True)
-        os._exit(1)  # an orderly end would wait for the dead
-    except ValueError as error:  # the same on every rank
-        if rank == 0:
-            print(f"ValueError: {error}", file=sys.stderr, flush=True)
-        os._exit(2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
+    compare(out, options, rank, ranks)
+    dist.barrier()  # who leaves early looks like a lost peer
+    dist.destroy_process_group()
 
 
-def missing(store: dist.Store, rank: int, ranks: int) -> list[int]:
-    """The ranks that do not report within 2 s that they live, asked through torchrun's store, which needs no rank."""
-    dist.destroy_process_group()  # closes the connections: who still waits for this rank notices as well
-    store.set(f"alive {rank}", "")
-    lost = []
-    for peer in range(ranks):
-        try:
-            store.wait([f"alive {peer}"], timedelta(seconds=2))
-        except RuntimeError:
-            lost.append(peer)
-    return lost
-
-
-def compare(out: Path, options: SimpleNamespace, rank: int, ranks: int, device: torch.device) -> None:
-    """Forward and backward on all ranks; rank 0 compares with one process, on the CPU, and writes the result."""
+def compare(out: Path, options: SimpleNamespace, rank: int, ranks: int) -> None:
+    """Forward and backward on all ranks; rank 0 compares with one process, and writes the result."""
     moe, x, gradient, sizes = build(options, ranks)
     names: dict[str, Any] = {"torch": torch, "F": F, "nn": nn, "np": np, "math": math}
     name, source = options.dispatch or ("", "")
     exec(source, names)
-    layer = ExpertParallel(moe, **({"dispatch": names[name]} if name else {})).to(device)
-    if options.lose_rank is not None and rank == check_count("lose_rank", options.lose_rank, 0, ranks - 1):
-        layer.experts.grouped = lambda *_: os._exit(1)  # as if somebody pulled the plug: no goodbye, no clean-up
-    own = x.split(sizes)[rank].to(device, copy=True).requires_grad_()
+    layer = ExpertParallel(moe, **({"dispatch": names[name]} if name else {}))
+    own = x.split(sizes)[rank].clone().requires_grad_()
     y, _, traffic = layer(own)
-    y.backward(gradient.split(sizes)[rank].to(device))
+    y.backward(gradient.split(sizes)[rank])
     layer.reduce_shared_gradients()
 
     trace: dict[str, float] = {}
-    with torch.no_grad(), peers_needed("the start of the trace"):
+    with torch.no_grad():
         dist.barrier()
         start = time.perf_counter()
         layer.note = lambda part: trace.update({part: time.perf_counter() - start})
         layer(own)
 
-    gradients = {name: tensor.grad.cpu() for name, tensor in [*layer.named_parameters(), ("x", own)]}
+    gradients = {name: tensor.grad for name, tensor in [*layer.named_parameters(), ("x", own)]}
     everyone: list[Any] = [None] * ranks
-    with peers_needed("the report"):
-        dist.gather_object((y.detach().cpu(), traffic.cpu(), gradients, trace), everyone if rank == 0 else None)
+    dist.gather_object((y.detach(), traffic, gradients, trace), everyone if rank == 0 else None)
     if rank > 0:
         return
     outputs, rows, gradients, traces = zip(*everyone, strict=True)

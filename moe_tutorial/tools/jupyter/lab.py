@@ -1,34 +1,12 @@
 """Open JupyterLab on a folder, with the course's settings."""
 
 import os
-import socket
 import sys
 from pathlib import Path
-
-PORTS_TRIED = 20
-
-
-def free_port(first: int) -> int:
-    """The first free port from this one on. It is printed if it is another one.
-
-    Raises:
-        SystemExit: none of the next ports is free.
-    """
-    ports = range(first, first + PORTS_TRIED)
-    for port in ports:
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except (OSError, OverflowError):  # it is taken, or no port has this number
-            continue
-        if port != first:
-            print(f"Port {first} is taken: JupyterLab opens on {port}.", flush=True)
-        return port
-    sys.exit(f"No port from {first} to {ports[-1]} is free. Name another: make lab PORT=9000")
 
 
 def open_lab(folder: Path, first: str, port: int, extra: list[str]) -> None:
     """Start JupyterLab in this folder with the file ``first`` open, passing on the arguments ``extra``."""
-    number = free_port(port)
     # In JupyterLab's terminals, `moe-tutorial` is that of this Python environment. Without a terminal behind the
     # server, they would be login shells, which set PATH anew; they are not where the shell is given.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -43,8 +21,7 @@ def open_lab(folder: Path, first: str, port: int, extra: list[str]) -> None:
     main(
         [
             f"--ServerApp.root_dir={folder.resolve()}",
-            f"--ServerApp.port={number}",
-            "--ServerApp.port_retries=0",
+            f"--ServerApp.port={port}",
             *([] if os.name == "nt" else [f"--ServerApp.terminado_settings=shell_command={shell}"]),
             f"--LabApp.default_url=/lab/tree/{first}",
             "--log-level=WARN",  # the address is still printed

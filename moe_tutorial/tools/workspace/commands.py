@@ -9,9 +9,8 @@ from moe_tutorial.course.lesson import repository
 from moe_tutorial.course.progress.file import FILE, Progress
 from moe_tutorial.tools.jupyter.lab import open_lab
 from moe_tutorial.tools.nbgrader import make_class
-from moe_tutorial.tools.workspace import status
 from moe_tutorial.tools.workspace.copies import read_course
-from moe_tutorial.tools.workspace.start import START, write_start
+from moe_tutorial.tools.workspace.start import START
 from moe_tutorial.tools.workspace.update import (
     Report,
     is_workspace,
@@ -88,15 +87,6 @@ def reset_lesson(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> i
     return 0
 
 
-def show_status(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
-    """Print the learner's progress, and update the front page."""
-    refuse_other(folder)
-    course = read_course()
-    print("\n".join(status.lines(folder, course)))
-    write_start(folder, course)
-    return 0
-
-
 def collect(folder: Path, chosen: argparse.Namespace, rest: list[str]) -> int:
     """Collect the learner's right answers into ``my_moe.py``."""
     from moe_tutorial.course.progress import my_moe  # it loads torch
@@ -119,7 +109,6 @@ COMMANDS: dict[str, Callable[[Path, argparse.Namespace, list[str]], int]] = {
     "new": new,
     "update": update,
     "reset": reset_lesson,
-    "status": show_status,
     "my-moe": collect,
     "nbgrader": make_nbgrader,
 }

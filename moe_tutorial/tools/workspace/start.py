@@ -64,7 +64,6 @@ above is made from it when the course is opened. In a terminal (*File*, *New*, *
 
 | this | does |
 |---|---|
-| `moe-tutorial status` | says how far you are |
 | `moe-tutorial update` | brings the lessons up to date, with your answers in them; cells of your own stand at the end |
 | `moe-tutorial reset 03` | gives lesson 03 anew |
 | `moe-tutorial my-moe` | collects what you wrote into `my_moe.py`, a mixture of experts of your own |

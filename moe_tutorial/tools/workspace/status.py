@@ -1,10 +1,7 @@
 """A learner's progress, counted for each lesson."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from moe_tutorial.course.progress.file import FILE, Progress
 from moe_tutorial.tools.workspace.copies import Page
 
 
@@ -43,12 +40,3 @@ def count(page: Page, kept: dict[str, dict[str, Any]]) -> Count:
     quizzes = [kept["quiz"][id] for id in of["quiz"] if id in kept.get("quiz", {})]
     right = sum(len(quiz["right"]) for quiz in quizzes), sum(quiz["of"] for quiz in quizzes)
     return Count((solved, len(of["exercise"])), (made, len(of["guess"])), right, len(of["quiz"]))
-
-
-def lines(folder: Path, course: list[Page]) -> Iterator[str]:
-    """A line for each lesson."""
-    kept = Progress(folder / FILE).read()
-    width = max(len(page.title) for page in course)
-    for page in course:
-        done = count(page, kept)
-        yield f"{'✓' if done.is_all else ' '} {page.title:{width}}  {done}".rstrip()

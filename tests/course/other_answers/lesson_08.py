@@ -5,9 +5,9 @@ import math
 import torch
 import torch.nn.functional as F
 from answers import right, wrong
+from sklearn.metrics import mutual_info_score
 
 from moe_tutorial.layers import switch_loss as penalty
-from moe_tutorial.study import mutual_information
 
 
 @right("08.block")
@@ -71,8 +71,8 @@ def entropy(numbers):
 
 
 @right("08.bits")
-def by_study(expert, label):
-    return torch.tensor(mutual_information(expert, label))
+def by_sklearn(expert, label):
+    return torch.tensor(float(mutual_info_score(label.numpy(), expert.numpy())) / math.log(2))
 
 
 @right("08.bits")

@@ -1,9 +1,8 @@
-// The foot: the present run as a link or, in a notebook, as Python; as a PyTorch script; as a picture. It also updates
-// the page's URL if `owner`, and the widget's `state` if there is a kernel (`live`).
+// The foot: the present run as a link or, in a notebook, as Python; as a PyTorch script. It also updates the page's URL
+// if `owner`, and the widget's `state` if there is a kernel (`live`).
 import { el, field, quietly } from "../../web/dom.js";
 import { set } from "./elements.js";
 import { toHash } from "../experiment/hash.js";
-import { drawCard } from "../pictures/pictures.js";
 import { inPyTorch } from "../pytorch.js";
 import { flatten, inPython } from "../experiment/state.js";
 
@@ -39,25 +38,13 @@ export function makeFoot(model, { live, owner, own }) {
   const words = live ? "This experiment in Python" : "A link to this run";
   const copyLink = quietly("Copy", { onclick: () => copy(text.value, text, status, live ? "Python" : "The link") });
   const asScript = quietly("Copy as PyTorch", { onclick: writeScript });
-  const picture = quietly("Save the picture", { onclick: savePicture });
   let written = "";
   let state;
-  let seen;
 
   function writeScript() {
     script.value = inPyTorch(model.get("script"), state, link());
     scriptBox.hidden = false;
     copy(script.value, script, status, `The script, ${script.value.trim().split("\n").length} lines,`);
-  }
-  function savePicture() {
-    const name = `mixture-step-${state.steps}.png`;
-    const card = drawCard(seen.map, seen.frame, seen.message, own ? here : link());
-    card.toBlob((blob) => {
-      const address = URL.createObjectURL(blob);
-      el("a", { href: address, download: name }).click();
-      setTimeout(() => URL.revokeObjectURL(address), 60000);
-      set(status, `${name} saved.`);
-    });
   }
   const link = () => {
     const hash = toHash(state);
@@ -65,9 +52,8 @@ export function makeFoot(model, { live, owner, own }) {
   };
 
   // While `busy` training, the URL stays, because it would change with each frame.
-  function remember(now, busy, view) {
+  function remember(now, busy, message) {
     state = now;
-    seen = view;
     asScript.disabled = !!own;
     const hash = toHash(state);
     const changed = hash !== written;
@@ -75,7 +61,7 @@ export function makeFoot(model, { live, owner, own }) {
     written = hash;
     if (owner && changed && !busy && hash !== null && hash !== location.hash.slice(1))
       history.replaceState(history.state, "", hash ? `#${hash}` : location.pathname + location.search);
-    if (owner && !busy) document.title = `${view.message} · ${title}`;
+    if (owner && !busy) document.title = `${message} · ${title}`;
     text.value = live ? inPython(flatten(state), !!own) : hash === null ? TOO_LONG : link();
     copyLink.disabled = hash === null && !live;
     if (!live) return;
@@ -83,6 +69,6 @@ export function makeFoot(model, { live, owner, own }) {
     model.save_changes();
   }
   const shared = own && !live ? [] : [field(words, text), copyLink, asScript]; // a link cannot hold one's own points
-  const row = el("div", { className: "pg-share" }, ...shared, picture, status);
+  const row = el("div", { className: "pg-share" }, ...shared, status);
   return { node: el("div", { className: "pg-foot" }, row, scriptBox), remember, written: () => written };
 }

@@ -99,5 +99,5 @@ export function makeMap(kinds, inspect) {
     });
     return plane;
   }
-  return { node, predictions, canvas: map, show, draw };
+  return { node, predictions, show, draw };
 }

@@ -1,7 +1,5 @@
 // Draw the pictures of the plane: regions and points, the predictions, and the predictions of one part.
 import { SHAPES, circle, drawPoint, fit, mix, readTheme, rgb, ring, stripes, stroke } from "../../web/draw/pen.js";
-import { el } from "../../web/dom.js";
-import { DEAD, useWords } from "../../web/words.js";
 import { drawNumbers, drawPixels, packed, paint, placeOf } from "../../web/draw/plane.js";
 
 const PIXELS = 112; // along the side of a part's picture
@@ -22,50 +20,6 @@ function marksOf(canvas, data, width, radius, theme) {
 }
 function drawMark(ctx, { x, y, extent }, i, width, radius, theme) {
   drawPoint(ctx, SHAPES[y[i]], ...placeOf(x, i, extent, width), radius, theme);
-}
-
-// A picture to share: the message, the map, the shares, and the URL.
-export function drawCard(map, { now }, message, address) {
-  const [width, height, edge] = [1200, 630, 50];
-  const canvas = el("canvas", { width, height });
-  const theme = readTheme(map);
-  const ctx = canvas.getContext("2d");
-  const side = height - 2 * edge;
-  const left = edge + side + 50;
-  const room = width - left - edge;
-  const text = (words, x, y, size, colour, weight = 400) => {
-    ctx.font = `${weight} ${size}px ${theme.font}`;
-    ctx.fillStyle = colour;
-    ctx.fillText(words, x, y, room);
-  };
-  ctx.fillStyle = theme.ground;
-  ctx.fillRect(0, 0, width, height);
-  ctx.drawImage(map, edge, edge, side, side);
-  ctx.font = `600 34px ${theme.font}`;
-  const lines = linesOf(ctx, message, room);
-  lines.forEach((line, i) => text(line, left, edge + 34 + 42 * i, 34, theme.text, 600));
-  const shares = Array.from(now.shares);
-  const top = edge + 70 + 42 * (lines.length - 1);
-  const row = Math.min(34, (height - edge - 50 - top) / shares.length);
-  const most = Math.max(...shares, 0.25);
-  shares.forEach((share, e) => {
-    const y = top + row * e;
-    text(String(e), left, y + 0.7 * row, 0.6 * row, theme.text, 600);
-    ctx.fillStyle = share < DEAD ? theme.border : theme.experts[e];
-    ctx.fillRect(left + 40, y + 0.15 * row, Math.max(2, ((room - 130) * share) / most), 0.6 * row);
-    text(useWords(share), width - edge - 80, y + 0.7 * row, 0.55 * row, theme.muted);
-  });
-  text(address.replace(/^https?:[/]+/, "").slice(0, 90), left, height - edge, 16, theme.muted);
-  return canvas;
-}
-function linesOf(ctx, words, room) {
-  const lines = [""];
-  for (const word of words.split(" ")) {
-    const longer = `${lines.at(-1)} ${word}`.trim();
-    if (ctx.measureText(longer).width <= room) lines[lines.length - 1] = longer;
-    else lines.push(word);
-  }
-  return lines;
 }
 
 // Draw the map: regions, the kind's overlay, points, numbers, and a ring around the inspected point.

@@ -22,7 +22,6 @@ from moe_tutorial.course.guesses import ID
 from moe_tutorial.course.lesson import Cell, solved, stub
 from moe_tutorial.tools.site.content.puzzles import widget
 
-GUESS = "Guess first"
 CODE = {"setup", "measure", "draw"}
 LABELS = {"playground": "Open the playground here", "quiz": "Test yourself: questions on this lesson"}
 TAGS = CODE | {*LABELS}
@@ -177,16 +176,6 @@ def hide_code(doctree: nodes.document) -> None:
                 cell.parent.remove(cell)
 
 
-def mark_guesses(doctree: nodes.document) -> None:
-    """Give block quotes that begin with "**Guess first.**" a class of their own."""
-    for quote in doctree.findall(nodes.block_quote):
-        label = quote.next_node(nodes.strong)
-        if label and label.astext() == f"{GUESS}.":
-            quote["classes"].append("moe-guess")
-            label["classes"].append("moe-label")
-            label[:] = [nodes.Text(GUESS)]
-
-
 def fold_cells(doctree: nodes.document) -> None:
     """Fold the playground, which is two screens high, and the quiz."""
     for cell in list(doctree.findall(nodes.container)):
@@ -219,7 +208,6 @@ def fold(app: Sphinx, doctree: nodes.document) -> None:
     veil(doctree)
     draw_prints(doctree)
     hide_code(doctree)
-    mark_guesses(doctree)
     fold_cells(doctree)
     for section in list(doctree.findall(nodes.section)):
         title = section.children[0].astext()

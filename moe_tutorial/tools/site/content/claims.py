@@ -1,28 +1,18 @@
-"""The page of all claims, with a filter."""
+"""The page of all claims."""
 
 import re
-from collections import Counter
 from functools import cache
-from html import escape
 from pathlib import Path
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
-from moe_tutorial.show.widgets.claim_box import kinds
 from moe_tutorial.show.widgets.claim_list import Measured, listed, stored, summary
 from moe_tutorial.tools.notebooks import executed
 from moe_tutorial.tools.notebooks.tables import contents as toc
 
 CLAIM = re.compile(r'<section class="moe-claim [^"]*" id="(claim-(\d+)-(\d+))"')
-KINDS = {
-    "holds": "holds here",
-    "fails": "fails",
-    "elsewhere": "not on this machine",
-    "refutes": "refutes a popular belief",
-    "timed": "depends on the machine",
-}
 
 
 @cache
@@ -49,24 +39,8 @@ def draw(app: Sphinx, doctree: nodes.document) -> None:
             cell.replace_self(nodes.raw("", all_claims(lessons), format="html"))
 
 
-def choices(lessons: list[Measured]) -> str:
-    """The filter, hidden until ``static/claims.js`` runs. Without JavaScript, all claims are shown."""
-    counts = Counter(kind for lesson in lessons for claim in lesson.claims for kind in kinds(claim))
-    boxes = "".join(
-        f'<label><input type="checkbox" name="{kind}"> {words} <small>{counts[kind]}</small></label>'
-        for kind, words in KINDS.items()
-        if counts[kind]
-    )
-    options = "".join(f'<option value="{lesson.number}">{escape(lesson.title)}</option>' for lesson in lessons)
-    return (
-        '<form class="moe-claims-filter" hidden autocomplete="off" role="search" aria-label="Claims">'
-        '<input type="search" name="text" aria-label="Words in a claim" placeholder="Words in a claim, such as dead">'
-        f'<select name="lesson" aria-label="Lesson"><option value="">All lessons</option>{options}</select>'
-        f'<div>{boxes}</div><p role="status"></p></form>'
-    )
-
-
 def all_claims(lessons: list[Measured]) -> str:
-    """The page of all claims: summary, filter and list."""
+    """The page of all claims: summary, a tick box that keeps only the refuted beliefs, and list."""
     figures = summary([claim for lesson in lessons for claim in lesson.claims])
-    return figures + choices(lessons) + listed(lessons, in_page=True)
+    only = '<label class="moe-claims-filter"><input type="checkbox" autocomplete="off"> only refuted beliefs</label>'
+    return figures + only + listed(lessons, in_page=True)

@@ -28,7 +28,7 @@ from moe_tutorial.tools.site.repository import repository as course_address
 FIRST = "00_start_here"
 ANCHOR = "run-it-yourself"  # the section on the front page
 # The claim that refutes the belief named on the front page: no guess asks about it, and no clock judges it.
-BELIEF = "14.2"
+BELIEF = "14.1"
 
 
 def cards(repository: Path) -> str:

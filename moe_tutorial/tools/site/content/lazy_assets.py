@@ -32,10 +32,7 @@ OWN = ("layout", "tabbable", "tooltip")  # traits that every widget has and no p
 
 
 def publish(notebook: NotebookNode, target: Path) -> NotebookNode:
-    """A copy of the notebook with claims as rows, and widgets and pictures moved into files in the folder ``target``.
-
-    Raises ValueError for a widget that is not an anywidget, since the site could not draw it.
-    """
+    """A copy of the notebook with claims as rows, and widgets and pictures moved into files in ``target``."""
     page = copy.deepcopy(notebook)
     target.mkdir(parents=True, exist_ok=True)
     states = page.metadata.pop("widgets", {}).get(STATES, {}).get("state", {})
@@ -86,17 +83,10 @@ def notice(words: str) -> str:
 
 
 def place(model: dict, still: str, target: Path) -> str:
-    """Write a widget's files, and return the HTML of its placeholder, which shows ``still`` until the widget loads.
-
-    Raises ValueError if this is not an anywidget, or if its code does not have exactly one default export.
-    """
-    if model["model_module"] != "anywidget":
-        raise ValueError(f"{model['model_name']} is of {model['model_module']}; on the site, allowed are anywidgets")
+    """Write a widget's files, and return the HTML of its placeholder, which shows ``still`` until the widget loads."""
     state = {name: value for name, value in model["state"].items() if not name.startswith("_") and name not in OWN}
     buffers = [[buffer["path"], buffer["data"]] for buffer in model.get("buffers", [])]
     code, css = model["state"]["_esm"], model["state"]["_css"]
-    if (found := code.count("export default ")) != 1:
-        raise ValueError(f"a widget's code has one default export, this has {found}: {code[:80]!r}")
     kind = named(target, "moeWidgets", f"(() => {{\n{code.replace('export default ', 'return ')}\n}})()")
     held = named(target, "moeStates", json.dumps({"state": state, "buffers": buffers}))
     style = digest(css) + ".css"

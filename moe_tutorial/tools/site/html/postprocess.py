@@ -1,12 +1,9 @@
 """Edit every page after Sphinx has written it.
 
-A page loads the files that it uses and no others, no script blocks its rendering, and a Content-Security-Policy allows
-scripts from the site itself, and inline scripts by their hash.
+A page loads the files that it uses and no others, and no script blocks its rendering.
 """
 
-import base64
 import gc
-import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,25 +85,6 @@ def make_absolute(page: BeautifulSoup, root: str) -> None:
                 element[name] = root + element[name].removeprefix("./")
 
 
-def policy(page: BeautifulSoup) -> str:
-    """The Content-Security-Policy of a page."""
-    hashes = set()
-    for script in page.find_all("script", src=False, type=lambda kind: kind != "application/json"):
-        digest = hashlib.sha256(script.string.encode()).digest()
-        hashes.add(f"'sha256-{base64.b64encode(digest).decode()}'")
-    scripts = " ".join(["'self'", *sorted(hashes)])
-    return (
-        f"default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'"
-    )
-
-
-def add_policy(page: BeautifulSoup) -> None:
-    """Insert the policy ahead of everything that it governs."""
-    meta = page.new_tag("meta", attrs={"http-equiv": "Content-Security-Policy", "content": policy(page)})
-    page.find("meta", charset=True).insert_after("\n", meta)
-
-
 def edit_pages(app: Sphinx, exception: Exception | None) -> None:
     """Apply all of these to every page."""
     if exception or app.builder.format != "html":
@@ -120,5 +98,4 @@ def edit_pages(app: Sphinx, exception: Exception | None) -> None:
         add_switch(page)
         if file.stem == "404":
             make_absolute(page, urlsplit(address(app)).path or "/")
-        add_policy(page)
         file.write_text(str(page), encoding="utf-8")

@@ -5,10 +5,9 @@ Sections that are folded on the website (*Further ...*, *Try it*) and exercises 
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from moe_tutorial.course.lesson import SOLUTION, Cell, Lesson, lesson_files
+from moe_tutorial.course.lesson import SOLUTION, Cell, Lesson
 from moe_tutorial.course.quizzes.questions import load
 
 WORDS_A_MINUTE = 180
@@ -84,13 +83,3 @@ def counts(lesson: Lesson) -> tuple[Counts, float]:
         stretch = 0.0 if cell.acts else stretch + cell.minutes
         longest = max(longest, stretch)
     return Counts(*(sum(column) for column in zip(*found, strict=True))), longest
-
-
-def report(folder: Path) -> int:
-    """Print a row for each lesson."""
-    print(f"{'lesson':20}" + "".join(f"{name:>11}" for name in (*Counts._fields, "minutes", "stretch")))
-    for path in lesson_files(folder):
-        total, stretch = counts(Lesson.read(path))
-        row = "".join(f"{n:11}" for n in total) + f"{total.minutes:11.1f}{stretch:11.1f}"
-        print(f"{path.stem:20}{row}")
-    return 0
