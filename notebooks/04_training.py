@@ -284,7 +284,7 @@ reveal(
 #
 # $$\frac{\partial L}{\partial z_j} = p_j \Big( \frac{\partial L}{\partial g_j} - \sum_i s_i \Big)$$
 #
-# The sum is the average from the guess. An expert that was not chosen gets a gradient, too. But it says nothing about that expert's own
+# The sum is the average from the guess. The logit of an expert that was not chosen gets a gradient, too. But it says nothing about that expert's own
 # answer: it only says whether the chosen ones did well or badly.
 
 # %% [markdown]
@@ -319,7 +319,7 @@ def at_step(steps):
     ]
     return message(
         f"Step {steps}: the {one} and the {other} are chosen",
-        "Bars: probabilities; 0 is the first. With a positive dL/dg an expert hurts, with a negative one it helps.",
+        "Bars 0, 1 and 2: the probabilities of the first, second and third. With a positive dL/dg an expert hurts, with a negative one it helps.",
     ) + expert_bars(weights.tolist(), texts, 0, "Probability of each expert", least=1)
 
 
@@ -327,7 +327,8 @@ sweep(at_step, steps=("Steps", list(range(9))))
 
 # %% [markdown]
 # The same logits set the weight and the choice. The first hurts more than the average, so it sinks, until the third overtakes it. Only
-# then is the third tried, and judged by its own answer.
+# then is the third tried, and judged by its own answer: it helps, and rises on. The other two take turns beside it, since the one that is
+# chosen hurts, and sinks below the one that rests.
 
 # %% [markdown]
 # ## Four routers, one choice
@@ -501,7 +502,7 @@ reveal(
         if not beats[1]
         else ""
     )
-    + f"\n\nWhere do the points come from? Freeze a router of the same kind as it was drawn, and the mixture gets {accuracy[frozen].mean():.1%}. "
+    + f"\n\nWhere do the points come from? Take the router that could learn, but freeze it at its random start, and the mixture gets {accuracy[frozen].mean():.1%}. "
     f"So learning is worth about {100 * (learned - accuracy[frozen]).mean():.0f} points, after 800 steps at one learning rate for all.",
 )
 
@@ -534,7 +535,7 @@ rows = score(
 # Drawn: the scoreboard.
 scoreboard(
     rows,
-    title=f"A dense network as large as these mixtures gets {as_large.mean():.1%} right, for {total * (64 + 10) / work:.0f} times the work",
+    title=f"A dense network as large as these mixtures gets {as_large.mean():.1%} right, for about {total * (64 + 10) / work:.0f} times the work",
 )
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -564,7 +565,7 @@ for seed in seeds(3):
 
 # %% [markdown]
 # The same settings each time, and another accuracy: the start and the batches differ, and much hangs on them. (The film at the top is
-# one run, too.) Do all four experts get points? One that no point chooses gets no gradient. Lesson 05 is about such experts.
+# one run, too.) Do all four experts get points? If no point chooses an expert, its own weights get no gradient. Lesson 05 is about such experts.
 
 # %% [markdown]
 # ## Try it
@@ -574,11 +575,12 @@ for seed in seeds(3):
 #    change its gate while it trains.
 # 2. Use 8 experts instead of 4 (in `snapshot` as well). Who is left without a region? That is lesson 05.
 # 3. In the derivation, change `k` to 1 and to 6, and print `dL_dz.sum()` each time. Why is it always 0, up to rounding?
+#    (Then set `k` back to 2.)
 #
 # ## Recap
 #
 # - No gradient passes through the choice. It passes through the weight, if that depends on the logits.
-# - $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: a step raises whoever is better than the average. Experts that were not chosen
+# - If the weight is the probability, $\partial L/\partial z_j = s_j - p_j \sum_i s_i$: a step raises whoever is better than the average. Experts that were not chosen
 #   hear only how the chosen did.
 # - With one expert chosen, a weight that is divided by the sum of the chosen is always 1, and teaches the router nothing.
 #   [This mistake was released](museum.ipynb#the-router-never-moves).

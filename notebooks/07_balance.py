@@ -74,7 +74,7 @@ E = 8
 playground(width=2, balance="switch", coefficient=0)
 
 # %% [markdown]
-# So a penalty can put all to work. Did more points come right by it, or by the further steps? Here is a comparison at equal steps, on
+# So a penalty can put all to work. Did more points come right by it, or by the further steps? Below we compare at equal steps, on
 # images, over ten seeds.
 #
 # ## A penalty: share times probability
@@ -84,10 +84,11 @@ playground(width=2, balance="switch", coefficient=0)
 #
 # $$L = E \sum_i f_i \, P_i$$
 #
-# At even use it is 1. One expert that has all, for sure, gives $E$.
+# At even use it is 1. (That is not its lowest value: *Further*.) One expert that has all, for sure, gives $E$.
 #
 # The share is a count, so it has no gradient. The probability has one, and the share weights it: the busier an expert, the harder its
-# probability is pushed down. $P_i$ is the mean of the softmax over *all* experts, so experts that nobody chose get a gradient, too.
+# probability is pushed down. An expert that nobody chose has share 0, and is not pushed
+# down. But probabilities sum to 1, so what the busy lose goes to the others, and its logit is pushed up.
 #
 # **Your turn.** Each expert's choices are counted. Two lines: the shares, and the sum.
 
@@ -114,7 +115,7 @@ switch_loss = check("07.switch_loss", switch_loss)
 #
 # We measure on `digits4` with raw pixels, where collapse is expensive: 8 experts of 8 neurons, one chosen, 600 steps, ten
 # seeds. The coefficient is chosen on a fifth of the *training* images, put aside: of those
-# within half a point of the best, we take the smallest. The test images decide nothing. (The mixtures
+# within half a point of the best, we take the smallest. The test images do not choose it. (The mixtures
 # of this section take half a minute.)
 
 
@@ -197,7 +198,7 @@ reveal(
     "07.usual",
     gone[0.01],
     says=f"Without a penalty it is {gone[0]:.1f}."
-    + " With 0.01 most experts are dead still. But most of the gain in right images is there already, as the picture shows."
+    + " With 0.01 most experts are dead still. But most of the gain in right images is there already, as the picture below shows."
     * (
         gone[0.01] > E / 2
         and tried[0.01] - tried[0] > (max(tried.values()) - tried[0]) / 2
@@ -400,7 +401,7 @@ picture(
 # %% [markdown]
 # A step moves two biases at most 0.002 apart. After 500 steps they can be 1 apart, as far as two probabilities can be. Now the bias
 # can overrule even a router that is sure, in favour of experts that have hardly learned. At ten times the rate this can come after 50
-# steps, when all experts still have most of their training before them. (In *Further*: the slow bias in ten times the steps, and one
+# steps, when all experts still have most of their training before them. (Both rates are examples, not tuned. In *Further*: the slow bias in ten times the steps, and one
 # that needs no rate.)
 
 # %% [markdown]
@@ -425,7 +426,7 @@ def expert_choice(probs, room):
 expert_choice = check("07.expert_choice", expert_choice)
 
 # %% [markdown]
-# Does every token get an expert? We train a mixture whose experts choose, in batches of 128, and your function says who is
+# Does every token get an expert? (A token is an image here.) We train a mixture whose experts choose, in batches of 128, and your function says who is
 # served. Move the slider: are more images left without an expert when 8 are routed together, or when all are?
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -463,15 +464,15 @@ def served(at_once):
 sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 
 # %% [markdown]
-# So an image's experts depend on its company. In a text, a token's company includes *later* tokens, which do not exist yet while a
+# Some images get no expert, others several. With none, all scores are 0. And an image's experts depend on its company. In a text, a token's company includes *later* tokens, which do not exist yet while a
 # model writes. That is why expert choice is for models that have all tokens at once.
 
 # %% [markdown]
 # ## Let a hash choose
 #
 # Is even use all we need? A **hash router** gives it without learning anything: some arithmetic on the pixels names an expert, each of
-# the eight almost equally often. It costs next to nothing. So for the multiplications that the other mixtures spend on 8 neurons and a
-# router, its experts get 15 neurons, and so does a dense network.
+# the eight almost equally often. It costs next to nothing. The other mixtures pay for 8
+# neurons and a router. For as many multiplications, each expert of the hash can have 15 neurons, and so can a dense network.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -572,7 +573,8 @@ picture(
 )
 
 # %% [markdown]
-# On raw pixels, balance pays: after 600 steps, both penalties and the fast bias are ahead of a dense network of their cost on average.
+# On raw pixels, balance pays: after 600 steps, Switch 0.1, Switch 1 and the fast bias get more right than a mixture without balance, and than a
+# dense network of their cost, on average.
 # But it is no end in itself. What counts is that experts are right where they are asked.
 
 # %% [markdown]
@@ -677,7 +679,7 @@ picture(
 )
 
 # %% [markdown]
-# You are ahead where the interval lies above 0, and the more often you try, the easier that happens by luck. If the interval contains 0,
+# You are ahead where the interval lies above 0, and behind where it lies below. The more often you try, the more easily you get ahead by luck. If it contains 0,
 # these seeds do not tell which is better; more seeds make it narrower.
 
 # %% tags=["quiz", "nbval-ignore-output"]
@@ -690,8 +692,8 @@ quiz("07")
 # 1. When your penalty is ahead, does it stay ahead on seeds that it was not chosen on? Set `your_seeds = slice(5, 10)`. (The images
 #    are still the ones that you tuned on.)
 # 2. In the playground above, train 600 steps at coefficient 0 with *Seed* 1, and then raise it. What happens to *Right, held out*?
-# 3. A hash chooses in the [playground](playground.ipynb#preset=hash), and every expert is asked everywhere. Press play. A router that
-#    serves its penalty alone is [one click away](playground.ipynb#preset=penalty).
+# 3. In the [playground](playground.ipynb#preset=hash) a hash chooses. Press play: how even is the use, and how many come right? Then a router
+#    that serves [its penalty alone](playground.ipynb#preset=penalty): which number gets better, and which does not?
 #
 # ## Recap
 #

@@ -15,7 +15,7 @@
 # whether it looks ahead; and to say whether experts pay, by steps and by seconds, and whether that takes a router that learns.
 #
 # Until now a mixture classified digits. In practice it sits in a language model: each block of a GPT has a feed-forward network,
-# and a mixture takes its place. Nothing else changes.
+# and a mixture takes its place. The rest of the network stays; only the loss gets an addition.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -254,8 +254,8 @@ for name, model in {"tokens choose": gpt, "experts choose": choosing}.items():
 #
 # ## Does it pay?
 #
-# For each character the mixture computes one expert of 128 neurons, and the router: 8 · 64 = 512 multiplications. A neuron takes
-# 64 + 64 = 128, so the router costs as much as four neurons. The **fair opponent** has a dense feed-forward of 132 neurons. Both were
+# Here a vector has 64 numbers. For each character the mixture computes one expert of 128 neurons, and the router: 8 · 64 = 512
+# multiplications. A neuron takes 64 + 64 = 128, so the router costs as much as four neurons. The **fair opponent** has a dense feed-forward of 132 neurons. Both were
 # trained beforehand, from ten seeds, at one learning rate. (Others are not measured.)
 
 # %% tags=["setup"]
@@ -363,7 +363,7 @@ begins = f"by {crossing:,} steps" if crossing <= lengths[-1] else "never"
 reveal(
     "08.clock",
     next(words for most, words in choices.items() if crossing <= most),
-    says=f"By the clock their lead begins {begins}; "
+    says=f"By the clock their mean lead begins {begins}; "
     f"after {lengths[-1]:,} steps it is {lead_by['seconds'][-1].mean:.2f} nats, and {lead_by['steps'][-1].mean:.2f} at equal steps. "
     "\n\n[nanochat's log](https://github.com/karpathy/nanochat/blob/master/dev/LOG.md) of February 2026 says that its branch with "
     "experts “improves per-step validation loss, but is not a net improvement on wall clock time due to MoE overhead (at least for "
@@ -371,7 +371,8 @@ reveal(
     + (
         "So it is here."
         if begins == "never"
-        else "nanochat runs on graphics processors. Our tiny GPT, on one thread, does win by the clock, if it trains for long enough."
+        else "Our tiny GPT, on one thread, does win by the clock, if it trains for long enough. Model and machine differ from nanochat's, and we did not "
+        "test which difference counts."
     ),
 )
 
@@ -425,7 +426,9 @@ def at_length(steps):
     cards = []
     for count, note in notes.items():
         e = lead_by[count][lengths.index(steps)]
-        stands = "ahead" if e.low > 0 else "behind" if e.high < 0 else "level"
+        stands = (
+            "ahead" if e.low > 0 else "behind" if e.high < 0 else "no clear difference"
+        )
         says = f"Equal {count}: {stands}, {e.mean:+.2f} nats"
         note = f"95 % interval {e.low:+.2f} to {e.high:+.2f}. {note}"
         cards.append(message(says, note))
@@ -450,7 +453,7 @@ claim(
 # %% [markdown]
 # ## Does it take a router that learns?
 #
-# Does the lead come from having eight experts, or from how they are chosen? Four GPTs have the same experts, and differ in who chooses:
+# Does the lead come from having eight experts, or from how they are chosen? Four GPTs have the same experts, and differ mainly in who chooses:
 #
 # | | who chooses |
 # |---|---|
@@ -493,11 +496,11 @@ reveal(
         else ""
     )
     + (
-        "So it matters who chooses. But the chooser need not learn: a fixed table leads.\n\n"
+        "So it matters who chooses. But the chooser need not learn: a fixed table leads. (With weight 1, as dice have it, it leads, too: *Further*.)\n\n"
         "How we read this: an expert gets better if it meets the same characters again and again. The table grants it that from the "
         "first step; a router has to find out first. "
         + (
-            f"By {lengths[-1]:,} steps it has caught up: the two differ by {abs(late.mean()):.2f} nats."
+            f"By {lengths[-1]:,} steps the two differ by {abs(late.mean()):.2f} nats (*Further*)."
             if late.mean() < short.mean() / 2
             else f"After {lengths[-1]:,} steps the table is still {late.mean():.2f} nats ahead."
         )
@@ -570,17 +573,19 @@ quiz("08")
 # %% [markdown]
 # ## Try it
 #
-# 1. Pick two experts of 64 neurons each: `GPTConfig(..., d_hidden=64, top_k=2)`. Is the active cost the same? Train it,
-#    and hand it to `live_gpt`. What changes for the spaces?
-# 2. Take the balance away: `train_gpt(..., balance=0)`. Do experts die, as in lesson 05? And what becomes of the loss?
+# 1. Ask two experts of 64 neurons each. Is the active cost the same? In a new cell: `config = GPTConfig(len(CHARACTERS),
+#    feed_forward="moe", d_hidden=64, n_experts=E, top_k=2)`, then `two, _ = trained("two experts", config)`, then
+#    `live_gpt(two, sentence, title="Two experts")`. What changes for the spaces?
+# 2. Take the balance away: open the folded cell *Train a GPT with experts*, and add `balance=0` to its `train_gpt`. Do experts die, as in
+#    lesson 05? And what becomes of the loss?
 # 3. Add a text of your own as a fourth domain, and type a line of it into the GPT. Does it get an expert of its own?
 #
 # ## Recap
 #
 # - A mixture takes the feed-forward's place in each block: normalise, ask, add. Each router has its own Switch loss.
 # - Where tokens choose, no score looked ahead. Where experts choose, they do.
-# - Against a dense network of equal work, experts lead by steps after a few hundred, and by seconds, on one thread of our machine, only
-#   after a longer training.
+# - Against a dense network of equal work, experts lead by steps after 500. By seconds, on one thread of our machine, they are behind at
+#   first, and ahead after 2,400 steps.
 # - It matters who chooses. After 500 steps dice lose, a frozen router gains nothing clear, a router that learns leads, and a fixed table
 #   leads by more. By 2,400 steps the router draws level.
 #
@@ -652,8 +657,8 @@ table(
     },
     title=f"After {comparison.SHORT} steps, the table is ahead by {both['a table'][0].mean:.2f} with weight 1, by "
     f"{both['a table'][1].mean:.2f} with p",
-    note="Means over ten seeds, with 95 % intervals. All but the table with weight 1 feel the Switch loss. Weight 1 takes the "
-    "router's gradient away, as in lesson 04.",
+    note="Means over ten seeds, with 95 % intervals. All but the table with weight 1 feel the Switch loss. With weight 1 only the "
+    "Switch loss reaches the router, as in lesson 04.",
 )
 
 # %% [markdown]

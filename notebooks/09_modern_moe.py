@@ -14,7 +14,7 @@
 # 45 minutes. You leave able to read from a config file what a model of 2026 chose, to build some of its choices, and to say which
 # of them show in a small mixture.
 #
-# You have built the whole layer, and it has hardly changed since 2017. What changes from model to model are the choices
+# You have built the whole layer, and its plan is that of 2017: a router chooses, experts work, and their answers are added. What changes from model to model are the choices
 # around it: how many experts, how small, what keeps them even, and what they start from. Papers say which choices are good. Here
 # you are the referee: you hear a sentence from a paper, you say whether it is right in our small mixtures, and we measure.
 
@@ -109,11 +109,9 @@ def special(indices):
 
 
 def in_words(gain):
-    """The mean over the seeds; and its 95 % interval, if the verdict is unclear."""
+    """The mean over the seeds and its 95 % interval."""
     figure = estimate(gain)
-    text = f"{figure.mean:+.2f}"
-    if verdict(gain) == "unclear":
-        text += f" ({figure.low:+.2f} to {figure.high:+.2f})"
+    text = f"{figure.mean:+.2f} ({figure.low:+.2f} to {figure.high:+.2f})"
     return text.replace("-", "−")
 
 
@@ -290,8 +288,8 @@ claim(
 #
 # A sentence promises a **gain**. We measure it over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain is above
 # zero, *wrong* if it is below, and *unclear* if zero lies in it. (If it promises two gains, it is right if both are, wrong if at least one is
-# wrong, and otherwise unclear.) Where an interval ends close to zero, other seeds may say otherwise. We print the mean gain, and the
-# interval where the verdict is unclear.
+# wrong, and otherwise unclear.) Where an interval ends close to zero, other seeds may say otherwise. We print the mean gain and
+# its interval.
 #
 # Most sentences are judged twice, under two conditions. You speak first.
 #
@@ -338,7 +336,8 @@ micro_loss = check("09.micro_loss", micro_loss)
 # Now the four rules of `digits4` stand for four kinds of text. Twenty mixtures (8 experts of 8 neurons, one chosen, 400
 # steps) are balanced over the *whole batch*, and twenty in four *groups of one rule* each. (This takes half a minute.)
 #
-# **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing, 1 is all.
+# **Specialisation** says how much the choice of expert tells about the rule: 0 is nothing. It would be 1 with one expert for each rule; eight
+# experts that share the images evenly stay below that.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -494,7 +493,7 @@ guess(
     "09.wang",
     "Wang et al. (2024) on the bias: it “achieves both better performance and better load balance compared with traditional "
     "auxiliary-loss-controlled load balancing”. Is that right here, against a Switch loss of 0.1, and against one of 0.01?",
-    choices=either("against 0.1", "against 0.01"),
+    choices=either("against 0.01", "against 0.1"),
 )
 
 
@@ -523,10 +522,10 @@ judge(WANG, {"points": strong}, busy[0] - busy[2])
 judge(WANG_WEAK, {"points": weak}, busy[1] - busy[2])
 reveal(
     "09.wang",
-    true_of(either("against 0.1", "against 0.01"), heard[WANG][0], heard[WANG_WEAK][0]),
+    true_of(either("against 0.01", "against 0.1"), heard[WANG_WEAK][0], heard[WANG][0]),
     says=f"Against 0.1 the sentence is {heard[WANG][0]}: {in_words(strong)} points. Against 0.01 it is {heard[WANG_WEAK][0]}: {in_words(weak)} points. "
     "The table below has the load.\n\n"
-    "Why does the coefficient matter? A loss adds a pull of its own to the router's training, and its coefficient says how strong. A bias "
+    "What could the coefficient change? A loss adds a pull of its own to the router's training, and its coefficient says how strong. A bias "
     "only moves the choice.\n\n"
     f"Beside the mixtures from before, with a softmax and a loss of 0.1, the bias is at {in_words(right[2] - whole_right)} points. (That changes the "
     "gate, too, so it does not judge the bias alone.)",
@@ -577,9 +576,9 @@ guess(
     "09.fedus",
     f"By your count, 2 experts of 8 neurons do {multiplications(2, 8, 1):,} multiplications, and 16 do {multiplications(16, 8, 1):,}, the router "
     f"{64 * 16:,} of them. Fedus et al. (2021): “when keeping the FLOPS per token fixed, having more parameters (experts) speeds up training”. So are 16 "
-    "experts ahead of 2 after 400 steps? We compare them twice. At equal size all have 8 neurons, as papers do it, and the router is not counted. At equal "
+    "experts ahead of 2 after 400 steps? We compare them twice. With equal experts, each has 8 neurons, as papers do it, and the router is not counted. At equal "
     "multiplications it is counted, so each of the 2 experts gets more neurons. (Measuring takes half a minute.)",
-    choices=either("at equal size", "at equal multiplications"),
+    choices=either("at equal multiplications", "with equal experts"),
 )
 
 # %% tags=["measure"]
@@ -611,8 +610,8 @@ paid = judge(FEDUS_PAID, {"points": over_wide})
 gained = [f"{(many[2 * n] - many[n]).mean():.1f}" for n in counts[:-1]]
 reveal(
     "09.fedus",
-    true_of(either("at equal size", "at equal multiplications"), fixed, paid),
-    says=f"At equal size it is {fixed}: 16 experts of 8 neurons gain {in_words(many[16] - many[2])} points over 2. (Each doubling, from 1 to 16, gained: "
+    true_of(either("at equal multiplications", "with equal experts"), paid, fixed),
+    says=f"With equal experts it is {fixed}: 16 experts of 8 neurons gain {in_words(many[16] - many[2])} points over 2. (Each doubling, from 1 to 16, gained: "
     f"{', '.join(gained)} points.)\n\n"
     f"But the router costs, too: in large models a small part, and here, with 16 experts, more than the chosen expert. Let the 2 experts have "
     f"{wide} neurons each, for equal multiplications. Then it is {paid}: {in_words(over_wide)} points, over thirty seeds.\n\n"
@@ -636,7 +635,7 @@ curves(
     title=f"At equal multiplications, {best} experts are {lead[best].mean():.0f} points ahead of a dense network, "
     f"16 are {lead[16].mean():.0f}",
     note="digits4, standardised, 400 steps, means over twenty seeds and their 95 % intervals, test images. Dashed: a dense "
-    "network of at least as many multiplications as the mixture (rounded up to whole neurons), the router counted.",
+    "network of at least as many multiplications as the mixture (rounded up to whole neurons), the router counted, but for a single expert, which needs none.",
     x="experts",
     y="% right",
     log="x",
@@ -672,7 +671,7 @@ guess(
     "Krajewski et al. (2024): “the common practice of setting the size of experts in MoE to mirror the feed-forward layer is not optimal at "
     "almost any computational budget”. They want narrower experts, as in A. By your count, A does "
     f"{multiplications(16, 4, 2):,} multiplications, B {multiplications(8, 8, 1):,}, and C {multiplications(8, 15, 1):,}. Whom does A beat here?",
-    choices=["B and C", "B alone", "C alone", "neither"],
+    choices=["B and C", "C alone", "B alone", "neither"],
 )
 
 # %% tags=["measure"]
@@ -690,7 +689,7 @@ said = (
 )
 reveal(
     "09.finer",
-    true_of(["B and C", "B alone", "C alone", "neither"], *said),
+    true_of(["B and C", "C alone", "B alone", "neither"], *said[::-1]),
     says=f"Against B, with as many neurons, the sentence is {said[0]}: {in_words(finer - whole_right)} points for A. "
     f"Against C, at equal cost, it is {said[1]}: {in_words(finer - large)} points for A. But C holds {8 * 15} neurons, and A {16 * 4}.\n\n"
     f"Here the router does {64 * 16 / multiplications(16, 4, 2):.0%} of A's work. In Kimi K3 it has "
@@ -704,7 +703,7 @@ guess(
     "Another idea: a shared expert serves every token, beside those that the router chooses. Dai et al. (2024): it “contributes to a stronger model "
     "performance”. Is that right here? Two experts of 4 neurons work for each image: both chosen out of 16, or one chosen out of 15 and "
     "one shared.",
-    choices=["right", "wrong", "unclear"],
+    choices=["right", "unclear", "wrong"],
 )
 
 # %% tags=["measure"]
@@ -771,7 +770,7 @@ half = max(step for step in WATCHED if step <= as_mixture / 2)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
-papers = ["both", "Nakamura et al. alone", "Komatsuzaki et al. alone", "neither"]
+papers = ["both", "Komatsuzaki et al. alone", "Nakamura et al. alone", "neither"]
 guess(
     "09.papers",
     "Who is right here? Nakamura et al. are, if the upcycled are ahead after 50 steps, and behind after 400. Komatsuzaki et al. are, if "
@@ -820,12 +819,12 @@ gains = {
 said = judge(NAKAMURA, gains), judge(KOMATSUZAKI, {"points": late})
 reveal(
     "09.papers",
-    true_of(papers, *said),
+    true_of(papers, *said[::-1]),
     says=f"Nakamura et al.: {said[0]}. Beside those from scratch, the upcycled are at {in_words(upcycled[50] - scratch[50])} points after 50 steps, and at "
     f"{in_words(upcycled[400] - scratch[400])} after 400.\n\n"
     f"Komatsuzaki et al.: {said[1]}. {half} steps after upcycling are at {in_words(late)} points beside {budget} from scratch. And with the dense network's "
     f"steps, the upcycled paid for {as_mixture + half:.0f}, those from scratch for {budget}."
-    + " So upcycling pays here if the dense network is there already, and if you have few steps."
+    + " So upcycling pays here if the dense network is there already, and if you stop early."
     * (verdict(late) == "wrong")
     + "\n\nThe experts start equal. How do they become different? The router sends them different images, so their gradients differ.",
 )
@@ -868,7 +867,7 @@ def both_axes(figure, theme):
         "scratch": Line(*means(scratch, "mixture"), marker="●"),
         "dense": Line(*means(small_right, "dense"), ":", "muted"),
     }
-    label = "thousand multiplications of training"
+    label = "thousand multiplications, one image a step"
     draw_curves(paid, theme, lines, x=label, xticks=[0, 400, 800], **options)
     # Each line is named at its first point (0) or its last (-1), some points of space away.
     names = {
@@ -917,7 +916,8 @@ claim(
 # %% [markdown]
 # ## The referee's verdicts
 #
-# All that you judged, in one picture. Compare the rows of one source: one sentence, under two conditions, and often another verdict. Wrong
+# Nearly all that you judged, in one picture. Compare the rows of one source: one sentence, under two conditions, and often another verdict.
+# (Another verdict need not be another effect: see whether the two intervals overlap.) Wrong
 # *here* does not refute a paper, whose models are large and read texts. So ask of every such sentence: at which cost, after how many
 # steps, with which coefficient, and against what?
 
@@ -952,9 +952,9 @@ mine = my_moe()
 # ## Try it
 #
 # 1. Let the dense networks train for 100 steps only before they are copied: `dense_steps = 100` in *Counted: what the dense network
-#    cost*. Run that cell and those below. Does the verdict on Nakamura stay?
-# 2. Wang et al.'s sentence with a faster bias: `RATE = 0.03` in *Measured: a sigmoid gate*, and run it and the next cell. Does the
-#    verdict stay?
+#    cost*. Run that cell and those below. Does either paper's verdict change?
+# 2. Wang et al.'s sentence with a faster bias: `RATE = 0.03` in *Measured: a sigmoid gate*, and run it and the next two cells. Do
+#    both verdicts stay?
 #
 # ## Recap
 #

@@ -37,6 +37,7 @@ from moe_tutorial.show import (
     bars,
     curves,
     expert_cards,
+    is_narrow,
     look,
     message,
     picture,
@@ -131,7 +132,8 @@ reveal(
 
 # %% [markdown]
 # Was that to be expected? If tokens drew their experts at random, there would be a formula. Begin with one expert: with which
-# probability does a token not ask for it, if it draws `k` different ones of `E`? With which probability do all `n` tokens not?
+# probability does a token not ask for it, if it draws `k` different ones of `E`? With which probability does none of the
+# `n` tokens ask for it? So how many of the `E` are asked for, on average?
 #
 # **Your turn.** One line.
 
@@ -339,7 +341,8 @@ reveal(
 
 # %% [markdown]
 # And does a layer wait for its weights, or for the multiplying? One row of the picture tells. It is *one* `small` layer, called again
-# and again, so that it may stay in the cache. It multiplies as much as any other small layer. If it is faster, the others wait for memory.
+# and again, so that it may stay in the cache. It multiplies as much as any other small layer. If it is faster, the others spend at least the
+# difference waiting for memory.
 
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -347,7 +350,7 @@ reveal(
 def speeds_of(seconds, names, width, n_bytes):
     """Tokens a second by sort of layer: predicted, and measured in the fastest round."""
     return {
-        {"again": "small, from cache"}.get(name, name): (
+        {"again": "from cache"}.get(name, name): (
             predicted(name, width, n_bytes, per_second),
             1 / seconds[name].min(),
         )
@@ -361,9 +364,11 @@ def draw_speeds(groups, figure, theme):
         look.color(name, theme) for name in ("text", "muted", "line", "ground")
     )
     labels, place = {}, 0.0
+    top = -0.7 if len(groups) > 1 else 0.3
     for group, sorts in groups.items():
         at = axes.get_yaxis_transform()
-        axes.text(0, place, group, transform=at, va="center", weight="bold", color=text)
+        if len(groups) > 1:
+            axes.text(0, place, group, transform=at, va="center", weight="bold")
         for name, (says, does) in sorts.items():
             place += 1
             labels[place] = name
@@ -376,21 +381,25 @@ def draw_speeds(groups, figure, theme):
             axes.annotate(f"{does / says:.2f}", end, (9, 0), **where, color=text)
         place += 1.3
     axes.set_yticks(list(labels), list(labels.values()))
-    axes.set_ylim(place - 0.6, -0.7)
-    axes.margins(x=0.12)
+    axes.set_ylim(place - 0.6, top)
+    axes.margins(x=0.2 if is_narrow(figure) else 0.12)
     axes.minorticks_off()
     ticks = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000]
     low, high = axes.get_xlim()
     ticks = [tick for tick in ticks if low < tick < high]
+    if is_narrow(figure):
+        ticks = ticks[:: len(ticks) - 1]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-    axes.set_xlabel("tokens a second, one layer, one thread")
+    axes.set_xlabel("tokens a second")
     axes.legend(
         [hollow, filled_dot],
         ["predicted", "measured"],
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
         ncols=2,
         borderpad=0,
+        handlelength=1,
+        columnspacing=1,
     )
 
 
@@ -405,16 +414,16 @@ def in_words(groups):
 
 wide = speeds_of(took, ["large", "mixture", "small", "again"], 768, 4)
 over = {name: does / says for name, (says, does) in wide.items()}
-from_cache = over.pop("small, from cache") / over["small"]
+from_cache = over.pop("from cache") / over["small"]
 wide = {"width 768, 4 bytes a weight": wide}
 picture(
     partial(draw_speeds, wide),
     title=f"From memory, measured is {min(over.values()):.2f} to {max(over.values()):.2f} of predicted. The small layer is "
     f"{from_cache:.1f} times as fast from the cache",
-    note=f"Number: measured over predicted. Predicted with {per_second / 1e9:.1f} GB a second, as measured; above 1, memory or the cache gave "
-    "more. The fastest round of each.",
+    note=f"Layers of width 768 with 4 bytes a weight, one thread. “From cache” is one small layer, again and again. Number: measured over predicted. Predicted with {per_second / 1e9:.1f} GB a second, as measured; above 1, the layer got its weights "
+    "faster than that. The fastest round of each.",
     alt=in_words(wide),
-    height=240,
+    height=220,
 )
 
 # %% tags=["measure"]
@@ -543,7 +552,7 @@ def which_run(n_bytes, memory, bandwidth):
     )
     return message(
         f"{n_memory} of {len(rows)} models run from memory, {n_disk} with experts on disk",
-        "Tokens a second for one user (people read about 5), calculated. Left out: reading the prompt, what a long text adds, "
+        "Tokens a second for one user (a person reads about 5 a second), calculated. Left out: reading the prompt, what a long text adds, "
         "the overhead of calls, and memory for anything but weights.",
     ) + bars(
         rows,
@@ -619,7 +628,7 @@ reveal(
         if shared[below] < 1 < shared[at]
         else "So there is no cliff at a token's demand. "
     )
-    + f"Any six experts that never move would get {never_move[below]:.0f} on average.",
+    + f"Six experts drawn at random that never move would get {never_move[below]:.0f} on average.",
 )
 
 # %% tags=["draw", "nbval-ignore-output"]
@@ -643,8 +652,8 @@ curves(
 )
 
 # %% [markdown]
-# Below a token's demand, this cache is worse than to leave any experts where they are: it gives up the experts of the very block that
-# comes next. (*Further* gives each block a part of the room, and has caches that others measured.)
+# Below a token's demand, this cache has fewer hits than a fixed set drawn at random: it gives up the experts of the very block that
+# comes next. With more room than a token's demand, it has more hits than the fixed set. (*Further* gives each block a part of the room, and has caches that others measured.)
 
 # %% [markdown]
 # ## Fewer experts than trained
@@ -742,13 +751,15 @@ quiz("10")
 #
 # 1. A finer mixture has twice as many experts, half as wide, and asks for twice as many of them. What does your `distinct`
 #    say of 8 tokens? (Its experts are half as large. So it reads as many bytes as the coarse one for one token. And for 8?)
-# 2. In *Will it run here?*, find a model that runs from disk on 32 GB. What does a disk of twice the speed bring, `DISK = 6e9`?
+# 2. In *Will it run here?*, find a model that runs from disk on 32 GB. What does a disk of twice the speed bring? Open
+#    the folded cell *Calculated: where a model's weights are*, set `DISK = 6e9`, and run it and the sliders again.
 #
 # ## Recap
 #
 # - Where a token asks for 2 of 16, sixteen tokens at once ask for most of the experts, a thousand for nearly all.
-# - With one token at a time and 4 bytes a weight, a large layer needs about as long as reading its active weights takes.
-# - A mixture was faster than a dense layer of its whole size, and not than one that reads as much. And it needs memory for all its weights.
+# - With one token at a time and 4 bytes a weight, our layers of width 768 needed about as long as reading their active weights takes.
+# - The mixture was faster than a dense layer of its whole size, but not faster than one that reads as much. To run from memory, all its weights
+#   must fit, not only the active ones.
 # - If not all fit, experts may stay on disk. Then a token waits for those that it asks for there.
 # - An LRU cache for all blocks has no hit if it holds no more than the other blocks ask for in between. For many hits, it needs room for more
 #   than a token's demand.
@@ -830,7 +841,7 @@ for name in ("large", "mixture"):
     )
 
 # %% [markdown]
-# And the GPT from the top of this page? It is so small that it stays in the cache, where reading costs next to nothing. How near is
+# And the GPT from the top of this page? It is so small that it may stay in the cache, where reading costs less. How near is
 # the prediction?
 
 # %% tags=["measure", "nbval-ignore-output"]
@@ -932,7 +943,8 @@ table(
 )
 
 # %% [markdown] tags=["10.cliff"]
-# Little room, few hits: in this direction they agree. (Only gpt-oss has a room that our picture shows, on its steep part.) FreeToken had room for more than a token's demand, and few hits. In our GPTs a token
+# Little room, few hits: in this direction they agree. (Of these rooms two lie in our picture. gpt-oss's is on its steep part. FreeToken's is above a token's demand, where our GPTs have
+# many hits, and FreeToken had few.) In our GPTs a token
 # asks for a quarter of all experts; in FreeToken's model, for 2 %. So room for the demand can still be few of all experts, which may be
 # why.
 

@@ -302,7 +302,8 @@ picture(
     title=f"Computing takes as long as all the rest with {np.median(measured):,.0f} tokens at once; the formula, without calls and sorting, "
     f"says {np.median(predicted):,.0f}",
     note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
-    f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two, reading first and computing after.",
+    f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two, reading first and computing after. "
+    "Measured: the fastest calls, which with few tokens ask fewer experts than the average.",
     alt="The mixture's time over another layer's, measured and predicted: "
     + "; ".join(
         f"{n:,} tokens: small {over(n, 'small'):.2f}, {expected(n, 'small'):.2f}, "
@@ -351,7 +352,8 @@ table(
 # do not change this: they add arithmetic and bandwidth alike.
 #
 # *"A high volume of requests is needed"*: true. One user reads only $k$ experts, and gains over a dense model of the same size. Most of
-# that is lost where the users ask for nearly all experts. The full gain comes back only with so many.
+# that is lost where the users ask for nearly all experts. The full gain comes back only with so many, or with more, where
+# a machine reads and computes one after the other.
 
 # %% [markdown]
 # ## A place for every token
@@ -486,7 +488,8 @@ price = check("11.price", price)
 # leave, and waiting ones join (**continuous batching**). A request wants 100 tokens on average, and should be done within 3 seconds, on
 # average. Its prompt was already read. (Prefill comes at the end of this section.)
 #
-# A step reads weights and computes with them at once, so the longer of the two counts. Then it reads contexts. Users share the weights,
+# A GPU's step reads weights and computes with them at once, as we take it, so the longer of the two counts. (On our processor we added the
+# two.) Then it reads contexts. Users share the weights,
 # but each has a context of their own, here 1,000 tokens: what was said so far, kept as keys and values in a **key-value cache**.
 #
 # The **mixture** is Mixtral 8x7B. The **large** model is dense and has as many weights. Both need two H100s. (What these send each
@@ -664,7 +667,7 @@ fit = len(step_of["mixture"]) - 1
 in_a_step = {name: step(served[name][0], fit, CONTEXT, 2) for name in in_time}
 longer = length_of(in_a_step["large"]) / length_of(in_a_step["mixture"])
 table(
-    ["milliseconds", "reading weights", "computing", "reading contexts", "full step"],
+    ["milliseconds", "reading weights", "computing", "reading contexts", "whole step"],
     {
         name: [f"{part:.0f}" for part in (*parts, length_of(parts))]
         for name, parts in in_a_step.items()
@@ -676,7 +679,8 @@ table(
 )
 
 # %% [markdown]
-# The mixture still waits for its weights, and the large model already for its arithmetic. And both read the same contexts on top. With
+# Memory holds fewer contexts than the mixture's experts need tokens, so the mixture still waits for its weights, and the large model already
+# for its arithmetic. And both read the same contexts on top. With
 # longer contexts, these take most of a step (*Further*).
 #
 # So far prompts were already read. Reading them is work, too. How much?
@@ -698,14 +702,14 @@ table(
     },
     title=f"With fresh prompts, a request takes {together['large'] / together['mixture']:.1f} times as much GPU time with the large model",
     note=f"Prefill of {PROMPTS} prompts at once, {PROMPTS * CONTEXT:,} tokens, at the data sheet's peak. (One prompt alone would still wait for "
-    f"the mixture's weights.) Decode of {LENGTH}, in a replica that serves as many requests as it can.",
+    f"the mixture's weights.) Decode: {LENGTH} tokens, in a replica that serves as many requests as it can. The two are computed apart, and added.",
 )
 
 # %% [markdown]
 # Prefill of several prompts waits for arithmetic, so asking few experts saves nearly the full factor. Now we can judge the first sentence of
 # the post.
 #
-# *"A fraction of inference cost"*: true of prefill. In decode, few requests cost the same as with the large model. Many cost less, but
+# *"A fraction of inference cost"*: true of prefill's GPU time, and of the bill where replicas are full. In decode, few requests cost the same as with the large model. Many cost less, but
 # nothing near a quarter. Prefill and decode together come near to a third, with these contexts. *"Since a single expert does the
 # processing"*: for one token, in one layer, two of eight do. A step's tokens ask all of them.
 #
@@ -821,7 +825,7 @@ quiz("11")
 #
 # 1. A finer mixture has twice as many experts, half as wide, and asks twice as many. What does `crossing` say? And the picture of
 #    the layers, with `E, K = 32, 4` in *Setup* and `HIDDEN = 512` in *Measured: three layers*?
-# 2. In the picture of the machines, choose the copies by the step itself and not by the one before. What did they lose by
+# 2. In the folded cell *Measured: the busiest machine*, choose and place the copies by `now`, not by `before`. What did they lose by
 #    not knowing it?
 
 # %% [markdown]
@@ -830,10 +834,10 @@ quiz("11")
 # - By its arithmetic, a mixture needs $E/k$ times as many tokens as a dense layer before computing takes as long as reading. Here it took
 #   more, probably as calls and sorting cost time, too. Beside a small dense
 #   layer, a few users are the worst case; with very many, the weights hardly matter. Then contexts do: a step reads every user's.
-# - A limit on the experts drops tokens by chance if they are few, and more where some experts are popular. Room enough for
+# - With few tokens, a limit on the experts drops choices by chance alone, and more where some experts are popular. Room enough for
 #   the hottest leaves room of the others empty.
 # - All GPUs that hold the weights are paid for. In decode a request is cheaper only where a dense replica would be full.
-#   Prefill of several prompts is arithmetic, and fills it far sooner.
+#   Prefill of several prompts waits for arithmetic, so with fresh prompts it is full at fewer requests.
 # - With experts on many machines, tokens travel twice a layer, and a step waits for the busiest machine. Rearranging helps, but cannot
 #   part the hottest expert. Copies split its work, and take memory.
 #
@@ -1180,9 +1184,9 @@ def timeline(figure, theme):
 
 picture(
     timeline,
-    title=f"Machine 1 waits for {waited:.0f} % of the layer's time, while machine 0 computes",
-    note=f"One layer, forwards: dispatch and combine in grey, waiting fainter. Machine 0 computes {both.traffic[:, 0].sum():,} "
-    f"choices, machine 1 {both.traffic[:, 1].sum():,}. The outputs are {same}. {where}",
+    title=f"Machine 0 computes {both.traffic[:, 0].sum():,} choices, machine 1 {both.traffic[:, 1].sum():,}, and then waits",
+    note=f"One layer, forwards: dispatch and combine in grey, waiting fainter, here {waited:.0f} % of machine 1's time. "
+    f"The outputs are {same}. {where}",
     alt="Milliseconds until each part of the layer ends: "
     + "; ".join(
         f"machine {n}: "

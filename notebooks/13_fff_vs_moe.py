@@ -138,8 +138,8 @@ show_grid(
 # %% [markdown]
 # ## The path layer
 #
-# You know the other four. The path layer is new, so build it first. It is that of UltraFastBERT, by the tree's authors. It has no leaves,
-# mixes nothing, and needs no hardening. A token begins at the root. At node $n$ it gets the score $w_n x + b_n$. The score does two things:
+# You know the other four. The path layer is new, so build it first. It is that of UltraFastBERT, by the tree's authors. It has no leaves.
+# It is hard from the start, so it needs no hardening. A token begins at the root. At node $n$ it gets the score $w_n x + b_n$. The score does two things:
 #
 # - Its value answers: the node adds `F.gelu(score)` times its row of output weights.
 # - Its sign says where to go: to node $2n+2$ if it is 0 or more, and to $2n+1$ if not.
@@ -223,8 +223,8 @@ with torch.no_grad():
     print("the package's answers:", torch.allclose(ours, layer(x)[0], atol=1e-5))
 
 # %% [markdown]
-# In training, too, only the nodes on a token's path answer, and only they learn from it. The sign of a score has no gradient: no loss
-# tells a node where to send a token.
+# In training, too, only the nodes on a token's path answer, and only they learn from it. The sign of a score has no gradient: where
+# a node sends a token changes only as a by-product of training its answer.
 
 # %% [markdown]
 # ## “An improvement upon the mixture of experts”
@@ -321,8 +321,9 @@ interval_chart(
 # %% [markdown]
 # ## “A balanced distribution”, and “the need for artificial noise”
 #
-# Sentences 2 and 3 are about who works. So we take the balance loss away: the Switch loss from the mixture, the node-balance loss from the
-# tree, which is hardened as before. The path layer never had one.
+# Sentences 2 and 3 are about who works. For sentence 2 we take the balance loss away: the Switch loss from the mixture, the node-balance loss
+# from the tree, which is hardened as before. The path layer never had one. For sentence 3 the mixture keeps its Switch loss, and trains
+# with learned noise and without.
 #
 # A neuron is **idle** if its expert, leaf or node gets hardly any images: less than 8 % of what it would get if router or questions
 # split them evenly. For one of eight experts that is less than 1 % of all images, as for a dead expert in lesson 05.
@@ -632,7 +633,7 @@ def promised_and_paid(figure, theme):
     ticks = [0.01, 0.1, 1]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlabel("part of what dense large needs, one token")
+    axes.set_xlabel("part of dense large's, one token")
     axes.margins(x=0.08)
     tight = {"handlelength": 1, "handletextpad": 0.3, "columnspacing": 1}
     axes.legend(
@@ -643,7 +644,8 @@ def promised_and_paid(figure, theme):
 picture(
     promised_and_paid,
     title=f"The path layer multiplies {PART['the count']['path']:.3f} of what dense large does, and takes {PART['plain']['path']:.2f} of its time",
-    note="Each mark is divided by dense large's of the same kind, so hollow and filled ones do not compare.",
+    note="Plain times are divided by dense large's plain time, compiled ones by its compiled time: do not compare the two. For mixture and path "
+    "there is no compiled code for one token.",
     alt="; ".join(
         f"{how}: " + ", ".join(f"{n} {x:.3f}" for n, x in part.items())
         for how, part in PART.items()
@@ -716,8 +718,8 @@ claim(
 # %% [markdown]
 # ## “... as a standard GPT but quicker inference”
 #
-# The last sentence speaks of a GPT. So trees of the size 8 × 128 move into lesson 08's, in place of its mixtures. Beside it stand lesson
-# 08's GPT of mixtures and two dense ones: dense large, with as many parameters as the mixture, and dense small, which multiplies as much
+# The last sentence speaks of a GPT. So we take lesson 08's GPT, and put trees of the size 8 × 128 in place of its mixtures. Beside it
+# stand the GPT of mixtures and two dense ones: dense large, with as many parameters as the mixture, and dense small, which multiplies as much
 # for a token. All see the same text for 400 steps, from ten seeds (stored). The trees got more care than the others: the best of four
 # pairs of weights for their losses.
 
@@ -793,11 +795,17 @@ def judged(beside):
         (False, False): "no",
     }
     wins = {n: tuple("fast" in each for each in pair) for n, pair in beside.items()}
-    return ["; ".join(f"than {n}: {told[pair]}" for n, pair in wins.items())]
+    told = {
+        n: "not told apart"
+        if "slow" not in "".join(beside[n]) + "fast" * any(pair)
+        else told[pair]
+        for n, pair in wins.items()
+    }
+    return ["; ".join(f"than {n}: {said}" for n, said in told.items())]
 
 
 as_long = (
-    "it depends"
+    "it depends on the dense opponent"
     if min(*longer.values(), by_compiled) <= 1.2 < max(longer.values())
     else "here, no"
     if min(longer.values()) > 1.2
@@ -856,7 +864,7 @@ table(
     },
     title="Four GPTs: what they predict, and what they cost",
     note="Loss: after 400 steps, the beginning of a training; ten seeds, the mean ± half its 95 % interval. Times: the median ± half of the "
-    "middle half. Our compiled mixture is made for batches.",
+    "middle half; ratios in the text are taken turn by turn. Compiled: the feed-forward layers only. Our compiled mixture is made for batches.",
     groups={"": 1, "plain": 2, "compiled": 1},
 )
 
@@ -895,15 +903,15 @@ table(
 # **Dense** is what to begin with. With as many neurons kept, nothing in the grid is more accurate.
 #
 # **A mixture** is for when dense small is not good enough and dense large too slow. In training our GPTs show that; in use, the
-# time of a single layer does. You pay in memory, and you have a balance to look after.
+# time of a single layer does, though not our small GPTs in writing. You pay in memory, and you have a balance to look after.
 #
 # **A tree** may be for many small leaves and one token at a time, where scoring all experts would cost more than their answers
 # (*Further*). How accurate such a tree is, we have not measured. With 16 leaves, and plain code for both, it was no faster than the
 # mixture. You need hardening, and the patience to train all leaves.
 #
-# **A path layer** multiplies least, and had little to balance here. After 500 steps, with 6 neurons answering, it is no more accurate than
-# a dense layer of 8. (And after 2,000? *Try it*. With 12 answering in both, one of depth 12 is ahead, and keeps far more: *Further*.) It
-# needs code that makes its few multiplications cheap.
+# **A path layer** multiplies least in use, and had little to balance here. Yet its training step takes longest in the grid. After 500 steps, with 6 neurons answering, it is no more accurate than
+# a dense layer of 8. (And after 2,000? *Try it*. With 12 answering in both, one of depth 12 is ahead, and keeps far more: *Further*.) In
+# plain PyTorch its few multiplications do not pay; a compiled one we have not timed.
 #
 # All of this holds for small layers on one thread of a processor. When you read about larger ones, ask: which dense layer stood
 # beside it, who was compiled, how many tokens came at once, and who was tuned?
@@ -1034,7 +1042,8 @@ for (n, h), t in ((FEW, few), (MANY, many)):
         )
 
 # %% [markdown]
-# So with plain code on both sides the lead is small. It takes compiled code, and very many tiny leaves, to come near to 6 times or pass it.
+# So with plain code on both sides the lead is small. Only a compiled tree of very many tiny leaves, beside a plain mixture, comes near to 6
+# times or passes it. Both compiled we have not compared.
 #
 # ### 512 tokens at once
 #

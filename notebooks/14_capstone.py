@@ -11,10 +11,10 @@
 # %% [markdown]
 # # Capstone: match a published model, find the planted bugs
 #
-# 45 minutes. You leave able to rebuild a published model's mixture from its weights, to prove that it is the same, and to
+# 45 minutes. You leave able to rebuild a published model's mixture from its weights, to test that it answers the same, and to
 # find a bug that somebody has planted in a mixture.
 #
-# Two jobs are left, those of people who work with mixtures. First: *here are the weights of a model; compute
+# Two jobs are left, those of people who work with mixtures, and then your own file learns to write. First: *here are the weights of a model; compute
 # what it computes.* Second: *something is wrong with this layer; what?*
 
 # %% tags=["setup"]
@@ -223,8 +223,8 @@ for family in WRITTEN:
 # - in Mixtral's, gate and up (`w1` and `w3`) swapped, each `w3` the other way round, the last `w3` missing, or the weights not
 #   divided by their sum;
 # - in Qwen3-MoE's, `norm_topk_prob=True` ignored; in OLMoE's, `norm_topk_prob=False` ignored;
-# - in DeepSeek-V3's, which chooses among the experts of its best *groups* alone and multiplies their weights by a *scale*: the
-#   scale ignored, the groups ignored, the selection bias forgotten, or the shared expert forgotten.
+# - in DeepSeek-V3's, which sorts its experts into *groups*, chooses from those with the highest scores only, and multiplies the weights by a
+#   *scale* (*Further* says how): the scale ignored, the groups ignored, the selection bias forgotten, or the shared expert forgotten.
 #
 # Somebody tests each of them beside the published block, with weights as they are before training: small, of standard deviation .02. Two
 # programs seldom agree to the last digit, so the test has a tolerance, that of a real one: `torch.allclose(ours, theirs, atol=1.4e-2)`.
@@ -362,7 +362,7 @@ table(
         for what in ("no mistake", *CHANGES, "twice as large", "all 0")
     },
     title=f"What catches all ten mistakes: {', '.join(useful) or 'no test'}",
-    note="Where nothing stands, the test passes. The cosine sees the direction of the answers, and not their size. The last two rows "
+    note="Where nothing stands, the test passes. The cosine sees the direction of the answers, and not their size. (A shared expert is not scaled, so without the scale the direction changes.) The last two rows "
     "are the published answers of OLMoE's block, doubled and times 0.",
 )
 
@@ -478,8 +478,8 @@ claim(
 # ## Ask a question whose answer you know
 #
 # A test set asks how good a layer is. A **probe** asks something that *must* hold for a right mixture of this kind, whatever its
-# weights. It needs no training and no original. It gets a mixture and tokens (T, d) and returns how far from right the mixture
-# is: 0 is right, and from .001 on the mixture fails. Here are two. Seven more stand in the folded cell below them, and the game says what
+# weights. It needs no training and no original. It gets a mixture and tokens (T, d) and returns how far the mixture is from
+# obeying this rule: 0 obeys it, and from .001 on it fails the probe. Here are two. Seven more stand in the folded cell below them, and the game says what
 # each asks. These nine are *ready*; the tenth is yours.
 
 
@@ -649,7 +649,10 @@ def fails(probe, moe, x):
 
 suspects = [sound, *bugs, *OTHERS]
 found = {tuple(fails(p, *drawn(bug, seed)) for p in READY) for bug in suspects}
-print(f"on one draw, the nine ready probes tell {len(found)} of {len(suspects)} apart")
+print(
+    f"on one draw, the nine ready probes tell {len(found)} of {len(suspects)} apart: "
+    f"the right one, the {len(bugs)} bugs, and {len(OTHERS)} of later rounds"
+)
 
 # %% [markdown]
 # ## Probes on trial
@@ -658,7 +661,8 @@ print(f"on one draw, the nine ready probes tell {len(found)} of {len(suspects)} 
 # trial needs mistakes that were chosen without a look at the probes. We wrote twenty, two to four for each step of the block: the
 # selection bias is subtracted, a token's two weights change places, an expert has no activation, and so on. (Five of them are in the
 # game's later rounds, since the probes catch them.) A good probe also lets right mixtures pass, so seven kinds of right ones are on
-# trial, too, such as DeepSeek-V3's.
+# trial, too, such as DeepSeek-V3's. (Some of the twenty are right elsewhere, such as a sigmoid in place of the softmax. As mistakes they should
+# fail, as right kinds pass. No probe can tell which was meant.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -716,7 +720,7 @@ accused = [k for k, one in zip(KINDS, on_right[..., ready], strict=True) if one.
 reveal(
     "14.twenty",
     float(caught.sum(0).mean()),
-    says=f"They catch {caught.mean():.0%}. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}. "
+    says=f"They catch {caught.mean():.0%}, in the mean of ten seeds: some mistakes are caught in some seeds only. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}. "
     + (
         "Why? It makes the router sure of one expert, works out itself which one that is, and asks for its answer. So it has half an original. "
         "Most others compare the mixture with itself."
@@ -724,7 +728,7 @@ reveal(
         else ""
     )
     + (
-        f"\n\nAnd right mixtures are accused: {', '.join(accused)}. A law holds for the mixtures that it was written for. Where experts "
+        f"\n\nAnd right mixtures are accused: {', '.join(accused)}. A law holds for the mixtures that it was written for. `certain` counts on a softmax: a sigmoid may be sure of several experts. Where experts "
         "choose, a token's answer does depend on the others."
         if accused
         else "\n\nNo right mixture is accused."
@@ -769,7 +773,7 @@ def verdicts(figure, theme):
     text, muted, line, false = (
         look.color(name, theme) for name in ("text", "muted", "line", "fails")
     )
-    size = 7 if is_narrow(figure) else 9
+    size = 6.5 if is_narrow(figure) else 9
     for what, (names, found) in TRIED.items():
         color, mark = (false, "X") if what == "right mixtures" else (text, "o")
         for name, share in zip(names, found.mean(1).tolist(), strict=True):
@@ -811,7 +815,8 @@ picture(
 )
 
 # %% [markdown]
-# Look at the empty rows. One mistake breaks a law that nobody asked about: a higher selection bias must not make an expert rarer. Some
+# Look at the mistakes with nothing in the last column. One cuts the experts off from the loss: no ready probe asks about that. One breaks a law
+# that nobody asked about: a higher selection bias must not make an expert rarer. Some
 # have wrong experts, and the probes trust `moe.experts(x)`. Others are valid mixtures, but not the one that was meant: a flatter softmax,
 # weights that sum to 1. A probe that lets every right kind pass cannot know which of them you meant. To catch these, compare with an
 # original, or with a few lines written by hand.
@@ -873,7 +878,7 @@ for family in WRITTEN:
 # %% [markdown]
 # And it learns. Your GPT, with your mixture in each of its blocks, reads Python's own manual, and its loss is measured on the last
 # tenth, which it does not read. Beside it stands a table of pairs, which predicts each character from the one before it alone. Then
-# your GPT goes on writing after “The ”. (Some twenty seconds, on a busy machine more.)
+# your GPT goes on writing after “The ”, each letter in its expert's colour. Which letters keep one colour? (Some twenty seconds, on a busy machine more.)
 
 # %% tags=["measure", "nbval-ignore-output", "remove-output"]
 # Trained: your file's GPT, on a text whose last tenth is held out.
