@@ -788,20 +788,15 @@ writes = {
 
 def judged(beside):
     """In words: dense opponent -> whether the tree is quicker, plain and compiled."""
-    told = {
-        (True, True): "yes",
-        (True, False): "only plain",
-        (False, True): "only compiled",
-        (False, False): "no",
-    }
-    wins = {n: tuple("fast" in each for each in pair) for n, pair in beside.items()}
-    told = {
-        n: "not told apart"
-        if "slow" not in "".join(beside[n]) + "fast" * any(pair)
-        else told[pair]
-        for n, pair in wins.items()
-    }
-    return ["; ".join(f"than {n}: {said}" for n, said in told.items())]
+
+    def told(plain, compiled):
+        if "fast" in plain:
+            return "yes" if "fast" in compiled else "only plain"
+        if "fast" in compiled:
+            return "only compiled"
+        return "no" if "slow" in plain + compiled else "not told apart"
+
+    return ["; ".join(f"than {n}: {told(*pair)}" for n, pair in beside.items())]
 
 
 as_long = (
