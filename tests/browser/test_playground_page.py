@@ -182,13 +182,13 @@ def test_a_link_is_an_experiment(wide, visit):
     assert wide.link() == wide.page.url
 
 
-def test_a_broken_link_begins_as_usual_with_a_notice_and_an_anchor_is_no_experiment(wide):
-    notice = wide.preset("Too much penalty").root.locator(".pg-notice")
-    assert notice.is_hidden()
-    wide.page.evaluate("location.hash = '#E=4&colour=red'")
-    notice.get_by_text("This link is broken").wait_for()
+def test_what_a_link_cannot_say_falls_back_with_a_notice_and_an_anchor_is_no_experiment(wide):
+    wide.page.evaluate("location.hash = '#E=4&k=7&noise=loud&colour=red'")
+    notice = wide.root.locator(".pg-notice")
+    notice.get_by_text("there is no setting colour").wait_for()
+    assert notice.inner_text().endswith("The rest stands.")
     wide.settle()
-    wide.page.wait_for_function("location.hash === ''")
+    wide.page.wait_for_function("location.hash === '#E=4'")
     wide.preset("Too much penalty")
     assert notice.is_hidden()
     wide.page.evaluate("location.hash = '#the-playground'")

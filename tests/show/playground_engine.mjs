@@ -32,6 +32,24 @@ const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : val
 const parameters = (model) =>
   Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
 
+/** Reads a whole text: the scores of what follows it, how unexpected each character was in nats, and whom blocks asked. */
+function readText(gpt, ids, off) {
+  const reader = engine.startText(gpt, off);
+  const nats = new Float32Array(ids.length).fill(NaN);
+  const choices = Array.from({ length: gpt.blocks }, () => []);
+  let logits = new Float32Array(gpt.characters.length);
+  ids.forEach((id, i) => {
+    if (i) {
+      const top = Math.max(...logits);
+      nats[i] = top - logits[id] + Math.log(logits.reduce((sum, score) => sum + Math.exp(score - top), 0));
+    }
+    const read = reader.push(id);
+    logits = read.logits;
+    read.choices.forEach((choice, b) => choices[b].push(choice));
+  });
+  return { logits, nats, choices };
+}
+
 const jobs = {
   // What the GPT of these weights says of a text: at once, and its scores after each character that is pushed.
   gpt({ settings, weights, ids, off }) {
@@ -50,7 +68,7 @@ const jobs = {
         : null;
     });
     const known = { known: gpt.characters.map(gpt.idOf), unknown: gpt.idOf("é") };
-    return { ...engine.readText(gpt, ids, off), pushed, again, ...known };
+    return { ...readText(gpt, ids, off), pushed, again, ...known };
   },
 
   // From the given weights, on the given batches, with the given noise: the parameters after each of these numbers of

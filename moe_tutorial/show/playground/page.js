@@ -25,7 +25,6 @@ import { summary } from "./words.js";
 
 const DRAWN = 300; // points that are drawn; training uses all
 const SPEAK = 6000; // ms between two summaries for screen readers during training
-const BROKEN = "This link is broken: not all that it asks for is there. Here is the usual experiment instead.";
 
 function render({ model, el: root }) {
   const options = model.get("options");
@@ -61,7 +60,7 @@ function render({ model, el: root }) {
   const reads = makeReads();
   const usage = makeUsage(engine.knock);
   const point = makePoint(engine.inspect);
-  const notice = el("p", { className: "pg-notice", role: "status", hidden: true }, BROKEN);
+  const notice = el("p", { className: "pg-notice", role: "status", hidden: true });
   const error = el("pre", { className: "moe-error", role: "alert", hidden: true });
   const spoken = el("p", { className: "moe-sr", role: "status" });
   const foot = makeFoot(model, { live: live || restored, owner, own });
@@ -99,7 +98,9 @@ function render({ model, el: root }) {
     preset = presetOf(state.preset);
     end = preset?.steps ?? 0;
     replayed = state.changes.length > 0 || state.steps > (preset?.from ?? 0);
-    notice.hidden = !state.broken;
+    const unused = state.notices ?? [];
+    notice.hidden = !unused.length;
+    notice.textContent = `Not everything in this link could be used: ${unused.join("; ")}. The rest stands.`;
     engine.begin(state, state.steps, { point: state.point, goal: preset?.goal && reaches(preset.goal) });
     showSettings();
   }

@@ -164,24 +164,3 @@ export function startText(gpt, off) {
   }
   return { push, back };
 }
-
-/** Read a whole text. Returns the scores of what follows it (all 0 for an empty text), how unexpected each of its
- * characters was in nats (of the first one, nobody knows), and whom each block asked for each character.
- * @param {Gpt} gpt @param {number[]} ids @param {boolean[][]} off */
-export function readText(gpt, ids, off) {
-  const reader = startText(gpt, off);
-  const nats = new Float32Array(ids.length).fill(NaN);
-  /** @type {Choice[][]} */
-  const choices = Array.from({ length: gpt.blocks }, () => []);
-  let logits = new Float32Array(gpt.characters.length);
-  ids.forEach((id, i) => {
-    if (i) {
-      const top = Math.max(...logits);
-      nats[i] = top - logits[id] + Math.log(logits.reduce((sum, score) => sum + Math.exp(score - top), 0));
-    }
-    const read = reader.push(id);
-    logits = read.logits;
-    read.choices.forEach((choice, b) => choices[b].push(choice));
-  });
-  return { logits, nats, choices };
-}

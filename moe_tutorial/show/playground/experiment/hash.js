@@ -1,6 +1,6 @@
 // @ts-check
 // Convert an experiment to a link's fragment, and back. The fragment has only what differs from the defaults.
-import { SETTINGS, changedLive, checkSettings, defaultsOf, fitted, read } from "./experiment.js";
+import { SETTINGS, changedLive, checkSettings, defaultsOf, fitted, namesOf, read } from "./experiment.js";
 import { KINDS, kindNames } from "../kinds.js";
 import { flatten, fromPreset, knockedOf, presetOf, stateOf } from "./state.js";
 
@@ -45,13 +45,18 @@ function readChanges({ settings, preset }, text) {
   let name = "";
   for (const word of text.split(",")) {
     const [more, named, value = "", ...rest] = word.split(":");
+    const broken = `then says ${JSON.stringify(word)}`;
     name = named || name;
-    if (rest.length || isFixed(preset, name)) throw new Error(`then says ${word}`);
-    at += whole(more, MOST_STEPS);
-    if (["out", "in"].includes(name) && KINDS[settings.layer].controls.knocks) {
-      changes.push({ at, name, value: whole(value, KINDS[settings.layer].words.count(settings) - 1) });
+    if (rest.length || !value) throw new Error(`${broken}; allowed are changes as 600:noise:0`);
+    at += whole("then", more, MOST_STEPS);
+    if (name === "out" || name === "in") {
+      const { knocks } = KINDS[settings.layer].controls;
+      if (!knocks) throw new Error(`${broken}; nobody can be knocked out of a ${settings.layer}`);
+      changes.push({ at, name, value: whole(name, value, KINDS[settings.layer].words.count(settings) - 1) });
       continue;
     }
+    if (!namesOf(settings.layer).includes(name)) throw new Error(`${broken}; there is no setting ${name}`);
+    if (isFixed(preset, name)) throw new Error(`${broken}; ${name} is fixed in this challenge`);
     now = changedLive(now, { [name]: read(name, value) });
     changes.push({ at, name, value: now[name] });
   }
@@ -61,31 +66,38 @@ function readChanges({ settings, preset }, text) {
 /** @param {string | null} preset @param {string} name */
 export const isFixed = (preset, name) => !!presetOf(preset)?.fixed?.includes(name);
 
-/** @param {string} text @returns {State | null} null if the text is no experiment, but an element's id */
+/** @param {string} text
+ * @returns {State & { notices: string[] } | null} null if the text is no experiment, but an element's id */
 export function fromHash(text) {
   const words = text.replace(/^#/, "");
   if (!words.includes("=")) return null;
   const asked = new URLSearchParams(words);
+  /** @type {string[]} */
+  const notices = [];
+  let state = begun(asked, notices);
   const names = [...new Set(asked.keys())].filter((name) => !["preset", "layer"].includes(name));
   const order = (/** @type {string} */ name) => (name === "then" ? 2 : +!isLimit(name)); // limits come first
-  try {
-    let state = begun(asked);
-    for (const name of names.sort((a, b) => order(a) - order(b)))
+  for (const name of names.sort((a, b) => order(a) - order(b))) {
+    try {
       state = { ...state, ...partOf(state, name, asked.get(name) ?? "") };
-    return state;
-  } catch {
-    return stateOf(defaultsOf(kindNames[0]), { broken: true });
+    } catch (problem) {
+      notices.push(/** @type {Error} */ (problem).message);
+    }
   }
+  return { ...state, notices };
 }
 
 /** The preset that a link names, or the kind's defaults.
- * @param {URLSearchParams} asked @returns {State} @throws {Error} if there is no such preset or kind */
-function begun(asked) {
+ * @param {URLSearchParams} asked @param {string[]} notices @returns {State} */
+function begun(asked, notices) {
   const id = asked.get("preset");
   const chosen = presetOf(id);
+  if (id !== null && !chosen) notices.push(`there is no preset ${JSON.stringify(id)}`);
   const kinds = chosen ? [chosen.kind] : kindNames;
-  const kind = asked.get("layer") ?? kinds[0];
-  if ((id !== null && !chosen) || !kinds.includes(kind)) throw new Error(`there is no ${id ?? kind}`);
+  const wanted = asked.get("layer") ?? kinds[0];
+  const kind = kinds.includes(wanted) ? wanted : kinds[0];
+  const allowed = `allowed ${chosen ? "with this preset is" : "are"} ${kinds.join(", ")}`;
+  if (kind !== wanted) notices.push(`layer is ${JSON.stringify(wanted)}; ${allowed}`);
   return chosen ? fromPreset(chosen) : stateOf(defaultsOf(kind));
 }
 
@@ -99,25 +111,26 @@ function partOf(state, name, value) {
   const { settings, preset } = state;
   const kind = settings.layer;
   if (name === "then") return { changes: readChanges(state, value) };
-  if (name === "steps") return { steps: whole(value, MOST_STEPS) };
-  if (name === "point") return { point: whole(value, MOST_POINTS) };
+  if (name === "steps") return { steps: whole(name, value, MOST_STEPS) };
+  if (name === "point") return { point: whole(name, value, MOST_POINTS) };
   if (name === "out" && KINDS[kind].controls.knocks)
     return { knocked: knockedIn(value, KINDS[kind].words.count(settings)) };
-  if (isFixed(preset, name)) throw new Error(`${name} is fixed`);
+  if (!namesOf(kind).includes(name)) throw new Error(`there is no setting ${name} for a ${kind}`);
+  if (isFixed(preset, name)) throw new Error(`${name} is fixed in this challenge`);
   const tried = { ...settings, [name]: read(name, value) };
   return { settings: checkSettings(kind, isLimit(name) ? fitted(tried) : tried) };
 }
 
-/** @param {string} value @param {number} most */
-function whole(value, most) {
+/** @param {string} name @param {string} value @param {number} most */
+function whole(name, value, most) {
   const number = Number(value);
   if (value.trim() && Number.isInteger(number) && number >= 0 && number <= most) return number;
-  throw new Error(`${value} is no whole number from 0 to ${most}`);
+  throw new Error(`${name} is ${JSON.stringify(value)}; allowed are whole numbers from 0 to ${most}`);
 }
 
 /** @param {string} value @param {number} E */
 function knockedIn(value, E) {
-  const out = value.split(".").map((e) => whole(e, E - 1));
-  if (new Set(out).size < E) return knockedOf(out);
-  throw new Error("one of the experts has to stay");
+  const out = value.split(".").map(Number);
+  if (out.every((e) => Number.isInteger(e) && e >= 0 && e < E) && new Set(out).size < E) return knockedOf(out);
+  throw new Error(`out is ${JSON.stringify(value)}; allowed are experts from 0 to ${E - 1}, not all of them`);
 }

@@ -8,8 +8,8 @@ import { PRESETS, checkSettings, defaultsOf, fitted, kindOf } from "./experiment
 /** @typedef {import("./experiment.js").Settings} Settings */
 /** @typedef {import("./run.js").Change} Change */
 /** @typedef {{ preset: string | null, settings: Settings, steps: number, point: number, knocked: boolean[],
- *   changes: Change[], broken?: boolean }} State `settings` and `knocked` (by expert) are initial values; `broken`: it
- *   stands for a link that cannot be used */
+ *   changes: Change[], notices?: string[] }} State `settings` and `knocked` (by expert) are initial values; `notices`
+ *   are errors in a link */
 
 /** @param {string | null} id */
 export const presetOf = (id) => PRESETS.find((preset) => preset.id === id);

@@ -24,7 +24,6 @@ from moe_tutorial.tools.site.content.puzzles import widget
 
 CODE = {"setup", "measure", "draw"}
 LABELS = {"playground": "Open the playground here", "quiz": "Test yourself: questions on this lesson"}
-TAGS = CODE | {*LABELS}
 CHECKED = re.compile(r'check\("([^"]+)"')
 TITLE = re.compile(r"(#+) ")
 TITLE_AND_TEXT = re.compile(r"((?:#+ [^\n]*\n*)?)(.*)", re.DOTALL)
