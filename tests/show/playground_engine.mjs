@@ -32,7 +32,7 @@ const plain = (_, value) => (ArrayBuffer.isView(value) ? Array.from(value) : val
 const parameters = (model) =>
   Object.fromEntries(Object.entries(model.params).map(([name, values]) => [name, Array.from(values)]));
 
-/** Reads a whole text: the scores of what follows it, how unexpected each character was in nats, and whom blocks asked. */
+/** Reads a whole text: scores of what follows it, how unexpected each character was in nats, and whom blocks asked. */
 function readText(gpt, ids, off) {
   const reader = engine.startText(gpt, off);
   const nats = new Float32Array(ids.length).fill(NaN);
