@@ -213,7 +213,8 @@ def others_move(x, others, dL_dz, eta):
 others_move = check("06.others_move", others_move)
 
 # %% [markdown]
-# An image is the mean $m$ plus something of its own, which averages to zero. So $x \cdot x'$ is $m \cdot m$ on average, a positive number.
+# So on another image $x'$ the logit moves by $-\eta\, \frac{\partial L}{\partial z_i}\,(x \cdot x')$. The sign of $x \cdot x'$ says whether
+# it moves the same way. An image is the mean $m$ plus something of its own, which averages to zero. So $x \cdot x'$ is $m \cdot m$ on average, a positive number.
 # We draw twenty mixtures, and give each *one* step on one image. How does the logit of that image's best expert move on the test images?
 
 
@@ -277,8 +278,8 @@ picture(
 )
 
 # %% [markdown] tags=["06.suspect"]
-# So a step that raises an expert on one raw image raises it on *all*. Then it is chosen more, and such steps can carry a few experts to the top
-# everywhere. (Some are dead before the first step: *Further*.) Centred, what raises a
+# So a step that raises an expert on one raw image raises it on *all*, and one that lowers it lowers it on all. Who is raised is chosen more, and
+# such steps can carry a few experts to the top everywhere. (Some are dead before the first step: *Further*.) Centred, what raises a
 # logit on some images lowers it on about as many others. (“Further” follows both over three hundred steps.)
 
 # %% [markdown] tags=["06.suspect"]
@@ -515,8 +516,7 @@ reveal(
     + f" With noise of 1 beside it, {killed(strong_end).mean():.1f} are dead.\n\nFrom an image's best logit to its last it is "
     f"{how_far(without_noise):.1f} without either, and {how_far(penalty):.1f} with the penalty alone"
     + (
-        ": with the penalty the logits are closer together, but in the end still too far apart for weak noise. So if noise helps early, while they are "
-        "close, that would fit; we have not measured when."
+        ": noise has less to overtake. That fits, but does not prove that this is why it helps."
         if how_far(penalty) < how_far(without_noise)
         else "."
     ),
@@ -539,8 +539,8 @@ trial = {
 }
 interval_chart(
     trial,
-    title=f"Noise alone {saves(killed(end[:20]), noise_dead[1.0])}; beside their gate it {saves(gate_dead, recipe_dead)}; beside the penalty it "
-    f"{saves(killed(penalty_end), killed(both_end))}",
+    title=f"Noise of 1 alone {saves(killed(end[:20]), noise_dead[1.0])}; their noise with its start {saves(gate_dead, recipe_dead)}; noise of 0.3 "
+    f"beside the penalty {saves(killed(penalty_end), killed(both_end))}",
     note="Raw digits. In grey twenty seeds: the larger a dot, the more seeds. Above them the mean, and its 95 % interval. In colour: with noise.",
     colors={name: "accent" for name in trial if name.startswith("with")},
     unit="dead experts of 8",
@@ -549,9 +549,9 @@ interval_chart(
 
 # %% [markdown] tags=["06.alive", "06.recipe", "06.mends"]
 # - **Alone**, with two chosen, noise does not prevent collapse.
-# - **Beside their gate**, the chart says what it does when the router starts at zero. From another start it may do better or worse (*Further*).
+# - **Beside their gate**, the pair changes two things at once: noise is added, and the router starts at zero. *Further* adds the noise alone.
 #   (We did not run their two penalties with their gate.)
-# - **Beside a penalty** of coefficient 1, with a gate over all experts, it helps.
+# - **Beside a penalty** of coefficient 1, with a gate over all experts, weak noise helps. (Noise of 1: see the reveal above.)
 #
 # Shazeer et al. said no more than “helps”: they mean that noise makes the load smooth, so that a penalty can push on it (*Further*).
 # That cannot be why it helped here: the importance penalty needs no noise to have a slope.

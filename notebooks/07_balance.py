@@ -88,7 +88,7 @@ playground(width=2, balance="switch", coefficient=0)
 #
 # The share is a count, so it has no gradient. The probability has one, and the share weights it: the busier an expert, the harder its
 # probability is pushed down. An expert that nobody chose has share 0, and is not pushed
-# down. But probabilities sum to 1, so what the busy lose goes to the others, and its logit is pushed up.
+# down. But probabilities sum to 1, so what the busy lose goes to the others. So the logit of an expert that nobody chose is pushed up.
 #
 # **Your turn.** Each expert's choices are counted. Two lines: the shares, and the sum.
 
@@ -399,7 +399,8 @@ picture(
 )
 
 # %% [markdown]
-# A step moves two biases at most 0.002 apart. After 500 steps they can be 1 apart, as far as two probabilities can be. Now the bias
+# At a rate of 0.001, the gap between two biases grows by at most 0.002 a step. After 500 steps it can be 1, the largest gap that two
+# probabilities can have. Now the bias
 # can overrule even a router that is sure, in favour of experts that have hardly learned. At ten times the rate this can come after 50
 # steps, when all experts still have most of their training before them. (Both rates are examples, not tuned. In *Further*: the slow bias in ten times the steps, and one
 # that needs no rate.)
@@ -464,7 +465,7 @@ def served(at_once):
 sweep(served, at_once=("Images at once", [len(raw.x_test), 256, 32, 8]))
 
 # %% [markdown]
-# Some images get no expert, others several. With none, all scores are 0. And an image's experts depend on its company. In a text, a token's company includes *later* tokens, which do not exist yet while a
+# Some images get no expert, others several. With none, all scores are 0, which counts as the answer 0. And an image's experts depend on its company. In a text, a token's company includes *later* tokens, which do not exist yet while a
 # model writes. That is why expert choice is for models that have all tokens at once.
 
 # %% [markdown]
@@ -583,7 +584,7 @@ picture(
 # So design for accuracy. Write a penalty of your own: what it returns is added to the loss. In `routing` it finds `logits`, `probs`
 # (T, E), `indices` and `weights` (T, k). As it stands, large logits are expensive. What else should be? Large mean probabilities?
 #
-# Can you beat Switch 0.1? The images put aside judge. A second goal: no dead expert, a mean at most half a point below Switch 0.1,
+# Can you beat Switch 0.1, and by more than a larger coefficient does? The images put aside judge. A second goal: no dead expert, a mean at most half a point below Switch 0.1,
 # and all that by a penalty that does not look at the shares.
 
 # %%
@@ -698,7 +699,7 @@ quiz("07")
 # ## Recap
 #
 # - A penalty pushes the busy down: share times probability, over all experts. A coefficient is chosen on images put aside.
-# - A bias balances without touching the loss or the gate weights. (In
+# - A bias balances without a term in the loss. It changes who is chosen; an expert's gate weight stays its probability. (In
 #   [code that shipped](museum.ipynb#the-right-experts-and-weights-that-are-too-alike), it touched the weights.) Its rate has to fit the
 #   length of the training.
 # - Where experts choose, balance is a fact. Some tokens get no expert, and which ones depends on the other tokens in the batch.

@@ -137,7 +137,8 @@ def block(x, norms, attend, moe):
 block = check("08.block", block)
 
 # %% [markdown]
-# Your block now runs the GPT from above, which writes what it finds likeliest.
+# Your block now runs the GPT from above, which writes what it finds likeliest. Before the first block, each character's vector and its
+# position's vector are added. After the last, a norm and a linear layer turn each vector into 96 scores, one for each character.
 
 
 # %%
@@ -390,11 +391,20 @@ for count, color, dash in (("steps", "muted", "dash"), ("seconds", "text", "soli
     )
 ends = [lengths[0], lengths[-1]]
 line = {"color": look.color("muted"), "width": 1}
-traces.append(scatter(ends, [0, 0], ["equal"] * 2, "equal", mode="lines", line=line))
+traces.append(
+    scatter(
+        ends,
+        [0, 0],
+        ["level with dense"] * 2,
+        "level with dense",
+        mode="lines",
+        line=line,
+    )
+)
 explorable(
     traces,
     title=f"By the clock, the experts' mean lead begins {begins}"
-    + (f", a clear one by {clear:,}" if clear <= lengths[-1] else ""),
+    + (f"; it is clear by {clear:,} steps" if clear <= lengths[-1] else ""),
     note="Lead over the dense GPT, mean of ten seeds. Clear: the whole 95 % interval is above 0. Seconds are a processor's, of the machine that "
     "made the results.",
     alt="The experts' lead in nats, from the first to the last test: "
@@ -465,8 +475,8 @@ claim(
 # Frozen router and table are both random and fixed. But the table sees only the character, and the router a vector that depends on
 # what stands before it, and that changes as the GPT learns.
 #
-# As in your mixture, an answer counts with the probability *p* that a router gives its expert. (Dice have no router: there it counts fully.
-# Beside the table, a router learns *p*, but does not choose.)
+# As in your mixture, an answer counts with the probability *p* that a router gives its expert. The GPT with the table has a router, too: it
+# learns *p*, and the table chooses. The frozen router's *p* is not trained. With dice there is no router, and an answer counts fully.
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -578,7 +588,8 @@ quiz("08")
 #    `live_gpt(two, sentence, title="Two experts")`. What changes for the spaces?
 # 2. Take the balance away: open the folded cell *Train a GPT with experts*, and add `balance=0` to its `train_gpt`. Do experts die, as in
 #    lesson 05? And what becomes of the loss?
-# 3. Add a text of your own as a fourth domain, and type a line of it into the GPT. Does it get an expert of its own?
+# 3. Add a text of your own as a fourth domain: open the folded cell *Train a GPT with experts*, write `data = texts(own={"mine":
+#    "my_text.txt"})`, run it and the next cell again, and type a line of your text. Does it get an expert of its own?
 #
 # ## Recap
 #
@@ -946,8 +957,8 @@ claim(
 # [Ludziejewski et al. 2025](https://arxiv.org/abs/2502.05172) find, “under fixed memory and compute budgets”, that mixtures “can
 # be more memory-efficient than dense models, contradicting conventional wisdom”. They count bytes and multiplications.
 #
-# Look at the small dense GPT first: what it leads *large* by comes from cheaper steps alone. Longer trainings of *large* are
-# not measured here.
+# Look at the small dense GPT first: it leads *large* without any experts. So the experts' whole lead over *large* is not due to having
+# experts. Longer trainings of *large* are not measured here.
 
 # %% tags=["measure", "nbval-ignore-output", "08.steps"]
 # Measured: who leads the large dense GPT after equally many multiplications.
@@ -959,8 +970,8 @@ for kind in ("experts", "dense"):
 # ### What a step takes
 #
 # A step with experts multiplies as often as a dense one. But it also routes and computes the balance loss, and characters are
-# sorted by expert, so that each expert gets a small product of its own. Here is what the clock of the ten seeds' machine says. The
-# control routes, too, and has nothing to sort: a mixture of one expert, as wide as the dense feed-forward.
+# sorted by expert, so that each expert gets a small product of its own. Here only the first 200 steps of the ten seeds' training count, so the
+# ratio differs a little from that of the whole training above. The control routes, too, and has nothing to sort: a mixture of one expert, as wide as the dense feed-forward.
 
 # %% tags=["measure"]
 # Claim 08.6.

@@ -211,7 +211,7 @@ sweep(
 
 # %% tags=["exercise"]
 def tokens_per_second(always, experts, E, k, n_bytes, bandwidth):
-    """How many tokens a second, if a token takes as long as its weights are read.
+    """Tokens a second, if a token's time is that of reading its active weights.
 
     always: weights that every token uses; experts: weights of all E experts together,
     of which a token uses k; n_bytes: of one weight; bandwidth: bytes a second.
@@ -324,8 +324,8 @@ reveal(
     else "more than 9 times",
     says=f"{faster:.1f} times as many as the large layer ({each_round.min():.1f} to {each_round.max():.1f} in {len(each_round)} rounds). "
     f"Compared with the small layer, which reads as much, the mixture takes {best['mixture'] / best['small']:.2f} times as long: presumably the "
-    f"router, the choice, and a few small products in place of two large ones take time, too.\n\nMemory delivered {per_second / 1e9:.1f} GB a second to one "
-    "thread."
+    f"router, the choice, and a few small products in place of two large ones take time, too.\n\nOne thread got {per_second / 1e9:.1f} GB a second, by "
+    "multiplying a matrix of the small layer's size with a token. With that we predict."
     + (
         " (The layers fill less than three times the cache, so a part may have come from there.)"
         if CACHE and filled < 3 * CACHE
@@ -340,7 +340,7 @@ reveal(
 )
 
 # %% [markdown]
-# And does a layer wait for its weights, or for the multiplying? One row of the picture tells. It is *one* `small` layer, called again
+# And does a layer wait for its weights, or for the multiplying? One row of the picture gives a part of the answer. It is *one* `small` layer, called again
 # and again, so that it may stay in the cache. It multiplies as much as any other small layer. If it is faster, the others spend at least the
 # difference waiting for memory.
 
@@ -444,7 +444,7 @@ claim(
 )
 
 # %% [markdown]
-# Does it hold for a real model, too? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense models and a
+# By as much as the small layer is slower than from the cache, it waits for memory. Does the prediction hold for a real model, too? Somebody [timed](https://inventivehq.com/blog/moe-on-cpu-benchmark) four dense models and a
 # mixture, Qwen3-30B-A3B, on one desktop processor. What a dense model reads for a token, times its tokens a second, is the
 # bandwidth of that machine. With the mean of the four, your function predicts the mixture.
 
@@ -470,7 +470,7 @@ print(f"The mixture: predicted {says:.1f} tokens a second, measured 10.6.")
 print(f"If a token read all of its weights: {np.mean(found) / 18557e6:.1f}.")
 
 # %% [markdown]
-# A little too high, and far from what reading everything would give. (And our own GPT? It is so small that other work takes the time:
+# The prediction is a little too high, but far from what reading everything would give. (And our own GPT? It is so small that other work takes the time:
 # *Further*.)
 
 # %% [markdown]
@@ -570,7 +570,7 @@ sweep(
 )
 
 # %% [markdown]
-# Those that run from memory get faster. The others go on waiting for the disk. So it would help to have just those experts in memory
+# Those that run from memory get faster. Those with experts on disk gain little, as they wait mostly for the disk. So it would help to have just those experts in memory
 # that are asked next. How?
 
 # %% [markdown]
@@ -653,7 +653,7 @@ curves(
 
 # %% [markdown]
 # Below a token's demand, this cache has fewer hits than a fixed set drawn at random: it gives up the experts of the very block that
-# comes next. With more room than a token's demand, it has more hits than the fixed set. (*Further* gives each block a part of the room, and has caches that others measured.)
+# comes next. With room for a token's demand or more, it has more hits than the fixed set. (*Further* gives each block a part of the room, and has caches that others measured.)
 
 # %% [markdown]
 # ## Fewer experts than trained
@@ -666,7 +666,7 @@ curves(
 guess(
     "10.fewer",
     "Mixtures were trained with two of eight experts for an image. Asked with one, they "
-    "read half as many bytes. How many points of accuracy does that cost?",
+    "read half as many bytes of experts. How many points of accuracy does that cost?",
     slider=(0, 20, 0.5, "points"),
 )
 
@@ -761,8 +761,8 @@ quiz("10")
 # - The mixture was faster than a dense layer of its whole size, but not faster than one that reads as much. To run from memory, all its weights
 #   must fit, not only the active ones.
 # - If not all fit, experts may stay on disk. Then a token waits for those that it asks for there.
-# - An LRU cache for all blocks has no hit if it holds no more than the other blocks ask for in between. For many hits, it needs room for more
-#   than a token's demand.
+# - An LRU cache for all blocks has no hit if it holds no more than the other blocks ask for in between. For many hits, it needs room for at
+#   least a token's demand.
 # - Asked with one expert, a mixture that was trained with four is worse than one that was trained with one.
 #
 # **Sources.** Reading against computing: [Williams et al. 2009](https://doi.org/10.1145/1498765.1498785).

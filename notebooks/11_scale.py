@@ -299,7 +299,7 @@ def three_regimes(figure, theme):
 
 picture(
     three_regimes,
-    title=f"Computing takes as long as all the rest with {np.median(measured):,.0f} tokens at once; the formula, without calls and sorting, "
+    title=f"Computing takes as long as all the rest with {np.median(measured):,.0f} tokens at once; the formula, for reading alone, "
     f"says {np.median(predicted):,.0f}",
     note=f"One thread, {np.median(bytes_a_second) / 1e9:.0f} GB and {np.median(flop_a_second) / 1e9:.0f} GFLOP a second: "
     f"{np.median(flop_per_byte):.0f} FLOP per byte. Dashed: predicted from these two, reading first and computing after. "
@@ -314,8 +314,8 @@ picture(
 )
 
 # %% [markdown]
-# Did yours come later than the formula's? One likely reason: sorting the tokens and calling sixteen experts take a fixed time, too, and
-# our measurement cannot tell it from reading. Against the large layer the mixture always wins, and least where nearly all experts are
+# Did yours come later than the formula's? One likely reason: choosing, sorting and calling sixteen experts cost some time however few the tokens
+# are, and our measurement cannot tell it from reading. Against the large layer the mixture always wins, and least where nearly all experts are
 # read for few tokens each.
 
 # %% [markdown]
@@ -352,8 +352,8 @@ table(
 # do not change this: they add arithmetic and bandwidth alike.
 #
 # *"A high volume of requests is needed"*: true. One user reads only $k$ experts, and gains over a dense model of the same size. Most of
-# that is lost where the users ask for nearly all experts. The full gain comes back only with so many, or with more, where
-# a machine reads and computes one after the other.
+# that is lost where the users ask for nearly all experts. For the experts' own time, the full gain comes back only with that many
+# users, and with more if a machine reads first and computes after. (Contexts, which come below, keep a whole model's gain smaller.)
 
 # %% [markdown]
 # ## A place for every token
@@ -709,8 +709,8 @@ table(
 # Prefill of several prompts waits for arithmetic, so asking few experts saves nearly the full factor. Now we can judge the first sentence of
 # the post.
 #
-# *"A fraction of inference cost"*: true of prefill's GPU time, and of the bill where replicas are full. In decode, few requests cost the same as with the large model. Many cost less, but
-# nothing near a quarter. Prefill and decode together come near to a third, with these contexts. *"Since a single expert does the
+# *"A fraction of inference cost"*: true of prefill's GPU time. In decode, few requests cost the same as with the large model. Many cost less,
+# but nothing near a quarter. Prefill and decode together, in full replicas, come near to a third, with these contexts. *"Since a single expert does the
 # processing"*: for one token, in one layer, two of eight do. A step's tokens ask all of them.
 #
 # (And a small dense model, of as many weights as a token of Mixtral meets? It needs one GPU: *Further*.)
@@ -723,7 +723,7 @@ table(
 # busiest machine.
 #
 # Here 64 experts live on 8 machines, 8 on each in the order of their numbers, and 1,024 tokens ask 4 experts each. We count a machine's
-# work in choices. (What that leaves out stands in *Further*.) Two cures:
+# work in choices, as if only computing took time. (On H100s that needs more tokens than these: *Further*.) Two cures:
 #
 # - **Rearrange** the experts by what was asked in the step before: the most asked first, each to the machine that has the
 #   least to do so far and still has room.

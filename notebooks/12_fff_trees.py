@@ -24,7 +24,7 @@
 #
 # > "Aims to replicate a balanced distribution of data among experts."
 #
-# You build the tree, and measure both, its balance and its speed, on a small scale. The next lesson compares it with a mixture of experts.
+# You build the tree, and measure both, how many of its leaves work and how fast it is, on a small scale. The next lesson compares it with a mixture of experts.
 
 # %% tags=["setup"]
 # Setup: what this lesson uses.
@@ -177,7 +177,8 @@ print("your soft tree and the package's say the same about", len(x), "tokens")
 # ## One leaf answers
 #
 # In use, a tree should be fast, so one leaf answers. At each node a token goes right if the logit $w \cdot x + b$ is 0 or more, and
-# left if not. After $d$ questions it is at its leaf. The tree was never trained to answer like this.
+# left if not. After $d$ questions it is at its leaf. (The children's numbers count on past the last node: with 7
+# nodes, leaf 0 has number 7. So subtract the number of nodes.) The tree was never trained to answer like this.
 #
 # Ten trees of eight leaves with 8 neurons each learn `digits4` (digits in four rotations, each with a rule of its own) for 400
 # steps. The pixels are **centred**: each pixel's mean is subtracted. Guess first. Then write the descent; after that the trees are
@@ -365,7 +366,7 @@ def way_down(image):
     return message(
         f"Leaf {leaf} answers, with {100 * weights[leaf]:.1f} % of the weight: {other}",
         f"Below a leaf: its weight. In {100 * lighter:.0f} % of the images another leaf has more weight than the one that answers. "
-        "The slider has eight of those.",
+        "At least eight of those are on the slider.",
     ) + (
         f'{walk}<svg {size} role="img" aria-label="A digit walks down a tree to leaf {leaf}">'
         f'<g stroke="var(--moe-border)" stroke-opacity=".4">{streams}</g>{dark}{marks}'
@@ -430,7 +431,7 @@ reveal(
     says=f"One leaf: {was[1]:.0f} % right without hardening, {now[1]:.0f} % with it. All leaves: {was[0]:.0f} % without, "
     f"{now[0]:.0f} % with. "
     + (
-        "So the gap closes from both ends. Judge a tree by what one leaf gets right, and never by how small the gap is."
+        "So the gap narrows from both ends. Judge a tree by what one leaf gets right, and never by how small the gap is."
         if now[0] < was[0] - 2 and now[1] > was[1] + 2
         else "Judge a tree by what one leaf gets right."
     ),
@@ -482,7 +483,7 @@ claim(
 #
 # One leaf is better now. But are all eight used? *"Aims to replicate a balanced distribution of data among experts"*: each node has a
 # left and a right, but does the data divide? A leaf that gets less than one image in a hundred counts as **dead**, and any other is
-# **at work**.
+# **at work**. (That is the least that balance asks for: leaves at work may still get very different shares.)
 #
 # First we make it difficult on purpose: no ramp, but the full weight of 10 from the first step (in a **hurry**), and
 # no centring, but raw pixels from 0 to 1. The cures come after that.
@@ -642,8 +643,11 @@ reveal(
         else ""
     )
     + (
-        "\n\nLeaves at work are no goal by themselves: never hardened, nearly all work, and fewest images are right."
-        if worst == "never hardened" and leaves[worst] > 7
+        "\n\nLeaves at work are no goal by themselves: with the ramp, balance brings all of them to work, and no more images are right. And never "
+        "hardened, nearly all work, and fewest images are right."
+        if worst == "never hardened"
+        and leaves[worst] > 7
+        and right["slowly, balanced"] < right["hardened slowly"] + 0.5
         else ""
     ),
 )
@@ -880,7 +884,7 @@ playground(preset="one")
 #
 # - A node is a soft *if*, and a tree is a soft *if* whose branches are soft *ifs*. A leaf's weight is the product of the
 #   probabilities along its way.
-# - Training fits the mixture, and one leaf is another function. Hardening closes the gap from both ends. Judge a tree by what one leaf
+# - Training fits the mixture, and one leaf is another function. Hardening narrows the gap from both ends. Judge a tree by what one leaf
 #   gets right, beside a dense layer of equal cost.
 # - Hardening unbalances a tree, in a hurry most of all: to send everybody the same way is a clear decision, too. A balance loss keeps
 #   the leaves at work. Working leaves are no goal by themselves. Still, the best trees here were balanced *and* hardened from the first

@@ -479,8 +479,10 @@ claim(
 #
 # A test set asks how good a layer is. A **probe** asks something that *must* hold for a right mixture of this kind, whatever its
 # weights. It needs no training and no original. It gets a mixture and tokens (T, d) and returns how far the mixture is from
-# obeying this rule: 0 obeys it, and from .001 on it fails the probe. Here are two. Seven more stand in the folded cell below them, and the game says what
-# each asks. These nine are *ready*; the tenth is yours.
+# obeying this rule: 0 obeys it, and from .001 on it fails the probe. Here are two. Seven more stand in the folded cell below them. They ask: is a token
+# answered the same when it is alone? Does renumbering the experts change an answer, or adding 1 to all selection biases? Does a router that is sure of one
+# expert give that expert's answer? With one expert a token, is it the expert's answer times its weight? Does a doubled expert change only the
+# tokens that asked it? Does the loss reach the router? These nine are *ready*; the tenth is yours.
 
 
 # %%
@@ -661,8 +663,8 @@ print(
 # trial needs mistakes that were chosen without a look at the probes. We wrote twenty, two to four for each step of the block: the
 # selection bias is subtracted, a token's two weights change places, an expert has no activation, and so on. (Five of them are in the
 # game's later rounds, since the probes catch them.) A good probe also lets right mixtures pass, so seven kinds of right ones are on
-# trial, too, such as DeepSeek-V3's. (Some of the twenty are right elsewhere, such as a sigmoid in place of the softmax. As mistakes they should
-# fail, as right kinds pass. No probe can tell which was meant.)
+# trial, too, such as DeepSeek-V3's. (Some of the twenty are right in another model: a sigmoid in place of the softmax is a
+# mistake here, and right in DeepSeek-V3. A probe that catches it as a mistake also accuses the right one. So no probe can be perfect.)
 
 # %% tags=["guess", "nbval-ignore-output"]
 # A guess.
@@ -720,7 +722,7 @@ accused = [k for k, one in zip(KINDS, on_right[..., ready], strict=True) if one.
 reveal(
     "14.twenty",
     float(caught.sum(0).mean()),
-    says=f"They catch {caught.mean():.0%}, in the mean of ten seeds: some mistakes are caught in some seeds only. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}. "
+    says=f"They catch {caught.sum(0).mean():.1f} of twenty, in the mean of ten seeds: some mistakes are caught in some seeds only. `{READY[best].__name__}` alone catches {per_probe[best]:.0%}. "
     + (
         "Why? It makes the router sure of one expert, works out itself which one that is, and asks for its answer. So it has half an original. "
         "Most others compare the mixture with itself."
@@ -828,7 +830,7 @@ picture(
 #    Does it accuse a right one, `your_probe(*right_one("sigmoid", seed))`?
 # 2. With how many tokens do `alone` and `reordered` catch dropped late tokens? Why not with very few?
 # 3. Plant a bug: `class Mine(Router)` (of `moe_tutorial.layers`) with a `forward` that changes something, and
-#    `moe.router = Mine(D, E, K)`. Who catches it? Can you plant one that nobody catches, and that still matters?
+#    `moe, some = right_one("softmax", seed)`, `moe.router = Mine(D, E, K)`. Which probes catch it: `fails(alone, moe, some)`? Can you plant one that nobody catches, and that still matters?
 
 # %% [markdown]
 # ## Recap
@@ -878,7 +880,7 @@ for family in WRITTEN:
 # %% [markdown]
 # And it learns. Your GPT, with your mixture in each of its blocks, reads Python's own manual, and its loss is measured on the last
 # tenth, which it does not read. Beside it stands a table of pairs, which predicts each character from the one before it alone. Then
-# your GPT goes on writing after “The ”, each letter in its expert's colour. Which letters keep one colour? (Some twenty seconds, on a busy machine more.)
+# your GPT goes on writing after “The ”, each letter in its expert's colour. See which letters keep theirs. (Some twenty seconds, on a busy machine more.)
 
 # %% tags=["measure", "nbval-ignore-output", "remove-output"]
 # Trained: your file's GPT, on a text whose last tenth is held out.
@@ -954,7 +956,7 @@ score_card()
 # ## What next?
 #
 # You can build a mixture of experts from nothing, train it, keep its experts at work, say what it costs and where it pays, and
-# tell when it is wrong.
+# test whether it is right, knowing what a test cannot see.
 #
 # - **Your file.** Train it on a text of yours, read it from top to bottom, change it, show it to somebody.
 # - **A real checkpoint.** *Further* shows its routing. And a file of it goes into your block:
