@@ -327,7 +327,8 @@ sweep(at_step, steps=("Steps", list(range(9))))
 
 # %% [markdown]
 # The same logits set the weight and the choice. The first hurts more than the average, so it sinks, until the third overtakes it. Only
-# then is the third tried, and judged by its own answer: it helps, and rises on. The other two take turns beside it, since the one that is
+# then is the third tried, and judged by its own answer: it helps, and rises on. (A harmful third would have been tried at
+# the same step. And had the first two helped, the third would have sunk, however good.) The other two take turns beside it, since the one that is
 # chosen hurts, and sinks below the one that rests.
 
 # %% [markdown]
@@ -383,7 +384,7 @@ for kind in KINDS:
 # A guess.
 guess(
     "04.still",
-    "Only one of the four routers gets a gradient from the loss. After 800 steps of Adam, in how many of the four are the router's "
+    "The loss teaches only one of the four routers. After 800 steps of Adam, in how many of the four are the router's "
     "weights exactly the same as at the start?",
     slider=(0, 4, 1, "of 4"),
 )
@@ -444,8 +445,8 @@ reveal(
     says=f"Unchanged since the start, in all ten seeds: {', '.join(never)}. "
     + (
         "A softmax of one number has a slope of exactly 0. In p divided by p two terms cancel, but only up to rounding. Adam divides a "
-        "gradient by a running average of its size, so even rounding errors move the renormalised router. Its weights change, and "
-        "nothing looks broken."
+        "gradient by a running average of its size, so even rounding errors move the renormalised router. Its weights change, although "
+        "the loss teaches it nothing. So look at the size of the gradient, and not at whether the weights moved. (*Further* has that test.)"
         if moved["renormalised"].min() > 0
         else "As the formula says: no gradient, no step."
     ),
@@ -565,12 +566,13 @@ for seed in seeds(3):
 
 # %% [markdown]
 # The same settings each time, and another accuracy: the start and the batches differ, and much hangs on them. (The film at the top is
-# one run, too.) Do all four experts get points? If no point chooses an expert, its own weights get no gradient. Lesson 05 is about such experts.
+# one run, too: its accuracy is no promise.) Do all four experts get points? If no training point chooses an expert, its own weights get no
+# gradient. Lesson 05 is about such experts.
 
 # %% [markdown]
 # ## Try it
 #
-# 1. In the complete run, give the mixture `gate="topk_softmax"`. Play the film: the borders stand still. How accurate
+# 1. Open the folded cell of the complete run, give the mixture `gate="topk_softmax"`, and run it and the film again: the borders stand still. How accurate
 #    do the experts get all the same? The [gate that cannot learn](playground.ipynb#preset=deaf) is in the playground too:
 #    change its gate while it trains.
 # 2. Use 8 experts instead of 4 (in `snapshot` as well). Who is left without a region? That is lesson 05.

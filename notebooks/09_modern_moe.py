@@ -288,8 +288,8 @@ claim(
 #
 # A sentence promises a **gain**. We measure it over twenty seeds. The sentence is *right* if the 95 % interval of the mean gain is above
 # zero, *wrong* if it is below, and *unclear* if zero lies in it. (If it promises two gains, it is right if both are, wrong if at least one is
-# wrong, and otherwise unclear.) Where an interval ends close to zero, other seeds may say otherwise. We print the mean gain and
-# its interval.
+# wrong, and otherwise unclear.) Where an interval ends close to zero, other seeds may say otherwise. We print the mean gain in
+# accuracy and its interval.
 #
 # Most sentences are judged twice, under two conditions. You speak first.
 #
@@ -429,7 +429,7 @@ reveal(
     "Why? Take four tokens of two rules, and two experts that keep to a rule each. Over the whole batch, your `micro_loss` is "
     f"{together:.1f}: perfectly even. In groups of one rule it is {apart:.1f}, the worst for two experts, since in each group one expert does "
     "everything. To lower it, every expert must serve every rule, so none can specialise. The cure: the machines add up their counts, "
-    "and compute the loss from those. (A tenth of the coefficient is a tenth of that pull.)",
+    "and compute the loss from those. (With 0.01 that pull is ten times weaker.)",
 )
 
 
@@ -892,10 +892,10 @@ behind = [step for step in scratch if scratch[step].mean() <= upcycled[step].mea
 ahead_from = next((step for step in scratch if step > max(behind)), "none")
 picture(
     both_axes,
-    title=f"The lead of the upcycled is over by step {ahead_from}; on the right, what the dense network had cost is counted, too",
+    title=f"The lead of the upcycled is over by step {ahead_from}; the second panel counts what the dense network had cost, too",
     note="digits4, standardised, means over twenty seeds, test images. Multiplications of one image's forward pass, added up over the steps.",
-    alt=f"Left: after 25 steps {upcycled[25].mean():.0f} % are right upcycled and {scratch[25].mean():.0f} % from scratch, after 400 "
-    f"{upcycled[400].mean():.0f} and {scratch[400].mean():.0f}. Right: the upcycled begin when those from scratch have trained for "
+    alt=f"First: after 25 steps {upcycled[25].mean():.0f} % are right upcycled and {scratch[25].mean():.0f} % from scratch, after 400 "
+    f"{upcycled[400].mean():.0f} and {scratch[400].mean():.0f}. Second: the upcycled begin when those from scratch have trained for "
     f"{as_mixture:.0f} steps.",
     height=300,
     narrow_height=520,
@@ -916,9 +916,9 @@ claim(
 # %% [markdown]
 # ## The referee's verdicts
 #
-# Nearly all that you judged, in one picture. Compare the rows of one source: one sentence, under two conditions, and often another verdict.
-# (Another verdict need not be another effect: see whether the two intervals overlap.) Wrong
-# *here* does not refute a paper, whose models are large and read texts. So ask of every such sentence: at which cost, after how many
+# Nearly all that you judged, in one picture. Compare the two rows of Qiu, Wang, Fedus and Krajewski: one sentence, two conditions, and another
+# verdict. (Another verdict need not be another effect: where two intervals overlap, the picture cannot tell.) Wrong
+# *here* does not refute a paper, whose models and data are far larger. So ask of every such sentence: at which cost, after how many
 # steps, with which coefficient, and against what?
 
 # %% tags=["draw", "nbval-ignore-output", "09.qiu", "09.wang", "09.fedus", "09.finer", "09.shared", "09.papers"]
@@ -952,18 +952,18 @@ mine = my_moe()
 # ## Try it
 #
 # 1. Let the dense networks train for 100 steps only before they are copied: `dense_steps = 100` in *Counted: what the dense network
-#    cost*. Run that cell and those below. Does either paper's verdict change?
+#    cost*. Run that cell and the next three. Does either paper's verdict change?
 # 2. Wang et al.'s sentence with a faster bias: `RATE = 0.03` in *Measured: a sigmoid gate*, and run it and the next two cells. Do
 #    both verdicts stay?
 #
 # ## Recap
 #
 # - Most models of today choose many small experts. More than k/E of their parameters are active.
-# - A strong loss in groups of one kind takes away what experts specialise in. Count the load over the whole batch.
+# - A strong loss in groups of one kind takes away what experts specialise in. The whole batch keeps it, and so do random groups here.
 # - With a sigmoid gate, a bias keeps the load more even than the two losses that we tried (rate 0.001, 400 steps). A softmax with a
 #   loss of 0.1 gets more right.
 # - Each doubling of the experts gained less, up to 16. The router has to be paid for. Count it when experts are cut finer, too.
-# - A shared expert lost where the router chose only one expert. Where it chose two, it is unclear.
+# - One shared expert beside one chosen lost against two chosen. Two shared beside two chosen, against four chosen, is unclear.
 # - Copies of a network trained for 800 steps save the beginning. On average, mixtures from scratch overtake them between 100 and 200
 #   steps, and at 400 they are clearly ahead.
 #
