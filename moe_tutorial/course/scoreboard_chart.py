@@ -29,8 +29,8 @@ def scoreboard(own: Sequence[Row], title: str) -> Picture:
         {name: row.accuracy for name, row in rows.items()},
         title=title,
         note="Test accuracy on digits4: mean over the seeds, and its 95 % interval. "
-        "8 of 32: an image meets 8 of 32 hidden neurons. Grey: dense. In colour: this lesson's experts, black: those of "
-        "earlier lessons.",
+        "8 of 32: an image meets 8 of 32 hidden neurons. Grey: dense. In colour: this lesson's experts, black: those "
+        "of earlier lessons.",
         colors={
             name: "muted" if row.active == row.total else "accent" if row in own else "text"
             for name, row in rows.items()
