@@ -153,13 +153,13 @@ reveal(
     "00.active",
     100 * active / total,
     says=f"Of {total:,} parameters, {active:,} had a part in this token's output. The first number is called total: it "
-    "fills the memory. The second is called active: it sets how much arithmetic a token costs.",
+    "fills the memory. The second is called active: about one multiplication each for a token.",
 )
 
 # %% [markdown]
 # ## Write a line
 #
-# **Your turn.** Count by hand what the layer keeps. In JupyterLab, write your line in place of YOUR CODE HERE and the line
+# **Your turn.** Count the total: all that it keeps. In JupyterLab, write your line in place of YOUR CODE HERE and the line
 # below it. Run the cell, and then the next one: it says whether you are right, or why not yet, with a hint. You may read on
 # without it; then the course's own solution goes on. To stop a loop that does not end, press ■, the Stop button above.
 
@@ -176,7 +176,7 @@ def count_total(n_experts, expert, router):
 count_total = check("00.count_total", count_total)
 
 # %% [markdown]
-# And what does one token use? The two experts that it asks, and what else? **Your turn.**
+# And the active ones? The two experts that it asks, and what else? **Your turn.**
 
 
 # %% tags=["exercise"]
@@ -241,7 +241,7 @@ sweep(
 #
 # ## Read a claim
 #
-# We have counted one layer. How would we know that it holds in general? The course's main statements are **claims**: a sentence, the
+# We have counted one layer. Does it hold for other weights and tokens? The course's main statements are **claims**: a sentence, the
 # number that was measured for it, and a **control**, the same measurement with the mechanism taken away. One rule judges both. It must
 # say yes to the measurement and no to the control.
 #
@@ -287,9 +287,9 @@ claim(
 )
 
 # %% [markdown]
-# All ten seeds agree: parameters are counted. Later claims vary from seed to seed, and show an interval.
+# A count is the same for every seed. Later claims vary from seed to seed, and show an interval.
 #
-# ## Wrong on purpose
+# ## Two more claims
 #
 # A claim has to be able to fail. Let us make two more from the same two measurements.
 
@@ -326,7 +326,7 @@ reveal(
     + ("so the first fails. " if first else "so the first holds. ")
     + f"A token that asks all 8 meets {np.mean(without_choice):.0%}"
     + (
-        ": more than a tenth as well. The same rule says yes without the choice, so it shows nothing about the choice."
+        ": more than a tenth as well. The rule says yes to the control, too, so the second fails as well."
         if second
         else ", and the second holds."
     ),
@@ -400,7 +400,7 @@ playground(E=4)
 #
 # - A mixture keeps all of its experts and asks a few of them for each token.
 # - *Total* parameters cost memory; *active* parameters cost arithmetic. The router is always active.
-# - A claim is a sentence with a number, and a control that could have refuted it.
+# - A claim's rule must say yes to the measurement, and no to the control.
 #
 # **Sources.** The mixture of experts: [Jacobs et al. 1991](https://doi.org/10.1162/neco.1991.3.1.79). The sparsely-gated
 # layer that this course builds: [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538).

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Why experts?
 #
-# 30 minutes. You leave able to measure with how few neurons, chosen for each image, a network still reads, to name a task at which a small network fails, although it
-# could learn each part of the task alone, and to show that a layer is a sum of small networks.
+# 30 minutes. You leave able to measure how few neurons a network needs for each image, to name a task at which a small network fails, although it
+# can learn each part of the task alone, and to say why a layer is a sum of small networks.
 #
 # Here is an ordinary network, and a good one. It reads images of handwritten digits with one hidden layer of 512 neurons.
 
@@ -80,7 +80,7 @@ def image_and_neurons(figure, theme):
 picture(
     image_and_neurons,
     title=f"All {WIDTH} neurons are computed for this {digit}, and {n_fire} of them fire",
-    note="A small square is a neuron. The more strongly it fires, the more it stands out.",
+    note="A small square is a neuron. It fires if its activation is above 0; the more strongly, the more it stands out.",
     alt=f"A handwritten {digit}, and {WIDTH} squares for the hidden neurons: {n_fire} of them fire, some far more strongly than others.",
     height=250,
     narrow_height=390,
@@ -186,7 +186,7 @@ keep_top = check("01.keep_top", keep_top)
 # ## Measure it
 #
 # One network proves little: perhaps it was lucky. So we train ten, each from a seed of its own. Your guess is about the first way to
-# keep neurons, and the other two are controls:
+# keep neurons, and the other two are for comparison (*random* is the claim's control):
 #
 # - **each image's own**: for each image those that contribute most to it;
 # - **random**: for each image the same number, drawn at random from the neurons that fire for it;
@@ -431,7 +431,7 @@ curves(
     ylim=(0.5, 1),
     legend=True,
     title=f"Eight neurons read {accuracy['one rule'][8].mean():.0%} of one rule's images, and {accuracy['four rules'][8].mean():.0%} of four rules'",
-    note="Mean of ten networks of each width. All train for 800 steps, at the same rate: with four rules, each rule gets about a quarter of "
+    note="Mean of ten networks of each width. All train for equally many steps, at the same rate: with four rules, each rule gets about a quarter of "
     "every batch. The axis begins at 50 %.",
 )
 
@@ -453,8 +453,8 @@ claim(
 # rule. (Each rule is as easy as the first: a rotation only reorders the pixels, and a rule only renames the digits.)
 #
 # Size is not the only difficulty. A network that learns four rules must also recognise which rule an image follows. Whoever sends images
-# to four small networks must recognise it, too. In lesson 02 the rule is told; from lesson 03 on it has to be found out. (And here a
-# network of four rules saw each rule a quarter as often. This page does not tell the two apart.)
+# to four small networks must recognise it, too. In lesson 02 the rule is told; from lesson 03 on it has to be found out. (A network
+# that learns four rules also saw each rule a quarter as often. *Try it* 3 gives it four times the steps.)
 #
 # This suggests a plan: keep several small networks, and send each image only to the one for its rule. Such small networks are **experts**.
 # In lesson 02 we give each its rule. Later nobody gives an expert a topic, such as physics or French: it learns from the inputs that it
@@ -463,7 +463,7 @@ claim(
 # %% [markdown]
 # ## Who chooses?
 #
-# Suppose that we have such parts. Who decides which one an image meets? With a tenth of their neurons, chosen for each image, our ten
+# Suppose that we have such experts. Who decides which one an image meets? The first experiment shows the problem. With a tenth of their neurons, chosen for each image, our ten
 # networks lost next to nothing. But we saved nothing: to know which tenth contributes most, we computed all of it. What is missing is
 # somebody who can tell *before* the work is done which part an input will need, and who costs little: the **router**.
 #
@@ -499,7 +499,7 @@ quiz("01")
 # - On `digits4`, eight neurons fail at four rules together, though they can learn one. That is one reason for experts, if somebody sees
 #   which rule an image has.
 # - Choosing after computing saves nothing. The choice has to come first.
-# - A layer is a sum of small networks. An expert is such a small network.
+# - A layer is a sum of small networks. An expert is a small network of the same form, trained to answer for the inputs that are sent to it.
 #
 # **Sources.** Conditional computation: [Bengio et al. 2013](https://arxiv.org/abs/1308.3432). Sparse activations in
 # large transformers: [Li et al. 2022, The Lazy Neuron Phenomenon](https://arxiv.org/abs/2210.06313). Feed-forward

@@ -248,7 +248,7 @@ def show_cost(n_experts, top_k, width):
             "parameters kept": total,
             "multiplications, mixture": active_cost,
             "the router's part of these": multiplications(layer.router, image),
-            "multiplications, dense of the same total": same_total,
+            "multiplications, dense as wide as all experts": same_total,
         },
         "parameters and multiplications",
         strong=["multiplications, mixture"],
@@ -399,7 +399,7 @@ curves(
     note="Points: over one network of 8 neurons that is not told. digits4: means of ten seeds. The four experts have 8 neurons each; dice choose them, or an oracle. Each learns from a quarter of the "
     "images, in batches of a quarter.",
     x="is the rule known?",
-    xticks={0: "no", 1: "yes"},
+    xticks={0: "no (experts: dice)", 1: "yes (experts: oracle)"},
     y="% right",
     height=280,
 )
@@ -433,7 +433,7 @@ claim(
 # %% [markdown]
 # ## A choice that never learned
 #
-# Between knowing all and knowing nothing: what if the choice only *looks*? Dice look at no image. The third chooser looks at the image, and
+# An oracle knows the rule, and dice look at no image. What if the choice only *looks*? The third chooser looks at the image, and
 # knows nothing: a matrix with one vector of random weights for each expert. An image goes to the expert whose vector has the largest product with it. The
 # matrix is drawn once and never learns. (With it the four experts train together, in batches of 128, and get unequal shares.)
 
@@ -511,7 +511,7 @@ reveal(
         if over_wider > 0
         else "less than its work would gain in a dense network."
     )
-    + f" (And it keeps about three times as many parameters. The dense network of 32 neurons, its total size, gets "
+    + f" (And experts with a matrix keep about three times as many parameters. The dense network of 32 neurons, its total size, gets "
     f"{right['dense, 32 neurons']}.)",
 )
 
@@ -532,7 +532,8 @@ claim(
 # ## The scoreboard
 #
 # Here begins a scoreboard that goes through the course: whatever a later lesson trains on `digits4` has to find its place
-# on it. (8 of 32: 32 hidden neurons are kept, and an image meets 8 of them.)
+# on it. (8 of 32: 32 hidden neurons are kept, and an image meets 8 of them. The work of choosing is not in these
+# numbers: for the drawn matrix, compare with the dense networks above.)
 
 # %% tags=["measure", "remove-output"]
 # Seven rows for the scoreboard.
@@ -592,8 +593,8 @@ quiz("02")
 # - Two fair dense baselines: equal *active* cost and equal *total* size, told what the experts are told.
 # - Told the same, four experts of 8 neurons equal the dense network of 32 here, at a quarter of its work.
 # - Splitting by dice loses. A random matrix that never learns gains about what its extra work would gain in a dense network.
-# - Four experts of the same shape did worst with dice, better with a random matrix, best with an oracle: what the choice knows decides what they
-#   are worth. How can a layer choose by itself? That is the next lesson.
+# - Four experts of the same shape did worst with dice, better with a random matrix, best with an oracle: how the images are divided among
+#   them decides what they are worth. How can a layer choose by itself? That is the next lesson.
 #
 # **Sources.** Experts for parts of a problem: [Jacobs et al. 1991](https://doi.org/10.1162/neco.1991.3.1.79). Total and
 # active cost in a released model: [Mixtral of Experts, Jiang et al. 2024](https://arxiv.org/abs/2401.04088).

@@ -132,7 +132,7 @@ reveal(
     "03.temperature",
     100 * moved,
     says=f"At 0.1, 0.3, 3 and 10 none of {len(x):,} digits goes to other experts. Dividing all logits by one positive number "
-    "keeps their order, and top-k looks at nothing else. What moves is how much the chosen ones count.\n\n"
+    "keeps their order, and top-k looks at nothing else. What can move is how much the chosen ones count.\n\n"
     "(If experts were drawn from the probabilities, temperature would change the choice as well. Mixtures of experts as they are built today "
     "rarely draw.)"
     if moved == 0
@@ -215,7 +215,7 @@ def topk_then_softmax(logits, k):
 topk_then_softmax = check("03.topk_then_softmax", topk_then_softmax)
 
 # %% [markdown]
-# Both ways for one token, side by side:
+# Both ways for one token, the first also renormalised. (The chosen are the same each time, since softmax keeps the order of the logits.)
 
 # %% tags=["measure"]
 # Measured: the gate weights of one token, in three ways.
@@ -318,8 +318,8 @@ claim(
 # %% [markdown]
 # So with one expert chosen, a linear router cannot give an expert two groups of tokens and leave a group between them to another.
 #
-# With *two* chosen it is another matter. Let experts A, B and C have the logits 4, 0, 1 at one end, and 0, 4, 1 at the other: C is second at
-# both. In the middle the logits are 2, 2, 1. There C is third, and is not chosen. That is rare here, and it happens:
+# With *two* chosen it is another matter: there an expert's region is where it is among the chosen. Let experts A, B and C have the logits 4, 0, 1 at one end, and 0, 4, 1 at the other: C is second at
+# both. In the middle a linear router's logits are the averages: 2, 2, 1. There C is third, and is not chosen. That is rare here, and it happens:
 
 # %% tags=["measure"]
 # Claim 03.2.
@@ -426,8 +426,8 @@ quiz("03")
 #    same at `k = 1`.
 # 2. Make the right router's weights smaller: `with torch.no_grad(): anywhere.weight.mul_(0.05)`, and run the maps again. The right map's
 #    borders stay, and its colours fade. What has become of the gate weights, and of the output that they scale? (`mul_(20)` restores them.)
-# 3. Hand `explore_router` a router of your own: any function from (N, 2) to (N, experts). Try
-#    `lambda x: -torch.cdist(x, points.x_train[:6])`, which sends each point to the nearest of six.
+# 3. In a new cell, hand `explore_router` a router of your own, any function from (N, 2) to (N, experts):
+#    `explore_router(lambda x: -torch.cdist(x, points.x_train[:6]), points.x_train, points.y_train)` sends each point to the nearest of six.
 # 4. In the [playground](playground.ipynb#preset=rules) a router learns on four quarters with a rule each. Press play,
 #    and watch the straight borders turn.
 #
@@ -451,7 +451,7 @@ watch_layer(moe, points)
 # - A mixture asks the chosen experts, multiplies each answer by its gate weight, and adds them up.
 # - With one expert chosen, each expert's region under a linear router is convex; with two it need not be.
 # - Temperature never moves the borders. It moves the weights, except where they are always 1.
-# - Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both
+# - Softmax and top-k in either order choose the same experts. Renormalised softmax-then-top-k is top-k-then-softmax. With one expert chosen, both
 #   give the expert a weight of 1, for every token.
 #
 # **Sources.** [Shazeer et al. 2017](https://arxiv.org/abs/1701.06538) (top-k, then softmax);

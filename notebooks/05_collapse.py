@@ -12,7 +12,7 @@
 # # Collapse
 #
 # 40 minutes. You leave able to say who works in a mixture and how even that is, to measure how strong each expert is by
-# itself, and to tell what it costs when few of them work.
+# itself, and to check whether few at work makes a mixture less accurate.
 #
 # Eight experts of one size start at random. Nobody is told to share, and nobody is told not to. The router is free to use all of them,
 # and using more of them should make the network better. So it will, won't it?
@@ -308,7 +308,7 @@ curves(
         for name, of in arms.items()
     },
     title=f"Set at each step, your handicap leaves {average_dead(always[STEPS])} dead; set up to step 50, {average_dead(fifty[STEPS])}",
-    note="How long the handicap is set. Raw digits, means over twenty seeds. The steps are not drawn to scale.",
+    note="Each line: how long the handicap is set. Raw digits, means over twenty seeds. The steps are not drawn to scale.",
     x="steps",
     xticks=dict(enumerate(map(str, STAGES))),
     y="dead experts of 8",
@@ -399,8 +399,8 @@ for name, shares in situations.items():
 
 # %% [markdown]
 # *Two alive* has lost half of its experts. The largest share misses this: it ranks *uneven* as worse. The number of dead misses something
-# else: it is 0 for *even* and for *uneven*. Entropy and cv² rank all four in the same order. So read two numbers: how many are dead, and
-# the entropy or cv².
+# else: it is 0 for *even* and for *uneven*. Entropy and cv² rank all four in the same order, but do not say how many are dead. So read two
+# numbers: how many are dead, and the entropy or cv².
 #
 # ## How strong is each?
 #
@@ -598,7 +598,7 @@ reveal(
     says=f"Left alone, they get {collapsed_right.mean():.1f} % right, and with your handicap {kept_right.mean():.1f} %. One expert alone gets "
     f"{plain_one.mean():.1f} %"
     + (
-        ". So in none of these mixtures do the other experts add anything, after 300 steps. And where all work, each learns from a part of the images only, which may be one "
+        ". So on average neither kind beats one expert alone, after 300 steps. And where all work, each learns from a part of the images only, which may be one "
         "reason why they get fewer right then. (Lesson 07 tries it.)"
         if plain_one.mean() > collapsed_right.mean() - 1
         else ", so others have something to add."
@@ -633,7 +633,9 @@ def dead_and_right(figure, theme):
         axes.set_title(name, loc="left", color=muted, fontsize=11)
         axes.margins(y=0.15)
     figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3
+        *panels[0].get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=2 if is_narrow(figure) else 3,
     )
 
 
@@ -697,8 +699,9 @@ quiz("05")
 # ## Try it
 #
 # 1. In `mixture` (in *Measured: the shares of all experts*), let each image choose two experts (`E, 2` for `E, 1`), and run the cells up to
-#    the first picture. Does the collapse come? Which number would hide it: the largest share, or the dead experts?
-# 2. Set `STEPS = 1500`, and run all cells (some minutes). Which kind of network is best on `digits4` now, and by how much?
+#    the first picture. Does the collapse come? Which number would hide it: the largest share
+#    (`end.max(-1).values`), or the dead experts? (Then set it back to `E, 1`.)
+# 2. Set `STEPS = 1500`, and run all cells (some minutes). Which kind of network is best on `digits4` now, and by roughly how much?
 #
 # ## Recap
 #
@@ -707,7 +710,7 @@ quiz("05")
 #   others die in ten steps. A start at which nobody is dead does not prevent it; making the logits even at each step does.
 # - The busiest experts are strong alone, and dead ones are close to guessing. But a winner need not be stronger: among equals, one still
 #   takes everything.
-# - On plain digits one expert alone reads as well as any of these mixtures, and after 300 steps those that are left alone are the better
+# - On plain digits one expert alone reads, on average, as well as any of these kinds of mixtures, and after 300 steps those that are left alone are the better
 #   ones. On `digits4` another router is best, and your handicap, which keeps nearly all at work, is worst of the three.
 #
 # **Sources.** The self-reinforcing imbalance: [Eigen et al. 2013](https://arxiv.org/abs/1312.4314), section 3, and
