@@ -186,7 +186,7 @@ keep_top = check("01.keep_top", keep_top)
 # ## Measure it
 #
 # One network proves little: perhaps it was lucky. So we train ten, each from a seed of its own. Your guess is about the first way to
-# keep neurons, and the other two are for comparison (*random* is the claim's control):
+# keep neurons, and the other two are for comparison:
 #
 # - **each image's own**: for each image those that contribute most to it;
 # - **random**: for each image the same number, drawn at random from the neurons that fire for it;
@@ -463,7 +463,7 @@ claim(
 # %% [markdown]
 # ## Who chooses?
 #
-# Suppose that we have such experts. Who decides which one an image meets? The first experiment shows the problem. With a tenth of their neurons, chosen for each image, our ten
+# Suppose that we have such experts. Who decides which one an image meets? With a tenth of their neurons, chosen for each image, our ten
 # networks lost next to nothing. But we saved nothing: to know which tenth contributes most, we computed all of it. What is missing is
 # somebody who can tell *before* the work is done which part an input will need, and who costs little: the **router**.
 #
@@ -499,7 +499,7 @@ quiz("01")
 # - On `digits4`, eight neurons fail at four rules together, though they can learn one. That is one reason for experts, if somebody sees
 #   which rule an image has.
 # - Choosing after computing saves nothing. The choice has to come first.
-# - A layer is a sum of small networks. An expert is a small network of the same form, trained to answer for the inputs that are sent to it.
+# - A layer is a sum of small networks. An expert is a small network of the same form, trained for the inputs sent to it.
 #
 # **Sources.** Conditional computation: [Bengio et al. 2013](https://arxiv.org/abs/1308.3432). Sparse activations in
 # large transformers: [Li et al. 2022, The Lazy Neuron Phenomenon](https://arxiv.org/abs/2210.06313). Feed-forward
