@@ -158,7 +158,8 @@ function continuationsPart() {
     const look = (c, i) => (i >= until ? "moe-live-later" : c === right[i] ? "" : "moe-live-fell");
     const cells = [...words].map((c, i) => cell(look(c, i), c));
     node.replaceChildren(...[...begun].map((c) => cell("moe-live-begun", c)), ...cells);
-    put(node, { ariaLabel: begun + words.slice(0, until) || "…" });
+    const said = begun + words.slice(0, until);
+    put(node, { ariaLabel: said.trim() ? said : "…" }); // of blanks alone a screen reader says nothing
   };
   return {
     node: el("div", { className: "moe-live-two" }, usual.node, now.node),
