@@ -589,7 +589,8 @@ quiz("08")
 # 2. Take the balance away: open the folded cell *Train a GPT with experts*, and add `balance=0` to its `train_gpt`. Do experts die, as in
 #    lesson 05? And what becomes of the loss?
 # 3. Add a text of your own as a fourth domain: open the folded cell *Train a GPT with experts*, write `data = texts(own={"mine":
-#    "my_text.txt"})`, run it and the next cell again, and type a line of your text. Does it get an expert of its own?
+#    "my_text.txt"})`, run it and the next cell again, and type a line of your text. (It
+#    needs 120,000 characters; with fewer, give `texts` a smaller `n`, too.) Does it get an expert of its own?
 #
 # ## Recap
 #

@@ -646,7 +646,7 @@ reveal(
         "\n\nLeaves at work are no goal by themselves: with the ramp, balance brings all of them to work, and no more images are right. And never "
         "hardened, nearly all work, and fewest images are right."
         if worst == "never hardened"
-        and leaves[worst] > 7
+        and min(leaves[worst], leaves["slowly, balanced"]) > 7
         and right["slowly, balanced"] < right["hardened slowly"] + 0.5
         else ""
     ),

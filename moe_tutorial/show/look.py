@@ -27,9 +27,13 @@ def color(name: str, theme: Theme = "light") -> str:
 def expert_color(expert: int, theme: Theme = "light", part: Literal["color", "on", "tint"] = "color") -> str:
     """The hex colour of one expert: its ``color``, the text colour ``on`` it, or the ``tint`` that carries text.
 
-    There are 16, and none is reused, because a colour names one expert.
+    Raises:
+        ValueError: the expert has no colour. There are 16, and none is reused, because a colour names one expert.
     """
-    return LOOK["experts"][expert][theme][part]
+    experts = LOOK["experts"]
+    if not 0 <= expert < len(experts):
+        raise ValueError(f"expert is {expert}; colours exist for the experts 0 to {len(experts) - 1}")
+    return experts[expert][theme][part]
 
 
 def class_marker(label: int) -> str:

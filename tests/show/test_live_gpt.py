@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from moe_tutorial.layers import GPT, GPTConfig
+from moe_tutorial.layers import GPT, ExpertChoiceRouter, GPTConfig
 from moe_tutorial.show.widgets.live_gpt import Dare, dequantised, live_gpt, quantise
 from moe_tutorial.study.language import without_experts
 
@@ -139,6 +139,20 @@ def test_a_weight_that_is_no_number_is_refused():
         model.head.weight[0, 0] = torch.nan
     with pytest.raises(ValueError, match="a weight of the model holds 1 values that are NaN or infinite"):
         live_gpt(model, "abc", characters=CHARACTERS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"feed_forward": "dense"}, "the page cannot run; allowed is one with experts"),
+        ({"n_shared": 1}, "without shared ones or another router"),
+        ({"router": ExpertChoiceRouter(12, 4, 1)}, "without shared ones or another router"),
+        ({"n_experts": 17}, "model has 17 experts; allowed are 1 to 16"),
+    ],
+)
+def test_a_model_that_the_page_cannot_run_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        live_gpt(gpt(**change), "abc", characters=CHARACTERS)
 
 
 def test_a_text_with_a_character_that_the_model_does_not_know_is_refused():

@@ -10,6 +10,10 @@ def test_an_expert_has_one_colour_and_none_is_used_twice():
     for theme in ("light", "dark"):
         colors = [look.expert_color(expert, theme) for expert in range(16)]
         assert len(set(colors)) == 16
+    with pytest.raises(ValueError, match="expert is 16; colours exist for the experts 0 to 15"):
+        look.expert_color(16)
+    with pytest.raises(ValueError, match="expert is -1"):
+        look.expert_color(-1)
 
 
 def test_classes_are_shapes_and_there_are_ten():

@@ -15,7 +15,7 @@ import traitlets as t
 from torch import Tensor
 
 from moe_tutorial.layers import GPT
-from moe_tutorial.show.arrays import floats
+from moe_tutorial.show.arrays import check_experts, floats
 from moe_tutorial.show.web import bundle, style
 from moe_tutorial.study.data import CHARACTERS
 
@@ -84,10 +84,16 @@ def quantise(model: GPT) -> tuple[bytes, dict[str, int]]:
     Each row of a weight becomes its scale, a bfloat16 of two bytes, and its values divided by that, as int8.
 
     Raises:
-        ValueError: a weight is NaN or infinite.
+        ValueError: the model is not one that `live_gpt` can show, or a weight is NaN or infinite.
     """
-    rows = [np.hstack([scale.view(torch.int8), codes]) for scale, codes in map(_rounded, _weights(model))]
     config = model.config
+    if config.feed_forward != "moe" or config.n_shared or config.router is not None:
+        allowed = (
+            'one with experts, as GPTConfig(feed_forward="moe") builds it, without shared experts or another router'
+        )
+        raise ValueError(f"model is a GPT that the page cannot run; allowed is {allowed}")
+    check_experts(config.n_experts, "model")
+    rows = [np.hstack([scale.view(torch.int8), codes]) for scale, codes in map(_rounded, _weights(model))]
     return b"".join(each.tobytes() for each in rows), {
         "context": config.context,
         "blocks": config.n_layers,
