@@ -145,8 +145,8 @@ def test_a_weight_that_is_no_number_is_refused():
     ("change", "message"),
     [
         ({"feed_forward": "dense"}, "the page cannot run; allowed is one with experts"),
-        ({"n_shared": 1}, "without shared ones or another router"),
-        ({"router": ExpertChoiceRouter(12, 4, 1)}, "without shared ones or another router"),
+        ({"n_shared": 1}, "without shared experts or another router"),
+        ({"router": ExpertChoiceRouter(12, 4, 1)}, "without shared experts or another router"),
         ({"n_experts": 17}, "model has 17 experts; allowed are 1 to 16"),
     ],
 )
