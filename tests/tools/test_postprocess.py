@@ -30,6 +30,7 @@ def test_nothing_is_fetched_ahead_of_the_styles():
         ('<script src="_static/searchtools.js"></script><script src="searchindex.js"></script>', 'id="search-results"'),
         ('<link href="_static/katex/katex.min.css?v=1" rel="stylesheet"/>', 'class="math notranslate"'),
         ('<script src="_static/lazy.js?v=1"></script>', 'class="moe-late"'),
+        ('<script src="_static/folds.js"></script>', 'class="moe-veil"'),
     ],
 )
 def test_a_page_loads_a_file_only_if_it_has_what_the_file_is_for(files, content):

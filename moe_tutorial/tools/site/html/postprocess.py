@@ -17,7 +17,7 @@ USED_BY = {
     "katex.min.css": {"math"},
     "lazy.js": {"moe-late", "moe-plotly"},
     "themes.js": {"moe-plotly"},
-    "folds.js": {"details"},
+    "folds.js": {"details", "moe-veil", "moe-how"},
     "veil.js": {"moe-veil"},
     "terms.js": {"moe-term"},
     "toc.js": {"bd-sidebar-primary"},
