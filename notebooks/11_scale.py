@@ -362,16 +362,17 @@ table(
 # times a **capacity factor**. A choice that finds its expert full is **dropped**: this expert does nothing for that token.
 #
 # **Your turn.** Choices come token by token, and who comes first, stays: a choice finds room if its expert was asked at most `room`
-# times so far, this choice included.
+# times so far, this choice included. `asked` has a row for each choice, with True in its expert's column. Two lines: each
+# choice's place at its expert, and who stays.
 
 
 # %% tags=["exercise"]
 def kept(indices, n_experts, room):
     """indices (T, k) -> whether each choice
     still finds room at its expert, bool (T, k)."""
-    ### BEGIN SOLUTION
     choice = indices.flatten()  # in the order in which they come
-    asked = choice[:, None] == torch.arange(n_experts)
+    asked = choice[:, None] == torch.arange(n_experts)  # (T k, E)
+    ### BEGIN SOLUTION
     place = (asked.cumsum(0) * asked).sum(-1)  # at its expert: 1 is the first
     return (place <= room).view_as(indices)
     ### END SOLUTION

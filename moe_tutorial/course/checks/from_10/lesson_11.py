@@ -56,8 +56,8 @@ def crossing(ask: Ask) -> None:
     "11.kept",
     hints=(
         "A choice finds room if, counted up to and with it, its expert was asked at most `room` times.",
-        "Flatten the choices. `choice[:, None] == torch.arange(n_experts)` has a row for each choice and a True in the "
-        "column of its expert; `cumsum(0)` counts them from above.",
+        "`asked.cumsum(0)` counts, from above, how often each expert was asked. Of each row only one column matters: "
+        "that of the choice's own expert.",
         "`place = (asked.cumsum(0) * asked).sum(-1)` is each choice's place at its expert, 1 for the first. It stays "
         "if that is at most `room`; `view_as(indices)` brings back (T, k).",
     ),
